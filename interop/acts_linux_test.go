@@ -40,7 +40,7 @@ func outcome(r scenario.Result) string {
 	return text
 }
 
-// Each verb of the runner passes a case that is right and fails one that is wrong.
+// Each verb of the runner accepts a correct case and fails a wrong one.
 func TestRunnerVerbs(t *testing.T) {
 	p, self := faulty(t, ""), runner(t)
 	if err := process.Probe(p, process.DefaultTimeout); err != nil {
@@ -77,7 +77,7 @@ func TestRunnerVerbs(t *testing.T) {
 		{"setsock", file + "R> setsockopt B passcred=1\n" + send + lost, self, p, "pass"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			// It has no effect on the case after it in the same session.
+			// The second case checks that the first has no effect on later cases of the session.
 			list := []scenario.Case{
 				{Scenario: parse(t, c.text), Type: "stream", A: c.a, B: c.b},
 				{Scenario: parse(t, "files a=file b=pipe-r\nA> send payload=00 fds=a,b\nA< ok n=1\nB> recv bytes=1 fds=2\n"+
@@ -87,7 +87,7 @@ func TestRunnerVerbs(t *testing.T) {
 			if strings.HasPrefix(c.name, "no eof") {
 				timeout = 300 * time.Millisecond
 			}
-			results := play(t, list, timeout)
+			results := runCases(t, list, timeout)
 			if got := outcome(results[0]); got != c.want {
 				t.Errorf("got %s\nwant %s", got, c.want)
 			}
@@ -110,7 +110,7 @@ func TestPendingPackets(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := outcome(play(t, []scenario.Case{{Scenario: s, Type: "seqpacket", A: self, B: self}}, 0)[0]); got != c.want {
+		if got := outcome(runCases(t, []scenario.Case{{Scenario: s, Type: "seqpacket", A: self, B: self}}, 0)[0]); got != c.want {
 			t.Errorf("%s: got %s\nwant %s", c.text, got, c.want)
 		}
 	}
@@ -122,7 +122,7 @@ func TestReusedFD(t *testing.T) {
 	self := runner(t)
 	const text = "files a=eventfd b@B=eventfd\n" + send + "R> drop a\nA> close fds=a\nA< ok\n" +
 		"B> send payload=01 fds=b\nB< ok n=1\nA> recv bytes=1 fds=1\nA< ok n=1 payload=01 fds=b\n" + recv
-	if got := outcome(play(t, []scenario.Case{{Scenario: parse(t, text), Type: "stream", A: self, B: self}}, 0)[0]); got != "pass" {
+	if got := outcome(runCases(t, []scenario.Case{{Scenario: parse(t, text), Type: "stream", A: self, B: self}}, 0)[0]); got != "pass" {
 		t.Errorf("got %s", got)
 	}
 }

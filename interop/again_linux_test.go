@@ -19,9 +19,9 @@ import (
 
 // A case that fails first and then passes is flaky. A case that fails every time has failed.
 func TestRetries(t *testing.T) {
-	self, moody, bad := runner(t), craft(t, "moody"), script(t, `recv) exit 7;;`)
+	self, moody, bad := runner(t), testPeer(t, "moody"), shellPeer(t, `recv) exit 7;;`)
 	bad.Name = "bad"
-	settled(t)
+	checkNothingLeft(t)
 	s := mustParse(t, passOne)
 	once := mustParse(t, rule+"on stream\nA> send payload=00 fds=-\nA< err EIO\n")
 	o := Run(context.Background(), []scenario.Case{onStream(once, moody, self), onStream(s, self, bad), onStream(s, self, self)}, nil, Options{Retries: 3})
@@ -42,8 +42,8 @@ func TestRetries(t *testing.T) {
 
 func TestFailFast(t *testing.T) {
 	self := runner(t)
-	bad := script(t, `recv) exit 7;;`)
-	settled(t)
+	bad := shellPeer(t, `recv) exit 7;;`)
+	checkNothingLeft(t)
 	s := mustParse(t, passOne)
 	cases := []scenario.Case{onStream(s, self, self), onStream(s, self, bad), onStream(s, self, bad), onStream(s, self, bad)}
 	o := Run(context.Background(), cases, nil, Options{FailFast: true})
@@ -72,10 +72,10 @@ func mustPattern(t *testing.T, text string) scenario.Pattern {
 // the runner.
 func TestAttributionOfOneCase(t *testing.T) {
 	self := runner(t)
-	liar := craft(t, "mute")
-	right := script(t, `recv) echo err EAGAIN;;`)
+	liar := testPeer(t, "mute")
+	right := shellPeer(t, `recv) echo err EAGAIN;;`)
 	right.Name = "right"
-	settled(t)
+	checkNothingLeft(t)
 	s := mustParse(t, passOne)
 	for _, c := range []struct {
 		a, b *scenario.Peer
@@ -97,8 +97,8 @@ func TestAttributionOfOneCase(t *testing.T) {
 // still reads one that arrives.
 func TestExpectedHangIsNotWaitedFor(t *testing.T) {
 	self := runner(t)
-	hang := script(t, `recv) exec sleep 1000;;`)
-	settled(t)
+	hang := shellPeer(t, `recv) exec sleep 1000;;`)
+	checkNothingLeft(t)
 	s := mustParse(t, passOne)
 	runWith := func(p *scenario.Peer) scenario.Result {
 		x, err := scenario.Expect([]scenario.Expectation{{Pattern: mustPattern(t, "**"), Check: scenario.CheckHang, Peer: "x", Reason: "why"}}, scenario.KernelLinux, []*scenario.Scenario{s}, []*scenario.Peer{p}, nil, self)
@@ -110,7 +110,7 @@ func TestExpectedHangIsNotWaitedFor(t *testing.T) {
 	if r := runWith(hang); r.Verdict != scenario.Expected {
 		t.Errorf("got %+v", r)
 	}
-	if r := runWith(script(t, `recv) i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done; echo err EAGAIN;;`)); r.Verdict != scenario.Fail || r.Findings[0].Check != scenario.CheckAnswer {
+	if r := runWith(shellPeer(t, `recv) i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done; echo err EAGAIN;;`)); r.Verdict != scenario.Fail || r.Findings[0].Check != scenario.CheckAnswer {
 		t.Errorf("got %+v", r)
 	}
 }
@@ -125,7 +125,7 @@ func TestNoFolder(t *testing.T) {
 
 // Smoke accepts a peer that follows the contract, and otherwise reports what is wrong.
 func TestSmoke(t *testing.T) {
-	settled(t)
+	checkNothingLeft(t)
 	if err := process.Smoke(context.Background(), runner(t), process.DefaultTimeout); err != nil {
 		t.Error(err)
 	}
@@ -170,7 +170,7 @@ func TestPeersEndWithTheRunner(t *testing.T) {
 	if reexec.Name() == t.Name() {
 		dir := os.TempDir()
 		self := runner(t)
-		hang := script(t, `recv) echo $$ > `+dir+`/new; mv `+dir+`/new `+dir+`/pid; exec sleep 1000;;`)
+		hang := shellPeer(t, `recv) echo $$ > `+dir+`/new; mv `+dir+`/new `+dir+`/pid; exec sleep 1000;;`)
 		Run(context.Background(), []scenario.Case{onStream(mustParse(t, passOne), self, hang)}, nil, Options{Timeout: time.Hour})
 		return
 	}

@@ -66,13 +66,13 @@ func TestBlame(t *testing.T) {
 // A peer that sends a file to a socket of a later case is at fault, not the peer that has that
 // socket and has not received the file yet.
 func TestHolderIsTheSenderOfAQueuedFile(t *testing.T) {
-	self, other := runner(t), craft(t, "right", "other")
+	self, other := runner(t), testPeer(t, "right", "other")
 	s := mustParse(t, passOne)
 	const leak = ": a is still open somewhere after the end of the case"
 	for _, what := range []string{"parks what it sends", "parks what it receives"} {
 		t.Run(what, func(t *testing.T) {
-			liar := craft(t, what)
-			settled(t)
+			liar := testPeer(t, what)
+			checkNothingLeft(t)
 			with := func(p *scenario.Peer) []scenario.Case {
 				one := onStream(s, p, liar)
 				if what == "parks what it sends" {
@@ -102,8 +102,8 @@ func TestIntermittentSender(t *testing.T) {
 		"once other bytes":  "answer@%s: answered \"ok n=1 payload=09 fds=N\"\nexpected ok n=1 payload=00 fds=a (payload is 09)",
 		"once another file": "file@%s: N is not the open file description of a",
 	} {
-		sender, other := craft(t, what), craft(t, "right", "other")
-		settled(t)
+		sender, other := testPeer(t, what), testPeer(t, "right", "other")
+		checkNothingLeft(t)
 		r := Run(context.Background(), []scenario.Case{onStream(s, sender, other)}, nil, Options{Runner: self}).Results[0]
 		got := regexp.MustCompile(`\b\d+ is not|fds=\d+`).ReplaceAllStringFunc(finding(t, r), func(s string) string {
 			return regexp.MustCompile(`\d+`).ReplaceAllString(s, "N")
@@ -119,7 +119,7 @@ func TestIntermittentSender(t *testing.T) {
 func TestShortCountIsReported(t *testing.T) {
 	s := mustParse(t, rule+"on stream\nfiles a=pipe-r\nA>& send payload=0001 fds=a\nB> recv bytes=1 fds=1\nB< ok n=1 payload=00 fds=a\n"+
 		"B> recv bytes=1 fds=0\nB< ok n=1 payload=01 fds=-\nA<& ok n=2\n")
-	got := finding(t, runBoth(t, onStream(s, craft(t, "short"), runner(t)), time.Hour)) // a wait for the receiver would last that long
+	got := finding(t, runBoth(t, onStream(s, testPeer(t, "short"), runner(t)), time.Hour)) // a wait for the receiver would last that long
 	if want := `answer@x: answered "ok n=1"` + "\nexpected ok n=2 (n is 1)"; !strings.HasPrefix(got, want) {
 		t.Errorf("got %s\nwant %s", got, want)
 	}
@@ -130,9 +130,9 @@ func TestShortCountIsReported(t *testing.T) {
 func TestSenderWaitsForRoom(t *testing.T) {
 	s := mustParse(t, rule+"on dgram seqpacket\nfiles a=pipe-r b=memfd\nR> setsockopt A sndbuf=2304\nA> send payload=@4400 fds=a\nA< ok n=4400\n"+
 		"B> recv bytes=8192 fds=1\nB< ok n=4400 payload=@4400 fds=a\nA> send payload=@4400 fds=b\nA< ok n=4400\n")
-	self, peeker := runner(t), craft(t, "peeks")
-	for _, sender := range []*scenario.Peer{self, craft(t, "right", "other")} {
-		settled(t)
+	self, peeker := runner(t), testPeer(t, "peeks")
+	for _, sender := range []*scenario.Peer{self, testPeer(t, "right", "other")} {
+		checkNothingLeft(t)
 		cases := []scenario.Case{{Scenario: s, Type: "seqpacket", A: sender, B: peeker}}
 		o := Run(context.Background(), cases, nil, Options{Runner: self, Timeout: deadline})
 		if got, want := finding(t, o.Results[0]), "answer@x: it did not receive what was sent: the sender waits for room in its queue"; got != want {
@@ -143,7 +143,7 @@ func TestSenderWaitsForRoom(t *testing.T) {
 
 // A peer conforms if it closes a surplus descriptor and reports that.
 func TestClosedAndReported(t *testing.T) {
-	for _, c := range []struct{ scenario, craft string }{
+	for _, c := range []struct{ scenario, peer string }{
 		{"truncation/ctrunc-three-into-one", "thrifty"}, // in the padding
 		{"credentials/scm-pidfd-live", "counting"},
 	} {
@@ -152,8 +152,8 @@ func TestClosedAndReported(t *testing.T) {
 			t.Fatal(err)
 		}
 		self := runner(t)
-		right := craft(t, c.craft)
-		settled(t)
+		right := testPeer(t, c.peer)
+		checkNothingLeft(t)
 		o := Run(context.Background(), []scenario.Case{{Scenario: mustParse(t, string(text)), Type: "stream", A: self, B: right}}, nil, Options{})
 		switch {
 		case len(o.Results) == 1 && o.Results[0].Verdict == scenario.Unsupported && strings.HasPrefix(o.Results[0].Why, "this kernel has no socket option "):
@@ -176,10 +176,10 @@ func TestMoreIsSentThanTheScenarioSays(t *testing.T) {
 		cutBytes = `answered "ok n=1 payload=00 fds=N flags=trunc"` + "\nexpected ok n=1 payload=00 fds=a (more was sent: the kernel reports trunc)"
 	)
 	self := runner(t)
-	settled(t)
+	checkNothingLeft(t)
 	for _, c := range []struct {
 		name, text, socketType string
-		craft                  string
+		peer                   string
 		alone                  string // what is found when the runner receives
 	}{
 		{"extra descriptor", one, "stream", "sends more", cutFDs},
@@ -191,7 +191,7 @@ func TestMoreIsSentThanTheScenarioSays(t *testing.T) {
 	} {
 		t.Run(c.name+" "+c.socketType, func(t *testing.T) {
 			s := mustParse(t, rule+"on stream dgram seqpacket\nfiles a=pipe-r\n"+c.text)
-			sender, other := craft(t, c.craft), craft(t, "generous", "other")
+			sender, other := testPeer(t, c.peer), testPeer(t, "generous", "other")
 			cases := []scenario.Case{{Scenario: s, Type: c.socketType, A: sender, B: self}, {Scenario: s, Type: c.socketType, A: sender, B: other}}
 			if s.Play != scenario.PlayPair {
 				cases = cases[:1]
@@ -222,8 +222,8 @@ func TestExpectedTruncation(t *testing.T) {
 	s := mustParse(t, rule+"on seqpacket\nfiles a=pipe-r b=pipe-r\nA> send payload=0001 fds=a,b\nA< ok n=2\n"+
 		"B> recv bytes=1 fds=1\nB< ok n=1 payload=00 fds=a flags=ctrunc,trunc\n | ok n=1 payload=00 fds=a  # it reports no flags\n")
 	self := runner(t)
-	right := craft(t, "right")
-	settled(t)
+	right := testPeer(t, "right")
+	checkNothingLeft(t)
 	o := Run(context.Background(), []scenario.Case{{Scenario: s, Type: "seqpacket", A: right, B: self}}, nil, Options{})
 	if len(o.Results) != 1 || o.Results[0].Verdict != scenario.Pass {
 		t.Errorf("got %+v", o.Results)
@@ -242,7 +242,7 @@ func TestUnsupportedAfterARefusal(t *testing.T) {
 		reset = "B> recv bytes=1 fds=1 flags=dontwait\nB< err ECONNRESET\n"
 	)
 	const unsupported = "unsupported: x: answered unsupported"
-	for _, c := range []struct{ name, text, craft, want string }{
+	for _, c := range []struct{ name, text, peer, want string }{
 		{"to receive again", refuse + again, "quits", unsupported},
 		{"an errno", refuse + again, "quits with EIO", unsupported},
 		{"to send", refuse + "B> send payload=00 fds=-\nB< ok n=1\nA> recv bytes=1 fds=0\nA< ok n=1 payload=00 fds=-\n", "quits", unsupported},
@@ -256,7 +256,7 @@ func TestUnsupportedAfterARefusal(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := mustParse(t, rule+"on stream\nfiles a=pipe-r\n"+c.text)
-			r := runBoth(t, onStream(s, runner(t), craft(t, c.craft)), deadline)
+			r := runBoth(t, onStream(s, runner(t), testPeer(t, c.peer)), deadline)
 			if got := outcome(r); got != c.want {
 				t.Errorf("got %s\nwant %s", got, c.want)
 			}

@@ -22,14 +22,14 @@ func kernel(t *testing.T, types, text string) string {
 		t.Fatal(err)
 	}
 	all := ""
-	for i, r := range play(t, scenario.Plan([]*scenario.Scenario{s}, nil, runner(t)), 0) {
+	for i, r := range runCases(t, scenario.Plan([]*scenario.Scenario{s}, nil, runner(t)), 0) {
 		if got := maskNumbers(outcome(r)); i == 0 || got == all {
 			all = got
 		} else {
-			t.Errorf("%s: %s, and before %s", r.Name, got, all)
+			t.Errorf("%s: got %s, but %s on another socket type", r.Name, got, all)
 		}
 		if !r.Kernel() || r.Case.A.Name != scenario.KernelName {
-			t.Errorf("%s is no case of the kernel", r.Name)
+			t.Errorf("%s is not a kernel case", r.Name)
 		}
 	}
 	return all
@@ -37,8 +37,7 @@ func kernel(t *testing.T, types, text string) string {
 
 const every = "stream dgram seqpacket"
 
-// If an answer of the runner's side is longer than a line may be, the case shows nothing about the
-// kernel.
+// If an answer of the runner's side exceeds the maximum line length, the case is "not run".
 func TestAnswerThatIsTooLong(t *testing.T) {
 	const messages = 14
 	text := "files a=pipe-r\n" + strings.Repeat("A> sendmsg payload=00 control=rights(a*253)\nA< ok n=1\n", messages) +
@@ -60,36 +59,36 @@ func TestCalls(t *testing.T) {
 		{"one descriptor", every, a + one + got, "pass"},
 		{"in the other direction", every, "files a@B=pipe-r\nB> sendmsg payload=00 control=rights(a)\nB< ok n=1\n" +
 			"A> recvmsg bytes=1 control=len(1)\nA< ok n=1 payload=00 fds=a controllen=len(1) flags=-\n", "pass"},
-		{"another one", every, "files a=pipe-r b=pipe-r\n" + one + "B> recvmsg bytes=1 control=space(1)\nB< ok n=1 payload=00 fds=b\n",
+		{"another descriptor than the scenario expects", every, "files a=pipe-r b=pipe-r\n" + one + "B> recvmsg bytes=1 control=space(1)\nB< ok n=1 payload=00 fds=b\n",
 			"fail: file@kernel: NUMBER is not the open file description of b"},
-		{"the scenario expects none", every, a + one + "B> recvmsg bytes=1 control=space(1)\nB< ok n=1 payload=00\n",
+		{"a descriptor that the scenario does not expect", every, a + one + "B> recvmsg bytes=1 control=space(1)\nB< ok n=1 payload=00\n",
 			"fail: answer@kernel: answered \"ok n=1 payload=00 fds=NUMBER control=rights*1 controllen=24 flags=- name=-\"\nexpected ok n=1 payload=00 (1 descriptors, and not 0)"},
-		{"two messages", every, "files a=pipe-r b=pipe-r\nA> sendmsg payload=00 control=rights(a),rights(b)\nA< ok n=1\n" +
+		{"two control messages", every, "files a=pipe-r b=pipe-r\nA> sendmsg payload=00 control=rights(a),rights(b)\nA< ok n=1\n" +
 			"B> recvmsg bytes=1 control=space(2)\nB< ok n=1 payload=00 fds=a,b control=rights*2 controllen=space(2) flags=-\n", "pass"},
-		{"a length that is wrong", every, a + "A> sendmsg payload=00 control=rights(a):len=15\nA< err EINVAL\nR> pending B\n", "pass"},
-		{"a length that is negative", every, a + "A> sendmsg payload=00 control=rights(a):len=0xffffffff8f000000\nA< err EINVAL\n", "pass"},
-		{"another level", every, a + "A> sendmsg payload=00 control=rights(a):level=99,rights(a)\nA< ok n=1\n" + got, "pass"},
-		{"another type", every, a + "A> sendmsg payload=00 control=rights(a):type=99\nA< err EINVAL\n", "pass"},
-		{"bytes behind", every, a + "A> sendmsg payload=00 control=rights(a):more=000000\nA< ok n=1\n" + got, "pass"},
-		{"a buffer that ends early", every, a + "A> sendmsg payload=00 control=rights(a) controllen=8\nA< ok n=1\n" +
+		{"a wrong cmsg_len", every, a + "A> sendmsg payload=00 control=rights(a):len=15\nA< err EINVAL\nR> pending B\n", "pass"},
+		{"a negative cmsg_len", every, a + "A> sendmsg payload=00 control=rights(a):len=0xffffffff8f000000\nA< err EINVAL\n", "pass"},
+		{"another cmsg_level", every, a + "A> sendmsg payload=00 control=rights(a):level=99,rights(a)\nA< ok n=1\n" + got, "pass"},
+		{"another cmsg_type", every, a + "A> sendmsg payload=00 control=rights(a):type=99\nA< err EINVAL\n", "pass"},
+		{"bytes after the control message", every, a + "A> sendmsg payload=00 control=rights(a):more=000000\nA< ok n=1\n" + got, "pass"},
+		{"a control buffer that ends early", every, a + "A> sendmsg payload=00 control=rights(a) controllen=8\nA< ok n=1\n" +
 			"B> recvmsg bytes=1 control=space(1)\nB< ok n=1 payload=00 control=- controllen=0\n", "pass"},
-		{"numbers", every, "A> sendmsg payload=00 control=rights(-1)\nA< err EBADF\nA> sendmsg payload=00 control=rights(0x7fffffff)\nA< err EBADF\n", "pass"},
-		{"many", every, a + "A> sendmsg payload=00 control=1000*cmsg(99,1,-),rights(a)\nA< ok n=1\n" + got, "pass"},
-		{"bytes as they are", every, "A> sendmsg payload=00 control=hex(ffffffffffffffff)\nA< ok n=1\nB> recvmsg bytes=1\nB< ok n=1 payload=00\n", "pass"},
+		{"descriptors given as numbers", every, "A> sendmsg payload=00 control=rights(-1)\nA< err EBADF\nA> sendmsg payload=00 control=rights(0x7fffffff)\nA< err EBADF\n", "pass"},
+		{"a thousand control messages", every, a + "A> sendmsg payload=00 control=1000*cmsg(99,1,-),rights(a)\nA< ok n=1\n" + got, "pass"},
+		{"control data as hexadecimal bytes", every, "A> sendmsg payload=00 control=hex(ffffffffffffffff)\nA< ok n=1\nB> recvmsg bytes=1\nB< ok n=1 payload=00\n", "pass"},
 		{"pointers that fault", every, a + "A> sendmsg payload=00 control=bad controllen=space(1)\nA< err EFAULT\n" +
 			"A> sendmsg payload=00 control=null controllen=space(1)\nA< err EFAULT\nA> sendmsg payload=bad\nA< err EFAULT\n" +
 			one + "B> recvmsg bytes=1 control=bad controllen=space(1)\nB< ok n=1 payload=00 controllen=0 flags=ctrunc\n", "pass"},
 		{"a header that faults", "dgram seqpacket", a + one + "B> recvmsg bytes=1 control=edge(0) controllen=space(1)\nB< ok n=1 payload=00 flags=ctrunc\n", "pass"},
 		{"no buffers", "dgram seqpacket", a + "A> sendmsg payload=none control=rights(a)\nA< ok n=0\n" +
 			"B> recvmsg bytes=1 control=space(1)\nB< ok n=0 payload=- fds=a\n", "pass"},
-		{"what was there before", every, a + "A> sendmsg payload=00\nA< ok n=1\nB> recvmsg bytes=1 control=space(1) fill=rights(0)\n" +
+		{"a control buffer with earlier contents", every, a + "A> sendmsg payload=00\nA< ok n=1\nB> recvmsg bytes=1 control=space(1) fill=rights(0)\n" +
 			"B< ok n=1 payload=00 control=- controllen=0\n", "pass"},
 		{"a peek", every, a + one + "B> recvmsg bytes=1 control=space(1) flags=peek\nB< ok n=1 payload=00 fds=a:y\n" + got, "pass"},
-		{"inherited", every, a + one + "B> recvmsg bytes=1 control=space(1) flags=inherit\nB< ok n=1 payload=00 fds=a:x\n" +
+		{"a descriptor received without close-on-exec", every, a + one + "B> recvmsg bytes=1 control=space(1) flags=inherit\nB< ok n=1 payload=00 fds=a:x\n" +
 			"B> inherited fd=x\nB< ok open=yes\nB> fcntl fd=x get=fd\nB< ok value=-\nB> fcntl fd=x set=fd:cloexec\nB< ok\n" +
 			"B> fcntl fd=x get=fd\nB< ok value=cloexec\nB> inherited fd=x\nB< ok open=no\n", "pass"},
-		{"inherited, and a word behind", every, a + one + "B> recvmsg flags=inherit,peek bytes=1 control=space(1)\nB< ok n=1 payload=00 fds=a:x\nB> close fds=x\nB< ok\n", "pass"},
-		{"another file in another alternative", every, "files a=pipe-r b=pipe-r c=pipe-r\nA> sendmsg payload=00 control=rights(c,a)\nA< ok n=1\n" +
+		{"the flag inherit with another flag", every, a + one + "B> recvmsg flags=inherit,peek bytes=1 control=space(1)\nB< ok n=1 payload=00 fds=a:x\nB> close fds=x\nB< ok\n", "pass"},
+		{"alternatives with different files", every, "files a=pipe-r b=pipe-r c=pipe-r\nA> sendmsg payload=00 control=rights(c,a)\nA< ok n=1\n" +
 			"B> recvmsg bytes=1 control=space(2)\nB< ok n=1 payload=00 fds=a:x,b:y\n | ok n=1 payload=00 fds=c:x,b:y  # the first alone\n | ok n=1 payload=00 fds=c:x,a:y  # both\n" +
 			"B> close fds=x,y\nB< ok\n", "pass"},
 		{"credentials", every, "R> setsockopt B passcred=1\nA> sendmsg payload=00 control=creds()\nA< ok n=1\n" +
@@ -97,17 +96,17 @@ func TestCalls(t *testing.T) {
 			"B> recvmsg bytes=1 control=creds\nB< ok n=1 payload=00 control=creds(B)\n",
 			"fail: answer@kernel: answered \"ok n=1 payload=00 fds=- control=creds(NUMBER,UID) controllen=32 flags=- name=-\"\n" +
 				"expected ok n=1 payload=00 control=creds(B) (control is creds(NUMBER,UID))"},
-		{"credentials that are cut", every, "R> setsockopt B passcred=1\nA> sendmsg payload=00\nA< ok n=1\n" +
+		{"truncated credentials", every, "R> setsockopt B passcred=1\nA> sendmsg payload=00\nA< ok n=1\n" +
 			"B> recvmsg bytes=1 control=space(1)\nB< ok n=1 payload=00 control=creds:8 flags=ctrunc\n", "pass"},
 		{"sockets over sockets", every, "A> sendmsg payload=00 control=rights(asock)\nA< ok n=1\n" +
 			"B> recvmsg bytes=1 control=space(1)\nB< ok n=1 payload=00 fds=asock:x\nB> sendmsg sock=x payload=78\nB< ok n=1\n" +
 			"B> recvmsg bytes=1\nB< ok n=1 payload=78\n", "pass"},
-		{"what is new is passed", every, "A> socketpair type=stream\nA< ok fds=new:s,new:u\nA> sendmsg payload=00 control=rights(s)\nA< ok n=1\n" +
+		{"a file that the scenario created is passed", every, "A> socketpair type=stream\nA< ok fds=new:s,new:u\nA> sendmsg payload=00 control=rights(s)\nA< ok n=1\n" +
 			"B> recvmsg bytes=1 control=space(1)\nB< ok n=1 payload=00 fds=s\nA> write fd=u payload=6869\nA< ok n=2\n" +
 			"B> read fd=s bytes=9\nB< ok n=2 payload=6869\n", "pass"},
-		{"what is new is another", every, "A> socketpair type=stream\nA< ok fds=new:s,new:u\nA> sendmsg payload=00 control=rights(s)\nA< ok n=1\n" +
+		{"a created file is not the expected one", every, "A> socketpair type=stream\nA< ok fds=new:s,new:u\nA> sendmsg payload=00 control=rights(s)\nA< ok n=1\n" +
 			"B> recvmsg bytes=1 control=space(1)\nB< ok n=1 payload=00 fds=u\n", "fail: file@kernel: NUMBER is not the open file description of u"},
-		{"the other end", every, "files a=pipe-r w@B=end:a\n" + one + got + "B> write fd=w payload=6f\nB< ok n=1\nB> read fd=x bytes=2\nB< ok n=1 payload=6f\n", "pass"},
+		{"the other end of a pipe", every, "files a=pipe-r w@B=end:a\n" + one + got + "B> write fd=w payload=6f\nB< ok n=1\nB> read fd=x bytes=2\nB< ok n=1 payload=6f\n", "pass"},
 		{"batches", "dgram seqpacket", "files a=pipe-r b=pipe-r\nA> sendmmsg payload=61|62|63 control=rights(a)|-|rights(b)\nA< ok n=3\n" +
 			"B> recvmmsg bytes=1|1|1|1 control=space(1)|space(1)|space(1)|space(1) flags=dontwait\nB< ok n=3 payload=61|62|63 fds=a,b\n", "pass"},
 		{"names in the file system", "dgram", "B> socket type=dgram\nB< ok fd=new:s\nB> bind sock=s name=path:here\nB< ok\nA> socket type=dgram\nA< ok fd=new:c\n" +
@@ -119,7 +118,7 @@ func TestCalls(t *testing.T) {
 			"B> peercred sock=d\nB< ok creds=creds(A)\nA> peername sock=c\nA< ok name=abstract:l\n", "pass"},
 		{"poll and epoll", "stream", "A> poll events=in,out\nA< ok events=out\nB> sendmsg payload=00\nB< ok n=1\nA> poll events=in wait=yes\nA< ok events=in\n" +
 			"A> queued\nA< ok in=1 out=0\nR> shutdown B wr\nA> recvmsg bytes=1\nA< ok n=1 payload=00\nA> recvmsg bytes=1\nA< ok n=0 payload=-\n", "pass"},
-		{"the folder above", "stream", "A> mkdir path=d\nA< ok\nA> open path=d flags=directory\nA< ok fd=new:d\nA> open dir=d path=.. flags=directory\nA< ok fd=new:u\n" +
+		{"the parent folder", "stream", "A> mkdir path=d\nA< ok\nA> open path=d flags=directory\nA< ok fd=new:d\nA> open dir=d path=.. flags=directory\nA< ok fd=new:u\n" +
 			"A> open dir=u path=d flags=directory\nA< ok fd=new:e\nA> open dir=d path=f flags=create,rdwr\nA< ok fd=new:f\n" +
 			"A> rename path=d/f to=g\nA< ok\nA> open path=d/f\nA< err ENOENT\nA> open path=g\nA< ok fd=new:g\nA> unlink path=g\nA< ok\nA> chdir path=d\nA< ok\n" +
 			"A> open path=g flags=create,rdwr\nA< ok fd=new:h\nA> open dir=d path=g\nA< ok fd=new:i\n", "pass"},
@@ -131,19 +130,19 @@ func TestCalls(t *testing.T) {
 		{"words in any order", "stream", "files m=memfd-sealable w=pipe-w\nA> seal fd=m seals=write,shrink\nA< ok seals=write,shrink\nA> seal fd=m\nA< ok seals=shrink,write\n" +
 			"B> sendmsg payload=00\nB< ok n=1\nA> poll events=in,out\nA< ok events=out,in\nA> poll events=out,in\nA< ok events=in,out\n" +
 			"A> fcntl fd=w set=fl:nonblock\nA< ok\nA> fcntl fd=w get=fl\nA< ok value=wronly,nonblock\n", "pass"},
-		{"a word too few", "stream", "files w=pipe-w\nA> fcntl fd=w set=fl:nonblock\nA< ok\nA> fcntl fd=w get=fl\nA< ok value=wronly\n",
+		{"a missing word", "stream", "files w=pipe-w\nA> fcntl fd=w set=fl:nonblock\nA< ok\nA> fcntl fd=w get=fl\nA< ok value=wronly\n",
 			"fail: answer@kernel: answered \"ok value=nonblock,wronly\"\nexpected ok value=wronly (value is nonblock,wronly)"},
 		{"modes", "stream", "A> open path=f flags=create,rdwr mode=0640\nA< ok fd=new:f\nA> stat fd=f\nA< ok mode=0640\nA> chmod path=f mode=0\nA< ok\nA> stat fd=f\nA< ok mode=0\n" +
 			"A> stat fd=f\nA< ok mode=0000\nA> chmod path=f mode=01007\nA< ok\nA> stat fd=f\nA< ok mode=01007\n", "pass"},
 		{"timeouts", every, "A> setsockopt rcvtimeo=600000 sndtimeo=3000\nA< ok\nA> getsockopt option=rcvtimeo\nA< ok value=600000\nA> getsockopt option=sndtimeo\nA< ok value=3000\n" +
 			"B> getsockopt option=rcvtimeo\nB< ok value=0\n", "pass"},
-		{"no room for control", every, "A> sendmsg payload=00\nA< ok n=1\nB> recvmsg bytes=1 control=- controllen=0\nB< ok n=1 payload=00 control=- controllen=0\n", "pass"},
-		{"a number that is used again", every, "A> open path=f flags=create,rdwr\nA< ok fd=new:f\nA> sendmsg payload=00 control=rights(f)\nA< ok n=1\n" +
+		{"no control buffer", every, "A> sendmsg payload=00\nA< ok n=1\nB> recvmsg bytes=1 control=- controllen=0\nB< ok n=1 payload=00 control=- controllen=0\n", "pass"},
+		{"a descriptor that is reused", every, "A> open path=f flags=create,rdwr\nA< ok fd=new:f\nA> sendmsg payload=00 control=rights(f)\nA< ok n=1\n" +
 			"A> close fds=f\nA< ok\nA> open path=f\nA< ok fd=new:g\nB> recvmsg bytes=1 control=space(1)\nB< ok n=1 payload=00 fds=f control=rights*1\n", "pass"},
-		{"a number that is another's now", every, "A> open path=f flags=create,rdwr\nA< ok fd=new:f\nA> sendmsg payload=00 control=rights(f)\nA< ok n=1\n" +
+		{"the file of a reused descriptor is not the expected one", every, "A> open path=f flags=create,rdwr\nA< ok fd=new:f\nA> sendmsg payload=00 control=rights(f)\nA< ok n=1\n" +
 			"A> close fds=f\nA< ok\nA> open path=f\nA< ok fd=new:g\nB> recvmsg bytes=1 control=space(1)\nB< ok n=1 payload=00 fds=g control=rights*1\n",
 			"fail: file@kernel: NUMBER is not the open file description of g"},
-		{"more than a line has room for", every, a + "A> sendmsg payload=00 control=" + strings.Repeat("rights(a*1000),", 20) + "rights(a)\nA< err EINVAL\n",
+		{"a command longer than the maximum line length", every, a + "A> sendmsg payload=00 control=" + strings.Repeat("rights(a*1000),", 20) + "rights(a)\nA< err EINVAL\n",
 			"not run: line 6: the command to kernel is longer than 16384 bytes with its descriptors filled in"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -168,7 +167,7 @@ func TestCallsOfManyMessagesWithPidfds(t *testing.T) {
 	}
 }
 
-// maskNumbers takes what differs from run to run out of an outcome.
+// maskNumbers replaces the parts of an outcome that differ between runs.
 func maskNumbers(text string) string {
 	id := fmt.Sprintf(",%d,%d)", os.Getuid(), os.Getgid())
 	text = strings.ReplaceAll(text, id, ",UID)")
@@ -198,21 +197,21 @@ func TestStoppedInASend(t *testing.T) {
 	}
 }
 
-// The runner's own verbs act on the process of a side from outside.
+// Some of the runner's verbs act on the process of a side: they wait for it, send it signals or set its limits.
 func TestVerbsOfProcesses(t *testing.T) {
 	const waits = "B> setsockopt rcvtimeo=3600000\nB< ok\nB>& recvmsg bytes=1 control=space(1)\nR> blocked B\n"
 	for _, c := range []struct{ name, text, want string }{
 		{"a wait is interrupted", waits + "R> kill B SIGUSR1\nB<& err EINTR\n", "pass"},
 		{"a wait is over when a message arrives", "files a=pipe-r\nB>& recvmsg bytes=1 control=space(1)\nR> blocked B\nA> sendmsg payload=00 control=rights(a)\nA< ok n=1\nB<& ok n=1 payload=00 fds=a\n", "pass"},
-		{"blocked, and it does not wait", "B>& recvmsg bytes=1 flags=dontwait\nR> blocked B\nB<& err EAGAIN\n", "fail: answer@kernel: it does not wait"},
-		{"settled, and it has answered", "B>& recvmsg bytes=1 flags=dontwait\nR> settled B\nB<& err EAGAIN\n", "pass"},
-		{"settled, and it waits", waits + "R> settled B\nR> kill B SIGUSR1\nB<& err EINTR\n", "pass"},
+		{"blocked fails if the side does not wait", "B>& recvmsg bytes=1 flags=dontwait\nR> blocked B\nB<& err EAGAIN\n", "fail: answer@kernel: it does not wait"},
+		{"settled accepts a side that has answered", "B>& recvmsg bytes=1 flags=dontwait\nR> settled B\nB<& err EAGAIN\n", "pass"},
+		{"settled accepts a side that waits", waits + "R> settled B\nR> kill B SIGUSR1\nB<& err EINTR\n", "pass"},
 		{"killed", "files a=pipe-w\nA> sendmsg payload=00 control=rights(a)\nA< ok n=1\nR> drop a\nR> kill A SIGKILL\n" +
 			"B> recvmsg bytes=1 control=space(1)\nB< ok n=1 payload=00 fds=a\nB> close fds=a\nB< ok\nR> eof a\n", "pass"},
 		{"killed while it waits", waits + "R> kill B SIGKILL\nA> sendmsg payload=00 flags=nosignal\nA< err\n", "pass"},
 		{"stopped and continued", "B>& recvmsg bytes=1\nR> blocked B\nR> kill B SIGSTOP\nA> sendmsg payload=00\nA< ok n=1\nR> kill B SIGCONT\nB<& ok n=1 payload=00\n", "pass"},
 		{"shut down", "R> shutdown A wr\nA> sendmsg payload=00 flags=nosignal\nA< err EPIPE\n", "pass"},
-		{"not waiting", "R> nonblock B\nB> recvmsg bytes=1\nB< err EAGAIN\nA> fcntl fd=asock get=fl\nA< ok value=rdwr\n", "pass"},
+		{"non-blocking", "R> nonblock B\nB> recvmsg bytes=1\nB< err EAGAIN\nA> fcntl fd=asock get=fl\nA< ok value=rdwr\n", "pass"},
 		{"status flags", "files a=pipe-r\nR> flags A a=-\nA> fcntl fd=a set=fl:nonblock\nA< ok\nR> flags A a=nonblock\nR> flags A a=append\n",
 			"fail: file@kernel: a has the status flags O_NONBLOCK, not O_APPEND"},
 		{"a limit of one side", "files a=pipe-r b@B=pipe-r\nR> limit A nofile=+0\nR> limit B nofile=+0\nR> limit B nofile=-\nB> dup fd=b\nB< ok fd=b:x\n" +
@@ -249,7 +248,7 @@ func TestInheritedFiles(t *testing.T) {
 	}
 }
 
-// A case is not affected by one before it in which a side was killed, changed its user or had its
+// A case is not affected by an earlier case in which a side was killed, changed its user or had its
 // limit lowered.
 func TestNothingStaysOfACase(t *testing.T) {
 	texts := []string{
@@ -273,7 +272,7 @@ func TestNothingStaysOfACase(t *testing.T) {
 			list = append(list, scenario.Plan([]*scenario.Scenario{s}, nil, self)...)
 		}
 	}
-	for _, r := range play(t, list, 0) {
+	for _, r := range runCases(t, list, 0) {
 		if got := outcome(r); got != "pass" {
 			t.Errorf("%s: %s\n%s", r.Name, got, strings.Join(r.Transcript, "\n"))
 		}
@@ -306,7 +305,7 @@ func TestCallErrors(t *testing.T) {
 	}
 }
 
-// A case that needs what this system lacks is unsupported, and the result says why.
+// If the system lacks something that a case needs, the case is unsupported, and the result gives the reason.
 func TestNeeds(t *testing.T) {
 	got := kernel(t, "stream", "needs rightsnotrunc\nA> sendmsg payload=00\nA< ok n=1\n")
 	if got != "pass" && !strings.HasPrefix(got, "unsupported: this kernel has no socket option rightsnotrunc: ") {
@@ -349,7 +348,7 @@ func TestUsers(t *testing.T) {
 	}
 	p.Command[0] = copied
 	after := parse(t, "files a=pipe-r\n"+send+recv)
-	for _, r := range play(t, []scenario.Case{
+	for _, r := range runCases(t, []scenario.Case{
 		{Scenario: s, Type: "stream", A: p, B: self},
 		{Scenario: after, Type: "stream", A: p, B: self},
 		{Scenario: s, Type: "stream", A: self, B: self},
@@ -365,7 +364,7 @@ func TestUsers(t *testing.T) {
 	}
 	for _, line := range []string{"user", "user A", "user C uid=1", "user A uid=0", "user A uid=x", "user A nofile=3", "user A uid=1 color=2", "user A uid=1\nuser A uid=2"} {
 		if _, err := scenario.Parse("group/id", []byte(head+line+"\nA> end\nA< ok\n")); err == nil {
-			t.Errorf("%q is taken", line)
+			t.Errorf("%q: no error", line)
 		}
 	}
 }

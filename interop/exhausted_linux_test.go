@@ -35,7 +35,6 @@ func TestExhaustedIsNotUnsupported(t *testing.T) {
 // A file that cannot be made affects neither the cases before nor those after it.
 func TestExhaustedIsOneCase(t *testing.T) {
 	self := runner(t)
-	right := onStream(mustParse(t, passOne), self, self)
 	for _, c := range []struct {
 		kind  string
 		errno error
@@ -46,9 +45,14 @@ func TestExhaustedIsOneCase(t *testing.T) {
 		// Another process of the user may have them all.
 		{"inotify", unix.EMFILE, "unsupported: file a=inotify: " + kinds.ErrTaken.Error()},
 	} {
-		s := mustParse(t, strings.ReplaceAll(passOne, "pipe-r", c.kind))
-		restore := kinds.Substitute(c.kind, 1, c.errno) // the first one, of the probe, is made
-		o := Run(context.Background(), []scenario.Case{right, onStream(s, self, self), right}, nil, Options{})
+		text, p := passOne, self
+		if c.kind == "inotify" { // only kernel scenarios can use it
+			text, p = strings.Replace(passOne, "on stream", "on stream\nplay kernel", 1), self.Kernel()
+		}
+		right := onStream(mustParse(t, text), p, p)
+		s := mustParse(t, strings.ReplaceAll(text, "pipe-r", c.kind))
+		restore := kinds.Substitute(c.kind, 1, c.errno) // the first file is made to find out whether the system supports the kind
+		o := Run(context.Background(), []scenario.Case{right, onStream(s, p, p), right}, nil, Options{})
 		restore()
 		var got []string
 		for _, r := range o.Results {
@@ -63,7 +67,7 @@ func TestExhaustedIsOneCase(t *testing.T) {
 
 // If a call of the runner's side fails because a resource is exhausted, the case is "not run".
 func TestExhaustedIsNoVerdict(t *testing.T) {
-	full := script(t, `send) echo err ENOSPC;; end) exec 3<&- 4<&-; echo ok;;`)
+	full := shellPeer(t, `send) echo err ENOSPC;; end) exec 3<&- 4<&-; echo ok;;`)
 	full.Name = scenario.RunnerName
 	self := runner(t)
 	s := mustParse(t, rule+"on stream\nplay receiver\nfiles a=pipe-r\nA> send payload=00 fds=a\nA< ok n=1\nB> recv bytes=1 fds=1\nB< ok n=1 payload=00 fds=a\n")

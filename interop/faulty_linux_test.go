@@ -26,28 +26,28 @@ import (
 	"github.com/scm-rights/scm/interop/scenario"
 )
 
-// built is where the faulty peers are.
-var built string
+// buildDir is the directory of the faulty peer's program.
+var buildDir string
 
 func TestMain(m *testing.M) {
 	process.Main()
 	reexec.Main()
 	code := m.Run()
-	if built != "" {
-		_ = os.RemoveAll(built)
+	if buildDir != "" {
+		_ = os.RemoveAll(buildDir)
 	}
 	os.Exit(code)
 }
 
-// buildFaulty builds the program once.
+// buildFaulty builds the faulty peer's program once.
 var buildFaulty = sync.OnceValues(func() (program string, err error) {
-	if built, err = os.MkdirTemp("", "scm-faulty peers-"); err != nil {
+	if buildDir, err = os.MkdirTemp("", "scm-faulty peers-"); err != nil {
 		return "", err
 	}
-	if built, err = filepath.EvalSymlinks(built); err != nil {
+	if buildDir, err = filepath.EvalSymlinks(buildDir); err != nil {
 		return "", err
 	}
-	program = filepath.Join(built, "faulty")
+	program = filepath.Join(buildDir, "faulty")
 	build := exec.Command("go", "build", "-buildvcs=false", "-o", program, "./peers/faulty")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
@@ -56,7 +56,7 @@ var buildFaulty = sync.OnceValues(func() (program string, err error) {
 	return program, nil
 })
 
-// faulty is the peer with one fault, or with none.
+// faulty returns the faulty peer with a fault, or without one.
 func faulty(t *testing.T, fault string) *scenario.Peer {
 	t.Helper()
 	program, err := buildFaulty()
@@ -79,9 +79,8 @@ func runner(t *testing.T) *scenario.Peer {
 	return p
 }
 
-// cases are those that the patterns select, of all scenarios with the peer and
-// the runner.
-func cases(t *testing.T, p *scenario.Peer, patterns ...string) []scenario.Case {
+// casesWith returns the cases that the patterns select from all scenarios with the peer and the runner.
+func casesWith(t *testing.T, p *scenario.Peer, patterns ...string) []scenario.Case {
 	t.Helper()
 	scenarios, err := catalogue.Scenarios()
 	if err != nil {
@@ -102,18 +101,18 @@ func cases(t *testing.T, p *scenario.Peer, patterns ...string) []scenario.Case {
 	return list
 }
 
-// play plays the cases: each has a result, and nothing is left of the peers. A
-// timeout of 0 is for those who answer.
-func play(t *testing.T, list []scenario.Case, timeout time.Duration) []scenario.Result {
+// runCases runs the cases, and checks that each has a result and that no descriptor or process is left.
+// A timeout of 0 means the default.
+func runCases(t *testing.T, list []scenario.Case, timeout time.Duration) []scenario.Result {
 	t.Helper()
-	defer leavesNothing(t)()
-	return plainly(t, list, nil, timeout)
+	defer checkNothingLeft(t)()
+	return runUnchecked(t, list, nil, timeout)
 }
 
-// alone runs each case with peers of its own, so that no verdict depends on what an earlier case
-// has left in them. Where no peer should hang, it runs a case in which one did not answer in time
-// once more, with the default timeout: on a busy machine any peer can be that late.
-func alone(t *testing.T, list []scenario.Case, x *scenario.Expectations, checks []scenario.Check, timeout time.Duration) []scenario.Result {
+// runSeparately runs each case with new peer processes, so that no verdict depends on an earlier case.
+// If a peer hangs although no check in checks is hang, it runs the case again with the default
+// timeout, because any peer can be late on a busy machine.
+func runSeparately(t *testing.T, list []scenario.Case, x *scenario.Expectations, checks []scenario.Check, timeout time.Duration) []scenario.Result {
 	t.Helper()
 	late := func(f scenario.Finding) bool { return f.Check == scenario.CheckHang }
 	results := make([][]scenario.Result, len(list))
@@ -125,10 +124,10 @@ func alone(t *testing.T, list []scenario.Case, x *scenario.Expectations, checks 
 		go func() {
 			defer running.Done()
 			one := []scenario.Case{c}
-			results[i] = plainly(t, one, x, timeout)
+			results[i] = runUnchecked(t, one, x, timeout)
 			hangs := slices.ContainsFunc(results[i], func(r scenario.Result) bool { return slices.ContainsFunc(r.Findings, late) })
 			if hangs && !slices.Contains(checks, scenario.CheckHang) {
-				results[i] = plainly(t, one, x, process.DefaultTimeout)
+				results[i] = runUnchecked(t, one, x, process.DefaultTimeout)
 			}
 			<-jobs
 		}()
@@ -137,18 +136,19 @@ func alone(t *testing.T, list []scenario.Case, x *scenario.Expectations, checks 
 	return slices.Concat(results...)
 }
 
-// plainly plays the cases, beside others.
-func plainly(t *testing.T, list []scenario.Case, x *scenario.Expectations, timeout time.Duration) []scenario.Result {
+// runUnchecked runs the cases, and checks only that each has a result. Other runs may be in progress.
+func runUnchecked(t *testing.T, list []scenario.Case, x *scenario.Expectations, timeout time.Duration) []scenario.Result {
 	t.Helper()
 	o := interop.Run(context.Background(), list, x, interop.Options{Jobs: 2, Timeout: timeout})
 	if len(o.Results) != len(list) {
-		t.Errorf("%d results of %d cases", len(o.Results), len(list))
+		t.Errorf("%d results for %d cases", len(o.Results), len(list))
 	}
 	return o.Results
 }
 
-// leavesNothing returns a look at what has been left, since, of the peers.
-func leavesNothing(t *testing.T) func() {
+// checkNothingLeft returns a function that fails the test if a descriptor was opened since, or if a
+// process of the faulty peer is running.
+func checkNothingLeft(t *testing.T) func() {
 	before := fdtest.Take()
 	return func() {
 		t.Helper()
@@ -159,14 +159,14 @@ func leavesNothing(t *testing.T) func() {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, pid := range running(t, program) {
+		for _, pid := range processesOf(t, program) {
 			t.Errorf("left running: %s", pid)
 		}
 	}
 }
 
-// running are the processes of a program.
-func running(t *testing.T, program string) (pids []string) {
+// processesOf returns the PIDs of a program's processes.
+func processesOf(t *testing.T, program string) (pids []string) {
 	t.Helper()
 	links, err := filepath.Glob("/proc/[0-9]*/exe")
 	if err != nil {
@@ -180,14 +180,14 @@ func running(t *testing.T, program string) (pids []string) {
 	return pids
 }
 
-func TestHonestFakePasses(t *testing.T) {
+func TestPeerWithoutFaultPasses(t *testing.T) {
 	p := faulty(t, "")
 	if err := process.Probe(p, process.DefaultTimeout); err != nil {
 		t.Fatal(err)
 	}
-	list, left := playable(cases(t, p))
-	absent := absentKinds()
-	for _, r := range play(t, list, 0) {
+	list, left := splitByPrivilege(casesWith(t, p))
+	absent := unavailableKinds()
+	for _, r := range runCases(t, list, 0) {
 		switch {
 		case r.Verdict == scenario.Unsupported && absent.MatchString(r.Why):
 			t.Logf("skip: %s: %s", r.Name, r.Why)
@@ -195,7 +195,7 @@ func TestHonestFakePasses(t *testing.T) {
 			t.Errorf("%s: %s: %s%v", r.Name, r.Verdict, r.Why, r.Findings)
 		}
 	}
-	for _, r := range play(t, left, 0) {
+	for _, r := range runCases(t, left, 0) {
 		if r.Verdict != scenario.Unsupported || r.Why != kinds.LacksRoot() {
 			t.Errorf("%s: %s: %s%v", r.Name, r.Verdict, r.Why, r.Findings)
 		}
@@ -205,30 +205,30 @@ func TestHonestFakePasses(t *testing.T) {
 	}
 }
 
-// absentKinds matches why a case is unsupported that has a file which not every machine has,
-// or only root.
-func absentKinds() *regexp.Regexp {
+// unavailableKinds matches the reason why a case is unsupported if it needs a kind of file that not
+// every machine has, or that only root can make.
+func unavailableKinds() *regexp.Regexp {
 	if os.Geteuid() != 0 {
 		return regexp.MustCompile(`^this system has no (kvm|fuse|inotify|bpf|fanotify|mount): `)
 	}
 	return regexp.MustCompile(`^this system has no (kvm|fuse|inotify): `)
 }
 
-// A library may refuse control messages other than SCM_RIGHTS, give a connection up after a
-// truncation, and send a part of more buffers than one system call takes.
+// A library may reject control messages other than SCM_RIGHTS, give up a connection after a
+// truncation, and send only part of a message with more buffers than one system call accepts.
 func TestStrictLibraryConforms(t *testing.T) {
 	p := faulty(t, "")
 	p.Command = append(p.Command, "--strict")
 	if err := process.Probe(p, process.DefaultTimeout); err != nil {
 		t.Fatal(err)
 	}
-	list, left := playable(cases(t, p))
+	list, left := splitByPrivilege(casesWith(t, p))
 	if len(left) > 0 {
 		t.Logf("skip: %d of %d cases need root", len(left), len(left)+len(list))
 	}
 	list = slices.DeleteFunc(list, func(c scenario.Case) bool { return c.A != p && c.B != p })
-	absent := absentKinds()
-	for _, r := range play(t, list, 0) {
+	absent := unavailableKinds()
+	for _, r := range runCases(t, list, 0) {
 		switch {
 		case r.Verdict == scenario.Unsupported && absent.MatchString(r.Why):
 			t.Logf("skip: %s: %s", r.Name, r.Why)
@@ -238,24 +238,23 @@ func TestStrictLibraryConforms(t *testing.T) {
 	}
 }
 
-// A peer that had no standard error when it said hello can receive a descriptor as 2.
+// A peer that closed its standard error before hello can receive a descriptor as 2.
 func TestPeerWithoutStandardError(t *testing.T) {
 	p := faulty(t, "")
 	p.Command = append(p.Command, "--no-stderr")
 	if err := process.Probe(p, process.DefaultTimeout); err != nil {
 		t.Fatal(err)
 	}
-	for _, r := range play(t, cases(t, p, "basics/**", "limits/counts-sweep"), 0) {
+	for _, r := range runCases(t, casesWith(t, p, "basics/**", "limits/counts-sweep"), 0) {
 		if r.Verdict != scenario.Pass {
 			t.Errorf("%s: %s: %s%v", r.Name, r.Verdict, r.Why, r.Findings)
 		}
 	}
 }
 
-// A folder of temporary files whose name is relative is used all the same. One that no
-// command can name is refused before the run.
+// TMPDIR may be relative. If its name contains a space or a newline, which no command can express, the run does not start.
 func TestTemporaryFolder(t *testing.T) {
-	list := cases(t, faulty(t, ""), "sockets/**", "blocking/**/runner/runner")
+	list := casesWith(t, faulty(t, ""), "sockets/**", "blocking/**/runner/runner")
 	t.Chdir(t.TempDir())
 	for _, name := range []string{"relative", "with space", "with\nnewline"} {
 		if err := os.Mkdir(name, 0o777); err != nil {
@@ -280,8 +279,8 @@ func TestTemporaryFolder(t *testing.T) {
 	}
 }
 
-// playable are the cases that this user can play, and left those that only root can.
-func playable(all []scenario.Case) (list, left []scenario.Case) {
+// splitByPrivilege splits cases into those that this user can run, and those that need root.
+func splitByPrivilege(all []scenario.Case) (list, left []scenario.Case) {
 	for _, c := range all {
 		if kinds.LacksRoot() != "" && (len(c.Scenario.Users) > 0 || slices.Contains(c.Scenario.Needs, "root")) {
 			left = append(left, c)
@@ -292,8 +291,8 @@ func playable(all []scenario.Case) (list, left []scenario.Case) {
 	return list, left
 }
 
-// full has every fault play everything, and not only the scenarios that name it.
-var full = flag.Bool("full", false, "play every scenario with every fault")
+// full makes TestFaults run every scenario with every fault, and not only the scenarios that name it.
+var full = flag.Bool("full", false, "run every scenario with every fault")
 
 // A namedFault is a fault of the faulty peers.
 type namedFault struct {
@@ -319,11 +318,11 @@ func allFaults() (list []namedFault) {
 	return list
 }
 
-// deadline is what is waited for an answer, or for a pipe's end, that never comes.
+// deadline is the time limit of tests in which an answer or a pipe's end never arrives.
 const deadline = 400 * time.Millisecond
 
-// red are the faults that a scenario names, by which it is turned red.
-func red(s *scenario.Scenario) []string {
+// faultsNamedBy returns the faults in a scenario's "Red:" line. The scenario fails with each of them.
+func faultsNamedBy(s *scenario.Scenario) []string {
 	for _, l := range s.Rule {
 		if names, ok := strings.CutPrefix(l, "Red: "); ok {
 			return strings.Split(names, ", ")
@@ -332,16 +331,16 @@ func red(s *scenario.Scenario) []string {
 	return nil
 }
 
-// casesOf are the cases that a fault is played in, with the runner opposite: those of the
-// scenarios that name it, and the others on the first type of socket.
-func casesOf(t *testing.T, fault string, p *scenario.Peer, few bool) (list []scenario.Case) {
+// casesOfFault returns the cases of a faulty peer with the runner whose scenarios name the fault. With
+// -full it adds the cases of all other scenarios on their first socket type.
+func casesOfFault(t *testing.T, fault string, p *scenario.Peer, firstTypeOnly bool) (list []scenario.Case) {
 	seen := map[string]bool{}
-	for _, c := range cases(t, p) {
+	for _, c := range casesWith(t, p) {
 		s := c.Scenario
 		first := c.Type == s.Types[0]
 		switch {
 		case c.A == c.B || c.A != p && c.B != p:
-		case slices.Contains(red(s), fault) && (first || !few), *full && first && (!few || !seen[s.Group()]):
+		case slices.Contains(faultsNamedBy(s), fault) && (first || !firstTypeOnly), *full && first && (!firstTypeOnly || !seen[s.Group()]):
 			list = append(list, c)
 			seen[s.Group()] = seen[s.Group()] || c.B == p
 		}
@@ -349,34 +348,34 @@ func casesOf(t *testing.T, fault string, p *scenario.Peer, few bool) (list []sce
 	return list
 }
 
-// A faulty peer is found in each scenario that names it, and some scenario names it in each
-// group in which it is found at all, but for finds that hang on who is first.
+// Each scenario that names a fault finds it. In each group with a scenario that finds a fault, a
+// scenario names it, unless the finding depends on which side is first.
 func TestFaults(t *testing.T) {
 	if testing.Short() {
-		t.Skip("-short: a run without it plays every fault, whoever the user is")
+		t.Skip("-short: this test runs the scenarios with every fault")
 	}
-	type casting struct {
+	type faultRun struct {
 		list, left []scenario.Case
 		results    []scenario.Result
 	}
 	faults := allFaults()
-	played := make([]casting, len(faults))
+	runs := make([]faultRun, len(faults))
 	var waiting sync.WaitGroup
-	few := make(chan bool, 4) // those that wait for what never comes do so together
-	check := leavesNothing(t)
+	slots := make(chan bool, 4) // the slow faults wait for time limits, so run several at once
+	check := checkNothingLeft(t)
 	for i, fault := range faults {
 		p := faulty(t, fault.name)
 		if err := process.Probe(p, process.DefaultTimeout); err != nil {
 			t.Fatal(err)
 		}
-		played[i].list, played[i].left = playable(casesOf(t, fault.name, p, fault.EndsSession))
+		runs[i].list, runs[i].left = splitByPrivilege(casesOfFault(t, fault.name, p, fault.EndsSession))
 		if fault.Slow {
-			few <- true
+			slots <- true
 			waiting.Add(1)
 			go func() {
 				defer waiting.Done()
-				played[i].results = alone(t, played[i].list, nil, fault.Checks, fault.timeout())
-				<-few
+				runs[i].results = runSeparately(t, runs[i].list, nil, fault.Checks, fault.timeout())
+				<-slots
 			}()
 		}
 	}
@@ -384,23 +383,23 @@ func TestFaults(t *testing.T) {
 	check()
 	for i, fault := range faults {
 		t.Run(fault.name, func(t *testing.T) {
-			list, left, results := played[i].list, played[i].left, played[i].results
+			list, left, results := runs[i].list, runs[i].left, runs[i].results
 			if !fault.Slow {
-				check := leavesNothing(t)
-				results = alone(t, list, nil, fault.Checks, 0)
+				check := checkNothingLeft(t)
+				results = runSeparately(t, list, nil, fault.Checks, 0)
 				check()
 			}
 			named := map[string]bool{} // scenarios and groups
 			if len(left) > 0 {
 				t.Logf("skip: %d of %d cases need root", len(left), len(left)+len(list))
 				for _, c := range left {
-					named[c.Scenario.Group()] = named[c.Scenario.Group()] || slices.Contains(red(c.Scenario), fault.name)
+					named[c.Scenario.Group()] = named[c.Scenario.Group()] || slices.Contains(faultsNamedBy(c.Scenario), fault.name)
 				}
 			}
 			if len(list)+len(left) == 0 {
-				t.Error("no scenario names it")
+				t.Error("no scenario names the fault")
 			}
-			reported, failed := map[string]bool{}, map[string]string{} // scenarios; one of each group
+			reported, failed := map[string]bool{}, map[string]string{} // by scenario; by group, the name of one scenario
 			for _, r := range results {
 				s := r.Case.Scenario
 				race := slices.ContainsFunc(s.Steps, func(st scenario.Step) bool { return st.Async })
@@ -410,7 +409,7 @@ func TestFaults(t *testing.T) {
 				for _, f := range r.Findings {
 					switch {
 					case f.Peer != "faulty":
-						t.Errorf("%s: the wrong one has it: %s", r.Name, f)
+						t.Errorf("%s: the finding is about the wrong peer: %s", r.Name, f)
 					case slices.Contains(fault.Checks, f.Check) && strings.Contains(f.Text, fault.Text):
 						reported[s.Name] = true
 						if !race {
@@ -423,24 +422,24 @@ func TestFaults(t *testing.T) {
 			}
 			for _, c := range list {
 				s := c.Scenario
-				if !slices.Contains(red(s), fault.name) || named[s.Name] {
+				if !slices.Contains(faultsNamedBy(s), fault.name) || named[s.Name] {
 					continue
 				}
 				named[s.Name], named[s.Group()] = true, true
 				if !reported[s.Name] {
-					t.Errorf("%s names it, and finds no %s with %q", s.Name, fault.Checks, fault.Text)
+					t.Errorf("%s names the fault, but has no %s finding with %q", s.Name, fault.Checks, fault.Text)
 				}
 			}
 			for group, name := range failed {
 				if !named[group] {
-					t.Errorf("no scenario of %s names it, and %s finds it", group, name)
+					t.Errorf("%s finds the fault, but no scenario in group %s names it", name, group)
 				}
 			}
 		})
 	}
 }
 
-// Both ends of a pipe can be files of a case: each is missed.
+// If both ends of a pipe are files of a case, the runner finds a leak of either.
 func TestHolderOfEitherEnd(t *testing.T) {
 	for _, c := range []struct{ fault, sent, want string }{
 		{"", "a,b", "[]"},
@@ -461,7 +460,7 @@ func TestHolderOfEitherEnd(t *testing.T) {
 			if c.fault != "" {
 				timeout = deadline
 			}
-			for _, r := range play(t, scenario.Plan([]*scenario.Scenario{s}, []*scenario.Peer{p}, runner(t)), timeout) {
+			for _, r := range runCases(t, scenario.Plan([]*scenario.Scenario{s}, []*scenario.Peer{p}, runner(t)), timeout) {
 				if got := fmt.Sprint(r.Findings); r.Case.B == p && got != c.want {
 					t.Errorf("%s with %s=%s of a pair %s: %s: got %s, want %s", r.Name, c.fault, c.sent, kind, r.Verdict, got, c.want)
 				}
@@ -470,10 +469,10 @@ func TestHolderOfEitherEnd(t *testing.T) {
 	}
 }
 
-// An expected failure of a peer in every scenario, as of its close-on-exec, hides no
-// second fault of the same case: a finding of another check is unexpected.
-func TestBlanketHidesNoSecondFault(t *testing.T) {
-	blanket, err := scenario.ParseExpectations([]byte("** cloexec@faulty it receives without close-on-exec\n"))
+// If a peer is expected to fail every scenario, for close-on-exec for example, a second fault in the
+// same case is still found, because findings with other checks are unexpected.
+func TestBroadExpectationHidesNoSecondFault(t *testing.T) {
+	broad, err := scenario.ParseExpectations([]byte("** cloexec@faulty it receives without close-on-exec\n"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -488,32 +487,32 @@ func TestBlanketHidesNoSecondFault(t *testing.T) {
 				t.Fatal(err)
 			}
 			hidden, found := map[string]bool{}, map[string]bool{} // scenarios
-			list, left := playable(casesOf(t, fault.name, p, true))
+			list, left := splitByPrivilege(casesOfFault(t, fault.name, p, true))
 			if len(left) > 0 {
 				t.Logf("skip: %d of %d cases need root", len(left), len(left)+len(list))
 			}
-			for _, r := range alone(t, list, &scenario.Expectations{List: blanket}, fault.Checks, fault.timeout()) {
+			for _, r := range runSeparately(t, list, &scenario.Expectations{List: broad}, fault.Checks, fault.timeout()) {
 				name := r.Case.Scenario.Name
 				second := slices.ContainsFunc(r.Findings, func(f scenario.Finding) bool { return slices.Contains(fault.Checks, f.Check) })
 				hidden[name] = hidden[name] || !second
 				found[name] = found[name] || second
 				if second && r.Verdict != scenario.Fail {
-					t.Errorf("%s: %s, in spite of %v", r.Name, r.Verdict, r.Findings)
+					t.Errorf("%s: got %s, want fail, because of %v", r.Name, r.Verdict, r.Findings)
 				}
 			}
 			for name := range hidden {
 				if !found[name] {
-					t.Errorf("%s finds no %s any more", name, fault.Checks)
+					t.Errorf("%s has no %s finding", name, fault.Checks)
 				}
 			}
 			if len(found) == 0 {
-				t.Error("no scenario was played")
+				t.Error("no scenario was run")
 			}
 		})
 	}
 }
 
-// Every scenario that peers play names a fault by which it is turned red, and no other word.
+// Every peer scenario names at least one fault with which it fails. All names in its "Red:" line are faults.
 func TestEveryScenarioNamesItsFault(t *testing.T) {
 	scenarios, err := catalogue.Scenarios()
 	if err != nil {
@@ -527,10 +526,10 @@ func TestEveryScenarioNamesItsFault(t *testing.T) {
 		if s.Play == scenario.PlayKernel {
 			continue
 		}
-		if len(red(s)) == 0 {
-			t.Errorf("%s: by which fault is it turned red?", s.Name)
+		if len(faultsNamedBy(s)) == 0 {
+			t.Errorf(`%s has no "Red:" line with a fault`, s.Name)
 		}
-		for _, name := range red(s) {
+		for _, name := range faultsNamedBy(s) {
 			if !slices.Contains(names, name) {
 				t.Errorf("%s: no such fault: %s", s.Name, name)
 			}
@@ -545,15 +544,14 @@ func TestPeerThatNeverReads(t *testing.T) {
 	}
 }
 
-// A peer that is right when it is probed, and not there any more afterwards, is
-// told of each case that it should have played.
-func TestPeerThatDoesNotStartAgain(t *testing.T) {
+// If a peer answers the probe but cannot be started later, each of its cases is "not run" with the reason.
+func TestPeerThatCannotBeRestarted(t *testing.T) {
 	p := faulty(t, "")
 	if err := process.Probe(p, process.DefaultTimeout); err != nil {
 		t.Fatal(err)
 	}
 	p.Command = []string{"/nonexistent/peer"}
-	results := play(t, append(cases(t, p, "basics/pass-one-fd/*/faulty/runner"), cases(t, p, "basics/pass-one-fd/*/runner/runner")...), 0)
+	results := runCases(t, append(casesWith(t, p, "basics/pass-one-fd/*/faulty/runner"), casesWith(t, p, "basics/pass-one-fd/*/runner/runner")...), 0)
 	broken := 0
 	for _, r := range results {
 		switch {
@@ -567,13 +565,12 @@ func TestPeerThatDoesNotStartAgain(t *testing.T) {
 		}
 	}
 	if broken != 3 {
-		t.Errorf("%d cases could not be played, want 3", broken)
+		t.Errorf("%d cases could not be run, want 3", broken)
 	}
 }
 
-// While one peer is started again and again, a socket that another closes is
-// closed: no child that is about to be one of the first holds it.
-func TestStartingPeersDisturbsNobody(t *testing.T) {
+// If one peer is restarted all the time, its new processes do not keep the sockets of another peer open.
+func TestStartingPeersLeaksNoSockets(t *testing.T) {
 	dying, steady := faulty(t, "die"), faulty(t, "")
 	steady.Name = "steady"
 	for _, p := range []*scenario.Peer{dying, steady} {
@@ -583,10 +580,10 @@ func TestStartingPeersDisturbsNobody(t *testing.T) {
 	}
 	var list []scenario.Case
 	for range 100 {
-		list = append(list, cases(t, dying, "basics/pass-one-fd/*/runner/faulty")...)
-		list = append(list, cases(t, steady, "death/peer-closed-before-send/*/steady/runner")...)
+		list = append(list, casesWith(t, dying, "basics/pass-one-fd/*/runner/faulty")...)
+		list = append(list, casesWith(t, steady, "death/peer-closed-before-send/*/steady/runner")...)
 	}
-	for _, r := range play(t, list, 0) {
+	for _, r := range runCases(t, list, 0) {
 		if r.Verdict != scenario.Pass && r.Case.A == steady {
 			t.Errorf("%s: %s: %s%v", r.Name, r.Verdict, r.Why, r.Findings)
 		}

@@ -13,8 +13,8 @@ import (
 	"github.com/scm-rights/scm/interop/scenario"
 )
 
-// plain starts a command as a recorder does, and reports one call.
-func plain(cmd *exec.Cmd, started func(), call func([]string)) error {
+// fakeRecorder starts a command as a recorder does, and reports one call.
+func fakeRecorder(cmd *exec.Cmd, started func(), call func([]string)) error {
 	runtime.LockOSThread() // the command ends with it
 	defer runtime.UnlockOSThread()
 	if err := cmd.Start(); err != nil {
@@ -28,18 +28,18 @@ func plain(cmd *exec.Cmd, started func(), call func([]string)) error {
 // Only a case that failed is run once more, under the recorder, and its result stays the same.
 func TestRecord(t *testing.T) {
 	self := runner(t)
-	bad := script(t, `recv) exit 7;;`)
-	hang := script(t, `recv) exec sleep 1000;;`)
-	gone := script(t, `recv) exit 7;;`)
+	bad := shellPeer(t, `recv) exit 7;;`)
+	hang := shellPeer(t, `recv) exec sleep 1000;;`)
+	gone := shellPeer(t, `recv) exit 7;;`)
 	bad.Name, hang.Name, gone.Name = "bad", "hang", "gone"
-	settled(t)
+	checkNothingLeft(t)
 	s := mustParse(t, passOne)
 	x, err := scenario.Expect([]scenario.Expectation{{Pattern: mustPattern(t, "**"), Check: scenario.CheckCrash, Peer: "gone", Reason: "why"}}, scenario.KernelLinux, []*scenario.Scenario{s}, []*scenario.Peer{bad, hang, gone}, nil, self)
 	if err != nil {
 		t.Fatal(err)
 	}
 	cases := []scenario.Case{onStream(s, self, self), onStream(s, self, bad), onStream(s, self, hang), onStream(s, self, gone)}
-	o := Run(context.Background(), cases, x, Options{Timeout: deadline, Recorder: plain})
+	o := Run(context.Background(), cases, x, Options{Timeout: deadline, Recorder: fakeRecorder})
 	without := Run(context.Background(), cases, x, Options{Timeout: deadline})
 	for i, r := range o.Results {
 		if r.Verdict != without.Results[i].Verdict || fmt.Sprint(r.Findings) != fmt.Sprint(without.Results[i].Findings) {
@@ -61,8 +61,8 @@ func TestRecord(t *testing.T) {
 // If nothing can be recorded, the result still says that the case failed, and why there is no record.
 func TestRecorderThatFails(t *testing.T) {
 	self := runner(t)
-	bad := script(t, `recv) exit 7;;`)
-	settled(t)
+	bad := shellPeer(t, `recv) exit 7;;`)
+	checkNothingLeft(t)
 	s := mustParse(t, passOne)
 	forbidden := errors.New("a setting forbids it")
 	for _, c := range []struct {
@@ -75,7 +75,7 @@ func TestRecorderThatFails(t *testing.T) {
 			if cmd.Args[0] == "/bin/sh" {
 				return forbidden
 			}
-			return plain(cmd, started, call)
+			return fakeRecorder(cmd, started, call)
 		}, "x cannot be recorded: a setting forbids it"},
 	} {
 		r := Run(context.Background(), []scenario.Case{onStream(s, self, bad)}, nil, Options{Recorder: c.with}).Results[0]

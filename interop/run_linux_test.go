@@ -48,7 +48,7 @@ func TestPeersOnAnotherKernel(t *testing.T) {
 	if err := process.Probe(x, process.DefaultTimeout); err != nil {
 		t.Fatal(err)
 	}
-	settled(t)
+	checkNothingLeft(t)
 	s := mustParse(t, strings.Replace(passOne, "on stream", "on stream dgram", 1))
 	list, err := scenario.ParseExpectations([]byte("[gvisor]\n*/*/stream hang@runner it is another one"))
 	if err != nil {

@@ -11,8 +11,8 @@ import (
 	"github.com/scm-rights/scm/interop/scenario"
 )
 
-// sights are scenarios in which the runner looks at the process of the receiver.
-var sights = map[string]string{
+// inspections are scenarios in which the runner reads the receiver's files in /proc.
+var inspections = map[string]string{
 	"it receives": passOne,
 	"flags":       passOne + "R> flags B a=-\n",
 	"it waits": rule + "on stream\nfiles a=pipe-r\nB>& recv bytes=1 fds=1\nR> blocked B\nA> send payload=00 fds=a\nA< ok n=1\n" +
@@ -24,10 +24,10 @@ var sights = map[string]string{
 	"it sends": rule + "on stream\nB> send payload=00 fds=-\nB< ok n=1\nA> recv bytes=1 fds=0\nA< ok n=1 payload=00 fds=-\n",
 }
 
-// If the runner may not look at the descriptors of a peer, the case is "not run".
+// If the runner may not inspect the descriptors of a peer, the case is "not run".
 func TestPeerThatCannotBeSeen(t *testing.T) {
 	if os.Geteuid() == 0 {
-		// Root may look at every process.
+		// Root may inspect every process, so run the test as another user.
 		dir, err := os.MkdirTemp("", "scm-unprivileged-")
 		if err != nil {
 			t.Fatal(err)
@@ -45,9 +45,9 @@ func TestPeerThatCannotBeSeen(t *testing.T) {
 		}
 		return
 	}
-	self, x := runner(t), craft(t, "hidden")
-	settled(t)
-	for name, text := range sights {
+	self, x := runner(t), testPeer(t, "hidden")
+	checkNothingLeft(t)
+	for name, text := range inspections {
 		o := Run(context.Background(), []scenario.Case{{Scenario: mustParse(t, text), Type: "stream", A: self, B: x}}, nil, Options{})
 		if len(o.Results) != 1 || len(o.Results[0].Findings) > 0 {
 			t.Errorf("%s: got %+v", name, o.Results)

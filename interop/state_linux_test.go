@@ -10,8 +10,8 @@ import (
 // The runner finds a leak at the descriptor of a later case even if the peer restores that
 // descriptor when the case ends.
 func TestLeakAtTheDescriptorOfALaterCase(t *testing.T) {
-	self, liar := runner(t), craft(t, "hides")
-	settled(t)
+	self, liar := runner(t), testPeer(t, "hides")
+	checkNothingLeft(t)
 	s := mustParse(t, passOne)
 	o := Run(context.Background(), []scenario.Case{onStream(s, self, liar), onStream(s, self, liar)}, nil, Options{})
 	if len(o.Results) != 2 {
@@ -32,7 +32,7 @@ func TestChangeDuringOtherSteps(t *testing.T) {
 		offset   = "file@x: a is at offset 9, and was at 0 before"
 	)
 	self := runner(t)
-	for _, c := range []struct{ name, craft, text, want string }{
+	for _, c := range []struct{ name, peer, text, want string }{
 		{"the other waits", "twists", waits + receives, flags},
 		{"the runner looks", "twists", waits + "R> pending A\n" + receives, flags},
 		{"the runner looks, at an offset", "seeks", waits + "R> pending A\n" + receives, offset},
@@ -46,8 +46,8 @@ func TestChangeDuringOtherSteps(t *testing.T) {
 			"B> recv bytes=1 fds=0\nB< ok n=1 payload=01 fds=-\n", ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			p := craft(t, c.craft)
-			settled(t)
+			p := testPeer(t, c.peer)
+			checkNothingLeft(t)
 			r := Run(context.Background(), []scenario.Case{onStream(mustParse(t, rule+c.text), p, self)}, nil, Options{}).Results[0]
 			if got := outcome(r); got != c.want && got != "fail: "+c.want && !(c.want == "" && got == "pass: ") {
 				t.Errorf("got %s\nwant %s", got, c.want)
@@ -60,8 +60,8 @@ func TestChangeDuringOtherSteps(t *testing.T) {
 // wrong in the same scenario.
 func TestReceiverIsAtFaultForAChangedFile(t *testing.T) {
 	s := mustParse(t, passOne+"R> flags B a=-\nB> send payload=01 fds=-\nB< ok n=1\nA> recv bytes=1 fds=0\nA< ok n=1 payload=01 fds=-\n")
-	self, other, changer := runner(t), craft(t, "fails", "other"), craft(t, "changes")
-	settled(t)
+	self, other, changer := runner(t), testPeer(t, "fails", "other"), testPeer(t, "changes")
+	checkNothingLeft(t)
 	o := Run(context.Background(), []scenario.Case{onStream(s, other, changer)}, nil, Options{Runner: self})
 	const want = "file@x: the status flags of a changed from none to O_NONBLOCK\nfile@x: a has the status flags O_NONBLOCK, not none\n" +
 		`answer@other: answered "err EIO"` + "\nexpected ok n=1 payload=01 fds=- (not ok)"

@@ -16,8 +16,8 @@ import (
 	"github.com/scm-rights/scm/interop/scenario"
 )
 
-// script returns a peer in sh that runs verbs, the branches of a case statement, for its commands.
-func script(t *testing.T, verbs string) *scenario.Peer {
+// shellPeer returns a peer in sh that runs verbs, the branches of a case statement, for its commands.
+func shellPeer(t *testing.T, verbs string) *scenario.Peer {
 	t.Helper()
 	p := scenario.Program("x", "/bin/sh", "-c", `
 		while read -r verb rest; do case $verb in
@@ -41,8 +41,8 @@ func runner(t *testing.T) *scenario.Peer {
 	return p
 }
 
-// settled fails the test if descriptors or children are left when it ends.
-func settled(t *testing.T) {
+// checkNothingLeft fails the test if descriptors or children are left when it ends.
+func checkNothingLeft(t *testing.T) {
 	t.Helper()
 	before := fdtest.Take()
 	t.Cleanup(func() {
@@ -82,7 +82,7 @@ func children(t *testing.T) (pids []int) {
 func runBoth(t *testing.T, liar scenario.Case, timeout time.Duration) scenario.Result {
 	t.Helper()
 	self := runner(t)
-	settled(t)
+	checkNothingLeft(t)
 	right := scenario.Case{Scenario: mustParse(t, passOne), Type: "stream", A: self, B: self}
 	o := Run(context.Background(), []scenario.Case{liar, right}, nil, Options{Timeout: timeout})
 	if len(o.Results) != 2 || o.Results[1].Verdict != scenario.Pass {
@@ -129,7 +129,7 @@ func TestPeersThatMisbehave(t *testing.T) {
 			"fail: file@x: 9 is not open: no such file or directory\nleak@x: bsock, as 3, is still open after the end of the case"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			p := script(t, c.verbs)
+			p := shellPeer(t, c.verbs)
 			if c.name == "it is another process" {
 				p.Command = []string{"/bin/sh", "-c", p.Command[2] + "; true", "sh"}
 			}
@@ -143,7 +143,7 @@ func TestPeersThatMisbehave(t *testing.T) {
 		})
 	}
 	waitGone(t, file)
-	gone := script(t, "")
+	gone := shellPeer(t, "")
 	gone.Command = []string{"/nonexistent/peer"}
 	r := runBoth(t, onStream(mustParse(t, passOne), runner(t), gone), 0)
 	if got, want := outcome(r), "not run: x: fork/exec /nonexistent/peer: no such file or directory"; got != want || !r.Broken {
@@ -183,7 +183,7 @@ func TestContractBreaches(t *testing.T) {
 			`contract@x: answered unsupported to "recv bytes=1 fds=1", which its can= offers` + "\n" + kept},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			liar := script(t, c.verbs)
+			liar := shellPeer(t, c.verbs)
 			got := finding(t, runBoth(t, scenario.Case{Scenario: mustParse(t, passOne), Type: "stream", A: runner(t), B: liar}, 0))
 			if got != c.want {
 				t.Errorf("got\n%s\nwant\n%s", got, c.want)
@@ -194,7 +194,7 @@ func TestContractBreaches(t *testing.T) {
 
 // Standard error of a peer is made harmless to the user's terminal.
 func TestStandardErrorIsText(t *testing.T) {
-	liar := script(t, `recv) printf 'woe \033[2J\n\303\251\377' >&2; exit 1;;`)
+	liar := shellPeer(t, `recv) printf 'woe \033[2J\n\303\251\377' >&2; exit 1;;`)
 	got := finding(t, runBoth(t, scenario.Case{Scenario: mustParse(t, passOne), Type: "stream", A: runner(t), B: liar}, 0))
 	if want := "crash@x: the peer ended: exit status 1; standard error: woe \\x1b[2J\né\\xff"; got != want {
 		t.Errorf("got %s, want %s", got, want)
@@ -203,7 +203,7 @@ func TestStandardErrorIsText(t *testing.T) {
 
 // A peer that ends right after its answer is not reported for closing descriptors.
 func TestEndBehindTheAnswer(t *testing.T) {
-	liar := script(t, `recv) echo err EIO; exit 0;;`)
+	liar := shellPeer(t, `recv) echo err EIO; exit 0;;`)
 	got := finding(t, runBoth(t, scenario.Case{Scenario: mustParse(t, passOne), Type: "stream", A: runner(t), B: liar}, 0))
 	if strings.Contains(got, "was closed") || !strings.HasSuffix(got, "\ncrash@x: the peer ended: exit status 0") {
 		t.Errorf("got %s", got)
@@ -247,7 +247,7 @@ func TestEndedByTheRunnersSignal(t *testing.T) {
 			if strings.Contains(c.name, "stopped") {
 				patience = deadline // it is waited out
 			}
-			r := runBoth(t, onStream(mustParse(t, rule+"on stream\n"+c.text), runner(t), script(t, c.verbs)), patience)
+			r := runBoth(t, onStream(mustParse(t, rule+"on stream\n"+c.text), runner(t), shellPeer(t, c.verbs)), patience)
 			if got := outcome(r); got != c.want {
 				t.Errorf("got %s\nwant %s", got, c.want)
 			}
@@ -260,7 +260,7 @@ func TestEndedByTheRunnersSignal(t *testing.T) {
 func TestNothingWasSent(t *testing.T) {
 	for _, socketType := range contract.SocketTypes {
 		t.Run(socketType, func(t *testing.T) {
-			liar := craft(t, "mute")
+			liar := testPeer(t, "mute")
 			s := mustParse(t, strings.Replace(passOne, "on stream", "on "+socketType, 1))
 			got := finding(t, runBoth(t, scenario.Case{Scenario: s, Type: socketType, A: liar, B: runner(t)}, deadline))
 			if got != "answer@x: the message that it reported as sent did not arrive" {
@@ -272,7 +272,7 @@ func TestNothingWasSent(t *testing.T) {
 
 // A peer with a garbage collector has until the time limit to close leaked descriptors.
 func TestLeakOfACollector(t *testing.T) {
-	liar := script(t, `recv) echo ok n=1 payload=00 fds=-;;`)
+	liar := shellPeer(t, `recv) echo ok n=1 payload=00 fds=-;;`)
 	liar.Command[2] = strings.Replace(liar.Command[2], "ok name=x", "ok name=x gc=yes", 1)
 	if err := process.Probe(liar, process.DefaultTimeout); err != nil || !liar.Hello.GC {
 		t.Fatal(err)
@@ -292,7 +292,7 @@ func TestCloseOfACollector(t *testing.T) {
 		"before": `close) exec 4>&-; echo ok;;`,
 		"after":  `close) echo ok; sleep 0.1; exec 4>&-;;`,
 	} {
-		p := script(t, verb+` end) exec 3>&-; echo ok;;`)
+		p := shellPeer(t, verb+` end) exec 3>&-; echo ok;;`)
 		p.Command[2] = strings.Replace(p.Command[2], "ok name=x", "ok name=x gc=yes", 1)
 		if err := process.Probe(p, process.DefaultTimeout); err != nil || !p.Hello.GC {
 			t.Fatal(err)
@@ -313,7 +313,7 @@ func TestLeakAtTheEnd(t *testing.T) {
 		`send) echo ok n=1;;`:      "",
 		`send) echo unsupported;;`: "x: answered unsupported",
 	} {
-		r := runBoth(t, scenario.Case{Scenario: s, Type: "stream", A: script(t, verbs), B: runner(t)}, 0)
+		r := runBoth(t, scenario.Case{Scenario: s, Type: "stream", A: shellPeer(t, verbs), B: runner(t)}, 0)
 		if got := finding(t, r); got != leak || r.Why != why {
 			t.Errorf("%s: got %s, %s", verbs, got, r.Why)
 		}
@@ -324,7 +324,7 @@ func TestLeakAtTheEnd(t *testing.T) {
 func TestWaiterIsNotToBlame(t *testing.T) {
 	s := mustParse(t, rule+"on stream dgram seqpacket\nfiles a=pipe-r\n"+
 		"B>& recv bytes=5000 fds=1\nA> send payload=@5000 fds=a\nA< ok n=5000\nB<& ok n=5000 payload=@5000 fds=a\n")
-	refuser := craft(t, "refuses")
+	refuser := testPeer(t, "refuses")
 	for _, socketType := range contract.SocketTypes {
 		r := runBoth(t, scenario.Case{Scenario: s, Type: socketType, A: refuser, B: runner(t)}, 0)
 		if r.Verdict != scenario.Unsupported || r.Why != "x: answered unsupported" || len(r.Findings) > 0 {
@@ -337,8 +337,8 @@ func TestWaiterIsNotToBlame(t *testing.T) {
 func TestRunIsCutShort(t *testing.T) {
 	self := runner(t)
 	file := filepath.Join(t.TempDir(), "hangs")
-	liar := script(t, `recv) : > `+file+`; sleep 1000;;`)
-	settled(t)
+	liar := shellPeer(t, `recv) : > `+file+`; sleep 1000;;`)
+	checkNothingLeft(t)
 	ctx, cut := context.WithCancelCause(context.Background())
 	go func() {
 		for {
@@ -359,7 +359,7 @@ func TestRunIsCutShort(t *testing.T) {
 
 // A probe that is cut short leaves no process running.
 func TestProbeIsCutShort(t *testing.T) {
-	settled(t)
+	checkNothingLeft(t)
 	ctx, cut := context.WithCancel(context.Background())
 	cut()
 	if err := process.ProbeContext(ctx, scenario.Program("x", "sleep", "1000"), time.Hour); !errors.Is(err, process.ErrCut) {
@@ -368,7 +368,7 @@ func TestProbeIsCutShort(t *testing.T) {
 }
 
 func TestProbe(t *testing.T) {
-	settled(t)
+	checkNothingLeft(t)
 	for _, c := range []struct{ name, command, want string }{
 		{"no such program", "/nonexistent/peer", "fork/exec /nonexistent/peer: no such file or directory"},
 		{"it ends", "exit 3", "the peer ended: exit status 3"},

@@ -17,27 +17,27 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// craftChild is a child of the test binary: the peer that its first argument names, one of crafts. The second
-// argument is a file.
-const craftChild = "craft"
+// testPeerChild runs a peer in a child process of the test binary. The first argument is its name in testPeers. The
+// second is a file that the peer creates when it first opens a socket.
+const testPeerChild = "test-peer"
 
-// crafts make the test program a peer. pool has the descriptors that the peer was started with,
-// and first is true if no earlier start of it has opened a socket.
-var crafts = map[string]func(sock int, pool []int, first bool) peer.Socket{
-	"right": func(sock int, _ []int, _ bool) peer.Socket { return adept{sock: sock} },
-	"fails": func(sock int, _ []int, _ bool) peer.Socket { return adept{sock: sock, err: unix.EIO} },
-	"short": func(sock int, _ []int, _ bool) peer.Socket { return adept{sock: sock, half: true} },
-	"peeks": func(sock int, _ []int, _ bool) peer.Socket { return adept{sock: sock, peeks: true} },
+// testPeers are peers that the test binary can run as. pool lists the descriptors with which the peer was started.
+// first is true if no earlier process of the same peer has opened a socket.
+var testPeers = map[string]func(sock int, pool []int, first bool) peer.Socket{
+	"right": func(sock int, _ []int, _ bool) peer.Socket { return honest{sock: sock} },
+	"fails": func(sock int, _ []int, _ bool) peer.Socket { return honest{sock: sock, err: unix.EIO} },
+	"short": func(sock int, _ []int, _ bool) peer.Socket { return honest{sock: sock, half: true} },
+	"peeks": func(sock int, _ []int, _ bool) peer.Socket { return honest{sock: sock, peeks: true} },
 	"sends more": func(sock int, _ []int, _ bool) peer.Socket {
-		return adept{sock: sock, more: peer.Message{FDs: []int{0}}}
+		return honest{sock: sock, more: peer.Message{FDs: []int{0}}}
 	},
 	"sends a byte": func(sock int, _ []int, _ bool) peer.Socket {
-		return adept{sock: sock, more: peer.Message{Buffers: [][]byte{{'!'}}}}
+		return honest{sock: sock, more: peer.Message{Buffers: [][]byte{{'!'}}}}
 	},
-	"doubles":  func(sock int, _ []int, _ bool) peer.Socket { return &doubler{adept: adept{sock: sock}} },
-	"generous": func(sock int, _ []int, _ bool) peer.Socket { return generous{adept{sock: sock}} },
-	"thrifty":  func(sock int, _ []int, _ bool) peer.Socket { return thrifty{adept{sock: sock}} },
-	"counting": func(sock int, _ []int, _ bool) peer.Socket { return counting{adept{sock: sock}} },
+	"doubles":  func(sock int, _ []int, _ bool) peer.Socket { return &doubler{honest: honest{sock: sock}} },
+	"generous": func(sock int, _ []int, _ bool) peer.Socket { return generous{honest{sock: sock}} },
+	"thrifty":  func(sock int, _ []int, _ bool) peer.Socket { return thrifty{honest{sock: sock}} },
+	"counting": func(sock int, _ []int, _ bool) peer.Socket { return counting{honest{sock: sock}} },
 	"mute":     func(int, []int, bool) peer.Socket { return mute{} },
 	"refuses":  func(int, []int, bool) peer.Socket { return mute{peer.ErrUnsupported} },
 	"moody": func(_ int, _ []int, first bool) peer.Socket {
@@ -46,59 +46,59 @@ var crafts = map[string]func(sock int, pool []int, first bool) peer.Socket{
 		}
 		return mute{unix.EIO}
 	},
-	// These are wrong the first time only.
+	// These send a wrong message only the first time.
 	"once other bytes": func(sock int, _ []int, first bool) peer.Socket {
-		return once{adept{sock: sock}, first, func(m *peer.Message) { m.Buffers = [][]byte{{9}} }}
+		return once{honest{sock: sock}, first, func(m *peer.Message) { m.Buffers = [][]byte{{9}} }}
 	},
 	"once another file": func(sock int, _ []int, first bool) peer.Socket {
-		return once{adept{sock: sock}, first, func(m *peer.Message) { m.FDs = []int{sock} }}
+		return once{honest{sock: sock}, first, func(m *peer.Message) { m.FDs = []int{sock} }}
 	},
 	// These change a file that they must not change.
 	"changes": func(sock int, _ []int, _ bool) peer.Socket {
-		return adept{sock: sock, received: func(fds []int) { _ = unix.SetNonblock(fds[0], true) }}
+		return honest{sock: sock, received: func(fds []int) { _ = unix.SetNonblock(fds[0], true) }}
 	},
-	"twists": func(sock int, _ []int, _ bool) peer.Socket { return twister{adept{sock: sock}, false} },
-	"seeks":  func(sock int, _ []int, _ bool) peer.Socket { return twister{adept{sock: sock}, true} },
-	// It keeps a received file at the last descriptor of the pool, a later case's, until the case ends.
+	"twists": func(sock int, _ []int, _ bool) peer.Socket { return twister{honest{sock: sock}, false} },
+	"seeks":  func(sock int, _ []int, _ bool) peer.Socket { return twister{honest{sock: sock}, true} },
+	// This one keeps a received file at the last descriptor of the pool, which belongs to a later case, until the case ends.
 	"hides": func(sock int, pool []int, _ bool) peer.Socket {
-		return &hider{adept: adept{sock: sock}, at: pool[len(pool)-1]}
+		return &hider{honest: honest{sock: sock}, at: pool[len(pool)-1]}
 	},
 	// These also send the files that they send, or receive, to a socket of a later case.
 	"parks what it sends": func(sock int, pool []int, _ bool) peer.Socket {
-		return parker{adept{sock: sock}, later(pool, sock)}
+		return parker{honest{sock: sock}, laterSocket(pool, sock)}
 	},
 	"parks what it receives": func(sock int, pool []int, _ bool) peer.Socket {
-		return adept{sock: sock, received: func(fds []int) {
-			_, _ = raw.Send(later(pool, sock), [][]byte{{0}}, fds, unix.MSG_DONTWAIT)
+		return honest{sock: sock, received: func(fds []int) {
+			_, _ = raw.Send(laterSocket(pool, sock), [][]byte{{0}}, fds, unix.MSG_DONTWAIT)
 		}}
 	},
 	// The libraries of these give up the connection when they receive.
 	"quits": func(sock int, _ []int, _ bool) peer.Socket {
-		return &quitter{adept{sock: sock, err: errNoMore}, false, false}
+		return &quitter{honest{sock: sock, err: errNoMore}, false, false}
 	},
 	"quits with EIO": func(sock int, _ []int, _ bool) peer.Socket {
-		return &quitter{adept{sock: sock, err: unix.EIO}, false, false}
+		return &quitter{honest{sock: sock, err: unix.EIO}, false, false}
 	},
 	"shuts down": func(sock int, _ []int, _ bool) peer.Socket {
-		return &quitter{adept{sock: sock, err: errNoMore}, true, false}
+		return &quitter{honest{sock: sock, err: errNoMore}, true, false}
 	},
 	"is reset": func(sock int, _ []int, _ bool) peer.Socket {
-		return &quitter{adept{sock: sock, err: unix.ECONNRESET}, false, false}
+		return &quitter{honest{sock: sock, err: unix.ECONNRESET}, false, false}
 	},
 	"quits at EAGAIN": func(sock int, _ []int, _ bool) peer.Socket {
-		return &quitter{adept{sock: sock, err: unix.EAGAIN}, false, false}
+		return &quitter{honest{sock: sock, err: unix.EAGAIN}, false, false}
 	},
 }
 
 var errNoMore = errors.New("no more")
 
 func init() {
-	reexec.Register(craftChild, func(args []string) { beCraft(args[0], args[1]) })
+	reexec.Register(testPeerChild, func(args []string) { runTestPeer(args[0], args[1]) })
 }
 
-// beCraft runs one of crafts, which finds out by the file whether it is the first to open a socket.
-func beCraft(what, file string) {
-	if what == "hidden" { // only a privileged process sees its descriptors
+// runTestPeer runs the test peer with this name. The file shows whether an earlier process has opened a socket.
+func runTestPeer(what, file string) {
+	if what == "hidden" { // only a privileged process can read its /proc/PID/fd
 		if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
@@ -115,31 +115,31 @@ func beCraft(what, file string) {
 	peer.Main(peer.Library{Name: "x", Version: "1", Can: "stream,dgram,seqpacket,multi,flags", Open: func(sock int) (peer.Socket, error) {
 		f, err := os.OpenFile(file, os.O_CREATE|os.O_EXCL, 0o600)
 		_ = f.Close()
-		return crafts[what](sock, pool, err == nil), nil
+		return testPeers[what](sock, pool, err == nil), nil
 	}})
 }
 
-// craft is one of crafts, with a name of its own if one is given.
-func craft(t *testing.T, what string, name ...string) *scenario.Peer {
+// testPeer returns one of testPeers. It is called "x" unless a name is given.
+func testPeer(t *testing.T, what string, name ...string) *scenario.Peer {
 	t.Helper()
-	p := scenario.Program(append(name, "x")[0], reexec.CommandLine(craftChild, what, filepath.Join(t.TempDir(), "opened"))...)
+	p := scenario.Program(append(name, "x")[0], reexec.CommandLine(testPeerChild, what, filepath.Join(t.TempDir(), "opened"))...)
 	if err := process.Probe(p, process.DefaultTimeout); err != nil {
 		t.Fatal(err)
 	}
 	return p
 }
 
-// adept sends and receives correctly, except as its fields say.
-type adept struct {
+// honest sends and receives correctly, except for what its fields change.
+type honest struct {
 	sock     int
-	err      error           // of each receive
-	received func(fds []int) // is called with the descriptors that it receives
+	err      error           // returned by each receive
+	received func(fds []int) // called with the received descriptors
 	half     bool            // it sends half of the payload, and reports that count
 	peeks    bool            // it leaves the messages that it receives in the queue
 	more     peer.Message    // it sends this in addition to a message with descriptors
 }
 
-func (h adept) Send(m peer.Message) (int, error) {
+func (h honest) Send(m peer.Message) (int, error) {
 	if h.half {
 		m.Buffers[0] = m.Buffers[0][:len(m.Buffers[0])/2]
 	}
@@ -151,7 +151,7 @@ func (h adept) Send(m peer.Message) (int, error) {
 	return n - len(slices.Concat(more.Buffers...)), err
 }
 
-func (h adept) Recv(r peer.Room) (got peer.Received, err error) {
+func (h honest) Recv(r peer.Room) (got peer.Received, err error) {
 	if h.err != nil {
 		return got, h.err
 	}
@@ -173,7 +173,7 @@ func (m mute) Recv(peer.Room) (peer.Received, error) { return peer.Received{}, p
 
 // once sends another message the first time.
 type once struct {
-	adept
+	honest
 	first  bool
 	change func(m *peer.Message)
 }
@@ -182,12 +182,12 @@ func (h once) Send(m peer.Message) (int, error) {
 	if h.first {
 		h.change(&m)
 	}
-	return h.adept.Send(m)
+	return h.honest.Send(m)
 }
 
 // thrifty receives two descriptors, returns one, closes the other, and reports both that and
 // MSG_CTRUNC.
-type thrifty struct{ adept }
+type thrifty struct{ honest }
 
 func (h thrifty) Recv(r peer.Room) (peer.Received, error) {
 	n, fds, flags, err := raw.Recv(h.sock, r.Buffers, 2, r.Flags)
@@ -199,44 +199,43 @@ func (h thrifty) Recv(r peer.Room) (peer.Received, error) {
 	return got, err
 }
 
-// counting reports that it closed the pidfd that the kernel added, which raw.Recv does.
-type counting struct{ adept }
+// counting reports that it closed the pidfd that the kernel added. raw.Recv closes it.
+type counting struct{ honest }
 
 func (h counting) Recv(r peer.Room) (peer.Received, error) {
-	got, err := h.adept.Recv(r)
+	got, err := h.honest.Recv(r)
 	got.Closed = 1
 	return got, err
 }
 
 // generous receives with more room than the command says, and reports all that it received.
-type generous struct{ adept }
+type generous struct{ honest }
 
 func (h generous) Recv(r peer.Room) (peer.Received, error) {
 	r.Buffers = append(r.Buffers, make([]byte, 64))
 	r.FDs += 16
-	return h.adept.Recv(r)
+	return h.honest.Recv(r)
 }
 
 // doubler sends the descriptors of a message that failed with EAGAIN again, together with the next
 // message.
 type doubler struct {
-	adept
+	honest
 	kept []int
 }
 
 func (h *doubler) Send(m peer.Message) (int, error) {
 	m.FDs = append(h.kept, m.FDs...)
-	n, err := h.adept.Send(m)
+	n, err := h.honest.Send(m)
 	if h.kept = nil; errors.Is(err, unix.EAGAIN) {
 		h.kept = m.FDs
 	}
 	return n, err
 }
 
-// quitter gives up the connection when it receives: its library refuses that call and all later
-// ones.
+// quitter gives up the connection when it receives. Its library rejects that call and all later ones.
 type quitter struct {
-	adept
+	honest
 	shuts, over bool
 }
 
@@ -244,7 +243,7 @@ func (h *quitter) Send(m peer.Message) (int, error) {
 	if h.over {
 		return 0, peer.ErrUnsupported
 	}
-	return h.adept.Send(m)
+	return h.honest.Send(m)
 }
 
 func (h *quitter) Recv(peer.Room) (got peer.Received, err error) {
@@ -257,8 +256,8 @@ func (h *quitter) Recv(peer.Room) (got peer.Received, err error) {
 	return got, h.err
 }
 
-// later returns the socket of a later case, or -1.
-func later(pool []int, sock int) int {
+// laterSocket returns the socket of a later case, or -1.
+func laterSocket(pool []int, sock int) int {
 	for _, n := range pool {
 		var st unix.Stat_t
 		if n > sock && unix.Fstat(n, &st) == nil && st.Mode&unix.S_IFMT == unix.S_IFSOCK {
@@ -270,23 +269,23 @@ func later(pool []int, sock int) int {
 
 // parker also sends the descriptors to another socket.
 type parker struct {
-	adept
+	honest
 	other int
 }
 
 func (h parker) Send(m peer.Message) (int, error) {
 	_, _ = raw.Send(h.other, [][]byte{{0}}, m.FDs, unix.MSG_DONTWAIT)
-	return h.adept.Send(m)
+	return h.honest.Send(m)
 }
 
 // hider keeps a received file at the descriptor of a later case.
 type hider struct {
-	adept
+	honest
 	at, aside int
 }
 
 func (h *hider) Recv(r peer.Room) (peer.Received, error) {
-	got, err := h.adept.Recv(r)
+	got, err := h.honest.Recv(r)
 	if err != nil || len(got.FDs) == 0 {
 		return got, err
 	}
@@ -305,7 +304,7 @@ func (h *hider) Done() {
 
 // twister makes the files that it sends non-blocking, or changes their offset.
 type twister struct {
-	adept
+	honest
 	seeks bool
 }
 
@@ -317,7 +316,7 @@ func (h twister) Send(m peer.Message) (int, error) {
 			_ = unix.SetNonblock(fd, true)
 		}
 	}
-	return h.adept.Send(m)
+	return h.honest.Send(m)
 }
 
 // deadline is the time limit of tests in which a peer does not answer.
