@@ -52,7 +52,7 @@ var ActForms = []ActForm{
 // Signals lists the signals that the runner can send.
 var Signals = []string{"SIGALRM", "SIGCONT", "SIGKILL", "SIGSTOP", "SIGTERM", "SIGUSR1", "SIGUSR2"}
 
-// wordForms are the forms of a word as regular expressions. Their groups are fields of an Act.
+// wordForms replaces the words in an ActForm with regular expressions. Their groups are fields of an Act.
 var wordForms = strings.NewReplacer(
 	"ROLE", `(?P<role>[AB])`,
 	"NAME", `(?P<name>[a-z]+[0-9]*)`,
@@ -73,10 +73,10 @@ func (f ActForm) Verb() string {
 // An Act is a step that the runner does itself.
 type Act struct {
 	Verb  string
-	Role  Role   // the role that the act is about, or A if it is about a file
-	Name  string // of a file or an option
+	Role  Role   // the role that the act affects, or A if it affects a file
+	Name  string // the name of a file or an option
 	Value int64  // the offset, the value of the option, or the limit
-	Word  string // of shutdown, kill and flags; for a limit "+" if it is relative, or "-" to restore it
+	Word  string // the argument of shutdown, kill and flags; for limit, "+" if it is relative or "-" to restore it
 }
 
 // OfSocket reports whether the act needs the runner's own descriptor for the socket of its role.

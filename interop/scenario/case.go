@@ -119,7 +119,7 @@ func (f Finding) Located() string {
 // Key returns CHECK@PEER, as an expectation names it.
 func (f Finding) Key() string { return string(f.Check) + "@" + f.Peer }
 
-// A Verdict is how a case ended. A case without a verdict is Unsupported or NotRun.
+// A Verdict is the outcome of a case. Unsupported and NotRun mean that there is none.
 type Verdict string
 
 const (

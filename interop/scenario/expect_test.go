@@ -66,16 +66,15 @@ func mustExpect(t testing.TB, text string) []Expectation {
 	return list
 }
 
-// expect holds lines against a scenario with the peers one, of a version, and two, and the
-// runner; the peer gone is missing.
+// expect calls Expect with these lines, one scenario and the runner. The peer "one" has the given version,
+// "two" has none, and "gone" is missing.
 func expect(t *testing.T, text, kernel, version string) (*Expectations, error) {
 	t.Helper()
 	one := &Peer{Name: "one", Hello: contract.Hello{Version: version}}
 	return Expect(mustExpect(t, text), kernel, []*Scenario{mustParse(t, simple)}, []*Peer{one, {Name: "two"}}, []*Peer{Missing("gone", "")}, RunnerPeer())
 }
 
-// An expectation for other versions of a peer is set aside, and does not hide what
-// this version does.
+// An expectation for other versions of a peer is set aside, so it does not hide a failure of this version.
 func TestExpectVersions(t *testing.T) {
 	for _, c := range []struct {
 		versions, version string
@@ -90,7 +89,7 @@ func TestExpectVersions(t *testing.T) {
 			t.Fatal(err)
 		}
 		if in := len(x.List) == 1; in != c.in || len(x.List)+len(x.Aside) != 1 {
-			t.Errorf("%q holds for %q: %v, want %v", c.versions, c.version, in, c.in)
+			t.Errorf("%q applies to %q: %v, want %v", c.versions, c.version, in, c.in)
 		}
 	}
 }
@@ -108,13 +107,13 @@ func TestExpectSetsAside(t *testing.T) {
 		return lines
 	}
 	if list, aside := lines(x.List), lines(x.Aside); !slices.Equal(list, []int{1, 4, 9}) || !slices.Equal(aside, []int{2, 3, 6, 7, 10}) {
-		t.Errorf("in force are lines %v, set aside %v", list, aside)
+		t.Errorf("lines %v apply, and %v are set aside", list, aside)
 	}
 }
 
 func TestExpectAppliesToSomething(t *testing.T) {
 	for text, want := range map[string]string{
-		"** leak@nobody why":       "line 1: ** leak@nobody applies to no case",
+		"** leak@absent why":       "line 1: ** leak@absent applies to no case",
 		"**/two/one leak@gone why": "line 1: **/two/one leak@gone applies to no case",
 		// A line about another kernel must apply to a case too.
 		"[gvisor]\ngroup/other leak@one why": "line 2: [gvisor] group/other leak@one applies to no case",
@@ -128,32 +127,32 @@ func TestExpectAppliesToSomething(t *testing.T) {
 	}
 }
 
-func TestJudge(t *testing.T) {
+func TestSetVerdict(t *testing.T) {
 	s := mustParse(t, simple+"B> send payload=00 fds=a\nB< ok n=1\nA> recv bytes=1 fds=1\nA< ok n=1 payload=00 fds=a:back\n")
 	for _, c := range []struct {
-		name, expected, findings, judged string // judged: the peer whose descriptors were checked for close-on-exec
-		want                             Verdict
-		why, reasons                     string
+		name, expected, findings, checked string // checked: the peer whose descriptors were checked for close-on-exec
+		want                              Verdict
+		why, reasons                      string
 	}{
-		{"nothing", "", "", "", Pass, "", ""},
+		{"no findings", "", "", "", Pass, "", ""},
 		{"unexpected", "", "leak@two", "", Fail, "", ""},
 		{"expected", "** leak@two a", "leak@two", "", Expected, "", "a"},
-		{"expected of another", "** leak@one a", "leak@two", "", Fail, "", ""},
-		{"another check", "** answer@two a", "leak@two", "", Fail, "", ""},
-		{"one of two", "** leak@two a", "leak@one leak@two", "", Fail, "", "a"},
-		{"both", "** leak@{one,two} a", "leak@one leak@two", "", Expected, "", "a a"},
-		{"gone", "** leak@two a", "", "", UnexpectedPass, "1: ** leak@two", ""},
-		{"one of two is gone", "** leak@two a\n** answer@two b", "leak@two", "", UnexpectedPass, "2: ** answer@two", "a"},
+		{"expected of another peer", "** leak@one a", "leak@two", "", Fail, "", ""},
+		{"expected with another check", "** answer@two a", "leak@two", "", Fail, "", ""},
+		{"one of two findings is expected", "** leak@two a", "leak@one leak@two", "", Fail, "", "a"},
+		{"both findings are expected", "** leak@{one,two} a", "leak@one leak@two", "", Expected, "", "a a"},
+		{"an expected finding is missing", "** leak@two a", "", "", UnexpectedPass, "1: ** leak@two", ""},
+		{"one of two expected findings is missing", "** leak@two a\n** answer@two b", "leak@two", "", UnexpectedPass, "2: ** answer@two", "a"},
 		{"close-on-exec, checked", "** cloexec@two a", "", "two", UnexpectedPass, "1: ** cloexec@two", ""},
 		{"close-on-exec, not checked", "** cloexec@two a", "", "", Pass, "", ""},
 		{"close-on-exec, found", "** cloexec@two a", "cloexec@two", "two", Expected, "", "a"},
 		// The sender is wrong, so the case shows nothing about the receiver.
-		{"the sender is to blame", "** answer@one a\n** leak@two b", "answer@one", "", Expected, "", "a"},
-		{"its close-on-exec is no excuse", "** leak@two b\n** cloexec@one c", "cloexec@one", "", UnexpectedPass, "1: ** leak@two", "c"},
-		{"nor is the receiver", "** leak@two b\n** answer@one a", "leak@two", "", UnexpectedPass, "2: ** answer@one", "b"},
+		{"the sender is at fault", "** answer@one a\n** leak@two b", "answer@one", "", Expected, "", "a"},
+		{"the sender is at fault only for close-on-exec", "** leak@two b\n** cloexec@one c", "cloexec@one", "", UnexpectedPass, "1: ** leak@two", "c"},
+		{"the receiver is at fault", "** leak@two b\n** answer@one a", "leak@two", "", UnexpectedPass, "2: ** answer@one", "b"},
 	} {
 		x := &Expectations{List: mustExpect(t, c.expected)}
-		r := &Result{Case: Case{s, "stream", &Peer{Name: "one"}, &Peer{Name: "two"}}, Verdict: Pass, CloexecChecked: map[string]bool{c.judged: true}}
+		r := &Result{Case: Case{s, "stream", &Peer{Name: "one"}, &Peer{Name: "two"}}, Verdict: Pass, CloexecChecked: map[string]bool{c.checked: true}}
 		for _, key := range strings.Fields(c.findings) {
 			check, peer, _ := strings.Cut(key, "@")
 			r.Findings = append(r.Findings, Finding{Check: Check(check), Peer: peer})

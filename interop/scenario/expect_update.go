@@ -32,7 +32,7 @@ func UpdateExpectations(text []byte, kernel string, versions map[string]string, 
 	if err != nil {
 		return u, fmt.Errorf("expected failures: %w", err)
 	}
-	if err := giveCases(scenarios, versions, results); err != nil {
+	if err := setCases(scenarios, versions, results); err != nil {
 		return u, err
 	}
 	list = slices.DeleteFunc(list, func(e Expectation) bool { return !e.On(kernel) })
@@ -82,9 +82,9 @@ func UpdateExpectations(text []byte, kernel string, versions map[string]string, 
 	return u, nil
 }
 
-// giveCases sets the Case of each result from a report. It returns an error unless the
+// setCases sets the Case of each result from a report. It returns an error unless the
 // results are exactly the cases of the scenarios with these peers, and all of them were run.
-func giveCases(scenarios []*Scenario, versions map[string]string, results []Result) error {
+func setCases(scenarios []*Scenario, versions map[string]string, results []Result) error {
 	runner := RunnerPeer()
 	runner.Hello.Version = versions[RunnerName]
 	var peers []*Peer

@@ -7,12 +7,12 @@ import (
 	"github.com/scm-rights/scm/interop/contract"
 )
 
-// versions are those of the peers of a whole run here.
+// versions are the versions of the peers in wholeRun.
 var versions = map[string]string{"x": "1.2", "y": ""}
 
-// whole is a whole run on a kernel in which the truth fails: a file of expectations, held
-// against what was expected.
-func whole(t *testing.T, kernel, truth, expected string) (scenarios []*Scenario, results []Result) {
+// wholeRun returns the scenarios and results of a run of all cases on a kernel. Both texts are files of expected
+// failures: the cases that truth selects fail, and the verdicts are set from expected.
+func wholeRun(t *testing.T, kernel, truth, expected string) (scenarios []*Scenario, results []Result) {
 	t.Helper()
 	for _, id := range []string{"one", "two"} {
 		s := mustParse(t, strings.Replace(simple, " dgram", "", 1))
@@ -20,14 +20,14 @@ func whole(t *testing.T, kernel, truth, expected string) (scenarios []*Scenario,
 		scenarios = append(scenarios, s)
 	}
 	peers := []*Peer{{Name: "x", Hello: contract.Hello{Version: "1.2"}}, {Name: "y"}}
-	hold := func(text string) *Expectations {
+	apply := func(text string) *Expectations {
 		x, err := Expect(mustExpect(t, strings.ReplaceAll(text, " ?", " why")), kernel, scenarios, peers, nil, RunnerPeer())
 		if err != nil {
 			t.Fatal(err)
 		}
 		return x
 	}
-	facts, x := hold(truth), hold(expected)
+	facts, x := apply(truth), apply(expected)
 	for _, c := range Plan(scenarios, peers, RunnerPeer()) {
 		r := Result{Name: c.Name(), Hash: c.Scenario.Hash, Case: c, Verdict: Pass, CloexecChecked: map[string]bool{c.B.Name: true}}
 		for _, e := range facts.For(c) {
@@ -35,7 +35,7 @@ func whole(t *testing.T, kernel, truth, expected string) (scenarios []*Scenario,
 			r.Findings = append(r.Findings, Finding{Check: e.Check, Peer: e.Peer})
 		}
 		x.SetVerdict(&r)
-		r.Case = Case{} // as it is read from a report
+		r.Case = Case{} // a report does not contain it
 		results = append(results, r)
 	}
 	return scenarios, results
@@ -44,22 +44,22 @@ func whole(t *testing.T, kernel, truth, expected string) (scenarios []*Scenario,
 func TestUpdateExpectations(t *testing.T) {
 	const xy, yx = "group/one/stream/x/y", "group/one/stream/y/x"
 	for _, c := range []struct{ name, kernel, truth, expected, want string }{
-		{"as it was", KernelLinux, "** leak@x why", "# A comment.\n\n** leak@x why", "# A comment.\n\n** leak@x why"},
-		{"gone", KernelLinux, "", "# A comment.\n** leak@x why\n** cloexec@y why\n# Another.", "# A comment.\n# Another."},
-		{"gone but for a case", KernelLinux, xy + " leak@x why", "** leak@x a reason", xy + " leak@x a reason"},
-		{"close-on-exec but for a case", KernelLinux, yx + " cloexec@x why", "** cloexec@x a reason", yx + " cloexec@x a reason"},
-		{"one of two checks is gone", KernelLinux, "** leak@x why", "** {leak,file}@x why", "** leak@x why"},
-		{"gone in some cases, of this version", KernelLinux, yx + " leak@x why", "** leak@x>=1.2 why", yx + " leak@x>=1.2 why"},
-		{"another version's stays", KernelLinux, xy + " leak@x why", "** leak@x<1.1 why", "** leak@x<1.1 why\n" + xy + " leak@x ?"},
-		{"new", KernelLinux, "group/one/*/{x,y}/x crash@x why", "#", "#\ngroup/one/stream/x/x crash@x ?\n" + yx + " crash@x ?"},
-		{"the sender is wrong", KernelLinux, "** answer@y why\n" + xy + " leak@y why", "** answer@y why\n**/y/x leak@x why", "** answer@y why\n**/y/x leak@x why\n" + xy + " leak@y ?"},
+		{"every expected failure failed", KernelLinux, "** leak@x why", "# A comment.\n\n** leak@x why", "# A comment.\n\n** leak@x why"},
+		{"expected failures that passed are removed", KernelLinux, "", "# A comment.\n** leak@x why\n** cloexec@y why\n# Another.", "# A comment.\n# Another."},
+		{"a line is replaced by the one case that failed", KernelLinux, xy + " leak@x why", "** leak@x a reason", xy + " leak@x a reason"},
+		{"a cloexec line is replaced by the one case that failed", KernelLinux, yx + " cloexec@x why", "** cloexec@x a reason", yx + " cloexec@x a reason"},
+		{"one of two checks passed", KernelLinux, "** leak@x why", "** {leak,file}@x why", "** leak@x why"},
+		{"a line for some versions is replaced by the one case that failed", KernelLinux, yx + " leak@x why", "** leak@x>=1.2 why", yx + " leak@x>=1.2 why"},
+		{"a line for other versions stays", KernelLinux, xy + " leak@x why", "** leak@x<1.1 why", "** leak@x<1.1 why\n" + xy + " leak@x ?"},
+		{"a new failure is added", KernelLinux, "group/one/*/{x,y}/x crash@x why", "#", "#\ngroup/one/stream/x/x crash@x ?\n" + yx + " crash@x ?"},
+		{"a line stays if the sender is at fault", KernelLinux, "** answer@y why\n" + xy + " leak@y why", "** answer@y why\n**/y/x leak@x why", "** answer@y why\n**/y/x leak@x why\n" + xy + " leak@y ?"},
 
-		{"its own is gone", KernelGVisor, "", "[gvisor]\n** leak@x why\n[linux]\n** leak@x why", "[gvisor]\n[linux]\n** leak@x why"},
-		{"new on Linux", KernelLinux, xy + " leak@x why", "[gvisor]\n** file@x why", "[gvisor]\n** file@x why\n\n[linux]\n" + xy + " leak@x ?"},
-		{"new on another", KernelGVisor, xy + " leak@x why", "[gvisor]", "[gvisor]\n" + xy + " leak@x ?"},
-		{"about every kernel", KernelGVisor, "", "** leak@x why", "** leak@x why"},
+		{"only the line for this kernel is removed", KernelGVisor, "", "[gvisor]\n** leak@x why\n[linux]\n** leak@x why", "[gvisor]\n[linux]\n** leak@x why"},
+		{"a new failure on Linux gets a heading", KernelLinux, xy + " leak@x why", "[gvisor]\n** file@x why", "[gvisor]\n** file@x why\n\n[linux]\n" + xy + " leak@x ?"},
+		{"a new failure on another kernel", KernelGVisor, xy + " leak@x why", "[gvisor]", "[gvisor]\n" + xy + " leak@x ?"},
+		{"a line for every kernel stays", KernelGVisor, "", "** leak@x why", "** leak@x why"},
 	} {
-		scenarios, results := whole(t, c.kernel, c.truth, c.expected)
+		scenarios, results := wholeRun(t, c.kernel, c.truth, c.expected)
 		u, err := UpdateExpectations([]byte(c.expected), c.kernel, versions, scenarios, results)
 		if got := strings.Trim(string(u.Text), "\n"); err != nil || got != c.want {
 			t.Errorf("%s: %v, got\n%s\nwant\n%s", c.name, err, got, c.want)
@@ -69,7 +69,7 @@ func TestUpdateExpectations(t *testing.T) {
 			t.Errorf("%s: dropped %q, added %q", c.name, u.Dropped, u.Added)
 		}
 		// With the new file everything is as expected, except for lines about every kernel.
-		_, results = whole(t, c.kernel, c.truth, string(u.Text))
+		_, results = wholeRun(t, c.kernel, c.truth, string(u.Text))
 		for _, r := range results {
 			if r.Unexpected() && len(u.Kept) == 0 {
 				t.Errorf("%s: then %s is %s: %s", c.name, r.Name, r.Verdict, r.Why)
@@ -78,9 +78,9 @@ func TestUpdateExpectations(t *testing.T) {
 	}
 }
 
-// The file need not be the one that the run used: it is compared with the findings.
+// UpdateExpectations compares the file with the findings, so it need not be the file that the run used.
 func TestUpdateOfAnotherFile(t *testing.T) {
-	scenarios, results := whole(t, KernelLinux, "group/one leak@x why", "")
+	scenarios, results := wholeRun(t, KernelLinux, "group/one leak@x why", "")
 	u, err := UpdateExpectations([]byte("group leak@y why\ngroup/one leak@x why\n** cloexec@y why\n"), KernelLinux, versions, scenarios, results)
 	if err != nil || string(u.Text) != "group/one leak@x why\n** cloexec@y why\n" {
 		t.Errorf("got %s, %v", u.Text, err)
@@ -90,7 +90,7 @@ func TestUpdateOfAnotherFile(t *testing.T) {
 // A flaky case drops nothing and adds nothing.
 func TestUpdateAfterFlakyCases(t *testing.T) {
 	const text = "group/one leak@x why\n"
-	scenarios, results := whole(t, KernelLinux, "group/two leak@x why", text)
+	scenarios, results := wholeRun(t, KernelLinux, "group/two leak@x why", text)
 	for i := range results {
 		results[i].Verdict = Flaky
 	}
@@ -114,7 +114,7 @@ func TestUpdateRefuses(t *testing.T) {
 		{"group/no leak@x why", func(r []Result) []Result { return r }, "expected failures: line 1: group/no leak@x applies to no case"},
 		{"** leak@x ?", func(r []Result) []Result { return r }, `expected failures: line 1: replace "?" by a reason`},
 	} {
-		scenarios, results := whole(t, KernelLinux, "", "")
+		scenarios, results := wholeRun(t, KernelLinux, "", "")
 		if _, err := UpdateExpectations([]byte(c.text), KernelLinux, versions, scenarios, c.change(results)); err == nil || err.Error() != c.want {
 			t.Errorf("got %v, want %s", err, c.want)
 		}

@@ -14,7 +14,7 @@ import (
 // NewName in an answer is the name of any new descriptor: fd=new:x.
 const NewName = "new"
 
-// fewer ends an expected list of which the first ones suffice.
+// fewer at the end of an expected list means that the answer may omit descriptors at the end, but not the first.
 const fewer = "fewer"
 
 // SockNames are the names of the two sockets of a case.
@@ -60,7 +60,7 @@ func expandNames(items []string) (all []string, err error) {
 	return all, nil
 }
 
-// cutClosed removes the words at the end of a list that are no names: closed or closed:N at
+// cutClosed removes the words at the end of a list that are not names: closed or closed:N at
 // the very end, and fewer before it.
 func cutClosed(items []string) (rest []string, few bool, closed string) {
 	if last := len(items) - 1; last >= 0 && closedForm.MatchString(items[last]) {

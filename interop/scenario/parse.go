@@ -38,7 +38,7 @@ type speaker struct {
 }
 
 // Parse reads a transcript, as interop/catalogue/peer/README.md and kernel/README.md there
-// describe it. Errors begin with the name and, if one line is at fault, with its number.
+// describe it. Errors begin with the scenario's name and, if they are about a line, the line number.
 func Parse(name string, text []byte) (*Scenario, error) {
 	sum := sha256.Sum256(text)
 	s := &Scenario{
@@ -150,7 +150,7 @@ func (p *parser) parseDirective(l string) (err error) {
 		case allowed != nil && !slices.Contains(allowed, w):
 			return fmt.Errorf("%q cannot follow %q; words that can are %s", w, directive, strings.Join(allowed, " "))
 		case slices.Contains(words[:i], w), directive == "on" && slices.Contains(p.Types, w):
-			return fmt.Errorf("%q is there twice", w)
+			return fmt.Errorf("duplicate %q", w)
 		}
 		switch directive {
 		case "on":

@@ -96,7 +96,7 @@ func TestParseScenarioErrors(t *testing.T) {
 
 		// Directives.
 		{"on tcp", `:5: "tcp" cannot follow "on"; words that can are stream dgram seqpacket`},
-		{"on dgram dgram", `:5: "dgram" is there twice`},
+		{"on dgram dgram", `:5: duplicate "dgram"`},
 		{"play along", `:5: "along" cannot follow "play"; words that can are pair solo `},
 		{"play solo pair", `:5: play takes one word`},
 		{"files p=pipe-r b=end:p c=end:p", `:5: "c=end:p": the runner does not have the other end of p`},

@@ -20,7 +20,7 @@ func TestPattern(t *testing.T) {
 		{"trunc*/ctrunc-*/s*m/n?x/run[a-n]er", true},
 		{"trunc*/ctrunc-*/s*m/n?x/run[^a-n]er", false},
 		{"**/nix/**", true},
-		{"**/nix", false}, // with ** the whole name is meant
+		{"**/nix", false}, // a pattern with ** must match the whole name
 		{"**/stream/**/runner", true},
 		{"truncation/**/truncation/**", false},
 		{"{basics/pass-one-fd,truncation/*}/stream", true},
@@ -30,7 +30,7 @@ func TestPattern(t *testing.T) {
 		{"truncation/!ctrunc-null-control", false},
 		{"!basics/**/!runner", false},
 		{"!basics/**/!nix", true},
-		{"truncation/ctrunc!null-control", false}, // a ! in the middle is only itself
+		{"truncation/ctrunc!null-control", false}, // a ! in the middle of a part has no special meaning
 	} {
 		p, err := ParsePattern(c.pattern)
 		if err != nil {
@@ -38,7 +38,7 @@ func TestPattern(t *testing.T) {
 		} else if p.Match(name) != c.want {
 			t.Errorf("%s: %v for %s", c.pattern, !c.want, name)
 		} else if p.String() != c.pattern {
-			t.Errorf("%s says that it is %s", c.pattern, p)
+			t.Errorf("String of %s is %s", c.pattern, p)
 		}
 	}
 }

@@ -47,15 +47,15 @@ func TestFilter(t *testing.T) {
 		}
 		return list
 	}
-	const nobody = `pattern "**/nobody" matches no case`
+	const noMatch = `pattern "**/absent" matches no case`
 	for _, c := range []struct{ run, skip, want, err string }{
 		{"**/x/x", "", "stream/x/x dgram/x/x", ""},
 		{"**/x/x group/id/dgram/runner", "", "stream/x/x dgram/x/x dgram/runner/x dgram/runner/runner", ""},
 		{"", "**/x/** */*/stream", "dgram/runner/runner", ""},
 		{"*/*/dgram", "**/x/**", "dgram/runner/runner", ""},
 		{"**/x/x", "*/*/*/x", "", ""},
-		{"**/x/x **/nobody", "", "", nobody},
-		{"", "**/x/x **/nobody", "", nobody},
+		{"**/x/x **/absent", "", "", noMatch},
+		{"", "**/x/x **/absent", "", noMatch},
 	} {
 		selected, err := Filter{Run: patterns(c.run), Skip: patterns(c.skip)}.Apply(all)
 		got := strings.ReplaceAll(strings.Join(names(selected), " "), "group/id/", "")
@@ -98,7 +98,7 @@ func TestParseShard(t *testing.T) {
 	}
 	for _, text := range []string{"", "1", "0/3", "4/3", "-1/3", "1/0", "a/b", "1/2/3"} {
 		if _, err := ParseShard(text); err == nil {
-			t.Errorf("%q is taken", text)
+			t.Errorf("%q: no error", text)
 		}
 	}
 }
@@ -126,10 +126,10 @@ func TestShards(t *testing.T) {
 	for _, c := range all {
 		shard := in[c.Name()]
 		if c.B = runner; shard>>8 != 1 || in[c.Name()] != shard {
-			t.Errorf("%s is in another shard than with a peer, or in none or two", c.Name())
+			t.Errorf("%s is not in exactly one shard, or not in the shard of the case with another receiver", c.Name())
 		}
 	}
 	if got := (Shard{}).Apply(all); len(got) != len(all) {
-		t.Errorf("no shard has %d cases of %d", len(got), len(all))
+		t.Errorf("the zero Shard has %d cases of %d", len(got), len(all))
 	}
 }

@@ -15,7 +15,7 @@ type Scenario struct {
 	Name    string        // GROUP/ID, which never changes
 	Rule    []string      // the rule and its source
 	Types   []string      // socket types: stream, dgram, seqpacket
-	Play    Play          // the peers that it is for
+	Play    Play          // the peers that run it
 	RoomAny bool          // it is also for libraries that fix the capacity of a receive
 	Waits   []Role        // the roles whose send or receive must wait inside the system call
 	Needs   []string      // requirements on the system
@@ -27,7 +27,7 @@ type Scenario struct {
 	text string
 }
 
-// Play says which peers a scenario is for.
+// Play determines which peers run a scenario.
 type Play string
 
 const (
