@@ -19,8 +19,8 @@ import (
 // other end, or -1. dir is a folder for files that need a name for a short time.
 type maker func(dir string) (own, other int, err error)
 
-// alone returns a maker for a file without another end.
-func alone(make func(dir string) (int, error)) maker {
+// singleEnded returns a maker for a file without another end.
+func singleEnded(make func(dir string) (int, error)) maker {
 	return func(dir string) (int, int, error) {
 		fd, err := make(dir)
 		return fd, -1, err
@@ -29,16 +29,16 @@ func alone(make func(dir string) (int, error)) maker {
 
 // byPath returns a maker that opens a path.
 func byPath(path string, flags int) maker {
-	return alone(func(string) (int, error) { return unix.Open(path, flags|unix.O_CLOEXEC, 0) })
+	return singleEnded(func(string) (int, error) { return unix.Open(path, flags|unix.O_CLOEXEC, 0) })
 }
 
 // regular returns a maker that opens a new regular file whose name is already removed.
 func regular(flags int) maker {
-	return alone(func(dir string) (int, error) { return unlinkedFile(dir, flags) })
+	return singleEnded(func(dir string) (int, error) { return unlinkedFile(dir, flags) })
 }
 
 func socketMaker(family, kind int, more func(fd int) error) maker {
-	return alone(func(string) (int, error) {
+	return singleEnded(func(string) (int, error) {
 		fd, err := unix.Socket(family, kind|unix.SOCK_CLOEXEC, 0)
 		return orClose(fd, err, more)
 	})
@@ -58,7 +58,7 @@ func orClose(fd int, err error, more func(fd int) error) (int, error) {
 
 var loopback = &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}
 
-func listens(fd int) error {
+func listenLoopback(fd int) error {
 	if err := bindLoopback(fd); err != nil {
 		return err
 	}
@@ -91,7 +91,7 @@ var makers = map[string]maker{
 	"file":   regular(unix.O_RDWR),
 	"rdonly": regular(unix.O_RDONLY),
 	"append": regular(unix.O_RDWR | unix.O_APPEND),
-	"tmpfile": alone(func(dir string) (int, error) {
+	"tmpfile": singleEnded(func(dir string) (int, error) {
 		return unix.Open(dir, unix.O_TMPFILE|unix.O_RDWR|unix.O_CLOEXEC, 0o600)
 	}),
 	"dir":       byPath("/", unix.O_DIRECTORY),
@@ -102,7 +102,7 @@ var makers = map[string]maker{
 	"namespace": byPath("/proc/self/ns/uts", unix.O_RDONLY),
 	"kvm":       byPath("/dev/kvm", unix.O_RDWR),
 	"fuse":      byPath("/dev/fuse", unix.O_RDWR),
-	"fifo":      alone(newFIFO),
+	"fifo":      singleEnded(newFIFO),
 
 	"pipe-r": func(string) (int, int, error) { return pipe() },
 	"pipe-w": func(string) (int, int, error) {
@@ -110,11 +110,11 @@ var makers = map[string]maker{
 		return w, r, err
 	},
 
-	"memfd": alone(func(string) (int, error) { return unix.MemfdCreate("scm-interop", unix.MFD_CLOEXEC) }),
-	"memfd-sealable": alone(func(string) (int, error) {
+	"memfd": singleEnded(func(string) (int, error) { return unix.MemfdCreate("scm-interop", unix.MFD_CLOEXEC) }),
+	"memfd-sealable": singleEnded(func(string) (int, error) {
 		return unix.MemfdCreate("scm-interop", unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING)
 	}),
-	"memfd-rdonly": alone(func(string) (int, error) {
+	"memfd-rdonly": singleEnded(func(string) (int, error) {
 		fd, err := unix.MemfdCreate("scm-interop", unix.MFD_CLOEXEC)
 		if err != nil {
 			return -1, err
@@ -122,38 +122,38 @@ var makers = map[string]maker{
 		defer unix.Close(fd)
 		return unix.Open(fmt.Sprintf("/proc/self/fd/%d", fd), unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	}),
-	"memfd-secret": alone(func(string) (int, error) { return raw.MemfdSecret() }),
-	"dmabuf":       alone(func(string) (int, error) { return raw.DMABuf() }),
-	"mqueue": alone(func(string) (int, error) {
+	"memfd-secret": singleEnded(func(string) (int, error) { return raw.MemfdSecret() }),
+	"dmabuf":       singleEnded(func(string) (int, error) { return raw.DMABuf() }),
+	"mqueue": singleEnded(func(string) (int, error) {
 		return raw.MessageQueue(fmt.Sprintf("scm-interop-%d-%d", os.Getpid(), queues.Add(1)))
 	}),
 
-	"eventfd": alone(func(string) (int, error) { return unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK) }),
-	"eventfd-semaphore": alone(func(string) (int, error) {
+	"eventfd": singleEnded(func(string) (int, error) { return unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK) }),
+	"eventfd-semaphore": singleEnded(func(string) (int, error) {
 		return unix.Eventfd(3, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK|unix.EFD_SEMAPHORE)
 	}),
-	"timerfd": alone(func(string) (int, error) {
+	"timerfd": singleEnded(func(string) (int, error) {
 		fd, err := unix.TimerfdCreate(unix.CLOCK_MONOTONIC, unix.TFD_CLOEXEC)
 		return orClose(fd, err, func(fd int) error {
 			return unix.TimerfdSettime(fd, 0, &unix.ItimerSpec{Value: unix.Timespec{Nsec: 1}}, nil)
 		})
 	}),
-	"signalfd":    alone(func(string) (int, error) { return unix.Signalfd(-1, &unix.Sigset_t{}, unix.SFD_CLOEXEC) }),
-	"inotify":     alone(func(string) (int, error) { return unix.InotifyInit1(unix.IN_CLOEXEC | unix.IN_NONBLOCK) }),
-	"fanotify":    alone(func(string) (int, error) { return unix.FanotifyInit(unix.FAN_CLOEXEC, unix.O_RDONLY) }),
-	"userfaultfd": alone(func(string) (int, error) { return raw.UserFaultFD() }),
-	"epoll":       alone(func(string) (int, error) { return unix.EpollCreate1(unix.EPOLL_CLOEXEC) }),
-	"pidfd":       alone(func(string) (int, error) { return unix.PidfdOpen(os.Getpid(), 0) }),
-	"mount": alone(func(string) (int, error) {
+	"signalfd":    singleEnded(func(string) (int, error) { return unix.Signalfd(-1, &unix.Sigset_t{}, unix.SFD_CLOEXEC) }),
+	"inotify":     singleEnded(func(string) (int, error) { return unix.InotifyInit1(unix.IN_CLOEXEC | unix.IN_NONBLOCK) }),
+	"fanotify":    singleEnded(func(string) (int, error) { return unix.FanotifyInit(unix.FAN_CLOEXEC, unix.O_RDONLY) }),
+	"userfaultfd": singleEnded(func(string) (int, error) { return raw.UserFaultFD() }),
+	"epoll":       singleEnded(func(string) (int, error) { return unix.EpollCreate1(unix.EPOLL_CLOEXEC) }),
+	"pidfd":       singleEnded(func(string) (int, error) { return unix.PidfdOpen(os.Getpid(), 0) }),
+	"mount": singleEnded(func(string) (int, error) {
 		return unix.OpenTree(unix.AT_FDCWD, "/", unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC)
 	}),
-	"landlock": alone(func(string) (int, error) { return raw.Landlock() }),
-	"bpf":      alone(func(string) (int, error) { return raw.BPFMap() }),
-	"perf": alone(func(string) (int, error) {
+	"landlock": singleEnded(func(string) (int, error) { return raw.Landlock() }),
+	"bpf":      singleEnded(func(string) (int, error) { return raw.BPFMap() }),
+	"perf": singleEnded(func(string) (int, error) {
 		return unix.PerfEventOpen(&unix.PerfEventAttr{Type: unix.PERF_TYPE_SOFTWARE, Config: unix.PERF_COUNT_SW_TASK_CLOCK, Bits: unix.PerfBitExcludeKernel | unix.PerfBitDisabled},
 			0, -1, -1, unix.PERF_FLAG_FD_CLOEXEC)
 	}),
-	"io-uring": alone(func(string) (int, error) { return raw.IOURing() }),
+	"io-uring": singleEnded(func(string) (int, error) { return raw.IOURing() }),
 
 	"pty-master": byPath("/dev/ptmx", unix.O_RDWR|unix.O_NOCTTY),
 	"pty-slave":  newPTY,
@@ -163,7 +163,7 @@ var makers = map[string]maker{
 		return two[0], two[1], err
 	},
 	"tcp":          func(string) (int, int, error) { return tcpPair() },
-	"tcp-listener": socketMaker(unix.AF_INET, unix.SOCK_STREAM, listens),
+	"tcp-listener": socketMaker(unix.AF_INET, unix.SOCK_STREAM, listenLoopback),
 	"udp":          socketMaker(unix.AF_INET, unix.SOCK_DGRAM, bindLoopback),
 	"netlink":      socketMaker(unix.AF_NETLINK, unix.SOCK_RAW, func(int) error { return nil }),
 	"packet":       socketMaker(unix.AF_PACKET, unix.SOCK_RAW, func(int) error { return nil }),
@@ -176,7 +176,7 @@ var makers = map[string]maker{
 	}),
 }
 
-// queues counts the message queues, to give each a name of its own.
+// queues counts the message queues, to give each a unique name.
 var queues atomic.Int64
 
 func pipe() (r, w int, err error) {
@@ -220,7 +220,7 @@ func newPTY(string) (own, other int, err error) {
 
 func tcpPair() (own, other int, err error) {
 	l, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
-	l, err = orClose(l, err, listens)
+	l, err = orClose(l, err, listenLoopback)
 	if err != nil {
 		return -1, -1, err
 	}
@@ -260,9 +260,8 @@ func tryOption(name string) error {
 // lacking holds, for each kind, the reason why this system cannot make it, or "".
 var lacking sync.Map
 
-// ErrTaken is the error if other processes of the user have all the inotify instances that one
-// user may have, so that none is left for this run.
-var ErrTaken = errors.New("the user's are all taken: see /proc/sys/fs/inotify/max_user_instances")
+// ErrTaken means that processes of the user already have the maximum number of inotify instances.
+var ErrTaken = errors.New("the user already has the maximum number: see /proc/sys/fs/inotify/max_user_instances")
 
 // Exhausted reports whether err means that a resource is used up at the moment, rather than
 // that the system lacks a feature.
@@ -272,7 +271,7 @@ func Exhausted(err error) bool {
 }
 
 // rootCapabilities lists the capabilities that scenarios with "needs root" use, and those that
-// the runner needs to look at the descriptors of another user's process.
+// the runner needs to inspect the descriptors of another user's process.
 var rootCapabilities = []struct {
 	name string
 	bit  int
@@ -356,7 +355,7 @@ func Lacks(s *scenario.Scenario, dir string) (why string, err error) {
 // fileSize is the length of a regular file. Its byte i is i mod 251.
 const fileSize = 4096
 
-// New makes a file of a case. A file that needs a name for a short time has it in dir.
+// New makes a file of a case. If the file needs a name for a short time, its name is in dir.
 func New(spec scenario.FileSpec, dir string) (f *witness.File, err error) {
 	f = &witness.File{FileSpec: spec, Own: -1, Other: -1}
 	own, other, err := makers[spec.Kind](dir)
@@ -374,7 +373,7 @@ func New(spec scenario.FileSpec, dir string) (f *witness.File, err error) {
 	return f, err
 }
 
-// unlinkedFile returns a regular file without a name, so the kernel removes it in any case.
+// unlinkedFile returns a regular file without a name. The kernel removes it even if the runner is killed.
 func unlinkedFile(dir string, flags int) (int, error) {
 	t, err := os.CreateTemp(dir, "scm-interop-*")
 	if err != nil {

@@ -14,12 +14,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// everywhere are the kinds that no system lacks.
+// everywhere lists the kinds that every system has.
 var everywhere = map[string]bool{"file": true, "dir": true, "null": true, "opath": true, "pipe-r": true, "pipe-w": true, "pair": true,
 	"memfd": true, "eventfd": true, "epoll": true, "unix-dgram": true, "unix-listener": true}
 
-// File is a file of a case, closed at the end of the test.
-func File(t *testing.T, kind string) *witness.File {
+// newFile makes a file of a case and closes it at the end of the test.
+func newFile(t *testing.T, kind string) *witness.File {
 	t.Helper()
 	f, err := New(scenario.FileSpec{Name: "a", Owner: scenario.RoleA, Kind: kind}, t.TempDir())
 	if err != nil && !everywhere[kind] {
@@ -32,8 +32,8 @@ func File(t *testing.T, kind string) *witness.File {
 	return f
 }
 
-// Number is a duplicate, closed at the end of the test.
-func Number(t *testing.T, fd int) int {
+// duplicate duplicates a descriptor and closes the duplicate at the end of the test.
+func duplicate(t *testing.T, fd int) int {
 	t.Helper()
 	n, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
 	if err != nil {
@@ -43,9 +43,8 @@ func Number(t *testing.T, fd int) int {
 	return n
 }
 
-// opened is the same file in another open file description, or -1 where nothing
-// can be opened again.
-func opened(t *testing.T, f *witness.File) int {
+// openAgain opens the same file again and returns the new descriptor, or -1 if the file cannot be opened again.
+func openAgain(t *testing.T, f *witness.File) int {
 	t.Helper()
 	mode := map[string]int{
 		"file": unix.O_RDWR, "dir": unix.O_RDONLY, "null": unix.O_RDWR, "opath": unix.O_PATH,
@@ -79,7 +78,7 @@ func TestEveryKindHasAMaker(t *testing.T) {
 	}
 	slices.Sort(kinds)
 	if made := slices.Sorted(maps.Keys(makers)); !slices.Equal(kinds, made) {
-		t.Errorf("scenario.FileKinds has\n%v\nand the makers are for\n%v", kinds, made)
+		t.Errorf("scenario.FileKinds has\n%v\nbut there are makers for\n%v", kinds, made)
 	}
 }
 
@@ -92,11 +91,11 @@ func TestWitnessKcmp(t *testing.T) {
 		kind := k.Name
 		t.Run(kind, func(t *testing.T) {
 			w := &witness.Witness{}
-			f := File(t, kind)
-			if holds, sure, err := w.Holds(f, self, self, Number(t, f.Own)); !holds || !sure || err != nil {
+			f := newFile(t, kind)
+			if holds, sure, err := w.Holds(f, self, self, duplicate(t, f.Own)); !holds || !sure || err != nil {
 				t.Errorf("a duplicate: %v, %v, %v", holds, sure, err)
 			}
-			if n := opened(t, f); n >= 0 {
+			if n := openAgain(t, f); n >= 0 {
 				if holds, sure, err := w.Holds(f, self, self, n); holds || !sure || err != nil {
 					t.Errorf("opened again: %v, %v, %v", holds, sure, err)
 				}
@@ -106,15 +105,15 @@ func TestWitnessKcmp(t *testing.T) {
 					t.Errorf("the other end: %v, %v", holds, err)
 				}
 			}
-			if holds, _, err := w.Holds(File(t, kind), self, self, f.Own); holds || err != nil {
+			if holds, _, err := w.Holds(newFile(t, kind), self, self, f.Own); holds || err != nil {
 				t.Errorf("another file of this kind: %v, %v", holds, err)
 			}
-			closed := Number(t, f.Own)
+			closed := duplicate(t, f.Own)
 			if err := unix.Close(closed); err != nil {
 				t.Fatal(err)
 			}
 			if holds, _, err := w.Holds(f, self, self, closed); holds || err == nil {
-				t.Errorf("a closed number: %v, %v", holds, err)
+				t.Errorf("a closed descriptor: %v, %v", holds, err)
 			}
 			if counts := w.Counts(); counts[witness.Kcmp] == 0 || len(counts) != 1 {
 				t.Errorf("the witnesses were %v", counts)
@@ -128,15 +127,15 @@ func TestWitnessAppend(t *testing.T) {
 	for _, k := range scenario.FileKinds {
 		kind := k.Name
 		if kind == "opath" || kind == "mount" {
-			continue // they have no flags to change
+			continue // their flags cannot be changed
 		}
 		t.Run(kind, func(t *testing.T) {
-			f := File(t, kind)
+			f := newFile(t, kind)
 			before := getfl(t, f.Own)
-			if follows, err := witness.FollowsAppend(f.Own, self, Number(t, f.Own)); !follows || err != nil {
+			if follows, err := witness.FollowsAppend(f.Own, self, duplicate(t, f.Own)); !follows || err != nil {
 				t.Errorf("a duplicate: %v, %v", follows, err)
 			}
-			if n := opened(t, f); n >= 0 {
+			if n := openAgain(t, f); n >= 0 {
 				again := getfl(t, n)
 				if follows, err := witness.FollowsAppend(f.Own, self, n); follows || err != nil {
 					t.Errorf("opened again: %v, %v", follows, err)
@@ -155,33 +154,33 @@ func TestWitnessAppend(t *testing.T) {
 				t.Errorf("the flags are %#x, were %#x", now, before)
 			}
 
-			// What has O_APPEND already keeps it.
+			// A file that has O_APPEND already keeps it.
 			if _, err := unix.FcntlInt(uintptr(f.Own), unix.F_SETFL, before|unix.O_APPEND); err != nil {
 				t.Fatal(err)
 			}
-			if follows, err := witness.FollowsAppend(f.Own, self, Number(t, f.Own)); !follows || err != nil {
+			if follows, err := witness.FollowsAppend(f.Own, self, duplicate(t, f.Own)); !follows || err != nil {
 				t.Errorf("a duplicate, with O_APPEND: %v, %v", follows, err)
 			}
 			if now := getfl(t, f.Own); now != before|unix.O_APPEND {
 				t.Errorf("the flags are %#x, were %#x", now, before|unix.O_APPEND)
 			}
 
-			// Also where nothing can be told.
+			// After an error the file keeps it too.
 			if follows, err := witness.FollowsAppend(f.Own, self, -1); follows || err == nil {
-				t.Errorf("no number: %v, %v", follows, err)
+				t.Errorf("descriptor -1: %v, %v", follows, err)
 			}
 			if now := getfl(t, f.Own); now != before|unix.O_APPEND {
 				t.Errorf("after an error the flags are %#x, were %#x", now, before|unix.O_APPEND)
 			}
 		})
 	}
-	if follows, err := witness.FollowsAppend(File(t, "opath").Own, self, 0); follows || err == nil {
+	if follows, err := witness.FollowsAppend(newFile(t, "opath").Own, self, 0); follows || err == nil {
 		t.Errorf("O_PATH: %v, %v", follows, err)
 	}
 }
 
-// Once neither the runner nor the owner has the file any more, only its inode is
-// left to know it by, which convicts where it belongs to nothing else.
+// If neither the runner nor the owner has the file open, the witness can only compare the inode. The
+// result is sure only for kinds of file whose inodes are unique.
 func TestWitnessInode(t *testing.T) {
 	self := os.Getpid()
 	unique := []string{"file", "rdonly", "append", "tmpfile", "fifo", "pipe-r", "pipe-w", "memfd", "pair", "tcp", "tcp-listener", "udp", "unix-dgram", "unix-listener"}
@@ -189,9 +188,9 @@ func TestWitnessInode(t *testing.T) {
 		kind := k.Name
 		t.Run(kind, func(t *testing.T) {
 			w := &witness.Witness{}
-			f := File(t, kind)
-			shared := File(t, kind).Identity == f.Identity
-			kept := Number(t, f.Own)
+			f := newFile(t, kind)
+			shared := newFile(t, kind).Identity == f.Identity
+			kept := duplicate(t, f.Own)
 			f.Drop()
 			f.FD = -1
 			holds, sure, err := w.Holds(f, self, self, kept)
@@ -214,7 +213,7 @@ func TestWitnessInode(t *testing.T) {
 }
 
 func TestFDInfo(t *testing.T) {
-	f := File(t, "file")
+	f := newFile(t, "file")
 	if _, err := unix.Seek(f.Own, 1234, unix.SEEK_SET); err != nil {
 		t.Fatal(err)
 	}
@@ -230,17 +229,17 @@ func TestFDInfo(t *testing.T) {
 		}
 	}
 	if _, err := procfs.ReadFDInfo(os.Getpid(), -1); err == nil {
-		t.Error("there is no number -1")
+		t.Error("descriptor -1: no error")
 	}
 }
 
-func TestOpenNumbers(t *testing.T) {
-	n := Number(t, 0)
-	numbers, err := procfs.OpenFDs(os.Getpid())
-	if err != nil || !slices.Contains(numbers, n) || slices.Contains(numbers, 1_000_000) {
-		t.Errorf("got %v, %v; want %d among them", numbers, err, n)
+func TestOpenFDs(t *testing.T) {
+	n := duplicate(t, 0)
+	fds, err := procfs.OpenFDs(os.Getpid())
+	if err != nil || !slices.Contains(fds, n) || slices.Contains(fds, 1_000_000) {
+		t.Errorf("got %v, %v; want %d among them", fds, err, n)
 	}
 	if _, err := procfs.OpenFDs(1 << 30); err == nil {
-		t.Error("there is no such process")
+		t.Error("a process that does not exist: no error")
 	}
 }
