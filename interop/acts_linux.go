@@ -267,7 +267,7 @@ func (cr *caseRun) awaitSleep(a act) error {
 		late := time.Now().After(deadline) // before it is asked: the runner may be stopped in between
 		idle, err := sd.IsIdle()
 		switch {
-		case witness.CannotLook(sd.Pid, err):
+		case witness.MayNotInspect(sd.Pid, err):
 			return fmt.Errorf("cannot see whether %s is awake: %w", sd.Peer.Name, err)
 		case err != nil:
 			return nil // the step that expects an answer reports that the peer has ended
@@ -316,7 +316,7 @@ func (cr *caseRun) awaitStop(sd *side) error {
 		late := time.Now().After(deadline)
 		stopped, err := witness.Stopped(sd.Pid)
 		switch {
-		case witness.CannotLook(sd.Pid, err):
+		case witness.MayNotInspect(sd.Pid, err):
 			return fmt.Errorf("cannot see whether %s has stopped: %w", sd.Peer.Name, err)
 		case err != nil, stopped:
 			return nil // if the peer has ended, the step that expects an answer reports it

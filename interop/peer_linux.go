@@ -56,7 +56,7 @@ func (p *peerProcess) greet(ctx context.Context, timeout time.Duration) error {
 	}
 	for fd := range 3 {
 		_, e := witness.Identify(p.Pid, fd)
-		p.standard[fd] = e == nil || witness.CannotLook(p.Pid, e)
+		p.standard[fd] = e == nil || witness.MayNotInspect(p.Pid, e)
 	}
 	return err
 }

@@ -70,7 +70,7 @@ func Run(ctx context.Context, cases []scenario.Case, x *scenario.Expectations, o
 	}
 	ctx, cut := context.WithCancelCause(ctx)
 	defer cut(nil)
-	if err := process.KeepToOurselves(); err != nil {
+	if err := process.CloseInheritedOnExec(); err != nil {
 		return scenario.Outcome{Broken: err}
 	}
 	folder, err := newFolder()

@@ -67,7 +67,7 @@ func (cr *caseRun) say(st scenario.Step) error {
 			delete(sd.tracked, fd)
 		}
 	}
-	if err := sd.Say(cr.ctx, text, cr.timeout); err != nil {
+	if err := sd.SendCommand(cr.ctx, text, cr.timeout); err != nil {
 		return cr.noAnswer(sd, st.Line, err)
 	}
 	if line.Verb != "recv" && line.Verb != "close" {
@@ -99,7 +99,7 @@ func (cr *caseRun) awaitAnswer(st scenario.Step) reply {
 	if errors.Is(a.err, process.ErrHang) {
 		if next, wrong := cr.otherIsWrong(a.side, st); wrong {
 			a = reply{step: next, side: a.side.other}
-			a.text, a.err = a.side.Hear(cr.ctx, cr.timeout)
+			a.text, a.err = a.side.ReadAnswer(cr.ctx, cr.timeout)
 		}
 	}
 	if a.err != nil {
@@ -124,19 +124,19 @@ const (
 // waits until this side sleeps: nothing will wake it.
 func (cr *caseRun) waitForText(sd *side, st scenario.Step) (string, error) {
 	if cr.hangs(cr.Case, sd.role) {
-		return sd.Hear(cr.ctx, min(expectedHang, cr.timeout))
+		return sd.ReadAnswer(cr.ctx, min(expectedHang, cr.timeout))
 	}
 	if !sd.other.pending {
-		return sd.Hear(cr.ctx, cr.timeout)
+		return sd.ReadAnswer(cr.ctx, cr.timeout)
 	}
 	for deadline := time.Now().Add(cr.timeout); ; {
-		text, err := sd.Hear(cr.ctx, min(shortestWait, cr.timeout))
+		text, err := sd.ReadAnswer(cr.ctx, min(shortestWait, cr.timeout))
 		if !errors.Is(err, process.ErrHang) || time.Now().After(deadline) {
 			return text, err
 		}
 		idle, _ := sd.IsIdle()
 		if _, wrong := cr.otherIsWrong(sd, st); wrong && idle {
-			return sd.Hear(cr.ctx, shortestWait) // it may have answered before it slept
+			return sd.ReadAnswer(cr.ctx, shortestWait) // it may have answered before it slept
 		}
 	}
 }
@@ -152,7 +152,7 @@ func (cr *caseRun) otherIsWrong(sd *side, st scenario.Step) (next scenario.Step,
 		return next, false
 	}
 	next = cr.Scenario.Steps[i]
-	text, err := other.Peek(cr.ctx, shortestWait)
+	text, err := other.PeekAnswer(cr.ctx, shortestWait)
 	if errors.Is(err, process.ErrHang) {
 		return next, false
 	}
@@ -270,7 +270,7 @@ func (cr *caseRun) trackReceived(a reply, fds []int) {
 	for _, fd := range fds {
 		sd.received[strconv.Itoa(fd)] = fd
 		id, err := witness.Identify(sd.Pid, fd)
-		if sd.tracks(fd) || err != nil && !witness.CannotLook(sd.Pid, err) {
+		if sd.tracks(fd) || err != nil && !witness.MayNotInspect(sd.Pid, err) {
 			continue // a descriptor that is not open cannot be closed later
 		}
 		sd.tracked[fd] = trackedFD{Identity: id, known: err == nil}
@@ -371,7 +371,7 @@ func (cr *caseRun) checkReceived(a reply, names []string, fds []int) error {
 		sd.received[as] = fd
 		if name == scenario.NewName {
 			switch err := cr.addMade(sd, as, fd); {
-			case witness.CannotLook(sd.Pid, err):
+			case witness.MayNotInspect(sd.Pid, err):
 				return cr.cannotLook(sd, err)
 			case err != nil:
 				wrong.find("%d is not open: %v", fd, err)
@@ -385,7 +385,7 @@ func (cr *caseRun) checkReceived(a reply, names []string, fds []int) error {
 		}
 		holds, _, err := cr.witness.Holds(file, cr.sides[file.Owner].Pid, sd.Pid, fd)
 		switch {
-		case witness.CannotLook(sd.Pid, err):
+		case witness.MayNotInspect(sd.Pid, err):
 			return cr.cannotLook(sd, err)
 		case err != nil:
 			wrong.find("%d is not open: %v", fd, err)
@@ -399,7 +399,7 @@ func (cr *caseRun) checkReceived(a reply, names []string, fds []int) error {
 		}
 		info, err := procfs.ReadFDInfo(sd.Pid, fd)
 		switch {
-		case witness.CannotLook(sd.Pid, err):
+		case witness.MayNotInspect(sd.Pid, err):
 			return cr.cannotLook(sd, err)
 		case err != nil:
 			wrong.find("%d: %v", fd, err)
@@ -518,7 +518,7 @@ func (cr *caseRun) checkLeaks(sd *side, line int, open []int) error {
 		time.Sleep(time.Millisecond)
 		leaks, err = cr.listLeaks(sd, nil)
 	}
-	if witness.CannotLook(sd.Pid, err) {
+	if witness.MayNotInspect(sd.Pid, err) {
 		_ = cr.cannotLook(sd, err) // the case goes on: it has to be ended at both peers
 		sd.unseen = true
 		return nil
@@ -573,7 +573,7 @@ func (cr *caseRun) listLeaks(sd *side, open []int) (leaks []leak, err error) {
 			continue
 		}
 		id, err := witness.Identify(sd.Pid, fd)
-		if e := witness.UnlessGone(err); e != nil {
+		if e := witness.IgnoreGone(err); e != nil {
 			return nil, e
 		}
 		if err != nil {

@@ -12,7 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Two children: the first limits its open files and becomes the second.
+// The names of two children. The first limits its open files and then executes the second.
 const (
 	limits            = "limits its files"
 	printsDeathSignal = "prints its death signal"
@@ -44,7 +44,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// A peer with a limit of open files ends with the runner, even if another thread than the first executes it.
+// A peer with a limit of open files ends with the runner, even if a thread other than the first executes it.
 func TestLimitKeepsDeathSignal(t *testing.T) {
 	runtime.LockOSThread() // the end of this thread would send the signal
 	defer runtime.UnlockOSThread()

@@ -27,7 +27,7 @@ type Process struct {
 	Pid     int
 	FDs     []int         // the descriptors of the pool in the peer
 	Gone    chan struct{} // closed when the peer and its process group have ended
-	in, out *os.File      // ends of its standard input and output
+	in, out *os.File      // the runner's ends of its standard input and output
 	unread  []byte        // read from out, but not returned yet
 	stderr  tail
 	once    sync.Once
@@ -39,7 +39,7 @@ var (
 	ErrHang = errors.New("no answer in time")
 	errGone = errors.New("the peer ended")
 	ErrCut  = errors.New("cut short")
-	ErrLong = fmt.Errorf("longer than %d bytes", contract.MaxLine) // a command, which is not sent
+	ErrLong = fmt.Errorf("longer than %d bytes", contract.MaxLine) // the command was not sent
 
 	errEndless = errors.New("the peer does not end")
 )
@@ -139,7 +139,7 @@ func (proc *Process) Close() error {
 		read := make(chan struct{})
 		go func() {
 			_ = proc.out.SetReadDeadline(time.Time{})
-			_, _ = io.Copy(io.Discard, proc.out) // so that it does not block in a write
+			_, _ = io.Copy(io.Discard, proc.out) // otherwise the peer could block in a write
 			close(read)
 		}()
 		timer := time.AfterFunc(Grace, proc.Kill)
@@ -157,13 +157,13 @@ func (proc *Process) Close() error {
 	return proc.ended
 }
 
-// Say writes a command. Output of the peer before the command is a ContractError.
-func (proc *Process) Say(ctx context.Context, command string, timeout time.Duration) error {
+// SendCommand writes a command. Output of the peer before the command is a ContractError.
+func (proc *Process) SendCommand(ctx context.Context, command string, timeout time.Duration) error {
 	if len(command) > contract.MaxLine {
 		return ErrLong
 	}
 	if proc.Answered() {
-		a, err := proc.Hear(ctx, stopped)
+		a, err := proc.ReadAnswer(ctx, stopped)
 		if err != nil {
 			return err
 		}
@@ -186,17 +186,17 @@ func (proc *Process) Say(ctx context.Context, command string, timeout time.Durat
 	return nil
 }
 
-// Hear waits for the answer and returns it.
-func (proc *Process) Hear(ctx context.Context, timeout time.Duration) (string, error) {
-	text, err := proc.Peek(ctx, timeout)
+// ReadAnswer waits for the answer and returns it.
+func (proc *Process) ReadAnswer(ctx context.Context, timeout time.Duration) (string, error) {
+	text, err := proc.PeekAnswer(ctx, timeout)
 	if err == nil {
 		proc.unread = proc.unread[len(text)+1:]
 	}
 	return text, err
 }
 
-// Peek waits for the answer and returns it. The next call of Hear or Peek returns it again.
-func (proc *Process) Peek(ctx context.Context, timeout time.Duration) (string, error) {
+// PeekAnswer waits for the answer and returns it. The next call of ReadAnswer or PeekAnswer returns it again.
+func (proc *Process) PeekAnswer(ctx context.Context, timeout time.Duration) (string, error) {
 	wait := func(d time.Duration) { _ = proc.out.SetReadDeadline(time.Now().Add(d)) }
 	wait(timeout)
 	defer context.AfterFunc(ctx, func() { wait(0) })()
@@ -241,7 +241,7 @@ func (proc *Process) isGone() bool {
 	}
 }
 
-// Answered reports whether the peer has written something that Hear has not returned.
+// Answered reports whether the peer has written something that ReadAnswer has not returned.
 func (proc *Process) Answered() bool {
 	n, err := buffered(proc.out)
 	return len(proc.unread) > 0 || err == nil && n > 0
@@ -259,7 +259,7 @@ func buffered(pipe *os.File) (n int, err error) {
 	return n, err
 }
 
-// IsIdle reports whether the peer waits. It has then read all commands, and all its threads sleep.
+// IsIdle reports whether the peer has read all commands and all its threads sleep.
 func (proc *Process) IsIdle() (bool, error) {
 	if n, err := buffered(proc.in); err != nil || n > 0 {
 		return false, err
@@ -269,10 +269,10 @@ func (proc *Process) IsIdle() (bool, error) {
 
 // Ask writes a command and returns the answer.
 func (proc *Process) Ask(ctx context.Context, command string, timeout time.Duration) (string, error) {
-	if err := proc.Say(ctx, command, timeout); err != nil {
+	if err := proc.SendCommand(ctx, command, timeout); err != nil {
 		return "", err
 	}
-	return proc.Hear(ctx, timeout)
+	return proc.ReadAnswer(ctx, timeout)
 }
 
 // Explain adds to err the exit status of the peer and the end of its standard error. If the peer still runs,

@@ -103,9 +103,9 @@ func (rec *Record) launch(cmd *exec.Cmd) (wait func() error, err error) {
 	return func() error { return <-ended }, nil
 }
 
-// KeepToOurselves makes all descriptors of this process except 0, 1 and 2 close-on-exec, so that no peer gets a
+// CloseInheritedOnExec makes all descriptors of this process except 0, 1 and 2 close-on-exec, so that no peer gets a
 // descriptor that the runner has inherited. The runner opens its own descriptors with close-on-exec.
-func KeepToOurselves() error {
+func CloseInheritedOnExec() error {
 	fds, err := procfs.OpenFDs(procfs.Self)
 	for _, fd := range fds {
 		if fd > 2 {

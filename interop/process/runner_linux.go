@@ -13,9 +13,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// actorArgument is the only argument of a program that calls Main and is to be the runner's own peer. The runner
-// needs a process with descriptors, limits and a user of its own, and the running binary is the only program that
-// scm and its tests have in common.
+// With actorArgument as its only argument, a program that calls Main becomes the runner's own peer. The peer needs
+// a process of its own, with its own descriptors, limits and user. The runner starts its own binary for that,
+// because scm and the test binaries have no other program in common.
 const actorArgument = "scm-interop-actor"
 
 // limitArgument is followed by a limit of open files and a command. The program sets the limit and executes the
@@ -29,13 +29,13 @@ func Main() {
 	case len(os.Args) == 2 && os.Args[1] == actorArgument:
 		reference.Main(scenario.RunnerName)
 	case len(os.Args) > 3 && os.Args[1] == limitArgument:
-		fmt.Fprintln(os.Stderr, limited(os.Args[2], os.Args[3:]))
+		fmt.Fprintln(os.Stderr, execWithLimit(os.Args[2], os.Args[3:]))
 		os.Exit(126)
 	}
 }
 
-// limited sets the limit and executes the command. It returns only if that fails.
-func limited(files string, command []string) error {
+// execWithLimit sets the limit and executes the command. It returns only if that fails.
+func execWithLimit(files string, command []string) error {
 	n, err := strconv.ParseUint(files, 10, 32)
 	if err != nil {
 		return err

@@ -9,7 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A File is a file of one case. It is created for that case alone, so a process can have got it only there.
+// A File is a file of one case. It is made for that case only, so no process can have it from anywhere else.
 type File struct {
 	scenario.FileSpec
 	Identity
@@ -19,7 +19,7 @@ type File struct {
 	Reused bool // the owner has closed FD and later reported the same descriptor again
 }
 
-// OtherEnd returns the other end of a file as a file of its own. Only the runner has it.
+// OtherEnd returns the other end of a file, which only the runner has, as a separate File.
 func (f *File) OtherEnd(spec scenario.FileSpec) (*File, error) {
 	end := &File{FileSpec: spec, Own: f.Other, Other: -1}
 	f.Other = -1

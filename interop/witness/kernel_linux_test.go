@@ -18,7 +18,7 @@ func TestKernelOf(t *testing.T) {
 		"":                                                            scenario.KernelLinux, // the buffer is too small for one line
 	} {
 		if got := kernelOf([]byte(log)); got != want {
-			t.Errorf("%q: %s, not %s", log, got, want)
+			t.Errorf("%q: got %s, want %s", log, got, want)
 		}
 	}
 }

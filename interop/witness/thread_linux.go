@@ -7,7 +7,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Sleeps reports whether all threads of a process sleep and none has run between two looks.
+// Sleeps reads the status of a process twice. It reports whether all threads sleep and none has run in between.
 func Sleeps(pid int) (bool, error) {
 	before, err := threads(pid)
 	if err != nil || !inStates(before, 'S', 'Z') {
@@ -52,8 +52,8 @@ func threads(pid int) (all []procfs.Status, err error) {
 	return all, nil
 }
 
-// Waiter returns the thread of a process that is in a call on the socket. On a kernel that does not report
-// system calls, it returns the first thread that has not ended, which makes the calls of the reference.
+// Waiter returns the thread of a process that is in a call on the socket. If there is none, or if the kernel does
+// not report system calls, it returns the first thread, on which the runner's own peer makes its calls.
 func Waiter(pid, sock int) int {
 	tids, err := procfs.Tasks(pid)
 	if err != nil {
@@ -74,18 +74,18 @@ var messageCalls = map[int]bool{
 	unix.SYS_SENDMSG: true, unix.SYS_SENDMMSG: true, unix.SYS_SENDTO: true, unix.SYS_WRITE: true, unix.SYS_WRITEV: true,
 }
 
-// CannotLook reports whether err means that the kernel does not let the runner look at the process, for
+// MayNotInspect reports whether err means that the kernel does not let the runner inspect the process, for
 // example because it is not dumpable, rather than that the process is gone. If /proc is mounted with hidepid,
 // such a process looks as if it were gone.
-func CannotLook(pid int, err error) bool {
-	if UnlessGone(err) != nil {
+func MayNotInspect(pid int, err error) bool {
+	if IgnoreGone(err) != nil {
 		return true
 	}
 	return err != nil && !procfs.Exists(pid) && unix.Kill(pid, 0) == nil
 }
 
-// UnlessGone returns err, or nil if err means that the process or descriptor is gone.
-func UnlessGone(err error) error {
+// IgnoreGone returns err, or nil if err means that the process or descriptor is gone.
+func IgnoreGone(err error) error {
 	if procfs.IsGone(err) {
 		return nil
 	}

@@ -27,7 +27,7 @@ type Witness struct {
 	used map[string]int
 }
 
-func (w *Witness) spoke(way string) {
+func (w *Witness) count(way string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.used == nil {
@@ -60,23 +60,23 @@ func (w *Witness) Holds(f *File, ownerPid, pid, fd int) (holds, sure bool, err e
 		// The owner may have closed its descriptor, which may now refer to another file or to another description of
 		// the same file.
 		if now, err := Identify(refPid, ref); err != nil || now != f.Identity || f.Reused {
-			w.spoke(Inode)
+			w.count(Inode)
 			return true, f.Unique(), nil
 		}
 	}
 	same, err := raw.SameDescription(refPid, ref, pid, fd)
 	if err == nil {
-		w.spoke(Kcmp)
+		w.count(Kcmp)
 		return same, true, nil
 	}
 	if f.Own >= 0 && f.Kind != "opath" {
 		same, err = FollowsAppend(f.Own, pid, fd)
 		if err == nil {
-			w.spoke(Append)
+			w.count(Append)
 			return same, true, nil
 		}
 	}
-	w.spoke(Inode)
+	w.count(Inode)
 	return true, f.Unique(), nil
 }
 
