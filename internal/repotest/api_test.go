@@ -17,9 +17,9 @@ import (
 	. "github.com/onsi/gomega"
 )
 
-var updateAPI = flag.Bool("update-api", false, "write testdata/api.txt anew: what is gone from it breaks importers")
+var updateAPI = flag.Bool("update-api", false, "rewrite testdata/api.txt; a line that disappears breaks importers")
 
-// api are the exported declarations of a package on Linux, one for each name.
+// api returns the exported declarations of a package on Linux, one for each name.
 func api(folder, path string) (text string) {
 	GinkgoHelper()
 	var files []*ast.File
@@ -55,7 +55,7 @@ func api(folder, path string) (text string) {
 }
 
 var _ = Describe("the API", Label("house"), func() {
-	It("is what was stored: see -update-api", func() {
+	It("is the one in testdata/api.txt: see -update-api", func() {
 		var now strings.Builder
 		for _, folder := range []string{".", "fdchannel", "fdleak", "framed", "wire"} {
 			now.WriteString(api(folder, strings.TrimSuffix(module+"/"+folder, "/.")) + "\n")

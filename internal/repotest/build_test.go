@@ -21,10 +21,10 @@ import (
 	"github.com/scm-rights/scm/internal/target"
 )
 
-// What a consumer's build does, in every way in which it can be asked to.
+// These specs build programs that use the library, with every combination of build options.
 
 var _ = Describe("the build", Label("build"), func() {
-	It("is played under an emulator for the architectures that README.md names", func() {
+	It("is tested under an emulator for the architectures that README.md names", func() {
 		var names []string
 		for _, t := range target.All() {
 			if t.Foreign && t.Arch != "386" && t.Arch != "amd64" && !slices.Contains(names, t.Arch) {
@@ -55,7 +55,7 @@ var _ = Describe("the build", Label("build"), func() {
 		}
 	})
 
-	It("for a system without descriptor passing says ErrUnsupported: js/wasm is run", func() {
+	It("returns ErrUnsupported on a system without descriptor passing (js/wasm)", func() {
 		runner := filepath.Join(goTool{}.variable("GOROOT"), "lib/wasm/go_js_wasm_exec")
 		_, err := exec.LookPath("node")
 		if _, e := os.Stat(runner); err != nil || e != nil {
@@ -71,7 +71,7 @@ var _ = Describe("the build", Label("build"), func() {
 		var g goTool
 		BeforeEach(func() { g = goTool{dir: consumer()} })
 
-		DescribeTable("takes", func(backend string, c bool, env []string, tags string) {
+		DescribeTable("uses", func(backend string, c bool, env []string, tags string) {
 			if c {
 				needsCompiler()
 			}
@@ -82,14 +82,14 @@ var _ = Describe("the build", Label("build"), func() {
 			g.must("vet", "-tags", tags, ".")
 			Expect(g.must("run", "-tags", tags, ".")).To(Equal(backend + "\n"))
 		},
-			Entry("the C where there is a compiler", "cgo", true, nil, ""),
-			Entry("the Go without a compiler in PATH", "purego", false, []string{"PATH=GOROOT/bin", "CC="}, ""),
-			Entry("the Go with CGO_ENABLED=0", "purego", false, []string{"CGO_ENABLED=0"}, ""),
-			Entry("the Go under the tag purego, with cgo on", "purego", true, []string{"CGO_ENABLED=1"}, "purego"),
+			Entry("the cgo backend if there is a C compiler", "cgo", true, nil, ""),
+			Entry("the Go backend without a compiler in PATH", "purego", false, []string{"PATH=GOROOT/bin", "CC="}, ""),
+			Entry("the Go backend with CGO_ENABLED=0", "purego", false, []string{"CGO_ENABLED=0"}, ""),
+			Entry("the Go backend with the tag purego, even if cgo is enabled", "purego", true, []string{"CGO_ENABLED=1"}, "purego"),
 		)
 
 		It("passes the connections and listeners of package net to package scm without a type assertion", func() {
-			g.writes(map[string]string{"main.go": contents("internal/repotest/testdata/nettypes/main.go")})
+			g.writeFiles(map[string]string{"main.go": contents("internal/repotest/testdata/nettypes/main.go")})
 			g.must("vet", ".")
 			for _, tags := range []string{"", "purego"} {
 				Expect(g.must("run", "-tags", tags, ".")).To(Equal("ok\n"))
@@ -100,7 +100,7 @@ var _ = Describe("the build", Label("build"), func() {
 			Expect(strings.Fields(g.must("list", "-deps", module))).NotTo(ContainElement("crypto/tls"))
 		})
 
-		It("has the functions of csrc in the binary, and under the tag purego no symbol of it", func() {
+		It("links the functions of csrc, but no symbol of csrc with the tag purego", func() {
 			needsCompiler()
 			symbols := func(args ...string) string {
 				bin := filepath.Join(g.dir, "consumer")
@@ -118,18 +118,18 @@ var _ = Describe("the build", Label("build"), func() {
 			Expect(ofC.FindAllString(pure, -1)).To(BeEmpty())
 		})
 
-		DescribeTable("shows no symbol of csrc to other C, and defines none that is not its own",
+		DescribeTable("exports no symbol of csrc to other C code, and prefixes every symbol that it defines:",
 			func(file string, args ...string) {
 				needsCompiler()
 				bin := filepath.Join(g.dir, file)
 				g.must(append(append([]string{"build", "-o", bin}, args...), ".")...)
 				global, shown := cSymbols(bin)
-				Expect(global).To(ContainElement("scm_rights_go_read_fd"), "are these the symbols?")
+				Expect(global).To(ContainElement("scm_rights_go_read_fd"), "the symbols were not read")
 				for _, name := range global {
 					if strings.HasPrefix(name, "scm_rights_go_") {
 						Expect(shown).NotTo(ContainElement(name))
 					} else {
-						Expect(name).NotTo(MatchRegexp("^(read_fd|write_fd|scm_)"), "not renamed: csrc/cgo_names.h")
+						Expect(name).NotTo(MatchRegexp("^(read_fd|write_fd|scm_)"), "csrc/cgo_names.h does not rename it")
 					}
 				}
 			},
@@ -139,44 +139,44 @@ var _ = Describe("the build", Label("build"), func() {
 			Entry(nil, "consumer.a", "-buildmode=c-archive"),
 		)
 
-		DescribeTable("leaves read_fd and write_fd to", func(ldflags, calls string, prepare func(), args ...string) {
+		DescribeTable("does not replace the read_fd and write_fd of", func(ldflags, calls string, prepare func(), args ...string) {
 			needsCompiler()
 			prepare()
-			g.writes(map[string]string{"book.h": bookHeader, "main.go": strings.ReplaceAll(besideC, "EXTRA", ldflags)})
+			g.writeFiles(map[string]string{"book.h": bookHeader, "main.go": strings.ReplaceAll(programWithC, "EXTRA", ldflags)})
 			bin := filepath.Join(g.dir, "consumer")
 			g.must(slices.Concat([]string{"build", "-o", bin}, args, []string{"."})...)
 			backend := "cgo"
 			if len(args) > 0 {
 				backend = "purego"
 			}
-			Expect(runs(exec.Command(bin))).To(Equal("book: " + calls + ", scm: 1 " + backend + "\n"))
+			Expect(output(exec.Command(bin))).To(Equal("book: " + calls + ", scm: 1 " + backend + "\n"))
 			if calls == "1 1" {
 				Expect(g.must("tool", "nm", bin)).To(And(MatchRegexp(" read_fd(@|$|\\n)"), ContainSubstring(" scm_rights_go_read_fd\n")))
 			}
 		},
-			Entry("the program's own C", "", "7 8", func() { g.writes(map[string]string{"book.c": bookSource}) }),
-			Entry("a shared library", libbook, "7 8", func() { g.buildsLibrary() }),
-			Entry("a shared library, in the Go backend", libbook, "7 8", func() { g.buildsLibrary() }, "-tags=purego"),
+			Entry("the program's own C code", "", "7 8", func() { g.writeFiles(map[string]string{"book.c": bookSource}) }),
+			Entry("a shared library", libbook, "7 8", func() { g.buildSharedLibrary() }),
+			Entry("a shared library, in the Go backend", libbook, "7 8", func() { g.buildSharedLibrary() }, "-tags=purego"),
 			Entry("the installed libscm_rights, shared", "-L${SRCDIR}/usr/lib -lscm_rights -Wl,-rpath,${SRCDIR}/usr/lib", "1 1",
 				func() { csrc{build: GinkgoT().TempDir()}.must("install", "PREFIX="+g.dir+"/usr") }),
 			Entry("the installed libscm_rights, static", "-g ${SRCDIR}/usr/lib/libscm_rights.a", "1 1",
 				func() { csrc{build: GinkgoT().TempDir()}.must("install", "PREFIX="+g.dir+"/usr") }),
 		)
 
-		DescribeTable("adds nothing to a process that it does not use yet",
+		DescribeTable("changes nothing in a process that only imports it",
 			func(args ...string) {
 				needsCompiler()
 				ours := []string{module, module + "/fdchannel", module + "/fdleak", module + "/wire"}
-				// What package os does at its start is not ours: it raises RLIMIT_NOFILE.
+				// Compare with a program that imports the same standard packages: package os raises RLIMIT_NOFILE, for example.
 				standard := strings.Fields(g.must(slices.Concat([]string{"list", "-deps", "-f", "{{if .Standard}}{{.ImportPath}}{{end}}"}, args, ours)...))
 				standard = slices.DeleteFunc(standard, func(p string) bool {
 					return strings.Contains(p, "internal") || strings.HasPrefix(p, "vendor/") || p == "runtime/cgo"
 				})
 				bin := filepath.Join(g.dir, "consumer")
 				state := func(packages []string) string {
-					g.writes(map[string]string{"main.go": stateProgram(packages)})
+					g.writeFiles(map[string]string{"main.go": stateProgram(packages)})
 					g.must(slices.Concat([]string{"build", "-o", bin}, args, []string{"."})...)
-					out := runs(exec.Command(bin))
+					out := output(exec.Command(bin))
 					Expect(out).To(And(ContainSubstring("SigCgt:"), ContainSubstring("Max open files"), ContainSubstring("1 goroutines")))
 					return out
 				}
@@ -189,7 +189,7 @@ var _ = Describe("the build", Label("build"), func() {
 			Entry(nil, "-tags", "purego"),
 		)
 
-		It("survives go mod vendor, C and all", func() {
+		It("works after go mod vendor, which keeps the C files", func() {
 			g.must("mod", "vendor")
 			for _, pattern := range []string{"*.c", "*.h"} {
 				here := ok(filepath.Glob(filepath.Join("csrc", pattern)))
@@ -203,9 +203,9 @@ var _ = Describe("the build", Label("build"), func() {
 			Expect(g.must("run", "-mod=vendor", ".")).To(Equal("cgo\n"))
 		})
 
-		It("keeps its go line, and vendors scm and x/sys alone", func() {
+		It("keeps its go line, and vendors only scm and x/sys", func() {
 			if _, stderr, err := g.run("mod", "tidy"); err != nil {
-				fdtest.Missing(GinkgoTB(), "what tests need cannot be downloaded here: "+strings.TrimSpace(stderr))
+				fdtest.Missing(GinkgoTB(), "the modules that tests need cannot be downloaded: "+strings.TrimSpace(stderr))
 			}
 			Expect(string(ok(os.ReadFile(filepath.Join(g.dir, "go.mod"))))).To(ContainSubstring("\ngo 1.24\n"))
 			g.must("mod", "vendor")
@@ -215,16 +215,16 @@ var _ = Describe("the build", Label("build"), func() {
 		})
 
 		It("needs neither a requirement nor a replacement in a workspace", func() {
-			g.writes(map[string]string{"go.mod": "module example.org/consumer\n\ngo 1.24\n"})
+			g.writeFiles(map[string]string{"go.mod": "module example.org/consumer\n\ngo 1.24\n"})
 			g.must("work", "init", ".", ok(os.Getwd()))
 			Expect(g.must("run", "-tags", "purego", ".")).To(Equal("purego\n"))
 		})
 
-		DescribeTable("builds the library with", func(toolchain string, get ...string) {
+		DescribeTable("can build the library with", func(toolchain string, get ...string) {
 			g.env = []string{"GOTOOLCHAIN=" + toolchain, "GOFLAGS=-mod=mod"}
 			for _, args := range [][]string{{"version"}, append([]string{"get"}, get...)} {
 				if _, stderr, err := g.run(args...); err != nil {
-					fdtest.Missing(GinkgoTB(), "not to be had here: "+strings.TrimSpace(stderr))
+					fdtest.Missing(GinkgoTB(), "cannot be downloaded: "+strings.TrimSpace(stderr))
 				}
 			}
 			g.must("vet", ".", module, module+"/fdchannel", module+"/framed", module+"/wire")
@@ -234,15 +234,15 @@ var _ = Describe("the build", Label("build"), func() {
 			Entry("this Go, and the newest x/sys", "local", "golang.org/x/sys@latest"),
 		)
 
-		It("downloads one module, x/sys", func() {
+		It("downloads only one module, x/sys", func() {
 			cache := GinkgoT().TempDir()
 			g.env = []string{"GOMODCACHE=" + cache, "GOFLAGS=-modcacherw", "GOTOOLCHAIN=local"}
 			if _, stderr, err := g.run("mod", "download", "golang.org/x/sys"); err != nil {
-				fdtest.Missing(GinkgoTB(), "no module can be downloaded here: "+strings.TrimSpace(stderr))
+				fdtest.Missing(GinkgoTB(), "no module can be downloaded: "+strings.TrimSpace(stderr))
 			}
 			Expect(os.RemoveAll(cache)).To(Succeed())
 			Expect(os.Mkdir(cache, 0o700)).To(Succeed())
-			// Over cgo not even that is compiled on Linux.
+			// With cgo on Linux, not even x/sys is compiled.
 			g.must("build", "-o", os.DevNull, ".")
 			g.must("build", "-o", os.DevNull, "-tags", "purego", ".")
 			zips := slices.DeleteFunc(filesBelow(cache+"/cache/download"), func(name string) bool { return filepath.Ext(name) != ".zip" })
@@ -250,7 +250,8 @@ var _ = Describe("the build", Label("build"), func() {
 		})
 	})
 
-	It("asks no compiler to write to a device, which some remove first, and leaves no file", func() {
+	// Some compilers remove their output first, and would replace /dev/null with a file.
+	It("never compiles to a device, and leaves no temporary file", func() {
 		bin, tmp := linked("make", "sh", "bash", "sed", "head", "dirname", "go", "mktemp", "rm", "cat", "awk", "id"), GinkgoT().TempDir()
 		cc := filepath.Join(bin, "cc")
 		Expect(os.WriteFile(cc, []byte(deviceCompiler), 0o755)).To(Succeed())
@@ -258,7 +259,7 @@ var _ = Describe("the build", Label("build"), func() {
 			cmd := exec.Command(filepath.Join(bin, name), args...)
 			// Without apt-get in PATH the script installs nothing.
 			cmd.Env = append(os.Environ(), "PATH="+bin, "CC="+cc, "TMPDIR="+tmp)
-			out := runs(cmd)
+			out := output(cmd)
 			Expect(filesBelow(tmp)).To(BeEmpty())
 			return out
 		}
@@ -275,7 +276,7 @@ var _ = Describe("the build", Label("build"), func() {
 			c = csrc{build: to + "/a b c", env: []string{"CDPATH=" + to + "/elsewhere"}}
 		})
 
-		DescribeTable("installs below any folder, tells pkg-config so, and uninstalls all of it", func(name, written, gone string) {
+		DescribeTable("installs below any folder, writes its name to the pkg-config file, and uninstalls all files", func(name, written, gone string) {
 			dest, prefix := to+"/to here", "/opt/"+name
 			args := []string{"DESTDIR=" + dest, "PREFIX=" + prefix, "LIBDIR=" + prefix + "/lib 64"}
 			c.must("install", args...)
@@ -288,7 +289,7 @@ var _ = Describe("the build", Label("build"), func() {
 			}
 			cmd := exec.Command("sh", "-c", `eval "printf '%s' $(pkg-config --cflags scm_rights)"`)
 			cmd.Env = append(os.Environ(), "PKG_CONFIG_PATH="+pc)
-			Expect(runs(cmd)).To(Equal("-I" + prefix + "/include"))
+			Expect(output(cmd)).To(Equal("-I" + prefix + "/include"))
 			Expect(os.RemoveAll(dest + prefix + gone)).To(Succeed())
 			c.must("uninstall", args...)
 			Expect(filesBelow(dest)).To(BeEmpty())
@@ -296,31 +297,31 @@ var _ = Describe("the build", Label("build"), func() {
 			Entry("with a space, & and |", "R&D |x", `R&D\ |x`, "/none"),
 			Entry("with a # and a backslash", `a#b\c d`, `a\#b\\c\ d`, "/none"),
 			Entry("with a percent sign", "50%", "50%", "/none"),
-			Entry("of which a part is gone", "usr", "usr", "/lib 64"),
+			Entry("after a part was removed", "usr", "usr", "/lib 64"),
 		)
 
-		It("takes flags with quotes", func() {
+		It("accepts CFLAGS with quotes", func() {
 			flags := `CFLAGS=-O1 -DX='a b' -DY="c d"`
 			Expect(c.must("all", flags, "exports")).To(ContainSubstring(" -c -o "))
 			Expect(contents(c.build + "/flags")).To(ContainSubstring(strings.TrimPrefix(flags, "CFLAGS=")))
 			Expect(c.must("all", flags, "exports")).NotTo(ContainSubstring(" -c -o "), "built again with the same flags")
 		})
 
-		DescribeTable("takes flags that change what is compiled", func(flags string) {
+		DescribeTable("builds with CFLAGS for", func(flags string) {
 			source := to + "/probe.c"
 			Expect(os.WriteFile(source, []byte("#include <errno.h>\n#include <sys/socket.h>\nint main(void) { return 0; }\n"), 0o600)).To(Succeed())
 			probe := exec.Command(goTool{}.variable("CC"), append(strings.Fields(flags), "-o", to+"/probe", source)...)
 			if out, err := probe.CombinedOutput(); err != nil {
-				Skip("this compiler cannot do " + flags + "\n" + string(out))
+				Skip("this compiler does not support " + flags + "\n" + string(out))
 			}
-			c.env = []string{"CI="} // without mandoc the pages are not looked at
+			c.env = []string{"CI="} // skip the check of the manual pages if there is no mandoc
 			c.must("all", "CFLAGS="+flags, "exports", "man")
 		},
 			Entry("hidden functions", "-O1 -fvisibility=hidden"),
 			Entry("another architecture", "-O1 -m32"),
 		)
 
-		It("removes nothing of another folder by a relative one", func() {
+		It("does not follow CDPATH when it uninstalls from a relative folder", func() {
 			folder := ok(filepath.Abs("csrc"))
 			relative := ok(filepath.Rel(folder, to))
 			// cd looks for lib in the folders of CDPATH first.
@@ -330,7 +331,7 @@ var _ = Describe("the build", Label("build"), func() {
 			Expect(to + "/elsewhere/lib/libscm_rights.a").To(BeAnExistingFile())
 		})
 
-		It("refuses a folder with a quote, a dollar or a newline in its name", func() {
+		It("rejects a folder with a quote, a dollar sign or a newline in its name", func() {
 			for _, bad := range []string{`'`, `"`, "`", "$$", "\n"} {
 				for _, name := range []string{"PREFIX", "LIBDIR", "INCLUDEDIR", "MANDIR", "DESTDIR"} {
 					for _, t := range []string{"install", "uninstall"} {
@@ -342,7 +343,7 @@ var _ = Describe("the build", Label("build"), func() {
 			}
 		})
 
-		It("is not built in a folder whose name make or the shell would misread", func() {
+		It("rejects a build folder whose name is special to make or the shell", func() {
 			for _, bad := range []string{"%", ":", ";", "&", "|", "<", ">", "*", "?", "[", `\`, "'", `"`, "`", "$$", "(", ")", "\n"} {
 				out, err := csrc{build: to + "/x" + bad + "y"}.run("clean", "-n")
 				Expect(err).To(HaveOccurred(), "%q: %s", bad, out)
@@ -351,7 +352,7 @@ var _ = Describe("the build", Label("build"), func() {
 		})
 	})
 
-	DescribeTable("is linted by tools that are named where they are missing", func(tool string) {
+	DescribeTable("makes make lint print the name of a missing tool:", func(tool string) {
 		cmd := exec.Command("make", "lint-"+tool)
 		cmd.Env = []string{"PATH=" + linked("make", "sh", "bash", "find", "sort", "sed", "git", "dirname", "grep")}
 		out, err := cmd.CombinedOutput()
@@ -363,14 +364,14 @@ var _ = Describe("the build", Label("build"), func() {
 		Entry(nil, "php"),
 	)
 
-	It("takes no header of the user's for its own", func() {
+	It("is not affected by a header of the user with the name of one of its own", func() {
 		needsCompiler()
 		folder := GinkgoT().TempDir()
 		Expect(os.WriteFile(folder+"/cgo.h", []byte("#error not the library's\n"), 0o644)).To(Succeed())
 		goTool{env: []string{"CGO_CFLAGS=-I" + folder}}.must("build", "./csrc")
 	})
 
-	It("for 386 passes descriptors on amd64", func() {
+	It("passes descriptors in a 386 program on amd64", func() {
 		dir := consumer()
 		bin := filepath.Join(dir, "consumer")
 		goTool{dir: dir, env: []string{"CGO_ENABLED=0", "GOARCH=386"}}.must("build", "-o", bin, ".")
@@ -379,8 +380,8 @@ var _ = Describe("the build", Label("build"), func() {
 	})
 })
 
-// Each of these compiles the specs, and all that they are made of, once more. make builds runs them; what runs with the
-// rest is the program for 386, and the race detector's, which has -d=checkptr in it.
+// Each of these specs compiles the library and its specs again, so only make builds runs them. make test builds a program
+// for 386 and one with the race detector, which includes -d=checkptr.
 var _ = Describe("another build", Label("builds"), func() {
 	BeforeEach(func() {
 		if os.Getenv("SCM_BUILDS") != "full" {
@@ -388,7 +389,7 @@ var _ = Describe("another build", Label("builds"), func() {
 		}
 	})
 
-	DescribeTable("keeps the rules of memory",
+	DescribeTable("passes the specs about memory with checks",
 		func(env string, args ...string) {
 			if !strings.Contains(strings.Join(args, " "), "purego") {
 				needsCompiler()
@@ -406,7 +407,7 @@ var _ = Describe("another build", Label("builds"), func() {
 		Entry("of unsafe.Pointer, in the Go backend", "", "-tags=purego", "-gcflags="+module+"/...=-d=checkptr"),
 	)
 
-	It("for 386 runs on amd64: all that is one system call", func() {
+	It("for 386 passes the specs of single system calls on amd64", func() {
 		bin := filepath.Join(GinkgoT().TempDir(), "386.test")
 		goTool{env: []string{"CGO_ENABLED=0", "GOARCH=386"}}.must("test", "-c", "-o", bin, ".")
 		ok(run386(bin, "-test.list=^$"))
@@ -418,25 +419,25 @@ var _ = Describe("another build", Label("builds"), func() {
 	})
 })
 
-// run386 runs a program for 386, or skips the spec where none runs.
+// run386 runs a program for 386. If this machine cannot run it, the spec is skipped.
 func run386(bin string, args ...string) (string, error) {
 	GinkgoHelper()
 	if runtime.GOARCH != "amd64" {
-		Skip("386 runs natively on amd64 alone")
+		Skip("only amd64 runs 386 programs natively")
 	}
 	out, err := exec.Command(bin, args...).CombinedOutput()
 	if errors.Is(err, unix.ENOEXEC) {
-		Skip("this kernel runs no 386 programs")
+		Skip("this kernel cannot run 386 programs")
 	}
 	return string(out), err
 }
 
-// cSymbols are the names of functions and variables in a program or an archive that begin as a C
-// function's can: those that its own C files share, hidden or not, and those that other C sees.
+// cSymbols returns the names of the C functions and variables that a program or archive defines: in global those that its
+// C files share, and in shown those that are visible to other C code.
 func cSymbols(name string) (global, shown []string) {
 	GinkgoHelper()
 	dynamic, linked := false, filepath.Ext(name) != ".a"
-	for line := range strings.Lines(runs(exec.Command("readelf", "--wide", "--symbols", name))) {
+	for line := range strings.Lines(output(exec.Command("readelf", "--wide", "--symbols", name))) {
 		if strings.HasPrefix(line, "Symbol table") {
 			dynamic = strings.Contains(line, ".dynsym")
 		}
@@ -456,7 +457,7 @@ func cSymbols(name string) (global, shown []string) {
 	return global, shown
 }
 
-// What a program has in C beside scm: functions with the names of the book's two, which pass nothing.
+// The C code of a program that uses scm. It defines functions with the names of UNP's two, which pass nothing.
 const (
 	bookHeader = `#include <sys/types.h>
 ssize_t write_fd(int fd, const void *ptr, size_t nbytes, int sendfd);
@@ -469,17 +470,17 @@ ssize_t read_fd(int fd, void *ptr, size_t nbytes, int *recvfd) { return 8; }
 	libbook = "-L${SRCDIR}/lib -lbook -Wl,-rpath,${SRCDIR}/lib"
 )
 
-// buildsLibrary has the functions in a shared library.
-func (g goTool) buildsLibrary() {
+// buildSharedLibrary builds a shared library with the functions.
+func (g goTool) buildSharedLibrary() {
 	GinkgoHelper()
-	g.writes(map[string]string{"book.h": bookHeader, "lib/book.c": bookSource})
+	g.writeFiles(map[string]string{"book.h": bookHeader, "lib/book.c": bookSource})
 	cmd := exec.Command(goTool{}.variable("CC"), "-shared", "-fPIC", "-I.", "-o", "lib/libbook.so", "lib/book.c")
 	cmd.Dir = g.dir
-	runs(cmd)
+	output(cmd)
 }
 
-// besideC is a program that prints what write_fd and read_fd return, and passes a descriptor by scm.
-const besideC = `package main
+// programWithC prints what write_fd and read_fd return, and passes a descriptor with scm.
+const programWithC = `package main
 
 // #cgo LDFLAGS: EXTRA
 // #include "book.h"
@@ -513,8 +514,8 @@ func main() {
 }
 `
 
-// stateProgram prints what a process has at the start of main: its environment,
-// its signals, its limits, its descriptors and its goroutines.
+// stateProgram returns a program that imports the packages and prints its state at the start of main: the
+// environment, signals, limits, descriptors and goroutines.
 func stateProgram(packages []string) string {
 	text := "package main\n\n"
 	for _, p := range packages {
@@ -548,7 +549,7 @@ func main() {
 `
 }
 
-// deviceCompiler fails where its output is a device, and makes an empty file otherwise.
+// deviceCompiler is a C compiler that fails if its output is a device. Otherwise it makes an empty file.
 const deviceCompiler = `#!/bin/sh
 out=a.out
 while [ $# -gt 0 ]; do

@@ -22,7 +22,7 @@ var (
 	dropped = regexp.MustCompile(`[^\p{L}\p{N}_ -]`)
 )
 
-// anchors are what GitHub makes of the headings.
+// anchors returns the anchors that GitHub generates from the headings.
 func anchors(text string) map[string]bool {
 	found := map[string]bool{}
 	for _, h := range heading.FindAllStringSubmatch(fenced.ReplaceAllString(text, ""), -1) {
@@ -31,7 +31,7 @@ func anchors(text string) map[string]bool {
 	return found
 }
 
-// broken are the faults of a page: links that lead nowhere, and Go that does not parse.
+// broken returns the faults of a page: broken links, and Go code that gofmt would change.
 func broken(name, text string) (faults []string) {
 	for _, l := range link.FindAllStringSubmatch(spans.ReplaceAllString(fenced.ReplaceAllString(text, ""), ""), -1) {
 		if strings.Contains(l[1], ":") {
@@ -48,11 +48,11 @@ func broken(name, text string) (faults []string) {
 		}
 	}
 	for _, code := range fenced.FindAllStringSubmatch(text, -1) {
-		if code[1] != "go" || strings.Contains(code[2], "…") { // what stands for more
+		if code[1] != "go" || strings.Contains(code[2], "…") { // … means that code was left out
 			continue
 		}
 		if out, err := format.Source([]byte(code[2])); err != nil || string(out) != code[2] {
-			faults = append(faults, name+": not as gofmt has it: "+code[2])
+			faults = append(faults, name+": gofmt would change this: "+code[2])
 		}
 	}
 	return faults
@@ -63,9 +63,9 @@ var (
 	endless  = regexp.MustCompile(`\b(until|while)\b.*; *do\b|(^|[^&<>])&($|[^&>\d])`)
 )
 
-// lasting are the shell commands of a page that can go on for ever after another one has failed: loops, and
+// endlessCommands returns the shell commands of a page that can run forever after another one has failed: loops, and
 // background processes without a time limit.
-func lasting(text string) (lines []string) {
+func endlessCommands(text string) (lines []string) {
 	shell := indented.FindAllString(fenced.ReplaceAllString(text, ""), -1)
 	for _, block := range fenced.FindAllStringSubmatch(text, -1) {
 		if block[1] == "" || block[1] == "sh" {
@@ -80,11 +80,11 @@ func lasting(text string) (lines []string) {
 	return lines
 }
 
-// flat is a text without its indentation.
+// flat returns a text without its indentation.
 func flat(text string) string { return regexp.MustCompile(`(?m)^[\t ]+`).ReplaceAllString(text, "") }
 
 var _ = Describe("the pages", Label("house"), func() {
-	It("have links that lead somewhere, and Go as gofmt has it", func() {
+	It("have no broken links, and their Go code is formatted", func() {
 		var faults []string
 		pages := 0
 		for _, name := range filesBelow(".") {
@@ -100,22 +100,22 @@ var _ = Describe("the pages", Label("house"), func() {
 		}
 	})
 
-	It("have no shell command that can go on for ever after another one has failed", func() {
+	It("have no shell command that can run forever after another one has failed", func() {
 		for _, name := range filesBelow(".") {
 			if name = strings.TrimPrefix(name, "/"); filepath.Ext(name) == ".md" && !strings.HasPrefix(name, "build/") {
-				Expect(lasting(contents(name))).To(BeEmpty(), name)
+				Expect(endlessCommands(contents(name))).To(BeEmpty(), name)
 			}
 		}
 		for _, line := range []string{"until ./receive 2>log; do sleep 0.2; done", "while :; do a; done", "a &", "$ a & b --flag; wait"} {
-			Expect(lasting("    "+line+"\n")).To(HaveLen(1), line)
-			Expect(lasting("```sh\n"+line+"\n```\n")).To(HaveLen(1), line)
+			Expect(endlessCommands("    "+line+"\n")).To(HaveLen(1), line)
+			Expect(endlessCommands("```sh\n"+line+"\n```\n")).To(HaveLen(1), line)
 		}
 		for _, line := range []string{"a && b", "a 2>&1 | b", "a --timeout 5s &"} {
-			Expect(lasting("    "+line+"\n")).To(BeEmpty(), line)
+			Expect(endlessCommands("    "+line+"\n")).To(BeEmpty(), line)
 		}
 	})
 
-	It("name every Example function, and show the programs as they are", func() {
+	It("name every Example function, and show the current code of the example programs", func() {
 		index := contents("docs/README.md")
 		files := ok(filepath.Glob("example_*test.go"))
 		for _, pkg := range []string{"fdchannel", "fdleak", "framed", "wire"} {

@@ -21,18 +21,18 @@ import (
 	"github.com/scm-rights/scm/internal/fdtest"
 )
 
-// The specs that run the go command look at the tree and not at a backend:
-// under the tag purego they would be the same once more, and are left out.
+// Specs that run the go command do not depend on the backend of the test binary, so they are not
+// built with the tag purego.
 
 const module = "github.com/scm-rights/scm"
 
-// goTool is the go command in a folder, with changes to the environment.
+// goTool runs the go command in a folder, with changes to the environment.
 type goTool struct {
 	dir string
 	env []string
 }
 
-// run returns what the command printed, and its error if it failed.
+// run returns the output of the command, and an error if it failed.
 func (g goTool) run(args ...string) (stdout, stderr string, err error) {
 	cmd := exec.Command("go", args...)
 	cmd.Dir = g.dir
@@ -43,7 +43,7 @@ func (g goTool) run(args ...string) (stdout, stderr string, err error) {
 	return out.String(), errs.String(), err
 }
 
-// isBuildVariable tells the variables that a spec sets itself if it wants them.
+// isBuildVariable reports whether an environment variable affects builds. Specs set these variables themselves.
 func isBuildVariable(v string) bool {
 	name, _, _ := strings.Cut(v, "=")
 	switch name {
@@ -53,7 +53,7 @@ func isBuildVariable(v string) bool {
 	return false
 }
 
-// must returns what the command printed; it has to succeed.
+// must returns the output of the command, which must succeed.
 func (g goTool) must(args ...string) string {
 	GinkgoHelper()
 	stdout, stderr, err := g.run(args...)
@@ -61,8 +61,8 @@ func (g goTool) must(args ...string) string {
 	return stdout
 }
 
-// writes puts files into the command's folder.
-func (g goTool) writes(files map[string]string) {
+// writeFiles writes files to the command's folder.
+func (g goTool) writeFiles(files map[string]string) {
 	GinkgoHelper()
 	for name, content := range files {
 		name = filepath.Join(g.dir, name)
@@ -71,13 +71,13 @@ func (g goTool) writes(files map[string]string) {
 	}
 }
 
-// variable is the value of a variable of go env.
+// variable returns the value of a variable of go env.
 func (g goTool) variable(name string) string {
 	GinkgoHelper()
 	return strings.TrimSpace(g.must("env", name))
 }
 
-// csrc is make in the folder of the C library, which builds in another one.
+// csrc runs make in the folder of the C library, and builds in another folder.
 type csrc struct {
 	build string
 	env   []string
@@ -101,22 +101,22 @@ func (c csrc) must(target string, args ...string) string {
 	return out
 }
 
-// runs returns what a command printed; it has to succeed.
-func runs(cmd *exec.Cmd) string {
+// output returns the output of a command, which must succeed.
+func output(cmd *exec.Cmd) string {
 	GinkgoHelper()
 	out, err := cmd.CombinedOutput()
 	Expect(err).NotTo(HaveOccurred(), "%s\n%s", cmd, out)
 	return string(out)
 }
 
-// contents returns what is in a file.
+// contents returns the contents of a file.
 func contents(file string) string {
 	GinkgoHelper()
 	text := ok(os.ReadFile(file))
 	return string(text)
 }
 
-// filesBelow are the paths of the files in a folder and below it, from there.
+// filesBelow returns the paths of all files below a folder, relative to it.
 func filesBelow(dir string) (names []string) {
 	GinkgoHelper()
 	Expect(filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
@@ -132,7 +132,7 @@ func filesBelow(dir string) (names []string) {
 	return names
 }
 
-// linked returns a folder with links to programs in PATH, and nothing else.
+// linked returns a folder that contains only links to these programs in PATH.
 func linked(names ...string) string {
 	GinkgoHelper()
 	dir := GinkgoT().TempDir()
@@ -146,11 +146,11 @@ func linked(names ...string) string {
 	return dir
 }
 
-// needsCompiler skips a spec where cgo has no compiler.
+// needsCompiler skips the spec if cgo has no compiler.
 func needsCompiler() {
 	GinkgoHelper()
 	if (goTool{}).variable("CGO_ENABLED") != "1" {
-		fdtest.Missing(GinkgoTB(), "cgo is off: no C compiler ("+goTool{}.variable("CC")+") in PATH")
+		fdtest.Missing(GinkgoTB(), "cgo is disabled: no C compiler ("+goTool{}.variable("CC")+") in PATH")
 	}
 }
 
@@ -173,7 +173,7 @@ func runSuite(bin string, env []string, args ...string) types.SpecReports {
 	})
 }
 
-// goPackage is what the house specs read of go list's answer.
+// goPackage has the fields of go list's output that the specs use.
 type goPackage struct {
 	ImportPath string
 	Standard   bool
@@ -182,7 +182,7 @@ type goPackage struct {
 	Deps       []string
 }
 
-// list is go list -json.
+// list returns the output of go list -json.
 func (g goTool) list(args ...string) []goPackage {
 	GinkgoHelper()
 	out := g.must(append([]string{"list", "-json=ImportPath,Standard,Imports,CgoFiles,Deps"}, args...)...)
@@ -198,7 +198,7 @@ func (g goTool) list(args ...string) []goPackage {
 	}
 }
 
-// consumer is a module of somebody else's that uses this checkout of scm. Its
+// consumer makes a module that imports this checkout of scm, and returns its folder. Its
 // program passes a descriptor to itself and prints the backend.
 func consumer() string {
 	GinkgoHelper()
@@ -256,7 +256,7 @@ func main() {
 }
 `
 
-// ok returns the value of a call, which has to succeed.
+// ok returns the value of a call, which must succeed.
 func ok[T any](value T, err error) T {
 	GinkgoHelper()
 	Expect(err).NotTo(HaveOccurred())

@@ -15,9 +15,9 @@ import (
 	. "github.com/onsi/gomega"
 )
 
-// rule says what a package may depend on outside the standard library, tests
-// apart. A path that ends in /... stands for everything below it, and the first
-// rule that matches a package is the one. Paths with no dot are this module's.
+// rule lists what a package may depend on outside the standard library. It does not apply to
+// tests. A path that ends in /... matches all packages below it. Only the first rule that
+// matches a package applies. Paths without a dot are packages of this module.
 type rule struct {
 	packages []string
 	may      []string
@@ -25,7 +25,7 @@ type rule struct {
 
 const xsys = "golang.org/x/sys/..."
 
-// anything is for programs, which nobody imports.
+// anything is for programs, which are not imported by other packages.
 var anything = []string{"..."}
 
 var rules = []rule{
@@ -45,7 +45,7 @@ var rules = []rule{
 	{[]string{"internal/difftest"}, []string{"csrc", "internal/pure", "internal/msg", "internal/sys", "internal/received", "internal/fdtest", "internal/procfs", xsys}},
 	{[]string{"fdchannel", "wire", "framed"}, []string{".", "csrc", "internal/pure", "internal/msg", "internal/sys", "internal/received", xsys}},
 
-	// The judge does not use what it judges.
+	// The runner must not use the libraries that it tests.
 	{[]string{"interop/report"}, []string{"interop/...", "internal/procfs", "libraries"}},
 	{[]string{"interop/peers/go/peer"}, []string{"interop/contract", xsys}},
 	{[]string{"interop/peers/go/...", "interop/peers/faulty/..."}, anything},
@@ -64,28 +64,28 @@ var rules = []rule{
 	{[]string{"internal/builtin", "cmd/...", "tools/...", "examples/..."}, anything},
 }
 
-// programs are imported by nobody but each other.
+// programs may be imported only by each other.
 var programs = []string{"cmd/...", "tools/...", "examples/...", "interop/peers/faulty/...", "internal/builtin"}
 
-// unsafePackages may import unsafe outside their tests. The faulty peers and fusetest are for tests
-// alone.
+// unsafePackages may import unsafe outside their tests. The faulty peer and fusetest are used only by
+// tests.
 var unsafePackages = []string{"csrc", "internal/pure", "internal/sys", "internal/recorder", "interop/raw", "interop/peers/faulty/fault", "internal/fusetest"}
 
 var systemSuffix = regexp.MustCompile(`_(aix|darwin|freebsd|illumos|linux|netbsd|openbsd|plan9|solaris|unix|windows|amd64|arm64|386)\.go$`)
 
-// forSystems reports whether a file of package scm is built on some systems only. The two backends may be.
-func forSystems(name, text string) bool {
+// builtOnSomeSystems reports whether a file of package scm is built only on some systems. It ignores the two backends.
+func builtOnSomeSystems(name, text string) bool {
 	head, _, _ := strings.Cut(text, "package scm")
 	return !slices.Contains([]string{"scm_cgo.go", "scm_purego.go"}, name) &&
 		!strings.Contains(name, "/") && (systemSuffix.MatchString(name) || strings.Contains(head, "//go:build"))
 }
 
-// doesOnImport reports whether something happens when the package of a file is imported.
-func doesOnImport(_, text string) bool {
+// hasInit reports whether a file has an init function.
+func hasInit(_, text string) bool {
 	return strings.Contains("\n"+text, "\nfunc init() {")
 }
 
-// covers reports whether a pattern of rules stands for an import path.
+// covers reports whether a pattern in a rule matches an import path.
 func covers(pattern, path string) bool {
 	first, _, _ := strings.Cut(path, "/")
 	foreign := strings.Contains(first, ".") && path != module && !strings.HasPrefix(path, module+"/")
@@ -108,7 +108,7 @@ func coveredBy(patterns []string, path string) bool {
 	return slices.ContainsFunc(patterns, func(p string) bool { return covers(p, path) })
 }
 
-// violations are the rules that the packages break, in words.
+// violations describes how the packages break the rules.
 func violations(packages []goPackage) []string {
 	var found []string
 	standard := map[string]bool{"C": true}
@@ -160,7 +160,7 @@ var _ = Describe("the house", Label("house"), func() {
 		})
 	}
 
-	It("would notice a broken rule", func() {
+	It("detects a broken import rule", func() {
 		for _, c := range []struct {
 			p    goPackage
 			want string
@@ -187,7 +187,7 @@ var _ = Describe("the house", Label("house"), func() {
 		}
 	})
 
-	DescribeTable("has no file, but for tests, that", func(is func(name, text string) bool, such, others map[string]string) {
+	DescribeTable("has no file outside of tests that", func(is func(name, text string) bool, such, others map[string]string) {
 		var found []string
 		files := 0
 		for _, name := range filesBelow(".") {
@@ -207,18 +207,18 @@ var _ = Describe("the house", Label("house"), func() {
 			Expect(is(name, text)).To(BeFalse(), name)
 		}
 	},
-		Entry("takes over from internal/sys what the operating system decides", forSystems,
+		Entry("depends on the operating system instead of calling internal/sys", builtOnSomeSystems,
 			map[string]string{"a_linux.go": "package scm", "b.go": "//go:build unix\n\npackage scm"},
 			map[string]string{"scm_cgo.go": "//go:build cgo\n\npackage scm", "d.go": "package scm\n\n//go:build is no constraint here"}),
-		Entry("does something on import", doesOnImport,
+		Entry("has an init function", hasInit,
 			map[string]string{"a.go": "package a\n\nfunc init() { b() }"},
 			map[string]string{"b.go": "package a\n\nfunc initial() {"}),
 	)
 
-	DescribeTable("runs every part of the tests, and ends with a verdict, by",
+	DescribeTable("runs every part of the tests, and ends with a verdict, with make",
 		func(target string, tool, names, last string, status int) {
 			dir := GinkgoT().TempDir()
-			// It says what it was asked for.
+			// This go command prints its arguments.
 			asked := filepath.Join(dir, "go")
 			real := ok(exec.LookPath("go"))
 			Expect(os.WriteFile(asked, []byte("#!/bin/sh\ncase $1 in build) exec "+real+" \"$@\";; esac\necho \"asked: $*\"\n"+tool), 0o700)).To(Succeed())
@@ -232,12 +232,12 @@ var _ = Describe("the house", Label("house"), func() {
 			}
 			Expect(string(out)).To(MatchRegexp(`\n%s\n$`, last))
 		},
-		// A go tool that fails: what runs it goes on.
+		// The go command fails, but make continues with the next part.
 		Entry("test", "test", "test \"$1\" != run", "purego bench internal/difftest", `0 passed, [0-9]+ failed, 0 skipped\nmake: \*\*\* \[Makefile:[0-9]+: test\] Error 1`, 2),
 		Entry("check", "check", "test \"$1\" != run", "lint cgo purego house", `0 passed, [0-9]+ failed, 0 skipped\nmake: \*\*\* \[Makefile:[0-9]+: check\] Error 1`, 2),
-		// One that records that a test passed.
-		Entry("test, which can be green", "test", passes, "purego bench", `[0-9]+ passed, 0 failed, 0 skipped`, 0),
-		Entry("check, which can be green", "check", passes, "lint cgo purego house", `[0-9]+ passed, 0 failed, 0 skipped`, 0),
+		// The go command records that a test passed.
+		Entry("test, if all parts pass", "test", passes, "purego bench", `[0-9]+ passed, 0 failed, 0 skipped`, 0),
+		Entry("check, if all parts pass", "check", passes, "lint cgo purego house", `[0-9]+ passed, 0 failed, 0 skipped`, 0),
 	)
 
 	It("runs the tests on pure Go with the newest modules, in a copy of the tree, if NEWEST names a folder for it", func() {
@@ -246,7 +246,7 @@ var _ = Describe("the house", Label("house"), func() {
 		}
 		dir, copied := GinkgoT().TempDir(), GinkgoT().TempDir()
 		real := ok(exec.LookPath("go"))
-		// This go prints the commands that would need the network, and the tests that it is to run.
+		// This go command prints the commands that need the network and those that run tests, instead of executing them.
 		Expect(os.WriteFile(dir+"/go", []byte("#!/bin/sh\ncase $1 in\nget) echo \"$PWD: $*\"; [ -z \"$OFFLINE\" ] ;;\nmod | -C) echo \"$PWD: $*\" ;;\n"+
 			"run) echo \"$PWD: $*\"\n"+passes+";;\n*) exec "+real+" \"$@\" ;;\nesac\n"), 0o700)).To(Succeed())
 		run := func(variables ...string) (string, error) {
@@ -285,7 +285,7 @@ var _ = Describe("the house", Label("house"), func() {
 		Expect(suites).To(BeNumerically(">", 4))
 	})
 
-	It("says every few seconds what make runs, and for how long", func() {
+	It("prints every few seconds what make is running, and for how long", func() {
 		dir := GinkgoT().TempDir()
 		// The recipes wait for that line.
 		Expect(os.WriteFile(dir+"/Makefile", []byte("SHELL := "+ok(filepath.Abs("tools/beat.sh"))+`
@@ -308,8 +308,8 @@ red:
 		Expect(ok(filepath.Glob(dir + "/tmp.*"))).To(BeEmpty())
 	})
 
-	// A gcc in PATH turns cgo on for Windows too, and csrc does not build there.
-	DescribeTable("needs no C where every call is ErrUnsupported, with cgo on",
+	// If gcc is in PATH, cgo is enabled for Windows too, where csrc does not build.
+	DescribeTable("does not depend on csrc on systems where every call returns ErrUnsupported, even if cgo is enabled:",
 		func(goos, goarch string) {
 			packages := goTool{env: []string{"CGO_ENABLED=1", "GOOS=" + goos, "GOARCH=" + goarch}}.list("./...")
 			Expect(len(packages)).To(BeNumerically(">", 20))
@@ -343,7 +343,7 @@ red:
 		Expect(updated).To(ConsistOf(modules))
 	})
 
-	It("asks for one version of Go in all side modules, and README.md names it and the library's", func() {
+	It("requires the same Go version in all side modules, and README.md names this version and the library's", func() {
 		goLine := regexp.MustCompile(`(?m)^go (\S+)$`)
 		versions := map[string]string{}
 		for _, name := range filesBelow(".") {
@@ -386,7 +386,7 @@ red:
 		Expect(err).To(HaveOccurred(), out)
 	})
 
-	It("requires few modules directly, and says why in docs/dependencies.md", func() {
+	It("requires few modules directly, and docs/dependencies.md gives the reason for each", func() {
 		var gomod struct {
 			Require []struct {
 				Path     string
@@ -412,7 +412,7 @@ red:
 	})
 })
 
-// passes is a go tool of which every part of the tests has one test, which passed.
+// passes is the end of a script that replaces the go command. For each part of the tests it records one test that passed.
 const passes = `
 while [ $# -gt 0 ]; do
 	case $1 in -results) dir=$2 ;; -name) name=$2 ;; esac
@@ -424,7 +424,7 @@ if [ -n "$name" ]; then
 fi
 `
 
-// makeEnvironment is the environment without what a make that runs the tests has put there.
+// makeEnvironment returns the environment without the variables that make may have set when it started these tests.
 func makeEnvironment() []string {
 	return slices.DeleteFunc(os.Environ(), func(v string) bool {
 		name, _, _ := strings.Cut(v, "=")

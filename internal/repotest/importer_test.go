@@ -20,35 +20,35 @@ import (
 
 // These specs compare docs/dependencies.md and docs/migrating.md with what the go command does to a module that imports scm.
 
-// importer is a module with its own requirements, in a folder of its own.
+// importer is a module with requirements of its own that imports scm.
 type importer struct{ goTool }
 
 func newImporter(goLine, requirements string, files map[string]string) importer {
 	GinkgoHelper()
 	m := importer{goTool{dir: GinkgoT().TempDir(), env: []string{"GOFLAGS=-buildvcs=false", "GOTOOLCHAIN=local"}}}
-	m.writes(files)
-	m.writes(map[string]string{"go.mod": "module example.org/importer\n\ngo " + goLine + "\n\n" + requirements})
+	m.writeFiles(files)
+	m.writeFiles(map[string]string{"go.mod": "module example.org/importer\n\ngo " + goLine + "\n\n" + requirements})
 	return m
 }
 
-// tidies runs go mod tidy, and skips the spec if the modules cannot be downloaded.
-func (m importer) tidies() {
+// tidy runs go mod tidy, and skips the spec if the modules cannot be downloaded.
+func (m importer) tidy() {
 	GinkgoHelper()
 	if _, stderr, err := m.run("mod", "tidy"); err != nil {
 		fdtest.Missing(GinkgoTB(), "the modules cannot be downloaded: "+strings.TrimSpace(stderr))
 	}
 }
 
-// imports adds scm's packages to the module.
-func (m importer) imports(packages ...string) {
+// addImports adds scm's packages to the module.
+func (m importer) addImports(packages ...string) {
 	GinkgoHelper()
 	text := "package main\n\n"
 	for _, p := range packages {
 		text += "import _ " + strconv.Quote(p) + "\n"
 	}
-	m.writes(map[string]string{"scm.go": text})
+	m.writeFiles(map[string]string{"scm.go": text})
 	m.must("mod", "edit", "-require="+module+"@v0.0.0", "-replace="+module+"="+ok(os.Getwd()))
-	m.tidies()
+	m.tidy()
 }
 
 // file returns the lines of a file of the module, without its indentation and the lines of its syntax.
@@ -86,7 +86,7 @@ func publicPackages() []string {
 	return slices.DeleteFunc(strings.Fields(goTool{}.must("list", "./...")), private.MatchString)
 }
 
-// oldRequirements are those of a module that was last updated when Go 1.22 was new.
+// oldRequirements are the requirements of a module that was last updated when Go 1.22 was new.
 const oldRequirements = `require (
 	github.com/spf13/cobra v1.9.1
 	github.com/stretchr/testify v1.8.4
@@ -117,12 +117,12 @@ var _ = Describe("a module that imports scm", Label("build"), func() {
 	DescribeTable("keeps every version that it requires, except that of x/sys",
 		func(requirements string, files map[string]string, gained string, lost ...string) {
 			m := newImporter("1.24", oldRequirements+requirements, oldProgram)
-			m.writes(files)
-			m.tidies()
+			m.writeFiles(files)
+			m.tidy()
 			gomod, before := m.file("go.mod"), m.versions()
 			Expect(before).To(HaveKeyWithValue("golang.org/x/net", "v0.24.0"))
 			Expect(before["golang.org/x/sys"]).NotTo(BeEmpty())
-			m.imports(publicPackages()...)
+			m.addImports(publicPackages()...)
 
 			after := m.versions()
 			Expect(after).To(HaveKeyWithValue(module, "v0.0.0"))
@@ -133,8 +133,8 @@ var _ = Describe("a module that imports scm", Label("build"), func() {
 			Expect(added(gomod, now)).To(ConsistOf(gained, module+" v0.0.0", "replace "+module+" => "+ok(os.Getwd())))
 			Expect(added(now, gomod)).To(ConsistOf(lost))
 		},
-		Entry("which go.mod gains", "", nil, "golang.org/x/sys v0.30.0 // indirect"),
-		Entry("which go.mod raises", "require golang.org/x/sys v0.19.0\n",
+		Entry("which is added to go.mod", "", nil, "golang.org/x/sys v0.30.0 // indirect"),
+		Entry("which is raised in go.mod", "require golang.org/x/sys v0.19.0\n",
 			map[string]string{"sys.go": "package main\n\nimport _ \"golang.org/x/sys/unix\"\n"}, "golang.org/x/sys v0.30.0", "golang.org/x/sys v0.19.0"),
 	)
 
@@ -142,7 +142,7 @@ var _ = Describe("a module that imports scm", Label("build"), func() {
 		page := contents("docs/dependencies.md")
 		m := newImporter("1.24", "", map[string]string{"main.go": "package main\n\nfunc main() {}\n"})
 		gomod := m.file("go.mod")
-		m.imports(module)
+		m.addImports(module)
 		for _, line := range added(gomod, m.file("go.mod")) {
 			path, _, _ := strings.Cut(strings.TrimPrefix(line, "replace "), " ")
 			Expect(page).To(MatchRegexp(`\n    (replace |require )?`+path+" "), "a line of go.mod")
@@ -187,12 +187,12 @@ var _ = Describe("a module that imports scm", Label("build"), func() {
 		}
 	})
 
-	It("has the go line of scm at least, with the effects that docs/migrating.md names and ways to avoid them", func() {
+	It("gets at least the go line of scm, with the effects and workarounds in docs/migrating.md", func() {
 		page := contents("docs/migrating.md")
 		m := newImporter("1.20", "", map[string]string{"main.go": loopProgram})
 		old := m.must("run", ".")
 		Expect(old).To(And(HavePrefix("3 3 3\n"), ContainSubstring("httpmuxgo121=1"), ContainSubstring("asynctimerchan=1")))
-		m.imports(module)
+		m.addImports(module)
 		Expect(m.file("go.mod")).To(ContainElement("go 1.24"))
 		Expect(m.must("run", ".")).To(And(HavePrefix("0 1 2\n"), Not(ContainSubstring("httpmuxgo121")), Not(ContainSubstring("asynctimerchan"))))
 
@@ -200,7 +200,7 @@ var _ = Describe("a module that imports scm", Label("build"), func() {
 		m.must("mod", "edit", "-godebug=default=go1.20")
 		Expect(m.must("run", ".")).To(Equal(strings.Replace(old, "3 3 3", "0 1 2", 1)))
 		Expect(page).To(ContainSubstring("`//go:build go1.21`"))
-		m.writes(map[string]string{"main.go": "//go:build go1.21\n\n" + loopProgram})
+		m.writeFiles(map[string]string{"main.go": "//go:build go1.21\n\n" + loopProgram})
 		Expect(m.must("run", ".")).To(Equal(old))
 	})
 })
@@ -228,7 +228,7 @@ func (m importer) compiled(env string) (names []string) {
 	return names
 }
 
-// loopProgram prints what closures in a loop see of its variable, and the GODEBUG settings of the build.
+// loopProgram prints the value of a loop's variable in closures, and the GODEBUG settings of the build.
 const loopProgram = `package main
 
 import (

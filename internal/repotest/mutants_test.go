@@ -17,10 +17,9 @@ import (
 	"github.com/scm-rights/scm/internal/mutant"
 )
 
-// The tests of the tests: a fault is put into the sources of a backend by
-// go test -overlay, and the spec named beside it has to go red. Without the
-// fault the same spec is green. SCM_MUTANTS=full runs them all, and the specs without a fault
-// first: the tests show by themselves that they are green.
+// These specs test the tests. Each puts a fault into the sources of a backend with go test -overlay,
+// and runs the spec that the fault names, which must fail. With SCM_MUTANTS=full all faults are tried,
+// and each spec is first run without a fault. It must pass.
 
 // overlaid returns the file for -overlay that puts a fault into the sources.
 func overlaid(f mutant.Fault) string {
@@ -29,8 +28,8 @@ func overlaid(f mutant.Fault) string {
 	return name
 }
 
-// focus are the flags that choose specs by their whole names, which Ginkgo
-// puts behind the suite's.
+// focus returns the flags that select specs by their full names. Ginkgo matches them with the name of
+// the suite in front.
 func focus(names ...string) []string {
 	var flags []string
 	for _, name := range names {
@@ -39,11 +38,10 @@ func focus(names ...string) []string {
 	return flags
 }
 
-// suites are the packages of specs that notice mutants, by the first word of a spec's
-// name; all others are the root's.
+// suites maps the first word of a spec's name to its package. All other specs are in the root package.
 var suites = map[string]string{"torture": "./internal/torture"}
 
-// suite is the package with the spec that notices a fault.
+// suite returns the package of the spec that must detect a fault.
 func suite(f mutant.Fault) string {
 	first, _, _ := strings.Cut(f.Spec, " ")
 	if pkg, ok := suites[first]; ok {
@@ -81,15 +79,15 @@ var _ = Describe("mutants", Label("mutants"), func() {
 			})
 
 			if full {
-				It("are not needed for the specs to be green", func() {
+				It("have specs that pass without a fault", func() {
 					for name, s := range healthy {
 						Expect(s.State).To(BeElementOf(types.SpecStatePassed, types.SpecStateSkipped), name)
 					}
 				})
 			}
 
-			// Without this, a mutant that cannot be put in is found only by SCM_MUTANTS=full.
-			It("have a place in the sources and a spec to notice them", func() {
+			// Without this spec, only SCM_MUTANTS=full would find a fault whose place in the code has changed.
+			It("have a place in the sources and a spec that must detect them", func() {
 				Expect(healthy).NotTo(BeEmpty())
 				for _, f := range faults {
 					overlaid(f)
@@ -101,11 +99,11 @@ var _ = Describe("mutants", Label("mutants"), func() {
 				if !full && f.Often&mutant.Specs == 0 {
 					continue
 				}
-				It(fmt.Sprintf("%s: %q goes red", f.What, f.Spec), func() {
+				It(fmt.Sprintf("%s: %q fails", f.What, f.Spec), func() {
 					was, ok := healthy[f.Spec]
-					Expect(ok).To(BeTrue(), "there is no such spec")
+					Expect(ok).To(BeTrue(), "no spec has this name")
 					if was.State == types.SpecStateSkipped {
-						Skip("the spec that would notice cannot run here: " + was.FailureMessage())
+						Skip("the spec that must detect it cannot run: " + was.FailureMessage())
 					}
 					bin := filepath.Join(GinkgoT().TempDir(), "mutant.test")
 					goTool{}.must("test", "-c", "-o", bin, "-vet=off", "-overlay", overlaid(f), "-tags", tags, suite(f))
@@ -113,9 +111,9 @@ var _ = Describe("mutants", Label("mutants"), func() {
 					Expect(specs).To(HaveLen(1))
 					Expect(specs[0].FullText()).To(Equal(f.Spec))
 					if !full && specs[0].State == types.SpecStateSkipped {
-						Skip("the spec that would notice cannot run here: " + specs[0].FailureMessage())
+						Skip("the spec that must detect it cannot run: " + specs[0].FailureMessage())
 					}
-					Expect(specs[0].State).To(BeElementOf(types.SpecStateFailed, types.SpecStatePanicked), "the mutant was not noticed")
+					Expect(specs[0].State).To(BeElementOf(types.SpecStateFailed, types.SpecStatePanicked), "the spec does not detect the fault")
 				})
 			}
 		})

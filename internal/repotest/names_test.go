@@ -15,8 +15,9 @@ import (
 	. "github.com/onsi/gomega"
 )
 
-// exported has the names of the package as go doc lists them on this system, methods as Type.Method,
-// each with its doc comment; what examples show of package scm, and every name that they select.
+// exported returns the names that go doc lists for the package on this system, and its methods as
+// Type.Method, each with its doc comment. shown are the names that examples are about or use from
+// package scm, and selected are all names that examples use in a selector.
 func exported() (names, methods map[string]string, shown, selected map[string]bool) {
 	GinkgoHelper()
 	fset := token.NewFileSet()
@@ -82,7 +83,7 @@ var _ = Describe("the exported names", Label("house"), func() {
 		}
 		for n, text := range methods {
 			_, method, _ := strings.Cut(n, ".")
-			// Error says what it says.
+			// The doc comments of these methods need not name them.
 			if method != "Error" && n != "ExpectError.Unwrap" {
 				Expect(text).To(ContainSubstring(method), n)
 			}

@@ -67,7 +67,7 @@ func usesNewFile(source string) bool {
 }
 
 var _ = Describe("os.NewFile", Label("house"), func() {
-	It("is used only where no file of a partner can reach it", func() {
+	It("is used only for descriptors that cannot come from a partner", func() {
 		files := 0
 		var found []string
 		for _, name := range filesBelow(".") {

@@ -12,14 +12,14 @@ import (
 )
 
 var _ = Describe("the race detector", Label("build"), func() {
-	DescribeTable("takes a receive to be after its send, and would report one that it does not see",
+	DescribeTable("orders each receive after its send, and reports a race for a system call that it does not see,",
 		func(backend string, args ...string) {
 			needsCompiler()
 			if _, stderr, err := (goTool{}).run("list", "-race", "runtime/race"); err != nil {
 				Skip("no race detector: " + strings.TrimSpace(stderr))
 			}
 			g := goTool{dir: consumer()}
-			g.writes(map[string]string{"main.go": talkProgram})
+			g.writeFiles(map[string]string{"main.go": talkProgram})
 			bin := filepath.Join(g.dir, "talk")
 			g.must(append(append([]string{"build", "-race", "-o", bin}, args...), ".")...)
 			talk := func(how string) string {
@@ -46,8 +46,8 @@ var _ = Describe("the race detector", Label("build"), func() {
 	)
 })
 
-// talkProgram has a client and a server. What the server writes before it answers, the
-// client reads after the answer. "unseen" is a way of talking that the detector does not see.
+// talkProgram has a client and a server. The server writes a variable before it answers, and the client
+// reads the variable after the answer. The race detector does not see the system calls of "unseen".
 const talkProgram = `package main
 
 import (
@@ -62,7 +62,7 @@ import (
 // An end sends something, and receives what the other end sends.
 type end struct{ send, receive func() error }
 
-// ways are the ends of a socket of each type, by the name of a way to talk.
+// ways are the pairs of calls to send and receive with, by name.
 var ways = []struct {
 	name string
 	typ  int

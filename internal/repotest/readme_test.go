@@ -52,15 +52,15 @@ func pasted() (blocks []string) {
 	return blocks
 }
 
-// checkout is a copy of the tree, without what git ignores.
+// checkout returns a copy of the tree without the files that git ignores.
 func checkout() string {
 	GinkgoHelper()
 	tree := GinkgoT().TempDir()
-	runs(exec.Command("sh", "-ec", "git ls-files -z --cached --others --exclude-standard | xargs -0 cp -a --parents -t "+tree))
+	output(exec.Command("sh", "-ec", "git ls-files -z --cached --others --exclude-standard | xargs -0 cp -a --parents -t "+tree))
 	return tree
 }
 
-// A pasteShell is a shell into which blocks are pasted. Unlike a script it goes on after an error.
+// A pasteShell is an interactive shell into which blocks are pasted. Unlike a script it continues after an error.
 type pasteShell struct {
 	mark string // in the environment of every process that it starts
 	in   io.Writer
@@ -72,7 +72,7 @@ func newPasteShell(dir string, env ...string) pasteShell {
 	s := pasteShell{mark: "SCM_PASTED=" + GinkgoT().TempDir(), out: make(chan string, 1000)}
 	cmd := exec.Command("bash", "--norc")
 	cmd.Dir = dir
-	cmd.Env = append(append(slices.DeleteFunc(os.Environ(), ofCaller), s.mark), env...)
+	cmd.Env = append(append(slices.DeleteFunc(os.Environ(), setByMake), s.mark), env...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	r, w, err := os.Pipe()
 	Expect(err).NotTo(HaveOccurred())
@@ -98,12 +98,12 @@ func newPasteShell(dir string, env ...string) pasteShell {
 	return s
 }
 
-// ofCaller tells the variables of make, which may have started the tests, and of somebody's choice of a compiler.
-func ofCaller(v string) bool {
+// setByMake reports whether a variable selects a compiler or was set by a make that started the tests.
+func setByMake(v string) bool {
 	return strings.HasPrefix(v, "CC=") || strings.HasPrefix(v, "MAKE") || strings.HasPrefix(v, "MFLAGS=")
 }
 
-// paste types a block, waits for the shell to be ready for the next one, and returns what was printed.
+// paste types a block, waits until the shell is ready for the next one, and returns the output.
 func (s pasteShell) paste(block string) string {
 	GinkgoHelper()
 	const ready = "the shell is ready"
@@ -124,14 +124,14 @@ func (s pasteShell) paste(block string) string {
 	}
 }
 
-// processes are those that the shell started, itself included, with the arguments of each.
+// processes returns the shell and all processes that it started, with their arguments.
 func (s pasteShell) processes() map[int]string {
 	GinkgoHelper()
 	found := map[int]string{}
 	for _, file := range ok(filepath.Glob("/proc/[0-9]*/environ")) {
 		text, err := os.ReadFile(file)
 		if err != nil || !strings.Contains("\x00"+string(text), "\x00"+s.mark+"\x00") {
-			continue // another user's, or ended
+			continue // it belongs to another user or has ended
 		}
 		pid := ok(strconv.Atoi(strings.Split(file, "/")[2]))
 		arguments, _ := os.ReadFile(filepath.Dir(file) + "/cmdline")
@@ -140,14 +140,14 @@ func (s pasteShell) processes() map[int]string {
 	return found
 }
 
-// pathWithout returns a folder with links to what is in PATH, but for the names that match.
+// pathWithout returns a folder with links to all programs in PATH except those whose names match.
 func pathWithout(without string) string {
 	GinkgoHelper()
 	dir, left := GinkgoT().TempDir(), regexp.MustCompile(without)
 	for _, from := range filepath.SplitList(os.Getenv("PATH")) {
 		for _, file := range ok(filepath.Glob(from + "/*")) {
 			if name := filepath.Base(file); !left.MatchString(name) {
-				_ = os.Symlink(file, filepath.Join(dir, name)) // the first one of a name counts
+				_ = os.Symlink(file, filepath.Join(dir, name)) // it fails for later programs with the same name
 			}
 		}
 	}
@@ -159,7 +159,7 @@ const (
 	installers = `^(apt|apt-get|sudo)$`
 )
 
-// A C compiler whose programs fail.
+// failingCompiler is a C compiler that makes programs that fail.
 const failingCompiler = `#!/bin/sh
 while [ $# -gt 0 ]; do
 	if [ "$1" = -o ]; then
@@ -179,10 +179,10 @@ var _ = Describe("README", func() {
 		cmd := exec.Command("bash", "-c", "set -euo pipefail\n"+strings.Join(pasted(), ""))
 		cmd.Dir = checkout()
 		Expect(os.Mkdir(cmd.Dir+"/build", 0o777)).To(Succeed())
-		// No test installs.
+		// Tests must not install anything.
 		cmd.Env = append(os.Environ(), "SETUP=0", "TMPDIR="+GinkgoT().TempDir())
-		out := runs(cmd)
-		Expect(strings.Count(out, "\nmodule example.com/pass\n")).To(Equal(2), "what Go and what C read:\n%s", out)
+		out := output(cmd)
+		Expect(strings.Count(out, "\nmodule example.com/pass\n")).To(Equal(2), "once from Go and once from C:\n%s", out)
 		Expect(out).To(ContainSubstring("the run: as expected\n"))
 	})
 
@@ -205,7 +205,7 @@ var _ = Describe("README", func() {
 		for _, text := range shown {
 			Expect(out).To(ContainSubstring(text))
 		}
-		// What waits for a partner in the background gives up after seconds.
+		// Background processes that wait for a partner give up after a few seconds.
 		Eventually(s.processes).WithTimeout(time.Minute).Should(HaveLen(1), "the shell, and:\n%s", out)
 	},
 		Entry("without a C compiler", compilers, func(string) {}, "", "",
@@ -229,7 +229,7 @@ var _ = Describe("docs/primer.md", func() {
 			Expect(os.WriteFile(filepath.Join(dir, "file"), []byte("hello\n"), 0o666)).To(Succeed())
 		}
 		s := newPasteShell(dir, "PATH="+bin+":"+os.Getenv("PATH"))
-		// Its PIDs and the inodes of its sockets are others than here.
+		// PIDs and the inodes of sockets differ from those on the page.
 		changing := strings.NewReplacer(dir, "/tmp/x")
 		numbers := regexp.MustCompile(`\d{4,}`)
 		same := func(text string) string { return numbers.ReplaceAllString(changing.Replace(text), "N") }
@@ -266,7 +266,7 @@ var _ = Describe("docs/primer.md", func() {
 	)
 })
 
-// between is what a text has between one mark and the next.
+// between returns the part of a text between two marks.
 func between(text, from, to string) string {
 	GinkgoHelper()
 	_, rest, begins := strings.Cut(text, from)

@@ -12,7 +12,7 @@ import (
 	. "github.com/scm-rights/scm/internal/spectest"
 )
 
-// TestMain runs the specs in the repository's folder, to which their paths belong.
+// TestMain runs the specs in the root folder of the repository, because their paths are relative to it.
 func TestMain(m *testing.M) {
 	if err := os.Chdir("../.."); err != nil {
 		panic(err)
