@@ -1,5 +1,5 @@
-// Package target is the table of the machines that the proofs are about: architectures and
-// libcs, with the compiler and the emulator of each. tools/setup reads the same table.
+// Package target lists the platforms that the proofs cover: architectures and libcs, with the
+// compiler and the emulator of each. tools/setup reads the same table.
 package target
 
 import (
@@ -19,7 +19,7 @@ var table string
 // A Target is an architecture and a libc.
 type Target struct {
 	Arch, Libc string
-	Foreign    bool     // whether make foreign plays there
+	Foreign    bool     // make foreign runs the tests on it
 	Compiler   []string // with its options
 	qemu       string
 }
@@ -41,10 +41,10 @@ func (t Target) Native() bool {
 	return t.Arch == runtime.GOARCH || t.Arch == "386" && runtime.GOARCH == "amd64"
 }
 
-// ErrMissing is of a target that this machine has no tool for.
+// ErrMissing means that this machine lacks a tool for the target.
 var ErrMissing = errors.New("not run")
 
-// Emulator returns the path of what runs the target's programs here: "" is the machine itself.
+// Emulator returns the path of the emulator for the target's programs, or "" if this machine runs them itself.
 func (t Target) Emulator() (string, error) {
 	if t.Native() {
 		return "", nil
@@ -56,7 +56,7 @@ func (t Target) Emulator() (string, error) {
 	return path, nil
 }
 
-// Compiles reports whether a C compiler is there, and its libc.
+// Compiles returns an error unless the C compiler and its libc can build a program.
 func Compiles(cc ...string) error {
 	// Some compilers remove their output first, and would replace os.DevNull by a file.
 	dir, err := os.MkdirTemp("", "target")
@@ -73,7 +73,7 @@ func Compiles(cc ...string) error {
 	return nil
 }
 
-// Go is the go command for an architecture, with cgo if a C compiler is given.
+// Go returns a go command for an architecture, with cgo if a C compiler is given.
 func Go(arch, cc string, args ...string) *exec.Cmd {
 	cmd := exec.Command("go", args...)
 	cgo := "CGO_ENABLED=0"
