@@ -20,8 +20,8 @@ func TestMain(m *testing.M) {
 	m.Run()
 }
 
-// Every way carries each load that is for it, those of scm that make no files allocate nothing, and the
-// pictures are XML. How long it takes is nobody's concern here.
+// Every way passes each load that it supports, the ways of scm without files allocate nothing, and the pictures are
+// valid. Times are not tested.
 func TestRows(t *testing.T) {
 	ways := append(ours(), others()...)
 	var rows []row
@@ -34,17 +34,17 @@ func TestRows(t *testing.T) {
 			if r.Ratio <= 0 {
 				t.Errorf("%s: got %+v", l.name, r)
 			}
-			// The runtime allocates now and then by itself.
+			// The runtime itself may allocate.
 			files := strings.HasSuffix(r.Way, "Files") || strings.HasSuffix(r.Way, "framed.Reader")
 			if strings.HasPrefix(r.Way, "scm ") && !files && l.goroutines == 1 && r.Allocs > 0.5 {
-				t.Errorf("%s: %s allocates %.1f times a pass", l.name, r.Way, r.Allocs)
+				t.Errorf("%s: %s allocates %.1f times per pass", l.name, r.Way, r.Allocs)
 			}
 		}
 		rows = append(rows, some...)
 	}
 	for _, w := range ways {
 		if !slices.ContainsFunc(rows, func(r row) bool { return r.Way == w.name }) {
-			t.Errorf("%s carries nothing", w.name)
+			t.Errorf("%s has no row", w.name)
 		}
 	}
 	for _, picture := range [][]byte{ratios(rows), curve(rows)} {
@@ -57,7 +57,7 @@ var (
 	corners = regexp.MustCompile(`([MLV])([-0-9. ]+)`)
 )
 
-// drawnInside checks that a picture is XML and that nothing is drawn beyond the edges of its viewBox.
+// drawnInside checks that a picture is XML and that everything is drawn inside its viewBox.
 func drawnInside(t *testing.T, picture []byte) {
 	t.Helper()
 	var width, height float64
@@ -97,9 +97,9 @@ func drawnInside(t *testing.T, picture []byte) {
 				inside("bar", number("x")+number("width"), number("y")+number("height"))
 			case "text":
 				x, y := number("x"), number("y")
-				before := map[string]float64{"middle": 0.5, "end": 1}[attribute["text-anchor"]] // the part of the text that is left of x
+				before := map[string]float64{"middle": 0.5, "end": 1}[attribute["text-anchor"]] // the part of the text to the left of x
 				text := must(d.Token()).(xml.CharData)
-				length := 6.8 * float64(len(text)) // of the average character in 12 px
+				length := 6.8 * float64(len(text)) // the width of an average character at 12 px
 				if attribute["font-weight"] == "bold" {
 					length *= 1.1
 				}
@@ -122,7 +122,7 @@ func drawnInside(t *testing.T, picture []byte) {
 	}
 }
 
-// The pictures have room for rows that are much slower or quicker than those that were kept.
+// The pictures can show rows that are much slower or faster than the recorded ones.
 func TestPictures(t *testing.T) {
 	for _, factor := range []float64{1, 0.05, 20} {
 		kept := read("../docs/performance.json").Rows
@@ -151,18 +151,18 @@ func TestWorse(t *testing.T) {
 		}
 	}
 	if red := worse(results{goVersion, []row{k}}, []row{{Load: "l", Way: "w", Low: 2}}, true); len(red) > 0 {
-		t.Errorf("a time decides: %v", red)
+		t.Errorf("times are compared: %v", red)
 	}
 }
 
-// The page has the tables of the kept rows, and its pictures are of them.
+// The tables and pictures on the page are made from the recorded rows.
 func TestPage(t *testing.T) {
 	var b bytes.Buffer
 	rows := read("../docs/performance.json").Rows
 	tables(&b, rows)
 	page := string(must(os.ReadFile("../docs/performance.md")))
 	if _, kept, _ := strings.Cut(page, "\n## Tables\n"); kept != b.String() {
-		t.Errorf("make bench-keep would have\n%s", &b)
+		t.Errorf("the tables differ from docs/performance.json; make bench-keep would write\n%s", &b)
 	}
 	for file, drawn := range map[string][]byte{"ratios": ratios(rows), "descriptors": curve(rows)} {
 		if kept := must(os.ReadFile("../docs/performance-" + file + ".svg")); !bytes.Equal(kept, drawn) {
@@ -175,10 +175,10 @@ func TestReferenceRefuses(t *testing.T) {
 	p := newPair(loads[0])
 	for _, l := range []load{{count: 0, messages: 1}, {count: 254, messages: 1}, {count: 1, messages: 17}} {
 		if err := reference(p, l, 1); err == nil {
-			t.Errorf("%+v is taken", l)
+			t.Errorf("%+v: no error", l)
 		}
 	}
 	if err := reference(pair{p.a, p.b, -1}, loads[0], 1); err == nil {
-		t.Error("a descriptor that is none is passed")
+		t.Error("descriptor -1: no error")
 	}
 }

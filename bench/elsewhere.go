@@ -2,5 +2,5 @@
 
 package main
 
-// The loop that everything is held against is in C.
+// The loop with which everything is compared is in C.
 func main() { panic("bench: needs Linux and a C compiler") }

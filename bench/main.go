@@ -1,8 +1,8 @@
 //go:build linux && cgo
 
-// Command bench holds scm, and other libraries, against a loop in C: each passes the same descriptors
-// in the same process and run, between two samples of that loop. What counts is the ratio; how long a
-// message takes depends on the machine and its neighbours.
+// Command bench compares scm and other libraries with a loop in C. Each passes the same descriptors in the
+// same process, between two samples of that loop. The result is the ratio, because the time for a message
+// depends on the machine and its neighbours.
 package main
 
 import (
@@ -21,17 +21,17 @@ import (
 	"github.com/scm-rights/scm"
 )
 
-// A row is a line of the tables.
+// A row is a row of the tables.
 type row struct {
 	Load, Way       string
-	Nanoseconds     float64 // a descriptor: of the reference's median, times the ratio
-	Ratio, Low, Top float64 // median, and the quarters
-	Allocs          float64 // a pass
-	Instructions    float64 // a pass, in user space; 0 if they were not counted
-	counted         bool    // whether they are
+	Nanoseconds     float64 // per descriptor: the reference's median times the ratio
+	Ratio, Low, Top float64 // the median and the quartiles
+	Allocs          float64 // per pass
+	Instructions    float64 // per pass, in user space; 0 if they were not counted
+	counted         bool    // instructions are counted for this row
 }
 
-// results are what a run found, and what instructions depend on.
+// results has the rows of a run, and the Go version, on which the number of instructions depends.
 type results struct {
 	Go   string
 	Rows []row
@@ -44,12 +44,12 @@ func main() {
 	if os.Getenv(stepped) != "" {
 		runtime.LockOSThread() // the main thread, which is traced
 	}
-	rounds := flag.Int("rounds", 30, "how often each is measured")
-	only := flag.String("only", "", "leave out the ways whose names do not contain `TEXT`")
-	in := flag.String("in", "", "take in the rows of this `FILE`, which another build wrote")
-	out := flag.String("out", "", "write the rows, and two pictures of them, into this `FOLDER`")
-	kept := flag.String("check", "", "hold the rows of scm against those of this `FILE`")
-	counts := flag.Bool("counts", false, "check allocations and instructions, and no time")
+	rounds := flag.Int("rounds", 30, "measure each row `N` times")
+	only := flag.String("only", "", "measure only rows whose names contain `TEXT`")
+	in := flag.String("in", "", "include the rows in this `FILE`, which another build wrote")
+	out := flag.String("out", "", "write the rows and two pictures of them to this `FOLDER`")
+	kept := flag.String("check", "", "compare the rows of scm with those in this `FILE`")
+	counts := flag.Bool("counts", false, "compare only allocations and instructions, not times")
 	flag.Parse()
 	if *kept != "" {
 		hold(os.Stdout, *kept, *rounds, *counts)
@@ -75,7 +75,7 @@ func read(file string) (r results) {
 	return r
 }
 
-// of are the rows of a load, the quickest first; the reference is there once.
+// of returns the rows of a load, the fastest first. It includes the reference once.
 func of(rows []row, l load) (some []row) {
 	for _, r := range rows {
 		if r.Load == l.name && (r.Way != "C" || !slices.ContainsFunc(some, func(s row) bool { return s.Way == "C" })) {
@@ -99,11 +99,11 @@ func tables(w io.Writer, rows []row) {
 	}
 }
 
-// hold holds what is measured against the kept rows. Red is what three runs find worse.
+// hold compares measured rows with the recorded ones. A row fails if three runs find it worse.
 func hold(w io.Writer, file string, rounds int, counts bool) {
 	kept := read(file)
 	if kept.Go != goVersion {
-		fmt.Fprintf(w, "skip: instructions: those of %s were counted with %s, this is %s\n", file, kept.Go, goVersion)
+		fmt.Fprintf(w, "skip: instructions: %s was recorded with %s, this is %s\n", file, kept.Go, goVersion)
 	}
 	red := worse(kept, measure(ours(), rounds), counts)
 	for i := 1; i < 3 && len(red) > 0; i++ {
@@ -116,11 +116,11 @@ func hold(w io.Writer, file string, rounds int, counts bool) {
 	if len(red) > 0 {
 		os.Exit(1)
 	}
-	fmt.Fprintf(w, "scm %s: no row is worse than those of %s\n", scm.Backend, file)
+	fmt.Fprintf(w, "scm %s: no row is worse than in %s\n", scm.Backend, file)
 }
 
-// worse tells of the rows that are worse than the kept ones: by an allocation, by a tenth of the
-// instructions, or by times of which three quarters are above three quarters of the kept ones.
+// worse returns the rows that are worse than the recorded ones, each with the reason: one more allocation, a tenth
+// more instructions, or a lower quartile of times above the recorded upper quartile.
 func worse(kept results, rows []row, counts bool) map[string]string {
 	red := map[string]string{}
 	for _, r := range rows {

@@ -13,7 +13,7 @@ import (
 
 type loop func(passes int)
 
-// measure has the ways carry each load that is for them.
+// measure measures each way with each load that it can pass.
 func measure(ways []way, rounds int) (rows []row) {
 	if os.Getenv(stepped) != "" {
 		beCounted(ways)
@@ -27,10 +27,10 @@ func measure(ways []way, rounds int) (rows []row) {
 	return rows
 }
 
-// play times each way in turn, in another order in each round, between two samples of the reference.
+// play measures each way between two samples of the reference. The order of the ways changes from round to round.
 func play(l load, ways []way, rounds int) []row {
 	if l.echo {
-		defer onOneProcessor()() // which does not fall asleep, and takes long to wake up
+		defer onOneProcessor()() // otherwise processors would sleep in between, and take long to wake up
 	}
 	each := l.count * l.messages
 	passes := max(1, 1500/each)
@@ -63,7 +63,8 @@ func (l load) of(ways []way) []way {
 	return slices.DeleteFunc(slices.Clone(ways), func(w way) bool { return !slices.Contains(l.takes, w.form) })
 }
 
-// loop is over a pair of its own, whose modes are no other way's concern. Goroutines share the passes.
+// loop returns a loop over a new pair of sockets, because some ways change the mode of their sockets. If there are
+// several goroutines, they share the passes.
 func (l load) loop(make func(p pair, l load) loop) loop {
 	if l.goroutines == 1 {
 		return make(newPair(l), l)
@@ -90,7 +91,8 @@ func (w way) loop(p pair, l load) loop {
 	}
 }
 
-// time is how many nanoseconds n passes take: warm, since the first milliseconds behind an idle spell are slow.
+// time returns how many nanoseconds n passes take. It warms up first, because a processor is slow in the first
+// milliseconds after an idle period.
 func (l loop) time(n int) float64 {
 	for start := time.Now(); time.Since(start) < 9*time.Millisecond; {
 		l(max(1, n/10))
@@ -100,7 +102,7 @@ func (l loop) time(n int) float64 {
 	return float64(time.Since(start))
 }
 
-// quantile is the value below which that part of the list is.
+// quantile returns the value below which this part of the list lies.
 func quantile(list []float64, part float64) float64 {
 	list = slices.Sorted(slices.Values(list))
 	return list[int(part*float64(len(list)-1)+0.5)]

@@ -11,7 +11,7 @@ import (
 	"gvisor.dev/gvisor/pkg/fdchannel"
 )
 
-// calls are a library's that have a control buffer.
+// calls returns a library's functions to send and receive a message with a control buffer.
 type calls func(p pair) (send func(p, control []byte) error, recv func(p, control []byte) (n int, err error))
 
 func xsys(p pair) (func(p, control []byte) error, func(p, control []byte) (int, error)) {
@@ -33,7 +33,7 @@ func packageNet(p pair) (func(p, control []byte) error, func(p, control []byte) 
 		}
 }
 
-// others are the ways of other libraries, each as its documentation has it.
+// others returns the ways of other libraries, each used as its documentation describes.
 func others() []way {
 	return []way{
 		{"x/sys", curved, calls(xsys).numbers},
@@ -41,7 +41,7 @@ func others() []way {
 		{"net.UnixConn", curved, calls(packageNet).numbers},
 		{"net.UnixConn with os.NewFile", any, calls(packageNet).files},
 		{"runc SendFile, RecvFile", stream, func(p pair, _ load) func() {
-			a, b, cargo := file(p.a), file(p.b), file(p.cargo) // whose name, "-", is the payload
+			a, b, cargo := file(p.a), file(p.b), file(p.cargo) // the payload is the file's name, "-"
 			return func() {
 				check(utils.SendFile(a, cargo))
 				check(must(utils.RecvFile(b)).Close())
@@ -53,7 +53,7 @@ func others() []way {
 	}
 }
 
-// numbers passes descriptors as numbers, which are closed one by one.
+// numbers passes descriptors as integers, and closes the received ones one by one.
 func (c calls) numbers(p pair, l load) func() {
 	send, recv := c(p)
 	out, in, control := make([]byte, l.payload), make([]byte, l.payload), make([]byte, unix.CmsgSpace(4*l.count))
@@ -68,7 +68,7 @@ func (c calls) numbers(p pair, l load) func() {
 	}
 }
 
-// files passes files, and makes files of what is received.
+// files passes files, and makes files from the received descriptors.
 func (c calls) files(p pair, l load) func() {
 	send, recv := c(p)
 	out, in, control := make([]byte, l.payload), make([]byte, l.payload), make([]byte, unix.CmsgSpace(4*l.count))
@@ -88,7 +88,7 @@ func (c calls) files(p pair, l load) func() {
 	}
 }
 
-// endpoints passes a descriptor by gVisor's interface.
+// endpoints passes a descriptor through the interface of gVisor's fdchannel.
 func endpoints(cargo int, a, b interface {
 	SendFD(fd int) error
 	RecvFD() (int, error)

@@ -12,7 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ours are the ways of scm.
+// ours returns the ways of scm.
 func ours() []way {
 	ways := []way{
 		{"WriteFD, ReadFD", single, func(p pair, l load) func() {
@@ -86,13 +86,13 @@ func ours() []way {
 	return ways
 }
 
-// message is one to send, and one to receive it.
+// message returns a message to send, and one to receive it.
 func (l load) message(cargo int) (out, in scm.Message) {
 	return scm.Message{Buffers: [][]byte{make([]byte, l.payload)}, FDs: slices.Repeat([]int{cargo}, l.count)},
 		scm.Message{Buffers: [][]byte{make([]byte, l.payload)}, FDs: make([]int, l.count)}
 }
 
-// scmConn is a Conn of a duplicate of a socket.
+// scmConn returns a Conn for a duplicate of a socket.
 func scmConn(fd int) *scm.Conn { return must(scm.NewConnFD(duplicate(fd))) }
 
 func closeFiles(files []*os.File) {

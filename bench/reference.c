@@ -8,9 +8,9 @@
 
 enum { MOST_FDS = 253, MOST_MESSAGES = 16 };
 
-/* One message, to be sent again and again or received. */
+/* A message that is sent or received repeatedly. */
 struct message {
-	/* Words, so that it is aligned as a cmsghdr is. */
+	/* An array of words is aligned like a cmsghdr. */
 	size_t control[CMSG_SPACE(MOST_FDS * sizeof(int)) / sizeof(size_t)];
 	struct iovec iov;
 };
@@ -127,7 +127,7 @@ reference_echo(int sock)
 	struct msghdr *header = &side.headers[0].msg_hdr;
 
 	prepare(&side, -1, &payload, load);
-	/* What is received is the message to send. */
+	/* The received message is sent back as it is. */
 	while (recvmsg(sock, header, MSG_CMSG_CLOEXEC) == load.payload) {
 		if (sendmsg(sock, header, 0) != load.payload ||
 		    take(&side.messages[0], header, load) != 0)

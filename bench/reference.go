@@ -13,7 +13,7 @@ import (
 	"syscall"
 )
 
-// echoes is the variable that makes this program, or its tests, the other end of a load that echoes.
+// echoes is the environment variable that makes this program, or its tests, the other end of a load that echoes.
 const echoes = "SCM_BENCH_ECHOES"
 
 func echoIfAsked() {
@@ -23,8 +23,7 @@ func echoIfAsked() {
 	}
 }
 
-// reference is the loop in C that everything is held against: one call by cgo, however many messages
-// there are.
+// reference runs the loop in C with which everything is compared. It makes one cgo call for all messages.
 func reference(p pair, l load, n int) error {
 	c := C.struct_load{count: C.int(l.count), payload: C.int(l.payload), messages: C.int(l.messages)}
 	if errno := C.reference_loop(C.int(p.a), C.int(p.b), C.int(p.cargo), c, C.long(n)); errno != 0 {

@@ -1,7 +1,7 @@
 #ifndef REFERENCE_H
 #define REFERENCE_H
 
-/* Passed are count descriptors in a message beside payload bytes, in so many messages a call. */
+/* Each call passes this number of messages, each with count descriptors and payload bytes. */
 struct load {
 	int count;
 	int payload;
@@ -9,12 +9,12 @@ struct load {
 };
 
 /*
- * reference_loop passes fd from a to b n times and closes what comes, with headers that were made
- * before: as quickly as the calls of the C library go. It returns 0, or an errno.
+ * reference_loop passes fd from a to b n times and closes the received descriptors. It prepares the
+ * headers in advance, so it is as fast as the C library's calls can be. It returns 0 or an errno.
  */
 int reference_loop(int a, int b, int fd, struct load load, long n);
 
-/* reference_echo sends back what it receives, a descriptor and a byte, and returns at the end. */
+/* reference_echo sends back each descriptor and byte that it receives, until end of file. */
 void reference_echo(int sock);
 
 #endif

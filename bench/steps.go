@@ -15,15 +15,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// stepped is the variable that makes this program the one whose instructions are counted.
+// stepped is the environment variable that makes this program the process whose instructions are counted.
 const stepped = "SCM_BENCH_STEPPED"
 
-// counted reports whether the instructions of a load are counted: to step through more takes long.
+// counted reports whether the instructions of a load are counted. Stepping through larger loads would take too long.
 func (l load) counted() bool { return !l.echo && l.goroutines == 1 && l.count == 1 }
 
-// countInstructions gives the rows those of a pass in user space. Another process of this program makes
-// one pass, and two, of each way and load, thrice: the difference is what it steps through. Counters of the
-// processor are not in every virtual machine.
+// countInstructions sets the number of instructions per pass in user space. Another process of this program makes
+// one pass and two passes of each way and load, three times each. This process steps through them, and the
+// difference is one pass. Not every virtual machine has the processor's counters.
 func countInstructions(rows []row) {
 	counts := step()
 	for i := range rows {
@@ -34,7 +34,7 @@ func countInstructions(rows []row) {
 	}
 }
 
-// beCounted makes those passes, in the order of the rows.
+// beCounted makes these passes, in the order of the rows.
 func beCounted(ways []way) {
 	mark(unix.SIGHUP)
 	// Only this thread runs from now on, so nothing else can take the goroutine. While locked, it could not
@@ -46,7 +46,7 @@ func beCounted(ways []way) {
 				continue
 			}
 			loop := l.loop(w.loop)
-			loop(500) // fills the pools
+			loop(500) // fill the pools
 			for _, n := range []int{1, 1, 1, 2, 2, 2} {
 				mark(unix.SIGUSR1)
 				loop(n)
@@ -57,18 +57,19 @@ func beCounted(ways []way) {
 	mark(unix.SIGUSR2)
 }
 
-// mark tells the process that counts: all is ready, or a loop begins, or has ended, or that was all.
+// mark sends this thread a signal that the counting process sees: SIGHUP before the first loop, SIGUSR1 before and
+// after each loop, and SIGUSR2 after the last one.
 func mark(signal syscall.Signal) { check(unix.Tgkill(os.Getpid(), unix.Gettid(), signal)) }
 
 // step counts the instructions between two marks of another process.
 func step() (counts []float64) {
-	runtime.LockOSThread() // it alone may trace
+	runtime.LockOSThread() // only the thread that started the child may trace it
 	defer runtime.UnlockOSThread()
-	defer onOneProcessor()() // a step takes a tenth of the time
+	defer onOneProcessor()() // a step is ten times as fast
 	cmd := exec.Command("/proc/self/exe", os.Args[1:]...)
 	cmd.Env = append(os.Environ(), stepped+"=1", "GOGC=off", "GOMAXPROCS=1", "GODEBUG=asyncpreemptoff=1")
 	cmd.Stderr = os.Stderr
-	cmd.SysProcAttr = &syscall.SysProcAttr{Ptrace: true, Pdeathsig: syscall.SIGKILL} // untraced, it would run on
+	cmd.SysProcAttr = &syscall.SysProcAttr{Ptrace: true, Pdeathsig: syscall.SIGKILL} // without Pdeathsig it would continue untraced
 	check(cmd.Start())
 	for pid, steps, counting := cmd.Process.Pid, 0, false; ; {
 		var status unix.WaitStatus
@@ -99,7 +100,7 @@ func step() (counts []float64) {
 	}
 }
 
-// onOneProcessor has this process, and those that it starts, on one processor until back is called.
+// onOneProcessor keeps this process, and the processes that it starts, on one processor until back is called.
 func onOneProcessor() (back func()) {
 	var all unix.CPUSet
 	check(unix.SchedGetaffinity(0, &all))
@@ -116,8 +117,8 @@ func onOneProcessor() (back func()) {
 	return func() { use(&all) }
 }
 
-// freeze stops all other threads for good: the scheduler would interrupt a pass that takes so long.
-// A thread that is not asleep may have one of the runtime's locks, and goes on until it is.
+// freeze stops all other threads for good, because the scheduler would interrupt a pass that is stepped through. A
+// thread that is not asleep may hold a lock of the runtime, so freeze lets it continue until it sleeps.
 func freeze(pid int) {
 	for _, tid := range threads(pid) {
 		for frozen := tid == pid; !frozen; {
@@ -130,7 +131,7 @@ func freeze(pid int) {
 	}
 }
 
-// asleep reports whether a stopped thread was waiting in one of the calls in which the runtime waits.
+// asleep reports whether a stopped thread was in one of the system calls in which the runtime waits.
 func asleep(tid int) bool {
 	text := must(os.ReadFile(fmt.Sprintf("/proc/%d/syscall", tid)))
 	number, _, _ := strings.Cut(string(text), " ")

@@ -18,7 +18,7 @@ func svg(width, height int, body string) []byte {
 `, width, height, width, height, body)
 }
 
-// ratios draws a bar for each row. The longest bar and its number end at the right edge.
+// ratios draws a bar for each row. The longest bar, followed by its value, ends at the right edge.
 func ratios(rows []row) []byte {
 	const width, left, number = 960, 300, 60
 	longest := 1.0
@@ -43,7 +43,8 @@ func ratios(rows []row) []byte {
 	return svg(width, y+20, body+fmt.Sprintf("<path d=\"M%.0f 20V%d\" stroke=\"black\" stroke-dasharray=\"3\"/>\n", left+unit, y+8))
 }
 
-// curve draws, on logarithmic axes, what a descriptor costs in larger messages relative to one alone in C.
+// curve draws on logarithmic axes the cost of a descriptor by the number of descriptors per message, relative to a
+// single descriptor in C.
 func curve(rows []row) []byte {
 	const left, step, margin = 60, 75, 20
 	type point struct {
@@ -88,14 +89,14 @@ func curve(rows []row) []byte {
 		}
 		before[p.Way] = p
 		if p.count == 253 {
-			label = min(y(p.height)+4, label-14) // the cheapest is the lowest
+			label = min(y(p.height)+4, label-14) // the points are sorted by cost, the cheapest first
 			body += fmt.Sprintf("<text x=\"%.0f\" y=\"%.0f\" fill=\"%s\">%s</text>\n", x(p)+8, label, colour(p.Way), p.Way)
 		}
 	}
 	return svg(left+8*step+180, bottom+margin, body)
 }
 
-// colour tells scm, C and the others apart.
+// colour returns a colour for a way: there is one for C, each backend of scm, x/sys and all others.
 func colour(way string) string {
 	for _, c := range [][2]string{{"C", "#444"}, {"scm cgo", "#1a9850"}, {"scm", "#2b6cb0"}, {"x/sys", "#d95f0e"}} {
 		if strings.HasPrefix(way, c[0]) {

@@ -10,7 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A way is one library's to pass descriptors. A pass sends one message, receives one, and closes the
+// A way is an interface of a library to pass descriptors. A pass sends a message, receives it, and closes the
 // received descriptors.
 type way struct {
 	name string
@@ -18,26 +18,26 @@ type way struct {
 	make func(p pair, l load) (pass func())
 }
 
-// A form is what a way can pass.
+// A form is the kind of messages that a way can pass.
 type form int
 
 const (
-	single  form = iota // one descriptor beside one buffer
-	any                 // up to 253
-	curved              // any, and on the curve of descriptors in a message
-	batched             // one in each of 16 messages
-	bare                // one without a payload, on a seqpacket socket
-	stream              // one beside bytes of a stream
+	single  form = iota // one descriptor with one buffer
+	any                 // up to 253 descriptors
+	curved              // any, and drawn on the curve of costs by descriptors per message
+	batched             // one descriptor in each of 16 messages
+	bare                // one descriptor without a payload, on a seqpacket socket
+	stream              // one descriptor with bytes of a stream
 )
 
-// A load is what is passed.
+// A load describes the messages of a benchmark.
 type load struct {
 	name       string
-	kind       int // of socket
-	count      int // of descriptors in a message
-	payload    int // bytes in a message
-	messages   int // in a call
-	goroutines int // each with sockets of its own
+	kind       int // the type of socket
+	count      int // descriptors per message
+	payload    int // bytes per message
+	messages   int // messages per call
+	goroutines int // each has its own sockets
 	echo       bool
 	takes      []form
 }
@@ -61,10 +61,10 @@ var (
 	}
 )
 
-// A pair is two connected sockets that block, and what goes from a to b.
+// A pair is two connected blocking sockets, and the descriptor that is passed from a to b.
 type pair struct{ a, b, cargo int }
 
-// newPair makes the sockets of a load. Where it echoes a is b, and another process has the other end.
+// newPair makes the sockets of a load. If the load echoes, a and b are the same socket, and another process has the other end.
 func newPair(l load) pair {
 	two := must(unix.Socketpair(unix.AF_UNIX, l.kind|unix.SOCK_CLOEXEC, 0))
 	cargo := must(unix.Open("/dev/null", unix.O_RDWR|unix.O_CLOEXEC, 0))
@@ -79,7 +79,7 @@ func newPair(l load) pair {
 	return pair{two[0], two[0], cargo}
 }
 
-// check and must end the program where a call fails.
+// check and must end the program if a call fails.
 func check(err error) {
 	if err != nil {
 		panic(err)
@@ -91,12 +91,12 @@ func must[T interface{}](v T, err error) T {
 	return v
 }
 
-// file is a duplicate of a number, as a file.
+// file returns a duplicate of a descriptor as an os.File.
 func file(fd int) *os.File { return os.NewFile(uintptr(duplicate(fd)), "-") }
 
 func duplicate(fd int) int { return must(unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)) }
 
-// conn is a duplicate of a socket in the runtime's poller, which makes it non-blocking.
+// conn returns a duplicate of a socket in the runtime's poller. This makes the socket non-blocking.
 func conn(fd int) *net.UnixConn {
 	f := file(fd)
 	defer f.Close()
