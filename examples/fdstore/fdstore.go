@@ -57,7 +57,7 @@ func run() error {
 		return err
 	}
 	// Before it exits, the service waits until the manager has read its messages. Otherwise the manager
-	// may not be able to tell which service sent them.
+	// may not be able to find out which service sent them.
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
 	return wire.NotifyBarrier(ctx, manager)
