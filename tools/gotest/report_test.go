@@ -22,7 +22,7 @@ func TestReport(t *testing.T) {
 		events []string
 		want   string
 		red    []string
-		says   string
+		prints string
 	}{
 		{"the subtests of a test are counted instead of it",
 			[]string{run + `A"}`, run + `A/x"}`, pass + `A/x"}`, run + `A/y"}`, out + `A/y","Output":"no compiler\n"}`, skip + `A/y"}`, pass + `A"}`, passed},
@@ -60,8 +60,8 @@ func TestReport(t *testing.T) {
 		var said, log strings.Builder
 		r := newReport("go test", &said, &log)
 		err := r.read(strings.NewReader(strings.Join(c.events, "\n") + "\n"))
-		if err != nil || r.counts() != c.want || !slices.Equal(r.Red, c.red) || !strings.Contains(said.String(), c.says) {
-			t.Errorf("%s: got %s, failed %q, %v; want %s, failed %q and %q; it printed:\n%s", c.name, r.counts(), r.Red, err, c.want, c.red, c.says, &said)
+		if err != nil || r.counts() != c.want || !slices.Equal(r.Red, c.red) || !strings.Contains(said.String(), c.prints) {
+			t.Errorf("%s: got %s, failed %q, %v; want %s, failed %q and %q; it printed:\n%s", c.name, r.counts(), r.Red, err, c.want, c.red, c.prints, &said)
 		}
 	}
 }
