@@ -72,7 +72,7 @@ func TestCalls(t *testing.T) {
 		{"bytes after the control message", every, a + "A> sendmsg payload=00 control=rights(a):more=000000\nA< ok n=1\n" + got, "pass"},
 		{"a control buffer that ends early", every, a + "A> sendmsg payload=00 control=rights(a) controllen=8\nA< ok n=1\n" +
 			"B> recvmsg bytes=1 control=space(1)\nB< ok n=1 payload=00 control=- controllen=0\n", "pass"},
-		{"descriptors given as numbers", every, "A> sendmsg payload=00 control=rights(-1)\nA< err EBADF\nA> sendmsg payload=00 control=rights(0x7fffffff)\nA< err EBADF\n", "pass"},
+		{"descriptors given as integers", every, "A> sendmsg payload=00 control=rights(-1)\nA< err EBADF\nA> sendmsg payload=00 control=rights(0x7fffffff)\nA< err EBADF\n", "pass"},
 		{"a thousand control messages", every, a + "A> sendmsg payload=00 control=1000*cmsg(99,1,-),rights(a)\nA< ok n=1\n" + got, "pass"},
 		{"control data as hexadecimal bytes", every, "A> sendmsg payload=00 control=hex(ffffffffffffffff)\nA< ok n=1\nB> recvmsg bytes=1\nB< ok n=1 payload=00\n", "pass"},
 		{"pointers that fault", every, a + "A> sendmsg payload=00 control=bad controllen=space(1)\nA< err EFAULT\n" +

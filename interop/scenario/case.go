@@ -119,7 +119,7 @@ func (f Finding) Located() string {
 // Key returns CHECK@PEER, as an expectation names it.
 func (f Finding) Key() string { return string(f.Check) + "@" + f.Peer }
 
-// A Verdict is the outcome of a case. Unsupported and NotRun mean that there is none.
+// A Verdict is the outcome of a case. A case that is Unsupported or NotRun has no outcome.
 type Verdict string
 
 const (

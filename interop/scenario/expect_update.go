@@ -116,7 +116,7 @@ func setCases(scenarios []*Scenario, versions map[string]string, results []Resul
 
 // cases returns a line for each case that failed as expected or is flaky, and whether other
 // cases did not fail. A report does not say which peers were checked for close-on-exec, so a
-// cloexec expectation counts as gone only in the cases whose result says so.
+// cloexec expectation counts as gone only in the cases whose result lists it in Gone.
 func (e Expectation) cases(results []Result) (lines []string, gone bool) {
 	_, text, _ := strings.Cut(e.String(), ": ")
 	for _, r := range results {

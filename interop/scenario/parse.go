@@ -69,7 +69,7 @@ func Parse(name string, text []byte) (*Scenario, error) {
 			return nil, fmt.Errorf("%s:%d: no answer of %s to this command is expected", name, sp.last.Line, role)
 		}
 	}
-	if err := p.checkKinds(); err != nil {
+	if err := p.validateKinds(); err != nil {
 		return nil, err
 	}
 	switch {
@@ -83,9 +83,9 @@ func Parse(name string, text []byte) (*Scenario, error) {
 	return s, nil
 }
 
-// checkKinds returns an error if a peer scenario uses a kind of file that only kernel scenarios
+// validateKinds returns an error if a peer scenario uses a kind of file that only kernel scenarios
 // can use. It waits for the end of the transcript because a "play" line may follow the files.
-func (p *parser) checkKinds() error {
+func (p *parser) validateKinds() error {
 	for _, f := range p.Files {
 		k := kindOf(f.Kind)
 		if k.Name != "" && !k.Peer && !p.Kernel() {

@@ -52,7 +52,7 @@ func threads(pid int) (all []procfs.Status, err error) {
 	return all, nil
 }
 
-// Waiter returns the thread of a process that is in a call on the socket. If there is none, or if the kernel does
+// Waiter returns the thread of a process that is in a call on the socket. If no thread is, or if the kernel does
 // not report system calls, it returns the first thread, on which the runner's own peer makes its calls.
 func Waiter(pid, sock int) int {
 	tids, err := procfs.Tasks(pid)
