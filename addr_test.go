@@ -71,7 +71,7 @@ func (f *fixture) from(sock int, sent ...int) string {
 	m := scm.Message{Buffers: [][]byte{make([]byte, 2)}, FDs: make([]int, 2), Addr: &net.UnixAddr{Name: "stale"}}
 	Expect(scm.Recv(sock, &m, 0)).To(Succeed())
 	Expect([]int{m.N, m.Flags}).To(Equal([]int{1, 0}))
-	f.takes(m.FDs[:m.NFD], sent...)
+	f.receivedSame(m.FDs[:m.NFD], sent...)
 	return m.Addr.Name
 }
 

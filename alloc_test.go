@@ -145,7 +145,7 @@ var _ = DescribeTableSubtree("on", func(network string) {
 	It("Conn.Send and Conn.Recv do not allocate", func() {
 		a, b := pair(network)
 		r, _ := pipe()
-		fd := NumberOf(r)
+		fd := FDOf(r)
 		m := scm.Message{Buffers: [][]byte{make([]byte, 16)}, FDs: make([]int, 1)}
 		Expect(allocations(func() bool {
 			m.FDs[0] = fd
@@ -156,7 +156,7 @@ var _ = DescribeTableSubtree("on", func(network string) {
 	It("WriteFDs and ReadFDs do not allocate if the descriptors are on the stack", func() {
 		a, b := pair(network)
 		r, _ := pipe()
-		fd, p := NumberOf(r), make([]byte, 16)
+		fd, p := FDOf(r), make([]byte, 16)
 		Expect(allocations(func() bool {
 			n, err := a.WriteFDs(p, fd, fd)
 			var fds [4]int

@@ -55,7 +55,7 @@ func (f *fixture) arrived(got, sent []scm.Message) {
 		text := slices.Concat(sent[i].Buffers...)
 		Expect([]int{got[i].N, got[i].Flags}).To(Equal([]int{len(text), 0}), "N and Flags of slot %d", i)
 		Expect(slices.Concat(got[i].Buffers...)[:got[i].N]).To(Equal(text), "payload of slot %d", i)
-		f.takes(got[i].FDs[:got[i].NFD], sent[i].FDs...)
+		f.receivedSame(got[i].FDs[:got[i].NFD], sent[i].FDs...)
 	}
 }
 
@@ -150,7 +150,7 @@ var _ = DescribeTableSubtree("on", func(typ int) {
 		Expect(scm.RecvBatch(f.b, in, 0)).To(Equal(4))
 		for i, want := range []struct{ nfd, flags int }{{1, unix.MSG_CTRUNC}, {3, 0}, {0, unix.MSG_CTRUNC}, {0, 0}} {
 			Expect([]int{in[i].N, in[i].NFD, in[i].Flags}).To(Equal([]int{1, want.nfd, want.flags}), "slot %d", i)
-			f.takes(in[i].FDs[:in[i].NFD], fds[:want.nfd]...)
+			f.receivedSame(in[i].FDs[:in[i].NFD], fds[:want.nfd]...)
 		}
 	})
 
@@ -159,7 +159,7 @@ var _ = DescribeTableSubtree("on", func(typ int) {
 			before := fdtest.Take()
 			out := f.letters(5)
 			good := out[bad].FDs
-			out[bad].FDs = append(slices.Clone(good), f.closedNumber())
+			out[bad].FDs = append(slices.Clone(good), f.closedFD())
 			rest := out
 			if bad > 0 {
 				Expect(scm.SendBatch(f.a, out, 0)).To(Equal(bad))
@@ -260,7 +260,7 @@ var _ = DescribeTableSubtree("on", func(typ int) {
 		for i, flags := range []int{0, 0, unix.MSG_TRUNC} {
 			Expect([]int{in[i].N, in[i].Flags}).To(Equal([]int{i + 3, flags}), "slot %d", i)
 			Expect(slices.Concat(in[i].Buffers...)[:min(i+3, 4)]).To(HaveEach(byte(i)))
-			f.takes(in[i].FDs[:in[i].NFD], out[i].FDs...)
+			f.receivedSame(in[i].FDs[:in[i].NFD], out[i].FDs...)
 		}
 	})
 
@@ -436,7 +436,7 @@ var _ = Describe("on datagram sockets,", func() {
 		Expect(scm.RecvBatch(hub, in, 0)).To(Equal(4))
 		for i := range out {
 			Expect(in[i].Addr.Name).To(Equal(name(i + 1)))
-			f.takes(in[i].FDs[:in[i].NFD], out[i].FDs...)
+			f.receivedSame(in[i].FDs[:in[i].NFD], out[i].FDs...)
 		}
 		Expect(in[4].Addr.Name).To(BeEmpty())
 	})
@@ -482,8 +482,8 @@ var _ = Describe("on stream sockets,", func() {
 		in := slots(3)
 		Expect(scm.RecvBatch(f.b, in, 0)).To(Equal(2))
 		Expect([]int{in[0].N, in[0].NFD, in[1].N, in[1].NFD}).To(Equal([]int{7, 1, 5, 2}))
-		f.takes(in[0].FDs[:1], out[1].FDs...)
-		f.takes(in[1].FDs[:2], out[2].FDs...)
+		f.receivedSame(in[0].FDs[:1], out[1].FDs...)
+		f.receivedSame(in[1].FDs[:2], out[2].FDs...)
 		untouched(in[2:])
 	})
 
@@ -534,7 +534,7 @@ var _ = Describe("on stream sockets,", func() {
 		}
 		Expect(parts).To(BeNumerically(">=", len(out)), "messages that went in part")
 		Expect(bytes.Equal(got, want)).To(BeTrue(), "received %d bytes of %d", len(got), len(want))
-		f.takes(came, sent...)
+		f.receivedSame(came, sent...)
 	})
 
 	// Linux accepts at most INT_MAX bytes of a message, rounded down to pages, and sendmmsg treats them as the whole

@@ -27,9 +27,8 @@ import (
 	"github.com/scm-rights/scm/interop/peers/go/peer"
 )
 
-// partners are the peers that the package under test is played with in pairs: C,
-// Rust, and the package over its other backend. In the other scenarios the runner is
-// opposite.
+// partners are the peers opposite the package under test in scenarios for pairs: C, Rust,
+// and the package with its other backend. In other scenarios the runner is opposite.
 var partners = []string{"csrc", "book", "qa", "libc", "nix", "rustix", "sendfd", "scmsocket", otherBackend()}
 
 func otherBackend() string {
@@ -39,11 +38,11 @@ func otherBackend() string {
 	return "scm-cgo"
 }
 
-// builtPeers are the partners that could be built, and the others with the
-// reason; set before the specs run.
+// builtPeers has the partners. Those that could not be built have the reason instead of a command.
+// It is set before the specs run.
 var builtPeers map[string]*scenario.Peer
 
-// buildPeers builds the partners, once for all processes of the suite.
+// buildPeers builds the partners once for all processes of the suite.
 func buildPeers(ctx context.Context) []byte {
 	list := peers.Build(ctx, ".", "build/peers", partners, GinkgoWriter)
 	text, err := json.Marshal(list)
@@ -51,7 +50,7 @@ func buildPeers(ctx context.Context) []byte {
 	return text
 }
 
-// takePeers starts each partner once, to ask what it can do.
+// takePeers sets builtPeers. It starts each partner once, to find out what it supports.
 func takePeers(text []byte) {
 	var list []peers.Built
 	Expect(json.Unmarshal(text, &list)).To(Succeed())
@@ -70,7 +69,7 @@ func takePeers(text []byte) {
 	}
 }
 
-// underTest is the package under test as a peer: this program, started again.
+// underTest returns the package under test as a peer, for which the test binary starts itself.
 func underTest(lib peer.Library) *scenario.Peer {
 	p := scenario.Program(lib.Name, "/proc/self/exe", inside.Argument, lib.Name)
 	if _, asked := hellos[lib.Name]; !asked {
@@ -83,7 +82,7 @@ func underTest(lib peer.Library) *scenario.Peer {
 	return p
 }
 
-// hellos are what the peers under test say of themselves.
+// hellos has the answers of the peers under test to hello.
 var hellos = map[string]contract.Hello{}
 
 var _ = Describe("catalogue", Label("catalogue"), func() {
@@ -113,7 +112,7 @@ var _ = Describe("catalogue", Label("catalogue"), func() {
 	}
 })
 
-// opposite are those with whom a scenario is played here.
+// opposite returns the names of the peers that run a scenario with the package under test.
 func opposite(s *scenario.Scenario) []string {
 	switch s.Play {
 	case scenario.PlayKernel:
@@ -124,11 +123,11 @@ func opposite(s *scenario.Scenario) []string {
 	return []string{scenario.RunnerName}
 }
 
-// specify makes a spec of a case, if the package under test has an interface
-// for its side. The name of a spec that is expected to fail says so.
+// specify defines a spec for a case, unless the package under test does not support it. If the case
+// is expected to fail, the spec's name begins with "expected:".
 func specify(c scenario.Case, expected []scenario.Expectation) {
 	role, partner := scenario.RoleA, &c.B
-	if len(c.B.Command) > 0 { // the others are not built yet
+	if len(c.B.Command) > 0 { // partners have no command yet
 		role, partner = scenario.RoleB, &c.A
 	}
 	if c.UnsupportedBy(role) != "" {
@@ -163,7 +162,7 @@ func findings(r scenario.Result) string {
 	return b.String()
 }
 
-// How many specs each peer was in, and why it was not in the others.
+// Print how many specs ran with each peer, and why the others were skipped.
 var _ = ReportAfterSuite("specs per peer", func(r Report) {
 	ran := map[string]int{}
 	skipped := map[string]map[string]int{}
@@ -174,7 +173,7 @@ var _ = ReportAfterSuite("specs per peer", func(r Report) {
 			}
 			if s.State != types.SpecStateSkipped {
 				ran[label]++
-			} else if why := s.FailureMessage(); why != "" { // "" where a filter left it out
+			} else if why := s.FailureMessage(); why != "" { // "" means that a filter excluded it
 				if skipped[label] == nil {
 					skipped[label] = map[string]int{}
 				}
@@ -182,7 +181,7 @@ var _ = ReportAfterSuite("specs per peer", func(r Report) {
 			}
 		}
 	}
-	fmt.Println() // behind Ginkgo's dots
+	fmt.Println() // end the line of Ginkgo's dots
 	for _, name := range append(slices.Clone(partners), scenario.RunnerName) {
 		fmt.Printf("specs over %s with %s: %d\n", scm.Backend, name, ran[name])
 		for _, why := range slices.Sorted(maps.Keys(skipped[name])) {

@@ -57,7 +57,7 @@ func (f *fixture) through(p []byte) {
 	clear(p)
 	Expect(scm.Recv(f.b, &m, 0)).To(Succeed())
 	Expect(m.N).To(Equal(len(p)))
-	f.takes(m.FDs[:m.NFD], sent)
+	f.receivedSame(m.FDs[:m.NFD], sent)
 	f.holdsCount(p)
 }
 
@@ -97,7 +97,7 @@ var _ = DescribeTableSubtree("on", Label("memory"), func(typ int) {
 			Expect(n2).To(Equal(16))
 			Expect(p[16]).To(Equal(byte(n)))
 		}
-		goes(func() { deep(64) })()
+		start(func() { deep(64) })()
 	})
 
 	for _, place := range []struct {
@@ -156,7 +156,7 @@ var _ = DescribeTableSubtree("on", Label("memory"), func(typ int) {
 			Expect(scm.Send(f.a, &out, 0)).To(Succeed())
 			Expect(out.N).To(Equal(16 * n))
 			Expect(scm.Recv(f.b, &in, 0)).To(Succeed())
-			f.takes(in.FDs[:in.NFD], out.FDs...)
+			f.receivedSame(in.FDs[:in.NFD], out.FDs...)
 			Expect(in.N).To(Equal(16 * n))
 			for _, p := range in.Buffers {
 				f.holdsCount(p)
@@ -172,7 +172,7 @@ var _ = DescribeTableSubtree("on", Label("memory"), func(typ int) {
 			s.m = scm.Message{Buffers: [][]byte{s.buf[:]}, FDs: s.fds[:]}
 			Expect(scm.Send(f.a, &s.m, 0)).To(Succeed())
 			Expect(scm.Recv(f.b, &s.m, 0)).To(Succeed())
-			f.takes(s.m.FDs[:s.m.NFD], sent...)
+			f.receivedSame(s.m.FDs[:s.m.NFD], sent...)
 		}
 	})
 }, everyType)

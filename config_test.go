@@ -26,11 +26,11 @@ var _ = DescribeTableSubtree("on", func(typ int) {
 	// netConn makes a connection of package net, and returns its other end as a Conn.
 	netConn := func() (theirs *net.UnixConn, far *scm.Conn) {
 		GinkgoHelper()
-		keepsNumbers()
+		checkNoLeak()
 		a, b := sockets(typ)
 		file := asFile(a)
 		defer func() { _ = file.Close() }()
-		return closing(ok(net.FileConn(file)).(*net.UnixConn)), closing(ok(scm.NewConnFD(copies(b)[0])))
+		return withDeadline(ok(net.FileConn(file)).(*net.UnixConn)), withDeadline(ok(scm.NewConnFD(copies(b)[0])))
 	}
 
 	It("NewConn uses the same socket without changing it, and Close and deadlines apply to both connections", func() {
@@ -44,7 +44,7 @@ var _ = DescribeTableSubtree("on", func(typ int) {
 			Expect(err).NotTo(HaveOccurred())
 			Expect(ours.UnixConn).To(BeIdenticalTo(theirs))
 			Expect(before.NewSince()).To(BeEmpty())
-			Expect(NumberOf(ours)).To(Equal(NumberOf(theirs)))
+			Expect(FDOf(ours)).To(Equal(FDOf(theirs)))
 			f := pipes(1)[0]
 			Expect(ours.WriteFiles([]byte("a"), f)).To(Equal(1))
 			receives(far, "a", f)
@@ -52,7 +52,7 @@ var _ = DescribeTableSubtree("on", func(typ int) {
 			receives(far, "b")
 			Expect(statusOf(theirs)).To(Equal(status))
 
-			wait := goes(func() { Expect(Third(ours.ReadFiles(make([]byte, 1), 1))).To(opFails("read", want)) })
+			wait := start(func() { Expect(Third(ours.ReadFiles(make([]byte, 1), 1))).To(opFails("read", want)) })
 			waitsIn("ReadFiles", 1)
 			Expect(end(theirs)).To(Succeed())
 			wait()
@@ -65,18 +65,18 @@ var _ = DescribeTableSubtree("on", func(typ int) {
 	It("NewConnFD consumes the descriptor of a blocking or non-blocking socket, and sets O_NONBLOCK", func() {
 		for _, flags := range []int{0, unix.SOCK_NONBLOCK} {
 			a, b := sockets(typ | flags)
-			keepsNumbers()
+			checkNoLeak()
 			inherited := ok(unix.Dup(a))
-			c := closing(ok(scm.NewConnFD(inherited)))
+			c := withDeadline(ok(scm.NewConnFD(inherited)))
 			Expect(fdtest.IsOpen(inherited)).To(BeFalse())
-			Expect(fdtest.Same(NumberOf(c), a)).To(BeTrue())
-			Expect(fdtest.CloseOnExec(NumberOf(c))).To(BeTrue())
+			Expect(fdtest.Same(FDOf(c), a)).To(BeTrue())
+			Expect(fdtest.CloseOnExec(FDOf(c))).To(BeTrue())
 			Expect(fcntl(a, unix.F_GETFL, 0) & unix.O_NONBLOCK).NotTo(BeZero())
 			Expect(c.LocalAddr().Network()).To(Equal(network))
 			f := pipes(1)[0]
 			Expect(c.WriteFiles([]byte("x"), f)).To(Equal(1))
 			received := ok(scm.NewConnFD(copies(b)[0]))
-			receives(closing(received), "x", f)
+			receives(withDeadline(received), "x", f)
 		}
 	})
 
@@ -147,13 +147,13 @@ type ownTLS struct{ *scm.Conn }
 func (ownTLS) HandshakeContext(context.Context) error { return nil }
 
 var _ = It("NewConnFD rejects a descriptor that is not a Unix socket, and does not change it", func() {
-	keepsNumbers()
+	checkNoLeak()
 	r, w := pipe()
-	tcp, udp := lent(ok(net.Listen("tcp", "127.0.0.1:0"))), lent(ok(net.ListenPacket("udp", "127.0.0.1:0")))
-	null, path := lent(ok(os.Open("/dev/null"))), lent(ok(os.OpenFile("/", unix.O_PATH, 0)))
+	tcp, udp := closeLater(ok(net.Listen("tcp", "127.0.0.1:0"))), closeLater(ok(net.ListenPacket("udp", "127.0.0.1:0")))
+	null, path := closeLater(ok(os.Open("/dev/null"))), closeLater(ok(os.OpenFile("/", unix.O_PATH, 0)))
 	for _, c := range []syscall.Conn{r, w, tcp.(*net.TCPListener), udp.(*net.UDPConn), null, path} {
 		before := statusOf(c)
-		Expect(Second(scm.Config{NoFiles: true}.NewConnFD(NumberOf(c)))).To(opFails("conn", scm.ErrNotUnix))
+		Expect(Second(scm.Config{NoFiles: true}.NewConnFD(FDOf(c)))).To(opFails("conn", scm.ErrNotUnix))
 		Expect(statusOf(c)).To(Equal(before))
 	}
 })
@@ -185,8 +185,8 @@ var _ = It("NewConn rejects a connection without a Unix socket, and returns an e
 	a, _ := pair("unix")
 	near, _ := tcpPair()
 	one, other := net.Pipe()
-	lent(one)
-	lent(other)
+	closeLater(one)
+	closeLater(other)
 	itself, loop := &wraps{}, &wraps{}
 	itself.inner = func() net.Conn { return itself }
 	loop.inner = func() net.Conn { return wrapper{nil, loop} }
@@ -219,7 +219,7 @@ var _ = It("NetConn returns the *net.UnixConn of a Conn, or nil if it has none",
 })
 
 var _ = It("Close of a Conn from ListenPacket, or of one that NewConn made from it, removes the socket file", func() {
-	keepsNumbers()
+	checkNoLeak()
 	var path string
 	var first *scm.Conn
 	derive := map[string]func() *scm.Conn{
@@ -231,7 +231,7 @@ var _ = It("Close of a Conn from ListenPacket, or of one that NewConn made from 
 	for how, derived := range derive {
 		for _, firstCloses := range []bool{true, false} {
 			path = socketPath()
-			first = lent(ok(scm.ListenPacket(context.Background(), "unixgram", path)))
+			first = closeLater(ok(scm.ListenPacket(context.Background(), "unixgram", path)))
 			closes, other := derived(), first
 			if firstCloses {
 				closes, other = other, closes
@@ -248,7 +248,7 @@ var _ = It("Close of a Conn from ListenPacket, or of one that NewConn made from 
 		}
 
 		path = socketPath()
-		first = lent(ok(scm.ListenPacket(context.Background(), "unixgram", path)))
+		first = closeLater(ok(scm.ListenPacket(context.Background(), "unixgram", path)))
 		second := derived()
 		first.SetUnlinkOnClose(false)
 		Expect(second.Close()).To(Succeed())

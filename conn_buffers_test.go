@@ -28,7 +28,7 @@ var _ = DescribeTableSubtree("on", func(network string) {
 		n, files, err := b.ReadBuffers([][]byte{one, nil, two}, 2)
 		Expect(err).NotTo(HaveOccurred())
 		Expect(string(one) + string(two[:n-1])).To(Equal("hello"))
-		areSame(lentAll(files), sent)
+		areSame(closeAllLater(files), sent)
 	})
 
 	It("WriteBuffers does not change the slice of buffers", func() {
@@ -63,7 +63,7 @@ var _ = DescribeTableSubtree("on", func(network string) {
 	It("WriteFDs sends bytes and descriptors", func() {
 		a, b := pair(network)
 		sent := pipes(3)
-		fds := []int{NumberOf(sent[0]), NumberOf(sent[1]), NumberOf(sent[2])}
+		fds := []int{FDOf(sent[0]), FDOf(sent[1]), FDOf(sent[2])}
 		Expect(a.WriteFDs([]byte("payload"), fds...)).To(Equal(7))
 		receives(b, "payload", sent...)
 
@@ -86,9 +86,9 @@ var _ = It("WriteBuffers writes the whole payload to a stream, and only the firs
 			n := min(len(rest), []int{len(payload), 4099, 100_003}[size])
 			buffers, rest = append(buffers, rest[:n]), rest[n:]
 		}
-		wait := goes(func() {
+		wait := start(func() {
 			if size == 0 {
-				Expect(a.WriteFDs(payload, NumberOf(f))).To(Equal(len(payload)))
+				Expect(a.WriteFDs(payload, FDOf(f))).To(Equal(len(payload)))
 			} else {
 				Expect(a.WriteBuffers(buffers, f)).To(Equal(len(payload)))
 			}
@@ -98,7 +98,7 @@ var _ = It("WriteBuffers writes the whole payload to a stream, and only the firs
 		for len(got) < len(payload) {
 			p := make([]byte, 10_000)
 			n, more, err := b.ReadFiles(p, 1)
-			files = append(files, lentAll(more)...)
+			files = append(files, closeAllLater(more)...)
 			Expect(err).NotTo(HaveOccurred())
 			got = append(got, p[:n]...)
 		}
@@ -109,13 +109,13 @@ var _ = It("WriteBuffers writes the whole payload to a stream, and only the firs
 })
 
 var _ = It("NewConnFile makes a Conn for the same socket, and the caller still owns the file", func() {
-	keepsNumbers()
+	checkNoLeak()
 	a, b := sockets(unix.SOCK_STREAM)
 	f := asFile(a)
-	c := closing(ok(scm.NewConnFile(f)))
+	c := withDeadline(ok(scm.NewConnFile(f)))
 	sent := pipes(1)[0]
 	Expect(c.WriteFiles([]byte("x"), sent)).To(Equal(1))
-	other := closing(ok(scm.NewConnFile(asFile(b))))
+	other := withDeadline(ok(scm.NewConnFile(asFile(b))))
 	receives(other, "x", sent)
 	Expect(c.Close()).To(Succeed())
 	Expect(f.Stat()).NotTo(BeNil())
@@ -123,7 +123,7 @@ var _ = It("NewConnFile makes a Conn for the same socket, and the caller still o
 })
 
 var _ = It("NewConnFile rejects a file that is not a Unix socket", func() {
-	keepsNumbers()
+	checkNoLeak()
 	r, _ := pipe()
 	Expect(scm.NewConnFile(r)).Error().To(opFails("conn", unix.ENOTSOCK))
 	Expect(scm.NewConnFile(nil)).Error().To(opFails("conn", os.ErrInvalid))
@@ -157,7 +157,7 @@ var _ = It("Message.Files makes files from the received descriptors, and CloseFD
 		files := ok(m.Files())
 		Expect(m.NFD).To(BeZero())
 		m.CloseFDs()
-		areSame(lentAll(files), sent)
+		areSame(closeAllLater(files), sent)
 		Expect(ok(m.Files())).To(BeEmpty(), "it has none left")
 		for _, f := range files {
 			Expect(f.SetDeadline(time.Time{})).To(Succeed(), "NewFile makes it")
@@ -172,7 +172,7 @@ var _ = It("Message.Files leaves the pidfd for the caller to close", func() {
 	pidfd := -1
 	m := scm.Message{Buffers: [][]byte{make([]byte, 1)}, FDs: make([]int, 4), PIDFD: &pidfd}
 	Expect(b.Recv(&m, 0)).To(Succeed())
-	lentAll(ok(m.Files()))
+	closeAllLater(ok(m.Files()))
 	Expect(fdtest.IsOpen(pidfd)).To(BeTrue())
 	m.CloseFDs()
 	Expect(pidfd).To(Equal(-1))
@@ -198,13 +198,13 @@ var _ = It("Message.Truncated reports MSG_CTRUNC, and not MSG_TRUNC", func() {
 var _ = It("Message.CloseFDs closes nothing if nothing was received", func() {
 	a, _ := pair("unix")
 	r, _ := pipe()
-	number := NumberOf(r) // its zero value would be standard input
+	number := FDOf(r) // its zero value would be standard input
 	m := scm.Message{Buffers: [][]byte{[]byte("x")}, PIDFD: &number}
 	m.CloseFDs()
 	Expect(a.Send(&m, 0)).To(Succeed())
 	m.CloseFDs()
-	Expect(fdtest.IsOpen(NumberOf(r))).To(BeTrue())
-	Expect(number).To(Equal(NumberOf(r)))
+	Expect(fdtest.IsOpen(FDOf(r))).To(BeTrue())
+	Expect(number).To(Equal(FDOf(r)))
 })
 
 // files-nofile makes files while the descriptor table is full. The file of /dev/random is kept out of the
@@ -230,9 +230,9 @@ var _ = Child("files-nofile", func([]string) {
 })
 
 var _ = It("CloseFDs closes descriptors, and ignores negative values", func() {
-	keepsNumbers()
+	checkNoLeak()
 	r, w := pipe()
-	fds := copies(NumberOf(w), NumberOf(w))
+	fds := copies(FDOf(w), FDOf(w))
 	Expect(w.Close()).To(Succeed())
 	scm.CloseFDs()
 	scm.CloseFDs(fds[0], -1, math.MinInt, fds[1])
@@ -244,29 +244,29 @@ var _ = It("CloseFDs does not close the descriptor in the low 32 bits of a large
 		Skip("an int has 32 bits")
 	}
 	r, _ := pipe()
-	scm.CloseFDs(int(int64(1)<<32 + int64(NumberOf(r))))
-	Expect(fdtest.IsOpen(NumberOf(r))).To(BeTrue())
+	scm.CloseFDs(int(int64(1)<<32 + int64(FDOf(r))))
+	Expect(fdtest.IsOpen(FDOf(r))).To(BeTrue())
 })
 
 // The deadline or Close, of the Conn or the original, ends every call that is in progress.
 var _ = It("a deadline or Close, on a connection or on the Conn that NewConn made from it, ends the calls of 100 goroutines and loses no descriptor", Label("stress"), func() {
-	keepsNumbers()
+	checkNoLeak()
 	f := pipes(1)[0]
 	for round := range 24 {
 		x, y := sockets(unix.SOCK_STREAM)
 		original := ok(net.FileConn(asFile(x))).(*net.UnixConn)
-		c := lent(ok(scm.NewConn(original)))
-		other := closing(ok(scm.NewConnFile(asFile(y))))
+		c := closeLater(ok(scm.NewConn(original)))
+		other := withDeadline(ok(scm.NewConnFile(asFile(y))))
 		var waits []func()
 		for i := range 100 {
-			waits = append(waits, goes(func() {
+			waits = append(waits, start(func() {
 				for err := error(nil); err == nil; {
 					var files []*os.File
 					switch i % 4 {
 					case 0:
 						_, err = c.WriteFiles(make([]byte, 1000), f)
 					case 1:
-						_, err = c.WriteFDs(make([]byte, 1000), NumberOf(f))
+						_, err = c.WriteFDs(make([]byte, 1000), FDOf(f))
 					case 2:
 						_, files, err = c.ReadFiles(make([]byte, 100), 1)
 					default:

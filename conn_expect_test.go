@@ -60,7 +60,7 @@ var _ = DescribeTableSubtree("on", func(network string) {
 		}
 		tcp, _ := tcpPair()
 		Expect(a.SendConn(tcp)).To(Succeed())
-		lent(ok(b.RecvConn()))
+		closeLater(ok(b.RecvConn()))
 	})
 
 	It("ReadFiles and RecvFile return only files that match Config.Expect", func() {
@@ -91,7 +91,7 @@ var _ = DescribeTableSubtree("on", func(network string) {
 			Expect(a.WriteFiles([]byte("xyz"), r)).To(Equal(3))
 			receives(b, "xyz", r)
 			Expect(a.SendFile("name", r)).To(Succeed())
-			areSame([]*os.File{lent(ok(b.RecvFile()))}, []*os.File{r})
+			areSame([]*os.File{closeLater(ok(b.RecvFile()))}, []*os.File{r})
 		}
 	})
 
@@ -99,8 +99,8 @@ var _ = DescribeTableSubtree("on", func(network string) {
 		e := scm.Expect{Min: 1, Max: 1, Access: scm.AccessWrite, Flags: unix.O_APPEND}
 		a, b := pairWith(scm.Config{Expect: &e}, network)
 		name := GinkgoT().TempDir() + "/log"
-		plain := lent(ok(os.OpenFile(name, os.O_WRONLY|os.O_CREATE, 0o600)))
-		log := lent(ok(os.OpenFile(name, os.O_WRONLY|os.O_APPEND, 0)))
+		plain := closeLater(ok(os.OpenFile(name, os.O_WRONLY|os.O_CREATE, 0o600)))
+		log := closeLater(ok(os.OpenFile(name, os.O_WRONLY|os.O_APPEND, 0)))
 		Expect(a.WriteFiles([]byte("x"), plain)).To(Equal(1))
 		Expect(receiving["ReadFiles"](b)).To(MatchError("scm: wanted a file open for writing with O_APPEND, got a regular file (write-only, without O_APPEND)"))
 		Expect(a.WriteFiles([]byte("x"), log)).To(Equal(1))
@@ -167,7 +167,7 @@ var _ = DescribeTableSubtree("on", func(network string) {
 		e := scm.Expect{Max: 2}
 		a, b := pairWith(scm.Config{Expect: &e}, network)
 		before := fdtest.Take()
-		Expect(a.WriteFDs([]byte("abcdef"), slices.Repeat([]int{NumberOf(a)}, 3)...)).To(Equal(6))
+		Expect(a.WriteFDs([]byte("abcdef"), slices.Repeat([]int{FDOf(a)}, 3)...)).To(Equal(6))
 		m, payload, err := recv(b, 4, 0)
 		Expect(errorOf[*scm.ExpectError](err)).To(MatchError("scm: wanted at most 2 descriptors, got 3 descriptors"))
 		Expect(payload).To(Equal("abcdef"))
@@ -176,7 +176,7 @@ var _ = DescribeTableSubtree("on", func(network string) {
 		Expect(before.NewSince()).To(BeEmpty())
 
 		if !isPacket { // the rest of a message that was rejected
-			Expect(a.WriteFDs([]byte("123456789"), slices.Repeat([]int{NumberOf(a)}, 3)...)).To(Equal(9))
+			Expect(a.WriteFDs([]byte("123456789"), slices.Repeat([]int{FDOf(a)}, 3)...)).To(Equal(9))
 			_, payload, err = recv(b, 4, 0)
 			Expect(errorOf[*scm.ExpectError](err).Got).To(Equal("3 descriptors"))
 			Expect(payload).To(Equal("12345678"))
@@ -200,11 +200,11 @@ var _ = DescribeTableSubtree("on", func(network string) {
 			Expect(m.FDs).To(Equal([]int{-1}))
 			Expect(before.NewSince()).To(BeEmpty())
 		}
-		Expect(a.WriteFDs([]byte("socket"), NumberOf(a))).To(Equal(6))
+		Expect(a.WriteFDs([]byte("socket"), FDOf(a))).To(Equal(6))
 		for _, flags := range []int{unix.MSG_PEEK, 0} {
 			m, payload, err := recv(b, 1, flags)
 			Expect(payload, err).To(Equal("socket"))
-			Expect(fdtest.Same(m.FDs[0], NumberOf(a))).To(BeTrue())
+			Expect(fdtest.Same(m.FDs[0], FDOf(a))).To(BeTrue())
 			m.CloseFDs()
 		}
 	})
@@ -232,9 +232,9 @@ var _ = DescribeTableSubtree("on", func(network string) {
 			m, _, err := recv(b, 2, 0)
 			Expect(err).NotTo(HaveOccurred())
 			Expect(m.Truncated()).To(BeTrue())
-			areSame(lentAll(ok(m.Files())), sent[:2])
+			areSame(closeAllLater(ok(m.Files())), sent[:2])
 
-			Expect(a.WriteFDs([]byte("xyz"), slices.Repeat([]int{NumberOf(a)}, 3)...)).To(Equal(3))
+			Expect(a.WriteFDs([]byte("xyz"), slices.Repeat([]int{FDOf(a)}, 3)...)).To(Equal(3))
 			_, _, err = recv(b, 2, 0)
 			Expect(errorOf[*scm.ExpectError](err).Got).To(ContainSubstring("Unix"), "what arrived is checked")
 			if isPacket {
@@ -242,7 +242,7 @@ var _ = DescribeTableSubtree("on", func(network string) {
 				m, payload, err := recv(b, 2, 0)
 				Expect(payload, err).To(Equal("too long"))
 				Expect(m.Flags & unix.MSG_TRUNC).NotTo(BeZero())
-				areSame(lentAll(ok(m.Files())), sent[:1])
+				areSame(closeAllLater(ok(m.Files())), sent[:1])
 			}
 			Expect(a.WriteFiles([]byte("xyz"), sent...)).To(Equal(3))
 			n, files, err := b.ReadFiles(make([]byte, 8), 2)
@@ -312,7 +312,7 @@ var _ = DescribeTableSubtree("on", func(network string) {
 	})
 
 	It("making a Conn fails with EINVAL if no message can match Config.Expect", func() {
-		keepsNumbers()
+		checkNoLeak()
 		a, _ := sockets(unix.SOCK_STREAM)
 		impossible := maps.Clone(unsatisfiable)
 		impossible["scm: Expect requires at least 254 descriptors, but a message carries at most 253"] = scm.Expect{Min: scm.MaxFDs + 1, Max: 300}

@@ -26,7 +26,7 @@ import (
 // isTruncated checks the results of ReadFiles for a message that was truncated.
 func isTruncated(n int, files []*os.File, err error, payload int, cause error) *scm.TruncatedError {
 	GinkgoHelper()
-	lentAll(files)
+	closeAllLater(files)
 	truncated := errorOf[*scm.TruncatedError](err)
 	Expect(truncated.N).To(Equal(payload))
 	Expect(n).To(Equal(payload))
@@ -87,7 +87,7 @@ var _ = DescribeTableSubtree("on", func(network string) {
 	It("passing a file changes neither its blocking mode nor that of the sockets", func() {
 		a, b := pair(network)
 		nonblocking, _ := pipe()
-		blocking := lent(os.NewFile(uintptr(ok(pipeEnd(0)())), "blocking"))
+		blocking := closeLater(os.NewFile(uintptr(ok(pipeEnd(0)())), "blocking"))
 		status := func() (all []int) {
 			for _, c := range []syscall.Conn{a, b, nonblocking, blocking} {
 				all = append(all, statusOf(c))
@@ -98,7 +98,7 @@ var _ = DescribeTableSubtree("on", func(network string) {
 		Expect(a.WriteFiles([]byte("x"), nonblocking, blocking)).To(Equal(1))
 		_, files, err := b.ReadFiles(make([]byte, 1), 2)
 		Expect(err).NotTo(HaveOccurred())
-		lentAll(files)
+		closeAllLater(files)
 		Expect(status()).To(Equal(before))
 		Expect(scm.Nonblock(files[0])).To(BeTrue())
 		Expect(scm.Nonblock(files[1])).To(BeFalse())
@@ -133,7 +133,7 @@ var _ = DescribeTableSubtree("on", func(network string) {
 				n, files, err := b.ReadFiles(nil, 1)
 				Expect(err).NotTo(HaveOccurred())
 				Expect(n).To(BeZero())
-				areSame(lentAll(files), sent)
+				areSame(closeAllLater(files), sent)
 			}
 		}
 	})
@@ -154,7 +154,7 @@ var _ = DescribeTableSubtree("on", func(network string) {
 		n, files, err := b.ReadFiles(p, 1)
 		Expect(err).NotTo(HaveOccurred())
 		Expect(string(p[:n])).To(Equal("too long"[:len(p)]))
-		areSame(lentAll(files), []*os.File{f})
+		areSame(closeAllLater(files), []*os.File{f})
 		if network == "unix" {
 			receives(b, " long")
 		}
@@ -212,7 +212,7 @@ var _ = DescribeTableSubtree("on", func(network string) {
 		a, b := pair(network)
 		fill(a)
 		r, w := pipe()
-		wait := goes(func() {
+		wait := start(func() {
 			n, err := a.WriteFiles([]byte("last"), r, w)
 			Expect(n).To(BeZero())
 			Expect(err).To(opFails("write", os.ErrClosed))
@@ -232,12 +232,12 @@ var _ = DescribeTableSubtree("on", func(network string) {
 		for range 300 {
 			r, w, err := os.Pipe()
 			Expect(err).NotTo(HaveOccurred())
-			number, want := NumberOf(w), fdtest.Name(NumberOf(w))
+			number, want := FDOf(w), fdtest.Name(FDOf(w))
 			ready := make(chan struct{})
-			wait := goes(func() {
+			wait := start(func() {
 				<-ready
 				Expect(w.Close()).To(Succeed())
-				Expect(unix.Dup3(NumberOf(other), number, unix.O_CLOEXEC)).To(Succeed())
+				Expect(unix.Dup3(FDOf(other), number, unix.O_CLOEXEC)).To(Succeed())
 			})
 			close(ready)
 			n, err := a.WriteFiles([]byte("x"), r, w)
@@ -253,7 +253,7 @@ var _ = DescribeTableSubtree("on", func(network string) {
 			Expect(err).NotTo(HaveOccurred())
 			Expect(files).To(HaveLen(2))
 			for _, f := range files {
-				Expect(fdtest.Name(NumberOf(f))).To(Equal(want), "the two ends have one name")
+				Expect(fdtest.Name(FDOf(f))).To(Equal(want), "the two ends have one name")
 				Expect(f.Close()).To(Succeed())
 			}
 		}
@@ -429,7 +429,7 @@ var _ = DescribeTableSubtree("on", func(network string) {
 			Expect(fds[n:]).To(Equal(slices.Repeat([]int{-7}, scm.MaxFDs-n)))
 			var received []*os.File
 			for _, fd := range fds[:n] {
-				received = append(received, lent(os.NewFile(uintptr(fd), "received")))
+				received = append(received, closeLater(os.NewFile(uintptr(fd), "received")))
 			}
 			areSame(received, sent)
 		}
@@ -460,7 +460,7 @@ var _ = DescribeTableSubtree("on", func(network string) {
 				}
 				Expect(nfd).To(Equal(truncated.Received))
 				for i, fd := range fds[:nfd] {
-					Expect(fdtest.Same(fd, NumberOf(sent[i]))).To(BeTrue())
+					Expect(fdtest.Same(fd, FDOf(sent[i]))).To(BeTrue())
 				}
 				scm.CloseFDs(fds[:nfd]...)
 				Expect(before.NewSince()).To(BeEmpty())

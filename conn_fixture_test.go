@@ -42,37 +42,37 @@ func pair(network string) (a, b *scm.Conn) {
 
 func pairWith(config scm.Config, network string) (a, b *scm.Conn) {
 	GinkgoHelper()
-	keepsNumbers()
+	checkNoLeak()
 	a, b, err := config.Pair(network)
 	Expect(err).NotTo(HaveOccurred())
-	return closing(a), closing(b)
+	return withDeadline(a), withDeadline(b)
 }
 
-// keepsNumbers checks at the end of the spec, after its cleanup, that it left no descriptor open.
-func keepsNumbers() {
+// checkNoLeak checks at the end of the spec, after its cleanup, that it left no descriptor open.
+func checkNoLeak() {
 	before := fdtest.Take()
 	DeferCleanup(func() {
 		Expect(before.NewSince()).To(BeEmpty(), "descriptors left open")
 	})
 }
 
-// closing gives a connection a deadline, which ends a call that hangs, and closes it after the spec.
-func closing[C net.Conn](c C) C {
+// withDeadline gives a connection a deadline, which ends a call that hangs, and closes it after the spec.
+func withDeadline[C net.Conn](c C) C {
 	GinkgoHelper()
 	Expect(c.SetDeadline(time.Now().Add(Hang))).To(Succeed())
-	return lent(c)
+	return closeLater(c)
 }
 
-// lent closes something after the spec.
-func lent[C io.Closer](c C) C {
+// closeLater closes something after the spec.
+func closeLater[C io.Closer](c C) C {
 	DeferCleanup(func() { _ = c.Close() })
 	return c
 }
 
-// lentAll closes files after the spec.
-func lentAll(files []*os.File) []*os.File {
+// closeAllLater closes files after the spec.
+func closeAllLater(files []*os.File) []*os.File {
 	for _, f := range files {
-		lent(f)
+		closeLater(f)
 	}
 	return files
 }
@@ -82,7 +82,7 @@ func pipe() (r, w *os.File) {
 	GinkgoHelper()
 	r, w, err := os.Pipe()
 	Expect(err).NotTo(HaveOccurred())
-	return lent(r), lent(w)
+	return closeLater(r), closeLater(w)
 }
 
 // pipes returns the read ends of n pipes.
@@ -108,13 +108,13 @@ func sockets(typ int) (a, b int) {
 // asFile makes a file of a duplicate of fd.
 func asFile(fd int) *os.File {
 	GinkgoHelper()
-	return lent(os.NewFile(uintptr(copies(fd)[0]), "socket"))
+	return closeLater(os.NewFile(uintptr(copies(fd)[0]), "socket"))
 }
 
 // statusOf returns the status flags.
 func statusOf(c syscall.Conn) int {
 	GinkgoHelper()
-	return fcntl(NumberOf(c), unix.F_GETFL, 0)
+	return fcntl(FDOf(c), unix.F_GETFL, 0)
 }
 
 // fcntl calls fcntl(2), which must succeed.
@@ -129,7 +129,7 @@ func areSame(received, sent []*os.File) {
 	GinkgoHelper()
 	Expect(received).To(HaveLen(len(sent)))
 	for i, f := range received {
-		got, want := NumberOf(f), NumberOf(sent[i])
+		got, want := FDOf(f), FDOf(sent[i])
 		Expect(got).NotTo(Equal(want))
 		Expect(fdtest.Same(got, want)).To(BeTrue(), "file %d is %s", i, fdtest.Name(got))
 		Expect(fdtest.CloseOnExec(got)).To(BeTrue(), "file %d", i)
@@ -141,7 +141,7 @@ func receives(c *scm.Conn, payload string, sent ...*os.File) {
 	GinkgoHelper()
 	p := make([]byte, len(payload)+1)
 	n, files, err := c.ReadFiles(p, scm.MaxFDs)
-	lentAll(files)
+	closeAllLater(files)
 	Expect(err).NotTo(HaveOccurred())
 	Expect(string(p[:n])).To(Equal(payload))
 	areSame(files, sent)
@@ -177,8 +177,8 @@ func errorOf[E error](err error) (e E) {
 	return e
 }
 
-// goes runs f in a goroutine of the spec, and returns a function that waits until f returns.
-func goes(f func()) (wait func()) {
+// start runs f in a goroutine of the spec, and returns a function that waits until f returns.
+func start(f func()) (wait func()) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -216,7 +216,7 @@ func waiting(method string) (n int) {
 // fill writes until a call would wait.
 func fill(c *scm.Conn) {
 	GinkgoHelper()
-	fd := NumberOf(c)
+	fd := FDOf(c)
 	for _, size := range []int{1000, 1} {
 		for err := error(nil); err == nil; {
 			_, err = unix.Write(fd, make([]byte, size))
@@ -227,7 +227,7 @@ func fill(c *scm.Conn) {
 // drain reads until the socket is empty.
 func drain(c *scm.Conn) {
 	GinkgoHelper()
-	fd := NumberOf(c)
+	fd := FDOf(c)
 	for err := error(nil); err == nil; {
 		_, err = unix.Read(fd, make([]byte, 1<<16))
 	}
@@ -239,7 +239,7 @@ func tcpPair() (a, b *net.TCPConn) {
 	l := ok(net.Listen("tcp", "127.0.0.1:0"))
 	defer func() { _ = l.Close() }()
 	a = ok(net.Dial("tcp", l.Addr().String())).(*net.TCPConn)
-	return closing(a), closing(ok(l.Accept()).(*net.TCPConn))
+	return withDeadline(a), withDeadline(ok(l.Accept()).(*net.TCPConn))
 }
 
 // chdir changes the working directory until the end of the spec.

@@ -26,7 +26,7 @@ var _ = DescribeTableSubtree("on", func(network string) {
 		a, b := pair(network)
 		Expect(b.PassCred(true)).To(Succeed())
 		f := pipes(1)[0]
-		out := scm.Message{Buffers: [][]byte{[]byte("he"), []byte("llo")}, FDs: []int{NumberOf(f)}}
+		out := scm.Message{Buffers: [][]byte{[]byte("he"), []byte("llo")}, FDs: []int{FDOf(f)}}
 		Expect(a.Send(&out, 0)).To(Succeed())
 		Expect(out.N).To(Equal(5))
 		for _, flags := range []int{unix.MSG_PEEK, 0} {
@@ -34,7 +34,7 @@ var _ = DescribeTableSubtree("on", func(network string) {
 			Expect(b.Recv(&in, flags)).To(Succeed())
 			Expect(string(in.Buffers[0]) + string(in.Buffers[1][:in.N-1])).To(Equal("hello"))
 			Expect(in.NFD).To(Equal(1))
-			areSame([]*os.File{lent(os.NewFile(uintptr(in.FDs[0]), "received"))}, []*os.File{f})
+			areSame([]*os.File{closeLater(os.NewFile(uintptr(in.FDs[0]), "received"))}, []*os.File{f})
 			Expect(*in.Cred).To(Equal(self()))
 		}
 	})
@@ -45,7 +45,7 @@ var _ = DescribeTableSubtree("on", func(network string) {
 		if network == "unix" {
 			Expect(a.WriteFiles([]byte("x"), f)).To(Equal(1))
 			for _, buffers := range [][][]byte{nil, {nil}, {{}, {}}} {
-				out := scm.Message{Buffers: buffers, FDs: []int{NumberOf(f)}}
+				out := scm.Message{Buffers: buffers, FDs: []int{FDOf(f)}}
 				Expect(a.Send(&out, 0)).To(opFails("write", scm.ErrEmptyPayload))
 				Expect(receiveMessage(func(in *scm.Message, flags int) error {
 					in.Buffers = buffers
@@ -68,7 +68,7 @@ var _ = DescribeTableSubtree("on", func(network string) {
 		wouldWait := And(opFails("read", unix.EAGAIN), MatchError(ContainSubstring("recvmsg")))
 		Expect(b.Recv(&in, unix.MSG_DONTWAIT)).To(wouldWait)
 		Expect(in.N).To(BeZero())
-		reads := goes(func() { receives(b, "x") })
+		reads := start(func() { receives(b, "x") })
 		waitsIn("ReadFiles", 1)
 		Expect(b.Recv(&in, unix.MSG_DONTWAIT)).To(wouldWait)
 		Expect(a.Write([]byte("x"))).To(Equal(1))
@@ -85,17 +85,17 @@ var _ = DescribeTableSubtree("on", func(network string) {
 }, everyNetwork)
 
 var _ = It("a Conn from ListenPacket receives from any sender, and can reply to a sender that has an address", func() {
-	keepsNumbers()
+	checkNoLeak()
 	ctx, f := context.Background(), pipes(1)[0]
-	server := closing(ok(scm.ListenPacket(ctx, "unixgram", AbstractName())))
-	client := closing(ok(scm.ListenPacket(ctx, "unixgram", AbstractName())))
-	unnamed := closing(ok(scm.Dial(ctx, "unixgram", server.LocalAddr().String())))
-	question := scm.Message{Buffers: [][]byte{[]byte("question")}, FDs: []int{NumberOf(f)}, Addr: server.LocalAddr().(*net.UnixAddr)}
+	server := withDeadline(ok(scm.ListenPacket(ctx, "unixgram", AbstractName())))
+	client := withDeadline(ok(scm.ListenPacket(ctx, "unixgram", AbstractName())))
+	unnamed := withDeadline(ok(scm.Dial(ctx, "unixgram", server.LocalAddr().String())))
+	question := scm.Message{Buffers: [][]byte{[]byte("question")}, FDs: []int{FDOf(f)}, Addr: server.LocalAddr().(*net.UnixAddr)}
 	Expect(client.Send(&question, 0)).To(Succeed())
 	in := scm.Message{Buffers: [][]byte{make([]byte, 64)}, FDs: make([]int, 1), Addr: new(net.UnixAddr)}
 	Expect(server.Recv(&in, 0)).To(Succeed())
 	Expect(in.Addr.Name).To(Equal(client.LocalAddr().String()))
-	areSame([]*os.File{lent(os.NewFile(uintptr(in.FDs[0]), "received"))}, []*os.File{f})
+	areSame([]*os.File{closeLater(os.NewFile(uintptr(in.FDs[0]), "received"))}, []*os.File{f})
 	Expect(server.Send(&scm.Message{Buffers: [][]byte{[]byte("answer")}, Addr: in.Addr}, 0)).To(Succeed())
 	receives(client, "answer")
 
@@ -135,12 +135,12 @@ func fillQueue(sender *scm.Conn, m *scm.Message) {
 
 var _ = DescribeTableSubtree("on", func(connected bool) {
 	It("Send to a full queue waits until the receiver reads, a deadline passes, or the Conn is closed", func() {
-		keepsNumbers()
+		checkNoLeak()
 		receiver, sender, m := fullQueue(connected)
-		closing(receiver)
-		closing(sender)
+		withDeadline(receiver)
+		withDeadline(sender)
 		sends := func(matcher types.GomegaMatcher) (wait func()) {
-			wait = goes(func() { Expect(sender.Send(m, 0)).To(matcher) })
+			wait = start(func() { Expect(sender.Send(m, 0)).To(matcher) })
 			waitsIn("Send", 1)
 			return wait
 		}

@@ -41,7 +41,7 @@ func narrow() (a, b *scm.Conn) {
 		Expect(c.SetWriteBuffer(0)).To(Succeed())
 		Expect(c.SetReadBuffer(0)).To(Succeed())
 	}
-	Expect(unix.GetsockoptInt(NumberOf(a), unix.SOL_SOCKET, unix.SO_SNDBUF)).To(BeNumerically("<", 8192))
+	Expect(unix.GetsockoptInt(FDOf(a), unix.SOL_SOCKET, unix.SO_SNDBUF)).To(BeNumerically("<", 8192))
 	return a, b
 }
 
@@ -52,7 +52,7 @@ func receiveAll(c *scm.Conn) (payload []byte, files []*os.File, before, with int
 	p := make([]byte, 1<<16)
 	for {
 		n, received, err := c.ReadFiles(p, scm.MaxFDs)
-		lentAll(received)
+		closeAllLater(received)
 		if err != nil {
 			Expect(err).To(BeIdenticalTo(io.EOF))
 			return payload, files, before, with
@@ -68,7 +68,7 @@ var _ = Describe("on a stream with a small buffer,", func() {
 	It("WriteFiles sends 10 MiB in order, and the 253 files only once", func() {
 		a, b := narrow()
 		sent, payload := pipes(scm.MaxFDs), paged(tenMegabytes)
-		wait := goes(func() {
+		wait := start(func() {
 			Expect(a.WriteFiles(payload, sent...)).To(Equal(tenMegabytes))
 			Expect(a.CloseWrite()).To(Succeed())
 		})
@@ -86,7 +86,7 @@ var _ = Describe("on a stream with a small buffer,", func() {
 		var waits []func()
 		for i := range writers {
 			p := bytes.Repeat([]byte{byte('a' + i)}, size)
-			waits = append(waits, goes(func() {
+			waits = append(waits, start(func() {
 				if i%2 == 0 {
 					Expect(a.Write(p)).To(Equal(size))
 				} else {
@@ -94,7 +94,7 @@ var _ = Describe("on a stream with a small buffer,", func() {
 				}
 			}))
 		}
-		closed := goes(func() {
+		closed := start(func() {
 			for _, wait := range waits {
 				wait()
 			}
@@ -122,7 +122,7 @@ var _ = Describe("on a stream with a small buffer,", func() {
 			a, b := narrow()
 			sent, payload := pipes(scm.MaxFDs), paged(tenMegabytes)
 			n := 0
-			wait := goes(func() {
+			wait := start(func() {
 				var err error
 				n, err = a.WriteFiles(payload, sent...)
 				Expect(err).To(opFails("write", c.want))
@@ -132,7 +132,7 @@ var _ = Describe("on a stream with a small buffer,", func() {
 			got := make([]byte, 100_000)
 			count, files, err := b.ReadFiles(got, scm.MaxFDs)
 			Expect(err).NotTo(HaveOccurred())
-			areSame(lentAll(files), sent)
+			areSame(closeAllLater(files), sent)
 			Expect(io.ReadFull(b, got[count:])).To(Equal(len(got) - count))
 			waitsIn("WriteFiles", 1)
 			Expect(c.end(a, b)).To(Succeed())
@@ -144,7 +144,7 @@ var _ = Describe("on a stream with a small buffer,", func() {
 			finish := func() {}
 			if c.want == os.ErrDeadlineExceeded { // the caller sends the rest, without the files
 				Expect(a.SetWriteDeadline(time.Now().Add(Hang))).To(Succeed())
-				finish = goes(func() {
+				finish = start(func() {
 					Expect(a.Write(payload[n:])).To(Equal(tenMegabytes - n))
 					Expect(a.CloseWrite()).To(Succeed())
 				})
@@ -164,7 +164,7 @@ var _ = Describe("on a stream with a small buffer,", func() {
 	almostFull := func() (a, b *scm.Conn, bytes int) {
 		GinkgoHelper()
 		a, b = narrow()
-		from, to := NumberOf(a), NumberOf(b)
+		from, to := FDOf(a), FDOf(b)
 		for most := 0; ; most++ {
 			if _, err := unix.Write(from, []byte("x")); err != nil {
 				Expect(err).To(MatchError(unix.EAGAIN))
@@ -183,8 +183,8 @@ var _ = Describe("on a stream with a small buffer,", func() {
 				return slices.ContainsFunc(causes, func(cause error) bool { return errors.Is(err, cause) })
 			}
 			a, b, before := almostFull()
-			to, f := NumberOf(b), pipes(1)[0]
-			wait := goes(func() {
+			to, f := FDOf(b), pipes(1)[0]
+			wait := start(func() {
 				err := a.SendFile(strings.Repeat("n", 4095), f)
 				Expect(err).To(And(opFails("write", io.ErrShortWrite), Satisfy(caused)))
 				Expect(err.(net.Error).Timeout()).To(Equal(timeout))

@@ -45,7 +45,7 @@ var sending = map[string]func(c *scm.Conn, f *os.File) error{
 	"SendConn":     func(c *scm.Conn, f *os.File) error { return c.SendConn(fdtest.AsSocket(f)) },
 	"SendListener": func(c *scm.Conn, f *os.File) error { return c.SendListener(fdtest.AsSocket(f)) },
 	"Send": func(c *scm.Conn, f *os.File) error {
-		m := scm.Message{Buffers: [][]byte{[]byte("x")}, FDs: []int{NumberOf(f)}, N: 7}
+		m := scm.Message{Buffers: [][]byte{[]byte("x")}, FDs: []int{FDOf(f)}, N: 7}
 		err := c.Send(&m, 0)
 		if err != nil {
 			Expect(m.N).To(BeZero())
@@ -67,10 +67,10 @@ var _ = DescribeTableSubtree("on", func(network string) {
 			f := pipes(1)[0]
 			var waits []func()
 			for name, receive := range receiving {
-				waits = append(waits, goes(func() { Expect(receive(b)).To(opFails("read", want), name) }))
+				waits = append(waits, start(func() { Expect(receive(b)).To(opFails("read", want), name) }))
 			}
 			for name, send := range sending {
-				waits = append(waits, goes(func() { Expect(send(b, f)).To(opFails("write", want), name) }))
+				waits = append(waits, start(func() { Expect(send(b, f)).To(opFails("write", want), name) }))
 			}
 			waitsIn("RawRead", 1) // the other calls wait for these two
 			waitsIn("RawWrite", 1)
@@ -108,7 +108,7 @@ var _ = DescribeTableSubtree("on", func(network string) {
 				if name == "Recv" {
 					end = BeNil()
 				}
-				wait := goes(func() { Expect(receive(b)).To(end, name) })
+				wait := start(func() { Expect(receive(b)).To(end, name) })
 				waitsIn(name, 1)
 				Expect(a.CloseWrite()).To(Succeed())
 				wait()
@@ -150,9 +150,9 @@ var _ = DescribeTableSubtree("on", func(network string) {
 		Expect(a.Write([]byte("x"))).To(Equal(1))
 		Expect(scm.SetNonblock(b, false)).To(Succeed())
 		ms := []scm.Message{{Buffers: [][]byte{make([]byte, 1)}}, {Buffers: [][]byte{make([]byte, 1)}}}
-		interrupted(func() { Expect(scm.RecvBatch(NumberOf(b), ms, 0)).To(Equal(1)) })
+		interrupted(func() { Expect(scm.RecvBatch(FDOf(b), ms, 0)).To(Equal(1)) })
 		Expect(scm.SetNonblock(b, true)).To(Succeed())
-		reads := goes(func() { receives(b, "y", f) })
+		reads := start(func() { receives(b, "y", f) })
 		waitsIn("ReadFiles", 1)
 		Expect(a.WriteFiles([]byte("y"), f)).To(Equal(1))
 		reads()

@@ -39,7 +39,7 @@ func supported(err error, what string) {
 func (f *fixture) badSockets(name string, call func(sock int) error) {
 	GinkgoHelper()
 	failsWith(call(-1), name, unix.EBADF)
-	failsWith(call(f.closedNumber()), name, unix.EBADF)
+	failsWith(call(f.closedFD()), name, unix.EBADF)
 	failsWith(call(f.file()), name, unix.ENOTSOCK)
 	if strconv.IntSize == 64 {
 		upper := int64(1) << 32

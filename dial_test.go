@@ -35,7 +35,7 @@ func bound(config scm.Config, network, addr string) (accept func() *scm.Conn) {
 	if network == "unixgram" {
 		c, err := config.ListenPacket(context.Background(), network, addr)
 		Expect(err).NotTo(HaveOccurred())
-		closing(c)
+		withDeadline(c)
 		return func() *scm.Conn { return c }
 	}
 	l := listen(config, network, addr)
@@ -43,7 +43,7 @@ func bound(config scm.Config, network, addr string) (accept func() *scm.Conn) {
 		GinkgoHelper()
 		c, err := l.AcceptConn()
 		Expect(err).NotTo(HaveOccurred())
-		return closing(c)
+		return withDeadline(c)
 	}
 }
 
@@ -51,7 +51,7 @@ func dial(network, addr string) *scm.Conn {
 	GinkgoHelper()
 	c, err := scm.Dial(context.Background(), network, addr)
 	Expect(err).NotTo(HaveOccurred())
-	return closing(c)
+	return withDeadline(c)
 }
 
 // socketPath returns an unused path in a directory of the spec.
@@ -113,7 +113,7 @@ var _ = DescribeTableSubtree("on", func(network string) {
 		{"a path that is longer than sun_path", longPath},
 	} {
 		It("Dial connects to "+c.name, func() {
-			keepsNumbers()
+			checkNoLeak()
 			addr := c.addr()
 			accept := bound(scm.Config{}, network, addr)
 			client := dial(network, addr)
@@ -134,7 +134,7 @@ var _ = DescribeTableSubtree("on", func(network string) {
 
 		l, err := listenAny(ctx, scm.Config{}, network, "\x00"+name)
 		Expect(err).NotTo(HaveOccurred())
-		lent(l)
+		closeLater(l)
 		if l, ok := l.(*scm.Listener); ok {
 			Expect(l.Addr().String()).To(Equal("@" + name))
 		}
@@ -157,7 +157,7 @@ var _ = DescribeTableSubtree("on", func(network string) {
 	})
 
 	It("Dial reports why an address is invalid", func() {
-		keepsNumbers()
+		checkNoLeak()
 		path := socketPath()
 		dials := func(addr string, want any) {
 			GinkgoHelper()
@@ -187,7 +187,7 @@ var _ = DescribeTableSubtree("on", func(network string) {
 		path := socketPath()
 		bound(scm.Config{}, network, path)
 		other := map[string]string{"unix": "unixpacket", "unixpacket": "unixgram", "unixgram": "unix"}[network]
-		keepsNumbers()
+		checkNoLeak()
 		Expect(Second(scm.Dial(ctx, other, path))).To(opFails("dial", unix.EPROTOTYPE))
 		file := path + "-file"
 		Expect(os.WriteFile(file, nil, 0o600)).To(Succeed())
@@ -197,7 +197,7 @@ var _ = DescribeTableSubtree("on", func(network string) {
 	It("Dial does not connect if the context is already done", func() {
 		path := socketPath()
 		bound(scm.Config{}, network, path)
-		keepsNumbers()
+		checkNoLeak()
 		cancelled, cancel := context.WithCancel(ctx)
 		cancel()
 		Expect(Second(scm.Dial(cancelled, network, path))).To(opFails("dial", context.Canceled))
@@ -222,16 +222,16 @@ var _ = DescribeTableSubtree("on", func(network string) {
 		ctx := context.Background()
 		path := socketPath()
 		l := listen(scm.Config{}, network, path)
-		Expect(unix.Listen(NumberOf(l), 0)).To(Succeed()) // capacity of one
+		Expect(unix.Listen(FDOf(l), 0)).To(Succeed()) // capacity of one
 		dial(network, path)
-		keepsNumbers()
+		checkNoLeak()
 		short, cancel := context.WithTimeout(ctx, time.Millisecond)
 		defer cancel()
 		Expect(Second(scm.Dial(short, network, path))).To(opFails("dial", context.DeadlineExceeded))
 
 		ending, end := context.WithTimeout(ctx, Hang)
 		defer end()
-		wait := goes(func() {
+		wait := start(func() {
 			c, err := scm.Dial(ending, network, path)
 			Expect(err).NotTo(HaveOccurred())
 			Expect(c.Close()).To(Succeed())
@@ -253,9 +253,9 @@ var _ = It("the kernel rejects files sent to a Conn that was dialed with Config.
 	if err != nil {
 		Skip("SO_PASSRIGHTS requires Linux 6.16: " + err.Error())
 	}
-	closing(c)
+	withDeadline(c)
 	server, err := l.AcceptConn()
 	Expect(err).NotTo(HaveOccurred())
-	closing(server)
+	withDeadline(server)
 	Expect(Second(server.WriteFiles([]byte("x"), pipes(1)...))).To(opFails("write", unix.EPERM))
 })

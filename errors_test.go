@@ -76,7 +76,7 @@ var _ = DescribeTableSubtree("on", func(typ int) {
 
 	It("Send fails with EBADF for a descriptor that is not open, and sends nothing", func() {
 		good := f.file()
-		for _, bad := range []int{-1, f.closedNumber(), math.MinInt32, math.MaxInt32} {
+		for _, bad := range []int{-1, f.closedFD(), math.MinInt32, math.MaxInt32} {
 			writeFails(f.a, []byte("x"), bad, unix.EBADF)
 			sendFails(f.a, "x", unix.EBADF, bad)
 			sendFails(f.a, "x", unix.EBADF, good, bad, good)
@@ -86,7 +86,7 @@ var _ = DescribeTableSubtree("on", func(typ int) {
 
 	It("every call fails with EBADF if its socket is not open", func() {
 		f.allFail(-1, unix.EBADF)
-		f.allFail(f.closedNumber(), unix.EBADF)
+		f.allFail(f.closedFD(), unix.EBADF)
 	})
 
 	It("every call fails with EBADF for a descriptor that does not fit into an int32, even if its low 32 bits are an open descriptor", func() {
@@ -216,7 +216,7 @@ func sendBatchFails(sock int, errno unix.Errno, fds ...int) {
 var _ = It("a send over TCP succeeds, but Linux drops the descriptors", func() {
 	f := connect(unix.SOCK_STREAM)
 	near, far := tcpPair()
-	f.a, f.b = NumberOf(near), NumberOf(far)
+	f.a, f.b = FDOf(near), FDOf(far)
 	Expect(unix.SetNonblock(f.b, false)).To(Succeed())
 	fd := f.file()
 	Expect(scm.WriteFD(f.a, []byte("tcp"), fd)).To(Equal(3))

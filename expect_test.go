@@ -447,7 +447,7 @@ var _ = It("Enforce closes all descriptors if one does not match, whatever its i
 
 var _ = It("Enforce closes all descriptors if one is not open, or if no file can match the Expect", func() {
 	f := connect(unix.SOCK_SEQPACKET)
-	bad := []int{-1, f.closedNumber(), math.MinInt}
+	bad := []int{-1, f.closedFD(), math.MinInt}
 	if huge := int64(1)<<32 + int64(f.file()); strconv.IntSize == 64 {
 		bad = append(bad, int(huge)) // its lower half is an open descriptor
 	}
@@ -563,7 +563,7 @@ var _ = DescribeTableSubtree("on", func(typ int) {
 		sent := f.files(2)
 		f.sends("x", sent...)
 		Expect(recv(scm.Expect{Min: 2, Max: 2, Kind: scm.KindPipe, Access: scm.AccessReadOnly})).To(Succeed())
-		f.takes(m.FDs[:m.NFD], sent...)
+		f.receivedSame(m.FDs[:m.NFD], sent...)
 		Expect(m.FDs[2:]).To(Equal([]int{-7, -7}))
 		Expect(m.N).To(Equal(1))
 	})
@@ -582,7 +582,7 @@ var _ = DescribeTableSubtree("on", func(typ int) {
 		}
 		f.sends("x", sent...)
 		Expect(recv(scm.Expect{Min: 1, Max: 1, Truncated: true})).To(Succeed())
-		f.takes(m.FDs[:m.NFD], sent[0])
+		f.receivedSame(m.FDs[:m.NFD], sent[0])
 		m.FDs = make([]int, 2)
 		f.sends("x", sent...)
 		rejected(recv(scm.Expect{Max: 1, Truncated: true}), "x")
@@ -610,18 +610,18 @@ var _ = DescribeTableSubtree("on", func(typ int) {
 			}
 			f.sends("too long", f.a)
 			Expect(recv(scm.Expect{Min: 1, Max: 1})).To(Succeed(), "it fits")
-			f.takes(m.FDs[:m.NFD], f.a)
+			f.receivedSame(m.FDs[:m.NFD], f.a)
 
 			sent := f.files(2)
 			f.sends("too long by 11 bytes", sent...)
 			Expect(recv(scm.Expect{Min: 2, Max: 2, Truncated: true})).To(Succeed())
 			Expect(m.Flags).To(Equal(unix.MSG_TRUNC))
-			f.takes(m.FDs[:m.NFD], sent...)
+			f.receivedSame(m.FDs[:m.NFD], sent...)
 
 			m.Buffers = nil // asks for no bytes
 			f.sends("too long by 11 bytes", sent...)
 			Expect(recv(scm.Expect{Min: 2, Max: 2})).To(Succeed())
-			f.takes(m.FDs[:m.NFD], sent...)
+			f.receivedSame(m.FDs[:m.NFD], sent...)
 
 			CannotEmulate(fdtest.NotCut)
 			m.Buffers, m.FDs = before, m.FDs[:1]
@@ -650,7 +650,7 @@ var _ = DescribeTableSubtree("on", func(typ int) {
 		Expect([]int{m.N, m.NFD, m.Flags}).To(Equal([]int{0, 0, 0}))
 		m.FDs = make([]int, 1)
 		Expect(recv(scm.Expect{Max: 1})).To(Succeed())
-		f.takes(m.FDs[:m.NFD], f.a)
+		f.receivedSame(m.FDs[:m.NFD], f.a)
 	})
 
 	It("Expect.Recv closes the pidfd of a message that it rejects", func() {
@@ -665,7 +665,7 @@ var _ = DescribeTableSubtree("on", func(typ int) {
 
 		f.sends("x", f.a)
 		Expect(recv(scm.Expect{Min: 1, Max: 1, Kind: scm.KindSocket})).To(Succeed())
-		f.takes(m.FDs[:m.NFD], f.a)
+		f.receivedSame(m.FDs[:m.NFD], f.a)
 		Expect(fdtest.IsOpen(pidfd)).To(BeTrue())
 		f.Own(pidfd)
 	})

@@ -33,7 +33,7 @@ var _ = DescribeTableSubtree("on", func(network string) {
 			strings.Repeat("n", 4095): strings.Repeat("n", 4095),
 		} {
 			Expect(a.SendFile(sent, f)).To(Succeed())
-			received := lent(ok(b.RecvFile()))
+			received := closeLater(ok(b.RecvFile()))
 			Expect(received.Name()).To(Equal(name))
 			areSame([]*os.File{received}, []*os.File{f})
 		}
@@ -49,7 +49,7 @@ var _ = DescribeTableSubtree("on", func(network string) {
 			return
 		}
 		Expect(err).NotTo(HaveOccurred())
-		Expect(lent(ok(b.RecvFile())).Name()).To(BeEmpty())
+		Expect(closeLater(ok(b.RecvFile())).Name()).To(BeEmpty())
 	})
 
 	type refusal struct {
@@ -96,8 +96,8 @@ var _ = DescribeTableSubtree("on", func(network string) {
 			Expect(before.NewSince()).To(BeEmpty())
 			noWriterIsLeft(r)
 			Expect(b.PassCred(false)).To(Succeed())
-			Expect(a.SendFile("after", asFile(NumberOf(a)))).To(Succeed(), "the conversation goes on")
-			Expect(lent(ok(b.RecvFile())).Name()).To(Equal("after"))
+			Expect(a.SendFile("after", asFile(FDOf(a)))).To(Succeed(), "the conversation goes on")
+			Expect(closeLater(ok(b.RecvFile())).Name()).To(Equal("after"))
 		})
 	}
 
@@ -126,7 +126,7 @@ var _ = It("Nonblock and SetNonblock read and set the flag that both ends of a p
 	a, b := pair("unix")
 	r, _ := pipe()
 	Expect(a.SendFile("x", r)).To(Succeed())
-	f := lent(ok(b.RecvFile()))
+	f := closeLater(ok(b.RecvFile()))
 	Expect(scm.Nonblock(f)).To(BeTrue())
 	Expect(scm.SetNonblock(f, false)).To(Succeed())
 	Expect(scm.Nonblock(r)).To(BeFalse(), "the sender's too")
@@ -139,14 +139,14 @@ var _ = It("Nonblock and SetNonblock read and set the flag that both ends of a p
 var _ = It("SetNonblock does not undo another change of the status flags", func() {
 	a, _ := pair("unix")
 	var stop atomic.Bool
-	changes := goes(func() {
+	changes := start(func() {
 		for on := true; !stop.Load(); on = !on {
 			Expect(scm.SetNonblock(a, on)).To(Succeed())
 		}
 	})
 	defer changes()
 	defer stop.Store(true)
-	theirs := NumberOf(asFile(NumberOf(a)))
+	theirs := FDOf(asFile(FDOf(a)))
 	for i := range 50_000 {
 		want := i % 2 * unix.O_ASYNC
 		fcntl(theirs, unix.F_SETFL, want)

@@ -75,8 +75,8 @@ func (f *fixture) files(n int) []int {
 	return fds
 }
 
-// closedNumber returns a descriptor that was just closed, and that no other file gets while the spec runs.
-func (f *fixture) closedNumber() int {
+// closedFD returns a descriptor that was just closed, and that no other file gets while the spec runs.
+func (f *fixture) closedFD() int {
 	GinkgoHelper()
 	high, err := unix.FcntlInt(uintptr(f.file()), unix.F_DUPFD_CLOEXEC, 900)
 	Expect(err).NotTo(HaveOccurred())
@@ -84,9 +84,9 @@ func (f *fixture) closedNumber() int {
 	return high
 }
 
-// takes checks that the received descriptors are new, close-on-exec, and in order refer to the open file
+// receivedSame checks that the received descriptors are new, close-on-exec, and in order refer to the open file
 // descriptions that were sent. The spec then owns them.
-func (f *fixture) takes(received []int, sent ...int) {
+func (f *fixture) receivedSame(received []int, sent ...int) {
 	GinkgoHelper()
 	for _, fd := range received {
 		Expect(fdtest.IsOpen(fd)).To(BeTrue(), "%d was received and is not open", fd)

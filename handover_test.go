@@ -32,7 +32,7 @@ var _ = DescribeTableSubtree("on", func(network string) {
 			near, far := pair(kind)
 			Expect(a.SendConn(near)).To(Succeed())
 			Expect(near.Close()).To(Succeed())
-			got := closing(ok(b.RecvConn()).(*net.UnixConn))
+			got := withDeadline(ok(b.RecvConn()).(*net.UnixConn))
 			f := pipes(1)[0]
 			Expect(ok(scm.NewConn(got)).WriteFiles([]byte("still here"), f)).To(Equal(10))
 			receives(far, "still here", f)
@@ -43,15 +43,15 @@ var _ = DescribeTableSubtree("on", func(network string) {
 		a, b := pair(network)
 		for _, blocks := range []bool{false, true} {
 			near, far := tcpPair()
-			sent := lent(ok(near.File()))
+			sent := closeLater(ok(near.File()))
 			Expect(scm.SetNonblock(sent, !blocks)).To(Succeed())
 			Expect(a.SendConn(fdtest.AsSocket(sent))).To(Succeed())
 			Expect(sent.Close()).To(Succeed())
 			Expect(near.Close()).To(Succeed())
-			got := closing(ok(b.RecvConn()).(*net.TCPConn))
+			got := withDeadline(ok(b.RecvConn()).(*net.TCPConn))
 			Expect([]net.Addr{got.LocalAddr(), got.RemoteAddr()}).To(Equal([]net.Addr{far.RemoteAddr(), far.LocalAddr()}))
-			Expect(fdtest.CloseOnExec(NumberOf(got))).To(BeTrue())
-			wait := goes(func() { Expect(Second(got.Read(make([]byte, 8)))).To(opFails("read", os.ErrDeadlineExceeded)) })
+			Expect(fdtest.CloseOnExec(FDOf(got))).To(BeTrue())
+			wait := start(func() { Expect(Second(got.Read(make([]byte, 8)))).To(opFails("read", os.ErrDeadlineExceeded)) })
 			waitsIn("Read", 1)
 			Expect(got.SetReadDeadline(time.Unix(1, 0))).To(Succeed())
 			wait()
@@ -62,12 +62,12 @@ var _ = DescribeTableSubtree("on", func(network string) {
 	})
 
 	It("RecvConn returns a *net.UDPConn for a UDP socket", func() {
-		keepsNumbers()
+		checkNoLeak()
 		a, b := pair(network)
-		far := lent(ok(net.ListenPacket("udp", "127.0.0.1:0")))
-		near := lent(ok(net.Dial("udp", far.LocalAddr().String())))
+		far := closeLater(ok(net.ListenPacket("udp", "127.0.0.1:0")))
+		near := closeLater(ok(net.Dial("udp", far.LocalAddr().String())))
 		Expect(a.SendConn(near)).To(Succeed())
-		got := lent(ok(b.RecvConn()).(*net.UDPConn))
+		got := closeLater(ok(b.RecvConn()).(*net.UDPConn))
 		Expect(got.LocalAddr()).To(Equal(near.LocalAddr()))
 		Expect(got.Write([]byte("two"))).To(Equal(3))
 		n, _, err := far.ReadFrom(make([]byte, 8))
@@ -76,19 +76,19 @@ var _ = DescribeTableSubtree("on", func(network string) {
 
 	It("SendConn and SendListener send one zero byte with the descriptor, and the receiver accepts any byte", func() {
 		a, b := pair(network)
-		near := asFile(NumberOf(a))
+		near := asFile(FDOf(a))
 		Expect(a.SendConn(fdtest.AsSocket(near))).To(Succeed())
 		receives(b, "\x00", near)
 		Expect(a.SendListener(fdtest.AsSocket(near))).To(Succeed())
 		receives(b, "\x00", near)
 		Expect(a.SendFile(" ", near)).To(Succeed())
-		closing(ok(b.RecvConn()))
+		withDeadline(ok(b.RecvConn()))
 		if network != "unix" { // where further bytes stay on the stream
-			l := lent(ok(net.Listen("tcp", "127.0.0.1:0")))
+			l := closeLater(ok(net.Listen("tcp", "127.0.0.1:0")))
 			Expect(a.SendFile("longer", near)).To(Succeed())
-			closing(ok(b.RecvConn()))
-			Expect(a.SendFile("longer", asFile(NumberOf(l.(*net.TCPListener))))).To(Succeed())
-			lent(ok(b.RecvListener()))
+			withDeadline(ok(b.RecvConn()))
+			Expect(a.SendFile("longer", asFile(FDOf(l.(*net.TCPListener))))).To(Succeed())
+			closeLater(ok(b.RecvListener()))
 		}
 	})
 
@@ -101,12 +101,12 @@ var _ = DescribeTableSubtree("on", func(network string) {
 			"net.Listen of TCP": func() net.Listener { return ok(net.Listen("tcp", "127.0.0.1:0")) },
 		}
 		for name, listen := range listens {
-			l := lent(listen())
-			dial := func() net.Conn { return closing(ok(net.Dial(l.Addr().Network(), l.Addr().String()))) }
+			l := closeLater(listen())
+			dial := func() net.Conn { return withDeadline(ok(net.Dial(l.Addr().Network(), l.Addr().String()))) }
 			waiting := dial() // already in the queue
 			Expect(a.SendListener(l)).To(Succeed())
 			Expect(l.Close()).To(Succeed())
-			got := lent(ok(b.RecvListener()))
+			got := closeLater(ok(b.RecvListener()))
 			if l.Addr().Network() == "tcp" {
 				Expect(got).To(BeAssignableToTypeOf(&net.TCPListener{}))
 			} else {
@@ -114,7 +114,7 @@ var _ = DescribeTableSubtree("on", func(network string) {
 			}
 			Expect(got.Addr()).To(Equal(l.Addr()), name)
 			for _, client := range []net.Conn{waiting, dial()} {
-				Expect(closing(ok(got.Accept())).Write([]byte("hello"))).To(Equal(5))
+				Expect(withDeadline(ok(got.Accept())).Write([]byte("hello"))).To(Equal(5))
 				Expect(client.Read(make([]byte, 8))).To(Equal(5))
 			}
 			Expect(got.Close()).To(Succeed())
@@ -130,7 +130,7 @@ var _ = DescribeTableSubtree("on", func(network string) {
 		conn, _ := pair(network)
 		near, _ := tcpPair()
 		path := filepath.Join(GinkgoT().TempDir(), "s")
-		l := lent(ok(scm.Listen(ctx, "unix", path)))
+		l := closeLater(ok(scm.Listen(ctx, "unix", path)))
 		file, _ := pipe()
 		for name, c := range map[string]struct {
 			io.Closer
@@ -147,7 +147,7 @@ var _ = DescribeTableSubtree("on", func(network string) {
 			Expect(err).NotTo(MatchError(net.ErrClosed), "%s: the Conn is open", name)
 		}
 		hasNothing(b)
-		l = lent(ok(scm.Listen(ctx, "unix", path)))
+		l = closeLater(ok(scm.Listen(ctx, "unix", path)))
 		Expect(b.Close()).To(Succeed())
 		Expect(a.SendListener(l)).NotTo(Succeed())
 		Expect(l.Close()).To(Succeed())
@@ -156,9 +156,9 @@ var _ = DescribeTableSubtree("on", func(network string) {
 
 	It("RecvConn and RecvListener close a descriptor of any other kind without changing it", func() {
 		a, b := pair(network)
-		l := lent(ok(scm.Listen(ctx, "unix", AbstractName())))
-		connected := asFile(NumberOf(a))
-		path, file := lent(ok(os.OpenFile("/", unix.O_PATH, 0))), lent(os.NewFile(uintptr(ok(pipeEnd(0)())), "pipe"))
+		l := closeLater(ok(scm.Listen(ctx, "unix", AbstractName())))
+		connected := asFile(FDOf(a))
+		path, file := closeLater(ok(os.OpenFile("/", unix.O_PATH, 0))), closeLater(os.NewFile(uintptr(ok(pipeEnd(0)())), "pipe"))
 		for _, c := range []struct {
 			sent    syscall.Conn
 			receive string
@@ -191,7 +191,7 @@ var _ = DescribeTableSubtree("on", func(network string) {
 				GinkgoWriter.Printf("skipped: cannot make a %s socket: %v\n", name, err)
 				continue
 			}
-			sent := lent(os.NewFile(uintptr(fd), name))
+			sent := closeLater(os.NewFile(uintptr(fd), name))
 			Expect(a.SendConn(fdtest.AsSocket(sent))).To(Succeed())
 			before := fdtest.Take()
 			Expect(Second(b.RecvConn())).To(And(opFails("read", unix.EPROTONOSUPPORT),
@@ -272,14 +272,14 @@ var _ = DescribeTableSubtree("on", func(network string) {
 		a, b := pair(network)
 		near, _ := tcpPair()
 		one, other := net.Pipe()
-		lent(one)
-		lent(other)
+		closeLater(one)
+		closeLater(other)
 		for _, conn := range []net.Conn{tls.Client(near, &tls.Config{}), wrapper{near, near}, one} {
 			err := a.SendConn(conn)
 			Expect(err).To(opFails("write", os.ErrInvalid))
 			Expect(err).To(MatchError(ContainSubstring("cannot send a %T: it has no SyscallConn method, and therefore no descriptor", conn)))
 		}
-		l := tls.NewListener(lent(ok(net.Listen("tcp", "127.0.0.1:0"))), &tls.Config{})
+		l := tls.NewListener(closeLater(ok(net.Listen("tcp", "127.0.0.1:0"))), &tls.Config{})
 		err := a.SendListener(l)
 		Expect(err).To(opFails("write", os.ErrInvalid))
 		Expect(err).To(MatchError(ContainSubstring("cannot send a %T: it has no SyscallConn method, and therefore no descriptor", l)))
@@ -291,13 +291,13 @@ var _ = DescribeTableSubtree("on", func(network string) {
 		r, _ := pipe()
 		for name, send := range sends {
 			Expect(send(a, callersConn{func(f func(uintptr)) error {
-				f(uintptr(NumberOf(r)))
-				f(uintptr(NumberOf(r)))
+				f(uintptr(FDOf(r)))
+				f(uintptr(FDOf(r)))
 				return unix.EBADF
 			}})).To(Succeed(), name)
 			_, files, err := b.ReadFiles(make([]byte, 8), 8)
 			Expect(err).NotTo(HaveOccurred())
-			areSame(lentAll(files), []*os.File{r})
+			areSame(closeAllLater(files), []*os.File{r})
 			hasNothing(b)
 		}
 	})
@@ -306,7 +306,7 @@ var _ = DescribeTableSubtree("on", func(network string) {
 		a, b := pair(network)
 		for name, send := range sends {
 			for how, end := range map[string]func(){"panics": func() { panic("mine") }, "ends": runtime.Goexit} {
-				wait := goes(func() {
+				wait := start(func() {
 					defer func() { _ = recover() }()
 					_ = send(a, callersConn{func(func(uintptr)) error { end(); return nil }})
 					Fail(name + " returned after it " + how)

@@ -145,9 +145,9 @@ var _ = Describe("NewFile", func() {
 				file := ok(scm.NewFile(given, "name"))
 				Expect(file.Name()).To(Equal("name"))
 				Expect(before.NewSince()).To(HaveLen(1), "the file's number alone is new")
-				Expect(NumberOf(file) == given).To(Equal(poller || !hasPoll), "only a file that is kept out of the poller is renumbered")
-				Expect(fdtest.Same(NumberOf(file), fd)).To(BeTrue())
-				Expect(fdtest.CloseOnExec(NumberOf(file))).To(BeTrue())
+				Expect(FDOf(file) == given).To(Equal(poller || !hasPoll), "only a file that is kept out of the poller is renumbered")
+				Expect(fdtest.Same(FDOf(file), fd)).To(BeTrue())
+				Expect(fdtest.CloseOnExec(FDOf(file))).To(BeTrue())
 				Expect(fcntl(fd, unix.F_GETFL, 0)).To(Equal(status))
 				Expect(polled(file)).To(Equal(poller && flags&unix.O_NONBLOCK != 0))
 				_, err := file.WriteAt(nil, 0)
@@ -175,7 +175,7 @@ var _ = Describe("NewFile", func() {
 			Expect(unix.FcntlFlock(uintptr(other), unix.F_OFD_GETLK, l)).To(Succeed())
 			return l.Type != unix.F_UNLCK
 		}
-		file := lent(ok(scm.NewFile(ok(unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)), "")))
+		file := closeLater(ok(scm.NewFile(ok(unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)), "")))
 		Expect(locked()).To(BeTrue())
 		Expect(file.Close()).To(Succeed())
 		Expect(locked()).To(BeFalse(), "any close of the file removes them")
@@ -223,7 +223,7 @@ var _ = Child("new-file", func([]string) {
 	}
 	fails(device)
 	file := ok(scm.NewFile(regular, "needs no descriptor")) // its finalizer does not run: the garbage collector is off
-	Expect(NumberOf(file)).To(Equal(regular))
+	Expect(FDOf(file)).To(Equal(regular))
 	if early {
 		fmt.Print("the runtime has its poller before main: hash/maphash starts a timer with -tags purego")
 		return

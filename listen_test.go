@@ -72,13 +72,13 @@ var _ = DescribeTableSubtree("on", func(network string) {
 	ctx := context.Background()
 
 	It("Listen makes the socket file, and Close removes it", func() {
-		keepsNumbers()
+		checkNoLeak()
 		path := socketPath()
 		l := mustListen(scm.Config{}, network, path)
 		info, err := os.Lstat(path)
 		Expect(err).NotTo(HaveOccurred())
 		Expect(info.Mode().Type()).To(Equal(fs.ModeSocket))
-		Expect(fdtest.CloseOnExec(NumberOf(l))).To(BeTrue())
+		Expect(fdtest.CloseOnExec(FDOf(l))).To(BeTrue())
 		Expect(l.Close()).To(Succeed())
 		Expect(path).NotTo(BeAnExistingFile())
 		Expect(l.Close()).To(opFails("close", net.ErrClosed))
@@ -110,7 +110,7 @@ var _ = DescribeTableSubtree("on", func(network string) {
 	It("Listen returns ErrInUse while another socket has the name, and does not disturb that socket", func() {
 		for _, addr := range []string{socketPath(), "@" + UniqueName(), longPath()} {
 			accept := bound(scm.Config{}, network, addr)
-			keepsNumbers()
+			checkNoLeak()
 			for _, other := range []string{"unix", "unixgram", "unixpacket"} {
 				if addr[0] == '@' && other != network {
 					continue // each socket type has abstract names of its own
@@ -147,7 +147,7 @@ var _ = DescribeTableSubtree("on", func(network string) {
 		Expect(os.WriteFile(file, []byte("precious"), 0o600)).To(Succeed())
 		Expect(os.Symlink("nowhere", link)).To(Succeed())
 		Expect(unix.Mkfifo(fifo, 0o600)).To(Succeed())
-		keepsNumbers()
+		checkNoLeak()
 		for _, path := range []string{file, link, fifo, dir} {
 			_, err := listenAny(ctx, scm.Config{}, network, path)
 			Expect(err).To(opFails("listen", scm.ErrInUse))
@@ -172,7 +172,7 @@ var _ = DescribeTableSubtree("on", func(network string) {
 		leaveStale(network, path)
 		var waits []func()
 		for range 4 {
-			waits = append(waits, goes(func() { RunChild(ChildCommand("listen-contends", network, path)) }))
+			waits = append(waits, start(func() { RunChild(ChildCommand("listen-contends", network, path)) }))
 		}
 		for _, wait := range waits {
 			wait()
@@ -185,14 +185,14 @@ var _ = DescribeTableSubtree("on", func(network string) {
 		leaveStale(network, path)
 		folder, err := os.Open(filepath.Dir(path))
 		Expect(err).NotTo(HaveOccurred())
-		Expect(unix.Flock(NumberOf(lent(folder)), unix.LOCK_EX)).To(Succeed())
-		keepsNumbers()
+		Expect(unix.Flock(FDOf(closeLater(folder)), unix.LOCK_EX)).To(Succeed())
+		checkNoLeak()
 		short, cancel := context.WithTimeout(ctx, time.Millisecond)
 		defer cancel()
 		_, err = listenAny(short, scm.Config{}, network, path)
 		Expect(err).To(And(opFails("listen", context.DeadlineExceeded), Not(MatchError(scm.ErrInUse))))
 
-		goes(func() {
+		start(func() {
 			l, err := listenAny(ctx, scm.Config{}, network, path)
 			Expect(err).NotTo(HaveOccurred())
 			Expect(l.Close()).To(Succeed())
@@ -203,7 +203,7 @@ var _ = DescribeTableSubtree("on", func(network string) {
 		if network == "unixgram" {
 			c, err := scm.ListenPacket(ctx, network, "")
 			Expect(err).NotTo(HaveOccurred())
-			closing(c)
+			withDeadline(c)
 			Expect(c.LocalAddr().String()).To(MatchRegexp("^@[0-9a-f]{5}$"))
 			return
 		}
@@ -213,7 +213,7 @@ var _ = DescribeTableSubtree("on", func(network string) {
 	})
 
 	It("Listen makes no socket if the context is already done", func() {
-		keepsNumbers()
+		checkNoLeak()
 		path := socketPath()
 		cancelled, cancel := context.WithCancel(ctx)
 		cancel()
@@ -222,7 +222,7 @@ var _ = DescribeTableSubtree("on", func(network string) {
 	})
 
 	It("Listen reports why an address is invalid", func() {
-		keepsNumbers()
+		checkNoLeak()
 		path := socketPath()
 		for addr, want := range map[string]error{
 			path + "/x":                             unix.ENOENT,
@@ -258,7 +258,7 @@ var _ = DescribeTableSubtree("on", func(network string) {
 	})
 
 	It("Listen rejects an invalid Mode, and a Mode for an abstract name", func() {
-		keepsNumbers()
+		checkNoLeak()
 		Expect(Second(listenAny(ctx, scm.Config{Mode: 0o600}, network, "@"+UniqueName()))).To(opFails("listen", unix.EINVAL))
 		Expect(Second(listenAny(ctx, scm.Config{Mode: 0o600}, network, "\x00"+UniqueName()))).To(opFails("listen", unix.EINVAL))
 		Expect(Second(listenAny(ctx, scm.Config{Mode: 0o600}, network, ""))).To(opFails("listen", unix.EINVAL))
@@ -285,7 +285,7 @@ var _ = DescribeTableSubtree("on", func(network string) {
 		if l, ok := l.(*scm.Listener); ok {
 			server, err := l.AcceptConn()
 			Expect(err).NotTo(HaveOccurred())
-			closing(server)
+			withDeadline(server)
 			refuses()
 		}
 	})
@@ -335,10 +335,10 @@ var _ = DescribeTableSubtree("on", func(network string) {
 		client := dial(network, path)
 		server, err := l.AcceptConn()
 		Expect(err).NotTo(HaveOccurred())
-		closing(server)
+		withDeadline(server)
 		Expect(server.LocalAddr()).To(Equal(l.Addr()))
 		Expect(server.RemoteAddr()).To(Equal(client.LocalAddr()))
-		Expect(fdtest.CloseOnExec(NumberOf(server))).To(BeTrue())
+		Expect(fdtest.CloseOnExec(FDOf(server))).To(BeTrue())
 		Expect(scm.Nonblock(server)).To(BeTrue())
 
 		CannotEmulate(fdtest.NotCut)
@@ -351,12 +351,12 @@ var _ = DescribeTableSubtree("on", func(network string) {
 
 	It("Accept and AcceptConn wait until the deadline or until the Listener is closed", func() {
 		l := listen(scm.Config{}, network, "@"+UniqueName())
-		wait := goes(func() { Expect(Second(l.Accept())).To(opFails("accept", os.ErrDeadlineExceeded)) })
+		wait := start(func() { Expect(Second(l.Accept())).To(opFails("accept", os.ErrDeadlineExceeded)) })
 		waitsIn("AcceptConn", 1)
 		Expect(l.SetDeadline(time.Now())).To(Succeed())
 		wait()
 		Expect(l.SetDeadline(time.Time{})).To(Succeed())
-		wait = goes(func() { Expect(Second(l.AcceptConn())).To(opFails("accept", net.ErrClosed)) })
+		wait = start(func() { Expect(Second(l.AcceptConn())).To(opFails("accept", net.ErrClosed)) })
 		waitsIn("AcceptConn", 1)
 		Expect(l.Close()).To(Succeed())
 		wait()
@@ -379,7 +379,7 @@ var _ = DescribeTableSubtree("on", func(network string) {
 		}
 		server, err := l.AcceptConn()
 		Expect(err).NotTo(HaveOccurred())
-		closing(server)
+		withDeadline(server)
 		Expect(asked).To(Equal(3))
 	})
 
@@ -388,7 +388,7 @@ var _ = DescribeTableSubtree("on", func(network string) {
 			l := listen(scm.Config{Check: func(*scm.Conn) error { end(); return nil }}, network, "@"+UniqueName())
 			client := dial(network, l.Addr().String())
 			Expect(client.CloseWrite()).To(Succeed())
-			goes(func() {
+			start(func() {
 				defer func() { _ = recover() }()
 				_, _ = l.AcceptConn()
 				Fail("AcceptConn returned after Check " + how)
@@ -401,7 +401,7 @@ var _ = DescribeTableSubtree("on", func(network string) {
 var _ net.Listener = (*scm.Listener)(nil)
 
 var _ = It("methods of a nil Listener and of a Listener created as a struct literal return os.ErrInvalid", func() {
-	theirs := lent(ok(net.ListenUnix("unix", &net.UnixAddr{Name: socketPath(), Net: "unix"})))
+	theirs := closeLater(ok(net.ListenUnix("unix", &net.UnixAddr{Name: socketPath(), Net: "unix"})))
 	for _, l := range []*scm.Listener{nil, {}, {UnixListener: theirs}} {
 		invalid := MatchError(os.ErrInvalid)
 		if l != nil {
@@ -419,18 +419,18 @@ var _ = DescribeTableSubtree("on", func(network string) {
 	// netListener makes a listening socket of package net.
 	netListener := func(path string) *net.UnixListener {
 		GinkgoHelper()
-		return lent(ok(net.ListenUnix(network, &net.UnixAddr{Name: path, Net: network})))
+		return closeLater(ok(net.ListenUnix(network, &net.UnixAddr{Name: path, Net: network})))
 	}
 	// received sends l over a Conn, and returns the listener that the other end receives.
 	received := func(l net.Listener) net.Listener {
 		GinkgoHelper()
 		a, b := pair("unix")
 		Expect(a.SendListener(l)).To(Succeed())
-		return lent(ok(b.RecvListener()))
+		return closeLater(ok(b.RecvListener()))
 	}
 
 	It("NewListener uses the same socket, and Close and deadlines apply to both listeners", func() {
-		keepsNumbers()
+		checkNoLeak()
 		theirs := netListener(socketPath())
 		before := fdtest.Take()
 		l := ok(scm.NewListener(theirs))
@@ -440,14 +440,14 @@ var _ = DescribeTableSubtree("on", func(network string) {
 		Expect(theirs.SetDeadline(time.Unix(1, 0))).To(Succeed())
 		Expect(Second(l.Accept())).To(opFails("accept", os.ErrDeadlineExceeded))
 		Expect(theirs.SetDeadline(time.Time{})).To(Succeed())
-		wait := goes(func() { Expect(Second(l.AcceptConn())).To(opFails("accept", net.ErrClosed)) })
+		wait := start(func() { Expect(Second(l.AcceptConn())).To(opFails("accept", net.ErrClosed)) })
 		waitsIn("AcceptConn", 1)
 		Expect(theirs.Close()).To(Succeed())
 		wait()
 	})
 
 	It("NewListener makes a received, inherited or existing listener accept connections with the new Config", func() {
-		keepsNumbers()
+		checkNoLeak()
 		listens := map[string]func(path string) net.Listener{
 			"net.Listen": func(path string) net.Listener { return netListener(path) },
 			"Listen":     func(path string) net.Listener { return listen(scm.Config{}, network, path) },
@@ -458,8 +458,8 @@ var _ = DescribeTableSubtree("on", func(network string) {
 				return received(listen(scm.Config{}, network, path))
 			},
 			"LISTEN_FDS": func(path string) net.Listener {
-				f := lent(ok(netListener(path).File()))
-				return lent(ok(net.FileListener(f)))
+				f := closeLater(ok(netListener(path).File()))
+				return closeLater(ok(net.FileListener(f)))
 			},
 		}
 		for how, open := range listens {
@@ -475,7 +475,7 @@ var _ = DescribeTableSubtree("on", func(network string) {
 			Expect(l.SetDeadline(time.Now().Add(Hang))).To(Succeed())
 			Expect(l.Addr()).To(Equal(&net.UnixAddr{Name: path, Net: network}), how)
 			rejected, client := dial(network, path), dial(network, path)
-			server := closing(ok(l.AcceptConn()))
+			server := withDeadline(ok(l.AcceptConn()))
 			Expect(asked).To(Equal(2), how)
 			Expect(Second(rejected.Read([]byte{0}))).To(MatchError(io.EOF), how)
 			Expect(client.Write([]byte("x"))).To(Equal(1))
@@ -487,7 +487,7 @@ var _ = DescribeTableSubtree("on", func(network string) {
 	})
 
 	It("SetUnlinkOnClose of a Listener that does not own its socket file passes the setting on to the net.UnixListener", func() {
-		keepsNumbers()
+		checkNoLeak()
 		for _, c := range []struct {
 			what string
 			open func(path string) net.Listener
@@ -518,7 +518,7 @@ var _ = DescribeTableSubtree("on", func(network string) {
 	})
 
 	It("Close of a Listener from Listen, or of one that NewListener made from it, removes the socket file", func() {
-		keepsNumbers()
+		checkNoLeak()
 		for _, firstCloses := range []bool{true, false} {
 			path := socketPath()
 			first := listen(scm.Config{}, network, path)
@@ -559,7 +559,7 @@ var _ = DescribeTableSubtree("on", func(network string) {
 type embedsListener struct{ net.Listener }
 
 var _ = It("NewListener rejects nil, listeners created as struct literals, closed listeners, and listeners without a Unix socket", func() {
-	keepsNumbers()
+	checkNoLeak()
 	for _, none := range []net.Listener{nil, (*net.UnixListener)(nil), (*scm.Listener)(nil), (*net.TCPListener)(nil), &scm.Listener{}} {
 		Expect(Second(scm.NewListener(none))).To(opFails("listener", os.ErrInvalid), "%T", none)
 	}
@@ -567,7 +567,7 @@ var _ = It("NewListener rejects nil, listeners created as struct literals, close
 	Expect(Second(scm.NewListener(new(net.UnixListener)))).To(opFails("listener", unix.EINVAL))
 
 	l := listen(scm.Config{}, "unix", socketPath())
-	tcp := lent(ok(net.Listen("tcp", "127.0.0.1:0")))
+	tcp := closeLater(ok(net.Listen("tcp", "127.0.0.1:0")))
 	for _, other := range []net.Listener{tcp, embedsListener{l}, tls.NewListener(l, &tls.Config{})} {
 		Expect(Second(scm.NewListener(other))).To(And(opFails("listener", scm.ErrNotUnix), MatchError(HaveSuffix(": a %T", other))))
 	}
@@ -600,8 +600,8 @@ var _ = Child("stale-nofile", func(args []string) {
 	Expect(refused).To(Equal(3), "one each for the directory, the file and a socket")
 })
 
-// hands sends l over c: a listening or a datagram socket.
-func hands(c *scm.Conn, l closer) error {
+// sendSocket sends l over c: a listening or a datagram socket.
+func sendSocket(c *scm.Conn, l closer) error {
 	if dgram, ok := l.(*scm.Conn); ok {
 		return c.SendConn(dgram)
 	}
@@ -613,12 +613,12 @@ var _ = DescribeTableSubtree("on", func(network string) {
 		a, b := pair("unix")
 		path := socketPath()
 		l := mustListen(scm.Config{}, network, path)
-		Expect(hands(a, l)).To(Succeed())
+		Expect(sendSocket(a, l)).To(Succeed())
 		Expect(l.Close()).To(Succeed())
 		Expect(path).To(BeAnExistingFile())
 		_, files, err := b.ReadFiles(make([]byte, 1), 1)
 		Expect(err).NotTo(HaveOccurred())
-		Expect(lentAll(files)).To(HaveLen(1))
+		Expect(closeAllLater(files)).To(HaveLen(1))
 		dial(network, path)
 	})
 
@@ -630,7 +630,7 @@ var _ = DescribeTableSubtree("on", func(network string) {
 			if c, ok := l.(*scm.Conn); ok {
 				method, waits = "Recv", func() error { return c.Recv(&scm.Message{Buffers: [][]byte{make([]byte, 1)}}, 0) }
 			}
-			waiting := goes(func() {
+			waiting := start(func() {
 				Expect(waits()).To(MatchError(net.ErrClosed))
 				Expect(path).NotTo(BeAnExistingFile())
 			})

@@ -44,7 +44,7 @@ func (f *fixture) credentials(room int, sent ...int) scm.Cred {
 	m := scm.Message{Buffers: [][]byte{make([]byte, 2)}, FDs: make([]int, room), Cred: &cred}
 	Expect(scm.Recv(f.b, &m, 0)).To(Succeed())
 	Expect([]int{m.N, m.Flags}).To(Equal([]int{1, 0}))
-	f.takes(m.FDs[:m.NFD], sent...)
+	f.receivedSame(m.FDs[:m.NFD], sent...)
 	return cred
 }
 
@@ -162,7 +162,7 @@ var _ = DescribeTableSubtree("on", func(typ int) {
 				m := scm.Message{Buffers: [][]byte{make([]byte, 1)}, FDs: make([]int, n), Cred: cred, PIDFD: &pidfd}
 				Expect(scm.Recv(f.b, &m, 0)).To(Succeed())
 				Expect([]int{m.N, m.Flags}).To(Equal([]int{1, 0}))
-				f.takes(m.FDs[:m.NFD], sent...)
+				f.receivedSame(m.FDs[:m.NFD], sent...)
 				if cred != nil {
 					Expect(*cred).To(Equal(myself()))
 				}
@@ -193,7 +193,7 @@ var _ = DescribeTableSubtree("on", func(typ int) {
 			m := scm.Message{Buffers: [][]byte{make([]byte, 1)}, FDs: fds[:1], PIDFD: &pidfd}
 			Expect(recv(&m)).To(Succeed())
 			Expect([]int{m.N, m.Flags, fds[1]}).To(Equal([]int{1, unix.MSG_CTRUNC, -7}))
-			f.takes(m.FDs[:m.NFD], sent[0])
+			f.receivedSame(m.FDs[:m.NFD], sent[0])
 			Expect(pidOf(pidfd)).To(Equal(strconv.Itoa(os.Getpid())))
 			Expect(unix.Close(pidfd)).To(Succeed())
 		}
@@ -206,7 +206,7 @@ var _ = DescribeTableSubtree("on", func(typ int) {
 		m.PIDFD = &m.FDs[0]
 		Expect(scm.Recv(f.b, &m, 0)).To(Succeed())
 		Expect(m.Flags).To(Equal(unix.MSG_CTRUNC))
-		f.takes(m.FDs[:m.NFD], sent...)
+		f.receivedSame(m.FDs[:m.NFD], sent...)
 		Expect(pidfds()).To(Equal(before))
 
 		f.sends("x", sent...)
@@ -234,7 +234,7 @@ var _ = DescribeTableSubtree("on", func(typ int) {
 			Expect(scm.RecvBatch(f.b, ms, 0)).To(Equal(2))
 			kept := 0
 			for i := range ms {
-				f.takes(ms[i].FDs[:ms[i].NFD], sent...)
+				f.receivedSame(ms[i].FDs[:ms[i].NFD], sent...)
 				if ms[i].Flags == 0 {
 					kept++
 					Expect(pidOf(*ms[i].PIDFD)).To(Equal(strconv.Itoa(os.Getpid())))
@@ -259,7 +259,7 @@ var _ = DescribeTableSubtree("on", func(typ int) {
 		m := scm.Message{Buffers: [][]byte{make([]byte, 1)}, FDs: make([]int, 2), PIDFD: &pidfd}
 		Expect(scm.Recv(f.b, &m, 0)).To(Succeed())
 		Expect(m.Flags).To(Equal(0))
-		f.takes(m.FDs[:m.NFD], sent...)
+		f.receivedSame(m.FDs[:m.NFD], sent...)
 		Expect(pidfd).To(Equal(-1))
 		pidfd = -7
 		Expect(scm.Recv(f.b, &m, 0)).To(MatchError(unix.EAGAIN))

@@ -30,7 +30,7 @@ func (f *fixture) receives(size, room, flags int, payload string, rflags int, se
 	GinkgoHelper()
 	m := scm.Message{Buffers: [][]byte{make([]byte, size)}, FDs: make([]int, room)}
 	Expect(scm.Recv(f.b, &m, flags)).To(Succeed())
-	f.takes(m.FDs[:m.NFD], sent...)
+	f.receivedSame(m.FDs[:m.NFD], sent...)
 	Expect(string(m.Buffers[0][:min(m.N, size)])).To(Equal(payload))
 	Expect(m.Flags).To(Equal(rflags), "flags, of which MSG_CTRUNC is 0x8 and MSG_TRUNC 0x20")
 }
@@ -78,7 +78,7 @@ var _ = DescribeTableSubtree("on", func(typ int) {
 		f.sends("x", sent...)
 		m := scm.Message{Buffers: [][]byte{make([]byte, 4)}, FDs: []int{-7, -7, -7, -7}}
 		Expect(scm.Recv(f.b, &m, 0)).To(Succeed())
-		f.takes(m.FDs[:m.NFD], sent...)
+		f.receivedSame(m.FDs[:m.NFD], sent...)
 		Expect(m.FDs[2:]).To(Equal([]int{-7, -7}))
 		Expect(m.Buffers[0]).To(Equal([]byte("x\x00\x00\x00")))
 	})
@@ -103,7 +103,7 @@ var _ = DescribeTableSubtree("on", func(typ int) {
 		sent := f.files(2)
 		f.sends("four", sent...)
 		Expect(scm.Recv(f.b, &m, 0)).To(Succeed())
-		f.takes(m.FDs[:m.NFD], sent[0])
+		f.receivedSame(m.FDs[:m.NFD], sent[0])
 		Expect([]int{m.N, m.Flags}).To(Equal([]int{4, unix.MSG_CTRUNC}))
 
 		f.sends("x")
@@ -149,7 +149,7 @@ var _ = DescribeTableSubtree("on", func(typ int) {
 			p := bytes.Repeat([]byte{0xee}, room+1)
 			in := scm.Message{Buffers: cut(p, c.in...), FDs: make([]int, 2)}
 			Expect(scm.Recv(f.b, &in, 0)).To(Succeed())
-			f.takes(in.FDs[:in.NFD], sent...)
+			f.receivedSame(in.FDs[:in.NFD], sent...)
 			Expect(in.N).To(Equal(filled))
 			want := append(pattern(filled), bytes.Repeat([]byte{0xee}, room+1-filled)...)
 			// A plain receive fills one buffer after the other, without gaps, and writes nothing after the payload.
@@ -199,7 +199,7 @@ var _ = DescribeTableSubtree("on", func(typ int) {
 			f.sends("a long message", sent)
 			m := scm.Message{Buffers: bufs, FDs: make([]int, 1)}
 			Expect(scm.Recv(f.b, &m, unix.MSG_TRUNC)).To(Succeed())
-			f.takes(m.FDs[:m.NFD], sent)
+			f.receivedSame(m.FDs[:m.NFD], sent)
 			Expect(m.N).To(Equal(len("a long message")))
 			Expect(m.Flags).To(Equal(unix.MSG_TRUNC))
 			got := string(bytes.Join(bufs, nil))

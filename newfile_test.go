@@ -152,7 +152,7 @@ func terminal() (master, slave *os.File, err error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	fd := NumberOf(master)
+	fd := FDOf(master)
 	err = unix.IoctlSetPointerInt(fd, unix.TIOCSPTLCK, 0)
 	if err == nil {
 		var number int
@@ -236,7 +236,7 @@ var _ = Describe("if the sender set O_NONBLOCK,", func() {
 		}
 		for _, taker := range slices.Sorted(maps.Keys(takers)) {
 			It("a Read of "+kind+" received with "+taker+" waits until the file is ready, a deadline passes, or the file is closed", func() {
-				keepsNumbers()
+				checkNoLeak()
 				w, err := waitables[kind]()
 				if err != nil {
 					Skip("this machine lacks the file: " + err.Error())
@@ -316,7 +316,7 @@ var _ = Child("without-proc", func([]string) {
 
 	// This is what NewFile's documentation advises.
 	Expect(scm.SetNonblock(f, false)).To(Succeed())
-	read := goes(func() { Expect(f.Read(p)).To(Equal(len(p))) })
+	read := start(func() { Expect(f.Read(p)).To(Equal(len(p))) })
 	w.wake()
 	read()
 	Expect(errors.Join(f.Close(), w.file.Close(), a.Close(), b.Close())).To(Succeed())

@@ -19,7 +19,7 @@ func (f *fixture) readsFD(p []byte, n, sent int) {
 	Expect(err).NotTo(HaveOccurred())
 	Expect(got).To(Equal(n), "bytes received")
 	Expect(fd).To(BeNumerically(">=", 0), "no descriptor was received")
-	f.takes([]int{fd}, sent)
+	f.receivedSame([]int{fd}, sent)
 }
 
 // readsNone calls ReadFD, which must return n bytes and no descriptor.

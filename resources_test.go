@@ -76,7 +76,7 @@ var _ = Child("nofile-recv", func(args []string) {
 			flags = 0
 		}
 		Expect(got).To(HaveSuffix("N=1 NFD=%d Flags=%#x", c.want, flags))
-		f.takes(m.FDs[:m.NFD], sent[:c.want]...)
+		f.receivedSame(m.FDs[:m.NFD], sent[:c.want]...)
 		isEmpty(f.b)
 	}
 	f.end()
@@ -102,7 +102,7 @@ var _ = Child("nofile-read", func(args []string) {
 			Expect(fd).To(Equal(-1))
 		} else {
 			Expect(err).NotTo(HaveOccurred())
-			f.takes([]int{fd}, sent[0])
+			f.receivedSame([]int{fd}, sent[0])
 		}
 		Expect(f.Strays()).To(BeEmpty(), "%d free, %d sent", c.free, c.sent)
 	}

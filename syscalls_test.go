@@ -124,7 +124,7 @@ var _ = Child("traced", func([]string) {
 // (mmap, epoll, futex).
 const tracedNames = "%network,close,fcntl,?fcntl64,ioctl,dup,dup3,fstat,read,write,poll,ppoll"
 
-// systemCall matches strace's line for a system call, with its number. It does not match the line for a signal.
+// systemCall matches strace's line for a system call, which begins with a counter. It does not match the line for a signal.
 var systemCall = regexp.MustCompile(`^\[ *(\d+)\] (\w+)\((.*)\)\s+= (-?\d+)`)
 
 var controlLength = regexp.MustCompile(`msg_controllen=(\d+)`)

@@ -46,8 +46,8 @@ var _ = Describe("SendFiles and RecvFiles", func() {
 				Expect(text, err).To(Equal(g.text))
 				Expect(received).To(HaveLen(len(sent)))
 				for i, file := range received {
-					Expect(fdtest.Same(NumberOf(file), NumberOf(sent[i]))).To(BeTrue())
-					Expect(fdtest.CloseOnExec(NumberOf(file))).To(BeTrue())
+					Expect(fdtest.Same(FDOf(file), FDOf(sent[i]))).To(BeTrue())
+					Expect(fdtest.CloseOnExec(FDOf(file))).To(BeTrue())
 					Expect(file.Close()).To(Succeed())
 				}
 			}

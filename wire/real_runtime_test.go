@@ -40,7 +40,7 @@ var _ = DescribeTable("--console-socket passes a container's terminal from", Lab
 			file := ok(c.RecvFile())
 			DeferCleanup(file.Close)
 			Expect(file.Name()).To(Equal(text))
-			master = NumberOf(file)
+			master = FDOf(file)
 			Expect(fdtest.CloseOnExec(master)).To(BeTrue())
 		}
 		Expect(fdtest.Name(master)).To(HaveSuffix("ptmx"))

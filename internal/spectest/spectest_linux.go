@@ -22,8 +22,8 @@ import (
 // Hang is how long a call of a spec may take before it counts as hung.
 const Hang = 30 * time.Second
 
-// NumberOf returns the descriptor of a file or connection, without changing its mode.
-func NumberOf(c syscall.Conn) (fd int) {
+// FDOf returns the descriptor of a file or connection, without changing its mode.
+func FDOf(c syscall.Conn) (fd int) {
 	ginkgo.GinkgoHelper()
 	raw, err := c.SyscallConn()
 	gomega.Expect(err).NotTo(gomega.HaveOccurred())

@@ -147,7 +147,7 @@ func (t *fixture) expectEqual(got, want any) {
 func (t *fixture) makeConn() {
 	conn, err := scm.NewConnFD(t.sock)
 	Expect(err).NotTo(HaveOccurred())
-	t.conn, t.sock = conn, NumberOf(conn)
+	t.conn, t.sock = conn, FDOf(conn)
 	t.setDeadline()
 }
 

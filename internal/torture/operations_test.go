@@ -414,7 +414,7 @@ var operations = []operation{
 		return err
 	}},
 	{name: "Listener.Close", networks: unixOnly, once: true, ignored: closeIgnored, retries: connRetries, setUp: withServer, call: func(t *fixture) error {
-		t.mustClose = []int{NumberOf(t.server)}
+		t.mustClose = []int{FDOf(t.server)}
 		return t.server.Close()
 	}},
 
@@ -734,7 +734,7 @@ func (t *fixture) callNewFile() error {
 	f, err := scm.NewFile(t.setUpFDs[0], "file")
 	switch {
 	case err != nil:
-	case NumberOf(f) == t.setUpFDs[0]:
+	case FDOf(f) == t.setUpFDs[0]:
 		t.setUpFDs[0] = -1
 		t.closers = append(t.closers, f)
 	default:
@@ -785,7 +785,7 @@ func withServer(t *fixture) {
 	for range 2 {
 		c, err := scm.Dial(context.Background(), t.network, path)
 		Expect(err).NotTo(HaveOccurred())
-		t.setUpFDs = append(t.setUpFDs, t.dup(NumberOf(c)))
+		t.setUpFDs = append(t.setUpFDs, t.dup(FDOf(c)))
 		Expect(c.Close()).To(Succeed())
 	}
 }
