@@ -35,8 +35,8 @@ func conns(network string) (a, b *scm.Conn) {
 // oneReceive are the stream formats for which one receive is one message.
 var oneReceive = []wire.Format{wire.Book, wire.Conmon, wire.Runc}
 
-// drips sends the payload one byte at a time, and the descriptors with the first byte.
-func drips(c *scm.Conn, payload string, fds []int) error {
+// sendByteByByte sends the payload one byte at a time, and the descriptors with the first byte.
+func sendByteByByte(c *scm.Conn, payload string, fds []int) error {
 	for i := range len(payload) {
 		if _, err := c.WriteFDs([]byte(payload[i:i+1]), fds...); err != nil {
 			return err
@@ -88,7 +88,7 @@ var _ = Describe("on a Conn,", func() {
 			a, b := conns("unix")
 			sent := f.files(g.fds)
 			done := make(chan error, 1)
-			go func() { done <- drips(a, g.payload, sent) }()
+			go func() { done <- sendByteByByte(a, g.payload, sent) }()
 			text, fds, err := format.Recv(b)
 			Expect(err).NotTo(HaveOccurred())
 			f.takes(fds, sent...)
@@ -103,7 +103,7 @@ var _ = Describe("on a Conn,", func() {
 		f := connect("unix")
 		a, b := conns(format.Network())
 		if payload != "" {
-			Expect(drips(a, payload, f.files(number))).To(Succeed())
+			Expect(sendByteByByte(a, payload, f.files(number))).To(Succeed())
 		}
 		before := fdtest.Take()
 		Expect(b.SetReadDeadline(time.Now().Add(20 * time.Millisecond))).To(Succeed())

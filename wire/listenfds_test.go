@@ -88,7 +88,7 @@ var _ = Describe("ListenFDs", func() {
 			}
 			f := connect("unix")
 			cmd := l.service(ctx, reexec.CommandLine("listen")...)
-			Expect(hands(cmd, f.files(2)...)).To(Equal(l.want))
+			Expect(runWithFDs(cmd, f.files(2)...)).To(Equal(l.want))
 		}, NodeTimeout(patience))
 	}
 })
@@ -116,7 +116,7 @@ var _ = It("ListenFDs does not return or change descriptors that the process ope
 	f := connect("unix")
 	l := listening{environment: []string{"LISTEN_PID=PID", "LISTEN_FDS=3"}}
 	cmd := l.service(ctx, reexec.CommandLine("listen-own")...)
-	Expect(hands(cmd, f.files(2)...)).To(Equal("refused\n"))
+	Expect(runWithFDs(cmd, f.files(2)...)).To(Equal("refused\n"))
 }, NodeTimeout(patience))
 
 // listen-own gets two descriptors and opens descriptor 5 itself.

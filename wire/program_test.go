@@ -116,22 +116,22 @@ func begin(cmd *exec.Cmd, fds ...int) *process {
 	return p
 }
 
-// ends waits until the program has exited, with any status.
-func (p *process) ends() {
+// waitExit waits until the program has exited, with any status.
+func (p *process) waitExit() {
 	p.waited = true
 	_ = p.Wait()
 }
 
-// succeeds waits until the program has exited with status 0, and returns its standard output.
-func (p *process) succeeds() string {
+// waitSuccess waits until the program has exited with status 0, and returns its standard output.
+func (p *process) waitSuccess() string {
 	GinkgoHelper()
 	p.waited = true
 	Expect(p.Wait()).To(Succeed(), "%s\nstandard output: %sstandard error: %s", p.Cmd, &p.stdout, &p.stderr)
 	return p.stdout.String()
 }
 
-// fails waits until the program has exited with another status than 0, and returns the status.
-func (p *process) fails() int {
+// waitFailure waits until the program has exited with a status other than 0, and returns the status.
+func (p *process) waitFailure() int {
 	GinkgoHelper()
 	p.waited = true
 	var status *exec.ExitError
@@ -140,11 +140,11 @@ func (p *process) fails() int {
 	return status.ExitCode()
 }
 
-// hands runs the program, which gets duplicates of the descriptors as 3, 4, 5 …, and returns its standard
+// runWithFDs runs the program, which gets duplicates of the descriptors as 3, 4, 5 …, and returns its standard
 // output.
-func hands(cmd *exec.Cmd, fds ...int) string {
+func runWithFDs(cmd *exec.Cmd, fds ...int) string {
 	GinkgoHelper()
-	return begin(cmd, fds...).succeeds()
+	return begin(cmd, fds...).waitSuccess()
 }
 
 func duplicate(fd int) *os.File {

@@ -100,7 +100,7 @@ var _ = Describe("conmon", Label("real"), func() {
 			}
 			Eventually(contentOf, patience).WithArguments(file("log")).Should(ContainSubstring("hello from the container"))
 			Expect(input.Close()).To(Succeed())
-			p.ends()
+			p.waitExit()
 			Expect(contentOf(filepath.Join(statuses, "container"))).To(Equal("3"), "exit status of the container")
 		}, NodeTimeout(patience))
 	}

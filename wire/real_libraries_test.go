@@ -30,7 +30,7 @@ var _ = DescribeTableSubtree("a program that uses", Label("real"),
 		It("sends a message that Recv receives", func(ctx SpecContext) {
 			f := connect("unix")
 			sent := f.file("")
-			out := hands(commandOf(ctx, command(ctx), append(append([]string{"send"}, words...), "4")...), f.b, sent)
+			out := runWithFDs(commandOf(ctx, command(ctx), append(append([]string{"send"}, words...), "4")...), f.b, sent)
 			Expect(out).To(Equal(sends))
 			Expect(f.from(format, f.a, sent)).To(Equal(text))
 			isEmpty(f.a)
@@ -39,7 +39,7 @@ var _ = DescribeTableSubtree("a program that uses", Label("real"),
 		It("receives a message from Send", func(ctx SpecContext) {
 			f := connect("unix")
 			Expect(format.Send(wire.FD(f.a), text, f.file("content"))).To(Succeed())
-			Expect(hands(commandOf(ctx, command(ctx), append([]string{"recv"}, words...)...), f.b)).To(Equal("content\n"))
+			Expect(runWithFDs(commandOf(ctx, command(ctx), append([]string{"recv"}, words...)...), f.b)).To(Equal("content\n"))
 			isEmpty(f.b)
 		}, NodeTimeout(buildTime))
 	},

@@ -29,7 +29,7 @@ var _ = Describe("netcat -F", Label("real"), func() {
 		_, fds, err := wire.OpenSSH.Recv(wire.FD(f.a))
 		Expect(err).NotTo(HaveOccurred())
 		f.owns(fds...)
-		p.succeeds()
+		p.waitSuccess()
 
 		ok(unix.Write(fds[0], []byte("hello")))
 		conn := ok(server.Accept())

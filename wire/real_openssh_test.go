@@ -49,7 +49,7 @@ var _ = Describe("OpenSSH", Label("real"), func() {
 		line := ok(bufio.NewReader(reader(server)).ReadString('\n'))
 		Expect(line).To(HavePrefix("SSH-2.0-OpenSSH"))
 		Expect(unix.Shutdown(server, unix.SHUT_RDWR)).To(Succeed())
-		Expect(client.fails()).To(Equal(255))
+		Expect(client.waitFailure()).To(Equal(255))
 	}, NodeTimeout(patience))
 
 	It("sends its standard input, output and error to the connection's master process in three messages", func(ctx SpecContext) {
@@ -74,7 +74,7 @@ var _ = Describe("OpenSSH", Label("real"), func() {
 		master.sends(muxSessionOpened, session[0], 1)
 		master.sends(muxExitMessage, 1, 7)
 		f.CloseNow(master.sock)
-		Expect(client.fails()).To(Equal(7))
+		Expect(client.waitFailure()).To(Equal(7))
 	}, NodeTimeout(patience))
 })
 

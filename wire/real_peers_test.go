@@ -43,8 +43,8 @@ func newPeer(cmd *exec.Cmd, fds ...int) *peer {
 	return &peer{begin(cmd, fds...), lines, bufio.NewReader(answers)}
 }
 
-// asked sends a command and returns the answer.
-func (p *peer) asked(line string) string {
+// ask sends a command and returns the answer.
+func (p *peer) ask(line string) string {
 	GinkgoHelper()
 	ok(fmt.Fprintln(p.lines, line))
 	answer := ok(p.answer.ReadString('\n'))
@@ -52,16 +52,16 @@ func (p *peer) asked(line string) string {
 }
 
 // file returns the kernel's name for the file that a descriptor of the peer refers to.
-func (p *peer) file(number string) string {
+func (p *peer) file(fd string) string {
 	GinkgoHelper()
-	name := ok(os.Readlink(fmt.Sprintf("/proc/%d/fd/%s", p.Process.Pid, number)))
+	name := ok(os.Readlink(fmt.Sprintf("/proc/%d/fd/%s", p.Process.Pid, fd)))
 	return name
 }
 
-func (p *peer) quits() {
+func (p *peer) quit() {
 	GinkgoHelper()
 	Expect(p.lines.Close()).To(Succeed())
-	p.succeeds()
+	p.waitSuccess()
 }
 
 var _ = Describe("a program that uses", Label("real"), func() {
@@ -82,10 +82,10 @@ var _ = Describe("a program that uses", Label("real"), func() {
 				f := connect(c.format.Network())
 				sent := f.file("")
 				p := newPeer(commandOf(ctx, command), f.b, sent)
-				Expect(p.asked("use sock=3 fds=4")).To(Equal("ok"))
-				Expect(p.asked("send payload=" + c.payload + " fds=4")).To(Equal(fmt.Sprintf("ok n=%d", len(c.payload)/2)))
+				Expect(p.ask("use sock=3 fds=4")).To(Equal("ok"))
+				Expect(p.ask("send payload=" + c.payload + " fds=4")).To(Equal(fmt.Sprintf("ok n=%d", len(c.payload)/2)))
 				Expect(f.from(c.format, f.a, sent)).To(Equal(c.text))
-				p.quits()
+				p.quit()
 			}, NodeTimeout(patience))
 
 			It("receives a message from Send", func(ctx SpecContext) {
@@ -93,14 +93,14 @@ var _ = Describe("a program that uses", Label("real"), func() {
 				sent := f.file("")
 				Expect(c.format.Send(wire.FD(f.a), c.text, sent)).To(Succeed())
 				p := newPeer(commandOf(ctx, command), f.b)
-				Expect(p.asked("use sock=3")).To(Equal("ok"))
-				answer := p.asked("recv bytes=4096 fds=1")
+				Expect(p.ask("use sock=3")).To(Equal("ok"))
+				answer := p.ask("recv bytes=4096 fds=1")
 				before, number, _ := strings.Cut(answer, " fds=")
 				number, _, _ = strings.Cut(number, " ")
 				Expect(before).To(Equal(fmt.Sprintf("ok n=%d payload=%s", len(c.payload)/2, c.payload)))
 				Expect(p.file(number)).To(Equal(fdtest.Name(sent)))
 				isEmpty(f.b)
-				p.quits()
+				p.quit()
 			}, NodeTimeout(patience))
 		})
 	}

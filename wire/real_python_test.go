@@ -21,7 +21,7 @@ var _ = Describe("Python", Label("real"), func() {
 		It("sends "+Count(n, "descriptor")+" with multiprocessing.reduction.sendfds", func(ctx SpecContext) {
 			f := connect("unix")
 			sent := f.files(n)
-			hands(commandOf(ctx, reduction, "sendfds", fmt.Sprint(n)), append([]int{f.b}, sent...)...)
+			runWithFDs(commandOf(ctx, reduction, "sendfds", fmt.Sprint(n)), append([]int{f.b}, sent...)...)
 			f.from(wire.Python, f.a, sent...)
 			isEmpty(f.a)
 		}, NodeTimeout(patience))
@@ -35,7 +35,7 @@ var _ = Describe("Python", Label("real"), func() {
 				sent = append(sent, f.file(fmt.Sprintf("file %d", i)))
 			}
 			Expect(wire.Python.Send(wire.FD(f.a), "", sent...)).To(Succeed())
-			out := hands(commandOf(ctx, reduction, "recvfds", fmt.Sprint(n)), f.b)
+			out := runWithFDs(commandOf(ctx, reduction, "recvfds", fmt.Sprint(n)), f.b)
 			Expect(out).To(Equal("[" + strings.Join(want, ", ") + "]\n"))
 		}, NodeTimeout(patience))
 	}
@@ -44,7 +44,7 @@ var _ = Describe("Python", Label("real"), func() {
 		f := connect("unix")
 		p := begin(commandOf(ctx, reduction, "recvfds", "2", "ACKNOWLEDGE"), f.b)
 		Expect(wire.PythonOfMacOS.Send(wire.FD(f.a), "", f.file("a"), f.file("b"))).To(Succeed())
-		Expect(p.succeeds()).To(Equal("['a', 'b']\n"))
+		Expect(p.waitSuccess()).To(Equal("['a', 'b']\n"))
 		isEmpty(f.a)
 	}, NodeTimeout(patience))
 
@@ -53,29 +53,29 @@ var _ = Describe("Python", Label("real"), func() {
 		sent := f.files(2)
 		p := begin(commandOf(ctx, reduction, "sendfds", "2", "ACKNOWLEDGE"), append([]int{f.b}, sent...)...)
 		f.from(wire.PythonOfMacOS, f.a, sent...)
-		p.succeeds()
+		p.waitSuccess()
 	}, NodeTimeout(patience))
 
 	It("sends and receives a descriptor with send_handle and recv_handle", func(ctx SpecContext) {
 		f := connect("unix")
 		sent := f.file("handle")
-		hands(commandOf(ctx, reduction, "send_handle", "1"), f.b, sent)
+		runWithFDs(commandOf(ctx, reduction, "send_handle", "1"), f.b, sent)
 		f.from(wire.Python, f.a, sent)
 
 		Expect(wire.Python.Send(wire.FD(f.a), "", sent)).To(Succeed())
-		Expect(hands(commandOf(ctx, reduction, "recv_handle", "1"), f.b)).To(Equal("['handle']\n"))
+		Expect(runWithFDs(commandOf(ctx, reduction, "recv_handle", "1"), f.b)).To(Equal("['handle']\n"))
 	}, NodeTimeout(patience))
 
 	It("sends a message with socket.send_fds that Recv receives in the "+quoted(wire.Book), func(ctx SpecContext) {
 		f := connect("unix")
 		sent := f.file("")
-		hands(commandOf(ctx, reduction, "send_fds", "1"), f.b, sent)
+		runWithFDs(commandOf(ctx, reduction, "send_fds", "1"), f.b, sent)
 		Expect(f.from(wire.Book, f.a, sent)).To(Equal("some bytes"))
 	}, NodeTimeout(patience))
 
 	It("receives a message with socket.recv_fds that Send sends in the "+quoted(wire.Book), func(ctx SpecContext) {
 		f := connect("unix")
 		Expect(wire.Book.Send(wire.FD(f.a), "some bytes", f.file("content"))).To(Succeed())
-		Expect(hands(commandOf(ctx, reduction, "recv_fds", "1"), f.b)).To(Equal("some bytes 0\n['content']\n"))
+		Expect(runWithFDs(commandOf(ctx, reduction, "recv_fds", "1"), f.b)).To(Equal("some bytes 0\n['content']\n"))
 	}, NodeTimeout(patience))
 })

@@ -45,7 +45,7 @@ var _ = DescribeTable("--console-socket passes a container's terminal from", Lab
 		}
 		Expect(fdtest.Name(master)).To(HaveSuffix("ptmx"))
 		Expect(readTerminal(master)).To(Equal("hello from the container\r\n"))
-		p.succeeds()
+		p.waitSuccess()
 	},
 	Entry("runc to Recv in the "+quoted(wire.Runc), NodeTimeout(patience), "runc", wire.Runc, "/dev/ptmx"),
 	Entry("runc to Recv in the "+quoted(wire.Conmon), NodeTimeout(patience), "runc", wire.Conmon, "/dev/ptmx"),

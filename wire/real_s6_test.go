@@ -27,7 +27,7 @@ var _ = Describe("in the "+quoted(wire.SkalibsUnixmessage)+",", Label("real"), f
 		Expect(text[13:]).To(Equal("\x08the name\x00"))
 		f.takes(fds, sent)
 		Expect(wire.SkalibsUnixmessage.Send(wire.FD(client), "\x00")).To(Succeed())
-		p.succeeds()
+		p.waitSuccess()
 	}, NodeTimeout(patience))
 
 	It("s6-fdholder-retrieve receives a descriptor from Send", func(ctx SpecContext) {
@@ -38,6 +38,6 @@ var _ = Describe("in the "+quoted(wire.SkalibsUnixmessage)+",", Label("real"), f
 		client := accept()
 		Expect(f.from(wire.SkalibsUnixmessage, client)).To(Equal("R\x00\x08the name\x00"))
 		Expect(wire.SkalibsUnixmessage.Send(wire.FD(client), "\x00", f.file("content"))).To(Succeed())
-		Expect(p.succeeds()).To(Equal("content"))
+		Expect(p.waitSuccess()).To(Equal("content"))
 	}, NodeTimeout(patience))
 })

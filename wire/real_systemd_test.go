@@ -20,7 +20,7 @@ var _ = Describe("libsystemd", Label("real"), func() {
 		f := connect("unix")
 		manager := f.manager(filepath.Join(GinkgoT().TempDir(), "notify"))
 		sent := f.files(3)
-		Expect(hands(commandOf(ctx, libsystemd, "store", "3", "4", "5"), sent...)).To(Equal("1\n"))
+		Expect(runWithFDs(commandOf(ctx, libsystemd, "store", "3", "4", "5"), sent...)).To(Equal("1\n"))
 		Expect(f.from(wire.Notify, manager, sent...)).To(Equal("FDSTORE=1\nFDNAME=foo"))
 	}, NodeTimeout(patience))
 
@@ -33,13 +33,13 @@ var _ = Describe("libsystemd", Label("real"), func() {
 		Expect(state).To(Equal("BARRIER=1"))
 		Expect(fds).To(HaveLen(1))
 		Expect(unix.Close(fds[0])).To(Succeed())
-		Expect(p.succeeds()).To(Equal("1\n"))
+		Expect(p.waitSuccess()).To(Equal("1\n"))
 	}, NodeTimeout(patience))
 
 	for _, l := range listeningServices {
 		It("agrees with ListenFDs if "+l.name, func(ctx SpecContext) {
 			f := connect("unix")
-			Expect(hands(l.service(ctx, append(libsystemd, "listen")...), f.files(2)...)).To(Equal(l.want))
+			Expect(runWithFDs(l.service(ctx, append(libsystemd, "listen")...), f.files(2)...)).To(Equal(l.want))
 		}, NodeTimeout(patience))
 	}
 })

@@ -77,7 +77,7 @@ func (s sendmsgCase) traced(ctx SpecContext, cmd *exec.Cmd) string {
 	file := filepath.Join(GinkgoT().TempDir(), "strace")
 	traced := exec.CommandContext(ctx, strace, append([]string{"-f", "-v", "-e", "trace=sendmsg", "-e", "signal=none", "-o", file}, cmd.Args...)...)
 	traced.Env, traced.Stdin = cmd.Env, cmd.Stdin
-	hands(traced, append([]int{f.b}, f.files(s.fds)...)...)
+	runWithFDs(traced, append([]int{f.b}, f.files(s.fds)...)...)
 	text := ok(os.ReadFile(file))
 	lines := sendmsgLine.FindAllStringSubmatch(string(text), -1)
 	Expect(lines).To(HaveLen(1), "%s", text)

@@ -92,7 +92,7 @@ var _ = It("Recv continues after a signal interrupts it", func() {
 var _ = It("Recv rejects a message if the descriptor table is full, and closes the descriptors received", func(ctx SpecContext) {
 	f := connect("unix")
 	Expect(wire.Python.Send(wire.FD(f.a), "", f.files(5)...)).To(Succeed())
-	hands(ChildCommand("full"), f.b)
+	runWithFDs(ChildCommand("full"), f.b)
 }, NodeTimeout(patience))
 
 // thread is the ID of a thread of this process.
