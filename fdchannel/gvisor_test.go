@@ -95,7 +95,7 @@ var _ = Describe("a program written for gVisor's package", Label("gvisor"), Orde
 		want, got := trace(strace, dir, programs[theirs]), trace(strace, dir, programs[ours])
 		Expect(len(want)).To(BeNumerically(">", 20))
 		Expect(contents(filepath.Join("..", "docs", "departures.md"))).To(ContainSubstring(departure))
-		Expect(undone(got)).To(Equal(want))
+		Expect(undo(got)).To(Equal(want))
 	})
 
 	It("passes descriptors to our package and back", func() {
@@ -121,8 +121,8 @@ var _ = Describe("a program written for gVisor's package", Label("gvisor"), Orde
 // departure is the line of docs/departures.md that is visible in the output of strace.
 const departure = "| `recvmsg`: `flags` | MSG_TRUNC | MSG_TRUNC and MSG_CMSG_CLOEXEC |"
 
-// undone returns the lines of a trace without that departure.
-func undone(lines []string) []string {
+// undo returns the lines of a trace without that departure.
+func undo(lines []string) []string {
 	GinkgoHelper()
 	undo := strings.NewReplacer(
 		"MSG_TRUNC|MSG_CMSG_CLOEXEC)", "MSG_TRUNC)",
@@ -192,20 +192,20 @@ var _ = Describe("gVisor's package at the other end", Label("gvisor"), Ordered, 
 	})
 
 	It("receives descriptors from our package, but does not make them close-on-exec", func(ctx SpecContext) {
-		results := play(ctx, us, gvisor)
+		results := runScenarios(ctx, us, gvisor)
 		Expect(results).To(HaveEach(BeElementOf(scenario.Pass, scenario.Expected)))
 		Expect(results).To(ContainElement(scenario.Expected))
 	})
 
 	It("sends descriptors to our package", func(ctx SpecContext) {
-		results := play(ctx, gvisor, us)
+		results := runScenarios(ctx, gvisor, us)
 		Expect(results).To(HaveEach(scenario.Pass))
 	})
 })
 
-// play runs every scenario that both peers can run, and returns the verdicts. It leaves out those in which the
+// runScenarios runs every scenario that both peers can run, and returns the verdicts. It leaves out those in which the
 // runner is one side, because they need more calls than the peers have.
-func play(ctx context.Context, a, b *scenario.Peer) map[string]scenario.Verdict {
+func runScenarios(ctx context.Context, a, b *scenario.Peer) map[string]scenario.Verdict {
 	GinkgoHelper()
 	scenarios, err := catalogue.Scenarios()
 	Expect(err).NotTo(HaveOccurred())
