@@ -71,7 +71,7 @@ func TestSame(t *testing.T) {
 		}
 	}
 
-	// The fallback has to say the same where it can speak.
+	// The fallback must give the same result if it can decide.
 	for b, want := range map[int]bool{dup(t, a): true, again: false} {
 		if got, err := sameByFlag(a, b); got != want || err != nil {
 			t.Errorf("by flag: %v, %v; want %v", got, err, want)
@@ -81,7 +81,7 @@ func TestSame(t *testing.T) {
 		t.Error("by flag, of O_PATH: no error")
 	}
 	if flags, _ := unix.FcntlInt(uintptr(a), unix.F_GETFL, 0); flags&unix.O_APPEND != 0 {
-		t.Error("O_APPEND was left on")
+		t.Error("O_APPEND is still set")
 	}
 }
 
@@ -91,7 +91,7 @@ func TestLedger(t *testing.T) {
 	l.Own(r, w)
 	other, _ := pipe(t)
 	if s := l.Strays(); s != nil {
-		t.Errorf("%v are strays, with %d of another case open", s, other)
+		t.Errorf("strays %v, want none; %d is not a descriptor for an owned file", s, other)
 	}
 
 	d := dup(t, r)
@@ -100,11 +100,11 @@ func TestLedger(t *testing.T) {
 	}
 	l.Own(d)
 	if s := l.Strays(); s != nil {
-		t.Errorf("%v are strays; all are owned", s)
+		t.Errorf("strays %v, want none; all descriptors are owned", s)
 	}
 
 	if lost := l.Lost(); lost != nil {
-		t.Errorf("%v are lost; all are open", lost)
+		t.Errorf("lost %v, want none; all descriptors are open", lost)
 	}
 	if err := unix.Dup2(other, d); err != nil {
 		t.Fatal(err)
@@ -115,14 +115,14 @@ func TestLedger(t *testing.T) {
 
 	l.Close()
 	if IsOpen(r) || IsOpen(w) {
-		t.Error("Close left a number open")
+		t.Error("Close left a descriptor open")
 	}
 	if !IsOpen(d) {
-		t.Errorf("Close closed %d, which holds another's file", d)
+		t.Errorf("Close closed %d, which refers to another file now", d)
 	}
 }
 
-// A file whose every owned number is closed is known by its ID.
+// If every owned descriptor of a file is closed, the Ledger recognizes the file by its ID.
 func TestLedgerCloseNow(t *testing.T) {
 	r, w := pipe(t)
 	d := dup(t, r)
@@ -134,7 +134,7 @@ func TestLedgerCloseNow(t *testing.T) {
 		t.Errorf("strays %v; want %d", s, d)
 	}
 	if lost := l.Lost(); lost != nil {
-		t.Errorf("lost %v, which were closed by order", lost)
+		t.Errorf("lost %v, want none; they were closed with CloseNow", lost)
 	}
 }
 
@@ -142,17 +142,17 @@ func TestSnapshot(t *testing.T) {
 	r, w := pipe(t)
 	s := Take()
 	if fresh := s.NewSince(); fresh != nil {
-		t.Errorf("new %v; nothing was opened", fresh)
+		t.Errorf("new %v, want none; nothing was opened", fresh)
 	}
 	dup(t, r)
 	if fresh := s.NewSince(); len(fresh) != 1 {
-		t.Errorf("new %v; want the dup alone", fresh)
+		t.Errorf("new %v, want only the duplicate", fresh)
 	}
 	other, _ := pipe(t)
 	if err := unix.Dup2(other, w); err != nil {
 		t.Fatal(err)
 	}
 	if fresh := s.NewSince(); len(fresh) != 4 {
-		t.Errorf("new %v; want the dup, a pipe's ends, and a number with another file", fresh)
+		t.Errorf("new %v, want the duplicate, both ends of a pipe, and a descriptor that refers to another file", fresh)
 	}
 }

@@ -20,31 +20,31 @@ func TestLeft(t *testing.T) {
 	r, w := pipe(t)
 	s := Take()
 	if fds := left(t, s); len(fds) > 0 {
-		t.Errorf("%v are left; nothing was opened", fds)
+		t.Errorf("left %v, want none; nothing was opened", fds)
 	}
 	d := dup(t, r)
 	if fds := left(t, s); !slices.Equal(fds, []int{d}) {
-		t.Errorf("%v are left; want %d", fds, d)
+		t.Errorf("left %v, want %d", fds, d)
 	}
 	if err := unix.Close(r); err != nil {
 		t.Fatal(err)
 	}
 	if fds := left(t, s); len(fds) > 0 {
-		t.Errorf("%v are left; the pipe's read end has another descriptor", fds)
+		t.Errorf("left %v, want none; the read end of the pipe has another descriptor", fds)
 	}
 	other, _ := pipe(t) // takes the place of r
 	if fds := left(t, s); len(fds) != 2 || fds[0] != other {
-		t.Errorf("%v are left; want both ends of another pipe", fds)
+		t.Errorf("left %v, want both ends of another pipe", fds)
 	}
 	if err := unix.Close(w); err != nil {
 		t.Fatal(err)
 	}
 	again := dup(t, d)
 	if fds := left(t, s); slices.Contains(fds, again) || len(fds) != 2 {
-		t.Errorf("%v are left; want both ends of another pipe", fds)
+		t.Errorf("left %v, want both ends of another pipe", fds)
 	}
 	if third := dup(t, d); !slices.Contains(left(t, s), third) {
-		t.Errorf("%d is not left: three descriptors of a pipe, of two before", third)
+		t.Errorf("%d is not left; there are three descriptors for a pipe that had two", third)
 	}
 }
 
@@ -64,7 +64,7 @@ func TestLeftAnonymous(t *testing.T) {
 	}
 	defer func() { _ = unix.Close(timer) }()
 	if fds := left(t, s); !slices.Equal(fds, []int{timer}) {
-		t.Errorf("%v are left; want the timerfd, %d", fds, timer)
+		t.Errorf("left %v, want the timerfd %d", fds, timer)
 	}
 }
 
