@@ -168,7 +168,7 @@ func (r *report) pkg(e event) {
 // failUnfinished counts each test that has not ended as failed, in one package or, if pkg is "", in all.
 func (r *report) failUnfinished(pkg string) {
 	left := slices.DeleteFunc(slices.Collect(maps.Keys(r.running)), func(k key) bool { return pkg != "" && k.pkg != pkg })
-	// Subtests first: a test above them is not counted as well.
+	// Handle subtests first, because the parent of a failed subtest is not counted.
 	slices.SortFunc(left, func(a, b key) int { return cmp.Or(cmp.Compare(a.pkg, b.pkg), cmp.Compare(b.test, a.test)) })
 	for _, k := range left {
 		fmt.Fprintf(r.w, "%s did not end\n", strings.TrimSpace(k.pkg+" "+k.test))
