@@ -20,7 +20,7 @@ const fewer = "fewer"
 // SockNames are the names of the two sockets of a case.
 var SockNames = map[Role]string{RoleA: "asock", RoleB: "bsock"}
 
-// The forms of an item in a list of names.
+// These match the forms of an item in a list of names.
 var (
 	nameForm   = regexp.MustCompile(`^[a-z]+[0-9]*$`)
 	timesForm  = regexp.MustCompile(`^([a-z]+[0-9]*)\*([1-9][0-9]{0,3})$`)
