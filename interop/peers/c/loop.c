@@ -166,7 +166,7 @@ do_use(struct fields *f)
 	long fd;
 	bool ok;
 
-	if (number == NULL || !word_number(number, 0, INT_MAX, &fd))
+	if (number == NULL || !word_integer(number, 0, INT_MAX, &fd))
 		return false;
 	ok = word_fds(list != NULL ? list : nothing, 0, &fds, &nfds) && all_taken(f);
 	if (ok) {
@@ -219,7 +219,7 @@ take_at(struct fields *f, long *at)
 {
 	const char *word = take(f, "at");
 
-	return word_number(word != NULL ? word : zero, 0, LONG_MAX, at);
+	return word_integer(word != NULL ? word : zero, 0, LONG_MAX, at);
 }
 
 /* Answers a send or recv that failed, or returns false if it is not supported. */
@@ -266,7 +266,7 @@ recv_message(const struct peer *peer, struct fields *f, struct message *m)
 	long at;
 
 	if (bytes == NULL || fds == NULL || !take_at(f, &at) ||
-	    !word_room(bytes, &m->iov, &m->iovlen) || !word_number(fds, 0, USHRT_MAX, &room) ||
+	    !word_room(bytes, &m->iov, &m->iovlen) || !word_integer(fds, 0, USHRT_MAX, &room) ||
 	    !word_recv_flags(flags != NULL ? flags : nothing, &m->flags) || !all_taken(f))
 		return false;
 	m->nfds = (size_t)room;

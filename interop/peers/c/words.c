@@ -54,9 +54,9 @@ allocate(size_t n, size_t size)
 	return p;
 }
 
-/* Accepts a number only as printf writes it, without blanks, plus sign or leading zeros. */
+/* Accepts an integer only as printf writes it, without blanks, plus sign or leading zeros. */
 bool
-word_number(const char *word, long least, long most, long *number)
+word_integer(const char *word, long least, long most, long *number)
 {
 	char again[32];
 	char *end;
@@ -105,7 +105,7 @@ word_fds(char *word, long least, int **fds, size_t *nfds)
 	*fds = allocate(list_length(word), sizeof(**fds));
 	*nfds = 0;
 	while (!none && word != NULL) {
-		if (!word_number(next_word(&word), least, INT_MAX, &number))
+		if (!word_integer(next_word(&word), least, INT_MAX, &number))
 			return false;
 		(*fds)[(*nfds)++] = (int)number;
 	}
@@ -141,7 +141,7 @@ payload_length(const char *word)
 	if (strcmp(word, "-") == 0)
 		return 0;
 	if (word[0] == '@')
-		return word_number(word + 1, 1, PAYLOAD_MAX, &n) ? n : -1;
+		return word_integer(word + 1, 1, PAYLOAD_MAX, &n) ? n : -1;
 	if (digits == 0 || digits % 2 != 0 || strspn(word, hex_digits) != digits)
 		return -1;
 	return (long)(digits / 2);
@@ -182,7 +182,7 @@ word_room(char *word, struct iovec **iov, size_t *iovlen)
 	*iov = allocate(list_length(word), sizeof(**iov));
 	*iovlen = 0;
 	while (word != NULL) {
-		if (!word_number(next_word(&word), 0, PAYLOAD_MAX - total, &length))
+		if (!word_integer(next_word(&word), 0, PAYLOAD_MAX - total, &length))
 			return false;
 		(*iov)[*iovlen].iov_base = allocate((size_t)length, 1);
 		(*iov)[(*iovlen)++].iov_len = (size_t)length;

@@ -11,7 +11,7 @@
  * caller frees the memory that it stores, after a failure as well. Lists are
  * split at their commas in place.
  */
-bool word_number(const char *word, long least, long most, long *number);
+bool word_integer(const char *word, long least, long most, long *number);
 bool word_fds(char *word, long least, int **fds, size_t *nfds);
 bool word_payload(char *word, long at, struct iovec **iov, size_t *iovlen);
 bool word_room(char *word, struct iovec **iov, size_t *iovlen);

@@ -85,8 +85,8 @@ final class JnrPosix {
         return text.equals("-") ? List.of() : List.of(text.split(",", -1));
     }
 
-    /** Accepts a number only as it would be printed. parseLong also accepts +3 and 03. */
-    static long number(String text, long least, long most) {
+    /** Accepts an integer only as it would be printed. parseLong also accepts +3 and 03. */
+    static long integer(String text, long least, long most) {
         try {
             long n = Long.parseLong(text);
             check(Long.toString(n).equals(text) && least <= n && n <= most);
@@ -96,8 +96,8 @@ final class JnrPosix {
         }
     }
 
-    static List<Integer> numbers(String text, int least) {
-        return items(text).stream().map(word -> (int) number(word, least, Integer.MAX_VALUE)).toList();
+    static List<Integer> integers(String text, int least) {
+        return items(text).stream().map(word -> (int) integer(word, least, Integer.MAX_VALUE)).toList();
     }
 
     static int flags(Map<String, Integer> known, String text) {
@@ -117,7 +117,7 @@ final class JnrPosix {
         for (int i = 0; i < words.length; i++) {
             byte[] data = {};
             if (words[i].startsWith("@")) {
-                data = new byte[(int) number(words[i].substring(1), 1, PAYLOAD_MAX - total)];
+                data = new byte[(int) integer(words[i].substring(1), 1, PAYLOAD_MAX - total)];
                 for (int k = 0; k < data.length; k++) {
                     data[k] = pattern(at, total + k);
                 }
@@ -141,7 +141,7 @@ final class JnrPosix {
         ByteBuffer[] buffers = new ByteBuffer[words.length];
         long left = PAYLOAD_MAX;
         for (int i = 0; i < words.length; i++) {
-            long size = number(words[i], 0, left);
+            long size = integer(words[i], 0, left);
             left -= size;
             buffers[i] = ByteBuffer.allocateDirect((int) size);
         }
@@ -286,8 +286,8 @@ final class JnrPosix {
                 return "ok name=jnr-posix lang=java version=" + VERSION + " can=" + CAN;
             }
             case "use" -> {
-                int given = (int) number(fields.take("sock"), 0, Integer.MAX_VALUE);
-                List<Integer> fds = numbers(fields.take("fds", "-"), 0);
+                int given = (int) integer(fields.take("sock"), 0, Integer.MAX_VALUE);
+                List<Integer> fds = integers(fields.take("fds", "-"), 0);
                 fields.done();
                 end();
                 sock = given;
@@ -296,23 +296,23 @@ final class JnrPosix {
                 return "ok";
             }
             case "send" -> {
-                long at = number(fields.take("at", "0"), 0, Long.MAX_VALUE);
+                long at = integer(fields.take("at", "0"), 0, Long.MAX_VALUE);
                 ByteBuffer[] payload = payload(fields.take("payload"), at);
-                List<Integer> fds = numbers(fields.take("fds"), Integer.MIN_VALUE);
+                List<Integer> fds = integers(fields.take("fds"), Integer.MIN_VALUE);
                 int flags = flags(SEND, fields.take("flags", "-"));
                 fields.done();
                 return call(() -> send(payload, fds, flags));
             }
             case "recv" -> {
-                long at = number(fields.take("at", "0"), 0, Long.MAX_VALUE);
+                long at = integer(fields.take("at", "0"), 0, Long.MAX_VALUE);
                 ByteBuffer[] buffers = room(fields.take("bytes"));
-                int room = (int) number(fields.take("fds"), 0, 65535);
+                int room = (int) integer(fields.take("fds"), 0, 65535);
                 int flags = flags(RECV, fields.take("flags", "-"));
                 fields.done();
                 return call(() -> recv(buffers, room, at, flags));
             }
             case "close" -> {
-                List<Integer> fds = numbers(fields.take("fds"), 0);
+                List<Integer> fds = integers(fields.take("fds"), 0);
                 fields.done();
                 return close(fds);
             }

@@ -38,14 +38,14 @@ sub items ($text) {
     return $text eq '-' ? () : split /,/, $text, -1;
 }
 
-# Accepts a number only as it would be printed. Perl also accepts +3, 03, 1e1 and 3x.
-sub number ($text, $least, $most) {
+# Accepts an integer only as it would be printed. Perl also accepts +3, 03, 1e1 and 3x.
+sub integer ($text, $least, $most) {
     unsupported() unless $text =~ /\A(?:0|-?[1-9][0-9]{0,18})\z/ && $text >= $least && $text <= $most;
     return 0 + $text;
 }
 
-sub numbers ($text, $least = 0) {
-    return map { number($_, $least, INT_MAX) } items($text);
+sub integers ($text, $least = 0) {
+    return map { integer($_, $least, INT_MAX) } items($text);
 }
 
 sub flags ($text, $known) {
@@ -64,7 +64,7 @@ sub pattern ($at, $count) {
 
 sub buffer ($text, $at) {
     return '' if $text eq '-';
-    return pattern($at, number($1, 1, PAYLOAD_MAX)) if $text =~ /\A@(.*)\z/s;
+    return pattern($at, integer($1, 1, PAYLOAD_MAX)) if $text =~ /\A@(.*)\z/s;
     unsupported() unless $text =~ /\A(?:[0-9a-f]{2})+\z/;
     return pack 'H*', $text;
 }
@@ -118,7 +118,7 @@ sub do_hello () {
 }
 
 sub do_use ($number, $fds) {
-    my @given = (number($number, 0, INT_MAX), numbers($fds // '-'));
+    my @given = (integer($number, 0, INT_MAX), integers($fds // '-'));
     do_end();
     $sock = $given[0];
     @held{@given} = ();
@@ -126,16 +126,16 @@ sub do_use ($number, $fds) {
 }
 
 sub do_send ($payload, $fds, $at, $flags) {
-    my $data   = buffer($payload, number($at // 0, 0, LONG_MAX));
-    my @fds    = numbers($fds, INT_MIN);
+    my $data   = buffer($payload, integer($at // 0, 0, LONG_MAX));
+    my @fds    = integers($fds, INT_MIN);
     my $number = flags($flags // '-', \%SEND);
     my $n      = $library->send(opened(), $data, \@fds, $number);
     return defined $n ? 'ok n=' . (0 + $n) : failed();    # it may be "0 but true"
 }
 
 sub do_recv ($bytes, $room, $at, $flags) {
-    my @room   = (number($bytes, 0, PAYLOAD_MAX), number($room, 0, 65_535));
-    my $start  = number($at // 0, 0, LONG_MAX);
+    my @room   = (integer($bytes, 0, PAYLOAD_MAX), integer($room, 0, 65_535));
+    my $start  = integer($at // 0, 0, LONG_MAX);
     my $number = flags($flags // '-', \%RECV);
     my ($n, $data, $fds, $reported) = $library->recv(opened(), @room, $number);
     return failed() unless defined $n;
@@ -157,7 +157,7 @@ sub opened () {
 }
 
 sub do_close ($fds) {
-    my %fds = map { $_ => 1 } numbers($fds);
+    my %fds = map { $_ => 1 } integers($fds);
     unsupported() if grep { !exists $held{$_} } keys %fds;
     for my $fd (keys %fds) {
         my $opened = delete $held{$fd};

@@ -38,8 +38,8 @@ function items(string $text): array
     return $text === '-' ? [] : explode(',', $text);
 }
 
-/** Accepts a number only as it would be printed. PHP also accepts +3, 03, 1e1 and 3x. */
-function number(string $text, int $least, int $most): int
+/** Accepts an integer only as it would be printed. PHP also accepts +3, 03, 1e1 and 3x. */
+function integer(string $text, int $least, int $most): int
 {
     $n = (int) $text;
     unsupported_unless((string) $n === $text && $least <= $n && $n <= $most);
@@ -47,9 +47,9 @@ function number(string $text, int $least, int $most): int
 }
 
 /** @return int[] */
-function numbers(string $text, int $least = 0): array
+function integers(string $text, int $least = 0): array
 {
-    return array_map(fn ($word) => number($word, $least, INT_MAX), items($text));
+    return array_map(fn ($word) => integer($word, $least, INT_MAX), items($text));
 }
 
 function flags(string $text, array $known): int
@@ -77,7 +77,7 @@ function buffers(string $text, int $at): array
         if ($word === '-') {
             $bytes = '';
         } elseif (str_starts_with($word, '@')) {
-            $bytes = pattern($at % 251 + $total, number(substr($word, 1), 1, PAYLOAD_MAX));
+            $bytes = pattern($at % 251 + $total, integer(substr($word, 1), 1, PAYLOAD_MAX));
         } else {
             $digits = strlen($word);
             unsupported_unless($digits > 0 && $digits % 2 === 0 && strspn($word, '0123456789abcdef') === $digits);
@@ -145,7 +145,7 @@ class Peer
 
     public function use(string $sock, string $fds = '-'): string
     {
-        $given = [number($sock, 0, INT_MAX), ...numbers($fds)];
+        $given = [integer($sock, 0, INT_MAX), ...integers($fds)];
         $this->end();
         $this->sock = $given[0];
         $this->held = array_fill_keys($given, null);
@@ -154,8 +154,8 @@ class Peer
 
     public function send(string $payload, string $fds, string $at = '0', string $flags = '-'): string
     {
-        $message = ['iov' => buffers($payload, number($at, 0, PHP_INT_MAX))];
-        $fds = numbers($fds, INT_MIN);
+        $message = ['iov' => buffers($payload, integer($at, 0, PHP_INT_MAX))];
+        $fds = integers($fds, INT_MIN);
         $flags = flags($flags, SEND);
         $socket = $this->socket();
         if ($fds !== []) {
@@ -169,9 +169,9 @@ class Peer
     public function recv(string $bytes, string $fds, string $at = '0', string $flags = '-'): string
     {
         // A receive has a single buffer.
-        $size = number($bytes, 0, PAYLOAD_MAX);
-        $room = socket_cmsg_space(SOL_SOCKET, SCM_RIGHTS, number($fds, 0, 65535));
-        $at = number($at, 0, PHP_INT_MAX);
+        $size = integer($bytes, 0, PAYLOAD_MAX);
+        $room = socket_cmsg_space(SOL_SOCKET, SCM_RIGHTS, integer($fds, 0, 65535));
+        $at = integer($at, 0, PHP_INT_MAX);
         $flags = flags($flags, RECV);
         $socket = $this->socket();
         $free = $this->free();
@@ -198,7 +198,7 @@ class Peer
 
     public function close(string $fds): string
     {
-        $fds = array_unique(numbers($fds));
+        $fds = array_unique(integers($fds));
         unsupported_unless(array_diff($fds, array_keys($this->held)) === []);
         foreach ($fds as $fd) {
             $object = $this->held[$fd];

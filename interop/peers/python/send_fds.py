@@ -28,16 +28,16 @@ def items(text):
     return [] if text == "-" else text.split(",")
 
 
-def number(text, least=0, most=2**31 - 1):
-    """Accepts a number only as it would be printed. int() also accepts +3, 03 and 1_000."""
+def integer(text, least=0, most=2**31 - 1):
+    """Accepts an integer only as it would be printed. int() also accepts +3, 03 and 1_000."""
     n = int(text)
     if str(n) != text or not least <= n <= most:
         raise ValueError(text)
     return n
 
 
-def numbers(text, least=0):
-    return [number(word, least) for word in items(text)]
+def integers(text, least=0):
+    return [integer(word, least) for word in items(text)]
 
 
 def pattern(at, count):
@@ -48,7 +48,7 @@ def buffer(text, at):
     if text == "-":
         return b""
     if text.startswith("@"):
-        return pattern(at, number(text[1:], 1, PAYLOAD_MAX))
+        return pattern(at, integer(text[1:], 1, PAYLOAD_MAX))
     data = bytes.fromhex(text)
     if data.hex() != text or not 0 < len(data) <= PAYLOAD_MAX:
         raise ValueError(text)
@@ -78,19 +78,19 @@ class Peer:
         return f"ok name=python lang=python version={platform.python_version()} can={CAN}"
 
     def use(self, sock, fds="-"):
-        sock, fds = number(sock), numbers(fds)
+        sock, fds = integer(sock), integers(fds)
         self.end()
         self.sock, self.held = sock, {sock, *fds}
         return "ok"
 
     def send(self, payload, fds, at="0", flags="-"):
-        data = buffer(payload, number(at, most=sys.maxsize))
-        fds, flags = numbers(fds, least=-(2**31)), sum(SEND[name] for name in items(flags))
+        data = buffer(payload, integer(at, most=sys.maxsize))
+        fds, flags = integers(fds, least=-(2**31)), sum(SEND[name] for name in items(flags))
         return self.call(lambda: f"ok n={socket.send_fds(self.opened, [data], fds, flags)}")
 
     def recv(self, bytes, fds, at="0", flags="-"):
-        size, room = number(bytes, most=PAYLOAD_MAX), number(fds, most=65535)
-        at = number(at, most=sys.maxsize)
+        size, room = integer(bytes, most=PAYLOAD_MAX), integer(fds, most=65535)
+        at = integer(at, most=sys.maxsize)
         flags = sum(RECV[name] for name in items(flags))
 
         def recv():
@@ -113,7 +113,7 @@ class Peer:
             return f"err lib {e}"
 
     def close(self, fds):
-        fds = set(numbers(fds))
+        fds = set(integers(fds))
         if not fds <= self.held:
             return "unsupported"
         for fd in fds:

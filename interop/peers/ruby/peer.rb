@@ -28,15 +28,15 @@ def items(text)
   text == "-" ? [] : text.split(",", -1)
 end
 
-# Accepts a number only as it would be printed. Integer() also accepts +3, 0x3 and 1_000.
-def number(text, range)
+# Accepts an integer only as it would be printed. Integer() also accepts +3, 0x3 and 1_000.
+def integer(text, range)
   n = text.to_i
   unsupported_unless(n.to_s == text && range.cover?(n))
   n
 end
 
-def numbers(text, range = 0..INT.end)
-  items(text).map { |word| number(word, range) }
+def integers(text, range = 0..INT.end)
+  items(text).map { |word| integer(word, range) }
 end
 
 def flags(text, known)
@@ -51,7 +51,7 @@ end
 def buffer(text, at)
   case text
   when "-" then "".b
-  when /\A@/ then pattern(at, number(text[1..], 1..PAYLOAD_MAX))
+  when /\A@/ then pattern(at, integer(text[1..], 1..PAYLOAD_MAX))
   when /\A(\h\h)+\z/ then [text.tap { unsupported_unless(text.downcase == text) }].pack("H*")
   else raise Unsupported
   end
@@ -93,7 +93,7 @@ class Peer
   end
 
   def do_use(sock:, fds: "-")
-    sock, *fds = number(sock, 0..INT.end), *numbers(fds)
+    sock, *fds = integer(sock, 0..INT.end), *integers(fds)
     do_end
     @sock = sock
     @held = [sock, *fds].to_h { |fd| [fd, nil] }
@@ -101,14 +101,14 @@ class Peer
   end
 
   def do_send(payload:, fds:, at: "0", flags: "-")
-    data = buffer(payload, number(at, 0..2**63 - 1))
-    fds, flags = numbers(fds, INT), flags(flags, SEND)
+    data = buffer(payload, integer(at, 0..2**63 - 1))
+    fds, flags = integers(fds, INT), flags(flags, SEND)
     call { |socket| "ok n=#{send_message(socket, data, fds, flags)}" }
   end
 
   def do_recv(bytes:, fds:, at: "0", flags: "-")
-    size, room = number(bytes, 0..PAYLOAD_MAX), number(fds, 0..65_535)
-    at, flags = number(at, 0..2**63 - 1), flags(flags, RECV)
+    size, room = integer(bytes, 0..PAYLOAD_MAX), integer(fds, 0..65_535)
+    at, flags = integer(at, 0..2**63 - 1), flags(flags, RECV)
     call do |socket|
       data, ios, reported = recv_message(socket, size, room, flags)
       next "ok n=0 payload=- fds=- eof" unless data
@@ -121,7 +121,7 @@ class Peer
   end
 
   def do_close(fds:)
-    close(numbers(fds).uniq)
+    close(integers(fds).uniq)
   end
 
   def do_end

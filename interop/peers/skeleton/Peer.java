@@ -84,7 +84,7 @@ class Peer {
         return text;
     }
 
-    static int number(String text, int least, int most) {
+    static int integer(String text, int least, int most) {
         long n = Long.parseLong(formed("0|-?[1-9][0-9]{0,9}", text));
         if (n < least || n > most) {
             throw new Unsupported();
@@ -92,11 +92,11 @@ class Peer {
         return (int) n;
     }
 
-    static List<Integer> numbers(String text, int least) {
+    static List<Integer> integers(String text, int least) {
         if (text.equals("-")) {
             return List.of();
         }
-        return Arrays.stream(text.split(",", -1)).map(word -> number(word, least, Integer.MAX_VALUE)).toList();
+        return Arrays.stream(text.split(",", -1)).map(word -> integer(word, least, Integer.MAX_VALUE)).toList();
     }
 
     /** Returns the bytes of the payload @N. */
@@ -113,7 +113,7 @@ class Peer {
             return new byte[0];
         }
         if (text.startsWith("@")) {
-            return pattern(number(text.substring(1), 1, MAX_PAYLOAD), at);
+            return pattern(integer(text.substring(1), 1, MAX_PAYLOAD), at);
         }
         if (text.length() % 2 == 1) {
             throw new Unsupported();
@@ -150,7 +150,7 @@ class Peer {
 
     static String send(Map<String, String> fields, int at) throws Exception {
         var payload = payloadOf(fields.get("payload"), at);
-        var fds = numbers(fields.get("fds"), Integer.MIN_VALUE);
+        var fds = integers(fields.get("fds"), Integer.MIN_VALUE);
         if (!held.contains(caseSock)) {
             throw new Unsupported();
         }
@@ -158,8 +158,8 @@ class Peer {
     }
 
     static String recv(Map<String, String> fields, int at) throws Exception {
-        int most = number(fields.get("bytes"), 0, MAX_PAYLOAD);
-        int room = number(fields.get("fds"), 0, 65535);
+        int most = integer(fields.get("bytes"), 0, MAX_PAYLOAD);
+        int room = integer(fields.get("fds"), 0, 65535);
         if (!held.contains(caseSock)) {
             throw new Unsupported();
         }
@@ -178,7 +178,7 @@ class Peer {
                 throw new Unsupported(); // a field occurs twice
             }
         }
-        int at = number(fields.getOrDefault("at", "0"), 0, Integer.MAX_VALUE);
+        int at = integer(fields.getOrDefault("at", "0"), 0, Integer.MAX_VALUE);
         var command = new ArrayList<>(List.of(words[0]));
         command.addAll(fields.keySet());
         switch (String.join(" ", command)) {
@@ -189,11 +189,11 @@ class Peer {
             case "recv bytes fds", "recv at bytes fds":
                 return recv(fields, at);
             case "close fds":
-                close(numbers(fields.get("fds"), 0));
+                close(integers(fields.get("fds"), 0));
                 return "ok";
             case "use sock", "use fds sock":
-                int sock = number(fields.get("sock"), 0, Integer.MAX_VALUE);
-                var fds = numbers(fields.getOrDefault("fds", "-"), 0);
+                int sock = integer(fields.get("sock"), 0, Integer.MAX_VALUE);
+                var fds = integers(fields.getOrDefault("fds", "-"), 0);
                 close(held);
                 caseSock = sock;
                 held.add(sock);

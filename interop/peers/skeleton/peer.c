@@ -102,9 +102,9 @@ close_some(size_t n)
 	return 1;
 }
 
-/* Returns whether the text is a number in range, written as it would be printed. */
+/* Returns whether the text is an integer in range, written as it would be printed. */
 static int
-number(const char *text, long least, long most, long *n)
+integer(const char *text, long least, long most, long *n)
 {
 	char printed[24];
 
@@ -115,7 +115,7 @@ number(const char *text, long least, long most, long *n)
 
 /* Reads N,N,… or - into list. Returns 0 for any other text. */
 static int
-numbers(char *text, long least, size_t *n)
+integers(char *text, long least, size_t *n)
 {
 	long value;
 
@@ -123,7 +123,7 @@ numbers(char *text, long least, size_t *n)
 	if (strcmp(text, "-") == 0)
 		return 1;
 	for (char *word; (word = strsep(&text, ",")) != NULL; list[(*n)++] = (int)value)
-		if (*n == MAX_FDS || !number(word, least, INT_MAX, &value))
+		if (*n == MAX_FDS || !integer(word, least, INT_MAX, &value))
 			return 0;
 	return 1;
 }
@@ -145,7 +145,7 @@ payload_of(const char *text, size_t at, size_t *n)
 	if (strcmp(text, "-") == 0)
 		return 1;
 	if (*text == '@') {
-		if (!number(text + 1, 1, MAX_PAYLOAD, &length))
+		if (!integer(text + 1, 1, MAX_PAYLOAD, &length))
 			return 0;
 		for (; *n < (size_t)length; (*n)++)
 			buffer[*n] = pattern(at + *n);
@@ -278,7 +278,7 @@ use(const char *sock, char *fds)
 	size_t n = 0;
 	long value;
 
-	if (!number(sock, 0, INT_MAX, &value) || (fds != NULL && !numbers(fds, 0, &n)))
+	if (!integer(sock, 0, INT_MAX, &value) || (fds != NULL && !integers(fds, 0, &n)))
 		return 0;
 	end_case();
 	case_sock = (int)value;
@@ -298,7 +298,7 @@ answer(char *line)
 	size_t bytes, nfds;
 	long at = 0, most, room;
 
-	if (values[AT] != NULL && !number(values[AT], 0, INT_MAX, &at))
+	if (values[AT] != NULL && !integer(values[AT], 0, INT_MAX, &at))
 		return 0;
 	if (strcmp(verb, "hello") == 0 && set == 0) {
 		puts("ok name=mine lang=c version=0 can=stream,dgram,seqpacket,multi");
@@ -308,13 +308,13 @@ answer(char *line)
 		return use(values[SOCK], values[FDS]);
 	if (strcmp(verb, "send") == 0 && (set & ~(1 << AT)) == (1 << PAYLOAD | 1 << FDS))
 		return payload_of(values[PAYLOAD], (size_t)at, &bytes) &&
-		    numbers(values[FDS], INT_MIN, &nfds) && begun && answer_send(bytes, nfds);
+		    integers(values[FDS], INT_MIN, &nfds) && begun && answer_send(bytes, nfds);
 	if (strcmp(verb, "recv") == 0 && (set & ~(1 << AT)) == (1 << BYTES | 1 << FDS))
-		return number(values[BYTES], 0, MAX_PAYLOAD, &most) &&
-		    number(values[FDS], 0, MAX_FDS, &room) && begun &&
+		return integer(values[BYTES], 0, MAX_PAYLOAD, &most) &&
+		    integer(values[FDS], 0, MAX_FDS, &room) && begun &&
 		    answer_recv((size_t)most, (size_t)room, (size_t)at);
 	if (strcmp(verb, "close") == 0 && set == 1 << FDS) {
-		if (!numbers(values[FDS], 0, &nfds) || !close_some(nfds))
+		if (!integers(values[FDS], 0, &nfds) || !close_some(nfds))
 			return 0;
 		puts("ok");
 		return 1;

@@ -68,8 +68,8 @@ func endCase() {
 	clear(held)
 }
 
-// number accepts a number only as it would be printed.
-func number(text string, least, most int) (int, error) {
+// integer accepts an integer only as it would be printed.
+func integer(text string, least, most int) (int, error) {
 	n, err := strconv.ParseInt(text, 10, 32)
 	if err != nil || strconv.FormatInt(n, 10) != text || int(n) < least || int(n) > most {
 		return 0, errUnsupported
@@ -77,13 +77,13 @@ func number(text string, least, most int) (int, error) {
 	return int(n), nil
 }
 
-// numbers reads N,N,… or -.
-func numbers(text string, least int) (list []int, err error) {
+// integers reads N,N,… or -.
+func integers(text string, least int) (list []int, err error) {
 	if text == "-" {
 		return nil, nil
 	}
 	for word := range strings.SplitSeq(text, ",") {
-		n, err := number(word, least, 1<<31-1)
+		n, err := integer(word, least, 1<<31-1)
 		if err != nil {
 			return nil, err
 		}
@@ -106,7 +106,7 @@ func payloadOf(text string, at int) ([]byte, error) {
 		return nil, nil
 	}
 	if length, ok := strings.CutPrefix(text, "@"); ok {
-		n, err := number(length, 1, maxPayload)
+		n, err := integer(length, 1, maxPayload)
 		if err != nil {
 			return nil, err
 		}
@@ -160,7 +160,7 @@ func send(fields map[string]string, at int) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	fds, err := numbers(fields["fds"], -1<<31)
+	fds, err := integers(fields["fds"], -1<<31)
 	if err != nil || !held[caseSock] {
 		return "", errUnsupported
 	}
@@ -169,11 +169,11 @@ func send(fields map[string]string, at int) (string, error) {
 }
 
 func recv(fields map[string]string, at int) (string, error) {
-	most, err := number(fields["bytes"], 0, maxPayload)
+	most, err := integer(fields["bytes"], 0, maxPayload)
 	if err != nil {
 		return "", err
 	}
-	room, err := number(fields["fds"], 0, 65535)
+	room, err := integer(fields["fds"], 0, 65535)
 	if err != nil || !held[caseSock] {
 		return "", errUnsupported
 	}
@@ -197,13 +197,13 @@ func recv(fields map[string]string, at int) (string, error) {
 }
 
 func use(fields map[string]string) error {
-	sock, err := number(fields["sock"], 0, 1<<31-1)
+	sock, err := integer(fields["sock"], 0, 1<<31-1)
 	if err != nil {
 		return err
 	}
 	var fds []int
 	if list, ok := fields["fds"]; ok {
-		if fds, err = numbers(list, 0); err != nil {
+		if fds, err = integers(list, 0); err != nil {
 			return err
 		}
 	}
@@ -231,7 +231,7 @@ func answer(line string) (string, error) {
 	at := 0
 	if text, ok := fields["at"]; ok {
 		var err error
-		if at, err = number(text, 0, 1<<31-1); err != nil {
+		if at, err = integer(text, 0, 1<<31-1); err != nil {
 			return "", err
 		}
 	}
@@ -245,7 +245,7 @@ func answer(line string) (string, error) {
 	case "use sock", "use fds sock":
 		return "ok", use(fields)
 	case "close fds":
-		fds, err := numbers(fields["fds"], 0)
+		fds, err := integers(fields["fds"], 0)
 		if err != nil {
 			return "", err
 		}

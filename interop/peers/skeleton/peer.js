@@ -44,13 +44,13 @@ function formed(form, text) {
   return text;
 }
 
-function number(text, least = 0, most = MAX_INT) {
+function integer(text, least = 0, most = MAX_INT) {
   const n = Number(formed(/^(0|-?[1-9]\d{0,9})$/, text));
   if (n < least || n > most) throw new Unsupported();
   return n;
 }
 
-const numbers = (text, least) => (text === "-" ? [] : text.split(",").map((word) => number(word, least)));
+const integers = (text, least) => (text === "-" ? [] : text.split(",").map((word) => integer(word, least)));
 
 // Returns the bytes of the payload @N.
 function pattern(length, at) {
@@ -61,7 +61,7 @@ function pattern(length, at) {
 
 function payloadOf(text, at) {
   if (text === "-") return Buffer.alloc(0);
-  if (text.startsWith("@")) return pattern(number(text.slice(1), 1, MAX_PAYLOAD), at);
+  if (text.startsWith("@")) return pattern(integer(text.slice(1), 1, MAX_PAYLOAD), at);
   return Buffer.from(formed(/^([0-9a-f]{2})+$/, text), "hex");
 }
 
@@ -83,16 +83,16 @@ function shownFlags(flags) {
 }
 
 async function send(fields) {
-  const payload = payloadOf(fields.get("payload"), number(fields.get("at") ?? "0"));
-  const fds = numbers(fields.get("fds"), -MAX_INT - 1);
+  const payload = payloadOf(fields.get("payload"), integer(fields.get("at") ?? "0"));
+  const fds = integers(fields.get("fds"), -MAX_INT - 1);
   if (!held.has(caseSock)) throw new Unsupported();
   return `ok n=${await librarySend(caseSock, payload, fds)}`;
 }
 
 async function recv(fields) {
-  const at = number(fields.get("at") ?? "0");
-  const most = number(fields.get("bytes"), 0, MAX_PAYLOAD);
-  const room = number(fields.get("fds"), 0, 65535);
+  const at = integer(fields.get("at") ?? "0");
+  const most = integer(fields.get("bytes"), 0, MAX_PAYLOAD);
+  const room = integer(fields.get("fds"), 0, 65535);
   if (!held.has(caseSock)) throw new Unsupported();
   const { payload, fds, flags } = await libraryRecv(caseSock, most, room);
   for (const fd of fds) held.add(fd);
@@ -101,8 +101,8 @@ async function recv(fields) {
 }
 
 function use(fields) {
-  const sock = number(fields.get("sock"));
-  const fds = numbers(fields.get("fds") ?? "-");
+  const sock = integer(fields.get("sock"));
+  const fds = integers(fields.get("fds") ?? "-");
   close([...held]);
   for (const fd of [sock, ...fds]) held.add(fd);
   caseSock = sock;
@@ -127,7 +127,7 @@ async function answer(line) {
     case "recv at bytes fds":
       return recv(fields);
     case "close fds":
-      close(numbers(fields.get("fds")));
+      close(integers(fields.get("fds")));
       return "ok";
     case "use sock":
     case "use fds sock":

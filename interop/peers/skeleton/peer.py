@@ -49,14 +49,14 @@ def close(fds: list[int]) -> None:
             os.close(fd)
 
 
-def number(text: str, least: int = 0, most: int = MAX_INT) -> int:
+def integer(text: str, least: int = 0, most: int = MAX_INT) -> int:
     if not re.fullmatch(r"0|-?[1-9][0-9]{0,9}", text) or not least <= int(text) <= most:
         raise Unsupported
     return int(text)
 
 
-def numbers(text: str, least: int = 0) -> list[int]:
-    return [] if text == "-" else [number(word, least) for word in text.split(",")]
+def integers(text: str, least: int = 0) -> list[int]:
+    return [] if text == "-" else [integer(word, least) for word in text.split(",")]
 
 
 def pattern(length: int, at: int) -> bytes:
@@ -78,7 +78,7 @@ def payload_of(text: str, at: int) -> bytes:
     if text == "-":
         return b""
     if text.startswith("@"):
-        return pattern(number(text[1:], 1, MAX_PAYLOAD), at)
+        return pattern(integer(text[1:], 1, MAX_PAYLOAD), at)
     if not re.fullmatch(r"([0-9a-f]{2})+", text):
         raise Unsupported
     return bytes.fromhex(text)
@@ -97,16 +97,16 @@ def shown_flags(flags: int) -> str:
 
 
 def send(fields: dict[str, str]) -> str:
-    at = number(fields.get("at", "0"))
-    payload, fds = payload_of(fields["payload"], at), numbers(fields["fds"], -MAX_INT - 1)
+    at = integer(fields.get("at", "0"))
+    payload, fds = payload_of(fields["payload"], at), integers(fields["fds"], -MAX_INT - 1)
     if case_sock not in held:
         raise Unsupported
     return f"ok n={library_send(case_sock, payload, fds)}"
 
 
 def recv(fields: dict[str, str]) -> str:
-    at = number(fields.get("at", "0"))
-    most, room = number(fields["bytes"], 0, MAX_PAYLOAD), number(fields["fds"], 0, 65535)
+    at = integer(fields.get("at", "0"))
+    most, room = integer(fields["bytes"], 0, MAX_PAYLOAD), integer(fields["fds"], 0, 65535)
     if case_sock not in held:
         raise Unsupported
     payload, fds, flags = library_recv(case_sock, most, room)
@@ -130,9 +130,9 @@ def answer(line: str) -> str:
     if command in {"recv bytes fds", "recv at bytes fds"}:
         return recv(fields)
     if command == "close fds":
-        close(numbers(fields["fds"]))
+        close(integers(fields["fds"]))
     elif command in {"use sock", "use fds sock"}:
-        sock, fds = number(fields["sock"]), numbers(fields.get("fds", "-"))
+        sock, fds = integer(fields["sock"]), integers(fields.get("fds", "-"))
         close(list(held))
         held.update([sock, *fds])
         case_sock = sock

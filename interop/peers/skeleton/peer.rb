@@ -34,17 +34,17 @@ def close(fds)
   end
 end
 
-def number(text, range = 0..MAX_INT)
+def integer(text, range = 0..MAX_INT)
   raise Unsupported unless text.match?(/\A(0|-?[1-9]\d{0,9})\z/) && range.cover?(text.to_i)
 
   text.to_i
 end
 
-def numbers(text, range = 0..MAX_INT)
+def integers(text, range = 0..MAX_INT)
   return [] if text == "-"
   raise Unsupported if text.empty?
 
-  text.split(",", -1).map { |word| number(word, range) }
+  text.split(",", -1).map { |word| integer(word, range) }
 end
 
 # Returns the bytes of the payload @N.
@@ -56,7 +56,7 @@ end
 def payload_of(text, at)
   case text
   when "-" then "".b
-  when /\A@/ then pattern(number(text[1..], 1..MAX_PAYLOAD), at)
+  when /\A@/ then pattern(integer(text[1..], 1..MAX_PAYLOAD), at)
   when /\A([0-9a-f]{2})+\z/ then [text].pack("H*")
   else raise Unsupported
   end
@@ -82,16 +82,16 @@ def shown_flags(flags)
 end
 
 def send_one(fields)
-  payload = payload_of(fields["payload"], number(fields.fetch("at", "0")))
-  fds = numbers(fields["fds"], (-MAX_INT - 1)..MAX_INT)
+  payload = payload_of(fields["payload"], integer(fields.fetch("at", "0")))
+  fds = integers(fields["fds"], (-MAX_INT - 1)..MAX_INT)
   raise Unsupported unless $held.include?($sock)
 
   "ok n=#{library_send($sock, payload, fds)}"
 end
 
 def recv_one(fields)
-  at = number(fields.fetch("at", "0"))
-  most, room = number(fields["bytes"], 0..MAX_PAYLOAD), number(fields["fds"], 0..65_535)
+  at = integer(fields.fetch("at", "0"))
+  most, room = integer(fields["bytes"], 0..MAX_PAYLOAD), integer(fields["fds"], 0..65_535)
   raise Unsupported unless $held.include?($sock)
 
   payload, fds, flags = library_recv($sock, most, room)
@@ -110,9 +110,9 @@ def answer(line)
   when "hello" then return "ok name=mine lang=ruby version=0 can=stream,dgram,seqpacket,multi"
   when "send fds payload", "send at fds payload" then return send_one(fields)
   when "recv bytes fds", "recv at bytes fds" then return recv_one(fields)
-  when "close fds" then close(numbers(fields["fds"]))
+  when "close fds" then close(integers(fields["fds"]))
   when "use sock", "use fds sock"
-    sock, fds = number(fields["sock"]), numbers(fields.fetch("fds", "-"))
+    sock, fds = integer(fields["sock"]), integers(fields.fetch("fds", "-"))
     close($held)
     $sock, $held = sock, [sock, *fds]
   when "end" then close($held)

@@ -44,20 +44,20 @@ fn library_recv(_sock: RawFd, _most: usize, _room: usize) -> Result<Received, Fa
 
 const MAX_PAYLOAD: i32 = 64 << 20;
 
-/// Reads a number that is written as it would be printed.
-fn number(text: &str, range: RangeInclusive<i32>) -> Result<i32, Failure> {
+/// Reads an integer that is written as it would be printed.
+fn integer(text: &str, range: RangeInclusive<i32>) -> Result<i32, Failure> {
     match text.parse() {
         Ok(n) if range.contains(&n) && n.to_string() == text => Ok(n),
         _ => Err(Unsupported),
     }
 }
 
-fn numbers(text: &str, range: RangeInclusive<i32>) -> Result<Vec<RawFd>, Failure> {
+fn integers(text: &str, range: RangeInclusive<i32>) -> Result<Vec<RawFd>, Failure> {
     if text == "-" {
         return Ok(Vec::new());
     }
     text.split(',')
-        .map(|word| number(word, range.clone()))
+        .map(|word| integer(word, range.clone()))
         .collect()
 }
 
@@ -71,7 +71,7 @@ fn payload_of(text: &str, at: usize) -> Result<Vec<u8>, Failure> {
         return Ok(Vec::new());
     }
     if let Some(length) = text.strip_prefix('@') {
-        return Ok(pattern(number(length, 1..=MAX_PAYLOAD)? as usize, at));
+        return Ok(pattern(integer(length, 1..=MAX_PAYLOAD)? as usize, at));
     }
     let digit = |c: u8| matches!(c, b'0'..=b'9' | b'a'..=b'f');
     if text.is_empty() || text.len() % 2 == 1 || !text.bytes().all(digit) {
@@ -119,12 +119,12 @@ fn list<T: ToString>(items: &[T]) -> String {
 }
 
 #[derive(Default)]
-struct Case {
+struct Peer {
     sock: RawFd,
     held: BTreeSet<RawFd>, // the socket, its files, and the descriptors received
 }
 
-impl Case {
+impl Peer {
     fn close(&mut self, fds: &[RawFd]) -> Result<(), Failure> {
         if fds.iter().any(|fd| !self.held.contains(fd)) {
             return Err(Unsupported);
@@ -145,7 +145,7 @@ impl Case {
 
     fn send(&self, fields: &BTreeMap<&str, &str>, at: usize) -> Result<String, Failure> {
         let payload = payload_of(fields["payload"], at)?;
-        let fds = numbers(fields["fds"], i32::MIN..=i32::MAX)?;
+        let fds = integers(fields["fds"], i32::MIN..=i32::MAX)?;
         if !self.held.contains(&self.sock) {
             return Err(Unsupported);
         }
@@ -154,8 +154,8 @@ impl Case {
     }
 
     fn recv(&mut self, fields: &BTreeMap<&str, &str>, at: usize) -> Result<String, Failure> {
-        let most = number(fields["bytes"], 0..=MAX_PAYLOAD)? as usize;
-        let room = number(fields["fds"], 0..=65535)? as usize;
+        let most = integer(fields["bytes"], 0..=MAX_PAYLOAD)? as usize;
+        let room = integer(fields["fds"], 0..=65535)? as usize;
         if !self.held.contains(&self.sock) {
             return Err(Unsupported);
         }
@@ -168,8 +168,8 @@ impl Case {
     }
 
     fn begin(&mut self, fields: &BTreeMap<&str, &str>) -> Result<(), Failure> {
-        let sock = number(fields["sock"], 0..=i32::MAX)?;
-        let fds = numbers(fields.get("fds").unwrap_or(&"-"), 0..=i32::MAX)?;
+        let sock = integer(fields["sock"], 0..=i32::MAX)?;
+        let fds = integers(fields.get("fds").unwrap_or(&"-"), 0..=i32::MAX)?;
         self.end()?;
         self.sock = sock;
         self.held.insert(sock);
@@ -187,7 +187,7 @@ impl Case {
                 return Err(Unsupported);
             }
         }
-        let at = number(fields.get("at").unwrap_or(&"0"), 0..=i32::MAX)? as usize;
+        let at = integer(fields.get("at").unwrap_or(&"0"), 0..=i32::MAX)? as usize;
         let keys: Vec<&str> = fields.keys().copied().collect();
         match (verb, keys.as_slice()) {
             ("hello", []) => {
@@ -199,7 +199,7 @@ impl Case {
             }
             ("recv", ["bytes", "fds"] | ["at", "bytes", "fds"]) => return self.recv(&fields, at),
             ("use", ["sock"] | ["fds", "sock"]) => self.begin(&fields)?,
-            ("close", ["fds"]) => self.close(&numbers(fields["fds"], 0..=i32::MAX)?)?,
+            ("close", ["fds"]) => self.close(&integers(fields["fds"], 0..=i32::MAX)?)?,
             ("end", []) => self.end()?,
             _ => return Err(Unsupported),
         }
@@ -208,9 +208,9 @@ impl Case {
 }
 
 fn main() -> io::Result<()> {
-    let mut case = Case::default();
+    let mut peer = Peer::default();
     for line in io::stdin().lock().lines() {
-        let said = case.answer(&line?).unwrap_or_else(|failure| match failure {
+        let said = peer.answer(&line?).unwrap_or_else(|failure| match failure {
             Unsupported => "unsupported".to_string(),
             Failure::Errno(errno) => format!("err {errno}"),
             Failure::Library(text) => format!("err lib {}", text.escape_default()),

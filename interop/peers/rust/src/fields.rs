@@ -47,7 +47,7 @@ impl<'a> Fields<'a> {
 }
 
 /// Reads a count or another integer that is written as it would be printed.
-pub fn number(word: &str, range: RangeInclusive<usize>) -> Result<usize, Failure> {
+pub fn integer(word: &str, range: RangeInclusive<usize>) -> Result<usize, Failure> {
     let number = word.parse().ok().filter(|n| range.contains(n));
     let number = number.filter(|n: &usize| n.to_string() == word);
     number.ok_or(Failure::Unsupported)

@@ -2,13 +2,13 @@
 //!
 //! SIGPIPE needs no handling, because Rust's runtime ignores it.
 
-mod case;
 mod errno;
 mod fields;
 mod flags;
 mod payload;
+mod peer;
 
-use case::Case;
+use peer::Peer;
 use std::io::{self, BufRead, IoSlice, IoSliceMut, Write};
 use std::os::fd::RawFd;
 
@@ -60,13 +60,13 @@ impl<E: Into<io::Error>> From<E> for Failure {
 
 /// Answers the commands on standard input until end of file.
 pub fn run<L: Library>() -> io::Result<()> {
-    let mut case = Case::default();
+    let mut peer = Peer::default();
     let mut input = io::stdin().lock();
     let mut output = io::stdout().lock();
     let mut line = Vec::new();
     while input.read_until(b'\n', &mut line)? > 0 {
         let text = String::from_utf8_lossy(&line);
-        let answer = case.answer::<L>(text.trim_end_matches('\n'));
+        let answer = peer.answer::<L>(text.trim_end_matches('\n'));
         let answer = answer.unwrap_or_else(|failure| match failure {
             Failure::Errno(number) => format!("err {}", errno::name(number)),
             Failure::Library(text) => format!("err lib {}", text.replace(char::is_control, " ")),

@@ -17,7 +17,7 @@ pub fn parse(word: &str, mut at: usize) -> Result<Vec<Vec<u8>>, Failure> {
     let mut bufs = Vec::new();
     for word in word.split(',') {
         let buf = match word.strip_prefix('@') {
-            Some(count) => pattern(at).take(fields::number(count, 1..=MAX)?).collect(),
+            Some(count) => pattern(at).take(fields::integer(count, 1..=MAX)?).collect(),
             None => hex(word).ok_or(Failure::Unsupported)?,
         };
         at += buf.len();

@@ -9,12 +9,12 @@ use std::os::fd::RawFd;
 
 /// The socket of a case, and every descriptor to close when the case ends.
 #[derive(Default)]
-pub struct Case {
+pub struct Peer {
     sock: RawFd,
     open: BTreeSet<RawFd>,
 }
 
-impl Case {
+impl Peer {
     /// Carries out a command.
     pub fn answer<L: Library>(&mut self, line: &str) -> Result<String, Failure> {
         let (verb, mut fields) = fields::parse(line)?;
@@ -62,7 +62,7 @@ impl Case {
     }
 
     fn send<L: Library>(&self, mut fields: Fields) -> Result<String, Failure> {
-        let at = fields::number(fields.take_or("at", "0"), 0..=usize::MAX / 2)?;
+        let at = fields::integer(fields.take_or("at", "0"), 0..=usize::MAX / 2)?;
         let payload = payload::parse(fields.take("payload")?, at)?;
         let fds = fields::list(fields.take("fds")?)?;
         let flags = flags::parse(fields.take_or_none("flags"), flags::SEND)?;
@@ -75,11 +75,11 @@ impl Case {
     }
 
     fn recv<L: Library>(&mut self, mut fields: Fields) -> Result<String, Failure> {
-        let at = fields::number(fields.take_or("at", "0"), 0..=usize::MAX / 2)?;
+        let at = fields::integer(fields.take_or("at", "0"), 0..=usize::MAX / 2)?;
         let sizes = fields.take("bytes")?.split(',');
-        let sizes = sizes.map(|word| fields::number(word, 0..=payload::MAX));
+        let sizes = sizes.map(|word| fields::integer(word, 0..=payload::MAX));
         let sizes = sizes.collect::<Result<Vec<_>, _>>()?;
-        let room = fields::number(fields.take("fds")?, 0..=65535)?;
+        let room = fields::integer(fields.take("fds")?, 0..=65535)?;
         let flags = flags::parse(fields.take_or_none("flags"), flags::RECV)?;
         fields.end()?;
         self.able::<L>(sizes.len(), flags)?;
