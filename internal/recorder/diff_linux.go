@@ -2,7 +2,6 @@ package recorder
 
 import (
 	"bytes"
-	"cmp"
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
@@ -129,7 +128,12 @@ func severalThreads(stream []*Call) bool {
 }
 
 // call returns the call of A or, if A has none, of B.
-func (d *Difference) call() *Call { return cmp.Or(d.A, d.B) }
+func (d *Difference) call() *Call {
+	if d.A != nil {
+		return d.A
+	}
+	return d.B
+}
 
 // at returns an element, or the zero value after the end of the list.
 func at[T any](list []T, i int) (none T) {
@@ -156,7 +160,13 @@ type comparison struct {
 func (cmp *comparison) streams(a, b []*Call) {
 	for i := range max(len(a), len(b)) {
 		cmp.callA, cmp.callB = at(a, i), at(b, i)
-		cmp.d = Difference{Process: cmp.d.Process, Several: cmp.d.Several, Call: i + 1, A: cmp.callA, B: cmp.callB}
+		cmp.d = Difference{
+			Process: cmp.d.Process,
+			Several: cmp.d.Several,
+			Call:    i + 1,
+			A:       cmp.callA,
+			B:       cmp.callB,
+		}
 		if field, x, y := cmp.callMismatch(); field != "" {
 			cmp.differ(field, piece{}, x, y)
 			return
@@ -171,7 +181,9 @@ func (cmp *comparison) streams(a, b []*Call) {
 func (cmp *comparison) differ(field string, p piece, a, b string) bool {
 	d := cmp.d
 	d.Threads = cmp.threads
-	d.Field, d.Where, d.Offset, d.TextA, d.TextB, d.BytesA, d.BytesB = field, p.where, p.offset, a, b, p.a, p.b
+	d.Field, d.Where, d.Offset = field, p.where, p.offset
+	d.TextA, d.TextB = a, b
+	d.BytesA, d.BytesB = p.a, p.b
 	if !slices.ContainsFunc(cmp.found, d.repeats) {
 		cmp.found = append(cmp.found, &d)
 	}
@@ -186,7 +198,8 @@ func (d *Difference) repeats(entry *Difference) bool {
 
 // callMismatch returns how the calls differ in kind. The field is empty if they are the same call.
 func (cmp *comparison) callMismatch() (field, x, y string) {
-	switch a, b := cmp.callA, cmp.callB; {
+	a, b := cmp.callA, cmp.callB
+	switch {
 	case a == nil || b == nil:
 		return "the call", nameOf(a), nameOf(b)
 	case a.Arch != b.Arch:
