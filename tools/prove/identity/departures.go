@@ -82,7 +82,11 @@ func fieldsOf(cell string) (fields []string) {
 }
 
 // unpredictable lists the texts of cells about bytes that differ from run to run.
-var unpredictable = []string{"whatever was on the stack", "left over from the last message", "the cmsg_len for the capacity"}
+var unpredictable = []string{
+	"whatever was on the stack",
+	"left over from the last message",
+	"the cmsg_len for the capacity",
+}
 
 // covers reports whether the row describes the field, and whether it describes the difference that was
 // found.

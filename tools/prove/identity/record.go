@@ -103,18 +103,18 @@ func (r *recording) sound() error {
 	most := false
 	for _, c := range slices.Concat(r.calls...) {
 		if c.ViaSocketcall() && c.Name() != "socketcall" {
-			return fmt.Errorf("call %d: %s went by socketcall", c.Section, c.Name())
+			return fmt.Errorf("call %d: %s was made by socketcall", c.Section, c.Name())
 		}
-		came := 0
+		received := 0
 		for _, f := range c.Files {
 			if f.AtExit && f.Open() {
-				came++
+				received++
 			}
 		}
-		most = most || c.Name() == "recvmsg" && came == maxFDs
+		most = most || c.Name() == "recvmsg" && received == maxFDs
 	}
 	if !most {
-		return fmt.Errorf("%d descriptors did not pass", maxFDs)
+		return fmt.Errorf("%d descriptors were not received in any message", maxFDs)
 	}
 	return nil
 }
@@ -174,7 +174,11 @@ const aCall = mutant.Call
 
 // exactly compares everything except values that must differ from run to run, and the part of a
 // receive's buffers that the kernel did not write: csrc reuses one buffer for many calls.
-var exactly = recorder.Comparison{ExactIDs: true, AnyTime: true, UsedOnly: []recorder.MemoryKind{recorder.Payload, recorder.Address}}
+var exactly = recorder.Comparison{
+	ExactIDs: true,
+	AnyTime:  true,
+	UsedOnly: []recorder.MemoryKind{recorder.Payload, recorder.Address},
+}
 
 func (r *recording) differences(other *recording) (found []difference) {
 	for n := 1; n < max(len(r.calls), len(other.calls)); n++ {

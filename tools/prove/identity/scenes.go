@@ -29,10 +29,12 @@ type scene struct {
 	actions     []action
 }
 
+// same returns a scene without a departure.
 func same(socketTypes []int, actions ...action) scene {
 	return scene{socketTypes: socketTypes, actions: actions}
 }
 
+// differs returns a scene with a departure.
 func differs(departure string, socketTypes []int, actions ...action) scene {
 	return scene{departure, socketTypes, actions}
 }
@@ -45,7 +47,10 @@ var (
 )
 
 var (
-	recv0, recv16, recv4096 = commands("recv bytes=0 fds=1"), commands("recv bytes=16 fds=1"), commands("recv bytes=4096 fds=1")
+	recv0    = commands("recv bytes=0 fds=1")
+	recv16   = commands("recv bytes=16 fds=1")
+	recv4096 = commands("recv bytes=4096 fds=1")
+
 	// warmUp lets the peer open the descriptors that it needs itself before a limit leaves none free.
 	warmUp = inOrder(message("first", "z"), recv4096)
 )

@@ -39,11 +39,12 @@ func (w *walker) withConns(operations int) {
 	for range operations {
 		c := conns[w.pick(2)]
 		// Make no call that would block.
-		ready := ready(c)
-		switch sends := w.pick(2) == 0; {
-		case sends && ready&unix.POLLOUT != 0:
+		events := ready(c)
+		sends := w.oneIn(2)
+		switch {
+		case sends && events&unix.POLLOUT != 0:
 			w.connSend(c, files, socket, closed)
-		case !sends && ready&unix.POLLIN != 0:
+		case !sends && events&unix.POLLIN != 0:
 			w.connRecv(c)
 		}
 	}
@@ -58,6 +59,7 @@ func (w *walker) withConns(operations int) {
 	}
 }
 
+// ready returns what a Conn is ready for, as poll(2) reports it.
 func ready(c *scm.Conn) int16 {
 	raw, err := c.SyscallConn()
 	check(err)
@@ -152,7 +154,7 @@ func (w *walker) connRecv(c *scm.Conn) {
 		fmt.Fprintln(w.out, nfd, "descriptors")
 		scm.CloseFDs(fds[:nfd]...)
 	case 5:
-		w.receivesSocket("RecvConn", func() (io.Closer, error) { return c.RecvConn() })
+		w.receiveSocket("RecvConn", func() (io.Closer, error) { return c.RecvConn() })
 	}
 }
 

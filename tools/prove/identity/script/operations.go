@@ -22,56 +22,56 @@ func (w *walker) operation() {
 	}
 	switch w.pick(6) {
 	case 0:
-		w.writesFD(sock, w.payload(oneOf(w, lengths)), w.fdToSend())
+		w.writeFD(sock, w.payload(oneOf(w, lengths)), w.fdToSend())
 	case 1:
-		w.withFullTable(func() { w.readsFD(sock, w.space(oneOf(w, lengths))) })
+		w.withFullTable(func() { w.readFD(sock, w.space(oneOf(w, lengths))) })
 	case 2:
-		w.sends(sock, w.outgoing(lengths), w.flags(sendFlags))
+		w.send(sock, w.outgoing(lengths), w.flags(sendFlags))
 	case 3:
-		w.withFullTable(func() { w.receives(sock, w.incoming(lengths), w.flags(recvFlags)) })
+		w.withFullTable(func() { w.receive(sock, w.incoming(lengths), w.flags(recvFlags)) })
 	case 4:
 		ms, flags := make([]scm.Message, oneOf(w, batches)), w.flags(sendFlags)
 		for i := range ms {
 			ms[i] = w.outgoing(fewLengths)
 		}
-		w.sendsBatch(sock, ms, flags)
+		w.sendBatch(sock, ms, flags)
 	case 5:
 		w.withFullTable(func() {
 			ms, flags := make([]scm.Message, oneOf(w, batches)), w.flags(recvFlags)
 			for i := range ms {
 				ms[i] = w.incoming(fewLengths)
 			}
-			w.receivesBatch(sock, ms, flags)
+			w.receiveBatch(sock, ms, flags)
 		})
 	}
 	w.closeMostly(max(w.socks[0], w.socks[1]) + 1)
 }
 
-func (w *walker) writesFD(sock int, p []byte, fd int) {
+func (w *walker) writeFD(sock int, p []byte, fd int) {
 	var n int
 	var err error
 	w.call(fmt.Sprintf("WriteFD %d, %d bytes, %d", sock, len(p), fd), func() { n, err = scm.WriteFD(sock, p, fd) }, &n, &err)
 }
 
-func (w *walker) readsFD(sock int, p []byte) {
+func (w *walker) readFD(sock int, p []byte) {
 	var n, fd int
 	var err error
 	w.call(fmt.Sprintf("ReadFD %d, %d bytes", sock, len(p)), func() { n, fd, err = scm.ReadFD(sock, p) }, &n, &fd, &err, p)
 }
 
-func (w *walker) sends(sock int, m scm.Message, flags int) {
+func (w *walker) send(sock int, m scm.Message, flags int) {
 	var err error
 	what := fmt.Sprintf("Send %d, flags %#x, %s", sock, flags, describeMessages(m))
 	w.call(what, func() { err = scm.Send(sock, &m, flags) }, &m.N, &err)
 }
 
-func (w *walker) receives(sock int, m scm.Message, flags int) {
+func (w *walker) receive(sock int, m scm.Message, flags int) {
 	var err error
 	what := fmt.Sprintf("Recv %d, flags %#x, %s", sock, flags, describeMessages(m))
 	w.call(what, func() { err = scm.Recv(sock, &m, flags) }, &m, &err)
 }
 
-func (w *walker) sendsBatch(sock int, ms []scm.Message, flags int) {
+func (w *walker) sendBatch(sock int, ms []scm.Message, flags int) {
 	var n int
 	var err error
 	what := fmt.Sprintf("SendBatch %d, flags %#x, %s", sock, flags, describeMessages(ms...))
@@ -82,7 +82,7 @@ func (w *walker) sendsBatch(sock int, ms []scm.Message, flags int) {
 	w.call(what, func() { n, err = scm.SendBatch(sock, ms, flags) }, results...)
 }
 
-func (w *walker) receivesBatch(sock int, ms []scm.Message, flags int) {
+func (w *walker) receiveBatch(sock int, ms []scm.Message, flags int) {
 	var n int
 	var err error
 	what := fmt.Sprintf("RecvBatch %d, flags %#x, %s", sock, flags, describeMessages(ms...))
@@ -206,7 +206,9 @@ func (w *walker) outgoing(lengths []int) scm.Message {
 	if w.oneIn(10) {
 		m.Cred = oneOf(w, []*scm.Cred{
 			{PID: os.Getpid(), UID: os.Getuid(), GID: os.Getgid()},
-			{PID: 1}, {PID: -1, UID: -1, GID: -1}, {PID: os.Getpid(), UID: 12345, GID: os.Getgid()},
+			{PID: 1},
+			{PID: -1, UID: -1, GID: -1},
+			{PID: os.Getpid(), UID: 12345, GID: os.Getgid()},
 		})
 	}
 	return m

@@ -45,14 +45,14 @@ func (w *walker) closeReceived() {
 	check(unix.CloseRange(uint(max(w.socks[0], w.socks[1])+1), last, 0))
 }
 
-// receivesAndCloses receives a message, and closes the received descriptors.
-func (w *walker) receivesAndCloses(sock int, m scm.Message, flags int) {
-	w.receives(sock, m, flags)
+// receiveAndClose receives a message, and closes the received descriptors.
+func (w *walker) receiveAndClose(sock int, m scm.Message, flags int) {
+	w.receive(sock, m, flags)
 	w.closeReceived()
 }
 
-func (w *walker) receivesBatchAndCloses(sock int, ms []scm.Message) {
-	w.receivesBatch(sock, ms, 0)
+func (w *walker) receiveBatchAndClose(sock int, ms []scm.Message) {
+	w.receiveBatch(sock, ms, 0)
 	w.closeReceived()
 }
 
@@ -93,14 +93,14 @@ func (w *walker) everyCount() {
 		for n := range scm.MaxFDs + 2 {
 			for kind := range 4 {
 				check(unix.SetsockoptInt(b, unix.SOL_SOCKET, unix.SO_PASSCRED, kind>>1))
-				w.sends(a, w.messageToSend(n, kind), 0)
+				w.send(a, w.messageToSend(n, kind), 0)
 				capacity := n + []int{0, 0, -1, 1}[(n+kind)%4]
-				w.receivesAndCloses(b, w.messageToReceive(min(max(capacity, 0), scm.MaxFDs+1), kind), 0)
+				w.receiveAndClose(b, w.messageToReceive(min(max(capacity, 0), scm.MaxFDs+1), kind), 0)
 			}
 			check(unix.SetsockoptInt(b, unix.SOL_SOCKET, unix.SO_PASSCRED, 0))
-			w.sendsBatch(a, []scm.Message{w.messageToSend(n, n&3), w.messageToSend(n, n&3^3)}, 0)
-			w.receivesBatchAndCloses(b, []scm.Message{w.messageToReceive(n, n&3), w.messageToReceive(n, n&3^3)})
-			w.receivesBatchAndCloses(b, []scm.Message{w.messageToReceive(n, 0)}) // takes the messages that a rejected receive left in the queue
+			w.sendBatch(a, []scm.Message{w.messageToSend(n, n&3), w.messageToSend(n, n&3^3)}, 0)
+			w.receiveBatchAndClose(b, []scm.Message{w.messageToReceive(n, n&3), w.messageToReceive(n, n&3^3)})
+			w.receiveBatchAndClose(b, []scm.Message{w.messageToReceive(n, 0)}) // takes the messages that a rejected receive left in the queue
 		}
 	})
 }
@@ -127,8 +127,8 @@ func (w *walker) everyBuffers() {
 				out.Buffers = append(out.Buffers, pattern[i:i+i%3:i+i%3])
 				in.Buffers = append(in.Buffers, w.space(i%4))
 			}
-			w.sends(a, out, 0)
-			w.receivesAndCloses(b, in, 0)
+			w.send(a, out, 0)
+			w.receiveAndClose(b, in, 0)
 		}
 	})
 }
@@ -138,13 +138,13 @@ func (w *walker) everyLength() {
 		w.pair(typ, func(a, b int) {
 			for _, length := range around(300, 1<<16) {
 				p := pattern[:length:length]
-				w.writesFD(a, p, first+length%len(w.files))
-				w.readsFD(b, w.space(length))
+				w.writeFD(a, p, first+length%len(w.files))
+				w.readFD(b, w.space(length))
 				w.closeReceived()
 				out, in := w.messageToSend(1, 0), w.messageToReceive(1, 0)
 				out.Buffers, in.Buffers = [][]byte{p}, [][]byte{w.space(length)}
-				w.sends(a, out, 0)
-				w.receivesAndCloses(b, in, 0)
+				w.send(a, out, 0)
+				w.receiveAndClose(b, in, 0)
 			}
 		})
 	}
@@ -156,10 +156,10 @@ func (w *walker) everyFlag() {
 		for bit := range 32 {
 			w.pair(kind.typ, func(a, b int) {
 				flag := int(int32(uint32(1) << bit))
-				w.sends(a, w.messageToSend(1, 0), flag)
-				w.receivesAndCloses(b, w.messageToReceive(1, 0), flag)
-				w.sends(a, w.messageToSend(2, 0), 0)
-				w.receivesAndCloses(b, w.messageToReceive(1, 0), flag)
+				w.send(a, w.messageToSend(1, 0), flag)
+				w.receiveAndClose(b, w.messageToReceive(1, 0), flag)
+				w.send(a, w.messageToSend(2, 0), 0)
+				w.receiveAndClose(b, w.messageToReceive(1, 0), flag)
 			})
 		}
 	}
@@ -171,14 +171,14 @@ const noProcess = 1 << 22
 // everyBit sends a descriptor with each single bit, and credentials with each single bit in each field.
 func (w *walker) everyBit() {
 	w.pair(unix.SOCK_SEQPACKET, func(a, b int) {
-		empty := func() { w.receivesAndCloses(b, w.messageToReceive(1, 0), 0) }
+		empty := func() { w.receiveAndClose(b, w.messageToReceive(1, 0), 0) }
 		for bit := range 32 {
 			value := int(int32(uint32(1) << bit))
 			out := w.messageToSend(1, 0)
 			out.FDs[0] = value
-			w.sends(a, out, 0)
+			w.send(a, out, 0)
 			empty()
-			w.writesFD(a, pattern[:1], value)
+			w.writeFD(a, pattern[:1], value)
 			empty()
 			for _, field := range []func(*scm.Cred) *int{
 				func(c *scm.Cred) *int { return &c.PID },
@@ -189,13 +189,13 @@ func (w *walker) everyBit() {
 				if *field(out.Cred) = value; out.Cred.PID == value {
 					out.Cred.PID |= noProcess
 				}
-				w.sends(a, out, 0)
+				w.send(a, out, 0)
 				empty()
 			}
 		}
 		for _, sock := range []int{-1, math.MinInt32, math.MaxInt32, math.MinInt, math.MaxInt} {
-			w.sends(sock, w.messageToSend(1, 0), 0)
-			w.receivesAndCloses(sock, w.messageToReceive(1, 0), 0)
+			w.send(sock, w.messageToSend(1, 0), 0)
+			w.receiveAndClose(sock, w.messageToReceive(1, 0), 0)
 		}
 	})
 }
@@ -215,8 +215,8 @@ func (w *walker) everyAddress() {
 				out, in := w.messageToSend(1, 0), w.messageToReceive(1, 0)
 				out.Addr = &net.UnixAddr{Name: name, Net: "unixgram"}
 				in.Addr = &net.UnixAddr{Name: "stale"}
-				w.sends(fd, out, 0) // to itself
-				w.receivesAndCloses(fd, in, 0)
+				w.send(fd, out, 0) // to itself
+				w.receiveAndClose(fd, in, 0)
 				check(unix.Close(fd))
 				_ = unix.Unlink(name) // if it exists
 			}
@@ -241,9 +241,9 @@ func (w *walker) everyBatch() {
 						in[i].Buffers = append(in[i].Buffers, w.space(i%5))
 					}
 				}
-				w.sendsBatch(a, out, 0)
-				w.receivesBatchAndCloses(b, in)
-				w.receivesBatchAndCloses(b, in) // takes the messages that the first receive left in the queue
+				w.sendBatch(a, out, 0)
+				w.receiveBatchAndClose(b, in)
+				w.receiveBatchAndClose(b, in) // takes the messages that the first receive left in the queue
 			}
 		})
 	}
@@ -257,8 +257,11 @@ func (w *walker) everySocket() {
 		network := map[string]string{"stream": "unix", "dgram": "unixgram", "seqpacket": "unixpacket"}[kind.name]
 		w.call("Pair "+network, func() { a, b, err = scm.Pair(network) }, &err)
 		for _, s := range []struct{ family, typ int }{
-			{unix.AF_UNIX, unix.SOCK_STREAM}, {unix.AF_UNIX, unix.SOCK_DGRAM}, {unix.AF_UNIX, unix.SOCK_SEQPACKET},
-			{unix.AF_INET, unix.SOCK_STREAM}, {unix.AF_INET, unix.SOCK_DGRAM},
+			{unix.AF_UNIX, unix.SOCK_STREAM},
+			{unix.AF_UNIX, unix.SOCK_DGRAM},
+			{unix.AF_UNIX, unix.SOCK_SEQPACKET},
+			{unix.AF_INET, unix.SOCK_STREAM},
+			{unix.AF_INET, unix.SOCK_DGRAM},
 		} {
 			for _, listens := range []bool{false, true} {
 				fd, err := unix.Socket(s.family, s.typ|unix.SOCK_CLOEXEC, 0)
@@ -272,9 +275,9 @@ func (w *walker) everySocket() {
 				what := fmt.Sprintf("family %d, type %d, listens %v", s.family, s.typ, listens)
 				f := os.NewFile(uintptr(fd), what)
 				w.call("Conn.SendConn "+what, func() { err = a.SendConn(fdtest.AsSocket(f)) }, &err)
-				w.receivesSocket("RecvConn", func() (io.Closer, error) { return b.RecvConn() })
+				w.receiveSocket("RecvConn", func() (io.Closer, error) { return b.RecvConn() })
 				w.call("Conn.SendListener "+what, func() { err = a.SendListener(fdtest.AsSocket(f)) }, &err)
-				w.receivesSocket("RecvListener", func() (io.Closer, error) { return b.RecvListener() })
+				w.receiveSocket("RecvListener", func() (io.Closer, error) { return b.RecvListener() })
 				check(f.Close())
 				_ = unix.Unlink("listens") // if it exists
 			}
@@ -283,8 +286,8 @@ func (w *walker) everySocket() {
 	}
 }
 
-// receivesSocket calls recv, which is RecvConn or RecvListener of a Conn.
-func (w *walker) receivesSocket(name string, recv func() (io.Closer, error)) {
+// receiveSocket calls recv, which is RecvConn or RecvListener of a Conn.
+func (w *walker) receiveSocket(name string, recv func() (io.Closer, error)) {
 	var got io.Closer
 	var err error
 	w.call("Conn."+name, func() { got, err = recv() }, &err)

@@ -95,10 +95,15 @@ func stat(fd int) (inode, error) {
 	return inode{uint64(st.Dev), st.Ino}, nil
 }
 
+// types are the types of socket.
 var types = []struct {
 	name string
 	typ  int
-}{{"stream", unix.SOCK_STREAM}, {"dgram", unix.SOCK_DGRAM}, {"seqpacket", unix.SOCK_SEQPACKET}}
+}{
+	{"stream", unix.SOCK_STREAM},
+	{"dgram", unix.SOCK_DGRAM},
+	{"seqpacket", unix.SOCK_SEQPACKET},
+}
 
 // round makes a pair of sockets and uses it for a number of operations.
 func (w *walker) round(seed, round uint64) {
@@ -219,6 +224,7 @@ func (w *walker) closeMostly(min int) {
 	check(unix.CloseRange(uint(min), last, 0))
 }
 
+// countOpen returns the number of open descriptors from min on.
 func (w *walker) countOpen(min int) (n int) {
 	for fd, closed := min, 0; fd < last && closed < margin; fd++ {
 		closed++
@@ -246,11 +252,13 @@ func (w *walker) withFullTable(f func()) {
 	check(unix.Setrlimit(unix.RLIMIT_NOFILE, &was))
 }
 
+// pick returns a random integer below n.
 func (w *walker) pick(n int) int { return w.rand.IntN(n) }
 
 // oneIn is true once in n times.
 func (w *walker) oneIn(n int) bool { return w.pick(n) == 0 }
 
+// oneOf returns a random element of the list.
 func oneOf[T any](w *walker, list []T) T { return list[w.pick(len(list))] }
 
 // file returns an os.File for a duplicate of one of the files.
