@@ -106,8 +106,13 @@ var leftOut = []struct{ where, kind, what, why string }{
 
 // leavesOut returns the entries of a kind that are left out on the platform.
 func (p *platform) leavesOut(kind string) (list []string) {
+	applies := map[string]bool{
+		everywhere: true,
+		emulated:   !p.Native(),
+		on32Bits:   !p.Native() && p.is32Bit(),
+		withC:      p.cc() != "",
+	}
 	for _, l := range leftOut {
-		applies := map[string]bool{everywhere: true, emulated: !p.Native(), on32Bits: !p.Native() && p.is32Bit(), withC: p.cc() != ""}
 		if l.kind == kind && applies[l.where] {
 			list = append(list, l.what)
 		}
@@ -188,7 +193,11 @@ func printAll(list []*platform) error {
 	}
 	where := map[string][]string{}
 	for _, p := range list {
-		for what, c := range map[string]count{"skipped: ": p.tests, "no case for the peer: ": p.matrix, "no case for the kernel: ": p.kernel} {
+		for what, c := range map[string]count{
+			"skipped: ":                p.tests,
+			"no case for the peer: ":   p.matrix,
+			"no case for the kernel: ": p.kernel,
+		} {
 			for reason, n := range c.skips {
 				where[what+reason] = append(where[what+reason], fmt.Sprintf("%s %d", p.name(), n))
 			}
