@@ -28,7 +28,9 @@ func MessageQueue(name string) (int, error) {
 	if err != nil {
 		return -1, err
 	}
-	n, _, errno := unix.Syscall6(unix.SYS_MQ_OPEN, uintptr(unsafe.Pointer(p)), unix.O_RDWR|unix.O_CREAT|unix.O_CLOEXEC|unix.O_NONBLOCK, 0o600, uintptr(unsafe.Pointer(&attr)), 0, 0)
+	const flags = unix.O_RDWR | unix.O_CREAT | unix.O_CLOEXEC | unix.O_NONBLOCK
+	n, _, errno := unix.Syscall6(unix.SYS_MQ_OPEN,
+		uintptr(unsafe.Pointer(p)), flags, 0o600, uintptr(unsafe.Pointer(&attr)), 0, 0)
 	if errno == 0 {
 		_, _, _ = unix.Syscall(unix.SYS_MQ_UNLINK, uintptr(unsafe.Pointer(p)), 0, 0) // it exists: it was just created
 	}

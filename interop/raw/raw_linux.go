@@ -210,7 +210,9 @@ func Edge(n int) ([]byte, error) {
 // SameDescription reports whether descriptors of two processes refer to the same open file
 // description, according to kcmp(2).
 func SameDescription(pid1, fd1, pid2, fd2 int) (bool, error) {
-	r, _, errno := unix.Syscall6(unix.SYS_KCMP, uintptr(pid1), uintptr(pid2), 0 /* KCMP_FILE */, uintptr(fd1), uintptr(fd2), 0)
+	const kcmpFile = 0 // KCMP_FILE
+	r, _, errno := unix.Syscall6(unix.SYS_KCMP,
+		uintptr(pid1), uintptr(pid2), kcmpFile, uintptr(fd1), uintptr(fd2), 0)
 	n, err := result(r, errno)
 	return n == 0, err
 }
