@@ -74,9 +74,9 @@ func Children(pid int) ([]int, error) {
 	return children, nil
 }
 
-// list returns the names in a folder that are numbers, in ascending order, and the descriptor with which it
+// list returns the names in a folder that are integers, in ascending order, and the descriptor with which it
 // has read the folder.
-func list(name string) (numbers []int, dir int, err error) {
+func list(name string) (ids []int, dir int, err error) {
 	dir, err = open(name, unix.O_DIRECTORY)
 	if err != nil {
 		return nil, -1, err
@@ -93,13 +93,13 @@ func list(name string) (numbers []int, dir int, err error) {
 		}
 		_, _, names := unix.ParseDirent(buf[:n], -1, nil)
 		for _, name := range names {
-			if number, err := strconv.Atoi(name); err == nil {
-				numbers = append(numbers, number)
+			if id, err := strconv.Atoi(name); err == nil {
+				ids = append(ids, id)
 			}
 		}
 	}
-	slices.Sort(numbers)
-	return numbers, dir, nil
+	slices.Sort(ids)
+	return ids, dir, nil
 }
 
 // read returns the whole content of a file.
