@@ -120,7 +120,7 @@ func (cmp *comparison) message(a, b *Message, i int, atExit bool) bool {
 	return false
 }
 
-// prefix returns the number of the message if the call can have several, for the name of a field.
+// prefix returns the index of the message if the call can have several, for the name of a field.
 func (cmp *comparison) prefix(message int) string {
 	if !cmp.callA.batch() {
 		return ""
