@@ -79,11 +79,6 @@ func (cr *caseRun) socketPrefix() string {
 	return fmt.Sprintf("scm-%s-%d-%d.", processRandom(), a.Pid, a.socket.FD)
 }
 
-// symbolicNames replaces the names of this case's abstract sockets with the transcript's.
-func (cr *caseRun) symbolicNames(answer string) string {
-	return strings.ReplaceAll(answer, abstract+cr.socketPrefix(), abstract)
-}
-
 // processForm matches the symbolic name of a process, A or B, in a transcript.
 var processForm = regexp.MustCompile(`\b(pid=|creds\()([AB])\b(\)?)`)
 
@@ -105,12 +100,14 @@ func (cr *caseRun) fillInProcesses(text string) (string, error) {
 	return text, failed
 }
 
-// expectedAnswers returns the alternatives of a step as this case has them: with this case's
-// processes for the symbolic ones of the transcript, and with lengths in bytes.
-func (cr *caseRun) expectedAnswers(sd *side, st scenario.Step) ([]scenario.Answer, error) {
+// forComparison returns an answer, and the alternatives of its step, in terms that can be compared.
+// Those of a peer need no change. Of a runner's side, the answer gets the transcript's names for
+// abstract sockets, and the alternatives get this case's processes and lengths in bytes.
+func (cr *caseRun) forComparison(sd *side, st scenario.Step, answer string) (string, []scenario.Answer, error) {
 	if !sd.byRunner {
-		return st.Answers, nil
+		return answer, st.Answers, nil
 	}
+	answer = strings.ReplaceAll(answer, abstract+cr.socketPrefix(), abstract)
 	wants := slices.Clone(st.Answers)
 	for i := range wants {
 		fields := maps.Clone(wants[i].Line.Fields)
@@ -123,12 +120,12 @@ func (cr *caseRun) expectedAnswers(sd *side, st scenario.Step) ([]scenario.Answe
 			case "control", "creds", "pid":
 				value, err := cr.fillInProcesses(key + "=" + value)
 				if err != nil {
-					return nil, err
+					return answer, nil, err
 				}
 				fields[key] = strings.TrimPrefix(value, key+"=")
 			}
 		}
 		wants[i].Line.Fields = fields
 	}
-	return wants, nil
+	return answer, wants, nil
 }

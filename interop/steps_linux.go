@@ -107,8 +107,7 @@ func (cr *caseRun) awaitAnswer(st scenario.Step) reply {
 	}
 	a.side.pending = false
 	cr.note(fmt.Sprintf("%s<%s %s", a.side.role, scenario.Async(a.step), a.text))
-	a.text = cr.symbolicNames(a.text)
-	a.wants, a.wantsErr = cr.expectedAnswers(a.side, a.step)
+	a.text, a.wants, a.wantsErr = cr.forComparison(a.side, a.step, a.text)
 	a.byPartner = a.side.isRunner() && cr.A != cr.B
 	return a
 }
@@ -156,12 +155,15 @@ func (cr *caseRun) otherIsWrong(sd *side, st scenario.Step) (next scenario.Step,
 	if errors.Is(err, process.ErrHang) {
 		return next, false
 	}
-	got, _, parseErr := contract.ParseAnswer(kernel.Vocabulary, other.command.Verb, cr.symbolicNames(text))
-	if err != nil || parseErr != nil {
+	if err != nil {
 		return next, true
 	}
-	wants, err := cr.expectedAnswers(other, next)
-	return next, err == nil && !slices.ContainsFunc(wants, func(w scenario.Answer) bool {
+	text, wants, wantsErr := cr.forComparison(other, next, text)
+	got, _, err := contract.ParseAnswer(kernel.Vocabulary, other.command.Verb, text)
+	if err != nil {
+		return next, true
+	}
+	return next, wantsErr == nil && !slices.ContainsFunc(wants, func(w scenario.Answer) bool {
 		_, why := w.Match(got)
 		return why == ""
 	})
@@ -173,7 +175,7 @@ type judgment struct {
 	fds         []int          // the descriptors that the answer names, even if it is wrong
 	fits        [][]string     // for each alternative that the text matches, the names for fds
 	refusal     bool           // the library has refused something, and may be done with the connection
-	nothingSent bool           // there is no answer, or it reports that nothing was transferred: the other library may have given up
+	nothingSent bool           // no answer, or nothing was transferred: the other library may have given up
 	check       scenario.Check // what is wrong
 	text        string         // of the finding
 	ends        error          // errCaseOver, or errSessionOver if no later answer can be trusted
@@ -442,8 +444,13 @@ func (cr *caseRun) checkHeld(sd *side, line int) (open []int) {
 	// The sender is not at fault for what a peer did before its answer, unless both had
 	// something to do at the same time.
 	find := func(format string, fd int) {
-		text := fmt.Sprintf(format, fd)
-		cr.add(scenario.Finding{Check: scenario.CheckFile, Peer: sd.Peer.Name, Line: line, Text: text, Own: !cr.overlap})
+		cr.add(scenario.Finding{
+			Check: scenario.CheckFile,
+			Peer:  sd.Peer.Name,
+			Line:  line,
+			Text:  fmt.Sprintf(format, fd),
+			Own:   !cr.overlap,
+		})
 	}
 	for _, fd := range closed {
 		find("descriptor %d was closed without a command to do so", fd)
@@ -482,10 +489,12 @@ func (cr *caseRun) checkStates(sd *side, line int) {
 		by := whoChanged(file, sd)
 		cr.changedBy[file] = by
 		if was.Flags != is.Flags {
-			cr.findChange(by, line, "the status flags of %s changed from %s to %s", file.Name, flagNames(was.Flags), flagNames(is.Flags))
+			cr.findChange(by, line, "the status flags of %s changed from %s to %s",
+				file.Name, flagNames(was.Flags), flagNames(is.Flags))
 		}
 		if was.Offset != is.Offset {
-			cr.findChange(by, line, "%s is at offset %d, and was at %d before", file.Name, is.Offset, was.Offset)
+			cr.findChange(by, line, "%s is at offset %d, and was at %d before",
+				file.Name, is.Offset, was.Offset)
 		}
 	}
 }
