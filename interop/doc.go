@@ -12,9 +12,14 @@
 //	process     reads the line, within the time limit
 //	interop     steps_linux.go, from top to bottom: waits, judges the text, inspects the process
 //	contract    parses the text
-//	scenario    compares it with the transcript
+//	scenario    compares it with the transcript (Answer.Match)
 //	witness     shows what the kernel knows about the descriptors of the process
 //	interop     holders_linux.go, once at the end: finds files that are still open elsewhere
-//	interop     run_linux.go: blame_linux.go finds the peer at fault for each finding
+//	interop     caserun_linux.go, runCase: a case with findings fails
+//	interop     run_linux.go, decide: assignBlame finds the peer at fault for each finding
 //	scenario    compares the findings with the expected failures, which gives the verdict
+//	            (Expectations.SetVerdict)
+//
+// A new command for peers is added in contract/commands.go, and a new call for kernel scenarios in
+// kernel/calls.go. The comments there name the function that carries it out.
 package interop
