@@ -181,7 +181,8 @@ func (cr *caseRun) checkNothingQueued(a act) error {
 		return fmt.Errorf("poll: %w", err)
 	}
 	if n != 0 && !onlyEnd(fd, fds[0].Revents) {
-		cr.find(scenario.CheckAnswer, a.side.other, a.line, "%s has something to receive, and nothing should have been sent", a.Role)
+		cr.find(scenario.CheckAnswer, a.side.other, a.line,
+			"%s has something to receive, and nothing should have been sent", a.Role)
 	}
 	return nil
 }

@@ -95,9 +95,12 @@ func (at *attribution) assignBlame(res *scenario.Result) {
 		}
 	}
 	res.Findings = findings
+	if c.A == c.B || res.Verdict != scenario.Pass && res.Verdict != scenario.Fail {
+		return // the case shows no peer alone
+	}
 	for _, role := range roles {
-		if c.A == c.B || c.Peer(opposite(role)).Name != scenario.RunnerName || res.Verdict != scenario.Pass && res.Verdict != scenario.Fail {
-			continue // it does not show what the peer does alone
+		if c.Peer(opposite(role)).Name != scenario.RunnerName {
+			continue
 		}
 		name := c.AloneName(role)
 		at.alone[name] = nil
@@ -133,9 +136,13 @@ func (at *attribution) rolesAtFault(c scenario.Case, role scenario.Role, f scena
 		hasMessage = false
 		relevant = []scenario.Check{f.Check}
 	}
-	otherFails := slices.ContainsFunc(otherFailures, func(check scenario.Check) bool { return slices.Contains(relevant, check) })
+	otherFails := slices.ContainsFunc(otherFailures, func(check scenario.Check) bool {
+		return slices.Contains(relevant, check)
+	})
 	// Close-on-exec does not change what the other peer receives.
-	fails := slices.ContainsFunc(failures, func(check scenario.Check) bool { return check != scenario.CheckCloexec })
+	fails := slices.ContainsFunc(failures, func(check scenario.Check) bool {
+		return check != scenario.CheckCloexec
+	})
 	if f.Ambiguous {
 		fails = slices.Contains(failures, f.Check)
 	}

@@ -161,7 +161,8 @@ func (cr *caseRun) enterDir() (dir string, err error) {
 			return dir, cr.noAnswer(sd, 0, err)
 		}
 		if answer != "ok" {
-			return dir, cr.notRun("the runner's side cannot enter the folder of the case: it answered %s to %q", contract.Quote(answer), command)
+			return dir, cr.notRun("the runner's side cannot enter the folder of the case: it answered %s to %q",
+				contract.Quote(answer), command)
 		}
 	}
 	return dir, nil

@@ -56,7 +56,8 @@ func (f *fileFindings) find(format string, args ...any) {
 
 func (f *fileFindings) summarize() {
 	if f.count > maxListed {
-		f.caseRun.find(scenario.CheckFile, f.side, f.line, "%d more descriptors are not what the answer says", f.count-maxListed)
+		f.caseRun.find(scenario.CheckFile, f.side, f.line,
+			"%d more descriptors are not what the answer says", f.count-maxListed)
 	}
 }
 

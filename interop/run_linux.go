@@ -222,7 +222,8 @@ func (r *run) retry(res *scenario.Result) {
 			return // the run is cut short
 		}
 		res.Tries = try + 2
-		if next.Verdict == scenario.Pass || next.Verdict == scenario.Expected { // other verdicts are unexpected, or show nothing about the peers
+		// Other verdicts than these two are unexpected, or show nothing about the peers.
+		if next.Verdict == scenario.Pass || next.Verdict == scenario.Expected {
 			res.Why = fmt.Sprintf("%s at first, and %s on attempt %d", res.Verdict, next.Verdict, res.Tries)
 			res.Verdict = scenario.Flaky
 			return

@@ -21,12 +21,13 @@ import (
 
 // An environment is what all sessions of a run share.
 type environment struct {
-	ctx         context.Context // of the run, which may be cut short
-	timeout     time.Duration
-	witness     *witness.Witness
-	folder      string
-	holders     *sync.Map                               // names of the peers that were blamed for a leak in no descriptor table
-	exclusive   *sync.RWMutex                           // held by each running case; write-locked by a case that must run alone
+	ctx       context.Context // of the run, which may be cut short
+	timeout   time.Duration
+	witness   *witness.Witness
+	folder    string        // for the files of the run that have a name
+	holders   *sync.Map     // names of the peers that were blamed for a leak in no descriptor table
+	exclusive *sync.RWMutex // held by each running case; write-locked by a case that must run alone
+
 	hangs       func(scenario.Case, scenario.Role) bool // whether the peer is expected not to answer
 	runnerFails func(scenario.Case) string              // why the case shows nothing about the peers here, or ""
 	records     map[scenario.Role]*process.Record       // of the peers, if they are recorded
