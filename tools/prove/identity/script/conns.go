@@ -111,9 +111,11 @@ func (w *walker) connSend(c *scm.Conn, files []*os.File, socket, closed *os.File
 		w.call(what, func() { err = c.Send(&m, flags) }, &m.N, &err)
 	case 4:
 		f := oneOf(w, []*os.File{socket, socket, files[0]})
-		send, name := func() error { return c.SendConn(fdtest.AsSocket(f)) }, "SendConn"
+		name := "SendConn"
+		send := func() error { return c.SendConn(fdtest.AsSocket(f)) }
 		if w.oneIn(2) {
-			send, name = func() error { return c.SendListener(fdtest.AsSocket(f)) }, "SendListener"
+			name = "SendListener"
+			send = func() error { return c.SendListener(fdtest.AsSocket(f)) }
 		}
 		w.call("Conn."+name+" "+f.Name(), func() { err = send() }, &err)
 	}
@@ -124,10 +126,11 @@ func (w *walker) connRecv(c *scm.Conn) {
 	var err error
 	switch w.pick(6) {
 	case 0:
-		p, room := w.space(oneOf(w, lengths)), oneOf(w, append(fdCounts, 253, 254))
+		p := w.space(oneOf(w, lengths))
+		most := oneOf(w, append(fdCounts, 253, 254))
 		var files []*os.File
-		what := fmt.Sprintf("Conn.ReadFiles %d bytes, %d files", len(p), room)
-		w.call(what, func() { n, files, err = c.ReadFiles(p, room) }, &n, &err, p)
+		what := fmt.Sprintf("Conn.ReadFiles %d bytes, %d files", len(p), most)
+		w.call(what, func() { n, files, err = c.ReadFiles(p, most) }, &n, &err, p)
 		fmt.Fprintln(w.out, len(files), "files")
 		for _, f := range files {
 			check(f.Close())
@@ -148,7 +151,9 @@ func (w *walker) connRecv(c *scm.Conn) {
 		w.call(fmt.Sprintf("Conn.Recv flags %#x, %s", flags, describeMessages(m)), func() { err = c.Recv(&m, flags) }, &m, &err)
 		closeMessage(&m)
 	case 4:
-		p, fds, nfd := w.space(oneOf(w, lengths)), make([]int, oneOf(w, append(fdCounts, 253, 254))), 0
+		p := w.space(oneOf(w, lengths))
+		fds := make([]int, oneOf(w, append(fdCounts, 253, 254)))
+		nfd := 0
 		what := fmt.Sprintf("Conn.ReadFDs %d bytes, %d descriptors", len(p), len(fds))
 		w.call(what, func() { n, nfd, err = c.ReadFDs(p, fds) }, &n, &err, p)
 		fmt.Fprintln(w.out, nfd, "descriptors")
