@@ -62,7 +62,8 @@ func (p *platform) peers() (list []peers.Built) {
 			list = append(list, peers.Built{Name: name, Lang: "c or go", Command: command})
 		}
 	}
-	inGo, inC := []string{"scm", "scm-pair", "scm-fdchannel"}, []string{"csrc", "csrc-pair", "book"}
+	inGo := []string{"scm", "scm-pair", "scm-fdchannel"}
+	inC := []string{"csrc", "csrc-pair", "book"}
 	if p.cc() == "" {
 		inGo, inC = append(inGo, "net", "xsys"), nil
 	}
@@ -95,7 +96,8 @@ func (p *platform) runMatrix() error {
 	if err := p.writeExpected(names); err != nil {
 		return err
 	}
-	ours, others := "{"+strings.Join(names, ",")+"}", "{runner,native-scm,native-csrc}"
+	ours := "{" + strings.Join(names, ",") + "}"
+	others := "{runner,native-scm,native-csrc}"
 	args := []string{"--builtin=false", "--peers", p.out("peers.json"), "--expect", p.out("expected.txt"),
 		"--run", "*/*/*/" + others + "/" + ours, "--run", "*/*/*/" + ours + "/" + others, "--run", "*/*/*/scm/scm"}
 	for _, pattern := range p.leavesOut("received") {
