@@ -237,7 +237,8 @@ func ReadPartial(file string) (r *Report, incomplete, err error) {
 		}
 	}
 	if !complete && (err == io.EOF || err == io.ErrUnexpectedEOF) {
-		incomplete, err = fmt.Errorf("%s: the report is incomplete: %w", file, err), io.EOF
+		incomplete = fmt.Errorf("%s: the report is incomplete: %w", file, err)
+		err = io.EOF
 	}
 	for _, c := range r.Cases {
 		if strings.Count(c.Name, "/") != 4 {
