@@ -98,7 +98,7 @@ func (p *parser) validateKinds() error {
 
 func (p *parser) parseLine(l string) error {
 	switch {
-	case !utf8.ValidString(l) || strings.ContainsFunc(l, func(r rune) bool { return r != '\t' && !unicode.IsPrint(r) }):
+	case !utf8.ValidString(l) || strings.ContainsFunc(l, unprintable):
 		return fmt.Errorf("not printable text: %q", l) // lists print the rule, and errors print lines
 	case l == "":
 	case strings.HasPrefix(l, "#"):
@@ -117,6 +117,9 @@ func (p *parser) parseLine(l string) error {
 	}
 	return nil
 }
+
+// unprintable reports whether r is neither printable nor a tab.
+func unprintable(r rune) bool { return r != '\t' && !unicode.IsPrint(r) }
 
 // cutReason splits a line at the comment after it.
 func cutReason(l string) (text, reason string) {
