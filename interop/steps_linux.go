@@ -520,7 +520,8 @@ func (cr *caseRun) checkLeaks(sd *side, line int, open []int) error {
 		return nil
 	}
 	leaks, err := cr.listLeaks(sd, open)
-	for deadline := time.Now().Add(cr.timeout); len(leaks) > 0 && sd.Peer.Hello.GC && time.Now().Before(deadline); {
+	deadline := time.Now().Add(cr.timeout)
+	for len(leaks) > 0 && sd.Peer.Hello.GC && time.Now().Before(deadline) {
 		if cr.ctx.Err() != nil {
 			return process.ErrCut
 		}
