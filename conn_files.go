@@ -78,6 +78,7 @@ func (k *call) write(files []*os.File) (n int, err error) {
 	return k.sent, err
 }
 
+// addFiles appends to k.files a RawConn of each file, through which sendHoldingFiles reaches its descriptor.
 func (k *call) addFiles(files []*os.File) error {
 	if len(files) > MaxFDs {
 		return ErrTooManyFDs
