@@ -78,11 +78,13 @@ func takeControl(buf []byte, m *msg.Message) {
 }
 
 // closeInstalled closes the descriptors that a receive installed before it failed, like
-// scm_close_installed in csrc. buf was zeroed before the call.
+// scm_close_installed in csrc. buf was zeroed before the call. A message without capacity for
+// descriptors makes takeControl close them all.
 func closeInstalled(buf []byte) {
 	takeControl(buf, &msg.Message{})
 }
 
+// takeMessage stores the data of one control message of this type in m.
 func takeMessage(kind int32, data []byte, m *msg.Message) {
 	switch kind {
 	case unix.SCM_RIGHTS:

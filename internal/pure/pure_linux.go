@@ -10,8 +10,8 @@ import (
 )
 
 const (
-	smallFDs     = 8 // enough for most messages
-	largeBuffers = 8 // enough for almost all
+	smallFDs     = 8 // the most descriptors in a smallControl; most messages have fewer
+	stackBuffers = 8 // the most buffers in transferLarge; almost all messages have fewer
 )
 
 // smallControl is a control buffer for up to smallFDs descriptors.
@@ -100,18 +100,18 @@ func Recv(sock int32, m *msg.Message, flags int) error {
 	return recv(sock, &iov, c.bytes()[:controlRoom(m)], m, flags)
 }
 
-// transferLarge sends or receives a message with up to largeBuffers buffers and any control data.
+// transferLarge sends or receives a message with up to stackBuffers buffers and any control data.
 //
 //go:noinline
 func transferLarge(sock int32, m *msg.Message, flags int, receive bool) error {
 	if err := check(m); err != nil {
 		return err
 	}
-	if len(m.Buffers) > largeBuffers {
+	if len(m.Buffers) > stackBuffers {
 		return transferManyBuffers(sock, m, flags, receive)
 	}
 	var c control
-	var iov [largeBuffers]unix.Iovec
+	var iov [stackBuffers]unix.Iovec
 	for i, b := range m.Buffers {
 		iov[i].Base = unsafe.SliceData(b)
 		iov[i].SetLen(len(b))
@@ -208,7 +208,7 @@ func controlRoom(m *msg.Message) (room int) {
 	return room
 }
 
-// received stores the results in hdr in m, which has a capacity of at least one descriptor.
+// received stores in m what the kernel reported in hdr and in the control buffer.
 func received(m *msg.Message, hdr *unix.Msghdr, control []byte) {
 	m.NameLen = int(hdr.Namelen)
 	m.Flags = int(hdr.Flags) &^ unix.MSG_CMSG_CLOEXEC
