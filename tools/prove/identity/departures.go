@@ -47,7 +47,7 @@ func departures(root, heading string) ([]*departure, error) {
 			}
 			continue
 		}
-		if strings.HasPrefix(cells[0], "| what differs") || strings.TrimSpace(cells[0]) == "what differs" {
+		if strings.TrimSpace(cells[0]) == "what differs" {
 			continue
 		}
 		d := &departure{text: strings.TrimSpace(cells[0]), theirs: withoutBackticks(cells[1]), ours: withoutBackticks(cells[2])}
