@@ -2,6 +2,7 @@ package scenario
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -25,7 +26,8 @@ func (a Answer) Match(got contract.Line) (names []string, why string) {
 		}
 		names = append(names, more...)
 	}
-	for key, want := range a.Line.Fields {
+	for _, key := range slices.Sorted(maps.Keys(a.Line.Fields)) {
+		want := a.Line.Fields[key]
 		have, ok := got.Fields[key]
 		switch {
 		case !ok && key != "flags":
