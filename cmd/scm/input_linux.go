@@ -7,8 +7,8 @@ import (
 )
 
 // An input provides the same standard input to several commands in turn. If standard input is a
-// pipe or a socket, newInput first copies all of it to an unnamed file. A terminal or another
-// device is passed on as it is.
+// pipe or a socket, newInput first copies all of it to an unnamed file. A terminal or other
+// device is passed to each command unchanged.
 type input struct {
 	file   *os.File
 	offset int64 // where the input starts; -1 if it cannot be read twice
@@ -36,8 +36,8 @@ func newInput(file *os.File) (*input, error) {
 	return &input{copied, 0}, err
 }
 
-// open returns the standard input for the next command: that of scm itself, or a file that the caller
-// must close.
+// open returns the standard input for the next command. It is either scm's own standard input or a
+// file that the caller must close.
 func (in *input) open() (*os.File, error) {
 	if in.offset < 0 {
 		return in.file, nil

@@ -26,7 +26,7 @@ func interopCommand() *cobra.Command {
 	return cmd
 }
 
-// Paragraphs that the help texts of several commands share.
+// Paragraphs shared by the help texts of several commands.
 const (
 	patternHelp = `A PATTERN is GROUP/ID/TYPE/SENDER/RECEIVER, or only its first parts. It may contain *, ?,
 [ab], {a,b} and !a, and ** for any number of parts. @FILE selects the patterns in a file,
@@ -37,7 +37,7 @@ several commands, use sh -c, and exec before the last of them. A peer does not i
 other descriptors of scm, so <&9 does not work.`
 )
 
-// A selection contains the flags that select the peers and the cases. Several commands share them.
+// A selection contains the flags that select the peers and the cases. Several commands use them.
 type selection struct {
 	list      string   // --peers
 	programs  []string // --peer
@@ -76,7 +76,7 @@ func (s *selection) catalogueFlags(cmd *cobra.Command) {
 	f.StringVar(&s.catalogue, "catalogue", "", "read the scenarios from `DIR` instead of the built-in ones")
 }
 
-// A plan is the result of reading the flags of a selection: the peers, the scenarios and the cases.
+// A plan contains the peers, the scenarios and the cases that the flags of a selection describe.
 type plan struct {
 	peers   []*scenario.Peer // that can be started
 	missing []*scenario.Peer // that cannot be started, or are not used
@@ -124,8 +124,8 @@ func (s *selection) readScenarios(p *plan) (err error) {
 	return nil
 }
 
-// load returns the scenarios, and the text of the file of expected failures. With --catalogue but
-// without --expect, the text is empty.
+// load returns the scenarios and the text of the file of expected failures. If --catalogue is set
+// and --expect is not, the text is empty.
 func (s *selection) load() (list []*scenario.Scenario, expected []byte, err error) {
 	if s.catalogue == "" {
 		list, err = catalogue.Scenarios()
@@ -181,8 +181,9 @@ const notSelected = "not selected"
 
 // findPeers returns a plan with the peers that can be started, and the others with the reason.
 //
-// If the built-in expected failures are in use, findPeers rejects a --peer with the name of a peer in
-// the repository. The expected failures of that peer would hide failures of the user's peer.
+// If the built-in list of expected failures is in use, findPeers rejects a --peer that has the name
+// of a peer in the repository, because that peer's expected failures would hide failures of the
+// user's peer.
 func (s *selection) findPeers(builtinExpectations bool) (*plan, error) {
 	builtin, err := builtinPeers()
 	if err != nil {
@@ -194,8 +195,8 @@ func (s *selection) findPeers(builtinExpectations bool) (*plan, error) {
 			builtin[i] = scenario.Missing(peer.Name, notSelected)
 		}
 	}
-	// Include all peers in the repository. Expected failures that concern them are then ignored, rather than
-	// reported as lines that apply to no case.
+	// Include all peers in the repository. Otherwise the expected failures of peers that are not used would
+	// be reported as lines that apply to no case.
 	known := slices.Clone(builtin)
 	for _, name := range peers.Names() {
 		known = append(known, scenario.Missing(name, notSelected))
@@ -248,9 +249,9 @@ func (p *plan) selectCases() (err error) {
 	}
 	p.cases = p.shard.Apply(p.cases)
 
-	// A run of all cases requires a verdict for each peer that has cases. A run of a part requires one
-	// only for peers that support none of the cases at all, which is probably a mistake. Built-in peers
-	// need not support any of the user's own scenarios.
+	// A run of all cases requires a verdict for each peer that has cases. A partial run requires a
+	// verdict only for peers that support no case at all, because selecting such a peer is probably a
+	// mistake. If the scenarios are the user's own, built-in peers need not support any of them.
 	supported := map[string]bool{} // the peers that have cases, and whether they support any
 	for _, c := range whole {
 		supported[c.A.Name] = supported[c.A.Name] || c.UnsupportedBy(scenario.RoleA) == ""

@@ -132,7 +132,7 @@ Exit status:
 	return cmd
 }
 
-// A listedScenario is a scenario as list prints it.
+// A listedScenario is a scenario in the JSON output of the list command.
 type listedScenario struct {
 	Name   string   `json:"name"`
 	Hash   string   `json:"hash"`

@@ -73,8 +73,8 @@ The exit status is that of "scm interop run".`,
 	return cmd
 }
 
-// replayPrefix returns the command that runs a case again, without the name of the case. It is empty if
-// none of the reports is JSON.
+// replayPrefix returns the command that runs a case again, without the name of the case. It returns ""
+// if none of the reports is in JSON.
 func (s *selection) replayPrefix(reports []string) string {
 	i := slices.IndexFunc(reports, func(file string) bool {
 		return filepath.Ext(file) == ".json" || filepath.Ext(file) == report.StreamExt

@@ -212,7 +212,7 @@ func (o *runOptions) validate() error {
 }
 
 // resolveAndRun resolves a plan and runs its cases, repeatedly with --repeat-until-unexpected. The error
-// contains the exit code. The report is nil if nothing was run.
+// contains the exit code. The report is nil if no case was run.
 func (o *runOptions) resolveAndRun(p *plan) (r *report.Report, exit error) {
 	exit = untilSignal(func(ctx context.Context) error {
 		if err := p.resolve(ctx, o.Timeout); err != nil {

@@ -27,8 +27,8 @@ const (
 	exitSignal = 128 // plus the number of the signal
 )
 
-// An exitError is an error with the exit code of scm. If err is nil, the command has already
-// printed what is wrong.
+// An exitError is an error that determines the exit code of scm. If err is nil, the command has
+// already printed the problem.
 type exitError struct {
 	code int
 	err  error
@@ -76,8 +76,8 @@ func run(args []string) int {
 	return exit.code
 }
 
-// An output is standard output. It keeps the first write error, for which run returns the
-// exit code 4. Therefore commands need not check for write errors.
+// An output writes to standard output and keeps the first write error. If there is one, run
+// returns exit code 4. Commands therefore need not check for write errors.
 type output struct {
 	w   io.Writer
 	err error
@@ -91,8 +91,8 @@ func (o *output) Write(b []byte) (int, error) {
 	return n, err
 }
 
-// printError prints an error, or each error if several were joined. Part of the text may be a
-// peer's or a partner's. No line of it can be mistaken for one of ours.
+// printError prints an error, or each error if several were joined. The text may quote a peer or
+// a partner. printError ensures that no quoted line can be mistaken for one of scm's own.
 func printError(err error) {
 	errs := []error{err}
 	var joined interface{ Unwrap() []error }
@@ -115,7 +115,7 @@ func versionCommand() *cobra.Command {
 	}
 }
 
-// versionText returns what the version command prints.
+// versionText returns the output of the version command.
 func versionText() string {
 	return fmt.Sprintf("scm %s, backend %s, %s %s/%s", version(), scm.Backend, runtime.Version(), runtime.GOOS, runtime.GOARCH)
 }

@@ -32,8 +32,8 @@ func unsupported(use, why string) *cobra.Command {
 	}
 }
 
-// prepareList prepares the plan for the list command. It cannot start peers on this system, so
-// the cases are those of the runner.
+// prepareList prepares the plan for the list command. Peers cannot be started on this system, so
+// the plan contains only the cases of the runner.
 func (p *plan) prepareList() error {
 	p.missing = append(p.missing, p.peers...)
 	p.peers, p.runner = nil, scenario.RunnerPeer()

@@ -9,9 +9,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// passSignals forwards signals to the command while it runs. Before it starts and after it has ended,
-// signals that are meant to end a program end scm. The function stop ends the forwarding, and returns the
-// last such signal that arrived, or 0.
+// passSignals forwards signals to the command while it runs. Before the command starts and after it has
+// ended, HUP, INT, QUIT and TERM end scm instead. The function stop ends the forwarding and returns the
+// last of these four signals that arrived, or 0.
 func passSignals(o *recorder.Options) (stop func() unix.Signal) {
 	signals, end := make(chan os.Signal, 16), make(chan unix.Signal, 1)
 	notify(signals, unix.SIGUSR1, unix.SIGUSR2)
@@ -49,10 +49,10 @@ func passSignals(o *recorder.Options) (stop func() unix.Signal) {
 	}
 }
 
-// fromTerminal reports whether the terminal sent the signal. It sends a signal to
-// all processes in its foreground, so the command already has it. Package os/signal
-// does not report the sender of a signal. Therefore, if scm is in the foreground,
-// each of these signals is assumed to be from the terminal.
+// fromTerminal reports whether the terminal sent the signal. The terminal sends a signal to every
+// process in its foreground process group, so the command has already received it. Package
+// os/signal does not report the sender of a signal. If scm is in the foreground, fromTerminal
+// therefore assumes that any INT, QUIT or HUP is from the terminal.
 func fromTerminal(s os.Signal) bool {
 	if s != unix.SIGINT && s != unix.SIGQUIT && s != unix.SIGHUP {
 		return false

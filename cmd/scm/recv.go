@@ -135,7 +135,8 @@ not start:
 	return cmd
 }
 
-// validate checks the flags that send does not have. It needs to know whether there is a COMMAND.
+// validate checks the flags that send does not have. The parameter command reports whether the
+// command line contains a COMMAND.
 func (r *recvOptions) validate(cmd *cobra.Command, command bool) error {
 	switch {
 	case r.connect && r.network == "unixgram":
@@ -155,8 +156,8 @@ func (r *recvOptions) validate(cmd *cobra.Command, command bool) error {
 	return nil
 }
 
-// receive connects to the other side and receives one message. It never closes the received
-// descriptors, because scm ends soon.
+// receive connects to the other side and receives one message. It leaves the received descriptors
+// open until scm exits.
 func (r *recvOptions) receive(ctx context.Context, addr string, format wire.Format) (payload []byte, fds []int, err error) {
 	c, err := r.connectTo(ctx, addr)
 	if err != nil {
@@ -201,7 +202,8 @@ func hasPendingByte(c *scm.Conn) bool {
 	return err == nil && n > 0
 }
 
-// print prints what was received, unless it is for a command. It returns the names for LISTEN_FDNAMES.
+// print prints the payload and the descriptors, unless they are for a command. It returns the names
+// for LISTEN_FDNAMES.
 func (r *recvOptions) print(w io.Writer, payload []byte, fds []int, command bool) (names []string, err error) {
 	if r.cat {
 		return nil, copyFiles(w, fds)
@@ -284,7 +286,7 @@ func copyFiles(w io.Writer, fds []int) error {
 	return nil
 }
 
-// A file is the description of a received descriptor.
+// A file describes a received descriptor.
 type file struct {
 	Kind   string `json:"kind"`
 	Access string `json:"access"`
@@ -292,7 +294,7 @@ type file struct {
 	Name   string `json:"name,omitempty"`     // as the kernel reports it
 	Hex    string `json:"name_hex,omitempty"` // the bytes of a name that is not UTF-8
 
-	// For a socket that was not opened with O_PATH.
+	// These fields are set for a socket, unless it was opened with O_PATH.
 	Family    string `json:"family,omitempty"`
 	Type      string `json:"type,omitempty"`
 	Protocol  string `json:"protocol,omitempty"`
@@ -323,7 +325,7 @@ func (f file) String() string {
 	return text + ", " + name
 }
 
-// describe returns what the kernel reports about a descriptor.
+// describe returns a description of a descriptor from the kernel's data.
 func describe(fd int) (f file, err error) {
 	known, err := sys.Look(fd)
 	if err != nil {
@@ -355,12 +357,13 @@ func describe(fd int) (f file, err error) {
 	return f, nil
 }
 
-// invalidInName matches the characters that systemd does not allow in LISTEN_FDNAMES. It also limits a name to 255 bytes.
+// invalidInName matches the characters that systemd does not allow in LISTEN_FDNAMES. systemd also limits names to 255
+// bytes.
 var invalidInName = regexp.MustCompile(`[^ !-9;-~]`)
 
 // runWith runs a command with the received files as descriptors 3 and up, and with the environment variables of
-// systemd. It closes the descriptors in scm. A shell sets LISTEN_PID to its own process ID, and then executes the
-// command in the same process.
+// systemd. It closes the descriptors in scm. runWith starts a shell, which sets LISTEN_PID to its own process ID
+// and then replaces itself with the command.
 func runWith(fds []int, names, command []string) error {
 	cmd := exec.Command("/bin/sh", append([]string{"-c", `LISTEN_PID=$$ && export LISTEN_PID && exec "$@"`, "sh"}, command...)...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr

@@ -143,8 +143,8 @@ func (s *sendOptions) validateMessage(format wire.Format, payload string, files 
 	return nil
 }
 
-// send sends the message. It closes the connection only after a signal or --timeout. Otherwise the
-// connection stays open until scm ends.
+// send sends the message. After a signal or --timeout it closes the connection. Otherwise the
+// connection stays open until scm exits.
 func (s *sendOptions) send(ctx context.Context, c *scm.Conn, format wire.Format, payload string, fds []int) error {
 	defer context.AfterFunc(ctx, func() { _ = c.Close() })()
 	if format != nil {

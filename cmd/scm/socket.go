@@ -71,8 +71,8 @@ func formatHelp() string {
 	return text
 }
 
-// validate checks the flags and sets the network. It returns the format, or nil without --format. A format has a
-// network of its own.
+// validate checks the flags and sets the network. It returns the format, or nil if --format is not set. A format
+// determines its network.
 func (o *socketOptions) validate(cmd *cobra.Command, addr string) (wire.Format, error) {
 	format, known := wire.Lookup(o.format)
 	o.network = networks[o.socketType]
@@ -98,8 +98,8 @@ func (o *socketOptions) validate(cmd *cobra.Command, addr string) (wire.Format, 
 const cleanupTime = time.Second
 
 // withTimeout calls f with a context that a signal or --timeout cancels. Operations on sockets then
-// fail. If f does not return soon, because it waits for something else, such as the other end of a
-// FIFO, withTimeout returns without it.
+// fail. If f still does not return within cleanupTime, withTimeout returns without waiting for f.
+// This happens if f is blocked by something else, such as opening a FIFO that has no other end.
 func (o *socketOptions) withTimeout(f func(ctx context.Context) error) error {
 	return untilSignal(func(ctx context.Context) error {
 		if o.timeout > 0 {
@@ -128,8 +128,8 @@ func (o *socketOptions) withTimeout(f func(ctx context.Context) error) error {
 	})
 }
 
-// connectTo returns a connection to the other side, or a socket that receives datagrams. In the second case,
-// Close removes the socket file. Otherwise the file of a listener is removed as soon as the other
+// connectTo returns a connection to the other side, or a socket that receives datagrams. Closing the
+// datagram socket removes its socket file. The socket file of a listener is removed as soon as the other
 // side has connected.
 func (o *socketOptions) connectTo(ctx context.Context, addr string) (*scm.Conn, error) {
 	switch {
@@ -147,7 +147,7 @@ func (o *socketOptions) connectTo(ctx context.Context, addr string) (*scm.Conn, 
 	return l.AcceptConn()
 }
 
-// dial connects to the socket. With --timeout, it retries until a process listens there.
+// dial connects to the socket. With --timeout, it retries until a process listens on the socket.
 func (o *socketOptions) dial(ctx context.Context, addr string) (c *scm.Conn, err error) {
 	for {
 		last := err
@@ -183,7 +183,7 @@ func isAbsent(err error) bool {
 // are blocking and close-on-exec. They stay open until scm ends.
 func openFiles(paths []string, inherited []int, flags int) (fds []int, err error) {
 	for _, fd := range inherited { // first, because opening a file could create that descriptor
-		// An inherited descriptor cannot be close-on-exec, but those of the Go runtime are.
+		// Inherited descriptors are never close-on-exec, but those of the Go runtime always are.
 		flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0)
 		if err != nil || flags&unix.FD_CLOEXEC != 0 {
 			return nil, fmt.Errorf("descriptor %d was not inherited", fd)

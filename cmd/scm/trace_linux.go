@@ -21,7 +21,8 @@ const privileges = `A set-user-ID or set-group-ID program, or one with file capa
 fusermount3, does not get its privileges when a traced process starts it, unless root
 runs scm. It may then pass other descriptors than without scm, or none.`
 
-// blind lists what the recorder does not see, for the help.
+// blind is the part of the help text that lists the messages and calls that the recorder cannot
+// see.
 const blind = `scm does not see messages that a process sends or receives with io_uring, messages of a
 child made with CLONE_UNTRACED, and calls that a seccomp filter of the program rejects.
 Because of scm's own filter, the recorded calls of such a child fail with ENOSYS, and a
@@ -32,13 +33,14 @@ program ignores interrupts a traced call that waits. If the socket has a timeout
 (SO_RCVTIMEO, SO_SNDTIMEO), the call then fails with EINTR. The program waits while
 scm cannot write its output, or cannot read a page of memory.`
 
-// Exit codes for a command that could not be started, as in a shell.
+// Exit codes for a command that could not be started. A shell uses the same codes.
 const (
 	exitNotExecutable = 126
 	exitNotFound      = 127
 )
 
-// recorderMain must be called first in main. In the recorder's stub it does not return.
+// recorderMain must be called first in main. In the stub process that the recorder starts, it
+// does not return.
 func recorderMain() { recorder.Main() }
 
 func traceCommand() *cobra.Command {
@@ -117,7 +119,7 @@ trace could not be written, in which case the process runs on.`,
 			o.LeftOut = func(pid int, why error) {
 				_, _ = fmt.Fprintf(os.Stderr, "scm: process %d is not in the trace: %v\n", pid, why)
 			}
-			// If the reader of the trace ends, the command runs on.
+			// If the process that reads the trace exits, the command keeps running.
 			signal.Notify(make(chan os.Signal, 1), unix.SIGPIPE)
 			if pid != 0 {
 				return traceProcess(pid, o, &p)
@@ -138,7 +140,7 @@ trace could not be written, in which case the process runs on.`,
 	return cmd
 }
 
-// counted lists the recorded calls, for the help.
+// counted returns the part of the help text that lists the recorded calls.
 func counted() string {
 	return "scm sees the calls " + strings.Join(recorder.Calls(), ", ") + `,
 in 32-bit programs also if they are made with socketcall. It does not see the payload of
@@ -200,7 +202,7 @@ func traceProcess(pid int, o recorder.Options, p *tracePrinter) error {
 	return nil
 }
 
-// A tracePrinter writes calls. After the first error it writes nothing more.
+// A tracePrinter writes calls. It stops writing after the first error.
 type tracePrinter struct {
 	out    *os.File
 	raw    bool
@@ -234,8 +236,7 @@ func (p *tracePrinter) write(c *recorder.Call) error {
 	return err
 }
 
-// appendCall appends a call as a line, and with raw also its memory. It appends no newline at the
-// end.
+// appendCall appends a call as a line and, if raw is true, its memory. It does not append a final newline.
 func appendCall(b []byte, c *recorder.Call, raw bool) []byte {
 	b = fmt.Appendf(b, "%d %s", c.Thread, display.Line(c.Text()))
 	if raw {
@@ -244,8 +245,8 @@ func appendCall(b []byte, c *recorder.Call, raw bool) []byte {
 	return b
 }
 
-// close closes the output, and reports if the trace is incomplete. That does not change the exit status
-// of a command.
+// close closes the output, and reports if the trace is incomplete. An incomplete trace does not change
+// the exit status of a command.
 func (p *tracePrinter) close() {
 	if p.out != os.Stderr {
 		p.err = errors.Join(p.err, p.out.Close())

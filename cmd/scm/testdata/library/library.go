@@ -2,8 +2,8 @@ package main
 
 import "syscall"
 
-// Package syscall adds a byte of its own to control data without a payload, so this library
-// has no interface for that.
+// Package syscall adds a byte of payload to a message that has control data but no payload. This
+// library therefore cannot send or receive descriptors without a payload.
 
 func librarySend(sock int, payload []byte, fds []int) (n int, err error) {
 	if len(fds) == 0 {
