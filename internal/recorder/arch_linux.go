@@ -7,7 +7,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// An Arch is an architecture: its system call numbers and structure layouts.
+// An Arch describes the system call numbers and structure layouts of an architecture.
 type Arch struct {
 	Name  string
 	word  int    // the size of a pointer and of a size_t, in bytes

@@ -16,14 +16,16 @@ import (
 )
 
 // Attach records a running process with all its threads and descendants, and all processes that they
-// start, until they have ended or ctx is done. Then it detaches from them, and they run on. It returns
-// the calls in the order of their entries, without those in which a thread is at the end.
+// start. It returns when all of them have ended or ctx is done. Attach then detaches from the
+// remaining processes, which keep running. It returns the calls in the order in which threads entered
+// them. Calls that are still in progress when Attach detaches are not included.
 //
-// If another process traces a child, Attach calls Options.LeftOut and does not record it. The
-// recorded processes cannot trace each other, because a thread can have only one tracer.
+// If another process already traces a child, Attach calls Options.LeftOut and does not record the
+// child. The recorded processes cannot trace each other, because a thread can have only one
+// tracer.
 //
-// The process must not be a child of the caller, unless ctx ends first. The kernel reports the end of a
-// child once, either to the recorder or to the caller.
+// The process must not be a child of the caller if it can end before ctx is done. The kernel reports
+// the end of a child only once, either to the recorder or to the caller.
 func Attach(ctx context.Context, pid int, o Options) ([]Call, error) {
 	if err := platform(); err != nil {
 		return nil, err
@@ -55,8 +57,8 @@ func (t *tracer) attach(ctx context.Context, pid int) error {
 		}
 		waker.awaitEnd()
 	}()
-	// The end of this thread detaches all threads that it traces. Changes that were already reported
-	// are handled first, because they may be signals for the process.
+	// When this thread ends, the kernel detaches all threads that it traces. First handle the
+	// changes that the kernel has already reported, because they may be signals for the process.
 	for len(t.threads) > 0 && (!waker.ended && !t.ending || len(t.queue) > 0) {
 		tid, status, err := t.wait()
 		if err != nil {
@@ -75,8 +77,8 @@ func (t *tracer) attach(ctx context.Context, pid int) error {
 }
 
 // seizeTree attaches to the threads of a process, then to its descendants, but not to the tracer if it
-// is one of them. Threads and children that are made at the same time are either listed in /proc or
-// traced from their start.
+// is one of them. Threads and children that start in the meantime are either listed in /proc or traced
+// from their start.
 func (t *tracer) seizeTree(pid int, p *Process) error {
 	seized := 0
 	for again := true; again; {
@@ -86,7 +88,7 @@ func (t *tracer) seizeTree(pid int, p *Process) error {
 			return forbidden(pid, unix.ESRCH)
 		}
 		for _, tid := range tids {
-			// After an exec by an untraced thread, that thread has the ID of the first thread.
+			// An untraced thread that calls execve takes over the ID of the first thread.
 			if t.threads[tid] != nil && (tid != pid || t.tracing(tid)) {
 				continue
 			}
@@ -102,7 +104,7 @@ func (t *tracer) seizeTree(pid int, p *Process) error {
 			}
 			seized++
 			again = true
-			// The tracer sees its calls from its next stop on.
+			// The tracer sees the thread's calls only after its next stop, so stop it now.
 			switch err := unix.PtraceInterrupt(tid); {
 			case errors.Is(err, unix.ESRCH): // it called execve at the same time, and has the ID of the first thread
 				delete(t.threads, pid)
@@ -123,10 +125,12 @@ func (t *tracer) seizeTree(pid int, p *Process) error {
 const slow = 50 * time.Millisecond
 
 // seize attaches to a thread of a process. If another thread of the process calls execve at the same
-// time, the seize waits for the execve, and the execve waits until the tracer has waited for the end of
-// each traced thread. To avoid this deadlock, another thread of the recorder waits for them.
+// time, seize blocks until the execve is done. The execve in turn blocks until the tracer has waited
+// for the end of each traced thread. To avoid this deadlock, another thread of the recorder waits for
+// the traced threads that have ended.
 func (t *tracer) seize(pid, tid int) (err error) {
-	// EPERM can also mean that an execve has just ended the first thread, whose ID the calling thread takes.
+	// EPERM can also mean that an execve has just ended the first thread. The thread that called execve is
+	// then taking over its ID.
 	for range 10 {
 		stop, stopped := make(chan struct{}), make(chan struct{})
 		late := time.AfterFunc(slow, func() {
@@ -151,8 +155,9 @@ func (t *tracer) seize(pid, tid int) (err error) {
 	return err
 }
 
-// reap queues the ends of threads of a process, except the first. It does not take their stops. A
-// stop may be a signal, which would be lost if the tracer detached before handling it.
+// reap waits for the threads of a process that have ended, except the first thread, and queues
+// these changes. It does not wait for stops, because a stop may be a signal. The signal would be
+// lost if the tracer detached before handling it.
 func (t *tracer) reap(pid int) {
 	tids, _ := procfs.Tasks(pid)
 	for _, tid := range tids {
@@ -173,7 +178,7 @@ func (t *tracer) reap(pid int) {
 }
 
 func (t *tracer) seizeChildren(pid int, p *Process) error {
-	// The kernel's list may be incomplete while a child ends.
+	// The kernel's list of children may be incomplete while a child exits.
 	seen := map[int]bool{unix.Getpid(): true}
 	for again := true; again; {
 		again = false
@@ -206,8 +211,8 @@ func (t *tracer) seizeChildren(pid int, p *Process) error {
 	return nil
 }
 
-// ended reports whether a thread has ended. The first thread of a process then stays a zombie
-// until all other threads have ended.
+// ended reports whether a thread has ended. When the first thread of a process ends, it stays a
+// zombie until all other threads of the process have ended.
 func ended(tid int) bool {
 	s := status(tid)
 	return s == "" || s.HasEnded()
@@ -218,8 +223,8 @@ func (t *tracer) tracing(tid int) bool {
 	return status(tid).Field("TracerPid") == strconv.Itoa(unix.Gettid())
 }
 
-// A waker wakes a thread that waits for its tracees. It is a child that is stopped before its first
-// instruction and never runs. When it is killed, the wait returns.
+// A waker wakes a thread that is waiting for its tracees. It is a child process that is stopped
+// before its first instruction and never runs. Killing it makes the wait return.
 type waker struct {
 	pid   int
 	ended bool

@@ -8,7 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A Process is a process of the recorded tree.
+// A Process is a process in the recorded process tree.
 type Process struct {
 	PID      int
 	parent   *Process // nil for a root
@@ -53,10 +53,10 @@ type Call struct {
 	sig *signature // nil if the call is not in the table
 }
 
-// An Argument is an argument of a call. Kind says what the value means.
+// An Argument is an argument of a call. The meaning of Value depends on kind.
 type Argument struct {
 	kind     argKind
-	lengthAt int // the argument that has the length of the memory it points to
+	lengthAt int // the index of the argument that contains the length of the memory
 	Value    uint64
 }
 
@@ -75,8 +75,8 @@ func (c *Call) setArguments(values [6]uint64) {
 // tracers see: a signal arrived, and the call is either made again or fails with EINTR.
 func interrupted(e syscall.Errno) bool { return e == 512 || e == 513 || e == 514 || e == 516 }
 
-// Name returns the name of the call, such as "sendmsg", also if it was made by socketcall. The
-// name of an unknown call is "syscall" and its number.
+// Name returns the name of the call, such as "sendmsg", even if the program made it through
+// socketcall. For an unknown call, it returns "syscall" followed by the system call number.
 func (c *Call) Name() string {
 	if c.sig == nil {
 		return "syscall " + strconv.FormatUint(c.Nr, 10)
@@ -84,7 +84,7 @@ func (c *Call) Name() string {
 	return c.sig.name
 }
 
-// ViaSocketcall reports whether the call was made by socketcall(2).
+// ViaSocketcall reports whether the program made the call through socketcall(2).
 func (c *Call) ViaSocketcall() bool {
 	return c.Arch == i386 && int(c.Nr) == socketcallNr
 }
@@ -162,8 +162,9 @@ func (c *Call) socketOption() int {
 	return int(int32(c.Args[2].Value))
 }
 
-// file describes a descriptor at the entry, or at the exit for one that the call
-// has created. It returns nil if the descriptor was not looked up.
+// file returns the description of a descriptor at the entry of the call. If atExit is true, it
+// returns the description of a descriptor that the call created or received. It returns nil if
+// the descriptor was not looked up.
 func (c *Call) file(fd int32, atExit bool) *File {
 	for i := range c.Files {
 		if f := &c.Files[i]; f.FD == fd && f.AtExit == atExit {
@@ -173,8 +174,8 @@ func (c *Call) file(fd int32, atExit bool) *File {
 	return nil
 }
 
-// OnOtherSocket reports whether the first argument is known to be a socket that is not a
-// Unix socket, so that the call passes no descriptors.
+// OnOtherSocket reports whether the first argument is known to be a socket other than a Unix
+// socket. A call on such a socket passes no descriptors.
 func (c *Call) OnOtherSocket() bool {
 	f := c.file(c.socket(), false)
 	return f != nil && strings.HasSuffix(f.Kind, " socket")
@@ -188,9 +189,9 @@ func (c *Call) socket() int32 {
 	return int32(c.Args[0].Value)
 }
 
-// Ancillary reports whether the call carries control data: it sends or received some, or the
-// kernel reports that it truncated some. Control data and message headers that could not be
-// read count as well.
+// Ancillary reports whether the call sends or receives control data, or the kernel reported that
+// it truncated control data. It also returns true if control data or a message header could not
+// be read.
 func (c *Call) Ancillary() bool {
 	returned := len(c.Exit.Messages) > 0
 	for i := range c.Entry.Messages {
@@ -208,8 +209,8 @@ func (c *Call) Ancillary() bool {
 	return false
 }
 
-// Whole reports whether all relevant memory of the call could be read and all descriptors could
-// be looked up. Memory that the kernel could not read either (EFAULT) is not relevant.
+// Whole reports whether the recorder could read all relevant memory of the call and look up all
+// of its descriptors. Memory that the kernel could not read either (EFAULT) is not relevant.
 func (c *Call) Whole() bool {
 	for i := range c.Files {
 		if c.Files[i].Errno != 0 {

@@ -19,8 +19,8 @@ func (c *Call) decodeEntry(r *reader) {
 	c.decode(&c.Entry, false)
 }
 
-// decodeExit reads the same memory again, at the exit of the call, and decodes it. Which memory that is
-// was decided at the entry, also if the call has changed a header.
+// decodeExit reads the same memory again, at the exit of the call, and decodes it. It uses the
+// addresses and lengths from the entry, even if the call has changed a header.
 func (c *Call) decodeExit(r *reader) {
 	c.Exit = c.Entry.clone()
 	c.read(r, c.Exit.memory(c.Args))
@@ -51,8 +51,8 @@ func (c *Call) read(r *reader, list []*Memory) {
 	}
 }
 
-// decodeSocketcall replaces the signature and the arguments by those of the call that
-// socketcall performs, if that is a recorded one.
+// decodeSocketcall replaces the signature and the arguments with those of the call that
+// socketcall performs, if it is one of the recorded calls.
 func (c *Call) decodeSocketcall(r *reader) {
 	m := &Memory{Kind: SocketcallArgs, Arg: 1, Addr: c.Args[1].Value, Size: 6 * 4}
 	c.read(r, []*Memory{m})
@@ -61,7 +61,7 @@ func (c *Call) decodeSocketcall(r *reader) {
 		return
 	}
 	c.sig = c.Arch.calls()[uint64(c.Arch.syscallNumber(name))]
-	// The memory after the last argument has nothing to do with the call.
+	// Drop the memory after the last argument, which the call does not use.
 	m.Size = uint64(4 * len(c.sig.params))
 	m.Data = m.Data[:min(len(m.Data), int(m.Size))]
 	var values [6]uint64
@@ -207,8 +207,8 @@ func (c *Call) decode(s *Snapshot, atExit bool) {
 	}
 }
 
-// decodeReceived decodes how much of its memory the kernel has filled for a message; nothing, before
-// the message is received.
+// decodeReceived determines how much of the message's memory the kernel has filled. It does nothing
+// if the message was not received.
 func (m *Message) decodeReceived(received bool) {
 	if !received {
 		return
@@ -256,8 +256,8 @@ func (h *Msghdr) decode(l layout) {
 	}
 }
 
-// parseControl splits control data into its messages. The rest is everything after the
-// last message, or from the first one that is not well-formed.
+// parseControl splits control data into its messages. The rest begins at the first message that
+// is not well-formed, or after the last message.
 func parseControl(a *Arch, b []byte) (list []Cmsg, rest []byte) {
 	l := a.cmsghdr()
 	for off := 0; ; {
@@ -300,11 +300,11 @@ func (m *Cmsg) isCredentials() bool {
 
 func (m *Cmsg) isSecurity() bool { return m.Level == unix.SOL_SOCKET && m.Type == scmSecurity }
 
-// Credentials are the fields of a struct ucred.
+// Credentials contains the fields of a struct ucred.
 type Credentials struct{ PID, UID, GID int32 }
 
-// credentials decodes SCM_CREDENTIALS. It reports false for any other message, and if the
-// kernel truncated the structure.
+// credentials decodes SCM_CREDENTIALS. It returns false for any other message, and for a
+// structure that the kernel truncated.
 func (m *Cmsg) credentials() (c Credentials, ok bool) {
 	if !m.isCredentials() || len(m.Data) != unix.SizeofUcred {
 		return c, false
@@ -316,9 +316,9 @@ func (m *Cmsg) credentials() (c Credentials, ok bool) {
 // maxRights is SCM_MAX_FD: the kernel rejects a message with more descriptors.
 const maxRights = 253
 
-// firstFDs returns the descriptors in the control data of one message, up to the
-// maximum that the kernel can pass: those of SCM_RIGHTS, and the pidfd that the kernel adds. A
-// program can put any amount of descriptors into the data.
+// firstFDs returns the descriptors in the control data of one message. They are the descriptors
+// in SCM_RIGHTS and the pidfd that the kernel adds. firstFDs returns at most the number that the
+// kernel can pass, because a program can write any number of descriptors into the data.
 func (c *Control) firstFDs() (fds []int32) {
 	rights, pidfds := maxRights, 1
 	for i := range c.Cmsgs {

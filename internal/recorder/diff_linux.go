@@ -10,7 +10,7 @@ import (
 	"strings"
 )
 
-// A Difference is a difference between two records.
+// A Difference describes a difference between two records.
 type Difference struct {
 	Process int    // from 1, in the order of the process tree; processes without calls are not counted
 	Call    int    // from 1, among the calls of the process
@@ -57,45 +57,47 @@ func lengthValue(field string, b []byte) uint64 {
 	return 0
 }
 
-// A Comparison says how two records are compared. The zero value compares everything that was
-// recorded, except for values that must differ from run to run. These are normalized:
+// A Comparison determines how two records are compared. The zero value compares everything that
+// was recorded, except that it normalizes values that necessarily differ from run to run:
 //
-//   - An address is either NULL or not.
-//   - A descriptor is the first, second, … one that appears in its process, with a kind of file,
-//     and it is open for reading, for writing or as a path. Each descriptor that a call creates or
-//     receives is a new one.
-//   - A process ID is the first, second, … one that appears in the record.
+//   - Two addresses are equal if both or neither of them are NULL.
+//   - Descriptors are numbered in the order in which they first appear in their process. The
+//     comparison includes the kind of file, and whether the descriptor is open for reading, for
+//     writing or as a path. Each descriptor that a call creates or receives gets a new position in
+//     the order.
+//   - Process IDs are numbered in the order in which they first appear in the record.
 //
-// The calls of each process are compared in order, up to one that the other record does not
-// contain. The order is that in which its threads entered the calls. A process in which several
-// threads make calls can differ from itself (Difference.Threads). Processes are paired by their
-// place in the tree, without those that make no calls. Which of several processes receives a message,
-// or sends first, varies as well (Difference.Several).
+// The calls of each process are compared in the order in which its threads entered them, up to the
+// first call that the other record does not contain. If several threads of a process make calls,
+// their order can vary even between two runs of the same program (Difference.Threads). Processes are
+// paired by their position in the process tree, ignoring processes that make no calls. If several
+// processes make calls, which of them receives a message or sends first can also vary
+// (Difference.Several).
 type Comparison struct {
-	// UsedOnly lists the kinds of memory of which only the bytes are compared that the
-	// kernel has read or written. For a call that receives, this excludes the buffers at the
-	// entry, and the bytes that the kernel left unchanged at the exit.
+	// UsedOnly lists kinds of memory. In these, only the bytes that the kernel has read or
+	// written are compared. For a call that receives, this excludes the buffers at the entry, and
+	// the bytes that the kernel left unchanged at the exit.
 	UsedOnly []MemoryKind
 	// ExactIDs compares descriptors and process IDs by value. The IDs of processes that
 	// make recorded calls are still normalized.
 	ExactIDs bool
-	// Describe, if set, returns the text by which descriptors are compared.
+	// Describe, if set, returns a text for a descriptor. Descriptors are equal if their texts are equal.
 	Describe func(c *Call, fd int32, atExit bool) string
 	// AnyTime ignores the time in SCM_TIMESTAMP, SCM_TIMESTAMPNS and SCM_TIMESTAMPING.
 	AnyTime bool
 }
 
-// Diff returns the first difference of the zero Comparison, or nil if the records are the same.
+// Diff returns the first difference that the zero Comparison finds, or nil if it finds none.
 func Diff(a, b []Call) *Difference { return Comparison{}.First(a, b) }
 
-// UsedMemory ignores memory that the kernel neither reads nor writes, and times.
+// UsedMemory is a Comparison that ignores times, and memory that the kernel neither reads nor writes.
 var UsedMemory = Comparison{UsedOnly: []MemoryKind{Payload, Address, ControlData, Buffer}, AnyTime: true}
 
-// All returns all differences, process by process. A difference at the exit in bytes
-// that the kernel has not changed is only reported at the entry.
+// All returns all differences, process by process. If a difference at the entry of a call is the
+// same at its exit, All returns it only for the entry.
 func (o Comparison) All(a, b []Call) []*Difference { return o.compare(a, b, false) }
 
-// First returns the difference in the earliest call, or nil if the records are the same.
+// First returns the difference in the earliest call, or nil if there are no differences.
 func (o Comparison) First(a, b []Call) *Difference { return earliest(o.compare(a, b, true)) }
 
 // earliest returns the difference in the call that was entered first.
@@ -143,8 +145,8 @@ func at[T any](list []T, i int) (none T) {
 	return none
 }
 
-// A comparison walks through two records in parallel. Its methods report whether
-// the comparison of the process ends.
+// A comparison walks through two records in parallel. Its methods return true if the comparison
+// of the current process must end.
 type comparison struct {
 	Comparison
 	first   bool // end at the first difference of a process
@@ -196,7 +198,8 @@ func (d *Difference) repeats(entry *Difference) bool {
 		d.Where == entry.Where && bytes.Equal(d.BytesA, entry.BytesA) && bytes.Equal(d.BytesB, entry.BytesB)
 }
 
-// callMismatch returns how the calls differ in kind. The field is empty if they are the same call.
+// callMismatch reports whether one call is missing, or the two calls differ in architecture,
+// system call or section. If they match, field is empty.
 func (cmp *comparison) callMismatch() (field, x, y string) {
 	a, b := cmp.callA, cmp.callB
 	switch {
@@ -290,7 +293,7 @@ func (cmp *comparison) result() bool {
 	return false
 }
 
-// A piece is a part of memory, or a register, in both records.
+// A piece contains the bytes of a part of memory, or of a register, from both records.
 type piece struct {
 	where  string // the title of the memory
 	offset int    // in that memory

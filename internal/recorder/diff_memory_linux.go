@@ -7,8 +7,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// memory compares the memory that the arguments point to, at the entry or at the exit. It compares the
-// memory that both calls have. If one of them has more, an argument or a header has differed.
+// memory compares the memory that the arguments point to, at the entry or at the exit. It compares
+// only memory that was recorded for both calls. If one call has more memory, the comparison of an
+// argument or a header has already found a difference.
 func (cmp *comparison) memory(atExit bool) bool {
 	a, b := &cmp.callA.Entry, &cmp.callB.Entry
 	if atExit {
@@ -66,8 +67,9 @@ func (cmp *comparison) buffer(m *Memory, p piece, atExit bool) bool {
 	return cmp.bytes(p.where, p)
 }
 
-// timeout compares a timespec at the entry. The remaining time that the kernel stores in it differs
-// from run to run, also if the program passes the same timespec to the next call.
+// timeout compares a timespec at the entry. It ignores the remaining time that the kernel stores in
+// the timespec, which differs from run to run. It also ignores this time if the program passes the
+// same timespec to the next call.
 func (cmp *comparison) timeout(m *Memory, p piece, atExit bool) bool {
 	addrA, addrB := cmp.callA.Args[m.Arg].Value, cmp.callB.Args[m.Arg].Value
 	if atExit {
@@ -143,7 +145,8 @@ func (cmp *comparison) iovecs(message int, p piece) bool {
 	return false
 }
 
-// fields compares a structure field by field. A pointer that is not NULL on either side is equal.
+// fields compares a structure field by field. Two pointers are equal if both or neither of them
+// are NULL.
 func (cmp *comparison) fields(prefix string, l layout, p piece) bool {
 	for _, f := range l {
 		field := p.cut(f.Offset, f.Size)
@@ -160,8 +163,8 @@ func (cmp *comparison) fields(prefix string, l layout, p piece) bool {
 	return false
 }
 
-// address compares msg_name. A name that the kernel has chosen for a socket differs from run to
-// run, so that only the order in which such names appear is compared.
+// address compares msg_name. Names that the kernel has chosen for sockets differ from run to run,
+// so address compares only the order in which they first appear.
 func (cmp *comparison) address(a, b *Message, atExit bool) bool {
 	const size = len(autobound{})
 	p := cmp.piece(&a.Address, &b.Address)
@@ -187,8 +190,9 @@ func (cmp *comparison) sum(a, b *Memory) bool {
 	return cmp.differ(fmt.Sprintf("%s after its first %d bytes", p.where, p.offset), p, text(a.Sum), text(b.Sum))
 }
 
-// control compares control data, message by message. The fields of A's messages are compared with the
-// bytes at the same place in B. A difference of cmsg_len is reported before what follows from it.
+// control compares control data, message by message. It compares the fields of the messages in A with
+// the bytes at the same offsets in B. It reports a difference in cmsg_len before the differences that
+// result from it.
 func (cmp *comparison) control(a, b *Control, prefix string, atExit bool) bool {
 	p := cmp.piece(&a.Memory, &b.Memory)
 	p = p.cut(0, int(min(a.Size, b.Size, callLimit)))
@@ -272,7 +276,7 @@ func (m *Cmsg) isTimestamp() bool {
 	return false
 }
 
-// credentials compares a struct ucred, of which the kernel may have truncated the end.
+// credentials compares a struct ucred, which the kernel may have truncated.
 func (cmp *comparison) credentials(prefix string, p piece) bool {
 	return cmp.process(prefix+"pid", p.cut(0, 4)) ||
 		cmp.bytes(prefix+"uid", p.cut(4, 4)) ||

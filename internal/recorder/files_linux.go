@@ -23,13 +23,13 @@ type File struct {
 
 	inode string // of a memfd, looked up together with Access
 
-	// Errno is not 0 if something could not be looked up. For example, a process that is
-	// not dumpable hides its descriptors (EACCES) from a tracer without CAP_SYS_PTRACE.
+	// Errno is not 0 if the recorder could not look up all of the fields. For example, a process
+	// that is not dumpable hides its descriptors (EACCES) from a tracer without CAP_SYS_PTRACE.
 	Errno syscall.Errno
 }
 
-// Open reports whether the descriptor was open. If Errno is not 0, it may be open although Open
-// returns false.
+// Open reports whether the descriptor was open. If Errno is not 0, Open may return false for a
+// descriptor that was open.
 func (f *File) Open() bool { return f.Kind != "" }
 
 const maxSockets = 4096 // in lookup.sockets
@@ -83,7 +83,7 @@ func (c *Call) lookUpExit(l *lookup) {
 	}
 }
 
-// lookUp adds the description of a descriptor to Files. The access mode is looked up only if whole
+// lookUp adds the description of a descriptor to Files. It looks up the access mode only if whole
 // is true.
 func (c *Call) lookUp(l *lookup, fd int32, whole, atExit bool) {
 	if fd < 0 {

@@ -28,8 +28,9 @@ func answer(k uint32) unix.SockFilter {
 	return unix.SockFilter{Code: unix.BPF_RET | unix.BPF_K, K: k}
 }
 
-// filter returns the BPF program that stops a thread at marks and at the calls to record. With
-// sections it stops only at marks, because inside a section the tracer stops at each call anyway.
+// filter returns the BPF program that stops a thread at marks and at the calls to record. If
+// sections is true, the BPF program stops a thread only at marks, because the tracer itself stops
+// it at each call inside a section.
 func filter(sections bool) []unix.SockFilter {
 	trace, allow := answer(unix.SECCOMP_RET_TRACE), answer(unix.SECCOMP_RET_ALLOW)
 	prog := []unix.SockFilter{load(offArch)}

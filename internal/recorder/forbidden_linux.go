@@ -10,8 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A ForbiddenError reports that the system does not let this process trace, or not the
-// given process.
+// A ForbiddenError reports that the system does not allow this process to trace any process, or
+// to trace the given one.
 type ForbiddenError struct {
 	Why string // the setting or condition that forbids it
 	Err error

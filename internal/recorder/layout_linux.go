@@ -25,7 +25,7 @@ const (
 	descriptor
 )
 
-// A layout lists the fields of a structure in order and without gaps. Padding is a field.
+// A layout lists the fields of a structure in order and without gaps. It lists padding, too.
 type layout []Field
 
 func (l layout) size() int {
@@ -73,8 +73,8 @@ var layouts = map[int]struct{ msghdr, mmsghdr, iovec, cmsghdr, timespec layout }
 	},
 }
 
-// The kernel's struct user_msghdr. musl declares some of the padding as fields, and in glibc
-// msg_controllen is longer than POSIX specifies.
+// msghdr64 is the layout of the kernel's struct user_msghdr in 64-bit programs. musl declares
+// some of the padding as fields, and glibc declares a longer msg_controllen than POSIX specifies.
 var msghdr64 = layout{
 	{"msg_name", 0, 8, pointer},
 	{"msg_namelen", 8, 4, plain},

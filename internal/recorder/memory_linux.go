@@ -28,7 +28,7 @@ func (r *reader) read(tid int, list []*Memory) error {
 	}
 	defer func() { _ = f.Close() }()
 	left := uint64(callLimit)
-	// Payloads are read last, so that large ones do not use up the limit before control data is read.
+	// Read payloads last, so that large payloads do not use up the limit before control data is read.
 	for _, payloads := range []bool{false, true} {
 		limit := uint64(defaultLimit)
 		if payloads {
@@ -50,7 +50,7 @@ func (r *reader) read(tid int, list []*Memory) error {
 	return nil
 }
 
-// addSum computes the sum of the payload bytes after Data, up to size.
+// addSum computes the checksum of the payload bytes after Data, up to size.
 func (m *Memory) addSum(tid int, size uint64) {
 	f, err := openMemory(tid)
 	if err != nil {

@@ -1,14 +1,14 @@
 package recorder
 
-// A Snapshot is the memory that the arguments of a call point to, at the entry or at the exit
-// of the call.
+// A Snapshot contains the memory that the arguments of a call point to, at the entry or at the
+// exit of the call.
 type Snapshot struct {
 	SocketcallArgs *Memory    // the arguments in the array of socketcall(2); nil for all other calls
 	Buffers        [6]*Memory // by argument; nil for arguments that are not pointers or not followed
 	Messages       []Message  // the msghdr, or one per mmsghdr
 }
 
-// A Message is a msghdr or mmsghdr and the memory that it points to.
+// A Message contains a msghdr or mmsghdr, and the memory that it points to.
 type Message struct {
 	Header  Msghdr
 	Iovecs  Memory   // the array of iovecs
@@ -21,8 +21,8 @@ type Message struct {
 	ReceivedFlags uint32 // msg_flags of a received message
 }
 
-// A Msghdr is a msghdr or mmsghdr. Its Memory is the structure itself with all padding. Fields
-// that could not be read are 0.
+// A Msghdr is a decoded msghdr or mmsghdr. Its Memory contains the structure itself, including
+// all padding. Fields that could not be read are 0.
 type Msghdr struct {
 	Memory
 	Name       uint64
@@ -35,15 +35,15 @@ type Msghdr struct {
 	MsgLen     uint64 // only in a mmsghdr
 }
 
-// A Control is a control buffer with the messages that it contains. At the entry of a call that
-// receives, these are leftovers of earlier calls.
+// A Control is a control buffer and the control messages that it contains. At the entry of a call
+// that receives, these messages are left over from earlier calls.
 type Control struct {
 	Memory
 	Cmsgs []Cmsg
 	Rest  []byte // the bytes after the last well-formed control message
 }
 
-// A Cmsg is one control message. Header, Data and Padding follow each other in memory.
+// A Cmsg is one control message. Header, Data and Padding are adjacent in memory, in this order.
 type Cmsg struct {
 	Offset  int // of the header, in the control buffer
 	Len     uint64
@@ -58,7 +58,7 @@ type Cmsg struct {
 // end returns the offset of the byte after the message and its padding.
 func (m *Cmsg) end() int { return m.Offset + len(m.Header) + len(m.Data) + len(m.Padding) }
 
-// A MemoryKind says what a Memory contains.
+// A MemoryKind describes the contents of a Memory.
 type MemoryKind int
 
 const (
@@ -75,7 +75,7 @@ func (k MemoryKind) String() string {
 	return [...]string{"socketcall's arguments", "msghdr", "iovec", "payload", "msg_name", "control", "memory"}[k]
 }
 
-// A Memory is a range of the program's memory at one moment.
+// A Memory describes a range of the program's memory at one moment.
 type Memory struct {
 	Kind    MemoryKind
 	Arg     int    // the argument that points to it
@@ -97,7 +97,7 @@ func (m *Memory) unread() uint64 {
 	return max(min(m.Size, m.Used), recorded) - recorded
 }
 
-// bytes returns the bytes of a buffer; nil if there is no buffer.
+// bytes returns the bytes of a buffer, or nil if there is no buffer.
 func (m *Memory) bytes() []byte {
 	if m == nil {
 		return nil
@@ -122,7 +122,7 @@ func (m *Message) capacity() (size uint64) {
 }
 
 // payload returns the payload that was sent or received, up to the first byte that was not
-// recorded, and the length of all of it.
+// recorded, and the length of the whole payload.
 func (m *Message) payload() (data []byte, length int) {
 	whole := true
 	left := uint64(1 << 62) // the program can claim any size, and the sum must not overflow
@@ -140,8 +140,8 @@ func (m *Message) payload() (data []byte, length int) {
 	return data, length
 }
 
-// memory returns all memory of the snapshot. The order is that in which the recorder
-// reads it, where a pointer or a length is read before the memory that depends on it.
+// memory returns all memory of the snapshot, in the order in which the recorder reads it. The
+// recorder reads a pointer or a length before the memory that depends on it.
 func (s *Snapshot) memory(args []Argument) (list []*Memory) {
 	if s.SocketcallArgs != nil {
 		list = append(list, s.SocketcallArgs)
@@ -160,8 +160,8 @@ func (s *Snapshot) memory(args []Argument) (list []*Memory) {
 	return list
 }
 
-// buffers returns the memory of the arguments. The length of a buffer is either an argument,
-// or itself in memory.
+// buffers returns the buffers that arguments point to. If lengthInMemory is true, it returns
+// those whose length is in memory. Otherwise it returns those whose length is an argument.
 func (s *Snapshot) buffers(args []Argument, lengthInMemory bool) (list []*Memory) {
 	for i, b := range s.Buffers {
 		if b != nil && (args[i].kind == argLenp) == lengthInMemory {

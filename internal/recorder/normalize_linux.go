@@ -10,8 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A normalizer names the processes, descriptors and addresses of one record so that the names do
-// not differ from run to run.
+// A normalizer gives the processes, descriptors and addresses in one record names that are the
+// same in each run.
 type normalizer struct {
 	pids     map[int32]int
 	names    map[autobound]int
@@ -20,9 +20,9 @@ type normalizer struct {
 	timeouts map[uint64]string          // what the kernel has stored in the timeouts of the current process, by address
 }
 
-// An openFile identifies a file on one descriptor, as far as it can. The kernel does not reuse the
-// inode number of a socket, a pipe or a memfd. The names and inode numbers of other files can change or
-// be reused by other processes.
+// An openFile identifies the file that a descriptor refers to, as far as possible. The kernel does not
+// reuse the inode number of a socket, a pipe or a memfd. The names and inode numbers of other files
+// can change, or other processes can reuse them.
 type openFile struct{ kind, inode string }
 
 // autobound is a sockaddr_un with a name that the kernel has chosen (unix(7), autobind feature): a
@@ -34,8 +34,7 @@ func isAutobound(address []byte) bool {
 		len(bytes.Trim(address[3:], "0123456789abcdef")) == 0
 }
 
-// newNormalizer returns a normalizer for a record. The processes that make calls are the first
-// ones that it names.
+// newNormalizer returns a normalizer for a record. It first names the processes that make calls.
 func newNormalizer(streams [][]*Call) *normalizer {
 	n := &normalizer{pids: map[int32]int{}, names: map[autobound]int{}}
 	for _, stream := range streams {
@@ -49,9 +48,9 @@ func (n *normalizer) nextProcess() {
 	n.fds, n.seenFDs, n.timeouts = map[int32]map[openFile]int{}, 0, map[uint64]string{}
 }
 
-// process returns "process 1" for the first process ID, and so on. With exact, only the processes
-// that make calls are counted, and others keep their IDs. Values that are not process IDs (0 and
-// process groups) are kept.
+// process returns "process 1" for the first process ID, and so on. If exact is true, it does this
+// only for processes that make calls, and returns the IDs of other processes unchanged. It also
+// returns values that are not process IDs (0 and process groups) unchanged.
 func (n *normalizer) process(pid int32, exact bool) string {
 	i, ok := n.pids[pid]
 	switch {
@@ -74,10 +73,10 @@ func (n *normalizer) name(a autobound) string {
 	return fmt.Sprintf("name %d chosen by the kernel", n.names[a])
 }
 
-// descriptor counts the descriptors of a process in the order in which they first appear in
-// its calls, and describes the file. Negative values are kept. A descriptor that the call has created
-// or received is a new one, even if the same value was in use before: the value that the kernel assigns
-// depends on files that appear in no call.
+// descriptor counts the descriptors of a process in the order in which they first appear in its calls,
+// and describes the file. It returns negative values unchanged. A descriptor that the call has created
+// or received counts as new, even if the same value was in use before. The value that the kernel
+// assigns depends on files that appear in no recorded call.
 func (n *normalizer) descriptor(c *Call, fd int32, atExit bool) string {
 	if fd < 0 {
 		return strconv.Itoa(int(fd))
@@ -118,8 +117,8 @@ func (n *normalizer) descriptor(c *Call, fd int32, atExit bool) string {
 	return text
 }
 
-// callsByProcess splits calls by process. The processes are in the order of the tree. Processes without
-// calls are left out, so that a shell around a command makes no difference.
+// callsByProcess groups calls by process, in the order of the process tree. It leaves out processes
+// without calls, so that starting a command from a shell makes no difference.
 func callsByProcess(calls []Call) [][]*Call {
 	var streams [][]*Call
 	index := map[*Process]int{}
@@ -141,8 +140,8 @@ func callsByProcess(calls []Call) [][]*Call {
 	return streams
 }
 
-// treeOrder returns the positions of the processes and their ancestors in the order of the tree: a
-// process is before its children, and children are in the order in which they were made.
+// treeOrder returns the positions of the processes and their ancestors in the order of the tree. A
+// process precedes its children, and children are in the order in which they were created.
 func treeOrder(processes map[*Process]int) map[*Process]int {
 	children, seen := map[*Process][]*Process{}, map[*Process]bool{}
 	for p := range processes {
@@ -162,8 +161,8 @@ func treeOrder(processes map[*Process]int) map[*Process]int {
 	return position
 }
 
-// withoutRestarted replaces each call that a signal has interrupted by the call that was made
-// again for it, because the program made it once.
+// withoutRestarted replaces each call that a signal interrupted with the call that restarted it,
+// because the program made only one call.
 func withoutRestarted(calls []*Call) []*Call {
 	var kept []*Call
 	again := map[int]bool{}

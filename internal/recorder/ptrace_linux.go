@@ -11,8 +11,8 @@ import (
 const options = unix.PTRACE_O_TRACESYSGOOD | unix.PTRACE_O_TRACEFORK | unix.PTRACE_O_TRACEVFORK |
 	unix.PTRACE_O_TRACECLONE | unix.PTRACE_O_TRACEEXEC
 
-// seize attaches to a thread. It uses Syscall6, because it may block until an execve(2) of the
-// process is done.
+// seize attaches to a thread. It uses Syscall6, because the system call may block until an
+// execve(2) of the process is done.
 func seize(tid, options int) error {
 	_, _, errno := unix.Syscall6(unix.SYS_PTRACE, unix.PTRACE_SEIZE, uintptr(tid), 0, uintptr(options), 0, 0)
 	if errno != 0 {
@@ -37,8 +37,8 @@ type syscallInfo struct {
 	arch uint32
 	ip   uint64
 	sp   uint64
-	// At an entry the system call number and the arguments. At an exit the result, and
-	// whether it is an error.
+	// At an entry, words contains the system call number and the arguments. At an exit, it
+	// contains the result, and whether the result is an error.
 	words [7]uint64
 	_     [8]byte
 }
@@ -53,8 +53,8 @@ func (i *syscallInfo) get(tid int) error {
 	if errno != 0 {
 		return errno
 	}
-	// For a 32-bit call the kernel uses the lower halves of the registers. A 64-bit program
-	// can make such a call with int 0x80, with arbitrary upper halves.
+	// For a 32-bit call the kernel uses the lower halves of the registers. A 64-bit program can
+	// make such a call with int 0x80. The upper halves can then contain anything.
 	if arch := archOf(i.arch); arch != nil && arch.word == 4 && i.op != unix.PTRACE_SYSCALL_INFO_EXIT {
 		for n := range i.words {
 			i.words[n] = uint64(uint32(i.words[n]))
@@ -63,8 +63,8 @@ func (i *syscallInfo) get(tid int) error {
 	return nil
 }
 
-// waitStop waits for a change of a thread. With -1 it waits for any thread that the calling thread
-// has started or attached to.
+// waitStop waits for a state change of a thread. If tid is -1, it waits for any thread that the
+// calling thread has started or attached to.
 func waitStop(tid int) (int, unix.WaitStatus, error) { return waitChange(tid, 0) }
 
 // waitChange is like waitStop. With WNOHANG it does not wait, and returns 0 if nothing has changed.
@@ -83,8 +83,8 @@ func wait4(pid int, status *unix.WaitStatus, options int) (int, error) {
 	}
 }
 
-// waitable reports whether the calling thread has a child or traces a thread with this ID. If so, a
-// change of it is still to be reported.
+// waitable reports whether the calling thread has a child or traces a thread with this ID. If so,
+// the kernel has yet to report a state change of that thread.
 func waitable(tid int) bool {
 	const any = unix.WEXITED | unix.WSTOPPED | unix.WALL | unix.WNOTHREAD
 	return unix.Waitid(unix.P_PID, tid, nil, any|unix.WNOHANG|unix.WNOWAIT, nil) != unix.ECHILD

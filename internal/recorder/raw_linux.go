@@ -13,7 +13,7 @@ const (
 )
 
 // Raw returns the call's memory in hexadecimal, below rulers with the names of the fields. Memory
-// that the call has changed is printed twice.
+// that the call has changed appears twice, as it was at the entry and at the exit.
 func (c *Call) Raw() string {
 	var out strings.Builder
 	fmt.Fprintf(&out, "  nr %d (%s), arguments", c.Nr, c.Arch.Name)
@@ -44,7 +44,7 @@ func (c *Call) usedRegisters() int {
 	return len(c.sig.params)
 }
 
-// recorded says how many bytes were recorded, if not all were.
+// recorded returns a note about how many bytes were recorded, or "" if all were.
 func recorded(m *Memory) string {
 	if uint64(len(m.Data)) == m.Size {
 		return ""
@@ -79,7 +79,7 @@ func (c *Call) writeMemory(out *strings.Builder, entry, exit *Memory) {
 	case !changed:
 		writeRows(out, "entry", fields, entry.Data)
 	case entry.Kind == ControlData:
-		// The kernel has written other control messages, so that the fields differ.
+		// The kernel has written different control messages, so the fields differ.
 		writeRows(out, "entry", fields, entry.Data)
 		writeRows(out, "exit", c.fields(&c.Exit, exit), exit.Data)
 	default:
@@ -115,7 +115,7 @@ func (l *fieldList) chunks(name string, to int, kind fieldKind) {
 }
 
 // fields returns the fields of memory in a snapshot, without gaps. Bytes that belong to no field are
-// in columns of up to 16 bytes.
+// grouped into columns of up to 16 bytes.
 func (c *Call) fields(s *Snapshot, m *Memory) []Field {
 	l := fieldList{size: len(m.Data)}
 	switch m.Kind {
@@ -175,8 +175,8 @@ func writeRows(out *strings.Builder, first string, fields []Field, data ...[]byt
 // columns returns the width of a field and the space after it.
 func columns(f Field) int { return max(2*f.Size, len(rulerName(f))) + 2 }
 
-// rulerName returns the name of a field. Padding needs no "after msg_flags", because the ruler shows
-// where it is.
+// rulerName returns the name of a field. For padding, it leaves out the rest of the name, such as
+// "after msg_flags", because the ruler shows where the padding is.
 func rulerName(f Field) string {
 	if f.kind == padding {
 		return "padding"

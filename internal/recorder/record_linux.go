@@ -25,8 +25,8 @@ func (e *ExitError) Error() string {
 	return fmt.Sprintf("exit status %d", e.Status.ExitStatus())
 }
 
-// Code returns the exit status that a shell would report: that of the command, or 128 plus the
-// signal that ended it.
+// Code returns the exit status that a shell would report. This is the exit status of the command
+// or, if a signal ended it, 128 plus the signal.
 func (e *ExitError) Code() int {
 	if e.Status.Signaled() {
 		return 128 + int(e.Status.Signal())
@@ -34,9 +34,10 @@ func (e *ExitError) Code() int {
 	return e.Status.ExitStatus()
 }
 
-// Record starts the command, waits until all of its processes have ended, and returns their
-// calls in the order of their entries. If the command itself failed, Record returns the calls and an
-// *ExitError. Any other error means that the command could not be recorded. It has been killed then.
+// Record starts the command, waits until all of its processes have ended, and returns their calls in
+// the order in which threads entered them. If the command itself failed, Record returns the calls
+// and an *ExitError. Any other error means that the command could not be recorded. If it was already
+// running, Record has killed it.
 //
 // The caller must not start the command or wait for it. Its ProcessState stays nil.
 func Record(cmd *exec.Cmd, o Options) ([]Call, error) {
@@ -54,7 +55,8 @@ func Record(cmd *exec.Cmd, o Options) ([]Call, error) {
 		}
 		err = t.loop()
 		t.killAll()
-		// The tracer has waited for the process. Wait ends the goroutines that copy its output.
+		// The tracer has already waited for the process. Call Wait to end the goroutines that
+		// copy its output.
 		_ = cmd.Wait()
 		_ = cmd.Process.Release() // Wait finds no child, and does not close the pidfd
 	})
@@ -69,9 +71,9 @@ func Record(cmd *exec.Cmd, o Options) ([]Call, error) {
 	return t.calls, err
 }
 
-// start starts the stub for the command, and seizes it after it has stopped itself. From then on
-// PTRACE_O_EXITKILL kills it if this process is killed. Until then Pdeathsig does. That signal is sent
-// when the calling thread ends, so this thread must not end earlier.
+// start starts the stub for the command, and seizes it after it has stopped itself. If this process is
+// killed, PTRACE_O_EXITKILL kills the stub once it is seized, and Pdeathsig kills it until then. The
+// kernel sends Pdeathsig when the calling thread ends, so the thread must not end before the stub is seized.
 func (t *tracer) start(cmd *exec.Cmd) error {
 	path, args, attr := cmd.Path, cmd.Args, cmd.SysProcAttr
 	var stubAttr syscall.SysProcAttr
@@ -110,7 +112,7 @@ func (t *tracer) start(cmd *exec.Cmd) error {
 // stubName is args[0] of the stub, which Record starts from the executable of this program.
 const stubName = "scm-recorder-stub"
 
-// The filter modes, as arguments of the stub.
+// The filter modes. Record passes one of them to the stub as an argument.
 const (
 	noFilter   = "none"
 	mayFilter  = "filter"
@@ -118,9 +120,9 @@ const (
 	atMarks    = "-marks"       // suffix: the filter for sections
 )
 
-// filterMode returns how the command can get its filter without losing privileges. Without
-// CAP_SYS_ADMIN a filter needs no_new_privs. If the tracer lacks CAP_SYS_PTRACE, that changes nothing,
-// because a traced program gains no privileges by an exec anyway.
+// filterMode returns how the stub can install a filter without costing the command any privileges.
+// Without CAP_SYS_ADMIN a filter requires no_new_privs. If the tracer lacks CAP_SYS_PTRACE, setting
+// no_new_privs makes no difference, because a traced program then gains no privileges through execve anyway.
 func (t *tracer) filterMode() string {
 	mode := noFilter
 	switch {
@@ -152,7 +154,8 @@ func Main() {
 	if unix.Gettid() == unix.Getpid() {
 		err = stub(os.Args[1], os.Args[2], os.Args[3], os.Args[4:])
 	} else if err = setDeathSignal(unix.SIGKILL); err == nil { // each thread has its own death signal
-		// The tracer seizes the first thread. After an exec this is the calling thread.
+		// The tracer seizes the first thread. Execute the stub again, so that the calling thread
+		// becomes the first thread.
 		err = syscall.Exec("/proc/self/exe", os.Args, os.Environ())
 	}
 	errno := unix.ENOEXEC
@@ -180,13 +183,14 @@ func stub(mode, deathSignal, path string, args []string) error {
 		}
 	}
 	if mode != noFilter && install(filter(sections)) == nil {
-		// The tracer takes the first stop by the filter as the sign that it is installed.
+		// Make a call that the filter stops. The first such stop shows the tracer that the filter
+		// is installed.
 		_, _ = unix.Getpriority(Mark, 0)
 	}
 	return syscall.Exec(path, args, os.Environ())
 }
 
-// setDeathSignal sets the signal that this thread gets when its parent thread ends.
+// setDeathSignal sets the signal that this thread receives when its parent thread ends.
 func setDeathSignal(signal unix.Signal) error {
 	return unix.Prctl(unix.PR_SET_PDEATHSIG, uintptr(signal), 0, 0, 0)
 }
@@ -195,16 +199,16 @@ func sortCalls(calls []Call) {
 	slices.SortFunc(calls, func(a, b Call) int { return a.seq - b.seq })
 }
 
-// onThread runs f on a thread that ends after it, so that the kernel detaches the threads that it
-// still traces. It is not the first thread of the process, because Go does not end that one, and not a
-// thread that has children, because f would wait for them.
+// onThread runs f on a thread that ends after f returns, so that the kernel detaches the threads that
+// it still traces. onThread does not use the first thread of the process, because Go never ends that
+// thread. It does not use a thread that has children, because f would wait for them.
 func onThread(f func()) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		runtime.LockOSThread()
 		if unix.Gettid() == unix.Getpid() || hasChildren() {
-			// While this thread is locked, another goroutine runs on another thread.
+			// While this goroutine is locked to its thread, a new goroutine runs on a different thread.
 			onThread(f)
 			runtime.UnlockOSThread()
 			return
@@ -220,8 +224,8 @@ func hasChildren() bool {
 	return err != unix.ECHILD
 }
 
-// killAll kills the remaining threads after an error. If they were detached, their filter would make
-// the recorded calls fail.
+// killAll kills the remaining threads after an error. If they kept running without a tracer, their
+// filter would make the recorded calls fail.
 func (t *tracer) killAll() {
 	for tid := range t.threads {
 		_ = unix.Kill(tid, unix.SIGKILL)

@@ -10,21 +10,21 @@ import (
 // none is the number of a call that an architecture does not have.
 const none = -1
 
-// A tableRow describes a system call: the number on each architecture, and the arguments.
+// A tableRow contains the number of a system call on each architecture, and describes its arguments.
 type tableRow struct {
 	name               string
 	amd64, i386, arm64 int
 	arguments          string
 }
 
-// table lists the calls that a library that passes descriptors, or a language runtime
-// below it, is likely to make. The recorder records the number and the result of any other
-// call. It does not know which registers are arguments then, so that two such calls always
-// compare as different.
+// table lists the calls that a library that passes descriptors, or a language runtime below it,
+// is likely to make. For any other call, the recorder records only the number, the registers and
+// the result. It does not know which registers are arguments of such a call, so two such calls
+// always compare as different.
 //
-// The words for arguments are the keys of argKinds. After the = is the kind of the result,
-// unless it is a plain integer. buf:N and out:N point to memory whose length in bytes is
-// argument N. lenp:N points to memory whose length is the int that argument N points to.
+// Each word describes an argument and is a key of argKinds. The word after the = describes the
+// result. It is omitted for a plain integer. buf:N and out:N point to memory whose length in
+// bytes is argument N. lenp:N points to memory whose length is the int that argument N points to.
 // mmsg:N points to an array whose length is argument N.
 var table = []tableRow{
 	{"read", 0, 3, 63, "fd out:2 word"},
@@ -170,7 +170,7 @@ var argKinds = map[string]argKind{
 // A parameter describes an argument of a call.
 type parameter struct {
 	kind     argKind
-	lengthAt int // the argument that has the length
+	lengthAt int // the index of the argument that contains the length
 }
 
 // A signature describes the arguments and the result of a call.
@@ -230,8 +230,8 @@ func (s *signature) messagesAt() int {
 // receives reports whether a call with messages receives them.
 func (s *signature) receives() bool { return s != nil && strings.HasPrefix(s.name, "recv") }
 
-// Calls returns the names of the recorded calls. They are also recorded if they are made by
-// socketcall.
+// Calls returns the names of the recorded calls. They are also recorded if a program makes them
+// through socketcall.
 func Calls() []string { return slices.Clone(ancillary) }
 
 // ancillary lists the calls that can carry ancillary data.

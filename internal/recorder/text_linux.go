@@ -8,14 +8,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TextBytes is the number of payload bytes that a line shows.
+// TextBytes is the maximum number of payload bytes that a line shows.
 const TextBytes = 32
 
-// Text returns the call as a line: the socket, the messages with their control data, the flags
-// and the result.
+// Text returns the call as a line of text. The line contains the socket, the messages with their
+// control data, the flags and the result.
 func (c *Call) Text() string { return string(c.AppendText(nil)) }
 
-// String returns the thread ID and the text.
+// String returns the thread ID, followed by the result of Text.
 func (c *Call) String() string {
 	return fmt.Sprintf("%d %s", c.Thread, c.Text())
 }
@@ -142,8 +142,9 @@ func (c *Call) appendFD(b []byte, fd int32, atExit bool) []byte {
 	return append(b, '>')
 }
 
-// appendName appends a name. The program can choose it freely, so it is quoted if a reader could
-// mistake it for other text, or a CI server for a command such as "##[command]".
+// appendName appends a name. The program can choose any name. appendName therefore quotes a name
+// that a reader could mistake for other text, or that a CI server could mistake for a command
+// such as "##[command]".
 func appendName(b []byte, name string) []byte {
 	start := len(b)
 	b = strconv.AppendQuoteToASCII(b, name)
@@ -174,8 +175,8 @@ func (c *Call) appendMessages(b []byte) []byte {
 	return append(b, ']')
 }
 
-// appendMessage appends the payload, the address and the control data that were sent or received. For a
-// message that was not received it appends the capacity of the buffers.
+// appendMessage appends the payload, the address and the control data that were sent or received. If a
+// receive returned no message, it appends the capacity of the buffers instead.
 func (c *Call) appendMessage(b []byte, i int) []byte {
 	entry := &c.Entry.Messages[i]
 	if entry.headerUnread() {
@@ -250,7 +251,8 @@ func (c *Call) appendCmsg(b []byte, m *Cmsg) []byte {
 	return appendHex(b, m.Data, TextBytes)
 }
 
-// appendPassedFD appends a descriptor in a message, and says whether a received one is close-on-exec.
+// appendPassedFD appends a descriptor in a message and, if it was received, whether it is
+// close-on-exec.
 func (c *Call) appendPassedFD(b []byte, fd int32) []byte {
 	b = c.appendFD(b, fd, c.receives())
 	f := c.file(fd, c.receives())
@@ -264,8 +266,8 @@ func (c *Call) appendPassedFD(b []byte, fd int32) []byte {
 	return b
 }
 
-// appendPayload appends the beginning of a payload and, if that is longer, its length. A length of
-// -1 is the length of data.
+// appendPayload appends the beginning of a payload and, if the payload is longer, its length. If
+// length is -1, data is the whole payload.
 func appendPayload(b, data []byte, length int) []byte {
 	if length < 0 {
 		length = len(data)

@@ -13,28 +13,28 @@ import (
 // Options select the calls to record. The zero value records every call that can carry
 // ancillary data, and returns them all.
 type Options struct {
-	// Handle, if set, is called with each call at its exit. The call is not kept then. The
-	// thread that made the call is stopped until Handle returns.
+	// Handle, if set, is called with each call at its exit. Record and Attach then do not return
+	// these calls. The thread that made the call is stopped until Handle returns.
 	Handle func(*Call)
 	// Sections records all calls between marks, and no other calls.
 	Sections bool
-	// NoFilter installs no filter, and stops the program at each of its calls.
+	// NoFilter stops the program at each of its calls instead of installing a filter.
 	NoFilter bool
 	// Ancillary leaves out calls for which Call.Ancillary returns false.
 	Ancillary bool
 	// Limit is the maximum number of bytes to record from each payload buffer. 0 means 1 MiB,
 	// which is also the limit for all other memory.
 	Limit int
-	// Sum records a sum of the payload bytes after Limit that the kernel sends or receives.
+	// Sum records a checksum of the payload bytes after Limit that the kernel sends or receives.
 	Sum bool
-	// LeftOut is called for each child that Attach does not record because another process
-	// traces it. New children of such a child are not recorded either.
+	// LeftOut is called for each child that Attach does not record because another process traces
+	// it. Processes that such a child starts later are not recorded either.
 	LeftOut func(pid int, why error)
-	// Started is called with the process before it executes its first instruction.
+	// Started is called with the command's process before the command executes its first instruction.
 	Started func(*os.Process)
 }
 
-// A tracer belongs to one operating system thread.
+// A tracer must be used on one operating system thread.
 type tracer struct {
 	o       Options
 	mode    resumeMode
@@ -52,7 +52,7 @@ type tracer struct {
 	status   unix.WaitStatus
 }
 
-// resumeMode says up to where a thread runs that is in no call and in no section.
+// resumeMode determines how far a thread runs while it is outside calls and sections.
 type resumeMode int
 
 const (
@@ -90,7 +90,7 @@ type change struct {
 }
 
 // wait returns the next change. If several threads have changed, the kernel always reports the same
-// one first, so that a busy thread could starve the others. Therefore wait queues all pending
+// thread first, so a busy thread could starve the others. To prevent this, wait queues all pending
 // changes before it returns the first.
 func (t *tracer) wait() (int, unix.WaitStatus, error) {
 	if len(t.queue) == 0 {
@@ -112,8 +112,8 @@ func (t *tracer) wait() (int, unix.WaitStatus, error) {
 	return next.tid, next.status, nil
 }
 
-// push queues a change. It drops an earlier change with the same thread ID: that thread was
-// killed, and a new thread may have its ID.
+// push queues a change. It drops an earlier change with the same thread ID, because that thread
+// was killed and a new thread may have its ID.
 func (t *tracer) push(tid int, status unix.WaitStatus) {
 	t.queue = slices.DeleteFunc(t.queue, func(c change) bool { return c.tid == tid })
 	t.queue = append(t.queue, change{tid, status})
@@ -201,9 +201,10 @@ func (t *tracer) resume(th *thread, sig unix.Signal) error {
 	return resume(request, th.tid, sig)
 }
 
-// appear adds a thread that stops before the tracer knows which thread made it. If its maker was
-// killed, that is never reported, so appear does not wait for the report. It takes the process and
-// the parent from /proc, and made corrects them if necessary.
+// appear adds a thread that stops before the kernel has reported which thread created it. If the
+// creating thread was killed, the kernel never reports this, so appear does not wait. It reads the
+// IDs of the process and its parent from /proc. If the kernel reports the creation later, made
+// corrects the parent if necessary.
 func (t *tracer) appear(tid int) *thread {
 	s := status(tid)
 	parent := t.dead
@@ -221,9 +222,9 @@ func (t *tracer) appear(tid int) *thread {
 	return t.add(tid, parent.newChild(tid))
 }
 
-// made records that p has made a thread, either of p or of a new process. A thread that is still
-// unknown has either not stopped for the first time, or has already ended, in which case the kernel
-// reports nothing more about it.
+// made records that p has created a thread, either in p or in a new process. If the tracer does not
+// know the thread yet, the thread has either not stopped for the first time or already ended. If it
+// has ended, the kernel reports nothing more about it.
 func (t *tracer) made(p *Process, tid int) {
 	th := t.threads[tid]
 	switch {
@@ -237,8 +238,8 @@ func (t *tracer) made(p *Process, tid int) {
 	}
 }
 
-// exec updates the threads of a process after an execve. The thread that called it gets the ID of the
-// first thread, and all other threads have ended.
+// exec updates the threads of a process after an execve. The thread that called execve takes over the
+// ID of the first thread, and all other threads have ended.
 func (t *tracer) exec(tid int) *thread {
 	th := t.threads[tid]
 	former, err := unix.PtraceGetEventMsg(tid)
