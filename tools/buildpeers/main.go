@@ -1,4 +1,5 @@
-// Command buildpeers builds the peers from source, and writes the list of them for `scm interop run --peers`.
+// Command buildpeers builds the peers from source, and writes a list of the peers for
+// `scm interop run --peers`.
 //
 //	go run ./tools/buildpeers [-out build/peers] [NAME or LANGUAGE…]
 package main
@@ -32,7 +33,8 @@ func main() {
 	fmt.Println("peers: the list is", file)
 }
 
-// summarize prints which peers were built. The others are grouped by reason, with the command that installs the missing tools.
+// summarize prints which peers were built. It groups the other peers by the reason why they were not built, and prints
+// the command that installs the missing tools.
 func summarize(w io.Writer, list []peers.Built) {
 	var built, reasons []string
 	missing := map[string][]string{} // by reason
