@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// runCommand runs a command that prints "ok NAME", "not ok NAME" and "skip NAME: REASON" for its tests. The heading
-// above them, "# NAME", is a part of the names of those that failed.
+// runCommand runs a command that prints "ok NAME", "not ok NAME" and "skip NAME: REASON" for its tests. A line
+// "# NAME" is a heading, which becomes part of the names of the failed tests below it.
 func runCommand(name string, args []string, w, log io.Writer) (*part, error) {
 	if len(args) == 0 {
 		return nil, errors.New("there is no command")

@@ -1,22 +1,24 @@
-// Command gotest runs a part of the tests, counts what passed, failed and was skipped, and sums the parts up.
+// Command gotest runs one part of the tests, counts the tests that passed, failed or were skipped, and adds
+// up the counts of several parts.
 //
 //	gotest [-name NAME] [-results DIR] [-C DIR] -- GO-TEST-ARGUMENT…
 //	gotest [-name NAME] [-results DIR] -command -- COMMAND ARGUMENT…
 //	gotest [-name NAME] [-results DIR] -skip REASON
 //	gotest -results DIR -verdict TITLE [-failed N] [NAME…]
 //
-// The first form runs `go test -json`. A Ginkgo suite counts as its specs, and a test with subtests counts as those.
-// It prints a line per package, the output of each failed test, the reason of each skipped test and what each suite
-// printed. It ends with `NAME: N passed, N failed, N skipped`.
+// The first form runs `go test -json`. It counts the specs of a Ginkgo suite instead of the suite, and subtests
+// instead of their parent test. It prints a line per package, the output of each failed test, the reason for each
+// skipped test and the output of each suite. Its last line is `NAME: N passed, N failed, N skipped`.
 //
 // The second form runs any other command and counts the lines that begin with "ok", "not ok" and "skip", as the C tests
 // print them. The third form records that a part cannot run. With CI=true that is an error.
 //
-// Each of them writes its counts and the names of the failed tests to DIR/NAME.json, and the whole output to
-// DIR/NAME.log. The last form prints them for the named parts (by default all in DIR), and fails unless every part ran
-// and nothing failed. With -failed at least N failures are reported.
+// Each of these forms writes the counts and the names of the failed tests to DIR/NAME.json, and the whole output to
+// DIR/NAME.log. The last form prints the counts and the failed tests of the named parts (by default all parts in DIR).
+// It fails unless every part ran and no test failed. With -failed, the last form reports at least N failures.
 //
-// If $SCM_BEAT is a directory, a file in it lists the running tests (see tools/beat.sh).
+// If $SCM_BEAT is a directory, gotest lists the running tests in a file in this directory (see
+// tools/beat.sh).
 package main
 
 import (
@@ -34,7 +36,8 @@ import (
 	"syscall"
 )
 
-// beatVariable is the environment variable with the directory for the files that list what is running.
+// beatVariable is the environment variable that contains the directory for the files that list the
+// running tests.
 const beatVariable = "SCM_BEAT"
 
 func main() {
@@ -47,7 +50,8 @@ func main() {
 	failed := flag.Int("failed", 0, "with -verdict, report at least `N` failures")
 	flag.Parse()
 
-	// The commands receive the interrupt too. Wait until they end, to list the tests that were running.
+	// The commands receive the interrupt too. Wait until they end, so that the tests that were running
+	// can be listed.
 	signal.Notify(make(chan os.Signal, 1), os.Interrupt, syscall.SIGTERM)
 	var err error
 	switch {
@@ -99,11 +103,12 @@ func record(w io.Writer, dir, name string, run func(log io.Writer) (*part, error
 
 // goTest runs the tests in a directory.
 func goTest(name, dir string, args []string, w, log io.Writer) (*part, error) {
-	// make lint runs vet. Tests spend half of their time waiting, so run two packages per processor.
+	// make lint runs vet. Tests spend half of their time waiting, so run two packages per processor
+	// at once.
 	flags := []string{"test", "-json", "-count=1", "-timeout=30m", "-vet=off", fmt.Sprintf("-p=%d", 2*runtime.NumCPU())}
 	cmd := exec.Command("go", append(flags, args...)...)
 	cmd.Dir = dir
-	// If a test runs gotest, its tests are not listed as running.
+	// If a test runs gotest, the inner gotest must not list its tests as running.
 	cmd.Env = slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, beatVariable+"=") })
 	stdout, err := cmd.StdoutPipe()
 	if err != nil {

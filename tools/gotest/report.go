@@ -14,13 +14,13 @@ import (
 	"time"
 )
 
-// An event is a line of `go test -json`; see `go doc test2json`.
+// An event is a line of the output of `go test -json` (see `go doc test2json`).
 type event struct {
 	Action, Package, ImportPath, Test, Output, FailedBuild string
 	Elapsed                                                float64
 }
 
-// A run is a test, or a package (with an empty test).
+// A run describes a test or, if the test in its key is empty, a package.
 type run struct {
 	start  time.Time
 	output strings.Builder
@@ -28,7 +28,7 @@ type run struct {
 	failed bool // one of its tests or subtests failed
 }
 
-// A suite collects what is printed about a package.
+// A suite collects the output about a package.
 type suite struct {
 	passed int
 	reason string // why the first test was skipped
@@ -41,13 +41,13 @@ type key struct{ pkg, test string }
 type report struct {
 	*part
 	w, log io.Writer
-	// filtered means that only some specs are asked for. Ginkgo counts the others as skipped.
+	// filtered is true if only some specs were requested. Ginkgo counts the others as skipped.
 	filtered bool
 	beat     func(text string) // takes the list of the running tests; may be nil
 	runs     map[key]*run
 	suites   map[string]*suite
 	start    time.Time
-	// running holds what has started and not ended.
+	// running contains the tests and packages that have started but not ended.
 	running map[key]bool
 }
 
@@ -61,10 +61,11 @@ var (
 	ginkgoRed = regexp.MustCompile(`(?m)^  \[(?:FAIL|PANICKED!|TIMEDOUT|INTERRUPTED|ABORTED)\] (.*)$`)
 )
 
-// colour matches what Ginkgo prints to change colours. Version 2.16 does so even if its output is not a terminal.
+// colour matches the escape sequences that Ginkgo prints to change colours. Ginkgo 2.16 prints them even if its
+// output is not a terminal.
 var colour = regexp.MustCompile("\x1b\\[[0-9;]*m")
 
-// read reads the events up to the last one.
+// read reads all events.
 func (r *report) read(events io.Reader) (err error) {
 	for in := bufio.NewReader(events); err == nil; {
 		var line []byte
@@ -140,7 +141,7 @@ func (r *report) event(line []byte) {
 func (r *report) pkg(e event) {
 	p, s := r.at(e.Package, ""), r.suite(e.Package)
 	delete(r.running, key{e.Package, ""})
-	// A test that was running when the process died has no event for its end.
+	// There is no end event for a test that was running when the process died.
 	r.failUnfinished(e.Package)
 	if e.Action == "fail" && !p.failed {
 		r.print(r.w, p.output.String())
@@ -241,8 +242,8 @@ func (s *suite) because(reason string) {
 // logged matches the beginning of a message that a test logs.
 var logged = regexp.MustCompile(`^ *[^ :]+\.go:\d+: `)
 
-// skipReason returns the first line of the last message, which is that of Skip. Earlier messages may contain the output
-// of a compiler, for example.
+// skipReason returns the first line of the last message that the test logged, which is the message of Skip. Earlier
+// messages may contain, for example, the output of a compiler.
 func skipReason(output string) (reason string) {
 	for line := range strings.Lines(output) {
 		if at := logged.FindStringIndex(line); at != nil {
@@ -254,8 +255,8 @@ func skipReason(output string) (reason string) {
 	return strings.TrimSpace(reason)
 }
 
-// listRunning gives beat the tests that have been running for the longest time. While the go command compiles there are
-// none, and it gives the name of the part.
+// listRunning passes to beat the tests that have been running for the longest time. While the go command compiles, no
+// test is running, and listRunning passes the name of the part instead.
 func (r *report) listRunning() {
 	if r.beat == nil {
 		return

@@ -57,7 +57,7 @@ func write(dir string, p *part) error {
 	return nil
 }
 
-// read returns a stored part. If there is no file, the part failed.
+// read returns a stored part. If the file does not exist, read returns a failed part.
 func read(file, name string) (*part, error) {
 	p := &part{Name: name}
 	text, err := os.ReadFile(file)
@@ -74,8 +74,8 @@ func read(file, name string) (*part, error) {
 	return p, nil
 }
 
-// verdict prints the sum of the parts, the names of the failed tests and where their output is. The last line is
-// `N passed, N failed, N skipped`.
+// verdict prints the sum of the parts, the names of the failed tests and the files with their output. The last
+// line is `N passed, N failed, N skipped`.
 func verdict(w io.Writer, title, dir string, least int, names []string) error {
 	var files []string
 	for _, name := range names {
