@@ -1,14 +1,14 @@
 //go:build linux
 
-// Package foreign runs the tests and the interop matrix on platforms other than the machine's own: on other
-// architectures, under qemu-user if necessary, and with another libc.
+// Package foreign runs the tests and the interop matrix on platforms with a different architecture or a
+// different libc than the machine's own. If necessary, it uses qemu-user.
 //
 // On each platform, `go test -exec` runs the tests (tests.go). The machine's own runner then runs the catalogue
 // with the platform's peers and the machine's own (matrix.go). If the machine runs the platform's programs
 // without an emulator, the platform's runner also runs the kernel scenarios.
 //
-// The output ends with a table, after everything that was left out or skipped and the reason. A platform for
-// which a tool is missing is listed as not run. With CI=true that is an error.
+// The output lists everything that was left out or skipped, with the reason, and ends with a table. If a
+// tool for a platform is missing, the platform is listed as not run. With CI=true that is an error.
 package foreign
 
 import (
@@ -29,7 +29,8 @@ import (
 	"github.com/scm-rights/scm/internal/target"
 )
 
-// A platform is a target and a backend. With pure Go as the backend, it has no libc and no compiler.
+// A platform combines a target with a backend. If the backend is pure Go, the target has no libc and
+// no compiler.
 type platform struct {
 	target.Target
 	tests, matrix, kernel count
@@ -37,7 +38,7 @@ type platform struct {
 	err                   error
 }
 
-// A count holds the results of tests or cases.
+// A count contains the results of tests or cases.
 type count struct {
 	passed, expected, leftOut int
 	failures                  []string
@@ -69,11 +70,11 @@ func (p *platform) out(name string) string {
 	return path
 }
 
-// is32Bit reports whether pointers have 32 bits. The control buffer of ReadFD then has space for one descriptor.
-// On other platforms it has space for two.
+// is32Bit reports whether pointers have 32 bits. The control buffer of ReadFD has space for one descriptor on
+// 32-bit platforms, and for two on others.
 func (p *platform) is32Bit() bool { return slices.Contains([]string{"386", "arm", "mips"}, p.Arch) }
 
-// The platforms on which an entry of leftOut applies.
+// Each constant selects the platforms to which an entry of leftOut applies.
 const (
 	everywhere = ""
 	emulated   = " under an emulator"
@@ -120,7 +121,8 @@ func (p *platform) leavesOut(kind string) (list []string) {
 	return list
 }
 
-// Prove runs everything on the platforms of the given architectures, or on all platforms if none are given.
+// Prove runs the tests and the matrix on the platforms of the given architectures, or on all platforms if
+// archs is empty.
 func Prove(archs []string) error {
 	var list []*platform
 	for _, t := range target.All() {
@@ -185,7 +187,7 @@ func (p *platform) failures() []string {
 	return slices.Concat(p.tests.failures, p.matrix.failures, p.kernel.failures)
 }
 
-// printAll prints what was left out, what failed and the table.
+// printAll prints everything that was left out, the failures and the table.
 func printAll(list []*platform) error {
 	fmt.Println()
 	for _, l := range leftOut {

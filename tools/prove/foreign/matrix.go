@@ -18,7 +18,8 @@ import (
 	"github.com/scm-rights/scm/interop/scenario"
 )
 
-// native is the machine's own platform. It has the runner, and two peers opposite the platform's peers.
+// native is the machine's own platform. It provides the runner, and two peers to pair with the peers
+// of the other platforms.
 var native = &platform{Target: target.Target{Arch: runtime.GOARCH, Libc: "native", Compiler: []string{"cc"}}}
 
 // build builds the command scm, and peers in C.
@@ -41,7 +42,7 @@ func (p *platform) build(inC ...string) error {
 func (p *platform) makeC(folder string, args ...string) (string, error) {
 	args = append([]string{"-s", "--no-print-directory", "-C", folder, "CC=" + p.cc(), "LDFLAGS=-static"}, args...)
 	cmd := exec.Command("make", args...)
-	// The flags of a make that runs this program must not reach this one.
+	// If make runs this program, do not pass its flags on to the make that is started here.
 	cmd.Env = append(os.Environ(), "MAKEFLAGS=", "MAKEOVERRIDES=")
 	text, err := cmd.CombinedOutput()
 	if err != nil {
@@ -50,8 +51,8 @@ func (p *platform) makeC(folder string, args ...string) (string, error) {
 	return string(text), err
 }
 
-// peers returns the platform's peers. If it has a C compiler they include peers in C, and otherwise those of
-// golang.org/x/sys and net.
+// peers returns the platform's peers. If the platform has a C compiler, they include peers in C. Otherwise
+// they include the peers for golang.org/x/sys and Go's package net.
 func (p *platform) peers() (list []peers.Built) {
 	emulator, _ := p.Emulator()
 	add := func(name string, command ...string) {
@@ -76,8 +77,8 @@ func (p *platform) peers() (list []peers.Built) {
 	return list
 }
 
-// runMatrix builds the platform's peers and runs the catalogue with them: each with the machine's own peers and
-// with the runner, in both roles, and scm with itself.
+// runMatrix builds the platform's peers and runs the catalogue with them. It pairs each peer with the machine's
+// own peers and with the runner, in both roles, and pairs scm with itself.
 func (p *platform) runMatrix() error {
 	if err := p.build("csrc", "csrc-pair", "book"); err != nil {
 		return err
@@ -104,8 +105,8 @@ func (p *platform) runMatrix() error {
 		args = append(args, "--skip", pattern+"/*/"+ours)
 	}
 	err := p.runCases(&p.matrix, "matrix", native.out("scm"), args...)
-	// Under an emulator the scenarios would test the emulator. The backend does not matter, because the runner
-	// makes the system calls itself.
+	// Do not run the kernel scenarios under an emulator, because they would test the emulator. Run them for
+	// one backend only, because the runner makes the system calls itself, without a backend.
 	if err == nil && p.cc() == "" && p.Native() {
 		err = p.runCases(&p.kernel, "kernel", p.out("scm"), "--run", "**/kernel/kernel")
 	}
@@ -143,8 +144,8 @@ func (p *platform) runCases(c *count, name, runner string, args ...string) error
 	return nil
 }
 
-// untrueOn32Bits lists the catalogue's expectations about the peer book that do not hold on 32 bits: its control
-// buffer then has space for only one descriptor, so there is no second one to leak.
+// untrueOn32Bits lists the catalogue's expectations about the peer book that are not met on 32-bit platforms.
+// The control buffer of the peer then has space for only one descriptor, so it cannot leak a second one.
 var untrueOn32Bits = []string{
 	"truncation/ctrunc-padding-room-extra-fd/**/book leak",
 	"truncation/ctrunc-three-into-one/**/book leak",
@@ -152,7 +153,7 @@ var untrueOn32Bits = []string{
 	"credentials/ctrunc-creds-eat-the-room/**/book answer",
 }
 
-// expectedOn32Bits is an expectation that holds only on 32 bits.
+// expectedOn32Bits is an expectation that is met only on 32-bit platforms.
 const expectedOn32Bits = "credentials/{ctrunc-creds-eat-the-room,creds-plain-no-room}/**/book crash@book" +
 	" UNP §15.7 exits at a control message that is not SCM_RIGHTS: the credentials are cut to its very length\n"
 

@@ -18,7 +18,7 @@ import (
 	"github.com/scm-rights/scm/internal/target"
 )
 
-// The packages with tests, and those of them that do not use Ginkgo.
+// packages lists the packages with tests, and plain lists the ones that do not use Ginkgo.
 var (
 	packages = []string{".", "./internal/torture", "./fdchannel", "./wire", "./internal/fdtest", "./internal/pure"}
 	plain    = []string{"./internal/fdtest", "./internal/pure"}
@@ -54,8 +54,9 @@ func (p *platform) runTests() error {
 	return err
 }
 
-// buildFlags returns the go command's flags for the platform. Programs with C are linked statically, because this
-// machine has no shared libraries of the platform. The Go versions of net and os/user are used.
+// buildFlags returns the go command's flags for the platform. Programs that use cgo are linked statically,
+// because this machine has no shared libraries for the platform. They use the pure Go versions of packages net
+// and os/user.
 func (p *platform) buildFlags() []string {
 	if p.cc() == "" {
 		return []string{"-tags=purego"}
@@ -84,7 +85,8 @@ func (p *platform) runPackage(pkg string, passed map[string]bool) error {
 		args = append(args, "-ginkgo.no-color", "-ginkgo.label-filter="+filter, "-ginkgo.json-report="+log+".json")
 	}
 	cmd := target.Go(p.Arch, p.cc(), args...)
-	// A spec that lacks a tool is skipped. run has already looked for the tools that the platform needs.
+	// CI is empty so that a spec is skipped if its tool is missing. run has already checked for the
+	// tools that the platform needs.
 	cmd.Env = append(cmd.Env, "SCM_TEST_ALONE=1", "CI=", fdtest.EmulatorVariable+"="+emulator)
 	_ = os.Remove(log + ".json") // left by an earlier run
 	text, failed := cmd.CombinedOutput()
@@ -107,7 +109,8 @@ func (p *platform) runPackage(pkg string, passed map[string]bool) error {
 	return nil
 }
 
-// verdict matches the result that a test prints with -v, and the line before it, which has the reason of a skip.
+// verdict matches the result that a test prints with -v, and the line before it, which contains the reason for a
+// skip.
 var verdict = regexp.MustCompile(`(?m)^(.*)\n--- (PASS|FAIL|SKIP): (\S+)`)
 
 // addTests counts the tests in the output of go test, except for the one that runs a Ginkgo suite.
@@ -141,7 +144,7 @@ func (c *count) addSpecs(report string, passed map[string]bool) error {
 	last := ""
 	for _, s := range reports[0].SpecReports {
 		reason := s.FailureMessage()
-		// If a BeforeAll skips, Ginkgo reports the reason only for the first spec.
+		// If a BeforeAll calls Skip, Ginkgo reports the reason only for the first spec.
 		if reason == "Spec skipped because Skip() was called in BeforeAll" {
 			reason = last
 		}
