@@ -1,13 +1,15 @@
-// Package golden compares the control buffers of both backends with those that C's CMSG macros make, for 0
-// to 253 descriptors. It does so on every architecture and libc that it finds a compiler for, under
-// qemu-user if necessary.
+// Package golden compares the control buffers of both backends with the control buffers that the CMSG
+// macros of C produce, for 0 to 253 descriptors. It does so for every architecture and libc for which it
+// finds a compiler, under qemu-user if necessary.
 //
-//   - c/golden.c prints what the macros make. The output must be equal to the stored output, which is in
-//     internal/pure/testdata/golden.
+//   - c/golden.c prints the control buffers that the macros produce. The output must be equal to the
+//     stored output in internal/pure/testdata/golden.
 //   - The tests of internal/pure compare pure Go with the stored output.
-//   - c/csrc.c compares each byte that the calls of csrc give the kernel with what the macros make.
+//   - c/csrc.c compares each byte that csrc passes to the kernel with the control buffers that the
+//     macros produce.
 //
-// An architecture for which a tool is missing is listed as not run. With CI=true that is an error.
+// If a tool for an architecture is missing, the architecture is listed as not run. With CI=true
+// that is an error.
 package golden
 
 import (
@@ -26,7 +28,7 @@ import (
 	machines "github.com/scm-rights/scm/internal/target"
 )
 
-// A target is a target for which C programs are built.
+// A target is an architecture and a libc for which C programs are built.
 type target struct{ machines.Target }
 
 const (
@@ -148,7 +150,7 @@ func count(text []byte) (buffers, size int) {
 }
 
 // run compares the macros with the stored output, pure Go and csrc. It returns the output of the macros,
-// and the number of calls of csrc.
+// and the number of csrc calls that it compared.
 func (t target) run(write bool) (text []byte, calls int, err error) {
 	if _, err := t.Emulator(); err != nil {
 		return nil, 0, err
@@ -175,15 +177,15 @@ func (t target) run(write bool) (text []byte, calls int, err error) {
 	return text, calls, err
 }
 
-// A Row says what was compared on a target, or why nothing was.
+// A Row describes what was compared on a target, or why nothing was compared.
 type Row struct {
 	Arch, Libc, how       string
 	buffers, Bytes, Calls int
 	Err                   error
 }
 
-// Compare compares on the targets of the given architectures, or on all if none are given. If write is
-// true it first stores the output of C.
+// Compare runs the comparison on the targets of the given architectures, or on all targets if archs is
+// empty. If write is true, it first stores the output of the macros.
 func Compare(write bool, archs []string) (rows []Row, err error) {
 	if err := os.MkdirAll(out, 0o777); err != nil {
 		return nil, err
