@@ -16,7 +16,7 @@ import (
 	"github.com/scm-rights/scm/tools/prove/golden"
 )
 
-// A row of the table compares csrc, built for an architecture and a libc, with pure Go.
+// A row contains the results of comparing csrc with pure Go on one architecture and libc.
 type row struct {
 	arch, libc   string
 	recorded     int   // system calls of each backend
@@ -28,7 +28,7 @@ type row struct {
 	missing      error // the tool that this machine lacks
 }
 
-// A table has a row for each architecture and libc that was to be compared.
+// A table contains one row for each architecture and libc to compare.
 type table struct{ rows []*row }
 
 func (t *table) row(arch, libc string) *row {
@@ -174,8 +174,8 @@ func firstLine(err error) string {
 
 var differentialCalls = regexp.MustCompile(`(?m)^difftest: (\d+) calls, 0 differ$`)
 
-// difftest runs internal/difftest, which compares the backends in one process, for a number of calls. It
-// returns the number of calls that were compared.
+// difftest runs internal/difftest, which compares the backends in one process, for the given number of
+// calls. It returns the number of calls that internal/difftest has compared.
 func (p *proof) difftest(t target, calls int) (int, error) {
 	bin := filepath.Join(p.dir, "difftest-"+t.arch+"-"+t.libc)
 	args := append([]string{"test", "-C", filepath.Join(p.root, "internal", "difftest"), "-c", "-vet=off", "-o", bin}, t.flags...)
@@ -196,7 +196,7 @@ func (p *proof) difftest(t target, calls int) (int, error) {
 	return strconv.Atoi(string(match[1]))
 }
 
-// golden compares control buffers on the given architectures, or on all if none are given.
+// golden compares control buffers on the given architectures, or on all architectures if archs is empty.
 func (p *proof) golden(t *table, archs []string) error {
 	rows, err := golden.Compare(false, archs)
 	for _, g := range rows {

@@ -16,8 +16,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A departure is a row of docs/departures.md. It describes fields of system calls, or the outcome of a
-// scene.
+// A departure is a row of docs/departures.md. It describes a difference in fields of system calls, or
+// in the outcome of a scene.
 //
 //	| `sendmsg`, `recvmsg`: `msg_flags`, padding after `msg_flags` | theirs | ours | why |
 //	| two descriptors received in a buffer for one | theirs | ours | why |
@@ -88,7 +88,7 @@ var unpredictable = []string{
 	"the cmsg_len for the capacity",
 }
 
-// covers reports whether the row describes the field, and whether it describes the difference that was
+// covers reports whether the row is about the field, and whether it describes the difference that was
 // found.
 func (d *departure) covers(key string, found *recorder.Difference) (about, right bool) {
 	if !slices.Contains(d.fields, key) {

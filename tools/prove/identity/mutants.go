@@ -16,8 +16,8 @@ import (
 	machines "github.com/scm-rights/scm/internal/target"
 )
 
-// A fault is put into the sources of one backend, on one architecture. The first difference that the
-// comparison with the other backend finds must be in Field.
+// A fault is a change to the sources of one backend, which is then built for one architecture. The
+// first difference from the other backend must be in Field.
 type fault struct{ mutant.Fault }
 
 // script returns the run of the script whose calls reveal the fault.
@@ -99,7 +99,7 @@ func (p *proof) mutants(faults []fault) error {
 	return nil
 }
 
-// A mutation holds the recordings that the mutants are compared with, by backend.
+// A mutation contains the recordings of the backends without a fault, with which the mutants are compared.
 type mutation struct {
 	*proof
 	healthy map[recordingKey]map[string]healthy
@@ -117,8 +117,8 @@ type healthy struct {
 	recording *recording
 }
 
-// prepare records both backends on the architecture of a fault. If they differed without a fault, the
-// mutants would prove nothing.
+// prepare records both backends on the architecture of a fault. It returns an error if the backends
+// already differ without a fault, because the mutants would then prove nothing.
 func (m *mutation) prepare(f *fault) error {
 	f.Arch = cmp.Or(f.Arch, runtime.GOARCH)
 	key := recordingKey{f.Arch, f.script()}
@@ -175,7 +175,7 @@ func (m *mutation) find(f *fault) (*difference, error) {
 	if err != nil {
 		return nil, err
 	}
-	// The fault may make the script fail. The calls recorded up to then count.
+	// The fault may make the script fail. Compare the calls recorded up to the failure.
 	r, failed := f.script().record(path)
 	if r == nil {
 		return nil, failed
@@ -194,7 +194,7 @@ func (m *mutation) find(f *fault) (*difference, error) {
 	}
 }
 
-// foundBy reports whether a difference is the one that the fault has to cause.
+// foundBy reports whether a difference is the one that the fault must cause.
 func (f *fault) foundBy(d *difference) bool {
 	return strings.Contains(", "+d.field, ", "+f.Field) && strings.Contains(d.text, f.Words)
 }
@@ -209,7 +209,7 @@ const (
 	sendAllC  = "\tdone = scm_result(syscall(SYS_sendmmsg, sock, msgs, n, flags));\n"
 )
 
-// before inserts lines before a place in a file, and after inserts them behind it.
+// before inserts lines before a place in a file, and after inserts them after it.
 func before(file, place, lines string) []mutant.Edit {
 	return []mutant.Edit{{File: file, Old: place, New: lines + place}}
 }

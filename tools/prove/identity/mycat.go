@@ -11,8 +11,8 @@ import (
 	"strings"
 )
 
-// mycat compares examples/mycat in C with the same program in Go, and with mixtures of the two, by
-// means of scm diff. They make the same calls.
+// mycat uses scm diff to compare examples/mycat in C with the same program in Go, and with
+// mixtures of the two. All of them must make the same calls.
 func (p *proof) mycat(scm []string) error {
 	source := filepath.Join(p.root, "examples", "mycat")
 	goDir, cDir := filepath.Join(p.dir, "mycat-go"), filepath.Join(p.dir, "mycat-c")

@@ -16,7 +16,7 @@ import (
 	"github.com/scm-rights/scm/interop/peers"
 )
 
-// Peers that are not part of the interop suite. They are built here.
+// Peers that are not part of the interop suite. buildPeers builds them itself.
 const (
 	sendFile   = "scm-sendfile"
 	vmmSysUtil = "vmm-sys-util"
@@ -158,7 +158,7 @@ func (a *audit) compare(sc *scene, original, scm *stage) {
 		}
 		return
 	}
-	// The fields are not compared: after a departure, the two peers make different calls.
+	// Do not compare fields, because the two peers make different calls after a departure.
 	if same {
 		return
 	}
@@ -206,8 +206,8 @@ func (a *audit) wrong() []error {
 	return wrong
 }
 
-// describe returns the name of the stage's file that a descriptor refers to. For any other file, it
-// returns the descriptor.
+// describe returns the name of the stage's file that a descriptor refers to, or the kind of any
+// other file. If the descriptor was not open or not looked up, it returns the descriptor itself.
 func describe(c *recorder.Call, fd int32, atExit bool) string {
 	for _, f := range c.Files {
 		if f.FD == fd && f.AtExit == atExit && f.Open() {

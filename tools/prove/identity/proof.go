@@ -11,8 +11,8 @@ import (
 	"strconv"
 )
 
-// Prove runs the proof. If mutants is true, it instead puts faults into one backend, one at a
-// time, and verifies that the proof finds each of them.
+// Prove runs the proof. If mutants is true, it instead inserts faults into one backend, one at a
+// time, and verifies that the proof finds each fault.
 func Prove(mutants bool) error {
 	p, err := newProof(".", os.Stdout)
 	defer p.end()
@@ -25,7 +25,7 @@ func Prove(mutants bool) error {
 	return p.all(full)
 }
 
-// A proof is one run of the proof, which prints its tables to out.
+// A proof is one run of Prove, which prints its tables to out.
 type proof struct {
 	root string // of the repository
 	dir  string // for the programs that are built
@@ -53,7 +53,7 @@ func (p *proof) printf(format string, args ...any) {
 	_, _ = fmt.Fprintf(p.out, format, args...)
 }
 
-// A workload says how much is compared.
+// A workload determines how many calls are compared.
 type workload struct {
 	differential int      // calls of each backend, in one process; none if 0
 	elsewhere    int      // the same on other architectures and libcs

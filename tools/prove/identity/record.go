@@ -18,8 +18,8 @@ import (
 	"github.com/scm-rights/scm/internal/recorder"
 )
 
-// A script is a run of the program in the folder script: a number of calls derived from a seed, or a
-// call of each size.
+// A script describes a run of the program in the folder script. The program makes either a number of
+// calls derived from a seed, or the calls of every size that docs/identity.md lists.
 type script struct {
 	seed, calls int
 	sizes       bool
@@ -34,19 +34,19 @@ func (s script) args() []string {
 
 const scriptPackage = "./tools/prove/identity/script"
 
-// A recording holds the system calls of a run of the script, and what the script printed: the results of
-// each library call, and the descriptors open after it.
+// A recording contains the system calls and the output of a run of the script. The output consists of
+// the results of each library call, and the descriptors open after the call.
 type recording struct {
 	script script
 	calls  [][]recorder.Call // by section, which is one library call
 	lines  []string
 }
 
-// deadline ends a script that hangs. A mutant may.
+// deadline limits the time of a script, because a script with a fault may hang.
 const deadline = 5 * time.Minute
 
 // record runs the script, built at path, in an empty folder. If the script fails, record returns both
-// an error and the recording up to then.
+// an error and the recording up to the failure.
 func (s script) record(path string) (*recording, error) {
 	dir, err := os.MkdirTemp("", "identity")
 	if err != nil {
@@ -58,8 +58,8 @@ func (s script) record(path string) (*recording, error) {
 	defer cancel()
 	cmd := exec.CommandContext(ctx, path, s.args()...)
 	cmd.Dir = dir
-	// Keep the runtime from making system calls of its own: no garbage collection, and no signals that
-	// preempt goroutines.
+	// Disable garbage collection and the signals that preempt goroutines, so that the runtime makes no
+	// system calls of its own.
 	cmd.Env = []string{"GOGC=off", "GODEBUG=asyncpreemptoff=1", "GOMAXPROCS=2"}
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	calls, err := recorder.Record(cmd, recorder.Options{Sections: true})
@@ -67,7 +67,7 @@ func (s script) record(path string) (*recording, error) {
 	if err != nil && !errors.As(err, &exit) {
 		return nil, err
 	}
-	// The scheduler wakes its threads by futex whenever a time slice ends.
+	// Drop futex calls, because the scheduler uses them to wake its threads whenever a time slice ends.
 	calls = slices.DeleteFunc(calls, func(c recorder.Call) bool { return strings.HasPrefix(c.Name(), "futex") })
 	r := &recording{script: s, calls: bySection(calls), lines: strings.Split(strings.TrimSuffix(out.String(), "\n"), "\n")}
 	if err != nil {
@@ -96,9 +96,9 @@ func at[T any](list []T, i int) (zero T) {
 	return zero
 }
 
-// sound verifies that messages used direct system calls, as they do in C, even on architectures that
-// have socketcall. It also verifies that the script received a message with the maximum number of
-// descriptors, because some libcs do not allow that many.
+// sound verifies that the script passed messages with direct system calls, as a C program does, even
+// on architectures that have socketcall. It also verifies that the script received a message with
+// the maximum number of descriptors, because some libcs do not allow that many.
 func (r *recording) sound() error {
 	most := false
 	for _, c := range slices.Concat(r.calls...) {
@@ -125,13 +125,14 @@ const maxFDs = 253
 // count returns the number of system calls.
 func (r *recording) count() int { return len(slices.Concat(r.calls...)) }
 
-// attempts limits how often a script is recorded while one recording has a call that the other lacks. On
-// a busy machine, the runtime's scheduler makes a few system calls, each time in other places.
+// attempts is the maximum number of times to record a script when one recording contains a call that the
+// other does not. On a busy machine, the runtime's scheduler makes a few system calls of its own, in
+// different places in each run.
 const attempts = 8
 
-// against returns the differences from another recording, those of the system calls first. The paths are
-// those of both programs. against records them again while one recording has a call that the other
-// lacks.
+// against returns the differences from another recording, with those in system calls first. path and
+// otherPath are the paths of the two programs. As long as one recording contains a call that the other
+// does not, against records both programs again.
 func (r *recording) against(other *recording, path, otherPath string) ([]difference, error) {
 	for n := 1; ; n++ {
 		found := r.differences(other)
@@ -145,8 +146,8 @@ func (r *recording) against(other *recording, path, otherPath string) ([]differe
 	}
 }
 
-// settle records again, and keeps the recording of each section that has the fewest calls: the runtime
-// does not add its own calls to the same section every time.
+// settle records the script again. For each section, it keeps the recording with fewer calls, because
+// the runtime adds calls of its own to different sections in each run.
 func (r *recording) settle(path string) error {
 	again, err := r.script.record(path)
 	if err != nil {
@@ -163,17 +164,18 @@ func (r *recording) settle(path string) error {
 	return nil
 }
 
-// A difference is between the system calls of two recordings, or between what their scripts printed.
+// A difference describes how the system calls of two recordings, or the outputs of their scripts, differ.
 type difference struct {
 	field, text string
 	bytes       int // the number of bytes that differ
 }
 
-// aCall is the field of a difference if one recording has another call, or none.
+// aCall is the field of a difference if one recording contains a different call, or no call.
 const aCall = mutant.Call
 
-// exactly compares everything except values that must differ from run to run, and the part of a
-// receive's buffers that the kernel did not write: csrc reuses one buffer for many calls.
+// exactly compares everything except values that necessarily differ from run to run, and the part
+// of a receive's buffers that the kernel did not write. That part differs because csrc reuses one
+// buffer for many calls.
 var exactly = recorder.Comparison{
 	ExactIDs: true,
 	AnyTime:  true,
@@ -188,7 +190,7 @@ func (r *recording) differences(other *recording) (found []difference) {
 	}
 	for i := range max(len(r.lines), len(other.lines)) {
 		if a, b := at(r.lines, i), at(other.lines, i); a != b {
-			// The lines after it differ as a consequence.
+			// The lines after the first different line differ as a consequence.
 			line := fmt.Sprintf("line %d", i+1)
 			found = append(found, difference{line, fmt.Sprintf("the script: %s: %s against %s", line, a, b), 1})
 			break

@@ -8,8 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// An original is a system that scm is modelled on. Its peer, and the peers of scm with the same
-// interface, perform the same scenes.
+// An original is a system that scm is modelled on. The peer of the original, and the peers of scm
+// with the same interface, perform the same scenes.
 type original struct {
 	name      string
 	heading   string   // of its section in docs/departures.md
@@ -19,10 +19,10 @@ type original struct {
 	scenes    []scene
 }
 
-// A scene is a sequence of actions that both peers perform. Without a departure, both make system
-// calls with the same fields, unless docs/departures.md has a row for a field. With one, the
-// peers' answers differ, or the descriptors that they leave open, and docs/departures.md has a
-// row with this text.
+// A scene is a sequence of actions that both peers perform. If departure is empty, both peers
+// must make system calls with the same fields, except for fields listed in docs/departures.md.
+// Otherwise, the answers of the peers or the descriptors that they leave open must differ, and
+// docs/departures.md must contain a row with the text of departure.
 type scene struct {
 	departure   string
 	socketTypes []int
@@ -51,7 +51,7 @@ var (
 	recv16   = commands("recv bytes=16 fds=1")
 	recv4096 = commands("recv bytes=4096 fds=1")
 
-	// warmUp lets the peer open the descriptors that it needs itself before a limit leaves none free.
+	// warmUp makes the peer open the descriptors that it needs for itself before a scene limits its descriptors.
 	warmUp = inOrder(message("first", "z"), recv4096)
 )
 

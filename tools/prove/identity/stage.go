@@ -40,7 +40,7 @@ type stage struct {
 	err       error             // the first failure of the stage itself
 }
 
-// An action is something that the stage does, or that it asks the peer to do.
+// An action is performed by the stage, or by the peer when the stage sends it a command.
 type action func(*stage)
 
 // patience limits the time that a peer may take for one answer.
@@ -78,8 +78,8 @@ func perform(command []string, sendFlags string, socketType int, actions []actio
 	return s, errors.Join(s.err, err)
 }
 
-// open makes the sockets and the files. It returns the descriptors that the peer gets
-// duplicates of, and a function that closes all of the stage's own.
+// open makes the sockets and the files. It returns the descriptors to duplicate into the peer,
+// and a function that closes all of the stage's own descriptors.
 func (s *stage) open(socketType int) (pool []int, closeAll func(), err error) {
 	var owned []int
 	closeAll = func() {
@@ -143,8 +143,9 @@ func (l *callLog) take() []recorder.Call {
 // ended is the answer of a peer that has ended.
 const ended = "the peer ended"
 
-// ask sends a command to the peer and returns its answer. The recorder reports each system
-// call before the peer can go on to answer, so the log then has all calls of this command.
+// ask sends a command to the peer and returns its answer. The recorder stops the peer at each
+// system call until it has added the call to the log. When the peer answers, the log therefore
+// contains all calls that the command caused.
 func (s *stage) ask(line string) string {
 	answer, err := s.peer.Ask(context.Background(), line, patience)
 	if err != nil {
@@ -171,10 +172,10 @@ func (s *stage) run(line string) {
 
 var answeredFDs = regexp.MustCompile(`\bfds=([0-9,]+)`)
 
-// normalize returns an answer without the parts in which libraries may differ although they do
-// the same. Descriptors become the names of their files. The text of a library's own
-// error is removed, and so are the flags, which the recorded calls contain. All
-// descriptors in the answer are closed, so that leftOpen does not find them.
+// normalize returns an answer without the parts that may differ between libraries with the same
+// behavior. It replaces descriptors with the names of their files. It removes the text of a
+// library's own error. It also removes the flags, because the recorded calls contain them.
+// normalize makes the peer close all descriptors in the answer, so that leftOpen does not find them.
 func (s *stage) normalize(answer string) string {
 	if strings.HasPrefix(answer, "err lib ") {
 		return "err lib"

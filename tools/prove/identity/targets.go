@@ -22,8 +22,8 @@ type target struct {
 // noLibc is the libc of a program without C.
 const noLibc = "-"
 
-// targets returns the targets whose programs this machine runs without an emulator. The others of an
-// architecture are compared with the first.
+// targets returns the targets whose programs this machine runs without an emulator. The first target
+// of an architecture is compared with all others of the same architecture.
 func targets() []target {
 	pure := func(arch string) target {
 		return target{arch: arch, libc: noLibc, backend: "purego", flags: []string{"-tags=purego"}}
@@ -39,11 +39,12 @@ func targets() []target {
 		glibc("amd64", "gcc -m64"),
 		{
 			arch: "amd64", libc: "musl", backend: "cgo", cc: "musl-gcc",
-			// Linked statically, because musl's loader may not be installed.
+			// Link statically, because musl's loader may not be installed.
 			flags: []string{"-ldflags=-linkmode=external -extldflags=-static"},
 		},
 		pure("386"),
-		// gcc-multilib conflicts with the cross compilers. Without it, a header is in another folder.
+		// gcc-multilib conflicts with the cross compilers, so it may be missing. The compiler then
+		// needs -I to find a header.
 		glibc("386", "gcc -m32 -I/usr/include/x86_64-linux-gnu"),
 	}
 }

@@ -13,15 +13,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// configs lists the configurations of a Conn. An Expect that accepts files would examine them with system
-// calls that no backend makes.
+// configs lists the configurations of a Conn. No configuration has an Expect that accepts files, because
+// the Conn would examine the files with system calls that are not part of a backend.
 var configs = []scm.Config{{}, {}, {KeepTruncated: true}, {Expect: &scm.Expect{}}}
 
-// socketFile is the index of a Unix socket among the files. The UDP socket is not suitable: once it was
-// used, it has a different port in each run.
+// socketFile is the index of a Unix socket among the files. The UDP socket is not suitable, because
+// after its first use it has a different port in each run.
 const socketFile = 8
 
-// withConns makes a Conn of each socket and makes random calls of their methods.
+// withConns makes a Conn of each socket, and calls random methods of the Conns.
 func (w *walker) withConns(operations int) {
 	var conns [2]*scm.Conn
 	var err error
@@ -59,7 +59,7 @@ func (w *walker) withConns(operations int) {
 	}
 }
 
-// ready returns what a Conn is ready for, as poll(2) reports it.
+// ready returns the events that poll(2) reports for a Conn.
 func ready(c *scm.Conn) int16 {
 	raw, err := c.SyscallConn()
 	check(err)

@@ -1,22 +1,22 @@
 //go:build linux
 
-// Command script makes calls of package scm, each between two marks of the recorder. It is built once
-// per backend, and the recordings of all builds must be the same.
+// Command script makes calls to package scm, each between two marks of the recorder. It is built once
+// for each backend, and the recordings of all builds must be the same.
 //
 //	script SEED CALLS   reasonable and hostile calls, derived from a seed
-//	script sizes        a call of each size
+//	script sizes        the calls of every size that docs/identity.md lists
 //
-// After each call it prints the results and all open descriptors. It uses the current folder, which
-// must be empty.
+// After each call it prints the results and all open descriptors. It creates its files in the
+// current folder, which must be empty.
 //
 //	walker.go      the files and sockets, the rounds of calls, and what is printed about a call
 //	operations.go  random calls of the pair, of messages and of batches
 //	conns.go       random calls of the methods of a Conn
-//	sizes.go       the call of each size
+//	sizes.go       the calls of every size
 //
-// This is not the walk of internal/difftest. That one describes a sequence of backend calls in advance, as
-// data that a fuzzer can produce and a test can shrink. This program calls package scm itself, and
-// chooses a call after it has seen what the earlier ones left, such as which Conn is ready.
+// The random calls are not those of internal/difftest. Package difftest describes a sequence of backend
+// calls in advance, as data that a fuzzer can produce and a test can shrink. This program calls package
+// scm itself, and chooses each call according to the state after the earlier calls, such as which Conn is ready.
 package main
 
 import (
@@ -64,15 +64,15 @@ func check(err error) {
 	}
 }
 
-// warmUp makes the runtime start its poller and allocate the memory that the calls will need, so that it
-// makes none of the system calls for that between marks.
+// warmUp makes the runtime start its poller and allocate the memory that the calls will need, so that
+// the runtime makes no system calls for this between marks.
 func warmUp() {
 	for range 2 {
 		r, wr, err := os.Pipe() // starts the poller, and the goroutine for cleanups
 		check(err)
 		check(r.Close())
 		check(wr.Close())
-		// Pages, and the runtime's bookkeeping for each of them.
+		// Allocate pages, and the runtime's bookkeeping for each page.
 		memory := make([][]byte, 12<<10)
 		for i := range memory {
 			memory[i] = make([]byte, 8<<10)
@@ -88,5 +88,5 @@ func mark(n int) {
 	_, _, _ = unix.RawSyscall(unix.SYS_GETPRIORITY, recorderMark, uintptr(n), 0)
 }
 
-// recorderMark is recorder.Mark. Like any recorded program, this one does not import the recorder.
+// recorderMark is recorder.Mark. A recorded program does not import the recorder.
 const recorderMark = 0x5c3d

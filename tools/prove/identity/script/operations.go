@@ -117,8 +117,8 @@ func (w *walker) flags(list []int) int {
 	return oneOf(w, list)
 }
 
-// fdToSend returns a descriptor to send, which is rarely an invalid one. It is never a connected socket.
-// A socket in its own queue would be garbage, which the kernel collects at an unpredictable time.
+// fdToSend returns a descriptor to send, which is occasionally invalid. It is never a connected socket,
+// because a socket in its own queue would be garbage that the kernel collects at an unpredictable time.
 func (w *walker) fdToSend() int {
 	if w.oneIn(16) {
 		return oneOf(w, hostileFDs)
@@ -149,7 +149,7 @@ var pattern = func() []byte {
 	return p
 }()
 
-// payload returns n bytes to send. If n is 0 it returns nil or an empty slice.
+// payload returns n bytes to send. If n is 0, it returns nil or an empty slice at random.
 func (w *walker) payload(n int) []byte {
 	at := w.pick(4096)
 	if n == 0 && w.oneIn(2) {
@@ -251,7 +251,7 @@ func describeMessages(ms ...scm.Message) string {
 	return text
 }
 
-// describeResult describes a result of a call. For a message, it describes everything that a receive sets.
+// describeResult describes a result of a call. For a message, it describes every field that a receive sets.
 func describeResult(result any) string {
 	switch r := result.(type) {
 	case *int:

@@ -18,8 +18,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// sizes makes a call of each size. A fault that affects only one size is not in a random call, except by
-// chance.
+// sizes makes the calls of every size that docs/identity.md lists. Random calls would reveal a fault
+// that affects a single size only by chance.
 func (w *walker) sizes() {
 	w.everyCount()
 	w.everyBuffers()
@@ -56,8 +56,8 @@ func (w *walker) receiveBatchAndClose(sock int, ms []scm.Message) {
 	w.closeReceived()
 }
 
-// messageToSend returns a message to send with n descriptors, in an order that depends on n. The bits of
-// kind select whether it is unpadded (1) and whether it has credentials (2).
+// messageToSend returns a message to send with n descriptors, in an order that depends on n. If kind&1
+// is set, the message is unpadded. If kind&2 is set, it contains credentials.
 func (w *walker) messageToSend(n, kind int) scm.Message {
 	m := scm.Message{Buffers: [][]byte{pattern[n : n+1]}, Unpadded: kind&1 != 0}
 	for i := range n {
@@ -69,8 +69,8 @@ func (w *walker) messageToSend(n, kind int) scm.Message {
 	return m
 }
 
-// messageToReceive returns a message to receive up to n descriptors. The bits of kind select whether it also
-// receives a pidfd (1) and credentials (2).
+// messageToReceive returns a message to receive up to n descriptors. If kind&1 is set, it also receives a
+// pidfd. If kind&2 is set, it also receives credentials.
 func (w *walker) messageToReceive(n, kind int) scm.Message {
 	m := scm.Message{Buffers: [][]byte{w.space(2)}, FDs: make([]int, n), N: -7, NFD: -7, Flags: -7}
 	for i := range m.FDs {
@@ -86,8 +86,9 @@ func (w *walker) messageToReceive(n, kind int) scm.Message {
 	return m
 }
 
-// everyCount passes every number of descriptors up to one too many, with and without credentials, padded
-// and not. The receiver has the capacity for as many, for one fewer or for one more.
+// everyCount passes every number of descriptors up to one more than the maximum, with and without
+// credentials, and with and without padding. The capacity of the receiver is equal to this number, one
+// less or one more.
 func (w *walker) everyCount() {
 	w.pair(unix.SOCK_SEQPACKET, func(a, b int) {
 		for n := range scm.MaxFDs + 2 {
@@ -227,8 +228,8 @@ func (w *walker) everyAddress() {
 // maxMessages is the maximum number of messages of one system call: msg.MaxBatch.
 const maxMessages = 32
 
-// everyBatch sends and receives batches of every size up to one too many. The messages of a batch differ in
-// the number of their buffers and descriptors.
+// everyBatch sends and receives batches of every size up to one more than the maximum. The messages in a
+// batch have different numbers of buffers and descriptors.
 func (w *walker) everyBatch() {
 	for _, kind := range types {
 		w.pair(kind.typ, func(a, b int) {
@@ -266,7 +267,7 @@ func (w *walker) everySocket() {
 			for _, listens := range []bool{false, true} {
 				fd, err := unix.Socket(s.family, s.typ|unix.SOCK_CLOEXEC, 0)
 				check(err)
-				// A TCP socket would listen on a different port in each run.
+				// Only Unix sockets listen. A TCP socket would listen on a different port in each run.
 				listens := listens && s.family == unix.AF_UNIX
 				if listens {
 					check(unix.Bind(fd, &unix.SockaddrUnix{Name: "listens"}))

@@ -15,15 +15,15 @@ import (
 )
 
 const (
-	// first is higher than all descriptors of the process itself. All descriptors below it are in use, so
-	// that the kernel allocates the same ones in each run.
+	// first is higher than all descriptors that the process itself uses. All descriptors below first are
+	// open, so that the kernel allocates the same descriptors in each run.
 	first = 64
 	// last is higher than all descriptors that a round can have open.
 	last = first + 640
 )
 
-// A walker makes calls of package scm, chosen at random or one for each size. It has the sockets and
-// the files that the calls use.
+// A walker makes calls to package scm, either at random or for every size. It contains the sockets
+// and the files that the calls use.
 type walker struct {
 	out   *bufio.Writer
 	calls int // made so far
@@ -39,7 +39,7 @@ type walker struct {
 
 type inode struct{ dev, ino uint64 }
 
-// filler is the file with which unused descriptors are filled.
+// filler is the descriptor that is duplicated to every unused descriptor below first.
 const filler = first
 
 func newWalker(out *bufio.Writer) *walker {
@@ -139,7 +139,7 @@ func (w *walker) round(seed, round uint64) {
 	check(unix.CloseRange(uint(w.firstFree()), last, 0))
 }
 
-// maxFDs passes the maximum number of descriptors of a message.
+// maxFDs passes a message with the maximum number of descriptors.
 func (w *walker) maxFDs() {
 	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
 	check(err)
@@ -182,8 +182,8 @@ func (w *walker) call(what string, f func(), results ...any) {
 	w.printTable()
 }
 
-// margin is the number of closed descriptors in a row after which no open ones follow: the kernel
-// allocates the lowest one.
+// margin is the number of consecutive closed descriptors after which no open descriptors follow,
+// because the kernel allocates the lowest descriptor that is free.
 const margin = 32
 
 // printTable prints the open descriptors after those of the files, and which of the files are closed.
@@ -236,7 +236,8 @@ func (w *walker) countOpen(min int) (n int) {
 	return n
 }
 
-// withFullTable calls f. Once in 12 times, only a few more descriptors can be opened while f runs.
+// withFullTable calls f. One time in 12, it first lowers the limit of open files, so that f can
+// open only a few more descriptors.
 func (w *walker) withFullTable(f func()) {
 	if !w.oneIn(12) {
 		f()
@@ -244,7 +245,8 @@ func (w *walker) withFullTable(f func()) {
 	}
 	var was unix.Rlimit
 	check(unix.Getrlimit(unix.RLIMIT_NOFILE, &was))
-	// The open descriptors may have gaps. The limit only has to be the same in each run.
+	// There may be gaps between the open descriptors, but the limit only has to be the same in
+	// each run.
 	limit := unix.Rlimit{Cur: uint64(w.firstFree() + 2 + w.pick(4)), Max: was.Max}
 	check(unix.Setrlimit(unix.RLIMIT_NOFILE, &limit))
 	fmt.Fprintf(w.out, "limit %d\n", limit.Cur)

@@ -1,7 +1,7 @@
 //go:build linux
 
 // Command sendfile is a peer of the interop suite that uses SendFile and RecvFile of a Conn. The
-// suite's peer runc uses the functions of runc with the same names.
+// suite's peer runc uses runc's functions with the same names.
 package main
 
 import (
@@ -55,7 +55,7 @@ func (s socket) Recv(peer.Room) (peer.Received, error) {
 	if err != nil {
 		return peer.Received{}, err
 	}
-	// Fd would set blocking mode on the file, which the sender shares.
+	// Calling Fd would make the file blocking, also for the sender, which shares it.
 	raw, err := f.SyscallConn()
 	if err != nil {
 		return peer.Received{}, err
