@@ -1,14 +1,14 @@
 //go:build linux
 
-// Command prove proves what the documentation claims about the backends, on the targets of
+// Command prove verifies the claims of the documentation about the backends, on the targets of
 // internal/target. Each subcommand is a package.
 //
 //	go run ./tools/prove identity [-mutants]     both backends make the same system calls, to the byte
-//	go run ./tools/prove golden [-w] [GOARCH…]   control buffers are those of the macros of each libc
+//	go run ./tools/prove golden [-w] [GOARCH…]   control buffers are equal to those of each libc's macros
 //	go run ./tools/prove foreign [GOARCH…]       the tests and the matrix pass on other architectures
 //
-// With -mutants, identity instead puts faults into one backend, and verifies that it finds each of
-// them. With -w, golden stores the output of C as the expected output.
+// With -mutants, identity instead inserts faults into one backend, and verifies that it finds each
+// fault. With -w, golden stores the output of the C macros as the expected output.
 package main
 
 import (
