@@ -12,8 +12,9 @@ import (
 	"github.com/scm-rights/scm/interop/scenario"
 )
 
-// A column of the comparison is decided by the verdicts of some scenarios, run with the library's
-// peer and the runner. The tables in README.md and docs/comparison.md are generated from columns and rows.
+// A column describes a property of the compared libraries, and the scenarios that test it with a library's
+// peer and the runner. The verdicts of these scenarios determine the cells of the column. The tables in
+// README.md and docs/comparison.md are generated from columns and rows.
 type column struct {
 	name      string
 	meaning   string // what a "yes" in the column means, for docs/comparison.md
@@ -56,8 +57,8 @@ var columns = []column{
 		checks:    []scenario.Check{leak, answer, file, crash, scenario.CheckHang}},
 }
 
-// A row is an interface and the peers that test it. A cell is "yes" only if all of them pass.
-// words replaces the text of some cells with a more precise one.
+// A row describes a library interface and lists the peers that test it. A cell is "yes" only if
+// all of these peers pass. words replaces the text of some cells with a more precise text.
 type row struct {
 	name  string
 	peers []string
@@ -108,14 +109,14 @@ var rowless = map[string]string{
 	scenario.KernelName: "the runner is tested against it",
 }
 
-// A cell is the result of a row in a column.
+// A cell is the result of one row in one column.
 type cell struct {
 	text      string
 	findings  []string // CHECK SCENARIO, sorted
 	decidedBy []string // scenarios with a verdict, sorted
 }
 
-// A comparison holds the cells that follow from a report, and the pages generated from them.
+// A comparison contains the cells computed from a report, and the pages generated from the report.
 type comparison struct {
 	pages    map[string]string // generated text by file name
 	versions []string          // by row

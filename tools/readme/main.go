@@ -1,7 +1,8 @@
 //go:build linux
 
-// Command readme checks the generated parts of README.md and docs/ against the report of a run. They are the
-// comparison with other libraries and the interoperability matrix. With -w it writes them from the report.
+// Command readme checks the generated parts of README.md and docs/ against the report of a run. The
+// generated parts are the comparison with other libraries and the interoperability matrix. With -w, the
+// command writes these parts from the report.
 package main
 
 import (
@@ -71,8 +72,8 @@ func run(root, file string, write bool) error {
 	return err
 }
 
-// comparePages compares the pages with the generated text. A row may differ if the report is about different
-// versions of its peers. In this case only the other rows are compared.
+// comparePages compares the pages with the generated text. It skips a row if the report is about different
+// versions of the row's peers. If a row was skipped or differs, it does not compare the matrix.
 func (t *comparison) comparePages(root, readme, page string) (wrong error) {
 	others := false
 	for i, w := range rows {

@@ -87,7 +87,8 @@ func (t *comparison) section(i int) string {
 	return text
 }
 
-// maxListed is how many scenarios a table lists by name. If there are more, it gives their number.
+// maxListed is the maximum number of scenarios that a table lists by name. If there are more, the
+// table gives their number instead.
 const maxListed = 12
 
 // details returns the scenarios with findings, each with its check, and the scenarios without.

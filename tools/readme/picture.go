@@ -11,7 +11,7 @@ import (
 )
 
 // squares are the kinds of squares in the picture, each with its letter, its colours in the light and the dark theme,
-// and its legend. A square covers one sender and one receiver on all socket types.
+// and its legend. A square shows the results of one sender and one receiver on all socket types.
 var squares = []struct{ letter, light, dark, legend string }{
 	{"✓", "#2da44e", "#238636", "every scenario passes"},
 	{"~", "#d4a72c", "#9e6a03", "some fail as expected"},
@@ -32,7 +32,8 @@ func squareOf(passed, failed int) int {
 	return 1
 }
 
-// picture returns the interoperability matrix as SVG. All squares of a kind are one path.
+// picture returns the interoperability matrix as SVG. All squares of the same kind are drawn as
+// one path.
 func picture(r *report.Report) string {
 	const size, top = 18, 10
 	pairs := r.Pairs()
@@ -76,7 +77,8 @@ func picture(r *report.Report) string {
 	return text + names + legend + "<g class=\"l\">\n" + letters + marks + "</g>\n</svg>\n"
 }
 
-// matrixPage returns the text of docs/matrix.md, which has the numbers behind the picture for each socket type.
+// matrixPage returns the text of docs/matrix.md, which lists how many scenarios passed and failed on each socket
+// type.
 func matrixPage(r *report.Report) string {
 	text := `# Interoperability matrix
 
