@@ -1,5 +1,6 @@
 // Command vet runs the analyzers of `go vet`. It type-checks dependencies from source instead of compiling them, which
-// saves most of the time for other operating systems. Its go.mod pins the versions of the tools that `make lint` uses.
+// saves most of the time when the target is another operating system. Its go.mod pins the versions of the tools that
+// `make lint` uses.
 package main
 
 import (
