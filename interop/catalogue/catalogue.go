@@ -1,5 +1,5 @@
-// Package catalogue holds the scenarios of the interop suite, as data, and reads
-// catalogues of the same form from folders.
+// Package catalogue contains the scenarios of the interop suite, and reads catalogues with
+// the same layout from folders.
 package catalogue
 
 import (
@@ -21,14 +21,14 @@ import (
 //go:embed README.md expected.txt peer/README.md peer/*/*.txt kernel/README.md kernel/*/*.txt
 var files embed.FS
 
-// The two folders of a catalogue. One that a user writes may do without them.
+// The two folders of a catalogue. A catalogue that a user writes may omit both of them.
 const (
 	peerFolder   = "peer"
 	kernelFolder = "kernel"
 )
 
-// Files returns the catalogue of this package: the transcripts, the pages that
-// explain them, and expected.txt.
+// Files returns the embedded catalogue, which contains the transcripts, the README files and
+// expected.txt.
 func Files() fs.FS { return files }
 
 // Open opens a folder as a catalogue.
@@ -37,7 +37,7 @@ func Open(dir string) (fs.FS, error) {
 	return os.DirFS(dir), err
 }
 
-// A transcript is a file of a catalogue that should hold a scenario.
+// A transcript is a file of a catalogue that should contain a scenario.
 type transcript struct {
 	path   string // in the catalogue
 	folder string // peerFolder, kernelFolder, or "" in a catalogue without the two
@@ -58,11 +58,12 @@ func (t transcript) compare(other transcript) int {
 }
 
 // find lists the transcripts of a catalogue in one of two layouts: peer/GROUP/ID.txt and
-// kernel/GROUP/ID.txt, or GROUP/ID.txt. A file two folders deep belongs to the first and
-// one folder deep to the second, even if the group is called "peer" or "kernel".
+// kernel/GROUP/ID.txt, or GROUP/ID.txt. A file two folders deep is part of the first layout
+// and a file one folder deep is part of the second, even if the group is called "peer" or
+// "kernel".
 func find(dir fs.FS) (list []transcript, err error) {
 	for _, folder := range []string{"", peerFolder, kernelFolder} {
-		// Lock files of editors begin with a dot.
+		// Ignore names that begin with a dot, because editors use them for lock files.
 		paths, err := fs.Glob(dir, path.Join(folder, "*/[^.]*.txt"))
 		if err != nil {
 			return nil, err
@@ -90,7 +91,7 @@ func Names() (names []string) {
 	return names
 }
 
-// Text returns the text of the scenario with this name.
+// Text returns the text of the named scenario.
 func Text(name string) ([]byte, error) {
 	list, _ := find(files)
 	i := slices.IndexFunc(list, func(t transcript) bool { return t.name() == name })
@@ -132,8 +133,8 @@ func load(dir fs.FS) (list []*scenario.Scenario, wrong []error) {
 	return list, wrong
 }
 
-// read parses a transcript. In a catalogue with the two folders, the folder and
-// the "play kernel" line must agree.
+// read parses a transcript. If the catalogue has the folders peer and kernel, the scenarios
+// in kernel must contain the line "play kernel" and those in peer must not.
 func (t transcript) read(dir fs.FS) (*scenario.Scenario, error) {
 	text, err := fs.ReadFile(dir, t.path)
 	if err != nil {
@@ -155,10 +156,10 @@ func (t transcript) read(dir fs.FS) (*scenario.Scenario, error) {
 	return s, nil
 }
 
-// ExpectedFile is the name of the file of expected failures.
+// ExpectedFile is the name of the file that lists expected failures.
 const ExpectedFile = "expected.txt"
 
-// Expected returns the failures that are expected with the peers of interop/peers.
+// Expected returns the failures that are expected of the peers in interop/peers.
 func Expected() ([]scenario.Expectation, error) { return expected(files) }
 
 func expected(dir fs.FS) ([]scenario.Expectation, error) {
@@ -171,9 +172,9 @@ func expected(dir fs.FS) ([]scenario.Expectation, error) {
 
 var nameForm = regexp.MustCompile(`^[a-z]+/[a-z0-9]+(-[a-z0-9]+)*$`)
 
-// Validate returns the errors in the transcripts of a catalogue: those of the parser,
-// and those that only a comparison with the other transcripts finds. If there are
-// none, it also validates the file of expected failures, which may be missing.
+// Validate parses the transcripts of a catalogue, compares them with each other, and returns
+// the errors that it finds. If there are none, it also validates the file of expected
+// failures, if there is one.
 func Validate(dir fs.FS) []error {
 	list, wrong := load(dir)
 	if len(list)+len(wrong) == 0 {

@@ -11,22 +11,22 @@ import (
 	"github.com/scm-rights/scm/interop/kernel"
 )
 
-// An ActForm is a verb of the runner's own lines, with an example.
+// An ActForm describes a verb that a transcript can use after "R>", with an example.
 type ActForm struct {
 	Example string // the verb with its words
 	words   string // the forms of these words, as in wordForms
 	Does    string // a description of the example
 }
 
-// ActForms lists the verbs that the runner knows. The table in interop/catalogue/peer/README.md
-// is generated from this list.
+// ActForms lists the verbs that the runner supports. The table in
+// interop/catalogue/peer/README.md is generated from this list.
 var ActForms = []ActForm{
 	{"seek a=32", "NAME=OFFSET",
 		"sets the offset of `a`, a `file` or `memfd`, to 32"},
 	{"pos B x=32", "ROLE NAME=OFFSET",
 		"expects that B's descriptor `x` is at offset 32"},
 	{"flags B x=nonblock,append", "ROLE NAME=FLAGS",
-		"expects that B's descriptor `x` has exactly these of the status flags O_APPEND and O_NONBLOCK; `-` means neither"},
+		"expects that exactly the listed status flags out of O_APPEND and O_NONBLOCK are set on B's descriptor `x`; `-` means neither"},
 	{"pending B", "ROLE",
 		"expects that B's socket has nothing left to receive, except end of file"},
 	{"blocked B", "ROLE",
@@ -34,7 +34,7 @@ var ActForms = []ActForm{
 	{"settled B", "ROLE",
 		"waits until B has answered its command (`B>&`) or is blocked"},
 	{"limit B nofile=+2", "ROLE LIMIT",
-		"sets B's RLIMIT_NOFILE so that B can open 2 more descriptors. `nofile=64` sets the limit to 64. `nofile=-` restores B's own limit, and so does the end of the case"},
+		"sets B's RLIMIT_NOFILE so that B can open 2 more descriptors. `nofile=64` sets the limit to 64. `nofile=-` restores B's own limit. The runner also restores it at the end of the case"},
 	{"setsockopt B passcred=1", "ROLE NAME=VALUE",
 		"sets an option of B's socket, such as `passcred`, `passpidfd`, `passrights`, `peekoff`, `timestamp`, `oobinline`, `sndbuf`, `rcvbuf`, `rcvlowat`, or `sndtimeo` and `rcvtimeo` in milliseconds"},
 	{"shutdown B wr", "ROLE HOW",
@@ -44,9 +44,9 @@ var ActForms = []ActForm{
 	{"drop a", "NAME",
 		"closes the runner's own descriptor for `a`"},
 	{"eof a", "NAME",
-		"expects end of file at the other end of the pipe or pair `a`, which means that no process and no queued message refers to `a`. Before this line, the scenario must `drop a` and close every descriptor for `a` that A or B has"},
+		"expects end of file at the other end of the pipe or pair `a`, which means that no process and no queued message refers to `a`. Before this line, the scenario must `drop a` and close all descriptors that A or B has for `a`"},
 	{"kill B SIGUSR1", "ROLE SIGNAL",
-		"sends a signal to B. If a thread of B waits in a call on the case's socket, that thread receives it. For `SIGSTOP`, the runner waits until all threads have stopped. After `SIGKILL`, B gets no more commands, and a command that it has not answered needs no answer"},
+		"sends a signal to B. If a thread of B is blocked in a call on the case's socket, that thread receives the signal. For `SIGSTOP`, the runner waits until all threads have stopped. After `SIGKILL`, the scenario cannot send B any more commands. It does not need a line for the answer to a command that B has not answered"},
 }
 
 // Signals lists the signals that the runner can send.
@@ -64,13 +64,13 @@ var wordForms = strings.NewReplacer(
 	"SIGNAL", `(?P<word>`+strings.Join(Signals, "|")+`)`,
 )
 
-// Verb returns the first word of a line of this form.
+// Verb returns the verb, which is the first word of Example.
 func (f ActForm) Verb() string {
 	verb, _, _ := strings.Cut(f.Example, " ")
 	return verb
 }
 
-// An Act is a step that the runner does itself.
+// An Act is a step that the runner carries out itself.
 type Act struct {
 	Verb  string
 	Role  Role   // the role that the act affects, or A if it affects a file
@@ -79,12 +79,13 @@ type Act struct {
 	Word  string // the argument of shutdown, kill and flags; for limit, "+" if it is relative or "-" to restore it
 }
 
-// OfSocket reports whether the act needs the runner's own descriptor for the socket of its role.
+// OfSocket reports whether the runner carries out the act with its own descriptor for the socket
+// of a.Role.
 func (a Act) OfSocket() bool {
 	return slices.Contains([]string{"nonblock", "pending", "setsockopt", "shutdown"}, a.Verb)
 }
 
-// OfFile reports whether the act is about a file of the case.
+// OfFile reports whether the act affects a file of the case.
 func (a Act) OfFile() bool {
 	return slices.Contains([]string{"seek", "drop", "eof"}, a.Verb)
 }
