@@ -1,6 +1,5 @@
-// Package scenario parses transcripts and handles everything about them except running
-// them: patterns, plans, shards, results and expectations. It starts no processes and
-// works on every system.
+// Package scenario parses transcripts. It also provides patterns, plans, shards, results and
+// expectations, but it does not run transcripts. It starts no processes and works on every system.
 package scenario
 
 import (
@@ -30,8 +29,8 @@ func (c Case) Peer(role Role) *Peer {
 	return c.B
 }
 
-// AloneName returns a name for all cases of this scenario and type that have the same
-// peer in this role.
+// AloneName returns a name that is the same for all cases with this scenario, this type of
+// socket and the same peer in this role.
 func (c Case) AloneName(role Role) string {
 	return path.Join(c.Scenario.Name, c.Type, role.String(), c.Peer(role).Name)
 }
@@ -39,7 +38,8 @@ func (c Case) AloneName(role Role) string {
 // Kernel reports whether the case tests the kernel instead of peers.
 func (c Case) Kernel() bool { return c.Scenario.Kernel() }
 
-// UnsupportedBy returns the reason why the peer in this role does not support the case, or "".
+// UnsupportedBy returns the reason why the peer in this role does not support the case, or ""
+// if it does.
 func (c Case) UnsupportedBy(role Role) string {
 	h := c.Peer(role).Hello
 	lacks := map[string]bool{c.Type: !h.Offers(c.Type)} // keyed by the words of can=
@@ -76,7 +76,7 @@ func (c Case) UnsupportedBy(role Role) string {
 	return ""
 }
 
-// Unsupported returns the reason why a peer does not support the case, or "".
+// Unsupported returns the reason why a peer does not support the case, or "" if both peers do.
 func (c Case) Unsupported() string { return cmp.Or(c.UnsupportedBy(RoleA), c.UnsupportedBy(RoleB)) }
 
 // A Check is a category of findings.
@@ -87,7 +87,7 @@ const (
 	CheckFile     Check = "file"     // a descriptor does not refer to the file that the peer reported
 	CheckCloexec  Check = "cloexec"  // a received descriptor is not close-on-exec
 	CheckLeak     Check = "leak"     // a file of the case is open in the peer, which did not report it
-	CheckContract Check = "contract" // the answer is not in the language of the contract
+	CheckContract Check = "contract" // the answer does not have the format of the contract
 	CheckCrash    Check = "crash"    // the peer ended
 	CheckHang     Check = "hang"     // the peer did not answer in time
 )
@@ -108,7 +108,7 @@ type Finding struct {
 
 func (f Finding) String() string { return f.Key() + ": " + f.Text }
 
-// Located returns String, preceded by the line of the scenario if the finding has one.
+// Located returns f.String(), preceded by the line number if f.Line is set.
 func (f Finding) Located() string {
 	if f.Line == 0 {
 		return f.String()
@@ -116,10 +116,11 @@ func (f Finding) Located() string {
 	return fmt.Sprintf("line %d: %s", f.Line, f)
 }
 
-// Key returns CHECK@PEER, as an expectation names it.
+// Key returns CHECK@PEER, which is the form that expectations use.
 func (f Finding) Key() string { return string(f.Check) + "@" + f.Peer }
 
-// A Verdict is the outcome of a case. A case that is Unsupported or NotRun has no outcome.
+// A Verdict is the outcome of a case. The verdicts Unsupported and NotRun mean that the case
+// neither passed nor failed.
 type Verdict string
 
 const (
@@ -132,7 +133,7 @@ const (
 	NotRun         Verdict = "not run"     // the runner could not run it
 )
 
-// String returns the word for the verdict that users see.
+// String returns the verdict as it is shown to users.
 func (v Verdict) String() string {
 	if v == UnexpectedPass {
 		return "unexpected pass"
@@ -140,7 +141,7 @@ func (v Verdict) String() string {
 	return string(v)
 }
 
-// A Result is the result of a case.
+// A Result contains the verdict and the findings of a case.
 type Result struct {
 	Name       string    `json:"name"`
 	Hash       string    `json:"hash"` // of the scenario's text
@@ -158,13 +159,14 @@ type Result struct {
 
 	Case Case `json:"-"`
 
-	// CloexecChecked has the names of the peers that had a received descriptor to check for
-	// close-on-exec.
+	// CloexecChecked contains the names of the peers that received a descriptor whose
+	// close-on-exec flag the runner checked.
 	CloexecChecked map[string]bool `json:"-"`
 }
 
-// A Trace has the system calls of both peers, recorded when a failed case was run once
-// more. Its descriptors are those of its own transcript.
+// A Trace contains the system calls of both peers, which the runner recorded when it reran a
+// failed case. The descriptors in the calls match the transcript in the Trace. They can
+// differ from the transcript in the Result.
 type Trace struct {
 	Why        string   `json:"why,omitempty"` // why it does not show the failure
 	Transcript []string `json:"transcript,omitempty"`
@@ -175,7 +177,7 @@ type Trace struct {
 // Verdicts lists all verdicts.
 var Verdicts = []Verdict{Pass, Fail, Expected, UnexpectedPass, Flaky, Unsupported, NotRun}
 
-// Kernel reports whether the result is that of a kernel scenario.
+// Kernel reports whether the result is for a kernel scenario.
 func (r Result) Kernel() bool { return strings.HasSuffix(r.Name, "/"+KernelName+"/"+KernelName) }
 
 // Unexpected reports whether the verdict is Fail, UnexpectedPass or Flaky.
@@ -183,7 +185,7 @@ func (r Result) Unexpected() bool {
 	return r.Verdict == Fail || r.Verdict == UnexpectedPass || r.Verdict == Flaky
 }
 
-// An Outcome is the outcome of a run.
+// An Outcome contains the results of a run and the errors that affected the run as a whole.
 type Outcome struct {
 	Results   []Result
 	Witnesses map[string]int // how often each of the kernel's interfaces identified a file

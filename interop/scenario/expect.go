@@ -12,14 +12,14 @@ import (
 	"github.com/scm-rights/scm/interop/display"
 )
 
-// The kinds of kernels that expectations may be limited to, as in their headings.
+// These are the kernels to which a heading can limit expectations.
 const KernelLinux, KernelGVisor = "linux", "gvisor"
 
 // KernelKinds lists the kinds of kernels.
 var KernelKinds = []string{KernelLinux, KernelGVisor}
 
-// An Expectation is a line of a file of expected failures. In the cases that the
-// pattern selects, the peer fails the check for the given reason.
+// An Expectation is a line in a file of expected failures. It says that the peer fails the
+// check in the cases that the pattern selects, and gives the reason.
 type Expectation struct {
 	Pattern Pattern
 	Check   Check
@@ -35,25 +35,26 @@ func (e Expectation) String() string {
 	return fmt.Sprintf("line %d: %s%s %s%s", e.Line, kernel, e.Pattern, e.key(), e.Version)
 }
 
-// On reports whether the expectation applies on this kernel.
+// On reports whether the expectation applies to this kernel.
 func (e Expectation) On(kernel string) bool { return e.Kernel == "" || e.Kernel == kernel }
 
 // key returns CHECK@PEER, like Finding.Key.
 func (e Expectation) key() string { return Finding{Check: e.Check, Peer: e.Peer}.Key() }
 
-// The forms of a heading, and of CHECK@PEER with or without versions.
+// These match a heading, and CHECK@PEER with an optional range of versions.
 var (
 	headingForm = regexp.MustCompile(`^\[(\S*)\]$`)
 	keyForm     = regexp.MustCompile(`^([a-z]+)@([^<>=]+)((?:>=[0-9]+(?:\.[0-9]+)*)?(?:<[0-9]+(?:\.[0-9]+)*)?)$`)
 )
 
-// ParseExpectations reads a file of expected failures. Each line is
+// ParseExpectations reads a file of expected failures. Each line has the form
 //
 //	PATTERN CHECK@PEER REASON
 //
-// with {a,b} for either of two in the first two words. "#" begins a comment. Lines below
-// a heading, [KERNEL], apply to that kernel only. A line with CHECK@PEER<8.4, PEER>=8.1 or
-// PEER>=8.1<8.4 applies to those versions of the peer, as its answer to hello reports them.
+// In the first two words, {a,b} means either a or b. A line that begins with "#" is a
+// comment. Lines below a heading, [KERNEL], apply only to that kernel. CHECK@PEER<8.4,
+// CHECK@PEER>=8.1 and CHECK@PEER>=8.1<8.4 limit a line to these versions of the peer. The
+// peer reports its version in its answer to hello.
 func ParseExpectations(text []byte) (list []Expectation, err error) {
 	kernel := ""
 	for i, l := range strings.Split(string(text), "\n") {
@@ -113,7 +114,7 @@ var (
 )
 
 // inVersions reports whether a version is in a range such as ">=8.1<8.4". The range ""
-// contains all versions. No other range contains a version that does not begin with a digit.
+// contains all versions. Any other range contains only versions that begin with a digit.
 func inVersions(bounds, version string) bool {
 	dotted := versionForm.FindString(version)
 	for _, m := range versionBound.FindAllStringSubmatch(bounds, -1) {
@@ -139,14 +140,15 @@ func versionParts(version string) []int {
 	return list
 }
 
-// Expectations are the expected failures of a plan.
+// Expectations contains the expected failures for a plan.
 type Expectations struct {
 	List  []Expectation
 	Aside []Expectation // set aside: the peer is missing, or the kernel or version is a different one
 }
 
-// Expect selects the expectations that apply to the whole plan on a kernel. It returns an
-// error if an expectation could not apply to any case.
+// Expect selects the expectations that apply to a case of the whole plan on this kernel. It
+// sets aside those that apply only to missing peers, other kernels or other versions. It
+// returns an error if an expectation could not apply to any case.
 func Expect(list []Expectation, kernel string, scenarios []*Scenario, peers []*Peer, missing []*Peer, runner *Peer) (*Expectations, error) {
 	x := &Expectations{}
 	here := Plan(scenarios, peers, runner)
@@ -171,7 +173,7 @@ func Expect(list []Expectation, kernel string, scenarios []*Scenario, peers []*P
 var peerWord = regexp.MustCompile(`[^/*!,{}]+`)
 
 // ValidateExpectations returns an error if an expectation could not apply to any case of the
-// scenarios, on any kernel and with any version of the peers that the list names.
+// scenarios. It considers every kernel, and every version of the peers that the expectations name.
 func ValidateExpectations(list []Expectation, scenarios []*Scenario) error {
 	for _, e := range list {
 		var peers []*Peer
@@ -189,8 +191,8 @@ func ValidateExpectations(list []Expectation, scenarios []*Scenario) error {
 	return nil
 }
 
-// Selects reports whether the expectation applies to the case: its pattern matches, its peer
-// takes part in one of its versions, and the check is possible in the case.
+// Selects reports whether the expectation applies to the case. Its pattern must match, its
+// peer must take part with a version in its range, and the check must be possible in the case.
 func (e Expectation) Selects(c Case) bool {
 	return e.concerns(c) && (inVersions(e.Version, c.A.Hello.Version) && c.A.Name == e.Peer ||
 		inVersions(e.Version, c.B.Hello.Version) && c.B.Name == e.Peer)
@@ -208,9 +210,9 @@ func (x *Expectations) For(c Case) []Expectation {
 	return slices.DeleteFunc(slices.Clone(x.List), func(e Expectation) bool { return !e.Selects(c) })
 }
 
-// Hangs reports whether the peer is expected not to answer. For the runner, it reports
-// whether the other peer is expected to answer wrongly, because the runner may then wait
-// for that peer.
+// Hangs reports whether the peer in this role is expected not to answer. If that peer is the
+// runner, Hangs also returns true if the other peer is expected to give a wrong answer,
+// because the runner may then wait in vain for a message from that peer.
 func (x *Expectations) Hangs(c Case, role Role) bool {
 	name := c.Peer(role).Name
 	return slices.ContainsFunc(x.For(c), func(e Expectation) bool {
@@ -218,9 +220,9 @@ func (x *Expectations) Hangs(c Case, role Role) bool {
 	})
 }
 
-// RunnerFails returns the reason why the case shows nothing about its peers, or "". If the
-// runner is expected to fail the scenario when it takes both roles, this kernel behaves
-// differently.
+// RunnerFails returns the reason why the case shows nothing about its peers, or "" if there
+// is no such reason. If the runner is expected to fail the scenario when it takes both roles,
+// this kernel behaves differently, so cases with other peers show nothing about them.
 func (x *Expectations) RunnerFails(c Case) string {
 	runner := &Peer{Name: RunnerName}
 	alone := Case{Scenario: c.Scenario, Type: c.Type, A: runner, B: runner}
@@ -232,15 +234,16 @@ func (x *Expectations) RunnerFails(c Case) string {
 	return ""
 }
 
-// senderWrong reports whether there is a finding about the sender, so that the case does
-// not show anything about the receiver, peer.
+// senderWrong reports whether there is a finding about the sender and peer is the receiver.
+// In that case, the result shows nothing about peer.
 func senderWrong(r *Result, peer string) bool {
 	return peer != r.Case.A.Name && slices.ContainsFunc(r.Findings, func(f Finding) bool {
 		return f.Peer == r.Case.A.Name && f.Check != CheckCloexec
 	})
 }
 
-// SetVerdict sets the verdict of a result from its findings and the expectations.
+// SetVerdict sets the verdict of a result by comparing its findings with the expectations. It
+// leaves verdicts other than Pass and Fail unchanged.
 func (x *Expectations) SetVerdict(r *Result) {
 	if r.Verdict != Pass && r.Verdict != Fail {
 		return

@@ -8,10 +8,11 @@ import (
 	"github.com/scm-rights/scm/interop/contract"
 )
 
-// noReason is the reason of a new line, until someone replaces it by a real one.
+// noReason is the placeholder for the reason in a new line.
 const noReason = "?"
 
-// An Update is the change that a whole run makes to a file of expected failures.
+// An Update contains the new text of a file of expected failures after a complete run, and
+// lists the changes.
 type Update struct {
 	Text    []byte   // of the new file
 	Dropped []string // lines that did not fail as expected
@@ -19,11 +20,12 @@ type Update struct {
 	Kept    []string // lines about every kernel that did not fail on this one
 }
 
-// UpdateExpectations rewrites a file of expected failures after a whole run on a kernel. A line
-// that did not fail as expected in all of its cases is replaced by one line for each case in
-// which it did. On a kernel other than Linux, lines about every kernel stay. A flaky case
-// changes nothing. The keys of versions are the peers that took part, and the values are their
-// versions, if known.
+// UpdateExpectations rewrites a file of expected failures after a complete run on a kernel. If
+// the expected failure did not occur in all cases that a line selects, UpdateExpectations
+// replaces the line with one line for each case in which it did occur. On a kernel other than
+// Linux, it keeps lines that apply to every kernel. It adds a line for each unexpected finding.
+// Flaky cases do not change the file. The keys of versions are the names of the peers that took
+// part, and the values are their versions, if known.
 func UpdateExpectations(text []byte, kernel string, versions map[string]string, scenarios []*Scenario, results []Result) (u Update, err error) {
 	list, err := ParseExpectations(text)
 	if err == nil {
@@ -82,8 +84,9 @@ func UpdateExpectations(text []byte, kernel string, versions map[string]string, 
 	return u, nil
 }
 
-// setCases sets the Case of each result from a report. It returns an error unless the
-// results are exactly the cases of the scenarios with these peers, and all of them were run.
+// setCases sets the Case of each result from a report. It returns an error unless the report
+// contains a result for every case of the scenarios with these peers, no other results, and
+// no case that was not run.
 func setCases(scenarios []*Scenario, versions map[string]string, results []Result) error {
 	runner := RunnerPeer()
 	runner.Hello.Version = versions[RunnerName]
@@ -114,9 +117,10 @@ func setCases(scenarios []*Scenario, versions map[string]string, results []Resul
 	return nil
 }
 
-// cases returns a line for each case that failed as expected or is flaky, and whether other
-// cases did not fail. A report does not say which peers were checked for close-on-exec, so a
-// cloexec expectation counts as gone only in the cases whose result lists it in Gone.
+// cases returns a line for each case that failed as expected or is flaky, and reports whether
+// the failure did not occur in another case. A report does not say which peers were checked
+// for close-on-exec. For a cloexec expectation, cases therefore relies on the Gone field of
+// the results.
 func (e Expectation) cases(results []Result) (lines []string, gone bool) {
 	_, text, _ := strings.Cut(e.String(), ": ")
 	for _, r := range results {

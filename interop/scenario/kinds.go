@@ -2,7 +2,7 @@ package scenario
 
 import "slices"
 
-// A FileKind is a kind of file that the "files" line of a transcript can name.
+// A FileKind is a kind of file that a transcript can use in a "files" line.
 type FileKind struct {
 	Name   string
 	Peer   bool   // peer scenarios can use it too
@@ -11,9 +11,9 @@ type FileKind struct {
 	unique bool   // no other file has the same device and inode
 }
 
-// FileKinds lists the kinds. Package kinds makes the files. The tables in the pages of
-// interop/catalogue are generated from this list, by
-// "go test ./interop/catalogue -run TestReadme -update".
+// FileKinds lists the kinds. Package kinds creates the files. The tables in the pages of
+// interop/catalogue are generated from this list, by "go test ./interop/catalogue -run
+// TestReadme -update".
 var FileKinds = []FileKind{
 	{Name: "file", Peer: true, unique: true, What: "a regular file without a name, open for reading and writing, at offset 0. It contains 4,096 bytes; byte *i* is *i* mod 251"},
 	{Name: "rdonly", unique: true, What: "like `file`, but open only for reading"},
@@ -81,5 +81,5 @@ func kindNames(peer bool) (names []string) {
 	return names
 }
 
-// Unique reports whether no other file has the device and inode of this one.
+// Unique reports whether no other file has the same device and inode as this file.
 func (f FileSpec) Unique() bool { return f.Kind == "sock" || kindOf(f.Kind).unique }

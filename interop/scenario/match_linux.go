@@ -10,8 +10,9 @@ import (
 	"github.com/scm-rights/scm/interop/kernel"
 )
 
-// Match compares an answer with the expected one. It returns the names of the answer's
-// descriptors, or the reason why the answer does not match.
+// Match compares an answer with the expected answer. If they match, it returns the names that
+// the scenario gives the descriptors in the answer. Otherwise it returns the reason why they
+// do not match.
 func (a Answer) Match(got contract.Line) (names []string, why string) {
 	if got.Verb != a.Line.Verb {
 		return nil, fmt.Sprintf("not %s", a.Line.Verb)
@@ -56,8 +57,9 @@ func spoiled(key, value string) bool {
 	return key == "n" && strings.HasPrefix(value, "-") || key == "payload" && strings.Contains(value, "!")
 }
 
-// matchError compares errors. The scenario expects a particular one (err NAME), any that is
-// the library's own (err lib), or any except those that ask the caller to try again (err).
+// matchError compares an error with the expected error. "err NAME" matches only the named
+// error, and "err lib" matches any error of the library's own. "err" matches any error except
+// EAGAIN and EINTR, after which a caller should try again.
 func (a Answer) matchError(got contract.Line) string {
 	have := ""
 	if len(got.Words) > 0 {
@@ -94,7 +96,8 @@ func matchFDs(want, got []string) (names []string, why string) {
 	return want, ""
 }
 
-// matchFlags requires each flag that want names. "-" requires that none is reported.
+// matchFlags checks that have contains each flag in want. If want is "-", it checks that no
+// flag is reported.
 func matchFlags(want, have string, reported bool) string {
 	switch {
 	case want == "-" && reported && have != "-":

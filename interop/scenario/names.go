@@ -11,16 +11,17 @@ import (
 	"github.com/scm-rights/scm/interop/kernel"
 )
 
-// NewName in an answer is the name of any new descriptor: fd=new:x.
+// NewName in an answer stands for a file that is new to the scenario. For example, "fd=new:x"
+// gives such a file the name x.
 const NewName = "new"
 
 // fewer at the end of an expected list means that the answer may omit descriptors at the end, but not the first.
 const fewer = "fewer"
 
-// SockNames are the names of the two sockets of a case.
+// SockNames maps each role to the name of its socket.
 var SockNames = map[Role]string{RoleA: "asock", RoleB: "bsock"}
 
-// These match the forms of an item in a list of names.
+// These match the possible forms of an item in a list of names.
 var (
 	nameForm   = regexp.MustCompile(`^[a-z]+[0-9]*$`)
 	timesForm  = regexp.MustCompile(`^([a-z]+[0-9]*)\*([1-9][0-9]{0,3})$`)
@@ -29,7 +30,8 @@ var (
 	rightsForm = regexp.MustCompile(`\b(rights|pidfd)\([^()]+\)`)
 )
 
-// isName reports whether a word can be the name of a file. Some words have a meaning of their own.
+// isName reports whether a word can be the name of a file. It rejects the reserved words "new" and
+// "fewer", and words that begin with "closed".
 func isName(word string) bool {
 	return nameForm.MatchString(word) && !strings.HasPrefix(word, "closed") && word != NewName && word != fewer
 }
@@ -72,8 +74,9 @@ func cutClosed(items []string) (rest []string, few bool, closed string) {
 	return items, few, closed
 }
 
-// MapNames replaces the names in a command by descriptors. In the commands for peers, only fds=
-// has names. In calls there are also names in sock=, fd=, dir= and in control messages.
+// MapNames replaces each name in a command with the descriptor that fd returns for it. In the
+// commands for peers, only fds= contains names. In calls, sock=, fd=, dir= and control messages
+// can also contain names.
 func MapNames(text string, fd func(name string) (int, error)) (string, error) {
 	words := strings.Split(text, " ")
 	call := kernel.IsCall(words[0])

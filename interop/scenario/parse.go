@@ -16,20 +16,20 @@ import (
 	"github.com/scm-rights/scm/interop/kernel"
 )
 
-// PeerCalls lists the calls that a process of the runner can make in a peer scenario, besides
-// the commands of the contract. In a kernel scenario it can make all calls.
+// PeerCalls lists the system calls that a process of the runner can make in a peer scenario,
+// in addition to the commands of the contract. In a kernel scenario, the process can make all calls.
 var PeerCalls = []string{"sendmsg", "recvmsg", "read", "write", "fcntl", "shutdown"}
 
-// A parser reads a transcript. It checks each line against the effect of the lines above it.
+// A parser reads a transcript. It checks that each line is possible after the lines above it.
 type parser struct {
 	*Scenario
 	line     int
 	known    map[string]int  // the names that an answer can have, with the lines that define them, or -1 for a socket
-	dropped  map[string]bool // the files for which the runner has no descriptor any more
+	dropped  map[string]bool // the files whose descriptors the runner has closed
 	speakers map[Role]*speaker
 }
 
-// A speaker is the state of A or B at a line.
+// A speaker is the state of A or B at the line that is being parsed.
 type speaker struct {
 	names map[string]bool // names for which it has descriptors
 	last  *Step           // its last command
@@ -37,8 +37,9 @@ type speaker struct {
 	over  string          // the reason why it gets no more commands
 }
 
-// Parse reads a transcript, as interop/catalogue/peer/README.md and kernel/README.md there
-// describe it. Errors begin with the scenario's name and, if they are about a line, the line number.
+// Parse parses a transcript. The files interop/catalogue/peer/README.md and
+// interop/catalogue/kernel/README.md describe its format. Errors begin with the name of the
+// scenario. If an error concerns a line, the line number follows the name.
 func Parse(name string, text []byte) (*Scenario, error) {
 	sum := sha256.Sum256(text)
 	s := &Scenario{
@@ -84,7 +85,8 @@ func Parse(name string, text []byte) (*Scenario, error) {
 }
 
 // validateKinds returns an error if a peer scenario uses a kind of file that only kernel scenarios
-// can use. It waits for the end of the transcript because a "play" line may follow the files.
+// can use. Parse calls it at the end of the transcript, because the "play" line may follow the
+// "files" line.
 func (p *parser) validateKinds() error {
 	for _, f := range p.Files {
 		k := kindOf(f.Kind)
@@ -121,20 +123,20 @@ func (p *parser) parseLine(l string) error {
 // unprintable reports whether r is neither printable nor a tab.
 func unprintable(r rune) bool { return r != '\t' && !unicode.IsPrint(r) }
 
-// cutReason splits a line at the comment after it.
+// cutReason separates a line from the comment at its end.
 func cutReason(l string) (text, reason string) {
 	text, reason, _ = strings.Cut(l, "  #")
 	return strings.TrimRight(text, " "), strings.TrimSpace(reason)
 }
 
-// directives maps each directive to the words that can follow it, or to nil if they have
-// another form.
+// directives maps each directive to the words that can follow it, or to nil if these words
+// are not from a fixed list.
 var directives = map[string][]string{
 	"on":    contract.SocketTypes,
 	"play":  {string(PlayPair), string(PlaySolo), string(PlaySender), string(PlayReceiver), string(PlayKernel)},
 	"room":  {"any"},
 	"waits": {"A", "B"},
-	// Root, or a socket option that some kernels do not have.
+	// These are the privileges of root, and socket options that some kernels do not support.
 	"needs": {"root", "passpidfd", "passrights", "rightsnotrunc", "inq", "peekoff"},
 	"user":  nil,
 	"files": nil,
@@ -299,8 +301,9 @@ func (p *parser) command(sp *speaker, st *Step) (err error) {
 	return err
 }
 
-// answer adds an answer that the scenario accepts. The answer must be possible for the command,
-// and its names must be known. The role has descriptors for them from here on.
+// answer adds an answer that the scenario accepts. It returns an error if this answer to the
+// command is impossible, or if a name in the answer is unknown. Later commands to the role may
+// use the names in the answer.
 func (p *parser) answer(st *Step, text string) (err error) {
 	var a Answer
 	a.Text, a.Reason = cutReason(text)
@@ -341,7 +344,7 @@ func (p *parser) answer(st *Step, text string) (err error) {
 	return err
 }
 
-// act checks that a line of the runner's own is possible at this place.
+// act checks that the runner can carry out an act at this line.
 func (p *parser) act(a Act) error {
 	sp := p.speakers[a.Role]
 	switch {

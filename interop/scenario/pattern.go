@@ -11,9 +11,9 @@ import (
 
 // A Pattern selects cases by their names, GROUP/ID/TYPE/SENDER/RECEIVER.
 //
-// In each part, "*" matches anything, "?" any character, [ab] one of the two
-// characters, {a,b} either of the two texts, and "!a" anything but a. "**" matches
-// any number of parts. A pattern without "**" matches all names that begin with it.
+// In each part, "*" matches anything, "?" any character, [ab] either of the two characters,
+// {a,b} either of the two texts, and "!a" anything except a. "**" matches any number of
+// parts. A pattern without "**" matches all names that begin with it.
 type Pattern struct {
 	text string
 	alts [][]string // the parts of each alternative
@@ -51,7 +51,7 @@ func ParsePattern(text string) (Pattern, error) {
 
 func (p Pattern) String() string { return p.text }
 
-// Match reports whether the pattern selects the name.
+// Match reports whether the pattern matches the name.
 func (p Pattern) Match(name string) bool {
 	parts := strings.Split(name, "/")
 	return slices.ContainsFunc(p.alts, func(alt []string) bool { return matchParts(alt, parts) })

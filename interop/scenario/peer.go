@@ -2,7 +2,8 @@ package scenario
 
 import "github.com/scm-rights/scm/interop/contract"
 
-// A Peer is one interface of one library, as a program.
+// A Peer is a program that calls one interface of a library. The runner is also a Peer when
+// it takes a role itself.
 type Peer struct {
 	Name    string
 	Command []string // the program and its arguments
@@ -14,14 +15,14 @@ type Peer struct {
 	kernel *Peer // for the runner: the peer for kernel scenarios
 }
 
-// RunnerName is the name of the runner when it takes a role itself.
+// RunnerName is the name of the runner when it takes a role in a peer scenario.
 const RunnerName = "runner"
 
 // KernelName is the name of the runner when it takes both roles of a kernel scenario. A
-// finding there is about the kernel.
+// finding about this peer is a finding about the kernel.
 const KernelName = "kernel"
 
-// Kernel returns the runner as the peer of kernel scenarios.
+// Kernel returns the Peer that stands for the runner in kernel scenarios.
 func (p *Peer) Kernel() *Peer {
 	if p.kernel == nil {
 		return p
@@ -29,17 +30,19 @@ func (p *Peer) Kernel() *Peer {
 	return p.kernel
 }
 
-// Program returns a peer that is a program.
+// Program returns a peer that runs the given command.
 func Program(name string, command ...string) *Peer {
 	return &Peer{Name: name, Command: command}
 }
 
-// RunnerPeer returns the runner as a peer, which runs kernel scenarios too.
+// RunnerPeer returns the Peer that stands for the runner. The command starts a process of the
+// runner, which can also run kernel scenarios.
 func RunnerPeer(command ...string) *Peer {
 	return &Peer{Name: RunnerName, Command: command, kernel: Program(KernelName, command...)}
 }
 
-// Missing returns a peer without a program, and the reason why it has none.
+// Missing returns a peer that cannot run because its program is missing. The argument why is
+// the reason.
 func Missing(name, why string) *Peer {
 	p := &Peer{Name: name, Why: why}
 	if name == RunnerName {

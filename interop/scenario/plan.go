@@ -10,7 +10,7 @@ import (
 	"strings"
 )
 
-// Plan lists the cases of the scenarios with the peers and the runner.
+// Plan returns all cases that combine the scenarios with the peers and the runner.
 func Plan(scenarios []*Scenario, peers []*Peer, runner *Peer) []Case {
 	var cases []Case
 	all := append(slices.Clone(peers), runner)
@@ -42,13 +42,13 @@ func Plan(scenarios []*Scenario, peers []*Peer, runner *Peer) []Case {
 	return cases
 }
 
-// A Filter selects the cases that a pattern of Run matches, or all cases if Run is
-// empty, except those that a pattern of Skip matches.
+// A Filter selects the cases that match a pattern in Run and do not match any pattern in
+// Skip. If Run is empty, it selects all cases that do not match a pattern in Skip.
 type Filter struct {
 	Run, Skip []Pattern
 }
 
-// Apply returns the selected cases. A pattern that matches no case is an error.
+// Apply returns the selected cases. It returns an error if a pattern matches no case.
 func (f Filter) Apply(cases []Case) (selected []Case, err error) {
 	matched := map[string]bool{}
 	match := func(patterns []Pattern, name string) (any bool) {
@@ -73,11 +73,11 @@ func (f Filter) Apply(cases []Case) (selected []Case, err error) {
 	return selected, nil
 }
 
-// A Shard is one of several parts of a plan. The part that a case belongs to depends
-// on its name alone, so it does not change when other cases are added or removed.
+// A Shard is one of several parts of a plan. A case's part depends only on the name of the
+// case, so it does not change when other cases are added or removed.
 type Shard struct{ I, N int }
 
-// ParseShard reads I/N: the first of three parts is 1/3.
+// ParseShard parses I/N. For example, 1/3 is the first of three parts.
 func ParseShard(text string) (s Shard, err error) {
 	i, n, _ := strings.Cut(text, "/")
 	s.I, err = strconv.Atoi(i)
@@ -90,9 +90,9 @@ func ParseShard(text string) (s Shard, err error) {
 	return s, nil
 }
 
-// Apply returns the cases of this part. All cases with the same scenario, type and sender
-// are in the same part, because the case with the runner shows which peer is at fault in
-// the others.
+// Apply returns the cases of this part. All cases with the same scenario, type of socket and
+// sender are in the same part, because the case in which the runner is the receiver helps to
+// find the peer at fault in the other cases.
 func (s Shard) Apply(cases []Case) (part []Case) {
 	if s.N == 0 {
 		return cases

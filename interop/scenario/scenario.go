@@ -9,8 +9,8 @@ import (
 	"github.com/scm-rights/scm/interop/contract"
 )
 
-// A Scenario is a transcript: the commands for the peers A and B, and the answers
-// that it accepts.
+// A Scenario is a parsed transcript. It contains the commands for the peers A and B, and the
+// answers that it accepts from them.
 type Scenario struct {
 	Name    string        // GROUP/ID, which never changes
 	Rule    []string      // the rule and its source
@@ -38,23 +38,24 @@ const (
 	PlayKernel   Play = "kernel"   // the runner as both, to test the kernel
 )
 
-// A FileSpec is a file that a scenario needs, made fresh for each case.
+// A FileSpec describes a file that a scenario needs. The runner creates the file anew for each case.
 type FileSpec struct {
 	Name  string
 	Owner Role
 	Kind  string
 }
 
-// EndOf returns the name of the file whose other end this one is: a for b=end:a.
+// EndOf reports whether this file is the other end of another file of the scenario, and
+// returns the name of that file. For b=end:a, it returns a.
 func (f FileSpec) EndOf() (string, bool) { return strings.CutPrefix(f.Kind, "end:") }
 
-// A User is the user that runs the process of a role.
+// A User describes the user that the process of a role runs as.
 type User struct {
 	UID    int
 	NoFile int // its limit of open files, or 0 to leave it unchanged
 }
 
-// A Role is A or B in a case, or R, the runner.
+// A Role is A or B, which are the two peers of a case, or R, which is the runner.
 type Role byte
 
 const (
@@ -65,7 +66,7 @@ const (
 
 func (r Role) String() string { return string(r) }
 
-// A StepKind is the kind of a line of a transcript.
+// A StepKind says whether a Step is a command or an answer.
 type StepKind byte
 
 const (
@@ -73,7 +74,7 @@ const (
 	StepAnswer  StepKind = '<' // compare the answer
 )
 
-// A Step is a line of a transcript.
+// A Step is a command or an expected answer in a transcript.
 type Step struct {
 	Role    Role
 	Kind    StepKind
@@ -85,7 +86,7 @@ type Step struct {
 	Line    int           // in the transcript
 }
 
-// Async returns "&" for a step that does not wait.
+// Async returns "&" if st.Async is set, and "" otherwise.
 func Async(st Step) string {
 	if st.Async {
 		return "&"
@@ -93,7 +94,8 @@ func Async(st Step) string {
 	return ""
 }
 
-// An Answer is an answer that a scenario accepts, with the reason if it is an alternative.
+// An Answer is an answer that a scenario accepts. If it is an alternative, Reason says why
+// the scenario accepts it.
 type Answer struct {
 	Text   string
 	Reason string
@@ -106,8 +108,8 @@ func (s *Scenario) Group() string { return path.Dir(s.Name) }
 // Kernel reports whether the scenario tests the kernel instead of peers.
 func (s *Scenario) Kernel() bool { return s.Play == PlayKernel }
 
-// RunByRunner reports whether a process of the runner always has the role. Such a process
-// can make calls that are no commands for peers.
+// RunByRunner reports whether a process of the runner always takes the role. Such a process
+// can make system calls in addition to the commands for peers.
 func (s *Scenario) RunByRunner(role Role) bool {
 	return s.Kernel() || s.Play == PlayReceiver && role == RoleA || s.Play == PlaySender && role == RoleB
 }
@@ -122,7 +124,7 @@ func (s *Scenario) commands(roles ...Role) (list []contract.Line) {
 	return list
 }
 
-// UsesPaths reports whether a command has the path of a file or socket.
+// UsesPaths reports whether a command contains the path of a file or socket.
 func (s *Scenario) UsesPaths() bool {
 	return slices.ContainsFunc(s.commands(RoleA, RoleB), func(l contract.Line) bool {
 		_, path := l.Fields["path"]
@@ -153,9 +155,9 @@ const fixedPayload = "00"
 
 var fixedForm = regexp.MustCompile(`(?m) payload=` + fixedPayload + `( |$)`)
 
-// withPayload returns the scenario with fixedPayload replaced by this payload, for a library
-// that always sends this payload. It returns the scenario unchanged if it sends another
-// payload too, or if the lengths differ. The name and the hash stay the same.
+// withPayload returns the scenario with fixedPayload replaced by payload, for a library that
+// always sends payload. It returns the scenario unchanged if the scenario also sends other
+// payloads, or if payload and fixedPayload differ in length. The name and the hash do not change.
 func (s *Scenario) withPayload(payload string) *Scenario {
 	if payload == fixedPayload || len(payload) != len(fixedPayload) || s.otherPayload(fixedPayload) {
 		return s
@@ -168,7 +170,7 @@ func (s *Scenario) withPayload(payload string) *Scenario {
 	return other
 }
 
-// Limits reports whether the runner changes a limit of a peer.
+// Limits reports whether the scenario changes a resource limit of a peer.
 func (s *Scenario) Limits() bool {
 	return slices.ContainsFunc(s.Steps, func(st Step) bool { return st.Act.Verb == "limit" })
 }
