@@ -1,7 +1,7 @@
 //go:build linux
 
-// Command faulty is a peer to test the runner with. With --fault NAME it has one fault. Without
-// it, it conforms to the contract.
+// Command faulty is a peer for testing the runner. With --fault NAME, it has the named fault.
+// Without --fault, it conforms to the contract.
 package main
 
 import (
@@ -19,7 +19,8 @@ import (
 	"github.com/scm-rights/scm/interop/peers/go/peer"
 )
 
-// noread is not in package fault: a peer that does not even say hello is in no case.
+// noread is not in package fault because a peer that does not answer hello never takes part
+// in a case.
 const noread = "noread"
 
 func main() {

@@ -13,7 +13,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// answerFaults are the faults of a program that answers. They apply to the answer to a successful receive.
+// answerFaults are the faults in which a peer answers the runner incorrectly. They affect only the answers
+// to successful receives.
 var answerFaults = map[string]Fault{
 	"die": {
 		What:        "exits in the middle of an answer",
@@ -138,7 +139,8 @@ func must(err error) {
 // before is the answer that turn writes next.
 var before = []byte("ok\n")
 
-// answers applies the fault to the answers to successful receives. Serve makes one Write per answer.
+// answers is a writer that applies a fault to the answers to successful receives. It relies on Serve
+// to make one Write per answer.
 type answers struct {
 	io.Writer
 	fault Fault

@@ -1,7 +1,8 @@
 //go:build linux
 
-// Package fault contains the faults of the faulty peers. Each is what a library or a program
-// could get wrong, with the finding by which the runner has to detect it.
+// Package fault implements the faults of the faulty peers. Each fault is a mistake that a
+// library or a peer could make. It also describes the finding that the runner must report for
+// this mistake.
 package fault
 
 import (
@@ -13,11 +14,12 @@ import (
 	"github.com/scm-rights/scm/interop/scenario"
 )
 
-// A Fault is one way to be wrong. Everything that a Fault leaves nil is done right.
+// A Fault is a mistake that a faulty peer makes. Its functions replace or alter steps of a
+// correct peer. If a function is nil, the peer carries out that step correctly.
 type Fault struct {
 	What string // what the peer does wrong
 
-	// The runner has to report a finding of one of these checks that contains Text.
+	// The runner must report a finding whose check is one of Checks and whose text contains Text.
 	Checks []scenario.Check
 	Text   string
 
@@ -35,8 +37,8 @@ type Fault struct {
 	done func(s *socket)            // called when the socket is closed
 }
 
-// All returns all faults by name: those of a library that sends, of a library that receives,
-// and of a program that answers.
+// All returns all faults, keyed by name. It includes faults in sending, in receiving and in
+// answering the runner.
 func All() map[string]Fault {
 	all := map[string]Fault{}
 	for _, faults := range []map[string]Fault{sendFaults, recvFaults, answerFaults} {
@@ -45,7 +47,8 @@ func All() map[string]Fault {
 	return all
 }
 
-// Forever is longer than any timeout of the runner, yet ends a peer that no one kills.
+// Forever is how long a peer sleeps if its fault is to stop answering. It is longer than any
+// timeout of the runner, but finite, so that a peer that is never killed exits eventually.
 const Forever = 10 * time.Minute
 
 // Library returns a library with the fault. With inherit it also receives without close-on-exec.
@@ -53,8 +56,8 @@ func Library(name string, f Fault, inherit bool) peer.Library {
 	return library(name, func(sock int) peer.Socket { return &socket{fd: sock, fault: f, inherit: inherit} })
 }
 
-// Strict returns a library that has no fault, and that rejects everything that the contract
-// allows a library to reject.
+// Strict returns a library without faults that rejects everything that the contract allows it
+// to reject.
 func Strict() peer.Library {
 	return library("strict", func(sock int) peer.Socket { return &strict{socket: socket{fd: sock}} })
 }
@@ -68,5 +71,6 @@ func library(name string, open func(sock int) peer.Socket) peer.Library {
 	}
 }
 
-// Answers returns a writer that applies the fault to the answers to successful receives.
+// Answers returns a writer that applies the fault to each answer to a successful receive
+// before it writes the answer to w.
 func Answers(w io.Writer, f Fault) io.Writer { return answers{w, f} }

@@ -307,7 +307,8 @@ var recvFaults = map[string]Fault{
 		},
 	},
 
-	// State that the received file shares with the sender's.
+	// These faults change the state of the open file description, which the receiver shares
+	// with the sender.
 	"blocking": {
 		What:   "makes the files that it receives blocking",
 		Checks: []scenario.Check{scenario.CheckFile},

@@ -264,7 +264,8 @@ var sendFaults = map[string]Fault{
 	},
 }
 
-// inParts sends until the whole message is sent. After n bytes were sent, rest removes them from the message.
+// inParts sends repeatedly until the whole message is sent. After each partial send of n bytes, it calls rest
+// to remove them from the message.
 func (s *socket) inParts(m peer.Message, flags int, rest func(m *peer.Message, n int)) (sent int, err error) {
 	for size, part := total(m), m; ; {
 		part.Flags = flags
@@ -324,7 +325,7 @@ func reopened(fds []int) []int {
 		if err != nil {
 			continue
 		}
-		// O_NONBLOCK was needed only to open a pipe.
+		// Restore the status flags. O_NONBLOCK was only set so that opening a pipe does not block.
 		_, _ = unix.FcntlInt(uintptr(opened), unix.F_SETFL, flags)
 		again[i] = opened
 	}
