@@ -1,6 +1,7 @@
 //go:build linux
 
-// Peer for gVisor's fdchannel, which sends one descriptor per message, without a payload.
+// Command fdchannel is a peer for gVisor's package fdchannel, which sends one descriptor and
+// no payload per message.
 package main
 
 import (

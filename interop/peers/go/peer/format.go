@@ -32,7 +32,8 @@ func formatHello(lib Library) string {
 	return s
 }
 
-// formatReceived returns the answer to recv. The payload is compared with the pattern from byte at.
+// formatReceived returns the answer to recv. If the payload is long, the answer says whether it
+// equals the pattern that begins at byte at.
 func formatReceived(got Received, at int) string {
 	s := fmt.Sprintf("ok n=%d payload=%s fds=%s", got.N, contract.FormatPayload(got.Payload, at), formatFDs(got))
 	if got.HasFlags {
@@ -44,7 +45,7 @@ func formatReceived(got Received, at int) string {
 	return s
 }
 
-// FormatFDs returns a list of descriptors as an answer has it.
+// FormatFDs formats a list of descriptors as in an answer.
 func FormatFDs(fds []int) string { return formatFDs(Received{FDs: fds}) }
 
 func formatFDs(got Received) string {
@@ -74,7 +75,7 @@ var messageFlags = map[string]int{
 	"waitall":  unix.MSG_WAITALL,
 }
 
-// FormatFlags returns the value of flags= in an answer for msg_flags of a received message.
+// FormatFlags formats the msg_flags of a received message as the value of flags= in an answer.
 func FormatFlags(flags int) string {
 	flags &^= unix.MSG_CMSG_CLOEXEC
 	var list []string
@@ -90,7 +91,9 @@ func FormatFlags(flags int) string {
 	return contract.List(list)
 }
 
-// FormatError returns the answer for a failed call: the errno that err wraps, or its text.
+// FormatError returns the answer for a failed call. If err wraps ErrUnsupported, the answer
+// is "unsupported". If err wraps an errno, the answer names the errno. Otherwise it contains
+// the text of err.
 func FormatError(err error) string {
 	var errno syscall.Errno
 	switch {

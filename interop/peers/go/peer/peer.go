@@ -2,8 +2,8 @@
 
 // Package peer turns a Go library into a peer of the interop suite.
 //
-// An adapter fills in a [Library]. [Main] runs it as a program, and [Serve] inside another program.
-// interop/peers/README.md describes the commands and answers of a peer.
+// An adapter fills in a [Library]. [Main] runs it as a program, and [Serve] runs it inside another
+// program. interop/peers/README.md describes the commands and answers of a peer.
 package peer
 
 import (
@@ -22,7 +22,7 @@ import (
 	"github.com/scm-rights/scm/interop/contract"
 )
 
-// Library is one interface of one library.
+// Library describes one interface of a library and how a peer calls it.
 type Library struct {
 	Name    string // one word, as in the matrix
 	Version string // one word: see ModuleVersion
@@ -31,34 +31,35 @@ type Library struct {
 	Polls   bool   // the library puts its sockets in non-blocking mode
 	GC      bool   // received descriptors are closed by the garbage collector
 
-	// Open returns the library's object for a socket. It is called once per case, before the
-	// first send or receive. Neither Open nor the Socket may close sock.
+	// Open returns a Socket that calls the library for sock. The peer calls Open once per
+	// case, before the first send or receive. Neither Open nor the Socket may close sock.
 	Open func(sock int) (Socket, error)
 
-	// More, if not nil, answers the lines that have no command of the contract.
+	// More, if not nil, answers lines that do not contain a command of the contract.
 	More func(p *Peer, line string) (answer string)
 }
 
 // Socket sends and receives one message per call.
 //
-// An error that wraps a syscall.Errno is reported as the name of the errno, ErrUnsupported as
-// "unsupported", and any other error as the library's own.
+// The peer reports ErrUnsupported as "unsupported". It reports an error that wraps a
+// syscall.Errno by the name of the errno, and any other error as the library's own.
 type Socket interface {
-	// Send returns the count that the library reports, or the length of the payload if it reports
-	// none. It must not close the descriptors.
+	// Send sends a message. It returns the number of bytes that the library reports, or the
+	// length of the payload if the library reports none. It must not close the descriptors.
 	Send(m Message) (n int, err error)
 
-	// Recv returns a received message. The peer closes the descriptors.
+	// Recv receives a message. The peer closes the received descriptors.
 	Recv(r Room) (Received, error)
 }
 
-// Doner is a Socket that has to be released. Done is called before the socket is closed.
+// Doner is implemented by a Socket that must be released. The peer calls Done before it
+// closes the socket.
 type Doner interface {
 	Done()
 }
 
-// ErrUnsupported is returned by a call that the library has no interface for. The call must have
-// done nothing.
+// ErrUnsupported means that the library does not provide the requested operation. A call that
+// returns ErrUnsupported must not have any effect.
 var ErrUnsupported = errors.New("peer: unsupported")
 
 // Message is a message to send.
@@ -68,23 +69,24 @@ type Message struct {
 	Flags   int      // 0, unless Can has "flags"
 }
 
-// Room has the buffers and the limits of a receive.
+// Room contains the buffers and the limits for a receive.
 type Room struct {
 	Buffers [][]byte // exactly one, unless Can has "iov"
 	FDs     int      // the maximum number of descriptors
 	Flags   int      // 0, unless Can has "flags"
 }
 
-// Filled returns the first n bytes of the buffers, joined.
+// Filled returns the first n bytes of the concatenated buffers.
 func (r Room) Filled(n int) []byte {
 	all := slices.Concat(r.Buffers...)
 	return all[:max(0, min(n, len(all)))]
 }
 
-// Uncounted in Received.Closed means that the library does not report how many it closed.
+// Uncounted is the value of Received.Closed if the library reports that it closed
+// descriptors, but not how many.
 const Uncounted = -1
 
-// Received is what a library reported about one receive.
+// Received is the result of one receive, as the library reported it.
 type Received struct {
 	N        int    // the count that the library reported
 	Payload  []byte // the bytes that it returned
@@ -95,7 +97,8 @@ type Received struct {
 	EOF      bool // the library itself reported the end of the stream, not an empty message
 }
 
-// ModuleVersion returns the version of a module in this program, in one word.
+// ModuleVersion returns the version of a module that is part of this program, as one word. It
+// returns "unknown" if it cannot determine the version.
 func ModuleVersion(path string) string {
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
@@ -109,7 +112,8 @@ func ModuleVersion(path string) string {
 	return "unknown"
 }
 
-// Main answers commands on standard input and output until the end of input.
+// Main reads commands from standard input and writes the answers to standard output until the
+// end of input. If this fails, it exits with status 1.
 func Main(lib Library) {
 	signal.Ignore(syscall.SIGPIPE)
 	if err := Serve(lib, os.Stdin, os.Stdout); err != nil {
@@ -118,10 +122,10 @@ func Main(lib Library) {
 	}
 }
 
-// Serve answers the commands of in on out, each with one Write, until the end of in.
+// Serve reads commands from in until the end of in, and writes each answer to out with one Write.
 //
-// It closes only descriptors that a "use" gave it or that the library reported. Before it returns, it
-// closes all of them that are still open.
+// Serve closes only descriptors that it was given by a "use" command, that the library reported, or
+// that were passed to Hold. Before it returns, it closes any of them that are still open.
 func Serve(lib Library, in io.Reader, out io.Writer) error {
 	p := &Peer{lib: lib, held: map[int]bool{}}
 	defer p.end()
@@ -140,7 +144,8 @@ func Serve(lib Library, in io.Reader, out io.Writer) error {
 	}
 }
 
-// A Peer is the state of a running peer: the case that it takes part in, and its open descriptors.
+// A Peer is the state of a running peer. It includes the socket of the current case and the
+// descriptors that the peer has to close.
 type Peer struct {
 	lib    Library
 	sock   int          // the socket of the case, if it is held
@@ -156,7 +161,8 @@ func (p *Peer) Sock() int {
 	return p.sock
 }
 
-// Hold makes the peer close these descriptors, as it closes received ones.
+// Hold makes the peer close these descriptors on "close" or at the end of the case, as it
+// does for received descriptors. It ignores negative values.
 func (p *Peer) Hold(fds ...int) {
 	for _, fd := range fds {
 		if fd >= 0 {
@@ -165,7 +171,8 @@ func (p *Peer) Hold(fds ...int) {
 	}
 }
 
-// answer carries out a command of contract.Commands. A new one has a case here.
+// answer carries out a command and returns the answer. A new command in contract.Commands
+// needs a case here.
 func (p *Peer) answer(line string) string {
 	command, err := contract.ParseCommand(contract.Commands, line)
 	switch {
@@ -208,8 +215,8 @@ func (p *Peer) can(buffers, fds, flags int) bool {
 	return (fds <= 1 || offers("multi")) && (buffers <= 1 || offers("iov")) && (flags == 0 || offers("flags"))
 }
 
-// flagsOf returns the flags of a command for sendmsg(2) or recvmsg(2), or false if it has one
-// without a bit here.
+// flagsOf returns the flags of a command as an argument for sendmsg(2) or recvmsg(2). It
+// returns false if messageFlags does not contain one of them.
 func flagsOf(command contract.Command) (flags int, ok bool) {
 	for _, name := range contract.Get(command, "flags", []string(nil)) {
 		bit, ok := messageFlags[name]
@@ -262,8 +269,8 @@ func (p *Peer) recv(command contract.Command) string {
 	return formatReceived(got, contract.Get(command, "at", 0))
 }
 
-// open returns the library's object for the socket. It is called with the first message, because the
-// answer to "use" cannot report an error.
+// open returns the library's object for the socket. The object is created for the first message and
+// not for "use", because the answer to "use" cannot report an error.
 func (p *Peer) open() (s Socket, err error) {
 	if p.socket != nil {
 		return p.socket, nil

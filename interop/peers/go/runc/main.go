@@ -1,6 +1,6 @@
 //go:build linux
 
-// Peer for runc's SendFile and RecvFile: a file and its name.
+// Command runc is a peer for runc's SendFile and RecvFile, which pass a file together with its name.
 package main
 
 import (
@@ -22,8 +22,8 @@ func main() {
 	})
 }
 
-// kept keeps every os.File reachable, because the finalizer of one would close its descriptor, which
-// only the peer may do.
+// kept keeps every os.File reachable. Otherwise its finalizer would close the descriptor, which only
+// package peer may do.
 var kept []*os.File
 
 func file(fd int, name string) *os.File {
