@@ -9,8 +9,8 @@ import (
 	"github.com/scm-rights/scm/interop/display"
 )
 
-// WriteList writes a list of peers to file, in the form that `scm interop run --peers FILE` reads.
-// It creates the directory of the file if necessary.
+// WriteList writes a list of peers to file, in the format that `scm interop run --peers FILE`
+// reads. It creates the directory of the file if necessary.
 func WriteList(file string, list []Built) error {
 	text, err := json.MarshalIndent(list, "", "  ")
 	if err != nil {
@@ -22,8 +22,8 @@ func WriteList(file string, list []Built) error {
 	return os.WriteFile(file, append(text, '\n'), 0o666)
 }
 
-// ReadList reads a file that WriteList wrote. It returns an error unless each peer has a valid name,
-// and either a command or the reason why it has none.
+// ReadList reads a file that WriteList wrote. Each peer must have a valid name. It must also have
+// either a command or the reason why it cannot run.
 func ReadList(file string) ([]Built, error) {
 	text, err := os.ReadFile(file)
 	if err != nil {

@@ -1,7 +1,8 @@
-// Package peers builds the peers whose source is in this directory, and writes and reads the list of them.
+// Package peers builds the peers in this directory, and writes and reads lists of the results.
 //
-// The file registry.json lists all peers and describes how to build each of them. A peer that could not be built
-// stays in the list, with the reason. Otherwise its absence could be mistaken for success.
+// The file registry.json lists all peers and describes how to build each of them. If a peer cannot be built, the
+// list of results contains the reason. If the peer were left out of the list, a run without it could be mistaken
+// for a success.
 package peers
 
 import (
@@ -18,15 +19,15 @@ import (
 	"time"
 )
 
-// Built is the outcome of building a peer. It has either a Command, or in Why the reason why the build failed.
+// Built is the result of building a peer. If the peer can run, Command is set. Otherwise, Why is the reason.
 type Built struct {
 	Name    string   `json:"name"`
 	Lang    string   `json:"lang"`
 	Command []string `json:"command,omitempty"`
 	Why     string   `json:"why,omitempty"`
-	// Broken reports whether the build failed although all tools are installed.
+	// Broken reports whether the build failed even though all tools are installed.
 	Broken bool `json:"broken,omitempty"`
-	// Setup is the group of tools/setup that installs the missing tools.
+	// Setup is the name of the group in tools/setup that installs the missing tools.
 	Setup string `json:"setup,omitempty"`
 }
 
@@ -39,11 +40,12 @@ func Names() []string {
 	return names
 }
 
-// Build builds peers from the repository at root into the directory outDir. Each name is that of a peer, or of a
-// language, which selects all its peers. Without names, Build builds every peer. It returns one Built per peer, in the
-// order of the names. It writes the output of failed builds to log.
+// Build builds peers from the repository at root into the directory outDir. Each name is the name of a peer, or the
+// name of a language to select all peers in that language. Without names, Build builds every peer. It returns one
+// Built per peer, in the order of the names. It writes the output of failed builds to log.
 //
-// Build always runs the build tools. They (make, cargo and go) skip what is up to date.
+// Build always runs the build tools. These tools (make, cargo and go) do not rebuild files
+// that are up to date.
 func Build(ctx context.Context, root, outDir string, names []string, log io.Writer) []Built {
 	return build(ctx, embedded(), root, outDir, names, log)
 }
@@ -56,7 +58,7 @@ func build(ctx context.Context, r registry, root, outDir string, names []string,
 			picked = append(picked, r.sources(name)...)
 		}
 	}
-	// The commands of peers run in other working directories.
+	// Use absolute paths, because peers run in other working directories.
 	root, err := filepath.Abs(root)
 	if err == nil {
 		outDir, err = filepath.Abs(outDir)
@@ -95,15 +97,16 @@ func build(ctx context.Context, r registry, root, outDir string, names []string,
 	return list
 }
 
-// A recipeOutcome is the outcome of running a recipe: why it failed, or the words for the commands of its peers.
+// A recipeOutcome is the result of running a recipe. It contains the replacements for words in braces in
+// the commands of the recipe's peers. If the recipe failed, it also contains the reason.
 type recipeOutcome struct {
 	why    string
 	broken bool
 	words  replacements
 }
 
-// runAll runs each recipe that the picked peers need, once. Recipes of one language run one after another,
-// because they share a cache. Two languages run in parallel.
+// runAll runs each recipe that the picked peers need, once. Recipes for the same language run one after
+// another, because they share a build cache. Recipes for two different languages can run in parallel.
 func (r registry) runAll(ctx context.Context, picked []source, root, outDir string, log io.Writer) map[string]recipeOutcome {
 	byLang := map[string][]recipe{}
 	for _, b := range r.Builds {
@@ -156,7 +159,8 @@ func (b recipe) run(ctx context.Context, root, outDir string) (o recipeOutcome, 
 	args := o.words.expand(b.Run)
 	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
 	cmd.Dir = root
-	// If make started us, its job server is not for the make that we start.
+	// If make started this program, these variables refer to its job server, which the build
+	// must not use.
 	cmd.Env = append(os.Environ(), "MAKEFLAGS=", "MFLAGS=", "MAKELEVEL=", "MAKEOVERRIDES=")
 	cmd.Env = append(cmd.Env, b.Env...)
 	cmd.WaitDelay = 10 * time.Second // a grandchild may keep the output open

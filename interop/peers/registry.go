@@ -19,17 +19,19 @@ type registry struct {
 	Builds []recipe `json:"builds"`
 	Peers  []source `json:"peers"`
 
-	// Modules contains, for each tool, the arguments with which it succeeds if {module} is installed.
+	// Modules maps each tool to the arguments for checking that {module} is installed. With these
+	// arguments, the tool fails if the module is missing.
 	Modules map[string][]string `json:"modules"`
 
-	// Itself contains, for each tool, the arguments with which it prints the path of its own program. Peers
-	// run that program rather than a shim of pyenv or rbenv, which takes ten times as long to start.
+	// Itself maps a tool to the arguments that make it print the path of its own executable. Peers run this
+	// executable instead of a pyenv or rbenv shim, which takes ten times as long to start.
 	Itself map[string][]string `json:"itself"`
 }
 
-// A recipe is one run of a build tool, which builds one or more peers. Run, and the commands of
-// the peers, may contain words in braces: {root} is the repository, {out} the output directory,
-// and a tool from Needs, such as {cc} or {python3}, the command that runs it.
+// A recipe describes one run of a build tool, which builds one or more peers. Run and the
+// commands of the peers may contain words in braces. {root} is replaced with the path of the
+// repository, {out} with the output directory, and a tool from Needs, such as {cc} or
+// {python3}, with the command that runs the tool.
 type recipe struct {
 	Name  string   `json:"name"`
 	Lang  string   `json:"lang"`
@@ -39,7 +41,7 @@ type recipe struct {
 	Run   []string `json:"run"` // empty if there is nothing to build
 }
 
-// A source is a peer that can be built, as the registry describes it.
+// A source is the registry's description of a peer that can be built.
 type source struct {
 	Name    string   `json:"name"`
 	Build   string   `json:"build"`
@@ -65,8 +67,8 @@ func (r registry) recipe(name string) recipe {
 	return recipe{}
 }
 
-// sources returns the peer with this name, or the peers in the language with this name. If there is neither, it returns
-// a source without a build.
+// sources returns the peer with this name, or the peers in the language with this name. If there is no such peer or
+// language, it returns a source with an empty Build.
 func (r registry) sources(name string) (list []source) {
 	for _, s := range r.Peers {
 		if s.Name == name || r.recipe(s.Build).Lang == name {

@@ -11,8 +11,8 @@ import (
 //go:embed skeleton
 var skeletonFiles embed.FS
 
-// A Skeleton is the source of a peer that does not call a library yet. The comment at its top
-// contains the commands that build and run it.
+// A Skeleton is the source code of a peer that does not call a library yet. The comment at
+// the top of the code contains the commands that build and run the peer.
 type Skeleton struct {
 	Language string
 	File     string   // the file name that the commands use
@@ -75,8 +75,8 @@ func SkeletonLanguages() (list []string) {
 	return list
 }
 
-// SkeletonUses returns one line per language, with the name of the file and the commands that build
-// and run it.
+// SkeletonUses returns one line per language. Each line contains the name of the file and the
+// commands that build and run the peer.
 func SkeletonUses() (text string) {
 	for _, s := range Skeletons() {
 		commands := append(s.Build, s.Run)

@@ -14,8 +14,8 @@ import (
 
 // findTool looks for an entry of Needs: a tool, "NAME" or "NAME OLDEST"; a module of a tool,
 // "NAME:MODULE"; or a file, by its path. It returns the name of the tool and the command that
-// runs it. The error says why it cannot be used. The tool cc is the C compiler that cgo uses, so
-// that one compiler builds all C code.
+// runs it, or an error that says why the tool cannot be used. The tool cc is the C compiler that
+// cgo uses, so that the same compiler builds all C code.
 func findTool(ctx context.Context, need string) (name, command string, err error) {
 	name, oldest, _ := strings.Cut(need, " ")
 	name, module, _ := strings.Cut(name, ":")
@@ -74,8 +74,8 @@ var (
 	plainRE  = regexp.MustCompile(`\b\d+`)
 )
 
-// versionIn returns the first number in text that contains a dot. Failing that, it returns the first number,
-// because a new release of Java prints "openjdk 21 2023-09-19".
+// versionIn returns the first number in text that contains a dot. If there is none, it returns the first
+// number. For example, the version in "openjdk 21 2023-09-19" is 21.
 func versionIn(text string) string {
 	return cmp.Or(dottedRE.FindString(text), plainRE.FindString(text))
 }

@@ -1,8 +1,9 @@
 //go:build ignore
 
-// A peer for scm interop: it reads commands on standard input and answers on standard output.
-// Call your library in librarySend and libraryRecv. Return errUnsupported if it has no interface
-// for the command. Any other error becomes an error answer.
+// This program is a peer for scm interop. It reads commands from standard input and writes
+// answers to standard output. Call your library in librarySend and libraryRecv. Return
+// errUnsupported if the library cannot carry out the command. The peer reports any other error
+// in its answer.
 //
 //	go build -o peer peer.go
 //	./peer
@@ -29,8 +30,8 @@ func librarySend(sock int, payload []byte, fds []int) (n int, err error) {
 	return 0, errUnsupported
 }
 
-// libraryRecv receives into payload, and at most room descriptors. It returns the count that the library
-// reports, the descriptors, and msg_flags or, if the library reports no flags, noFlags.
+// libraryRecv receives into payload, and at most room descriptors. It returns the count, the descriptors
+// and the msg_flags that the library reports. If the library does not report flags, flags is noFlags.
 func libraryRecv(sock int, payload []byte, room int) (n int, fds []int, flags int, err error) {
 	return 0, nil, noFlags, errUnsupported
 }
@@ -40,7 +41,8 @@ const (
 	maxPayload = 64 << 20
 )
 
-// caseSock is the socket of the case. held has the socket, its files, and the descriptors received.
+// caseSock is the socket of the case. held contains the socket, the files of the case and the
+// received descriptors.
 var (
 	caseSock = -1
 	held     = map[int]bool{}
