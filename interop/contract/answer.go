@@ -15,7 +15,7 @@ var (
 	closedForm = regexp.MustCompile(`^closed(:[1-9][0-9]{0,8})?$`) // the last item of a list of descriptors
 )
 
-// ParseAnswer parses the answer to a command of the vocabulary. If it returns an error, it still
+// ParseAnswer parses the answer to a command of the vocabulary. Even if it returns an error, it
 // returns the descriptors that the answer names.
 func ParseAnswer(v *Vocabulary, command, answer string) (got Line, fds []int, err error) {
 	if got, err = ParseLine(answer); err != nil {
@@ -47,8 +47,8 @@ func ParseAnswer(v *Vocabulary, command, answer string) (got Line, fds []int, er
 	return got, fds, err
 }
 
-// ValidateAnswer returns an error unless a line is an answer to the command: ok with its fields and
-// words, or err with an errno or lib.
+// ValidateAnswer returns an error unless the line is a valid answer to the command. A valid answer is
+// either ok with the fields and words that the command allows, or err with an errno or the word lib.
 func ValidateAnswer(v *Vocabulary, command string, got Line) error {
 	switch {
 	case got.Verb == "err":

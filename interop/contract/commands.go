@@ -2,14 +2,15 @@ package contract
 
 import "math"
 
-// SocketTypes are the types of socket that scenarios run on.
+// SocketTypes lists the types of socket on which scenarios run.
 var SocketTypes = []string{"stream", "dgram", "seqpacket"}
 
-// Commands are the commands that every peer understands.
+// Commands is the vocabulary of the commands that every peer implements.
 //
-// A new command for peers is added here: a form, and the kinds of its fields that have none yet.
-// interop/peers/README.md describes it, and Peer.answer in interop/peers/go/peer carries it out.
-// Code that treats received messages specially looks for the command "recv" by name.
+// To add a command for peers, add its form here, and a kind for each field that does not have
+// one yet. Describe the command in interop/peers/README.md, and implement it in Peer.answer in
+// interop/peers/go/peer. Note that code that handles received messages specially checks for the
+// command name "recv".
 var Commands = new(Vocabulary).Extend(Definitions{
 	Forms: []Form{
 		{Usage: "hello"}, // ParseHello parses the answer

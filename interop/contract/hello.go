@@ -27,7 +27,8 @@ var helloForms = map[string][2]string{
 	"polls":   {`yes`, "yes"},
 }
 
-// A Hello is a peer's answer to hello. A peer gives the same answer each time.
+// A Hello is the answer of a peer to the command hello. A peer must give the same answer
+// every time.
 type Hello struct {
 	Lang    string   `json:"lang,omitempty"`
 	Version string   `json:"version,omitempty"`
@@ -38,10 +39,10 @@ type Hello struct {
 	Polls   bool     `json:"polls,omitempty"`
 }
 
-// Offers reports whether can= has a word.
+// Offers reports whether can= contains the word.
 func (h Hello) Offers(what string) bool { return slices.Contains(h.Can, what) }
 
-// Same reports whether two answers to hello are the same.
+// Same reports whether two answers to hello are equal.
 func (h Hello) Same(before Hello) bool { return reflect.DeepEqual(h, before) }
 
 // ParseHello parses an answer to hello. It returns an error if a field is unknown or

@@ -1,5 +1,6 @@
-// Package contract implements the language of interop/peers/README.md: the lines that the runner
-// and a peer exchange, and the six commands of a peer.
+// Package contract implements the contract between the runner and a peer, which
+// interop/peers/README.md describes. It parses the lines that the two exchange, and defines the
+// six commands of a peer.
 package contract
 
 import (
@@ -9,7 +10,7 @@ import (
 	"strings"
 )
 
-// MaxLine is the maximum length of a line in bytes, without its newline.
+// MaxLine is the maximum length of a line in bytes, not counting the newline.
 const MaxLine = 16 << 10
 
 // A Line is a command or an answer, split into words.
@@ -48,7 +49,7 @@ func ParseLine(s string) (Line, error) {
 	return l, nil
 }
 
-// List returns the items of a field, which commas separate. "-" and "" are empty lists.
+// List returns the comma-separated items of a field. It returns an empty list for "-" and "".
 func (l Line) List(key string) []string {
 	v := l.Fields[key]
 	if v == "" || v == "-" {
@@ -57,7 +58,7 @@ func (l Line) List(key string) []string {
 	return strings.Split(v, ",")
 }
 
-// Has reports whether word is one of the words without a value.
+// Has reports whether the line contains the word, without a value.
 func (l Line) Has(word string) bool { return slices.Contains(l.Words, word) }
 
 // Printable reports whether s is a non-empty string of printable ASCII.
@@ -72,7 +73,7 @@ func Quote(s string) string {
 	return strconv.QuoteToASCII(s)
 }
 
-// Brief returns the beginning of a word from a peer, for use in an error.
+// Brief returns the beginning of a word from a peer, for use in an error message.
 func Brief(word string) string {
 	if len(word) > longestWord {
 		return word[:longestWord] + "…"
@@ -80,7 +81,7 @@ func Brief(word string) string {
 	return word
 }
 
-// List returns the words separated by commas, or "-" for an empty list.
+// List joins the words with commas. It returns "-" for an empty list.
 func List(words []string) string {
 	if len(words) == 0 {
 		return "-"
@@ -88,7 +89,7 @@ func List(words []string) string {
 	return strings.Join(words, ",")
 }
 
-// ASCII replaces each character that is not printable ASCII by a question mark.
+// ASCII replaces each character that is not printable ASCII with a question mark.
 func ASCII(text string) string {
 	return strings.Map(func(r rune) rune {
 		if r < ' ' || r > '~' {

@@ -8,15 +8,15 @@ import (
 )
 
 const (
-	// MaxPayload is the maximum number of bytes in all buffers of a send or a receive together. No
-	// scenario needs more, and a mistyped digit must not exhaust the memory.
+	// MaxPayload is the maximum total size, in bytes, of all buffers of a send or a receive. No
+	// scenario needs more, and the limit keeps a mistyped digit from exhausting the memory.
 	MaxPayload = 64 << 20
 
 	longestHex = 4096 // a longer payload is compared with the pattern, not written out
 	period     = 251  // of the pattern
 )
 
-// A Payload is the contents of the buffers of a message to send.
+// A Payload describes the contents of the buffers of a message to send.
 type Payload []buffer
 
 // A buffer contains either data or bytes of the pattern.
@@ -25,8 +25,8 @@ type buffer struct {
 	pattern int // how many bytes
 }
 
-// Buffers makes the buffers. The first byte of the payload is byte at of the pattern, which
-// continues from one buffer to the next.
+// Buffers allocates and fills the buffers. The pattern starts at the offset at, and continues from
+// one buffer to the next.
 func (p Payload) Buffers(at int) [][]byte {
 	var list [][]byte
 	before := 0
@@ -44,8 +44,9 @@ func (p Payload) Buffers(at int) [][]byte {
 // pattern returns byte i of a payload that begins at byte at of the pattern.
 func pattern(at, i int) byte { return byte((at%period + i) % period) }
 
-// FormatPayload returns a received payload as an answer has it: in hex, or compared with the pattern
-// from byte at if it is long. @N is N bytes of the pattern, !N differs from it at byte N.
+// FormatPayload formats a received payload for an answer. It formats a short payload in hex, and
+// compares a long one with the pattern, starting at the offset at. The result is @N if the payload
+// consists of N bytes of the pattern, or !N if byte N is the first that differs.
 func FormatPayload(p []byte, at int) string {
 	switch {
 	case len(p) == 0:
@@ -61,7 +62,8 @@ func FormatPayload(p []byte, at int) string {
 	return "@" + strconv.Itoa(len(p))
 }
 
-// ParsePayload parses buffers: HEX, @N or - for an empty one, separated by commas.
+// ParsePayload parses a comma-separated list of buffers. Each buffer is written in hex, as @N for N
+// bytes of the pattern, or as - if it is empty.
 func ParsePayload(text string) (p Payload, ok bool) {
 	for w := range strings.SplitSeq(text, ",") {
 		var b buffer
@@ -88,16 +90,16 @@ func (p Payload) len() (total int) {
 	return total
 }
 
-// PayloadLen returns the number of bytes in a value of payload=.
+// PayloadLen returns the length in bytes of the payload that a payload= value describes.
 func PayloadLen(text string) int {
 	p, _ := ParsePayload(text)
 	return p.len()
 }
 
-// A Room has the sizes of the buffers of a receive.
+// A Room contains the sizes of the buffers of a receive.
 type Room []int
 
-// Buffers makes the buffers.
+// Buffers allocates the buffers.
 func (r Room) Buffers() [][]byte {
 	list := make([][]byte, len(r))
 	for i, n := range r {
@@ -106,7 +108,7 @@ func (r Room) Buffers() [][]byte {
 	return list
 }
 
-// ParseRoom parses the sizes of at least one buffer, separated by commas.
+// ParseRoom parses a comma-separated list of one or more buffer sizes.
 func ParseRoom(text string) (Room, bool) {
 	value, ok := IntegerList(Integer(0, MaxPayload), 1, math.MaxInt)(text)
 	list, _ := value.([]int)

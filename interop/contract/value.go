@@ -7,17 +7,17 @@ import (
 	"strings"
 )
 
-// A Kind is a kind of value that a field can have. It parses a text, and reports whether the text
-// is such a value.
+// A Kind defines which values a field can have. It parses a text and reports whether the text is
+// one of these values.
 type Kind func(text string) (value any, ok bool)
 
-// KindOf returns the kind of the values that a function parses.
+// KindOf returns a Kind that parses values with the given function.
 func KindOf[T any](parse func(text string) (T, bool)) Kind {
 	return func(text string) (any, bool) { return parse(text) }
 }
 
-// WordList returns the kind of a list of these words, or "-" for an empty one. A value is a
-// []string.
+// WordList returns the Kind of a comma-separated list of the given words. An empty list is
+// written as "-". The parsed value is a []string.
 func WordList(words ...string) Kind {
 	return KindOf(func(text string) ([]string, bool) {
 		if text == "-" {
@@ -28,8 +28,8 @@ func WordList(words ...string) Kind {
 	})
 }
 
-// Integer returns the kind of an integer in this range, written as strconv.Itoa writes it. A
-// value is an int.
+// Integer returns the Kind of an integer from least to most, formatted like the result of
+// strconv.Itoa. The parsed value is an int.
 func Integer(least, most int64) Kind {
 	return KindOf(func(text string) (int, bool) {
 		n, err := strconv.ParseInt(text, 10, 64)
@@ -42,8 +42,8 @@ func isInteger(text string, least, most int64) bool {
 	return ok
 }
 
-// IntegerList returns the kind of a list of least to most integers, or "-" for an empty one. A
-// value is a []int.
+// IntegerList returns the Kind of a comma-separated list of least to most integers. An empty list
+// is written as "-". The parsed value is a []int.
 func IntegerList(item Kind, least, most int) Kind {
 	return KindOf(func(text string) ([]int, bool) {
 		if text == "-" {
@@ -61,7 +61,7 @@ func IntegerList(item Kind, least, most int) Kind {
 	})
 }
 
-// ParseHex parses one or more bytes, each two lower-case digits.
+// ParseHex parses one or more bytes, each written as two lower-case hexadecimal digits.
 func ParseHex(text string) ([]byte, bool) {
 	b, err := hex.DecodeString(text)
 	return b, err == nil && len(b) > 0 && strings.ToLower(text) == text

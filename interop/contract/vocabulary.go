@@ -7,26 +7,28 @@ import (
 	"strings"
 )
 
-// A Form is one way to write a command. A command that takes either one field or another has a
-// form for each.
+// A Form describes the syntax of a command. A command that takes one of several alternative
+// fields has a form for each alternative.
 type Form struct {
 	Usage string // the command and its fields; those in brackets may be left out
 	Gives string // the fields of an ok answer to it, written the same way
 }
 
-// Definitions are what a Vocabulary is made from.
+// Definitions describe the commands that Extend adds to a Vocabulary.
 type Definitions struct {
 	Forms []Form
 
-	// Kinds are the kinds of the values of the fields. A key is FIELD, or COMMAND.FIELD for the
-	// field of one command, or several of these separated by spaces.
+	// Kinds maps fields to the kinds of their values. A key names one or more fields, separated
+	// by spaces. It names a field as FIELD, or as COMMAND.FIELD if the kind applies to one
+	// command only.
 	Kinds map[string]Kind
 
-	// Groups are sets of fields. Where a form has the name of a group, such as NAME, a line has
-	// one or more fields of the group. Their kind is the one of the name.
+	// Groups maps the name of a group, such as NAME, to the fields of the group. If a form
+	// contains the name of a group, a line contains one or more fields of the group. Kinds
+	// contains the kind of these fields under the name of the group.
 	Groups map[string][]string
 
-	// FDFields are the fields of an answer that hold new descriptors.
+	// FDFields lists the fields of an answer that contain new descriptors.
 	FDFields []string
 }
 
@@ -46,7 +48,7 @@ type definition struct {
 }
 
 // Extend returns a vocabulary with the commands of v and those of d. It panics if d defines a
-// command twice, or a field without a kind.
+// command that v already contains, or a field without a kind.
 func (v *Vocabulary) Extend(d Definitions) *Vocabulary {
 	extended := &Vocabulary{map[string]*definition{}, slices.Concat(v.fdFields, d.FDFields)}
 	kinds := map[string]Kind{}
@@ -88,14 +90,14 @@ func (v *Vocabulary) Extend(d Definitions) *Vocabulary {
 	return extended
 }
 
-// Has reports whether there is a command of this name.
+// Has reports whether v contains a command with the given name.
 func (v *Vocabulary) Has(command string) bool { return v.commands[command] != nil }
 
-// FDFields returns the fields of answers that hold new descriptors, in the order in which they
-// are listed.
+// FDFields returns the fields of answers that contain new descriptors, in the order in which
+// they were defined.
 func (v *Vocabulary) FDFields() []string { return slices.Clone(v.fdFields) }
 
-// A fieldSet has the fields that a line must have, and those that it may have.
+// A fieldSet lists the required and the optional fields of a line.
 type fieldSet struct {
 	must, may []string
 }
@@ -120,10 +122,10 @@ func (s fieldSet) allows(fields []string) bool {
 	return !slices.ContainsFunc(s.must, missing) && !slices.ContainsFunc(fields, unknown)
 }
 
-// A Command is a command with the values of its fields.
+// A Command is a command whose fields have been parsed.
 type Command struct {
 	Verb   string
-	Values map[string]any // by field, of the types that their Kinds have
+	Values map[string]any // by field; the type of a value depends on its Kind
 }
 
 // Get returns the value of a field, or absent if the command does not have the field.
@@ -134,8 +136,8 @@ func Get[T any](c Command, key string, absent T) T {
 	return absent
 }
 
-// ParseCommand parses a command of the vocabulary. If it returns an error, the Verb of the
-// command is still set, unless the vocabulary has no such command.
+// ParseCommand parses a command of the vocabulary. If it returns an error, Verb is still set,
+// unless the vocabulary does not contain the command.
 func ParseCommand(v *Vocabulary, text string) (c Command, err error) {
 	l, err := ParseLine(text)
 	def, ok := v.commands[l.Verb]
