@@ -6,15 +6,15 @@ import (
 	"github.com/scm-rights/scm/interop/contract"
 )
 
-// Bits pair the words of a field with the constants of the system. A value is the sum of some of
-// the constants.
+// Bits maps the words of a field to constants of the operating system. A value of the field
+// combines some of these constants with bitwise OR.
 type Bits struct {
 	words []string
 	bits  []int
 }
 
-// BitsOf returns the Bits of a field of Words. It panics unless there is one constant for each of
-// the words. The constants are in the order of the words.
+// BitsOf returns the Bits of a field that Words contains. The constants must be in the order of
+// the words. BitsOf panics unless there is exactly one constant for each word.
 func BitsOf(field string, bits ...int) Bits {
 	if len(bits) != len(Words[field]) {
 		panic("kernel: not one constant for each word of " + field)
@@ -22,7 +22,7 @@ func BitsOf(field string, bits ...int) Bits {
 	return Bits{Words[field], bits}
 }
 
-// Sum returns the sum of the constants of some words.
+// Sum returns the bitwise OR of the constants for the given words.
 func (b Bits) Sum(words ...string) (sum int) {
 	for _, w := range words {
 		sum |= b.bits[slices.Index(b.words, w)]
@@ -30,7 +30,8 @@ func (b Bits) Sum(words ...string) (sum int) {
 	return sum
 }
 
-// Names returns the words of the constants that a value is the sum of, or "-".
+// Names returns the words whose constants are set in a value, separated by commas. It returns "-"
+// if there are none.
 func (b Bits) Names(sum int) string {
 	var list []string
 	for i, w := range b.words {
@@ -41,7 +42,7 @@ func (b Bits) Names(sum int) string {
 	return contract.List(list)
 }
 
-// Name returns the word of a constant, or "" if it has none.
+// Name returns the word for a constant, or "" if there is none.
 func (b Bits) Name(constant int) string {
 	if i := slices.Index(b.bits, constant); i >= 0 {
 		return b.words[i]

@@ -1,5 +1,6 @@
-// Package kernel has the words of the scenarios that test the kernel: the calls that the runner's
-// own side makes besides the commands of a peer, their control messages and the socket options.
+// Package kernel defines the vocabulary of the scenarios that test the kernel. It consists of the
+// commands of a peer and of calls that only the runner's own side can make. The package also defines
+// the control messages of these calls and the socket options.
 package kernel
 
 import (
@@ -9,19 +10,20 @@ import (
 	"github.com/scm-rights/scm/interop/contract"
 )
 
-// A CallUsage is one way to write a call.
+// A CallUsage describes the syntax of a call.
 type CallUsage struct {
 	Usage string // the call and its fields; those in brackets may be left out
 	Gives string // the fields of its answer, any of which may be left out
 	Does  string // a note for the documentation
 }
 
-// CallUsages are the calls that the reference, the runner's own side, makes. A call that takes
-// either one field or another has a row for each. The table in interop/catalogue/kernel/README.md is
-// generated from them.
+// CallUsages lists the calls that package reference, the runner's own side, can make. A call that
+// takes one of several alternative fields has a row for each alternative. The table in
+// interop/catalogue/kernel/README.md is generated from this list.
 //
-// A new call is added here: a row, and below it the kinds of its fields that have none yet, and the
-// words that its fields take. The code that makes the call is added to calls in interop/reference.
+// To add a call, add a row here. Below the list, add a kind for each field that does not have one
+// yet, and the words that the fields accept. Implement the call in the map calls of
+// interop/reference.
 var CallUsages = []CallUsage{
 	{"sendmsg payload=P [control=C] [controllen=N] [flags=F] [name=ADDR] [sock=x] [at=K]", "n", "`payload=bad`: a buffer that faults; `payload=none`: no iovec"},
 	{"recvmsg bytes=N [control=N] [controllen=N] [fill=C] [flags=F] [sock=x] [at=K]", "n payload fds pidfd control controllen flags name", "`control`: the size of the control buffer, 0 if it is `-` or left out; `bytes=bad`: a buffer that faults"},
@@ -74,7 +76,7 @@ var CallUsages = []CallUsage{
 	{"setuid pid=A", "", "the same, to a user ID that is derived from a process and that no other case uses"},
 }
 
-// Vocabulary has the commands of a peer and the calls.
+// Vocabulary contains the commands of a peer and the calls.
 var Vocabulary = contract.Commands.Extend(contract.Definitions{
 	Forms:    forms(),
 	Kinds:    kinds,
@@ -91,17 +93,17 @@ func forms() (list []contract.Form) {
 	return list
 }
 
-// IsCall reports whether a command is a call, which no peer understands.
+// IsCall reports whether a command is a call, which only the runner's own side supports.
 func IsCall(command string) bool {
 	return Vocabulary.Has(command) && !contract.Commands.Has(command)
 }
 
-// Inherit is a flag of receives that the kernel does not have. Descriptors received without it are
-// close-on-exec.
+// Inherit is a flag for receives that exists in scenarios but not in the kernel. Descriptors that
+// are received without it are close-on-exec.
 const Inherit = "inherit"
 
-// Words are the words that a field of a call can have, by call and field. BitsOf pairs them with the
-// constants of the system, in the same order.
+// Words maps a call and one of its fields, such as "open flags", to the words that the field
+// accepts. BitsOf pairs these words with constants of the operating system in the same order.
 var Words = map[string][]string{
 	"message flags": {"dontwait", "nosignal", "eor", "oob", "more", "peek", "trunc", "ctrunc", "waitall", "errqueue", Inherit},
 	"open flags":    {"rdonly", "wronly", "rdwr", "create", "append", "trunc", "nonblock", "path", "directory", "tmpfile"},
@@ -132,7 +134,8 @@ var (
 	anyText   = matching(`.*`)
 )
 
-// kinds are the kinds of the fields: of the field of a call, or of all other fields of this name.
+// kinds contains the kinds of the fields. A key CALL.FIELD applies to one call, and a key FIELD
+// applies to all other fields of that name.
 var kinds = map[string]contract.Kind{
 	"sock fd dir":                  fd,
 	"fds":                          contract.IntegerList(fd, 2, 2),

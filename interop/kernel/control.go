@@ -65,7 +65,8 @@ func parseControlRoom(text string) (int, bool) {
 	return n, ok && n >= 0 && n <= maxRoom
 }
 
-// An Edge is the size of a control buffer that is followed by memory that faults: edge(SIZE).
+// An Edge is the size of a control buffer that is followed by inaccessible memory. A scenario
+// writes it as edge(SIZE).
 type Edge int
 
 func parseEdge(text string) (Edge, bool) {
@@ -75,14 +76,15 @@ func parseEdge(text string) (Edge, bool) {
 	return Edge(n), ok && closed && fits
 }
 
-// A Cmsg is an item of control= or fill=: rights(3,4), creds(1,0,0), creds(), pidfd(3),
-// hex(00ff) or cmsg(LEVEL,TYPE,HEX), N* before it, and :len=, :level=, :type=, :more= after it.
+// A Cmsg is an item of control= or fill=. It is written as rights(3,4), creds(1,0,0), creds(),
+// pidfd(3), hex(00ff) or cmsg(LEVEL,TYPE,HEX). A prefix N* repeats it, and the suffixes :len=,
+// :level=, :type= and :more= change it.
 type Cmsg struct {
 	Count       int     // how many times it is sent
 	Kind        string  // rights, creds, pidfd, cmsg, or hex for bytes without a header
 	Data        []byte  // for creds, nil means the sender's own credentials
 	Level, Type *int32  // nil for those of the Kind
-	Len         *uint64 // cmsg_len, or nil for the one of the data
+	Len         *uint64 // cmsg_len, or nil for the length of the data
 }
 
 // size returns the length in bytes of all Count copies.
@@ -101,9 +103,10 @@ var (
 	cmsgForm = regexp.MustCompile(`^(?:([0-9]{1,7})\*)?([a-z]+)\(([^()]*)\)((?::[a-z]+=[^:]*)*)$`)
 )
 
-// parseControl parses a list of control messages to send, in which the names of descriptors are
-// already replaced by descriptors. A and B in credentials are 0. It rejects a list that makes a
-// buffer longer than maxControl, as a short text can.
+// parseControl parses a list of control messages to send, in which the names of descriptors have
+// already been replaced with descriptors. It replaces A and B in credentials with 0. It rejects
+// a list whose buffer would be longer than maxControl. Even a short text can describe such a
+// list, because it can repeat an item.
 func parseControl(text string) ([]Cmsg, bool) {
 	var list []Cmsg
 	var total int64

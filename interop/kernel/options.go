@@ -2,14 +2,15 @@ package kernel
 
 import "slices"
 
-// An Option is a socket option of the level SOL_SOCKET.
+// An Option is a socket option at the level SOL_SOCKET.
 type Option struct {
 	Name         string // in a transcript
 	Constant     string // in C
 	Milliseconds bool   // its value is a time in milliseconds
 }
 
-// Options are the socket options that a scenario can use. interop/raw has their constants.
+// Options lists the socket options that a scenario can use. Package interop/raw defines
+// their constants.
 var Options = []Option{
 	{Name: "acceptconn", Constant: "SO_ACCEPTCONN"},
 	{Name: "error", Constant: "SO_ERROR"},

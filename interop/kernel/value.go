@@ -10,18 +10,18 @@ import (
 	"github.com/scm-rights/scm/interop/contract"
 )
 
-// oneOf returns the kind of one of these words.
+// oneOf returns a kind that accepts one of the given words.
 func oneOf(words ...string) contract.Kind {
 	return contract.KindOf(func(text string) (string, bool) { return text, slices.Contains(words, text) })
 }
 
-// matching returns the kind of a text that matches a regular expression as a whole.
+// matching returns a kind that accepts a text if all of it matches the regular expression.
 func matching(expression string) contract.Kind {
 	form := regexp.MustCompile("^(?:" + expression + ")$")
 	return contract.KindOf(func(text string) (string, bool) { return text, form.MatchString(text) })
 }
 
-// either returns the kind of a value of the first of these kinds that it fits.
+// either returns a kind that parses a text with the first of the given kinds that accepts it.
 func either(kinds ...contract.Kind) contract.Kind {
 	return func(text string) (any, bool) {
 		for _, kind := range kinds {
@@ -33,8 +33,8 @@ func either(kinds ...contract.Kind) contract.Kind {
 	}
 }
 
-// each returns the kind of a list of values separated by bars, one for each message of a call. A
-// value is a []any.
+// each returns the kind of a list of values separated by vertical bars, with one value per message
+// of a call. The parsed value is a []any.
 func each(part contract.Kind) contract.Kind {
 	return contract.KindOf(func(text string) ([]any, bool) {
 		var parts []any
@@ -59,20 +59,21 @@ func parseArgument(text string) (int, bool) {
 
 var octal = regexp.MustCompile(`^0([1-7]?[0-7]{3})?$`)
 
-// parseMode parses the mode of a file: 0640.
+// parseMode parses a file mode, such as 0640.
 func parseMode(text string) (int, bool) {
 	n, _ := strconv.ParseInt(text, 8, 32)
 	return int(n), octal.MatchString(text)
 }
 
-// parseInetName parses a port of the loopback interface: inet:80.
+// parseInetName parses a port of the loopback interface, such as inet:80.
 func parseInetName(text string) (string, bool) {
 	port, ok := strings.CutPrefix(text, "inet:")
 	_, fits := contract.Integer(0, math.MaxUint16)(port)
 	return text, ok && fits
 }
 
-// A Setting is what fcntl sets: fl:append,nonblock, fd:cloexec or pipe_sz:4096.
+// A Setting is the value of set= in the call fcntl, such as fl:append,nonblock, fd:cloexec or
+// pipe_sz:4096.
 type Setting struct {
 	What  string
 	Flags []string
@@ -98,7 +99,7 @@ func parseSetting(text string) (Setting, bool) {
 	return s, ok
 }
 
-// SameValue reports whether two values of a field of an answer mean the same: a set of words may be
+// SameValue reports whether two values of an answer's field are equivalent. A set of words may be
 // in any order, and a mode may begin with any number of zeros.
 func SameValue(field, a, b string) bool {
 	switch field {
