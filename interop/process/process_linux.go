@@ -45,40 +45,43 @@ var (
 )
 
 const (
-	// DefaultTimeout is how long a peer may take to answer. No verdict depends on how fast a peer is.
+	// DefaultTimeout is the time limit for an answer. No verdict depends on how fast a peer answers within the
+	// limit.
 	DefaultTimeout = 10 * time.Second
 
-	// Grace is how long a peer may take to end after its input ends. Its output may take as long after the peer
-	// has ended.
+	// Grace is how long a peer may take to exit after the runner has closed its standard input. After the peer
+	// has exited, its standard output may stay open for the same time.
 	Grace = time.Second
 
 	// stopped extends a timeout that has expired, because the runner may have been stopped (SIGSTOP) in between.
 	stopped = 100 * time.Millisecond
 )
 
-// Start starts the peer. If a user is given, the peer runs as that user. If rec is not nil, it runs under the
-// recorder. The peer gets duplicates of the descriptors in pool, which the caller still owns.
+// Start starts the peer. If as is set, the peer runs as that user. If rec is not nil, the peer runs under the
+// recorder. The peer receives duplicates of the descriptors in pool; the caller still owns the originals.
 func Start(p *scenario.Peer, pool []int, as scenario.User, rec *Record) (*Process, error) {
 	if len(p.Command) == 0 {
 		return nil, errors.New(p.Why)
 	}
 	command := p.Command
 	if as.NoFile > 0 {
-		// The runner may not change the limits of another user's process.
+		// The runner is not allowed to change the limits of another user's process, so the limit is set before
+		// the peer starts.
 		command = append([]string{"/proc/self/exe", limitArgument, strconv.Itoa(as.NoFile)}, command...)
 	}
 	proc := &Process{Peer: p, Gone: make(chan struct{})}
 	cmd := exec.Command(command[0], command[1:]...)
-	// The peer gets a process group of its own, which is killed when the peer ends. The peer does not outlive the
+	// The peer runs in its own process group, which is killed when the peer exits. The peer does not outlive the
 	// runner.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	if as.UID > 0 {
 		cmd.SysProcAttr.Credential = &syscall.Credential{Uid: uint32(as.UID), Gid: uint32(as.UID)}
 	}
-	// A preemption signal of the Go runtime would end a call that waits with a timeout.
+	// In a peer written in Go, a preemption signal of the runtime would interrupt a call that waits with a
+	// timeout.
 	cmd.Env = append(os.Environ(), "GODEBUG="+strings.TrimPrefix(os.Getenv("GODEBUG")+",asyncpreemptoff=1", ","))
 	cmd.Stderr = &proc.stderr
-	cmd.WaitDelay = Grace // a process that has left the group may hold the standard error
+	cmd.WaitDelay = Grace // a process that has left the group may keep standard error open
 	defer func() {
 		witness.Forking.RLock()
 		defer witness.Forking.RUnlock()
@@ -119,12 +122,12 @@ func Start(p *scenario.Peer, pool []int, as scenario.User, rec *Record) (*Proces
 		proc.Kill() // processes that the peer left in its group; the exit status of the peer is fixed already
 		proc.ended = wait()
 		close(proc.Gone)
-		_ = out.SetReadDeadline(time.Now().Add(Grace)) // a process that has left the group may hold the other end
+		_ = out.SetReadDeadline(time.Now().Add(Grace)) // a process that has left the group may keep the other end open
 	}()
 	return proc, nil
 }
 
-// Kill kills the peer and its process group, which the peer itself may have left.
+// Kill kills the peer and its process group. The peer itself may have left the group.
 func (proc *Process) Kill() {
 	if !proc.isGone() { // its pid may have been reused
 		_ = unix.Kill(-proc.Pid, unix.SIGKILL) // the error means that the peer has ended
@@ -132,7 +135,8 @@ func (proc *Process) Kill() {
 	}
 }
 
-// Close ends the peer and its process group, and returns how the peer ended.
+// Close ends the peer and its process group. Like exec.Cmd.Wait, it returns an error unless the peer exits with
+// status 0.
 func (proc *Process) Close() error {
 	proc.once.Do(func() {
 		proc.in.Close()
@@ -157,7 +161,8 @@ func (proc *Process) Close() error {
 	return proc.ended
 }
 
-// SendCommand writes a command. Output of the peer before the command is a ContractError.
+// SendCommand writes a command to the peer. It returns a ContractError if the peer has written output before the
+// command.
 func (proc *Process) SendCommand(ctx context.Context, command string, timeout time.Duration) error {
 	if len(command) > contract.MaxLine {
 		return ErrLong
@@ -195,7 +200,8 @@ func (proc *Process) ReadAnswer(ctx context.Context, timeout time.Duration) (str
 	return text, err
 }
 
-// PeekAnswer waits for the answer and returns it. The next call of ReadAnswer or PeekAnswer returns it again.
+// PeekAnswer waits for the answer and returns it without consuming it. The next call of ReadAnswer or PeekAnswer
+// returns the same answer.
 func (proc *Process) PeekAnswer(ctx context.Context, timeout time.Duration) (string, error) {
 	wait := func(d time.Duration) { _ = proc.out.SetReadDeadline(time.Now().Add(d)) }
 	wait(timeout)
@@ -241,7 +247,7 @@ func (proc *Process) isGone() bool {
 	}
 }
 
-// Answered reports whether the peer has written something that ReadAnswer has not returned.
+// Answered reports whether the peer has written output that ReadAnswer has not returned yet.
 func (proc *Process) Answered() bool {
 	n, err := buffered(proc.out)
 	return len(proc.unread) > 0 || err == nil && n > 0
@@ -267,7 +273,7 @@ func (proc *Process) IsIdle() (bool, error) {
 	return witness.Sleeps(proc.Pid)
 }
 
-// Ask writes a command and returns the answer.
+// Ask writes a command to the peer and returns the answer.
 func (proc *Process) Ask(ctx context.Context, command string, timeout time.Duration) (string, error) {
 	if err := proc.SendCommand(ctx, command, timeout); err != nil {
 		return "", err
@@ -275,8 +281,8 @@ func (proc *Process) Ask(ctx context.Context, command string, timeout time.Durat
 	return proc.ReadAnswer(ctx, timeout)
 }
 
-// Explain adds to err the exit status of the peer and the end of its standard error. If the peer still runs,
-// Explain kills it and does not report that signal.
+// Explain adds the exit status of the peer and the last part of its standard error to err. If the peer is still
+// running, Explain kills it and does not report SIGKILL as its exit status.
 func (proc *Process) Explain(err error) error {
 	alive := errors.Is(err, ErrHang)
 	if !alive && !errors.Is(err, errGone) {
@@ -303,8 +309,8 @@ func (proc *Process) Explain(err error) error {
 	return err
 }
 
-// EndedBy reports whether the signal ended the peer. A peer can also catch the signal and exit with 128 plus its
-// number, as a shell does.
+// EndedBy reports whether the signal terminated the peer. It also returns true if the peer caught the signal and
+// exited with 128 plus the signal number, as a shell does.
 func (proc *Process) EndedBy(signal syscall.Signal) bool {
 	var exit *exec.ExitError
 	if !errors.As(proc.Close(), &exit) {
@@ -319,7 +325,7 @@ type ContractError struct{ Text string }
 
 func (e *ContractError) Error() string { return e.Text }
 
-// A tail keeps the last bytes written to it.
+// A tail is an io.Writer that keeps only the last bytes written to it.
 type tail struct {
 	mu   sync.Mutex
 	text []byte

@@ -13,17 +13,17 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A Recorder starts a command and returns when the command and all its descendants have ended. Its error is what
-// cmd.Wait would return. It calls started before the first instruction of the command. It calls call once for
-// each system call, with the lines that describe it. If it returns without having called started, nothing can be
-// recorded. The thread that starts the command must exist until the command has ended, because the end of that
-// thread kills the command.
+// A Recorder starts a command, records its system calls, and returns when the command and all its descendants have
+// exited. It returns the error that cmd.Wait would return. It calls started before the command executes its first
+// instruction, and calls call once for each system call, with the lines that describe it. If it returns without
+// having called started, the command cannot be recorded. The thread that starts the command must not exit before the
+// command does, because the kernel would then send the command its parent-death signal.
 type Recorder func(cmd *exec.Cmd, started func(), call func(lines []string)) error
 
 // MostRecorded is the maximum number of lines in the record of one peer.
 const MostRecorded = 400
 
-// A Record has the system calls of a peer as lines.
+// A Record contains the system calls of a peer as lines of text.
 type Record struct {
 	With Recorder
 
@@ -33,7 +33,7 @@ type Record struct {
 	Err     error
 }
 
-// Add appends lines, up to a limit.
+// Add appends lines, up to a total of MostRecorded.
 func (rec *Record) Add(lines []string) {
 	rec.mu.Lock()
 	defer rec.mu.Unlock()
@@ -55,15 +55,15 @@ func (rec *Record) Take() []string {
 	return lines
 }
 
-// awaitEnd waits until a program has ended and does not reap it. Until it is reaped, its pid and the ID of its
-// process group cannot be reused.
+// awaitEnd waits until a program has exited, but does not reap it. Until the program is reaped, its process ID and
+// its process group ID cannot be reused.
 func (rec *Record) awaitEnd(pid int) {
 	if rec == nil {
 		for unix.Waitid(unix.P_PID, pid, nil, unix.WEXITED|unix.WNOWAIT, nil) == unix.EINTR {
 		}
 		return
 	}
-	// For a traced process, waitid also reports stops, whatever its options.
+	// For a traced process, waitid also reports stops, regardless of its options.
 	fd, err := unix.PidfdOpen(pid, 0)
 	if err != nil {
 		return // its recorder has reaped it
@@ -103,8 +103,9 @@ func (rec *Record) launch(cmd *exec.Cmd) (wait func() error, err error) {
 	return func() error { return <-ended }, nil
 }
 
-// CloseInheritedOnExec makes all descriptors of this process except 0, 1 and 2 close-on-exec, so that no peer gets a
-// descriptor that the runner has inherited. The runner opens its own descriptors with close-on-exec.
+// CloseInheritedOnExec sets close-on-exec on all descriptors of this process except 0, 1 and 2. Peers then do not
+// inherit descriptors that the runner itself has inherited. The runner opens all of its own descriptors with
+// close-on-exec.
 func CloseInheritedOnExec() error {
 	fds, err := procfs.OpenFDs(procfs.Self)
 	for _, fd := range fds {
@@ -115,9 +116,9 @@ func CloseInheritedOnExec() error {
 	return err
 }
 
-// starter is a thread that exists as long as this process. A parent-death signal is sent when the thread that
-// started the child ends. The thread unblocks all signals, because the runner may have been started with some
-// blocked.
+// starter returns a channel of functions that a single thread runs to start peers. The thread exists as long as this
+// process, because the kernel sends the parent-death signal when the thread that started the child exits. The thread
+// unblocks all signals, because the runner may have been started with some signals blocked.
 var starter = sync.OnceValue(func() chan<- func() {
 	work := make(chan func())
 	go func() {

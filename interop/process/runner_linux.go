@@ -13,17 +13,18 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// With actorArgument as its only argument, a program that calls Main becomes the runner's own peer. The peer needs
-// a process of its own, with its own descriptors, limits and user. The runner starts its own binary for that,
-// because scm and the test binaries have no other program in common.
+// actorArgument, as the only argument, makes a program that calls Main run as the runner's own peer. The peer
+// needs a separate process because it has its own descriptors, limits and user. The runner executes its own binary
+// as the peer, because no other program is available to both scm and the test binaries.
 const actorArgument = "scm-interop-actor"
 
-// limitArgument is followed by a limit of open files and a command. The program sets the limit and executes the
-// command.
+// limitArgument, followed by a limit of open files and a command, makes a program that calls Main set the limit
+// and execute the command.
 const limitArgument = "scm-interop-limit"
 
-// Main handles command lines with which the runner starts its own binary: the runner's peer, and commands with a
-// limit. For these it does not return. A program that runs scenarios calls it first, and so does TestMain.
+// Main handles the command lines with which the runner executes its own binary. The runner does so to start its
+// own peer, or to run a command with a limit. For such a command line, Main does not return. A program that runs
+// scenarios must call Main first, and so must TestMain in tests that run scenarios.
 func Main() {
 	switch {
 	case len(os.Args) == 2 && os.Args[1] == actorArgument:
@@ -40,7 +41,7 @@ func execWithLimit(files string, command []string) error {
 	if err != nil {
 		return err
 	}
-	// The hard limit too: a Go program raises the soft one to it.
+	// Set the hard limit as well, because a Go program raises its soft limit to the hard limit.
 	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &syscall.Rlimit{Cur: n, Max: n}); err != nil {
 		return fmt.Errorf("setrlimit: %w", err)
 	}
@@ -48,7 +49,8 @@ func execWithLimit(files string, command []string) error {
 	if err != nil {
 		return err
 	}
-	// Start has set the parent-death signal of the first thread only. Of all threads, exec keeps only this one.
+	// Start has set the parent-death signal of the first thread only. Exec keeps only the calling thread, so set
+	// the signal for that thread too.
 	runtime.LockOSThread()
 	if err := unix.Prctl(unix.PR_SET_PDEATHSIG, uintptr(unix.SIGKILL), 0, 0, 0); err != nil {
 		return fmt.Errorf("prctl: %w", err)
@@ -56,8 +58,8 @@ func execWithLimit(files string, command []string) error {
 	return fmt.Errorf("%s: %w", program, syscall.Exec(program, command, os.Environ()))
 }
 
-// Runner returns the runner's own peer, which is on one side of each case with another peer. It runs in a process
-// of its own, makes raw system calls and uses none of the libraries under test.
+// Runner returns the runner's own peer, which is paired with each of the other peers. It runs in a separate
+// process, makes raw system calls and uses none of the libraries under test.
 func Runner() (*scenario.Peer, error) {
 	p := scenario.RunnerPeer("/proc/self/exe", actorArgument)
 	if err := Probe(p, DefaultTimeout); err != nil {

@@ -17,8 +17,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// nonsense lists commands that no peer supports. A peer that does not answer "unsupported" to them would give wrong
-// answers in scenarios, too.
+// nonsense lists commands that no peer supports. A peer that answers anything other than "unsupported" to one of
+// them would also give wrong answers in scenarios.
 var nonsense = []string{
 	"levitate height=3",
 	"send payload=00 fds=- flags=sideways",
@@ -61,7 +61,7 @@ func Smoke(ctx context.Context, p *scenario.Peer, timeout time.Duration) error {
 			return err
 		}
 	}
-	// The runner looks for leaks in the process that it has started.
+	// The runner looks for leaks only in the process that it has started, so that process must be the peer.
 	socket, err := procfs.ReadLink(procfs.Self, pool[1])
 	if err != nil {
 		return err
@@ -90,8 +90,9 @@ func Smoke(ctx context.Context, p *scenario.Peer, timeout time.Duration) error {
 	return errors.Join(wrong...)
 }
 
-// testPattern tests that the peer sends and recognizes the payload pattern that @N denotes. The runner passes file,
-// which the peer also has as the first descriptor of its pool. A library may reject both commands.
+// testPattern tests that the peer sends and recognizes the payload pattern, which a command writes as @N. Both
+// sides pass the same file: the runner as file, and the peer as the first descriptor of its pool. A library may
+// reject both commands.
 func (proc *Process) testPattern(ctx context.Context, sock, far, file int, timeout time.Duration) error {
 	if proc.Peer.Hello.Payload != "" || !slices.ContainsFunc(contract.SocketTypes, proc.Peer.Hello.Offers) {
 		return nil // the library fixes the payload, or supports no type of socket
@@ -158,7 +159,8 @@ func (proc *Process) expect(ctx context.Context, command, want string, timeout t
 	return nil
 }
 
-// Greet sends hello and then a command that no peer can know, so that later answers of "unsupported" are credible.
+// Greet sends hello, and then a command that does not exist. The peer must answer "unsupported" to that command, so
+// that its later answers of "unsupported" can be trusted.
 func (proc *Process) Greet(ctx context.Context, timeout time.Duration) (h contract.Hello, err error) {
 	a, err := proc.Ask(ctx, "hello", timeout)
 	if errors.Is(err, ErrHang) {
