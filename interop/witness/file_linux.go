@@ -9,7 +9,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A File is a file of one case. It is made for that case only, so no process can have it from anywhere else.
+// A File is a file of one case. It was created for that case only, so a process can have obtained it only as part of
+// that case.
 type File struct {
 	scenario.FileSpec
 	Identity
@@ -19,7 +20,7 @@ type File struct {
 	Reused bool // the owner has closed FD and later reported the same descriptor again
 }
 
-// OtherEnd returns the other end of a file, which only the runner has, as a separate File.
+// OtherEnd returns the other end of a file as a separate File. Until then, only the runner has that end open.
 func (f *File) OtherEnd(spec scenario.FileSpec) (*File, error) {
 	end := &File{FileSpec: spec, Own: f.Other, Other: -1}
 	f.Other = -1
@@ -28,8 +29,9 @@ func (f *File) OtherEnd(spec scenario.FileSpec) (*File, error) {
 	return end, err
 }
 
-// Reopen prepares to wait until the second end of a pipe is closed everywhere. It opens f's end of the pipe again, as
-// second.Other, and closes f.Other, the runner's only descriptor of the second end. No process may have f's end open.
+// Reopen makes it possible to wait until the second end of a pipe is closed everywhere. It opens f's end of the pipe
+// again as second.Other. It then closes f.Other, which is the runner's only descriptor of the second end. When Reopen
+// is called, no process may have f's end open.
 func (f *File) Reopen(second *File) (err error) {
 	flags := map[string]int{"pipe-r": unix.O_RDONLY, "pipe-w": unix.O_WRONLY}
 	flag, ok := flags[f.Kind]
@@ -42,11 +44,11 @@ func (f *File) Reopen(second *File) (err error) {
 	return err
 }
 
-// Drop closes the runner's descriptor of the file and keeps the one of its other end.
+// Drop closes the runner's descriptor of the file, but not its descriptor of the other end.
 func (f *File) Drop() { CloseFD(&f.Own) }
 
-// Close closes the runner's descriptors of the file. It first turns SO_LINGER off on a TCP socket, so that closing
-// does not wait for unsent data even if a peer has set it.
+// Close closes the runner's descriptors of the file. It first disables SO_LINGER on a TCP socket. A peer may have
+// enabled the option, and closing the socket would then wait for unsent data.
 func (f *File) Close() {
 	if f.Kind == "tcp" {
 		for _, fd := range []int{f.Own, f.Other} {
@@ -57,9 +59,9 @@ func (f *File) Close() {
 	CloseFD(&f.Other)
 }
 
-// Forking is locked while a child is started. Until its exec, the child has copies of all descriptors, so closing
-// one in this process does not close the file. syscall.ForkLock is not enough, because it is released before the
-// copies are closed.
+// Forking is locked while a child process is being started. Until its exec, the child has copies of all descriptors,
+// so closing one in this process does not close the file. syscall.ForkLock is not enough, because it is released
+// before the copies are closed.
 var Forking sync.RWMutex
 
 // CloseFD closes a descriptor of this process and sets it to -1. If it is -1, CloseFD does nothing.
@@ -73,7 +75,7 @@ func CloseFD(fd *int) {
 	*fd = -1
 }
 
-// A State has the properties of an open file description that a peer must not change.
+// A State contains the properties of an open file description that a peer must not change.
 type State struct {
 	Flags  int   // the status flags in changeable
 	Offset int64 // -1 if the file has no offset
@@ -82,8 +84,8 @@ type State struct {
 // changeable are the status flags that fcntl(2) can change.
 const changeable = unix.O_APPEND | unix.O_ASYNC | unix.O_DIRECT | unix.O_NOATIME | unix.O_NONBLOCK
 
-// StateOf returns the state of a file, which it reads through the runner's own descriptor. If the descriptor was
-// dropped or the kernel does not report the flags, ok is false.
+// StateOf reads the state of a file through the runner's own descriptor. If that descriptor was dropped, or if the
+// kernel does not report the flags, ok is false.
 func StateOf(f *File) (s State, ok bool) {
 	if f.Own < 0 {
 		return s, false

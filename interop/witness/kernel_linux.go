@@ -7,12 +7,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// gVisorLog matches the start of the log of gVisor's kernel. On Linux, a program that writes to the kernel log
-// cannot get the time 0.
+// gVisorLog matches the start of the log of gVisor's kernel. On Linux, a program can write to the kernel log too,
+// but not with the timestamp 0.
 var gVisorLog = regexp.MustCompile(`^<6>\[ *0\.000000\] Starting gVisor`)
 
 // ThisKernel returns which of scenario.KernelKinds the running kernel is. It recognizes gVisor by its log, which any
-// user can read. The name of the release would not do, because the builder of a kernel can choose any.
+// user can read. It does not use the name of the release, because a kernel can be built with any name.
 func ThisKernel() string {
 	log := make([]byte, 64)
 	n, err := unix.Klogctl(unix.SYSLOG_ACTION_READ_ALL, log)

@@ -7,7 +7,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Sleeps reads the status of a process twice. It reports whether all threads sleep and none has run in between.
+// Sleeps reports whether all threads of a process are asleep. It reads the status of the threads twice, and
+// returns false if any of them has run in between.
 func Sleeps(pid int) (bool, error) {
 	before, err := threads(pid)
 	if err != nil || !inStates(before, 'S', 'Z') {
@@ -30,8 +31,8 @@ func inStates(all []procfs.Status, states ...byte) bool {
 	})
 }
 
-// threads returns the status of each thread of a process, which includes how often the thread has gone to
-// sleep. If a thread ends during the call, threads returns none. If all have ended, it returns ESRCH.
+// threads returns the status of each thread of a process, which includes how often the thread has gone to sleep.
+// If a thread exits during the call, threads returns an empty list. If all have ended, it returns ESRCH.
 func threads(pid int) (all []procfs.Status, err error) {
 	tids, err := procfs.Tasks(pid)
 	if err != nil || len(tids) == 0 {
@@ -52,8 +53,9 @@ func threads(pid int) (all []procfs.Status, err error) {
 	return all, nil
 }
 
-// Waiter returns the thread of a process that is in a call on the socket. If no thread is, or if the kernel does
-// not report system calls, it returns the first thread, on which the runner's own peer makes its calls.
+// Waiter returns the thread of a process that waits in a system call on the socket. If no thread does, or if the
+// kernel does not report system calls, it returns the first thread. The runner's own peer makes its calls on
+// that thread.
 func Waiter(pid, sock int) int {
 	tids, err := procfs.Tasks(pid)
 	if err != nil {
@@ -74,9 +76,9 @@ var messageCalls = map[int]bool{
 	unix.SYS_SENDMSG: true, unix.SYS_SENDMMSG: true, unix.SYS_SENDTO: true, unix.SYS_WRITE: true, unix.SYS_WRITEV: true,
 }
 
-// MayNotInspect reports whether err means that the kernel does not let the runner inspect the process, for
-// example because it is not dumpable, rather than that the process is gone. If /proc is mounted with hidepid,
-// such a process looks as if it were gone.
+// MayNotInspect reports whether err means that the kernel does not let the runner inspect the process, rather
+// than that the process is gone. One reason is that the process is not dumpable. Another is that /proc is
+// mounted with hidepid, which makes a process appear to be gone.
 func MayNotInspect(pid int, err error) bool {
 	if IgnoreGone(err) != nil {
 		return true

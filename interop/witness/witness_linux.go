@@ -1,5 +1,5 @@
-// Package witness reports facts about the descriptors and threads of other processes. It takes them from the
-// kernel alone and relies on no report of a peer.
+// Package witness reports facts about the descriptors and threads of other processes. It obtains them from the
+// kernel only, and does not rely on anything that a peer reports.
 package witness
 
 import (
@@ -12,7 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The means of comparing open file descriptions. If kcmp(2) is missing or not permitted, the witness toggles
+// The methods of comparing open file descriptions. If kcmp(2) is missing or not permitted, the witness toggles
 // O_APPEND on the runner's own descriptor and checks whether the other process's descriptor shows the change. If
 // that is not possible either, it compares inodes.
 const (
@@ -21,7 +21,7 @@ const (
 	Inode  = "inode"
 )
 
-// A Witness compares open file descriptions and counts how often it used each means.
+// A Witness compares open file descriptions and counts how often it has used each method.
 type Witness struct {
 	mu   sync.Mutex
 	used map[string]int
@@ -36,7 +36,7 @@ func (w *Witness) count(way string) {
 	w.used[way]++
 }
 
-// Counts returns how often each means was used.
+// Counts returns how often each method was used.
 func (w *Witness) Counts() map[string]int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -48,7 +48,7 @@ func (w *Witness) Counts() map[string]int {
 }
 
 // Holds reports whether descriptor fd of process pid refers to the open file description of f, whose owner is
-// process ownerPid. If sure is false, only the inode was compared and other files have the same inode.
+// process ownerPid. If sure is false, Holds could only compare the inode, and other files have the same inode.
 func (w *Witness) Holds(f *File, ownerPid, pid, fd int) (holds, sure bool, err error) {
 	id, err := Identify(pid, fd)
 	if err != nil || id != f.Identity {
@@ -113,19 +113,19 @@ func FollowsAppend(own, pid, fd int) (follows bool, err error) {
 	return true, nil
 }
 
-// An Identity is a device and an inode number. All descriptions of one file have the same Identity. So do all
-// anonymous files of most kinds.
+// An Identity consists of a device number and an inode number. All open file descriptions of one file have the same
+// Identity. For most kinds of anonymous file, all files of the kind also have the same Identity.
 type Identity struct{ dev, ino uint64 }
 
-// Identify returns the identity of a descriptor of a process. It never waits for a file system, because a peer can
-// serve a file itself with FUSE, and a signal does not interrupt a wait for that.
+// Identify returns the identity of the file that a descriptor of a process refers to. It never waits for a file
+// system, because a peer can serve the file itself with FUSE, and a signal would not interrupt such a wait.
 func Identify(pid, fd int) (Identity, error) {
 	var st unix.Statx_t
 	err := unix.Statx(unix.AT_FDCWD, procfs.FDPath(pid, fd), unix.AT_STATX_DONT_SYNC, unix.STATX_INO, &st)
 	return Identity{unix.Mkdev(st.Dev_major, st.Dev_minor), st.Ino}, err
 }
 
-// IsPidfd reports whether a descriptor of a process is a pidfd. It does not use the file itself.
+// IsPidfd reports whether a descriptor of a process is a pidfd. It does not access the file itself.
 func IsPidfd(pid, fd int) bool {
 	name, err := procfs.ReadLink(pid, fd)
 	return err == nil && (name == "anon_inode:[pidfd]" || strings.HasPrefix(name, "pidfd:[")) // pidfs before the release of Linux 6.9
