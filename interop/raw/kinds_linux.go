@@ -13,15 +13,15 @@ func IOURing() (int, error) {
 	return result(n, errno)
 }
 
-// UserFaultFD creates a userfaultfd for faults in user space.
+// UserFaultFD creates a userfaultfd that handles faults in user mode only.
 func UserFaultFD() (int, error) {
 	const userModeOnly = 1
 	n, _, errno := unix.Syscall(unix.SYS_USERFAULTFD, unix.O_CLOEXEC|userModeOnly, 0, 0)
 	return result(n, errno)
 }
 
-// MessageQueue creates a POSIX message queue and removes its name. The queue takes one message of
-// one byte, because RLIMIT_MSGQUEUE limits the bytes of all queues of a user.
+// MessageQueue creates a POSIX message queue and removes its name. The queue has a capacity of
+// one message of one byte, because RLIMIT_MSGQUEUE limits the total size of all queues of a user.
 func MessageQueue(name string) (int, error) {
 	attr := [8]int{1: 1, 2: 1} // struct mq_attr: mq_maxmsg, mq_msgsize
 	p, err := unix.BytePtrFromString(name)
@@ -37,7 +37,7 @@ func MessageQueue(name string) (int, error) {
 	return result(n, errno)
 }
 
-// Landlock creates a ruleset for writing to files.
+// Landlock creates a Landlock ruleset that controls writing to files.
 func Landlock() (int, error) {
 	attr := struct{ fs uint64 }{unix.LANDLOCK_ACCESS_FS_WRITE_FILE}
 	n, _, errno := unix.Syscall(unix.SYS_LANDLOCK_CREATE_RULESET, uintptr(unsafe.Pointer(&attr)), unsafe.Sizeof(attr), 0)
@@ -51,7 +51,7 @@ func BPFMap() (int, error) {
 	return result(n, errno)
 }
 
-// DMABuf creates a buffer of one page from a memfd with udmabuf.
+// DMABuf creates a DMA buffer of one page from a memfd, using udmabuf.
 func DMABuf() (int, error) {
 	device, err := unix.Open("/dev/udmabuf", unix.O_RDWR|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -79,7 +79,7 @@ func DMABuf() (int, error) {
 	return result(n, errno)
 }
 
-// MemfdSecret creates a file in memory that the kernel itself cannot read.
+// MemfdSecret creates an in-memory file whose content even the kernel cannot read.
 func MemfdSecret() (int, error) {
 	const trap = 447 // SYS_MEMFD_SECRET, the same on all architectures that have it
 	n, _, errno := unix.Syscall(trap, unix.O_CLOEXEC, 0, 0)

@@ -8,7 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Options of asm-generic/socket.h that the oldest supported x/sys lacks.
+// Socket options from asm-generic/socket.h that the oldest supported version of x/sys does
+// not define.
 const (
 	SOPassRights    = 83
 	SOInq           = 84
@@ -45,7 +46,8 @@ func findOption(name string) (constant int, isTime bool, err error) {
 	return options[name], option.Milliseconds, nil
 }
 
-// SetOption sets the socket option with a name of kernel.Options. A time is in milliseconds.
+// SetOption sets a socket option, given its name in kernel.Options. If the value is a time,
+// it is in milliseconds.
 func SetOption(sock int, name string, value int) error {
 	constant, isTime, err := findOption(name)
 	switch {
@@ -58,7 +60,8 @@ func SetOption(sock int, name string, value int) error {
 	return unix.SetsockoptInt(sock, unix.SOL_SOCKET, constant, value)
 }
 
-// GetOption returns the value of a socket option, a time in milliseconds.
+// GetOption returns the value of a socket option, given its name in kernel.Options. If the
+// value is a time, it is in milliseconds.
 func GetOption(sock int, name string) (int, error) {
 	constant, isTime, err := findOption(name)
 	switch {
@@ -74,5 +77,5 @@ func GetOption(sock int, name string) (int, error) {
 	return unix.GetsockoptInt(sock, unix.SOL_SOCKET, constant)
 }
 
-// Shutdowns are the values of the second argument of shutdown(2).
+// Shutdowns contains the values of the second argument of shutdown(2).
 var Shutdowns = kernel.BitsOf("shutdown how", unix.SHUT_RD, unix.SHUT_WR, unix.SHUT_RDWR)

@@ -1,4 +1,4 @@
-// Package raw makes the runner's own system calls, without any library that is under test.
+// Package raw makes system calls for the runner without using any of the libraries under test.
 package raw
 
 import (
@@ -8,8 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A Message is a msghdr. Nothing in it is corrected: the lengths may differ from those of the
-// buffers.
+// A Message is a msghdr. It is passed to the kernel unchanged, so its lengths may differ from
+// those of the buffers.
 type Message struct {
 	Name       []byte // msg_name
 	NameLen    int    // msg_namelen; after a receive, as the kernel left it
@@ -21,7 +21,7 @@ type Message struct {
 	Len        int    // msg_len after RecvMany
 }
 
-// NewMessage returns a message with the lengths of its buffers.
+// NewMessage returns a message whose lengths are those of its buffers.
 func NewMessage(buffers [][]byte, control []byte) *Message {
 	return &Message{Buffers: buffers, Control: control, ControlLen: len(control)}
 }
@@ -31,8 +31,8 @@ func (m *Message) Send(sock, flags int) (int, error) {
 	return m.call(unix.SYS_SENDMSG, sock, flags)
 }
 
-// Recv receives into the message. The caller owns the descriptors in its control buffer, which
-// Parse finds.
+// Recv receives into the message. The caller owns the descriptors in the control buffer, and can
+// use Parse to find them.
 func (m *Message) Recv(sock, flags int) (int, error) {
 	return m.call(unix.SYS_RECVMSG, sock, flags)
 }
@@ -104,7 +104,7 @@ func many(trap uintptr, sock int, ms []*Message, flags int) (int, error) {
 	return result(n, errno)
 }
 
-// Send sends one message with the buffers, and with fds in one control message.
+// Send sends bufs as one message, with fds in a single control message.
 func Send(sock int, bufs [][]byte, fds []int, flags int) (int, error) {
 	var control []byte
 	if len(fds) > 0 {
@@ -114,7 +114,8 @@ func Send(sock int, bufs [][]byte, fds []int, flags int) (int, error) {
 }
 
 // Recv receives one message into bufs, with a control buffer for exactly room descriptors. The
-// caller owns the descriptors, which are close-on-exec. Recv closes a pidfd that the kernel adds.
+// caller owns the descriptors, which are close-on-exec. If the kernel adds a pidfd to the
+// message, Recv closes it.
 func Recv(sock int, bufs [][]byte, room, flags int) (n int, fds []int, rflags int, err error) {
 	var control []byte
 	if room > 0 {
@@ -141,10 +142,10 @@ func Recv(sock int, bufs [][]byte, room, flags int) (n int, fds []int, rflags in
 type Cmsg struct {
 	Level, Type int32
 	Data        []byte
-	Len         *uint64 // cmsg_len to send, or nil for the one of Data
+	Len         *uint64 // cmsg_len to send, or nil for the length of Data
 }
 
-// Bytes returns the control message with its padding, for a control buffer.
+// Bytes encodes the control message and its padding for a control buffer.
 func (c Cmsg) Bytes() []byte {
 	b := make([]byte, unix.CmsgSpace(len(c.Data)))
 	h := (*unix.Cmsghdr)(unsafe.Pointer(&b[0]))
@@ -157,7 +158,8 @@ func (c Cmsg) Bytes() []byte {
 	return b
 }
 
-// Int32s returns the data as integers: descriptors, or a process, a user and a group.
+// Int32s decodes the data as 32-bit integers. These are descriptors, or a process ID, a user ID
+// and a group ID.
 func (c Cmsg) Int32s() (list []int) {
 	for data := c.Data; len(data) >= 4; data = data[4:] {
 		list = append(list, int(int32(binary.NativeEndian.Uint32(data))))
@@ -165,7 +167,7 @@ func (c Cmsg) Int32s() (list []int) {
 	return list
 }
 
-// Int32s returns the data of a control message with these integers.
+// Int32s encodes integers as the data of a control message.
 func Int32s(list ...int) (data []byte) {
 	for _, n := range list {
 		data = binary.NativeEndian.AppendUint32(data, uint32(int32(n)))
@@ -173,13 +175,13 @@ func Int32s(list ...int) (data []byte) {
 	return data
 }
 
-// Rights returns an SCM_RIGHTS message with its padding.
+// Rights returns an encoded SCM_RIGHTS message with its padding.
 func Rights(fds ...int) []byte {
 	return Cmsg{Level: unix.SOL_SOCKET, Type: unix.SCM_RIGHTS, Data: Int32s(fds...)}.Bytes()
 }
 
-// Parse returns the control messages in a received buffer. A truncated one has the data that was
-// received.
+// Parse returns the control messages in a received buffer. The data of a truncated message is the
+// part that was received.
 func Parse(control []byte) (list []Cmsg) {
 	for len(control) >= unix.SizeofCmsghdr {
 		h := (*unix.Cmsghdr)(unsafe.Pointer(&control[0]))
@@ -193,7 +195,8 @@ func Parse(control []byte) (list []Cmsg) {
 	return list
 }
 
-// Edge returns n bytes that are followed by memory that faults. They are never unmapped.
+// Edge returns n bytes of memory that are followed by an inaccessible page. The memory is never
+// unmapped.
 func Edge(n int) ([]byte, error) {
 	page := unix.Getpagesize()
 	size := (n + page - 1) / page * page
@@ -207,8 +210,8 @@ func Edge(n int) ([]byte, error) {
 	return mem[size-n:], nil
 }
 
-// SameDescription reports whether descriptors of two processes refer to the same open file
-// description, according to kcmp(2).
+// SameDescription reports whether fd1 in process pid1 and fd2 in process pid2 refer to the same
+// open file description, according to kcmp(2).
 func SameDescription(pid1, fd1, pid2, fd2 int) (bool, error) {
 	const kcmpFile = 0 // KCMP_FILE
 	r, _, errno := unix.Syscall6(unix.SYS_KCMP,
@@ -217,10 +220,10 @@ func SameDescription(pid1, fd1, pid2, fd2 int) (bool, error) {
 	return n == 0, err
 }
 
-// Bind binds a socket to the bytes of a sockaddr.
+// Bind binds a socket to an address. The name consists of the bytes of a sockaddr.
 func Bind(sock int, name []byte) error { return named(unix.SYS_BIND, sock, name) }
 
-// Connect connects a socket to the bytes of a sockaddr.
+// Connect connects a socket to an address. The name consists of the bytes of a sockaddr.
 func Connect(sock int, name []byte) error { return named(unix.SYS_CONNECT, sock, name) }
 
 func named(trap uintptr, sock int, name []byte) error {
