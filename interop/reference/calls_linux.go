@@ -13,7 +13,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// calls make the calls of kernel.CallUsages. The code for a new call is added here.
+// calls maps the name of each call in kernel.CallUsages to the function that makes it. To implement
+// a new call, add it here.
 var calls = map[string]call{
 	"sendmsg":  sendmsg,
 	"recvmsg":  recvmsg,
@@ -87,7 +88,7 @@ func poll(a *args) (string, error) {
 	return "events=" + pollBits.Names(int(fds[0].Revents)), err
 }
 
-// again repeats a system call that a signal interrupts.
+// again repeats a system call for as long as signals interrupt it.
 func again(do func() (int, error)) (n int, err error) {
 	for {
 		if n, err = do(); err != unix.EINTR {
@@ -121,8 +122,8 @@ var (
 	fcntlSets = map[string]int{"fl": unix.F_SETFL, "fd": unix.F_SETFD, "pipe_sz": unix.F_SETPIPE_SZ}
 )
 
-// fcntl returns what get= names, or sets what set= names: fl are the status flags, fd the flag
-// close-on-exec.
+// fcntl returns the value that get= names, or sets the value that set= names. The name fl selects
+// the status flags, and fd selects the close-on-exec flag.
 func fcntl(a *args) (string, error) {
 	fd := uintptr(a.fd())
 	if a.has("set") {
@@ -266,9 +267,9 @@ func link(a *args) error {
 // minProcessUID is the lowest user ID that userOfProcess returns. No system assigns such IDs.
 const minProcessUID = 1 << 28
 
-// userOfProcess returns a user ID for a process: the process ID, which has 22 bits, and as much of
-// the PID namespace as fits into a positive int32. The kernel has one set of user IDs for all PID
-// namespaces.
+// userOfProcess derives a user ID from a process. The user ID consists of the process ID, which has
+// 22 bits, and of as many bits of the PID namespace as fit into a positive int32. The PID alone
+// would not be unique, because all PID namespaces share the same user IDs.
 func userOfProcess(pid int) int {
 	var namespace unix.Stat_t
 	_ = unix.Stat("/proc/self/ns/pid", &namespace) // a kernel without PID namespaces has one
@@ -276,8 +277,8 @@ func userOfProcess(pid int) int {
 }
 
 // setuid changes the user of all threads of the process permanently, and drops all groups. With
-// pid= it changes to the user ID for that process, so that the kernel does not count descriptors in
-// flight together with those of other processes.
+// pid=, it changes to the user ID that userOfProcess derives from that process. The kernel counts
+// descriptors in flight per user, so it then counts them separately from those of other processes.
 func setuid(a *args) error {
 	uid := a.integer("uid", -1)
 	if a.has("pid") {
@@ -292,6 +293,6 @@ func setuid(a *args) error {
 	if err := unix.Setresuid(uid, uid, uid); err != nil {
 		return err
 	}
-	// The process could not read its own files in /proc otherwise.
+	// Otherwise the process could not read its own files in /proc.
 	return unix.Prctl(unix.PR_SET_DUMPABLE, 1, 0, 0, 0)
 }

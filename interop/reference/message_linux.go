@@ -18,7 +18,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// outgoing returns a message to send. The payload "none" is no iovec, and "bad" a buffer that faults.
+// outgoing returns a message to send. The payload "none" means no iovec, and "bad" means a buffer in
+// inaccessible memory.
 func (a *args) outgoing(payload, control any) (m *raw.Message, err error) {
 	m = &raw.Message{NoBuffers: payload == "none"}
 	if p, ok := payload.(contract.Payload); ok {
@@ -29,7 +30,7 @@ func (a *args) outgoing(payload, control any) (m *raw.Message, err error) {
 	return m, errors.Join(err, a.control(m, control))
 }
 
-// incoming returns a message to receive into. The size "bad" is a buffer that faults.
+// incoming returns a message to receive into. The size "bad" means a buffer in inaccessible memory.
 func (a *args) incoming(size, control any) (m *raw.Message, err error) {
 	m = &raw.Message{}
 	if sizes, ok := size.(contract.Room); ok {
@@ -40,7 +41,7 @@ func (a *args) incoming(size, control any) (m *raw.Message, err error) {
 	return m, errors.Join(err, a.control(m, control))
 }
 
-// faulting returns a buffer that faults.
+// faulting returns a buffer in inaccessible memory.
 func faulting() ([][]byte, error) {
 	mem, err := raw.Edge(0)
 	if err != nil {
@@ -49,11 +50,12 @@ func faulting() ([][]byte, error) {
 	return [][]byte{mem[:16]}, nil
 }
 
-// errLength is returned for a command that lets the kernel read or write beyond the buffer.
+// errLength is returned for a command that would let the kernel read or write beyond the buffer.
 var errLength = errors.New("controllen= is longer than the control buffer")
 
-// control sets the control buffer of a message. Its length is controllen= if that is given. "-" is
-// no buffer, "null" a nil pointer and "bad" one that faults.
+// control sets the control buffer of a message. If controllen= is given, it overrides the length of
+// the buffer. The value "-" means no buffer, "null" means a nil pointer, and "bad" means a pointer
+// to inaccessible memory.
 func (a *args) control(m *raw.Message, value any) (err error) {
 	switch c := value.(type) {
 	case []kernel.Cmsg:
@@ -88,7 +90,7 @@ func (a *args) control(m *raw.Message, value any) (err error) {
 	return err
 }
 
-// cmsgs returns the control messages of a list, for a control buffer.
+// cmsgs encodes a list of control messages for a control buffer.
 func cmsgs(list []kernel.Cmsg) (control []byte) {
 	for _, c := range list {
 		control = append(control, bytes.Repeat(message(c), c.Count)...)
@@ -171,7 +173,7 @@ func (a *args) filled(m *raw.Message, n int) string {
 	return contract.FormatPayload(peer.Room{Buffers: m.Buffers}.Filled(n), a.integer("at", 0))
 }
 
-// control has the control messages of a receive.
+// control contains the control messages of a receive.
 type control struct {
 	text   string // the value of control= in an answer
 	fds    []int
@@ -185,7 +187,8 @@ func (c control) pidfdField() string {
 	return " pidfd=" + peer.FormatFDs(c.pidfds)
 }
 
-// received parses the control messages of a receive. The peer closes the descriptors after the case.
+// received parses the control messages of a receive. The peer closes the received descriptors after
+// the case.
 func (a *args) received(m *raw.Message) (got control) {
 	var list []string
 	for _, c := range raw.Parse(m.Control[:min(m.ControlLen, len(m.Control))]) {
@@ -251,7 +254,7 @@ func (a *args) messages(key string, one func(part, control any) (*raw.Message, e
 	return ms, nil
 }
 
-// recvmmsg receives at most as many messages as bytes= has parts.
+// recvmmsg receives at most one message for each part of bytes=.
 func recvmmsg(a *args) (string, error) {
 	ms, err := a.messages("bytes", a.incoming)
 	if err != nil {

@@ -14,16 +14,17 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Main answers commands on standard input and output, and exits at the end of input.
+// Main reads commands from standard input and writes the answers to standard output. It exits at
+// end of file.
 func Main(name string) {
-	// The first thread makes all calls, because every kernel delivers a signal to that thread.
+	// The first thread makes all calls, because all kernels deliver the signals to that thread.
 	runtime.LockOSThread()
 	if unix.Gettid() != unix.Getpid() { // another thread runs the main goroutine: start again
 		fmt.Fprintln(os.Stderr, unix.Exec("/proc/self/exe", os.Args, os.Environ()))
 		os.Exit(1)
 	}
 	signal.Ignore(unix.SIGPIPE)
-	// A caught signal interrupts a blocked call that has a timeout.
+	// Catch these signals, because a caught signal interrupts a blocked call that has a timeout.
 	signal.Notify(make(chan os.Signal, 1), unix.SIGUSR1, unix.SIGUSR2, unix.SIGALRM)
 	if err := serve(name, os.Stdin, os.Stdout); err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -57,13 +58,13 @@ func (s socket) Recv(r peer.Room) (got peer.Received, err error) {
 	return peer.Received{N: n, Payload: r.Filled(n), FDs: fds, Flags: flags, HasFlags: true}, nil
 }
 
-// args are a call and the peer that makes it.
+// args contains a call and the peer that makes it.
 type args struct {
 	*peer.Peer
 	contract.Command
 }
 
-// A call makes one of the calls, and returns the fields of its answer.
+// A call makes one of the calls in kernel.CallUsages and returns the fields of the answer.
 type call func(a *args) (fields string, err error)
 
 // done returns a call whose answer has no fields.
@@ -71,12 +72,12 @@ func done(do func(a *args) error) call {
 	return func(a *args) (string, error) { return "", do(a) }
 }
 
-// opened returns a call whose answer has a new descriptor.
+// opened returns a call whose answer contains a new descriptor.
 func opened(do func(a *args) (int, error)) call {
 	return func(a *args) (string, error) { return a.held(do(a)) }
 }
 
-// answer makes the call that a line is, and returns the answer to the line.
+// answer makes the call that a line describes and returns the answer.
 func answer(p *peer.Peer, line string) string {
 	command, err := contract.ParseCommand(kernel.Vocabulary, line)
 	do, ok := calls[command.Verb]
@@ -113,7 +114,7 @@ func (a *args) bits(key string, of kernel.Bits) int {
 	return of.Sum(contract.Get(a.Command, key, []string(nil))...)
 }
 
-// fd returns the descriptor of fd=, which the call must have.
+// fd returns the descriptor in fd=, a required field of the call.
 func (a *args) fd() int { return a.integer("fd", -1) }
 
 // sock returns the socket of the call, which is the socket of the case if sock= is left out.
@@ -125,7 +126,8 @@ func (a *args) two() (int, int) {
 	return fds[0], fds[1]
 }
 
-// held returns the fields of an answer with a new descriptor. The peer closes it after the case.
+// held returns the fields of an answer that contains a new descriptor. The peer closes the
+// descriptor after the case.
 func (a *args) held(fd int, err error) (string, error) {
 	if err != nil {
 		return "", err

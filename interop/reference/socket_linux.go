@@ -48,11 +48,11 @@ func newPair(a *args) (string, error) {
 	return "fds=" + peer.FormatFDs(two[:]), nil
 }
 
-// maxPath is the length of sun_path. A path of this length has no byte 0 after it.
+// maxPath is the length of sun_path. A path of this length is not followed by a zero byte.
 const maxPath = 108
 
-// sockaddr returns the bytes of a sockaddr for name=, or nil if it is left out. The kernel chooses
-// the name for auto, and inet:PORT is on the loopback interface.
+// sockaddr returns the bytes of a sockaddr for name=, or nil if the field is missing. For auto,
+// the kernel chooses the name. For inet:PORT, the address is that of the loopback interface.
 func (a *args) sockaddr() []byte {
 	kind, name, _ := strings.Cut(a.text("name", ""), ":")
 	unixName := binary.NativeEndian.AppendUint16(nil, unix.AF_UNIX)
@@ -89,7 +89,7 @@ func formatName(name []byte) string {
 	return "path:" + oneWord(string(bytes.TrimRight(name[2:], "\x00")))
 }
 
-// oneWord returns a name without spaces and characters that are not ASCII.
+// oneWord replaces spaces and characters that are not printable ASCII with question marks.
 func oneWord(name string) string { return strings.ReplaceAll(contract.ASCII(name), " ", "?") }
 
 func formatSockaddr(sa unix.Sockaddr, err error) (string, error) {
