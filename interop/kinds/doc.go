@@ -1,3 +1,4 @@
-// Package kinds makes the files of scenarios, one maker for each kind, and reports which
-// kinds and socket options this system lacks. The kinds are scenario.FileKinds.
+// Package kinds creates the files that scenarios use. It has a maker for each kind of
+// file in scenario.FileKinds. It also reports which kinds of file and which socket
+// options this system lacks.
 package kinds

@@ -15,8 +15,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A maker makes a file of a kind. It returns the runner's descriptor for the file, and for its
-// other end, or -1. dir is a folder for files that need a name for a short time.
+// A maker creates a file of one kind. It returns the runner's descriptors for the file and for its other
+// end, which is -1 if the file has none. dir is a directory for files that need a temporary name.
 type maker func(dir string) (own, other int, err error)
 
 // singleEnded returns a maker for a file without another end.
@@ -65,9 +65,8 @@ func listenLoopback(fd int) error {
 	return unix.Listen(fd, 8)
 }
 
-// bindLoopback binds an Internet socket and checks that it can be reached. If no network
-// interface is up, bind(2) succeeds but connect(2) fails. Connecting a UDP socket shows this
-// without sending anything.
+// bindLoopback binds an Internet socket and checks that it can be reached. If no network interface is up,
+// bind(2) succeeds but connect(2) fails. Connecting a UDP socket reveals this without sending anything.
 func bindLoopback(fd int) error {
 	if err := unix.Bind(fd, loopback); err != nil {
 		return err
@@ -260,11 +259,11 @@ func tryOption(name string) error {
 // lacking holds, for each kind, the reason why this system cannot make it, or "".
 var lacking sync.Map
 
-// ErrTaken means that processes of the user already have the maximum number of inotify instances.
+// ErrTaken means that the processes of this user already have the maximum number of inotify instances.
 var ErrTaken = errors.New("the user already has the maximum number: see /proc/sys/fs/inotify/max_user_instances")
 
-// Exhausted reports whether err means that a resource is used up at the moment, rather than
-// that the system lacks a feature.
+// Exhausted reports whether err means that a resource is temporarily exhausted, rather than that the
+// system lacks a feature.
 func Exhausted(err error) bool {
 	return slices.ContainsFunc([]unix.Errno{unix.ENOSPC, unix.EDQUOT, unix.EMFILE, unix.ENFILE, unix.ENOMEM, unix.EROFS},
 		func(errno unix.Errno) bool { return errors.Is(err, errno) })
@@ -281,9 +280,9 @@ var rootCapabilities = []struct {
 	{"CAP_NET_RAW", unix.CAP_NET_RAW}, {"CAP_SYS_PTRACE", unix.CAP_SYS_PTRACE}, {"CAP_SYS_ADMIN", unix.CAP_SYS_ADMIN},
 }
 
-// LacksRoot returns the reason why a scenario that needs root cannot run, or "". The user 0 of a
-// container may be root only in its own user namespace, or may lack capabilities. The kernel
-// then rejects calls that the scenario expects to succeed.
+// LacksRoot returns the reason why a scenario that needs root cannot run, or "". In a container, user 0
+// may be root only in its own user namespace, or may lack capabilities. In both cases the kernel rejects
+// calls that the scenario expects to succeed.
 func LacksRoot() string {
 	if os.Geteuid() != 0 {
 		return "it needs root"
@@ -308,8 +307,8 @@ func LacksRoot() string {
 	return ""
 }
 
-// Lacks returns what this system lacks for the scenario, or "". It tries to make the files in
-// dir, and returns an error if a resource for that is used up.
+// Lacks returns a description of what this system lacks to run the scenario, or "". To find out, it
+// creates the files of the scenario in dir. It returns an error if a resource is temporarily exhausted.
 func Lacks(s *scenario.Scenario, dir string) (why string, err error) {
 	if len(s.Users) > 0 || slices.Contains(s.Needs, "root") {
 		if why := LacksRoot(); why != "" {
@@ -355,7 +354,7 @@ func Lacks(s *scenario.Scenario, dir string) (why string, err error) {
 // fileSize is the length of a regular file. Its byte i is i mod 251.
 const fileSize = 4096
 
-// New makes a file of a case. If the file needs a name for a short time, its name is in dir.
+// New creates a file of a case. If the file needs a temporary name, New creates it in dir.
 func New(spec scenario.FileSpec, dir string) (f *witness.File, err error) {
 	f = &witness.File{FileSpec: spec, Own: -1, Other: -1}
 	own, other, err := makers[spec.Kind](dir)
@@ -373,7 +372,7 @@ func New(spec scenario.FileSpec, dir string) (f *witness.File, err error) {
 	return f, err
 }
 
-// unlinkedFile returns a regular file without a name. The kernel removes it even if the runner is killed.
+// unlinkedFile returns a regular file without a name. The kernel deletes it even if the runner is killed.
 func unlinkedFile(dir string, flags int) (int, error) {
 	t, err := os.CreateTemp(dir, "scm-interop-*")
 	if err != nil {
@@ -401,8 +400,8 @@ func spareName(dir string) (string, error) {
 	return f.Name(), os.Remove(f.Name())
 }
 
-// Substitute makes New return err for a kind after the first files, until restore is called.
-// It is for tests.
+// Substitute makes New return err for the given kind. The first calls of New for that kind still succeed;
+// their number is first. The function restore undoes the substitution. Substitute is for tests.
 func Substitute(kind string, first int, err error) (restore func()) {
 	old := makers[kind]
 	lacking.Delete(kind)
