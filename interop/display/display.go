@@ -12,18 +12,18 @@ import (
 	"unicode/utf8"
 )
 
-// command matches the prefix of a command that a CI server obeys anywhere in a line:
+// command matches the prefix of a command that a CI server executes anywhere in a line:
 // "##[add-mask]" of GitHub's runner, "##vso[task.complete]" of Azure's agent, and
 // "##teamcity[…]" of TeamCity.
 var command = regexp.MustCompile(`(?i)##((?:vso|teamcity)?\[)`)
 
-// Readable returns s without anything that a terminal, or a CI server in the middle of a
-// line, would obey. It replaces control characters, bytes that are not UTF-8, and the second
-// "#" of "##[", "##vso[" and "##teamcity[" with escapes. It keeps newlines and tabs. Readable
-// is idempotent.
+// Readable returns s in a form that is safe to print on a terminal, or within a line of the
+// log of a CI server. It replaces control characters, bytes that are not UTF-8, and the
+// second "#" of "##[", "##vso[" and "##teamcity[" with escapes. It keeps newlines and tabs.
+// Readable is idempotent.
 func Readable(s string) string { return readable(s, "\n\t") }
 
-// Line returns s as one line. It is Readable, but it also escapes newlines and tabs.
+// Line returns s as one line. Line is like Readable, but also escapes newlines and tabs.
 func Line(s string) string { return readable(s, "") }
 
 func readable(s, kept string) string {
@@ -44,7 +44,8 @@ func readable(s, kept string) string {
 }
 
 // JSON returns a JSON text as ASCII. It escapes DEL and all characters outside ASCII, because
-// a terminal obeys some of them, and the second "#" of "##[", "##vso[" and "##teamcity[".
+// some of them control the terminal. It also escapes the second "#" of "##[", "##vso[" and
+// "##teamcity[", which begin commands to CI servers.
 func JSON(text []byte) []byte {
 	var b []byte
 	for _, r := range string(text) {
@@ -61,13 +62,13 @@ func JSON(text []byte) []byte {
 	return command.ReplaceAll(b, []byte(`#\u0023$1`))
 }
 
-// continued starts each line of a text except the first. GitHub's runner obeys lines that
-// start with "::", even after white space, so indenting them is not enough.
+// continued starts each line of a text except the first. GitHub's runner executes a line that
+// starts with "::" as a command, even after white space, so indenting it is not enough.
 const continued = "| "
 
-// Block returns s as a block of lines. It is Readable, but it also puts indent before each
-// line, and "| " before each line except the first. Therefore no line of s can be mistaken
-// for a line of the program that prints it.
+// Block returns s as a block of lines. Block is like Readable, but also puts indent before
+// each line, and "| " before each line except the first. No line of s can then be mistaken
+// for output of the program that prints it.
 func Block(indent, s string) string {
 	return indent + strings.ReplaceAll(Readable(s), "\n", "\n"+indent+continued)
 }
@@ -77,7 +78,8 @@ const longestName = 64
 
 var nameForm = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.+-]*$`)
 
-// IsName reports whether s can be the name of a peer, or the group or ID of a scenario: at
-// most 64 letters, digits and any of "_.+-". Such a word has no special meaning in patterns,
-// files of expected failures and reports.
+// IsName reports whether s can be the name of a peer, or the group or ID of a scenario. A
+// name consists of at most 64 letters, digits and characters of "_.+-", and begins with a
+// letter or a digit. Such a word has no special meaning in patterns, files of expected
+// failures and reports.
 func IsName(s string) bool { return len(s) <= longestName && nameForm.MatchString(s) }
