@@ -12,15 +12,15 @@ import (
 	"github.com/scm-rights/scm/interop/scenario"
 )
 
-// A Cause groups the cases that failed in the same way: the same check failed at the same peer, or the cases ended
-// without a finding, with the same verdict.
+// A Cause groups cases that failed in the same way. Either the same check failed at the same peer, or the cases have
+// no findings and the same verdict.
 type Cause struct {
 	What    string // CHECK@PEER, or the verdict
 	Cases   int
 	Example scenario.Result // the shortest of the cases
 }
 
-// Pair returns the cell of the matrix that contains the example: TYPE/SENDER/RECEIVER.
+// Pair returns the cell of the matrix that contains the example, in the form TYPE/SENDER/RECEIVER.
 func (c Cause) Pair() string {
 	_, socketType, a, b := splitCaseName(c.Example.Name)
 	return socketType + "/" + a + "/" + b
@@ -78,8 +78,9 @@ func readingEffort(c scenario.Result) int { return 10*len(c.Findings) + len(c.Tr
 // maxBriefLines is the maximum length of Brief.
 const maxBriefLines = 120
 
-// Brief writes a report for a person who reads it in a terminal of 80 columns. It shows an example of each cause, as
-// far as the lines suffice, then the matrix of all types of socket, the totals and a table of the causes.
+// Brief writes a short report for a terminal with 80 columns. It shows an example of each cause, as long as the
+// report does not become longer than maxBriefLines. After the examples it shows the matrix over all types of socket,
+// the totals and a table of the causes.
 func (r *Report) Brief(w io.Writer) error {
 	var tail text
 	r.writePairMatrix(&tail)
@@ -192,8 +193,8 @@ func pairLetter(t Totals) string {
 	return "x"
 }
 
-// writePairMatrix writes the matrix over all types of socket, with one letter per pair. At the end of each row are the
-// totals of the peer, as sender and as receiver.
+// writePairMatrix writes the matrix over all types of socket, with one letter per pair. Each row ends with the totals
+// of the peer as sender and as receiver.
 func (r *Report) writePairMatrix(out *text) {
 	pairs, peers := r.Pairs(), r.usedPeers()
 	out.printf("senders in rows, receivers in columns: + all cases pass, x some fail as expected,\n" +

@@ -16,15 +16,15 @@ type Comparison struct {
 	Worse  []string // passed before and no longer pass; or fail now, or fail another check too; or are new and fail unexpectedly
 	Better []string // failed before and pass now
 	Other  []string // differ in some other way
-	New    int      // cases that the older report does not have
+	New    int      // cases that are not in the older report
 }
 
-// Compare compares a report with an older one, case by case. It does not matter whether a failure was expected: a case
-// that passed and now fails as expected is worse.
+// Compare compares a report with an older one, case by case. It ignores whether a failure was expected. A case that
+// passed before and now fails as expected counts as worse.
 func Compare(old, new *Report) Comparison {
 	const missing = "missing"
 	var c Comparison
-	added := map[string]scenario.Result{} // cases of new that old does not have
+	added := map[string]scenario.Result{} // cases of new that are not in old
 	for _, r := range new.Cases {
 		added[r.Name] = r
 	}
@@ -68,7 +68,7 @@ func Compare(old, new *Report) Comparison {
 	return c
 }
 
-// A status says whether a case passed or failed, regardless of what was expected.
+// A status is the outcome of a case, regardless of which outcome was expected.
 type status int
 
 const (

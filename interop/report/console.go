@@ -13,8 +13,9 @@ import (
 	"github.com/scm-rights/scm/interop/scenario"
 )
 
-// Console writes the whole report for a person: each case that did not end as expected, the
-// matrix of each type of socket, the peers and the totals. Brief is shorter.
+// Console writes the full report in readable form. It shows each case that did not end as
+// expected, the matrix of each type of socket, the peers and the totals. Brief writes a shorter
+// report.
 func (r *Report) Console(w io.Writer) error {
 	var out text
 	for _, c := range r.Cases {
@@ -48,13 +49,13 @@ func (r *Report) writeUnused(out *text) {
 	}
 }
 
-// A text collects the output for a person.
+// A text collects readable output.
 type text struct{ strings.Builder }
 
 func (t *text) printf(format string, args ...any) { fmt.Fprintf(t, format, args...) }
 
-// block writes a text that may be a peer's, so that no line of it can be mistaken for a line
-// of the report.
+// block writes a text that a peer may have written. No line of the output can be mistaken for a
+// line of the report itself.
 func (t *text) block(indent, untrusted string) {
 	t.printf("%s\n", display.Block(indent, untrusted))
 }
@@ -97,7 +98,7 @@ func cell(t Totals) string {
 }
 
 // Matrix returns the matrix of one type of socket, with a row per sender and a column per
-// receiver. It is empty if the report has no case of that type.
+// receiver. It returns "" if the report contains no case of that type.
 func (r *Report) Matrix(socketType string) string {
 	cells := map[[2]string]Totals{}
 	for _, c := range r.Cases {
@@ -139,8 +140,8 @@ func (t *text) table(rows [][]string, gap int) {
 	}
 }
 
-// peerRows returns the table of the peers that took part. It passes the language and the version
-// that a peer reports through escape.
+// peerRows returns the table of the peers that took part. It applies escape to the language and
+// the version, because both are text from the peer.
 func (r *Report) peerRows(escape func(string) string) [][]string {
 	rows := [][]string{{"peer", "language", "version", "pass", "expected failures", "not as expected", "unsupported", "not run"}}
 	for _, p := range r.usedPeers() {

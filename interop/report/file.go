@@ -30,8 +30,8 @@ var formats = map[string]func(*Report, io.Writer) error{
 	".txt":    (*Report).Console,
 }
 
-// ValidateFiles checks the file names of the reports of a run. It returns an error if an extension
-// is not that of a format, if a file is a directory, or if two names refer to the same file.
+// ValidateFiles checks the file names of the reports of a run. It returns an error if a file has an
+// unknown extension, if a file is a directory, or if two names refer to the same file.
 func ValidateFiles(files []string) error {
 	for i, file := range files {
 		if formats[filepath.Ext(file)] == nil {
@@ -87,7 +87,7 @@ func ReplaceFile(file string, text []byte) error {
 	return err
 }
 
-// JSON writes the report as one JSON object, in ASCII.
+// JSON writes the report as a single JSON object in ASCII.
 func (r *Report) JSON(w io.Writer) error {
 	var text bytes.Buffer
 	enc := json.NewEncoder(&text)
@@ -101,8 +101,8 @@ func (r *Report) JSON(w io.Writer) error {
 }
 
 // A Stream writes reports during the run, as one JSON object per line. The first line is a Report
-// without cases, and each case is a line of its own. The last line is the Report again, now with the
-// totals. If it is missing, the report is incomplete.
+// without cases. It is followed by a line for each case. The last line is the Report again, with the
+// totals. If the last line is missing, the report is incomplete.
 type Stream struct {
 	to  []io.Writer
 	err error // the first error
@@ -114,7 +114,7 @@ type streamLine struct {
 	End  *Report          `json:"end,omitempty"`
 }
 
-// Stream creates the files with the extension StreamExt, and writes their first line. It ignores
+// Stream creates each file that has the extension StreamExt and writes its first line. It ignores
 // the other files.
 func (r *Report) Stream(files []string) (*Stream, error) {
 	s := &Stream{}
@@ -161,7 +161,7 @@ func (r *Report) withoutCases() *Report {
 	return &without
 }
 
-// writeLine writes a value to each file. After an error, it writes no more to that file.
+// writeLine writes a value to each file. After an error, it does not write to that file again.
 func (s *Stream) writeLine(v any) {
 	if len(s.to) == 0 {
 		return
@@ -179,7 +179,8 @@ func (s *Stream) writeLine(v any) {
 // Case writes the line of a case.
 func (s *Stream) Case(c scenario.Result) { s.writeLine(streamLine{Case: &c}) }
 
-// Close writes the last line and closes the files. It returns the first error of the stream.
+// Close writes the last line and closes the files. It returns the first error that occurred while
+// the stream was written or closed.
 func (s *Stream) Close(r *Report) error {
 	s.writeLine(streamLine{End: r.withoutCases()})
 	closeErr := s.closeFiles()
@@ -206,8 +207,8 @@ func Read(file string) (*Report, error) {
 	return r, err
 }
 
-// ReadPartial is like Read, but also accepts a stream that ends early, as it does if the run was
-// killed. In that case, it returns the cases up to there and sets incomplete.
+// ReadPartial is like Read, but also accepts a stream that ends early, for example because the run
+// was killed. It then returns the cases that the stream contains and sets incomplete to an error.
 func ReadPartial(file string) (r *Report, incomplete, err error) {
 	f, err := os.Open(file)
 	if err != nil {

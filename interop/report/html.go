@@ -15,7 +15,7 @@ var page string
 // html/template escapes data inside a script as JavaScript.
 var pageTemplate = template.Must(template.New("page").Parse(page))
 
-// A pageCase is a case on the page.
+// A pageCase contains the data of one case for the page.
 type pageCase struct {
 	Name, Verdict string
 	Why           string   `json:",omitempty"`
@@ -25,8 +25,8 @@ type pageCase struct {
 }
 
 // HTML writes the report as one self-contained page, with a matrix for each type of
-// socket. A click on a cell shows the cases of two peers, with their findings and
-// transcripts and the command that runs a case again.
+// socket. Clicking on a cell shows the cases of its sender and receiver. Each case is
+// shown with its findings, its transcript and the command that runs it again.
 func (r *Report) HTML(w io.Writer) error {
 	cases := []pageCase{}
 	rules := map[string][]string{} // by the name of the scenario

@@ -53,8 +53,8 @@ var outcomeElements = map[scenario.Verdict]string{
 }
 
 // JUnit writes the report for CI servers. Expected failures and unsupported cases count as
-// skipped, with the reason. An error of the run that belongs to no case becomes a test of its
-// own.
+// skipped, with the reason. An error of the run that does not belong to a case is reported as a
+// separate test.
 func (r *Report) JUnit(w io.Writer) error {
 	groups := map[string]*junitSuite{}
 	for _, c := range r.Cases {
@@ -102,7 +102,8 @@ func (r *Report) JUnit(w io.Writer) error {
 	return err
 }
 
-// add adds a test to the suite. The outcome is the XML element of its verdict, or "" for a pass.
+// add adds a test to the suite. The outcome is the name of the XML element for the verdict, or
+// "" for a pass.
 func (s *junitSuite) add(test junitTestcase, outcome, message, text string) {
 	s.Tests++
 	s.Seconds += test.Seconds
@@ -129,7 +130,7 @@ func summary(c scenario.Result) string {
 }
 
 // safeLines joins lines that peers may have written. It escapes them, because CI servers print
-// the lines of a report and obey some of them.
+// the lines of a report and execute some of them as commands.
 func safeLines(lines []string) string {
 	var safe []string
 	for _, l := range lines {

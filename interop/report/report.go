@@ -31,12 +31,12 @@ type Report struct {
 	Cut       string            `json:"cut,omitempty"` // why the run ended early
 	Cases     []scenario.Result `json:"cases"`
 
-	// Replay is the command that runs a case again, without the name of the case. It is empty
-	// if the run writes no JSON report. Only HTML reports contain it.
+	// Replay is the command that runs a case again. The name of the case must be appended to it. It
+	// is empty if the run writes no JSON report. Only HTML reports contain it.
 	Replay string `json:"-"`
 
-	// Required contains the names of the peers for which the run must have a verdict. It is
-	// empty if the report was read from a file.
+	// Required contains the names of the peers that must have at least one verdict in the run. It
+	// is empty if the report was read from a file.
 	Required map[string]bool `json:"-"`
 }
 
@@ -48,7 +48,7 @@ type System struct {
 	User    int    `json:"uid"`
 }
 
-// A Peer is a peer of the run, or one that was not used.
+// A Peer describes a peer that took part in the run, or one that was not used.
 type Peer struct {
 	Name    string   `json:"name"`
 	Command []string `json:"command,omitempty"`
@@ -84,10 +84,12 @@ func (t *Totals) count(v scenario.Verdict) {
 	}
 }
 
-// Unexpected returns the number of cases that did not end as expected, of peers and of the kernel.
+// Unexpected returns the number of cases that did not end as expected, in peer scenarios and kernel
+// scenarios together.
 func (r *Report) Unexpected() int { return r.Totals.Unexpected() + r.Kernel.Unexpected() }
 
-// Verdicts returns the number of cases that have a verdict, of peers and of the kernel.
+// Verdicts returns the number of cases that have a verdict, in peer scenarios and kernel scenarios
+// together.
 func (r *Report) Verdicts() int { return r.Totals.Verdicts() + r.Kernel.Verdicts() }
 
 // MissingVerdicts returns an error for each required peer that has no verdict.
@@ -118,7 +120,7 @@ func (r *Report) Headline() string {
 
 const asExpected = "as expected"
 
-// runErrors returns the errors of the run that belong to no case.
+// runErrors returns the errors of the run that do not belong to a case.
 func (r *Report) runErrors(cut string) (list []string) {
 	if r.Cut != "" {
 		list = append(list, cut)
