@@ -16,8 +16,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// acts run the lines of scenario.ActForms: the runner's own. An error that does not end a case
-// or a session says why the case could not be run.
+// acts maps the verb of each of the runner's own lines (scenario.ActForms) to the method that runs
+// it. A method returns errCaseOver to end the case, and errSessionOver or process.ErrCut to end
+// the session. Any other error is the reason why the case could not be run.
 var acts = map[string]func(*caseRun, act) error{
 	"seek":       (*caseRun).setOffset,
 	"pos":        (*caseRun).checkOffset,
@@ -34,15 +35,15 @@ var acts = map[string]func(*caseRun, act) error{
 	"kill":       (*caseRun).sendSignal,
 }
 
-// An act is what the runner does at a line.
+// An act is a line of the transcript that the runner itself runs.
 type act struct {
 	scenario.Act
 	line int
-	side *side // the one that it is about, or side A if it is about a file
+	side *side // the side that the line names, or side A if the line is about a file
 }
 
-// act runs a line of the runner's own. The runner closes its copy of a peer's socket after the
-// last line that needs it.
+// act runs one of the runner's own lines. After the last line that needs the runner's copy of a
+// peer's socket, act closes that copy.
 func (cr *caseRun) act(st scenario.Step) error {
 	cr.note("R> " + st.Text)
 	sd := cr.sides[st.Act.Role]
@@ -103,7 +104,8 @@ func (cr *caseRun) setOffset(a act) error {
 	return nil
 }
 
-// checkOffset (pos ROLE NAME=OFFSET) finds a descriptor of the peer at another offset.
+// checkOffset (pos ROLE NAME=OFFSET) adds a finding if the peer's descriptor is at a different
+// offset.
 func (cr *caseRun) checkOffset(a act) error {
 	info, err := cr.fdInfo(a)
 	if err == nil && info.Pos != a.Value {
@@ -115,7 +117,8 @@ func (cr *caseRun) checkOffset(a act) error {
 // statusFlags are the flags of an open file description that a transcript can name.
 var statusFlags = map[string]int{"append": unix.O_APPEND, "nonblock": unix.O_NONBLOCK}
 
-// checkStatusFlags (flags ROLE NAME=FLAGS) finds a descriptor of the peer with other status flags.
+// checkStatusFlags (flags ROLE NAME=FLAGS) adds a finding if the peer's descriptor has different
+// status flags.
 func (cr *caseRun) checkStatusFlags(a act) error {
 	want := 0
 	for word := range strings.SplitSeq(a.Word, ",") {
@@ -138,8 +141,9 @@ func (cr *caseRun) fdInfo(a act) (info procfs.FDInfo, err error) {
 	return procfs.ReadFDInfo(a.side.Pid, fd)
 }
 
-// findState adds a finding about a file whose state is not the scenario's. If a side was found
-// to have changed the file, the finding is about that side.
+// findState adds a finding about a file whose state differs from the scenario. The finding is
+// about the side that is known to have changed the file, or otherwise about the side that the line
+// names.
 func (cr *caseRun) findState(a act, format string, args ...any) {
 	if by, ok := cr.changedBy[cr.file(a.Name)]; ok {
 		cr.findChange(by, a.line, format, args...)
@@ -158,8 +162,8 @@ func (cr *caseRun) dropCopy(a act) error {
 	return nil
 }
 
-// checkFree (eof NAME) waits until the other end of a pipe or pair reports the end, which it
-// does when this end is open nowhere.
+// checkFree (eof NAME) polls the other end of a pipe or pair until it reports that this end is no
+// longer open anywhere.
 func (cr *caseRun) checkFree(a act) error {
 	file := cr.file(a.Name)
 	if file == nil || file.Other < 0 {
@@ -172,7 +176,8 @@ func (cr *caseRun) checkFree(a act) error {
 	return cr.findHolder(file, a.line, "%s is still open somewhere")
 }
 
-// checkNothingQueued (pending ROLE) finds anything that the peer could receive, except the end.
+// checkNothingQueued (pending ROLE) adds a finding if the peer could receive a message. End of
+// file does not count as a message.
 func (cr *caseRun) checkNothingQueued(a act) error {
 	fd := a.side.socket.Own
 	fds := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN | unix.POLLRDHUP}}
@@ -187,8 +192,9 @@ func (cr *caseRun) checkNothingQueued(a act) error {
 	return nil
 }
 
-// onlyEnd reports whether a socket, for which poll returned events, has nothing to receive but
-// the end. An empty packet without descriptors looks like the end, and is taken for it.
+// onlyEnd reports whether end of file is all that the socket has to receive. The events are those
+// that poll returned for the socket. An empty packet without descriptors cannot be distinguished
+// from end of file, so onlyEnd treats it as such.
 func onlyEnd(sock int, events int16) bool {
 	if n, err := unix.IoctlGetInt(sock, unix.SIOCINQ); events&unix.POLLRDHUP == 0 || err != nil || n > 0 {
 		return false
@@ -205,7 +211,7 @@ func onlyEnd(sock int, events int16) bool {
 }
 
 // limitFDs (limit ROLE nofile=LIMIT) sets the peer's RLIMIT_NOFILE: nofile=+K leaves it K free
-// descriptors, nofile=K makes K the limit, nofile=- gives it its own limit back.
+// descriptors, nofile=K makes K the limit, nofile=- restores its original limit.
 func (cr *caseRun) limitFDs(a act) error {
 	sd := a.side
 	if a.Word == "-" {
@@ -256,9 +262,10 @@ func (cr *caseRun) setNonblock(a act) error {
 	return optionalCall("fcntl", unix.SetNonblock(a.side.socket.Own, true))
 }
 
-// awaitSleep (blocked ROLE) waits until the peer waits: it has read its command, has not
-// answered, and all its threads sleep. For settled ROLE it may also have answered, and a peer
-// that neither answers nor sleeps within the time limit is one that tries again and again.
+// awaitSleep (blocked ROLE) waits until the peer is blocked. The peer is blocked if it has read
+// its command but not answered it, and all its threads sleep. The verb settled also accepts a peer
+// that has answered, and a peer that is still awake at the time limit because it retries its call
+// instead of blocking.
 func (cr *caseRun) awaitSleep(a act) error {
 	sd := a.side
 	if !sd.pending {
@@ -311,7 +318,8 @@ func (cr *caseRun) sendSignal(a act) error {
 	return nil
 }
 
-// awaitStop waits until all threads of a peer have stopped, which no thread does inside a call.
+// awaitStop waits until all threads of a peer have stopped. A thread stops only after it has left
+// its system call.
 func (cr *caseRun) awaitStop(sd *side) error {
 	for deadline := time.Now().Add(cr.timeout); ; time.Sleep(time.Millisecond) {
 		late := time.Now().After(deadline)
@@ -331,7 +339,7 @@ func (cr *caseRun) awaitStop(sd *side) error {
 }
 
 // awaitDeath waits until a peer that was sent SIGKILL has ended. If another process traces the
-// peer, the kernel does not report its end before the tracer has waited for it.
+// peer, the kernel does not report the peer's exit until the tracer has waited for the peer.
 func (cr *caseRun) awaitDeath(sd *side, line int) error {
 	select {
 	case <-sd.Gone:

@@ -9,38 +9,40 @@ import (
 	"github.com/scm-rights/scm/interop/scenario"
 )
 
-// An attribution finds out which of two peers is at fault, from what each does opposite the
-// runner.
+// An attribution determines which of two peers is at fault. It compares how each of them behaves
+// when it is paired with the runner.
 type attribution struct {
 	environment
 	runner *scenario.Peer // nil: no peer is run alone
 
 	mu    sync.Mutex
-	alone map[string][]scenario.Check // what is wrong with a peer opposite the runner, by Case.AloneName
+	alone map[string][]scenario.Check // the checks that a peer failed when paired with the runner, by Case.AloneName
 }
 
 func newAttribution(env environment, runner *scenario.Peer) *attribution {
 	return &attribution{environment: env, runner: runner, alone: map[string][]scenario.Check{}}
 }
 
-// copy returns an attribution that knows the same and learns separately.
+// copy returns an attribution with the same results. Later results are added to only one of the
+// two.
 func (at *attribution) copy() *attribution {
 	at.mu.Lock()
 	defer at.mu.Unlock()
 	return &attribution{environment: at.environment, runner: at.runner, alone: maps.Clone(at.alone)}
 }
 
-// mayBeOthersFault reports whether the peer opposite may be at fault for a finding: it is about
-// what the peer received and not about what it did with that, or the peer ended, or the kernel
-// does not show which of the two it was.
+// mayBeOthersFault reports whether the other peer may be at fault for a finding. The other peer
+// may be at fault if the finding is about what this peer received, if this peer hung or crashed,
+// or if the kernel does not show which of the two peers was responsible. If this peer acted on its
+// own (Finding.Own), the other peer is never at fault.
 func mayBeOthersFault(f scenario.Finding) bool {
 	checks := []scenario.Check{scenario.CheckFile, scenario.CheckAnswer, scenario.CheckHang, scenario.CheckCrash}
 	return !f.Own && (f.Ambiguous || slices.Contains(checks, f.Check))
 }
 
-// runPeersAlone runs the scenario with each of the two peers alone, the runner opposite, if the
-// other peer may be at fault for a finding and that was not done before. The runs have no result
-// of their own.
+// runPeersAlone pairs each of the two peers with the runner and runs the scenario, if the other
+// peer may be at fault for a finding. It skips a pair that has already run. The results of these
+// runs are used for attribution only and do not appear in the report.
 func (at *attribution) runPeersAlone(res *scenario.Result) {
 	c := res.Case
 	withRunner := c.A.Name == scenario.RunnerName || c.B.Name == scenario.RunnerName
@@ -67,8 +69,8 @@ func (at *attribution) runPeersAlone(res *scenario.Result) {
 	}
 }
 
-// assignBlame attributes each finding to the peer at fault. It keeps what is wrong with a peer
-// opposite the runner.
+// assignBlame attributes each finding to the peer at fault. If one of the two peers is the runner,
+// it stores which checks the other one failed.
 func (at *attribution) assignBlame(res *scenario.Result) {
 	at.mu.Lock()
 	defer at.mu.Unlock()
@@ -115,9 +117,11 @@ func (at *attribution) assignBlame(res *scenario.Result) {
 	}
 }
 
-// rolesAtFault returns who is at fault for a finding about the peer in this role: the peer that
-// also fails the scenario opposite the runner, which is never wrong, or else the peer that the
-// finding is about. If neither fails opposite the runner, both are at fault.
+// rolesAtFault returns the roles of the peers that are at fault for a finding about the peer in
+// the given role. If one peer also fails the scenario when it is paired with the runner, which is
+// assumed to be correct, that peer is at fault. If both peers fail, the sender is at fault for
+// what the receiver received, and otherwise the peer that the finding is about. If neither peer
+// fails, both are at fault.
 func (at *attribution) rolesAtFault(c scenario.Case, role scenario.Role, f scenario.Finding) []scenario.Role {
 	other := opposite(role)
 	switch {
@@ -129,7 +133,8 @@ func (at *attribution) rolesAtFault(c scenario.Case, role scenario.Role, f scena
 		return []scenario.Role{role}
 	}
 	failures, otherFailures := at.alone[c.AloneName(role)], at.alone[c.AloneName(other)]
-	// A receiver has the sender's message, whatever else the receiver gets wrong.
+	// The sender determines what the receiver receives, even if the receiver makes mistakes of its
+	// own.
 	hasMessage := role == scenario.RoleB
 	relevant := []scenario.Check{scenario.CheckFile, scenario.CheckAnswer}
 	if f.Ambiguous || f.Check == scenario.CheckCrash {
@@ -139,15 +144,15 @@ func (at *attribution) rolesAtFault(c scenario.Case, role scenario.Role, f scena
 	otherFails := slices.ContainsFunc(otherFailures, func(check scenario.Check) bool {
 		return slices.Contains(relevant, check)
 	})
-	// Close-on-exec does not change what the other peer receives.
+	// A missing close-on-exec flag does not cause any other finding.
 	fails := slices.ContainsFunc(failures, func(check scenario.Check) bool {
 		return check != scenario.CheckCloexec
 	})
 	if f.Ambiguous {
 		fails = slices.Contains(failures, f.Check)
 	}
-	// Whether a peer holds a file depends on the descriptors that it was started with, so one that
-	// was found once counts as failing.
+	// Whether a peer keeps a file open can depend on the descriptors that it was started with, so
+	// a peer that did so in any case counts as failing.
 	if f.Ambiguous && f.Check == scenario.CheckLeak {
 		_, holds := at.holders.Load(c.Peer(role).Name)
 		_, otherHolds := at.holders.Load(c.Peer(other).Name)
@@ -163,8 +168,9 @@ func (at *attribution) rolesAtFault(c scenario.Case, role scenario.Role, f scena
 	return []scenario.Role{role, other}
 }
 
-// causeOfHang returns what a peer did not do if the one opposite, in this role, waits in vain at
-// this line: a send waits for room in the receiver's queue, anything else for a message.
+// causeOfHang describes what the other peer failed to do if the peer in this role hangs at this
+// line. A send hangs because the receiver's queue is full. Any other command hangs because no
+// message arrives.
 func causeOfHang(s *scenario.Scenario, role scenario.Role, line int) string {
 	verb := ""
 	for _, st := range s.Steps {

@@ -12,8 +12,8 @@ import (
 	"github.com/scm-rights/scm/interop/witness"
 )
 
-// runCase runs one case with the processes of its two peers. An error means that their session is
-// over.
+// runCase runs one case with the processes of its two peers. If it returns an error, the two
+// processes cannot run further cases.
 func runCase(env environment, files *caseFiles, peers map[scenario.Role]*peerProcess) (scenario.Result, error) {
 	cr := &caseRun{
 		environment: env,
@@ -103,7 +103,8 @@ func (cr *caseRun) begin(sd *side) error {
 	return nil
 }
 
-// end has a peer close all that it has of the case.
+// end sends a peer the command to close all descriptors of the case. It checks for leaks before
+// and after.
 func (cr *caseRun) end(sd *side) error {
 	open := cr.checkHeld(sd, 0)
 	if err := cr.checkLeaks(sd, 0, open); err != nil {
@@ -132,13 +133,14 @@ func (cr *caseRun) expectOK(sd *side, command string) error {
 	return nil
 }
 
-// enterDir makes a folder for the runner's sides and takes them there, if they name files. A side
-// that cannot enter it shows nothing about the kernel.
+// enterDir creates a directory for the case and makes it the working directory of the runner's
+// sides, if the scenario uses paths. If a side cannot change to the directory, that is not a
+// failure of the kernel, so the case counts as not run.
 func (cr *caseRun) enterDir() (dir string, err error) {
 	if !cr.Scenario.UsesPaths() {
 		return "", nil
 	}
-	// If a side runs as another user, all users may write there.
+	// If a side runs as another user, the directory must be writable by all users.
 	mode := os.FileMode(0o700)
 	setsUser := func(st scenario.Step) bool { return st.Command.Verb == "setuid" }
 	if len(cr.Scenario.Users) > 0 || slices.ContainsFunc(cr.Scenario.Steps, setsUser) {

@@ -1,13 +1,15 @@
-// Package interop runs scenarios of descriptor passing with peers: programs in any language that
-// speak the contract of interop/peers/README.md.
+// Package interop runs descriptor-passing scenarios with peers. A peer is a program, in any
+// language, that implements the contract in interop/peers/README.md.
 //
-// It judges implementations, so it uses none: neither package scm nor its C library. It believes
-// nothing that a peer reports about a descriptor, and asks the kernel instead. It runs on Linux.
+// The package tests implementations of descriptor passing, so it uses neither package scm nor its
+// C library. It does not trust what a peer reports about a descriptor, and asks the kernel
+// instead. It runs on Linux.
 //
 // Run groups the cases by their two peers. A session starts two peers, which run many cases one
-// after the other. A caseRun is one of these cases while it runs, with a side for each role.
+// after the other. A caseRun is the state of one of these cases while it runs, and contains a side
+// for each role.
 //
-// The path from the line that a peer prints to a verdict leads through these packages:
+// These packages turn a line that a peer prints into a verdict, in this order:
 //
 //	process     reads the line, within the time limit
 //	interop     steps_linux.go, from top to bottom: waits, judges the text, inspects the process
@@ -20,6 +22,6 @@
 //	scenario    compares the findings with the expected failures, which gives the verdict
 //	            (Expectations.SetVerdict)
 //
-// A new command for peers is added in contract/commands.go, and a new call for kernel scenarios in
-// kernel/calls.go. The comments there name the function that carries it out.
+// To add a command for peers, start in contract/commands.go. To add a call for kernel scenarios,
+// start in kernel/calls.go. The comments there name the function that implements it.
 package interop

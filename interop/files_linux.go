@@ -14,11 +14,11 @@ import (
 // roles are the two roles of a case.
 var roles = []scenario.Role{scenario.RoleA, scenario.RoleB}
 
-// opposite returns the other one of the roles A and B.
+// opposite returns the other of the two roles.
 func opposite(role scenario.Role) scenario.Role { return scenario.RoleA + scenario.RoleB - role }
 
-// caseFiles are the files that are made for one case: a pair of connected sockets and the
-// files that the scenario names.
+// caseFiles contains the files that are created for one case. They are a pair of
+// connected sockets and the files that the scenario names.
 type caseFiles struct {
 	scenario.Case
 	sockets []*witness.File // one for each of roles; a peer can pass and leak them too

@@ -18,10 +18,10 @@ import (
 // anywhere, in a process or in a queued message.
 var watchable = []string{"pipe-r", "pipe-w", "pair"}
 
-// checkHolders finds a file of the case that is still open after the end of the case although
-// no descriptor of a peer refers to it. If a leak was found already, it does not look: a leaked
-// socket can hold further files. If both ends of a pair are files of the case, it looks for the
-// second end when the first is free.
+// checkHolders adds a finding if a file of the case is still open after the end of the case
+// although no descriptor of a peer refers to it. It does nothing if a leak has already been
+// found, because a leaked socket can keep other files open. If both ends of a pipe or pair are
+// files of the case, it checks the second end once the first is no longer open.
 func (cr *caseRun) checkHolders() error {
 	if cr.leaked {
 		return nil
@@ -67,10 +67,10 @@ func (cr *caseRun) checkHolders() error {
 	return cr.findHolder(held[0], 0, "%s is still open somewhere after the end of the case")
 }
 
-// findHolder finds out which peer keeps a file open, by ending the peers one after the other
-// until the file is free. This ends the session. Known holders are ended first. The peer that is
-// found may not know about the file: the other one can have sent it to a socket that is never
-// read.
+// findHolder adds a finding about the peer that keeps a file open. It ends the peers one after
+// the other until the file is no longer open, which also ends the session. It starts with a peer
+// that has kept a file open before. The peer that it finds is not necessarily at fault, because
+// the other peer can have sent the file to a socket that is never read.
 func (cr *caseRun) findHolder(file *witness.File, line int, format string) error {
 	order := []scenario.Role{scenario.RoleB, scenario.RoleA}
 	if _, known := cr.holders.Load(cr.A.Name); known {
@@ -98,9 +98,9 @@ func (cr *caseRun) findHolder(file *witness.File, line int, format string) error
 	return errSessionOver
 }
 
-// patience returns how long the runner waits until a file is free: the kernel frees sockets in
-// queues that are never read whenever it gets to it. If a peer is known to hold files, the
-// runner does not wait long.
+// patience returns how long the runner waits until a file is no longer open. The kernel may take
+// some time to free sockets in queues that are never read. The wait is short if one of the peers
+// has kept a file open before.
 func (cr *caseRun) patience() time.Duration {
 	for _, sd := range cr.sides {
 		if _, known := cr.holders.Load(sd.Peer.Name); known {
@@ -113,14 +113,16 @@ func (cr *caseRun) patience() time.Duration {
 // nudgeEvery is how often awaitFree makes the kernel look for unreachable sockets.
 const nudgeEvery = 50 * time.Millisecond
 
-// awaitFree waits until the files are open nowhere, and returns those that still are at the
-// end of its patience. The error is process.ErrCut if the run is cut short before.
+// awaitFree waits until the files are no longer open anywhere. It returns the files that are
+// still open when the time limit expires. If the run is interrupted first, it returns
+// process.ErrCut.
 func awaitFree(ctx context.Context, files []*witness.File, patience time.Duration) ([]*witness.File, error) {
 	deadline := time.Now().Add(patience)
 	for wait := 0; len(files) > 0; wait = int(nudgeEvery / time.Millisecond) {
 		late := time.Now().After(deadline) // before the poll: the runner may be stopped in between
-		// Poll always reports POLLHUP and POLLERR, the latter at the writing end of a pipe. Of a
-		// TCP connection only one direction ends.
+		// Poll always reports POLLHUP and POLLERR, even if they were not requested. At the
+		// writing end of a pipe it reports POLLERR. For TCP, POLLRDHUP is needed because only
+		// one direction of the connection ends.
 		ended := int16(unix.POLLHUP | unix.POLLERR)
 		fds := []unix.PollFd{{Fd: int32(files[0].Other)}}
 		if files[0].Kind == "tcp" {
@@ -148,9 +150,9 @@ func awaitFree(ctx context.Context, files []*witness.File, patience time.Duratio
 	return nil, nil
 }
 
-// collectSockets makes the kernel free sockets that are only in each other's queues. It does
-// that when a socket is closed, except for a socket that is closed while it is at it: that one
-// stays until another is closed.
+// collectSockets makes the kernel free sockets that are referenced only from each other's
+// queues. The kernel looks for such sockets whenever a socket is closed. A socket that is closed
+// during such a search is not freed until another socket is closed.
 func collectSockets() error {
 	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {

@@ -15,8 +15,9 @@ import (
 	"github.com/scm-rights/scm/interop/witness"
 )
 
-// fillIn returns the text of a step as its side is sent it: with descriptors for the names of
-// files, and with this case's processes and sockets for the symbolic ones of the transcript.
+// fillIn returns the text of a step in the form in which it is sent to the side. It replaces the
+// names of files with descriptors. For the runner's sides, it also replaces the symbolic names of
+// processes and abstract sockets with the actual ones.
 func (cr *caseRun) fillIn(sd *side, st scenario.Step) (string, error) {
 	text, err := scenario.MapNames(st.Text, func(name string) (int, error) { return cr.descriptor(sd, name) })
 	if err != nil || !sd.byRunner {
@@ -26,7 +27,7 @@ func (cr *caseRun) fillIn(sd *side, st scenario.Step) (string, error) {
 	return cr.fillInProcesses(text)
 }
 
-// descriptor returns the descriptor by which a side has the file of this name.
+// descriptor returns the side's descriptor for the file with the given name.
 func (cr *caseRun) descriptor(sd *side, name string) (int, error) {
 	if fd, err := strconv.ParseInt(name, 0, 64); err == nil {
 		return int(fd), nil
@@ -54,7 +55,8 @@ func (cr *caseRun) allFiles() []*witness.File {
 	return slices.Concat(cr.named, cr.sockets, cr.made)
 }
 
-// addMade makes a new descriptor of the runner's own side a file that can be passed from there.
+// addMade adds the file behind a new descriptor of the runner's own side to the files of the case,
+// so that the side can pass it.
 func (cr *caseRun) addMade(sd *side, name string, fd int) error {
 	id, err := witness.Identify(sd.Pid, fd)
 	if err != nil {
@@ -65,12 +67,13 @@ func (cr *caseRun) addMade(sd *side, name string, fd int) error {
 	return nil
 }
 
-// abstract begins the name of an abstract socket. There is one set of these names for the
-// whole machine, so a transcript has symbolic ones.
+// abstract is the prefix of the name of an abstract socket. All processes of a network namespace
+// share these names, so a transcript uses symbolic ones.
 const abstract = "abstract:"
 
-// processRandom is in the names of all abstract sockets of this process. Another process in
-// the same network namespace can have the same PIDs if it has a PID namespace of its own.
+// processRandom is part of the names of all abstract sockets of this process. PIDs alone would not
+// be unique, because another process in the same network namespace can have a PID namespace of its
+// own.
 var processRandom = sync.OnceValue(func() string { return rand.Text()[:12] })
 
 // socketPrefix makes the names of a case's abstract sockets unique.
@@ -100,9 +103,10 @@ func (cr *caseRun) fillInProcesses(text string) (string, error) {
 	return text, failed
 }
 
-// forComparison returns an answer, and the alternatives of its step, in terms that can be compared.
-// Those of a peer need no change. Of a runner's side, the answer gets the transcript's names for
-// abstract sockets, and the alternatives get this case's processes and lengths in bytes.
+// forComparison returns an answer and the alternatives of its step in a form in which they can be
+// compared. For a peer, it returns them unchanged. For a runner's side, it replaces the names of
+// abstract sockets in the answer with those of the transcript. In the alternatives, it replaces
+// symbolic processes with those of this case, and symbolic lengths with numbers of bytes.
 func (cr *caseRun) forComparison(sd *side, st scenario.Step, answer string) (string, []scenario.Answer, error) {
 	if !sd.byRunner {
 		return answer, st.Answers, nil

@@ -15,13 +15,14 @@ import (
 // A peerProcess is one of the two processes of a session. It runs many cases, in either role.
 type peerProcess struct {
 	*process.Process
-	tracked      map[int]trackedFD // the descriptors above 2 that the peer rightly has open
+	tracked      map[int]trackedFD // the descriptors above 2 that the peer should have open
 	spare        map[int]bool      // those of them that belong to a later case: no "use" has named them yet
 	standard     map[int]bool      // which of 0, 1 and 2 it had open when it answered hello
 	leakedPidfds map[int]bool      // the sender's pidfds that it has leaked
 }
 
-// A trackedFD is the file that a descriptor of a peer must refer to until a command closes it.
+// A trackedFD identifies the file that a descriptor of a peer must refer to until a command
+// closes it.
 type trackedFD struct {
 	witness.Identity
 	known bool          // false if the runner could not look at the descriptor
@@ -38,7 +39,7 @@ func newPeerProcess(proc *process.Process) *peerProcess {
 	}
 }
 
-// tracks reports whether the peer rightly has the descriptor open.
+// tracks reports whether the peer should have the descriptor open.
 func (p *peerProcess) tracks(fd int) bool {
 	_, ok := p.tracked[fd]
 	return ok
@@ -61,8 +62,9 @@ func (p *peerProcess) greet(ctx context.Context, timeout time.Duration) error {
 	return err
 }
 
-// refersTo reports whether the descriptor of a process still refers to the file. It asks
-// kcmp(2) directly: Identify looks up a name, and each case has hundreds of descriptors.
+// refersTo reports whether the descriptor of a process still refers to the file. It calls
+// kcmp(2) directly because each case checks hundreds of descriptors. Identify would be slower,
+// because it looks up a name in /proc.
 func (t trackedFD) refersTo(pid, fd int) (bool, error) {
 	if t.file == nil || t.file.Own < 0 {
 		return false, unix.EBADF
@@ -70,7 +72,8 @@ func (t trackedFD) refersTo(pid, fd int) (bool, error) {
 	return raw.SameDescription(os.Getpid(), t.file.Own, pid, fd)
 }
 
-// isUnchanged reports whether the descriptor of a process still refers to what it should.
+// isUnchanged reports whether the descriptor of a process still refers to the file that it
+// should refer to.
 func (t trackedFD) isUnchanged(pid, fd int) bool {
 	if !t.known {
 		return true

@@ -26,7 +26,7 @@ type Options struct {
 	Timeout  time.Duration         // for each answer; 0 is process.DefaultTimeout
 	Retries  int                   // how often an unexpected case is run again
 	FailFast bool                  // end the run at the first unexpected case
-	Runner   *scenario.Peer        // runs opposite a peer to find out which of two peers is at fault; nil does not
+	Runner   *scenario.Peer        // is paired with each of two peers to find out which one is at fault; nil disables this
 	Recorder process.Recorder      // records a failed case while it runs once more; nil records nothing
 	Done     func(scenario.Result) // called for each result, one at a time, as soon as there is one
 }
@@ -42,8 +42,8 @@ const fdsPerJob = 2400
 // that it receives.
 const fdsPerPeer = 1024
 
-// MaxJobs returns how many jobs this process has descriptors for. It returns an error if there
-// are too few for one job, or for a peer.
+// MaxJobs returns the number of jobs that the limit of open files allows. It returns an error if
+// the limit is too low for one job or for a peer.
 func MaxJobs() (int, error) {
 	var limit unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
@@ -52,7 +52,8 @@ func MaxJobs() (int, error) {
 	if limit.Cur < fdsPerJob {
 		return 0, fmt.Errorf("the limit of open files is %d, and a run needs %d: see ulimit -n", limit.Cur, fdsPerJob)
 	}
-	// Go raises the soft limit of this process, and gives a program that it starts the old one.
+	// The Go runtime raises the soft limit of this process, but restores the original limit in
+	// the programs that it starts.
 	text, err := exec.Command("/bin/sh", "-c", "ulimit -Sn").Output()
 	if n, e := strconv.Atoi(strings.TrimSpace(string(text))); err == nil && e == nil && n < fdsPerPeer {
 		return 0, fmt.Errorf("the soft limit of open files is %d, and a peer needs %d: see ulimit -Sn", n, fdsPerPeer)
@@ -95,8 +96,9 @@ func Run(ctx context.Context, cases []scenario.Case, x *scenario.Expectations, o
 	return outcome
 }
 
-// newFolder makes the folder for all files of a run that have a name. Its own name must work as
-// a working directory and in a command to the runner's own sides.
+// newFolder creates the directory for all files of a run that have a name. The runner's own
+// sides receive its path in a chdir command, so the path must be absolute and must be printable
+// ASCII without spaces.
 func newFolder() (string, error) {
 	temp, err := filepath.Abs(os.TempDir())
 	if err != nil {
@@ -125,8 +127,8 @@ type run struct {
 	results []scenario.Result
 }
 
-// runAll runs the cases in as many jobs as the options allow. The cases of the runner are first:
-// they show which peer is at fault in the others.
+// runAll runs the cases in as many jobs as the options allow. It runs the cases of the runner
+// first, because their results show which peer is at fault in the other cases.
 func (r *run) runAll(cases []scenario.Case) {
 	var batches [2][][]scenario.Case
 	for _, group := range groupByPeers(cases) {
@@ -222,7 +224,7 @@ func (r *run) retry(res *scenario.Result) {
 			return // the run is cut short
 		}
 		res.Tries = try + 2
-		// Other verdicts than these two are unexpected, or show nothing about the peers.
+		// All other verdicts are unexpected, or show nothing about the peers.
 		if next.Verdict == scenario.Pass || next.Verdict == scenario.Expected {
 			res.Why = fmt.Sprintf("%s at first, and %s on attempt %d", res.Verdict, next.Verdict, res.Tries)
 			res.Verdict = scenario.Flaky
@@ -231,8 +233,8 @@ func (r *run) retry(res *scenario.Result) {
 	}
 }
 
-// record runs a failed case once more, under the recorder. This changes neither the verdict nor
-// what is known about the peers.
+// record runs a failed case again under the recorder. The second result does not change the
+// verdict, and is not used to attribute later findings.
 func (r *run) record(res *scenario.Result) {
 	if r.options.Recorder == nil || !res.Unexpected() || len(res.Findings) == 0 {
 		return

@@ -13,9 +13,10 @@ import (
 	"github.com/scm-rights/scm/interop/witness"
 )
 
-// maxFDs returns how many descriptors a peer of a session has before the session is given no
-// further case. Each case looks at all of them, and to start a peer costs as much as a few
-// cases or, for a slow peer, as a hundred.
+// maxFDs returns the number of descriptors per peer at which a session gets no more cases. A higher
+// number makes each case slower, because each case inspects all descriptors of a peer. A lower number
+// means that peers are started more often. Starting a peer takes as long as a few cases, or as a hundred
+// cases if the peer is slow.
 func maxFDs(c scenario.Case) int {
 	if c.A.Slow || c.B.Slow {
 		return 600
@@ -23,17 +24,17 @@ func maxFDs(c scenario.Case) int {
 	return 100
 }
 
-// A session is two running peers and the cases that they run one after the other.
+// A session consists of two running peers and the cases that they run one after the other.
 type session struct {
 	environment
-	first     scenario.Case // in which the peers have the roles of processes
+	first     scenario.Case // its roles are the keys of processes
 	cases     []*caseFiles
 	processes map[scenario.Role]*peerProcess
 }
 
-// runCases runs the cases, all of the same two peers in either direction, and passes each
-// result to done. If a peer ends or hangs, a new session runs the rest. A case that is cut
-// short has no result.
+// runCases runs cases that all have the same two peers, in either direction, and passes each result to
+// done. If a peer exits or hangs, runCases starts a new session for the remaining cases. If the run is
+// interrupted, the current case has no result.
 func runCases(cases []scenario.Case, env environment, done func(scenario.Result)) {
 	without := func(c scenario.Case, verdict scenario.Verdict, why string, broken bool) {
 		done(scenario.Result{Name: c.Name(), Hash: c.Scenario.Hash, Case: c, Verdict: verdict, Why: why, Broken: broken})
@@ -45,7 +46,7 @@ func runCases(cases []scenario.Case, env environment, done func(scenario.Result)
 		}
 		return why != ""
 	})
-	var made []*caseFiles // of the first of the cases; a new session uses those of one that ended early
+	var made []*caseFiles // files of the next cases; if a session ends early, the next one uses its remaining files
 	defer func() {
 		for _, files := range made {
 			files.close()
@@ -96,13 +97,14 @@ func (env environment) obstacle(c scenario.Case) (verdict scenario.Verdict, why 
 	return scenario.Unsupported, why
 }
 
-// makeFiles makes the files of as many of the cases as one session is given. made has the files
-// of the first few already. The error is that the first case lacks what it needs.
+// makeFiles creates the files of the cases that one session runs, starting with the first case. made
+// contains the files of the first few cases if these already exist. makeFiles returns an error if it
+// cannot create the files of the first case.
 func makeFiles(made []*caseFiles, cases []scenario.Case, dir string) ([]*caseFiles, error) {
 	used := map[scenario.Role]int{}
 	for i, c := range cases {
 		full := max(used[scenario.RoleA], used[scenario.RoleB]) >= maxFDs(c)
-		// A peer that is started as another user runs one case.
+		// A peer that runs as another user runs only one case.
 		asUser := len(c.Scenario.Users)+len(cases[0].Scenario.Users) > 0
 		if i > 0 && (full || asUser) {
 			break
@@ -124,8 +126,8 @@ func makeFiles(made []*caseFiles, cases []scenario.Case, dir string) ([]*caseFil
 	return made, nil
 }
 
-// processRole returns which process of a session has this role in the case c, as the role that
-// the process has in the first case. The peers of a session run cases in both directions.
+// processRole returns the process of a session that has the given role in case c. It identifies the
+// process by its role in the first case, because the peers of a session run cases in both directions.
 func processRole(first, c scenario.Case, role scenario.Role) scenario.Role {
 	if c.A == first.A && c.B == first.B {
 		return role
@@ -133,7 +135,7 @@ func processRole(first, c scenario.Case, role scenario.Role) scenario.Role {
 	return opposite(role)
 }
 
-// newSession starts the two peers of the cases, with the files of all of them.
+// newSession starts the two peers and passes them the files of all the cases.
 func newSession(cases []*caseFiles, env environment) (s *session, err error) {
 	s = &session{environment: env, first: cases[0].Case, cases: cases, processes: map[scenario.Role]*peerProcess{}}
 	defer func() {
@@ -190,10 +192,11 @@ func (s *session) runUntilOver(done func(scenario.Result)) (finished int) {
 	return finished
 }
 
-// runOne runs a case while no other case disturbs it.
+// runOne runs a case. If the case depends on limits per user, no other case runs at the same time.
 func (s *session) runOne(files *caseFiles) (scenario.Result, error) {
-	// How many files a user may have in flight, over all its processes, depends on the limit of
-	// the sending process; root has no limit. Another scenario can start a peer as the same user.
+	// The kernel limits the number of files that all processes of a user together may have in flight. The
+	// limit is RLIMIT_NOFILE of the sending process; root is exempt. Another scenario can start a peer as
+	// the same user.
 	if files.Scenario.Limits() && os.Getuid() != 0 || len(files.Scenario.Users) > 0 {
 		s.exclusive.Lock()
 		defer s.exclusive.Unlock()

@@ -19,7 +19,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// An environment is what all sessions of a run share.
+// An environment contains the settings and the state that all sessions of a run share.
 type environment struct {
 	ctx       context.Context // of the run, which may be cut short
 	timeout   time.Duration
@@ -33,7 +33,7 @@ type environment struct {
 	records     map[scenario.Role]*process.Record       // of the peers, if they are recorded
 }
 
-// A caseRun is a case that is running.
+// A caseRun is the state of a case while it runs.
 type caseRun struct {
 	environment
 	*caseFiles
@@ -42,14 +42,14 @@ type caseRun struct {
 	result  scenario.Result
 	leaked  bool // a leak of a named file has been found
 	decided bool // the transcript has ended
-	spent   bool // a process is not what it was: the session ends with this case
+	spent   bool // a process can run no more cases, so the session ends with this one
 
 	states    map[*witness.File]witness.State // of the named files, when a side last answered
 	changedBy map[*witness.File]suspect       // who changed the state of a file without a command to do so
 	overlap   bool                            // both sides had something to do since states was taken
 }
 
-// A side is one role of a running case. It is created for that case alone.
+// A side is a peer process in one role of a running case. It is created for that case only.
 type side struct {
 	*peerProcess
 	role     scenario.Role
@@ -59,11 +59,11 @@ type side struct {
 	given    []int          // the descriptors of the case that the peer was started with, its socket first
 	received map[string]int // the descriptors that it reported, by the names of their files and as numerals
 
-	command command // the last one of the transcript that it was sent
+	command command // the last command of the transcript that it was sent
 	pending bool    // it has not answered yet
 
-	mayHaveSent bool             // it had a command that can pass a file
-	refused     bool             // its library has refused something, and may be done with the connection
+	mayHaveSent bool             // it was sent a command that can pass a file
+	refused     bool             // its library has rejected an operation and may no longer use the connection
 	signals     []syscall.Signal // sent by the runner, except those that have no effect any more
 	killed      bool
 	ended       bool         // it has answered the runner's "end"
@@ -72,13 +72,13 @@ type side struct {
 	ownLimit    *unix.Rlimit // its RLIMIT_NOFILE before the scenario changed it, or nil
 }
 
-// A suspect is the side that changed a file, or may have.
+// A suspect is the side that changed a file, or that may have changed it.
 type suspect struct {
 	*side
 	sure bool // the other side cannot have done it
 }
 
-// A command is a line that was sent to a peer.
+// A command is a line that the runner has sent to a peer.
 type command struct {
 	contract.Line
 	text string
@@ -105,17 +105,18 @@ func newSide(p *peerProcess, files *caseFiles, role scenario.Role) *side {
 	return sd
 }
 
-// isRunner reports whether the runner is the peer, by the scenario or as the partner of a peer.
+// isRunner reports whether the runner has this role, either because the scenario says so or because
+// the case pairs a peer with the runner.
 func (sd *side) isRunner() bool { return sd.Peer.Name == scenario.RunnerName }
 
-// untrack forgets the descriptors of the case, which the peer was sent a command to close.
+// untrack stops tracking the descriptors of the case. The peer was sent a command to close them.
 func (sd *side) untrack() {
 	for _, fd := range slices.Concat(sd.given, slices.Collect(maps.Values(sd.received))) {
 		delete(sd.tracked, fd)
 	}
 }
 
-// restoreLimit gives the peer its own limit of open files back, if the scenario changed it.
+// restoreLimit restores the peer's original limit of open files, if the scenario changed it.
 func (sd *side) restoreLimit() {
 	if sd.ownLimit != nil {
 		_ = unix.Prlimit(sd.Pid, unix.RLIMIT_NOFILE, sd.ownLimit, nil) // fails only if the peer has ended
@@ -124,7 +125,8 @@ func (sd *side) restoreLimit() {
 }
 
 // hasBasicCommand reports whether the last command was to send or receive one descriptor with a few
-// bytes. Every peer supports that on the types of socket that its can= offers.
+// bytes. A peer must support such a command on every socket type that it lists in can=, a field of
+// its answer to hello.
 func (sd *side) hasBasicCommand() bool {
 	c := sd.command
 	if len(c.Words) > 0 || len(c.Fields) != 2 {
@@ -142,7 +144,7 @@ func (sd *side) hasBasicCommand() bool {
 	return false
 }
 
-// awaited reports whether any side has a command to answer.
+// awaited reports whether any side has not yet answered its command.
 func (cr *caseRun) awaited() bool {
 	return cr.sides[scenario.RoleA].pending || cr.sides[scenario.RoleB].pending
 }

@@ -17,12 +17,12 @@ import (
 	"github.com/scm-rights/scm/interop/witness"
 )
 
-// This file is the path from an answer to the findings, in the order in which it is followed:
-// runSteps waits for the answer, judges it by its text alone, and inspects what the kernel
-// shows of the side that gave it.
+// This file turns answers into findings. Its functions are in the order of their use: runSteps
+// waits for an answer, judges the answer by its text alone, and then inspects the process that gave
+// it.
 
-// runSteps runs the lines of the transcript. Each is an act of the runner, a command, or the
-// answer that a side has to give. An error ends the case.
+// runSteps runs the lines of the transcript. Each line is an act of the runner, a command to a
+// side, or the answer expected from a side. An error ends the case.
 func (cr *caseRun) runSteps() error {
 	for _, st := range cr.Scenario.Steps {
 		var err error
@@ -79,20 +79,20 @@ func (cr *caseRun) say(st scenario.Step) error {
 	return nil
 }
 
-// A reply is the answer of a side to its command, or the reason why it did not answer.
+// A reply is a side's answer to its command, or the reason why there is no answer.
 type reply struct {
 	step      scenario.Step // the line that expects it
 	side      *side
 	text      string
 	err       error             // why there is no text
-	wants     []scenario.Answer // the alternatives of the step, as this case has them
+	wants     []scenario.Answer // the alternatives of the step, with the names of this case filled in
 	wantsErr  error             // why there are no wants
-	byPartner bool              // the runner answers opposite a peer, and has the room that the scenario gives it
+	byPartner bool              // the runner gave this answer in a case with a peer
 }
 
-// awaitAnswer waits for the answer that a step expects. If that side waits in vain because the
-// other one has already answered something that its own step does not expect, it returns that
-// answer and that step.
+// awaitAnswer waits for the answer that a step expects. If the side does not answer in time, but
+// the other side has already given an answer that its own step does not expect, awaitAnswer returns
+// that answer and that step. The wrong answer is then the reason why the first side still waits.
 func (cr *caseRun) awaitAnswer(st scenario.Step) reply {
 	a := reply{step: st, side: cr.sides[st.Role]}
 	a.text, a.err = cr.waitForText(a.side, st)
@@ -112,15 +112,15 @@ func (cr *caseRun) awaitAnswer(st scenario.Step) reply {
 	return a
 }
 
-// How long the runner waits for an answer that is expected not to arrive, and between two looks
-// at whether one can still arrive.
+// expectedHang is how long the runner waits for an answer that it expects not to arrive.
+// shortestWait is the interval at which it checks whether an answer can still arrive.
 const (
 	expectedHang = 300 * time.Millisecond
 	shortestWait = 50 * time.Millisecond
 )
 
-// waitForText waits for a line from the side. Once the other side has given a wrong answer, it only
-// waits until this side sleeps: nothing will wake it.
+// waitForText waits for a line from the side. Once the other side has given a wrong answer,
+// waitForText waits only until this side sleeps, because nothing will wake it.
 func (cr *caseRun) waitForText(sd *side, st scenario.Step) (string, error) {
 	if cr.hangs(cr.Case, sd.role) {
 		return sd.ReadAnswer(cr.ctx, min(expectedHang, cr.timeout))
@@ -140,8 +140,8 @@ func (cr *caseRun) waitForText(sd *side, st scenario.Step) (string, error) {
 	}
 }
 
-// otherIsWrong reports whether the other side has already given an answer that none of the
-// alternatives of its step match. It returns that step.
+// otherIsWrong reports whether the other side has already given an answer that matches none of the
+// alternatives of its step. It returns that step.
 func (cr *caseRun) otherIsWrong(sd *side, st scenario.Step) (next scenario.Step, wrong bool) {
 	other := sd.other
 	i := slices.IndexFunc(cr.Scenario.Steps, func(later scenario.Step) bool {
@@ -169,13 +169,13 @@ func (cr *caseRun) otherIsWrong(sd *side, st scenario.Step) (next scenario.Step,
 	})
 }
 
-// A judgment is what the text of an answer shows. If all of check, notRun and unsupported are
-// empty, the text is right.
+// A judgment is the result of judging the text of an answer. The text is correct if check, notRun
+// and unsupported all have their zero values.
 type judgment struct {
 	fds         []int          // the descriptors that the answer names, even if it is wrong
 	fits        [][]string     // for each alternative that the text matches, the names for fds
-	refusal     bool           // the library has refused something, and may be done with the connection
-	nothingSent bool           // no answer, or nothing was transferred: the other library may have given up
+	refusal     bool           // the library has rejected an operation and may no longer use the connection
+	nothingSent bool           // no answer, or nothing was transferred: the other library may no longer use the connection
 	check       scenario.Check // what is wrong
 	text        string         // of the finding
 	ends        error          // errCaseOver, or errSessionOver if no later answer can be trusted
@@ -183,7 +183,7 @@ type judgment struct {
 	notRun      string // why the answer says nothing about the peers
 }
 
-// judge judges an answer by its text alone. It looks at no process and sends nothing.
+// judge judges an answer by its text alone. It neither inspects a process nor sends a command.
 func (a reply) judge() (j judgment) {
 	sd := a.side
 	switch {
@@ -223,11 +223,12 @@ func (a reply) judge() (j judgment) {
 	}
 	switch {
 	case len(j.fits) > 0:
-		// A library may give up a connection that the kernel reports as lost, too.
+		// A library may also stop using a connection that the kernel has reported as lost.
 		lost := slices.Contains([]string{"ECONNRESET", "EPIPE"}, strings.Join(got.Words, " "))
 		j.refusal = isError && (!namesErrno || lost)
 	case sd.byRunner && slices.Contains([]string{"ENOSPC", "EDQUOT", "EROFS", "ENFILE"}, errno):
-		// The file system or the file table is full, which no scenario is about.
+		// The file system is full or read-only, or the file table is full. No scenario tests these
+		// errors.
 		j.notRun = "the runner's side answered " + contract.Quote(a.text)
 	default:
 		j.check = scenario.CheckAnswer
@@ -238,9 +239,9 @@ func (a reply) judge() (j judgment) {
 	return j
 }
 
-// surplus returns why an answer of the runner is wrong if the kernel truncated the message and
-// no alternative of the step has that. The runner has the room that the scenario gives it, so
-// the peer opposite has sent more than the scenario says.
+// surplus returns why an answer of the runner is wrong if it reports a truncated message and no
+// alternative of the step does. The runner receives with the capacity that the scenario specifies,
+// so the peer has sent more than the scenario specifies.
 func (a reply) surplus(got contract.Line) string {
 	if !a.byPartner {
 		return ""
@@ -256,8 +257,8 @@ func (a reply) surplus(got contract.Line) string {
 	return ""
 }
 
-// trackReceived records the descriptors that an answer names, so that they are no leaks,
-// whatever else is wrong with the answer.
+// trackReceived records the descriptors that an answer names, so that they do not count as leaks.
+// It does so even if the answer is wrong in other respects.
 func (cr *caseRun) trackReceived(a reply, fds []int) {
 	sd := a.side
 	wrong := fileFindings{caseRun: cr, side: sd, line: a.step.Line}
@@ -284,10 +285,11 @@ func (cr *caseRun) trackReceived(a reply, fds []int) {
 	}
 }
 
-// gaveUp reports whether the library of a side is done with the connection after it has refused
-// something. It asks the peer for the next send or receive of the transcript after this line,
-// and such a library answers unsupported. The side opposite, which finds the connection closed
-// or waits in vain, has then done nothing wrong.
+// gaveUp reports whether the library of a side no longer uses the connection because it has
+// rejected an operation. To find out, it sends the peer the next send or recv command after this
+// line of the transcript. If the peer answers unsupported, the library no longer uses the
+// connection, and the other side is not at fault if it finds the connection closed or does not
+// answer.
 func (cr *caseRun) gaveUp(sd *side, line int) bool {
 	i := slices.IndexFunc(cr.Scenario.Steps, func(st scenario.Step) bool {
 		return st.Role == sd.role && st.Line > line && (st.Command.Verb == "send" || st.Command.Verb == "recv")
@@ -359,8 +361,8 @@ func (cr *caseRun) holdsAll(sd *side, names []string, fds []int) bool {
 	return true
 }
 
-// checkReceived asks the kernel about each descriptor that an answer reports. The error is
-// that the runner may not look.
+// checkReceived asks the kernel about each descriptor that an answer reports. It returns an error
+// if the kernel does not let the runner inspect the process.
 func (cr *caseRun) checkReceived(a reply, names []string, fds []int) error {
 	sd := a.side
 	wrong := fileFindings{caseRun: cr, side: sd, line: a.step.Line}
@@ -417,15 +419,16 @@ func (cr *caseRun) checkReceived(a reply, names []string, fds []int) error {
 	return nil
 }
 
-// checkHeld finds descriptors that the side has closed, or that refer to another file, without a
-// command to do so. This includes descriptors for later cases, whose files are compared when this
-// case has ended. It returns the open descriptors that it saw, or nil.
+// checkHeld adds a finding for each descriptor that the side has closed, or made refer to another
+// file, without a command to do so. It also checks the descriptors for later cases, but compares
+// their files only after this case has ended. It returns the open descriptors that it found, or
+// nil.
 func (cr *caseRun) checkHeld(sd *side, line int) (open []int) {
 	if sd.byRunner {
 		return nil // its commands do such things
 	}
-	// A peer that has ended has no descriptors; for one that ends during the first look, the
-	// second look finds none.
+	// A process that has ended has no descriptors. If the peer ends while the first list is being
+	// read, the second list is empty.
 	closed := slices.Sorted(maps.Keys(sd.tracked))
 	for range 2 {
 		var err error
@@ -441,8 +444,8 @@ func (cr *caseRun) checkHeld(sd *side, line int) (open []int) {
 			break
 		}
 	}
-	// The sender is not at fault for what a peer did before its answer, unless both had
-	// something to do at the same time.
+	// The other peer is not at fault for what this peer did before its answer, unless both had a
+	// command to run at the same time.
 	find := func(format string, fd int) {
 		cr.add(scenario.Finding{
 			Check: scenario.CheckFile,
@@ -471,8 +474,9 @@ func (cr *caseRun) checkHeld(sd *side, line int) (open []int) {
 // status flags.
 var changing = []string{"read", "write", "fcntl"}
 
-// checkStates finds files whose state has changed since a side last answered. This side has
-// just answered. The states are kept, so that a later change is found by the next look.
+// checkStates adds a finding for each file whose state has changed since the last answer of either
+// side. sd is the side that has just answered. checkStates stores the new states for the comparison
+// in the next call.
 func (cr *caseRun) checkStates(sd *side, line int) {
 	before := cr.states
 	cr.states = cr.currentStates()
@@ -499,9 +503,10 @@ func (cr *caseRun) checkStates(sd *side, line int) {
 	}
 }
 
-// whoChanged returns the side that changed a file when this side has just answered. The side that
-// was not started with the file can have it as soon as the other has had a command to send, because
-// it may receive early. The runner changes nothing without a command.
+// whoChanged returns the side that changed a file. sd is the side that has just answered. A side
+// that was not started with the file may have it once the other side was sent a command that can
+// pass it, because a peer may receive before it is asked to. The runner changes nothing without a
+// command.
 func whoChanged(file *witness.File, sd *side) suspect {
 	for _, by := range []*side{sd, sd.other} {
 		if file.Owner == by.role && !by.mayHaveSent || by.other.isRunner() && !by.isRunner() {
@@ -511,10 +516,11 @@ func whoChanged(file *witness.File, sd *side) suspect {
 	return suspect{sd, false}
 }
 
-// checkLeaks finds descriptors that refer to a file of the case and that the peer was neither
-// given nor has reported. After "end" it may have none. open are its open descriptors, or nil
-// if they are still to be listed. The error is that the run was cut short while it waited for a
-// garbage collector.
+// checkLeaks adds a finding for each descriptor that refers to a file of the case although the peer
+// was not started with it and has not reported it. After "end", every descriptor of a file of the
+// case is a leak. open lists the open descriptors of the peer. If open is nil, checkLeaks lists
+// them itself. If the peer has a garbage collector, checkLeaks waits for it, and returns
+// process.ErrCut if the run is interrupted during that time.
 func (cr *caseRun) checkLeaks(sd *side, line int, open []int) error {
 	if sd.unseen {
 		return nil
@@ -563,8 +569,8 @@ type leak struct {
 // senderPidfd is the file that the kernel adds to a message for SO_PASSPIDFD.
 var senderPidfd = &witness.File{FileSpec: scenario.FileSpec{Name: "the sender's pidfd"}}
 
-// listLeaks returns the leaks of a side. Duplicates of the case's socket are no leaks before
-// the end.
+// listLeaks returns the leaks of a side. Before the end of the case, duplicates of its socket do
+// not count as leaks.
 func (cr *caseRun) listLeaks(sd *side, open []int) (leaks []leak, err error) {
 	if open == nil {
 		if open, err = procfs.OpenFDs(sd.Pid); err != nil {
@@ -573,8 +579,9 @@ func (cr *caseRun) listLeaks(sd *side, open []int) (leaks []leak, err error) {
 	}
 	passesPidfds := cr.Scenario.PassesPidfds(sd.role)
 	for _, fd := range open {
-		// A descriptor of a later case can refer to a file of this one for a while. There are
-		// hundreds, so they are looked at only once, when the transcript has ended.
+		// A descriptor of a later case can temporarily refer to a file of this case. There are
+		// hundreds of such descriptors, so listLeaks inspects them only once, when the transcript
+		// has ended.
 		lookAgain := sd.spare[fd] && cr.decided && !sd.ended
 		if sd.tracks(fd) && !lookAgain || sd.leaks[fd] {
 			continue
