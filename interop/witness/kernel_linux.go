@@ -11,8 +11,8 @@ import (
 // but not with the timestamp 0.
 var gVisorLog = regexp.MustCompile(`^<6>\[ *0\.000000\] Starting gVisor`)
 
-// ThisKernel returns which of scenario.KernelKinds the running kernel is. It recognizes gVisor by its log, which any
-// user can read. It does not use the name of the release, because a kernel can be built with any name.
+// ThisKernel returns the kind of the running kernel, one of scenario.KernelKinds. It recognizes gVisor by its log,
+// which any user can read. It does not use the name of the release, because a kernel can be built with any name.
 func ThisKernel() string {
 	log := make([]byte, 64)
 	n, err := unix.Klogctl(unix.SYSLOG_ACTION_READ_ALL, log)
