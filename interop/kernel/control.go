@@ -24,8 +24,9 @@ const (
 // cmsgSpace returns CMSG_SPACE(n).
 func cmsgSpace(n int) int { return headerSize + (n+wordSize-1)/wordSize*wordSize }
 
-// Size parses a number of bytes, such as 24, len(2), space(2)-1 or space(1)+creds. len(N) and
-// space(N) are CMSG_LEN and CMSG_SPACE of N descriptors, and creds is CMSG_SPACE of credentials.
+// Size parses a number of bytes, such as 24, len(2), space(2)-1 or space(1)+creds. In these,
+// len(N) and space(N) are CMSG_LEN and CMSG_SPACE for N descriptors, and creds is CMSG_SPACE for
+// credentials.
 func Size(text string) (total int, ok bool) {
 	for term := range strings.SplitSeq(strings.ReplaceAll(text, "-", "+-"), "+") {
 		term, minus := strings.CutPrefix(term, "-")
