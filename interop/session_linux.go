@@ -195,8 +195,8 @@ func (s *session) runUntilOver(done func(scenario.Result)) (finished int) {
 // runOne runs a case. If the case depends on limits per user, no other case runs at the same time.
 func (s *session) runOne(files *caseFiles) (scenario.Result, error) {
 	// The kernel limits the number of files that all processes of a user together may have in flight. The
-	// limit is RLIMIT_NOFILE of the sending process; root is exempt. Another scenario can start a peer as
-	// the same user.
+	// limit is RLIMIT_NOFILE of the sending process; root is exempt. A case whose peers run as another
+	// user also runs alone, because another scenario can use the same user.
 	if files.Scenario.Limits() && os.Getuid() != 0 || len(files.Scenario.Users) > 0 {
 		s.exclusive.Lock()
 		defer s.exclusive.Unlock()
