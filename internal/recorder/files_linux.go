@@ -12,7 +12,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A File describes a descriptor of the program at the time of the call.
+// A File describes the file that a descriptor of the traced program referred to when the program made
+// the call.
 type File struct {
 	FD          int32
 	Kind        string // "regular", "unix stream", "pipe", "eventfd" and so on; empty if it is not open or Errno is set

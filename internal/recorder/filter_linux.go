@@ -28,9 +28,9 @@ func answer(k uint32) unix.SockFilter {
 	return unix.SockFilter{Code: unix.BPF_RET | unix.BPF_K, K: k}
 }
 
-// filter returns the BPF program that stops a thread at marks and at the calls to record. If
-// sections is true, the BPF program stops a thread only at marks, because the tracer itself stops
-// it at each call inside a section.
+// filter returns the BPF program that stops a thread at the calls to record and at marks (see the package
+// comment). If only sections are to be recorded, the BPF program stops a thread only at the marks around
+// them, and the tracer stops it at every call in between.
 func filter(sections bool) []unix.SockFilter {
 	trace, allow := answer(unix.SECCOMP_RET_TRACE), answer(unix.SECCOMP_RET_ALLOW)
 	prog := []unix.SockFilter{load(offArch)}
