@@ -11,7 +11,8 @@
 // skipped test and the output of each suite. Its last line is `NAME: N passed, N failed, N skipped`.
 //
 // The second form runs any other command and counts the lines that begin with "ok", "not ok" and "skip", as the C tests
-// print them. The third form records that a part cannot run. With CI=true that is an error.
+// print them. With -skip, gotest runs nothing and records why this part of the tests was skipped. If CI=true, that
+// counts as a failure.
 //
 // Each of these forms writes the counts and the names of the failed tests to DIR/NAME.json, and the whole output to
 // DIR/NAME.log. The last form prints the counts and the failed tests of the named parts (by default all parts in DIR).
