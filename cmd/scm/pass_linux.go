@@ -10,7 +10,7 @@ import (
 )
 
 // passSignals forwards signals to the command while it runs. Before the command starts and after it has
-// ended, HUP, INT, QUIT and TERM end scm instead. The function stop ends the forwarding and returns the
+// ended, HUP, INT, QUIT and TERM terminate scm itself. The function stop ends the forwarding and returns the
 // last of these four signals that arrived, or 0.
 func passSignals(o *recorder.Options) (stop func() unix.Signal) {
 	signals, end := make(chan os.Signal, 16), make(chan unix.Signal, 1)
