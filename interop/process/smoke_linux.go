@@ -90,9 +90,9 @@ func Smoke(ctx context.Context, p *scenario.Peer, timeout time.Duration) error {
 	return errors.Join(wrong...)
 }
 
-// testPattern tests that the peer sends and recognizes the payload pattern, which a command writes as @N. Both
-// sides pass the same file: the runner as file, and the peer as the first descriptor of its pool. A library may
-// reject both commands.
+// testPattern tests that the peer sends and recognizes the payload pattern, which a command writes as @N. The
+// runner and the peer both send the file to which the runner's descriptor file refers. The peer has inherited
+// its descriptor for this file as the first one. A library may reject both commands.
 func (proc *Process) testPattern(ctx context.Context, sock, far, file int, timeout time.Duration) error {
 	if proc.Peer.Hello.Payload != "" || !slices.ContainsFunc(contract.SocketTypes, proc.Peer.Hello.Offers) {
 		return nil // the library fixes the payload, or supports no type of socket
