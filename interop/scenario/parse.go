@@ -17,7 +17,7 @@ import (
 )
 
 // PeerCalls lists the system calls that a process of the runner can make in a peer scenario,
-// in addition to the commands of the contract. In a kernel scenario, the process can make all calls.
+// in addition to the commands of the contract. In a kernel scenario it can make every call in kernel.CallUsages.
 var PeerCalls = []string{"sendmsg", "recvmsg", "read", "write", "fcntl", "shutdown"}
 
 // A parser reads a transcript. It checks that each line is possible after the lines above it.
