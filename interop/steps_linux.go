@@ -579,7 +579,7 @@ func (cr *caseRun) listLeaks(sd *side, open []int) (leaks []leak, err error) {
 	}
 	passesPidfds := cr.Scenario.PassesPidfds(sd.role)
 	for _, fd := range open {
-		// A descriptor of a later case can temporarily refer to a file of this case. There are
+		// A peer can make a descriptor that was meant for a later case refer to a file of this case. There are
 		// hundreds of such descriptors, so listLeaks inspects them only once, when the transcript
 		// has ended.
 		lookAgain := sd.spare[fd] && cr.decided && !sd.ended
