@@ -470,9 +470,9 @@ func (cr *caseRun) checkHeld(sd *side, line int) (open []int) {
 	return open
 }
 
-// changing are those of scenario.PeerCalls that change the state of a file: its offset or its
-// status flags.
-var changing = []string{"read", "write", "fcntl"}
+// changing are the calls of the runner's own processes that change the state of a file: its offset or
+// its status flags.
+var changing = []string{"read", "write", "splice", "sendfile", "lseek", "fcntl"}
 
 // checkStates adds a finding for each file whose state has changed since the last answer of either
 // side. sd is the side that has just answered. checkStates stores the new states for the comparison

@@ -37,7 +37,7 @@ func Open(dir string) (fs.FS, error) {
 	return os.DirFS(dir), err
 }
 
-// A transcript is a file of a catalogue that should contain a scenario.
+// A transcript is a file in a catalogue. It contains a scenario, unless its text is invalid.
 type transcript struct {
 	path   string // in the catalogue
 	folder string // peerFolder, kernelFolder, or "" in a catalogue without the two
@@ -152,6 +152,8 @@ func (t transcript) read(dir fs.FS) (*scenario.Scenario, error) {
 		return nil, fmt.Errorf(`%s: a scenario with the line "play kernel" belongs in kernel/`, t.path)
 	case t.folder == kernelFolder && !s.Kernel():
 		return nil, fmt.Errorf(`%s: a scenario in kernel/ needs the line "play kernel"`, t.path)
+	case t.folder == peerFolder:
+		return s, s.ValidatePeer()
 	}
 	return s, nil
 }

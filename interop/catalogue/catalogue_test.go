@@ -92,6 +92,7 @@ func TestLoad(t *testing.T) {
 		peer   = "# Rule.\n# Source.\non stream\nA> end\nA< ok\n"
 		kernel = "# Rule.\n# Source.\non stream\nplay kernel\nA> end\nA< ok\n"
 		bad    = "# Rule.\n# Source.\non tcp\n"
+		more   = "# Rule.\n# Source.\non stream\nplay receiver\nfiles a=timerfd\nA> lseek fd=a\nA< ok\n"
 		editor = "the lock file of an editor"
 		both   = ": a catalogue has either peer/GROUP/ID.txt and kernel/GROUP/ID.txt, or GROUP/ID.txt, not both"
 	)
@@ -130,6 +131,11 @@ func TestLoad(t *testing.T) {
 		"a peer scenario in kernel": {
 			files: files{"kernel/a/x.txt": peer},
 			err:   `kernel/a/x.txt: a scenario in kernel/ needs the line "play kernel"`,
+		},
+		"a flat peer scenario with what only kernel scenarios may use in peer/": {files: files{"a/x.txt": more}, want: "a/x"},
+		"a peer scenario with what only kernel scenarios may use": {
+			files: files{"peer/a/x.txt": more},
+			err:   `a/x: the kind of file "timerfd" is for kernel scenarios (play kernel); those for peer scenarios are file dir opath null pipe-r pipe-w memfd eventfd pair`,
 		},
 		"an error of the parser": {
 			files: files{"a/bad.txt": bad, "a/good.txt": peer},

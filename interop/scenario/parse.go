@@ -70,9 +70,6 @@ func Parse(name string, text []byte) (*Scenario, error) {
 			return nil, fmt.Errorf("%s:%d: no answer of %s to this command is expected", name, sp.last.Line, role)
 		}
 	}
-	if err := p.validateKinds(); err != nil {
-		return nil, err
-	}
 	switch {
 	case len(s.Rule) < 2 || s.Rule[0] == "" || s.Rule[1] == "":
 		return nil, fmt.Errorf("%s: the first two lines must be comments: the rule and its source", name)
@@ -84,15 +81,19 @@ func Parse(name string, text []byte) (*Scenario, error) {
 	return s, nil
 }
 
-// validateKinds returns an error if a peer scenario uses a kind of file that only kernel scenarios
-// can use. Parse calls it at the end of the transcript, because the "play" line may follow the
-// "files" line.
-func (p *parser) validateKinds() error {
-	for _, f := range p.Files {
-		k := kindOf(f.Kind)
-		if k.Name != "" && !k.Peer && !p.Kernel() {
-			return fmt.Errorf("%s:%d: the kind of file %q is for kernel scenarios (play kernel); those for peer scenarios are %s",
-				p.Name, p.known[f.Name], k.Name, strings.Join(kindNames(true), " "))
+// ValidatePeer returns an error if the scenario uses a call or a kind of file that the page on peer
+// scenarios does not describe. A catalogue with a folder for peer scenarios applies it to them.
+func (s *Scenario) ValidatePeer() error {
+	for _, f := range s.Files {
+		if k := kindOf(f.Kind); k.Name != "" && !k.Peer {
+			return fmt.Errorf("%s: the kind of file %q is for kernel scenarios (play kernel); those for peer scenarios are %s",
+				s.Name, k.Name, strings.Join(kindNames(true), " "))
+		}
+	}
+	for _, st := range s.Steps {
+		if verb := st.Command.Verb; kernel.IsCall(verb) && !slices.Contains(PeerCalls, verb) {
+			return fmt.Errorf("%s:%d: the call %q is for kernel scenarios (play kernel); those for peer scenarios are %s",
+				s.Name, st.Line, verb, strings.Join(PeerCalls, " "))
 		}
 	}
 	return nil
@@ -283,9 +284,6 @@ func (p *parser) command(sp *speaker, st *Step) (err error) {
 	case kernel.IsCall(verb) && !p.RunByRunner(st.Role):
 		return fmt.Errorf("%q is not a command for a peer: %s is a process of the runner only with play %s or play kernel",
 			verb, st.Role, map[Role]Play{RoleA: PlayReceiver, RoleB: PlaySender}[st.Role])
-	case kernel.IsCall(verb) && !p.Kernel() && !slices.Contains(PeerCalls, verb):
-		return fmt.Errorf("the call %q is for kernel scenarios (play kernel); those for peer scenarios are %s",
-			verb, strings.Join(PeerCalls, " "))
 	}
 	sp.last, sp.waits = st, true
 	withFDs, err := MapNames(st.Text, func(name string) (int, error) {

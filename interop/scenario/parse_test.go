@@ -102,8 +102,6 @@ func TestParseScenarioErrors(t *testing.T) {
 		{"files p=pipe-r b=end:p c=end:p", `:5: "c=end:p": the runner does not have the other end of p`},
 		{"waits C", `:5: "C" cannot follow "waits"; words that can are A B`},
 		{"files b=door", `:5: no such kind of file: "door"; kinds are file rdonly `},
-		{"files b=memfd c=kvm\n" + ok, `:5: the kind of file "kvm" is for kernel scenarios (play kernel); those for peer scenarios are ` +
-			`file dir opath null pipe-r pipe-w memfd eventfd pair`},
 		{"files 7=file", `:5: not a name: "7"`},
 
 		// The whole.
@@ -153,7 +151,7 @@ func TestParseScenarioErrors(t *testing.T) {
 	}
 }
 
-// In a peer scenario, a process of the runner can make six calls, and no peer can make any.
+// In the folder of peer scenarios, a process of the runner can make six calls. No peer can make any.
 func TestParseCalls(t *testing.T) {
 	const (
 		others = ` is for kernel scenarios (play kernel); those for peer scenarios are sendmsg recvmsg read write fcntl shutdown`
@@ -173,20 +171,33 @@ func TestParseCalls(t *testing.T) {
 		{"play sender\nA> setns fd=a\nA< ok\n", `6: "setns"` + peerA},
 		{"A> hello\nA< ok\n", `5: only the runner itself sends "hello"`},
 	} {
-		_, err := Parse("group/id", []byte(rule+"on stream\nfiles a=file\n"+c.text))
+		s, err := Parse("group/id", []byte(rule+"on stream\nfiles a=file\n"+c.text))
+		if err == nil && !s.Kernel() {
+			err = s.ValidatePeer()
+		}
 		if c.want == "" && err != nil || c.want != "" && fmt.Sprint(err) != "group/id:"+c.want {
 			t.Errorf("%q:\n got %v\nwant %s", c.text, err, c.want)
 		}
 	}
 }
 
-// The kinds of file for peer scenarios are accepted there, all others only with play kernel.
+// ValidatePeer accepts nine kinds of file. Parse accepts all.
 func TestParseKinds(t *testing.T) {
 	peer := 0
 	for _, k := range FileKinds {
 		text := rule + "on stream\nfiles a=" + k.Name + "\n%sA> end\nA< ok\n"
-		if _, err := Parse("group/id", fmt.Appendf(nil, text, "")); (err == nil) != k.Peer {
-			t.Errorf("%s in a peer scenario: %v", k.Name, err)
+		s, err := Parse("group/id", fmt.Appendf(nil, text, ""))
+		if err != nil {
+			t.Errorf("%s: %v", k.Name, err)
+			continue
+		}
+		want := "<nil>"
+		if !k.Peer {
+			want = fmt.Sprintf("group/id: the kind of file %q is for kernel scenarios (play kernel); those for peer scenarios are "+
+				"file dir opath null pipe-r pipe-w memfd eventfd pair", k.Name)
+		}
+		if got := fmt.Sprint(s.ValidatePeer()); got != want {
+			t.Errorf("%s:\n got %s\nwant %s", k.Name, got, want)
 		}
 		if _, err := Parse("group/id", fmt.Appendf(nil, text, "play kernel\n")); err != nil {
 			t.Errorf("%s in a kernel scenario: %v", k.Name, err)
