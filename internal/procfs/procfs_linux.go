@@ -54,9 +54,11 @@ func Tasks(pid int) ([]int, error) {
 // Children returns the pids of the children of a process. It omits the children of threads that end
 // during the call. While a child ends, the kernel may omit another one. If the process does not exist,
 // Children returns none.
-func Children(pid int) ([]int, error) {
-	tids, _ := Tasks(pid)
-	var children []int
+func Children(pid int) (children []int, err error) {
+	tids, err := Tasks(pid)
+	if err != nil && !IsGone(err) {
+		return nil, err
+	}
 	for _, tid := range tids {
 		text, err := read(folder(pid) + "/task/" + strconv.Itoa(tid) + "/children")
 		if IsGone(err) {
