@@ -69,7 +69,7 @@ func ReadFD(sock int32, p []byte) (n int, fd int32, err error) {
 // Send and Recv have their iovecs and their control buffer on the stack, and so in memory that Go
 // zeroes in each call. The size depends on the message: 64 bytes for one buffer and up to smallFDs
 // descriptors, 1.2 kB in transferLarge, and 17 kB in transferManyBuffers. With 1.2 kB for every
-// message, a pass would take 308 instructions more, and up to 0.02 more of a pass in C. With 17 kB
+// message, a pass would take 308 instructions more, and up to 0.022 more of a pass in C. With 17 kB
 // for every message that is not small, 16 descriptors would take 0.04 more.
 func Send(sock int32, m *msg.Message, flags int) error {
 	m.ClearResults()
