@@ -8,8 +8,8 @@ import (
 )
 
 // memory compares the memory that the arguments point to, at the entry or at the exit. It compares
-// only memory that was recorded for both calls. If one call has more memory, the comparison of an
-// argument or a header has already found a difference.
+// only memory that was recorded for both calls. If memory was recorded for one call only, the argument
+// or the header that points to it differs, and that has been reported already.
 func (cmp *comparison) memory(atExit bool) bool {
 	a, b := &cmp.callA.Entry, &cmp.callB.Entry
 	if atExit {
