@@ -55,7 +55,7 @@ func (cr *caseRun) allFiles() []*witness.File {
 	return slices.Concat(cr.named, cr.sockets, cr.made)
 }
 
-// addMade adds the file behind a new descriptor of the runner's own side to the files of the case,
+// addMade adds the file behind a new descriptor of one of the runner's own processes to the files of the case,
 // so that the side can pass it.
 func (cr *caseRun) addMade(sd *side, name string, fd int) error {
 	id, err := witness.Identify(sd.Pid, fd)

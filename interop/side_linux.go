@@ -38,7 +38,7 @@ type caseRun struct {
 	environment
 	*caseFiles
 	sides   map[scenario.Role]*side
-	made    []*witness.File // new files of the runner's own sides
+	made    []*witness.File // files that the runner's own processes have made
 	result  scenario.Result
 	leaked  bool // a leak of a named file has been found
 	decided bool // the transcript has ended

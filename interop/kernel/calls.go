@@ -1,5 +1,5 @@
 // Package kernel defines the vocabulary of the scenarios that test the kernel. It consists of the
-// commands of a peer and of calls that only the runner's own side can make. The package also defines
+// commands of a peer and of calls that only the runner's own processes can make. The package also defines
 // the control messages of these calls and the socket options.
 package kernel
 
@@ -17,7 +17,7 @@ type CallUsage struct {
 	Does  string // a note for the documentation
 }
 
-// CallUsages lists the calls that package reference, the runner's own side, can make. A call that
+// CallUsages lists the calls that the runner's own processes can make (see package reference). A call that
 // takes one of several alternative fields has a row for each alternative. The table in
 // interop/catalogue/kernel/README.md is generated from this list.
 //
@@ -93,7 +93,7 @@ func forms() (list []contract.Form) {
 	return list
 }
 
-// IsCall reports whether a command is a call, which only the runner's own side supports.
+// IsCall reports whether a command is a call, which only the runner's own processes support.
 func IsCall(command string) bool {
 	return Vocabulary.Has(command) && !contract.Commands.Has(command)
 }

@@ -79,7 +79,7 @@ func readingEffort(c scenario.Result) int { return 10*len(c.Findings) + len(c.Tr
 const maxBriefLines = 120
 
 // Brief writes a short report for a terminal with 80 columns. It shows an example of each cause, as long as the
-// report does not become longer than maxBriefLines. After the examples it shows the matrix over all types of socket,
+// report does not become longer than maxBriefLines. After the examples, it prints the matrix for all socket types,
 // the totals and a table of the causes.
 func (r *Report) Brief(w io.Writer) error {
 	var tail text
