@@ -17,7 +17,7 @@ const inherited = `Of the signals that the caller of scm ignores, COMMAND ignore
 TTIN and TTOU. Of those that the caller blocks, HUP, INT, QUIT, TERM, CHLD and some others
 are not blocked in COMMAND. The Go runtime changes them before scm starts.`
 
-// An interrupt is the error of a command that was ended by a signal.
+// An interrupt is the error that a command returns after a signal terminated it.
 type interrupt syscall.Signal
 
 func (i interrupt) Error() string { return syscall.Signal(i).String() }
