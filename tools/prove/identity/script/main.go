@@ -1,6 +1,6 @@
 //go:build linux
 
-// Command script makes calls to package scm, each between two marks of the recorder. It is built once
+// Command script makes calls to package scm. It marks the beginning and the end of each call for the recorder. It is built once
 // for each backend, and the recordings of all builds must be the same.
 //
 //	script SEED CALLS   reasonable and hostile calls, derived from a seed
