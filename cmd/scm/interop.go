@@ -195,8 +195,8 @@ func (s *selection) findPeers(builtinExpectations bool) (*plan, error) {
 			builtin[i] = scenario.Missing(peer.Name, notSelected)
 		}
 	}
-	// Include all peers in the repository. Otherwise the expected failures of peers that are not used would
-	// be reported as lines that apply to no case.
+	// Include all peers in the repository. Otherwise scm would reject the expected failures of unused peers
+	// as lines that apply to no case.
 	known := slices.Clone(builtin)
 	for _, name := range peers.Names() {
 		known = append(known, scenario.Missing(name, notSelected))
@@ -249,9 +249,10 @@ func (p *plan) selectCases() (err error) {
 	}
 	p.cases = p.shard.Apply(p.cases)
 
-	// A run of all cases requires a verdict for each peer that has cases. A partial run requires a
-	// verdict only for peers that support no case at all, because selecting such a peer is probably a
-	// mistake. If the scenarios are the user's own, built-in peers need not support any of them.
+	// If all cases are selected, every peer that has cases must get a verdict. If only some cases are
+	// selected, only a peer that does not support any case must get one, because selecting such a
+	// peer is probably a mistake. Built-in peers need no verdict on a user's own scenarios, because
+	// they may support none of them.
 	supported := map[string]bool{} // the peers that have cases, and whether they support any
 	for _, c := range whole {
 		supported[c.A.Name] = supported[c.A.Name] || c.UnsupportedBy(scenario.RoleA) == ""

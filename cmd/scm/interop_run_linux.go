@@ -73,7 +73,8 @@ func (p *plan) prepareList() error {
 func (p *plan) resolve(ctx context.Context, timeout time.Duration) (err error) {
 	var errs []error
 	for _, peer := range p.peers {
-		// Starting a peer takes longer than getting an answer from it.
+		// Wait at least the default timeout, because starting a peer takes longer than getting an
+		// answer from it.
 		if err := process.ProbeContext(ctx, peer, max(timeout, process.DefaultTimeout)); err != nil {
 			errs = append(errs, fmt.Errorf("peer %s: %w", peer.Name, err))
 		}

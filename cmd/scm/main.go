@@ -76,7 +76,7 @@ func run(args []string) int {
 	return exit.code
 }
 
-// An output writes to standard output and keeps the first write error. If there is one, run
+// An output writes to standard output and keeps the first write error. If a write failed, run
 // returns exit code 4. Commands therefore need not check for write errors.
 type output struct {
 	w   io.Writer

@@ -33,7 +33,7 @@ func unsupported(use, why string) *cobra.Command {
 }
 
 // prepareList prepares the plan for the list command. Peers cannot be started on this system, so
-// the plan contains only the cases of the runner.
+// the plan contains only the cases in which the runner takes both roles.
 func (p *plan) prepareList() error {
 	p.missing = append(p.missing, p.peers...)
 	p.peers, p.runner = nil, scenario.RunnerPeer()

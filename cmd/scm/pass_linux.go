@@ -10,8 +10,8 @@ import (
 )
 
 // passSignals forwards signals to the command while it runs. Before the command starts and after it has
-// ended, HUP, INT, QUIT and TERM terminate scm itself. The function stop ends the forwarding and returns the
-// last of these four signals that arrived, or 0.
+// ended, HUP, INT, QUIT and TERM terminate scm itself. Calling stop ends the forwarding and returns the last
+// HUP, INT, QUIT or TERM that arrived, or 0 if none did.
 func passSignals(o *recorder.Options) (stop func() unix.Signal) {
 	signals, end := make(chan os.Signal, 16), make(chan unix.Signal, 1)
 	notify(signals, unix.SIGUSR1, unix.SIGUSR2)
@@ -51,8 +51,8 @@ func passSignals(o *recorder.Options) (stop func() unix.Signal) {
 
 // fromTerminal reports whether the terminal sent the signal. The terminal sends a signal to every
 // process in its foreground process group, so the command has already received it. Package
-// os/signal does not report the sender of a signal. If scm is in the foreground, fromTerminal
-// therefore assumes that any INT, QUIT or HUP is from the terminal.
+// os/signal does not report who sent a signal. If scm is in the foreground, fromTerminal therefore
+// assumes that any INT, QUIT or HUP is from the terminal.
 func fromTerminal(s os.Signal) bool {
 	if s != unix.SIGINT && s != unix.SIGQUIT && s != unix.SIGHUP {
 		return false

@@ -135,8 +135,8 @@ not start:
 	return cmd
 }
 
-// validate checks the flags that send does not have. The parameter command reports whether the
-// command line contains a COMMAND.
+// validate checks the flags that send does not have. The parameter command is true if the command
+// line contains a COMMAND to run.
 func (r *recvOptions) validate(cmd *cobra.Command, command bool) error {
 	switch {
 	case r.connect && r.network == "unixgram":
@@ -197,7 +197,7 @@ func hasPendingByte(c *scm.Conn) bool {
 		return false
 	}
 	n := 0
-	// Without a buffer for control messages, the kernel installs no descriptor.
+	// Recvfrom provides no buffer for control messages, so the kernel installs no descriptors.
 	err = raw.Control(func(fd uintptr) { n, _, _ = unix.Recvfrom(int(fd), make([]byte, 1), unix.MSG_PEEK|sys.DontWait) })
 	return err == nil && n > 0
 }

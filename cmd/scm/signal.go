@@ -17,7 +17,7 @@ const inherited = `Of the signals that the caller of scm ignores, COMMAND ignore
 TTIN and TTOU. Of those that the caller blocks, HUP, INT, QUIT, TERM, CHLD and some others
 are not blocked in COMMAND. The Go runtime changes them before scm starts.`
 
-// An interrupt is the error that a command returns after a signal terminated it.
+// An interrupt is an error that identifies the signal that interrupted scm.
 type interrupt syscall.Signal
 
 func (i interrupt) Error() string { return syscall.Signal(i).String() }
@@ -30,9 +30,10 @@ func notify(to chan os.Signal, signals ...os.Signal) {
 	}
 }
 
-// untilSignal calls f with a context that a signal cancels. It returns the error of f, or the signal as
-// an error. QUIT also writes the stacks of all goroutines to standard error, as in any Go program. Until
-// f returns, a write to a pipe without a reader returns an error instead of ending scm.
+// untilSignal calls f with a context that a signal cancels. If a signal arrived, it returns an exitError
+// for the signal, and otherwise the error from f. QUIT also writes the stacks of all goroutines to
+// standard error, as in any Go program. Until f returns, a write to a pipe without a reader returns an
+// error instead of ending scm.
 func untilSignal(f func(ctx context.Context) error) error {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	defer cancel(nil)

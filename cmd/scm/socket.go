@@ -99,7 +99,8 @@ const cleanupTime = time.Second
 
 // withTimeout calls f with a context that a signal or --timeout cancels. Operations on sockets then
 // fail. If f still does not return within cleanupTime, withTimeout returns without waiting for f.
-// This happens if f is blocked by something else, such as opening a FIFO that has no other end.
+// This happens if f is blocked in another operation, such as opening a FIFO that no other process
+// has open.
 func (o *socketOptions) withTimeout(f func(ctx context.Context) error) error {
 	return untilSignal(func(ctx context.Context) error {
 		if o.timeout > 0 {
@@ -128,9 +129,9 @@ func (o *socketOptions) withTimeout(f func(ctx context.Context) error) error {
 	})
 }
 
-// connectTo returns a connection to the other side, or a socket that receives datagrams. Closing the
-// datagram socket removes its socket file. The socket file of a listener is removed as soon as the other
-// side has connected.
+// connectTo returns a connection to the other process, or a socket that receives datagrams. Closing
+// the datagram socket removes its socket file. A listener's socket file is removed as soon as the
+// other process has connected.
 func (o *socketOptions) connectTo(ctx context.Context, addr string) (*scm.Conn, error) {
 	switch {
 	case !o.wait:
