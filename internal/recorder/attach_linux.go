@@ -25,7 +25,7 @@ import (
 // tracer.
 //
 // The process must not be a child of the caller if it can end before ctx is done. The kernel reports
-// the end of a child only once, either to the recorder or to the caller.
+// a child's exit only once, either to the recorder or to the caller.
 func Attach(ctx context.Context, pid int, o Options) ([]Call, error) {
 	if err := platform(); err != nil {
 		return nil, err
@@ -57,8 +57,9 @@ func (t *tracer) attach(ctx context.Context, pid int) error {
 		}
 		waker.awaitEnd()
 	}()
-	// When this thread ends, the kernel detaches all threads that it traces. First handle the
-	// changes that the kernel has already reported, because they may be signals for the process.
+	// When this thread ends, the kernel detaches all threads that it traces. First handle the state
+	// changes that the kernel has already reported, because some of them may be signals to deliver
+	// to the process.
 	for len(t.threads) > 0 && (!waker.ended && !t.ending || len(t.queue) > 0) {
 		tid, status, err := t.wait()
 		if err != nil {
@@ -125,9 +126,9 @@ func (t *tracer) seizeTree(pid int, p *Process) error {
 const slow = 50 * time.Millisecond
 
 // seize attaches to a thread of a process. If another thread of the process calls execve at the same
-// time, seize blocks until the execve is done. The execve in turn blocks until the tracer has waited
-// for the end of each traced thread. To avoid this deadlock, another thread of the recorder waits for
-// the traced threads that have ended.
+// time, seize blocks until the execve is done. The execve in turn blocks until the tracer has reaped
+// the other traced threads of the process. To avoid this deadlock, another thread of the recorder
+// reaps traced threads that have ended.
 func (t *tracer) seize(pid, tid int) (err error) {
 	// EPERM can also mean that an execve has just ended the first thread. The thread that called execve is
 	// then taking over its ID.
@@ -156,8 +157,8 @@ func (t *tracer) seize(pid, tid int) (err error) {
 }
 
 // reap waits for the threads of a process that have ended, except the first thread, and queues
-// these changes. It does not wait for stops, because a stop may be a signal. The signal would be
-// lost if the tracer detached before handling it.
+// these changes. It does not wait for stops, because a stop may report a signal that is about to be
+// delivered. The signal would be lost if the tracer detached before handling the stop.
 func (t *tracer) reap(pid int) {
 	tids, _ := procfs.Tasks(pid)
 	for _, tid := range tids {

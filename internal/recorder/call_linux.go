@@ -209,8 +209,8 @@ func (c *Call) Ancillary() bool {
 	return false
 }
 
-// Whole reports whether the recorder could read all relevant memory of the call and look up all
-// of its descriptors. Memory that the kernel could not read either (EFAULT) is not relevant.
+// Whole reports whether the recorder could read all memory that the call uses and look up all of
+// its descriptors. It ignores memory that the kernel could not read either (EFAULT).
 func (c *Call) Whole() bool {
 	for i := range c.Files {
 		if c.Files[i].Errno != 0 {

@@ -256,8 +256,8 @@ func (h *Msghdr) decode(l layout) {
 	}
 }
 
-// parseControl splits control data into its messages. The rest begins at the first message that
-// is not well-formed, or after the last message.
+// parseControl splits control data into its messages. The returned rest begins at the first
+// malformed message, or after the last message if none is malformed.
 func parseControl(a *Arch, b []byte) (list []Cmsg, rest []byte) {
 	l := a.cmsghdr()
 	for off := 0; ; {

@@ -74,14 +74,15 @@ func lengthValue(field string, b []byte) uint64 {
 // processes make calls, which of them receives a message or sends first can also vary
 // (Difference.Several).
 type Comparison struct {
-	// UsedOnly lists kinds of memory. In these, only the bytes that the kernel has read or
-	// written are compared. For a call that receives, this excludes the buffers at the entry, and
-	// the bytes that the kernel left unchanged at the exit.
+	// UsedOnly lists kinds of memory. In memory of these kinds, only the bytes that the kernel has
+	// read or written are compared. For a receiving call, this excludes the contents of the buffers
+	// at the entry, and the bytes at the exit that the kernel has not written.
 	UsedOnly []MemoryKind
 	// ExactIDs compares descriptors and process IDs by value. The IDs of processes that
 	// make recorded calls are still normalized.
 	ExactIDs bool
-	// Describe, if set, returns a text for a descriptor. Descriptors are equal if their texts are equal.
+	// Describe, if set, returns a text that describes a descriptor. Two descriptors are equal if
+	// Describe returns the same text for both.
 	Describe func(c *Call, fd int32, atExit bool) string
 	// AnyTime ignores the time in SCM_TIMESTAMP, SCM_TIMESTAMPNS and SCM_TIMESTAMPING.
 	AnyTime bool
@@ -90,7 +91,8 @@ type Comparison struct {
 // Diff returns the first difference that the zero Comparison finds, or nil if it finds none.
 func Diff(a, b []Call) *Difference { return Comparison{}.First(a, b) }
 
-// UsedMemory is a Comparison that ignores times, and memory that the kernel neither reads nor writes.
+// UsedMemory is a Comparison that ignores timestamps, and memory that the kernel neither reads nor
+// writes.
 var UsedMemory = Comparison{UsedOnly: []MemoryKind{Payload, Address, ControlData, Buffer}, AnyTime: true}
 
 // All returns all differences, process by process. If a difference at the entry of a call is the

@@ -1,11 +1,12 @@
 // Package recorder records the system calls that a tree of processes uses to pass descriptors:
 // sendmsg, recvmsg, sendmmsg, recvmmsg and, in 32-bit programs, socketcall. At the entry and at the
 // exit of each call, it reads the memory that the arguments point to. Diff compares two records and
-// names the field of the first byte that differs. A Comparison can also return all differences.
+// names the field that contains the first difference. A Comparison can also return all differences.
 //
-// It uses ptrace and /proc/PID/mem, on Linux 5.3 and later (PTRACE_GET_SYSCALL_INFO). An amd64 tracer
-// records amd64 and 386 programs. A 386 or arm64 tracer records programs of its own architecture
-// only. The arm64 tracer is built but not tested. x32 programs are not recorded.
+// The recorder uses ptrace and /proc/PID/mem, and requires Linux 5.3 or later
+// (PTRACE_GET_SYSCALL_INFO). An amd64 tracer records amd64 and 386 programs. A 386 or arm64 tracer
+// records programs of its own architecture only. The arm64 tracer is built but not tested. x32
+// programs are not recorded.
 //
 // Record starts the current program again as a stub (see Main). The stub waits until it is traced,
 // installs a seccomp filter and executes the command. The filter stops the command at the recorded
@@ -61,5 +62,6 @@
 // garbage collector and asynchronous preemption (GOGC=off, GODEBUG=asyncpreemptoff=1).
 package recorder
 
-// Mark is the first argument of getpriority(2) in a mark.
+// Mark is the first argument of a getpriority(2) call that marks the beginning or the end of a
+// section.
 const Mark = 0x5c3d

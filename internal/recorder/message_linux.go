@@ -35,8 +35,8 @@ type Msghdr struct {
 	MsgLen     uint64 // only in a mmsghdr
 }
 
-// A Control is a control buffer and the control messages that it contains. At the entry of a call
-// that receives, these messages are left over from earlier calls.
+// A Control is a control buffer and the control messages that it contains. At the entry of a
+// receiving call, these messages are left over from earlier calls.
 type Control struct {
 	Memory
 	Cmsgs []Cmsg
@@ -160,8 +160,9 @@ func (s *Snapshot) memory(args []Argument) (list []*Memory) {
 	return list
 }
 
-// buffers returns the buffers that arguments point to. If lengthInMemory is true, it returns
-// those whose length is in memory. Otherwise it returns those whose length is an argument.
+// buffers returns the buffers that arguments point to. If lengthInMemory is true, it returns the
+// buffers whose length is stored in memory. Otherwise it returns the buffers whose length is itself
+// an argument.
 func (s *Snapshot) buffers(args []Argument, lengthInMemory bool) (list []*Memory) {
 	for i, b := range s.Buffers {
 		if b != nil && (args[i].kind == argLenp) == lengthInMemory {

@@ -44,7 +44,8 @@ var messageFlags = []struct {
 	{0x40000000, "MSG_CMSG_CLOEXEC"},
 }
 
-// flagNames returns the names of the flags. All bits without a name become one hexadecimal value.
+// flagNames returns the names of the flags. It combines all bits without a name into one
+// hexadecimal value.
 func flagNames(flags uint32) []string {
 	names := []string{}
 	for _, f := range messageFlags {

@@ -10,8 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A normalizer gives the processes, descriptors and addresses in one record names that are the
-// same in each run.
+// A normalizer replaces process IDs, descriptors and addresses in one record with names that are
+// the same in every run.
 type normalizer struct {
 	pids     map[int32]int
 	names    map[autobound]int
@@ -34,7 +34,8 @@ func isAutobound(address []byte) bool {
 		len(bytes.Trim(address[3:], "0123456789abcdef")) == 0
 }
 
-// newNormalizer returns a normalizer for a record. It first names the processes that make calls.
+// newNormalizer returns a normalizer for a record. It numbers the processes that make calls before
+// any others.
 func newNormalizer(streams [][]*Call) *normalizer {
 	n := &normalizer{pids: map[int32]int{}, names: map[autobound]int{}}
 	for _, stream := range streams {
@@ -76,7 +77,7 @@ func (n *normalizer) name(a autobound) string {
 // descriptor counts the descriptors of a process in the order in which they first appear in its calls,
 // and describes the file. It returns negative values unchanged. A descriptor that the call has created
 // or received counts as new, even if the same value was in use before. The value that the kernel
-// assigns depends on files that appear in no recorded call.
+// assigns also depends on files that no recorded call uses.
 func (n *normalizer) descriptor(c *Call, fd int32, atExit bool) string {
 	if fd < 0 {
 		return strconv.Itoa(int(fd))
@@ -118,7 +119,7 @@ func (n *normalizer) descriptor(c *Call, fd int32, atExit bool) string {
 }
 
 // callsByProcess groups calls by process, in the order of the process tree. It leaves out processes
-// without calls, so that starting a command from a shell makes no difference.
+// without calls, so that it does not matter whether a shell starts the command.
 func callsByProcess(calls []Call) [][]*Call {
 	var streams [][]*Call
 	index := map[*Process]int{}

@@ -84,7 +84,7 @@ func wait4(pid int, status *unix.WaitStatus, options int) (int, error) {
 }
 
 // waitable reports whether the calling thread has a child or traces a thread with this ID. If so,
-// the kernel has yet to report a state change of that thread.
+// the kernel will still report at least one state change of that thread.
 func waitable(tid int) bool {
 	const any = unix.WEXITED | unix.WSTOPPED | unix.WALL | unix.WNOTHREAD
 	return unix.Waitid(unix.P_PID, tid, nil, any|unix.WNOHANG|unix.WNOWAIT, nil) != unix.ECHILD

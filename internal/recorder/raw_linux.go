@@ -79,7 +79,8 @@ func (c *Call) writeMemory(out *strings.Builder, entry, exit *Memory) {
 	case !changed:
 		writeRows(out, "entry", fields, entry.Data)
 	case entry.Kind == ControlData:
-		// The kernel has written different control messages, so the fields differ.
+		// The kernel has overwritten the control messages, so the fields at the exit can differ
+		// from those at the entry.
 		writeRows(out, "entry", fields, entry.Data)
 		writeRows(out, "exit", c.fields(&c.Exit, exit), exit.Data)
 	default:
@@ -175,7 +176,7 @@ func writeRows(out *strings.Builder, first string, fields []Field, data ...[]byt
 // columns returns the width of a field and the space after it.
 func columns(f Field) int { return max(2*f.Size, len(rulerName(f))) + 2 }
 
-// rulerName returns the name of a field. For padding, it leaves out the rest of the name, such as
+// rulerName returns the name of a field. For padding, it omits the end of the name, such as
 // "after msg_flags", because the ruler shows where the padding is.
 func rulerName(f Field) string {
 	if f.kind == padding {

@@ -36,8 +36,8 @@ func (e *ExitError) Code() int {
 
 // Record starts the command, waits until all of its processes have ended, and returns their calls in
 // the order in which threads entered them. If the command itself failed, Record returns the calls
-// and an *ExitError. Any other error means that the command could not be recorded. If it was already
-// running, Record has killed it.
+// and an *ExitError. Any other error means that the command could not be recorded. If the command
+// was already running, Record has killed it.
 //
 // The caller must not start the command or wait for it. Its ProcessState stays nil.
 func Record(cmd *exec.Cmd, o Options) ([]Call, error) {
@@ -55,8 +55,8 @@ func Record(cmd *exec.Cmd, o Options) ([]Call, error) {
 		}
 		err = t.loop()
 		t.killAll()
-		// The tracer has already waited for the process. Call Wait to end the goroutines that
-		// copy its output.
+		// The tracer has already waited for the process. Call Wait anyway, because it waits for the
+		// goroutines that copy the output of the command.
 		_ = cmd.Wait()
 		_ = cmd.Process.Release() // Wait finds no child, and does not close the pidfd
 	})

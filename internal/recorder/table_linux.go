@@ -22,10 +22,10 @@ type tableRow struct {
 // the result. It does not know which registers are arguments of such a call, so two such calls
 // always compare as different.
 //
-// Each word describes an argument and is a key of argKinds. The word after the = describes the
-// result. It is omitted for a plain integer. buf:N and out:N point to memory whose length in
-// bytes is argument N. lenp:N points to memory whose length is the int that argument N points to.
-// mmsg:N points to an array whose length is argument N.
+// In the last column, each word is a key of argKinds that describes one argument. The word after
+// the = describes the result. It is omitted for a plain integer. buf:N and out:N point to memory
+// whose length in bytes is argument N. lenp:N points to memory whose length is the int that
+// argument N points to. mmsg:N points to an array whose length is argument N.
 var table = []tableRow{
 	{"read", 0, 3, 63, "fd out:2 word"},
 	{"write", 1, 4, 64, "fd buf:2 word"},

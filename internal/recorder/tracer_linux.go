@@ -10,15 +10,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Options select the calls to record. The zero value records every call that can carry
-// ancillary data, and returns them all.
+// Options select the calls to record. The zero value selects every call that can carry ancillary
+// data. Record and Attach return these calls.
 type Options struct {
-	// Handle, if set, is called with each call at its exit. Record and Attach then do not return
-	// these calls. The thread that made the call is stopped until Handle returns.
+	// Handle, if set, is called with each call at its exit. Record and Attach then return no calls.
+	// The thread that made the call is stopped until Handle returns.
 	Handle func(*Call)
 	// Sections records all calls between marks, and no other calls.
 	Sections bool
-	// NoFilter stops the program at each of its calls instead of installing a filter.
+	// NoFilter stops the program at each of its system calls instead of installing a filter.
 	NoFilter bool
 	// Ancillary leaves out calls for which Call.Ancillary returns false.
 	Ancillary bool
@@ -34,7 +34,7 @@ type Options struct {
 	Started func(*os.Process)
 }
 
-// A tracer must be used on one operating system thread.
+// A tracer must always be used on the same operating system thread.
 type tracer struct {
 	o       Options
 	mode    resumeMode
@@ -83,7 +83,7 @@ func (t *tracer) add(tid int, p *Process) *thread {
 	return th
 }
 
-// A change is a state change of a thread that wait4 has reported.
+// A change is a state change that wait4 has reported for a thread.
 type change struct {
 	tid    int
 	status unix.WaitStatus
@@ -202,9 +202,9 @@ func (t *tracer) resume(th *thread, sig unix.Signal) error {
 }
 
 // appear adds a thread that stops before the kernel has reported which thread created it. If the
-// creating thread was killed, the kernel never reports this, so appear does not wait. It reads the
-// IDs of the process and its parent from /proc. If the kernel reports the creation later, made
-// corrects the parent if necessary.
+// creating thread was killed, the kernel never reports the creation, so appear does not wait for
+// the report. It reads the IDs of the process and its parent from /proc. If the kernel reports the
+// creation later, the method made corrects the parent if necessary.
 func (t *tracer) appear(tid int) *thread {
 	s := status(tid)
 	parent := t.dead
