@@ -21,7 +21,7 @@ import (
 //go:embed README.md expected.txt peer/README.md peer/*/*.txt kernel/README.md kernel/*/*.txt
 var files embed.FS
 
-// The two folders of a catalogue. A catalogue that a user writes may omit both of them.
+// The two folders of a catalogue. A user's own catalogue may omit both folders.
 const (
 	peerFolder   = "peer"
 	kernelFolder = "kernel"
@@ -37,7 +37,8 @@ func Open(dir string) (fs.FS, error) {
 	return os.DirFS(dir), err
 }
 
-// A transcript is a file in a catalogue. It contains a scenario, unless its text is invalid.
+// A transcript is a text file in a catalogue. It describes one scenario, unless the text is
+// malformed.
 type transcript struct {
 	path   string // in the catalogue
 	folder string // peerFolder, kernelFolder, or "" in a catalogue without the two
@@ -174,9 +175,9 @@ func expected(dir fs.FS) ([]scenario.Expectation, error) {
 
 var nameForm = regexp.MustCompile(`^[a-z]+/[a-z0-9]+(-[a-z0-9]+)*$`)
 
-// Validate parses the transcripts of a catalogue, compares them with each other, and returns
-// the errors that it finds. If there are none, it also validates the file of expected
-// failures, if there is one.
+// Validate parses the transcripts of a catalogue, compares them with each other, and returns the
+// errors that it finds. If it finds no errors, it also validates the list of expected failures, if
+// the catalogue contains one.
 func Validate(dir fs.FS) []error {
 	list, wrong := load(dir)
 	if len(list)+len(wrong) == 0 {
