@@ -5,12 +5,12 @@ import "math"
 // SocketTypes lists the types of socket on which scenarios run.
 var SocketTypes = []string{"stream", "dgram", "seqpacket"}
 
-// Commands is the vocabulary of the commands that every peer implements.
+// Commands contains the commands that every peer implements.
 //
-// To add a command for peers, add its form here, and a kind for each field that does not have
-// one yet. Describe the command in interop/peers/README.md, and implement it in Peer.answer in
-// interop/peers/go/peer. Note that code that handles received messages specially checks for the
-// command name "recv".
+// To add a command for peers, add its form here, and a kind for each field that does not have one
+// yet. Describe the command in interop/peers/README.md, and implement it in Peer.answer in
+// interop/peers/go/peer. Code that treats received messages differently from other answers checks
+// for the command name "recv".
 var Commands = new(Vocabulary).Extend(Definitions{
 	Forms: []Form{
 		{Usage: "hello"}, // ParseHello parses the answer

@@ -6,9 +6,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ErrnoName returns the name of an errno that is given as a name or an integer. For example, it
-// returns EMSGSIZE for 90. If an errno has two names, it always returns the same one. It returns any
-// other word unchanged.
+// ErrnoName returns the name of an errno, given its name or its number. For example, it returns
+// EMSGSIZE for 90. If an errno has two names, it always returns the same one. It returns any other
+// word unchanged.
 func ErrnoName(word string) string {
 	if n, err := strconv.Atoi(word); err == nil {
 		if name := unix.ErrnoName(unix.Errno(n)); name != "" {

@@ -27,8 +27,7 @@ var helloForms = map[string][2]string{
 	"polls":   {`yes`, "yes"},
 }
 
-// A Hello is the answer of a peer to the command hello. A peer must give the same answer
-// every time.
+// A Hello is a peer's answer to the command hello. A peer must give the same answer every time.
 type Hello struct {
 	Lang    string   `json:"lang,omitempty"`
 	Version string   `json:"version,omitempty"`

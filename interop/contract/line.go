@@ -1,6 +1,6 @@
 // Package contract implements the contract between the runner and a peer, which
-// interop/peers/README.md describes. It parses the lines that the two exchange, and defines the
-// six commands of a peer.
+// interop/peers/README.md describes. It parses the lines that the runner and a peer exchange, and
+// defines the six commands that every peer implements.
 package contract
 
 import (

@@ -8,8 +8,8 @@ import (
 )
 
 const (
-	// MaxPayload is the maximum total size, in bytes, of all buffers of a send or a receive. No
-	// scenario needs more, and the limit keeps a mistyped digit from exhausting the memory.
+	// MaxPayload is the maximum total size, in bytes, of the buffers for one send or receive. No
+	// scenario needs more, and the limit prevents a typing error in a size from exhausting memory.
 	MaxPayload = 64 << 20
 
 	longestHex = 4096 // a longer payload is compared with the pattern, not written out
@@ -25,8 +25,8 @@ type buffer struct {
 	pattern int // how many bytes
 }
 
-// Buffers allocates and fills the buffers. The pattern starts at the offset at, and continues from
-// one buffer to the next.
+// Buffers allocates and fills the buffers. The first byte of the first buffer corresponds to byte
+// at of the pattern, and the pattern continues from one buffer to the next.
 func (p Payload) Buffers(at int) [][]byte {
 	var list [][]byte
 	before := 0
@@ -45,8 +45,8 @@ func (p Payload) Buffers(at int) [][]byte {
 func pattern(at, i int) byte { return byte((at%period + i) % period) }
 
 // FormatPayload formats a received payload for an answer. It formats a short payload in hex, and
-// compares a long one with the pattern, starting at the offset at. The result is @N if the payload
-// consists of N bytes of the pattern, or !N if byte N is the first that differs.
+// compares a long one with the pattern, starting at byte at of the pattern. The result is @N if the
+// payload consists of N bytes of the pattern, or !N if byte N is the first that differs.
 func FormatPayload(p []byte, at int) string {
 	switch {
 	case len(p) == 0:
@@ -96,7 +96,7 @@ func PayloadLen(text string) int {
 	return p.len()
 }
 
-// A Room contains the sizes of the buffers of a receive.
+// A Room contains the sizes of the buffers for a receive.
 type Room []int
 
 // Buffers allocates the buffers.

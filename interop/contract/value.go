@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// A Kind defines which values a field can have. It parses a text and reports whether the text is
-// one of these values.
+// A Kind defines the valid values of a field. It parses a value and reports whether the value is
+// valid.
 type Kind func(text string) (value any, ok bool)
 
 // KindOf returns a Kind that parses values with the given function.
@@ -42,8 +42,8 @@ func isInteger(text string, least, most int64) bool {
 	return ok
 }
 
-// IntegerList returns the Kind of a comma-separated list of least to most integers. An empty list
-// is written as "-". The parsed value is a []int.
+// IntegerList returns the Kind of a comma-separated list of integers of the Kind item. The length
+// of the list is from least to most. An empty list is written as "-". The parsed value is a []int.
 func IntegerList(item Kind, least, most int) Kind {
 	return KindOf(func(text string) ([]int, bool) {
 		if text == "-" {

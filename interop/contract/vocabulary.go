@@ -23,9 +23,9 @@ type Definitions struct {
 	// command only.
 	Kinds map[string]Kind
 
-	// Groups maps the name of a group, such as NAME, to the fields of the group. If a form
-	// contains the name of a group, a line contains one or more fields of the group. Kinds
-	// contains the kind of these fields under the name of the group.
+	// Groups maps the name of a group, such as NAME, to the fields of the group. If a form contains
+	// the name of a group, a command of that form contains one or more fields from the group. These
+	// fields are all of one kind, which Kinds contains under the name of the group.
 	Groups map[string][]string
 
 	// FDFields lists the fields of an answer that contain new descriptors.
@@ -136,8 +136,8 @@ func Get[T any](c Command, key string, absent T) T {
 	return absent
 }
 
-// ParseCommand parses a command of the vocabulary. If it returns an error, Verb is still set,
-// unless the vocabulary does not contain the command.
+// ParseCommand parses a command of the vocabulary. Even if it returns an error, it sets Verb if the
+// vocabulary contains the command.
 func ParseCommand(v *Vocabulary, text string) (c Command, err error) {
 	l, err := ParseLine(text)
 	def, ok := v.commands[l.Verb]
