@@ -78,8 +78,8 @@ const longestName = 64
 
 var nameForm = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.+-]*$`)
 
-// IsName reports whether s can be the name of a peer, or the group or ID of a scenario. A
-// name consists of at most 64 letters, digits and characters of "_.+-", and begins with a
-// letter or a digit. Such a word has no special meaning in patterns, files of expected
-// failures and reports.
+// IsName reports whether s can be the name of a peer, or the group or ID of a scenario. A name
+// consists of at most 64 letters, digits and characters of "_.+-", and begins with a letter or a
+// digit. Such a name has no special meaning in patterns, in lists of expected failures or in
+// reports.
 func IsName(s string) bool { return len(s) <= longestName && nameForm.MatchString(s) }
