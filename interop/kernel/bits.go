@@ -13,7 +13,7 @@ type Bits struct {
 	bits  []int
 }
 
-// BitsOf returns the Bits of a field that Words contains. The constants must be in the order of
+// BitsOf returns the Bits for a field that is a key of Words. The constants must be in the order of
 // the words. BitsOf panics unless there is exactly one constant for each word.
 func BitsOf(field string, bits ...int) Bits {
 	if len(bits) != len(Words[field]) {
@@ -30,8 +30,8 @@ func (b Bits) Sum(words ...string) (sum int) {
 	return sum
 }
 
-// Names returns the words whose constants are set in a value, separated by commas. It returns "-"
-// if there are none.
+// Names returns the words whose bits are set in sum, separated by commas. It returns "-" if there
+// are none.
 func (b Bits) Names(sum int) string {
 	var list []string
 	for i, w := range b.words {

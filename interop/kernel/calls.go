@@ -1,6 +1,6 @@
-// Package kernel defines the vocabulary of the scenarios that test the kernel. It consists of the
-// commands of a peer and of calls that only the runner's own processes can make. The package also defines
-// the control messages of these calls and the socket options.
+// Package kernel defines the vocabulary of the scenarios that test the kernel. The vocabulary consists of
+// the commands that every peer implements and of calls that only the runner's own processes can make. The
+// package also defines the control messages for these calls, and the socket options.
 package kernel
 
 import (
@@ -76,7 +76,7 @@ var CallUsages = []CallUsage{
 	{"setuid pid=A", "", "the same, to a user ID that is derived from a process and that no other case uses"},
 }
 
-// Vocabulary contains the commands of a peer and the calls.
+// Vocabulary contains the commands that every peer implements and the calls in CallUsages.
 var Vocabulary = contract.Commands.Extend(contract.Definitions{
 	Forms:    forms(),
 	Kinds:    kinds,
@@ -134,8 +134,8 @@ var (
 	anyText   = matching(`.*`)
 )
 
-// kinds contains the kinds of the fields. A key CALL.FIELD applies to one call, and a key FIELD
-// applies to all other fields of that name.
+// kinds contains the kinds of the fields. A key CALL.FIELD applies to a field of one call, and a
+// key FIELD applies to the field of that name in every other call.
 var kinds = map[string]contract.Kind{
 	"sock fd dir":                  fd,
 	"fds":                          contract.IntegerList(fd, 2, 2),

@@ -24,9 +24,9 @@ const (
 // cmsgSpace returns CMSG_SPACE(n).
 func cmsgSpace(n int) int { return headerSize + (n+wordSize-1)/wordSize*wordSize }
 
-// Size parses a number of bytes, such as 24, len(2), space(2)-1 or space(1)+creds. In these,
-// len(N) and space(N) are CMSG_LEN and CMSG_SPACE for N descriptors, and creds is CMSG_SPACE for
-// credentials.
+// Size parses a number of bytes, such as 24, len(2), space(2)-1 or space(1)+creds. In such an
+// expression, len(N) and space(N) are CMSG_LEN and CMSG_SPACE for N descriptors, and creds is
+// CMSG_SPACE for credentials.
 func Size(text string) (total int, ok bool) {
 	for term := range strings.SplitSeq(strings.ReplaceAll(text, "-", "+-"), "+") {
 		term, minus := strings.CutPrefix(term, "-")
@@ -77,9 +77,9 @@ func parseEdge(text string) (Edge, bool) {
 	return Edge(n), ok && closed && fits
 }
 
-// A Cmsg is an item of control= or fill=. It is written as rights(3,4), creds(1,0,0), creds(),
-// pidfd(3), hex(00ff) or cmsg(LEVEL,TYPE,HEX). A prefix N* repeats it, and the suffixes :len=,
-// :level=, :type= and :more= change it.
+// A Cmsg is an item in the value of control= or fill=. It is written as rights(3,4), creds(1,0,0),
+// creds(), pidfd(3), hex(00ff) or cmsg(LEVEL,TYPE,HEX). A prefix N* repeats it, and the suffixes
+// :len=, :level=, :type= and :more= change it.
 type Cmsg struct {
 	Count       int     // how many times it is sent
 	Kind        string  // rights, creds, pidfd, cmsg, or hex for bytes without a header

@@ -72,7 +72,7 @@ func parseInetName(text string) (string, bool) {
 	return text, ok && fits
 }
 
-// A Setting is the value of set= in the call fcntl, such as fl:append,nonblock, fd:cloexec or
+// A Setting is the value of set= in an fcntl call, such as fl:append,nonblock, fd:cloexec or
 // pipe_sz:4096.
 type Setting struct {
 	What  string
@@ -99,8 +99,8 @@ func parseSetting(text string) (Setting, bool) {
 	return s, ok
 }
 
-// SameValue reports whether two values of an answer's field are equivalent. A set of words may be
-// in any order, and a mode may begin with any number of zeros.
+// SameValue reports whether two values of a field in an answer are equivalent. The words in a set
+// may be in any order, and leading zeros in a mode are ignored.
 func SameValue(field, a, b string) bool {
 	switch field {
 	case "events", "seals", "value":
