@@ -17,8 +17,8 @@ import (
 )
 
 // acts maps the verb of each of the runner's own lines (scenario.ActForms) to the method that runs
-// it. A method returns errCaseOver to end the case, and errSessionOver or process.ErrCut to end
-// the session. Any other error is the reason why the case could not be run.
+// it. A method returns errCaseOver to end the case, and errSessionOver or process.ErrCut to end the
+// session. Any other error explains why the case could not be run.
 var acts = map[string]func(*caseRun, act) error{
 	"seek":       (*caseRun).setOffset,
 	"pos":        (*caseRun).checkOffset,
@@ -35,7 +35,7 @@ var acts = map[string]func(*caseRun, act) error{
 	"kill":       (*caseRun).sendSignal,
 }
 
-// An act is a line of the transcript that the runner itself runs.
+// An act is a transcript line that the runner executes itself.
 type act struct {
 	scenario.Act
 	line int
@@ -141,9 +141,9 @@ func (cr *caseRun) fdInfo(a act) (info procfs.FDInfo, err error) {
 	return procfs.ReadFDInfo(a.side.Pid, fd)
 }
 
-// findState adds a finding about a file whose state differs from the scenario. The finding is
-// about the side that is known to have changed the file, or otherwise about the side that the line
-// names.
+// findState adds a finding about a file whose state differs from the scenario. The finding is about
+// the peer that is known to have changed the file. If none is known, it is about the peer that the
+// transcript line names.
 func (cr *caseRun) findState(a act, format string, args ...any) {
 	if by, ok := cr.changedBy[cr.file(a.Name)]; ok {
 		cr.findChange(by, a.line, format, args...)
@@ -262,10 +262,10 @@ func (cr *caseRun) setNonblock(a act) error {
 	return optionalCall("fcntl", unix.SetNonblock(a.side.socket.Own, true))
 }
 
-// awaitSleep (blocked ROLE) waits until the peer is blocked. The peer is blocked if it has read
-// its command but not answered it, and all its threads sleep. The verb settled also accepts a peer
-// that has answered, and a peer that is still awake at the time limit because it retries its call
-// instead of blocking.
+// awaitSleep (blocked ROLE) waits until the peer is blocked. The peer is blocked if it has read its
+// command but not answered it, and all its threads sleep. The transcript line "settled ROLE" also
+// accepts a peer that has answered, and a peer that is still awake at the time limit because it
+// retries its call instead of blocking.
 func (cr *caseRun) awaitSleep(a act) error {
 	sd := a.side
 	if !sd.pending {

@@ -23,8 +23,8 @@ func newAttribution(env environment, runner *scenario.Peer) *attribution {
 	return &attribution{environment: env, runner: runner, alone: map[string][]scenario.Check{}}
 }
 
-// copy returns an attribution with the same results. Later results are added to only one of the
-// two.
+// copy returns an attribution with the same results. Results that are added to the copy do not
+// appear in the original, and vice versa.
 func (at *attribution) copy() *attribution {
 	at.mu.Lock()
 	defer at.mu.Unlock()
@@ -70,7 +70,7 @@ func (at *attribution) runPeersAlone(res *scenario.Result) {
 }
 
 // assignBlame attributes each finding to the peer at fault. If one of the two peers is the runner,
-// it stores which checks the other one failed.
+// it stores which checks the other peer failed.
 func (at *attribution) assignBlame(res *scenario.Result) {
 	at.mu.Lock()
 	defer at.mu.Unlock()
@@ -117,11 +117,11 @@ func (at *attribution) assignBlame(res *scenario.Result) {
 	}
 }
 
-// rolesAtFault returns the roles of the peers that are at fault for a finding about the peer in
-// the given role. If one peer also fails the scenario when it is paired with the runner, which is
-// assumed to be correct, that peer is at fault. If both peers fail, the sender is at fault for
-// what the receiver received, and otherwise the peer that the finding is about. If neither peer
-// fails, both are at fault.
+// rolesAtFault returns the roles of the peers that are at fault for a finding about the peer in the
+// given role. If only one of the peers also fails the scenario when paired with the runner, which
+// is assumed to be correct, that peer is at fault. If both peers fail, the sender is at fault for a
+// finding about what the receiver received. For any other finding, the peer that the finding is
+// about is at fault. If neither peer fails, both are at fault.
 func (at *attribution) rolesAtFault(c scenario.Case, role scenario.Role, f scenario.Finding) []scenario.Role {
 	other := opposite(role)
 	switch {
@@ -151,8 +151,8 @@ func (at *attribution) rolesAtFault(c scenario.Case, role scenario.Role, f scena
 	if f.Ambiguous {
 		fails = slices.Contains(failures, f.Check)
 	}
-	// Whether a peer keeps a file open can depend on the descriptors that it was started with, so
-	// a peer that did so in any case counts as failing.
+	// Whether a peer keeps a file open can depend on the descriptors that it was started with, so a
+	// peer that has kept a file open in at least one case counts as failing.
 	if f.Ambiguous && f.Check == scenario.CheckLeak {
 		_, holds := at.holders.Load(c.Peer(role).Name)
 		_, otherHolds := at.holders.Load(c.Peer(other).Name)

@@ -133,14 +133,14 @@ func (cr *caseRun) expectOK(sd *side, command string) error {
 	return nil
 }
 
-// enterDir creates a directory for the case and makes it the working directory of the runner's
-// sides, if the scenario uses paths. If a side cannot change to the directory, that is not a
-// failure of the kernel, so the case counts as not run.
+// enterDir creates a directory for the case and makes it the working directory of the runner's own
+// processes, if the scenario uses paths. If one of these processes cannot change to the directory,
+// the kernel is not at fault, so the case counts as not run.
 func (cr *caseRun) enterDir() (dir string, err error) {
 	if !cr.Scenario.UsesPaths() {
 		return "", nil
 	}
-	// If a side runs as another user, the directory must be writable by all users.
+	// If one of these processes runs as another user, the directory must be writable by all users.
 	mode := os.FileMode(0o700)
 	setsUser := func(st scenario.Step) bool { return st.Command.Verb == "setuid" }
 	if len(cr.Scenario.Users) > 0 || slices.ContainsFunc(cr.Scenario.Steps, setsUser) {

@@ -5,9 +5,9 @@
 // C library. It does not trust what a peer reports about a descriptor, and asks the kernel
 // instead. It runs on Linux.
 //
-// Run groups the cases by their two peers. A session starts two peers, which run many cases one
-// after the other. A caseRun is the state of one of these cases while it runs, and contains a side
-// for each role.
+// Run groups the cases by the pair of peers that they test. A session starts two peers, which run
+// many cases one after the other. A caseRun holds the state of one of these cases while it runs,
+// including a side for each of the roles A and B.
 //
 // These packages turn a line that a peer prints into a verdict, in this order:
 //
@@ -23,5 +23,5 @@
 //	            (Expectations.SetVerdict)
 //
 // To add a command for peers, start in contract/commands.go. To add a call for kernel scenarios,
-// start in kernel/calls.go. The comments there name the function that implements it.
+// start in kernel/calls.go. The comments in these files say where to implement it.
 package interop

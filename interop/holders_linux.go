@@ -19,9 +19,9 @@ import (
 var watchable = []string{"pipe-r", "pipe-w", "pair"}
 
 // checkHolders adds a finding if a file of the case is still open after the end of the case
-// although no descriptor of a peer refers to it. It does nothing if a leak has already been
-// found, because a leaked socket can keep other files open. If both ends of a pipe or pair are
-// files of the case, it checks the second end once the first is no longer open.
+// although no descriptor of a peer refers to it. It does nothing if a leak has already been found,
+// because a leaked socket can keep other files open. If the case uses both ends of a pipe or socket
+// pair, it checks the second end once the first is no longer open.
 func (cr *caseRun) checkHolders() error {
 	if cr.leaked {
 		return nil
@@ -120,9 +120,9 @@ func awaitFree(ctx context.Context, files []*witness.File, patience time.Duratio
 	deadline := time.Now().Add(patience)
 	for wait := 0; len(files) > 0; wait = int(nudgeEvery / time.Millisecond) {
 		late := time.Now().After(deadline) // before the poll: the runner may be stopped in between
-		// Poll always reports POLLHUP and POLLERR, even if they were not requested. At the
-		// writing end of a pipe it reports POLLERR. For TCP, POLLRDHUP is needed because only
-		// one direction of the connection ends.
+		// Poll always reports POLLHUP and POLLERR, even if they were not requested. At the writing
+		// end of a pipe it reports POLLERR once the reading end is closed. For TCP, POLLRDHUP is
+		// needed because closing one socket ends only one direction of the connection.
 		ended := int16(unix.POLLHUP | unix.POLLERR)
 		fds := []unix.PollFd{{Fd: int32(files[0].Other)}}
 		if files[0].Kind == "tcp" {
@@ -150,9 +150,9 @@ func awaitFree(ctx context.Context, files []*witness.File, patience time.Duratio
 	return nil, nil
 }
 
-// collectSockets makes the kernel free sockets that are referenced only from each other's
-// queues. The kernel looks for such sockets whenever a socket is closed. A socket that is closed
-// during such a search is not freed until another socket is closed.
+// collectSockets makes the kernel free sockets that are referenced only from each other's queues.
+// The kernel looks for such unreachable sockets whenever a socket is closed. A socket that is
+// closed during such a search is not freed until another socket is closed.
 func collectSockets() error {
 	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
