@@ -1,4 +1,4 @@
-// Package kinds creates the files that scenarios use. It has a maker for each kind of
+// Package kinds creates the files that scenarios use. It can create every kind of
 // file in scenario.FileKinds. It also reports which kinds of file and which socket
-// options this system lacks.
+// options this system does not support.
 package kinds

@@ -66,7 +66,8 @@ func listenLoopback(fd int) error {
 }
 
 // bindLoopback binds an Internet socket and checks that it can be reached. If no network interface is up,
-// bind(2) succeeds but connect(2) fails. Connecting a UDP socket reveals this without sending anything.
+// bind(2) succeeds but connect(2) fails. To detect this, bindLoopback connects a UDP socket, which sends
+// nothing.
 func bindLoopback(fd int) error {
 	if err := unix.Bind(fd, loopback); err != nil {
 		return err
@@ -259,7 +260,7 @@ func tryOption(name string) error {
 // lacking holds, for each kind, the reason why this system cannot make it, or "".
 var lacking sync.Map
 
-// ErrTaken means that the processes of this user already have the maximum number of inotify instances.
+// ErrTaken means that this user's processes already hold the maximum number of inotify instances.
 var ErrTaken = errors.New("the user already has the maximum number: see /proc/sys/fs/inotify/max_user_instances")
 
 // Exhausted reports whether err means that a resource is temporarily exhausted, rather than that the
@@ -307,8 +308,8 @@ func LacksRoot() string {
 	return ""
 }
 
-// Lacks returns a description of what this system lacks to run the scenario, or "". To find out, it
-// creates the files of the scenario in dir. It returns an error if a resource is temporarily exhausted.
+// Lacks returns a description of what this system lacks to run the scenario, or "". To check this, it
+// creates the scenario's files in dir. It returns an error if a resource is temporarily exhausted.
 func Lacks(s *scenario.Scenario, dir string) (why string, err error) {
 	if len(s.Users) > 0 || slices.Contains(s.Needs, "root") {
 		if why := LacksRoot(); why != "" {
@@ -400,8 +401,9 @@ func spareName(dir string) (string, error) {
 	return f.Name(), os.Remove(f.Name())
 }
 
-// Substitute makes New return err for the given kind. The first calls of New for that kind still succeed;
-// their number is first. The function restore undoes the substitution. Substitute is for tests.
+// Substitute makes New return err for the given kind. The parameter first is the number of calls for that
+// kind that still succeed before New returns err. The function restore undoes the substitution.
+// Substitute is for tests.
 func Substitute(kind string, first int, err error) (restore func()) {
 	old := makers[kind]
 	lacking.Delete(kind)
