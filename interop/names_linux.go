@@ -15,9 +15,9 @@ import (
 	"github.com/scm-rights/scm/interop/witness"
 )
 
-// fillIn returns the text of a step in the form in which it is sent to the side. It replaces the
-// names of files with descriptors. For the runner's sides, it also replaces the symbolic names of
-// processes and abstract sockets with the actual ones.
+// fillIn returns the text of a step as it is sent to the side. It replaces each file name with the side's
+// descriptor for that file. If the scenario gives the side's role to the runner, fillIn also replaces the
+// symbolic names of processes and abstract sockets with the actual ones.
 func (cr *caseRun) fillIn(sd *side, st scenario.Step) (string, error) {
 	text, err := scenario.MapNames(st.Text, func(name string) (int, error) { return cr.descriptor(sd, name) })
 	if err != nil || !sd.byRunner {
@@ -67,13 +67,12 @@ func (cr *caseRun) addMade(sd *side, name string, fd int) error {
 	return nil
 }
 
-// abstract is the prefix of the name of an abstract socket. All processes of a network namespace
-// share these names, so a transcript uses symbolic ones.
+// abstract is the prefix of the name of an abstract socket. A transcript uses symbolic names, because all
+// processes in a network namespace share the actual ones.
 const abstract = "abstract:"
 
-// processRandom is part of the names of all abstract sockets of this process. PIDs alone would not
-// be unique, because another process in the same network namespace can have a PID namespace of its
-// own.
+// processRandom is part of the names of all abstract sockets of this process. PIDs alone would not be unique,
+// because another process in the same network namespace can run in its own PID namespace.
 var processRandom = sync.OnceValue(func() string { return rand.Text()[:12] })
 
 // socketPrefix makes the names of a case's abstract sockets unique.
@@ -103,10 +102,10 @@ func (cr *caseRun) fillInProcesses(text string) (string, error) {
 	return text, failed
 }
 
-// forComparison returns an answer and the alternatives of its step in a form in which they can be
-// compared. For a peer, it returns them unchanged. For a runner's side, it replaces the names of
-// abstract sockets in the answer with those of the transcript. In the alternatives, it replaces
-// symbolic processes with those of this case, and symbolic lengths with numbers of bytes.
+// forComparison returns an answer and the alternatives of its step in a form in which they can be compared. It
+// changes nothing unless the scenario gives the side's role to the runner. It replaces the actual names of
+// abstract sockets in the answer with the symbolic ones from the transcript. In the alternatives, it replaces
+// the process names A and B with the actual IDs, and symbolic lengths with byte counts.
 func (cr *caseRun) forComparison(sd *side, st scenario.Step, answer string) (string, []scenario.Answer, error) {
 	if !sd.byRunner {
 		return answer, st.Answers, nil

@@ -21,8 +21,8 @@ type peerProcess struct {
 	leakedPidfds map[int]bool      // the sender's pidfds that it has leaked
 }
 
-// A trackedFD identifies the file that a descriptor of a peer must refer to until a command
-// closes it.
+// A trackedFD identifies the file that one of the peer's descriptors must refer to until a
+// command closes that descriptor.
 type trackedFD struct {
 	witness.Identity
 	known bool          // false if the runner could not look at the descriptor
@@ -81,7 +81,7 @@ func (t trackedFD) isUnchanged(pid, fd int) bool {
 	if same, err := t.refersTo(pid, fd); err == nil {
 		return same
 	}
-	// Without kcmp(2), only the identity of the file can be compared.
+	// Without kcmp(2), compare only the files and not the open file descriptions.
 	id, err := witness.Identify(pid, fd)
 	return err != nil || id == t.Identity // on an error, the runner cannot look or it has been closed since
 }

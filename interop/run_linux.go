@@ -96,9 +96,9 @@ func Run(ctx context.Context, cases []scenario.Case, x *scenario.Expectations, o
 	return outcome
 }
 
-// newFolder creates the directory for all files of a run that have a name. The runner's own
-// sides receive its path in a chdir command, so the path must be absolute and must be printable
-// ASCII without spaces.
+// newFolder creates the directory for all named files of a run. The runner sends its own
+// processes chdir commands with paths in this directory, so its path must be absolute and must
+// be printable ASCII without spaces.
 func newFolder() (string, error) {
 	temp, err := filepath.Abs(os.TempDir())
 	if err != nil {
@@ -127,8 +127,8 @@ type run struct {
 	results []scenario.Result
 }
 
-// runAll runs the cases in as many jobs as the options allow. It runs the cases of the runner
-// first, because their results show which peer is at fault in the other cases.
+// runAll runs the cases in as many jobs as the options allow. It starts with the cases in which
+// the runner takes a role, because their results show which peer is at fault in the other cases.
 func (r *run) runAll(cases []scenario.Case) {
 	var batches [2][][]scenario.Case
 	for _, group := range groupByPeers(cases) {
@@ -224,7 +224,7 @@ func (r *run) retry(res *scenario.Result) {
 			return // the run is cut short
 		}
 		res.Tries = try + 2
-		// All other verdicts are unexpected, or show nothing about the peers.
+		// Any other verdict is unexpected or says nothing about the peers.
 		if next.Verdict == scenario.Pass || next.Verdict == scenario.Expected {
 			res.Why = fmt.Sprintf("%s at first, and %s on attempt %d", res.Verdict, next.Verdict, res.Tries)
 			res.Verdict = scenario.Flaky
