@@ -14,8 +14,8 @@ import (
 	"github.com/scm-rights/scm/interop/scenario"
 )
 
-// A Fault is a mistake that a faulty peer makes. Its functions replace or alter steps of a
-// correct peer. If a function is nil, the peer carries out that step correctly.
+// A Fault is a mistake that a faulty peer makes. Each function in a Fault replaces or alters one
+// step that a correct peer takes. If it is nil, the peer carries out that step correctly.
 type Fault struct {
 	What string // what the peer does wrong
 

@@ -325,7 +325,7 @@ func reopened(fds []int) []int {
 		if err != nil {
 			continue
 		}
-		// Restore the status flags. O_NONBLOCK was only set so that opening a pipe does not block.
+		// Restore the status flags. O_NONBLOCK was set only to keep open from blocking on a pipe.
 		_, _ = unix.FcntlInt(uintptr(opened), unix.F_SETFL, flags)
 		again[i] = opened
 	}
