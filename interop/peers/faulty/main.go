@@ -1,7 +1,7 @@
 //go:build linux
 
-// Command faulty is a peer for testing the runner. With --fault NAME, it has the named fault.
-// Without --fault, it conforms to the contract.
+// Command faulty is a peer for testing the runner. With --fault NAME, it makes the named
+// mistake. Without --fault, it conforms to the contract.
 package main
 
 import (
