@@ -45,7 +45,7 @@ func formatReceived(got Received, at int) string {
 	return s
 }
 
-// FormatFDs formats a list of descriptors as in an answer.
+// FormatFDs formats a list of descriptors for use in an answer.
 func FormatFDs(fds []int) string { return formatFDs(Received{FDs: fds}) }
 
 func formatFDs(got Received) string {

@@ -35,7 +35,7 @@ type Library struct {
 	// case, before the first send or receive. Neither Open nor the Socket may close sock.
 	Open func(sock int) (Socket, error)
 
-	// More, if not nil, answers lines that do not contain a command of the contract.
+	// More, if not nil, returns the answer to a line that is not a command of the contract.
 	More func(p *Peer, line string) (answer string)
 }
 
