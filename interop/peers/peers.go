@@ -97,7 +97,7 @@ func build(ctx context.Context, r registry, root, outDir string, names []string,
 	return list
 }
 
-// A recipeOutcome is the result of running a recipe. It contains the replacements for words in braces in
+// A recipeOutcome is the result of running a recipe. It contains the values to substitute for words in braces in
 // the commands of the recipe's peers. If the recipe failed, it also contains the reason.
 type recipeOutcome struct {
 	why    string

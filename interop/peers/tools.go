@@ -74,8 +74,8 @@ var (
 	plainRE  = regexp.MustCompile(`\b\d+`)
 )
 
-// versionIn returns the first number in text that contains a dot. If there is none, it returns the first
-// number. For example, the version in "openjdk 21 2023-09-19" is 21.
+// versionIn returns the first number in text that contains a dot. If no number contains a dot, it
+// returns the first number. For example, the version in "openjdk 21 2023-09-19" is 21.
 func versionIn(text string) string {
 	return cmp.Or(dottedRE.FindString(text), plainRE.FindString(text))
 }
