@@ -49,8 +49,8 @@ const (
 	// limit.
 	DefaultTimeout = 10 * time.Second
 
-	// Grace is how long a peer may take to exit after the runner has closed its standard input. After the peer
-	// has exited, its standard output may stay open for the same time.
+	// Grace is how long a peer may take to exit after the runner has closed its standard input. It is also how
+	// long the peer's standard output may stay open after the peer has exited.
 	Grace = time.Second
 
 	// stopped extends a timeout that has expired, because the runner may have been stopped (SIGSTOP) in between.

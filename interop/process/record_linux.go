@@ -20,7 +20,7 @@ import (
 // command does, because the kernel would then send the command its parent-death signal.
 type Recorder func(cmd *exec.Cmd, started func(), call func(lines []string)) error
 
-// MostRecorded is the maximum number of lines in the record of one peer.
+// MostRecorded is the maximum number of lines that a Record keeps.
 const MostRecorded = 400
 
 // A Record contains the system calls of a peer as lines of text.

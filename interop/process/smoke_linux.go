@@ -18,7 +18,7 @@ import (
 )
 
 // nonsense lists commands that no peer supports. A peer that answers anything other than "unsupported" to one of
-// them would also give wrong answers in scenarios.
+// these commands would also give wrong answers in scenarios.
 var nonsense = []string{
 	"levitate height=3",
 	"send payload=00 fds=- flags=sideways",
@@ -29,8 +29,9 @@ var nonsense = []string{
 	"close fds=9999",
 }
 
-// Smoke tests the peer itself rather than its library. The peer must start, answer the commands that involve no
-// message, know the payload pattern, answer "unsupported" to unknown commands, and exit at the end of its input.
+// Smoke tests the peer itself rather than its library. The peer must start, answer the commands that neither send
+// nor receive, know the payload pattern, answer "unsupported" to unknown commands, and exit at the end of its
+// input.
 func Smoke(ctx context.Context, p *scenario.Peer, timeout time.Duration) error {
 	null, err := os.Open(os.DevNull)
 	if err != nil {
@@ -91,8 +92,8 @@ func Smoke(ctx context.Context, p *scenario.Peer, timeout time.Duration) error {
 }
 
 // testPattern tests that the peer sends and recognizes the payload pattern, which a command writes as @N. The
-// runner and the peer both send the file to which the runner's descriptor file refers. The peer has inherited
-// its descriptor for this file as the first one. A library may reject both commands.
+// runner and the peer send each other the same file with the payload. The runner's descriptor for it is file, and
+// the peer's is the first descriptor that it inherited. A library may reject the send and recv commands.
 func (proc *Process) testPattern(ctx context.Context, sock, far, file int, timeout time.Duration) error {
 	if proc.Peer.Hello.Payload != "" || !slices.ContainsFunc(contract.SocketTypes, proc.Peer.Hello.Offers) {
 		return nil // the library fixes the payload, or supports no type of socket
