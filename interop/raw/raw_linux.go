@@ -220,10 +220,10 @@ func SameDescription(pid1, fd1, pid2, fd2 int) (bool, error) {
 	return n == 0, err
 }
 
-// Bind binds a socket to an address. The name consists of the bytes of a sockaddr.
+// Bind binds a socket to an address. The name contains the raw bytes of a sockaddr.
 func Bind(sock int, name []byte) error { return named(unix.SYS_BIND, sock, name) }
 
-// Connect connects a socket to an address. The name consists of the bytes of a sockaddr.
+// Connect connects a socket to an address. The name contains the raw bytes of a sockaddr.
 func Connect(sock int, name []byte) error { return named(unix.SYS_CONNECT, sock, name) }
 
 func named(trap uintptr, sock int, name []byte) error {
