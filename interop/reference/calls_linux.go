@@ -267,8 +267,8 @@ func link(a *args) error {
 // minProcessUID is the lowest user ID that userOfProcess returns. No system assigns such IDs.
 const minProcessUID = 1 << 28
 
-// userOfProcess derives a user ID from a process. The user ID consists of the process ID, which has
-// 22 bits, and of as many bits of the PID namespace as fit into a positive int32. The PID alone
+// userOfProcess derives a user ID from a process. The user ID combines the PID, which has 22 bits,
+// with as much of the PID namespace's inode number as fits into a positive int32. The PID alone
 // would not be unique, because all PID namespaces share the same user IDs.
 func userOfProcess(pid int) int {
 	var namespace unix.Stat_t
@@ -278,7 +278,8 @@ func userOfProcess(pid int) int {
 
 // setuid changes the user of all threads of the process permanently, and drops all groups. With
 // pid=, it changes to the user ID that userOfProcess derives from that process. The kernel counts
-// descriptors in flight per user, so it then counts them separately from those of other processes.
+// in-flight descriptors per user. A process with its own user ID is therefore counted separately
+// from all others.
 func setuid(a *args) error {
 	uid := a.integer("uid", -1)
 	if a.has("pid") {
@@ -293,6 +294,7 @@ func setuid(a *args) error {
 	if err := unix.Setresuid(uid, uid, uid); err != nil {
 		return err
 	}
-	// Otherwise the process could not read its own files in /proc.
+	// Changing the user can clear the dumpable flag. Without this flag, the process could not read
+	// its own files in /proc.
 	return unix.Prctl(unix.PR_SET_DUMPABLE, 1, 0, 0, 0)
 }

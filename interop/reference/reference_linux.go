@@ -17,7 +17,8 @@ import (
 // Main reads commands from standard input and writes the answers to standard output. It exits at
 // end of file.
 func Main(name string) {
-	// The first thread makes all calls, because all kernels deliver the signals to that thread.
+	// Make all calls on the first thread, because every kernel delivers the runner's signals to
+	// that thread.
 	runtime.LockOSThread()
 	if unix.Gettid() != unix.Getpid() { // another thread runs the main goroutine: start again
 		fmt.Fprintln(os.Stderr, unix.Exec("/proc/self/exe", os.Args, os.Environ()))
@@ -64,7 +65,7 @@ type args struct {
 	contract.Command
 }
 
-// A call makes one of the calls in kernel.CallUsages and returns the fields of the answer.
+// A call implements one of the calls in kernel.CallUsages and returns the fields for the answer.
 type call func(a *args) (fields string, err error)
 
 // done returns a call whose answer has no fields.

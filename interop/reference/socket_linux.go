@@ -48,7 +48,7 @@ func newPair(a *args) (string, error) {
 	return "fds=" + peer.FormatFDs(two[:]), nil
 }
 
-// maxPath is the length of sun_path. A path of this length is not followed by a zero byte.
+// maxPath is the length of sun_path. A path that fills sun_path has no terminating zero byte.
 const maxPath = 108
 
 // sockaddr returns the bytes of a sockaddr for name=, or nil if the field is missing. For auto,
