@@ -12,8 +12,8 @@ import (
 	"github.com/scm-rights/scm/interop/scenario"
 )
 
-// A Cause groups cases that failed in the same way. Either the same check failed at the same peer, or the cases have
-// no findings and the same verdict.
+// A Cause groups cases that failed in the same way. Either the same peer failed the same check, or the cases have the
+// same verdict and no findings.
 type Cause struct {
 	What    string // CHECK@PEER, or the verdict
 	Cases   int
@@ -163,7 +163,7 @@ func (r *Report) countFaults(peer string) (n int) {
 	return n
 }
 
-// Pairs returns the totals of each sender and receiver, over all types of socket.
+// Pairs returns the totals for each pair of sender and receiver, summed over all socket types.
 func (r *Report) Pairs() map[[2]string]Totals {
 	pairs := map[[2]string]Totals{}
 	for _, c := range r.Cases {
@@ -193,8 +193,8 @@ func pairLetter(t Totals) string {
 	return "x"
 }
 
-// writePairMatrix writes the matrix over all types of socket, with one letter per pair. Each row ends with the totals
-// of the peer as sender and as receiver.
+// writePairMatrix writes the matrix for all socket types, with one letter per pair. Each row ends with the peer's
+// totals as sender and as receiver.
 func (r *Report) writePairMatrix(out *text) {
 	pairs, peers := r.Pairs(), r.usedPeers()
 	out.printf("senders in rows, receivers in columns: + all cases pass, x some fail as expected,\n" +

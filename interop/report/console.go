@@ -14,7 +14,7 @@ import (
 )
 
 // Console writes the full report in readable form. It shows each case that did not end as
-// expected, the matrix of each type of socket, the peers and the totals. Brief writes a shorter
+// expected, a matrix for each socket type, the peers and the totals. Brief writes a shorter
 // report.
 func (r *Report) Console(w io.Writer) error {
 	var out text
@@ -54,8 +54,8 @@ type text struct{ strings.Builder }
 
 func (t *text) printf(format string, args ...any) { fmt.Fprintf(t, format, args...) }
 
-// block writes a text that a peer may have written. No line of the output can be mistaken for a
-// line of the report itself.
+// block writes text that may come from a peer. It marks the lines so that none of them can be
+// mistaken for a line of the report itself.
 func (t *text) block(indent, untrusted string) {
 	t.printf("%s\n", display.Block(indent, untrusted))
 }
@@ -97,7 +97,7 @@ func cell(t Totals) string {
 	return text
 }
 
-// Matrix returns the matrix of one type of socket, with a row per sender and a column per
+// Matrix returns the matrix for one socket type, with a row per sender and a column per
 // receiver. It returns "" if the report contains no case of that type.
 func (r *Report) Matrix(socketType string) string {
 	cells := map[[2]string]Totals{}

@@ -51,7 +51,7 @@ func ValidateFiles(files []string) error {
 }
 
 // WriteFile writes the report to a file, in the format that the extension selects. It replaces a
-// regular file atomically. It writes directly to any other file, such as a FIFO.
+// regular file atomically, but writes directly to a special file such as a FIFO.
 func (r *Report) WriteFile(file string) error {
 	write := formats[filepath.Ext(file)]
 	if write == nil {

@@ -25,7 +25,7 @@ type pageCase struct {
 }
 
 // HTML writes the report as one self-contained page, with a matrix for each type of
-// socket. Clicking on a cell shows the cases of its sender and receiver. Each case is
+// socket. Clicking a cell shows the cases with that sender and receiver. Each case is
 // shown with its findings, its transcript and the command that runs it again.
 func (r *Report) HTML(w io.Writer) error {
 	cases := []pageCase{}

@@ -53,8 +53,8 @@ var outcomeElements = map[scenario.Verdict]string{
 }
 
 // JUnit writes the report for CI servers. Expected failures and unsupported cases count as
-// skipped, with the reason. An error of the run that does not belong to a case is reported as a
-// separate test.
+// skipped, with the reason. Errors that affect the run as a whole, rather than one case, are
+// reported as a separate test.
 func (r *Report) JUnit(w io.Writer) error {
 	groups := map[string]*junitSuite{}
 	for _, c := range r.Cases {
@@ -129,8 +129,8 @@ func summary(c scenario.Result) string {
 	return display.Block("", strings.Join(parts, ": "))
 }
 
-// safeLines joins lines that peers may have written. It escapes them, because CI servers print
-// the lines of a report and execute some of them as commands.
+// safeLines joins lines that peers may have written. It escapes the lines, because CI servers
+// print the lines of a report and execute some of them as commands.
 func safeLines(lines []string) string {
 	var safe []string
 	for _, l := range lines {
