@@ -79,8 +79,8 @@ type Act struct {
 	Word  string // the argument of shutdown, kill and flags; for limit, "+" if it is relative or "-" to restore it
 }
 
-// OfSocket reports whether the runner carries out the act with its own descriptor for the socket
-// of a.Role.
+// OfSocket reports whether the act applies to the socket of a.Role. The runner carries out such an act on
+// its own descriptor for that socket.
 func (a Act) OfSocket() bool {
 	return slices.Contains([]string{"nonblock", "pending", "setsockopt", "shutdown"}, a.Verb)
 }

@@ -11,7 +11,7 @@ import (
 	"strings"
 )
 
-// A Case is a scenario on one type of socket with one peer in each role.
+// A Case combines a scenario with one type of socket and one peer in each role.
 type Case struct {
 	Scenario *Scenario
 	Type     string
@@ -29,8 +29,8 @@ func (c Case) Peer(role Role) *Peer {
 	return c.B
 }
 
-// AloneName returns a name that is the same for all cases with this scenario, this type of
-// socket and the same peer in this role.
+// AloneName returns a name that identifies the scenario, the type of socket and the peer in this
+// role. Cases that differ only in the other peer have the same AloneName.
 func (c Case) AloneName(role Role) string {
 	return path.Join(c.Scenario.Name, c.Type, role.String(), c.Peer(role).Name)
 }
@@ -165,8 +165,8 @@ type Result struct {
 }
 
 // A Trace contains the system calls of both peers, which the runner recorded when it reran a
-// failed case. The descriptors in the calls match the transcript in the Trace. They can
-// differ from the transcript in the Result.
+// failed case. The descriptors in the calls match the transcript in the Trace. The transcript in
+// the Result is from the original run, so its descriptors can differ.
 type Trace struct {
 	Why        string   `json:"why,omitempty"` // why it does not show the failure
 	Transcript []string `json:"transcript,omitempty"`

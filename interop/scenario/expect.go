@@ -12,7 +12,7 @@ import (
 	"github.com/scm-rights/scm/interop/display"
 )
 
-// These are the kernels to which a heading can limit expectations.
+// A heading in a file of expected failures can name these kernels.
 const KernelLinux, KernelGVisor = "linux", "gvisor"
 
 // KernelKinds lists the kinds of kernels.
@@ -41,7 +41,7 @@ func (e Expectation) On(kernel string) bool { return e.Kernel == "" || e.Kernel 
 // key returns CHECK@PEER, like Finding.Key.
 func (e Expectation) key() string { return Finding{Check: e.Check, Peer: e.Peer}.Key() }
 
-// These match a heading, and CHECK@PEER with an optional range of versions.
+// headingForm matches a heading, and keyForm matches CHECK@PEER with an optional version range.
 var (
 	headingForm = regexp.MustCompile(`^\[(\S*)\]$`)
 	keyForm     = regexp.MustCompile(`^([a-z]+)@([^<>=]+)((?:>=[0-9]+(?:\.[0-9]+)*)?(?:<[0-9]+(?:\.[0-9]+)*)?)$`)
@@ -146,9 +146,9 @@ type Expectations struct {
 	Aside []Expectation // set aside: the peer is missing, or the kernel or version is a different one
 }
 
-// Expect selects the expectations that apply to a case of the whole plan on this kernel. It
-// sets aside those that apply only to missing peers, other kernels or other versions. It
-// returns an error if an expectation could not apply to any case.
+// Expect selects the expectations that apply to at least one case of the whole plan on this
+// kernel. It sets aside those that apply only to missing peers, other kernels or other versions.
+// It returns an error if an expectation could not apply to any case.
 func Expect(list []Expectation, kernel string, scenarios []*Scenario, peers []*Peer, missing []*Peer, runner *Peer) (*Expectations, error) {
 	x := &Expectations{}
 	here := Plan(scenarios, peers, runner)
@@ -191,8 +191,8 @@ func ValidateExpectations(list []Expectation, scenarios []*Scenario) error {
 	return nil
 }
 
-// Selects reports whether the expectation applies to the case. Its pattern must match, its
-// peer must take part with a version in its range, and the check must be possible in the case.
+// Selects reports whether the expectation applies to the case. The case must match the pattern,
+// include the peer in a version within the range, and be able to fail the check.
 func (e Expectation) Selects(c Case) bool {
 	return e.concerns(c) && (inVersions(e.Version, c.A.Hello.Version) && c.A.Name == e.Peer ||
 		inVersions(e.Version, c.B.Hello.Version) && c.B.Name == e.Peer)
@@ -220,9 +220,9 @@ func (x *Expectations) Hangs(c Case, role Role) bool {
 	})
 }
 
-// RunnerFails returns the reason why the case shows nothing about its peers, or "" if there
-// is no such reason. If the runner is expected to fail the scenario when it takes both roles,
-// this kernel behaves differently, so cases with other peers show nothing about them.
+// RunnerFails returns the reason why the case cannot be used to judge its peers, or "" if it can.
+// If the runner is expected to fail the scenario even when it takes both roles, this kernel does
+// not behave as the scenario assumes, so cases with other peers say nothing about them.
 func (x *Expectations) RunnerFails(c Case) string {
 	runner := &Peer{Name: RunnerName}
 	alone := Case{Scenario: c.Scenario, Type: c.Type, A: runner, B: runner}

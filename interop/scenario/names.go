@@ -21,7 +21,7 @@ const fewer = "fewer"
 // SockNames maps each role to the name of its socket.
 var SockNames = map[Role]string{RoleA: "asock", RoleB: "bsock"}
 
-// These match the possible forms of an item in a list of names.
+// These match the items of a list of names, and the control messages that contain such a list.
 var (
 	nameForm   = regexp.MustCompile(`^[a-z]+[0-9]*$`)
 	timesForm  = regexp.MustCompile(`^([a-z]+[0-9]*)\*([1-9][0-9]{0,3})$`)

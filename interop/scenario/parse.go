@@ -16,11 +16,11 @@ import (
 	"github.com/scm-rights/scm/interop/kernel"
 )
 
-// PeerCalls lists the system calls that a process of the runner can make in a peer scenario,
-// in addition to the commands of the contract. In a kernel scenario it can make every call in kernel.CallUsages.
+// PeerCalls lists the system calls that a peer scenario can have a process of the runner make, in addition to
+// the commands of the contract. A kernel scenario can use any call in kernel.CallUsages.
 var PeerCalls = []string{"sendmsg", "recvmsg", "read", "write", "fcntl", "shutdown"}
 
-// A parser reads a transcript. It checks that each line is possible after the lines above it.
+// A parser reads a transcript. It checks that each line is valid, given the lines above it.
 type parser struct {
 	*Scenario
 	line     int
@@ -29,7 +29,7 @@ type parser struct {
 	speakers map[Role]*speaker
 }
 
-// A speaker is the state of A or B at the line that is being parsed.
+// A speaker holds the state of A or B at the line being parsed.
 type speaker struct {
 	names map[string]bool // names for which it has descriptors
 	last  *Step           // its last command
@@ -81,8 +81,9 @@ func Parse(name string, text []byte) (*Scenario, error) {
 	return s, nil
 }
 
-// ValidatePeer returns an error if the scenario uses a call or a kind of file that the page on peer
-// scenarios does not describe. A catalogue with a folder for peer scenarios applies it to them.
+// ValidatePeer returns an error if the scenario uses a call or a kind of file that
+// interop/catalogue/peer/README.md does not describe. Package catalogue calls it for each scenario in the
+// peer folder.
 func (s *Scenario) ValidatePeer() error {
 	for _, f := range s.Files {
 		if k := kindOf(f.Kind); k.Name != "" && !k.Peer {
@@ -137,7 +138,7 @@ var directives = map[string][]string{
 	"play":  {string(PlayPair), string(PlaySolo), string(PlaySender), string(PlayReceiver), string(PlayKernel)},
 	"room":  {"any"},
 	"waits": {"A", "B"},
-	// These are the privileges of root, and socket options that some kernels do not support.
+	// A scenario can need root privileges, or socket options that some kernels do not support.
 	"needs": {"root", "passpidfd", "passrights", "rightsnotrunc", "inq", "peekoff"},
 	"user":  nil,
 	"files": nil,

@@ -73,8 +73,8 @@ func (f Filter) Apply(cases []Case) (selected []Case, err error) {
 	return selected, nil
 }
 
-// A Shard is one of several parts of a plan. A case's part depends only on the name of the
-// case, so it does not change when other cases are added or removed.
+// A Shard is one of the N parts into which a plan is split. The name of a case determines
+// its part, so the part does not change when other cases are added or removed.
 type Shard struct{ I, N int }
 
 // ParseShard parses I/N. For example, 1/3 is the first of three parts.

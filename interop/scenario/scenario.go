@@ -45,17 +45,17 @@ type FileSpec struct {
 	Kind  string
 }
 
-// EndOf reports whether this file is the other end of another file of the scenario, and
-// returns the name of that file. For b=end:a, it returns a.
+// EndOf reports whether this file is the other end of another file, such as a pipe, and returns the
+// name of that file. For b=end:a, it returns a.
 func (f FileSpec) EndOf() (string, bool) { return strings.CutPrefix(f.Kind, "end:") }
 
-// A User describes the user that the process of a role runs as.
+// A User describes the user that the process in a role runs as.
 type User struct {
 	UID    int
 	NoFile int // its limit of open files, or 0 to leave it unchanged
 }
 
-// A Role is A or B, which are the two peers of a case, or R, which is the runner.
+// A Role identifies a participant in a case. A and B are the peers, and R is the runner.
 type Role byte
 
 const (
