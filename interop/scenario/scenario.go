@@ -108,8 +108,8 @@ func (s *Scenario) Group() string { return path.Dir(s.Name) }
 // Kernel reports whether the scenario tests the kernel instead of peers.
 func (s *Scenario) Kernel() bool { return s.Play == PlayKernel }
 
-// RunByRunner reports whether a process of the runner always takes the role. Such a process
-// can make system calls in addition to the commands for peers.
+// RunByRunner reports whether one of the runner's own processes always takes the role. The scenario
+// can tell such a process to make system calls, in addition to sending it the commands for peers.
 func (s *Scenario) RunByRunner(role Role) bool {
 	return s.Kernel() || s.Play == PlayReceiver && role == RoleA || s.Play == PlaySender && role == RoleB
 }
@@ -157,7 +157,8 @@ var fixedForm = regexp.MustCompile(`(?m) payload=` + fixedPayload + `( |$)`)
 
 // withPayload returns the scenario with fixedPayload replaced by payload, for a library that
 // always sends payload. It returns the scenario unchanged if the scenario also sends other
-// payloads, or if payload and fixedPayload differ in length. The name and the hash do not change.
+// payloads, or if payload and fixedPayload differ in length. The result keeps the name and the hash
+// of the scenario.
 func (s *Scenario) withPayload(payload string) *Scenario {
 	if payload == fixedPayload || len(payload) != len(fixedPayload) || s.otherPayload(fixedPayload) {
 		return s
@@ -175,7 +176,7 @@ func (s *Scenario) Limits() bool {
 	return slices.ContainsFunc(s.Steps, func(st Step) bool { return st.Act.Verb == "limit" })
 }
 
-// PassesPidfds reports whether the kernel adds a pidfd of the sender to the messages that
+// PassesPidfds reports whether the kernel adds a pidfd for the sender to the messages that
 // this role receives.
 func (s *Scenario) PassesPidfds(role Role) bool {
 	return slices.ContainsFunc(s.Steps, func(st Step) bool {
