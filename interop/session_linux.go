@@ -14,9 +14,9 @@ import (
 )
 
 // maxFDs returns the number of descriptors per peer at which a session gets no more cases. A higher
-// number makes each case slower, because each case inspects all descriptors of a peer. A lower number
-// means that peers are started more often. Starting a peer takes as long as a few cases, or as a hundred
-// cases if the peer is slow.
+// limit makes each case slower, because the runner inspects all of a peer's descriptors in each case.
+// With a lower limit, peers are started more often. Starting a peer takes as long as a few cases, or as
+// a hundred cases if the peer is slow.
 func maxFDs(c scenario.Case) int {
 	if c.A.Slow || c.B.Slow {
 		return 600
@@ -126,8 +126,8 @@ func makeFiles(made []*caseFiles, cases []scenario.Case, dir string) ([]*caseFil
 	return made, nil
 }
 
-// processRole returns the process of a session that has the given role in case c. It identifies the
-// process by its role in the first case, because the peers of a session run cases in both directions.
+// processRole returns the role that a process of the session had in the first case, if the process has
+// the given role in case c. The two roles can differ, because a session runs cases in both directions.
 func processRole(first, c scenario.Case, role scenario.Role) scenario.Role {
 	if c.A == first.A && c.B == first.B {
 		return role
@@ -194,9 +194,9 @@ func (s *session) runUntilOver(done func(scenario.Result)) (finished int) {
 
 // runOne runs a case. If the case depends on limits per user, no other case runs at the same time.
 func (s *session) runOne(files *caseFiles) (scenario.Result, error) {
-	// The kernel limits the number of files that all processes of a user together may have in flight. The
-	// limit is RLIMIT_NOFILE of the sending process; root is exempt. A case whose peers run as another
-	// user also runs alone, because another scenario can use the same user.
+	// The kernel limits how many files a user's processes may together have in flight. The limit is
+	// RLIMIT_NOFILE of the sending process; root is exempt. A case whose peers run as another user also
+	// runs alone, because another scenario can use the same user.
 	if files.Scenario.Limits() && os.Getuid() != 0 || len(files.Scenario.Users) > 0 {
 		s.exclusive.Lock()
 		defer s.exclusive.Unlock()

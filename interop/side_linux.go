@@ -49,7 +49,7 @@ type caseRun struct {
 	overlap   bool                            // both sides had something to do since states was taken
 }
 
-// A side is a peer process in one role of a running case. It is created for that case only.
+// A side is a peer process and its role in a running case. It is created for that case only.
 type side struct {
 	*peerProcess
 	role     scenario.Role
@@ -109,7 +109,7 @@ func newSide(p *peerProcess, files *caseFiles, role scenario.Role) *side {
 // the case pairs a peer with the runner.
 func (sd *side) isRunner() bool { return sd.Peer.Name == scenario.RunnerName }
 
-// untrack stops tracking the descriptors of the case. The peer was sent a command to close them.
+// untrack stops tracking the descriptors of the case when the peer is sent a command to close them.
 func (sd *side) untrack() {
 	for _, fd := range slices.Concat(sd.given, slices.Collect(maps.Values(sd.received))) {
 		delete(sd.tracked, fd)

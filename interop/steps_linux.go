@@ -17,12 +17,12 @@ import (
 	"github.com/scm-rights/scm/interop/witness"
 )
 
-// This file turns answers into findings. Its functions are in the order of their use: runSteps
-// waits for an answer, judges the answer by its text alone, and then inspects the process that gave
-// it.
+// This file turns answers into findings. Its functions appear in the order in which they are used:
+// runSteps waits for an answer, judges the answer by its text alone, and then inspects the process
+// that gave it.
 
-// runSteps runs the lines of the transcript. Each line is an act of the runner, a command to a
-// side, or the answer expected from a side. An error ends the case.
+// runSteps runs the lines of the transcript. Each line is an action for the runner itself, a command
+// for a side, or the answer expected from a side. An error ends the case.
 func (cr *caseRun) runSteps() error {
 	for _, st := range cr.Scenario.Steps {
 		var err error
@@ -92,7 +92,7 @@ type reply struct {
 
 // awaitAnswer waits for the answer that a step expects. If the side does not answer in time, but
 // the other side has already given an answer that its own step does not expect, awaitAnswer returns
-// that answer and that step. The wrong answer is then the reason why the first side still waits.
+// that answer and that step. The wrong answer then explains why the first side is still waiting.
 func (cr *caseRun) awaitAnswer(st scenario.Step) reply {
 	a := reply{step: st, side: cr.sides[st.Role]}
 	a.text, a.err = cr.waitForText(a.side, st)
@@ -258,7 +258,7 @@ func (a reply) surplus(got contract.Line) string {
 }
 
 // trackReceived records the descriptors that an answer names, so that they do not count as leaks.
-// It does so even if the answer is wrong in other respects.
+// It records them even if the answer is wrong in other respects.
 func (cr *caseRun) trackReceived(a reply, fds []int) {
 	sd := a.side
 	wrong := fileFindings{caseRun: cr, side: sd, line: a.step.Line}
@@ -420,9 +420,9 @@ func (cr *caseRun) checkReceived(a reply, names []string, fds []int) error {
 }
 
 // checkHeld adds a finding for each descriptor that the side has closed, or made refer to another
-// file, without a command to do so. It also checks the descriptors for later cases, but compares
-// their files only after this case has ended. It returns the open descriptors that it found, or
-// nil.
+// file, without a command to do so. It also checks that the descriptors given to the peer for later
+// cases are still open, but it does not check which files they refer to until this case has ended.
+// It returns the open descriptors that it found, or nil.
 func (cr *caseRun) checkHeld(sd *side, line int) (open []int) {
 	if sd.byRunner {
 		return nil // its commands do such things
@@ -517,10 +517,10 @@ func whoChanged(file *witness.File, sd *side) suspect {
 }
 
 // checkLeaks adds a finding for each descriptor that refers to a file of the case although the peer
-// was not started with it and has not reported it. After "end", every descriptor of a file of the
-// case is a leak. open lists the open descriptors of the peer. If open is nil, checkLeaks lists
-// them itself. If the peer has a garbage collector, checkLeaks waits for it, and returns
-// process.ErrCut if the run is interrupted during that time.
+// was not started with it and has not reported it. After the "end" command, any open descriptor for
+// a file of the case is a leak. open lists the open descriptors of the peer. If open is nil,
+// checkLeaks lists them itself. If the peer has a garbage collector, checkLeaks waits for it, and
+// returns process.ErrCut if the run is interrupted during that time.
 func (cr *caseRun) checkLeaks(sd *side, line int, open []int) error {
 	if sd.unseen {
 		return nil
@@ -560,7 +560,7 @@ func (cr *caseRun) checkLeaks(sd *side, line int, open []int) error {
 	return nil
 }
 
-// A leak is a descriptor of a peer that refers to a file of the case and should not be open.
+// A leak is a descriptor for a file of the case that the peer should not have open.
 type leak struct {
 	fd   int
 	file *witness.File
@@ -569,8 +569,8 @@ type leak struct {
 // senderPidfd is the file that the kernel adds to a message for SO_PASSPIDFD.
 var senderPidfd = &witness.File{FileSpec: scenario.FileSpec{Name: "the sender's pidfd"}}
 
-// listLeaks returns the leaks of a side. Before the end of the case, duplicates of its socket do
-// not count as leaks.
+// listLeaks returns the leaks of a side. Before the end of the case, duplicates of the side's
+// own socket do not count as leaks.
 func (cr *caseRun) listLeaks(sd *side, open []int) (leaks []leak, err error) {
 	if open == nil {
 		if open, err = procfs.OpenFDs(sd.Pid); err != nil {
@@ -579,9 +579,9 @@ func (cr *caseRun) listLeaks(sd *side, open []int) (leaks []leak, err error) {
 	}
 	passesPidfds := cr.Scenario.PassesPidfds(sd.role)
 	for _, fd := range open {
-		// A peer can make a descriptor that was meant for a later case refer to a file of this case. There are
-		// hundreds of such descriptors, so listLeaks inspects them only once, when the transcript
-		// has ended.
+		// A peer can make a descriptor that it was given for a later case refer to a file of this
+		// case instead. A peer has hundreds of descriptors for later cases, so listLeaks inspects
+		// them only once, when the transcript has ended.
 		lookAgain := sd.spare[fd] && cr.decided && !sd.ended
 		if sd.tracks(fd) && !lookAgain || sd.leaks[fd] {
 			continue
