@@ -9,8 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A File is a file of one case. It was created for that case only, so a process can have obtained it only as part of
-// that case.
+// A File is a file that was created for a single case, so a process can have obtained it only as part of that case.
 type File struct {
 	scenario.FileSpec
 	Identity

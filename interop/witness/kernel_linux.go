@@ -12,7 +12,7 @@ import (
 var gVisorLog = regexp.MustCompile(`^<6>\[ *0\.000000\] Starting gVisor`)
 
 // ThisKernel returns the kind of the running kernel, one of scenario.KernelKinds. It recognizes gVisor by its log,
-// which any user can read. It does not use the name of the release, because a kernel can be built with any name.
+// which any user can read. It ignores the kernel's release string, because a kernel can be built with any string.
 func ThisKernel() string {
 	log := make([]byte, 64)
 	n, err := unix.Klogctl(unix.SYSLOG_ACTION_READ_ALL, log)
