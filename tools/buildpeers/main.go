@@ -33,8 +33,8 @@ func main() {
 	fmt.Println("peers: the list is", file)
 }
 
-// summarize prints which peers were built. It groups the other peers by the reason why they were not built, and prints
-// the command that installs the missing tools.
+// summarize prints which peers were built. It groups the peers that were not built by reason, and prints the command
+// that installs the missing tools.
 func summarize(w io.Writer, list []peers.Built) {
 	var built, reasons []string
 	missing := map[string][]string{} // by reason
