@@ -1,22 +1,22 @@
-// Command gotest runs one part of the tests, counts the tests that passed, failed or were skipped, and adds
-// up the counts of several parts.
+// Command gotest runs a named part of the project's tests, counts the tests that passed, failed or were
+// skipped, and adds up the counts of several parts.
 //
 //	gotest [-name NAME] [-results DIR] [-C DIR] -- GO-TEST-ARGUMENT…
 //	gotest [-name NAME] [-results DIR] -command -- COMMAND ARGUMENT…
 //	gotest [-name NAME] [-results DIR] -skip REASON
 //	gotest -results DIR -verdict TITLE [-failed N] [NAME…]
 //
-// The first form runs `go test -json`. It counts the specs of a Ginkgo suite instead of the suite, and subtests
+// By default, gotest runs `go test -json`. It counts the specs of a Ginkgo suite instead of the suite, and subtests
 // instead of their parent test. It prints a line per package, the output of each failed test, the reason for each
 // skipped test and the output of each suite. Its last line is `NAME: N passed, N failed, N skipped`.
 //
-// The second form runs any other command and counts the lines that begin with "ok", "not ok" and "skip", as the C tests
-// print them. With -skip, gotest runs nothing and records why this part of the tests was skipped. If CI=true, that
-// counts as a failure.
+// With -command, gotest runs any other command and counts the lines of its output that begin with "ok", "not ok" and
+// "skip", as the C tests print them. With -skip, gotest runs nothing and records why this part of the tests was skipped.
+// If CI=true, that counts as a failure.
 //
-// Each of these forms writes the counts and the names of the failed tests to DIR/NAME.json, and the whole output to
-// DIR/NAME.log. The last form prints the counts and the failed tests of the named parts (by default all parts in DIR).
-// It fails unless every part ran and no test failed. With -failed, the last form reports at least N failures.
+// In all these cases, gotest writes the counts and the names of the failed tests to DIR/NAME.json, and the whole output
+// to DIR/NAME.log. With -verdict, it prints the counts and the failed tests of the named parts (by default all parts in
+// DIR). It then fails unless every part ran and no test failed. With -failed, it reports at least N failures.
 //
 // If $SCM_BEAT is a directory, gotest lists the running tests in a file in this directory (see
 // tools/beat.sh).
@@ -51,8 +51,8 @@ func main() {
 	failed := flag.Int("failed", 0, "with -verdict, report at least `N` failures")
 	flag.Parse()
 
-	// The commands receive the interrupt too. Wait until they end, so that the tests that were running
-	// can be listed.
+	// The commands that gotest runs receive the interrupt too. Wait for them to exit, so that gotest can
+	// list the tests that were running.
 	signal.Notify(make(chan os.Signal, 1), os.Interrupt, syscall.SIGTERM)
 	var err error
 	switch {

@@ -20,7 +20,7 @@ type event struct {
 	Elapsed                                                float64
 }
 
-// A run describes a test or, if the test in its key is empty, a package.
+// A run describes one test that go test ran, or a whole package if its key does not name a test.
 type run struct {
 	start  time.Time
 	output strings.Builder
@@ -28,7 +28,7 @@ type run struct {
 	failed bool // one of its tests or subtests failed
 }
 
-// A suite collects the output about a package.
+// A suite collects the results and the output of all tests in a package.
 type suite struct {
 	passed int
 	reason string // why the first test was skipped
@@ -61,8 +61,8 @@ var (
 	ginkgoRed = regexp.MustCompile(`(?m)^  \[(?:FAIL|PANICKED!|TIMEDOUT|INTERRUPTED|ABORTED)\] (.*)$`)
 )
 
-// colour matches the escape sequences that Ginkgo prints to change colours. Ginkgo 2.16 prints them even if its
-// output is not a terminal.
+// colour matches the escape sequences that Ginkgo prints to change colours. Ginkgo 2.16 uses colours even if
+// its output is not a terminal.
 var colour = regexp.MustCompile("\x1b\\[[0-9;]*m")
 
 // read reads all events.

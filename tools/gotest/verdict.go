@@ -12,7 +12,7 @@ import (
 	"strings"
 )
 
-// A part is the outcome of one run of gotest.
+// A part contains the results of the part of the tests that one gotest command ran.
 type part struct {
 	Name                    string
 	Passed, Failed, Skipped int
@@ -57,7 +57,7 @@ func write(dir string, p *part) error {
 	return nil
 }
 
-// read returns a stored part. If the file does not exist, read returns a failed part.
+// read returns the part stored in a file. If the file does not exist, read returns a part with one failure.
 func read(file, name string) (*part, error) {
 	p := &part{Name: name}
 	text, err := os.ReadFile(file)
