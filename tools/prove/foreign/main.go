@@ -38,7 +38,7 @@ type platform struct {
 	err                   error
 }
 
-// A count contains the results of tests or cases.
+// A count tallies the results of tests or cases, and lists the failures.
 type count struct {
 	passed, expected, leftOut int
 	failures                  []string

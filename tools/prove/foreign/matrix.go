@@ -18,8 +18,8 @@ import (
 	"github.com/scm-rights/scm/interop/scenario"
 )
 
-// native is the machine's own platform. It provides the runner, and two peers to pair with the peers
-// of the other platforms.
+// native is the machine's own platform. Its runner runs the catalogue, and pairs two of its peers with
+// the peers of the other platforms.
 var native = &platform{Target: target.Target{Arch: runtime.GOARCH, Libc: "native", Compiler: []string{"cc"}}}
 
 // build builds the command scm, and peers in C.
@@ -51,8 +51,8 @@ func (p *platform) makeC(folder string, args ...string) (string, error) {
 	return string(text), err
 }
 
-// peers returns the platform's peers. If the platform has a C compiler, they include peers in C. Otherwise
-// they include the peers for golang.org/x/sys and Go's package net.
+// peers returns the platform's peers. They include peers written in C if the platform has a C compiler, and
+// otherwise the peers for golang.org/x/sys and package net.
 func (p *platform) peers() (list []peers.Built) {
 	emulator, _ := p.Emulator()
 	add := func(name string, command ...string) {
