@@ -16,8 +16,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A departure is a row of docs/departures.md. It describes a difference in fields of system calls, or
-// in the outcome of a scene.
+// A departure is a row of docs/departures.md. It describes how scm differs from an original, either in
+// fields of its system calls or in the outcome of a scene.
 //
 //	| `sendmsg`, `recvmsg`: `msg_flags`, padding after `msg_flags` | theirs | ours | why |
 //	| two descriptors received in a buffer for one | theirs | ours | why |

@@ -12,7 +12,7 @@ import (
 )
 
 // mycat uses scm diff to compare examples/mycat in C with the same program in Go, and with
-// mixtures of the two. All of them must make the same calls.
+// mixtures of the two. All these programs must make the same system calls.
 func (p *proof) mycat(scm []string) error {
 	source := filepath.Join(p.root, "examples", "mycat")
 	goDir, cDir := filepath.Join(p.dir, "mycat-go"), filepath.Join(p.dir, "mycat-c")

@@ -174,8 +174,8 @@ type difference struct {
 const aCall = mutant.Call
 
 // exactly compares everything except values that necessarily differ from run to run, and the part
-// of a receive's buffers that the kernel did not write. That part differs because csrc reuses one
-// buffer for many calls.
+// of a receive's buffers that the kernel did not write. The unwritten bytes differ because csrc reuses
+// one buffer for many calls.
 var exactly = recorder.Comparison{
 	ExactIDs: true,
 	AnyTime:  true,
@@ -190,7 +190,7 @@ func (r *recording) differences(other *recording) (found []difference) {
 	}
 	for i := range max(len(r.lines), len(other.lines)) {
 		if a, b := at(r.lines, i), at(other.lines, i); a != b {
-			// The lines after the first different line differ as a consequence.
+			// Report only the first line that differs, because it makes later lines differ too.
 			line := fmt.Sprintf("line %d", i+1)
 			found = append(found, difference{line, fmt.Sprintf("the script: %s: %s against %s", line, a, b), 1})
 			break

@@ -173,9 +173,10 @@ func (s *stage) run(line string) {
 var answeredFDs = regexp.MustCompile(`\bfds=([0-9,]+)`)
 
 // normalize returns an answer without the parts that may differ between libraries with the same
-// behavior. It replaces descriptors with the names of their files. It removes the text of a
-// library's own error. It also removes the flags, because the recorded calls contain them.
-// normalize makes the peer close all descriptors in the answer, so that leftOpen does not find them.
+// behavior. It replaces descriptors with the names of their files. It removes the message
+// of an error that the library itself defines. It also removes the flags, because the recorded
+// calls contain them. normalize makes the peer close all descriptors in the answer, so that
+// leftOpen does not find them.
 func (s *stage) normalize(answer string) string {
 	if strings.HasPrefix(answer, "err lib ") {
 		return "err lib"

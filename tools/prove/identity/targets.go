@@ -43,7 +43,7 @@ func targets() []target {
 			flags: []string{"-ldflags=-linkmode=external -extldflags=-static"},
 		},
 		pure("386"),
-		// gcc-multilib conflicts with the cross compilers, so it may be missing. The compiler then
+		// gcc-multilib conflicts with the cross compilers, so it may be missing. Without it, gcc -m32
 		// needs -I to find a header.
 		glibc("386", "gcc -m32 -I/usr/include/x86_64-linux-gnu"),
 	}

@@ -17,8 +17,8 @@ import (
 // the Conn would examine the files with system calls that are not part of a backend.
 var configs = []scm.Config{{}, {}, {KeepTruncated: true}, {Expect: &scm.Expect{}}}
 
-// socketFile is the index of a Unix socket among the files. The UDP socket is not suitable, because
-// after its first use it has a different port in each run.
+// socketFile is the index of a Unix socket among the files. withConns does not use the UDP socket,
+// because after its first use it has a different port in each run.
 const socketFile = 8
 
 // withConns makes a Conn of each socket, and calls random methods of the Conns.

@@ -14,7 +14,7 @@
 //	conns.go       random calls of the methods of a Conn
 //	sizes.go       the calls of every size
 //
-// The random calls are not those of internal/difftest. Package difftest describes a sequence of backend
+// The random calls do not come from package internal/difftest, which describes a sequence of backend
 // calls in advance, as data that a fuzzer can produce and a test can shrink. This program calls package
 // scm itself, and chooses each call according to the state after the earlier calls, such as which Conn is ready.
 package main
@@ -72,7 +72,7 @@ func warmUp() {
 		check(err)
 		check(r.Close())
 		check(wr.Close())
-		// Allocate pages, and the runtime's bookkeeping for each page.
+		// Make the runtime allocate pages, and the data structures in which it keeps track of them.
 		memory := make([][]byte, 12<<10)
 		for i := range memory {
 			memory[i] = make([]byte, 8<<10)
@@ -88,5 +88,5 @@ func mark(n int) {
 	_, _, _ = unix.RawSyscall(unix.SYS_GETPRIORITY, recorderMark, uintptr(n), 0)
 }
 
-// recorderMark is recorder.Mark. A recorded program does not import the recorder.
+// recorderMark has the value of recorder.Mark. A recorded program does not import package recorder.
 const recorderMark = 0x5c3d

@@ -18,8 +18,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// sizes makes the calls of every size that docs/identity.md lists. Random calls would reveal a fault
-// that affects a single size only by chance.
+// sizes makes the calls of every size that docs/identity.md lists. If all calls were random, a fault
+// that affects a single size would be found only by chance.
 func (w *walker) sizes() {
 	w.everyCount()
 	w.everyBuffers()
@@ -69,8 +69,8 @@ func (w *walker) messageToSend(n, kind int) scm.Message {
 	return m
 }
 
-// messageToReceive returns a message to receive up to n descriptors. If kind&1 is set, it also receives a
-// pidfd. If kind&2 is set, it also receives credentials.
+// messageToReceive returns a message that can receive up to n descriptors. If kind&1 is set, it can also
+// receive a pidfd. If kind&2 is set, it can also receive credentials.
 func (w *walker) messageToReceive(n, kind int) scm.Message {
 	m := scm.Message{Buffers: [][]byte{w.space(2)}, FDs: make([]int, n), N: -7, NFD: -7, Flags: -7}
 	for i := range m.FDs {
@@ -87,8 +87,8 @@ func (w *walker) messageToReceive(n, kind int) scm.Message {
 }
 
 // everyCount passes every number of descriptors up to one more than the maximum, with and without
-// credentials, and with and without padding. The capacity of the receiver is equal to this number, one
-// less or one more.
+// credentials, and with and without padding. The receiver has space for exactly as many descriptors, for
+// one fewer or for one more.
 func (w *walker) everyCount() {
 	w.pair(unix.SOCK_SEQPACKET, func(a, b int) {
 		for n := range scm.MaxFDs + 2 {

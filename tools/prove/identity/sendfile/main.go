@@ -1,7 +1,7 @@
 //go:build linux
 
-// Command sendfile is a peer of the interop suite that uses SendFile and RecvFile of a Conn. The
-// suite's peer runc uses runc's functions with the same names.
+// Command sendfile is a peer for the interop suite that uses the SendFile and RecvFile methods of
+// scm.Conn. The suite's peer runc uses runc's functions with the same names.
 package main
 
 import (
