@@ -88,7 +88,7 @@ func (t *comparison) section(i int) string {
 }
 
 // maxListed is the maximum number of scenarios that a table lists by name. If there are more, the
-// table gives their number instead.
+// table only says how many there are.
 const maxListed = 12
 
 // details returns the scenarios with findings, each with its check, and the scenarios without.
