@@ -203,8 +203,8 @@ func (t *tracer) resume(th *thread, sig unix.Signal) error {
 
 // appear adds a thread that stops before the kernel has reported which thread created it. If the
 // creating thread was killed, the kernel never reports the creation, so appear does not wait for
-// the report. It reads the IDs of the process and its parent from /proc. If the kernel reports the
-// creation later, the method made corrects the parent if necessary.
+// the report. It reads the IDs of the process and its parent from /proc. The parent can be wrong. If
+// the kernel does report later which thread created the new one, made corrects it.
 func (t *tracer) appear(tid int) *thread {
 	s := status(tid)
 	parent := t.dead
