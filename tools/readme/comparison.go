@@ -58,7 +58,7 @@ var columns = []column{
 }
 
 // A row describes a library interface and lists the peers that test it. A cell is "yes" only if
-// all of these peers pass. words replaces the text of some cells with a more precise text.
+// all of these peers pass. words replaces the text of some cells with more precise wording.
 type row struct {
 	name  string
 	peers []string
