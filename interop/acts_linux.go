@@ -263,7 +263,7 @@ func (cr *caseRun) setNonblock(a act) error {
 }
 
 // awaitSleep (blocked ROLE) waits until the peer is blocked. The peer is blocked if it has read its
-// command but not answered it, and all its threads sleep. The transcript line "settled ROLE" also
+// command but not answered it, and all its threads are asleep. The transcript line "settled ROLE" also
 // accepts a peer that has answered, and a peer that is still awake at the time limit because it
 // retries its call instead of blocking.
 func (cr *caseRun) awaitSleep(a act) error {

@@ -16,7 +16,7 @@ import (
 )
 
 // fillIn returns the text of a step as it is sent to the side. It replaces each file name with the side's
-// descriptor for that file. If the scenario gives the side's role to the runner, fillIn also replaces the
+// descriptor for that file. If the runner itself takes this role in the scenario, fillIn also replaces the
 // symbolic names of processes and abstract sockets with the actual ones.
 func (cr *caseRun) fillIn(sd *side, st scenario.Step) (string, error) {
 	text, err := scenario.MapNames(st.Text, func(name string) (int, error) { return cr.descriptor(sd, name) })
@@ -103,7 +103,7 @@ func (cr *caseRun) fillInProcesses(text string) (string, error) {
 }
 
 // forComparison returns an answer and the alternatives of its step in a form in which they can be compared. It
-// changes nothing unless the scenario gives the side's role to the runner. It replaces the actual names of
+// changes nothing unless the runner itself takes this role in the scenario. It replaces the actual names of
 // abstract sockets in the answer with the symbolic ones from the transcript. In the alternatives, it replaces
 // the process names A and B with the actual IDs, and symbolic lengths with byte counts.
 func (cr *caseRun) forComparison(sd *side, st scenario.Step, answer string) (string, []scenario.Answer, error) {

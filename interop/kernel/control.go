@@ -106,8 +106,8 @@ var (
 
 // parseControl parses a list of control messages to send, in which the names of descriptors have
 // already been replaced with descriptors. It replaces A and B in credentials with 0. It rejects
-// a list whose buffer would be longer than maxControl. Even a short text can describe such a
-// list, because it can repeat an item.
+// a list whose buffer would be longer than maxControl. Such a list can be short when written,
+// because a count can repeat an item.
 func parseControl(text string) ([]Cmsg, bool) {
 	var list []Cmsg
 	var total int64

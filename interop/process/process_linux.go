@@ -265,7 +265,7 @@ func buffered(pipe *os.File) (n int, err error) {
 	return n, err
 }
 
-// IsIdle reports whether the peer has read all commands and all its threads sleep.
+// IsIdle reports whether the peer has read all commands and all its threads are asleep.
 func (proc *Process) IsIdle() (bool, error) {
 	if n, err := buffered(proc.in); err != nil || n > 0 {
 		return false, err

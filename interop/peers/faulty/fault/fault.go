@@ -37,8 +37,8 @@ type Fault struct {
 	done func(s *socket)            // called when the socket is closed
 }
 
-// All returns all faults, keyed by name. It includes faults in sending, in receiving and in
-// answering the runner.
+// All returns all faults, keyed by name. A fault concerns how a peer sends, how it
+// receives, or how it answers the runner.
 func All() map[string]Fault {
 	all := map[string]Fault{}
 	for _, faults := range []map[string]Fault{sendFaults, recvFaults, answerFaults} {
