@@ -13,8 +13,8 @@ type Bits struct {
 	bits  []int
 }
 
-// BitsOf returns the Bits for a field that is a key of Words. The constants must be in the order of
-// the words. BitsOf panics unless there is exactly one constant for each word.
+// BitsOf returns the Bits for a field that is a key of Words. The constants must be in the same
+// order as the words. BitsOf panics unless there is exactly one constant for each word.
 func BitsOf(field string, bits ...int) Bits {
 	if len(bits) != len(Words[field]) {
 		panic("kernel: not one constant for each word of " + field)
