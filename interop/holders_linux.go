@@ -69,7 +69,7 @@ func (cr *caseRun) checkHolders() error {
 
 // findHolder adds a finding about the peer that keeps a file open. It ends the peers one after
 // the other until the file is no longer open, which also ends the session. It starts with a peer
-// that has kept a file open before. The peer that it finds is not necessarily at fault, because
+// that has already left a file open in an earlier case. The peer that it finds is not necessarily at fault, because
 // the other peer can have sent the file to a socket that is never read.
 func (cr *caseRun) findHolder(file *witness.File, line int, format string) error {
 	order := []scenario.Role{scenario.RoleB, scenario.RoleA}
@@ -99,8 +99,8 @@ func (cr *caseRun) findHolder(file *witness.File, line int, format string) error
 }
 
 // patience returns how long the runner waits until a file is no longer open. The kernel may take
-// some time to free sockets in queues that are never read. The wait is short if one of the peers
-// has kept a file open before.
+// some time to free sockets in queues that are never read. It waits only briefly if
+// one of the peers has already left a file open in an earlier case.
 func (cr *caseRun) patience() time.Duration {
 	for _, sd := range cr.sides {
 		if _, known := cr.holders.Load(sd.Peer.Name); known {

@@ -169,7 +169,7 @@ func (cr *caseRun) otherIsWrong(sd *side, st scenario.Step) (next scenario.Step,
 	})
 }
 
-// A judgment is the result of judging the text of an answer. The text is correct if check, notRun
+// A judgment says what is wrong with the text of an answer. The text is correct if check, notRun
 // and unsupported all have their zero values.
 type judgment struct {
 	fds         []int          // the descriptors that the answer names, even if it is wrong
