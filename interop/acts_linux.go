@@ -236,7 +236,8 @@ func (cr *caseRun) limitFDs(a act) error {
 	return optionalCall("prlimit", unix.Prlimit(sd.Pid, unix.RLIMIT_NOFILE, &limit, nil))
 }
 
-// limitFor returns the lowest limit that leaves exactly this many descriptors free.
+// limitFor returns the lowest limit that leaves exactly this many descriptors free. If that is none, it
+// returns the lowest descriptor that is not open: opening a file would use that one.
 func limitFor(open []int, free int) uint64 {
 	limit := 0
 	for none := free == 0; free > 0 || none && slices.Contains(open, limit); limit++ {
