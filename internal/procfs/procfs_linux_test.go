@@ -146,7 +146,7 @@ func TestReadFDInfo(t *testing.T) {
 	}
 	pidfd, err := unix.PidfdOpen(os.Getpid(), 0)
 	if err != nil {
-		t.Skip("pidfd_open: ", err)
+		t.Skip("this kernel has no pidfds: ", err)
 	}
 	defer func() { _ = unix.Close(pidfd) }()
 	if i, err := ReadFDInfo(Self, pidfd); err != nil || i.PID != os.Getpid() {
