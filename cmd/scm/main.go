@@ -57,7 +57,7 @@ func run(args []string) int {
 	}
 	root.SetVersionTemplate("{{.Version}}\n")
 	root.AddCommand(socketCommands()...)
-	root.AddCommand(interopCommand(), traceCommand(), diffCommand(), versionCommand())
+	root.AddCommand(interopCommand(), traceCommand(), diffCommand(), versionCommand(), treeCommand())
 	root.SetArgs(args)
 	out := &output{w: os.Stdout}
 	root.SetOut(out)
