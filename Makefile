@@ -28,6 +28,9 @@ AS_USER ?=
 NEWEST ?=
 SCM_SOAK ?= 10m
 RESULTS ?= build/test
+DESTDIR ?=
+PREFIX ?= /usr/local
+MANDIR ?= $(PREFIX)/share/man
 GO ?= go
 CLANG_FORMAT ?= clang-format
 CLANG_TIDY ?= clang-tidy
@@ -197,6 +200,16 @@ bench-build:
 .PHONY: lib
 lib: ## build the C library (libscm_rights.a, libscm_rights.so, scm_rights.pc) into build/csrc
 	$(SUBMAKE) csrc
+
+.PHONY: man install-man
+man: ## write the manual pages of scm (scm.1, scm-send.1, …) to build/man/man1
+	$(GO) build -o build/scm ./cmd/scm
+	rm -rf build/man
+	build/scm command-tree | $(GO) run ./tools/man -out build/man/man1
+
+install-man: man ## install these pages under DESTDIR and PREFIX (/usr/local); csrc/Makefile installs those of the C library
+	install -d "$(DESTDIR)$(MANDIR)/man1"
+	install -m 644 build/man/man1/*.1 "$(DESTDIR)$(MANDIR)/man1"
 
 .PHONY: mutants
 mutants: ## test the tests: they must fail for every fault put into the code, and for every wrong answer put into a scenario
