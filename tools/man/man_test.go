@@ -189,11 +189,14 @@ func TestLintersFindNothing(t *testing.T) {
 		if out, err := lint.CombinedOutput(); err != nil || len(out) > 0 {
 			t.Errorf("%s: %v\n%s", name, err, out)
 		}
-		var stderr bytes.Buffer
+		var stdout, stderr bytes.Buffer
 		groff := exec.Command(tool(t, "groff"), "-man", "-Tutf8", "-ww")
-		groff.Stdin, groff.Stderr = strings.NewReader(page), &stderr
+		groff.Stdin, groff.Stdout, groff.Stderr = strings.NewReader(page), &stdout, &stderr
 		if err := groff.Run(); err != nil || stderr.Len() > 0 {
 			t.Errorf("%s: %v\n%s", name, err, &stderr)
+		}
+		if hyphen := "\u2010"; strings.Contains(stdout.String(), hyphen) {
+			t.Errorf("%s has a hyphen that cannot be copied into a shell, or a divided word", name)
 		}
 	}
 }
@@ -233,7 +236,11 @@ Exit status: that of COMMAND. Otherwise:
 
 func TestTextIsShownAsItIs(t *testing.T) {
 	page := pages(difficult, "1970-01-02")["scm"]
-	text := words(rendered(t, page))
+	shown := rendered(t, page)
+	if want := "       .nf in a table   \"\\x00\"\n       'br              a-b\n"; !strings.Contains(shown, want) {
+		t.Errorf("%q is not in:\n%s", want, shown)
+	}
+	text := words(shown)
 	for _, want := range []string{
 		`scm - write "a\b" and 'c'`,
 		`scm ODD\NAME [-- 'ARG'...] [flags]`,
