@@ -80,7 +80,7 @@ def error_texts():
 
 
 def man_sentences():
-    for path in sorted((ROOT / "csrc/man").glob("*.3")):
+    for path in sorted((ROOT / "csrc/man").glob("*.[37]")):
         page = subprocess.run(
             ["mandoc", "-T", "utf8", "-O", "width=1000", path],
             capture_output=True,

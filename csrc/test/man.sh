@@ -12,7 +12,7 @@ sed -n 's/^\(ssize_t\|int\) \([a-z_]*\)(.*/\2/p' scm_rights.h | while read -r na
 done
 
 if command -v mandoc >/dev/null; then
-	mandoc -Tlint -Wwarning man/*.3 >&2
+	mandoc -Tlint -Wwarning man/*.[37] >&2
 else
 	echo "skip: mandoc: not found"
 	test "${CI:-}" != true
@@ -27,12 +27,13 @@ compile() {
 example() {
 	source=$build/test/example-$1.c
 	mkdir -p "$build/test"
-	sed -n '/^\.Sh EXAMPLES/,/^\.Ed/p' "man/$1.3" | sed -e '1,/^\.Bd/d' -e '/^\.Ed/d' -e 's/\\e/\\/g' >"$source"
+	sed -n '/^\.Sh EXAMPLES/,/^\.Ed/p' "man/$1" | sed -e '1,/^\.Bd/d' -e '/^\.Ed/d' -e 's/\\e/\\/g' >"$source"
 	compile -std=c99 -D_GNU_SOURCE -Wall -Wextra -I. -o "$build/test/example-$1" "$source" "$build/libscm_rights.a"
 	got=$("$build/test/example-$1" </dev/null)
-	test "$got" = "$2" || { echo "the example of man/$1.3 prints \"$got\", not \"$2\"" >&2; exit 1; }
+	test "$got" = "$2" || { echo "the example of man/$1 prints \"$got\", not \"$2\"" >&2; exit 1; }
 }
-example read_fd Linux
-example scm_rights_send '2 ab 1 1'
-example scm_rights_send_batch '2 1 1'
+example read_fd.3 Linux
+example scm_rights_send.3 '2 ab 1 1'
+example scm_rights_send_batch.3 '2 1 1'
+example scm_rights.7 hello
 echo "ok man"

@@ -281,7 +281,7 @@ var _ = Describe("the build", Label("build"), func() {
 			args := []string{"DESTDIR=" + dest, "PREFIX=" + prefix, "LIBDIR=" + prefix + "/lib 64"}
 			c.must("install", args...)
 			Expect(filesBelow(dest)).To(ContainElements(prefix+"/include/scm_rights.h", prefix+"/lib 64/libscm_rights.a",
-				prefix+"/lib 64/libscm_rights.so", prefix+"/share/man/man3/scm_rights_recv.3"))
+				prefix+"/lib 64/libscm_rights.so", prefix+"/share/man/man3/scm_rights_recv.3", prefix+"/share/man/man7/scm_rights.7"))
 			pc := dest + prefix + "/lib 64/pkgconfig"
 			Expect(contents(pc + "/scm_rights.pc")).To(And(ContainSubstring("prefix=/opt/"+written+"\n"), ContainSubstring("libdir=/opt/"+written+"/lib\\ 64\n")))
 			if _, err := exec.LookPath("pkg-config"); err != nil {
@@ -299,6 +299,27 @@ var _ = Describe("the build", Label("build"), func() {
 			Entry("with a percent sign", "50%", "50%", "/none"),
 			Entry("after a part was removed", "usr", "usr", "/lib 64"),
 		)
+
+		It("installs manual pages that man finds, with an overview that refers to each of the others", func() {
+			c.must("install", "DESTDIR="+to, "PREFIX=/usr")
+			pages := filesBelow(to + "/usr/share/man")
+			Expect(pages).To(HaveLen(7))
+			if _, err := exec.LookPath("man"); err != nil {
+				fdtest.Missing(GinkgoTB(), err.Error())
+			}
+			show := func(name string) string {
+				cmd := exec.Command("man", "-M", to+"/usr/share/man", "-P", "cat", name)
+				cmd.Env = append(os.Environ(), "MANWIDTH=80")
+				return output(cmd)
+			}
+			overview := show("scm_rights")
+			Expect(overview).To(ContainSubstring("C library that passes open files over Unix sockets"))
+			for _, page := range pages {
+				name := strings.TrimSuffix(filepath.Base(page), filepath.Ext(page))
+				Expect(show(name)).To(ContainSubstring(name))
+				Expect(name == "scm_rights" || strings.Contains(overview, name+"(3)")).To(BeTrue(), name)
+			}
+		})
 
 		It("accepts CFLAGS with quotes", func() {
 			flags := `CFLAGS=-O1 -DX='a b' -DY="c d"`
