@@ -472,7 +472,7 @@ func TestHolderOfEitherEnd(t *testing.T) {
 // If a peer is expected to fail every scenario, for close-on-exec for example, a second fault in the
 // same case is still found, because findings with other checks are unexpected.
 func TestBroadExpectationHidesNoSecondFault(t *testing.T) {
-	broad, err := scenario.ParseExpectations([]byte("** cloexec@faulty it receives without close-on-exec\n"))
+	broad, err := scenario.ParseExpectations("file", []byte("** cloexec@faulty it receives without close-on-exec\n"))
 	if err != nil {
 		t.Fatal(err)
 	}

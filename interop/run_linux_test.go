@@ -50,7 +50,7 @@ func TestPeersOnAnotherKernel(t *testing.T) {
 	}
 	checkNothingLeft(t)
 	s := mustParse(t, strings.Replace(passOne, "on stream", "on stream dgram", 1))
-	list, err := scenario.ParseExpectations([]byte("[gvisor]\n*/*/stream hang@runner it is another one"))
+	list, err := scenario.ParseExpectations("file", []byte("[gvisor]\n*/*/stream hang@runner it is another one"))
 	if err != nil {
 		t.Fatal(err)
 	}

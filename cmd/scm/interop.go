@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io/fs"
 	"os"
@@ -118,10 +119,10 @@ func (s *selection) readScenarios(p *plan) (err error) {
 	if p.scenarios, text, err = s.load(); err != nil {
 		return err
 	}
-	if p.expected, err = scenario.ParseExpectations(text); err != nil {
-		return fmt.Errorf("%s: %w", s.expect, err)
+	if p.expected, err = scenario.ParseExpectations(cmp.Or(s.expect, catalogue.BuiltinList), text); err != nil {
+		return err
 	}
-	return nil
+	return scenario.ValidateReasons(p.expected)
 }
 
 // load returns the scenarios and the text of the file of expected failures. If --catalogue is set

@@ -102,7 +102,7 @@ Exit status:
 					versions[p.Name] = p.Version
 				}
 			}
-			u, err := scenario.UpdateExpectations(text, cmp.Or(r.System.Kind, scenario.KernelLinux), versions, scenarios, r.Cases)
+			u, err := scenario.UpdateExpectations(nil, cmp.Or(s.expect, catalogue.BuiltinList), text, cmp.Or(r.System.Kind, scenario.KernelLinux), versions, scenarios, r.Cases)
 			if err != nil {
 				return err
 			}

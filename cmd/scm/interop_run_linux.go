@@ -87,7 +87,7 @@ func (p *plan) resolve(ctx context.Context, timeout time.Duration) (err error) {
 	}
 	p.expect, err = scenario.Expect(p.expected, witness.ThisKernel(), p.scenarios, p.peers, p.missing, p.runner)
 	if err != nil {
-		return fmt.Errorf("expected failures: %w", err)
+		return err
 	}
 	return p.selectCases()
 }

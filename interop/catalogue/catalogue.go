@@ -162,15 +162,19 @@ func (t transcript) read(dir fs.FS) (*scenario.Scenario, error) {
 // ExpectedFile is the name of the file that lists expected failures.
 const ExpectedFile = "expected.txt"
 
-// Expected returns the failures that are expected of the peers in interop/peers.
-func Expected() ([]scenario.Expectation, error) { return expected(files) }
+// BuiltinList is the File of the expectations that Expected returns.
+const BuiltinList = "built-in list"
 
-func expected(dir fs.FS) ([]scenario.Expectation, error) {
+// Expected returns the failures that are expected of the peers in interop/peers.
+func Expected() ([]scenario.Expectation, error) { return expected(files, BuiltinList) }
+
+// expected returns the expectations of a catalogue, with this name as their File.
+func expected(dir fs.FS, name string) ([]scenario.Expectation, error) {
 	text, err := fs.ReadFile(dir, ExpectedFile)
 	if err != nil {
 		return nil, err
 	}
-	return scenario.ParseExpectations(text)
+	return scenario.ParseExpectations(name, text)
 }
 
 var nameForm = regexp.MustCompile(`^[a-z]+/[a-z0-9]+(-[a-z0-9]+)*$`)
@@ -215,12 +219,15 @@ func Validate(dir fs.FS) []error {
 	if len(wrong) > 0 {
 		return wrong
 	}
-	lines, err := expected(dir)
+	lines, err := expected(dir, ExpectedFile)
 	if err == nil {
 		err = scenario.ValidateExpectations(lines, list)
 	}
+	if err == nil {
+		err = scenario.ValidateReasons(lines)
+	}
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return []error{fmt.Errorf("%s: %w", ExpectedFile, err)}
+		return []error{err}
 	}
 	return nil
 }

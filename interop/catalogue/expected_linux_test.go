@@ -61,7 +61,7 @@ func TestExpectedNamesItsScenarios(t *testing.T) {
 		"**/one answer@one why": true, "payload answer@one why": true, "payload/[a-z]* crash@one why": true,
 		"** cloexec@one why": false, "*/{stream-empty,x-y}/** leak@one why": false,
 	} {
-		list, err := scenario.ParseExpectations([]byte(text))
+		list, err := scenario.ParseExpectations("file", []byte(text))
 		if err != nil || nameless(list[0]) != want {
 			t.Errorf("%s: nameless is %v, %v", text, !want, err)
 		}

@@ -71,7 +71,7 @@ func small(t *testing.T) *Report {
 		Witnesses: map[string]int{"kcmp": 12, "O_APPEND": 3},
 		Cut:       errors.New("interrupt"),
 	}
-	aside, err := scenario.ParseExpectations([]byte("** leak@gone why\n** answer@gone why"))
+	aside, err := scenario.ParseExpectations("file", []byte("** leak@gone why\n** answer@gone why"))
 	if err != nil {
 		t.Fatal(err)
 	}

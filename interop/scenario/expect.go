@@ -27,12 +27,34 @@ type Expectation struct {
 	Version string // of the peer, as in "<8.4" or ">=8.1<8.4", or "" for any
 	Reason  string
 	Kernel  string // one of KernelKinds, or "" for any
+	File    string // as ParseExpectations was given it
 	Line    int
 }
 
+// Prefixes of a reason.
+const (
+	flakyMark      = "flaky:" // the failure may or may not occur
+	unfinishedMark = "?"      // the reason is only a proposal; may follow flakyMark
+)
+
+// String returns FILE:LINE: PATTERN CHECK@PEER, with the kernel and the versions, if any.
 func (e Expectation) String() string {
 	kernel := strings.TrimPrefix("["+e.Kernel+"] ", "[] ")
-	return fmt.Sprintf("line %d: %s%s %s%s", e.Line, kernel, e.Pattern, e.key(), e.Version)
+	return fmt.Sprintf("%s: %s%s %s%s", e.place(), kernel, e.Pattern, e.key(), e.Version)
+}
+
+// place returns FILE:LINE.
+func (e Expectation) place() string { return fmt.Sprintf("%s:%d", e.File, e.Line) }
+
+// Flaky reports whether the failure may or may not occur, so that neither is unexpected.
+func (e Expectation) Flaky() bool { return strings.HasPrefix(e.Reason, flakyMark) }
+
+// Unfinished reports whether the reason is only a proposal, which a person has to complete.
+func (e Expectation) Unfinished() bool { return strings.HasPrefix(e.ownReason(), unfinishedMark) }
+
+// ownReason returns the reason without the mark of a flaky failure.
+func (e Expectation) ownReason() string {
+	return strings.TrimSpace(strings.TrimPrefix(e.Reason, flakyMark))
 }
 
 // On reports whether the expectation applies to this kernel.
@@ -54,8 +76,11 @@ var (
 // In the first two words, {a,b} means either a or b. A line that begins with "#" is a
 // comment. Lines below a heading, [KERNEL], apply only to that kernel. CHECK@PEER<8.4,
 // CHECK@PEER>=8.1 and CHECK@PEER>=8.1<8.4 limit a line to these versions of the peer. The
-// peer reports its version in its answer to hello.
-func ParseExpectations(text []byte) (list []Expectation, err error) {
+// peer reports its version in its answer to hello. If REASON begins with "flaky:", the failure
+// may or may not occur. If it begins with "?", also after "flaky:", it is unfinished.
+//
+// Errors and expectations name the file, which ParseExpectations does not open.
+func ParseExpectations(file string, text []byte) (list []Expectation, err error) {
 	kernel := ""
 	for i, l := range strings.Split(string(text), "\n") {
 		l = strings.TrimSpace(l)
@@ -64,14 +89,14 @@ func ParseExpectations(text []byte) (list []Expectation, err error) {
 		switch {
 		case l == "" || strings.HasPrefix(l, "#"):
 		case heading == nil:
-			more, err = parseExpectation(Expectation{Kernel: kernel, Line: i + 1}, strings.Fields(l))
+			more, err = parseExpectation(Expectation{Kernel: kernel, File: file, Line: i + 1}, strings.Fields(l))
 		case slices.Contains(KernelKinds, heading[1]):
 			kernel = heading[1]
 		default:
 			err = fmt.Errorf("unknown kernel %q; kernels are %v", heading[1], KernelKinds)
 		}
 		if err != nil {
-			return nil, fmt.Errorf("line %d: %w", i+1, err)
+			return nil, fmt.Errorf("%s:%d: %w", file, i+1, err)
 		}
 		list = append(list, more...)
 	}
@@ -84,8 +109,8 @@ func parseExpectation(e Expectation, words []string) (list []Expectation, err er
 		return nil, errors.New("a line is PATTERN CHECK@PEER REASON, and the reason is required")
 	}
 	e.Reason = strings.Join(words[2:], " ")
-	if strings.HasPrefix(e.Reason, noReason) {
-		return nil, fmt.Errorf("replace %q by a reason", e.Reason)
+	if e.ownReason() == "" {
+		return nil, fmt.Errorf("the reason after %q is missing", flakyMark)
 	}
 	if display.Line(e.Reason) != e.Reason {
 		return nil, fmt.Errorf("not text: %q", e.Reason)
@@ -162,11 +187,19 @@ func Expect(list []Expectation, kernel string, scenarios []*Scenario, peers []*P
 			all = Plan(scenarios, append(slices.Clone(peers), missing...), runner)
 		}
 		if !slices.ContainsFunc(all, e.concerns) {
-			return nil, fmt.Errorf("%s applies to no case", e)
+			return nil, e.unusable(slices.Concat(peers, missing, []*Peer{runner, runner.Kernel()}))
 		}
 		x.Aside = append(x.Aside, e)
 	}
 	return x, nil
+}
+
+// unusable returns the error for an expectation that applies to no case with these peers.
+func (e Expectation) unusable(peers []*Peer) error {
+	if !slices.ContainsFunc(peers, func(p *Peer) bool { return p.Name == e.Peer }) {
+		return fmt.Errorf("%s applies to no case: no peer is named %q", e, e.Peer)
+	}
+	return fmt.Errorf("%s applies to no case", e)
 }
 
 // peerWord matches the words of a pattern that can be names of peers.
@@ -191,6 +224,22 @@ func ValidateExpectations(list []Expectation, scenarios []*Scenario) error {
 	return nil
 }
 
+// ValidateReasons returns an error that names every line with an unfinished reason.
+func ValidateReasons(list []Expectation) error {
+	var errs []error
+	seen := map[string]bool{} // a line with braces yields several expectations
+	for _, e := range list {
+		if e.Unfinished() && !seen[e.place()] {
+			seen[e.place()] = true
+			errs = append(errs, fmt.Errorf("%s: unfinished reason: %s", e.place(), e.Reason))
+		}
+	}
+	if len(errs) > 0 {
+		errs = append(errs, fmt.Errorf("complete the reasons of these lines, and remove the %q", unfinishedMark))
+	}
+	return errors.Join(errs...)
+}
+
 // Selects reports whether the expectation applies to the case. The case must match the pattern,
 // include the peer in a version within the range, and be able to fail the check.
 func (e Expectation) Selects(c Case) bool {
@@ -210,19 +259,37 @@ func (x *Expectations) For(c Case) []Expectation {
 	return slices.DeleteFunc(slices.Clone(x.List), func(e Expectation) bool { return !e.Selects(c) })
 }
 
+// flakyKeys returns the CHECK@PEER of each flaky expectation in the list. The failure may be
+// missing even if another expectation in the list is not flaky.
+func flakyKeys(list []Expectation) map[string]bool {
+	keys := map[string]bool{}
+	for _, e := range list {
+		if e.Flaky() {
+			keys[e.key()] = true
+		}
+	}
+	return keys
+}
+
 // Hangs reports whether the peer in this role is expected not to answer. If that peer is the
 // runner, Hangs also returns true if the other peer is expected to give a wrong answer,
-// because the runner may then wait in vain for a message from that peer.
+// because the runner may then wait in vain for a message from that peer. A flaky expectation does
+// not count, because the answer may still arrive.
 func (x *Expectations) Hangs(c Case, role Role) bool {
 	name := c.Peer(role).Name
-	return slices.ContainsFunc(x.For(c), func(e Expectation) bool {
-		return e.Check == CheckHang && e.Peer == name || name == RunnerName && e.Peer != name && e.Check == CheckAnswer
+	list := x.For(c)
+	flaky := flakyKeys(list)
+	return slices.ContainsFunc(list, func(e Expectation) bool {
+		hangs := e.Check == CheckHang && e.Peer == name
+		waitsInVain := name == RunnerName && e.Peer != name && e.Check == CheckAnswer
+		return (hangs || waitsInVain) && !flaky[e.key()]
 	})
 }
 
 // RunnerFails returns the reason why the case cannot be used to judge its peers, or "" if it can.
 // If the runner is expected to fail the scenario even when it takes both roles, this kernel does
-// not behave as the scenario assumes, so cases with other peers say nothing about them.
+// not behave as the scenario assumes, so cases with other peers say nothing about them. This also
+// applies if the runner fails only sometimes.
 func (x *Expectations) RunnerFails(c Case) string {
 	runner := &Peer{Name: RunnerName}
 	alone := Case{Scenario: c.Scenario, Type: c.Type, A: runner, B: runner}
@@ -243,7 +310,8 @@ func senderWrong(r *Result, peer string) bool {
 }
 
 // SetVerdict sets the verdict of a result by comparing its findings with the expectations. It
-// leaves verdicts other than Pass and Fail unchanged.
+// leaves verdicts other than Pass and Fail unchanged. If a flaky expectation and another one apply
+// to the same check of the same peer, the failure may be missing.
 func (x *Expectations) SetVerdict(r *Result) {
 	if r.Verdict != Pass && r.Verdict != Fail {
 		return
@@ -252,8 +320,14 @@ func (x *Expectations) SetVerdict(r *Result) {
 	for _, f := range r.Findings {
 		unexpected[f.Key()] = true
 	}
-	for _, e := range x.For(r.Case) {
-		if _, found := unexpected[e.key()]; found {
+	list := x.For(r.Case)
+	flaky := flakyKeys(list)
+	for _, e := range list {
+		_, found := unexpected[e.key()]
+		if !found && flaky[e.key()] {
+			continue
+		}
+		if found {
 			unexpected[e.key()] = false
 			r.Reasons = append(r.Reasons, e.Reason)
 		} else if (e.Check != CheckCloexec || r.CloexecChecked[e.Peer]) && !senderWrong(r, e.Peer) {

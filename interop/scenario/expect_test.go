@@ -24,13 +24,13 @@ func TestParseExpectations(t *testing.T) {
 		got = append(got, fmt.Sprintf("%s: %s, %v %v", e, e.Reason, e.On(KernelLinux), e.On(KernelGVisor)))
 	}
 	want := []string{
-		"line 3: [ab]/** cloexec@book<8.4: UNP §15.7 passes flags 0, true true",
-		"line 4: truncation/{a,b}/**/c answer@x: https://example.org/1, true true",
-		"line 4: truncation/{a,b}/**/c answer@y: https://example.org/1, true true",
-		"line 4: truncation/{a,b}/**/c leak@x: https://example.org/1, true true",
-		"line 4: truncation/{a,b}/**/c leak@y: https://example.org/1, true true",
-		"line 6: [gvisor] ** leak@z: why, false true",
-		"line 8: [linux] ** leak@y: why, true false",
+		"file:3: [ab]/** cloexec@book<8.4: UNP §15.7 passes flags 0, true true",
+		"file:4: truncation/{a,b}/**/c answer@x: https://example.org/1, true true",
+		"file:4: truncation/{a,b}/**/c answer@y: https://example.org/1, true true",
+		"file:4: truncation/{a,b}/**/c leak@x: https://example.org/1, true true",
+		"file:4: truncation/{a,b}/**/c leak@y: https://example.org/1, true true",
+		"file:6: [gvisor] ** leak@z: why, false true",
+		"file:8: [linux] ** leak@y: why, true false",
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
@@ -40,18 +40,19 @@ func TestParseExpectations(t *testing.T) {
 func TestParseExpectationsErrors(t *testing.T) {
 	const checks = ` is not CHECK@PEER, optionally followed by <VERSION, >=VERSION or both; checks are [answer file cloexec leak contract crash hang]`
 	for text, want := range map[string]string{
-		"\n** cloexec@book":   "line 2: a line is PATTERN CHECK@PEER REASON, and the reason is required",
-		"a//b leak@x why":     `line 1: pattern "a//b": an empty part`,
-		"** leak@ why":        `line 1: "leak@"` + checks,
-		"** mood@x why":       `line 1: "mood@x"` + checks,
-		"** {leak,mood}@x w":  `line 1: "mood@x"` + checks,
-		"** {leak,answer@x w": `line 1: "{leak,answer@x": no } after {`,
-		"\n[hurd]":            `line 2: unknown kernel "hurd"; kernels are [linux gvisor]`,
-		"** leak@x<8.4.b why": `line 1: "leak@x<8.4.b"` + checks,
-		"** leak@x=8 why":     `line 1: "leak@x=8"` + checks,
-		"[gvisor] why":        "line 1: a line is PATTERN CHECK@PEER REASON, and the reason is required",
+		"\n** cloexec@book":   "file:2: a line is PATTERN CHECK@PEER REASON, and the reason is required",
+		"a//b leak@x why":     `file:1: pattern "a//b": an empty part`,
+		"** leak@ why":        `file:1: "leak@"` + checks,
+		"** mood@x why":       `file:1: "mood@x"` + checks,
+		"** {leak,mood}@x w":  `file:1: "mood@x"` + checks,
+		"** {leak,answer@x w": `file:1: "{leak,answer@x": no } after {`,
+		"\n[hurd]":            `file:2: unknown kernel "hurd"; kernels are [linux gvisor]`,
+		"** leak@x<8.4.b why": `file:1: "leak@x<8.4.b"` + checks,
+		"** leak@x=8 why":     `file:1: "leak@x=8"` + checks,
+		"** leak@x flaky:":    `file:1: the reason after "flaky:" is missing`,
+		"[gvisor] why":        "file:1: a line is PATTERN CHECK@PEER REASON, and the reason is required",
 	} {
-		if list, err := ParseExpectations([]byte(text)); err == nil || err.Error() != want {
+		if list, err := ParseExpectations("file", []byte(text)); err == nil || err.Error() != want {
 			t.Errorf("%q: got %v, %v; want %s", text, list, err, want)
 		}
 	}
@@ -59,7 +60,7 @@ func TestParseExpectationsErrors(t *testing.T) {
 
 func mustExpect(t testing.TB, text string) []Expectation {
 	t.Helper()
-	list, err := ParseExpectations([]byte(text))
+	list, err := ParseExpectations("file", []byte(text))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -113,13 +114,13 @@ func TestExpectSetsAside(t *testing.T) {
 
 func TestExpectAppliesToSomething(t *testing.T) {
 	for text, want := range map[string]string{
-		"** leak@absent why":       "line 1: ** leak@absent applies to no case",
-		"**/two/one leak@gone why": "line 1: **/two/one leak@gone applies to no case",
+		"** leak@absent why":       "file:1: ** leak@absent applies to no case: no peer is named \"absent\"",
+		"**/two/one leak@gone why": "file:1: **/two/one leak@gone applies to no case",
 		// A line about another kernel must apply to a case too.
-		"[gvisor]\ngroup/other leak@one why": "line 2: [gvisor] group/other leak@one applies to no case",
-		"no/such leak@one<1 why":             "line 1: no/such leak@one<1 applies to no case",
+		"[gvisor]\ngroup/other leak@one why": "file:2: [gvisor] group/other leak@one applies to no case",
+		"no/such leak@one<1 why":             "file:1: no/such leak@one<1 applies to no case",
 		// The peer never receives a descriptor, so there is no cloexec check.
-		"group/id/*/one/two cloexec@one why": "line 1: group/id/*/one/two cloexec@one applies to no case",
+		"group/id/*/one/two cloexec@one why": "file:1: group/id/*/one/two cloexec@one applies to no case",
 	} {
 		if _, err := expect(t, text, KernelLinux, ""); err == nil || err.Error() != want {
 			t.Errorf("%q: got %v, want %s", text, err, want)
@@ -143,6 +144,13 @@ func TestSetVerdict(t *testing.T) {
 		{"both findings are expected", "** leak@{one,two} a", "leak@one leak@two", "", Expected, "", "a a"},
 		{"an expected finding is missing", "** leak@two a", "", "", UnexpectedPass, "1: ** leak@two", ""},
 		{"one of two expected findings is missing", "** leak@two a\n** answer@two b", "leak@two", "", UnexpectedPass, "2: ** answer@two", "a"},
+		{"a flaky failure occurs", "** leak@two flaky: a", "leak@two", "", Expected, "", "flaky: a"},
+		{"a flaky failure does not occur", "** leak@two flaky: a", "", "two", Pass, "", ""},
+		{"a flaky close-on-exec failure does not occur", "** cloexec@two flaky: a", "", "two", Pass, "", ""},
+		{"a flaky failure occurs with an unexpected one", "** leak@two flaky: a", "leak@two file@two", "", Fail, "", "flaky: a"},
+		{"a flaky failure occurs, and an expected one does not", "** leak@two flaky: a\n** answer@two b", "leak@two", "", UnexpectedPass, "2: ** answer@two", "flaky: a"},
+		{"a flaky failure does not occur, and an expected one does", "** leak@two flaky: a\n** answer@two b", "answer@two", "", Expected, "", "b"},
+		{"a flaky line is an exception to another line", "** leak@two a\ngroup leak@two flaky: b", "", "", Pass, "", ""},
 		{"close-on-exec, checked", "** cloexec@two a", "", "two", UnexpectedPass, "1: ** cloexec@two", ""},
 		{"close-on-exec, not checked", "** cloexec@two a", "", "", Pass, "", ""},
 		{"close-on-exec, found", "** cloexec@two a", "cloexec@two", "two", Expected, "", "a"},
@@ -159,7 +167,7 @@ func TestSetVerdict(t *testing.T) {
 			r.Verdict = Fail
 		}
 		x.SetVerdict(r)
-		why := strings.TrimPrefix(r.Why, "expected to fail, but does not: line ")
+		why := strings.TrimPrefix(r.Why, "expected to fail, but does not: file:")
 		if r.Verdict != c.want || why != c.why || strings.Join(r.Reasons, " ") != c.reasons {
 			t.Errorf("%s: got %s, %q, %q; want %s, %q, %q", c.name, r.Verdict, r.Why, r.Reasons, c.want, c.why, c.reasons)
 		}
@@ -181,11 +189,54 @@ func TestExpectedHang(t *testing.T) {
 		// The runner may wait for a message that a peer does not send, but not after a fault of its own.
 		{"** answer@one why\n** answer@runner why", "runner", "one", [2]bool{true, false}},
 		{"** answer@one why\n** answer@runner why", "runner", "runner", [2]bool{}},
+		// A flaky peer may still answer.
+		{"** hang@one flaky: why", "one", "runner", [2]bool{}},
+		{"** answer@one flaky: why", "runner", "one", [2]bool{}},
+		{"** hang@one flaky: why\n** hang@one why", "one", "runner", [2]bool{}},
 	} {
 		x := &Expectations{List: mustExpect(t, c.text)}
 		is := Case{Scenario: s, Type: "stream", A: &Peer{Name: c.a}, B: &Peer{Name: c.b}}
 		if got := [2]bool{x.Hangs(is, RoleA), x.Hangs(is, RoleB)}; got != c.hangs {
 			t.Errorf("%s with %s and %s: %v", c.text, c.a, c.b, got)
+		}
+	}
+}
+
+// The runner does not judge peers by a scenario that it fails with itself, even if only sometimes.
+func TestRunnerFails(t *testing.T) {
+	s := mustParse(t, simple)
+	c := Case{Scenario: s, Type: "stream", A: &Peer{Name: "one"}, B: &Peer{Name: "two"}}
+	for text, want := range map[string]string{
+		"** answer@one why":                  "",
+		"** answer@runner why":               "the runner fails it with itself: why",
+		"** answer@runner flaky: why":        "the runner fails it with itself: flaky: why",
+		"**/one/runner answer@runner no why": "",
+	} {
+		x := &Expectations{List: mustExpect(t, text)}
+		if got := x.RunnerFails(c); got != want {
+			t.Errorf("%s: got %q, want %q", text, got, want)
+		}
+	}
+}
+
+// An unfinished reason can be parsed, but ValidateReasons rejects it. It names every such line, once.
+func TestValidateReasons(t *testing.T) {
+	for _, c := range []struct{ text, want string }{
+		{"** leak@one why\n** leak@two why? it is so\n** file@two flaky: why\n", ""},
+		{"** leak@one ?", "file:1: unfinished reason: ?\n"},
+		{"# ?\n** leak@one ? it leaks\n** leak@two why\n[gvisor]\n** {leak,answer}@two flaky: ? it leaks\n** file@two flaky:?\n",
+			"file:2: unfinished reason: ? it leaks\nfile:5: unfinished reason: flaky: ? it leaks\nfile:6: unfinished reason: flaky:?\n"},
+	} {
+		got := ""
+		if err := ValidateReasons(mustExpect(t, c.text)); err != nil {
+			got = err.Error()
+		}
+		want := c.want
+		if want != "" {
+			want += `complete the reasons of these lines, and remove the "?"`
+		}
+		if got != want {
+			t.Errorf("%q: got\n%s\nwant\n%s", c.text, got, want)
 		}
 	}
 }

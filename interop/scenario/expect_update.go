@@ -24,20 +24,23 @@ type Update struct {
 // the expected failure did not occur in all cases that a line selects, UpdateExpectations
 // replaces the line with one line for each case in which it did occur. On a kernel other than
 // Linux, it keeps lines that apply to every kernel. It adds a line for each unexpected finding.
-// Flaky cases do not change the file. The keys of versions are the names of the peers that took
+// Flaky cases do not change the file, and lines about flaky failures stay. The expectations in
+// given are those of other files, which do not change. The keys of versions are the names of the peers that took
 // part, and the values are their versions, if known.
-func UpdateExpectations(text []byte, kernel string, versions map[string]string, scenarios []*Scenario, results []Result) (u Update, err error) {
-	list, err := ParseExpectations(text)
+func UpdateExpectations(given []Expectation, file string, text []byte, kernel string, versions map[string]string, scenarios []*Scenario, results []Result) (u Update, err error) {
+	list, err := ParseExpectations(file, text)
 	if err == nil {
-		err = ValidateExpectations(list, scenarios)
+		err = ValidateExpectations(slices.Concat(given, list), scenarios)
 	}
 	if err != nil {
-		return u, fmt.Errorf("expected failures: %w", err)
+		return u, err
 	}
 	if err := setCases(scenarios, versions, results); err != nil {
 		return u, err
 	}
 	list = slices.DeleteFunc(list, func(e Expectation) bool { return !e.On(kernel) })
+	given = slices.DeleteFunc(slices.Clone(given), func(e Expectation) bool { return !e.On(kernel) })
+	all := slices.Concat(given, list)
 	var out []string
 	part := KernelLinux
 	for i, l := range strings.Split(strings.TrimRight(string(text), "\r\n"), "\n") {
@@ -52,7 +55,7 @@ func UpdateExpectations(text []byte, kernel string, versions map[string]string, 
 			line := e.line(e.Pattern.text)
 			stays, gone := e.cases(results)
 			switch {
-			case !gone:
+			case !gone || e.Flaky():
 				stays = []string{line}
 			case e.Kernel == "" && kernel != KernelLinux:
 				u.Kept = append(u.Kept, line)
@@ -71,7 +74,7 @@ func UpdateExpectations(text []byte, kernel string, versions map[string]string, 
 		for _, f := range r.Findings {
 			covers := func(e Expectation) bool { return e.key() == f.Key() && e.Selects(r.Case) }
 			added := Expectation{Check: f.Check, Peer: f.Peer, Reason: noReason}.line(r.Name)
-			if r.Verdict != Flaky && !slices.ContainsFunc(list, covers) && !slices.Contains(u.Added, added) {
+			if r.Verdict != Flaky && !slices.ContainsFunc(all, covers) && !slices.Contains(u.Added, added) {
 				u.Added = append(u.Added, added)
 			}
 		}

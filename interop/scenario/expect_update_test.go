@@ -60,7 +60,7 @@ func TestUpdateExpectations(t *testing.T) {
 		{"a line for every kernel stays", KernelGVisor, "", "** leak@x why", "** leak@x why"},
 	} {
 		scenarios, results := wholeRun(t, c.kernel, c.truth, c.expected)
-		u, err := UpdateExpectations([]byte(c.expected), c.kernel, versions, scenarios, results)
+		u, err := UpdateExpectations(nil, "file", []byte(c.expected), c.kernel, versions, scenarios, results)
 		if got := strings.Trim(string(u.Text), "\n"); err != nil || got != c.want {
 			t.Errorf("%s: %v, got\n%s\nwant\n%s", c.name, err, got, c.want)
 			continue
@@ -81,7 +81,7 @@ func TestUpdateExpectations(t *testing.T) {
 // UpdateExpectations compares the file with the findings, so it need not be the file that the run used.
 func TestUpdateOfAnotherFile(t *testing.T) {
 	scenarios, results := wholeRun(t, KernelLinux, "group/one leak@x why", "")
-	u, err := UpdateExpectations([]byte("group leak@y why\ngroup/one leak@x why\n** cloexec@y why\n"), KernelLinux, versions, scenarios, results)
+	u, err := UpdateExpectations(nil, "file", []byte("group leak@y why\ngroup/one leak@x why\n** cloexec@y why\n"), KernelLinux, versions, scenarios, results)
 	if err != nil || string(u.Text) != "group/one leak@x why\n** cloexec@y why\n" {
 		t.Errorf("got %s, %v", u.Text, err)
 	}
@@ -94,7 +94,7 @@ func TestUpdateAfterFlakyCases(t *testing.T) {
 	for i := range results {
 		results[i].Verdict = Flaky
 	}
-	u, err := UpdateExpectations([]byte(text), KernelLinux, versions, scenarios, results)
+	u, err := UpdateExpectations(nil, "file", []byte(text), KernelLinux, versions, scenarios, results)
 	if err != nil || string(u.Text) != text || len(u.Dropped)+len(u.Added) > 0 {
 		t.Errorf("got %q, %v", u.Text, err)
 	}
@@ -110,12 +110,11 @@ func TestUpdateRefuses(t *testing.T) {
 		{"", func(r []Result) []Result { r[0].Verdict = NotRun; return r }, "the report is not of a whole run: group/one/stream/x/x was not run"},
 		{"", func(r []Result) []Result { r[0].Hash = "00"; return r }, "the report is of a different version of group/one"},
 		{"", func(r []Result) []Result { return append(r, Result{Name: "group/three/stream/x/x"}) }, "the report has 19 cases, but the scenarios with its peers have 18"},
-		{"nonsense", func(r []Result) []Result { return r }, "expected failures: line 1: a line is PATTERN CHECK@PEER REASON, and the reason is required"},
-		{"group/no leak@x why", func(r []Result) []Result { return r }, "expected failures: line 1: group/no leak@x applies to no case"},
-		{"** leak@x ?", func(r []Result) []Result { return r }, `expected failures: line 1: replace "?" by a reason`},
+		{"nonsense", func(r []Result) []Result { return r }, "file:1: a line is PATTERN CHECK@PEER REASON, and the reason is required"},
+		{"group/no leak@x why", func(r []Result) []Result { return r }, "file:1: group/no leak@x applies to no case"},
 	} {
 		scenarios, results := wholeRun(t, KernelLinux, "", "")
-		if _, err := UpdateExpectations([]byte(c.text), KernelLinux, versions, scenarios, c.change(results)); err == nil || err.Error() != c.want {
+		if _, err := UpdateExpectations(nil, "file", []byte(c.text), KernelLinux, versions, scenarios, c.change(results)); err == nil || err.Error() != c.want {
 			t.Errorf("got %v, want %s", err, c.want)
 		}
 	}
