@@ -1,10 +1,11 @@
 package main
 
 import (
-	"cmp"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -36,13 +37,25 @@ one per line.`
 	peerHelp = `A shell starts a peer with "exec COMMAND". To set a variable, use env A=b COMMAND. To run
 several commands, use sh -c, and exec before the last of them. A peer does not inherit
 other descriptors of scm, so <&9 does not work.`
+
+	expectHelp = `--expect FILE adds expected failures to the built-in list, which covers the peers in the
+repository. A line is PATTERN CHECK@PEER REASON. PEER is the name given to --peer. For
+example:
+
+  truncation/ctrunc-*/**/mine leak@mine recv_fd ignores MSG_CTRUNC
+
+An expected failure that does not occur is unexpected, unless the reason begins with
+"flaky:". A reason that begins with "?" is unfinished, and scm rejects the file.
+--expect=none turns off the built-in list, and --catalogue does so too. A file of that name
+is --expect=./none.
+"scm interop expect --update" writes the lines for you.`
 )
 
 // A selection contains the flags that select the peers and the cases. Several commands use them.
 type selection struct {
 	list      string   // --peers
 	programs  []string // --peer
-	expect    string
+	expect    []string // files, and "none"
 	run       []string
 	skip      []string
 	shard     string
@@ -73,7 +86,7 @@ func (s *selection) peerFlags(cmd *cobra.Command) {
 // catalogueFlags adds the flags that select the scenarios and the expected failures.
 func (s *selection) catalogueFlags(cmd *cobra.Command) {
 	f := cmd.Flags()
-	f.StringVar(&s.expect, "expect", "", "read the expected failures from `FILE` (default: the built-in list, or none with --catalogue)")
+	f.StringArrayVar(&s.expect, "expect", nil, "add the expected failures in `FILE` to the built-in list, or \"none\" to turn that list off; may be repeated")
 	f.StringVar(&s.catalogue, "catalogue", "", "read the scenarios from `DIR` instead of the built-in ones")
 }
 
@@ -96,7 +109,7 @@ type plan struct {
 
 // newPlan reads the files that the flags name. It does not start any peer.
 func (s *selection) newPlan() (*plan, error) {
-	p, err := s.findPeers(s.expect == "" && s.catalogue == "")
+	p, err := s.findPeers(s.usesBuiltinList())
 	if err == nil {
 		p.filter.Run, err = readPatterns(s.run)
 	}
@@ -112,35 +125,91 @@ func (s *selection) newPlan() (*plan, error) {
 	return p, err
 }
 
-// readScenarios reads the scenarios and the expected failures into the plan.
+// readScenarios reads the scenarios and the expected failures into the plan. It rejects expected
+// failures with unfinished reasons.
 func (s *selection) readScenarios(p *plan) (err error) {
 	p.external = s.catalogue != ""
-	text := []byte(nil)
-	if p.scenarios, text, err = s.load(); err != nil {
+	if p.scenarios, err = s.loadScenarios(); err != nil {
 		return err
 	}
-	if p.expected, err = scenario.ParseExpectations(cmp.Or(s.expect, catalogue.BuiltinList), text); err != nil {
+	files, err := s.expectFiles()
+	if err != nil {
+		return err
+	}
+	if p.expected, err = s.loadExpectations(files); err != nil {
 		return err
 	}
 	return scenario.ValidateReasons(p.expected)
 }
 
-// load returns the scenarios and the text of the file of expected failures. If --catalogue is set
-// and --expect is not, the text is empty.
-func (s *selection) load() (list []*scenario.Scenario, expected []byte, err error) {
+// loadScenarios returns the scenarios of the catalogue.
+func (s *selection) loadScenarios() ([]*scenario.Scenario, error) {
 	if s.catalogue == "" {
-		list, err = catalogue.Scenarios()
-	} else if list, err = catalogue.Load(os.DirFS(s.catalogue)); err == nil && len(list) == 0 {
+		return catalogue.Scenarios()
+	}
+	list, err := catalogue.Load(os.DirFS(s.catalogue))
+	if err == nil && len(list) == 0 {
 		err = fmt.Errorf("no scenario in %s: there must be a peer/GROUP/ID.txt, kernel/GROUP/ID.txt or GROUP/ID.txt", s.catalogue)
 	}
-	switch {
-	case err != nil:
-	case s.expect != "":
-		expected, err = os.ReadFile(s.expect)
-	case s.catalogue == "":
-		expected, err = fs.ReadFile(catalogue.Files(), catalogue.ExpectedFile)
+	return list, err
+}
+
+// noBuiltinList is the value of --expect that turns off the built-in list. A file of that name
+// can be given as ./none.
+const noBuiltinList = "none"
+
+// usesBuiltinList reports whether the built-in list of expected failures applies.
+func (s *selection) usesBuiltinList() bool {
+	return s.catalogue == "" && !slices.Contains(s.expect, noBuiltinList)
+}
+
+// expectFiles returns the files that the --expect flags name. It ignores an empty name, so that a
+// script can pass a variable that is not set.
+func (s *selection) expectFiles() (files []string, err error) {
+	for _, file := range s.expect {
+		if file == noBuiltinList || file == "" {
+			continue
+		}
+		same := func(other string) bool { return filepath.Clean(other) == filepath.Clean(file) }
+		if i := slices.IndexFunc(files, same); i >= 0 {
+			return nil, fmt.Errorf("--expect %q and %q are the same file", files[i], file)
+		}
+		files = append(files, file)
 	}
-	return list, expected, err
+	return files, nil
+}
+
+// loadExpectations returns the expected failures of the built-in list, if it applies, and of the files.
+func (s *selection) loadExpectations(files []string) (list []scenario.Expectation, err error) {
+	if s.usesBuiltinList() {
+		if list, err = catalogue.Expected(); err != nil {
+			return nil, err
+		}
+	}
+	for _, file := range files {
+		text, err := readExpectFile(file)
+		if err != nil {
+			return nil, err
+		}
+		more, err := scenario.ParseExpectations(file, text)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, more...)
+	}
+	return list, nil
+}
+
+// readExpectFile reads a file of expected failures.
+func readExpectFile(file string) ([]byte, error) {
+	text, err := os.ReadFile(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = fmt.Errorf("%w (\"scm interop expect --update\" creates the file from a report)", err)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("--expect: %w", err)
+	}
+	return text, nil
 }
 
 // readPatterns parses patterns. It replaces @FILE with the patterns in the file.
@@ -209,7 +278,7 @@ func (s *selection) findPeers(builtinExpectations bool) (*plan, error) {
 			return nil, fmt.Errorf("--peer %q is not NAME=COMMAND", text)
 		case builtinExpectations && slices.ContainsFunc(known, func(p *scenario.Peer) bool { return p.Name == name }):
 			return nil, fmt.Errorf("--peer %q has the name of a peer in the repository, whose expected failures would hide its own: "+
-				"choose another name, or use --expect", name)
+				"choose another name, or use --expect=none", name)
 		}
 		given = append(given, scenario.Program(name, "/bin/sh", "-c", "exec "+command))
 	}

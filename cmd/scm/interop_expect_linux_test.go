@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -9,15 +10,8 @@ import (
 
 // expect --update rewrites the file of expected failures. The next run rejects it until the user has replaced each "?".
 func TestExpectUpdate(t *testing.T) {
-	dir := t.TempDir()
-	file := filepath.Join(dir, "r.jsonl")
-	if err := os.Mkdir(filepath.Join(dir, "basics"), 0o777); err != nil {
-		t.Fatal(err)
-	}
-	scenario := strings.Replace(contents(t, "../../interop/catalogue/peer/basics/pass-one-fd.txt"), "\non stream dgram seqpacket\n", "\non stream\n", 1)
-	if err := os.WriteFile(filepath.Join(dir, "basics", "pass-one-fd.txt"), []byte(scenario), 0o666); err != nil {
-		t.Fatal(err)
-	}
+	dir := oneCase(t)
+	file := filepath.Join(t.TempDir(), "r.jsonl")
 	peer := "fake=" + program(t, "faulty") + " --fault cloexec"
 	expected := write(t, "# Ours.\nbasics/pass-one-fd leak@fake it was so once\n")
 	run := func(want int) {
@@ -51,8 +45,10 @@ func TestExpectUpdate(t *testing.T) {
 	if r := command(t, "interop", "expect", file, "--catalogue", dir, "--expect", expected); r.code != 0 || r.stdout != "" {
 		t.Errorf("got %+v", r)
 	}
-	if r := command(t, "interop", "expect", file, "--update"); r.code != 2 {
-		t.Errorf("got %+v", r)
+	for _, args := range [][]string{{"--update"}, {"--update", "--expect=none"}} {
+		if r := command(t, append([]string{"interop", "expect", file}, args...)...); r.code != 2 || r.stderr != "scm: --update requires --expect FILE\n" {
+			t.Errorf("%q: got %+v", args, r)
+		}
 	}
 }
 
@@ -67,5 +63,118 @@ func TestExpectUpdateWithPartialReport(t *testing.T) {
 	r := command(t, "interop", "expect", file, "--expect", expected, "--update")
 	if now := contents(t, expected); r.code != 2 || !like(r.stderr, "scm: the report is not of a whole run: … was not run\n") || now != text {
 		t.Errorf("got %+v, and the file is %q", r, now)
+	}
+}
+
+// oneCase returns a directory with a single scenario, for streams only.
+func oneCase(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	text := strings.Replace(contents(t, "../../interop/catalogue/peer/basics/pass-one-fd.txt"), "\non stream dgram seqpacket\n", "\non stream\n", 1)
+	err := errors.Join(os.Mkdir(filepath.Join(dir, "basics"), 0o777),
+		os.WriteFile(filepath.Join(dir, "basics", "pass-one-fd.txt"), []byte(text), 0o666))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// expect --update creates the last file and changes no other. It adds no line for a failure that another file
+// expects. A flaky line stays even if the failure does not occur.
+func TestExpectUpdateOfLastFile(t *testing.T) {
+	dir, folder := oneCase(t), t.TempDir()
+	file, last := filepath.Join(folder, "r.json"), filepath.Join(folder, "new", "last.txt")
+	const first = "** cloexec@fake it is a fake\n** leak@mad stale\n"
+	given := write(t, first)
+	fake := program(t, "faulty") + " --fault cloexec"
+	run := func(args ...string) result {
+		t.Helper()
+		return command(t, append([]string{"interop", "run", "--catalogue", dir, "--builtin=false", "--peer", "fake=" + fake, "--peer", "mad=" + fake, "--report", file}, args...)...)
+	}
+	if r := run("--expect", given); r.code != 1 {
+		t.Fatalf("got %+v", r)
+	}
+	expect := []string{"interop", "expect", file, "--catalogue", dir, "--expect", given, "--expect", last}
+	if r := command(t, expect...); r.code != 2 || !like(r.stderr, "scm: --expect: open "+last+": no such file or directory (…)\n") {
+		t.Errorf("got %+v", r)
+	}
+	r := command(t, append(expect, "--update")...)
+	if r.code != 0 || strings.Contains(r.stdout, "fake ?") || !strings.Contains(r.stdout, " cloexec@mad ?") || !strings.Contains(r.stderr, last) {
+		t.Errorf("got %+v", r)
+	}
+	now := contents(t, last)
+	if !strings.HasPrefix(now, "# Expected failures: PATTERN CHECK@PEER REASON\n") || !strings.Contains(now, " cloexec@mad ?") || contents(t, given) != first {
+		t.Errorf("the files are\n%s\n%s", contents(t, given), now)
+	}
+	// Unfinished and flaky lines stay.
+	now += "** leak@mad flaky: it leaks sometimes\n"
+	if err := os.WriteFile(last, []byte(now), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	if r := command(t, append(expect, "--update")...); r.code != 0 || r.stdout != "" || contents(t, last) != now {
+		t.Errorf("got %+v\n%s", r, contents(t, last))
+	}
+	if err := os.WriteFile(last, []byte(strings.ReplaceAll(now, "?", "it is mad")), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	// The flaky line makes an exception to the stale one.
+	if r := run("--expect", given, "--expect", last); r.code != 0 {
+		t.Errorf("got %+v", r)
+	}
+}
+
+// expect --update creates a file even if it has no line to add. Without --expect, the command compares the built-in
+// list, and with --expect=none no list.
+func TestExpectWithBuiltinList(t *testing.T) {
+	last := filepath.Join(t.TempDir(), "last.txt")
+	const one = "basics/pass-one-fd/stream/runner/net"
+	file := filepath.Join(t.TempDir(), "r.json")
+	if r := command(t, "interop", "run", "--run", one, "--report", file); r.code != 0 {
+		t.Fatalf("got %+v", r)
+	}
+	// The report is not of a whole run, so both lists are read, and none is written.
+	for _, args := range [][]string{nil, {"--expect=none"}, {"--expect", last, "--update"}} {
+		r := command(t, append([]string{"interop", "expect", file}, args...)...)
+		if r.code != 2 || !like(r.stderr, "scm: the report is not of a whole run: … was not run\n") {
+			t.Errorf("%q: got %+v", args, r)
+		}
+	}
+	if _, err := os.Stat(last); err == nil {
+		t.Error("the file was created")
+	}
+
+	dir := oneCase(t)
+	if r := command(t, "interop", "run", "--catalogue", dir, "--builtin=false", "--report", file); r.code != 0 {
+		t.Fatalf("got %+v", r)
+	}
+	if r := command(t, "interop", "expect", file, "--catalogue", dir, "--expect", last, "--update"); r != (result{}) {
+		t.Errorf("got %+v", r)
+	}
+	if now := contents(t, last); now != "# Expected failures: PATTERN CHECK@PEER REASON\n" {
+		t.Errorf("got %q", now)
+	}
+	if r := command(t, "interop", "run", "--catalogue", dir, "--builtin=false", "--expect", last); r.code != 0 {
+		t.Errorf("got %+v", r)
+	}
+}
+
+// The command that a report gives for replaying a case repeats all --expect flags.
+func TestReplayWithExpectations(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "r.json")
+	expected := write(t, "** cloexec@fake it is a fake\n")
+	flags := []string{"--expect", "none", "--expect", expected}
+	page := filepath.Join(t.TempDir(), "r.html")
+	args := runFew(append(flags, "--report", page, "--peer", "fake="+program(t, "faulty")+" --fault cloexec", "--peer", "mad="+program(t, "faulty")+" --fault cloexec", "--report", file)...)
+	want := "scm interop replay --expect none --expect " + expected + " " + file + "#"
+	if r := command(t, args...); r.code != 1 || !strings.Contains(contents(t, page), want) {
+		t.Fatalf("no %q in %s, got %+v", want, page, r)
+	}
+	const id = "basics/pass-one-fd/stream/runner/fake"
+	if r := command(t, append([]string{"interop", "replay", file + "#" + id}, flags...)...); r.code != 0 || !strings.HasPrefix(r.stdout, id+": was expected, is now expected\n") {
+		t.Errorf("got %+v", r)
+	}
+	r := command(t, "interop", "replay", file+"#"+id, "--expect", write(t, "** cloexec@fake ? it is a fake\n"))
+	if r.code != 2 || r.stdout != "" || !strings.Contains(r.stderr, ":1: unfinished reason: ? it is a fake\n") {
+		t.Errorf("got %+v", r)
 	}
 }

@@ -65,12 +65,20 @@ func expectCommand() *cobra.Command {
 		Short: "Compare the expected failures with a report, and update them",
 		Long: `Compare a file of expected failures with the JSON report of a whole run. Print the lines
 to remove (-), because the failure no longer occurs, and the lines to add (+) for
-unexpected failures.
+unexpected failures. To write the file after a run with --report report.json:
 
---update rewrites the file. It keeps a line if the failure occurred in all of its cases.
-Otherwise, it replaces the line with one for each case in which the failure did occur, with
-the same reason. New lines are for one case each, and have the reason "?". Replace the
-"?" before the next run, which otherwise rejects the file.
+  scm interop expect --update --expect FILE report.json
+
+--update rewrites FILE, or creates it. If --expect is repeated, only the last file changes.
+The built-in list and the other files are taken as they are, and a failure that one of them
+expects needs no line in FILE. --expect=none turns off the built-in list. Without a file,
+the command compares that list with the report.
+
+--update keeps a line if the failure occurred in all of its cases. Otherwise, it replaces the
+line with lines for the cases in which the failure did occur, with the same reason. The
+reason of a new line begins with "?". Complete it and remove the "?" before the next run,
+which otherwise rejects the file. If the failure does not occur every time, begin the
+reason with "flaky:". This command does not remove such a line.
 
 The report must be of a whole run, without --run, --skip, --shard and --fail-fast, that
 ended normally. Lines about other kernels are ignored. If the report is not from Linux,
@@ -85,14 +93,15 @@ Exit status:
   4  the file cannot be written`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if update && s.expect == "" {
-				return errors.New("--update requires --expect FILE")
+			lists, err := s.expectedLists(update)
+			if err != nil {
+				return err
 			}
 			r, err := report.Read(args[0])
 			if err != nil {
 				return err
 			}
-			scenarios, text, err := s.load()
+			scenarios, err := s.loadScenarios()
 			if err != nil {
 				return err
 			}
@@ -102,7 +111,8 @@ Exit status:
 					versions[p.Name] = p.Version
 				}
 			}
-			u, err := scenario.UpdateExpectations(nil, cmp.Or(s.expect, catalogue.BuiltinList), text, cmp.Or(r.System.Kind, scenario.KernelLinux), versions, scenarios, r.Cases)
+			kernel := cmp.Or(r.System.Kind, scenario.KernelLinux)
+			u, err := scenario.UpdateExpectations(lists.given, lists.file, lists.text, kernel, versions, scenarios, r.Cases)
 			if err != nil {
 				return err
 			}
@@ -116,10 +126,13 @@ Exit status:
 				fmt.Fprintf(cmd.OutOrStdout(), "+ %s\n", l)
 			}
 			changes := len(u.Dropped) + len(u.Added)
-			if changes > 0 && update {
-				if err := report.ReplaceFile(s.expect, u.Text); err != nil {
+			if update && (changes > 0 || lists.missing) {
+				if err := report.ReplaceFile(lists.file, u.Text); err != nil {
 					return broken(err)
 				}
+			}
+			if update && len(u.Added) > 0 {
+				fmt.Fprintf(os.Stderr, "scm: complete the reasons of the new lines in %s, and remove the \"?\"\n", display.Line(lists.file))
 			}
 			if changes > 0 && !update || len(u.Kept) > 0 {
 				return &exitError{code: exitFail}
@@ -128,8 +141,48 @@ Exit status:
 		},
 	}
 	s.catalogueFlags(cmd)
-	cmd.Flags().BoolVar(&update, "update", false, "rewrite the file that --expect names")
+	cmd.Flags().BoolVar(&update, "update", false, "rewrite the last file that --expect names, or create it")
 	return cmd
+}
+
+// expectedLists contains the lists of expected failures that the expect command compares with a report.
+type expectedLists struct {
+	given   []scenario.Expectation // of the lists that do not change
+	file    string                 // the list that does
+	text    []byte
+	missing bool // the file does not exist yet
+}
+
+// newListText is the text of a new file of expected failures, without any.
+const newListText = "# Expected failures: PATTERN CHECK@PEER REASON\n"
+
+// expectedLists reads the lists that the flags name. If they name no file, the list to compare is
+// the built-in one. With update, there must be a file, and the last one need not exist.
+func (s *selection) expectedLists(update bool) (lists expectedLists, err error) {
+	files, err := s.expectFiles()
+	if err != nil {
+		return lists, err
+	}
+	if len(files) == 0 {
+		if update {
+			return lists, errors.New("--update requires --expect FILE")
+		}
+		if s.usesBuiltinList() {
+			lists.file = catalogue.BuiltinList
+			lists.text, err = fs.ReadFile(catalogue.Files(), catalogue.ExpectedFile)
+		}
+		return lists, err
+	}
+	last := len(files) - 1
+	lists.file = files[last]
+	if lists.given, err = s.loadExpectations(files[:last]); err != nil {
+		return lists, err
+	}
+	lists.text, err = readExpectFile(lists.file)
+	if update && errors.Is(err, fs.ErrNotExist) {
+		lists.missing, lists.text, err = true, []byte(newListText), nil
+	}
+	return lists, err
 }
 
 // A listedScenario is a scenario in the JSON output of the list command.
@@ -294,7 +347,7 @@ func checkCatalogueCommand() *cobra.Command {
 "copy" writes, peer/GROUP/ID.txt and kernel/GROUP/ID.txt, or just GROUP/ID.txt. Each
 scenario must be readable and able to fail, have a rule and its source and a reason for
 each alternative, and exist only once. If there is an expected.txt, each of its lines
-must apply to a case.`,
+must apply to a case and have a finished reason.`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			files, err := fs.FS(catalogue.Files()), error(nil)

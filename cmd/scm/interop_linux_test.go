@@ -35,6 +35,14 @@ func TestExitCodes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	stale := write(t, "**/fake leak@fake it is a fake")
+	unfinished := write(t, "# Ours.\n** cloexec@fake ? it is a fake\n** leak@fake it is so\n** {file,crash}@fake flaky: ?\n")
+	alsoUnfinished := write(t, "[gvisor]\n** hang@fake ?\n")
+	complaint := "scm: " + unfinished + ":2: unfinished reason: ? it is a fake\nscm: " + unfinished + ":4: unfinished reason: flaky: ?\n" +
+		"scm: " + alsoUnfinished + ":2: unfinished reason: ?\nscm: complete the reasons of these lines, and remove the \"?\"\n"
+	// This peer creates a file when it starts.
+	started := filepath.Join(t.TempDir(), "started")
+	marking := "fake=sh -c ': > " + started + "; exec " + fake + "'"
 	run := func(args ...string) []string { return append([]string{"run"}, args...) }
 	with := func(args ...string) []string { return slices.Concat([]string{"run"}, fewCases, args) }
 	peer := func(text string) []string { return with("--peer", text) }
@@ -51,8 +59,19 @@ func TestExitCodes(t *testing.T) {
 			"the same open file description.\nfail: basics/pass-one-fd/stream/runner/fake\n    cloexec@fake: a received descriptor is not close-on-exec\n", ""},
 		{"an expected failure", with("--peer", "fake="+fake+" --fault cloexec", "--expect", write(t, "** cloexec@fake it is a fake")), 0,
 			"6 pass, 6 expected failures, 0 unexpected failures", ""},
-		{"an expected failure that passes", with("--peer", "fake="+fake, "--expect", write(t, "**/fake leak@fake it is a fake")), 1,
-			"unexpected pass: basics/pass-one-fd/stream/runner/fake\n    expected to fail, but does not: line 1: **/fake leak@fake\n", ""},
+		{"expected failures in two files", with("--peer", "fake="+fake+" --fault cloexec", "--peer", "mad="+fake+" --fault cloexec",
+			"--expect", write(t, "** cloexec@fake it is a fake"), "--expect", write(t, "** cloexec@mad it is mad")), 0, " 0 unexpected failures", ""},
+		{"an expected failure that passes", with("--peer", "fake="+fake, "--expect", stale), 1,
+			"unexpected pass: basics/pass-one-fd/stream/runner/fake\n    expected to fail, but does not: " + stale + ":1: **/fake leak@fake\n", ""},
+		{"a flaky failure that occurs", with("--peer", "fake="+fake+" --fault cloexec", "--retry", "1", "--expect", write(t, "** cloexec@fake flaky: it is a fake")), 0,
+			"6 pass, 6 expected failures, 0 unexpected failures", ""},
+		{"a flaky failure that does not occur", with("--peer", "fake="+fake, "--retry", "1", "--expect", write(t, "** cloexec@fake flaky: it is a fake")), 0,
+			"12 pass, 0 expected failures, 0 unexpected failures", ""},
+		{"the built-in list", run("--run", "truncation/ctrunc-empty-packet-of-two/seqpacket/runner/net"), 0, "0 pass, 1 expected failures", ""},
+		{"the built-in list and a file", run("--run", "truncation/ctrunc-empty-packet-of-two/seqpacket/runner/net", "--peer", "fake="+fake, "--expect", write(t, "** cloexec@fake it is a fake")), 0,
+			"0 pass, 1 expected failures", ""},
+		{"no built-in list", run("--run", "truncation/ctrunc-empty-packet-of-two/seqpacket/runner/net", "--expect=none", "--expect", "none"), 1, "1 unexpected failures", ""},
+		{"an empty file of expectations", with("--expect", ""), 0, "3 pass", ""},
 		{"--shard twice: the last one counts", with("--shard", "3/2", "--shard", "1/1"), 0, "3 pass", ""},
 
 		{"a bad pattern", run("--run", "a//b"), 2, "", "scm: pattern \"a//b\": an empty part\n"},
@@ -81,14 +100,22 @@ func TestExitCodes(t *testing.T) {
 		{"a peer with the name of one in the repository", peer("python=" + fake + " --fault cloexec"), 2, "",
 			"scm: --peer \"python\" has the name of a peer in the repository, whose expected failures would hide its own: …\n"},
 		{"a peer with the name of a built-in one", peer("net=" + fake), 2, "", "scm: --peer \"net\" has the name of a peer in the repository, …\n"},
-		{"a name in the repository, with --expect", with("--peer", "python="+fake, "--expect", write(t, "# None.\n")), 0, "2 peers of ", ""},
+		{"a name in the repository, with a file of expectations", with("--peer", "python="+fake, "--expect", write(t, "# None.\n")), 2, "",
+			"scm: --peer \"python\" has the name of a peer in the repository, whose expected failures would hide its own: choose another name, or use --expect=none\n"},
+		{"a name in the repository, without the built-in list", with("--peer", "python="+fake, "--expect=none", "--expect", write(t, "# None.\n")), 0, "2 peers of ", ""},
+		{"a name in the repository, with a catalogue", run("--catalogue", dgramOnly, "--builtin=false", "--peer", "python="+fake), 0, " pass, ", ""},
 		{"a second peer of the same name, in a list", run("--peer", "x=y", "--peers", write(t, `[{"name":"x","command":["y"]}]`)), 2, "", "scm: two peers are named \"x\"\n"},
 		{"no list of peers", run("--peers", "/nonexistent"), 2, "", "scm: open /nonexistent: no such file or directory\n"},
 		{"an invalid list of peers", run("--peers", write(t, "{}")), 2, "", "scm: …cannot unmarshal…\n"},
-		{"no file of expectations", run("--expect", "/nonexistent"), 2, "", "scm: open /nonexistent: no such file or directory\n"},
-		{"a missing reason", run("--expect", write(t, "** leak@net")), 2, "", "scm: …/file: line 1: a line is PATTERN CHECK@PEER REASON, and the reason is required\n"},
-		{"no such check", run("--expect", write(t, "** mood@net why")), 2, "", "scm: …/file: line 1: \"mood@net\" is not CHECK@PEER…\n"},
-		{"an expectation for an unknown peer", run("--expect", write(t, "** leak@no-such why")), 2, "", "scm: expected failures: line 1: ** leak@no-such applies to no case\n"},
+		{"no file of expectations", run("--expect", "/nonexistent"), 2, "",
+			"scm: --expect: open /nonexistent: no such file or directory (\"scm interop expect --update\" creates the file from a report)\n"},
+		{"a file of expectations that is named none", run("--expect", "./none"), 2, "", "scm: --expect: open ./none: no such file or directory (…)\n"},
+		{"a file of expectations twice", run("--expect", stale, "--expect", "/."+stale), 2, "", "scm: --expect \"" + stale + "\" and \"/." + stale + "\" are the same file\n"},
+		{"a missing reason", run("--expect", write(t, "** leak@net")), 2, "", "scm: …/file:1: a line is PATTERN CHECK@PEER REASON, and the reason is required\n"},
+		{"no such check", run("--expect", write(t, "** mood@net why")), 2, "", "scm: …/file:1: \"mood@net\" is not CHECK@PEER…\n"},
+		{"an expectation for an unknown peer", run("--expect", write(t, "** leak@no-such why")), 2, "", "scm: …/file:1: ** leak@no-such applies to no case: no peer is named \"no-such\"\n"},
+		{"unfinished reasons", run("--peer", marking, "--expect", unfinished, "--expect", alsoUnfinished), 2, "", complaint},
+		{"unfinished reasons in list", []string{"list", "--peer", marking, "--expect", unfinished, "--expect", alsoUnfinished}, 2, "", complaint},
 
 		{"nothing is supported", run("--run", "limits/limit-253-ok/*/*/scm-pair-purego"), 3, "verdicts: 0:", "scm: nothing ran\n"},
 		{"all is skipped", with("--skip", "basics"), 3, "verdicts: 0:", "scm: nothing ran\n"},
@@ -121,6 +148,11 @@ func TestExitCodes(t *testing.T) {
 			}
 		})
 	}
+	t.Cleanup(func() { // after the parallel tests
+		if _, err := os.Stat(started); err == nil {
+			t.Error("a peer was started although a reason is unfinished")
+		}
+	})
 }
 
 // Every format of a report contains the same cases. If one report cannot be written, the others still are.
@@ -256,7 +288,7 @@ func TestReplay(t *testing.T) {
 	// The incomplete report of a run that was killed.
 	const head = `{"schema": 2, "peers": [{"name": "stream", "command": ["/bin/false"]}]}` + "\n"
 	cut := write(t, head+`{"case": {"name": "basics/pass-one-fd/stream/runner/runner", "verdict": "pass"}}`+"\n"+`{"case": {"na`)
-	if r := command(t, "interop", "replay", "--expect", write(t, ""), cut+"#1"); r.code != 0 ||
+	if r := command(t, "interop", "replay", "--expect=none", cut+"#1"); r.code != 0 ||
 		!strings.Contains(r.stdout, ": was pass, is now pass\n") || r.stderr != "scm: "+cut+": the report is incomplete: unexpected EOF\n" {
 		t.Errorf("got %+v", r)
 	}
@@ -363,7 +395,9 @@ func TestCatalogue(t *testing.T) {
 		{"peer/basics", good, "basics/good leak@mine why\n", ""},
 		{"kernel/basics", good, "", "scm: kernel/basics/good.txt: a scenario in kernel/ needs the line \"play kernel\"\n"},
 		{"basics", good, "[gvisor]\nbasics/better leak@mine why\n",
-			"scm: expected.txt: line 2: [gvisor] basics/better leak@mine applies to no case\n"},
+			"scm: expected.txt:2: [gvisor] basics/better leak@mine applies to no case\n"},
+		{"basics", good, "basics/good leak@mine ? it leaks\n",
+			"scm: expected.txt:1: unfinished reason: ? it leaks\n| complete the reasons of these lines, and remove the \"?\"\n"},
 		{"", "", "", "scm: there is no peer/GROUP/ID.txt, kernel/GROUP/ID.txt or GROUP/ID.txt\n"},
 	} {
 		own := t.TempDir()

@@ -86,8 +86,8 @@ func (s *selection) replayPrefix(reports []string) string {
 	if s.catalogue != "" {
 		command = append(command, "--catalogue", s.catalogue)
 	}
-	if s.expect != "" {
-		command = append(command, "--expect", s.expect)
+	for _, expect := range s.expect {
+		command = append(command, "--expect", expect)
 	}
 	return shellQuote(append(command, reports[i])) + "#"
 }

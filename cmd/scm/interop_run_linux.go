@@ -116,6 +116,8 @@ for it (see "scm interop new-peer --help"), and add it with --peer.
 
 ` + patternHelp + `
 
+` + expectHelp + `
+
 The extension of a report selects its format: .json, .jsonl (written during the run), .xml
 (JUnit), .md, .html or .txt.
 
