@@ -1,7 +1,9 @@
 package catalogue_test
 
 import (
+	"os"
 	"slices"
+	"strings"
 	"testing"
 
 	inside "github.com/scm-rights/scm/internal/builtin"
@@ -64,6 +66,34 @@ func TestExpectedNamesItsScenarios(t *testing.T) {
 		list, err := scenario.ParseExpectations("file", []byte(text))
 		if err != nil || nameless(list[0]) != want {
 			t.Errorf("%s: nameless is %v, %v", text, !want, err)
+		}
+	}
+}
+
+// The lines in docs/expected.md can be used: each applies to a case of the peer that the page starts, and only the
+// last one is flaky.
+func TestExpectedPage(t *testing.T) {
+	page, err := os.ReadFile("../../docs/expected.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(page), "```text\n")
+	example, _, _ := strings.Cut(rest, "```\n")
+	list, err := scenario.ParseExpectations("docs/expected.md", []byte(example))
+	if err != nil || len(list) == 0 {
+		t.Fatalf("%d expected failures, %v", len(list), err)
+	}
+	mine := []*scenario.Peer{scenario.Missing("mine", "")}
+	x, err := scenario.Expect(list, scenario.KernelLinux, scenarios(t), mine, nil, scenario.Missing(scenario.RunnerName, ""))
+	if err != nil || len(x.List) != len(list) {
+		t.Errorf("%d of %d lines apply, %v", len(x.List), len(list), err)
+	}
+	if err := scenario.ValidateReasons(list); err != nil {
+		t.Error(err)
+	}
+	for i, e := range list {
+		if e.Flaky() != (i == len(list)-1) {
+			t.Errorf("%s: flaky is %v", e, e.Flaky())
 		}
 	}
 }
