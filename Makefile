@@ -243,11 +243,11 @@ soak: setup-test ## send a million files over a hundred Conns, and close Conns i
 		done; \
 	done
 
-.PHONY: lint lint-tools lint-go lint-systems lint-modules lint-c lint-rust lint-python lint-ruby lint-perl lint-php lint-shell
-lint: setup-lint lint-go lint-systems lint-modules lint-c lint-rust lint-python lint-ruby lint-perl lint-php lint-shell ## run every linter; a missing one is an error
+.PHONY: lint lint-tools lint-go lint-systems lint-modules lint-c lint-rust lint-python lint-ruby lint-perl lint-php lint-shell lint-workflows
+lint: setup-lint lint-go lint-systems lint-modules lint-c lint-rust lint-python lint-ruby lint-perl lint-php lint-shell lint-workflows ## run every linter; a missing one is an error
 
 lint-tools:
-	$(GO) build -C tools/vet -o $(CURDIR)/build/lint/ . honnef.co/go/tools/cmd/staticcheck
+	$(GO) build -C tools/vet -o $(CURDIR)/build/lint/ . honnef.co/go/tools/cmd/staticcheck github.com/rhysd/actionlint/cmd/actionlint
 
 # With the tag purego, staticcheck runs again on the packages that contain other files then. The rest differ only in a
 # package that they import, which has the same names.
@@ -317,6 +317,9 @@ lint-php:
 
 lint-shell:
 	shellcheck $(SHELL_FILES)
+
+lint-workflows: lint-tools
+	$(GO) run ./tools/workflows
 
 .PHONY: fmt
 fmt: ## format the Go, C, Rust and Python
