@@ -93,7 +93,7 @@ func (l linter) writeUser(dir string) error {
 		}
 	}
 	return errors.Join(
-		os.WriteFile(filepath.Join(dir, githubFile), []byte("on: push\n"+github[0]), 0o600),
+		os.WriteFile(filepath.Join(dir, githubFile), []byte(github[0]), 0o600),
 		os.WriteFile(filepath.Join(dir, gitlabFile), []byte(gitlab[0]), 0o600),
 		os.Symlink(l.root, filepath.Join(dir, "scm")),
 	)

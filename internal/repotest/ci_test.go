@@ -1,0 +1,232 @@
+//go:build linux && !purego
+
+package repotest
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+
+	"github.com/scm-rights/scm/internal/fdtest"
+	"github.com/scm-rights/scm/internal/markdown"
+)
+
+// A ciUser follows docs/ci.md in the directory of a library.
+type ciUser struct {
+	dir    string
+	blocks []string // the shell blocks of the page
+	env    []string
+}
+
+// newCIUser returns a user who has the files of a library in testdata/ci.
+func newCIUser(library string) ciUser {
+	GinkgoHelper()
+	u := ciUser{dir: GinkgoT().TempDir(), env: []string{"SCM=" + ok(os.Getwd())}}
+	for _, b := range markdown.Blocks(contents("docs/ci.md")) {
+		if b.Language == "sh" {
+			u.blocks = append(u.blocks, b.Text)
+		}
+	}
+	Expect(u.blocks).To(HaveLen(5), "one shell block per step")
+	from := "internal/repotest/testdata/ci/" + library
+	for _, name := range filesBelow(from) {
+		Expect(os.WriteFile(u.dir+name, []byte(contents(from+name)), 0o600)).To(Succeed())
+	}
+	return u
+}
+
+// run runs a script with arguments in the user's directory, and returns its exit status and output.
+func (u ciUser) run(script string, args ...string) (int, string) {
+	GinkgoHelper()
+	cmd := exec.Command("sh", append([]string{"-c", script, "sh"}, args...)...)
+	cmd.Dir = u.dir
+	cmd.Env = append(slices.DeleteFunc(os.Environ(), setByMake), u.env...)
+	out, err := cmd.CombinedOutput()
+	if exit := (*exec.ExitError)(nil); !errors.As(err, &exit) {
+		Expect(err).NotTo(HaveOccurred())
+	}
+	return cmd.ProcessState.ExitCode(), string(out)
+}
+
+// must runs a script that must succeed, and returns its output.
+func (u ciUser) must(script string, args ...string) string {
+	GinkgoHelper()
+	status, out := u.run(script, args...)
+	Expect(status).To(Equal(0), "%s\n%s", script, out)
+	return out
+}
+
+var (
+	actionInput = regexp.MustCompile(`(?m)^  (\w+):\n    description: .*\n    default: '?(.*?)'?$`)
+	actionEnv   = regexp.MustCompile(`(?m)^        (\w+): \$\{\{ inputs\.(\w+) \}\}$`)
+	actionRun   = regexp.MustCompile(`(?m)^      run: '(.*?)'`)
+	stepInput   = regexp.MustCompile(`(?m)^          (\w+): '?(.*?)'?$`)
+)
+
+// runAction runs the action like GitHub, with the inputs of the page's workflow and changes to the environment of its script.
+func (u ciUser) runAction(changes ...string) (int, string) {
+	GinkgoHelper()
+	action := contents("action.yml")
+	inputs := map[string]string{}
+	for _, m := range actionInput.FindAllStringSubmatch(action, -1) {
+		inputs[m[1]] = m[2]
+	}
+	github := markdown.Below(contents("docs/ci.md"), "GitHub", "yaml")[0]
+	for _, m := range stepInput.FindAllStringSubmatch(between(github, "- uses: ./scm\n", "\n      - "), -1) {
+		Expect(inputs).To(HaveKey(m[1]))
+		inputs[m[1]] = m[2]
+	}
+	u.env = []string{"GITHUB_ACTION_PATH=" + ok(os.Getwd()), "GITHUB_STEP_SUMMARY=" + u.dir + "/summary", "GITHUB_OUTPUT=" + u.dir + "/output"}
+	variables := actionEnv.FindAllStringSubmatch(action, -1)
+	Expect(variables).To(HaveLen(len(inputs)))
+	for _, m := range variables {
+		u.env = append(u.env, m[1]+"="+inputs[m[2]])
+	}
+	u.env = append(u.env, changes...)
+	return u.run(actionRun.FindStringSubmatch(action)[1])
+}
+
+// edit replaces a text that occurs once in one of the user's files.
+func (u ciUser) edit(file, old, new string) {
+	GinkgoHelper()
+	file = filepath.Join(u.dir, file)
+	text := contents(file)
+	Expect(strings.Count(text, old)).To(Equal(1), "%s: %q", file, old)
+	Expect(os.WriteFile(file, []byte(strings.Replace(text, old, new, 1)), 0o600)).To(Succeed())
+}
+
+// fillC calls the library in the two functions of the template.
+func fillC(u ciUser) {
+	u.edit("peer.c", "#include <unistd.h>\n", "#include <unistd.h>\n#include \"fdpass.h\"\n")
+	u.edit("peer.c", `	(void)sock, (void)payload, (void)bytes, (void)fds, (void)nfds;
+	return UNSUPPORTED;
+`, `	return fdpass_send(sock, payload, bytes, fds, nfds);
+`)
+	u.edit("peer.c", `	(void)sock;
+	memset(payload, 0, bytes);
+	*fds = -1;
+	*nfds = 0;
+	*flags = NO_FLAGS;
+	return UNSUPPORTED;
+`, `	*flags = NO_FLAGS;
+	return fdpass_recv(sock, payload, bytes, fds, nfds);
+`)
+}
+
+func fillPython(u ciUser) {
+	u.must("./scm-runner interop new-peer python >peer.py")
+	u.edit("peer.py", "import sys\n", "import sys\n\nimport fdpass\n")
+	u.edit("peer.py", `library reports."""
+    raise Unsupported
+`, `library reports."""
+    return fdpass.send(sock, payload, fds)
+`)
+	u.edit("peer.py", `reports no flags."""
+    raise Unsupported
+`, `reports no flags."""
+    return *fdpass.receive(sock, most, room), None
+`)
+}
+
+// unfinished matches a line of the file of expected failures that expect --update wrote.
+var unfinished = regexp.MustCompile(`^(\S+ \S+@mine) \?(.*\n)$`)
+
+var _ = Describe("docs/ci.md", func() {
+	DescribeTable("leads from nothing to a green script, which a fault in the library turns red:",
+		func(library string, fill func(ciUser), runFlags, scriptFlags []string, source, good, fault, cause string) {
+			if library == "c" {
+				needsCompiler()
+			}
+			for _, program := range []string{"make", "python3"} {
+				if _, err := exec.LookPath(program); err != nil {
+					fdtest.Missing(GinkgoTB(), err.Error())
+				}
+			}
+			u := newCIUser(library)
+			build, smoke, run, expect, script := u.blocks[0], u.blocks[1], u.blocks[2], u.blocks[3], u.blocks[4]
+
+			u.must(build)
+			fill(u)
+			u.must("make peer")
+			Expect(u.must(smoke)).To(ContainSubstring("mine: ok, "))
+
+			status, out := u.run(strings.TrimSuffix(run, "\n")+` "$@"`, runFlags...)
+			Expect(status).To(Equal(1), out)
+			Expect(out).To(MatchRegexp(`(?m)^answer@mine +×\d+ `))
+
+			u.must(expect)
+			file := u.dir + "/interop-expected.txt"
+			finished, named := "", []string{}
+			number := 0
+			for line := range strings.Lines(contents(file)) {
+				number++
+				if unfinished.MatchString(line) {
+					named = append(named, fmt.Sprintf("interop-expected.txt:%d: ", number))
+				}
+				finished += unfinished.ReplaceAllString(line, "$1 known:$2")
+			}
+			Expect(len(named)).To(And(BeNumerically(">=", 1), BeNumerically("<=", 20)), contents(file))
+			status, out = u.run(script, scriptFlags...)
+			Expect(status).To(Equal(2), "a run with unfinished reasons\n%s", out)
+			for _, place := range named {
+				Expect(out).To(ContainSubstring(place))
+			}
+
+			Expect(os.WriteFile(file, []byte(finished), 0o600)).To(Succeed())
+			Expect(u.must(script, scriptFlags...)).To(HaveSuffix("\nthe run: as expected\n"))
+
+			if library == "c" { // once is enough
+				status, out = u.runAction("BUILTIN=false", "RUN=**/mine/**")
+				Expect(status).To(Equal(0), out)
+				Expect(contents(u.dir + "/output")).To(Equal("status=0\n"))
+			}
+
+			u.edit(source, good, fault)
+			status, out = u.run(script, "--builtin=false", "--run", "basics/**/mine")
+			Expect(status).To(Equal(1), out)
+			Expect(out).To(MatchRegexp(`(?m)^` + cause + `@mine +×\d+ `))
+		},
+		// Python follows the page exactly. C saves time with flags that the page mentions: the cases left out do not involve mine.
+		Entry("one in C stops setting close-on-exec", "c", fillC,
+			[]string{"--builtin=false"}, []string{"--builtin=false", "--run", "**/mine/**"},
+			"fdpass.c", "MSG_CMSG_CLOEXEC", "0", "cloexec"),
+		Entry("one in Python forgets all descriptors but the first", "python", fillPython, nil, nil,
+			"fdpass.py", "return payload, fds\n", "return payload, fds[:1]\n", "leak"),
+	)
+
+	It("has workflows that run the commands of the script", func() {
+		page := contents("docs/ci.md")
+		script := newCIUser("c").blocks[4]
+		var commands []string
+		for line := range strings.Lines(strings.ReplaceAll(script, "\\\n\t", "")) {
+			line = strings.TrimSuffix(strings.ReplaceAll(strings.TrimSpace(line), `"$SCM"`, "../scm"), ` "$@"`)
+			if line != "#!/bin/sh" && line != "set -e" {
+				commands = append(commands, line)
+			}
+		}
+		item := regexp.MustCompile(`(?m)^    - (.*)$`)
+		var gitlab []string
+		for _, m := range item.FindAllStringSubmatch(markdown.Below(page, "GitLab", "yaml")[0], -1) {
+			gitlab = append(gitlab, m[1])
+		}
+		Expect(gitlab[0]).To(HavePrefix("git clone "))
+		Expect(gitlab[0]).To(HaveSuffix(" ../scm"))
+		Expect(gitlab[1:]).To(Equal(commands))
+
+		github := markdown.Below(page, "GitHub", "yaml")[0]
+		Expect(github).To(ContainSubstring("- run: " + commands[0] + "\n"))
+		Expect(github).To(ContainSubstring("\n          with: ''\n"), "the peers differ from those of the script")
+		for _, input := range []string{"peer", "expect"} {
+			value := regexp.MustCompile(` --` + input + ` (\S+)`).FindStringSubmatch(script)
+			Expect(github).To(MatchRegexp(`(?m)^ +` + input + `s?: ` + regexp.QuoteMeta(value[1]) + `$`))
+		}
+	})
+})
