@@ -23,11 +23,10 @@ func runCase(env environment, files *caseFiles, peers map[scenario.Role]*peerPro
 		changedBy:   map[*witness.File]suspect{},
 	}
 	cr.result = scenario.Result{
-		Name:           files.Name(),
-		Hash:           files.Scenario.Hash,
-		Case:           files.Case,
-		Verdict:        scenario.Pass,
-		CloexecChecked: map[string]bool{},
+		Name:    files.Name(),
+		Hash:    files.Scenario.Hash,
+		Case:    files.Case,
+		Verdict: scenario.Pass,
 	}
 	for _, role := range roles {
 		cr.sides[role] = newSide(peers[role], files, role)

@@ -411,7 +411,7 @@ func (cr *caseRun) checkReceived(a reply, names []string, fds []int) error {
 		case slices.Contains(sd.command.List("flags"), kernel.Inherit):
 			continue // the command asked for descriptors without close-on-exec
 		}
-		cr.result.CloexecChecked[sd.Peer.Name] = true
+		cr.result.SetCloexecChecked(sd.Peer.Name)
 		if !info.CloseOnExec() {
 			cr.find(scenario.CheckCloexec, sd, 0, "a received descriptor is not close-on-exec")
 		}

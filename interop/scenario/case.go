@@ -157,11 +157,18 @@ type Result struct {
 
 	Broken bool `json:"broken,omitempty"` // a peer did not even start
 
-	Case Case `json:"-"`
-
 	// CloexecChecked contains the names of the peers that received a descriptor whose
-	// close-on-exec flag the runner checked.
-	CloexecChecked map[string]bool `json:"-"`
+	// close-on-exec flag the runner checked. It is sorted.
+	CloexecChecked []string `json:"cloexec_checked,omitempty"`
+
+	Case Case `json:"-"`
+}
+
+// SetCloexecChecked adds the peer to CloexecChecked.
+func (r *Result) SetCloexecChecked(peer string) {
+	if i, found := slices.BinarySearch(r.CloexecChecked, peer); !found {
+		r.CloexecChecked = slices.Insert(r.CloexecChecked, i, peer)
+	}
 }
 
 // A Trace contains the system calls of both peers, which the runner recorded when it reran a

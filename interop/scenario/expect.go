@@ -330,7 +330,7 @@ func (x *Expectations) SetVerdict(r *Result) {
 		if found {
 			unexpected[e.key()] = false
 			r.Reasons = append(r.Reasons, e.Reason)
-		} else if (e.Check != CheckCloexec || r.CloexecChecked[e.Peer]) && !senderWrong(r, e.Peer) {
+		} else if (e.Check != CheckCloexec || slices.Contains(r.CloexecChecked, e.Peer)) && !senderWrong(r, e.Peer) {
 			r.Gone = append(r.Gone, e.String())
 		}
 	}

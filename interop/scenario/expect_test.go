@@ -160,7 +160,7 @@ func TestSetVerdict(t *testing.T) {
 		{"the receiver is at fault", "** leak@two b\n** answer@one a", "leak@two", "", UnexpectedPass, "2: ** answer@one", "b"},
 	} {
 		x := &Expectations{List: mustExpect(t, c.expected)}
-		r := &Result{Case: Case{s, "stream", &Peer{Name: "one"}, &Peer{Name: "two"}}, Verdict: Pass, CloexecChecked: map[string]bool{c.checked: true}}
+		r := &Result{Case: Case{s, "stream", &Peer{Name: "one"}, &Peer{Name: "two"}}, Verdict: Pass, CloexecChecked: []string{c.checked}}
 		for _, key := range strings.Fields(c.findings) {
 			check, peer, _ := strings.Cut(key, "@")
 			r.Findings = append(r.Findings, Finding{Check: Check(check), Peer: peer})

@@ -29,7 +29,7 @@ func wholeRun(t *testing.T, kernel, truth, expected string) (scenarios []*Scenar
 	}
 	facts, x := apply(truth), apply(expected)
 	for _, c := range Plan(scenarios, peers, RunnerPeer()) {
-		r := Result{Name: c.Name(), Hash: c.Scenario.Hash, Case: c, Verdict: Pass, CloexecChecked: map[string]bool{c.B.Name: true}}
+		r := Result{Name: c.Name(), Hash: c.Scenario.Hash, Case: c, Verdict: Pass, CloexecChecked: []string{c.B.Name}}
 		for _, e := range facts.For(c) {
 			r.Verdict = Fail
 			r.Findings = append(r.Findings, Finding{Check: e.Check, Peer: e.Peer})
