@@ -8,83 +8,123 @@ import (
 	"github.com/scm-rights/scm/interop/contract"
 )
 
-// noReason is the placeholder for the reason in a new line.
-const noReason = "?"
-
 // An Update contains the new text of a file of expected failures after a complete run, and
 // lists the changes.
 type Update struct {
-	Text    []byte   // of the new file
-	Dropped []string // lines that did not fail as expected
-	Added   []string // lines for unexpected findings, without a reason
-	Kept    []string // lines about every kernel that did not fail on this one
+	Text     []byte   // of the new file
+	Dropped  []string // lines that did not fail as expected
+	Narrowed []string // lines that replace the dropped ones, with the same reasons
+	Added    []string // lines for unexpected findings; their reasons begin with "?"
+	Kept     []string // lines about every kernel that did not fail on this one
+	Flaky    []string // lines that would expect the failures of flaky cases; Text does not contain them
 }
 
-// UpdateExpectations rewrites a file of expected failures after a complete run on a kernel. If
-// the expected failure did not occur in all cases that a line selects, UpdateExpectations
-// replaces the line with one line for each case in which it did occur. On a kernel other than
-// Linux, it keeps lines that apply to every kernel. It adds a line for each unexpected finding.
-// Flaky cases do not change the file, and lines about flaky failures stay. The expectations in
-// given are those of other files, which do not change. The keys of versions are the names of the peers that took
-// part, and the values are their versions, if known.
+// UpdateExpectations rewrites a file of expected failures after a complete run on a kernel. The
+// argument given contains the expectations of all other files, which stay as they are.
+//
+// If the expected failure did not occur in all cases that a line selects, UpdateExpectations
+// replaces the line with lines that select only the cases in which it did occur. On a kernel other
+// than Linux, it keeps lines that apply to every kernel. It adds lines for unexpected findings.
+// They select no case in which the peer passed the check. Flaky cases do not change the file, and
+// lines about flaky failures stay. The keys of versions are the names of the peers that took part,
+// and the values are their versions, if known.
 func UpdateExpectations(given []Expectation, file string, text []byte, kernel string, versions map[string]string, scenarios []*Scenario, results []Result) (u Update, err error) {
 	list, err := ParseExpectations(file, text)
 	if err == nil {
 		err = ValidateExpectations(slices.Concat(given, list), scenarios)
 	}
+	if err == nil {
+		err = setCases(scenarios, versions, results)
+	}
 	if err != nil {
 		return u, err
 	}
-	if err := setCases(scenarios, versions, results); err != nil {
-		return u, err
-	}
-	list = slices.DeleteFunc(list, func(e Expectation) bool { return !e.On(kernel) })
-	given = slices.DeleteFunc(slices.Clone(given), func(e Expectation) bool { return !e.On(kernel) })
-	all := slices.Concat(given, list)
+	isOff := func(e Expectation) bool { return !e.On(kernel) }
+	list = slices.DeleteFunc(list, isOff)
+	all := append(slices.DeleteFunc(slices.Clone(given), isOff), list...)
 	var out []string
 	part := KernelLinux
 	for i, l := range strings.Split(strings.TrimRight(string(text), "\r\n"), "\n") {
 		if m := headingForm.FindStringSubmatch(strings.TrimSpace(l)); m != nil {
 			part = m[1]
 		}
-		instead, changed := []string(nil), false
-		for _, e := range list {
-			if e.Line != i+1 {
-				continue
-			}
-			line := e.line(e.Pattern.text)
-			stays, gone := e.cases(results)
-			switch {
-			case !gone || e.Flaky():
-				stays = []string{line}
-			case e.Kernel == "" && kernel != KernelLinux:
-				u.Kept = append(u.Kept, line)
-				stays = []string{line}
-			default:
-				u.Dropped, changed = append(u.Dropped, line), true
-			}
-			instead = append(instead, stays...)
-		}
+		onLine := slices.DeleteFunc(slices.Clone(list), func(e Expectation) bool { return e.Line != i+1 })
+		instead, changed := u.replace(onLine, kernel, results)
 		if !changed {
 			instead = []string{strings.TrimSuffix(l, "\r")}
 		}
 		out = append(out, instead...)
 	}
-	for _, r := range results {
-		for _, f := range r.Findings {
-			covers := func(e Expectation) bool { return e.key() == f.Key() && e.Selects(r.Case) }
-			added := Expectation{Check: f.Check, Peer: f.Peer, Reason: noReason}.line(r.Name)
-			if r.Verdict != Flaky && !slices.ContainsFunc(all, covers) && !slices.Contains(u.Added, added) {
-				u.Added = append(u.Added, added)
-			}
-		}
-	}
-	slices.Sort(u.Added)
+	u.addUnexpected(all, results)
 	if len(u.Added) > 0 && part != kernel {
 		out = append(out, "", "["+kernel+"]")
 	}
 	u.Text = []byte(strings.TrimLeft(strings.Join(append(out, u.Added...), "\n"), "\n") + "\n")
 	return u, nil
+}
+
+// replace returns the lines that replace the line with these expectations, and reports whether
+// they differ from it.
+func (u *Update) replace(list []Expectation, kernel string, results []Result) (lines []string, changed bool) {
+	narrowed := newProposals("")
+	for _, e := range list {
+		line := e.line(e.Pattern.text)
+		must, never, gone := e.split(results)
+		switch {
+		case !gone || e.Flaky():
+			lines = append(lines, line)
+		case e.Kernel == "" && kernel != KernelLinux:
+			u.Kept = append(u.Kept, line)
+			lines = append(lines, line)
+		default:
+			u.Dropped, changed = append(u.Dropped, line), true
+			same := cause{text: e.Reason}
+			narrowed.add(e.Check, e.Peer+e.Version, cover(e.Peer, must, never), func(scope) cause { return same })
+		}
+	}
+	u.Narrowed = append(u.Narrowed, narrowed.lines()...)
+	return append(lines, narrowed.lines()...), changed
+}
+
+// addUnexpected sets u.Added and u.Flaky, given the expectations of all files.
+func (u *Update) addUnexpected(all []Expectation, results []Result) {
+	unexpected, flaky := map[subject][]failure{}, map[subject][]failure{}
+	for _, r := range results {
+		to := unexpected
+		if r.Verdict == Flaky {
+			to = flaky
+		}
+		for _, f := range r.Findings {
+			covers := func(e Expectation) bool { return e.key() == f.Key() && e.Selects(r.Case) }
+			if !slices.ContainsFunc(all, covers) {
+				s := subject{f.Check, f.Peer}
+				to[s] = append(to[s], failure{f, r.Case})
+			}
+		}
+	}
+	u.Added = propose(unfinishedMark+" ", unexpected, results)
+	u.Flaky = propose(flakyMark+" "+unfinishedMark+" ", flaky, results)
+}
+
+// propose returns lines that expect these failures, and select no other case that shows the peer
+// to pass the check or is flaky. The reasons begin with the mark.
+func propose(mark string, failures map[subject][]failure, results []Result) []string {
+	p := newProposals(mark)
+	for s, list := range failures {
+		var must, never []string
+		for _, f := range list {
+			must = append(must, f.Name())
+		}
+		for _, r := range results {
+			o := s.outcome(&r)
+			if o == hasPassed || o == isFlaky && !slices.Contains(must, r.Name) {
+				never = append(never, r.Name)
+			}
+		}
+		must = slices.Compact(must) // a case can have several findings of a check
+		p.add(s.check, s.peer, cover(s.peer, must, never), func(sc scope) cause { return commonCause(sc.among(list)) })
+	}
+	return p.lines()
 }
 
 // setCases sets the Case of each result from a report. It returns an error unless the report
@@ -110,6 +150,10 @@ func setCases(scenarios []*Scenario, versions map[string]string, results []Resul
 			return fmt.Errorf("the report is not of a whole run: %s was not run", c.Name())
 		case r.Hash != c.Scenario.Hash:
 			return fmt.Errorf("the report is of a different version of %s", c.Scenario.Name)
+		case slices.ContainsFunc(r.Findings, func(f Finding) bool {
+			return f.Check == CheckCloexec && !slices.Contains(r.CloexecChecked, f.Peer)
+		}):
+			return fmt.Errorf("the report, of an older version of scm, does not say where close-on-exec was checked: %s", c.Name())
 		default:
 			r.Case = c
 		}
@@ -120,23 +164,58 @@ func setCases(scenarios []*Scenario, versions map[string]string, results []Resul
 	return nil
 }
 
-// cases returns a line for each case that failed as expected or is flaky, and reports whether
-// the failure did not occur in another case. A report does not say which peers were checked
-// for close-on-exec. For a cloexec expectation, cases therefore relies on the Gone field of
-// the results.
-func (e Expectation) cases(results []Result) (lines []string, gone bool) {
-	_, text, _ := strings.Cut(e.String(), ": ")
+// A subject is a check of a peer.
+type subject struct {
+	check Check
+	peer  string
+}
+
+// An outcome is what a case shows about a check of a peer.
+type outcome int
+
+const (
+	unknown outcome = iota // nothing: the check was not made, or the other peer is at fault
+	hasPassed
+	hasFailed
+	isFlaky
+)
+
+// outcome returns what the result shows about the check of the peer.
+func (s subject) outcome(r *Result) outcome {
+	e := Expectation{Pattern: anyCase, Check: s.check, Peer: s.peer}
+	switch {
+	case r.Verdict == Unsupported || !e.concerns(r.Case):
+		return unknown
+	case r.Verdict == Flaky:
+		return isFlaky
+	case slices.ContainsFunc(r.Findings, func(f Finding) bool { return f.Key() == e.key() }):
+		return hasFailed
+	case senderWrong(r, s.peer), s.check == CheckCloexec && !slices.Contains(r.CloexecChecked, s.peer):
+		return unknown
+	}
+	return hasPassed
+}
+
+// anyCase matches every case.
+var anyCase = mustPatterns("**")[0]
+
+// split returns the names of the cases that a replacement for this line must select, because they
+// failed as expected or are flaky, and those that it must not select. The latter include cases
+// that failed but that this line does not select. It reports whether the failure did not occur in
+// a case that this line selects.
+func (e Expectation) split(results []Result) (must, never []string, gone bool) {
 	for _, r := range results {
-		switch {
-		case r.Verdict == Unsupported || !e.Selects(r.Case):
-		case r.Verdict == Flaky, slices.ContainsFunc(r.Findings, func(f Finding) bool { return f.Key() == e.key() }):
-			lines = append(lines, e.line(r.Name))
-		case senderWrong(&r, e.Peer):
-		case e.Check != CheckCloexec, slices.ContainsFunc(r.Gone, func(was string) bool { return strings.HasSuffix(was, ": "+text) }):
-			gone = true
+		o := subject{e.Check, e.Peer}.outcome(&r)
+		switch selects := e.Selects(r.Case); {
+		case o == unknown:
+		case selects && o != hasPassed:
+			must = append(must, r.Name)
+		default:
+			never = append(never, r.Name)
+			gone = gone || selects
 		}
 	}
-	return lines, gone
+	return must, never, gone
 }
 
 // line returns the expectation as a line of the file, with this pattern.

@@ -1,6 +1,9 @@
 package scenario
 
 import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 
@@ -21,7 +24,7 @@ func wholeRun(t *testing.T, kernel, truth, expected string) (scenarios []*Scenar
 	}
 	peers := []*Peer{{Name: "x", Hello: contract.Hello{Version: "1.2"}}, {Name: "y"}}
 	apply := func(text string) *Expectations {
-		x, err := Expect(mustExpect(t, strings.ReplaceAll(text, " ?", " why")), kernel, scenarios, peers, nil, RunnerPeer())
+		x, err := Expect(mustExpect(t, strings.ReplaceAll(text, " ? ", " ")), kernel, scenarios, peers, nil, RunnerPeer())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -32,7 +35,7 @@ func wholeRun(t *testing.T, kernel, truth, expected string) (scenarios []*Scenar
 		r := Result{Name: c.Name(), Hash: c.Scenario.Hash, Case: c, Verdict: Pass, CloexecChecked: []string{c.B.Name}}
 		for _, e := range facts.For(c) {
 			r.Verdict = Fail
-			r.Findings = append(r.Findings, Finding{Check: e.Check, Peer: e.Peer})
+			r.Findings = append(r.Findings, Finding{Check: e.Check, Peer: e.Peer, Text: e.Reason})
 		}
 		x.SetVerdict(&r)
 		r.Case = Case{} // a report does not contain it
@@ -46,17 +49,32 @@ func TestUpdateExpectations(t *testing.T) {
 	for _, c := range []struct{ name, kernel, truth, expected, want string }{
 		{"every expected failure failed", KernelLinux, "** leak@x why", "# A comment.\n\n** leak@x why", "# A comment.\n\n** leak@x why"},
 		{"expected failures that passed are removed", KernelLinux, "", "# A comment.\n** leak@x why\n** cloexec@y why\n# Another.", "# A comment.\n# Another."},
-		{"a line is replaced by the one case that failed", KernelLinux, xy + " leak@x why", "** leak@x a reason", xy + " leak@x a reason"},
-		{"a cloexec line is replaced by the one case that failed", KernelLinux, yx + " cloexec@x why", "** cloexec@x a reason", yx + " cloexec@x a reason"},
+		{"a line is narrowed to the one case that failed", KernelLinux, xy + " leak@x why", "** leak@x a reason", "group/one/**/x/y leak@x a reason"},
+		{"a line is narrowed to the role that failed", KernelLinux, "**/x leak@x why", "** leak@x a reason", "**/x leak@x a reason"},
+		{"a cloexec line is narrowed to the one case that failed", KernelLinux, yx + " cloexec@x why", "** cloexec@x a reason", "group/one/**/y/x cloexec@x a reason"},
 		{"one of two checks passed", KernelLinux, "** leak@x why", "** {leak,file}@x why", "** leak@x why"},
-		{"a line for some versions is replaced by the one case that failed", KernelLinux, yx + " leak@x why", "** leak@x>=1.2 why", yx + " leak@x>=1.2 why"},
-		{"a line for other versions stays", KernelLinux, xy + " leak@x why", "** leak@x<1.1 why", "** leak@x<1.1 why\n" + xy + " leak@x ?"},
-		{"a new failure is added", KernelLinux, "group/one/*/{x,y}/x crash@x why", "#", "#\ngroup/one/stream/x/x crash@x ?\n" + yx + " crash@x ?"},
-		{"a line stays if the sender is at fault", KernelLinux, "** answer@y why\n" + xy + " leak@y why", "** answer@y why\n**/y/x leak@x why", "** answer@y why\n**/y/x leak@x why\n" + xy + " leak@y ?"},
+		{"a line about two checks is narrowed", KernelLinux, "group/one {leak,file}@x why", "** {leak,file}@x a reason", "group/one {leak,file}@x a reason"},
+		{"one of two peers passed", KernelLinux, "**/x leak@x why", "**/{x,y} leak@{x,y} why", "**/x leak@x why"},
+		{"a line for some versions is narrowed", KernelLinux, yx + " leak@x why", "** leak@x>=1.2 why", "group/one/**/y/x leak@x>=1.2 why"},
+		{"a line for other versions stays", KernelLinux, xy + " leak@x why", "** leak@x<1.1 why", "** leak@x<1.1 why\ngroup/one/**/x/y leak@x ? keeps a descriptor open that it did not report"},
+		{"a narrowed line selects no case of another line", KernelLinux, "group/one/**/x leak@x why", "**/x/x leak@x one\n**/y/x leak@x two\n**/runner/x leak@x three",
+			"group/one/**/x/x leak@x one\ngroup/one/**/y/x leak@x two\ngroup/one/**/runner/x leak@x three"},
+		{"a new failure is added", KernelLinux, "group/one/*/{x,y}/x crash@x it ended", "#", "#\ngroup/one/**/{x,y}/x crash@x ? it ended"},
+		{"a new failure of each receive", KernelLinux, "**/x cloexec@x why", "", "** cloexec@x ? " + cloexecCause},
+		{"a new failure in one role", KernelLinux, "**/x/* hang@x why", "", "**/x/* hang@x ? no answer to hello"},
+		{"a new failure in two scenarios with one partner", KernelLinux, "**/y/x crash@x it ended", "", "group/{one,two}/**/y/x crash@x ? it ended"},
+		{"two findings of a check", KernelLinux, "**/y/x file@x it failed\n**/y/x file@x it failed again", "", "group/{one,two}/**/y/x file@x ? it failed"},
+		{"two checks failed in the same cases", KernelLinux, "group/one/**/x {crash,file}@x it failed", "", "group/one/**/x {crash,file}@x ? it failed"},
+		{"two checks failed for different reasons", KernelLinux, "**/y/x file@x not a\ngroup/one/**/y/x answer@x not b", "",
+			"group/one/**/y/x {file,answer}@x ? not a; not b\ngroup/two/**/y/x file@x ? not a"},
+		{"a line stays if the sender is at fault", KernelLinux, "** answer@y why\n" + xy + " leak@y why", "** answer@y why\n**/y/x leak@x why", "** answer@y why\n**/y/x leak@x why\ngroup/one/**/x/y leak@y ? leaves a received descriptor open"},
+		{"an unfinished line stays", KernelLinux, "** leak@x why", "** leak@x ? why", "** leak@x ? why"},
+		{"a line about a flaky failure stays", KernelLinux, "", "** leak@x flaky: why", "** leak@x flaky: why"},
+		{"a line about a flaky failure expects it", KernelLinux, xy + " leak@x why", "** leak@x flaky: why", "** leak@x flaky: why"},
 
 		{"only the line for this kernel is removed", KernelGVisor, "", "[gvisor]\n** leak@x why\n[linux]\n** leak@x why", "[gvisor]\n[linux]\n** leak@x why"},
-		{"a new failure on Linux gets a heading", KernelLinux, xy + " leak@x why", "[gvisor]\n** file@x why", "[gvisor]\n** file@x why\n\n[linux]\n" + xy + " leak@x ?"},
-		{"a new failure on another kernel", KernelGVisor, xy + " leak@x why", "[gvisor]", "[gvisor]\n" + xy + " leak@x ?"},
+		{"a new failure on Linux gets a heading", KernelLinux, "**/x crash@x it ended", "[gvisor]\n** file@x why", "[gvisor]\n** file@x why\n\n[linux]\n**/x crash@x ? it ended"},
+		{"a new failure on another kernel", KernelGVisor, "**/x crash@x it ended", "[gvisor]", "[gvisor]\n**/x crash@x ? it ended"},
 		{"a line for every kernel stays", KernelGVisor, "", "** leak@x why", "** leak@x why"},
 	} {
 		scenarios, results := wholeRun(t, c.kernel, c.truth, c.expected)
@@ -82,7 +100,7 @@ func TestUpdateExpectations(t *testing.T) {
 func TestUpdateOfAnotherFile(t *testing.T) {
 	scenarios, results := wholeRun(t, KernelLinux, "group/one leak@x why", "")
 	u, err := UpdateExpectations(nil, "file", []byte("group leak@y why\ngroup/one leak@x why\n** cloexec@y why\n"), KernelLinux, versions, scenarios, results)
-	if err != nil || string(u.Text) != "group/one leak@x why\n** cloexec@y why\n" {
+	if err != nil || string(u.Text) != "group/one leak@x why\n" {
 		t.Errorf("got %s, %v", u.Text, err)
 	}
 }
@@ -90,14 +108,134 @@ func TestUpdateOfAnotherFile(t *testing.T) {
 // A flaky case drops nothing and adds nothing.
 func TestUpdateAfterFlakyCases(t *testing.T) {
 	const text = "group/one leak@x why\n"
-	scenarios, results := wholeRun(t, KernelLinux, "group/two leak@x why", text)
+	scenarios, results := wholeRun(t, KernelLinux, "group/two/**/x leak@x why", text)
 	for i := range results {
 		results[i].Verdict = Flaky
 	}
 	u, err := UpdateExpectations(nil, "file", []byte(text), KernelLinux, versions, scenarios, results)
-	if err != nil || string(u.Text) != text || len(u.Dropped)+len(u.Added) > 0 {
+	if err != nil || string(u.Text) != text || len(u.Dropped)+len(u.Added)+len(u.Narrowed) > 0 {
 		t.Errorf("got %q, %v", u.Text, err)
 	}
+	want := []string{"group/two/**/x leak@x flaky: ? leaves a received descriptor open"}
+	if !slices.Equal(u.Flaky, want) {
+		t.Errorf("got %q, want %q", u.Flaky, want)
+	}
+}
+
+// The expectations of other files stay, and no line repeats them.
+func TestUpdateOfLastFile(t *testing.T) {
+	const truth = "group/one/**/x leak@x why\ngroup/two/**/y crash@y it ended"
+	scenarios, results := wholeRun(t, KernelLinux, truth, "")
+	given := mustExpect(t, "group/one/**/x leak@x why\n** hang@x it was so once")
+	u, err := UpdateExpectations(given, "last", nil, KernelLinux, versions, scenarios, results)
+	if want := "group/two/**/y crash@y ? it ended\n"; err != nil || string(u.Text) != want || len(u.Dropped)+len(u.Kept) > 0 {
+		t.Errorf("got %s, want %s, dropped %q, kept %q, %v", u.Text, want, u.Dropped, u.Kept, err)
+	}
+}
+
+// A case in which a check could not be made, or says nothing about the peer, can be selected. A
+// flaky case cannot.
+func TestUpdateSelectsCasesThatShowNothing(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		change func(*Result)
+		want   string
+	}{
+		{"unsupported", func(r *Result) { r.Verdict = Unsupported }, "** leak@x ? leaves a received descriptor open"},
+		{"the sender is wrong", func(r *Result) { r.Findings = []Finding{{Check: CheckAnswer, Peer: "runner"}} },
+			"** leak@x ? leaves a received descriptor open"},
+		{"flaky", func(r *Result) { r.Verdict = Flaky }, "group/one/**/{x,y}/x leak@x ? leaves a received descriptor open"},
+	} {
+		scenarios, results := wholeRun(t, KernelLinux, "** leak@x why", "")
+		for i, r := range results {
+			if r.Name == "group/one/stream/runner/x" {
+				results[i].Findings = nil
+				c.change(&results[i])
+			}
+		}
+		u, err := UpdateExpectations(nil, "file", nil, KernelLinux, versions, scenarios, results)
+		if err != nil || !slices.Contains(u.Added, c.want) {
+			t.Errorf("%s: got %q, %v", c.name, u.Added, err)
+		}
+	}
+}
+
+// When a line is added, its patterns select every case in which the peer failed the check, and no
+// case in which it passed. With the new file, everything is as expected.
+func TestUpdateIsExact(t *testing.T) {
+	for seed := range uint64(50) {
+		random := rand.New(rand.NewPCG(seed, 0))
+		scenarios, results := randomRun(t, random)
+		u, err := UpdateExpectations(nil, "file", nil, KernelLinux, versions, scenarios, results)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if again, err := UpdateExpectations(nil, "file", nil, KernelLinux, versions, scenarios, results); err != nil || !slices.Equal(again.Added, u.Added) {
+			t.Fatalf("seed %d: got %q, then %q, %v", seed, u.Added, again.Added, err)
+		}
+		list := mustExpect(t, strings.ReplaceAll(string(u.Text), " ? ", " "))
+		x := &Expectations{List: list}
+		for _, r := range results {
+			if r.Verdict == Flaky || r.Verdict == Unsupported {
+				continue
+			}
+			if x.SetVerdict(&r); r.Unexpected() {
+				t.Errorf("seed %d: %s is %s: %s, findings %v, with\n%s", seed, r.Name, r.Verdict, r.Why, r.Findings, u.Text)
+			}
+		}
+		// A file that expects too much is narrowed, and then as good.
+		const much = "** {answer,leak,cloexec}@x why\ngroup/one {answer,leak}@y why\n**/y/* leak@y why\n"
+		u, err = UpdateExpectations(nil, "file", []byte(much), KernelLinux, versions, scenarios, results)
+		if err != nil {
+			t.Fatal(err)
+		}
+		again, err := UpdateExpectations(nil, "file", u.Text, KernelLinux, versions, scenarios, results)
+		if err != nil || string(again.Text) != string(u.Text) {
+			t.Errorf("seed %d: got\n%s\nand then, %v,\n%s", seed, u.Text, err, again.Text)
+		}
+	}
+}
+
+// randomRun returns a run in which the peers fail at random, but often in the same way.
+func randomRun(t *testing.T, random *rand.Rand) (scenarios []*Scenario, results []Result) {
+	for i, id := range []string{"one", "two", "three"} {
+		play := []string{"", "play receiver\n", "play solo\n"}[i]
+		s := mustParse(t, strings.Replace(simple, "on stream dgram\n", "on stream dgram seqpacket\n"+play, 1))
+		s.Name = "group/" + id
+		scenarios = append(scenarios, s)
+	}
+	peers := []*Peer{{Name: "x", Hello: contract.Hello{Version: "1.2"}}, {Name: "y"}}
+	fails := map[string]bool{} // CHECK@PEER, with the role, the type or the scenario, in any combination
+	for _, c := range Plan(scenarios, peers, RunnerPeer()) {
+		r := Result{Name: c.Name(), Hash: c.Scenario.Hash, Case: c, Verdict: Pass}
+		for _, role := range []Role{RoleA, RoleB} {
+			peer := c.Peer(role).Name
+			if peer == RunnerName {
+				continue
+			}
+			if role == RoleB && random.IntN(5) > 0 {
+				r.SetCloexecChecked(peer)
+			}
+			for _, check := range []Check{CheckAnswer, CheckLeak, CheckCloexec} {
+				key := fmt.Sprint(check, peer, role, c.Scenario.Name)
+				if _, known := fails[key]; !known {
+					fails[key] = random.IntN(3) == 0
+				}
+				if (fails[key] != (random.IntN(12) == 0)) && (check != CheckCloexec || slices.Contains(r.CloexecChecked, peer)) {
+					r.Findings = append(r.Findings, Finding{Check: check, Peer: peer, Text: "it fails"})
+					r.Verdict = Fail
+				}
+			}
+		}
+		switch {
+		case random.IntN(12) == 0:
+			r.Verdict, r.Findings = Unsupported, nil
+		case random.IntN(12) == 0:
+			r.Verdict = Flaky
+		}
+		results = append(results, r)
+	}
+	return scenarios, results
 }
 
 func TestUpdateRefuses(t *testing.T) {
@@ -110,6 +248,12 @@ func TestUpdateRefuses(t *testing.T) {
 		{"", func(r []Result) []Result { r[0].Verdict = NotRun; return r }, "the report is not of a whole run: group/one/stream/x/x was not run"},
 		{"", func(r []Result) []Result { r[0].Hash = "00"; return r }, "the report is of a different version of group/one"},
 		{"", func(r []Result) []Result { return append(r, Result{Name: "group/three/stream/x/x"}) }, "the report has 19 cases, but the scenarios with its peers have 18"},
+		{"", func(r []Result) []Result {
+			r[0].Findings = []Finding{{Check: CheckCloexec, Peer: "x"}}
+			r[0].CloexecChecked = nil
+			return r
+		},
+			"the report, of an older version of scm, does not say where close-on-exec was checked: group/one/stream/x/x"},
 		{"nonsense", func(r []Result) []Result { return r }, "file:1: a line is PATTERN CHECK@PEER REASON, and the reason is required"},
 		{"group/no leak@x why", func(r []Result) []Result { return r }, "file:1: group/no leak@x applies to no case"},
 	} {

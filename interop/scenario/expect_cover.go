@@ -1,0 +1,242 @@
+package scenario
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"strings"
+)
+
+// A scope is a part of a pattern: one scenario, or all of them if the name is empty, and the
+// pattern for the rest of the name of a case, TYPE/SENDER/RECEIVER.
+type scope struct{ scenario, tail string }
+
+// selects reports whether the pattern with this scope matches the name of a case.
+func (s scope) selects(name string) bool {
+	scenario, tail := cutCaseName(name)
+	return (s.scenario == "" || s.scenario == scenario) && mustPatterns(s.tail)[0].Match(tail)
+}
+
+// cutCaseName splits the name of a case into GROUP/ID and TYPE/SENDER/RECEIVER.
+func cutCaseName(name string) (scenario, tail string) {
+	parts := strings.SplitN(name, "/", 3)
+	return strings.Join(parts[:2], "/"), parts[2]
+}
+
+// mustPatterns parses patterns that consist of names and stars, which are always valid.
+func mustPatterns(texts ...string) (list []Pattern) {
+	for _, text := range texts {
+		p, err := ParsePattern(text)
+		if err != nil {
+			panic(err)
+		}
+		list = append(list, p)
+	}
+	return list
+}
+
+// cover returns few scopes that together select every case in must and no case in never. All
+// these cases involve the peer. In each step, it takes the tail that selects most of the remaining
+// cases, in all scenarios where that tail selects no case in never. The tails are those that are
+// common in lists of expected failures, so cover does not always find the fewest scopes.
+func cover(peer string, must, never []string) (list []scope) {
+	c := &coverage{must: byScenario(must), never: byScenario(never), matches: map[[2]string]bool{}}
+	types := typePatterns(must)
+	roles := rolePatterns(peer, types)
+	anyRole := append(mustPatterns("**"), roles...) // "**" is the simplest of those that select everything
+	for tail, n := c.best(anyRole, c.countEverywhere); n > 0; tail, n = c.best(anyRole, c.countEverywhere) {
+		list = append(list, scope{"", tail.text})
+		for s := range c.must {
+			c.drop(s, tail)
+		}
+	}
+	tails := append(roles, partnerPatterns(peer, types, must, never)...)
+	for tail, n := c.best(tails, c.count); n > 0; tail, n = c.best(tails, c.count) {
+		for _, s := range slices.Sorted(maps.Keys(c.must)) {
+			n := c.countIn(s, tail)
+			if n == 0 {
+				continue
+			}
+			simplest := slices.IndexFunc(tails, func(p Pattern) bool { return c.countIn(s, p) == n })
+			list = append(list, scope{s, tails[simplest].text})
+			c.drop(s, tails[simplest])
+		}
+	}
+	return list
+}
+
+// A coverage contains the cases that remain to be covered and those that must not be, as tails of
+// their names for each scenario.
+type coverage struct {
+	must, never map[string][]string
+	matches     map[[2]string]bool // whether a pattern matches a tail
+}
+
+func byScenario(names []string) map[string][]string {
+	m := map[string][]string{}
+	for _, name := range names {
+		scenario, tail := cutCaseName(name)
+		m[scenario] = append(m[scenario], tail)
+	}
+	return m
+}
+
+// selector returns a function that reports whether the pattern matches a tail.
+func (c *coverage) selector(p Pattern) func(tail string) bool {
+	return func(tail string) bool {
+		key := [2]string{p.text, tail}
+		m, known := c.matches[key]
+		if !known {
+			m = p.Match(tail)
+			c.matches[key] = m
+		}
+		return m
+	}
+}
+
+// countIn returns how many remaining cases of a scenario the pattern selects, or 0 if it selects a
+// case that it must not select.
+func (c *coverage) countIn(scenario string, p Pattern) (n int) {
+	selects := c.selector(p)
+	if slices.ContainsFunc(c.never[scenario], selects) {
+		return 0
+	}
+	for _, tail := range c.must[scenario] {
+		if selects(tail) {
+			n++
+		}
+	}
+	return n
+}
+
+// count returns the sum of countIn for all scenarios.
+func (c *coverage) count(p Pattern) (n int) {
+	for s := range c.must {
+		n += c.countIn(s, p)
+	}
+	return n
+}
+
+// countEverywhere is like count, but returns 0 if the pattern selects a case that it must not
+// select in any scenario.
+func (c *coverage) countEverywhere(p Pattern) int {
+	for _, tails := range c.never {
+		if slices.ContainsFunc(tails, c.selector(p)) {
+			return 0
+		}
+	}
+	return c.count(p)
+}
+
+// best returns the first of the patterns with the highest count.
+func (c *coverage) best(patterns []Pattern, count func(Pattern) int) (best Pattern, most int) {
+	for _, p := range patterns {
+		if n := count(p); n > most {
+			best, most = p, n
+		}
+	}
+	return best, most
+}
+
+// drop removes the cases of a scenario that the pattern selects from those that remain.
+func (c *coverage) drop(scenario string, p Pattern) {
+	if c.must[scenario] = slices.DeleteFunc(c.must[scenario], c.selector(p)); len(c.must[scenario]) == 0 {
+		delete(c.must, scenario)
+	}
+}
+
+// typePatterns returns the patterns for the socket types of the cases: all, each, and each two.
+func typePatterns(names []string) []string {
+	seen := map[string]bool{}
+	for _, name := range names {
+		_, tail := cutCaseName(name)
+		socketType, _, _ := strings.Cut(tail, "/")
+		seen[socketType] = true
+	}
+	types := slices.Sorted(maps.Keys(seen))
+	list := append([]string{"**"}, types...)
+	for i, a := range types {
+		for _, b := range types[i+1:] {
+			list = append(list, braces([]string{a, b}))
+		}
+	}
+	return list
+}
+
+// rolePatterns returns tails that select the peer as the receiver, as the sender, or in any role.
+func rolePatterns(peer string, types []string) []Pattern {
+	var tails []string
+	for _, t := range types {
+		any := t + "/**"
+		if t == "**" {
+			any = t
+		}
+		if peer != KernelName {
+			tails = append(tails, any+"/"+peer, any+"/"+peer+"/*")
+		}
+		tails = append(tails, any)
+	}
+	return mustPatterns(tails...)
+}
+
+// partnerPatterns returns tails that select the peer only together with some other peers: those
+// that are its partners in the cases in must of a scenario and a socket type, or all except one.
+func partnerPatterns(peer string, types, must, never []string) []Pattern {
+	failed, passed := partnersOf(peer, must), partnersOf(peer, never)
+	pairs := map[string]bool{}
+	for at, list := range failed {
+		pairs[at.pair(braces(list))] = true
+		if others := passed[at]; len(others) == 1 {
+			pairs[at.pair("!"+others[0])] = true
+		}
+	}
+	sorted := slices.SortedFunc(maps.Keys(pairs), func(a, b string) int { return cmp.Or(len(a)-len(b), cmp.Compare(a, b)) })
+	var tails []string
+	for _, t := range types {
+		for _, pair := range sorted {
+			tails = append(tails, t+"/"+pair)
+		}
+	}
+	return mustPatterns(tails...)
+}
+
+// A partnerRole is the role that other peers take as partners of a peer in some cases.
+type partnerRole struct {
+	cases  string // GROUP/ID/TYPE
+	peer   string
+	sender bool
+}
+
+// pair returns SENDER/RECEIVER, given the pattern for the partner.
+func (r partnerRole) pair(partner string) string {
+	if r.sender {
+		return partner + "/" + r.peer
+	}
+	return r.peer + "/" + partner
+}
+
+// partnersOf returns the other peers in the cases, sorted.
+func partnersOf(peer string, names []string) map[partnerRole][]string {
+	partners := map[partnerRole][]string{}
+	for _, name := range slices.Sorted(slices.Values(names)) {
+		parts := strings.Split(name, "/")
+		cases, sender, receiver := strings.Join(parts[:3], "/"), parts[3], parts[4]
+		if receiver == peer {
+			at := partnerRole{cases, peer, true}
+			partners[at] = append(partners[at], sender)
+		}
+		if sender == peer {
+			at := partnerRole{cases, peer, false}
+			partners[at] = append(partners[at], receiver)
+		}
+	}
+	return partners
+}
+
+// braces returns {a,b} for several words, and a for one.
+func braces(words []string) string {
+	if len(words) == 1 {
+		return words[0]
+	}
+	return "{" + strings.Join(words, ",") + "}"
+}

@@ -1,0 +1,96 @@
+package scenario
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestCauseOf(t *testing.T) {
+	s := mustParse(t, strings.Replace(simple, "fds=1\n", "fds=1 flags=dontwait\n", 1))
+	recv := s.Steps[len(s.Steps)-1].Line
+	c := Case{Scenario: s, Type: "stream", A: &Peer{Name: "a"}, B: &Peer{Name: "b"}}
+	for _, test := range []struct {
+		check Check
+		peer  string
+		text  string
+		kind  string // of the same cause in another case
+		want  string
+	}{
+		{CheckCloexec, "b", "a received descriptor is not close-on-exec", "cloexec " + cloexecCause, cloexecCause},
+		{CheckLeak, "b", "a, as 3, is open, and the peer did not report it", "leak leaves a received descriptor open", "leaves a received descriptor open"},
+		{CheckLeak, "b", "the sender's pidfd, as 4, is open, and the peer did not report it", "leak leaves a received pidfd open", "leaves a received pidfd open"},
+		{CheckLeak, "a", "a, as 3, is still open after the end of the case", "leak keeps a descriptor open that it did not report", "keeps a descriptor open that it did not report"},
+		{CheckHang, "b", "no answer in time (10s)", "hang no answer to recv flags=dontwait", "no answer to recv flags=dontwait"},
+		{CheckAnswer, "b", "answered \"ok n=1 payload=00 fds=-\"\nexpected ok n=1 payload=00 fds=a (0 descriptors, and not 1)\nexpected err (not err)",
+			"answer 0 descriptors", `0 descriptors, and not 1: "ok n=1 payload=00 fds=-" instead of "ok n=1 payload=00 fds=a"`},
+		{CheckAnswer, "b", "answered \"ok n=2 payload=00 fds=3\"\nexpected ok n=1 payload=00 fds=a (n is 2)",
+			"answer n", `n is 2: "ok n=2 payload=00 fds=3" instead of "ok n=1 payload=00 fds=a"`},
+		{CheckAnswer, "a", "answered \"err ENOTSOCK\"\nexpected ok n=1 (not ok)", `answer answers "err ENOTSOCK`, `answers "err ENOTSOCK" instead of "ok n=1"`},
+		{CheckAnswer, "a", "answered \"ok n=1\"\nexpected err EBADF (not err)", "answer answers ", `answers "ok n=1" instead of "err EBADF"`},
+		{CheckAnswer, "a", "it does not wait", "answer it does not wait", "it does not wait"},
+		{CheckFile, "b", "12 is not the open file description of a", "file 0 is not the open file description of a", "12 is not the open file description of a"},
+		{CheckContract, "a", `answered unsupported to "send payload=00 fds=3", which its can= offers`, "contract answered unsupported to ",
+			`answered unsupported to "send payload=00 fds=3", which its can= offers`},
+		{CheckCrash, "b", "the peer ended: signal: segmentation fault", "crash crashes: signal: segmentation fault", "crashes: signal: segmentation fault"},
+		{CheckCrash, "b", "the peer ended: exit status 101; standard error: thread 'main' panicked at src/main.rs:1:2:\nindex out of range\nnote: run with `RUST_BACKTRACE=1`",
+			"crash crashes: exit status 101", "crashes: exit status 101: index out of range"},
+		{CheckCrash, "b", "the peer ended: exit status 1; standard error: Traceback (most recent call last):\n  File \"x.py\"\nValueError: no\n",
+			"crash crashes: exit status 1", "crashes: exit status 1: ValueError: no"},
+		{CheckCrash, "b", "the peer ended: exit status 2; standard error: panic: no\n\ngoroutine 1", "crash crashes: exit status 2", "crashes: exit status 2: panic: no"},
+	} {
+		got := causeOf(Finding{Check: test.check, Peer: test.peer, Line: recv, Text: test.text}, c)
+		if want := (cause{test.kind, test.want}); got != want {
+			t.Errorf("%s: got %q, want %q", test.text, got, want)
+		}
+	}
+}
+
+// The text of a finding can contain anything. The proposed line still has one reason, in one line.
+func TestProposedReasonsAreText(t *testing.T) {
+	for _, stderr := range []string{
+		"\x1b[31mred", "two\r\nlines", "##[add-mask]x", "\u2028", "a\u00a0b  c\td", "flaky: x", "? x", "# x", "[linux]", "{a,b}@x", "\xff\xfe",
+		strings.Repeat("é##[", 200), "",
+	} {
+		scenarios, results := wholeRun(t, KernelLinux, "**/x crash@x why", "")
+		for i := range results {
+			for j := range results[i].Findings {
+				results[i].Findings[j].Text = "the peer ended: exit status 1; standard error: " + stderr
+			}
+		}
+		u, err := UpdateExpectations(nil, "file", nil, KernelLinux, versions, scenarios, results)
+		if err != nil || len(u.Added) != 1 {
+			t.Fatalf("%q: got %q, %v", stderr, u.Added, err)
+		}
+		list, err := ParseExpectations("file", u.Text)
+		if err != nil || len(list) != 1 || !list[0].Unfinished() || list[0].line(list[0].Pattern.text) != u.Added[0] {
+			t.Errorf("%q: got %q, then %v, %v", stderr, u.Added, list, err)
+		}
+		if n := len([]rune(u.Added[0])); n > maxPattern+maxReason+40 {
+			t.Errorf("%q: a line has %d characters", stderr, n)
+		}
+	}
+}
+
+// A long list of scenarios is split, and scenarios of one group share the name of the group.
+func TestJoinScenarios(t *testing.T) {
+	long := strings.Repeat("a", 50)
+	for _, c := range []struct {
+		names []string
+		tail  string
+		want  string
+	}{
+		{[]string{""}, "**", "**"},
+		{[]string{""}, "**/x", "**/x"},
+		{[]string{""}, "dgram/**/x", "**/dgram/**/x"},
+		{[]string{""}, "dgram/**", "**/dgram/**"},
+		{[]string{"g/a"}, "**", "g/a"},
+		{[]string{"g/a"}, "dgram/**", "g/a/dgram"},
+		{[]string{"g/b", "g/a"}, "**/x", "g/{a,b}/**/x"},
+		{[]string{"g/a", "h/a", "g/b"}, "**/x/*", "{g/a,g/b,h/a}/**/x/*"},
+		{[]string{"g/1" + long, "g/2" + long, "g/3" + long}, "**/x", "g/{1" + long + ",2" + long + "}/**/x g/3" + long + "/**/x"},
+	} {
+		if got := strings.Join(joinScenarios(c.names, c.tail), " "); got != c.want {
+			t.Errorf("got %s, want %s", got, c.want)
+		}
+	}
+}
