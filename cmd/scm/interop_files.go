@@ -83,7 +83,7 @@ reason with "flaky:". This command does not remove such a line.
 The report must be of a whole run, without --run, --skip, --shard and --fail-fast, that
 ended normally. Lines about other kernels are ignored. If the report is not from Linux,
 a line about all kernels is not removed, but printed with "=". A flaky case neither adds
-nor removes a line.
+nor removes a line. A line that would expect its failure is printed with "~".
 
 Exit status:
   0  there is nothing to change, or --update has changed the file
@@ -122,8 +122,11 @@ Exit status:
 			for _, l := range u.Kept {
 				fmt.Fprintf(cmd.OutOrStdout(), "= %s: did not occur on this kernel; kept, because it applies to all kernels\n", l)
 			}
-			for _, l := range u.Added {
+			for _, l := range slices.Concat(u.Narrowed, u.Added) {
 				fmt.Fprintf(cmd.OutOrStdout(), "+ %s\n", l)
+			}
+			for _, l := range u.Flaky {
+				fmt.Fprintf(cmd.OutOrStdout(), "~ %s\n", l)
 			}
 			changes := len(u.Dropped) + len(u.Added)
 			if update && (changes > 0 || lists.missing) {
