@@ -83,7 +83,7 @@ reason with "flaky:". This command does not remove such a line.
 The report must be of a whole run, without --run, --skip, --shard and --fail-fast, that
 ended normally. Lines about other kernels are ignored. If the report is not from Linux,
 a line about all kernels is not removed, but printed with "=". A flaky case neither adds
-nor removes a line. A line that would expect its failure is printed with "~".
+nor removes a line. A line that would accept it is printed with "~".
 
 Exit status:
   0  there is nothing to change, or --update has changed the file

@@ -165,7 +165,7 @@ func causeOf(f Finding, c Case) cause {
 		kind, text = answerCause(answer[1], answer[2], answer[3])
 	case end != nil:
 		kind = "crashes: " + end[1]
-		text = strings.TrimSuffix(kind+": "+telling(end[2]), ": ")
+		text = strings.TrimSuffix(kind+": "+mainLine(end[2]), ": ")
 	}
 	return cause{string(f.Check) + " " + kind, reasonText(text)}
 }
@@ -196,9 +196,9 @@ func answerCause(got, want, why string) (kind, text string) {
 // errorForm matches a quoted answer with an error.
 var errorForm = regexp.MustCompile(`^"err [^ "]+`)
 
-// telling returns the line of a program's error output that says most: the first, except that
+// mainLine returns the line of a program's error output that says most: the first, except that
 // Python ends with the error, and that Rust begins with the place.
-func telling(text string) string {
+func mainLine(text string) string {
 	lines := strings.Split(strings.TrimSpace(text), "\n")
 	switch {
 	case strings.HasPrefix(lines[0], "Traceback"):

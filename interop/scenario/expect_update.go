@@ -16,7 +16,7 @@ type Update struct {
 	Narrowed []string // lines that replace the dropped ones, with the same reasons
 	Added    []string // lines for unexpected findings; their reasons begin with "?"
 	Kept     []string // lines about every kernel that did not fail on this one
-	Flaky    []string // lines that would expect the failures of flaky cases; Text does not contain them
+	Flaky    []string // lines that would accept flaky cases; Text does not contain them
 }
 
 // UpdateExpectations rewrites a file of expected failures after a complete run on a kernel. The
@@ -93,6 +93,7 @@ func (u *Update) addUnexpected(all []Expectation, results []Result) {
 		to := unexpected
 		if r.Verdict == Flaky {
 			to = flaky
+			u.Flaky = append(u.Flaky, missing(all, r)...)
 		}
 		for _, f := range r.Findings {
 			covers := func(e Expectation) bool { return e.key() == f.Key() && e.Selects(r.Case) }
@@ -103,7 +104,22 @@ func (u *Update) addUnexpected(all []Expectation, results []Result) {
 		}
 	}
 	u.Added = propose(unfinishedMark+" ", unexpected, results)
-	u.Flaky = propose(flakyMark+" "+unfinishedMark+" ", flaky, results)
+	u.Flaky = append(u.Flaky, propose(flakyMark+" "+unfinishedMark+" ", flaky, results)...)
+	slices.Sort(u.Flaky)
+	u.Flaky = slices.Compact(u.Flaky)
+}
+
+// missing returns the expectations that a flaky case did not meet when it ran first, as lines
+// about flaky failures.
+func missing(all []Expectation, r Result) (lines []string) {
+	r.Verdict = Fail
+	for _, e := range all {
+		if !e.Flaky() && e.Selects(r.Case) && (subject{e.Check, e.Peer}).outcome(&r) == hasPassed {
+			e.Reason = flakyMark + " " + e.Reason
+			lines = append(lines, e.line(e.Pattern.text))
+		}
+	}
+	return lines
 }
 
 // propose returns lines that expect these failures, and select no other case that shows the peer

@@ -116,7 +116,7 @@ func TestUpdateAfterFlakyCases(t *testing.T) {
 	if err != nil || string(u.Text) != text || len(u.Dropped)+len(u.Added)+len(u.Narrowed) > 0 {
 		t.Errorf("got %q, %v", u.Text, err)
 	}
-	want := []string{"group/two/**/x leak@x flaky: ? leaves a received descriptor open"}
+	want := []string{"group/one leak@x flaky: why", "group/two/**/x leak@x flaky: ? leaves a received descriptor open"}
 	if !slices.Equal(u.Flaky, want) {
 		t.Errorf("got %q, want %q", u.Flaky, want)
 	}
