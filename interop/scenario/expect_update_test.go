@@ -138,15 +138,18 @@ func TestUpdateOfLastFile(t *testing.T) {
 func TestUpdateSelectsCasesThatShowNothing(t *testing.T) {
 	for _, c := range []struct {
 		name   string
+		check  Check
 		change func(*Result)
 		want   string
 	}{
-		{"unsupported", func(r *Result) { r.Verdict = Unsupported }, "** leak@x ? leaves a received descriptor open"},
-		{"the sender is wrong", func(r *Result) { r.Findings = []Finding{{Check: CheckAnswer, Peer: "runner"}} },
+		{"close-on-exec was not checked", CheckCloexec, func(r *Result) { r.CloexecChecked = nil }, "** cloexec@x ? " + cloexecCause},
+		{"close-on-exec was checked", CheckCloexec, func(*Result) {}, "group/two/**/x cloexec@x ? " + cloexecCause},
+		{"unsupported", CheckLeak, func(r *Result) { r.Verdict = Unsupported }, "** leak@x ? leaves a received descriptor open"},
+		{"the sender is wrong", CheckLeak, func(r *Result) { r.Findings = []Finding{{Check: CheckAnswer, Peer: "runner"}} },
 			"** leak@x ? leaves a received descriptor open"},
-		{"flaky", func(r *Result) { r.Verdict = Flaky }, "group/one/**/{x,y}/x leak@x ? leaves a received descriptor open"},
+		{"flaky", CheckLeak, func(r *Result) { r.Verdict = Flaky }, "group/one/**/{x,y}/x leak@x ? leaves a received descriptor open"},
 	} {
-		scenarios, results := wholeRun(t, KernelLinux, "** leak@x why", "")
+		scenarios, results := wholeRun(t, KernelLinux, "** "+string(c.check)+"@x why", "")
 		for i, r := range results {
 			if r.Name == "group/one/stream/runner/x" {
 				results[i].Findings = nil
