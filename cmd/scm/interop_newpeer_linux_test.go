@@ -21,10 +21,13 @@ func TestNewPeer(t *testing.T) {
 			buildPeer(t, s, dir, "")
 			talkByHand(t, s, dir, s.Run, "unsupported")
 			peer := "mine=env -C " + dir + " " + s.Run
-			if r := command(t, "interop", "smoke", "--builtin=false", "--peer", peer, "--timeout", "1m"); r.code != 0 || !strings.HasPrefix(r.stdout, "mine: ok, "+s.Language+" 0, ") {
+			unfilled := `answers "unsupported" to every send and every receive: fill in ` + strings.Join(s.Functions("send", "recv"), " and ") + "\n"
+			r := command(t, "interop", "smoke", "--builtin=false", "--peer", peer, "--timeout", "1m")
+			if r.code != 0 || !strings.HasPrefix(r.stdout, "mine: ok, "+s.Language+" 0, ") || !strings.HasSuffix(r.stdout, "; "+unfilled) {
 				t.Errorf("got %+v", r)
 			}
-			if r := command(t, "interop", "run", "--builtin=false", "--peer", peer, "--timeout", "1m", "--run", "basics/pass-one-fd/stream/mine/runner"); r.code != 1 {
+			r = command(t, "interop", "run", "--builtin=false", "--peer", peer, "--timeout", "1m")
+			if r.code != 4 || r.stdout != "" || r.stderr != "scm: mine "+unfilled {
 				t.Errorf("without a library: %+v", r)
 			}
 		})

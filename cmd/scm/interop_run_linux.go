@@ -164,8 +164,11 @@ Exit status:
 					exit = &exitError{code: exitBroken}
 				}
 			}
+			var unfilled *unfilledError
 			if o.json {
 				_ = r.JSON(cmd.OutOrStdout()) // output keeps the error, here and below
+			} else if errors.As(exit, &unfilled) {
+				return exit // there is nothing else to print
 			} else if o.verbose || o.trace {
 				_ = r.Console(cmd.OutOrStdout())
 			} else {
@@ -246,11 +249,21 @@ func (o *runOptions) runOnce(ctx context.Context, p *plan) (*report.Report, erro
 	if o.trace {
 		options.Recorder = recordPeer
 	}
+	ctx, cut := context.WithCancelCause(ctx)
+	defer cut(nil)
+	probed := map[*scenario.Peer]bool{}
 	options.Done = func(c scenario.Result) {
 		showProgress(c)
 		stream.Case(c)
+		if err := findUnfilled(ctx, c, probed); err != nil {
+			cut(err)
+		}
 	}
 	outcome := interop.Run(ctx, p.cases, p.expect, options)
+	var unfilled *unfilledError
+	if errors.As(outcome.Cut, &unfilled) {
+		outcome.Results = nil // they would show nothing else
+	}
 	r.End(outcome)
 	if outcome.Left != nil {
 		printError(outcome.Left)
@@ -261,6 +274,8 @@ func (o *runOptions) runOnce(ctx context.Context, p *plan) (*report.Report, erro
 	switch {
 	case outcome.Broken != nil:
 		return r, broken(outcome.Broken)
+	case unfilled != nil:
+		return r, broken(unfilled)
 	case r.Unexpected() > 0:
 		return r, &exitError{code: exitFail}
 	case r.Totals.NotRun+r.Kernel.NotRun > 0:
@@ -359,9 +374,12 @@ Exit status:
 						err = process.Smoke(ctx, peer, timeout)
 					}
 					text := fmt.Sprintf("ok, %s %s, can %s", peer.Hello.Lang, peer.Hello.Version, strings.Join(peer.Hello.Can, ","))
-					if err != nil {
+					switch {
+					case err != nil:
 						failed++
 						text = err.Error()
+					case len(peer.Unfilled) > 0:
+						text += "; " + unfilledText(peer)
 					}
 					fmt.Fprintln(cmd.OutOrStdout(), display.Block("", peer.Name+": "+text))
 				}

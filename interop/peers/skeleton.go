@@ -57,6 +57,23 @@ func headerCommands(text []byte) (list []string) {
 	return list
 }
 
+// functionForm matches the names of the two functions in which a skeleton calls the library.
+var functionForm = regexp.MustCompile(`\blibrary_?(?:[sS]end|[rR]ecv)\b`)
+
+// Functions returns the names of the functions in which the skeleton calls the library for the given
+// commands, "send" and "recv".
+func (s Skeleton) Functions(commands ...string) (names []string) {
+	for _, command := range commands {
+		for _, name := range functionForm.FindAllString(string(s.Text), -1) {
+			if strings.HasSuffix(strings.ToLower(name), command) {
+				names = append(names, name)
+				break
+			}
+		}
+	}
+	return names
+}
+
 // FindSkeleton returns the skeleton for a language.
 func FindSkeleton(language string) (Skeleton, error) {
 	for _, s := range Skeletons() {

@@ -6,7 +6,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 	"time"
@@ -33,23 +32,12 @@ var nonsense = []string{
 // nor receive, know the payload pattern, answer "unsupported" to unknown commands, and exit at the end of its
 // input.
 func Smoke(ctx context.Context, p *scenario.Peer, timeout time.Duration) error {
-	null, err := os.Open(os.DevNull)
+	pool, err := newTestPool(slices.Concat(socketTypes, socketTypes, socketTypes)...)
+	defer pool.close()
 	if err != nil {
 		return err
 	}
-	defer null.Close()
-	pool := []int{int(null.Fd())}
-	var far []int // the other ends of the sockets in pool[1:]
-	for _, kind := range []int{unix.SOCK_STREAM, unix.SOCK_STREAM, unix.SOCK_DGRAM, unix.SOCK_SEQPACKET} {
-		two, err := unix.Socketpair(unix.AF_UNIX, kind|unix.SOCK_CLOEXEC, 0)
-		if err != nil {
-			return fmt.Errorf("socketpair: %w", err)
-		}
-		defer unix.Close(two[0])
-		defer unix.Close(two[1])
-		pool, far = append(pool, two[0]), append(far, two[1])
-	}
-	proc, err := Start(p, pool, scenario.User{}, nil)
+	proc, err := Start(p, pool.given, scenario.User{}, nil)
 	if err != nil {
 		return err
 	}
@@ -63,7 +51,7 @@ func Smoke(ctx context.Context, p *scenario.Peer, timeout time.Duration) error {
 		}
 	}
 	// The runner looks for leaks only in the process that it has started, so that process must be the peer.
-	socket, err := procfs.ReadLink(procfs.Self, pool[1])
+	socket, err := procfs.ReadLink(procfs.Self, pool.near[0])
 	if err != nil {
 		return err
 	}
@@ -71,10 +59,10 @@ func Smoke(ctx context.Context, p *scenario.Peer, timeout time.Duration) error {
 		return fmt.Errorf("%q leaves the socket open in process %d: if that is a shell, or starts the peer, it must do so by exec", "end", proc.Pid)
 	}
 	var wrong []error
-	tests := []func() error{func() error {
-		i := slices.IndexFunc(contract.SocketTypes, p.Hello.Offers) + 1 // the first stream socket, at 0, has been used above
-		return proc.testPattern(ctx, proc.FDs[1+i], far[i], int(null.Fd()), timeout)
-	}}
+	tests := []func() error{
+		func() error { return proc.testPattern(ctx, pool, len(socketTypes), timeout) },
+		func() error { return proc.testBasics(ctx, pool, 2*len(socketTypes), timeout) },
+	}
 	for _, command := range nonsense {
 		tests = append(tests, func() error { return proc.expect(ctx, command, "unsupported", timeout) })
 	}
@@ -91,14 +79,16 @@ func Smoke(ctx context.Context, p *scenario.Peer, timeout time.Duration) error {
 	return errors.Join(wrong...)
 }
 
-// testPattern tests that the peer sends and recognizes the payload pattern, which a command writes as @N. The
-// runner and the peer send each other the same file with the payload. The runner's descriptor for it is file, and
-// the peer's is the first descriptor that it inherited. A library may reject the send and recv commands.
-func (proc *Process) testPattern(ctx context.Context, sock, far, file int, timeout time.Duration) error {
-	if proc.Peer.Hello.Payload != "" || !slices.ContainsFunc(contract.SocketTypes, proc.Peer.Hello.Offers) {
+// testPattern tests that the peer sends and recognizes the payload pattern, which a command writes as @N. The runner
+// and the peer send each other the file of the pool with the payload. A library may reject the send and recv
+// commands. The sockets for the types in contract.SocketTypes begin with near[first].
+func (proc *Process) testPattern(ctx context.Context, pool *testPool, first int, timeout time.Duration) error {
+	i := slices.IndexFunc(contract.SocketTypes, proc.Peer.Hello.Offers)
+	if proc.Peer.Hello.Payload != "" || i < 0 {
 		return nil // the library fixes the payload, or supports no type of socket
 	}
-	if err := proc.expect(ctx, fmt.Sprintf("use sock=%d fds=%d", sock, proc.FDs[0]), "ok", timeout); err != nil {
+	i += first
+	if err := proc.expect(ctx, fmt.Sprintf("use sock=%d fds=%d", proc.FDs[1+i], proc.FDs[0]), "ok", timeout); err != nil {
 		return err
 	}
 	send := fmt.Sprintf("send payload=@5000 fds=%d at=7", proc.FDs[0])
@@ -113,12 +103,12 @@ func (proc *Process) testPattern(ctx context.Context, sock, far, file int, timeo
 		return fmt.Errorf("%q: %w", send, proc.Explain(err))
 	}
 	if strings.HasPrefix(answer, "ok ") {
-		if sent := received(far); len(sent) == 0 || !bytes.HasPrefix(want, sent) {
+		if sent := received(pool.far[i]); len(sent) == 0 || !bytes.HasPrefix(want, sent) {
 			return fmt.Errorf("answered %s to %q, but the %d bytes that it sent are not the pattern", contract.Quote(answer), send, len(sent))
 		}
 	}
-	if err := unix.Sendmsg(far, want, unix.UnixRights(file), nil, unix.MSG_NOSIGNAL|unix.MSG_DONTWAIT); err != nil {
-		return fmt.Errorf("cannot send a message to the peer: %w", err)
+	if err := pool.sendTo(i, want); err != nil {
+		return err
 	}
 	const recv = "recv bytes=5000 fds=1 at=7"
 	if answer, err = proc.Ask(ctx, recv, timeout); err != nil {

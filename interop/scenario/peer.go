@@ -12,6 +12,11 @@ type Peer struct {
 	Hello contract.Hello // its answer to hello; set by Probe
 	Slow  bool           // it takes long to start; set by Probe
 
+	// Unfilled contains "send" if the peer answers "unsupported" to the simplest send on each type of
+	// socket, and "recv" likewise. Every peer must support both, so it is probably a skeleton without
+	// a library. Set by ProbeBasics and Smoke.
+	Unfilled []string
+
 	kernel *Peer // for the runner: the peer for kernel scenarios
 }
 

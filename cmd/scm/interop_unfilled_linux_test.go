@@ -1,0 +1,91 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/scm-rights/scm/interop/peers"
+	"github.com/scm-rights/scm/interop/report"
+)
+
+// pythonPeer writes the Python skeleton to a file, with the functions in testdata/library followed by
+// more code, and returns the command that runs it.
+func pythonPeer(t *testing.T, more string) string {
+	t.Helper()
+	tool(t, "python3")
+	skeleton, err := peers.FindSkeleton("python")
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := withLibrary(t, string(skeleton.Text), contents(t, "testdata/library/library.py")+"\n\n"+more)
+	file := filepath.Join(t.TempDir(), "peer.py")
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return "python3 " + file
+}
+
+// A run ends when it finds a peer that answers "unsupported" to every send or every receive, and
+// reports nothing else. Other peers that do not support something are tested as before.
+func TestUnfilledPeer(t *testing.T) {
+	const (
+		noSend    = "def library_send(*_):\n    raise Unsupported\n"
+		noRecv    = "def library_recv(*_):\n    raise Unsupported\n"
+		oneToSend = "send_all = library_send\n\n\ndef library_send(sock, payload, fds):\n    if len(fds) != 1:\n        raise Unsupported\n" +
+			"    return send_all(sock, payload, fds)\n"
+		failing = "def library_send(*_):\n    raise ValueError\n"
+	)
+	all := []string{"--run", "basics/pass-one-fd/stream/{mine/runner,runner/mine}"}
+	sends, receives := []string{"--run", "basics/pass-one-fd/stream/mine/runner"}, []string{"--run", "basics/pass-one-fd/stream/runner/mine"}
+	unfilledSend := `scm: mine answers "unsupported" to every send: fill in library_send` + "\n"
+	unfilledRecv := `scm: mine answers "unsupported" to every receive: fill in library_recv` + "\n"
+	for _, c := range []struct {
+		name, more string
+		args       []string
+		code       int
+		stderr     string
+	}{
+		{"both functions are filled in", "", all, 0, ""},
+		{"the send is not", noSend, all, 4, unfilledSend},
+		{"the receive is not", noRecv, all, 4, unfilledRecv},
+		{"the send is not, and only the runner sends", noSend, receives, 0, ""},
+		{"the receive is not, and only the runner receives", noRecv, sends, 0, ""},
+		{"the send is not, and that is expected", noSend, append(all, "--expect", write(t, "basics/**/mine/* contract@mine it only receives")), 0, ""},
+		{"it supports only sends of one descriptor", oneToSend, all, 0, ""},
+		{"the send fails", failing, all, 1, ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			r := command(t, append([]string{"interop", "run", "--builtin=false", "--peer", "mine=" + pythonPeer(t, c.more)}, c.args...)...)
+			if r.code != c.code || r.stderr != c.stderr || c.code == 4 && r.stdout != "" {
+				t.Errorf("got %+v", r)
+			}
+		})
+	}
+	t.Run("a peer in a list", func(t *testing.T) {
+		list := filepath.Join(t.TempDir(), "peers.json")
+		command1 := strings.Fields(pythonPeer(t, noSend))
+		command2 := strings.Fields(pythonPeer(t, noSend+"\n\n"+noRecv))
+		err := peers.WriteList(list, []peers.Built{{Name: "one", Command: command1}, {Name: "two", Command: command2}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		wants := []string{
+			strings.ReplaceAll(unfilledSend, "mine", "one"),
+			`scm: two answers "unsupported" to every send and every receive: fill in library_send and library_recv` + "\n",
+		}
+		json := filepath.Join(t.TempDir(), "r.json")
+		r := command(t, "interop", "run", "--peers", list, "--jobs", "8", "--run", "basics", "--report", json, "--report", json+"l")
+		if r.code != 4 || r.stdout != "" || !slices.Contains(wants, r.stderr) {
+			t.Errorf("got %+v", r)
+		}
+		for _, file := range []string{json, json + "l"} {
+			if whole, err := report.Read(file); err != nil || "scm: "+whole.Cut+"\n" != r.stderr || whole.Verdicts() > 0 {
+				t.Errorf("%s: %+v, %v", file, whole, err)
+			}
+		}
+	})
+}
