@@ -71,11 +71,14 @@ command could not be recorded, if neither made a call to compare, or if not all 
 compared. After a signal, 128 plus the signal.`,
 		Example: `  scm diff -- ./client-in-c --- ./client-in-go
   scm diff -- ./client --- env LD_PRELOAD=./new.so ./client`,
+		Args: func(_ *cobra.Command, args []string) error {
+			if at := slices.Index(args, "---"); at <= 0 || at == len(args)-1 {
+				return errors.New("diff needs two commands, separated by ---")
+			}
+			return nil
+		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			at := slices.Index(args, "---")
-			if at <= 0 || at == len(args)-1 {
-				return errors.New("diff needs two commands: -- COMMAND_A --- COMMAND_B")
-			}
 			return diff(cmd, args[:at], args[at+1:], all, noFilter)
 		},
 	}

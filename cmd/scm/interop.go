@@ -20,7 +20,7 @@ func interopCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "interop",
 		Short: "Test descriptor passing between peers in many languages",
-		Args:  cobra.NoArgs,
+		Args:  commandArg,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(linuxCommands()...)
@@ -50,6 +50,9 @@ An expected failure that does not occur is unexpected, unless the reason begins 
 is --expect=./none.
 "scm interop expect --update" writes the lines for you.`
 )
+
+// selectionHint says how to select cases and peers, for a user who gave them as arguments.
+const selectionHint = "to select cases, use --run; to add a peer, use --peer"
 
 // A selection contains the flags that select the peers and the cases. Several commands use them.
 type selection struct {

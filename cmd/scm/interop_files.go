@@ -208,7 +208,7 @@ func listCommand() *cobra.Command {
 Linux, this starts each peer once, to ask what it supports.
 
 ` + patternHelp,
-		Args: cobra.NoArgs,
+		Args: noArgs(selectionHint),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			p, err := s.newPlan()
 			if err != nil {

@@ -83,9 +83,9 @@ func TestExitCodes(t *testing.T) {
 		{"a bad pattern in a file", run("--skip", "@"+write(t, "# One.\n[a\n")), 2, "", "scm: …/file: line 2: pattern \"[a\": syntax error in pattern\n"},
 		{"nothing matches", with("--run", "basics/nothing"), 2, "", "scm: pattern \"basics/nothing\" matches no case\n"},
 		{"nothing to skip matches", with("--skip", "**/no-such"), 2, "", "scm: pattern \"**/no-such\" matches no case\n"},
-		{"an unknown flag", run("--fast"), 2, "", "scm: unknown flag: --fast\n"},
-		{"an unknown command", []string{"play"}, 2, "", "scm: unknown command \"play\" for \"scm interop\"\n"},
-		{"an argument", run("now"), 2, "", "scm: unknown command \"now\" for \"scm interop run\"\n"},
+		{"an unknown flag", run("--fast"), 2, "", "scm: unknown flag: --fast\nusage: scm interop run [flags]\nhelp:  scm interop run --help\n"},
+		{"an unknown command", []string{"play"}, 2, "", "scm: unknown command \"play\" for \"scm interop\"; did you mean \"scm interop replay\"?\nusage: scm interop COMMAND\n…"},
+		{"an argument", run("now"), 2, "", "scm: unexpected argument \"now\": to select cases, use --run; to add a peer, use --peer\nusage: …"},
 		{"a timeout of 0", run("--timeout", "0s"), 2, "", "scm: --timeout and --jobs must be greater than 0\n"},
 		{"a shard that does not exist", run("--shard", "3/2"), 2, "", "scm: \"3/2\" is not I/N, from 1/N to N/N\n"},
 		{"a negative number of retries", run("--retry", "-1"), 2, "", "scm: --retry must not be negative\n"},
@@ -293,7 +293,7 @@ func TestReplay(t *testing.T) {
 		t.Errorf("got %+v", r)
 	}
 	for arg, want := range map[string]string{
-		file:                "scm: \"" + file + "\" is not REPORT#ID\n",
+		file:                "scm: \"" + file + "\" is not REPORT#ID\nusage: scm interop replay REPORT#ID [flags]\n…",
 		file + "#0":         "scm: the report has no case \"0\"\n",
 		file + "#a/b/c/d/e": "scm: the report has no case \"a/b/c/d/e\"\n",
 		cut + "#2":          "scm: …: the report is incomplete: unexpected EOF\nscm: the report has no case \"2\"\n",

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -33,16 +34,13 @@ also run with your rights. If a peer was built into a copy of scm that no longer
 replay uses this scm.
 
 The exit status is that of "scm interop run".`,
-		Args: cobra.ExactArgs(1),
+		Args: replayArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if o.Timeout <= 0 {
 				return fmt.Errorf("--timeout must be greater than 0")
 			}
 			// The path of a report may contain a #, but the name of a case cannot.
 			at := strings.LastIndex(args[0], "#")
-			if at < 0 {
-				return fmt.Errorf("%q is not REPORT#ID", args[0])
-			}
 			r, incomplete, err := report.ReadPartial(args[0][:at])
 			if err != nil {
 				return err
@@ -71,6 +69,19 @@ The exit status is that of "scm interop run".`,
 	s.catalogueFlags(cmd)
 	o.flags(cmd)
 	return cmd
+}
+
+// replayArgs accepts one argument that contains a "#".
+func replayArgs(_ *cobra.Command, args []string) error {
+	switch {
+	case len(args) == 1 && strings.Contains(args[0], "#"):
+		return nil
+	case len(args) == 0:
+		return errors.New("REPORT#ID is missing")
+	case len(args) == 2 && !strings.Contains(args[0], "#"):
+		return fmt.Errorf("REPORT#ID is one argument: %q", args[0]+"#"+args[1])
+	}
+	return fmt.Errorf("%q is not REPORT#ID", strings.Join(args, " "))
 }
 
 // replayPrefix returns the command that runs a case again, without the name of the case. It returns ""

@@ -141,7 +141,7 @@ Exit status:
   3      nothing ran, or a peer has no case with a verdict
   4      a peer or the set-up is broken
   128+N  signal N ended the run`,
-		Args: cobra.NoArgs,
+		Args: noArgs(selectionHint),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := o.validate(); err != nil {
 				return err

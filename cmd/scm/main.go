@@ -48,20 +48,13 @@ func main() {
 
 // run executes the command line, and returns the exit code.
 func run(args []string) int {
-	root := &cobra.Command{
-		Use:           "scm",
-		Short:         "Pass open files between processes, and test programs that do",
-		SilenceUsage:  true,
-		SilenceErrors: true,
-		Version:       versionText(),
-	}
-	root.SetVersionTemplate("{{.Version}}\n")
-	root.AddCommand(socketCommands()...)
-	root.AddCommand(interopCommand(), traceCommand(), diffCommand(), versionCommand(), treeCommand())
+	root := rootCommand()
+	accepted := false // the flags and the arguments have the form that the command accepts
+	root.PersistentPreRun = func(*cobra.Command, []string) { accepted = true }
 	root.SetArgs(args)
 	out := &output{w: os.Stdout}
 	root.SetOut(out)
-	err := root.Execute()
+	cmd, err := root.ExecuteC()
 	exit := &exitError{exitUsage, err}
 	switch {
 	case errors.As(err, &exit) && exit.code > exitSignal:
@@ -73,7 +66,26 @@ func run(args []string) int {
 	if exit.err != nil {
 		printError(exit.err)
 	}
+	if exit.code == exitUsage && !accepted {
+		fmt.Fprint(os.Stderr, usageHint(cmd))
+	}
 	return exit.code
+}
+
+func rootCommand() *cobra.Command {
+	root := &cobra.Command{
+		Use:           "scm",
+		Short:         "Pass open files between processes, and test programs that do",
+		Args:          commandArg,
+		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		Version:       versionText(),
+	}
+	root.SetVersionTemplate("{{.Version}}\n")
+	root.AddCommand(socketCommands()...)
+	root.AddCommand(interopCommand(), traceCommand(), diffCommand(), versionCommand(), treeCommand())
+	return root
 }
 
 // An output writes to standard output and keeps the first write error. If a write failed, run
@@ -108,7 +120,7 @@ func versionCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "version",
 		Short: "Print the version, the backend and the platform",
-		Args:  cobra.NoArgs,
+		Args:  noArgs(""),
 		Run: func(cmd *cobra.Command, _ []string) {
 			fmt.Fprintln(cmd.OutOrStdout(), versionText())
 		},

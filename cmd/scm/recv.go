@@ -44,7 +44,7 @@ type recvOptions struct {
 func recvCommand() *cobra.Command {
 	var r recvOptions
 	cmd := &cobra.Command{
-		Use:   "recv SOCKET [-- COMMAND ARG…]",
+		Use:   "recv SOCKET [flags] [-- COMMAND ARG…]",
 		Short: "Receive files from a socket, and optionally run a command with them",
 		Long: `Wait on a Unix socket for one message, and print its payload and its files: the kind of
 each file, how it was opened, its offset, and the name that the kernel reports. For a
@@ -81,11 +81,15 @@ not start:
   4      the output cannot be written
   128+N  signal N ended scm`,
 		Args: func(cmd *cobra.Command, args []string) error {
-			dash := cmd.ArgsLenAtDash()
-			if len(args) == 1 && dash < 0 || len(args) > 1 && dash == 1 {
-				return nil
+			switch dash := cmd.ArgsLenAtDash(); {
+			case len(args) == 0 || dash == 0:
+				return errors.New("SOCKET is missing")
+			case len(args) == 1 && dash == 1:
+				return errors.New("COMMAND is missing after --")
+			case len(args) > 1 && dash != 1:
+				return errors.New("COMMAND must follow SOCKET and --")
 			}
-			return errors.New("usage: recv SOCKET [-- COMMAND ARG…]")
+			return nil
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			format, err := r.socketOptions.validate(cmd, args[0])

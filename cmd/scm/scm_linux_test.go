@@ -21,6 +21,7 @@ import (
 	"github.com/scm-rights/scm/internal/recorder"
 	"github.com/scm-rights/scm/internal/reexec"
 	"github.com/scm-rights/scm/interop/process"
+	"github.com/spf13/cobra"
 )
 
 // binaries is the directory of the programs that the tests start.
@@ -192,15 +193,24 @@ func TestUnwritten(t *testing.T) {
 func TestUsage(t *testing.T) {
 	for _, c := range []struct {
 		args string
-		want string // on standard error
+		want string // on standard error, before the hint
+		hint string // its first line
 	}{
-		{"fly", `scm: unknown command "fly" for "scm"`},
-		{"--fly", "scm: unknown flag: --fly"},
-		{"version now", `scm: unknown command "now" for "scm version"`},
+		{"fly", `unknown command "fly" for "scm"`, "scm COMMAND"},
+		{"vesion", `unknown command "vesion" for "scm"; did you mean "scm version"?`, "scm COMMAND"},
+		{"replay r.json#1", `unknown command "replay" for "scm"; did you mean "scm interop replay"?`, "scm COMMAND"},
+		{"interop trace", `unknown command "trace" for "scm interop"; did you mean "scm trace"?`, "scm interop COMMAND"},
+		{"version now", `unexpected argument "now"`, "scm version [flags]"},
+		{"interop replay r.json basics/x", `REPORT#ID is one argument: "r.json#basics/x"`, "scm interop replay REPORT#ID [flags]"},
+		{"interop replay r.json", `"r.json" is not REPORT#ID`, "scm interop replay REPORT#ID [flags]"},
+		{"interop replay", "REPORT#ID is missing", "scm interop replay REPORT#ID [flags]"},
+		{"interop new-peer", "accepts 1 arg(s), received 0", "scm interop new-peer LANGUAGE [flags]"},
+		{"diff true true", "diff needs two commands, separated by ---", "scm diff [flags] -- COMMAND_A [ARG]... --- COMMAND_B [ARG]..."},
+		{"interop smoke x", `smoke takes no arguments; to add a peer, use --peer mine="x"`, "scm interop smoke [flags]"},
 	} {
 		r := command(t, strings.Fields(c.args)...)
-		if first, _, _ := strings.Cut(r.stderr, "\n"); r.code != 2 || first != c.want || r.stdout != "" {
-			t.Errorf("%s: got %+v, want %s", c.args, r, c.want)
+		if r.code != 2 || !strings.HasPrefix(r.stderr, "scm: "+c.want+"\nusage: "+c.hint+"\nhelp:  ") || r.stdout != "" {
+			t.Errorf("%s: got %+v, want %s, %s", c.args, r, c.want, c.hint)
 		}
 	}
 	for _, args := range []string{"", "help", "interop", "help interop run", "interop run --help"} {
@@ -208,4 +218,27 @@ func TestUsage(t *testing.T) {
 			t.Errorf("%s: got %+v", args, r)
 		}
 	}
+	// Only an error about the form of the command line has a hint.
+	if r := command(t, "interop", "show", "no/such"); r.code != 2 || strings.Contains(r.stderr, "usage:") {
+		t.Errorf("got %+v", r)
+	}
+}
+
+// Every command answers an unknown flag with the way to its help text.
+func TestUnknownFlag(t *testing.T) {
+	var check func(*cobra.Command)
+	check = func(cmd *cobra.Command) {
+		cmd.InitDefaultHelpFlag() // as when the command runs
+		path := cmd.CommandPath()
+		args := append(strings.Fields(path)[1:], "--no-such-flag")
+		r := command(t, args...)
+		want := "scm: unknown flag: --no-such-flag\n" + usageHint(cmd)
+		if r.code != 2 || r.stderr != want || !strings.HasSuffix(want, "help:  "+path+" --help\n") {
+			t.Errorf("%s: got %+v, want %s", path, r, want)
+		}
+		for _, sub := range cmd.Commands() {
+			check(sub)
+		}
+	}
+	check(rootCommand())
 }

@@ -303,7 +303,7 @@ func TestSendFormats(t *testing.T) {
 	}
 }
 
-// Wrong input is reported in one line, and no socket file is left.
+// Wrong input is reported, and no socket file is left.
 func TestSendAndRecvReject(t *testing.T) {
 	addr := filepath.Join(t.TempDir(), "socket")
 	for _, c := range []struct {
@@ -311,7 +311,7 @@ func TestSendAndRecvReject(t *testing.T) {
 		code   int
 		stderr string
 	}{
-		{"send", 2, "scm: requires at least 1 arg(s), only received 0\n"},
+		{"send", 2, "scm: requires at least 1 arg(s), only received 0\nusage: scm send SOCKET [FILE…] [flags]\nhelp:  scm send --help\n"},
 		{"send ADDR /nonexistent", 1, "scm: open /nonexistent: no such file or directory\n"},
 		{"send ADDR /etc/passwd", 1, "scm: dial unix …/socket: connect: no such file or directory: no process listens there (use --timeout to wait for one)\n"},
 		{"send ADDR --type raw", 2, "scm: unknown --type \"raw\": use stream, dgram or seqpacket\n"},
@@ -333,9 +333,11 @@ func TestSendAndRecvReject(t *testing.T) {
 		{"recv @", 2, "scm: SOCKET \"@\" has no name\n"},
 		{"recv ADDR --expect=", 2, "scm: --expect \"\": unknown kind of file; use …\n"},
 		{"recv ADDR --expect Fifo", 2, "scm: --expect \"Fifo\": unknown kind of file; use regular, directory, …pipe, …\n"},
-		{"recv ADDR sh", 2, "scm: usage: recv SOCKET [-- COMMAND ARG…]\n"},
-		{"recv ADDR --", 2, "scm: usage: recv SOCKET [-- COMMAND ARG…]\n"},
-		{"recv -- sh", 2, "scm: usage: recv SOCKET [-- COMMAND ARG…]\n"},
+		{"recv ADDR sh", 2, "scm: COMMAND must follow SOCKET and --\nusage: scm recv SOCKET [flags] [-- COMMAND ARG…]\n…"},
+		{"recv ADDR ls -l", 2, "scm: unknown shorthand flag: 'l' in -l\nusage: scm recv SOCKET [flags] [-- COMMAND ARG…]\n…"},
+		{"recv", 2, "scm: SOCKET is missing\nusage: …"},
+		{"recv ADDR --", 2, "scm: COMMAND is missing after --\nusage: …"},
+		{"recv -- sh", 2, "scm: SOCKET is missing\nusage: …"},
 		{"recv ADDR --connect --type dgram", 2, "scm: --connect cannot be used with --type dgram\n"},
 		{"recv ADDR --cat --json", 2, "scm: if any flags in the group [cat json] are set none of the others can be; …\n"},
 		{"recv ADDR --json -- sh", 2, "scm: --cat and --json cannot be used with COMMAND\n"},

@@ -99,10 +99,13 @@ trace could not be written, in which case the process runs on.`,
 		Example: `  scm trace -- ./server --port 80
   scm trace --raw -o server.trace -- ./server
   scm trace --json -p 4711`,
-		RunE: func(_ *cobra.Command, args []string) error {
+		Args: func(_ *cobra.Command, args []string) error {
 			if (len(args) == 0) == (pid == 0) || pid < 0 {
 				return errors.New("trace needs either a COMMAND or -p PID")
 			}
+			return nil
+		},
+		RunE: func(_ *cobra.Command, args []string) error {
 			p.out = os.Stderr
 			if output != "" {
 				f, err := os.OpenFile(output, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o666) // a FIFO needs a reader

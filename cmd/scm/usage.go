@@ -1,0 +1,68 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+)
+
+// usageHint returns the lines that follow an error about the arguments or flags of a command.
+func usageHint(cmd *cobra.Command) string {
+	form := cmd.UseLine()
+	if cmd.HasAvailableSubCommands() {
+		form = cmd.CommandPath() + " COMMAND"
+	}
+	return fmt.Sprintf("usage: %s\nhelp:  %s --help\n", form, cmd.CommandPath())
+}
+
+// commandArg rejects any argument of a command that only has subcommands. The argument is probably a
+// subcommand that is misspelled, or that belongs to another command.
+func commandArg(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	text := fmt.Sprintf("unknown command %q for %q", args[0], cmd.CommandPath())
+	if similar := similarCommands(cmd, args[0]); len(similar) > 0 {
+		text += fmt.Sprintf("; did you mean %q?", strings.Join(similar, `" or "`))
+	}
+	return errors.New(text)
+}
+
+// similarCommands returns the paths of all commands with this name or, if there are none, of the
+// subcommands with a similar name.
+func similarCommands(cmd *cobra.Command, name string) (paths []string) {
+	var walk func(*cobra.Command)
+	walk = func(c *cobra.Command) {
+		if c.IsAvailableCommand() && c.Name() == name {
+			paths = append(paths, c.CommandPath())
+		}
+		for _, sub := range c.Commands() {
+			walk(sub)
+		}
+	}
+	walk(cmd.Root())
+	if len(paths) > 0 {
+		return paths
+	}
+	cmd.SuggestionsMinimumDistance = 2
+	for _, similar := range cmd.SuggestionsFor(name) {
+		paths = append(paths, cmd.CommandPath()+" "+similar)
+	}
+	return paths
+}
+
+// noArgs returns a function that rejects any argument. The hint says which flags to use instead, and
+// may be empty.
+func noArgs(hint string) cobra.PositionalArgs {
+	return func(_ *cobra.Command, args []string) error {
+		switch {
+		case len(args) == 0:
+			return nil
+		case hint == "":
+			return fmt.Errorf("unexpected argument %q", args[0])
+		}
+		return fmt.Errorf("unexpected argument %q: %s", args[0], hint)
+	}
+}
