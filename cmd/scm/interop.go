@@ -249,8 +249,11 @@ func readPatterns(texts []string) (list []scenario.Pattern, err error) {
 	return list, nil
 }
 
-// notSelected is the reason why a known peer is not used.
-const notSelected = "not selected"
+// Reasons why a known peer is not used.
+const (
+	notSelected = "not selected; to use it: make peers, then --peers build/peers/peers.json"
+	notBuiltin  = "left out by --builtin=false"
+)
 
 // findPeers returns a plan with the peers that can be started, and the others with the reason.
 //
@@ -265,7 +268,7 @@ func (s *selection) findPeers(builtinExpectations bool) (*plan, error) {
 	var given []*scenario.Peer
 	for i, peer := range builtin {
 		if !s.builtin {
-			builtin[i] = scenario.Missing(peer.Name, notSelected)
+			builtin[i] = scenario.Missing(peer.Name, notBuiltin)
 		}
 	}
 	// Include all peers in the repository. Otherwise scm would reject the expected failures of unused peers
@@ -292,7 +295,7 @@ func (s *selection) findPeers(builtinExpectations bool) (*plan, error) {
 		}
 		for _, b := range list {
 			peer := scenario.Program(b.Name, b.Command...)
-			peer.Why = b.Why
+			peer.Why = b.Obstacle()
 			given = append(given, peer)
 		}
 	}

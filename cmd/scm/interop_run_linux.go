@@ -365,7 +365,7 @@ Exit status:
 			return untilSignal(func(ctx context.Context) error {
 				total, failed := 0, 0
 				for _, peer := range append(p.peers, p.missing...) {
-					if ctx.Err() != nil || peer.Why == notSelected {
+					if ctx.Err() != nil || peer.Why == notSelected || peer.Why == notBuiltin {
 						continue
 					}
 					total++

@@ -28,6 +28,24 @@ func pythonPeer(t *testing.T, more string) string {
 	return "python3 " + file
 }
 
+// A run names each peer of a list that was not built once, with the command that helps.
+func TestUnbuiltPeers(t *testing.T) {
+	list := filepath.Join(t.TempDir(), "peers.json")
+	const why = "no cargo in PATH"
+	err := peers.WriteList(list, []peers.Built{{Name: "one", Why: why, Setup: "interop"}, {Name: "two", Why: why, Setup: "interop"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := "\nnot used: one two: no cargo in PATH; to install it: make setup-interop\n"
+	if r := command(t, runFew("--peers", list)...); r.code != 0 || !strings.Contains(r.stdout, want) || strings.Count(r.stdout, "two") != 1 {
+		t.Errorf("got %+v", r)
+	}
+	r := command(t, "interop", "smoke", "--peers", list)
+	if want := "one: unavailable: no cargo in PATH; to install it: make setup-interop\n"; r.code != 4 || !strings.Contains(r.stdout, want) {
+		t.Errorf("got %+v", r)
+	}
+}
+
 // A run ends when it finds a peer that answers "unsupported" to every send or every receive, and
 // reports nothing else. Other peers that do not support something are tested as before.
 func TestUnfilledPeer(t *testing.T) {

@@ -6,7 +6,6 @@
 package peers
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -29,6 +28,14 @@ type Built struct {
 	Broken bool `json:"broken,omitempty"`
 	// Setup is the name of the group in tools/setup that installs the missing tools.
 	Setup string `json:"setup,omitempty"`
+}
+
+// Obstacle returns why the peer cannot run, with the command that installs the missing tools, or "".
+func (b Built) Obstacle() string {
+	if b.Setup == "" {
+		return b.Why
+	}
+	return fmt.Sprintf("%s; to install it: make setup-%s", b.Why, b.Setup)
 }
 
 // Names returns the names of all peers, in the order of registry.json.
@@ -171,8 +178,12 @@ func (b recipe) run(ctx context.Context, root, outDir string) (o recipeOutcome, 
 	return o, output
 }
 
-// lastLine returns the last line of the output of a tool, which is usually the error.
+// lastLine returns the last line of the output of a tool, which is usually the error. It ignores the line that make -C
+// prints at its end.
 func lastLine(text []byte) string {
-	lines := bytes.Split(bytes.TrimSpace(text), []byte("\n"))
-	return string(lines[len(lines)-1])
+	lines := strings.Split(strings.TrimSpace(string(text)), "\n")
+	if last := len(lines) - 1; last > 0 && strings.Contains(lines[last], ": Leaving directory ") {
+		lines = lines[:last]
+	}
+	return lines[len(lines)-1]
 }

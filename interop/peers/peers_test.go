@@ -115,6 +115,19 @@ func TestBuild(t *testing.T) {
 	}
 }
 
+func TestLastLine(t *testing.T) {
+	for text, want := range map[string]string{
+		"":             "",
+		"one\ntwo\n\n": "two",
+		"make: *** [x] Error 1\nmake: Leaving directory '/x'\n": "make: *** [x] Error 1",
+		"make: Leaving directory '/x'":                          "make: Leaving directory '/x'",
+	} {
+		if got := lastLine([]byte(text)); got != want {
+			t.Errorf("%q: got %q, want %q", text, got, want)
+		}
+	}
+}
+
 func TestList(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "new", "peers.json")
 	list := []Built{

@@ -38,14 +38,8 @@ func (r *Report) Console(w io.Writer) error {
 
 // writeUnused writes the peers that took no part in the run, grouped by reason.
 func (r *Report) writeUnused(out *text) {
-	names := map[string][]string{} // by reason
-	for _, p := range r.Peers {
-		if p.NotRun != "" {
-			names[p.NotRun] = append(names[p.NotRun], p.Name)
-		}
-	}
-	for _, reason := range slices.Sorted(maps.Keys(names)) {
-		out.block("", fmt.Sprintf("not used: %s: %s", strings.Join(names[reason], " "), reason))
+	for _, group := range r.unused() {
+		out.block("", "not used: "+group)
 	}
 }
 

@@ -48,15 +48,12 @@ func (r *Report) Markdown(w io.Writer) error {
 	var peers text
 	peers.printf("\n")
 	peers.markdownTable(r.peerRows(escapeMarkdown))
-	var unused []string
-	for _, p := range r.Peers {
-		if p.NotRun != "" {
-			unused = append(unused, fmt.Sprintf("%s (%s)", p.Name, escapeMarkdown(p.NotRun)))
-		}
-	}
+	unused := r.unused()
 	if len(unused) > 0 {
-		slices.Sort(unused)
-		peers.printf("\nNot used: %s.\n", strings.Join(unused, ", "))
+		peers.printf("\nNot used:\n\n")
+	}
+	for _, group := range unused {
+		peers.printf("- %s\n", escapeMarkdown(group))
 	}
 	tail := truncate(peers.String(), maxBytes/4)
 

@@ -43,10 +43,7 @@ func summarize(w io.Writer, list []peers.Built) {
 			built = append(built, b.Name)
 			continue
 		}
-		reason := b.Why
-		if b.Setup != "" {
-			reason += fmt.Sprintf("; to install it: make setup-%s", b.Setup)
-		}
+		reason := b.Obstacle()
 		if missing[reason] == nil {
 			reasons = append(reasons, reason)
 		}
