@@ -249,11 +249,8 @@ func readPatterns(texts []string) (list []scenario.Pattern, err error) {
 	return list, nil
 }
 
-// Reasons why a known peer is not used.
-const (
-	notSelected = "not selected; to use it: make peers, then --peers build/peers/peers.json"
-	notBuiltin  = "left out by --builtin=false"
-)
+// notSelected is the reason why a known peer is not used.
+const notSelected = scenario.NotSelected
 
 // findPeers returns a plan with the peers that can be started, and the others with the reason.
 //

@@ -12,8 +12,8 @@ import (
 	"github.com/scm-rights/scm/interop/scenario"
 )
 
-// A Cause groups cases that failed in the same way. Either the same peer failed the same check, or the cases have the
-// same verdict and no findings.
+// A Cause groups cases that failed in the same way. Either the same peer failed the same check, or the same expected
+// failure did not occur, or the cases have the same verdict for the same reason.
 type Cause struct {
 	What    string // CHECK@PEER, or the verdict
 	Cases   int
@@ -59,21 +59,31 @@ func causesOf(c scenario.Result) (list []string) {
 		list = append(list, f.Key())
 	}
 	if len(list) == 0 || c.Verdict != scenario.Fail {
+		list = nil
 		what := c.Verdict.String()
 		switch {
 		case c.Verdict == scenario.NotRun && c.Why != "":
-			what += ": " + c.Why
+			list = append(list, what+": "+c.Why)
 		case len(c.Gone) > 0:
-			what += ": " + strings.Join(c.Gone, ", ")
+			for _, line := range c.Gone {
+				list = append(list, what+": "+line)
+			}
+		default:
+			list = append(list, what)
 		}
-		list = []string{what}
 	}
 	slices.Sort(list)
 	return slices.Compact(list)
 }
 
 // readingEffort estimates how long it takes to read a case.
-func readingEffort(c scenario.Result) int { return 10*len(c.Findings) + len(c.Transcript) }
+func readingEffort(c scenario.Result) (characters int) {
+	characters = 500 * len(c.Findings)
+	for _, l := range c.Transcript {
+		characters += 20 + len(l)
+	}
+	return characters
+}
 
 // maxBriefLines is the maximum length of Brief.
 const maxBriefLines = 120
@@ -111,7 +121,7 @@ const maxExampleLines = 14
 func (t *text) writeExample(cause Cause) {
 	c := cause.Example
 	if s := c.Case.Scenario; s != nil && len(s.Rule) > 0 {
-		t.block("", s.Rule[0])
+		t.paragraph(s.Rule[0])
 	}
 	if n := len(c.Transcript); n > maxExampleLines {
 		omitted := n - maxExampleLines + 1
@@ -127,12 +137,8 @@ func (r *Report) writeCauseTable(out *text) {
 	if len(list) == 0 {
 		return
 	}
-	rows := [][]string{{"cause", "cases", "example"}}
-	for _, c := range list[:min(len(list), maxCauses)] {
-		rows = append(rows, []string{display.Line(c.What), fmt.Sprint("×", c.Cases), c.Example.Name})
-	}
 	out.printf("\n")
-	out.table(rows, 2)
+	out.writeCauses(list[:min(len(list), maxCauses)])
 	if len(list) > maxCauses {
 		out.printf("… %d more causes\n", len(list)-maxCauses)
 	}
@@ -149,7 +155,26 @@ func (r *Report) writeCauseTable(out *text) {
 		if len(faults) > maxPeers {
 			faults = append(faults[:maxPeers], fmt.Sprintf("and %d more", len(faults)-maxPeers))
 		}
-		out.printf("at fault: %s\n", strings.Join(faults, ", "))
+		out.paragraph("at fault: " + strings.Join(faults, ", "))
+	}
+}
+
+// writeCauses writes causes as a table. If a row would be longer than a line of the terminal, each
+// example follows its cause on a line of its own.
+func (t *text) writeCauses(list []Cause) {
+	rows := [][]string{{"cause", "cases", "example"}}
+	for _, c := range list {
+		rows = append(rows, []string{display.Line(c.What), fmt.Sprint("×", c.Cases), c.Example.Name})
+	}
+	var table text
+	table.table(rows, 2)
+	if table.width() <= columns {
+		t.WriteString(table.String())
+		return
+	}
+	t.printf("cases  cause, and an example\n")
+	for _, row := range rows[1:] {
+		t.printf("%-5s  %s\n       %s\n", row[1], row[0], row[2])
 	}
 }
 
@@ -197,10 +222,11 @@ func pairLetter(t Totals) string {
 // totals as sender and as receiver.
 func (r *Report) writePairMatrix(out *text) {
 	pairs, peers := r.Pairs(), r.usedPeers()
-	out.printf("senders in rows, receivers in columns: + all cases pass, x some fail as expected,\n" +
-		"X all fail as expected, ! not as expected, ? not run, - unsupported;\n" +
-		"then the number of cases of each kind for the peer in the row\n\n")
-	rows := [][]string{{"", "", "", "+", "x", "!", "?", "-"}}
+	out.printf("senders in rows, receivers in columns: + all cases pass, x some fail as\n" +
+		"expected, X all fail as expected, ! not as expected, ? not run, - unsupported;\n" +
+		"then the number of cases of each kind for the peer in the row, and the seconds\n" +
+		"that its cases took\n\n")
+	rows := [][]string{{"", "", "", "+", "x", "!", "?", "-", "s"}}
 	for i, a := range peers {
 		row := ""
 		for _, b := range peers {
@@ -208,7 +234,8 @@ func (r *Report) writePairMatrix(out *text) {
 		}
 		rows[0][2] += fmt.Sprint((i + 1) % 10)
 		t := a.Totals
-		rows = append(rows, appendCounts([]string{fmt.Sprint(i + 1), a.Name, row}, t.Pass, t.Expected, t.Unexpected(), t.NotRun, t.Unsupported))
+		cells := appendCounts([]string{fmt.Sprint(i + 1), a.Name, row}, t.Pass, t.Expected, t.Unexpected(), t.NotRun, t.Unsupported)
+		rows = append(rows, append(cells, fmt.Sprintf("%.1f", a.Seconds)))
 	}
 	out.table(rows, 1)
 }

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"text/tabwriter"
+	"unicode/utf8"
 
 	"github.com/scm-rights/scm/interop/contract"
 	"github.com/scm-rights/scm/interop/display"
@@ -38,8 +39,14 @@ func (r *Report) Console(w io.Writer) error {
 
 // writeUnused writes the peers that took no part in the run, grouped by reason.
 func (r *Report) writeUnused(out *text) {
-	for _, group := range r.unused() {
-		out.block("", "not used: "+group)
+	names := map[string][]string{} // by reason
+	for _, p := range r.Peers {
+		if p.NotRun != "" {
+			names[p.NotRun] = append(names[p.NotRun], p.Name)
+		}
+	}
+	for _, reason := range slices.Sorted(maps.Keys(names)) {
+		out.paragraph(fmt.Sprintf("not used: %s: %s", strings.Join(names[reason], " "), reason))
 	}
 }
 
@@ -52,6 +59,39 @@ func (t *text) printf(format string, args ...any) { fmt.Fprintf(t, format, args.
 // mistaken for a line of the report itself.
 func (t *text) block(indent, untrusted string) {
 	t.printf("%s\n", display.Block(indent, untrusted))
+}
+
+// columns is the width of a terminal.
+const columns = 80
+
+// paragraph writes prose that may contain text from a peer, in lines of at most 80 columns. Lines
+// after the first are indented, and none of them begins with "::", which would make it a command
+// to GitHub's runner.
+func (t *text) paragraph(untrusted string) {
+	width := 0
+	for i, word := range strings.Fields(display.Line(untrusted)) {
+		n := utf8.RuneCountInString(word)
+		switch {
+		case i == 0:
+		case width+1+n > columns && !strings.HasPrefix(word, "::"):
+			t.printf("\n  ")
+			width = 2
+		default:
+			t.printf(" ")
+			width++
+		}
+		t.WriteString(word)
+		width += n
+	}
+	t.printf("\n")
+}
+
+// width returns the length of the longest line.
+func (t *text) width() (longest int) {
+	for l := range strings.Lines(t.String()) {
+		longest = max(longest, utf8.RuneCountInString(strings.TrimSuffix(l, "\n")))
+	}
+	return longest
 }
 
 // writeCase writes a case with its findings, transcript and recorded calls.
@@ -137,11 +177,12 @@ func (t *text) table(rows [][]string, gap int) {
 // peerRows returns the table of the peers that took part. It applies escape to the language and
 // the version, because both are text from the peer.
 func (r *Report) peerRows(escape func(string) string) [][]string {
-	rows := [][]string{{"peer", "language", "version", "pass", "expected failures", "not as expected", "unsupported", "not run"}}
+	rows := [][]string{{"peer", "language", "version", "pass", "expected failures", "not as expected", "unsupported", "not run", "time"}}
 	for _, p := range r.usedPeers() {
 		t := p.Totals
 		row := []string{p.Name, escape(p.Lang), escape(p.Version)}
-		rows = append(rows, appendCounts(row, t.Pass, t.Expected, t.Unexpected(), t.Unsupported, t.NotRun))
+		row = appendCounts(row, t.Pass, t.Expected, t.Unexpected(), t.Unsupported, t.NotRun)
+		rows = append(rows, append(row, fmt.Sprintf("%.1f s", p.Seconds)))
 	}
 	return rows
 }
@@ -169,7 +210,7 @@ func (r *Report) writeTotals(out *text, writeMore func(*text)) {
 		out.printf("descriptors identified by: %s\n", strings.Join(ways, ", "))
 	}
 	if len(r.Aside) > 0 {
-		out.printf("expected failures ignored, because they concern unused peers or other kernels: %d\n", len(r.Aside))
+		out.printf("expected failures ignored (of unused peers or other kernels): %d\n", len(r.Aside))
 	}
 	if r.Cut != "" {
 		out.block("", "cut short: "+r.Cut)
@@ -185,10 +226,11 @@ func (r *Report) writeTotals(out *text, writeMore func(*text)) {
 
 // writeVerdicts writes the totals of the peers or of the kernel.
 func (t *text) writeVerdicts(name string, n Totals) {
-	t.printf("%s: %d: %d pass, %d expected failures, %d unexpected failures, %d unexpected passes", name,
+	line := fmt.Sprintf("%s: %d: %d pass, %d expected failures, %d unexpected failures, %d unexpected passes", name,
 		n.Verdicts(), n.Pass, n.Expected, n.Fail, n.Fixed)
 	if n.Flaky > 0 {
-		t.printf(", %d flaky", n.Flaky)
+		line += fmt.Sprintf(", %d flaky", n.Flaky)
 	}
-	t.printf("\nwithout a verdict: %d unsupported, %d not run\n", n.Unsupported, n.NotRun)
+	t.paragraph(line)
+	t.printf("without a verdict: %d unsupported, %d not run\n", n.Unsupported, n.NotRun)
 }

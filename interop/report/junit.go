@@ -15,15 +15,22 @@ import (
 // The elements of a JUnit report. Each group of scenarios is a suite, and each case is a test.
 // Peer scenarios and kernel scenarios are in separate suites.
 type (
-	junitSuite struct { // also the element that contains the suites
-		XMLName  xml.Name
+	junitSuites struct { // Jenkins' schema does not allow it to have the number of skipped tests
+		XMLName  xml.Name      `xml:"testsuites"`
+		Name     string        `xml:"name,attr"`
+		Tests    int           `xml:"tests,attr"`
+		Failures int           `xml:"failures,attr"`
+		Errors   int           `xml:"errors,attr"`
+		Seconds  seconds       `xml:"time,attr"`
+		Suites   []*junitSuite `xml:"testsuite"`
+	}
+	junitSuite struct {
 		Name     string          `xml:"name,attr"`
 		Tests    int             `xml:"tests,attr"`
 		Failures int             `xml:"failures,attr"`
 		Errors   int             `xml:"errors,attr"`
 		Skipped  int             `xml:"skipped,attr"`
 		Seconds  seconds         `xml:"time,attr"`
-		Suites   []*junitSuite   `xml:"testsuite"`
 		Cases    []junitTestcase `xml:"testcase"`
 	}
 	junitTestcase struct {
@@ -54,7 +61,7 @@ var outcomeElements = map[scenario.Verdict]string{
 
 // JUnit writes the report for CI servers. Expected failures and unsupported cases count as
 // skipped, with the reason. Errors that affect the run as a whole, rather than one case, are
-// reported as a separate test.
+// reported as a separate test. A message is one line.
 func (r *Report) JUnit(w io.Writer) error {
 	groups := map[string]*junitSuite{}
 	for _, c := range r.Cases {
@@ -73,26 +80,25 @@ func (r *Report) JUnit(w io.Writer) error {
 			Out:     safeLines(Trace(c)),
 		}
 		element := outcomeElements[c.Verdict]
-		transcript := safeLines(c.Transcript)
-		if element == "skipped" {
-			transcript = ""
+		body := ""
+		if element != "skipped" {
+			body = safeLines(junitBody(c))
 		}
-		groups[group].add(test, element, summary(c), transcript)
+		groups[group].add(test, element, shorten(summary(c), maxMessage), body)
 	}
-	all := junitSuite{XMLName: xml.Name{Local: "testsuites"}, Name: "scm interop"}
+	all := junitSuites{Name: "scm interop"}
 	for _, group := range slices.Sorted(maps.Keys(groups)) {
 		all.Suites = append(all.Suites, groups[group])
 	}
-	if text := safeLines(r.runErrors("cut short: " + r.Cut)); text != "" {
+	if list := r.runErrors("cut short: " + r.Cut); len(list) > 0 {
 		run := &junitSuite{Name: "run"}
-		run.add(junitTestcase{Class: "run", Name: "run"}, "error", text, text)
+		run.add(junitTestcase{Class: "run", Name: "run"}, "error", shorten(strings.Join(list, "; "), maxMessage), safeLines(list))
 		all.Suites = append(all.Suites, run)
 	}
 	for _, s := range all.Suites {
 		all.Tests += s.Tests
 		all.Failures += s.Failures
 		all.Errors += s.Errors
-		all.Skipped += s.Skipped
 		all.Seconds += s.Seconds
 	}
 	text, err := xml.MarshalIndent(all, "", " ")
@@ -114,7 +120,21 @@ func (s *junitSuite) add(test junitTestcase, outcome, message, text string) {
 	s.Cases = append(s.Cases, test)
 }
 
-// summary describes a case without its transcript.
+// maxMessage is the maximum length of a message, which CI servers show in one line.
+const maxMessage = 300
+
+// junitBody returns the findings of a case, each with its line in the scenario, and the transcript.
+func junitBody(c scenario.Result) (lines []string) {
+	for _, f := range c.Findings {
+		lines = append(lines, f.Located())
+	}
+	if len(lines) > 0 && len(c.Transcript) > 0 {
+		lines = append(lines, "")
+	}
+	return append(lines, c.Transcript...)
+}
+
+// summary describes a case without its transcript. It may consist of several lines.
 func summary(c scenario.Result) string {
 	parts := []string{c.Verdict.String()}
 	if c.Why != "" {
@@ -126,7 +146,7 @@ func summary(c scenario.Result) string {
 	if c.Verdict == scenario.Expected {
 		parts = append(parts, c.Reasons...)
 	}
-	return display.Block("", strings.Join(parts, ": "))
+	return strings.Join(parts, ": ")
 }
 
 // safeLines joins lines that peers may have written. It escapes the lines, because CI servers

@@ -32,12 +32,11 @@ type Report struct {
 	Cases     []scenario.Result `json:"cases"`
 
 	// Replay is the command that runs a case again. The name of the case must be appended to it. It
-	// is empty if the run writes no JSON report. Only HTML reports contain it.
+	// is empty if the run writes no JSON report. Only HTML reports and summaries contain it.
 	Replay string `json:"-"`
 
-	// Required contains the names of the peers that must have at least one verdict in the run. It
-	// is empty if the report was read from a file.
-	Required map[string]bool `json:"-"`
+	// Required says for each peer that took part whether it must have at least one verdict.
+	Required map[string]bool `json:"required,omitempty"`
 }
 
 // System describes the machine of the run.
@@ -53,8 +52,9 @@ type Peer struct {
 	Name    string   `json:"name"`
 	Command []string `json:"command,omitempty"`
 	contract.Hello
-	NotRun string `json:"not_run,omitempty"` // why it was not used
-	Totals Totals `json:"totals"`            // of its cases
+	NotRun  string  `json:"not_run,omitempty"` // why it was not used
+	Totals  Totals  `json:"totals"`            // of its cases
+	Seconds float64 `json:"seconds"`           // that its cases took
 }
 
 // Totals counts the verdicts, and the cases without a verdict.
@@ -171,9 +171,9 @@ func (r *Report) End(o scenario.Outcome) {
 		r.Cut = o.Cut.Error()
 	}
 	r.Cases = append(r.Cases, o.Results...)
-	totals := map[string]*Totals{} // by peer
+	peers := map[string]*Peer{}
 	for i, p := range r.Peers {
-		totals[p.Name] = &r.Peers[i].Totals
+		peers[p.Name] = &r.Peers[i]
 	}
 	for _, c := range r.Cases {
 		if c.Kernel() {
@@ -183,8 +183,9 @@ func (r *Report) End(o scenario.Outcome) {
 		r.Totals.count(c.Verdict)
 		_, _, a, b := splitCaseName(c.Name)
 		for _, name := range slices.Compact([]string{a, b}) {
-			if t := totals[name]; t != nil {
-				t.count(c.Verdict)
+			if p := peers[name]; p != nil {
+				p.Totals.count(c.Verdict)
+				p.Seconds += c.Seconds
 			}
 		}
 	}

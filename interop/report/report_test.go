@@ -50,14 +50,15 @@ func small(t *testing.T) *Report {
 	runners.Peer = scenario.RunnerName
 	o := scenario.Outcome{
 		Results: []scenario.Result{
-			result(pass, "stream", x, y, scenario.Result{Verdict: scenario.Pass}),
+			result(pass, "stream", x, y, scenario.Result{Verdict: scenario.Pass, Seconds: 1.5}),
 			result(limit, "stream", x, y, scenario.Result{Verdict: scenario.Unsupported, Why: "x: no multi"}),
 			result(pass, "stream", y, x, scenario.Result{Verdict: scenario.Expected, Findings: []scenario.Finding{cloexec}, Reasons: []string{"a known bug"}}),
 			result(limit, "stream", x, self, scenario.Result{Verdict: scenario.Unsupported, Why: "x: no multi"}),
 			result(pass, "stream", self, y, scenario.Result{Verdict: scenario.Fail, Findings: []scenario.Finding{leak, runners},
 				Transcript: []string{"A> send payload=00 fds=4", "A< ok n=1"},
 				Trace:      &scenario.Trace{Why: "another way </script> ```", Transcript: []string{"A> send payload=00 fds=3"}, A: []string{"7 sendmsg(3) = 1", "  control, 24 bytes"}, B: []string{"8 recvmsg(3) = 1"}}}),
-			result(limit, "stream", self, y, scenario.Result{Verdict: scenario.UnexpectedPass, Why: "expected to fail, but does not: line 3: ** leak@libre"}),
+			result(limit, "stream", self, y, scenario.Result{Verdict: scenario.UnexpectedPass, Why: "expected to fail, but does not: mine.txt:3: ** leak@libre",
+				Gone: []string{"mine.txt:3: ** leak@libre"}}),
 			result(pass, "stream", y, self, scenario.Result{Verdict: scenario.NotRun, Why: "libre: the peer ended"}),
 			result(pass, "stream", self, self, scenario.Result{Verdict: scenario.Pass}),
 			result(limit, "stream", self, self, scenario.Result{Verdict: scenario.Pass}),
@@ -152,9 +153,10 @@ func TestTotals(t *testing.T) {
 		// The case of a peer with itself counts once.
 		"runner": {Pass: 3, Fail: 1, Fixed: 1, Unsupported: 2, NotRun: 1},
 	}
+	seconds := map[string]float64{"x": 1.5, "libre": 1.5}
 	for _, p := range r.Peers {
-		if p.Totals != peers[p.Name] {
-			t.Errorf("%s: got %+v, want %+v", p.Name, p.Totals, peers[p.Name])
+		if p.Totals != peers[p.Name] || p.Seconds != seconds[p.Name] {
+			t.Errorf("%s: got %+v in %v s, want %+v", p.Name, p.Totals, p.Seconds, peers[p.Name])
 		}
 	}
 	for want, totals := range map[string]Totals{
@@ -273,7 +275,7 @@ func TestMarkdownIsBounded(t *testing.T) {
 
 // Brief shows a case for each cause and ends with a table of the causes. It never exceeds 120 lines.
 func TestBrief(t *testing.T) {
-	rule := &scenario.Scenario{Name: "a/b", Rule: []string{"A rule."}}
+	rule := &scenario.Scenario{Name: "a/b", Rule: []string{"A rule. " + strings.Repeat("It is long. ", 10)}}
 	for _, peers := range []int{1, 30} {
 		r := &Report{}
 		for i := range peers {
@@ -294,11 +296,11 @@ func TestBrief(t *testing.T) {
 			t.Errorf("%d lines, %d causes", len(lines), len(r.Causes()))
 		}
 		for _, l := range lines {
-			if strings.Contains(l, " peer-of-a-library-1 !") && len(l) > 80 {
-				t.Errorf("a row of %d columns: %s", len(l), l)
+			if utf8.RuneCountInString(l) > columns && !strings.HasPrefix(l, "fail: ") {
+				t.Errorf("a line of %d columns: %s", len(l), l)
 			}
 		}
-		if lines[0] != "A rule." || !strings.HasPrefix(lines[1], "fail: a/b") || !regexp.MustCompile(`(?m)^answer@peer-of-a-library-0 +×6 +a/b0/stream/peer-of-a-library-0/peer-of-a-library-0$`).MatchString(b.String()) {
+		if !strings.HasPrefix(lines[0], "A rule. It is long. ") || !strings.HasPrefix(lines[2], "fail: a/b") || !regexp.MustCompile(`(?m)^×6 +answer@peer-of-a-library-0\n +a/b0/stream/peer-of-a-library-0/peer-of-a-library-0$`).MatchString(b.String()) {
 			t.Errorf("got\n%s", b.String())
 		}
 	}

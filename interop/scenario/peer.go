@@ -35,6 +35,9 @@ func (p *Peer) Kernel() *Peer {
 	return p.kernel
 }
 
+// NotSelected is the reason why a known peer is missing if the user did not select it.
+const NotSelected = "not selected"
+
 // Program returns a peer that runs the given command.
 func Program(name string, command ...string) *Peer {
 	return &Peer{Name: name, Command: command}

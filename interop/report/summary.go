@@ -1,0 +1,241 @@
+package report
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/scm-rights/scm/interop/display"
+	"github.com/scm-rights/scm/interop/scenario"
+)
+
+// builtinList is the name of the built-in list of expected failures in an Expectation.
+const builtinList = "built-in list"
+
+// The limits keep Summary within maxSummaryLines.
+const (
+	maxSummaryLines  = 40
+	maxSummaryCauses = 20
+	maxReplays       = 3
+	maxSummaryText   = 120 // characters of a finding
+	maxSummaryPeers  = 8   // unused peers that it names
+)
+
+// Summary writes the verdict and the causes as Markdown, in at most 40 lines. The page is the path
+// of the HTML report, or "" if there is none.
+func (r *Report) Summary(w io.Writer, page string) error {
+	var b text
+	headline := r.Headline()
+	if headline != asExpected {
+		headline = "**" + escapeMarkdown(headline) + "**"
+	}
+	b.printf("## scm interop: %s\n\n%s\n", headline, r.countsLine())
+	list := r.Causes()
+	if len(list) > 0 {
+		b.printf("\n")
+		b.writeSummaryCauses(list)
+	}
+	if len(list) > 0 && r.Replay != "" {
+		b.printf("\nTo run an example again:\n\n```sh\n")
+		for _, c := range list[:min(len(list), maxReplays)] {
+			b.printf("%s\n", strings.ReplaceAll(display.Line(r.Replay+c.Example.Name), "```", "~~~"))
+		}
+		b.printf("```\n")
+	}
+	if unused := r.unusedLine(); unused != "" {
+		b.printf("\n%s\n", unused)
+	}
+	if page != "" {
+		b.printf("\n%s shows every case. If the job uploads it, it is among the job's artifacts.\n", codeMarkdown(page))
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+// countsLine describes the size of the run in one line of Markdown.
+func (r *Report) countsLine() string {
+	sum := func(count func(Totals) int) int { return count(r.Totals) + count(r.Kernel) }
+	line := fmt.Sprintf("%d cases have a verdict: %d pass, %d expected failures, %d not as expected. %d peers, %s %s, %.1f s",
+		r.Verdicts(), sum(func(t Totals) int { return t.Pass }), sum(func(t Totals) int { return t.Expected }), r.Unexpected(),
+		len(r.usedPeers()), escapeMarkdown(r.System.Kernel), escapeMarkdown(r.System.Machine), r.Seconds)
+	if r.Cut != "" {
+		line += ", cut short: " + escapeMarkdown(shorten(r.Cut, maxSummaryText))
+	}
+	return line + "."
+}
+
+// writeSummaryCauses writes the table of the most frequent causes.
+func (t *text) writeSummaryCauses(list []Cause) {
+	rows := [][]string{{"cause", "cases", "found", "example"}}
+	for _, c := range list[:min(len(list), maxSummaryCauses)] {
+		name, found := c.split()
+		rows = append(rows, []string{
+			codeMarkdown(name),
+			fmt.Sprint(c.Cases),
+			escapeMarkdown(shorten(found, maxSummaryText)),
+			codeMarkdown(c.Example.Name),
+		})
+	}
+	t.markdownTable(rows)
+	if more := len(list) - maxSummaryCauses; more > 0 {
+		t.printf("\n… and %d more causes.\n", more)
+	}
+}
+
+// unusedLine lists the peers that could not be used, in one line of Markdown. It leaves out those
+// that the user did not select.
+func (r *Report) unusedLine() string {
+	var list []string
+	for _, p := range r.Peers {
+		if p.NotRun != "" && p.NotRun != scenario.NotSelected {
+			list = append(list, fmt.Sprintf("%s (%s)", escapeMarkdown(p.Name), escapeMarkdown(shorten(p.NotRun, maxSummaryText))))
+		}
+	}
+	if len(list) == 0 {
+		return ""
+	}
+	slices.Sort(list)
+	if more := len(list) - maxSummaryPeers; more > 0 {
+		list = append(list[:maxSummaryPeers], fmt.Sprintf("and %d more", more))
+	}
+	return "Not used: " + strings.Join(list, ", ") + "."
+}
+
+// split returns the name of a cause, which is CHECK@PEER or a verdict, and what was found in the
+// example.
+func (c Cause) split() (name, found string) {
+	for _, f := range c.Example.Findings {
+		if f.Key() == c.What {
+			return c.What, f.Text
+		}
+	}
+	name, found, _ = strings.Cut(c.What, ": ")
+	return name, cmp.Or(found, c.Example.Why)
+}
+
+// shorten shortens a text to one line of at most limit characters.
+func shorten(text string, limit int) string {
+	line := []rune(display.Line(strings.ReplaceAll(text, "\n", ", ")))
+	if len(line) <= limit {
+		return string(line)
+	}
+	return string(line[:limit-1]) + "…"
+}
+
+// plainWord matches a text that a code span of Markdown can contain, also within a table.
+var plainWord = regexp.MustCompile(`^[A-Za-z0-9/_.+@:-]+$`)
+
+// codeMarkdown returns a name or a path as a code span. A name that may contain Markdown is escaped instead.
+func codeMarkdown(name string) string {
+	if plainWord.MatchString(name) {
+		return "`" + name + "`"
+	}
+	return escapeMarkdown(name)
+}
+
+const (
+	maxAnnotations    = 10 // GitHub shows no more of them per step
+	maxAnnotationText = 400
+)
+
+// An annotation is an error that GitHub shows on the page of a run, or beside a line of a file.
+type annotation struct {
+	cases       int
+	title, text string
+	file        string // relative to the workspace, or "" if it concerns no file there
+	line        int
+}
+
+// Annotations writes up to ten workflow commands that make GitHub show what was not as expected. A
+// line of a file of expected failures becomes an annotation of this line, if the file is within
+// the workspace, which is the current directory if it is "".
+func (r *Report) Annotations(w io.Writer, workspace string) error {
+	list := r.annotations(workspace)
+	if more := len(list) - maxAnnotations; more > 0 {
+		list[maxAnnotations-1] = annotation{text: fmt.Sprintf("… and %d more; see the summary and the reports", more+1)}
+		list = list[:maxAnnotations]
+	}
+	var b strings.Builder
+	for _, a := range list {
+		b.WriteString(a.command())
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+// annotations returns the errors of the run, then the causes, the most frequent first.
+func (r *Report) annotations(workspace string) (list []annotation) {
+	for _, text := range r.runErrors("cut short: " + r.Cut) {
+		list = append(list, annotation{text: text})
+	}
+	for _, c := range r.Causes() {
+		a := annotation{cases: c.Cases}
+		a.title, a.text = c.split()
+		if len(c.Example.Gone) > 0 && c.Example.Verdict == scenario.UnexpectedPass {
+			a.file, a.line, a.text = placeOf(a.text, workspace)
+			a.text += " is expected to fail, but does not"
+		}
+		a.text += " (for example " + c.Example.Name + ")"
+		list = append(list, a)
+	}
+	return list
+}
+
+// placeForm matches an expectation, as its String method returns it: FILE:LINE: TEXT.
+var placeForm = regexp.MustCompile(`^(.+?):([0-9]+): (.*)$`)
+
+// placeOf splits the text of an expectation. The file is relative to the workspace. If the file is
+// not in it, rest is the whole text, and the file is "".
+func placeOf(expectation, workspace string) (file string, line int, rest string) {
+	m := placeForm.FindStringSubmatch(expectation)
+	if m == nil || m[1] == builtinList {
+		return "", 0, expectation
+	}
+	absolute, errFile := filepath.Abs(m[1])
+	root, errRoot := filepath.Abs(workspace)
+	file, err := filepath.Rel(root, absolute)
+	if errors.Join(errFile, errRoot, err) != nil || !filepath.IsLocal(file) {
+		return "", 0, expectation
+	}
+	line, _ = strconv.Atoi(m[2]) // 0 on overflow, which is no line
+	return filepath.ToSlash(file), line, m[3]
+}
+
+// Escapes of GitHub's workflow commands.
+var (
+	escapeMessage  = strings.NewReplacer("%", "%25", "\r", "%0D", "\n", "%0A")
+	escapeProperty = strings.NewReplacer("%", "%25", "\r", "%0D", "\n", "%0A", ":", "%3A", ",", "%2C")
+)
+
+// command returns the workflow command, which is one line.
+func (a annotation) command() string {
+	title := "scm interop"
+	if a.title != "" {
+		title += ": " + a.title
+	}
+	if a.cases > 0 {
+		title += fmt.Sprintf(" ×%d", a.cases)
+	}
+	place := ""
+	if a.file != "" {
+		place = fmt.Sprintf("file=%s,line=%d,", escapeProperty.Replace(display.Line(a.file)), a.line)
+	}
+	return fmt.Sprintf("::error %stitle=%s::%s\n", place,
+		escapeProperty.Replace(shorten(title, maxSummaryText)), escapeMessage.Replace(shorten(a.text, maxAnnotationText)))
+}
+
+// PageOf returns the path of the HTML report that a run wrote along with the JSON report, or "".
+func PageOf(file string) string {
+	page := strings.TrimSuffix(file, filepath.Ext(file)) + ".html"
+	if _, err := os.Stat(page); err != nil {
+		return ""
+	}
+	return page
+}

@@ -1,0 +1,165 @@
+package report
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/scm-rights/scm/interop/scenario"
+)
+
+// summaryOf returns the lines of the summary.
+func summaryOf(t *testing.T, r *Report, page string) []string {
+	t.Helper()
+	var b strings.Builder
+	if err := r.Summary(&b, page); err != nil {
+		t.Fatal(err)
+	}
+	return strings.Split(strings.TrimSuffix(b.String(), "\n"), "\n")
+}
+
+// annotationsOf returns the workflow commands, one per line.
+func annotationsOf(t *testing.T, r *Report, workspace string) []string {
+	t.Helper()
+	var b strings.Builder
+	if err := r.Annotations(&b, workspace); err != nil {
+		t.Fatal(err)
+	}
+	return slices.Collect(strings.Lines(b.String()))
+}
+
+// A summary has the verdict, the causes with an example, and the place of the other reports.
+func TestSummary(t *testing.T) {
+	r := small(t)
+	r.Replay = "scm interop replay r.json#"
+	want := []string{
+		"## scm interop: **not as expected, 1 not run, cut short**", "",
+		"10 cases have a verdict: 5 pass, 1 expected failures, 4 not as expected. 3 peers, Linux 6.1 x86&#95;64, 12.3 s, cut short: interrupt.", "",
+		"| cause | cases | found | example |", "|---|---|---|---|",
+		"| `answer@kernel` | 1 | answered &#34;ok&#34; &#60;&#47;script&#62; &#96;&#96;&#96; | `gc/asked/stream/kernel/kernel` |",
+		"| `cloexec@runner` | 1 | a received descriptor is not close-on-exec | `basics/pass/stream/runner/libre` |",
+		"| `flaky` | 1 | fail at first, and pass on attempt 2 | `limits/many/dgram/libre/libre` |",
+		"| `leak@libre` | 1 | a, as 4, is open, and the peer did not report it | `basics/pass/stream/runner/libre` |",
+		"| not run | 1 | libre&#58; the peer ended | `basics/pass/stream/libre/runner` |",
+		"| unexpected pass | 1 | mine.txt&#58;3&#58; &#42;&#42; leak&#64;libre | `limits/many/stream/runner/libre` |",
+		"", "To run an example again:", "", "```sh",
+		"scm interop replay r.json#gc/asked/stream/kernel/kernel",
+		"scm interop replay r.json#basics/pass/stream/runner/libre",
+		"scm interop replay r.json#limits/many/dgram/libre/libre",
+		"```", "", "Not used: gone (no C compiler &#40;gcc&#41; in PATH).",
+		"", "`a/r.html` shows every case. If the job uploads it, it is among the job's artifacts.",
+	}
+	if got := summaryOf(t, r, "a/r.html"); !slices.Equal(got, want) {
+		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+
+	good := &Report{Totals: Totals{Pass: 2}, Peers: []Peer{{Name: "x", NotRun: scenario.NotSelected}}}
+	want = []string{"## scm interop: as expected", "", "2 cases have a verdict: 2 pass, 0 expected failures, 0 not as expected. 0 peers,  , 0.0 s."}
+	if got := summaryOf(t, good, ""); !slices.Equal(got, want) {
+		t.Errorf("got\n%s", strings.Join(got, "\n"))
+	}
+}
+
+// hostileReport returns a report with many causes, each with text that tries to inject something.
+func hostileReport(causes int) *Report {
+	const hostile = "x\n::error::forged\r\n%0A::error::forged ##[error]forged `|**b** @user <img src=x> [a](b) ```\x1b\u2028 "
+	r := &Report{Cut: hostile, Totals: Totals{Pass: 1}, Replay: "scm interop replay r.json#", System: System{Kernel: hostile, Machine: hostile}}
+	verdicts := []scenario.Verdict{scenario.Fail, scenario.UnexpectedPass, scenario.NotRun, scenario.Flaky}
+	for i := range causes {
+		peer := fmt.Sprintf("%s%d", hostile, i)
+		r.Cases = append(r.Cases, scenario.Result{
+			Name: "a/b/stream/" + strings.ReplaceAll(peer, "/", "") + "/x", Verdict: verdicts[i%len(verdicts)], Why: peer,
+			Gone:     []string{fmt.Sprintf("%s:%d: %s", strings.ReplaceAll(hostile, "/", ""), i, hostile)},
+			Findings: []scenario.Finding{{Check: scenario.CheckAnswer, Peer: peer, Text: strings.Repeat(hostile, 100)}},
+		})
+		r.Peers = append(r.Peers, Peer{Name: peer, NotRun: hostile}, Peer{Name: "p"})
+	}
+	return r
+}
+
+// A summary has at most 40 lines, and no text in it is Markdown, HTML or a workflow command.
+func TestSummaryWithHostileText(t *testing.T) {
+	for _, causes := range []int{0, 1, 3, maxSummaryCauses, 500} {
+		lines := summaryOf(t, hostileReport(causes), "r|`\n.html")
+		text := strings.Join(lines, "\n")
+		if len(lines) > maxSummaryLines || len(text) > 65536 {
+			t.Errorf("%d causes: %d lines, %d bytes", causes, len(lines), len(text))
+		}
+		fence := "\n```sh\n"
+		before, commands, found := strings.Cut(text, fence)
+		commands, after, ended := strings.Cut(commands, "\n```\n")
+		if causes > 0 && (!found || !ended || strings.Contains(commands, "```")) {
+			t.Errorf("%d causes: the commands are %q", causes, commands)
+		}
+		if bad := regexp.MustCompile("(?m)<|@user|\\[a\\]|\\*\\*b|##\\[|^\\s*::|[^\\x20-\\x{10ffff}\\n]").FindString(before + after); bad != "" {
+			t.Errorf("%d causes: found %q in\n%s", causes, bad, text)
+		}
+		for _, l := range lines {
+			if strings.HasPrefix(l, "| ") && strings.Count(l, "|") != 5 {
+				t.Errorf("a row with other columns: %s", l)
+			}
+		}
+	}
+}
+
+// Annotations are at most ten workflow commands, one per line.
+func TestAnnotationsWithHostileText(t *testing.T) {
+	form := regexp.MustCompile(`^::error (?:file=[^:,\r\n]+,line=[0-9]+,)?title=[^:,\r\n]+::[^\r\n]*\n$`)
+	escapes := regexp.MustCompile(`%(25|3A|2C|0A|0D)`)
+	for _, causes := range []int{0, 1, 9, 10, 500} {
+		lines := annotationsOf(t, hostileReport(causes), "/nowhere")
+		if want := min(causes+1, maxAnnotations); len(lines) != want { // 1 for the run
+			t.Errorf("%d causes: %d annotations, want %d", causes, len(lines), want)
+		}
+		for _, l := range lines {
+			if !form.MatchString(l) || strings.Contains(l, "##[") || strings.Contains(escapes.ReplaceAllString(l, ""), "%") {
+				t.Errorf("not a workflow command: %q", l)
+			}
+		}
+	}
+	if got := annotationsOf(t, &Report{Totals: Totals{Pass: 1}}, ""); got != nil {
+		t.Errorf("for a run as expected, got %q", got)
+	}
+}
+
+// Only a line of a file in the workspace becomes an annotation of that line.
+func TestAnnotationsOfLines(t *testing.T) {
+	here, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	const text = "** leak@x is expected to fail, but does not (for example a/b/stream/x/x)\n"
+	const title = "title=scm interop%3A unexpected pass ×1::"
+	for _, c := range []struct{ gone, workspace, want string }{
+		{"f,1%.txt:3: ** leak@x", here, "::error file=f%2C1%25.txt,line=3," + title + text},
+		{"f.txt:3: ** leak@x", "", "::error file=f.txt,line=3," + title + text},
+		{"./d/../f.txt:3: ** leak@x", filepath.Dir(here), "::error file=report/f.txt,line=3," + title + text},
+		{here + "/f.txt:12: ** leak@x", here, "::error file=f.txt,line=12," + title + text},
+		{"../f.txt:3: ** leak@x", here, "::error " + title + "../f.txt:3: " + text},
+		{"/f.txt:3: ** leak@x", here, "::error " + title + "/f.txt:3: " + text},
+		{"built-in list:3: ** leak@x", here, "::error " + title + "built-in list:3: " + text},
+	} {
+		r := &Report{Cases: []scenario.Result{{Name: "a/b/stream/x/x", Verdict: scenario.UnexpectedPass, Gone: []string{c.gone}}}, Totals: Totals{Fixed: 1}}
+		if got := annotationsOf(t, r, c.workspace); !slices.Equal(got, []string{c.want}) {
+			t.Errorf("%s: got %q\nwant %q", c.gone, got, c.want)
+		}
+	}
+}
+
+// Prose is wrapped, but no line becomes a workflow command.
+func TestParagraph(t *testing.T) {
+	var out text
+	out.paragraph(strings.Repeat("word ", 15) + "::error::forged ##[error]forged " + strings.Repeat("word ", 20))
+	for _, l := range strings.Split(out.String(), "\n") {
+		if strings.HasPrefix(strings.TrimSpace(l), "::") || strings.Contains(l, "##[") || len(l) > columns+len("::error::forged") {
+			t.Errorf("got %q", out.String())
+		}
+	}
+	if !strings.Contains(out.String(), "\n  word") {
+		t.Errorf("got %q", out.String())
+	}
+}
