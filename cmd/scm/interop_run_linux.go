@@ -32,7 +32,7 @@ import (
 
 // linuxCommands returns the commands that start peers.
 func linuxCommands() []*cobra.Command {
-	return []*cobra.Command{runCommand(), replayCommand(), smokeCommand(), peerCommand()}
+	return []*cobra.Command{runCommand(), replayCommand(), summaryCommand(), smokeCommand(), peerCommand()}
 }
 
 // builtinPeers returns the peers that are built into scm. Each is the command "interop peer NAME".

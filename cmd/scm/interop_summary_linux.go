@@ -1,0 +1,44 @@
+package main
+
+import (
+	"os"
+
+	"github.com/scm-rights/scm/interop/report"
+	"github.com/spf13/cobra"
+)
+
+func summaryCommand() *cobra.Command {
+	var s selection
+	annotations := false
+	cmd := &cobra.Command{
+		Use:   "summary REPORT",
+		Short: "Summarize a report in at most 40 lines",
+		Long: `Summarize a JSON report as Markdown, in at most 40 lines: the verdict of the run, the
+causes of the cases that did not end as expected, and commands that run an example again.
+Use it as the summary of a CI job, or as a comment on a merge request.
+
+With --annotations, print up to ten workflow commands instead. GitHub shows each as an
+annotation of the run. If a line in a file of expected failures no longer applies, it shows
+the annotation at that line.
+
+Pass the --catalogue and --expect of the run, so that the commands to run an example again
+contain them.`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			r, err := report.Read(args[0])
+			if err != nil {
+				return err
+			}
+			if annotations { // output keeps the error, here and below
+				_ = r.Annotations(cmd.OutOrStdout(), os.Getenv("GITHUB_WORKSPACE"))
+				return nil
+			}
+			r.Replay = s.replayPrefix(args)
+			_ = r.Summary(cmd.OutOrStdout(), report.PageOf(args[0]))
+			return nil
+		},
+	}
+	s.catalogueFlags(cmd)
+	cmd.Flags().BoolVar(&annotations, "annotations", false, "print workflow commands for GitHub instead of Markdown")
+	return cmd
+}
