@@ -85,12 +85,17 @@ status=0
 await "$scm" interop run "${args[@]}" 2>&1 || status=$?
 trap - EXIT
 echo "::$token::"
-rm -r "$(dirname "$scm")"
-if [ -e "$REPORTS/report.md" ]; then
-	cat -- "$REPORTS/report.md" >>"$GITHUB_STEP_SUMMARY"
+if [ -e "$REPORTS/report.json" ]; then
+	args=()
+	each --expect "$EXPECT"
+	"$scm" interop summary "${args[@]}" "$REPORTS/report.json" >>"$GITHUB_STEP_SUMMARY" || true
+	"$scm" interop summary --annotations "$REPORTS/report.json" || true
 	message="as expected" color=brightgreen
 	[ "$status" = 0 ] || message="not as expected" color=red
 	printf '{"schemaVersion":1,"label":"scm interop","message":"%s","color":"%s"}\n' "$message" "$color" >"$REPORTS/badge.json"
+elif [ -z "$cancelled" ]; then
+	echo "::error title=scm interop::no case was run (exit status $status); the log of this step shows why"
 fi
+rm -r "$(dirname "$scm")"
 echo "status=$status" >>"$GITHUB_OUTPUT"
 exit "$status"

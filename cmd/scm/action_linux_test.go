@@ -75,12 +75,65 @@ func TestAction(t *testing.T) {
 		t.Errorf("files are left: %v, %v", left, err)
 	}
 
-	// The CI server obeys no workflow commands in the output of scm, also not on standard error.
-	forging := "read -r l; printf 'woe\\n::error::forged\\n' >&2; exit 1\n"
-	r := finish(t, actionCommand(t, t.TempDir(), "PEERS=x=sh "+write(t, forging), "RUN=basics/pass-one-fd/stream/runner/x"))
-	m := regexp.MustCompile(`(?s)^::stop-commands::([0-9a-f]{32})\n(.*)\n::([0-9a-f]{32})::\n$`).FindStringSubmatch(r.text())
-	if r.code != 4 || m == nil || m[1] != m[3] || strings.Contains(m[2], m[1]) || !strings.Contains(m[2], "| ::error::forged") {
-		t.Errorf("got %+v", r)
+}
+
+// actionOutput matches the output of the action: the token, what scm printed, and the annotations.
+var actionOutput = regexp.MustCompile(`(?s)^::stop-commands::([0-9a-f]{32})\n(.*)\n::([0-9a-f]{32})::\n((?:::error [^\n]*\n)*)$`)
+
+// The CI server obeys no workflow command in the output of a peer, also not on standard error. The
+// annotations after it are those of the action.
+func TestActionWithForgedCommands(t *testing.T) {
+	ended := "read -r l; printf 'woe\\n::error::forged\\n' >&2; exit 1\n"
+	garbage := "while read -r l; do case $l in hello) echo ok name=x can=stream lang=::error::forged;; *sock*) printf '::error::forged%%0A::add-mask::x ##[error]y\\r\\n';; *) echo unsupported;; esac; done\n"
+	for _, c := range []struct {
+		what, peer string
+		code       int
+		printed    string
+		annotation string
+	}{
+		{"a peer that ends", ended, 4, "\n| ::error::forged", "::error title=scm interop::no case was run (exit status 4); the log of this step shows why\n"},
+		{"a peer that answers garbage", garbage, 1, `"::error::forged%0A::add-mask::x #\x23[error]y\r"`,
+			`::error title=scm interop%3A contract@x ×1::not text: "::error::forged%250A::add-mask::x #\x23[error]y\r" (for example basics/pass-one-fd/stream/runner/x)` + "\n"},
+	} {
+		dir := t.TempDir()
+		r := finish(t, actionCommand(t, dir, "PEERS=x=sh "+write(t, c.peer), "RUN=basics/pass-one-fd/stream/runner/x"))
+		m := actionOutput.FindStringSubmatch(r.text())
+		if r.code != c.code || m == nil || m[1] != m[3] || strings.Contains(m[2], m[1]) || !strings.Contains(m[2], c.printed) || m[4] != c.annotation {
+			t.Errorf("%s: exit status %d, got\n%s\nmatched %q", c.what, r.code, r.text(), m)
+		}
+		if summary, _ := os.ReadFile(dir + "/summary"); strings.Contains(string(summary), "::") || (len(summary) == 0) != (c.code == 4) {
+			t.Errorf("%s: the summary is %q", c.what, summary)
+		}
+	}
+}
+
+// A run with many causes has a short summary and at most ten annotations. An expected failure that does not occur is
+// annotated at its line, if the user's file is in the workspace.
+func TestActionSummary(t *testing.T) {
+	fake := program(t, "faulty")
+	dir := t.TempDir()
+	peers := "good=" + fake + "\n"
+	for i, fault := range []string{"cloexec", "leak", "swap", "first", "hide", "garbage", "small", "text", "mixup", "keep", "dup", "eat"} {
+		peers += fmt.Sprintf("p%d=%s --fault %s\n", i, fake, fault)
+	}
+	if err := os.WriteFile(dir+"/mine.txt", []byte("# Mine.\n**/runner/good leak@good it leaked once\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cmd := actionCommand(t, dir, "PEERS="+peers, "RUN={basics,truncation}/*/stream/runner/*", "GITHUB_WORKSPACE="+dir, "EXPECT=mine.txt")
+	cmd.Dir = dir
+	r := finish(t, cmd)
+	m := actionOutput.FindStringSubmatch(r.text())
+	if r.code != 1 || m == nil {
+		t.Fatalf("got %+v", r)
+	}
+	const want = "::error file=mine.txt,line=2,title=scm interop%3A unexpected pass ×"
+	if n := strings.Count(m[4], "\n"); n != 10 || !strings.Contains(m[4], want) || !strings.Contains(m[4], "; see the summary and the reports\n") {
+		t.Errorf("%d annotations\n%s", n, m[4])
+	}
+	summary := contents(t, dir+"/summary")
+	replay := "scm interop replay --expect mine.txt " + dir + "/reports/report.json#"
+	if n := strings.Count(summary, "\n"); n > 40 || !strings.Contains(summary, "\n| `cloexec@p0` | ") || !strings.Contains(summary, replay) || !strings.Contains(summary, "report.html` shows every case") {
+		t.Errorf("%d lines\n%s", n, summary)
 	}
 }
 
@@ -98,13 +151,18 @@ func TestActionBuildsPeers(t *testing.T) {
 	cmd := actionCommand(t, dir, "WITH=c rust\nno-such", "BUILTIN=true", "PEERS=mine="+peer, "RUN=basics/pass-one-fd/stream\nbasics/echo-back/stream")
 	cmd.Path, cmd.Args = filepath.Join(tree, "interop/action.sh"), []string{"action.sh"}
 	r := finish(t, cmd)
-	summary := contents(t, dir+"/summary")
+	summary, page := contents(t, dir+"/summary"), contents(t, dir+"/reports/report.md")
 	if r.code != 1 || contents(t, dir+"/reports/badge.json") != `{"schemaVersion":1,"label":"scm interop","message":"not as expected","color":"red"}`+"\n" {
 		t.Errorf("got %+v", r)
 	}
-	for _, want := range []string{`csrc \|`, `nix \|`, `xsys \|`, `mine \| python \|`, "contract@mine", "no-such.*no such peer"} {
+	for _, want := range []string{"contract@mine", "no-such.*no such peer"} {
 		if !regexp.MustCompile(want).MatchString(summary) {
 			t.Errorf("%s is not in the summary\n%s", want, summary)
+		}
+	}
+	for _, want := range []string{`csrc \|`, `nix \|`, `xsys \|`, `mine \| python \|`} {
+		if !regexp.MustCompile(want).MatchString(page) {
+			t.Errorf("%s is not in report.md\n%s", want, page)
 		}
 	}
 }
