@@ -26,6 +26,23 @@ func (c Cause) Pair() string {
 	return socketType + "/" + a + "/" + b
 }
 
+// Name returns CHECK@PEER or the verdict.
+func (c Cause) Name() string {
+	name, _, _ := strings.Cut(c.What, ": ")
+	return name
+}
+
+// Found returns what was found in the example. It may consist of several lines.
+func (c Cause) Found() string {
+	for _, f := range c.Example.Findings {
+		if f.Key() == c.What {
+			return f.Text
+		}
+	}
+	_, found, _ := strings.Cut(c.What, ": ")
+	return cmp.Or(found, c.Example.Why)
+}
+
 // Causes returns the causes of all unexpected outcomes, the most frequent first.
 func (r *Report) Causes() []Cause {
 	found := map[string]*Cause{}

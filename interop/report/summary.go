@@ -1,7 +1,6 @@
 package report
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -44,8 +43,8 @@ func (r *Report) Summary(w io.Writer, page string) error {
 	}
 	if len(list) > 0 && r.Replay != "" {
 		b.printf("\nTo run an example again:\n\n```sh\n")
-		for _, c := range list[:min(len(list), maxReplays)] {
-			b.printf("%s\n", strings.ReplaceAll(display.Line(r.Replay+c.Example.Name), "```", "~~~"))
+		for _, name := range exampleNames(list) {
+			b.printf("%s\n", strings.ReplaceAll(display.Line(r.Replay+name), "```", "~~~"))
 		}
 		b.printf("```\n")
 	}
@@ -57,6 +56,16 @@ func (r *Report) Summary(w io.Writer, page string) error {
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// exampleNames returns the names of the first examples, each once.
+func exampleNames(list []Cause) (names []string) {
+	for _, c := range list {
+		if len(names) < maxReplays && !slices.Contains(names, c.Example.Name) {
+			names = append(names, c.Example.Name)
+		}
+	}
+	return names
 }
 
 // countsLine describes the size of the run in one line of Markdown.
@@ -75,7 +84,7 @@ func (r *Report) countsLine() string {
 func (t *text) writeSummaryCauses(list []Cause) {
 	rows := [][]string{{"cause", "cases", "found", "example"}}
 	for _, c := range list[:min(len(list), maxSummaryCauses)] {
-		name, found := c.split()
+		name, found := c.Name(), c.Found()
 		rows = append(rows, []string{
 			codeMarkdown(name),
 			fmt.Sprint(c.Cases),
@@ -106,18 +115,6 @@ func (r *Report) unusedLine() string {
 		list = append(list[:maxSummaryPeers], fmt.Sprintf("and %d more", more))
 	}
 	return "Not used: " + strings.Join(list, ", ") + "."
-}
-
-// split returns the name of a cause, which is CHECK@PEER or a verdict, and what was found in the
-// example.
-func (c Cause) split() (name, found string) {
-	for _, f := range c.Example.Findings {
-		if f.Key() == c.What {
-			return c.What, f.Text
-		}
-	}
-	name, found, _ = strings.Cut(c.What, ": ")
-	return name, cmp.Or(found, c.Example.Why)
 }
 
 // shorten shortens a text to one line of at most limit characters.
@@ -177,7 +174,7 @@ func (r *Report) annotations(workspace string) (list []annotation) {
 	}
 	for _, c := range r.Causes() {
 		a := annotation{cases: c.Cases}
-		a.title, a.text = c.split()
+		a.title, a.text = c.Name(), c.Found()
 		if len(c.Example.Gone) > 0 && c.Example.Verdict == scenario.UnexpectedPass {
 			a.file, a.line, a.text = placeOf(a.text, workspace)
 			a.text += " is expected to fail, but does not"
