@@ -24,6 +24,22 @@ const cells = `[...document.querySelectorAll(".matrix button")].map(b =>
 // opened evaluates to the section below the matrices, or "nothing" if no cell is open.
 const opened = `document.getElementById("title").checkVisibility() ? document.querySelector("section").innerText : "nothing"`
 
+// narrow evaluates to the faults of the page in a narrow window: it is wider than the window, or the names of the senders
+// do not remain visible while the reader scrolls a matrix.
+const narrow = `(() => {
+	const page = document.documentElement, faults = [];
+	if (page.scrollWidth > page.clientWidth) faults.push("the page is " + page.scrollWidth + " pixels wide");
+	for (const table of document.querySelectorAll(".matrix, .peers")) {
+		table.scrollLeft = 1000;
+		const left = table.getBoundingClientRect().left;
+		for (const row of table.rows) {
+			const name = row.cells[0];
+			if (Math.abs(name.getBoundingClientRect().left - left) > 1) faults.push(name.textContent + " is out of view");
+		}
+	}
+	return faults;
+})()`
+
 // TestPage opens the golden page of package report, which has a case of each verdict.
 func TestPage(t *testing.T) {
 	browser := findBrowser(t)
@@ -99,6 +115,13 @@ func TestPage(t *testing.T) {
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+	for _, width := range []int64{180, 420} {
+		do(chromedp.EmulateViewport(width, 800))
+		faults, err := chromedp.Run(ctx, chromedp.Evaluate[[]string](narrow))
+		if err != nil || len(faults) > 0 {
+			t.Errorf("%d pixels: %q, %v", width, faults, err)
+		}
 	}
 	for len(events) > 0 {
 		if event := <-events; !strings.HasPrefix(event, address) {
