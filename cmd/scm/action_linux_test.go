@@ -137,6 +137,30 @@ func TestActionSummary(t *testing.T) {
 	}
 }
 
+// A line without a finished reason ends the run before the first case, and is annotated.
+func TestActionWithUnfinishedReasons(t *testing.T) {
+	dir := t.TempDir()
+	text := "# ? is not a reason.\n** leak@good it leaks: why?\n** leak@good ?\n  **/good\t{leak,file}@good  flaky: ? sometimes\n" + strings.Repeat("** hang@good ? hangs\n", 20)
+	if err := os.WriteFile(dir+"/a,b.txt", []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range []string{"a,b.txt", dir + "/a,b.txt"} {
+		cmd := actionCommand(t, dir, "PEERS=good="+program(t, "faulty"), "GITHUB_WORKSPACE="+dir, "EXPECT="+file+"\n\n/no/such/file\n")
+		cmd.Dir = dir
+		r := finish(t, cmd)
+		m := actionOutput.FindStringSubmatch(r.text())
+		if r.code != 2 || m == nil {
+			t.Fatalf("%s: got %+v", file, r)
+		}
+		lines := strings.Split(strings.TrimSuffix(m[4], "\n"), "\n")
+		const first = "::error title=scm interop::no case was run (exit status 2); the log of this step shows why"
+		const start = "::error file=a%2Cb.txt,line="
+		if len(lines) != 10 || lines[0] != first || !strings.HasPrefix(lines[1], start+"3,title=scm interop%3A unfinished reason::") || !strings.HasPrefix(lines[2], start+"4,") {
+			t.Errorf("%s: got\n%s", file, m[4])
+		}
+	}
+}
+
 // The action builds the peers in C and Rust from a checkout, and runs them with the built-in peers and one of the user.
 func TestActionBuildsPeers(t *testing.T) {
 	for _, need := range []string{"git", "make", "cc", "cargo", "python3"} {
