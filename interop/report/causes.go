@@ -190,8 +190,9 @@ func (t *text) writeCauses(list []Cause) {
 		return
 	}
 	t.printf("cases  cause, and an example\n")
-	for _, row := range rows[1:] {
-		t.printf("%-5s  %s\n       %s\n", row[1], row[0], row[2])
+	for i, row := range rows[1:] {
+		const indent = 7
+		t.printf("%-5s  %s\n%*s%s\n", row[1], shorten(list[i].What, columns-indent), indent, "", row[2])
 	}
 }
 

@@ -39,15 +39,21 @@ func (r *Report) Console(w io.Writer) error {
 
 // writeUnused writes the peers that took no part in the run, grouped by reason.
 func (r *Report) writeUnused(out *text) {
-	names := map[string][]string{} // by reason
+	names := r.unusedByReason()
+	for _, reason := range slices.Sorted(maps.Keys(names)) {
+		out.paragraph(fmt.Sprintf("not used: %s: %s", strings.Join(names[reason], " "), reason))
+	}
+}
+
+// unusedByReason returns the names of the peers that took no part in the run, by the reason.
+func (r *Report) unusedByReason() map[string][]string {
+	names := map[string][]string{}
 	for _, p := range r.Peers {
 		if p.NotRun != "" {
 			names[p.NotRun] = append(names[p.NotRun], p.Name)
 		}
 	}
-	for _, reason := range slices.Sorted(maps.Keys(names)) {
-		out.paragraph(fmt.Sprintf("not used: %s: %s", strings.Join(names[reason], " "), reason))
-	}
+	return names
 }
 
 // A text collects readable output.
@@ -69,7 +75,8 @@ const columns = 80
 // to GitHub's runner.
 func (t *text) paragraph(untrusted string) {
 	width := 0
-	for i, word := range strings.Fields(display.Line(untrusted)) {
+	line := display.Line(strings.ReplaceAll(untrusted, "\n", " "))
+	for i, word := range strings.Fields(line) {
 		n := utf8.RuneCountInString(word)
 		switch {
 		case i == 0:

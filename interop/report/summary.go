@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -24,7 +25,7 @@ const (
 	maxSummaryCauses = 20
 	maxReplays       = 3
 	maxSummaryText   = 120 // characters of a finding
-	maxSummaryPeers  = 8   // unused peers that it names
+	maxSummaryUnused = 8   // reasons why peers were not used
 )
 
 // Summary writes the verdict and the causes as Markdown, in at most 40 lines. The page is the path
@@ -101,18 +102,18 @@ func (t *text) writeSummaryCauses(list []Cause) {
 // unusedLine lists the peers that could not be used, in one line of Markdown. It leaves out those
 // that the user did not select.
 func (r *Report) unusedLine() string {
+	unused := r.unusedByReason()
+	delete(unused, scenario.NotSelected)
 	var list []string
-	for _, p := range r.Peers {
-		if p.NotRun != "" && p.NotRun != scenario.NotSelected {
-			list = append(list, fmt.Sprintf("%s (%s)", escapeMarkdown(p.Name), escapeMarkdown(shorten(p.NotRun, maxSummaryText))))
-		}
+	for _, reason := range slices.Sorted(maps.Keys(unused)) {
+		names := escapeMarkdown(shorten(strings.Join(unused[reason], " "), maxSummaryText))
+		list = append(list, fmt.Sprintf("%s (%s)", names, escapeMarkdown(shorten(reason, maxSummaryText))))
 	}
 	if len(list) == 0 {
 		return ""
 	}
-	slices.Sort(list)
-	if more := len(list) - maxSummaryPeers; more > 0 {
-		list = append(list[:maxSummaryPeers], fmt.Sprintf("and %d more", more))
+	if more := len(list) - maxSummaryUnused; more > 0 {
+		list = append(list[:maxSummaryUnused], fmt.Sprintf("and for %d more reasons", more))
 	}
 	return "Not used: " + strings.Join(list, ", ") + "."
 }

@@ -153,9 +153,9 @@ func TestAnnotationsOfLines(t *testing.T) {
 // Prose is wrapped, but no line becomes a workflow command.
 func TestParagraph(t *testing.T) {
 	var out text
-	out.paragraph(strings.Repeat("word ", 15) + "::error::forged ##[error]forged " + strings.Repeat("word ", 20))
+	out.paragraph(strings.Repeat("word ", 15) + "::error::forged\n::error::forged ##[error]forged " + strings.Repeat("word ", 20))
 	for _, l := range strings.Split(out.String(), "\n") {
-		if strings.HasPrefix(strings.TrimSpace(l), "::") || strings.Contains(l, "##[") || len(l) > columns+len("::error::forged") {
+		if strings.HasPrefix(strings.TrimSpace(l), "::") || strings.Contains(l, "##[") || len(l) > columns+2*len("::error::forged") {
 			t.Errorf("got %q", out.String())
 		}
 	}
