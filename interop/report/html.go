@@ -4,6 +4,7 @@ import (
 	_ "embed"
 	"html/template"
 	"io"
+	"strings"
 
 	"github.com/scm-rights/scm/interop/contract"
 	"github.com/scm-rights/scm/interop/scenario"
@@ -53,7 +54,10 @@ func (r *Report) HTML(w io.Writer) error {
 		"Rules":  rules,
 		"Replay": replay,
 		"Causes": r.Causes(),
-		"Types":  contract.SocketTypes,
-		"Kernel": scenario.KernelName,
+		// The page lists these peers in one line.
+		"NotSelected": scenario.NotSelected,
+		"Others":      strings.Join(r.unusedByReason()[scenario.NotSelected], ", "),
+		"Types":       contract.SocketTypes,
+		"Kernel":      scenario.KernelName,
 	})
 }

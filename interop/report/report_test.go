@@ -38,6 +38,7 @@ func small(t *testing.T) *Report {
 	self.Hello = contract.Hello{Lang: "go", Version: "0"}
 	kernel := &scenario.Peer{Name: scenario.KernelName}
 	missing := scenario.Missing("gone", "no C compiler (gcc) in PATH")
+	other := scenario.Missing("other", scenario.NotSelected)
 
 	result := func(s *scenario.Scenario, socketType string, a, b *scenario.Peer, r scenario.Result) scenario.Result {
 		r.Case = scenario.Case{Scenario: s, Type: socketType, A: a, B: b}
@@ -76,7 +77,7 @@ func small(t *testing.T) *Report {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := Begin("v1.0.0", []*scenario.Peer{x, y, missing, self}, &scenario.Expectations{Aside: aside})
+	r := Begin("v1.0.0", []*scenario.Peer{x, y, missing, other, self}, &scenario.Expectations{Aside: aside})
 	r.End(o)
 	r.System = System{Kernel: "Linux 6.1", Machine: "x86_64", User: 1000}
 	r.Started, r.Seconds = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), 12.345

@@ -95,7 +95,7 @@ func TestSummaryWithHostileText(t *testing.T) {
 		if causes > 0 && (!found || !ended || strings.Contains(commands, "```")) {
 			t.Errorf("%d causes: the commands are %q", causes, commands)
 		}
-		if bad := regexp.MustCompile("(?m)<|@user|\\[a\\]|\\*\\*b|##\\[|^\\s*::|[^\\x20-\\x{10ffff}\\n]").FindString(before + after); bad != "" {
+		if bad := regexp.MustCompile(`(?m)<|@user|\[a\]|\*\*b|##\[|^\s*::|[^\x20-\x{10ffff}\n]`).FindString(before + after); bad != "" {
 			t.Errorf("%d causes: found %q in\n%s", causes, bad, text)
 		}
 		for _, l := range lines {
