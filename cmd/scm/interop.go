@@ -249,8 +249,11 @@ func readPatterns(texts []string) (list []scenario.Pattern, err error) {
 	return list, nil
 }
 
-// notSelected is the reason why a known peer is not used.
-const notSelected = scenario.NotSelected
+// Reasons why a known peer is not used.
+const (
+	notSelected = scenario.NotSelected
+	notBuiltin  = scenario.NotBuiltin
+)
 
 // findPeers returns a plan with the peers that can be started, and the others with the reason.
 //

@@ -44,20 +44,25 @@ func (r *Report) HTML(w io.Writer) error {
 			rules[s.Name] = s.Rule
 		}
 	}
+	others := []string{} // peers that the page lists in one line
+	for _, p := range r.Peers {
+		if notAsked[p.NotRun] {
+			others = append(others, p.Name)
+		}
+	}
 	replay := r.Replay
 	if replay == "" {
 		replay = "scm interop replay REPORT.json#" // an example, because the run wrote no JSON report
 	}
 	return pageTemplate.Execute(w, map[string]any{
-		"Report": r.withoutCases(),
-		"Cases":  cases,
-		"Rules":  rules,
-		"Replay": replay,
-		"Causes": r.Causes(),
-		// The page lists these peers in one line.
-		"NotSelected": scenario.NotSelected,
-		"Others":      strings.Join(r.unusedByReason()[scenario.NotSelected], ", "),
-		"Types":       contract.SocketTypes,
-		"Kernel":      scenario.KernelName,
+		"Report":   r.withoutCases(),
+		"Cases":    cases,
+		"Rules":    rules,
+		"Replay":   replay,
+		"Causes":   r.Causes(),
+		"NotAsked": notAsked,
+		"Others":   strings.Join(others, ", "),
+		"Types":    contract.SocketTypes,
+		"Kernel":   scenario.KernelName,
 	})
 }

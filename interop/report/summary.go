@@ -99,11 +99,16 @@ func (t *text) writeSummaryCauses(list []Cause) {
 	}
 }
 
+// notAsked contains the reasons why a peer took no part in the run because the user did not ask for it.
+var notAsked = map[string]bool{scenario.NotSelected: true, scenario.NotBuiltin: true}
+
 // unusedLine lists the peers that could not be used, in one line of Markdown. It leaves out those
-// that the user did not select.
+// that the user did not ask for.
 func (r *Report) unusedLine() string {
 	unused := r.unusedByReason()
-	delete(unused, scenario.NotSelected)
+	for reason := range notAsked {
+		delete(unused, reason)
+	}
 	var list []string
 	for _, reason := range slices.Sorted(maps.Keys(unused)) {
 		names := escapeMarkdown(shorten(strings.Join(unused[reason], " "), maxSummaryText))

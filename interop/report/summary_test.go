@@ -57,7 +57,7 @@ func TestSummary(t *testing.T) {
 		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
 
-	good := &Report{Totals: Totals{Pass: 2}, Peers: []Peer{{Name: "x", NotRun: scenario.NotSelected}}}
+	good := &Report{Totals: Totals{Pass: 2}, Peers: []Peer{{Name: "x", NotRun: scenario.NotSelected}, {Name: "y", NotRun: scenario.NotBuiltin}}}
 	want = []string{"## scm interop: as expected", "", "2 cases have a verdict: 2 pass, 0 expected failures, 0 not as expected. 0 peers,  , 0.0 s."}
 	if got := summaryOf(t, good, ""); !slices.Equal(got, want) {
 		t.Errorf("got\n%s", strings.Join(got, "\n"))

@@ -35,8 +35,11 @@ func (p *Peer) Kernel() *Peer {
 	return p.kernel
 }
 
-// NotSelected is the reason why a known peer is missing if the user did not select it.
-const NotSelected = "not selected"
+// Reasons why a known peer is missing if the user did not ask for it.
+const (
+	NotSelected = "not selected; to use it: make peers, then --peers build/peers/peers.json"
+	NotBuiltin  = "left out by --builtin=false"
+)
 
 // Program returns a peer that runs the given command.
 func Program(name string, command ...string) *Peer {
