@@ -39,21 +39,9 @@ func (r *Report) Console(w io.Writer) error {
 
 // writeUnused writes the peers that took no part in the run, grouped by reason.
 func (r *Report) writeUnused(out *text) {
-	names := r.unusedByReason()
-	for _, reason := range slices.Sorted(maps.Keys(names)) {
-		out.paragraph(fmt.Sprintf("not used: %s: %s", strings.Join(names[reason], " "), reason))
+	for _, group := range r.unused() {
+		out.paragraph("not used: " + group)
 	}
-}
-
-// unusedByReason returns the names of the peers that took no part in the run, by the reason.
-func (r *Report) unusedByReason() map[string][]string {
-	names := map[string][]string{}
-	for _, p := range r.Peers {
-		if p.NotRun != "" {
-			names[p.NotRun] = append(names[p.NotRun], p.Name)
-		}
-	}
-	return names
 }
 
 // A text collects readable output.
