@@ -25,6 +25,7 @@ var helloForms = map[string][2]string{
 	"payload": {`([0-9a-f]{2}){1,32}`, "bytes"},
 	"gc":      {`yes`, "yes"},
 	"polls":   {`yes`, "yes"},
+	"closes":  {`yes`, "yes"},
 }
 
 // A Hello is a peer's answer to the command hello. A peer must give the same answer every time.
@@ -36,6 +37,7 @@ type Hello struct {
 	Payload string   `json:"payload,omitempty"`
 	GC      bool     `json:"gc,omitempty"`
 	Polls   bool     `json:"polls,omitempty"`
+	Closes  bool     `json:"closes,omitempty"`
 }
 
 // Offers reports whether can= contains the word.
@@ -67,5 +69,14 @@ func ParseHello(answer string) (h Hello, err error) {
 	if word := repeated(can); word != "" {
 		return h, fmt.Errorf("duplicate %s in can=", word)
 	}
-	return Hello{f["lang"], f["version"], can, f["room"], f["payload"], f["gc"] == "yes", f["polls"] == "yes"}, nil
+	return Hello{
+		Lang:    f["lang"],
+		Version: f["version"],
+		Can:     can,
+		Room:    f["room"],
+		Payload: f["payload"],
+		GC:      f["gc"] == "yes",
+		Polls:   f["polls"] == "yes",
+		Closes:  f["closes"] == "yes",
+	}, nil
 }

@@ -54,8 +54,8 @@ func TestUnsupportedBy(t *testing.T) {
 }
 
 func TestParseHello(t *testing.T) {
-	h, err := contract.ParseHello("ok name=nix lang=rust version=0.30.1 can=stream,multi room=*,1 gc=yes")
-	if err != nil || h.Lang != "rust" || h.Version != "0.30.1" || !slices.Equal(h.Can, []string{"stream", "multi"}) || h.Room != "*,1" || !h.GC {
+	h, err := contract.ParseHello("ok name=nix lang=rust version=0.30.1 can=stream,multi room=*,1 gc=yes closes=yes")
+	if err != nil || h.Lang != "rust" || h.Version != "0.30.1" || !slices.Equal(h.Can, []string{"stream", "multi"}) || h.Room != "*,1" || !h.GC || !h.Closes {
 		t.Errorf("got %+v, %v", h, err)
 	}
 	for answer, want := range map[string]string{
@@ -67,6 +67,7 @@ func TestParseHello(t *testing.T) {
 		"ok name=x can=stream,multi,stream": "duplicate stream in can=",
 		"ok name=x can=stream color=red":    "unknown field color=",
 		"ok name=x can=stream polls=no":     "polls=no is not yes",
+		"ok name=x can=stream closes=error": "closes=error is not yes",
 	} {
 		if h, err := contract.ParseHello(answer); err == nil || err.Error() != want {
 			t.Errorf("%q: got %+v, %v; want %s", answer, h, err, want)
