@@ -29,6 +29,9 @@ func formatHello(lib Library) string {
 	if lib.GC {
 		s += " gc=yes"
 	}
+	if lib.Closes {
+		s += " closes=yes"
+	}
 	return s
 }
 

@@ -30,9 +30,11 @@ type Library struct {
 	Room    string // "BYTES,FDS" if the library itself sets the limits of a receive, else ""
 	Polls   bool   // the library puts its sockets in non-blocking mode
 	GC      bool   // received descriptors are closed by the garbage collector
+	Closes  bool   // the library closes its socket when a call fails, or some time later
 
 	// Open returns a Socket that calls the library for sock. The peer calls Open once per
-	// case, before the first send or receive. Neither Open nor the Socket may close sock.
+	// case, before the first send or receive. Neither Open nor the Socket may close sock,
+	// unless Closes is set and the call returns an error other than ErrUnsupported.
 	Open func(sock int) (Socket, error)
 
 	// More, if not nil, returns the answer to a line that is not a command of the contract.
@@ -53,7 +55,7 @@ type Socket interface {
 }
 
 // Doner is implemented by a Socket that must be released. The peer calls Done before it
-// closes the socket.
+// closes the socket, or at the end of the case if the library has closed it.
 type Doner interface {
 	Done()
 }
@@ -237,11 +239,11 @@ func (p *Peer) send(command contract.Command, fds []int) string {
 	}
 	s, err := p.open()
 	if err != nil {
-		return FormatError(err)
+		return p.failed(err)
 	}
 	n, err := s.Send(m)
 	if err != nil {
-		return FormatError(err)
+		return p.failed(err)
 	}
 	return fmt.Sprintf("ok n=%d", n)
 }
@@ -259,24 +261,33 @@ func (p *Peer) recv(command contract.Command) string {
 	}
 	s, err := p.open()
 	if err != nil {
-		return FormatError(err)
+		return p.failed(err)
 	}
 	got, err := s.Recv(r)
 	if err != nil {
-		return FormatError(err)
+		return p.failed(err)
 	}
 	p.Hold(got.FDs...)
 	return formatReceived(got, contract.Get(command, "at", 0))
 }
 
+// failed returns the answer to a failed call. If the library closes its socket, the descriptor no
+// longer belongs to the peer, and may soon refer to another file.
+func (p *Peer) failed(err error) (answer string) {
+	if p.lib.Closes && !errors.Is(err, ErrUnsupported) {
+		delete(p.held, p.sock)
+	}
+	return FormatError(err)
+}
+
 // open returns the library's object for the socket. The object is created for the first message and
 // not for "use", because the answer to "use" cannot report an error.
 func (p *Peer) open() (s Socket, err error) {
-	if p.socket != nil {
-		return p.socket, nil
-	}
 	if p.Sock() < 0 {
 		return nil, ErrUnsupported
+	}
+	if p.socket != nil {
+		return p.socket, nil
 	}
 	if s, err = p.lib.Open(p.sock); err == nil {
 		p.socket = s

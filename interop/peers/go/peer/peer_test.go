@@ -148,6 +148,61 @@ func TestSession(t *testing.T) {
 	}
 }
 
+// quitter is a library that closes its socket when a call fails.
+type quitter struct {
+	view
+	sock int
+	err  error
+}
+
+func (q *quitter) Send(Message) (int, error) {
+	if q.err != ErrUnsupported {
+		_ = unix.Close(q.sock)
+	}
+	return 0, q.err
+}
+
+// After a failed call of a library that closes its socket, the peer does not close that descriptor,
+// which may refer to another file by then.
+func TestSocketClosedByTheLibrary(t *testing.T) {
+	for _, c := range []struct {
+		closes bool
+		err    error
+		open   bool // whether another file that has the descriptor is still open at the end
+	}{
+		{true, unix.EIO, true},
+		{true, ErrUnsupported, false},
+		{false, unix.EIO, false},
+	} {
+		sock := null(t)
+		q := &quitter{sock: sock, err: c.err}
+		say, hangUp := talk(t, Library{Name: "x", Version: "1", Can: "stream", Closes: c.closes, Open: func(int) (Socket, error) { return q, nil }})
+		want := "ok name=x lang=go version=1 can=stream"
+		if c.closes {
+			want += " closes=yes"
+		}
+		expect(t, say, "hello", want)
+		expect(t, say, fmt.Sprintf("use sock=%d", sock), "ok")
+		expect(t, say, "send payload=00 fds=-", FormatError(c.err))
+		other := null(t)
+		if c.err == unix.EIO && other != sock {
+			t.Fatalf("the other file is %d, not %d", other, sock)
+		}
+		if c.open {
+			expect(t, say, "send payload=00 fds=-", "unsupported")
+			expect(t, say, fmt.Sprintf("close fds=%d", sock), "unsupported")
+		}
+		expect(t, say, "end", "ok")
+		if isOpen(sock) != c.open || !q.done {
+			t.Errorf("closes=%v, %v: open=%v, done=%v", c.closes, c.err, isOpen(sock), q.done)
+		}
+		if err := hangUp(); err != nil {
+			t.Error(err)
+		}
+		_ = unix.Close(other)
+	}
+}
+
 func TestFlagsOfCommands(t *testing.T) {
 	v := &view{}
 	say, hangUp := talk(t, Library{Can: "flags", Open: func(int) (Socket, error) { return v, nil }})
