@@ -283,6 +283,9 @@ func (cr *caseRun) awaitSleep(a act) error {
 		case sd.Answered() && a.Verb == "settled":
 			return nil
 		case sd.Answered():
+			if next, closes := cr.otherCloses(sd, a.line); closes {
+				return cr.takeAnswer(cr.readAnswer(sd.other, next))
+			}
 			cr.find(scenario.CheckAnswer, sd, a.line, "it does not wait")
 			return errSessionOver
 		case idle:

@@ -8,6 +8,7 @@ import (
 
 	"github.com/scm-rights/scm/interop/contract"
 	"github.com/scm-rights/scm/interop/peers/go/peer"
+	"github.com/scm-rights/scm/interop/process"
 	"github.com/scm-rights/scm/interop/scenario"
 	"github.com/scm-rights/scm/interop/witness"
 )
@@ -67,15 +68,8 @@ func (cr *caseRun) execute() error {
 	if err != nil && !errors.Is(err, errCaseOver) {
 		return err
 	}
-	if cr.awaited() {
-		return errSessionOver // the answer would be taken for the one to "end"
-	}
-	for _, role := range roles {
-		if sd := cr.sides[role]; !sd.killed {
-			if err := cr.end(sd); err != nil {
-				return err
-			}
-		}
+	if err := cr.endBoth(); err != nil {
+		return err
 	}
 	if err := cr.checkHolders(); err != nil {
 		return err
@@ -102,6 +96,56 @@ func (cr *caseRun) begin(sd *side) error {
 	return nil
 }
 
+// endBoth ends the case at both peers. A side whose command is still pending comes last.
+func (cr *caseRun) endBoth() error {
+	order := roles
+	if cr.awaited() {
+		if !cr.failed() {
+			return errSessionOver // the answer would be taken for the one to "end"
+		}
+		for _, socket := range cr.sockets {
+			socket.Drop() // the side that waits sees the end of the connection
+		}
+		if cr.sides[order[0]].pending {
+			order = []scenario.Role{order[1], order[0]}
+		}
+	}
+	for _, role := range order {
+		sd := cr.sides[role]
+		if sd.pending {
+			if err := cr.settle(sd); err != nil {
+				return err
+			}
+		}
+		if sd.killed {
+			continue
+		}
+		if err := cr.end(sd); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// settle waits briefly for the answer of a side whose command was pending when a failure at the other
+// side ended the case. The answer is not judged. If there is none, the side waits for a message that
+// will not arrive.
+func (cr *caseRun) settle(sd *side) error {
+	a := reply{side: sd}
+	a.text, a.err = sd.ReadAnswer(cr.ctx, min(expectedHang, cr.timeout))
+	switch {
+	case errors.Is(a.err, process.ErrHang):
+		return errSessionOver
+	case a.err != nil:
+		return cr.noAnswer(sd, 0, a.err)
+	case !isFormed(sd, a.text):
+		cr.find(scenario.CheckContract, sd, 0, "answered %s to %q", contract.Quote(a.text), sd.command.text)
+		return errSessionOver
+	}
+	cr.setAside(a)
+	return nil
+}
+
 // end sends a peer the command to close all descriptors of the case. It checks for leaks before
 // and after.
 func (cr *caseRun) end(sd *side) error {
@@ -115,7 +159,9 @@ func (cr *caseRun) end(sd *side) error {
 	sd.untrack()
 	sd.ended = true
 	open = cr.checkHeld(sd, 0)
-	cr.checkStates(sd, 0)
+	if !cr.awaited() {
+		cr.checkStates(sd, 0)
+	}
 	return cr.checkLeaks(sd, 0, open)
 }
 

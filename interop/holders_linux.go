@@ -46,7 +46,7 @@ func (cr *caseRun) checkHolders() error {
 			files = append(files, file)
 		}
 	}
-	held, err := awaitFree(cr.ctx, files, cr.patience())
+	held, queued, err := cr.awaitClosed(files)
 	if err == nil && len(held) == 0 && len(seconds) > 0 {
 		files = nil
 		for file, second := range seconds {
@@ -54,17 +54,43 @@ func (cr *caseRun) checkHolders() error {
 				files = append(files, second)
 			}
 		}
-		held, err = awaitFree(cr.ctx, files, cr.patience())
+		held, queued, err = cr.awaitClosed(files)
 	}
 	switch {
 	case errors.Is(err, process.ErrCut):
 		return process.ErrCut
 	case err != nil:
 		return cr.notRun("%v", err)
-	case len(held) == 0:
+	case len(held) == 0, queued:
 		return nil
 	}
 	return cr.findHolder(held[0], 0, "%s is still open somewhere after the end of the case")
+}
+
+// awaitClosed returns those of the files that are still open somewhere when its patience ends. If
+// queued is true, they may be in a message that nobody has received, because a library has not closed
+// its socket after a failed call.
+func (cr *caseRun) awaitClosed(files []*witness.File) (held []*witness.File, queued bool, err error) {
+	before := cr.mayHoldSocket()
+	patience := cr.patience()
+	if before {
+		patience = min(expectedHang, patience)
+	}
+	held, err = awaitFree(cr.ctx, files, patience)
+	if err != nil || len(held) == 0 || !before {
+		return held, false, err
+	}
+	if cr.mayHoldSocket() {
+		return held, true, nil
+	}
+	held, err = awaitFree(cr.ctx, held, cr.patience()) // it was closed in the meantime
+	return held, false, err
+}
+
+// mayHoldSocket reports whether a side may have left its socket open after a failed call.
+func (cr *caseRun) mayHoldSocket() bool {
+	a, b := cr.sides[scenario.RoleA], cr.sides[scenario.RoleB]
+	return a.failed && a.mayHoldSocket() || b.failed && b.mayHoldSocket()
 }
 
 // findHolder adds a finding about the peer that keeps a file open. It ends the peers one after

@@ -64,6 +64,7 @@ type side struct {
 
 	mayHaveSent bool             // it was sent a command that can pass a file
 	refused     bool             // its library has rejected an operation and may no longer use the connection
+	failed      bool             // a call has failed, and its library may close the socket at any time
 	signals     []syscall.Signal // sent by the runner, except those that have no effect any more
 	killed      bool
 	ended       bool         // it has answered the runner's "end"
@@ -109,6 +110,28 @@ func newSide(p *peerProcess, files *caseFiles, role scenario.Role) *side {
 // the case pairs a peer with the runner.
 func (sd *side) isRunner() bool { return sd.Peer.Name == scenario.RunnerName }
 
+// noteFailure takes note of an answer after which the library may close the socket at any time, if
+// the peer's hello has closes=yes. The socket's descriptor may then refer to any file.
+func (sd *side) noteFailure(answer string) {
+	if sd.Peer.Hello.Closes && isFailure(answer) {
+		sd.failed = true
+		delete(sd.tracked, sd.socket.FD)
+	}
+}
+
+// isFailure reports whether an answer says that a call failed. A library may also have rejected a
+// call to which its peer answers unsupported.
+func isFailure(answer string) bool {
+	verb, _, _ := strings.Cut(answer, " ")
+	return verb == "err" || verb == "unsupported"
+}
+
+// mayHoldSocket reports whether the descriptor of the side's socket may still refer to the socket.
+func (sd *side) mayHoldSocket() bool {
+	id, err := witness.Identify(sd.Pid, sd.socket.FD)
+	return err == nil && id == sd.socket.Identity || witness.MayNotInspect(sd.Pid, err)
+}
+
 // untrack stops tracking the descriptors of the case when the peer is sent a command to close them.
 func (sd *side) untrack() {
 	for _, fd := range slices.Concat(sd.given, slices.Collect(maps.Values(sd.received))) {
@@ -147,6 +170,12 @@ func (sd *side) hasBasicCommand() bool {
 // awaited reports whether any side has not yet answered its command.
 func (cr *caseRun) awaited() bool {
 	return cr.sides[scenario.RoleA].pending || cr.sides[scenario.RoleB].pending
+}
+
+// failed reports whether the case has ended because a call failed and the library may therefore
+// close its socket.
+func (cr *caseRun) failed() bool {
+	return cr.sides[scenario.RoleA].failed || cr.sides[scenario.RoleB].failed
 }
 
 func (cr *caseRun) note(line string) { cr.result.Transcript = append(cr.result.Transcript, line) }

@@ -32,19 +32,23 @@ func (cr *caseRun) runSteps() error {
 		case st.Kind == scenario.StepCommand:
 			err = cr.say(st)
 		default:
-			a := cr.awaitAnswer(st)
-			j := a.judge()
-			cr.trackReceived(a, j.fds)
-			if j.nothingSent && cr.gaveUp(a.side.other, a.step.Line) {
-				return cr.unsupported(a.side.other)
-			}
-			err = cr.conclude(a, j)
+			err = cr.takeAnswer(cr.awaitAnswer(st))
 		}
 		if err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// takeAnswer judges an answer and inspects the process that gave it.
+func (cr *caseRun) takeAnswer(a reply) error {
+	j := a.judge()
+	cr.trackReceived(a, j.fds)
+	if j.nothingSent && cr.gaveUp(a.side.other, a.step.Line) {
+		return cr.unsupported(a.side.other)
+	}
+	return cr.conclude(a, j)
 }
 
 // say sends the command of a step to its side.
@@ -90,26 +94,57 @@ type reply struct {
 	byPartner bool              // the runner gave this answer in a case with a peer
 }
 
-// awaitAnswer waits for the answer that a step expects. If the side does not answer in time, but
-// the other side has already given an answer that its own step does not expect, awaitAnswer returns
-// that answer and that step. The wrong answer then explains why the first side is still waiting.
+// awaitAnswer waits for the answer that a step expects. It returns the other side's answer and the
+// step that expects it if that answer ends the case and may be the reason why the first side waits
+// in vain, or why its answer is wrong.
 func (cr *caseRun) awaitAnswer(st scenario.Step) reply {
 	a := reply{step: st, side: cr.sides[st.Role]}
 	a.text, a.err = cr.waitForText(a.side, st)
-	if errors.Is(a.err, process.ErrHang) {
-		if next, wrong := cr.otherIsWrong(a.side, st); wrong {
-			a = reply{step: next, side: a.side.other}
-			a.text, a.err = a.side.ReadAnswer(cr.ctx, cr.timeout)
+	switch {
+	case errors.Is(a.err, process.ErrHang):
+		if next, ends := cr.otherEndsCase(a.side, st.Line); ends {
+			return cr.readAnswer(a.side.other, next)
+		}
+	case a.err == nil && a.side.other.Peer.Hello.Closes && !cr.matches(a.side, st, a.text) && isFormed(a.side, a.text):
+		if next, closed := cr.otherCloses(a.side, st.Line); closed {
+			cr.setAside(a)
+			return cr.readAnswer(a.side.other, next)
 		}
 	}
+	return cr.prepare(a)
+}
+
+// readAnswer reads the answer that a step expects and that the side has already given.
+func (cr *caseRun) readAnswer(sd *side, st scenario.Step) reply {
+	a := reply{step: st, side: sd}
+	a.text, a.err = sd.ReadAnswer(cr.ctx, cr.timeout)
+	return cr.prepare(a)
+}
+
+// prepare completes a reply so that it can be judged.
+func (cr *caseRun) prepare(a reply) reply {
 	if a.err != nil {
 		return a
 	}
-	a.side.pending = false
-	cr.note(fmt.Sprintf("%s<%s %s", a.side.role, scenario.Async(a.step), a.text))
+	cr.noteAnswer(a)
 	a.text, a.wants, a.wantsErr = cr.forComparison(a.side, a.step, a.text)
 	a.byPartner = a.side.isRunner() && cr.A != cr.B
 	return a
+}
+
+// noteAnswer records that a side has answered its command.
+func (cr *caseRun) noteAnswer(a reply) {
+	a.side.pending = false
+	a.side.noteFailure(a.text)
+	cr.note(fmt.Sprintf("%s<%s %s", a.side.role, scenario.Async(a.step), a.text))
+}
+
+// setAside takes note of an answer that is not judged, because the case ended before it. It tracks
+// the descriptors that the answer names, so that they do not count as leaks.
+func (cr *caseRun) setAside(a reply) {
+	cr.noteAnswer(a)
+	_, fds, _ := contract.ParseAnswer(kernel.Vocabulary, a.side.command.Verb, a.text) // unsupported names none
+	cr.trackReceived(a, fds)
 }
 
 // expectedHang is how long the runner waits for an answer that it expects not to arrive.
@@ -119,8 +154,8 @@ const (
 	shortestWait = 50 * time.Millisecond
 )
 
-// waitForText waits for a line from the side. Once the other side has given a wrong answer,
-// waitForText waits only until this side sleeps, because nothing will wake it.
+// waitForText waits for a line from the side. Once the other side has given an answer that ends the
+// case, waitForText waits only until this side sleeps, because nothing will wake it.
 func (cr *caseRun) waitForText(sd *side, st scenario.Step) (string, error) {
 	if cr.hangs(cr.Case, sd.role) {
 		return sd.ReadAnswer(cr.ctx, min(expectedHang, cr.timeout))
@@ -134,39 +169,78 @@ func (cr *caseRun) waitForText(sd *side, st scenario.Step) (string, error) {
 			return text, err
 		}
 		idle, _ := sd.IsIdle()
-		if _, wrong := cr.otherIsWrong(sd, st); wrong && idle {
+		if _, ends := cr.otherEndsCase(sd, st.Line); ends && idle {
 			return sd.ReadAnswer(cr.ctx, shortestWait) // it may have answered before it slept
 		}
 	}
 }
 
-// otherIsWrong reports whether the other side has already given an answer that matches none of the
-// alternatives of its step. It returns that step.
-func (cr *caseRun) otherIsWrong(sd *side, st scenario.Step) (next scenario.Step, wrong bool) {
+// otherEndsCase reports whether the other side has already given an answer that ends the case,
+// because it matches none of the alternatives of its step or because the library may close its
+// socket. It returns that step.
+func (cr *caseRun) otherEndsCase(sd *side, line int) (next scenario.Step, ends bool) {
 	other := sd.other
-	i := slices.IndexFunc(cr.Scenario.Steps, func(later scenario.Step) bool {
-		return later.Role == other.role && later.Kind == scenario.StepAnswer && later.Line > st.Line
-	})
-	if !other.pending || i < 0 || !other.Answered() {
+	next, expected := cr.nextAnswer(other, line)
+	if !expected || !other.Answered() {
 		return next, false
 	}
-	next = cr.Scenario.Steps[i]
 	text, err := other.PeekAnswer(cr.ctx, shortestWait)
-	if errors.Is(err, process.ErrHang) {
+	if err != nil {
+		return next, !errors.Is(err, process.ErrHang)
+	}
+	return next, other.Peer.Hello.Closes && isFailure(text) || !cr.matches(other, next, text)
+}
+
+// otherCloses reports whether the other side's pending command fails, so that its library may close
+// the socket. The library may do so before the peer answers, so otherCloses waits until the peer
+// sleeps. It returns the step that expects the answer.
+func (cr *caseRun) otherCloses(sd *side, line int) (next scenario.Step, closes bool) {
+	other := sd.other
+	next, expected := cr.nextAnswer(other, line)
+	if !expected || !other.Peer.Hello.Closes {
 		return next, false
 	}
-	if err != nil {
-		return next, true
+	for deadline := time.Now().Add(cr.timeout); ; {
+		text, err := other.PeekAnswer(cr.ctx, min(shortestWait, cr.timeout))
+		if !errors.Is(err, process.ErrHang) {
+			return next, err == nil && isFailure(text)
+		}
+		if idle, _ := other.IsIdle(); idle || time.Now().After(deadline) {
+			return next, false
+		}
 	}
-	text, wants, wantsErr := cr.forComparison(other, next, text)
-	got, _, err := contract.ParseAnswer(kernel.Vocabulary, other.command.Verb, text)
-	if err != nil {
-		return next, true
+}
+
+// nextAnswer returns the step after this line that expects the answer to the side's pending
+// command, if there is one.
+func (cr *caseRun) nextAnswer(sd *side, line int) (st scenario.Step, ok bool) {
+	i := slices.IndexFunc(cr.Scenario.Steps, func(st scenario.Step) bool {
+		return st.Role == sd.role && st.Kind == scenario.StepAnswer && st.Line > line
+	})
+	if !sd.pending || i < 0 {
+		return st, false
 	}
-	return next, wantsErr == nil && !slices.ContainsFunc(wants, func(w scenario.Answer) bool {
+	return cr.Scenario.Steps[i], true
+}
+
+// matches reports whether an answer matches one of the alternatives of its step. It also returns
+// true if the runner cannot compare them.
+func (cr *caseRun) matches(sd *side, st scenario.Step, text string) bool {
+	text, wants, wantsErr := cr.forComparison(sd, st, text)
+	got, _, err := contract.ParseAnswer(kernel.Vocabulary, sd.command.Verb, text)
+	if err != nil {
+		return false
+	}
+	return wantsErr != nil || slices.ContainsFunc(wants, func(w scenario.Answer) bool {
 		_, why := w.Match(got)
 		return why == ""
 	})
+}
+
+// isFormed reports whether an answer to the side's command has the form that the contract requires.
+func isFormed(sd *side, text string) bool {
+	_, _, err := contract.ParseAnswer(kernel.Vocabulary, sd.command.Verb, text)
+	return err == nil || text == "unsupported"
 }
 
 // A judgment says what is wrong with the text of an answer. The text is correct if check, notRun
@@ -309,7 +383,7 @@ func (cr *caseRun) gaveUp(sd *side, line int) bool {
 }
 
 // conclude ends the case if there is no answer or its text is wrong, and otherwise inspects the
-// process that gave it.
+// process that gave it. It also ends the case if the library may have closed its socket.
 func (cr *caseRun) conclude(a reply, j judgment) error {
 	sd, line := a.side, a.step.Line
 	switch {
@@ -324,6 +398,15 @@ func (cr *caseRun) conclude(a reply, j judgment) error {
 		return j.ends
 	}
 	sd.refused = sd.refused || j.refusal
+	if err := cr.inspect(a, j); err != nil || !sd.failed {
+		return err
+	}
+	return errCaseOver
+}
+
+// inspect asks the kernel about the process that gave a correct answer.
+func (cr *caseRun) inspect(a reply, j judgment) error {
+	sd, line := a.side, a.step.Line
 	names := j.fits[0]
 	if len(j.fits) > 1 {
 		i := slices.IndexFunc(j.fits, func(names []string) bool { return cr.holdsAll(sd, names, j.fds) })
@@ -608,6 +691,9 @@ func (cr *caseRun) listLeaks(sd *side, open []int) (leaks []leak, err error) {
 		}
 		if sd.ended {
 			files = append(files, cr.sockets...)
+		}
+		if sd.failed && fd == sd.socket.FD { // the library closes it, now or later
+			files = slices.DeleteFunc(files, func(file *witness.File) bool { return file == sd.socket })
 		}
 		for _, file := range files {
 			if holds, sure, err := cr.witness.Holds(file, cr.sides[file.Owner].Pid, sd.Pid, fd); err == nil && holds && sure {

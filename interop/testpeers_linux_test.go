@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -85,10 +86,68 @@ var testPeers = map[string]func(sock int, pool []int, first bool) peer.Socket{
 	"is reset": func(sock int, _ []int, _ bool) peer.Socket {
 		return &quitter{honest{sock: sock, err: unix.ECONNRESET}, false, false}
 	},
+	// The calls of these fail if the payload begins with 0xff.
+	"closes at once": func(sock int, _ []int, _ bool) peer.Socket {
+		return failer{honest{sock: sock}, func(fds []int) { closeFDs(append(fds, sock)...) }}
+	},
+	"closes before it answers": func(sock int, _ []int, _ bool) peer.Socket {
+		return failer{honest{sock: sock}, func(fds []int) {
+			closeFDs(append(fds, sock)...)
+			time.Sleep(20 * time.Millisecond)
+		}}
+	},
+	"closes later": func(sock int, _ []int, _ bool) peer.Socket {
+		return failer{honest{sock: sock}, func(fds []int) {
+			closeFDs(fds...)
+			time.AfterFunc(100*time.Millisecond, func() { closeFDs(sock) })
+		}}
+	},
+	"never closes": func(sock int, _ []int, _ bool) peer.Socket {
+		return failer{honest{sock: sock}, func(fds []int) { closeFDs(fds...) }}
+	},
+	"opens another file there": func(sock int, _ []int, _ bool) peer.Socket {
+		return failer{honest{sock: sock}, func(fds []int) {
+			closeFDs(append(fds, sock)...)
+			_, _ = unix.Open(os.DevNull, unix.O_RDWR, 0) // the lowest free descriptor
+		}}
+	},
+	"moves a received file there": func(sock int, _ []int, _ bool) peer.Socket {
+		return failer{honest{sock: sock}, func(fds []int) {
+			_ = unix.Dup3(fds[0], sock, unix.O_CLOEXEC)
+			closeFDs(fds...)
+		}}
+	},
+	"duplicates its socket": func(sock int, _ []int, _ bool) peer.Socket {
+		return failer{honest{sock: sock}, func(fds []int) {
+			_, _ = unix.Dup(sock)
+			closeFDs(fds...)
+		}}
+	},
+	"keeps what it received": func(sock int, _ []int, _ bool) peer.Socket {
+		return failer{honest{sock: sock}, func([]int) { closeFDs(sock) }}
+	},
+	"parks what it received": func(sock int, pool []int, _ bool) peer.Socket {
+		return failer{honest{sock: sock}, func(fds []int) {
+			_, _ = raw.Send(laterSocket(pool, sock), [][]byte{{0}}, fds, unix.MSG_DONTWAIT)
+			closeFDs(append(fds, sock)...)
+		}}
+	},
+	"closes the socket of a later case": func(sock int, pool []int, _ bool) peer.Socket {
+		return failer{honest{sock: sock}, func(fds []int) { closeFDs(append(fds, sock, laterSocket(pool, sock))...) }}
+	},
+	"does not support it and closes": func(sock int, _ []int, _ bool) peer.Socket {
+		return refuser{honest{sock: sock}}
+	},
+	"closes without an error": func(sock int, _ []int, _ bool) peer.Socket {
+		return honest{sock: sock, received: func([]int) { closeFDs(sock) }}
+	},
 	"quits at EAGAIN": func(sock int, _ []int, _ bool) peer.Socket {
 		return &quitter{honest{sock: sock, err: unix.EAGAIN}, false, false}
 	},
 }
+
+// declared is a prefix of the name of a test peer. The answer to hello then has closes=yes.
+const declared = "closes=yes: "
 
 var errNoMore = errors.New("no more")
 
@@ -112,7 +171,8 @@ func runTestPeer(what, file string) {
 		}
 		pool = append(pool, n)
 	}
-	peer.Main(peer.Library{Name: "x", Version: "1", Can: "stream,dgram,seqpacket,multi,flags", Open: func(sock int) (peer.Socket, error) {
+	what, closes := strings.CutPrefix(what, declared)
+	peer.Main(peer.Library{Name: "x", Version: "1", Can: "stream,dgram,seqpacket,multi,flags", Closes: closes, Open: func(sock int) (peer.Socket, error) {
 		f, err := os.OpenFile(file, os.O_CREATE|os.O_EXCL, 0o600)
 		_ = f.Close()
 		return testPeers[what](sock, pool, err == nil), nil
@@ -254,6 +314,45 @@ func (h *quitter) Recv(peer.Room) (got peer.Received, err error) {
 		_ = unix.Shutdown(h.sock, unix.SHUT_RDWR)
 	}
 	return got, h.err
+}
+
+// failer fails if the payload begins with 0xff. It passes the descriptors that it received in the
+// same call to fail.
+type failer struct {
+	honest
+	fail func(fds []int)
+}
+
+func (h failer) Send(m peer.Message) (int, error) {
+	if m.Buffers[0][0] == 0xff {
+		h.fail(nil)
+		return 0, unix.EIO
+	}
+	return h.honest.Send(m)
+}
+
+func (h failer) Recv(r peer.Room) (peer.Received, error) {
+	got, err := h.honest.Recv(r)
+	if err == nil && got.N > 0 && got.Payload[0] == 0xff {
+		h.fail(got.FDs)
+		return peer.Received{}, unix.EIO
+	}
+	return got, err
+}
+
+// refuser receives a message and closes its socket, but answers unsupported.
+type refuser struct{ honest }
+
+func (h refuser) Recv(r peer.Room) (peer.Received, error) {
+	got, _ := h.honest.Recv(r)
+	closeFDs(append(got.FDs, h.sock)...)
+	return peer.Received{}, peer.ErrUnsupported
+}
+
+func closeFDs(fds ...int) {
+	for _, fd := range fds {
+		_ = unix.Close(fd)
+	}
 }
 
 // laterSocket returns the socket of a later case, or -1.
