@@ -130,6 +130,7 @@ func TestSmoke(t *testing.T) {
 		t.Error(err)
 	}
 	const polite = `hello) echo ok name=x can=stream;; use) sock=${rest#sock=}; echo ok;; end) [ -z "$sock" ] || eval "exec ${sock%% *}>&-"; echo ok;; `
+	closes := strings.Replace(polite, "can=stream", "can=stream closes=yes", 1)
 	for _, c := range []struct{ name, verbs, want string }{
 		{"a correct peer", polite + "*) echo unsupported;;", ""},
 		{"it accepts an unknown flag", polite + "send) case $rest in payload=@*) echo err EPERM;; *) echo ok n=1;; esac;; *) echo unsupported;;",
@@ -141,6 +142,7 @@ func TestSmoke(t *testing.T) {
 			`answered "ok n=5000" to "send payload=@5000 fds=3 at=7", but the 0 bytes that it sent are not the pattern`},
 		{"it does not recognize the pattern", polite + "recv) case $rest in bytes=5000*) echo ok n=5000 payload=!0 fds=-;; *) echo unsupported;; esac;; *) echo unsupported;;",
 			`answered "ok n=5000 payload=!0 fds=-" to "recv bytes=5000 fds=1 at=7", but the bytes that were sent to it are the pattern`},
+		{"its library closes the socket when a call fails", closes + `send) case $rest in payload=@*) eval "exec ${sock%% *}>&-"; echo err EIO;; *) echo unsupported;; esac;; *) echo unsupported;;`, ""},
 		{"it ends", polite + "send) exit 7;; *) echo unsupported;;", `"send payload=@5000 fds=3 at=7": the peer ended: exit status 7`},
 		{"it does not begin", `hello) echo ok name=x can=stream;; end) echo no;; *) echo unsupported;;`, `answered "no" to "end", not ok`},
 		{"its can= has an unknown word", `hello) echo ok name=x can=stream,levitation;; use|end) echo ok;; *) echo unsupported;;`,
