@@ -238,6 +238,34 @@ func TestStrictLibraryConforms(t *testing.T) {
 	}
 }
 
+// A library may close its socket when a call fails, at once or later, or leave it open, if its peer
+// says so in hello. Wherever the socket is still open, a file may also be left in its queue.
+func TestClosingLibraryConforms(t *testing.T) {
+	absent := unavailableKinds()
+	for when := range fault.Closers {
+		t.Run(when, func(t *testing.T) {
+			p := faulty(t, "")
+			p.Command = append(p.Command, "--closes", when)
+			if err := process.Probe(p, process.DefaultTimeout); err != nil || !p.Hello.Closes {
+				t.Fatal(p.Hello, err)
+			}
+			list, left := splitByPrivilege(casesWith(t, p))
+			if len(left) > 0 {
+				t.Logf("skip: %d of %d cases need root", len(left), len(left)+len(list))
+			}
+			list = slices.DeleteFunc(list, func(c scenario.Case) bool { return c.A != p && c.B != p })
+			for _, r := range runCases(t, list, 0) {
+				switch {
+				case r.Verdict == scenario.Unsupported && absent.MatchString(r.Why):
+					t.Logf("skip: %s: %s", r.Name, r.Why)
+				case r.Verdict != scenario.Pass:
+					t.Errorf("%s: %s: %s%v", r.Name, r.Verdict, r.Why, r.Findings)
+				}
+			}
+		})
+	}
+}
+
 // A peer that closed its standard error before hello can receive a descriptor as 2.
 func TestPeerWithoutStandardError(t *testing.T) {
 	p := faulty(t, "")

@@ -30,6 +30,7 @@ func main() {
 	name := flag.String("fault", "", "one of "+strings.Join(names, ", "))
 	inherit := flag.Bool("inherit", false, "also receive without close-on-exec, as a second fault")
 	strict := flag.Bool("strict", false, "conform, as a library that rejects everything that the contract lets it reject")
+	closes := flag.String("closes", "", "like --strict, but declare closes=yes; when a call fails, close the socket now, later or never")
 	mute := flag.Bool("no-stderr", false, "close standard error, so that a received descriptor can be 2")
 	flag.Usage = func() {
 		flag.PrintDefaults()
@@ -39,7 +40,9 @@ func main() {
 	}
 	flag.Parse()
 	chosen, ok := all[*name]
-	if *name != "" && (!ok || *strict) || flag.NArg() > 0 {
+	_, known := fault.Closers[*closes]
+	conforms := *strict || *closes != ""
+	if *name != "" && (!ok || conforms) || *closes != "" && (!known || *strict) || flag.NArg() > 0 {
 		flag.Usage()
 		os.Exit(2)
 	}
@@ -58,6 +61,9 @@ func main() {
 	lib := fault.Library(full, chosen, *inherit)
 	if *strict {
 		lib = fault.Strict()
+	}
+	if *closes != "" {
+		lib = fault.Closing(*closes)
 	}
 	if err := peer.Serve(lib, os.Stdin, fault.Answers(os.Stdout, chosen)); err != nil {
 		fmt.Fprintln(os.Stderr, err)

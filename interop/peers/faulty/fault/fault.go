@@ -12,6 +12,7 @@ import (
 
 	"github.com/scm-rights/scm/interop/peers/go/peer"
 	"github.com/scm-rights/scm/interop/scenario"
+	"golang.org/x/sys/unix"
 )
 
 // A Fault is a mistake that a faulty peer makes. Each function in a Fault replaces or alters one
@@ -34,6 +35,7 @@ type Fault struct {
 	spoil   func(got *peer.Received) // changes the result of a receive
 
 	say  func(answer []byte) []byte // returns what to write instead of the answer to a successful receive
+	fail func(s *socket)            // called when a call has failed
 	done func(s *socket)            // called when the socket is closed
 }
 
@@ -62,6 +64,29 @@ func Strict() peer.Library {
 	return library("strict", func(sock int) peer.Socket { return &strict{socket: socket{fd: sock}} })
 }
 
+// Closers say what a library does with its socket when a call fails.
+var Closers = map[string]func(sock int){
+	"now": hangUp,
+	"later": func(sock int) {
+		go func() {
+			delay := unix.NsecToTimespec(int64(20 * time.Millisecond))
+			_ = unix.Nanosleep(&delay, nil) // a timer of the runtime would need a free descriptor
+			hangUp(sock)
+		}()
+	},
+	"never": func(int) {},
+}
+
+// Closing returns the library of Strict, but its peer says in hello that it closes its socket when a
+// call fails. It does what Closers says.
+func Closing(when string) peer.Library {
+	lib := library("closing", func(sock int) peer.Socket {
+		return &closing{strict{socket: socket{fd: sock}}, Closers[when]}
+	})
+	lib.Closes = true
+	return lib
+}
+
 func library(name string, open func(sock int) peer.Socket) peer.Library {
 	return peer.Library{
 		Name:    name,
@@ -70,6 +95,9 @@ func library(name string, open func(sock int) peer.Socket) peer.Library {
 		Open:    func(sock int) (peer.Socket, error) { return open(sock), nil },
 	}
 }
+
+// hangUp closes a socket as some libraries do when a call fails.
+func hangUp(sock int) { _ = unix.Close(sock) }
 
 // Answers returns a writer that applies the fault to each answer to a successful receive
 // before it writes the answer to w.

@@ -92,6 +92,12 @@ var recvFaults = map[string]Fault{
 			return got, err
 		},
 	},
+	"hangup": {
+		What:   "closes its socket when a call fails, and does not say in hello that it does",
+		Checks: []scenario.Check{scenario.CheckFile},
+		Text:   "was closed without a command to do so",
+		fail:   func(s *socket) { hangUp(s.fd) },
+	},
 	"owns": {
 		What:   "closes what it received when its socket is closed",
 		Checks: []scenario.Check{scenario.CheckFile},

@@ -32,10 +32,13 @@ func (s *socket) Send(m peer.Message) (int, error) {
 	if s.fault.message != nil {
 		s.fault.message(&m)
 	}
+	send := (*socket).send
 	if s.fault.send != nil {
-		return s.fault.send(s, m)
+		send = s.fault.send
 	}
-	return s.send(m)
+	n, err := send(s, m)
+	s.failed(err)
+	return n, err
 }
 
 func (s *socket) Recv(r peer.Room) (got peer.Received, err error) {
@@ -47,6 +50,7 @@ func (s *socket) Recv(r peer.Room) (got peer.Received, err error) {
 	} else {
 		got, err = s.recv(r)
 	}
+	s.failed(err)
 	if err == nil && s.fault.spoil != nil {
 		s.fault.spoil(&got)
 	}
@@ -54,6 +58,12 @@ func (s *socket) Recv(r peer.Room) (got peer.Received, err error) {
 		_ = inherited(got.FDs) // it fails if the first fault reports descriptors that are not open
 	}
 	return got, err
+}
+
+func (s *socket) failed(err error) {
+	if err != nil && s.fault.fail != nil {
+		s.fault.fail(s)
+	}
 }
 
 func (s *socket) Done() {
@@ -207,6 +217,28 @@ func (s *strict) Recv(r peer.Room) (peer.Received, error) {
 	}
 	if err != nil {
 		closeAll(got.FDs)
+	}
+	return got, err
+}
+
+// closing is a strict library that may close its socket when a call fails.
+type closing struct {
+	strict
+	closes func(sock int)
+}
+
+func (s *closing) Send(m peer.Message) (int, error) {
+	n, err := s.strict.Send(m)
+	if err != nil {
+		s.closes(s.fd)
+	}
+	return n, err
+}
+
+func (s *closing) Recv(r peer.Room) (peer.Received, error) {
+	got, err := s.strict.Recv(r)
+	if err != nil {
+		s.closes(s.fd)
 	}
 	return got, err
 }
