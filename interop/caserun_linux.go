@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"time"
 
 	"github.com/scm-rights/scm/interop/contract"
 	"github.com/scm-rights/scm/interop/peers/go/peer"
@@ -127,12 +128,15 @@ func (cr *caseRun) endBoth() error {
 	return nil
 }
 
+// lastAnswer is how long the runner waits for an answer after the case has ended.
+const lastAnswer = time.Second
+
 // settle waits briefly for the answer of a side whose command was pending when a failure at the other
 // side ended the case. The answer is not judged. If there is none, the side waits for a message that
 // will not arrive.
 func (cr *caseRun) settle(sd *side) error {
 	a := reply{side: sd}
-	a.text, a.err = sd.ReadAnswer(cr.ctx, min(expectedHang, cr.timeout))
+	a.text, a.err = sd.ReadAnswer(cr.ctx, min(lastAnswer, cr.timeout))
 	switch {
 	case errors.Is(a.err, process.ErrHang):
 		return errSessionOver

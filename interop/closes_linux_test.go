@@ -43,7 +43,7 @@ func runClosing(t *testing.T, text, what string, role scenario.Role, timeout tim
 var socketNumber = regexp.MustCompile(`use sock=(\d+)`)
 
 // A failed call of a peer with closes=yes ends the case. It does not matter whether the library has
-// closed its socket, or closes it later, or what the descriptor refers to by then.
+// closed its socket, or closes it later, or which file the descriptor refers to afterwards.
 func TestFailedCallEndsTheCase(t *testing.T) {
 	const closed = "descriptor 3 was closed without a command to do so"
 	for _, c := range []struct{ name, peer, undeclared, declared string }{
@@ -57,11 +57,12 @@ func TestFailedCallEndsTheCase(t *testing.T) {
 		{"it keeps a received file", "keeps what it received", "file@x: " + closed, "leak@x: a, as N, is open, and the peer did not report it"},
 		{"it keeps its socket", "duplicates its socket", "", "leak@x: bsock, as N, is still open after the end of the case"},
 		{"it leaves a file in a queue", "parks what it received", "file@x: " + closed, "leak@x: a is still open somewhere after the end of the case"},
+		{"it leaves a file in a queue and closes later", "parks what it received and closes later", "", "leak@x: a is still open somewhere after the end of the case"},
 		{"it closes another socket", "closes the socket of a later case", "file@x: " + closed, "file@x: descriptor 4 was closed without a command to do so"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			timeout := time.Hour
-			if c.peer == "parks what it received" {
+			if strings.HasPrefix(c.peer, "parks") {
 				timeout = deadline // the runner waits for the end of the pipe
 			}
 			r := runClosing(t, failB, declared+c.peer, scenario.RoleB, timeout)
@@ -149,7 +150,7 @@ func TestOtherSideIsNotJudged(t *testing.T) {
 func TestSessionSurvivesAFailedCall(t *testing.T) {
 	self, p := runner(t), testPeer(t, declared+"closes at once")
 	checkNothingLeft(t)
-	s := mustParse(t, rule+"on stream\nfiles a=pipe-r\nB>& recv bytes=2 fds=1\n"+failA+"B<& ok n=2 payload=0001 fds=a\n")
+	s := mustParse(t, rule+"on stream\nfiles a=pipe-r\nB>& recv bytes=2 fds=1\n"+failA+"B<& ok n=2 payload=0001 fds=a\nR> shutdown A wr\n")
 	one := onStream(s, p, self)
 	var last string
 	for _, r := range Run(context.Background(), []scenario.Case{one, one, one}, nil, Options{}).Results {
@@ -176,11 +177,11 @@ func TestBothCallsFail(t *testing.T) {
 // The other side's faults are found even if it answers after the failed call.
 func TestOtherSideIsAtFaultAfterAFailedCall(t *testing.T) {
 	for verbs, want := range map[string]string{
-		"recv) sleep 0.1; exit 7;;":                          "crash@x: the peer ended: exit status 7",
-		"recv) sleep 0.1; echo yes;;":                        `contract@x: answered "yes" to "recv bytes=2 fds=1"`,
-		"recv) sleep 0.1; echo ok n=1 payload=00 fds=3;;":    "file@x: reported that it received 3, which it had already",
-		"recv) exec 9<&4; sleep 0.1; echo err ECONNRESET;;":  "leak@x: b, as 9, is open, and the peer did not report it",
-		"recv) sleep 0.1; echo err ECONNRESET;; end) exit;;": "crash@x: the peer ended: exit status 0",
+		"recv) head -c 1 <&3; exit 7;;":                          "crash@x: the peer ended: exit status 7",
+		"recv) head -c 1 <&3; echo yes;;":                        `contract@x: answered "yes" to "recv bytes=2 fds=1"`,
+		"recv) head -c 1 <&3; echo ok n=1 payload=00 fds=3;;":    "file@x: reported that it received 3, which it had already",
+		"recv) exec 9<&4; head -c 1 <&3; echo err ECONNRESET;;":  "leak@x: b, as 9, is open, and the peer did not report it",
+		"recv) head -c 1 <&3; echo err ECONNRESET;; end) exit;;": "crash@x: the peer ended: exit status 0",
 	} {
 		p, closer := shellPeer(t, verbs), testPeer(t, declared+"closes at once", "closer")
 		s := mustParse(t, rule+"on stream\nfiles a=pipe-r b@B=memfd\nB>& recv bytes=2 fds=1\n"+failA+"B<& ok n=2 payload=0001 fds=a\n")
@@ -188,6 +189,15 @@ func TestOtherSideIsAtFaultAfterAFailedCall(t *testing.T) {
 		if got := findings(r); !strings.HasPrefix(got, want) {
 			t.Errorf("%s: got %s, want %s", verbs, got, want)
 		}
+	}
+}
+
+// A leak is found even if the other side never answers.
+func TestLeakWhileTheOtherSideWaits(t *testing.T) {
+	const text = "A> send payload=ff fds=a\nA< ok n=1\nA>& recv bytes=1 fds=0\nR> blocked A\nB> recv bytes=1 fds=1\nB< err EIO\nA<& ok n=0 payload=- fds=-\n"
+	r := runClosing(t, text, declared+"keeps everything", scenario.RoleB, time.Hour)
+	if got := findings(r); !strings.HasPrefix(got, "leak@x: a, as ") {
+		t.Errorf("got %s", outcome(r))
 	}
 }
 

@@ -239,7 +239,7 @@ func TestStrictLibraryConforms(t *testing.T) {
 }
 
 // A library may close its socket when a call fails, at once or later, or leave it open, if its peer
-// says so in hello. Wherever the socket is still open, a file may also be left in its queue.
+// says so in hello. In a socket that is still open, a file may also be left in the queue.
 func TestClosingLibraryConforms(t *testing.T) {
 	absent := unavailableKinds()
 	for when := range fault.Closers {

@@ -68,7 +68,7 @@ func (cr *caseRun) checkHolders() error {
 }
 
 // awaitClosed returns those of the files that are still open somewhere when its patience ends. If
-// queued is true, they may be in a message that nobody has received, because a library has not closed
+// queued is true, they may be in a message in a queue, because a library has not closed
 // its socket after a failed call.
 func (cr *caseRun) awaitClosed(files []*witness.File) (held []*witness.File, queued bool, err error) {
 	before := cr.mayHoldSocket()

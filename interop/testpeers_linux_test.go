@@ -93,7 +93,9 @@ var testPeers = map[string]func(sock int, pool []int, first bool) peer.Socket{
 	"closes before it answers": func(sock int, _ []int, _ bool) peer.Socket {
 		return failer{honest{sock: sock}, func(fds []int) {
 			closeFDs(append(fds, sock)...)
-			time.Sleep(20 * time.Millisecond)
+			for began := time.Now(); time.Since(began) < 100*time.Millisecond; {
+				// The runner must see that it is awake.
+			}
 		}}
 	},
 	"closes later": func(sock int, _ []int, _ bool) peer.Socket {
@@ -131,6 +133,16 @@ var testPeers = map[string]func(sock int, pool []int, first bool) peer.Socket{
 			_, _ = raw.Send(laterSocket(pool, sock), [][]byte{{0}}, fds, unix.MSG_DONTWAIT)
 			closeFDs(append(fds, sock)...)
 		}}
+	},
+	"parks what it received and closes later": func(sock int, pool []int, _ bool) peer.Socket {
+		return failer{honest{sock: sock}, func(fds []int) {
+			_, _ = raw.Send(laterSocket(pool, sock), [][]byte{{0}}, fds, unix.MSG_DONTWAIT)
+			closeFDs(fds...)
+			time.AfterFunc(100*time.Millisecond, func() { closeFDs(sock) })
+		}}
+	},
+	"keeps everything": func(sock int, _ []int, _ bool) peer.Socket {
+		return failer{honest{sock: sock}, func([]int) {}}
 	},
 	"closes the socket of a later case": func(sock int, pool []int, _ bool) peer.Socket {
 		return failer{honest{sock: sock}, func(fds []int) { closeFDs(append(fds, sock, laterSocket(pool, sock))...) }}
