@@ -143,6 +143,8 @@ async function answer(line) {
 
 function failure(error) {
   if (error instanceof Unsupported) return "unsupported";
+  // Node's streams close their socket on an error. If your library does so too, add closes=yes to the
+  // answer to hello, and do not close that descriptor again: held.delete(caseSock).
   const errno = Math.abs(error?.errno);
   if (errno >= 1 && errno <= 4095) return `err ${errno}`;
   return `err lib ${String(error?.message ?? error).replace(/[^ -~]/g, "?")}`;
