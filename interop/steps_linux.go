@@ -205,7 +205,9 @@ func (cr *caseRun) otherCloses(sd *side, line int) (next scenario.Step, closes b
 		if !errors.Is(err, process.ErrHang) {
 			return next, err == nil && isFailure(text)
 		}
-		if idle, _ := other.IsIdle(); idle || time.Now().After(deadline) {
+		idle, _ := other.IsIdle()
+		late := time.Now().After(deadline)
+		if (idle || late) && !other.Answered() { // it may have answered before it slept
 			return next, false
 		}
 	}
