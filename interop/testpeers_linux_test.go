@@ -93,7 +93,7 @@ var testPeers = map[string]func(sock int, pool []int, first bool) peer.Socket{
 	"closes before it answers": func(sock int, _ []int, _ bool) peer.Socket {
 		return failer{honest{sock: sock}, func(fds []int) {
 			closeFDs(append(fds, sock)...)
-			for began := time.Now(); time.Since(began) < 100*time.Millisecond; {
+			for began := time.Now(); time.Since(began) < 250*time.Millisecond; {
 				// The runner must see that it is awake.
 			}
 		}}
