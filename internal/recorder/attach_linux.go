@@ -43,7 +43,7 @@ func Attach(ctx context.Context, pid int, o Options) ([]Call, error) {
 }
 
 func (t *tracer) attach(ctx context.Context, pid int) error {
-	if err := t.seizeTree(pid, &Process{PID: pid}); err != nil {
+	if err := t.seizeTree(pid, &Process{PID: pid}, new(descriptorTable)); err != nil {
 		return err
 	}
 	waker, err := newWaker()
@@ -77,10 +77,10 @@ func (t *tracer) attach(ctx context.Context, pid int) error {
 	return nil
 }
 
-// seizeTree attaches to the threads of a process, then to its descendants, but not to the tracer if it
+// seizeTree attaches to the threads of a process, which use the table d, then to its descendants, but not to the tracer if it
 // is one of them. Threads and children that start in the meantime are either listed in /proc or traced
 // from their start.
-func (t *tracer) seizeTree(pid int, p *Process) error {
+func (t *tracer) seizeTree(pid int, p *Process, d *descriptorTable) error {
 	seized := 0
 	for again := true; again; {
 		again = false
@@ -112,14 +112,14 @@ func (t *tracer) seizeTree(pid int, p *Process) error {
 			case err != nil:
 				return fmt.Errorf("ptrace(PTRACE_INTERRUPT): %w", err)
 			default:
-				t.add(tid, p)
+				t.add(tid, p, d)
 			}
 		}
 	}
 	if seized == 0 {
 		return forbidden(pid, unix.ESRCH)
 	}
-	return t.seizeChildren(pid, p)
+	return t.seizeChildren(pid, p, d)
 }
 
 // slow is the time after which a seize is assumed to wait for an exec.
@@ -178,7 +178,7 @@ func (t *tracer) reap(pid int) {
 	}
 }
 
-func (t *tracer) seizeChildren(pid int, p *Process) error {
+func (t *tracer) seizeChildren(pid int, p *Process, d *descriptorTable) error {
 	// The kernel's list of children may be incomplete while a child exits.
 	seen := map[int]bool{unix.Getpid(): true}
 	for again := true; again; {
@@ -192,8 +192,8 @@ func (t *tracer) seizeChildren(pid int, p *Process) error {
 				continue
 			}
 			seen[child], again = true, true
-			below := p.newChild(child)
-			err := t.seizeTree(child, below)
+			below, inherited := p.newChild(child), d.inherit(pid, child)
+			err := t.seizeTree(child, below, inherited)
 			switch tracer := status(child).Field("TracerPid"); {
 			case err == nil, errors.Is(err, unix.ESRCH):
 				continue // it is seized or has ended
@@ -204,7 +204,7 @@ func (t *tracer) seizeChildren(pid int, p *Process) error {
 				t.o.LeftOut(child, err)
 			}
 			// Its children may have no tracer.
-			if err := t.seizeChildren(child, below); err != nil {
+			if err := t.seizeChildren(child, below, inherited); err != nil {
 				return err
 			}
 		}

@@ -151,22 +151,28 @@ func (c *Call) jsonControl(m *Cmsg) jsonControl {
 }
 
 func (c *Call) jsonFile(fd int32, atExit bool) jsonFile {
-	j, open := jsonFile{FD: fd}, false
-	f := c.file(fd, atExit)
-	if f != nil {
-		open = f.Open()
-		j.Kind, j.File, j.Access = f.Kind, f.Name, f.Access
-		if f.Errno != 0 {
-			j.Unread = errnoName(f.Errno)
-		}
-		if !utf8.ValidString(f.Name) {
-			j.FileHex = hex.EncodeToString([]byte(f.Name))
-		}
-		if f.Access != "" {
-			j.CloseOnExec = &f.CloseOnExec
-		}
+	if f := c.file(fd, atExit); f != nil {
+		return f.json()
 	}
-	if f == nil && fd < 0 || f != nil && (open || f.Errno == 0) {
+	j := jsonFile{FD: fd}
+	if fd < 0 {
+		j.Open = new(bool)
+	}
+	return j
+}
+
+func (f *File) json() jsonFile {
+	j := jsonFile{FD: f.FD, Kind: f.Kind, File: f.Name, Access: f.Access}
+	if f.Errno != 0 {
+		j.Unread = errnoName(f.Errno)
+	}
+	if !utf8.ValidString(f.Name) {
+		j.FileHex = hex.EncodeToString([]byte(f.Name))
+	}
+	if f.Access != "" {
+		j.CloseOnExec = &f.CloseOnExec
+	}
+	if open := f.Open(); open || f.Errno == 0 {
 		j.Open = &open
 	}
 	return j

@@ -84,8 +84,7 @@ func TestPeers32(t *testing.T) {
 	if runtime.GOARCH != "amd64" {
 		t.Skip("only amd64 runs programs of another width here")
 	}
-	flags := []string{"-m32", "-I/usr/include/x86_64-linux-gnu", "-static"}
-	path, err := peer(t, "csrc-pair", flags...)
+	path, err := peer(t, "csrc-pair", flags32...)
 	if err != nil {
 		fdtest.Missing(t, "the compiler cannot build for 386")
 	}
@@ -94,7 +93,7 @@ func TestPeers32(t *testing.T) {
 		direct     bool
 	}{{"csrc-pair", path, true}, {"book", "", false}} {
 		if c.path == "" {
-			if c.path, err = peer(t, c.name, flags...); err != nil {
+			if c.path, err = peer(t, c.name, flags32...); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -92,3 +92,21 @@ func waitable(tid int) bool {
 
 // event returns the PTRACE_EVENT_ value of a stop, and 0 for any other kind of stop.
 func event(s unix.WaitStatus) int { return int(s) >> 16 }
+
+// exitOption returns the option that stops a thread before it ends, if Options.Outcome needs it.
+func (t *tracer) exitOption() int {
+	if t.o.Outcome == nil {
+		return 0
+	}
+	return unix.PTRACE_O_TRACEEXIT
+}
+
+// completeOptions sets exitOption for a thread that Attach has seized, and for threads that such a
+// thread has created. It must not be set earlier: until an execve is done, a seize of another thread
+// of the process can block. In the meantime, a thread that the execve ends would have to be resumed.
+func (t *tracer) completeOptions(th *thread) {
+	th.traced = true
+	if t.process == nil && t.o.Outcome != nil {
+		_ = unix.PtraceSetOptions(th.tid, options|t.exitOption()) // it fails if the thread was killed
+	}
+}

@@ -97,7 +97,7 @@ func (t *tracer) start(cmd *exec.Cmd) error {
 		return nil
 	}
 	if err == nil {
-		err = seize(pid, options|unix.PTRACE_O_EXITKILL|unix.PTRACE_O_TRACESECCOMP)
+		err = seize(pid, options|t.exitOption()|unix.PTRACE_O_EXITKILL|unix.PTRACE_O_TRACESECCOMP)
 	}
 	if err != nil {
 		err = forbidden(pid, err)
@@ -105,7 +105,7 @@ func (t *tracer) start(cmd *exec.Cmd) error {
 		_ = cmd.Wait()
 		return err
 	}
-	t.add(pid, &Process{PID: pid})
+	t.add(pid, &Process{PID: pid}, new(descriptorTable))
 	return unix.Kill(pid, unix.SIGCONT)
 }
 
@@ -237,6 +237,7 @@ func (t *tracer) killAll() {
 		}
 		if status.Stopped() {
 			_ = unix.Kill(tid, unix.SIGKILL)
+			_ = resume(unix.PTRACE_CONT, tid, 0) // if it has stopped because it ends
 		}
 	}
 }

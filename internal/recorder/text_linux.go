@@ -116,11 +116,16 @@ func (c *Call) appendArguments(b []byte) []byte {
 
 // appendFD appends a descriptor, such as 3<unix stream socket:[4711]>.
 func (c *Call) appendFD(b []byte, fd int32, atExit bool) []byte {
-	b = strconv.AppendInt(b, int64(fd), 10)
 	f := c.file(fd, atExit)
 	if f == nil {
-		return b
+		return strconv.AppendInt(b, int64(fd), 10)
 	}
+	return f.appendText(b)
+}
+
+// appendText appends the descriptor and its description.
+func (f *File) appendText(b []byte) []byte {
+	b = strconv.AppendInt(b, int64(f.FD), 10)
 	b = append(b, '<')
 	switch {
 	case !f.Open() && f.Errno != 0:

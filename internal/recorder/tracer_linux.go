@@ -27,6 +27,11 @@ type Options struct {
 	Limit int
 	// Sum records a checksum of the payload bytes after Limit that the kernel sends or receives.
 	Sum bool
+	// Outcome, if set, is called for each received descriptor that is still open when its process ends,
+	// or that an execve passes on. Its process is stopped until Outcome returns. The process of a
+	// descriptor table that several processes share is the last one that ends. Outcome is not called
+	// for processes that Attach has detached from.
+	Outcome func(*Outcome)
 	// LeftOut is called for each child that Attach does not record because another process traces
 	// it. Processes that such a child starts later are not recorded either.
 	LeftOut func(pid int, why error)
@@ -41,7 +46,7 @@ type tracer struct {
 	reader  reader
 	lookup  lookup
 	threads map[int]*thread
-	dead    *Process // the process of the last thread that has ended
+	dead    *thread // the last thread that has ended
 	queue   []change
 	calls   []Call
 	seq     int
@@ -66,6 +71,9 @@ type thread struct {
 	section int
 	inside  bool // between the entry and the exit of a call
 	call    *Call
+	table   *descriptorTable
+	left    bool // it has begun to end, and no longer uses the table
+	traced  bool // its options are complete
 }
 
 func newTracer(o Options) *tracer {
@@ -76,9 +84,10 @@ func newTracer(o Options) *tracer {
 	return &tracer{o: o, mode: toSyscall, reader: reader{limit, o.Sum}, threads: map[int]*thread{}}
 }
 
-// add adds a thread of a process.
-func (t *tracer) add(tid int, p *Process) *thread {
+// add adds a thread of a process, which uses a descriptor table.
+func (t *tracer) add(tid int, p *Process, d *descriptorTable) *thread {
 	th := &thread{tid: tid, process: p}
+	th.use(d)
 	t.threads[tid] = th
 	return th
 }
@@ -145,8 +154,9 @@ func (t *tracer) handle(tid int, status unix.WaitStatus) error {
 		}
 		if th != nil {
 			t.abandon(th)
+			t.leaveTable(th, true)
 			delete(t.threads, tid)
-			t.dead = th.process
+			t.dead = th
 		}
 		return nil
 	}
@@ -155,6 +165,9 @@ func (t *tracer) handle(tid int, status unix.WaitStatus) error {
 	}
 	if th == nil {
 		th = t.appear(tid)
+	}
+	if !th.traced {
+		t.completeOptions(th)
 	}
 	sig := status.StopSignal()
 	switch event(status) {
@@ -176,9 +189,12 @@ func (t *tracer) handle(tid int, status unix.WaitStatus) error {
 				t.o.Started(t.process)
 			}
 		}
+		t.passOn(th)
+	case unix.PTRACE_EVENT_EXIT:
+		t.leaveTable(th, false)
 	case unix.PTRACE_EVENT_FORK, unix.PTRACE_EVENT_VFORK, unix.PTRACE_EVENT_CLONE:
 		if child, err := unix.PtraceGetEventMsg(tid); err == nil {
-			t.made(th.process, int(child))
+			t.made(th, int(child))
 		}
 	case unix.PTRACE_EVENT_STOP:
 		switch sig {
@@ -211,28 +227,28 @@ func (t *tracer) appear(tid int) *thread {
 	for _, th := range t.threads {
 		switch strconv.Itoa(th.process.PID) {
 		case s.Field("Tgid"):
-			return t.add(tid, th.process)
+			return t.add(tid, th.process, th.table)
 		case s.Field("PPid"):
-			parent = th.process
+			parent = th
 		}
 	}
 	if parent == nil {
-		return t.add(tid, &Process{PID: tid})
+		return t.add(tid, &Process{PID: tid}, new(descriptorTable))
 	}
-	return t.add(tid, parent.newChild(tid))
+	return t.add(tid, parent.process.newChild(tid), parent.table.inherit(parent.tid, tid))
 }
 
-// made records that p has created a thread, either in p or in a new process. If the tracer does not
+// made records that a thread has created another one, in its process or in a new one. If the tracer does not
 // know the thread yet, the thread has either not stopped for the first time or already ended. If it
 // has ended, the kernel reports nothing more about it.
-func (t *tracer) made(p *Process, tid int) {
-	th := t.threads[tid]
+func (t *tracer) made(creator *thread, tid int) {
+	p, th := creator.process, t.threads[tid]
 	switch {
 	case th == nil && !waitable(tid):
 	case th == nil && status(tid).Field("Tgid") == strconv.Itoa(p.PID):
-		t.add(tid, p)
+		t.add(tid, p, creator.table)
 	case th == nil:
-		t.add(tid, p.newChild(tid))
+		t.add(tid, p.newChild(tid), creator.table.inherit(creator.tid, tid))
 	case th.process != p && th.process.parent != p:
 		p.addChild(th.process)
 	}
@@ -252,6 +268,7 @@ func (t *tracer) exec(tid int) *thread {
 	}
 	if th != nil {
 		t.abandon(th)
+		t.leaveTable(th, true)
 	}
 	delete(t.threads, int(former))
 	caller.tid = tid
@@ -335,6 +352,7 @@ func (t *tracer) leave(th *thread, info *syscallInfo) {
 	}
 	c.decodeExit(&t.reader)
 	c.lookUpExit(&t.lookup)
+	t.noteReceived(th, c)
 	t.emit(c)
 }
 

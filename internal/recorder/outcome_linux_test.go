@@ -1,0 +1,337 @@
+package recorder
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/scm-rights/scm/internal/fdtest"
+)
+
+// flags32 are the flags with which the C compiler builds for 386. A static program needs no 32-bit libraries.
+var flags32 = []string{"-m32", "-I/usr/include/x86_64-linux-gnu", "-static"}
+
+// receiver builds testdata/receiver.c.
+func receiver(t *testing.T, flags ...string) string {
+	t.Helper()
+	needsPtrace(t)
+	cc := compiler(t)
+	path := filepath.Join(t.TempDir(), "receiver")
+	args := slices.Concat(cc[1:], []string{"-O1", "-pthread", "-o", path}, flags, []string{"testdata/receiver.c"})
+	if out, err := exec.Command(cc[0], args...).CombinedOutput(); err != nil {
+		if len(flags) > 0 {
+			fdtest.Missing(t, "the compiler cannot build for 386")
+		}
+		t.Fatalf("%v\n%s", err, out)
+	}
+	return path
+}
+
+// receivers runs a test with the receiver built for each architecture that this one can trace.
+func receivers(t *testing.T, test func(t *testing.T, path string)) {
+	if runtime.GOARCH != "386" {
+		t.Run("native", func(t *testing.T) { test(t, receiver(t)) })
+	}
+	if runtime.GOARCH != "arm64" {
+		t.Run("386", func(t *testing.T) { test(t, receiver(t, flags32...)) })
+	}
+}
+
+// outcomes records a command, and returns the outcomes and what the command printed.
+func outcomes(t *testing.T, cmd *exec.Cmd, o Options) (list []*Outcome, stdout string) {
+	t.Helper()
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &out
+	o.Outcome = func(found *Outcome) { list = append(list, found) }
+	_, err := Record(cmd, o)
+	var exit *ExitError
+	if err != nil && (!errors.As(err, &exit) || exit.Status.Signal() != unix.SIGKILL) {
+		t.Fatalf("%v\n%s", err, &out)
+	}
+	return list, out.String()
+}
+
+// An openFD is a line of the list that the receiver prints.
+type openFD struct {
+	pid, fd int
+	name    string
+}
+
+// listed parses the lists that the receiver has printed. The values are true for descriptors that are not
+// close-on-exec.
+func listed(t *testing.T, stdout string) map[openFD]bool {
+	t.Helper()
+	open := map[openFD]bool{}
+	for line := range strings.Lines(stdout) {
+		f := strings.SplitN(strings.TrimSpace(line), " ", 3)
+		if len(f) < 3 {
+			t.Fatalf("the receiver printed %q", line)
+		}
+		value, closeOnExec := strings.CutPrefix(f[1], "x")
+		pid, err := strconv.Atoi(f[0])
+		fd, err2 := strconv.Atoi(value)
+		if err := errors.Join(err, err2); err != nil {
+			t.Fatal(err)
+		}
+		open[openFD{pid, fd, f[2]}] = !closeOnExec
+	}
+	return open
+}
+
+var socketInode = regexp.MustCompile(`socket:\[\d+\]`)
+
+// normalized returns the texts of outcomes, without process IDs and the inodes of sockets.
+func normalized(list []*Outcome) (texts []string) {
+	for _, o := range list {
+		text := socketInode.ReplaceAllString(o.Text(), "socket")
+		if o.Process.parent != nil {
+			text = "child " + text
+		}
+		text = strings.Replace(text, fmt.Sprintf(" of process %d", o.Receipt.Process.PID), " of another process", 1)
+		texts = append(texts, text)
+	}
+	return texts
+}
+
+const (
+	hosts  = "open:a:/etc/hosts "
+	passwd = "open:b:/etc/passwd "
+	from   = ", descriptor 1 of 1 from recvmsg(4<unix stream socket>)"
+	from1  = ", descriptor 1 of 2 from recvmsg(4<unix stream socket>)"
+	from2  = ", descriptor 2 of 2 from recvmsg(4<unix stream socket>)"
+)
+
+var outcomeTests = []struct {
+	name  string
+	steps string
+	want  []string
+}{
+	{"closes all", hosts + passwd + "send:ab close:a close:b recvx:ab close:a close:b", nil},
+	{"closes all, and keeps its own", hosts + "send:a recvx:b close:b", nil},
+	{"closes its own", hosts + "send:a recvx:b close:a", []string{
+		"exit: still open 6<regular /etc/hosts, read>" + from,
+	}},
+	{"leaks one of two", hosts + passwd + "send:ab close:a close:b recvx:ab close:a", []string{
+		"exit: still open 6<regular /etc/passwd, read>" + from2,
+	}},
+	{"leaks one of two, and passes both on", hosts + passwd + "send:ab close:a close:b recv:ab fork exec end close:a", []string{
+		"child exec /usr/bin/true: passed on 5<regular /etc/hosts, read>" + from1 + " of another process",
+		"child exec /usr/bin/true: passed on 6<regular /etc/passwd, read>" + from2 + " of another process",
+		"child exit: still open 5<regular /etc/hosts, read>" + from1 + " of another process",
+		"child exit: still open 6<regular /etc/passwd, read>" + from2 + " of another process",
+		"exit: still open 6<regular /etc/passwd, read>" + from2,
+	}},
+	{"executes another program", hosts + "send:a close:a recv:a exec", []string{
+		"exec /usr/bin/true: passed on 5<regular /etc/hosts, read>" + from,
+		"exit: still open 5<regular /etc/hosts, read>" + from,
+	}},
+	{"passes on nothing", hosts + "send:a recvx:b exec", nil},
+	{"passes on its own, and not the received one", hosts + "dup:a:20 send:a recvx:b exec", nil},
+	{"moves a descriptor", hosts + "send:a close:a recvx:b move:b:20", []string{
+		"exit: still open 20<regular /etc/hosts, read>, received as 5" + from,
+	}},
+	{"passes on a duplicate", hosts + "send:a close:a recvx:b dup:b:20 exec", []string{
+		"exec /usr/bin/true: passed on 20<regular /etc/hosts, read>, received as 5" + from,
+		"exit: still open 20<regular /etc/hosts, read>, received as 5" + from,
+	}},
+	{"moves it, and has the file twice already", hosts + "dup:a:30 send:a recvx:b move:b:20", []string{
+		"exit: still open 20<regular /etc/hosts, read>, received as 6" + from,
+	}},
+	{"receives a file twice, and closes the second", hosts + "send:a recvx:b send:a recvx:c close:c", []string{
+		"exit: still open 6<regular /etc/hosts, read>" + from,
+	}},
+	{"receives a file twice, and closes the first", hosts + "send:a recvx:b send:a recvx:c close:b", []string{
+		"exit: still open 7<regular /etc/hosts, read>" + from,
+	}},
+	{"receives a file again after it has closed it", hosts + "send:a send:a recvx:b close:b recvx:b close:b", nil},
+	{"opens a received file again, which looks the same", hosts + "send:a close:a recvx:b close:b " + passwd + hosts, []string{
+		"exit: still open 6<regular /etc/hosts, read>, received as 5" + from,
+	}},
+	{"uses the value for another file", hosts + "send:a close:a recvx:a close:a " + passwd, nil},
+	{"opens the file for writing", "open:a:/dev/null send:a close:a recvx:a close:a write:b:/dev/null", nil},
+	{"receives an anonymous file", "eventfd:a eventfd:b send:a close:a recvx:a", []string{
+		"exit: still open 5<anon_inode:[eventfd], read-write>" + from,
+	}},
+	{"closes an anonymous file", "eventfd:a eventfd:b send:a close:a recvx:a close:a", nil},
+	{"closes an anonymous file, and opens another", "eventfd:a send:a recvx:b close:b eventfd:c dup:c:20 close:c", nil},
+	{"has a child that closes it", hosts + "send:a close:a recvx:a fork close:a end close:a", nil},
+	{"has a child that keeps it", hosts + "send:a close:a recvx:a fork end close:a", []string{
+		"child exit: still open 5<regular /etc/hosts, read>" + from + " of another process",
+	}},
+	{"has a child that receives", hosts + "send:a fork recvx:b end", []string{
+		"child exit: still open 6<regular /etc/hosts, read>" + from,
+	}},
+	{"shares its table", hosts + "send:a close:a share recvx:a end", []string{
+		"exit: still open 5<regular /etc/hosts, read>" + from + " of another process",
+	}},
+	{"shares its table with a child that closes it", hosts + "send:a close:a recvx:a share close:a end", nil},
+	{"shares its table with a child that executes a program", hosts + "send:a close:a recv:a share exec end close:a", []string{
+		"child exec /usr/bin/true: passed on 5<regular /etc/hosts, read>" + from + " of another process",
+		"child exit: still open 5<regular /etc/hosts, read>" + from + " of another process",
+	}},
+	{"is killed", hosts + "send:a close:a recvx:a kill", []string{
+		"exit: still open 5<regular /etc/hosts, read>" + from,
+	}},
+}
+
+// Every received descriptor that is open at the end, or that an exec passes on, has an outcome, and no other
+// descriptor has one. The receiver itself lists what is open.
+func TestOutcomes(t *testing.T) {
+	program, err := filepath.EvalSymlinks("/bin/true") // on Alpine, busybox
+	if err != nil {
+		t.Fatal(err)
+	}
+	receivers(t, func(t *testing.T, path string) {
+		ways(t, func(t *testing.T, o Options) {
+			for _, threads := range []string{"", "threads:4 ", "other "} {
+				for _, c := range outcomeTests {
+					t.Run(threads+c.name, func(t *testing.T) {
+						list, stdout := outcomes(t, exec.Command(path, strings.Fields(threads+c.steps)...), o)
+						got := normalized(list)
+						want := slices.Clone(c.want)
+						for i := range want {
+							want[i] = strings.Replace(want[i], "/usr/bin/true", program, 1)
+						}
+						if !slices.Equal(got, want) {
+							t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+						}
+						open := listed(t, stdout)
+						for _, o := range list {
+							inherited, listed := open[openFD{o.Process.PID, int(o.File.FD), o.File.Name}]
+							if !listed || o.Exec && !inherited {
+								t.Errorf("%s\nis not in\n%s", o.Text(), stdout)
+							}
+						}
+					})
+				}
+			}
+		})
+	})
+}
+
+// The descriptors of a process that is not dumpable can be read only with CAP_SYS_PTRACE. The same is true of
+// its memory, so the recorder does not know what such a process has received.
+func TestOutcomeUnread(t *testing.T) {
+	path := receiver(t)
+	for _, c := range []struct{ name, steps, want string }{
+		{"before the receive", hosts + "send:a close:a hide recvx:a", ""},
+		{"after the receive", hosts + "send:a close:a recvx:a hide", "exit: perhaps still open 5<not looked up: EACCES>" + from},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if capable(unix.CAP_SYS_PTRACE) {
+				c.want = "exit: still open 5<regular /etc/hosts, read>" + from
+			}
+			list, _ := outcomes(t, exec.Command(path, strings.Fields(c.steps+" quit")...), Options{})
+			if got := strings.Join(normalized(list), "\n"); got != c.want {
+				t.Errorf("got %q, want %q", got, c.want)
+			}
+		})
+	}
+}
+
+// Attach reports outcomes of descriptors that were received while it was attached.
+func TestOutcomesAttached(t *testing.T) {
+	for _, name := range []string{"steps", "parent", "leaderless"} {
+		t.Run(name, func(t *testing.T) {
+			s := startSteps(t, name)
+			seen, ended := make(chan *Call, 100), make(chan error, 1)
+			var list []*Outcome
+			go func() {
+				_, err := Attach(context.Background(), s.cmd.Process.Pid, Options{
+					Handle:  func(c *Call) { seen <- c },
+					Outcome: func(o *Outcome) { list = append(list, o) },
+				})
+				ended <- err
+			}()
+			for n := 0; len(seen) == 0; n++ {
+				s.pass("try" + strconv.Itoa(n))
+			}
+			s.pass("during")
+			if err := s.in.Close(); err != nil {
+				t.Fatal(err)
+			}
+			s.expect("end")
+			if err := <-ended; err != nil {
+				t.Fatal(err)
+			}
+			_ = s.cmd.Wait() // the recorder has waited for the process
+			_ = s.cmd.Process.Release()
+			close(seen)
+			received := 0
+			for c := range seen {
+				received += len(c.receivedFDs())
+			}
+			if received == 0 || len(list) != received {
+				t.Errorf("received %d, outcomes %v", received, normalized(list))
+			}
+		})
+	}
+}
+
+// A trace that ends before the process reports nothing.
+func TestOutcomesDetached(t *testing.T) {
+	s := startSteps(t, "steps")
+	ctx, letGo := context.WithCancel(context.Background())
+	defer letGo()
+	seen, ended := make(chan *Call, 100), make(chan error, 1)
+	var list []*Outcome
+	go func() {
+		_, err := Attach(ctx, s.cmd.Process.Pid, Options{
+			Handle:  func(c *Call) { seen <- c },
+			Outcome: func(o *Outcome) { list = append(list, o) },
+		})
+		ended <- err
+	}()
+	for n := 0; len(seen) == 0; n++ {
+		s.pass("try" + strconv.Itoa(n))
+	}
+	letGo()
+	if err := <-ended; err != nil {
+		t.Fatal(err)
+	}
+	s.pass("after")
+	s.end()
+	if len(list) > 0 {
+		t.Errorf("outcomes %v", normalized(list))
+	}
+}
+
+func TestOutcomeText(t *testing.T) {
+	process, other := &Process{PID: 7}, &Process{PID: 8}
+	socket := File{FD: 4, Kind: "unix stream", Name: "socket:[1]"}
+	file := File{FD: 9, Kind: "regular", Name: "/a\xff", Access: "read"}
+	receipt := Receipt{Process: process, Thread: 70, Call: "recvmmsg", Socket: socket, FD: 9, Index: 2, Count: 3}
+	for _, c := range []struct {
+		o    Outcome
+		text string
+		json string
+	}{
+		{Outcome{Process: process, File: file, Receipt: receipt},
+			`exit: still open 9<regular "/a\xff", read>, descriptor 2 of 3 from recvmmsg(4<unix stream socket:[1]>)`,
+			`"event":"exit","pid":7,"descriptor":{"fd":9,"open":true,"kind":"regular","file":"/a\ufffd","file_hex":"2f61ff","access":"read","close_on_exec":false}`},
+		{Outcome{Process: other, Exec: true, Program: "/b, x", File: File{FD: 10, Errno: unix.ESRCH}, Receipt: receipt},
+			`exec "/b, x": perhaps passed on 10<not looked up: ESRCH>, received as 9, descriptor 2 of 3 from recvmmsg(4<unix stream socket:[1]>) of process 7`,
+			`"event":"exec","pid":8,"program":"/b, x","descriptor":{"fd":10,"open":null,"unread":"ESRCH"}`},
+	} {
+		if got := c.o.Text(); got != c.text {
+			t.Errorf("got\n%s\nwant\n%s", got, c.text)
+		}
+		object, err := c.o.JSON()
+		received := `,"received":{"pid":7,"tid":70,"call":"recvmmsg","socket":{"fd":4,"open":true,"kind":"unix stream","file":"socket:[1]"},"fd":9,"index":2,"count":3}`
+		if want := "{" + c.json + received + "}"; err != nil || string(object) != want || !json.Valid(object) {
+			t.Errorf("got\n%s, %v\nwant\n%s", object, err, want)
+		}
+	}
+}

@@ -1,0 +1,304 @@
+package recorder
+
+import (
+	"errors"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"github.com/scm-rights/scm/internal/procfs"
+	"golang.org/x/sys/unix"
+)
+
+// A descriptorTable is a descriptor table of traced threads. It contains the received descriptors that
+// may still be open.
+type descriptorTable struct {
+	threads  int // that use the table, and have not begun to end
+	received []receivedFD
+	others   map[fileID][]int32 // other descriptors for the same files, as of the last receive
+}
+
+type receivedFD struct {
+	Receipt
+	fd  int32         // its current value, if the program has moved it
+	id  fileID        // valid if err is 0
+	err syscall.Errno // why the file could not be identified
+}
+
+// A Receipt identifies a received descriptor.
+type Receipt struct {
+	Process *Process // that has received it
+	Thread  int
+	Call    string // the name of the call
+	Socket  File
+	FD      int32 // the value when it was received
+	Index   int   // its place, from 1, among the descriptors that the call has received
+	Count   int   // how many descriptors the call has received
+
+	seq int // of the call
+}
+
+// An inode identifies a file while the file exists.
+type inode struct {
+	major, minor uint32
+	ino          uint64
+}
+
+// A fileID distinguishes open files as far as /proc allows it. It includes the flags of the open file
+// description that no program can change. Two descriptors with the same fileID can still belong to
+// different open file descriptions.
+type fileID struct {
+	inode
+	typ   uint16 // the type of the file in st_mode
+	flags int
+
+	// Anonymous files share one inode. They are therefore also distinguished by name and
+	// descriptor.
+	name string
+	fd   int32
+}
+
+// changeable are the flags that fcntl(2) can change after a file was opened.
+const changeable = unix.O_APPEND | unix.O_NONBLOCK | unix.O_DIRECT | unix.O_NOATIME | unix.O_ASYNC | unix.O_CLOEXEC
+
+// stat returns the inode and the type of a descriptor's file. It does not wait for the server of a
+// network or FUSE file system, because the server may be the traced program.
+func stat(tid, fd int) (i inode, typ uint16, err error) {
+	var st unix.Statx_t
+	path := procfs.FDPath(tid, fd)
+	err = unix.Statx(unix.AT_FDCWD, path, unix.AT_STATX_DONT_SYNC, unix.STATX_TYPE|unix.STATX_INO, &st)
+	if err != nil {
+		return i, 0, &os.PathError{Op: "statx", Path: path, Err: err}
+	}
+	return inode{st.Dev_major, st.Dev_minor, st.Ino}, st.Mode & unix.S_IFMT, nil
+}
+
+// identify returns the identity of a descriptor's file.
+func identify(tid, fd int) (id fileID, err error) {
+	if id.inode, id.typ, err = stat(tid, fd); err != nil {
+		return id, err
+	}
+	name, err := procfs.ReadLink(tid, fd)
+	if err != nil {
+		return id, err
+	}
+	if strings.HasPrefix(name, "anon_inode:") {
+		id.name, id.fd = name, int32(fd)
+	}
+	info, err := procfs.ReadFDInfo(tid, fd)
+	id.flags = info.Flags &^ changeable
+	return id, err
+}
+
+// openFiles returns the descriptors of a thread for files with the given inodes, in ascending order.
+func openFiles(tid int, inodes map[inode]bool) (map[fileID][]int32, error) {
+	fds, err := procfs.OpenFDs(tid)
+	if err != nil {
+		return nil, err
+	}
+	open := map[fileID][]int32{}
+	for _, fd := range fds {
+		i, _, err := stat(tid, fd)
+		if err != nil || !inodes[i] {
+			continue
+		}
+		if id, err := identify(tid, fd); err == nil {
+			open[id] = append(open[id], int32(fd))
+		}
+	}
+	return open, nil
+}
+
+// receivedFDs returns the descriptors that the call has received.
+func (c *Call) receivedFDs() (fds []int32) {
+	if !c.receives() {
+		return nil
+	}
+	for i := range c.transferred() {
+		fds = append(fds, c.Exit.Messages[i].Control.firstFDs()...)
+	}
+	return fds
+}
+
+// noteReceived adds the descriptors that a call has received to the table of its thread. It first
+// determines which descriptors for the same files the process already had.
+func (t *tracer) noteReceived(th *thread, c *Call) {
+	fds := c.receivedFDs()
+	if t.o.Outcome == nil || len(fds) == 0 {
+		return
+	}
+	socket := File{FD: c.socket()}
+	if f := c.file(c.socket(), false); f != nil {
+		socket = *f
+	}
+	var arrived []receivedFD
+	inodes := map[inode]bool{}
+	for i, fd := range fds {
+		r := receivedFD{fd: fd, Receipt: Receipt{
+			Process: c.Process, Thread: c.Thread, Call: c.Name(), Socket: socket,
+			FD: fd, Index: i + 1, Count: len(fds), seq: c.seq,
+		}}
+		var err error
+		r.id, err = identify(c.Thread, int(fd))
+		if errors.Is(err, unix.ENOENT) {
+			continue // another thread has closed it
+		}
+		_ = errors.As(err, &r.err)
+		inodes[r.id.inode] = true
+		arrived = append(arrived, r)
+	}
+	before, err := openFiles(c.Thread, inodes)
+	if err == nil {
+		for id := range before {
+			before[id] = slices.DeleteFunc(before[id], func(fd int32) bool { return slices.Contains(fds, fd) })
+		}
+		th.table.settle(before)
+	}
+	th.table.received = append(th.table.received, arrived...)
+}
+
+// settle drops the received descriptors for the given files that are no longer open, and follows those
+// that the program has moved to another value. A descriptor counts as moved if there is one more than the
+// other descriptors that the process already had for the file.
+func (d *descriptorTable) settle(open map[fileID][]int32) {
+	free := map[fileID][]int32{}
+	for id, fds := range open {
+		free[id] = slices.Clone(fds)
+	}
+	inPlace := make([]bool, len(d.received))
+	for i, r := range d.received {
+		if at := slices.Index(free[r.id], r.fd); at >= 0 {
+			inPlace[i] = true
+			free[r.id] = slices.Delete(free[r.id], at, at+1)
+		}
+	}
+	var kept []receivedFD
+	for i, r := range d.received {
+		fds, known := free[r.id]
+		others := d.others[r.id]
+		switch {
+		case !known || r.err != 0 || inPlace[i]:
+		case len(fds) <= len(others):
+			continue
+		default:
+			// Descriptors that are not new may still be the other ones.
+			at := slices.IndexFunc(fds, func(fd int32) bool { return !slices.Contains(others, fd) })
+			r.fd = fds[at]
+			free[r.id] = slices.Delete(fds, at, at+1)
+		}
+		kept = append(kept, r)
+	}
+	d.received = kept
+	if d.others == nil {
+		d.others = map[fileID][]int32{}
+	}
+	for id, fds := range free {
+		d.others[id] = fds
+	}
+}
+
+// update settles all received descriptors.
+func (d *descriptorTable) update(tid int) error {
+	inodes := map[inode]bool{}
+	for _, r := range d.received {
+		inodes[r.id.inode] = true
+	}
+	open, err := openFiles(tid, inodes)
+	if err != nil {
+		return err
+	}
+	for _, r := range d.received {
+		if open[r.id] == nil {
+			open[r.id] = []int32{}
+		}
+	}
+	d.settle(open)
+	return nil
+}
+
+// copy returns the table of a new process, which has the same descriptors.
+func (d *descriptorTable) copy() *descriptorTable {
+	c := &descriptorTable{received: slices.Clone(d.received), others: map[fileID][]int32{}}
+	for id, fds := range d.others {
+		c.others[id] = slices.Clone(fds)
+	}
+	return c
+}
+
+// use makes a thread use a table.
+func (th *thread) use(d *descriptorTable) {
+	d.threads++
+	th.table = d
+}
+
+// inherit returns the table of a new process: that of its parent if they share it, or else a copy.
+func (d *descriptorTable) inherit(parent, child int) *descriptorTable {
+	const kcmpFiles = 2 // KCMP_FILES
+	r, _, errno := unix.Syscall6(unix.SYS_KCMP, uintptr(parent), uintptr(child), kcmpFiles, 0, 0, 0)
+	if errno == 0 && r == 0 {
+		return d
+	}
+	return d.copy()
+}
+
+// leaveTable reports the received descriptors that are still open if the thread is the last one that
+// uses its table. If the thread has already ended, /proc no longer shows them.
+func (t *tracer) leaveTable(th *thread, ended bool) {
+	if th.left {
+		return
+	}
+	th.left = true
+	th.table.threads--
+	if th.table.threads > 0 {
+		return
+	}
+	if ended {
+		t.report(th, Outcome{}, unix.ESRCH)
+		return
+	}
+	t.report(th, Outcome{}, th.updateTable())
+}
+
+// passOn reports the received descriptors that an execve has passed on.
+func (t *tracer) passOn(th *thread) {
+	if th.table.threads > 1 { // the execve has made a copy of a table that other processes use
+		th.table.threads--
+		th.use(th.table.copy())
+	}
+	if len(th.table.received) == 0 {
+		return
+	}
+	program, _ := os.Readlink("/proc/" + strconv.Itoa(th.tid) + "/exe") // "" if it may not be read
+	t.report(th, Outcome{Exec: true, Program: program}, th.updateTable())
+}
+
+// updateTable settles the thread's table.
+func (th *thread) updateTable() (errno syscall.Errno) {
+	if len(th.table.received) > 0 {
+		_ = errors.As(th.table.update(th.tid), &errno)
+	}
+	return errno
+}
+
+// report passes an outcome for each received descriptor to Options.Outcome. If errno is not 0, the
+// descriptors could not be looked up.
+func (t *tracer) report(th *thread, o Outcome, errno syscall.Errno) {
+	if t.o.Outcome == nil || t.ending {
+		return
+	}
+	for _, r := range th.table.received {
+		o.Process, o.Receipt = th.process, r.Receipt
+		switch {
+		case errno != 0:
+			o.File = File{FD: r.fd, Errno: errno}
+		case r.err != 0:
+			o.File = File{FD: r.fd, Errno: r.err}
+		default:
+			o.File = t.lookup.file(th.tid, r.fd, true)
+		}
+		found := o
+		t.o.Outcome(&found)
+	}
+}
