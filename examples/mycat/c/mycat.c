@@ -94,5 +94,7 @@ main(int argc, char **argv)
 	if (fd < 0)
 		fatal(1, argv[optind]);
 	copy(fd, STDOUT_FILENO);
+	if (close(fd) < 0)
+		fatal(1, "close");
 	return 0;
 }
