@@ -1,0 +1,119 @@
+package recorder
+
+import "fmt"
+
+// A place is the position of a received descriptor in a record. Its fields count from 0.
+type place struct {
+	process, call, descriptor int
+}
+
+// recordedPlaces finds places in a record.
+type recordedPlaces struct {
+	streams [][]*Call
+	calls   map[int]place    // by Call.seq
+	process map[*Process]int // the processes that made calls
+}
+
+func newRecordedPlaces(calls []Call) *recordedPlaces {
+	r := &recordedPlaces{callsByProcess(calls), map[int]place{}, map[*Process]int{}}
+	for i, stream := range r.streams {
+		r.process[stream[0].Process] = i
+		for j, c := range stream {
+			r.calls[c.seq] = place{process: i, call: j}
+		}
+	}
+	return r
+}
+
+// A comparedOutcome is an outcome without the values that differ from run to run.
+type comparedOutcome struct {
+	place
+	exec         bool
+	event, state string
+}
+
+// absent describes the descriptor in a record without the outcome.
+func (o *comparedOutcome) absent() string {
+	if o.exec {
+		return "not passed on"
+	}
+	return "no longer open"
+}
+
+// compared returns the outcomes in a form that can be compared. It leaves out outcomes of calls that are
+// not in the record.
+func (r *recordedPlaces) compared(outcomes []*Outcome) (list []comparedOutcome) {
+	for _, o := range outcomes {
+		p, ok := r.calls[o.Receipt.seq]
+		if !ok {
+			continue
+		}
+		p.descriptor = o.Receipt.Index
+		event := "the exit"
+		if o.Exec {
+			event = "an exec"
+		}
+		list = append(list, comparedOutcome{p, o.Exec, event + " of " + r.processName(o.Process), o.state()})
+	}
+	return list
+}
+
+// processName returns the name of a process that is the same in every run. The name of a process that
+// made no calls refers to the next ancestor that made some.
+func (r *recordedPlaces) processName(p *Process) string {
+	prefix := ""
+	for ; p != nil; p = p.parent {
+		if i, ok := r.process[p]; ok {
+			return fmt.Sprintf("%sprocess %d", prefix, i+1)
+		}
+		prefix = "a descendant of "
+	}
+	return "another process"
+}
+
+// FirstOutcome returns a difference between the outcomes of two records, in the earliest call, or nil if
+// there is none. The calls of the two records must be the same.
+func FirstOutcome(callsA, callsB []Call, outcomesA, outcomesB []*Outcome) *Difference {
+	a, b := newRecordedPlaces(callsA), newRecordedPlaces(callsB)
+	listA, listB := a.compared(outcomesA), b.compared(outcomesB)
+	var found []*Difference
+	for _, o := range without(listA, listB) {
+		found = append(found, o.difference(a, b, o.state, o.absent()))
+	}
+	for _, o := range without(listB, listA) {
+		found = append(found, o.difference(a, b, o.absent(), o.state))
+	}
+	return earliest(found)
+}
+
+// without returns the outcomes in list, except for one for each in other.
+func without(list, other []comparedOutcome) (rest []comparedOutcome) {
+	count := map[comparedOutcome]int{}
+	for _, o := range other {
+		count[o]++
+	}
+	for _, o := range list {
+		if count[o]--; count[o] < 0 {
+			rest = append(rest, o)
+		}
+	}
+	return rest
+}
+
+func (o comparedOutcome) difference(a, b *recordedPlaces, textA, textB string) *Difference {
+	streamA, streamB := at(a.streams, o.process), at(b.streams, o.process)
+	d := &Difference{
+		Process: o.process + 1, Call: o.call + 1,
+		Threads: severalThreads(streamA) || severalThreads(streamB),
+		Several: len(a.streams) > 1,
+		Field:   fmt.Sprintf("received descriptor %d at %s", o.descriptor, o.event),
+		TextA:   textA, TextB: textB,
+	}
+	if o.call < len(streamA) {
+		d.A = streamA[o.call]
+	}
+	if o.call < len(streamB) {
+		d.B = streamB[o.call]
+	}
+	return d
+}
