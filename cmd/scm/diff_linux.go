@@ -41,6 +41,13 @@ from run to run:
 - The first 4 KiB of each payload buffer are compared. The rest, as far as the kernel
   has sent or received it, is compared by its SHA-256.
 
+If all calls are the same, scm also compares which received descriptors were still open
+when their process ended, and which an exec passed on ("scm help trace" describes how it
+finds them):
+
+  different: call 2 of process 1 (recvmsg): received descriptor 2 at the exit of
+  process 1: no longer open against still open
+
 Processes are paired by their place in the tree, without those that make none of the
 calls. Two regular files, or two eventfds, that have the same descriptor one after the
 other are taken for one.
@@ -94,9 +101,11 @@ func diff(cmd *cobra.Command, a, b []string, all, noFilter bool) error {
 		return broken(fmt.Errorf("standard input: %w", err))
 	}
 	var records [2][]recorder.Call
-	unread := 0
+	var outcomes [2][]*recorder.Outcome
+	unread, unreadOutcomes := 0, 0
 	for i, args := range [][]string{a, b} {
-		o := recorder.Options{Limit: 4096, Sum: true, NoFilter: noFilter, Handle: func(c *recorder.Call) {
+		o := recorder.Options{Limit: 4096, Sum: true, NoFilter: noFilter}
+		o.Handle = func(c *recorder.Call) {
 			if c.OnOtherSocket() {
 				return
 			}
@@ -104,7 +113,13 @@ func diff(cmd *cobra.Command, a, b []string, all, noFilter bool) error {
 			if !c.Whole() {
 				unread++
 			}
-		}}
+		}
+		o.Outcome = func(found *recorder.Outcome) {
+			outcomes[i] = append(outcomes[i], found)
+			if found.File.Errno != 0 {
+				unreadOutcomes++
+			}
+		}
 		if err := record(args, in, o); err != nil {
 			return err
 		}
@@ -120,6 +135,13 @@ func diff(cmd *cobra.Command, a, b []string, all, noFilter bool) error {
 	if d == nil && unread > 0 {
 		return broken(fmt.Errorf("not compared: %d calls whose memory could not be read, or whose descriptors "+
 			"could not be looked up; all other calls are the same", unread))
+	}
+	if d == nil && unreadOutcomes > 0 {
+		return broken(fmt.Errorf("not compared: %d received descriptors that could not be looked up when their process "+
+			"ended or had executed another program; the calls are the same", unreadOutcomes))
+	}
+	if d == nil {
+		d = recorder.FirstOutcome(records[0], records[1], outcomes[0], outcomes[1])
 	}
 	if d == nil {
 		calls := "calls"

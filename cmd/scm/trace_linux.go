@@ -65,10 +65,30 @@ across an exec. "not looked up", "close-on-exec unknown" and "control unreadable
 that scm could not read /proc or the memory of the process, for example because it is
 not dumpable. JSON then contains open null, unread or control_unread.
 
+At its end, the trace lists the received descriptors that were still open when their
+process ended, and those that an exec passed on to another program:
+
+  8008 exit: still open 6<regular /etc/hosts, read>, descriptor 2 of 2 from
+  recvmsg(4<unix stream socket:[3750]>)
+  8010 exec /usr/bin/true: passed on 6<regular /etc/hosts, read>, descriptor 2 of 2
+  from recvmsg(4<unix stream socket:[3750]>) of process 8008
+
+The line starts with the process that had the descriptor, which may have inherited it
+from the process that received it. If processes share a descriptor table, it is the last
+one. A descriptor that the program has moved is listed with its value at the end and
+"received as". "perhaps" means that scm could not read /proc. scm finds the descriptor
+by its file. If the program itself opens the same file again, scm can take the new
+descriptor for the received one. The list shows how many descriptors a call received. It
+cannot show how many the program wanted, because a buffer for one descriptor can have
+room for two.
+
 In JSON, payloads, control data and addresses are hexadecimal. recorded is the number of
 payload bytes in the object (at most 1 MiB per buffer and 16 MiB per call), and file_hex
 is a file name that is not UTF-8. If a message contains more than 253 descriptors, which
-the kernel rejects, the first 253 are described.
+the kernel rejects, the first 253 are described. An object in the list at the end has no
+call. It contains event (exit or exec), pid, the program that was executed, descriptor,
+and received: the pid, tid, call and socket of the receive, the value fd that the
+descriptor had then, and its index among the count descriptors of the call.
 
 ` + counted() + `
 
@@ -76,8 +96,8 @@ The trace ends when all of them have ended. scm forwards HUP, INT, QUIT, TERM, U
 USR2 to COMMAND. Before COMMAND has started and after it has ended, the first four end
 scm. If scm is killed, COMMAND and its children are killed too.
 
-With -p, HUP, INT and TERM end the trace, and the process runs on. It also runs on if
-scm is killed. While it is traced it is slow, because it is stopped at each system call.
+With -p, HUP, INT and TERM end the trace, and the process runs on. The trace then lists
+no descriptors at its end. The process also runs on if scm is killed. While it is traced it is slow, because it is stopped at each system call.
 The beginning and the end of the trace interrupt calls that wait. epoll_wait(2) and some
 others (see signal(7)) then fail with EINTR. A child that another process traces is not
 traced, and is reported on standard error.
@@ -119,6 +139,7 @@ trace could not be written, in which case the process runs on.`,
 			}
 			o.Ancillary = !all
 			o.Handle = p.print
+			o.Outcome = p.keep
 			o.LeftOut = func(pid int, why error) {
 				_, _ = fmt.Fprintf(os.Stderr, "scm: process %d is not in the trace: %v\n", pid, why)
 			}
@@ -128,6 +149,7 @@ trace could not be written, in which case the process runs on.`,
 				return traceProcess(pid, o, &p)
 			}
 			err := traceProgram(args, o)
+			p.printOutcomes()
 			p.close()
 			return err
 		},
@@ -195,6 +217,9 @@ func traceProcess(pid int, o recorder.Options, p *tracePrinter) error {
 	defer stop()
 	p.failed = stop
 	_, err := recorder.Attach(ctx, pid, o)
+	if ctx.Err() == nil {
+		p.printOutcomes()
+	}
 	p.close()
 	if err != nil {
 		return broken(fmt.Errorf("process %d: %w", pid, err))
@@ -205,14 +230,16 @@ func traceProcess(pid int, o recorder.Options, p *tracePrinter) error {
 	return nil
 }
 
-// A tracePrinter writes calls. It stops writing after the first error.
+// A tracePrinter writes calls and, at the end of the trace, outcomes. It stops writing after the first
+// error.
 type tracePrinter struct {
-	out    *os.File
-	raw    bool
-	json   bool
-	line   []byte
-	err    error
-	failed func() // if set, called after that error
+	out      *os.File
+	raw      bool
+	json     bool
+	line     []byte
+	outcomes []*recorder.Outcome
+	err      error
+	failed   func() // if set, called after that error
 }
 
 func (p *tracePrinter) print(c *recorder.Call) {
@@ -233,6 +260,34 @@ func (p *tracePrinter) write(c *recorder.Call) error {
 		p.line = append(p.line[:0], display.JSON(object)...)
 	} else {
 		p.line = appendCall(p.line[:0], c, p.raw)
+	}
+	p.line = append(p.line, '\n')
+	_, err := p.out.Write(p.line)
+	return err
+}
+
+// keep keeps an outcome for printOutcomes.
+func (p *tracePrinter) keep(o *recorder.Outcome) { p.outcomes = append(p.outcomes, o) }
+
+// printOutcomes writes the outcomes.
+func (p *tracePrinter) printOutcomes() {
+	for _, o := range p.outcomes {
+		if p.err != nil {
+			return
+		}
+		p.err = p.writeOutcome(o)
+	}
+}
+
+func (p *tracePrinter) writeOutcome(o *recorder.Outcome) error {
+	if p.json {
+		object, err := o.JSON()
+		if err != nil {
+			return err
+		}
+		p.line = append(p.line[:0], display.JSON(object)...)
+	} else {
+		p.line = fmt.Appendf(p.line[:0], "%d %s", o.Process.PID, display.Line(o.Text()))
 	}
 	p.line = append(p.line, '\n')
 	_, err := p.out.Write(p.line)

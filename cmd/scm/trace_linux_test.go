@@ -75,6 +75,14 @@ var tracees = map[string]func() error{
 		}()
 		return errors.Join(<-done, pass([]byte("hello"), scm.Send))
 	},
+	"leak one": func() error { return receiveTwo(1) },
+	"leak two": func() error { return receiveTwo(2) },
+	"pass on": func() error {
+		if err := receiveTwo(1); err != nil {
+			return err
+		}
+		return unix.Exec("/bin/true", []string{"true"}, nil)
+	},
 	"named": passNamed,
 	"timed": timed,
 
@@ -147,7 +155,39 @@ func pass(payload []byte, send func(sock int, m *scm.Message, flags int) error) 
 		return err
 	}
 	m := scm.Message{Buffers: [][]byte{make([]byte, 100)}, FDs: make([]int, 1)}
-	return scm.Recv(p[1], &m, 0)
+	err = scm.Recv(p[1], &m, 0)
+	m.CloseFDs()
+	return err
+}
+
+// receiveTwo receives the descriptor of standard input and one for /dev/null, and leaves one or both of them
+// open, without close-on-exec.
+func receiveTwo(leaked int) error {
+	p, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	null, err := unix.Open("/dev/null", unix.O_WRONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	if err := scm.Send(p[0], &scm.Message{Buffers: [][]byte{{0}}, FDs: []int{0, null}}, 0); err != nil {
+		return err
+	}
+	if err := unix.Close(null); err != nil {
+		return err
+	}
+	m := scm.Message{Buffers: [][]byte{{0}}, FDs: make([]int, 2)}
+	if err := scm.Recv(p[1], &m, 0); err != nil {
+		return err
+	}
+	for _, fd := range m.FDs {
+		if _, err := unix.FcntlInt(uintptr(fd), unix.F_SETFD, 0); err != nil {
+			return err
+		}
+	}
+	scm.CloseFDs(m.FDs[:2-leaked]...)
+	return nil
 }
 
 // sendAtOnce sends without waiting, into a socket that may be full.
@@ -296,7 +336,9 @@ func passNamed() error {
 		return err
 	}
 	m := scm.Message{Buffers: [][]byte{make([]byte, 100)}, FDs: make([]int, 1), Addr: &net.UnixAddr{}}
-	return scm.Recv(socks[1], &m, 0)
+	err := scm.Recv(socks[1], &m, 0)
+	m.CloseFDs()
+	return err
 }
 
 func sendPair(sock int, m *scm.Message, _ int) error {
@@ -424,6 +466,51 @@ func TestTraceLines(t *testing.T) {
 	}
 	if text := contents(t, file); !want.MatchString(text) {
 		t.Errorf("%s", text)
+	}
+}
+
+// At its end, the trace lists the received descriptors that were still open, or that an exec passed on. The exit
+// status stays that of the command.
+func TestTraceOutcomes(t *testing.T) {
+	traceable(t)
+	// Both are /dev/null, so that only the access mode tells them apart.
+	line := func(event, access string, descriptor int) string {
+		return fmt.Sprintf(`\d+ %s \d+<character device /dev/null, %s>, descriptor %d of 2 from recvmsg\(\d+<unix seqpacket socket:\[\d+\]>\)\n`,
+			event, access, descriptor)
+	}
+	exit := "exit: still open"
+	for _, c := range []struct{ name, want string }{
+		{"pass", ""},
+		{"leak one", line(exit, "write", 2)},
+		{"leak two", line(exit, "read", 1) + line(exit, "write", 2)},
+		{"pass on", line(`exec \S+: passed on`, "write", 2) + line(exit, "write", 2)},
+	} {
+		r := ran(t, scmCommand(t, append([]string{"trace", "--"}, tracee(t, c.name)...)...))
+		want := regexp.MustCompile(`^\d+ sendmsg\(.*\n\d+ recvmsg\(.*\n` + c.want + "$")
+		if r.code != 0 || !want.MatchString(r.errors) {
+			t.Errorf("%s: %+v, want %v", c.name, r, want)
+		}
+	}
+
+	r := ran(t, scmCommand(t, append([]string{"trace", "--json", "--"}, tracee(t, "leak one")...)...))
+	lines := strings.Split(strings.TrimSuffix(r.errors, "\n"), "\n")
+	var call struct {
+		PID, TID int
+		Socket   struct{ FD int }
+		Messages []struct {
+			Control []struct{ Files []struct{ FD int } }
+		}
+	}
+	if len(lines) != 3 || json.Unmarshal([]byte(lines[1]), &call) != nil {
+		t.Fatalf("%+v", r)
+	}
+	fd := call.Messages[0].Control[0].Files[1].FD
+	want := fmt.Sprintf(`{"event":"exit","pid":%d,`+
+		`"descriptor":{"fd":%d,"open":true,"kind":"character device","file":"/dev/null","access":"write","close_on_exec":false},`+
+		`"received":{"pid":%d,"tid":%d,"call":"recvmsg","socket":{"fd":%d,"open":true,"kind":"unix seqpacket","file":"…"},"fd":%d,"index":2,"count":2}}`,
+		call.PID, fd, call.PID, call.TID, call.Socket.FD, fd)
+	if !like(lines[2], want) {
+		t.Errorf("got %s\nwant %s", lines[2], want)
 	}
 }
 
@@ -623,7 +710,10 @@ func TestTraceProcess(t *testing.T) {
 		t.Fatal(err)
 	}
 	first := <-seen
-	for range seen {
+	for line := range seen {
+		if !strings.Contains(line, `msg(`) || strings.Contains(line, "still open") {
+			t.Errorf("a trace that a signal ended lists %s", line)
+		}
 	}
 	if err := trace.Wait(); err != nil || !strings.Contains(first, `msg(`) {
 		t.Errorf("%s, %v", first, err)
