@@ -105,7 +105,7 @@ func (t *tracer) exitOption() int {
 // thread has created. It must not be set earlier: until an execve is done, a seize of another thread
 // of the process can block. In the meantime, a thread that the execve ends would have to be resumed.
 func (t *tracer) completeOptions(th *thread) {
-	th.traced = true
+	th.complete = true
 	if t.process == nil && t.o.Outcome != nil {
 		_ = unix.PtraceSetOptions(th.tid, options|t.exitOption()) // it fails if the thread was killed
 	}

@@ -258,7 +258,14 @@ func (t *tracer) leaveTable(th *thread, ended bool) {
 		t.report(th, Outcome{}, unix.ESRCH)
 		return
 	}
+	t.witnessed(th)
 	t.report(th, Outcome{}, th.updateTable())
+}
+
+func (t *tracer) witnessed(th *thread) {
+	if t.o.atOutcome != nil {
+		t.o.atOutcome(th.tid)
+	}
 }
 
 // passOn reports the received descriptors that an execve has passed on.
@@ -267,6 +274,7 @@ func (t *tracer) passOn(th *thread) {
 		th.table.threads--
 		th.use(th.table.copy())
 	}
+	t.witnessed(th)
 	if len(th.table.received) == 0 {
 		return
 	}

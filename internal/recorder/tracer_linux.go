@@ -37,6 +37,8 @@ type Options struct {
 	LeftOut func(pid int, why error)
 	// Started is called with the command's process before the command executes its first instruction.
 	Started func(*os.Process)
+
+	atOutcome func(tid int) // for tests: called before the outcomes of a process are reported, if any
 }
 
 // A tracer must always be used on the same operating system thread.
@@ -66,14 +68,14 @@ const (
 )
 
 type thread struct {
-	tid     int
-	process *Process
-	section int
-	inside  bool // between the entry and the exit of a call
-	call    *Call
-	table   *descriptorTable
-	left    bool // it has begun to end, and no longer uses the table
-	traced  bool // its options are complete
+	tid      int
+	process  *Process
+	section  int
+	inside   bool // between the entry and the exit of a call
+	call     *Call
+	table    *descriptorTable
+	left     bool // it has begun to end, and no longer uses the table
+	complete bool // its options are set: see completeOptions
 }
 
 func newTracer(o Options) *tracer {
@@ -166,7 +168,7 @@ func (t *tracer) handle(tid int, status unix.WaitStatus) error {
 	if th == nil {
 		th = t.appear(tid)
 	}
-	if !th.traced {
+	if !th.complete {
 		t.completeOptions(th)
 	}
 	sig := status.StopSignal()
