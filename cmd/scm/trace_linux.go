@@ -78,7 +78,8 @@ from the process that received it. If processes share a descriptor table, it is 
 one. A descriptor that the program has moved is listed with its value at the end and
 "received as". "perhaps" means that scm could not read /proc. scm finds the descriptor
 by its file. If the program itself opens the same file again, scm can take the new
-descriptor for the received one. The list shows how many descriptors a call received. It
+descriptor for the received one. In a process that has had more than 1024 descriptors
+open, scm does not find those that the program has moved. The list shows how many descriptors a call received. It
 cannot show how many the program wanted, because a buffer for one descriptor can have
 room for two.
 

@@ -13,7 +13,8 @@ import (
 //
 // The recorder does not see the calls that open, duplicate and close descriptors. It finds the
 // descriptor by its value and its file, or by its file alone if the process has more descriptors for the
-// file than just before the receive. If the process has opened the same file again, with the same
+// file than just before the receive. It does not count the latter in a process with more than 1024
+// descriptors, and then finds a descriptor only at the value with which it was received. If the process has opened the same file again, with the same
 // flags, it can mistake that descriptor for the received one.
 type Outcome struct {
 	Process *Process

@@ -181,6 +181,11 @@ var outcomeTests = []struct {
 		"child exec /usr/bin/true: passed on 5<regular /etc/hosts, read>" + from + " of another process",
 		"child exit: still open 5<regular /etc/hosts, read>" + from + " of another process",
 	}},
+	{"keeps one in a large table", "open:c:/etc/group dup:c:1200 " + hosts + "send:a recvx:b", []string{
+		"exit: still open 7<regular /etc/hosts, read>" + from,
+	}},
+	{"receives twice in a large table", "open:c:/etc/group dup:c:1200 " + hosts + "send:a send:a recvx:b close:b recvx:b close:b", nil},
+	{"moves one in a large table", "open:c:/etc/group dup:c:1200 " + hosts + "send:a recvx:b move:b:20", nil},
 	{"is killed", hosts + "send:a close:a recvx:a kill", []string{
 		"exit: still open 5<regular /etc/hosts, read>" + from,
 	}},

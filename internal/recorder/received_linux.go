@@ -25,6 +25,8 @@ type receivedFD struct {
 	fd  int32         // its current value, if the program has moved it
 	id  fileID        // valid if err is 0
 	err syscall.Errno // why the file could not be identified
+
+	fixed bool // the other descriptors for the file are unknown, so it is found only at its own value
 }
 
 // A Receipt identifies a received descriptor.
@@ -63,12 +65,11 @@ type fileID struct {
 // changeable are the flags that fcntl(2) can change after a file was opened.
 const changeable = unix.O_APPEND | unix.O_NONBLOCK | unix.O_DIRECT | unix.O_NOATIME | unix.O_ASYNC | unix.O_CLOEXEC
 
-// stat returns the inode and the type of a descriptor's file. It does not wait for the server of a
-// network or FUSE file system, because the server may be the traced program.
-func stat(tid, fd int) (i inode, typ uint16, err error) {
+// stat returns the inode and the type of a file. It does not wait for the server of a network or FUSE file
+// system, because the server may be the traced program.
+func stat(dir int, path string) (i inode, typ uint16, err error) {
 	var st unix.Statx_t
-	path := procfs.FDPath(tid, fd)
-	err = unix.Statx(unix.AT_FDCWD, path, unix.AT_STATX_DONT_SYNC, unix.STATX_TYPE|unix.STATX_INO, &st)
+	err = unix.Statx(dir, path, unix.AT_STATX_DONT_SYNC, unix.STATX_TYPE|unix.STATX_INO, &st)
 	if err != nil {
 		return i, 0, &os.PathError{Op: "statx", Path: path, Err: err}
 	}
@@ -77,7 +78,7 @@ func stat(tid, fd int) (i inode, typ uint16, err error) {
 
 // identify returns the identity of a descriptor's file.
 func identify(tid, fd int) (id fileID, err error) {
-	if id.inode, id.typ, err = stat(tid, fd); err != nil {
+	if id.inode, id.typ, err = stat(unix.AT_FDCWD, procfs.FDPath(tid, fd)); err != nil {
 		return id, err
 	}
 	name, err := procfs.ReadLink(tid, fd)
@@ -98,9 +99,15 @@ func openFiles(tid int, inodes map[inode]bool) (map[fileID][]int32, error) {
 	if err != nil {
 		return nil, err
 	}
+	path := "/proc/" + strconv.Itoa(tid) + "/fd"
+	dir, err := unix.Open(path, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0) // faster than a path for each descriptor
+	if err != nil {
+		return nil, &os.PathError{Op: "open", Path: path, Err: err}
+	}
+	defer func() { _ = unix.Close(dir) }()
 	open := map[fileID][]int32{}
 	for _, fd := range fds {
-		i, _, err := stat(tid, fd)
+		i, _, err := stat(dir, strconv.Itoa(fd))
 		if err != nil || !inodes[i] {
 			continue
 		}
@@ -122,8 +129,7 @@ func (c *Call) receivedFDs() (fds []int32) {
 	return fds
 }
 
-// noteReceived adds the descriptors that a call has received to the table of its thread. It first
-// determines which descriptors for the same files the process already had.
+// noteReceived adds the descriptors that a call has received to the table of its thread.
 func (t *tracer) noteReceived(th *thread, c *Call) {
 	fds := c.receivedFDs()
 	if t.o.Outcome == nil || len(fds) == 0 {
@@ -149,14 +155,34 @@ func (t *tracer) noteReceived(th *thread, c *Call) {
 		inodes[r.id.inode] = true
 		arrived = append(arrived, r)
 	}
-	before, err := openFiles(c.Thread, inodes)
-	if err == nil {
-		for id := range before {
-			before[id] = slices.DeleteFunc(before[id], func(fd int32) bool { return slices.Contains(fds, fd) })
-		}
-		th.table.settle(before)
+	th.table.add(c.Thread, arrived, inodes)
+}
+
+// maxTable is the size of the largest descriptor table that add reads. Reading that one takes about 5 ms.
+const maxTable = 1024
+
+// add adds received descriptors. It first determines which other descriptors for the same files the table
+// contains, unless the table is too large.
+func (d *descriptorTable) add(tid int, arrived []receivedFD, inodes map[inode]bool) {
+	isNew := func(fd int32) bool {
+		return slices.ContainsFunc(arrived, func(r receivedFD) bool { return r.fd == fd })
 	}
-	th.table.received = append(th.table.received, arrived...)
+	var before map[fileID][]int32
+	size, err := strconv.Atoi(status(tid).Field("FDSize"))
+	if err == nil && size <= maxTable {
+		before, err = openFiles(tid, inodes)
+	}
+	if before == nil || err != nil {
+		d.received = slices.DeleteFunc(d.received, func(r receivedFD) bool { return isNew(r.fd) })
+		for i := range arrived {
+			arrived[i].fixed = true
+		}
+	}
+	for id := range before {
+		before[id] = slices.DeleteFunc(before[id], isNew)
+	}
+	d.settle(before)
+	d.received = append(d.received, arrived...)
 }
 
 // settle drops the received descriptors for the given files that are no longer open, and follows those
@@ -180,7 +206,7 @@ func (d *descriptorTable) settle(open map[fileID][]int32) {
 		others := d.others[r.id]
 		switch {
 		case !known || r.err != 0 || inPlace[i]:
-		case len(fds) <= len(others):
+		case r.fixed || len(fds) <= len(others):
 			continue
 		default:
 			// Descriptors that are not new may still be the other ones.
