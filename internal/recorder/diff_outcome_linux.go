@@ -71,8 +71,8 @@ func (r *recordedPlaces) processName(p *Process) string {
 	return "another process"
 }
 
-// FirstOutcome returns a difference between the outcomes of two records, in the earliest call, or nil if
-// there is none. The calls of the two records must be the same.
+// FirstOutcome returns the difference between the outcomes of two records that belongs to the earliest call,
+// or nil if they do not differ. The calls of the two records must be the same.
 func FirstOutcome(callsA, callsB []Call, outcomesA, outcomesB []*Outcome) *Difference {
 	a, b := newRecordedPlaces(callsA), newRecordedPlaces(callsB)
 	listA, listB := a.compared(outcomesA), b.compared(outcomesB)

@@ -110,3 +110,10 @@ func (t *tracer) completeOptions(th *thread) {
 		_ = unix.PtraceSetOptions(th.tid, options|t.exitOption()) // it fails if the thread was killed
 	}
 }
+
+// inExitStop reports whether a thread has stopped because of exitOption.
+func inExitStop(tid int) bool {
+	var info unix.Siginfo
+	_, _, errno := unix.RawSyscall6(unix.SYS_PTRACE, unix.PTRACE_GETSIGINFO, uintptr(tid), 0, uintptr(unsafe.Pointer(&info)), 0, 0)
+	return errno == 0 && info.Code == int32(unix.SIGTRAP)|unix.PTRACE_EVENT_EXIT<<8
+}

@@ -186,8 +186,8 @@ func (d *descriptorTable) add(tid int, arrived []receivedFD, inodes map[inode]bo
 }
 
 // settle drops the received descriptors for the given files that are no longer open, and follows those
-// that the program has moved to another value. A descriptor counts as moved if there is one more than the
-// other descriptors that the process already had for the file.
+// that the program has moved to another value. A descriptor counts as moved if the process has one
+// more than the other descriptors that it already had for the file.
 func (d *descriptorTable) settle(open map[fileID][]int32) {
 	free := map[fileID][]int32{}
 	for id, fds := range open {
@@ -288,6 +288,7 @@ func (t *tracer) leaveTable(th *thread, ended bool) {
 	t.report(th, Outcome{}, th.updateTable())
 }
 
+// witnessed lets a test look at a process before its outcomes are reported.
 func (t *tracer) witnessed(th *thread) {
 	if t.o.atOutcome != nil {
 		t.o.atOutcome(th.tid)

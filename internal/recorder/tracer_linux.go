@@ -202,7 +202,10 @@ func (t *tracer) handle(tid int, status unix.WaitStatus) error {
 		switch sig {
 		case unix.SIGSTOP, unix.SIGTSTP, unix.SIGTTIN, unix.SIGTTOU:
 			// The whole process is stopped, and stays stopped until SIGCONT.
-			return resume(unix.PTRACE_LISTEN, tid, 0)
+			if err := resume(unix.PTRACE_LISTEN, tid, 0); err != unix.EIO { // EIO: it was killed, and has stopped to end
+				return err
+			}
+			return nil
 		}
 	}
 	return t.resume(th, 0)
@@ -210,6 +213,10 @@ func (t *tracer) handle(tid int, status unix.WaitStatus) error {
 
 // resume lets a thread run to the next stop that the tracer needs.
 func (t *tracer) resume(th *thread, sig unix.Signal) error {
+	// The thread may have been killed after it stopped, and stopped again because it ends.
+	if !th.left && t.o.Outcome != nil && len(th.table.received) > 0 && inExitStop(th.tid) {
+		t.leaveTable(th, false)
+	}
 	request := int(t.mode)
 	if t.starting {
 		request = unix.PTRACE_CONT
