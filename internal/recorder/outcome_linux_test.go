@@ -357,3 +357,48 @@ func TestOutcomeText(t *testing.T) {
 		}
 	}
 }
+
+// A thread that is killed while it is stopped stops again before it ends. The kernel then no longer reports
+// which process the thread has created.
+func TestKilledInEvent(t *testing.T) {
+	needsPtrace(t)
+	onThread(func() {
+		cmd := exec.Command("sh", "-c", "(:) & wait")
+		tr := newTracer(Options{Outcome: func(*Outcome) {}})
+		if err := tr.start(cmd); err != nil {
+			t.Error(err)
+			return
+		}
+		defer func() {
+			if err := tr.loop(); err != nil {
+				t.Error(err)
+			}
+			_ = cmd.Wait() // the tracer has waited for the process
+			_ = cmd.Process.Release()
+		}()
+		for {
+			tid, status, err := tr.wait()
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			forked := !tr.starting && (event(status) == unix.PTRACE_EVENT_FORK || event(status) == unix.PTRACE_EVENT_CLONE)
+			if !forked {
+				_ = tr.handle(tid, status) // the loop reports errors
+				continue
+			}
+			if child, ok := eventMessage(tid); !ok || child <= tid {
+				t.Errorf("before the end: %d, %t", child, ok)
+			}
+			_ = cmd.Process.Kill()
+			for !inExitStop(tid) {
+				runtime.Gosched()
+			}
+			if child, ok := eventMessage(tid); ok {
+				t.Errorf("after the thread was killed: %d", child)
+			}
+			_ = tr.handle(tid, status)
+			return
+		}
+	})
+}

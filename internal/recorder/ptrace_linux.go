@@ -117,3 +117,10 @@ func inExitStop(tid int) bool {
 	_, _, errno := unix.RawSyscall6(unix.SYS_PTRACE, unix.PTRACE_GETSIGINFO, uintptr(tid), 0, uintptr(unsafe.Pointer(&info)), 0, 0)
 	return errno == 0 && info.Code == int32(unix.SIGTRAP)|unix.PTRACE_EVENT_EXIT<<8
 }
+
+// eventMessage returns the message of the event for which a thread has stopped. It returns false if the thread
+// was killed, because the message is then lost.
+func eventMessage(tid int) (id int, ok bool) {
+	message, err := unix.PtraceGetEventMsg(tid)
+	return int(message), err == nil && !inExitStop(tid)
+}

@@ -195,8 +195,8 @@ func (t *tracer) handle(tid int, status unix.WaitStatus) error {
 	case unix.PTRACE_EVENT_EXIT:
 		t.leaveTable(th, false)
 	case unix.PTRACE_EVENT_FORK, unix.PTRACE_EVENT_VFORK, unix.PTRACE_EVENT_CLONE:
-		if child, err := unix.PtraceGetEventMsg(tid); err == nil {
-			t.made(th, int(child))
+		if child, ok := eventMessage(tid); ok {
+			t.made(th, child)
 		}
 	case unix.PTRACE_EVENT_STOP:
 		switch sig {
@@ -267,11 +267,14 @@ func (t *tracer) made(creator *thread, tid int) {
 // ID of the first thread, and all other threads have ended.
 func (t *tracer) exec(tid int) *thread {
 	th := t.threads[tid]
-	former, err := unix.PtraceGetEventMsg(tid)
-	if err != nil || int(former) == tid {
+	former, ok := eventMessage(tid)
+	if !ok {
+		former = t.execCaller(tid)
+	}
+	if former == tid {
 		return th
 	}
-	caller := t.threads[int(former)]
+	caller := t.threads[former]
 	if caller == nil {
 		return th
 	}
@@ -279,10 +282,21 @@ func (t *tracer) exec(tid int) *thread {
 		t.abandon(th)
 		t.leaveTable(th, true)
 	}
-	delete(t.threads, int(former))
+	delete(t.threads, former)
 	caller.tid = tid
 	t.threads[tid] = caller
 	return caller
+}
+
+// execCaller returns the former ID of the thread that called execve, if the kernel no longer reports it. All other
+// threads of the process have ended.
+func (t *tracer) execCaller(tid int) int {
+	for id, th := range t.threads {
+		if th.process.PID == tid && id != tid && !th.left {
+			return id
+		}
+	}
+	return tid
 }
 
 // syscallStop handles a stop at the entry or the exit of a call.
