@@ -229,7 +229,10 @@ func TestOutcomes(t *testing.T) {
 // The descriptors of a process that is not dumpable can be read only with CAP_SYS_PTRACE. The same is true of
 // its memory, so the recorder does not know what such a process has received.
 func TestOutcomeUnread(t *testing.T) {
-	path := receiver(t)
+	receivers(t, outcomesUnread)
+}
+
+func outcomesUnread(t *testing.T, path string) {
 	for _, c := range []struct{ name, steps, want string }{
 		{"before the receive", hosts + "send:a close:a hide recvx:a", ""},
 		{"after the receive", hosts + "send:a close:a recvx:a hide", "exit: perhaps still open 5<not looked up: EACCES>" + from},
