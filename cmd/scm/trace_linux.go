@@ -79,9 +79,9 @@ one. A descriptor that the program has moved is listed with its value at the end
 "received as". "perhaps" means that scm could not read /proc. scm finds the descriptor
 by its file. If the program itself opens the same file again, scm can take the new
 descriptor for the received one. In a process that has had more than 1024 descriptors
-open, scm does not find those that the program has moved. The list shows how many descriptors a call received. It
-cannot show how many the program wanted, because a buffer for one descriptor can have
-room for two.
+open, scm does not find those that the program has moved. The list shows how many
+descriptors a call received. It cannot show how many the program wanted, because a
+buffer for one descriptor can have room for two.
 
 In JSON, payloads, control data and addresses are hexadecimal. recorded is the number of
 payload bytes in the object (at most 1 MiB per buffer and 16 MiB per call), and file_hex
@@ -98,10 +98,11 @@ USR2 to COMMAND. Before COMMAND has started and after it has ended, the first fo
 scm. If scm is killed, COMMAND and its children are killed too.
 
 With -p, HUP, INT and TERM end the trace, and the process runs on. The trace then lists
-no descriptors at its end. The process also runs on if scm is killed. While it is traced it is slow, because it is stopped at each system call.
-The beginning and the end of the trace interrupt calls that wait. epoll_wait(2) and some
-others (see signal(7)) then fail with EINTR. A child that another process traces is not
-traced, and is reported on standard error.
+no descriptors at its end. The process also runs on if scm is killed. While it is traced
+it is slow, because it is stopped at each system call. The beginning and the end of the
+trace interrupt calls that wait. epoll_wait(2) and some others (see signal(7)) then fail
+with EINTR. A child that another process traces is not traced, and is reported on
+standard error.
 
 If scm is in the foreground of a terminal, it does not forward HUP, INT and QUIT, because
 COMMAND gets them from the terminal. Use TERM, or setsid(1), which also keeps scm from
