@@ -35,6 +35,15 @@
 // Call.decodeEntry and Call.decodeExit (decode_linux.go) read the memory and decode it once. Text,
 // JSON, Raw and Comparison print or compare the decoded fields.
 //
+// # Received descriptors
+//
+// With Options.Outcome the recorder reports the received descriptors that are still open when their
+// process ends, and those that an execve passes on (received_linux.go). It keeps a list of received
+// descriptors for each descriptor table. A child inherits the list of its parent. At the exit stop of
+// the last thread that uses the table, the recorder reads /proc/TID/fd. The /proc/PID/fd of a
+// process is empty once its first thread has ended. Threads of a process are assumed to share a table,
+// even after unshare(2) with CLONE_FILES.
+//
 // # Effects on the program
 //
 // The program is traced, as under strace. It cannot trace its own children, TracerPid is set, and
