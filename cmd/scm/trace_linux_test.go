@@ -473,7 +473,7 @@ func TestTraceLines(t *testing.T) {
 // status stays that of the command.
 func TestTraceOutcomes(t *testing.T) {
 	traceable(t)
-	// Both are /dev/null, so that only the access mode tells them apart.
+	// Both can be /dev/null, which is then open for reading and for writing.
 	line := func(event, access string, descriptor int) string {
 		return fmt.Sprintf(`\d+ %s \d+<character device /dev/null, %s>, descriptor %d of 2 from recvmsg\(\d+<unix seqpacket socket:\[\d+\]>\)\n`,
 			event, access, descriptor)
