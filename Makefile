@@ -1,17 +1,22 @@
-# The targets of the project, for GNU make. `make help` lists them.
+# The targets of the project, for GNU make. `make help` lists them and the variables below.
+#
+# After ## is the time that a target takes on two cores: seconds, minutes (up to a quarter of an hour) or
+# tens of minutes. The first run takes longer, because it installs tools and compiles everything.
 #
 #   SETUP=0    does not install tools (tools/setup)
 #   CI=true    makes a missing tool an error, instead of skipping what needs it
 #   PEERS=all  sets up and runs every peer in interop, instead of C, Rust and the languages that are installed
 #   ARCH=…     restricts foreign to these architectures
 #   RESULTS=…  is the directory in which test and check keep the output and the counts of each part (build/test)
-#   SCM_SOAK=… is how long soak runs on each backend, as sleep(1) takes it
+#   SCM_SOAK=… is how long soak runs on each backend, as sleep(1) takes it (10m)
 #   AS_USER=tools/as-user.sh, as root, runs the pure-Go tests as an unprivileged user without a C compiler
 #   NEWEST=build/newest runs the pure-Go tests in a copy of the tree in that directory, with the newest modules (tools/newest.sh)
+#   DESTDIR=…, PREFIX=… and MANDIR=… say where install-man installs (/usr/local, and share/man below it)
+#   GO=…, CLANG_FORMAT=… and CLANG_TIDY=… are the commands to use for these tools
 
 # Keep going after a failure.
 MAKEFLAGS += --warn-undefined-variables --no-print-directory --keep-going
-# Every 15 seconds the shell of a recipe prints what is running.
+# After 5 seconds, and then every 15 seconds, the shell of a recipe prints what is running.
 SHELL := tools/beat.sh
 .SHELLFLAGS = target=$@ -euo pipefail -c
 .DEFAULT_GOAL := help
@@ -59,11 +64,12 @@ export GOFLAGS += -buildvcs=false
 endif
 
 .PHONY: help
-help: ## print this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' Makefile
+help: ## seconds: print this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { time = text = $$2; sub(/:.*/, "", time); sub(/[^:]*: /, "", text); printf "make %-16s %-15s  %s\n", $$1, time, text }' Makefile
+	@echo; echo "Variables, as in make test SETUP=0:"; sed -n '/^$$/q; s/^#   /  /p' Makefile
 
 .PHONY: setup setup-c setup-interop setup-test setup-lint setup-cross
-setup: ## install the tools that test, interop and lint need (with apt, as root; otherwise list what is missing)
+setup: ## minutes: install the tools that test, interop and lint need (with apt, as root; otherwise list what is missing)
 	tools/setup test lint
 
 setup-c setup-interop setup-test setup-lint setup-cross: setup-%:
@@ -84,7 +90,7 @@ endef
 with_c = if [ "$$($(GO) env CGO_ENABLED)" != 1 ]; then $(part) $(1) -skip "no C compiler ($$($(GO) env CC)) in PATH"; exit; fi;
 
 .PHONY: test test-cgo test-purego test-c test-modules
-test: setup-c ## run the tests: Go on both backends, C plain and under sanitizers and valgrind; print the totals
+test: setup-c ## minutes: run the tests: Go on both backends, C plain and under sanitizers and valgrind; print the totals
 	@tools/setup -n test
 	$(call judged,test-cgo test-purego test-c test-modules,cgo purego c $(MODULES:./%=%))
 
@@ -126,7 +132,7 @@ test-modules:
 LONG := cmd/scm|interop|interop/catalogue|internal/(repotest|torture)|tools/prove/(golden|identity)
 
 .PHONY: check check-lint check-go check-house check-c
-check: ## run the quick parts of lint and test, as before a commit: Go, the library on both backends, C; print the totals
+check: ## minutes: run the quick parts of lint and test, as before a commit: Go, the library on both backends, C; print the totals
 	$(call judged,check-lint check-go check-house check-c,lint cgo purego house c)
 
 check-lint:
@@ -145,50 +151,50 @@ check-c:
 	@$(call with_c,c) $(part) c -command -- $(SUBMAKE) csrc -j2 -Oline test
 
 .PHONY: interop peers
-interop: setup-$(if $(filter all,$(PEERS)),test,interop) peers ## run every scenario between every pair of peers, and print the matrix
+interop: setup-$(if $(filter all,$(PEERS)),test,interop) peers ## minutes: run every scenario between every pair of peers, and print the matrix
 	$(GO) build -o build/scm ./cmd/scm
 	@mkdir -p build/interop
 	build/scm interop run --peers build/peers/peers.json --report build/interop/report.json
 	@[ "$(CI)" != true ] || $(GO) run ./tools/readme build/interop/report.json
 
-peers: ## build the peers into build/peers, and list those that could not be built
+peers: ## minutes: build the peers into build/peers, and list those that could not be built
 	$(GO) run ./tools/buildpeers -out build/peers
 
 .PHONY: steady
-steady: setup-test peers ## run the built-in peers 20 times and all peers 3 times, at the end with every core busy, and compare the results
+steady: setup-test peers ## tens of minutes: run the built-in peers 20 times and all peers 3 times, at the end with every core busy, and compare the results
 	$(GO) build -o build/scm ./cmd/scm
 	tools/steady.sh
 
 .PHONY: golden
-golden: setup-cross ## compare the control buffers of pure Go with those of C, on every architecture and libc
+golden: setup-cross ## minutes: compare the control buffers of pure Go with those of C, on every architecture and libc
 	$(GO) run ./tools/prove golden
 
 # Native runs use strace, which setup-test installs.
 .PHONY: foreign
-foreign: setup-test setup-cross ## run the tests and the interop matrix on other architectures and libcs; ARCH=s390x for only one
+foreign: setup-test setup-cross ## tens of minutes: run the tests and the interop matrix on other architectures and libcs; ARCH=s390x for only one
 	$(GO) run ./tools/prove foreign $(ARCH)
 
 .PHONY: identity identity-mutants
-identity: setup-test setup-cross ## prove that both backends make the same calls, byte for byte, and differ from the originals only as docs/departures.md says
+identity: setup-test setup-cross ## minutes: prove that both backends make the same calls, byte for byte, and differ from the originals only as docs/departures.md says
 	$(GO) run ./tools/prove identity
 
-identity-mutants: setup-cross ## test that proof: it must find and name faults put into one backend
+identity-mutants: setup-cross ## tens of minutes: test that proof: it must find and name faults put into one backend
 	$(GO) run ./tools/prove identity -mutants
 
 # Each backend needs its own build. The tables have both.
 .PHONY: bench bench-keep bench-check bench-build
-bench: setup-test bench-build ## measure both backends and other libraries as a ratio to a loop in C; write tables, rows.json and pictures to build/bench
+bench: setup-test bench-build ## tens of minutes: measure both backends and other libraries as a ratio to a loop in C; write tables, rows.json and pictures to build/bench
 	build/bench/purego -only "scm " -out build/bench >build/bench/purego.md
 	build/bench/cgo -in build/bench/rows.json -out build/bench | tee build/bench/tables.md
 
-bench-keep: ## copy the results of bench to docs/performance.json, its pictures and the tables of docs/performance.md
+bench-keep: ## seconds: copy the results of bench to docs/performance.json, its pictures and the tables of docs/performance.md
 	cp build/bench/rows.json docs/performance.json
 	cp build/bench/ratios.svg docs/performance-ratios.svg
 	cp build/bench/descriptors.svg docs/performance-descriptors.svg
 	sed -i '/^## Tables/q' docs/performance.md
 	cat build/bench/tables.md >>docs/performance.md
 
-bench-check: setup-test bench-build ## compare both backends with docs/performance.json; with CI=true only allocations and instructions
+bench-check: setup-test bench-build ## minutes: compare both backends with docs/performance.json; with CI=true only allocations and instructions
 	build/bench/purego -check docs/performance.json $(if $(filter true,$(CI)),-counts -rounds 1)
 	build/bench/cgo -check docs/performance.json $(if $(filter true,$(CI)),-counts -rounds 1)
 
@@ -198,35 +204,35 @@ bench-build:
 	$(GO) build -C bench -o ../build/bench/cgo .
 
 .PHONY: lib
-lib: ## build the C library (libscm_rights.a, libscm_rights.so, scm_rights.pc) into build/csrc
+lib: ## seconds: build the C library (libscm_rights.a, libscm_rights.so, scm_rights.pc) into build/csrc
 	$(SUBMAKE) csrc
 
 .PHONY: man install-man
-man: ## write the manual pages of scm (scm.1, scm-send.1, …) to build/man/man1
+man: ## seconds: write the manual pages of scm (scm.1, scm-send.1, …) to build/man/man1
 	$(GO) build -o build/scm ./cmd/scm
 	rm -rf build/man
 	build/scm command-tree | $(GO) run ./tools/man -out build/man/man1
 
-install-man: man ## install these pages under DESTDIR and PREFIX (/usr/local); csrc/Makefile installs those of the C library
+install-man: man ## seconds: install these pages under DESTDIR and PREFIX (/usr/local); csrc/Makefile installs those of the C library
 	install -d "$(DESTDIR)$(MANDIR)/man1"
 	install -m 644 build/man/man1/*.1 "$(DESTDIR)$(MANDIR)/man1"
 
 .PHONY: mutants
-mutants: ## test the tests: they must fail for every fault put into the code, and for every wrong answer put into a scenario
+mutants: ## tens of minutes: test the tests: they must fail for every fault put into the code, and for every wrong answer put into a scenario
 	SCM_MUTANTS=full $(GO) test ./internal/repotest -count=1 -v -timeout 20m -ginkgo.label-filter=mutants
 	SCM_MUTANTS=full $(GO) test ./interop/catalogue -count=1 -v -timeout 30m -run TestEveryAnswerMatters
 
 .PHONY: builds
-builds: setup-test ## run the specs in other builds: 386, cgocheck2 and checkptr
+builds: setup-test ## minutes: run the specs in other builds: 386, cgocheck2 and checkptr
 	SCM_BUILDS=full $(GO) test ./internal/repotest -count=1 -v -timeout 20m -ginkgo.label-filter=builds
 
 .PHONY: release-check
-release-check: setup-test ## compare the API with the stored one, and build programs outside the module: vendored, with the oldest and the newest Go and x/sys
+release-check: setup-test ## minutes: compare the API with the stored one, and build programs outside the module: vendored, with the oldest and the newest Go and x/sys
 	$(GO) test ./internal/repotest -count=1 -v -ginkgo.no-color -ginkgo.v -ginkgo.focus='the API|of a consumer|a module that imports scm'
 
 # The full form starts a child process for each fault: every errno, on every type of socket.
 .PHONY: torture
-torture: setup-test ## make each system call of each function fail in every way, and kill the process at it, on both backends
+torture: setup-test ## tens of minutes: make each system call of each function fail in every way, and kill the process at it, on both backends
 	@if [ "$$($(GO) env CGO_ENABLED)" = 1 ]; then \
 		SCM_TORTURE=full $(GO) test ./internal/torture -count=1 -timeout 60m -ginkgo.succinct; \
 	else \
@@ -235,7 +241,7 @@ torture: setup-test ## make each system call of each function fail in every way,
 	SCM_TORTURE=full $(GO) test ./internal/torture -tags purego -count=1 -timeout 60m -ginkgo.succinct
 
 .PHONY: soak
-soak: setup-test ## send a million files over a hundred Conns, and close Conns in use, repeatedly for SCM_SOAK (10m), on both backends
+soak: setup-test ## tens of minutes: send a million files over a hundred Conns, and close Conns in use, repeatedly for SCM_SOAK (10m), on both backends
 	@for tags in "" purego; do \
 		sleep $(SCM_SOAK) & until=$$!; \
 		while kill -0 $$until 2>/dev/null; do \
@@ -244,7 +250,7 @@ soak: setup-test ## send a million files over a hundred Conns, and close Conns i
 	done
 
 .PHONY: lint lint-tools lint-go lint-systems lint-modules lint-c lint-rust lint-python lint-ruby lint-perl lint-php lint-shell lint-workflows
-lint: setup-lint lint-go lint-systems lint-modules lint-c lint-rust lint-python lint-ruby lint-perl lint-php lint-shell lint-workflows ## run every linter; a missing one is an error
+lint: setup-lint lint-go lint-systems lint-modules lint-c lint-rust lint-python lint-ruby lint-perl lint-php lint-shell lint-workflows ## minutes: run every linter; a missing one is an error
 
 lint-tools:
 	$(GO) build -C tools/vet -o $(CURDIR)/build/lint/ . honnef.co/go/tools/cmd/staticcheck github.com/rhysd/actionlint/cmd/actionlint
@@ -322,12 +328,12 @@ lint-workflows: lint-tools
 	$(GO) run ./tools/workflows
 
 .PHONY: fmt
-fmt: ## format the Go, C, Rust and Python
+fmt: ## seconds: format the Go, C, Rust and Python
 	gofmt -w $(call find,*.go)
 	$(CLANG_FORMAT) -i $(call find,*.c) $(call find,*.h)
 	cargo fmt $(CARGO_FLAGS)
 	$(RUFF) format
 
 .PHONY: clean
-clean: ## remove build/
+clean: ## seconds: remove build/
 	rm -rf build

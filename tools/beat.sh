@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# The shell of the Makefile's recipes: bash, with a line every 15 seconds that says what is running and for how long.
+# The shell of the Makefile's recipes: bash, with a line after 5 seconds, and then every
+# 15 seconds, that says what is running and for how long.
 #
 #     tools/beat.sh target=TARGET BASH-ARGUMENT…
 #
 # A program that runs several things can list them for that line in a file in the directory $SCM_BEAT: a line each,
-# with the time at which it started (in seconds, as of date +%s) and its name. SCM_BEAT_SECONDS is the interval.
+# with the time at which it started (in seconds, as of date +%s) and its name. SCM_BEAT_SECONDS replaces both times.
 set -u
 target=${1#target=}
 shift
@@ -22,10 +23,12 @@ export SCM_BEAT
 
 # This loop ends when the shell does, because only the shell has the other end of its input open.
 exec 9> >(
+	wait=5
 	while
-		read -r -t "${SCM_BEAT_SECONDS:-15}" _
+		read -r -t "${SCM_BEAT_SECONDS:-$wait}" _
 		[ $? -gt 128 ] # not a line, and not the end
 	do
+		wait=15
 		list='' now=$(date +%s)
 		while read -r at name; do
 			list+="${list:+, }$name $((now - at)) s"

@@ -285,6 +285,26 @@ var _ = Describe("the house", Label("house"), func() {
 		Expect(suites).To(BeNumerically(">", 4))
 	})
 
+	It("lists every target of make with the time that it takes, and every variable", func() {
+		cmd := exec.Command("make", "help")
+		cmd.Env = makeEnvironment()
+		help := string(ok(cmd.Output()))
+		makefile := contents("Makefile")
+		targets := regexp.MustCompile(`(?m)^([a-z-]+):.*## (.*)$`).FindAllStringSubmatch(makefile, -1)
+		Expect(len(targets)).To(BeNumerically(">", 20))
+		for _, m := range targets {
+			time, text, _ := strings.Cut(m[2], ": ")
+			Expect(time).To(BeElementOf("seconds", "minutes", "tens of minutes"), m[1])
+			Expect(help).To(MatchRegexp(`(?m)^make %s +%s +%s$`, m[1], time, regexp.QuoteMeta(text)))
+		}
+		variables := regexp.MustCompile(`(?m)^([A-Z_]+) \?=`).FindAllStringSubmatch(makefile, -1)
+		Expect(len(variables)).To(BeNumerically(">", 10))
+		for _, m := range variables {
+			Expect(help).To(MatchRegexp(`(?m)^  .*\b%s=`, m[1]))
+		}
+		Expect(help).To(And(ContainSubstring("  SETUP=0 "), ContainSubstring("  CI=true "), ContainSubstring("  PEERS=all ")))
+	})
+
 	It("prints every few seconds what make is running, and for how long", func() {
 		dir := GinkgoT().TempDir()
 		// The recipes wait for that line.
