@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"os"
 	"os/exec"
@@ -13,6 +14,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/schollz/progressbar/v3"
@@ -243,7 +245,7 @@ func (o *runOptions) runOnce(ctx context.Context, p *plan) (*report.Report, erro
 	if err != nil {
 		return nil, writeError(err)
 	}
-	showProgress := newProgress(len(p.cases))
+	count, stopProgress := newProgress(len(p.cases))
 	options := o.Options
 	options.Runner = p.runner
 	if o.trace {
@@ -253,13 +255,14 @@ func (o *runOptions) runOnce(ctx context.Context, p *plan) (*report.Report, erro
 	defer cut(nil)
 	probed := map[*scenario.Peer]bool{}
 	options.Done = func(c scenario.Result) {
-		showProgress(c)
+		count(c)
 		stream.Case(c)
 		if err := findUnfilled(ctx, c, probed); err != nil {
 			cut(err)
 		}
 	}
 	outcome := interop.Run(ctx, p.cases, p.expect, options)
+	stopProgress()
 	var unfilled *unfilledError
 	if errors.As(outcome.Cut, &unfilled) {
 		outcome.Results = nil // they would show nothing else
@@ -304,30 +307,50 @@ func recordPeer(cmd *exec.Cmd, started func(), call func(lines []string)) error 
 	return err
 }
 
-// newProgress returns a function that shows the progress of the run on standard error: as a bar on
-// a terminal, and elsewhere as a line every ten seconds.
-func newProgress(total int) func(scenario.Result) {
-	if _, err := unix.IoctlGetTermios(int(os.Stderr.Fd()), unix.TCGETS); err == nil {
-		bar := progressbar.NewOptions(total,
-			progressbar.OptionSetWriter(os.Stderr),
-			progressbar.OptionShowCount(),
-			progressbar.OptionThrottle(100*time.Millisecond),
-			progressbar.OptionClearOnFinish())
-		return func(scenario.Result) {
-			_ = bar.Add(1) // a run does not fail because its progress cannot be shown
-		}
+// newProgress shows the progress of the run on standard error until stop is called: as a bar on a
+// terminal, and elsewhere as a line after 5 seconds, and then every 15 seconds. Call count for each
+// result.
+func newProgress(total int) (count func(scenario.Result), stop func()) {
+	if _, err := unix.IoctlGetTermios(int(os.Stderr.Fd()), unix.TCGETS); err != nil {
+		return lineProgress(os.Stderr, total, 5*time.Second, 15*time.Second)
 	}
-	done, unexpected, last := 0, 0, time.Now()
-	return func(c scenario.Result) {
-		done++
+	bar := progressbar.NewOptions(total,
+		progressbar.OptionSetWriter(os.Stderr),
+		progressbar.OptionShowCount(),
+		progressbar.OptionThrottle(100*time.Millisecond),
+		progressbar.OptionClearOnFinish())
+	count = func(scenario.Result) {
+		_ = bar.Add(1) // a run does not fail because its progress cannot be shown
+	}
+	return count, func() {}
+}
+
+// lineProgress is newProgress with lines at these times. A line is also due if no case ends.
+func lineProgress(w io.Writer, total int, first, interval time.Duration) (count func(scenario.Result), stop func()) {
+	var done, unexpected atomic.Int32
+	ended, printed := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(printed)
+		for wait := first; ; wait = interval {
+			select {
+			case <-ended:
+				return
+			case <-time.After(wait):
+				fmt.Fprintf(w, "scm: %d of %d cases, %d not as expected\n", done.Load(), total, unexpected.Load())
+			}
+		}
+	}()
+	count = func(c scenario.Result) {
+		done.Add(1)
 		if c.Unexpected() {
-			unexpected++
-		}
-		if time.Since(last) > 10*time.Second {
-			last = time.Now()
-			fmt.Fprintf(os.Stderr, "scm: %d of %d cases, %d not as expected\n", done, total, unexpected)
+			unexpected.Add(1)
 		}
 	}
+	stop = func() {
+		close(ended)
+		<-printed
+	}
+	return count, stop
 }
 
 func smokeCommand() *cobra.Command {

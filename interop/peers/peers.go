@@ -9,6 +9,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -125,6 +126,17 @@ func (r registry) runAll(ctx context.Context, picked []source, root, outDir stri
 	var mu sync.Mutex
 	var wg sync.WaitGroup
 	slots := make(chan struct{}, 2)
+	running := map[string]time.Time{} // the recipes that are running, and when they started
+	defer every(firstProgress, progressInterval, func() {
+		if os.Getenv("SCM_BEAT") != "" {
+			return // make already says that peers is running (tools/beat.sh)
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		for _, name := range slices.Sorted(maps.Keys(running)) {
+			fmt.Fprintf(log, "peers: %s: building for %.0f s\n", name, time.Since(running[name]).Seconds())
+		}
+	})()
 	for _, recipes := range byLang {
 		wg.Add(1)
 		go func() {
@@ -133,8 +145,12 @@ func (r registry) runAll(ctx context.Context, picked []source, root, outDir stri
 			defer func() { <-slots }()
 			for _, b := range recipes {
 				start := time.Now()
+				mu.Lock()
+				running[b.Name] = start
+				mu.Unlock()
 				o, output := b.run(ctx, root, outDir)
 				mu.Lock()
+				delete(running, b.Name)
 				outcomes[b.Name] = o
 				if o.why == "" {
 					fmt.Fprintf(log, "peers: %s: built in %.1f s\n", b.Name, time.Since(start).Seconds())
@@ -147,6 +163,32 @@ func (r registry) runAll(ctx context.Context, picked []source, root, outDir stri
 	}
 	wg.Wait()
 	return outcomes
+}
+
+// When Build prints what it is building.
+const (
+	firstProgress    = 5 * time.Second
+	progressInterval = 15 * time.Second
+)
+
+// every calls f after first, and then at each interval, until stop is called.
+func every(first, interval time.Duration, f func()) (stop func()) {
+	ended, returned := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(returned)
+		for wait := first; ; wait = interval {
+			select {
+			case <-ended:
+				return
+			case <-time.After(wait):
+				f()
+			}
+		}
+	}()
+	return func() {
+		close(ended)
+		<-returned
+	}
 }
 
 // run runs the recipe, if all its tools are installed. It also returns what the build printed.
