@@ -15,6 +15,7 @@ import (
 	. "github.com/onsi/gomega"
 
 	"github.com/scm-rights/scm/internal/mutant"
+	"github.com/scm-rights/scm/internal/spectest"
 )
 
 // These specs test the tests. Each puts a fault into the sources of a backend with go test -overlay,
@@ -107,7 +108,9 @@ var _ = Describe("mutants", Label("mutants"), func() {
 					}
 					bin := filepath.Join(GinkgoT().TempDir(), "mutant.test")
 					goTool{}.must("test", "-c", "-o", bin, "-vet=off", "-overlay", overlaid(f), "-tags", tags, suite(f))
-					specs := runSuite(bin, nil, focus(f.Spec)...)
+					// A spec that detects a leak does so by waiting in vain. The default timeout of 30 seconds is for specs
+					// that must pass on a busy machine.
+					specs := runSuite(bin, []string{spectest.EventuallyVariable + "=5s"}, focus(f.Spec)...)
 					Expect(specs).To(HaveLen(1))
 					Expect(specs[0].FullText()).To(Equal(f.Spec))
 					if !full && specs[0].State == types.SpecStateSkipped {

@@ -15,10 +15,16 @@ import (
 	"github.com/scm-rights/scm/internal/reexec"
 )
 
+// EventuallyVariable is the environment variable with which Gomega is given another timeout for
+// Eventually, such as 5s.
+const EventuallyVariable = "GOMEGA_DEFAULT_EVENTUALLY_TIMEOUT"
+
 // Main is the body of a suite's TestMain. It runs the child that this process is, or the tests.
 func Main(m *testing.M) {
 	reexec.Main()
-	gomega.SetDefaultEventuallyTimeout(Hang) // Gomega's default of one second is too short on a busy machine
+	if os.Getenv(EventuallyVariable) == "" {
+		gomega.SetDefaultEventuallyTimeout(Hang) // Gomega's default of one second is too short on a busy machine
+	}
 	os.Exit(m.Run())
 }
 
