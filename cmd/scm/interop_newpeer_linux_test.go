@@ -26,7 +26,7 @@ func TestNewPeer(t *testing.T) {
 			if r.code != 0 || !strings.HasPrefix(r.stdout, "mine: ok, "+s.Language+" 0, ") || !strings.HasSuffix(r.stdout, "; "+unfilled) {
 				t.Errorf("got %+v", r)
 			}
-			r = command(t, "interop", "run", "--builtin=false", "--peer", peer, "--timeout", "1m")
+			r = command(t, "interop", "run", "--builtin=false", "--peer", peer, "--timeout", "1m", "--run", "basics/pass-one-fd/stream/mine/runner")
 			if r.code != 4 || r.stdout != "" || r.stderr != "scm: mine "+unfilled {
 				t.Errorf("without a library: %+v", r)
 			}
