@@ -52,6 +52,9 @@ func pasted() (blocks []string) {
 	return blocks
 }
 
+// cachedBuilds lets go build use the build cache in a copy of the tree, whose directory is always new.
+const cachedBuilds = "GOFLAGS=-trimpath"
+
 // checkout returns a copy of the tree without the files that git ignores.
 func checkout() string {
 	GinkgoHelper()
@@ -180,7 +183,7 @@ var _ = Describe("README", func() {
 		cmd.Dir = checkout()
 		Expect(os.Mkdir(cmd.Dir+"/build", 0o777)).To(Succeed())
 		// Tests must not install anything.
-		cmd.Env = append(os.Environ(), "SETUP=0", "TMPDIR="+GinkgoT().TempDir())
+		cmd.Env = append(os.Environ(), "SETUP=0", "TMPDIR="+GinkgoT().TempDir(), cachedBuilds)
 		out := output(cmd)
 		Expect(strings.Count(out, "\nmodule example.com/pass\n")).To(Equal(2), "once from Go and once from C:\n%s", out)
 		Expect(out).To(ContainSubstring("the run: as expected\n"))
@@ -190,7 +193,7 @@ var _ = Describe("README", func() {
 		bin := pathWithout(without + "|" + installers)
 		prepare(bin)
 		g := goTool{}
-		s := newPasteShell(checkout(), "PATH="+bin, "HOME="+GinkgoT().TempDir(), "TMPDIR="+GinkgoT().TempDir(),
+		s := newPasteShell(checkout(), cachedBuilds, "PATH="+bin, "HOME="+GinkgoT().TempDir(), "TMPDIR="+GinkgoT().TempDir(),
 			"GOMODCACHE="+g.variable("GOMODCACHE"), "GOCACHE="+g.variable("GOCACHE"), "GOENV="+g.variable("GOENV"))
 		var out string
 		for i, block := range pasted() {
