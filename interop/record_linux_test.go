@@ -85,18 +85,6 @@ func TestRecorderThatFails(t *testing.T) {
 	}
 }
 
-// A record keeps a limited number of lines.
-func TestRecordIsCut(t *testing.T) {
-	rec := &process.Record{}
-	for range process.MostRecorded {
-		rec.Add([]string{"a call", "  its bytes", "  more"})
-	}
-	lines := rec.Take()
-	if len(lines) != process.MostRecorded+1 || lines[process.MostRecorded] != fmt.Sprintf("… and %d more lines", 2*process.MostRecorded) {
-		t.Errorf("%d lines, the last %s", len(lines), lines[len(lines)-1])
-	}
-}
-
 // differs returns how the result under the recorder differs from the one before.
 func TestDiffers(t *testing.T) {
 	leak, crash := scenario.Finding{Check: scenario.CheckLeak, Peer: "x"}, scenario.Finding{Check: scenario.CheckCrash, Peer: "x"}

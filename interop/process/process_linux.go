@@ -110,6 +110,7 @@ func Start(p *scenario.Peer, pool []int, as scenario.User, rec *Record) (*Proces
 	defer stdout.Close()
 	proc.in, proc.out = in, out
 	cmd.Stdin, cmd.Stdout = stdin, stdout
+	rec.watch(pool)
 	wait, err := rec.launch(cmd)
 	if err != nil {
 		in.Close()

@@ -5,6 +5,7 @@ import (
 	"os/exec"
 	"runtime"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/scm-rights/scm/internal/procfs"
@@ -20,37 +21,122 @@ import (
 // command does, because the kernel would then send the command its parent-death signal.
 type Recorder func(cmd *exec.Cmd, started func(), call func(lines []string)) error
 
-// MostRecorded is the maximum number of lines that a Record keeps.
-const MostRecorded = 400
+const (
+	// MostRecorded is the maximum number of lines that a Record keeps, not counting the lines that say what it
+	// leaves out.
+	MostRecorded = 400
 
-// A Record contains the system calls of a peer as lines of text.
+	// mostCalls is the maximum number of calls that a Record keeps. It leaves some lines for their memory.
+	mostCalls = 200
+)
+
+// A Record contains the system calls of a peer as lines of text. If there are too many lines, it shortens the memory of
+// the calls, then leaves the memory of some calls out, and then whole calls. It keeps calls on the sockets of the
+// case longer than others, such as those that a library makes when it starts.
 type Record struct {
 	With Recorder
+	Err  error
 
-	mu      sync.Mutex
-	lines   []string
-	leftOut int // the number of lines beyond MostRecorded
-	Err     error
+	mu        sync.Mutex
+	calls     []recordedCall
+	sockets   []string // of the case, such as "socket:[4711]"
+	size      int      // the number of lines
+	shortened bool     // whether long memory is shortened
+	leftOut   int      // the number of calls that are left out
 }
 
-// Add appends lines, up to a total of MostRecorded.
+// A recordedCall contains the lines of a call: one that summarizes it, and then its memory.
+type recordedCall struct {
+	lines  []string
+	ofCase bool // it concerns a socket of the case
+	bare   bool // its memory is left out
+}
+
+// watch makes the sockets among these descriptors of the runner the sockets of the case.
+func (rec *Record) watch(pool []int) {
+	if rec == nil {
+		return
+	}
+	for _, fd := range pool {
+		if name, err := procfs.ReadLink(procfs.Self, fd); err == nil && strings.HasPrefix(name, "socket:") {
+			rec.sockets = append(rec.sockets, name)
+		}
+	}
+}
+
+// Add appends the lines of a call.
 func (rec *Record) Add(lines []string) {
 	rec.mu.Lock()
 	defer rec.mu.Unlock()
-	n := min(len(lines), MostRecorded-len(rec.lines))
-	for _, l := range lines[:n] {
-		rec.lines = append(rec.lines, display.Line(l)) // it may contain names of sockets, which the peer chooses
+	c := recordedCall{}
+	for _, l := range lines {
+		c.lines = append(c.lines, display.Line(l)) // it may contain names of sockets, which the peer chooses
 	}
-	rec.leftOut += len(lines) - n
+	c.ofCase = slices.ContainsFunc(rec.sockets, func(name string) bool { return strings.Contains(c.lines[0], name) })
+	if rec.shortened {
+		c.lines = shortenCall(c.lines)
+	}
+	rec.calls = append(rec.calls, c)
+	rec.size += len(c.lines)
+	rec.shrink()
+}
+
+// shrink leaves out what exceeds the limits.
+func (rec *Record) shrink() {
+	if len(rec.calls) > mostCalls {
+		i := rec.last(func(recordedCall) bool { return true })
+		rec.size -= len(rec.calls[i].lines)
+		rec.calls = slices.Delete(rec.calls, i, i+1)
+		rec.leftOut++
+	}
+	if rec.size > MostRecorded && !rec.shortened {
+		rec.shortened = true
+		rec.size = 0
+		for i, c := range rec.calls {
+			rec.calls[i].lines = shortenCall(c.lines)
+			rec.size += len(rec.calls[i].lines)
+		}
+	}
+	for rec.size > MostRecorded {
+		i := rec.last(func(c recordedCall) bool { return len(c.lines) > 1 })
+		rec.size -= len(rec.calls[i].lines) - 1
+		rec.calls[i].lines = rec.calls[i].lines[:1]
+		rec.calls[i].bare = true
+	}
+}
+
+// last returns the index of the last call that satisfies the condition. It returns a call that does not concern the
+// case if there is one.
+func (rec *Record) last(condition func(recordedCall) bool) int {
+	of := -1
+	for i, c := range slices.Backward(rec.calls) {
+		if !condition(c) {
+			continue
+		}
+		if !c.ofCase {
+			return i
+		}
+		of = max(of, i)
+	}
+	return of
 }
 
 // Take returns the lines so far.
-func (rec *Record) Take() []string {
+func (rec *Record) Take() (lines []string) {
 	rec.mu.Lock()
 	defer rec.mu.Unlock()
-	lines := slices.Clone(rec.lines)
+	bare := 0
+	for _, c := range rec.calls {
+		lines = append(lines, c.lines...)
+		if c.bare {
+			bare++
+		}
+	}
+	if bare > 0 {
+		lines = append(lines, fmt.Sprintf("… without the memory of %d of these calls", bare))
+	}
 	if rec.leftOut > 0 {
-		lines = append(lines, fmt.Sprintf("… and %d more lines", rec.leftOut))
+		lines = append(lines, fmt.Sprintf("… and %d more calls", rec.leftOut))
 	}
 	return lines
 }
