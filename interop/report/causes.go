@@ -109,6 +109,7 @@ const maxBriefLines = 120
 // report does not become longer than maxBriefLines. After the examples, it prints the matrix for all socket types,
 // the totals and a table of the causes.
 func (r *Report) Brief(w io.Writer) error {
+	r = r.abbreviated()
 	var tail text
 	r.writePairMatrix(&tail)
 	r.writeUnused(&tail)

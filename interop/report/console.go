@@ -18,6 +18,7 @@ import (
 // expected, a matrix for each socket type, the peers and the totals. Brief writes a shorter
 // report.
 func (r *Report) Console(w io.Writer) error {
+	r = r.abbreviated()
 	var out text
 	for _, c := range r.Cases {
 		if c.Unexpected() || c.Verdict == scenario.NotRun {

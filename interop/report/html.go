@@ -29,6 +29,7 @@ type pageCase struct {
 // socket. Clicking a cell shows the cases with that sender and receiver. Each case is
 // shown with its findings, its transcript and the command that runs it again.
 func (r *Report) HTML(w io.Writer) error {
+	r = r.abbreviated()
 	cases := []pageCase{}
 	rules := map[string][]string{} // by the name of the scenario
 	for _, c := range r.Cases {

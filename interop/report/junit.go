@@ -63,6 +63,7 @@ var outcomeElements = map[scenario.Verdict]string{
 // skipped, with the reason. Errors that affect the run as a whole, rather than one case, are
 // reported as a separate test. A message is one line.
 func (r *Report) JUnit(w io.Writer) error {
+	r = r.abbreviated()
 	groups := map[string]*junitSuite{}
 	for _, c := range r.Cases {
 		name, socketType, a, b := splitCaseName(c.Name)

@@ -19,6 +19,7 @@ const (
 
 // Markdown writes the report as a summary for a CI job.
 func (r *Report) Markdown(w io.Writer) error {
+	r = r.abbreviated()
 	var b text
 	headline := r.Headline()
 	if headline != asExpected {

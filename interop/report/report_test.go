@@ -247,7 +247,7 @@ func TestMarkdownIsBounded(t *testing.T) {
 	for _, c := range []struct{ cases, lines, longLine, peers, shown int }{
 		{200, 400, 10, 0, maxFailures},
 		{60, 200, 1 << 10, 0, 5},
-		{2, 1, 10 << 20, 5000, 1},
+		{2, 10_000, 1 << 10, 5000, 1},
 	} {
 		r := small(t)
 		failed := r.Cases[4]

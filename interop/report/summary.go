@@ -31,6 +31,7 @@ const (
 // Summary writes the verdict and the causes as Markdown, in at most 40 lines. The page is the path
 // of the HTML report, or "" if there is none.
 func (r *Report) Summary(w io.Writer, page string) error {
+	r = r.abbreviated()
 	var b text
 	headline := r.Headline()
 	if headline != asExpected {
@@ -125,11 +126,7 @@ func (r *Report) unusedLine() string {
 
 // shorten shortens a text to one line of at most limit characters.
 func shorten(text string, limit int) string {
-	line := []rune(display.Line(strings.ReplaceAll(text, "\n", ", ")))
-	if len(line) <= limit {
-		return string(line)
-	}
-	return string(line[:limit-1]) + "…"
+	return display.Shorten(strings.ReplaceAll(text, "\n", ", "), limit)
 }
 
 // plainWord matches a text that a code span of Markdown can contain, also within a table.
@@ -160,6 +157,7 @@ type annotation struct {
 // line of a file of expected failures becomes an annotation of this line, if the file is within
 // the workspace, which is the current directory if it is "".
 func (r *Report) Annotations(w io.Writer, workspace string) error {
+	r = r.abbreviated()
 	list := r.annotations(workspace)
 	if more := len(list) - maxAnnotations; more > 0 {
 		list[maxAnnotations-1] = annotation{text: fmt.Sprintf("… and %d more; see the summary and the reports", more+1)}
