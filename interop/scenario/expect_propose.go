@@ -225,11 +225,7 @@ func (s *Scenario) commandBefore(line int) (command string) {
 
 // reasonText returns a text as the reason of a line: in one line, with single spaces, not too long.
 func reasonText(text string) string {
-	text = strings.Join(strings.Fields(display.Line(text)), " ")
-	if runes := []rune(text); len(runes) > maxReason {
-		text = strings.TrimSpace(string(runes[:maxReason-1])) + "…"
-	}
-	return text
+	return display.Shorten(strings.Join(strings.Fields(display.Line(text)), " "), maxReason)
 }
 
 // A failure is a finding and the case in which it occurred.
