@@ -153,14 +153,15 @@ func printReplay(out io.Writer, c scenario.Case, old, now scenario.Result) {
 		fmt.Fprintf(out, "the scenario has changed: its hash was %s, and is %s\n", old.Hash, now.Hash)
 	}
 	fmt.Fprintf(out, "%s: was %s, is now %s\n", now.Name, old.Verdict, now.Verdict)
-	if now.Why != "" {
-		block("  ", now.Why)
+	short := report.Abbreviate(now)
+	if short.Why != "" {
+		block("  ", short.Why)
 	}
-	for _, f := range now.Findings {
+	for _, f := range short.Findings {
 		block("  ", f.Located())
 	}
 	fmt.Fprintln(out)
-	for _, l := range slices.Concat(now.Transcript, report.Trace(now)) {
+	for _, l := range slices.Concat(short.Transcript, report.Trace(short)) {
 		block("", l)
 	}
 	for i, peer := range []*scenario.Peer{c.A, c.B} {
