@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"testing"
@@ -158,9 +159,20 @@ func TestSmoke(t *testing.T) {
 	if err := process.Smoke(context.Background(), bad, process.DefaultTimeout); err == nil || err.Error() != "at the end of its input: exit status 3" {
 		t.Errorf("got %v", err)
 	}
-	open := scenario.Program("x", "/bin/sh", "-c", `while read -r verb rest; do case $verb in hello) echo ok name=x can=stream;; use|end) echo ok;; *) echo unsupported;; esac; done`)
-	if err := process.Smoke(context.Background(), open, process.DefaultTimeout); err == nil || !strings.HasPrefix(err.Error(), `"end" leaves the socket open in process `) {
-		t.Errorf("got %v", err)
+	const open = `while read -r verb rest; do case $verb in hello) echo ok name=x can=stream;; use|end) echo ok;; *) echo unsupported;; esac; done`
+	const form = `"end" leaves the socket open in process [0-9]+: `
+	const shell = "if that is a shell, or starts the peer, it must do so by exec"
+	for _, c := range []struct{ command, want string }{
+		{open, "the peer itself has not closed it; " + shell},
+		{"sleep 1000 >/dev/null & " + open, "the peer itself has not closed it; " + shell},
+		{"sleep 1000 3>&- & " + open, "the peer itself has not closed it; " + shell},
+		{open + " | cat", shell},
+		{"sh -c '" + open + "'; exit 0", shell},
+	} {
+		err := process.Smoke(context.Background(), scenario.Program("x", "/bin/sh", "-c", c.command), process.DefaultTimeout)
+		if err == nil || !regexp.MustCompile("^"+form+regexp.QuoteMeta(c.want)+"$").MatchString(err.Error()) {
+			t.Errorf("%s: got %v", c.command, err)
+		}
 	}
 	if err := process.Smoke(context.Background(), scenario.Missing("x", "no compiler"), process.DefaultTimeout); err == nil || err.Error() != "no compiler" {
 		t.Errorf("got %v", err)

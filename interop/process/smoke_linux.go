@@ -50,13 +50,8 @@ func Smoke(ctx context.Context, p *scenario.Peer, timeout time.Duration) error {
 			return err
 		}
 	}
-	// The runner looks for leaks only in the process that it has started, so that process must be the peer.
-	socket, err := procfs.ReadLink(procfs.Self, pool.near[0])
-	if err != nil {
+	if err := proc.testClosed(pool.near[0], proc.FDs[1]); err != nil {
 		return err
-	}
-	if left, err := procfs.ReadLink(proc.Pid, proc.FDs[1]); err == nil && left == socket {
-		return fmt.Errorf("%q leaves the socket open in process %d: if that is a shell, or starts the peer, it must do so by exec", "end", proc.Pid)
 	}
 	var wrong []error
 	tests := []func() error{
@@ -77,6 +72,40 @@ func Smoke(ctx context.Context, p *scenario.Peer, timeout time.Duration) error {
 		wrong = append(wrong, fmt.Errorf("at the end of its input: %w", err))
 	}
 	return errors.Join(wrong...)
+}
+
+// testClosed tests that the peer has closed a socket of the pool, which it has as fd and the runner as near. The runner
+// looks for leaks only in the process that it has started, so that process must be the peer.
+func (proc *Process) testClosed(near, fd int) error {
+	socket, err := procfs.ReadLink(procfs.Self, near)
+	if err != nil {
+		return err
+	}
+	if left, err := procfs.ReadLink(proc.Pid, fd); err != nil || left != socket {
+		return nil
+	}
+	cause := "if that is a shell, or starts the peer, it must do so by exec"
+	if !proc.startsPeer() {
+		cause = "the peer itself has not closed it; " + cause
+	}
+	return fmt.Errorf("%q leaves the socket open in process %d: %s", "end", proc.Pid, cause)
+}
+
+// startsPeer reports whether the process seems to have started the peer, rather than to be the peer: a descendant has
+// the same standard output and the same pool. Helpers of a runtime, such as Erlang's erl_child_setup, keep only the
+// standard output.
+func (proc *Process) startsPeer() bool {
+	same := func(pid, fd int) bool {
+		own, errOwn := procfs.ReadLink(proc.Pid, fd)
+		name, err := procfs.ReadLink(pid, fd)
+		return errOwn == nil && err == nil && name == own
+	}
+	processes := []int{proc.Pid}
+	for i := 0; i < len(processes); i++ {
+		children, _ := procfs.Children(processes[i]) // an error means that it has ended
+		processes = append(processes, children...)
+	}
+	return slices.ContainsFunc(processes[1:], func(pid int) bool { return same(pid, 1) && same(pid, proc.FDs[0]) })
 }
 
 // testPattern tests that the peer sends and recognizes the payload pattern, which a command writes as @N. The runner
