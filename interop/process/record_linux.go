@@ -105,8 +105,7 @@ func (rec *Record) shrink() {
 	}
 }
 
-// last returns the index of the last call that satisfies the condition. It returns a call that does not concern the
-// case if there is one.
+// last returns the index of the last call that satisfies the condition. It prefers calls that do not concern the case.
 func (rec *Record) last(condition func(recordedCall) bool) int {
 	of := -1
 	for i, c := range slices.Backward(rec.calls) {

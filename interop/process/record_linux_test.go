@@ -2,9 +2,14 @@ package process
 
 import (
 	"fmt"
+	"os/exec"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/scm-rights/scm/internal/procfs"
+	"github.com/scm-rights/scm/interop/scenario"
+	"golang.org/x/sys/unix"
 )
 
 // longCall returns the lines of a call with n payloads of a byte, as recorder.Call.Raw returns them.
@@ -118,5 +123,40 @@ func TestRecordKeepsCallsOfCase(t *testing.T) {
 	}
 	if l := lines[len(lines)-2]; !strings.HasPrefix(l, "… without the memory of ") {
 		t.Errorf("got %s", l)
+	}
+}
+
+// The sockets of a peer's pool are those of the case.
+func TestStartWatchesPool(t *testing.T) {
+	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(pair[0])
+	defer unix.Close(pair[1])
+	name, err := procfs.ReadLink(procfs.Self, pair[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	ours := fmt.Sprintf("1 sendmsg(3<unix stream %s>)", name)
+	rec := &Record{With: func(cmd *exec.Cmd, started func(), call func([]string)) error {
+		if err := onStarter(cmd.Start); err != nil {
+			return err
+		}
+		started()
+		for range 2 * mostCalls {
+			call([]string{"1 sendmsg(3<unix stream socket:[1]>)"})
+		}
+		call([]string{ours})
+		return cmd.Wait()
+	}}
+	proc, err := Start(scenario.Program("x", "true"), pair[:1], scenario.User{}, rec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-proc.Gone
+	_ = proc.Close()
+	if lines := rec.Take(); !slices.Contains(lines, ours) {
+		t.Errorf("got\n%s", strings.Join(lines, "\n"))
 	}
 }
