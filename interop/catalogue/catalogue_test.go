@@ -85,6 +85,33 @@ func TestEveryWayToRefuse(t *testing.T) {
 	}
 }
 
+// A library may duplicate the descriptors of a send, or open one of its own. A closed descriptor that a
+// scenario sends must not be the lowest free one, or the library could send another file by this value.
+func TestClosedDescriptorsStayClosed(t *testing.T) {
+	for _, s := range scenarios(t) {
+		closed := map[scenario.Role][]string{}
+		for _, st := range s.Steps {
+			if st.Kind != scenario.StepCommand || s.RunByRunner(st.Role) {
+				continue
+			}
+			fds := st.Command.List("fds")
+			if st.Command.Verb == "close" {
+				closed[st.Role] = append(closed[st.Role], fds...)
+			}
+			isClosed := func(name string) bool { return slices.Contains(closed[st.Role], name) }
+			if st.Command.Verb != "send" || !slices.ContainsFunc(fds, isClosed) {
+				continue
+			}
+			if len(fds) > 1 {
+				t.Errorf("%s:%d: a duplicate of another descriptor could get the value of the closed one; send 1000000 instead", s.Name, st.Line)
+			}
+			if fds[0] == closed[st.Role][0] {
+				t.Errorf("%s:%d: the first closed descriptor is the lowest free one; send one that was closed after it", s.Name, st.Line)
+			}
+		}
+	}
+}
+
 // A catalogue has one of two layouts. In the one with peer/ and kernel/, the folder and
 // the "play kernel" line must agree. In the other one the line alone decides.
 func TestLoad(t *testing.T) {
