@@ -173,8 +173,20 @@ type Expectations struct {
 
 // Expect selects the expectations that apply to at least one case of the whole plan on this
 // kernel. It sets aside those that apply only to missing peers, other kernels or other versions.
-// It returns an error if an expectation could not apply to any case.
+// It returns an error if an expectation, or an alternative in its pattern, could not apply to any case.
 func Expect(list []Expectation, kernel string, scenarios []*Scenario, peers []*Peer, missing []*Peer, runner *Peer) (*Expectations, error) {
+	x, err := selectExpectations(list, kernel, scenarios, peers, missing, runner)
+	if err == nil {
+		err = validateAlternatives(list, scenarios)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// selectExpectations is Expect without the check of the alternatives.
+func selectExpectations(list []Expectation, kernel string, scenarios []*Scenario, peers []*Peer, missing []*Peer, runner *Peer) (*Expectations, error) {
 	x := &Expectations{}
 	here := Plan(scenarios, peers, runner)
 	var all []Case
@@ -187,41 +199,72 @@ func Expect(list []Expectation, kernel string, scenarios []*Scenario, peers []*P
 			all = Plan(scenarios, append(slices.Clone(peers), missing...), runner)
 		}
 		if !slices.ContainsFunc(all, e.concerns) {
-			return nil, e.unusable(slices.Concat(peers, missing, []*Peer{runner, runner.Kernel()}))
+			return nil, e.unusable(all, scenarios, slices.Concat(peers, missing, []*Peer{runner, runner.Kernel()}))
 		}
 		x.Aside = append(x.Aside, e)
 	}
 	return x, nil
 }
 
-// unusable returns the error for an expectation that applies to no case with these peers.
-func (e Expectation) unusable(peers []*Peer) error {
-	if !slices.ContainsFunc(peers, func(p *Peer) bool { return p.Name == e.Peer }) {
-		return fmt.Errorf("%s applies to no case: no peer is named %q", e, e.Peer)
+// unusable returns the error for an expectation that applies to none of the cases, which are all cases
+// of the scenarios with these peers.
+func (e Expectation) unusable(cases []Case, scenarios []*Scenario, peers []*Peer) error {
+	var names []string
+	for _, p := range peers {
+		names = append(names, p.Name)
 	}
-	return fmt.Errorf("%s applies to no case", e)
+	if !slices.Contains(names, e.Peer) {
+		return fmt.Errorf("%s applies to no case: no peer is named %q%s", e, e.Peer, didYouMean(e.Peer, names))
+	}
+	return fmt.Errorf("%s applies to no case: %s", e, e.mismatch(cases, scenarios, names))
+}
+
+// mismatch explains why the expectation applies to none of the cases.
+func (e Expectation) mismatch(cases []Case, scenarios []*Scenario, peers []string) string {
+	matches, takesPart := false, false
+	for _, c := range cases {
+		if e.Pattern.Match(c.Name()) {
+			matches = true
+			takesPart = takesPart || c.A.Name == e.Peer || c.B.Name == e.Peer
+		}
+	}
+	if takesPart {
+		return fmt.Sprintf("the pattern selects cases of %s, but none in which it receives a descriptor", e.Peer)
+	}
+	if matches {
+		return fmt.Sprintf("the pattern selects no case of %s", e.Peer)
+	}
+	var starts []start
+	for _, s := range scenarios {
+		starts = append(starts, startsOf(s)...)
+	}
+	return e.Pattern.mismatch(starts, peers)
 }
 
 // peerWord matches the words of a pattern that can be names of peers.
 var peerWord = regexp.MustCompile(`[^/*!,{}]+`)
 
-// ValidateExpectations returns an error if an expectation could not apply to any case of the
-// scenarios. It considers every kernel, and every version of the peers that the expectations name.
+// ValidateExpectations returns an error if an expectation, or an alternative in its pattern, could not
+// apply to any case of the scenarios. It considers every kernel, and every version of the peers that the expectations name.
 func ValidateExpectations(list []Expectation, scenarios []*Scenario) error {
 	for _, e := range list {
-		var peers []*Peer
-		parts := strings.Split(e.Pattern.text, "/")
-		ends := strings.Join(parts[max(0, len(parts)-2):], "/")
-		for _, name := range append(peerWord.FindAllString(ends, -1), e.Peer) {
-			if name != RunnerName && name != KernelName {
-				peers = append(peers, Missing(name, ""))
-			}
-		}
-		if _, err := Expect([]Expectation{e}, KernelLinux, scenarios, peers, nil, Missing(RunnerName, "")); err != nil {
+		if _, err := selectExpectations([]Expectation{e}, KernelLinux, scenarios, e.namedPeers(), nil, Missing(RunnerName, "")); err != nil {
 			return err
 		}
 	}
-	return nil
+	return validateAlternatives(list, scenarios)
+}
+
+// namedPeers returns the peers that the expectation names, apart from the runner.
+func (e Expectation) namedPeers() (peers []*Peer) {
+	parts := strings.Split(e.Pattern.text, "/")
+	ends := strings.Join(parts[max(0, len(parts)-2):], "/")
+	for _, name := range append(peerWord.FindAllString(ends, -1), e.Peer) {
+		if name != RunnerName && name != KernelName {
+			peers = append(peers, Missing(name, ""))
+		}
+	}
+	return peers
 }
 
 // ValidateReasons returns an error that names every line with an unfinished reason.

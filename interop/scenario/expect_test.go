@@ -114,16 +114,42 @@ func TestExpectSetsAside(t *testing.T) {
 
 func TestExpectAppliesToSomething(t *testing.T) {
 	for text, want := range map[string]string{
-		"** leak@absent why":       "file:1: ** leak@absent applies to no case: no peer is named \"absent\"",
-		"**/two/one leak@gone why": "file:1: **/two/one leak@gone applies to no case",
+		"** leak@absent why":       `** leak@absent applies to no case: no peer is named "absent"`,
+		"** leak@tow why":          `** leak@tow applies to no case: no peer is named "tow"; did you mean "two"?`,
+		"**/two/one leak@gone why": "**/two/one leak@gone applies to no case: the pattern selects no case of gone",
 		// A line about another kernel must apply to a case too.
-		"[gvisor]\ngroup/other leak@one why": "file:2: [gvisor] group/other leak@one applies to no case",
-		"no/such leak@one<1 why":             "file:1: no/such leak@one<1 applies to no case",
+		"[gvisor]\ngroup/other leak@one why": `[gvisor] group/other leak@one applies to no case: no scenario matches "other"`,
+		"no/such leak@one<1 why":             `no/such leak@one<1 applies to no case: no group matches "no"`,
+		"gruop leak@one why":                 `gruop leak@one applies to no case: no group matches "gruop"; did you mean "group"?`,
+		"id/** leak@one why":                 `id/** leak@one applies to no case: no group matches "id"; did you mean "group/id"?`,
+		"group/id/strem leak@one why":        `group/id/strem leak@one applies to no case: no type of socket matches "strem"; did you mean "stream"?`,
+		"*/*/*/one/tow leak@one why":         `*/*/*/one/tow leak@one applies to no case: no peer matches "tow"; did you mean "two"?`,
+		"group/**/gonne leak@one why":        `group/**/gonne leak@one applies to no case: no peer matches "gonne"; did you mean "gone"?`,
+		"group/**/id/id/** leak@one why":     "group/**/id/id/** leak@one applies to no case: no case matches all of its parts",
 		// The peer never receives a descriptor, so there is no cloexec check.
-		"group/id/*/one/two cloexec@one why": "file:1: group/id/*/one/two cloexec@one applies to no case",
+		"group/id/*/one/two cloexec@one why": "group/id/*/one/two cloexec@one applies to no case: the pattern selects cases of one, but none in which it receives a descriptor",
+		// Each alternative must apply to a case.
+		"group/{id,ic}/**/one leak@one why": `group/{id,ic}/**/one leak@one: the alternative "ic" applies to no case: no scenario matches "ic"; did you mean "id"?`,
+		"{group/id,group/other} leak@one w": `{group/id,group/other} leak@one: the alternative "group/other" applies to no case: no scenario matches "other"`,
+		"group/id/{stream,dgrm} leak@one w": `group/id/{stream,dgrm} leak@one: the alternative "dgrm" applies to no case: no type of socket matches "dgrm"; did you mean "dgram"?`,
+		"{g,x}{roup,y}/** leak@{one,two} w": `{g,x}{roup,y}/** leak@one: the alternative "x" applies to no case: no group matches "xroup"; did you mean "group"?`,
 	} {
+		line := 1 + strings.Count(text, "\n")
+		want = fmt.Sprintf("file:%d: %s", line, want)
 		if _, err := expect(t, text, KernelLinux, ""); err == nil || err.Error() != want {
-			t.Errorf("%q: got %v, want %s", text, err, want)
+			t.Errorf("%q:\n got %v\nwant %s", text, err, want)
+		}
+	}
+	for _, text := range []string{
+		"{group,g*}/{id,i?}/*/{one,two,elsewhere} leak@one why",
+		"**/runner/{one,two} leak@{one,two} why",
+		"[gvisor]\ngroup/{id,*}/**/{two,gone} leak@{two,gone}>=8 why",
+	} {
+		if _, err := expect(t, text, KernelLinux, ""); err != nil {
+			t.Errorf("%q: %v", text, err)
+		}
+		if err := ValidateExpectations(mustExpect(t, text), []*Scenario{mustParse(t, simple)}); err != nil {
+			t.Errorf("ValidateExpectations of %q: %v", text, err)
 		}
 	}
 }

@@ -258,7 +258,7 @@ func TestUpdateRefuses(t *testing.T) {
 		},
 			"the report, of an older version of scm, does not say where close-on-exec was checked: group/one/stream/x/x"},
 		{"nonsense", func(r []Result) []Result { return r }, "file:1: a line is PATTERN CHECK@PEER REASON, and the reason is required"},
-		{"group/no leak@x why", func(r []Result) []Result { return r }, "file:1: group/no leak@x applies to no case"},
+		{"group/no leak@x why", func(r []Result) []Result { return r }, `file:1: group/no leak@x applies to no case: no scenario matches "no"`},
 	} {
 		scenarios, results := wholeRun(t, KernelLinux, "", "")
 		if _, err := UpdateExpectations(nil, "file", []byte(c.text), KernelLinux, versions, scenarios, c.change(results)); err == nil || err.Error() != c.want {

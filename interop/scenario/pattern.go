@@ -70,9 +70,14 @@ func matchParts(pattern, name []string) bool {
 	if pattern[0] == "**" {
 		return matchParts(pattern, name[1:])
 	}
-	part, not := strings.CutPrefix(pattern[0], "!")
-	ok, _ := path.Match(part, name[0])
-	return ok != not && matchParts(pattern[1:], name[1:])
+	return matchPart(pattern[0], name[0]) && matchParts(pattern[1:], name[1:])
+}
+
+// matchPart reports whether a part of a pattern other than "**" matches a part of a name.
+func matchPart(part, name string) bool {
+	part, not := strings.CutPrefix(part, "!")
+	ok, _ := path.Match(part, name)
+	return ok != not
 }
 
 // expandBraces returns the alternatives of a text with {a,b}.

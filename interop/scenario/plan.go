@@ -48,7 +48,8 @@ type Filter struct {
 	Run, Skip []Pattern
 }
 
-// Apply returns the selected cases. It returns an error if a pattern matches no case.
+// Apply returns the selected cases. It returns an error if a pattern matches no case, or
+// if an alternative in its braces matches no case, whatever the peers.
 func (f Filter) Apply(cases []Case) (selected []Case, err error) {
 	matched := map[string]bool{}
 	match := func(patterns []Pattern, name string) (any bool) {
@@ -65,12 +66,39 @@ func (f Filter) Apply(cases []Case) (selected []Case, err error) {
 			selected = append(selected, c)
 		}
 	}
-	for _, p := range slices.Concat(f.Run, f.Skip) {
+	patterns := slices.Concat(f.Run, f.Skip)
+	if len(patterns) == 0 {
+		return selected, nil
+	}
+	starts, peers := partsOf(cases)
+	for _, p := range patterns {
 		if !matched[p.text] {
-			return nil, fmt.Errorf("pattern %q matches no case", p.text)
+			return nil, fmt.Errorf("pattern %q matches no case: %s", p.text, p.mismatch(starts, peers))
+		}
+		for _, alt := range p.alternatives() {
+			if !slices.ContainsFunc(starts, alt.only.matchesStart) {
+				return nil, fmt.Errorf("pattern %q: the alternative %q matches no case: %s", p.text, alt.text, alt.only.mismatch(starts, peers))
+			}
 		}
 	}
 	return selected, nil
+}
+
+// partsOf returns the starts of the cases, and the names of their peers.
+func partsOf(cases []Case) (starts []start, peers []string) {
+	seen := map[*Scenario]bool{}
+	for _, c := range cases {
+		if !seen[c.Scenario] {
+			seen[c.Scenario] = true
+			starts = append(starts, startsOf(c.Scenario)...)
+		}
+		for _, p := range []*Peer{c.A, c.B} {
+			if !slices.Contains(peers, p.Name) {
+				peers = append(peers, p.Name)
+			}
+		}
+	}
+	return starts, peers
 }
 
 // A Shard is one of the N parts into which a plan is split. The name of a case determines

@@ -47,7 +47,7 @@ func TestFilter(t *testing.T) {
 		}
 		return list
 	}
-	const noMatch = `pattern "**/absent" matches no case`
+	const noMatch = `pattern "**/absent" matches no case: no peer matches "absent"`
 	for _, c := range []struct{ run, skip, want, err string }{
 		{"**/x/x", "", "stream/x/x dgram/x/x", ""},
 		{"**/x/x group/id/dgram/runner", "", "stream/x/x dgram/x/x dgram/runner/x dgram/runner/runner", ""},
@@ -56,6 +56,10 @@ func TestFilter(t *testing.T) {
 		{"**/x/x", "*/*/*/x", "", ""},
 		{"**/x/x **/absent", "", "", noMatch},
 		{"", "**/x/x **/absent", "", noMatch},
+		{"group/{id,ic}", "", "", `pattern "group/{id,ic}": the alternative "ic" matches no case: no scenario matches "ic"; did you mean "id"?`},
+		{"", "*/*/{steram,dgram}", "", `pattern "*/*/{steram,dgram}": the alternative "steram" matches no case: no type of socket matches "steram"; did you mean "stream"?`},
+		{"", "**/{x,absent}/**", "stream/runner/runner dgram/runner/runner", ""}, // the peer may take part in another run
+		{"**/x/x", "*/*/{stream,dgram}", "", ""},
 	} {
 		selected, err := Filter{Run: patterns(c.run), Skip: patterns(c.skip)}.Apply(all)
 		got := strings.ReplaceAll(strings.Join(names(selected), " "), "group/id/", "")

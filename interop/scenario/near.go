@@ -1,0 +1,49 @@
+package scenario
+
+import (
+	"fmt"
+)
+
+// Near returns the name that is most similar to the word, or "" if none is similar.
+func Near(word string, names []string) (near string) {
+	best := max(1, len(word)/4) + 1 // a name with more differences is not similar
+	for _, name := range names {
+		if d := distance(word, name); d < best && d < len(word) {
+			near, best = name, d
+		}
+	}
+	return near
+}
+
+// didYouMean returns a question that names the most similar name, or "" if there is none.
+func didYouMean(word string, names []string) string {
+	if near := Near(word, names); near != "" {
+		return fmt.Sprintf("; did you mean %q?", near)
+	}
+	return ""
+}
+
+// distance returns the number of bytes to insert, delete, replace or swap with the next byte to
+// turn one text into the other.
+func distance(a, b string) int {
+	before, row := []int(nil), make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		next := append(make([]int, 0, len(b)+1), i+1)
+		for j := range len(b) {
+			d := row[j]
+			if a[i] != b[j] {
+				d++
+			}
+			d = min(d, row[j+1]+1, next[j]+1)
+			if i > 0 && j > 0 && a[i] == b[j-1] && a[i-1] == b[j] {
+				d = min(d, before[j-1]+1)
+			}
+			next = append(next, d)
+		}
+		before, row = row, next
+	}
+	return row[len(b)]
+}
