@@ -217,7 +217,11 @@ func ReadPartial(file string) (r *Report, incomplete, err error) {
 	defer f.Close()
 	dec := json.NewDecoder(f)
 	r = &Report{}
-	if err = dec.Decode(r); err == nil && r.Schema != Schema {
+	err = dec.Decode(r)
+	if errors.As(err, new(*json.SyntaxError)) || errors.As(err, new(*json.UnmarshalTypeError)) {
+		err = fmt.Errorf("not a JSON report: %w", err)
+	}
+	if err == nil && r.Schema != Schema {
 		err = fmt.Errorf("the report has schema %d, but this version of scm reads schema %d", r.Schema, Schema)
 	}
 	if err != nil {

@@ -123,7 +123,8 @@ func TestReadInvalid(t *testing.T) {
 	}
 	for text, want := range map[string]string{
 		"":                               "EOF",
-		"[]":                             "cannot unmarshal",
+		"[]":                             "report.json: not a JSON report: json: cannot unmarshal",
+		"<html>":                         "report.json: not a JSON report: invalid character '<'",
 		`{"schema": 1}`:                  "the report has schema 1, but this version of scm reads schema 2",
 		`{"schema": 2} hello`:            "invalid character",
 		`{"schema": 2, "seconds": 1} {}`: "unexpected data after the end",
