@@ -163,7 +163,7 @@ func setCases(scenarios []*Scenario, versions map[string]string, results []Resul
 	for _, c := range plan {
 		switch r := at[c.Name()]; {
 		case r == nil || r.Verdict == NotRun:
-			return fmt.Errorf("the report is not of a whole run: %s was not run", c.Name())
+			return fmt.Errorf("the report is not of a whole run, probably because of --run, --skip, --shard or --fail-fast: %s was not run", c.Name())
 		case r.Hash != c.Scenario.Hash:
 			return fmt.Errorf("the report is of a different version of %s", c.Scenario.Name)
 		case slices.ContainsFunc(r.Findings, func(f Finding) bool {

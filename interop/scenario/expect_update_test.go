@@ -247,8 +247,8 @@ func TestUpdateRefuses(t *testing.T) {
 		change func([]Result) []Result
 		want   string
 	}{
-		{"", func(r []Result) []Result { return r[1:] }, "the report is not of a whole run: group/one/stream/x/x was not run"},
-		{"", func(r []Result) []Result { r[0].Verdict = NotRun; return r }, "the report is not of a whole run: group/one/stream/x/x was not run"},
+		{"", func(r []Result) []Result { return r[1:] }, "the report is not of a whole run, probably because of --run, --skip, --shard or --fail-fast: group/one/stream/x/x was not run"},
+		{"", func(r []Result) []Result { r[0].Verdict = NotRun; return r }, "the report is not of a whole run, probably because of --run, --skip, --shard or --fail-fast: group/one/stream/x/x was not run"},
 		{"", func(r []Result) []Result { r[0].Hash = "00"; return r }, "the report is of a different version of group/one"},
 		{"", func(r []Result) []Result { return append(r, Result{Name: "group/three/stream/x/x"}) }, "the report has 19 cases, but the scenarios with its peers have 18"},
 		{"", func(r []Result) []Result {
