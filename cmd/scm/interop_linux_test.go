@@ -294,10 +294,19 @@ func TestReplay(t *testing.T) {
 	}
 	for arg, want := range map[string]string{
 		file:                "scm: \"" + file + "\" is not REPORT#ID\nusage: scm interop replay REPORT#ID [flags]\n…",
-		file + "#0":         "scm: the report has no case \"0\"\n",
-		file + "#a/b/c/d/e": "scm: the report has no case \"a/b/c/d/e\"\n",
-		cut + "#2":          "scm: …: the report is incomplete: unexpected EOF\nscm: the report has no case \"2\"\n",
-		"/none#such#1":      "scm: open /none#such: no such file or directory\n",
+		file + "#0":         "scm: the report has no case \"0\"; it has …\n",
+		file + "#a/b/c/d/e": "scm: the report has no case \"a/b/c/d/e\"; it has …\n",
+		cut + "#2":          "scm: …: the report is incomplete: unexpected EOF\nscm: the report has no case \"2\"; it has 1\n",
+		cut + "#basics/pass-one-fd": "scm: …: the report is incomplete: unexpected EOF\nscm: the report has no case \"basics/pass-one-fd\"; it has 1, of which these match:\n" +
+			"| basics/pass-one-fd/stream/runner/runner\n",
+		cut + "#pass-one-fd":                     "…; it has 1, of which these match:\n| basics/pass-one-fd/stream/runner/runner\n",
+		cut + "#basics/pass-noe-fd":              "…; it has 1; did you mean \"basics/pass-one-fd\"?\n",
+		cut + "#basics/pass-one-fd/stream/rnner": "…; it has 1; did you mean \"basics/pass-one-fd/stream/runner\"?\n",
+		file + "#basics":                         "…\n| basics/pass-one-fd/stream/…\n| and … more\n",
+		"#1":                                     "scm: \"#1\" is not REPORT#ID: there is no file before the #\nusage: scm interop replay REPORT#ID [flags]\n…",
+		cut + "#":                                "scm: \"…#\" is not REPORT#ID: there is no case after the #\nusage: …",
+		write(t, "<!DOCTYPE html>") + "#1":       "scm: …: not a JSON report: invalid character '<' looking for beginning of value\n",
+		"/none#such#1":                           "scm: open /none#such: no such file or directory\n",
 	} {
 		if r := command(t, "interop", "replay", arg); r.code != 2 || !like(r.stderr, want) {
 			t.Errorf("%s: got %+v", arg, r)

@@ -74,6 +74,10 @@ The exit status is that of "scm interop run".`,
 // replayArgs accepts one argument that contains a "#".
 func replayArgs(_ *cobra.Command, args []string) error {
 	switch {
+	case len(args) == 1 && strings.HasPrefix(args[0], "#") && strings.Count(args[0], "#") == 1:
+		return fmt.Errorf("%q is not REPORT#ID: there is no file before the #", args[0])
+	case len(args) == 1 && strings.HasSuffix(args[0], "#"):
+		return fmt.Errorf("%q is not REPORT#ID: there is no case after the #", args[0])
 	case len(args) == 1 && strings.Contains(args[0], "#"):
 		return nil
 	case len(args) == 0:
@@ -105,12 +109,41 @@ func (s *selection) replayPrefix(reports []string) string {
 
 // findCase returns the case with this name, or at this position in the report, starting at 1.
 func findCase(r *report.Report, id string) (scenario.Result, error) {
+	var names []string
 	for i, c := range r.Cases {
 		if c.Name == id || strconv.Itoa(i+1) == id {
 			return c, nil
 		}
+		names = append(names, c.Name)
 	}
-	return scenario.Result{}, fmt.Errorf("the report has no case %q", id)
+	return scenario.Result{}, fmt.Errorf("the report has no case %q; it has %d%s", id, len(names), similarCases(id, names))
+}
+
+// similarCases returns the end of an error that names the cases with this GROUP/ID or beginning, or
+// similar ones.
+func similarCases(id string, names []string) string {
+	const most = 10
+	parts := strings.Count(id, "/") + 1
+	var similar, beginnings []string
+	for _, name := range names {
+		all := strings.Split(name, "/")
+		beginning := strings.Join(all[:min(parts, len(all))], "/")
+		beginnings = append(beginnings, beginning)
+		if beginning == id || all[1] == id {
+			similar = append(similar, name)
+		}
+	}
+	if near := scenario.Near(id, beginnings); near != "" && len(similar) == 0 {
+		return fmt.Sprintf("; did you mean %q?", near)
+	}
+	if len(similar) == 0 {
+		return ""
+	}
+	more := len(similar) - most
+	if more > 0 {
+		similar = append(similar[:most], fmt.Sprintf("and %d more", more))
+	}
+	return ", of which these match:\n" + strings.Join(similar, "\n")
 }
 
 // replayPlan returns a plan for one case, with the peer commands from the report.
