@@ -80,6 +80,17 @@ func endlessCommands(text string) (lines []string) {
 	return lines
 }
 
+// splitTables returns the rows of tables in a page that follow a blank line, but begin no table.
+func splitTables(text string) (rows []string) {
+	lines := strings.Split(fenced.ReplaceAllString(text, ""), "\n")
+	for i := 1; i < len(lines)-1; i++ {
+		if lines[i-1] == "" && strings.HasPrefix(lines[i], "|") && !regexp.MustCompile(`^\|:?--`).MatchString(lines[i+1]) {
+			rows = append(rows, lines[i])
+		}
+	}
+	return rows
+}
+
 // flat returns a text without its indentation.
 func flat(text string) string { return regexp.MustCompile(`(?m)^[\t ]+`).ReplaceAllString(text, "") }
 
@@ -98,6 +109,17 @@ var _ = Describe("the pages", Label("house"), func() {
 		for _, text := range []string{"[x](none.md)", "[x](README.md#none)", "[x](#none)", "```go\nif {\n```\n", "```go\nx  := 1\n```\n"} {
 			Expect(broken("x.md", text)).To(HaveLen(1), text)
 		}
+	})
+
+	It("have no table that a blank line splits", func() {
+		for _, name := range filesBelow(".") {
+			if name = strings.TrimPrefix(name, "/"); filepath.Ext(name) == ".md" && !strings.HasPrefix(name, "build/") {
+				Expect(splitTables(contents(name))).To(BeEmpty(), name)
+			}
+		}
+		const table = "| a |\n|---|\n| b |\n"
+		Expect(splitTables(table + "\ntext\n\n" + table + "```\n\n| no table\n```\n")).To(BeEmpty())
+		Expect(splitTables(table + "\n| c |\n")).To(Equal([]string{"| c |"}))
 	})
 
 	It("have no shell command that can run forever after another one has failed", func() {
