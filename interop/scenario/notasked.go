@@ -1,0 +1,39 @@
+package scenario
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+)
+
+// NotAsked describes how many cases of a peer with the runner are not run because of the peer's answer
+// to hello. It returns "" if all of them are run.
+func NotAsked(scenarios []*Scenario, p *Peer) string {
+	cases, skipped := 0, 0
+	counts := map[string]int{} // by reason
+	for _, c := range Plan(scenarios, []*Peer{p}, RunnerPeer()) {
+		role := RoleA
+		if c.B == p {
+			role = RoleB
+		}
+		if c.A == c.B || c.Peer(role) != p {
+			continue
+		}
+		cases++
+		if why := c.UnsupportedBy(role); why != "" {
+			skipped++
+			counts[strings.TrimPrefix(why, p.Name+": ")]++
+		}
+	}
+	if skipped == 0 {
+		return ""
+	}
+	reasons := slices.Sorted(maps.Keys(counts))
+	if len(reasons) > 1 {
+		for i, why := range reasons {
+			reasons[i] = fmt.Sprintf("%s (%d)", why, counts[why])
+		}
+	}
+	return fmt.Sprintf("%d of %d cases with the runner are not asked: %s", skipped, cases, strings.Join(reasons, ", "))
+}
