@@ -345,7 +345,7 @@ func TestSmoke(t *testing.T) {
 		args []string
 		want result // "…" matches anything
 	}{
-		{[]string{"--peer", "fake=" + fake}, result{0, "fake: ok, go 1, can stream,…\nnet: ok, …", ""}},
+		{[]string{"--peer", "fake=" + fake}, result{0, "fake: ok, go 1, can stream,dgram,seqpacket,multi,iov,flags\n…; … of … cases with the runner are not asked: its room is *,1 (…\nnet: ok, …: it polls (…), no flags (…\n…", ""}},
 		{[]string{"--builtin=false", "--peer", "bad=false", "--peers", write(t, `[{"name":"gone","why":"no compiler"}]`)},
 			result{4, "bad: the peer ended: exit status 1\ngone: unavailable: no compiler\n", "scm: 2 of 2 peers do not work\n"}},
 		{[]string{"--builtin=false", "--peer", "child=sh -c '" + fake + "; exit'"},

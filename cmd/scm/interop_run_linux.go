@@ -22,6 +22,7 @@ import (
 	"github.com/scm-rights/scm/internal/builtin"
 	"github.com/scm-rights/scm/internal/recorder"
 	"github.com/scm-rights/scm/interop"
+	"github.com/scm-rights/scm/interop/catalogue"
 	"github.com/scm-rights/scm/interop/display"
 	"github.com/scm-rights/scm/interop/peers/go/peer"
 	"github.com/scm-rights/scm/interop/process"
@@ -361,7 +362,8 @@ func smokeCommand() *cobra.Command {
 		Short: "Check that the peers work, without running any scenario",
 		Long: `Check the peers themselves, rather than their libraries. Each peer must start, follow the
 contract, send and recognize a long payload (@N), answer "unsupported" to unknown
-commands, and exit at the end of its input.
+commands, and exit at the end of its input. The output says how many of its cases with the
+runner "run" skips because of the peer's answer to hello.
 
 ` + peerHelp + `
 
@@ -385,6 +387,10 @@ Exit status:
 			if err != nil {
 				return err
 			}
+			scenarios, err := catalogue.Scenarios()
+			if err != nil {
+				return err
+			}
 			return untilSignal(func(ctx context.Context) error {
 				total, failed := 0, 0
 				for _, peer := range append(p.peers, p.missing...) {
@@ -403,6 +409,10 @@ Exit status:
 						text = err.Error()
 					case len(peer.Unfilled) > 0:
 						text += "; " + unfilledText(peer)
+					default:
+						if skipped := scenario.NotAsked(scenarios, peer); skipped != "" {
+							text += "; " + skipped
+						}
 					}
 					fmt.Fprintln(cmd.OutOrStdout(), display.Block("", peer.Name+": "+text))
 				}
