@@ -41,9 +41,9 @@ from run to run:
 - The first 4 KiB of each payload buffer are compared. The rest, as far as the kernel
   has sent or received it, is compared by its SHA-256.
 
-If all calls are the same, scm also compares which received descriptors were still open
-when their process ended, and which an exec passed on ("scm help trace" describes how it
-finds them):
+If all calls are the same, scm also compares the received descriptors that were still open
+when their process ended, and those that an exec passed on. "scm trace --help" describes
+how it finds them.
 
   different: call 2 of process 1 (recvmsg): received descriptor 2 at the exit of
   process 1: no longer open against still open
@@ -138,7 +138,7 @@ func diff(cmd *cobra.Command, a, b []string, all, noFilter bool) error {
 	}
 	if d == nil && unreadOutcomes > 0 {
 		return broken(fmt.Errorf("not compared: %d received descriptors that could not be looked up when their process "+
-			"ended or had executed another program; the calls are the same", unreadOutcomes))
+			"ended or executed another program; the calls are the same", unreadOutcomes))
 	}
 	if d == nil {
 		d = recorder.FirstOutcome(records[0], records[1], outcomes[0], outcomes[1])

@@ -39,16 +39,15 @@ several commands, use sh -c, and exec before the last of them. A peer does not i
 other descriptors of scm, so <&9 does not work.`
 
 	expectHelp = `--expect FILE adds expected failures to the built-in list, which covers the peers in the
-repository. A line is PATTERN CHECK@PEER REASON. PEER is the name given to --peer. For
+scm repository. A line is PATTERN CHECK@PEER REASON. PEER is the name given to --peer. For
 example:
 
   truncation/ctrunc-*/**/mine leak@mine recv_fd ignores MSG_CTRUNC
 
-An expected failure that does not occur is unexpected, unless the reason begins with
+If an expected failure does not occur, the run fails, unless the reason begins with
 "flaky:". A reason that begins with "?" is unfinished, and scm rejects the file.
---expect=none turns off the built-in list, and --catalogue does so too. A file of that name
-is --expect=./none.
-"scm interop expect --update" writes the lines for you.`
+--expect=none turns off the built-in list, and so does --catalogue. To use a file named
+none, write --expect=./none. "scm interop expect --update" writes the lines for you.`
 )
 
 // selectionHint says how to select cases and peers, for a user who gave them as arguments.

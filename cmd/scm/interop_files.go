@@ -35,7 +35,7 @@ Exit status:
   0  no case is worse; with --exact, no case differs
   1  a case is worse; with --exact, a case differs
   2  wrong usage, or a report cannot be read`,
-		Args: cobra.ExactArgs(2),
+		Args: exactArgs("OLD", "NEW"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			old, err := report.Read(args[0])
 			if err != nil {
@@ -70,20 +70,20 @@ unexpected failures. To write the file after a run with --report report.json:
   scm interop expect --update --expect FILE report.json
 
 --update rewrites FILE, or creates it. If --expect is repeated, only the last file changes.
-The built-in list and the other files are taken as they are, and a failure that one of them
-expects needs no line in FILE. --expect=none turns off the built-in list. Without a file,
-the command compares that list with the report.
+A failure that the built-in list or another file expects needs no line in FILE.
+--expect=none turns off the built-in list. Without FILE, the command compares the built-in
+list with the report.
 
 --update keeps a line if the failure occurred in all of its cases. Otherwise, it replaces the
 line with lines for the cases in which the failure did occur, with the same reason. The
 reason of a new line begins with "?". Complete it and remove the "?" before the next run,
 which otherwise rejects the file. If the failure does not occur every time, begin the
-reason with "flaky:". This command does not remove such a line.
+reason with "flaky:". This command never removes such a line.
 
 The report must be of a whole run, without --run, --skip, --shard and --fail-fast, that
 ended normally. Lines about other kernels are ignored. If the report is not from Linux,
 a line about all kernels is not removed, but printed with "=". A flaky case neither adds
-nor removes a line. A line that would accept it is printed with "~".
+nor removes a line. The lines that would accept it are printed with "~", but not written.
 
 Exit status:
   0  there is nothing to change, or --update has changed the file
@@ -91,7 +91,7 @@ Exit status:
   2  wrong usage, or the report is of a part of the cases or of other scenarios, or a
      line of the file applies to no case
   4  the file cannot be written`,
-		Args: cobra.ExactArgs(1),
+		Args: exactArgs("REPORT"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			lists, err := s.expectedLists(update)
 			if err != nil {
@@ -265,7 +265,7 @@ func showCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:               "show GROUP/ID…",
 		Short:             "Print the text of scenarios, or the names of the scenarios in a GROUP",
-		Args:              cobra.MinimumNArgs(1),
+		Args:              needArgs("GROUP/ID"),
 		ValidArgsFunction: completeScenario,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			for _, name := range args {
@@ -297,7 +297,7 @@ and expected.txt. Each directory has a README.md that explains how to write a sc
 and PEERS.md explains how to write a peer. To run the scenarios:
 
   scm interop run --catalogue DIR --expect DIR/expected.txt`,
-		Args: cobra.ExactArgs(1),
+		Args: exactArgs("DIR"),
 		RunE: func(_ *cobra.Command, args []string) error {
 			dir := args[0]
 			if _, err := os.Lstat(dir); err == nil || dir == "" {
@@ -329,7 +329,7 @@ Check it, fill in the two functions, and run the scenarios. For example:
 
   scm interop smoke --builtin=false --peer mine="python3 peer.py"
   scm interop run --peer mine="python3 peer.py" --report report.html`,
-		Args:      cobra.ExactArgs(1),
+		Args:      exactArgs("LANGUAGE"),
 		ValidArgs: peers.SkeletonLanguages(),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			skeleton, err := peers.FindSkeleton(args[0])

@@ -83,7 +83,7 @@ func replayArgs(_ *cobra.Command, args []string) error {
 	case len(args) == 0:
 		return errors.New("REPORT#ID is missing")
 	case len(args) == 2 && !strings.Contains(args[0], "#"):
-		return fmt.Errorf("REPORT#ID is one argument: %q", args[0]+"#"+args[1])
+		return fmt.Errorf("join REPORT and ID with a #: %q", args[0]+"#"+args[1])
 	}
 	return fmt.Errorf("%q is not REPORT#ID", strings.Join(args, " "))
 }

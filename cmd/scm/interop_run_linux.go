@@ -61,7 +61,7 @@ func peerCommand() *cobra.Command {
 		Use:       "peer NAME",
 		Short:     "Act as a built-in peer, on standard input and output",
 		Long:      fmt.Sprintf("Act as a built-in peer, on standard input and output. NAME is one of: %s.", strings.Join(names, ", ")),
-		Args:      cobra.MatchAll(cobra.ExactArgs(1), cobra.OnlyValidArgs),
+		Args:      cobra.MatchAll(exactArgs("NAME"), cobra.OnlyValidArgs),
 		ValidArgs: names,
 		Run:       func(_ *cobra.Command, args []string) { peer.Main(libs[args[0]]) },
 	}
@@ -362,8 +362,10 @@ func smokeCommand() *cobra.Command {
 		Short: "Check that the peers work, without running any scenario",
 		Long: `Check the peers themselves, rather than their libraries. Each peer must start, follow the
 contract, send and recognize a long payload (@N), answer "unsupported" to unknown
-commands, and exit at the end of its input. The output says how many of its cases with the
-runner "run" skips because of the peer's answer to hello.
+commands, and exit at the end of its input. A peer that answers "unsupported" to every send
+or to every receive, as a new template does, also passes, and the output says so. The
+output also says how many of the peer's cases with the runner are not run because of its
+answer to hello.
 
 ` + peerHelp + `
 

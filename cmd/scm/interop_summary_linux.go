@@ -14,16 +14,16 @@ func summaryCommand() *cobra.Command {
 		Use:   "summary REPORT",
 		Short: "Summarize a report in at most 40 lines",
 		Long: `Summarize a JSON report as Markdown, in at most 40 lines: the verdict of the run, the
-causes of the cases that did not end as expected, and commands that run an example again.
-Use it as the summary of a CI job, or as a comment on a merge request.
+causes of the cases that did not end as expected, and commands that run examples again. Use
+it as the summary of a CI job, or as a comment on a merge request.
 
-With --annotations, print up to ten workflow commands instead. GitHub shows each as an
-annotation of the run. If a line in a file of expected failures no longer applies, it shows
-the annotation at that line.
+With --annotations, print up to ten workflow commands instead. GitHub shows each of them as
+an annotation of the run. If an expected failure no longer occurs, the annotation is at its
+line in the file of expected failures.
 
-Pass the --catalogue and --expect of the run, so that the commands to run an example again
-contain them.`,
-		Args: cobra.ExactArgs(1),
+Pass the --catalogue and --expect flags of the run too. They become part of the commands
+that run examples again.`,
+		Args: exactArgs("REPORT"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			r, err := report.Read(args[0])
 			if err != nil {

@@ -35,7 +35,7 @@ func TestSummary(t *testing.T) {
 	}
 }
 
-// A run that lacks a verdict for a required peer is not reported as expected, also if its report is read from a file.
+// If a required peer has no verdict, the run is not as expected, even if the report is read from a file.
 func TestSummaryOfMissingVerdicts(t *testing.T) {
 	dumb := "x=sh " + write(t, "while read -r verb rest; do case $verb in hello) echo ok name=x can=multi;; *) echo unsupported;; esac; done\n")
 	for _, ext := range []string{".json", ".jsonl"} {

@@ -58,7 +58,7 @@ Exit status:
   1      the message was not sent
   2      wrong usage
   128+N  signal N ended scm`,
-		Args: cobra.MinimumNArgs(1),
+		Args: needArgs("SOCKET"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			format, err := s.socketOptions.validate(cmd, args[0])
 			if err != nil {

@@ -311,7 +311,7 @@ func TestSendAndRecvReject(t *testing.T) {
 		code   int
 		stderr string
 	}{
-		{"send", 2, "scm: requires at least 1 arg(s), only received 0\nusage: scm send SOCKET [FILE…] [flags]\nhelp:  scm send --help\n"},
+		{"send", 2, "scm: SOCKET is missing\nusage: scm send SOCKET [FILE…] [flags]\nhelp:  scm send --help\n"},
 		{"send ADDR /nonexistent", 1, "scm: open /nonexistent: no such file or directory\n"},
 		{"send ADDR /etc/passwd", 1, "scm: dial unix …/socket: connect: no such file or directory: no process listens there (use --timeout to wait for one)\n"},
 		{"send ADDR --type raw", 2, "scm: unknown --type \"raw\": use stream, dgram or seqpacket\n"},

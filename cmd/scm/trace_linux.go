@@ -26,12 +26,14 @@ runs scm. It may then pass other descriptors than without scm, or none.`
 const blind = `scm does not see messages that a process sends or receives with io_uring, messages of a
 child made with CLONE_UNTRACED, and calls that a seccomp filter of the program rejects.
 Because of scm's own filter, the recorded calls of such a child fail with ENOSYS, and a
-filter of the program cannot use SECCOMP_RET_TRACE. --no-filter avoids these two effects. scm reads memory at the entry and at the exit of a call. Another
-thread can change the memory before the kernel reads it, so scm is no protection
-against the program. Traced processes cannot trace each other. A signal that the
-program ignores interrupts a traced call that waits. If the socket has a timeout
-(SO_RCVTIMEO, SO_SNDTIMEO), the call then fails with EINTR. The program waits while
-scm cannot write its output, or cannot read a page of memory.`
+filter of the program cannot use SECCOMP_RET_TRACE. --no-filter avoids these two effects.
+
+scm reads memory at the entry and at the exit of a call. Another thread can change the
+memory before the kernel reads it, so scm is no protection against the program. Traced
+processes cannot trace each other. A signal that the program ignores interrupts a traced
+call that waits. If the socket has a timeout (SO_RCVTIMEO, SO_SNDTIMEO), the call then
+fails with EINTR. The program waits while scm cannot write its output, or cannot read a
+page of memory.`
 
 // Exit codes for a command that could not be started. A shell uses the same codes.
 const (
@@ -73,33 +75,38 @@ process ended, and those that an exec passed on to another program:
   8010 exec /usr/bin/true: passed on 6<regular /etc/hosts, read>, descriptor 2 of 2
   from recvmsg(4<unix stream socket:[3750]>) of process 8008
 
-The line starts with the process that had the descriptor, which may have inherited it
-from the process that received it. If processes share a descriptor table, it is the last
-one. A descriptor that the program has moved is listed with its value at the end and
-"received as". "perhaps" means that scm could not read /proc. scm finds the descriptor
-by its file. If the program itself opens the same file again, scm can take the new
-descriptor for the received one. In a process that has had more than 1024 descriptors
-open, scm does not find those that the program has moved. The list shows how many
-descriptors a call received. It cannot show how many the program wanted, because a
-buffer for one descriptor can have room for two.
+A line starts with the process that had the descriptor. That process may have inherited
+it from the one that received it. Processes that share a descriptor table are listed once,
+when the last of them ends. "perhaps" means that scm could not read /proc. "2 of 2" counts
+the descriptors that the call received. The program may have asked for fewer, because a
+buffer for one descriptor can have space for two.
+
+scm finds a descriptor by its file. If the program has moved it to another value, as with
+dup(2), the line shows the new value, and the old one after "received as". If the program
+opens the same file itself, scm can take that descriptor for the received one. scm does not
+find a moved descriptor if the program has also closed another descriptor for the same
+file, or if the descriptor table is larger than 1024 entries.
 
 In JSON, payloads, control data and addresses are hexadecimal. recorded is the number of
 payload bytes in the object (at most 1 MiB per buffer and 16 MiB per call), and file_hex
 is a file name that is not UTF-8. If a message contains more than 253 descriptors, which
-the kernel rejects, the first 253 are described. An object in the list at the end has no
-call. It contains event (exit or exec), pid, the program that was executed, descriptor,
-and received: the pid, tid, call and socket of the receive, the value fd that the
-descriptor had then, and its index among the count descriptors of the call.
+the kernel rejects, the first 253 are described.
+
+In the list at the end, each JSON object has event (exit or exec) instead of call. Its
+other fields are pid, program (what was executed), descriptor and received. received
+contains the pid, tid, call and socket of the receive, fd (the value of the descriptor at
+that time), count (how many descriptors the call received) and index (which of them this
+is, from 1).
 
 ` + counted() + `
 
-The trace ends when all of them have ended. scm forwards HUP, INT, QUIT, TERM, USR1 and
+The trace ends when COMMAND and its children have ended. scm forwards HUP, INT, QUIT, TERM, USR1 and
 USR2 to COMMAND. Before COMMAND has started and after it has ended, the first four end
 scm. If scm is killed, COMMAND and its children are killed too.
 
-With -p, HUP, INT and TERM end the trace, and the process runs on. The trace then lists
-no descriptors at its end. The process also runs on if scm is killed. While it is traced
-it is slow, because it is stopped at each system call. The beginning and the end of the
+With -p, HUP, INT and TERM end the trace, and the process runs on. Such a trace does not
+list descriptors at its end. The process also runs on if scm is killed. It is slow while
+it is traced, because it is stopped at each system call. The beginning and the end of the
 trace interrupt calls that wait. epoll_wait(2) and some others (see signal(7)) then fail
 with EINTR. A child that another process traces is not traced, and is reported on
 standard error.

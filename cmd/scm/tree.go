@@ -74,8 +74,8 @@ func describeCommand(cmd *cobra.Command) commandInfo {
 	return info
 }
 
-// visited returns the values that a function such as FlagSet.VisitAll visits. Its type parameter
-// spares the module a direct requirement of pflag, whose types cobra's functions return.
+// visited returns the values that a function such as FlagSet.VisitAll visits. It is generic so that
+// the module does not have to require pflag, whose types cobra's functions use.
 func visited[T any](visitAll func(func(T))) []T {
 	var list []T
 	visitAll(func(v T) { list = append(list, v) })
@@ -83,7 +83,7 @@ func visited[T any](visitAll func(func(T))) []T {
 }
 
 // valueName returns the name that --help prints for the value of a flag, and the usage without back
-// quotes. Like pflag.UnquoteUsage, it takes the name in back quotes, if there is one.
+// quotes. Like pflag.UnquoteUsage, it prefers a name in back quotes.
 func valueName(usage, kind string) (name, plain string) {
 	before, rest, _ := strings.Cut(usage, "`")
 	if name, after, quoted := strings.Cut(rest, "`"); quoted {

@@ -17,8 +17,8 @@ func usageHint(cmd *cobra.Command) string {
 	return fmt.Sprintf("usage: %s\nhelp:  %s --help\n", form, cmd.CommandPath())
 }
 
-// commandArg rejects any argument of a command that only has subcommands. The argument is probably a
-// subcommand that is misspelled, or that belongs to another command.
+// commandArg rejects all arguments of a command that only has subcommands. The first one is probably a
+// misspelled subcommand, or a subcommand of another command.
 func commandArg(cmd *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return nil
@@ -51,6 +51,26 @@ func similarCommands(cmd *cobra.Command, name string) (paths []string) {
 		paths = append(paths, cmd.CommandPath()+" "+similar)
 	}
 	return paths
+}
+
+// needArgs returns a function that requires an argument for each of the names.
+func needArgs(names ...string) cobra.PositionalArgs {
+	return func(_ *cobra.Command, args []string) error {
+		if len(args) < len(names) {
+			return fmt.Errorf("%s is missing", names[len(args)])
+		}
+		return nil
+	}
+}
+
+// exactArgs is like needArgs, but also rejects further arguments.
+func exactArgs(names ...string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) > len(names) {
+			return fmt.Errorf("unexpected argument %q", args[len(names)])
+		}
+		return needArgs(names...)(cmd, args)
+	}
 }
 
 // noArgs returns a function that rejects any argument. The hint says which flags to use instead, and
