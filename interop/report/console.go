@@ -206,7 +206,7 @@ func (r *Report) writeTotals(out *text, writeMore func(*text)) {
 		out.printf("descriptors identified by: %s\n", strings.Join(ways, ", "))
 	}
 	if len(r.Aside) > 0 {
-		out.printf("expected failures ignored (of unused peers or other kernels): %d\n", len(r.Aside))
+		out.printf("expected failures ignored (unused peers, other versions, other kernels): %d\n", len(r.Aside))
 	}
 	if r.Cut != "" {
 		out.block("", "cut short: "+r.Cut)

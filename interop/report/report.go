@@ -27,7 +27,7 @@ type Report struct {
 	Totals    Totals            `json:"totals"`        // of peer scenarios
 	Kernel    Totals            `json:"kernel"`        // of kernel scenarios, which are counted separately
 	Witnesses map[string]int    `json:"witnesses"`     // number of descriptors identified by each method
-	Aside     []string          `json:"aside"`         // expected failures that concern unused peers or other kernels
+	Aside     []string          `json:"aside"`         // expected failures of unused peers, other versions or other kernels
 	Cut       string            `json:"cut,omitempty"` // why the run ended early
 	Cases     []scenario.Result `json:"cases"`
 

@@ -29,7 +29,7 @@ const (
 )
 
 // Summary writes the verdict and the causes as Markdown, in at most 40 lines. The page is the path
-// of the HTML report, or "" if there is none.
+// of the HTML report, or "".
 func (r *Report) Summary(w io.Writer, page string) error {
 	r = r.abbreviated()
 	var b text
@@ -129,7 +129,7 @@ func shorten(text string, limit int) string {
 	return display.Shorten(strings.ReplaceAll(text, "\n", ", "), limit)
 }
 
-// plainWord matches a text that a code span of Markdown can contain, also within a table.
+// plainWord matches a text that a Markdown code span can contain, even in a table.
 var plainWord = regexp.MustCompile(`^[A-Za-z0-9/_.+@:-]+$`)
 
 // codeMarkdown returns a name or a path as a code span. A name that may contain Markdown is escaped instead.
@@ -145,7 +145,7 @@ const (
 	maxAnnotationText = 400
 )
 
-// An annotation is an error that GitHub shows on the page of a run, or beside a line of a file.
+// An annotation is an error that GitHub shows on the page of a run, or at a line of a file.
 type annotation struct {
 	cases       int
 	title, text string
@@ -154,8 +154,8 @@ type annotation struct {
 }
 
 // Annotations writes up to ten workflow commands that make GitHub show what was not as expected. A
-// line of a file of expected failures becomes an annotation of this line, if the file is within
-// the workspace, which is the current directory if it is "".
+// cause about a line in a file of expected failures is shown at that line, if the file is in the
+// workspace. An empty workspace means the current directory.
 func (r *Report) Annotations(w io.Writer, workspace string) error {
 	r = r.abbreviated()
 	list := r.annotations(workspace)
@@ -181,7 +181,7 @@ func (r *Report) annotations(workspace string) (list []annotation) {
 		a.title, a.text = c.Name(), c.Found()
 		if len(c.Example.Gone) > 0 && c.Example.Verdict == scenario.UnexpectedPass {
 			a.file, a.line, a.text = placeOf(a.text, workspace)
-			a.text += " is expected to fail, but does not"
+			a.text = "this expected failure did not occur: " + a.text
 		}
 		a.text += " (for example " + c.Example.Name + ")"
 		list = append(list, a)
