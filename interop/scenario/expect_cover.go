@@ -119,9 +119,9 @@ func (c *coverage) count(p Pattern) (n int) {
 }
 
 // countEverywhere is like count, but returns 0 if the pattern selects a case that it must not
-// select in any scenario. It also returns 0 if it selects the peer only together with itself. For
-// example, the check for close-on-exec fails in few cases with the peer as the sender, but in all
-// in which it could be made.
+// select in any scenario. It also returns 0 if all cases that the pattern selects pair the peer with
+// itself. Otherwise, cases in which the peer is the sender could lead to a pattern for the sender, even
+// if the check concerns only the receiver, like the one for close-on-exec.
 func (c *coverage) countEverywhere(p Pattern) int {
 	selects := c.selector(p)
 	for _, tails := range c.never {

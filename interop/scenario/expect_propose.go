@@ -16,9 +16,9 @@ const (
 	maxReason  = 110 // a longer reason is cut
 )
 
-// Proposals collects lines for a file of expected failures.
+// A proposals value collects lines for a file of expected failures.
 type proposals struct {
-	mark   string // that begins each reason
+	mark   string // prefix of each reason
 	causes map[place]map[Check]cause
 }
 
@@ -43,8 +43,8 @@ func (p *proposals) add(check Check, peer string, scopes []scope, why func(scope
 	}
 }
 
-// A group is what some places have in common. They share a line, or a few lines if there are too
-// many scenarios for one.
+// A group contains the properties that several places have in common. Places of one group share a line, or
+// a few lines if there are too many scenarios for one.
 type group struct {
 	tail string
 	keys string // {CHECK,CHECK}@PEER
@@ -196,8 +196,8 @@ func answerCause(got, want, why string) (kind, text string) {
 // errorForm matches a quoted answer with an error.
 var errorForm = regexp.MustCompile(`^"err [^ "]+`)
 
-// mainLine returns the line of a program's error output that says most: the first, except that
-// Python ends with the error, and that Rust begins with the place.
+// mainLine returns the most informative line of a program's error output. That is usually the first
+// line. A Python traceback ends with the error, and Rust prints the location first.
 func mainLine(text string) string {
 	lines := strings.Split(strings.TrimSpace(text), "\n")
 	switch {

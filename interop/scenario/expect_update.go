@@ -169,7 +169,7 @@ func setCases(scenarios []*Scenario, versions map[string]string, results []Resul
 		case slices.ContainsFunc(r.Findings, func(f Finding) bool {
 			return f.Check == CheckCloexec && !slices.Contains(r.CloexecChecked, f.Peer)
 		}):
-			return fmt.Errorf("the report, of an older version of scm, does not say where close-on-exec was checked: %s", c.Name())
+			return fmt.Errorf("the report is from an older version of scm, and does not say where close-on-exec was checked: %s", c.Name())
 		default:
 			r.Case = c
 		}

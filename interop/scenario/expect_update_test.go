@@ -256,7 +256,7 @@ func TestUpdateRefuses(t *testing.T) {
 			r[0].CloexecChecked = nil
 			return r
 		},
-			"the report, of an older version of scm, does not say where close-on-exec was checked: group/one/stream/x/x"},
+			"the report is from an older version of scm, and does not say where close-on-exec was checked: group/one/stream/x/x"},
 		{"nonsense", func(r []Result) []Result { return r }, "file:1: a line is PATTERN CHECK@PEER REASON, and the reason is required"},
 		{"group/no leak@x why", func(r []Result) []Result { return r }, `file:1: group/no leak@x applies to no case: no scenario matches "no"`},
 	} {
