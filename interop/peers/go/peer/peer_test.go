@@ -163,7 +163,7 @@ func (q *quitter) Send(Message) (int, error) {
 }
 
 // After a failed call of a library that closes its socket, the peer does not close that descriptor,
-// which may refer to another file by then.
+// because it may already refer to another file.
 func TestSocketClosedByTheLibrary(t *testing.T) {
 	for _, c := range []struct {
 		closes bool
