@@ -13,9 +13,11 @@ import (
 //
 // The recorder does not see the calls that open, duplicate and close descriptors. It finds the
 // descriptor by its value and its file, or by its file alone if the process has more descriptors for the
-// file than just before the receive. It does not count the latter in a process with more than 1024
-// descriptors, and then finds a descriptor only at the value with which it was received. If the process has opened the same file again, with the same
-// flags, it can mistake that descriptor for the received one.
+// file than just before the receive. If the process has opened the same file again, with the same flags,
+// the recorder can mistake that descriptor for the received one. It misses a descriptor that the process
+// has moved to another value, if the process has also closed another descriptor for the file that it had
+// before the receive. If the descriptor table has more than 1024 entries, the recorder does not count the
+// other descriptors, and finds a descriptor only at the value with which it was received.
 type Outcome struct {
 	Process *Process
 	Exec    bool   // the process has executed a program, and has not ended
