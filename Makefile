@@ -1,18 +1,19 @@
 # The targets of the project, for GNU make. `make help` lists them and the variables below.
 #
-# After ## is the time that a target takes on two cores: seconds, minutes (up to a quarter of an hour) or
-# tens of minutes. The first run takes longer, because it installs tools and compiles everything.
+# The text after ## begins with the time that the target takes on two cores: seconds, minutes (up to a
+# quarter of an hour) or tens of minutes. The first run takes longer, because it installs tools and
+# compiles everything.
 #
-#   SETUP=0    does not install tools (tools/setup)
-#   CI=true    makes a missing tool an error, instead of skipping what needs it
-#   PEERS=all  sets up and runs every peer in interop, instead of C, Rust and the languages that are installed
-#   ARCH=…     restricts foreign to these architectures
-#   RESULTS=…  is the directory in which test and check keep the output and the counts of each part (build/test)
-#   SCM_SOAK=… is how long soak runs on each backend, as sleep(1) takes it (10m)
-#   AS_USER=tools/as-user.sh, as root, runs the pure-Go tests as an unprivileged user without a C compiler
-#   NEWEST=build/newest runs the pure-Go tests in a copy of the tree in that directory, with the newest modules (tools/newest.sh)
-#   DESTDIR=…, PREFIX=… and MANDIR=… say where install-man installs (/usr/local, and share/man below it)
-#   GO=…, CLANG_FORMAT=… and CLANG_TIDY=… are the commands to use for these tools
+#   SETUP=0    do not install tools (tools/setup)
+#   CI=true    treat a missing tool as an error, instead of skipping what needs it
+#   PEERS=all  set up and run every peer in interop, instead of C, Rust and the languages that are installed
+#   ARCH=…     restrict foreign to these architectures
+#   RESULTS=…  the directory in which test and check keep the output and the counts of each part (build/test)
+#   SCM_SOAK=… how long soak runs on each backend, in the format of sleep(1) (10m)
+#   AS_USER=tools/as-user.sh  as root, run the pure-Go tests as an unprivileged user without a C compiler
+#   NEWEST=build/newest  run the pure-Go tests in a copy of the tree in that directory, with the newest modules (tools/newest.sh)
+#   DESTDIR=…, PREFIX=…, MANDIR=…  where install-man installs (PREFIX: /usr/local; MANDIR: PREFIX/share/man)
+#   GO=…, CLANG_FORMAT=…, CLANG_TIDY=…  the commands to run for these tools
 
 # Keep going after a failure.
 MAKEFLAGS += --warn-undefined-variables --no-print-directory --keep-going
@@ -66,7 +67,7 @@ endif
 .PHONY: help
 help: ## seconds: print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { time = text = $$2; sub(/:.*/, "", time); sub(/[^:]*: /, "", text); printf "make %-16s %-15s  %s\n", $$1, time, text }' Makefile
-	@echo; echo "Variables, as in make test SETUP=0:"; sed -n '/^$$/q; s/^#   /  /p' Makefile
+	@echo; echo "The first run takes longer: it installs tools and compiles everything."; echo; echo "Variables, as in make test SETUP=0:"; sed -n '/^$$/q; s/^#   /  /p' Makefile
 
 .PHONY: setup setup-c setup-interop setup-test setup-lint setup-cross
 setup: ## minutes: install the tools that test, interop and lint need (with apt, as root; otherwise list what is missing)
@@ -213,7 +214,7 @@ man: ## seconds: write the manual pages of scm (scm.1, scm-send.1, …) to build
 	rm -rf build/man
 	build/scm command-tree | $(GO) run ./tools/man -out build/man/man1
 
-install-man: man ## seconds: install these pages under DESTDIR and PREFIX (/usr/local); csrc/Makefile installs those of the C library
+install-man: man ## seconds: install the pages that make man writes, under DESTDIR and PREFIX (/usr/local); make -C csrc install does so for the C library
 	install -d "$(DESTDIR)$(MANDIR)/man1"
 	install -m 644 build/man/man1/*.1 "$(DESTDIR)$(MANDIR)/man1"
 
