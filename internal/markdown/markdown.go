@@ -1,4 +1,4 @@
-// Package markdown finds the fenced code blocks of a page, for the linters and the tests that run what the documentation shows.
+// Package markdown finds the fenced code blocks of a page. Linters and tests use it to check the code in the documentation.
 package markdown
 
 import (
