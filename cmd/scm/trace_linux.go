@@ -72,8 +72,8 @@ process ended, and those that an exec passed on to another program:
 
   8008 exit: still open 6<regular /etc/hosts, read>, descriptor 2 of 2 from
   recvmsg(4<unix stream socket:[3750]>)
-  8010 exec /usr/bin/true: passed on 6<regular /etc/hosts, read>, descriptor 2 of 2
-  from recvmsg(4<unix stream socket:[3750]>) of process 8008
+  8010 exec /usr/bin/true: passed on 6<regular /etc/hosts, read>, descriptor 2
+  of 2 from recvmsg(4<unix stream socket:[3750]>) of process 8008
 
 A line starts with the process that had the descriptor. That process may have inherited
 it from the one that received it. Processes that share a descriptor table are listed once,
@@ -88,9 +88,9 @@ find a moved descriptor if the program has also closed another descriptor for th
 file, or if the descriptor table is larger than 1024 entries.
 
 In JSON, payloads, control data and addresses are hexadecimal. recorded is the number of
-payload bytes in the object (at most 1 MiB per buffer and 16 MiB per call), and file_hex
-is a file name that is not UTF-8. If a message contains more than 253 descriptors, which
-the kernel rejects, the first 253 are described.
+payload bytes in the object (at most 1 MiB per buffer and 16 MiB per call). file_hex and
+program_hex are paths that are not UTF-8. If a message contains more than 253 descriptors,
+which the kernel rejects, the first 253 are described.
 
 In the list at the end, each JSON object has event (exit or exec) instead of call. Its
 other fields are pid, program (what was executed), descriptor and received. received
@@ -100,9 +100,9 @@ is, from 1).
 
 ` + counted() + `
 
-The trace ends when COMMAND and its children have ended. scm forwards HUP, INT, QUIT, TERM, USR1 and
-USR2 to COMMAND. Before COMMAND has started and after it has ended, the first four end
-scm. If scm is killed, COMMAND and its children are killed too.
+The trace ends when COMMAND and its children have ended. scm forwards HUP, INT, QUIT,
+TERM, USR1 and USR2 to COMMAND. Before COMMAND has started and after it has ended, the
+first four end scm. If scm is killed, COMMAND and its children are killed too.
 
 With -p, HUP, INT and TERM end the trace, and the process runs on. Such a trace does not
 list descriptors at its end. The process also runs on if scm is killed. It is slow while
