@@ -82,7 +82,7 @@ func TestFailedCallEndsTheCase(t *testing.T) {
 	}
 }
 
-// The answer to a failed call is judged as any other.
+// The answer to a failed call is judged like any other.
 func TestFailedCallIsJudged(t *testing.T) {
 	for role, text := range map[scenario.Role]string{
 		scenario.RoleA: strings.Replace(failA, "err EIO", "ok n=1", 1),

@@ -64,7 +64,7 @@ func Strict() peer.Library {
 	return library("strict", func(sock int) peer.Socket { return &strict{socket: socket{fd: sock}} })
 }
 
-// Closers say what a library does with its socket when a call fails.
+// Closers contains the functions that a library of Closing can call with its socket when a call fails.
 var Closers = map[string]func(sock int){
 	"now": hangUp,
 	"later": func(sock int) {
@@ -78,7 +78,7 @@ var Closers = map[string]func(sock int){
 }
 
 // Closing returns the library of Strict, but its peer says in hello that it closes its socket when a
-// call fails. It does what Closers says.
+// call fails. The argument is a key of Closers.
 func Closing(when string) peer.Library {
 	lib := library("closing", func(sock int) peer.Socket {
 		return &closing{strict{socket: socket{fd: sock}}, Closers[when]}
