@@ -78,6 +78,7 @@ git -C "$here" rev-parse HEAD >/dev/null 2>&1 || vcs=(-buildvcs=false)
 # This checkout may be inside a repository that has its own go.work or vendor directory. Ignore both.
 scm=$(mktemp -d "${RUNNER_TEMP:-/tmp}/scm-XXXXXX")/scm
 built=$(dirname "$scm")/peers
+echo "building scm"
 if ! GOWORK=off await go -C "$here" build -mod=readonly "${vcs[@]}" -o "$scm" ./cmd/scm; then
 	rm -r "$(dirname "$scm")"
 	status=4

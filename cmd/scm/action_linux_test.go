@@ -78,7 +78,7 @@ func TestAction(t *testing.T) {
 }
 
 // actionOutput matches the output of the action: the token, what scm printed, and the annotations.
-var actionOutput = regexp.MustCompile(`(?s)^::stop-commands::([0-9a-f]{32})\n(.*)\n::([0-9a-f]{32})::\n((?:::error [^\n]*\n)*)$`)
+var actionOutput = regexp.MustCompile(`(?s)^building scm\n::stop-commands::([0-9a-f]{32})\n(.*)\n::([0-9a-f]{32})::\n((?:::error [^\n]*\n)*)$`)
 
 // The CI server obeys no workflow command in the output of a peer, also not on standard error. The
 // annotations after it are those of the action.
