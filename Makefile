@@ -222,6 +222,7 @@ install-man: man ## seconds: install the pages that make man writes, under DESTD
 mutants: ## tens of minutes: test the tests: they must fail for every fault put into the code, and for every wrong answer put into a scenario
 	SCM_MUTANTS=full $(GO) test ./internal/repotest -count=1 -v -timeout 20m -ginkgo.label-filter=mutants
 	SCM_MUTANTS=full $(GO) test ./interop/catalogue -count=1 -v -timeout 30m -run TestEveryAnswerMatters
+	SCM_MUTANTS=full $(GO) test ./interop -count=1 -v -timeout 30m -run 'TestFaults|TestClosingLibraryConforms|TestStartingPeersLeaksNoSockets'
 
 .PHONY: builds
 builds: setup-test ## minutes: run the specs in other builds: 386, cgocheck2 and checkptr
