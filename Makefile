@@ -95,8 +95,9 @@ test: setup-c ## minutes: run the tests: Go on both backends, C plain and under 
 	@tools/setup -n test
 	$(call judged,test-cgo test-purego test-c test-modules,cgo purego c $(MODULES:./%=%))
 
+# go test starts the packages in this order. The longest come first, so that none of them runs alone at the end.
 test-cgo:
-	@$(call with_c,cgo) $(part) cgo -- ./...
+	@$(call with_c,cgo) $(part) cgo -- ./internal/repotest ./interop ./cmd/scm ./interop/catalogue ./...
 
 # If there is a C compiler, test-cgo has already tested the packages that do not depend on the backend. An unprivileged
 # user also runs the packages that inspect descriptors and processes, except for long tests to which the user makes no difference.
