@@ -40,8 +40,8 @@ MANDIR ?= $(PREFIX)/share/man
 GO ?= go
 CLANG_FORMAT ?= clang-format
 CLANG_TIDY ?= clang-tidy
-# This saves a third of the time, and uses half as much memory again.
-VET := GOGC=400 $(CURDIR)/build/lint/vet
+# Less garbage collection saves a quarter to a third of the time, and uses half as much memory again, at most 2 GB.
+VET := GOGC=off GOMEMLIMIT=2GiB $(CURDIR)/build/lint/vet
 STATICCHECK := GOGC=400 $(CURDIR)/build/lint/staticcheck
 RUFF := build/venv/bin/ruff
 CARGO_FLAGS := --manifest-path interop/peers/rust/Cargo.toml
