@@ -102,6 +102,7 @@ test-cgo:
 # If there is a C compiler, test-cgo has already tested the packages that do not depend on the backend. An unprivileged
 # user also runs the packages that inspect descriptors and processes, except for long tests to which the user makes no difference.
 # With NEWEST this run uses the newest modules. test-cgo uses the oldest, so CI needs no third run to test both.
+# go list -export compiles the packages into the caller's build cache, of which tools/as-user.sh makes a copy each time.
 test-purego:
 	@if [ -n "$(NEWEST)" ]; then \
 		tools/newest.sh "$(NEWEST)"; \
@@ -116,6 +117,7 @@ test-purego:
 			awk -v which="$$which" '/^[^ ]*\.test / && $$1 !~ "/tools/" && $$0 ~ which { sub(/\.test$$/, "", $$1); print $$1 }'); \
 		echo "purego run: the packages that depend on the backend$${short:+, or inspect descriptors and processes}"; \
 	fi; \
+	if [ -n "$(AS_USER)" ]; then CGO_ENABLED=0 $(GO) list -trimpath -export -test -deps -tags purego $$packages >/dev/null || :; fi; \
 	$(AS_USER) $(part) purego -- -tags purego $$short $$packages
 
 test-c:

@@ -32,7 +32,8 @@ for folder in "${folders[@]}"; do
 done
 rm -f "$home/bin/go" "$home/bin/gofmt"
 ln -s "$(go env GOROOT)/bin/go" "$(go env GOROOT)/bin/gofmt" "$home/bin/"
-# The user reads the caller's build cache, and writes to a cache of its own.
+# The user reads the caller's build cache, and writes to a cache of its own. The copy's directory is always new, so
+# that only -trimpath lets builds use the cache.
 cp -al "$(go env GOCACHE)" "$home/cache" 2>/dev/null || { rm -rf "$home/cache" && mkdir "$home/cache"; }
 find "$home" -path "$home/cache" -prune -o -exec chown -h "$uid:$uid" {} +
 find "$home/cache" -type d -exec chown "$uid:$uid" {} +
@@ -46,7 +47,7 @@ status=0
 	cd "$home/scm"
 	exec setpriv --reuid="$uid" --regid="$uid" --clear-groups --inh-caps=-all env -i "${keep[@]}" HOME="$home" \
 		PATH="$home/bin" LANG=C.UTF-8 GOPROXY="$(go env GOPROXY)" GOSUMDB="$(go env GOSUMDB)" \
-		GOFLAGS=-modcacherw GOCACHE="$home/cache" GOTOOLCHAIN=local "$@"
+		GOFLAGS="-modcacherw -trimpath" GOCACHE="$home/cache" GOTOOLCHAIN=local "$@"
 ) || status=$?
 mkdir -p build/test
 cp "$home/scm/build/test/"* build/test/ 2>/dev/null || true
