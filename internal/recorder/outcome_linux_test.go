@@ -29,7 +29,7 @@ func receiver(t *testing.T, flags ...string) string {
 	needsPtrace(t)
 	cc := compiler(t)
 	path := filepath.Join(t.TempDir(), "receiver")
-	args := slices.Concat(cc[1:], []string{"-O1", "-pthread", "-o", path}, flags, []string{"testdata/receiver.c"})
+	args := slices.Concat(cc[1:], []string{"-O1", "-D_GNU_SOURCE", "-pthread", "-o", path}, flags, []string{"testdata/receiver.c"})
 	if out, err := exec.Command(cc[0], args...).CombinedOutput(); err != nil {
 		if len(flags) > 0 {
 			fdtest.Missing(t, "the compiler cannot build for 386")

@@ -22,7 +22,6 @@
  *
  * A slot is a letter.
  */
-#define _GNU_SOURCE
 #include <dirent.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -42,13 +41,30 @@
 static int slots[128];
 static int pair[2];
 
+static void fail(const char *step) __attribute__((noreturn));
+
+static void
+fail(const char *step)
+{
+	perror(step);
+	_exit(99);
+}
+
 static void
 check(int ok, const char *step)
 {
-	if (ok)
-		return;
-	perror(step);
-	_exit(99);
+	if (!ok)
+		fail(step);
+}
+
+static int
+parse_int(const char *text)
+{
+	char *end;
+	long n = strtol(text, &end, 10);
+
+	check(end != text && *end == 0, text);
+	return (int)n;
 }
 
 /* list prints "PID FD NAME", with "x" before FD if the descriptor is close-on-exec. */
@@ -58,23 +74,28 @@ list(void)
 	DIR *dir = opendir("/proc/thread-self/fd");
 	struct dirent *entry;
 
-	check(dir != NULL, "list");
+	if (dir == NULL)
+		fail("list");
 	while ((entry = readdir(dir)) != NULL) {
-		int fd = atoi(entry->d_name);
+		int fd;
 		char path[64];
 		char name[4096];
 		ssize_t n;
 
-		if (entry->d_name[0] == '.' || fd == dirfd(dir))
+		if (entry->d_name[0] == '.')
 			continue;
-		snprintf(path, sizeof(path), "/proc/thread-self/fd/%d", fd);
+		fd = parse_int(entry->d_name);
+		if (fd == dirfd(dir))
+			continue;
+		(void)snprintf(path, sizeof(path), "/proc/thread-self/fd/%d", fd);
 		n = readlink(path, name, sizeof(name) - 1);
 		check(n > 0, "list");
 		name[n] = 0;
-		printf("%d %s%d %s\n", (int)getpid(), fcntl(fd, F_GETFD) & FD_CLOEXEC ? "x" : "", fd, name);
+		printf("%d %s%d %s\n", (int)getpid(), fcntl(fd, F_GETFD) & FD_CLOEXEC ? "x" : "",
+		    fd, name);
 	}
 	closedir(dir);
-	fflush(stdout);
+	(void)fflush(stdout);
 }
 
 static void
@@ -91,7 +112,7 @@ transfer(const char *step, const char *names)
 	int *fds = (int *)CMSG_DATA(&control.align);
 	int i;
 
-	msg.msg_controllen = CMSG_LEN(count * sizeof(int));
+	msg.msg_controllen = CMSG_LEN((size_t)count * sizeof(int));
 	if (strcmp(step, "send") == 0) {
 		memset(&control, 0, sizeof(control));
 		control.align.cmsg_level = SOL_SOCKET;
@@ -126,11 +147,13 @@ perform_after(void *steps)
 		FILE *f = fopen("/proc/self/stat", "r");
 
 		check(f != NULL && fgets(stat, sizeof(stat), f) != NULL, "other");
-		fclose(f);
+		(void)fclose(f);
 	} while (strstr(stat, ") Z ") == NULL);
 	perform(steps);
 	return NULL;
 }
+
+/* NOLINTBEGIN(misc-no-recursion): a block of steps can contain another block. */
 
 /* block performs the steps up to "end" in a child, and returns the steps after them. */
 static char **
@@ -155,17 +178,19 @@ perform(char **steps)
 {
 	while (*steps != NULL) {
 		char *step = *steps++;
-		char *first = strchr(step, ':');
-		char *second = NULL;
+		char *colon = strchr(step, ':');
+		const char *first = "";
+		const char *second = "";
 		int *slot = &slots[0];
 		pthread_t thread;
 
-		if (first != NULL) {
-			*first++ = 0;
+		if (colon != NULL) {
+			*colon = 0;
+			first = colon + 1;
 			slot = &slots[(int)*first & 127];
-			second = strchr(first, ':');
-			if (second != NULL)
-				second++;
+			colon = strchr(first, ':');
+			if (colon != NULL)
+				second = colon + 1;
 		}
 		if (strcmp(step, "open") == 0) {
 			check((*slot = open(second, O_RDONLY | O_CLOEXEC)) >= 0, step);
@@ -176,16 +201,16 @@ perform(char **steps)
 		} else if (strcmp(step, "close") == 0) {
 			check(close(*slot) == 0, step);
 		} else if (strcmp(step, "dup") == 0) {
-			check(dup2(*slot, atoi(second)) >= 0, step);
+			check(dup2(*slot, parse_int(second)) >= 0, step);
 		} else if (strcmp(step, "move") == 0) {
-			check(dup2(*slot, atoi(second)) >= 0 && close(*slot) == 0, step);
-			*slot = atoi(second);
+			check(dup2(*slot, parse_int(second)) >= 0 && close(*slot) == 0, step);
+			*slot = parse_int(second);
 		} else if (strcmp(step, "fork") == 0) {
 			steps = block(steps, 0);
 		} else if (strcmp(step, "share") == 0) {
 			steps = block(steps, CLONE_FILES);
 		} else if (strcmp(step, "threads") == 0) {
-			for (int i = 1; i < atoi(first); i++)
+			for (int i = 1; i < parse_int(first); i++)
 				check(pthread_create(&thread, NULL, wait_forever, NULL) == 0, step);
 		} else if (strcmp(step, "other") == 0) {
 			check(pthread_create(&thread, NULL, perform_after, steps) == 0, step);
@@ -209,6 +234,8 @@ perform(char **steps)
 	_exit(0); /* which is exit_group(2) */
 }
 
+/* NOLINTEND(misc-no-recursion) */
+
 int
 main(int argc, char **argv)
 {
@@ -217,6 +244,7 @@ main(int argc, char **argv)
 	check(getrlimit(RLIMIT_NOFILE, &limit) == 0, "getrlimit");
 	limit.rlim_cur = limit.rlim_max;
 	check(setrlimit(RLIMIT_NOFILE, &limit) == 0, "setrlimit");
-	check(argc > 0 && socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) == 0, "socketpair");
+	check(argc > 0 && socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) == 0,
+	    "socketpair");
 	perform(argv + 1);
 }
