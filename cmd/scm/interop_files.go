@@ -65,7 +65,8 @@ func expectCommand() *cobra.Command {
 		Short: "Compare the expected failures with a report, and update them",
 		Long: `Compare a file of expected failures with the JSON report of a whole run. Print the lines
 to remove (-), because the failure no longer occurs, and the lines to add (+) for
-unexpected failures. To write the file after a run with --report report.json:
+unexpected failures, each with an example case. To write the file after a run with
+--report report.json:
 
   scm interop expect --update --expect FILE report.json
 
@@ -124,6 +125,9 @@ Exit status:
 			}
 			for _, l := range slices.Concat(u.Narrowed, u.Added) {
 				fmt.Fprintf(cmd.OutOrStdout(), "+ %s\n", l)
+				if example := u.Examples[l]; example != "" {
+					fmt.Fprintf(cmd.OutOrStdout(), "    for example %s\n", example)
+				}
 			}
 			for _, l := range u.Flaky {
 				fmt.Fprintf(cmd.OutOrStdout(), "~ %s\n", l)

@@ -12,7 +12,7 @@ import (
 	"github.com/scm-rights/scm/interop/scenario"
 )
 
-// A Cause groups cases that failed in the same way. Either the same peer failed the same check, or the same expected
+// A Cause groups cases that failed in the same way. Either the same peer failed the same check unexpectedly, or the same expected
 // failure did not occur, or the cases have the same verdict for the same reason.
 type Cause struct {
 	What    string // CHECK@PEER, or the verdict
@@ -57,7 +57,7 @@ func (r *Report) Causes() []Cause {
 				found[what] = cause
 			}
 			cause.Cases++
-			if readingEffort(c) < readingEffort(cause.Example) {
+			if c.ReadingEffort() < cause.Example.ReadingEffort() {
 				cause.Example = c
 			}
 		}
@@ -73,7 +73,9 @@ func (r *Report) Causes() []Cause {
 // causesOf returns the causes of one case, sorted and without duplicates.
 func causesOf(c scenario.Result) (list []string) {
 	for _, f := range c.Findings {
-		list = append(list, f.Key())
+		if !f.Expected {
+			list = append(list, f.Key())
+		}
 	}
 	if len(list) == 0 || c.Verdict != scenario.Fail {
 		list = nil
@@ -91,15 +93,6 @@ func causesOf(c scenario.Result) (list []string) {
 	}
 	slices.Sort(list)
 	return slices.Compact(list)
-}
-
-// readingEffort estimates how long it takes to read a case.
-func readingEffort(c scenario.Result) (characters int) {
-	characters = 500 * len(c.Findings)
-	for _, l := range c.Transcript {
-		characters += 20 + len(l)
-	}
-	return characters
 }
 
 // maxBriefLines is the maximum length of Brief.
@@ -197,10 +190,11 @@ func (t *text) writeCauses(list []Cause) {
 	}
 }
 
-// countFaults returns the number of failed cases with a finding about the peer.
+// countFaults returns the number of failed cases with an unexpected finding about the peer.
 func (r *Report) countFaults(peer string) (n int) {
+	isFault := func(f scenario.Finding) bool { return f.Peer == peer && !f.Expected }
 	for _, c := range r.Cases {
-		if c.Verdict == scenario.Fail && slices.ContainsFunc(c.Findings, func(f scenario.Finding) bool { return f.Peer == peer }) {
+		if c.Verdict == scenario.Fail && slices.ContainsFunc(c.Findings, isFault) {
 			n++
 		}
 	}

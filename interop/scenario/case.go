@@ -102,6 +102,8 @@ type Finding struct {
 	Line  int    `json:"line,omitempty"` // of the scenario
 	Text  string `json:"text"`
 
+	Expected bool `json:"expected,omitempty"` // an expectation covers it
+
 	Ambiguous bool `json:"-"` // the kernel does not show which of the two peers is at fault
 	Own       bool `json:"-"` // the peer did it itself, regardless of what it received
 }
@@ -190,6 +192,15 @@ func (r Result) Kernel() bool { return strings.HasSuffix(r.Name, "/"+KernelName+
 // Unexpected reports whether the verdict is Fail, UnexpectedPass or Flaky.
 func (r Result) Unexpected() bool {
 	return r.Verdict == Fail || r.Verdict == UnexpectedPass || r.Verdict == Flaky
+}
+
+// ReadingEffort estimates how long it takes to read the case. The unit is about one character.
+func (r Result) ReadingEffort() (characters int) {
+	characters = 500 * len(r.Findings)
+	for _, l := range r.Transcript {
+		characters += 20 + len(l)
+	}
+	return characters
 }
 
 // An Outcome contains the results of a run and the errors that affected the run as a whole.

@@ -353,7 +353,7 @@ func senderWrong(r *Result, peer string) bool {
 }
 
 // SetVerdict sets the verdict of a result by comparing its findings with the expectations. It
-// leaves verdicts other than Pass and Fail unchanged. If a flaky expectation and another one apply
+// leaves verdicts other than Pass and Fail unchanged. It also marks the findings that are expected. If a flaky expectation and another one apply
 // to the same check of the same peer, the failure may be missing.
 func (x *Expectations) SetVerdict(r *Result) {
 	if r.Verdict != Pass && r.Verdict != Fail {
@@ -376,6 +376,10 @@ func (x *Expectations) SetVerdict(r *Result) {
 		} else if (e.Check != CheckCloexec || slices.Contains(r.CloexecChecked, e.Peer)) && !senderWrong(r, e.Peer) {
 			r.Gone = append(r.Gone, e.String())
 		}
+	}
+	for i := range r.Findings {
+		f := &r.Findings[i]
+		f.Expected = !unexpected[f.Key()]
 	}
 	switch {
 	case slices.Contains(slices.Collect(maps.Values(unexpected)), true):

@@ -13,13 +13,14 @@ import (
 
 const (
 	maxPattern = 120 // a longer list of scenarios continues in the next line
-	maxReason  = 110 // a longer reason is cut
+	maxReason  = 140 // a longer text in a reason is cut
 )
 
 // A proposals value collects lines for a file of expected failures.
 type proposals struct {
-	mark   string // prefix of each reason
-	causes map[place]map[Check]cause
+	mark     string // prefix of each reason
+	reason   string // of each line, or "" to propose a reason
+	failures map[place]map[Check][]failure
 }
 
 // A place is the scope of a line, and the peer in some or all versions, as in PEER<8.4.
@@ -28,81 +29,166 @@ type place struct {
 	peer string
 }
 
-func newProposals(mark string) *proposals {
-	return &proposals{mark: mark, causes: map[place]map[Check]cause{}}
+func newProposals(mark, reason string) *proposals {
+	return &proposals{mark: mark, reason: reason, failures: map[place]map[Check][]failure{}}
 }
 
-// add adds a check of a peer in these scopes. The function why returns the cause in a scope.
-func (p *proposals) add(check Check, peer string, scopes []scope, why func(scope) cause) {
+// add adds a check of a peer in these scopes, with the failures in the list that are in the scopes.
+func (p *proposals) add(check Check, peer string, scopes []scope, list []failure) {
 	for _, s := range scopes {
 		at := place{s, peer}
-		if p.causes[at] == nil {
-			p.causes[at] = map[Check]cause{}
+		if p.failures[at] == nil {
+			p.failures[at] = map[Check][]failure{}
 		}
-		p.causes[at][check] = why(s)
+		p.failures[at][check] = s.among(list)
 	}
 }
 
 // A group contains the properties that several places have in common. Places of one group share a line, or
 // a few lines if there are too many scenarios for one.
 type group struct {
-	tail string
-	keys string // {CHECK,CHECK}@PEER
-	kind string // of the cause
+	tail   string
+	checks string // {CHECK,CHECK}
+	peer   string
+	kind   string // of the cause
 }
+
+// A proposal is a line, and the name of a case in which the failure occurred, if known.
+type proposal struct{ line, example string }
 
 // lines returns the lines, sorted.
-func (p *proposals) lines() (lines []string) {
-	scenarios, reasons := map[group][]string{}, map[group]string{}
-	for at, causes := range p.causes {
-		keys, c := combine(causes)
-		g := group{at.tail, keys + "@" + at.peer, c.kind}
+func (p *proposals) lines() (list []proposal) {
+	scenarios := map[group][]string{}
+	for at, checks := range p.failures {
+		g := group{at.tail, bracedChecks(checks), at.peer, ""}
+		if p.reason == "" {
+			g.kind = commonKinds(checks)
+		}
 		scenarios[g] = append(scenarios[g], at.scenario)
-		reasons[g] = shorter(cmp.Or(reasons[g], c.text), c.text)
 	}
 	for g, names := range scenarios {
-		for _, pattern := range joinScenarios(names, g.tail) {
-			lines = append(lines, fmt.Sprintf("%s %s %s%s", pattern, g.keys, p.mark, reasons[g]))
+		for _, part := range splitScenarios(names, g.tail) {
+			failures := p.failuresIn(g, part)
+			example := exampleOf(failures)
+			reason := cmp.Or(p.reason, proposedReason(failures, example))
+			line := fmt.Sprintf("%s %s@%s %s%s", casePattern(part, g.tail), g.checks, g.peer, p.mark, reason)
+			list = append(list, proposal{line, example})
 		}
 	}
-	slices.Sort(lines)
-	return lines
+	slices.SortFunc(list, func(a, b proposal) int { return cmp.Compare(a.line, b.line) })
+	return list
 }
 
-// combine returns the checks as {CHECK,CHECK}, and their causes as one.
-func combine(causes map[Check]cause) (checks string, all cause) {
-	var words, kinds, texts []string
-	for _, check := range slices.Backward(Checks) { // leak before answer, because its text is shorter
-		if c, ok := causes[check]; ok {
-			words, kinds, texts = append(words, string(check)), append(kinds, c.kind), append(texts, c.text)
+// failuresIn returns the failures of a group in some of its scenarios.
+func (p *proposals) failuresIn(g group, scenarios []string) map[Check][]failure {
+	all := map[Check][]failure{}
+	for _, name := range scenarios {
+		for check, list := range p.failures[place{scope{name, g.tail}, g.peer}] {
+			all[check] = append(all[check], list...)
 		}
 	}
-	return braces(words), cause{strings.Join(kinds, "\n"), strings.Join(slices.Compact(texts), "; ")}
+	return all
 }
 
-// shorter returns the shorter of two texts. Of texts with the same length, it returns the first in
-// alphabetical order, so that the order in which texts are compared makes no difference.
-func shorter(a, b string) string {
-	if len(a) < len(b) || len(a) == len(b) && a < b {
-		return a
+// inOrder returns the checks in the order in which a line names them: leak before answer, because
+// its text is shorter.
+func inOrder(failures map[Check][]failure) (list []Check) {
+	for _, check := range slices.Backward(Checks) {
+		if _, ok := failures[check]; ok {
+			list = append(list, check)
+		}
 	}
-	return b
+	return list
 }
 
-// joinScenarios returns patterns for the cases that the tail selects in these scenarios. It begins
-// another pattern when one becomes too long.
-func joinScenarios(names []string, tail string) (patterns []string) {
+// bracedChecks returns the checks as {CHECK,CHECK}.
+func bracedChecks(failures map[Check][]failure) string {
+	var words []string
+	for _, check := range inOrder(failures) {
+		words = append(words, string(check))
+	}
+	return braces(words)
+}
+
+// commonKinds returns the most frequent kind of cause for each check, one per line.
+func commonKinds(failures map[Check][]failure) string {
+	var kinds []string
+	for _, check := range inOrder(failures) {
+		kinds = append(kinds, commonKind(failures[check]))
+	}
+	return strings.Join(kinds, "\n")
+}
+
+// exampleOf returns the name of the case that is the easiest to read. It prefers cases with the most
+// frequent cause, and those that fail more of the checks. Without failures, it returns "".
+func exampleOf(failures map[Check][]failure) string {
+	var list []failure
+	checks := map[string]int{} // that the case fails for the most frequent cause, by its name
+	for _, check := range inOrder(failures) {
+		common := ofKind(failures[check], commonKind(failures[check]))
+		list = append(list, common...)
+		seen := map[string]bool{} // a case can have several findings of a check
+		for _, f := range common {
+			if !seen[f.Name] {
+				seen[f.Name] = true
+				checks[f.Name]++
+			}
+		}
+	}
+	if len(list) == 0 {
+		return ""
+	}
+	best := slices.MinFunc(list, func(a, b failure) int {
+		return cmp.Or(cmp.Compare(checks[b.Name], checks[a.Name]), easier(a, b))
+	})
+	return best.Name
+}
+
+// easier compares failures by the effort to read their cases, and then by name.
+func easier(a, b failure) int {
+	return cmp.Or(cmp.Compare(a.ReadingEffort(), b.ReadingEffort()), cmp.Compare(a.Name, b.Name))
+}
+
+// proposedReason returns a reason with a text for each check. The text is from the example case, if
+// it fails the check. If it differs in another case, the reason says that it is an example.
+func proposedReason(failures map[Check][]failure, example string) string {
+	var texts []string
+	differ := false
+	for _, check := range inOrder(failures) {
+		list := failures[check]
+		common := ofKind(list, commonKind(list))
+		if len(common) == 0 {
+			continue
+		}
+		at := slices.IndexFunc(common, func(f failure) bool { return f.Name == example })
+		text := slices.MinFunc(common, easier).cause().text
+		if at >= 0 {
+			text = common[at].cause().text
+		}
+		texts = append(texts, text)
+		differ = differ || slices.ContainsFunc(list, func(f failure) bool { return f.cause().text != text })
+	}
+	reason := strings.Join(slices.Compact(texts), "; ")
+	if differ {
+		return "for example: " + reason
+	}
+	return reason
+}
+
+// splitScenarios divides scenarios so that no pattern for the cases that the tail selects in one part
+// of them is too long.
+func splitScenarios(names []string, tail string) (parts [][]string) {
 	var part []string
 	slices.Sort(names)
 	for _, name := range names {
 		next := append(slices.Clone(part), name)
 		if len(part) > 0 && len(casePattern(next, tail)) > maxPattern {
-			patterns = append(patterns, casePattern(part, tail))
+			parts = append(parts, part)
 			next = []string{name}
 		}
 		part = next
 	}
-	return append(patterns, casePattern(part, tail))
+	return append(parts, part)
 }
 
 // casePattern returns the pattern for the cases that the tail selects in these scenarios.
@@ -162,7 +248,7 @@ func causeOf(f Finding, c Case) cause {
 		text = "no answer to " + c.Scenario.commandBefore(f.Line)
 		kind = text
 	case answer != nil:
-		kind, text = answerCause(answer[1], answer[2], answer[3])
+		kind, text = answerCause(answer[1], answer[2], answer[3], strings.Count(f.Text, "\nexpected ")-1)
 	case end != nil:
 		kind = "crashes: " + end[1]
 		text = strings.TrimSuffix(kind+": "+mainLine(end[2]), ": ")
@@ -182,15 +268,25 @@ func leakCause(f Finding, c Case) string {
 }
 
 // answerCause returns the kind and the text for a quoted answer, the first answer that the scenario
-// accepts, and how they differ.
-func answerCause(got, want, why string) (kind, text string) {
-	text = fmt.Sprintf("%s instead of %q", got, want)
+// accepts, how they differ, and the number of alternatives that the scenario also accepts.
+func answerCause(got, want, why string, alternatives int) (kind, text string) {
+	text = fmt.Sprintf("answered %s instead of %q", got, want)
+	switch alternatives {
+	case 0:
+	case 1:
+		text += " or an alternative"
+	default:
+		text += fmt.Sprintf(" or %d alternatives", alternatives)
+	}
 	if e := errorForm.FindString(got); e != "" || why == "not err" {
-		return "answers " + e, "answers " + text
+		return "answers " + e, text
+	}
+	if why == "it reports no flags" || strings.HasPrefix(why, "no flag ") {
+		return "a flag is missing", text
 	}
 	kind, _, _ = strings.Cut(why, " is ")        // "payload is 71"
 	kind, _, _ = strings.Cut(kind, ", and not ") // "0 descriptors, and not 2"
-	return kind, why + ": " + text
+	return kind, text
 }
 
 // errorForm matches a quoted answer with an error.
@@ -228,37 +324,45 @@ func reasonText(text string) string {
 	return display.Shorten(strings.Join(strings.Fields(display.Line(text)), " "), maxReason)
 }
 
-// A failure is a finding and the case in which it occurred.
+// A failure is a finding and the result of the case in which it occurred.
 type failure struct {
 	Finding
-	Case
+	*Result
 }
+
+// cause returns the cause of the finding.
+func (f failure) cause() cause { return causeOf(f.Finding, f.Case) }
 
 // among returns the failures in the scope.
 func (s scope) among(list []failure) (some []failure) {
 	for _, f := range list {
-		if s.selects(f.Name()) {
+		if s.selects(f.Name) {
 			some = append(some, f)
 		}
 	}
 	return some
 }
 
-// commonCause returns the most frequent cause of the failures, with the shortest text for it.
-func commonCause(list []failure) (common cause) {
-	count, text := map[string]int{}, map[string]string{}
+// commonKind returns the most frequent kind of cause of the failures.
+func commonKind(list []failure) (common string) {
+	count := map[string]int{}
 	for _, f := range list {
-		c := causeOf(f.Finding, f.Case)
-		count[c.kind]++
-		if text[c.kind] == "" {
-			text[c.kind] = c.text
-		}
-		text[c.kind] = shorter(text[c.kind], c.text)
+		count[f.cause().kind]++
 	}
 	for _, kind := range slices.Sorted(maps.Keys(count)) {
-		if count[kind] > count[common.kind] {
-			common = cause{kind, text[kind]}
+		if count[kind] > count[common] {
+			common = kind
 		}
 	}
 	return common
+}
+
+// ofKind returns the failures with this kind of cause.
+func ofKind(list []failure, kind string) (some []failure) {
+	for _, f := range list {
+		if f.cause().kind == kind {
+			some = append(some, f)
+		}
+	}
+	return some
 }

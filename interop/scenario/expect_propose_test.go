@@ -1,6 +1,8 @@
 package scenario
 
 import (
+	"fmt"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -22,15 +24,19 @@ func TestCauseOf(t *testing.T) {
 		{CheckLeak, "a", "a, as 3, is still open after the end of the case", "leak keeps a descriptor open that it did not report", "keeps a descriptor open that it did not report"},
 		{CheckHang, "b", "no answer in time (10s)", "hang no answer to recv flags=dontwait", "no answer to recv flags=dontwait"},
 		{CheckAnswer, "b", "answered \"ok n=1 payload=00 fds=-\"\nexpected ok n=1 payload=00 fds=a (0 descriptors, and not 1)\nexpected err (not err)",
-			"answer 0 descriptors", `0 descriptors, and not 1: "ok n=1 payload=00 fds=-" instead of "ok n=1 payload=00 fds=a"`},
+			"answer 0 descriptors", `answered "ok n=1 payload=00 fds=-" instead of "ok n=1 payload=00 fds=a" or an alternative`},
 		{CheckAnswer, "b", "answered \"ok n=2 payload=00 fds=3\"\nexpected ok n=1 payload=00 fds=a (n is 2)",
-			"answer n", `n is 2: "ok n=2 payload=00 fds=3" instead of "ok n=1 payload=00 fds=a"`},
-		{CheckAnswer, "a", "answered \"err ENOTSOCK\"\nexpected ok n=1 (not ok)", `answer answers "err ENOTSOCK`, `answers "err ENOTSOCK" instead of "ok n=1"`},
-		{CheckAnswer, "a", "answered \"ok n=1\"\nexpected err EBADF (not err)", "answer answers ", `answers "ok n=1" instead of "err EBADF"`},
+			"answer n", `answered "ok n=2 payload=00 fds=3" instead of "ok n=1 payload=00 fds=a"`},
+		{CheckAnswer, "a", "answered \"err ENOTSOCK\"\nexpected ok n=1 (not ok)", `answer answers "err ENOTSOCK`, `answered "err ENOTSOCK" instead of "ok n=1"`},
+		{CheckAnswer, "a", "answered \"ok n=1\"\nexpected err EBADF (not err)", "answer answers ", `answered "ok n=1" instead of "err EBADF"`},
 		{CheckAnswer, "b", "answered \"ok n=1 payload=00 fds=" + strings.Repeat("3,", 12) + "4\"\nexpected err (not err)",
-			`answer answers `, `answers "ok n=1 payload=00 fds=3,3,…,4 (13)" instead of "err"`},
+			`answer answers `, `answered "ok n=1 payload=00 fds=3,3,…,4 (13)" instead of "err"`},
 		{CheckAnswer, "a", "answered \"err lib cannot encode " + strings.Repeat("descriptor ", 20) + "\"\nexpected ok n=1 (not ok)",
-			`answer answers "err lib`, `answers "err lib cannot encode ` + strings.TrimSpace(strings.Repeat("descriptor ", 7)) + "…"},
+			`answer answers "err lib`, `answered "err lib cannot encode ` + strings.TrimSpace(strings.Repeat("descriptor ", 9)) + "…"},
+		{CheckAnswer, "b", "answered \"ok n=1 payload=00 fds=-\"\nexpected ok n=1 payload=00 fds=- flags=ctrunc (it reports no flags)\nexpected ok n=1 payload=00 fds=closed (it does not report closed descriptors)\nexpected err (not err)",
+			"answer a flag is missing", `answered "ok n=1 payload=00 fds=-" instead of "ok n=1 payload=00 fds=- flags=ctrunc" or 2 alternatives`},
+		{CheckAnswer, "b", "answered \"ok n=1 payload=00 fds=- flags=-\"\nexpected ok n=1 payload=00 fds=- flags=ctrunc (no flag ctrunc)",
+			"answer a flag is missing", `answered "ok n=1 payload=00 fds=- flags=-" instead of "ok n=1 payload=00 fds=- flags=ctrunc"`},
 		{CheckAnswer, "a", "it does not wait", "answer it does not wait", "it does not wait"},
 		{CheckFile, "b", "12 is not the open file description of a", "file 0 is not the open file description of a", "12 is not the open file description of a"},
 		{CheckContract, "a", `answered unsupported to "send payload=00 fds=3", which its can= offers`, "contract answered unsupported to ",
@@ -76,7 +82,7 @@ func TestProposedReasonsAreText(t *testing.T) {
 }
 
 // A long list of scenarios is split, and scenarios of one group share the name of the group.
-func TestJoinScenarios(t *testing.T) {
+func TestSplitScenarios(t *testing.T) {
 	long := strings.Repeat("a", 50)
 	for _, c := range []struct {
 		names []string
@@ -93,8 +99,68 @@ func TestJoinScenarios(t *testing.T) {
 		{[]string{"g/a", "h/a", "g/b"}, "**/x/*", "{g/a,g/b,h/a}/**/x/*"},
 		{[]string{"g/1" + long, "g/2" + long, "g/3" + long}, "**/x", "g/{1" + long + ",2" + long + "}/**/x g/3" + long + "/**/x"},
 	} {
-		if got := strings.Join(joinScenarios(c.names, c.tail), " "); got != c.want {
+		var patterns []string
+		for _, part := range splitScenarios(c.names, c.tail) {
+			patterns = append(patterns, casePattern(part, c.tail))
+		}
+		if got := strings.Join(patterns, " "); got != c.want {
 			t.Errorf("got %s, want %s", got, c.want)
+		}
+	}
+}
+
+// Each line has an example among its own cases: the one that is the easiest to read. The reason is that
+// of the example, and says so if it differs in another case.
+func TestProposedReasonsAreOfTheLine(t *testing.T) {
+	const form = "answered %q\nexpected ok n=1 payload=00 fds=- flags=ctrunc (%s)\nexpected err (not err)"
+	without := fmt.Sprintf(form, "ok n=1 payload=00 fds=-", "it reports no flags")
+	with := fmt.Sprintf(form, "ok n=1 payload=00 fds=- flags=-", "no flag ctrunc")
+	long := strings.Repeat("a", maxPattern)
+	scenarios, results := wholeRun(t, KernelLinux, "**/{x,y}/x answer@x why\n**/y crash@y why", "")
+	for i, s := range scenarios {
+		s.Name = "group/" + []string{"one", "two"}[i] + long // each gets a line of its own
+	}
+	for i := range results {
+		r := &results[i]
+		first := strings.HasPrefix(r.Name, "group/one/")
+		r.Name = strings.Replace(strings.Replace(r.Name, "/one/", "/one"+long+"/", 1), "/two/", "/two"+long+"/", 1)
+		r.Transcript = []string{strings.Repeat("A< ok", i+1)}
+		for j := range r.Findings {
+			f := &r.Findings[j]
+			switch {
+			case f.Check == CheckCrash:
+				f.Text = fmt.Sprintf("the peer ended: exit status 1; standard error: failure %d", i%2)
+			case f.Check == CheckAnswer && first:
+				f.Text = without
+			case f.Check == CheckAnswer && strings.HasSuffix(r.Name, "/y/x"):
+				f.Text = with
+				r.Transcript = nil
+			case f.Check == CheckAnswer:
+				f.Text = without
+			}
+		}
+	}
+	u, err := UpdateExpectations(nil, "file", nil, KernelLinux, versions, scenarios, results)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const answered = `answered "ok n=1 payload=00 fds=-`
+	const instead = `" instead of "ok n=1 payload=00 fds=- flags=ctrunc" or an alternative`
+	want := map[string]string{
+		"group/one" + long + "/**/{x,y}/x answer@x ? " + answered + instead:                           "group/one" + long + "/stream/x/x",
+		"group/two" + long + "/**/{x,y}/x answer@x ? for example: " + answered + " flags=-" + instead: "group/two" + long + "/stream/y/x",
+	}
+	for line, example := range want {
+		if u.Examples[line] != example {
+			t.Errorf("got %q for %s, in\n%s", u.Examples[line], line, strings.Join(u.Added, "\n"))
+		}
+	}
+	for _, line := range u.Added {
+		if strings.Contains(line, "crash@y") && !strings.Contains(line, "? for example: crashes: exit status 1: failure ") {
+			t.Errorf("got %s", line)
+		}
+		if !slices.ContainsFunc(results, func(r Result) bool { return r.Name == u.Examples[line] }) {
+			t.Errorf("the example %q of %s is no case", u.Examples[line], line)
 		}
 	}
 }

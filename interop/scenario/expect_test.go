@@ -193,6 +193,11 @@ func TestSetVerdict(t *testing.T) {
 			r.Verdict = Fail
 		}
 		x.SetVerdict(r)
+		for _, f := range r.Findings {
+			if want := strings.Contains(c.expected, f.Key()) || strings.Contains(c.expected, "leak@{one,two}"); f.Expected != want {
+				t.Errorf("%s: %s is expected: %v, want %v", c.name, f.Key(), f.Expected, want)
+			}
+		}
 		why := strings.TrimPrefix(r.Why, "expected to fail, but does not: file:")
 		if r.Verdict != c.want || why != c.why || strings.Join(r.Reasons, " ") != c.reasons {
 			t.Errorf("%s: got %s, %q, %q; want %s, %q, %q", c.name, r.Verdict, r.Why, r.Reasons, c.want, c.why, c.reasons)

@@ -17,6 +17,9 @@ type Update struct {
 	Added    []string // lines for unexpected findings; their reasons begin with "?"
 	Kept     []string // lines about every kernel that did not fail on this one
 	Flaky    []string // lines that would accept flaky cases; Text does not contain them
+
+	// Examples contains the name of a case in which the failure occurred, by the line in Narrowed or Added.
+	Examples map[string]string
 }
 
 // UpdateExpectations rewrites a file of expected failures after a complete run on a kernel. The
@@ -66,7 +69,7 @@ func UpdateExpectations(given []Expectation, file string, text []byte, kernel st
 // replace returns the lines that replace the line with these expectations, and reports whether
 // they differ from it.
 func (u *Update) replace(list []Expectation, kernel string, results []Result) (lines []string, changed bool) {
-	narrowed := newProposals("")
+	var narrowed *proposals
 	for _, e := range list {
 		line := e.line(e.Pattern.text)
 		must, never, gone := e.split(results)
@@ -78,12 +81,44 @@ func (u *Update) replace(list []Expectation, kernel string, results []Result) (l
 			lines = append(lines, line)
 		default:
 			u.Dropped, changed = append(u.Dropped, line), true
-			same := cause{text: e.Reason}
-			narrowed.add(e.Check, e.Peer+e.Version, cover(e.Peer, must, never), func(scope) cause { return same })
+			if narrowed == nil {
+				narrowed = newProposals("", e.Reason) // all expectations of a line have the same reason
+			}
+			narrowed.add(e.Check, e.Peer+e.Version, cover(e.Peer, must, never), e.failures(results))
 		}
 	}
-	u.Narrowed = append(u.Narrowed, narrowed.lines()...)
-	return append(lines, narrowed.lines()...), changed
+	if narrowed != nil {
+		instead := u.addExamples(narrowed.lines())
+		u.Narrowed = append(u.Narrowed, instead...)
+		lines = append(lines, instead...)
+	}
+	return lines, changed
+}
+
+// addExamples adds the examples of the proposals to u.Examples, and returns their lines.
+func (u *Update) addExamples(list []proposal) (lines []string) {
+	if u.Examples == nil {
+		u.Examples = map[string]string{}
+	}
+	for _, p := range list {
+		lines = append(lines, p.line)
+		if p.example != "" {
+			u.Examples[p.line] = p.example
+		}
+	}
+	return lines
+}
+
+// failures returns the failures that the expectation covers.
+func (e Expectation) failures(results []Result) (list []failure) {
+	for _, r := range results {
+		for _, f := range r.Findings {
+			if f.Key() == e.key() && e.Selects(r.Case) {
+				list = append(list, failure{f, &r})
+			}
+		}
+	}
+	return list
 }
 
 // addUnexpected sets u.Added and u.Flaky, given the expectations of all files.
@@ -99,12 +134,14 @@ func (u *Update) addUnexpected(all []Expectation, results []Result) {
 			covers := func(e Expectation) bool { return e.key() == f.Key() && e.Selects(r.Case) }
 			if !slices.ContainsFunc(all, covers) {
 				s := subject{f.Check, f.Peer}
-				to[s] = append(to[s], failure{f, r.Case})
+				to[s] = append(to[s], failure{f, &r})
 			}
 		}
 	}
-	u.Added = propose(unfinishedMark+" ", unexpected, results)
-	u.Flaky = append(u.Flaky, propose(flakyMark+" "+unfinishedMark+" ", flaky, results)...)
+	u.Added = u.addExamples(propose(unfinishedMark+" ", unexpected, results))
+	for _, p := range propose(flakyMark+" "+unfinishedMark+" ", flaky, results) {
+		u.Flaky = append(u.Flaky, p.line)
+	}
 	slices.Sort(u.Flaky)
 	u.Flaky = slices.Compact(u.Flaky)
 }
@@ -124,12 +161,12 @@ func missing(all []Expectation, r Result) (lines []string) {
 
 // propose returns lines that expect these failures, and select no other case that shows the peer
 // to pass the check or is flaky. The reasons begin with the mark.
-func propose(mark string, failures map[subject][]failure, results []Result) []string {
-	p := newProposals(mark)
+func propose(mark string, failures map[subject][]failure, results []Result) []proposal {
+	p := newProposals(mark, "")
 	for s, list := range failures {
 		var must, never []string
 		for _, f := range list {
-			must = append(must, f.Name())
+			must = append(must, f.Name)
 		}
 		for _, r := range results {
 			o := s.outcome(&r)
@@ -138,7 +175,7 @@ func propose(mark string, failures map[subject][]failure, results []Result) []st
 			}
 		}
 		must = slices.Compact(must) // a case can have several findings of a check
-		p.add(s.check, s.peer, cover(s.peer, must, never), func(sc scope) cause { return commonCause(sc.among(list)) })
+		p.add(s.check, s.peer, cover(s.peer, must, never), list)
 	}
 	return p.lines()
 }

@@ -63,7 +63,7 @@ func TestUpdateExpectations(t *testing.T) {
 		{"a new failure of each receive", KernelLinux, "**/x cloexec@x why", "", "** cloexec@x ? " + cloexecCause},
 		{"a new failure in one role", KernelLinux, "**/x/* hang@x why", "", "**/x/* hang@x ? no answer to hello"},
 		{"a new failure in two scenarios with one partner", KernelLinux, "**/y/x crash@x it ended", "", "group/{one,two}/**/y/x crash@x ? it ended"},
-		{"two findings of a check", KernelLinux, "**/y/x file@x it failed\n**/y/x file@x it failed again", "", "group/{one,two}/**/y/x file@x ? it failed"},
+		{"two findings of a check", KernelLinux, "**/y/x file@x it failed\n**/y/x file@x it failed again", "", "group/{one,two}/**/y/x file@x ? for example: it failed"},
 		{"two checks failed in the same cases", KernelLinux, "group/one/**/x {crash,file}@x it failed", "", "group/one/**/x {crash,file}@x ? it failed"},
 		{"two checks failed for different reasons", KernelLinux, "**/y/x file@x not a\ngroup/one/**/y/x answer@x not b", "",
 			"group/one/**/y/x {file,answer}@x ? not a; not b\ngroup/two/**/y/x file@x ? not a"},
@@ -144,9 +144,9 @@ func TestUpdateSelectsCasesThatShowNothing(t *testing.T) {
 	}{
 		{"close-on-exec was not checked", CheckCloexec, func(r *Result) { r.CloexecChecked = nil }, "** cloexec@x ? " + cloexecCause},
 		{"close-on-exec was checked", CheckCloexec, func(*Result) {}, "group/two/**/x cloexec@x ? " + cloexecCause},
-		{"unsupported", CheckLeak, func(r *Result) { r.Verdict = Unsupported }, "** leak@x ? leaves a received descriptor open"},
+		{"unsupported", CheckLeak, func(r *Result) { r.Verdict = Unsupported }, "** leak@x ? for example: leaves a received descriptor open"},
 		{"the sender is wrong", CheckLeak, func(r *Result) { r.Findings = []Finding{{Check: CheckAnswer, Peer: "runner"}} },
-			"** leak@x ? leaves a received descriptor open"},
+			"** leak@x ? for example: leaves a received descriptor open"},
 		{"flaky", CheckLeak, func(r *Result) { r.Verdict = Flaky }, "group/one/**/{x,y}/x leak@x ? leaves a received descriptor open"},
 	} {
 		scenarios, results := wholeRun(t, KernelLinux, "** "+string(c.check)+"@x why", "")
