@@ -102,12 +102,21 @@ func truncate(text string, limit int) string {
 	return strings.ToValidUTF8(text[:limit-len(notice)], "") + notice
 }
 
-// special matches any character that may have a meaning in Markdown.
-var special = regexp.MustCompile(`[^A-Za-z0-9 .,+\x{80}-\x{10FFFF}-]`)
+// special matches any character that may have a meaning in Markdown, except for a colon before a
+// space. It also matches the "www." with which a link can begin.
+var special = regexp.MustCompile(`(?i:www)\.|: |[^A-Za-z0-9 .,+()="';?/\x{80}-\x{10FFFF}-]`)
 
 // escapeMarkdown returns a text that a peer may have written as one line without Markdown.
 func escapeMarkdown(untrusted string) string {
-	return special.ReplaceAllStringFunc(display.Line(untrusted), func(c string) string { return fmt.Sprintf("&#%d;", c[0]) })
+	return special.ReplaceAllStringFunc(display.Line(untrusted), func(found string) string {
+		switch {
+		case found == ": ":
+			return found
+		case len(found) > 1:
+			return found[:len(found)-1] + "&#46;"
+		}
+		return fmt.Sprintf("&#%d;", found[0])
+	})
 }
 
 // details returns a section for a case that the reader can expand, with at most about limit bytes.

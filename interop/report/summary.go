@@ -73,11 +73,14 @@ func exampleNames(list []Cause) (names []string) {
 // countsLine describes the size of the run in one line of Markdown.
 func (r *Report) countsLine() string {
 	sum := func(count func(Totals) int) int { return count(r.Totals) + count(r.Kernel) }
-	line := fmt.Sprintf("%d cases have a verdict: %d pass, %d expected failures, %d not as expected. %d peers, %s %s, %.1f s",
+	line := fmt.Sprintf("%d cases have a verdict: %d pass, %d expected failures, %d not as expected. %d peers, %s, %.1f s",
 		r.Verdicts(), sum(func(t Totals) int { return t.Pass }), sum(func(t Totals) int { return t.Expected }), r.Unexpected(),
-		len(r.usedPeers()), escapeMarkdown(r.System.Kernel), escapeMarkdown(r.System.Machine), r.Seconds)
+		len(r.usedPeers()), codeMarkdown(r.System.Kernel+" "+r.System.Machine), r.Seconds)
+	if !r.Started.IsZero() {
+		line += ", started " + r.Started.UTC().Format("2006-01-02 15:04:05 UTC")
+	}
 	if r.Cut != "" {
-		line += ", cut short: " + escapeMarkdown(shorten(r.Cut, maxSummaryText))
+		line += ", cut short: " + codeMarkdown(shorten(r.Cut, maxSummaryText))
 	}
 	return line + "."
 }
@@ -90,7 +93,7 @@ func (t *text) writeSummaryCauses(list []Cause) {
 		rows = append(rows, []string{
 			codeMarkdown(name),
 			fmt.Sprint(c.Cases),
-			escapeMarkdown(shorten(found, maxSummaryText)),
+			codeMarkdown(shorten(found, maxSummaryText)),
 			codeMarkdown(c.Example.Name),
 		})
 	}
@@ -112,8 +115,8 @@ func (r *Report) unusedLine() string {
 	}
 	var list []string
 	for _, reason := range slices.Sorted(maps.Keys(unused)) {
-		names := escapeMarkdown(shorten(strings.Join(unused[reason], " "), maxSummaryText))
-		list = append(list, fmt.Sprintf("%s (%s)", names, escapeMarkdown(shorten(reason, maxSummaryText))))
+		names := codeMarkdown(shorten(strings.Join(unused[reason], " "), maxSummaryText))
+		list = append(list, fmt.Sprintf("%s (%s)", names, codeMarkdown(shorten(reason, maxSummaryText))))
 	}
 	if len(list) == 0 {
 		return ""
@@ -129,15 +132,15 @@ func shorten(text string, limit int) string {
 	return display.Shorten(strings.ReplaceAll(text, "\n", ", "), limit)
 }
 
-// plainWord matches a text that a Markdown code span can contain, even in a table.
-var plainWord = regexp.MustCompile(`^[A-Za-z0-9/_.+@:-]+$`)
-
-// codeMarkdown returns a name or a path as a code span. A name that may contain Markdown is escaped instead.
-func codeMarkdown(name string) string {
-	if plainWord.MatchString(name) {
-		return "`" + name + "`"
+// codeMarkdown returns a text that a peer may have written as a code span, in one line. Logs of CI
+// servers also show the Markdown, and a code span is readable there. A text that could end the span,
+// or the cell of a table, is escaped instead.
+func codeMarkdown(untrusted string) string {
+	line := strings.TrimSpace(display.Line(untrusted))
+	if line == "" || strings.ContainsAny(line, "`|") {
+		return escapeMarkdown(line)
 	}
-	return escapeMarkdown(name)
+	return "`" + line + "`"
 }
 
 const (

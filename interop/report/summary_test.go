@@ -38,19 +38,19 @@ func TestSummary(t *testing.T) {
 	r.Replay = "scm interop replay r.json#"
 	want := []string{
 		"## scm interop: **not as expected, 1 not run, cut short**", "",
-		"10 cases have a verdict: 5 pass, 1 expected failures, 4 not as expected. 3 peers, Linux 6.1 x86&#95;64, 12.3 s, cut short: interrupt.", "",
+		"10 cases have a verdict: 5 pass, 1 expected failures, 4 not as expected. 3 peers, `Linux 6.1 x86_64`, 12.3 s, started 2026-01-02 03:04:05 UTC, cut short: `interrupt`.", "",
 		"| cause | cases | found | example |", "|---|---|---|---|",
-		"| `answer@kernel` | 1 | answered &#34;ok&#34; &#60;&#47;script&#62; &#96;&#96;&#96; | `gc/asked/stream/kernel/kernel` |",
-		"| `cloexec@runner` | 1 | a received descriptor is not close-on-exec | `basics/pass/stream/runner/libre` |",
-		"| `flaky` | 1 | fail at first, and pass on attempt 2 | `limits/many/dgram/libre/libre` |",
-		"| `leak@libre` | 1 | a, as 4, is open, and the peer did not report it | `basics/pass/stream/runner/libre` |",
-		"| not run | 1 | libre&#58; the peer ended | `basics/pass/stream/libre/runner` |",
-		"| unexpected pass | 1 | mine.txt&#58;3&#58; &#42;&#42; leak&#64;libre | `limits/many/stream/runner/libre` |",
+		"| `answer@kernel` | 1 | answered \"ok\" &#60;/script&#62; &#96;&#96;&#96; | `gc/asked/stream/kernel/kernel` |",
+		"| `cloexec@runner` | 1 | `a received descriptor is not close-on-exec` | `basics/pass/stream/runner/libre` |",
+		"| `flaky` | 1 | `fail at first, and pass on attempt 2` | `limits/many/dgram/libre/libre` |",
+		"| `leak@libre` | 1 | `a, as 4, is open, and the peer did not report it` | `basics/pass/stream/runner/libre` |",
+		"| `not run` | 1 | `libre: the peer ended` | `basics/pass/stream/libre/runner` |",
+		"| `unexpected pass` | 1 | `mine.txt:3: ** leak@libre` | `limits/many/stream/runner/libre` |",
 		"", "To run an example again:", "", "```sh",
 		"scm interop replay r.json#gc/asked/stream/kernel/kernel",
 		"scm interop replay r.json#basics/pass/stream/runner/libre",
 		"scm interop replay r.json#limits/many/dgram/libre/libre",
-		"```", "", "Not used: gone (no C compiler &#40;gcc&#41; in PATH).",
+		"```", "", "Not used: `gone` (`no C compiler (gcc) in PATH`).",
 		"", "`a/r.html` shows every case. If the job uploads it, it is among the job's artifacts.",
 	}
 	if got := summaryOf(t, r, "a/r.html"); !slices.Equal(got, want) {
@@ -58,7 +58,7 @@ func TestSummary(t *testing.T) {
 	}
 
 	good := &Report{Totals: Totals{Pass: 2}, Peers: []Peer{{Name: "x", NotRun: scenario.NotSelected}, {Name: "y", NotRun: scenario.NotBuiltin}}}
-	want = []string{"## scm interop: as expected", "", "2 cases have a verdict: 2 pass, 0 expected failures, 0 not as expected. 0 peers,  , 0.0 s."}
+	want = []string{"## scm interop: as expected", "", "2 cases have a verdict: 2 pass, 0 expected failures, 0 not as expected. 0 peers, , 0.0 s."}
 	if got := summaryOf(t, good, ""); !slices.Equal(got, want) {
 		t.Errorf("got\n%s", strings.Join(got, "\n"))
 	}
@@ -104,6 +104,50 @@ func TestSummaryWithHostileText(t *testing.T) {
 			}
 		}
 	}
+}
+
+// In a summary, harmless characters are not escaped, and text is in a code span that it cannot end. Otherwise, it is escaped.
+func TestCodeMarkdown(t *testing.T) {
+	for _, c := range []struct{ text, want string }{
+		{`answered "ok n=0 payload=- fds=-"`, "`answered \"ok n=0 payload=- fds=-\"`"},
+		{"**b** <img src=x> [a](b) @user #1 https://x.org \\", "`**b** <img src=x> [a](b) @user #1 https://x.org \\`"},
+		{"a\nb", "`a\\nb`"},
+		{" a ", "`a`"},
+		{"", ""},
+		{"   ", ""},
+		{"it's `x`: (a=b) a/b?", "it's &#96;x&#96;: (a=b) a/b?"},
+		{"|<b>&*_[]~\\#@!$:x:", "&#124;&#60;b&#62;&#38;&#42;&#95;&#91;&#93;&#126;&#92;&#35;&#64;&#33;&#36;&#58;x&#58;"},
+		{"|https://x.org WWW.x.org", "&#124;https&#58;//x.org WWW&#46;x.org"},
+	} {
+		if got := codeMarkdown(c.text); got != c.want {
+			t.Errorf("%q: got %s, want %s", c.text, got, c.want)
+		}
+	}
+}
+
+// Expected findings of a case that also has an unexpected one are no cause, and no fault of their peer.
+// Older reports do not mark them.
+func TestExpectedFindingsAreNoCauses(t *testing.T) {
+	r := &Report{Totals: Totals{Fail: 1}, Peers: []Peer{{Name: "x"}, {Name: "y"}}, Cases: []scenario.Result{{
+		Name: "a/b/stream/x/y", Verdict: scenario.Fail,
+		Findings: []scenario.Finding{
+			{Check: scenario.CheckAnswer, Peer: "x", Text: "known", Expected: true},
+			{Check: scenario.CheckCloexec, Peer: "y", Text: "new"},
+		},
+	}}}
+	check := func(want string, faults int) {
+		t.Helper()
+		var causes []string
+		for _, c := range r.Causes() {
+			causes = append(causes, c.What+": "+c.Found())
+		}
+		if got := strings.Join(causes, ", "); got != want || r.countFaults("x") != faults || r.countFaults("y") != 1 {
+			t.Errorf("got %s, %d faults of x", got, r.countFaults("x"))
+		}
+	}
+	check("cloexec@y: new", 0)
+	r.Cases[0].Findings[0].Expected = false
+	check("answer@x: known, cloexec@y: new", 1)
 }
 
 // Annotations are at most ten workflow commands, one per line.
