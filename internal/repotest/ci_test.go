@@ -162,7 +162,7 @@ var _ = Describe("docs/ci.md", func() {
 			Expect(status).To(Equal(1), out)
 			Expect(out).To(MatchRegexp(`(?m)^answer@mine +×\d+ `))
 
-			u.must(expect)
+			Expect(u.must(expect)).To(MatchRegexp(`(?m)^    for example \S+/mine`), "an example for a new line")
 			file := u.dir + "/interop-expected.txt"
 			finished, named := "", []string{}
 			number := 0
@@ -203,13 +203,20 @@ var _ = Describe("docs/ci.md", func() {
 			"fdpass.py", "return payload, fds\n", "return payload, fds[:1]\n", "leak"),
 	)
 
+	It("has a script that says so if SCM is not set", func() {
+		u := newCIUser("c")
+		status, out := u.run("unset SCM\nmake() { :; }\n" + u.blocks[4])
+		Expect(status).NotTo(Equal(0))
+		Expect(out).To(ContainSubstring("SCM: "))
+	})
+
 	It("has workflows that run the commands of the script", func() {
 		page := contents("docs/ci.md")
 		script := newCIUser("c").blocks[4]
 		var commands []string
 		for line := range strings.Lines(strings.ReplaceAll(script, "\\\n\t", "")) {
 			line = strings.TrimSuffix(strings.ReplaceAll(strings.TrimSpace(line), `"$SCM"`, "../scm"), ` "$@"`)
-			if line != "#!/bin/sh" && line != "set -e" {
+			if line != "#!/bin/sh" && line != "set -eu" {
 				commands = append(commands, line)
 			}
 		}
