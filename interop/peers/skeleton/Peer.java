@@ -183,6 +183,7 @@ class Peer {
         command.addAll(fields.keySet());
         switch (String.join(" ", command)) {
             case "hello":
+                // Use your library's name and version. Expected failures can depend on the version.
                 return "ok name=mine lang=java version=0 can=stream,dgram,seqpacket,multi";
             case "send fds payload", "send at fds payload":
                 return send(fields, at);

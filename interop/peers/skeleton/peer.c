@@ -301,6 +301,8 @@ answer(char *line)
 	if (values[AT] != NULL && !integer(values[AT], 0, INT_MAX, &at))
 		return 0;
 	if (strcmp(verb, "hello") == 0 && set == 0) {
+		/* Use your library's name and version. Expected failures can depend on the
+		 * version. */
 		puts("ok name=mine lang=c version=0 can=stream,dgram,seqpacket,multi");
 		return 1;
 	}

@@ -26,6 +26,8 @@ import (
 var errUnsupported = errors.New("unsupported")
 
 // librarySend sends the payload and the descriptors, and returns the count that the library reports.
+// The socket and the descriptors are borrowed, here and in libraryRecv. If the library requires an
+// os.File, make it from a duplicate, because the garbage collector closes an unused os.File.
 func librarySend(sock int, payload []byte, fds []int) (n int, err error) {
 	return 0, errUnsupported
 }
@@ -239,6 +241,7 @@ func answer(line string) (string, error) {
 	}
 	switch strings.Join(append([]string{verb}, keys...), " ") {
 	case "hello":
+		// Use your library's name and version. Expected failures can depend on the version.
 		return "ok name=mine lang=go version=0 can=stream,dgram,seqpacket,multi", nil
 	case "send fds payload", "send at fds payload":
 		return send(fields, at)

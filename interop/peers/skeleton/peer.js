@@ -119,6 +119,7 @@ async function answer(line) {
   if (fields.size < words.length) throw new Unsupported(); // a field occurs twice
   switch ([verb, ...[...fields.keys()].sort()].join(" ")) {
     case "hello":
+      // Use your library's name and version. Expected failures can depend on the version.
       return "ok name=mine lang=javascript version=0 can=stream,dgram,seqpacket,multi";
     case "send fds payload":
     case "send at fds payload":

@@ -23,6 +23,8 @@ class Unsupported(Exception):
     """The library, or this peer, has no interface for the command."""
 
 
+# The socket is borrowed, here and in library_recv: detach() a socket.socket that is made from it,
+# because the descriptor is otherwise closed with that object.
 def library_send(sock: int, payload: bytes, fds: list[int]) -> int:
     """Sends the payload and the descriptors, and returns the count that the library reports."""
     raise Unsupported
@@ -124,6 +126,7 @@ def answer(line: str) -> str:
         raise Unsupported  # a field occurs twice
     command = " ".join([verb, *sorted(fields)])
     if command == "hello":
+        # Use your library's name and version. Expected failures can depend on the version.
         return "ok name=mine lang=python version=0 can=stream,dgram,seqpacket,multi"
     if command in {"send fds payload", "send at fds payload"}:
         return send(fields)

@@ -9,7 +9,9 @@ MAX_PAYLOAD = 64 << 20
 
 class Unsupported < StandardError; end
 
-# Sends the payload and the descriptors, and returns the count that the library reports.
+# Sends the payload and the descriptors, and returns the count that the library reports. The socket
+# and the descriptors are borrowed, here and in library_recv: set autoclose = false in an IO made from
+# one, because the garbage collector otherwise closes it.
 def library_send(_sock, _payload, _fds)
   raise Unsupported
 end
@@ -107,7 +109,9 @@ def answer(line)
   raise Unsupported if fields.size < words.size # a field occurs twice
 
   case [verb, *fields.keys.sort].join(" ")
-  when "hello" then return "ok name=mine lang=ruby version=0 can=stream,dgram,seqpacket,multi"
+  when "hello"
+    # Use your library's name and version. Expected failures can depend on the version.
+    return "ok name=mine lang=ruby version=0 can=stream,dgram,seqpacket,multi"
   when "send fds payload", "send at fds payload" then return send_one(fields)
   when "recv bytes fds", "recv at bytes fds" then return recv_one(fields)
   when "close fds" then close(integers(fields["fds"]))

@@ -4,6 +4,9 @@
 //!
 //!     rustc --edition 2021 -O peer.rs
 //!     ./peer
+//!
+//! If the library is a crate, make this file src/main.rs of a new package instead: `cargo init`, then
+//! `cargo add CRATE` and `cargo build --release`. The peer is the program in target/release.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, BufRead, Write as _};
@@ -32,12 +35,14 @@ struct Received {
     flags: Option<i32>, // msg_flags, if the library reports them
 }
 
-/// Sends the payload and the descriptors, and returns the count that the library reports.
+/// Sends the payload and the descriptors, and returns the count that the library reports. The socket
+/// and the descriptors are borrowed: a `UnixStream` or an `OwnedFd` must not close them when it is
+/// dropped, so wrap it in `ManuallyDrop`.
 fn library_send(_sock: RawFd, _payload: &[u8], _fds: &[RawFd]) -> Result<usize, Failure> {
     Err(Unsupported)
 }
 
-/// Receives at most this many bytes and descriptors.
+/// Receives at most this many bytes and descriptors. The socket is borrowed here too.
 fn library_recv(_sock: RawFd, _most: usize, _room: usize) -> Result<Received, Failure> {
     Err(Unsupported)
 }
@@ -191,6 +196,7 @@ impl Peer {
         let keys: Vec<&str> = fields.keys().copied().collect();
         match (verb, keys.as_slice()) {
             ("hello", []) => {
+                // Use your library's name and version. Expected failures can depend on the version.
                 let can = "stream,dgram,seqpacket,multi";
                 return Ok(format!("ok name=mine lang=rust version=0 can={can}"));
             }
