@@ -211,7 +211,7 @@ func TestActionCancelled(t *testing.T) {
 	if r, err := report.Read(dir + "/reports/report.json"); err != nil || r.Cut != "terminated" {
 		t.Errorf("got %+v, %v", r, err)
 	}
-	if got := contents(t, dir+"/summary"); !strings.Contains(got, "cut short: terminated") {
+	if got := contents(t, dir+"/summary"); !strings.Contains(got, "cut short: `terminated`") {
 		t.Errorf("the summary is %q", got)
 	}
 }

@@ -22,7 +22,8 @@ func TestExpectUpdate(t *testing.T) {
 	}
 	run(1)
 	const added = "** cloexec@fake ? does not pass MSG_CMSG_CLOEXEC, so child processes inherit received descriptors\n"
-	const changes = "- basics/pass-one-fd leak@fake it was so once\n+ " + added
+	const changes = "- basics/pass-one-fd leak@fake it was so once\n+ " + added +
+		"    for example basics/pass-one-fd/stream/fake/fake\n"
 	before := contents(t, expected)
 	if r := command(t, "interop", "expect", file, "--catalogue", dir, "--expect", expected); r.code != 1 || r.stdout != changes {
 		t.Errorf("got %+v", r)

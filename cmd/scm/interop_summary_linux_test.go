@@ -16,7 +16,7 @@ func TestSummary(t *testing.T) {
 	r := command(t, "interop", "summary", "--catalogue", "a dir", file)
 	for _, want := range []string{
 		"## scm interop: **not as expected**\n\n12 cases have a verdict: 6 pass, 0 expected failures, 6 not as expected. ",
-		"\n| `cloexec@fake` | 6 | a received descriptor is not close-on-exec | `basics/pass-one-fd/",
+		"\n| `cloexec@fake` | 6 | `a received descriptor is not close-on-exec` | `basics/pass-one-fd/",
 		"\n```sh\nscm interop replay --catalogue 'a dir' " + file + "#basics/pass-one-fd/",
 		"\n`" + page + "` shows every case.",
 	} {
@@ -44,7 +44,7 @@ func TestSummaryOfMissingVerdicts(t *testing.T) {
 			t.Fatalf("got %+v", r)
 		}
 		r := command(t, "interop", "summary", file)
-		if r.code != 0 || !strings.HasPrefix(r.stdout, "## scm interop: **peer x&#58; none of its cases has a verdict**\n") {
+		if r.code != 0 || !strings.HasPrefix(r.stdout, "## scm interop: **peer x: none of its cases has a verdict**\n") {
 			t.Errorf("got %+v", r)
 		}
 		if r := command(t, "interop", "summary", "--annotations", file); r.stdout != "::error title=scm interop::peer x: none of its cases has a verdict\n" {

@@ -133,11 +133,11 @@ func shorten(text string, limit int) string {
 }
 
 // codeMarkdown returns a text that a peer may have written as a code span, in one line. Logs of CI
-// servers also show the Markdown, and a code span is readable there. A text that could end the span,
-// or the cell of a table, is escaped instead.
+// servers also show the Markdown, and a code span is readable there. A text that could end the span
+// or the cell of a table, or forge a workflow command, is escaped instead.
 func codeMarkdown(untrusted string) string {
 	line := strings.TrimSpace(display.Line(untrusted))
-	if line == "" || strings.ContainsAny(line, "`|") {
+	if line == "" || strings.ContainsAny(line, "`|") || strings.Contains(line, "::") {
 		return escapeMarkdown(line)
 	}
 	return "`" + line + "`"

@@ -113,6 +113,8 @@ func TestCodeMarkdown(t *testing.T) {
 		{"**b** <img src=x> [a](b) @user #1 https://x.org \\", "`**b** <img src=x> [a](b) @user #1 https://x.org \\`"},
 		{"a\nb", "`a\\nb`"},
 		{" a ", "`a`"},
+		{"::error::forged", "&#58;&#58;error&#58;&#58;forged"},
+		{"a:: b", "a&#58;: b"},
 		{"", ""},
 		{"   ", ""},
 		{"it's `x`: (a=b) a/b?", "it's &#96;x&#96;: (a=b) a/b?"},
