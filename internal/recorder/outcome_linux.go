@@ -18,11 +18,19 @@ import (
 // has moved to another value, if the process has also closed another descriptor for the file that it had
 // before the receive. If the descriptor table has more than 1024 entries, the recorder does not count the
 // other descriptors, and finds a descriptor only at the value with which it was received.
+//
+// The recorder cannot distinguish anonymous files of one kind, such as two eventfds. It finds the descriptor
+// of an anonymous file only at the value with which it was received, and the program may have closed that file
+// and created another one there.
+//
+// The processes that share a descriptor table have outcomes when the last of them ends. A process that has
+// stopped sharing it, with unshare(2) or close_range(2), is still taken for one of them. If it is not the last
+// one, it has no outcomes.
 type Outcome struct {
 	Process *Process
 	Exec    bool   // the process has executed a program, and has not ended
 	Program string // the path of that program; empty if it is unknown
-	File    File   // if File.Errno is not 0, the descriptor may have been closed
+	File    File   // if File.Errno is not 0, or the file is anonymous, the received descriptor may have been closed
 	Receipt Receipt
 }
 
@@ -69,11 +77,14 @@ func (o *Outcome) state() string {
 	if o.Exec {
 		state = "passed on"
 	}
-	if o.File.Errno != 0 {
+	if o.uncertain() {
 		return "perhaps " + state
 	}
 	return state
 }
+
+// uncertain reports whether the received descriptor may have been closed.
+func (o *Outcome) uncertain() bool { return o.File.Errno != 0 || anonymous(o.File.Name) }
 
 type (
 	jsonOutcome struct {
@@ -81,6 +92,7 @@ type (
 		PID        int         `json:"pid"`
 		Program    string      `json:"program,omitempty"`
 		ProgramHex string      `json:"program_hex,omitempty"` // the path in hexadecimal, if it is not UTF-8
+		Perhaps    bool        `json:"perhaps,omitempty"`     // the received descriptor may have been closed
 		Descriptor jsonFile    `json:"descriptor"`
 		Received   jsonReceipt `json:"received"`
 	}
@@ -99,7 +111,7 @@ type (
 func (o *Outcome) JSON() ([]byte, error) {
 	r := &o.Receipt
 	j := jsonOutcome{
-		Event: "exit", PID: o.Process.PID, Program: o.Program, Descriptor: o.File.json(),
+		Event: "exit", PID: o.Process.PID, Program: o.Program, Perhaps: o.uncertain(), Descriptor: o.File.json(),
 		Received: jsonReceipt{r.Process.PID, r.Thread, r.Call, r.Socket.json(), r.FD, r.Index, r.Count},
 	}
 	if o.Exec {

@@ -162,7 +162,15 @@ var outcomeTests = []struct {
 	{"uses the value for another file", hosts + "send:a close:a recvx:a close:a " + passwd, nil},
 	{"opens the file for writing", "open:a:/dev/null send:a close:a recvx:a close:a write:b:/dev/null", nil},
 	{"receives an anonymous file", "eventfd:a eventfd:b send:a close:a recvx:a", []string{
-		"exit: still open 5<anon_inode:[eventfd], read-write>" + from,
+		"exit: perhaps still open 5<anon_inode:[eventfd], read-write>" + from,
+	}},
+	{"passes on an anonymous file", "eventfd:a send:a recv:b exec", []string{
+		"exec /usr/bin/true: perhaps passed on 6<anon_inode:[eventfd], read-write>" + from,
+		"exit: perhaps still open 6<anon_inode:[eventfd], read-write>" + from,
+	}},
+	{"moves an anonymous file", "eventfd:a send:a recvx:b move:b:20", nil},
+	{"closes an anonymous file, and opens another with the same value", "eventfd:a send:a close:a recvx:a close:a eventfd:a", []string{
+		"exit: perhaps still open 5<anon_inode:[eventfd], read-write>" + from,
 	}},
 	{"closes an anonymous file", "eventfd:a eventfd:b send:a close:a recvx:a close:a", nil},
 	{"closes an anonymous file, and opens another", "eventfd:a send:a recvx:b close:b eventfd:c dup:c:20 close:c", nil},
@@ -177,6 +185,7 @@ var outcomeTests = []struct {
 		"exit: still open 5<regular /etc/hosts, read>" + from + " of another process",
 	}},
 	{"shares its table with a child that closes it", hosts + "send:a close:a recvx:a share close:a end", nil},
+	{"has a child that stops sharing its table, and keeps it", hosts + "send:a close:a recvx:a share unshare end close:a", nil},
 	{"shares its table with a child that executes a program", hosts + "send:a close:a recv:a share exec end close:a", []string{
 		"child exec /usr/bin/true: passed on 5<regular /etc/hosts, read>" + from + " of another process",
 		"child exit: still open 5<regular /etc/hosts, read>" + from + " of another process",
@@ -348,7 +357,10 @@ func TestOutcomeText(t *testing.T) {
 			`"event":"exit","pid":7,"descriptor":{"fd":9,"open":true,"kind":"regular","file":"/a\ufffd","file_hex":"2f61ff","access":"read","close_on_exec":false}`},
 		{Outcome{Process: other, Exec: true, Program: "/b, x", File: File{FD: 10, Errno: unix.ESRCH}, Receipt: receipt},
 			`exec "/b, x": perhaps passed on 10<not looked up: ESRCH>, received as 9, descriptor 2 of 3 from recvmmsg(4<unix stream socket:[1]>) of process 7`,
-			`"event":"exec","pid":8,"program":"/b, x","descriptor":{"fd":10,"open":null,"unread":"ESRCH"}`},
+			`"event":"exec","pid":8,"program":"/b, x","perhaps":true,"descriptor":{"fd":10,"open":null,"unread":"ESRCH"}`},
+		{Outcome{Process: process, File: File{FD: 9, Kind: "eventfd", Name: "anon_inode:[eventfd]", Access: "read-write"}, Receipt: receipt},
+			`exit: perhaps still open 9<anon_inode:[eventfd], read-write>, descriptor 2 of 3 from recvmmsg(4<unix stream socket:[1]>)`,
+			`"event":"exit","pid":7,"perhaps":true,"descriptor":{"fd":9,"open":true,"kind":"eventfd","file":"anon_inode:[eventfd]","access":"read-write","close_on_exec":false}`},
 	} {
 		if got := c.o.Text(); got != c.text {
 			t.Errorf("got\n%s\nwant\n%s", got, c.text)

@@ -57,7 +57,9 @@ type fileID struct {
 	flags int
 
 	// Anonymous files share one inode. They are therefore also distinguished by name and
-	// descriptor.
+	// descriptor. This does not distinguish a received eventfd from an eventfd that the program has
+	// created at the same descriptor. The eventfd-id in /proc/PID/fdinfo would not either, because the
+	// kernel reuses the one of a closed eventfd.
 	name string
 	fd   int32
 }
@@ -85,13 +87,16 @@ func identify(tid, fd int) (id fileID, err error) {
 	if err != nil {
 		return id, err
 	}
-	if strings.HasPrefix(name, "anon_inode:") {
+	if anonymous(name) {
 		id.name, id.fd = name, int32(fd)
 	}
 	info, err := procfs.ReadFDInfo(tid, fd)
 	id.flags = info.Flags &^ changeable
 	return id, err
 }
+
+// anonymous reports whether this is the name of an anonymous file, such as an eventfd.
+func anonymous(name string) bool { return strings.HasPrefix(name, "anon_inode:") }
 
 // openFiles returns the descriptors of a thread for files with the given inodes, in ascending order.
 func openFiles(tid int, inodes map[inode]bool) (map[fileID][]int32, error) {

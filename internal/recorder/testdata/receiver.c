@@ -13,6 +13,7 @@
  *   move:SLOT:FD       duplicate it, and close the original
  *   fork ... end       perform the steps in a child, and wait for it
  *   share ... end      the same in a child that shares the descriptor table
+ *   unshare            stop sharing the descriptor table
  *   threads:N          create N-1 threads that wait
  *   other              perform the rest on another thread, after the first thread has ended
  *   hide               make the process not dumpable
@@ -209,6 +210,8 @@ perform(char **steps)
 			steps = block(steps, 0);
 		} else if (strcmp(step, "share") == 0) {
 			steps = block(steps, CLONE_FILES);
+		} else if (strcmp(step, "unshare") == 0) {
+			check(unshare(CLONE_FILES) == 0, step);
 		} else if (strcmp(step, "threads") == 0) {
 			for (int i = 1; i < parse_int(first); i++)
 				check(pthread_create(&thread, NULL, wait_forever, NULL) == 0, step);
