@@ -77,9 +77,10 @@ process ended, and those that an exec passed on to another program:
 
 A line starts with the process that had the descriptor. That process may have inherited
 it from the one that received it. Processes that share a descriptor table are listed once,
-when the last of them ends. "perhaps" means that scm could not read /proc. "2 of 2" counts
-the descriptors that the call received. The program may have asked for fewer, because a
-buffer for one descriptor can have space for two.
+when the last of them ends. A process that has stopped sharing its table, with unshare(2)
+or close_range(2), still counts as one of them, so only the descriptors of the last one
+are listed. "2 of 2" counts the descriptors that the call received. The program may have
+asked for fewer, because a buffer for one descriptor can have space for two.
 
 scm finds a descriptor by its file. If the program has moved it to another value, as with
 dup(2), the line shows the new value, and the old one after "received as". If the program
@@ -87,16 +88,21 @@ opens the same file itself, scm can take that descriptor for the received one. s
 find a moved descriptor if the program has also closed another descriptor for the same
 file, or if the descriptor table is larger than 1024 entries.
 
+Anonymous files, such as eventfds, epoll instances, timerfds and pidfds, share one inode.
+scm finds one only at the value with which it was received. If the program has closed it
+and then created another of the same kind, which got the same value, scm lists that one.
+"perhaps" means that the file is anonymous or that scm could not read /proc.
+
 In JSON, payloads, control data and addresses are hexadecimal. recorded is the number of
 payload bytes in the object (at most 1 MiB per buffer and 16 MiB per call). file_hex and
 program_hex are paths that are not UTF-8. If a message contains more than 253 descriptors,
 which the kernel rejects, the first 253 are described.
 
 In the list at the end, each JSON object has event (exit or exec) instead of call. Its
-other fields are pid, program (what was executed), descriptor and received. received
-contains the pid, tid, call and socket of the receive, fd (the value of the descriptor at
-that time), count (how many descriptors the call received) and index (which of them this
-is, from 1).
+other fields are pid, program (what was executed), perhaps (true if the text contains this
+word), descriptor and received. received contains the pid, tid, call and socket of the
+receive, fd (the value of the descriptor at that time), count (how many descriptors the
+call received) and index (which of them this is, from 1).
 
 ` + counted() + `
 
