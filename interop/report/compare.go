@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/scm-rights/scm/interop/display"
 	"github.com/scm-rights/scm/interop/scenario"
 )
 
@@ -111,7 +112,7 @@ func (c Comparison) Console(w io.Writer) error {
 	var out text
 	for i, lines := range [][]string{c.Worse, c.Better, c.Other} {
 		for _, line := range lines {
-			out.printf("%s: %s\n", []string{"worse", "better", "other"}[i], line)
+			out.printf("%s: %s\n", []string{"worse", "better", "other"}[i], display.Line(line))
 		}
 	}
 	out.printf("%d the same, %d worse, %d better, %d other, %d new\n", c.Same, len(c.Worse), len(c.Better), len(c.Other), c.New)

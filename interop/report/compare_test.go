@@ -77,3 +77,13 @@ other: known: fail answer@x leak@x, then expected answer@x leak@x
 		t.Errorf("%v, got %s", err, &got)
 	}
 }
+
+// A report cannot make compare print a line of its own.
+func TestCompareWithHostileVerdict(t *testing.T) {
+	old := &Report{Cases: []scenario.Result{{Name: "a/b/stream/x/y", Verdict: "pass\n::error::forged"}}}
+	var b bytes.Buffer
+	err := Compare(old, &Report{}).Console(&b)
+	if err != nil || strings.Contains(b.String(), "\n::") || !strings.Contains(b.String(), "forged") {
+		t.Errorf("%v, got %s", err, &b)
+	}
+}

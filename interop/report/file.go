@@ -245,13 +245,46 @@ func ReadPartial(file string) (r *Report, incomplete, err error) {
 		incomplete = fmt.Errorf("%s: the report is incomplete: %w", file, err)
 		err = io.EOF
 	}
-	for _, c := range r.Cases {
-		if strings.Count(c.Name, "/") != 4 {
-			err = fmt.Errorf("invalid case name %q", c.Name)
-		}
+	if err == io.EOF {
+		err = cmp.Or(r.validateNames(), err)
 	}
 	if err != io.EOF {
 		return nil, nil, fmt.Errorf("%s: %w", file, err)
 	}
 	return r, incomplete, nil
+}
+
+// validateNames returns an error if a name in the report is not one that a run can have written. A
+// report may be from an untrusted source, and commands use the names in patterns and in output.
+func (r *Report) validateNames() error {
+	if kind := r.System.Kind; kind != "" && !slices.Contains(scenario.KernelKinds, kind) {
+		return fmt.Errorf("invalid kind of kernel %+q", kind)
+	}
+	var peers []string
+	for _, p := range r.Peers {
+		peers = append(peers, p.Name)
+	}
+	for _, c := range r.Cases {
+		parts := strings.Split(c.Name, "/")
+		if len(parts) != 5 || !areNames(parts) {
+			return fmt.Errorf("invalid case name %+q", c.Name)
+		}
+		peers = append(peers, c.CloexecChecked...)
+		for _, f := range c.Findings {
+			if !slices.Contains(scenario.Checks, f.Check) {
+				return fmt.Errorf("%s: invalid check %+q", c.Name, f.Check)
+			}
+			peers = append(peers, f.Peer)
+		}
+	}
+	for _, name := range peers {
+		if !display.IsName(name) {
+			return fmt.Errorf("invalid peer name %+q", name)
+		}
+	}
+	return nil
+}
+
+func areNames(list []string) bool {
+	return !slices.ContainsFunc(list, func(word string) bool { return !display.IsName(word) })
 }

@@ -116,6 +116,9 @@ func TestStreamToFullDevice(t *testing.T) {
 	}
 }
 
+// oneFinding is the text of a report with a valid finding.
+const oneFinding = `{"schema": 2, "seconds": 1, "cases": [{"name": "a/b/stream/x/y", "cloexec_checked": [], "findings": [{"check": "leak", "peer": "x"}]}]}`
+
 func TestReadInvalid(t *testing.T) {
 	var whole bytes.Buffer
 	if err := small(t).writeStream(&whole); err != nil {
@@ -130,7 +133,16 @@ func TestReadInvalid(t *testing.T) {
 		`{"schema": 2, "seconds": 1} {}`: "unexpected data after the end",
 		whole.String() + whole.String():  "unexpected data after the end",
 		whole.String() + "x":             "invalid character",
-		`{"schema": 2, "seconds": 1, "cases": [{"name": "a/b"}]}`: `invalid case name "a/b"`,
+		`{"schema": 2, "seconds": 1, "cases": [{"name": "a/b"}]}`:                          `report.json: invalid case name "a/b"`,
+		`{"schema": 2, "seconds": 1, "cases": [{"name": "a/b/stream/x/!y"}]}`:              `report.json: invalid case name "a/b/stream/x/!y"`,
+		`{"schema": 2, "seconds": 1, "cases": [{"name": "a/b/*/x/y"}]}`:                    `invalid case name "a/b/*/x/y"`,
+		`{"schema": 2, "seconds": 1, "peers": [{"name": "{m"}]}`:                           `report.json: invalid peer name "{m"`,
+		`{"schema": 2, "seconds": 1, "system": {"kind": "linux]\n** leak@y x"}}`:           `invalid kind of kernel "linux]\n** leak@y x"`,
+		`{"schema": 2, "seconds": 1, "peers": [{"name": ""}]}`:                             `invalid peer name ""`,
+		`{"schema": 2, "seconds": 1, "peers": [{"name": "m\n::error::\u00e9"}]}`:           `invalid peer name "m\n::error::\u00e9"`,
+		strings.Replace(oneFinding, `"peer": "x"`, `"peer": "x answer@y quiet"`, 1):        `invalid peer name "x answer@y quiet"`,
+		strings.Replace(oneFinding, `"leak"`, `"le\nak"`, 1):                               `a/b/stream/x/y: invalid check "le\nak"`,
+		strings.Replace(oneFinding, `"cloexec_checked": [`, `"cloexec_checked": ["!x"`, 1): `invalid peer name "!x"`,
 	} {
 		file := filepath.Join(t.TempDir(), "report.json")
 		if err := os.WriteFile(file, []byte(text), 0o666); err != nil {
