@@ -117,21 +117,7 @@ Exit status:
 			if err != nil {
 				return err
 			}
-			for _, l := range u.Dropped {
-				fmt.Fprintf(cmd.OutOrStdout(), "- %s\n", l)
-			}
-			for _, l := range u.Kept {
-				fmt.Fprintf(cmd.OutOrStdout(), "= %s: did not occur on this kernel; kept, because it applies to all kernels\n", l)
-			}
-			for _, l := range slices.Concat(u.Narrowed, u.Added) {
-				fmt.Fprintf(cmd.OutOrStdout(), "+ %s\n", l)
-				if example := u.Examples[l]; example != "" {
-					fmt.Fprintf(cmd.OutOrStdout(), "    for example %s\n", example)
-				}
-			}
-			for _, l := range u.Flaky {
-				fmt.Fprintf(cmd.OutOrStdout(), "~ %s\n", l)
-			}
+			printUpdate(cmd.OutOrStdout(), u)
 			changes := len(u.Dropped) + len(u.Added)
 			if update && (changes > 0 || lists.missing) {
 				if err := report.ReplaceFile(lists.file, u.Text); err != nil {
@@ -150,6 +136,25 @@ Exit status:
 	s.catalogueFlags(cmd)
 	cmd.Flags().BoolVar(&update, "update", false, "rewrite the last file that --expect names, or create it")
 	return cmd
+}
+
+// printUpdate prints the changes.
+func printUpdate(w io.Writer, u scenario.Update) {
+	for _, l := range u.Dropped {
+		fmt.Fprintf(w, "- %s\n", display.Line(l))
+	}
+	for _, l := range u.Kept {
+		fmt.Fprintf(w, "= %s: did not occur on this kernel; kept, because it applies to all kernels\n", display.Line(l))
+	}
+	for _, l := range slices.Concat(u.Narrowed, u.Added) {
+		fmt.Fprintf(w, "+ %s\n", display.Line(l))
+		if example := u.Examples[l]; example != "" {
+			fmt.Fprintf(w, "    for example %s\n", display.Line(example))
+		}
+	}
+	for _, l := range u.Flaky {
+		fmt.Fprintf(w, "~ %s\n", display.Line(l))
+	}
 }
 
 // expectedLists contains the lists of expected failures that the expect command compares with a report.
