@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
@@ -50,8 +51,7 @@ func ValidateFiles(files []string) error {
 	return nil
 }
 
-// WriteFile writes the report to a file, in the format that the extension selects. It replaces a
-// regular file atomically, but writes directly to a special file such as a FIFO.
+// WriteFile writes the report to a file, in the format that the extension selects, as ReplaceFile does.
 func (r *Report) WriteFile(file string) error {
 	write := formats[filepath.Ext(file)]
 	if write == nil {
@@ -61,30 +61,65 @@ func (r *Report) WriteFile(file string) error {
 	if err := write(r, &text); err != nil {
 		return err
 	}
-	if info, err := os.Stat(file); err == nil && !info.Mode().IsRegular() {
-		return os.WriteFile(file, text.Bytes(), 0o666)
-	}
 	return ReplaceFile(file, text.Bytes())
 }
 
-// ReplaceFile atomically replaces the content of a file, or creates the file and its directory. The
-// file keeps its mode. If ReplaceFile returns an error, the file is unchanged.
+// ReplaceFile replaces the content of a file, or creates the file and its directory. It follows
+// symbolic links. The file keeps its mode, its owner and its other names.
+//
+// A regular file is replaced atomically, so that it is unchanged if ReplaceFile returns an error.
+// ReplaceFile writes directly to other files, and to a file that would get a different owner or
+// lose its other names.
 func ReplaceFile(file string, text []byte) error {
 	if err := os.MkdirAll(filepath.Dir(file), 0o777); err != nil {
 		return err
 	}
-	temp := fmt.Sprintf("%s.%d.new", file, os.Getpid())
-	err := os.WriteFile(temp, text, 0o666)
-	if old, e := os.Stat(file); err == nil && e == nil {
-		err = os.Chmod(temp, old.Mode().Perm())
-	}
-	if err == nil {
-		err = os.Rename(temp, file)
+	target, err := filepath.EvalSymlinks(file)
+	if _, lstatErr := os.Lstat(file); err != nil && lstatErr == nil {
+		return os.WriteFile(file, text, 0o666) // creates the file to which a link refers
 	}
 	if err != nil {
-		_ = os.Remove(temp)
+		target = file // a new file
 	}
-	return err
+	old, err := os.Stat(target) // nil if there is none
+	if err == nil && !old.Mode().IsRegular() {
+		return os.WriteFile(file, text, 0o666)
+	}
+	if err == nil {
+		f, err := os.OpenFile(file, os.O_WRONLY, 0) // fails if the file is read-only
+		if err != nil {
+			return err
+		}
+		_ = f.Close()
+	}
+	if err := renameNew(target, text, old); err != nil {
+		return &fs.PathError{Op: "write", Path: file, Err: cmp.Or(errors.Unwrap(err), err)}
+	}
+	return nil
+}
+
+// renameNew writes a new file and renames it to replace the old one. It writes to the old file
+// instead if that has to stay. If there is no old file, old is nil.
+func renameNew(file string, text []byte, old fs.FileInfo) error {
+	temp := fmt.Sprintf("%s.%d.new", file, os.Getpid())
+	defer os.Remove(temp) // fails after the rename
+	if err := os.WriteFile(temp, text, 0o666); err != nil {
+		return err
+	}
+	if old == nil {
+		return os.Rename(temp, file)
+	}
+	created, err := os.Stat(temp)
+	if err != nil {
+		return err
+	}
+	if mustStay(old, created) {
+		return os.WriteFile(file, text, 0o666)
+	}
+	if err := os.Chmod(temp, old.Mode().Perm()); err != nil {
+		return err
+	}
+	return os.Rename(temp, file)
 }
 
 // JSON writes the report as a single JSON object in ASCII.
