@@ -172,13 +172,19 @@ func (s *selection) expectFiles() (files []string, err error) {
 		if file == noBuiltinList || file == "" {
 			continue
 		}
-		same := func(other string) bool { return filepath.Clean(other) == filepath.Clean(file) }
-		if i := slices.IndexFunc(files, same); i >= 0 {
+		if i := slices.IndexFunc(files, func(other string) bool { return sameFile(other, file) }); i >= 0 {
 			return nil, fmt.Errorf("--expect %q and %q are the same file", files[i], file)
 		}
 		files = append(files, file)
 	}
 	return files, nil
+}
+
+// sameFile reports whether two names are of the same file, which may not exist.
+func sameFile(a, b string) bool {
+	infoA, errA := os.Stat(a)
+	infoB, errB := os.Stat(b)
+	return filepath.Clean(a) == filepath.Clean(b) || errA == nil && errB == nil && os.SameFile(infoA, infoB)
 }
 
 // loadExpectations returns the expected failures of the built-in list, if it applies, and of the files.

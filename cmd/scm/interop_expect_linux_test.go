@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -64,6 +65,46 @@ func TestExpectUpdateWithPartialReport(t *testing.T) {
 	r := command(t, "interop", "expect", file, "--expect", expected, "--update")
 	if now := contents(t, expected); r.code != 2 || !like(r.stderr, "scm: the report is not of a whole run, probably because of --run, --skip, --shard or --fail-fast: … was not run\n") || now != text {
 		t.Errorf("got %+v, and the file is %q", r, now)
+	}
+}
+
+// expect says why the run of a report was cut short, and rejects a report with an invalid name.
+func TestExpectWithInvalidReport(t *testing.T) {
+	const text = "# Ours.\n"
+	expected := write(t, text)
+	for report, want := range map[string]string{
+		`"cut": "interrupt\n::error::"`:           ": the report is not of a whole run, because the run was cut short: interrupt\n| ::error::\n",
+		`"peers": [{"name": "x\n** answer@y z"}]`: `: invalid peer name "x\n** answer@y z"` + "\n",
+		`"peers": [{"name": "{m"}]`:               `: invalid peer name "{m"` + "\n",
+	} {
+		file := write(t, `{"schema": 2, "seconds": 1, `+report+`}`)
+		r := command(t, "interop", "expect", file, "--expect", expected, "--update")
+		if now := contents(t, expected); r.code != 2 || r.stdout != "" || r.stderr != "scm: "+file+want || now != text {
+			t.Errorf("%s: got %+v, and the file is %q", report, r, now)
+		}
+	}
+}
+
+// expect --update rewrites the file to which a link refers. A file cannot be given twice, under different names either.
+func TestExpectUpdateOfLink(t *testing.T) {
+	dir, folder := oneCase(t), t.TempDir()
+	file, link, target := filepath.Join(folder, "r.json"), filepath.Join(folder, "link.txt"), filepath.Join(folder, "target.txt")
+	if r := command(t, "interop", "run", "--catalogue", dir, "--builtin=false", "--report", file); r.code != 0 {
+		t.Fatalf("got %+v", r)
+	}
+	if err := os.Symlink("target.txt", link); err != nil {
+		t.Fatal(err)
+	}
+	expect := []string{"interop", "expect", file, "--catalogue", dir, "--update", "--expect", link}
+	if r := command(t, expect...); r != (result{}) {
+		t.Errorf("got %+v", r)
+	}
+	if now := contents(t, target); now != "# Expected failures: PATTERN CHECK@PEER REASON\n" {
+		t.Errorf("got %q", now)
+	}
+	want := fmt.Sprintf("scm: --expect %q and %q are the same file\n", link, target)
+	if r := command(t, append(expect, "--expect", target)...); r.code != 2 || r.stderr != want {
+		t.Errorf("got %+v", r)
 	}
 }
 

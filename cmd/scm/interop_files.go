@@ -102,6 +102,9 @@ Exit status:
 			if err != nil {
 				return err
 			}
+			if r.Cut != "" {
+				return fmt.Errorf("%s: the report is not of a whole run, because the run was cut short: %s", args[0], r.Cut)
+			}
 			scenarios, err := s.loadScenarios()
 			if err != nil {
 				return err
