@@ -37,6 +37,9 @@ const (
 	unfinishedMark = "?"      // the reason is only a proposal; may follow flakyMark
 )
 
+// byteOrderMark is U+FEFF, with which some editors begin a file.
+const byteOrderMark = "\ufeff"
+
 // String returns FILE:LINE: PATTERN CHECK@PEER, with the kernel and the versions, if any.
 func (e Expectation) String() string {
 	kernel := strings.TrimPrefix("["+e.Kernel+"] ", "[] ")
@@ -82,7 +85,7 @@ var (
 // Errors and expectations name the file, which ParseExpectations does not open.
 func ParseExpectations(file string, text []byte) (list []Expectation, err error) {
 	kernel := ""
-	for i, l := range strings.Split(string(text), "\n") {
+	for i, l := range strings.Split(strings.TrimPrefix(string(text), byteOrderMark), "\n") {
 		l = strings.TrimSpace(l)
 		heading := headingForm.FindStringSubmatch(l)
 		var more []Expectation

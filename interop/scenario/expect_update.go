@@ -47,7 +47,8 @@ func UpdateExpectations(given []Expectation, file string, text []byte, kernel st
 	all := append(slices.DeleteFunc(slices.Clone(given), isOff), list...)
 	var out []string
 	part := KernelLinux
-	for i, l := range strings.Split(strings.TrimRight(string(text), "\r\n"), "\n") {
+	old, marked := strings.CutPrefix(string(text), byteOrderMark)
+	for i, l := range strings.Split(strings.TrimRight(old, "\r\n"), "\n") {
 		if m := headingForm.FindStringSubmatch(strings.TrimSpace(l)); m != nil {
 			part = m[1]
 		}
@@ -62,7 +63,14 @@ func UpdateExpectations(given []Expectation, file string, text []byte, kernel st
 	if len(u.Added) > 0 && part != kernel {
 		out = append(out, "", "["+kernel+"]")
 	}
-	u.Text = []byte(strings.TrimLeft(strings.Join(append(out, u.Added...), "\n"), "\n") + "\n")
+	new := strings.TrimLeft(strings.Join(append(out, u.Added...), "\n"), "\n") + "\n"
+	if first, _, _ := strings.Cut(old, "\n"); strings.HasSuffix(first, "\r") {
+		new = strings.ReplaceAll(new, "\n", "\r\n")
+	}
+	if marked {
+		new = byteOrderMark + new
+	}
+	u.Text = []byte(new)
 	return u, nil
 }
 

@@ -105,6 +105,27 @@ func TestUpdateOfAnotherFile(t *testing.T) {
 	}
 }
 
+// The new text has the line breaks and the byte order mark of the old one.
+func TestUpdateKeepsLineBreaks(t *testing.T) {
+	scenarios, results := wholeRun(t, KernelLinux, "**/x crash@x it ended", "")
+	const old = "# One.\n** leak@y why\n\n# Two.\n"
+	const want = "# One.\n\n# Two.\n**/x crash@x ? it ended\n"
+	crlf := func(text string) string { return strings.ReplaceAll(text, "\n", "\r\n") }
+	for old, want := range map[string]string{
+		old:                             want,
+		crlf(old):                       crlf(want),
+		byteOrderMark + old:             byteOrderMark + want,
+		byteOrderMark + crlf(old):       byteOrderMark + crlf(want),
+		strings.TrimSpace(crlf(old)):    crlf(want),
+		byteOrderMark + "** leak@y why": byteOrderMark + "**/x crash@x ? it ended\n",
+	} {
+		u, err := UpdateExpectations(nil, "file", []byte(old), KernelLinux, versions, scenarios, results)
+		if err != nil || string(u.Text) != want {
+			t.Errorf("%q: got %q, %v, want %q", old, u.Text, err, want)
+		}
+	}
+}
+
 // A flaky case drops nothing and adds nothing.
 func TestUpdateAfterFlakyCases(t *testing.T) {
 	const text = "group/one leak@x why\n"
