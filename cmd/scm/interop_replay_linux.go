@@ -104,7 +104,11 @@ func (s *selection) replayPrefix(reports []string) string {
 	for _, expect := range s.expect {
 		command = append(command, "--expect", expect)
 	}
-	return shellQuote(append(command, reports[i])) + "#"
+	file := reports[i]
+	if strings.HasPrefix(file, "-") {
+		file = "./" + file // or it would be a flag
+	}
+	return shellQuote(append(command, file)) + "#"
 }
 
 // findCase returns the case with this name, or at this position in the report, starting at 1.
