@@ -107,8 +107,8 @@ echo "::$token::"
 if [ -e "$REPORTS/report.json" ]; then
 	args=()
 	each --expect "$EXPECT"
-	"$scm" interop summary "${args[@]}" "$REPORTS/report.json" >>"$GITHUB_STEP_SUMMARY" || true
-	"$scm" interop summary --annotations "$REPORTS/report.json" || true
+	"$scm" interop summary "${args[@]}" -- "$REPORTS/report.json" >>"$GITHUB_STEP_SUMMARY" || true
+	"$scm" interop summary --annotations -- "$REPORTS/report.json" || true
 	message="as expected" color=brightgreen
 	[ "$status" = 0 ] || message="not as expected" color=red
 	printf '{"schemaVersion":1,"label":"scm interop","message":"%s","color":"%s"}\n' "$message" "$color" >"$REPORTS/badge.json"

@@ -77,6 +77,21 @@ func TestAction(t *testing.T) {
 
 }
 
+// The directory of the reports can begin with "-".
+func TestActionWithDash(t *testing.T) {
+	dir := t.TempDir()
+	cmd := actionCommand(t, dir, "PEERS=bad="+program(t, "faulty")+" --fault cloexec", "RUN=basics/pass-one-fd/stream/runner/bad", "REPORTS=-rep")
+	cmd.Dir = dir
+	r := finish(t, cmd)
+	m := actionOutput.FindStringSubmatch(r.text())
+	if r.code != 1 || m == nil || !strings.HasPrefix(m[4], "::error title=scm interop%3A cloexec@bad ×1::") {
+		t.Errorf("got %+v", r)
+	}
+	if summary := contents(t, dir+"/summary"); !strings.Contains(summary, "scm interop replay ./-rep/report.json#basics/pass-one-fd/stream/runner/bad\n") {
+		t.Errorf("the summary is %s", summary)
+	}
+}
+
 // actionOutput matches the output of the action: the token, what scm printed, and the annotations.
 var actionOutput = regexp.MustCompile(`(?s)^building scm\n::stop-commands::([0-9a-f]{32})\n(.*)\n::([0-9a-f]{32})::\n((?:::error [^\n]*\n)*)$`)
 
