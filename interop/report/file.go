@@ -81,7 +81,7 @@ func ReplaceFile(file string, text []byte) error {
 	if err != nil {
 		target = file // a new file
 	}
-	old, err := os.Stat(target) // nil if there is none
+	old, err := os.Stat(target) // nil for a new file
 	if err == nil && !old.Mode().IsRegular() {
 		return os.WriteFile(file, text, 0o666)
 	}
