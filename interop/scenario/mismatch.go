@@ -60,27 +60,30 @@ func (p Pattern) matchesStart(s start) bool {
 }
 
 // mismatch explains why the pattern matches no case with these starts and peers. The explanation is
-// that of the alternative of which most parts match.
-func (p Pattern) mismatch(starts []start, peers []string) (why string) {
-	most := -1
+// that of the first alternative with the highest number of matching parts. It is the only one that
+// searches for similar names, which takes time.
+func (p Pattern) mismatch(starts []start, peers []string) string {
+	most, why := -1, func() string { return "" }
 	for _, alt := range p.alts {
-		if matched, text := mismatchOf(alt, starts, peers); matched > most {
-			most, why = matched, text
+		if matched, explain := mismatchOf(alt, starts, peers); matched > most {
+			most, why = matched, explain
 		}
 	}
-	return why
+	return why()
 }
 
-// mismatchOf explains why these parts of a pattern match no case, and returns the number of leading
-// parts that match.
-func mismatchOf(parts []string, starts []start, peers []string) (matched int, why string) {
+// mismatchOf returns the number of leading parts that match, and a function that explains why these
+// parts of a pattern match no case.
+func mismatchOf(parts []string, starts []start, peers []string) (matched int, why func() string) {
 	for i, kind := range []string{"group", "scenario", "type of socket"} {
 		if i == len(parts) || parts[i] == "**" {
 			break
 		}
 		left := slices.DeleteFunc(slices.Clone(starts), func(s start) bool { return !matchPart(parts[i], s[i]) })
 		if len(left) == 0 {
-			return i, fmt.Sprintf("no %s matches %q%s", kind, parts[i], nearStart(parts[i], i, starts))
+			return i, func() string {
+				return fmt.Sprintf("no %s matches %q%s", kind, parts[i], nearStart(parts[i], i, starts))
+			}
 		}
 		starts = left
 	}
@@ -95,10 +98,10 @@ func mismatchOf(parts []string, starts []start, peers []string) (matched int, wh
 	for _, part := range ends {
 		matches := func(peer string) bool { return matchPart(part, peer) }
 		if part != "**" && !slices.ContainsFunc(peers, matches) {
-			return 3, fmt.Sprintf("no peer matches %q%s", part, didYouMean(part, peers))
+			return 3, func() string { return fmt.Sprintf("no peer matches %q%s", part, didYouMean(part, peers)) }
 		}
 	}
-	return len(parts), "no case matches all of its parts"
+	return len(parts), func() string { return "no case matches all of its parts" }
 }
 
 // nearStart returns a question that names a part similar to this one, which is part i of a pattern. If

@@ -8,6 +8,9 @@ import (
 func Near(word string, names []string) (near string) {
 	best := max(1, len(word)/4) + 1 // a name with more differences is not similar
 	for _, name := range names {
+		if max(len(word)-len(name), len(name)-len(word)) >= best { // the distance is at least that
+			continue
+		}
 		if d := distance(word, name); d < best && d < len(word) {
 			near, best = name, d
 		}

@@ -19,6 +19,10 @@ type Pattern struct {
 	alts [][]string // the parts of each alternative
 }
 
+// maxAlternatives is the highest number of alternatives of one pattern. Each further {a,b} doubles
+// their number, so a short pattern could otherwise require any amount of memory and time.
+const maxAlternatives = 1000
+
 // negatedBraces finds a "!" that negates directly before or inside braces.
 var negatedBraces = regexp.MustCompile(`(^|/)!\{|\{([^}]*[{,/])?!`)
 
@@ -82,21 +86,40 @@ func matchPart(part, name string) bool {
 
 // expandBraces returns the alternatives of a text with {a,b}.
 func expandBraces(text string) (all []string, err error) {
-	before, rest, open := strings.Cut(text, "{")
-	inside, after, closed := strings.Cut(rest, "}")
-	switch {
-	case strings.Contains(before, "}"):
-		return nil, errors.New("no { before }")
-	case !open:
-		return []string{text}, nil
-	case !closed:
-		return nil, errors.New("no } after {")
-	}
-	tails, err := expandBraces(after)
-	for _, alt := range strings.Split(inside, ",") {
-		for _, tail := range tails {
-			all = append(all, before+alt+tail)
+	all = []string{""}
+	for rest := text; ; {
+		before, after, open := strings.Cut(rest, "{")
+		if strings.Contains(before, "}") {
+			return nil, errors.New("no { before }")
+		}
+		choices := []string{before}
+		if open {
+			inside, tail, closed := strings.Cut(after, "}")
+			if !closed {
+				return nil, errors.New("no } after {")
+			}
+			choices = nil
+			for _, choice := range strings.Split(inside, ",") {
+				choices = append(choices, before+choice)
+			}
+			rest = tail
+		}
+		if len(all)*len(choices) > maxAlternatives {
+			return nil, fmt.Errorf("more than %d alternatives", maxAlternatives)
+		}
+		all = combine(all, choices)
+		if !open {
+			return all, nil
 		}
 	}
-	return all, err
+}
+
+// combine returns every head followed by every tail.
+func combine(heads, tails []string) (all []string) {
+	for _, head := range heads {
+		for _, tail := range tails {
+			all = append(all, head+tail)
+		}
+	}
+	return all
 }

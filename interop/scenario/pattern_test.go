@@ -2,7 +2,9 @@ package scenario
 
 import (
 	"fmt"
+	"strings"
 	"testing"
+	"time"
 )
 
 func TestPattern(t *testing.T) {
@@ -56,10 +58,36 @@ func TestPatternErrors(t *testing.T) {
 		{"!{a,b}", beside},
 		{"{!a,b}/c", beside},
 		{"{a/!b,c}", beside},
+		{strings.Repeat("{a,b}", 10), "more than 1000 alternatives"},
+		{strings.Repeat("{a,b}", 1000), "more than 1000 alternatives"},
+		{"{" + strings.Repeat("a,", 1000) + "a}", "more than 1000 alternatives"},
+		{strings.Repeat("{a,b}", 1000) + "{", "more than 1000 alternatives"},
 	} {
 		_, err := ParsePattern(c.pattern)
 		if want := fmt.Sprintf("pattern %q: %s", c.pattern, c.want); err == nil || err.Error() != want {
 			t.Errorf("got %v, want %s", err, want)
+		}
+	}
+}
+
+// A pattern with many alternatives is explained in a moment, although the search for similar names takes time.
+func TestMismatchIsFast(t *testing.T) {
+	var starts []start
+	for i := range 1000 {
+		starts = append(starts, start{fmt.Sprint(strings.Repeat("group", 20), i), "id", "stream"})
+	}
+	for _, text := range []string{
+		strings.Repeat("{g,r}", 9) + strings.Repeat("group", 18),
+		strings.Repeat("group", 10_000),
+	} {
+		p, err := ParsePattern(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		began := time.Now()
+		why := p.mismatch(starts, nil)
+		if took := time.Since(began); !strings.HasPrefix(why, "no group matches ") || took > 2*time.Second {
+			t.Errorf("got %.100s after %s", why, took)
 		}
 	}
 }
