@@ -45,6 +45,10 @@ func UpdateExpectations(given []Expectation, file string, text []byte, kernel st
 	isOff := func(e Expectation) bool { return !e.On(kernel) }
 	list = slices.DeleteFunc(list, isOff)
 	all := append(slices.DeleteFunc(slices.Clone(given), isOff), list...)
+	onLine := map[int][]Expectation{}
+	for _, e := range list {
+		onLine[e.Line] = append(onLine[e.Line], e)
+	}
 	var out []string
 	part := KernelLinux
 	old, marked := strings.CutPrefix(string(text), byteOrderMark)
@@ -52,8 +56,7 @@ func UpdateExpectations(given []Expectation, file string, text []byte, kernel st
 		if m := headingForm.FindStringSubmatch(strings.TrimSpace(l)); m != nil {
 			part = m[1]
 		}
-		onLine := slices.DeleteFunc(slices.Clone(list), func(e Expectation) bool { return e.Line != i+1 })
-		instead, changed := u.replace(onLine, kernel, results)
+		instead, changed := u.replace(onLine[i+1], kernel, results)
 		if !changed {
 			instead = []string{strings.TrimSuffix(l, "\r")}
 		}
