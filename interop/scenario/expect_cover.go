@@ -7,20 +7,30 @@ import (
 	"strings"
 )
 
-// A scope is a part of a pattern: one scenario, or all of them if the name is empty, and the
-// pattern for the rest of the name of a case, TYPE/SENDER/RECEIVER.
+// A scope is a part of a pattern: one scenario, all of a group if the name is GROUP/*, or all of
+// them if the name is empty, and the pattern for the rest of the name of a case, TYPE/SENDER/RECEIVER.
 type scope struct{ scenario, tail string }
+
+// anyID replaces the ID of a scenario in the scope of a whole group.
+const anyID = "/*"
 
 // selects reports whether the pattern with this scope matches the name of a case.
 func (s scope) selects(name string) bool {
 	scenario, tail := cutCaseName(name)
-	return (s.scenario == "" || s.scenario == scenario) && mustPatterns(s.tail)[0].Match(tail)
+	group, ofGroup := strings.CutSuffix(s.scenario, anyID)
+	return (s.scenario == "" || s.scenario == scenario || ofGroup && group == groupOf(scenario)) && mustPatterns(s.tail)[0].Match(tail)
 }
 
 // cutCaseName splits the name of a case into GROUP/ID and TYPE/SENDER/RECEIVER.
 func cutCaseName(name string) (scenario, tail string) {
 	parts := strings.SplitN(name, "/", 3)
 	return strings.Join(parts[:2], "/"), parts[2]
+}
+
+// groupOf returns the group of GROUP/ID.
+func groupOf(scenario string) string {
+	group, _, _ := strings.Cut(scenario, "/")
+	return group
 }
 
 // mustPatterns parses patterns that consist of names and stars, which are always valid.
@@ -39,7 +49,12 @@ func mustPatterns(texts ...string) (list []Pattern) {
 // these cases involve the peer. In each step, it takes the tail that selects most of the remaining
 // cases, in all scenarios where that tail selects no case in never. The tails are those that are
 // common in lists of expected failures, so cover does not always find the fewest scopes.
-func cover(peer string, must, never []string) (list []scope) {
+func cover(peer string, must, never []string) []scope {
+	return coverWith(peer, must, never, false)
+}
+
+// coverWith is cover, and also uses scopes of whole groups if byGroup is true.
+func coverWith(peer string, must, never []string, byGroup bool) (list []scope) {
 	c := &coverage{peer: peer, must: byScenario(must), never: byScenario(never), matches: map[[2]string]bool{}}
 	types := typePatterns(must)
 	roles := rolePatterns(peer, types)
@@ -49,6 +64,9 @@ func cover(peer string, must, never []string) (list []scope) {
 		for s := range c.must {
 			c.drop(s, tail)
 		}
+	}
+	if byGroup {
+		list = append(list, c.coverGroups(roles)...)
 	}
 	tails := append(roles, partnerPatterns(peer, types, must, never)...)
 	for tail, n := c.best(tails, c.count); n > 0; tail, n = c.best(tails, c.count) {
@@ -63,6 +81,46 @@ func cover(peer string, must, never []string) (list []scope) {
 		}
 	}
 	return list
+}
+
+// coverGroups returns scopes for whole groups, where a tail selects no case in never, and drops
+// the cases that they select. A group of which fewer than two scenarios remain needs no such scope.
+func (c *coverage) coverGroups(tails []Pattern) (list []scope) {
+	groups := map[string]int{} // number of remaining scenarios
+	for s := range c.must {
+		groups[groupOf(s)]++
+	}
+	for _, group := range slices.Sorted(maps.Keys(groups)) {
+		if groups[group] < 2 {
+			continue
+		}
+		count := func(p Pattern) int { return c.countInGroup(group, p) }
+		for tail, n := c.best(tails, count); n > 0; tail, n = c.best(tails, count) {
+			list = append(list, scope{group + anyID, tail.text})
+			for s := range c.must {
+				if groupOf(s) == group {
+					c.drop(s, tail)
+				}
+			}
+		}
+	}
+	return list
+}
+
+// countInGroup is the sum of countIn for the scenarios of a group. It returns 0 if the pattern selects
+// a case that it must not select in any of them.
+func (c *coverage) countInGroup(group string, p Pattern) (n int) {
+	for s, tails := range c.never {
+		if groupOf(s) == group && slices.ContainsFunc(tails, c.selector(p)) {
+			return 0
+		}
+	}
+	for s := range c.must {
+		if groupOf(s) == group {
+			n += c.countIn(s, p)
+		}
+	}
+	return n
 }
 
 // A coverage contains the cases that remain to be covered and those that must not be, as tails of

@@ -32,6 +32,25 @@ func TestCover(t *testing.T) {
 	}
 }
 
+// A scope of a whole group selects no case in never.
+func TestCoverByGroup(t *testing.T) {
+	for _, c := range []struct{ name, must, never, want string }{
+		{"one group", "g/{a,b}/stream/{x,y}/{x,y}", "h/a/stream/{x,y}/{x,y}", "g/* **"},
+		{"one role of one group", "g/{a,b}/stream/{x,y}/x", "{g,h}/{a,b}/stream/x/y h/a/stream/{x,y}/x", "g/* **/x"},
+		{"two roles", "g/{a,b}/dgram/{x,y}/x g/{a,b}/stream/x/y", "g/{a,b}/dgram/x/y g/{a,b}/stream/y/x h/a/{dgram,stream}/{x,y}/{x,y}", "g/* dgram/**/x g/* stream/**/x/*"},
+		{"all of a group but one scenario", "g/{a,b}/stream/{x,y}/x", "g/c/stream/{x,y}/x", "g/a **/x g/b **/x"},
+		{"a group of one scenario", "g/a/stream/{x,y}/x", "h/a/stream/{x,y}/x", "g/a **/x"},
+	} {
+		var words []string
+		for _, s := range coverWith("x", expandAll(t, c.must), expandAll(t, c.never), true) {
+			words = append(words, cmp.Or(s.scenario, "**"), s.tail)
+		}
+		if got := strings.Join(words, " "); got != c.want {
+			t.Errorf("%s: got %s, want %s", c.name, got, c.want)
+		}
+	}
+}
+
 // expandAll returns the names in a text, in which {a,b} means both.
 func expandAll(t *testing.T, text string) (names []string) {
 	t.Helper()

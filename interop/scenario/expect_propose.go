@@ -12,7 +12,8 @@ import (
 )
 
 const (
-	maxPattern = 120 // a longer list of scenarios continues in the next line
+	maxPattern = 400 // a longer list of scenarios continues in the next line
+	maxMixed   = 120 // a list of scenarios of several groups is harder to read
 	maxReason  = 140 // a longer text in a reason is cut
 )
 
@@ -48,6 +49,7 @@ func (p *proposals) add(check Check, peer string, scopes []scope, list []failure
 // a few lines if there are too many scenarios for one.
 type group struct {
 	tail   string
+	whole  bool   // the scopes are whole groups of scenarios
 	checks string // {CHECK,CHECK}
 	peer   string
 	kind   string // of the cause
@@ -60,7 +62,7 @@ type proposal struct{ line, example string }
 func (p *proposals) lines() (list []proposal) {
 	scenarios := map[group][]string{}
 	for at, checks := range p.failures {
-		g := group{at.tail, bracedChecks(checks), at.peer, ""}
+		g := group{at.tail, strings.HasSuffix(at.scenario, anyID), bracedChecks(checks), at.peer, ""}
 		if p.reason == "" {
 			g.kind = commonKinds(checks)
 		}
@@ -176,19 +178,36 @@ func proposedReason(failures map[Check][]failure, example string) string {
 }
 
 // splitScenarios divides scenarios so that no pattern for the cases that the tail selects in one part
-// of them is too long.
+// of them is too long. A part begins with each group of scenarios, unless the pattern for several groups is short.
 func splitScenarios(names []string, tail string) (parts [][]string) {
-	var part []string
 	slices.Sort(names)
+	var lists [][]string // each of one group
 	for _, name := range names {
-		next := append(slices.Clone(part), name)
-		if len(part) > 0 && len(casePattern(next, tail)) > maxPattern {
-			parts = append(parts, part)
-			next = []string{name}
+		last := len(lists) - 1
+		if last >= 0 && groupOf(lists[last][0]) == groupOf(name) && len(casePattern(append(slices.Clone(lists[last]), name), tail)) <= maxPattern {
+			lists[last] = append(lists[last], name)
+		} else {
+			lists = append(lists, []string{name})
 		}
-		part = next
 	}
-	return append(parts, part)
+	for _, list := range lists {
+		last := len(parts) - 1
+		if last >= 0 && len(casePattern(slices.Concat(parts[last], list), tail)) <= mixedLimit(list[0]) {
+			parts[last] = append(parts[last], list...)
+		} else {
+			parts = append(parts, list)
+		}
+	}
+	return parts
+}
+
+// mixedLimit returns the maximum length of a pattern with the scenarios of several groups. A list of
+// whole groups is as easy to read as one of the scenarios of a group.
+func mixedLimit(scenario string) int {
+	if strings.HasSuffix(scenario, anyID) {
+		return maxPattern
+	}
+	return maxMixed
 }
 
 // casePattern returns the pattern for the cases that the tail selects in these scenarios.
@@ -198,6 +217,9 @@ func casePattern(scenarios []string, tail string) string {
 			return tail
 		}
 		return "**/" + tail
+	}
+	if strings.HasSuffix(scenarios[0], anyID) {
+		return groupPattern(scenarios, tail)
 	}
 	groups, ids := map[string]bool{}, []string(nil)
 	group := ""
@@ -215,6 +237,22 @@ func casePattern(scenarios []string, tail string) string {
 		return pattern
 	}
 	return pattern + "/" + strings.TrimSuffix(tail, "/**")
+}
+
+// groupPattern is casePattern for whole groups of scenarios.
+func groupPattern(scenarios []string, tail string) string {
+	var groups []string
+	for _, s := range scenarios {
+		groups = append(groups, groupOf(s))
+	}
+	pattern := braces(groups)
+	switch {
+	case tail == "**":
+		return pattern
+	case strings.HasPrefix(tail, "**"):
+		return pattern + "/" + tail
+	}
+	return pattern + anyID + "/" + strings.TrimSuffix(tail, "/**")
 }
 
 // A cause is why a case fails a check. Cases with the same kind can share a line. The text is the

@@ -83,7 +83,7 @@ func TestProposedReasonsAreText(t *testing.T) {
 
 // A long list of scenarios is split, and scenarios of one group share the name of the group.
 func TestSplitScenarios(t *testing.T) {
-	long := strings.Repeat("a", 50)
+	long := strings.Repeat("a", 160)
 	for _, c := range []struct {
 		names []string
 		tail  string
@@ -97,6 +97,12 @@ func TestSplitScenarios(t *testing.T) {
 		{[]string{"g/a"}, "dgram/**", "g/a/dgram"},
 		{[]string{"g/b", "g/a"}, "**/x", "g/{a,b}/**/x"},
 		{[]string{"g/a", "h/a", "g/b"}, "**/x/*", "{g/a,g/b,h/a}/**/x/*"},
+		{[]string{"g/a", "g/" + long, "h/a"}, "**/x", "g/{a," + long + "}/**/x h/a/**/x"}, // groups are not mixed
+		{[]string{"g/*"}, "**", "g"},
+		{[]string{"h/*", "g/*"}, "**", "{g,h}"},
+		{[]string{"g/*", "h/*"}, "**/x", "{g,h}/**/x"},
+		{[]string{"g/*"}, "dgram/**", "g/*/dgram"},
+		{[]string{"g/*"}, "dgram/**/x", "g/*/dgram/**/x"},
 		{[]string{"g/1" + long, "g/2" + long, "g/3" + long}, "**/x", "g/{1" + long + ",2" + long + "}/**/x g/3" + long + "/**/x"},
 	} {
 		var patterns []string

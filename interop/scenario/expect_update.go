@@ -1,6 +1,7 @@
 package scenario
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -172,7 +173,27 @@ func missing(all []Expectation, r Result) (lines []string) {
 
 // propose returns lines that expect these failures, and select no other case that shows the peer
 // to pass the check or is flaky. The reasons begin with the mark.
-func propose(mark string, failures map[subject][]failure, results []Result) []proposal {
+func propose(mark string, failures map[subject][]failure, results []Result) (list []proposal) {
+	byPeer := map[string]map[subject][]failure{}
+	for s, some := range failures {
+		if byPeer[s.peer] == nil {
+			byPeer[s.peer] = map[subject][]failure{}
+		}
+		byPeer[s.peer][s] = some
+	}
+	for _, some := range byPeer {
+		lines := proposeWith(mark, some, results, false)
+		if byGroup := proposeWith(mark, some, results, true); len(byGroup) < len(lines) {
+			lines = byGroup
+		}
+		list = append(list, lines...)
+	}
+	slices.SortFunc(list, func(a, b proposal) int { return cmp.Compare(a.line, b.line) })
+	return list
+}
+
+// proposeWith is propose for one peer. If byGroup is true, lines can select whole groups of scenarios.
+func proposeWith(mark string, failures map[subject][]failure, results []Result, byGroup bool) []proposal {
 	p := newProposals(mark, "")
 	for s, list := range failures {
 		var must, never []string
@@ -186,7 +207,7 @@ func propose(mark string, failures map[subject][]failure, results []Result) []pr
 			}
 		}
 		must = slices.Compact(must) // a case can have several findings of a check
-		p.add(s.check, s.peer, cover(s.peer, must, never), list)
+		p.add(s.check, s.peer, coverWith(s.peer, must, never, byGroup), list)
 	}
 	return p.lines()
 }

@@ -187,6 +187,12 @@ func TestUpdateSelectsCasesThatShowNothing(t *testing.T) {
 // When a line is added, its patterns select every case in which the peer failed the check, and no
 // case in which it passed. With the new file, everything is as expected.
 func TestUpdateIsExact(t *testing.T) {
+	byGroup := false
+	defer func() {
+		if !byGroup {
+			t.Error("no line selects a whole group")
+		}
+	}()
 	for seed := range uint64(50) {
 		random := rand.New(rand.NewPCG(seed, 0))
 		scenarios, results := randomRun(t, random)
@@ -194,6 +200,7 @@ func TestUpdateIsExact(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		byGroup = byGroup || strings.Contains("\n"+string(u.Text), "\nother/**")
 		if again, err := UpdateExpectations(nil, "file", nil, KernelLinux, versions, scenarios, results); err != nil || !slices.Equal(again.Added, u.Added) {
 			t.Fatalf("seed %d: got %q, then %q, %v", seed, u.Added, again.Added, err)
 		}
@@ -222,10 +229,10 @@ func TestUpdateIsExact(t *testing.T) {
 
 // randomRun returns a run in which the peers fail at random, but often in the same way.
 func randomRun(t *testing.T, random *rand.Rand) (scenarios []*Scenario, results []Result) {
-	for i, id := range []string{"one", "two", "three"} {
-		play := []string{"", "play receiver\n", "play solo\n"}[i]
+	for i, name := range []string{"group/one", "group/two", "group/three", "other/one", "other/two"} {
+		play := []string{"", "play receiver\n", "play solo\n", "", ""}[i]
 		s := mustParse(t, strings.Replace(simple, "on stream dgram\n", "on stream dgram seqpacket\n"+play, 1))
-		s.Name = "group/" + id
+		s.Name = name
 		scenarios = append(scenarios, s)
 	}
 	peers := []*Peer{{Name: "x", Hello: contract.Hello{Version: "1.2"}}, {Name: "y"}}
