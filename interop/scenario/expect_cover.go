@@ -18,7 +18,11 @@ const anyID = "/*"
 func (s scope) selects(name string) bool {
 	scenario, tail := cutCaseName(name)
 	group, ofGroup := strings.CutSuffix(s.scenario, anyID)
-	return (s.scenario == "" || s.scenario == scenario || ofGroup && group == groupOf(scenario)) && mustPatterns(s.tail)[0].Match(tail)
+	if s.scenario != "" && s.scenario != scenario && !(ofGroup && group == groupOf(scenario)) {
+		return false
+	}
+	p, err := ParsePattern(s.tail)
+	return err == nil && p.Match(tail) // cover has parsed the tail
 }
 
 // cutCaseName splits the name of a case into GROUP/ID and TYPE/SENDER/RECEIVER.
@@ -33,32 +37,39 @@ func groupOf(scenario string) string {
 	return group
 }
 
-// mustPatterns parses patterns that consist of names and stars, which are always valid.
-func mustPatterns(texts ...string) (list []Pattern) {
+// parsePatterns parses several patterns. They contain names from a report, which can be invalid.
+func parsePatterns(texts ...string) (list []Pattern, err error) {
 	for _, text := range texts {
 		p, err := ParsePattern(text)
 		if err != nil {
-			panic(err)
+			return nil, err
 		}
 		list = append(list, p)
 	}
-	return list
+	return list, nil
 }
 
 // cover returns few scopes that together select every case in must and no case in never. All
 // these cases involve the peer. In each step, it takes the tail that selects most of the remaining
 // cases, in all scenarios where that tail selects no case in never. The tails are those that are
 // common in lists of expected failures, so cover does not always find the fewest scopes.
-func cover(peer string, must, never []string) []scope {
+func cover(peer string, must, never []string) ([]scope, error) {
 	return coverWith(peer, must, never, false)
 }
 
 // coverWith is cover, and also uses scopes of whole groups if byGroup is true.
-func coverWith(peer string, must, never []string, byGroup bool) (list []scope) {
+func coverWith(peer string, must, never []string, byGroup bool) (list []scope, err error) {
 	c := &coverage{peer: peer, must: byScenario(must), never: byScenario(never), matches: map[[2]string]bool{}}
 	types := typePatterns(must)
-	roles := rolePatterns(peer, types)
-	anyRole := append(mustPatterns("**"), roles...) // "**" is the simplest of those that select everything
+	roles, err := rolePatterns(peer, types)
+	if err != nil {
+		return nil, err
+	}
+	partners, err := partnerPatterns(peer, types, must, never)
+	if err != nil {
+		return nil, err
+	}
+	anyRole := append([]Pattern{anyCase}, roles...) // "**" is the simplest of those that select everything
 	for tail, n := c.best(anyRole, c.countEverywhere); n > 0; tail, n = c.best(anyRole, c.countEverywhere) {
 		list = append(list, scope{"", tail.text})
 		for s := range c.must {
@@ -68,7 +79,7 @@ func coverWith(peer string, must, never []string, byGroup bool) (list []scope) {
 	if byGroup {
 		list = append(list, c.coverGroups(roles)...)
 	}
-	tails := append(roles, partnerPatterns(peer, types, must, never)...)
+	tails := append(roles, partners...)
 	for tail, n := c.best(tails, c.count); n > 0; tail, n = c.best(tails, c.count) {
 		for _, s := range slices.Sorted(maps.Keys(c.must)) {
 			n := c.countIn(s, tail)
@@ -80,7 +91,7 @@ func coverWith(peer string, must, never []string, byGroup bool) (list []scope) {
 			c.drop(s, tails[simplest])
 		}
 	}
-	return list
+	return list, nil
 }
 
 // coverGroups returns scopes for whole groups, where a tail selects no case in never, and drops
@@ -234,7 +245,7 @@ func typePatterns(names []string) []string {
 }
 
 // rolePatterns returns tails that select the peer as the receiver, as the sender, or in any role.
-func rolePatterns(peer string, types []string) []Pattern {
+func rolePatterns(peer string, types []string) ([]Pattern, error) {
 	var tails []string
 	for _, t := range types {
 		any := t + "/**"
@@ -246,12 +257,12 @@ func rolePatterns(peer string, types []string) []Pattern {
 		}
 		tails = append(tails, any)
 	}
-	return mustPatterns(tails...)
+	return parsePatterns(tails...)
 }
 
 // partnerPatterns returns tails that select the peer only together with some other peers: those
 // that are its partners in the cases in must of a scenario and a socket type, or all except one.
-func partnerPatterns(peer string, types, must, never []string) []Pattern {
+func partnerPatterns(peer string, types, must, never []string) ([]Pattern, error) {
 	failed, passed := partnersOf(peer, must), partnersOf(peer, never)
 	pairs := map[string]bool{}
 	for at, list := range failed {
@@ -267,7 +278,7 @@ func partnerPatterns(peer string, types, must, never []string) []Pattern {
 			tails = append(tails, t+"/"+pair)
 		}
 	}
-	return mustPatterns(tails...)
+	return parsePatterns(tails...)
 }
 
 // A partnerRole is the role that other peers take as partners of a peer in some cases.

@@ -23,7 +23,11 @@ func TestCover(t *testing.T) {
 		{"scenarios with one tail in common", "g/a/stream/{x,y}/x g/b/stream/y/x", "g/a/stream/x/y g/c/stream/{x,y}/x", "g/a **/x g/b **/x"},
 	} {
 		var words []string
-		for _, s := range cover("x", expandAll(t, c.must), expandAll(t, c.never)) {
+		scopes, err := cover("x", expandAll(t, c.must), expandAll(t, c.never))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, s := range scopes {
 			words = append(words, cmp.Or(s.scenario, "**"), s.tail)
 		}
 		if got := strings.Join(words, " "); got != c.want {
@@ -42,7 +46,11 @@ func TestCoverByGroup(t *testing.T) {
 		{"a group of one scenario", "g/a/stream/{x,y}/x", "h/a/stream/{x,y}/x", "g/a **/x"},
 	} {
 		var words []string
-		for _, s := range coverWith("x", expandAll(t, c.must), expandAll(t, c.never), true) {
+		scopes, err := coverWith("x", expandAll(t, c.must), expandAll(t, c.never), true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, s := range scopes {
 			words = append(words, cmp.Or(s.scenario, "**"), s.tail)
 		}
 		if got := strings.Join(words, " "); got != c.want {

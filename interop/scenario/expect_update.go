@@ -57,13 +57,18 @@ func UpdateExpectations(given []Expectation, file string, text []byte, kernel st
 		if m := headingForm.FindStringSubmatch(strings.TrimSpace(l)); m != nil {
 			part = m[1]
 		}
-		instead, changed := u.replace(onLine[i+1], kernel, results)
+		instead, changed, err := u.replace(onLine[i+1], kernel, results)
+		if err != nil {
+			return u, err
+		}
 		if !changed {
 			instead = []string{strings.TrimSuffix(l, "\r")}
 		}
 		out = append(out, instead...)
 	}
-	u.addUnexpected(all, results)
+	if err := u.addUnexpected(all, results); err != nil {
+		return u, err
+	}
 	if len(u.Added) > 0 && part != kernel {
 		out = append(out, "", "["+kernel+"]")
 	}
@@ -80,7 +85,7 @@ func UpdateExpectations(given []Expectation, file string, text []byte, kernel st
 
 // replace returns the lines that replace the line with these expectations, and reports whether
 // they differ from it.
-func (u *Update) replace(list []Expectation, kernel string, results []Result) (lines []string, changed bool) {
+func (u *Update) replace(list []Expectation, kernel string, results []Result) (lines []string, changed bool, err error) {
 	var narrowed *proposals
 	for _, e := range list {
 		line := e.line(e.Pattern.text)
@@ -96,7 +101,11 @@ func (u *Update) replace(list []Expectation, kernel string, results []Result) (l
 			if narrowed == nil {
 				narrowed = newProposals("", e.Reason) // all expectations of a line have the same reason
 			}
-			narrowed.add(e.Check, e.Peer+e.Version, cover(e.Peer, must, never), e.failures(results))
+			scopes, err := cover(e.Peer, must, never)
+			if err != nil {
+				return nil, false, err
+			}
+			narrowed.add(e.Check, e.Peer+e.Version, scopes, e.failures(results))
 		}
 	}
 	if narrowed != nil {
@@ -104,7 +113,7 @@ func (u *Update) replace(list []Expectation, kernel string, results []Result) (l
 		u.Narrowed = append(u.Narrowed, instead...)
 		lines = append(lines, instead...)
 	}
-	return lines, changed
+	return lines, changed, nil
 }
 
 // addExamples adds the examples of the proposals to u.Examples, and returns their lines.
@@ -134,7 +143,7 @@ func (e Expectation) failures(results []Result) (list []failure) {
 }
 
 // addUnexpected sets u.Added and u.Flaky, given the expectations of all files.
-func (u *Update) addUnexpected(all []Expectation, results []Result) {
+func (u *Update) addUnexpected(all []Expectation, results []Result) error {
 	unexpected, flaky := map[subject][]failure{}, map[subject][]failure{}
 	for _, r := range results {
 		to := unexpected
@@ -150,12 +159,21 @@ func (u *Update) addUnexpected(all []Expectation, results []Result) {
 			}
 		}
 	}
-	u.Added = u.addExamples(propose(unfinishedMark+" ", unexpected, results))
-	for _, p := range propose(flakyMark+" "+unfinishedMark+" ", flaky, results) {
+	added, err := propose(unfinishedMark+" ", unexpected, results)
+	if err != nil {
+		return err
+	}
+	u.Added = u.addExamples(added)
+	accepting, err := propose(flakyMark+" "+unfinishedMark+" ", flaky, results)
+	if err != nil {
+		return err
+	}
+	for _, p := range accepting {
 		u.Flaky = append(u.Flaky, p.line)
 	}
 	slices.Sort(u.Flaky)
 	u.Flaky = slices.Compact(u.Flaky)
+	return nil
 }
 
 // missing returns the expectations that a flaky case did not meet when it ran first, as lines
@@ -173,7 +191,7 @@ func missing(all []Expectation, r Result) (lines []string) {
 
 // propose returns lines that expect these failures, and select no other case that shows the peer
 // to pass the check or is flaky. The reasons begin with the mark.
-func propose(mark string, failures map[subject][]failure, results []Result) (list []proposal) {
+func propose(mark string, failures map[subject][]failure, results []Result) (list []proposal, err error) {
 	byPeer := map[string]map[subject][]failure{}
 	for s, some := range failures {
 		if byPeer[s.peer] == nil {
@@ -182,18 +200,25 @@ func propose(mark string, failures map[subject][]failure, results []Result) (lis
 		byPeer[s.peer][s] = some
 	}
 	for _, some := range byPeer {
-		lines := proposeWith(mark, some, results, false)
-		if byGroup := proposeWith(mark, some, results, true); len(byGroup) < len(lines) {
+		lines, err := proposeWith(mark, some, results, false)
+		if err != nil {
+			return nil, err
+		}
+		byGroup, err := proposeWith(mark, some, results, true)
+		if err != nil {
+			return nil, err
+		}
+		if len(byGroup) < len(lines) {
 			lines = byGroup
 		}
 		list = append(list, lines...)
 	}
 	slices.SortFunc(list, func(a, b proposal) int { return cmp.Compare(a.line, b.line) })
-	return list
+	return list, nil
 }
 
 // proposeWith is propose for one peer. If byGroup is true, lines can select whole groups of scenarios.
-func proposeWith(mark string, failures map[subject][]failure, results []Result, byGroup bool) []proposal {
+func proposeWith(mark string, failures map[subject][]failure, results []Result, byGroup bool) ([]proposal, error) {
 	p := newProposals(mark, "")
 	for s, list := range failures {
 		var must, never []string
@@ -207,9 +232,13 @@ func proposeWith(mark string, failures map[subject][]failure, results []Result, 
 			}
 		}
 		must = slices.Compact(must) // a case can have several findings of a check
-		p.add(s.check, s.peer, coverWith(s.peer, must, never, byGroup), list)
+		scopes, err := coverWith(s.peer, must, never, byGroup)
+		if err != nil {
+			return nil, err
+		}
+		p.add(s.check, s.peer, scopes, list)
 	}
-	return p.lines()
+	return p.lines(), nil
 }
 
 // setCases sets the Case of each result from a report. It returns an error unless the report
@@ -282,7 +311,7 @@ func (s subject) outcome(r *Result) outcome {
 }
 
 // anyCase matches every case.
-var anyCase = mustPatterns("**")[0]
+var anyCase = Pattern{text: "**", alts: [][]string{{"**"}}}
 
 // split returns the names of the cases that a replacement for this line must select, because they
 // failed as expected or are flaky, and those that it must not select. The latter include cases

@@ -269,6 +269,18 @@ func randomRun(t *testing.T, random *rand.Rand) (scenarios []*Scenario, results 
 	return scenarios, results
 }
 
+// A finding in a report can name any peer.
+func TestUpdateWithInvalidPeer(t *testing.T) {
+	for _, peer := range []string{"[x", "x/[", "{x", "x}", "!{x}"} {
+		scenarios, results := wholeRun(t, KernelLinux, "", "")
+		results[0].Findings = []Finding{{Check: CheckLeak, Peer: peer, Text: "it fails"}}
+		results[0].Verdict = Fail
+		if u, err := UpdateExpectations(nil, "file", nil, KernelLinux, versions, scenarios, results); err == nil || !strings.Contains(err.Error(), peer) {
+			t.Errorf("%s: got %q, %v", peer, u.Added, err)
+		}
+	}
+}
+
 func TestUpdateRefuses(t *testing.T) {
 	for _, c := range []struct {
 		text   string
