@@ -162,10 +162,15 @@ func TestSmoke(t *testing.T) {
 	const open = `while read -r verb rest; do case $verb in hello) echo ok name=x can=stream;; use|end) echo ok;; *) echo unsupported;; esac; done`
 	const form = `"end" leaves the socket open in process [0-9]+: `
 	const shell = "if that is a shell, or starts the peer, it must do so by exec"
+	// background returns a peer that starts another program, and waits until the redirection has been done.
+	background := func(redirection string) string {
+		ready := filepath.Join(t.TempDir(), "ready")
+		return fmt.Sprintf("(: >%[1]s; exec sleep 1000) %[2]s & until [ -e %[1]s ]; do :; done; %[3]s", ready, redirection, open)
+	}
 	for _, c := range []struct{ command, want string }{
 		{open, "the peer itself has not closed it; " + shell},
-		{"sleep 1000 >/dev/null & " + open, "the peer itself has not closed it; " + shell},
-		{"sleep 1000 3>&- & " + open, "the peer itself has not closed it; " + shell},
+		{background(">/dev/null"), "the peer itself has not closed it; " + shell},
+		{background("3>&-"), "the peer itself has not closed it; " + shell},
 		{open + " | cat", shell},
 		{"sh -c '" + open + "'; exit 0", shell},
 	} {
