@@ -36,7 +36,7 @@ func TestReplaceLinkedFile(t *testing.T) {
 func TestReplaceInPlace(t *testing.T) {
 	for name, prepare := range map[string]func(file string) error{
 		"another name":  func(file string) error { return os.Link(file, file+".link") },
-		"another owner": func(file string) error { return os.Chown(file, 65534, 65534) },
+		"another owner": func(file string) error { return os.Chown(file, os.Getuid()+1, os.Getgid()+1) },
 	} {
 		file := filepath.Join(t.TempDir(), "file.txt")
 		if err := os.WriteFile(file, []byte("a long text"), 0o640); err != nil {
