@@ -225,7 +225,7 @@ func codeBlock(t *testing.T, page, language, text string) []byte {
 
 func TestOutcomesOfPrograms(t *testing.T) {
 	if runtime.GOARCH == "386" {
-		t.Skip("the programs are amd64's")
+		t.Skip("the test builds and runs programs for amd64 only; TestOutcomes has programs for 386")
 	}
 	needsPtrace(t)
 	bin := t.TempDir()
@@ -329,7 +329,7 @@ os.close(fds[0])
 		return func(t *testing.T) []string {
 			path, err := exec.LookPath(interpreter)
 			if err != nil {
-				t.Skip(err)
+				fdtest.Missing(t, err.Error())
 			}
 			return []string{path, filepath.Join(peers, name)}
 		}
@@ -412,7 +412,7 @@ func witnessedPeer(t *testing.T, w *witness, dir string, cmd *exec.Cmd, closes b
 	hello.Stdin = strings.NewReader("hello\n")
 	hello.WaitDelay = time.Minute
 	if out, err := hello.Output(); err != nil || !bytes.HasPrefix(out, []byte("ok ")) {
-		t.Skipf("the peer does not run here: %q, %v", out, err)
+		fdtest.Missing(t, fmt.Sprintf("the peer does not run here: %q, %v", out, err))
 	}
 	witnessed(t, dir, w, p)
 	close(answers)
