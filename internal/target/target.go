@@ -1,5 +1,6 @@
-// Package target lists the platforms that the proofs cover: architectures and libcs, with the
-// compiler and the emulator of each. tools/setup reads the same table.
+// Package target lists what the proofs cover: architectures and libcs with the compiler and the emulator of
+// each (targets.txt), kernels (kernels.txt), and machines that boot them (machines.txt). tools/setup reads the
+// same tables.
 package target
 
 import (
@@ -26,11 +27,7 @@ type Target struct {
 
 // All returns the targets, in the order of the table.
 func All() (all []Target) {
-	for line := range strings.Lines(table) {
-		if strings.HasPrefix(line, "#") {
-			continue
-		}
-		w := strings.Fields(line)
+	for _, w := range rows(table) {
 		all = append(all, Target{Arch: w[0], Libc: w[1], Foreign: w[2] == "yes", qemu: w[3], Compiler: w[5:]})
 	}
 	return all

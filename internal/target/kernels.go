@@ -1,0 +1,62 @@
+package target
+
+import (
+	_ "embed"
+	"fmt"
+	"os/exec"
+	"strings"
+)
+
+var (
+	//go:embed kernels.txt
+	kernelTable string
+	//go:embed machines.txt
+	machineTable string
+)
+
+// A Kernel is a package of Debian that contains a Linux kernel.
+type Kernel struct {
+	Name, Arch   string
+	SHA256, Path string // Path is relative to the root of a Debian mirror
+}
+
+// Kernels returns the kernels, in the order of the table.
+func Kernels() (all []Kernel) {
+	for _, w := range rows(kernelTable) {
+		all = append(all, Kernel{Name: w[0], Arch: w[1], SHA256: w[2], Path: w[3]})
+	}
+	return all
+}
+
+// A Machine is an emulated machine that boots the kernels of an architecture.
+type Machine struct {
+	Arch, Console string
+	Command       []string // with its options
+	debian        string   // the package
+}
+
+// MachineFor returns the machine for an architecture. It returns an error that wraps ErrMissing if there is
+// none, or if its emulator is not installed.
+func MachineFor(arch string) (Machine, error) {
+	for _, w := range rows(machineTable) {
+		if w[0] != arch {
+			continue
+		}
+		m := Machine{Arch: arch, debian: w[1], Console: w[2], Command: w[3:]}
+		if _, err := exec.LookPath(m.Command[0]); err != nil {
+			return m, fmt.Errorf("%w: %w; root can install it: apt-get install %s", ErrMissing, err, m.debian)
+		}
+		return m, nil
+	}
+	return Machine{}, fmt.Errorf("%w: no machine for %s", ErrMissing, arch)
+}
+
+// rows returns the words of each line of a table, without the comments.
+func rows(table string) (list [][]string) {
+	for line := range strings.Lines(table) {
+		if !strings.HasPrefix(line, "#") {
+			list = append(list, strings.Fields(line))
+		}
+	}
+	return list
+}

@@ -1,0 +1,161 @@
+//go:build linux
+
+package machine
+
+import (
+	"archive/tar"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"os/exec"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/scm-rights/scm/internal/target"
+)
+
+// A Tree contains the files of a machine by path, without a slash in front.
+type Tree map[string]node
+
+type node struct {
+	mode         uint32 // with the type, as in stat(2)
+	data         []byte // of a file, or the target of a symbolic link
+	major, minor uint32 // of a device
+}
+
+// Types of files, as in stat(2).
+const (
+	directory = 0o040000
+	device    = 0o020000
+	regular   = 0o100000
+	symlink   = 0o120000
+)
+
+// Write adds a file and the folders that lead to it.
+func (t Tree) Write(name string, perm uint32, data []byte) {
+	t.add(name, node{mode: regular | perm, data: data})
+}
+
+// Copy adds a file of the host that can be executed.
+func (t Tree) Copy(name, file string) error {
+	data, err := os.ReadFile(file)
+	t.Write(name, 0o755, data)
+	return err
+}
+
+// Symlink adds a symbolic link.
+func (t Tree) Symlink(name, to string) {
+	t.add(name, node{mode: symlink | 0o777, data: []byte(to)})
+}
+
+func (t Tree) add(name string, n node) {
+	for dir := path.Dir(name); dir != "." && t[dir].mode == 0; dir = path.Dir(dir) {
+		t[dir] = node{mode: directory | 0o755}
+	}
+	t[name] = n
+}
+
+// Unpack adds the files of a Debian package.
+func (t Tree) Unpack(file string) error {
+	return files(file, func(h *tar.Header, data io.Reader) error {
+		name := path.Clean(h.Name)
+		perm := uint32(h.Mode) & 0o7777
+		switch h.Typeflag {
+		case tar.TypeDir:
+			if t[name].mode == 0 {
+				t.add(name, node{mode: directory | perm})
+			}
+		case tar.TypeSymlink:
+			t.Symlink(name, h.Linkname)
+		case tar.TypeLink:
+			t.add(name, t[path.Clean(h.Linkname)])
+		case tar.TypeReg:
+			text, err := io.ReadAll(data)
+			t.Write(name, perm, text)
+			return err
+		}
+		return nil
+	})
+}
+
+// files calls f for each file of a Debian package, until f returns an error.
+func files(file string, f func(h *tar.Header, data io.Reader) error) error {
+	cmd := exec.Command("dpkg-deb", "--fsys-tarfile", file)
+	var errs bytes.Buffer
+	cmd.Stderr = &errs
+	out, err := cmd.StdoutPipe()
+	if err == nil {
+		err = cmd.Start()
+	}
+	if err != nil {
+		return fmt.Errorf("%w: %w; root can install it: apt-get install dpkg", target.ErrMissing, err)
+	}
+	archive := tar.NewReader(out)
+	for {
+		h, err := archive.Next()
+		if err == nil {
+			err = f(h, archive)
+		}
+		if err == nil {
+			continue
+		}
+		_, _ = io.Copy(io.Discard, out)
+		ended := cmd.Wait()
+		switch {
+		case ended != nil:
+			return fmt.Errorf("%s: %w: %s", file, ended, &errs)
+		case err == io.EOF:
+			return nil
+		}
+		return err
+	}
+}
+
+// image returns the kernel of a package.
+func image(k target.Kernel) (text []byte, err error) {
+	file, err := Fetch(k.Path, k.SHA256)
+	if err != nil {
+		return nil, err
+	}
+	found := errors.New("found")
+	err = files(file, func(h *tar.Header, data io.Reader) error {
+		if name := path.Base(h.Name); h.Typeflag != tar.TypeReg || !strings.HasPrefix(name, "vmlinu") {
+			return nil
+		}
+		text, err = io.ReadAll(data)
+		return errors.Join(found, err)
+	})
+	if !errors.Is(err, found) {
+		return nil, fmt.Errorf("%s contains no kernel: %w", file, err)
+	}
+	return text, nil
+}
+
+// cpio returns the tree in the format that Linux expects of an initramfs ("newc").
+func (t Tree) cpio() []byte {
+	var b bytes.Buffer
+	entry := func(name string, ino int, n node) {
+		fmt.Fprintf(&b, "070701%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x",
+			ino, n.mode, 0, 0, 1, 0, len(n.data), 0, 0, n.major, n.minor, len(name)+1, 0)
+		b.WriteString(name + "\x00")
+		pad(&b)
+		b.Write(n.data)
+		pad(&b)
+	}
+	// A folder sorts before what it contains.
+	for i, name := range slices.Sorted(maps.Keys(t)) {
+		entry(name, i+1, t[name])
+	}
+	entry("TRAILER!!!", 0, node{})
+	return b.Bytes()
+}
+
+func pad(b *bytes.Buffer) {
+	for b.Len()%4 != 0 {
+		b.WriteByte(0)
+	}
+}
