@@ -23,8 +23,9 @@ const actorArgument = "scm-interop-actor"
 const limitArgument = "scm-interop-limit"
 
 // Main handles the command lines with which the runner executes its own binary. The runner does so to start its
-// own peer, or to run a command with a limit. For such a command line, Main does not return. A program that runs
-// scenarios must call Main first, and so must TestMain in tests that run scenarios.
+// own peer, or to run a command with a limit. Its peer does so to find out which descriptors a program inherits.
+// For such a command line, Main does not return. A program that runs scenarios must call Main first, and so must
+// TestMain in tests that run scenarios.
 func Main() {
 	switch {
 	case len(os.Args) == 2 && os.Args[1] == actorArgument:
@@ -32,6 +33,8 @@ func Main() {
 	case len(os.Args) > 3 && os.Args[1] == limitArgument:
 		fmt.Fprintln(os.Stderr, execWithLimit(os.Args[2], os.Args[3:]))
 		os.Exit(126)
+	case len(os.Args) == 5 && os.Args[1] == reference.InheritedArgument:
+		reference.MainInherited(os.Args[2:])
 	}
 }
 

@@ -6,6 +6,8 @@ import (
 	"os"
 	"os/exec"
 	"regexp"
+	"slices"
+	"strconv"
 
 	"github.com/scm-rights/scm/interop/contract"
 	"github.com/scm-rights/scm/interop/kernel"
@@ -240,13 +242,51 @@ func sendSignal(a *args) error {
 	return unix.PidfdSendSignal(a.fd(), unix.SignalNum(a.text("signal", "")), nil, 0)
 }
 
-// inherited reports whether a program that this process starts inherits a descriptor.
+// InheritedArgument, followed by a descriptor and the device and inode of its file, makes a program that calls
+// MainInherited report whether it has inherited the file.
+const InheritedArgument = "scm-interop-inherited"
+
+// inherited reports whether a program that this process starts inherits a descriptor. It starts the program of
+// this process, because a machine may have no other.
 func inherited(a *args) (string, error) {
-	err := exec.Command("/bin/sh", "-c", fmt.Sprintf("[ -e /proc/self/fd/%d ]", a.fd())).Run()
-	if _, failed := err.(*exec.ExitError); failed {
-		return "open=no", nil
+	file, err := fileOf(a.fd())
+	if err != nil {
+		return "", err
 	}
-	return "open=yes", err
+	open, err := exec.Command("/proc/self/exe", append([]string{InheritedArgument, strconv.Itoa(a.fd())}, file...)...).Output()
+	return "open=" + string(open), err
+}
+
+// MainInherited prints yes or no, and exits. The arguments are those after InheritedArgument.
+func MainInherited(args []string) {
+	open, err := isOpen(args[0], args[1:])
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	fmt.Print(open)
+	os.Exit(0)
+}
+
+// isOpen returns yes if the descriptor refers to the file, else no. It compares the file, because a program
+// that has not inherited the descriptor may have opened another file, such as the runtime's epoll.
+func isOpen(descriptor string, file []string) (string, error) {
+	fd, err := strconv.Atoi(descriptor)
+	if err != nil {
+		return "", err
+	}
+	found, err := fileOf(fd)
+	if err == unix.EBADF || err == nil && !slices.Equal(found, file) {
+		return "no", nil
+	}
+	return "yes", err
+}
+
+// fileOf returns the device and the inode of a descriptor's file.
+func fileOf(fd int) ([]string, error) {
+	var st unix.Stat_t
+	err := unix.Fstat(fd, &st)
+	return []string{fmt.Sprint(st.Dev), fmt.Sprint(st.Ino)}, err
 }
 
 var openBits = kernel.BitsOf("open flags", unix.O_RDONLY, unix.O_WRONLY, unix.O_RDWR, unix.O_CREAT, unix.O_APPEND, unix.O_TRUNC,

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -123,6 +124,41 @@ func expectable(t *testing.T, answer string) {
 	if err != nil {
 		t.Errorf("%s: %v", answer, err)
 	}
+}
+
+// A program has inherited a descriptor only if it refers to the same file.
+func TestIsOpen(t *testing.T) {
+	p := make([]int, 2)
+	if err := unix.Pipe2(p, unix.O_CLOEXEC); err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(p[1])
+	fd := strconv.Itoa(p[0])
+	null, err := unix.Open("/dev/null", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(null)
+	want := func(want string, file []string) {
+		t.Helper()
+		if got, err := isOpen(fd, file); got != want || err != nil {
+			t.Errorf("got %q, %v, want %q", got, err, want)
+		}
+	}
+	pipe, err := fileOf(p[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	other, err := fileOf(null)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want("yes", pipe)
+	want("no", other)
+	if err := unix.Close(p[0]); err != nil {
+		t.Fatal(err)
+	}
+	want("no", pipe)
 }
 
 // The reference answers commands and calls. It rejects a call that lets the kernel read or write
