@@ -74,7 +74,9 @@ func DMABuf() (int, error) {
 		mem, flags   uint32
 		offset, size uint64
 	}{uint32(mem), unix.O_CLOEXEC & 1, 0, uint64(page)}
-	const request = 0x40187542 // UDMABUF_CREATE of linux/udmabuf.h
+	// UDMABUF_CREATE of linux/udmabuf.h. On PowerPC and MIPS, other bits say that the call writes to the kernel.
+	// TIOCSPTLCK does so too.
+	const request = unix.TIOCSPTLCK&^0x0fffffff | unsafe.Sizeof(create)<<16 | 'u'<<8 | 0x42
 	n, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(device), request, uintptr(unsafe.Pointer(&create)))
 	return result(n, errno)
 }
