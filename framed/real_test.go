@@ -29,7 +29,8 @@ import (
 // patience is how long a program may take.
 const patience = time.Minute
 
-var order = binary.LittleEndian
+// order is the byte order of Wayland, and of a D-Bus daemon's own messages.
+var order = binary.NativeEndian
 
 func must(t testing.TB, err error) {
 	t.Helper()
@@ -150,7 +151,11 @@ func (m busMessage) header() []byte {
 		}
 		fields = append(fields, value...)
 	}
-	head := string([]byte{'l', m.kind, 0, 1}) + number(len(m.body)) + number(int(m.serial)) + number(len(fields))
+	mark := byte('l') // little endian
+	if order.Uint16([]byte{0, 1}) == 1 {
+		mark = 'B'
+	}
+	head := string([]byte{mark, m.kind, 0, 1}) + number(len(m.body)) + number(int(m.serial)) + number(len(fields))
 	return align(append([]byte(head), fields...))
 }
 
