@@ -190,7 +190,7 @@ var _ = Describe("on a stream with a small buffer,", func() {
 				Expect(err.(net.Error).Timeout()).To(Equal(timeout))
 				Expect(err.Error()).To(MatchRegexp("sent the file but only [0-9]+ of 4095 bytes of its name: "))
 			})
-			queued := func() (int, error) { return unix.IoctlGetInt(to, unix.TIOCINQ) }
+			queued := func() (uint32, error) { return unix.IoctlGetUint32(to, unix.TIOCINQ) }
 			Eventually(queued).WithTimeout(Hang).Should(BeNumerically(">", before))
 			Expect(end(a, b)).To(Succeed())
 			wait()

@@ -155,9 +155,9 @@ func terminal() (master, slave *os.File, err error) {
 	fd := FDOf(master)
 	err = unix.IoctlSetPointerInt(fd, unix.TIOCSPTLCK, 0)
 	if err == nil {
-		var number int
-		if number, err = unix.IoctlGetInt(fd, unix.TIOCGPTN); err == nil {
-			slave, err = os.OpenFile("/dev/pts/"+strconv.Itoa(number), os.O_RDWR|unix.O_NOCTTY, 0)
+		var number uint32
+		if number, err = unix.IoctlGetUint32(fd, unix.TIOCGPTN); err == nil {
+			slave, err = os.OpenFile(fmt.Sprintf("/dev/pts/%d", number), os.O_RDWR|unix.O_NOCTTY, 0)
 		}
 	}
 	if err != nil {

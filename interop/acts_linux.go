@@ -196,7 +196,7 @@ func (cr *caseRun) checkNothingQueued(a act) error {
 // that poll returned for the socket. An empty packet without descriptors cannot be distinguished
 // from end of file, so onlyEnd treats it as such.
 func onlyEnd(sock int, events int16) bool {
-	if n, err := unix.IoctlGetInt(sock, unix.SIOCINQ); events&unix.POLLRDHUP == 0 || err != nil || n > 0 {
+	if n, err := unix.IoctlGetUint32(sock, unix.SIOCINQ); events&unix.POLLRDHUP == 0 || err != nil || n > 0 {
 		return false
 	}
 	kind, err := raw.GetOption(sock, "type")

@@ -32,7 +32,7 @@ var _ = child("runtime", func(args []string) error {
 		return err
 	}
 	defer func() { _ = master.Close() }()
-	number, err := unix.IoctlGetInt(int(master.Fd()), unix.TIOCGPTN)
+	number, err := unix.IoctlGetUint32(int(master.Fd()), unix.TIOCGPTN)
 	if err != nil {
 		return err
 	}

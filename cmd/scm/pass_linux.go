@@ -62,6 +62,6 @@ func fromTerminal(s os.Signal) bool {
 		return false
 	}
 	defer tty.Close()
-	group, err := unix.IoctlGetInt(int(tty.Fd()), unix.TIOCGPGRP)
-	return err == nil && group == unix.Getpgrp()
+	group, err := unix.IoctlGetUint32(int(tty.Fd()), unix.TIOCGPGRP)
+	return err == nil && int(group) == unix.Getpgrp()
 }

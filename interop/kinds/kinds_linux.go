@@ -208,7 +208,7 @@ func newPTY(string) (own, other int, err error) {
 		if err := unix.IoctlSetPointerInt(fd, unix.TIOCSPTLCK, 0); err != nil {
 			return err
 		}
-		n, err := unix.IoctlGetInt(fd, unix.TIOCGPTN)
+		n, err := unix.IoctlGetUint32(fd, unix.TIOCGPTN)
 		if err != nil {
 			return err
 		}

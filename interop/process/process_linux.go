@@ -255,12 +255,12 @@ func (proc *Process) Answered() bool {
 }
 
 // buffered returns the number of bytes in a pipe.
-func buffered(pipe *os.File) (n int, err error) {
+func buffered(pipe *os.File) (n uint32, err error) {
 	conn, err := pipe.SyscallConn()
 	if err != nil {
 		return 0, err
 	}
-	if e := conn.Control(func(fd uintptr) { n, err = unix.IoctlGetInt(int(fd), unix.TIOCINQ) }); e != nil {
+	if e := conn.Control(func(fd uintptr) { n, err = unix.IoctlGetUint32(int(fd), unix.TIOCINQ) }); e != nil {
 		return 0, e
 	}
 	return n, err

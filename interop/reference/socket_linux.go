@@ -154,10 +154,10 @@ func peercred(a *args) (string, error) {
 
 // queued returns the number of bytes in the receive queue and in the send queue of a socket.
 func queued(a *args) (string, error) {
-	in, err := unix.IoctlGetInt(a.sock(), unix.SIOCINQ)
+	in, err := unix.IoctlGetUint32(a.sock(), unix.SIOCINQ)
 	if err != nil {
 		return "", err
 	}
-	out, err := unix.IoctlGetInt(a.sock(), unix.SIOCOUTQ)
+	out, err := unix.IoctlGetUint32(a.sock(), unix.SIOCOUTQ)
 	return fmt.Sprintf("in=%d out=%d", in, out), err
 }
