@@ -7,8 +7,10 @@ import (
 	"go/parser"
 	"go/token"
 	"maps"
+	"path"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -36,19 +38,19 @@ var newFileAllowed = map[string]string{
 	"tools/prove/identity/sendfile/main.go": "the tool's files, as runc handles them",
 }
 
-// usesNewFile reports whether Go source uses os.NewFile, under any name of package os.
-func usesNewFile(source string) bool {
+// uses reports whether Go source uses an identifier of a package, under any name of the package.
+func uses(source, importPath, identifier string) bool {
 	GinkgoHelper()
 	file, err := parser.ParseFile(token.NewFileSet(), "", source, parser.SkipObjectResolution)
 	Expect(err).NotTo(HaveOccurred())
-	packageOS := ""
+	name := ""
 	for _, i := range file.Imports {
-		if i.Path.Value != `"os"` {
+		if i.Path.Value != strconv.Quote(importPath) {
 			continue
 		}
-		packageOS = "os"
+		name = path.Base(importPath)
 		if i.Name != nil {
-			packageOS = i.Name.Name
+			name = i.Name.Name
 		}
 	}
 	found := false
@@ -56,36 +58,42 @@ func usesNewFile(source string) bool {
 		switch n := n.(type) {
 		case *ast.SelectorExpr:
 			id, ok := n.X.(*ast.Ident)
-			found = found || ok && id.Name == packageOS && n.Sel.Name == "NewFile"
+			found = found || ok && id.Name == name && n.Sel.Name == identifier
 		case *ast.CallExpr:
 			id, ok := n.Fun.(*ast.Ident)
-			found = found || ok && packageOS == "." && id.Name == "NewFile"
+			found = found || ok && name == "." && id.Name == identifier
 		}
 		return true
 	})
 	return found
 }
 
+// filesUsing returns the Go files in the tree that match and use an identifier of a package.
+func filesUsing(importPath, identifier string, match func(name string) bool) (found []string) {
+	GinkgoHelper()
+	files := 0
+	for _, name := range filesBelow(".") {
+		name = strings.TrimPrefix(name, "/")
+		if filepath.Ext(name) != ".go" || strings.HasPrefix(name, "build/") || !match(name) {
+			continue
+		}
+		files++
+		if uses(contents(name), importPath, identifier) {
+			found = append(found, name)
+		}
+	}
+	Expect(files).To(BeNumerically(">", 100))
+	return found
+}
+
 var _ = Describe("os.NewFile", Label("house"), func() {
 	It("is used only for descriptors that cannot come from a partner", func() {
-		files := 0
-		var found []string
-		for _, name := range filesBelow(".") {
-			name = strings.TrimPrefix(name, "/")
-			if filepath.Ext(name) != ".go" || strings.HasSuffix(name, "_test.go") || strings.HasPrefix(name, "build/") {
-				continue
-			}
-			files++
-			if usesNewFile(contents(name)) {
-				found = append(found, name)
-			}
-		}
-		Expect(files).To(BeNumerically(">", 100))
+		found := filesUsing("os", "NewFile", func(name string) bool { return !strings.HasSuffix(name, "_test.go") })
 		Expect(found).To(ConsistOf(slices.Collect(maps.Keys(newFileAllowed))), "the files of newFileAllowed")
 	})
 
 	DescribeTable("is found", func(source string, want bool) {
-		Expect(usesNewFile("package p\n" + source)).To(Equal(want))
+		Expect(uses("package p\n"+source, "os", "NewFile")).To(Equal(want))
 	},
 		Entry("in a call", `import "os"; var f = os.NewFile(0, "")`, true),
 		Entry("as a value", `import "os"; var f = os.NewFile`, true),
@@ -95,4 +103,15 @@ var _ = Describe("os.NewFile", Label("house"), func() {
 		Entry("not in another package", `import "scm"; var f = scm.NewFile(0, "")`, false),
 		Entry("not in a function of the same name", `import "os"; var f, g = os.Stdin, NewFile(0, "")`, false),
 	)
+})
+
+var _ = Describe("unix.IoctlGetInt", Label("house"), func() {
+	// It reads an int of 8 bytes where the kernel has written 4, so its result is wrong on 64-bit big-endian machines.
+	It("is used nowhere, because IoctlGetUint32 is right on all machines", func() {
+		Expect(filesUsing("golang.org/x/sys/unix", "IoctlGetInt", func(string) bool { return true })).To(BeEmpty())
+	})
+
+	It("is found under the name of its package", func() {
+		Expect(uses("package p\nimport \"golang.org/x/sys/unix\"\nvar get = unix.IoctlGetInt", "golang.org/x/sys/unix", "IoctlGetInt")).To(BeTrue())
+	})
 })
