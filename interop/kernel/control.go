@@ -81,9 +81,10 @@ func parseEdge(text string) (Edge, bool) {
 // creds(), pidfd(3), hex(00ff) or cmsg(LEVEL,TYPE,HEX). A prefix N* repeats it, and the suffixes
 // :len=, :level=, :type= and :more= change it.
 type Cmsg struct {
-	Count       int     // how many times it is sent
-	Kind        string  // rights, creds, pidfd, cmsg, or hex for bytes without a header
-	Data        []byte  // for creds, nil means the sender's own credentials
+	Count       int    // how many times it is sent
+	Kind        string // rights, creds, pidfd, cmsg, or hex for bytes without a header
+	Own         bool   // for creds(): the sender's own credentials come before Data
+	Data        []byte
 	Level, Type *int32  // nil for those of the Kind
 	Len         *uint64 // cmsg_len, or nil for the length of the data
 }
@@ -93,8 +94,8 @@ func (c Cmsg) size() int64 {
 	one := cmsgSpace(len(c.Data))
 	if c.Kind == "hex" {
 		one = len(c.Data)
-	} else if c.Kind == "creds" && c.Data == nil {
-		one = cmsgSpace(credsSize)
+	} else if c.Own {
+		one = cmsgSpace(credsSize + len(c.Data))
 	}
 	return int64(c.Count) * int64(one)
 }
@@ -141,6 +142,7 @@ func parseCmsg(item string) (c Cmsg, ok bool) {
 		} else if strings.HasPrefix(inner, "A,") || strings.HasPrefix(inner, "B,") {
 			inner = "0" + inner[1:]
 		}
+		c.Own = inner == ""
 		ok = c.addIntegers(inner)
 	case "hex":
 		ok = changes == "" && (inner == "" || c.addBytes(inner))

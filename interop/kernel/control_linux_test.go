@@ -68,7 +68,7 @@ func TestSize(t *testing.T) {
 // Items that are malformed, or short but make a very long control buffer, are rejected.
 func TestControl(t *testing.T) {
 	for text, want := range map[string]int{
-		"rights(7)": unix.CmsgSpace(4), "rights()": unix.CmsgSpace(0), "creds()": unix.CmsgSpace(12), "creds(A)": unix.CmsgSpace(12),
+		"rights(7)": unix.CmsgSpace(4), "rights()": unix.CmsgSpace(0), "creds()": unix.CmsgSpace(12), "creds():more=0000000000": unix.CmsgSpace(17), "creds(A)": unix.CmsgSpace(12),
 		"hex(00ff)": 2, "hex()": 0, "3*rights(7),hex(00)": 3*unix.CmsgSpace(4) + 1, "rights(7):more=00ff:len=3": unix.CmsgSpace(6),
 		"70000*cmsg(99,1,-)": 70000 * unix.CmsgSpace(0), "0*rights(1)": 0, "creds(B,0,-1)": unix.CmsgSpace(12),
 	} {

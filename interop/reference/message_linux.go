@@ -105,8 +105,8 @@ func message(c kernel.Cmsg) []byte {
 		return c.Data
 	}
 	m := raw.Cmsg{Level: unix.SOL_SOCKET, Type: cmsgTypes[c.Kind], Data: c.Data, Len: c.Len}
-	if c.Kind == "creds" && c.Data == nil {
-		m.Data = raw.Int32s(os.Getpid(), os.Getuid(), os.Getgid())
+	if c.Own {
+		m.Data = append(raw.Int32s(os.Getpid(), os.Getuid(), os.Getgid()), c.Data...)
 	}
 	if c.Level != nil {
 		m.Level = *c.Level

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
+	"os"
 	"strconv"
 	"strings"
 	"testing"
@@ -54,11 +55,13 @@ func integers(list ...uint32) (data []byte) {
 
 func TestControlMessages(t *testing.T) {
 	right := bytesOf(uint64(unix.CmsgLen(4)), unix.SOL_SOCKET, unix.SCM_RIGHTS, integers(7))
+	own := integers(uint32(os.Getpid()), uint32(os.Getuid()), uint32(os.Getgid()))
 	for text, want := range map[string][]byte{
 		"rights(7)":                right,
 		"rights()":                 bytesOf(uint64(unix.CmsgLen(0)), unix.SOL_SOCKET, unix.SCM_RIGHTS, nil),
 		"rights(-1,0x10)":          bytesOf(uint64(unix.CmsgLen(8)), unix.SOL_SOCKET, unix.SCM_RIGHTS, integers(0xffffffff, 16)),
 		"creds(1,2,3)":             bytesOf(uint64(unix.CmsgLen(12)), unix.SOL_SOCKET, unix.SCM_CREDENTIALS, integers(1, 2, 3)),
+		"creds():more=00ff":        bytesOf(uint64(unix.CmsgLen(14)), unix.SOL_SOCKET, unix.SCM_CREDENTIALS, append(own, 0, 0xff)),
 		"pidfd(5)":                 bytesOf(uint64(unix.CmsgLen(4)), unix.SOL_SOCKET, unix.SCM_PIDFD, integers(5)),
 		"cmsg(99,0x10,-)":          bytesOf(uint64(unix.CmsgLen(0)), 99, 16, nil),
 		"cmsg(-1,2,00ff)":          bytesOf(uint64(unix.CmsgLen(2)), -1, 2, []byte{0, 0xff}),
