@@ -23,7 +23,8 @@ func inGVisor(t *testing.T, args ...string) result {
 	if os.Getuid() != 0 {
 		t.Skip("runsc needs root")
 	}
-	scm := []string{"--network=none", "--ignore-cgroups", "do", program(t, "scm")}
+	// Without --net-raw, scm has no CAP_NET_RAW, and every scenario that needs root is unsupported.
+	scm := []string{"--network=none", "--ignore-cgroups", "--net-raw", "do", program(t, "scm")}
 	return finish(t, exec.Command(runsc, append(scm, args...)...))
 }
 
@@ -44,7 +45,7 @@ func readJSON(t *testing.T, r result) (*report.Report, map[string]scenario.Resul
 // On gVisor, the expected failures for gVisor apply. Where its kernel differs from Linux, peers get
 // no verdict.
 func TestGVisor(t *testing.T) {
-	r := inGVisor(t, "interop", "run", "--json", "--run", "{basics/fd-lowest-free-number,credentials/creds-short-cmsg,flags/cmsg-cloexec-on-pidfd}/stream",
+	r := inGVisor(t, "interop", "run", "--json", "--run", "{basics/fd-lowest-free-number,credentials/creds-forged-uid,credentials/creds-short-cmsg,flags/cmsg-cloexec-on-pidfd}/stream",
 		"--run", "blocking/recv-restarted/stream", "--run", "death/reset-before-message/seqpacket")
 	if r.code != 0 || r.stderr != "" {
 		t.Fatalf("got %+v", r)
@@ -58,6 +59,7 @@ func TestGVisor(t *testing.T) {
 		why     string
 	}{
 		"basics/fd-lowest-free-number/stream/kernel/kernel":  {scenario.Pass, ""},
+		"credentials/creds-forged-uid/stream/kernel/kernel":  {scenario.Pass, ""}, // it needs root
 		"credentials/creds-short-cmsg/stream/kernel/kernel":  {scenario.Expected, ""},
 		"flags/cmsg-cloexec-on-pidfd/stream/kernel/kernel":   {scenario.Unsupported, "this kernel has no socket option passpidfd: setsockopt accepts it, but it has no value"},
 		"death/reset-before-message/seqpacket/runner/runner": {scenario.Expected, ""},
