@@ -175,7 +175,7 @@ golden: setup-cross ## minutes: compare the control buffers of pure Go with thos
 
 # Native runs use strace, which setup-test installs.
 .PHONY: foreign
-foreign: setup-test setup-cross ## tens of minutes: run the tests and the interop matrix on other architectures and libcs; ARCH=s390x for only one
+foreign: setup-test setup-cross ## tens of minutes: run the tests on other architectures (under qemu-user) and libcs; ARCH=s390x for only one
 	$(GO) run ./tools/prove foreign $(ARCH)
 
 .PHONY: identity identity-mutants

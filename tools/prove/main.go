@@ -5,7 +5,7 @@
 //
 //	go run ./tools/prove identity [-mutants]     both backends make the same system calls, to the byte
 //	go run ./tools/prove golden [-w] [GOARCH…]   control buffers are equal to those of each libc's macros
-//	go run ./tools/prove foreign [GOARCH…]       the tests and the matrix pass on other architectures
+//	go run ./tools/prove foreign [GOARCH…]       the tests pass on other architectures and libcs
 //
 // With -mutants, identity instead inserts faults into one backend, and verifies that it finds each
 // fault. With -w, golden stores the output of the C macros as the expected output.

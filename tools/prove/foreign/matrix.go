@@ -54,14 +54,8 @@ func (p *platform) makeC(folder string, args ...string) (string, error) {
 // peers returns the platform's peers. They include peers written in C if the platform has a C compiler, and
 // otherwise the peers for golang.org/x/sys and package net.
 func (p *platform) peers() (list []peers.Built) {
-	emulator, _ := p.Emulator()
 	add := func(name string, command ...string) {
-		if emulator != "" {
-			command = append([]string{emulator}, command...)
-		}
-		if !slices.Contains(p.leavesOut("the peer"), name) {
-			list = append(list, peers.Built{Name: name, Lang: "c or go", Command: command})
-		}
+		list = append(list, peers.Built{Name: name, Lang: "c or go", Command: command})
 	}
 	inGo := []string{"scm", "scm-pair", "scm-fdchannel"}
 	inC := []string{"csrc", "csrc-pair", "book"}
@@ -101,13 +95,10 @@ func (p *platform) runMatrix() error {
 	others := "{runner,native-scm,native-csrc}"
 	args := []string{"--builtin=false", "--peers", p.out("peers.json"), "--expect=none", "--expect", p.out("expected.txt"),
 		"--run", "*/*/*/" + others + "/" + ours, "--run", "*/*/*/" + ours + "/" + others, "--run", "*/*/*/scm/scm"}
-	for _, pattern := range p.leavesOut("received") {
-		args = append(args, "--skip", pattern+"/*/"+ours)
-	}
 	err := p.runCases(&p.matrix, "matrix", native.out("scm"), args...)
-	// Do not run the kernel scenarios under an emulator, because they would test the emulator. Run them for
-	// one backend only, because the runner makes the system calls itself, without a backend.
-	if err == nil && p.cc() == "" && p.Native() {
+	// Run the kernel scenarios for one backend only, because the runner makes the system calls itself, without
+	// a backend.
+	if err == nil && p.cc() == "" {
 		err = p.runCases(&p.kernel, "kernel", p.out("scm"), "--run", "**/kernel/kernel")
 	}
 	return err
