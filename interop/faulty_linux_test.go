@@ -217,6 +217,9 @@ func unavailableKinds() *regexp.Regexp {
 // A library may reject control messages other than SCM_RIGHTS, give up a connection after a
 // truncation, and send only part of a message with more buffers than one system call accepts.
 func TestStrictLibraryConforms(t *testing.T) {
+	if testing.Short() {
+		t.Skip("-short: the user makes no difference to this library")
+	}
 	p := faulty(t, "")
 	p.Command = append(p.Command, "--strict")
 	if err := process.Probe(p, process.DefaultTimeout); err != nil {
@@ -245,6 +248,9 @@ var failure = regexp.MustCompile(`^[AB]<&? err `)
 // says so in hello. In a socket that is still open, a file may also be left in the queue.
 // If no call fails, it makes no difference when the library closes, so such cases run once.
 func TestClosingLibraryConforms(t *testing.T) {
+	if testing.Short() {
+		t.Skip("-short: the user makes no difference to this library")
+	}
 	absent := unavailableKinds()
 	failed := map[string]bool{} // by name of case
 	for _, when := range slices.Sorted(maps.Keys(fault.Closers)) {
