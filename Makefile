@@ -199,8 +199,8 @@ bench-keep: ## seconds: copy the results of bench to docs/performance.json, its 
 	cat build/bench/tables.md >>docs/performance.md
 
 bench-check: setup-test bench-build ## minutes: compare both backends with docs/performance.json; with CI=true only allocations and instructions
-	build/bench/purego -check docs/performance.json $(if $(filter true,$(CI)),-counts -rounds 1)
-	build/bench/cgo -check docs/performance.json $(if $(filter true,$(CI)),-counts -rounds 1)
+	build/bench/purego -check docs/performance.json $(if $(filter true,$(CI)),-counts)
+	build/bench/cgo -check docs/performance.json $(if $(filter true,$(CI)),-counts)
 
 bench-build:
 	@mkdir -p build/bench

@@ -49,8 +49,11 @@ func main() {
 	in := flag.String("in", "", "include the rows in this `FILE`, which another build wrote")
 	out := flag.String("out", "", "write the rows and two pictures of them to this `FOLDER`")
 	kept := flag.String("check", "", "compare the rows of scm with those in this `FILE`")
-	counts := flag.Bool("counts", false, "compare only allocations and instructions, not times")
+	counts := flag.Bool("counts", false, "compare only allocations and instructions, and measure no times")
 	flag.Parse()
+	if *counts {
+		*rounds = 0
+	}
 	if *kept != "" {
 		hold(os.Stdout, *kept, *rounds, *counts)
 		return

@@ -102,8 +102,11 @@ func (l loop) time(n int) float64 {
 	return float64(time.Since(start))
 }
 
-// quantile returns the value below which this part of the list lies.
+// quantile returns the value below which this part of the list lies, and 0 for an empty list.
 func quantile(list []float64, part float64) float64 {
+	if len(list) == 0 {
+		return 0
+	}
 	list = slices.Sorted(slices.Values(list))
 	return list[int(part*float64(len(list)-1)+0.5)]
 }
