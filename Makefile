@@ -286,7 +286,7 @@ lint-systems: lint-tools
 	@red=; for s in $(SYSTEMS) $(ARCHITECTURES:%=linux/%/library); do \
 		IFS=/ read -r os arch part <<<"$$s"; \
 		types=-types; [[ " $(ANALYZED) " != *" $$s "* ]] || types=; \
-		echo "$$s: vet $$types"; \
+		echo "$$s: vet$${types:+ $$types}"; \
 		GOOS=$$os GOARCH=$$arch CGO_ENABLED=0 $(VET) $$types $${part:+-test=false} \
 			$$([ -z "$$part" ] && echo ./... || echo . ./csrc ./fdchannel ./internal/pure) || red="$$red $$s"; \
 	done; [ -z "$$red" ] || { echo "lint-systems:$$red"; exit 1; }
