@@ -19,6 +19,9 @@ import (
 // default, it does not run the built-in peers.
 func actionCommand(t *testing.T, dir string, inputs ...string) *exec.Cmd {
 	t.Helper()
+	if testing.Short() {
+		t.Skip("-short: neither the user nor the backend matters to the script")
+	}
 	tool(t, "bash")
 	script, err := filepath.Abs("../../interop/action.sh")
 	if err != nil {

@@ -15,6 +15,9 @@ import (
 
 // Each skeleton is a complete peer without its library.
 func TestNewPeer(t *testing.T) {
+	if testing.Short() {
+		t.Skip("-short: a run without it tests every skeleton, and neither the user nor the backend matters")
+	}
 	for _, s := range peers.Skeletons() {
 		t.Run(s.Language, func(t *testing.T) {
 			dir := t.TempDir()
