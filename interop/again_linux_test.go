@@ -51,7 +51,7 @@ func TestFailFast(t *testing.T) {
 	if len(o.Results) != 2 || o.Results[1].Verdict != scenario.Fail || !errors.Is(o.Cut, errFailFast) {
 		t.Errorf("got %+v, %v", o.Results, o.Cut)
 	}
-	x, err := scenario.Expect([]scenario.Expectation{{Pattern: mustPattern(t, "**"), Check: scenario.CheckCrash, Peer: "x", Reason: "why"}}, scenario.KernelLinux, []*scenario.Scenario{s}, []*scenario.Peer{bad}, nil, self)
+	x, err := scenario.Expect([]scenario.Expectation{{Pattern: mustPattern(t, "**"), Check: scenario.CheckCrash, Peer: "x", Reason: "why"}}, scenario.Kernel{Kind: scenario.KernelLinux}, []*scenario.Scenario{s}, []*scenario.Peer{bad}, nil, self)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -102,7 +102,7 @@ func TestExpectedHangIsNotWaitedFor(t *testing.T) {
 	checkNothingLeft(t)
 	s := mustParse(t, passOne)
 	runWith := func(p *scenario.Peer) scenario.Result {
-		x, err := scenario.Expect([]scenario.Expectation{{Pattern: mustPattern(t, "**"), Check: scenario.CheckHang, Peer: "x", Reason: "why"}}, scenario.KernelLinux, []*scenario.Scenario{s}, []*scenario.Peer{p}, nil, self)
+		x, err := scenario.Expect([]scenario.Expectation{{Pattern: mustPattern(t, "**"), Check: scenario.CheckHang, Peer: "x", Reason: "why"}}, scenario.Kernel{Kind: scenario.KernelLinux}, []*scenario.Scenario{s}, []*scenario.Peer{p}, nil, self)
 		if err != nil {
 			t.Fatal(err)
 		}

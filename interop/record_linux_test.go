@@ -34,7 +34,7 @@ func TestRecord(t *testing.T) {
 	bad.Name, hang.Name, gone.Name = "bad", "hang", "gone"
 	checkNothingLeft(t)
 	s := mustParse(t, passOne)
-	x, err := scenario.Expect([]scenario.Expectation{{Pattern: mustPattern(t, "**"), Check: scenario.CheckCrash, Peer: "gone", Reason: "why"}}, scenario.KernelLinux, []*scenario.Scenario{s}, []*scenario.Peer{bad, hang, gone}, nil, self)
+	x, err := scenario.Expect([]scenario.Expectation{{Pattern: mustPattern(t, "**"), Check: scenario.CheckCrash, Peer: "gone", Reason: "why"}}, scenario.Kernel{Kind: scenario.KernelLinux}, []*scenario.Scenario{s}, []*scenario.Peer{bad, hang, gone}, nil, self)
 	if err != nil {
 		t.Fatal(err)
 	}

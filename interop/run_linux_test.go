@@ -58,7 +58,7 @@ func TestPeersOnAnotherKernel(t *testing.T) {
 	for _, socketType := range s.Types {
 		cases = append(cases, scenario.Case{Scenario: s, Type: socketType, A: self, B: self}, scenario.Case{Scenario: s, Type: socketType, A: x, B: self}, scenario.Case{Scenario: s, Type: socketType, A: self, B: x})
 	}
-	expect, err := scenario.Expect(list, scenario.KernelGVisor, []*scenario.Scenario{s}, []*scenario.Peer{x}, nil, self)
+	expect, err := scenario.Expect(list, scenario.Kernel{Kind: scenario.KernelGVisor}, []*scenario.Scenario{s}, []*scenario.Peer{x}, nil, self)
 	if err != nil {
 		t.Fatal(err)
 	}

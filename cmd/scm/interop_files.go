@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -83,12 +82,18 @@ reason with "flaky:". This command never removes such a line.
 
 The report must be of a whole run, without --run, --skip, --shard and --fail-fast, that
 ended normally. Lines about other kernels are ignored. If the report is not from Linux,
-a line about all kernels is not removed, but printed with "=". A flaky case neither adds
-nor removes a line. The lines that would accept it are printed with "~", but not written.
+a line about all kernels is not removed, but printed with "=". So is a line below a
+heading with releases, such as [linux<5.15], unless the run had --strict-kernel. A flaky
+case neither adds nor removes a line. The lines that would accept it are printed with "~",
+but not written.
+
+New lines are for the end of the file. If it ends below another heading than [linux], or
+[gvisor] for a report from gVisor, the command adds that heading before them. It never
+adds a heading with releases. If only some releases fail, move the lines below one.
 
 Exit status:
   0  there is nothing to change, or --update has changed the file
-  1  there is something to change, or a line is printed with "="
+  1  there is something to change, or a line about all kernels is printed with "="
   2  wrong usage, or the report is of a part of the cases or of other scenarios, or a
      line of the file applies to no case
   4  the file cannot be written`,
@@ -115,8 +120,12 @@ Exit status:
 					versions[p.Name] = p.Version
 				}
 			}
-			kernel := cmp.Or(r.System.Kind, scenario.KernelLinux)
-			u, err := scenario.UpdateExpectations(lists.given, lists.file, lists.text, kernel, versions, scenarios, r.Cases)
+			u, err := scenario.UpdateExpectations(lists.given, lists.file, lists.text, scenarios, scenario.Run{
+				Kernel:       r.System.Identity(),
+				StrictKernel: r.StrictKernel,
+				Versions:     versions,
+				Results:      r.Cases,
+			})
 			if err != nil {
 				return err
 			}
@@ -126,6 +135,9 @@ Exit status:
 				if err := report.ReplaceFile(lists.file, u.Text); err != nil {
 					return broken(err)
 				}
+			}
+			if len(u.Added) > 0 && u.Heading.Kind != "" {
+				fmt.Fprintf(os.Stderr, "scm: the new lines are for the end of the file, below %s; if only some releases of Linux fail, move them below a heading such as [linux<5.15]\n", u.Heading)
 			}
 			if update && len(u.Added) > 0 {
 				fmt.Fprintf(os.Stderr, "scm: complete the reasons of the new lines in %s, and remove the \"?\"\n", display.Line(lists.file))
@@ -148,6 +160,9 @@ func printUpdate(w io.Writer, u scenario.Update) {
 	}
 	for _, l := range u.Kept {
 		fmt.Fprintf(w, "= %s: did not occur on this kernel; kept, because it applies to all kernels\n", display.Line(l))
+	}
+	for _, l := range u.KernelPasses {
+		fmt.Fprintf(w, "= %s: did not occur on this kernel; kept, because a vendor may have backported the change\n", display.Line(l))
 	}
 	for _, l := range slices.Concat(u.Narrowed, u.Added) {
 		fmt.Fprintf(w, "+ %s\n", display.Line(l))

@@ -3,6 +3,7 @@
 package report
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -18,18 +19,24 @@ const Schema = 2
 
 // A Report describes a run. Its JSON form is for programs.
 type Report struct {
-	Schema    int               `json:"schema"`
-	Version   string            `json:"version"` // of scm
-	System    System            `json:"system"`
-	Started   time.Time         `json:"started"`
-	Seconds   float64           `json:"seconds"`
-	Peers     []Peer            `json:"peers"`
-	Totals    Totals            `json:"totals"`        // of peer scenarios
-	Kernel    Totals            `json:"kernel"`        // of kernel scenarios, which are counted separately
-	Witnesses map[string]int    `json:"witnesses"`     // number of descriptors identified by each method
-	Aside     []string          `json:"aside"`         // expected failures of unused peers, other versions or other kernels
-	Cut       string            `json:"cut,omitempty"` // why the run ended early
-	Cases     []scenario.Result `json:"cases"`
+	Schema    int            `json:"schema"`
+	Version   string         `json:"version"` // of scm
+	System    System         `json:"system"`
+	Started   time.Time      `json:"started"`
+	Seconds   float64        `json:"seconds"`
+	Peers     []Peer         `json:"peers"`
+	Totals    Totals         `json:"totals"`    // of peer scenarios
+	Kernel    Totals         `json:"kernel"`    // of kernel scenarios, which are counted separately
+	Witnesses map[string]int `json:"witnesses"` // number of descriptors identified by each method
+	Aside     []string       `json:"aside"`     // expected failures of unused peers, other versions or other kernels
+
+	// KernelPasses contains the expected failures that were set aside because this kernel does not fail them,
+	// although they are below a heading with its release. With StrictKernel, they are unexpected passes instead.
+	KernelPasses []string `json:"kernel_passes,omitempty"`
+	StrictKernel bool     `json:"strict_kernel,omitempty"`
+
+	Cut   string            `json:"cut,omitempty"` // why the run ended early
+	Cases []scenario.Result `json:"cases"`
 
 	// Replay is the command that runs a case again. The name of the case must be appended to it. It
 	// is empty if the run writes no JSON report. Only HTML reports and summaries contain it.
@@ -45,6 +52,12 @@ type System struct {
 	Kind    string `json:"kind,omitempty"` // one of scenario.KernelKinds
 	Machine string `json:"machine"`
 	User    int    `json:"uid"`
+}
+
+// Identity returns the kernel of the run as expected failures see it.
+func (s System) Identity() scenario.Kernel {
+	_, release, _ := strings.Cut(s.Kernel, " ")
+	return scenario.Kernel{Kind: cmp.Or(s.Kind, scenario.KernelLinux), Release: release}
 }
 
 // A Peer describes a peer that took part in the run, or one that was not used.
@@ -153,6 +166,8 @@ func Begin(version string, peers []*scenario.Peer, x *scenario.Expectations) *Re
 		Started: time.Now().UTC(),
 		Aside:   []string{},
 		Cases:   []scenario.Result{},
+
+		StrictKernel: x.StrictKernel,
 	}
 	for _, e := range x.Aside {
 		r.Aside = append(r.Aside, e.String())
@@ -176,6 +191,7 @@ func (r *Report) End(o scenario.Outcome) {
 		peers[p.Name] = &r.Peers[i]
 	}
 	for _, c := range r.Cases {
+		r.KernelPasses = append(r.KernelPasses, c.KernelPasses...)
 		if c.Kernel() {
 			r.Kernel.count(c.Verdict)
 			continue
@@ -189,6 +205,8 @@ func (r *Report) End(o scenario.Outcome) {
 			}
 		}
 	}
+	slices.Sort(r.KernelPasses)
+	r.KernelPasses = slices.Compact(r.KernelPasses)
 }
 
 // splitCaseName splits the name of a case, GROUP/ID/TYPE/SENDER/RECEIVER.

@@ -9,7 +9,7 @@ import (
 
 // system describes this machine.
 func system() System {
-	s := System{Kind: witness.ThisKernel(), User: os.Getuid()}
+	s := System{Kind: witness.ThisKernel().Kind, User: os.Getuid()}
 	var u unix.Utsname
 	if unix.Uname(&u) == nil {
 		s.Kernel = unix.ByteSliceToString(u.Sysname[:]) + " " + unix.ByteSliceToString(u.Release[:])

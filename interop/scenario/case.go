@@ -145,17 +145,21 @@ func (v Verdict) String() string {
 
 // A Result contains the verdict and the findings of a case.
 type Result struct {
-	Name       string    `json:"name"`
-	Hash       string    `json:"hash"` // of the scenario's text
-	Verdict    Verdict   `json:"verdict"`
-	Why        string    `json:"why,omitempty"`
-	Findings   []Finding `json:"findings,omitempty"`
-	Reasons    []string  `json:"reasons,omitempty"` // of the expectations that apply
-	Gone       []string  `json:"gone,omitempty"`    // the expectations for which there was no finding
-	Tries      int       `json:"tries,omitempty"`   // how often it was run, if more than once
-	Transcript []string  `json:"transcript,omitempty"`
-	Trace      *Trace    `json:"trace,omitempty"`
-	Seconds    float64   `json:"seconds"` // how long it took
+	Name     string    `json:"name"`
+	Hash     string    `json:"hash"` // of the scenario's text
+	Verdict  Verdict   `json:"verdict"`
+	Why      string    `json:"why,omitempty"`
+	Findings []Finding `json:"findings,omitempty"`
+	Reasons  []string  `json:"reasons,omitempty"` // of the expectations that apply
+	Gone     []string  `json:"gone,omitempty"`    // the expectations for which there was no finding
+	// KernelPasses contains the expectations below a heading with releases for which there was no finding. They do
+	// not affect the verdict.
+	KernelPasses []string `json:"kernel_passes,omitempty"`
+
+	Tries      int      `json:"tries,omitempty"` // how often it was run, if more than once
+	Transcript []string `json:"transcript,omitempty"`
+	Trace      *Trace   `json:"trace,omitempty"`
+	Seconds    float64  `json:"seconds"` // how long it took
 
 	Broken bool `json:"broken,omitempty"` // a peer did not even start
 

@@ -12,12 +12,6 @@ import (
 	"github.com/scm-rights/scm/interop/display"
 )
 
-// A heading in a file of expected failures can name these kernels.
-const KernelLinux, KernelGVisor = "linux", "gvisor"
-
-// KernelKinds lists the kinds of kernels.
-var KernelKinds = []string{KernelLinux, KernelGVisor}
-
 // An Expectation is a line in a file of expected failures. It says that the peer fails the
 // check in the cases that the pattern selects, and gives the reason.
 type Expectation struct {
@@ -26,7 +20,7 @@ type Expectation struct {
 	Peer    string
 	Version string // of the peer, as in "<8.4" or ">=8.1<8.4", or "" for any
 	Reason  string
-	Kernel  string // one of KernelKinds, or "" for any
+	Heading Heading
 	File    string // as ParseExpectations was given it
 	Line    int
 }
@@ -40,10 +34,10 @@ const (
 // byteOrderMark is U+FEFF, with which some editors begin a file.
 const byteOrderMark = "\ufeff"
 
-// String returns FILE:LINE: PATTERN CHECK@PEER, with the kernel and the versions, if any.
+// String returns FILE:LINE: PATTERN CHECK@PEER, with the heading and the versions, if any.
 func (e Expectation) String() string {
-	kernel := strings.TrimPrefix("["+e.Kernel+"] ", "[] ")
-	return fmt.Sprintf("%s: %s%s %s%s", e.place(), kernel, e.Pattern, e.key(), e.Version)
+	line := strings.TrimPrefix(fmt.Sprintf("%s %s %s%s", e.Heading, e.Pattern, e.key(), e.Version), " ")
+	return e.place() + ": " + line
 }
 
 // place returns FILE:LINE.
@@ -61,42 +55,37 @@ func (e Expectation) ownReason() string {
 }
 
 // On reports whether the expectation applies to this kernel.
-func (e Expectation) On(kernel string) bool { return e.Kernel == "" || e.Kernel == kernel }
+func (e Expectation) On(kernel Kernel) bool { return e.Heading.Includes(kernel) }
 
 // key returns CHECK@PEER, like Finding.Key.
 func (e Expectation) key() string { return Finding{Check: e.Check, Peer: e.Peer}.Key() }
 
-// headingForm matches a heading, and keyForm matches CHECK@PEER with an optional version range.
-var (
-	headingForm = regexp.MustCompile(`^\[(\S*)\]$`)
-	keyForm     = regexp.MustCompile(`^([a-z]+)@([^<>=]+)((?:>=[0-9]+(?:\.[0-9]+)*)?(?:<[0-9]+(?:\.[0-9]+)*)?)$`)
-)
+// keyForm matches CHECK@PEER with an optional version range.
+var keyForm = regexp.MustCompile(`^([a-z]+)@([^<>=]+)((?:>=[0-9]+(?:\.[0-9]+)*)?(?:<[0-9]+(?:\.[0-9]+)*)?)$`)
 
 // ParseExpectations reads a file of expected failures. Each line has the form
 //
 //	PATTERN CHECK@PEER REASON
 //
 // In the first two words, {a,b} means either a or b. A line that begins with "#" is a
-// comment. Lines below a heading, [KERNEL], apply only to that kernel. CHECK@PEER<8.4,
-// CHECK@PEER>=8.1 and CHECK@PEER>=8.1<8.4 limit a line to these versions of the peer. The
-// peer reports its version in its answer to hello. If REASON begins with "flaky:", the failure
+// comment. Lines below a heading, such as [gvisor], [linux] or [linux>=6.2<6.7], apply only to
+// that kernel. CHECK@PEER<8.4, CHECK@PEER>=8.1 and CHECK@PEER>=8.1<8.4 limit a line to these
+// versions of the peer. The peer reports its version in its answer to hello. If REASON begins with "flaky:", the failure
 // may or may not occur. If it begins with "?", also after "flaky:", it is unfinished.
 //
 // Errors and expectations name the file, which ParseExpectations does not open.
 func ParseExpectations(file string, text []byte) (list []Expectation, err error) {
-	kernel := ""
+	var heading Heading
 	for i, l := range strings.Split(strings.TrimPrefix(string(text), byteOrderMark), "\n") {
 		l = strings.TrimSpace(l)
-		heading := headingForm.FindStringSubmatch(l)
+		m := headingForm.FindStringSubmatch(l)
 		var more []Expectation
 		switch {
 		case l == "" || strings.HasPrefix(l, "#"):
-		case heading == nil:
-			more, err = parseExpectation(Expectation{Kernel: kernel, File: file, Line: i + 1}, strings.Fields(l))
-		case slices.Contains(KernelKinds, heading[1]):
-			kernel = heading[1]
+		case m != nil:
+			heading, err = parseHeading(m[1])
 		default:
-			err = fmt.Errorf("unknown kernel %q; kernels are %v", heading[1], KernelKinds)
+			more, err = parseExpectation(Expectation{Heading: heading, File: file, Line: i + 1}, strings.Fields(l))
 		}
 		if err != nil {
 			return nil, fmt.Errorf("%s:%d: %w", file, i+1, err)
@@ -131,6 +120,9 @@ func parseExpectation(e Expectation, words []string) (list []Expectation, err er
 			return nil, fmt.Errorf("%q is not CHECK@PEER, optionally followed by <VERSION, >=VERSION or both; checks are %v", key, Checks)
 		}
 		e.Check, e.Peer, e.Version = Check(m[1]), m[2], m[3]
+		if err := e.validateVersions(); err != nil {
+			return nil, err
+		}
 		list = append(list, e)
 	}
 	return list, nil
@@ -172,12 +164,16 @@ func versionParts(version string) []int {
 type Expectations struct {
 	List  []Expectation
 	Aside []Expectation // set aside: the peer is missing, or the kernel or version is a different one
+
+	// StrictKernel makes an unexpected pass below a heading with releases a failure. Otherwise, such a
+	// pass is as good as any other, because a vendor may have backported the change that fixed it.
+	StrictKernel bool
 }
 
 // Expect selects the expectations that apply to at least one case of the whole plan on this
 // kernel. It sets aside those that apply only to missing peers, other kernels or other versions.
 // It returns an error if an expectation, or an alternative in its pattern, could not apply to any case.
-func Expect(list []Expectation, kernel string, scenarios []*Scenario, peers []*Peer, missing []*Peer, runner *Peer) (*Expectations, error) {
+func Expect(list []Expectation, kernel Kernel, scenarios []*Scenario, peers []*Peer, missing []*Peer, runner *Peer) (*Expectations, error) {
 	x, err := selectExpectations(list, kernel, scenarios, peers, missing, runner)
 	if err == nil {
 		err = validateAlternatives(list, scenarios)
@@ -189,7 +185,7 @@ func Expect(list []Expectation, kernel string, scenarios []*Scenario, peers []*P
 }
 
 // selectExpectations is Expect without the check of the alternatives.
-func selectExpectations(list []Expectation, kernel string, scenarios []*Scenario, peers []*Peer, missing []*Peer, runner *Peer) (*Expectations, error) {
+func selectExpectations(list []Expectation, kernel Kernel, scenarios []*Scenario, peers []*Peer, missing []*Peer, runner *Peer) (*Expectations, error) {
 	x := &Expectations{}
 	here := Plan(scenarios, peers, runner)
 	var all []Case
@@ -251,7 +247,7 @@ var peerWord = regexp.MustCompile(`[^/*!,{}]+`)
 // apply to any case of the scenarios. It considers every kernel, and every version of the peers that the expectations name.
 func ValidateExpectations(list []Expectation, scenarios []*Scenario) error {
 	for _, e := range list {
-		if _, err := selectExpectations([]Expectation{e}, KernelLinux, scenarios, e.namedPeers(), nil, Missing(RunnerName, "")); err != nil {
+		if _, err := selectExpectations([]Expectation{e}, Kernel{Kind: KernelLinux}, scenarios, e.namedPeers(), nil, Missing(RunnerName, "")); err != nil {
 			return err
 		}
 	}
@@ -357,7 +353,8 @@ func senderWrong(r *Result, peer string) bool {
 
 // SetVerdict sets the verdict of a result by comparing its findings with the expectations. It
 // leaves verdicts other than Pass and Fail unchanged. It also marks the findings that are expected. If a flaky expectation and another one apply
-// to the same check of the same peer, the failure may be missing.
+// to the same check of the same peer, the failure may be missing. So may one that is expected below a heading with
+// releases, unless StrictKernel is set.
 func (x *Expectations) SetVerdict(r *Result) {
 	if r.Verdict != Pass && r.Verdict != Fail {
 		return
@@ -377,7 +374,11 @@ func (x *Expectations) SetVerdict(r *Result) {
 			unexpected[e.key()] = false
 			r.Reasons = append(r.Reasons, e.Reason)
 		} else if (e.Check != CheckCloexec || slices.Contains(r.CloexecChecked, e.Peer)) && !senderWrong(r, e.Peer) {
-			r.Gone = append(r.Gone, e.String())
+			if e.Heading.Releases != "" && !x.StrictKernel {
+				r.KernelPasses = append(r.KernelPasses, e.String())
+			} else {
+				r.Gone = append(r.Gone, e.String())
+			}
 		}
 	}
 	for i := range r.Findings {
@@ -393,4 +394,10 @@ func (x *Expectations) SetVerdict(r *Result) {
 	case len(r.Findings) > 0:
 		r.Verdict = Expected
 	}
+	if len(r.KernelPasses) > 0 && r.Why == "" {
+		r.Why = KernelPassesWhy + ": " + strings.Join(r.KernelPasses, "; ")
+	}
 }
+
+// KernelPassesWhy says why the expectations in Result.KernelPasses may not apply.
+const KernelPassesWhy = "this kernel does not fail it; a vendor may have backported the change"

@@ -67,7 +67,7 @@ func TestProposedReasonsAreText(t *testing.T) {
 				results[i].Findings[j].Text = "the peer ended: exit status 1; standard error: " + stderr
 			}
 		}
-		u, err := UpdateExpectations(nil, "file", nil, KernelLinux, versions, scenarios, results)
+		u, err := UpdateExpectations(nil, "file", nil, scenarios, Run{kernelOf(KernelLinux), false, versions, results})
 		if err != nil || len(u.Added) != 1 {
 			t.Fatalf("%q: got %q, %v", stderr, u.Added, err)
 		}
@@ -146,7 +146,7 @@ func TestProposedReasonsAreOfTheLine(t *testing.T) {
 			}
 		}
 	}
-	u, err := UpdateExpectations(nil, "file", nil, KernelLinux, versions, scenarios, results)
+	u, err := UpdateExpectations(nil, "file", nil, scenarios, Run{kernelOf(KernelLinux), false, versions, results})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -21,7 +21,7 @@ func TestParseExpectations(t *testing.T) {
   [linux]
 ** leak@y why
 `) {
-		got = append(got, fmt.Sprintf("%s: %s, %v %v", e, e.Reason, e.On(KernelLinux), e.On(KernelGVisor)))
+		got = append(got, fmt.Sprintf("%s: %s, %v %v", e, e.Reason, e.On(kernelOf(KernelLinux)), e.On(kernelOf(KernelGVisor))))
 	}
 	want := []string{
 		"file:3: [ab]/** cloexec@book<8.4: UNP §15.7 passes flags 0, true true",
@@ -72,7 +72,7 @@ func mustExpect(t testing.TB, text string) []Expectation {
 func expect(t *testing.T, text, kernel, version string) (*Expectations, error) {
 	t.Helper()
 	one := &Peer{Name: "one", Hello: contract.Hello{Version: version}}
-	return Expect(mustExpect(t, text), kernel, []*Scenario{mustParse(t, simple)}, []*Peer{one, {Name: "two"}}, []*Peer{Missing("gone", "")}, RunnerPeer())
+	return Expect(mustExpect(t, text), kernelOf(kernel), []*Scenario{mustParse(t, simple)}, []*Peer{one, {Name: "two"}}, []*Peer{Missing("gone", "")}, RunnerPeer())
 }
 
 // An expectation for other versions of a peer is set aside, so it does not hide a failure of this version.

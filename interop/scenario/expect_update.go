@@ -9,6 +9,14 @@ import (
 	"github.com/scm-rights/scm/interop/contract"
 )
 
+// A Run describes the run of a report.
+type Run struct {
+	Kernel       Kernel
+	StrictKernel bool              // as in Expectations
+	Versions     map[string]string // of the peers that took part, by name; "" if unknown
+	Results      []Result
+}
+
 // An Update contains the new text of a file of expected failures after a complete run, and
 // lists the changes.
 type Update struct {
@@ -19,31 +27,38 @@ type Update struct {
 	Kept     []string // lines about every kernel that did not fail on this one
 	Flaky    []string // lines that would accept flaky cases; Text does not contain them
 
+	// KernelPasses contains lines below a heading with releases that did not fail, although the kernel is
+	// one of them. They stay, because the run was not strict about that.
+	KernelPasses []string
+
+	Heading Heading // above the lines in Added
+
 	// Examples contains the name of a case in which the failure occurred, by the line in Narrowed or Added.
 	Examples map[string]string
 }
 
-// UpdateExpectations rewrites a file of expected failures after a complete run on a kernel. The
-// argument given contains the expectations of all other files, which stay as they are.
+// UpdateExpectations rewrites a file of expected failures after a complete run. The argument given
+// contains the expectations of all other files, which stay as they are.
 //
 // If the expected failure did not occur in all cases that a line selects, UpdateExpectations
 // replaces the line with lines that select only the cases in which it did occur. On a kernel other
-// than Linux, it keeps lines that apply to every kernel. It adds lines for unexpected findings.
-// They select no case in which the peer passed the check. Flaky cases do not change the file, and
-// lines about flaky failures stay. The keys of versions are the names of the peers that took part,
-// and the values are their versions, if known.
-func UpdateExpectations(given []Expectation, file string, text []byte, kernel string, versions map[string]string, scenarios []*Scenario, results []Result) (u Update, err error) {
+// than Linux, it keeps lines that apply to every kernel. Unless the run was strict about that, it
+// keeps lines below a heading with releases. It adds lines for unexpected findings, below the
+// heading of the kernel without releases. They select no case in which the peer passed the check.
+// Flaky cases do not change the file, and lines about flaky failures stay.
+func UpdateExpectations(given []Expectation, file string, text []byte, scenarios []*Scenario, run Run) (u Update, err error) {
+	results := run.Results
 	list, err := ParseExpectations(file, text)
 	if err == nil {
 		err = ValidateExpectations(slices.Concat(given, list), scenarios)
 	}
 	if err == nil {
-		err = setCases(scenarios, versions, results)
+		err = setCases(scenarios, run.Versions, results)
 	}
 	if err != nil {
 		return u, err
 	}
-	isOff := func(e Expectation) bool { return !e.On(kernel) }
+	isOff := func(e Expectation) bool { return !e.On(run.Kernel) }
 	list = slices.DeleteFunc(list, isOff)
 	all := append(slices.DeleteFunc(slices.Clone(given), isOff), list...)
 	onLine := map[int][]Expectation{}
@@ -51,13 +66,16 @@ func UpdateExpectations(given []Expectation, file string, text []byte, kernel st
 		onLine[e.Line] = append(onLine[e.Line], e)
 	}
 	var out []string
-	part := KernelLinux
+	u.Heading = Heading{Kind: run.Kernel.Kind}
+	part := Heading{} // of the last line
 	old, marked := strings.CutPrefix(string(text), byteOrderMark)
 	for i, l := range strings.Split(strings.TrimRight(old, "\r\n"), "\n") {
 		if m := headingForm.FindStringSubmatch(strings.TrimSpace(l)); m != nil {
-			part = m[1]
+			if part, err = parseHeading(m[1]); err != nil {
+				return u, err
+			}
 		}
-		instead, changed, err := u.replace(onLine[i+1], kernel, results)
+		instead, changed, err := u.replace(onLine[i+1], run)
 		if err != nil {
 			return u, err
 		}
@@ -69,8 +87,11 @@ func UpdateExpectations(given []Expectation, file string, text []byte, kernel st
 	if err := u.addUnexpected(all, results); err != nil {
 		return u, err
 	}
-	if len(u.Added) > 0 && part != kernel {
-		out = append(out, "", "["+kernel+"]")
+	if part.Kind == "" && run.Kernel.Kind == KernelLinux {
+		u.Heading = part // Linux is the reference for lines about every kernel
+	}
+	if len(u.Added) > 0 && part != u.Heading {
+		out = append(out, "", u.Heading.String())
 	}
 	new := strings.TrimLeft(strings.Join(append(out, u.Added...), "\n"), "\n") + "\n"
 	if first, _, _ := strings.Cut(old, "\n"); strings.HasSuffix(first, "\r") {
@@ -85,15 +106,18 @@ func UpdateExpectations(given []Expectation, file string, text []byte, kernel st
 
 // replace returns the lines that replace the line with these expectations, and reports whether
 // they differ from it.
-func (u *Update) replace(list []Expectation, kernel string, results []Result) (lines []string, changed bool, err error) {
+func (u *Update) replace(list []Expectation, run Run) (lines []string, changed bool, err error) {
 	var narrowed *proposals
 	for _, e := range list {
 		line := e.line(e.Pattern.text)
-		must, never, gone := e.split(results)
+		must, never, gone := e.split(run.Results)
 		switch {
 		case !gone || e.Flaky():
 			lines = append(lines, line)
-		case e.Kernel == "" && kernel != KernelLinux:
+		case e.Heading.Releases != "" && !run.StrictKernel:
+			u.KernelPasses = append(u.KernelPasses, line)
+			lines = append(lines, line)
+		case e.Heading.Kind == "" && run.Kernel.Kind != KernelLinux:
 			u.Kept = append(u.Kept, line)
 			lines = append(lines, line)
 		default:
@@ -105,7 +129,7 @@ func (u *Update) replace(list []Expectation, kernel string, results []Result) (l
 			if err != nil {
 				return nil, false, err
 			}
-			narrowed.add(e.Check, e.Peer+e.Version, scopes, e.failures(results))
+			narrowed.add(e.Check, e.Peer+e.Version, scopes, e.failures(run.Results))
 		}
 	}
 	if narrowed != nil {

@@ -13,6 +13,12 @@ import (
 // versions are the versions of the peers in wholeRun.
 var versions = map[string]string{"x": "1.2", "y": ""}
 
+// kernelOf returns the kernel of a test: KIND or "KIND RELEASE".
+func kernelOf(text string) Kernel {
+	kind, release, _ := strings.Cut(text, " ")
+	return Kernel{kind, release}
+}
+
 // wholeRun returns the scenarios and results of a run of all cases on a kernel. Both texts are files of expected
 // failures: the cases that truth selects fail, and the verdicts are set from expected.
 func wholeRun(t *testing.T, kernel, truth, expected string) (scenarios []*Scenario, results []Result) {
@@ -24,7 +30,7 @@ func wholeRun(t *testing.T, kernel, truth, expected string) (scenarios []*Scenar
 	}
 	peers := []*Peer{{Name: "x", Hello: contract.Hello{Version: "1.2"}}, {Name: "y"}}
 	apply := func(text string) *Expectations {
-		x, err := Expect(mustExpect(t, strings.ReplaceAll(text, " ? ", " ")), kernel, scenarios, peers, nil, RunnerPeer())
+		x, err := Expect(mustExpect(t, strings.ReplaceAll(text, " ? ", " ")), kernelOf(kernel), scenarios, peers, nil, RunnerPeer())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -78,7 +84,7 @@ func TestUpdateExpectations(t *testing.T) {
 		{"a line for every kernel stays", KernelGVisor, "", "** leak@x why", "** leak@x why"},
 	} {
 		scenarios, results := wholeRun(t, c.kernel, c.truth, c.expected)
-		u, err := UpdateExpectations(nil, "file", []byte(c.expected), c.kernel, versions, scenarios, results)
+		u, err := UpdateExpectations(nil, "file", []byte(c.expected), scenarios, Run{kernelOf(c.kernel), false, versions, results})
 		if got := strings.Trim(string(u.Text), "\n"); err != nil || got != c.want {
 			t.Errorf("%s: %v, got\n%s\nwant\n%s", c.name, err, got, c.want)
 			continue
@@ -96,10 +102,49 @@ func TestUpdateExpectations(t *testing.T) {
 	}
 }
 
+// A line below a heading with releases is removed only after a strict run on one of these kernels. New lines are below
+// the heading without releases.
+func TestUpdateBelowReleases(t *testing.T) {
+	const old, new = "linux 5.10.0-32-cloud-amd64", "linux 6.18.44-fc-v669"
+	const crash, newLine = "**/x crash@x it ended", "**/x crash@x ? it ended"
+	for _, c := range []struct {
+		name, kernel    string
+		strict          bool
+		truth, expected string
+		want            string
+		passes, kept    string // lines
+		heading         string
+	}{
+		{"it fails", old, true, "** leak@x why", "[linux<5.15]\n** leak@x why", "[linux<5.15]\n** leak@x why", "", "", "[linux]"},
+		{"it passes", old, false, "", "[linux<5.15]\n** leak@x why", "[linux<5.15]\n** leak@x why", "** leak@x why", "", "[linux]"},
+		{"it passes in a strict run", old, true, "", "[linux<5.15]\n** leak@x why\n** file@x why", "[linux<5.15]", "", "", "[linux]"},
+		{"it passes on another release", new, true, "", "[linux<5.15]\n** leak@x why", "[linux<5.15]\n** leak@x why", "", "", "[linux]"},
+		{"it passes on another kernel", "gvisor 4.4.0", true, "", "[linux<5.15]\n** leak@x why", "[linux<5.15]\n** leak@x why", "", "", "[gvisor]"},
+		{"some cases pass", old, false, "**/x leak@x why", "[linux<5.15]\n** leak@x why", "[linux<5.15]\n** leak@x why", "** leak@x why", "", "[linux]"},
+		{"some cases pass in a strict run", old, true, "**/x leak@x why", "[linux<5.15]\n** leak@x why", "[linux<5.15]\n**/x leak@x why", "", "", "[linux]"},
+		{"a line without a heading passes", old, false, "", "** leak@x why\n[linux<5.15]", "[linux<5.15]", "", "", "[linux]"},
+		{"a new failure", old, false, crash, "[linux<5.15]\n** leak@{x,y} why", "[linux<5.15]\n** leak@{x,y} why\n\n[linux]\n" + newLine, "** leak@x why\n** leak@y why", "", "[linux]"},
+		{"a new failure, and the last heading has no releases", old, false, crash, "[linux<5.15]\n[linux]", "[linux<5.15]\n[linux]\n" + newLine, "", "", "[linux]"},
+		{"a new failure, and no heading", old, false, crash, "#", "#\n" + newLine, "", "", ""},
+		{"a new failure that another release is expected to have", new, false, crash, "[linux<5.15]\n" + crash, "[linux<5.15]\n" + crash + "\n\n[linux]\n" + newLine, "", "", "[linux]"},
+		{"a failure that this release is expected to have", old, false, crash, "[linux<5.15]\n" + crash, "[linux<5.15]\n" + crash, "", "", "[linux]"},
+		{"a new failure on gVisor", "gvisor 4.4.0", false, crash, "[gvisor]\n[linux<5.15]\n" + crash, "[gvisor]\n[linux<5.15]\n" + crash + "\n\n[gvisor]\n" + newLine, "", "", "[gvisor]"},
+	} {
+		scenarios, results := wholeRun(t, c.kernel, c.truth, c.expected)
+		u, err := UpdateExpectations(nil, "file", []byte(c.expected), scenarios, Run{kernelOf(c.kernel), c.strict, versions, results})
+		if got := strings.Trim(string(u.Text), "\n"); err != nil || got != c.want {
+			t.Errorf("%s: %v, got\n%s\nwant\n%s", c.name, err, got, c.want)
+		}
+		if passes, kept := strings.Join(u.KernelPasses, "\n"), strings.Join(u.Kept, "\n"); passes != c.passes || kept != c.kept || u.Heading.String() != c.heading {
+			t.Errorf("%s: passes %q, kept %q, heading %s", c.name, passes, kept, u.Heading)
+		}
+	}
+}
+
 // UpdateExpectations compares the file with the findings, so it need not be the file that the run used.
 func TestUpdateOfAnotherFile(t *testing.T) {
 	scenarios, results := wholeRun(t, KernelLinux, "group/one leak@x why", "")
-	u, err := UpdateExpectations(nil, "file", []byte("group leak@y why\ngroup/one leak@x why\n** cloexec@y why\n"), KernelLinux, versions, scenarios, results)
+	u, err := UpdateExpectations(nil, "file", []byte("group leak@y why\ngroup/one leak@x why\n** cloexec@y why\n"), scenarios, Run{kernelOf(KernelLinux), false, versions, results})
 	if err != nil || string(u.Text) != "group/one leak@x why\n" {
 		t.Errorf("got %s, %v", u.Text, err)
 	}
@@ -119,7 +164,7 @@ func TestUpdateKeepsLineBreaks(t *testing.T) {
 		strings.TrimSpace(crlf(old)):    crlf(want),
 		byteOrderMark + "** leak@y why": byteOrderMark + "**/x crash@x ? it ended\n",
 	} {
-		u, err := UpdateExpectations(nil, "file", []byte(old), KernelLinux, versions, scenarios, results)
+		u, err := UpdateExpectations(nil, "file", []byte(old), scenarios, Run{kernelOf(KernelLinux), false, versions, results})
 		if err != nil || string(u.Text) != want {
 			t.Errorf("%q: got %q, %v, want %q", old, u.Text, err, want)
 		}
@@ -133,7 +178,7 @@ func TestUpdateAfterFlakyCases(t *testing.T) {
 	for i := range results {
 		results[i].Verdict = Flaky
 	}
-	u, err := UpdateExpectations(nil, "file", []byte(text), KernelLinux, versions, scenarios, results)
+	u, err := UpdateExpectations(nil, "file", []byte(text), scenarios, Run{kernelOf(KernelLinux), false, versions, results})
 	if err != nil || string(u.Text) != text || len(u.Dropped)+len(u.Added)+len(u.Narrowed) > 0 {
 		t.Errorf("got %q, %v", u.Text, err)
 	}
@@ -148,7 +193,7 @@ func TestUpdateOfLastFile(t *testing.T) {
 	const truth = "group/one/**/x leak@x why\ngroup/two/**/y crash@y it ended"
 	scenarios, results := wholeRun(t, KernelLinux, truth, "")
 	given := mustExpect(t, "group/one/**/x leak@x why\n** hang@x it was so once")
-	u, err := UpdateExpectations(given, "last", nil, KernelLinux, versions, scenarios, results)
+	u, err := UpdateExpectations(given, "last", nil, scenarios, Run{kernelOf(KernelLinux), false, versions, results})
 	if want := "group/two/**/y crash@y ? it ended\n"; err != nil || string(u.Text) != want || len(u.Dropped)+len(u.Kept) > 0 {
 		t.Errorf("got %s, want %s, dropped %q, kept %q, %v", u.Text, want, u.Dropped, u.Kept, err)
 	}
@@ -177,7 +222,7 @@ func TestUpdateSelectsCasesThatShowNothing(t *testing.T) {
 				c.change(&results[i])
 			}
 		}
-		u, err := UpdateExpectations(nil, "file", nil, KernelLinux, versions, scenarios, results)
+		u, err := UpdateExpectations(nil, "file", nil, scenarios, Run{kernelOf(KernelLinux), false, versions, results})
 		if err != nil || !slices.Contains(u.Added, c.want) {
 			t.Errorf("%s: got %q, %v", c.name, u.Added, err)
 		}
@@ -196,12 +241,12 @@ func TestUpdateIsExact(t *testing.T) {
 	for seed := range uint64(50) {
 		random := rand.New(rand.NewPCG(seed, 0))
 		scenarios, results := randomRun(t, random)
-		u, err := UpdateExpectations(nil, "file", nil, KernelLinux, versions, scenarios, results)
+		u, err := UpdateExpectations(nil, "file", nil, scenarios, Run{kernelOf(KernelLinux), false, versions, results})
 		if err != nil {
 			t.Fatal(err)
 		}
 		byGroup = byGroup || strings.Contains("\n"+string(u.Text), "\nother/**")
-		if again, err := UpdateExpectations(nil, "file", nil, KernelLinux, versions, scenarios, results); err != nil || !slices.Equal(again.Added, u.Added) {
+		if again, err := UpdateExpectations(nil, "file", nil, scenarios, Run{kernelOf(KernelLinux), false, versions, results}); err != nil || !slices.Equal(again.Added, u.Added) {
 			t.Fatalf("seed %d: got %q, then %q, %v", seed, u.Added, again.Added, err)
 		}
 		list := mustExpect(t, strings.ReplaceAll(string(u.Text), " ? ", " "))
@@ -216,11 +261,11 @@ func TestUpdateIsExact(t *testing.T) {
 		}
 		// A file that expects too much is narrowed, and then as good.
 		const much = "** {answer,leak,cloexec}@x why\ngroup/one {answer,leak}@y why\n**/y/* leak@y why\n"
-		u, err = UpdateExpectations(nil, "file", []byte(much), KernelLinux, versions, scenarios, results)
+		u, err = UpdateExpectations(nil, "file", []byte(much), scenarios, Run{kernelOf(KernelLinux), false, versions, results})
 		if err != nil {
 			t.Fatal(err)
 		}
-		again, err := UpdateExpectations(nil, "file", u.Text, KernelLinux, versions, scenarios, results)
+		again, err := UpdateExpectations(nil, "file", u.Text, scenarios, Run{kernelOf(KernelLinux), false, versions, results})
 		if err != nil || string(again.Text) != string(u.Text) {
 			t.Errorf("seed %d: got\n%s\nand then, %v,\n%s", seed, u.Text, err, again.Text)
 		}
@@ -275,7 +320,7 @@ func TestUpdateWithInvalidPeer(t *testing.T) {
 		scenarios, results := wholeRun(t, KernelLinux, "", "")
 		results[0].Findings = []Finding{{Check: CheckLeak, Peer: peer, Text: "it fails"}}
 		results[0].Verdict = Fail
-		if u, err := UpdateExpectations(nil, "file", nil, KernelLinux, versions, scenarios, results); err == nil || !strings.Contains(err.Error(), peer) {
+		if u, err := UpdateExpectations(nil, "file", nil, scenarios, Run{kernelOf(KernelLinux), false, versions, results}); err == nil || !strings.Contains(err.Error(), peer) {
 			t.Errorf("%s: got %q, %v", peer, u.Added, err)
 		}
 	}
@@ -301,7 +346,7 @@ func TestUpdateRefuses(t *testing.T) {
 		{"group/no leak@x why", func(r []Result) []Result { return r }, `file:1: group/no leak@x applies to no case: no scenario matches "no"`},
 	} {
 		scenarios, results := wholeRun(t, KernelLinux, "", "")
-		if _, err := UpdateExpectations(nil, "file", []byte(c.text), KernelLinux, versions, scenarios, c.change(results)); err == nil || err.Error() != c.want {
+		if _, err := UpdateExpectations(nil, "file", []byte(c.text), scenarios, Run{kernelOf(KernelLinux), false, versions, c.change(results)}); err == nil || err.Error() != c.want {
 			t.Errorf("got %v, want %s", err, c.want)
 		}
 	}

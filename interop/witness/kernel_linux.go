@@ -11,9 +11,19 @@ import (
 // but not with the timestamp 0.
 var gVisorLog = regexp.MustCompile(`^<6>\[ *0\.000000\] Starting gVisor`)
 
-// ThisKernel returns the kind of the running kernel, one of scenario.KernelKinds. It recognizes gVisor by its log,
+// ThisKernel returns the running kernel.
+func ThisKernel() scenario.Kernel {
+	k := scenario.Kernel{Kind: thisKind()}
+	var u unix.Utsname
+	if unix.Uname(&u) == nil {
+		k.Release = unix.ByteSliceToString(u.Release[:])
+	}
+	return k
+}
+
+// thisKind returns the kind of the running kernel, one of scenario.KernelKinds. It recognizes gVisor by its log,
 // which any user can read. It ignores the kernel's release string, because a kernel can be built with any string.
-func ThisKernel() string {
+func thisKind() string {
 	log := make([]byte, 64)
 	n, err := unix.Klogctl(unix.SYSLOG_ACTION_READ_ALL, log)
 	if err != nil {

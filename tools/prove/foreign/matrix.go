@@ -16,6 +16,7 @@ import (
 	"github.com/scm-rights/scm/interop/catalogue"
 	"github.com/scm-rights/scm/interop/peers"
 	"github.com/scm-rights/scm/interop/scenario"
+	"github.com/scm-rights/scm/interop/witness"
 )
 
 // native is the machine's own platform. Its runner runs the catalogue, and pairs two of its peers with
@@ -157,7 +158,7 @@ func (p *platform) writeExpected(names []string) error {
 	text := ""
 	for _, e := range list {
 		untrue := p.is32Bit() && slices.Contains(untrueOn32Bits, e.Pattern.String()+" "+string(e.Check))
-		if slices.Contains(names, e.Peer) && e.On(scenario.KernelLinux) && !untrue {
+		if slices.Contains(names, e.Peer) && e.On(witness.ThisKernel()) && !untrue {
 			text += fmt.Sprintf("%s %s@%s %s\n", e.Pattern, e.Check, e.Peer, e.Reason)
 		}
 	}
