@@ -208,6 +208,12 @@ func (r *Report) writeTotals(out *text, writeMore func(*text)) {
 	if len(r.Aside) > 0 {
 		out.printf("expected failures ignored (unused peers, other versions, other kernels): %d\n", len(r.Aside))
 	}
+	if len(r.KernelPasses) > 0 {
+		out.paragraph(kernelPassesTitle + ":")
+	}
+	for _, line := range r.shownKernelPasses() {
+		out.block("  ", line)
+	}
 	if r.Cut != "" {
 		out.block("", "cut short: "+r.Cut)
 	}

@@ -56,14 +56,15 @@ func (r *Report) HTML(w io.Writer) error {
 		replay = "scm interop replay REPORT.json#" // an example, because the run wrote no JSON report
 	}
 	return pageTemplate.Execute(w, map[string]any{
-		"Report":   r.withoutCases(),
-		"Cases":    cases,
-		"Rules":    rules,
-		"Replay":   replay,
-		"Causes":   r.Causes(),
-		"NotAsked": notAsked,
-		"Others":   strings.Join(others, ", "),
-		"Types":    contract.SocketTypes,
-		"Kernel":   scenario.KernelName,
+		"Report":    r.withoutCases(),
+		"Cases":     cases,
+		"Rules":     rules,
+		"Replay":    replay,
+		"Backports": map[string]any{"Title": kernelPassesTitle, "Lines": r.shownKernelPasses()},
+		"Causes":    r.Causes(),
+		"NotAsked":  notAsked,
+		"Others":    strings.Join(others, ", "),
+		"Types":     contract.SocketTypes,
+		"Kernel":    scenario.KernelName,
 	})
 }

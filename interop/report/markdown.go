@@ -56,6 +56,12 @@ func (r *Report) Markdown(w io.Writer) error {
 	for _, group := range unused {
 		peers.printf("- %s\n", escapeMarkdown(group))
 	}
+	if len(r.KernelPasses) > 0 {
+		peers.printf("\n%s%s:\n\n", strings.ToUpper(kernelPassesTitle[:1]), kernelPassesTitle[1:])
+	}
+	for _, line := range r.shownKernelPasses() {
+		peers.printf("- %s\n", escapeMarkdown(line))
+	}
 	tail := truncate(peers.String(), maxBytes/4)
 
 	failures, shown, traces := 0, 0, 0

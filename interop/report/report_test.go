@@ -64,7 +64,9 @@ func small(t *testing.T) *Report {
 				Gone: []string{"mine.txt:3: ** leak@libre"}}),
 			result(pass, "stream", y, self, scenario.Result{Verdict: scenario.NotRun, Why: "libre: the peer ended"}),
 			result(pass, "stream", self, self, scenario.Result{Verdict: scenario.Pass}),
-			result(limit, "stream", self, self, scenario.Result{Verdict: scenario.Pass}),
+			result(limit, "stream", self, self, scenario.Result{Verdict: scenario.Pass,
+				Why:          scenario.KernelPassesWhy + ": file:4: [linux<6.7] limits/many answer@runner",
+				KernelPasses: []string{"file:4: [linux<6.7] limits/many answer@runner"}}),
 			result(pass, "dgram", x, self, scenario.Result{Verdict: scenario.Unsupported, Why: "x: no dgram"}),
 			result(pass, "dgram", self, self, scenario.Result{Verdict: scenario.Pass}),
 			result(limit, "dgram", y, y, scenario.Result{Verdict: scenario.Flaky, Tries: 2, Why: "fail at first, and pass on attempt 2"}),
@@ -120,7 +122,9 @@ func TestFormatsWithHostileText(t *testing.T) {
 	r := &Report{
 		Peers: []Peer{{Name: "x", Hello: contract.Hello{Lang: hostile, Version: hostile}}, {Name: "y", NotRun: hostile}},
 		Cases: []scenario.Result{{Name: "a/b/stream/x/y", Verdict: scenario.Fail, Why: hostile, Transcript: []string{hostile}, Trace: &scenario.Trace{A: []string{hostile}},
-			Findings: []scenario.Finding{{Check: scenario.CheckAnswer, Peer: "x", Text: hostile}}}},
+			Findings: []scenario.Finding{{Check: scenario.CheckAnswer, Peer: "x", Text: hostile}}},
+			{Name: "a/c/stream/x/y", Verdict: scenario.Pass, Why: hostile, KernelPasses: []string{hostile}}},
+		KernelPasses: []string{hostile},
 	}
 	reports := map[string]string{}
 	for ext, write := range formats {
@@ -173,6 +177,69 @@ func TestTotals(t *testing.T) {
 	} {
 		if got := cell(totals); got != want {
 			t.Errorf("%+v: got %q, want %q", totals, got, want)
+		}
+	}
+}
+
+// A report names each expected failure that was set aside because the kernel does not fail it, once and sorted.
+func TestKernelPasses(t *testing.T) {
+	kernel := []string{}
+	for i := range maxKernelPasses + 2 {
+		kernel = append(kernel, fmt.Sprintf("file:%02d: [linux<6.7] a/b answer@kernel", i))
+	}
+	r := Begin("v1.0.0", nil, &scenario.Expectations{StrictKernel: true})
+	var cases []scenario.Result
+	for i := range kernel { // each line twice, the last one first
+		line := kernel[len(kernel)-1-i]
+		cases = append(cases, scenario.Result{Name: "a/b/stream/x/y", Verdict: scenario.Pass, KernelPasses: []string{line, kernel[0]}})
+	}
+	r.End(scenario.Outcome{Results: cases})
+	if !r.StrictKernel || !slices.Equal(r.KernelPasses, kernel) {
+		t.Errorf("got %v, %q", r.StrictKernel, r.KernelPasses)
+	}
+	shown := append(kernel[:maxKernelPasses:maxKernelPasses], "… and 2 more")
+	for _, ext := range []string{".txt", ".md", ".html"} {
+		var b strings.Builder
+		if err := formats[ext](r, &b); err != nil {
+			t.Fatal(err)
+		}
+		at := 0
+		for _, line := range shown {
+			if ext == ".md" {
+				line = escapeMarkdown(line)
+			}
+			if ext == ".html" {
+				line = strings.ReplaceAll(line, "<", "&lt;")
+			}
+			next := strings.Index(b.String()[at:], line)
+			if next < 0 {
+				t.Fatalf("%s: no %q in\n%s", ext, line, b.String())
+			}
+			at += next
+		}
+		if strings.Contains(b.String(), "file:11") {
+			t.Errorf("%s: too many lines in\n%s", ext, b.String())
+		}
+	}
+	r.KernelPasses = nil
+	for ext, write := range formats {
+		var b strings.Builder
+		if err := write(r, &b); err != nil || strings.Contains(b.String(), kernelPassesTitle) {
+			t.Errorf("%s: %v, and the title is in\n%s", ext, err, b.String())
+		}
+	}
+}
+
+// The release for headings is the second word of what uname reports. Old reports have no kind of kernel.
+func TestIdentity(t *testing.T) {
+	for s, want := range map[System]scenario.Kernel{
+		{Kernel: "Linux 5.10.0-32-cloud-amd64"}:   {Kind: "linux", Release: "5.10.0-32-cloud-amd64"},
+		{Kernel: "Linux 4.4.0", Kind: "gvisor"}:   {Kind: "gvisor", Release: "4.4.0"},
+		{Kernel: "Linux 6.19-rc3", Kind: "linux"}: {Kind: "linux", Release: "6.19-rc3"},
+		{}: {Kind: "linux"},
+	} {
+		if got := s.Identity(); got != want {
+			t.Errorf("%+v: got %+v, want %+v", s, got, want)
 		}
 	}
 }

@@ -22,7 +22,7 @@ const builtinList = "built-in list"
 // The limits keep Summary within maxSummaryLines.
 const (
 	maxSummaryLines  = 40
-	maxSummaryCauses = 20
+	maxSummaryCauses = 18
 	maxReplays       = 3
 	maxSummaryText   = 120 // characters of a finding
 	maxSummaryUnused = 8   // reasons why peers were not used
@@ -52,6 +52,10 @@ func (r *Report) Summary(w io.Writer, page string) error {
 	}
 	if unused := r.unusedLine(); unused != "" {
 		b.printf("\n%s\n", unused)
+	}
+	if n := len(r.KernelPasses); n > 0 {
+		first := codeMarkdown(shorten(r.KernelPasses[0], maxSummaryText))
+		b.printf("\nExpected failures set aside, because this kernel does not fail them (a vendor may have backported the change): %d, for example %s.\n", n, first)
 	}
 	if page != "" {
 		b.printf("\n%s shows every case. If the job uploads it, it is among the job's artifacts.\n", codeMarkdown(page))

@@ -51,6 +51,7 @@ func TestSummary(t *testing.T) {
 		"scm interop replay r.json#basics/pass/stream/runner/libre",
 		"scm interop replay r.json#limits/many/dgram/libre/libre",
 		"```", "", "Not used: `gone` (`no C compiler (gcc) in PATH`).",
+		"", "Expected failures set aside, because this kernel does not fail them (a vendor may have backported the change): 1, for example `file:4: [linux<6.7] limits/many answer@runner`.",
 		"", "`a/r.html` shows every case. If the job uploads it, it is among the job's artifacts.",
 	}
 	if got := summaryOf(t, r, "a/r.html"); !slices.Equal(got, want) {
@@ -67,7 +68,7 @@ func TestSummary(t *testing.T) {
 // hostileReport returns a report with many causes, each with text that tries to inject something.
 func hostileReport(causes int) *Report {
 	const hostile = "x\n::error::forged\r\n%0A::error::forged ##[error]forged `|**b** @user <img src=x> [a](b) ```\x1b\u2028 "
-	r := &Report{Cut: hostile, Totals: Totals{Pass: 1}, Replay: "scm interop replay r.json#", System: System{Kernel: hostile, Machine: hostile}}
+	r := &Report{Cut: hostile, Totals: Totals{Pass: 1}, Replay: "scm interop replay r.json#", System: System{Kernel: hostile, Machine: hostile}, KernelPasses: []string{hostile, hostile}}
 	verdicts := []scenario.Verdict{scenario.Fail, scenario.UnexpectedPass, scenario.NotRun, scenario.Flaky}
 	for i := range causes {
 		peer := fmt.Sprintf("%s%d", hostile, i)

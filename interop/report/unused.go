@@ -1,6 +1,7 @@
 package report
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -25,4 +26,18 @@ func (r *Report) unusedByReason() map[string][]string {
 		}
 	}
 	return names
+}
+
+// kernelPassesTitle is the text before the expected failures in KernelPasses.
+const kernelPassesTitle = "expected failures set aside, because this kernel does not fail them (a vendor may have backported the change; with --strict-kernel, the run fails)"
+
+// maxKernelPasses is the number of these expected failures that a report shows.
+const maxKernelPasses = 10
+
+// shownKernelPasses returns KernelPasses. If there are too many, it replaces the last ones with their number.
+func (r *Report) shownKernelPasses() []string {
+	if more := len(r.KernelPasses) - maxKernelPasses; more > 0 {
+		return append(slices.Clone(r.KernelPasses[:maxKernelPasses]), fmt.Sprintf("… and %d more", more))
+	}
+	return r.KernelPasses
 }
