@@ -47,7 +47,12 @@ example:
 If an expected failure does not occur, the run fails, unless the reason begins with
 "flaky:". A reason that begins with "?" is unfinished, and scm rejects the file.
 --expect=none turns off the built-in list, and so does --catalogue. To use a file named
-none, write --expect=./none. "scm interop expect --update" writes the lines for you.`
+none, write --expect=./none. "scm interop expect --update" writes the lines for you.
+
+Lines below a heading apply only to some kernels: [linux], [gvisor], [linux<5.15],
+[linux>=6.16] or [linux>=6.2<6.7]. If a failure below a heading with releases does not
+occur, the line is set aside and named, because a vendor may have backported the change.
+With --strict-kernel, it fails the run.`
 )
 
 // selectionHint says how to select cases and peers, for a user who gave them as arguments.

@@ -90,7 +90,7 @@ func replayArgs(_ *cobra.Command, args []string) error {
 
 // replayPrefix returns the command that runs a case again, without the name of the case. It returns ""
 // if none of the reports is in JSON.
-func (s *selection) replayPrefix(reports []string) string {
+func (s *selection) replayPrefix(reports []string, strictKernel bool) string {
 	i := slices.IndexFunc(reports, func(file string) bool {
 		return filepath.Ext(file) == ".json" || filepath.Ext(file) == report.StreamExt
 	})
@@ -103,6 +103,9 @@ func (s *selection) replayPrefix(reports []string) string {
 	}
 	for _, expect := range s.expect {
 		command = append(command, "--expect", expect)
+	}
+	if strictKernel {
+		command = append(command, "--strict-kernel")
 	}
 	file := reports[i]
 	if strings.HasPrefix(file, "-") {

@@ -103,6 +103,7 @@ type runOptions struct {
 	verbose bool
 	trace   bool // record cases that fail
 	repeat  bool // until a case does not end as expected
+	strict  bool // about releases of the kernel, see scenario.Expectations
 }
 
 func runCommand() *cobra.Command {
@@ -157,7 +158,7 @@ Exit status:
 			if r == nil {
 				return exit
 			}
-			r.Replay = s.replayPrefix(o.reports)
+			r.Replay = s.replayPrefix(o.reports, o.strict)
 			for _, file := range o.reports {
 				if filepath.Ext(file) == report.StreamExt {
 					continue // it was written during the run
@@ -197,6 +198,7 @@ Exit status:
 func (o *runOptions) flags(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.DurationVar(&o.Timeout, "timeout", process.DefaultTimeout, "deadline for each answer of a peer")
+	f.BoolVar(&o.strict, "strict-kernel", false, "fail also if an expected failure below a heading such as [linux<5.15] does not occur")
 	f.BoolVar(&o.trace, "trace", false, "run each unexpected failure again under the recorder, and report the system calls")
 }
 
@@ -227,6 +229,7 @@ func (o *runOptions) resolveAndRun(p *plan) (r *report.Report, exit error) {
 		if err := p.resolve(ctx, o.Timeout); err != nil {
 			return err
 		}
+		p.expect.StrictKernel = o.strict
 		var err error
 		r, err = o.runOnce(ctx, p)
 		for round := 2; o.repeat && err == nil; round++ {

@@ -33,7 +33,7 @@ that run examples again.`,
 				_ = r.Annotations(cmd.OutOrStdout(), os.Getenv("GITHUB_WORKSPACE"))
 				return nil
 			}
-			r.Replay = s.replayPrefix(args)
+			r.Replay = s.replayPrefix(args, r.StrictKernel)
 			_ = r.Summary(cmd.OutOrStdout(), report.PageOf(args[0]))
 			return nil
 		},

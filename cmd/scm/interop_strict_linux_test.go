@@ -1,0 +1,105 @@
+package main
+
+import (
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/scm-rights/scm/interop/scenario"
+)
+
+// An expected failure below a heading with the release of this kernel that does not occur is set aside and named. With
+// --strict-kernel, it fails the run. Only a strict run removes the line.
+func TestStrictKernel(t *testing.T) {
+	dir, folder := oneCase(t), t.TempDir()
+	const heading, pattern, reason = "[linux>=0.0]", "basics/pass-one-fd leak@runner", "it was so once"
+	expected := write(t, heading+"\n"+pattern+" "+reason+"\n[linux<0.1]\n"+pattern+" it is another kernel\n")
+	here, other := expected+":2: "+heading+" "+pattern, expected+":4: [linux<0.1] "+pattern
+	run := func(name string, args ...string) (r result, file string) {
+		t.Helper()
+		file = filepath.Join(folder, name+".json")
+		flags := []string{"interop", "run", "--json", "--catalogue", dir, "--builtin=false", "--expect", expected, "--report", file}
+		return command(t, append(flags, args...)...), file
+	}
+
+	r, file := run("plain")
+	all, cases := readJSON(t, r)
+	c := cases["basics/pass-one-fd/stream/runner/runner"]
+	if r.code != 0 || c.Verdict != scenario.Pass || c.Why != scenario.KernelPassesWhy+": "+here || all.StrictKernel {
+		t.Errorf("got %+v", r)
+	}
+	if len(all.KernelPasses) != 1 || all.KernelPasses[0] != here || len(all.Aside) != 1 || all.Aside[0] != other {
+		t.Errorf("got %q, and ignored %q", all.KernelPasses, all.Aside)
+	}
+	summary := command(t, "interop", "summary", file)
+	if want := "does not fail them (a vendor may have backported the change): 1, for example `" + here + "`.\n"; !strings.Contains(summary.stdout, want) {
+		t.Errorf("got %+v, want %q", summary, want)
+	}
+	kept := "= " + pattern + " " + reason + ": did not occur on this kernel; kept, because a vendor may have backported the change\n"
+	before := contents(t, expected)
+	for _, args := range [][]string{{}, {"--update"}} {
+		r := command(t, append([]string{"interop", "expect", file, "--catalogue", dir, "--expect", expected}, args...)...)
+		if r.code != 0 || r.stdout != kept || contents(t, expected) != before {
+			t.Errorf("%q: got %+v, and the file is %q", args, r, contents(t, expected))
+		}
+	}
+
+	r, strict := run("strict", "--strict-kernel")
+	all, cases = readJSON(t, r)
+	c = cases["basics/pass-one-fd/stream/runner/runner"]
+	if r.code != 1 || c.Verdict != scenario.UnexpectedPass || len(c.Gone) != 1 || c.Gone[0] != here || len(all.KernelPasses) != 0 || !all.StrictKernel {
+		t.Errorf("got %+v", r)
+	}
+	const replay = "scm interop replay --catalogue "
+	summary = command(t, "interop", "summary", strict, "--catalogue", dir)
+	if want := replay + dir + " --strict-kernel " + strict + "#basics/pass-one-fd/stream/runner/runner\n"; !strings.Contains(summary.stdout, want) {
+		t.Errorf("got %+v, want %q", summary, want)
+	}
+	for _, test := range []struct {
+		args []string
+		code int
+		want string
+	}{{nil, 0, "was unexpected pass, is now pass\n  " + scenario.KernelPassesWhy}, {[]string{"--strict-kernel"}, 1, "was unexpected pass, is now unexpected pass\n"}} {
+		args := append([]string{"interop", "replay", strict + "#1", "--catalogue", dir, "--expect", expected}, test.args...)
+		if r := command(t, args...); r.code != test.code || !strings.Contains(r.stdout, test.want) {
+			t.Errorf("%q: got %+v", test.args, r)
+		}
+	}
+	r = command(t, "interop", "expect", strict, "--catalogue", dir, "--expect", expected, "--update")
+	if want := strings.Replace(before, pattern+" "+reason+"\n", "", 1); r.code != 0 || r.stdout != "- "+pattern+" "+reason+"\n" || contents(t, expected) != want {
+		t.Errorf("got %+v, and the file is %q", r, contents(t, expected))
+	}
+	if r := command(t, "interop", "compare", file, strict); r.code != 0 || !strings.Contains(r.stdout, "other: basics/pass-one-fd/stream/runner/runner: pass, then unexpected pass\n") {
+		t.Errorf("got %+v", r)
+	}
+}
+
+// expect says to which heading the new lines belong. They never get a heading with releases.
+func TestExpectNamesHeading(t *testing.T) {
+	dir := oneCase(t)
+	file := filepath.Join(t.TempDir(), "r.json")
+	fake := "fake=" + program(t, "faulty") + " --fault cloexec"
+	if r := command(t, "interop", "run", "--catalogue", dir, "--builtin=false", "--peer", fake, "--report", file); r.code != 1 {
+		t.Fatalf("got %+v", r)
+	}
+	const line = "** cloexec@fake ? does not pass MSG_CMSG_CLOEXEC, so child processes inherit received descriptors\n"
+	const below = "below [linux]; if only some releases of Linux fail, move them below a heading such as [linux<5.15]\n"
+	for text, c := range map[string]struct{ want, stderr string }{
+		"# Ours.\n":      {"# Ours.\n" + line, ""},
+		"[linux]\n":      {"[linux]\n" + line, below},
+		"[gvisor]\n":     {"[gvisor]\n\n[linux]\n" + line, below},
+		"[linux>=0.0]\n": {"[linux>=0.0]\n\n[linux]\n" + line, below},
+	} {
+		expected := write(t, text)
+		check := command(t, "interop", "expect", file, "--catalogue", dir, "--expect", expected)
+		r := command(t, "interop", "expect", file, "--catalogue", dir, "--expect", expected, "--update")
+		if check.code != 1 || r.code != 0 || contents(t, expected) != c.want {
+			t.Errorf("%q: got %+v and %+v, and the file is %q", text, check, r, contents(t, expected))
+		}
+		for _, r := range []result{check, r} {
+			if found := strings.Contains(r.stderr, below); found != (c.stderr != "") {
+				t.Errorf("%q: got %q", text, r.stderr)
+			}
+		}
+	}
+}
