@@ -394,7 +394,7 @@ func (x *Expectations) SetVerdict(r *Result) {
 	case len(r.Findings) > 0:
 		r.Verdict = Expected
 	}
-	if len(r.KernelPasses) > 0 && r.Why == "" {
+	if len(r.KernelPasses) > 0 && !r.Unexpected() {
 		r.Why = KernelPassesWhy + ": " + strings.Join(r.KernelPasses, "; ")
 	}
 }
