@@ -16,12 +16,19 @@ type Arch struct {
 	column func(*tableRow) int
 	// calls returns the signatures by system call number.
 	calls func() map[uint64]*signature
+	// socketcall returns the number of socketcall(2), and none if the architecture lacks it.
+	socketcall func() int
 }
 
 var (
 	amd64 = newArch("amd64", 8, unix.AUDIT_ARCH_X86_64, func(r *tableRow) int { return r.amd64 })
 	i386  = newArch("386", 4, unix.AUDIT_ARCH_I386, func(r *tableRow) int { return r.i386 })
-	arm64 = newArch("arm64", 8, unix.AUDIT_ARCH_AARCH64, func(r *tableRow) int { return r.arm64 })
+	arm64 = newArch("arm64", 8, unix.AUDIT_ARCH_AARCH64, func(r *tableRow) int { return r.generic })
+	arm   = newArch("arm", 4, unix.AUDIT_ARCH_ARM, func(r *tableRow) int { return r.arm })
+	// The system call numbers of riscv64 are those of arm64: both are from asm-generic/unistd.h.
+	riscv64 = newArch("riscv64", 8, unix.AUDIT_ARCH_RISCV64, func(r *tableRow) int { return r.generic })
+	ppc64le = newArch("ppc64le", 8, unix.AUDIT_ARCH_PPC64LE, func(r *tableRow) int { return r.ppc64le })
+	s390x   = newArch("s390x", 8, unix.AUDIT_ARCH_S390X, func(r *tableRow) int { return r.s390x })
 )
 
 func newArch(name string, word int, audit uint32, column func(*tableRow) int) *Arch {
@@ -35,11 +42,26 @@ func newArch(name string, word int, audit uint32, column func(*tableRow) int) *A
 		}
 		return calls
 	})
+	a.socketcall = sync.OnceValue(func() int { return a.syscallNumber("socketcall") })
 	return a
 }
 
-// recordable are the architectures that a tracer on this architecture can record.
-var recordable = map[string][]*Arch{"amd64": {amd64, i386}, "386": {i386}, "arm64": {arm64}}[runtime.GOARCH]
+// recordableOn lists the architectures that a tracer on each architecture can record.
+var recordableOn = map[string][]*Arch{
+	"amd64":   {amd64, i386},
+	"386":     {i386},
+	"arm64":   {arm64, arm},
+	"arm":     {arm},
+	"riscv64": {riscv64},
+	"ppc64le": {ppc64le},
+	"s390x":   {s390x},
+}
+
+// recordable are the architectures that this tracer can record.
+var recordable = recordableOn[runtime.GOARCH]
+
+// Supported reports whether the recorder supports the architecture of this program.
+func Supported() bool { return len(recordable) > 0 }
 
 // archOf returns the architecture for an AUDIT_ARCH_ value, and nil if its calls are not recorded.
 func archOf(audit uint32) *Arch {
@@ -54,8 +76,8 @@ func archOf(audit uint32) *Arch {
 // syscallNumber returns the number of a call in the table, and none if the architecture lacks it.
 func (a *Arch) syscallNumber(name string) int {
 	for i := range table {
-		if table[i].name == name {
-			return a.column(&table[i])
+		if nr := a.column(&table[i]); table[i].name == name && nr != none {
+			return nr
 		}
 	}
 	return none

@@ -1,6 +1,12 @@
 package recorder
 
-import "golang.org/x/sys/unix"
+import (
+	"encoding/hex"
+	"regexp"
+	"slices"
+
+	"golang.org/x/sys/unix"
+)
 
 // Calls that tests build by hand, without a tracer.
 
@@ -24,9 +30,11 @@ const (
 
 // put writes the value of a field.
 func put(l layout, b []byte, name string, v uint64) {
-	f := l.field(b, name)
-	for i := range f {
-		f[i] = byte(v >> (8 * i))
+	switch f := l.named(name).cut(b); len(f) {
+	case 4:
+		order.PutUint32(f, uint32(v))
+	default:
+		order.PutUint64(f, v)
 	}
 }
 
@@ -110,6 +118,27 @@ func words(values ...uint32) (b []byte) {
 	return b
 }
 
+var hexadecimal = regexp.MustCompile(`\b(?:[0-9a-f]{8}){1,3}\b`)
+
+// native returns an expected text with the bytes of its integers in the order of this architecture. In the text, they are
+// in little-endian order: 4 bytes, 8 bytes, or a structure of three integers of 4 bytes.
+func native(text string) string {
+	if lowHalf == 0 {
+		return text
+	}
+	return hexadecimal.ReplaceAllStringFunc(text, func(digits string) string {
+		b := unhex(digits)
+		size := 4
+		if len(b) == 8 {
+			size = 8
+		}
+		for integer := range slices.Chunk(b, size) {
+			slices.Reverse(integer)
+		}
+		return hex.EncodeToString(b)
+	})
+}
+
 var someProcess = &Process{PID: 100}
 
 // call returns a sendmsg or recvmsg on the socket 3.
@@ -153,7 +182,8 @@ func receivedOne(a *Arch) Call {
 	after := append(control[:len(control):len(control)], buffer[len(control):]...)
 	entry := built{payload: []string{"stale stale"}, control: buffer, name: make([]byte, 16)}
 	exit := built{
-		payload: []string{"hellostale!"}, control: after, controllen: len(control), name: []byte("\x01\x00\x00peer\x00\x00\x00\x00\x00\x00\x00\x00\x00"),
+		payload: []string{"hellostale!"}, control: after, controllen: len(control),
+		name:     append(order.AppendUint16(nil, unix.AF_UNIX), "\x00peer\x00\x00\x00\x00\x00\x00\x00\x00\x00"...),
 		msgFlags: unix.MSG_CMSG_CLOEXEC | unix.MSG_CTRUNC,
 	}
 	c := call(a, "recvmsg", unix.MSG_CMSG_CLOEXEC, entry, exit, 5)

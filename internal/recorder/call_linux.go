@@ -86,10 +86,9 @@ func (c *Call) Name() string {
 
 // ViaSocketcall reports whether the program made the call through socketcall(2).
 func (c *Call) ViaSocketcall() bool {
-	return c.Arch == i386 && int(c.Nr) == socketcallNr
+	nr := c.Arch.socketcall()
+	return nr != none && c.Nr == uint64(nr)
 }
-
-var socketcallNr = i386.syscallNumber("socketcall")
 
 // hasMessages reports whether the call is sendmsg, recvmsg, sendmmsg or recvmmsg.
 func (c *Call) hasMessages() bool { return c.sig.messagesAt() >= 0 }

@@ -54,21 +54,19 @@ func (c *Call) read(r *reader, list []*Memory) {
 // decodeSocketcall replaces the signature and the arguments with those of the call that
 // socketcall performs, if it is one of the recorded calls.
 func (c *Call) decodeSocketcall(r *reader) {
-	m := &Memory{Kind: SocketcallArgs, Arg: 1, Addr: c.Args[1].Value, Size: 6 * 4}
+	m := &Memory{Kind: SocketcallArgs, Arg: 1, Addr: c.Args[1].Value, Size: 6 * uint64(c.Arch.word)}
 	c.read(r, []*Memory{m})
-	name := socketcalls[c.Args[0].Value]
+	name := socketcalls[uint64(uint32(c.Args[0].Value))]
 	if name == "" {
 		return
 	}
 	c.sig = c.Arch.calls()[uint64(c.Arch.syscallNumber(name))]
 	// Drop the memory after the last argument, which the call does not use.
-	m.Size = uint64(4 * len(c.sig.params))
+	m.Size = uint64(c.Arch.word * len(c.sig.params))
 	m.Data = m.Data[:min(len(m.Data), int(m.Size))]
 	var values [6]uint64
 	for i := range c.sig.params {
-		if word := m.Data[min(4*i, len(m.Data)):]; len(word) >= 4 {
-			values[i] = uint64(order.Uint32(word))
-		}
+		values[i] = integer(Field{Offset: i * c.Arch.word, Size: c.Arch.word}, m.Data)
 	}
 	c.setArguments(values)
 	c.Entry.SocketcallArgs = m

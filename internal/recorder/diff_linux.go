@@ -306,6 +306,9 @@ func register(a, b uint64) piece {
 	return piece{a: order.AppendUint64(nil, a), b: order.AppendUint64(nil, b)}
 }
 
+// int32Of returns the int in a register or in 4 bytes of memory.
+func int32Of(b []byte) int32 { return int32(integer(Field{Size: len(b)}, b)) }
+
 // cut returns a part of the piece.
 func (p piece) cut(offset, size int) piece {
 	f := Field{Offset: offset, Size: size}
@@ -343,7 +346,7 @@ func around(b []byte, first int) string {
 
 // descriptor compares descriptors.
 func (cmp *comparison) descriptor(field string, p piece, atExit bool) bool {
-	a, b := int32(order.Uint32(p.a)), int32(order.Uint32(p.b))
+	a, b := int32Of(p.a), int32Of(p.b)
 	x := cmp.describe(cmp.a, cmp.callA, a, atExit)
 	y := cmp.describe(cmp.b, cmp.callB, b, atExit)
 	return x != y && cmp.differ(field, p, x, y)
@@ -361,7 +364,7 @@ func (cmp *comparison) describe(n *normalizer, c *Call, fd int32, atExit bool) s
 
 // process compares process IDs.
 func (cmp *comparison) process(field string, p piece) bool {
-	x := cmp.a.process(int32(order.Uint32(p.a)), cmp.ExactIDs)
-	y := cmp.b.process(int32(order.Uint32(p.b)), cmp.ExactIDs)
+	x := cmp.a.process(int32Of(p.a), cmp.ExactIDs)
+	y := cmp.b.process(int32Of(p.b), cmp.ExactIDs)
 	return x != y && cmp.differ(field, p, x, y)
 }

@@ -1,12 +1,12 @@
 // Package recorder records the system calls that a tree of processes uses to pass descriptors:
-// sendmsg, recvmsg, sendmmsg, recvmmsg and, in 32-bit programs, socketcall. At the entry and at the
-// exit of each call, it reads the memory that the arguments point to. Diff compares two records and
+// sendmsg, recvmsg, sendmmsg, recvmmsg and, on 386, ppc64le and s390x, socketcall. At the entry and at
+// the exit of each call, it reads the memory that the arguments point to. Diff compares two records and
 // names the field that contains the first difference. A Comparison can also return all differences.
 //
 // The recorder uses ptrace and /proc/PID/mem, and requires Linux 5.3 or later
-// (PTRACE_GET_SYSCALL_INFO). An amd64 tracer records amd64 and 386 programs. A 386 or arm64 tracer
-// records programs of its own architecture only. The arm64 tracer is built but not tested. x32
-// programs are not recorded.
+// (PTRACE_GET_SYSCALL_INFO). It supports amd64, 386, arm64, arm, riscv64, ppc64le and s390x. A tracer
+// records programs of its own architecture. An amd64 tracer also records 386 programs, and an arm64
+// tracer also records arm programs. x32 programs are not recorded.
 //
 // Record starts the current program again as a stub (see Main). The stub waits until it is traced,
 // installs a seccomp filter and executes the command. The filter stops the command at the recorded

@@ -10,8 +10,10 @@ import (
 const (
 	offNr   = 0
 	offArch = 4
-	offArg0 = 16 // its lower half: all recorded architectures are little-endian
 )
+
+// offArg0 is the offset of the lower half of the first argument.
+var offArg0 = uint32(16 + lowHalf)
 
 // load loads a word of seccomp_data.
 func load(offset uint32) unix.SockFilter {

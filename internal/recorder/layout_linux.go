@@ -5,8 +5,11 @@ import (
 	"slices"
 )
 
-// order is the byte order of all recorded architectures.
-var order = binary.LittleEndian
+// order is the byte order of the recorded programs.
+var order = binary.NativeEndian
+
+// lowHalf is the offset of the lower 4 bytes in an integer of 8 bytes: 0, or 4 on a big-endian architecture.
+var lowHalf = 4 * int(order.Uint16([]byte{0, 1})&1)
 
 // A Field is a field of a structure in memory.
 type Field struct {
@@ -38,20 +41,26 @@ func (l layout) has(name string) bool {
 	return slices.ContainsFunc(l, func(f Field) bool { return f.Name == name })
 }
 
-// field returns the bytes of a field in b, which may contain only part of the structure.
-func (l layout) field(b []byte, name string) []byte {
+// named returns the field with a name.
+func (l layout) named(name string) Field {
 	for _, f := range l {
 		if f.Name == name {
-			return b[min(f.Offset, len(b)):min(f.Offset+f.Size, len(b))]
+			return f
 		}
 	}
 	panic("no field " + name)
 }
 
-// uint returns the value of a field of 4 or 8 bytes. Bytes that were not recorded are 0.
-func (l layout) uint(b []byte, name string) uint64 {
+// uint returns the value of a field in b, which may contain only part of the structure.
+func (l layout) uint(b []byte, name string) uint64 { return integer(l.named(name), b) }
+
+// integer returns the value of a field of 4 or 8 bytes. Bytes that were not recorded are 0.
+func integer(f Field, b []byte) uint64 {
 	var word [8]byte
-	copy(word[:], l.field(b, name))
+	copy(word[:f.Size], f.cut(b))
+	if f.Size == 4 {
+		return uint64(order.Uint32(word[:]))
+	}
 	return order.Uint64(word[:])
 }
 

@@ -228,6 +228,7 @@ func TestOutcomesOfPrograms(t *testing.T) {
 		t.Skip("the test builds and runs programs for amd64 only; TestOutcomes has programs for 386")
 	}
 	needsPtrace(t)
+	needsProgram(t, "go")
 	bin := t.TempDir()
 	scm := filepath.Join(bin, "scm")
 	mustBuild(t, "go", "build", "-o", scm, root+"/cmd/scm")

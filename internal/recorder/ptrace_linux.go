@@ -44,7 +44,8 @@ type syscallInfo struct {
 }
 
 func (i *syscallInfo) result() (value int64, failed bool) {
-	return int64(i.words[0]), byte(i.words[1]) != 0
+	isError := *(*uint8)(unsafe.Pointer(&i.words[1])) // the first byte in memory
+	return int64(i.words[0]), isError != 0
 }
 
 func (i *syscallInfo) get(tid int) error {

@@ -123,8 +123,8 @@ func openFiles(tid int, inodes map[inode]bool) (map[fileID][]int32, error) {
 	return open, nil
 }
 
-// receivedFDs returns the descriptors that the call has received.
-func (c *Call) receivedFDs() (fds []int32) {
+// ReceivedFDs returns the descriptors that the call has received.
+func (c *Call) ReceivedFDs() (fds []int32) {
 	if !c.receives() {
 		return nil
 	}
@@ -136,7 +136,7 @@ func (c *Call) receivedFDs() (fds []int32) {
 
 // noteReceived adds the descriptors that a call has received to the table of its thread.
 func (t *tracer) noteReceived(th *thread, c *Call) {
-	fds := c.receivedFDs()
+	fds := c.ReceivedFDs()
 	if t.o.Outcome == nil || len(fds) == 0 {
 		return
 	}

@@ -3,6 +3,7 @@ package recorder
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"runtime"
@@ -244,8 +245,9 @@ func (t *tracer) killAll() {
 
 // platform returns an error if nothing can be recorded on this system.
 func platform() error {
-	if len(recordable) == 0 {
-		return fmt.Errorf("the recorder supports amd64, 386 and arm64, not %s", runtime.GOARCH)
+	if !Supported() {
+		names := slices.Sorted(maps.Keys(recordableOn))
+		return fmt.Errorf("the recorder supports %s, not %s", strings.Join(names, ", "), runtime.GOARCH)
 	}
 	if !procfs.InOwnNamespace() {
 		return errors.New("/proc belongs to another PID namespace, in which processes have other IDs: " +

@@ -39,6 +39,14 @@ func needsPtrace(t *testing.T) {
 	fdtest.Missing(t, err.Error())
 }
 
+// needsProgram skips a test if a program is not installed. With CI=true that is an error.
+func needsProgram(t *testing.T, name string) {
+	t.Helper()
+	if _, err := exec.LookPath(name); err != nil {
+		fdtest.Missing(t, err.Error())
+	}
+}
+
 // recordChild runs a child, which must succeed.
 func recordChild(t *testing.T, cmd *exec.Cmd, o Options) (calls []Call, stdout string) {
 	t.Helper()
@@ -391,6 +399,7 @@ func TestKilledParent(t *testing.T) {
 	if runtime.GOARCH == "386" {
 		t.Skip("the shell is amd64's")
 	}
+	needsProgram(t, "sh")
 	ways(t, func(t *testing.T, o Options) {
 		needsPtrace(t)
 		o.Outcome = func(*Outcome) {} // the shell then also stops before it ends

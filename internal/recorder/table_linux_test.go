@@ -13,13 +13,16 @@ import (
 	"github.com/scm-rights/scm/internal/fdtest"
 )
 
+// archs are all architectures.
+var archs = []*Arch{amd64, i386, arm64, arm, riscv64, ppc64le, s390x}
+
 // The table has the same system call numbers as golang.org/x/sys.
 func TestTable(t *testing.T) {
 	out, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", "golang.org/x/sys").Output()
 	if err != nil || len(bytes.TrimSpace(out)) == 0 {
 		fdtest.Missing(t, "go list does not say where golang.org/x/sys is")
 	}
-	for _, a := range []*Arch{amd64, i386, arm64} {
+	for _, a := range archs {
 		text, err := os.ReadFile(filepath.Join(strings.TrimSpace(string(out)), "unix", "zsysnum_linux_"+a.Name+".go"))
 		if err != nil {
 			t.Fatal(err)
@@ -30,12 +33,9 @@ func TestTable(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		// The mmap of 386 has one argument, a pointer to the others.
-		if a == i386 {
-			delete(numbers, "mmap")
-		}
-		known := 0
-		for _, row := range table {
+		rows := map[string]int{} // with a number
+		for i := range table {
+			row := &table[i]
 			nr, ok := numbers[row.name]
 			if !ok {
 				nr = none
@@ -43,12 +43,17 @@ func TestTable(t *testing.T) {
 			if got := a.syscallNumber(row.name); got != nr {
 				t.Errorf("%s: %s is %d, want %d", a.Name, row.name, got, nr)
 			}
-			if ok {
-				known++
+			if a.column(row) != none {
+				rows[row.name]++
 			}
 		}
-		if len(a.calls()) != known {
-			t.Errorf("%s: the table has %d calls with numbers, want %d", a.Name, len(a.calls()), known)
+		for name, n := range rows {
+			if n > 1 {
+				t.Errorf("%s: %s has %d rows", a.Name, name, n)
+			}
+		}
+		if len(a.calls()) != len(rows) {
+			t.Errorf("%s: the table has %d calls with numbers, want %d", a.Name, len(a.calls()), len(rows))
 		}
 		for _, name := range []string{"sendmsg", "recvmsg", "sendmmsg", "recvmmsg"} {
 			if sig := a.calls()[uint64(a.syscallNumber(name))]; sig.messagesAt() != 1 {
@@ -68,6 +73,27 @@ func TestTable(t *testing.T) {
 		listed := strings.Contains(" "+strings.Join(ancillary, " ")+" ", " "+sig.name+" ")
 		if listed != (sig.messagesAt() >= 0) {
 			t.Errorf("%s: in the list %v, has messages %v", sig.name, listed, sig.messagesAt() >= 0)
+		}
+	}
+}
+
+// The arguments of a few calls depend on the architecture.
+func TestArguments(t *testing.T) {
+	for _, a := range archs {
+		oneStruct := a == i386 || a == s390x
+		if sig := a.calls()[uint64(max(0, a.syscallNumber("mmap")))]; a != arm && (sig.name != "mmap" || (len(sig.params) == 1) != oneStruct) {
+			t.Errorf("%s: mmap is %+v", a.Name, sig)
+		}
+		flagsAt := 0
+		if a == s390x {
+			flagsAt = 1
+		}
+		if sig := a.calls()[uint64(a.syscallNumber("clone"))]; sig.params[flagsAt].kind != argWord || sig.params[1-flagsAt].kind != argAddr {
+			t.Errorf("%s: clone is %+v", a.Name, sig)
+		}
+		has := a == i386 || a == ppc64le || a == s390x
+		if (a.socketcall() != none) != has {
+			t.Errorf("%s: socketcall is %d", a.Name, a.socketcall())
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package recorder
 
 import (
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"strings"
@@ -66,7 +67,7 @@ func TestText(t *testing.T) {
 func TestRaw(t *testing.T) {
 	c := sentOne(amd64)
 	put(c.headerLayout(), c.Entry.Messages[0].Header.Data, "padding after msg_flags", 0x7f3a)
-	const want = `  nr 46 (amd64), arguments 0x3 0x7ffe0000 0x4000
+	want := native(`  nr 46 (amd64), arguments 0x3 0x7ffe0000 0x4000
   msghdr, 56 bytes at 0x7ffe0000
            msg_name          msg_namelen  padding   msg_iov           msg_iovlen        msg_control
     entry  0000000000000000  00000000     00000000  0010fe7f00000000  0200000000000000  0030fe7f00000000
@@ -86,7 +87,7 @@ func TestRaw(t *testing.T) {
   payload 1, 2 bytes at 0x7ffe2100
            bytes
     entry  6c6f
-`
+`)
 	if got := c.Raw(); got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
@@ -96,7 +97,7 @@ func TestRaw(t *testing.T) {
 func TestRawReceived(t *testing.T) {
 	c := receivedOne(i386)
 	got := c.Raw()
-	const want = `  control, 48 bytes at 0x7ffe3000
+	want := native(`  control, 48 bytes at 0x7ffe3000
            unused                            +16
     entry  55555555555555555555555555555555  55555555555555555555555555555555
            +32
@@ -105,7 +106,7 @@ func TestRawReceived(t *testing.T) {
     exit   18000000  01000000    02000000   64000000e8030000e9030000  10000000  01000000    01000000
            fd 0      unused
     exit   06000000  5555555555555555
-`
+`)
 	if !strings.Contains(got, want) {
 		t.Errorf("got\n%s\nwant in it\n%s", got, want)
 	}
@@ -117,13 +118,14 @@ func TestJSON(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	const want = `{"pid":100,"tid":101,"arch":"amd64","call":"recvmsg","nr":47,` +
+	family := hex.EncodeToString(order.AppendUint16(nil, unix.AF_UNIX))
+	want := native(`{"pid":100,"tid":101,"arch":"amd64","call":"recvmsg","nr":47,` +
 		`"socket":{"fd":3,"open":true,"kind":"unix stream","file":"socket:[1]"},"flags":["MSG_CMSG_CLOEXEC"],` +
-		`"messages":[{"payload":"68656c6c6f","bytes":5,"recorded":5,"room":11,"name":"01000070656572","control":[` +
+		`"messages":[{"payload":"68656c6c6f","bytes":5,"recorded":5,"room":11,"name":"` + family + `0070656572","control":[` +
 		`{"level":"SOL_SOCKET","type":"SCM_CREDENTIALS","len":28,"data":"64000000e8030000e9030000","padding":"00000000","cred":{"pid":100,"uid":1000,"gid":1001}},` +
 		`{"level":"SOL_SOCKET","type":"SCM_RIGHTS","len":20,"data":"06000000","padding":"77777777","files":[` +
 		`{"fd":6,"open":true,"kind":"character device","file":"/dev/null","access":"read-write","close_on_exec":true}]}],` +
-		`"flags":["MSG_CTRUNC","MSG_CMSG_CLOEXEC"],"received":true}],"result":5}`
+		`"flags":["MSG_CTRUNC","MSG_CMSG_CLOEXEC"],"received":true}],"result":5}`)
 	if string(got) != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}

@@ -27,6 +27,9 @@ type Options struct {
 	Limit int
 	// Sum records a checksum of the payload bytes after Limit that the kernel sends or receives.
 	Sum bool
+	// NoFiles leaves Call.Files empty. Looking up the files of all descriptors takes most of the time of
+	// a recording.
+	NoFiles bool
 	// Outcome, if set, is called for each received descriptor that is still open when its process ends,
 	// or that an execve passes on. Its process is stopped until Outcome returns. The process of a
 	// descriptor table that several processes share is the last one that ends. Outcome is not called
@@ -349,7 +352,9 @@ func (t *tracer) enter(th *thread, info *syscallInfo) {
 		th.inside = false // do not stop at its exit
 		return
 	}
-	c.lookUpEntry(&t.lookup)
+	if !t.o.NoFiles {
+		c.lookUpEntry(&t.lookup)
+	}
 	th.call = c
 }
 
@@ -374,7 +379,9 @@ func (t *tracer) leave(th *thread, info *syscallInfo) {
 		c.Result, c.Errno = -1, syscall.Errno(-value)
 	}
 	c.decodeExit(&t.reader)
-	c.lookUpExit(&t.lookup)
+	if !t.o.NoFiles {
+		c.lookUpExit(&t.lookup)
+	}
 	t.noteReceived(th, c)
 	t.emit(c)
 }
