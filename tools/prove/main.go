@@ -4,6 +4,7 @@
 // internal/target. Each subcommand is a package.
 //
 //	go run ./tools/prove identity [-mutants]     both backends make the same system calls, to the byte
+//	go run ./tools/prove inside PUREGO CGO       the same inside a virtual machine, for two builds of a script
 //	go run ./tools/prove golden [-w] [GOARCH…]   control buffers are equal to those of each libc's macros
 //	go run ./tools/prove foreign [GOARCH…]       the tests pass on other architectures and libcs
 //
@@ -31,6 +32,9 @@ func main() {
 		usage()
 	}
 	verb := os.Args[1]
+	if verb == "inside" { // it has flags of its own
+		exit(verb, identity.Inside(os.Args[2:]))
+	}
 	_ = flags.Parse(os.Args[2:]) // exits if there is an error
 	var err error
 	switch verb {
@@ -43,13 +47,19 @@ func main() {
 	default:
 		usage()
 	}
+	exit(verb, err)
+}
+
+// exit prints the error, if any, and ends the program.
+func exit(verb string, err error) {
 	if err != nil {
 		fmt.Fprintf(os.Stderr, "%s: %v\n", verb, err)
 		os.Exit(1)
 	}
+	os.Exit(0)
 }
 
 func usage() {
-	fmt.Fprintln(os.Stderr, "usage: prove identity [-mutants] | golden [-w] [GOARCH…] | foreign [GOARCH…]")
+	fmt.Fprintln(os.Stderr, "usage: prove identity [-mutants] | inside PUREGO CGO | golden [-w] [GOARCH…] | foreign [GOARCH…]")
 	os.Exit(2)
 }

@@ -174,16 +174,21 @@ func firstLine(err error) string {
 
 var differentialCalls = regexp.MustCompile(`(?m)^difftest: (\d+) calls, 0 differ$`)
 
-// difftest runs internal/difftest, which compares the backends in one process, for the given number of
-// calls. It returns the number of calls that internal/difftest has compared.
+// difftest builds internal/difftest for a target, and runs it for the given number of calls. It returns
+// the number of calls that internal/difftest has compared.
 func (p *proof) difftest(t target, calls int) (int, error) {
 	bin := filepath.Join(p.dir, "difftest-"+t.arch+"-"+t.libc)
 	args := append([]string{"test", "-C", filepath.Join(p.root, "internal", "difftest"), "-c", "-vet=off", "-o", bin}, t.flags...)
 	if out, err := machines.Go(t.arch, t.cc, args...).CombinedOutput(); err != nil {
 		return 0, fmt.Errorf("%v: difftest: %w\n%s", t, err, out)
 	}
-	cmd := exec.Command(bin, "-test.run=^TestWalk$", "-test.v", "-test.timeout=20m")
-	cmd.Dir = p.dir
+	return runDifftest(bin, p.dir, calls)
+}
+
+// runDifftest runs the tests of internal/difftest, which compares the backends in one process.
+func runDifftest(bin, dir string, calls int) (int, error) {
+	cmd := exec.Command(bin, "-test.run=^TestWalk$", "-test.v", "-test.timeout=2h")
+	cmd.Dir = dir
 	cmd.Env = append(os.Environ(), "SCM_DIFFTEST_CALLS="+strconv.Itoa(calls), "SCM_DIFFTEST_SEED=1")
 	out, err := cmd.CombinedOutput()
 	match := differentialCalls.FindSubmatch(out)

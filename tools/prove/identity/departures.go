@@ -121,7 +121,10 @@ func describes(cell, text string, field []byte) bool {
 
 // fieldValue returns the value of a field as an integer.
 func fieldValue(field []byte) int {
+	if len(field) == 4 {
+		return int(binary.NativeEndian.Uint32(field))
+	}
 	var word [8]byte
 	copy(word[:], field)
-	return int(binary.LittleEndian.Uint64(word[:]))
+	return int(binary.NativeEndian.Uint64(word[:]))
 }

@@ -8,6 +8,7 @@
 //	targets.go      the architectures and libcs on which the backends are compared
 //	script/         the program
 //	record.go       a recording of the program, and how two recordings differ
+//	inside.go       the same comparison inside a virtual machine
 //	backends.go     the comparison, together with internal/difftest and tools/prove/golden
 //	mutants.go      the test of the proof: faults that the comparison must find
 //

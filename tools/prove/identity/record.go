@@ -23,6 +23,7 @@ import (
 type script struct {
 	seed, calls int
 	sizes       bool
+	slow        bool // the machine is emulated
 }
 
 func (s script) args() []string {
@@ -43,7 +44,12 @@ type recording struct {
 }
 
 // deadline limits the time of a script, because a script with a fault may hang.
-const deadline = 5 * time.Minute
+func (s script) deadline() time.Duration {
+	if s.slow {
+		return 2 * time.Hour
+	}
+	return 5 * time.Minute
+}
 
 // record runs the script, built at path, in an empty folder. If the script fails, record returns both
 // an error and the recording up to the failure.
@@ -54,7 +60,7 @@ func (s script) record(path string) (*recording, error) {
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
 	var out, errs strings.Builder
-	ctx, cancel := context.WithTimeout(context.Background(), deadline)
+	ctx, cancel := context.WithTimeout(context.Background(), s.deadline())
 	defer cancel()
 	cmd := exec.CommandContext(ctx, path, s.args()...)
 	cmd.Dir = dir
@@ -62,18 +68,24 @@ func (s script) record(path string) (*recording, error) {
 	// system calls of its own.
 	cmd.Env = []string{"GOGC=off", "GODEBUG=asyncpreemptoff=1", "GOMAXPROCS=2"}
 	cmd.Stdout, cmd.Stderr = &out, &errs
-	calls, err := recorder.Record(cmd, recorder.Options{Sections: true})
+	// The files need not be looked up, because the script prints what each descriptor refers to.
+	calls, err := recorder.Record(cmd, recorder.Options{Sections: true, NoFiles: true})
 	var exit *recorder.ExitError
 	if err != nil && !errors.As(err, &exit) {
 		return nil, err
 	}
-	// Drop futex calls, because the scheduler uses them to wake its threads whenever a time slice ends.
-	calls = slices.DeleteFunc(calls, func(c recorder.Call) bool { return strings.HasPrefix(c.Name(), "futex") })
+	calls = slices.DeleteFunc(calls, ofScheduler)
 	r := &recording{script: s, calls: bySection(calls), lines: strings.Split(strings.TrimSuffix(out.String(), "\n"), "\n")}
 	if err != nil {
 		return r, fmt.Errorf("%w\n%s", err, &errs)
 	}
 	return r, r.sound()
+}
+
+// ofScheduler reports whether Go's scheduler makes such calls on its own. It makes futex calls to wake its
+// threads whenever a time slice ends, and sched_yield calls while it waits for a lock.
+func ofScheduler(c recorder.Call) bool {
+	return strings.HasPrefix(c.Name(), "futex") || c.Name() == "sched_yield"
 }
 
 // bySection groups calls by section, so that a missing call does not make all later ones differ.
@@ -105,13 +117,7 @@ func (r *recording) sound() error {
 		if c.ViaSocketcall() && c.Name() != "socketcall" {
 			return fmt.Errorf("call %d: %s was made by socketcall", c.Section, c.Name())
 		}
-		received := 0
-		for _, f := range c.Files {
-			if f.AtExit && f.Open() {
-				received++
-			}
-		}
-		most = most || c.Name() == "recvmsg" && received == maxFDs
+		most = most || c.Name() == "recvmsg" && len(c.ReceivedFDs()) == maxFDs
 	}
 	if !most {
 		return fmt.Errorf("%d descriptors were not received in any message", maxFDs)

@@ -1,0 +1,121 @@
+//go:build linux
+
+package identity
+
+import (
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"runtime"
+
+	"golang.org/x/sys/unix"
+)
+
+// A Result is the result of Inside. It becomes a row of the table of make identity.
+type Result struct {
+	Arch         string  `json:"arch"`
+	Recorded     int     `json:"recorded"`     // system calls of each backend
+	Differential int     `json:"differential"` // calls of each backend
+	Differ       int     `json:"differ"`       // bytes that differ
+	Field        string  `json:"field"`        // the field of the first difference
+	First        string  `json:"first"`        // the first difference, or the failure that ended the comparison
+	CPU          float64 `json:"cpu"`          // seconds
+
+	printed int // differences
+}
+
+// Inside compares the two backends in a virtual machine that has neither the sources nor a compiler. Its
+// arguments are two builds of the script, with the purego backend and with the cgo backend.
+//
+//	prove inside [-calls N] [-sizes] [-difftest BINARY -differential N] [-o FILE] PUREGO CGO
+//
+// Inside prints the differences. With -o it writes a Result to a file, also if it returns an error.
+func Inside(args []string) error {
+	flags := flag.NewFlagSet("inside", flag.ExitOnError)
+	calls := flags.Int("calls", full.recorded, "the number of random calls of the script")
+	sizes := flags.Bool("sizes", false, "also record the calls of every size")
+	difftest := flags.String("difftest", "", "the test binary of internal/difftest, built with cgo")
+	differential := flags.Int("differential", full.elsewhere, "the number of calls of internal/difftest")
+	out := flags.String("o", "", "the file for the result")
+	_ = flags.Parse(args) // exits if there is an error
+	if flags.NArg() != 2 {
+		return errors.New("usage: prove inside [-calls N] [-sizes] [-difftest BINARY -differential N] [-o FILE] PUREGO CGO")
+	}
+	scripts := []script{{seed: 1, calls: *calls, slow: true}}
+	if *sizes {
+		scripts = append(scripts, script{sizes: true, slow: true})
+	}
+	var r Result
+	err := r.compare(scripts, flags.Arg(0), flags.Arg(1))
+	if err == nil && *difftest != "" {
+		r.Differential, err = runDifftest(*difftest, os.TempDir(), *differential)
+	}
+	if err != nil && r.First == "" {
+		r.First = err.Error()
+	}
+	if err == nil && r.Differ > 0 {
+		err = errors.New("the backends are not identical")
+	}
+	r.Arch, r.CPU = runtime.GOARCH, cpuSeconds()
+	fmt.Printf("%s: %s recorded calls, %s differential calls, %s bytes differ, %.1f s of CPU time\n",
+		r.Arch, commas(r.Recorded), commas(r.Differential), commas(r.Differ), r.CPU)
+	if *out == "" {
+		return err
+	}
+	text, marshal := json.Marshal(r)
+	return errors.Join(err, marshal, os.WriteFile(*out, text, 0o644))
+}
+
+// compare records both programs and compares the recordings. If a program fails, compare uses the calls up
+// to the failure, because they contain the difference that made the program fail.
+func (r *Result) compare(scripts []script, purego, cgo string) error {
+	for _, s := range scripts {
+		a, err := s.record(purego)
+		if err != nil {
+			return fmt.Errorf("%s: %w", purego, err)
+		}
+		b, failed := s.record(cgo)
+		if b == nil {
+			return fmt.Errorf("%s: %w", cgo, failed)
+		}
+		found := a.differences(b)
+		if failed == nil {
+			found, failed = a.against(b, purego, cgo)
+		}
+		r.Recorded += b.count()
+		for _, d := range found {
+			r.add(d)
+		}
+		if failed != nil {
+			return fmt.Errorf("%s: %w", cgo, failed)
+		}
+	}
+	return nil
+}
+
+// mostPrinted is the number of differences that are printed.
+const mostPrinted = 10
+
+func (r *Result) add(d difference) {
+	if r.Differ == 0 {
+		r.Field, r.First = d.field, d.text
+	}
+	if r.printed < mostPrinted {
+		fmt.Println(d.text)
+	}
+	r.printed++
+	r.Differ += d.bytes
+}
+
+// cpuSeconds returns the CPU time of this process and of the programs that it has run.
+func cpuSeconds() (sum float64) {
+	for _, who := range []int{unix.RUSAGE_SELF, unix.RUSAGE_CHILDREN} {
+		var u unix.Rusage
+		if unix.Getrusage(who, &u) == nil {
+			sum += float64(u.Utime.Nano()+u.Stime.Nano()) / 1e9
+		}
+	}
+	return sum
+}
