@@ -40,7 +40,7 @@ func brieflyProve(t *testing.T, part func(*proof) error) {
 	if testing.Short() {
 		t.Skip("builds programs and records them")
 	}
-	if runtime.GOARCH != "amd64" && runtime.GOARCH != "arm64" {
+	if !recorder.Supported() {
 		t.Skip("the recorder does not support programs of " + runtime.GOARCH)
 	}
 	for _, target := range targets()[:2] {
@@ -87,7 +87,7 @@ func TestMutants(t *testing.T) {
 // TestMutantsHaveAPlace puts each fault into copies of the sources, including the faults that only make
 // identity-mutants runs.
 func TestMutantsHaveAPlace(t *testing.T) {
-	for _, f := range allMutants() {
+	for _, f := range slices.Concat(allMutants(), machineMutants()) {
 		if _, err := mutant.Overlay("../../..", t.TempDir(), f.Edits...); err != nil {
 			t.Errorf("%s: %v", f.What, err)
 		}

@@ -229,6 +229,16 @@ func allMutants() (list []fault) {
 	return list
 }
 
+// machineMutants returns faults that only a recording inside a virtual machine finds, on the architecture of the
+// fault.
+func machineMutants() []fault {
+	const only = "#ifdef __s390x__\n%s#endif\n"
+	return []fault{{mutant.Fault{
+		What: "padding after msg_namelen, byte 2, on s390x alone", Arch: "s390x", Field: "padding after msg_namelen",
+		Edits: before("csrc/private.h", sendC, fmt.Sprintf(only, inC("msg", 14))),
+	}}}
+}
+
 // paddingFaults returns, for each backend, a fault for each byte of padding.
 func paddingFaults() (list []mutant.Fault) {
 	const (
