@@ -160,7 +160,11 @@ perform_after(void *steps)
 static char **
 block(char **steps, unsigned long flags)
 {
+#ifdef __s390x__ /* the stack is the first argument */
+	pid_t child = (pid_t)syscall(SYS_clone, 0UL, flags | SIGCHLD, 0UL, 0UL, 0UL);
+#else
 	pid_t child = (pid_t)syscall(SYS_clone, flags | SIGCHLD, 0UL, 0UL, 0UL, 0UL);
+#endif
 	char **end = steps;
 
 	check(child >= 0, "fork");

@@ -9,19 +9,16 @@ import (
 	"fmt"
 	"os"
 	"runtime"
-
-	"golang.org/x/sys/unix"
 )
 
 // A Result is the result of Inside. It becomes a row of the table of make identity.
 type Result struct {
-	Arch         string  `json:"arch"`
-	Recorded     int     `json:"recorded"`     // system calls of each backend
-	Differential int     `json:"differential"` // calls of each backend
-	Differ       int     `json:"differ"`       // bytes that differ
-	Field        string  `json:"field"`        // the field of the first difference
-	First        string  `json:"first"`        // the first difference, or the failure that ended the comparison
-	CPU          float64 `json:"cpu"`          // seconds
+	Arch         string `json:"arch"`
+	Recorded     int    `json:"recorded"`     // system calls of each backend
+	Differential int    `json:"differential"` // calls of each backend
+	Differ       int    `json:"differ"`       // bytes that differ
+	Field        string `json:"field"`        // the field of the first difference
+	First        string `json:"first"`        // the first difference, or the failure that ended the comparison
 
 	printed int // differences
 }
@@ -58,9 +55,9 @@ func Inside(args []string) error {
 	if err == nil && r.Differ > 0 {
 		err = errors.New("the backends are not identical")
 	}
-	r.Arch, r.CPU = runtime.GOARCH, cpuSeconds()
-	fmt.Printf("%s: %s recorded calls, %s differential calls, %s bytes differ, %.1f s of CPU time\n",
-		r.Arch, commas(r.Recorded), commas(r.Differential), commas(r.Differ), r.CPU)
+	r.Arch = runtime.GOARCH
+	fmt.Printf("%s: %s recorded calls, %s differential calls, %s bytes differ\n",
+		r.Arch, commas(r.Recorded), commas(r.Differential), commas(r.Differ))
 	if *out == "" {
 		return err
 	}
@@ -107,15 +104,4 @@ func (r *Result) add(d difference) {
 	}
 	r.printed++
 	r.Differ += d.bytes
-}
-
-// cpuSeconds returns the CPU time of this process and of the programs that it has run.
-func cpuSeconds() (sum float64) {
-	for _, who := range []int{unix.RUSAGE_SELF, unix.RUSAGE_CHILDREN} {
-		var u unix.Rusage
-		if unix.Getrusage(who, &u) == nil {
-			sum += float64(u.Utime.Nano()+u.Stime.Nano()) / 1e9
-		}
-	}
-	return sum
 }
