@@ -183,8 +183,9 @@ trace could not be written, in which case the process runs on.`,
 // counted returns the part of the help text that lists the recorded calls.
 func counted() string {
 	return "scm sees the calls " + strings.Join(recorder.Calls(), ", ") + `,
-in 32-bit programs also if they are made with socketcall. It does not see the payload of
-other calls, such as send, recv, sendto, recvfrom, read and write.`
+on 386, ppc64le and s390x also if they are made with socketcall. It does not see the payload
+of other calls, such as send, recv, sendto, recvfrom, read and write.
+It can record programs on ` + strings.Join(recorder.Architectures(), ", ") + `.`
 }
 
 func traceProgram(args []string, o recorder.Options) error {

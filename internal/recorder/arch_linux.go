@@ -1,7 +1,9 @@
 package recorder
 
 import (
+	"maps"
 	"runtime"
+	"slices"
 	"sync"
 
 	"golang.org/x/sys/unix"
@@ -59,6 +61,9 @@ var recordableOn = map[string][]*Arch{
 
 // recordable are the architectures that this tracer can record.
 var recordable = recordableOn[runtime.GOARCH]
+
+// Architectures returns the names of the architectures that the recorder supports.
+func Architectures() []string { return slices.Sorted(maps.Keys(recordableOn)) }
 
 // Supported reports whether the recorder supports the architecture of this program.
 func Supported() bool { return len(recordable) > 0 }

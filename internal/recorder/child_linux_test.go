@@ -47,6 +47,7 @@ func init() {
 		"none":       func() {},
 		"pass":       childPass,
 		"batch":      childBatch,
+		"socketcall": childSocketcall,
 		"fork":       childFork,
 		"exec":       childExec,
 		"threads":    childThreads,
@@ -194,6 +195,24 @@ func childPass() {
 	in.dump("recv exit")
 	in.dumpControl("recv exit", unix.CmsgSpace(4)+4)
 	fmt.Println("numbers", a, b, file, order.Uint32(bytesOf(&in.control)[unix.SizeofCmsghdr:]))
+}
+
+// childSocketcall sends and receives a message through socketcall(2).
+func childSocketcall() {
+	a, b := pair(unix.SOCK_STREAM)
+	nr := uintptr(recordable[0].socketcall())
+	out, in := newMessage("payload!", unix.CmsgSpace(4)).rights(0), newMessage("", unix.CmsgSpace(4))
+	send := [3]uintptr{uintptr(a), uintptr(unsafe.Pointer(out)), unix.MSG_NOSIGNAL}
+	receive := [3]uintptr{uintptr(b), uintptr(unsafe.Pointer(in)), unix.MSG_CMSG_CLOEXEC}
+	_, _, errno := unix.Syscall(nr, 16, uintptr(unsafe.Pointer(&send)), 0)
+	if errno == 0 {
+		_, _, errno = unix.Syscall(nr, 17, uintptr(unsafe.Pointer(&receive)), 0)
+	}
+	if errno != 0 {
+		check(errno)
+	}
+	runtime.KeepAlive(out)
+	runtime.KeepAlive(in)
 }
 
 // childBatch sends three messages in one call, and receives up to four in another.

@@ -3,7 +3,6 @@ package recorder
 import (
 	"errors"
 	"fmt"
-	"maps"
 	"os"
 	"os/exec"
 	"runtime"
@@ -246,8 +245,7 @@ func (t *tracer) killAll() {
 // platform returns an error if nothing can be recorded on this system.
 func platform() error {
 	if !Supported() {
-		names := slices.Sorted(maps.Keys(recordableOn))
-		return fmt.Errorf("the recorder supports %s, not %s", strings.Join(names, ", "), runtime.GOARCH)
+		return fmt.Errorf("the recorder supports %s, not %s", strings.Join(Architectures(), ", "), runtime.GOARCH)
 	}
 	if !procfs.InOwnNamespace() {
 		return errors.New("/proc belongs to another PID namespace, in which processes have other IDs: " +

@@ -366,6 +366,34 @@ func TestSections(t *testing.T) {
 	}
 }
 
+// The arguments of socketcall are words in memory.
+func TestSocketcall(t *testing.T) {
+	needsPtrace(t)
+	if recordable[0].socketcall() == none {
+		t.Skip(runtime.GOARCH + " has no socketcall")
+	}
+	recordSocketcall(t, childCommand("socketcall"))
+}
+
+func recordSocketcall(t *testing.T, cmd *exec.Cmd) {
+	t.Helper()
+	calls, _ := recordChild(t, cmd, Options{})
+	if len(calls) != 2 || !calls[0].ViaSocketcall() || !calls[1].ViaSocketcall() {
+		t.Fatalf("recorded %v", calls)
+	}
+	for i, want := range []string{
+		`^socketcall sendmsg\(\d+<unix stream socket:\[\d+\]>, "payload!", SCM_RIGHTS \[0<.*>\], MSG_NOSIGNAL\) = 8`,
+		`^socketcall recvmsg\(\d+<unix stream socket:\[\d+\]>, "payload!", SCM_RIGHTS \[\d+<.*> close-on-exec\], MSG_CMSG_CLOEXEC\) = 8`,
+	} {
+		if text := calls[i].Text(); !regexp.MustCompile(want).MatchString(text) {
+			t.Errorf("got %s, want %s", text, want)
+		}
+		if m := calls[i].Entry.SocketcallArgs; len(m.Data) != 3*calls[i].Arch.word {
+			t.Errorf("%d bytes of arguments", len(m.Data))
+		}
+	}
+}
+
 // A program with another word size is recorded with its own layouts.
 func TestOtherWidth(t *testing.T) {
 	if runtime.GOARCH != "amd64" {
@@ -391,6 +419,9 @@ func TestOtherWidth(t *testing.T) {
 	if !strings.Contains(calls[1].Text(), `"payload!", SCM_RIGHTS [`) {
 		t.Error(calls[1].Text())
 	}
+	cmd = childCommand("socketcall")
+	cmd.Path = bin
+	recordSocketcall(t, cmd)
 }
 
 // A process can be killed just after it has made a child. The recorder then lets the child run and
