@@ -8,6 +8,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"path/filepath"
 	"runtime"
 )
 
@@ -44,10 +45,16 @@ func Inside(args []string) error {
 	if *sizes {
 		scripts = append(scripts, script{sizes: true, slow: true})
 	}
+	// The programs run in a folder of their own.
+	purego, err := filepath.Abs(flags.Arg(0))
+	cgo, err2 := filepath.Abs(flags.Arg(1))
+	if err := errors.Join(err, err2); err != nil {
+		return err
+	}
 	var r Result
-	err := r.compare(scripts, flags.Arg(0), flags.Arg(1))
+	err = r.compare(scripts, purego, cgo)
 	if err == nil && *difftest != "" {
-		r.Differential, err = runDifftest(*difftest, os.TempDir(), *differential)
+		r.Differential, err = runDifftest(*difftest, "", *differential)
 	}
 	if err != nil && r.First == "" {
 		r.First = err.Error()
