@@ -86,6 +86,9 @@ func (p *proof) backends(w workload) error {
 			row.failed(err)
 		}
 	}
+	if w.inGuests > 0 {
+		p.inGuests(&t, w)
+	}
 	if err := p.golden(&t, w.golden); err != nil {
 		return err
 	}
@@ -116,7 +119,7 @@ func (p *proof) print(t *table, w workload) error {
 	p.printf(line, "arch", "libc", "backends", "recorded", "differential", "control bytes", "csrc", "differ", "")
 	var sum row
 	var failed error
-	native, archs, libcs := map[string]bool{}, map[string]bool{}, map[string]bool{}
+	recorded, archs, libcs := map[string]bool{}, map[string]bool{}, map[string]bool{}
 	for _, r := range t.rows {
 		remark := ""
 		switch {
@@ -136,7 +139,7 @@ func (p *proof) print(t *table, w workload) error {
 		sum.csrc += r.csrc
 		sum.differ += r.differ
 		if r.recorded > 0 {
-			native[r.arch] = true
+			recorded[r.arch] = true
 		}
 		if r.control > 0 && r.csrc > 0 {
 			archs[r.arch] = true
@@ -154,7 +157,7 @@ func (p *proof) print(t *table, w workload) error {
 	}
 	p.printf("%s: %s differential calls, %s recorded calls on %d architectures, "+
 		"control bytes and %s calls of csrc on %d, %d libcs, %s bytes differ\n",
-		verdict, commas(sum.differential), commas(sum.recorded), len(native),
+		verdict, commas(sum.differential), commas(sum.recorded), len(recorded),
 		commas(sum.csrc), len(archs), len(libcs), commas(sum.differ))
 	return failed
 }
@@ -177,12 +180,21 @@ var differentialCalls = regexp.MustCompile(`(?m)^difftest: (\d+) calls, 0 differ
 // difftest builds internal/difftest for a target, and runs it for the given number of calls. It returns
 // the number of calls that internal/difftest has compared.
 func (p *proof) difftest(t target, calls int) (int, error) {
+	bin, err := p.buildDifftest(t)
+	if err != nil {
+		return 0, err
+	}
+	return runDifftest(bin, p.dir, calls)
+}
+
+// buildDifftest builds the test binary of internal/difftest for a target, and returns its path.
+func (p *proof) buildDifftest(t target) (string, error) {
 	bin := filepath.Join(p.dir, "difftest-"+t.arch+"-"+t.libc)
 	args := append([]string{"test", "-C", filepath.Join(p.root, "internal", "difftest"), "-c", "-vet=off", "-o", bin}, t.flags...)
 	if out, err := machines.Go(t.arch, t.cc, args...).CombinedOutput(); err != nil {
-		return 0, fmt.Errorf("%v: difftest: %w\n%s", t, err, out)
+		return "", fmt.Errorf("%v: difftest: %w\n%s", t, err, out)
 	}
-	return runDifftest(bin, p.dir, calls)
+	return bin, nil
 }
 
 // runDifftest runs the tests of internal/difftest, which compares the backends in one process.

@@ -125,6 +125,10 @@ func (m *mutation) prepare(f *fault) error {
 	if m.healthy[key] != nil {
 		return nil
 	}
+	if g := guestFor(f.Arch); g != nil {
+		_, err := m.inGuest(g, m.dir, "")
+		return err
+	}
 	both := map[string]healthy{}
 	for _, t := range targets() {
 		if t.arch != f.Arch || t.libc == "musl" {
@@ -154,14 +158,6 @@ func (m *mutation) prepare(f *fault) error {
 
 // find returns the first difference that a fault causes, or nil.
 func (m *mutation) find(f *fault) (*difference, error) {
-	both := m.healthy[recordingKey{f.Arch, f.script()}]
-	if both == nil {
-		return nil, fmt.Errorf("%w: no %s here", machines.ErrMissing, f.Arch)
-	}
-	base := both["cgo"].recording
-	if f.backend() == "cgo" {
-		base = both["purego"].recording
-	}
 	dir, err := os.MkdirTemp(m.dir, "mutant")
 	if err != nil {
 		return nil, err
@@ -170,6 +166,17 @@ func (m *mutation) find(f *fault) (*difference, error) {
 	overlay, err := mutant.Overlay(m.root, dir, f.Edits...)
 	if err != nil {
 		return nil, err
+	}
+	if g := guestFor(f.Arch); g != nil {
+		return m.inGuest(g, dir, overlay)
+	}
+	both := m.healthy[recordingKey{f.Arch, f.script()}]
+	if both == nil {
+		return nil, fmt.Errorf("%w: no %s here", machines.ErrMissing, f.Arch)
+	}
+	base := both["cgo"].recording
+	if f.backend() == "cgo" {
+		base = both["purego"].recording
 	}
 	path, err := both[f.backend()].build(m.root, dir, scriptPackage, overlay)
 	if err != nil {
@@ -192,6 +199,21 @@ func (m *mutation) find(f *fault) (*difference, error) {
 			return &found[0], nil // the mutant behaves differently each time
 		}
 	}
+}
+
+// inGuest returns the first difference inside an emulated machine, where a fault can only be in the cgo backend.
+// Without an overlay, a difference is an error.
+func (m *mutation) inGuest(g *guest, dir, overlay string) (*difference, error) {
+	r, err := g.compare(m.proof, dir, overlay, workload{inGuests: mutantCalls})
+	switch {
+	case err != nil:
+		return nil, err
+	case overlay == "" && r.First != "":
+		return nil, fmt.Errorf("without a fault: %s", r.First)
+	case r.First == "":
+		return nil, nil
+	}
+	return &difference{r.Field, r.First, r.Differ}, nil
 }
 
 // foundBy reports whether a difference is the one that the fault must cause.

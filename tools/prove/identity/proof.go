@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 )
 
@@ -20,7 +21,7 @@ func Prove(mutants bool) error {
 	case err != nil:
 		return err
 	case mutants:
-		return p.mutants(allMutants())
+		return p.mutants(slices.Concat(allMutants(), machineMutants()))
 	}
 	return p.all(full)
 }
@@ -58,11 +59,12 @@ type workload struct {
 	differential int      // calls of each backend, in one process; none if 0
 	elsewhere    int      // the same on other architectures and libcs
 	recorded     int      // calls of the script
+	inGuests     int      // the same in an emulated machine; no machine is started if 0
 	golden       []string // the architectures whose control buffers are compared; all if empty
 }
 
 // full is the workload of make identity.
-var full = workload{differential: 1 << 20, elsewhere: 1 << 15, recorded: 12288}
+var full = workload{differential: 1 << 20, elsewhere: 1 << 15, recorded: 12288, inGuests: 2048}
 
 // all tests both claims of docs/identity.md.
 func (p *proof) all(w workload) error {

@@ -22,6 +22,18 @@ type target struct {
 // noLibc is the libc of a program without C.
 const noLibc = "-"
 
+// backendsOf returns the targets for both backends on another architecture. Programs that use cgo are linked
+// statically, because an emulated machine has no shared libraries. They use the pure Go versions of packages net
+// and os/user.
+func backendsOf(t machines.Target) (purego, cgo target) {
+	purego = target{arch: t.Arch, libc: noLibc, backend: "purego", flags: []string{"-tags=purego"}}
+	cgo = target{
+		arch: t.Arch, libc: t.Libc, backend: "cgo", cc: strings.Join(t.Compiler, " "),
+		flags: []string{"-tags=netgo,osusergo", "-ldflags=-linkmode=external -extldflags=-static"},
+	}
+	return purego, cgo
+}
+
 // targets returns the targets whose programs this machine runs without an emulator. The first target
 // of an architecture is compared with all others of the same architecture.
 func targets() []target {

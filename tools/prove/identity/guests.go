@@ -1,0 +1,117 @@
+//go:build linux
+
+package identity
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"runtime"
+	"slices"
+	"strconv"
+	"sync"
+
+	machines "github.com/scm-rights/scm/internal/target"
+	"github.com/scm-rights/scm/tools/prove/machine"
+)
+
+// A guest is an architecture that this machine does not run. The backends are recorded and compared on a kernel
+// of that architecture, in an emulated machine.
+type guest struct {
+	kernel      machines.Kernel
+	purego, cgo target
+}
+
+// guests returns the architectures that have a kernel and a C compiler.
+func guests() (list []guest) {
+	for _, t := range machines.All() {
+		kernel := slices.IndexFunc(machines.Kernels(), func(k machines.Kernel) bool { return k.Arch == t.Arch })
+		if t.Native() || t.Libc != "glibc" || kernel < 0 {
+			continue
+		}
+		purego, cgo := backendsOf(t)
+		list = append(list, guest{machines.Kernels()[kernel], purego, cgo})
+	}
+	return list
+}
+
+// guestFor returns the guest for an architecture, or nil.
+func guestFor(arch string) *guest {
+	list := guests()
+	if i := slices.IndexFunc(list, func(g guest) bool { return g.kernel.Arch == arch }); i >= 0 {
+		return &list[i]
+	}
+	return nil
+}
+
+// inGuests adds the rows of the guests. It runs as many machines at once as this machine has processors.
+func (p *proof) inGuests(t *table, w workload) {
+	var wait sync.WaitGroup
+	slots := make(chan struct{}, runtime.NumCPU())
+	for _, g := range guests() {
+		row := t.row(g.cgo.arch, g.cgo.libc)
+		wait.Add(1)
+		go func() {
+			defer wait.Done()
+			slots <- struct{}{}
+			defer func() { <-slots }()
+			result, err := g.compare(p, p.dir, "", w)
+			row.recorded, row.differential, row.differ = result.Recorded, result.Differential, result.Differ
+			if result.First != "" {
+				err = errors.New(result.First)
+			}
+			if err != nil {
+				row.failed(err)
+			}
+		}()
+	}
+	wait.Wait()
+}
+
+// compare builds the backends into a folder, and compares them inside the machine. overlay is the file for
+// go build -overlay of the cgo backend, or "".
+func (g *guest) compare(p *proof, dir, overlay string, w workload) (Result, error) {
+	var result Result
+	if _, err := machines.MachineFor(g.kernel.Arch); err != nil {
+		return result, err
+	}
+	tree := machine.Tree{}
+	command := []string{"/bin/prove", "inside", "-o", "/out/result.json", "-calls", strconv.Itoa(w.inGuests)}
+	prove, err := g.purego.build(p.root, dir, "./tools/prove", "")
+	if err != nil {
+		return result, err
+	}
+	purego, err := g.purego.build(p.root, dir, scriptPackage, "")
+	if err != nil {
+		return result, err
+	}
+	cgo, err := g.cgo.build(p.root, dir, scriptPackage, overlay)
+	if err != nil {
+		return result, err
+	}
+	if w.elsewhere > 0 {
+		difftest, err := p.buildDifftest(g.cgo)
+		if err != nil {
+			return result, err
+		}
+		command = append(command, "-sizes", "-difftest", "/bin/difftest", "-differential", strconv.Itoa(w.elsewhere))
+		if err := tree.Copy("bin/difftest", difftest); err != nil {
+			return result, err
+		}
+	}
+	if err := errors.Join(tree.Copy("bin/prove", prove), tree.Copy("bin/purego", purego), tree.Copy("bin/cgo", cgo)); err != nil {
+		return result, err
+	}
+	var console bytes.Buffer
+	m := machine.Machine{Kernel: g.kernel, Tree: tree, Log: &console, Commands: [][]string{append(command, "/bin/purego", "/bin/cgo")}}
+	results, err := m.Run()
+	if err != nil {
+		return result, fmt.Errorf("%w\n%s", err, &console)
+	}
+	text := results[0].Files["result.json"]
+	if err := json.Unmarshal(text, &result); err != nil {
+		return result, fmt.Errorf("%s: %w\n%s", results[0].Error, err, &console)
+	}
+	return result, nil
+}
