@@ -86,7 +86,7 @@ func (p *proof) backends(w workload) error {
 			row.failed(err)
 		}
 	}
-	if w.inGuests > 0 {
+	if w.guest > 0 {
 		p.inGuests(&t, w)
 	}
 	if err := p.golden(&t, w.golden); err != nil {

@@ -8,7 +8,6 @@
 //	targets.go      the architectures and libcs on which the backends are compared
 //	script/         the program
 //	record.go       a recording of the program, and how two recordings differ
-//	inside.go       the same comparison inside a virtual machine
 //	guests.go       the same on kernels of other architectures, in emulated machines
 //	inside.go       the part that runs inside such a machine
 //	backends.go     the comparison, together with internal/difftest and tools/prove/golden

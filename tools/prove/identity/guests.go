@@ -77,7 +77,7 @@ func (g *guest) compare(p *proof, dir, overlay string, w workload) (Result, erro
 		return result, err
 	}
 	tree := machine.Tree{}
-	command := []string{"/bin/prove", "inside", "-o", "/out/result.json", "-calls", strconv.Itoa(w.inGuests)}
+	command := []string{"/bin/prove", "inside", "-o", "/out/result.json", "-calls", strconv.Itoa(w.guest)}
 	prove, err := g.purego.build(p.root, dir, "./tools/prove", "")
 	if err != nil {
 		return result, err
@@ -90,12 +90,12 @@ func (g *guest) compare(p *proof, dir, overlay string, w workload) (Result, erro
 	if err != nil {
 		return result, err
 	}
-	if w.elsewhere > 0 {
+	if w.guestDifferential > 0 {
 		difftest, err := p.buildDifftest(g.cgo)
 		if err != nil {
 			return result, err
 		}
-		command = append(command, "-sizes", "-difftest", "/bin/difftest", "-differential", strconv.Itoa(w.elsewhere))
+		command = append(command, "-difftest", "/bin/difftest", "-differential", strconv.Itoa(w.guestDifferential))
 		if err := tree.Copy("bin/difftest", difftest); err != nil {
 			return result, err
 		}

@@ -56,15 +56,16 @@ func (p *proof) printf(format string, args ...any) {
 
 // A workload determines how many calls are compared.
 type workload struct {
-	differential int      // calls of each backend, in one process; none if 0
-	elsewhere    int      // the same on other architectures and libcs
-	recorded     int      // calls of the script
-	inGuests     int      // the same in an emulated machine; no machine is started if 0
-	golden       []string // the architectures whose control buffers are compared; all if empty
+	differential      int // calls of each backend, in one process; none if 0
+	elsewhere         int // the same on other architectures and libcs
+	recorded          int // calls of the script
+	guest             int // the same in each emulated machine; no machine is started if 0
+	guestDifferential int
+	golden            []string // the architectures whose control buffers are compared; all if empty
 }
 
 // full is the workload of make identity.
-var full = workload{differential: 1 << 20, elsewhere: 1 << 15, recorded: 12288, inGuests: 2048}
+var full = workload{differential: 1 << 20, elsewhere: 1 << 15, recorded: 12288, guest: 1024, guestDifferential: 4096}
 
 // all tests both claims of docs/identity.md.
 func (p *proof) all(w workload) error {
