@@ -18,7 +18,7 @@ const listenFDsStart = 3
 // contains their names. If that variable is not set, each name is "unknown". If nothing was passed to this
 // process, ListenFDs returns no descriptors and no error.
 //
-// PIDs can be reused. If LISTEN_PIDFDID is set, as it is by systemd 258, and the kernel assigns each
+// PIDs can be reused. If LISTEN_PIDFDID is set, as it is by systemd 259, and the kernel assigns each
 // process an inode number (Linux 6.9), the two values must match too.
 //
 // ListenFDs makes the descriptors close-on-exec. The caller owns them and must close them. ListenFDs also

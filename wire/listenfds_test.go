@@ -71,7 +71,7 @@ func (l listening) service(ctx SpecContext, command ...string) *exec.Cmd {
 	return cmd
 }
 
-// pidfdServices have LISTEN_PIDFDID, which libsystemd ignores before version 258. The service replaces OWN by
+// pidfdServices have LISTEN_PIDFDID, which libsystemd ignores before version 259. The service replaces OWN by
 // the inode number of its own pidfd.
 var pidfdServices = []listening{
 	{"LISTEN_PIDFDID identifies the process", []string{"LISTEN_PID=PID", "LISTEN_PIDFDID=OWN", "LISTEN_FDS=2"}, "3 unknown True\n4 unknown True\n"},
