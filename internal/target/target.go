@@ -1,6 +1,6 @@
 // Package target lists what the proofs cover: architectures and libcs with the compiler and the emulator of
-// each (targets.txt), kernels (kernels.txt), and machines that boot them (machines.txt). tools/setup reads the
-// same tables.
+// each (targets.txt), kernels (kernels.txt), machines that boot them (machines.txt), and versions of systemd
+// (systemd.txt). tools/setup reads the same tables.
 package target
 
 import (
