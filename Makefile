@@ -8,6 +8,7 @@
 #   CI=true    treat a missing tool as an error, instead of skipping what needs it
 #   PEERS=all  set up and run every peer in interop, instead of C, Rust and the languages that are installed
 #   ARCH=…     restrict foreign to these architectures
+#   SYSTEMD=…  restrict systemd to these versions of internal/target/systemd.txt
 #   RESULTS=…  the directory in which test and check keep the output and the counts of each part (build/test)
 #   SCM_SOAK=… how long soak runs on each backend, in the format of sleep(1) (10m)
 #   AS_USER=tools/as-user.sh  as root, run the pure-Go tests as an unprivileged user without a C compiler
@@ -30,6 +31,7 @@ SETUP ?= 1
 CI ?=
 PEERS ?=
 ARCH ?=
+SYSTEMD ?=
 AS_USER ?=
 NEWEST ?=
 SCM_SOAK ?= 10m
@@ -177,6 +179,10 @@ golden: setup-cross ## minutes: compare the control buffers of pure Go with thos
 .PHONY: foreign
 foreign: setup-test setup-cross ## tens of minutes: run the tests on other architectures (under qemu-user) and libcs; ARCH=s390x for only one
 	$(GO) run ./tools/prove foreign $(ARCH)
+
+.PHONY: systemd
+systemd: setup-machines ## minutes: run real versions of systemd in emulated machines, and check that they and package wire understand each other; SYSTEMD=262 for only one
+	$(GO) run ./tools/prove systemd $(SYSTEMD)
 
 .PHONY: identity identity-mutants
 identity: setup-test setup-cross ## minutes: prove that both backends make the same calls, byte for byte, and differ from the originals only as docs/departures.md says

@@ -7,6 +7,7 @@
 //	go run ./tools/prove inside PUREGO CGO       the same inside a virtual machine, for two builds of a script
 //	go run ./tools/prove golden [-w] [GOARCH…]   control buffers are equal to those of each libc's macros
 //	go run ./tools/prove foreign [GOARCH…]       the tests pass on other architectures and libcs
+//	go run ./tools/prove systemd [VERSION…]      real versions of systemd and package wire understand each other
 //
 // With -mutants, identity instead inserts faults into one backend, and verifies that it finds each
 // fault. With -w, golden stores the output of the C macros as the expected output.
@@ -21,6 +22,7 @@ import (
 	"github.com/scm-rights/scm/tools/prove/foreign"
 	"github.com/scm-rights/scm/tools/prove/golden"
 	"github.com/scm-rights/scm/tools/prove/identity"
+	"github.com/scm-rights/scm/tools/prove/systemd"
 )
 
 func main() {
@@ -44,6 +46,8 @@ func main() {
 		err = golden.Prove(*write, flags.Args())
 	case "foreign":
 		err = foreign.Prove(flags.Args())
+	case "systemd":
+		err = systemd.Prove(flags.Args())
 	default:
 		usage()
 	}
@@ -60,6 +64,6 @@ func exit(verb string, err error) {
 }
 
 func usage() {
-	fmt.Fprintln(os.Stderr, "usage: prove identity [-mutants] | inside PUREGO CGO | golden [-w] [GOARCH…] | foreign [GOARCH…]")
+	fmt.Fprintln(os.Stderr, "usage: prove identity [-mutants] | inside PUREGO CGO | golden [-w] [GOARCH…] | foreign [GOARCH…] | systemd [VERSION…]")
 	os.Exit(2)
 }

@@ -1,0 +1,243 @@
+//go:build linux
+
+// Package systemd runs real versions of systemd as the first process of an emulated machine, and checks that they
+// and wire understand each other.
+//
+//	units/    the units in the machine, and system.conf
+//	probe/    the program that they run, which prints the results
+//
+// The versions are those of internal/target/systemd.txt. A table shows the result of each part. It names the version
+// of systemd that introduced a part if the one in the machine is older. The verdict is an error if a part failed or
+// printed no result, if a part works in a version that should not have it, or if nothing was run.
+package systemd
+
+import (
+	"bytes"
+	"embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/scm-rights/scm/internal/target"
+	"github.com/scm-rights/scm/tools/prove/machine"
+)
+
+//go:embed units
+var units embed.FS
+
+// parts lists what probe checks, with the version of systemd that introduced it, if one of the versions in the
+// table may be older (https://github.com/systemd/systemd/blob/main/NEWS). LISTEN_PIDFDID also needs Linux 6.9.
+var parts = []struct {
+	name  string
+	since int
+}{
+	{"examples/fdstore", 0},
+	{"NotifyStore", 0},
+	{"NotifyRemove", 0},
+	{"store is closed on stop", 0},
+	{"FileDescriptorStorePreserve", 254},
+	{"NotifyBarrier", 0},
+	{"LISTEN_FDS of two socket units", 0},
+	{"LISTEN_PIDFDID", 259},
+}
+
+// Results of a part. A failure is the description of what went wrong.
+const (
+	passed = "ok"
+	lacked = "not in systemd "
+)
+
+// Prove runs the given versions of systemd, or all of them.
+func Prove(versions []string) error {
+	list := target.Systemds()
+	for _, v := range versions {
+		if !slices.ContainsFunc(list, func(s target.Systemd) bool { return s.Version == v }) {
+			return fmt.Errorf("internal/target/systemd.txt has no systemd %s", v)
+		}
+	}
+	var ran []target.Systemd
+	results := map[string][]string{}
+	passes, lacks, failures, missing := 0, 0, 0, 0
+	for _, s := range list {
+		if len(versions) > 0 && !slices.Contains(versions, s.Version) {
+			continue
+		}
+		console, err := run(s)
+		if errors.Is(err, target.ErrMissing) {
+			missing++
+			fmt.Printf("systemd %s: %v\n", s.Version, err)
+			continue
+		}
+		var failed []string
+		if err := errors.Join(err, isVersion(s.Version, console)); err != nil {
+			failed = append(failed, err.Error())
+		}
+		for i, result := range judge(s.Version, console) {
+			switch {
+			case result == passed:
+				passes++
+			case strings.HasPrefix(result, lacked):
+				lacks++
+			default:
+				failed = append(failed, parts[i].name+": "+result)
+				result = "FAILED"
+			}
+			results[s.Version] = append(results[s.Version], result)
+		}
+		if len(failed) > 0 {
+			fmt.Printf("systemd %s, the console:\n%s\nsystemd %s failed:\n\t%s\n", s.Version, console, s.Version, strings.Join(failed, "\n\t"))
+		}
+		failures += len(failed)
+		ran = append(ran, s)
+	}
+	printTable(ran, results)
+	fmt.Printf("systemd: %d checks passed, %d not in their version, %d failed, on %d versions; %d not run\n",
+		passes, lacks, failures, len(ran), missing)
+	if failures > 0 || len(ran) == 0 || missing > 0 && os.Getenv("CI") == "true" {
+		return fmt.Errorf("%d failed, %d not run", failures, missing)
+	}
+	return nil
+}
+
+func printTable(ran []target.Systemd, results map[string][]string) {
+	if len(ran) == 0 {
+		return
+	}
+	const first, next = "%-32s", "%-42s"
+	fmt.Printf("\n"+first, "")
+	for _, s := range ran {
+		fmt.Printf(next, "systemd "+s.Version+", Linux "+s.Kernel)
+	}
+	for i, p := range parts {
+		fmt.Printf("\n"+first, p.name)
+		for _, s := range ran {
+			fmt.Printf(next, results[s.Version][i])
+		}
+	}
+	fmt.Println()
+}
+
+// run returns what appears on the console of a machine that systemd runs.
+func run(s target.Systemd) (console string, err error) {
+	i := slices.IndexFunc(target.Kernels(), func(k target.Kernel) bool { return k.Name == s.Kernel })
+	if i < 0 {
+		return "", fmt.Errorf("internal/target/kernels.txt has no kernel %s", s.Kernel)
+	}
+	kernel := target.Kernels()[i]
+	if _, err := target.MachineFor(kernel.Arch); err != nil {
+		return "", err
+	}
+	tree := machine.Tree{}
+	for _, p := range s.Packages {
+		file, err := machine.Fetch(p.Path, p.SHA256)
+		if err != nil {
+			return "", err
+		}
+		if err := tree.Unpack(file); err != nil {
+			return "", err
+		}
+	}
+	mergeUsr(tree)
+	if err := addChecks(tree, kernel.Arch); err != nil {
+		return "", err
+	}
+	var log bytes.Buffer
+	m := machine.Machine{Kernel: kernel, Tree: tree, Init: "/usr/lib/systemd/systemd", Log: &log}
+	_, err = m.Run()
+	return log.String(), err
+}
+
+// mergeUsr moves the files of /bin, /lib, /lib64 and /sbin to /usr, and makes those symbolic links, as Debian does.
+// Some packages of Debian 12 still have files in both places.
+func mergeUsr(tree machine.Tree) {
+	for _, dir := range []string{"bin", "lib", "lib64", "sbin"} {
+		for name, file := range tree {
+			if name != dir && !strings.HasPrefix(name, dir+"/") {
+				continue
+			}
+			if _, found := tree["usr/"+name]; !found {
+				tree["usr/"+name] = file
+			}
+			delete(tree, name)
+		}
+		tree.Symlink(dir, "usr/"+dir)
+	}
+}
+
+// addChecks adds the units and the programs that they run.
+func addChecks(tree machine.Tree, arch string) error {
+	// Without an ID, systemd treats this as the first start of a new installation.
+	tree.Write("etc/machine-id", 0o444, []byte(strings.Repeat("0123456789abcdef", 2)+"\n"))
+	names, err := fs.Glob(units, "units/*")
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		text, err := units.ReadFile(name)
+		if err != nil {
+			return err
+		}
+		dir := "etc/systemd/system/"
+		if path.Base(name) == "system.conf" {
+			dir = "etc/systemd/"
+		}
+		tree.Write(dir+path.Base(name), 0o644, text)
+	}
+	bin, err := os.MkdirTemp("", "systemd")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = os.RemoveAll(bin) }()
+	build := target.Go(arch, "", "build", "-o", bin, "./examples/fdstore", "./tools/prove/systemd/probe")
+	if text, err := build.CombinedOutput(); err != nil {
+		return fmt.Errorf("%w: %s", err, text)
+	}
+	return errors.Join(
+		tree.Copy("fdstore", filepath.Join(bin, "fdstore")),
+		tree.Copy("probe", filepath.Join(bin, "probe")),
+	)
+}
+
+// marked returns the rest of each line of the console that contains the mark.
+func marked(console, mark string) (list []string) {
+	for line := range strings.Lines(console) {
+		// systemd may have printed something without the end of a line.
+		if _, rest, found := strings.Cut(strings.TrimRight(line, "\r\n"), mark); found {
+			list = append(list, rest)
+		}
+	}
+	return list
+}
+
+// isVersion returns an error unless the first process said that it has the version.
+func isVersion(version, console string) error {
+	list := marked(console, "@@systemd ")
+	if len(list) != 1 || !strings.HasPrefix(list[0]+".", version+".") {
+		return fmt.Errorf("the first process says that it is systemd %q", list)
+	}
+	return nil
+}
+
+// judge returns the result of each part.
+func judge(version, console string) (results []string) {
+	number, _ := strconv.Atoi(version) // the tests of the table verify that it is one
+	for _, p := range parts {
+		list := marked(console, "@@check "+p.name+": ")
+		switch {
+		case len(list) != 1:
+			list = []string{fmt.Sprintf("%d results, want 1", len(list))}
+		case number < p.since && list[0] == "absent":
+			list[0] = fmt.Sprintf("%s%s (introduced in %d)", lacked, version, p.since)
+		case number < p.since && list[0] == passed:
+			list[0] = fmt.Sprintf("works, although it was introduced in systemd %d", p.since)
+		}
+		results = append(results, list[0])
+	}
+	return results
+}
