@@ -3,9 +3,7 @@
 package machine
 
 import (
-	"bufio"
 	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -21,8 +19,11 @@ import (
 	"github.com/scm-rights/scm/internal/target"
 )
 
-// cache is the folder that keeps the packages, relative to the root of the repository.
-const cache = "build/debian"
+// Variables for the tests.
+var (
+	cache = "build/debian" // keeps the packages; relative to the root of the repository
+	apt   = "/etc/apt"
+)
 
 // Fetch returns the path of a package with the given SHA-256, which it downloads unless the cache has it.
 // pool is the path below the root of a Debian mirror.
@@ -34,12 +35,14 @@ func Fetch(pool, sum string) (string, error) {
 	if text, err := os.ReadFile(file); err == nil && sumOf(text) == sum {
 		return file, nil
 	}
-	mirrors, err := mirrors()
-	if err != nil {
-		return "", err
+	list := mirrors()
+	if len(list) == 0 {
+		return "", fmt.Errorf("%w: apt's sources name no mirror; set DEBIAN_MIRROR to the address of a Debian mirror", target.ErrMissing)
 	}
+	hint := ": either its version was dropped, and the table that names it needs a newer one, or these are not Debian's " +
+		"mirrors, and DEBIAN_MIRROR must be the address of one that is"
 	var errs []error
-	for _, mirror := range mirrors {
+	for _, mirror := range list {
 		text, err := get(mirror, pool)
 		if err == nil && sumOf(text) != sum {
 			err = fmt.Errorf("%s: the SHA-256 is %s, not %s", mirror, sumOf(text), sum)
@@ -47,33 +50,23 @@ func Fetch(pool, sum string) (string, error) {
 		if err == nil {
 			return file, replace(file, text)
 		}
+		if !errors.Is(err, errNotFound) {
+			hint = ""
+		}
 		errs = append(errs, err)
 	}
-	text := "no mirror has " + pool
-	if !slices.ContainsFunc(errs, func(err error) bool { return !errors.Is(err, errNotFound) }) {
-		text += ": either its version was dropped, and the table that names it needs a newer one, or these are not Debian's " +
-			"mirrors, and DEBIAN_MIRROR must be the address of one that is"
-	}
-	return "", fmt.Errorf("%w: %s\n%w", target.ErrMissing, text, errors.Join(errs...))
+	return "", fmt.Errorf("%w: no mirror has %s%s\n%w", target.ErrMissing, pool, hint, errors.Join(errs...))
 }
 
-func sumOf(text []byte) string {
-	sum := sha256.Sum256(text)
-	return hex.EncodeToString(sum[:])
-}
+func sumOf(text []byte) string { return fmt.Sprintf("%x", sha256.Sum256(text)) }
 
 // replace writes a file so that a reader sees all of it or nothing.
 func replace(file string, text []byte) error {
 	if err := os.MkdirAll(filepath.Dir(file), 0o777); err != nil {
 		return err
 	}
-	part, err := os.CreateTemp(filepath.Dir(file), "part")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(part.Name())
-	_, err = part.Write(text)
-	return errors.Join(err, part.Chmod(0o644), part.Close(), os.Rename(part.Name(), file))
+	part := fmt.Sprintf("%s.%d", file, os.Getpid())
+	return errors.Join(os.WriteFile(part, text, 0o666), os.Rename(part, file))
 }
 
 var errNotFound = errors.New("not found")
@@ -103,66 +96,66 @@ func get(mirror, pool string) ([]byte, error) {
 	return nil, fmt.Errorf("%s: %s", mirror, answer.Status)
 }
 
-// mirrors returns the addresses in DEBIAN_MIRROR, or otherwise those that apt uses, except for security
-// updates, which are in another archive.
-func mirrors() ([]string, error) {
+// mirrors returns the addresses in DEBIAN_MIRROR, or otherwise those that apt uses, in the order of its sources.
+// Security updates are in another archive.
+func mirrors() (list []string) {
 	if list := strings.Fields(os.Getenv("DEBIAN_MIRROR")); len(list) > 0 {
-		return list, nil
+		return list
 	}
-	files, _ := filepath.Glob("/etc/apt/sources.list.d/*") // the pattern is correct
-	var list []string
-	for _, file := range append([]string{"/etc/apt/sources.list"}, files...) {
-		text, err := os.ReadFile(file)
-		switch {
-		case err != nil:
+	files, _ := filepath.Glob(apt + "/sources.list.d/*") // the pattern is correct
+	for _, file := range append([]string{apt + "/sources.list"}, files...) {
+		text, _ := os.ReadFile(file) // a missing file names no mirror
+		parse := map[string]func(string) []source{".list": oneLine, ".sources": stanzas}[filepath.Ext(file)]
+		if parse == nil {
 			continue
-		case strings.HasSuffix(file, ".list"):
-			list = append(list, oneLine(string(text))...)
-		case strings.HasSuffix(file, ".sources"):
-			list = append(list, stanzas(string(text))...)
 		}
-	}
-	list = slices.DeleteFunc(list, func(uri string) bool { return !strings.HasPrefix(uri, "http") })
-	slices.Sort(list)
-	list = slices.Compact(list)
-	if len(list) == 0 {
-		return nil, fmt.Errorf("%w: apt's sources name no mirror; set DEBIAN_MIRROR to the address of a Debian mirror", target.ErrMissing)
-	}
-	return list, nil
-}
-
-// oneLine returns the addresses in a sources.list: deb [OPTIONS] URI SUITE COMPONENTS.
-func oneLine(text string) (list []string) {
-	for line := range strings.Lines(text) {
-		line, isDeb := strings.CutPrefix(strings.TrimSpace(line), "deb ")
-		if _, after, found := strings.Cut(line, "]"); found {
-			line = after
-		}
-		if w := strings.Fields(line); isDeb && len(w) >= 2 && !strings.Contains(w[1], "security") {
-			list = append(list, w[0])
+		for _, s := range parse(string(text)) {
+			for _, uri := range s.uris {
+				security := !slices.ContainsFunc(s.suites, func(suite string) bool { return !strings.Contains(suite, "security") })
+				if !security && strings.HasPrefix(uri, "http") && !slices.Contains(list, uri) {
+					list = append(list, uri)
+				}
+			}
 		}
 	}
 	return list
 }
 
-// stanzas returns the addresses in a deb822 file.
-func stanzas(text string) (list []string) {
-	for _, stanza := range strings.Split(text, "\n\n") {
-		fields := map[string]string{}
-		name := ""
-		lines := bufio.NewScanner(strings.NewReader(stanza))
-		for lines.Scan() {
-			line := lines.Text()
-			if strings.HasPrefix(line, "#") {
-				continue
-			}
-			if key, value, found := strings.Cut(line, ":"); found && !strings.HasPrefix(line, " ") {
-				name, line = strings.ToLower(key), value
-			}
-			fields[name] += " " + line
+type source struct{ uris, suites []string }
+
+// oneLine parses a sources.list. Its lines are: deb [OPTIONS] URI SUITE COMPONENT….
+func oneLine(text string) (list []source) {
+	for line := range strings.Lines(text) {
+		line, _, _ = strings.Cut(line, "#")
+		w := strings.Fields(line)
+		if len(w) > 1 && strings.HasPrefix(w[1], "[") {
+			last := slices.IndexFunc(w, func(word string) bool { return strings.HasSuffix(word, "]") })
+			w = slices.Delete(w, 1, max(last, 1)+1)
 		}
-		if !strings.Contains(fields["suites"], "security") && strings.TrimSpace(fields["enabled"]) != "no" {
-			list = append(list, strings.Fields(fields["uris"])...)
+		if len(w) > 2 && w[0] == "deb" {
+			list = append(list, source{w[1:2], w[2:3]})
+		}
+	}
+	return list
+}
+
+// stanzas parses a file in deb822 format. A line that begins with a space continues the field before it.
+func stanzas(text string) (list []source) {
+	fields, name := map[string][]string{}, ""
+	for line := range strings.Lines(text + "\n\n") {
+		key, value, found := strings.Cut(line, ":")
+		switch {
+		case strings.HasPrefix(line, "#"):
+		case strings.TrimSpace(line) == "":
+			if !slices.Contains([]string{"no", "false", "off", "0"}, strings.Join(fields["enabled"], "")) {
+				list = append(list, source{fields["uris"], fields["suites"]})
+			}
+			fields = map[string][]string{}
+		case found && strings.TrimLeft(line, " \t") == line:
+			name = strings.ToLower(key)
+			fields[name] = strings.Fields(value)
+		default:
+			fields[name] = append(fields[name], strings.Fields(line)...)
 		}
 	}
 	return list

@@ -3,22 +3,21 @@
 package machine
 
 import (
-	"bufio"
 	"bytes"
-	"compress/gzip"
-	"encoding/base64"
+	"crypto/rand"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/scm-rights/scm/internal/target"
+	"github.com/scm-rights/scm/tools/prove/machine/console"
 )
 
 // A Machine is started once.
@@ -29,18 +28,18 @@ type Machine struct {
 	// Commands run one after the other. Files that a command leaves in /out are returned.
 	Commands [][]string
 
-	// Init is the first process, if it is not the package's own, which runs the commands.
+	// Init is the first process, if it is not the package's own. It starts `/init run`, which runs the commands.
 	Init string
 
 	// Log receives everything that appears on the console.
 	Log io.Writer
+
+	// CPU is the CPU time of the emulator. Run sets it.
+	CPU time.Duration
 }
 
 // A Result is the result of a command in the machine.
-type Result struct {
-	Error string            // "", or why the command failed
-	Files map[string][]byte // by name
-}
+type Result = console.Result
 
 // limit is the CPU time that the emulator may use. A machine that hangs uses it up quickly, because its clock
 // does not wait for the host's.
@@ -53,27 +52,13 @@ func (m *Machine) Run() ([]Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	kernel, err := image(m.Kernel)
-	if err != nil {
-		return nil, err
-	}
 	dir, err := os.MkdirTemp("", "machine")
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
-	// The kernel opens the console for the first process, before that can mount anything.
-	m.Tree.add("dev/console", node{mode: device | 0o600, major: 5, minor: 1})
-	if m.Init == "" {
-		if err := m.addInit(filepath.Join(dir, "init")); err != nil {
-			return nil, err
-		}
-	}
-	kernelFile, tree := filepath.Join(dir, "kernel"), filepath.Join(dir, "initrd")
-	if err := os.WriteFile(kernelFile, kernel, 0o666); err != nil {
-		return nil, err
-	}
-	if err := os.WriteFile(tree, m.Tree.cpio(), 0o666); err != nil {
+	commands := &console.Commands{Mark: rand.Text(), List: m.Commands}
+	if err := m.prepare(dir, commands); err != nil {
 		return nil, err
 	}
 	// memfd_secret has to be enabled until Linux 6.6.
@@ -83,29 +68,38 @@ func (m *Machine) Run() ([]Result, error) {
 	}
 	args := append(hardware.Command[1:len(hardware.Command):len(hardware.Command)],
 		"-accel", "tcg", "-icount", "shift=0,sleep=off", "-smp", "1", "-m", "1024", "-nographic", "-nodefaults", "-no-reboot",
-		"-kernel", kernelFile, "-initrd", tree, "-append", boot)
-	return m.start(exec.Command(hardware.Command[0], args...))
+		"-kernel", filepath.Join(dir, "kernel"), "-initrd", filepath.Join(dir, "tree"), "-append", boot)
+	return m.start(exec.Command(hardware.Command[0], args...), commands)
 }
 
-// addInit builds the first process.
-func (m *Machine) addInit(file string) error {
-	build := target.Go(m.Kernel.Arch, "", "build", "-o", file, "./tools/prove/machine/init")
-	if text, err := build.CombinedOutput(); err != nil {
-		return fmt.Errorf("%w: %s", err, text)
-	}
-	commands, err := json.Marshal(m.Commands)
+// prepare writes the kernel and the tree to files, and adds the first process to the tree.
+func (m *Machine) prepare(dir string, commands *console.Commands) error {
+	kernel, err := image(m.Kernel)
 	if err != nil {
 		return err
 	}
-	m.Tree.Write("commands", 0o644, commands)
-	return m.Tree.Copy("init", file)
+	init := filepath.Join(dir, "init")
+	build := target.Go(m.Kernel.Arch, "", "build", "-o", init, "./tools/prove/machine/init")
+	if text, err := build.CombinedOutput(); err != nil {
+		return fmt.Errorf("%w: %s", err, text)
+	}
+	text, err := json.Marshal(commands)
+	if err != nil {
+		return err
+	}
+	// The kernel opens the console for the first process, before that can mount anything.
+	m.Tree.add("dev/console", node{mode: device | 0o600, major: 5, minor: 1})
+	m.Tree.Write("commands", 0o644, text)
+	return errors.Join(m.Tree.Copy("init", init),
+		os.WriteFile(filepath.Join(dir, "kernel"), kernel, 0o666),
+		os.WriteFile(filepath.Join(dir, "tree"), m.Tree.cpio(), 0o666))
 }
 
 // start runs the emulator, and reads what the machine prints.
-func (m *Machine) start(emulator *exec.Cmd) ([]Result, error) {
+func (m *Machine) start(emulator *exec.Cmd, commands *console.Commands) ([]Result, error) {
 	var errs bytes.Buffer
 	emulator.Stderr = &errs
-	console, err := emulator.StdoutPipe()
+	out, err := emulator.StdoutPipe()
 	if err == nil {
 		err = emulator.Start()
 	}
@@ -113,62 +107,11 @@ func (m *Machine) start(emulator *exec.Cmd) ([]Result, error) {
 		return nil, err
 	}
 	most := &unix.Rlimit{Cur: uint64(limit.Seconds()), Max: uint64(limit.Seconds())}
-	err = unix.Prlimit(emulator.Process.Pid, unix.RLIMIT_CPU, most, nil)
-	results, wrong := read(io.TeeReader(console, m.Log))
-	if err == nil {
-		err = wrong
-	}
+	unlimited := unix.Prlimit(emulator.Process.Pid, unix.RLIMIT_CPU, most, nil)
+	results, err := commands.Read(io.TeeReader(out, m.Log))
 	if ended := emulator.Wait(); ended != nil {
-		return results, fmt.Errorf("%s: %w: %s", emulator.Args[0], ended, &errs)
+		err = errors.Join(err, fmt.Errorf("%s: %w: %s", emulator.Args[0], ended, &errs))
 	}
-	if err == nil && m.Init == "" && len(results) != len(m.Commands) {
-		err = fmt.Errorf("%s stopped after %d of %d commands", m.Kernel.Name, len(results), len(m.Commands))
-	}
-	return results, err
-}
-
-// read reads the console. On lines of their own, init prints each file (@file NAME, then its contents as
-// gzip and base64, then @end), and the end of each command (@ended ERROR).
-func read(console io.Reader) ([]Result, error) {
-	var results []Result
-	files := map[string][]byte{}
-	var name string
-	var text strings.Builder
-	in := bufio.NewReader(console)
-	for {
-		line, err := in.ReadString('\n')
-		if err != nil {
-			return results, nil
-		}
-		// The kernel may have printed something without the end of a line.
-		_, line, marked := strings.Cut(strings.TrimRight(line, "\r\n"), "@@")
-		word, rest, _ := strings.Cut(line, " ")
-		switch {
-		case !marked:
-		case word == "file":
-			name = rest
-			text.Reset()
-		case word == "=":
-			text.WriteString(rest)
-		case word == "end":
-			if files[name], err = decode(text.String()); err != nil {
-				return results, fmt.Errorf("%s arrived damaged: %w", name, err)
-			}
-		case word == "ended":
-			results = append(results, Result{rest, files})
-			files = map[string][]byte{}
-		}
-	}
-}
-
-func decode(text string) ([]byte, error) {
-	packed, err := base64.StdEncoding.DecodeString(text)
-	if err != nil {
-		return nil, err
-	}
-	in, err := gzip.NewReader(bytes.NewReader(packed))
-	if err != nil {
-		return nil, err
-	}
-	return io.ReadAll(in)
+	m.CPU = emulator.ProcessState.UserTime() + emulator.ProcessState.SystemTime()
+	return results, errors.Join(unlimited, err)
 }

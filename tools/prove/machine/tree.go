@@ -84,34 +84,28 @@ func (t Tree) Unpack(file string) error {
 
 // files calls f for each file of a Debian package, until f returns an error.
 func files(file string, f func(h *tar.Header, data io.Reader) error) error {
+	var out, errs bytes.Buffer
 	cmd := exec.Command("dpkg-deb", "--fsys-tarfile", file)
-	var errs bytes.Buffer
-	cmd.Stderr = &errs
-	out, err := cmd.StdoutPipe()
-	if err == nil {
-		err = cmd.Start()
-	}
-	if err != nil {
+	cmd.Stdout, cmd.Stderr = &out, &errs
+	err := cmd.Run()
+	if errors.Is(err, exec.ErrNotFound) {
 		return fmt.Errorf("%w: %w; root can install it: apt-get install dpkg", target.ErrMissing, err)
 	}
-	archive := tar.NewReader(out)
+	if err != nil {
+		return fmt.Errorf("%s: %w: %s", file, err, &errs)
+	}
+	archive := tar.NewReader(&out)
 	for {
 		h, err := archive.Next()
+		if err == io.EOF {
+			return nil
+		}
 		if err == nil {
 			err = f(h, archive)
 		}
-		if err == nil {
-			continue
+		if err != nil {
+			return err
 		}
-		_, _ = io.Copy(io.Discard, out)
-		ended := cmd.Wait()
-		switch {
-		case ended != nil:
-			return fmt.Errorf("%s: %w: %s", file, ended, &errs)
-		case err == io.EOF:
-			return nil
-		}
-		return err
 	}
 }
 
@@ -121,18 +115,16 @@ func image(k target.Kernel) (text []byte, err error) {
 	if err != nil {
 		return nil, err
 	}
-	found := errors.New("found")
-	err = files(file, func(h *tar.Header, data io.Reader) error {
-		if name := path.Base(h.Name); h.Typeflag != tar.TypeReg || !strings.HasPrefix(name, "vmlinu") {
-			return nil
+	err = files(file, func(h *tar.Header, data io.Reader) (err error) {
+		if h.Typeflag == tar.TypeReg && strings.HasPrefix(path.Base(h.Name), "vmlinu") {
+			text, err = io.ReadAll(data)
 		}
-		text, err = io.ReadAll(data)
-		return errors.Join(found, err)
+		return err
 	})
-	if !errors.Is(err, found) {
-		return nil, fmt.Errorf("%s contains no kernel: %w", file, err)
+	if err == nil && text == nil {
+		err = fmt.Errorf("%s contains no kernel", file)
 	}
-	return text, nil
+	return text, err
 }
 
 // cpio returns the tree in the format that Linux expects of an initramfs ("newc").

@@ -1,21 +1,17 @@
 //go:build linux
 
-// Command init is the first process in an emulated machine. It runs the commands in the file /commands, a JSON
-// list of lists of words, and prints the files that each command leaves in /out, in the format that package
-// machine reads. Then it turns the machine off.
+// Command init is the first process in an emulated machine. It runs the commands in the file /commands, and then
+// turns the machine off. If the machine has another first process, that starts `/init run` to run the commands.
 package main
 
 import (
-	"bytes"
-	"compress/gzip"
-	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"os"
-	"os/exec"
-	"path/filepath"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/scm-rights/scm/tools/prove/machine/console"
 )
 
 var mounts = []struct{ kind, dir string }{
@@ -25,7 +21,9 @@ var mounts = []struct{ kind, dir string }{
 
 func main() {
 	if len(os.Args) > 1 {
-		run()
+		if err := run(); err != nil {
+			fmt.Println("init:", err)
+		}
 		return
 	}
 	for _, m := range mounts {
@@ -53,11 +51,7 @@ func main() {
 			break
 		}
 	}
-	off()
-}
-
-// off turns the machine off. QEMU ends when the machine restarts, too, which is all that some machines can do.
-func off() {
+	// QEMU ends when the machine restarts, too, which is all that some machines can do.
 	unix.Sync()
 	_ = unix.Reboot(unix.LINUX_REBOOT_CMD_POWER_OFF)
 	fmt.Println(unix.Reboot(unix.LINUX_REBOOT_CMD_RESTART))
@@ -78,54 +72,18 @@ func loopback() error {
 	return unix.IoctlIfreq(sock, unix.SIOCSIFFLAGS, request)
 }
 
-// run runs the commands.
-func run() {
+// run runs the commands. They leave files in /out.
+func run() error {
+	var commands console.Commands
 	text, err := os.ReadFile("/commands")
-	if err != nil {
-		fmt.Println(err)
-		return
+	if err == nil {
+		err = json.Unmarshal(text, &commands)
 	}
-	var commands [][]string
-	if err := json.Unmarshal(text, &commands); err != nil {
-		fmt.Println(err)
-		return
+	if err == nil {
+		err = os.MkdirAll("/out", 0o777)
 	}
-	_ = os.Mkdir("/out", 0o777)
-	for _, words := range commands {
-		cmd := exec.Command(words[0], words[1:]...)
-		cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
-		failed := cmd.Run()
-		names, _ := filepath.Glob("/out/*") // the pattern is correct
-		for _, name := range names {
-			if err := show(name); err != nil {
-				fmt.Println(err)
-			}
-		}
-		if failed != nil {
-			fmt.Printf("\n@@ended %v\n", failed)
-			continue
-		}
-		fmt.Print("\n@@ended\n")
-	}
-}
-
-// show prints a file as gzip and base64, and removes it.
-func show(name string) error {
-	text, err := os.ReadFile(name)
 	if err != nil {
 		return err
 	}
-	var packed bytes.Buffer
-	z := gzip.NewWriter(&packed)
-	_, _ = z.Write(text) // a Buffer takes everything
-	_ = z.Close()
-	printed := base64.StdEncoding.EncodeToString(packed.Bytes())
-	fmt.Printf("\n@@file %s\n", filepath.Base(name))
-	for len(printed) > 0 {
-		n := min(len(printed), 120)
-		fmt.Printf("@@= %s\n", printed[:n])
-		printed = printed[n:]
-	}
-	fmt.Print("@@end\n")
-	return os.Remove(name)
+	return commands.Run("/out", os.Stdout)
 }

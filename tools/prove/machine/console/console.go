@@ -1,0 +1,120 @@
+// Package console runs commands in an emulated machine, and returns their results over its serial console.
+package console
+
+import (
+	"bufio"
+	"bytes"
+	"compress/gzip"
+	"encoding/base64"
+	"encoding/gob"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// Commands is a list of commands, for both ends of the console.
+type Commands struct {
+	Mark string // begins each line of a result; nothing else on the console contains it
+	List [][]string
+}
+
+// A Result is the result of a command.
+type Result struct {
+	Error string            // "", or why the command failed
+	Files map[string][]byte // by name
+}
+
+// end is the line after a result.
+const end = "."
+
+// Run runs the commands one after the other. It prints the result of each as soon as the command has ended, with
+// the files that the command has left in dir, which it removes.
+func (c *Commands) Run(dir string, console io.Writer) error {
+	for _, words := range c.List {
+		r := Result{Files: map[string][]byte{}}
+		cmd := exec.Command(words[0], words[1:]...)
+		cmd.Stdout, cmd.Stderr = console, console
+		err := cmd.Run()
+		names, _ := filepath.Glob(filepath.Join(dir, "*")) // the pattern is correct
+		for _, name := range names {
+			text, unread := os.ReadFile(name)
+			r.Files[filepath.Base(name)] = text
+			err = errors.Join(err, unread, os.Remove(name))
+		}
+		if err != nil {
+			r.Error = err.Error()
+		}
+		if err := c.print(r, console); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *Commands) print(r Result, console io.Writer) error {
+	var packed bytes.Buffer
+	z := gzip.NewWriter(&packed)
+	if err := errors.Join(gob.NewEncoder(z).Encode(r), z.Close()); err != nil {
+		return err
+	}
+	text := []byte(base64.StdEncoding.EncodeToString(packed.Bytes()))
+	for line := range slices.Chunk(text, 120) {
+		if _, err := fmt.Fprintf(console, "\n%s%s", c.Mark, line); err != nil {
+			return err
+		}
+	}
+	_, err := fmt.Fprintf(console, "\n%s%s\n", c.Mark, end)
+	return err
+}
+
+// Read reads the console to its end. It returns an error unless it found the result of each command.
+func (c *Commands) Read(console io.Reader) (list []Result, err error) {
+	var text strings.Builder
+	in := bufio.NewReader(console)
+	for {
+		line, ended := in.ReadString('\n')
+		if ended != nil {
+			break
+		}
+		// The kernel may have printed something without the end of a line.
+		_, line, marked := strings.Cut(strings.TrimRight(line, "\r\n"), c.Mark)
+		switch {
+		case !marked:
+		case line != end:
+			text.WriteString(line)
+		default:
+			r, damaged := decode(text.String())
+			if damaged != nil {
+				err = errors.Join(err, fmt.Errorf("the result of command %d arrived damaged: %w", len(list)+1, damaged))
+			}
+			list = append(list, r)
+			text.Reset()
+		}
+	}
+	if len(list) < len(c.List) {
+		err = errors.Join(err, fmt.Errorf("the machine stopped after %d of %d commands", len(list), len(c.List)))
+	}
+	return list, err
+}
+
+func decode(text string) (r Result, err error) {
+	packed, err := base64.StdEncoding.DecodeString(text)
+	if err != nil {
+		return r, err
+	}
+	z, err := gzip.NewReader(bytes.NewReader(packed))
+	if err != nil {
+		return r, err
+	}
+	// All of it, so that its checksum is verified.
+	whole, err := io.ReadAll(z)
+	if err != nil {
+		return r, err
+	}
+	return r, gob.NewDecoder(bytes.NewReader(whole)).Decode(&r)
+}
