@@ -7,8 +7,10 @@
 #   SETUP=0    do not install tools (tools/setup)
 #   CI=true    treat a missing tool as an error, instead of skipping what needs it
 #   PEERS=all  set up and run every peer in interop, instead of C, Rust and the languages that are installed
-#   ARCH=…     restrict foreign to these architectures
+#   ARCH=…     restrict foreign and kernels to these architectures
+#   KERNEL=…   restrict kernels to these kernels of internal/target/kernels.txt
 #   SYSTEMD=…  restrict systemd to these versions of internal/target/systemd.txt
+#   DEBIAN_MIRROR=…  download Debian's packages from here, and not from the mirrors that apt uses
 #   RESULTS=…  the directory in which test and check keep the output and the counts of each part (build/test)
 #   SCM_SOAK=… how long soak runs on each backend, in the format of sleep(1) (10m)
 #   AS_USER=tools/as-user.sh  as root, run the pure-Go tests as an unprivileged user without a C compiler
@@ -32,6 +34,7 @@ CI ?=
 PEERS ?=
 ARCH ?=
 SYSTEMD ?=
+KERNEL ?=
 AS_USER ?=
 NEWEST ?=
 SCM_SOAK ?= 10m
@@ -71,11 +74,11 @@ help: ## seconds: print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { time = text = $$2; sub(/:.*/, "", time); sub(/[^:]*: /, "", text); printf "make %-16s %-15s  %s\n", $$1, time, text }' Makefile
 	@echo; echo "The first run takes longer: it installs tools and compiles everything."; echo; echo "Variables, as in make test SETUP=0:"; sed -n '/^$$/q; s/^#   /  /p' Makefile
 
-.PHONY: setup setup-c setup-interop setup-test setup-lint setup-cross
+.PHONY: setup setup-c setup-interop setup-test setup-lint setup-cross setup-machines
 setup: ## minutes: install the tools that test, interop and lint need (with apt, as root; otherwise list what is missing)
 	tools/setup test lint
 
-setup-c setup-interop setup-test setup-lint setup-cross: setup-%:
+setup-c setup-interop setup-test setup-lint setup-cross setup-machines: setup-%:
 	@[ "$(SETUP)" = 0 ] || tools/setup $*
 
 # Runs one part of the tests, and keeps its output and result in RESULTS.
@@ -183,6 +186,18 @@ foreign: setup-test setup-cross ## tens of minutes: run the tests on other archi
 .PHONY: systemd
 systemd: setup-machines ## minutes: run real versions of systemd in emulated machines, and check that they and package wire understand each other; SYSTEMD=262 for only one
 	$(GO) run ./tools/prove systemd $(SYSTEMD)
+
+.PHONY: kernels kernels-check kernels-keep
+kernels: setup-machines ## tens of minutes: boot real kernels in emulated machines, and run the kernel scenarios, the built-in peers and fdchannel's specs there; KERNEL=6.1.176-amd64 or ARCH=s390x for only some
+	@[ "$(SETUP)" != 0 ] || tools/setup -n machines
+	$(GO) run ./tools/prove kernels -kernel "$(KERNEL)" $(ARCH)
+
+# A kernel of a stable release of Debian, without the peers.
+kernels-check: setup-test ## minutes: the same on one kernel, without the peers
+	$(GO) run ./tools/prove kernels -quick -kernel 6.1.176-amd64
+
+kernels-keep: ## seconds: write docs/kernels.json and docs/kernels.md from the results of make kernels
+	$(GO) run ./tools/prove kernels -keep
 
 .PHONY: identity identity-mutants
 identity: setup-test setup-cross ## minutes: prove that both backends make the same calls, byte for byte, and differ from the originals only as docs/departures.md says

@@ -8,20 +8,26 @@
 //	go run ./tools/prove golden [-w] [GOARCH…]   control buffers are equal to those of each libc's macros
 //	go run ./tools/prove foreign [GOARCH…]       the tests pass on other architectures and libcs
 //	go run ./tools/prove systemd [VERSION…]      real versions of systemd and package wire understand each other
+//	go run ./tools/prove kernels [GOARCH…]       the suite gives the expected results on real kernels
 //
 // With -mutants, identity instead inserts faults into one backend, and verifies that it finds each
 // fault. With -w, golden stores the output of the C macros as the expected output.
+//
+// With -kernel "NAME…", kernels runs only these kernels. With -quick, it leaves out the peers. With -keep, it instead
+// writes docs/kernels.md from the results of the last run.
 package main
 
 import (
 	"flag"
 	"fmt"
 	"os"
+	"strings"
 
 	"github.com/scm-rights/scm/internal/recorder"
 	"github.com/scm-rights/scm/tools/prove/foreign"
 	"github.com/scm-rights/scm/tools/prove/golden"
 	"github.com/scm-rights/scm/tools/prove/identity"
+	"github.com/scm-rights/scm/tools/prove/kernels"
 	"github.com/scm-rights/scm/tools/prove/systemd"
 )
 
@@ -30,6 +36,9 @@ func main() {
 	flags := flag.NewFlagSet("prove", flag.ExitOnError)
 	mutants := flags.Bool("mutants", false, "identity: put faults into one backend, and verify that each is found")
 	write := flags.Bool("w", false, "golden: store the output of C as the expected output")
+	names := flags.String("kernel", "", "kernels: only these `names`")
+	quick := flags.Bool("quick", false, "kernels: leave out the peers")
+	keep := flags.Bool("keep", false, "kernels: write docs/kernels.md from the results of the last run")
 	if len(os.Args) < 2 {
 		usage()
 	}
@@ -48,6 +57,12 @@ func main() {
 		err = foreign.Prove(flags.Args())
 	case "systemd":
 		err = systemd.Prove(flags.Args())
+	case "kernels":
+		if *keep {
+			err = kernels.Keep()
+		} else {
+			err = kernels.Prove(kernels.Options{Kernels: strings.Fields(*names), Archs: flags.Args(), Quick: *quick})
+		}
 	default:
 		usage()
 	}
@@ -64,6 +79,6 @@ func exit(verb string, err error) {
 }
 
 func usage() {
-	fmt.Fprintln(os.Stderr, "usage: prove identity [-mutants] | inside PUREGO CGO | golden [-w] [GOARCH…] | foreign [GOARCH…] | systemd [VERSION…]")
+	fmt.Fprintln(os.Stderr, "usage: prove identity [-mutants] | inside PUREGO CGO | golden [-w] [GOARCH…] | foreign [GOARCH…] | systemd [VERSION…] | kernels [-quick] [-keep] [-kernel \"NAME…\"] [GOARCH…]")
 	os.Exit(2)
 }

@@ -126,7 +126,6 @@ type source struct{ uris, suites []string }
 // oneLine parses a sources.list. Its lines are: deb [OPTIONS] URI SUITE COMPONENT….
 func oneLine(text string) (list []source) {
 	for line := range strings.Lines(text) {
-		line, _, _ = strings.Cut(line, "#")
 		w := strings.Fields(line)
 		if len(w) > 1 && strings.HasPrefix(w[1], "[") {
 			last := slices.IndexFunc(w, func(word string) bool { return strings.HasSuffix(word, "]") })

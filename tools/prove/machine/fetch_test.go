@@ -71,7 +71,7 @@ func TestMirrors(t *testing.T) {
 		{"a security stanza", "sources.list.d/debian.sources", "URIs: http://a\nSuites: trixie\n\nURIs: http://b\nSuites: trixie-security\n", []string{"http://a"}},
 		{"a stanza with a security suite", "sources.list.d/debian.sources", "URIs: http://a\nSuites: trixie-security trixie\n", []string{"http://a"}},
 		{"a disabled stanza", "sources.list.d/debian.sources", "Enabled: no\nURIs: http://a\nSuites: trixie\n\nEnabled: yes\nURIs: http://b\nSuites: trixie\n", []string{"http://b"}},
-		{"comments in a stanza", "sources.list.d/debian.sources", "# URIs: http://a\nURIs: http://b\n#\nSuites: trixie\n", []string{"http://b"}},
+		{"comments in a stanza", "sources.list.d/debian.sources", "# URIs: http://a\nURIs: http://b\n# Old: http://a\n http://c\nSuites: trixie\n", []string{"http://b", "http://c"}},
 		{"duplicates", "sources.list", "deb http://b trixie main\ndeb http://a trixie main\ndeb http://b sid main\n", []string{"http://b", "http://a"}},
 		{"another file", "sources.list.d/x.list.save", "deb http://a trixie main\n", nil},
 	} {

@@ -23,14 +23,14 @@ import (
 func TestCpio(t *testing.T) {
 	tree := Tree{}
 	tree.Write("usr/bin/a", 0o755, []byte("12345"))
-	tree.Write("b", 0o600, nil)
+	tree.Write("bb", 0o600, []byte("1"))
 	tree.Symlink("usr/lib/c", "../bin/a")
 	tree.add("dev/console", node{mode: device | 0o600, major: 5, minor: 1})
 	const zero = "00000000"
 	entry := func(ino, mode, size, major, minor, nameSize, name string) string {
 		return "070701" + ino + mode + zero + zero + "00000001" + zero + size + zero + zero + major + minor + nameSize + zero + name
 	}
-	want := entry("00000001", "00008180", zero, zero, zero, "00000002", "b\x00") +
+	want := entry("00000001", "00008180", "00000001", zero, zero, "00000003", "bb\x00\x00\x00\x00") + "1\x00\x00\x00" +
 		entry("00000002", "000041ed", zero, zero, zero, "00000004", "dev\x00\x00\x00") +
 		entry("00000003", "00002180", zero, "00000005", "00000001", "0000000c", "dev/console\x00\x00\x00") +
 		entry("00000004", "000041ed", zero, zero, zero, "00000004", "usr\x00\x00\x00") +

@@ -1,0 +1,201 @@
+//go:build linux
+
+package kernels
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/onsi/ginkgo/v2/types"
+
+	"github.com/scm-rights/scm/interop/report"
+	"github.com/scm-rights/scm/interop/scenario"
+)
+
+// A record is what a run found out about a kernel.
+type record struct {
+	Name, Arch, Release string
+	Kernel              cases            // of the kernel scenarios
+	Peers               *cases           `json:",omitempty"` // of the built-in peers
+	Specs               map[string]specs // of fdchannel, by backend
+}
+
+// cases counts cases by their verdict.
+type cases struct {
+	report.Totals
+	// Rules contains the scenarios that did not pass, by the reason. Of the peer scenarios, these are the cases of
+	// the runner with itself, because only the kernel can be the reason there.
+	Rules map[string][]string
+}
+
+type specs struct{ Passed, Skipped int }
+
+// judge judges the report of a command.
+func (r *run) judge(command, file string) error {
+	if command != "kernel" && command != "peers" {
+		return r.judgeSpecs(command, file)
+	}
+	all, err := report.Read(file)
+	if err != nil {
+		return err
+	}
+	_, r.Release, _ = strings.Cut(all.System.Kernel, " ")
+	rules := map[string]string{} // by the case's scenario and type
+	for _, c := range all.Cases {
+		rule := ""
+		switch c.Verdict {
+		case scenario.Pass:
+		case scenario.Expected:
+			rule = "expected: " + strings.Join(c.Reasons, "; ")
+		case scenario.Unsupported:
+			rule = "unsupported: " + c.Why
+		default:
+			lines := append([]string{c.Name + ": " + c.Verdict.String() + " " + c.Why}, c.Gone...)
+			for _, f := range c.Findings {
+				lines = append(lines, f.String())
+			}
+			r.problems = append(r.problems, strings.Join(lines, "\n\t"))
+		}
+		if name, ok := strings.CutSuffix(c.Name, "/runner/runner"); ok || c.Kernel() {
+			rules[strings.TrimSuffix(name, "/kernel/kernel")] = rule
+		}
+	}
+	c := cases{all.Kernel, byRule(rules)}
+	if command == "kernel" {
+		r.Kernel = c
+	} else {
+		c.Totals = all.Totals
+		r.Peers = &c
+	}
+	if c.Pass == 0 {
+		return errors.New("no case passed")
+	}
+	return nil
+}
+
+// byRule groups cases by their rule. A scenario stands for its cases if all have the same rule.
+func byRule(rules map[string]string) map[string][]string {
+	scenarios := map[string][]string{} // the cases of each
+	for _, name := range slices.Sorted(maps.Keys(rules)) {
+		s := name[:strings.LastIndex(name, "/")]
+		scenarios[s] = append(scenarios[s], name)
+	}
+	groups := map[string][]string{}
+	for s, names := range scenarios {
+		if !slices.ContainsFunc(names, func(name string) bool { return rules[name] != rules[names[0]] }) {
+			groups[rules[names[0]]] = append(groups[rules[names[0]]], s)
+			continue
+		}
+		for _, name := range names {
+			groups[rules[name]] = append(groups[rules[name]], name)
+		}
+	}
+	delete(groups, "") // the cases that passed
+	for _, list := range groups {
+		slices.Sort(list)
+	}
+	return groups
+}
+
+// judgeSpecs judges the report of a Ginkgo suite.
+func (r *run) judgeSpecs(backend, file string) error {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return err
+	}
+	var suites []types.Report
+	if err := json.Unmarshal(text, &suites); err != nil {
+		return err
+	}
+	var n specs
+	for _, suite := range suites {
+		for _, s := range suite.SpecReports {
+			switch {
+			case s.State.Is(types.SpecStateFailureStates):
+				r.problems = append(r.problems, fmt.Sprintf("fdchannel over %s: %s\n\t%s", backend, s.FullText(), s.FailureMessage()))
+			case s.LeafNodeType != types.NodeTypeIt:
+			case s.State == types.SpecStatePassed:
+				n.Passed++
+			case !slices.Contains(s.Labels(), "gvisor"):
+				n.Skipped++
+			}
+		}
+	}
+	if r.Specs == nil {
+		r.Specs = map[string]specs{}
+	}
+	r.Specs[backend] = n
+	if n.Passed == 0 {
+		return errors.New("no spec passed")
+	}
+	return nil
+}
+
+// compare compares a run with the page. With CI=true, a difference is a problem.
+func (r *run) compare(page record) {
+	list := differences(page, r.record)
+	if r.cpu == 0 || r.missing != nil || len(r.problems) > 0 || len(list) == 0 {
+		return
+	}
+	text := pageFile + " has no results for this kernel"
+	if page.Name != "" {
+		text = pageFile + " has other results:\n\t" + strings.Join(list, "\n\t")
+	}
+	text += "\nmake kernels-keep writes the results of make kernels to the page"
+	if inCI() {
+		r.problems = append(r.problems, text)
+	} else {
+		fmt.Printf("%s: %s\n", r.Name, text)
+	}
+}
+
+func inCI() bool { return os.Getenv("CI") == "true" }
+
+// printAll prints the problems, the table and one line about all kernels.
+func printAll(list []*run, pages map[string]record) error {
+	fmt.Println()
+	const row = "%-16s %-8s %18s %18s %8s %8s %6s\n"
+	table := fmt.Sprintf("\n"+row, "", "", "kernel cases", "peer cases", "specs", "", "CPU") +
+		fmt.Sprintf(row, "kernel", "machine", "p/e/u/unexpected", "p/e/u/unexpected", "purego", "cgo", "s")
+	ran, problems, missing := 0, 0, 0
+	for _, r := range list {
+		r.compare(pages[r.Name])
+		for _, p := range r.problems {
+			problems++
+			fmt.Printf("FAIL %s: %s\n", r.Name, p)
+		}
+		if r.cpu > 0 {
+			ran++
+			table += fmt.Sprintf(row, r.Name, r.Arch, &r.Kernel, r.Peers, r.Specs["purego"], r.Specs["cgo"], fmt.Sprintf("%.0f", r.cpu.Seconds()))
+		}
+		if r.missing != nil {
+			missing++
+			table += fmt.Sprintf("%-16s %-8s %v\n", r.Name, r.Arch, r.missing)
+		}
+	}
+	fmt.Print(table, "p/e/u: passed, failed as expected, unsupported\n")
+	fmt.Printf("kernels: %d run, %d problems, %d not run or only in part\n", ran, problems, missing)
+	if ran == 0 || problems > 0 || missing > 0 && inCI() {
+		return errors.New("not every kernel gave the expected results")
+	}
+	return nil
+}
+
+func (c *cases) String() string {
+	if c == nil {
+		return "-"
+	}
+	return fmt.Sprintf("%d/%d/%d/%d", c.Pass, c.Expected, c.Unsupported, c.Unexpected()+c.NotRun)
+}
+
+func (s specs) String() string {
+	if s.Skipped > 0 {
+		return fmt.Sprintf("%d, %d skipped", s.Passed, s.Skipped)
+	}
+	return fmt.Sprint(s.Passed)
+}

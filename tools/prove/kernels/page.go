@@ -1,0 +1,174 @@
+//go:build linux
+
+package kernels
+
+import (
+	"cmp"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/scm-rights/scm/internal/target"
+)
+
+// The page, and the records that it is written from.
+const (
+	pageFile = "docs/kernels.md"
+	dataFile = "docs/kernels.json"
+)
+
+func (r *record) file() string { return filepath.Join(out, r.Name+".json") }
+
+// Keep writes the page. It takes the kernels that ran without a problem from their last run, and the others from the
+// page.
+func Keep() error {
+	old, err := kept(dataFile)
+	if err != nil {
+		return err
+	}
+	var list []record
+	for _, k := range target.Kernels() {
+		r := old[k.Name]
+		text, err := os.ReadFile((&record{Name: k.Name}).file())
+		if err == nil {
+			err = json.Unmarshal(text, &r)
+		}
+		switch {
+		case err != nil && !errors.Is(err, fs.ErrNotExist):
+			return err
+		case r.Name == "":
+			fmt.Printf("kernels: %s has no results yet\n", k.Name)
+			continue
+		}
+		list = append(list, r)
+		if a := list[0]; a.Kernel.ran() != r.Kernel.ran() {
+			return fmt.Errorf("%s ran %d kernel cases, and %s %d: run make kernels", a.Name, a.Kernel.ran(), r.Name, r.Kernel.ran())
+		}
+	}
+	return errors.Join(writeJSON(dataFile, list), os.WriteFile(pageFile, []byte(page(list)), 0o666))
+}
+
+func (c *cases) ran() int { return c.Verdicts() + c.Unsupported }
+
+func writeJSON(file string, v any) error {
+	text, err := json.MarshalIndent(v, "", "\t")
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(file, append(text, '\n'), 0o666)
+}
+
+// kept returns the records in a file, by the kernel's name.
+func kept(file string) (map[string]record, error) {
+	var list []record
+	text, err := os.ReadFile(file)
+	if err == nil {
+		err = json.Unmarshal(text, &list)
+	}
+	byName := map[string]record{}
+	for _, r := range list {
+		byName[r.Name] = r
+	}
+	return byName, err
+}
+
+// differences returns the lines in which two records differ, as a diff does.
+func differences(kept, ours record) (list []string) {
+	if ours.Peers == nil {
+		kept.Peers = nil
+	}
+	lines := func(r record) []string {
+		text, _ := json.MarshalIndent(r, "", " ") // a record always has a JSON form
+		return strings.Split(string(text), "\n")
+	}
+	a, b := lines(kept), lines(ours)
+	for sign, side := range map[string][2][]string{"-": {a, b}, "+": {b, a}} {
+		for _, line := range side[0] {
+			if !slices.Contains(side[1], line) {
+				list = append(list, sign+line)
+			}
+		}
+	}
+	slices.Sort(list)
+	return list
+}
+
+const intro = `# Kernels
+
+` + "`make kernels`" + ` boots kernels of Debian in emulated machines (QEMU), and runs parts of the suite in them: the [kernel scenarios](../interop/catalogue/kernel/README.md), which test the kernel, the built-in peers on amd64, and the specs of ` + "`fdchannel`" + ` on both backends. A program in such a machine makes system calls to a real kernel of its own architecture. The kernels are listed in [internal/target/kernels.txt](../internal/target/kernels.txt), and the machines in [machines.txt](../internal/target/machines.txt).
+
+` + "`make kernels-keep`" + ` writes this page from the results of a full run. CI runs one kernel, and compares its results with this page. For gVisor, see the [catalogue](catalogue.md#kernels).
+
+## Results
+
+An *expected* case fails, as [expected.txt](../interop/catalogue/expected.txt) says. An *unsupported* case needs something that the kernel or a peer lacks. No case of this run ended otherwise.
+
+| kernel | architecture | release | kernel cases: pass | expected | unsupported | peer cases: pass | expected | unsupported | specs: purego | cgo |
+|---|---|---|---|---|---|---|---|---|---|---|
+`
+
+const differ = `
+## Scenarios that do not pass everywhere
+
+Peer scenarios are listed if the runner fails them with itself, or cannot run them with itself. A scenario without a type stands for all of its cases.
+
+| scenarios | kernels | result | reason |
+|---|---|---|---|
+`
+
+// page returns the text of the page.
+func page(list []record) string {
+	text := intro
+	type row struct{ kernels, rule string }
+	scenarios := map[row][]string{}
+	where := map[[2]string][]string{} // the kernels, by scenario and rule
+	var withPeers, all []string
+	for _, r := range list {
+		peers := "| |"
+		all = append(all, r.Name)
+		if r.Peers != nil {
+			withPeers = append(withPeers, r.Name)
+			peers = r.Peers.row()
+		}
+		text += fmt.Sprintf("| %s | %s | %s | %s | %s | %s | %s |\n", r.Name, r.Arch, r.Release, r.Kernel.row(), peers, r.Specs["purego"], r.Specs["cgo"])
+		for _, c := range []*cases{&r.Kernel, r.Peers} {
+			if c == nil {
+				continue
+			}
+			for rule, names := range c.Rules {
+				for _, name := range names {
+					where[[2]string{name, rule}] = append(where[[2]string{name, rule}], r.Name)
+				}
+			}
+		}
+	}
+	for key, kernels := range where {
+		at := row{strings.Join(kernels, ", "), key[1]}
+		scenarios[at] = append(scenarios[at], "`"+key[0]+"`")
+	}
+	text += differ
+	for _, at := range slices.SortedFunc(maps.Keys(scenarios), func(a, b row) int { return cmp.Or(cmp.Compare(a.rule, b.rule), cmp.Compare(a.kernels, b.kernels)) }) {
+		names := scenarios[at]
+		slices.Sort(names)
+		kernels := at.kernels
+		switch kernels {
+		case strings.Join(all, ", "):
+			kernels = "all"
+		case strings.Join(withPeers, ", "):
+			kernels = "all on amd64"
+		}
+		result, reason, _ := strings.Cut(at.rule, ": ")
+		text += fmt.Sprintf("| %s | %s | %s | %s |\n", strings.Join(names, ", "), kernels, result, strings.ReplaceAll(reason, "|", "\\|"))
+	}
+	return text
+}
+
+func (c *cases) row() string {
+	return fmt.Sprintf("%d | %d | %d", c.Pass, c.Expected, c.Unsupported)
+}
