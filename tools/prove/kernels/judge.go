@@ -13,6 +13,7 @@ import (
 
 	"github.com/onsi/ginkgo/v2/types"
 
+	"github.com/scm-rights/scm/interop/catalogue"
 	"github.com/scm-rights/scm/interop/report"
 	"github.com/scm-rights/scm/interop/scenario"
 )
@@ -44,14 +45,14 @@ func (r *run) judge(command, file string) error {
 	if err != nil {
 		return err
 	}
-	_, r.Release, _ = strings.Cut(all.System.Kernel, " ")
+	r.Release = all.System.Identity().Release
 	rules := map[string]string{} // by the case's scenario and type
 	for _, c := range all.Cases {
 		rule := ""
 		switch c.Verdict {
 		case scenario.Pass:
 		case scenario.Expected:
-			rule = "expected: " + strings.Join(c.Reasons, "; ")
+			rule = "expected: " + withHeadings(c.Reasons)
 		case scenario.Unsupported:
 			rule = "unsupported: " + c.Why
 		default:
@@ -76,6 +77,22 @@ func (r *run) judge(command, file string) error {
 		return errors.New("no case passed")
 	}
 	return nil
+}
+
+// withHeadings returns the reasons of expected failures, each with the headings about releases above it in expected.txt.
+func withHeadings(reasons []string) string {
+	list, _ := catalogue.Expected() // the tests of the catalogue verify that it can be parsed
+	var all []string
+	for _, reason := range reasons {
+		var words []string
+		for _, e := range list {
+			if h := e.Heading.String(); e.Reason == reason && e.Heading.Releases != "" && !slices.Contains(words, h) {
+				words = append(words, h)
+			}
+		}
+		all = append(all, strings.Join(append(words, reason), " "))
+	}
+	return strings.Join(all, "; ")
 }
 
 // byRule groups cases by their rule. A scenario stands for its cases if all have the same rule.

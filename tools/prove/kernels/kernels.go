@@ -121,9 +121,8 @@ func build(arch string, quick bool) *programs {
 		return p
 	}
 	p.compile(arch, "", "scm", "build", "./cmd/scm")
-	run := []string{"/bin/scm", "interop", "run"}
 	// A kernel of the table has no change that its version does not have.
-	// run = append(run, "--strict-kernel")
+	run := []string{"/bin/scm", "interop", "run", "--strict-kernel"}
 	p.add("kernel", append(slices.Clip(run), "--builtin=false", "--run=*/*/*/kernel/kernel", "--report=/out/kernel.json"))
 	if !quick && arch == "amd64" {
 		p.add("peers", append(slices.Clip(run), "--skip=*/*/*/kernel/kernel", "--report=/out/peers.json"))
