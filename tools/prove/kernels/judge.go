@@ -6,14 +6,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
 	"os"
 	"slices"
 	"strings"
 
 	"github.com/onsi/ginkgo/v2/types"
 
-	"github.com/scm-rights/scm/interop/catalogue"
 	"github.com/scm-rights/scm/interop/report"
 	"github.com/scm-rights/scm/interop/scenario"
 )
@@ -79,46 +77,6 @@ func (r *run) judge(command, file string) error {
 	return nil
 }
 
-// withHeadings returns the reasons of expected failures, each with the headings about releases above it in expected.txt.
-func withHeadings(reasons []string) string {
-	list, _ := catalogue.Expected() // the tests of the catalogue verify that it can be parsed
-	var all []string
-	for _, reason := range reasons {
-		var words []string
-		for _, e := range list {
-			if h := e.Heading.String(); e.Reason == reason && e.Heading.Releases != "" && !slices.Contains(words, h) {
-				words = append(words, h)
-			}
-		}
-		all = append(all, strings.Join(append(words, reason), " "))
-	}
-	return strings.Join(all, "; ")
-}
-
-// byRule groups cases by their rule. A scenario stands for its cases if all have the same rule.
-func byRule(rules map[string]string) map[string][]string {
-	scenarios := map[string][]string{} // the cases of each
-	for _, name := range slices.Sorted(maps.Keys(rules)) {
-		s := name[:strings.LastIndex(name, "/")]
-		scenarios[s] = append(scenarios[s], name)
-	}
-	groups := map[string][]string{}
-	for s, names := range scenarios {
-		if !slices.ContainsFunc(names, func(name string) bool { return rules[name] != rules[names[0]] }) {
-			groups[rules[names[0]]] = append(groups[rules[names[0]]], s)
-			continue
-		}
-		for _, name := range names {
-			groups[rules[name]] = append(groups[rules[name]], name)
-		}
-	}
-	delete(groups, "") // the cases that passed
-	for _, list := range groups {
-		slices.Sort(list)
-	}
-	return groups
-}
-
 // judgeSpecs judges the report of a Ginkgo suite.
 func (r *run) judgeSpecs(backend, file string) error {
 	text, err := os.ReadFile(file)
@@ -151,24 +109,6 @@ func (r *run) judgeSpecs(backend, file string) error {
 		return errors.New("no spec passed")
 	}
 	return nil
-}
-
-// compare compares a run with the page. With CI=true, a difference is a problem.
-func (r *run) compare(page record) {
-	list := differences(page, r.record)
-	if r.cpu == 0 || r.missing != nil || len(r.problems) > 0 || len(list) == 0 {
-		return
-	}
-	text := pageFile + " has no results for this kernel"
-	if page.Name != "" {
-		text = pageFile + " has other results:\n\t" + strings.Join(list, "\n\t")
-	}
-	text += "\nmake kernels-keep writes the results of make kernels to the page"
-	if inCI() {
-		r.problems = append(r.problems, text)
-	} else {
-		fmt.Printf("%s: %s\n", r.Name, text)
-	}
 }
 
 func inCI() bool { return os.Getenv("CI") == "true" }

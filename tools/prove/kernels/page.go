@@ -15,6 +15,7 @@ import (
 	"strings"
 
 	"github.com/scm-rights/scm/internal/target"
+	"github.com/scm-rights/scm/interop/catalogue"
 )
 
 // The page, and the records that it is written from.
@@ -76,6 +77,64 @@ func kept(file string) (map[string]record, error) {
 		byName[r.Name] = r
 	}
 	return byName, err
+}
+
+// withHeadings returns the reasons of expected failures, each with the headings about releases above it in expected.txt.
+func withHeadings(reasons []string) string {
+	list, _ := catalogue.Expected() // the tests of the catalogue verify that it can be parsed
+	var all []string
+	for _, reason := range reasons {
+		var words []string
+		for _, e := range list {
+			if h := e.Heading.String(); e.Reason == reason && e.Heading.Releases != "" && !slices.Contains(words, h) {
+				words = append(words, h)
+			}
+		}
+		all = append(all, strings.Join(append(words, reason), " "))
+	}
+	return strings.Join(all, "; ")
+}
+
+// byRule groups cases by their rule. A scenario stands for its cases if all have the same rule.
+func byRule(rules map[string]string) map[string][]string {
+	scenarios := map[string][]string{} // the cases of each
+	for _, name := range slices.Sorted(maps.Keys(rules)) {
+		s := name[:strings.LastIndex(name, "/")]
+		scenarios[s] = append(scenarios[s], name)
+	}
+	groups := map[string][]string{}
+	for s, names := range scenarios {
+		if !slices.ContainsFunc(names, func(name string) bool { return rules[name] != rules[names[0]] }) {
+			groups[rules[names[0]]] = append(groups[rules[names[0]]], s)
+			continue
+		}
+		for _, name := range names {
+			groups[rules[name]] = append(groups[rules[name]], name)
+		}
+	}
+	delete(groups, "") // the cases that passed
+	for _, list := range groups {
+		slices.Sort(list)
+	}
+	return groups
+}
+
+// compare compares a run with the page. With CI=true, a difference is a problem.
+func (r *run) compare(page record) {
+	list := differences(page, r.record)
+	if r.cpu == 0 || r.missing != nil || len(r.problems) > 0 || len(list) == 0 {
+		return
+	}
+	text := pageFile + " has no results for this kernel"
+	if page.Name != "" {
+		text = pageFile + " has other results:\n\t" + strings.Join(list, "\n\t")
+	}
+	text += "\nmake kernels-keep writes the results of make kernels to the page"
+	if inCI() {
+		r.problems = append(r.problems, text)
+	} else {
+		fmt.Printf("%s: %s\n", r.Name, text)
+	}
 }
 
 // differences returns the lines in which two records differ, as a diff does.
