@@ -3,6 +3,7 @@
 package kernels
 
 import (
+	"bytes"
 	"cmp"
 	"encoding/json"
 	"errors"
@@ -58,11 +59,11 @@ func Keep() error {
 func (c *cases) ran() int { return c.Verdicts() + c.Unsupported }
 
 func writeJSON(file string, v any) error {
-	text, err := json.MarshalIndent(v, "", "\t")
-	if err != nil {
-		return err
-	}
-	return os.WriteFile(file, append(text, '\n'), 0o666)
+	var text bytes.Buffer
+	enc := json.NewEncoder(&text)
+	enc.SetEscapeHTML(false) // headings contain < and >
+	enc.SetIndent("", "\t")
+	return errors.Join(enc.Encode(v), os.WriteFile(file, text.Bytes(), 0o666))
 }
 
 // kept returns the records in a file, by the kernel's name.
