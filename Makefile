@@ -192,8 +192,8 @@ kernels: setup-machines ## tens of minutes: boot real kernels in emulated machin
 	@[ "$(SETUP)" != 0 ] || tools/setup -n machines
 	$(GO) run ./tools/prove kernels -kernel "$(KERNEL)" $(ARCH)
 
-# A kernel of a stable release of Debian, without the peers.
-kernels-check: setup-test ## minutes: the same on one kernel, without the peers
+# A kernel of a stable release of Debian. The built-in peers would take as long again.
+kernels-check: setup-test ## minutes: boot one real kernel, and run the kernel scenarios and fdchannel's specs there
 	$(GO) run ./tools/prove kernels -quick -kernel 6.1.176-amd64
 
 kernels-keep: ## seconds: write docs/kernels.json and docs/kernels.md from the results of make kernels
