@@ -38,7 +38,10 @@ func (c *Commands) Run(dir string, console io.Writer) error {
 	for _, words := range c.List {
 		r := Result{Files: map[string][]byte{}}
 		cmd := exec.Command(words[0], words[1:]...)
-		cmd.Stdout, cmd.Stderr = console, console
+		// A pipe instead of the console itself, because scm draws its progress on a terminal, which takes a serial
+		// line most of the time.
+		pipe := struct{ io.Writer }{console}
+		cmd.Stdout, cmd.Stderr = pipe, pipe
 		err := cmd.Run()
 		names, _ := filepath.Glob(filepath.Join(dir, "*")) // the pattern is correct
 		for _, name := range names {
