@@ -74,12 +74,16 @@ help: ## seconds: print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { time = text = $$2; sub(/:.*/, "", time); sub(/[^:]*: /, "", text); printf "make %-16s %-15s  %s\n", $$1, time, text }' Makefile
 	@echo; echo "The first run takes longer: it installs tools and compiles everything."; echo; echo "Variables, as in make test SETUP=0:"; sed -n '/^$$/q; s/^#   /  /p' Makefile
 
-.PHONY: setup setup-c setup-interop setup-test setup-lint setup-cross setup-machines
+.PHONY: setup setup-c setup-interop setup-test setup-lint setup-cross setup-machine setup-machines
 setup: ## minutes: install the tools that test, interop and lint need (with apt, as root; otherwise list what is missing)
 	tools/setup test lint
 
-setup-c setup-interop setup-test setup-lint setup-cross setup-machines: setup-%:
+setup-c setup-interop setup-test setup-lint setup-cross: setup-%:
 	@[ "$(SETUP)" = 0 ] || tools/setup $*
+
+# With SETUP=0, these say what is missing.
+setup-machine setup-machines: setup-%:
+	@tools/setup $(if $(filter 0,$(SETUP)),-n) $*
 
 # Runs one part of the tests, and keeps its output and result in RESULTS.
 part = $(GO) run ./tools/gotest -results $(RESULTS) -name
@@ -184,26 +188,25 @@ foreign: setup-test setup-cross ## tens of minutes: run the tests on other archi
 	$(GO) run ./tools/prove foreign $(ARCH)
 
 .PHONY: systemd
-systemd: setup-machines ## minutes: run real versions of systemd in emulated machines, and check that they and package wire understand each other; SYSTEMD=262 for only one
+systemd: setup-machine ## minutes: run real versions of systemd in emulated machines, and check that they and package wire understand each other; SYSTEMD=262 for only one
 	$(GO) run ./tools/prove systemd $(SYSTEMD)
 
 .PHONY: kernels kernels-check kernels-keep
 kernels: setup-machines ## tens of minutes: boot real kernels in emulated machines, and run the kernel scenarios, the built-in peers and fdchannel's specs there; KERNEL=6.1.176-amd64 or ARCH=s390x for only some
-	@[ "$(SETUP)" != 0 ] || tools/setup -n machines
 	$(GO) run ./tools/prove kernels -kernel "$(KERNEL)" $(ARCH)
 
 # A kernel of a stable release of Debian. The built-in peers would take as long again.
-kernels-check: setup-test ## minutes: boot one real kernel, and run the kernel scenarios and fdchannel's specs there
+kernels-check: setup-machine ## minutes: boot one real kernel, and run the kernel scenarios and fdchannel's specs there
 	$(GO) run ./tools/prove kernels -quick -kernel 6.1.176-amd64
 
 kernels-keep: ## seconds: write docs/kernels.json and docs/kernels.md from the results of make kernels
 	$(GO) run ./tools/prove kernels -keep
 
 .PHONY: identity identity-mutants
-identity: setup-test setup-cross ## minutes: prove that both backends make the same calls, byte for byte, and differ from the originals only as docs/departures.md says
+identity: setup-machines setup-test setup-cross ## minutes: prove that both backends make the same calls, byte for byte, and differ from the originals only as docs/departures.md says
 	$(GO) run ./tools/prove identity
 
-identity-mutants: setup-cross ## tens of minutes: test that proof: it must find and name faults put into one backend
+identity-mutants: setup-machines setup-cross ## tens of minutes: test that proof: it must find and name faults put into one backend
 	$(GO) run ./tools/prove identity -mutants
 
 # Each backend needs its own build. The tables have both.
