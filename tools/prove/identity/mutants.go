@@ -243,7 +243,7 @@ func after(file, place, lines string) []mutant.Edit {
 // allMutants returns faults in each field, each byte of padding and each flag, faults that add or omit a
 // system call, and faults that affect only one size.
 func allMutants() (list []fault) {
-	for _, f := range slices.Concat(paddingFaults(), flagFaults(), mutant.Faults) {
+	for _, f := range slices.Concat(paddingFaults(), flagFaults(), mutant.Faults, guestFaults()) {
 		if f.Field != "" {
 			list = append(list, fault{f})
 		}
@@ -251,14 +251,13 @@ func allMutants() (list []fault) {
 	return list
 }
 
-// machineMutants returns faults that only a recording inside a virtual machine finds, on the architecture of the
-// fault.
-func machineMutants() []fault {
+// guestFaults returns a fault that can be found only inside an emulated machine.
+func guestFaults() []mutant.Fault {
 	const only = "#ifdef __s390x__\n%s#endif\n"
-	return []fault{{mutant.Fault{
+	return []mutant.Fault{{
 		What: "padding after msg_namelen, byte 2, on s390x alone", Arch: "s390x", Field: "padding after msg_namelen",
 		Edits: before("csrc/private.h", sendC, fmt.Sprintf(only, inC("msg", 14))),
-	}}}
+	}}
 }
 
 // paddingFaults returns, for each backend, a fault for each byte of padding.

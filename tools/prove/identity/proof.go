@@ -8,7 +8,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
 )
 
@@ -21,7 +20,7 @@ func Prove(mutants bool) error {
 	case err != nil:
 		return err
 	case mutants:
-		return p.mutants(slices.Concat(allMutants(), machineMutants()))
+		return p.mutants(allMutants())
 	}
 	return p.all(full)
 }
