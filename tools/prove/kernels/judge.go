@@ -16,7 +16,7 @@ import (
 	"github.com/scm-rights/scm/interop/scenario"
 )
 
-// A record is what a run found out about a kernel.
+// A record contains the results of a kernel.
 type record struct {
 	Name, Arch, Release string
 	Kernel              cases            // of the kernel scenarios
@@ -27,8 +27,8 @@ type record struct {
 // cases counts cases by their verdict.
 type cases struct {
 	report.Totals
-	// Rules contains the scenarios that did not pass, by the reason. Of the peer scenarios, these are the cases of
-	// the runner with itself, because only the kernel can be the reason there.
+	// Rules contains the scenarios that did not pass, by reason. Peer scenarios count only with the runner in both
+	// roles, because then only the kernel can be the reason.
 	Rules map[string][]string
 }
 

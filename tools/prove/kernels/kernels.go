@@ -3,8 +3,8 @@
 // Package kernels runs the suite on real kernels, in emulated machines: the kernel scenarios, the built-in peers on
 // amd64, and the specs of fdchannel on both backends, as static programs.
 //
-// The output names every case that did not end as expected, and ends with a table. If something for a kernel is
-// missing, such as its emulator, the kernel is listed as not run. With CI=true that is an error.
+// The output names every case that did not end as expected, and ends with a table. If something is missing for a kernel,
+// such as its emulator, the kernel is listed as not run. With CI=true that is an error.
 //
 //	kernels.go    builds the programs, and runs them in the machines
 //	judge.go      the results
@@ -31,7 +31,7 @@ type Options struct {
 	Quick          bool // without the peers
 }
 
-// out keeps the programs, the reports and the output of the consoles.
+// out is the folder for the programs, the reports and the output of the consoles.
 const out = "build/kernels"
 
 // Programs are the programs for the machines of an architecture.
@@ -93,7 +93,7 @@ func Prove(o Options) error {
 	return printAll(list, pages)
 }
 
-// choose returns the runs of the kernels that were asked for.
+// choose returns a run for each selected kernel.
 func (o Options) choose() (list []*run, err error) {
 	var known []string
 	for _, k := range target.Kernels() {
@@ -121,7 +121,7 @@ func build(arch string, quick bool) *programs {
 		return p
 	}
 	p.compile(arch, "", "scm", "build", "./cmd/scm")
-	// A kernel of the table has no change that its version does not have.
+	// Strict, because the headings in expected.txt are exact for the kernels in the table.
 	run := []string{"/bin/scm", "interop", "run", "--strict-kernel"}
 	p.add("kernel", append(slices.Clip(run), "--builtin=false", "--run=*/*/*/kernel/kernel", "--report=/out/kernel.json"))
 	if !quick && arch == "amd64" {
@@ -145,7 +145,7 @@ func (p *programs) add(name string, words []string) {
 	p.commands = append(p.commands, command{name, words})
 }
 
-// specs builds the specs of fdchannel for a backend. Those about gVisor's package need the go command.
+// specs builds the specs of fdchannel for a backend. It leaves out those about gVisor's package, which need the go command.
 func (p *programs) specs(arch, cc, backend string, flags ...string) {
 	p.compile(arch, cc, backend, "test", append(append([]string{"-c"}, flags...), "./fdchannel")...)
 	p.add(backend, []string{"/bin/" + backend, "-ginkgo.no-color", "-ginkgo.label-filter=!gvisor", "-ginkgo.json-report=/out/" + backend + ".json"})
@@ -159,7 +159,7 @@ func (p *programs) compile(arch, cc, name, verb string, args ...string) {
 	}
 }
 
-// run runs a kernel, and keeps the record if there is nothing wrong with it and nothing left out.
+// run runs a kernel, and writes the record to a file if the run was complete and had no problems.
 func (r *run) run(p *programs, quick bool) {
 	r.missing = p.missing
 	err := errors.Join(p.err, os.RemoveAll(r.file()))

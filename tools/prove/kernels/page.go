@@ -19,7 +19,7 @@ import (
 	"github.com/scm-rights/scm/interop/catalogue"
 )
 
-// The page, and the records that it is written from.
+// The page, and the records from which it is generated.
 const (
 	pageFile = "docs/kernels.md"
 	dataFile = "docs/kernels.json"
@@ -27,8 +27,8 @@ const (
 
 func (r *record) file() string { return filepath.Join(out, r.Name+".json") }
 
-// Keep writes the page. It takes the kernels that ran without a problem from their last run, and the others from the
-// page.
+// Keep writes the page. For a kernel whose last run was complete and had no problems, it uses the results of that run,
+// and otherwise those in docs/kernels.json.
 func Keep() error {
 	old, err := kept(dataFile)
 	if err != nil {
@@ -66,7 +66,7 @@ func writeJSON(file string, v any) error {
 	return errors.Join(enc.Encode(v), os.WriteFile(file, text.Bytes(), 0o666))
 }
 
-// kept returns the records in a file, by the kernel's name.
+// kept returns the records in a file, by kernel name.
 func kept(file string) (map[string]record, error) {
 	var list []record
 	text, err := os.ReadFile(file)
@@ -80,7 +80,7 @@ func kept(file string) (map[string]record, error) {
 	return byName, err
 }
 
-// withHeadings returns the reasons of expected failures, each with the headings about releases above it in expected.txt.
+// withHeadings returns the reasons of expected failures, each after the release headings that it has in expected.txt.
 func withHeadings(reasons []string) string {
 	list, _ := catalogue.Expected() // the tests of the catalogue verify that it can be parsed
 	var all []string
@@ -96,7 +96,7 @@ func withHeadings(reasons []string) string {
 	return strings.Join(all, "; ")
 }
 
-// byRule groups cases by their rule. A scenario stands for its cases if all have the same rule.
+// byRule groups cases by rule. If all cases of a scenario have the same rule, the name of the scenario replaces theirs.
 func byRule(rules map[string]string) map[string][]string {
 	scenarios := map[string][]string{} // the cases of each
 	for _, name := range slices.Sorted(maps.Keys(rules)) {
@@ -138,13 +138,13 @@ func (r *run) compare(page record) {
 	}
 }
 
-// differences returns the lines in which two records differ, as a diff does.
+// differences returns the lines in which two records differ, in the form of a diff.
 func differences(kept, ours record) (list []string) {
 	if ours.Peers == nil {
 		kept.Peers = nil
 	}
 	lines := func(r record) []string {
-		text, _ := json.MarshalIndent(r, "", " ") // a record always has a JSON form
+		text, _ := json.MarshalIndent(r, "", " ") // a record can always be marshaled
 		return strings.Split(string(text), "\n")
 	}
 	a, b := lines(kept), lines(ours)
@@ -161,13 +161,13 @@ func differences(kept, ours record) (list []string) {
 
 const intro = `# Kernels
 
-` + "`make kernels`" + ` boots kernels of Debian in emulated machines (QEMU), and runs parts of the suite in them: the [kernel scenarios](../interop/catalogue/kernel/README.md), which test the kernel, the built-in peers on amd64, and the specs of ` + "`fdchannel`" + ` on both backends. A program in such a machine makes system calls to a real kernel of its own architecture. The kernels are listed in [internal/target/kernels.txt](../internal/target/kernels.txt), and the machines in [machines.txt](../internal/target/machines.txt).
+` + "`make kernels`" + ` boots Debian kernels in emulated machines (QEMU). In each machine it runs the [kernel scenarios](../interop/catalogue/kernel/README.md), the specs of ` + "`fdchannel`" + ` on both backends and, on amd64, the built-in peers. Unlike under qemu-user, the programs make their system calls to a real kernel of their own architecture. The kernels are listed in [internal/target/kernels.txt](../internal/target/kernels.txt), and the machines in [machines.txt](../internal/target/machines.txt).
 
-` + "`make kernels-keep`" + ` writes this page from the results of a full run. CI runs one kernel, and compares its results with this page. For gVisor, see the [catalogue](catalogue.md#kernels).
+` + "`make kernels-keep`" + ` generates this page from the results. CI boots one kernel, and compares its results with this page. For gVisor, see the [catalogue](catalogue.md#kernels).
 
 ## Results
 
-An *expected* case fails, as [expected.txt](../interop/catalogue/expected.txt) says. An *unsupported* case needs something that the kernel or a peer lacks. No case of this run ended otherwise.
+An *expected* case failed as [expected.txt](../interop/catalogue/expected.txt) says. An *unsupported* case needs something that the kernel or a peer lacks. There were no other results.
 
 | kernel | architecture | release | kernel cases: pass | expected | unsupported | peer cases: pass | expected | unsupported | specs: purego | cgo |
 |---|---|---|---|---|---|---|---|---|---|---|
@@ -176,7 +176,7 @@ An *expected* case fails, as [expected.txt](../interop/catalogue/expected.txt) s
 const differ = `
 ## Scenarios that do not pass everywhere
 
-Peer scenarios are listed if the runner fails them with itself, or cannot run them with itself. A scenario without a type stands for all of its cases.
+Peer scenarios are listed if they fail or are unsupported even with the runner in both roles. A name without a type of socket stands for all types that the scenario has.
 
 | scenarios | kernels | result | reason |
 |---|---|---|---|
