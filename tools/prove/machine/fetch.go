@@ -19,13 +19,13 @@ import (
 	"github.com/scm-rights/scm/internal/target"
 )
 
-// Variables for the tests.
+// Tests change these variables.
 var (
-	cache = "build/debian" // keeps the packages; relative to the root of the repository
+	cache = "build/debian" // of packages; relative to the root of the repository
 	apt   = "/etc/apt"
 )
 
-// Fetch returns the path of a package with the given SHA-256, which it downloads unless the cache has it.
+// Fetch returns the path of a package with the given SHA-256. It downloads the package unless it is in the cache.
 // pool is the path below the root of a Debian mirror.
 func Fetch(pool, sum string) (string, error) {
 	if !strings.HasPrefix(pool, "pool/main/") || path.Clean(pool) != pool {
@@ -39,8 +39,8 @@ func Fetch(pool, sum string) (string, error) {
 	if len(list) == 0 {
 		return "", fmt.Errorf("%w: apt's sources name no mirror; set DEBIAN_MIRROR to the address of a Debian mirror", target.ErrMissing)
 	}
-	hint := ": either its version was dropped, and the table that names it needs a newer one, or these are not Debian's " +
-		"mirrors, and DEBIAN_MIRROR must be the address of one that is"
+	hint := "; if its version was dropped, put a newer one into the table that lists it; if these are not Debian mirrors, set " +
+		"DEBIAN_MIRROR to the address of one"
 	var errs []error
 	for _, mirror := range list {
 		text, err := get(mirror, pool)
@@ -96,8 +96,8 @@ func get(mirror, pool string) ([]byte, error) {
 	return nil, fmt.Errorf("%s: %s", mirror, answer.Status)
 }
 
-// mirrors returns the addresses in DEBIAN_MIRROR, or otherwise those that apt uses, in the order of its sources.
-// Security updates are in another archive.
+// mirrors returns the addresses in DEBIAN_MIRROR, or, if it is not set, those that apt uses, in the order of its sources.
+// It leaves out the archive of security updates, because packages have other paths there.
 func mirrors() (list []string) {
 	if list := strings.Fields(os.Getenv("DEBIAN_MIRROR")); len(list) > 0 {
 		return list

@@ -18,7 +18,7 @@ import (
 
 const pool = "pool/main/l/linux/linux-image_1_amd64.deb"
 
-// useTemporary gives the test an empty cache, and sources of apt that name no mirror.
+// useTemporary gives the test an empty cache, and apt sources that name no mirror.
 func useTemporary(t *testing.T) {
 	oldCache, oldApt := cache, apt
 	t.Cleanup(func() { cache, apt = oldCache, oldApt })
@@ -99,7 +99,7 @@ func TestMirrorsOfEveryFile(t *testing.T) {
 	}
 }
 
-// Fetch takes the package from the first mirror that has it with the right hash. After that it needs no mirror.
+// Fetch downloads the package from the first mirror that has it with the right hash. Later calls use the cache.
 func TestFetch(t *testing.T) {
 	useTemporary(t)
 	none, _ := newMirror(t, "")

@@ -3,14 +3,14 @@
 // Package machine boots a Linux kernel in an emulated machine, runs commands in it, and returns the files
 // that they wrote.
 //
-//	fetch.go      packages of Debian, from a mirror
-//	tree.go       the file tree of the machine, an initramfs
+//	fetch.go      downloads Debian packages from a mirror
+//	tree.go       the files of the machine, as an initramfs
 //	machine.go    the machine
 //	init/         the first process in it
-//	console/      how it runs commands, and how their results leave the machine
+//	console/      runs the commands, and returns their results over the serial console
 //
-// Nothing is installed, and nothing needs root. The machine has one processor, no disk and no network. Its clock
-// counts the instructions that it executes (-icount), so a busy host does not make a call in it time out.
+// The package installs nothing and does not need root. The machine has one processor, no disk and no network. Its clock
+// counts the instructions that it executes (-icount), so calls in it do not time out when the host is busy.
 package machine
 
 import (
@@ -31,7 +31,7 @@ import (
 	"github.com/scm-rights/scm/tools/prove/machine/console"
 )
 
-// A Machine is started once.
+// A Machine describes an emulated machine, which can be booted once.
 type Machine struct {
 	Kernel target.Kernel
 	Tree   Tree
@@ -39,7 +39,8 @@ type Machine struct {
 	// Commands run one after the other. Files that a command leaves in /out are returned.
 	Commands [][]string
 
-	// Init is the first process, if it is not the package's own. It starts `/init run`, which runs the commands.
+	// Init is the program to run as the first process instead of /init. It must start `/init run`, which runs the
+	// commands.
 	Init string
 
 	// Log receives everything that appears on the console.
@@ -49,15 +50,15 @@ type Machine struct {
 	CPU time.Duration
 }
 
-// A Result is the result of a command in the machine.
+// A Result is the result of one command.
 type Result = console.Result
 
 // limit is the CPU time that the emulator may use. A machine that hangs uses it up quickly, because its clock
 // does not wait for the host's.
 const limit = 30 * time.Minute
 
-// Run boots the machine. It returns the results of the commands, fewer than there are commands if the machine
-// stopped too early, which is an error.
+// Run boots the machine, and returns the results of the commands. If the machine stops too early, Run returns an error
+// and the results so far.
 func (m *Machine) Run() ([]Result, error) {
 	hardware, err := target.MachineFor(m.Kernel.Arch)
 	if err != nil {
@@ -72,7 +73,7 @@ func (m *Machine) Run() ([]Result, error) {
 	if err := m.prepare(dir, commands); err != nil {
 		return nil, err
 	}
-	// memfd_secret has to be enabled until Linux 6.6.
+	// Older kernels disable memfd_secret by default.
 	boot := "quiet panic=-1 mitigations=off secretmem.enable=1 console=" + hardware.Console
 	if m.Init != "" {
 		boot += " rdinit=" + m.Init
@@ -98,7 +99,7 @@ func (m *Machine) prepare(dir string, commands *console.Commands) error {
 	if err != nil {
 		return err
 	}
-	// The kernel opens the console for the first process, before that can mount anything.
+	// The kernel opens /dev/console for the first process before that process can mount devtmpfs.
 	m.Tree.add("dev/console", node{mode: device | 0o600, major: 5, minor: 1})
 	m.Tree.Write("commands", 0o644, text)
 	return errors.Join(m.Tree.Copy("init", init),

@@ -104,7 +104,7 @@ func TestUnpack(t *testing.T) {
 	}
 }
 
-// The kernel is at another place in some packages.
+// In some packages the kernel has another path.
 func TestImage(t *testing.T) {
 	for _, name := range []string{"boot/vmlinuz-6.1.0", "usr/lib/modules/7.2.13/vmlinuz", "boot/vmlinux-7.2"} {
 		k := cached(t, debian(t, tar.Header{Name: "boot/config-6.1.0", Mode: 0o644}, tar.Header{Name: name, Mode: 0o644}))
@@ -140,7 +140,7 @@ func TestNoDpkg(t *testing.T) {
 	}
 }
 
-// The results that arrived are returned even if the emulator fails, with what it printed.
+// If the emulator fails, the error contains what it printed, and the results so far are returned.
 func TestEmulatorFails(t *testing.T) {
 	c := &console.Commands{Mark: "@@", List: [][]string{{"echo", "hello"}, {"true"}}}
 	var text strings.Builder

@@ -18,7 +18,7 @@ import (
 	"github.com/scm-rights/scm/internal/target"
 )
 
-// A Tree contains the files of a machine by path, without a slash in front.
+// A Tree contains the files of a machine, by path without a leading slash.
 type Tree map[string]node
 
 type node struct {
@@ -40,7 +40,7 @@ func (t Tree) Write(name string, perm uint32, data []byte) {
 	t.add(name, node{mode: regular | perm, data: data})
 }
 
-// Copy adds a file of the host that can be executed.
+// Copy adds an executable file from the host.
 func (t Tree) Copy(name, file string) error {
 	data, err := os.ReadFile(file)
 	t.Write(name, 0o755, data)
@@ -109,7 +109,7 @@ func files(file string, f func(h *tar.Header, data io.Reader) error) error {
 	}
 }
 
-// image returns the kernel of a package.
+// image returns the kernel image in a package.
 func image(k target.Kernel) (text []byte, err error) {
 	file, err := Fetch(k.Path, k.SHA256)
 	if err != nil {
@@ -127,7 +127,7 @@ func image(k target.Kernel) (text []byte, err error) {
 	return text, err
 }
 
-// cpio returns the tree in the format that Linux expects of an initramfs ("newc").
+// cpio returns the tree in the format of an initramfs ("newc").
 func (t Tree) cpio() []byte {
 	var b bytes.Buffer
 	entry := func(name string, ino int, n node) {

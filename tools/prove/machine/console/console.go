@@ -17,7 +17,7 @@ import (
 	"strings"
 )
 
-// Commands is a list of commands, for both ends of the console.
+// Commands is the list of commands, which both ends of the console need.
 type Commands struct {
 	Mark string // begins each line of a result; nothing else on the console contains it
 	List [][]string
@@ -38,8 +38,8 @@ func (c *Commands) Run(dir string, console io.Writer) error {
 	for _, words := range c.List {
 		r := Result{Files: map[string][]byte{}}
 		cmd := exec.Command(words[0], words[1:]...)
-		// A pipe instead of the console itself, because scm draws its progress on a terminal, which takes a serial
-		// line most of the time.
+		// The output goes through a pipe. If it were a terminal, scm would draw its progress, which keeps a serial line
+		// busy most of the time.
 		pipe := struct{ io.Writer }{console}
 		cmd.Stdout, cmd.Stderr = pipe, pipe
 		err := cmd.Run()
@@ -84,7 +84,7 @@ func (c *Commands) Read(console io.Reader) (list []Result, err error) {
 		if ended != nil {
 			break
 		}
-		// The kernel may have printed something without the end of a line.
+		// The line may begin with something that the kernel printed without a newline.
 		_, line, marked := strings.Cut(strings.TrimRight(line, "\r\n"), c.Mark)
 		switch {
 		case !marked:
@@ -114,7 +114,7 @@ func decode(text string) (r Result, err error) {
 	if err != nil {
 		return r, err
 	}
-	// All of it, so that its checksum is verified.
+	// Read to the end, so that gzip verifies the checksum.
 	whole, err := io.ReadAll(z)
 	if err != nil {
 		return r, err

@@ -11,7 +11,7 @@ import (
 	"testing"
 )
 
-// run runs scripts, and returns the console. $OUT is the folder for files.
+// run runs scripts, and returns what they print on the console. $OUT is the folder for files.
 func run(t *testing.T, scripts ...string) (*Commands, []byte) {
 	t.Helper()
 	dir := t.TempDir()
@@ -102,7 +102,7 @@ func TestMachineStops(t *testing.T) {
 	}
 }
 
-// Whatever is lost or changed, Read reports it, and reads on, so that the machine is not stopped by a full pipe.
+// If something is lost or changed, Read reports it and continues to read, so that a full pipe does not block the machine.
 func TestDamagedConsole(t *testing.T) {
 	c, console := run(t, `seq 999 >$OUT/one`, `echo 2 >$OUT/two`)
 	lines := bytes.SplitAfter(console, []byte("\n"))

@@ -1,7 +1,7 @@
 //go:build linux
 
 // Command init is the first process in an emulated machine. It runs the commands in the file /commands, and then
-// turns the machine off. If the machine has another first process, that starts `/init run` to run the commands.
+// turns the machine off. If the machine has a different first process, it starts `/init run` to run the commands.
 package main
 
 import (
@@ -38,7 +38,7 @@ func main() {
 	if err := loopback(); err != nil {
 		fmt.Println("loopback:", err)
 	}
-	// The first process must collect every process that ends, so another one runs the commands.
+	// The first process must wait for every orphaned process, so a child runs the commands.
 	child, err := os.StartProcess("/init", []string{"init", "run"}, &os.ProcAttr{
 		Files: []*os.File{os.Stdin, os.Stdout, os.Stderr},
 		Env:   []string{"PATH=/bin:/usr/bin", "HOME=/tmp", "TMPDIR=/tmp"},
@@ -51,7 +51,7 @@ func main() {
 			break
 		}
 	}
-	// QEMU ends when the machine restarts, too, which is all that some machines can do.
+	// Some machines cannot power off. QEMU also ends when the machine restarts (-no-reboot).
 	unix.Sync()
 	_ = unix.Reboot(unix.LINUX_REBOOT_CMD_POWER_OFF)
 	fmt.Println(unix.Reboot(unix.LINUX_REBOOT_CMD_RESTART))
