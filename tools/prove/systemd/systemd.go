@@ -1,14 +1,14 @@
 //go:build linux
 
-// Package systemd runs real versions of systemd as the first process of an emulated machine, and checks that they
-// and wire understand each other.
+// Package systemd boots real versions of systemd in emulated machines, and checks that package wire works with them.
 //
-//	units/    the units in the machine, and system.conf
-//	probe/    the program that they run, which prints the results
+//	units/    the unit files and system.conf of the machine
+//	probe/    the program that the units run, which prints the results
 //
-// The versions are those of internal/target/systemd.txt. A table shows the result of each part. It names the version
-// of systemd that introduced a part if the one in the machine is older. The verdict is an error if a part failed or
-// printed no result, if a part works in a version that should not have it, or if nothing was run.
+// The versions are listed in internal/target/systemd.txt. The output ends with a table of the results. If a version of
+// systemd is too old for a check, the table gives the version that is needed. Prove returns an error if a check failed or
+// printed no result, if it passed on a version that is too old for it, or if no version was run. With CI=true, it is also
+// an error if a version was not run.
 package systemd
 
 import (
@@ -31,8 +31,8 @@ import (
 //go:embed units
 var units embed.FS
 
-// parts lists what probe checks, with the version of systemd that introduced it, if one of the versions in the
-// table may be older (https://github.com/systemd/systemd/blob/main/NEWS). LISTEN_PIDFDID also needs Linux 6.9.
+// parts lists the checks of probe, each with the version of systemd that introduced the feature, or 0 if all versions in
+// the table have it (https://github.com/systemd/systemd/blob/main/NEWS). LISTEN_PIDFDID also needs Linux 6.9.
 var parts = []struct {
 	name  string
 	since int
@@ -47,7 +47,7 @@ var parts = []struct {
 	{"LISTEN_PIDFDID", 259},
 }
 
-// Results of a part. A failure is the description of what went wrong.
+// The results of a check. Any other text describes a failure.
 const (
 	passed = "ok"
 	lacked = "not in systemd "
@@ -123,7 +123,7 @@ func printTable(ran []target.Systemd, results map[string][]string) {
 	fmt.Println()
 }
 
-// run returns what appears on the console of a machine that systemd runs.
+// run boots systemd in an emulated machine, and returns the output on the console.
 func run(s target.Systemd) (console string, err error) {
 	i := slices.IndexFunc(target.Kernels(), func(k target.Kernel) bool { return k.Name == s.Kernel })
 	if i < 0 {
@@ -153,7 +153,7 @@ func run(s target.Systemd) (console string, err error) {
 	return log.String(), err
 }
 
-// mergeUsr moves the files of /bin, /lib, /lib64 and /sbin to /usr, and makes those symbolic links, as Debian does.
+// mergeUsr moves the files of /bin, /lib, /lib64 and /sbin to /usr, and makes those folders symbolic links, as Debian does.
 // Some packages of Debian 12 still have files in both places.
 func mergeUsr(tree machine.Tree) {
 	for _, dir := range []string{"bin", "lib", "lib64", "sbin"} {
@@ -204,10 +204,10 @@ func addChecks(tree machine.Tree, arch string) error {
 	)
 }
 
-// marked returns the rest of each line of the console that contains the mark.
+// marked returns what follows the mark in each line of the console that contains it.
 func marked(console, mark string) (list []string) {
 	for line := range strings.Lines(console) {
-		// systemd may have printed something without the end of a line.
+		// The line may begin with something that systemd printed without a newline.
 		if _, rest, found := strings.Cut(strings.TrimRight(line, "\r\n"), mark); found {
 			list = append(list, rest)
 		}
@@ -215,7 +215,7 @@ func marked(console, mark string) (list []string) {
 	return list
 }
 
-// isVersion returns an error unless the first process said that it has the version.
+// isVersion returns an error unless the first process reported this version.
 func isVersion(version, console string) error {
 	list := marked(console, "@@systemd ")
 	if len(list) != 1 || !strings.HasPrefix(list[0]+".", version+".") {
@@ -224,7 +224,7 @@ func isVersion(version, console string) error {
 	return nil
 }
 
-// judge returns the result of each part.
+// judge returns the result of each check.
 func judge(version, console string) (results []string) {
 	number, _ := strconv.Atoi(version) // the tests of the table verify that it is one
 	for _, p := range parts {

@@ -1,10 +1,10 @@
 //go:build linux
 
-// Command probe checks wire against the systemd that runs as the first process of its machine. probe.service runs
-// `probe drive`, which starts and stops the other units with systemctl. Those run the other subcommands, and
-// report to it what they received.
+// Command probe checks package wire against systemd, in a machine that systemd has booted. probe.service runs
+// `probe drive`, which starts and stops the other units with systemctl. These run the other subcommands, and report
+// what they received.
 //
-// It prints one line for each check, with the result ok, absent (systemd does not do this), or the error:
+// It prints one line for each check, with the result: ok, absent (this systemd lacks the feature), or the error:
 //
 //	@@check NAME: RESULT
 package main
@@ -32,10 +32,10 @@ func main() {
 	}
 }
 
-// errAbsent is returned by the check of something that this systemd does not do.
+// errAbsent is the result of a check if this systemd lacks the feature.
 var errAbsent = errors.New("absent")
 
-// checks run in this order. Some continue with what the one before has left.
+// checks run in this order. Some depend on the state that the previous one left.
 var checks = []struct {
 	name string
 	run  func() error
@@ -50,7 +50,7 @@ var checks = []struct {
 	{"LISTEN_PIDFDID", checkPIDFDID},
 }
 
-// patience is a time of the machine's clock, which counts instructions.
+// patience is measured by the machine's clock, which counts instructions.
 const patience = time.Minute
 
 // drive runs the checks.
@@ -87,7 +87,7 @@ func want(got, expected string) error {
 	return nil
 }
 
-// checkExample verifies that the example counts three starts in the file that it stored at the first.
+// checkExample verifies that the example counts three starts in the file that it stored during the first one.
 func checkExample() error {
 	if _, err := systemctl("start", "fdstore.service"); err != nil {
 		return err
@@ -114,7 +114,7 @@ func checkStore() error {
 	return start("restart", "store.service", "remove", both)
 }
 
-// checkRemove verifies that a file is gone, which store.service removed when checkStore restarted it.
+// checkRemove verifies that systemd no longer has the file that store.service removed when checkStore restarted it.
 func checkRemove() error {
 	return start("restart", "store.service", "", `keep="text of keep"`)
 }
@@ -127,7 +127,7 @@ func checkStop() error {
 	return start("start", "store.service", "", "")
 }
 
-// checkPreserve verifies that a service with FileDescriptorStorePreserve=yes gets its files after a stop.
+// checkPreserve verifies that a service with FileDescriptorStorePreserve=yes gets its files back after a stop.
 func checkPreserve() error {
 	if err := start("start", "preserve.service", "store", ""); err != nil {
 		return err
@@ -146,7 +146,7 @@ func checkBarrier() error {
 	return start("start", "barrier.service", "", "ok")
 }
 
-// start starts a service with a systemctl verb, tells it what to do in this start, and verifies its report.
+// start writes the step that the service is to take, runs systemctl with the verb, and verifies the report of the service.
 func start(verb, unit, step, report string) error {
 	_ = os.Remove(reportFile)
 	if err := os.WriteFile(stepFile, []byte(step), 0o666); err != nil {
@@ -165,7 +165,7 @@ func start(verb, unit, step, report string) error {
 // reported is what listen.service sent, which is two lines.
 var reported []string
 
-// checkListen connects to one of two sockets, for which systemd starts listen.service with both.
+// checkListen connects to one of two sockets. systemd then starts listen.service, and passes it both.
 func checkListen() error {
 	if _, err := systemctl("start", "http.socket", "metrics.socket"); err != nil {
 		return err
@@ -184,7 +184,7 @@ func checkListen() error {
 	return want(reported[0], "http=/run/http.sock metrics=/run/metrics.sock")
 }
 
-// checkPIDFDID judges the second line.
+// checkPIDFDID checks the second line of that report.
 func checkPIDFDID() error {
 	switch {
 	case len(reported) < 2:

@@ -24,8 +24,8 @@ const (
 	reportFile = "/run/report" // what a service reports
 )
 
-// ready reports to the driver. Then it tells systemd that the service has started, and waits to be stopped.
-// systemd processes the messages of a service in their order, so the driver continues after the earlier ones.
+// ready writes the report, notifies systemd that the service has started, and waits to be stopped. systemd processes the
+// messages of a service in order, so it has processed the earlier ones before systemctl returns to the driver.
 func ready(manager wire.Socket, report string) error {
 	err := os.WriteFile(reportFile, []byte(report), 0o666)
 	if err := errors.Join(err, wire.Notify.Send(manager, "READY=1")); err != nil {
@@ -34,8 +34,8 @@ func ready(manager wire.Socket, report string) error {
 	return unix.Pause()
 }
 
-// store reports the name and the text of each file that systemd kept for it. Then it stores two files, or removes
-// one, as the driver wants.
+// store reports the name and the text of each file that systemd kept for it. Then it stores two files or
+// removes one, depending on the step.
 func store() error {
 	fds, names, err := wire.ListenFDs()
 	if err != nil {
@@ -125,8 +125,7 @@ func waitForManager(manager wire.Socket) error {
 	return nil
 }
 
-// listen reports, to a client of the socket called http, the address of each socket and the result of
-// listenAsAnother.
+// listen sends the address of each socket and the result of listenAsAnother to a client of the socket named http.
 func listen() error {
 	pidfdID := "ok"
 	if err := listenAsAnother(); err != nil {
@@ -158,7 +157,7 @@ func listen() error {
 		}
 	}
 	if listener == nil {
-		return fmt.Errorf("no socket is called http: %q", names)
+		return fmt.Errorf("no socket is named http: %q", names)
 	}
 	conn, err := listener.Accept()
 	if err != nil {
