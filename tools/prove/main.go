@@ -4,17 +4,17 @@
 // internal/target. Each subcommand is a package.
 //
 //	go run ./tools/prove identity [-mutants]     both backends make the same system calls, to the byte
-//	go run ./tools/prove inside PUREGO CGO       the same inside a virtual machine, for two builds of a script
+//	go run ./tools/prove inside PUREGO CGO       the same inside an emulated machine, for two builds of a script
 //	go run ./tools/prove golden [-w] [GOARCH…]   control buffers are equal to those of each libc's macros
 //	go run ./tools/prove foreign [GOARCH…]       the tests pass on other architectures and libcs
-//	go run ./tools/prove systemd [VERSION…]      real versions of systemd and package wire understand each other
+//	go run ./tools/prove systemd [VERSION…]      package wire works with real versions of systemd
 //	go run ./tools/prove kernels [GOARCH…]       the suite gives the expected results on real kernels
 //
 // With -mutants, identity instead inserts faults into one backend, and verifies that it finds each
 // fault. With -w, golden stores the output of the C macros as the expected output.
 //
-// With -kernel "NAME…", kernels runs only these kernels. With -quick, it leaves out the peers. With -keep, it instead
-// writes docs/kernels.md from the results of the last run.
+// With -kernel "NAME…", kernels boots only these kernels. With -quick, it leaves out the peers. With -keep, it boots none,
+// and writes docs/kernels.md from the results of the last run.
 package main
 
 import (
@@ -36,7 +36,7 @@ func main() {
 	flags := flag.NewFlagSet("prove", flag.ExitOnError)
 	mutants := flags.Bool("mutants", false, "identity: put faults into one backend, and verify that each is found")
 	write := flags.Bool("w", false, "golden: store the output of C as the expected output")
-	names := flags.String("kernel", "", "kernels: only these `names`")
+	names := flags.String("kernel", "", "kernels: boot only the kernels with these `names`")
 	quick := flags.Bool("quick", false, "kernels: leave out the peers")
 	keep := flags.Bool("keep", false, "kernels: write docs/kernels.md from the results of the last run")
 	if len(os.Args) < 2 {

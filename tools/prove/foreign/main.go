@@ -5,8 +5,8 @@
 //
 // On each platform, `go test -exec` runs the tests (tests.go). If the machine runs the platform's programs
 // without an emulator, the machine's own runner then runs the catalogue with the platform's peers and the
-// machine's own, and the platform's runner runs the kernel scenarios (matrix.go). For other architectures,
-// package kernels runs the scenarios on a kernel of that architecture.
+// machine's own, and the platform's runner runs the kernel scenarios (matrix.go). Package kernels runs
+// the kernel scenarios on real kernels of other architectures.
 //
 // The output lists everything that was left out or skipped, with the reason, and ends with a table. If a
 // tool for a platform is missing, the platform is listed as not run. With CI=true that is an error.
@@ -85,7 +85,7 @@ const (
 
 // leftOut lists what does not run on some platforms. The reasons are printed.
 var leftOut = []struct{ where, kind, what, why string }{
-	{everywhere, "specs with the label", "catalogue", "the matrix or make kernels runs it"},
+	{everywhere, "specs with the label", "catalogue", "left to the matrix and make kernels"},
 	{everywhere, "specs with the label", "build", "they test the tree with the go command, and run no program of the platform"},
 	{everywhere, "specs with the label", "house", "they test the tree with the go command, and run no program of the platform"},
 	{everywhere, "specs with the label", "mutants", "they test the tests, which are the same everywhere"},
@@ -117,8 +117,8 @@ func (p *platform) leavesOut(kind string) (list []string) {
 	return list
 }
 
-// Prove runs the tests on the platforms of the given architectures, or on all platforms if archs is empty. Where
-// no emulator is needed, it also runs the matrix.
+// Prove runs the tests on the platforms of the given architectures, or on all platforms if archs is empty. On
+// platforms that need no emulator, it also runs the matrix.
 func Prove(archs []string) error {
 	var list []*platform
 	for _, t := range target.All() {

@@ -136,8 +136,8 @@ func (p *platform) runCases(c *count, name, runner string, args ...string) error
 	return nil
 }
 
-// listOn32Bits changes the lines about the peer book in the built-in list of expected failures for 32-bit platforms.
-// The control buffer of the peer has space for only one descriptor there, so it cannot leak a second one.
+// listOn32Bits adapts the lines about the peer book in the built-in list of expected failures to 32-bit platforms.
+// There, the control buffer of the peer has space for only one descriptor, so the peer cannot leak a second one.
 var listOn32Bits = strings.NewReplacer(
 	"\ntruncation/ctrunc-padding-room-extra-fd/**/book leak", "\n# leak",
 	"\ntruncation/ctrunc-three-into-one/**/book leak", "\n# leak",
@@ -149,7 +149,7 @@ var listOn32Bits = strings.NewReplacer(
 const expectedOn32Bits = "\n[linux]\ncredentials/{ctrunc-creds-eat-the-room,creds-plain-no-room}/**/book crash@book" +
 	" UNP §15.7 exits at a control message that is not SCM_RIGHTS: the credentials are cut to its very length\n"
 
-// expected returns the flags of `scm interop run` for the expected failures of the platform's peers.
+// expected returns the flags with which `scm interop run` expects the failures of the platform's peers.
 func (p *platform) expected() ([]string, error) {
 	if !p.is32Bit() {
 		return nil, nil

@@ -9,7 +9,7 @@
 //	script/         the program
 //	record.go       a recording of the program, and how two recordings differ
 //	guests.go       the same on kernels of other architectures, in emulated machines
-//	inside.go       the part that runs inside such a machine
+//	inside.go       the part that runs inside an emulated machine
 //	backends.go     the comparison, together with internal/difftest and tools/prove/golden
 //	mutants.go      the test of the proof: faults that the comparison must find
 //

@@ -16,8 +16,8 @@ import (
 	"github.com/scm-rights/scm/tools/prove/machine"
 )
 
-// A guest is an architecture that this machine does not run. The backends are recorded and compared on a kernel
-// of that architecture, in an emulated machine.
+// A guest is an architecture whose programs the host cannot run natively. The backends are recorded and compared on a
+// kernel of that architecture, in an emulated machine.
 type guest struct {
 	kernel      machines.Kernel
 	purego, cgo target
@@ -45,7 +45,7 @@ func guestFor(arch string) *guest {
 	return nil
 }
 
-// inGuests adds the rows of the guests. It runs as many machines at once as this machine has processors.
+// inGuests adds the rows of the guests. It boots as many machines at once as the host has processors.
 func (p *proof) inGuests(t *table, w workload) {
 	var wait sync.WaitGroup
 	slots := make(chan struct{}, runtime.NumCPU())
@@ -69,8 +69,8 @@ func (p *proof) inGuests(t *table, w workload) {
 	wait.Wait()
 }
 
-// compare builds the backends into a folder, and compares them inside the machine. overlay is the file for
-// go build -overlay of the cgo backend, or "".
+// compare builds the script with each backend into a folder, and compares the builds inside an emulated machine. overlay
+// is the file for go build -overlay of the cgo build, or "".
 func (g *guest) compare(p *proof, dir, overlay string, w workload) (Result, error) {
 	var result Result
 	if _, err := machines.MachineFor(g.kernel.Arch); err != nil {

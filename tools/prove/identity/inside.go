@@ -24,12 +24,12 @@ type Result struct {
 	printed int // differences
 }
 
-// Inside compares the two backends in a virtual machine that has neither the sources nor a compiler. Its
+// Inside compares the two backends inside an emulated machine, which has neither the sources nor a compiler. Its
 // arguments are two builds of the script, with the purego backend and with the cgo backend.
 //
 //	prove inside [-calls N] [-sizes] [-difftest BINARY -differential N] [-o FILE] PUREGO CGO
 //
-// Inside prints the differences. With -o it writes a Result to a file, also if it returns an error.
+// Inside prints the differences. With -o it writes a Result to a file, even if it returns an error.
 func Inside(args []string) error {
 	flags := flag.NewFlagSet("inside", flag.ExitOnError)
 	calls := flags.Int("calls", full.recorded, "the number of random calls of the script")
@@ -45,7 +45,7 @@ func Inside(args []string) error {
 	if *sizes {
 		scripts = append(scripts, script{sizes: true, slow: true})
 	}
-	// The programs run in a folder of their own.
+	// The paths must be absolute, because the programs run in a folder of their own.
 	purego, err := filepath.Abs(flags.Arg(0))
 	cgo, err2 := filepath.Abs(flags.Arg(1))
 	if err := errors.Join(err, err2); err != nil {

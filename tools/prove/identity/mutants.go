@@ -201,7 +201,7 @@ func (m *mutation) find(f *fault) (*difference, error) {
 	}
 }
 
-// inGuest returns the first difference inside an emulated machine, where a fault can only be in the cgo backend.
+// inGuest returns the first difference found inside an emulated machine. The overlay puts the fault into the cgo backend.
 // Without an overlay, a difference is an error.
 func (m *mutation) inGuest(g *guest, dir, overlay string) (*difference, error) {
 	r, err := g.compare(m.proof, dir, overlay, workload{guest: mutantCalls})

@@ -58,7 +58,7 @@ type workload struct {
 	differential      int // calls of each backend, in one process; none if 0
 	elsewhere         int // the same on other architectures and libcs
 	recorded          int // calls of the script
-	guest             int // the same in each emulated machine; no machine is started if 0
+	guest             int // the same in each emulated machine; none is booted if 0
 	guestDifferential int
 	golden            []string // the architectures whose control buffers are compared; all if empty
 }

@@ -23,7 +23,7 @@ import (
 type script struct {
 	seed, calls int
 	sizes       bool
-	slow        bool // the machine is emulated
+	slow        bool // the script runs in an emulated machine
 }
 
 func (s script) args() []string {
@@ -82,8 +82,8 @@ func (s script) record(path string) (*recording, error) {
 	return r, r.sound()
 }
 
-// ofScheduler reports whether Go's scheduler makes such calls on its own. It makes futex calls to wake its
-// threads whenever a time slice ends, and sched_yield calls while it waits for a lock.
+// ofScheduler reports whether Go's scheduler may have made the call. It calls futex to wake its threads whenever a
+// time slice ends, and sched_yield while it waits for a lock.
 func ofScheduler(c recorder.Call) bool {
 	return strings.HasPrefix(c.Name(), "futex") || c.Name() == "sched_yield"
 }
