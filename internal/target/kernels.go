@@ -14,7 +14,7 @@ var (
 	machineTable string
 )
 
-// A Kernel is a package of Debian that contains a Linux kernel.
+// A Kernel is a Debian package that contains a Linux kernel.
 type Kernel struct {
 	Name, Arch   string
 	SHA256, Path string // Path is relative to the root of a Debian mirror

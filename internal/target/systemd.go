@@ -8,13 +8,13 @@ import (
 //go:embed systemd.txt
 var systemdTable string
 
-// A Systemd is a version of systemd, and the kernel under it.
+// A Systemd is a version of systemd, and the kernel on which it runs.
 type Systemd struct {
 	Version, Kernel string // Kernel is the name of a Kernel
 	Packages        []Package
 }
 
-// A Package is a package of Debian.
+// A Package is a Debian package.
 type Package struct {
 	SHA256, Path string // Path is relative to the root of a Debian mirror
 }

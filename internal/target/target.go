@@ -1,5 +1,5 @@
 // Package target lists what the proofs cover: architectures and libcs with the compiler and the emulator of
-// each (targets.txt), kernels (kernels.txt), machines that boot them (machines.txt), and versions of systemd
+// each (targets.txt), kernels (kernels.txt), emulated machines that boot them (machines.txt), and versions of systemd
 // (systemd.txt). tools/setup reads the same tables.
 package target
 
