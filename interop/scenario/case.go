@@ -152,8 +152,8 @@ type Result struct {
 	Findings []Finding `json:"findings,omitempty"`
 	Reasons  []string  `json:"reasons,omitempty"` // of the expectations that apply
 	Gone     []string  `json:"gone,omitempty"`    // the expectations for which there was no finding
-	// KernelPasses contains the expectations below a heading with releases for which there was no finding. They do
-	// not affect the verdict.
+	// KernelPasses contains the expectations below a release heading for which there was no finding. They do not
+	// affect the verdict.
 	KernelPasses []string `json:"kernel_passes,omitempty"`
 
 	Tries      int      `json:"tries,omitempty"` // how often it was run, if more than once

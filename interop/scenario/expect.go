@@ -165,8 +165,8 @@ type Expectations struct {
 	List  []Expectation
 	Aside []Expectation // set aside: the peer is missing, or the kernel or version is a different one
 
-	// StrictKernel makes an unexpected pass below a heading with releases a failure. Otherwise, such a
-	// pass is as good as any other, because a vendor may have backported the change that fixed it.
+	// StrictKernel makes an unexpected pass below a release heading a failure. Otherwise, such a pass
+	// is as good as any other, because a vendor may have backported the change that fixed it.
 	StrictKernel bool
 }
 
@@ -353,8 +353,8 @@ func senderWrong(r *Result, peer string) bool {
 
 // SetVerdict sets the verdict of a result by comparing its findings with the expectations. It
 // leaves verdicts other than Pass and Fail unchanged. It also marks the findings that are expected. If a flaky expectation and another one apply
-// to the same check of the same peer, the failure may be missing. So may one that is expected below a heading with
-// releases, unless StrictKernel is set.
+// to the same check of the same peer, the failure may be missing. So may one that is expected below a release
+// heading, unless StrictKernel is set.
 func (x *Expectations) SetVerdict(r *Result) {
 	if r.Verdict != Pass && r.Verdict != Fail {
 		return

@@ -51,7 +51,7 @@ var (
 	releaseForm  = regexp.MustCompile(`^[0-9]+\.[0-9]+`)
 )
 
-// headingExamples shows the forms of a heading with releases.
+// headingExamples shows the forms of a release heading.
 const headingExamples = "[linux<5.15], [linux>=6.16] or [linux>=6.2<6.7]"
 
 // parseHeading parses the text between the brackets of a heading.

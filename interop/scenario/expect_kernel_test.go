@@ -6,8 +6,7 @@ import (
 	"testing"
 )
 
-// The numbers of a release are compared as numbers, and only the first two of them. A heading with releases
-// applies only to Linux.
+// Only the first two numbers of a release are compared, as numbers. A release heading applies only to Linux.
 func TestHeadings(t *testing.T) {
 	for _, c := range []struct {
 		heading  string
@@ -120,7 +119,7 @@ func TestExpectReleases(t *testing.T) {
 	}
 }
 
-// A pass that is not expected below a heading with releases is a failure only if the run is strict about that.
+// An unexpected pass below a release heading is a failure only in a strict run.
 func TestSetVerdictBelowReleases(t *testing.T) {
 	const below = "[linux<6.7]\n** leak@two a"
 	const passes = "this kernel does not fail it; a vendor may have backported the change: file:2: [linux<6.7] ** leak@two"

@@ -27,8 +27,8 @@ type Update struct {
 	Kept     []string // lines about every kernel that did not fail on this one
 	Flaky    []string // lines that would accept flaky cases; Text does not contain them
 
-	// KernelPasses contains lines below a heading with releases that did not fail, although the kernel is
-	// one of them. They stay, because the run was not strict about that.
+	// KernelPasses contains lines below a release heading that did not fail, although the heading applies to
+	// the kernel. They stay, because the run was not strict.
 	KernelPasses []string
 
 	Heading Heading // above the lines in Added
@@ -42,9 +42,9 @@ type Update struct {
 //
 // If the expected failure did not occur in all cases that a line selects, UpdateExpectations
 // replaces the line with lines that select only the cases in which it did occur. On a kernel other
-// than Linux, it keeps lines that apply to every kernel. Unless the run was strict about that, it
-// keeps lines below a heading with releases. It adds lines for unexpected findings, below the
-// heading of the kernel without releases. They select no case in which the peer passed the check.
+// than Linux, it keeps lines that apply to every kernel. Unless the run was strict, it keeps
+// lines below a release heading. It adds lines for unexpected findings, below the heading [linux]
+// or [gvisor]. They select no case in which the peer passed the check.
 // Flaky cases do not change the file, and lines about flaky failures stay.
 func UpdateExpectations(given []Expectation, file string, text []byte, scenarios []*Scenario, run Run) (u Update, err error) {
 	results := run.Results
