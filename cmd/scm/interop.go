@@ -50,9 +50,9 @@ If an expected failure does not occur, the run fails, unless the reason begins w
 none, write --expect=./none. "scm interop expect --update" writes the lines for you.
 
 Lines below a heading apply only to some kernels: [linux], [gvisor], [linux<5.15],
-[linux>=6.16] or [linux>=6.2<6.7]. If a failure below a heading with releases does not
-occur, the line is set aside and named, because a vendor may have backported the change.
-With --strict-kernel, it fails the run.`
+[linux>=6.16] or [linux>=6.2<6.7]. If a failure expected on some releases of Linux does
+not occur on one of them, the line is set aside and named, because a vendor may have
+backported the change. With --strict-kernel, the run fails.`
 )
 
 // selectionHint says how to select cases and peers, for a user who gave them as arguments.

@@ -83,13 +83,14 @@ reason with "flaky:". This command never removes such a line.
 The report must be of a whole run, without --run, --skip, --shard and --fail-fast, that
 ended normally. Lines about other kernels are ignored. If the report is not from Linux,
 a line about all kernels is not removed, but printed with "=". So is a line below a
-heading with releases, such as [linux<5.15], unless the run had --strict-kernel. A flaky
-case neither adds nor removes a line. The lines that would accept it are printed with "~",
-but not written.
+release heading, such as [linux<5.15], unless the run had --strict-kernel. A flaky case
+neither adds nor removes a line. The lines that would accept it are printed with "~", but
+not written.
 
-New lines are for the end of the file. If it ends below another heading than [linux], or
-[gvisor] for a report from gVisor, the command adds that heading before them. It never
-adds a heading with releases. If only some releases fail, move the lines below one.
+New lines go at the end of the file. If the file has headings and the last one is not
+[linux], or [gvisor] for a report from gVisor, the command first adds that heading. It
+never adds a release heading. If a failure occurs only on some releases, move its line
+below one.
 
 Exit status:
   0  there is nothing to change, or --update has changed the file
@@ -137,7 +138,7 @@ Exit status:
 				}
 			}
 			if len(u.Added) > 0 && u.Heading.Kind != "" {
-				fmt.Fprintf(os.Stderr, "scm: the new lines are for the end of the file, below %s; if only some releases of Linux fail, move them below a heading such as [linux<5.15]\n", u.Heading)
+				fmt.Fprintf(os.Stderr, "scm: the new lines go at the end of the file, below %s; if only some releases of Linux fail, move them below a heading such as [linux<5.15]\n", u.Heading)
 			}
 			if update && len(u.Added) > 0 {
 				fmt.Fprintf(os.Stderr, "scm: complete the reasons of the new lines in %s, and remove the \"?\"\n", display.Line(lists.file))

@@ -103,7 +103,7 @@ type runOptions struct {
 	verbose bool
 	trace   bool // record cases that fail
 	repeat  bool // until a case does not end as expected
-	strict  bool // about releases of the kernel, see scenario.Expectations
+	strict  bool // see scenario.Expectations.StrictKernel
 }
 
 func runCommand() *cobra.Command {
@@ -198,7 +198,7 @@ Exit status:
 func (o *runOptions) flags(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.DurationVar(&o.Timeout, "timeout", process.DefaultTimeout, "deadline for each answer of a peer")
-	f.BoolVar(&o.strict, "strict-kernel", false, "fail also if an expected failure below a heading such as [linux<5.15] does not occur")
+	f.BoolVar(&o.strict, "strict-kernel", false, "also fail if an expected failure below a heading such as [linux<5.15] does not occur")
 	f.BoolVar(&o.trace, "trace", false, "run each unexpected failure again under the recorder, and report the system calls")
 }
 

@@ -8,8 +8,8 @@ import (
 	"github.com/scm-rights/scm/interop/scenario"
 )
 
-// An expected failure below a heading with the release of this kernel that does not occur is set aside and named. With
-// --strict-kernel, it fails the run. Only a strict run removes the line.
+// If an expected failure below a release heading does not occur, the line is set aside and named. With --strict-kernel,
+// the run fails. The line is removed only after a strict run.
 func TestStrictKernel(t *testing.T) {
 	dir, folder := oneCase(t), t.TempDir()
 	const heading, pattern, reason = "[linux>=0.0]", "basics/pass-one-fd leak@runner", "it was so once"
@@ -74,7 +74,7 @@ func TestStrictKernel(t *testing.T) {
 	}
 }
 
-// expect says to which heading the new lines belong. They never get a heading with releases.
+// expect says below which heading the new lines belong. It never adds a release heading.
 func TestExpectNamesHeading(t *testing.T) {
 	dir := oneCase(t)
 	file := filepath.Join(t.TempDir(), "r.json")
