@@ -10,7 +10,7 @@
 #   ARCH=…     restrict foreign and kernels to these architectures
 #   KERNEL=…   restrict kernels to these kernels of internal/target/kernels.txt
 #   SYSTEMD=…  restrict systemd to these versions of internal/target/systemd.txt
-#   DEBIAN_MIRROR=…  download Debian's packages from here, and not from the mirrors that apt uses
+#   DEBIAN_MIRROR=…  download Debian packages from this mirror, instead of those that apt uses
 #   RESULTS=…  the directory in which test and check keep the output and the counts of each part (build/test)
 #   SCM_SOAK=… how long soak runs on each backend, in the format of sleep(1) (10m)
 #   AS_USER=tools/as-user.sh  as root, run the pure-Go tests as an unprivileged user without a C compiler
@@ -81,7 +81,7 @@ setup: ## minutes: install the tools that test, interop and lint need (with apt,
 setup-c setup-interop setup-test setup-lint setup-cross: setup-%:
 	@[ "$(SETUP)" = 0 ] || tools/setup $*
 
-# With SETUP=0, these say what is missing.
+# With SETUP=0, these install nothing, and say what is missing.
 setup-machine setup-machines: setup-%:
 	@tools/setup $(if $(filter 0,$(SETUP)),-n) $*
 
@@ -188,14 +188,14 @@ foreign: setup-test setup-cross ## tens of minutes: run the tests on other archi
 	$(GO) run ./tools/prove foreign $(ARCH)
 
 .PHONY: systemd
-systemd: setup-machine ## minutes: run real versions of systemd in emulated machines, and check that they and package wire understand each other; SYSTEMD=262 for only one
+systemd: setup-machine ## minutes: boot real versions of systemd in emulated machines, and check that package wire works with them; SYSTEMD=262 for only one
 	$(GO) run ./tools/prove systemd $(SYSTEMD)
 
 .PHONY: kernels kernels-check kernels-keep
 kernels: setup-machines ## tens of minutes: boot real kernels in emulated machines, and run the kernel scenarios, the built-in peers and fdchannel's specs there; KERNEL=6.1.176-amd64 or ARCH=s390x for only some
 	$(GO) run ./tools/prove kernels -kernel "$(KERNEL)" $(ARCH)
 
-# A kernel of a stable release of Debian. The built-in peers would take as long again.
+# The kernel is that of a stable Debian release. -quick leaves out the built-in peers, which take about as long as the rest.
 kernels-check: setup-machine ## minutes: boot one real kernel, and run the kernel scenarios and fdchannel's specs there
 	$(GO) run ./tools/prove kernels -quick -kernel 6.1.176-amd64
 
@@ -284,8 +284,8 @@ lint: setup-lint lint-go lint-systems lint-modules lint-c lint-rust lint-python 
 lint-tools:
 	$(GO) build -C tools/vet -o $(CURDIR)/build/lint/ . honnef.co/go/tools/cmd/staticcheck github.com/rhysd/actionlint/cmd/actionlint
 
-# With the tag purego, the linters run again on the packages that contain other files then. The rest differ only in a
-# package that they import, which has the same names.
+# With the tag purego, the linters run again only on the packages whose files differ. The others differ only in a package
+# that they import, which declares the same names.
 lint-go: lint-tools
 	@unformatted=$$(gofmt -l $(call find,*.go)); [ -z "$$unformatted" ] || { echo "gofmt: $$unformatted"; exit 1; }
 	$(VET) ./...
@@ -299,7 +299,8 @@ lint-go: lint-tools
 
 # The other systems that README.md lists, each on one architecture, and the Linux architecture whose kernel structures
 # differ most from amd64's. vet type-checks everything, including tests. It neither compiles nor runs anything.
-# Together with amd64, ANALYZED has every file and both sizes of int, so vet's analyzers find nothing on the others.
+# Together with amd64, the systems in ANALYZED compile every file and have both sizes of int, so vet's analyzers would find
+# nothing new on the others.
 SYSTEMS := android/arm64 darwin/arm64 freebsd/amd64 openbsd/amd64 netbsd/amd64 dragonfly/amd64 solaris/amd64 illumos/amd64 \
 	aix/ppc64 windows/amd64 js/wasm wasip1/wasm plan9/amd64 linux/mips
 ANALYZED := aix/ppc64 darwin/arm64 solaris/amd64 windows/amd64 linux/mips
