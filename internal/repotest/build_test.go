@@ -3,6 +3,7 @@
 package repotest
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -24,6 +25,13 @@ import (
 
 // These specs build programs that use the library, with every combination of build options.
 
+// kernelsThatRan returns the kernels on docs/kernels.md, in the order of their table.
+func kernelsThatRan() (list []target.Kernel) {
+	GinkgoHelper()
+	Expect(json.Unmarshal([]byte(contents("docs/kernels.json")), &list)).To(Succeed())
+	return list
+}
+
 var _ = Describe("the build", Label("build"), func() {
 	DescribeTable("is tested for the architectures that README.md names", func(row string, tested map[string]bool) {
 		delete(tested, "386")
@@ -34,7 +42,7 @@ var _ = Describe("the build", Label("build"), func() {
 	},
 		Entry("on real kernels", "proved on a real kernel", func() map[string]bool {
 			archs := map[string]bool{}
-			for _, k := range target.Kernels() {
+			for _, k := range kernelsThatRan() {
 				archs[k.Arch] = true
 			}
 			return archs
@@ -49,6 +57,18 @@ var _ = Describe("the build", Label("build"), func() {
 			return archs
 		}()),
 	)
+
+	It("has results for the kernels that README.md names", func() {
+		var versions []string
+		for _, k := range kernelsThatRan() {
+			major, rest, _ := strings.Cut(k.Name, ".")
+			minor, _, _ := strings.Cut(rest, ".")
+			if k.Arch == "amd64" {
+				versions = append(versions, major+"."+minor)
+			}
+		}
+		Expect(contents("README.md")).To(ContainSubstring("Linux " + versions[0] + " to " + versions[len(versions)-1] + "]"))
+	})
 
 	It("is checked by make lint on every system that README.md names", func() {
 		list := regexp.MustCompile(`(?m)^SYSTEMS :=((?:.*\\\n)*.*)$`).FindStringSubmatch(contents("Makefile"))
