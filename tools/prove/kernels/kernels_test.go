@@ -225,6 +225,19 @@ func TestVerdict(t *testing.T) {
 	}
 }
 
+// The results of the last run replace those in docs/kernels.json completely.
+func TestKeep(t *testing.T) {
+	t.Chdir(t.TempDir())
+	old := record{Name: target.Kernels()[0].Name, Peers: &cases{}, Specs: map[string]specs{"purego": {1, 0}},
+		Kernel: cases{Rules: map[string][]string{"unsupported: old": {"a"}}}}
+	ours := record{Name: old.Name, Specs: map[string]specs{"cgo": {1, 0}}, Kernel: cases{Rules: map[string][]string{"unsupported: new": {"b"}}}}
+	err := errors.Join(os.Mkdir("docs", 0o777), os.MkdirAll(out, 0o777), writeJSON(dataFile, []record{old}), writeJSON(ours.file(), ours), Keep())
+	got, unread := kept(dataFile)
+	if err := errors.Join(err, unread); err != nil || !reflect.DeepEqual(got[ours.Name], ours) {
+		t.Errorf("got %+v, %v, want %+v", got[ours.Name], err, ours)
+	}
+}
+
 // The page is the one that its data gives, about kernels of the table.
 func TestPage(t *testing.T) {
 	pages, err := kept(filepath.Join("../../..", dataFile))

@@ -39,6 +39,7 @@ func Keep() error {
 		r := old[k.Name]
 		text, err := os.ReadFile((&record{Name: k.Name}).file())
 		if err == nil {
+			r = record{} // otherwise, the maps would keep what the new record lacks
 			err = json.Unmarshal(text, &r)
 		}
 		switch {
