@@ -66,7 +66,14 @@ func replace(file string, text []byte) error {
 		return err
 	}
 	part := fmt.Sprintf("%s.%d", file, os.Getpid())
-	return errors.Join(os.WriteFile(part, text, 0o666), os.Rename(part, file))
+	err := os.WriteFile(part, text, 0o666)
+	if err == nil {
+		err = os.Rename(part, file)
+	}
+	if err != nil {
+		_ = os.Remove(part)
+	}
+	return err
 }
 
 var errNotFound = errors.New("not found")

@@ -13,6 +13,8 @@ import (
 	"strings"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/scm-rights/scm/internal/target"
 )
 
@@ -166,6 +168,27 @@ func TestFetchFails(t *testing.T) {
 				t.Error("something is in the cache")
 			}
 		})
+	}
+}
+
+// A write that fails, here to a full device, does not change the file.
+func TestReplaceFails(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "a.deb")
+	if err := os.WriteFile(file, []byte("good"), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	part := fmt.Sprintf("%s.%d", file, os.Getpid())
+	if err := os.Symlink("/dev/full", part); err != nil {
+		t.Fatal(err)
+	}
+	if err := replace(file, []byte("new")); !errors.Is(err, unix.ENOSPC) {
+		t.Error(err)
+	}
+	if info, err := os.Lstat(file); err != nil || info.Size() != 4 || !info.Mode().IsRegular() {
+		t.Error("the file has changed", err)
+	}
+	if _, err := os.Lstat(part); err == nil {
+		t.Error("a part is left")
 	}
 }
 
