@@ -18,16 +18,21 @@
 package main
 
 import (
+	"context"
 	"flag"
 	"fmt"
 	"os"
+	"os/signal"
 	"strings"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/scm-rights/scm/internal/recorder"
 	"github.com/scm-rights/scm/tools/prove/foreign"
 	"github.com/scm-rights/scm/tools/prove/golden"
 	"github.com/scm-rights/scm/tools/prove/identity"
 	"github.com/scm-rights/scm/tools/prove/kernels"
+	"github.com/scm-rights/scm/tools/prove/machine"
 	"github.com/scm-rights/scm/tools/prove/systemd"
 )
 
@@ -47,6 +52,7 @@ func main() {
 		exit(verb, identity.Inside(os.Args[2:]))
 	}
 	_ = flags.Parse(os.Args[2:]) // exits if there is an error
+	go stopOnSignal()
 	var err error
 	switch verb {
 	case "identity":
@@ -67,6 +73,17 @@ func main() {
 		usage()
 	}
 	exit(verb, err)
+}
+
+// stopOnSignal ends the program when it receives a signal, without leaving emulators or their files. A second signal
+// ends it at once.
+func stopOnSignal() {
+	signaled, restore := signal.NotifyContext(context.Background(), unix.SIGINT, unix.SIGTERM)
+	<-signaled.Done()
+	restore()
+	machine.Stop()
+	fmt.Fprintln(os.Stderr, "prove: stopped by a signal")
+	os.Exit(1)
 }
 
 // exit prints the error, if any, and ends the program.

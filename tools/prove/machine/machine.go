@@ -15,6 +15,8 @@ package machine
 
 import (
 	"bytes"
+	"cmp"
+	"context"
 	"crypto/rand"
 	"encoding/json"
 	"errors"
@@ -23,6 +25,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -43,8 +46,15 @@ type Machine struct {
 	// commands.
 	Init string
 
+	// Options are added to the kernel's command line.
+	Options string
+
 	// Log receives everything that appears on the console.
 	Log io.Writer
+
+	// Limit is the CPU time that the emulator may use; if it is 0, 30 minutes. A machine that hangs uses up its limit,
+	// because its clock does not wait for the host's.
+	Limit time.Duration
 
 	// CPU is the CPU time of the emulator. Run sets it.
 	CPU time.Duration
@@ -53,13 +63,23 @@ type Machine struct {
 // A Result is the result of one command.
 type Result = console.Result
 
-// limit is the CPU time that the emulator may use. A machine that hangs uses it up quickly, because its clock
-// does not wait for the host's.
-const limit = 30 * time.Minute
+// Stop ends stopped. Each Run holds running until it has removed its files.
+var (
+	stopped, stop = context.WithCancel(context.Background())
+	running       sync.RWMutex
+)
+
+// Stop stops all machines and downloads, and waits until their files are removed. No machine can be booted afterwards.
+func Stop() {
+	stop()
+	running.Lock()
+}
 
 // Run boots the machine, and returns the results of the commands. If the machine stops too early, Run returns an error
 // and the results so far.
 func (m *Machine) Run() ([]Result, error) {
+	running.RLock()
+	defer running.RUnlock()
 	hardware, err := target.MachineFor(m.Kernel.Arch)
 	if err != nil {
 		return nil, err
@@ -78,10 +98,13 @@ func (m *Machine) Run() ([]Result, error) {
 	if m.Init != "" {
 		boot += " rdinit=" + m.Init
 	}
+	if m.Options != "" {
+		boot += " " + m.Options
+	}
 	args := append(hardware.Command[1:len(hardware.Command):len(hardware.Command)],
 		"-accel", "tcg", "-icount", "shift=0,sleep=off", "-smp", "1", "-m", "1024", "-nographic", "-nodefaults", "-no-reboot",
 		"-kernel", filepath.Join(dir, "kernel"), "-initrd", filepath.Join(dir, "tree"), "-append", boot)
-	return m.start(exec.Command(hardware.Command[0], args...), commands)
+	return m.start(exec.CommandContext(stopped, hardware.Command[0], args...), commands)
 }
 
 // prepare writes the kernel and the tree to files, and adds the first process to the tree.
@@ -118,12 +141,19 @@ func (m *Machine) start(emulator *exec.Cmd, commands *console.Commands) ([]Resul
 	if err != nil {
 		return nil, err
 	}
+	limit := cmp.Or(m.Limit, 30*time.Minute)
 	most := &unix.Rlimit{Cur: uint64(limit.Seconds()), Max: uint64(limit.Seconds())}
 	unlimited := unix.Prlimit(emulator.Process.Pid, unix.RLIMIT_CPU, most, nil)
 	results, err := commands.Read(io.TeeReader(out, m.Log))
+	if errors.Is(err, console.ErrRead) {
+		_ = emulator.Process.Kill() // nothing reads its output any more
+	}
 	if ended := emulator.Wait(); ended != nil {
 		err = errors.Join(err, fmt.Errorf("%s: %w: %s", emulator.Args[0], ended, &errs))
 	}
 	m.CPU = emulator.ProcessState.UserTime() + emulator.ProcessState.SystemTime()
+	if m.CPU > limit*9/10 { // the kernel measures the limit less precisely
+		err = errors.Join(err, fmt.Errorf("the limit of the emulator is %v of CPU time", limit))
+	}
 	return results, errors.Join(unlimited, err)
 }

@@ -5,13 +5,18 @@ package machine
 import (
 	"archive/tar"
 	"bytes"
+	"context"
 	"errors"
 	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/scm-rights/scm/internal/fdtest"
 	"github.com/scm-rights/scm/internal/target"
@@ -161,5 +166,76 @@ func TestEmulatorFails(t *testing.T) {
 	}
 	if m.CPU == 0 {
 		t.Error("no CPU time")
+	}
+}
+
+// A machine whose console cannot be logged is stopped, although it would wait until its output is read.
+func TestLogFails(t *testing.T) {
+	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer full.Close()
+	m := &Machine{Log: full}
+	results, err := m.start(exec.Command("yes"), &console.Commands{Mark: "@@"})
+	if !errors.Is(err, unix.ENOSPC) || len(results) > 0 {
+		t.Error(results, err)
+	}
+}
+
+func TestLimit(t *testing.T) {
+	m := &Machine{Log: io.Discard, Limit: time.Second}
+	_, err := m.start(exec.Command("sh", "-c", "while :; do :; done"), &console.Commands{Mark: "@@"})
+	if err == nil || !strings.Contains(err.Error(), "the limit of the emulator is 1s of CPU time") {
+		t.Error(err)
+	}
+}
+
+// A writer calls a function when something is written.
+type writer func()
+
+func (w writer) Write(text []byte) (int, error) {
+	w()
+	return len(text), nil
+}
+
+// Stop leaves neither an emulator nor a file.
+func TestStop(t *testing.T) {
+	k := cached(t, debian(t, tar.Header{Name: "boot/vmlinuz-1", Mode: 0o644}))
+	k.Arch = "amd64"
+	bin, tmp, pid := t.TempDir(), t.TempDir(), filepath.Join(t.TempDir(), "pid")
+	emulator := "#!/bin/sh\necho $$ >" + pid + "\necho booted\nexec sleep infinity\n"
+	if err := os.WriteFile(filepath.Join(bin, "qemu-system-x86_64"), []byte(emulator), 0o777); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("PATH", bin+":"+os.Getenv("PATH"))
+	t.Setenv("TMPDIR", tmp)
+	t.Chdir("../../..")
+	t.Cleanup(func() {
+		stopped, stop = context.WithCancel(context.Background())
+		running.Unlock()
+	})
+	done := make(chan bool)
+	m := &Machine{Kernel: k, Tree: Tree{}, Log: writer(func() {
+		go func() {
+			Stop()
+			close(done)
+		}()
+	})}
+	_, err := m.Run()
+	<-done
+	if !errors.Is(err, context.Canceled) && (err == nil || !strings.Contains(err.Error(), "signal: killed")) {
+		t.Error(err)
+	}
+	left, err := os.ReadDir(tmp)
+	if err != nil || len(left) > 0 {
+		t.Error(left, err)
+	}
+	text, err := os.ReadFile(pid)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n, err := strconv.Atoi(strings.TrimSpace(string(text))); err != nil || unix.Kill(n, 0) != unix.ESRCH {
+		t.Errorf("the emulator %d is running, %v", n, err)
 	}
 }

@@ -75,6 +75,9 @@ func (c *Commands) print(r Result, console io.Writer) error {
 	return err
 }
 
+// ErrRead means that Read did not reach the end of the console.
+var ErrRead = errors.New("reading the console")
+
 // Read reads the console to its end. It returns an error unless it found the result of each command.
 func (c *Commands) Read(console io.Reader) (list []Result, err error) {
 	var text strings.Builder
@@ -82,6 +85,9 @@ func (c *Commands) Read(console io.Reader) (list []Result, err error) {
 	for {
 		line, ended := in.ReadString('\n')
 		if ended != nil {
+			if ended != io.EOF {
+				err = errors.Join(err, fmt.Errorf("%w: %w", ErrRead, ended))
+			}
 			break
 		}
 		// The line may begin with something that the kernel printed without a newline.
