@@ -22,7 +22,7 @@ type Kernel struct {
 
 // Kernels returns the kernels, in the order of the table.
 func Kernels() (all []Kernel) {
-	for _, w := range rows(kernelTable) {
+	for _, w := range rows("kernels.txt", kernelTable, 4) {
 		all = append(all, Kernel{Name: w[0], Arch: w[1], SHA256: w[2], Path: w[3]})
 	}
 	return all
@@ -35,10 +35,10 @@ type Machine struct {
 	debian        string   // the package
 }
 
-// MachineFor returns the machine for an architecture. It returns an error that wraps ErrMissing if there is
-// none, or if its emulator is not installed.
+// MachineFor returns the machine for an architecture. If its emulator is not installed, it returns an error that
+// wraps ErrMissing.
 func MachineFor(arch string) (Machine, error) {
-	for _, w := range rows(machineTable) {
+	for _, w := range rows("machines.txt", machineTable, 5) {
 		if w[0] != arch {
 			continue
 		}
@@ -48,15 +48,23 @@ func MachineFor(arch string) (Machine, error) {
 		}
 		return m, nil
 	}
-	return Machine{}, fmt.Errorf("%w: no machine for %s", ErrMissing, arch)
+	return Machine{}, fmt.Errorf("internal/target/machines.txt has no machine for %q", arch)
 }
 
-// rows returns the words of each line of a table, without the comments.
-func rows(table string) (list [][]string) {
+// rows returns the words of each line of a table, without comments and blank lines. The tables are part of the program,
+// so it panics if a line has fewer words than columns.
+func rows(file, table string, columns int) (list [][]string) {
+	number := 0
 	for line := range strings.Lines(table) {
-		if !strings.HasPrefix(line, "#") {
-			list = append(list, strings.Fields(line))
+		number++
+		words := strings.Fields(line)
+		if len(words) == 0 || strings.HasPrefix(words[0], "#") {
+			continue
 		}
+		if len(words) < columns {
+			panic(fmt.Sprintf("internal/target/%s:%d: %d words, want at least %d", file, number, len(words), columns))
+		}
+		list = append(list, words)
 	}
 	return list
 }

@@ -3,6 +3,7 @@ package target
 import (
 	"errors"
 	"path"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
@@ -19,7 +20,7 @@ var archs = func() (list []string) {
 // Each row of kernels.txt has a machine, and names a package in the form that package machine expects.
 func TestKernels(t *testing.T) {
 	names, machines := map[string]bool{}, map[string]bool{}
-	for _, w := range rows(machineTable) {
+	for _, w := range rows("machines.txt", machineTable, 5) {
 		machines[w[0]] = true
 	}
 	all := Kernels()
@@ -46,7 +47,7 @@ func TestKernels(t *testing.T) {
 
 func TestMachines(t *testing.T) {
 	seen := map[string]bool{}
-	for _, w := range rows(machineTable) {
+	for _, w := range rows("machines.txt", machineTable, 5) {
 		if len(w) < 5 || seen[w[0]] || !slices.Contains(archs, w[0]) || !strings.HasPrefix(w[1], "qemu-system-") || !strings.HasPrefix(w[3], "qemu-system-") {
 			t.Errorf("%q is wrong, or the architecture has two rows", w)
 		}
@@ -66,7 +67,21 @@ func TestMachineFor(t *testing.T) {
 	if m.Command[0] != "qemu-system-s390x" || m.Console != "ttysclp0" {
 		t.Errorf("got %+v", m)
 	}
-	if _, err := MachineFor("vax"); !errors.Is(err, ErrMissing) {
+	// A wrong architecture is not a missing emulator.
+	if _, err := MachineFor("vax"); err == nil || errors.Is(err, ErrMissing) {
 		t.Error(err)
 	}
+}
+
+func TestRows(t *testing.T) {
+	got := rows("a.txt", "# comment\n\n  # indented\n \t\na b\n\tc d e\n", 2)
+	if want := [][]string{{"a", "b"}, {"c", "d", "e"}}; !reflect.DeepEqual(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	defer func() {
+		if got, want := recover(), "internal/target/a.txt:3: 1 words, want at least 2"; got != want {
+			t.Errorf("got %v, want %v", got, want)
+		}
+	}()
+	rows("a.txt", "# comment\na b\nc\n", 2)
 }

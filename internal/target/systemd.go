@@ -23,7 +23,7 @@ type Package struct {
 func Systemds() []Systemd { return parseSystemds(systemdTable) }
 
 func parseSystemds(table string) (all []Systemd) {
-	for _, w := range rows(table) {
+	for _, w := range rows("systemd.txt", table, 4) {
 		i := slices.IndexFunc(all, func(s Systemd) bool { return s.Version == w[0] && s.Kernel == w[1] })
 		if i < 0 {
 			i = len(all)

@@ -27,7 +27,7 @@ type Target struct {
 
 // All returns the targets, in the order of the table.
 func All() (all []Target) {
-	for _, w := range rows(table) {
+	for _, w := range rows("targets.txt", table, 6) {
 		all = append(all, Target{Arch: w[0], Libc: w[1], Foreign: w[2] == "yes", qemu: w[3], Compiler: w[5:]})
 	}
 	return all
