@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -39,23 +40,36 @@ func Fetch(pool, sum string) (string, error) {
 	if len(list) == 0 {
 		return "", fmt.Errorf("%w: apt's sources name no mirror; set DEBIAN_MIRROR to the address of a Debian mirror", target.ErrMissing)
 	}
-	hint := "; if its version was dropped, put a newer one into the table that lists it; if these are not Debian mirrors, set " +
-		"DEBIAN_MIRROR to the address of one"
 	var errs []error
 	for _, mirror := range list {
 		text, err := get(mirror, pool)
 		if err == nil && sumOf(text) != sum {
-			err = fmt.Errorf("%s: the SHA-256 is %s, not %s", mirror, sumOf(text), sum)
+			err = fmt.Errorf("the SHA-256 is %s, not %s", sumOf(text), sum)
 		}
 		if err == nil {
 			return file, replace(file, text)
 		}
-		if !errors.Is(err, errNotFound) {
-			hint = ""
-		}
-		errs = append(errs, err)
+		errs = append(errs, fmt.Errorf("%s: %w", mirror, err))
 	}
-	return "", fmt.Errorf("%w: no mirror has %s%s\n%w", target.ErrMissing, pool, hint, errors.Join(errs...))
+	all := func(is func(error) bool) bool {
+		return !slices.ContainsFunc(errs, func(err error) bool { return !is(err) })
+	}
+	isNotFound := func(err error) bool { return errors.Is(err, errNotFound) }
+	err := errors.Join(errs...)
+	switch {
+	case all(isNotFound):
+		return "", fmt.Errorf("%w: no mirror has %s; if its version was dropped, put a newer one into the table that lists it; if "+
+			"these are not Debian mirrors, set DEBIAN_MIRROR to the address of one\n%w", target.ErrMissing, pool, err)
+	case all(func(err error) bool { return isNotFound(err) || isUnreachable(err) }):
+		err = fmt.Errorf("%w: %w", target.ErrMissing, err)
+	}
+	return "", fmt.Errorf("cannot download %s; set DEBIAN_MIRROR to the address of another Debian mirror, or copy the package to %s\n%w", pool, file, err)
+}
+
+// isUnreachable reports whether a mirror did not answer, or could not be connected to.
+func isUnreachable(err error) bool {
+	var failed *net.OpError
+	return errors.As(err, &failed) || os.IsTimeout(err)
 }
 
 func sumOf(text []byte) string { return fmt.Sprintf("%x", sha256.Sum256(text)) }
@@ -81,6 +95,7 @@ var errNotFound = errors.New("not found")
 // client gives up on a mirror that does not answer.
 var client = &http.Client{Timeout: 10 * time.Minute, Transport: &http.Transport{
 	Proxy:                 http.ProxyFromEnvironment,
+	DialContext:           (&net.Dialer{Timeout: 30 * time.Second}).DialContext,
 	ResponseHeaderTimeout: 30 * time.Second,
 }}
 
@@ -89,7 +104,11 @@ func get(mirror, pool string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	answer, err := client.Get(address)
+	request, err := http.NewRequestWithContext(stopped, http.MethodGet, address, nil)
+	if err != nil {
+		return nil, err
+	}
+	answer, err := client.Do(request)
 	if err != nil {
 		return nil, err
 	}
@@ -98,9 +117,9 @@ func get(mirror, pool string) ([]byte, error) {
 	case http.StatusOK:
 		return io.ReadAll(answer.Body)
 	case http.StatusNotFound:
-		return nil, fmt.Errorf("%s: %w", mirror, errNotFound)
+		return nil, errNotFound
 	}
-	return nil, fmt.Errorf("%s: %s", mirror, answer.Status)
+	return nil, errors.New(answer.Status)
 }
 
 // mirrors returns the addresses in DEBIAN_MIRROR, or, if it is not set, those that apt uses, in the order of its sources.

@@ -132,28 +132,37 @@ func TestFetch(t *testing.T) {
 	}
 }
 
+// Only a package that no mirror has, or mirrors that cannot be reached, count as missing.
 func TestFetchFails(t *testing.T) {
 	none, _ := newMirror(t, "")
 	wrong, _ := newMirror(t, "another package")
 	broken := strings.TrimSuffix(wrong, "debian") + "broken"
-	const dropped = "its version was dropped"
+	short := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Length", "100")
+		fmt.Fprint(w, "the pack")
+	}))
+	t.Cleanup(short.Close)
+	const dropped, other, nowhere = "its version was dropped", "another Debian mirror, or copy the package to ", "http://127.0.0.1:1"
 	for _, c := range []struct {
 		name, mirrors string
+		missing       bool
 		want          []string
 		not           string
 	}{
-		{"no mirror has it", none + " " + none, []string{pool, dropped, "DEBIAN_MIRROR", none + ": not found"}, "SHA-256"},
-		{"another hash", wrong, []string{wrong + ": the SHA-256 is " + sumOf([]byte("another package"))}, dropped},
-		{"a broken mirror", none + " " + broken, []string{broken + ": 500 Internal Server Error"}, dropped},
-		{"no server", "http://127.0.0.1:1", []string{"connection refused"}, dropped},
-		{"no mirror", "", []string{"DEBIAN_MIRROR"}, dropped},
+		{"no mirror has it", none + " " + none, true, []string{pool, dropped, "DEBIAN_MIRROR", none + ": not found"}, "SHA-256"},
+		{"another hash", none + " " + wrong, false, []string{wrong + ": the SHA-256 is " + sumOf([]byte("another package")), other}, dropped},
+		{"a broken mirror", none + " " + broken, false, []string{broken + ": 500 Internal Server Error", other}, dropped},
+		{"part of it", short.URL, false, []string{short.URL + ": unexpected EOF", other}, dropped},
+		{"no server", none + " " + nowhere, true, []string{nowhere + ": ", "connection refused", other}, dropped},
+		{"a mistyped address", "htp://127.0.0.1", false, []string{"htp://127.0.0.1: ", "unsupported protocol scheme", other}, dropped},
+		{"no mirror", "", true, []string{"DEBIAN_MIRROR"}, dropped},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			useTemporary(t)
 			t.Setenv("DEBIAN_MIRROR", c.mirrors)
 			t.Setenv("NO_PROXY", "127.0.0.1")
 			_, err := Fetch(pool, sumOf([]byte("the package")))
-			if !errors.Is(err, target.ErrMissing) {
+			if err == nil || errors.Is(err, target.ErrMissing) != c.missing {
 				t.Fatal(err)
 			}
 			for _, want := range c.want {
