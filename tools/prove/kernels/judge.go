@@ -137,7 +137,10 @@ func printAll(list []*run, pages map[string]record) error {
 	}
 	fmt.Print(table, "p/e/u: passed, failed as expected, unsupported\n")
 	fmt.Printf("kernels: %d run, %d problems, %d not run or only in part\n", ran, problems, missing)
-	if ran == 0 || problems > 0 || missing > 0 && inCI() {
+	if ran == 0 {
+		return errors.New("nothing was run")
+	}
+	if problems > 0 || missing > 0 && inCI() {
 		return errors.New("not every kernel gave the expected results")
 	}
 	return nil

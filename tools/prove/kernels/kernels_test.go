@@ -5,6 +5,7 @@ package kernels
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -235,6 +236,41 @@ func TestKeep(t *testing.T) {
 	got, unread := kept(dataFile)
 	if err := errors.Join(err, unread); err != nil || !reflect.DeepEqual(got[ours.Name], ours) {
 		t.Errorf("got %+v, %v, want %+v", got[ours.Name], err, ours)
+	}
+}
+
+// Without an emulator or a package, nothing is built.
+func TestProveRunsNothing(t *testing.T) {
+	bin, built := t.TempDir(), filepath.Join(t.TempDir(), "built")
+	t.Setenv("PATH", bin)
+	t.Setenv("DEBIAN_MIRROR", "http://127.0.0.1:1")
+	t.Setenv("NO_PROXY", "127.0.0.1")
+	t.Chdir(t.TempDir())
+	err := errors.Join(os.Mkdir("docs", 0o777), writeJSON(dataFile, []record{}),
+		os.WriteFile(filepath.Join(bin, "go"), []byte("#!/bin/sh\n: >"+built+"\n"), 0o777))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if err := Prove(Options{Archs: []string{"s390x"}}); err == nil || err.Error() != "nothing was run" {
+			t.Error(err)
+		}
+		if _, err := os.Stat(built); err == nil {
+			t.Error("a program was built")
+		}
+		if err := os.WriteFile(filepath.Join(bin, "qemu-system-s390x"), nil, 0o777); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// A failure is a problem, unless something is missing.
+func TestFailed(t *testing.T) {
+	for missing, err := range map[bool]error{true: fmt.Errorf("%w: no mirror has it", target.ErrMissing), false: errors.New("another SHA-256")} {
+		var r run
+		if r.failed(err); (r.missing != nil) != missing || (len(r.problems) == 0) != missing {
+			t.Errorf("%v: got %+v", err, r)
+		}
 	}
 }
 
