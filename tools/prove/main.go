@@ -81,8 +81,8 @@ func stopOnSignal() {
 	signaled, restore := signal.NotifyContext(context.Background(), unix.SIGINT, unix.SIGTERM)
 	<-signaled.Done()
 	restore()
-	machine.Stop()
 	fmt.Fprintln(os.Stderr, "prove: stopped by a signal")
+	machine.Stop()
 	os.Exit(1)
 }
 

@@ -46,9 +46,6 @@ type Machine struct {
 	// commands.
 	Init string
 
-	// Options are added to the kernel's command line.
-	Options string
-
 	// Log receives everything that appears on the console.
 	Log io.Writer
 
@@ -97,9 +94,6 @@ func (m *Machine) Run() ([]Result, error) {
 	boot := "quiet panic=-1 mitigations=off secretmem.enable=1 console=" + hardware.Console
 	if m.Init != "" {
 		boot += " rdinit=" + m.Init
-	}
-	if m.Options != "" {
-		boot += " " + m.Options
 	}
 	args := append(hardware.Command[1:len(hardware.Command):len(hardware.Command)],
 		"-accel", "tcg", "-icount", "shift=0,sleep=off", "-smp", "1", "-m", "1024", "-nographic", "-nodefaults", "-no-reboot",
