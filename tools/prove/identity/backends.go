@@ -207,8 +207,10 @@ func runDifftest(bin, dir string, calls int) (int, error) {
 	switch {
 	case strings.Contains(string(out), "--- SKIP"):
 		return 0, fmt.Errorf("%w: %s", machines.ErrMissing, out)
-	case err != nil || match == nil:
-		return 0, fmt.Errorf("difftest: %w\n%s", errors.Join(err), out)
+	case err != nil:
+		return 0, fmt.Errorf("difftest: %w\n%s", err, out)
+	case match == nil:
+		return 0, fmt.Errorf("difftest printed no number of calls\n%s", out)
 	}
 	return strconv.Atoi(string(match[1]))
 }

@@ -7,6 +7,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"os"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"strconv"
@@ -103,8 +106,20 @@ func (g *guest) compare(p *proof, dir, overlay string, w workload) (Result, erro
 	if err := errors.Join(tree.Copy("bin/prove", prove), tree.Copy("bin/purego", purego), tree.Copy("bin/cgo", cgo)); err != nil {
 		return result, err
 	}
+	logs := filepath.Join(p.root, "build/identity", g.kernel.Arch)
+	if overlay != "" {
+		logs = dir // mutants run at the same time
+	}
+	if err := os.MkdirAll(logs, 0o777); err != nil {
+		return result, err
+	}
+	log, err := os.Create(filepath.Join(logs, "console"))
+	if err != nil {
+		return result, err
+	}
+	defer log.Close()
 	var console bytes.Buffer
-	m := machine.Machine{Kernel: g.kernel, Tree: tree, Log: &console, Commands: [][]string{append(command, "/bin/purego", "/bin/cgo")}}
+	m := machine.Machine{Kernel: g.kernel, Tree: tree, Log: io.MultiWriter(log, &console), Commands: [][]string{append(command, "/bin/purego", "/bin/cgo")}}
 	results, err := m.Run()
 	if err != nil {
 		return result, fmt.Errorf("%w\n%s", err, &console)
