@@ -55,15 +55,16 @@ func Fetch(pool, sum string) (string, error) {
 		return !slices.ContainsFunc(errs, func(err error) bool { return !is(err) })
 	}
 	isNotFound := func(err error) bool { return errors.Is(err, errNotFound) }
-	err := errors.Join(errs...)
+	err := fmt.Errorf("cannot download %s; set DEBIAN_MIRROR to the address of another Debian mirror, or copy the package to %s\n%w",
+		pool, file, errors.Join(errs...))
 	switch {
 	case all(isNotFound):
-		return "", fmt.Errorf("%w: no mirror has %s; if its version was dropped, put a newer one into the table that lists it; if "+
-			"these are not Debian mirrors, set DEBIAN_MIRROR to the address of one\n%w", target.ErrMissing, pool, err)
+		err = fmt.Errorf("%w: no mirror has %s; if its version was dropped, put a newer one into the table that lists it; if these are "+
+			"not Debian mirrors, set DEBIAN_MIRROR to the address of one\n%w", target.ErrMissing, pool, errors.Join(errs...))
 	case all(func(err error) bool { return isNotFound(err) || isUnreachable(err) }):
 		err = fmt.Errorf("%w: %w", target.ErrMissing, err)
 	}
-	return "", fmt.Errorf("cannot download %s; set DEBIAN_MIRROR to the address of another Debian mirror, or copy the package to %s\n%w", pool, file, err)
+	return "", err
 }
 
 // isUnreachable reports whether a mirror did not answer, or could not be connected to.

@@ -142,11 +142,12 @@ func (m *Machine) start(emulator *exec.Cmd, commands *console.Commands) ([]Resul
 	if errors.Is(err, console.ErrRead) {
 		_ = emulator.Process.Kill() // nothing reads its output any more
 	}
-	if ended := emulator.Wait(); ended != nil {
+	ended := emulator.Wait()
+	if ended != nil {
 		err = errors.Join(err, fmt.Errorf("%s: %w: %s", emulator.Args[0], ended, &errs))
 	}
 	m.CPU = emulator.ProcessState.UserTime() + emulator.ProcessState.SystemTime()
-	if m.CPU > limit*9/10 { // the kernel measures the limit less precisely
+	if ended != nil && m.CPU > limit*9/10 { // the kernel measures the limit less precisely
 		err = errors.Join(err, fmt.Errorf("the limit of the emulator is %v of CPU time", limit))
 	}
 	return results, errors.Join(unlimited, err)
