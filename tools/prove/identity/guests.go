@@ -72,8 +72,8 @@ func (p *proof) inGuests(t *table, w workload) {
 	wait.Wait()
 }
 
-// compare builds the script with each backend into a folder, and compares the builds inside an emulated machine. overlay
-// is the file for go build -overlay of the cgo build, or "".
+// compare builds the script with each backend into a folder, and compares the builds inside an emulated machine, in
+// detail and with `scm diff`. overlay is the file for go build -overlay of the cgo build, or "".
 func (g *guest) compare(p *proof, dir, overlay string, w workload) (Result, error) {
 	var result Result
 	if _, err := machines.MachineFor(g.kernel.Arch); err != nil {
@@ -82,6 +82,10 @@ func (g *guest) compare(p *proof, dir, overlay string, w workload) (Result, erro
 	tree := machine.Tree{}
 	command := []string{"/bin/prove", "inside", "-o", "/out/result.json", "-calls", strconv.Itoa(w.guest)}
 	prove, err := g.purego.build(p.root, dir, "./tools/prove", "")
+	if err != nil {
+		return result, err
+	}
+	scm, err := g.purego.build(p.root, dir, "./cmd/scm", "")
 	if err != nil {
 		return result, err
 	}
@@ -103,7 +107,7 @@ func (g *guest) compare(p *proof, dir, overlay string, w workload) (Result, erro
 			return result, err
 		}
 	}
-	if err := errors.Join(tree.Copy("bin/prove", prove), tree.Copy("bin/purego", purego), tree.Copy("bin/cgo", cgo)); err != nil {
+	if err := errors.Join(tree.Copy("bin/prove", prove), tree.Copy("bin/scm", scm), tree.Copy("bin/purego", purego), tree.Copy("bin/cgo", cgo)); err != nil {
 		return result, err
 	}
 	logs := filepath.Join(p.root, "build/identity", g.kernel.Arch)
@@ -119,7 +123,10 @@ func (g *guest) compare(p *proof, dir, overlay string, w workload) (Result, erro
 	}
 	defer log.Close()
 	var console bytes.Buffer
-	m := machine.Machine{Kernel: g.kernel, Tree: tree, Log: io.MultiWriter(log, &console), Commands: [][]string{append(command, "/bin/purego", "/bin/cgo")}}
+	m := machine.Machine{Kernel: g.kernel, Tree: tree, Log: io.MultiWriter(log, &console), Commands: [][]string{
+		append(command, "/bin/purego", "/bin/cgo"),
+		{"/bin/scm", "diff", "--", "/bin/purego", "1", "64", "---", "/bin/cgo", "1", "64"},
+	}}
 	results, err := m.Run()
 	if err != nil {
 		return result, fmt.Errorf("%w\n%s", err, &console)
@@ -127,6 +134,9 @@ func (g *guest) compare(p *proof, dir, overlay string, w workload) (Result, erro
 	text := results[0].Files["result.json"]
 	if err := json.Unmarshal(text, &result); err != nil {
 		return result, fmt.Errorf("%s: %w\n%s", results[0].Error, err, &console)
+	}
+	if diff := results[1].Error; diff != "" && result.First == "" {
+		return result, fmt.Errorf("scm diff: %s\n%s", diff, &console)
 	}
 	return result, nil
 }
