@@ -241,7 +241,10 @@ func (t *tracer) appear(tid int) *thread {
 		case s.Field("Tgid"):
 			return t.add(tid, th.process, th.table)
 		case s.Field("PPid"):
-			parent = th
+			// A thread that has ended shares its table with no one.
+			if !th.left || parent == t.dead {
+				parent = th
+			}
 		}
 	}
 	if parent == nil {
