@@ -26,6 +26,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"sync"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -136,7 +137,8 @@ func (m *Machine) start(emulator *exec.Cmd, commands *console.Commands) ([]Resul
 		return nil, err
 	}
 	limit := cmp.Or(m.Limit, 30*time.Minute)
-	most := &unix.Rlimit{Cur: uint64(limit.Seconds()), Max: uint64(limit.Seconds())}
+	// At Cur, the kernel sends SIGXCPU, which tells this end from others. At Max, it would send SIGKILL.
+	most := &unix.Rlimit{Cur: uint64(limit.Seconds()), Max: uint64(limit.Seconds()) + 10}
 	unlimited := unix.Prlimit(emulator.Process.Pid, unix.RLIMIT_CPU, most, nil)
 	results, err := commands.Read(io.TeeReader(out, m.Log))
 	if errors.Is(err, console.ErrRead) {
@@ -147,7 +149,7 @@ func (m *Machine) start(emulator *exec.Cmd, commands *console.Commands) ([]Resul
 		err = errors.Join(err, fmt.Errorf("%s: %w: %s", emulator.Args[0], ended, &errs))
 	}
 	m.CPU = emulator.ProcessState.UserTime() + emulator.ProcessState.SystemTime()
-	if ended != nil && m.CPU > limit*9/10 { // the kernel measures the limit less precisely
+	if status, ok := emulator.ProcessState.Sys().(syscall.WaitStatus); ok && status.Signal() == unix.SIGXCPU {
 		err = errors.Join(err, fmt.Errorf("the limit of the emulator is %v of CPU time", limit))
 	}
 	return results, errors.Join(unlimited, err)
