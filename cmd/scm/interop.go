@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/scm-rights/scm"
 	"github.com/scm-rights/scm/interop/catalogue"
 	"github.com/scm-rights/scm/interop/display"
 	"github.com/scm-rights/scm/interop/peers"
@@ -58,6 +59,10 @@ backported the change. With --strict-kernel, the run fails.`
 // selectionHint says how to select cases and peers, for a user who gave them as arguments.
 const selectionHint = "to select cases, use --run; to add a peer, use --peer"
 
+// fewPairsPartner is the peer with which --few-pairs runs each peer. One of the two backends is enough, because
+// both make the same system calls.
+const fewPairsPartner = "scm-" + scm.Backend
+
 // A selection contains the flags that select the peers and the cases. Several commands use them.
 type selection struct {
 	list      string   // --peers
@@ -66,6 +71,7 @@ type selection struct {
 	run       []string
 	skip      []string
 	shard     string
+	fewPairs  bool
 	catalogue string
 	builtin   bool
 }
@@ -79,6 +85,7 @@ func (s *selection) flags(cmd *cobra.Command) {
 	f.StringArrayVar(&s.skip, "skip", nil, "skip cases that match `PATTERN`; may be repeated")
 	_ = cmd.RegisterFlagCompletionFunc("run", completeScenario)
 	_ = cmd.RegisterFlagCompletionFunc("skip", completeScenario)
+	f.BoolVar(&s.fewPairs, "few-pairs", false, "run peers that have \"few_pairs\" in the list of --peers only with scm, the runner and themselves")
 	f.StringVar(&s.shard, "shard", "", "select part `I/N` of the cases; the name of a case alone determines its part")
 }
 
@@ -109,6 +116,7 @@ type plan struct {
 	expected  []scenario.Expectation
 	expect    *scenario.Expectations
 	filter    scenario.Filter
+	fewPairs  bool
 	shard     scenario.Shard
 	cases     []scenario.Case
 	required  map[string]bool // the names of the peers for which the run must have a verdict
@@ -118,6 +126,7 @@ type plan struct {
 func (s *selection) newPlan() (*plan, error) {
 	p, err := s.findPeers(s.usesBuiltinList())
 	if err == nil {
+		p.fewPairs = s.fewPairs
 		p.filter.Run, err = readPatterns(s.run)
 	}
 	if err == nil {
@@ -306,6 +315,7 @@ func (s *selection) findPeers(builtinExpectations bool) (*plan, error) {
 		for _, b := range list {
 			peer := scenario.Program(b.Name, b.Command...)
 			peer.Why = b.Obstacle()
+			peer.FewPairs = b.FewPairs
 			given = append(given, peer)
 		}
 	}
@@ -330,6 +340,9 @@ func (s *selection) findPeers(builtinExpectations bool) (*plan, error) {
 // selectCases sets the cases of the plan, and the peers for which it requires a verdict.
 func (p *plan) selectCases() (err error) {
 	whole := scenario.Plan(p.scenarios, p.peers, p.runner)
+	if p.fewPairs {
+		whole = slices.DeleteFunc(whole, func(c scenario.Case) bool { return c.Spare(fewPairsPartner) })
+	}
 	if p.cases, err = p.filter.Apply(whole); err != nil {
 		return err
 	}

@@ -23,6 +23,23 @@ func runFew(args ...string) []string {
 	return slices.Concat([]string{"interop", "run"}, fewCases, args)
 }
 
+// An expected failure of a pair that is left out is no error.
+func TestFewPairs(t *testing.T) {
+	fake := program(t, "faulty")
+	list := write(t, fmt.Sprintf(`[{"name":"new","command":[%q],"few_pairs":true},{"name":"old","command":[%[1]q]}]`, fake))
+	expect := write(t, "**/new/old leak@new it is a fake\n")
+	for run, want := range map[string][]string{
+		"basics/pass-one-fd/stream/new":   {"new/new", "new/scm-purego", "new/runner"},
+		"basics/pass-one-fd/stream/*/new": {"new/new", "scm-purego/new", "runner/new"},
+		"basics/pass-one-fd/stream/old":   {"old/old", "old/scm-purego", "old/net", "old/runner"},
+	} {
+		r := command(t, "interop", "list", "--few-pairs", "--peers", list, "--expect", expect, "--run", run, "--skip", "**/{scm-pair-*,scm-fdchannel-*,xsys}/**")
+		if got := strings.ReplaceAll(r.stdout, "basics/pass-one-fd/stream/", ""); got != strings.Join(want, "\n")+"\n" {
+			t.Errorf("%s: got %s%s, want %v", run, got, r.stderr, want)
+		}
+	}
+}
+
 func TestExitCodes(t *testing.T) {
 	fake := program(t, "faulty")
 	folder := t.TempDir()

@@ -25,6 +25,8 @@ type Built struct {
 	Lang    string   `json:"lang"`
 	Command []string `json:"command,omitempty"`
 	Why     string   `json:"why,omitempty"`
+	// FewPairs reports whether a run with few pairs includes the peer only with scm, the runner and itself.
+	FewPairs bool `json:"few_pairs,omitempty"`
 	// Broken reports whether the build failed even though all tools are installed.
 	Broken bool `json:"broken,omitempty"`
 	// Setup is the name of the group in tools/setup that installs the missing tools.
@@ -86,7 +88,7 @@ func build(ctx context.Context, r registry, root, outDir string, names []string,
 	var list []Built
 	for _, s := range picked {
 		o := outcomes[s.Build]
-		b := Built{Name: s.Name, Lang: r.recipe(s.Build).Lang, Why: o.why, Broken: o.broken}
+		b := Built{Name: s.Name, Lang: r.recipe(s.Build).Lang, FewPairs: s.FewPairs, Why: o.why, Broken: o.broken}
 		switch {
 		case err != nil:
 			b.Why, b.Broken = err.Error(), true

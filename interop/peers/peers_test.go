@@ -3,6 +3,7 @@ package peers
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -14,6 +15,11 @@ import (
 
 func TestRegistryIsWellFormed(t *testing.T) {
 	r := embedded()
+	in := json.NewDecoder(bytes.NewReader(registryJSON))
+	in.DisallowUnknownFields()
+	if err := in.Decode(&registry{}); err != nil {
+		t.Error(err)
+	}
 	seen := make(map[string]bool)
 	used := make(map[string]bool)
 	for _, s := range r.Peers {
@@ -61,7 +67,7 @@ var toy = registry{
 	Peers: []source{
 		{Name: "a", Build: "good", Command: []string{"{out}/a", "{root}/x"}},
 		{Name: "broken", Build: "bad", Command: []string{"{out}/broken"}},
-		{Name: "b", Build: "good", Command: []string{"{out}/b"}},
+		{Name: "b", Build: "good", Command: []string{"{out}/b"}, FewPairs: true},
 		{Name: "unmade", Build: "idle", Command: []string{"{out}/unmade"}},
 		{Name: "newer", Build: "new", Command: []string{"{sh}"}},
 		{Name: "toolless", Build: "none", Command: []string{"{sh}"}},
@@ -88,17 +94,18 @@ func TestBuild(t *testing.T) {
 		name, why string
 		broken    bool
 		setup     string
+		few       bool
 	}{
 		{name: "a"},
 		{name: "broken", why: "sh: exit status 3: no luck", broken: true},
-		{name: "b"},
+		{name: "b", few: true},
 		{name: "unmade", why: "did not create the program", broken: true},
 		{name: "newer", why: "is older than 99.1"},
 		{name: "toolless", why: "no no-such-tool in PATH", setup: "test"},
 		{name: "fileless", why: "no /no/such.jar"},
 	} {
 		got := list[i]
-		if got.Name != want.name || got.Setup != want.setup || got.Broken != want.broken || (got.Why == "") != (want.why == "") ||
+		if got.Name != want.name || got.Setup != want.setup || got.Broken != want.broken || got.FewPairs != want.few || (got.Why == "") != (want.why == "") ||
 			!strings.Contains(got.Why, want.why) || (got.Why == "") != (len(got.Command) > 0) {
 			t.Errorf("%s: got %+v, want %q, broken %v", want.name, got, want.why, want.broken)
 		}
@@ -133,6 +140,7 @@ func TestList(t *testing.T) {
 	list := []Built{
 		{Name: "nix", Lang: "rust", Command: []string{"/x/nix"}},
 		{Name: "csrc", Lang: "c", Why: "no C compiler (gcc) in PATH"},
+		{Name: "glib", Lang: "c", Command: []string{"/x/glib"}, FewPairs: true},
 	}
 	if err := WriteList(file, list); err != nil {
 		t.Fatal(err)

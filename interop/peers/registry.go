@@ -46,6 +46,8 @@ type source struct {
 	Name    string   `json:"name"`
 	Build   string   `json:"build"`
 	Command []string `json:"command"`
+
+	FewPairs bool `json:"few_pairs"` // as in Built
 }
 
 // embedded returns the registry of this directory. A test checks that it is well-formed.

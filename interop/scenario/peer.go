@@ -12,6 +12,8 @@ type Peer struct {
 	Hello contract.Hello // its answer to hello; set by Probe
 	Slow  bool           // it takes long to start; set by Probe
 
+	FewPairs bool // a run with few pairs leaves out most of its cases; see Case.Spare
+
 	// Unfilled contains "send" if the peer answers "unsupported" to the simplest send on each type of
 	// socket, and "recv" likewise. Every peer must support both, so it is probably a skeleton without
 	// a library. Set by ProbeBasics and Smoke.

@@ -42,6 +42,16 @@ func Plan(scenarios []*Scenario, peers []*Peer, runner *Peer) []Case {
 	return cases
 }
 
+// Spare reports whether a run with few pairs leaves out the case: it pairs a peer that has FewPairs with a
+// peer other than itself, the runner and the partner.
+func (c Case) Spare(partner string) bool {
+	return c.A.spares(c.B, partner) || c.B.spares(c.A, partner)
+}
+
+func (p *Peer) spares(other *Peer, partner string) bool {
+	return p.FewPairs && !slices.Contains([]string{p.Name, RunnerName, partner}, other.Name)
+}
+
 // A Filter selects the cases that match a pattern in Run and do not match any pattern in
 // Skip. If Run is empty, it selects all cases that do not match a pattern in Skip.
 type Filter struct {

@@ -34,6 +34,20 @@ func TestPlan(t *testing.T) {
 	}
 }
 
+func TestSpare(t *testing.T) {
+	s := mustParse(t, rule+"on stream\nA> end\nA< ok\n")
+	var left []Case
+	for _, c := range Plan([]*Scenario{s}, []*Peer{{Name: "old"}, {Name: "scm"}, {Name: "new", FewPairs: true}, {Name: "newer", FewPairs: true}}, RunnerPeer()) {
+		if c.Spare("scm") {
+			left = append(left, c)
+		}
+	}
+	const want = "old/new old/newer new/old new/newer newer/old newer/new"
+	if got := strings.ReplaceAll(strings.Join(names(left), " "), "group/id/stream/", ""); got != want {
+		t.Errorf("got %v, want %v", got, want)
+	}
+}
+
 func TestFilter(t *testing.T) {
 	s := mustParse(t, rule+"on stream dgram\nA> end\nA< ok\n")
 	all := Plan([]*Scenario{s}, []*Peer{{Name: "x"}}, &Peer{Name: RunnerName})
