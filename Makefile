@@ -7,6 +7,7 @@
 #   SETUP=0    do not install tools (tools/setup)
 #   CI=true    treat a missing tool as an error, instead of skipping what needs it
 #   PEERS=all  set up and run every peer in interop, instead of C, Rust and the languages that are installed
+#   PAIRS=few  run the peers that have few_pairs in interop/peers/registry.json only with scm, the runner and themselves
 #   ARCH=…     restrict foreign and kernels to these architectures
 #   KERNEL=…   restrict kernels to these kernels of internal/target/kernels.txt
 #   SYSTEMD=…  restrict systemd to these versions of internal/target/systemd.txt
@@ -32,6 +33,7 @@ SHELL := tools/beat.sh
 SETUP ?= 1
 CI ?=
 PEERS ?=
+PAIRS ?=
 ARCH ?=
 SYSTEMD ?=
 KERNEL ?=
@@ -167,7 +169,7 @@ check-c:
 interop: setup-$(if $(filter all,$(PEERS)),test,interop) peers ## minutes: run every scenario between every pair of peers, and print the matrix
 	$(GO) build -o build/scm ./cmd/scm
 	@mkdir -p build/interop
-	build/scm interop run --peers build/peers/peers.json --report build/interop/report.json
+	build/scm interop run --peers build/peers/peers.json $(if $(filter few,$(PAIRS)),--few-pairs) --report build/interop/report.json
 	@[ "$(CI)" != true ] || $(GO) run ./tools/readme build/interop/report.json
 
 peers: ## minutes: build the peers into build/peers, and list those that could not be built
