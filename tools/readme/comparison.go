@@ -125,7 +125,7 @@ type comparison struct {
 
 // compare makes the comparison from a report.
 func compare(r *report.Report) *comparison {
-	t := &comparison{pages: map[string]string{matrixFile: matrixPage(r), pictureFile: picture(r)}}
+	t := &comparison{pages: map[string]string{}}
 	for _, w := range rows {
 		var versions []string
 		for _, name := range w.peers {

@@ -94,8 +94,10 @@ func TestWriteAndCheck(t *testing.T) {
 		write    bool
 		fails    string
 	}{{"1", nil, true, ""}, {"1", nil, false, ""}, {"1", leaks, false, "different row for runc"}, {"2", leaks, false, ""}} {
-		r := report.Report{Schema: report.Schema, Seconds: 1, Cases: []scenario.Result{{Name: "names/x/stream/runner/runc", Verdict: scenario.Pass, Findings: c.findings}}}
-		r.Peers = []report.Peer{{Name: "runc"}}
+		r := report.Report{Schema: report.Schema, Seconds: 1, Peers: []report.Peer{{Name: "runc"}, {Name: "runner"}}}
+		for _, p := range missing(&r) {
+			r.Cases = append(r.Cases, scenario.Result{Name: p.caseName("names/x"), Verdict: scenario.Pass, Findings: c.findings})
+		}
 		r.Peers[0].Hello.Version = c.version
 		text, err := json.Marshal(&r)
 		if err != nil {

@@ -50,6 +50,11 @@ func run(root, file string, write bool) error {
 	}
 	t := compare(r)
 	t.pages[pageFile] = t.page()
+	whole, err := wholeMatrix(root, r, write)
+	if err != nil {
+		return err
+	}
+	t.pages[matrixFile], t.pages[pictureFile] = matrixPage(whole), picture(whole)
 	readme, err := os.ReadFile(filepath.Join(root, readmeFile))
 	if err == nil {
 		t.pages[readmeFile], err = t.readme(string(readme))

@@ -89,7 +89,7 @@ This page shows the results of ` + "`make interop PEERS=all`" + ` on ` + r.Syste
 The tables below show the numbers for each socket type. Each cell contains the number of scenarios that pass, followed by an ` + "`x`" +
 		` and the number of expected failures, if any. ` + "`-`" + ` means that every scenario is unsupported.
 An expected failure is a known fault of a peer. [expected.txt](../interop/catalogue/expected.txt) lists each one with its reason. If a case that is expected to fail passes, the run fails.
-` + "`go run ./tools/readme -w REPORT`" + ` writes this page and the picture, and CI compares both with its own run.
+` + "`go run ./tools/readme -w REPORT`" + ` writes this page and the picture. CI runs fewer pairs, and compares the cells that it has.
 `
 	for _, t := range contract.SocketTypes {
 		text += "\n## " + t + "\n\n```\n"
