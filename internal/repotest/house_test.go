@@ -328,6 +328,35 @@ red:
 		Expect(ok(filepath.Glob(dir + "/tmp.*"))).To(BeEmpty())
 	})
 
+	It("runs the last steps of .ci/run at the same time, and prints the output of each as a whole", func() {
+		dir := GinkgoT().TempDir()
+		Expect(os.MkdirAll(dir+"/.ci", 0o700)).To(Succeed())
+		Expect(os.WriteFile(dir+"/.ci/run", []byte(contents(".ci/run")), 0o700)).To(Succeed())
+		// Each of these steps waits for the two others. One of them fails.
+		Expect(os.WriteFile(dir+"/make", []byte(`#!/bin/bash
+case $1 in systemd | bench-check | kernels-check) ;; *) exit 0 ;; esac
+echo "$1 begins"
+: >"started $1"
+for _ in {1..300}; do
+	started=(started*)
+	[ ${#started[@]} -lt 3 ] || break
+	sleep 0.1
+done
+echo "$1 ends, ${#started[@]} started"
+[ "$1" != bench-check ]
+`), 0o700)).To(Succeed())
+		Expect(os.WriteFile(dir+"/go", []byte("#!/bin/sh\nexit 1\n"), 0o700)).To(Succeed())
+		cmd := exec.Command(dir + "/.ci/run")
+		cmd.Env = append(os.Environ(), "PATH="+dir+":"+os.Getenv("PATH"))
+		out, err := cmd.CombinedOutput()
+		Expect(err).To(HaveOccurred())
+		for _, step := range []string{"systemd", "bench-check", "kernels-check"} {
+			Expect(string(out)).To(ContainSubstring("== make %s\n%[1]s begins\n%[1]s ends, 3 started\n", step))
+		}
+		Expect(string(out)).To(MatchRegexp(`(?m)^interop +0 s  ok\nsystemd +[0-9]+ s  ok\nbench-check +[0-9]+ s  FAILED\nkernels-check +[0-9]+ s  ok\nall `))
+		Expect(string(out)).To(HaveSuffix("\n0 passed, 2 failed, 0 skipped\n"))
+	})
+
 	// If gcc is in PATH, cgo is enabled for Windows too, where csrc does not build.
 	DescribeTable("does not depend on csrc on systems where every call returns ErrUnsupported, even if cgo is enabled:",
 		func(goos, goarch string) {
