@@ -170,6 +170,7 @@ interop: setup-$(if $(filter all,$(PEERS)),test,interop) peers ## minutes: run e
 	$(GO) build -o build/scm ./cmd/scm
 	@mkdir -p build/interop
 	build/scm interop run --peers build/peers/peers.json $(if $(filter few,$(PAIRS)),--few-pairs) --report build/interop/report.json
+	SCM_PEERS=$(CURDIR)/build/peers/peers.json $(GO) test ./interop/peers -count=1 -run TestBrokenLibraries
 	@[ "$(CI)" != true ] || $(GO) run ./tools/readme build/interop/report.json
 
 peers: ## minutes: build the peers into build/peers, and list those that could not be built

@@ -1,0 +1,147 @@
+package peers
+
+import (
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/scm-rights/scm/internal/fdtest"
+	"github.com/scm-rights/scm/interop/report"
+	"github.com/scm-rights/scm/interop/scenario"
+)
+
+// builtVariable is an environment variable with the name of a list of peers. make interop sets it.
+const builtVariable = "SCM_PEERS"
+
+// breakable maps a language to the peer whose library is broken. For other languages, it is the first peer in
+// the registry. The first ones in C make their system calls without libc.
+var breakable = map[string]string{"c": "book", "go": "runc"}
+
+// If a library leaks a duplicate of each descriptor that it receives, its peer fails.
+func TestBrokenLibraries(t *testing.T) {
+	if os.Getenv(builtVariable) == "" {
+		t.Skip("make interop runs this test, with the peers that it has built")
+	}
+	built, err := ReadList(os.Getenv(builtVariable))
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	object := compileBroken(t, dir)
+	var list []Built
+	missing := map[string]string{} // by language, why there is no broken peer
+	for _, r := range embedded().Builds {
+		lang := r.Lang
+		if missing[lang] != "" || slices.ContainsFunc(list, func(b Built) bool { return b.Lang == lang }) {
+			continue
+		}
+		i := slices.IndexFunc(built, func(b Built) bool {
+			return b.Lang == lang && (breakable[lang] == "" || b.Name == breakable[lang])
+		})
+		switch {
+		case i < 0:
+			t.Errorf("%s: the list has no peer for it", lang)
+		case built[i].Why != "":
+			missing[lang] = built[i].Name + ": " + built[i].Obstacle()
+		case lang == "go":
+			list = append(list, Built{Name: built[i].Name, Lang: lang, Command: []string{buildBrokenRunc(t, dir)}})
+		default:
+			command := append([]string{"env", "LD_PRELOAD=" + object}, built[i].Command...)
+			list = append(list, Built{Name: built[i].Name, Lang: lang, Command: command})
+		}
+	}
+	for lang, why := range missing {
+		t.Run(lang, func(t *testing.T) { fdtest.Missing(t, why) })
+	}
+	cases := runBroken(t, dir, list)
+	for _, b := range list {
+		t.Run(b.Lang, func(t *testing.T) {
+			leaks := 0
+			for _, r := range cases {
+				for _, f := range r.Findings {
+					if f.Peer == b.Name && f.Check == scenario.CheckLeak && !f.Expected && r.Verdict == scenario.Fail {
+						leaks++
+					}
+				}
+			}
+			if leaks == 0 {
+				t.Errorf("no case has an unexpected leak by %s", b.Name)
+			}
+		})
+	}
+}
+
+// compileBroken compiles testdata/broken.c, and returns the name of the library.
+func compileBroken(t *testing.T, dir string) string {
+	t.Helper()
+	_, cc, err := findTool(t.Context(), "cc")
+	if err != nil {
+		fdtest.Missing(t, err.Error())
+	}
+	object := filepath.Join(dir, "broken.so")
+	mustRun(t, cc, "-std=c99", "-D_GNU_SOURCE", "-shared", "-fPIC", "-o", object, "testdata/broken.c")
+	return object
+}
+
+// buildBrokenRunc builds the peer for runc with a faulty copy of runc, and returns the name of the program. Go
+// programs do not call libc.
+func buildBrokenRunc(t *testing.T, dir string) string {
+	t.Helper()
+	const module, received = "github.com/opencontainers/runc", "fds = append(fds, scmFds...)\n"
+	from, err := exec.Command("go", "list", "-C", "go/runc", "-m", "-f", "{{.Dir}}", module).Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	copied, file, mod := filepath.Join(dir, "module"), filepath.Join(dir, "module/internal/cmsg/cmsg.go"), filepath.Join(dir, "go.mod")
+	err = os.CopyFS(copied, os.DirFS(strings.TrimSpace(string(from))))
+	text, errFile := os.ReadFile(file)
+	if err := errors.Join(err, errFile); err != nil {
+		t.Fatal(err)
+	}
+	if n := strings.Count(string(text), received); n != 1 {
+		t.Fatalf("%s has %d lines %q, want 1", file, n, received)
+	}
+	faulty := strings.Replace(string(text), received, received+"_, _ = unix.FcntlInt(uintptr(scmFds[0]), unix.F_DUPFD_CLOEXEC, 0)\n", 1)
+	err = os.WriteFile(file, []byte(faulty), 0o600)
+	for _, name := range []string{"go.mod", "go.sum"} {
+		text, errRead := os.ReadFile("go/runc/" + name)
+		err = errors.Join(err, errRead, os.WriteFile(filepath.Join(dir, name), text, 0o600))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	mustRun(t, "go", "mod", "edit", "-replace="+module+"="+copied, mod)
+	program := filepath.Join(dir, "runc")
+	mustRun(t, "go", "build", "-C", "go/runc", "-modfile="+mod, "-o", program, ".")
+	return program
+}
+
+// runBroken runs a scenario with the peers, and returns the results.
+func runBroken(t *testing.T, dir string, list []Built) []scenario.Result {
+	t.Helper()
+	scm, peers, results := filepath.Join(dir, "scm"), filepath.Join(dir, "peers.json"), filepath.Join(dir, "report.json")
+	if err := WriteList(peers, list); err != nil {
+		t.Fatal(err)
+	}
+	mustRun(t, "go", "build", "-o", scm, "../../cmd/scm")
+	out, err := exec.Command(scm, "interop", "run", "--builtin=false", "--peers", peers, "--run", "basics/pass-one-fd/*/runner", "--report", results).CombinedOutput()
+	if exit := (*exec.ExitError)(nil); !errors.As(err, &exit) || exit.ExitCode() != 1 {
+		t.Fatalf("%v, want exit status 1: %s", err, out)
+	}
+	r, err := report.Read(results)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r.Cases
+}
+
+func mustRun(t *testing.T, name string, args ...string) {
+	t.Helper()
+	if out, err := exec.Command(name, args...).CombinedOutput(); err != nil {
+		t.Fatalf("%s: %v: %s", name, err, out)
+	}
+}
