@@ -104,6 +104,8 @@ var rows = []row{
 
 // rowless lists the peers that have no row, with the reason.
 var rowless = map[string]string{
+	"csrc-musl":         "csrc itself, built with another libc",
+	"book-musl":         "book itself, built with another libc",
 	"libc":              "the crate provides the bare system calls; how they are used is up to the caller",
 	scenario.RunnerName: "the other peers are tested against it",
 	scenario.KernelName: "the runner is tested against it",
