@@ -21,6 +21,8 @@ struct fields {
 	size_t n;
 };
 
+static const struct peer *peer;
+
 /* The case: its socket, and every descriptor that was given or received and is still open. */
 static int sock = -1;
 static int *held;
@@ -117,7 +119,10 @@ release(int fd)
 	for (i = 0; i < nheld; i++) {
 		if (held[i] == fd) {
 			held[i] = held[--nheld];
-			(void)close(fd);
+			if (peer->close != NULL)
+				peer->close(fd);
+			else
+				(void)close(fd);
 			return;
 		}
 	}
@@ -150,14 +155,13 @@ message_free(struct message *m)
 extern const char __libc_version[];
 
 static const char *
-version(const struct peer *peer)
+version(void)
 {
-	(void)peer;
 	return __libc_version;
 }
 #else
 static const char *
-version(const struct peer *peer)
+version(void)
 {
 	return peer->version;
 }
@@ -166,13 +170,15 @@ version(const struct peer *peer)
 /* Each of these carries out a command, or returns false if it is not supported. */
 
 static bool
-do_hello(const struct peer *peer, struct fields *f)
+do_hello(struct fields *f)
 {
 	if (!all_taken(f))
 		return false;
-	printf("ok name=%s lang=c version=%s can=%s", peer->name, version(peer), peer->can);
+	printf("ok name=%s lang=c version=%s can=%s", peer->name, version(), peer->can);
 	if (peer->room != NULL)
 		printf(" room=%s", peer->room);
+	if (peer->polls)
+		printf(" polls=yes");
 	printf("\n");
 	return true;
 }
@@ -195,6 +201,8 @@ do_use(struct fields *f)
 		sock = (int)fd;
 		hold(&sock, 1);
 		hold(fds, nfds);
+		if (peer->use != NULL)
+			peer->use(sock);
 		printf("ok\n");
 	}
 	free(fds);
@@ -245,18 +253,23 @@ take_at(struct fields *f, long *at)
 
 /* Answers a send or recv that failed, or returns false if it is not supported. */
 static bool
-failed(ssize_t n, int number)
+failed(ssize_t n, const struct message *m)
 {
+	int number = errno;
+
 	if (n == UNSUPPORTED)
 		return false;
 	printf("err ");
-	print_errno(number);
+	if (m->error != NULL)
+		printf("lib %s", m->error);
+	else
+		print_errno(number);
 	printf("\n");
 	return true;
 }
 
 static bool
-send_message(const struct peer *peer, struct fields *f, struct message *m)
+send_message(struct fields *f, struct message *m)
 {
 	char *payload = take(f, "payload");
 	char *fds = take(f, "fds");
@@ -271,13 +284,13 @@ send_message(const struct peer *peer, struct fields *f, struct message *m)
 		return false;
 	n = peer->send(m);
 	if (n < 0)
-		return failed(n, errno);
+		return failed(n, m);
 	printf("ok n=%zd\n", n);
 	return true;
 }
 
 static bool
-recv_message(const struct peer *peer, struct fields *f, struct message *m)
+recv_message(struct fields *f, struct message *m)
 {
 	char *bytes = take(f, "bytes");
 	const char *fds = take(f, "fds");
@@ -294,7 +307,7 @@ recv_message(const struct peer *peer, struct fields *f, struct message *m)
 	m->fds = allocate(m->nfds, sizeof(*m->fds));
 	n = peer->recv(m);
 	if (n < 0)
-		return failed(n, errno);
+		return failed(n, m);
 	hold(m->fds, m->nfds);
 	printf("ok n=%zd payload=", n);
 	print_payload(m, (size_t)n, at);
@@ -309,8 +322,7 @@ recv_message(const struct peer *peer, struct fields *f, struct message *m)
 }
 
 static bool
-do_message(const struct peer *peer, struct fields *f,
-    bool (*pass)(const struct peer *, struct fields *, struct message *))
+do_message(struct fields *f, bool (*pass)(struct fields *, struct message *))
 {
 	struct message m;
 	bool ok;
@@ -319,13 +331,13 @@ do_message(const struct peer *peer, struct fields *f,
 		return false;
 	memset(&m, 0, sizeof(m));
 	m.sock = sock;
-	ok = pass(peer, f, &m);
+	ok = pass(f, &m);
 	message_free(&m);
 	return ok;
 }
 
 static bool
-answer(const struct peer *peer, char *line)
+answer(char *line)
 {
 	char *rest = strchr(line, ' ');
 	struct fields f;
@@ -335,13 +347,13 @@ answer(const struct peer *peer, char *line)
 	if (!parse(rest, &f))
 		return false;
 	if (strcmp(line, "hello") == 0)
-		return do_hello(peer, &f);
+		return do_hello(&f);
 	if (strcmp(line, "use") == 0)
 		return do_use(&f);
 	if (strcmp(line, "send") == 0)
-		return do_message(peer, &f, send_message);
+		return do_message(&f, send_message);
 	if (strcmp(line, "recv") == 0)
-		return do_message(peer, &f, recv_message);
+		return do_message(&f, recv_message);
 	if (strcmp(line, "close") == 0)
 		return do_close(&f);
 	if (strcmp(line, "end") == 0)
@@ -350,17 +362,18 @@ answer(const struct peer *peer, char *line)
 }
 
 int
-peer_loop(const struct peer *peer)
+peer_loop(const struct peer *p)
 {
 	char *line = NULL;
 	size_t size = 0;
 	ssize_t n;
 
+	peer = p;
 	(void)signal(SIGPIPE, SIG_IGN);
 	while ((n = getline(&line, &size, stdin)) > 0 && line[n - 1] == '\n') {
 		line[n - 1] = '\0';
 		/* A NUL byte would hide the rest of the line. */
-		if (strlen(line) != (size_t)n - 1 || !answer(peer, line))
+		if (strlen(line) != (size_t)n - 1 || !answer(line))
 			printf("unsupported\n");
 		if (fflush(stdout) == EOF)
 			break;

@@ -15,6 +15,7 @@ struct message {
 	size_t nfds; /* number to send; or the capacity, and after a receive the number received */
 	int flags;   /* requested; after a receive, those the library reported */
 	int closed;  /* after a receive: how many the library reports as closed, or CLOSED_SOME */
+	const char *error; /* after a failure: the text of an error that is no errno, or NULL */
 };
 
 #define CLOSED_SOME (-1)
@@ -28,11 +29,19 @@ struct peer {
 	const char *version;
 	const char *can;
 	const char *room;  /* NULL: as the caller requests */
+	int polls;         /* whether the library makes its sockets non-blocking */
 	int reports_flags; /* whether message.flags is valid after a receive */
 
-	/* Return the library's count, or -1 with errno set, or UNSUPPORTED without any effect. */
+	/*
+	 * Return the library's count, or -1 with errno or message.error set, or UNSUPPORTED without
+	 * any effect. A receive may replace message.fds by a larger array from malloc.
+	 */
 	ssize_t (*send)(struct message *m);
 	ssize_t (*recv)(struct message *m);
+
+	/* For a library with an object for each socket or descriptor; otherwise NULL. */
+	void (*use)(int sock); /* prepares the socket of a case */
+	void (*close)(int fd); /* closes a descriptor of the case */
 };
 
 /* Answers the commands on standard input until end of file, and returns the exit status. */
