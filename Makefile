@@ -60,7 +60,7 @@ MODULES = $(filter-out .,$(patsubst %/go.mod,%,$(call find,go.mod)))
 # csrc has its own lint target.
 C_FILES = $(filter-out ./csrc/%,$(call find,*.c))
 H_FILES = $(filter-out ./csrc/%,$(call find,*.h))
-C_FLAGS = -std=c99 -D_GNU_SOURCE -Icsrc $(patsubst -I%,-isystem %,$(shell pkg-config --cflags gio-unix-2.0))
+C_FLAGS = -std=c99 -D_GNU_SOURCE -Icsrc $(patsubst -I%,-isystem %,$(shell pkg-config --cflags gio-unix-2.0 libuv))
 SHELL_FILES = tools/setup .ci/run $(call find,*.sh)
 
 # Ignore a go.work in a parent directory.

@@ -317,6 +317,8 @@ recv_message(struct fields *f, struct message *m)
 		printf(" flags=");
 		print_flags(m->flags);
 	}
+	if (m->eof)
+		printf(" eof");
 	printf("\n");
 	return true;
 }

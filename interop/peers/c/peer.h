@@ -15,6 +15,7 @@ struct message {
 	size_t nfds; /* number to send; or the capacity, and after a receive the number received */
 	int flags;   /* requested; after a receive, those the library reported */
 	int closed;  /* after a receive: how many the library reports as closed, or CLOSED_SOME */
+	int eof;     /* after a receive: whether the library reports the end of the stream */
 	const char *error; /* after a failure: the text of an error that is no errno, or NULL */
 };
 
