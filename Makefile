@@ -337,8 +337,6 @@ lint-rust:
 	cargo clippy $(CARGO_FLAGS) --locked --all-targets --target-dir build/peers/rust -- -D warnings
 	cargo fmt --manifest-path wire/testdata/passfd/Cargo.toml --check
 	cargo clippy --manifest-path wire/testdata/passfd/Cargo.toml --locked --all-targets --target-dir build/wire -- -D warnings
-	cargo fmt --manifest-path tools/prove/identity/vmm/Cargo.toml --check
-	cargo clippy --manifest-path tools/prove/identity/vmm/Cargo.toml --locked --all-targets --target-dir build/peers/rust -- -D warnings
 
 lint-python:
 	$(RUFF) check

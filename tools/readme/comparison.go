@@ -92,6 +92,7 @@ var rows = []row{
 	{name: "runc SendFile, RecvFile", peers: []string{"runc"}, words: map[string]string{"empty packet sent: no": "adds a byte"}},
 	{name: "gVisor fdchannel", peers: []string{"fdchannel"}},
 	{name: "ChromiumOS ScmSocket", peers: []string{"scmsocket"}},
+	{name: "rust-vmm vmm-sys-util", peers: []string{"vmm-sys-util"}},
 	{name: "Rust nix", peers: []string{"nix"}, words: byFlag},
 	{name: "Rust rustix", peers: []string{"rustix"}, words: byFlag},
 	{name: "Rust sendfd", peers: []string{"sendfd"}},

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-const LIBRARIES: [&str; 4] = ["libc", "nix", "rustix", "sendfd"];
+const LIBRARIES: [&str; 5] = ["libc", "nix", "rustix", "sendfd", "vmm-sys-util"];
 
 fn main() {
     println!("cargo:rerun-if-changed=Cargo.lock");

@@ -21,7 +21,7 @@
 //	stage.go        a peer that performs a scene under the recorder
 //	departures.go   the rows of docs/departures.md
 //	originals.go    the comparison
-//	sendfile/, vmm/ peers that only this proof needs
+//	sendfile/       a peer that only this proof needs
 //	mycat.go        examples/mycat in C and in Go, compared by scm diff
 //
 // If a tool for a comparison is missing, the comparison is listed as not run. With CI=true that

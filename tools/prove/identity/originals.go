@@ -16,11 +16,8 @@ import (
 	"github.com/scm-rights/scm/interop/peers"
 )
 
-// Peers that are not part of the interop suite. buildPeers builds them itself.
-const (
-	sendFile   = "scm-sendfile"
-	vmmSysUtil = "vmm-sys-util"
-)
+// A peer that is not part of the interop suite. buildPeers builds it itself.
+const sendFile = "scm-sendfile"
 
 // buildPeers builds all peers on the originals and on scm. For each peer it returns the command, or
 // the reason why it could not be built.
@@ -29,7 +26,7 @@ func (p *proof) buildPeers() (commands map[string][]string, why map[string]strin
 	var names []string
 	for _, o := range originals {
 		for _, name := range append(o.ours, o.theirs) {
-			if name != sendFile && name != vmmSysUtil && !slices.Contains(names, name) {
+			if name != sendFile && !slices.Contains(names, name) {
 				names = append(names, name)
 			}
 		}
@@ -44,13 +41,6 @@ func (p *proof) buildPeers() (commands map[string][]string, why map[string]strin
 		why[sendFile] = fmt.Sprintf("%v\n%s", err, text)
 	}
 	commands[sendFile] = []string{bin}
-	cargo := exec.Command("cargo", "build", "--release", "--locked", "--quiet",
-		"--manifest-path", filepath.Join(p.root, "tools/prove/identity/vmm/Cargo.toml"),
-		"--target-dir", filepath.Join(out, "rust"))
-	if text, err := cargo.CombinedOutput(); err != nil {
-		why[vmmSysUtil] = fmt.Sprintf("cargo: %v\n%s", err, text)
-	}
-	commands[vmmSysUtil] = []string{filepath.Join(out, "rust", "release", "vmm-sys-util-peer")}
 	return commands, why
 }
 

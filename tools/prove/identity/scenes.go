@@ -154,7 +154,7 @@ var originals = []original{
 	{
 		name:      "vmm-sys-util's ScmSocket",
 		heading:   "vmm-sys-util",
-		theirs:    vmmSysUtil,
+		theirs:    "vmm-sys-util",
 		ours:      []string{"csrc", "scm-cgo", "scm-purego"},
 		sendFlags: " flags=nosignal",
 		scenes:    scmSocket,
