@@ -91,6 +91,7 @@ var rows = []row{
 		"pidfd closed: no": callersControl, "empty packet sent: no": "adds a byte", "close-on-exec: yes": callersFlag}},
 	{name: "runc SendFile, RecvFile", peers: []string{"runc"}, words: map[string]string{"empty packet sent: no": "adds a byte"}},
 	{name: "gVisor fdchannel", peers: []string{"fdchannel"}},
+	{name: "gVisor unet", peers: []string{"unet"}, words: map[string]string{"empty packet received: no": "reported as EOF"}},
 	{name: "ChromiumOS ScmSocket", peers: []string{"scmsocket"}},
 	{name: "rust-vmm vmm-sys-util", peers: []string{"vmm-sys-util"}},
 	{name: "Rust nix", peers: []string{"nix"}, words: byFlag},
