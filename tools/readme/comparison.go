@@ -97,6 +97,7 @@ var rows = []row{
 	{name: "Rust nix", peers: []string{"nix"}, words: byFlag},
 	{name: "Rust rustix", peers: []string{"rustix"}, words: byFlag},
 	{name: "Rust sendfd", peers: []string{"sendfd"}},
+	{name: "Rust tokio-seqpacket", peers: []string{"tokio-seqpacket"}, words: byControl},
 	{name: "Python send_fds, recv_fds", peers: []string{"python"}},
 	{name: "Java jnr-posix", peers: []string{"jnr-posix"}, words: byControl},
 	{name: "Ruby sendmsg, recvmsg", peers: []string{"ruby-sendmsg"}, words: byControl},

@@ -2,7 +2,14 @@
 
 use std::fs;
 
-const LIBRARIES: [&str; 5] = ["libc", "nix", "rustix", "sendfd", "vmm-sys-util"];
+const LIBRARIES: [&str; 6] = [
+    "libc",
+    "nix",
+    "rustix",
+    "sendfd",
+    "tokio-seqpacket",
+    "vmm-sys-util",
+];
 
 fn main() {
     println!("cargo:rerun-if-changed=Cargo.lock");

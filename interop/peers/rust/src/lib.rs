@@ -18,6 +18,8 @@ pub trait Library {
     const VERSION: &'static str;
     /// The field `can` of `hello`.
     const CAN: &'static str;
+    /// The library puts its sockets in non-blocking mode, or expects them to be.
+    const POLLS: bool = false;
 
     /// Sends one message and returns the count that the library reports.
     fn send(sock: RawFd, bufs: &[IoSlice], fds: &[RawFd], flags: i32) -> Result<usize, Failure>;

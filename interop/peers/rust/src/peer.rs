@@ -22,8 +22,9 @@ impl Peer {
             "hello" => {
                 fields.end()?;
                 let (name, version, can) = (L::NAME, L::VERSION, L::CAN);
+                let polls = if L::POLLS { " polls=yes" } else { "" };
                 return Ok(format!(
-                    "ok name={name} lang=rust version={version} can={can}"
+                    "ok name={name} lang=rust version={version} can={can}{polls}"
                 ));
             }
             "use" => {
