@@ -77,7 +77,12 @@ func build(ctx context.Context, r registry, root, outDir string, names []string,
 	if len(names) > 0 {
 		picked = nil
 		for _, name := range names {
-			picked = append(picked, r.sources(name)...)
+			for _, s := range r.sources(name) {
+				// A peer may also be selected by its language.
+				if !slices.ContainsFunc(picked, func(p source) bool { return p.Name == s.Name }) {
+					picked = append(picked, s)
+				}
+			}
 		}
 	}
 	// Use absolute paths, because peers run in other working directories.

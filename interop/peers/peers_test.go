@@ -120,6 +120,10 @@ func TestBuild(t *testing.T) {
 	if len(list) != 2 || list[0].Name != "b" || list[0].Why != "" || !list[1].Broken || !strings.Contains(list[1].Why, "no such peer") {
 		t.Errorf("built by name: got %+v", list)
 	}
+	list = build(context.Background(), toy, root, t.TempDir(), []string{"sh", "b"}, &log)
+	if n := len(slices.DeleteFunc(list, func(b Built) bool { return b.Name != "b" })); n != 1 {
+		t.Errorf("selected by language and by name: got %d times, want once", n)
+	}
 }
 
 func TestLastLine(t *testing.T) {
