@@ -69,13 +69,14 @@ func testStrict(t *testing.T, peer *exec.Cmd, notSocket string) {
 func TestPeersAreStrict(t *testing.T) {
 	// The answers to a send on a descriptor that is not a socket.
 	notSocket := map[string]string{
-		"jnr-posix":    "err ENOTSOCK",
-		"php":          "err lib socket_import_stream(): Cannot represent a stream of type STDIO as a Socket Descriptor",
-		"python":       "err ENOTSOCK",
-		"perl-fdpass":  "unsupported",
-		"perl-msghdr":  "err ENOTSOCK",
-		"ruby-sendmsg": "err EBADF",
-		"ruby-send-io": "err EBADF",
+		"jnr-posix":       "err ENOTSOCK",
+		"multiprocessing": "err ENOTSOCK",
+		"php":             "err lib socket_import_stream(): Cannot represent a stream of type STDIO as a Socket Descriptor",
+		"python":          "err ENOTSOCK",
+		"perl-fdpass":     "unsupported",
+		"perl-msghdr":     "err ENOTSOCK",
+		"ruby-sendmsg":    "err EBADF",
+		"ruby-send-io":    "err EBADF",
 	}
 	var names []string
 	r := embedded()

@@ -99,6 +99,7 @@ var rows = []row{
 	{name: "Rust sendfd", peers: []string{"sendfd"}},
 	{name: "Rust tokio-seqpacket", peers: []string{"tokio-seqpacket"}, words: byControl},
 	{name: "Python send_fds, recv_fds", peers: []string{"python"}},
+	{name: "Python multiprocessing", peers: []string{"multiprocessing"}},
 	{name: "Java jnr-posix", peers: []string{"jnr-posix"}, words: byControl},
 	{name: "Ruby sendmsg, recvmsg", peers: []string{"ruby-sendmsg"}, words: byControl},
 	{name: "Ruby send_io, recv_io", peers: []string{"ruby-send-io"}},
