@@ -70,6 +70,7 @@ func TestPeersAreStrict(t *testing.T) {
 	// The answers to a send on a descriptor that is not a socket.
 	notSocket := map[string]string{
 		"jnr-posix":       "err ENOTSOCK",
+		"junixsocket":     "err lib java.lang.ClassCastException: Cannot access file descriptor as class org.newsclub.net.unix.AFUNIXSocketChannel",
 		"multiprocessing": "err ENOTSOCK",
 		"php":             "err lib socket_import_stream(): Cannot represent a stream of type STDIO as a Socket Descriptor",
 		"python":          "err ENOTSOCK",

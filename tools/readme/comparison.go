@@ -101,6 +101,7 @@ var rows = []row{
 	{name: "Python send_fds, recv_fds", peers: []string{"python"}},
 	{name: "Python multiprocessing", peers: []string{"multiprocessing"}},
 	{name: "Java jnr-posix", peers: []string{"jnr-posix"}, words: byControl},
+	{name: "Java junixsocket", peers: []string{"junixsocket"}},
 	{name: "Ruby sendmsg, recvmsg", peers: []string{"ruby-sendmsg"}, words: byControl},
 	{name: "Ruby send_io, recv_io", peers: []string{"ruby-send-io"}},
 	{name: "Perl Socket::MsgHdr", peers: []string{"perl-msghdr"}, words: byControl},
