@@ -281,8 +281,8 @@ soak: setup-test ## tens of minutes: send a million files over a hundred Conns, 
 		done; \
 	done
 
-.PHONY: lint lint-tools lint-go lint-systems lint-modules lint-c lint-rust lint-python lint-ruby lint-perl lint-php lint-shell lint-workflows
-lint: setup-lint lint-go lint-systems lint-modules lint-c lint-rust lint-python lint-ruby lint-perl lint-php lint-shell lint-workflows ## minutes: run every linter; a missing one is an error
+.PHONY: lint lint-tools lint-go lint-systems lint-modules lint-c lint-rust lint-python lint-ruby lint-perl lint-ocaml lint-php lint-shell lint-workflows
+lint: setup-lint lint-go lint-systems lint-modules lint-c lint-rust lint-python lint-ruby lint-perl lint-ocaml lint-php lint-shell lint-workflows ## minutes: run every linter; a missing one is an error
 
 lint-tools:
 	$(GO) build -C tools/vet -o $(CURDIR)/build/lint/ . honnef.co/go/tools/cmd/staticcheck github.com/rhysd/actionlint/cmd/actionlint
@@ -352,6 +352,11 @@ lint-perl:
 	@command -v perl >/dev/null || { echo "perl: not found"; exit 1; }
 	@for f in $(call find,*.pl) $(call find,*.pm); do \
 		said=$$(perl -I "$$(dirname $$f)" -wc $$f 2>&1); [ "$$said" = "$$f syntax OK" ] || { echo "$$f: $$said"; exit 1; }; done
+
+# The compilers report every warning as an error.
+lint-ocaml:
+	@command -v ocamlopt >/dev/null || { echo "ocaml: not found"; exit 1; }
+	$(SUBMAKE) interop/peers/ocaml OUT=$(CURDIR)/build/lint
 
 lint-php:
 	@command -v php >/dev/null || { echo "php: not found"; exit 1; }

@@ -417,6 +417,7 @@ var _ = Describe("the build", Label("build"), func() {
 	},
 		Entry(nil, "ruby"),
 		Entry(nil, "perl"),
+		Entry(nil, "ocaml"),
 		Entry(nil, "php"),
 	)
 

@@ -106,6 +106,7 @@ var rows = []row{
 	{name: "Ruby send_io, recv_io", peers: []string{"ruby-send-io"}},
 	{name: "Perl Socket::MsgHdr", peers: []string{"perl-msghdr"}, words: byControl},
 	{name: "Perl IO::FDPass", peers: []string{"perl-fdpass"}},
+	{name: "OCaml ExtUnix", peers: []string{"extunix"}},
 	{name: "PHP socket_sendmsg, socket_recvmsg", peers: []string{"php"}, words: map[string]string{"right file sent: no": "sends descriptor 0 instead of a `Socket`"}},
 }
 
