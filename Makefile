@@ -281,8 +281,8 @@ soak: setup-test ## tens of minutes: send a million files over a hundred Conns, 
 		done; \
 	done
 
-.PHONY: lint lint-tools lint-go lint-systems lint-modules lint-c lint-rust lint-python lint-ruby lint-perl lint-ocaml lint-php lint-shell lint-workflows
-lint: setup-lint lint-go lint-systems lint-modules lint-c lint-rust lint-python lint-ruby lint-perl lint-ocaml lint-php lint-shell lint-workflows ## minutes: run every linter; a missing one is an error
+.PHONY: lint lint-tools lint-go lint-systems lint-modules lint-c lint-rust lint-python lint-ruby lint-perl lint-ocaml lint-erlang lint-php lint-shell lint-workflows
+lint: setup-lint lint-go lint-systems lint-modules lint-c lint-rust lint-python lint-ruby lint-perl lint-ocaml lint-erlang lint-php lint-shell lint-workflows ## minutes: run every linter; a missing one is an error
 
 lint-tools:
 	$(GO) build -C tools/vet -o $(CURDIR)/build/lint/ . honnef.co/go/tools/cmd/staticcheck github.com/rhysd/actionlint/cmd/actionlint
@@ -357,6 +357,10 @@ lint-perl:
 lint-ocaml:
 	@command -v ocamlopt >/dev/null || { echo "ocaml: not found"; exit 1; }
 	$(SUBMAKE) interop/peers/ocaml OUT=$(CURDIR)/build/lint
+
+lint-erlang:
+	@command -v erlc >/dev/null || { echo "erlang: not found"; exit 1; }
+	$(SUBMAKE) interop/peers/erlang OUT=$(CURDIR)/build/lint
 
 lint-php:
 	@command -v php >/dev/null || { echo "php: not found"; exit 1; }

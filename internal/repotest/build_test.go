@@ -418,6 +418,7 @@ var _ = Describe("the build", Label("build"), func() {
 		Entry(nil, "ruby"),
 		Entry(nil, "perl"),
 		Entry(nil, "ocaml"),
+		Entry(nil, "erlang"),
 		Entry(nil, "php"),
 	)
 

@@ -79,6 +79,7 @@ func TestPeersAreStrict(t *testing.T) {
 		"ruby-sendmsg":    "err EBADF",
 		"ruby-send-io":    "err EBADF",
 		"extunix":         "err ENOTSOCK",
+		"erlang":          "err lib {invalid,{options,domain,#{dup => false}}}",
 	}
 	var names []string
 	r := embedded()

@@ -107,6 +107,7 @@ var rows = []row{
 	{name: "Perl Socket::MsgHdr", peers: []string{"perl-msghdr"}, words: byControl},
 	{name: "Perl IO::FDPass", peers: []string{"perl-fdpass"}},
 	{name: "OCaml ExtUnix", peers: []string{"extunix"}},
+	{name: "Erlang `socket`", peers: []string{"erlang"}, words: map[string]string{"pidfd closed: no": callersControl, "close-on-exec: yes": callersFlag}},
 	{name: "PHP socket_sendmsg, socket_recvmsg", peers: []string{"php"}, words: map[string]string{"right file sent: no": "sends descriptor 0 instead of a `Socket`"}},
 }
 
