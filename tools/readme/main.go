@@ -1,8 +1,8 @@
 //go:build linux
 
 // Command readme checks the generated parts of README.md and docs/ against the report of a run. The
-// generated parts are the comparison with other libraries and the interoperability matrix. With -w, the
-// command writes these parts from the report.
+// generated parts are the comparison with other libraries, the interoperability matrix and the faults found
+// in libraries. With -w, the command writes these parts from the report.
 package main
 
 import (
@@ -25,7 +25,7 @@ const (
 )
 
 func main() {
-	write := flag.Bool("w", false, "write README.md, docs/comparison.md, docs/matrix.md and docs/matrix.svg")
+	write := flag.Bool("w", false, "write README.md, docs/comparison.md, docs/matrix.md, docs/matrix.svg, docs/findings.md and docs/findings")
 	flag.Parse()
 	if flag.NArg() != 1 {
 		fmt.Fprintln(os.Stderr, "usage: readme [-w] REPORT")
@@ -48,6 +48,14 @@ func run(root, file string, write bool) error {
 			return nil
 		}
 	}
+	texts, err := readTexts()
+	if err != nil {
+		return err
+	}
+	faults, libraries, err := findings(r, texts)
+	if err != nil {
+		return err
+	}
 	t := compare(r)
 	t.pages[pageFile] = t.page()
 	whole, err := wholeMatrix(root, r, write)
@@ -64,12 +72,15 @@ func run(root, file string, write bool) error {
 			err = os.WriteFile(filepath.Join(root, name), []byte(text), 0o666)
 		}
 	}
+	if write && err == nil {
+		err = writeFindings(root, faults)
+	}
 	if write || err != nil {
 		return err
 	}
 	page, err := os.ReadFile(filepath.Join(root, pageFile))
 	if err == nil {
-		err = t.comparePages(root, string(readme), string(page))
+		err = errors.Join(t.comparePages(root, string(readme), string(page)), compareFindings(root, faults, libraries))
 	}
 	if err != nil {
 		err = fmt.Errorf("%w\nto update the pages: go run ./tools/readme -w %s", err, file)
