@@ -108,7 +108,7 @@ func TestWriteAndCheck(t *testing.T) {
 			_ = os.WriteFile(filepath.Join(dir, readmeFile), []byte(readme), 0o666)
 		}
 		_ = os.WriteFile(file, text, 0o666)
-		if err := run(dir, file, c.write); (err == nil) != (c.fails == "") || err != nil && !strings.Contains(err.Error(), c.fails) {
+		if err := run(dir, file, c.write, nil); (err == nil) != (c.fails == "") || err != nil && !strings.Contains(err.Error(), c.fails) {
 			t.Errorf("version %s: %v, want %q", c.version, err, c.fails)
 		}
 	}

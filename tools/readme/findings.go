@@ -56,11 +56,11 @@ type library struct {
 	failures            []failure
 	text                peerText
 	shown               [][]failure // of each fault in text
+	gone                error       // names the faults in text that the report does not show
 }
 
-// libraries returns the libraries in the report, sorted by name. It returns an error for each fault that
-// the report does not show.
-func libraries(r *report.Report, texts []peerText) (list []*library, wrong error) {
+// libraries returns the libraries in the report, sorted by name.
+func libraries(r *report.Report, texts []peerText) (list []*library) {
 	byPeer := map[string]*library{}
 	for _, p := range r.Peers {
 		if notLibraries[p.Name] != "" {
@@ -91,15 +91,13 @@ func libraries(r *report.Report, texts []peerText) (list []*library, wrong error
 	for _, text := range texts {
 		if l := byPeer[text.peer]; l != nil {
 			l.text = text
-			if err := l.show(); err != nil && l.ran {
-				wrong = errors.Join(wrong, fmt.Errorf("tools/readme/findings/%s.md: %w", l.peer, err))
-			}
+			l.show()
 		}
 	}
 	slices.SortFunc(list, func(a, b *library) int {
 		return cmp.Or(strings.Compare(strings.ToLower(a.name), strings.ToLower(b.name)), strings.Compare(a.peer, b.peer))
 	})
-	return list, wrong
+	return list
 }
 
 func (l *library) add(c scenario.Result) {
@@ -114,7 +112,7 @@ func (l *library) add(c scenario.Result) {
 
 // show finds the failures that show each fault, the best example first: with the runner, and with the
 // fewest lines.
-func (l *library) show() (wrong error) {
+func (l *library) show() {
 	for _, f := range l.text.faults {
 		var shown []failure
 		for _, s := range f.shown {
@@ -123,8 +121,8 @@ func (l *library) show() (wrong error) {
 					return !slices.Contains(s.checks, g.Check) || !p.Match(g.result.Name)
 				})
 				if len(found) == 0 && f.seenIn == "" {
-					wrong = errors.Join(wrong, fmt.Errorf(
-						"%q: the report has no %v failure of %s that %s selects: the fault is gone, or the pattern is wrong", f.title, s.checks, l.peer, p))
+					l.gone = errors.Join(l.gone, fmt.Errorf("tools/readme/findings/%s.md: %q: the report has no %v failure that %s selects: the fault is gone, or the pattern is wrong",
+						l.peer, f.title, s.checks, p))
 				}
 				shown = append(shown, found...)
 			}
@@ -137,7 +135,6 @@ func (l *library) show() (wrong error) {
 		})
 		l.shown = append(l.shown, shown)
 	}
-	return wrong
 }
 
 // rest returns the reasons for the expected failures that no fault covers, and the scenarios of each.
@@ -174,10 +171,7 @@ func (l *library) rest(expected []scenario.Expectation) (reasons []string, scena
 // findings returns the generated pages by file name, and the libraries that have a page. The index is missing if the
 // report has no results for one of the libraries.
 func findings(r *report.Report, texts []peerText) (pages map[string]string, list []*library, err error) {
-	all, err := libraries(r, texts)
-	if err != nil {
-		return nil, nil, err
-	}
+	all := libraries(r, texts)
 	expected, err := catalogue.Expected()
 	if err != nil {
 		return nil, nil, err
@@ -260,10 +254,10 @@ func tableRow(cells ...string) string {
 
 // versionOf returns the version in which fault i was seen.
 func (l *library) versionOf(i int) string {
-	if len(l.shown[i]) == 0 {
-		return l.text.faults[i].seenIn
+	if len(l.shown[i]) > 0 {
+		return l.version
 	}
-	return l.version
+	return cmp.Or(l.text.faults[i].seenIn, l.version)
 }
 
 // address returns the address of the public thread, or "".
@@ -371,6 +365,14 @@ func fenceFor(text string) string {
 // transcript can differ between runs.
 var example = regexp.MustCompile("(?s)" + regexp.QuoteMeta(runCommand) + `(\S+)` + regexp.QuoteMeta(openFence) + "(.*?)```\n")
 
+// gone returns an error for each fault that the report does not show.
+func gone(list []*library) (wrong error) {
+	for _, l := range list {
+		wrong = errors.Join(wrong, l.gone)
+	}
+	return wrong
+}
+
 // writeFindings writes the pages. If the index is among them, it removes the pages that have no text any more.
 func writeFindings(root string, pages map[string]string) error {
 	if err := os.MkdirAll(filepath.Join(root, findingsDir), 0o777); err != nil {
@@ -414,6 +416,10 @@ func compareFindings(root string, pages map[string]string, list []*library) (wro
 		_, rest, _ := strings.Cut(page, "\nVersion: ")
 		if version, _, found := strings.Cut(rest, ".\n"); found && version != l.version {
 			fmt.Printf("readme: %s is not compared: the report is about version %s, the page about %s\n", l.file(), l.version, version)
+			continue
+		}
+		if l.gone != nil {
+			wrong = errors.Join(wrong, l.gone)
 			continue
 		}
 		if example.ReplaceAllString(page, "") != example.ReplaceAllString(pages[l.file()], "") {

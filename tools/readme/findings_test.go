@@ -42,7 +42,7 @@ const goodText = `# runc
 
 ## RecvFile leaks a descriptor
 
-shown by: leak,answer names/x/**/runc names/y
+shown by: leak,answer names/x/**/runc names/y names/name-4096-received
 shown by: {crash} names
 harm: A partner
   can use up the table.
@@ -61,7 +61,7 @@ func TestParseText(t *testing.T) {
 		t.Fatal(err)
 	}
 	f := p.faults[0]
-	if f.harm != "A partner can use up the table." || len(f.shown) != 2 || len(f.shown[0].checks) != 2 || len(f.shown[0].patterns) != 2 ||
+	if f.harm != "A partner can use up the table." || len(f.shown) != 2 || len(f.shown[0].checks) != 2 || len(f.shown[0].patterns) != 3 ||
 		f.address() != "" || !strings.HasPrefix(f.issue, "Title: It leaks\n") || f.link() != "none found" {
 		t.Errorf("got %+v", f)
 	}
@@ -70,7 +70,7 @@ func TestParseText(t *testing.T) {
 		{"a descriptor\n", "a descriptor.\n", "full stop"},
 		{"shown by: ", "", "not a field"},
 		{"leak,answer", "leek", "not a check"},
-		{"names/x/**/runc names/y", "", "is not CHECK"},
+		{"names/x/**/runc names/y names/name-4096-received", "", "is not CHECK"},
 		{"names/y", "names//y", "an empty part"},
 		{"harm: A partner\n  can use up the table.\n", "", "harm"},
 		{`, "c"`, "", "at least two searches"},
@@ -97,17 +97,24 @@ func TestParseText(t *testing.T) {
 	}
 }
 
-// fakeReport returns a report with three cases that show the fault of goodText, one that shows another, and one that shows none.
+// fakeReport returns a report with four cases that show the fault of goodText, one that shows another, and some that show
+// none, because they are about another peer or pair runc with one.
 func fakeReport(version, fd string) *report.Report {
 	leak := []scenario.Finding{{Check: scenario.CheckLeak, Peer: "runc", Line: 3, Text: fd + " is open"}}
 	return &report.Report{
+		Schema: report.Schema, Seconds: 1,
 		Peers: []report.Peer{{Name: "runc", Hello: contract.Hello{Version: version}}, {Name: scenario.RunnerName}},
 		Cases: []scenario.Result{
 			{Name: "names/x/stream/runc/runc", Verdict: scenario.Expected, Findings: leak, Transcript: []string{"A> short"}},
 			{Name: "names/y/stream/runner/runc", Verdict: scenario.Expected, Findings: leak, Transcript: []string{"A> long", "A< " + fd}},
 			{Name: "names/y/dgram/runner/runc", Verdict: scenario.Expected, Findings: leak, Transcript: []string{"A> longest", "A< " + fd, "A< " + fd}},
+			{Name: "names/name-4096-received/stream/runner/runc", Verdict: scenario.Expected, Findings: leak, Transcript: []string{"A> more", "A<", "A<"},
+				Reasons: []string{"RecvFile rejects a name of 4096 bytes and leaves its descriptor open"}},
 			{Name: "credentials/scm-pidfd-alone/stream/runner/runc", Verdict: scenario.Expected, Findings: leak,
 				Reasons: []string{"RecvFile rejects a control message of another type and leaves the pidfd in it open"}},
+			{Name: "names/y/stream/runc/nix", Verdict: scenario.Expected, Findings: leak},
+			{Name: "names/y/stream/nix/runc", Verdict: scenario.Expected, Findings: leak},
+			{Name: "names/y/seqpacket/runner/runc", Verdict: scenario.Expected, Findings: []scenario.Finding{{Check: scenario.CheckLeak, Peer: scenario.RunnerName}}},
 			{Name: "names/z/stream/runner/runc", Verdict: scenario.Pass},
 		},
 	}
@@ -126,7 +133,7 @@ func TestFindingsPages(t *testing.T) {
 	page, index := pages["docs/findings/runc.md"], pages[indexFile]
 	for _, want := range []string{
 		"# Faults of runc SendFile, RecvFile\n\nVersion: 1.\n", "\n## RecvFile leaks a descriptor\n\nA partner can use up the table.\n",
-		"Public thread: none found; searched for", "`leak` in [`names/x`](../../interop/catalogue/peer/names/x.txt), [`names/y`]",
+		"Public thread: none found; searched for", "`leak` in [`names/name-4096-received`](", "), [`names/x`](../../interop/catalogue/peer/names/x.txt), [`names/y`](../../interop/catalogue/peer/names/y.txt).\n",
 		"--run names/y/stream/runner/runc\n\n```text\nA> long\nA< 7\nline 3: leak@runc: 7 is open\n```\n", "\n````markdown\nTitle: It leaks\n", "\n```\n````\n",
 	} {
 		if !strings.Contains(page, want) {
@@ -142,6 +149,9 @@ func TestFindingsPages(t *testing.T) {
 			t.Errorf("no %q in:\n%s", want, index)
 		}
 	}
+	if strings.Contains(index, "4096 bytes") {
+		t.Errorf("the index lists a failure that is on the page of runc:\n%s", index)
+	}
 }
 
 // A fault that the report does not show is an error, unless it was seen in another version.
@@ -150,7 +160,11 @@ func TestFindingsGone(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := findings(fakeReport("1", "7"), []peerText{text}); err == nil || !strings.Contains(err.Error(), "the fault is gone") {
+	_, list, err := findings(fakeReport("1", "7"), []peerText{text})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := gone(list); err == nil || !strings.Contains(err.Error(), "the fault is gone") {
 		t.Errorf("got %v", err)
 	}
 	text, err = parseText("runc", strings.Replace(goodText, "shown by: {crash} names\n", "shown by: crash names\nseen in: 0.9\n", 1))
@@ -158,9 +172,9 @@ func TestFindingsGone(t *testing.T) {
 		t.Fatal(err)
 	}
 	r := fakeReport("1", "7")
-	r.Cases = r.Cases[4:]
-	pages, _, err := findings(r, []peerText{text})
-	if err != nil || !strings.Contains(pages["docs/findings/runc.md"], "Seen in version 0.9.") || !strings.Contains(pages[indexFile], "| 0.9 |") {
+	r.Cases = r.Cases[5:]
+	pages, list, err := findings(r, []peerText{text})
+	if err != nil || gone(list) != nil || !strings.Contains(pages["docs/findings/runc.md"], "Seen in version 0.9.") || !strings.Contains(pages[indexFile], "| 0.9 |") {
 		t.Errorf("got %v, %v", pages, err)
 	}
 }
@@ -177,6 +191,8 @@ func TestCompareFindings(t *testing.T) {
 	for _, c := range []struct {
 		version, file, old, new, want string
 	}{
+		{"1", "fixed", "", "", "the fault is gone"},
+		{"2", "fixed", "", "", ""},
 		{version: "1"},
 		{"1", page, "can use up", "cannot use up", page + " differs"},
 		{"1", page, "A> long", "A> longer", ""},
@@ -198,10 +214,14 @@ func TestCompareFindings(t *testing.T) {
 		}
 		if file := filepath.Join(root, c.file); c.old == "*" {
 			_ = os.Remove(file)
-		} else if c.file != "" {
+		} else if c.file != "" && c.file != "fixed" {
 			_ = os.WriteFile(file, []byte(strings.Replace(pages[c.file], c.old, c.new, 1)), 0o666)
 		}
-		pages, list, err := findings(fakeReport(c.version, "9"), texts)
+		r := fakeReport(c.version, "9")
+		if c.file == "fixed" {
+			r.Cases = r.Cases[4:]
+		}
+		pages, list, err := findings(r, texts)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -209,6 +229,46 @@ func TestCompareFindings(t *testing.T) {
 			t.Errorf("%q for %q in %s: got %v, want %q", c.new, c.old, c.file, err, c.want)
 		}
 	}
+}
+
+// run writes and compares the pages together with the others. It writes nothing if a fault is gone.
+func TestRunFindings(t *testing.T) {
+	text, err := parseText("runc", strings.Replace(goodText, "shown by: {crash} names\n", "", 1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	root := t.TempDir()
+	file, page := filepath.Join(root, "report.json"), filepath.Join(root, findingsDir, "runc.md")
+	if err := os.Mkdir(filepath.Join(root, "docs"), 0o777); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(root, readmeFile), []byte("<!-- comparison -->\n<!-- end -->\n"), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	step := func(r *report.Report, write bool, want string) {
+		t.Helper()
+		for _, p := range missing(r) {
+			r.Cases = append(r.Cases, scenario.Result{Name: p.caseName("names/z"), Verdict: scenario.Pass})
+		}
+		if err := r.WriteFile(file); err != nil {
+			t.Fatal(err)
+		}
+		if err := run(root, file, write, []peerText{text}); (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("got %v, want %q", err, want)
+		}
+	}
+	fixed := fakeReport("1", "7")
+	fixed.Cases = fixed.Cases[4:]
+	step(fixed, true, "the fault is gone")
+	if _, err := os.Stat(page); err == nil {
+		t.Error("a page was written although the fault is gone")
+	}
+	step(fakeReport("1", "7"), true, "")
+	step(fakeReport("1", "7"), false, "")
+	if err := os.WriteFile(page, []byte("Version: 1.\n"), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	step(fakeReport("1", "7"), false, "runc.md differs from the report")
 }
 
 // A library without results keeps its page, and the index is neither written nor compared.

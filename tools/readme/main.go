@@ -31,13 +31,17 @@ func main() {
 		fmt.Fprintln(os.Stderr, "usage: readme [-w] REPORT")
 		os.Exit(2)
 	}
-	if err := run(".", flag.Arg(0), *write); err != nil {
+	texts, err := readTexts()
+	if err == nil {
+		err = run(".", flag.Arg(0), *write, texts)
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "readme:", err)
 		os.Exit(1)
 	}
 }
 
-func run(root, file string, write bool) error {
+func run(root, file string, write bool, texts []peerText) error {
 	r, err := report.Read(file)
 	if err != nil {
 		return err
@@ -48,11 +52,10 @@ func run(root, file string, write bool) error {
 			return nil
 		}
 	}
-	texts, err := readTexts()
-	if err != nil {
-		return err
-	}
 	faults, libraries, err := findings(r, texts)
+	if err == nil && write {
+		err = gone(libraries)
+	}
 	if err != nil {
 		return err
 	}
