@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -137,35 +138,36 @@ func (l *library) show() {
 	}
 }
 
-// rest returns the reasons for the expected failures that no fault covers, and the scenarios of each.
+// rest returns the checks and reasons of the expected failures that no fault covers, and the scenarios of each. A fault
+// covers all failures that have the same reason as one that shows it.
 func (l *library) rest(expected []scenario.Expectation) (reasons []string, scenarios map[string][]string) {
 	covered := map[string]bool{}
-	for _, shown := range l.shown {
-		for _, f := range shown {
-			covered[f.result.Name+" "+f.Key()] = true
-		}
+	for _, f := range slices.Concat(l.shown...) {
+		covered[f.reason(expected)] = true
 	}
 	scenarios = map[string][]string{}
 	for _, f := range l.failures {
-		for _, e := range expected {
-			applies := f.Check == e.Check && f.Peer == e.Peer && e.Pattern.Match(f.result.Name) && slices.Contains(f.result.Reasons, e.Reason)
-			if !applies || e.Flaky() || covered[f.result.Name+" "+f.Key()] {
-				continue
-			}
-			reason := fmt.Sprintf("`%s`: %s", e.Check, e.Reason)
-			if scenarios[reason] == nil {
-				reasons = append(reasons, reason)
-			}
-			scenarios[reason] = append(scenarios[reason], f.scenario())
-			break
+		if reason := f.reason(expected); reason != "" && !covered[reason] {
+			key := fmt.Sprintf("`%s`: %s", f.Check, reason)
+			scenarios[key] = append(scenarios[key], f.scenario())
 		}
 	}
-	slices.Sort(reasons)
-	for reason, list := range scenarios {
+	for key, list := range scenarios {
 		slices.Sort(list)
-		scenarios[reason] = slices.Compact(list)
+		scenarios[key] = slices.Compact(list)
 	}
-	return reasons, scenarios
+	return slices.Sorted(maps.Keys(scenarios)), scenarios
+}
+
+// reason returns the reason for an expected failure, or "" if it is flaky or not expected.
+func (f failure) reason(expected []scenario.Expectation) string {
+	for _, e := range expected {
+		applies := f.Check == e.Check && f.Peer == e.Peer && e.Pattern.Match(f.result.Name) && slices.Contains(f.result.Reasons, e.Reason)
+		if applies && !e.Flaky() {
+			return e.Reason
+		}
+	}
+	return ""
 }
 
 // findings returns the generated pages by file name, and the libraries that have a page. The index is missing if the
@@ -344,11 +346,15 @@ func (l *library) evidence(i int) string {
 	example := shown[0].result
 	lines := slices.Clone(example.Transcript)
 	for _, f := range example.Findings {
-		lines = append(lines, f.Located())
+		found, _, _ := strings.Cut(f.Located(), "\nstack backtrace:")
+		lines = append(lines, found)
 	}
-	transcript := strings.Join(lines, "\n") + "\n"
+	transcript := localPath.ReplaceAllString(strings.Join(lines, "\n")+"\n", "")
 	return text + runCommand + example.Name + openFence + strings.ReplaceAll(transcript, "```", "'''") + "```\n"
 }
+
+// localPath matches the part of a path that depends on the machine: up to the name of a crate or of a Go module.
+var localPath = regexp.MustCompile(`/[^\s"'(]*?(?:/registry/src/[^/\s]+/|/pkg/mod/)`)
 
 var backticks = regexp.MustCompile("(?m)^`{3,}")
 

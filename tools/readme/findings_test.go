@@ -100,7 +100,7 @@ func TestParseText(t *testing.T) {
 // fakeReport returns a report with four cases that show the fault of goodText, one that shows another, and some that show
 // none, because they are about another peer or pair runc with one.
 func fakeReport(version, fd string) *report.Report {
-	leak := []scenario.Finding{{Check: scenario.CheckLeak, Peer: "runc", Line: 3, Text: fd + " is open"}}
+	leak := []scenario.Finding{{Check: scenario.CheckLeak, Peer: "runc", Line: 3, Text: fd + " is open in /root/go/pkg/mod/runc@v1/a.go\nstack backtrace:\n0"}}
 	return &report.Report{
 		Schema: report.Schema, Seconds: 1,
 		Peers: []report.Peer{{Name: "runc", Hello: contract.Hello{Version: version}}, {Name: scenario.RunnerName}},
@@ -134,7 +134,7 @@ func TestFindingsPages(t *testing.T) {
 	for _, want := range []string{
 		"# Faults of runc SendFile, RecvFile\n\nVersion: 1.\n", "\n## RecvFile leaks a descriptor\n\nA partner can use up the table.\n",
 		"Public thread: none found; searched for", "`leak` in [`names/name-4096-received`](", "), [`names/x`](../../interop/catalogue/peer/names/x.txt), [`names/y`](../../interop/catalogue/peer/names/y.txt).\n",
-		"--run names/y/stream/runner/runc\n\n```text\nA> long\nA< 7\nline 3: leak@runc: 7 is open\n```\n", "\n````markdown\nTitle: It leaks\n", "\n```\n````\n",
+		"--run names/y/stream/runner/runc\n\n```text\nA> long\nA< 7\nline 3: leak@runc: 7 is open in runc@v1/a.go\n```\n", "\n````markdown\nTitle: It leaks\n", "\n```\n````\n",
 	} {
 		if !strings.Contains(page, want) {
 			t.Errorf("no %q in:\n%s", want, page)

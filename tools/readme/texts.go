@@ -147,7 +147,7 @@ func parseFault(section string) (f fault, err error) {
 }
 
 var (
-	threadForm = regexp.MustCompile(`^(none found; searched for "[^"]+"(,| and) "[^"]+"|https://\S+($|\s))`)
+	threadForm = regexp.MustCompile(`^(none found[^;"]*; searched for "[^"]+"(,| and) "[^"]+"|https://\S+($|\s))`)
 	issueForm  = regexp.MustCompile(`^Title: \S.*\n\n`)
 
 	// term matches the terms that an issue must not use. In code, they are names of the library's own.
