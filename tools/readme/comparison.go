@@ -94,7 +94,7 @@ var rows = []row{
 	{name: "gVisor unet", peers: []string{"unet"}, words: map[string]string{"empty packet received: no": "reported as EOF"}},
 	{name: "ChromiumOS ScmSocket", peers: []string{"scmsocket"}},
 	{name: "rust-vmm vmm-sys-util", peers: []string{"vmm-sys-util"}},
-	{name: "Rust nix", peers: []string{"nix"}, words: byFlag},
+	{name: "Rust nix", peers: []string{"nix"}, words: map[string]string{"close-on-exec: yes": callersFlag, "pidfd closed: no": callersControl}},
 	{name: "Rust rustix", peers: []string{"rustix"}, words: byFlag},
 	{name: "Rust sendfd", peers: []string{"sendfd"}},
 	{name: "Rust tokio-seqpacket", peers: []string{"tokio-seqpacket"}, words: byControl},
