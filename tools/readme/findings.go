@@ -316,6 +316,9 @@ const (
 // evidence returns the scenarios that show fault i, and the transcript of one of them.
 func (l *library) evidence(i int) string {
 	shown := l.shown[i]
+	if len(shown) == 0 && l.text.faults[i].seenIn == l.version {
+		return "No scenario tests for this fault. It was reproduced by hand.\n"
+	}
 	if len(shown) == 0 {
 		return fmt.Sprintf("Seen in version %s. The suite ran with version %s, which does not show the fault.\n", l.text.faults[i].seenIn, l.version)
 	}

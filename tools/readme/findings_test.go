@@ -177,6 +177,12 @@ func TestFindingsGone(t *testing.T) {
 	if err != nil || gone(list) != nil || !strings.Contains(pages["docs/findings/runc.md"], "Seen in version 0.9.") || !strings.Contains(pages[indexFile], "| 0.9 |") {
 		t.Errorf("got %v, %v", pages, err)
 	}
+	r = fakeReport("0.9", "7")
+	r.Cases = r.Cases[4:]
+	pages, _, err = findings(r, []peerText{text})
+	if err != nil || !strings.Contains(pages["docs/findings/runc.md"], "No scenario tests for this fault.") {
+		t.Errorf("got %v, %v", pages, err)
+	}
 }
 
 // The pages that writeFindings writes pass the comparison with another run, even if descriptors and the shortest transcript

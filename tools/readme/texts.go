@@ -32,7 +32,7 @@ import (
 //
 // There is a section for each fault. The line "shown by" may be repeated. After "thread:", the address of a public
 // thread may follow instead, and then whether it is about the same fault. If the installed version of the library does not
-// have the fault, the line "seen in: VERSION" names one that does.
+// have the fault, or no scenario shows it, the line "seen in: VERSION" names one that has it.
 //
 //go:embed findings/*.md
 var textFiles embed.FS
