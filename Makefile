@@ -101,10 +101,16 @@ endef
 # Runs the rest of the line if there is a C compiler, and otherwise skips the part $(1).
 with_c = if [ "$$($(GO) env CGO_ENABLED)" != 1 ]; then $(part) $(1) -skip "no C compiler ($$($(GO) env CC)) in PATH"; exit; fi;
 
-.PHONY: test test-cgo test-purego test-c test-modules
+.PHONY: test test-parts test-cgo test-purego test-c test-modules
 test: setup-c ## minutes: run the tests: Go on both backends, C plain and under sanitizers and valgrind; print the totals
 	@tools/setup -n test
-	$(call judged,test-cgo test-purego test-c test-modules,cgo purego c $(MODULES:./%=%))
+	$(call judged,test-parts,cgo purego c $(MODULES:./%=%))
+
+# Tests wait for a third of their time, and some packages run alone at the end of a part. The other parts run meanwhile.
+test-parts:
+	@trap : INT; $(MAKE) test-cgo & \
+	red=; $(MAKE) test-purego test-c test-modules || red=1; \
+	{ wait $$! || wait $$!; } && [ -z "$$red" ]
 
 # go test starts the packages in this order. The longest come first, so that none of them runs alone at the end.
 test-cgo:
