@@ -84,7 +84,7 @@ var rows = []row{
 	{name: "UNP §15.7 (Stevens)", peers: []string{"book"}, words: map[string]string{"empty packet received: no": "the descriptor leaks"}},
 	{name: "Stack Overflow answer", peers: []string{"qa"}},
 	{name: "GLib GSocket, GUnixFDMessage", peers: []string{"glib"}},
-	{name: "libuv IPC pipes", peers: []string{"libuv"}},
+	{name: "libuv IPC pipes", peers: []string{"libuv"}, words: map[string]string{"right file sent: no": "makes it non-blocking"}},
 	{name: "Go `net` with x/sys", peers: []string{"net"}, words: map[string]string{
 		"pidfd closed: no": callersControl, "empty packet sent: no": "adds a byte", "empty packet received: no": "reported as EOF"}},
 	{name: "x/sys alone", peers: []string{"xsys"}, words: map[string]string{
