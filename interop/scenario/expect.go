@@ -187,22 +187,32 @@ func Expect(list []Expectation, kernel Kernel, scenarios []*Scenario, peers []*P
 // selectExpectations is Expect without the check of the alternatives.
 func selectExpectations(list []Expectation, kernel Kernel, scenarios []*Scenario, peers []*Peer, missing []*Peer, runner *Peer) (*Expectations, error) {
 	x := &Expectations{}
-	here := Plan(scenarios, peers, runner)
-	var all []Case
+	here := byPeer(Plan(scenarios, peers, runner))
+	all := Plan(scenarios, append(slices.Clone(peers), missing...), runner)
+	anywhere := byPeer(all)
 	for _, e := range list {
-		if e.On(kernel) && slices.ContainsFunc(here, e.Selects) {
+		if e.On(kernel) && slices.ContainsFunc(here[e.Peer], e.Selects) {
 			x.List = append(x.List, e)
 			continue
 		}
-		if all == nil {
-			all = Plan(scenarios, append(slices.Clone(peers), missing...), runner)
-		}
-		if !slices.ContainsFunc(all, e.concerns) {
+		if !slices.ContainsFunc(anywhere[e.Peer], e.concerns) {
 			return nil, e.unusable(all, scenarios, slices.Concat(peers, missing, []*Peer{runner, runner.Kernel()}))
 		}
 		x.Aside = append(x.Aside, e)
 	}
 	return x, nil
+}
+
+// byPeer returns the cases of each peer, because an expectation applies only to cases of its peer.
+func byPeer(cases []Case) map[string][]Case {
+	index := map[string][]Case{}
+	for _, c := range cases {
+		index[c.A.Name] = append(index[c.A.Name], c)
+		if c.B != c.A {
+			index[c.B.Name] = append(index[c.B.Name], c)
+		}
+	}
+	return index
 }
 
 // unusable returns the error for an expectation that applies to none of the cases, which are all cases
@@ -293,7 +303,7 @@ func (e Expectation) Selects(c Case) bool {
 func (e Expectation) concerns(c Case) bool {
 	return slices.ContainsFunc([]Role{RoleA, RoleB}, func(role Role) bool {
 		return c.Peer(role).Name == e.Peer && (e.Check != CheckCloexec || c.Scenario.receives(role))
-	}) && e.Pattern.Match(c.Name())
+	}) && e.Pattern.matchCase(c)
 }
 
 // For returns the expectations that apply to the case.

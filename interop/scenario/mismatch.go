@@ -126,12 +126,16 @@ func nearStart(part string, i int, starts []start) string {
 // to no case. It considers every peer that the line names, because a line may be about peers that do
 // not take part in this run.
 func validateAlternatives(list []Expectation, scenarios []*Scenario) error {
+	starts := map[*Scenario][]start{}
+	for _, s := range scenarios {
+		starts[s] = startsOf(s)
+	}
 	for len(list) > 0 {
 		n := slices.IndexFunc(list, func(e Expectation) bool { return e.place() != list[0].place() })
 		if n < 0 {
 			n = len(list)
 		}
-		if err := validateLine(list[:n], scenarios); err != nil {
+		if err := validateLine(list[:n], scenarios, starts); err != nil {
 			return err
 		}
 		list = list[n:]
@@ -140,7 +144,7 @@ func validateAlternatives(list []Expectation, scenarios []*Scenario) error {
 }
 
 // validateLine is validateAlternatives for the expectations of one line.
-func validateLine(line []Expectation, scenarios []*Scenario) error {
+func validateLine(line []Expectation, scenarios []*Scenario, starts map[*Scenario][]start) error {
 	e := line[0]
 	var peers []*Peer
 	var names []string
@@ -158,15 +162,16 @@ func validateLine(line []Expectation, scenarios []*Scenario) error {
 				return key.concerns(c)
 			})
 		}
-		var starts []start
 		found := slices.ContainsFunc(scenarios, func(s *Scenario) bool {
-			own := startsOf(s)
-			starts = append(starts, own...)
-			return slices.ContainsFunc(own, alt.only.matchesStart) &&
+			return slices.ContainsFunc(starts[s], alt.only.matchesStart) &&
 				slices.ContainsFunc(Plan([]*Scenario{s}, peers, Missing(RunnerName, "")), applies)
 		})
 		if !found {
-			why := alt.only.mismatch(starts, append(names, RunnerName, KernelName))
+			var all []start
+			for _, s := range scenarios {
+				all = append(all, starts[s]...)
+			}
+			why := alt.only.mismatch(all, append(names, RunnerName, KernelName))
 			return fmt.Errorf("%s: the alternative %q applies to no case: %s", e, alt.text, why)
 		}
 	}
