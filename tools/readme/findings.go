@@ -300,7 +300,11 @@ func (l *library) page(others int) string {
 	for i, f := range l.text.faults {
 		text += fmt.Sprintf("\n## %s\n\n%s\n\nPublic thread: %s\n\n%s\n", f.title, f.harm, f.threadText(), l.evidence(i))
 		fence := fenceFor(f.issue)
-		text += fmt.Sprintf("### Text of an issue\n\n%smarkdown\n%s\n%s\n", fence, f.issue, fence)
+		text += "### Text of an issue\n\n"
+		if f.private != "" {
+			text += "**Do not file this publicly yet.** Send it to " + f.private + "\n\n"
+		}
+		text += fmt.Sprintf("%smarkdown\n%s\n%s\n", fence, f.issue, fence)
 	}
 	if others > 0 {
 		text += "\n## Other failures\n\nFor the failures that are not on this page, see the [list](../findings.md#other-failures).\n"

@@ -62,7 +62,7 @@ func TestParseText(t *testing.T) {
 	}
 	f := p.faults[0]
 	if f.harm != "A partner can use up the table." || len(f.shown) != 2 || len(f.shown[0].checks) != 2 || len(f.shown[0].patterns) != 3 ||
-		f.address() != "" || !strings.HasPrefix(f.issue, "Title: It leaks\n") || f.link() != "none found" {
+		f.private != "" || f.address() != "" || !strings.HasPrefix(f.issue, "Title: It leaks\n") || f.link() != "none found" {
 		t.Errorf("got %+v", f)
 	}
 	for _, c := range []struct{ old, new, want string }{
@@ -73,6 +73,8 @@ func TestParseText(t *testing.T) {
 		{"names/x/**/runc names/y names/name-4096-received", "", "is not CHECK"},
 		{"names/y", "names//y", "an empty part"},
 		{"harm: A partner\n  can use up the table.\n", "", "harm"},
+		{"thread: ", "private: the maintainers first.\nthread: ", "e-mail address"},
+		{"thread: ", "private:\nthread: ", "e-mail address"},
 		{`, "c"`, "", "at least two searches"},
 		{"### Issue", "### Text", "### Issue"},
 		{"Title: ", "", "Title: "},
@@ -94,6 +96,28 @@ func TestParseText(t *testing.T) {
 	_, section, _ := strings.Cut(goodText, "\n## ")
 	if _, err := parseText("runc", goodText+"\n## "+section); err == nil || !strings.Contains(err.Error(), "used twice") {
 		t.Errorf("two faults with one title: got %v", err)
+	}
+}
+
+// A page says above the text of an issue where to send it privately, but only if the fault has a line "private".
+func TestPrivate(t *testing.T) {
+	const warning = "### Text of an issue\n\n**Do not file this publicly yet.** Send it to security@example.org first, because it discloses memory.\n\n````markdown\n"
+	for private, want := range map[string]bool{
+		"": false,
+		"private: security@example.org first,\n  because it discloses memory.\n": true,
+	} {
+		text, err := parseText("runc", strings.Replace(goodText, "thread: ", private+"thread: ", 1))
+		if err != nil {
+			t.Fatal(err)
+		}
+		pages, _, err := findings(fakeReport("1", "7"), []peerText{text})
+		if err != nil {
+			t.Fatal(err)
+		}
+		page := pages["docs/findings/runc.md"]
+		if strings.Contains(page, warning) != want || strings.Contains(page, "file this publicly") != want {
+			t.Errorf("%q: got\n%s", private, page)
+		}
 	}
 }
 

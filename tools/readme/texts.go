@@ -22,6 +22,7 @@ import (
 //
 //	shown by: CHECK{,CHECK} PATTERN [PATTERN…]
 //	harm: what a user suffers
+//	private: ADDRESS first, because REASON
 //	thread: none found; searched for "WORDS", "WORDS"
 //
 //	### Issue
@@ -30,9 +31,11 @@ import (
 //
 //	Markdown that a maintainer understands without knowing this project.
 //
-// There is a section for each fault. The line "shown by" may be repeated. After "thread:", the address of a public
-// thread may follow instead, and then whether it is about the same fault. If the installed version of the library does not
-// have the fault, or no scenario shows it, the line "seen in: VERSION" names one that has it.
+// There is a section for each fault. The line "shown by" may be repeated. The line "private" is optional. It marks a fault
+// that an attacker can use, for example to read memory, and says where to send the issue before it is made public. After
+// "thread:", the address of a public thread may follow instead, and then whether it is about the same fault. If the
+// installed version of the library does not have the fault, or no scenario shows it, the line "seen in: VERSION" names one
+// that has it.
 //
 //go:embed findings/*.md
 var textFiles embed.FS
@@ -45,12 +48,13 @@ type peerText struct {
 
 // A fault is a section of a peerText.
 type fault struct {
-	title  string
-	shown  []selection
-	harm   string
-	thread string // "none found; searched for …", or an address followed by words about it
-	seenIn string // version in which the fault was reproduced by hand, if the installed version does not have it
-	issue  string // Markdown that begins with "Title: "
+	title   string
+	shown   []selection
+	harm    string
+	private string // where to send the issue before it is made public, or ""
+	thread  string // "none found; searched for …", or an address followed by words about it
+	seenIn  string // version in which the fault was reproduced by hand, if the installed version does not have it
+	issue   string // Markdown that begins with "Title: "
 }
 
 // A selection selects the findings that show a fault.
@@ -130,11 +134,14 @@ func parseFault(section string) (f fault, err error) {
 		f.shown = append(f.shown, s)
 	}
 	f.harm, f.thread, f.seenIn = strings.Join(values["harm"], " "), strings.Join(values["thread"], " "), strings.Join(values["seen in"], " ")
+	f.private = strings.Join(values["private"], " ")
 	switch {
 	case f.shown == nil && f.seenIn == "":
 		return f, errors.New(`there is no line "shown by: CHECK PATTERN"`)
 	case f.harm == "":
 		return f, errors.New(`there is no line "harm: …"`)
+	case values["private"] != nil && !privateForm.MatchString(f.private):
+		return f, errors.New(`the line "private: …" must contain an e-mail address or "https://…"`)
 	case !threadForm.MatchString(f.thread):
 		return f, errors.New(`there is no line "thread: none found; searched for "WORDS", "WORDS"" with at least two searches, or "thread: https://… WORDS"`)
 	case !issueForm.MatchString(f.issue):
@@ -147,8 +154,9 @@ func parseFault(section string) (f fault, err error) {
 }
 
 var (
-	threadForm = regexp.MustCompile(`^(none found[^;"]*; searched for "[^"]+"(,| and) "[^"]+"|https://\S+($|\s))`)
-	issueForm  = regexp.MustCompile(`^Title: \S.*\n\n`)
+	privateForm = regexp.MustCompile(`https://\S|\S@\S`)
+	threadForm  = regexp.MustCompile(`^(none found[^;"]*; searched for "[^"]+"(,| and) "[^"]+"|https://\S+($|\s))`)
+	issueForm   = regexp.MustCompile(`^Title: \S.*\n\n`)
 
 	// term matches the terms that an issue must not use. In code, they are names of the library's own.
 	term = regexp.MustCompile(`(?i)\b(peers?|scenarios?|runners?|pools?|verdicts?|scm interop)\b`)
@@ -166,7 +174,7 @@ func parseFields(text string) (map[string][]string, error) {
 		switch {
 		case line == "":
 			last = ""
-		case found && slices.Contains([]string{"shown by", "harm", "thread", "seen in"}, name):
+		case found && slices.Contains([]string{"shown by", "harm", "private", "thread", "seen in"}, name):
 			values[name] = append(values[name], strings.TrimSpace(value))
 			last = name
 		case last == "":
