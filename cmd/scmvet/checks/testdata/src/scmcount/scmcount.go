@@ -1,0 +1,88 @@
+package scmcount
+
+import (
+	"errors"
+
+	"golang.org/x/sys/unix"
+)
+
+func unchecked(oob []byte) (int, error) {
+	messages, err := unix.ParseSocketControlMessage(oob)
+	if err != nil {
+		return -1, err
+	}
+	fds, err := unix.ParseUnixRights(&messages[0]) // want `messages\[0\] panics if a message has no control data, because nothing checks len\(messages\)`
+	if err != nil {
+		return -1, err
+	}
+	return fds[0], nil // want `nothing checks len\(fds\), so any other descriptors in the message stay open`
+}
+
+func checked(oob []byte) (int, error) {
+	messages, err := unix.ParseSocketControlMessage(oob)
+	if err != nil || len(messages) != 1 {
+		return -1, err
+	}
+	fds, err := unix.ParseUnixRights(&messages[0])
+	if err != nil {
+		return -1, err
+	}
+	if len(fds) != 1 {
+		closeAll(fds)
+		return -1, errors.New("bad count")
+	}
+	return fds[0], nil
+}
+
+func byOther(message *unix.SocketControlMessage) (int, error) {
+	fds, err := unix.ParseUnixRights(message)
+	if err == nil {
+		err = check(fds)
+	}
+	if err != nil {
+		return -1, err
+	}
+	return fds[0], nil
+}
+
+func byLength(sock int, oob []byte) ([]int, error) {
+	_, oobn, _, _, err := unix.Recvmsg(sock, nil, oob, 0)
+	if err != nil || oobn == 0 {
+		return nil, err
+	}
+	messages, err := unix.ParseSocketControlMessage(oob[:oobn])
+	if err != nil {
+		return nil, err
+	}
+	return unix.ParseUnixRights(&messages[0])
+}
+
+// The parser returns an error for a buffer of zeros.
+func whole(sock int) ([]int, error) {
+	oob := make([]byte, 24)
+	_, _, _, _, err := unix.Recvmsg(sock, nil, oob, 0)
+	if err != nil {
+		return nil, err
+	}
+	messages, err := unix.ParseSocketControlMessage(oob)
+	if err != nil {
+		return nil, err
+	}
+	return unix.ParseUnixRights(&messages[0])
+}
+
+func loop(message *unix.SocketControlMessage) (first int, err error) {
+	fds, err := unix.ParseUnixRights(message)
+	for i, fd := range fds {
+		if i > 0 {
+			unix.Close(fd)
+		}
+	}
+	return fds[0], err
+}
+
+func pair(fds []int) int { return fds[0] + fds[1] }
+
+func check([]int) error
+
+func closeAll([]int)

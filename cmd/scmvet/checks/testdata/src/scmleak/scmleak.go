@@ -1,0 +1,189 @@
+package scmleak
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+var errBad = errors.New("bad message")
+
+func tooLong(conn *net.UnixConn) ([]int, error) {
+	p, oob := make([]byte, 10), make([]byte, unix.CmsgSpace(4))
+	n, oobn, flags, _, err := conn.ReadMsgUnix(p, oob)
+	if err != nil {
+		return nil, err
+	}
+	if n == 0 || oobn == 0 {
+		return nil, errors.New("end of file")
+	}
+	if n >= len(p) || oobn != unix.CmsgSpace(4) {
+		return nil, errBad // want `this return leaks the descriptors from line 16`
+	}
+	if flags&unix.MSG_CTRUNC != 0 {
+		return nil, errBad // one report for a receive is enough
+	}
+	return rights(oob[:oobn])
+}
+
+func truncated(sock int) ([]int, error) {
+	var oob [64]byte
+	_, oobn, flags, _, err := unix.Recvmsg(sock, nil, oob[:], unix.MSG_CMSG_CLOEXEC)
+	switch {
+	case err == unix.EINTR:
+		return nil, nil
+	case err != nil || oobn < 1:
+		return nil, err
+	case flags&unix.MSG_CTRUNC != 0:
+		return nil, errBad // want `this return leaks the descriptors from line 34`
+	}
+	return rights(oob[:oobn])
+}
+
+func tooMany(oob []byte) (*os.File, error) {
+	messages, err := unix.ParseSocketControlMessage(oob)
+	if err != nil {
+		return nil, err
+	}
+	if len(messages) != 1 {
+		return nil, errBad // never true if there are descriptors
+	}
+	message := messages[0]
+	fds, err := unix.ParseUnixRights(&message)
+	if err != nil {
+		return nil, err
+	}
+	if len(fds) != 1 {
+		return nil, fmt.Errorf("got %v", fds) // want `this return leaks the descriptors from line 55`
+	}
+	return os.NewFile(uintptr(fds[0]), ""), nil
+}
+
+func wanted(message *unix.SocketControlMessage, count int) ([]int, error) {
+	fds, err := unix.ParseUnixRights(message)
+	if err != nil {
+		return nil, err
+	}
+	if count != len(fds) {
+		return nil, errBad // want `this return leaks the descriptors from line 66`
+	}
+	return fds, nil
+}
+
+func appended(messages []unix.SocketControlMessage, bad bool) ([]int, error) {
+	var all []int
+	for i := range messages {
+		fds, err := unix.ParseUnixRights(&messages[i])
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, fds...)
+	}
+	if bad {
+		return nil, errBad // want `this return leaks the descriptors from line 83`
+	}
+	return all, nil
+}
+
+func nonblocking(message *unix.SocketControlMessage) (int, error) {
+	fds, err := unix.ParseUnixRights(message)
+	if err != nil {
+		return -1, err
+	}
+	if err := unix.SetNonblock(fds[0], true); err != nil {
+		return -1, err // want `this return leaks the descriptors from line 92`
+	}
+	return fds[0], nil
+}
+
+func closed(message *unix.SocketControlMessage) ([]int, error) {
+	fds, err := unix.ParseUnixRights(message)
+	if err != nil || len(fds) == 0 {
+		return nil, err
+	}
+	if len(fds) > 1 {
+		closeAll(fds)
+		return nil, errBad
+	}
+	return fds, nil
+}
+
+func deferred(message *unix.SocketControlMessage) error {
+	var fds []int
+	defer func() { closeAll(fds) }()
+	fds, err := unix.ParseUnixRights(message)
+	if err != nil {
+		return err
+	}
+	return errBad
+}
+
+func loop(conn *net.UnixConn) (files []*os.File, err error) {
+	oob := make([]byte, 64)
+	_, oobn, flags, _, err := conn.ReadMsgUnix(nil, oob)
+	if err != nil {
+		return nil, err
+	}
+	messages, err := unix.ParseSocketControlMessage(oob[:oobn])
+	for i := 0; i < len(messages) && err == nil; i++ {
+		var fds []int
+		fds, err = unix.ParseUnixRights(&messages[i])
+		for _, fd := range fds {
+			files = append(files, os.NewFile(uintptr(fd), ""))
+		}
+	}
+	if flags&unix.MSG_CTRUNC != 0 {
+		return files, errBad
+	}
+	return files, err
+}
+
+func panics(conn *net.UnixConn) ([]int, error) {
+	oob := make([]byte, 64)
+	n, oobn, _, _, err := conn.ReadMsgUnix(nil, oob)
+	if errors.Is(err, os.ErrClosed) {
+		return nil, nil
+	}
+	if err != nil {
+		panic(err)
+	}
+	if n > 5 {
+		test.Fatalf("too long")
+	}
+	return rights(oob[:oobn])
+}
+
+// The caller has the buffer.
+func buffer(conn *net.UnixConn, oob []byte) (int, error) {
+	_, oobn, flags, _, err := conn.ReadMsgUnix(nil, oob)
+	if flags&unix.MSG_CTRUNC != 0 {
+		return oobn, errBad
+	}
+	return oobn, err
+}
+
+func captured(raw interface {
+	Read(func(uintptr) bool) error
+}) ([]int, error) {
+	oob := make([]byte, 64)
+	var oobn int
+	err := raw.Read(func(fd uintptr) bool {
+		var flags int
+		var err error
+		_, oobn, flags, _, err = unix.Recvmsg(int(fd), nil, oob, 0)
+		return err == nil && flags == 0
+	})
+	if err != nil {
+		return nil, err
+	}
+	return rights(oob[:oobn])
+}
+
+func rights([]byte) ([]int, error)
+
+func closeAll([]int)
+
+var test interface{ Fatalf(string) }

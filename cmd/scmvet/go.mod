@@ -1,0 +1,10 @@
+module github.com/scm-rights/scm/cmd/scmvet
+
+go 1.26.3
+
+require golang.org/x/tools v0.52.0
+
+require (
+	golang.org/x/mod v0.42.0 // indirect
+	golang.org/x/sync v0.24.0 // indirect
+)
