@@ -4,6 +4,8 @@ package checks
 
 import (
 	"go/ast"
+	"os"
+	"regexp"
 	"strings"
 
 	"golang.org/x/tools/go/analysis"
@@ -13,21 +15,24 @@ const pitfalls = "https://github.com/scm-rights/scm/blob/main/docs/pitfalls.md#"
 
 // Analyzers are all analyzers.
 var Analyzers = []*analysis.Analyzer{
-	check("scmflags", "the flags of a received message are never read", "msg_ctrunc-does-not-always-mean-that-the-buffer-was-too-small", flags),
-	check("scmleak", "a function returns between a receive and the close of its descriptors", "an-early-return-leaks-descriptors", leaks),
-	check("scmoob", "a control buffer is parsed beyond the received data", "only-part-of-the-control-buffer-is-filled", controlBuffers),
-	check("scmfd", "Fd is called on a connection or file that stays in use", "filefd-makes-a-file-blocking", fdCalls),
-	check("scmcount", "a received descriptor is used without a check of the count", "a-buffer-for-one-descriptor-accepts-two", counts),
-	check("scmcloexec", "descriptors are received without MSG_CMSG_CLOEXEC", "received-descriptors-are-not-close-on-exec-by-default", receiveFlags),
-	check("scmnewfile", "os.NewFile is called on a received descriptor", "a-received-file-in-the-poller-can-stop-a-go-program", newFiles),
-	check("scmdupfd", "F_DUPFD is used instead of F_DUPFD_CLOEXEC", "a-duplicate-is-not-close-on-exec-by-default", duplicates),
-	check("scmclose", "a loop closes its index instead of the descriptor", "a-loop-can-close-its-index", closeLoops),
-}
-
-// A pass is a run of one analyzer on one package.
-type pass struct {
-	*analysis.Pass
-	*parts
+	check("scmflags", "report receives that discard the flags, which alone say that descriptors were lost",
+		"msg_ctrunc-does-not-always-mean-that-the-buffer-was-too-small", flags),
+	check("scmleak", "report returns between a receive and the close of its descriptors, which leak them",
+		"an-early-return-leaks-descriptors", leaks),
+	check("scmoob", "report control buffers parsed as a whole, because the rest may hold an earlier message",
+		"only-part-of-the-control-buffer-is-filled", controlBuffers),
+	check("scmfd", "report Fd on the file of a connection that stays in use, because it makes the connection blocking",
+		"filefd-makes-a-file-blocking", fdCalls),
+	check("scmcount", "report descriptors used without a check of their count, because there may be none, or more",
+		"a-buffer-for-one-descriptor-accepts-two", counts),
+	check("scmcloexec", "report receives without MSG_CMSG_CLOEXEC, because child processes inherit the descriptors",
+		"received-descriptors-are-not-close-on-exec-by-default", receiveFlags),
+	check("scmnewfile", "report os.NewFile on received descriptors, because the sender can make the poller block",
+		"a-received-file-in-the-poller-can-stop-a-go-program", newFiles),
+	check("scmdupfd", "report F_DUPFD, because child processes inherit the duplicate",
+		"a-duplicate-is-not-close-on-exec-by-default", duplicates),
+	check("scmclose", "report loops over descriptors that close the index, which may be another file",
+		"a-loop-can-close-its-index", closeLoops),
 }
 
 func check(name, doc, section string, run func(*pass)) *analysis.Analyzer {
@@ -35,29 +40,21 @@ func check(name, doc, section string, run func(*pass)) *analysis.Analyzer {
 		Name:             name,
 		Doc:              doc + "\n\nTo accept a finding, write //scmvet:ignore " + name + " REASON on the same line or on the line above.",
 		URL:              pitfalls + section,
-		Requires:         []*analysis.Analyzer{collector},
 		RunDespiteErrors: true,
 		Run: func(p *analysis.Pass) (any, error) {
-			c := p.ResultOf[collector].(*parts)
-			for _, note := range c.notes {
-				if f := strings.Fields(note.Text); len(f) == 2 && f[1] == name {
-					p.Report(analysis.Diagnostic{Pos: note.Pos(), End: note.End(), URL: p.Analyzer.URL, Message: note.Text + " needs a reason"})
-				}
-			}
-			run(&pass{p, c})
+			run(newPass(p))
 			return nil, nil
 		},
 	}
 }
 
-// report reports a finding at a node, unless a note accepts it. The fix, if it is not empty, replaces the node.
+// report reports a finding at a node, unless a note with a reason accepts it. The fix, if it is not empty, replaces the node.
 func (p *pass) report(at ast.Node, message, fix string) {
-	line := p.Fset.Position(at.Pos())
-	for _, note := range p.notes {
-		where, f := p.Fset.Position(note.Pos()), strings.Fields(note.Text)
-		if len(f) > 1 && f[1] == p.Analyzer.Name && where.Filename == line.Filename && (where.Line == line.Line || where.Line == line.Line-1) {
-			return
-		}
+	where := p.Fset.Position(at.Pos())
+	text, _ := os.ReadFile(where.Filename)
+	note := regexp.MustCompile(`//scmvet:ignore ` + p.Analyzer.Name + ` \S`)
+	if lines := strings.Split("\n"+string(text), "\n"); where.Line < len(lines) && note.MatchString(lines[where.Line-1]+lines[where.Line]) {
+		return
 	}
 	d := analysis.Diagnostic{Pos: at.Pos(), End: at.End(), URL: p.Analyzer.URL, Message: message}
 	if fix != "" {

@@ -19,18 +19,11 @@ func closeLoops(p *pass) {
 	for _, n := range p.calls {
 		for _, outer := range n.stack {
 			loop, ok := outer.(*ast.RangeStmt)
-			if !ok || n.id != "unix.Close" || !p.same(p.operand(n.Args[0]), loop.Key) {
-				continue
+			if ok && n.id == "unix.Close" && p.same(p.operand(n.Args[0]), loop.Key) && p.TypesInfo.TypeOf(loop.X).String() == "[]int" {
+				index := types.ExprString(loop.Key)
+				fd := types.ExprString(loop.X) + "[" + index + "]"
+				p.report(n.Args[0], "this closes the index "+index+", which may be another file of the program, instead of "+fd, fd)
 			}
-			if list, ok := p.info.TypeOf(loop.X).Underlying().(*types.Slice); !ok || !types.Identical(list.Elem(), types.Typ[types.Int]) {
-				continue
-			}
-			key := types.ExprString(loop.Key)
-			fd := types.ExprString(loop.X) + "[" + key + "]"
-			if p.object(loop.Value) != nil {
-				fd = types.ExprString(loop.Value)
-			}
-			p.report(n.Args[0], "this closes the index "+key+", which may be another file of the program, instead of the descriptor "+fd, fd)
 		}
 	}
 }
@@ -38,15 +31,11 @@ func closeLoops(p *pass) {
 // fdCalls reports calls of Fd on the file of a connection that the function does not close or that it uses afterwards.
 func fdCalls(p *pass) {
 	for _, n := range p.calls {
-		restores := func(obj types.Object) bool { return id(obj) == "unix.SetNonblock" }
 		s, ok := n.Fun.(*ast.SelectorExpr)
-		if !ok || n.id != "net.File" || n.assign == nil || p.mentions(n.decl, restores) {
+		if !ok || n.id != "net.File" || n.assign == nil || p.mentions(n.decl, "unix.SetNonblock") {
 			continue
 		}
-		conn := ast.Unparen(s.X)
-		if t, ok := conn.(*ast.TypeAssertExpr); ok {
-			conn = t.X
-		}
+		conn := p.operand(s.X)
 		var fd ast.Node
 		used, closed := false, false
 		ast.PreorderStack(n.decl.Body, []ast.Node{n.decl}, func(e ast.Node, stack []ast.Node) bool {

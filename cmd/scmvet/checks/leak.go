@@ -8,172 +8,124 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-
-	"golang.org/x/tools/go/cfg"
-	"golang.org/x/tools/go/types/typeutil"
 )
 
 // leaks reports the first return between an assignment of descriptors to a local variable and the first use of the variable
 // that may close the descriptors or pass them on. The variable may also be the control buffer, or the messages in it.
 func leaks(p *pass) {
-	reported := map[token.Pos]bool{}
 	for _, n := range p.calls {
-		if n.assign == nil || !p.rights {
+		l := &leak{pass: p, call: n}
+		if !p.rights || n.assign == nil || n.result == 0 && n.oob == nil {
 			continue
 		}
 		left := n.assign.Lhs
-		w := &walk{pass: p, call: n, content: p.value(n.CallExpr), carrier: p.object(left[0]), seen: map[state]bool{}}
+		l.carrier, l.err = p.object(left[0]), p.object(left[len(left)-1])
 		if n.oob != nil {
-			w.carrier = p.object(n.oob)
+			l.carrier = p.object(n.oob)
 		}
-		if len(left) > 1 {
-			w.err = p.object(left[len(left)-1])
-		}
-		if w.carrier == nil || w.content == 0 && n.oob == nil || !w.isLocal() {
+		if l.carrier == nil || !l.isLocal() {
 			continue
 		}
-		for _, b := range cfg.New(n.body, mayReturn).Blocks {
-			if i := slices.Index(b.Nodes, ast.Node(n.assign)); i >= 0 {
-				w.visit(state{b, w.err != nil}, i+1)
+		use, done := l.use(), false
+		ast.PreorderStack(n.body, nil, func(n ast.Node, stack []ast.Node) bool {
+			r, ok := n.(*ast.ReturnStmt)
+			if ok && !done && l.assign.End() < r.Pos() && r.End() <= use && !slices.ContainsFunc(stack, l.excludes) {
+				done = true
+				p.report(r, "this return leaks the descriptors from line "+strconv.Itoa(p.Fset.Position(l.Pos()).Line), "")
 			}
-		}
-		if w.found != nil && !reported[w.found.Pos()] {
-			reported[w.found.Pos()] = true
-			p.report(w.found, "this return leaks the descriptors from line "+strconv.Itoa(p.Fset.Position(n.Pos()).Line), "")
-		}
+			return true
+		})
 	}
 }
 
-// A walk follows the paths after an assignment on which no error occurred.
-type walk struct {
+// A leak is a search for a return after a call.
+type leak struct {
 	*pass
 	*call
-	content content
 	carrier types.Object // the variable
 	err     types.Object // the error of the same assignment
-	seen    map[state]bool
-	found   *ast.ReturnStmt
 }
 
-// A state is a point of a walk.
-type state struct {
-	block *cfg.Block
-	ok    bool // err is nil
-}
+func (l *leak) isCarrier(e ast.Expr) bool { return l.object(e) == l.carrier }
 
-// isLocal reports whether the function declares the variable, and no function literal before the assignment uses it. When
+// isLocal reports whether the function declares the variable, and no function literal uses it, which may be deferred. When
 // the function main returns, all descriptors are closed.
-func (w *walk) isLocal() bool {
-	isMain := w.decl.Name.Name == "main" && w.Pkg.Name() == "main"
-	return !isMain && w.body.Pos() < w.carrier.Pos() && w.carrier.Pos() < w.body.End() && !found(w.body, func(n ast.Node) bool {
+func (l *leak) isLocal() bool {
+	isMain := l.decl.Name.Name == "main" && l.Pkg.Name() == "main"
+	return !isMain && l.body.Pos() < l.carrier.Pos() && l.carrier.Pos() < l.body.End() && !found(l.body, func(n ast.Node) bool {
 		f, ok := n.(*ast.FuncLit)
-		return ok && f.End() < w.Pos() && w.mentions(f, func(obj types.Object) bool { return obj == w.carrier })
+		return ok && found(f, func(n ast.Node) bool { e, ok := n.(*ast.Ident); return ok && l.isCarrier(e) })
 	})
 }
 
-func (w *walk) isCarrier(e ast.Expr) bool { return w.object(e) == w.carrier }
-
-func mayReturn(n *ast.CallExpr) bool {
-	name := types.ExprString(n.Fun)
-	name = name[strings.LastIndex(name, ".")+1:]
-	return name != "panic" && name != "Exit" && name != "Goexit" && !strings.HasPrefix(name, "Fatal")
-}
-
-func (w *walk) visit(s state, from int) {
-	for _, n := range s.block.Nodes[from:] {
-		if w.uses(n) {
-			return
+// use returns where the function first may close the descriptors, pass them on, or receive others.
+func (l *leak) use() token.Pos {
+	use := l.body.End()
+	ast.Inspect(l.body, func(n ast.Node) bool {
+		if n == nil || use < l.body.End() || n.End() <= l.assign.End() {
+			return false
 		}
-		switch n := n.(type) {
-		case *ast.ReturnStmt:
-			if w.found == nil || n.Pos() < w.found.Pos() {
-				w.found = n
-			}
-		case *ast.AssignStmt:
-			s.ok = s.ok && !slices.ContainsFunc(n.Lhs, func(e ast.Expr) bool { return w.object(e) == w.err })
-		}
-	}
-	next := s.block.Succs
-	if last := len(s.block.Nodes) - 1; len(next) == 2 && last >= 0 {
-		switch w.eval(s.block.Nodes[last], s.ok) {
-		case 1:
-			next = next[:1]
-		case -1:
-			next = next[1:]
-		}
-	}
-	for _, b := range next {
-		if to := (state{b, s.ok}); !w.seen[to] {
-			w.seen[to] = true
-			w.visit(to, 0)
-		}
-	}
-}
-
-// uses reports whether a node may close the descriptors, pass them on, or receive others.
-func (w *walk) uses(n ast.Node) (used bool) {
-	ast.Inspect(n, func(n ast.Node) bool {
 		switch n := n.(type) {
 		case *ast.CallExpr:
-			switch pkg, name, _ := strings.Cut(id(typeutil.Callee(w.info, n)), "."); {
-			case pkg == "unix" && name == "ParseUnixRights":
-				used = true
-			case pkg == "unix": // The other system calls leave a descriptor open.
-				return name == "Close" || name == "ParseSocketControlMessage"
-			case pkg == "fmt" || pkg == "log" || pkg == "errors" || pkg == "len":
-				return false
-			}
-		case *ast.BinaryExpr:
-			return !w.isCarrier(n.X) // fd < 0
+			pkg, _, _ := strings.Cut(l.callee(n), ".")
+			return pkg != "fmt" && pkg != "log" && pkg != "errors"
+		case *ast.BinaryExpr: // len(fds) > 1
+			return !l.isCarrier(n.X) && !l.isCarrier(l.counted(n.X))
 		case *ast.Ident:
-			used = used || w.isCarrier(n)
+			if l.isCarrier(n) && n.Pos() > l.assign.End() {
+				use = n.Pos()
+			}
 		}
-		return !used
+		return true
 	})
-	return used
+	return use
 }
 
-// eval returns 1 if a condition holds when descriptors were received without an error, -1 if it does not, and 0 if it may.
-func (w *walk) eval(cond ast.Node, ok bool) int {
-	if n, isCall := cond.(*ast.CallExpr); isCall && ok && len(n.Args) > 0 && w.object(n.Args[0]) == w.err {
-		return -1 // errors.Is(err, unix.EAGAIN)
+// excludes reports whether a return in a node is in another function, or not possible after a receive without an error.
+func (l *leak) excludes(outer ast.Node) bool {
+	switch n := outer.(type) {
+	case *ast.FuncLit:
+		return true
+	case *ast.IfStmt:
+		return n.Cond.Pos() > l.assign.Pos() && l.isImpossible(n.Cond)
+	case *ast.CaseClause:
+		return n.Pos() > l.assign.Pos() && n.List != nil && !slices.ContainsFunc(n.List, func(e ast.Expr) bool { return !l.isImpossible(e) })
 	}
-	e, isBinary := cond.(*ast.BinaryExpr)
-	switch {
-	case !isBinary:
-		return 0
-	case e.Op == token.LAND:
-		return min(w.eval(e.X, ok), w.eval(e.Y, ok))
-	case e.Op == token.LOR:
-		return max(w.eval(e.X, ok), w.eval(e.Y, ok))
-	}
-	x, want := w.object(e.X), w.info.Types[e.Y].Value
-	isCount := w.isCarrier(w.counted(e.X))
-	isBytes := w.oob != nil && x != nil && x == w.object(w.assign.Lhs[0])
-	isLength := w.oob != nil && x != nil && x == w.object(w.assign.Lhs[1])
-	switch {
-	case ok && x != nil && x == w.err:
-		return sign((e.Op == token.EQL) == w.info.Types[e.Y].IsNil())
-	case w.isCarrier(w.counted(e.Y)): // i < len(messages), or want != len(fds), where want may be 0
-		return sign(e.Op == token.LSS || e.Op == token.NEQ)
-	case isCount && want == nil: // len(fds) != want
-		return sign(e.Op == token.NEQ)
-	case isLength && want == nil: // oobn != the length of a buffer for one descriptor
-		return sign(e.Op == token.EQL)
-	case want == nil || !isCount && !isBytes && !isLength:
-		return 0
-	}
-	one := constant.Compare(constant.MakeInt64(1), e.Op, want)
-	many := constant.Compare(constant.MakeInt64(1<<30), e.Op, want)
-	if one != many && w.content != messages { // Linux puts all descriptors into one message
-		return 0
-	}
-	return sign(one)
+	return false
 }
 
-func sign(holds bool) int {
-	if holds {
-		return 1
+// isImpossible reports whether a condition cannot hold after descriptors were received without an error.
+func (l *leak) isImpossible(cond ast.Expr) bool {
+	switch e := cond.(type) {
+	case *ast.CallExpr: // errors.Is(err, unix.EAGAIN)
+		return len(e.Args) > 0 && l.isError(e.Args[0])
+	case *ast.BinaryExpr:
+		want := l.TypesInfo.Types[e.Y].Value
+		isLength := l.value(e.X) == length
+		isCount := isLength || l.isCarrier(l.counted(e.X)) || l.oob != nil && l.same(e.X, l.assign.Lhs[0])
+		switch {
+		case e.Op == token.LAND:
+			return l.isImpossible(e.X) || l.isImpossible(e.Y)
+		case e.Op == token.LOR:
+			return l.isImpossible(e.X) && l.isImpossible(e.Y)
+		case l.isError(e.X):
+			return (e.Op == token.EQL) != l.TypesInfo.Types[e.Y].IsNil()
+		case isLength && want == nil: // the length of a buffer for one descriptor
+			return e.Op == token.NEQ
+		case isCount && want != nil:
+			one := constant.Compare(constant.MakeInt64(1), e.Op, want)
+			many := constant.Compare(constant.MakeInt64(1<<30), e.Op, want)
+			return !one && (!many || l.result == messages) // Linux puts all descriptors into one message.
+		}
 	}
-	return -1
+	return false
+}
+
+// isError reports whether an expression is the error of the assignment, and no other assignment changes it before.
+func (l *leak) isError(e ast.Expr) bool {
+	return l.err != nil && l.object(e) == l.err && !found(l.body, func(n ast.Node) bool {
+		a, ok := n.(*ast.AssignStmt)
+		isErr := func(left ast.Expr) bool { return l.object(left) == l.err }
+		return ok && l.assign.End() < a.Pos() && a.End() < e.Pos() && slices.ContainsFunc(a.Lhs, isErr)
+	})
 }

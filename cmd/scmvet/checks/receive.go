@@ -9,64 +9,77 @@ import (
 	"strings"
 )
 
-// flags reports receives whose flags are discarded. A function that compares the count of descriptors with a number detects
-// a truncation without them.
+// flags reports receives whose flags are discarded, if the same function parses the descriptors. A function that compares
+// their count with a number detects a truncation without the flags.
 func flags(p *pass) {
-	for _, r := range p.receives {
-		if !p.rights || r.assign == nil || p.object(r.assign.Lhs[2]) != nil {
+	for _, r := range p.calls {
+		if r.oob == nil || r.assign == nil || types.ExprString(r.assign.Lhs[2]) != "_" || !p.mentions(r.decl, "unix.ParseUnixRights") {
 			continue
 		}
-		exact := found(r.decl, func(n ast.Node) bool {
+		isExact := func(n ast.Node) bool {
 			b, ok := n.(*ast.BinaryExpr)
-			return ok && (b.Op == token.EQL || b.Op == token.NEQ) && types.ExprString(b.Y) != "0" &&
-				(p.value(p.counted(b.X)) == descriptors || p.value(p.counted(b.Y)) == descriptors)
-		})
-		if !exact {
+			return ok && (b.Op == token.EQL || b.Op == token.NEQ) && types.ExprString(b.Y) != "0" && p.value(p.counted(b.X)) == descriptors
+		}
+		if !found(r.decl, isExact) {
 			p.report(r, "nothing reads the flags of this receive, so the loss of descriptors (MSG_CTRUNC) goes unnoticed", "")
 		}
 	}
 }
 
-// controlBuffers reports control buffers that are parsed as a whole.
+// controlBuffers reports control buffers that are parsed as a whole, unless a function uses a buffer for one descriptor once.
+// Such a buffer is full, or it has only zeros, which are an error to the parser.
 func controlBuffers(p *pass) {
 	for _, parse := range p.calls {
 		r := p.whole(parse)
-		if r == nil {
+		if r == nil || p.isForOne(r) {
 			continue
 		}
 		buffer, fix := parse.Args[0], ""
-		if n := p.object(r.assign.Lhs[1]); n != nil {
-			if _, visible := p.Pkg.Scope().Innermost(parse.Pos()).LookupParent(n.Name(), parse.Pos()); visible == n {
-				fix = types.ExprString(p.operand(buffer)) + "[:" + n.Name() + "]"
-			}
+		if n := types.ExprString(r.assign.Lhs[1]); n != "_" {
+			fix = types.ExprString(p.operand(buffer)) + "[:" + n + "]"
 		}
 		p.report(buffer, "the whole control buffer is parsed, although the receive may have filled only part of it", fix)
 	}
 }
 
 // whole returns the receive into the control buffer that a call parses as a whole, or nil.
-func (c *parts) whole(parse *call) *call {
-	for _, r := range c.receives {
-		if parse.id == "unix.ParseSocketControlMessage" && r.decl == parse.decl && r.Pos() < parse.Pos() && r.assign != nil &&
-			c.same(r.oob, c.operand(parse.Args[0])) && !found(r.decl, func(n ast.Node) bool {
-			a, ok := n.(*ast.AssignStmt) // oob = oob[:oobn]
-			return ok && r.End() < a.Pos() && a.End() < parse.Pos() && c.same(a.Lhs[0], r.oob)
-		}) {
+func (p *pass) whole(parse *call) *call {
+	if parse.id != "unix.ParseSocketControlMessage" {
+		return nil
+	}
+	buffer := p.operand(parse.Args[0])
+	for _, r := range p.calls {
+		if r.decl != parse.decl || r.Pos() > parse.Pos() || r.assign == nil || !p.same(r.oob, buffer) {
+			continue
+		}
+		shortens := func(n ast.Node) bool { // oob = oob[:oobn]
+			a, ok := n.(*ast.AssignStmt)
+			return ok && r.End() < a.Pos() && a.End() < parse.Pos() && p.same(a.Lhs[0], buffer)
+		}
+		if !found(r.decl, shortens) {
 			return r
 		}
 	}
 	return nil
 }
 
+// isForOne reports whether a receive is in no loop, and its function makes a buffer of CmsgSpace(4) bytes.
+func (p *pass) isForOne(r *call) bool {
+	isLoop := func(n ast.Node) bool { _, ok := n.(*ast.ForStmt); return ok }
+	return !slices.ContainsFunc(r.stack, isLoop) && slices.ContainsFunc(p.calls, func(n *call) bool {
+		return n.decl == r.decl && n.id == "unix.CmsgSpace" && types.ExprString(n.Args[0]) == "4"
+	})
+}
+
 // receiveFlags reports receives without MSG_CMSG_CLOEXEC, on systems that have it. Package net always passes it.
 func receiveFlags(p *pass) {
-	for _, r := range p.receives {
-		if !p.rights || !strings.HasPrefix(r.id, "unix.") || p.mentions(r.decl, isForkLock) {
+	for _, r := range p.calls {
+		if !p.rights || r.oob == nil || !strings.HasPrefix(r.id, "unix.") || p.mentions(r.decl, "unix.ForkLock") {
 			continue
 		}
 		arg, callee := r.Args[3], p.object(r.Fun)
 		flag, _ := callee.Pkg().Scope().Lookup("MSG_CMSG_CLOEXEC").(*types.Const)
-		passed := p.info.Types[arg].Value
+		passed := p.TypesInfo.Types[arg].Value
 		if flag == nil || passed == nil || constant.Sign(constant.BinaryOp(passed, token.AND, flag.Val())) != 0 {
 			continue
 		}
@@ -78,47 +91,40 @@ func receiveFlags(p *pass) {
 	}
 }
 
-func isForkLock(obj types.Object) bool { return id(obj) == "unix.ForkLock" }
-
 // duplicates reports calls with F_DUPFD.
 func duplicates(p *pass) {
 	for _, n := range p.calls {
 		for _, arg := range n.Args {
-			if s, ok := p.operand(arg).(*ast.SelectorExpr); ok && id(p.object(s)) == "unix.F_DUPFD" && !p.mentions(n.decl, isForkLock) {
+			if s, ok := arg.(*ast.SelectorExpr); ok && id(p.object(s)) == "unix.F_DUPFD" && !p.mentions(n.decl, "unix.ForkLock") {
 				p.report(s.Sel, "without F_DUPFD_CLOEXEC, a child process started at this moment inherits the duplicate", "F_DUPFD_CLOEXEC")
 			}
 		}
 	}
 }
 
-// counts reports the first use of fds[0] if nothing before it looks at the count.
+// counts reports the first use of fds[0] or messages[0] if nothing before it looks at the count.
 func counts(p *pass) {
 	for _, from := range p.calls {
-		value := p.value(from.CallExpr)
-		if from.assign == nil || value != messages && value != descriptors {
+		// Without control data, it is an error to parse the whole buffer.
+		if from.assign == nil || from.result == 0 || p.whole(from) != nil {
 			continue
 		}
-		list := p.object(from.assign.Lhs[0])
-		// Without control data, it is an error to parse the whole buffer.
-		checked := list == nil || p.whole(from) != nil
+		list, checked := p.object(from.assign.Lhs[0]), false
+		isList := func(e ast.Expr) bool { return list != nil && p.object(e) == list }
 		ast.Inspect(from.decl, func(n ast.Node) bool {
 			switch n := n.(type) {
 			case *ast.CallExpr:
-				checked = checked || n.Pos() > from.End() && slices.ContainsFunc(n.Args, func(arg ast.Expr) bool { return p.object(arg) == list })
+				checked = checked || n.Pos() > from.End() && slices.ContainsFunc(n.Args, isList)
 			case *ast.RangeStmt:
-				checked = checked || p.object(n.X) == list
+				checked = checked || isList(n.X)
 			case *ast.BinaryExpr: // oobn == 0
-				checked = checked || value == messages && p.value(n.X) == length
+				checked = checked || from.result == messages && p.value(n.X) == length
 			case *ast.IndexExpr:
-				if checked || p.object(n.X) != list || p.info.Types[n.Index].Value == nil {
+				if checked || !isList(n.X) || p.TypesInfo.Types[n.Index].Value == nil {
 					break
 				}
 				checked = true
-				message := "nothing checks len(" + list.Name() + "), so any other descriptors in the message stay open"
-				if value == messages {
-					message = list.Name() + "[0] panics if a message has no control data, because nothing checks len(" + list.Name() + ")"
-				}
-				p.report(n, message, "")
+				p.report(n, "nothing checks len("+list.Name()+"), which may be 0, or more than the program uses and closes", "")
 			}
 			return true
 		})

@@ -12,7 +12,7 @@ func accepted(fds []int) {
 
 func withoutReason(fds []int) {
 	for i := range fds {
-		/* want `//scmvet:ignore scmclose needs a reason` */ unix.Close(i) //scmvet:ignore scmclose
+		unix.Close(i) /* want `this closes the index i` */ //scmvet:ignore scmclose
 	}
 }
 

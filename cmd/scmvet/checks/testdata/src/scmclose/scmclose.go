@@ -8,11 +8,11 @@ import (
 
 func index(fds []int) {
 	for i := range fds {
-		unix.Close(i) // want `this closes the index i, which may be another file of the program, instead of the descriptor fds\[i\]`
+		unix.Close(i) // want `this closes the index i, which may be another file of the program, instead of fds\[i\]`
 	}
 	for i, fd := range fds {
 		if fd >= 0 {
-			syscall.Close(i) // want `this closes the index i, which may be another file of the program, instead of the descriptor fd`
+			syscall.Close(i) // want `this closes the index i, which may be another file of the program, instead of fds\[i\]`
 		}
 	}
 }

@@ -43,6 +43,19 @@ func closed(conn *net.UnixConn) (int, error) {
 	return use(int(f.Fd())), nil
 }
 
+func closedByOtherName(conn net.Conn) (int, error) {
+	defer conn.Close()
+	tcp, ok := conn.(*net.TCPConn)
+	if !ok {
+		return -1, net.ErrClosed
+	}
+	f, err := tcp.File()
+	if err != nil {
+		return -1, err
+	}
+	return use(int(f.Fd())), nil
+}
+
 func restored(conn *net.UnixConn) error {
 	f, err := conn.File()
 	if err != nil {

@@ -67,36 +67,10 @@ func wanted(message *unix.SocketControlMessage, count int) ([]int, error) {
 	if err != nil {
 		return nil, err
 	}
-	if count != len(fds) {
+	if len(fds) != count {
 		return nil, errBad // want `this return leaks the descriptors from line 66`
 	}
 	return fds, nil
-}
-
-func appended(messages []unix.SocketControlMessage, bad bool) ([]int, error) {
-	var all []int
-	for i := range messages {
-		fds, err := unix.ParseUnixRights(&messages[i])
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, fds...)
-	}
-	if bad {
-		return nil, errBad // want `this return leaks the descriptors from line 83`
-	}
-	return all, nil
-}
-
-func nonblocking(message *unix.SocketControlMessage) (int, error) {
-	fds, err := unix.ParseUnixRights(message)
-	if err != nil {
-		return -1, err
-	}
-	if err := unix.SetNonblock(fds[0], true); err != nil {
-		return -1, err // want `this return leaks the descriptors from line 92`
-	}
-	return fds[0], nil
 }
 
 func closed(message *unix.SocketControlMessage) ([]int, error) {

@@ -14,9 +14,7 @@ func received(message *unix.SocketControlMessage) (files []*os.File) {
 	for _, fd := range fds {
 		files = append(files, os.NewFile(uintptr(fd), "")) // want `os.NewFile polls the received file, so a sender that serves the file by FUSE can stop the whole program`
 	}
-	var all []int
-	all = append(all, fds...)
-	first := uintptr(all[0])
+	first := uintptr(fds[0])
 	return append(files, os.NewFile(uintptr(fds[0]), ""), os.NewFile(first, "")) // want `os.NewFile polls` `os.NewFile polls`
 }
 

@@ -49,6 +49,25 @@ func shortened(sock int, oob []byte) ([]unix.SocketControlMessage, error) {
 	return unix.ParseSocketControlMessage(oob)
 }
 
+// With one descriptor, the buffer is full.
+func forOne(sock int) ([]unix.SocketControlMessage, error) {
+	oob := make([]byte, unix.CmsgSpace(4))
+	if _, _, _, _, err := unix.Recvmsg(sock, nil, oob, 0); err != nil {
+		return nil, err
+	}
+	return unix.ParseSocketControlMessage(oob)
+}
+
+func reused(sock int) error {
+	oob := make([]byte, unix.CmsgSpace(4))
+	for {
+		if _, _, _, _, err := unix.Recvmsg(sock, nil, oob, 0); err != nil {
+			return err
+		}
+		unix.ParseSocketControlMessage(oob) // want `the whole control buffer is parsed`
+	}
+}
+
 // The caller may have passed only a part.
 func parameter(oob []byte) ([]unix.SocketControlMessage, error) {
 	return unix.ParseSocketControlMessage(oob)
