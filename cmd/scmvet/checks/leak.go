@@ -29,7 +29,8 @@ func leaks(p *pass) {
 		use, done := l.use(), false
 		ast.PreorderStack(n.body, nil, func(n ast.Node, stack []ast.Node) bool {
 			r, ok := n.(*ast.ReturnStmt)
-			if ok && !done && l.assign.End() < r.Pos() && r.End() <= use && !slices.ContainsFunc(stack, l.excludes) {
+			excludes := func(outer ast.Node) bool { return l.excludes(outer, r) }
+			if ok && !done && l.assign.End() < r.Pos() && r.End() <= use && !slices.ContainsFunc(stack, excludes) {
 				done = true
 				p.report(r, "this return leaks the descriptors from line "+strconv.Itoa(p.Fset.Position(l.Pos()).Line), "")
 			}
@@ -48,11 +49,9 @@ type leak struct {
 
 func (l *leak) isCarrier(e ast.Expr) bool { return l.object(e) == l.carrier }
 
-// isLocal reports whether the function declares the variable, and no function literal uses it, which may be deferred. When
-// the function main returns, all descriptors are closed.
+// isLocal reports whether the function declares the variable, and no function literal uses it, which may be deferred.
 func (l *leak) isLocal() bool {
-	isMain := l.decl.Name.Name == "main" && l.Pkg.Name() == "main"
-	return !isMain && l.body.Pos() < l.carrier.Pos() && l.carrier.Pos() < l.body.End() && !found(l.body, func(n ast.Node) bool {
+	return l.body.Pos() < l.carrier.Pos() && l.carrier.Pos() < l.body.End() && !found(l.body, func(n ast.Node) bool {
 		f, ok := n.(*ast.FuncLit)
 		return ok && found(f, func(n ast.Node) bool { e, ok := n.(*ast.Ident); return ok && l.isCarrier(e) })
 	})
@@ -68,9 +67,7 @@ func (l *leak) use() token.Pos {
 		switch n := n.(type) {
 		case *ast.CallExpr:
 			pkg, _, _ := strings.Cut(l.callee(n), ".")
-			return pkg != "fmt" && pkg != "log" && pkg != "errors"
-		case *ast.BinaryExpr: // len(fds) > 1
-			return !l.isCarrier(n.X) && !l.isCarrier(l.counted(n.X))
+			return pkg != "fmt" && pkg != "log" && pkg != "errors" && pkg != "len"
 		case *ast.Ident:
 			if l.isCarrier(n) && n.Pos() > l.assign.End() {
 				use = n.Pos()
@@ -81,13 +78,13 @@ func (l *leak) use() token.Pos {
 	return use
 }
 
-// excludes reports whether a return in a node is in another function, or not possible after a receive without an error.
-func (l *leak) excludes(outer ast.Node) bool {
+// excludes reports whether a node has a return that is in another function, or not possible after a receive without an error.
+func (l *leak) excludes(outer ast.Node, r *ast.ReturnStmt) bool {
 	switch n := outer.(type) {
 	case *ast.FuncLit:
 		return true
 	case *ast.IfStmt:
-		return n.Cond.Pos() > l.assign.Pos() && l.isImpossible(n.Cond)
+		return n.Cond.Pos() > l.assign.Pos() && r.Pos() < n.Body.End() && l.isImpossible(n.Cond)
 	case *ast.CaseClause:
 		return n.Pos() > l.assign.Pos() && n.List != nil && !slices.ContainsFunc(n.List, func(e ast.Expr) bool { return !l.isImpossible(e) })
 	}
@@ -101,7 +98,7 @@ func (l *leak) isImpossible(cond ast.Expr) bool {
 		return len(e.Args) > 0 && l.isError(e.Args[0])
 	case *ast.BinaryExpr:
 		want := l.TypesInfo.Types[e.Y].Value
-		isLength := l.value(e.X) == length
+		isLength := l.oob != nil && l.same(e.X, l.assign.Lhs[1])
 		isCount := isLength || l.isCarrier(l.counted(e.X)) || l.oob != nil && l.same(e.X, l.assign.Lhs[0])
 		switch {
 		case e.Op == token.LAND:

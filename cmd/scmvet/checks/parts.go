@@ -25,7 +25,6 @@ const (
 	messages    content = iota + 1 // parsed control messages
 	descriptors                    // received descriptors
 	descriptor
-	length // the number of bytes of control data
 )
 
 type call struct {
@@ -89,9 +88,6 @@ func (p *pass) add(n *call) {
 	}
 	if i > 0 && i < len(n.Args) && !p.TypesInfo.Types[n.Args[i]].IsNil() {
 		n.oob = p.operand(n.Args[i])
-		if n.assign != nil {
-			p.hold(n.assign.Lhs[1], length)
-		}
 	}
 }
 
@@ -115,6 +111,10 @@ func (p *pass) value(e ast.Expr) content {
 			return messages
 		case "unix.ParseUnixRights":
 			return descriptors
+		case "append":
+			if e.Ellipsis.IsValid() {
+				return p.value(e.Args[1])
+			}
 		}
 	}
 	return p.holds[p.object(e)]

@@ -16,9 +16,10 @@ func flags(p *pass) {
 		if r.oob == nil || r.assign == nil || types.ExprString(r.assign.Lhs[2]) != "_" || !p.mentions(r.decl, "unix.ParseUnixRights") {
 			continue
 		}
+		isCount := func(e ast.Expr) bool { return p.value(p.counted(e)) == descriptors }
 		isExact := func(n ast.Node) bool {
 			b, ok := n.(*ast.BinaryExpr)
-			return ok && (b.Op == token.EQL || b.Op == token.NEQ) && types.ExprString(b.Y) != "0" && p.value(p.counted(b.X)) == descriptors
+			return ok && (b.Op == token.EQL || b.Op == token.NEQ) && (isCount(b.Y) || isCount(b.X) && types.ExprString(b.Y) != "0")
 		}
 		if !found(r.decl, isExact) {
 			p.report(r, "nothing reads the flags of this receive, so the loss of descriptors (MSG_CTRUNC) goes unnoticed", "")
@@ -117,8 +118,6 @@ func counts(p *pass) {
 				checked = checked || n.Pos() > from.End() && slices.ContainsFunc(n.Args, isList)
 			case *ast.RangeStmt:
 				checked = checked || isList(n.X)
-			case *ast.BinaryExpr: // oobn == 0
-				checked = checked || from.result == messages && p.value(n.X) == length
 			case *ast.IndexExpr:
 				if checked || !isList(n.X) || p.TypesInfo.Types[n.Index].Value == nil {
 					break

@@ -45,18 +45,6 @@ func byOther(message *unix.SocketControlMessage) (int, error) {
 	return fds[0], nil
 }
 
-func byLength(sock int, oob []byte) ([]int, error) {
-	_, oobn, _, _, err := unix.Recvmsg(sock, nil, oob, 0)
-	if err != nil || oobn == 0 {
-		return nil, err
-	}
-	messages, err := unix.ParseSocketControlMessage(oob[:oobn])
-	if err != nil {
-		return nil, err
-	}
-	return unix.ParseUnixRights(&messages[0])
-}
-
 // The parser returns an error for a buffer of zeros.
 func whole(sock int) ([]int, error) {
 	oob := make([]byte, 24)

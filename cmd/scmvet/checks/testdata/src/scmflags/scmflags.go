@@ -53,6 +53,20 @@ func exactCount(conn *net.UnixConn, p, oob []byte, want int, m *unix.SocketContr
 	return err
 }
 
+func exactTotal(conn *net.UnixConn, p, oob []byte, want int, m *unix.SocketControlMessage) error {
+	_, _, _, _, err := conn.ReadMsgUnix(p, oob)
+	if err != nil {
+		return err
+	}
+	fds, err := unix.ParseUnixRights(m)
+	var all []int
+	all = append(all, fds...)
+	if want != len(all) {
+		closeAll(all)
+	}
+	return err
+}
+
 func onlyZero(conn *net.UnixConn, p, oob []byte, m *unix.SocketControlMessage) error {
 	_, _, _, _, err := conn.ReadMsgUnix(p, oob) // want `nothing reads the flags`
 	if err != nil {

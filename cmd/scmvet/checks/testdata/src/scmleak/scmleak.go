@@ -73,6 +73,23 @@ func wanted(message *unix.SocketControlMessage, count int) ([]int, error) {
 	return fds, nil
 }
 
+func appended(messages []unix.SocketControlMessage, bad bool) ([]int, error) {
+	var all []int
+	for i := range messages {
+		fds, err := unix.ParseUnixRights(&messages[i])
+		if err != nil {
+			return nil, err
+		} else if len(fds) > 2 {
+			return nil, errBad // want `this return leaks the descriptors from line 79`
+		}
+		all = append(all, fds...)
+	}
+	if bad {
+		return nil, fmt.Errorf("%d descriptors", len(all)) // want `this return leaks the descriptors from line 85`
+	}
+	return all, nil
+}
+
 func closed(message *unix.SocketControlMessage) ([]int, error) {
 	fds, err := unix.ParseUnixRights(message)
 	if err != nil || len(fds) == 0 {
