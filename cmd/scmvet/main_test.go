@@ -8,12 +8,19 @@ import (
 	"testing"
 )
 
+func TestMain(m *testing.M) {
+	if os.Getenv("SCMVET_TEST") != "" {
+		main()
+	}
+	os.Exit(m.Run())
+}
+
 // TestVettool runs the command as a tool of go vet, and by itself, on a program that ignores the flags of a receive.
 func TestVettool(t *testing.T) {
 	dir := t.TempDir()
-	tool := filepath.Join(dir, "scmvet")
-	if out, err := exec.Command("go", "build", "-o", tool, ".").CombinedOutput(); err != nil {
-		t.Fatalf("go build: %v\n%s", err, out)
+	tool, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
 	}
 	for name, text := range map[string]string{
 		"go.mod": "module example.com/program\n\ngo 1.24\n",
@@ -41,6 +48,7 @@ func receive(sock int, oob []byte) ([]int, error) {
 	for _, args := range [][]string{{"go", "vet", "-vettool=" + tool, "."}, {tool, "."}} {
 		cmd := exec.Command(args[0], args[1:]...)
 		cmd.Dir = dir
+		cmd.Env = append(os.Environ(), "SCMVET_TEST=1")
 		out, err := cmd.CombinedOutput()
 		if err == nil || !strings.Contains(string(out), "program.go:6:") || !strings.Contains(string(out), "nothing reads the flags") {
 			t.Errorf("%s: got %v, want a finding\n%s", args, err, out)

@@ -1,4 +1,4 @@
-// Command vet runs the analyzers of `go vet`. It type-checks dependencies from source instead of compiling them, which
+// Command vet runs the analyzers of `go vet` and of scmvet. It type-checks dependencies from source instead of compiling them, which
 // saves most of the time when the target is another operating system. Its go.mod pins the versions of the tools that
 // `make lint` uses.
 //
@@ -21,11 +21,13 @@ import (
 	"golang.org/x/tools/go/analysis/multichecker"
 	"golang.org/x/tools/go/analysis/suite/vet"
 	"golang.org/x/tools/go/packages"
+
+	"github.com/scm-rights/scm/cmd/scmvet/checks"
 )
 
 func main() {
 	if len(os.Args) < 2 || os.Args[1] != "-types" {
-		multichecker.Main(vet.Suite...)
+		multichecker.Main(append(vet.Suite, checks.Analyzers...)...)
 	}
 	flags := flag.NewFlagSet("vet -types", flag.ExitOnError)
 	tests := flags.Bool("test", true, "include the tests")
