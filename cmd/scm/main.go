@@ -74,8 +74,12 @@ func run(args []string) int {
 
 func rootCommand() *cobra.Command {
 	root := &cobra.Command{
-		Use:           "scm",
-		Short:         "Pass open files between processes, and test programs that do",
+		Use:   "scm",
+		Short: "Pass open files between processes, and test programs that do",
+		Long: `Pass open files between processes, and test programs that do.
+
+A separate command, scmvet, reports mistakes in Go programs that pass descriptors. To build it
+in a checkout: go build -C cmd/scmvet -o $PWD/build/scmvet .`,
 		Args:          commandArg,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 		SilenceUsage:  true,

@@ -224,6 +224,9 @@ func TestUsage(t *testing.T) {
 			t.Errorf("%s: got %+v", args, r)
 		}
 	}
+	if r := command(t, "help"); !strings.Contains(r.stdout, "scmvet") {
+		t.Errorf("got %+v, want a mention of scmvet", r)
+	}
 	// Only an error about the form of the command line has a hint.
 	if r := command(t, "interop", "show", "no/such"); r.code != 2 || strings.Contains(r.stderr, "usage:") {
 		t.Errorf("got %+v", r)
