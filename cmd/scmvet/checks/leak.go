@@ -27,7 +27,7 @@ func leaks(p *pass) {
 			continue
 		}
 		use, done := l.use(), false
-		ast.PreorderStack(n.body, nil, func(n ast.Node, stack []ast.Node) bool {
+		ast.PreorderStack(n.decl.Body, nil, func(n ast.Node, stack []ast.Node) bool {
 			r, ok := n.(*ast.ReturnStmt)
 			excludes := func(outer ast.Node) bool { return l.excludes(outer, r) }
 			if ok && !done && l.assign.End() < r.Pos() && r.End() <= use && !slices.ContainsFunc(stack, excludes) {
@@ -51,7 +51,8 @@ func (l *leak) isCarrier(e ast.Expr) bool { return l.object(e) == l.carrier }
 
 // isLocal reports whether the function declares the variable, and no function literal uses it, which may be deferred.
 func (l *leak) isLocal() bool {
-	return l.body.Pos() < l.carrier.Pos() && l.carrier.Pos() < l.body.End() && !found(l.body, func(n ast.Node) bool {
+	body := l.decl.Body
+	return body.Pos() < l.carrier.Pos() && l.carrier.Pos() < body.End() && !found(body, func(n ast.Node) bool {
 		f, ok := n.(*ast.FuncLit)
 		return ok && found(f, func(n ast.Node) bool { e, ok := n.(*ast.Ident); return ok && l.isCarrier(e) })
 	})
@@ -59,9 +60,10 @@ func (l *leak) isLocal() bool {
 
 // use returns where the function first may close the descriptors, pass them on, or receive others.
 func (l *leak) use() token.Pos {
-	use := l.body.End()
-	ast.Inspect(l.body, func(n ast.Node) bool {
-		if n == nil || use < l.body.End() || n.End() <= l.assign.End() {
+	end := l.decl.Body.End()
+	use := end
+	ast.Inspect(l.decl.Body, func(n ast.Node) bool {
+		if n == nil || use < end || n.End() <= l.assign.End() {
 			return false
 		}
 		switch n := n.(type) {
@@ -120,7 +122,7 @@ func (l *leak) isImpossible(cond ast.Expr) bool {
 
 // isError reports whether an expression is the error of the assignment, and no other assignment changes it before.
 func (l *leak) isError(e ast.Expr) bool {
-	return l.err != nil && l.object(e) == l.err && !found(l.body, func(n ast.Node) bool {
+	return l.err != nil && l.object(e) == l.err && !found(l.decl.Body, func(n ast.Node) bool {
 		a, ok := n.(*ast.AssignStmt)
 		isErr := func(left ast.Expr) bool { return l.object(left) == l.err }
 		return ok && l.assign.End() < a.Pos() && a.End() < e.Pos() && slices.ContainsFunc(a.Lhs, isErr)

@@ -30,8 +30,7 @@ const (
 type call struct {
 	*ast.CallExpr
 	decl   *ast.FuncDecl
-	body   *ast.BlockStmt  // the body of the innermost function literal, or of decl
-	stack  []ast.Node      // the nodes around the call in body
+	stack  []ast.Node      // the nodes around the call
 	assign *ast.AssignStmt // what assigns the results, or nil
 	id     string          // the id of the function
 	result content
@@ -41,39 +40,30 @@ type call struct {
 func newPass(of *analysis.Pass) *pass {
 	p := &pass{Pass: of, holds: map[types.Object]content{}, aliases: map[types.Object]types.Object{}}
 	for _, file := range p.Files {
-		if strings.HasSuffix(p.Fset.File(file.FileStart).Name(), "_test.go") {
-			continue
-		}
-		for _, d := range file.Decls {
-			if f, ok := d.(*ast.FuncDecl); ok && f.Body != nil {
-				p.collect(f, f.Body)
-			}
+		if !strings.HasSuffix(p.Fset.File(file.FileStart).Name(), "_test.go") {
+			ast.PreorderStack(file, nil, p.visit)
 		}
 	}
 	return p
 }
 
-// collect collects the parts of a function, or of a function literal in it.
-func (p *pass) collect(decl *ast.FuncDecl, body *ast.BlockStmt) {
-	ast.PreorderStack(body, []ast.Node{decl}, func(n ast.Node, stack []ast.Node) bool {
-		switch n := n.(type) {
-		case *ast.FuncLit:
-			p.collect(decl, n.Body)
-			return false
-		case *ast.RangeStmt:
-			if p.value(n.X) == descriptors {
-				p.hold(n.Value, descriptor)
-			}
-		case *ast.AssignStmt:
-			p.hold(n.Lhs[0], p.value(n.Rhs[0]))
-			if t, ok := n.Rhs[0].(*ast.TypeAssertExpr); ok && p.object(n.Lhs[0]) != nil {
-				p.aliases[p.object(n.Lhs[0])] = p.object(t.X)
-			}
-		case *ast.CallExpr:
-			p.add(&call{CallExpr: n, decl: decl, body: body, stack: slices.Clone(stack), id: p.callee(n), result: p.value(n)})
+func (p *pass) visit(n ast.Node, stack []ast.Node) bool {
+	switch n := n.(type) {
+	case *ast.RangeStmt:
+		if p.value(n.X) == descriptors {
+			p.hold(n.Value, descriptor)
 		}
-		return true
-	})
+	case *ast.AssignStmt:
+		p.hold(n.Lhs[0], p.value(n.Rhs[0]))
+		if t, ok := n.Rhs[0].(*ast.TypeAssertExpr); ok && p.object(n.Lhs[0]) != nil {
+			p.aliases[p.object(n.Lhs[0])] = p.object(t.X)
+		}
+	case *ast.CallExpr:
+		if decl, ok := stack[1].(*ast.FuncDecl); ok {
+			p.add(&call{CallExpr: n, decl: decl, stack: slices.Clone(stack), id: p.callee(n), result: p.value(n)})
+		}
+	}
+	return true
 }
 
 func (p *pass) add(n *call) {
