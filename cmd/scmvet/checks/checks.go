@@ -53,7 +53,7 @@ func (p *pass) report(at ast.Node, message, fix string) {
 	where := p.Fset.Position(at.Pos())
 	text, _ := os.ReadFile(where.Filename)
 	note := regexp.MustCompile(`//scmvet:ignore ` + p.Analyzer.Name + ` \S`)
-	if lines := strings.Split("\n"+string(text), "\n"); where.Line < len(lines) && note.MatchString(lines[where.Line-1]+lines[where.Line]) {
+	if lines := strings.Split("\n"+string(text), "\n"); where.Line < len(lines) && note.MatchString(lines[where.Line-1]+"\n"+lines[where.Line]) {
 		return
 	}
 	d := analysis.Diagnostic{Pos: at.Pos(), End: at.End(), URL: p.Analyzer.URL, Message: message}

@@ -173,6 +173,41 @@ func captured(raw interface {
 	return rights(oob[:oobn])
 }
 
+func literal(message *unix.SocketControlMessage) error {
+	fds, err := unix.ParseUnixRights(message)
+	if err != nil {
+		return err
+	}
+	bad := func() error { return errBad }
+	closeAll(fds)
+	return bad()
+}
+
+func laterError(message *unix.SocketControlMessage) ([]int, error) {
+	fds, err := unix.ParseUnixRights(message)
+	if err != nil {
+		return nil, err
+	}
+	_, err = os.Stat("file")
+	if err != nil {
+		return nil, err // want `this return leaks the descriptors from line 187`
+	}
+	return fds, nil
+}
+
+// The length differs only if there is no descriptor.
+func one(conn *net.UnixConn) ([]int, error) {
+	oob := make([]byte, unix.CmsgSpace(4))
+	_, oobn, _, _, err := conn.ReadMsgUnix(nil, oob)
+	if err != nil {
+		return nil, err
+	}
+	if oobn != unix.CmsgSpace(4) {
+		return nil, errBad
+	}
+	return rights(oob[:oobn])
+}
+
 func rights([]byte) ([]int, error)
 
 func closeAll([]int)
