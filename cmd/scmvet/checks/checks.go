@@ -40,9 +40,12 @@ func check(name, doc, section string, run func(*pass)) *analysis.Analyzer {
 		Name:             name,
 		Doc:              doc + "\n\nTo accept a finding, write //scmvet:ignore " + name + " REASON on the same line or on the line above.",
 		URL:              pitfalls + section,
+		Requires:         []*analysis.Analyzer{collector},
 		RunDespiteErrors: true,
 		Run: func(p *analysis.Pass) (any, error) {
-			run(newPass(p))
+			mine := *p.ResultOf[collector].(*pass)
+			mine.Pass = p
+			run(&mine)
 			return nil, nil
 		},
 	}

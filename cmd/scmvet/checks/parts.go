@@ -3,6 +3,7 @@ package checks
 import (
 	"go/ast"
 	"go/types"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -37,14 +38,21 @@ type call struct {
 	oob    ast.Expr // the control buffer, if the call is a receive
 }
 
-func newPass(of *analysis.Pass) *pass {
-	p := &pass{Pass: of, holds: map[types.Object]content{}, aliases: map[types.Object]types.Object{}}
-	for _, file := range p.Files {
-		if !strings.HasSuffix(p.Fset.File(file.FileStart).Name(), "_test.go") {
-			ast.PreorderStack(file, nil, p.visit)
+// collector collects the calls of a package once for all checks.
+var collector = &analysis.Analyzer{
+	Name:             "scmcalls",
+	Doc:              "collect the calls that the other analyzers look at",
+	ResultType:       reflect.TypeFor[*pass](),
+	RunDespiteErrors: true,
+	Run: func(of *analysis.Pass) (any, error) {
+		p := &pass{Pass: of, holds: map[types.Object]content{}, aliases: map[types.Object]types.Object{}}
+		for _, file := range p.Files {
+			if !strings.HasSuffix(p.Fset.File(file.FileStart).Name(), "_test.go") {
+				ast.PreorderStack(file, nil, p.visit)
+			}
 		}
-	}
-	return p
+		return p, nil
+	},
 }
 
 func (p *pass) visit(n ast.Node, stack []ast.Node) bool {
@@ -76,7 +84,8 @@ func (p *pass) add(n *call) {
 	if strings.HasSuffix(n.id, ".ReadMsgUnix") {
 		i = 1
 	}
-	if i > 0 && i < len(n.Args) && !p.TypesInfo.Types[n.Args[i]].IsNil() {
+	isOther := n.assign != nil && len(n.assign.Lhs) != 5
+	if i > 0 && i < len(n.Args) && !isOther && !p.TypesInfo.Types[n.Args[i]].IsNil() {
 		n.oob = p.operand(n.Args[i])
 	}
 }

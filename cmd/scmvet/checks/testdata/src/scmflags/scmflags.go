@@ -95,3 +95,15 @@ func returned(conn *net.UnixConn, p, oob []byte) (n, oobn int, err error) {
 }
 
 func closeAll([]int)
+
+type other struct{}
+
+func (other) ReadMsgUnix(p, oob []byte) (n int, err error)
+
+func byOther(conn other, p, oob []byte, m *unix.SocketControlMessage) ([]int, error) {
+	_, err := conn.ReadMsgUnix(p, oob)
+	if err != nil {
+		return nil, err
+	}
+	return unix.ParseUnixRights(m)
+}
