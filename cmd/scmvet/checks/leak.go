@@ -18,8 +18,7 @@ func leaks(p *pass) {
 		if !p.rights || n.assign == nil || n.result == 0 && n.oob == nil {
 			continue
 		}
-		left := n.assign.Lhs
-		l.carrier, l.err = p.object(left[0]), p.object(left[len(left)-1])
+		l.carrier, l.err = p.object(n.assign.Lhs[0]), p.object(n.assign.Lhs[len(n.assign.Lhs)-1])
 		if n.oob != nil {
 			l.carrier = p.object(n.oob)
 		}
@@ -54,16 +53,15 @@ func (l *leak) isLocal() bool {
 	body := l.decl.Body
 	return body.Pos() < l.carrier.Pos() && l.carrier.Pos() < body.End() && !found(body, func(n ast.Node) bool {
 		f, ok := n.(*ast.FuncLit)
-		return ok && found(f, func(n ast.Node) bool { e, ok := n.(*ast.Ident); return ok && l.isCarrier(e) })
+		return ok && l.mentions(f, id(l.carrier))
 	})
 }
 
 // use returns where the function first may close the descriptors, pass them on, or receive others.
 func (l *leak) use() token.Pos {
-	end := l.decl.Body.End()
-	use := end
+	use := l.decl.Body.End()
 	ast.Inspect(l.decl.Body, func(n ast.Node) bool {
-		if n == nil || use < end || n.End() <= l.assign.End() {
+		if n == nil || use < l.decl.Body.End() || n.End() <= l.assign.End() {
 			return false
 		}
 		switch n := n.(type) {

@@ -66,8 +66,12 @@ func (p *pass) whole(parse *call) *call {
 
 // isForOne reports whether a receive is in no loop, and its function makes a buffer of CmsgSpace(4) bytes.
 func (p *pass) isForOne(r *call) bool {
-	isLoop := func(n ast.Node) bool { _, ok := n.(*ast.ForStmt); return ok }
-	return !slices.ContainsFunc(r.stack, isLoop) && slices.ContainsFunc(p.calls, func(n *call) bool {
+	for _, outer := range r.stack {
+		if _, ok := outer.(*ast.ForStmt); ok {
+			return false
+		}
+	}
+	return slices.ContainsFunc(p.calls, func(n *call) bool {
 		return n.decl == r.decl && n.id == "unix.CmsgSpace" && types.ExprString(n.Args[0]) == "4"
 	})
 }
