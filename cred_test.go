@@ -210,7 +210,12 @@ var _ = DescribeTableSubtree("on accepted", func(typ int) {
 	It("the pidfd that PeerPIDFD returns becomes readable when the process ends", func() {
 		readable := func(pidfd int) bool {
 			polled := []unix.PollFd{{Fd: int32(pidfd), Events: unix.POLLIN}}
-			return ok(unix.Poll(polled, 0)) == 1 && polled[0].Revents&unix.POLLIN != 0
+			n, err := unix.Poll(polled, 0)
+			for err == unix.EINTR {
+				n, err = unix.Poll(polled, 0)
+			}
+			must(err)
+			return n == 1 && polled[0].Revents&unix.POLLIN != 0
 		}
 		_, end := connected(cmd)
 		sock := f.accept(listening)

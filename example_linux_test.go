@@ -112,7 +112,11 @@ func ExamplePeerPIDFD() {
 	}
 	defer unix.Close(pidfd)
 	// A pidfd is readable once its process has ended.
-	ended, err := unix.Poll([]unix.PollFd{{Fd: int32(pidfd), Events: unix.POLLIN}}, 0)
+	polled := []unix.PollFd{{Fd: int32(pidfd), Events: unix.POLLIN}}
+	ended, err := unix.Poll(polled, 0)
+	for err == unix.EINTR {
+		ended, err = unix.Poll(polled, 0)
+	}
 	must(err)
 	fmt.Println("running:", ended == 0)
 	// Output: running: true

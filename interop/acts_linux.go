@@ -182,6 +182,9 @@ func (cr *caseRun) checkNothingQueued(a act) error {
 	fd := a.side.socket.Own
 	fds := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN | unix.POLLRDHUP}}
 	n, err := unix.Poll(fds, 0)
+	for err == unix.EINTR {
+		n, err = unix.Poll(fds, 0)
+	}
 	if err != nil {
 		return fmt.Errorf("poll: %w", err)
 	}

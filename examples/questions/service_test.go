@@ -81,7 +81,11 @@ func stores(ctx context.Context, manager wire.Socket) (bool, error) {
 		return false, err
 	}
 	ends := []unix.PollFd{{Fd: int32(r.Fd())}}
-	if _, err := unix.Poll(ends, 0); err != nil {
+	_, err = unix.Poll(ends, 0)
+	for err == unix.EINTR {
+		_, err = unix.Poll(ends, 0)
+	}
+	if err != nil {
 		return false, err
 	}
 	if ends[0].Revents&unix.POLLHUP != 0 {

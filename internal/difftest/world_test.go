@@ -344,7 +344,11 @@ func (w *world) poll(top int) bool {
 			w.polls[n].Events = events
 		}
 	}
-	if _, err := unix.Poll(w.polls[:top], 0); err != nil {
+	_, err := unix.Poll(w.polls[:top], 0)
+	for err == unix.EINTR {
+		_, err = unix.Poll(w.polls[:top], 0)
+	}
+	if err != nil {
 		panic(fmt.Sprint("poll: ", err))
 	}
 	if top == w.end {

@@ -117,3 +117,12 @@ var _ = Describe("unix.IoctlGetInt", Label("house"), func() {
 		Expect(uses("package p\nimport \"golang.org/x/sys/unix\"\nvar get = unix.IoctlGetInt", "golang.org/x/sys/unix", "IoctlGetInt")).To(BeTrue())
 	})
 })
+
+var _ = Describe("unix.Poll", Label("house"), func() {
+	// Go's runtime interrupts threads with SIGURG. The kernel never restarts poll, even if it does not wait.
+	It("is repeated after EINTR in every file that uses it", func() {
+		for _, name := range filesUsing("golang.org/x/sys/unix", "Poll", func(string) bool { return true }) {
+			Expect(contents(name)).To(ContainSubstring("EINTR"), name)
+		}
+	})
+})

@@ -48,7 +48,11 @@ func waitReadable(sock int32) error {
 	if err == nil && limit.Nano() > 0 {
 		timeout = int(min((limit.Nano()+999_999)/1_000_000, math.MaxInt32))
 	}
-	n, err := unix.Poll([]unix.PollFd{{Fd: sock, Events: unix.POLLIN}}, timeout)
+	fds := []unix.PollFd{{Fd: sock, Events: unix.POLLIN}}
+	n, err := unix.Poll(fds, timeout)
+	for err == unix.EINTR {
+		n, err = unix.Poll(fds, timeout)
+	}
 	if err == nil && n == 0 {
 		return unix.EAGAIN
 	}

@@ -107,6 +107,9 @@ func ShutdownBoth(fd int) { _ = unix.Shutdown(fd, unix.SHUT_RDWR) }
 func Writable(fd int32) bool {
 	fds := []unix.PollFd{{Fd: fd, Events: unix.POLLOUT}}
 	n, err := unix.Poll(fds, 0)
+	for err == unix.EINTR {
+		n, err = unix.Poll(fds, 0)
+	}
 	return err == nil && n > 0 && fds[0].Revents&unix.POLLOUT != 0
 }
 

@@ -345,7 +345,7 @@ var recvFaults = map[string]Fault{
 		spoil: func(got *peer.Received) {
 			for _, fd := range got.FDs {
 				fds := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
-				if n, err := unix.Poll(fds, 0); err == nil && n == 1 && fds[0].Revents&unix.POLLIN != 0 {
+				if n, err := pollNow(fds); err == nil && n == 1 && fds[0].Revents&unix.POLLIN != 0 {
 					_, _ = unix.Read(fd, make([]byte, 1)) // not every kind of file can be read
 				}
 			}
@@ -484,7 +484,7 @@ var recvFaults = map[string]Fault{
 		Checks: []scenario.Check{scenario.CheckAnswer},
 		recv: func(s *socket, r peer.Room) (peer.Received, error) {
 			fds := []unix.PollFd{{Fd: int32(s.fd), Events: unix.POLLRDHUP}}
-			if n, err := unix.Poll(fds, 0); err == nil && n == 1 {
+			if n, err := pollNow(fds); err == nil && n == 1 {
 				return peer.Received{HasFlags: true, EOF: true}, nil
 			}
 			return s.recv(r)
@@ -700,4 +700,13 @@ func filled(s *socket, r peer.Room) (peer.Received, error) {
 		all.Flags |= got.Flags
 	}
 	return all, nil
+}
+
+// pollNow polls without waiting.
+func pollNow(fds []unix.PollFd) (n int, err error) {
+	for {
+		if n, err = unix.Poll(fds, 0); err != unix.EINTR {
+			return n, err
+		}
+	}
 }

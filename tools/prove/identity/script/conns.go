@@ -67,6 +67,9 @@ func ready(c *scm.Conn) int16 {
 	check(raw.Control(func(fd uintptr) {
 		p[0].Fd = int32(fd)
 		_, err = unix.Poll(p, 0)
+		for err == unix.EINTR {
+			_, err = unix.Poll(p, 0)
+		}
 	}))
 	check(err)
 	return p[0].Revents

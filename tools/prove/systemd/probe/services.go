@@ -116,7 +116,11 @@ func waitForManager(manager wire.Socket) error {
 		return err
 	}
 	ends := []unix.PollFd{{Fd: int32(r.Fd())}}
-	if _, err := unix.Poll(ends, 0); err != nil {
+	_, err = unix.Poll(ends, 0)
+	for err == unix.EINTR {
+		_, err = unix.Poll(ends, 0)
+	}
+	if err != nil {
 		return err
 	}
 	if ends[0].Revents&unix.POLLHUP == 0 {
