@@ -15,7 +15,7 @@
 #   RESULTS=…  the directory in which test and check keep the output and the counts of each part (build/test)
 #   SCM_SOAK=… how long soak runs on each backend, in the format of sleep(1) (10m)
 #   AS_USER=tools/as-user.sh  as root, run the pure-Go tests as an unprivileged user without a C compiler
-#   NEWEST=build/newest  run the pure-Go tests in a copy of the tree in that directory, with the newest modules (tools/newest.sh)
+#   NEWEST=build/_newest  run the pure-Go tests in a copy of the tree in that directory, with the newest modules (tools/newest.sh)
 #   DESTDIR=…, PREFIX=…, MANDIR=…  where install-man installs (PREFIX: /usr/local; MANDIR: PREFIX/share/man)
 #   GO=…, CLANG_FORMAT=…, CLANG_TIDY=…  the commands to run for these tools
 
