@@ -82,6 +82,36 @@ func TestCellsFollowTheVerdicts(t *testing.T) {
 	}
 }
 
+// A pidfd that stays open counts only in its own column, and a socket that an error closes is not a wrong file.
+func TestCellsOfRows(t *testing.T) {
+	cells := func(name, peer string, check scenario.Check) string {
+		i := slices.IndexFunc(rows, func(w row) bool { return slices.Contains(w.peers, peer) })
+		result := scenario.Result{Name: name, Verdict: scenario.Expected, Findings: []scenario.Finding{{Check: check, Peer: peer}}}
+		trials := rows[i].trials([]scenario.Result{result})
+		var list []string
+		for _, c := range columns {
+			if cell := c.decide(rows[i], trials); len(cell.findings) > 0 {
+				list = append(list, c.name+": "+cell.text)
+			}
+		}
+		return strings.Join(list, "; ")
+	}
+	for _, c := range []struct {
+		name, peer string
+		check      scenario.Check
+		want       string
+	}{
+		{"credentials/ctrunc-pidfd-no-room/stream/runner/glib", "glib", leak, "pidfd closed: no"},
+		{"credentials/scm-pidfd-alone/stream/runner/glib", "glib", leak, "pidfd closed: no"},
+		{"truncation/ctrunc-two-of-three/stream/runner/glib", "glib", leak, "no leaks: no"},
+		{"hostile/bad-fd-minus-1/stream/junixsocket/runner", "junixsocket", file, "right file sent: yes, but an error closes the socket"},
+	} {
+		if got := cells(c.name, c.peer, c.check); got != c.want {
+			t.Errorf("%s: got %q, want %q", c.name, got, c.want)
+		}
+	}
+}
+
 // The pages that -w writes pass the comparison. A different cell is an error unless the peer has a different version.
 func TestWriteAndCheck(t *testing.T) {
 	dir := t.TempDir()
