@@ -118,16 +118,31 @@ func TestWriteAndCheck(t *testing.T) {
 	file := filepath.Join(dir, "report.json")
 	readme := "b\n<!-- comparison -->\nold\n<!-- end -->\nc\n"
 	leaks := []scenario.Finding{{Check: scenario.CheckLeak, Peer: "runc"}}
+	const allPairs = "make interop PEERS=all && go run ./tools/readme -w build/interop/report.json"
 	for _, c := range []struct {
 		version  string
 		findings []scenario.Finding
+		last     scenario.Verdict // of the last case
+		few      bool             // the run left a pair out
 		write    bool
 		fails    string
-	}{{"1", nil, true, ""}, {"1", nil, false, ""}, {"1", leaks, false, "different row for runc"}, {"2", leaks, false, ""}} {
-		r := report.Report{Schema: report.Schema, Seconds: 1, Peers: []report.Peer{{Name: "runc"}, {Name: "runner"}}}
+		command  string // to update the pages
+	}{
+		{"1", nil, scenario.Pass, false, true, "", ""},
+		{"1", nil, scenario.Pass, false, false, "", ""},
+		{"1", nil, scenario.Pass, true, false, "", ""},
+		{"1", leaks, scenario.Pass, false, false, "README.md has a different row for runc", "go run ./tools/readme -w " + file},
+		{"1", leaks, scenario.Pass, true, false, "README.md has a different row for runc", allPairs},
+		{"2", leaks, scenario.Pass, false, false, "", ""},
+		{"1", nil, scenario.Expected, true, false, `docs/matrix.md differs from the report: the cell of */*/seqpacket/runner/runner is "1", the report gives "0x1"`, allPairs},
+	} {
+		r := report.Report{Schema: report.Schema, Seconds: 1, Peers: []report.Peer{{Name: "runc"}, {Name: "glib"}, {Name: "runner"}}}
 		for _, p := range missing(&r) {
-			r.Cases = append(r.Cases, scenario.Result{Name: p.caseName("names/x"), Verdict: scenario.Pass, Findings: c.findings})
+			if !c.few || p != (place{"stream", "runc", "glib"}) {
+				r.Cases = append(r.Cases, scenario.Result{Name: p.caseName("names/x"), Verdict: scenario.Pass, Findings: c.findings})
+			}
 		}
+		r.Cases[len(r.Cases)-1].Verdict = c.last
 		r.Peers[0].Hello.Version = c.version
 		text, err := json.Marshal(&r)
 		if err != nil {
@@ -138,8 +153,27 @@ func TestWriteAndCheck(t *testing.T) {
 			_ = os.WriteFile(filepath.Join(dir, readmeFile), []byte(readme), 0o666)
 		}
 		_ = os.WriteFile(file, text, 0o666)
-		if err := run(dir, file, c.write, nil); (err == nil) != (c.fails == "") || err != nil && !strings.Contains(err.Error(), c.fails) {
-			t.Errorf("version %s: %v, want %q", c.version, err, c.fails)
+		err = run(dir, file, c.write, nil)
+		if (err == nil) != (c.fails == "") || err != nil && (!strings.Contains(err.Error(), c.fails) || !strings.HasSuffix(err.Error(), "\nto update the pages: "+c.command)) {
+			t.Errorf("%+v: %v", c, err)
 		}
+	}
+}
+
+// The error names the line and not the lines around it, and only a part of a long line.
+func TestDifference(t *testing.T) {
+	long := strings.Repeat("x", 1000)
+	for _, c := range []struct{ text, wanted, want string }{
+		{"a\nb\nc\n", "a\nb 1\nc\n", `it has "b", the report gives "b 1"`},
+		{"a\n", "a\nb\n", `it has "", the report gives "b"`},
+		{"a\nb 1", "a\nb 2", `it has "b 1", the report gives "b 2"`},
+		{long + "1" + long, long + "2" + long, `it has "` + long[:120] + "1" + long[:119] + `", the report gives "` + long[:120] + "2" + long[:119] + `"`},
+	} {
+		if err := difference("f", c.text, c.wanted); err == nil || err.Error() != "f differs from the report: "+c.want {
+			t.Errorf("got %v, want %s", err, c.want)
+		}
+	}
+	if err := difference("f", "a", "a"); err != nil {
+		t.Error(err)
 	}
 }

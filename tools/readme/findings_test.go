@@ -229,6 +229,7 @@ func TestCompareFindings(t *testing.T) {
 		{"1", page, "--run names/y/stream", "--run names/z/stream", "shows none of the faults"},
 		{"2", page, "can use up", "cannot use up", ""},
 		{"1", indexFile, "can use up", "cannot use up", indexFile + " differs"},
+		{"1", indexFile, "RecvFile | 1 |", "RecvFile | 2 |", indexFile + " differs"},
 		{"2", indexFile, "can use up", "cannot use up", ""},
 		{"2", indexFile, "Faults: 1.", "Faults: 2.", indexFile + " differs"},
 		{"1", "docs/findings/gone.md", "", "x", "has no text"},
@@ -245,7 +246,7 @@ func TestCompareFindings(t *testing.T) {
 		if file := filepath.Join(root, c.file); c.old == "*" {
 			_ = os.Remove(file)
 		} else if c.file != "" && c.file != "fixed" {
-			_ = os.WriteFile(file, []byte(strings.Replace(pages[c.file], c.old, c.new, 1)), 0o666)
+			_ = os.WriteFile(file, []byte(strings.ReplaceAll(pages[c.file], c.old, c.new)), 0o666)
 		}
 		r := fakeReport(c.version, "9")
 		if c.file == "fixed" {

@@ -6,11 +6,14 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"flag"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/scm-rights/scm/interop/report"
@@ -86,7 +89,11 @@ func run(root, file string, write bool, texts []peerText) error {
 		err = errors.Join(t.comparePages(root, string(readme), string(page)), compareFindings(root, faults, libraries))
 	}
 	if err != nil {
-		err = fmt.Errorf("%w\nto update the pages: go run ./tools/readme -w %s", err, file)
+		command := "go run ./tools/readme -w " + file
+		if len(missing(r)) > 0 {
+			command = "make interop PEERS=all && go run ./tools/readme -w build/interop/report.json" // -w needs every pair
+		}
+		err = fmt.Errorf("%w\nto update the pages: %s", err, command)
 	}
 	return err
 }
@@ -103,20 +110,58 @@ func (t *comparison) comparePages(root, readme, page string) (wrong error) {
 			others = true
 			version, _, _ = strings.Cut(version, "\n")
 			fmt.Printf("readme: %s is not compared: the report is about version %s, the pages about %s\n", w.name, t.versions[i], version)
-		case !strings.Contains(readme, "\n"+t.line(i)) || !strings.Contains(page, t.section(i)):
-			wrong = errors.Join(wrong, fmt.Errorf("%s or %s has a different row for %s; the report gives:\n%s", readmeFile, pageFile, w.name, t.line(i)))
+		case !strings.Contains(readme, "\n"+t.line(i)):
+			wrong = errors.Join(wrong, fmt.Errorf("%s has a different row for %s; the report gives:\n%s", readmeFile, w.name, t.line(i)))
+		case !strings.Contains(page, t.section(i)):
+			section, _, _ = strings.Cut(section, "\n## ")
+			_, wanted, _ := strings.Cut(t.section(i), w.name+"\n")
+			wrong = errors.Join(wrong, difference(pageFile+": "+w.name, section, strings.TrimSuffix(wanted, "\n")))
 		}
 	}
 	if others || wrong != nil {
 		fmt.Println("readme: the matrix is not compared")
 		return wrong
 	}
-	for name, wanted := range t.pages {
-		if text, err := os.ReadFile(filepath.Join(root, name)); err != nil || string(text) != wanted {
-			wrong = errors.Join(wrong, err, fmt.Errorf("%s differs from the report", name))
+	for _, name := range slices.Sorted(maps.Keys(t.pages)) {
+		text, err := os.ReadFile(filepath.Join(root, name))
+		if err == nil {
+			err = cmp.Or(changedCell(name, string(text), t.pages[name]), difference(name, string(text), t.pages[name]))
 		}
+		wrong = errors.Join(wrong, err)
 	}
 	return wrong
+}
+
+// changedCell returns an error with the first cell of docs/matrix.md that differs from the report, if there is one.
+func changedCell(name, text, wanted string) error {
+	if name != matrixFile {
+		return nil
+	}
+	cells, report := pageCells(text), pageCells(wanted)
+	for _, p := range slices.SortedFunc(maps.Keys(report), func(a, b place) int { return strings.Compare(a.caseName("*/*"), b.caseName("*/*")) }) {
+		if cells[p] != report[p] {
+			return fmt.Errorf("%s differs from the report: the cell of %s is %q, the report gives %q", name, p.caseName("*/*"), cells[p], report[p])
+		}
+	}
+	return nil
+}
+
+// difference returns an error with the first line of a text that differs from the wanted one, or nil.
+func difference(name, text, wanted string) error {
+	if text == wanted {
+		return nil
+	}
+	at := 0
+	for at < min(len(text), len(wanted)) && text[at] == wanted[at] {
+		at++
+	}
+	const most = 120 // bytes before and after the difference, because a line of the picture has thousands
+	line := func(text string) string {
+		start := max(strings.LastIndexByte(text[:at], '\n')+1, at-most)
+		end := at + strings.IndexByte(text[at:]+"\n", '\n')
+		return text[start:min(end, at+most)]
+	}
+	return fmt.Errorf("%s differs from the report: it has %q, the report gives %q", name, line(text), line(wanted))
 }
 
 // readme returns the text of README.md with the table replaced.
