@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/scm-rights/scm/interop/display"
 )
 
 // MaxLine is the maximum length of a line in bytes, not counting the newline.
@@ -64,13 +66,15 @@ func (l Line) Has(word string) bool { return slices.Contains(l.Words, word) }
 // Printable reports whether s is a non-empty string of printable ASCII.
 func Printable(s string) bool { return s != "" && s == ASCII(s) }
 
-// Quote returns the beginning of a text from a peer as a quoted ASCII string.
+// Quote returns a text from a peer as a quoted ASCII string. If the text is long, it leaves out the middle of long
+// lists, whose length it gives, and then the end, each marked by "…".
 func Quote(s string) string {
 	const most = 200
-	if len(s) > most {
-		return strconv.QuoteToASCII(s[:most]) + "…"
+	quoted := strconv.QuoteToASCII(s)
+	if len(s) <= most {
+		return quoted
 	}
-	return strconv.QuoteToASCII(s)
+	return `"` + display.Shorten(quoted[1:len(quoted)-1], most) + `"`
 }
 
 // Brief returns the beginning of a word from a peer, for use in an error message.

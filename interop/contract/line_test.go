@@ -3,6 +3,7 @@ package contract
 import (
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -43,12 +44,19 @@ func TestParseLine(t *testing.T) {
 	}
 }
 
+// A long list is abbreviated before the text is cut, because its length would be wrong otherwise.
 func TestQuote(t *testing.T) {
+	var fds []string
+	for fd := range 250 {
+		fds = append(fds, strconv.Itoa(fd+3))
+	}
 	for in, want := range map[string]string{
-		"ok n=1":                 `"ok n=1"`,
-		"\x7fELF\x00é":           `"\x7fELF\x00\u00e9"`,
-		strings.Repeat("a", 200): `"` + strings.Repeat("a", 200) + `"`,
-		strings.Repeat("a", 201): `"` + strings.Repeat("a", 200) + `"…`,
+		"ok n=1":                  `"ok n=1"`,
+		"\x7fELF\x00é":            `"\x7fELF\x00\u00e9"`,
+		strings.Repeat("a", 200):  `"` + strings.Repeat("a", 200) + `"`,
+		strings.Repeat("a", 201):  `"` + strings.Repeat("a", 199) + `…"`,
+		strings.Repeat("\n", 201): `"` + strings.Repeat(`\n`, 99) + `\…"`,
+		"ok n=1 fds=" + strings.Join(fds, ",") + " flags=ctrunc": `"ok n=1 fds=3,4,…,252 (250) flags=ctrunc"`,
 	} {
 		if got := Quote(in); got != want {
 			t.Errorf("got %s, want %s", got, want)
