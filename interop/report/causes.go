@@ -234,7 +234,7 @@ func pairLetter(t Totals) string {
 // writePairMatrix writes the matrix for all socket types, with one letter per pair. Each row ends with the peer's
 // totals as sender and as receiver.
 func (r *Report) writePairMatrix(out *text) {
-	pairs, peers := r.Pairs(), r.usedPeers()
+	pairs, peers := r.Pairs(), r.shownPeers()
 	out.printf("senders in rows, receivers in columns: + all cases pass, x some fail as\n" +
 		"expected, X all fail as expected, ! not as expected, ? not run, - unsupported;\n" +
 		"then the number of cases of each kind for the peer in the row, and the seconds\n" +

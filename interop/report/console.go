@@ -141,7 +141,7 @@ func (r *Report) Matrix(socketType string) string {
 	if len(cells) == 0 {
 		return ""
 	}
-	peers := r.usedPeers()
+	peers := r.shownPeers()
 	rows := [][]string{{"", ""}}
 	for i, a := range peers {
 		rows[0] = appendCounts(rows[0], i+1)
@@ -174,7 +174,7 @@ func (t *text) table(rows [][]string, gap int) {
 // the version, because both are text from the peer.
 func (r *Report) peerRows(escape func(string) string) [][]string {
 	rows := [][]string{{"peer", "language", "version", "pass", "expected failures", "not as expected", "unsupported", "not run", "time"}}
-	for _, p := range r.usedPeers() {
+	for _, p := range r.shownPeers() {
 		t := p.Totals
 		row := []string{p.Name, escape(p.Lang), escape(p.Version)}
 		row = appendCounts(row, t.Pass, t.Expected, t.Unexpected(), t.Unsupported, t.NotRun)

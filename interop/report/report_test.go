@@ -375,3 +375,18 @@ func TestBrief(t *testing.T) {
 		}
 	}
 }
+
+// A peer without a case, as with --run, has no row in the tables.
+func TestPeersWithoutCases(t *testing.T) {
+	r := small(t)
+	r.Cases = slices.DeleteFunc(r.Cases, func(c scenario.Result) bool { return strings.Contains(c.Name, "/libre") })
+	for name, write := range map[string]func(io.Writer) error{"Console": r.Console, "Brief": r.Brief} {
+		var b bytes.Buffer
+		if err := write(&b); err != nil {
+			t.Fatal(err)
+		}
+		if strings.Contains(b.String(), "libre") || !strings.Contains(b.String(), "runner") {
+			t.Errorf("%s:\n%s", name, b.String())
+		}
+	}
+}
