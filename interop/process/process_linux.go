@@ -217,7 +217,8 @@ func (proc *Process) PeekAnswer(ctx context.Context, timeout time.Duration) (str
 			return text, nil
 		}
 		if len(proc.unread) > contract.MaxLine {
-			return "", &ContractError{fmt.Sprintf("a line longer than %d bytes: %s", contract.MaxLine, contract.Quote(string(proc.unread)))}
+			beginning := contract.Quote(string(proc.unread[:200])) + "…" // its length would depend on the reads
+			return "", &ContractError{fmt.Sprintf("a line longer than %d bytes: %s", contract.MaxLine, beginning)}
 		}
 		n, err := proc.out.Read(buf)
 		proc.unread = append(proc.unread, buf[:n]...)
