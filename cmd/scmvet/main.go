@@ -1,11 +1,4 @@
-// Command scmvet reports mistakes in Go programs that pass descriptors over Unix sockets.
-//
-//	scmvet [-flag] PACKAGE…
-//	go vet -vettool=$(which scmvet) PACKAGE…
-//
-// To accept a finding, write the reason on the same line or on the line above:
-//
-//	//scmvet:ignore CHECK REASON
+// Command scmvet reports mistakes in Go programs that pass descriptors over Unix sockets. See docs/vet.md.
 package main
 
 import (

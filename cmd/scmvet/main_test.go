@@ -50,7 +50,7 @@ func receive(sock int, oob []byte) ([]int, error) {
 		cmd.Dir = dir
 		cmd.Env = append(os.Environ(), "SCMVET_TEST=1")
 		out, err := cmd.CombinedOutput()
-		if err == nil || !strings.Contains(string(out), "program.go:6:") || !strings.Contains(string(out), "nothing reads the flags") {
+		if err == nil || !strings.Contains(string(out), "program.go:6:") || !strings.Contains(string(out), "goes unnoticed (scmflags)") {
 			t.Errorf("%s: got %v, want a finding\n%s", args, err, out)
 		}
 	}

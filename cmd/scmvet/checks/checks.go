@@ -4,8 +4,6 @@ package checks
 
 import (
 	"go/ast"
-	"os"
-	"regexp"
 	"strings"
 
 	"golang.org/x/tools/go/analysis"
@@ -38,28 +36,42 @@ var Analyzers = []*analysis.Analyzer{
 func check(name, doc, section string, run func(*pass)) *analysis.Analyzer {
 	return &analysis.Analyzer{
 		Name:             name,
-		Doc:              doc + "\n\nTo accept a finding, write //scmvet:ignore " + name + " REASON on the same line or on the line above.",
+		Doc:              doc + "\n\nSee " + pitfalls + section + ".\n\nTo accept a finding, write //scmvet:ignore " + name + " REASON on the same line or on the line above it.",
 		URL:              pitfalls + section,
-		Requires:         []*analysis.Analyzer{collector},
 		RunDespiteErrors: true,
 		Run: func(p *analysis.Pass) (any, error) {
-			mine := *p.ResultOf[collector].(*pass)
-			mine.Pass = p
-			run(&mine)
+			run(newPass(p))
 			return nil, nil
 		},
 	}
 }
 
-// report reports a finding at a node, unless a note with a reason accepts it. The fix, if it is not empty, replaces the node.
+// accept reads notes. A note is about its line. If it has the column of the code below, it is no trailing note, and about that code.
+func (p *pass) accept(file *ast.File) {
+	for code, groups := range ast.NewCommentMap(p.Fset, file, file.Comments) {
+		for _, group := range groups {
+			for _, note := range group.List {
+				words := strings.Fields(note.Text)
+				isMine := len(words) > 1 && words[0] == "//scmvet:ignore" && words[1] == p.Analyzer.Name
+				if isMine && len(words) == 2 {
+					p.report(note, "this note has no effect, because it gives no reason", "")
+				} else if isMine {
+					p.accepted[p.line(note.Pos())] = true
+					if p.Fset.Position(note.Pos()).Column == p.Fset.Position(code.Pos()).Column {
+						p.accepted[p.line(code.Pos())] = true
+					}
+				}
+			}
+		}
+	}
+}
+
+// report reports a finding at a node, unless a note accepts it. The fix, if it is not empty, replaces the node.
 func (p *pass) report(at ast.Node, message, fix string) {
-	where := p.Fset.Position(at.Pos())
-	text, _ := os.ReadFile(where.Filename)
-	note := regexp.MustCompile(`//scmvet:ignore ` + p.Analyzer.Name + ` \S`)
-	if lines := strings.Split("\n"+string(text), "\n"); where.Line < len(lines) && note.MatchString(lines[where.Line-1]+"\n"+lines[where.Line]) {
+	if p.accepted[p.line(at.Pos())] {
 		return
 	}
-	d := analysis.Diagnostic{Pos: at.Pos(), End: at.End(), URL: p.Analyzer.URL, Message: message}
+	d := analysis.Diagnostic{Pos: at.Pos(), End: at.End(), URL: p.Analyzer.URL, Message: message + " (" + p.Analyzer.Name + ")"}
 	if fix != "" {
 		edit := analysis.TextEdit{Pos: at.Pos(), End: at.End(), NewText: []byte(fix)}
 		d.SuggestedFixes = []analysis.SuggestedFix{{Message: "Use " + fix, TextEdits: []analysis.TextEdit{edit}}}

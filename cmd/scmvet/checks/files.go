@@ -1,6 +1,7 @@
 package checks
 
 import (
+	"cmp"
 	"go/ast"
 	"go/types"
 )
@@ -8,24 +9,40 @@ import (
 // newFiles reports calls of os.NewFile on received descriptors.
 func newFiles(p *pass) {
 	for _, n := range p.calls {
-		if n.id == "os.NewFile" && p.value(n.Args[0]) == descriptor {
-			p.report(n, "os.NewFile polls the received file, so a sender that serves the file by FUSE can stop the whole program", "")
+		if n.id == "os.NewFile" && p.value(n.Args[0]) == descriptors {
+			p.report(n, "os.NewFile polls a received file that the sender made non-blocking, so a sender that serves it by FUSE can stop the whole program; use scm.NewFile, or clear O_NONBLOCK first", "")
 		}
 	}
 }
 
-// closeLoops reports loops over descriptors that close the index.
+// closeLoops reports loops that close the index of a list of numbers and use none of its elements.
 func closeLoops(p *pass) {
 	for _, n := range p.calls {
 		for _, outer := range n.stack {
-			loop, ok := outer.(*ast.RangeStmt)
-			if ok && n.id == "unix.Close" && p.same(p.operand(n.Args[0]), loop.Key) && p.TypesInfo.TypeOf(loop.X).String() == "[]int" {
-				index := types.ExprString(loop.Key)
-				fd := types.ExprString(loop.X) + "[" + index + "]"
-				p.report(n.Args[0], "this closes the index "+index+", which may be another file of the program, instead of "+fd, fd)
+			list, index := p.loop(outer)
+			isClose := n.id == "unix.Close" && p.same(p.operand(n.Args[0]), index)
+			fd := types.ExprString(list) + "[" + types.ExprString(index) + "]"
+			uses := func(n ast.Node) bool { e, ok := n.(ast.Expr); return ok && types.ExprString(e) == fd }
+			if isClose && p.object(list) != nil && p.TypesInfo.TypeOf(list).String() == "[]int" && !found(outer, uses) {
+				p.report(n.Args[0], "this closes the index "+types.ExprString(index)+", which may be another file of the program, instead of "+fd, fd)
 			}
 		}
 	}
+}
+
+// loop returns the list and the index of a loop, unless the loop has a variable for the elements.
+func (p *pass) loop(n ast.Node) (list, index ast.Expr) {
+	switch n := n.(type) {
+	case *ast.RangeStmt:
+		if n.Value == nil {
+			return cmp.Or(p.counted(n.X), n.X), n.Key
+		}
+	case *ast.ForStmt:
+		if cond, ok := n.Cond.(*ast.BinaryExpr); ok {
+			return p.counted(cond.Y), cond.X
+		}
+	}
+	return nil, nil
 }
 
 // fdCalls reports calls of Fd on the file of a connection that the function does not close or that it uses afterwards.
@@ -44,10 +61,10 @@ func fdCalls(p *pass) {
 			switch {
 			case fd == nil && ok && s.Sel.Name == "Fd" && p.same(x, n.assign.Lhs[0]):
 				fd = s
+			case p.same(x, conn) && ok && s.Sel.Name == "Close":
+				closed = true
 			case p.same(x, conn):
-				isClose := ok && s.Sel.Name == "Close"
-				closed = closed || isClose
-				used = used || fd != nil && !isClose
+				used = used || fd != nil
 			}
 			return true
 		})

@@ -4,7 +4,6 @@ import (
 	"go/ast"
 	"go/constant"
 	"go/token"
-	"go/types"
 	"slices"
 	"strconv"
 	"strings"
@@ -13,43 +12,24 @@ import (
 // leaks reports the first return between an assignment of descriptors to a local variable and the first use of the variable
 // that may close the descriptors or pass them on. The variable may also be the control buffer, or the messages in it.
 func leaks(p *pass) {
-	for _, n := range p.calls {
-		l := &leak{pass: p, call: n}
-		if !p.rights || n.assign == nil || n.result == 0 && n.oob == nil {
-			continue
-		}
-		l.carrier, l.err = p.object(n.assign.Lhs[0]), p.object(n.assign.Lhs[len(n.assign.Lhs)-1])
-		if n.oob != nil {
-			l.carrier = p.object(n.oob)
-		}
-		if l.carrier == nil || !l.isLocal() {
+	for _, l := range p.calls {
+		if !p.rights || l.result == "" && l.oob == nil || l.carrier == nil || !l.isLocal() {
 			continue
 		}
 		use, done := l.use(), false
-		ast.PreorderStack(n.decl.Body, nil, func(n ast.Node, stack []ast.Node) bool {
+		ast.PreorderStack(l.decl.Body, nil, func(n ast.Node, stack []ast.Node) bool {
 			r, ok := n.(*ast.ReturnStmt)
-			excludes := func(outer ast.Node) bool { return l.excludes(outer, r) }
-			if ok && !done && l.assign.End() < r.Pos() && r.End() <= use && !slices.ContainsFunc(stack, excludes) {
+			if ok && !done && l.assign.End() < r.Pos() && r.End() <= use && !l.excludes(stack, r) {
 				done = true
-				p.report(r, "this return leaks the descriptors from line "+strconv.Itoa(p.Fset.Position(l.Pos()).Line), "")
+				p.report(r, "this return leaks the descriptors from line "+strconv.Itoa(p.line(l.Pos()).Line), "")
 			}
 			return true
 		})
 	}
 }
 
-// A leak is a search for a return after a call.
-type leak struct {
-	*pass
-	*call
-	carrier types.Object // the variable
-	err     types.Object // the error of the same assignment
-}
-
-func (l *leak) isCarrier(e ast.Expr) bool { return l.object(e) == l.carrier }
-
 // isLocal reports whether the function declares the variable, and no function literal uses it, which may be deferred.
-func (l *leak) isLocal() bool {
+func (l *call) isLocal() bool {
 	body := l.decl.Body
 	return body.Pos() < l.carrier.Pos() && l.carrier.Pos() < body.End() && !found(body, func(n ast.Node) bool {
 		f, ok := n.(*ast.FuncLit)
@@ -58,7 +38,7 @@ func (l *leak) isLocal() bool {
 }
 
 // use returns where the function first may close the descriptors, pass them on, or receive others.
-func (l *leak) use() token.Pos {
+func (l *call) use() token.Pos {
 	use := l.decl.Body.End()
 	ast.Inspect(l.decl.Body, func(n ast.Node) bool {
 		if n == nil || use < l.decl.Body.End() || n.End() <= l.assign.End() {
@@ -69,7 +49,7 @@ func (l *leak) use() token.Pos {
 			pkg, _, _ := strings.Cut(l.callee(n), ".")
 			return pkg != "fmt" && pkg != "log" && pkg != "errors" && pkg != "len"
 		case *ast.Ident:
-			if l.isCarrier(n) && n.Pos() > l.assign.End() {
+			if l.object(n) == l.carrier && n.Pos() > l.assign.End() {
 				use = n.Pos()
 			}
 		}
@@ -78,28 +58,36 @@ func (l *leak) use() token.Pos {
 	return use
 }
 
-// excludes reports whether a node has a return that is in another function, or not possible after a receive without an error.
-func (l *leak) excludes(outer ast.Node, r *ast.ReturnStmt) bool {
-	switch n := outer.(type) {
-	case *ast.FuncLit:
-		return true
-	case *ast.IfStmt:
-		return n.Cond.Pos() > l.assign.Pos() && r.Pos() < n.Body.End() && l.isImpossible(n.Cond)
-	case *ast.CaseClause:
-		return n.Pos() > l.assign.Pos() && n.List != nil && !slices.ContainsFunc(n.List, func(e ast.Expr) bool { return !l.isImpossible(e) })
-	}
-	return false
+// excludes reports whether the nodes around a return are another function, or not reached after a receive without an error.
+func (l *call) excludes(stack []ast.Node, r *ast.ReturnStmt) bool {
+	var tag ast.Expr // of the innermost switch
+	return slices.ContainsFunc(stack, func(outer ast.Node) bool {
+		isPossible := func(e ast.Expr) bool {
+			return tag == nil && !l.isImpossible(e) || tag != nil && !l.isImpossible(&ast.BinaryExpr{X: tag, Op: token.EQL, Y: e})
+		}
+		switch n := outer.(type) {
+		case *ast.FuncLit:
+			return true
+		case *ast.IfStmt:
+			return n.Cond.Pos() > l.assign.Pos() && r.Pos() < n.Body.End() && l.isImpossible(n.Cond)
+		case *ast.SwitchStmt:
+			tag = n.Tag
+		case *ast.CaseClause:
+			return n.Pos() > l.assign.Pos() && (n.List != nil || l.isError(tag)) && !slices.ContainsFunc(n.List, isPossible)
+		}
+		return false
+	})
 }
 
 // isImpossible reports whether a condition cannot hold after descriptors were received without an error.
-func (l *leak) isImpossible(cond ast.Expr) bool {
+func (l *call) isImpossible(cond ast.Expr) bool {
 	switch e := cond.(type) {
-	case *ast.CallExpr: // errors.Is(err, unix.EAGAIN)
-		return len(e.Args) > 0 && l.isError(e.Args[0])
+	case *ast.CallExpr: // errors.Is(err, unix.EAGAIN), err.Timeout()
+		return found(e, func(n ast.Node) bool { x, ok := n.(ast.Expr); return ok && l.isError(x) })
 	case *ast.BinaryExpr:
 		want := l.TypesInfo.Types[e.Y].Value
 		isLength := l.oob != nil && l.same(e.X, l.assign.Lhs[1])
-		isCount := isLength || l.isCarrier(l.counted(e.X)) || l.oob != nil && l.same(e.X, l.assign.Lhs[0])
+		isCount := isLength || l.object(l.counted(e.X)) == l.carrier || l.oob != nil && l.same(e.X, l.assign.Lhs[0])
 		switch {
 		case e.Op == token.LAND:
 			return l.isImpossible(e.X) || l.isImpossible(e.Y)
@@ -118,11 +106,11 @@ func (l *leak) isImpossible(cond ast.Expr) bool {
 	return false
 }
 
-// isError reports whether an expression is the error of the assignment, and no other assignment changes it before.
-func (l *leak) isError(e ast.Expr) bool {
+// isError reports whether an expression is the error of the assignment, and no other assignment before it sets another error.
+func (l *call) isError(e ast.Expr) bool {
 	return l.err != nil && l.object(e) == l.err && !found(l.decl.Body, func(n ast.Node) bool {
 		a, ok := n.(*ast.AssignStmt)
 		isErr := func(left ast.Expr) bool { return l.object(left) == l.err }
-		return ok && l.assign.End() < a.Pos() && a.End() < e.Pos() && slices.ContainsFunc(a.Lhs, isErr)
+		return ok && l.assign.End() < a.Pos() && a.End() < e.Pos() && slices.ContainsFunc(a.Lhs, isErr) && !l.mentions(a.Rhs[0], id(l.err))
 	})
 }

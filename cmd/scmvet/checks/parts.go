@@ -1,9 +1,10 @@
 package checks
 
 import (
+	"cmp"
 	"go/ast"
+	"go/token"
 	"go/types"
-	"reflect"
 	"slices"
 	"strings"
 
@@ -14,53 +15,48 @@ import (
 // A pass is a run of one analyzer on one package.
 type pass struct {
 	*analysis.Pass
-	rights  bool // the package receives descriptors
-	calls   []*call
-	holds   map[types.Object]content      // what variables and fields hold
-	aliases map[types.Object]types.Object // the x of v, ok := x.(T)
+	rights   bool // the package receives descriptors
+	calls    []*call
+	accepted map[token.Position]bool       // the lines with findings that notes accept
+	holds    map[types.Object]string       // what variables and fields hold
+	aliases  map[types.Object]types.Object // the x of v, ok := x.(T)
 }
 
-type content int
-
+// What an expression holds is named after the function that returns it.
 const (
-	messages    content = iota + 1 // parsed control messages
-	descriptors                    // received descriptors
-	descriptor
+	messages    = "unix.ParseSocketControlMessage"
+	descriptors = "unix.ParseUnixRights"
 )
 
 type call struct {
+	*pass
 	*ast.CallExpr
-	decl   *ast.FuncDecl
-	stack  []ast.Node      // the nodes around the call
-	assign *ast.AssignStmt // what assigns the results, or nil
-	id     string          // the id of the function
-	result content
-	oob    ast.Expr // the control buffer, if the call is a receive
+	decl    *ast.FuncDecl
+	stack   []ast.Node      // the nodes around the call
+	assign  *ast.AssignStmt // what assigns the results, or nil
+	id      string          // the id of the function
+	result  string
+	oob     ast.Expr     // the control buffer, if the call is a receive
+	carrier types.Object // the variable for the descriptors: the control buffer, or the first result
+	err     types.Object // the variable for the last result
 }
 
-// collector collects the calls of a package once for all checks.
-var collector = &analysis.Analyzer{
-	Name:             "scmcalls",
-	Doc:              "collect the calls that the other analyzers look at",
-	ResultType:       reflect.TypeFor[*pass](),
-	RunDespiteErrors: true,
-	Run: func(of *analysis.Pass) (any, error) {
-		p := &pass{Pass: of, holds: map[types.Object]content{}, aliases: map[types.Object]types.Object{}}
-		for _, file := range p.Files {
-			if !strings.HasSuffix(p.Fset.File(file.FileStart).Name(), "_test.go") {
-				ast.PreorderStack(file, nil, p.visit)
-			}
+// newPass collects the calls and the notes of a package.
+func newPass(of *analysis.Pass) *pass {
+	p := &pass{Pass: of, accepted: map[token.Position]bool{}, holds: map[types.Object]string{}, aliases: map[types.Object]types.Object{}}
+	for _, file := range p.Files {
+		if !strings.HasSuffix(p.Fset.File(file.FileStart).Name(), "_test.go") {
+			ast.PreorderStack(file, nil, p.visit)
+			p.accept(file)
 		}
-		return p, nil
-	},
+	}
+	return p
 }
 
 func (p *pass) visit(n ast.Node, stack []ast.Node) bool {
 	switch n := n.(type) {
 	case *ast.RangeStmt:
-		if p.value(n.X) == descriptors {
-			p.hold(n.Value, descriptor)
-		}
+		p.hold(n.Value, p.value(n.X))
 	case *ast.AssignStmt:
 		p.hold(n.Lhs[0], p.value(n.Rhs[0]))
 		if t, ok := n.Rhs[0].(*ast.TypeAssertExpr); ok && p.object(n.Lhs[0]) != nil {
@@ -68,48 +64,44 @@ func (p *pass) visit(n ast.Node, stack []ast.Node) bool {
 		}
 	case *ast.CallExpr:
 		if decl, ok := stack[1].(*ast.FuncDecl); ok {
-			p.add(&call{CallExpr: n, decl: decl, stack: slices.Clone(stack), id: p.callee(n), result: p.value(n)})
+			p.add(&call{pass: p, CallExpr: n, decl: decl, stack: slices.Clone(stack), id: p.callee(n), result: p.value(n)})
 		}
 	}
 	return true
 }
 
 func (p *pass) add(n *call) {
-	if a, ok := n.stack[len(n.stack)-1].(*ast.AssignStmt); ok && len(a.Rhs) == 1 {
-		n.assign = a
-	}
+	n.assign, _ = n.stack[len(n.stack)-1].(*ast.AssignStmt)
 	p.calls = append(p.calls, n)
-	p.rights = p.rights || n.id == "unix.ParseUnixRights"
+	p.rights = p.rights || n.id == descriptors
 	i := map[string]int{"unix.Recvmsg": 2, "unix.RecvmsgBuffers": 2}[n.id]
 	if strings.HasSuffix(n.id, ".ReadMsgUnix") {
 		i = 1
 	}
-	isOther := n.assign != nil && len(n.assign.Lhs) != 5
-	if i > 0 && i < len(n.Args) && !isOther && !p.TypesInfo.Types[n.Args[i]].IsNil() {
+	if i > 0 && i < len(n.Args) && (n.assign == nil || len(n.assign.Lhs) == 5) && !p.TypesInfo.Types[n.Args[i]].IsNil() {
 		n.oob = p.operand(n.Args[i])
+	}
+	if n.assign != nil {
+		n.carrier, n.err = p.object(cmp.Or(n.oob, n.assign.Lhs[0])), p.object(n.assign.Lhs[len(n.assign.Lhs)-1])
 	}
 }
 
-func (p *pass) hold(e ast.Expr, value content) {
-	if obj := p.object(e); obj != nil && value != 0 {
+func (p *pass) hold(e ast.Expr, value string) {
+	if obj := p.object(e); obj != nil && value != "" {
 		p.holds[obj] = value
 	}
 }
 
-// value returns what an expression is.
-func (p *pass) value(e ast.Expr) content {
+// value returns what an expression holds, or holds one of.
+func (p *pass) value(e ast.Expr) string {
 	e = p.operand(e)
 	switch e := e.(type) {
 	case *ast.IndexExpr:
-		if p.value(e.X) == descriptors {
-			return descriptor
-		}
+		return p.value(e.X)
 	case *ast.CallExpr:
-		switch p.callee(e) {
-		case "unix.ParseSocketControlMessage":
-			return messages
-		case "unix.ParseUnixRights":
-			return descriptors
+		switch id := p.callee(e); id {
+		case messages, descriptors:
+			return id
 		case "append":
 			if e.Ellipsis.IsValid() {
 				return p.value(e.Args[1])
@@ -127,10 +119,7 @@ func (p *pass) object(e ast.Expr) (obj types.Object) {
 	case *ast.SelectorExpr:
 		obj = p.TypesInfo.ObjectOf(e.Sel)
 	}
-	if of := p.aliases[obj]; of != nil {
-		return of
-	}
-	return obj
+	return cmp.Or(p.aliases[obj], obj)
 }
 
 func (p *pass) same(a, b ast.Expr) bool { return p.object(a) != nil && p.object(a) == p.object(b) }
@@ -166,6 +155,12 @@ func (p *pass) operand(e ast.Expr) ast.Expr {
 		}
 	}
 	return ast.Unparen(e)
+}
+
+// line returns the file and the line of a position.
+func (p *pass) line(pos token.Pos) token.Position {
+	at := p.Fset.Position(pos)
+	return token.Position{Filename: at.Filename, Line: at.Line}
 }
 
 // found reports whether a node has a descendant that meets a condition.

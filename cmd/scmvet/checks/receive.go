@@ -9,11 +9,10 @@ import (
 	"strings"
 )
 
-// flags reports receives whose flags are discarded, if the same function parses the descriptors. A function that compares
-// their count with a number detects a truncation without the flags.
+// flags reports receives whose flags are discarded. A function that compares the count with a number detects a truncation anyway.
 func flags(p *pass) {
 	for _, r := range p.calls {
-		if r.oob == nil || r.assign == nil || types.ExprString(r.assign.Lhs[2]) != "_" || !p.mentions(r.decl, "unix.ParseUnixRights") {
+		if r.oob == nil || r.assign == nil || types.ExprString(r.assign.Lhs[2]) != "_" || !p.mentions(r.decl, descriptors) {
 			continue
 		}
 		isCount := func(e ast.Expr) bool { return p.value(p.counted(e)) == descriptors }
@@ -36,7 +35,9 @@ func controlBuffers(p *pass) {
 			continue
 		}
 		buffer, fix := parse.Args[0], ""
-		if n := types.ExprString(r.assign.Lhs[1]); n != "_" {
+		n := types.ExprString(r.assign.Lhs[1])
+		_, known := p.Pkg.Scope().Innermost(parse.Pos()).LookupParent(n, parse.Pos())
+		if known != nil && known == p.object(r.assign.Lhs[1]) {
 			fix = types.ExprString(p.operand(buffer)) + "[:" + n + "]"
 		}
 		p.report(buffer, "the whole control buffer is parsed, although the receive may have filled only part of it", fix)
@@ -45,19 +46,15 @@ func controlBuffers(p *pass) {
 
 // whole returns the receive into the control buffer that a call parses as a whole, or nil.
 func (p *pass) whole(parse *call) *call {
-	if parse.id != "unix.ParseSocketControlMessage" {
-		return nil
-	}
-	buffer := p.operand(parse.Args[0])
 	for _, r := range p.calls {
-		if r.decl != parse.decl || r.Pos() > parse.Pos() || r.assign == nil || !p.same(r.oob, buffer) {
+		if parse.id != messages || r.decl != parse.decl || r.Pos() > parse.Pos() || !p.same(r.oob, p.operand(parse.Args[0])) {
 			continue
 		}
 		shortens := func(n ast.Node) bool { // oob = oob[:oobn]
 			a, ok := n.(*ast.AssignStmt)
-			return ok && r.End() < a.Pos() && a.End() < parse.Pos() && p.same(a.Lhs[0], buffer)
+			return ok && r.End() < a.Pos() && a.End() < parse.Pos() && p.same(a.Lhs[0], r.oob)
 		}
-		if !found(r.decl, shortens) {
+		if r.assign != nil && !found(r.decl, shortens) {
 			return r
 		}
 	}
@@ -67,7 +64,8 @@ func (p *pass) whole(parse *call) *call {
 // isForOne reports whether a receive is in no loop, and its function makes a buffer of CmsgSpace(4) bytes.
 func (p *pass) isForOne(r *call) bool {
 	for _, outer := range r.stack {
-		if _, ok := outer.(*ast.ForStmt); ok {
+		switch outer.(type) {
+		case *ast.ForStmt, *ast.RangeStmt:
 			return false
 		}
 	}
@@ -111,25 +109,22 @@ func duplicates(p *pass) {
 func counts(p *pass) {
 	for _, from := range p.calls {
 		// Without control data, it is an error to parse the whole buffer.
-		if from.assign == nil || from.result == 0 || p.whole(from) != nil {
+		if from.carrier == nil || from.result == "" || p.whole(from) != nil {
 			continue
 		}
-		list, checked := p.object(from.assign.Lhs[0]), false
-		isList := func(e ast.Expr) bool { return list != nil && p.object(e) == list }
-		ast.Inspect(from.decl, func(n ast.Node) bool {
+		isList := func(e ast.Expr) bool { return p.object(e) == from.carrier }
+		found(from.decl, func(n ast.Node) (done bool) {
 			switch n := n.(type) {
 			case *ast.CallExpr:
-				checked = checked || n.Pos() > from.End() && slices.ContainsFunc(n.Args, isList)
+				return n.Pos() > from.End() && slices.ContainsFunc(n.Args, isList)
 			case *ast.RangeStmt:
-				checked = checked || isList(n.X)
+				return isList(n.X)
 			case *ast.IndexExpr:
-				if checked || !isList(n.X) || p.TypesInfo.Types[n.Index].Value == nil {
-					break
+				if done = isList(n.X) && p.TypesInfo.Types[n.Index].Value != nil; done {
+					p.report(n, "nothing checks len("+from.carrier.Name()+"), which may be 0, or more than the program uses and closes", "")
 				}
-				checked = true
-				p.report(n, "nothing checks len("+list.Name()+"), which may be 0, or more than the program uses and closes", "")
 			}
-			return true
+			return done
 		})
 	}
 }

@@ -208,6 +208,59 @@ func one(conn *net.UnixConn) ([]int, error) {
 	return rights(oob[:oobn])
 }
 
+func switchCount(message *unix.SocketControlMessage) ([]int, error) {
+	fds, err := unix.ParseUnixRights(message)
+	if err != nil {
+		return nil, err
+	}
+	switch len(fds) {
+	case 0:
+		return nil, errBad
+	case 1:
+	default:
+		return nil, errBad // want `this return leaks the descriptors from line \d+`
+	}
+	return fds, nil
+}
+
+func switchError(conn *net.UnixConn, p []byte) ([]int, error) {
+	oob := make([]byte, 64)
+	n, oobn, _, _, err := conn.ReadMsgUnix(p, oob)
+	switch err {
+	case nil:
+	case unix.EAGAIN:
+		return nil, nil
+	default:
+		return nil, err
+	}
+	if n > 5 {
+		return nil, errBad // want `this return leaks the descriptors from line \d+`
+	}
+	return rights(oob[:oobn])
+}
+
+func timeout(conn *net.UnixConn) ([]int, error) {
+	oob := make([]byte, 64)
+	_, oobn, _, _, err := conn.ReadMsgUnix(nil, oob)
+	if ne, ok := err.(net.Error); ok && ne.Timeout() {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return rights(oob[:oobn])
+}
+
+func wrapped(conn *net.UnixConn) ([]int, error) {
+	oob := make([]byte, 64)
+	_, oobn, _, _, err := conn.ReadMsgUnix(nil, oob)
+	err = os.NewSyscallError("recvmsg", err)
+	if err != nil {
+		return nil, err
+	}
+	return rights(oob[:oobn])
+}
+
 func rights([]byte) ([]int, error)
 
 func closeAll([]int)

@@ -32,6 +32,15 @@ func withoutLength(conn *net.UnixConn) ([]syscall.SocketControlMessage, error) {
 	return syscall.ParseSocketControlMessage(oob) // want `the whole control buffer is parsed`
 }
 
+// The length is not known where the buffer is parsed, so that there is no fix.
+func unknownLength(conn *net.UnixConn) ([]syscall.SocketControlMessage, error) {
+	oob := make([]byte, 64)
+	if _, oobn, _, _, err := conn.ReadMsgUnix(nil, oob); err != nil || oobn == 0 {
+		return nil, err
+	}
+	return syscall.ParseSocketControlMessage(oob) // want `the whole control buffer is parsed`
+}
+
 func part(sock int, oob []byte) ([]unix.SocketControlMessage, error) {
 	_, oobn, _, _, err := unix.Recvmsg(sock, nil, oob, 0)
 	if err != nil {
@@ -66,6 +75,17 @@ func reused(sock int) error {
 		}
 		unix.ParseSocketControlMessage(oob) // want `the whole control buffer is parsed`
 	}
+}
+
+func reusedByRange(socks []int) error {
+	oob := make([]byte, unix.CmsgSpace(4))
+	for _, sock := range socks {
+		if _, _, _, _, err := unix.Recvmsg(sock, nil, oob, 0); err != nil {
+			return err
+		}
+		unix.ParseSocketControlMessage(oob) // want `the whole control buffer is parsed`
+	}
+	return nil
 }
 
 // The caller may have passed only a part.

@@ -10,6 +10,7 @@ const (
 	F_DUPFD          = syscall.F_DUPFD
 	F_DUPFD_CLOEXEC  = syscall.F_DUPFD_CLOEXEC
 	EINTR            = syscall.EINTR
+	EAGAIN           = syscall.EAGAIN
 )
 
 type (
