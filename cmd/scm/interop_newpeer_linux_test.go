@@ -77,8 +77,8 @@ func TestNewPeerWithLibrary(t *testing.T) {
 				inDir(t, dir, environment+"javac -d classes "+s.File)
 				peer = strings.Replace(peer, s.File, strings.TrimSuffix(s.File, ".java"), 1)
 			}
-			// The other cases of a whole run do not involve the peer.
-			r := command(t, "interop", "run", "--builtin=false", "--peer", peer, "--timeout", "1m", "--run", "**/mine/**")
+			// The other cases of a whole run do not involve the peer, or pair it with itself.
+			r := command(t, "interop", "run", "--builtin=false", "--peer", peer, "--timeout", "1m", "--run", "**/{mine/runner,runner/mine}")
 			if r.code != 0 || !strings.HasSuffix(r.stdout, "\nthe run: as expected\n") {
 				t.Errorf("got %d\n%s", r.code, r.text())
 			}

@@ -183,6 +183,9 @@ func TestGolden386(t *testing.T) {
 	if runtime.GOARCH != "amd64" {
 		t.Skip("386 programs run natively only on amd64")
 	}
+	if testing.Short() {
+		t.Skip("-short: a run without it tests this, and neither the user nor the backend matters")
+	}
 	if _, err := exec.LookPath("go"); err != nil {
 		t.Skip(err)
 	}

@@ -404,6 +404,9 @@ func TestOtherWidth(t *testing.T) {
 	if runtime.GOARCH != "amd64" {
 		t.Skip("only amd64 runs programs of another width here")
 	}
+	if testing.Short() {
+		t.Skip("-short: a run without it tests this, and neither the user nor the backend matters")
+	}
 	needsPtrace(t)
 	bin := t.TempDir() + "/child"
 	build := exec.Command("go", "test", "-c", "-o", bin, ".")
