@@ -124,7 +124,7 @@ func TestPrivate(t *testing.T) {
 // fakeReport returns a report with four cases that show the fault of goodText, one that shows another, and some that show
 // none, because they are about another peer or pair runc with one.
 func fakeReport(version, fd string) *report.Report {
-	leak := []scenario.Finding{{Check: scenario.CheckLeak, Peer: "runc", Line: 3, Text: fd + " is open in /root/go/pkg/mod/runc@v1/a.go\nstack backtrace:\n0"}}
+	leak := []scenario.Finding{{Check: scenario.CheckLeak, Peer: "runc", Line: 3, Text: fd + " is open in /home/user/go/pkg/mod/runc@v1/a.go\nstack backtrace:\n0"}}
 	return &report.Report{
 		Schema: report.Schema, Seconds: 1,
 		Peers: []report.Peer{{Name: "runc", Hello: contract.Hello{Version: version}}, {Name: scenario.RunnerName}},

@@ -22,7 +22,7 @@ type pass struct {
 	aliases  map[types.Object]types.Object // the x of v, ok := x.(T)
 }
 
-// What an expression holds is named after the function that returns it.
+// Values of holds: the function that returns what a variable or field holds.
 const (
 	messages    = "unix.ParseSocketControlMessage"
 	descriptors = "unix.ParseUnixRights"
