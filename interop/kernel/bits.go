@@ -1,7 +1,7 @@
 package kernel
 
 import (
-	"slices"
+	"fmt"
 
 	"github.com/scm-rights/scm/interop/contract"
 )
@@ -10,32 +10,43 @@ import (
 // combines some of these constants with bitwise OR.
 type Bits struct {
 	words []string
-	bits  []int
+	bits  map[string]int
 }
 
-// BitsOf returns the Bits for a field that is a key of Words. The constants must be in the same
-// order as the words. BitsOf panics unless there is exactly one constant for each word.
-func BitsOf(field string, bits ...int) Bits {
-	if len(bits) != len(Words[field]) {
-		panic("kernel: not one constant for each word of " + field)
+// BitsOf returns the Bits for a field that is a key of Words. It panics unless bits has a constant
+// for each word of the field, and no other constants.
+func BitsOf(field string, bits map[string]int) Bits {
+	words := Words[field]
+	for _, w := range words {
+		if _, ok := bits[w]; !ok {
+			panic(fmt.Sprintf("kernel: no constant for the word %s of %s", w, field))
+		}
 	}
-	return Bits{Words[field], bits}
+	if len(bits) != len(words) {
+		panic(fmt.Sprintf("kernel: %d constants for the %d words of %s", len(bits), len(words), field))
+	}
+	return Bits{words, bits}
 }
 
-// Sum returns the bitwise OR of the constants for the given words.
+// Sum returns the bitwise OR of the constants for the given words. It panics if there is no
+// constant for one of them.
 func (b Bits) Sum(words ...string) (sum int) {
 	for _, w := range words {
-		sum |= b.bits[slices.Index(b.words, w)]
+		bit, ok := b.bits[w]
+		if !ok {
+			panic("kernel: no constant for " + w)
+		}
+		sum |= bit
 	}
 	return sum
 }
 
-// Names returns the words whose bits are set in sum, separated by commas. It returns "-" if there
-// are none.
+// Names returns the words whose bits are set in sum, separated by commas, in the order of Words.
+// It returns "-" if there are none.
 func (b Bits) Names(sum int) string {
 	var list []string
-	for i, w := range b.words {
-		if sum&b.bits[i] != 0 {
+	for _, w := range b.words {
+		if sum&b.bits[w] != 0 {
 			list = append(list, w)
 		}
 	}
@@ -44,8 +55,10 @@ func (b Bits) Names(sum int) string {
 
 // Name returns the word for a constant, or "" if there is none.
 func (b Bits) Name(constant int) string {
-	if i := slices.Index(b.bits, constant); i >= 0 {
-		return b.words[i]
+	for _, w := range b.words {
+		if b.bits[w] == constant {
+			return w
+		}
 	}
 	return ""
 }

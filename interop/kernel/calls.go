@@ -6,6 +6,7 @@ package kernel
 import (
 	"math"
 	"regexp"
+	"slices"
 
 	"github.com/scm-rights/scm/interop/contract"
 )
@@ -103,7 +104,7 @@ func IsCall(command string) bool {
 const Inherit = "inherit"
 
 // Words maps a call and one of its fields, such as "open flags", to the words that the field
-// accepts. BitsOf pairs these words with constants of the operating system in the same order.
+// accepts. BitsOf pairs these words with constants of the operating system.
 var Words = map[string][]string{
 	"message flags": {"dontwait", "nosignal", "eor", "oob", "more", "peek", "trunc", "ctrunc", "waitall", "errqueue", Inherit},
 	"open flags":    {"rdonly", "wronly", "rdwr", "create", "append", "trunc", "nonblock", "path", "directory", "tmpfile"},
@@ -128,11 +129,15 @@ var (
 	controlRoom = contract.KindOf(parseControlRoom)
 	noControl   = oneOf("-", "null", "bad")
 
-	sendFlags = contract.WordList(Words["message flags"][:10]...) // without inherit
+	sendFlags = contract.WordList(without(Words["message flags"], Inherit)...)
 	recvFlags = contract.WordList(Words["message flags"]...)
 	unixName  = matching(`path:.+|abstract:.*`)
 	anyText   = matching(`.*`)
 )
+
+func without(words []string, word string) []string {
+	return slices.DeleteFunc(slices.Clone(words), func(w string) bool { return w == word })
+}
 
 // kinds contains the kinds of the fields. A key CALL.FIELD applies to a field of one call, and a
 // key FIELD applies to the field of that name in every other call.

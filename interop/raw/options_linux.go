@@ -78,4 +78,8 @@ func GetOption(sock int, name string) (int, error) {
 }
 
 // Shutdowns contains the values of the second argument of shutdown(2).
-var Shutdowns = kernel.BitsOf("shutdown how", unix.SHUT_RD, unix.SHUT_WR, unix.SHUT_RDWR)
+var Shutdowns = kernel.BitsOf("shutdown how", map[string]int{
+	"rd":   unix.SHUT_RD,
+	"wr":   unix.SHUT_WR,
+	"rdwr": unix.SHUT_RDWR,
+})

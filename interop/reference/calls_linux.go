@@ -81,7 +81,15 @@ func (a *args) timeout() int {
 	return 0
 }
 
-var pollBits = kernel.BitsOf("poll events", unix.POLLIN, unix.POLLOUT, unix.POLLPRI, unix.POLLERR, unix.POLLHUP, unix.POLLRDHUP, unix.POLLNVAL)
+var pollBits = kernel.BitsOf("poll events", map[string]int{
+	"in":    unix.POLLIN,
+	"out":   unix.POLLOUT,
+	"pri":   unix.POLLPRI,
+	"err":   unix.POLLERR,
+	"hup":   unix.POLLHUP,
+	"rdhup": unix.POLLRDHUP,
+	"nval":  unix.POLLNVAL,
+})
 
 // poll polls fd=, or the socket of the case if it is left out.
 func poll(a *args) (string, error) {
@@ -119,7 +127,14 @@ func epollwait(a *args) (string, error) {
 }
 
 var (
-	flagBits  = kernel.BitsOf("fcntl flags", unix.O_APPEND, unix.O_NONBLOCK, unix.O_WRONLY, unix.O_RDWR, unix.O_PATH, unix.O_CLOEXEC)
+	flagBits = kernel.BitsOf("fcntl flags", map[string]int{
+		"append":   unix.O_APPEND,
+		"nonblock": unix.O_NONBLOCK,
+		"wronly":   unix.O_WRONLY,
+		"rdwr":     unix.O_RDWR,
+		"path":     unix.O_PATH,
+		"cloexec":  unix.O_CLOEXEC,
+	})
 	fcntlGets = map[string]int{"fl": unix.F_GETFL, "fd": unix.F_GETFD, "pipe_sz": unix.F_GETPIPE_SZ, "owner": unix.F_GETOWN}
 	fcntlSets = map[string]int{"fl": unix.F_SETFL, "fd": unix.F_SETFD, "pipe_sz": unix.F_SETPIPE_SZ}
 )
@@ -153,7 +168,12 @@ func fcntl(a *args) (string, error) {
 	return value(n, err)
 }
 
-var sealBits = kernel.BitsOf("seal seals", unix.F_SEAL_SEAL, unix.F_SEAL_SHRINK, unix.F_SEAL_GROW, unix.F_SEAL_WRITE)
+var sealBits = kernel.BitsOf("seal seals", map[string]int{
+	"seal":   unix.F_SEAL_SEAL,
+	"shrink": unix.F_SEAL_SHRINK,
+	"grow":   unix.F_SEAL_GROW,
+	"write":  unix.F_SEAL_WRITE,
+})
 
 // seal adds seals=, if any, and returns all seals of the file.
 func seal(a *args) (string, error) {
@@ -168,8 +188,16 @@ func seal(a *args) (string, error) {
 }
 
 var (
-	flockBits = kernel.BitsOf("lock how", unix.LOCK_SH, unix.LOCK_EX, unix.LOCK_UN)
-	fcntlLock = kernel.BitsOf("lock how", unix.F_RDLCK, unix.F_WRLCK, unix.F_UNLCK)
+	flockBits = kernel.BitsOf("lock how", map[string]int{
+		"shared":    unix.LOCK_SH,
+		"exclusive": unix.LOCK_EX,
+		"none":      unix.LOCK_UN,
+	})
+	fcntlLock = kernel.BitsOf("lock how", map[string]int{
+		"shared":    unix.F_RDLCK,
+		"exclusive": unix.F_WRLCK,
+		"none":      unix.F_UNLCK,
+	})
 )
 
 // lock acquires or releases a lock of one of three kinds, without waiting.
@@ -194,7 +222,15 @@ func lseek(a *args) (string, error) {
 	return fmt.Sprintf("value=%d", n), err
 }
 
-var kinds = kernel.BitsOf("stat kind", unix.S_IFREG, unix.S_IFDIR, unix.S_IFIFO, unix.S_IFSOCK, unix.S_IFCHR, unix.S_IFBLK, unix.S_IFLNK)
+var kinds = kernel.BitsOf("stat kind", map[string]int{
+	"file":   unix.S_IFREG,
+	"dir":    unix.S_IFDIR,
+	"fifo":   unix.S_IFIFO,
+	"socket": unix.S_IFSOCK,
+	"char":   unix.S_IFCHR,
+	"block":  unix.S_IFBLK,
+	"link":   unix.S_IFLNK,
+})
 
 func stat(a *args) (string, error) {
 	var st unix.Stat_t
@@ -208,7 +244,10 @@ func stat(a *args) (string, error) {
 	return fmt.Sprintf("kind=%s mode=0%03o size=%d links=%d uid=%d", kind, st.Mode&0o7777, st.Size, st.Nlink, st.Uid), nil
 }
 
-var protBits = kernel.BitsOf("mmap prot", unix.PROT_READ, unix.PROT_WRITE)
+var protBits = kernel.BitsOf("mmap prot", map[string]int{
+	"read":  unix.PROT_READ,
+	"write": unix.PROT_WRITE,
+})
 
 // mmap maps a page, shared, and unmaps it.
 func mmap(a *args) error {
@@ -289,8 +328,18 @@ func fileOf(fd int) ([]string, error) {
 	return []string{fmt.Sprint(st.Dev), fmt.Sprint(st.Ino)}, err
 }
 
-var openBits = kernel.BitsOf("open flags", unix.O_RDONLY, unix.O_WRONLY, unix.O_RDWR, unix.O_CREAT, unix.O_APPEND, unix.O_TRUNC,
-	unix.O_NONBLOCK, unix.O_PATH, unix.O_DIRECTORY, unix.O_TMPFILE)
+var openBits = kernel.BitsOf("open flags", map[string]int{
+	"rdonly":    unix.O_RDONLY,
+	"wronly":    unix.O_WRONLY,
+	"rdwr":      unix.O_RDWR,
+	"create":    unix.O_CREAT,
+	"append":    unix.O_APPEND,
+	"trunc":     unix.O_TRUNC,
+	"nonblock":  unix.O_NONBLOCK,
+	"path":      unix.O_PATH,
+	"directory": unix.O_DIRECTORY,
+	"tmpfile":   unix.O_TMPFILE,
+})
 
 // open opens path=, relative to dir= if it is given.
 func open(a *args) (int, error) {

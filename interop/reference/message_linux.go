@@ -132,8 +132,19 @@ func sendmsg(a *args) (string, error) {
 // inherit is the bit of kernel.Inherit, which is not a flag of the system.
 const inherit = 1 << 29
 
-var messageFlags = kernel.BitsOf("message flags", unix.MSG_DONTWAIT, unix.MSG_NOSIGNAL, unix.MSG_EOR, unix.MSG_OOB, unix.MSG_MORE,
-	unix.MSG_PEEK, unix.MSG_TRUNC, unix.MSG_CTRUNC, unix.MSG_WAITALL, unix.MSG_ERRQUEUE, inherit)
+var messageFlags = kernel.BitsOf("message flags", map[string]int{
+	"dontwait":     unix.MSG_DONTWAIT,
+	"nosignal":     unix.MSG_NOSIGNAL,
+	"eor":          unix.MSG_EOR,
+	"oob":          unix.MSG_OOB,
+	"more":         unix.MSG_MORE,
+	"peek":         unix.MSG_PEEK,
+	"trunc":        unix.MSG_TRUNC,
+	"ctrunc":       unix.MSG_CTRUNC,
+	"waitall":      unix.MSG_WAITALL,
+	"errqueue":     unix.MSG_ERRQUEUE,
+	kernel.Inherit: inherit,
+})
 
 // maxName is the size of a buffer for any address of a socket.
 const maxName = 128

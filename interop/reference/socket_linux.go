@@ -16,7 +16,12 @@ import (
 
 var (
 	socketTypes = map[string]int{"stream": unix.SOCK_STREAM, "dgram": unix.SOCK_DGRAM, "seqpacket": unix.SOCK_SEQPACKET}
-	families    = kernel.BitsOf("socket family", unix.AF_UNIX, unix.AF_INET, unix.AF_NETLINK, unix.AF_PACKET)
+	families    = kernel.BitsOf("socket family", map[string]int{
+		"unix":    unix.AF_UNIX,
+		"inet":    unix.AF_INET,
+		"netlink": unix.AF_NETLINK,
+		"packet":  unix.AF_PACKET,
+	})
 )
 
 // kind returns the type of a new socket: type=, or the type of the socket of the case.
