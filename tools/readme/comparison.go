@@ -17,7 +17,7 @@ import (
 // README.md and docs/comparison.md are generated from columns and rows.
 type column struct {
 	name      string
-	meaning   string // what a "yes" in the column means, for docs/comparison.md
+	meaning   string // what a "yes" in the column means
 	role      scenario.Role
 	scenarios patterns
 	except    patterns // scenarios that another column covers
@@ -63,9 +63,11 @@ var columns = []column{
 // A row describes a library interface and lists the peers that test it. A cell is "yes" only if
 // all of these peers pass. words replaces the text of some cells with more precise wording.
 type row struct {
-	name  string
-	peers []string
-	words map[string]string // by "COLUMN: TEXT"
+	name    string
+	peers   []string
+	words   map[string]string // by "COLUMN: TEXT"
+	readme  bool              // in the table of README.md too, because Go programmers consider it
+	project string            // whose version README.md gives (default none)
 }
 
 const (
@@ -81,27 +83,27 @@ var (
 )
 
 var rows = []row{
-	{name: "scm (`Send`, `Recv`; `scm_rights_send`, `scm_rights_recv`)", peers: []string{"csrc", "scm-cgo", "scm-purego"}},
-	{name: "scm (`WriteFD`, `ReadFD`; `write_fd`, `read_fd`)", peers: []string{"csrc-pair", "scm-pair-cgo", "scm-pair-purego"}},
-	{name: "scm/fdchannel", peers: []string{"scm-fdchannel-cgo", "scm-fdchannel-purego"}},
-	{name: "UNP §15.7 (Stevens)", peers: []string{"book"}, words: map[string]string{"empty packet received: no": "the descriptor leaks"}},
+	{name: "scm (`Send`, `Recv`; `scm_rights_send`, `scm_rights_recv`)", peers: []string{"csrc", "scm-cgo", "scm-purego"}, readme: true},
+	{name: "scm (`WriteFD`, `ReadFD`; `write_fd`, `read_fd`)", peers: []string{"csrc-pair", "scm-pair-cgo", "scm-pair-purego"}, readme: true},
+	{name: "scm/fdchannel", peers: []string{"scm-fdchannel-cgo", "scm-fdchannel-purego"}, readme: true},
+	{name: "UNP §15.7 (Stevens)", peers: []string{"book"}, words: map[string]string{"empty packet received: no": "the descriptor leaks"}, readme: true},
 	{name: "Stack Overflow answer", peers: []string{"qa"}},
 	{name: "GLib GSocket, GUnixFDMessage", peers: []string{"glib"}},
 	{name: "libuv IPC pipes", peers: []string{"libuv"}, words: map[string]string{"right file sent: no": "makes it non-blocking"}},
 	{name: "Go `net` with x/sys", peers: []string{"net"}, words: map[string]string{
-		"pidfd closed: no": callersControl, "empty packet sent: no": "adds a byte", "empty packet received: no": "reported as EOF"}},
+		"pidfd closed: no": callersControl, "empty packet sent: no": "adds a byte", "empty packet received: no": "reported as EOF"}, readme: true, project: "Go"},
 	{name: "x/sys alone", peers: []string{"xsys"}, words: map[string]string{
-		"pidfd closed: no": callersControl, "empty packet sent: no": "adds a byte", "close-on-exec: yes": callersFlag}},
-	{name: "runc SendFile, RecvFile", peers: []string{"runc"}, words: map[string]string{"empty packet sent: no": "adds a byte"}},
-	{name: "gVisor fdchannel", peers: []string{"fdchannel"}},
+		"pidfd closed: no": callersControl, "empty packet sent: no": "adds a byte", "close-on-exec: yes": callersFlag}, readme: true, project: "x/sys"},
+	{name: "runc SendFile, RecvFile", peers: []string{"runc"}, words: map[string]string{"empty packet sent: no": "adds a byte"}, readme: true, project: "runc"},
+	{name: "gVisor fdchannel", peers: []string{"fdchannel"}, readme: true, project: "gVisor"},
 	{name: "gVisor unet", peers: []string{"unet"}, words: map[string]string{"empty packet received: no": "reported as EOF"}},
 	{name: "ChromiumOS ScmSocket", peers: []string{"scmsocket"}},
 	{name: "rust-vmm vmm-sys-util", peers: []string{"vmm-sys-util"}},
-	{name: "Rust nix", peers: []string{"nix"}, words: map[string]string{"close-on-exec: yes": callersFlag, "pidfd closed: no": callersControl}},
+	{name: "Rust nix", peers: []string{"nix"}, words: map[string]string{"close-on-exec: yes": callersFlag, "pidfd closed: no": callersControl}, readme: true, project: "nix"},
 	{name: "Rust rustix", peers: []string{"rustix"}, words: byFlag},
 	{name: "Rust sendfd", peers: []string{"sendfd"}},
 	{name: "Rust tokio-seqpacket", peers: []string{"tokio-seqpacket"}, words: byControl},
-	{name: "Python send_fds, recv_fds", peers: []string{"python"}},
+	{name: "Python send_fds, recv_fds", peers: []string{"python"}, readme: true, project: "Python"},
 	{name: "Python multiprocessing", peers: []string{"multiprocessing"}},
 	{name: "Java jnr-posix", peers: []string{"jnr-posix"}, words: byControl},
 	{name: "Java junixsocket", peers: []string{"junixsocket"}, words: map[string]string{"right file sent: no": "yes, but an error closes the socket"}},

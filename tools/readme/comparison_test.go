@@ -16,9 +16,9 @@ import (
 	"github.com/scm-rights/scm/interop/scenario"
 )
 
-// Each peer has one row or a reason for having none. The words of each row appear in README.md.
+// Each peer has one row or a reason for having none. The words of each row appear in docs/comparison.md.
 func TestRows(t *testing.T) {
-	text, err := os.ReadFile("../../README.md")
+	text, err := os.ReadFile("../../docs/comparison.md")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -38,7 +38,7 @@ func TestRows(t *testing.T) {
 		line, _, _ = strings.Cut(line, "\n")
 		for key, words := range w.words {
 			if !strings.Contains(line, " "+words+" |") {
-				t.Errorf("%s: %q is not in README.md for %q", w.name, words, key)
+				t.Errorf("%s: %q is not in docs/comparison.md for %q", w.name, words, key)
 			}
 		}
 	}
@@ -118,6 +118,7 @@ func TestWriteAndCheck(t *testing.T) {
 	file := filepath.Join(dir, "report.json")
 	readme := "b\n<!-- comparison -->\nold\n<!-- end -->\nc\n"
 	leaks := []scenario.Finding{{Check: scenario.CheckLeak, Peer: "runc"}}
+	elsewhere := []scenario.Finding{{Check: scenario.CheckLeak, Peer: "glib"}} // which has no row in README.md
 	const allPairs = "make interop PEERS=all && go run ./tools/readme -w build/interop/report.json"
 	for _, c := range []struct {
 		version  string
@@ -133,6 +134,7 @@ func TestWriteAndCheck(t *testing.T) {
 		{"1", nil, scenario.Pass, true, false, "", ""},
 		{"1", leaks, scenario.Pass, false, false, "README.md has a different row for runc", "go run ./tools/readme -w " + file},
 		{"1", leaks, scenario.Pass, true, false, "README.md has a different row for runc", allPairs},
+		{"1", elsewhere, scenario.Pass, false, false, "docs/comparison.md has a different row for GLib", "go run ./tools/readme -w " + file},
 		{"2", leaks, scenario.Pass, false, false, "", ""},
 		{"1", nil, scenario.Expected, true, false, `docs/matrix.md differs from the report: the cell of */*/seqpacket/runner/runner is "1", the report gives "0x1"`, allPairs},
 	} {

@@ -110,8 +110,10 @@ func (t *comparison) comparePages(root, readme, page string) (wrong error) {
 			others = true
 			version, _, _ = strings.Cut(version, "\n")
 			fmt.Printf("readme: %s is not compared: the report is about version %s, the pages about %s\n", w.name, t.versions[i], version)
-		case !strings.Contains(readme, "\n"+t.line(i)):
-			wrong = errors.Join(wrong, fmt.Errorf("%s has a different row for %s; the report gives:\n%s", readmeFile, w.name, t.line(i)))
+		case w.readme && !strings.Contains(readme, "\n"+t.line(i)):
+			wrong = errors.Join(wrong, t.differentRow(readmeFile, i))
+		case !strings.Contains(page, "\n"+t.line(i)):
+			wrong = errors.Join(wrong, t.differentRow(pageFile, i))
 		case !strings.Contains(page, t.section(i)):
 			section, _, _ = strings.Cut(section, "\n## ")
 			_, wanted, _ := strings.Cut(t.section(i), w.name+"\n")
@@ -130,6 +132,10 @@ func (t *comparison) comparePages(root, readme, page string) (wrong error) {
 		wrong = errors.Join(wrong, err)
 	}
 	return wrong
+}
+
+func (t *comparison) differentRow(file string, i int) error {
+	return fmt.Errorf("%s has a different row for %s; the report gives:\n%s", file, rows[i].name, t.line(i))
 }
 
 // changedCell returns an error with the first cell of docs/matrix.md that differs from the report, if there is one.
@@ -164,7 +170,7 @@ func difference(name, text, wanted string) error {
 	return fmt.Errorf("%s differs from the report: it has %q, the report gives %q", name, line(text), line(wanted))
 }
 
-// readme returns the text of README.md with the table replaced.
+// readme returns the text of README.md with the part between the markers replaced.
 func (t *comparison) readme(text string) (string, error) {
 	const begin, end = "<!-- comparison -->\n", "<!-- end -->\n"
 	head, rest, ok := strings.Cut(text, begin)
@@ -172,5 +178,5 @@ func (t *comparison) readme(text string) (string, error) {
 	if !ok || !ended {
 		return "", fmt.Errorf("%s has no %s", readmeFile, strings.TrimSpace(begin))
 	}
-	return head + begin + t.table() + end + tail, nil
+	return head + begin + t.summary() + end + tail, nil
 }

@@ -12,7 +12,7 @@ import (
 	"github.com/scm-rights/scm/interop/scenario"
 )
 
-// line returns a row of the table in README.md.
+// line returns a row of the tables in README.md and docs/comparison.md.
 func (t *comparison) line(i int) string {
 	text := "| " + rows[i].name + " |"
 	for _, c := range t.cells[i] {
@@ -21,26 +21,43 @@ func (t *comparison) line(i int) string {
 	return text + "\n"
 }
 
-// table returns the table in README.md, followed by the meanings of its columns.
-func (t *comparison) table() string {
-	text, meanings := "| |", ""
+// table returns the table with the rows for which in returns true.
+func (t *comparison) table(in func(row) bool) string {
+	text := "| |"
 	for _, c := range columns {
 		text += " " + c.name + " |"
-		meanings += " *" + c.name + "*: " + c.meaning
 	}
 	text += "\n|---|" + strings.Repeat("---|", len(columns)) + "\n"
-	for i := range rows {
-		text += t.line(i)
+	for i, w := range rows {
+		if in(w) {
+			text += t.line(i)
+		}
 	}
-	return text + "\n" + strings.TrimSpace(meanings) + "\n"
+	return text
 }
 
-const intro = `# How the comparison is decided
+// summary returns what README.md has between its markers: the versions, the meanings of the columns, and the table.
+func (t *comparison) summary() string {
+	var versions []string
+	for i, w := range rows {
+		if w.project != "" {
+			versions = append(versions, w.project+" "+strings.TrimPrefix(t.versions[i], "go"))
+		}
+	}
+	meanings := ""
+	for _, c := range columns {
+		meanings += " *" + c.name + "*: " + c.meaning
+	}
+	return "Versions: " + strings.Join(versions, ", ") + ".\n\n" + strings.TrimSpace(meanings) + "\n\n" +
+		t.table(func(w row) bool { return w.readme })
+}
 
-README.md compares scm with other libraries. Each cell of its table is derived from the verdicts of ` +
-	"`make interop`" + ` on the cases that pair the library's peer with the runner.
-This page lists the scenarios that decide each cell. ` + "`go run ./tools/readme -w REPORT`" +
-	` writes both the table and this page. The columns and rows are defined in tools/readme/comparison.go.
+const intro = `# Comparison
+
+This page compares scm with other libraries. The table in README.md has only those of its rows that a Go programmer is likely to consider. Each cell is derived from the verdicts of ` +
+	"`make interop`" + ` on the cases that pair the library's peer with the runner, and the sections below list the scenarios that decide it.
+` + "`go run ./tools/readme -w REPORT`" +
+	` writes the table in README.md and this page. The columns and rows are defined in tools/readme/comparison.go.
 For the reason behind each failure, see [expected.txt](../interop/catalogue/expected.txt). To run one scenario, use ` +
 	"`build/scm interop run --peers build/peers/peers.json --run SCENARIO`" + `.
 
@@ -66,7 +83,7 @@ func (t *comparison) page() string {
 	}
 	text += "\nThe value " + quoted([]string{callersFlag}) + " means that the library passes MSG_CMSG_CLOEXEC only if its caller asks for it, as the peer does." +
 		" The value " + quoted([]string{callersControl}) + " means that the library returns the control messages as they are, and its caller must close the pidfd.\n" +
-		"\n## Not in the table\n\n| peer | why |\n|---|---|\n"
+		"\n## Results\n\n" + t.table(func(row) bool { return true }) + "\n## Not in the table\n\n| peer | why |\n|---|---|\n"
 	for _, name := range slices.Sorted(maps.Keys(rowless)) {
 		text += fmt.Sprintf("| `%s` | %s |\n", name, rowless[name])
 	}
