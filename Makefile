@@ -17,7 +17,7 @@
 #   AS_USER=tools/as-user.sh  as root, run the pure-Go tests as an unprivileged user without a C compiler
 #   NEWEST=build/_newest  run the pure-Go tests in a copy of the tree in that directory, with the newest modules (tools/newest.sh)
 #   DESTDIR=…, PREFIX=…, MANDIR=…  where install-man installs (PREFIX: /usr/local; MANDIR: PREFIX/share/man)
-#   GO=…, CLANG_FORMAT=…, CLANG_TIDY=…  the commands to run for these tools
+#   GO=…, CLANG_FORMAT=…, CLANG_TIDY=…, ACTIONLINT=…, CHECK_JSONSCHEMA=…  the commands to run for these tools
 
 # Keep going after a failure.
 MAKEFLAGS += --warn-undefined-variables --no-print-directory --keep-going
@@ -50,6 +50,8 @@ CLANG_TIDY ?= clang-tidy
 # Less garbage collection saves a quarter to a third of the time, and uses half as much memory again, at most 2 GB.
 VET := GOGC=off GOMEMLIMIT=2GiB $(CURDIR)/build/lint/vet
 STATICCHECK := GOGC=400 $(CURDIR)/build/lint/staticcheck
+ACTIONLINT := $(CURDIR)/build/lint/actionlint
+CHECK_JSONSCHEMA := build/venv/bin/check-jsonschema
 RUFF := build/venv/bin/ruff
 CARGO_FLAGS := --manifest-path interop/peers/rust/Cargo.toml
 # The sub-makes use undefined variables.
@@ -375,8 +377,19 @@ lint-php:
 lint-shell:
 	shellcheck $(SHELL_FILES)
 
+# actionlint checks the workflows, and check-jsonschema the other files. build/lint/user is the repository of a user who
+# copied the files of docs/ci. There, actionlint reads the inputs of the action, which the workflow checks out as "scm".
 lint-workflows: lint-tools
-	$(GO) run ./tools/workflows
+	rm -rf build/lint/user
+	mkdir -p build/lint/user/.git build/lint/user/.github/workflows
+	cp docs/ci/github.yml build/lint/user/.github/workflows
+	ln -s $(CURDIR) build/lint/user/scm
+	$(ACTIONLINT) .github/workflows/*.yml
+	cd build/lint/user; $(ACTIONLINT) .github/workflows/github.yml
+	$(CHECK_JSONSCHEMA) --builtin-schema vendor.github-workflows .github/workflows/*.yml docs/ci/github.yml
+	$(CHECK_JSONSCHEMA) --builtin-schema vendor.github-actions action.yml
+	$(CHECK_JSONSCHEMA) --builtin-schema vendor.dependabot .github/dependabot.yml
+	$(CHECK_JSONSCHEMA) --builtin-schema vendor.gitlab-ci --data-transform gitlab-ci docs/ci/gitlab.yml
 
 .PHONY: fmt
 fmt: ## seconds: format the Go, C, Rust and Python

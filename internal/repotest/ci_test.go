@@ -16,7 +16,6 @@ import (
 	. "github.com/onsi/gomega"
 
 	"github.com/scm-rights/scm/internal/fdtest"
-	"github.com/scm-rights/scm/internal/markdown"
 )
 
 // A ciUser follows docs/ci.md in the directory of a library.
@@ -30,9 +29,9 @@ type ciUser struct {
 func newCIUser(library string) ciUser {
 	GinkgoHelper()
 	u := ciUser{dir: GinkgoT().TempDir(), env: []string{"SCM=" + ok(os.Getwd())}}
-	for _, b := range markdown.Blocks(contents("docs/ci.md")) {
-		if b.Language == "sh" {
-			u.blocks = append(u.blocks, b.Text)
+	for _, block := range fenced.FindAllStringSubmatch(contents("docs/ci.md"), -1) {
+		if block[1] == "sh" {
+			u.blocks = append(u.blocks, block[2])
 		}
 	}
 	Expect(u.blocks).To(HaveLen(5), "one shell block per step")
@@ -79,7 +78,7 @@ func (u ciUser) runAction(changes ...string) (int, string) {
 	for _, m := range actionInput.FindAllStringSubmatch(action, -1) {
 		inputs[m[1]] = m[2]
 	}
-	github := markdown.Below(contents("docs/ci.md"), "GitHub", "yaml")[0]
+	github := contents("docs/ci/github.yml")
 	for _, m := range stepInput.FindAllStringSubmatch(between(github, "- uses: ./scm\n", "\n      - "), -1) {
 		Expect(inputs).To(HaveKey(m[1]))
 		inputs[m[1]] = m[2]
@@ -212,7 +211,6 @@ var _ = Describe("docs/ci.md", func() {
 	})
 
 	It("has workflows that run the commands of the script", func() {
-		page := contents("docs/ci.md")
 		script := newCIUser("c").blocks[4]
 		var commands []string
 		for line := range strings.Lines(strings.ReplaceAll(script, "\\\n\t", "")) {
@@ -223,14 +221,14 @@ var _ = Describe("docs/ci.md", func() {
 		}
 		item := regexp.MustCompile(`(?m)^    - (.*)$`)
 		var gitlab []string
-		for _, m := range item.FindAllStringSubmatch(markdown.Below(page, "GitLab", "yaml")[0], -1) {
+		for _, m := range item.FindAllStringSubmatch(contents("docs/ci/gitlab.yml"), -1) {
 			gitlab = append(gitlab, m[1])
 		}
 		Expect(gitlab[0]).To(HavePrefix("git clone "))
 		Expect(gitlab[0]).To(HaveSuffix(" ../scm"))
 		Expect(gitlab[1:]).To(Equal(commands))
 
-		github := markdown.Below(page, "GitHub", "yaml")[0]
+		github := contents("docs/ci/github.yml")
 		Expect(github).To(ContainSubstring("- run: " + commands[0] + "\n"))
 		Expect(github).To(ContainSubstring("\n          with: ''\n"), "the peers differ from those of the script")
 		for _, input := range []string{"peer", "expect"} {

@@ -111,6 +111,16 @@ var _ = Describe("the pages", Label("house"), func() {
 		}
 	})
 
+	It("show the files that a user copies into a CI system", func() {
+		var shown []string
+		for _, block := range fenced.FindAllStringSubmatch(contents("docs/ci.md"), -1) {
+			if block[1] == "yaml" {
+				shown = append(shown, block[2])
+			}
+		}
+		Expect(shown).To(Equal([]string{contents("docs/ci/github.yml"), contents("docs/ci/gitlab.yml")}))
+	})
+
 	It("have no table that a blank line splits", func() {
 		for _, name := range filesBelow(".") {
 			if name = strings.TrimPrefix(name, "/"); filepath.Ext(name) == ".md" && !strings.HasPrefix(name, "build/") {

@@ -3,9 +3,11 @@
 package repotest
 
 import (
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -14,42 +16,37 @@ import (
 	"github.com/scm-rights/scm/internal/fdtest"
 )
 
-// A workflowsLinter is tools/workflows and the two linters that it runs.
-type workflowsLinter struct{ bin, actionlint, schemas string }
-
-// newWorkflowsLinter skips the spec if a linter is missing. make lint installs check-jsonschema.
-func newWorkflowsLinter() workflowsLinter {
+// lintWorkflows runs make lint-workflows in a tree, and returns what it prints. With the flag -i, make goes on after a fault.
+func lintWorkflows(tree string, flags ...string) (string, error) {
 	GinkgoHelper()
-	l := workflowsLinter{schemas: ok(filepath.Abs("build/venv/bin/check-jsonschema"))}
-	if _, err := exec.LookPath(l.schemas); err != nil {
-		fdtest.Missing(GinkgoTB(), err.Error())
+	schemas := ok(filepath.Abs("build/venv/bin/check-jsonschema"))
+	if _, err := exec.LookPath(schemas); err != nil {
+		fdtest.Missing(GinkgoTB(), err.Error()) // make lint installs it
 	}
-	dir := GinkgoT().TempDir()
-	l.bin, l.actionlint = dir+"/workflows", dir+"/actionlint"
-	if _, stderr, err := (goTool{}).run("build", "-C", "tools/vet", "-o", l.actionlint, "github.com/rhysd/actionlint/cmd/actionlint"); err != nil {
+	actionlint := filepath.Join(GinkgoT().TempDir(), "actionlint")
+	if _, stderr, err := (goTool{}).run("build", "-C", "tools/vet", "-o", actionlint, "github.com/rhysd/actionlint/cmd/actionlint"); err != nil {
 		fdtest.Missing(GinkgoTB(), stderr)
 	}
-	goTool{}.must("build", "-o", l.bin, "./tools/workflows")
-	return l
-}
-
-// run checks a tree, and returns the faults that the linters print.
-func (l workflowsLinter) run(tree string) (string, error) {
-	out, err := exec.Command(l.bin, "-C", tree, "-actionlint", l.actionlint, "-check-jsonschema", l.schemas).CombinedOutput()
+	cmd := exec.Command("make", append(flags, "lint-workflows", "-o", "lint-tools", "ACTIONLINT="+actionlint, "CHECK_JSONSCHEMA="+schemas)...)
+	cmd.Dir = tree
+	cmd.Env = slices.DeleteFunc(os.Environ(), setByMake)
+	out, err := cmd.CombinedOutput()
 	return string(out), err
 }
 
 var _ = Describe("make lint-workflows", func() {
-	It("finds a fault in a workflow, the action, a block of docs/ci.md, and Dependabot's configuration", func() {
-		l := newWorkflowsLinter()
+	It("finds a fault in a workflow, the action, a file of docs/ci, and Dependabot's configuration", func() {
 		tree := GinkgoT().TempDir()
-		files := []string{".github/workflows/ci.yml", ".github/dependabot.yml", "action.yml", "docs/ci.md"}
+		files := []string{"Makefile", "tools/beat.sh", ".github/workflows/ci.yml", ".github/dependabot.yml", "action.yml", "docs/ci/github.yml", "docs/ci/gitlab.yml"}
+		text := map[string]string{}
 		for _, name := range files {
 			to := filepath.Join(tree, name)
+			text[name] = contents(name)
 			Expect(os.MkdirAll(filepath.Dir(to), 0o700)).To(Succeed())
-			Expect(os.WriteFile(to, []byte(contents(name)), 0o600)).To(Succeed())
+			Expect(os.WriteFile(to, []byte(text[name]), 0o700)).To(Succeed())
 		}
-		out, err := l.run(tree)
+		Expect(os.Mkdir(filepath.Join(tree, ".git"), 0o700)).To(Succeed()) // actionlint looks for it to find the root
+		out, err := lintWorkflows(tree)
 		Expect(err).NotTo(HaveOccurred(), out)
 		type fault struct{ file, old, new, printed string }
 		for _, faults := range [][]fault{
@@ -58,36 +55,27 @@ var _ = Describe("make lint-workflows", func() {
 				{".github/workflows/ci.yml", "  oldest-go:\n", "  oldest-go:\n    needs: windows\n", `needs job "windows" which does not exist`},
 				{".github/workflows/ci.yml", "run: .ci/run", "run: .ci/run ${{ steps.none.outputs.x }}", `property "none" is not defined`},
 				{".github/dependabot.yml", "      interval: monthly\n", "      interval: fortnightly\n", "'fortnightly' is not one of"},
-				{"action.yml", "      shell: bash\n", "", "/action.yml::$.runs: "},
-				{"docs/ci.md", "          expect: interop-expected.txt\n", "          expects: interop-expected.txt\n", `input "expects" is not defined in action`},
-				{"docs/ci.md", "    runs-on: ubuntu-latest\n", "    run-on: ubuntu-latest\n", `unexpected key "run-on"`},
-				{"docs/ci.md", "  artifacts:\n", "  artefacts:\n", "/.gitlab-ci.yml::$.interop: "},
+				{"action.yml", "      shell: bash\n", "", "action.yml::$.runs: "},
+				{"docs/ci/github.yml", "          expect: interop-expected.txt\n", "          expects: interop-expected.txt\n", `input "expects" is not defined in action`},
+				{"docs/ci/github.yml", "    runs-on: ubuntu-latest\n", "    run-on: ubuntu-latest\n", `unexpected key "run-on"`},
+				{"docs/ci/gitlab.yml", "  artifacts:\n", "  artefacts:\n", "docs/ci/gitlab.yml::$.interop: "},
 			},
 			{{"action.yml", "    description: I/N", "    descripton: I/N", "'descripton' was unexpected"}},
-			{{"docs/ci.md", "## GitLab\n", "## Gitlab\n", "1 blocks of YAML below GitHub and 0 below GitLab"}},
 		} {
-			text := map[string]string{}
-			for _, name := range files {
-				text[name] = contents(name)
-			}
+			changed := maps.Clone(text)
 			for _, f := range faults {
-				Expect(text[f.file]).To(ContainSubstring(f.old), f.file)
-				text[f.file] = strings.Replace(text[f.file], f.old, f.new, 1)
+				Expect(changed[f.file]).To(ContainSubstring(f.old), f.file)
+				changed[f.file] = strings.Replace(changed[f.file], f.old, f.new, 1)
 			}
-			for _, name := range files {
-				Expect(os.WriteFile(filepath.Join(tree, name), []byte(text[name]), 0o600)).To(Succeed())
+			for name, content := range changed {
+				Expect(os.WriteFile(filepath.Join(tree, name), []byte(content), 0o700)).To(Succeed())
 			}
-			out, err := l.run(tree)
-			Expect(err).To(HaveOccurred())
+			out, _ := lintWorkflows(tree, "-i")
 			for _, f := range faults {
 				Expect(out).To(ContainSubstring(f.printed), "%s: %q", f.file, f.new)
 			}
+			out, err = lintWorkflows(tree)
+			Expect(err).To(HaveOccurred(), out)
 		}
-	})
-
-	It("fails if a linter is missing", func() {
-		out, err := exec.Command("go", "run", "./tools/workflows", "-actionlint", "build/none", "-check-jsonschema", "build/none").CombinedOutput()
-		Expect(err).To(HaveOccurred())
-		Expect(string(out)).To(ContainSubstring("none: not found"))
 	})
 })

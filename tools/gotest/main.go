@@ -18,6 +18,8 @@
 // to DIR/NAME.log. With -verdict, it prints the counts and the failed tests of the named parts (by default all parts in
 // DIR). It then fails unless every part ran and no test failed. With -failed, it reports at least N failures.
 //
+// Ginkgo's own JSON report cannot replace gotest: its flags make go test fail in packages that have no Ginkgo suite.
+//
 // If $SCM_BEAT is a directory, gotest lists the running tests in a file in this directory (see
 // tools/beat.sh).
 package main
