@@ -132,12 +132,12 @@ test-purego:
 	if [ "$$($(GO) env CGO_ENABLED)" = 1 ]; then \
 		which='scm/internal/pure'; \
 		if [ -n "$(AS_USER)" ]; then short=-short; which='scm/(internal/(pure|procfs)|interop/reference)'; fi; \
-		packages=$$($(GO) list -tags purego -test -f '{{.ImportPath}} {{.Deps}}' ./... | \
+		packages=$$($(GO) list -tags scm_purego -test -f '{{.ImportPath}} {{.Deps}}' ./... | \
 			awk -v which="$$which" '/^[^ ]*\.test / && $$1 !~ "/tools/" && $$0 ~ which { sub(/\.test$$/, "", $$1); print $$1 }'); \
 		echo "purego run: the packages that depend on the backend$${short:+, or inspect descriptors and processes}"; \
 	fi; \
-	if [ -n "$(AS_USER)" ]; then CGO_ENABLED=0 $(GO) list -trimpath -export -test -deps -tags purego $$packages >/dev/null || :; fi; \
-	$(AS_USER) $(part) purego -- -tags purego $$short $$packages
+	if [ -n "$(AS_USER)" ]; then CGO_ENABLED=0 $(GO) list -trimpath -export -test -deps -tags scm_purego $$packages >/dev/null || :; fi; \
+	$(AS_USER) $(part) purego -- -tags scm_purego $$short $$packages
 
 test-c:
 	@$(call with_c,c) $(part) c -command -- $(SUBMAKE) csrc -j2 -Oline check
@@ -164,7 +164,7 @@ check-lint:
 check-go:
 	@trap : INT; packages=$$($(GO) list ./... | grep -vxE '[^/]*/[^/]*/scm/($(LONG))'); \
 	$(part) cgo -- $$packages & \
-	$(part) purego -- -tags purego . ./fdchannel ./internal/pure ./wire || red=purego; \
+	$(part) purego -- -tags scm_purego . ./fdchannel ./internal/pure ./wire || red=purego; \
 	{ wait $$! || wait $$!; } && [ -z "$${red-}" ]
 
 check-house:
@@ -239,7 +239,7 @@ bench-check: setup-test bench-build ## minutes: compare both backends with docs/
 
 bench-build:
 	@mkdir -p build/bench
-	$(GO) build -C bench -o ../build/bench/purego -tags purego .
+	$(GO) build -C bench -o ../build/bench/purego -tags scm_purego .
 	$(GO) build -C bench -o ../build/bench/cgo .
 
 .PHONY: lib
@@ -278,11 +278,11 @@ torture: setup-test ## tens of minutes: make each system call of each function f
 	else \
 		echo "skip: cgo run: no C compiler"; \
 	fi
-	SCM_TORTURE=full $(GO) test ./internal/torture -tags purego -count=1 -timeout 60m -ginkgo.succinct
+	SCM_TORTURE=full $(GO) test ./internal/torture -tags scm_purego -count=1 -timeout 60m -ginkgo.succinct
 
 .PHONY: soak
 soak: setup-test ## tens of minutes: send a million files over a hundred Conns, and close Conns in use, repeatedly for SCM_SOAK (10m), on both backends
-	@for tags in "" purego; do \
+	@for tags in "" scm_purego; do \
 		sleep $(SCM_SOAK) & until=$$!; \
 		while kill -0 $$until 2>/dev/null; do \
 			SCM_STRESS=full $(GO) test . -tags "$$tags" -count=1 -timeout 2h -ginkgo.succinct -ginkgo.label-filter=stress || { kill $$until; exit 1; }; \
@@ -295,17 +295,17 @@ lint: setup-lint lint-go lint-systems lint-modules lint-c lint-rust lint-python 
 lint-tools:
 	$(GO) build -C tools/vet -o $(CURDIR)/build/lint/ . honnef.co/go/tools/cmd/staticcheck github.com/rhysd/actionlint/cmd/actionlint
 
-# With the tag purego, the linters run again only on the packages whose files differ. The others differ only in a package
+# With the tag scm_purego, the linters run again only on the packages whose files differ. The others differ only in a package
 # that they import, which declares the same names.
 lint-go: lint-tools
 	@unformatted=$$(gofmt -l $(call find,*.go)); [ -z "$$unformatted" ] || { echo "gofmt: $$unformatted"; exit 1; }
 	$(VET) ./...
 	$(STATICCHECK) ./...
-	packages=$$(for tags in cgo purego; do \
+	packages=$$(for tags in cgo scm_purego; do \
 		$(GO) list -tags $$tags -f '{{.ImportPath}} {{.GoFiles}} {{.CgoFiles}} {{.TestGoFiles}} {{.XTestGoFiles}}' ./...; \
 	done | sort | uniq -u | sed 's/ .*//' | sort -u); \
-	GOFLAGS="$$($(GO) env GOFLAGS) -tags=purego" $(VET) $$packages; \
-	$(STATICCHECK) -tags purego $$packages
+	GOFLAGS="$$($(GO) env GOFLAGS) -tags=scm_purego" $(VET) $$packages; \
+	$(STATICCHECK) -tags scm_purego $$packages
 	$(GO) mod tidy -diff
 
 # The other systems that README.md lists, each on one architecture, and the Linux architecture whose kernel structures

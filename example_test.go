@@ -20,7 +20,7 @@ func pairOfSockets() (a, b int) {
 	return p[0], p[1]
 }
 
-// A program can check which backend it was built with. Builds with the purego tag use the pure backend.
+// A program can check which backend it was built with. Builds with the tag scm_purego use the pure backend.
 func ExampleBackend() {
 	switch scm.Backend {
 	case "cgo", "purego":

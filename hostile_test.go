@@ -225,7 +225,7 @@ var _ = Child("new-file", func([]string) {
 	file := ok(scm.NewFile(regular, "needs no descriptor")) // its finalizer does not run: the garbage collector is off
 	Expect(FDOf(file)).To(Equal(regular))
 	if early {
-		fmt.Print("the runtime has its poller before main: hash/maphash starts a timer with -tags purego")
+		fmt.Print("the runtime has its poller before main: hash/maphash starts a timer in builds with the tag purego")
 		return
 	}
 	for free := range 3 {

@@ -1,4 +1,4 @@
-//go:build cgo && unix && !purego
+//go:build cgo && unix && !purego && !scm_purego
 
 package scm
 

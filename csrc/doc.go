@@ -8,7 +8,7 @@
 // program, its shared libraries and libscm_rights can therefore use the names read_fd and
 // write_fd. A program that contains two copies of this module, such as a fork under another
 // path, does not link with cgo, because both copies define the same names. Build such a
-// program with the purego tag.
+// program with the tag scm_purego.
 //
 // In a Go program, a batch needs about 80 KiB of C stack: 44 KiB for the C function and the
 // rest for the list of buffers. A single message with more than SCM_CGO_SOME buffers needs

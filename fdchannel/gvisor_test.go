@@ -34,7 +34,7 @@ const (
 )
 
 // tags selects the backend under test in the programs that these specs build.
-var tags = map[string]string{"cgo": "-tags=", "purego": "-tags=purego"}[scm.Backend]
+var tags = map[string]string{"cgo": "-tags=", "purego": "-tags=scm_purego"}[scm.Backend]
 
 // A module that requires both packages contains the program of testdata/gvisor twice: as it is, and with the
 // import changed.

@@ -43,7 +43,7 @@ var binary string
 func goTest(args ...string) (string, error) {
 	args = append([]string{"test", "-o", binary}, args...)
 	if scm.Backend == "purego" {
-		args = append(args, "-tags=purego")
+		args = append(args, "-tags=scm_purego")
 	}
 	out, err := exec.Command("go", append(args, "./testdata/toy")...).CombinedOutput()
 	return string(out), err

@@ -73,7 +73,7 @@ func buildGo(t *testing.T) string {
 	dir := t.TempDir()
 	args := []string{"build", "-o", dir + "/"}
 	if scm.Backend == "purego" {
-		args = append(args, "-tags", "purego")
+		args = append(args, "-tags", "scm_purego")
 	}
 	if out, err := exec.Command("go", append(args, "./go/...")...).CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)

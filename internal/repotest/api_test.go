@@ -1,4 +1,4 @@
-//go:build linux && !purego
+//go:build linux && !purego && !scm_purego
 
 package repotest
 
@@ -24,7 +24,7 @@ func api(folder, path string) (text string) {
 	GinkgoHelper()
 	var files []*ast.File
 	set := token.NewFileSet()
-	for _, name := range strings.Fields(goTool{}.must("list", "-tags", "purego", "-f", `{{join .GoFiles " "}}`, "./"+folder)) {
+	for _, name := range strings.Fields(goTool{}.must("list", "-tags", "scm_purego", "-f", `{{join .GoFiles " "}}`, "./"+folder)) {
 		files = append(files, ok(parser.ParseFile(set, folder+"/"+name, nil, 0)))
 	}
 	p := ok(doc.NewFromFiles(set, files, path))

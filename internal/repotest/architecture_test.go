@@ -1,4 +1,4 @@
-//go:build linux && !purego
+//go:build linux && !purego && !scm_purego
 
 package repotest
 
@@ -27,7 +27,7 @@ var drawn = regexp.MustCompile("(?s)<!-- go list -deps ([^\n]*) -->\n```mermaid\
 func moduleImports(patterns ...string) map[string][]string {
 	GinkgoHelper()
 	imports := map[string][]string{}
-	for _, tags := range []string{"", "purego"} {
+	for _, tags := range []string{"", "scm_purego"} {
 		for _, p := range (goTool{env: []string{"CGO_ENABLED=1"}}).list(append([]string{"-deps", "-tags=" + tags}, patterns...)...) {
 			name, ours := moduleName(p.ImportPath)
 			if !ours {

@@ -1,4 +1,4 @@
-//go:build linux && !purego
+//go:build linux && !purego && !scm_purego
 
 package repotest
 
@@ -119,13 +119,26 @@ var _ = Describe("the build", Label("build"), func() {
 			Entry("the cgo backend if there is a C compiler", "cgo", true, nil, ""),
 			Entry("the Go backend without a compiler in PATH", "purego", false, []string{"PATH=GOROOT/bin", "CC="}, ""),
 			Entry("the Go backend with CGO_ENABLED=0", "purego", false, []string{"CGO_ENABLED=0"}, ""),
-			Entry("the Go backend with the tag purego, even if cgo is enabled", "purego", true, []string{"CGO_ENABLED=1"}, "purego"),
+			Entry("the Go backend with the tag scm_purego, even if cgo is enabled", "purego", true, []string{"CGO_ENABLED=1"}, "scm_purego"),
+			Entry("the Go backend with the tag purego", "purego", true, []string{"CGO_ENABLED=1"}, "purego"),
 		)
+
+		// The list of files shows it: in the standard library, the tag purego excludes assembly.
+		It("keeps the assembly code of crypto with the tag scm_purego", func() {
+			g.env = []string{"GOARCH=amd64"}
+			files := func(tag string) string {
+				return g.must("list", "-deps", "-tags", tag, "-f", "{{if .Standard}}{{.ImportPath}} {{.GoFiles}} {{.SFiles}}{{end}}", "crypto/tls")
+			}
+			plain := files("")
+			Expect(plain).To(MatchRegexp(`(?m)^crypto/\S* .*\.s\]$`))
+			Expect(files("scm_purego")).To(Equal(plain))
+			Expect(files("purego")).NotTo(Equal(plain))
+		})
 
 		It("passes the connections and listeners of package net to package scm without a type assertion", func() {
 			g.writeFiles(map[string]string{"main.go": contents("internal/repotest/testdata/nettypes/main.go")})
 			g.must("vet", ".")
-			for _, tags := range []string{"", "purego"} {
+			for _, tags := range []string{"", "scm_purego"} {
 				Expect(g.must("run", "-tags", tags, ".")).To(Equal("ok\n"))
 			}
 		})
@@ -134,7 +147,7 @@ var _ = Describe("the build", Label("build"), func() {
 			Expect(strings.Fields(g.must("list", "-deps", module))).NotTo(ContainElement("crypto/tls"))
 		})
 
-		It("links the functions of csrc, but no symbol of csrc with the tag purego", func() {
+		It("links the functions of csrc, but no symbol of csrc with the tag scm_purego", func() {
 			needsCompiler()
 			symbols := func(args ...string) string {
 				bin := filepath.Join(g.dir, "consumer")
@@ -146,7 +159,7 @@ var _ = Describe("the build", Label("build"), func() {
 			for _, name := range []string{"write_fd", "read_fd", "send", "recv"} {
 				Expect(withC).To(ContainElement(" scm_rights_go_" + name))
 			}
-			pure := symbols("-tags", "purego")
+			pure := symbols("-tags", "scm_purego")
 			Expect(pure).To(ContainSubstring(module + "/internal/pure."))
 			Expect(pure).NotTo(ContainSubstring(module + "/csrc"))
 			Expect(ofC.FindAllString(pure, -1)).To(BeEmpty())
@@ -190,7 +203,7 @@ var _ = Describe("the build", Label("build"), func() {
 		},
 			Entry("the program's own C code", "", "7 8", func() { g.writeFiles(map[string]string{"book.c": bookSource}) }),
 			Entry("a shared library", libbook, "7 8", func() { g.buildSharedLibrary() }),
-			Entry("a shared library, in the Go backend", libbook, "7 8", func() { g.buildSharedLibrary() }, "-tags=purego"),
+			Entry("a shared library, in the Go backend", libbook, "7 8", func() { g.buildSharedLibrary() }, "-tags=scm_purego"),
 			Entry("the installed libscm_rights, shared", "-L${SRCDIR}/usr/lib -lscm_rights -Wl,-rpath,${SRCDIR}/usr/lib", "1 1",
 				func() { csrc{build: GinkgoT().TempDir()}.must("install", "PREFIX="+g.dir+"/usr") }),
 			Entry("the installed libscm_rights, static", "-g ${SRCDIR}/usr/lib/libscm_rights.a", "1 1",
@@ -220,7 +233,7 @@ var _ = Describe("the build", Label("build"), func() {
 			},
 			func(args ...string) string { return strings.Join(append([]string{"build"}, args...), " ") },
 			Entry(nil),
-			Entry(nil, "-tags", "purego"),
+			Entry(nil, "-tags", "scm_purego"),
 		)
 
 		It("works after go mod vendor, which keeps the C files", func() {
@@ -232,7 +245,7 @@ var _ = Describe("the build", Label("build"), func() {
 					Expect(filepath.Join(g.dir, "vendor", module, name)).To(BeAnExistingFile())
 				}
 			}
-			Expect(g.must("run", "-mod=vendor", "-tags", "purego", ".")).To(Equal("purego\n"))
+			Expect(g.must("run", "-mod=vendor", "-tags", "scm_purego", ".")).To(Equal("purego\n"))
 			needsCompiler()
 			Expect(g.must("run", "-mod=vendor", ".")).To(Equal("cgo\n"))
 		})
@@ -251,7 +264,7 @@ var _ = Describe("the build", Label("build"), func() {
 		It("needs neither a requirement nor a replacement in a workspace", func() {
 			g.writeFiles(map[string]string{"go.mod": "module example.org/consumer\n\ngo 1.24\n"})
 			g.must("work", "init", ".", ok(os.Getwd()))
-			Expect(g.must("run", "-tags", "purego", ".")).To(Equal("purego\n"))
+			Expect(g.must("run", "-tags", "scm_purego", ".")).To(Equal("purego\n"))
 		})
 
 		DescribeTable("can build the library with", func(toolchain string, get ...string) {
@@ -263,7 +276,7 @@ var _ = Describe("the build", Label("build"), func() {
 			}
 			// vet would check the tests too, which compiles the modules that they need.
 			g.must("build", ".", module, module+"/fdchannel", module+"/framed", module+"/wire")
-			Expect(g.must("run", "-tags", "purego", ".")).To(Equal("purego\n"))
+			Expect(g.must("run", "-tags", "scm_purego", ".")).To(Equal("purego\n"))
 		},
 			Entry("the oldest Go, and the oldest x/sys that it requires", "go1.24.0"),
 			Entry("this Go, and the newest x/sys", "local", "golang.org/x/sys@latest"),
@@ -279,7 +292,7 @@ var _ = Describe("the build", Label("build"), func() {
 			Expect(os.Mkdir(cache, 0o700)).To(Succeed())
 			// With cgo on Linux, not even x/sys is compiled.
 			g.must("build", "-o", os.DevNull, ".")
-			g.must("build", "-o", os.DevNull, "-tags", "purego", ".")
+			g.must("build", "-o", os.DevNull, "-tags", "scm_purego", ".")
 			zips := slices.DeleteFunc(filesBelow(cache+"/cache/download"), func(name string) bool { return filepath.Ext(name) != ".zip" })
 			Expect(zips).To(ConsistOf(HavePrefix("/golang.org/x/sys/@v/")))
 		})
@@ -462,7 +475,7 @@ var _ = Describe("another build", Label("builds"), func() {
 		},
 		Entry("of cgo, at every store of a pointer", "GOEXPERIMENT=cgocheck2"),
 		Entry("of unsafe.Pointer, with cgo", "", "-gcflags="+module+"/...=-d=checkptr"),
-		Entry("of unsafe.Pointer, in the Go backend", "", "-tags=purego", "-gcflags="+module+"/...=-d=checkptr"),
+		Entry("of unsafe.Pointer, in the Go backend", "", "-tags=scm_purego", "-gcflags="+module+"/...=-d=checkptr"),
 	)
 
 	It("for 386 passes the specs of single system calls on amd64", func() {

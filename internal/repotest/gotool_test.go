@@ -1,4 +1,4 @@
-//go:build linux && !purego
+//go:build linux && !purego && !scm_purego
 
 package repotest
 
@@ -22,7 +22,7 @@ import (
 )
 
 // Specs that run the go command do not depend on the backend of the test binary, so they are not
-// built with the tag purego.
+// built with the tag scm_purego.
 
 const module = "github.com/scm-rights/scm"
 

@@ -1,4 +1,4 @@
-//go:build linux && !purego
+//go:build linux && !purego && !scm_purego
 
 package repotest
 
@@ -151,7 +151,7 @@ var _ = Describe("the house", Label("house"), func() {
 		args []string
 	}{
 		{"with cgo", []string{"-deps", "./..."}},
-		{"under the tag purego", []string{"-deps", "-tags", "purego", "./..."}},
+		{"under the tag scm_purego", []string{"-deps", "-tags", "scm_purego", "./..."}},
 	} {
 		It("keeps its import rules "+c.name, func() {
 			packages := goTool{env: []string{"CGO_ENABLED=1"}}.list(c.args...)
@@ -159,6 +159,22 @@ var _ = Describe("the house", Label("house"), func() {
 			Expect(violations(packages)).To(BeEmpty())
 		})
 	}
+
+	// A program must get the same backend with either tag, in every file.
+	It("names the tags scm_purego and purego together in every build constraint", func() {
+		both := strings.NewReplacer("!purego && !scm_purego", "", "purego || scm_purego", "")
+		tagged := 0
+		for _, name := range filesBelow(".") {
+			if filepath.Ext(name) != ".go" {
+				continue
+			}
+			for _, line := range regexp.MustCompile(`(?m)^//go:build .*purego.*$`).FindAllString(contents(name), -1) {
+				Expect(both.Replace(line)).NotTo(ContainSubstring("purego"), name)
+				tagged++
+			}
+		}
+		Expect(tagged).To(BeNumerically(">", 4))
+	})
 
 	It("detects a broken import rule", func() {
 		for _, c := range []struct {
@@ -263,7 +279,7 @@ var _ = Describe("the house", Label("house"), func() {
 		for _, side := range []string{"bench", "internal/difftest", "interop/peers/go/fdchannel", "interop/peers/go/runc"} {
 			Expect(out).To(MatchRegexp(at + "-C " + side + ` get golang\.org/x/sys@v`))
 		}
-		Expect(out).To(MatchRegexp(at + `run \./tools/gotest -results build/test -name purego -- -tags purego `))
+		Expect(out).To(MatchRegexp(at + `run \./tools/gotest -results build/test -name purego -- -tags scm_purego `))
 		Expect(dir + "/results/purego.json").To(BeAnExistingFile())
 
 		out, err = run("OFFLINE=1")

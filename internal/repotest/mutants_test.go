@@ -1,4 +1,4 @@
-//go:build linux && !purego
+//go:build linux && !purego && !scm_purego
 
 package repotest
 
@@ -55,7 +55,7 @@ func suite(f mutant.Fault) string {
 }
 
 var _ = Describe("mutants", Label("mutants"), func() {
-	for name, tags := range map[string]string{"cgo": "", "purego": "purego"} {
+	for name, tags := range map[string]string{"cgo": "", "purego": "scm_purego"} {
 		faults := slices.DeleteFunc(slices.Clone(mutant.Faults), func(f mutant.Fault) bool { return f.Spec == "" || !f.Hits(name) })
 		Describe("of "+name, Ordered, ContinueOnFailure, func() {
 			full := os.Getenv("SCM_MUTANTS") == "full"

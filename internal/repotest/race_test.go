@@ -1,4 +1,4 @@
-//go:build linux && !purego
+//go:build linux && !purego && !scm_purego
 
 package repotest
 
@@ -42,7 +42,7 @@ var _ = Describe("the race detector", Label("build"), func() {
 			Expect(racy).To(Equal([]string{"unseen"}))
 		},
 		Entry("over cgo", "cgo"),
-		Entry("in Go", "purego", "-tags=purego"),
+		Entry("in Go", "purego", "-tags=scm_purego"),
 	)
 })
 

@@ -59,7 +59,7 @@ func (p *platform) runTests() error {
 // and os/user.
 func (p *platform) buildFlags() []string {
 	if p.cc() == "" {
-		return []string{"-tags=purego"}
+		return []string{"-tags=scm_purego"}
 	}
 	return []string{"-tags=netgo,osusergo", "-ldflags=-extldflags=-static"}
 }

@@ -17,7 +17,7 @@ func (p *proof) mycat(scm []string) error {
 	source := filepath.Join(p.root, "examples", "mycat")
 	goDir, cDir := filepath.Join(p.dir, "mycat-go"), filepath.Join(p.dir, "mycat-c")
 	builds := []*exec.Cmd{
-		exec.Command("go", "build", "-C", source, "-tags=purego", "-o", goDir+"/", "./go/..."),
+		exec.Command("go", "build", "-C", source, "-tags=scm_purego", "-o", goDir+"/", "./go/..."),
 		exec.Command("make", "-C", filepath.Join(source, "c"), "OUT="+cDir),
 	}
 	for _, cmd := range builds {

@@ -26,7 +26,7 @@ const noLibc = "-"
 // statically, because an emulated machine has no shared libraries. They use the pure Go versions of packages net
 // and os/user.
 func backendsOf(t machines.Target) (purego, cgo target) {
-	purego = target{arch: t.Arch, libc: noLibc, backend: "purego", flags: []string{"-tags=purego"}}
+	purego = target{arch: t.Arch, libc: noLibc, backend: "purego", flags: []string{"-tags=scm_purego"}}
 	cgo = target{
 		arch: t.Arch, libc: t.Libc, backend: "cgo", cc: strings.Join(t.Compiler, " "),
 		flags: []string{"-tags=netgo,osusergo", "-ldflags=-linkmode=external -extldflags=-static"},
@@ -38,7 +38,7 @@ func backendsOf(t machines.Target) (purego, cgo target) {
 // of an architecture is compared with all others of the same architecture.
 func targets() []target {
 	pure := func(arch string) target {
-		return target{arch: arch, libc: noLibc, backend: "purego", flags: []string{"-tags=purego"}}
+		return target{arch: arch, libc: noLibc, backend: "purego", flags: []string{"-tags=scm_purego"}}
 	}
 	glibc := func(arch, cc string) target {
 		return target{arch: arch, libc: "glibc", backend: "cgo", cc: cc}

@@ -135,7 +135,7 @@ func build(arch string, quick bool) *programs {
 	if !quick && arch == "amd64" {
 		p.add("peers", append(slices.Clip(run), "--skip=*/*/*/kernel/kernel", "--report=/out/peers.json"))
 	}
-	p.specs(arch, "", "purego", "-tags=purego")
+	p.specs(arch, "", "purego", "-tags=scm_purego")
 	for _, t := range target.All() {
 		if t.Arch != arch || t.Libc != "glibc" {
 			continue
