@@ -20,10 +20,18 @@
 //
 // # What counts as left open
 //
-// A descriptor counts as left open if its file was not open at the start and the descriptor is still open
-// five seconds after the end. This delay gives goroutines time to close their files. If a test leaves
-// nothing open, the check does not wait. Before a test ends, it should close idle HTTP connections
+// A descriptor counts as left open if its file was not open at the start, is open at the end, and stays open
+// under the same descriptor for five more seconds. This delay gives goroutines time to close their files. If a
+// test leaves nothing open, the check does not wait. Before a test ends, it should close idle HTTP connections
 // ([net/http.Client.CloseIdleConnections]) and wait for the processes that it started ([os/exec.Cmd.Wait]).
+//
+// While the check waits, it looks at the descriptors every tenth of a second or more often. It stops counting a
+// descriptor that is closed or has another file. Therefore, it does not find:
+//   - a file that a goroutine opens after the end, even if it stays open
+//   - a file that is moved to another descriptor during the five seconds
+//
+// A file that is closed and opened again under the same descriptor looks the same to the check, and so do anonymous
+// files of one kind, such as eventfds. They count, unless the check looks while the descriptor is closed.
 //
 // An [os.File] or a connection that the program can no longer reach also counts, because it stays open
 // until the garbage collector runs. The check does not run the collector. If the collector happens to run
@@ -121,23 +129,31 @@ const gracePeriod = 5 * time.Second
 
 // wait waits until no descriptor is left open, for at most gracePeriod. It returns a list of the
 // descriptors that are still open.
-func (s snapshot) wait() string {
+func (s *snapshot) wait() string {
 	pause := time.Millisecond
 	for end := time.Now().Add(gracePeriod); ; time.Sleep(pause) {
-		left, err := s.left()
+		isLeft, err := s.poll()
 		switch {
-		case err == nil && len(left) == 0:
+		case err == nil && !isLeft:
 			return ""
 		case time.Now().Before(end):
 			pause = min(2*pause, 100*time.Millisecond)
 		case err != nil: // EMFILE
 			return "descriptors open: " + err.Error()
-		case len(left) == 1:
-			return "1 descriptor open:\n    " + left[0]
 		default:
-			return fmt.Sprintf("%d descriptors open:\n    %s", len(left), strings.Join(left, "\n    "))
+			return list(s.describe())
 		}
 	}
+}
+
+func list(left []string) string {
+	switch len(left) {
+	case 0:
+		return ""
+	case 1:
+		return "1 descriptor open:\n    " + left[0]
+	}
+	return fmt.Sprintf("%d descriptors open:\n    %s", len(left), strings.Join(left, "\n    "))
 }
 
 // ofTesting reports whether a file is the CPU profile or the trace, which package testing never closes.

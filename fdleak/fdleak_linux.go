@@ -2,6 +2,8 @@ package fdleak
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/scm-rights/scm/internal/fdtest"
 	"github.com/scm-rights/scm/internal/procfs"
@@ -15,24 +17,41 @@ func unchecked() string {
 	return ""
 }
 
-type snapshot struct{ fdtest.Snapshot }
-
-func take() snapshot {
-	fdtest.NoteReceived()
-	return snapshot{fdtest.Take()}
+type snapshot struct {
+	fdtest.Snapshot
+	left fdtest.Snapshot // the descriptors that every poll has seen, or nil before the first one
 }
 
-func (s snapshot) left() (lines []string, err error) {
-	left, err := s.Left()
-	for _, fd := range left {
-		if ofTesting(fdtest.Name(fd)) {
-			continue
-		}
+func take() *snapshot {
+	fdtest.NoteReceived()
+	return &snapshot{Snapshot: fdtest.Take()}
+}
+
+// poll reports whether any descriptor is still open with the file that every earlier poll saw. A descriptor that
+// an earlier poll did not see was opened after the end.
+func (s *snapshot) poll() (isLeft bool, err error) {
+	now, err := s.Left()
+	if err != nil {
+		return false, err
+	}
+	maps.DeleteFunc(now, func(fd int, id fdtest.ID) bool {
+		old, seen := s.left[fd]
+		return s.left != nil && (!seen || old != id) || ofTesting(fdtest.Name(fd))
+	})
+	s.left = now
+	return len(now) > 0, nil
+}
+
+// describe describes the descriptors that are left open, unless they were closed or replaced meanwhile.
+func (s *snapshot) describe() (lines []string) {
+	for _, fd := range slices.Sorted(maps.Keys(s.left)) {
 		line := fmt.Sprintf("%d: %s", fd, fdtest.Describe(fd))
 		if call := fdtest.ReceivedBy(fd); call != "" {
 			line += "\n        " + call
 		}
-		lines = append(lines, line)
+		if id, err := fdtest.Identify(fd); err == nil && id == s.left[fd] {
+			lines = append(lines, line)
+		}
 	}
-	return lines, err
+	return lines
 }

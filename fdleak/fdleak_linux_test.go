@@ -172,6 +172,7 @@ func TestMessages(t *testing.T) {
 	const misuse = "fdleak: Check cannot be used in a parallel test, because descriptors belong to the whole process: call it in a parent that is not parallel, or use Main\n"
 	cases := []struct{ test, want string }{
 		{"TestLeakReplaced", "fdleak: the test left 1 descriptor open:\n…: character device /dev/full (read-only)\n"},
+		{"TestLeakBesideReplaced", "fdleak: the test left 1 descriptor open:\n…: memfd scm beside\n"},
 		{"TestLeakWithoutCheck", "PASS\nfdleak: the tests left 1 descriptor open:\n…: memfd scm main\n"},
 		{"TestParallelCheck", misuse},
 		{"TestParallelParent", misuse},

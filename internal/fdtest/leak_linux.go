@@ -3,9 +3,9 @@ package fdtest
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
 	"os"
-	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -14,15 +14,15 @@ import (
 	"github.com/scm-rights/scm/internal/sys"
 )
 
-// Left returns the descriptors of files that were not open when the snapshot was taken. It omits a descriptor if
+// Left returns a snapshot of the files that were not open when s was taken. It omits a descriptor if
 // another one of the same file was closed, because the file may only have got another descriptor. It also omits
 // files that the standard library and the C library keep open for later.
-func (s Snapshot) Left() ([]int, error) {
+func (s Snapshot) Left() (Snapshot, error) {
 	open, err := procfs.OpenFDs(procfs.Self)
 	if err != nil {
 		return nil, err
 	}
-	now := map[int]ID{}
+	now := Snapshot{}
 	for _, fd := range open {
 		if id, err := Identify(fd); err == nil {
 			now[fd] = id
@@ -34,7 +34,7 @@ func (s Snapshot) Left() ([]int, error) {
 			closed[id]++
 		}
 	}
-	var left []int
+	left := Snapshot{}
 	ends := map[ID]int{}
 	for _, fd := range open {
 		id, ok := now[fd]
@@ -43,13 +43,14 @@ func (s Snapshot) Left() ([]int, error) {
 		case closed[id] > 0:
 			closed[id]--
 		default:
-			left = append(left, fd)
+			left[fd] = id
 			ends[id]++
 		}
 	}
-	return slices.DeleteFunc(left, func(fd int) bool {
-		return ends[now[fd]] == 2 && isSplicePipe(fd) || keptByC(Describe(fd))
-	}), nil
+	maps.DeleteFunc(left, func(fd int, id ID) bool {
+		return ends[id] == 2 && isSplicePipe(fd) || keptByC(Describe(fd))
+	})
+	return left, nil
 }
 
 // isSplicePipe reports whether fd is a pipe of the capacity that internal/poll sets. io.Copy between

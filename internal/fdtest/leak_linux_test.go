@@ -1,6 +1,7 @@
 package fdtest
 
 import (
+	"maps"
 	"slices"
 	"testing"
 
@@ -9,11 +10,11 @@ import (
 
 func left(t *testing.T, s Snapshot) []int {
 	t.Helper()
-	fds, err := s.Left()
+	left, err := s.Left()
 	if err != nil {
 		t.Fatal(err)
 	}
-	return fds
+	return slices.Sorted(maps.Keys(left))
 }
 
 func TestLeft(t *testing.T) {

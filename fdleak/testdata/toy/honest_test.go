@@ -130,6 +130,47 @@ func TestHonestLate(t *testing.T) {
 	time.AfterFunc(100*time.Millisecond, func() { ok(f.Close()) })
 }
 
+// A goroutine of the program always has a socket open, which it replaces while the check waits.
+func TestHonestReplaced(t *testing.T) {
+	defer replaceSockets()()
+	t.Run("", whileReplaced)
+}
+
+func whileReplaced(t *testing.T) {
+	fdleak.Check(t)
+	for range 3 {
+		<-replaced
+	}
+}
+
+// replaced receives a value after each replacement.
+var replaced = make(chan bool)
+
+// replaceSockets starts the goroutine. The function that it returns ends it.
+func replaceSockets() (stop func()) {
+	end, ended := make(chan bool), make(chan bool)
+	go func() {
+		defer close(ended)
+		old := must(unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0))
+		for tick := time.NewTicker(10 * time.Millisecond); ; <-tick.C {
+			socket := must(unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0))
+			ok(unix.Close(old))
+			old = socket
+			select {
+			case replaced <- true:
+			case <-end:
+				ok(unix.Close(old))
+				return
+			default:
+			}
+		}
+	}()
+	return func() {
+		close(end)
+		<-ended
+	}
+}
+
 func FuzzHonest(f *testing.F) {
 	f.Fuzz(func(t *testing.T, _ []byte) {
 		fdleak.Check(t)

@@ -186,6 +186,15 @@ func TestLeakReplaced(t *testing.T) {
 	ok(unix.Close(fd))
 }
 
+// A goroutine of the program replaces a socket, and the test leaves a file open.
+func TestLeakBesideReplaced(t *testing.T) {
+	defer replaceSockets()()
+	t.Run("", func(t *testing.T) {
+		whileReplaced(t)
+		must(unix.MemfdCreate("scm beside", 0))
+	})
+}
+
 // TestLeakWithoutCheck is for Main to find.
 func TestLeakWithoutCheck(t *testing.T) { must(unix.MemfdCreate("scm main", 0)) }
 

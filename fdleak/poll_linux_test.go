@@ -1,0 +1,61 @@
+package fdleak
+
+import (
+	"maps"
+	"slices"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// A descriptor counts only if every poll has seen it with the same file.
+func TestPoll(t *testing.T) {
+	open := func(path string) int {
+		t.Helper()
+		fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = unix.Close(fd) })
+		return fd
+	}
+	s := take()
+	poll := func(want ...int) {
+		t.Helper()
+		isLeft, err := s.poll()
+		if got := slices.Sorted(maps.Keys(s.left)); err != nil || isLeft != (len(want) > 0) || !slices.Equal(got, want) {
+			t.Fatalf("got %v, %v, %v, want %v", isLeft, got, err, want)
+		}
+	}
+	null, zero := open("/dev/null"), open("/dev/zero")
+	poll(null, zero)
+	full := open("/dev/full")
+	poll(null, zero) // full was opened after the first poll
+	if err := unix.Dup3(full, zero, unix.O_CLOEXEC); err != nil {
+		t.Fatal(err)
+	}
+	poll(null) // zero has another file
+	if err := unix.Dup3(full, null, unix.O_CLOEXEC); err != nil {
+		t.Fatal(err)
+	}
+	if lines := s.describe(); len(lines) > 0 {
+		t.Errorf("described %q, which was replaced after the last poll", lines)
+	}
+	poll()
+}
+
+// A check of a test that left nothing open does not start to count later.
+func TestPollAfterNone(t *testing.T) {
+	s := take()
+	if isLeft, err := s.poll(); isLeft || err != nil {
+		t.Fatal(isLeft, err)
+	}
+	fd, err := unix.Open("/dev/null", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = unix.Close(fd) }()
+	if isLeft, err := s.poll(); isLeft || err != nil {
+		t.Error(isLeft, err)
+	}
+}
