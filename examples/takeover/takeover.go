@@ -56,14 +56,12 @@ func run(path, address string) error {
 		if err != nil {
 			return err
 		}
-		s.pause()
-		err = s.handOver(c)
+		err = s.replace(c)
 		_ = c.Close()
 		if err == nil {
 			return nil
 		}
 		log.Print("successor: ", err)
-		s.resume()
 	}
 }
 
@@ -166,13 +164,30 @@ func (s *server) serve(c *session) {
 	}()
 }
 
-// handOver sends the sockets and the sessions. The server must be paused. After an error the successor does not
-// serve, and the server may resume.
-func (s *server) handOver(c *net.UnixConn) error {
+// replace hands over to the successor that has connected. After an error the server still serves.
+func (s *server) replace(c *net.UnixConn) error {
 	successor, err := scm.NewConn(c)
 	if err != nil {
 		return err
 	}
+	if err := successor.SetDeadline(time.Now().Add(patience)); err != nil {
+		return err
+	}
+	// The successor speaks first. Until then the clients are served, even if a process connects and sends nothing.
+	if _, err := successor.Read(make([]byte, 1)); err != nil {
+		return err
+	}
+	s.pause()
+	if err := s.handOver(successor); err != nil {
+		s.resume()
+		return err
+	}
+	return nil
+}
+
+// handOver sends the sockets and the sessions. The server must be paused. After an error the successor does not
+// serve, and the server may resume.
+func (s *server) handOver(successor *scm.Conn) error {
 	if err := successor.SetDeadline(time.Now().Add(patience)); err != nil {
 		return err
 	}
@@ -193,7 +208,7 @@ func (s *server) handOver(c *net.UnixConn) error {
 	if _, err := successor.Read(make([]byte, 1)); err != nil { // it is ready
 		return err
 	}
-	_, err = successor.Write([]byte("go")) // from here on the clients are the successor's
+	_, err := successor.Write([]byte("go")) // from here on the clients are the successor's
 	return err
 }
 
@@ -220,6 +235,9 @@ func send(successor *scm.Conn, sessions []*session) error {
 // takeOver receives what handOver sends. After an error the process has to end, which closes what it received.
 func (s *server) takeOver(predecessor *scm.Conn) error {
 	if err := predecessor.SetDeadline(time.Now().Add(patience)); err != nil {
+		return err
+	}
+	if _, err := predecessor.Write([]byte("take over")); err != nil {
 		return err
 	}
 	control, err := predecessor.RecvListener()

@@ -77,6 +77,9 @@ func failing(t *testing.T, path string, connections int) {
 		t.Fatal(err)
 	}
 	defer func() { _ = server.Close() }()
+	if _, err := server.Write([]byte("take over")); err != nil {
+		t.Fatal(err)
+	}
 	received := 0
 	for p := make([]byte, 256<<10); string(p[:2]) != "[]"; {
 		_, files, err := server.ReadFiles(p, batch)
@@ -90,6 +93,25 @@ func failing(t *testing.T, path string, connections int) {
 	}
 	if received != connections+2 { // and the listening sockets
 		t.Errorf("received %d sockets of %d", received, connections+2)
+	}
+}
+
+// silent is a process that connects and sends nothing. The server does not pause for it: it sends it no socket.
+func silent(t *testing.T, path string) {
+	t.Helper()
+	server, err := scm.Dial(context.Background(), "unixpacket", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = server.Close() }()
+	if err := server.CloseWrite(); err != nil {
+		t.Fatal(err)
+	}
+	if n, files, err := server.ReadFiles(make([]byte, 256<<10), batch); err != io.EOF {
+		t.Errorf("received %d bytes, %d files, %v", n, len(files), err)
+		for _, f := range files {
+			_ = f.Close()
+		}
 	}
 }
 
@@ -142,6 +164,7 @@ func TestNoClientNotices(t *testing.T) {
 		}()
 	}
 
+	silent(t, socket)
 	split()
 	failing(t, socket, connections+1)
 	finish()
