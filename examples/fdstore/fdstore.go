@@ -27,7 +27,10 @@ func run() error {
 	if err != nil {
 		return err
 	}
-	state := files["state"]
+	var state *os.File
+	if len(files["state"]) > 0 {
+		state = files["state"][0]
+	}
 	manager, err := wire.DialNotify()
 	if err != nil {
 		return err
@@ -63,17 +66,19 @@ func run() error {
 	return wire.NotifyBarrier(ctx, manager)
 }
 
-// kept returns the files that the manager kept for the service, by name.
-func kept() (map[string]*os.File, error) {
+// kept returns the files that the manager kept for the service, by name. Several files can have the same name.
+func kept() (map[string][]*os.File, error) {
 	fds, names, err := wire.ListenFDs()
 	if err != nil {
 		return nil, err
 	}
-	files := map[string]*os.File{}
+	files := map[string][]*os.File{}
 	for i, fd := range fds {
-		if files[names[i]], err = scm.NewFile(fd, names[i]); err != nil {
+		file, err := scm.NewFile(fd, names[i])
+		if err != nil {
 			return nil, err
 		}
+		files[names[i]] = append(files[names[i]], file)
 	}
 	return files, nil
 }

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -32,15 +33,22 @@ func TestFilesAreKeptAcrossRestarts(t *testing.T) {
 			_ = f.Close()
 		}
 	}()
+	other, err := create("another file with the same name")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = other.Close() }()
 	for i := range 3 {
 		service := program.Command()
 		service.Env = append(service.Env, "NOTIFY_SOCKET="+path)
+		passed := store
 		if len(store) > 0 {
-			service.Env = append(service.Env, fmt.Sprint("LISTEN_FDS=", len(store)), "LISTEN_FDNAMES=state")
+			passed = append(slices.Clone(store), other)
+			service.Env = append(service.Env, fmt.Sprint("LISTEN_FDS=", len(passed)), "LISTEN_FDNAMES=state:state")
 		}
 		// LISTEN_PID must be the PID of the service itself, hence the exec.
 		cmd := exec.Command("sh", "-c", `export LISTEN_PID=$$; exec "$0"`, service.Path)
-		cmd.Env, cmd.ExtraFiles = service.Env, store
+		cmd.Env, cmd.ExtraFiles = service.Env, passed
 		p := program.Start(t, cmd)
 
 		want := []string{"FDSTORE=1\nFDNAME=state", "READY=1", "BARRIER=1"}
