@@ -152,10 +152,11 @@ func TestWriteAndCheck(t *testing.T) {
 		}
 		if c.write {
 			_ = os.Mkdir(filepath.Join(dir, "docs"), 0o777)
+			_ = os.WriteFile(filepath.Join(dir, indexFile), []byte(goodIndex), 0o666)
 			_ = os.WriteFile(filepath.Join(dir, readmeFile), []byte(readme), 0o666)
 		}
 		_ = os.WriteFile(file, text, 0o666)
-		err = run(dir, file, c.write, nil)
+		err = run(dir, file, c.write)
 		if (err == nil) != (c.fails == "") || err != nil && (!strings.Contains(err.Error(), c.fails) || !strings.HasSuffix(err.Error(), "\nto update the pages: "+c.command)) {
 			t.Errorf("%+v: %v", c, err)
 		}

@@ -1,8 +1,8 @@
 //go:build linux
 
 // Command readme checks the generated parts of README.md and docs/ against the report of a run. The
-// generated parts are the comparison with other libraries, the interoperability matrix and the faults found
-// in libraries. With -w, the command writes these parts from the report.
+// generated parts are the comparison with other libraries, the interoperability matrix, and the text between
+// the markers of the pages about the faults of libraries. With -w, the command writes these parts from the report.
 package main
 
 import (
@@ -34,17 +34,21 @@ func main() {
 		fmt.Fprintln(os.Stderr, "usage: readme [-w] REPORT")
 		os.Exit(2)
 	}
-	texts, err := readTexts()
-	if err == nil {
-		err = run(".", flag.Arg(0), *write, texts)
-	}
-	if err != nil {
+	if err := run(".", flag.Arg(0), *write); err != nil {
 		fmt.Fprintln(os.Stderr, "readme:", err)
 		os.Exit(1)
 	}
 }
 
-func run(root, file string, write bool, texts []peerText) error {
+func run(root, file string, write bool) error {
+	texts, err := readTexts(root)
+	if err != nil {
+		return err
+	}
+	index, err := os.ReadFile(filepath.Join(root, indexFile))
+	if err != nil {
+		return err
+	}
 	r, err := report.Read(file)
 	if err != nil {
 		return err
@@ -55,7 +59,7 @@ func run(root, file string, write bool, texts []peerText) error {
 			return nil
 		}
 	}
-	faults, libraries, err := findings(r, texts)
+	faults, libraries, err := findings(r, texts, string(index))
 	if err == nil && write {
 		err = gone(libraries)
 	}
@@ -86,7 +90,7 @@ func run(root, file string, write bool, texts []peerText) error {
 	}
 	page, err := os.ReadFile(filepath.Join(root, pageFile))
 	if err == nil {
-		err = errors.Join(t.comparePages(root, string(readme), string(page)), compareFindings(root, faults, libraries))
+		err = errors.Join(t.comparePages(root, string(readme), string(page)), compareFindings(string(index), faults, libraries))
 	}
 	if err != nil {
 		command := "go run ./tools/readme -w " + file

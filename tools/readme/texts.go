@@ -3,10 +3,10 @@
 package main
 
 import (
-	"embed"
 	"errors"
 	"fmt"
-	"path"
+	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -14,47 +14,49 @@ import (
 	"github.com/scm-rights/scm/interop/scenario"
 )
 
-// textFiles contains a file per library, findings/PEER.md:
+// A peerText is a page about the faults of the library that a peer tests, docs/findings/PEER.md. The page is written by hand,
+// except for what is between markers:
 //
-//	# PEER
+//	# Faults of LIBRARY
+//
+//	<!-- version -->
+//	<!-- end -->
 //
 //	## TITLE, a sentence without a full stop
 //
-//	shown by: CHECK{,CHECK} PATTERN [PATTERN…]
-//	harm: what a user suffers
-//	private: ADDRESS first, because REASON
-//	thread: none found; searched for "WORDS", "WORDS"
+//	What a user suffers.
 //
-//	### Issue
+//	Public thread: none found; searched for "WORDS", "WORDS"
 //
+//	<!-- shown by: CHECK{,CHECK} PATTERN [PATTERN…] -->
+//	<!-- end -->
+//
+//	### Text of an issue
+//
+//	````markdown
 //	Title: TITLE
 //
 //	Markdown that a maintainer understands without knowing this project.
+//	````
 //
-// There is a section for each fault. The line "shown by" may be repeated. The line "private" is optional. It marks a fault
-// that an attacker can use, for example to read memory, and says where to send the issue before it is made public. After
-// "thread:", the address of a public thread may follow instead, and then whether it is about the same fault. If the
-// installed version of the library does not have the fault, or no scenario shows it, the line "seen in: VERSION" names one
-// that has it.
-//
-//go:embed findings/*.md
-var textFiles embed.FS
-
-// A peerText describes the faults of the library that a peer tests.
+// There is a section for each fault. After "Public thread:", a link to one may follow instead, and then whether it is about
+// the same fault. The marker may have several lines "shown by". If the installed version of the library does not have the
+// fault, or no scenario shows it, a line "seen in: VERSION" in the marker names one that has it. If an attacker can use the
+// fault, for example to read memory, "**Do not file this publicly yet.** Send it to ADDRESS first, because REASON" comes
+// before the text of the issue.
 type peerText struct {
 	peer   string
+	page   string
 	faults []fault
 }
 
 // A fault is a section of a peerText.
 type fault struct {
-	title   string
-	shown   []selection
-	harm    string
-	private string // where to send the issue before it is made public, or ""
-	thread  string // "none found; searched for …", or an address followed by words about it
-	seenIn  string // version in which the fault was reproduced by hand, if the installed version does not have it
-	issue   string // Markdown that begins with "Title: "
+	title    string
+	marker   string // the content of the marker
+	shown    []selection
+	reported bool   // there is a public thread about it
+	seenIn   string // version in which the fault was reproduced by hand, if the installed version does not have it
 }
 
 // A selection selects the findings that show a fault.
@@ -63,99 +65,94 @@ type selection struct {
 	patterns patterns
 }
 
-// readTexts parses the embedded texts. They are sorted by the name of the peer.
-func readTexts() (list []peerText, wrong error) {
-	names, err := textFiles.ReadDir("findings")
-	if err != nil {
-		return nil, err
-	}
-	for _, f := range names {
-		text, err := textFiles.ReadFile(path.Join("findings", f.Name()))
+// readTexts reads the pages about libraries. They are sorted by the name of the peer.
+func readTexts(root string) (list []peerText, wrong error) {
+	files, _ := filepath.Glob(filepath.Join(root, findingsDir, "*")) // the pattern is valid
+	for _, file := range files {
+		page, err := os.ReadFile(file)
 		if err != nil {
 			return nil, err
 		}
-		p, err := parseText(strings.TrimSuffix(f.Name(), ".md"), string(text))
+		p, err := parseText(strings.TrimSuffix(filepath.Base(file), ".md"), string(page))
 		if err != nil {
-			wrong = errors.Join(wrong, fmt.Errorf("tools/readme/findings/%s: %w", f.Name(), err))
+			wrong = errors.Join(wrong, fmt.Errorf("%s: %w", p.file(), err))
 		}
 		list = append(list, p)
 	}
 	return list, wrong
 }
 
-// parseText parses the text about a peer. It returns an error for each malformed section.
-func parseText(peer, text string) (peerText, error) {
-	p := peerText{peer: peer}
-	head, sections, _ := strings.Cut(text, "\n## ")
+// file returns the name of the page.
+func (p *peerText) file() string { return findingsDir + "/" + p.peer + ".md" }
+
+// parseText parses the page about a peer. It returns an error for each malformed section.
+func parseText(peer, page string) (peerText, error) {
+	p := peerText{peer: peer, page: page}
+	head, sections, _ := strings.Cut(page, "\n## ")
 	var wrong error
-	if strings.TrimSpace(head) != "# "+peer {
-		wrong = fmt.Errorf("the first line must be %q, and a heading of a fault must follow", "# "+peer)
+	if title := "# Faults of " + libraryName(peer) + "\n"; !strings.HasPrefix(head, title) || !strings.Contains(head, "\n"+versionMarker) {
+		wrong = fmt.Errorf("the first line must be %q, and %q and a heading of a fault must follow", title, versionMarker)
 	}
 	if notLibraries[peer] != "" || !slices.ContainsFunc(rows, func(w row) bool { return slices.Contains(w.peers, peer) }) && rowless[peer] == "" {
 		wrong = errors.Join(wrong, fmt.Errorf("no peer that tests a library has the name %s", peer))
 	}
-	titles := map[string]bool{}
+	titles, markers := map[string]bool{}, map[string]bool{}
 	for _, section := range strings.Split(sections, "\n## ") {
 		f, err := parseFault(section)
-		if err == nil && titles[anchor(f.title)] {
-			err = errors.New("the title is used twice")
+		if err == nil && (titles[f.title] || markers[f.marker]) {
+			err = errors.New("the title or the marker is used twice")
 		}
 		if err != nil {
 			wrong = errors.Join(wrong, fmt.Errorf("%q: %w", f.title, err))
 		}
-		titles[anchor(f.title)] = true
+		titles[f.title], markers[f.marker] = true, true
 		p.faults = append(p.faults, f)
 	}
 	return p, wrong
 }
 
-const issueHeading = "\n### Issue\n"
+const versionMarker = "<!-- version -->\n"
+
+// The parts of a section: the consequence, the public thread, the marker, the address for a fault that must not be public yet,
+// and the text of an issue.
+var sectionForm = regexp.MustCompile("(?s)^(?:\n(.*?)\n)?\nPublic thread: (.*?)\n\n<!--\\s+(.*?)\\s+-->\n.*?<!-- end -->\n" +
+	"\n### Text of an issue\n\n(?:\\*\\*Do not file this publicly yet\\.\\*\\* Send it to (.*?)\n\n)?(`{4,})markdown\n(.*)\n(`{4,})\n*$")
 
 // parseFault parses a section without the "## " of its heading.
 func parseFault(section string) (f fault, err error) {
-	fields, issue, found := strings.Cut(section, issueHeading)
-	f.title, fields, _ = strings.Cut(fields, "\n")
-	f.issue = strings.TrimSpace(issue)
-	if !found {
-		return f, errors.New(`there is no heading "### Issue"`)
-	}
-	if f.title == "" || strings.HasSuffix(f.title, ".") {
+	title, rest, _ := strings.Cut(section, "\n")
+	f.title = title
+	if title == "" || strings.HasSuffix(title, ".") {
 		return f, errors.New("a title is a sentence without a full stop")
 	}
-	values, err := parseFields(fields)
-	if err != nil {
-		return f, err
+	part := sectionForm.FindStringSubmatch(rest)
+	if part == nil {
+		return f, errors.New(`a section consists of the consequence, "Public thread: …", a marker with "shown by: CHECK PATTERN", "### Text of an issue" and a block of Markdown`)
 	}
-	for _, words := range values["shown by"] {
-		s, err := parseSelection(words)
-		if err != nil {
-			return f, err
-		}
-		f.shown = append(f.shown, s)
-	}
-	f.harm, f.thread, f.seenIn = strings.Join(values["harm"], " "), strings.Join(values["thread"], " "), strings.Join(values["seen in"], " ")
-	f.private = strings.Join(values["private"], " ")
+	harm, thread, private, issue := part[1], part[2], part[4], part[6]
+	f.marker, f.reported = part[3], !strings.HasPrefix(thread, "none found")
 	switch {
-	case f.shown == nil && f.seenIn == "":
-		return f, errors.New(`there is no line "shown by: CHECK PATTERN"`)
-	case f.harm == "":
-		return f, errors.New(`there is no line "harm: …"`)
-	case values["private"] != nil && !privateForm.MatchString(f.private):
-		return f, errors.New(`the line "private: …" must contain an e-mail address or "https://…"`)
-	case !threadForm.MatchString(f.thread):
-		return f, errors.New(`there is no line "thread: none found; searched for "WORDS", "WORDS"" with at least two searches, or "thread: https://… WORDS"`)
-	case !issueForm.MatchString(f.issue):
+	case harm == "":
+		return f, errors.New("there is no consequence")
+	case private != "" && !privateForm.MatchString(private):
+		return f, errors.New(`the sentence "Send it to …" must contain an e-mail address or "https://…"`)
+	case !threadForm.MatchString(thread):
+		return f, errors.New(`there is no line "Public thread: none found; searched for "WORDS", "WORDS"" with at least two searches, or "Public thread: [NAME](https://…) WORDS"`)
+	case !issueForm.MatchString(issue):
 		return f, errors.New(`an issue begins with "Title: …" and an empty line, followed by its text`)
+	case part[5] != part[7] || strings.Contains("\n"+issue, "\n"+part[5]):
+		return f, errors.New("the text of an issue must be between fences that are longer than those in it")
 	}
-	if word := term.FindString(code.ReplaceAllString(f.issue, "")); word != "" {
+	if word := term.FindString(code.ReplaceAllString(issue, "")); word != "" {
 		return f, fmt.Errorf("the issue uses %q, a term of this project that a maintainer does not know", word)
 	}
-	return f, nil
+	f.shown, f.seenIn, err = parseMarker(f.marker)
+	return f, err
 }
 
 var (
 	privateForm = regexp.MustCompile(`https://\S|\S@\S`)
-	threadForm  = regexp.MustCompile(`^(none found[^;"]*; searched for "[^"]+"(,| and) "[^"]+"|https://\S+($|\s))`)
+	threadForm  = regexp.MustCompile(`^(none found[^;"]*; searched for "[^"]+"(,| and) "[^"]+"|\[[^\]]+\]\(https://\S+\)($|\s))`)
 	issueForm   = regexp.MustCompile(`^Title: \S.*\n\n`)
 
 	// term matches the terms that an issue must not use. In code, they are names of the library's own.
@@ -163,27 +160,24 @@ var (
 	code = regexp.MustCompile("(?ms)^```.*?^```|`[^`\n]*`")
 )
 
-// parseFields parses the lines of a section above the issue. A line that begins with none of the names
-// continues the field above it.
-func parseFields(text string) (map[string][]string, error) {
-	values := map[string][]string{}
-	var last string
-	for _, line := range strings.Split(text, "\n") {
-		line = strings.TrimSpace(line)
-		name, value, found := strings.Cut(line, ":")
-		switch {
-		case line == "":
-			last = ""
-		case found && slices.Contains([]string{"shown by", "harm", "private", "thread", "seen in"}, name):
-			values[name] = append(values[name], strings.TrimSpace(value))
-			last = name
-		case last == "":
-			return nil, fmt.Errorf("not a field: %q", line)
+// parseMarker parses the lines in the marker of a fault.
+func parseMarker(marker string) (shown []selection, seenIn string, err error) {
+	for line := range strings.Lines(marker) {
+		name, value, _ := strings.Cut(strings.TrimSpace(line), ": ")
+		switch name {
+		case "shown by":
+			s, err := parseSelection(value)
+			if err != nil {
+				return nil, "", err
+			}
+			shown = append(shown, s)
+		case "seen in":
+			seenIn = value
 		default:
-			values[last][len(values[last])-1] += " " + line
+			return nil, "", fmt.Errorf(`not a line "shown by: CHECK PATTERN" or "seen in: VERSION": %q`, line)
 		}
 	}
-	return values, nil
+	return shown, seenIn, nil
 }
 
 // parseSelection parses CHECK{,CHECK} PATTERN [PATTERN…].
@@ -206,11 +200,4 @@ func parseSelection(words string) (s selection, err error) {
 		s.patterns = append(s.patterns, p)
 	}
 	return s, nil
-}
-
-var notInAnchor = regexp.MustCompile(`[^\p{L}\p{N}_ -]`)
-
-// anchor returns the anchor that GitHub generates from a heading.
-func anchor(heading string) string {
-	return strings.ReplaceAll(notInAnchor.ReplaceAllString(strings.ToLower(heading), ""), " ", "-")
 }
