@@ -148,9 +148,13 @@ func sendParts(sock int32, m *Message, flags int) (err error) {
 //
 // If more descriptors arrive than fit into m.FDs, the kernel or Recv closes the rest and sets MSG_CTRUNC in
 // m.Flags: see [Message.Truncated]. Recv does not return an error for that. MSG_CTRUNC is also set if the
-// process has reached its descriptor limit (EMFILE), or if a security module refused a descriptor. With
-// SO_PASSCRED, SO_PASSPIDFD or SO_TIMESTAMP, control data that the caller does not ask for takes up space
-// for descriptors. With SO_INQ, Linux sets MSG_CTRUNC although no descriptor is missing.
+// process has reached its descriptor limit (EMFILE), or if a security module rejected a descriptor. In each
+// case Recv returns the descriptors that precede the first missing one, so each has the index that the
+// sender gave it. With SO_RIGHTS_NOTRUNC the kernel also installs those that follow a rejected descriptor,
+// and Recv closes them.
+//
+// With SO_PASSCRED, SO_PASSPIDFD or SO_TIMESTAMP, control data that the caller does not ask for takes up
+// space for descriptors. With SO_INQ, Linux sets MSG_CTRUNC although no descriptor is missing.
 //
 // If a datagram or seqpacket message is longer than m.Buffers, the rest of it is lost and MSG_TRUNC is set
 // in m.Flags. Recv does not return an error for that either.

@@ -133,7 +133,9 @@ ssize_t scm_rights_send(int sock, const struct scm_message *m, int flags);
  * of descriptors received, which is never more. They and *m->pidfd are close-on-exec,
  * and the caller must close them. The call closes descriptors that exceed the capacity
  * or were not requested, and sets MSG_CTRUNC. If the message carries more descriptors
- * than the capacity, they can use up the space for *m->pidfd, which is then -1.
+ * than the capacity, they can use up the space for *m->pidfd, which is then -1. If a
+ * security module rejects a descriptor, m->fds contains only those that precede it, so each
+ * has the index that the sender gave it. The call closes any that follow (SO_RIGHTS_NOTRUNC).
  *
  * Before the call, m->namelen is the capacity of m->name. After it, m->namelen is the
  * length of the sender's address. As with recvmsg, it can be more than the capacity.

@@ -3,8 +3,8 @@
 #include <fcntl.h>
 
 /*
- * Append count received descriptors to m->fds, up to a total of room. Close the others,
- * and set MSG_CTRUNC in msg.
+ * Append count received descriptors to m->fds, up to a total of room or the first one that a
+ * security module rejected. Close the others, and set MSG_CTRUNC in msg.
  */
 void
 scm_take_fds(
@@ -16,8 +16,13 @@ scm_take_fds(
 		int fd;
 
 		memcpy(&fd, data + i * sizeof(fd), sizeof(fd));
-		/* SO_RIGHTS_NOTRUNC reports a rejected descriptor as a negative value. */
-		if (fd < 0 || m->nfds == room) {
+		/*
+		 * With SO_RIGHTS_NOTRUNC, a rejected descriptor is a negative value. Without
+		 * it, those that follow would not have the index that the sender gave them.
+		 */
+		if (fd < 0)
+			room = m->nfds;
+		if (m->nfds == room) {
 			if (fd >= 0)
 				scm_close_keep_errno(fd);
 			msg->msg_flags |= MSG_CTRUNC;

@@ -111,13 +111,17 @@ func takeMessage(kind int32, data []byte, m *msg.Message) {
 	}
 }
 
-// takeFDs appends the received descriptors to m.FDs, up to a total of room. It closes the
-// others and sets MSG_CTRUNC in m.Flags.
+// takeFDs appends the received descriptors to m.FDs, up to a total of room or the first one that
+// a security module rejected. It closes the others and sets MSG_CTRUNC in m.Flags.
 func takeFDs(data []byte, m *msg.Message, room int) {
 	for ; len(data) >= 4; data = data[4:] {
 		fd := int32(binary.NativeEndian.Uint32(data))
-		// SO_RIGHTS_NOTRUNC reports a rejected descriptor as a negative value.
-		if fd < 0 || m.NFD == room {
+		// With SO_RIGHTS_NOTRUNC, a rejected descriptor is a negative value. Without it, those
+		// that follow would not have the index that the sender gave them.
+		if fd < 0 {
+			room = m.NFD
+		}
+		if m.NFD == room {
 			if fd >= 0 {
 				closeFD(fd)
 			}

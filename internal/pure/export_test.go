@@ -33,7 +33,11 @@ func PutUsedControl(m *msg.Message) []byte {
 	return buf[:b.msgs[0].hdr.Controllen]
 }
 
-var ControlRoom = controlRoom
+var (
+	ControlRoom = controlRoom
+	TakeControl = takeControl
+	PairFD      = pairFD
+)
 
 const (
 	PairControl = pairControl

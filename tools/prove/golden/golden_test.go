@@ -67,6 +67,8 @@ func TestCsrcMutants(t *testing.T) {
 		{"12345 bytes", put.Edit{File: "write_fd.c", Old: "\tiov.iov_len = nbytes;\n", New: "\tiov.iov_len = nbytes - (nbytes == 12345);\n"}, "write_fd, 12345 bytes: byte"},
 		{"the 200th that is received", put.Edit{File: "take_fds.c", Old: "\t\tm->fds[m->nfds++] = fd;\n", New: "\t\tm->fds[m->nfds] = fd + (m->nfds == 200);\n\t\tm->nfds++;\n"},
 			"scm_rights_recv, room for 201 descriptors, without credentials, without pidfd: a descriptor"},
+		{"those after a rejected one", put.Edit{File: "take_fds.c", Old: "\t\t\troom = m->nfds;\n", New: "\t\t\tcontinue;\n"},
+			"scm_rights_recv, 5 descriptors, rejected 0x1: nfds"},
 	} {
 		t.Run(m.name, func(t *testing.T) {
 			dir := t.TempDir()

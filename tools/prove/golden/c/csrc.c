@@ -34,10 +34,14 @@ struct expected {
 	union macros_control control;
 };
 
-/* The control data of a received message: descriptors, and credentials and a pidfd if set. */
+/*
+ * The control data of a received message: descriptors, and credentials and a pidfd if set. If bit i
+ * of rejected is set, a security module rejected descriptor i.
+ */
 struct brought {
 	size_t nfds;
 	int cred, pidfd;
+	unsigned int rejected;
 };
 
 static struct expected want[SCM_MAX_BATCH];
@@ -132,6 +136,12 @@ append(unsigned char *control, size_t room, size_t *used, int type, const void *
 	*used += space < room - *used ? space : room - *used;
 }
 
+static int
+is_rejected(const struct brought *b, size_t i)
+{
+	return i < 32 && (b->rejected >> i & 1) != 0;
+}
+
 static void
 bring(struct msghdr *msg, const struct brought *b)
 {
@@ -142,7 +152,7 @@ bring(struct msghdr *msg, const struct brought *b)
 	size_t i;
 
 	for (i = 0; i < b->nfds; i++)
-		fds[i] = FIRST_FD + (int)i;
+		fds[i] = is_rejected(b, i) ? -EPERM : FIRST_FD + (int)i;
 	if (b->cred)
 		append(msg->msg_control, msg->msg_controllen, &used, SCM_CREDENTIALS, &cred,
 		    sizeof(cred));
@@ -352,17 +362,42 @@ refused(const char *call, ssize_t result, int error)
 	same("system calls", made, 0);
 }
 
+/* The number of descriptors that precede the first one that does not fit or was rejected. */
+static size_t
+kept(const struct brought *b, size_t room)
+{
+	size_t i;
+
+	for (i = 0; i < b->nfds && i < room; i++) {
+		if (is_rejected(b, i))
+			break;
+	}
+	return i;
+}
+
+/* The number of received descriptors that are closed because they are not among the first n. */
+static long
+closed_after(const struct brought *b, size_t n)
+{
+	long count = 0;
+
+	for (; n < b->nfds; n++)
+		count += !is_rejected(b, n);
+	return count;
+}
+
 /* Compare the results of a receive in m with the control data that it received. */
 static void
 received(const struct scm_message *m, const struct brought *b, size_t room)
 {
 	struct ucred cred = macros_cred();
+	size_t want_fds = kept(b, room);
 	size_t i;
 
-	same("nfds", (long)m->nfds, (long)(b->nfds < room ? b->nfds : room));
+	same("nfds", (long)m->nfds, (long)want_fds);
 	for (i = 0; i < m->nfds; i++)
 		same("a descriptor", m->fds[i], FIRST_FD + (long)i);
-	same("MSG_CTRUNC", (m->flags & MSG_CTRUNC) != 0, b->nfds > room);
+	same("MSG_CTRUNC", (m->flags & MSG_CTRUNC) != 0, b->nfds > want_fds);
 	same("flags", m->flags & ~MSG_CTRUNC, MSG_EOR);
 	if (m->pidfd != NULL)
 		same("pidfd", *m->pidfd, b->pidfd ? PIDFD : -1);
@@ -385,7 +420,7 @@ receives(struct scm_message m, struct brought b, int flags)
 	same("the result", scm_rights_recv(SOCK, &m, flags), 3);
 	same("system calls", made, 1);
 	received(&m, &b, room);
-	same("descriptors closed", closed, b.nfds > room ? (long)(b.nfds - room) : 0);
+	same("descriptors closed", closed, closed_after(&b, kept(&b, room)));
 }
 
 /* A batch in which message i has (from + i) descriptors and kind (kind + i). */
@@ -418,6 +453,7 @@ batch(size_t n, size_t from, size_t kind)
 			brings[i].nfds = ms[i].nfds;
 			brings[i].cred = ms[i].cred != NULL;
 			brings[i].pidfd = ms[i].pidfd != NULL;
+			brings[i].rejected = 0;
 			expect_received(i, &ms[i]);
 		}
 	}
@@ -441,7 +477,7 @@ every_count(void)
 	for (n = 0; n <= MAX_FDS; n++) {
 		for (kind = 0; kind < 4; kind++) {
 			struct scm_message m = outgoing(0, n, kind);
-			struct brought b = {0, 0, 0};
+			struct brought b = {0, 0, 0, 0};
 
 			sends(&m, 0);
 			m = incoming(0, n, kind);
@@ -486,7 +522,7 @@ every_count(void)
 static void
 every_size(void)
 {
-	static const struct brought nothing, one = {1, 0, 0};
+	static const struct brought nothing, one = {1, 0, 0, 0};
 	size_t n, i;
 
 	for (i = 0; i <= SCM_MAX_IOV; i++) {
@@ -557,6 +593,7 @@ pair(void)
 			want[0].msg.msg_controllen = CMSG_SPACE(sizeof(int));
 			brings[0].nfds = n;
 			brings[0].cred = brings[0].pidfd = 0;
+			brings[0].rejected = 0;
 			same("the result", read_fd(SOCK, &byte, len, &fd), 3);
 			same("system calls", made, 1);
 			same("the descriptor", fd,
@@ -564,6 +601,60 @@ pair(void)
 				: n == 1 ? FIRST_FD
 					 : SCM_FD_LOST);
 			same("descriptors closed", closed, n > 1 ? (long)n : 0);
+		}
+	}
+}
+
+/*
+ * With SO_RIGHTS_NOTRUNC, the kernel stores a negative value instead of each descriptor that a
+ * security module rejected. Test every choice of rejected descriptors among 5.
+ */
+static void
+every_rejection(void)
+{
+	size_t most = (CMSG_SPACE(sizeof(int)) - CMSG_LEN(0)) / sizeof(int);
+	struct scm_message ms[SCM_MAX_BATCH];
+	unsigned int rejected;
+	size_t n, kind, i;
+
+	for (rejected = 1; rejected < SCM_MAX_BATCH; rejected++) {
+		for (kind = 0; kind < 4; kind++) {
+			struct scm_message m = incoming(0, 5, kind);
+			struct brought b = {5, m.cred != NULL, m.pidfd != NULL, rejected};
+
+			(void)snprintf(what, sizeof(what), "5 descriptors, rejected %#x", rejected);
+			receives(m, b, 0);
+		}
+	}
+	for (i = 0; i < SCM_MAX_BATCH; i++) {
+		struct brought b = {5, 0, 0, (unsigned int)i};
+
+		ms[i] = incoming(i, 5, 0);
+		brings[i] = b;
+		expect_received(i, &ms[i]);
+	}
+	(void)snprintf(what, sizeof(what), "5 descriptors each, some rejected");
+	begin("scm_rights_recv_batch", SYS_recvmmsg, SCM_MAX_BATCH, MSG_CMSG_CLOEXEC);
+	same("the result", scm_rights_recv_batch(SOCK, ms, SCM_MAX_BATCH, 0), SCM_MAX_BATCH);
+	for (i = 0; i < SCM_MAX_BATCH; i++)
+		received(&ms[i], &brings[i], 5);
+
+	for (n = 1; n <= most; n++) {
+		for (rejected = 1; rejected < 1U << n; rejected++) {
+			struct scm_message m = incoming(0, 1, 0);
+			struct brought b = {n, 0, 0, rejected};
+			int fd = -7;
+
+			iov[0].iov_len = 1;
+			begin("read_fd", SYS_recvmsg, 1, MSG_CMSG_CLOEXEC);
+			(void)snprintf(
+			    what, sizeof(what), "%zu descriptors, rejected %#x", n, rejected);
+			expect_received(0, &m);
+			want[0].msg.msg_controllen = CMSG_SPACE(sizeof(int));
+			brings[0] = b;
+			same("the result", read_fd(SOCK, &byte, 1, &fd), 3);
+			same("the descriptor", fd, SCM_FD_LOST);
+			same("descriptors closed", closed, closed_after(&b, 0));
 		}
 	}
 }
@@ -576,6 +667,7 @@ main(void)
 	every_count();
 	every_size();
 	pair();
+	every_rejection();
 	(void)printf("csrc: %lu calls\n", compared);
 	return 0;
 }
