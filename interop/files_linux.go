@@ -5,6 +5,7 @@ import (
 	"os"
 	"slices"
 
+	"github.com/scm-rights/scm/internal/procfs"
 	"github.com/scm-rights/scm/interop/kinds"
 	"github.com/scm-rights/scm/interop/scenario"
 	"github.com/scm-rights/scm/interop/witness"
@@ -24,12 +25,12 @@ type caseFiles struct {
 	sockets []*witness.File // one for each of roles; a peer can pass and leak them too
 	named   []*witness.File
 
-	byIdentity map[witness.Identity][]*witness.File // of named
-	initial    map[*witness.File]witness.State      // states of named, before any peer had them
+	byID    map[procfs.FileID][]*witness.File // of named
+	initial map[*witness.File]witness.State   // states of named, before any peer had them
 }
 
 func newCaseFiles(c scenario.Case, dir string) (f *caseFiles, err error) {
-	f = &caseFiles{Case: c, byIdentity: map[witness.Identity][]*witness.File{}}
+	f = &caseFiles{Case: c, byID: map[procfs.FileID][]*witness.File{}}
 	defer func() {
 		if err != nil {
 			f.close()
@@ -45,7 +46,7 @@ func newCaseFiles(c scenario.Case, dir string) (f *caseFiles, err error) {
 		f.sockets = append(f.sockets, &witness.File{FileSpec: spec, Own: pair[i], Other: -1})
 	}
 	for _, socket := range f.sockets {
-		if socket.Identity, err = witness.Identify(os.Getpid(), socket.Own); err != nil {
+		if socket.FileID, err = procfs.Identify(os.Getpid(), socket.Own); err != nil {
 			return f, err
 		}
 	}
@@ -61,7 +62,7 @@ func newCaseFiles(c scenario.Case, dir string) (f *caseFiles, err error) {
 			return f, err
 		}
 		f.named = append(f.named, file)
-		f.byIdentity[file.Identity] = append(f.byIdentity[file.Identity], file)
+		f.byID[file.FileID] = append(f.byID[file.FileID], file)
 	}
 	f.initial = f.currentStates()
 	return f, nil

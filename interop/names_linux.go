@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/scm-rights/scm/internal/procfs"
 	"github.com/scm-rights/scm/interop/kernel"
 	"github.com/scm-rights/scm/interop/scenario"
 	"github.com/scm-rights/scm/interop/witness"
@@ -58,12 +59,12 @@ func (cr *caseRun) allFiles() []*witness.File {
 // addMade adds the file behind a new descriptor of one of the runner's own processes to the files of the case,
 // so that the side can pass it.
 func (cr *caseRun) addMade(sd *side, name string, fd int) error {
-	id, err := witness.Identify(sd.Pid, fd)
+	id, err := procfs.Identify(sd.Pid, fd)
 	if err != nil {
 		return err
 	}
 	spec := scenario.FileSpec{Name: name, Owner: sd.role, Kind: scenario.NewName}
-	cr.made = append(cr.made, &witness.File{FileSpec: spec, Identity: id, Own: -1, Other: -1, FD: fd})
+	cr.made = append(cr.made, &witness.File{FileSpec: spec, FileID: id, Own: -1, Other: -1, FD: fd})
 	return nil
 }
 

@@ -6,8 +6,8 @@ import (
 	"os"
 	"time"
 
+	"github.com/scm-rights/scm/internal/procfs"
 	"github.com/scm-rights/scm/interop/process"
-	"github.com/scm-rights/scm/interop/raw"
 	"github.com/scm-rights/scm/interop/witness"
 	"golang.org/x/sys/unix"
 )
@@ -24,7 +24,7 @@ type peerProcess struct {
 // A trackedFD identifies the file that one of the peer's descriptors must refer to until a
 // command closes that descriptor.
 type trackedFD struct {
-	witness.Identity
+	procfs.FileID
 	known bool          // false if the runner could not look at the descriptor
 	file  *witness.File // the file of the case whose open file description it is, or nil
 }
@@ -56,7 +56,7 @@ func (p *peerProcess) greet(ctx context.Context, timeout time.Duration) error {
 		err = errors.New("its answer to hello is not the one that it gave before")
 	}
 	for fd := range 3 {
-		_, e := witness.Identify(p.Pid, fd)
+		_, e := procfs.Identify(p.Pid, fd)
 		p.standard[fd] = e == nil || witness.MayNotInspect(p.Pid, e)
 	}
 	return err
@@ -69,7 +69,7 @@ func (t trackedFD) refersTo(pid, fd int) (bool, error) {
 	if t.file == nil || t.file.Own < 0 {
 		return false, unix.EBADF
 	}
-	return raw.SameDescription(os.Getpid(), t.file.Own, pid, fd)
+	return procfs.Kcmp(os.Getpid(), t.file.Own, pid, fd)
 }
 
 // isUnchanged reports whether the descriptor of a process still refers to the file that it
@@ -82,6 +82,6 @@ func (t trackedFD) isUnchanged(pid, fd int) bool {
 		return same
 	}
 	// Without kcmp(2), compare only the files and not the open file descriptions.
-	id, err := witness.Identify(pid, fd)
-	return err != nil || id == t.Identity // on an error, the runner cannot look or it has been closed since
+	id, err := procfs.Identify(pid, fd)
+	return err != nil || id == t.FileID // on an error, the runner cannot look or it has been closed since
 }

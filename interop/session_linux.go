@@ -169,7 +169,7 @@ func newSession(cases []*caseFiles, env environment) (s *session, err error) {
 		}
 		for i, file := range owned[role] {
 			file.FD = p.FDs[i]
-			p.tracked[file.FD] = trackedFD{file: file, Identity: file.Identity, known: true}
+			p.tracked[file.FD] = trackedFD{file: file, FileID: file.FileID, known: true}
 		}
 	}
 	return s, nil

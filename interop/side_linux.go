@@ -12,6 +12,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/scm-rights/scm/internal/procfs"
 	"github.com/scm-rights/scm/interop/contract"
 	"github.com/scm-rights/scm/interop/process"
 	"github.com/scm-rights/scm/interop/scenario"
@@ -128,8 +129,8 @@ func isFailure(answer string) bool {
 
 // mayHoldSocket reports whether the descriptor of the side's socket may still refer to the socket.
 func (sd *side) mayHoldSocket() bool {
-	id, err := witness.Identify(sd.Pid, sd.socket.FD)
-	return err == nil && id == sd.socket.Identity || witness.MayNotInspect(sd.Pid, err)
+	id, err := procfs.Identify(sd.Pid, sd.socket.FD)
+	return err == nil && id == sd.socket.FileID || witness.MayNotInspect(sd.Pid, err)
 }
 
 // untrack stops tracking the descriptors of the case when the peer is sent a command to close them.

@@ -348,11 +348,11 @@ func (cr *caseRun) trackReceived(a reply, fds []int) {
 	wrong.summarize()
 	for _, fd := range fds {
 		sd.received[strconv.Itoa(fd)] = fd
-		id, err := witness.Identify(sd.Pid, fd)
+		id, err := procfs.Identify(sd.Pid, fd)
 		if sd.tracks(fd) || err != nil && !witness.MayNotInspect(sd.Pid, err) {
 			continue // a descriptor that is not open cannot be closed later
 		}
-		sd.tracked[fd] = trackedFD{Identity: id, known: err == nil}
+		sd.tracked[fd] = trackedFD{FileID: id, known: err == nil}
 		for _, file := range cr.allFiles() {
 			if file.Owner == sd.role && file.FD == fd {
 				file.Reused = true
@@ -484,7 +484,7 @@ func (cr *caseRun) checkReceived(a reply, names []string, fds []int) error {
 			continue
 		}
 		if sd.tracks(fd) {
-			sd.tracked[fd] = trackedFD{file: file, Identity: file.Identity, known: true}
+			sd.tracked[fd] = trackedFD{file: file, FileID: file.FileID, known: true}
 		}
 		info, err := procfs.ReadFDInfo(sd.Pid, fd)
 		switch {
@@ -674,7 +674,7 @@ func (cr *caseRun) listLeaks(sd *side, open []int) (leaks []leak, err error) {
 		if same, err := sd.tracked[fd].refersTo(sd.Pid, fd); err == nil && same {
 			continue
 		}
-		id, err := witness.Identify(sd.Pid, fd)
+		id, err := procfs.Identify(sd.Pid, fd)
 		if e := witness.IgnoreGone(err); e != nil {
 			return nil, e
 		}
@@ -687,7 +687,7 @@ func (cr *caseRun) listLeaks(sd *side, open []int) (leaks []leak, err error) {
 				continue
 			}
 		}
-		files := slices.Clone(cr.byIdentity[id])
+		files := slices.Clone(cr.byID[id])
 		if fd > 2 { // a runner's side can have made another descriptor of its own input
 			files = append(files, cr.made...)
 		}

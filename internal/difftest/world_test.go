@@ -10,6 +10,7 @@ import (
 
 	"github.com/scm-rights/scm/csrc"
 	"github.com/scm-rights/scm/internal/msg"
+	"github.com/scm-rights/scm/internal/procfs"
 	"github.com/scm-rights/scm/internal/pure"
 	"golang.org/x/sys/unix"
 )
@@ -39,8 +40,8 @@ type world struct {
 	sent    int  // descriptors sent in the sequence, if limited
 
 	table []held // the file of each descriptor, as last seen
-	ids   map[inode][]identity
-	inode [len(layout{}.socks)]inode // of each socket
+	ids   map[procfs.FileID][]identity
+	inode [len(layout{}.socks)]procfs.FileID // of each socket
 	polls []unix.PollFd
 
 	room []byte // memory for receives
@@ -58,11 +59,9 @@ type world struct {
 type held struct {
 	open     bool
 	identity identity
-	inode    inode // only if the identity is unknown
-	inherits bool  // whether it is not close-on-exec
+	inode    procfs.FileID // only if the identity is unknown
+	inherits bool          // whether it is not close-on-exec
 }
-
-type inode struct{ dev, ino uint64 }
 
 // An identity is an index in the files of the layout, followed by the sockets, or one of these:
 type identity int
@@ -145,23 +144,15 @@ func (w *world) separate(files []int, dir string) error {
 	}
 	w.table = make([]held, w.end)
 	w.polls = make([]unix.PollFd, w.end)
-	w.ids = map[inode][]identity{}
+	w.ids = map[procfs.FileID][]identity{}
 	for i := range w.files {
-		at, err := stat(w.file(i))
+		at, err := procfs.IdentifyOwn(w.file(i))
 		if err != nil {
-			return fmt.Errorf("fstat: %w", err)
+			return err
 		}
 		w.ids[at] = append(w.ids[at], identity(i))
 	}
 	return nil
-}
-
-func stat(fd int) (inode, error) {
-	var st unix.Stat_t
-	if err := unix.Fstat(fd, &st); err != nil {
-		return inode{}, err
-	}
-	return inode{uint64(st.Dev), st.Ino}, nil
 }
 
 // setUp closes the descriptors that the last sequence left, and makes the sockets of this one.
@@ -181,9 +172,9 @@ func (w *world) setUp(s *sequence) error {
 	}
 	clear(w.table)
 	for i, fd := range w.socks {
-		at, err := stat(fd)
+		at, err := procfs.IdentifyOwn(fd)
 		if err != nil {
-			return fmt.Errorf("fstat: %w", err)
+			return err
 		}
 		delete(w.ids, w.inode[i])
 		w.inode[i] = at
@@ -362,9 +353,6 @@ func (w *world) poll(top int) bool {
 	return true
 }
 
-// kcmpFile is KCMP_FILE of linux/kcmp.h.
-const kcmpFile = 0
-
 // identify finds out which file a descriptor refers to.
 func (w *world) identify(n int) held {
 	h := held{open: true, identity: unknown}
@@ -373,12 +361,12 @@ func (w *world) identify(n int) held {
 	}
 	flags, err := unix.FcntlInt(uintptr(n), unix.F_GETFD, 0)
 	h.inherits = err == nil && flags&unix.FD_CLOEXEC == 0
-	if h.inode, err = stat(n); err != nil {
+	if h.inode, err = procfs.IdentifyOwn(n); err != nil {
 		return h
 	}
 	for _, id := range w.ids[h.inode] {
 		if int(id) >= len(w.files) || same(w.tid, n, w.file(int(id))) {
-			h.identity, h.inode = id, inode{}
+			h.identity, h.inode = id, procfs.FileID{}
 			break
 		}
 	}
@@ -388,6 +376,6 @@ func (w *world) identify(n int) held {
 // same reports whether two descriptors of a thread with the same inode refer to the same open file
 // description. Without the permission for kcmp it assumes that they do.
 func same(tid, a, b int) bool {
-	order, _, errno := unix.Syscall6(unix.SYS_KCMP, uintptr(tid), uintptr(tid), kcmpFile, uintptr(a), uintptr(b), 0)
-	return errno != 0 || order == 0
+	same, err := procfs.Kcmp(tid, a, tid, b)
+	return same || err != nil
 }

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"os"
 	"slices"
-	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -44,75 +43,24 @@ func Name(fd int) string {
 // ID distinguishes files. Both ends of a pipe have the same ID, and so do all anonymous files of one
 // kind, such as eventfds. Equal IDs therefore do not prove that two files are the same.
 type ID struct {
-	Dev, Ino  uint64
-	Anonymous string // the kernel's name for an anonymous file, which has no inode of its own
+	procfs.FileID
+	Name string // the kernel's name for an anonymous file, which has no inode of its own
 }
 
 // Identify returns the ID of a descriptor's file. It does not wait for a file system such as FUSE.
 func Identify(fd int) (ID, error) {
-	var sx unix.Statx_t
-	err := unix.Statx(fd, "", unix.AT_EMPTY_PATH|unix.AT_STATX_DONT_SYNC, unix.STATX_TYPE|unix.STATX_INO, &sx)
-	if err == nil {
-		return newID(fd, unix.Mkdev(sx.Dev_major, sx.Dev_minor), sx.Ino, uint32(sx.Mode)), nil
+	id, err := procfs.IdentifyOwn(fd)
+	if err == nil && id.Anonymous() {
+		return ID{id, Name(fd)}, nil
 	}
-	// FUSE returns EACCES. Seccomp filters that do not know statx return EPERM or ENOSYS.
-	var st unix.Stat_t
-	if err := unix.Fstat(fd, &st); err != nil {
-		return ID{}, err
-	}
-	return newID(fd, uint64(st.Dev), st.Ino, st.Mode), nil
+	return ID{FileID: id}, err
 }
 
-func newID(fd int, dev, ino uint64, mode uint32) ID {
-	id := ID{Dev: dev, Ino: ino}
-	if mode&unix.S_IFMT == 0 {
-		id.Anonymous = Name(fd)
-	}
-	return id
-}
-
-// Same reports whether two descriptors are open and refer to the same open file description. If kcmp is
-// missing or not permitted, it briefly changes O_APPEND through one descriptor and checks whether the other one
-// shows the change.
+// Same reports whether two descriptors are open and refer to the same open file description. For an O_PATH
+// descriptor, it can only compare the files unless kcmp(2) is permitted.
 func Same(a, b int) bool {
-	idA, errA := Identify(a)
-	idB, errB := Identify(b)
-	if errA != nil || errB != nil || idA != idB {
-		return false
-	}
-	if same, err := sameByKcmp(a, b); err == nil {
-		return same
-	}
-	if same, err := sameByFlag(a, b); err == nil {
-		return same
-	}
-	return true // an O_PATH descriptor has no flags to change, so only the ID can be compared
-}
-
-// kcmpFile is KCMP_FILE of linux/kcmp.h.
-const kcmpFile = 0
-
-func sameByKcmp(a, b int) (bool, error) {
-	pid := uintptr(os.Getpid())
-	order, _, errno := unix.Syscall6(unix.SYS_KCMP, pid, pid, kcmpFile, uintptr(a), uintptr(b), 0)
-	if errno != 0 {
-		return false, errno
-	}
-	return order == 0, nil
-}
-
-func sameByFlag(a, b int) (same bool, err error) {
-	fcntl := func(fd, cmd, arg int) (flags int) {
-		if err == nil {
-			flags, err = unix.FcntlInt(uintptr(fd), cmd, arg)
-		}
-		return flags
-	}
-	flags, before := fcntl(a, unix.F_GETFL, 0), fcntl(b, unix.F_GETFL, 0)
-	fcntl(a, unix.F_SETFL, flags^unix.O_APPEND)
-	after := fcntl(b, unix.F_GETFL, 0)
-	fcntl(a, unix.F_SETFL, flags)
-	return (before^after)&unix.O_APPEND != 0, err
+	same, _, err := procfs.Same(procfs.Self, a, procfs.Self, b)
+	return same && err == nil
 }
 
 // A Ledger lists the descriptors that a test owns. The zero value lists none.
@@ -212,7 +160,7 @@ func (l *Ledger) holds(fd int) bool {
 			return true
 		}
 	}
-	return gone && !strings.HasPrefix(Name(fd), "anon_inode:")
+	return gone && !id.Anonymous()
 }
 
 // A Snapshot has the file of every descriptor that was open at one time.

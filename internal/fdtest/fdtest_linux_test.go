@@ -71,18 +71,6 @@ func TestSame(t *testing.T) {
 		}
 	}
 
-	// The fallback must give the same result if it can decide.
-	for b, want := range map[int]bool{dup(t, a): true, again: false} {
-		if got, err := sameByFlag(a, b); got != want || err != nil {
-			t.Errorf("by flag: %v, %v; want %v", got, err, want)
-		}
-	}
-	if _, err := sameByFlag(byPath, byPath); err == nil {
-		t.Error("by flag, of O_PATH: no error")
-	}
-	if flags, _ := unix.FcntlInt(uintptr(a), unix.F_GETFL, 0); flags&unix.O_APPEND != 0 {
-		t.Error("O_APPEND is still set")
-	}
 }
 
 func TestLedger(t *testing.T) {

@@ -30,7 +30,7 @@ func (s Snapshot) Left() (Snapshot, error) {
 	}
 	closed := map[ID]int{}
 	for fd, id := range s {
-		if now[fd] != id && id.Anonymous == "" { // an anonymous file cannot be distinguished from others of its kind
+		if now[fd] != id && !id.Anonymous() { // an anonymous file cannot be distinguished from others of its kind
 			closed[id]++
 		}
 	}

@@ -126,11 +126,8 @@ func (l *lookup) kind(tid int, fd int32, name string) string {
 		return "memfd"
 	case strings.HasPrefix(name, "/"):
 		return fileKind(procfs.FDPath(tid, int(fd)))
-	case strings.HasPrefix(name, "anon_inode:"):
-		return strings.Trim(strings.TrimPrefix(name, "anon_inode:"), "[]")
-	case !strings.HasPrefix(name, "socket:["): // pipe:[4711], pidfd:[12], net:[4026531840]
-		kind, _, _ := strings.Cut(name, ":")
-		return kind
+	case !strings.HasPrefix(name, "socket:["):
+		return procfs.Kind(name)
 	}
 	kind, ok := l.sockets[name]
 	if !ok {

@@ -4,6 +4,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"strconv"
+	"strings"
 	"unicode/utf8"
 )
 
@@ -83,8 +84,11 @@ func (o *Outcome) state() string {
 	return state
 }
 
-// uncertain reports whether the received descriptor may have been closed.
-func (o *Outcome) uncertain() bool { return o.File.Errno != 0 || anonymous(o.File.Name) }
+// uncertain reports whether the received descriptor may have been closed. An anonymous file cannot be distinguished
+// from another one of its kind.
+func (o *Outcome) uncertain() bool {
+	return o.File.Errno != 0 || strings.HasPrefix(o.File.Name, "anon_inode:")
+}
 
 type (
 	jsonOutcome struct {

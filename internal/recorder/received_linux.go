@@ -2,10 +2,10 @@ package recorder
 
 import (
 	"errors"
+	"maps"
 	"os"
 	"slices"
 	"strconv"
-	"strings"
 	"syscall"
 
 	"github.com/scm-rights/scm/internal/procfs"
@@ -42,18 +42,11 @@ type Receipt struct {
 	seq int // of the call
 }
 
-// An inode identifies a file while the file exists.
-type inode struct {
-	major, minor uint32
-	ino          uint64
-}
-
 // A fileID distinguishes open files as far as /proc allows it. It includes the flags of the open file
 // description that no program can change. Two descriptors with the same fileID can still belong to
 // different open file descriptions.
 type fileID struct {
-	inode
-	typ   uint16 // the type of the file in st_mode
+	procfs.FileID
 	flags int
 
 	// Anonymous files share one inode. They are therefore also distinguished by name and
@@ -67,27 +60,16 @@ type fileID struct {
 // changeable are the flags that fcntl(2) can change after a file was opened.
 const changeable = unix.O_APPEND | unix.O_NONBLOCK | unix.O_DIRECT | unix.O_NOATIME | unix.O_ASYNC | unix.O_CLOEXEC
 
-// stat returns the inode and the type of a file. It does not wait for the server of a network or FUSE file
-// system, because the server may be the traced program.
-func stat(dir int, path string) (i inode, typ uint16, err error) {
-	var st unix.Statx_t
-	err = unix.Statx(dir, path, unix.AT_STATX_DONT_SYNC, unix.STATX_TYPE|unix.STATX_INO, &st)
-	if err != nil {
-		return i, 0, &os.PathError{Op: "statx", Path: path, Err: err}
-	}
-	return inode{st.Dev_major, st.Dev_minor, st.Ino}, st.Mode & unix.S_IFMT, nil
-}
-
 // identify returns the identity of a descriptor's file.
 func identify(tid, fd int) (id fileID, err error) {
-	if id.inode, id.typ, err = stat(unix.AT_FDCWD, procfs.FDPath(tid, fd)); err != nil {
+	if id.FileID, err = procfs.Identify(tid, fd); err != nil {
 		return id, err
 	}
 	name, err := procfs.ReadLink(tid, fd)
 	if err != nil {
 		return id, err
 	}
-	if anonymous(name) {
+	if id.Anonymous() {
 		id.name, id.fd = name, int32(fd)
 	}
 	info, err := procfs.ReadFDInfo(tid, fd)
@@ -95,25 +77,15 @@ func identify(tid, fd int) (id fileID, err error) {
 	return id, err
 }
 
-// anonymous reports whether this is the name of an anonymous file, such as an eventfd.
-func anonymous(name string) bool { return strings.HasPrefix(name, "anon_inode:") }
-
 // openFiles returns the descriptors of a thread for files with the given inodes, in ascending order.
-func openFiles(tid int, inodes map[inode]bool) (map[fileID][]int32, error) {
-	fds, err := procfs.OpenFDs(tid)
+func openFiles(tid int, inodes map[procfs.FileID]bool) (map[fileID][]int32, error) {
+	files, err := procfs.Files(tid)
 	if err != nil {
 		return nil, err
 	}
-	path := "/proc/" + strconv.Itoa(tid) + "/fd"
-	dir, err := unix.Open(path, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0) // faster than a path for each descriptor
-	if err != nil {
-		return nil, &os.PathError{Op: "open", Path: path, Err: err}
-	}
-	defer func() { _ = unix.Close(dir) }()
 	open := map[fileID][]int32{}
-	for _, fd := range fds {
-		i, _, err := stat(dir, strconv.Itoa(fd))
-		if err != nil || !inodes[i] {
+	for _, fd := range slices.Sorted(maps.Keys(files)) {
+		if !inodes[files[fd]] {
 			continue
 		}
 		if id, err := identify(tid, fd); err == nil {
@@ -145,7 +117,7 @@ func (t *tracer) noteReceived(th *thread, c *Call) {
 		socket = *f
 	}
 	var arrived []receivedFD
-	inodes := map[inode]bool{}
+	inodes := map[procfs.FileID]bool{}
 	for i, fd := range fds {
 		r := receivedFD{fd: fd, Receipt: Receipt{
 			Process: c.Process, Thread: c.Thread, Call: c.Name(), Socket: socket,
@@ -157,7 +129,7 @@ func (t *tracer) noteReceived(th *thread, c *Call) {
 			continue // another thread has closed it
 		}
 		_ = errors.As(err, &r.err)
-		inodes[r.id.inode] = true
+		inodes[r.id.FileID] = true
 		arrived = append(arrived, r)
 	}
 	th.table.add(c.Thread, arrived, inodes)
@@ -168,7 +140,7 @@ const maxTable = 1024
 
 // add adds received descriptors. It first determines which other descriptors for the same files the table
 // contains, unless the table is too large.
-func (d *descriptorTable) add(tid int, arrived []receivedFD, inodes map[inode]bool) {
+func (d *descriptorTable) add(tid int, arrived []receivedFD, inodes map[procfs.FileID]bool) {
 	isNew := func(fd int32) bool {
 		return slices.ContainsFunc(arrived, func(r receivedFD) bool { return r.fd == fd })
 	}
@@ -232,9 +204,9 @@ func (d *descriptorTable) settle(open map[fileID][]int32) {
 
 // update settles all received descriptors.
 func (d *descriptorTable) update(tid int) error {
-	inodes := map[inode]bool{}
+	inodes := map[procfs.FileID]bool{}
 	for _, r := range d.received {
-		inodes[r.id.inode] = true
+		inodes[r.id.FileID] = true
 	}
 	open, err := openFiles(tid, inodes)
 	if err != nil {

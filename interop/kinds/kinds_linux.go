@@ -9,6 +9,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/scm-rights/scm/internal/procfs"
 	"github.com/scm-rights/scm/interop/raw"
 	"github.com/scm-rights/scm/interop/scenario"
 	"github.com/scm-rights/scm/interop/witness"
@@ -361,7 +362,7 @@ func New(spec scenario.FileSpec, dir string) (f *witness.File, err error) {
 	own, other, err := makers[spec.Kind](dir)
 	if err == nil {
 		f.Own, f.Other = own, other
-		f.Identity, err = witness.Identify(os.Getpid(), f.Own)
+		f.FileID, err = procfs.Identify(os.Getpid(), f.Own)
 	}
 	if spec.Kind == "inotify" && errors.Is(err, unix.EMFILE) {
 		err = ErrTaken

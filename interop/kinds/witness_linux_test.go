@@ -8,7 +8,6 @@ import (
 	"testing"
 
 	"github.com/scm-rights/scm/internal/procfs"
-	"github.com/scm-rights/scm/interop/raw"
 	"github.com/scm-rights/scm/interop/scenario"
 	"github.com/scm-rights/scm/interop/witness"
 	"golang.org/x/sys/unix"
@@ -84,7 +83,7 @@ func TestEveryKindHasAMaker(t *testing.T) {
 
 func TestWitnessKcmp(t *testing.T) {
 	self := os.Getpid()
-	if _, err := raw.SameDescription(self, 0, self, 0); err != nil {
+	if _, err := procfs.Kcmp(self, 0, self, 0); err != nil {
 		t.Skipf("kcmp: %v: only the weaker witnesses are tested", err)
 	}
 	for _, k := range scenario.FileKinds {
@@ -115,7 +114,7 @@ func TestWitnessKcmp(t *testing.T) {
 			if holds, _, err := w.Holds(f, self, self, closed); holds || err == nil {
 				t.Errorf("a closed descriptor: %v, %v", holds, err)
 			}
-			if counts := w.Counts(); counts[witness.Kcmp] == 0 || len(counts) != 1 {
+			if counts := w.Counts(); counts[procfs.ByKcmp] == 0 || len(counts) != 1 {
 				t.Errorf("the witnesses were %v", counts)
 			}
 		})
@@ -132,12 +131,12 @@ func TestWitnessAppend(t *testing.T) {
 		t.Run(kind, func(t *testing.T) {
 			f := newFile(t, kind)
 			before := getfl(t, f.Own)
-			if follows, err := witness.FollowsAppend(f.Own, self, duplicate(t, f.Own)); !follows || err != nil {
+			if follows, err := procfs.FollowsAppend(f.Own, self, duplicate(t, f.Own)); !follows || err != nil {
 				t.Errorf("a duplicate: %v, %v", follows, err)
 			}
 			if n := openAgain(t, f); n >= 0 {
 				again := getfl(t, n)
-				if follows, err := witness.FollowsAppend(f.Own, self, n); follows || err != nil {
+				if follows, err := procfs.FollowsAppend(f.Own, self, n); follows || err != nil {
 					t.Errorf("opened again: %v, %v", follows, err)
 				}
 				if now := getfl(t, n); now != again {
@@ -146,7 +145,7 @@ func TestWitnessAppend(t *testing.T) {
 				if _, err := unix.FcntlInt(uintptr(n), unix.F_SETFL, again|unix.O_APPEND); err != nil {
 					t.Fatal(err)
 				}
-				if follows, err := witness.FollowsAppend(f.Own, self, n); follows || err != nil {
+				if follows, err := procfs.FollowsAppend(f.Own, self, n); follows || err != nil {
 					t.Errorf("opened again, with O_APPEND: %v, %v", follows, err)
 				}
 			}
@@ -158,7 +157,7 @@ func TestWitnessAppend(t *testing.T) {
 			if _, err := unix.FcntlInt(uintptr(f.Own), unix.F_SETFL, before|unix.O_APPEND); err != nil {
 				t.Fatal(err)
 			}
-			if follows, err := witness.FollowsAppend(f.Own, self, duplicate(t, f.Own)); !follows || err != nil {
+			if follows, err := procfs.FollowsAppend(f.Own, self, duplicate(t, f.Own)); !follows || err != nil {
 				t.Errorf("a duplicate, with O_APPEND: %v, %v", follows, err)
 			}
 			if now := getfl(t, f.Own); now != before|unix.O_APPEND {
@@ -166,7 +165,7 @@ func TestWitnessAppend(t *testing.T) {
 			}
 
 			// After an error the file keeps it too.
-			if follows, err := witness.FollowsAppend(f.Own, self, -1); follows || err == nil {
+			if follows, err := procfs.FollowsAppend(f.Own, self, -1); follows || err == nil {
 				t.Errorf("descriptor -1: %v, %v", follows, err)
 			}
 			if now := getfl(t, f.Own); now != before|unix.O_APPEND {
@@ -174,7 +173,7 @@ func TestWitnessAppend(t *testing.T) {
 			}
 		})
 	}
-	if follows, err := witness.FollowsAppend(newFile(t, "opath").Own, self, 0); follows || err == nil {
+	if follows, err := procfs.FollowsAppend(newFile(t, "opath").Own, self, 0); follows || err == nil {
 		t.Errorf("O_PATH: %v, %v", follows, err)
 	}
 }
@@ -189,7 +188,7 @@ func TestWitnessInode(t *testing.T) {
 		t.Run(kind, func(t *testing.T) {
 			w := &witness.Witness{}
 			f := newFile(t, kind)
-			shared := newFile(t, kind).Identity == f.Identity
+			shared := newFile(t, kind).FileID == f.FileID
 			kept := duplicate(t, f.Own)
 			f.Drop()
 			f.FD = -1
@@ -197,7 +196,7 @@ func TestWitnessInode(t *testing.T) {
 			if !holds || sure && shared || !sure && slices.Contains(unique, kind) || err != nil {
 				t.Errorf("a duplicate: %v, %v, %v", holds, sure, err)
 			}
-			if counts := w.Counts(); counts[witness.Inode] != 1 || len(counts) != 1 {
+			if counts := w.Counts(); counts[procfs.ByInode] != 1 || len(counts) != 1 {
 				t.Errorf("the witnesses were %v", counts)
 			}
 			null, err := unix.Open("/proc/self/stat", unix.O_RDONLY|unix.O_CLOEXEC, 0)

@@ -210,16 +210,6 @@ func Edge(n int) ([]byte, error) {
 	return mem[size-n:], nil
 }
 
-// SameDescription reports whether fd1 in process pid1 and fd2 in process pid2 refer to the same
-// open file description, according to kcmp(2).
-func SameDescription(pid1, fd1, pid2, fd2 int) (bool, error) {
-	const kcmpFile = 0 // KCMP_FILE
-	r, _, errno := unix.Syscall6(unix.SYS_KCMP,
-		uintptr(pid1), uintptr(pid2), kcmpFile, uintptr(fd1), uintptr(fd2), 0)
-	n, err := result(r, errno)
-	return n == 0, err
-}
-
 // Bind binds a socket to an address. The name contains the raw bytes of a sockaddr.
 func Bind(sock int, name []byte) error { return named(unix.SYS_BIND, sock, name) }
 

@@ -12,7 +12,7 @@ import (
 // A File is a file that was created for a single case, so a process can have obtained it only as part of that case.
 type File struct {
 	scenario.FileSpec
-	Identity
+	procfs.FileID
 	Own    int  // the runner's descriptor of the open file description, or -1 after Drop
 	Other  int  // the other end of a pipe or pair, or -1
 	FD     int  // the descriptor in the process of its owner
@@ -24,7 +24,7 @@ func (f *File) OtherEnd(spec scenario.FileSpec) (*File, error) {
 	end := &File{FileSpec: spec, Own: f.Other, Other: -1}
 	f.Other = -1
 	var err error
-	end.Identity, err = Identify(os.Getpid(), end.Own)
+	end.FileID, err = procfs.Identify(os.Getpid(), end.Own)
 	return end, err
 }
 
