@@ -23,8 +23,15 @@ import (
 	"github.com/scm-rights/scm/wire"
 )
 
-// service prints how many descriptors it was started with or, with an argument, whether its manager stores descriptors.
+// service prints how many descriptors it was started with. With an argument, it is sendTooMany, or prints whether its
+// manager stores descriptors.
 func service() {
+	if len(os.Args) > 1 && os.Args[1] == "in flight" {
+		if err := sendTooMany(); err != nil {
+			log.Fatal(err)
+		}
+		return
+	}
 	if len(os.Args) == 1 {
 		fds, _, err := wire.ListenFDs()
 		fmt.Println(len(fds), err)
