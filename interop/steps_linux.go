@@ -147,29 +147,33 @@ func (cr *caseRun) setAside(a reply) {
 	cr.trackReceived(a, fds)
 }
 
-// expectedHang is how long the runner waits for an answer that it expects not to arrive.
+// expectedHang is how long the runner waits for an answer that it expects not to arrive, from a peer that sleeps.
 // shortestWait is the interval at which it checks whether an answer can still arrive.
 const (
 	expectedHang = 300 * time.Millisecond
 	shortestWait = 50 * time.Millisecond
 )
 
-// waitForText waits for a line from the side. Once the other side has given an answer that ends the
-// case, waitForText waits only until this side sleeps, because nothing will wake it.
+// waitForText waits for a line from the side. If this side is expected to hang, or once the other
+// side has given an answer that ends the case, waitForText waits only until this side sleeps,
+// because nothing will wake it.
 func (cr *caseRun) waitForText(sd *side, st scenario.Step) (string, error) {
-	if cr.hangs(cr.Case, sd.role) {
-		return sd.ReadAnswer(cr.ctx, min(expectedHang, cr.timeout))
+	wait, ends := cr.timeout, cr.hangs(cr.Case, sd.role)
+	if ends {
+		wait = expectedHang
+	} else if sd.other.pending {
+		wait = shortestWait
 	}
-	if !sd.other.pending {
-		return sd.ReadAnswer(cr.ctx, cr.timeout)
-	}
-	for deadline := time.Now().Add(cr.timeout); ; {
-		text, err := sd.ReadAnswer(cr.ctx, min(shortestWait, cr.timeout))
+	for deadline := time.Now().Add(cr.timeout); ; wait = shortestWait {
+		text, err := sd.ReadAnswer(cr.ctx, min(wait, cr.timeout))
 		if !errors.Is(err, process.ErrHang) || time.Now().After(deadline) {
 			return text, err
 		}
 		idle, _ := sd.IsIdle()
-		if _, ends := cr.otherEndsCase(sd, st.Line); ends && idle {
+		if !ends {
+			_, ends = cr.otherEndsCase(sd, st.Line)
+		}
+		if ends && idle {
 			return sd.ReadAnswer(cr.ctx, shortestWait) // it may have answered before it slept
 		}
 	}
