@@ -100,8 +100,10 @@ $(GO) build -o build/gotest ./tools/gotest && build/gotest -results $(RESULTS) -
 exit $$status
 endef
 
+# Without a C compiler, a build without the tag scm_purego is pure Go too.
+has_c = [ "$$($(GO) env CGO_ENABLED)" = 1 ]
 # Runs the rest of the line if there is a C compiler, and otherwise skips the part $(1).
-with_c = if [ "$$($(GO) env CGO_ENABLED)" != 1 ]; then $(part) $(1) -skip "no C compiler ($$($(GO) env CC)) in PATH"; exit; fi;
+with_c = $(has_c) || { $(part) $(1) -skip "no C compiler ($$($(GO) env CC)) in PATH"; exit; };
 
 .PHONY: test test-parts test-cgo test-purego test-c test-modules
 test: setup-c ## minutes: run the tests: Go on both backends, C plain and under sanitizers and valgrind; print the totals
@@ -129,7 +131,7 @@ test-purego:
 		mkdir -p "$(RESULTS)"; cp "$(NEWEST)"/build/test/* "$(RESULTS)"; exit $$status; \
 	fi; \
 	packages=./...; short=; \
-	if [ "$$($(GO) env CGO_ENABLED)" = 1 ]; then \
+	if $(has_c); then \
 		which='scm/internal/pure'; \
 		if [ -n "$(AS_USER)" ]; then short=-short; which='scm/(internal/(pure|procfs)|interop/reference)'; fi; \
 		packages=$$($(GO) list -tags scm_purego -test -f '{{.ImportPath}} {{.Deps}}' ./... | \
@@ -163,8 +165,9 @@ check-lint:
 
 check-go:
 	@trap : INT; packages=$$($(GO) list ./... | grep -vxE '[^/]*/[^/]*/scm/($(LONG))'); \
-	$(part) cgo -- $$packages & \
-	$(part) purego -- -tags scm_purego . ./fdchannel ./internal/pure ./wire || red=purego; \
+	{ $(call with_c,cgo) $(part) cgo -- $$packages; } & \
+	! $(has_c) || packages=". ./fdchannel ./internal/pure ./wire"; \
+	$(part) purego -- -tags scm_purego $$packages || red=purego; \
 	{ wait $$! || wait $$!; } && [ -z "$${red-}" ]
 
 check-house:
@@ -273,7 +276,7 @@ release-check: setup-test ## minutes: compare the API with the stored one, and b
 # The full form starts a child process for each fault: every errno, on every type of socket.
 .PHONY: torture
 torture: setup-test ## tens of minutes: make each system call of each function fail in every way, and kill the process at it, on both backends
-	@if [ "$$($(GO) env CGO_ENABLED)" = 1 ]; then \
+	@if $(has_c); then \
 		SCM_TORTURE=full $(GO) test ./internal/torture -count=1 -timeout 60m -ginkgo.succinct; \
 	else \
 		echo "skip: cgo run: no C compiler"; \
@@ -283,6 +286,7 @@ torture: setup-test ## tens of minutes: make each system call of each function f
 .PHONY: soak
 soak: setup-test ## tens of minutes: send a million files over a hundred Conns, and close Conns in use, repeatedly for SCM_SOAK (10m), on both backends
 	@for tags in "" scm_purego; do \
+		[ -n "$$tags" ] || $(has_c) || { echo "skip: cgo run: no C compiler"; continue; }; \
 		sleep $(SCM_SOAK) & until=$$!; \
 		while kill -0 $$until 2>/dev/null; do \
 			SCM_STRESS=full $(GO) test . -tags "$$tags" -count=1 -timeout 2h -ginkgo.succinct -ginkgo.label-filter=stress || { kill $$until; exit 1; }; \

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/scm-rights/scm"
+	"github.com/scm-rights/scm/internal/fdtest"
 )
 
 const lines = "mycat prints this file\nbut never opens it\n"
@@ -90,7 +91,9 @@ func buildC(t *testing.T) (dir, why string) {
 		}
 	}
 	dir = t.TempDir()
-	if out, err := exec.Command("make", "-C", "c", "CC="+compiler(t), "OUT="+dir).CombinedOutput(); err != nil {
+	cmd := exec.Command("make", "-C", "c", "CC="+compiler(t), "OUT="+dir)
+	cmd.Env = fdtest.WithoutMake()
+	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	return dir, ""

@@ -202,7 +202,9 @@ func (w *witness) serve(t *testing.T, path string) (stop func()) {
 // mustBuild runs a build command.
 func mustBuild(t *testing.T, args ...string) {
 	t.Helper()
-	if out, err := exec.Command(args[0], args[1:]...).CombinedOutput(); err != nil {
+	cmd := exec.Command(args[0], args[1:]...)
+	cmd.Env = fdtest.WithoutMake()
+	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%q: %v\n%s", args, err, out)
 	}
 }

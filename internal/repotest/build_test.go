@@ -306,7 +306,7 @@ var _ = Describe("the build", Label("build"), func() {
 		run := func(name string, args ...string) string {
 			cmd := exec.Command(filepath.Join(bin, name), args...)
 			// Without apt-get in PATH the script installs nothing.
-			cmd.Env = append(os.Environ(), "PATH="+bin, "CC="+cc, "TMPDIR="+tmp)
+			cmd.Env = append(fdtest.WithoutMake(), "PATH="+bin, "CC="+cc, "TMPDIR="+tmp)
 			out := output(cmd)
 			Expect(filesBelow(tmp)).To(BeEmpty())
 			return out

@@ -9,7 +9,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"strings"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -47,7 +46,7 @@ func (u ciUser) run(script string, args ...string) (int, string) {
 	GinkgoHelper()
 	cmd := exec.Command("sh", append([]string{"-c", script, "sh"}, args...)...)
 	cmd.Dir = u.dir
-	cmd.Env = append(slices.DeleteFunc(os.Environ(), setByMake), u.env...)
+	cmd.Env = append(newcomer(), u.env...)
 	out, err := cmd.CombinedOutput()
 	if exit := (*exec.ExitError)(nil); !errors.As(err, &exit) {
 		Expect(err).NotTo(HaveOccurred())

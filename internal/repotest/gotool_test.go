@@ -89,7 +89,7 @@ func (c csrc) run(target string, args ...string) (string, error) {
 		fdtest.Missing(GinkgoTB(), err.Error())
 	}
 	cmd := exec.Command("make", append([]string{"-C", "csrc", target, "CC=" + goTool{}.variable("CC"), "BUILD=" + c.build}, args...)...)
-	cmd.Env = append(os.Environ(), c.env...)
+	cmd.Env = append(fdtest.WithoutMake(), c.env...)
 	out, err := cmd.CombinedOutput()
 	return string(out), err
 }

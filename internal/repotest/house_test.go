@@ -13,6 +13,9 @@ import (
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+	"github.com/onsi/gomega/types"
+
+	"github.com/scm-rights/scm/internal/fdtest"
 )
 
 // rule lists what a package may depend on outside the standard library. It does not apply to
@@ -256,6 +259,26 @@ var _ = Describe("the house", Label("house"), func() {
 		Entry("check, if all parts pass", "check", passes, "lint cgo purego house", `[0-9]+ passed, 0 failed, 0 skipped`, 0),
 	)
 
+	DescribeTable("runs no tests on pure Go twice, with make", func(targets, cgo string) {
+		real := ok(exec.LookPath("go"))
+		for compiler, runs := range map[string]types.GomegaMatcher{"0": BeFalse(), "1": BeTrue()} {
+			dir := GinkgoT().TempDir()
+			// This go command prints its arguments.
+			Expect(os.WriteFile(dir+"/go", []byte("#!/bin/sh\ncase \"$1 $2\" in \"env CGO_ENABLED\") echo "+compiler+"; exit;; build*) exec "+real+" \"$@\";; esac\n"+
+				"echo \"asked: $*\"\n"+passes), 0o700)).To(Succeed())
+			cmd := exec.Command("make", append(strings.Fields(targets), "SETUP=0", "SCM_SOAK=1", "GO="+dir+"/go", "RESULTS="+dir+"/results")...)
+			cmd.Env = makeEnvironment()
+			out := output(cmd)
+			Expect(regexp.MatchString(`(?m)^asked: `+cgo, out)).To(runs, "CGO_ENABLED=%s\n%s", compiler, out)
+			Expect(out).To(MatchRegexp(`(?m)^asked: .*-tags scm_purego`))
+		}
+	},
+		Entry(nil, "test-cgo test-purego", "run .* -name cgo -- "),
+		Entry(nil, "check", "run .* -name cgo -- "),
+		Entry(nil, "soak", "test .* -tags  "),
+		Entry(nil, "torture", "test ./internal/torture -count"),
+	)
+
 	It("runs the tests on pure Go with the newest modules, in a copy of the tree, if NEWEST names a folder for it", func() {
 		if out, err := exec.Command("git", "rev-parse", "HEAD").CombinedOutput(); err != nil {
 			Skip("not a git checkout: " + strings.TrimSpace(string(out)))
@@ -301,6 +324,18 @@ var _ = Describe("the house", Label("house"), func() {
 		Expect(suites).To(BeNumerically(">", 4))
 	})
 
+	It("has no test that starts make in its own environment", func() {
+		starts := regexp.MustCompile(`\([^{\n]*"make",`)
+		files := 0
+		for _, name := range filesBelow(".") {
+			if text := contents(strings.TrimPrefix(name, "/")); filepath.Ext(name) == ".go" && starts.MatchString(text) {
+				files++
+				Expect(text).To(MatchRegexp(`fdtest\.WithoutMake\(|makeEnvironment\(|newcomer\(`), name)
+			}
+		}
+		Expect(files).To(BeNumerically(">", 4))
+	})
+
 	It("lists every target of make with the time that it takes, and every variable", func() {
 		cmd := exec.Command("make", "help")
 		cmd.Env = makeEnvironment()
@@ -316,6 +351,7 @@ var _ = Describe("the house", Label("house"), func() {
 		variables := regexp.MustCompile(`(?m)^([A-Z_]+) \?=`).FindAllStringSubmatch(makefile, -1)
 		Expect(len(variables)).To(BeNumerically(">", 10))
 		for _, m := range variables {
+			Expect(append(fdtest.MakeVariables, "CI")).To(ContainElement(m[1]), "tests that start make would pass it on")
 			Expect(help).To(MatchRegexp(`(?m)^  .*\b%s=`, m[1]))
 		}
 		Expect(help).To(And(ContainSubstring("  SETUP=0 "), ContainSubstring("  CI=true "), ContainSubstring("  PEERS=all ")))
@@ -441,7 +477,9 @@ echo "$1 ends, ${#started[@]} started"
 		Expect(os.WriteFile(tool, []byte("#!/bin/sh\n[ \"$1\" = -C ] || exec go \"$@\"\n"+
 			"echo 'go: go.mod requires go >= 1.99 (running go 1.98)' >&2\nexit 1\n"), 0o700)).To(Succeed())
 		test := func(ci string) (string, error) {
-			out, err := exec.Command("make", "test-modules", "GO="+tool, "RESULTS="+dir, "CI="+ci).CombinedOutput()
+			cmd := exec.Command("make", "test-modules", "GO="+tool, "RESULTS="+dir, "CI="+ci)
+			cmd.Env = fdtest.WithoutMake()
+			out, err := cmd.CombinedOutput()
 			return string(out), err
 		}
 		out, err := test("")
@@ -489,10 +527,7 @@ if [ -n "$name" ]; then
 fi
 `
 
-// makeEnvironment returns the environment without the variables that make may have set when it started these tests.
+// makeEnvironment is the environment of a make that treats a missing tool as a reason to skip.
 func makeEnvironment() []string {
-	return slices.DeleteFunc(os.Environ(), func(v string) bool {
-		name, _, _ := strings.Cut(v, "=")
-		return strings.HasPrefix(name, "MAKE") || strings.HasPrefix(name, "SCM_BEAT") || slices.Contains([]string{"MFLAGS", "CI", "AS_USER", "NEWEST"}, name)
-	})
+	return append(fdtest.WithoutMake(), "CI=")
 }

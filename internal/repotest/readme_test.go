@@ -75,7 +75,7 @@ func newPasteShell(dir string, env ...string) pasteShell {
 	s := pasteShell{mark: "SCM_PASTED=" + GinkgoT().TempDir(), out: make(chan string, 1000)}
 	cmd := exec.Command("bash", "--norc")
 	cmd.Dir = dir
-	cmd.Env = append(append(slices.DeleteFunc(os.Environ(), setByMake), s.mark), env...)
+	cmd.Env = append(append(newcomer(), s.mark), env...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	r, w, err := os.Pipe()
 	Expect(err).NotTo(HaveOccurred())
@@ -101,9 +101,9 @@ func newPasteShell(dir string, env ...string) pasteShell {
 	return s
 }
 
-// setByMake reports whether a variable selects a compiler or was set by a make that started the tests.
-func setByMake(v string) bool {
-	return strings.HasPrefix(v, "CC=") || strings.HasPrefix(v, "MAKE") || strings.HasPrefix(v, "MFLAGS=")
+// newcomer returns the environment of a user who has set none of the variables of make, and no compiler.
+func newcomer() []string {
+	return slices.DeleteFunc(fdtest.WithoutMake(), func(v string) bool { return strings.HasPrefix(v, "CC=") })
 }
 
 // paste types a block, waits until the shell is ready for the next one, and returns the output.
@@ -183,7 +183,7 @@ var _ = Describe("README", func() {
 		cmd.Dir = checkout()
 		Expect(os.Mkdir(cmd.Dir+"/build", 0o777)).To(Succeed())
 		// Tests must not install anything.
-		cmd.Env = append(os.Environ(), "SETUP=0", "TMPDIR="+GinkgoT().TempDir(), cachedBuilds)
+		cmd.Env = append(fdtest.WithoutMake(), "SETUP=0", "TMPDIR="+GinkgoT().TempDir(), cachedBuilds)
 		out := output(cmd)
 		Expect(strings.Count(out, "\nmodule example.com/pass\n")).To(Equal(2), "once from Go and once from C:\n%s", out)
 		Expect(out).To(ContainSubstring("the run: as expected\n"))

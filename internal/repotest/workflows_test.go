@@ -7,7 +7,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -29,7 +28,7 @@ func lintWorkflows(tree string, flags ...string) (string, error) {
 	}
 	cmd := exec.Command("make", append(flags, "lint-workflows", "-o", "lint-tools", "ACTIONLINT="+actionlint, "CHECK_JSONSCHEMA="+schemas)...)
 	cmd.Dir = tree
-	cmd.Env = slices.DeleteFunc(os.Environ(), setByMake)
+	cmd.Env = fdtest.WithoutMake()
 	out, err := cmd.CombinedOutput()
 	return string(out), err
 }

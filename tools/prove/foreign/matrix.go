@@ -12,6 +12,7 @@ import (
 	"runtime"
 	"strings"
 
+	"github.com/scm-rights/scm/internal/fdtest"
 	"github.com/scm-rights/scm/internal/target"
 	"github.com/scm-rights/scm/interop/catalogue"
 	"github.com/scm-rights/scm/interop/peers"
@@ -42,8 +43,7 @@ func (p *platform) build(inC ...string) error {
 func (p *platform) makeC(folder string, args ...string) (string, error) {
 	args = append([]string{"-s", "--no-print-directory", "-C", folder, "CC=" + p.cc(), "LDFLAGS=-static"}, args...)
 	cmd := exec.Command("make", args...)
-	// If make runs this program, do not pass its flags on to the make that is started here.
-	cmd.Env = append(os.Environ(), "MAKEFLAGS=", "MAKEOVERRIDES=")
+	cmd.Env = fdtest.WithoutMake()
 	text, err := cmd.CombinedOutput()
 	if err != nil {
 		err = fmt.Errorf("make -C %s: %w\n%s", folder, err, text)

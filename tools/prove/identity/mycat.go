@@ -9,6 +9,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+
+	"github.com/scm-rights/scm/internal/fdtest"
 )
 
 // mycat uses scm diff to compare examples/mycat in C with the same program in Go, and with
@@ -21,6 +23,7 @@ func (p *proof) mycat(scm []string) error {
 		exec.Command("make", "-C", filepath.Join(source, "c"), "OUT="+cDir),
 	}
 	for _, cmd := range builds {
+		cmd.Env = fdtest.WithoutMake()
 		if out, err := cmd.CombinedOutput(); err != nil {
 			return fmt.Errorf("mycat: %w\n%s", err, out)
 		}
