@@ -278,14 +278,15 @@ func (cr *caseRun) awaitSleep(a act) error {
 	for deadline := time.Now().Add(cr.timeout); ; time.Sleep(time.Millisecond) {
 		late := time.Now().After(deadline) // before it is asked: the runner may be stopped in between
 		idle, err := sd.IsIdle()
+		answered := sd.Answered() // asked once, and last: it may answer at any time, and may have done so before it slept
 		switch {
 		case witness.MayNotInspect(sd.Pid, err):
 			return fmt.Errorf("cannot see whether %s is awake: %w", sd.Peer.Name, err)
 		case err != nil:
 			return nil // the step that expects an answer reports that the peer has ended
-		case sd.Answered() && a.Verb == "settled":
+		case answered && a.Verb == "settled":
 			return nil
-		case sd.Answered():
+		case answered:
 			if next, closes := cr.otherCloses(sd, a.line); closes {
 				return cr.takeAnswer(cr.readAnswer(sd.other, next))
 			}

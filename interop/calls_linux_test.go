@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/scm-rights/scm/interop/kinds"
 	"github.com/scm-rights/scm/interop/process"
@@ -199,6 +200,7 @@ func TestStoppedInASend(t *testing.T) {
 
 // Some of the runner's verbs act on the process of a side: they wait for it, send it signals or set its limits.
 func TestVerbsOfProcesses(t *testing.T) {
+	const delay = 2 * time.Millisecond // in which a side answers
 	const waits = "B> setsockopt rcvtimeo=3600000\nB< ok\nB>& recvmsg bytes=1 control=space(1)\nR> blocked B\n"
 	for _, c := range []struct{ name, text, want string }{
 		{"a wait is interrupted", waits + "R> kill B SIGUSR1\nB<& err EINTR\n", "pass"},
@@ -223,6 +225,14 @@ func TestVerbsOfProcesses(t *testing.T) {
 				t.Errorf("got  %s\nwant %s", got, c.want)
 			}
 		})
+		for _, idle := range []time.Duration{0, delay} {
+			t.Run(fmt.Sprintf("%s, with a runner that is %v and %v late", c.name, idle, delay), func(t *testing.T) {
+				defer process.SlowQueries(idle, delay)()
+				if got := kernel(t, every, c.text); got != c.want {
+					t.Errorf("got  %s\nwant %s", got, c.want)
+				}
+			})
+		}
 	}
 }
 

@@ -119,6 +119,15 @@ func TestUnsupportedCallMayCloseTheSocket(t *testing.T) {
 	}
 }
 
+// A wrong answer is judged even if the other side never completes the answer that could excuse it.
+func TestIncompleteAnswerExcusesNothing(t *testing.T) {
+	const text = "A>& send payload=ff fds=-\nB> recv bytes=1 fds=1 flags=dontwait\nB< ok n=1 payload=ff fds=-\nA<& ok n=1\n"
+	got := findings(runClosing(t, text, declared+"answers in part", scenario.RoleA, deadline))
+	if !strings.HasPrefix(got, "answer@x: answered \"err EAGAIN\"") {
+		t.Errorf("got %s", got)
+	}
+}
+
 // If the other side has a command to answer when the case ends, there is no finding about it: neither
 // if it waits in vain, nor if it finds the connection closed before the failed call is answered.
 func TestOtherSideIsNotJudged(t *testing.T) {

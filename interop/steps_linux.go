@@ -169,11 +169,10 @@ func (cr *caseRun) waitForText(sd *side, st scenario.Step) (string, error) {
 		if !errors.Is(err, process.ErrHang) || time.Now().After(deadline) {
 			return text, err
 		}
-		idle, _ := sd.IsIdle()
-		if !ends {
+		if !ends { // before IsIdle: until it answers, the other side can wake this one
 			_, ends = cr.otherEndsCase(sd, st.Line)
 		}
-		if ends && idle {
+		if idle, _ := sd.IsIdle(); ends && idle {
 			return sd.ReadAnswer(cr.ctx, shortestWait) // it may have answered before it slept
 		}
 	}
@@ -205,13 +204,13 @@ func (cr *caseRun) otherCloses(sd *side, line int) (next scenario.Step, closes b
 		return next, false
 	}
 	for deadline := time.Now().Add(cr.timeout); ; {
+		late := time.Now().After(deadline)
 		text, err := other.PeekAnswer(cr.ctx, min(shortestWait, cr.timeout))
 		if !errors.Is(err, process.ErrHang) {
 			return next, err == nil && isFailure(text)
 		}
 		idle, _ := other.IsIdle()
-		late := time.Now().After(deadline)
-		if (idle || late) && !other.Answered() { // it may have answered before it slept
+		if late || idle && !other.Answered() { // it may have answered before it slept
 			return next, false
 		}
 	}

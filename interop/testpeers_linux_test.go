@@ -147,6 +147,12 @@ var testPeers = map[string]func(sock int, pool []int, first bool) peer.Socket{
 	"closes the socket of a later case": func(sock int, pool []int, _ bool) peer.Socket {
 		return failer{honest{sock: sock}, func(fds []int) { closeFDs(append(fds, sock, laterSocket(pool, sock))...) }}
 	},
+	"answers in part": func(sock int, _ []int, _ bool) peer.Socket {
+		return failer{honest{sock: sock}, func([]int) {
+			_, _ = unix.Write(1, []byte("err"))
+			time.Sleep(time.Hour)
+		}}
+	},
 	"does not support it and closes": func(sock int, _ []int, _ bool) peer.Socket {
 		return refuser{honest{sock: sock}}
 	},

@@ -220,6 +220,7 @@ func (proc *Process) PeekAnswer(ctx context.Context, timeout time.Duration) (str
 			beginning := contract.Quote(string(proc.unread[:200])) + "…" // its length would depend on the reads
 			return "", &ContractError{fmt.Sprintf("a line longer than %d bytes: %s", contract.MaxLine, beginning)}
 		}
+		gone := proc.isGone() // before the read, which then returns all that it has written
 		n, err := proc.out.Read(buf)
 		proc.unread = append(proc.unread, buf[:n]...)
 		switch {
@@ -227,10 +228,10 @@ func (proc *Process) PeekAnswer(ctx context.Context, timeout time.Duration) (str
 			proc.Kill() // the answer might take long
 			return "", ErrCut
 		case err == nil:
-		case errors.Is(err, os.ErrDeadlineExceeded) && !late:
+		case errors.Is(err, os.ErrDeadlineExceeded) && (!late || !gone && proc.isGone()):
 			late = true // the runner itself may have been stopped, and the answer may be ready or nearly so
 			wait(min(stopped, timeout))
-		case errors.Is(err, os.ErrDeadlineExceeded) && !proc.isGone():
+		case errors.Is(err, os.ErrDeadlineExceeded) && !gone:
 			return "", ErrHang
 		case len(proc.unread) > 0:
 			return "", fmt.Errorf("%w in the middle of an answer, %s", errGone, contract.Quote(string(proc.unread)))
@@ -249,8 +250,20 @@ func (proc *Process) isGone() bool {
 	}
 }
 
+// How long the runner sleeps after it has asked whether a peer is idle or has answered. Tests change these.
+var afterIdle, afterAnswered time.Duration
+
+// SlowQueries makes the runner sleep after each call of IsIdle and Answered, so that the peer can change its state
+// before the runner acts on the result. The function restore undoes this. SlowQueries is for tests.
+func SlowQueries(idle, answered time.Duration) (restore func()) {
+	oldIdle, oldAnswered := afterIdle, afterAnswered
+	afterIdle, afterAnswered = idle, answered
+	return func() { afterIdle, afterAnswered = oldIdle, oldAnswered }
+}
+
 // Answered reports whether the peer has written output that ReadAnswer has not returned yet.
 func (proc *Process) Answered() bool {
+	defer time.Sleep(afterAnswered)
 	n, err := buffered(proc.out)
 	return len(proc.unread) > 0 || err == nil && n > 0
 }
@@ -269,6 +282,7 @@ func buffered(pipe *os.File) (n uint32, err error) {
 
 // IsIdle reports whether the peer has read all commands and all its threads are asleep.
 func (proc *Process) IsIdle() (bool, error) {
+	defer time.Sleep(afterIdle)
 	if n, err := buffered(proc.in); err != nil || n > 0 {
 		return false, err
 	}

@@ -45,14 +45,16 @@ func (w *Witness) Holds(f *File, ownerPid, pid, fd int) (holds, sure bool, err e
 	refPid, ref := os.Getpid(), f.Own
 	if ref < 0 {
 		refPid, ref = ownerPid, f.FD
+	}
+	same, way, err := procfs.Same(refPid, ref, pid, fd)
+	if f.Own < 0 {
 		// The owner may have closed its descriptor, which may now refer to another file or to another description of
-		// the same file.
+		// the same file. It may do so at any time, so this check comes after the comparison.
 		if now, err := procfs.Identify(refPid, ref); err != nil || now != f.FileID || f.Reused {
 			w.count(procfs.ByInode)
 			return true, f.Unique(), nil
 		}
 	}
-	same, way, err := procfs.Same(refPid, ref, pid, fd)
 	if err != nil {
 		return false, true, err
 	}
