@@ -26,14 +26,12 @@ func passSignals(o *recorder.Options) (stop func() unix.Signal) {
 				if ends {
 					got = s.(unix.Signal)
 				}
-				switch {
-				case errors.Is(p.Signal(unix.Signal(0)), os.ErrProcessDone):
-					if ends { // now scm waits only for processes that the command started
-						signal.Reset(got)
-						_ = unix.Kill(unix.Getpid(), got)
-					}
-				case !fromTerminal(s):
-					_ = p.Signal(s) // it may have ended
+				if fromTerminal(s) {
+					s = unix.Signal(0) // the command has received it; this only asks whether the command has ended
+				}
+				if errors.Is(p.Signal(s), os.ErrProcessDone) && ends { // now scm waits only for processes that the command started
+					signal.Reset(got)
+					_ = unix.Kill(unix.Getpid(), got)
 				}
 			}
 			end <- got
