@@ -23,6 +23,17 @@ import (
 	. "github.com/scm-rights/scm/internal/spectest"
 )
 
+// controlOptions are the options of a socket that add other control data to the descriptors.
+var controlOptions = map[string]int{
+	"SO_PASSCRED":        unix.SO_PASSCRED,
+	"SO_PASSPIDFD":       unix.SO_PASSPIDFD,
+	"SO_PASSSEC":         unix.SO_PASSSEC,
+	"SO_TIMESTAMP":       unix.SO_TIMESTAMP,
+	"SO_TIMESTAMP_NEW":   unix.SO_TIMESTAMP_NEW,
+	"SO_TIMESTAMPNS":     unix.SO_TIMESTAMPNS,
+	"SO_TIMESTAMPNS_NEW": unix.SO_TIMESTAMPNS_NEW,
+}
+
 // isTruncated checks the results of ReadFiles for a message that was truncated.
 func isTruncated(n int, files []*os.File, err error, payload int, cause error) *scm.TruncatedError {
 	GinkgoHelper()
@@ -281,6 +292,36 @@ var _ = DescribeTableSubtree("on", func(network string) {
 			noWriterIsLeft(r)
 			Expect(a.Write([]byte("on"))).To(Equal(2), "the conversation goes on")
 			receives(b, "on")
+		})
+	}
+
+	for name, option := range controlOptions {
+		It("ReadFiles does not blame the sender for control data that "+name+" asks for", func() {
+			CannotEmulate(fdtest.NotCut)
+			a, b := pair(network)
+			if err := unix.SetsockoptInt(FDOf(b), unix.SOL_SOCKET, option, 1); errors.Is(err, unix.ENOPROTOOPT) {
+				Skip("this kernel does not have " + name)
+			} else {
+				Expect(err).NotTo(HaveOccurred())
+			}
+			for count := range 3 {
+				sent := pipes(count)
+				before := fdtest.Take()
+				for _, max := range []int{0, count} {
+					Expect(a.WriteFiles([]byte("x"), sent...)).To(Equal(1))
+					n, files, err := b.ReadFiles(make([]byte, 8), max)
+					if err == nil { // the option has no effect on this kernel, or on this type of socket
+						areSame(files, sent)
+						for _, f := range files {
+							Expect(f.Close()).To(Succeed())
+						}
+						continue
+					}
+					truncated := isTruncated(n, files, err, 1, nil)
+					Expect(err).To(MatchError(fmt.Sprintf("scm: message lost descriptors or other control data (%d received, %d requested)", truncated.Received, max)))
+				}
+				Expect(before.NewSince()).To(BeEmpty())
+			}
 		})
 	}
 

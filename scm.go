@@ -102,7 +102,14 @@ type TruncatedError struct {
 	// lost, it is EMSGSIZE if the message carried more than Room, EMFILE or ENFILE if the descriptor
 	// table was full, and nil if the reason is not known. If both bytes and descriptors were lost,
 	// [errors.Is] finds both causes.
+	//
+	// On Linux the reason is not known if an option of the socket asks for other control data (SO_PASSCRED,
+	// SO_PASSPIDFD, SO_PASSSEC, SO_TIMESTAMP, …), because that data sets MSG_CTRUNC too if it does not fit.
+	// Linux does not report whether SO_INQ is set. With that option, Cause can be EMSGSIZE although the
+	// message carried no more than Room.
 	Cause error
+
+	pair bool // the error is from ReadFD
 }
 
 func (e *TruncatedError) Error() string {
@@ -116,7 +123,7 @@ func (e *TruncatedError) Error() string {
 		return "scm: " + tooLong
 	case errors.Is(e.Cause, io.ErrShortBuffer):
 		return fmt.Sprintf("scm: %s (descriptors: %d received, %d requested)", tooLong, e.Received, e.Room)
-	case e.Room == 0 && e.Received == 0 && e.Cause == nil:
+	case e.pair:
 		return "scm: message did not carry exactly one descriptor, or its control data was truncated"
 	}
 	return "scm: message " + e.describeLoss(e.Cause, counts)
@@ -195,7 +202,7 @@ func ReadFD(sock int, p []byte) (n, fd int, err error) {
 	case err != nil:
 		return -1, -1, os.NewSyscallError("recvmsg", err)
 	case got == fdLost:
-		return n, -1, &TruncatedError{N: n}
+		return n, -1, &TruncatedError{N: n, pair: true}
 	}
 	return n, int(got), nil
 }

@@ -132,7 +132,7 @@ func (ep *Endpoint) recv(flags int) (int, error) {
 		}
 		lost := &scm.TruncatedError{N: m.N, Received: m.NFD, Room: len(fds)}
 		if m.NFD == len(fds) {
-			lost.Cause = sys.EMSGSIZE
+			lost.Cause = sys.TruncationCause(int(ep.sockfd), m.NFD, len(fds))
 		}
 		return -1, lost
 	case m.NFD == 0:

@@ -224,6 +224,26 @@ func TestExpectMinDoesNotApplyToPiecesOfAMessage(t *testing.T) {
 	}
 }
 
+// The credentials that SO_PASSCRED asks for do not fit, but the partner sent no descriptor.
+func TestCredentialsAreNotReportedAsDescriptors(t *testing.T) {
+	a, b := connect(t, scm.Config{})
+	if err := b.PassCred(true); err != nil {
+		t.Fatal(err)
+	}
+	r := framed.NewReader(b, framed.Limits{Waiting: -1})
+	defer r.Close()
+	if _, err := a.Write([]byte("x")); err != nil {
+		t.Fatal(err)
+	}
+	_, err := r.Read(make([]byte, 1))
+	if want := "scm: message lost descriptors or other control data (0 received, 0 requested)"; err == nil || err.Error() != want {
+		t.Errorf("got %v, want %s", err, want)
+	}
+	if errors.Is(err, unix.EMSGSIZE) {
+		t.Errorf("%v wraps EMSGSIZE", err)
+	}
+}
+
 func TestErrorsNameTheLimitThatWasExceeded(t *testing.T) {
 	for _, c := range []struct {
 		limits  framed.Limits

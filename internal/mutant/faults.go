@@ -285,7 +285,7 @@ var Faults = []Fault{
 	{What: "results are kept after an error", Spec: "on stream sockets, Recv overwrites the results of an earlier receive",
 		Edits: []Edit{{"message.go", "\tm.N, m.NFD, m.Flags = 0, 0, 0\n\tif m.Addr", "\tif m.Addr"}}},
 	{What: "a truncated receive is no error", Spec: "on stream sockets, ReadFD closes the descriptors of a truncated message",
-		Edits: []Edit{{"scm.go", "return n, -1, &TruncatedError{N: n}", "return n, -1, nil"}}},
+		Edits: []Edit{{"scm.go", "return n, -1, &TruncatedError{N: n, pair: true}", "return n, -1, nil"}}},
 	{What: "the errno is not kept", Spec: "on stream sockets, every call fails with ENOTSOCK for a file that is not a socket",
 		Edits: []Edit{{"scm.go", "return -1, -1, os.NewSyscallError(\"recvmsg\", err)", "return -1, -1, errors.New(\"recvmsg failed\")"}}},
 	{What: "a socket that is not a connection is left open",

@@ -36,6 +36,20 @@ func SetOption(sock, option int, on bool) error {
 	return nil
 }
 
+// asksForControl reports whether sock has an option that makes the kernel add other control data to the
+// descriptors of a message. It does not find SO_INQ, because no kernel returns the value of that option.
+func asksForControl(sock int) bool {
+	for _, option := range []int{
+		unix.SO_PASSCRED, unix.SO_PASSPIDFD, unix.SO_PASSSEC,
+		unix.SO_TIMESTAMP, unix.SO_TIMESTAMP_NEW, unix.SO_TIMESTAMPNS, unix.SO_TIMESTAMPNS_NEW,
+	} {
+		if on, err := unix.GetsockoptInt(sock, unix.SOL_SOCKET, option); err == nil && on != 0 {
+			return true
+		}
+	}
+	return false
+}
+
 // PeerPIDFD returns a pidfd for the process at the other end of a socket, or -1 on error.
 func PeerPIDFD(sock int) (int, error) {
 	pidfd, err := unix.GetsockoptInt(sock, unix.SOL_SOCKET, unix.SO_PEERPIDFD)

@@ -17,6 +17,8 @@ func SetOption(_, _ int, _ bool) error {
 	return os.NewSyscallError("setsockopt", errors.ErrUnsupported)
 }
 
+func asksForControl(int) bool { return false }
+
 func PeerPIDFD(int) (int, error) {
 	return -1, os.NewSyscallError("getsockopt", errors.ErrUnsupported)
 }

@@ -4,7 +4,10 @@ package sys
 // at most capacity descriptors: EMSGSIZE if the message carried more, the error of dup if the descriptor table
 // is full, or nil if the cause is not known. The received descriptors must still be open.
 func TruncationCause(sock, received, capacity int) error {
-	if received == capacity {
+	switch {
+	case received == capacity && asksForControl(sock): // perhaps no descriptor was lost
+		return nil
+	case received == capacity:
 		return EMSGSIZE
 	}
 	fd, err := Dup(sock)
