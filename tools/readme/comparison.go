@@ -36,7 +36,7 @@ const (
 const withPidfd = "credentials/{scm-pidfd-*,ctrunc-pidfd-no-room}"
 
 var columns = []column{
-	{name: "descriptors per message", meaning: "253 if the library sends and receives a message with 253 descriptors, the most that Linux accepts; otherwise 1.",
+	{name: "descriptors per message", meaning: "253 if the library sends and receives a message with 253 descriptors, the most that Linux accepts; otherwise the most that it passes.",
 		scenarios: of("limits/limit-253-ok"), checks: []scenario.Check{answer, file, crash}, passed: "253", untested: "1"},
 	{name: "right file sent", meaning: "The library sends the open file that the caller specified.", role: scenario.RoleA,
 		scenarios: of("**"), checks: []scenario.Check{file}},
@@ -68,11 +68,14 @@ type row struct {
 	words   map[string]string // by "COLUMN: TEXT"
 	readme  bool              // in the table of README.md too, because Go programmers consider it
 	project string            // whose version README.md gives (default none)
+	note    string            // a sentence or two for the row's section in docs/comparison.md
 }
 
 const (
 	callersFlag    = "with the caller's flag"
 	callersControl = "left to the caller"
+	addsByte       = "adds a byte on seqpacket"
+	seqpacketEOF   = "reported as EOF on seqpacket"
 )
 
 // byFlag is for libraries whose caller must pass MSG_CMSG_CLOEXEC. byControl is for libraries
@@ -86,34 +89,44 @@ var rows = []row{
 	{name: "scm (`Send`, `Recv`; `scm_rights_send`, `scm_rights_recv`)", peers: []string{"csrc", "scm-cgo", "scm-purego"}, readme: true},
 	{name: "scm (`WriteFD`, `ReadFD`; `write_fd`, `read_fd`)", peers: []string{"csrc-pair", "scm-pair-cgo", "scm-pair-purego"}, readme: true},
 	{name: "scm/fdchannel", peers: []string{"scm-fdchannel-cgo", "scm-fdchannel-purego"}, readme: true},
-	{name: "UNP §15.7 (Stevens)", peers: []string{"book"}, words: map[string]string{"empty packet received: no": "the descriptor leaks"}, readme: true},
-	{name: "Stack Overflow answer", peers: []string{"qa"}},
+	{name: "UNP §15.7 (our rewrite)", peers: []string{"book"}, words: map[string]string{"empty packet received: no": "the descriptor leaks"}, readme: true},
+	{name: "Stack Overflow answer (our rewrite)", peers: []string{"qa"}},
 	{name: "GLib GSocket, GUnixFDMessage", peers: []string{"glib"}},
-	{name: "libuv IPC pipes", peers: []string{"libuv"}, words: map[string]string{"right file sent: no": "makes it non-blocking"}},
+	{name: "libuv IPC pipes", peers: []string{"libuv"}, words: map[string]string{"right file sent: no": "makes it non-blocking, as documented"},
+		note: "`uv_pipe_open` makes the descriptor non-blocking, and its documentation says so. The file description that is sent is the same one, so its other copies become non-blocking too."},
 	{name: "Go `net` with x/sys", peers: []string{"net"}, words: map[string]string{
-		"pidfd closed: no": callersControl, "empty packet sent: no": "adds a byte", "empty packet received: no": "reported as EOF"}, readme: true, project: "Go"},
+		"pidfd closed: no": callersControl, "empty packet sent: no": addsByte, "empty packet received: no": seqpacketEOF}, readme: true, project: "Go"},
 	{name: "x/sys alone", peers: []string{"xsys"}, words: map[string]string{
-		"pidfd closed: no": callersControl, "empty packet sent: no": "adds a byte", "close-on-exec: yes": callersFlag}, readme: true, project: "x/sys"},
-	{name: "runc SendFile, RecvFile", peers: []string{"runc"}, words: map[string]string{"empty packet sent: no": "adds a byte"}, readme: true, project: "runc"},
+		"pidfd closed: no": callersControl, "empty packet sent: no": addsByte, "close-on-exec: yes": callersFlag}, readme: true, project: "x/sys"},
+	{name: "runc SendFile, RecvFile", peers: []string{"runc"}, words: map[string]string{"empty packet sent: no": addsByte}, readme: true, project: "runc"},
 	{name: "gVisor fdchannel", peers: []string{"fdchannel"}, readme: true, project: "gVisor"},
-	{name: "gVisor unet", peers: []string{"unet"}, words: map[string]string{"empty packet received: no": "reported as EOF"}},
-	{name: "ChromiumOS ScmSocket", peers: []string{"scmsocket"}},
-	{name: "rust-vmm vmm-sys-util", peers: []string{"vmm-sys-util"}},
+	{name: "gVisor unet", peers: []string{"unet"}, words: map[string]string{"empty packet received: no": seqpacketEOF}},
+	{name: "ScmSocket before December 2023 (our rewrite)", peers: []string{"scmsocket"},
+		note: "The peer is a port of crosvm's code to the libc crate. Since crosvm's commit a0aad9eb0, `recv_with_fds` returns a Vec of owned descriptors. " +
+			"If more descriptors arrive than the caller asked for, the Vec has the one that the padding lets in too, so nothing panics and none of them leaks. " +
+			"The newer code (f1e797a68, August 2026) still passes flags 0, does not report truncation, and leaves a pidfd open."},
+	{name: "rust-vmm vmm-sys-util", peers: []string{"vmm-sys-util"}, words: map[string]string{
+		"truncation reported: no": "yes, unless the only extra descriptor fits into the padding"}},
 	{name: "Rust nix", peers: []string{"nix"}, words: map[string]string{"close-on-exec: yes": callersFlag, "pidfd closed: no": callersControl}, readme: true, project: "nix"},
 	{name: "Rust rustix", peers: []string{"rustix"}, words: byFlag},
 	{name: "Rust sendfd", peers: []string{"sendfd"}},
 	{name: "Rust tokio-seqpacket", peers: []string{"tokio-seqpacket"}, words: byControl},
 	{name: "Python send_fds, recv_fds", peers: []string{"python"}, readme: true, project: "Python"},
-	{name: "Python multiprocessing", peers: []string{"multiprocessing"}},
-	{name: "Java jnr-posix", peers: []string{"jnr-posix"}, words: byControl},
-	{name: "Java junixsocket", peers: []string{"junixsocket"}, words: map[string]string{"right file sent: no": "yes, but an error closes the socket"}},
+	{name: "Python multiprocessing", peers: []string{"multiprocessing"}, words: map[string]string{"descriptors per message: 1": "253"},
+		note: "`sendfds` sends the number of descriptors as the payload, and a peer has a single payload, so the peer passes one descriptor. By hand, the library passed 253."},
+	{name: "Java jnr-posix", peers: []string{"jnr-posix"}, words: map[string]string{"close-on-exec: no": callersFlag, "pidfd closed: no": callersControl},
+		note: "A caller can pass 0x40000000, the value of MSG_CMSG_CLOEXEC on Linux. The peer does not, because jnr-constants has no name for it."},
+	{name: "Java junixsocket", peers: []string{"junixsocket"}, words: map[string]string{
+		"descriptors per message: no": "60", "right file sent: no": "yes, but an error closes the socket", "empty packet received: no": "reported as EOF"}},
 	{name: "Ruby sendmsg, recvmsg", peers: []string{"ruby-sendmsg"}, words: byControl},
 	{name: "Ruby send_io, recv_io", peers: []string{"ruby-send-io"}},
-	{name: "Perl Socket::MsgHdr", peers: []string{"perl-msghdr"}, words: byControl},
+	{name: "Perl Socket::MsgHdr", peers: []string{"perl-msghdr"}, words: map[string]string{
+		"truncation reported: no": "from version 0.06 on", "close-on-exec: no": callersFlag, "pidfd closed: no": callersControl},
+		note: "A caller can pass 0x40000000, the value of MSG_CMSG_CLOEXEC on Linux. The peer does not, because neither Socket::MsgHdr nor Socket has a name for it."},
 	{name: "Perl IO::FDPass", peers: []string{"perl-fdpass"}},
 	{name: "OCaml ExtUnix", peers: []string{"extunix"}},
 	{name: "Erlang `socket`", peers: []string{"erlang"}, words: map[string]string{"pidfd closed: no": callersControl, "close-on-exec: yes": callersFlag}},
-	{name: "PHP socket_sendmsg, socket_recvmsg", peers: []string{"php"}, words: map[string]string{"right file sent: no": "sends descriptor 0 instead of a `Socket`"}},
+	{name: "PHP socket_sendmsg, socket_recvmsg", peers: []string{"php"}, words: map[string]string{"right file sent: no": "sends descriptor 0 instead of a `Socket`, in 8.2"}},
 }
 
 // rowless lists the peers that have no row, with the reason.

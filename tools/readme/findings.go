@@ -26,10 +26,10 @@ const (
 
 // notLibraries lists the peers that the pages leave out, with the reason.
 var notLibraries = map[string]string{
-	"book":              "code from a book, which has no maintainer",
-	"book-musl":         "code from a book, which has no maintainer",
-	"qa":                "code from a Stack Overflow answer, which has no maintainer",
-	"scmsocket":         "a copy of a file of ChromiumOS, which is not published as a library",
+	"book":              "our rewrite of code from a book, which has no maintainer",
+	"book-musl":         "our rewrite of code from a book, which has no maintainer",
+	"qa":                "our rewrite of a Stack Overflow answer, which has no maintainer",
+	"scmsocket":         "ScmSocket before December 2023 (our rewrite), which is not published as a library",
 	scenario.RunnerName: "the suite itself",
 	scenario.KernelName: "the suite itself",
 }

@@ -81,7 +81,7 @@ func (t *comparison) page() string {
 		role := map[scenario.Role]string{0: "both", scenario.RoleA: "sender", scenario.RoleB: "receiver"}[c.role]
 		text += fmt.Sprintf("| %s | %s | %s | %s | %s |\n", c.name, c.meaning, scenarios, role, quoted(c.checks))
 	}
-	text += "\nThe value " + quoted([]string{callersFlag}) + " means that the library passes MSG_CMSG_CLOEXEC only if its caller asks for it, as the peer does." +
+	text += "\nThe value " + quoted([]string{callersFlag}) + " means that the library passes MSG_CMSG_CLOEXEC only if its caller asks for it. The peer asks if the library has a name for the flag." +
 		" The value " + quoted([]string{callersControl}) + " means that the library returns the control messages as they are, and its caller must close the pidfd.\n" +
 		"\n## Results\n\n" + t.table(func(row) bool { return true }) + "\n## Not in the table\n\n| peer | why |\n|---|---|\n"
 	for _, name := range slices.Sorted(maps.Keys(rowless)) {
@@ -95,8 +95,11 @@ func (t *comparison) page() string {
 
 // section returns the section of docs/comparison.md about a row.
 func (t *comparison) section(i int) string {
-	text := fmt.Sprintf("\n## %s\n\nPeers: %s. Version: %s.\n\n| column | cell | failed | passed |\n|---|---|---|---|\n",
-		rows[i].name, quoted(rows[i].peers), t.versions[i])
+	text := fmt.Sprintf("\n## %s\n\nPeers: %s. Version: %s.\n\n", rows[i].name, quoted(rows[i].peers), t.versions[i])
+	if rows[i].note != "" {
+		text += rows[i].note + "\n\n"
+	}
+	text += "| column | cell | failed | passed |\n|---|---|---|---|\n"
 	for j, c := range t.cells[i] {
 		failed, passed := c.details()
 		text += fmt.Sprintf("| %s | %s | %s | %s |\n", columns[j].name, c.text, failed, passed)

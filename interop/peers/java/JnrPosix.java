@@ -17,8 +17,8 @@ import jnr.posix.POSIXFactory;
 /**
  * Peer for sendmsg and recvmsg of jnr-posix, which JRuby uses to pass descriptors.
  *
- * <p>It keeps the library's fault: there is no MSG_CMSG_CLOEXEC, so no received descriptor is
- * close-on-exec.
+ * <p>jnr-constants has no name for MSG_CMSG_CLOEXEC, so the peer does not pass it, and no received
+ * descriptor is close-on-exec.
  */
 final class JnrPosix extends Peer {
     static final POSIX POSIX = POSIXFactory.getNativePOSIX();

@@ -1,4 +1,4 @@
-# Peer for Socket::MsgHdr, which returns descriptors as numbers and has no MSG_CMSG_CLOEXEC.
+# Peer for Socket::MsgHdr, which returns descriptors as numbers and has no name for MSG_CMSG_CLOEXEC.
 
 use v5.36;
 use FindBin;

@@ -47,7 +47,7 @@ func (p *proof) buildPeers() (commands map[string][]string, why map[string]strin
 // originals tests claim (b), and prints a table of the originals.
 func (p *proof) originals() error {
 	commands, why := p.buildPeers()
-	const line = "%-26s %-17s %6s %11s %13s  %s\n"
+	const line = "%-44s %-17s %6s %11s %13s  %s\n"
 	p.printf(line, "original", "scm's", "calls", "departures", "undocumented", "")
 	var failed error
 	total, documented := 0, 0

@@ -58,7 +58,7 @@ var (
 var originals = []original{
 	{
 		name:    "UNP's write_fd, read_fd",
-		heading: "UNP §15.7",
+		heading: "UNP §15.7 (our rewrite)",
 		theirs:  "book",
 		ours:    []string{"csrc-pair", "scm-pair-cgo", "scm-pair-purego"},
 		scenes: []scene{
@@ -74,7 +74,7 @@ var originals = []original{
 	},
 	{
 		name:    "Stack Overflow answer",
-		heading: "Stack Overflow answer",
+		heading: "Stack Overflow answer (our rewrite)",
 		theirs:  "qa",
 		ours:    []string{"csrc-pair", "scm-pair-cgo", "scm-pair-purego"},
 		scenes: []scene{
@@ -144,8 +144,8 @@ var originals = []original{
 		},
 	},
 	{
-		name:      "ScmSocket, on Rust's libc",
-		heading:   "ChromiumOS's ScmSocket",
+		name:      "ScmSocket before December 2023 (our rewrite)",
+		heading:   "ScmSocket before December 2023 (our rewrite)",
 		theirs:    "scmsocket",
 		ours:      []string{"csrc", "scm-cgo", "scm-purego"},
 		sendFlags: " flags=nosignal",

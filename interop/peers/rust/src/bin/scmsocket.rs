@@ -1,4 +1,4 @@
-//! Peer for the system calls of ChromiumOS's ScmSocket, rewritten with the libc crate.
+//! Peer for the system calls of crosvm's ScmSocket before commit a0aad9eb0 (December 2023), rewritten with the libc crate.
 //!
 //! It keeps the faults: it receives with flags 0 and therefore without close-on-exec, and
 //! does not check for truncation. Its control buffer for an odd number of descriptors has
@@ -15,7 +15,7 @@ struct ScmSocket;
 
 impl Library for ScmSocket {
     const NAME: &'static str = "scmsocket";
-    const VERSION: &'static str = env!("VERSION_libc");
+    const VERSION: &'static str = "before-a0aad9eb0";
     const CAN: &'static str = "stream,dgram,seqpacket,multi,iov";
 
     fn send(sock: RawFd, bufs: &[IoSlice], fds: &[RawFd], _: i32) -> Result<usize, Failure> {
