@@ -36,8 +36,9 @@ const (
 one per line.`
 
 	peerHelp = `A shell starts a peer with "exec COMMAND". To set a variable, use env A=b COMMAND. To run
-several commands, use sh -c, and exec before the last of them. A peer does not inherit
-other descriptors of scm, so <&9 does not work.`
+several commands, use sh -c, and exec before the last of them. Some shells drop variables
+whose names are not identifiers, such as a.b, and set IFS, OPTIND and PS4. A peer does not
+inherit other descriptors of scm, so <&9 does not work.`
 
 	expectHelp = `--expect FILE adds expected failures to the built-in list, which covers the peers in the
 scm repository. A line is PATTERN CHECK@PEER REASON. PEER is the name given to --peer. For

@@ -11,13 +11,11 @@ import (
 	"io"
 	"os"
 	"os/exec"
-	"os/signal"
 	"path"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 	"unicode/utf8"
 
 	"github.com/scm-rights/scm"
@@ -53,7 +51,11 @@ path or, on Linux, an abstract name that starts with @. Any user can send to an 
 name.
 
 With COMMAND, run it with the files as descriptors 3 and up, and with LISTEN_FDS,
-LISTEN_FDNAMES and LISTEN_PID set as by systemd.
+LISTEN_FDNAMES and LISTEN_PID set as by systemd. A file that scm cannot describe is named
+"unknown". On Linux, COMMAND replaces scm (execve(2)), and the rest of its environment is
+unchanged. On other systems, scm starts COMMAND through /bin/sh, which may drop variables.
+There, scm forwards HUP, TERM, USR1 and USR2, ignores INT and QUIT, and exits with 128+N if
+signal N kills COMMAND.
 
 Do not trust the names of files, here or in LISTEN_FDNAMES. The sender can give a file any
 path. To identify a file, compare its device and inode (fstat(2) in COMMAND). With --json,
@@ -68,13 +70,11 @@ this happens if more than 36,544 bytes are sent with descriptors. If more bytes 
 waiting, scm prints a warning. With --type seqpacket at both ends, a message is received
 whole, or rejected if it is longer than --bytes.
 
-While COMMAND runs, scm forwards HUP, TERM, USR1 and USR2 to it, and ignores INT and QUIT.
 After --timeout or a signal, scm ends within a second. The timeout does not include
 COMMAND. With --connect, scm waits for a process to listen on SOCKET only if there is a
 --timeout.
 
-Exit status: that of COMMAND, or 128+N if signal N killed it. Without COMMAND, or if it did
-not start:
+Exit status: that of COMMAND. Without COMMAND, or if it did not start:
   0      a message was received
   1      no message was received, it was not as expected, or COMMAND could not be started
   2      wrong usage
@@ -100,8 +100,9 @@ not start:
 				return err
 			}
 			r.wait = !r.connect
+			program := ""
 			if len(args) > 1 { // first, because a received message would be lost
-				if _, err := exec.LookPath(args[1]); err != nil {
+				if program, err = exec.LookPath(args[1]); err != nil {
 					return &exitError{exitFail, err}
 				}
 			}
@@ -124,7 +125,7 @@ not start:
 			if err != nil || len(args) == 1 {
 				return err
 			}
-			return runWith(fds, names, args[1:])
+			return runWith(fds, names, program, args[1:])
 		},
 	}
 	r.flags(cmd)
@@ -179,7 +180,7 @@ func (r *recvOptions) receive(ctx context.Context, addr string, format wire.Form
 	}
 	payload, fds = make([]byte, r.bytes), make([]int, scm.MaxFDs)
 	n, nfd, err := c.ReadFDs(payload, fds)
-	if err == nil {
+	if err == nil && r.expect != "" {
 		err = expect.Enforce(fds[:nfd])
 	}
 	switch {
@@ -215,7 +216,10 @@ func (r *recvOptions) print(w io.Writer, payload []byte, fds []int, command bool
 	list := []file{}
 	for _, fd := range fds {
 		f, err := describe(fd)
-		if err != nil {
+		switch {
+		case err != nil && command: // without /proc, for example
+			f = file{Kind: "unknown"}
+		case err != nil:
 			return nil, err
 		}
 		list = append(list, f)
@@ -365,47 +369,15 @@ func describe(fd int) (f file, err error) {
 // bytes.
 var invalidInName = regexp.MustCompile(`[^ !-9;-~]`)
 
-// runWith runs a command with the received files as descriptors 3 and up, and with the environment variables of
-// systemd. It closes the descriptors in scm. runWith starts a shell, which sets LISTEN_PID to its own process ID
-// and then replaces itself with the command.
-func runWith(fds []int, names, command []string) error {
-	cmd := exec.Command("/bin/sh", append([]string{"-c", `LISTEN_PID=$$ && export LISTEN_PID && exec "$@"`, "sh"}, command...)...)
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
-	cmd.Env = slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "LISTEN_") })
-	cmd.Env = append(cmd.Env, fmt.Sprintf("LISTEN_FDS=%d", len(fds)), "LISTEN_FDNAMES="+strings.Join(names, ":"))
-	for _, fd := range fds {
-		f, err := scm.NewFile(fd, "received")
-		if err != nil {
-			return &exitError{exitFail, err}
-		}
-		cmd.ExtraFiles = append(cmd.ExtraFiles, f)
-	}
-	ignored, forwarded := make(chan os.Signal, 1), make(chan os.Signal, 8)
-	notify(ignored, syscall.SIGINT, syscall.SIGQUIT) // the terminal also sends them to the command
-	notify(forwarded, syscall.SIGHUP, syscall.SIGTERM, syscall.SIGUSR1, syscall.SIGUSR2)
-	defer signal.Stop(ignored)
-	defer signal.Stop(forwarded)
-	err := cmd.Start()
-	for _, f := range cmd.ExtraFiles {
-		_ = f.Close() // the command has a copy
-	}
-	if err != nil {
-		return &exitError{exitFail, err}
-	}
-	go func() {
-		for s := range forwarded {
-			_ = cmd.Process.Signal(s) // it may have ended
-		}
-	}()
-	var exit *exec.ExitError
-	switch err := cmd.Wait(); {
-	case err == nil:
-		return nil
-	case !errors.As(err, &exit):
-		return &exitError{exitFail, err}
-	}
-	if s := exit.Sys().(syscall.WaitStatus); s.Signaled() {
-		return &exitError{code: exitSignal + int(s.Signal())}
-	}
-	return &exitError{code: exit.ExitCode()}
+// listenVariables are the environment variables of systemd that describe the descriptors of a process.
+var listenVariables = []string{"LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "LISTEN_PIDFDID"}
+
+// listenEnviron returns scm's environment, with the variables of systemd for files of these names instead of those
+// that scm inherited. LISTEN_PID is missing.
+func listenEnviron(names []string) []string {
+	env := slices.DeleteFunc(os.Environ(), func(v string) bool {
+		name, _, _ := strings.Cut(v, "=")
+		return slices.Contains(listenVariables, name)
+	})
+	return append(env, fmt.Sprintf("LISTEN_FDS=%d", len(names)), "LISTEN_FDNAMES="+strings.Join(names, ":"))
 }

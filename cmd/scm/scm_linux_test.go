@@ -53,7 +53,7 @@ func (s suite) Run() int {
 	return code
 }
 
-// programs builds scm and the faulty peers once, in a directory that is accessible to any user.
+// programs builds scm, the faulty peers and listenfds once, in a directory that is accessible to any user.
 var programs = sync.OnceValue(func() error {
 	dir, err := os.MkdirTemp("", "scm-command-")
 	if err != nil {
@@ -63,7 +63,7 @@ var programs = sync.OnceValue(func() error {
 	if err := os.Chmod(dir, 0o755); err != nil {
 		return err
 	}
-	build := exec.Command("go", "build", "-buildvcs=false", "-o", binaries+"/", ".", "../../interop/peers/faulty")
+	build := exec.Command("go", "build", "-buildvcs=false", "-o", binaries+"/", ".", "../../interop/peers/faulty", "./testdata/listenfds")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
 		return fmt.Errorf("%w\n%s", err, out)

@@ -4,11 +4,14 @@ import (
 	"bytes"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
+	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
@@ -253,6 +256,10 @@ func TestRecvCommand(t *testing.T) {
 	}
 	open := append(strings.Fields(string(children)), "4") // without a file, 3 is the descriptor of the directory
 	slices.Sort(open)
+	script := write(t, `echo "$0 $1"; test "$LISTEN_PID" = $$ && cat <&3; exit 3`)
+	if err := os.Chmod(script, 0o755); err != nil {
+		t.Fatal(err)
+	}
 	for _, c := range []struct {
 		what    string
 		command []string
@@ -263,9 +270,8 @@ func TestRecvCommand(t *testing.T) {
 			[]string{addr, a, b, "/"}, result{7, "3 file:file:/\nof b\nof a\n", ""}},
 		{"as many as there can be", []string{"/bin/bash", "-c", `for ((i = 3; i < 3 + LISTEN_FDS; i++)); do cat <&$i; done`}, many, result{0, all, ""}},
 		{"nothing else", []string{"sh", "-c", "ls /proc/self/fd | sort"}, []string{addr, a}, result{0, strings.Join(open, "\n") + "\n", ""}},
-		{"a signal of its own", []string{"sh", "-c", `kill -KILL $$`}, []string{addr, a}, result{137, "", ""}},
-		{"a signal to scm", []string{"sh", "-c", `trap "exit 5" TERM; kill -INT $PPID; kill -TERM $PPID; while :; do sleep 0.01; done`},
-			[]string{addr, a}, result{5, "", ""}},
+		{"a signal of its own", []string{"sh", "-c", `kill -KILL $$`}, []string{addr, a}, result{-1, "", ""}},
+		{"a script without #!", []string{script, "an argument"}, []string{addr, a}, result{3, script + " an argument\nof a\n", ""}},
 		{"no file", []string{"/bin/true"}, []string{addr}, result{1, "", "scm: the message contained no descriptor\n"}},
 	} {
 		received, sent := transfer(t, append([]string{addr, "--"}, c.command...), c.send)
@@ -273,6 +279,97 @@ func TestRecvCommand(t *testing.T) {
 			t.Errorf("%s: sent %+v, received %+v", c.what, sent, received)
 		}
 	}
+}
+
+// COMMAND gets all variables of scm's environment, whatever their names, except for those of systemd.
+func TestRecvCommandEnvironment(t *testing.T) {
+	file, addr := write(t, ""), filepath.Join(t.TempDir(), "socket")
+	env := []string{"spring.mail.host=a", "BASH_FUNC_f%%=() { :; }", "LISTEN_ADDR=:80", "LISTEN_=", "IFS=x", "OPTIND=7", "PS4=y", "PWD=/nowhere", "a=b=c"}
+	r := exec.Command(program(t, "scm"), "recv", patience, addr, "--", "/usr/bin/env")
+	r.Env = append(env, "LISTEN_PID=1", "LISTEN_FDS=9", "LISTEN_FDNAMES=a:b", "LISTEN_PIDFDID=1")
+	sent := start(t, "send", patience, addr, file)
+	got := finish(t, r)
+	lines := slices.DeleteFunc(strings.Split(got.stdout, "\n"), func(l string) bool { return strings.HasPrefix(l, "LISTEN_PID=") || l == "" })
+	want := append(env, "LISTEN_FDS=1", "LISTEN_FDNAMES="+filepath.Base(file))
+	slices.Sort(lines)
+	slices.Sort(want)
+	if s := sent.wait(); s != (result{}) || got.code != 0 || !slices.Equal(lines, want) {
+		t.Errorf("sent %+v, received %+v\ngot  %q\nwant %q", s, got, lines, want)
+	}
+}
+
+// COMMAND needs neither /proc nor a shell, in scm or to be started.
+func TestRecvCommandInEmptyRoot(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("only root may call chroot(2)")
+	}
+	root := t.TempDir()
+	for _, name := range []string{"scm", "listenfds"} {
+		if err := os.Link(program(t, name), filepath.Join(root, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r := exec.Command("/scm", "recv", patience, "/socket", "--", "/listenfds")
+	r.SysProcAttr = &syscall.SysProcAttr{Chroot: root}
+	r.Dir = "/"
+	addr := filepath.Join(root, "socket")
+	sent := start(t, "send", patience, addr, write(t, "contents"), "/", "/dev/null")
+	got := finish(t, r)
+	if s := sent.wait(); s != (result{}) || !like(got.stdout, "3 …:…:…\ncontents") || got.stderr != "" || got.code != 0 {
+		t.Errorf("sent %+v, received %+v", s, got)
+	}
+}
+
+// A received file may have the descriptor that COMMAND expects another one at.
+func TestMoveFiles(t *testing.T) {
+	defer debug.SetGCPercent(debug.SetGCPercent(-1)) // the thread below must not poll
+	const n = 6
+	var want, got [n]uint64
+	done := make(chan error)
+	go func() {
+		runtime.LockOSThread() // never unlocked, so that the thread and its descriptors end with the goroutine
+		done <- func() error {
+			if err := unshareFiles(); err != nil {
+				return err
+			}
+			const spare = 100
+			var fds []int
+			for i := range n {
+				var p [2]int
+				if err := errors.Join(unix.Pipe2(p[:], unix.O_CLOEXEC), unix.Dup3(p[0], spare+i, unix.O_CLOEXEC)); err != nil {
+					return err
+				}
+			}
+			for i := range n {
+				fds = append(fds, 3+n-1-i)
+				if err := unix.Dup3(spare+i, fds[i], unix.O_CLOEXEC); err != nil {
+					return err
+				}
+				want[i] = inode(fds[i])
+			}
+			if err := moveFiles(fds); err != nil {
+				return err
+			}
+			for i := range n {
+				if flags, err := unix.FcntlInt(uintptr(3+i), unix.F_GETFD, 0); err != nil || flags != 0 {
+					return fmt.Errorf("F_GETFD of descriptor %d: %d, %v", 3+i, flags, err)
+				}
+				got[i] = inode(3 + i)
+			}
+			return nil
+		}()
+	}()
+	if err := <-done; errors.Is(err, unix.EPERM) {
+		t.Skip("a thread cannot have a descriptor table of its own: ", err)
+	} else if err != nil || got != want {
+		t.Errorf("got %v, want %v: %v", got, want, err)
+	}
+}
+
+func inode(fd int) uint64 {
+	var st unix.Stat_t
+	_ = unix.Fstat(fd, &st) // otherwise it is 0, and no file has that number
+	return st.Ino
 }
 
 // recv understands what send sends in each format. If the format has a place for the name of the file, send fills it in.
