@@ -15,9 +15,10 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// TestVettool runs the command as a tool of go vet, and by itself, on a program that ignores the flags of a receive.
-func TestVettool(t *testing.T) {
-	dir := t.TempDir()
+// program writes a program that ignores the flags of a receive. It returns its folder, and the path of the command.
+func program(t *testing.T) (dir, tool string) {
+	t.Helper()
+	dir = t.TempDir()
 	tool, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
@@ -45,13 +46,40 @@ func receive(sock int, oob []byte) ([]int, error) {
 			t.Fatal(err)
 		}
 	}
+	return dir, tool
+}
+
+func run(t *testing.T, dir string, args ...string) (string, error) {
+	t.Helper()
+	cmd := exec.Command(args[0], args[1:]...)
+	cmd.Dir = dir
+	cmd.Env = append(os.Environ(), "SCMVET_TEST=1")
+	out, err := cmd.CombinedOutput()
+	return string(out), err
+}
+
+// TestVettool runs the command as a tool of go vet, and by itself.
+func TestVettool(t *testing.T) {
+	dir, tool := program(t)
 	for _, args := range [][]string{{"go", "vet", "-vettool=" + tool, "."}, {tool, "."}} {
-		cmd := exec.Command(args[0], args[1:]...)
-		cmd.Dir = dir
-		cmd.Env = append(os.Environ(), "SCMVET_TEST=1")
-		out, err := cmd.CombinedOutput()
-		if err == nil || !strings.Contains(string(out), "program.go:6:") || !strings.Contains(string(out), "goes unnoticed (scmflags)") {
+		out, err := run(t, dir, args...)
+		if err == nil || !strings.Contains(out, "program.go:6:") || !strings.Contains(out, "goes unnoticed (scmflags)") {
 			t.Errorf("%s: got %v, want a finding\n%s", args, err, out)
 		}
+	}
+	if out, err := run(t, dir, "go", "vet", "-vettool="+filepath.Join(dir, "missing"), "."); err == nil {
+		t.Errorf("got no error for a tool that does not exist\n%s", out)
+	}
+}
+
+// TestFix shows why docs/vet.md says to run the command again after -fix: it does not report what is left.
+func TestFix(t *testing.T) {
+	dir, tool := program(t)
+	if out, err := run(t, dir, tool, "-fix", "."); err != nil || strings.Contains(out, "scmflags") {
+		t.Errorf("with -fix: got %v, want no findings\n%s", err, out)
+	}
+	out, err := run(t, dir, tool, ".")
+	if err == nil || !strings.Contains(out, "(scmflags)") || strings.Contains(out, "(scmcloexec)") {
+		t.Errorf("after -fix: got %v, want only the finding of scmflags\n%s", err, out)
 	}
 }

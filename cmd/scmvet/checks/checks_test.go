@@ -16,7 +16,7 @@ import (
 // TestAnalyzers runs each analyzer on the package of its name, and all of them on the other packages. That loads the
 // packages only once.
 func TestAnalyzers(t *testing.T) {
-	packages := []string{"notes", "tests", "unrelated"}
+	packages := []string{"forwarded", "literals", "netlink", "notes", "ownparser", "tests", "unrelated"}
 	shared := len(packages)
 	for _, a := range checks.Analyzers {
 		packages = append(packages, a.Name)

@@ -17,7 +17,7 @@ func leaks(p *pass) {
 			continue
 		}
 		use, done := l.use(), false
-		ast.PreorderStack(l.decl.Body, nil, func(n ast.Node, stack []ast.Node) bool {
+		ast.PreorderStack(l.body, nil, func(n ast.Node, stack []ast.Node) bool {
 			r, ok := n.(*ast.ReturnStmt)
 			if ok && !done && l.assign.End() < r.Pos() && r.End() <= use && !l.excludes(stack, r) {
 				done = true
@@ -30,8 +30,7 @@ func leaks(p *pass) {
 
 // isLocal reports whether the function declares the variable, and no function literal uses it, which may be deferred.
 func (l *call) isLocal() bool {
-	body := l.decl.Body
-	return body.Pos() < l.carrier.Pos() && l.carrier.Pos() < body.End() && !found(body, func(n ast.Node) bool {
+	return l.body != nil && l.body.Pos() < l.carrier.Pos() && l.carrier.Pos() < l.body.End() && !found(l.body, func(n ast.Node) bool {
 		f, ok := n.(*ast.FuncLit)
 		return ok && l.mentions(f, id(l.carrier))
 	})
@@ -39,14 +38,14 @@ func (l *call) isLocal() bool {
 
 // use returns where the function first may close the descriptors, pass them on, or receive others.
 func (l *call) use() token.Pos {
-	use := l.decl.Body.End()
-	ast.Inspect(l.decl.Body, func(n ast.Node) bool {
-		if n == nil || use < l.decl.Body.End() || n.End() <= l.assign.End() {
+	use := l.body.End()
+	ast.Inspect(l.body, func(n ast.Node) bool {
+		if n == nil || use < l.body.End() || n.End() <= l.assign.End() {
 			return false
 		}
 		switch n := n.(type) {
 		case *ast.CallExpr:
-			pkg, _, _ := strings.Cut(l.callee(n), ".")
+			pkg, _, _ := strings.Cut(id(l.callee(n)), ".")
 			return pkg != "fmt" && pkg != "log" && pkg != "errors" && pkg != "len"
 		case *ast.Ident:
 			if l.object(n) == l.carrier && n.Pos() > l.assign.End() {
@@ -85,7 +84,7 @@ func (l *call) isImpossible(cond ast.Expr) bool {
 	case *ast.CallExpr: // errors.Is(err, unix.EAGAIN), err.Timeout()
 		return found(e, func(n ast.Node) bool { x, ok := n.(ast.Expr); return ok && l.isError(x) })
 	case *ast.BinaryExpr:
-		want := l.TypesInfo.Types[e.Y].Value
+		want := l.integer(e.Y)
 		isLength := l.oob != nil && l.same(e.X, l.assign.Lhs[1])
 		isCount := isLength || l.object(l.counted(e.X)) == l.carrier || l.oob != nil && l.same(e.X, l.assign.Lhs[0])
 		switch {
@@ -97,7 +96,7 @@ func (l *call) isImpossible(cond ast.Expr) bool {
 			return (e.Op == token.EQL) != l.TypesInfo.Types[e.Y].IsNil()
 		case isLength && want == nil: // the length of a buffer for one descriptor
 			return e.Op == token.NEQ
-		case isCount && want != nil:
+		case isCount && want != nil && isComparison(e.Op):
 			one := constant.Compare(constant.MakeInt64(1), e.Op, want)
 			many := constant.Compare(constant.MakeInt64(1<<30), e.Op, want)
 			return !one && (!many || l.result == messages) // Linux puts all descriptors into one message.
@@ -106,9 +105,13 @@ func (l *call) isImpossible(cond ast.Expr) bool {
 	return false
 }
 
+func isComparison(op token.Token) bool {
+	return slices.Contains([]token.Token{token.EQL, token.NEQ, token.LSS, token.LEQ, token.GTR, token.GEQ}, op)
+}
+
 // isError reports whether an expression is the error of the assignment, and no other assignment before it sets another error.
 func (l *call) isError(e ast.Expr) bool {
-	return l.err != nil && l.object(e) == l.err && !found(l.decl.Body, func(n ast.Node) bool {
+	return l.err != nil && l.object(e) == l.err && !found(l.body, func(n ast.Node) bool {
 		a, ok := n.(*ast.AssignStmt)
 		isErr := func(left ast.Expr) bool { return l.object(left) == l.err }
 		return ok && l.assign.End() < a.Pos() && a.End() < e.Pos() && slices.ContainsFunc(a.Lhs, isErr) && !l.mentions(a.Rhs[0], id(l.err))

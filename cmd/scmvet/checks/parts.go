@@ -3,6 +3,7 @@ package checks
 import (
 	"cmp"
 	"go/ast"
+	"go/constant"
 	"go/token"
 	"go/types"
 	"slices"
@@ -15,7 +16,7 @@ import (
 // A pass is a run of one analyzer on one package.
 type pass struct {
 	*analysis.Pass
-	rights   bool // the package receives descriptors
+	rights   bool // the package may receive descriptors
 	calls    []*call
 	accepted map[token.Position]bool       // the lines with findings that notes accept
 	holds    map[types.Object]string       // what variables and fields hold
@@ -31,10 +32,12 @@ const (
 type call struct {
 	*pass
 	*ast.CallExpr
-	decl    *ast.FuncDecl
+	decl    ast.Node        // the function around the call, or else the declaration
+	body    *ast.BlockStmt  // the body of the function, or nil
 	stack   []ast.Node      // the nodes around the call
 	assign  *ast.AssignStmt // what assigns the results, or nil
-	id      string          // the id of the function
+	fn      types.Object    // the function
+	id      string          // its id
 	result  string
 	oob     ast.Expr     // the control buffer, if the call is a receive
 	carrier types.Object // the variable for the descriptors: the control buffer, or the first result
@@ -50,7 +53,31 @@ func newPass(of *analysis.Pass) *pass {
 			p.accept(file)
 		}
 	}
+	p.rights = p.mayReceive()
 	return p
+}
+
+// mayReceive reports whether the package takes descriptors from control data, or leaves the control data that it receives to
+// others. Such a package counts only if it does not mention kinds of sockets that carry no descriptors.
+func (p *pass) mayReceive() bool {
+	received, parsed, other := false, false, false
+	for _, n := range p.calls {
+		if n.id == descriptors {
+			return true
+		}
+		received = received || n.oob != nil
+		parsed = parsed || n.id == messages
+	}
+	for _, used := range p.TypesInfo.Uses {
+		switch name := id(used); name {
+		case "unix.SCM_RIGHTS":
+			return true
+		case "unix.AF_UNIX", "unix.AF_LOCAL", "unix.AF_UNSPEC", "unix.SockaddrUnix", "unix.Sockaddr":
+		default:
+			other = other || strings.HasPrefix(name, "unix.AF_") || strings.HasPrefix(name, "unix.Sockaddr")
+		}
+	}
+	return received && !parsed && !other
 }
 
 func (p *pass) visit(n ast.Node, stack []ast.Node) bool {
@@ -63,17 +90,32 @@ func (p *pass) visit(n ast.Node, stack []ast.Node) bool {
 			p.aliases[p.object(n.Lhs[0])] = p.object(t.X)
 		}
 	case *ast.CallExpr:
-		if decl, ok := stack[1].(*ast.FuncDecl); ok {
-			p.add(&call{pass: p, CallExpr: n, decl: decl, stack: slices.Clone(stack), id: p.callee(n), result: p.value(n)})
+		c := &call{pass: p, CallExpr: n, decl: stack[1], stack: slices.Clone(stack), fn: p.callee(n), result: p.value(n)}
+		c.id = id(c.fn)
+		if i := slices.IndexFunc(stack, isFunction); i >= 0 {
+			c.decl, c.body = stack[i], bodyOf(stack[i])
 		}
+		p.add(c)
 	}
 	return true
+}
+
+func isFunction(n ast.Node) bool { return bodyOf(n) != nil }
+
+// bodyOf returns the body of a function with or without a name, or nil.
+func bodyOf(n ast.Node) *ast.BlockStmt {
+	switch n := n.(type) {
+	case *ast.FuncDecl:
+		return n.Body
+	case *ast.FuncLit:
+		return n.Body
+	}
+	return nil
 }
 
 func (p *pass) add(n *call) {
 	n.assign, _ = n.stack[len(n.stack)-1].(*ast.AssignStmt)
 	p.calls = append(p.calls, n)
-	p.rights = p.rights || n.id == descriptors
 	i := map[string]int{"unix.Recvmsg": 2, "unix.RecvmsgBuffers": 2}[n.id]
 	if strings.HasSuffix(n.id, ".ReadMsgUnix") {
 		i = 1
@@ -99,7 +141,7 @@ func (p *pass) value(e ast.Expr) string {
 	case *ast.IndexExpr:
 		return p.value(e.X)
 	case *ast.CallExpr:
-		switch id := p.callee(e); id {
+		switch id := id(p.callee(e)); id {
 		case messages, descriptors:
 			return id
 		case "append":
@@ -134,7 +176,7 @@ func (p *pass) mentions(n ast.Node, name string) bool {
 
 // counted returns the list whose length an expression is, or nil.
 func (p *pass) counted(e ast.Expr) ast.Expr {
-	if n, ok := ast.Unparen(e).(*ast.CallExpr); ok && p.callee(n) == "len" {
+	if n, ok := ast.Unparen(e).(*ast.CallExpr); ok && id(p.callee(n)) == "len" {
 		return n.Args[0]
 	}
 	return nil
@@ -172,7 +214,33 @@ func found(n ast.Node, is func(ast.Node) bool) (yes bool) {
 	return yes
 }
 
-func (p *pass) callee(n *ast.CallExpr) string { return id(typeutil.Callee(p.TypesInfo, n)) }
+// callee returns the function that a call calls. It returns nil if the call has fewer arguments than the function has
+// parameters. Such a call is a type error, or passes the results of another call: f(g()).
+func (p *pass) callee(n *ast.CallExpr) types.Object {
+	fn := typeutil.Callee(p.TypesInfo, n)
+	least := 0
+	switch fn := fn.(type) {
+	case *types.Func:
+		s := fn.Signature()
+		if least = s.Params().Len(); s.Variadic() {
+			least--
+		}
+	case *types.Builtin:
+		least = map[string]int{"len": 1, "append": 2}[fn.Name()]
+	}
+	if len(n.Args) < least {
+		return nil
+	}
+	return fn
+}
+
+// integer returns the value of an integer constant, or nil.
+func (p *pass) integer(e ast.Expr) constant.Value {
+	if v := p.TypesInfo.Types[e].Value; v != nil && v.Kind() == constant.Int {
+		return v
+	}
+	return nil
+}
 
 // id returns the package and the name of a function, a method or a constant. It is the same for packages unix and syscall.
 func id(obj types.Object) string {

@@ -80,13 +80,13 @@ func receiveFlags(p *pass) {
 		if !p.rights || r.oob == nil || !strings.HasPrefix(r.id, "unix.") || p.mentions(r.decl, "unix.ForkLock") {
 			continue
 		}
-		arg, callee := r.Args[3], p.object(r.Fun)
-		flag, _ := callee.Pkg().Scope().Lookup("MSG_CMSG_CLOEXEC").(*types.Const)
-		passed := p.TypesInfo.Types[arg].Value
+		arg := r.Args[3]
+		flag, _ := r.fn.Pkg().Scope().Lookup("MSG_CMSG_CLOEXEC").(*types.Const)
+		passed := p.integer(arg)
 		if flag == nil || passed == nil || constant.Sign(constant.BinaryOp(passed, token.AND, flag.Val())) != 0 {
 			continue
 		}
-		fix := strings.TrimSuffix(types.ExprString(r.Fun), callee.Name()) + flag.Name()
+		fix := strings.TrimSuffix(types.ExprString(r.Fun), r.fn.Name()) + flag.Name()
 		if types.ExprString(arg) != "0" {
 			fix = types.ExprString(arg) + "|" + fix
 		}
