@@ -178,6 +178,9 @@ func (k *call) advance(n int) bool {
 //     [Config].KeepTruncated, ReadFiles returns the files along with the error, up to the first lost one.
 //   - n, nil, *ExpectError: the message does not match [Config].Expect, and ReadFiles closed its files.
 //
+// In each case, p[:n] contains the bytes received. A partner can therefore refuse with a reason, in a
+// message without files, even if Expect.Min turns that into an *ExpectError.
+//
 // ReadFiles receives nothing if max is invalid: the error wraps EINVAL if max is negative or less than
 // Expect.Min, and is ErrTooManyFDs if max is more than MaxFDs. Other errors are those of [Conn].
 //

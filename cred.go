@@ -23,9 +23,9 @@ func PeerCred(sock int) (Cred, error) {
 // process with the same PID. It is close-on-exec, and the caller must close it. On error PeerPIDFD returns
 // -1.
 //
-// Having a pidfd does not mean that the process is still running. Linux 6.18 also returns one for a process
-// that has ended and has been waited for, while earlier kernels can return ESRCH or EINVAL. To find out
-// whether the process has ended, poll the pidfd: once it has, the pidfd is readable.
+// Having a pidfd does not mean that the process is still running. Linux 6.16 and later also return one for a
+// process that has ended and has been waited for. Earlier kernels return ESRCH or EINVAL for such a process.
+// To find out whether the process has ended, poll the pidfd: once it has, the pidfd is readable.
 //
 // PeerPIDFD makes one getsockopt(2) call with SO_PEERPIDFD (Linux 6.5 and later). The error wraps the errno
 // (ENODATA if the socket has no peer). If the option does not exist, it also wraps [errors.ErrUnsupported].
@@ -39,8 +39,9 @@ func PeerPIDFD(sock int) (int, error) {
 // listening socket had the option: set it on the accepted socket too, for example in [Config].Check.
 //
 // PassCred makes one setsockopt(2) call, and one getsockopt(2) call to check that the option took effect.
-// The error wraps the errno. If the option does not exist, as on all systems other than Linux, the error
-// also wraps [errors.ErrUnsupported], and nothing is changed.
+// The error wraps the errno. If the kernel does not have the option, the error also wraps
+// [errors.ErrUnsupported], and nothing is changed. On systems other than Linux, PassCred makes no system
+// call and always returns such an error.
 func PassCred(sock int, on bool) error {
 	return sys.SetOption(int(toInt32(sock)), sys.OptionPassCred, on)
 }

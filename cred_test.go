@@ -226,7 +226,7 @@ var _ = DescribeTableSubtree("on accepted", func(typ int) {
 		end()
 		Expect(readable(before)).To(BeTrue())
 		after, err := scm.PeerPIDFD(sock)
-		if err == nil { // Linux 6.18
+		if err == nil { // Linux 6.16
 			f.Own(after)
 			Expect(readable(after)).To(BeTrue())
 		} else {

@@ -83,7 +83,7 @@ type Expect struct {
 type Kind string
 
 // KindSymlink is a symbolic link itself, opened with O_PATH and O_NOFOLLOW. KindMemfd and the kinds after
-// it exist only on Linux.
+// it are supported on Linux only.
 const (
 	KindRegular     Kind = "regular"
 	KindDirectory   Kind = "directory"

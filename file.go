@@ -37,7 +37,8 @@ func (c *Conn) SendFile(name string, f *os.File) error {
 // RecvFile rejects a message with no descriptor (ErrNoFile), with more than one descriptor or with other
 // control data (a [*TruncatedError]), with a descriptor that does not match [Config].Expect (an
 // [*ExpectError]), or with 4096 bytes or more (ENAMETOOLONG). It closes the descriptors of a message that
-// it rejects. At the end of the connection the error is [io.EOF]. If Expect requires more than one file,
+// it rejects, and discards the bytes: use [Conn.ReadFiles] if the partner may send a reason instead of a
+// file. At the end of the connection the error is [io.EOF]. If Expect requires more than one file,
 // the error wraps EINVAL, and nothing is received. Other errors are those of [Conn].
 func (c *Conn) RecvFile() (*os.File, error) {
 	p := make([]byte, nameBytes)
@@ -76,7 +77,8 @@ func (c *Conn) RecvFile() (*os.File, error) {
 //
 // Terminals are an exception to the rule that no single received file can stop the process: a partner that
 // shares the terminal can stop it for five seconds at a time, and can repeat this indefinitely. An [Expect]
-// that sets any Kind other than [KindCharDevice] rejects terminals.
+// that sets any Kind other than [KindCharDevice] rejects terminals. Once no process has a terminal open, a
+// Read of its master returns EIO instead of [io.EOF].
 //
 // All other files stay out of the poller: those without O_NONBLOCK, such as the terminals that runc and
 // crun send, and FUSE and CUSE files, epolls, vsock sockets and other devices, such as serial lines and

@@ -28,6 +28,9 @@ func (c *Conn) SendConn(conn net.Conn) error { return c.sendSocket(conn) }
 // and still belongs to the caller, on success and on error. Both processes can accept connections until l
 // is closed. After a successful SendListener, closing l no longer removes the socket file.
 //
+// Do not stop the old server with [net/http.Server.Shutdown] alone: it closes idle connections, even if a
+// request is on its way to one, and the request is lost. docs/howto-handover.md shows how to lose none.
+//
 // l must have a SyscallConn method, as a [*net.TCPListener], [*net.UnixListener] or *Listener has.
 // SendListener returns the same errors as SendConn.
 func (c *Conn) SendListener(l net.Listener) error { return c.sendSocket(l) }

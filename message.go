@@ -23,6 +23,10 @@ type Message struct {
 	// form that [Dial] takes. A receive sets the Name of a non-nil Addr to the sender's name, or to ""
 	// if the sender has none or is not a Unix socket. The sender chooses its path itself: see
 	// [ListenPacket] before you reply.
+	//
+	// Do not reply to a path of the form /proc/self/fd/N/NAME. A sender has such a name if its own path is
+	// too long for sun_path. The kernel would look up descriptor N in this process, and could find another
+	// socket.
 	Addr *net.UnixAddr
 
 	// Cred is sent with the message. If it does not identify the sender, the kernel rejects it with
@@ -35,9 +39,9 @@ type Message struct {
 	// If PIDFD is not nil, a receive stores in it a descriptor for the sender's process if the socket
 	// has SO_PASSPIDFD (Linux 6.5), and -1 otherwise. The caller must close the descriptor. If other
 	// descriptors took its space in the control buffer, PIDFD is set to -1, and MSG_CTRUNC is set. The
-	// process may have ended: see [PeerPIDFD]. If PIDFD points to an element of FDs, or is the PIDFD of
-	// two messages in a batch, only one descriptor fits. The receive then closes the pidfd and sets
-	// MSG_CTRUNC.
+	// process may have ended: see [PeerPIDFD]. Before Linux 6.17, if it has also been waited for, PIDFD is
+	// set to -1 and MSG_CTRUNC is set. If PIDFD points to an element of FDs, or is the PIDFD of two messages
+	// in a batch, only one descriptor fits. The receive then closes the pidfd and sets MSG_CTRUNC.
 	PIDFD *int
 
 	// Unpadded makes a send set msg_controllen to CMSG_LEN instead of CMSG_SPACE, as some programs do.

@@ -28,6 +28,9 @@ func Nonblock(f syscall.Conn) (bool, error) {
 // SetNonblock sets or clears O_NONBLOCK on f, and therefore for every process that shares the open file
 // description.
 //
+// Package os clears the flag on each file that it passes to a child process, and a call to [os.File.Fd] does
+// too: see [Pair]. Set it again if this process still uses the file.
+//
 // Clear the flag before you send a file to a program that expects calls on the file to block. In this
 // process, reads and writes of the file then block a thread and have no deadline. If you set the flag on an
 // [os.File] that was created without it, reads and writes that would block fail with EAGAIN: create a new

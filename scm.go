@@ -71,7 +71,9 @@ var (
 	// buffer returns an error that wraps ErrEmptyPayload.
 	ErrEmptyPayload = errors.New("scm: sending files on a stream socket requires at least one byte of payload")
 
-	// ErrNoFile is returned by a call that expects a file if the message has no descriptor.
+	// ErrNoFile is returned by a call that expects a file if the message has no descriptor. The call
+	// discards the payload, even if it says why the partner sent no file. [Conn.ReadFiles] returns the
+	// payload.
 	ErrNoFile = errors.New("scm: received a message without a file")
 
 	// ErrNotUnix is returned for a connection, listener or descriptor that is not an AF_UNIX socket. On

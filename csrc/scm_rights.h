@@ -64,6 +64,10 @@ extern "C" {
  * socket, if nbytes is 0, Linux sends nothing, loses the descriptor and returns 0.
  * A socket that is not AF_UNIX sends the bytes, drops the descriptor and reports
  * success.
+ *
+ * If the other end is closed, the call fails with EPIPE. On a stream socket it also
+ * raises SIGPIPE, which kills the process by default. Ignore the signal, or use
+ * scm_rights_send with MSG_NOSIGNAL.
  */
 ssize_t write_fd(int fd, const void *ptr, size_t nbytes, int sendfd);
 

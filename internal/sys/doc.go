@@ -8,7 +8,7 @@
 //
 //	(none)         in the same way on every system
 //	_unix          with calls that every Unix system has
-//	_linux         with calls, flags or files in /proc that only Linux has
+//	_linux         with calls, flags or files in /proc of Linux
 //	_posix         for other Unix systems than Linux, with POSIX calls; new descriptors are made
 //	               close-on-exec by fcntl(2) under syscall.ForkLock
 //	_bsd, _aix     with BSD's interface, or with what AIX has in its place
