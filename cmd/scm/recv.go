@@ -47,8 +47,10 @@ func recvCommand() *cobra.Command {
 		Long: `Wait on a Unix socket for one message, and print its payload and its files: the kind of
 each file, how it was opened, its offset, and the name that the kernel reports. For a
 socket, also print its family, type and protocol, and whether it is listening. SOCKET is a
-path or, on Linux, an abstract name that starts with @. Any user can send to an abstract
-name.
+path, an abstract name that starts with @ (on Linux), or an inherited descriptor fd:N. Any
+user can send to an abstract name.
+
+` + socketHelp + ` COMMAND inherits it too, unless a received file has that descriptor.
 
 With COMMAND, run it with the files as descriptors 3 and up, and with LISTEN_FDS,
 LISTEN_FDNAMES and LISTEN_PID set as by systemd. A file that scm cannot describe is named

@@ -33,9 +33,10 @@ func sendCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "send SOCKET [FILE…]",
 		Short: "Open files, and send them over a socket",
-		Long: `Open files, and send them over a Unix socket in one message. SOCKET is a path or, on
-Linux, an abstract name that starts with @. The descriptors of --fd follow those of the
-files. If descriptor 0, 1 or 2 is closed when scm starts, it refers to /dev/null.
+		Long: `Open files, and send them over a Unix socket in one message. SOCKET is a path, an abstract
+name that starts with @ (on Linux), or an inherited descriptor fd:N. The descriptors of
+--fd follow those of the files. If descriptor 0, 1 or 2 is closed when scm starts, it
+refers to /dev/null.
 
 On a stream socket, one receive may return only the first part of the payload. On Linux,
 this happens if more than 36,544 bytes are sent with descriptors. To send more, use
@@ -44,6 +45,13 @@ this happens if more than 36,544 bytes are sent with descriptors. To send more, 
 ` + formatHelp() + `
 By default, the payload of runc and conmon is the name of the file, and that of the other
 formats is empty.
+
+` + socketHelp + ` OpenSSH and libfuse
+receive a descriptor over such a socket. A ProxyCommand with ProxyUseFdpass sends the
+connection over descriptor 1, and a mount helper sends /dev/fuse over _FUSE_COMMFD:
+
+  exec 3<>/dev/tcp/HOST/22; exec scm send --format openssh fd:1 --fd 3
+  exec scm send --format fusermount fd:$_FUSE_COMMFD --fd 3
 
 The process that has bound SOCKET receives the files. With --listen, the first process to
 connect receives them. For an abstract name, or a path in /tmp, that can be any user. Use a

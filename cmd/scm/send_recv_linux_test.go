@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"encoding/hex"
 	"encoding/json"
@@ -120,6 +121,148 @@ func TestInheritedDescriptor(t *testing.T) {
 	}
 	if got := r.wait(); got != (result{stdout: "456789"}) {
 		t.Errorf("received %+v", got)
+	}
+}
+
+// send and recv can use a connected socket that they inherit, and leave it blocking.
+func TestInheritedSocket(t *testing.T) {
+	file := write(t, "contents")
+	text := "1 byte \"\\x00\", 1 descriptor\nregular, read, offset 0, " + file + "\n"
+	for _, c := range []struct {
+		typ        int
+		send, recv string // the arguments after SOCKET and FILE
+		stdout     string
+	}{
+		{unix.SOCK_STREAM, "", "", text},
+		{unix.SOCK_DGRAM, "", "", text},
+		{unix.SOCK_SEQPACKET, "--type seqpacket", "--type seqpacket", text},
+		{unix.SOCK_STREAM, "--format openssh", "--cat --format openssh", "contents"},
+		{unix.SOCK_SEQPACKET, "--format gvisor", "--cat --format gvisor", "contents"},
+		{unix.SOCK_STREAM, "", "-- cat /proc/self/fd/3", "contents"},
+	} {
+		pair, err := unix.Socketpair(unix.AF_UNIX, c.typ|unix.SOCK_CLOEXEC, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		run := func(end int, args string) result {
+			cmd := exec.Command(program(t, "scm"), strings.Fields(args)...)
+			socket := os.NewFile(uintptr(end), "socket")
+			defer socket.Close()
+			cmd.ExtraFiles = []*os.File{socket}
+			r := finish(t, cmd)
+			if flags, err := unix.FcntlInt(uintptr(end), unix.F_GETFL, 0); err != nil || flags&unix.O_NONBLOCK != 0 {
+				t.Errorf("scm %s leaves the socket non-blocking: %#x, %v", args, flags, err)
+			}
+			return r
+		}
+		sent := run(pair[0], "send fd:3 "+file+" "+c.send)
+		received := run(pair[1], "recv fd:3 "+c.recv)
+		if sent != (result{}) || received != (result{stdout: c.stdout}) {
+			t.Errorf("%+v: sent %+v, received %+v", c, sent, received)
+		}
+	}
+}
+
+// Wrong sockets are reported.
+func TestInheritedSocketRejected(t *testing.T) {
+	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	listener, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err == nil {
+		err = errors.Join(unix.Bind(listener, &unix.SockaddrUnix{Name: filepath.Join(t.TempDir(), "socket")}), unix.Listen(listener, 1))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	var files []*os.File
+	for _, fd := range append(pair[:], listener) { // 3, 4 and 5
+		f := os.NewFile(uintptr(fd), "socket")
+		defer f.Close()
+		files = append(files, f)
+	}
+	for _, c := range []struct {
+		args   string
+		code   int
+		stderr string
+	}{
+		{"send fd:", 2, "SOCKET \"fd:\" is not fd:N (for a path, write ./fd:)"},
+		{"recv fd:-1", 2, "SOCKET \"fd:-1\" is not fd:N (for a path, write ./fd:-1)"},
+		{"recv fd:99999999999", 2, "SOCKET \"fd:99999999999\" is not fd:N (for a path, write ./fd:99999999999)"},
+		{"send fd:3 --listen", 2, "--listen cannot be used with SOCKET fd:3"},
+		{"recv fd:3 --connect", 2, "--connect cannot be used with SOCKET fd:3"},
+		{"send fd:900", 1, "descriptor 900 was not inherited"},
+		{"send fd:0", 1, "descriptor 0: …not a Unix socket…"},
+		{"send fd:3 --type stream", 1, "descriptor 3 is a seqpacket socket, not stream"},
+		{"recv fd:3 --format openssh", 1, "descriptor 3 is a seqpacket socket, not stream"},
+		{"recv fd:5", 1, "descriptor 5 is a listening socket, not a connected one"},
+		{"recv fd:4 --timeout 20ms", 1, "timed out after 20ms"},
+	} {
+		cmd := exec.Command(program(t, "scm"), strings.Fields(c.args)...)
+		cmd.ExtraFiles = files
+		if r := finish(t, cmd); r.code != c.code || r.stdout != "" || !like(r.stderr, "scm: "+c.stderr+"\n") {
+			t.Errorf("%s: got %+v, want %d, %q", c.args, r, c.code, c.stderr)
+		}
+	}
+}
+
+// A ProxyCommand of ssh sends its connection as the help text says.
+func TestSendToSSH(t *testing.T) {
+	ssh := tool(t, "ssh")
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	_, port, err := net.SplitHostPort(l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	proxy := "bash -c 'exec 3<>/dev/tcp/%h/%p; exec " + program(t, "scm") + " send --format openssh fd:1 --fd 3'"
+	cmd := exec.Command(ssh, "-F", "none", "-o", "BatchMode=yes", "-o", "ProxyUseFdpass=yes", "-o", "ProxyCommand="+proxy, "-p", port, "127.0.0.1")
+	greeting := make(chan string, 1)
+	go func() {
+		conn, err := l.Accept()
+		if err != nil {
+			greeting <- err.Error()
+			return
+		}
+		defer conn.Close()
+		line, _ := bufio.NewReader(conn).ReadString('\n') // an error leaves it empty
+		greeting <- line
+	}()
+	r := finish(t, cmd) // ssh fails when the connection is closed
+	_ = l.Close()
+	if line := <-greeting; !strings.HasPrefix(line, "SSH-2.0-") || r.code != 255 {
+		t.Errorf("got %q; ssh: %+v", line, r)
+	}
+}
+
+// libfuse receives what a mount helper sends over _FUSE_COMMFD as the help text says.
+func TestSendAsMountHelper(t *testing.T) {
+	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	socket, end := os.NewFile(uintptr(pair[0]), "socket"), os.NewFile(uintptr(pair[1]), "other end")
+	defer socket.Close()
+	defer end.Close()
+	device, err := os.Open(os.DevNull)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer device.Close()
+	cmd := exec.Command("sh", "-c", "exec "+program(t, "scm")+" send --format fusermount fd:$_FUSE_COMMFD --fd 3")
+	cmd.Env = append(os.Environ(), "_FUSE_COMMFD=4")
+	cmd.ExtraFiles = []*os.File{device, socket}
+	if r := finish(t, cmd); r != (result{}) {
+		t.Fatalf("sent %+v", r)
+	}
+	text, fds, err := wire.Fusermount.Recv(wire.FD(pair[1]))
+	defer scm.CloseFDs(fds...)
+	if err != nil || text != "" || len(fds) != 1 || inode(fds[0]) != inode(int(device.Fd())) {
+		t.Errorf("got %q, %v, %v", text, fds, err)
 	}
 }
 

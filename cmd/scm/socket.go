@@ -9,10 +9,12 @@ import (
 	"maps"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/scm-rights/scm"
+	"github.com/scm-rights/scm/internal/sys"
 	"github.com/scm-rights/scm/wire"
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
@@ -23,6 +25,11 @@ func socketCommands() []*cobra.Command { return []*cobra.Command{sendCommand(), 
 // networks contains the name of each type of socket in package net.
 var networks = map[string]string{"stream": "unix", "dgram": "unixgram", "seqpacket": "unixpacket"}
 
+// socketHelp is the paragraph for help texts about SOCKET fd:N.
+const socketHelp = `SOCKET fd:N is the connected Unix socket that scm has inherited as descriptor N (./fd:N is
+a path). --type defaults to its type. While scm uses it, the socket is non-blocking, also in
+other processes that share it.`
+
 // socketOptions contains the flags that send and recv share.
 type socketOptions struct {
 	socketType string
@@ -30,6 +37,8 @@ type socketOptions struct {
 	format     string
 	wait       bool // for the other side to connect
 	timeout    time.Duration
+	descriptor int  // the inherited descriptor that is the socket, or -1
+	blocking   bool // that socket was blocking
 }
 
 // flags adds the flags that send and recv share.
@@ -71,9 +80,71 @@ func formatHelp() string {
 	return text
 }
 
-// validate checks the flags and sets the network. It returns the format, or nil if --format is not set. A format
-// determines its network.
+// validate checks the flags and SOCKET, and sets the network. It returns the format, or nil if --format is not set.
 func (o *socketOptions) validate(cmd *cobra.Command, addr string) (wire.Format, error) {
+	format, err := o.validateFlags(cmd, addr)
+	if err == nil {
+		err = o.findDescriptor(cmd, addr)
+	}
+	return format, err
+}
+
+// findDescriptor sets the descriptor and the network if SOCKET is fd:N.
+func (o *socketOptions) findDescriptor(cmd *cobra.Command, addr string) error {
+	o.descriptor = -1
+	text, ok := strings.CutPrefix(addr, "fd:")
+	if !ok {
+		return nil
+	}
+	fd, err := strconv.ParseUint(text, 10, 31)
+	if err != nil {
+		return fmt.Errorf("SOCKET %q is not fd:N (for a path, write ./%s)", addr, addr)
+	}
+	for _, flag := range []string{"listen", "connect"} {
+		if cmd.Flags().Changed(flag) {
+			return fmt.Errorf("--%s cannot be used with SOCKET %s", flag, addr)
+		}
+	}
+	o.descriptor = int(fd)
+	if err := o.askDescriptor(o.format != "" || cmd.Flags().Changed("type")); err != nil {
+		return &exitError{exitFail, err}
+	}
+	return nil
+}
+
+// askDescriptor checks that the descriptor is a connected Unix socket, and sets the network. If typed is set, the
+// flags determine the network.
+func (o *socketOptions) askDescriptor(typed bool) error {
+	if err := checkInherited(o.descriptor); err != nil {
+		return err
+	}
+	network, err := sys.Network(o.descriptor)
+	if err != nil {
+		return fmt.Errorf("descriptor %d: %w", o.descriptor, err)
+	}
+	if typed && network != o.network {
+		return fmt.Errorf("descriptor %d is a %s socket, not %s", o.descriptor, typeOf(network), typeOf(o.network))
+	}
+	if listening, err := sys.Listening(o.descriptor); err == nil && listening {
+		return fmt.Errorf("descriptor %d is a listening socket, not a connected one", o.descriptor)
+	}
+	nonblock, err := sys.Nonblock(o.descriptor)
+	o.network, o.blocking = network, !nonblock
+	return err
+}
+
+// typeOf returns the name of a network of package net as a type of socket.
+func typeOf(network string) string {
+	for name, n := range networks {
+		if n == network {
+			return name
+		}
+	}
+	return network
+}
+
+// validateFlags checks the flags and sets the network. A format determines its network.
+func (o *socketOptions) validateFlags(cmd *cobra.Command, addr string) (wire.Format, error) {
 	format, known := wire.Lookup(o.format)
 	o.network = networks[o.socketType]
 	switch {
@@ -100,8 +171,13 @@ const cleanupTime = time.Second
 // withTimeout calls f with a context that a signal or --timeout cancels. Operations on sockets then
 // fail. If f still does not return within cleanupTime, withTimeout returns without waiting for f.
 // This happens if f is blocked in another operation, such as opening a FIFO that no other process
-// has open.
+// has open. At the end, withTimeout makes an inherited socket blocking again if it was.
 func (o *socketOptions) withTimeout(f func(ctx context.Context) error) error {
+	defer func() {
+		if o.descriptor >= 0 && o.blocking {
+			_ = sys.SetNonblock(o.descriptor, false)
+		}
+	}()
 	return untilSignal(func(ctx context.Context) error {
 		if o.timeout > 0 {
 			limited, cancel := context.WithTimeoutCause(ctx, o.timeout, fmt.Errorf("timed out after %s", o.timeout))
@@ -131,9 +207,15 @@ func (o *socketOptions) withTimeout(f func(ctx context.Context) error) error {
 
 // connectTo returns a connection to the other process, or a socket that receives datagrams. Closing
 // the datagram socket removes its socket file. A listener's socket file is removed as soon as the
-// other process has connected.
+// other process has connected. An inherited socket stays open when the connection is closed.
 func (o *socketOptions) connectTo(ctx context.Context, addr string) (*scm.Conn, error) {
 	switch {
+	case o.descriptor >= 0:
+		fd, err := sys.Dup(o.descriptor)
+		if err != nil {
+			return nil, os.NewSyscallError("fcntl", err)
+		}
+		return scm.NewConnFD(fd)
 	case !o.wait:
 		return o.dial(ctx, addr)
 	case o.network == "unixgram":
@@ -184,10 +266,8 @@ func isAbsent(err error) bool {
 // are blocking and close-on-exec. They stay open until scm ends.
 func openFiles(paths []string, inherited []int, flags int) (fds []int, err error) {
 	for _, fd := range inherited { // first, because opening a file could create that descriptor
-		// Inherited descriptors are never close-on-exec, but those of the Go runtime always are.
-		flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0)
-		if err != nil || flags&unix.FD_CLOEXEC != 0 {
-			return nil, fmt.Errorf("descriptor %d was not inherited", fd)
+		if err := checkInherited(fd); err != nil {
+			return nil, err
 		}
 	}
 	for _, path := range paths {
@@ -199,4 +279,14 @@ func openFiles(paths []string, inherited []int, flags int) (fds []int, err error
 		fds = append(fds, fd)
 	}
 	return append(fds, inherited...), nil
+}
+
+// checkInherited returns an error unless scm has inherited the descriptor. Inherited descriptors are never
+// close-on-exec, but those of the Go runtime always are.
+func checkInherited(fd int) error {
+	flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0)
+	if err != nil || flags&unix.FD_CLOEXEC != 0 {
+		return fmt.Errorf("descriptor %d was not inherited", fd)
+	}
+	return nil
 }
