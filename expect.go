@@ -14,10 +14,17 @@ import (
 // by other means ([Expect.Enforce]). If one descriptor is wrong, the check closes all of them before the
 // program can use any. The zero value accepts no descriptor.
 //
-// On Linux, the check calls fcntl(2), getsockopt(2), readlink(2) in /proc, and statx(2) with
-// AT_STATX_DONT_SYNC. The kernel answers these calls without asking the file's server (FUSE). Other systems
-// use fcntl(2), fstat(2), getsockopt(2) and getsockname(2). They cannot recognize Protocol, Seals,
-// AccessPath or the kinds of Linux's anonymous files. On those systems, an Expect that asks for one of
+// On Linux, the check calls fcntl(2), getsockopt(2), statx(2) with AT_STATX_DONT_SYNC, and readlink(2) in
+// /proc. The kernel answers these calls without asking the file's server (FUSE). If only Min, Max, Access,
+// Flags or Truncated are set, the check calls only fcntl(F_GETFL). It recognizes a memfd that cannot be sealed
+// by its device. To learn the number of that device, it creates a memfd of its own once (memfd_create(2)).
+//
+// [KindRegular] and Linux's namespaces and anonymous files ([KindEventfd], [KindPIDFD], …) need /proc. If it is
+// not mounted, as in an empty chroot, an Expect of such a Kind rejects every file that may be of that kind, and
+// the error names /proc. The other kinds and the other fields work without /proc.
+//
+// Other systems use fcntl(2), fstat(2), getsockopt(2) and getsockname(2). They cannot recognize Protocol,
+// Seals, AccessPath or the kinds of Linux's anonymous files. On those systems, an Expect that asks for one of
 // these matches nothing: the check closes all descriptors, and its error wraps [errors.ErrUnsupported].
 //
 // An Expect whose fields contradict each other, so that no file can match, is invalid: calls that use it
@@ -79,11 +86,13 @@ type Expect struct {
 // "mnt", "pid", …) or anonymous files: "timerfd", "signalfd", "eventpoll", "inotify", "fanotify",
 // "io_uring", "perf_event", "userfaultfd", "seccomp notify", "bpf-map", "bpf-prog". For any other anonymous
 // file, use the name that /proc shows: "anon_inode:[dma_fence]". A Kind that does not exist makes an
-// [Expect] invalid (EINVAL).
+// [Expect] invalid (EINVAL). Linux 6.7 and later refuse to pass an io_uring descriptor (EINVAL), so only
+// [Expect.Enforce] can see one.
 type Kind string
 
-// KindSymlink is a symbolic link itself, opened with O_PATH and O_NOFOLLOW. KindMemfd and the kinds after
-// it are supported on Linux only.
+// KindRegular includes POSIX message queues and the files of memfd_secret(2). KindSymlink is a symbolic link
+// itself, opened with O_PATH and O_NOFOLLOW. KindMemfd and the kinds after it are
+// supported on Linux only.
 const (
 	KindRegular     Kind = "regular"
 	KindDirectory   Kind = "directory"
@@ -264,15 +273,31 @@ func (e Expect) firstWrong(fds []int) *ExpectError {
 		return &ExpectError{Index: -1, Want: e.count(), Got: descriptors(len(fds))}
 	}
 	for i, fd := range fds {
-		f, err := sys.Look(int(toInt32(fd)))
-		switch {
-		case err != nil:
-			return &ExpectError{Index: i, Want: e.wanted(), Got: "one that could not be examined", Err: err}
-		case !e.matches(f):
-			return &ExpectError{Index: i, Want: e.wanted(), Got: e.describe(f)}
+		if failed := e.wrong(int(toInt32(fd))); failed != nil {
+			failed.Index = i
+			return failed
 		}
 	}
 	return nil
+}
+
+// wrong returns an error that describes why a descriptor does not match e, or nil if it does. It asks only how
+// the descriptor was opened if e accepts any kind of file.
+func (e Expect) wrong(fd int) *ExpectError {
+	f, err := sys.Opened(fd)
+	if err == nil && (e.kind() != "" || e.Seals != 0 || !e.matches(f)) {
+		err = f.Identify(fd)
+	}
+	switch {
+	case err != nil:
+	case e.matches(f):
+		return nil
+	case f.MayBe(string(e.kind())):
+		err = f.Unknown
+	default:
+		return &ExpectError{Want: e.wanted(), Got: e.describe(f)}
+	}
+	return &ExpectError{Want: e.wanted(), Got: "one that could not be examined", Err: err}
 }
 
 // matches reports whether a file is one that e describes.

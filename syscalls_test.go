@@ -92,6 +92,24 @@ var tracedCalls = []traced{
 		fd, _ := unix.FcntlInt(0, unix.F_DUPFD_CLOEXEC, 0)
 		_ = scm.Expect{}.Enforce([]int{fd, -1, fd})
 	}, []string{"fcntl", "close"}},
+	{"Enforce with an Expect that accepts every kind of file", nil, func(f *fixture) {
+		_ = scm.Expect{Max: 2, Access: scm.AccessRead, Flags: unix.O_NONBLOCK}.Enforce([]int{f.a, f.b})
+	}, []string{"fcntl", "fcntl"}},
+	{"Enforce with a socket", nil, func(f *fixture) { _ = single(scm.KindSocket).Enforce([]int{f.a}) },
+		[]string{"fcntl", "getsockopt", "getsockopt", "getsockopt"}},
+	{"Enforce with a pipe", nil, func(*fixture) {
+		var p [2]int
+		_ = unix.Pipe2(p[:], unix.O_CLOEXEC)
+		_ = single(scm.KindPipe).Enforce(p[:1])
+	}, []string{"fcntl", "getsockopt", "statx"}},
+	{"Enforce with a sealed memfd", nil, func(*fixture) {
+		fd, _ := unix.MemfdCreate("", unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING)
+		_ = single(scm.KindMemfd).Enforce([]int{fd})
+	}, []string{"fcntl", "getsockopt", "statx", "fcntl"}},
+	{"Enforce with an eventfd", nil, func(*fixture) {
+		fd, _ := unix.Eventfd(0, unix.EFD_CLOEXEC)
+		_ = single(scm.KindEventfd).Enforce([]int{fd})
+	}, []string{"fcntl", "getsockopt", "statx", "readlinkat"}},
 	{"Recv with a pidfd that was not requested", func(f *fixture) {
 		_ = unix.SetsockoptInt(f.b, unix.SOL_SOCKET, unix.SO_PASSPIDFD, 1)
 		f.sends("x")
@@ -122,7 +140,7 @@ var _ = Child("traced", func([]string) {
 
 // tracedNames are the system calls that take a socket or a received descriptor. The runtime can make others at any time
 // (mmap, epoll, futex).
-const tracedNames = "%network,close,fcntl,?fcntl64,ioctl,dup,dup3,fstat,read,write,poll,ppoll"
+const tracedNames = "%network,close,fcntl,?fcntl64,ioctl,dup,dup3,fstat,statx,readlinkat,read,write,poll,ppoll"
 
 // systemCall matches strace's line for a system call, which begins with a counter. It does not match the line for a signal.
 var systemCall = regexp.MustCompile(`^\[ *(\d+)\] (\w+)\((.*)\)\s+= (-?\d+)`)

@@ -7,11 +7,38 @@ import (
 
 // File describes an open file, as found by Look.
 type File struct {
-	Kind                   string // as scm.Kind
+	Kind                   string // as scm.Kind, or unknownKind or possibleMemfd
+	Unknown                error  // why the kind could not be found out
 	Family, Type, Protocol int    // if it is a socket
 	Access                 string // "read-only", "write-only", "read-write", "path" or "none"
 	Seals                  int    // if it can have seals
 	Flags                  int    // the status flags, as StatusFlags returns them; 0 with O_PATH
+}
+
+// unknownKind and possibleMemfd are the kinds of a file that Look does not recognize.
+const (
+	unknownKind   = "file of unknown kind"
+	possibleMemfd = "possible memfd"
+)
+
+// Look returns the kind of a descriptor's file, and how it was opened.
+func Look(fd int) (File, error) {
+	f, err := Opened(fd)
+	if err == nil {
+		err = f.Identify(fd)
+	}
+	return f, err
+}
+
+// MayBe reports whether a file may be of this kind although Look did not recognize it.
+func (f File) MayBe(kind string) bool {
+	switch kind {
+	case "", "directory", "symlink", "pipe", "socket", "character device", "block device": // st_mode shows these
+		return false
+	case "memfd":
+		return f.Kind == possibleMemfd
+	}
+	return f.Unknown != nil
 }
 
 // anonymous holds Linux's names for anonymous files and namespaces, except those that KnownKind lists

@@ -2,9 +2,13 @@ package sys
 
 import (
 	"errors"
+	"fmt"
+	"math/bits"
 	"os"
 	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 )
@@ -29,46 +33,136 @@ var flagNames = []flagName{
 // and O_PATH.
 func CanTell(string, bool) bool { return true }
 
-// Look returns the kind of a descriptor's file, and how it was opened. It queries the kernel, and the
-// file itself only for what the kernel does not know.
-func Look(fd int) (f File, err error) {
-	flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFL, 0)
-	if err != nil {
-		return f, os.NewSyscallError("fcntl", err)
+// pathFlag is the flag of a descriptor that was opened with O_PATH.
+const pathFlag = unix.O_PATH
+
+// Identify fills in the fields that Opened leaves out. It queries the kernel, and the file itself only for
+// what the kernel does not know. st_mode does not distinguish regular files from memfds, namespaces and other
+// files that only the kernel creates. Their names do. If /proc is not mounted, f.Unknown says so.
+func (f *File) Identify(fd int) error {
+	if f.Access != "path" { // with O_PATH, only fstat and readlink work
+		if err := f.askSocket(fd); err != nil || f.Kind != "" {
+			return err
+		}
+	}
+	i, err := inode(fd)
+	if err != nil && !errors.Is(err, unix.EACCES) { // a FUSE file, which the kernel shows only to its user
+		return err
+	}
+	f.Kind = kindOf(i.mode)
+	if f.Kind != "regular" && f.Kind != unknownKind {
+		return nil
 	}
 	sealable := false
-	if flags&unix.O_PATH != 0 {
-		f.Access = "path" // no other query works
-	} else {
-		f.Access, f.Flags = accessOf(flags), StatusFlags(flags)
-		if err := f.askSocket(fd); err != nil || f.Kind != "" {
-			return f, err
+	if f.Kind == "regular" && f.Access != "path" {
+		seals, err := unix.FcntlInt(uintptr(fd), unix.F_GET_SEALS, 0)
+		if sealable = err == nil; sealable {
+			f.Seals = seals
 		}
-		if seals, err := unix.FcntlInt(uintptr(fd), unix.F_GET_SEALS, 0); err == nil {
-			f.Seals, sealable = seals, true
-		}
+	}
+	if sealable && f.Seals != unix.F_SEAL_SEAL { // all other files on tmpfs and hugetlbfs have exactly this seal
+		f.Kind = "memfd"
+		return nil
 	}
 
 	name, err := linkOf(fd)
 	if err != nil {
-		return f, err
+		f.Kind, f.Unknown = unknownKind, fmt.Errorf("its kind is known only by its name in /proc: %w", err)
 	}
-	if f.Kind = AnonymousKind(name); f.Kind != "" {
-		return f, nil
+	kind := AnonymousKind(name)
+	switch {
+	case kind != "":
+		f.Kind = kind
+	case sealable && (err != nil || strings.HasPrefix(name, "/memfd:")): // the sender can choose such a name
+		switch own, err := i.onMemfdDevice(); {
+		case err != nil:
+			f.Kind, f.Unknown = possibleMemfd, err
+		case own:
+			f.Kind, f.Unknown = "memfd", nil
+		}
+	case f.Kind == "regular" && i.dev == namespaceDevice():
+		f.Kind = namespaceKind(fd)
 	}
-	mode, err := Mode(fd)
-	if errors.Is(err, unix.EACCES) { // a FUSE file, which the kernel shows only to its user
-		f.Kind = kindOf(0)
-		return f, nil
+	return nil
+}
+
+// namespaceDevice returns the device number of all namespaces, or 0 if it cannot find out. If a namespace is bound to a
+// path, as "ip netns" does it, only the device distinguishes it from a regular file.
+func namespaceDevice() uint64 {
+	if dev := namespaces.Load(); dev != 0 {
+		return dev
+	}
+	var st unix.Stat_t
+	if unix.Stat("/proc/thread-self/ns/mnt", &st) == nil {
+		namespaces.Store(uint64(st.Dev))
+	}
+	return namespaces.Load()
+}
+
+var namespaces atomic.Uint64
+
+// namespaceKind returns the kind of a namespace.
+func namespaceKind(fd int) string {
+	flag, err := unix.IoctlRetInt(fd, unix.NS_GET_NSTYPE)
+	if err != nil { // with O_PATH
+		return unknownKind
+	}
+	switch flag {
+	case unix.CLONE_NEWCGROUP:
+		return "cgroup"
+	case unix.CLONE_NEWIPC:
+		return "ipc"
+	case unix.CLONE_NEWNS:
+		return "mnt"
+	case unix.CLONE_NEWNET:
+		return "net"
+	case unix.CLONE_NEWPID:
+		return "pid"
+	case unix.CLONE_NEWTIME:
+		return "time"
+	case unix.CLONE_NEWUSER:
+		return "user"
+	case unix.CLONE_NEWUTS:
+		return "uts"
+	}
+	return unknownKind
+}
+
+// memfdDevices holds the device number of memfds by page size, or by 0 for the ordinary size.
+var memfdDevices sync.Map
+
+// onMemfdDevice reports whether a file is on the same device as the memfds of this process. The kernel keeps
+// memfds in file systems of its own, which nobody can mount: a tmpfs, and a hugetlbfs for each page size.
+func (i inodeInfo) onMemfdDevice() (bool, error) {
+	dev, err := memfdDevice(0)
+	if err == nil && i.dev != dev && int(i.blockSize) > os.Getpagesize() {
+		dev, err = memfdDevice(i.blockSize)
+	}
+	return err == nil && i.dev == dev, err
+}
+
+// memfdDevice creates a memfd to find out its device number. If that fails, the next call tries again.
+func memfdDevice(pageSize uint32) (uint64, error) {
+	if dev, ok := memfdDevices.Load(pageSize); ok {
+		return dev.(uint64), nil
+	}
+	flags := unix.MFD_CLOEXEC
+	if pageSize != 0 {
+		flags |= unix.MFD_HUGETLB | bits.TrailingZeros32(pageSize)<<unix.MFD_HUGE_SHIFT
+	}
+	fd, err := unix.MemfdCreate("", flags|unix.MFD_NOEXEC_SEAL) // the sysctl vm.memfd_noexec can require the seal
+	if err == unix.EINVAL {                                     // before Linux 6.3
+		fd, err = unix.MemfdCreate("", flags)
 	}
 	if err != nil {
-		return f, err
+		return 0, os.NewSyscallError("memfd_create", err)
 	}
-	f.Kind = kindOf(mode)
-	if sealable && strings.HasPrefix(name, "/memfd:") { // any tmpfs file has seals
-		f.Kind = "memfd"
+	defer func() { _ = unix.Close(fd) }()
+	i, err := inode(fd)
+	if err == nil {
+		memfdDevices.Store(pageSize, i.dev)
 	}
-	return f, nil
+	return i.dev, err
 }
 
 // askSocket fills in the fields of a socket. It leaves f unchanged for other files.
@@ -102,23 +196,25 @@ func linkOf(fd int) (string, error) {
 	return name, err
 }
 
-// Mode returns a file's st_mode, without waiting for a file system.
-func Mode(fd int) (uint32, error) {
-	mode, _, err := inode(fd)
-	return mode, err
+// inodeInfo is a part of what stat(2) reports.
+type inodeInfo struct {
+	mode      uint32
+	dev, rdev uint64
+	blockSize uint32
 }
 
-// inode returns a file's st_mode and st_rdev, without waiting for a file system.
-func inode(fd int) (mode uint32, device uint64, err error) {
+// inode returns what the kernel knows about a file, without waiting for a file system.
+func inode(fd int) (inodeInfo, error) {
 	var sx unix.Statx_t
-	err = unix.Statx(fd, "", unix.AT_EMPTY_PATH|unix.AT_STATX_DONT_SYNC, unix.STATX_TYPE, &sx)
+	err := unix.Statx(fd, "", unix.AT_EMPTY_PATH|unix.AT_STATX_DONT_SYNC, unix.STATX_TYPE, &sx)
 	if err != unix.ENOSYS && err != unix.EPERM {
-		return uint32(sx.Mode), unix.Mkdev(sx.Rdev_major, sx.Rdev_minor), os.NewSyscallError("statx", err)
+		dev, rdev := unix.Mkdev(sx.Dev_major, sx.Dev_minor), unix.Mkdev(sx.Rdev_major, sx.Rdev_minor)
+		return inodeInfo{uint32(sx.Mode), dev, rdev, sx.Blksize}, os.NewSyscallError("statx", err)
 	}
 	// Some seccomp filters do not know statx.
 	var st unix.Stat_t
 	err = unix.Fstat(fd, &st)
-	return st.Mode, uint64(st.Rdev), os.NewSyscallError("fstat", err)
+	return inodeInfo{st.Mode, uint64(st.Dev), uint64(st.Rdev), uint32(st.Blksize)}, os.NewSyscallError("fstat", err)
 }
 
 // HasPoll reports whether a file has a poll method. Without one, the runtime's poller rejects it.
@@ -141,15 +237,15 @@ func Pollable(fd int) bool {
 	if family, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_DOMAIN); err == nil {
 		return isNetFamily(family) || family == unix.AF_NETLINK || family == unix.AF_PACKET
 	}
-	mode, device, err := inode(fd)
+	i, err := inode(fd)
 	if err != nil {
 		return false
 	}
-	switch kindOf(mode) {
+	switch kindOf(i.mode) {
 	case "pipe":
 		return true
 	case "character device":
-		return isTerminal(device)
+		return isTerminal(i.rdev)
 	}
 	// Only the kernel creates names that do not begin with a slash.
 	name, err := linkOf(fd)

@@ -26,25 +26,24 @@ func CanTell(kind string, more bool) bool {
 	return false
 }
 
-func Look(fd int) (f File, err error) {
-	flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFL, 0)
-	if err != nil {
-		return f, os.NewSyscallError("fcntl", err)
+// pathFlag is 0 because an access mode of "path" exists on Linux only.
+const pathFlag = 0
+
+func (f *File) Identify(fd int) error {
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		return os.NewSyscallError("fstat", err)
 	}
-	f.Access, f.Flags = accessOf(flags), StatusFlags(flags)
-	mode, err := Mode(fd)
-	if err != nil {
-		return f, err
+	if f.Kind = kindOf(uint32(st.Mode)); f.Kind != "socket" {
+		return nil
 	}
-	if f.Kind = kindOf(mode); f.Kind != "socket" {
-		return f, nil
-	}
+	var err error
 	if f.Type, err = unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_TYPE); err != nil {
-		return f, os.NewSyscallError("getsockopt", err)
+		return os.NewSyscallError("getsockopt", err)
 	}
 	name, err := unix.Getsockname(fd)
 	if err != nil && err != unix.EAFNOSUPPORT { // x/sys does not know the family
-		return f, os.NewSyscallError("getsockname", err)
+		return os.NewSyscallError("getsockname", err)
 	}
 	switch name.(type) {
 	case *unix.SockaddrUnix:
@@ -54,15 +53,7 @@ func Look(fd int) (f File, err error) {
 	case *unix.SockaddrInet6:
 		f.Family = unix.AF_INET6
 	}
-	return f, nil
-}
-
-func Mode(fd int) (uint32, error) {
-	var st unix.Stat_t
-	if err := unix.Fstat(fd, &st); err != nil {
-		return 0, os.NewSyscallError("fstat", err)
-	}
-	return uint32(st.Mode), nil
+	return nil
 }
 
 // HasPoll always reports true: these systems can poll every file.

@@ -4,10 +4,23 @@ package sys
 
 import (
 	"fmt"
+	"os"
 	"strings"
 
 	"golang.org/x/sys/unix"
 )
+
+// Opened returns only how a descriptor was opened: Access and Flags.
+func Opened(fd int) (File, error) {
+	flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFL, 0)
+	switch {
+	case err != nil:
+		return File{}, os.NewSyscallError("fcntl", err)
+	case flags&pathFlag != 0:
+		return File{Access: "path"}, nil
+	}
+	return File{Access: accessOf(flags), Flags: StatusFlags(flags)}, nil
+}
 
 // accessOf returns the access mode in the flags of open(2).
 func accessOf(flags int) string {
@@ -64,7 +77,7 @@ func kindOf(mode uint32) string {
 	case unix.S_IFBLK:
 		return "block device"
 	}
-	return "file of unknown kind"
+	return unknownKind
 }
 
 // FamilyName returns a name for an address family.

@@ -60,7 +60,8 @@ func OtherType(error) bool     { return false }
 func IsErrno(error) bool       { return false }
 
 func CanTell(string, bool) bool       { return false }
-func Look(int) (File, error)          { return File{}, errors.ErrUnsupported }
+func Opened(int) (File, error)        { return File{}, errors.ErrUnsupported }
+func (*File) Identify(int) error      { return errors.ErrUnsupported }
 func StatusFlags(flags int) int       { return flags }
 func FlagNames(flags int) string      { return "flags " + strconv.Itoa(flags) }
 func FamilyName(family int) string    { return "family " + strconv.Itoa(family) }

@@ -1,0 +1,157 @@
+//go:build linux
+
+package scm_test
+
+import (
+	"errors"
+	"os"
+	"os/exec"
+	"strconv"
+	"syscall"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	"golang.org/x/sys/unix"
+
+	"github.com/scm-rights/scm"
+	. "github.com/scm-rights/scm/internal/spectest"
+)
+
+// A sender can choose every name in /proc that begins with a slash. It needs no privileges to do so, because it can
+// create a user namespace, and in that a mount namespace with a root of its own.
+
+// forgers are how the sender gets a mount namespace, and the file system that it mounts as its root.
+var forgers = []struct {
+	name   string
+	attr   func() *syscall.SysProcAttr
+	fstype string
+	data   string
+}{
+	{"any user with a tmpfs", inUserNamespace, "tmpfs", ""},
+	{"any user with a tmpfs of huge pages", inUserNamespace, "tmpfs", "huge=always"},
+	{"root with a tmpfs", asRoot, "tmpfs", ""},
+	{"root with a hugetlbfs", asRoot, "hugetlbfs", ""},
+}
+
+// inUserNamespace lets a child act as root in a user namespace of its own. It skips the spec if that is not possible.
+func inUserNamespace() *syscall.SysProcAttr {
+	GinkgoHelper()
+	attr := &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWUSER}
+	mapped := &syscall.SysProcAttr{
+		Cloneflags:  unix.CLONE_NEWUSER,
+		UidMappings: []syscall.SysProcIDMap{{HostID: os.Geteuid(), Size: 1}},
+		GidMappings: []syscall.SysProcIDMap{{HostID: os.Getegid(), Size: 1}},
+	}
+	// Try without the mappings first. If clone(2) fails with mappings, package syscall leaves a pipe open.
+	for _, attr := range []*syscall.SysProcAttr{attr, mapped} {
+		probe := exec.Command("true")
+		probe.SysProcAttr = attr
+		if err := probe.Run(); err != nil {
+			Skip("a user namespace cannot be created here: " + err.Error())
+		}
+	}
+	return mapped
+}
+
+func asRoot() *syscall.SysProcAttr {
+	GinkgoHelper()
+	if os.Geteuid() != 0 {
+		Skip("only root can do this outside of a user namespace")
+	}
+	return &syscall.SysProcAttr{}
+}
+
+var _ = Describe("Enforce does not trust the name of a file:", func() {
+	for _, forger := range forgers {
+		It("a regular file of "+forger.name+" that is named like a memfd is none, and a namespace that is bound to a path is no regular file", func() {
+			f := connect(unix.SOCK_SEQPACKET)
+			cmd := ChildCommand("forger", forger.fstype, forger.data)
+			cmd.SysProcAttr = forger.attr()
+			cmd.SysProcAttr.Cloneflags |= unix.CLONE_NEWNS
+			socket := os.NewFile(uintptr(copies(f.a)[0]), "socket")
+			cmd.ExtraFiles = []*os.File{socket}
+			reason := RunChild(cmd)
+			Expect(socket.Close()).To(Succeed())
+			if reason != "" {
+				Skip(reason)
+			}
+			m := scm.Message{Buffers: [][]byte{make([]byte, 1)}, FDs: make([]int, 3)}
+			Expect(scm.Recv(f.b, &m, unix.MSG_DONTWAIT)).To(Succeed())
+			file, namespace, path := m.FDs[0], m.FDs[1], m.FDs[2]
+			f.Own(m.FDs...)
+
+			Expect(nameOf(file)).To(Equal("/memfd:plain"))
+			Expect(f.rejects(single(scm.KindMemfd), file).Got).To(Equal("a regular file (read-write)"))
+			f.rejects(scm.Expect{Min: 1, Max: 1, Kind: scm.KindMemfd, Seals: unix.F_SEAL_SEAL}, file)
+			f.accepts(single(scm.KindRegular), file)
+
+			Expect(nameOf(namespace)).To(HavePrefix("/"), "its mount has gone with the sender")
+			Expect(f.rejects(single(scm.KindRegular), namespace).Got).To(Equal("a net (read-only)"))
+			f.accepts(single("net"), namespace)
+
+			f.rejects(single(scm.KindRegular), path) // opened with O_PATH, it cannot be asked for its kind
+		})
+	}
+})
+
+// nameOf returns the name that /proc shows for a file.
+func nameOf(fd int) string {
+	GinkgoHelper()
+	return ok(os.Readlink("/proc/self/fd/" + strconv.Itoa(fd)))
+}
+
+// forger mounts a file system as its root, and sends a regular file and a namespace from it.
+var _ = Child("forger", func(args []string) {
+	dir, err := os.MkdirTemp("", "")
+	Expect(err).NotTo(HaveOccurred())
+	err = unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, "")
+	if err == nil {
+		err = unix.Mount("root", dir, args[0], 0, args[1])
+	}
+	Expect(errors.Join(os.Chdir(dir), os.Remove(dir))).To(Or(Succeed(), MatchError(unix.EBUSY)))
+	if err != nil {
+		_, _ = os.Stdout.WriteString("the file system cannot be mounted here: " + err.Error())
+		return
+	}
+	Expect(unix.Mknod("namespace", unix.S_IFREG|0o600, 0)).To(Succeed())
+	Expect(unix.Mount("/proc/self/ns/net", "namespace", "", unix.MS_BIND, "")).To(Succeed())
+	Expect(unix.PivotRoot(".", ".")).To(Succeed())
+	Expect(unix.Unmount(".", unix.MNT_DETACH)).To(Succeed())
+	var fds []int
+	for _, open := range []struct {
+		name  string
+		flags int
+	}{{"/memfd:plain", unix.O_CREAT | unix.O_RDWR}, {"/namespace", unix.O_RDONLY}, {"/namespace", unix.O_PATH}} {
+		fds = append(fds, ok(unix.Open(open.name, open.flags|unix.O_CLOEXEC, 0o600)))
+	}
+	Expect(scm.Send(3, &scm.Message{Buffers: [][]byte{[]byte("x")}, FDs: fds}, 0)).To(Succeed())
+})
+
+var _ = It("Enforce accepts a memfd that cannot be sealed as soon as the process can create a memfd to compare it with", func() {
+	RunChild(ChildCommand("full-table"))
+})
+
+// full-table checks memfds while it cannot create one.
+var _ = Child("full-table", func([]string) {
+	plain, err := unix.MemfdCreate("plain", unix.MFD_CLOEXEC)
+	Expect(err).NotTo(HaveOccurred())
+	sealed, err := memfd(unix.F_SEAL_SHRINK)()
+	Expect(err).NotTo(HaveOccurred())
+	enforce := func(kind scm.Kind, fd int) error { return single(kind).Enforce([]int{ok(unix.Dup(fd))}) }
+	inFullTable := func(kind scm.Kind, fd int) error {
+		var limit unix.Rlimit
+		Expect(unix.Getrlimit(unix.RLIMIT_NOFILE, &limit)).To(Succeed())
+		fds := []int{ok(unix.Dup(fd))}
+		Expect(unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: 0, Max: limit.Max})).To(Succeed())
+		defer func() { Expect(unix.Setrlimit(unix.RLIMIT_NOFILE, &limit)).To(Succeed()) }()
+		return single(kind).Enforce(fds)
+	}
+	for _, kind := range []scm.Kind{scm.KindMemfd, scm.KindRegular} {
+		Expect(inFullTable(kind, plain)).To(And(MatchError(unix.EMFILE), MatchError(HaveSuffix("one that could not be examined: memfd_create: too many open files"))))
+	}
+	Expect(inFullTable(scm.KindMemfd, sealed)).To(Succeed())
+	Expect(inFullTable(scm.KindPipe, plain)).To(MatchError("scm: wanted a pipe, got a possible memfd (read-write)"))
+	Expect(enforce(scm.KindMemfd, plain)).To(Succeed())
+	Expect(inFullTable(scm.KindMemfd, plain)).To(Succeed(), "the device is known now")
+	Expect(inFullTable(scm.KindRegular, plain)).To(MatchError("scm: wanted a regular file, got a memfd (read-write) sealed against more seals"))
+})
