@@ -1,6 +1,6 @@
 package wire
 
-// Runc is the format of SendFile and RecvFile in runc (libcontainer/utils). It passes a file together with
+// Runc is the format of SendFile and RecvFile in runc (libcontainer/utils up to v1.5, internal/cmsg since). It passes a file together with
 // its name. runc sends the master end of a container's terminal, with the name /dev/ptmx, to a --console-socket
 // in this format, and other files to its seccomp and pidfd sockets.
 //

@@ -98,7 +98,8 @@ var rows = []row{
 		"pidfd closed: no": callersControl, "empty packet sent: no": addsByte, "empty packet received: no": seqpacketEOF}, readme: true, project: "Go"},
 	{name: "x/sys alone", peers: []string{"xsys"}, words: map[string]string{
 		"pidfd closed: no": callersControl, "empty packet sent: no": addsByte, "close-on-exec: yes": callersFlag}, readme: true, project: "x/sys"},
-	{name: "runc SendFile, RecvFile", peers: []string{"runc"}, words: map[string]string{"empty packet sent: no": addsByte}, readme: true, project: "runc"},
+	{name: "runc SendFile, RecvFile", peers: []string{"runc"}, words: map[string]string{"empty packet sent: no": addsByte}, readme: true, project: "runc",
+		note: "In v1.5.2 the functions of `libcontainer/utils` are deprecated. v1.6.0-rc.1 has them only in `internal/cmsg`."},
 	{name: "gVisor fdchannel", peers: []string{"fdchannel"}, readme: true, project: "gVisor"},
 	{name: "gVisor unet", peers: []string{"unet"}, words: map[string]string{"empty packet received: no": seqpacketEOF}},
 	{name: "ScmSocket before December 2023 (our rewrite)", peers: []string{"scmsocket"},
