@@ -53,15 +53,15 @@ user can send to an abstract name.
 ` + socketHelp + ` COMMAND inherits it too, unless a received file has that descriptor.
 
 With COMMAND, run it with the files as descriptors 3 and up, and with LISTEN_FDS,
-LISTEN_FDNAMES and LISTEN_PID set as by systemd. A file that scm cannot describe is named
-"unknown". On Linux, COMMAND replaces scm (execve(2)), and the rest of its environment is
-unchanged. On other systems, scm starts COMMAND through /bin/sh, which may drop variables.
-There, scm forwards HUP, TERM, USR1 and USR2, ignores INT and QUIT, and exits with 128+N if
-signal N kills COMMAND.
+LISTEN_FDNAMES and LISTEN_PID set as by systemd. On Linux, COMMAND replaces scm (execve(2)),
+and the rest of its environment is unchanged. On other systems, scm starts COMMAND through
+/bin/sh, which may drop variables. There, scm forwards HUP, TERM, USR1 and USR2, ignores INT
+and QUIT, and exits with 128+N if signal N kills COMMAND.
 
 Do not trust the names of files, here or in LISTEN_FDNAMES. The sender can give a file any
 path. To identify a file, compare its device and inode (fstat(2) in COMMAND). With --json,
 the payload is printed in hexadecimal. If a name is not UTF-8, name_hex contains its bytes.
+Without /proc, files have no names, and the kind of some is "unknown".
 With --cat, sockets must be stream sockets. --expect does not distinguish between files
 that were opened with O_PATH and others.
 
@@ -218,10 +218,7 @@ func (r *recvOptions) print(w io.Writer, payload []byte, fds []int, command bool
 	list := []file{}
 	for _, fd := range fds {
 		f, err := describe(fd)
-		switch {
-		case err != nil && command: // without /proc, for example
-			f = file{Kind: "unknown"}
-		case err != nil:
+		if err != nil {
 			return nil, err
 		}
 		list = append(list, f)
@@ -338,11 +335,11 @@ func (f file) String() string {
 // describe returns a description of a descriptor from the kernel's data.
 func describe(fd int) (f file, err error) {
 	known, err := sys.Look(fd)
-	if err != nil {
+	if err != nil && known.Access == "" {
 		return f, err
 	}
 	f.Kind, f.Access = known.Kind, strings.TrimSuffix(known.Access, "-only")
-	if f.Kind == "file of unknown kind" { // for example, a file on another user's FUSE file system
+	if err != nil || f.Kind == "file of unknown kind" { // without /proc, or on another user's FUSE file system
 		f.Kind = "unknown"
 	}
 	if known.Kind == "socket" && known.Access != "path" {

@@ -441,8 +441,8 @@ func TestRecvCommandEnvironment(t *testing.T) {
 	}
 }
 
-// COMMAND needs neither /proc nor a shell, in scm or to be started.
-func TestRecvCommandInEmptyRoot(t *testing.T) {
+// recv needs neither /proc nor a shell, and neither does a COMMAND.
+func TestRecvInEmptyRoot(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("only root may call chroot(2)")
 	}
@@ -452,14 +452,20 @@ func TestRecvCommandInEmptyRoot(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	r := exec.Command("/scm", "recv", patience, "/socket", "--", "/listenfds")
-	r.SysProcAttr = &syscall.SysProcAttr{Chroot: root}
-	r.Dir = "/"
-	addr := filepath.Join(root, "socket")
-	sent := start(t, "send", patience, addr, write(t, "contents"), "/", "/dev/null")
-	got := finish(t, r)
-	if s := sent.wait(); s != (result{}) || !like(got.stdout, "3 …:…:…\ncontents") || got.stderr != "" || got.code != 0 {
-		t.Errorf("sent %+v, received %+v", s, got)
+	for args, want := range map[string]string{
+		"-- /listenfds": "3 …:…:…\ncontents",
+		"":              "1 byte \"\\x00\", 3 descriptors\n…, read…\n…, read…\n…, read…\n",
+		"--json":        "{…}\n",
+	} {
+		r := exec.Command("/scm", append([]string{"recv", patience, "/socket"}, strings.Fields(args)...)...)
+		r.SysProcAttr = &syscall.SysProcAttr{Chroot: root}
+		r.Dir = "/"
+		addr := filepath.Join(root, "socket")
+		sent := start(t, "send", patience, addr, write(t, "contents"), "/", "/dev/null")
+		got := finish(t, r)
+		if s := sent.wait(); s != (result{}) || !like(got.stdout, want) || got.stderr != "" || got.code != 0 {
+			t.Errorf("%s: sent %+v, received %+v", args, s, got)
+		}
 	}
 }
 
