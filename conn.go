@@ -229,10 +229,10 @@ func (config Config) consume(fd int) (*Conn, error) {
 // "unixgram" or "unixpacket". The caller must close both Conns. The sockets are non-blocking.
 //
 // To pass one end to a child process, call the Conn's File method and pass the file in ExtraFiles. Packages
-// os and os/exec then call [os.File.Fd], which clears O_NONBLOCK. The child gets a blocking socket. The flag
-// is shared, so deadlines and Close no longer interrupt a call on this Conn in the parent either: close the
-// Conn after the child has started, or set the flag again with [SetNonblock]. The same applies to the File
-// of any other Conn or [Listener].
+// os and os/exec then call [os.File.Fd], which clears O_NONBLOCK for the child and for this process. In this
+// process, deadlines and Close then no longer interrupt Read and Write or, if the file is that of a
+// [Listener], AcceptConn. The methods that send and receive messages do not depend on the flag. Close the
+// Conn after the child has started, or set the flag again with [SetNonblock].
 //
 // The error wraps [net.UnknownNetworkError] or the errno, such as EMFILE.
 func Pair(network string) (a, b *Conn, err error) { return Config{}.Pair(network) }

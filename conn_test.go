@@ -57,13 +57,14 @@ var sending = map[string]func(c *scm.Conn, f *os.File) error{
 var _ = DescribeTableSubtree("on", func(network string) {
 	past := time.Unix(1, 0)
 
-	It("calls that wait on a Conn end when a deadline is set or the Conn is closed", func() {
+	waitsEnd := func(nonblocking bool) {
 		for want, end := range map[error]func(c *scm.Conn) error{
 			os.ErrDeadlineExceeded: func(c *scm.Conn) error { return c.SetDeadline(past) },
 			net.ErrClosed:          (*scm.Conn).Close,
 		} {
 			_, b := pair(network)
 			fill(b)
+			Expect(scm.SetNonblock(b, nonblocking)).To(Succeed())
 			f := pipes(1)[0]
 			var waits []func()
 			for name, receive := range receiving {
@@ -79,7 +80,11 @@ var _ = DescribeTableSubtree("on", func(network string) {
 				wait()
 			}
 		}
-	})
+	}
+
+	It("calls that wait on a Conn end when a deadline is set or the Conn is closed", func() { waitsEnd(true) })
+
+	It("calls that wait on a Conn end in the same way after a child process made its socket blocking", func() { waitsEnd(false) })
 
 	It("calls on a Conn whose deadline has passed neither send nor receive anything", func() {
 		a, b := pair(network)
