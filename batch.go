@@ -5,7 +5,6 @@ import (
 	"sync"
 
 	"github.com/scm-rights/scm/internal/msg"
-	"github.com/scm-rights/scm/internal/received"
 )
 
 // SendBatch sends the messages ms through the socket sock, each as [Send] does. On systems that have
@@ -76,9 +75,6 @@ func RecvBatch(sock int, ms []Message, flags int) (n int, err error) {
 	n, err = recvMany(toInt32(sock), b.msgs, flags)
 	if err != nil {
 		return 0, os.NewSyscallError("recvmmsg", err)
-	}
-	if received.On() {
-		received.Messages(b.msgs[:n])
 	}
 	for i := range n {
 		m, in := &ms[i], &b.msgs[i]

@@ -7,7 +7,6 @@ import (
 	"slices"
 	"syscall"
 
-	"github.com/scm-rights/scm/internal/received"
 	"github.com/scm-rights/scm/internal/sys"
 )
 
@@ -237,14 +236,15 @@ func (k *call) readFiles(max int) (n int, files []*os.File, err error) {
 		return n, nil, err
 	}
 	files, err = makeFiles(k.received())
-	missing := err != nil || k.truncated()
-	if !missing && !k.short() {
+	a := k.arrival()
+	if err == nil && a.isWhole() {
 		return n, files, nil
 	}
+	missing := err != nil || a.lostFDs()
 	if err == nil {
 		err = k.cause
 	}
-	lost := k.truncatedError(k.lossCause(missing, err))
+	lost := a.lost(max, missing, err)
 	if !k.conn.config.KeepTruncated {
 		closeFiles(files)
 		files = nil
@@ -259,8 +259,8 @@ func (k *call) readFDs(fds []int) (n, nfd int, err error) {
 		return n, 0, err
 	}
 	nfd = copy(fds, k.received())
-	if k.truncated() || k.short() {
-		return n, nfd, k.truncatedError(k.lossCause(k.truncated(), k.cause))
+	if a := k.arrival(); !a.isWhole() {
+		return n, nfd, a.lost(len(fds), a.lostFDs(), k.cause)
 	}
 	return n, nfd, nil
 }
@@ -289,14 +289,15 @@ func (k *call) read(max int) (n int, err error) {
 	if err != nil {
 		return 0, c.fail("read", err)
 	}
+	a := k.arrival()
 	switch {
-	case k.isEnd():
+	case a.isEnd(c.network):
 		return 0, io.EOF
-	case (k.truncated() || k.short()) && !c.config.KeepTruncated:
-		k.closeReceived()
-		return k.msg.N, k.truncatedError(k.lossCause(k.truncated(), k.cause))
+	case !a.isWhole() && !c.config.KeepTruncated:
+		sys.CloseAll(k.received())
+		return a.n, a.lost(max, a.lostFDs(), k.cause)
 	}
-	return k.msg.N, k.enforce()
+	return a.n, k.enforce()
 }
 
 // receive receives into k.bufs, with at most max descriptors.
@@ -310,13 +311,15 @@ func (k *call) receive(max int) error {
 // receiveFiles makes one recvmsg(2) call, and finds out why descriptors are missing.
 func (k *call) receiveFiles() error {
 	err := recvOne(k.sock, &k.msg, k.flags)
-	if received.On() {
-		received.Message(&k.msg)
-	}
-	if k.truncated() {
+	if k.arrival().lostFDs() {
 		k.cause = sys.TruncationCause(int(k.sock), k.msg.NFD, len(k.msg.FDs))
 	}
 	return err
+}
+
+// arrival returns what receiveFiles stored in k.msg.
+func (k *call) arrival() arrival {
+	return arrival{n: k.msg.N, nfd: k.msg.NFD, flags: k.msg.Flags, asked: !isEmpty(k.bufs)}
 }
 
 // received returns the received descriptors.
@@ -329,44 +332,6 @@ func (k *call) enforce() error {
 	}
 	return k.conn.config.Expect.Enforce(k.received())
 }
-
-// truncated reports whether the kernel truncated the control data.
-func (k *call) truncated() bool { return k.msg.Flags&sys.ControlTruncated != 0 }
-
-// short reports whether the message was longer than k.bufs. Empty buffers ask for no bytes.
-func (k *call) short() bool { return k.msg.Flags&sys.MsgTrunc != 0 && !isEmpty(k.bufs) }
-
-// isEnd reports whether a receive reached the end of the connection. With SO_PASSCRED, Linux sets
-// MSG_CTRUNC at the end of a stream, for credentials that no process sent.
-func (k *call) isEnd() bool {
-	switch {
-	case k.msg.N > 0 || k.msg.NFD > 0 || k.conn.isDatagram():
-		return false
-	case k.conn.isStream():
-		return true
-	}
-	return !k.truncated() && k.msg.Flags&sys.MsgTrunc == 0
-}
-
-// lossCause returns the Cause of the TruncatedError for a message that lacks bytes, descriptors (because of
-// cause), or both.
-func (k *call) lossCause(descriptors bool, cause error) error {
-	switch {
-	case !k.short():
-		return cause
-	case descriptors:
-		return &bothError{cause}
-	}
-	return io.ErrShortBuffer
-}
-
-// truncatedError returns the error for a message that lost a part.
-func (k *call) truncatedError(cause error) *TruncatedError {
-	return &TruncatedError{N: k.msg.N, Received: k.msg.NFD, Room: len(k.msg.FDs), Cause: cause}
-}
-
-// closeReceived closes the received descriptors.
-func (k *call) closeReceived() { sys.CloseAll(k.received()) }
 
 // makeFiles creates files from received descriptors, and takes ownership of the descriptors. If it cannot
 // create one of the files, it closes that descriptor and all after it, and returns the files before it

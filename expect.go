@@ -174,8 +174,8 @@ func (e Expect) Recv(sock int, m *Message, flags int) error {
 	if err := Recv(sock, m, flags); err != nil {
 		return err
 	}
-	if m.isEmpty() {
-		if network, err := sys.Network(int(toInt32(sock))); err == nil && m.isEnd(network) {
+	if a := m.arrival(); a.isEmpty() {
+		if network, err := sys.Network(int(toInt32(sock))); err == nil && a.isEnd(network) {
 			return io.EOF
 		}
 	}
@@ -203,7 +203,7 @@ func (e Expect) Enforce(fds []int) error {
 // enforce checks a message that the Conn received with Recv against Config.Expect. Flags already reports
 // whether the message is truncated.
 func (c *Conn) enforce(m *Message) error {
-	if m.isEmpty() && m.isEnd(c.network) {
+	if m.arrival().isEnd(c.network) {
 		return nil
 	}
 	e := *c.config.Expect
@@ -238,20 +238,20 @@ func (e Expect) verify(m *Message) error {
 
 // truncated returns an error that describes what is missing from the message, or nil if e accepts that.
 func (e Expect) truncated(m *Message) *ExpectError {
-	bytesMissing := m.Flags&sys.MsgTrunc != 0 && !isEmpty(m.Buffers)
-	if e.Truncated || !m.Truncated() && !bytesMissing {
+	a := m.arrival()
+	if e.Truncated || a.isWhole() {
 		return nil
 	}
 	failed := &ExpectError{Index: -1, Want: "a whole message", Got: "a truncated one"}
-	if bytesMissing {
+	if a.lostBytes() {
 		size := 0
 		for _, p := range m.Buffers {
 			size += len(p)
 		}
 		failed.Got, failed.Err = fmt.Sprintf("only the first %d bytes", size), io.ErrShortBuffer
 	}
-	if m.Truncated() {
-		if bytesMissing {
+	if a.lostFDs() {
+		if a.lostBytes() {
 			failed.Got += " and"
 		} else {
 			failed.Got += " with"

@@ -184,22 +184,22 @@ func (c *Conn) receiveOne(p []byte) (n, fd int, err error) {
 	if err := k.receive(sys.PairRoom); err != nil {
 		return 0, -1, err
 	}
+	a := k.arrival()
 	switch {
-	case k.isEnd():
+	case a.isEnd(c.network):
 		err = io.EOF
-	case !k.truncated() && k.msg.NFD == 1:
+	case !a.lostFDs() && a.nfd == 1:
 		err := k.enforce()
-		return k.msg.N, k.msg.FDs[0], err // -1 on error
-	case !k.truncated() && k.msg.NFD == 0:
+		return a.n, k.msg.FDs[0], err // -1 on error
+	case !a.lostFDs() && a.nfd == 0:
 		err = ErrNoFile
 	default:
-		lost := k.truncatedError(k.cause)
-		lost.Room = 1
-		if lost.Received > 1 {
+		lost := a.truncated(1, k.cause)
+		if a.nfd > 1 {
 			lost.Cause = sys.EMSGSIZE
 		}
 		err = lost
 	}
-	k.closeReceived()
-	return k.msg.N, -1, err
+	sys.CloseAll(k.received())
+	return a.n, -1, err
 }

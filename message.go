@@ -6,7 +6,6 @@ import (
 	"os"
 
 	"github.com/scm-rights/scm/internal/msg"
-	"github.com/scm-rights/scm/internal/received"
 	"github.com/scm-rights/scm/internal/sys"
 )
 
@@ -64,7 +63,7 @@ type Message struct {
 // Truncated reports whether the kernel truncated the control data of the received message (MSG_CTRUNC). If
 // it did, descriptors may be missing. Truncated does not report a payload that was longer than the buffers.
 // Flags has MSG_TRUNC in that case.
-func (m *Message) Truncated() bool { return m.Flags&sys.ControlTruncated != 0 }
+func (m *Message) Truncated() bool { return arrival{flags: m.Flags}.lostFDs() }
 
 // Files creates files from the received descriptors FDs[:NFD], as [NewFile] does, and takes ownership of
 // the descriptors: it sets NFD to 0, and the caller must close the files. If NewFile returns an error for
@@ -182,9 +181,6 @@ func recvMessage(sock int32, m *Message, flags int) error {
 	if err := recvOne(sock, &in, flags); err != nil {
 		return err
 	}
-	if received.On() {
-		received.Message(&in)
-	}
 	m.N, m.NFD, m.Flags = in.N, in.NFD, in.Flags
 	return nil
 }
@@ -199,30 +195,14 @@ func recvParts(sock int32, m *Message, flags int) error {
 	if err := recvOne(sock, &in, flags); err != nil {
 		return err
 	}
-	if received.On() {
-		received.Message(&in)
-	}
 	m.N, m.NFD, m.Flags = in.N, in.NFD, in.Flags
 	p.received(m, &in)
 	return nil
 }
 
-// isEmpty reports whether a receive returned neither bytes nor descriptors.
-func (m *Message) isEmpty() bool {
-	return m.N == 0 && m.NFD == 0 && m.Flags&sys.MsgTrunc == 0 && (m.PIDFD == nil || *m.PIDFD < 0)
-}
-
-// isEnd reports whether an empty receive reached the end of the connection. MSG_CTRUNC means that
-// descriptors were lost, except at the end of a stream: there Linux can set it for credentials that no
-// process sent.
-func (m *Message) isEnd(network string) bool {
-	switch network {
-	case "unix":
-		return !isEmpty(m.Buffers)
-	case "unixpacket":
-		return !m.Truncated()
-	}
-	return false
+// arrival returns what a receive stored in m.
+func (m *Message) arrival() arrival {
+	return arrival{m.N, m.NFD, m.Flags, !isEmpty(m.Buffers), m.PIDFD != nil && *m.PIDFD >= 0}
 }
 
 // hasParts reports whether m asks for more than buffers and descriptors.

@@ -45,7 +45,6 @@ import (
 	"os"
 
 	"github.com/scm-rights/scm/internal/msg"
-	"github.com/scm-rights/scm/internal/received"
 	"github.com/scm-rights/scm/internal/sys"
 )
 
@@ -197,9 +196,6 @@ func WriteFD(sock int, p []byte, fd int) (n int, err error) {
 // SO_PASSPIDFD, SO_TIMESTAMP or SO_INQ the kernel adds other control data: use [Recv] there.
 func ReadFD(sock int, p []byte) (n, fd int, err error) {
 	n, got, err := readOne(toInt32(sock), p)
-	if received.On() {
-		received.FD(got)
-	}
 	switch {
 	case err != nil:
 		return -1, -1, os.NewSyscallError("recvmsg", err)
