@@ -312,7 +312,7 @@ lint-go: lint-tools
 	$(STATICCHECK) -tags scm_purego $$packages
 	$(GO) mod tidy -diff
 
-# The other systems that README.md lists, each on one architecture, and the Linux architecture whose kernel structures
+# The other systems that docs/platforms.md lists, each on one architecture, and the Linux architecture whose kernel structures
 # differ most from amd64's. vet type-checks everything, including tests. It neither compiles nor runs anything.
 # Together with amd64, the systems in ANALYZED compile every file and have both sizes of int, so vet's analyzers would find
 # nothing new on the others.

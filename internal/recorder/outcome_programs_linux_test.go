@@ -254,12 +254,9 @@ func TestOutcomesOfPrograms(t *testing.T) {
 			mustBuild(t, slices.Concat(compiler(t), []string{"-I" + root + "/csrc", "-o", binary, source}, library)...)
 			return program{cmd: exec.Command(binary), send: true, lines: 1}
 		}},
-		{"fetch of the README", func(t *testing.T, dir string) program {
-			source, binary := filepath.Join(dir, "fetch.go"), filepath.Join(dir, "fetch")
-			if err := os.WriteFile(source, codeBlock(t, "README.md", "go", "func fetch"), 0o600); err != nil {
-				t.Fatal(err)
-			}
-			mustBuild(t, "go", "build", "-o", binary, source)
+		{"examples/pass/fetch", func(t *testing.T, dir string) program {
+			binary := filepath.Join(dir, "fetch")
+			mustBuild(t, "go", "build", "-o", binary, root+"/examples/pass/fetch")
 			return program{cmd: exec.Command(binary), send: true, lines: 0}
 		}},
 		{"scm recv", func(t *testing.T, _ string) program {

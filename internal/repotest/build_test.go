@@ -33,10 +33,10 @@ func kernelsThatRan() (list []target.Kernel) {
 }
 
 var _ = Describe("the build", Label("build"), func() {
-	DescribeTable("is tested for the architectures that README.md names", func(row string, tested map[string]bool) {
+	DescribeTable("is tested for the architectures that docs/platforms.md names", func(row string, tested map[string]bool) {
 		delete(tested, "386")
 		delete(tested, "amd64")
-		named := regexp.MustCompile(`(?m)^\| ` + row + ` \| .*linux on ([^:]*):`).FindStringSubmatch(contents("README.md"))
+		named := regexp.MustCompile(`(?m)^\| ` + row + ` \| .*linux on ([^:]*):`).FindStringSubmatch(contents("docs/platforms.md"))
 		Expect(named).To(HaveLen(2))
 		Expect(strings.Split(named[1], ", ")).To(Equal(slices.Sorted(maps.Keys(tested))))
 	},
@@ -58,26 +58,30 @@ var _ = Describe("the build", Label("build"), func() {
 		}()),
 	)
 
-	It("has results for the kernels that README.md names", func() {
+	It("has results for the kernels and architectures that README.md and docs/platforms.md name", func() {
 		var versions []string
+		tested := between(contents("README.md"), "\n- [Tested](docs/platforms.md): ", "\n")
 		for _, k := range kernelsThatRan() {
 			major, rest, _ := strings.Cut(k.Name, ".")
 			minor, _, _ := strings.Cut(rest, ".")
 			if k.Arch == "amd64" {
 				versions = append(versions, major+"."+minor)
 			}
+			Expect(tested).To(MatchRegexp(`\b` + k.Arch + `\b`))
 		}
-		Expect(contents("README.md")).To(ContainSubstring("Linux " + versions[0] + " to " + versions[len(versions)-1] + "]"))
+		kernels := "Linux " + versions[0] + " to " + versions[len(versions)-1]
+		Expect(tested).To(ContainSubstring(kernels + " on amd64"))
+		Expect(contents("docs/platforms.md")).To(ContainSubstring(kernels + "]"))
 	})
 
-	It("is checked by make lint on every system that README.md names", func() {
+	It("is checked by make lint on every system that docs/platforms.md names", func() {
 		list := regexp.MustCompile(`(?m)^SYSTEMS :=((?:.*\\\n)*.*)$`).FindStringSubmatch(contents("Makefile"))
 		Expect(list).To(HaveLen(2))
 		systems := strings.Fields(strings.ReplaceAll(list[1], "\\\n", " "))
-		platforms := between(contents("README.md"), "\n## Platforms\n", "\n## ")
+		platforms := contents("docs/platforms.md")
 		for _, system := range systems {
 			goos, _, _ := strings.Cut(system, "/")
-			Expect(platforms).To(MatchRegexp(`\b`+goos+`\b`), "README.md does not name "+system)
+			Expect(platforms).To(MatchRegexp(`\b`+goos+`\b`), "docs/platforms.md does not name "+system)
 		}
 		ports := strings.Fields(goTool{}.must("tool", "dist", "list"))
 		Expect(ports).To(ContainElements(systems))
