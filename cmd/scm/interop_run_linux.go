@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -20,6 +21,7 @@ import (
 	"github.com/schollz/progressbar/v3"
 	"github.com/scm-rights/scm"
 	"github.com/scm-rights/scm/internal/builtin"
+	"github.com/scm-rights/scm/internal/procfs"
 	"github.com/scm-rights/scm/internal/recorder"
 	"github.com/scm-rights/scm/interop"
 	"github.com/scm-rights/scm/interop/catalogue"
@@ -41,6 +43,9 @@ func linuxCommands() []*cobra.Command {
 // builtinPeers returns the peers that are built into scm. Each is the command "interop peer NAME".
 func builtinPeers() (list []*scenario.Peer, err error) {
 	self, err := os.Executable()
+	if err != nil {
+		err = cmp.Or(procfs.Check(), err)
+	}
 	for _, lib := range builtin.All() {
 		list = append(list, scenario.Program(lib.Name, self, "interop", "peer", shortName(lib)))
 	}
@@ -243,6 +248,9 @@ func (o *runOptions) resolveAndRun(p *plan) (r *report.Report, exit error) {
 
 // runOnce runs the cases of a plan once, and streams the .jsonl reports.
 func (o *runOptions) runOnce(ctx context.Context, p *plan) (*report.Report, error) {
+	if err := procfs.Check(); err != nil {
+		return nil, broken(err)
+	}
 	r := report.Begin(version(), slices.Concat(p.peers, p.missing, []*scenario.Peer{p.runner}), p.expect)
 	r.Required = p.required
 	stream, err := r.Stream(o.reports)

@@ -211,13 +211,15 @@ func programCommand(args []string) *exec.Cmd {
 	return cmd
 }
 
-// startError returns the error of a command that could not be started, with its exit code.
+// startError returns the error of a command that could not be recorded, with its exit code. Only an error of the search
+// for the command or of its exec is about the command.
 func startError(err error) error {
-	var forbidden *recorder.ForbiddenError
+	var search *exec.Error
+	var start *fs.PathError
 	switch {
 	case err == nil:
 		return nil
-	case errors.As(err, &forbidden):
+	case !errors.As(err, &search) && (!errors.As(err, &start) || start.Op != "exec"):
 		return broken(err)
 	case errors.Is(err, exec.ErrNotFound) || errors.Is(err, fs.ErrNotExist):
 		return &exitError{exitNotFound, err}

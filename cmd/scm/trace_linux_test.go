@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -100,6 +101,7 @@ var tracees = map[string]func() error{
 	"late":  func() error { return receiveAtOnce(true) },
 
 	"without a witness": withoutWitness,
+	"without ptrace":    withoutPtrace,
 
 	"secret": func() error {
 		mem, err := secretMemory()
@@ -424,6 +426,47 @@ func TestTraceExitStatus(t *testing.T) {
 			t.Errorf("%v: %+v, want %d, %s", c.args, r, c.code, c.want)
 		}
 	}
+}
+
+// Without ptrace or /proc, the message says why, and the status is not one that is about the command.
+func TestCannotRecord(t *testing.T) {
+	commands := [][]string{{"trace", "true"}, {"trace", "-p", strconv.Itoa(os.Getpid())}, {"diff", "true", "---", "true"}}
+	check := func(t *testing.T, cmd *exec.Cmd, want string) {
+		t.Helper()
+		if r := finish(t, cmd); r.code != 4 || !strings.Contains(r.stderr, want) || r.stdout != "" {
+			t.Errorf("%q: got %+v, want exit status 4 and %q", cmd.Args, r, want)
+		}
+	}
+	t.Run("a security module denies ptrace", func(t *testing.T) {
+		blocked := tracee(t, "without ptrace")
+		for _, args := range commands {
+			check(t, exec.Command(blocked[0], slices.Concat(blocked[1:], []string{program(t, "scm")}, args)...), "permission denied: a security module (SELinux, AppArmor, ")
+		}
+	})
+	t.Run("no /proc", func(t *testing.T) {
+		if os.Geteuid() != 0 {
+			t.Skip("only root may call chroot(2)")
+		}
+		root := t.TempDir()
+		if err := os.Link(program(t, "scm"), filepath.Join(root, "scm")); err != nil {
+			t.Fatal(err)
+		}
+		for _, args := range append(commands, []string{"interop", "run"}, []string{"interop", "list"}, []string{"interop", "smoke"}) {
+			cmd := exec.Command("/scm", args...)
+			cmd.SysProcAttr, cmd.Dir = &syscall.SysProcAttr{Chroot: root}, "/"
+			check(t, cmd, "/proc is not mounted: mount -t proc proc /proc")
+		}
+	})
+	t.Run("/proc of another namespace", func(t *testing.T) {
+		if os.Geteuid() != 0 {
+			t.Skip("only root can create a PID namespace without a user namespace")
+		}
+		for _, args := range append(commands, []string{"interop", "run"}) {
+			cmd := exec.Command(program(t, "scm"), args...)
+			cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWPID}
+			check(t, cmd, "/proc belongs to another PID namespace")
+		}
+	})
 }
 
 // As in a shell, a command is found in the current directory if PATH contains it.

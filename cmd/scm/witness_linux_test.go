@@ -53,11 +53,20 @@ func TestWitness(t *testing.T) {
 
 // withoutWitness executes its command with kcmp, ptrace and pidfd_getfd blocked.
 func withoutWitness() error {
+	return without(unix.EPERM, unix.SYS_KCMP, unix.SYS_PTRACE, unix.SYS_PIDFD_GETFD)
+}
+
+// withoutPtrace executes its command with ptrace blocked as by a security module.
+func withoutPtrace() error { return without(unix.EACCES, unix.SYS_PTRACE) }
+
+// without executes its command. System calls fail with errno there.
+func without(errno unix.Errno, calls ...uint32) error {
 	const load, equal, ret = unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, unix.BPF_RET | unix.BPF_K
-	filter := []unix.SockFilter{
-		{Code: load, K: 0}, {Code: equal, K: unix.SYS_KCMP, Jt: 2}, {Code: equal, K: unix.SYS_PTRACE, Jt: 1}, {Code: equal, K: unix.SYS_PIDFD_GETFD, Jf: 1},
-		{Code: ret, K: unix.SECCOMP_RET_ERRNO | uint32(unix.EPERM)}, {Code: ret, K: unix.SECCOMP_RET_ALLOW},
+	filter := []unix.SockFilter{{Code: load, K: 0}}
+	for i, call := range calls {
+		filter = append(filter, unix.SockFilter{Code: equal, K: call, Jt: uint8(len(calls) - i)})
 	}
+	filter = append(filter, unix.SockFilter{Code: ret, K: unix.SECCOMP_RET_ALLOW}, unix.SockFilter{Code: ret, K: unix.SECCOMP_RET_ERRNO | uint32(errno)})
 	program := unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]}
 	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
 		return err

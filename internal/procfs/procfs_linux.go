@@ -33,16 +33,21 @@ func IsGone(err error) bool {
 	return errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ESRCH)
 }
 
-// InOwnNamespace reports whether /proc belongs to the PID namespace of the calling process. If it does not,
-// the pids that system calls return do not name the same processes in /proc.
-func InOwnNamespace() bool {
-	self, err := os.Readlink("/proc/self")
-	if err != nil || self != strconv.Itoa(unix.Getpid()) {
-		return false
+// Check returns an error if /proc is not mounted, or if it belongs to another PID namespace than the calling process.
+// The pids that system calls return then name no processes in /proc, or other ones.
+func Check() error {
+	var fs unix.Statfs_t
+	if err := unix.Statfs("/proc", &fs); err != nil || fs.Type != unix.PROC_SUPER_MAGIC {
+		return errors.New("/proc is not mounted: mount -t proc proc /proc")
 	}
+	self, _ := os.Readlink("/proc/self") // it fails if the namespace of /proc does not contain the process
 	s, err := ReadStatus(Self)
 	// NSpid has the ID in each namespace, starting with that of /proc.
-	return err == nil && len(strings.Fields(s.Field("NSpid"))) <= 1
+	if self != strconv.Itoa(unix.Getpid()) || err != nil || len(strings.Fields(s.Field("NSpid"))) > 1 {
+		return errors.New("/proc belongs to another PID namespace, in which processes have other IDs: " +
+			"mount the /proc of this namespace (mount -t proc proc /proc, or unshare --mount-proc)")
+	}
+	return nil
 }
 
 // Tasks returns the IDs of the threads of a process in ascending order.

@@ -277,7 +277,7 @@ func TestIsGone(t *testing.T) {
 	}
 }
 
-func TestInOwnNamespace(t *testing.T) {
+func TestCheck(t *testing.T) {
 	self, err := os.Readlink("/proc/self")
 	if err != nil {
 		t.Fatal(err)
@@ -287,7 +287,7 @@ func TestInOwnNamespace(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := self == strconv.Itoa(os.Getpid()) && len(strings.Fields(s.Field("NSpid"))) <= 1
-	if got := InOwnNamespace(); got != want {
-		t.Errorf("got %t, want %t", got, want)
+	if err := Check(); (err == nil) != want {
+		t.Errorf("got %v, want an error: %t", err, !want)
 	}
 }

@@ -97,8 +97,8 @@ func (t *tracer) seizeTree(pid int, p *Process, d *descriptorTable) error {
 			case errors.Is(err, unix.ESRCH): // it has ended, or after an exec has the ID of the first thread
 				again = true
 				continue
-			case errors.Is(err, unix.EPERM) && t.tracing(tid): // it was traced from its start, or has called execve
-			case errors.Is(err, unix.EPERM) && ended(tid):
+			case isDenied(err) && t.tracing(tid): // it was traced from its start, or has called execve
+			case isDenied(err) && ended(tid):
 				continue
 			case err != nil:
 				return forbidden(tid, err)
@@ -197,7 +197,7 @@ func (t *tracer) seizeChildren(pid int, p *Process, d *descriptorTable) error {
 			switch tracer := status(child).Field("TracerPid"); {
 			case err == nil, errors.Is(err, unix.ESRCH):
 				continue // it is seized or has ended
-			case !errors.Is(err, unix.EPERM) || tracer == "0":
+			case !isDenied(err) || tracer == "0":
 				return fmt.Errorf("child %d: %w", child, err)
 			}
 			if t.o.LeftOut != nil {

@@ -25,14 +25,19 @@ func (e *ForbiddenError) Unwrap() error { return e.Err }
 
 // forbidden returns an error that explains why the tracer could not attach to a process.
 func forbidden(pid int, err error) error {
-	if !errors.Is(err, unix.EPERM) && !errors.Is(err, unix.ESRCH) && !errors.Is(err, unix.ENOSYS) {
+	if !isDenied(err) && !errors.Is(err, unix.ESRCH) && !errors.Is(err, unix.ENOSYS) {
 		return fmt.Errorf("ptrace(PTRACE_SEIZE): %w", err)
 	}
-	return &ForbiddenError{why(pid), err}
+	return &ForbiddenError{why(pid, err), err}
 }
 
-// why returns the most certain reason.
-func why(pid int) string {
+// isDenied reports whether ptrace failed because this process may not trace the other one. EPERM is the kernel's
+// own error. Security modules return EACCES, except Yama.
+func isDenied(err error) bool { return errors.Is(err, unix.EPERM) || errors.Is(err, unix.EACCES) }
+
+// why returns the most certain reason for an error of ptrace.
+func why(pid int, err error) string {
+	const module = "a security module (SELinux, AppArmor, Smack or others) forbids it; see its log"
 	target, own, in := status(pid), status(procfs.Self), container()
 	yama, _ := os.ReadFile("/proc/sys/kernel/yama/ptrace_scope") // without Yama the file does not exist
 	scope := strings.TrimSpace(string(yama))
@@ -46,6 +51,8 @@ func why(pid int) string {
 		return fmt.Sprintf("process %s already traces it (TracerPid in its /proc/PID/status)", target.Field("TracerPid"))
 	case target.Field("VmSize") == "":
 		return "it is a kernel thread"
+	case errors.Is(err, unix.EACCES):
+		return module
 	case scope == "3":
 		return "kernel.yama.ptrace_scope is 3: no process can trace until the next boot"
 	case scope == "2" && !privileged:
@@ -65,7 +72,7 @@ func why(pid int) string {
 		return "it is not dumpable (PR_SET_DUMPABLE, a set-user-ID program, or one whose file cannot be read), " +
 			"and this process lacks CAP_SYS_PTRACE; or a security module forbids it"
 	}
-	return "a security module (SELinux, AppArmor, Smack or others) forbids it; see its log"
+	return module
 }
 
 // status returns the status of a process or thread, or an empty one if it does not exist.

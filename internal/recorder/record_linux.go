@@ -247,9 +247,5 @@ func platform() error {
 	if !Supported() {
 		return fmt.Errorf("the recorder supports %s, not %s", strings.Join(Architectures(), ", "), runtime.GOARCH)
 	}
-	if !procfs.InOwnNamespace() {
-		return errors.New("/proc belongs to another PID namespace, in which processes have other IDs: " +
-			"mount the /proc of this namespace (mount -t proc proc /proc, or unshare --mount-proc)")
-	}
-	return nil
+	return procfs.Check()
 }
