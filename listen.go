@@ -103,7 +103,7 @@ func Listen(ctx context.Context, network, addr string) (*Listener, error) {
 func (config Config) Listen(ctx context.Context, network, addr string) (*Listener, error) {
 	addr = abstractName(addr)
 	var l *net.UnixListener
-	file, err := config.bind(ctx, network, addr, func(lc *net.ListenConfig, name string) (io.Closer, error) {
+	file, err := config.bind(ctx, network, addr, func(lc *net.ListenConfig, name string) (socket, error) {
 		if err := checkNetwork(network, "unix", "unixpacket"); err != nil {
 			return nil, err
 		}
@@ -139,18 +139,23 @@ func ListenPacket(ctx context.Context, network, addr string) (*Conn, error) {
 // ListenPacket is [ListenPacket] with config.
 func (config Config) ListenPacket(ctx context.Context, network, addr string) (*Conn, error) {
 	addr = abstractName(addr)
-	var made net.PacketConn
-	file, err := config.bind(ctx, network, addr, func(lc *net.ListenConfig, name string) (_ io.Closer, err error) {
-		if err = checkNetwork(network, "unixgram"); err == nil {
-			made, err = lc.ListenPacket(ctx, network, name)
+	var u *net.UnixConn
+	file, err := config.bind(ctx, network, addr, func(lc *net.ListenConfig, name string) (socket, error) {
+		if err := checkNetwork(network, "unixgram"); err != nil {
+			return nil, err
 		}
-		return made, err
+		made, err := lc.ListenPacket(ctx, network, name)
+		if err != nil {
+			return nil, err
+		}
+		u = made.(*net.UnixConn)
+		return u, nil
 	})
 	var c *Conn
 	if err == nil {
-		if c, err = config.newConn(made.(*net.UnixConn)); err != nil {
+		if c, err = config.newConn(u); err != nil {
 			_ = file.remove()
-			_ = made.Close()
+			_ = u.Close()
 		}
 	}
 	if err != nil {
@@ -164,10 +169,16 @@ func listenError(network, addr string, err error) error {
 	return &net.OpError{Op: "listen", Net: network, Addr: unixAddr(network, addr), Err: cause(err)}
 }
 
+// socket is a Listener's or Conn's socket, as package net returns it.
+type socket interface {
+	io.Closer
+	syscall.Conn
+}
+
 // bind calls listen with a name for addr that fits into sun_path. If a stale socket file has that name,
-// bind removes the file and calls listen again. If the new socket file is not the expected one, bind closes
-// the socket.
-func (config Config) bind(ctx context.Context, network, addr string, listen func(lc *net.ListenConfig, name string) (io.Closer, error)) (file *socketFile, err error) {
+// bind removes the file and calls listen again. On error no socket is open, and the new socket file is
+// removed, unless the path now leads to a different file.
+func (config Config) bind(ctx context.Context, network, addr string, listen func(lc *net.ListenConfig, name string) (socket, error)) (file *socketFile, err error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
@@ -177,32 +188,52 @@ func (config Config) bind(ctx context.Context, network, addr string, listen func
 	if config.Mode&^fs.ModePerm != 0 || config.Mode != 0 && isAbstract(addr) {
 		return nil, fmt.Errorf("cannot set mode %v on the socket file %q: %w", config.Mode, addr, syscall.EINVAL)
 	}
+	if !isAbstract(addr) && len(addr) > sys.MaxPath { // bind would use its directory, but Close could not
+		return nil, fmt.Errorf("the path is %d bytes long, but the maximum is %d: %w", len(addr), sys.MaxPath, sys.ENAMETOOLONG)
+	}
 	lc := &net.ListenConfig{Control: func(_, _ string, raw syscall.RawConn) error {
 		return config.prepare(raw, uint32(config.Mode))
 	}}
+	left := false // whether the socket is closed, but may have left its file
 	err = withName(addr, func(name string) error {
 		made, err := listen(lc, name)
 		if sys.InUse(err) && !isAbstract(addr) {
-			unlock, locked := lockDir(ctx, addr)
-			if locked != nil {
-				return locked
+			unlock, stale := removeStale(ctx, addr, name)
+			if stale != nil {
+				return stale
 			}
 			defer unlock()
-			if err := removeStale(addr, name); err != nil {
-				return err
-			}
 			made, err = listen(lc, name)
 		}
-		if sys.InUse(err) {
+		switch {
+		case sys.InUse(err):
 			return ErrInUse
+		case isAbstract(addr):
+			return err
+		case err != nil:
+			left = afterBind(err)
+			return err
 		}
-		if err == nil && !isAbstract(addr) {
-			if file, err = newSocketFile(addr, config.Mode); err != nil {
-				_ = made.Close()
-			}
+		if file, err = newSocketFile(addr, made); err != nil {
+			left = true
+		} else if err = file.setMode(config.Mode); err != nil {
+			_ = file.remove()
+			file = nil
+		}
+		if err != nil {
+			_ = made.Close()
 		}
 		return err
 	})
+	if left {
+		_ = withName(addr, func(name string) error {
+			unlock, err := removeStale(context.Background(), addr, name)
+			if err == nil {
+				unlock()
+			}
+			return err
+		})
+	}
 	return file, err
 }
 
@@ -257,6 +288,11 @@ func (l *Listener) admits(c *Conn) (ok bool) {
 // created one and the path still leads to it. If Close cannot remove the file, it closes the socket and
 // returns the error. Close returns no error if the file no longer exists. If the directory of the file was
 // renamed, the file stays, and Close returns no error either.
+//
+// If the socket is already closed, Close removes no file, because the path may by then belong to another
+// server, and returns an error that wraps [net.ErrClosed]. Closing the embedded UnixListener leaves the
+// socket file in place. To have it removed, pass the Listener itself to functions that close their listener,
+// such as Serve of an http.Server.
 func (l *Listener) Close() error {
 	if err := l.usable(); err != nil {
 		return opError("close", err)

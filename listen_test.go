@@ -50,6 +50,14 @@ func listenAny(ctx context.Context, config scm.Config, network, addr string) (cl
 	return l, nil
 }
 
+// embedded returns the socket of package net that l embeds.
+func embedded(l closer) io.Closer {
+	if c, ok := l.(*scm.Conn); ok {
+		return c.NetConn()
+	}
+	return l.(*scm.Listener).UnixListener
+}
+
 func mustListen(config scm.Config, network, addr string) closer {
 	GinkgoHelper()
 	l, err := listenAny(context.Background(), config, network, addr)
@@ -94,6 +102,19 @@ var _ = DescribeTableSubtree("on", func(network string) {
 		Expect(path).NotTo(BeAnExistingFile())
 	})
 
+	It("Listen and Close work on a relative path if the absolute path is too long", func() {
+		chdir(filepath.Dir(socketPath()))
+		for range unix.PathMax/len(longName) + 1 {
+			Expect(os.Mkdir(longName, 0o700)).To(Succeed())
+			Expect(os.Chdir(longName)).To(Succeed())
+		}
+		listensOnRelative(network)
+	})
+
+	It("Listen and Close work on a relative path if the user may not search a directory above the working directory", func() {
+		RunChild(withoutPrivileges(ChildCommand("listen-unsearchable", network)))
+	})
+
 	It("Close does not remove a socket file that another call of Listen has made", func() {
 		path := socketPath()
 		l := mustListen(scm.Config{}, network, path)
@@ -104,6 +125,39 @@ var _ = DescribeTableSubtree("on", func(network string) {
 		Expect(other.Close()).To(Succeed())
 		Expect(path).NotTo(BeAnExistingFile())
 	})
+
+	for what, closes := range map[string]func(l closer, path string){
+		"the embedded socket was closed": func(l closer, path string) {
+			Expect(embedded(l).Close()).To(Succeed())
+		},
+		"the embedded socket was closed, and SetUnlinkOnClose(true) called": func(l closer, path string) {
+			Expect(embedded(l).Close()).To(Succeed())
+			l.SetUnlinkOnClose(true)
+		},
+		"Close left the file, and SetUnlinkOnClose(true) was called": func(l closer, path string) {
+			l.SetUnlinkOnClose(false)
+			Expect(l.Close()).To(Succeed())
+			l.SetUnlinkOnClose(true)
+		},
+		"Close removed the file, and SetUnlinkOnClose(true) was called": func(l closer, path string) {
+			// The next file has the same inode number. On some file systems, any new file has the number that was freed last.
+			Expect(os.Link(path, path+"-kept")).To(Succeed())
+			Expect(l.Close()).To(Succeed())
+			Expect(os.Rename(path+"-kept", path)).To(Succeed())
+			l.SetUnlinkOnClose(true)
+		},
+	} {
+		It("Close does not remove any file after "+what, func() {
+			path := socketPath()
+			l := mustListen(scm.Config{}, network, path)
+			closes(l, path)
+			Expect(path).To(BeAnExistingFile())
+			for range 2 {
+				Expect(l.Close()).To(opFails("close", net.ErrClosed))
+				Expect(path).To(BeAnExistingFile())
+			}
+		})
+	}
 
 	It("Close leaves the socket file in place after SetUnlinkOnClose(false)", func() { leaveStale(network, socketPath()) })
 
@@ -224,16 +278,20 @@ var _ = DescribeTableSubtree("on", func(network string) {
 	It("Listen reports why an address is invalid", func() {
 		checkNoLeak()
 		path := socketPath()
+		dir := filepath.Dir(path)
+		tooLong := dir + strings.Repeat("/", unix.PathMax-len(dir)-1) + "s" // its directory's name is not too long
 		for addr, want := range map[string]error{
 			path + "/x":                             unix.ENOENT,
 			path + "\x00":                           unix.EINVAL,
 			"@" + strings.Repeat("n", 108):          unix.ENAMETOOLONG,
 			path + strings.Repeat("n", 107):         unix.ENAMETOOLONG,
 			path + strings.Repeat("/n", 60):         unix.ENOENT,
+			tooLong:                                 unix.ENAMETOOLONG,
 			"/proc/self/" + strings.Repeat("n", 20): unix.ENOENT,
 		} {
 			Expect(Second(listenAny(ctx, scm.Config{}, network, addr))).To(opFails("listen", want), addr)
 		}
+		Expect(os.ReadDir(dir)).To(BeEmpty())
 	})
 
 	for _, c := range []struct{ mode, umask, want string }{
@@ -290,6 +348,35 @@ var _ = DescribeTableSubtree("on", func(network string) {
 		}
 	})
 }, everyNetwork)
+
+// longName is almost the longest name of a file.
+var longName = strings.Repeat("d", 250)
+
+// listensOnRelative listens on relative paths in the working directory, which must be empty.
+func listensOnRelative(network string) {
+	for _, path := range []string{"s", strings.Repeat("./", 60) + "s"} {
+		for _, mode := range []fs.FileMode{0, 0o666} {
+			l, err := listenAny(context.Background(), scm.Config{Mode: mode}, network, path)
+			Expect(err).NotTo(HaveOccurred())
+			Expect(l.Close()).To(Succeed())
+			Expect(os.ReadDir(".")).To(BeEmpty())
+		}
+	}
+}
+
+var _ = Child("listen-unsearchable", func(args []string) {
+	dir, err := os.MkdirTemp("", "scm")
+	Expect(err).NotTo(HaveOccurred())
+	defer func() { _ = os.RemoveAll(dir) }()
+	Expect(os.Mkdir(filepath.Join(dir, "here"), 0o700)).To(Succeed())
+	Expect(os.Chdir(filepath.Join(dir, "here"))).To(Succeed())
+	before, err := listenAny(context.Background(), scm.Config{}, args[0], "s")
+	Expect(err).NotTo(HaveOccurred())
+	Expect(os.Chmod(dir, 0)).To(Succeed())
+	Expect(before.Close()).To(Succeed())
+	listensOnRelative(args[0])
+	Expect(os.Chmod(dir, 0o700)).To(Succeed())
+})
 
 // listen-contends listens 20 times on a stale path, and leaves a stale file each time. While it listens, a
 // client that dials the path must reach it and no other process.

@@ -25,39 +25,52 @@ var (
 // socketFile is the file of a socket that this package bound. While the socket is open, no other file can
 // have its inode number. A nil socketFile is valid and means that there is no file.
 type socketFile struct {
-	path string // absolute
-	info fs.FileInfo
+	socket syscall.RawConn
+	names  []string // at first, each of them leads to the file or to none
+	info   fs.FileInfo
 
-	mu   sync.Mutex
-	kept bool
+	mu      sync.Mutex
+	kept    bool
+	removed bool
 }
 
-// newSocketFile examines the file that bind(2) has just created, and adds the permissions in mode that the
-// umask removed. It does not follow a symbolic link at path.
-func newSocketFile(path string, mode fs.FileMode) (*socketFile, error) {
-	f := &socketFile{path: path}
-	if !filepath.IsAbs(path) {
-		wd, err := syscall.Getwd() // os.Getwd can return a symbolic link, which may lead elsewhere when Close runs
-		if err != nil {
-			return nil, os.NewSyscallError("getcwd", err)
-		}
-		f.path = wd + "/" + path // not cleaned, because the element before ".." can be a symbolic link
-	}
-	var err error
-	if f.info, err = os.Lstat(f.path); err != nil {
+// newSocketFile examines the file that bind(2) has just created for s. It does not follow a symbolic link
+// at path.
+func newSocketFile(path string, s socket) (*socketFile, error) {
+	raw, err := s.SyscallConn()
+	if err != nil {
 		return nil, err
 	}
-	if f.info.Mode().Type() != fs.ModeSocket {
+	info, err := os.Lstat(path)
+	if err != nil {
+		return nil, err
+	}
+	if info.Mode().Type() != fs.ModeSocket {
 		return nil, errReplaced
 	}
-	if mode != 0 && f.info.Mode().Perm() != mode {
-		err = sys.ChmodSocket(f.path, f.info, uint32(mode))
+	return &socketFile{socket: raw, names: names(path), info: info}, nil
+}
+
+// names returns path and, if it is relative, the absolute path, which still leads to the file after the
+// working directory has changed. The absolute path alone is not enough: the process may not be allowed to
+// search a directory above the working directory, and the path may be too long.
+func names(path string) []string {
+	if filepath.IsAbs(path) {
+		return []string{path}
 	}
+	wd, err := syscall.Getwd() // os.Getwd can return a symbolic link, which may lead elsewhere when Close runs
 	if err != nil {
-		_ = f.remove()
-		return nil, err
+		return []string{path}
 	}
-	return f, nil
+	return []string{path, wd + "/" + path} // not cleaned, because the element before ".." can be a symbolic link
+}
+
+// setMode adds the permissions in mode that the umask removed.
+func (f *socketFile) setMode(mode fs.FileMode) error {
+	if mode == 0 || f.info.Mode().Perm() == mode {
+		return nil
+	}
+	return sys.ChmodSocket(f.names[0], f.info, uint32(mode))
 }
 
 // keep sets whether remove leaves the file in place.
@@ -69,31 +82,61 @@ func (f *socketFile) keep(kept bool) {
 	}
 }
 
-// remove removes the file once, unless another file has replaced it. The socket must still be open. Package
-// net would remove the file by name, even if it now belongs to a newer socket.
+// remove removes the file once, unless another file has replaced it. If the socket is closed, remove leaves
+// the file, because a newer socket's file can have the same inode number. Package net would remove the file
+// by name, even if it now belongs to a newer socket.
 func (f *socketFile) remove() error {
 	if f == nil {
 		return nil
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.kept {
+	if f.kept || f.removed {
 		return nil
 	}
-	f.kept = true
-	now, err := os.Lstat(f.path)
-	if err == nil && os.SameFile(now, f.info) {
-		err = os.Remove(f.path)
-	}
-	if errors.Is(err, fs.ErrNotExist) {
+	err := control(f.socket, func(int) (err error) { // the socket stays open during the call
+		f.removed = true
+		for _, name := range f.names {
+			var now fs.FileInfo
+			if now, err = os.Lstat(name); err == nil && os.SameFile(now, f.info) {
+				return os.Remove(name)
+			}
+		}
+		return err
+	})
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, net.ErrClosed) {
 		return nil
 	}
 	return err
 }
 
-// removeStale removes the file at path if it is a socket file and no process has the socket open. It does
-// nothing if no file exists. name is a short name for path.
-func removeStale(path, name string) error {
+// afterBind reports whether err, from package net, means that bind(2) created a file and a later step failed:
+// listen(2), or the poller, whose error is a bare errno. Package net closes the socket, but leaves the file.
+func afterBind(err error) bool {
+	var call *os.SyscallError
+	if errors.As(err, &call) {
+		return call.Syscall == "listen"
+	}
+	_, bare := cause(err).(syscall.Errno)
+	return bare
+}
+
+// removeStale locks the directory of path, and removes the file if it is a socket file and no process has
+// the socket open. It does nothing if no file exists. name is a short name for path. The caller must call
+// unlock if err is nil.
+func removeStale(ctx context.Context, path, name string) (unlock func(), err error) {
+	unlock, err = lockDir(ctx, path)
+	if err != nil {
+		return nil, err
+	}
+	if err := removeIfStale(path, name); err != nil {
+		unlock()
+		return nil, err
+	}
+	return unlock, nil
+}
+
+func removeIfStale(path, name string) error {
 	info, release, err := sys.HoldFile(path)
 	if err != nil {
 		return inUse(err)

@@ -12,6 +12,9 @@ import (
 // name in /proc.
 const HasLongPaths = true
 
+// MaxPath is the maximum length of a path in a system call.
+const MaxPath = unix.PathMax - 1
+
 // OpenFolder opens a directory, or the current directory for "". The file can only be used to name the
 // directory.
 func OpenFolder(path string) (*os.File, error) {

@@ -5,10 +5,13 @@ package sys
 import (
 	"errors"
 	"io/fs"
+	"math"
 	"os"
 )
 
 const HasLongPaths = false
+
+const MaxPath = math.MaxInt32 // sun_path has a lower limit
 
 func OpenFolder(string) (*os.File, error) { return nil, errors.ErrUnsupported }
 

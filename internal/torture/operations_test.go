@@ -384,6 +384,17 @@ var operations = []operation{
 	}, call: func(t *fixture) error {
 		return t.callListen(scm.Config{Mode: 0o660})
 	}},
+	{name: "Listen on a relative path", networks: unixOnly, retries: connRetries, ignored: with(netIgnored, map[string]string{
+		"getcwd": "the relative path is enough to remove the file",
+	}), notInjected: listenNotInjected, setUp: func(t *fixture) {
+		Expect(os.Chdir(t.folder)).To(Succeed())
+	}, call: func(t *fixture) error {
+		l, err := scm.Listen(context.Background(), t.network, filepath.Base(t.path()))
+		if err == nil {
+			t.returnedFile(l)
+		}
+		return err
+	}},
 	{name: "Listen over a stale file", networks: unixOnly, retries: connRetries, ignored: staleIgnored, notInjected: listenNotInjected, replaced: unknownFileSystem, setUp: func(t *fixture) {
 		for ; t.calls < 2; t.calls++ {
 			t.bindSocket(t.path())

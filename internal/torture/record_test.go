@@ -147,6 +147,7 @@ var plausible = map[string][]unix.Errno{
 	"fstat":                   {unix.ENOMEM, unix.EIO},
 	"statx":                   {unix.ENOMEM, unix.EIO, unix.EACCES},
 	"statfs":                  {unix.EINTR, unix.ENOMEM, unix.EIO},
+	"getcwd":                  {unix.ENOENT, unix.EACCES, unix.ENAMETOOLONG},
 	"renameat":                {unix.EINTR, unix.EACCES, unix.EIO, unix.EROFS},
 	"unlinkat":                {unix.EINTR, unix.EACCES, unix.EIO, unix.EROFS},
 	"fchmod":                  {unix.EPERM, unix.EIO, unix.EROFS},
