@@ -46,6 +46,11 @@ type Config struct {
 	// the umask. If Mode is 0, the umask decides. The error wraps EINVAL if Mode has bits other than
 	// permissions, or if the name is abstract. On systems other than Linux, the error wraps
 	// [errors.ErrUnsupported] if Mode is not 0.
+	//
+	// The file never has more permissions than Mode. bind(2) creates it without the permissions that the
+	// umask removes, and Listen then adds them, which requires /proc or Linux 6.6. In between, a client that
+	// needs the added permissions gets EACCES, and Dial does not retry. Start such clients after Listen has
+	// returned, or choose a umask that removes nothing from Mode.
 	Mode fs.FileMode
 
 	// Check, if not nil, is called by a Listener for each new connection. If it returns an error,

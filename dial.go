@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -21,8 +22,8 @@ import (
 // append 0 bytes until 107 bytes follow the "@".
 //
 // sun_path has space for a path of 107 bytes on Linux and of 103 bytes on the BSDs. On Linux, Dial connects
-// to a longer path through its directory, if the last element of the path has at most about 90 bytes. For any
-// other longer path, and on other systems, the error wraps ENAMETOOLONG.
+// to a longer path through its directory, if the last element of the path has at most about 90 bytes. This
+// requires /proc. For any other longer path, and on other systems, the error wraps ENAMETOOLONG.
 //
 // While the listening socket's queue is full, Dial retries until ctx is done. The error is a [*net.OpError]
 // that wraps ctx's error, a [net.UnknownNetworkError] or the errno: ECONNREFUSED if no process has the
@@ -125,14 +126,25 @@ func withName(addr string, use func(name string) error) error {
 			return err
 		}
 		defer func() { _ = folder.Close() }()
-		if name := fmt.Sprintf("/proc/self/fd/%d/%s", folder.Fd(), base); len(name) <= limit {
-			return use(name)
+		handle := fmt.Sprintf("/proc/self/fd/%d", folder.Fd())
+		if name := handle + "/" + base; len(name) <= limit {
+			return needsProc(use(name), handle)
 		}
 	}
 	if len(addr) > limit {
 		return fmt.Errorf("the address is %d bytes long, but sun_path holds at most %d: %w", len(addr), limit, sys.ENAMETOOLONG)
 	}
 	return use(addr)
+}
+
+// needsProc returns err. If the descriptor's name handle does not exist, the error says that /proc is missing.
+func needsProc(err error, handle string) error {
+	if err != nil {
+		if _, missing := os.Lstat(handle); missing != nil {
+			return fmt.Errorf("an address that is too long for sun_path requires /proc: %w", cause(err))
+		}
+	}
+	return err
 }
 
 // abstractName replaces a leading 0 byte with "@", as package net does in the addresses that it returns.

@@ -9,9 +9,11 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
+	"unsafe"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
@@ -75,7 +77,9 @@ func (s *stopped) goesOn() string {
 }
 
 // listen-once listens with a mode, closes the socket, and prints the mode of the socket file or the error.
-var _ = Child("listen-once", func(args []string) {
+var _ = Child("listen-once", listenOnce)
+
+func listenOnce(args []string) {
 	unix.Umask(octal(args[3]))
 	l, err := listenAny(context.Background(), scm.Config{Mode: fs.FileMode(octal(args[2]))}, args[0], args[1])
 	switch {
@@ -90,7 +94,7 @@ var _ = Child("listen-once", func(args []string) {
 	default:
 		_, _ = os.Stdout.WriteString(err.Error())
 	}
-})
+}
 
 var _ = DescribeTableSubtree("on", Label("attack"), func(network string) {
 	for at, want := range map[string]string{"bind": "another process replaced the new socket file", "/fstatat": "operation not permitted"} {
@@ -185,3 +189,70 @@ var _ = DescribeTableSubtree("on", Label("attack"), func(network string) {
 		Expect(err).To(MatchError(ContainSubstring("cannot determine on this file system whether the socket is in use")))
 	})
 }, everyNetwork)
+
+var _ = DescribeTableSubtree("in a root directory without /proc, on", func(network string) {
+	// listensIn returns the mode of the socket file that a child gets there, or its error.
+	listensIn := func(arranged, path string) string {
+		GinkgoHelper()
+		dir := filepath.Dir(socketPath())
+		cmd := ChildCommand("listen-chrooted", arranged, dir, network, path, "666", "77")
+		if os.Geteuid() != 0 {
+			cmd.SysProcAttr = &syscall.SysProcAttr{
+				Cloneflags:  unix.CLONE_NEWUSER,
+				UidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Geteuid(), Size: 1}},
+			}
+			probe := exec.Command("true")
+			probe.SysProcAttr = cmd.SysProcAttr
+			if err := probe.Run(); err != nil {
+				Skip("cannot create a user namespace: " + err.Error())
+			}
+		}
+		out := RunChild(cmd)
+		Expect(os.ReadDir(dir)).To(BeEmpty())
+		return out
+	}
+
+	It("Listen sets Config.Mode, from Linux 6.6 on", func() {
+		CannotEmulate("the emulator has no fchmodat2")
+		if err := unix.Fchmodat(-1, "", 0, unix.AT_EMPTY_PATH); err != unix.EBADF {
+			Skip("this kernel does not have fchmodat2, new in Linux 6.6: " + err.Error())
+		}
+		Expect(listensIn("", "/s")).To(Equal("Srw-rw-rw-"))
+	})
+
+	It("Listen removes the socket file, and its error names /proc, if the kernel does not have fchmodat2", func() {
+		CannotEmulate("the emulator has no seccomp filters")
+		Expect(listensIn("without fchmodat2", "/s")).To(Equal("listen " + network + " /s: chmod requires /proc, or fchmodat2 (Linux 6.6): operation not supported"))
+	})
+
+	It("the error of a path that is too long for sun_path names /proc", func() {
+		path := strings.Repeat("/.", 60) + "/s"
+		Expect(listensIn("", path)).To(Equal("listen " + network + " " + path + ": an address that is too long for sun_path requires /proc: bind: no such file or directory"))
+	})
+}, everyNetwork)
+
+// listen-chrooted changes the root directory, and then does what listen-once does.
+var _ = Child("listen-chrooted", func(args []string) {
+	if args[0] != "" {
+		runtime.LockOSThread()
+		Expect(denyFchmodat2()).To(Succeed())
+	}
+	Expect(unix.Chroot(args[1])).To(Succeed())
+	Expect(os.Chdir("/")).To(Succeed())
+	listenOnce(args[2:])
+})
+
+// denyFchmodat2 makes fchmodat2(2) fail in this thread, as on an older kernel.
+func denyFchmodat2() error {
+	filter := []unix.SockFilter{
+		{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS}, // the system call's number, which is the same on all architectures
+		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, K: unix.SYS_FCHMODAT2, Jf: 1},
+		{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ERRNO | uint32(unix.ENOSYS)},
+		{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ALLOW},
+	}
+	program := unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]}
+	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
+		return err
+	}
+	return unix.Prctl(unix.PR_SET_SECCOMP, unix.SECCOMP_MODE_FILTER, uintptr(unsafe.Pointer(&program)), 0, 0)
+}

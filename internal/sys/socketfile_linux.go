@@ -1,6 +1,7 @@
 package sys
 
 import (
+	"fmt"
 	"io/fs"
 	"os"
 	"strconv"
@@ -63,7 +64,16 @@ func ChmodSocket(path string, info fs.FileInfo, mode uint32) error {
 	if !os.SameFile(now, info) || int(st.Uid) != unix.Geteuid() {
 		return os.NewSyscallError("chmod", unix.EPERM)
 	}
-	return os.NewSyscallError("chmod", unix.Chmod("/proc/self/fd/"+strconv.Itoa(int(f.Fd())), mode))
+	fd := int(f.Fd())
+	err = unix.Chmod("/proc/self/fd/"+strconv.Itoa(fd), mode)
+	if err != unix.ENOENT { // fd is open, so ENOENT means that /proc is not mounted
+		return os.NewSyscallError("chmod", err)
+	}
+	// Not the first choice: some seccomp filters end a process that makes a system call that they do not know.
+	if err = unix.Fchmodat(fd, "", mode, unix.AT_EMPTY_PATH); err != nil {
+		return fmt.Errorf("chmod requires /proc, or fchmodat2 (Linux 6.6): %w", err)
+	}
+	return nil
 }
 
 // Shared reports whether a path is on a file system that another system or mount may also use, or whose
