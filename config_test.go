@@ -210,6 +210,12 @@ var _ = It("NewConn rejects a connection without a Unix socket, and returns an e
 	}
 })
 
+var _ = It("LocalAddr of a Conn without a socket returns nil", func() {
+	for _, c := range []*scm.Conn{nil, {}} {
+		Expect(c.LocalAddr()).To(BeNil())
+	}
+})
+
 var _ = It("NetConn returns the *net.UnixConn of a Conn, or nil if it has none", func() {
 	a, _ := pair("unix")
 	Expect(a.NetConn()).To(BeIdenticalTo(a.UnixConn))

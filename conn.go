@@ -37,7 +37,8 @@ type Conn struct {
 	raw     syscall.RawConn
 	network string
 	config  Config
-	file    *socketFile // created by ListenPacket, and shared with Conns that NewConn returned for this one
+	file    *socketFile   // created by ListenPacket, and shared with Conns that NewConn returned for this one
+	local   *net.UnixAddr // the address given to Listen or ListenPacket, or nil if package net knows it
 
 	receiving, sending keptCall
 }
@@ -84,40 +85,41 @@ func NewConnFile(f *os.File) (*Conn, error) { return Config{}.NewConnFile(f) }
 // NewConn is [NewConn] with config. If c is a *Conn, c keeps its own Config. Socket options that were set
 // earlier, such as the one that NoFiles sets, stay set.
 func (config Config) NewConn(c net.Conn) (*Conn, error) {
-	inner, file, err := unwrap(c)
+	inner, err := unwrap(c)
 	var conn *Conn
 	if err == nil {
-		conn, err = config.newConn(inner)
+		conn, err = config.newConn(inner.UnixConn)
 	}
 	if err != nil {
 		return nil, opError("conn", err)
 	}
-	conn.file = file
+	conn.file, conn.local = inner.file, inner.local
 	return conn, nil
 }
 
 // maxUnwraps ends a cycle of NetConn methods.
 const maxUnwraps = 64
 
-// unwrap returns the Unix socket that c is or leads to, and its socket file if a Conn owns one.
-func unwrap(c net.Conn) (*net.UnixConn, *socketFile, error) {
+// unwrap returns the Conn that c is or leads to. If c leads to a *net.UnixConn instead, only the UnixConn of
+// the result is set.
+func unwrap(c net.Conn) (*Conn, error) {
 	if err := checkPresent(c); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	for range maxUnwraps {
 		switch c := c.(type) {
 		case *net.UnixConn:
-			return c, nil, nil
+			return &Conn{UnixConn: c}, nil
 		case *Conn:
-			return c.UnixConn, c.file, nil
+			return c, nil
 		}
 		inner, err := unwrapOnce(c)
 		if err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 		c = inner
 	}
-	return nil, nil, fmt.Errorf("%w: unwrapped %d times and still found a %T: its NetConn methods may form a cycle", ErrNotUnix, maxUnwraps, c)
+	return nil, fmt.Errorf("%w: unwrapped %d times and still found a %T: its NetConn methods may form a cycle", ErrNotUnix, maxUnwraps, c)
 }
 
 func unwrapOnce(c net.Conn) (net.Conn, error) {
@@ -406,9 +408,21 @@ func (c *Conn) SetUnlinkOnClose(unlink bool) {
 	}
 }
 
+// LocalAddr returns a [*net.UnixAddr] with the name that Listen or [ListenPacket] was given. For any other
+// Conn, it returns the address that package net returns, or nil if the Conn has no socket.
+func (c *Conn) LocalAddr() net.Addr {
+	switch {
+	case c == nil || c.UnixConn == nil:
+		return nil
+	case c.local != nil:
+		return c.local
+	}
+	return c.UnixConn.LocalAddr()
+}
+
 // NetConn returns the [*net.UnixConn] of the Conn, which is the same connection, or nil if the Conn has
 // none. It lets [NewConn] and other code unwrap a struct that embeds a Conn. The result does not know the
-// socket file that [ListenPacket] created, so only closing the Conn removes the file.
+// socket file that [ListenPacket] created. If the result is closed first, the file stays.
 func (c *Conn) NetConn() net.Conn {
 	if c == nil || c.UnixConn == nil {
 		return nil

@@ -121,7 +121,12 @@ var _ = DescribeTableSubtree("on", func(network string) {
 			f := pipes(1)[0]
 			Expect(client.WriteFiles([]byte("hello"), f)).To(Equal(5))
 			server := accept()
-			hasAddress(server.LocalAddr(), network, addr)
+			given := &net.UnixAddr{Name: strings.Replace(addr, "\x00", "@", 1), Net: network}
+			if addr[0] != 0 {
+				given.Name = addr
+			}
+			Expect(server.LocalAddr()).To(Equal(given))
+			Expect(ok(scm.NewConn(wrapper{nil, server})).LocalAddr()).To(Equal(given))
 			receives(server, "hello", f)
 		})
 	}

@@ -132,6 +132,10 @@ func (config Config) Listen(ctx context.Context, network, addr string) (*Listene
 // Recv stores the sender's name, if it has one, in [Message].Addr. To reply, call Send with that Addr. The
 // kernel then looks up the path again, with the permissions of this process. Reply only to abstract names
 // and to paths in directories that no other user can write to (SECURITY.md).
+//
+// If addr is a path that is too long for sun_path, receivers see the sender's name as /proc/self/fd/N/NAME,
+// and cannot reply to it. The kernel would look up the name among the receiver's own descriptors, where it
+// can lead to a different socket. Use a shorter path if others reply to this socket.
 func ListenPacket(ctx context.Context, network, addr string) (*Conn, error) {
 	return Config{}.ListenPacket(ctx, network, addr)
 }
@@ -162,6 +166,9 @@ func (config Config) ListenPacket(ctx context.Context, network, addr string) (*C
 		return nil, listenError(network, addr, err)
 	}
 	c.file = file
+	if addr != "" {
+		c.local = unixAddr(network, addr)
+	}
 	return c, nil
 }
 
@@ -264,6 +271,7 @@ func (l *Listener) AcceptConn() (*Conn, error) {
 			_ = accepted.Close()
 			return nil, &net.OpError{Op: "accept", Net: l.addr.Net, Addr: l.addr, Err: cause(err)}
 		}
+		c.local = l.addr
 		if l.admits(c) {
 			return c, nil
 		}

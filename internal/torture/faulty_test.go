@@ -131,6 +131,7 @@ var noSystemCall = map[string]func(t *fixture){
 	"Conn.NetConn":              func(t *fixture) { t.conn.NetConn() },
 	"Conn.SetUnlinkOnClose":     func(t *fixture) { t.conn.SetUnlinkOnClose(true) },
 	"Listener.Addr":             func(t *fixture) { t.server.Addr() },
+	"Conn.LocalAddr":            func(t *fixture) { t.conn.LocalAddr() },
 	"Listener.SetUnlinkOnClose": func(t *fixture) { t.server.SetUnlinkOnClose(true) },
 	"Message.Truncated":         func(*fixture) { _ = (&scm.Message{}).Truncated() },
 	"TruncatedError.Error":      func(*fixture) { _ = (&scm.TruncatedError{}).Error() },
