@@ -105,11 +105,17 @@ has_c = [ "$$($(GO) env CGO_ENABLED)" = 1 ]
 # Runs the rest of the line if there is a C compiler, and otherwise skips the part $(1).
 with_c = $(has_c) || { $(part) $(1) -skip "no C compiler ($$($(GO) env CC)) in PATH"; exit; };
 
-.PHONY: test test-parts test-cgo test-purego test-c test-modules
+.PHONY: test test-partners test-parts test-cgo test-purego test-c test-modules
 test: setup-c ## minutes: run the tests: Go on both backends, C plain and under sanitizers and valgrind; print the totals
 	@tools/setup -n test
-	$(call judged,test-parts,cgo purego c $(MODULES:./%=%))
+	$(call judged,test-partners test-parts,cgo purego c $(MODULES:./%=%))
 
+# These programs in C and Rust run the catalogue with package scm in both test-cgo and test-purego, which may run as a user
+# without compilers.
+test-partners:
+	$(GO) run ./tools/buildpeers -partners
+
+test-parts: export SCM_PARTNERS = $(CURDIR)/build/peers/partners.json
 # Tests wait for a third of their time, and some packages run alone at the end of a part. The other parts run meanwhile.
 test-parts:
 	@trap : INT; $(MAKE) test-cgo & \

@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -21,6 +23,7 @@ import (
 
 	"github.com/scm-rights/scm"
 	inside "github.com/scm-rights/scm/internal/builtin"
+	"github.com/scm-rights/scm/internal/fdtest"
 	"github.com/scm-rights/scm/interop"
 	"github.com/scm-rights/scm/interop/catalogue"
 	"github.com/scm-rights/scm/interop/peers"
@@ -29,7 +32,7 @@ import (
 
 // partners are the peers opposite the package under test in scenarios for pairs: C, Rust,
 // and the package with its other backend. In other scenarios the runner is opposite.
-var partners = []string{"csrc", "book", "qa", "libc", "nix", "rustix", "sendfd", "scmsocket", otherBackend()}
+var partners = append(slices.Clone(peers.Partners), otherBackend())
 
 func otherBackend() string {
 	if scm.Backend == "cgo" {
@@ -38,34 +41,40 @@ func otherBackend() string {
 	return "scm-cgo"
 }
 
-// builtPeers has the partners. Those that could not be built have the reason instead of a command.
-// It is set before the specs run.
-var builtPeers map[string]*scenario.Peer
+// opponents are the partners and the runner, by name. takePeers sets the command of each, or the reason why it has
+// none, before the specs run.
+var opponents = func() map[string]*scenario.Peer {
+	all := map[string]*scenario.Peer{}
+	for _, name := range append(slices.Clone(partners), scenario.RunnerName) {
+		all[name] = scenario.Missing(name, "not built yet")
+	}
+	return all
+}()
 
-// buildPeers builds the partners once for all processes of the suite.
+// buildPeers builds the partners once for all processes of the suite, unless make test has built them.
 func buildPeers(ctx context.Context) []byte {
-	list := peers.Build(ctx, ".", "build/peers", partners, GinkgoWriter)
+	list := peers.BuildPartners(ctx, ".", partners, GinkgoWriter)
 	text, err := json.Marshal(list)
 	Expect(err).NotTo(HaveOccurred())
 	return text
 }
 
-// takePeers sets builtPeers. It starts each partner once, to find out what it supports.
+// takePeers sets the opponents. It starts each partner once, to find out what it supports.
 func takePeers(text []byte) {
 	var list []peers.Built
 	Expect(json.Unmarshal(text, &list)).To(Succeed())
 	runner, err := process.Runner()
 	Expect(err).NotTo(HaveOccurred())
-	builtPeers = map[string]*scenario.Peer{scenario.RunnerName: runner}
+	*opponents[scenario.RunnerName] = *runner
 	for _, b := range list {
 		if b.Why != "" {
 			Expect(os.Getenv("CI")).NotTo(Equal("true"), "CI=true, and peer %s could not be built: %s", b.Name, b.Why)
-			builtPeers[b.Name] = scenario.Missing(b.Name, b.Why)
+			*opponents[b.Name] = *scenario.Missing(b.Name, b.Why)
 			continue
 		}
 		p := scenario.Program(b.Name, b.Command...)
 		Expect(process.Probe(p, process.DefaultTimeout)).To(Succeed(), "peer %s", b.Name)
-		builtPeers[b.Name] = p
+		*opponents[b.Name] = *p
 	}
 }
 
@@ -85,14 +94,41 @@ func underTest(lib peer.Library) *scenario.Peer {
 // hellos has the answers of the peers under test to hello.
 var hellos = map[string]contract.Hello{}
 
-// inInterop is true in .ci/run, whose make interop runs the same cases over cgo. The user and the modules of the run
-// in Go differ from those of make interop.
-var inInterop = os.Getenv("SCM_CATALOGUE") == "interop" && scm.Backend == "cgo"
+// A batch has the cases with one opponent. They run together, because starting the two peers takes longer than most
+// cases.
+type batch struct {
+	expected *scenario.Expectations
+	cases    []scenario.Case
+	results  map[string]scenario.Result // by the name of the case
+}
+
+// result returns the result of a case. The first call runs the whole batch, unless a filter chose specs by name.
+func (b *batch) result(ctx context.Context, c scenario.Case) scenario.Result {
+	if b.results == nil {
+		b.results = map[string]scenario.Result{}
+		if suite, _ := GinkgoConfiguration(); len(suite.FocusStrings)+len(suite.SkipStrings) == 0 {
+			b.run(ctx, b.cases...)
+		}
+	}
+	if _, ran := b.results[c.Name()]; !ran {
+		b.run(ctx, c)
+	}
+	r := b.results[c.Name()]
+	delete(b.results, c.Name()) // another attempt of the spec runs the case again
+	return r
+}
+
+func (b *batch) run(ctx context.Context, cases ...scenario.Case) {
+	GinkgoHelper()
+	outcome := interop.Run(ctx, cases, b.expected, interop.Options{})
+	Expect(outcome.Broken).NotTo(HaveOccurred())
+	Expect(outcome.Results).To(HaveLen(len(cases)))
+	for _, r := range outcome.Results {
+		b.results[r.Name] = r
+	}
+}
 
 var _ = Describe("catalogue", Label("catalogue"), func() {
-	if inInterop {
-		return
-	}
 	scenarios, err := catalogue.Scenarios()
 	if err != nil {
 		panic(err)
@@ -102,16 +138,20 @@ var _ = Describe("catalogue", Label("catalogue"), func() {
 		panic(err)
 	}
 	expected = slices.DeleteFunc(expected, func(e scenario.Expectation) bool { return !e.On(witness.ThisKernel()) })
+	batches := map[string]*batch{}
+	for name := range opponents {
+		batches[name] = &batch{expected: &scenario.Expectations{List: expected}}
+	}
 	for _, lib := range []peer.Library{inside.SCM(), inside.SCMPair()} {
+		us := underTest(lib)
 		for _, s := range scenarios {
 			for _, socketType := range s.Types {
 				for _, name := range opposite(s) {
-					us, partner := underTest(lib), scenario.Missing(name, "not built yet")
 					if s.Play != scenario.PlayReceiver {
-						specify(scenario.Case{Scenario: s, Type: socketType, A: us, B: partner}, expected)
+						specify(scenario.Case{Scenario: s, Type: socketType, A: us, B: opponents[name]}, scenario.RoleA, name, batches[name])
 					}
 					if s.Play != scenario.PlaySender {
-						specify(scenario.Case{Scenario: s, Type: socketType, A: partner, B: us}, expected)
+						specify(scenario.Case{Scenario: s, Type: socketType, A: opponents[name], B: us}, scenario.RoleB, name, batches[name])
 					}
 				}
 			}
@@ -130,29 +170,22 @@ func opposite(s *scenario.Scenario) []string {
 	return []string{scenario.RunnerName}
 }
 
-// specify defines a spec for a case, unless the package under test does not support it. If the case
-// is expected to fail, the spec's name begins with "expected:".
-func specify(c scenario.Case, expected []scenario.Expectation) {
-	role, partner := scenario.RoleA, &c.B
-	if len(c.B.Command) > 0 { // partners have no command yet
-		role, partner = scenario.RoleB, &c.A
-	}
-	if c.UnsupportedBy(role) != "" {
+// specify defines a spec for a case, unless the package under test, which has this role, does not support it. If the
+// case is expected to fail, the spec's name begins with "expected:".
+func specify(c scenario.Case, us scenario.Role, opponent string, b *batch) {
+	if c.UnsupportedBy(us) != "" {
 		return
 	}
+	b.cases = append(b.cases, c)
 	name, want := c.Name(), scenario.Pass
-	expected = slices.DeleteFunc(slices.Clone(expected), func(e scenario.Expectation) bool { return !e.Selects(c) })
-	if len(expected) > 0 {
+	if slices.ContainsFunc(b.expected.List, func(e scenario.Expectation) bool { return e.Selects(c) }) {
 		name, want = "expected: "+name, scenario.Expected
 	}
-	It(name, Label((*partner).Name), func(ctx SpecContext) {
-		*partner = builtPeers[(*partner).Name]
-		if why := (*partner).Why; why != "" {
+	It(name, Label(opponent), func(ctx SpecContext) {
+		if why := opponents[opponent].Why; why != "" {
 			Skip(why)
 		}
-		outcome := interop.Run(ctx, []scenario.Case{c}, &scenario.Expectations{List: expected}, interop.Options{})
-		Expect(outcome.Results).To(HaveLen(1))
-		r := outcome.Results[0]
+		r := b.result(ctx, c)
 		AddReportEntry("transcript", strings.Join(r.Transcript, "\n"), ReportEntryVisibilityFailureOrVerbose)
 		if r.Verdict == scenario.Unsupported {
 			Skip(r.Why)
@@ -169,18 +202,21 @@ func findings(r scenario.Result) string {
 	return b.String()
 }
 
-// Print how many specs ran with each peer, and why the others were skipped.
+// Print how many specs ran with each peer, and why the others were skipped. If the partners must be there, the suite
+// fails if no spec ran with them, or with one of them, unless a filter left these specs out.
 var _ = ReportAfterSuite("specs per peer", func(r Report) {
-	ran := map[string]int{}
+	ran, leftOut := map[string]int{}, map[string]int{}
 	skipped := map[string]map[string]int{}
 	for _, s := range r.SpecReports {
 		for _, label := range s.Labels() {
-			if !slices.Contains(partners, label) && label != scenario.RunnerName {
+			if opponents[label] == nil {
 				continue
 			}
 			if s.State != types.SpecStateSkipped {
 				ran[label]++
-			} else if why := s.FailureMessage(); why != "" { // "" means that a filter excluded it
+			} else if why := s.FailureMessage(); why == "" {
+				leftOut[label]++
+			} else {
 				if skipped[label] == nil {
 					skipped[label] = map[string]int{}
 				}
@@ -189,14 +225,43 @@ var _ = ReportAfterSuite("specs per peer", func(r Report) {
 		}
 	}
 	fmt.Println() // end the line of Ginkgo's dots
-	if inInterop {
-		fmt.Println("skip: the catalogue: make interop runs it")
-		return
-	}
 	for _, name := range append(slices.Clone(partners), scenario.RunnerName) {
 		fmt.Printf("specs over %s with %s: %d\n", scm.Backend, name, ran[name])
 		for _, why := range slices.Sorted(maps.Keys(skipped[name])) {
 			fmt.Printf("    skipped %d: %s\n", skipped[name][why], why)
 		}
 	}
+	if os.Getenv(fdtest.AloneVariable) != "" || os.Getenv(peers.PartnersVariable) == "" && os.Getenv("CI") != "true" {
+		return
+	}
+	some, filtered := false, true
+	for _, name := range partners {
+		some = some || ran[name] > 0
+		filtered = filtered && leftOut[name] > 0 && len(skipped[name]) == 0
+		if leftOut[name] == 0 && opponents[name].Why == "" {
+			Expect(ran[name]).NotTo(BeZero(), "no spec ran with %s", name)
+		}
+	}
+	Expect(some || filtered).To(BeTrue(), "no spec ran with a partner in C or Rust or with the other backend")
 })
+
+var _ = DescribeTable("the suite needs a partner if make test has built them,", Label("catalogue"), func(focus string, passes bool) {
+	list := filepath.Join(GinkgoT().TempDir(), "list.json")
+	var none []peers.Built
+	for _, name := range partners {
+		none = append(none, peers.Built{Name: name, Why: "not built for this spec"})
+	}
+	Expect(peers.WriteList(list, none)).To(Succeed())
+	cmd := exec.Command("/proc/self/exe", "-test.run=^TestSuite$", "-ginkgo.no-color", "-ginkgo.focus="+focus)
+	cmd.Env = append(os.Environ(), "CI=", fdtest.AloneVariable+"=", peers.PartnersVariable+"="+list)
+	out, _ := cmd.CombinedOutput()
+	Expect(string(out)).To(ContainSubstring(" 0 Failed "))
+	Expect(cmd.ProcessState.Success()).To(Equal(passes), "%s", out)
+	if !passes {
+		Expect(string(out)).To(And(ContainSubstring(": not built for this spec"), ContainSubstring("no spec ran with a partner")))
+	}
+},
+	Entry("and fails without one", "catalogue basics/pass-one-fd/stream/.*scm-(cgo|purego)", false),
+	Entry("and passes if a filter leaves the catalogue out", "Pair makes|PassCred", true),
+	Entry("and passes if a filter leaves only the runner", "catalogue basics/pass-one-fd/.*/runner/", true),
+)

@@ -181,7 +181,7 @@ var _ = Describe("gVisor's package at the other end", Label("gvisor"), Ordered, 
 	us := scenario.Program(lib.Name, "/proc/self/exe", inside.Argument, lib.Name)
 
 	BeforeAll(func(ctx SpecContext) {
-		b := peers.Build(ctx, "..", filepath.Join("..", "build", "peers"), []string{"fdchannel"}, GinkgoWriter)[0]
+		b := peers.BuildPartners(ctx, "..", []string{"fdchannel"}, GinkgoWriter)[0]
 		if b.Why != "" {
 			fdtest.Missing(GinkgoTB(), "gVisor's peer was not built: "+b.Why)
 		}

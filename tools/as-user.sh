@@ -3,6 +3,8 @@
 #
 #     tools/as-user.sh COMMAND ARG…
 #
+# If $SCM_PARTNERS names a list of programs, the user gets a copy of the programs and of the list.
+#
 # It needs root. Afterwards it copies the files in the copy's build/test back, and removes the copy with its Go caches
 # and its HOME.
 set -euo pipefail
@@ -30,6 +32,13 @@ for folder in "${folders[@]}"; do
 		esac
 	done
 done
+partners=
+if [ -n "${SCM_PARTNERS-}" ]; then
+	partners=$home/partners/list.json
+	mkdir "$home/partners"
+	grep -o '"/[^"]*"' "$SCM_PARTNERS" | tr -d '"' | sort -u | xargs -rd '\n' cp -t "$home/partners"
+	sed "s|\"/[^\"]*/|\"$home/partners/|" "$SCM_PARTNERS" >"$partners"
+fi
 rm -f "$home/bin/go" "$home/bin/gofmt"
 ln -s "$(go env GOROOT)/bin/go" "$(go env GOROOT)/bin/gofmt" "$home/bin/"
 # The user reads the caller's build cache, and writes to a cache of its own. The copy's directory is always new, so
@@ -47,7 +56,7 @@ status=0
 	cd "$home/scm"
 	exec setpriv --reuid="$uid" --regid="$uid" --clear-groups --inh-caps=-all env -i "${keep[@]}" HOME="$home" \
 		PATH="$home/bin" LANG=C.UTF-8 GOPROXY="$(go env GOPROXY)" GOSUMDB="$(go env GOSUMDB)" \
-		GOFLAGS="-modcacherw -trimpath" GOCACHE="$home/cache" GOTOOLCHAIN=local "$@"
+		GOFLAGS="-modcacherw -trimpath" GOCACHE="$home/cache" GOTOOLCHAIN=local SCM_PARTNERS="$partners" "$@"
 ) || status=$?
 mkdir -p build/test
 cp "$home/scm/build/test/"* build/test/ 2>/dev/null || true

@@ -28,7 +28,7 @@ type peer struct {
 // build builds a peer and returns its command. The first build is slow.
 func build(ctx SpecContext, name string) []string {
 	GinkgoHelper()
-	built := peers.Build(ctx, "..", "../build/peers", []string{name}, GinkgoWriter)[0]
+	built := peers.BuildPartners(ctx, "..", []string{name}, GinkgoWriter)[0]
 	if built.Why != "" {
 		fdtest.Missing(GinkgoTB(), "peer "+name+": "+built.Why)
 	}

@@ -240,7 +240,7 @@ var _ = Describe("the house", Label("house"), func() {
 			// This go command prints its arguments.
 			asked := filepath.Join(dir, "go")
 			real := ok(exec.LookPath("go"))
-			Expect(os.WriteFile(asked, []byte("#!/bin/sh\ncase $1 in build) exec "+real+" \"$@\";; esac\necho \"asked: $*\"\n"+tool), 0o700)).To(Succeed())
+			Expect(os.WriteFile(asked, []byte("#!/bin/sh\ncase $1 in build) exec "+real+" \"$@\";; esac\necho \"asked: $* $SCM_PARTNERS\"\n"+tool), 0o700)).To(Succeed())
 			cmd := exec.Command("make", target, "SETUP=0", "GO="+asked, "RESULTS="+dir+"/results")
 			cmd.Env = makeEnvironment()
 			out, err := cmd.CombinedOutput()
@@ -250,6 +250,10 @@ var _ = Describe("the house", Label("house"), func() {
 				Expect(string(out)).To(MatchRegexp(`\n  %s  +(did not run|1 passed)`, name))
 			}
 			Expect(string(out)).To(MatchRegexp(`\n%s\n$`, last))
+			if target == "test" { // it builds the partners first
+				list := ok(filepath.Abs("build/peers/partners.json"))
+				Expect(string(out)).To(MatchRegexp(`(?s)asked: run \./tools/buildpeers -partners .* -name purego -- [^\n]* ` + list + `\n`))
+			}
 		},
 		// The go command fails, but make continues with the next part.
 		Entry("test", "test", "test \"$1\" != run", "purego bench internal/difftest", `0 passed, [0-9]+ failed, 0 skipped\nmake: \*\*\* \[Makefile:[0-9]+: test\] Error 1`, 2),
@@ -287,14 +291,14 @@ var _ = Describe("the house", Label("house"), func() {
 		real := ok(exec.LookPath("go"))
 		// This go command prints the commands that need the network and those that run tests, instead of executing them.
 		Expect(os.WriteFile(dir+"/go", []byte("#!/bin/sh\ncase $1 in\nget) echo \"$PWD: $*\"; [ -z \"$OFFLINE\" ] ;;\nmod | -C) echo \"$PWD: $*\" ;;\n"+
-			"run) echo \"$PWD: $*\"\n"+passes+";;\n*) exec "+real+" \"$@\" ;;\nesac\n"), 0o700)).To(Succeed())
+			"run) echo \"$PWD: $* $SCM_PARTNERS\"\n"+passes+";;\n*) exec "+real+" \"$@\" ;;\nesac\n"), 0o700)).To(Succeed())
 		run := func(variables ...string) (string, error) {
 			cmd := exec.Command("make", "test-purego", "NEWEST="+copied+"/tree", "RESULTS="+dir+"/results")
 			cmd.Env = slices.Concat(makeEnvironment(), []string{"PATH=" + dir + ":" + os.Getenv("PATH")}, variables)
 			out, err := cmd.CombinedOutput()
 			return string(out), err
 		}
-		out, err := run()
+		out, err := run("SCM_PARTNERS=/a/list.json")
 		Expect(err).NotTo(HaveOccurred(), out)
 		at := "(?m)^" + copied + "/tree: "
 		Expect(out).To(MatchRegexp(at + `get (\S+@latest ){4}golang\.org/x/sys@latest$`))
@@ -302,7 +306,7 @@ var _ = Describe("the house", Label("house"), func() {
 		for _, side := range []string{"bench", "internal/difftest", "interop/peers/go/fdchannel", "interop/peers/go/runc"} {
 			Expect(out).To(MatchRegexp(at + "-C " + side + ` get golang\.org/x/sys@v`))
 		}
-		Expect(out).To(MatchRegexp(at + `run \./tools/gotest -results build/test -name purego -- -tags scm_purego `))
+		Expect(out).To(MatchRegexp(at + `run \./tools/gotest -results build/test -name purego -- -tags scm_purego .* /a/list\.json$`))
 		Expect(dir + "/results/purego.json").To(BeAnExistingFile())
 
 		out, err = run("OFFLINE=1")
@@ -386,6 +390,9 @@ red:
 		Expect(os.WriteFile(dir+"/.ci/run", []byte(contents(".ci/run")), 0o700)).To(Succeed())
 		// Each of these steps waits for the two others. One of them fails.
 		Expect(os.WriteFile(dir+"/make", []byte(`#!/bin/bash
+case $1 in
+test) mkdir -p build/test; for b in cgo purego; do printf 'x\nspecs over %s with nix: 107\n' $b >build/test/$b.log; done ;;
+esac
 case $1 in systemd | bench-check | kernels-check) ;; *) exit 0 ;; esac
 echo "$1 begins"
 : >"started $1"
@@ -405,8 +412,30 @@ echo "$1 ends, ${#started[@]} started"
 		for _, step := range []string{"systemd", "bench-check", "kernels-check"} {
 			Expect(string(out)).To(ContainSubstring("== make %s\n%[1]s begins\n%[1]s ends, 3 started\n", step))
 		}
+		Expect(string(out)).To(ContainSubstring("\nspecs over cgo with nix: 107\nspecs over purego with nix: 107\n"))
 		Expect(string(out)).To(MatchRegexp(`(?m)^interop +0 s  ok\nsystemd +[0-9]+ s  ok\nbench-check +[0-9]+ s  FAILED\nkernels-check +[0-9]+ s  ok\nall `))
 		Expect(string(out)).To(HaveSuffix("\n0 passed, 2 failed, 0 skipped\n"))
+	})
+
+	It("runs the pure-Go tests as an unprivileged user with the programs that make test has built, and without a compiler", func() {
+		if os.Getuid() != 0 {
+			Skip("it needs root")
+		}
+		if out, err := exec.Command("git", "rev-parse", "HEAD").CombinedOutput(); err != nil {
+			Skip("not a git checkout: " + strings.TrimSpace(string(out)))
+		}
+		dir := GinkgoT().TempDir() // only root may search it
+		Expect(os.Chmod(dir, 0o700)).To(Succeed())
+		Expect(os.WriteFile(dir+"/partner", []byte("#!/bin/sh\nid -un\n"), 0o700)).To(Succeed())
+		Expect(os.WriteFile(dir+"/list.json", []byte(`[{"name": "x", "command": ["`+dir+`/partner", "interop"]}]`), 0o600)).To(Succeed())
+		bin := linked("bash", "cat", "chmod", "chown", "cp", "dirname", "env", "find", "git", "go", "grep", "id", "ln", "mkdir", "mktemp", "rm", "sed", "setpriv", "sh", "sort", "tar", "tr", "xargs")
+		Expect(os.Chmod(bin, 0o755)).To(Succeed())
+		for _, compiler := range []string{"cc", "x86_64-linux-gnu-gcc-14", "cargo", "rustc"} {
+			Expect(os.Symlink("/bin/true", bin+"/"+compiler)).To(Succeed())
+		}
+		cmd := exec.Command("tools/as-user.sh", "sh", "-ec", `cat "$SCM_PARTNERS"; $(grep -o '/[^"]*' "$SCM_PARTNERS"); ! command -v cc x86_64-linux-gnu-gcc-14 cargo rustc`)
+		cmd.Env = append(fdtest.WithoutMake(), "PATH="+bin, "GOCACHE="+GinkgoT().TempDir(), "SCM_PARTNERS="+dir+"/list.json")
+		Expect(output(cmd)).To(MatchRegexp(`^\[\{"name": "x", "command": \["/[^"]*/partners/partner", "interop"\]\}\]nobody\n$`))
 	})
 
 	// If gcc is in PATH, cgo is enabled for Windows too, where csrc does not build.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -158,6 +159,26 @@ func TestList(t *testing.T) {
 		}
 		if got, err := ReadList(file); err == nil {
 			t.Errorf("%q is accepted as %+v", text, got)
+		}
+	}
+}
+
+func TestBuildPartners(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "list.json")
+	built := []Built{{Name: "csrc", Lang: "c", Command: []string{"/x/csrc"}}, {Name: "nix", Lang: "rust", Why: "no cargo"}}
+	if err := WriteList(file, built); err != nil {
+		t.Fatal(err)
+	}
+	get := func(list string) []Built {
+		t.Setenv(PartnersVariable, list)
+		return BuildPartners(context.Background(), t.TempDir(), []string{"nix", "no-such", "csrc"}, io.Discard)
+	}
+	if got := get(file); !reflect.DeepEqual([]Built{got[0], got[2]}, []Built{built[1], built[0]}) || !strings.HasPrefix(got[1].Why, "no such peer") {
+		t.Errorf("got %+v, want the peers of the list, and one that does not exist", got)
+	}
+	for _, got := range get(file + "x") {
+		if !strings.Contains(got.Why, file+"x") {
+			t.Errorf("got %+v, want the name of the list that cannot be read", got)
 		}
 	}
 }

@@ -2,6 +2,10 @@
 // `scm interop run --peers`.
 //
 //	go run ./tools/buildpeers [-out build/peers] [NAME or LANGUAGE…]
+//	go run ./tools/buildpeers [-out build/peers] -partners
+//
+// With -partners, it builds only the peers that the tests of package scm need, and writes partners.json instead of
+// peers.json.
 package main
 
 import (
@@ -18,13 +22,18 @@ import (
 )
 
 func main() {
-	out := flag.String("out", "build/peers", "the `directory` for the programs and for peers.json")
+	out := flag.String("out", "build/peers", "the `directory` for the programs and for their list")
+	partners := flag.Bool("partners", false, "build only the peers that the tests of package scm need")
 	flag.Parse()
+	names, name := flag.Args(), "peers.json"
+	if *partners {
+		names, name = append(peers.Partners, "scm-cgo", "scm-purego"), "partners.json"
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 
-	list := peers.Build(ctx, ".", *out, flag.Args(), os.Stderr)
-	file := filepath.Join(*out, "peers.json")
+	list := peers.Build(ctx, ".", *out, names, os.Stderr)
+	file := filepath.Join(*out, name)
 	if err := peers.WriteList(file, list); err != nil {
 		fmt.Fprintln(os.Stderr, "peers:", err)
 		os.Exit(1)
