@@ -2,12 +2,10 @@ package scm
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net"
 	"os"
-	"reflect"
 	"syscall"
 
 	"github.com/scm-rights/scm/internal/sys"
@@ -471,56 +469,4 @@ func cause(err error) error {
 		return op.Err
 	}
 	return err
-}
-
-// control calls f once with the descriptor of raw, which stays open during the call, and returns f's error.
-// raw can be of the caller's own type: if its Control never calls f, the error is os.ErrInvalid.
-func control(raw syscall.RawConn, f func(fd int) error) (err error) {
-	called := false
-	closed := raw.Control(func(fd uintptr) {
-		if !called {
-			called = true
-			err = f(int(toInt32(int(fd))))
-		}
-	})
-	switch {
-	case called:
-		return err
-	case errors.Is(closed, net.ErrClosed):
-		return net.ErrClosed
-	case closed != nil: // package os does not export its error
-		return os.ErrClosed
-	}
-	return os.ErrInvalid
-}
-
-// rawConn returns c.SyscallConn, or an error if c or its RawConn is nil.
-func rawConn(c syscall.Conn) (syscall.RawConn, error) {
-	if err := checkPresent(c); err != nil {
-		return nil, err
-	}
-	raw, err := c.SyscallConn()
-	if raw == nil && err == nil {
-		err = os.ErrInvalid
-	}
-	return raw, err
-}
-
-// checkPresent returns an error if c is nil, a nil pointer of any type, or a Conn or Listener without a
-// socket. The methods of package net's connections panic on a nil pointer.
-func checkPresent(c any) error {
-	if v := reflect.ValueOf(c); !v.IsValid() || v.Kind() == reflect.Pointer && v.IsNil() {
-		return os.ErrInvalid
-	}
-	switch c := c.(type) {
-	case *Conn:
-		if c.UnixConn == nil {
-			return errConnLiteral
-		}
-	case *Listener:
-		if c.UnixListener == nil {
-			return errListenerLiteral
-		}
-	}
-	return nil
 }

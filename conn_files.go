@@ -220,16 +220,6 @@ func (c *Conn) ReadFDs(p []byte, fds []int) (n, nfd int, err error) {
 	return n, nfd, err
 }
 
-// CloseFDs closes descriptors, such as those that [Conn.ReadFDs] or [Recv] returned, with close(2). It
-// ignores negative values and errors.
-func CloseFDs(fds ...int) {
-	for _, fd := range fds {
-		if fd >= 0 {
-			sys.Close(int(toInt32(fd)))
-		}
-	}
-}
-
 func (k *call) readFiles(max int) (n int, files []*os.File, err error) {
 	n, err = k.read(max)
 	if err != nil {
@@ -331,34 +321,6 @@ func (k *call) enforce() error {
 		return nil
 	}
 	return k.conn.config.Expect.Enforce(k.received())
-}
-
-// makeFiles creates files from received descriptors, and takes ownership of the descriptors. If it cannot
-// create one of the files, it closes that descriptor and all after it, and returns the files before it
-// along with the error, so that each file has the index that the sender gave it.
-func makeFiles(fds []int) (files []*os.File, err error) {
-	if len(fds) == 0 {
-		return nil, nil
-	}
-	files = make([]*os.File, 0, len(fds))
-	for i, fd := range fds {
-		f, err := newFile(fd, "received")
-		if err != nil {
-			sys.CloseAll(fds[i:])
-			if i == 0 {
-				files = nil
-			}
-			return files, err
-		}
-		files = append(files, f)
-	}
-	return files, nil
-}
-
-func closeFiles(files []*os.File) {
-	for _, f := range files {
-		_ = f.Close()
-	}
 }
 
 // A fileError reports which of the files to send caused an error.

@@ -1,62 +1,11 @@
 package scm
 
 import (
-	"errors"
-	"fmt"
-	"io"
-	"net"
 	"os"
-	"strings"
-	"syscall"
 
 	"github.com/scm-rights/scm/internal/received"
 	"github.com/scm-rights/scm/internal/sys"
 )
-
-// nameBytes is the size of runc's buffer for a file's name. A name must be shorter.
-const nameBytes = 4096
-
-// SendFile sends f and a name for it in runc's format: one descriptor, and the bytes of the name without a
-// terminator. f stays open and still belongs to the caller. On a stream the name must not be empty, and a
-// name that is longer than the socket's buffer arrives in pieces: use "unixpacket" for such names.
-//
-// If the name is 4096 bytes or longer, the error wraps ENAMETOOLONG. Other errors are those of WriteFiles.
-// If errors.Is(err, io.ErrShortWrite) is true, SendFile sent the file but only part of the name.
-func (c *Conn) SendFile(name string, f *os.File) error {
-	if len(name) >= nameBytes {
-		return c.fail("write", sys.ENAMETOOLONG)
-	}
-	return c.fail("write", c.sendOne([]byte(name), f))
-}
-
-// RecvFile receives one file and its name, as runc, conmon and crun send them, without the NUL that conmon
-// sends at the end of the name. The caller must close the file. RecvFile creates the file as [NewFile]
-// does. NewFile documents which files have deadlines and which can fail with EAGAIN. The file's name is
-// exactly the bytes that the sender chose, and the file's errors contain it: print both with %q.
-//
-// RecvFile rejects a message with no descriptor (ErrNoFile), with more than one descriptor or with other
-// control data (a [*TruncatedError]), with a descriptor that does not match [Config].Expect (an
-// [*ExpectError]), or with 4096 bytes or more (ENAMETOOLONG). It closes the descriptors of a message that
-// it rejects, and discards the bytes: use [Conn.ReadFiles] if the partner may send a reason instead of a
-// file. At the end of the connection the error is [io.EOF]. If Expect requires more than one file,
-// the error wraps EINVAL, and nothing is received. Other errors are those of [Conn].
-func (c *Conn) RecvFile() (*os.File, error) {
-	p := make([]byte, nameBytes)
-	n, fd, err := c.receiveOne(p)
-	if err == nil && n >= nameBytes {
-		sys.Close(fd)
-		err = sys.ENAMETOOLONG
-	}
-	if err != nil {
-		return nil, c.fail("read", err)
-	}
-	f, err := newFile(fd, strings.TrimSuffix(string(p[:n]), "\x00"))
-	if err != nil {
-		sys.Close(fd)
-		return nil, c.fail("read", err)
-	}
-	return f, nil
-}
 
 // NewFile returns an [os.File] for the received descriptor fd and takes ownership of the descriptor. On
 // success the file owns it. The descriptor is close-on-exec and may have been renumbered. On error fd stays
@@ -129,77 +78,40 @@ func unpolledFile(fd int, name string) (*os.File, error) {
 	return f, nil
 }
 
-// sendOne sends p and one descriptor.
-func (c *Conn) sendOne(p []byte, f syscall.Conn) error {
-	if err := c.usable(); err != nil {
-		return err
+// makeFiles creates files from received descriptors, and takes ownership of the descriptors. If it cannot
+// create one of the files, it closes that descriptor and all after it, and returns the files before it
+// along with the error, so that each file has the index that the sender gave it.
+func makeFiles(fds []int) (files []*os.File, err error) {
+	if len(fds) == 0 {
+		return nil, nil
 	}
-	if len(p) == 0 && c.isStream() {
-		return ErrEmptyPayload
-	}
-	raw, err := rawConn(f)
-	if errors.Is(err, net.ErrClosed) {
-		err = &fileError{0, os.ErrClosed} // not net.ErrClosed: c is open
-	}
-	if err != nil {
-		return err
-	}
-	k := newCall(c, true)
-	defer k.put()
-	k.files, k.bufs = append(k.files, raw), append(k.bufs, p)
-	err = k.send()
-	if err != nil && k.sent > 0 {
-		return &partError{k.sent, len(p), err}
-	}
-	return err
-}
-
-// A partError means that a stream accepted only part of a name. The first byte carried the file.
-type partError struct {
-	sent, length int
-	err          error
-}
-
-func (e *partError) Error() string {
-	return fmt.Sprintf("sent the file but only %d of %d bytes of its name: %v", e.sent, e.length, e.err)
-}
-
-func (e *partError) Unwrap() []error { return []error{io.ErrShortWrite, e.err} }
-
-// Timeout implements net.Error. net.OpError calls it.
-func (e *partError) Timeout() bool { return os.IsTimeout(e.err) }
-
-// receiveOne receives exactly one descriptor that matches Config.Expect, with a control buffer of runc's
-// size. It closes the descriptors of any other message, and returns an error.
-func (c *Conn) receiveOne(p []byte) (n, fd int, err error) {
-	if err := c.usable(); err != nil {
-		return 0, -1, err
-	}
-	if err := c.config.checkCapacity(1); err != nil {
-		return 0, -1, err
-	}
-	k := newCall(c, false)
-	defer k.put()
-	k.bufs = append(k.bufs, p)
-	if err := k.receive(sys.PairRoom); err != nil {
-		return 0, -1, err
-	}
-	a := k.arrival()
-	switch {
-	case a.isEnd(c.network):
-		err = io.EOF
-	case !a.lostFDs() && a.nfd == 1:
-		err := k.enforce()
-		return a.n, k.msg.FDs[0], err // -1 on error
-	case !a.lostFDs() && a.nfd == 0:
-		err = ErrNoFile
-	default:
-		lost := a.truncated(1, k.cause)
-		if a.nfd > 1 {
-			lost.Cause = sys.EMSGSIZE
+	files = make([]*os.File, 0, len(fds))
+	for i, fd := range fds {
+		f, err := newFile(fd, "received")
+		if err != nil {
+			sys.CloseAll(fds[i:])
+			if i == 0 {
+				files = nil
+			}
+			return files, err
 		}
-		err = lost
+		files = append(files, f)
 	}
-	sys.CloseAll(k.received())
-	return a.n, -1, err
+	return files, nil
+}
+
+func closeFiles(files []*os.File) {
+	for _, f := range files {
+		_ = f.Close()
+	}
+}
+
+// CloseFDs closes descriptors, such as those that [Conn.ReadFDs] or [Recv] returned, with close(2). It
+// ignores negative values and errors.
+func CloseFDs(fds ...int) {
+	for _, fd := range fds {
+		if fd >= 0 {
+			sys.Close(int(toInt32(fd)))
+		}
+	}
 }
