@@ -197,15 +197,7 @@ var _ = DescribeTableSubtree("in a root directory without /proc, on", func(netwo
 		dir := filepath.Dir(socketPath())
 		cmd := ChildCommand("listen-chrooted", arranged, dir, network, path, "666", "77")
 		if os.Geteuid() != 0 {
-			cmd.SysProcAttr = &syscall.SysProcAttr{
-				Cloneflags:  unix.CLONE_NEWUSER,
-				UidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Geteuid(), Size: 1}},
-			}
-			probe := exec.Command("true")
-			probe.SysProcAttr = cmd.SysProcAttr
-			if err := probe.Run(); err != nil {
-				Skip("cannot create a user namespace: " + err.Error())
-			}
+			cmd.SysProcAttr = inUserNamespace()
 		}
 		out := RunChild(cmd)
 		Expect(os.ReadDir(dir)).To(BeEmpty())
