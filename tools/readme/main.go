@@ -176,11 +176,10 @@ func difference(name, text, wanted string) error {
 
 // readme returns the text of README.md with the part between the markers replaced.
 func (t *comparison) readme(text string) (string, error) {
-	const begin, end = "<!-- comparison -->\n", "<!-- end -->\n"
-	head, rest, ok := strings.Cut(text, begin)
-	_, tail, ended := strings.Cut(rest, end)
-	if !ok || !ended {
-		return "", fmt.Errorf("%s has no %s", readmeFile, strings.TrimSpace(begin))
-	}
-	return head + begin + t.summary() + end + tail, nil
+	return fillMarkers(readmeFile, text, func(marker, _ string) (string, error) {
+		if marker != "comparison" {
+			return "", fmt.Errorf("unknown marker %q", marker)
+		}
+		return t.summary(), nil
+	})
 }
