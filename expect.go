@@ -91,8 +91,7 @@ type Expect struct {
 type Kind string
 
 // KindRegular includes POSIX message queues and the files of memfd_secret(2). KindSymlink is a symbolic link
-// itself, opened with O_PATH and O_NOFOLLOW. KindMemfd and the kinds after it are
-// supported on Linux only.
+// itself, opened with O_PATH and O_NOFOLLOW. KindMemfd and the kinds after it are supported on Linux only.
 const (
 	KindRegular     Kind = "regular"
 	KindDirectory   Kind = "directory"

@@ -19,10 +19,11 @@ import (
 //
 // On Linux, NewFile puts a file with O_NONBLOCK set into the poller if the file is a pipe, a socket of
 // AF_UNIX, AF_INET, AF_INET6, AF_NETLINK or AF_PACKET, an eventfd, a timerfd, a signalfd, an inotify
-// descriptor, a pidfd or a terminal (/dev/tty, /dev/console or a pseudoterminal). A Read then waits until
-// the file is ready, and a deadline or Close ends the wait. NewFile recognizes the five kinds from eventfd
-// to pidfd by their names in /proc. They stay out of the poller if /proc is not mounted. On other systems
-// only pipes and sockets enter the poller.
+// descriptor, a pidfd, a terminal (/dev/tty, /dev/console or a pseudoterminal), an input device (in /dev/input),
+// or a TUN or TAP device that has an interface (TUNSETIFF). A Read then waits until the file is ready, and a
+// deadline or Close ends the wait. NewFile recognizes the five kinds from eventfd to pidfd by their names in
+// /proc. They stay out of the poller if /proc is not mounted. On other systems only pipes and sockets enter the
+// poller.
 //
 // Terminals are an exception to the rule that no single received file can stop the process: a partner that
 // shares the terminal can stop it for five seconds at a time, and can repeat this indefinitely. An [Expect]
@@ -34,7 +35,7 @@ import (
 // virtual consoles. They have no deadlines ([os.ErrNoDeadline]). If O_NONBLOCK is clear, a Read or Write
 // that waits blocks a thread, and Close does not interrupt it. If O_NONBLOCK is set, a Read or Write that
 // would wait fails with EAGAIN: clear the flag with [SetNonblock], which clears it for the sender too. To
-// get deadlines for a blocking pipe, socket or terminal, set O_NONBLOCK on fd before the call.
+// get deadlines for a blocking file of the kinds above, set O_NONBLOCK on fd before the call.
 //
 // On Linux, NewFile makes one more epoll_ctl(2) call than os.NewFile does. For a file that has a poll
 // method, it then makes one to three system calls to identify the file. If such a file may not enter the

@@ -105,6 +105,25 @@ var waitables = map[string]func() (waitable, error){
 		wake := func() { Expect(unix.Sendto(fd, []byte("x"), 0, to)).To(Succeed()) }
 		return waitable{f, wake, func() {}}, nil
 	},
+	"a TUN device": func() (waitable, error) {
+		fd, request, err := tun()
+		if err != nil {
+			return waitable{}, err
+		}
+		wake := func() {
+			// The interface was down, so that the kernel did not send anything of its own.
+			request.SetUint16(unix.IFF_UP)
+			sender := ok(unix.Socket(unix.AF_PACKET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0))
+			defer func() { _ = unix.Close(sender) }()
+			Expect(unix.IoctlIfreq(sender, unix.SIOCSIFFLAGS, request)).To(Succeed())
+			Expect(unix.IoctlIfreq(sender, unix.SIOCGIFINDEX, request)).To(Succeed())
+			packet := make([]byte, 20) // an empty IP packet
+			packet[0] = 0x45
+			ip := binary.NativeEndian.Uint16([]byte{unix.ETH_P_IP >> 8, unix.ETH_P_IP & 0xff})
+			Expect(unix.Sendto(sender, packet, 0, &unix.SockaddrLinklayer{Protocol: ip, Ifindex: int(request.Uint32())})).To(Succeed())
+		}
+		return waitable{os.NewFile(uintptr(fd), "tun"), wake, func() {}}, nil
+	},
 	"a pidfd": func() (waitable, error) {
 		cmd := exec.Command("cat")
 		stdin, err := cmd.StdinPipe()
@@ -131,6 +150,23 @@ var waitables = map[string]func() (waitable, error){
 		wake := func() { Expect(unix.Kill(os.Getpid(), unix.SIGUSR2)).To(Succeed()) }
 		return waitable{os.NewFile(uintptr(fd), "signalfd"), wake, func() {}}, err
 	},
+}
+
+// tun opens a TUN device with a new interface. The request has the interface's name.
+func tun() (fd int, request *unix.Ifreq, err error) {
+	fd, err = unix.Open("/dev/net/tun", unix.O_RDWR|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return -1, nil, err
+	}
+	request, err = unix.NewIfreq("scm%d")
+	if err == nil {
+		request.SetUint16(unix.IFF_TUN | unix.IFF_NO_PI)
+		err = unix.IoctlIfreq(fd, unix.TUNSETIFF, request)
+	}
+	if err != nil {
+		_ = unix.Close(fd)
+	}
+	return fd, request, err
 }
 
 func writerOf(f *os.File, text string) func() {

@@ -284,13 +284,40 @@ func copyFiles(w io.Writer, fds []int) error {
 		if err != nil {
 			return err
 		}
-		_, err = io.Copy(w, f)
+		_, err = io.Copy(w, waitingReader{f})
 		_ = f.Close() // it was only read
 		if err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// A waitingReader waits where a Read of its file fails with EAGAIN. That is a non-blocking file that is not in the
+// runtime's poller, for example because the sender has set O_NONBLOCK later.
+type waitingReader struct{ file *os.File }
+
+func (r waitingReader) Read(p []byte) (int, error) {
+	for {
+		n, err := r.file.Read(p)
+		if !errors.Is(err, unix.EAGAIN) {
+			return n, err
+		}
+		raw, err := r.file.SyscallConn()
+		if err != nil {
+			return 0, err
+		}
+		var failed error
+		err = raw.Control(func(fd uintptr) {
+			_, failed = unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, -1)
+		})
+		if failed != nil && failed != unix.EINTR {
+			err = os.NewSyscallError("poll", failed)
+		}
+		if err != nil {
+			return 0, err
+		}
+	}
 }
 
 // A file describes a received descriptor.

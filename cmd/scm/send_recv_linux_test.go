@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"os/exec"
@@ -25,6 +26,7 @@ import (
 	"github.com/scm-rights/scm"
 	"github.com/scm-rights/scm/internal/fdtest"
 	"github.com/scm-rights/scm/internal/fusetest"
+	"github.com/scm-rights/scm/internal/procfs"
 	"github.com/scm-rights/scm/wire"
 )
 
@@ -267,6 +269,84 @@ func TestSendAsMountHelper(t *testing.T) {
 }
 
 // recv prints the family, type and protocol of a socket, and whether it is listening.
+// The sender can set O_NONBLOCK while scm reads.
+func TestRecvCatWaits(t *testing.T) {
+	r, w := blockingPipe(t)
+	addr := filepath.Join(t.TempDir(), "socket")
+	recv := exec.Command(program(t, "scm"), "recv", "--cat", addr)
+	stdout, err := recv.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var stderr bytes.Buffer
+	recv.Stderr = &stderr
+	if err := recv.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer time.AfterFunc(2*time.Minute, func() { _ = recv.Process.Kill() }).Stop()
+	send := exec.Command(program(t, "scm"), "send", patience, addr, "--fd", "3")
+	send.ExtraFiles = []*os.File{r}
+	if sent := finish(t, send); sent != (result{}) {
+		t.Errorf("sent %+v", sent)
+	}
+	p := make([]byte, 1)
+	for i, text := range []string{"a", "b", "c"} {
+		if _, err := w.WriteString(text); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.ReadFull(stdout, p); err != nil || string(p) != text {
+			t.Errorf("read %q, %v, and not %q: %s", p, err, text, &stderr)
+			break
+		}
+		awaitSleep(t, recv.Process.Pid) // it waits for more, or has failed
+		if i == 0 {
+			if err := unix.SetNonblock(int(r.Fd()), true); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	_ = w.Close()
+	if rest, err := io.ReadAll(stdout); len(rest) > 0 || err != nil {
+		t.Errorf("%q, %v after the end", rest, err)
+	}
+	if err := recv.Wait(); err != nil {
+		t.Errorf("%v: %s", err, &stderr)
+	}
+}
+
+// awaitSleep waits until all threads of a process sleep, or the process has ended.
+func awaitSleep(t *testing.T, pid int) {
+	t.Helper()
+	for awake := true; awake; {
+		awake = false
+		tids, err := procfs.Tasks(pid)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, tid := range tids {
+			if status, err := procfs.ReadStatus(tid); err == nil && status.State() != 'S' && !status.HasEnded() {
+				awake = true
+			}
+		}
+		time.Sleep(time.Millisecond)
+	}
+}
+
+// blockingPipe returns a pipe as a C program creates it.
+func blockingPipe(t *testing.T) (r, w *os.File) {
+	t.Helper()
+	var p [2]int
+	if err := unix.Pipe2(p[:], unix.O_CLOEXEC); err != nil {
+		t.Fatal(err)
+	}
+	r, w = os.NewFile(uintptr(p[0]), "r"), os.NewFile(uintptr(p[1]), "w")
+	t.Cleanup(func() {
+		_ = r.Close()
+		_ = w.Close() // it may be closed already
+	})
+	return r, w
+}
+
 func TestRecvSocket(t *testing.T) {
 	socket := func(family, typ, protocol int) func() (int, error) {
 		return func() (int, error) { return unix.Socket(family, typ|unix.SOCK_CLOEXEC, protocol) }

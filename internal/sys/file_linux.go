@@ -245,7 +245,7 @@ func Pollable(fd int) bool {
 	case "pipe":
 		return true
 	case "character device":
-		return isTerminal(i.rdev)
+		return isTerminal(i.rdev) || isInput(i.rdev) || i.rdev == tun && hasInterface(fd)
 	}
 	// Only the kernel creates names that do not begin with a slash.
 	name, err := linkOf(fd)
@@ -268,6 +268,23 @@ func isTerminal(device uint64) bool {
 
 // unix98PTYs is UNIX98_PTY_SLAVE_MAJOR of linux/major.h.
 const unix98PTYs = 136
+
+// isInput reports whether a character device is an input device: a keyboard, a mouse or a joystick. The first 1,024
+// minor numbers belong to the kernel's input drivers. The others are free, for CUSE too.
+func isInput(device uint64) bool {
+	const inputMajor, inputMinors = 13, 1024 // linux/major.h, drivers/input/input.c
+	return unix.Major(device) == inputMajor && unix.Minor(device) < inputMinors
+}
+
+// tun is the device number of /dev/net/tun.
+var tun = unix.Mkdev(10, 200)
+
+// hasInterface reports whether a TUN or TAP device has an interface. Without one, its poll method never wakes
+// a process that waits.
+func hasInterface(fd int) bool {
+	var request unix.Ifreq
+	return unix.IoctlIfreq(fd, unix.TUNGETIFF, &request) == nil
+}
 
 // HasNetType reports whether a file is a socket for which package net has a type.
 func HasNetType(fd int) bool {

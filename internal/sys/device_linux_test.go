@@ -1,0 +1,35 @@
+package sys
+
+import (
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+func TestDevices(t *testing.T) {
+	for _, test := range []struct {
+		name         string
+		major, minor uint32
+		terminal     bool
+		input        bool
+	}{
+		{"/dev/null", 1, 3, false, false},
+		{"/dev/tty1", 4, 1, false, false},
+		{"/dev/tty", 5, 0, true, false},
+		{"/dev/ptmx", 5, 2, true, false},
+		{"/dev/pts/0", 136, 0, true, false},
+		{"/dev/net/tun", 10, 200, false, false},
+		{"/dev/uinput", 10, 223, false, false},
+		{"/dev/input/js0", 13, 0, false, true},
+		{"/dev/input/mice", 13, 63, false, true},
+		{"/dev/input/event0", 13, 64, false, true},
+		{"the last input device", 13, 1023, false, true},
+		{"a CUSE device with the major number of input devices", 13, 1024, false, false},
+		{"another driver with the minor number of an input device", 12, 64, false, false},
+	} {
+		device := unix.Mkdev(test.major, test.minor)
+		if isTerminal(device) != test.terminal || isInput(device) != test.input {
+			t.Errorf("%s: terminal %v, input %v", test.name, isTerminal(device), isInput(device))
+		}
+	}
+}
