@@ -116,10 +116,13 @@ func contents(file string) string {
 	return string(text)
 }
 
-// filesBelow returns the paths of all files below a folder, relative to it.
+// filesBelow returns the paths of all files below a folder, relative to it. Of the tree itself, it leaves out build.
 func filesBelow(dir string) (names []string) {
 	GinkgoHelper()
 	Expect(filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if path == "build" {
+			return fs.SkipDir
+		}
 		if err != nil || d.IsDir() {
 			return err
 		}

@@ -462,7 +462,7 @@ echo "$1 ends, ${#started[@]} started"
 		var modules, updated []string
 		for _, name := range filesBelow(".") {
 			name = strings.TrimPrefix(name, "/")
-			if dir := filepath.Dir(name); filepath.Base(name) == "go.mod" && dir != "." && !strings.HasPrefix(name, "build/") {
+			if dir := filepath.Dir(name); filepath.Base(name) == "go.mod" && dir != "." {
 				modules = append(modules, dir)
 			}
 		}
@@ -477,7 +477,7 @@ echo "$1 ends, ${#started[@]} started"
 		goLine := regexp.MustCompile(`(?m)^go (\S+)$`)
 		versions := map[string]string{}
 		for _, name := range filesBelow(".") {
-			if name = strings.TrimPrefix(name, "/"); filepath.Base(name) == "go.mod" && !strings.HasPrefix(name, "build/") {
+			if name = strings.TrimPrefix(name, "/"); filepath.Base(name) == "go.mod" {
 				line := goLine.FindStringSubmatch(contents(name))
 				Expect(line).To(HaveLen(2), name)
 				versions[filepath.Dir(name)] = line[1]

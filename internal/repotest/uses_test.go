@@ -74,7 +74,7 @@ func filesUsing(importPath, identifier string, match func(name string) bool) (fo
 	files := 0
 	for _, name := range filesBelow(".") {
 		name = strings.TrimPrefix(name, "/")
-		if filepath.Ext(name) != ".go" || strings.HasPrefix(name, "build/") || !match(name) {
+		if filepath.Ext(name) != ".go" || !match(name) {
 			continue
 		}
 		files++
