@@ -11,21 +11,39 @@ import (
 	"github.com/scm-rights/scm/interop/report"
 )
 
-// pythonPeer writes the Python skeleton to a file, with the functions in testdata/library followed by
-// more code, and returns the command that runs it.
+// pythonPeer writes the Python skeleton and the adapter for recv_fds, followed by more code, and returns the
+// command that runs it. Unlike that adapter, it makes the received descriptors close-on-exec.
 func pythonPeer(t *testing.T, more string) string {
 	t.Helper()
 	tool(t, "python3")
-	skeleton, err := peers.FindSkeleton("python")
-	if err != nil {
-		t.Fatal(err)
+	dir := t.TempDir()
+	writePeer(t, "python", filepath.Join(dir, "peer.py"))
+	const folder, serve = "../../interop/peers/python/", "SendFDs().serve()\n"
+	adapter, found := strings.CutSuffix(contents(t, folder+"send_fds.py"), serve)
+	if !found {
+		t.Fatalf("send_fds.py does not end with %q", serve)
 	}
-	text := withLibrary(t, string(skeleton.Text), contents(t, "testdata/library/library.py")+"\n\n"+more)
-	file := filepath.Join(t.TempDir(), "peer.py")
-	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
+	const closing = `
+import os
+from peer import Unsupported
+
+class Mine(SendFDs):
+    def library_recv(self, *args):
+        payload, fds, flags = super().library_recv(*args)
+        for fd in fds:
+            os.set_inheritable(fd, False)
+        return payload, fds, flags
+
+`
+	for name, text := range map[string]string{
+		"borrowed.py": contents(t, folder+"borrowed.py"),
+		"mine.py":     adapter + closing + more + "\nMine().serve()\n",
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
 	}
-	return "python3 " + file
+	return "python3 -B " + filepath.Join(dir, "mine.py")
 }
 
 // A run names each peer of a list that was not built once, with the command that helps.
@@ -50,11 +68,11 @@ func TestUnbuiltPeers(t *testing.T) {
 // reports nothing else. Other peers that do not support something are tested as before.
 func TestUnfilledPeer(t *testing.T) {
 	const (
-		noSend    = "def library_send(*_):\n    raise Unsupported\n"
-		noRecv    = "def library_recv(*_):\n    raise Unsupported\n"
-		oneToSend = "send_all = library_send\n\n\ndef library_send(sock, payload, fds):\n    if len(fds) != 1:\n        raise Unsupported\n" +
-			"    return send_all(sock, payload, fds)\n"
-		failing = "def library_send(*_):\n    raise ValueError\n"
+		noSend    = "class Mine(Mine):\n    def library_send(self, *_):\n        raise Unsupported\n"
+		noRecv    = "class Mine(Mine):\n    def library_recv(self, *_):\n        raise Unsupported\n"
+		oneToSend = "class Mine(Mine):\n    def library_send(self, *args):\n        if len(args[2]) != 1:\n            raise Unsupported\n" +
+			"        return super().library_send(*args)\n"
+		failing = "class Mine(Mine):\n    def library_send(self, *_):\n        raise ValueError\n"
 	)
 	all := []string{"--run", "basics/pass-one-fd/stream/{mine/runner,runner/mine}"}
 	sends, receives := []string{"--run", "basics/pass-one-fd/stream/mine/runner"}, []string{"--run", "basics/pass-one-fd/stream/runner/mine"}

@@ -2,6 +2,7 @@ package contract
 
 import (
 	"strconv"
+	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -22,4 +23,13 @@ func ErrnoName(word string) string {
 		return "EOPNOTSUPP"
 	}
 	return word
+}
+
+// NameErrno returns an answer with its errno by name: err EMSGSIZE for err 90. It returns any other
+// answer unchanged.
+func NameErrno(answer string) string {
+	if errno, ok := strings.CutPrefix(answer, "err "); ok {
+		return "err " + ErrnoName(errno)
+	}
+	return answer
 }

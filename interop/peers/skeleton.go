@@ -4,11 +4,12 @@ import (
 	"bytes"
 	"embed"
 	"fmt"
+	"path"
 	"regexp"
 	"strings"
 )
 
-//go:embed skeleton
+//go:embed skeleton python/peer.py
 var skeletonFiles embed.FS
 
 // A Skeleton is the source code of a peer that does not call a library yet. The comment at
@@ -24,22 +25,22 @@ type Skeleton struct {
 // Skeletons returns one skeleton per language.
 func Skeletons() (list []Skeleton) {
 	for _, s := range []struct{ language, file string }{
-		{"c", "peer.c"},
-		{"go", "peer.go"},
-		{"rust", "peer.rs"},
-		{"python", "peer.py"},
-		{"javascript", "peer.js"},
-		{"java", "Peer.java"},
-		{"ruby", "peer.rb"},
+		{"c", "skeleton/peer.c"},
+		{"go", "skeleton/peer.go"},
+		{"rust", "skeleton/peer.rs"},
+		{"python", "python/peer.py"},
+		{"javascript", "skeleton/peer.js"},
+		{"java", "skeleton/Peer.java"},
+		{"ruby", "skeleton/peer.rb"},
 	} {
-		text, err := skeletonFiles.ReadFile("skeleton/" + s.file)
+		text, err := skeletonFiles.ReadFile(s.file)
 		if err != nil {
 			panic(err) // the file is embedded
 		}
 		text = bytes.TrimPrefix(text, []byte("//go:build ignore\n\n"))
 		commands := headerCommands(text)
 		last := len(commands) - 1
-		list = append(list, Skeleton{s.language, s.file, text, commands[:last:last], commands[last]})
+		list = append(list, Skeleton{s.language, path.Base(s.file), text, commands[:last:last], commands[last]})
 	}
 	return list
 }

@@ -192,13 +192,13 @@ func (proc *Process) SendCommand(ctx context.Context, command string, timeout ti
 	return nil
 }
 
-// ReadAnswer waits for the answer and returns it.
+// ReadAnswer waits for the answer and returns it, with an errno by name even if the peer gave its number.
 func (proc *Process) ReadAnswer(ctx context.Context, timeout time.Duration) (string, error) {
 	text, err := proc.PeekAnswer(ctx, timeout)
 	if err == nil {
 		proc.unread = proc.unread[len(text)+1:]
 	}
-	return text, err
+	return contract.NameErrno(text), err
 }
 
 // PeekAnswer waits for the answer and returns it without consuming it. The next call of ReadAnswer or PeekAnswer

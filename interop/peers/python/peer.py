@@ -1,82 +1,48 @@
-"""The common part of the peers in Python, which implements interop/peers/README.md."""
+"""A peer for scm interop: it reads commands from standard input and answers on standard output.
+
+Call your library in library_send and library_recv. Raise Unsupported if it has no interface for
+the command. Any other exception becomes an error answer.
+
+    python3 peer.py
+"""
 
 import errno
+import inspect
 import os
-import platform
+import re
 import socket
 import sys
 
-PAYLOAD_MAX = 64 << 20
-errno.errorcode[errno.EOPNOTSUPP] = "EOPNOTSUPP"  # not ENOTSUP, which the socket manuals do not use
-
-
-def bits(names):
-    return {name: int(getattr(socket, "MSG_" + name.upper())) for name in names.split()}
-
-
-SEND = bits("dontwait nosignal eor oob more")
-RECV = bits("dontwait peek trunc waitall oob")
-REPORTED = bits("ctrunc trunc eor oob")
-
-
-def items(text):
-    return [] if text == "-" else text.split(",")
-
-
-def integer(text, least=0, most=2**31 - 1):
-    """Accepts an integer only as it would be printed. int() also accepts +3, 03 and 1_000."""
-    n = int(text)
-    if str(n) != text or not least <= n <= most:
-        raise ValueError(text)
-    return n
-
-
-def integers(text, least=0):
-    return [integer(word, least) for word in items(text)]
-
-
-def pattern(at, count):
-    return bytes((at + i) % 251 for i in range(count))
-
-
-def buffer(text, at):
-    if text == "-":
-        return b""
-    if text.startswith("@"):
-        return pattern(at, integer(text[1:], 1, PAYLOAD_MAX))
-    data = bytes.fromhex(text)
-    if data.hex() != text or not 0 < len(data) <= PAYLOAD_MAX:
-        raise ValueError(text)
-    return data
-
-
-def format_payload(data, at):
-    if len(data) <= 4096:
-        return data.hex() or "-"
-    pairs = enumerate(zip(data, pattern(at, len(data))))
-    return next((f"!{i}" for i, (a, b) in pairs if a != b), f"@{len(data)}")
-
-
-def format_flags(flags):
-    flags &= ~int(socket.MSG_CMSG_CLOEXEC)
-    names = [name for name, bit in REPORTED.items() if flags & bit]
-    rest = flags & ~sum(REPORTED.values())
-    return ",".join(names + [hex(rest)] * bool(rest)) or "-"
+MAX_INT, MAX_PAYLOAD = 2**31 - 1, 64 << 20
 
 
 class Unsupported(Exception):
-    """The peer or the library does not support the command, and nothing was done."""
+    """The library, or this peer, has no interface for the command."""
 
 
 class Peer:
-    """One interface of one library. The subclass defines HELLO, send_message and recv_message."""
+    """One interface of one library."""
 
-    sock = None  # the descriptor of the case's socket
-    opened = None  # the socket object, created at the first message
-    held = frozenset()  # given or received, and still open
+    # Use your library's name and version. Expected failures can depend on the version.
+    HELLO = "name=mine version=0 can=stream,dgram,seqpacket,multi"
+
+    # The socket is borrowed, here and in library_recv: detach() a socket.socket that is made from
+    # it, which otherwise closes it. The flags are 0 unless can= has the word flags.
+    def library_send(self, sock: int, payload: bytes, fds: list[int], flags: int) -> int:
+        """Sends the payload and the descriptors, and returns the count that the library reports."""
+        raise Unsupported
+
+    def library_recv(self, sock: int, most: int, room: int, flags: int):
+        """Receives at most this many bytes and descriptors.
+        Returns the payload, the descriptors, and msg_flags, or None if the library reports none.
+        Raises EOFError if the library reports the end of the stream."""
+        raise Unsupported
+
+    sock = -1
+    held = frozenset()  # the socket of the case, its files, and the descriptors received
 
     def hello(self):
-        return f"ok lang=python version={platform.python_version()} {self.HELLO}"
+        return f"ok lang=python {self.HELLO}"
 
     def use(self, sock, fds="-"):
         sock, fds = integer(sock), integers(fds)
@@ -85,68 +51,111 @@ class Peer:
         return "ok"
 
     def send(self, payload, fds, at="0", flags="-"):
-        data = buffer(payload, integer(at, most=sys.maxsize))
-        fds, flags = integers(fds, least=-(2**31)), sum(SEND[name] for name in items(flags))
-        return self.call(lambda: f"ok n={self.send_message(self.opened, data, fds, flags)}")
+        data, fds = payload_of(payload, integer(at)), integers(fds, -MAX_INT - 1)
+        return f"ok n={self.library_send(self.sock, data, fds, self.flags(SEND, flags))}"
 
     def recv(self, bytes, fds, at="0", flags="-"):
-        size, room = integer(bytes, most=PAYLOAD_MAX), integer(fds, most=65535)
-        at = integer(at, most=sys.maxsize)
-        flags = sum(RECV[name] for name in items(flags))
+        at, most, room = integer(at), integer(bytes, 0, MAX_PAYLOAD), integer(fds, 0, 65535)
+        data, got, told = self.library_recv(self.sock, most, room, self.flags(RECV, flags))
+        self.held.update(got)
+        said = f"ok n={len(data)} payload={shown(data, at)} fds={listed(got)}"
+        return said if told is None else f"{said} flags={shown_flags(told)}"
 
-        def recv():
-            data, fds, reported = self.recv_message(self.opened, size, room, flags)
-            self.held.update(fds)
-            answer = f"ok n={len(data)} payload={format_payload(data, at)}"
-            answer += f" fds={','.join(map(str, fds)) or '-'}"
-            return answer if reported is None else f"{answer} flags={format_flags(reported)}"
-
-        return self.call(recv)
-
-    def call(self, library):
-        if self.sock not in self.held:
-            return "unsupported"
-        try:
-            self.opened = self.opened or socket.socket(fileno=self.sock)
-            return library()
-        except Unsupported:
-            return "unsupported"
-        except EOFError:
-            return "ok n=0 payload=- fds=- eof"
-        except OSError as e:
-            return f"err {errno.errorcode.get(e.errno, e.errno)}"
-        except (AssertionError, OverflowError, RuntimeError, ValueError) as e:
-            return f"err lib {e}"
+    def flags(self, known, flags):
+        names = [] if flags == "-" else flags.split(",")
+        if self.sock not in self.held or not known.issuperset(names):
+            raise Unsupported
+        return bits(names)
 
     def close(self, fds):
         fds = set(integers(fds))
-        if not fds <= self.held:
-            return "unsupported"
-        for fd in fds:
-            if fd == self.sock and self.opened:
-                self.opened.detach()
-            os.closerange(fd, fd + 1)
+        if not self.held.issuperset(fds):
+            raise Unsupported
         self.held -= fds
+        for fd in fds:
+            os.closerange(fd, fd + 1)  # the library may have reported a descriptor that is not open
         return "ok"
 
     def end(self):
-        self.close(",".join(map(str, self.held)) or "-")
-        self.sock = self.opened = None
-        return "ok"
+        return self.close(listed(self.held))
 
-
-def serve(peer):
-    verbs = {
-        verb.__name__: verb
-        for verb in (peer.hello, peer.use, peer.send, peer.recv, peer.close, peer.end)
-    }
-    sys.stdin.reconfigure(errors="replace", newline="\n")
-    sys.stdout.reconfigure(encoding="ascii", errors="replace")
-    for line in sys.stdin:
+    def answer(self, line):
+        verb, *words = line.split(" ")
+        fields = dict(word.partition("=")[::2] for word in words)
+        if verb not in {"hello", "use", "send", "recv", "close", "end"} or len(fields) < len(words):
+            raise Unsupported
         try:
-            verb, *words = line.rstrip("\n").split(" ")
-            fields = dict(word.split("=", 1) for word in words)
-            answer = verbs[verb](**fields) if len(fields) == len(words) else "unsupported"
-        except (KeyError, TypeError, ValueError):
-            answer = "unsupported"
-        print(answer, flush=True)
+            inspect.signature(getattr(self, verb)).bind(**fields)
+        except TypeError:  # a field is missing or unknown
+            raise Unsupported from None
+        return getattr(self, verb)(**fields)
+
+    def serve(self):
+        sys.stdin.reconfigure(errors="replace", newline="\n")
+        sys.stdout.reconfigure(errors="backslashreplace")
+        for line in sys.stdin:
+            try:
+                said = self.answer(line.rstrip("\n"))
+            except Unsupported:
+                said = "unsupported"
+            except EOFError:
+                said = "ok n=0 payload=- fds=- eof"
+            except Exception as e:  # noqa: BLE001
+                number = getattr(e, "errno", None)
+                text = " ".join(str(e or repr(e)).split())
+                said = f"err {number}" if number in errno.errorcode else f"err lib {text}"
+            print(said, flush=True)
+
+
+SEND = {"dontwait", "nosignal", "eor", "oob", "more"}
+RECV = {"dontwait", "peek", "trunc", "waitall", "oob"}
+
+
+def integer(text, least=0, most=MAX_INT):
+    if not re.fullmatch(r"0|-?[1-9][0-9]{0,9}", text) or not least <= int(text) <= most:
+        raise Unsupported
+    return int(text)
+
+
+def integers(text, least=0):
+    return [] if text == "-" else [integer(word, least) for word in text.split(",")]
+
+
+def listed(items):
+    return ",".join(map(str, items)) or "-"
+
+
+def pattern(length, at):
+    period = bytes((at + i) % 251 for i in range(251))
+    return (period * (length // 251 + 1))[:length]
+
+
+def payload_of(text, at):
+    if text.startswith("@"):
+        return pattern(integer(text[1:], 1, MAX_PAYLOAD), at)
+    if not re.fullmatch(r"-|([0-9a-f]{2})+", text):
+        raise Unsupported
+    return bytes.fromhex(text.strip("-"))
+
+
+def shown(payload, at):
+    if len(payload) <= 4096:
+        return payload.hex() or "-"
+    wanted = pattern(len(payload), at)
+    if payload == wanted:
+        return f"@{len(payload)}"
+    return f"!{next(i for i, byte in enumerate(payload) if byte != wanted[i])}"
+
+
+def bits(names):
+    return sum(int(getattr(socket, "MSG_" + name.upper())) for name in names)
+
+
+def shown_flags(flags):
+    names = [name for name in ["ctrunc", "trunc", "eor", "oob"] if flags & bits([name])]
+    rest = flags & ~bits([*names, "cmsg_cloexec"])  # which is not reported
+    return listed([*names, hex(rest)] if rest else names)
+
+
+if __name__ == "__main__":
+    Peer().serve()

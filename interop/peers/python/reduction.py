@@ -4,28 +4,35 @@ They send a byte with the count of the descriptors, modulo 256. This peer passes
 descriptor, because a peer has a single payload.
 """
 
+import platform
 from multiprocessing.reduction import recvfds, sendfds
 
-import peer
+from borrowed import borrowed
+from peer import Peer, Unsupported
 
 BYTE = b"\x01"
 
 
-class Reduction(peer.Peer):
-    HELLO = f"name=multiprocessing can=stream,dgram,seqpacket room=1,* payload={BYTE.hex()}"
+class Reduction(Peer):
+    HELLO = (
+        f"name=multiprocessing version={platform.python_version()} can=stream,dgram,seqpacket "
+        f"room=1,* payload={BYTE.hex()}"
+    )
 
-    def send_message(self, sock, data, fds, flags):
-        if data != BYTE or len(fds) != 1 or flags:
-            raise peer.Unsupported
-        sendfds(sock, fds)
-        return len(data)
+    def library_send(self, sock, payload, fds, flags):
+        if payload != BYTE or len(fds) != 1 or flags:
+            raise Unsupported
+        with borrowed(sock) as s:
+            sendfds(s, fds)
+        return len(payload)
 
     # recvfds does not report the payload, but checks that it is the count.
-    def recv_message(self, sock, size, room, flags):
+    def library_recv(self, sock, most, room, flags):
         if flags:
-            raise peer.Unsupported
-        fds = recvfds(sock, room)
+            raise Unsupported
+        with borrowed(sock) as s:
+            fds = recvfds(s, room)
         return bytes([len(fds) % 256]), fds, None
 
 
-peer.serve(Reduction())
+Reduction().serve()

@@ -4,19 +4,25 @@ The peer keeps their faults: recv_fds ignores its flags (python/cpython#107898; 
 did, until #127840) and does not set close-on-exec.
 """
 
+import platform
 import socket
 
-import peer
+from borrowed import borrowed
+from peer import Peer
 
 
-class SendFDs(peer.Peer):
-    HELLO = "name=python can=stream,dgram,seqpacket,multi,flags"
+class SendFDs(Peer):
+    HELLO = (
+        f"name=python version={platform.python_version()} can=stream,dgram,seqpacket,multi,flags"
+    )
 
-    def send_message(self, sock, data, fds, flags):
-        return socket.send_fds(sock, [data], fds, flags)
+    def library_send(self, sock, payload, fds, flags):
+        with borrowed(sock) as s:
+            return socket.send_fds(s, [payload], fds, flags)
 
-    def recv_message(self, sock, size, room, flags):
-        return socket.recv_fds(sock, size, room, flags)[:3]
+    def library_recv(self, sock, most, room, flags):
+        with borrowed(sock) as s:
+            return socket.recv_fds(s, most, room, flags)[:3]
 
 
-peer.serve(SendFDs())
+SendFDs().serve()
