@@ -312,6 +312,13 @@ var _ = Describe("the house", Label("house"), func() {
 		Expect(out).NotTo(ContainSubstring("gotest"))
 	})
 
+	It("has no built program", func() {
+		for _, name := range filesBelow(".") {
+			name = strings.TrimPrefix(name, "/")
+			Expect(contents(name)).NotTo(HavePrefix("\x7fELF"), name)
+		}
+	})
+
 	It("has suites that print why specs were skipped", func() {
 		suites := 0
 		for _, name := range filesBelow(".") {
