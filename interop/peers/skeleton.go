@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-//go:embed skeleton python/peer.py
+//go:embed skeleton python/peer.py ruby/peer.rb
 var skeletonFiles embed.FS
 
 // A Skeleton is the source code of a peer that does not call a library yet. The comment at
@@ -31,7 +31,7 @@ func Skeletons() (list []Skeleton) {
 		{"python", "python/peer.py"},
 		{"javascript", "skeleton/peer.js"},
 		{"java", "skeleton/Peer.java"},
-		{"ruby", "skeleton/peer.rb"},
+		{"ruby", "ruby/peer.rb"},
 	} {
 		text, err := skeletonFiles.ReadFile(s.file)
 		if err != nil {

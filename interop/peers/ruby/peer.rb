@@ -1,160 +1,140 @@
-# frozen_string_literal: true
-
-# The common part of the peers in Ruby, which implements interop/peers/README.md.
+# A peer for scm interop: it reads commands on standard input and answers on standard output.
+# Call your library in library_send and library_recv. Raise Unsupported if it has no interface
+# for the command. Any other StandardError becomes an error answer.
+#
+#     ruby peer.rb
 
 require "socket"
 
-PAYLOAD_MAX = 64 << 20
-INT = -2**31..2**31 - 1
+MAX_INT = 2**31 - 1
+MAX_PAYLOAD = 64 << 20
 
-def bits(names)
-  names.split.to_h { |name| [name, Socket.const_get("MSG_#{name.upcase}")] }
-end
-
-SEND = bits("dontwait nosignal eor oob more")
-RECV = bits("dontwait peek trunc waitall oob")
-REPORTED = bits("ctrunc trunc eor oob")
-MSG_CMSG_CLOEXEC = 0x40000000 # Ruby sets it but has no constant for it
-
-# The peer or the library does not support the command, and nothing was done.
 class Unsupported < StandardError; end
 
-def unsupported_unless(condition)
-  condition or raise Unsupported
+# Use your library's name and version. Expected failures can depend on the version.
+$hello = "name=mine version=0 can=stream,dgram,seqpacket,multi"
+
+# Sends the payload and the descriptors, and returns the count that the library reports. The socket
+# and the descriptors are borrowed, here and in library_recv: set autoclose = false in an IO made from
+# one, because the garbage collector otherwise closes it. Without flags in can=, the flags are 0.
+def library_send(_sock, _payload, _fds, _flags)
+  raise Unsupported
 end
 
-def items(text)
-  unsupported_unless(text != "")
-  text == "-" ? [] : text.split(",", -1)
+# Receives at most this many bytes and descriptors. Returns the payload (nil if the library reports the
+# end of the stream), the descriptors, and msg_flags or, if the library reports no flags, nil.
+def library_recv(_sock, _most, _room, _flags)
+  raise Unsupported
 end
 
-# Accepts an integer only as it would be printed. Integer() also accepts +3, 0x3 and 1_000.
-def integer(text, range)
-  n = text.to_i
-  unsupported_unless(n.to_s == text && range.cover?(n))
-  n
+$held = [] # the socket of the case, its files, and the descriptors received
+$sock = nil
+
+def close(fds)
+  raise Unsupported unless (fds - $held).empty?
+  $held -= fds
+  # The library may have reported a descriptor that is not open.
+  fds.uniq.each { |fd| IO.for_fd(fd).close rescue nil }
 end
 
-def integers(text, range = 0..INT.end)
-  items(text).map { |word| integer(word, range) }
+def integer(text, range = 0..MAX_INT)
+  text.match?(/\A(0|-?[1-9]\d{0,9})\z/) && range.cover?(text.to_i) ? text.to_i : raise(Unsupported)
 end
 
-def flags(text, known)
-  items(text).sum { |name| known[name] or raise Unsupported }
+def integers(text, range = 0..MAX_INT)
+  raise Unsupported if text.empty?
+  text == "-" ? [] : text.split(",", -1).map { |word| integer(word, range) }
 end
 
-def pattern(at, count)
-  period = (0...251).to_a.rotate(at).pack("C*")
-  (period * (count / 251 + 1)).byteslice(0, count)
+def listed(items)
+  items.empty? ? "-" : items.join(",")
 end
 
-def buffer(text, at)
-  case text
-  when "-" then "".b
-  when /\A@/ then pattern(at, integer(text[1..], 1..PAYLOAD_MAX))
-  when /\A(\h\h)+\z/ then [text.tap { unsupported_unless(text.downcase == text) }].pack("H*")
+def pattern(length, at)
+  period = Array.new(251) { |i| (at + i) % 251 }.pack("C*")
+  (period * (length / 251 + 1)).byteslice(0, length)
+end
+
+def payload_of(text, at)
+  return pattern(integer(text[1..], 1..MAX_PAYLOAD), at) if text.start_with?("@")
+  raise Unsupported unless text.match?(/\A(-|([0-9a-f]{2})+)\z/)
+  [text.delete("-")].pack("H*")
+end
+
+def shown(payload, at)
+  return payload.empty? ? "-" : payload.unpack1("H*") if payload.bytesize <= 4096
+  wanted = pattern(payload.bytesize, at)
+  return "@#{payload.bytesize}" if payload.b == wanted
+  "!#{(0...payload.bytesize).find { |i| payload.getbyte(i) != wanted.getbyte(i) }}"
+end
+
+def bits(names)
+  names.sum { |name| Socket.const_get("MSG_#{name.upcase}") }
+end
+
+def shown_flags(flags)
+  names = %w[ctrunc trunc eor oob].select { |name| flags & bits([name]) != 0 }
+  rest = flags & ~bits(names) & ~0x40000000 # MSG_CMSG_CLOEXEC is not reported
+  listed(rest == 0 ? names : [*names, format("%#x", rest)])
+end
+
+# Returns the fields at and flags. The names are those of the flags that the command can have.
+def options(fields, names)
+  flags = fields.fetch("flags", "-") == "-" ? [] : fields["flags"].split(",", -1)
+  raise Unsupported if !$held.include?($sock) || fields["flags"] == "" || (flags - names).any?
+  [integer(fields.fetch("at", "0")), bits(flags)]
+end
+
+def send_one(fields)
+  at, flags = options(fields, %w[dontwait nosignal eor oob more])
+  payload, fds = payload_of(fields["payload"], at), integers(fields["fds"], (-MAX_INT - 1)..MAX_INT)
+  "ok n=#{library_send($sock, payload, fds, flags)}"
+end
+
+def recv_one(fields)
+  at, flags = options(fields, %w[dontwait peek trunc waitall oob])
+  most, room = integer(fields["bytes"], 0..MAX_PAYLOAD), integer(fields["fds"], 0..65_535)
+  payload, fds, flags = library_recv($sock, most, room, flags)
+  return "ok n=0 payload=- fds=- eof" unless payload
+
+  $held |= fds
+  said = "ok n=#{payload.bytesize} payload=#{shown(payload, at)} fds=#{listed(fds)}"
+  flags ? "#{said} flags=#{shown_flags(flags)}" : said
+end
+
+def answer(line)
+  # A pattern, because split(" ") skips leading spaces and runs of spaces.
+  verb, *words = line.split(/ /, -1)
+  fields = words.to_h { |word| word.partition("=").values_at(0, 2) }
+  raise Unsupported if fields.size < words.size # a field occurs twice
+
+  case [verb, *fields.keys.sort].join(" ")
+  when "hello" then return "ok lang=ruby #{$hello}"
+  when /\Asend( at)? fds( flags)? payload\z/ then return send_one(fields)
+  when /\Arecv( at)? bytes fds( flags)?\z/ then return recv_one(fields)
+  when "close fds" then close(integers(fields["fds"]))
+  when "use sock", "use fds sock"
+    sock, fds = integer(fields["sock"]), integers(fields.fetch("fds", "-"))
+    close($held)
+    $sock, $held = sock, [sock, *fds]
+  when "end" then close($held)
   else raise Unsupported
   end
+  "ok"
+rescue Unsupported
+  "unsupported"
+rescue StandardError => e
+  known = e.is_a?(SystemCallError) && e.errno.to_i.between?(1, 4095)
+  known ? "err #{e.errno}" : "err lib #{e.message.dump[1..-2]}"
 end
 
-def format_payload(data, at)
-  return data.empty? ? "-" : data.unpack1("H*") if data.bytesize <= 4096
-
-  expected = pattern(at, data.bytesize)
-  return "@#{data.bytesize}" if data == expected
-
-  "!#{(0...data.bytesize).find { |i| data.getbyte(i) != expected.getbyte(i) }}"
-end
-
-def format_flags(flags)
-  flags &= ~MSG_CMSG_CLOEXEC
-  names = REPORTED.keys.select { |name| flags & REPORTED[name] != 0 }
-  rest = flags & ~REPORTED.values.sum
-  names << format("%#x", rest) if rest != 0
-  names.empty? ? "-" : names.join(",")
-end
-
-# One interface of a library. The subclass defines HELLO, open_socket, send_message and
-# recv_message. The received IO objects stay referenced in held, because an IO object
-# closes its descriptor when it is garbage collected.
-class Peer
-  def answer(line)
-    # A pattern, because split(" ") skips leading spaces and runs of spaces.
-    verb, *words = line.split(/ /, -1)
-    fields = words.to_h { |word| word.split("=", 2).tap { |pair| unsupported_unless(pair.size == 2) } }
-    unsupported_unless(fields.size == words.size && %w[hello use send recv close end].include?(verb))
-    public_send("do_#{verb}", **fields.transform_keys(&:to_sym))
-  rescue Unsupported, ArgumentError
-    "unsupported"
-  end
-
-  def do_hello
-    "ok lang=ruby version=#{RUBY_VERSION} #{self.class::HELLO}"
-  end
-
-  def do_use(sock:, fds: "-")
-    sock, *fds = integer(sock, 0..INT.end), *integers(fds)
-    do_end
-    @sock = sock
-    @held = [sock, *fds].to_h { |fd| [fd, nil] }
-    "ok"
-  end
-
-  def do_send(payload:, fds:, at: "0", flags: "-")
-    data = buffer(payload, integer(at, 0..2**63 - 1))
-    fds, flags = integers(fds, INT), flags(flags, SEND)
-    call { |socket| "ok n=#{send_message(socket, data, fds, flags)}" }
-  end
-
-  def do_recv(bytes:, fds:, at: "0", flags: "-")
-    size, room = integer(bytes, 0..PAYLOAD_MAX), integer(fds, 0..65_535)
-    at, flags = integer(at, 0..2**63 - 1), flags(flags, RECV)
-    call do |socket|
-      data, ios, reported = recv_message(socket, size, room, flags)
-      next "ok n=0 payload=- fds=- eof" unless data
-
-      ios.each { |io| @held[io.fileno] = io }
-      fds = ios.empty? ? "-" : ios.map(&:fileno).join(",")
-      answer = "ok n=#{data.bytesize} payload=#{format_payload(data, at)} fds=#{fds}"
-      reported ? "#{answer} flags=#{format_flags(reported)}" : answer
-    end
-  end
-
-  def do_close(fds:)
-    close(integers(fds).uniq)
-  end
-
-  def do_end
-    close((@held || {}).keys)
-    @sock = @held = nil
-    "ok"
-  end
-
-  private
-
-  def call
-    unsupported_unless(@held&.key?(@sock))
-    yield @held[@sock] ||= open_socket(@sock)
-  rescue SystemCallError => e
-    # ENOTSUP has the same value, and the socket manuals do not use it.
-    "err #{e.class.name.delete_prefix('Errno::').sub(/\AENOTSUP\z/, 'EOPNOTSUPP')}"
-  rescue SocketError, IOError, ArgumentError, TypeError, RangeError => e
-    "err lib #{e.message}"
-  end
-
-  def close(fds)
-    unsupported_unless(fds.all? { |fd| @held&.key?(fd) })
-    fds.each { |fd| (@held.delete(fd) || IO.for_fd(fd)).close }
-    "ok"
-  end
-end
-
-def serve(peer)
+def serve
   trap("PIPE", "IGNORE")
   $stdin.binmode
-  $stdout.binmode
+  $stdout.sync = true
   while (line = $stdin.gets)
-    $stdout.puts(peer.answer(line.chomp("\n")))
-    $stdout.flush
+    puts answer(line.chomp("\n"))
   end
 end
+
+serve if $PROGRAM_NAME == __FILE__

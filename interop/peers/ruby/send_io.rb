@@ -4,28 +4,28 @@
 
 require_relative "peer"
 
-class SendIO < Peer
-  HELLO = "name=ruby-send-io can=stream,dgram,seqpacket room=1,1 payload=00"
-  BYTE = "\0".b
+$hello = "name=ruby-send-io version=#{RUBY_VERSION} can=stream,dgram,seqpacket room=1,1 payload=00"
+BYTE = "\0".b
 
-  private
-
-  def open_socket(sock)
-    UNIXSocket.for_fd(sock)
-  end
-
-  def send_message(socket, data, fds, flags)
-    unsupported_unless(data == BYTE && fds.size == 1 && flags.zero?)
-    socket.send_io(fds.first)
-    data.bytesize
-  end
-
-  # recv_io neither reports nor checks count and payload. If it returns, it received
-  # a message in the format of send_io.
-  def recv_message(socket, _size, _room, flags)
-    unsupported_unless(flags.zero?)
-    [BYTE, [socket.recv_io], nil]
-  end
+def open_socket(sock)
+  UNIXSocket.for_fd(sock).tap { |socket| socket.autoclose = false }
 end
 
-serve(SendIO.new)
+def library_send(sock, payload, fds, flags)
+  raise Unsupported unless payload == BYTE && fds.size == 1 && flags.zero?
+
+  open_socket(sock).send_io(fds.first)
+  payload.bytesize
+end
+
+# recv_io neither reports nor checks count and payload. If it returns, it received
+# a message in the format of send_io.
+def library_recv(sock, _most, _room, flags)
+  raise Unsupported unless flags.zero?
+
+  io = open_socket(sock).recv_io
+  io.autoclose = false
+  [BYTE, [io.fileno], nil]
+end
+
+serve
