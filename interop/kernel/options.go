@@ -15,6 +15,7 @@ var Options = []Option{
 	{Name: "acceptconn", Constant: "SO_ACCEPTCONN"},
 	{Name: "error", Constant: "SO_ERROR"},
 	{Name: "inq", Constant: "SO_INQ"},
+	{Name: "keepalive", Constant: "SO_KEEPALIVE"},
 	{Name: "oobinline", Constant: "SO_OOBINLINE"},
 	{Name: "passcred", Constant: "SO_PASSCRED"},
 	{Name: "passpidfd", Constant: "SO_PASSPIDFD"},

@@ -21,6 +21,7 @@ var options = map[string]int{
 	"acceptconn":    unix.SO_ACCEPTCONN,
 	"error":         unix.SO_ERROR,
 	"inq":           SOInq,
+	"keepalive":     unix.SO_KEEPALIVE,
 	"oobinline":     unix.SO_OOBINLINE,
 	"passcred":      unix.SO_PASSCRED,
 	"passpidfd":     unix.SO_PASSPIDFD,
