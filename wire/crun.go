@@ -7,4 +7,4 @@ package wire
 // accepts any byte, not only a space. To receive from both runc and crun, use [Conmon].
 //
 // See [Format] for who owns the descriptors on success and on error.
-var Crun Format = fixed{label{"crun", "unix"}, " "}
+var Crun Format = fixed{label{"crun", "unix"}, " ", false}

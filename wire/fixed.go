@@ -4,7 +4,8 @@ package wire
 // contents of the payload that it receives, and neither do the programs.
 type fixed struct {
 	label
-	payload string
+	payload  string
+	unpadded bool // Send sets msg_controllen to CMSG_LEN instead of CMSG_SPACE
 }
 
 func (f fixed) Send(sock Socket, text string, fds ...int) error {
@@ -14,7 +15,7 @@ func (f fixed) Send(sock Socket, text string, fds ...int) error {
 	if err := f.count(fds, 1, 1); err != nil {
 		return err
 	}
-	return f.send(sock, []byte(f.payload), fds, false)
+	return f.send(sock, []byte(f.payload), fds, f.unpadded)
 }
 
 func (f fixed) Recv(sock Socket) (text string, fds []int, err error) {

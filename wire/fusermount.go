@@ -9,4 +9,4 @@ package wire
 // and Recv returns io.EOF.
 //
 // See [Format] for who owns the descriptors on success and on error.
-var Fusermount Format = fixed{label{"fusermount", "unix"}, "\x00"}
+var Fusermount Format = fixed{label{"fusermount", "unix"}, "\x00", false}

@@ -8,4 +8,4 @@ package wire
 // any values. Send sets msg_controllen to CMSG_SPACE. The receiver does not acknowledge messages.
 //
 // See [Format] for who owns the descriptors on success and on error.
-var HAProxySockpair Format = fixed{label{"haproxy-sockpair", "unix"}, "\x00\x00"}
+var HAProxySockpair Format = fixed{label{"haproxy-sockpair", "unix"}, "\x00\x00", false}

@@ -10,4 +10,4 @@ package wire
 // accepts any byte, not only zero.
 //
 // See [Format] for who owns the descriptors on success and on error.
-var OpenSSH Format = fixed{label{"openssh", "unix"}, "\x00"}
+var OpenSSH Format = fixed{label{"openssh", "unix"}, "\x00", false}

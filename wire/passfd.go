@@ -7,4 +7,4 @@ package wire
 // messages. Recv accepts any four bytes, not only zeros.
 //
 // See [Format] for who owns the descriptors on success and on error.
-var Passfd Format = fixed{label{"passfd", "unix"}, "\x00\x00\x00\x00"}
+var Passfd Format = fixed{label{"passfd", "unix"}, "\x00\x00\x00\x00", false}
