@@ -141,8 +141,8 @@ func Formats() []Format {
 	// To add a format, write it in a file of its own, list it here, and add rows to formats_test.go and
 	// ExampleLookup.
 	return []Format{
-		APUE, Book, Conmon, Crun, Fusermount, GVisor, HAProxySockpair, Notify, OpenSSH, Passfd, Python, QMP, Runc,
-		SeccompListener, SkalibsAncil, SkalibsUnixmessage,
+		APUE, Book, Conmon, Crun, Fusermount, GVisor, HAProxySockpair, Notify, OpenSSH, Passfd, Python, QEMUBridgeHelper, QMP,
+		Runc, SeccompListener, SkalibsAncil, SkalibsUnixmessage,
 	}
 }
 
