@@ -41,11 +41,6 @@ type Conn struct {
 	receiving, sending keptCall
 }
 
-var (
-	errConnLiteral     = sys.Error("scm: the Conn was not created by this package: use scm.NewConn", os.ErrInvalid)
-	errListenerLiteral = sys.Error("scm: the Listener was not created by this package: use scm.NewListener", os.ErrInvalid)
-)
-
 // NewConn borrows c's socket: the Conn and c are the same connection. Nothing is duplicated. Closing one
 // also closes the other, and a deadline set on one applies to both. On error c is unchanged and still
 // belongs to the caller.
@@ -329,15 +324,6 @@ func (c *Conn) Recv(m *Message, flags int) error {
 	return nil
 }
 
-func isEmpty(buffers [][]byte) bool {
-	for _, p := range buffers {
-		if len(p) > 0 {
-			return false
-		}
-	}
-	return true
-}
-
 // PeerCred calls the function [PeerCred] on the Conn's socket. A server can call it in [Config].Check,
 // before it uses the connection.
 func (c *Conn) PeerCred() (cred Cred, err error) {
@@ -431,6 +417,14 @@ func (c *Conn) NetConn() net.Conn {
 func (c *Conn) isStream() bool   { return c.network == "unix" }
 func (c *Conn) isDatagram() bool { return c.network == "unixgram" }
 
+// hasSocket returns an error if itself is a struct literal without a UnixConn. It accepts a struct that embeds one.
+func (c *Conn) hasSocket(itself any) error {
+	if itself == any(c) && c.UnixConn == nil {
+		return errConnLiteral
+	}
+	return nil
+}
+
 // usable returns an error for nil and for a struct literal.
 func (c *Conn) usable() error {
 	switch {
@@ -458,15 +452,16 @@ func (c *Conn) fail(op string, err error) error {
 	return &net.OpError{Op: op, Net: c.network, Source: c.LocalAddr(), Addr: c.RemoteAddr(), Err: cause(err)}
 }
 
-// opError wraps the error of a call that has no Conn yet.
-func opError(op string, err error) error {
-	return &net.OpError{Op: op, Net: "unix", Err: cause(err)}
-}
-
-// cause removes package net's wrapping, so that err can be wrapped again for another call.
-func cause(err error) error {
-	if op, ok := err.(*net.OpError); ok {
-		return op.Err
+// enforce checks a message that the Conn received with Recv against Config.Expect. Flags already reports
+// whether the message is truncated.
+func (c *Conn) enforce(m *Message) error {
+	if m.arrival().isEnd(c.network) {
+		return nil
 	}
-	return err
+	e := *c.config.Expect
+	e.Truncated = true
+	if c.isStream() { // a message can arrive in pieces
+		e.Min = 0
+	}
+	return e.verify(m)
 }

@@ -2,6 +2,7 @@ package scm
 
 import (
 	"os"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -149,3 +150,112 @@ func (k *call) failed() bool {
 	k.full = k.sends && k.conn.isDatagram() && sys.Writable(k.sock)
 	return k.full
 }
+
+// addFiles appends to k.files a RawConn of each file, through which sendHoldingFiles reaches its descriptor.
+func (k *call) addFiles(files []*os.File) error {
+	if len(files) > MaxFDs {
+		return ErrTooManyFDs
+	}
+	for i, f := range files {
+		raw, err := f.SyscallConn()
+		if err != nil {
+			return &fileError{i, err}
+		}
+		k.files = append(k.files, raw)
+	}
+	return nil
+}
+
+// send sends the payload in k.bufs with the descriptors. k.sent is the number of bytes sent.
+func (k *call) send() error {
+	k.msg.Buffers, k.flags = k.bufs, sys.SendFlags
+	k.fds = slices.Grow(k.fds[:k.own], len(k.files))
+	return k.do()
+}
+
+// sendPayload sends the next part of the payload. On a stream it sends all of the rest.
+func (k *call) sendPayload() error {
+	for {
+		k.msg.FDs = k.fds[:k.own]
+		if err := k.sendHoldingFiles(); err != nil {
+			return err
+		}
+		k.sent += k.msg.N
+		if !k.conn.isStream() || k.advance(k.msg.N) {
+			return nil
+		}
+		clear(k.files)
+		k.files, k.own = k.files[:0], 0 // the first byte carried them
+	}
+}
+
+// sendHoldingFiles makes one sendmsg(2) call, while no other goroutine can close the files in k.files.
+//
+// An os.File keeps its descriptor open only during a call of its RawConn's Control method. So the calls of
+// Control are nested: each one passes the descriptor of its file to addFile, which appends it to k.msg.FDs
+// and calls sendHoldingFiles for the next file. When k.msg.FDs has the descriptors of all files, every
+// Control is still running, and the innermost sendHoldingFiles sends them. The files are held for one system
+// call, not while the Conn waits for its socket.
+func (k *call) sendHoldingFiles() error {
+	next := len(k.msg.FDs) - k.own
+	if next == len(k.files) {
+		return sendMsg(k.sock, &k.msg, k.flags)
+	}
+	if k.addFile == nil { // made once, because it allocates
+		k.addFile = func(fd uintptr) {
+			if k.wantsFile {
+				k.wantsFile = false
+				k.msg.FDs = append(k.msg.FDs, int(fd))
+				k.err = k.sendHoldingFiles()
+			}
+		}
+	}
+	k.wantsFile = true
+	err := k.files[next].Control(k.addFile)
+	k.wantsFile = false // a caller's own RawConn may call addFile again, or later
+	switch {
+	case len(k.msg.FDs)-k.own > next:
+		return k.err
+	case err != nil:
+		return &fileError{next, os.ErrClosed} // not net.ErrClosed: the Conn is open
+	}
+	return &fileError{next, os.ErrInvalid} // a caller's own type of connection, without a descriptor
+}
+
+// advance removes n bytes from the front of the buffers to send, and reports whether none are left.
+func (k *call) advance(n int) bool {
+	for len(k.msg.Buffers) > 0 && n >= len(k.msg.Buffers[0]) {
+		n -= len(k.msg.Buffers[0])
+		k.msg.Buffers = k.msg.Buffers[1:]
+	}
+	if len(k.msg.Buffers) == 0 {
+		return true
+	}
+	k.msg.Buffers[0] = k.msg.Buffers[0][n:]
+	return false
+}
+
+// receive receives into k.bufs, with at most max descriptors.
+func (k *call) receive(max int) error {
+	k.msg.Buffers, k.flags = k.bufs, sys.RecvFlags
+	k.msg.FDs = slices.Grow(k.fds[:0], max)[:max]
+	k.fds = k.msg.FDs
+	return k.do()
+}
+
+// receiveFiles makes one recvmsg(2) call, and finds out why descriptors are missing.
+func (k *call) receiveFiles() error {
+	err := recvOne(k.sock, &k.msg, k.flags)
+	if k.arrival().lostFDs() {
+		k.cause = sys.TruncationCause(int(k.sock), k.msg.NFD, len(k.msg.FDs))
+	}
+	return err
+}
+
+// arrival returns what receiveFiles stored in k.msg.
+func (k *call) arrival() arrival {
+	return arrival{n: k.msg.N, nfd: k.msg.NFD, flags: k.msg.Flags, asked: !isEmpty(k.bufs)}
+}
+
+// received returns the received descriptors.
+func (k *call) received() []int { return k.msg.FDs[:k.msg.NFD] }

@@ -89,34 +89,3 @@ func (e Expect) problem() string {
 	}
 	return ""
 }
-
-// wantsSocket reports whether e asks for a property that only a socket has.
-func (e Expect) wantsSocket() bool {
-	return e.Family != 0 || e.Type != 0 || e.Protocol != 0
-}
-
-// allows reports whether e.Access accepts an access mode.
-func (e Expect) allows(access string) bool {
-	switch e.Access {
-	case AccessAny:
-		return true
-	case "":
-		return access != "path"
-	case AccessRead:
-		return access == "read-only" || access == "read-write"
-	case AccessWrite:
-		return access == "write-only" || access == "read-write"
-	}
-	return access == string(e.Access)
-}
-
-// kind returns the kind that each descriptor must be, as in sys.File. "" is any kind.
-func (e Expect) kind() Kind {
-	switch {
-	case e.Kind == "" && e.wantsSocket():
-		return KindSocket
-	case strings.HasPrefix(string(e.Kind), "anon_inode:"):
-		return Kind(sys.AnonymousKind(string(e.Kind)))
-	}
-	return e.Kind
-}

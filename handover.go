@@ -47,14 +47,6 @@ func (c *Conn) sendSocket(socket any) error {
 	return c.fail("write", err)
 }
 
-// unlinkOnClose calls the SetUnlinkOnClose method of a socket. Not every kind of socket has one, and some
-// kinds have it only on some systems.
-func unlinkOnClose(socket any, unlink bool) {
-	if owner, ok := socket.(interface{ SetUnlinkOnClose(bool) }); ok {
-		owner.SetUnlinkOnClose(unlink)
-	}
-}
-
 // RecvConn receives a connection that was sent by SendConn, by OpenSSH with ProxyUseFdpass, or by another
 // program in the same format: one descriptor and one byte, whose value has no meaning. If a datagram or
 // seqpacket message is longer, the rest of it is lost. On a stream, further bytes can be received later.

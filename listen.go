@@ -3,7 +3,6 @@ package scm
 import (
 	"context"
 	"fmt"
-	"io"
 	"io/fs"
 	"net"
 	"os"
@@ -176,12 +175,6 @@ func listenError(network, addr string, err error) error {
 	return &net.OpError{Op: "listen", Net: network, Addr: unixAddr(network, addr), Err: cause(err)}
 }
 
-// socket is a Listener's or Conn's socket, as package net returns it.
-type socket interface {
-	io.Closer
-	syscall.Conn
-}
-
 // bind calls listen with a name for addr that fits into sun_path. If a stale socket file has that name,
 // bind removes the file and calls listen again. On error no socket is open, and the new socket file is
 // removed, unless the path now leads to a different file.
@@ -311,6 +304,14 @@ func (l *Listener) Close() error {
 	}
 	if removed != nil {
 		return &net.OpError{Op: "close", Net: l.addr.Net, Addr: l.addr, Err: removed}
+	}
+	return nil
+}
+
+// hasSocket returns an error if itself is a struct literal without a UnixListener. It accepts a struct that embeds one.
+func (l *Listener) hasSocket(itself any) error {
+	if itself == any(l) && l.UnixListener == nil {
+		return errListenerLiteral
 	}
 	return nil
 }

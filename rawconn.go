@@ -47,15 +47,16 @@ func checkPresent(c any) error {
 	if v := reflect.ValueOf(c); !v.IsValid() || v.Kind() == reflect.Pointer && v.IsNil() {
 		return os.ErrInvalid
 	}
-	switch c := c.(type) {
-	case *Conn:
-		if c.UnixConn == nil {
-			return errConnLiteral
-		}
-	case *Listener:
-		if c.UnixListener == nil {
-			return errListenerLiteral
-		}
+	if own, ok := c.(interface{ hasSocket(c any) error }); ok { // a Conn, a Listener, or a struct that embeds one
+		return own.hasSocket(c)
 	}
 	return nil
+}
+
+// unlinkOnClose calls the SetUnlinkOnClose method of a socket. Not every kind of socket has one, and some
+// kinds have it only on some systems.
+func unlinkOnClose(socket any, unlink bool) {
+	if owner, ok := socket.(interface{ SetUnlinkOnClose(bool) }); ok {
+		owner.SetUnlinkOnClose(unlink)
+	}
 }

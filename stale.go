@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"net"
 	"os"
@@ -208,4 +209,22 @@ func lockDir(ctx context.Context, path string) (unlock func(), err error) {
 		}
 	}
 	return unlock, nil
+}
+
+// socket is a Listener's or Conn's socket, as package net returns it.
+type socket interface {
+	io.Closer
+	syscall.Conn
+}
+
+// sleep waits for pause. If ctx is done first it returns ctx's error.
+func sleep(ctx context.Context, pause time.Duration) error {
+	timer := time.NewTimer(pause)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.C:
+		return nil
+	}
 }

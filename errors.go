@@ -1,0 +1,160 @@
+package scm
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+
+	"github.com/scm-rights/scm/internal/msg"
+	"github.com/scm-rights/scm/internal/sys"
+)
+
+const (
+	// MaxFDs is the maximum number of descriptors in a message: the kernel's SCM_MAX_FD.
+	MaxFDs = 253
+
+	// MaxBuffers is the maximum number of buffers in a message: the kernel's UIO_MAXIOV.
+	MaxBuffers = 1024
+)
+
+var (
+	// ErrTooManyFDs is returned, before any system call, if a message to send has more than MaxFDs
+	// descriptors, or if a receive asks for more. It wraps EINVAL.
+	ErrTooManyFDs = sys.Error("scm: more than 253 descriptors in a message", sys.EINVAL)
+
+	// ErrTooManyBuffers is returned, before any system call, if a message has more than MaxBuffers
+	// buffers. It wraps EMSGSIZE.
+	ErrTooManyBuffers = sys.Error("scm: more than 1024 buffers in a message", sys.EMSGSIZE)
+
+	// ErrEmptyPayload is returned when a Conn is asked to send files on a stream with an empty payload.
+	// The kernel would lose the files and report success. A Conn's receive from a stream into an empty
+	// buffer returns an error that wraps ErrEmptyPayload.
+	ErrEmptyPayload = errors.New("scm: sending files on a stream socket requires at least one byte of payload")
+
+	// ErrNoFile is returned by a call that expects a file if the message has no descriptor. The call
+	// discards the payload, even if it says why the partner sent no file. [Conn.ReadFiles] returns the
+	// payload.
+	ErrNoFile = errors.New("scm: received a message without a file")
+
+	// ErrNotUnix is returned for a connection, listener or descriptor that is not an AF_UNIX socket. On
+	// a TCP socket the kernel would report success and drop the descriptors.
+	ErrNotUnix = sys.ErrNotUnix
+
+	// ErrInUse is returned by Listen and ListenPacket if another socket already has the name, or if the
+	// path leads to anything other than a stale socket file. It wraps EADDRINUSE.
+	ErrInUse = sys.Error("scm: the address is in use", sys.EADDRINUSE)
+)
+
+// TruncatedError reports that part of a message was lost. Descriptors were lost if the kernel truncated the
+// control data, or if the message had more descriptors than the call can return or create files from. Bytes
+// were lost if the message was longer than the buffers.
+//
+// [ReadFD] returns this error, and so do the methods of [Conn] that return files, sockets or descriptors.
+// They close all descriptors of the message. With [Config].KeepTruncated, ReadFiles, ReadBuffers and
+// ReadFDs instead return the error along with the files or descriptors that precede the first one lost.
+type TruncatedError struct {
+	N int // the number of bytes received; they are in the caller's buffer
+
+	// Received is the number of descriptors that the kernel installed. Room is the call's capacity, the
+	// number that it requested. The kernel does not report how many were sent. Both are 0 in an error from
+	// ReadFD, which does not know them.
+	Received, Room int
+
+	// Cause is [io.ErrShortBuffer] if the message was longer than the buffers. If descriptors were
+	// lost, it is EMSGSIZE if the message carried more than Room, EMFILE or ENFILE if the descriptor
+	// table was full, and nil if the reason is not known. If both bytes and descriptors were lost,
+	// [errors.Is] finds both causes.
+	//
+	// On Linux the reason is not known if an option of the socket asks for other control data (SO_PASSCRED,
+	// SO_PASSPIDFD, SO_PASSSEC, SO_TIMESTAMP, …), because that data sets MSG_CTRUNC too if it does not fit.
+	// Linux does not report whether SO_INQ is set. With that option, Cause can be EMSGSIZE although the
+	// message carried no more than Room.
+	Cause error
+
+	pair bool // the error is from ReadFD
+}
+
+func (e *TruncatedError) Error() string {
+	counts := fmt.Sprintf(" (%d received, %d requested)", e.Received, e.Room)
+	tooLong := fmt.Sprintf("message was longer than the %d-byte buffer", e.N)
+	both, ok := e.Cause.(*bothError)
+	switch {
+	case ok:
+		return "scm: " + tooLong + ", and " + e.describeLoss(both.descriptors, counts)
+	case errors.Is(e.Cause, io.ErrShortBuffer) && e.Room == 0:
+		return "scm: " + tooLong
+	case errors.Is(e.Cause, io.ErrShortBuffer):
+		return fmt.Sprintf("scm: %s (descriptors: %d received, %d requested)", tooLong, e.Received, e.Room)
+	case e.pair:
+		return "scm: message did not carry exactly one descriptor, or its control data was truncated"
+	}
+	return "scm: message " + e.describeLoss(e.Cause, counts)
+}
+
+// describeLoss describes why descriptors were lost, and how many.
+func (e *TruncatedError) describeLoss(cause error, counts string) string {
+	switch {
+	case errors.Is(cause, sys.EMSGSIZE) || e.Received > e.Room:
+		return "carried more descriptors than requested" + counts
+	case cause != nil:
+		return "lost descriptors" + counts + ": " + cause.Error()
+	}
+	return "lost descriptors or other control data" + counts
+}
+
+// Unwrap returns Cause.
+func (e *TruncatedError) Unwrap() error { return e.Cause }
+
+// A bothError is the Cause if both bytes and descriptors were lost.
+type bothError struct {
+	descriptors error // why descriptors were lost, nil if that is not known
+}
+
+func (e *bothError) Error() string {
+	if e.descriptors == nil {
+		return io.ErrShortBuffer.Error()
+	}
+	return io.ErrShortBuffer.Error() + ", " + e.descriptors.Error()
+}
+
+func (e *bothError) Unwrap() []error {
+	if e.descriptors == nil {
+		return []error{io.ErrShortBuffer}
+	}
+	return []error{io.ErrShortBuffer, e.descriptors}
+}
+
+var (
+	errConnLiteral     = sys.Error("scm: the Conn was not created by this package: use scm.NewConn", os.ErrInvalid)
+	errListenerLiteral = sys.Error("scm: the Listener was not created by this package: use scm.NewListener", os.ErrInvalid)
+)
+
+// errNoBuffer is the error of a receive from a stream into an empty buffer.
+var errNoBuffer = sys.Error("scm: receiving from a stream socket requires a buffer of at least one byte", ErrEmptyPayload)
+
+// A fileError reports which of the files to send caused an error.
+type fileError struct {
+	index int
+	err   error
+}
+
+func (e *fileError) Error() string { return fmt.Sprintf("file %d: %v", e.index, e.err) }
+func (e *fileError) Unwrap() error { return e.err }
+
+// opError wraps the error of a call that has no Conn yet.
+func opError(op string, err error) error {
+	return &net.OpError{Op: op, Net: "unix", Err: cause(err)}
+}
+
+// cause removes package net's wrapping, so that err can be wrapped again for another call.
+func cause(err error) error {
+	if op, ok := err.(*net.OpError); ok {
+		return op.Err
+	}
+	return err
+}
+
+// toInt32 converts a descriptor to the kernel's type. A value that does not fit becomes -1.
+func toInt32(fd int) int32 { return msg.Number(fd) }
