@@ -7,7 +7,7 @@
 #   SETUP=0    do not install tools (tools/setup)
 #   CI=true    treat a missing tool as an error, instead of skipping what needs it
 #   PEERS=all  set up and run every peer in interop, instead of C, Rust and the languages that are installed
-#   PAIRS=few  run the peers that have few_pairs in interop/peers/registry.json only with scm, the runner and themselves
+#   PAIRS=few  run the peers that have few_pairs in interop/peers/*/language.json only with scm, the runner and themselves
 #   ARCH=…     restrict foreign and kernels to these architectures
 #   KERNEL=…   restrict kernels to these kernels of internal/target/kernels.txt
 #   SYSTEMD=…  restrict systemd to these versions of internal/target/systemd.txt
@@ -299,8 +299,8 @@ soak: setup-test ## tens of minutes: send a million files over a hundred Conns, 
 		done; \
 	done
 
-.PHONY: lint lint-tools lint-go lint-systems lint-modules lint-c lint-rust lint-python lint-ruby lint-perl lint-ocaml lint-erlang lint-php lint-shell lint-workflows
-lint: setup-lint lint-go lint-systems lint-modules lint-c lint-rust lint-python lint-ruby lint-perl lint-ocaml lint-erlang lint-php lint-shell lint-workflows ## minutes: run every linter; a missing one is an error
+.PHONY: lint lint-tools lint-go lint-systems lint-modules lint-c lint-peers lint-shell lint-workflows
+lint: setup-lint lint-go lint-systems lint-modules lint-c lint-peers lint-shell lint-workflows ## minutes: run every linter; a missing one is an error
 
 lint-tools:
 	$(GO) build -C tools/vet -o $(CURDIR)/build/lint/ . honnef.co/go/tools/cmd/staticcheck github.com/rhysd/actionlint/cmd/actionlint
@@ -350,39 +350,9 @@ lint-c:
 	$(CLANG_FORMAT) --dry-run -Werror $(C_FILES) $(H_FILES)
 	$(CLANG_TIDY) --quiet --warnings-as-errors='*' $(C_FILES) -- $(C_FLAGS)
 
-lint-rust:
-	cargo fmt $(CARGO_FLAGS) --check
-	cargo clippy $(CARGO_FLAGS) --locked --all-targets --target-dir build/peers/rust -- -D warnings
-	cargo fmt --manifest-path wire/testdata/passfd/Cargo.toml --check
-	cargo clippy --manifest-path wire/testdata/passfd/Cargo.toml --locked --all-targets --target-dir build/wire -- -D warnings
-
-lint-python:
-	$(RUFF) check
-	$(RUFF) format --check
-
-# ruby -wc exits with 0 even if it prints warnings.
-lint-ruby:
-	@command -v ruby >/dev/null || { echo "ruby: not found"; exit 1; }
-	@for f in $(call find,*.rb); do said=$$(ruby -wc $$f 2>&1); [ "$$said" = "Syntax OK" ] || { echo "$$f: $$said"; exit 1; }; done
-
-# So does perl -wc.
-lint-perl:
-	@command -v perl >/dev/null || { echo "perl: not found"; exit 1; }
-	@for f in $(call find,*.pl) $(call find,*.pm); do \
-		said=$$(perl -I "$$(dirname $$f)" -wc $$f 2>&1); [ "$$said" = "$$f syntax OK" ] || { echo "$$f: $$said"; exit 1; }; done
-
-# The compilers report every warning as an error.
-lint-ocaml:
-	@command -v ocamlopt >/dev/null || { echo "ocaml: not found"; exit 1; }
-	$(SUBMAKE) interop/peers/ocaml OUT=$(CURDIR)/build/lint
-
-lint-erlang:
-	@command -v erlc >/dev/null || { echo "erlang: not found"; exit 1; }
-	$(SUBMAKE) interop/peers/erlang OUT=$(CURDIR)/build/lint
-
-lint-php:
-	@command -v php >/dev/null || { echo "php: not found"; exit 1; }
-	@for f in $(call find,*.php); do php -d display_errors=stderr -d error_reporting=-1 -l $$f | grep -qx "No syntax errors detected in $$f" || { php -l $$f; exit 1; }; done
+# The languages of the peers, except C and Go, everywhere in the tree.
+lint-peers:
+	$(GO) run ./tools/buildpeers -lint
 
 lint-shell:
 	shellcheck $(SHELL_FILES)

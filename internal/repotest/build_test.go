@@ -425,20 +425,6 @@ var _ = Describe("the build", Label("build"), func() {
 		})
 	})
 
-	DescribeTable("makes make lint print the name of a missing tool:", func(tool string) {
-		cmd := exec.Command("make", "lint-"+tool)
-		cmd.Env = []string{"PATH=" + linked("make", "sh", "bash", "find", "sort", "sed", "git", "dirname", "grep")}
-		out, err := cmd.CombinedOutput()
-		Expect(err).To(HaveOccurred())
-		Expect(string(out)).To(MatchRegexp("(?m)^" + tool + ": not found$"))
-	},
-		Entry(nil, "ruby"),
-		Entry(nil, "perl"),
-		Entry(nil, "ocaml"),
-		Entry(nil, "erlang"),
-		Entry(nil, "php"),
-	)
-
 	It("is not affected by a header of the user with the name of one of its own", func() {
 		needsCompiler()
 		folder := GinkgoT().TempDir()

@@ -17,11 +17,15 @@ import (
 // builtVariable is an environment variable with the name of a list of peers. make interop sets it.
 const builtVariable = "SCM_PEERS"
 
-// breakable maps a language to the peer whose library is broken. For other languages, it is the first peer in
-// the registry. The peer must call libc's recvmsg, except in Go, and README.md must say that its library has no
-// leaks, so that the leak changes that row. PHP has one peer, whose library leaks anyway, and the leak only turns
-// its column of the matrix red.
-var breakable = map[string]string{"c": "glib", "rust": "sendfd", "go": "fdchannel"}
+// breakable returns the name of the peer of a language whose library is broken.
+func breakable(l language) string {
+	for _, s := range l.Peers {
+		if s.Breakable {
+			return s.Name
+		}
+	}
+	return l.Peers[0].Name
+}
 
 // brokenCases selects, for each peer that receives descriptors, cases that it supports.
 const brokenCases = "{basics/pass-one-fd,basics/pass-one-fd-zero-byte,payload/dgram-zero-byte-fd-delivered}/*/runner"
@@ -39,14 +43,9 @@ func TestBrokenLibraries(t *testing.T) {
 	object := compileBroken(t, dir)
 	var list []Built
 	missing := map[string]string{} // by language, why there is no broken peer
-	for _, r := range embedded().Builds {
-		lang := r.Lang
-		if missing[lang] != "" || slices.ContainsFunc(list, func(b Built) bool { return b.Lang == lang }) {
-			continue
-		}
-		i := slices.IndexFunc(built, func(b Built) bool {
-			return b.Lang == lang && (breakable[lang] == "" || b.Name == breakable[lang])
-		})
+	for _, l := range readRecords() {
+		lang, name := l.lang, breakable(l)
+		i := slices.IndexFunc(built, func(b Built) bool { return b.Name == name })
 		switch {
 		case i < 0:
 			t.Errorf("%s: the list has no peer for it", lang)

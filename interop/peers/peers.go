@@ -1,6 +1,6 @@
 // Package peers builds the peers in this directory, and writes and reads lists of the results.
 //
-// The file registry.json lists all peers and describes how to build each of them. If a peer cannot be built, the
+// The file language.json in the folder of each language lists its peers and describes how to build each of them. If a peer cannot be built, the
 // list of results contains the reason. If the peer were left out of the list, a run without it could be mistaken
 // for a success.
 package peers
@@ -41,7 +41,7 @@ func (b Built) Obstacle() string {
 	return fmt.Sprintf("%s; to install it: make setup-%s", b.Why, b.Setup)
 }
 
-// Names returns the names of all peers, in the order of registry.json.
+// Names returns the names of all peers, in their order.
 func Names() []string {
 	var names []string
 	for _, s := range embedded().Peers {

@@ -16,10 +16,41 @@ import (
 
 func TestRegistryIsWellFormed(t *testing.T) {
 	r := embedded()
-	in := json.NewDecoder(bytes.NewReader(registryJSON))
-	in.DisallowUnknownFields()
-	if err := in.Decode(&registry{}); err != nil {
-		t.Error(err)
+	for _, l := range r.languages {
+		text, err := records.ReadFile(l.lang + "/language.json")
+		if err != nil {
+			t.Fatal(err)
+		}
+		in := json.NewDecoder(bytes.NewReader(text))
+		in.DisallowUnknownFields()
+		if err := in.Decode(&language{}); err != nil {
+			t.Errorf("%s: %v", l.lang, err)
+		}
+		needs := slices.Clone(l.Lint.Needs)
+		for _, b := range l.Builds {
+			needs = append(needs, b.Needs...)
+		}
+		for need := range l.Packages {
+			if !slices.Contains(needs, need) {
+				t.Errorf("%s: packages has %q, which nothing needs", l.lang, need)
+			}
+		}
+		for _, need := range needs {
+			// tools/setup requires make and Go, and installs the C compiler and pkg-config itself.
+			if l.Packages[need] == "" && !slices.Contains([]string{"make", "go", "cc"}, need) {
+				t.Errorf("%s: packages does not have %q", l.lang, need)
+			}
+			tool, module, _ := strings.Cut(need, ":")
+			if module != "" && len(l.Modules[tool]) == 0 {
+				t.Errorf("%s: modules has no arguments with which %s looks for %s", l.lang, tool, module)
+			}
+		}
+		for _, s := range l.Peers {
+			// The peers in C, Rust and Go share a parser per language, and the scenarios find its faults.
+			if (s.NotSocket == "") != slices.Contains([]string{"c", "rust", "go"}, l.lang) {
+				t.Errorf("peer %s: not_socket is %q", s.Name, s.NotSocket)
+			}
+		}
 	}
 	seen := make(map[string]bool)
 	used := make(map[string]bool)
@@ -32,11 +63,8 @@ func TestRegistryIsWellFormed(t *testing.T) {
 		known := replacements{"root": "/", "out": "/"}
 		for _, need := range r.recipe(s.Build).Needs {
 			name, _, _ := strings.Cut(need, " ")
-			name, module, _ := strings.Cut(name, ":")
+			name, _, _ = strings.Cut(name, ":")
 			known[name] = "/"
-			if module != "" && len(r.Modules[name]) == 0 {
-				t.Errorf("build %s: modules has no arguments with which %s looks for %s", s.Build, name, module)
-			}
 		}
 		if command := strings.Join(known.expand(s.Command), " "); command == "" || strings.Contains(command, "{") {
 			t.Errorf("peer %s: the command is %q", s.Name, command)
@@ -49,6 +77,18 @@ func TestRegistryIsWellFormed(t *testing.T) {
 		if !slices.Equal(b.Needs, []string{"go"}) && !slices.Contains([]string{"c", "interop", "test"}, b.Setup) {
 			t.Errorf("build %s: tools/setup has no group %q for its tools", b.Name, b.Setup)
 		}
+	}
+}
+
+// README.md has the record of a language that is not in the repository.
+func TestContractRecord(t *testing.T) {
+	_, text, _ := strings.Cut(string(Contract), "is the record of the language:\n\n")
+	text, _, _ = strings.Cut(text, "\n\n")
+	in := json.NewDecoder(strings.NewReader(text))
+	in.DisallowUnknownFields()
+	var l language
+	if err := in.Decode(&l); err != nil || len(l.Builds) == 0 || len(l.Peers) == 0 || len(l.Lint.Commands) == 0 || len(l.Rows) == 0 {
+		t.Errorf("%v: %+v in\n%s", err, l, text)
 	}
 }
 

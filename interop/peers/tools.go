@@ -35,13 +35,13 @@ func findTool(ctx context.Context, need string) (name, command string, err error
 	if command, err = exec.LookPath(name); err != nil {
 		return name, "", fmt.Errorf("no %s in PATH", name)
 	}
-	if itself := embedded().Itself[name]; itself != nil {
+	if itself := argumentsOf(name, func(l language) map[string][]string { return l.Itself }); itself != nil {
 		if path, err := exec.CommandContext(ctx, command, itself...).Output(); err == nil {
 			command = strings.TrimSpace(string(path))
 		}
 	}
 	if module != "" {
-		load := replacements{"module": module}.expand(embedded().Modules[name])
+		load := replacements{"module": module}.expand(argumentsOf(name, func(l language) map[string][]string { return l.Modules }))
 		if text, err := exec.CommandContext(ctx, command, load...).CombinedOutput(); err != nil {
 			return name, "", fmt.Errorf("%s has no %s: %s", name, module, lastLine(text))
 		}
@@ -57,6 +57,49 @@ func findTool(ctx context.Context, need string) (name, command string, err error
 		return name, "", fmt.Errorf("%s %s is older than %s", name, version, oldest)
 	}
 	return name, command, nil
+}
+
+// argumentsOf returns the arguments of a tool in the table of the language that has it there.
+func argumentsOf(tool string, table func(language) map[string][]string) []string {
+	for _, l := range readRecords() {
+		if arguments := table(l)[tool]; arguments != nil {
+			return arguments
+		}
+	}
+	return nil
+}
+
+// A Missing is a tool that a group of tools/setup installs, and that cannot be used.
+type Missing struct {
+	Need     string // as in the record of its language
+	Packages string // of Debian
+}
+
+// FindMissing returns the missing tools that the builds of a group need: "interop" or "test", which includes the
+// others. The group "lint" has the tools of the linters. Tools without a package are left out.
+func FindMissing(ctx context.Context, group string) (list []Missing) {
+	seen := map[string]bool{}
+	for _, l := range readRecords() {
+		var needs []string
+		for _, b := range l.Builds {
+			if group == "test" || b.Setup == group {
+				needs = append(needs, b.Needs...)
+			}
+		}
+		if group == "lint" {
+			needs = l.Lint.Needs
+		}
+		for _, need := range needs {
+			if l.Packages[need] == "" || seen[need] {
+				continue
+			}
+			seen[need] = true
+			if _, _, err := findTool(ctx, need); err != nil {
+				list = append(list, Missing{need, l.Packages[need]})
+			}
+		}
+	}
+	return list
 }
 
 // compiler returns the value of CC, or the compiler that go uses if CC is not set.

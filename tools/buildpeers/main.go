@@ -3,9 +3,12 @@
 //
 //	go run ./tools/buildpeers [-out build/peers] [NAME or LANGUAGE…]
 //	go run ./tools/buildpeers [-out build/peers] -partners
+//	go run ./tools/buildpeers -lint [LANGUAGE…]
+//	go run ./tools/buildpeers -missing GROUP
 //
 // With -partners, it builds only the peers that the tests of package scm need, and writes partners.json instead of
-// peers.json.
+// peers.json. With -lint, it runs the linters of the languages. With -missing, it lists the tools that a group of
+// tools/setup has to install, each with its Debian packages.
 package main
 
 import (
@@ -24,6 +27,8 @@ import (
 func main() {
 	out := flag.String("out", "build/peers", "the `directory` for the programs and for their list")
 	partners := flag.Bool("partners", false, "build only the peers that the tests of package scm need")
+	lint := flag.Bool("lint", false, "run the linters of the languages, and build nothing")
+	missing := flag.String("missing", "", "list the missing tools of a `group` of tools/setup, and build nothing")
 	flag.Parse()
 	names, name := flag.Args(), "peers.json"
 	if *partners {
@@ -32,6 +37,19 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 
+	if *missing != "" {
+		for _, m := range peers.FindMissing(ctx, *missing) {
+			fmt.Printf("%s\t%s\n", m.Need, m.Packages)
+		}
+		return
+	}
+	if *lint {
+		if err := peers.Lint(ctx, ".", flag.Args(), os.Stderr); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
 	list := peers.Build(ctx, ".", *out, names, os.Stderr)
 	file := filepath.Join(*out, name)
 	if err := peers.WriteList(file, list); err != nil {

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/scm-rights/scm/interop/peers"
 	"github.com/scm-rights/scm/interop/report"
 	"github.com/scm-rights/scm/interop/scenario"
 )
@@ -60,84 +61,33 @@ var columns = []column{
 		checks:    []scenario.Check{leak, answer, file, crash, scenario.CheckHang}},
 }
 
-// A row describes a library interface and lists the peers that test it. A cell is "yes" only if
-// all of these peers pass. words replaces the text of some cells with more precise wording.
-type row struct {
-	name    string
-	peers   []string
-	words   map[string]string // by "COLUMN: TEXT"
-	readme  bool              // in the table of README.md too, because Go programmers consider it
-	project string            // whose version README.md gives (default none)
-	note    string            // a sentence or two for the row's section in docs/comparison.md
-}
+// A row is a library interface. The records in interop/peers have them.
+type row peers.Row
 
 const (
 	callersFlag    = "with the caller's flag"
 	callersControl = "left to the caller"
-	addsByte       = "adds a byte on seqpacket"
-	seqpacketEOF   = "reported as EOF on seqpacket"
 )
 
-// byFlag is for libraries whose caller must pass MSG_CMSG_CLOEXEC. byControl is for libraries
-// that return the control messages to their caller.
-var (
-	byFlag    = map[string]string{"close-on-exec: yes": callersFlag}
-	byControl = map[string]string{"pidfd closed: no": callersControl}
-)
+// rows contains the rows of all languages. Those of scm come first, and then those of C and Go.
+var rows = func() (list []row) {
+	for _, r := range peers.Rows() {
+		list = append(list, row(r))
+	}
+	place := func(r row) int {
+		return slices.Index([]bool{strings.HasPrefix(r.Name, "scm"), r.Lang == "c", r.Lang == "go", true}, true)
+	}
+	slices.SortStableFunc(list, func(a, b row) int { return place(a) - place(b) })
+	return list
+}()
 
-var rows = []row{
-	{name: "scm (`Send`, `Recv`; `scm_rights_send`, `scm_rights_recv`)", peers: []string{"csrc", "scm-cgo", "scm-purego"}, readme: true},
-	{name: "scm (`WriteFD`, `ReadFD`; `write_fd`, `read_fd`)", peers: []string{"csrc-pair", "scm-pair-cgo", "scm-pair-purego"}, readme: true},
-	{name: "scm/fdchannel", peers: []string{"scm-fdchannel-cgo", "scm-fdchannel-purego"}, readme: true},
-	{name: "UNP §15.7 (our rewrite)", peers: []string{"book"}, words: map[string]string{"empty packet received: no": "the descriptor leaks"}, readme: true},
-	{name: "Stack Overflow answer (our rewrite)", peers: []string{"qa"}},
-	{name: "GLib GSocket, GUnixFDMessage", peers: []string{"glib"}},
-	{name: "libuv IPC pipes", peers: []string{"libuv"}, words: map[string]string{"right file sent: no": "makes it non-blocking, as documented"},
-		note: "`uv_pipe_open` makes the descriptor non-blocking, and its documentation says so. The file description that is sent is the same one, so its other copies become non-blocking too."},
-	{name: "Go `net` with x/sys", peers: []string{"net"}, words: map[string]string{
-		"pidfd closed: no": callersControl, "empty packet sent: no": addsByte, "empty packet received: no": seqpacketEOF}, readme: true, project: "Go"},
-	{name: "x/sys alone", peers: []string{"xsys"}, words: map[string]string{
-		"pidfd closed: no": callersControl, "empty packet sent: no": addsByte, "close-on-exec: yes": callersFlag}, readme: true, project: "x/sys"},
-	{name: "runc SendFile, RecvFile", peers: []string{"runc"}, words: map[string]string{"empty packet sent: no": addsByte}, readme: true, project: "runc",
-		note: "In v1.5.2 the functions of `libcontainer/utils` are deprecated. v1.6.0-rc.1 has them only in `internal/cmsg`."},
-	{name: "gVisor fdchannel", peers: []string{"fdchannel"}, readme: true, project: "gVisor"},
-	{name: "gVisor unet", peers: []string{"unet"}, words: map[string]string{"empty packet received: no": seqpacketEOF}},
-	{name: "ScmSocket before December 2023 (our rewrite)", peers: []string{"scmsocket"},
-		note: "The peer is a port of crosvm's code to the libc crate. Since crosvm's commit a0aad9eb0, `recv_with_fds` returns a Vec of owned descriptors. " +
-			"If more descriptors arrive than the caller asked for, the Vec has the one that the padding lets in too, so nothing panics and none of them leaks. " +
-			"The newer code (f1e797a68, August 2026) still passes flags 0, does not report truncation, and leaves a pidfd open."},
-	{name: "rust-vmm vmm-sys-util", peers: []string{"vmm-sys-util"}, words: map[string]string{
-		"truncation reported: no": "yes, unless the only extra descriptor fits into the padding"}},
-	{name: "Rust nix", peers: []string{"nix"}, words: map[string]string{"close-on-exec: yes": callersFlag, "pidfd closed: no": callersControl}, readme: true, project: "nix"},
-	{name: "Rust rustix", peers: []string{"rustix"}, words: byFlag},
-	{name: "Rust sendfd", peers: []string{"sendfd"}},
-	{name: "Rust tokio-seqpacket", peers: []string{"tokio-seqpacket"}, words: byControl},
-	{name: "Python send_fds, recv_fds", peers: []string{"python"}, readme: true, project: "Python"},
-	{name: "Python multiprocessing", peers: []string{"multiprocessing"}, words: map[string]string{"descriptors per message: 1": "253"},
-		note: "`sendfds` sends the number of descriptors as the payload, and a peer has a single payload, so the peer passes one descriptor. By hand, the library passed 253."},
-	{name: "Java jnr-posix", peers: []string{"jnr-posix"}, words: map[string]string{"close-on-exec: no": callersFlag, "pidfd closed: no": callersControl},
-		note: "A caller can pass 0x40000000, the value of MSG_CMSG_CLOEXEC on Linux. The peer does not, because jnr-constants has no name for it."},
-	{name: "Java junixsocket", peers: []string{"junixsocket"}, words: map[string]string{
-		"descriptors per message: no": "60", "right file sent: no": "yes, but an error closes the socket", "empty packet received: no": "reported as EOF"}},
-	{name: "Ruby sendmsg, recvmsg", peers: []string{"ruby-sendmsg"}, words: byControl},
-	{name: "Ruby send_io, recv_io", peers: []string{"ruby-send-io"}},
-	{name: "Perl Socket::MsgHdr", peers: []string{"perl-msghdr"}, words: map[string]string{
-		"truncation reported: no": "from version 0.06 on", "close-on-exec: no": callersFlag, "pidfd closed: no": callersControl},
-		note: "A caller can pass 0x40000000, the value of MSG_CMSG_CLOEXEC on Linux. The peer does not, because neither Socket::MsgHdr nor Socket has a name for it."},
-	{name: "Perl IO::FDPass", peers: []string{"perl-fdpass"}},
-	{name: "OCaml ExtUnix", peers: []string{"extunix"}},
-	{name: "Erlang `socket`", peers: []string{"erlang"}, words: map[string]string{"pidfd closed: no": callersControl, "close-on-exec: yes": callersFlag}},
-	{name: "PHP socket_sendmsg, socket_recvmsg", peers: []string{"php"}, words: map[string]string{"right file sent: no": "sends descriptor 0 instead of a `Socket`, in 8.2"}},
-}
-
-// rowless lists the peers that have no row, with the reason.
-var rowless = map[string]string{
-	"csrc-musl":         "csrc itself, built with another libc",
-	"book-musl":         "book itself, built with another libc",
-	"libc":              "the crate provides the bare system calls; how they are used is up to the caller",
-	scenario.RunnerName: "the other peers are tested against it",
-	scenario.KernelName: "the runner is tested against it",
-}
+// rowless maps the peers that have no row to the reason.
+var rowless = func() map[string]string {
+	why := peers.Rowless()
+	why[scenario.RunnerName] = "the other peers are tested against it"
+	why[scenario.KernelName] = "the runner is tested against it"
+	return why
+}()
 
 // A cell is the result of one row in one column.
 type cell struct {
@@ -158,7 +108,7 @@ func compare(r *report.Report) *comparison {
 	t := &comparison{pages: map[string]string{}}
 	for _, w := range rows {
 		var versions []string
-		for _, name := range w.peers {
+		for _, name := range w.Peers {
 			for _, p := range r.Peers {
 				if p.Name == name {
 					versions = append(versions, p.Hello.Version)
@@ -191,10 +141,10 @@ func (w row) trials(cases []scenario.Result) (list []trial) {
 			continue
 		}
 		name, a, b := part[0]+"/"+part[1], part[3], part[4]
-		if b == scenario.RunnerName && slices.Contains(w.peers, a) {
+		if b == scenario.RunnerName && slices.Contains(w.Peers, a) {
 			list = append(list, trial{a, name, scenario.RoleA, r})
 		}
-		if a == scenario.RunnerName && slices.Contains(w.peers, b) {
+		if a == scenario.RunnerName && slices.Contains(w.Peers, b) {
 			list = append(list, trial{b, name, scenario.RoleB, r})
 		}
 	}
@@ -215,7 +165,7 @@ func (c *column) decide(w row, trials []trial) cell {
 	default:
 		got.text = cellText(got.findings)
 	}
-	if text, ok := w.words[c.name+": "+got.text]; ok {
+	if text, ok := w.Words[c.name+": "+got.text]; ok {
 		got.text = text
 	}
 	return got

@@ -31,14 +31,14 @@ func TestRows(t *testing.T) {
 		at[name]++
 	}
 	for _, w := range rows {
-		for _, name := range w.peers {
+		for _, name := range w.Peers {
 			at[name]++
 		}
-		_, line, _ := strings.Cut(string(text), "\n| "+w.name+" |")
+		_, line, _ := strings.Cut(string(text), "\n| "+w.Name+" |")
 		line, _, _ = strings.Cut(line, "\n")
-		for key, words := range w.words {
+		for key, words := range w.Words {
 			if !strings.Contains(line, " "+words+" |") {
-				t.Errorf("%s: %q is not in docs/comparison.md for %q", w.name, words, key)
+				t.Errorf("%s: %q is not in docs/comparison.md for %q", w.Name, words, key)
 			}
 		}
 	}
@@ -59,7 +59,7 @@ func TestCellsFollowTheVerdicts(t *testing.T) {
 	played := []string{"limits/limit-253-ok", "basics/pass-one-fd", "truncation/ctrunc-two-of-three", "names/name-4096-received",
 		"credentials/scm-pidfd-empty-packet", "basics/pass-one-fd",
 		"payload/dgram-zero-byte-fd-delivered", "payload/dgram-zero-byte-fd-delivered"}
-	w := row{peers: []string{"fdchannel"}}
+	w := row{Peers: []string{"fdchannel"}}
 	for j, c := range columns {
 		one := func(verdict scenario.Verdict, findings ...scenario.Finding) string {
 			name := played[j] + "/seqpacket/runner/fdchannel"
@@ -85,7 +85,7 @@ func TestCellsFollowTheVerdicts(t *testing.T) {
 // A pidfd that stays open counts only in its own column, and a socket that an error closes is not a wrong file.
 func TestCellsOfRows(t *testing.T) {
 	cells := func(name, peer string, check scenario.Check) string {
-		i := slices.IndexFunc(rows, func(w row) bool { return slices.Contains(w.peers, peer) })
+		i := slices.IndexFunc(rows, func(w row) bool { return slices.Contains(w.Peers, peer) })
 		result := scenario.Result{Name: name, Verdict: scenario.Expected, Findings: []scenario.Finding{{Check: check, Peer: peer}}}
 		trials := rows[i].trials([]scenario.Result{result})
 		var list []string

@@ -64,8 +64,8 @@ type library struct {
 // libraryName returns the name of the library that a peer tests.
 func libraryName(peer string) string {
 	for _, w := range rows {
-		if slices.Contains(w.peers, peer) && len(w.peers) == 1 {
-			return w.name
+		if slices.Contains(w.Peers, peer) && len(w.Peers) == 1 {
+			return w.Name
 		}
 	}
 	return peer

@@ -107,21 +107,21 @@ func run(root, file string, write bool) error {
 func (t *comparison) comparePages(root, readme, page string) (wrong error) {
 	others := false
 	for i, w := range rows {
-		_, section, found := strings.Cut(page, "\n## "+w.name+"\n")
+		_, section, found := strings.Cut(page, "\n## "+w.Name+"\n")
 		_, version, _ := strings.Cut(section, " Version: ")
 		switch {
 		case found && !strings.HasPrefix(version, t.versions[i]+".\n"):
 			others = true
 			version, _, _ = strings.Cut(version, "\n")
-			fmt.Printf("readme: %s is not compared: the report is about version %s, the pages about %s\n", w.name, t.versions[i], version)
-		case w.readme && !strings.Contains(readme, "\n"+t.line(i)):
+			fmt.Printf("readme: %s is not compared: the report is about version %s, the pages about %s\n", w.Name, t.versions[i], version)
+		case w.Readme && !strings.Contains(readme, "\n"+t.line(i)):
 			wrong = errors.Join(wrong, t.differentRow(readmeFile, i))
 		case !strings.Contains(page, "\n"+t.line(i)):
 			wrong = errors.Join(wrong, t.differentRow(pageFile, i))
 		case !strings.Contains(page, t.section(i)):
 			section, _, _ = strings.Cut(section, "\n## ")
-			_, wanted, _ := strings.Cut(t.section(i), w.name+"\n")
-			wrong = errors.Join(wrong, difference(pageFile+": "+w.name, section, strings.TrimSuffix(wanted, "\n")))
+			_, wanted, _ := strings.Cut(t.section(i), w.Name+"\n")
+			wrong = errors.Join(wrong, difference(pageFile+": "+w.Name, section, strings.TrimSuffix(wanted, "\n")))
 		}
 	}
 	if others || wrong != nil {
@@ -139,7 +139,7 @@ func (t *comparison) comparePages(root, readme, page string) (wrong error) {
 }
 
 func (t *comparison) differentRow(file string, i int) error {
-	return fmt.Errorf("%s has a different row for %s; the report gives:\n%s", file, rows[i].name, t.line(i))
+	return fmt.Errorf("%s has a different row for %s; the report gives:\n%s", file, rows[i].Name, t.line(i))
 }
 
 // changedCell returns an error with the first cell of docs/matrix.md that differs from the report, if there is one.

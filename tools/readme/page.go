@@ -14,7 +14,7 @@ import (
 
 // line returns a row of the tables in README.md and docs/comparison.md.
 func (t *comparison) line(i int) string {
-	text := "| " + rows[i].name + " |"
+	text := "| " + rows[i].Name + " |"
 	for _, c := range t.cells[i] {
 		text += " " + c.text + " |"
 	}
@@ -40,8 +40,8 @@ func (t *comparison) table(in func(row) bool) string {
 func (t *comparison) summary() string {
 	var versions []string
 	for i, w := range rows {
-		if w.project != "" {
-			versions = append(versions, w.project+" "+strings.TrimPrefix(t.versions[i], "go"))
+		if w.Project != "" {
+			versions = append(versions, w.Project+" "+strings.TrimPrefix(t.versions[i], "go"))
 		}
 	}
 	meanings := ""
@@ -49,7 +49,7 @@ func (t *comparison) summary() string {
 		meanings += " *" + c.name + "*: " + c.meaning
 	}
 	return "Versions: " + strings.Join(versions, ", ") + ".\n\n" + strings.TrimSpace(meanings) + "\n\n" +
-		t.table(func(w row) bool { return w.readme })
+		t.table(func(w row) bool { return w.Readme })
 }
 
 const intro = `# Comparison
@@ -57,7 +57,7 @@ const intro = `# Comparison
 This page compares scm with other libraries. The table in README.md has only those of its rows that a Go programmer is likely to consider. Each cell is derived from the verdicts of ` +
 	"`make interop`" + ` on the cases that pair the library's peer with the runner, and the sections below list the scenarios that decide it.
 ` + "`go run ./tools/readme -w REPORT`" +
-	` writes the table in README.md and this page. The columns and rows are defined in tools/readme/comparison.go.
+	` writes the table in README.md and this page. The columns are defined in tools/readme/comparison.go, and the rows in ` + "`interop/peers/LANGUAGE/language.json`" + `.
 For the reason behind each failure, see [expected.txt](../interop/catalogue/expected.txt). To run one scenario, use ` +
 	"`build/scm interop run --peers build/peers/peers.json --run SCENARIO`" + `.
 
@@ -95,9 +95,9 @@ func (t *comparison) page() string {
 
 // section returns the section of docs/comparison.md about a row.
 func (t *comparison) section(i int) string {
-	text := fmt.Sprintf("\n## %s\n\nPeers: %s. Version: %s.\n\n", rows[i].name, quoted(rows[i].peers), t.versions[i])
-	if rows[i].note != "" {
-		text += rows[i].note + "\n\n"
+	text := fmt.Sprintf("\n## %s\n\nPeers: %s. Version: %s.\n\n", rows[i].Name, quoted(rows[i].Peers), t.versions[i])
+	if rows[i].Note != "" {
+		text += rows[i].Note + "\n\n"
 	}
 	text += "| column | cell | failed | passed |\n|---|---|---|---|\n"
 	for j, c := range t.cells[i] {

@@ -93,7 +93,7 @@ func parseText(peer, page string) (peerText, error) {
 	if title := "# Faults of " + libraryName(peer) + "\n"; !strings.HasPrefix(head, title) || !strings.Contains(head, "\n"+versionMarker) {
 		wrong = fmt.Errorf("the first line must be %q, and %q and a heading of a fault must follow", title, versionMarker)
 	}
-	if notLibraries[peer] != "" || !slices.ContainsFunc(rows, func(w row) bool { return slices.Contains(w.peers, peer) }) && rowless[peer] == "" {
+	if notLibraries[peer] != "" || !slices.ContainsFunc(rows, func(w row) bool { return slices.Contains(w.Peers, peer) }) && rowless[peer] == "" {
 		wrong = errors.Join(wrong, fmt.Errorf("no peer that tests a library has the name %s", peer))
 	}
 	titles, markers := map[string]bool{}, map[string]bool{}

@@ -1,0 +1,56 @@
+package peers
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// A linter that is missing is an error, which names the tool.
+func TestLintNamesMissingTools(t *testing.T) {
+	t.Setenv("PATH", t.TempDir())
+	for _, l := range readRecords() {
+		if len(l.Lint.Commands) == 0 {
+			continue
+		}
+		var log bytes.Buffer
+		err := Lint(t.Context(), t.TempDir(), []string{l.lang}, &log)
+		tool, _, _ := strings.Cut(l.Lint.Needs[0], " ")
+		if err == nil || !strings.Contains(log.String(), l.lang+": no "+tool+" in PATH\n") {
+			t.Errorf("%s: %v\n%s", l.lang, err, &log)
+		}
+	}
+}
+
+// A command fails if it prints something else than it should, even if its exit status is 0. Files in build are not
+// checked.
+func TestLint(t *testing.T) {
+	dir := t.TempDir()
+	l := language{lang: "toy", Lint: linters{
+		Needs:    []string{"cat"},
+		Commands: []lintCommand{{Files: "*.toy", Run: []string{"{cat}", "{file}"}, Prints: "{file} is good"}},
+	}}
+	write := func(name, text string) {
+		if err := os.MkdirAll(filepath.Dir(filepath.Join(dir, name)), 0o777); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o666); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var log bytes.Buffer
+	if _, _, err := findTool(t.Context(), "cat"); err != nil {
+		t.Skip(err) // Windows, Plan 9 and wasm
+	}
+	write("a/x.toy", "a/x.toy is good\n")
+	write("build/y.toy", "")
+	if err := l.lint(t.Context(), dir, &log); err != nil {
+		t.Errorf("%v\n%s", err, &log)
+	}
+	write("b/z.toy", "warning\nb/z.toy is good\n")
+	if err := l.lint(t.Context(), dir, &log); err == nil || !strings.Contains(log.String(), "cat b/z.toy: ") {
+		t.Errorf("%v\n%s", err, &log)
+	}
+}
