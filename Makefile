@@ -12,7 +12,7 @@
 #   KERNEL=…   restrict kernels to these kernels of internal/target/kernels.txt
 #   SYSTEMD=…  restrict systemd to these versions of internal/target/systemd.txt
 #   DEBIAN_MIRROR=…  download Debian packages from this mirror, instead of those that apt uses
-#   RESULTS=…  the directory in which test and check keep the output and the counts of each part (build/test)
+#   RESULTS=…  the directory in which test, test-repo and check keep the output and the counts of each part (build/test)
 #   SCM_SOAK=… how long soak runs on each backend, in the format of sleep(1) (10m)
 #   AS_USER=tools/as-user.sh  as root, run the pure-Go tests as an unprivileged user without a C compiler
 #   NEWEST=build/_newest  run the pure-Go tests in a copy of the tree in that directory, with the newest modules (tools/newest.sh)
@@ -94,7 +94,7 @@ part = $(GO) run ./tools/gotest -results $(RESULTS) -name
 
 # Makes the targets $(1). Then, even after an interrupt, it prints the results of the parts $(2).
 define judged
-@trap : INT; rm -rf $(RESULTS); status=0; \
+@trap : INT; rm -f $(addsuffix .*,$(addprefix $(RESULTS)/,$(subst /,-,$(2)))); status=0; \
 $(MAKE) $(1) || status=$$?; \
 $(GO) build -o build/gotest ./tools/gotest && build/gotest -results $(RESULTS) -verdict "make $@" -failed $$((status > 0)) $(2) || status=1; \
 exit $$status
@@ -105,10 +105,18 @@ has_c = [ "$$($(GO) env CGO_ENABLED)" = 1 ]
 # Runs the rest of the line if there is a C compiler, and otherwise skips the part $(1).
 with_c = $(has_c) || { $(part) $(1) -skip "no C compiler ($$($(GO) env CC)) in PATH"; exit; };
 
+# make test-repo runs the tests of the repository and those of the tests: the tests in these directories, and in the
+# other packages the tests with these names. make test runs all others.
+REPO := bench|internal/repotest|tools
+REPO_TESTS := Test(Action|EveryAnswerMatters|Faults\b|SwappedAnswers)
+repo_package = ^[^ ]*/scm/($(REPO))([ /.]|$$)
+REPO_MODULES = $(filter bench tools/%,$(MODULES:./%=%))
+PRODUCT_MODULES = $(filter-out $(REPO_MODULES),$(MODULES:./%=%))
+
 .PHONY: test test-partners test-parts test-cgo test-purego test-c test-modules
 test: setup-c ## minutes: run the tests: Go on both backends, C plain and under sanitizers and valgrind; print the totals
 	@tools/setup -n test
-	$(call judged,test-partners test-parts,cgo purego c $(MODULES:./%=%))
+	$(call judged,test-partners test-parts,cgo purego c $(PRODUCT_MODULES))
 
 # These programs in C and Rust run the catalogue with package scm in both test-cgo and test-purego, which may run as a user
 # without compilers.
@@ -124,7 +132,11 @@ test-parts:
 
 # go test starts the packages in this order. The longest come first, so that none of them runs alone at the end.
 test-cgo:
-	@$(call with_c,cgo) $(part) cgo -- ./internal/repotest ./interop ./cmd/scm ./interop/catalogue ./...
+	@$(call with_c,cgo) $(part) cgo -- -skip '^$(REPO_TESTS)' ./interop ./cmd/scm ./interop/catalogue \
+		$$($(GO) list ./... | grep -vE '$(repo_package)')
+
+# The tests of these packages run programs that use pure Go on either backend.
+BOTH := cmd/scm|interop/catalogue
 
 # If there is a C compiler, test-cgo has already tested the packages that do not depend on the backend. An unprivileged
 # user also runs the packages that inspect descriptors and processes, except for long tests to which the user makes no difference.
@@ -136,28 +148,47 @@ test-purego:
 		status=0; $(MAKE) -C "$(NEWEST)" test-purego NEWEST= RESULTS=build/test || status=$$?; \
 		mkdir -p "$(RESULTS)"; cp "$(NEWEST)"/build/test/* "$(RESULTS)"; exit $$status; \
 	fi; \
-	packages=./...; short=; \
+	short=; which=.; not=; \
 	if $(has_c); then \
-		which='scm/internal/pure'; \
-		if [ -n "$(AS_USER)" ]; then short=-short; which='scm/(internal/(pure|procfs)|interop/reference)'; fi; \
-		packages=$$($(GO) list -tags scm_purego -test -f '{{.ImportPath}} {{.Deps}}' ./... | \
-			awk -v which="$$which" '/^[^ ]*\.test / && $$1 !~ "/tools/" && $$0 ~ which { sub(/\.test$$/, "", $$1); print $$1 }'); \
+		which='scm/internal/pure'; not='$(BOTH)'; \
+		if [ -n "$(AS_USER)" ]; then short=-short; which='scm/(internal/(pure|procfs)|interop/reference)'; not=; fi; \
 		echo "purego run: the packages that depend on the backend$${short:+, or inspect descriptors and processes}"; \
 	fi; \
+	packages=$$($(GO) list -tags scm_purego -test -f '{{.ImportPath}} {{.Deps}}' ./... | grep -vE '$(repo_package)' | \
+		awk -v which="$$which" -v not="/($$not)[.]test$$" '/^[^ ]*\.test / && $$0 ~ which && $$1 !~ not { sub(/\.test$$/, "", $$1); print $$1 }'); \
 	if [ -n "$(AS_USER)" ]; then CGO_ENABLED=0 $(GO) list -trimpath -export -test -deps -tags scm_purego $$packages >/dev/null || :; fi; \
-	$(AS_USER) $(part) purego -- -tags scm_purego $$short $$packages
+	$(AS_USER) $(part) purego -- -tags scm_purego $$short -skip '^$(REPO_TESTS)' $$packages
 
 test-c:
 	@$(call with_c,c) $(part) c -command -- $(SUBMAKE) csrc -j2 -Oline check
 
-test-modules:
-	@red=; for m in $(MODULES:./%=%); do \
+test-modules: modules = $(PRODUCT_MODULES)
+test-repo-modules: modules = $(REPO_MODULES)
+test-modules test-repo-modules:
+	@red=; for m in $(modules); do \
 		if old=$$({ $(GO) -C $$m list -m 2>&1 || true; } | grep -E 'requires go|toolchain'); then \
 			$(part) $$m -skip "$$old" || red="$$red $$m"; continue; \
 		fi; \
 		echo "$$m: go test"; \
 		$(part) $$m -C $$m -- ./... || red="$$red $$m"; \
-	done; [ -z "$$red" ] || { echo "test-modules:$$red"; exit 1; }
+	done; [ -z "$$red" ] || { echo "$@:$$red"; exit 1; }
+
+.PHONY: test-repo test-repo-parts test-repo-go test-repo-tests test-repo-modules
+test-repo: setup-c ## minutes: test the repository and the tests: faults in the code, the docs as pasted, builds of consumers, the tools; print the totals
+	@tools/setup -n test
+	$(call judged,test-repo-parts,repo repo-tests $(REPO_MODULES))
+
+test-repo-parts:
+	@trap : INT; $(MAKE) test-repo-go & \
+	red=; $(MAKE) test-repo-tests test-repo-modules || red=1; \
+	{ wait $$! || wait $$!; } && [ -z "$$red" ]
+
+test-repo-go:
+	@$(part) repo -- $$($(GO) list ./... | grep -E '$(repo_package)')
+
+test-repo-tests:
+	@$(part) repo-tests -- -run '^$(REPO_TESTS)' \
+		$$(grep -rlE --include='*_test.go' --exclude-dir=build '^func $(REPO_TESTS)' . | xargs dirname | sort -u)
 
 # These packages take too long to run before every commit.
 LONG := cmd/scm|interop|interop/catalogue|internal/(repotest|torture)|tools/prove/(golden|identity)

@@ -252,12 +252,42 @@ var _ = Describe("the house", Label("house"), func() {
 			Expect(string(out)).To(MatchRegexp(`\n%s\n$`, last))
 		},
 		// The go command fails, but make continues with the next part.
-		Entry("test", "test", "test \"$1\" != run", "purego bench internal/difftest", `0 passed, [0-9]+ failed, 0 skipped\nmake: \*\*\* \[Makefile:[0-9]+: test\] Error 1`, 2),
+		Entry("test", "test", "test \"$1\" != run", "purego cmd/scmvet interop/report/browser", `0 passed, [0-9]+ failed, 0 skipped\nmake: \*\*\* \[Makefile:[0-9]+: test\] Error 1`, 2),
+		Entry("test-repo", "test-repo", "test \"$1\" != run", "repo repo-tests bench", `0 passed, [0-9]+ failed, 0 skipped\nmake: \*\*\* \[Makefile:[0-9]+: test-repo\] Error 1`, 2),
 		Entry("check", "check", "test \"$1\" != run", "lint cgo purego house", `0 passed, [0-9]+ failed, 0 skipped\nmake: \*\*\* \[Makefile:[0-9]+: check\] Error 1`, 2),
 		// The go command records that a test passed.
-		Entry("test, if all parts pass", "test", passes, "purego bench", `[0-9]+ passed, 0 failed, 0 skipped`, 0),
+		Entry("test, if all parts pass", "test", passes, "purego cmd/scmvet", `[0-9]+ passed, 0 failed, 0 skipped`, 0),
+		Entry("test-repo, if all parts pass", "test-repo", passes, "repo repo-tests bench", `[0-9]+ passed, 0 failed, 0 skipped`, 0),
 		Entry("check, if all parts pass", "check", passes, "lint cgo purego house", `[0-9]+ passed, 0 failed, 0 skipped`, 0),
 	)
+
+	It("runs every test in either make test or make test-repo", func() {
+		dir := GinkgoT().TempDir()
+		Expect(os.WriteFile(dir+"/go", []byte("#!/bin/sh\n[ \"$1\" != run ] || { shift; printf 'asked: %s\\n' \"$*\"; exit; }\n"+
+			"exec "+ok(exec.LookPath("go"))+" \"$@\"\n"), 0o700)).To(Succeed())
+		asked := func(target string) (flags string, packages []string) {
+			cmd := exec.Command("make", target, "GO="+dir+"/go")
+			cmd.Env = makeEnvironment()
+			m := regexp.MustCompile(`(?m)^asked: .* -- (-\w+ \S+ )?(.*)$`).FindStringSubmatch(output(cmd))
+			Expect(m).To(HaveLen(3))
+			return m[1], strings.Fields(strings.ReplaceAll(m[2], "./", module+"/"))
+		}
+		needsCompiler()
+		skip, product := asked("test-cgo")
+		_, repository := asked("test-repo-go")
+		run, mixed := asked("test-repo-tests")
+		Expect(strings.Replace(skip, "-skip ", "-run ", 1)).To(Equal(run))
+		named := regexp.MustCompile(`(?m)^func ` + strings.TrimPrefix(strings.Fields(run)[1], "^"))
+		for _, p := range strings.Fields(goTool{}.must("list", "./...")) {
+			Expect(slices.Contains(product, p)).NotTo(Equal(slices.Contains(repository, p)), p)
+			text := ""
+			for _, file := range ok(filepath.Glob("." + strings.TrimPrefix(p, module) + "/*_test.go")) {
+				text += contents(file)
+			}
+			Expect(slices.Contains(mixed, p)).To(Equal(named.MatchString(text)), p)
+		}
+		Expect(mixed).NotTo(BeEmpty())
+	})
 
 	DescribeTable("runs no tests on pure Go twice, with make", func(targets, cgo string) {
 		real := ok(exec.LookPath("go"))
@@ -518,7 +548,7 @@ echo "$1 ends, ${#started[@]} started"
 		}
 		out, err := test("")
 		Expect(err).NotTo(HaveOccurred(), out)
-		Expect(out).To(ContainSubstring("skip: bench: go: go.mod requires go >= 1.99 (running go 1.98)\n"))
+		Expect(out).To(ContainSubstring("skip: cmd/scmvet: go: go.mod requires go >= 1.99 (running go 1.98)\n"))
 		out, err = test("true")
 		Expect(err).To(HaveOccurred(), out)
 	})
