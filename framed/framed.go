@@ -70,9 +70,10 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"reflect"
 	"runtime"
-	"slices"
 	"sync"
+	"syscall"
 
 	"github.com/scm-rights/scm"
 	"github.com/scm-rights/scm/internal/sys"
@@ -348,8 +349,8 @@ func (r *Reader) closeQueue() {
 // Writer writes to a stream and passes descriptors with the bytes. Only one goroutine may use it at a
 // time.
 type Writer struct {
-	conn  *scm.Conn
-	files []*os.File
+	conn     *scm.Conn
+	attached []syscall.Conn
 }
 
 // NewWriter returns a Writer that writes to conn, which must be a stream. The Writer borrows conn: the
@@ -365,28 +366,77 @@ func NewWriter(conn *scm.Conn) *Writer { return &Writer{conn: conn} }
 // If more than [scm.MaxFDs] files would be attached, Attach returns [scm.ErrTooManyFDs], and if a file is
 // nil it returns [os.ErrInvalid]. It then attaches none of the new files.
 func (w *Writer) Attach(files ...*os.File) error {
-	if len(w.files)+len(files) > scm.MaxFDs {
+	sockets := make([]syscall.Conn, len(files))
+	for i, f := range files {
+		sockets[i] = f
+	}
+	return w.AttachSockets(sockets...)
+}
+
+// AttachSockets is like [Writer.Attach], but takes listeners and connections of package net or package scm,
+// or other types with a SyscallConn method. The next Write sends their descriptors. It does not duplicate
+// them and does not change O_NONBLOCK. If a socket is nil, AttachSockets returns [os.ErrInvalid]. If one is
+// closed, Write returns an error that wraps [os.ErrClosed], and sends nothing. A call to Close on one of the
+// sockets waits until Write has returned.
+//
+// Closing a Unix listener removes its socket file. If the other process continues to use the listener, call
+// its SetUnlinkOnClose method.
+func (w *Writer) AttachSockets(sockets ...syscall.Conn) error {
+	if len(w.attached)+len(sockets) > scm.MaxFDs {
 		return scm.ErrTooManyFDs
 	}
-	if slices.Contains(files, nil) {
-		return os.ErrInvalid // otherwise every later Write would fail
+	for _, s := range sockets {
+		if v := reflect.ValueOf(s); !v.IsValid() || v.Kind() == reflect.Pointer && v.IsNil() {
+			return os.ErrInvalid // otherwise every later Write would fail
+		}
 	}
-	w.files = append(w.files, files...)
+	w.attached = append(w.attached, sockets...)
 	return nil
 }
 
-// Write sends all of p and the attached files, as [scm.Conn.WriteFiles] does. It returns the same
-// errors as WriteFiles. If n is 0, as after a timeout, the files were not sent and are still attached.
+// Write sends all of p and what is attached, as [scm.Conn.WriteFiles] does. It returns the same errors as
+// WriteFiles. If n is 0, as after a timeout, the descriptors were not sent and are still attached.
 func (w *Writer) Write(p []byte) (n int, err error) {
 	if len(p) == 0 {
 		return 0, nil
 	}
-	n, err = w.conn.WriteFiles(p, w.files...)
+	n, err = w.send(p)
 	if n > 0 {
-		clear(w.files)
-		w.files = w.files[:0]
+		clear(w.attached)
+		w.attached = w.attached[:0]
 	}
 	return n, err
+}
+
+// send sends p and what is attached.
+func (w *Writer) send(p []byte) (n int, err error) {
+	files := make([]*os.File, len(w.attached))
+	for i, s := range w.attached {
+		f, isFile := s.(*os.File)
+		if !isFile {
+			return w.sendHolding(p, nil)
+		}
+		files[i] = f
+	}
+	return w.conn.WriteFiles(p, files...)
+}
+
+// sendHolding sends p and the descriptors of what is attached, of which it has already collected fds. Calls of Control
+// are nested, so that no other goroutine can close one of the descriptors before they are sent.
+func (w *Writer) sendHolding(p []byte, fds []int) (n int, err error) {
+	next := len(fds)
+	if next == len(w.attached) {
+		return w.conn.WriteFDs(p, fds...)
+	}
+	raw, err := w.attached[next].SyscallConn()
+	if err == nil {
+		var sent error
+		if raw.Control(func(fd uintptr) { n, sent = w.sendHolding(p, append(fds, int(fd))) }) == nil {
+			return n, sent
+		}
+		err = os.ErrClosed // neither package net nor package os exports its error
+	}
+	return 0, fmt.Errorf("framed: attached socket %d: %w", next, err)
 }
 
 var (

@@ -8,9 +8,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"slices"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -370,6 +372,79 @@ func TestWriterSendsTheAttachedFilesOnce(t *testing.T) {
 	}
 }
 
+func TestWriterSendsSockets(t *testing.T) {
+	a, b := connect(t, scm.Config{})
+	w, r := framed.NewWriter(a), framed.NewReader(b, framed.Limits{})
+	defer r.Close()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	dialed, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer dialed.Close()
+	listener, conn, file := l.(*net.TCPListener), dialed.(*net.TCPConn), open(t, 1)[0]
+
+	for _, socket := range []syscall.Conn{nil, (*net.TCPConn)(nil)} {
+		if err := w.AttachSockets(listener, socket); !errors.Is(err, os.ErrInvalid) {
+			t.Errorf("%T: %v", socket, err)
+		}
+	}
+	if err := w.AttachSockets(slices.Repeat([]syscall.Conn{listener}, scm.MaxFDs+1)...); !errors.Is(err, scm.ErrTooManyFDs) {
+		t.Errorf("too many: %v", err)
+	}
+	if err := errors.Join(w.AttachSockets(listener, conn), w.Attach(file)); err != nil {
+		t.Fatal(err)
+	}
+	// A Write that sends nothing keeps them attached.
+	_ = a.SetWriteDeadline(time.Now().Add(-time.Second))
+	if n, err := w.Write([]byte("\x03x")); n != 0 || !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Fatalf("got %d, %v", n, err)
+	}
+	_ = a.SetWriteDeadline(time.Time{})
+	if _, err := w.Write([]byte("\x03x\x00x")); err != nil {
+		t.Fatal(err)
+	}
+	got, err := readMessage(r, r)
+	if err != nil || len(got) != 3 {
+		t.Fatalf("%d files, %v", len(got), err)
+	}
+	for _, f := range got {
+		defer f.Close()
+	}
+	received, err := net.FileListener(got[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer received.Close()
+	if received.Addr().String() != l.Addr().String() {
+		t.Errorf("received a listener at %v instead of %v", received.Addr(), l.Addr())
+	}
+	if !same(got[2:], []*os.File{file}) {
+		t.Error("the third descriptor is not the file")
+	}
+	if got, err := readMessage(r, r); err != nil || len(got) > 0 {
+		t.Errorf("the next message has %d files, %v", len(got), err)
+	}
+	// The sender's listener still does not block.
+	expired := time.Unix(1, 0)
+	_ = listener.SetDeadline(expired)
+	if _, err := listener.Accept(); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("Accept: %v", err)
+	}
+
+	if err := w.AttachSockets(conn); err != nil {
+		t.Fatal(err)
+	}
+	_ = conn.Close()
+	if n, err := w.Write([]byte("\x01x")); n != 0 || !errors.Is(err, os.ErrClosed) {
+		t.Errorf("a closed connection: %d, %v", n, err)
+	}
+}
+
 // Each byte of the script is an action of the partner or of the protocol. The queue is the model that the
 // Reader must agree with.
 func FuzzReader(f *testing.F) {
@@ -446,6 +521,52 @@ func FuzzReader(f *testing.F) {
 			}
 		}
 	})
+}
+
+// A server sends its listener with a message. The listener keeps working in both processes.
+func ExampleWriter_AttachSockets() {
+	a, b, err := scm.Pair("unix")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer a.Close()
+	defer b.Close()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer l.Close()
+
+	w := framed.NewWriter(a)
+	_ = w.AttachSockets(l.(*net.TCPListener)) // one socket is within the limit
+	if _, err := w.Write([]byte("1 listener\n")); err != nil {
+		fmt.Println(err)
+		return
+	}
+
+	r := framed.NewReader(b, framed.Limits{Message: 1})
+	defer r.Close()
+	line, err := bufio.NewReader(r).ReadString('\n')
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	files, err := r.Take(int(line[0] - '0'))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer files[0].Close() // net.FileListener duplicates the descriptor
+	received, err := net.FileListener(files[0])
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer received.Close()
+	fmt.Println(received.Addr().String() == l.Addr().String())
+	// Output: true
 }
 
 func ExampleReader() {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log"
+	"net"
 	"os"
 	"time"
 
@@ -149,6 +150,77 @@ func ExampleNotifyStore() {
 	if err := wire.NotifyBarrier(ctx, sock); err != nil {
 		log.Fatal(err)
 	}
+}
+
+// A service stores a listener of package net. File returns a duplicate, which leaves the listener as it is.
+func ExampleNotifyStoreFiles() {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		log.Fatal(err)
+	}
+	sock, err := wire.DialNotify()
+	if errors.Is(err, wire.ErrNoNotifySocket) {
+		return // not started by a service manager
+	} else if err != nil {
+		log.Fatal(err)
+	}
+	defer func() { _ = unix.Close(int(sock)) }()
+	f, err := l.(*net.TCPListener).File()
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer func() { _ = f.Close() }()
+	if err := wire.NotifyStoreFiles(sock, "http", f); err != nil {
+		log.Fatal(err)
+	}
+}
+
+// A service reads its configuration again. It ends the reload even if the new configuration is wrong.
+func ExampleNotifyReloading() {
+	reload := func() error { return nil }
+	sock, err := wire.DialNotify()
+	if errors.Is(err, wire.ErrNoNotifySocket) {
+		return // not started by a service manager
+	} else if err != nil {
+		log.Fatal(err)
+	}
+	defer func() { _ = unix.Close(int(sock)) }()
+	if err := wire.NotifyReloading(sock); err != nil {
+		log.Fatal(err)
+	}
+	if err := reload(); err != nil {
+		log.Print(err)
+	}
+	if err := wire.NotifyReady(sock); err != nil {
+		log.Fatal(err)
+	}
+}
+
+// A service has started its successor, which is connected to it, and is about to exit. Without the barrier,
+// systemd would kill the successor together with the rest of the service.
+func ExampleNotifyMain() {
+	handOver := func(successor *scm.Conn) error {
+		sock, err := wire.DialNotify()
+		if err != nil {
+			return err
+		}
+		defer func() { _ = unix.Close(int(sock)) }()
+		cred, err := successor.PeerCred()
+		if err != nil {
+			return err
+		}
+		pidfd, err := successor.PeerPIDFD()
+		if err != nil {
+			pidfd = -1 // Linux before 6.5
+		} else {
+			defer func() { _ = unix.Close(pidfd) }()
+		}
+		if err := wire.NotifyMain(sock, cred.PID, pidfd); err != nil {
+			return err
+		}
+		return wire.NotifyBarrier(context.Background(), sock)
+	}
+	_ = handOver
 }
 
 // After a restart, a service takes back the descriptor that it stored, and asks systemd to remove the

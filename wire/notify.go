@@ -14,7 +14,7 @@ import (
 // The format uses a datagram socket. A message consists of the state (the text, 1 to 4096 bytes without a
 // terminator) and 0 to 253 descriptors. The state contains assignments such as READY=1, separated by
 // newlines. The manager uses the descriptors only with FDSTORE=1, BARRIER=1 and, since systemd 257,
-// MAINPIDFD=1. Send sets msg_controllen to CMSG_SPACE, or to 0 if there are no descriptors.
+// MAINPIDFD=1. Earlier versions of systemd close the descriptor of MAINPIDFD=1. Send sets msg_controllen to CMSG_SPACE, or to 0 if there are no descriptors.
 //
 // Recv removes one zero byte from the end of the text. It rejects a message that is longer than 4096 bytes
 // or contains another zero byte.
@@ -23,7 +23,8 @@ import (
 // BARRIER=1 must close the descriptor as soon as it has processed all earlier messages. The manager does
 // not acknowledge other messages.
 //
-// [NotifyStore], [NotifyRemove] and [NotifyBarrier] send the states that concern descriptors.
+// [NotifyStore], [NotifyStoreFiles], [NotifyRemove], [NotifyMain] and [NotifyBarrier] send the states that
+// concern descriptors. [NotifyReady] and [NotifyReloading] send the two that concern a reload.
 //
 // See [Format] for who owns the descriptors on success and on error.
 var Notify Format = theNotify

@@ -55,6 +55,17 @@ func NotifyStore(sock Socket, name string, fds ...int) error {
 	return Notify.Send(sock, "FDSTORE=1\nFDNAME="+name, fds...)
 }
 
+// NotifyStoreFiles is like [NotifyStore], but takes files. Get the file of a listener or connection from its
+// File method, and close it afterwards. Do not pass the result of a file's Fd method to NotifyStore: Fd can
+// make the open file description blocking, and with it the listener or connection, so that Close no longer
+// interrupts its calls.
+//
+// The caller still owns the files. If a file is nil, the error wraps [os.ErrInvalid]. If a file is closed,
+// the error wraps [os.ErrClosed]. In both cases, nothing is sent.
+func NotifyStoreFiles(sock Socket, name string, files ...*os.File) error {
+	return holding(Notify, files, nil, func(fds []int) error { return NotifyStore(sock, name, fds...) })
+}
+
 // NotifyRemove asks the service manager to close the descriptors that it keeps under the given name
 // (FDSTOREREMOVE=1). It returns the same errors as NotifyStore.
 func NotifyRemove(sock Socket, name string) error {

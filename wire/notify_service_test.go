@@ -4,8 +4,10 @@ package wire_test
 
 import (
 	"context"
+	"net"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -48,6 +50,57 @@ var _ = It("NotifyStore and NotifyRemove ask the service manager to store and re
 
 	Expect(wire.NotifyRemove(wire.FD(sock), "foo")).To(Succeed())
 	Expect(f.from(wire.Notify, manager)).To(Equal("FDSTOREREMOVE=1\nFDNAME=foo"))
+})
+
+var _ = It("NotifyStoreFiles stores a listener without making it blocking", func() {
+	f := connect("unixgram")
+	l := ok(net.Listen("tcp", "127.0.0.1:0")).(*net.TCPListener)
+	DeferCleanup(l.Close)
+	file := ok(l.File())
+	Expect(wire.NotifyStoreFiles(wire.FD(f.a), "web", file)).To(Succeed())
+	state, fds, err := wire.Notify.Recv(wire.FD(f.b))
+	Expect(err).NotTo(HaveOccurred())
+	f.owns(fds...)
+	Expect(state).To(Equal("FDSTORE=1\nFDNAME=web"))
+	Expect(ok(unix.FcntlInt(uintptr(fds[0]), unix.F_GETFL, 0))&unix.O_NONBLOCK).NotTo(BeZero(), "the listener blocks")
+
+	Expect(file.Close()).To(Succeed())
+	Expect(wire.NotifyStoreFiles(wire.FD(f.a), "web", file)).To(MatchError(os.ErrClosed))
+	Expect(wire.NotifyStoreFiles(wire.FD(f.a), "web", nil)).To(MatchError(os.ErrInvalid))
+	Expect(wire.NotifyStoreFiles(wire.FD(f.a), "web")).To(beFormatError(wire.Notify, "cannot send 0 descriptors"))
+	Expect(wire.NotifyStoreFiles(wire.FD(f.a), "a:b", os.Stdin)).To(beFormatError(wire.Notify, "name "))
+	isEmpty(f.b)
+})
+
+var _ = It("NotifyReady and NotifyReloading report the start and a reload", func() {
+	f := connect("unixgram")
+	Expect(wire.NotifyReady(wire.FD(f.a))).To(Succeed())
+	Expect(f.from(wire.Notify, f.b)).To(Equal("READY=1"))
+
+	monotonic := func() (usec int64) {
+		var now unix.Timespec
+		Expect(unix.ClockGettime(unix.CLOCK_MONOTONIC, &now)).To(Succeed())
+		return now.Nano() / 1000
+	}
+	before := monotonic()
+	Expect(wire.NotifyReloading(wire.FD(f.a))).To(Succeed())
+	after := monotonic()
+	usec, found := strings.CutPrefix(f.from(wire.Notify, f.b), "RELOADING=1\nMONOTONIC_USEC=")
+	Expect(found).To(BeTrue())
+	Expect(strconv.ParseInt(usec, 10, 64)).To(And(BeNumerically(">=", before), BeNumerically("<=", after)))
+})
+
+var _ = It("NotifyMain names the main process by its PID and, if there is one, its pidfd", func() {
+	f := connect("unixgram")
+	pidfd := f.file("stands for a pidfd")
+	Expect(wire.NotifyMain(wire.FD(f.a), 42, pidfd)).To(Succeed())
+	Expect(f.from(wire.Notify, f.b, pidfd)).To(Equal("MAINPID=42\nMAINPIDFD=1"))
+	Expect(wire.NotifyMain(wire.FD(f.a), 42, -1)).To(Succeed())
+	Expect(f.from(wire.Notify, f.b)).To(Equal("MAINPID=42"))
+
+	Expect(wire.NotifyMain(wire.FD(f.a), 0, -1)).To(MatchError(os.ErrInvalid))
+	Expect(wire.NotifyMain(wire.FD(f.a), 42, -2)).To(MatchError(os.ErrInvalid))
+	isEmpty(f.b)
 })
 
 var _ = It("DialNotify accepts an abstract name in NOTIFY_SOCKET", func() {
