@@ -40,7 +40,7 @@ func run() error {
 		if state, err = create("state"); err != nil {
 			return err
 		}
-		if err := wire.NotifyStore(manager, "state", int(state.Fd())); err != nil {
+		if err := wire.NotifyStoreFiles(manager, "state", state); err != nil {
 			return err
 		}
 	}

@@ -11,6 +11,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log"
 	"net"
 	"net/http"
@@ -71,16 +72,14 @@ func run(path, address string) error {
 			_, _ = fmt.Fprintln(w, os.Getpid())
 		}),
 	}
+	if predecessor != nil {
+		if err := takeOver(predecessor); err != nil {
+			return err
+		}
+	}
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(web) }()
 	fmt.Println("listening at", web.Addr())
-
-	if predecessor != nil {
-		_, err := predecessor.Write([]byte("serving"))
-		if err := errors.Join(err, predecessor.Close()); err != nil {
-			log.Print("predecessor: ", err)
-		}
-	}
 	if err := handOver(control, web); err != nil {
 		return err
 	}
@@ -131,6 +130,23 @@ func sockets(path, address string) (predecessor *scm.Conn, control *scm.Listener
 	return predecessor, control, web, err
 }
 
+// takeOver returns when this server may serve. After an error it must not serve, because the predecessor continues.
+func takeOver(predecessor *scm.Conn) error {
+	defer func() { _ = predecessor.Close() }()
+	if _, err := predecessor.Write([]byte("ready")); err != nil {
+		return err
+	}
+	// A deadline here could expire just after the predecessor has sent "go". If it gives up, it closes the connection.
+	if err := predecessor.SetDeadline(time.Time{}); err != nil {
+		return err
+	}
+	if _, err := io.ReadFull(predecessor, make([]byte, len("go"))); err != nil {
+		return err
+	}
+	_, _ = predecessor.Write([]byte("going")) // an error means that the predecessor has died
+	return nil
+}
+
 // handOver returns when a successor has received the sockets and serves. If a successor fails, handOver waits for
 // the next one.
 func handOver(control *scm.Listener, web net.Listener) error {
@@ -156,6 +172,16 @@ func give(successor *scm.Conn, control, web net.Listener) error {
 			return err
 		}
 	}
-	_, err := successor.Read(make([]byte, 1)) // the successor serves
+	if _, err := io.ReadFull(successor, make([]byte, len("ready"))); err != nil {
+		return err
+	}
+	if _, err := successor.Write([]byte("go")); err != nil {
+		return err
+	}
+	// From here on the successor may serve, so this server must not give up while the successor lives.
+	if err := successor.SetDeadline(time.Time{}); err != nil {
+		return err
+	}
+	_, err := io.ReadFull(successor, make([]byte, len("going")))
 	return err
 }

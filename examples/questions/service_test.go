@@ -80,7 +80,7 @@ func stores(ctx context.Context, manager wire.Socket) (bool, error) {
 		return false, err
 	}
 	defer func() { _ = r.Close() }()
-	err = wire.NotifyStore(manager, "probe", int(w.Fd()))
+	err = wire.NotifyStoreFiles(manager, "probe", w)
 	if err := errors.Join(err, w.Close()); err != nil {
 		return false, err
 	}

@@ -173,8 +173,18 @@ func (s *server) replace(c *net.UnixConn) error {
 	if err := successor.SetDeadline(time.Now().Add(patience)); err != nil {
 		return err
 	}
-	// The successor speaks first. Until then the clients are served, even if a process connects and sends nothing.
-	if _, err := successor.Read(make([]byte, 1)); err != nil {
+	// The successor speaks first, because a process may have connected by mistake.
+	if _, err := successor.Read(make([]byte, len("take over"))); err != nil {
+		return err
+	}
+	if err := successor.SendListener(s.control); err != nil {
+		return err
+	}
+	if err := successor.SendListener(s.clients); err != nil {
+		return err
+	}
+	// A successor is ready when all that it still needs is the clients. Until then they are served.
+	if _, err := successor.Read(make([]byte, len("ready"))); err != nil {
 		return err
 	}
 	s.pause()
@@ -185,16 +195,10 @@ func (s *server) replace(c *net.UnixConn) error {
 	return nil
 }
 
-// handOver sends the sockets and the sessions. The server must be paused. After an error the successor does not
-// serve, and the server may resume.
+// handOver sends the sessions. The server must be paused. After an error the successor does not serve, and the server
+// may resume.
 func (s *server) handOver(successor *scm.Conn) error {
 	if err := successor.SetDeadline(time.Now().Add(patience)); err != nil {
-		return err
-	}
-	if err := successor.SendListener(s.control); err != nil {
-		return err
-	}
-	if err := successor.SendListener(s.clients); err != nil {
 		return err
 	}
 	for sessions := range slices.Chunk(slices.Collect(maps.Keys(s.sessions)), batch) {
@@ -205,10 +209,18 @@ func (s *server) handOver(successor *scm.Conn) error {
 	if err := send(successor, nil); err != nil { // the last message
 		return err
 	}
-	if _, err := successor.Read(make([]byte, 1)); err != nil { // it is ready
+	if _, err := successor.Read(make([]byte, len("received"))); err != nil {
 		return err
 	}
-	_, err := successor.Write([]byte("go")) // from here on the clients are the successor's
+	if _, err := successor.Write([]byte("go")); err != nil {
+		return err
+	}
+	// From here on the clients are the successor's, unless it dies before it has answered. A deadline could expire
+	// although it lives.
+	if err := successor.SetDeadline(time.Time{}); err != nil {
+		return err
+	}
+	_, err := successor.Read(make([]byte, len("going")))
 	return err
 }
 
@@ -232,7 +244,7 @@ func send(successor *scm.Conn, sessions []*session) error {
 	return err
 }
 
-// takeOver receives what handOver sends. After an error the process has to end, which closes what it received.
+// takeOver receives what replace and handOver send. After an error the process has to end, which closes what it received.
 func (s *server) takeOver(predecessor *scm.Conn) error {
 	if err := predecessor.SetDeadline(time.Now().Add(patience)); err != nil {
 		return err
@@ -254,12 +266,15 @@ func (s *server) takeOver(predecessor *scm.Conn) error {
 	if !isUnix || !isTCP {
 		return fmt.Errorf("received a %T and a %T", control, clients)
 	}
+	if _, err := predecessor.Write([]byte("ready")); err != nil {
+		return err
+	}
 	for more := true; more; {
 		if more, err = s.receive(predecessor); err != nil {
 			return err
 		}
 	}
-	if _, err := predecessor.Write([]byte("ready")); err != nil {
+	if _, err := predecessor.Write([]byte("received")); err != nil {
 		return err
 	}
 	// If the predecessor gives up, it closes the connection. A deadline here could expire just after "go" was sent,
@@ -267,8 +282,11 @@ func (s *server) takeOver(predecessor *scm.Conn) error {
 	if err := predecessor.SetDeadline(time.Time{}); err != nil {
 		return err
 	}
-	_, err = predecessor.Read(make([]byte, 2))
-	return err
+	if _, err := predecessor.Read(make([]byte, len("go"))); err != nil {
+		return err
+	}
+	_, _ = predecessor.Write([]byte("going")) // an error means that the predecessor has died
+	return nil
 }
 
 // receive receives sessions from one message. An empty one is the last.

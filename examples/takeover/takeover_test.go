@@ -69,31 +69,75 @@ func (c *client) round(number int) error {
 	return c.answer(number)
 }
 
-// failing is a successor that receives everything and then gives up.
-func failing(t *testing.T, path string, connections int) {
+// failing is a successor that receives the listeners, sends the messages, each after it has received what the server
+// sends before it, and then gives up.
+func failing(t *testing.T, path string, connections int, messages ...string) {
 	t.Helper()
 	server, err := scm.Dial(context.Background(), "unixpacket", path)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer func() { _ = server.Close() }()
-	if _, err := server.Write([]byte("take over")); err != nil {
-		t.Fatal(err)
-	}
-	received := 0
-	for p := make([]byte, 256<<10); string(p[:2]) != "[]"; {
-		_, files, err := server.ReadFiles(p, batch)
+	p := make([]byte, 256<<10)
+	receive := func() (text string, received int) {
+		t.Helper()
+		n, files, err := server.ReadFiles(p, batch)
 		if err != nil {
 			t.Fatal(err)
 		}
-		received += len(files)
 		for _, f := range files {
 			_ = f.Close()
 		}
+		return string(p[:n]), len(files)
 	}
-	if received != connections+2 { // and the listening sockets
-		t.Errorf("received %d sockets of %d", received, connections+2)
+	if _, err := io.WriteString(server, "take over"); err != nil {
+		t.Fatal(err)
 	}
+	for range 2 {
+		if _, n := receive(); n != 1 {
+			t.Errorf("%d descriptors instead of a listener", n)
+		}
+	}
+	for _, message := range messages {
+		if _, err := io.WriteString(server, message); err != nil {
+			t.Fatal(err)
+		}
+		switch message {
+		case "ready":
+			received := 0
+			for text, n := receive(); text != "[]"; text, n = receive() {
+				received += n
+			}
+			if received != connections {
+				t.Errorf("received %d connections of %d", received, connections)
+			}
+		case "received":
+			if text, _ := receive(); text != "go" {
+				t.Errorf("%q instead of go", text)
+			}
+		}
+	}
+}
+
+// preparing is a successor that has received the listeners and is not ready. The clients are served until it is.
+func preparing(t *testing.T, path string, served func()) {
+	t.Helper()
+	server, err := scm.Dial(context.Background(), "unixpacket", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = server.Close() }()
+	if _, err := io.WriteString(server, "take over"); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		l, err := server.RecvListener()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = l.Close() }()
+	}
+	served()
 }
 
 // silent is a process that connects and sends nothing. The server does not pause for it: it sends it no socket.
@@ -166,8 +210,12 @@ func TestNoClientNotices(t *testing.T) {
 
 	silent(t, socket)
 	split()
-	failing(t, socket, connections+1)
-	finish()
+	preparing(t, socket, finish)
+	for _, messages := range [][]string{{}, {"ready"}, {"ready", "received"}} {
+		split()
+		failing(t, socket, connections+1, messages...)
+		finish()
+	}
 	for range 3 { // each replaces the one before
 		split()
 		successor := program.Start(t, program.Command(socket, address))
