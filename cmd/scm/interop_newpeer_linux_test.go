@@ -5,6 +5,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -41,7 +42,7 @@ func TestNewPeer(t *testing.T) {
 }
 
 // Our own peers are skeletons with adapters. In these languages, a test builds one of them from what new-peer
-// prints.
+// prints. {jars} is the class path of jnr-posix.
 var adapters = map[string]struct {
 	peer  string   // in the registry
 	files []string // beside the skeleton
@@ -50,7 +51,9 @@ var adapters = map[string]struct {
 	send  string // the answer to a send on a descriptor that is not a socket
 }{
 	"python": {"python", []string{"send_fds.py", "borrowed.py"}, nil, "python3 -B send_fds.py", "err ENOTSOCK"},
-	"ruby":   {"ruby-sendmsg", []string{"sendmsg.rb"}, nil, "ruby sendmsg.rb", "err EBADF"},
+	"java": {"jnr-posix", []string{"JnrPosix.java", "jvm.options"}, []string{"javac -cp {jars} JnrPosix.java Peer.java"},
+		"java @jvm.options -cp {jars}:. JnrPosix", "err ENOTSOCK"},
+	"ruby": {"ruby-sendmsg", []string{"sendmsg.rb"}, nil, "ruby sendmsg.rb", "err EBADF"},
 }
 
 // Each skeleton passes every scenario, except for the known failures of the library, with the adapter of a peer of
@@ -61,9 +64,14 @@ func TestNewPeerWithLibrary(t *testing.T) {
 	}
 	for _, s := range peers.Skeletons() {
 		t.Run(s.Language, func(t *testing.T) {
-			dir, name, environment, functions, send := t.TempDir(), "mine", "", "", "err ENOTSOCK"
+			dir, name, functions, send := t.TempDir(), "mine", "", "err ENOTSOCK"
 			if ours, ok := adapters[s.Language]; ok {
-				name, s.Build, s.Run, send = ours.peer, ours.build, ours.run, ours.send
+				name, s.Run, send = ours.peer, ours.run, ours.send
+				s.Build = slices.Clone(ours.build)
+				if s.Language == "java" {
+					jars := jnrPosix(t)
+					s.Build[0], s.Run = strings.ReplaceAll(s.Build[0], "{jars}", jars), strings.ReplaceAll(s.Run, "{jars}", jars)
+				}
 				for _, file := range ours.files {
 					text := contents(t, filepath.Join("../../interop/peers", s.Language, file))
 					if err := os.WriteFile(filepath.Join(dir, file), []byte(text), 0o600); err != nil {
@@ -77,9 +85,6 @@ func TestNewPeerWithLibrary(t *testing.T) {
 					library = "library.h"
 				case "javascript":
 					s.Build = append([]string{"cc -shared -fPIC -o library.node " + absolute(t, "testdata/library/node.c")}, s.Build...)
-				case "java":
-					library = "Library.java"
-					environment = "CLASSPATH=" + jnrPosix(t) + ":classes JDK_JAVA_OPTIONS=@" + absolute(t, "../../interop/peers/java/jvm.options") + " "
 				}
 				functions = contents(t, filepath.Join("testdata/library", library))
 				if s.Language == "go" {
@@ -87,15 +92,10 @@ func TestNewPeerWithLibrary(t *testing.T) {
 				}
 			}
 			buildPeer(t, s, dir, functions)
-			talkByHand(t, s, dir, "env "+environment+s.Run, send)
-			run := "env -C " + dir + " " + environment + s.Run
+			talkByHand(t, s, dir, s.Run, send)
+			run := "env -C " + dir + " " + s.Run
 			if r := command(t, "interop", "smoke", "--builtin=false", "--peer", "mine="+run, "--timeout", "1m"); r.code != 0 {
 				t.Errorf("got %+v", r)
-			}
-			if s.Language == "java" {
-				// The run starts the peer often, and java FILE compiles the file each time.
-				inDir(t, dir, environment+"javac -d classes "+s.File)
-				run = strings.Replace(run, s.File, strings.TrimSuffix(s.File, ".java"), 1)
 			}
 			// A list may have a peer with the expected failures of a peer of ours.
 			list := filepath.Join(dir, "peers.json")

@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-//go:embed skeleton python/peer.py ruby/peer.rb
+//go:embed skeleton java/Peer.java python/peer.py ruby/peer.rb
 var skeletonFiles embed.FS
 
 // A Skeleton is the source code of a peer that does not call a library yet. The comment at
@@ -30,7 +30,7 @@ func Skeletons() (list []Skeleton) {
 		{"rust", "skeleton/peer.rs"},
 		{"python", "python/peer.py"},
 		{"javascript", "skeleton/peer.js"},
-		{"java", "skeleton/Peer.java"},
+		{"java", "java/Peer.java"},
 		{"ruby", "ruby/peer.rb"},
 	} {
 		text, err := skeletonFiles.ReadFile(s.file)

@@ -3,12 +3,13 @@ import java.io.InputStream;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
+import java.util.Map;
 import java.util.Properties;
-import jnr.constants.platform.Errno;
+import java.util.stream.Stream;
 import jnr.constants.platform.SocketControlMessage;
 import jnr.constants.platform.SocketLevel;
-import jnr.constants.platform.SocketMessage;
 import jnr.posix.CmsgHdr;
 import jnr.posix.MsgHdr;
 import jnr.posix.POSIX;
@@ -22,7 +23,6 @@ import jnr.posix.POSIXFactory;
  */
 final class JnrPosix extends Peer {
     static final POSIX POSIX = POSIXFactory.getNativePOSIX();
-    static final List<String> REPORTED = List.of("ctrunc", "trunc", "eor", "oob");
 
     private final String version;
 
@@ -40,42 +40,30 @@ final class JnrPosix extends Peer {
         return "name=jnr-posix version=" + version + " can=stream,dgram,seqpacket,multi,iov,flags";
     }
 
-    static int bit(String flag) {
-        return SocketMessage.valueOf("MSG_" + flag.toUpperCase()).intValue();
-    }
-
-    static int bits(List<String> flags) {
-        return flags.stream().mapToInt(JnrPosix::bit).reduce(0, (a, b) -> a | b);
-    }
-
-    static String format(int flags) {
-        List<String> words = new ArrayList<>();
-        for (String name : REPORTED) {
-            if ((flags & bit(name)) != 0) {
-                words.add(name);
-                flags &= ~bit(name);
-            }
-        }
-        if (flags != 0) {
-            words.add("0x" + Integer.toHexString(flags));
-        }
-        return words.isEmpty() ? "-" : String.join(",", words);
-    }
-
     /** Returns the count that a call returned, if it did not fail. */
-    static int counted(int n) throws Failure {
+    static int counted(int n) {
         if (n < 0) {
-            int errno = POSIX.errno();
-            Errno name = Errno.valueOf(errno);
-            throw new Failure(name == Errno.__UNKNOWN_CONSTANT__ ? String.valueOf(errno) : name.name());
+            throw new Errno(POSIX.errno());
         }
         return n;
     }
 
+    /** Sends several buffers, which the skeleton does not. They are direct, because jnr-posix passes NULL otherwise. */
     @Override
-    int send(int sock, ByteBuffer[] payload, List<Integer> fds, List<String> flags) throws Failure {
+    String send(Map<String, String> fields, int at) {
+        var words = fields.get("payload").split(",", -1);
+        var buffers = new ByteBuffer[words.length];
+        int total = 0;
+        for (int i = 0; i < words.length; i++) {
+            byte[] data = payloadOf(words[i], at + total);
+            total += data.length;
+            check(total <= MAX_PAYLOAD);
+            buffers[i] = ByteBuffer.allocateDirect(data.length).put(data).flip();
+        }
+        var fds = integers(fields.get("fds"), Integer.MIN_VALUE);
+        int flags = flagsOf(fields, SEND);
         MsgHdr message = POSIX.allocateMsgHdr();
-        message.setIov(payload);
+        message.setIov(buffers);
         if (!fds.isEmpty()) {
             ByteBuffer data = ByteBuffer.allocate(4 * fds.size()).order(ByteOrder.nativeOrder());
             fds.forEach(data::putInt);
@@ -84,17 +72,26 @@ final class JnrPosix extends Peer {
             control.setType(SocketControlMessage.SCM_RIGHTS.intValue());
             control.setData(data.flip());
         }
-        return counted(POSIX.sendmsg(sock, message, bits(flags)));
+        return "ok n=" + counted(POSIX.sendmsg(caseSock, message, flags));
     }
 
+    /** Receives into several buffers. */
     @Override
-    Received recv(int sock, ByteBuffer[] buffers, int room, List<String> flags) throws Failure {
+    String recv(Map<String, String> fields, int at) {
+        var sizes = Stream.of(fields.get("bytes").split(",", -1)).mapToInt(word -> integer(word, 0, MAX_PAYLOAD)).toArray();
+        check(Arrays.stream(sizes).asLongStream().sum() <= MAX_PAYLOAD);
+        int room = integer(fields.get("fds"), 0, 65535);
+        int flags = flagsOf(fields, RECV);
+        var buffers = new ByteBuffer[sizes.length];
+        for (int i = 0; i < sizes.length; i++) {
+            buffers[i] = ByteBuffer.allocateDirect(sizes[i]);
+        }
         MsgHdr message = POSIX.allocateMsgHdr();
         message.setIov(buffers);
         if (room > 0) {
             message.allocateControl(4 * room);
         }
-        int n = counted(POSIX.recvmsg(sock, message, bits(flags)));
+        int n = counted(POSIX.recvmsg(caseSock, message, flags));
         List<Integer> fds = new ArrayList<>();
         for (CmsgHdr control : message.getControls()) {
             if (control.getLevel() == SocketLevel.SOL_SOCKET.intValue()
@@ -105,11 +102,23 @@ final class JnrPosix extends Peer {
                 }
             }
         }
-        return new Received(n, fds, format(message.getFlags()), false);
+        return received(n, new Received(filled(buffers, n), fds, message.getFlags()), at);
+    }
+
+    /** Returns the first n bytes of the buffers, or all if there are fewer. */
+    static byte[] filled(ByteBuffer[] buffers, int n) {
+        var data = new byte[Math.min(n, Stream.of(buffers).mapToInt(ByteBuffer::capacity).sum())];
+        int offset = 0;
+        for (ByteBuffer buffer : buffers) {
+            int part = Math.min(buffer.capacity(), data.length - offset);
+            buffer.get(0, data, offset, part);
+            offset += part;
+        }
+        return data;
     }
 
     @Override
-    void close(int fd) {
+    void closeDescriptor(int fd) {
         POSIX.close(fd);
     }
 

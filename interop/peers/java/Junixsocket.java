@@ -1,6 +1,7 @@
 import java.io.FileDescriptor;
 import java.io.FileInputStream;
 import java.io.IOException;
+import java.io.UncheckedIOException;
 import java.lang.reflect.Field;
 import java.nio.ByteBuffer;
 import java.nio.channels.ByteChannel;
@@ -22,19 +23,19 @@ final class Junixsocket extends Peer {
     static final Field NUMBER = number();
 
     /** The errors, which the library reports as the texts of strerror. */
-    static final Map<String, String> ERRNO = Map.ofEntries(
-            Map.entry("Bad file descriptor", "EBADF"),
-            Map.entry("Broken pipe", "EPIPE"),
-            Map.entry("Connection refused", "ECONNREFUSED"),
-            Map.entry("Connection reset by peer", "ECONNRESET"),
-            Map.entry("Invalid argument", "EINVAL"),
-            Map.entry("Message too long", "EMSGSIZE"),
-            Map.entry("No buffer space available", "ENOBUFS"),
-            Map.entry("Operation not permitted", "EPERM"),
-            Map.entry("Resource temporarily unavailable", "EAGAIN"),
-            Map.entry("Socket operation on non-socket", "ENOTSOCK"),
-            Map.entry("Too many references: cannot splice", "ETOOMANYREFS"),
-            Map.entry("Transport endpoint is not connected", "ENOTCONN"));
+    static final Map<String, Integer> ERRNO = Map.ofEntries(
+            Map.entry("Bad file descriptor", 9), // EBADF
+            Map.entry("Broken pipe", 32), // EPIPE
+            Map.entry("Connection refused", 111), // ECONNREFUSED
+            Map.entry("Connection reset by peer", 104), // ECONNRESET
+            Map.entry("Invalid argument", 22), // EINVAL
+            Map.entry("Message too long", 90), // EMSGSIZE
+            Map.entry("No buffer space available", 105), // ENOBUFS
+            Map.entry("Operation not permitted", 1), // EPERM
+            Map.entry("Resource temporarily unavailable", 11), // EAGAIN
+            Map.entry("Socket operation on non-socket", 88), // ENOTSOCK
+            Map.entry("Too many references: cannot splice", 109), // ETOOMANYREFS
+            Map.entry("Transport endpoint is not connected", 107)); // ENOTCONN
 
     private static Field number() {
         try {
@@ -46,6 +47,7 @@ final class Junixsocket extends Peer {
         }
     }
 
+    private boolean ended; // as the last receive reported
     private ByteChannel channel; // of the case's socket, opened at the first message
     private final Map<Integer, FileDescriptor> open = new HashMap<>(); // that the library knows, by number
 
@@ -92,63 +94,75 @@ final class Junixsocket extends Peer {
         return (AFUNIXSocketExtensions) channel;
     }
 
-    private static Failure failure(Exception e) {
+    private static Exception failure(Exception e) {
         Throwable cause = e.getCause() == null ? e : e.getCause(); // such as that of an AsynchronousCloseException
-        return new Failure(ERRNO.getOrDefault(String.valueOf(cause.getMessage()), "lib " + cause));
+        Integer errno = ERRNO.get(String.valueOf(cause.getMessage()));
+        return errno == null ? new IOException(cause) : new Errno(errno);
     }
 
     @Override
-    int send(int sock, ByteBuffer[] payload, List<Integer> fds, List<String> flags) throws Failure {
+    int librarySend(int sock, byte[] payload, List<Integer> fds, int flags) throws Exception {
         // write does nothing if there are no bytes, and its variant for several buffers sends only the first.
-        check(payload.length == 1 && payload[0].hasRemaining() && flags.isEmpty());
+        check(payload.length > 0 && flags == 0);
         try {
             AFUNIXSocketExtensions socket = open(sock);
             socket.setOutboundFileDescriptors(fds.stream().map(this::descriptor).toArray(FileDescriptor[]::new));
-            return channel.write(payload[0]);
+            return channel.write(ByteBuffer.allocateDirect(payload.length).put(payload).flip());
         } catch (IOException | NotYetConnectedException e) {
             throw failure(e);
         }
     }
 
     @Override
-    Received recv(int sock, ByteBuffer[] buffers, int room, List<String> flags) throws Failure {
-        check(buffers.length == 1 && buffers[0].hasRemaining() && flags.isEmpty());
+    Received libraryRecv(int sock, int most, int room, int flags) throws Exception {
+        check(most > 0 && flags == 0);
+        ByteBuffer buffer = ByteBuffer.allocateDirect(most);
+        List<Integer> fds = new ArrayList<>();
+        int n;
         try {
             AFUNIXSocketExtensions socket = open(sock);
             socket.setAncillaryReceiveBufferSize(room == 0 ? 0 : CMSG_HEADER + 4 * room);
-            int n = channel.read(buffers[0]);
-            List<Integer> fds = new ArrayList<>();
+            n = channel.read(buffer);
             for (FileDescriptor descriptor : socket.getReceivedFileDescriptors()) {
                 open.put(number(descriptor), descriptor);
                 fds.add(number(descriptor));
             }
-            return new Received(Math.max(n, 0), fds, null, n < 0);
         } catch (IOException | NotYetConnectedException e) {
             throw failure(e);
         }
+        ended = n < 0;
+        byte[] payload = new byte[Math.max(n, 0)];
+        buffer.get(0, payload);
+        return new Received(payload, fds, null);
+    }
+
+    /** The library reports the end for an empty packet too, which may have descriptors. */
+    @Override
+    String received(int n, Received r, int at) {
+        return super.received(n, r, at) + (ended ? " eof" : "");
     }
 
     /** If the library has closed the FileDescriptor, this does nothing. */
     @Override
-    void close(int fd) throws IOException {
-        new FileInputStream(descriptor(fd)).close();
+    void closeDescriptor(int fd) {
+        try {
+            if (fd == caseSock && channel != null) {
+                channel.close();
+            } else {
+                new FileInputStream(descriptor(fd)).close();
+            }
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
+        }
         open.remove(fd);
     }
 
     @Override
-    void closeSocket(int sock) throws IOException {
-        if (channel == null) {
-            close(sock);
-        } else {
-            channel.close();
-            open.remove(sock);
-        }
-    }
-
-    @Override
-    void forget() {
+    String end() {
+        String said = super.end();
         channel = null;
         open.clear();
+        return said;
     }
 
     public static void main(String[] args) throws IOException {

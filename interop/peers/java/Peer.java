@@ -1,309 +1,226 @@
-import java.io.BufferedReader;
-import java.io.FileDescriptor;
-import java.io.FileOutputStream;
-import java.io.IOException;
-import java.io.InputStreamReader;
-import java.io.PrintStream;
-import java.io.Reader;
-import java.nio.ByteBuffer;
-import java.nio.charset.StandardCharsets;
-import java.util.HashMap;
-import java.util.HexFormat;
-import java.util.List;
-import java.util.Map;
-import java.util.Set;
-import java.util.TreeSet;
+// A peer for scm interop: it reads commands on standard input and answers on standard output.
+// Call your library in librarySend and libraryRecv. Throw Unsupported if it has no interface for the
+// command, and Errno for an errno. Any other exception becomes an error answer.
+//
+//     java --add-opens java.base/java.io=ALL-UNNAMED Peer.java
+import java.io.*;
+import java.util.*;
 import java.util.stream.Collectors;
-import java.util.stream.Stream;
 
-/**
- * The common part of the peers in Java, which implements interop/peers/README.md. A subclass is one
- * interface of one library.
- */
-abstract class Peer {
-    static final int PAYLOAD_MAX = 64 << 20;
-    static final Set<String> SEND = Set.of("dontwait", "nosignal", "eor", "oob", "more");
-    static final Set<String> RECV = Set.of("dontwait", "peek", "trunc", "waitall", "oob");
+class Peer {
+    static class Unsupported extends RuntimeException {}
 
-    private int sock = -1;
-    private final Set<Integer> held = new TreeSet<>(); // given or received, and still open
+    /** An errno that the library reports. */
+    static class Errno extends RuntimeException {
+        final int errno;
 
-    /** Returns the fields of the answer to hello. */
-    abstract String hello();
-
-    /** Sends a message, and returns the count that the library reports. */
-    abstract int send(int sock, ByteBuffer[] payload, List<Integer> fds, List<String> flags) throws Failure, IOException;
-
-    /** Receives a message into the buffers. */
-    abstract Received recv(int sock, ByteBuffer[] buffers, int room, List<String> flags) throws Failure, IOException;
-
-    /** Closes a descriptor. */
-    abstract void close(int fd) throws IOException;
-
-    /** Closes the case's socket with the library's own call, if it has one. */
-    void closeSocket(int sock) throws IOException {
-        close(sock);
-    }
-
-    /** The case has ended. */
-    void forget() {}
-
-    /** What a receive returned. flags is null if the library does not report them. */
-    record Received(int n, List<Integer> fds, String flags, boolean eof) {}
-
-    /** A call of the library failed. The message is the name of the errno, or follows "lib". */
-    static final class Failure extends Exception {
-        private static final long serialVersionUID = 1;
-
-        Failure(String message) {
-            super(message);
+        Errno(int errno) {
+            this.errno = errno;
         }
     }
 
-    /** The peer or the library does not support the command, and nothing was done. */
-    static final class Unsupported extends RuntimeException {
-        private static final long serialVersionUID = 1;
+    /** flags is msg_flags, or null if the library reports no flags. */
+    record Received(byte[] payload, List<Integer> fds, Integer flags) {}
+
+    /** Use your library's name and version. Expected failures can depend on the version. */
+    String hello() {
+        return "name=mine version=0 can=stream,dgram,seqpacket,multi";
     }
 
-    static void check(boolean good) {
-        if (!good) {
+    /** Sends the payload and the descriptors, and returns the count that the library reports. */
+    int librarySend(int sock, byte[] payload, List<Integer> fds, int flags) throws Exception {
+        throw new Unsupported();
+    }
+
+    /** Receives at most this many bytes and descriptors. */
+    Received libraryRecv(int sock, int most, int room, int flags) throws Exception {
+        throw new Unsupported();
+    }
+
+    static final int MAX_PAYLOAD = 64 << 20;
+
+    int caseSock = -1;
+    final Set<Integer> held = new TreeSet<>(); // the socket of the case, its files, and the descriptors received
+
+    /** Java has no call of its own that closes a descriptor. */
+    void closeDescriptor(int fd) {
+        try {
+            var descriptor = new FileDescriptor();
+            var field = FileDescriptor.class.getDeclaredField("fd");
+            field.setAccessible(true);
+            field.setInt(descriptor, fd);
+            new FileInputStream(descriptor).close();
+        } catch (IOException e) {
+            // the library may have reported a descriptor that is not open
+        } catch (ReflectiveOperationException e) {
             throw new Unsupported();
         }
     }
 
-    static List<String> items(String text) {
-        return text.equals("-") ? List.of() : List.of(text.split(",", -1));
-    }
-
-    /** Accepts an integer only as it would be printed. parseLong also accepts +3 and 03. */
-    static long integer(String text, long least, long most) {
-        try {
-            long n = Long.parseLong(text);
-            check(Long.toString(n).equals(text) && least <= n && n <= most);
-            return n;
-        } catch (NumberFormatException e) {
-            throw new Unsupported();
-        }
-    }
-
-    static List<Integer> integers(String text, int least) {
-        return items(text).stream().map(word -> (int) integer(word, least, Integer.MAX_VALUE)).toList();
-    }
-
-    static List<String> flags(Set<String> known, String text) {
-        List<String> flags = items(text);
-        check(known.containsAll(flags));
-        return flags;
-    }
-
-    static byte pattern(long at, int i) {
-        return (byte) ((at % 251 + i) % 251);
-    }
-
-    /** Returns direct buffers, because jnr-posix passes NULL as the address of any other. */
-    static ByteBuffer[] payload(String text, long at) {
-        String[] words = text.split(",", -1);
-        ByteBuffer[] buffers = new ByteBuffer[words.length];
-        int total = 0;
-        for (int i = 0; i < words.length; i++) {
-            byte[] data = {};
-            if (words[i].startsWith("@")) {
-                data = new byte[(int) integer(words[i].substring(1), 1, PAYLOAD_MAX - total)];
-                for (int k = 0; k < data.length; k++) {
-                    data[k] = pattern(at, total + k);
-                }
-            } else if (!words[i].equals("-")) {
-                try {
-                    data = HexFormat.of().parseHex(words[i]);
-                } catch (IllegalArgumentException e) {
-                    throw new Unsupported();
-                }
-                check(data.length > 0 && HexFormat.of().formatHex(data).equals(words[i]));
-            }
-            total += data.length;
-            check(total <= PAYLOAD_MAX);
-            buffers[i] = ByteBuffer.allocateDirect(data.length).put(data).flip();
-        }
-        return buffers;
-    }
-
-    static ByteBuffer[] room(String text) {
-        String[] words = text.split(",", -1);
-        ByteBuffer[] buffers = new ByteBuffer[words.length];
-        long left = PAYLOAD_MAX;
-        for (int i = 0; i < words.length; i++) {
-            long size = integer(words[i], 0, left);
-            left -= size;
-            buffers[i] = ByteBuffer.allocateDirect((int) size);
-        }
-        return buffers;
-    }
-
-    static String format(ByteBuffer[] buffers, int n, long at) {
-        byte[] data = new byte[Math.min(n, Stream.of(buffers).mapToInt(ByteBuffer::capacity).sum())];
-        int offset = 0;
-        for (ByteBuffer buffer : buffers) {
-            int part = Math.min(buffer.capacity(), data.length - offset);
-            buffer.get(0, data, offset, part);
-            offset += part;
-        }
-        if (data.length <= 4096) {
-            return data.length == 0 ? "-" : HexFormat.of().formatHex(data);
-        }
-        for (int i = 0; i < data.length; i++) {
-            if (data[i] != pattern(at, i)) {
-                return "!" + i;
-            }
-        }
-        return "@" + data.length;
-    }
-
-    interface Library {
-        String call() throws Failure, IOException;
-    }
-
-    String call(Library library) {
-        check(held.contains(sock));
-        try {
-            return library.call();
-        } catch (Failure e) {
-            return "err " + e.getMessage();
-        } catch (Unsupported e) {
-            throw e;
-        } catch (IOException | RuntimeException e) {
-            return "err lib " + e.toString().replace('\n', ' ');
-        }
-    }
-
-    String received(Received got, ByteBuffer[] buffers, long at) {
-        held.addAll(got.fds());
-        String list = got.fds().stream().map(String::valueOf).collect(Collectors.joining(","));
-        return String.format(
-                "ok n=%d payload=%s fds=%s%s%s",
-                got.n(),
-                format(buffers, got.n(), at),
-                list.isEmpty() ? "-" : list,
-                got.flags() == null ? "" : " flags=" + got.flags(),
-                got.eof() ? " eof" : "");
-    }
-
-    String close(List<Integer> fds) throws IOException {
+    String close(Collection<Integer> fds) {
         check(held.containsAll(fds));
         for (int fd : Set.copyOf(fds)) {
             held.remove(fd);
-            if (fd == sock) {
-                closeSocket(fd);
-            } else {
-                close(fd);
-            }
+            closeDescriptor(fd);
         }
         return "ok";
     }
 
-    String end() throws IOException {
-        sock = -1;
-        close(List.copyOf(held));
-        forget();
+    String end() {
+        caseSock = -1;
+        return close(held);
+    }
+
+    static void check(boolean supported) {
+        if (!supported) {
+            throw new Unsupported();
+        }
+    }
+
+    static String formed(String form, String text) {
+        check(text.matches(form));
+        return text;
+    }
+
+    static int integer(String text, int least, int most) {
+        long n = Long.parseLong(formed("0|-?[1-9][0-9]{0,9}", text));
+        check(least <= n && n <= most);
+        return (int) n;
+    }
+
+    static List<Integer> integers(String text, int least) {
+        if (text.equals("-")) {
+            return List.of();
+        }
+        return Arrays.stream(text.split(",", -1)).map(word -> integer(word, least, Integer.MAX_VALUE)).toList();
+    }
+
+    /** Returns the bytes of the payload @N. */
+    static byte[] pattern(int length, int at) {
+        var bytes = new byte[length];
+        for (int i = 0; i < length; i++) {
+            bytes[i] = (byte) ((at % 251 + i) % 251);
+        }
+        return bytes;
+    }
+
+    static byte[] payloadOf(String text, int at) {
+        if (text.equals("-")) {
+            return new byte[0];
+        }
+        if (text.startsWith("@")) {
+            return pattern(integer(text.substring(1), 1, MAX_PAYLOAD), at);
+        }
+        check(text.length() % 2 == 0);
+        return HexFormat.of().parseHex(formed("[0-9a-f]+", text));
+    }
+
+    static String shown(byte[] payload, int at) {
+        if (payload.length <= 4096) {
+            return payload.length == 0 ? "-" : HexFormat.of().formatHex(payload);
+        }
+        int other = Arrays.mismatch(payload, pattern(payload.length, at));
+        return other < 0 ? "@" + payload.length : "!" + other;
+    }
+
+    static String listed(List<?> list) {
+        return list.isEmpty() ? "-" : list.stream().map(String::valueOf).collect(Collectors.joining(","));
+    }
+
+    static final Map<String, Integer> SEND = Map.of("dontwait", 0x40, "nosignal", 0x4000, "eor", 0x80, "oob", 1, "more", 0x8000);
+    static final Map<String, Integer> RECV = Map.of("dontwait", 0x40, "peek", 2, "trunc", 0x20, "waitall", 0x100, "oob", 1);
+    static final Map<String, Integer> REPORTED = new TreeMap<>(Map.of("ctrunc", 8, "trunc", 0x20, "eor", 0x80, "oob", 1));
+
+    /** Returns the bits of the flags of a command, which has a socket. */
+    int flagsOf(Map<String, String> fields, Map<String, Integer> known) {
+        var text = fields.getOrDefault("flags", "-");
+        var names = text.equals("-") ? List.<String>of() : List.of(text.split(",", -1));
+        check(held.contains(caseSock) && known.keySet().containsAll(names));
+        return names.stream().mapToInt(known::get).sum();
+    }
+
+    static String shownFlags(int flags) {
+        flags &= ~0x40000000; // MSG_CMSG_CLOEXEC is not reported
+        var names = new ArrayList<String>();
+        for (var known : REPORTED.entrySet()) {
+            if ((flags & known.getValue()) != 0) {
+                names.add(known.getKey());
+                flags &= ~known.getValue();
+            }
+        }
+        if (flags != 0) {
+            names.add("0x" + Integer.toHexString(flags));
+        }
+        return listed(names);
+    }
+
+    String send(Map<String, String> fields, int at) throws Exception {
+        var payload = payloadOf(fields.get("payload"), at);
+        var fds = integers(fields.get("fds"), Integer.MIN_VALUE);
+        return "ok n=" + librarySend(caseSock, payload, fds, flagsOf(fields, SEND));
+    }
+
+    String recv(Map<String, String> fields, int at) throws Exception {
+        int most = integer(fields.get("bytes"), 0, MAX_PAYLOAD);
+        int room = integer(fields.get("fds"), 0, 65535);
+        var r = libraryRecv(caseSock, most, room, flagsOf(fields, RECV));
+        return received(r.payload.length, r, at);
+    }
+
+    String received(int n, Received r, int at) {
+        held.addAll(r.fds);
+        var said = "ok n=" + n + " payload=" + shown(r.payload, at) + " fds=" + listed(r.fds);
+        return r.flags == null ? said : said + " flags=" + shownFlags(r.flags);
+    }
+
+    String use(int sock, List<Integer> fds) {
+        end();
+        caseSock = sock;
+        held.add(sock);
+        held.addAll(fds);
         return "ok";
     }
 
-    /** The fields of a command. Each can be taken once, and none may be left. */
-    static final class Fields {
-        private final Map<String, String> map = new HashMap<>();
-
-        Fields(String[] words) {
-            for (int i = 1; i < words.length; i++) {
-                int eq = words[i].indexOf('=');
-                check(eq > 0 && map.put(words[i].substring(0, eq), words[i].substring(eq + 1)) == null);
-            }
+    String answer(String line) throws Exception {
+        var words = line.split(" ", -1);
+        Map<String, String> fields = new TreeMap<>();
+        for (int i = 1; i < words.length; i++) {
+            int end = words[i].indexOf('=');
+            check(end > 0 && fields.put(words[i].substring(0, end), words[i].substring(end + 1)) == null);
         }
-
-        String take(String key) {
-            check(map.containsKey(key));
-            return map.remove(key);
-        }
-
-        String take(String key, String otherwise) {
-            return map.containsKey(key) ? map.remove(key) : otherwise;
-        }
-
-        void done() {
-            check(map.isEmpty());
-        }
-    }
-
-    String answer(String line) throws IOException {
-        String[] words = line.split(" ", -1);
-        Fields fields = new Fields(words);
-        switch (words[0]) {
-            case "hello" -> {
-                fields.done();
-                return "ok lang=java " + hello();
-            }
-            case "use" -> {
-                int given = (int) integer(fields.take("sock"), 0, Integer.MAX_VALUE);
-                List<Integer> fds = integers(fields.take("fds", "-"), 0);
-                fields.done();
-                end();
-                sock = given;
-                held.add(sock);
-                held.addAll(fds);
-                return "ok";
-            }
-            case "send" -> {
-                long at = integer(fields.take("at", "0"), 0, Long.MAX_VALUE);
-                ByteBuffer[] payload = payload(fields.take("payload"), at);
-                List<Integer> fds = integers(fields.take("fds"), Integer.MIN_VALUE);
-                List<String> flags = flags(SEND, fields.take("flags", "-"));
-                fields.done();
-                return call(() -> "ok n=" + send(sock, payload, fds, flags));
-            }
-            case "recv" -> {
-                long at = integer(fields.take("at", "0"), 0, Long.MAX_VALUE);
-                ByteBuffer[] buffers = room(fields.take("bytes"));
-                int room = (int) integer(fields.take("fds"), 0, 65535);
-                List<String> flags = flags(RECV, fields.take("flags", "-"));
-                fields.done();
-                return call(() -> received(recv(sock, buffers, room, flags), buffers, at));
-            }
-            case "close" -> {
-                List<Integer> fds = integers(fields.take("fds"), 0);
-                fields.done();
-                return close(fds);
-            }
-            case "end" -> {
-                fields.done();
-                return end();
-            }
+        int at = integer(fields.getOrDefault("at", "0"), 0, Integer.MAX_VALUE);
+        return switch (words[0] + " " + String.join(" ", fields.keySet())) {
+            case "hello " -> "ok lang=java " + hello();
+            case "send fds payload", "send at fds payload", "send fds flags payload", "send at fds flags payload" -> send(fields, at);
+            case "recv bytes fds", "recv at bytes fds", "recv bytes fds flags", "recv at bytes fds flags" -> recv(fields, at);
+            case "close fds" -> close(integers(fields.get("fds"), 0));
+            case "use sock" -> use(integer(fields.get("sock"), 0, Integer.MAX_VALUE), List.of());
+            case "use fds sock" -> use(integer(fields.get("sock"), 0, Integer.MAX_VALUE), integers(fields.get("fds"), 0));
+            case "end " -> end();
             default -> throw new Unsupported();
-        }
-    }
-
-    static String line(Reader in) throws IOException {
-        StringBuilder line = new StringBuilder();
-        int c;
-        while ((c = in.read()) != '\n') {
-            if (c < 0) {
-                return null;
-            }
-            line.append((char) c);
-        }
-        return line.toString();
+        };
     }
 
     void serve() throws IOException {
-        Reader in = new BufferedReader(new InputStreamReader(System.in, StandardCharsets.ISO_8859_1));
-        PrintStream out = new PrintStream(new FileOutputStream(FileDescriptor.out), false, StandardCharsets.US_ASCII);
-        String line;
-        while ((line = line(in)) != null) {
-            String answer;
+        var in = new BufferedReader(new InputStreamReader(System.in));
+        for (String line; (line = in.readLine()) != null; ) {
+            String said;
             try {
-                answer = answer(line);
+                said = answer(line);
             } catch (Unsupported e) {
-                answer = "unsupported";
+                said = "unsupported";
+            } catch (Errno e) {
+                said = e.errno == 0 ? "err lib" : "err " + e.errno;
+            } catch (Exception e) {
+                said = "err lib " + e.toString().replaceAll("[^ -~]", "?");
             }
-            out.print(answer + "\n");
-            out.flush();
+            System.out.println(said);
+            System.out.flush();
         }
+        System.exit(0); // even if threads of the library still run
+    }
+
+    public static void main(String[] args) throws IOException {
+        new Peer().serve();
     }
 }
