@@ -191,7 +191,7 @@ test-repo-tests:
 		$$(grep -rlE --include='*_test.go' --exclude-dir=build '^func $(REPO_TESTS)' . | xargs dirname | sort -u)
 
 # These packages take too long to run before every commit.
-LONG := cmd/scm|interop|interop/catalogue|internal/(repotest|torture)|tools/prove/(golden|identity)
+LONG := cmd/scm|interop|interop/catalogue|internal/(difftest|repotest|torture)|tools/prove/(golden|identity)
 
 .PHONY: check check-lint check-go check-house check-c
 check: ## minutes: run the quick parts of lint and test, as before a commit: Go, the library on both backends, C; print the totals

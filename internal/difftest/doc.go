@@ -1,21 +1,26 @@
-// Package difftest compares csrc and internal/pure in one process: the same calls in the same state must
-// have the same results.
+// Package difftest makes the same random calls with both backends, csrc and internal/pure. The same calls in the same
+// state must have the same results.
 //
-// Each backend has a world of its own: a thread with its own descriptor table and its own working folder.
-// Both worlds start in the same state, so that every descriptor, every file name and every byte can be
-// compared directly. Both run the same sequence of steps, which are calls of the backend or changes to the
-// sockets and descriptors. After each step the results, the buffers and the whole descriptor table are
-// compared.
+// A world is a thread that runs the steps of a sequence with one backend. A step is a call of the backend, or a change to
+// the sockets and descriptors. Worlds start in the same state, so that every descriptor, every file name and every byte can
+// be compared directly. After each step a world looks at the results, the buffers and the whole descriptor table.
 //
-// Sequences are chosen at random (TestWalk) or by the fuzzer (FuzzBackends).
+//	sequence.go  what a sequence is
+//	choose.go    sequences chosen at random (a walk), or by the fuzzer
+//	sizes.go     the sequences of every size that docs/identity.md lists
+//	world.go     the state of a world, and the steps that change it
+//	call.go      the steps that are calls
+//	outcome.go   what a world sees after a step
+//	place.go     the folder and the files that worlds share
+//	record.go    the world of one backend, for tools/prove/identity, which compares the system calls as well
+//
+// The tests compare the outcomes of both backends in one process, each in a thread with its own descriptor table and
+// working folder (pair_test.go). They run only in the build with cgo, so make test runs them once.
 //
 // A fault that both backends have is not found here. The specs of package scm find it, and the catalogue.
 //
-// The folder is a module of its own, so that make test runs the walk once, and not with each backend. The
-// program tools/prove/identity/script has another walk, and says why.
-//
-//	go test ./...
-//	SCM_DIFFTEST_CALLS=1000000 go test -run TestWalk -v -timeout 0
-//	go test -fuzz FuzzBackends
-//	SCM_MUTANTS=full go test -run TestMutants -v -timeout 0
+//	go test ./internal/difftest
+//	SCM_DIFFTEST_CALLS=1000000 go test ./internal/difftest -run TestWalk -v -timeout 0
+//	go test ./internal/difftest -fuzz FuzzBackends
+//	SCM_MUTANTS=full go test ./internal/difftest -run TestFaults -v -timeout 0
 package difftest

@@ -1,4 +1,4 @@
-//go:build cgo && linux
+//go:build cgo && linux && !purego && !scm_purego
 
 package difftest
 
@@ -28,16 +28,16 @@ func TestFault(t *testing.T) {
 			if err := unix.Bind(pair[0], &unix.SockaddrUnix{}); err != nil {
 				t.Fatal(err)
 			}
-			if _, err := b.writeFD(int32(pair[0]), []byte("x"), int32(pair[0])); err != nil {
+			if _, err := b.WriteFD(int32(pair[0]), []byte("x"), int32(pair[0])); err != nil {
 				t.Fatal(err)
 			}
 			before := fdtest.Take()
 			got := msg.Message{Buffers: [][]byte{make([]byte, 1)}, FDs: make([]int, 2), Name: nowhere}
-			if err := b.recv(int32(pair[1]), &got, 0); !errors.Is(err, unix.EFAULT) || got.NFD != 0 {
-				t.Errorf("%s: %d descriptors, %v", b.name, got.NFD, err)
+			if err := b.Recv(int32(pair[1]), &got, 0); !errors.Is(err, unix.EFAULT) || got.NFD != 0 {
+				t.Errorf("%s: %d descriptors, %v", b.Name, got.NFD, err)
 			}
 			if open := before.NewSince(); len(open) > 0 {
-				t.Errorf("%s leaves open %q", b.name, open)
+				t.Errorf("%s leaves open %q", b.Name, open)
 			}
 			_, _ = unix.Close(pair[0]), unix.Close(pair[1])
 		}

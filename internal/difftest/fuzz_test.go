@@ -1,4 +1,4 @@
-//go:build cgo && linux
+//go:build cgo && linux && !purego && !scm_purego
 
 package difftest
 
@@ -6,6 +6,21 @@ import (
 	"errors"
 	"testing"
 )
+
+// decoded choices are read from bytes. After the end of the bytes, every choice is the first option.
+type decoded struct{ data []byte }
+
+func (d *decoded) pick(n int) int {
+	v := 0
+	for span := 1; span < n; span <<= 8 {
+		if len(d.data) == 0 {
+			return 0
+		}
+		v = v<<8 | int(d.data[0])
+		d.data = d.data[1:]
+	}
+	return v % n
+}
 
 // maxSteps is the maximum number of steps of a fuzzer's sequence.
 const maxSteps = 48
@@ -30,7 +45,7 @@ func FuzzBackends(f *testing.F) {
 		case different != "":
 			defer func() {
 				p.close()
-				if p, err = newPair(); err != nil {
+				if p, err = newPair(backends); err != nil {
 					panic(err)
 				}
 			}()

@@ -1,16 +1,27 @@
-//go:build cgo && linux
+//go:build cgo && linux && !purego && !scm_purego
 
 package difftest
 
 import (
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"os"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/scm-rights/scm/csrc"
+	"github.com/scm-rights/scm/internal/fdtest"
+	"github.com/scm-rights/scm/internal/pure"
 )
+
+var backends = [2]Backend{
+	{"csrc", csrc.WriteFD, csrc.ReadFD, csrc.Send, csrc.Recv, csrc.SendBatch, csrc.RecvBatch},
+	{"pure", pure.WriteFD, pure.ReadFD, pure.Send, pure.Recv, pure.SendBatch, pure.RecvBatch},
+}
 
 // environment returns an integer from the environment, or a default.
 func environment(t *testing.T, name string, byDefault int) int {
@@ -26,16 +37,6 @@ func environment(t *testing.T, name string, byDefault int) int {
 	return n
 }
 
-// calls returns the number of calls that a sequence makes of each backend.
-func (s *sequence) calls() (n int) {
-	for i := range s.steps {
-		if s.steps[i].op.isCall() {
-			n++
-		}
-	}
-	return n
-}
-
 // TestWalk runs random sequences until they have made SCM_DIFFTEST_CALLS calls. SCM_DIFFTEST_SEED is the seed.
 func TestWalk(t *testing.T) {
 	want := environment(t, "SCM_DIFFTEST_CALLS", 100_000)
@@ -44,9 +45,11 @@ func TestWalk(t *testing.T) {
 	defer p.close()
 	began := time.Now()
 	calls, elsewhere := 0, 0
-	for i := uint64(0); calls < want; i++ {
-		c := chooser{random{rand.New(rand.NewPCG(uint64(seed), i))}, p.layout}
-		s := c.sequence(8 + c.pick(40))
+	i := -1
+	for s := range random(uint64(seed), p.layout) {
+		if i++; calls >= want {
+			break
+		}
 		different, err := p.run(s)
 		switch {
 		case errors.Is(err, errElsewhere):
@@ -66,4 +69,44 @@ func TestWalk(t *testing.T) {
 	if elsewhere > 0 {
 		t.Logf("%d sequences were abandoned: %v", elsewhere, errElsewhere)
 	}
+}
+
+var typeWords = map[int]string{unix.SOCK_STREAM: "stream", unix.SOCK_DGRAM: "dgram", unix.SOCK_SEQPACKET: "seqpacket"}
+
+// words describes a sequence so that a person can repeat it.
+func (s *sequence) words(l *layout) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "on a pair of %s sockets a, b and a pair c, d", typeWords[s.typ])
+	if s.named {
+		b.WriteString(", with those addresses")
+	}
+	b.WriteString(", non-blocking:\n")
+	for i := range s.steps {
+		fmt.Fprintf(&b, "%4d. %s\n", i+1, s.steps[i].words(l))
+	}
+	return b.String()
+}
+
+// report fails the test with a difference, after it has simplified the sequence.
+func (p *pair) report(t *testing.T, s *sequence, different string) {
+	t.Helper()
+	if differs(backends, s) == "" {
+		t.Fatalf("the backends differed once, and not again, %s\n%s", s.words(p.layout), different)
+	}
+	s, different = shrink(backends, s, different)
+	t.Fatalf("the backends differ, %s\n%s", s.words(p.layout), different)
+}
+
+// makePair calls newPair for a test, which has to close the pair. Without the permission for it, the test is
+// skipped, or fails if CI=true.
+func makePair(t testing.TB) *pair {
+	t.Helper()
+	p, err := newPair(backends)
+	switch {
+	case errors.Is(err, unix.EPERM):
+		fdtest.Missing(t, err.Error())
+	case err != nil:
+		t.Fatal(err)
+	}
+	return p
 }

@@ -45,7 +45,7 @@ var rules = []rule{
 	{[]string{"internal/spectest"}, []string{"internal/reexec", "internal/fdtest", "internal/procfs", "libraries", "internal/msg", "internal/sys", "internal/received", xsys}},
 	{[]string{"internal/mutant", "internal/target", "internal/repotest", "internal/torture"}, nil},
 	{[]string{"internal/recorder"}, []string{"internal/procfs", xsys}},
-	{[]string{"internal/difftest"}, []string{"csrc", "internal/pure", "internal/msg", "internal/sys", "internal/received", "internal/fdtest", "internal/procfs", xsys}},
+	{[]string{"internal/difftest"}, []string{"internal/msg", "internal/procfs", xsys}},
 	{[]string{"fdchannel", "wire", "framed"}, []string{".", "csrc", "internal/pure", "internal/msg", "internal/sys", "internal/received", xsys}},
 
 	// The runner must not use the libraries that it tests.
@@ -331,7 +331,7 @@ var _ = Describe("the house", Label("house"), func() {
 		at := "(?m)^" + copied + "/tree: "
 		Expect(out).To(MatchRegexp(at + `get (\S+@latest ){4}golang\.org/x/sys@latest$`))
 		Expect(out).To(MatchRegexp(at + "mod tidy$"))
-		for _, side := range []string{"bench", "internal/difftest", "interop/peers/go/fdchannel", "interop/peers/go/runc"} {
+		for _, side := range []string{"bench", "interop/peers/go/fdchannel", "interop/peers/go/runc"} {
 			Expect(out).To(MatchRegexp(at + "-C " + side + ` get golang\.org/x/sys@v`))
 		}
 		Expect(out).To(MatchRegexp(at + `run \./tools/gotest -results build/test -name purego -- -tags scm_purego .* /a/list\.json$`))

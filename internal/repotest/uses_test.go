@@ -33,8 +33,6 @@ var newFileAllowed = map[string]string{
 	"interop/peers/faulty/fault/recv.go":    "a test's peer, which receives only the runner's files",
 	"interop/peers/go/runc/main.go":         "the runner's files, as runc handles them",
 	"interop/process/process_linux.go":      "the runner's own files, for a peer",
-	"tools/prove/identity/script/sizes.go":  "sockets that the tool has made",
-	"tools/prove/identity/script/walker.go": "files that the tool has opened",
 	"tools/prove/identity/sendfile/main.go": "the tool's files, as runc handles them",
 }
 

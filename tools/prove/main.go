@@ -4,7 +4,7 @@
 // internal/target. Each subcommand is a package.
 //
 //	go run ./tools/prove identity [-mutants]     both backends make the same system calls, to the byte
-//	go run ./tools/prove inside PUREGO CGO       the same inside an emulated machine, for two builds of a script
+//	go run ./tools/prove inside PUREGO CGO       the same inside an emulated machine, for two builds of identity/walk
 //	go run ./tools/prove golden [-w] [GOARCH…]   control buffers are equal to those of each libc's macros
 //	go run ./tools/prove foreign [GOARCH…]       the tests pass on other architectures and libcs
 //	go run ./tools/prove systemd [VERSION…]      package wire works with real versions of systemd

@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -44,18 +45,18 @@ func (t *table) row(arch, libc string) *row {
 // backends tests claim (a), and prints the table.
 func (p *proof) backends(w workload) error {
 	var t table
-	all := []script{{seed: 1, calls: w.recorded}, {sizes: true}}
+	all := []walk{{seed: 1, calls: w.recorded}, {sizes: true}}
 	var base []*recording
 	var basePath string
 	for i, target := range targets() {
-		scripts := all
+		walks := all
 		if w.elsewhere == 0 && i > 1 {
-			scripts = all[:1] // a brief proof compares all sizes only for this machine's own targets
+			walks = all[:1] // a brief proof compares all sizes only for this machine's own targets
 		}
-		path, err := target.build(p.root, p.dir, scriptPackage, "")
-		recordings := make([]*recording, len(scripts))
-		for i := 0; i < len(scripts) && err == nil; i++ {
-			recordings[i], err = scripts[i].record(path)
+		path, err := target.build(p.root, p.dir, walkPackage, "")
+		recordings := make([]*recording, len(walks))
+		for i := 0; i < len(walks) && err == nil; i++ {
+			recordings[i], err = walks[i].record(path)
 		}
 		switch {
 		case target.backend == "purego":
@@ -190,7 +191,7 @@ func (p *proof) difftest(t target, calls int) (int, error) {
 // buildDifftest builds the test binary of internal/difftest for a target, and returns its path.
 func (p *proof) buildDifftest(t target) (string, error) {
 	bin := filepath.Join(p.dir, "difftest-"+t.arch+"-"+t.libc)
-	args := append([]string{"test", "-C", filepath.Join(p.root, "internal", "difftest"), "-c", "-vet=off", "-o", bin}, t.flags...)
+	args := append([]string{"test", "-C", p.root, "-c", "-vet=off", "-o", bin}, append(slices.Clone(t.flags), "./internal/difftest")...)
 	if out, err := machines.Go(t.arch, t.cc, args...).CombinedOutput(); err != nil {
 		return "", fmt.Errorf("%v: difftest: %w\n%s", t, err, out)
 	}

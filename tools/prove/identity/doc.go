@@ -2,11 +2,11 @@
 // of the repository, on Linux.
 //
 // Claim (a): the two backends make the same system calls, to the byte. The program in the folder
-// script makes the same library calls with each backend. The package records and compares its
-// system calls.
+// walk makes the same calls, those of package internal/difftest, with each backend. This package records
+// and compares its system calls.
 //
 //	targets.go      the architectures and libcs on which the backends are compared
-//	script/         the program
+//	walk/           the program
 //	record.go       a recording of the program, and how two recordings differ
 //	guests.go       the same on kernels of other architectures, in emulated machines
 //	inside.go       the part that runs inside an emulated machine

@@ -72,7 +72,7 @@ func (p *proof) inGuests(t *table, w workload) {
 	wait.Wait()
 }
 
-// compare builds the script with each backend into a folder, and compares the builds inside an emulated machine, in
+// compare builds the program in the folder walk with each backend into a folder, and compares the builds inside an emulated machine, in
 // detail and with `scm diff`. overlay is the file for go build -overlay of the cgo build, or "".
 func (g *guest) compare(p *proof, dir, overlay string, w workload) (Result, error) {
 	var result Result
@@ -89,11 +89,11 @@ func (g *guest) compare(p *proof, dir, overlay string, w workload) (Result, erro
 	if err != nil {
 		return result, err
 	}
-	purego, err := g.purego.build(p.root, dir, scriptPackage, "")
+	purego, err := g.purego.build(p.root, dir, walkPackage, "")
 	if err != nil {
 		return result, err
 	}
-	cgo, err := g.cgo.build(p.root, dir, scriptPackage, overlay)
+	cgo, err := g.cgo.build(p.root, dir, walkPackage, overlay)
 	if err != nil {
 		return result, err
 	}

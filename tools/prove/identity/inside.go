@@ -25,14 +25,14 @@ type Result struct {
 }
 
 // Inside compares the two backends inside an emulated machine, which has neither the sources nor a compiler. Its
-// arguments are two builds of the script, with the purego backend and with the cgo backend.
+// arguments are two builds of the program in the folder walk, with the purego backend and with the cgo backend.
 //
 //	prove inside [-calls N] [-sizes] [-difftest BINARY -differential N] [-o FILE] PUREGO CGO
 //
 // Inside prints the differences. With -o it writes a Result to a file, even if it returns an error.
 func Inside(args []string) error {
 	flags := flag.NewFlagSet("inside", flag.ExitOnError)
-	calls := flags.Int("calls", full.recorded, "the number of random calls of the script")
+	calls := flags.Int("calls", full.recorded, "the number of calls of the walk")
 	sizes := flags.Bool("sizes", false, "also record the calls of every size")
 	difftest := flags.String("difftest", "", "the test binary of internal/difftest, built with cgo")
 	differential := flags.Int("differential", full.elsewhere, "the number of calls of internal/difftest")
@@ -41,9 +41,9 @@ func Inside(args []string) error {
 	if flags.NArg() != 2 {
 		return errors.New("usage: prove inside [-calls N] [-sizes] [-difftest BINARY -differential N] [-o FILE] PUREGO CGO")
 	}
-	scripts := []script{{seed: 1, calls: *calls, slow: true}}
+	walks := []walk{{seed: 1, calls: *calls, slow: true}}
 	if *sizes {
-		scripts = append(scripts, script{sizes: true, slow: true})
+		walks = append(walks, walk{sizes: true, slow: true})
 	}
 	// The paths must be absolute, because the programs run in a folder of their own.
 	purego, err := filepath.Abs(flags.Arg(0))
@@ -52,7 +52,7 @@ func Inside(args []string) error {
 		return err
 	}
 	var r Result
-	err = r.compare(scripts, purego, cgo)
+	err = r.compare(walks, purego, cgo)
 	if err == nil && *difftest != "" {
 		r.Differential, err = runDifftest(*difftest, "", *differential)
 	}
@@ -74,13 +74,13 @@ func Inside(args []string) error {
 
 // compare records both programs and compares the recordings. If a program fails, compare uses the calls up
 // to the failure, because they contain the difference that made the program fail.
-func (r *Result) compare(scripts []script, purego, cgo string) error {
-	for _, s := range scripts {
-		a, err := s.record(purego)
+func (r *Result) compare(walks []walk, purego, cgo string) error {
+	for _, w := range walks {
+		a, err := w.record(purego)
 		if err != nil {
 			return fmt.Errorf("%s: %w", purego, err)
 		}
-		b, failed := s.record(cgo)
+		b, failed := w.record(cgo)
 		if b == nil {
 			return fmt.Errorf("%s: %w", cgo, failed)
 		}

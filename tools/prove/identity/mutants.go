@@ -20,12 +20,12 @@ import (
 // first difference from the other backend must be in Field.
 type fault struct{ mutant.Fault }
 
-// script returns the run of the script whose calls reveal the fault.
-func (f *fault) script() script {
+// walk returns the run of the walk whose calls reveal the fault.
+func (f *fault) walk() walk {
 	if f.Sizes {
-		return script{sizes: true}
+		return walk{sizes: true}
 	}
-	return script{seed: 1, calls: mutantCalls}
+	return walk{seed: 1, calls: mutantCalls}
 }
 
 // backend returns the backend that has the fault.
@@ -36,8 +36,8 @@ func (f *fault) backend() string {
 	return "purego"
 }
 
-// mutantCalls is a number of calls of the script that is enough to find every fault.
-const mutantCalls = 512
+// mutantCalls is a number of calls of the walk that is enough to find every fault.
+const mutantCalls = 1024
 
 // mutants tries each fault, and prints the difference that revealed it.
 func (p *proof) mutants(faults []fault) error {
@@ -106,8 +106,8 @@ type mutation struct {
 }
 
 type recordingKey struct {
-	arch   string
-	script script
+	arch string
+	walk walk
 }
 
 // healthy is a recording of a backend without a fault.
@@ -121,7 +121,7 @@ type healthy struct {
 // already differ without a fault, because the mutants would then prove nothing.
 func (m *mutation) prepare(f *fault) error {
 	f.Arch = cmp.Or(f.Arch, runtime.GOARCH)
-	key := recordingKey{f.Arch, f.script()}
+	key := recordingKey{f.Arch, f.walk()}
 	if m.healthy[key] != nil {
 		return nil
 	}
@@ -134,11 +134,11 @@ func (m *mutation) prepare(f *fault) error {
 		if t.arch != f.Arch || t.libc == "musl" {
 			continue
 		}
-		path, err := t.build(m.root, m.dir, scriptPackage, "")
+		path, err := t.build(m.root, m.dir, walkPackage, "")
 		if err != nil {
 			return err
 		}
-		r, err := key.script.record(path)
+		r, err := key.walk.record(path)
 		if err != nil {
 			return err
 		}
@@ -170,7 +170,7 @@ func (m *mutation) find(f *fault) (*difference, error) {
 	if g := guestFor(f.Arch); g != nil {
 		return m.inGuest(g, dir, overlay)
 	}
-	both := m.healthy[recordingKey{f.Arch, f.script()}]
+	both := m.healthy[recordingKey{f.Arch, f.walk()}]
 	if both == nil {
 		return nil, fmt.Errorf("%w: no %s here", machines.ErrMissing, f.Arch)
 	}
@@ -178,12 +178,12 @@ func (m *mutation) find(f *fault) (*difference, error) {
 	if f.backend() == "cgo" {
 		base = both["purego"].recording
 	}
-	path, err := both[f.backend()].build(m.root, dir, scriptPackage, overlay)
+	path, err := both[f.backend()].build(m.root, dir, walkPackage, overlay)
 	if err != nil {
 		return nil, err
 	}
-	// The fault may make the script fail. Compare the calls recorded up to the failure.
-	r, failed := f.script().record(path)
+	// The fault may make the walk fail. Compare the calls recorded up to the failure.
+	r, failed := f.walk().record(path)
 	if r == nil {
 		return nil, failed
 	}

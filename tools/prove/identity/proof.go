@@ -57,14 +57,14 @@ func (p *proof) printf(format string, args ...any) {
 type workload struct {
 	differential      int // calls of each backend, in one process; none if 0
 	elsewhere         int // the same on other architectures and libcs
-	recorded          int // calls of the script
+	recorded          int // calls of the walk
 	guest             int // the same in each emulated machine; none is booted if 0
 	guestDifferential int
 	golden            []string // the architectures whose control buffers are compared; all if empty
 }
 
 // full is the workload of make identity.
-var full = workload{differential: 1 << 20, elsewhere: 1 << 15, recorded: 12288, guest: 1024, guestDifferential: 4096}
+var full = workload{differential: 1 << 20, elsewhere: 1 << 15, recorded: 20480, guest: 2048, guestDifferential: 4096}
 
 // all tests both claims of docs/identity.md.
 func (p *proof) all(w workload) error {

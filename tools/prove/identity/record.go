@@ -18,42 +18,42 @@ import (
 	"github.com/scm-rights/scm/internal/recorder"
 )
 
-// A script describes a run of the program in the folder script. The program makes either a number of
+// A walk describes a run of the program in the folder walk. The program makes either a number of
 // calls derived from a seed, or the calls of every size that docs/identity.md lists.
-type script struct {
+type walk struct {
 	seed, calls int
 	sizes       bool
-	slow        bool // the script runs in an emulated machine
+	slow        bool // the walk runs in an emulated machine
 }
 
-func (s script) args() []string {
+func (s walk) args() []string {
 	if s.sizes {
 		return []string{"sizes"}
 	}
 	return []string{strconv.Itoa(s.seed), strconv.Itoa(s.calls)}
 }
 
-const scriptPackage = "./tools/prove/identity/script"
+const walkPackage = "./tools/prove/identity/walk"
 
-// A recording contains the system calls and the output of a run of the script. The output consists of
+// A recording contains the system calls and the output of a run of the walk. The output consists of
 // the results of each library call, and the descriptors open after the call.
 type recording struct {
-	script script
-	calls  [][]recorder.Call // by section, which is one library call
-	lines  []string
+	walk  walk
+	calls [][]recorder.Call // by section, which is one library call
+	lines []string
 }
 
-// deadline limits the time of a script, because a script with a fault may hang.
-func (s script) deadline() time.Duration {
+// deadline limits the time of a walk, because a walk with a fault may hang.
+func (s walk) deadline() time.Duration {
 	if s.slow {
 		return 2 * time.Hour
 	}
 	return 5 * time.Minute
 }
 
-// record runs the script, built at path, in an empty folder. If the script fails, record returns both
+// record runs the walk, built at path, in an empty folder. If the walk fails, record returns both
 // an error and the recording up to the failure.
-func (s script) record(path string) (*recording, error) {
+func (s walk) record(path string) (*recording, error) {
 	dir, err := os.MkdirTemp("", "identity")
 	if err != nil {
 		return nil, err
@@ -68,14 +68,14 @@ func (s script) record(path string) (*recording, error) {
 	// system calls of its own.
 	cmd.Env = []string{"GOGC=off", "GODEBUG=asyncpreemptoff=1", "GOMAXPROCS=2"}
 	cmd.Stdout, cmd.Stderr = &out, &errs
-	// The files need not be looked up, because the script prints what each descriptor refers to.
+	// The files need not be looked up, because the walk prints what each descriptor refers to.
 	calls, err := recorder.Record(cmd, recorder.Options{Sections: true, NoFiles: true})
 	var exit *recorder.ExitError
 	if err != nil && !errors.As(err, &exit) {
 		return nil, err
 	}
 	calls = slices.DeleteFunc(calls, ofScheduler)
-	r := &recording{script: s, calls: bySection(calls), lines: strings.Split(strings.TrimSuffix(out.String(), "\n"), "\n")}
+	r := &recording{walk: s, calls: bySection(calls), lines: strings.Split(strings.TrimSuffix(out.String(), "\n"), "\n")}
 	if err != nil {
 		return r, fmt.Errorf("%w\n%s", err, &errs)
 	}
@@ -108,8 +108,8 @@ func at[T any](list []T, i int) (zero T) {
 	return zero
 }
 
-// sound verifies that the script passed messages with direct system calls, as a C program does, even
-// on architectures that have socketcall. It also verifies that the script received a message with
+// sound verifies that the walk passed messages with direct system calls, as a C program does, even
+// on architectures that have socketcall. It also verifies that the walk received a message with
 // the maximum number of descriptors, because some libcs do not allow that many.
 func (r *recording) sound() error {
 	most := false
@@ -131,7 +131,7 @@ const maxFDs = 253
 // count returns the number of system calls.
 func (r *recording) count() int { return len(slices.Concat(r.calls...)) }
 
-// attempts is the maximum number of times to record a script when one recording contains a call that the
+// attempts is the maximum number of times to record a walk when one recording contains a call that the
 // other does not. On a busy machine, the runtime's scheduler makes a few system calls of its own, in
 // different places in each run.
 const attempts = 8
@@ -152,10 +152,10 @@ func (r *recording) against(other *recording, path, otherPath string) ([]differe
 	}
 }
 
-// settle records the script again. For each section, it keeps the recording with fewer calls, because
+// settle records the walk again. For each section, it keeps the recording with fewer calls, because
 // the runtime adds calls of its own to different sections in each run.
 func (r *recording) settle(path string) error {
-	again, err := r.script.record(path)
+	again, err := r.walk.record(path)
 	if err != nil {
 		return err
 	}
@@ -170,7 +170,7 @@ func (r *recording) settle(path string) error {
 	return nil
 }
 
-// A difference describes how the system calls of two recordings, or the outputs of their scripts, differ.
+// A difference describes how the system calls of two recordings, or the outputs of their walks, differ.
 type difference struct {
 	field, text string
 	bytes       int // the number of bytes that differ
@@ -198,7 +198,7 @@ func (r *recording) differences(other *recording) (found []difference) {
 		if a, b := at(r.lines, i), at(other.lines, i); a != b {
 			// Report only the first line that differs, because it makes later lines differ too.
 			line := fmt.Sprintf("line %d", i+1)
-			found = append(found, difference{line, fmt.Sprintf("the script: %s: %s against %s", line, a, b), 1})
+			found = append(found, difference{line, fmt.Sprintf("the walk: %s: %s against %s", line, a, b), 1})
 			break
 		}
 	}

@@ -1,4 +1,4 @@
-//go:build cgo && linux
+//go:build cgo && linux && !purego && !scm_purego
 
 package difftest
 
@@ -9,26 +9,6 @@ import (
 
 	"github.com/scm-rights/scm/internal/msg"
 )
-
-// An outcome holds the results of a step.
-type outcome struct {
-	n        int
-	fd       int32 // of readFD
-	err      error
-	panicked string
-	msgs     []msg.Message
-	payload  []byte // of a receive: all buffers, with the guard after each
-
-	// Changes of the descriptor table.
-	opened []opening
-	closed []int
-	ready  []int16 // the events that poll reports for each descriptor from the first free one on
-}
-
-type opening struct {
-	fd int
-	held
-}
 
 // difference describes the first difference between two outcomes, or returns "". Outcomes contain no
 // addresses in memory, and both worlds use the same names for files.
@@ -132,15 +112,4 @@ func (l *layout) openings(os []opening) string {
 		}
 	}
 	return text
-}
-
-func (l *layout) holding(h held) string {
-	switch id := int(h.identity); {
-	case id < 0:
-		return fmt.Sprintf("unknown file %v", h.inode)
-	case id < len(l.files):
-		return l.files[id]
-	default:
-		return l.label(l.socks[id-len(l.files)])
-	}
 }

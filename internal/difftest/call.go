@@ -1,4 +1,4 @@
-//go:build cgo && linux
+//go:build linux
 
 package difftest
 
@@ -50,26 +50,7 @@ func (w *world) call(s *step, nth int, o *outcome) {
 	for i := range s.msgs {
 		ms[i].Buffers, at = cut(s.msgs[i].buffers, from, at)
 	}
-	defer func() {
-		if p := recover(); p != nil {
-			o.panicked = fmt.Sprint(p)
-		}
-	}()
-	sock := msg.Number(s.sock)
-	switch s.op {
-	case writeFD:
-		o.n, o.err = w.backend.writeFD(sock, ms[0].Buffers[0], msg.Number(ms[0].FDs[0]))
-	case readFD:
-		o.n, o.fd, o.err = w.backend.readFD(sock, ms[0].Buffers[0])
-	case send:
-		o.err = w.backend.send(sock, &ms[0], s.flags)
-	case recv:
-		o.err = w.backend.recv(sock, &ms[0], s.flags)
-	case sendBatch:
-		o.n, o.err = w.backend.sendBatch(sock, ms, s.flags)
-	case recvBatch:
-		o.n, o.err = w.backend.recvBatch(sock, ms, s.flags)
-	}
+	w.pass(s, ms, o)
 	o.msgs = ms
 	if s.op.sends() {
 		return
@@ -77,6 +58,33 @@ func (w *world) call(s *step, nth int, o *outcome) {
 	o.payload = w.keep(w.room[:s.room()])
 	for i := range ms {
 		maskChosen(&ms[i])
+	}
+}
+
+// pass passes the messages to the backend, and stores what it returns.
+func (w *world) pass(s *step, ms []msg.Message, o *outcome) {
+	defer func() {
+		if p := recover(); p != nil {
+			o.panicked = fmt.Sprint(p)
+		}
+	}()
+	sock := msg.Number(s.sock)
+	w.calls++
+	w.mark(w.calls)
+	defer w.mark(0)
+	switch s.op {
+	case writeFD:
+		o.n, o.err = w.WriteFD(sock, ms[0].Buffers[0], msg.Number(ms[0].FDs[0]))
+	case readFD:
+		o.n, o.fd, o.err = w.ReadFD(sock, ms[0].Buffers[0])
+	case send:
+		o.err = w.Send(sock, &ms[0], s.flags)
+	case recv:
+		o.err = w.Recv(sock, &ms[0], s.flags)
+	case sendBatch:
+		o.n, o.err = w.SendBatch(sock, ms, s.flags)
+	case recvBatch:
+		o.n, o.err = w.RecvBatch(sock, ms, s.flags)
 	}
 }
 

@@ -1,4 +1,4 @@
-//go:build cgo && linux
+//go:build cgo && linux && !purego && !scm_purego
 
 package difftest
 
@@ -46,8 +46,8 @@ func TestMutantsHaveAPlace(t *testing.T) {
 	}
 }
 
-// TestMutants tests TestWalk, which must find each fault.
-func TestMutants(t *testing.T) {
+// TestFaults tests TestWalk, which must find each fault.
+func TestFaults(t *testing.T) {
 	for _, f := range faults() {
 		if f.Often&mutant.Walk == 0 && os.Getenv("SCM_MUTANTS") != "full" {
 			continue

@@ -1,40 +1,34 @@
-//go:build cgo && linux
+//go:build linux
 
 package difftest
 
 import (
 	"errors"
 	"fmt"
-	"runtime"
 	"slices"
 
-	"github.com/scm-rights/scm/csrc"
 	"github.com/scm-rights/scm/internal/msg"
 	"github.com/scm-rights/scm/internal/procfs"
-	"github.com/scm-rights/scm/internal/pure"
 	"golang.org/x/sys/unix"
 )
 
-type backend struct {
-	name      string
-	writeFD   func(sock int32, p []byte, fd int32) (int, error)
-	readFD    func(sock int32, p []byte) (int, int32, error)
-	send      func(sock int32, m *msg.Message, flags int) error
-	recv      func(sock int32, m *msg.Message, flags int) error
-	sendBatch func(sock int32, ms []msg.Message, flags int) (int, error)
-	recvBatch func(sock int32, ms []msg.Message, flags int) (int, error)
+// A Backend is csrc or internal/pure.
+type Backend struct {
+	Name      string
+	WriteFD   func(sock int32, p []byte, fd int32) (int, error)
+	ReadFD    func(sock int32, p []byte) (int, int32, error)
+	Send      func(sock int32, m *msg.Message, flags int) error
+	Recv      func(sock int32, m *msg.Message, flags int) error
+	SendBatch func(sock int32, ms []msg.Message, flags int) (int, error)
+	RecvBatch func(sock int32, ms []msg.Message, flags int) (int, error)
 }
 
-var backends = [2]backend{
-	{"csrc", csrc.WriteFD, csrc.ReadFD, csrc.Send, csrc.Recv, csrc.SendBatch, csrc.RecvBatch},
-	{"pure", pure.WriteFD, pure.ReadFD, pure.Send, pure.Recv, pure.SendBatch, pure.RecvBatch},
-}
-
-// A world runs the steps of one backend on a thread that has its own descriptor table and its own working
-// folder.
+// A world runs the steps of one backend, on the thread that made it.
 type world struct {
-	backend
+	Backend
 	*layout
+	mark    func(n int) // called with the number of a call before the call, and with 0 after it
+	calls   int         // made so far
 	tid     int
 	limited bool // whether ETOOMANYREFS applies to the user
 	sent    int  // descriptors sent in the sequence, if limited
@@ -46,12 +40,6 @@ type world struct {
 
 	room []byte // memory for receives
 	kept []byte // memory that outcomes refer to
-
-	work chan *sequence
-	done chan []outcome
-	err  chan error
-
-	elsewhere chan struct{} // closed on a thread that is not the first
 }
 
 // held describes the file of a descriptor. Each file of the layout has an identity, which is the same in both
@@ -73,46 +61,14 @@ const (
 
 func (l *layout) socketIdentity(i int) identity { return identity(len(l.files) + i) }
 
-// start makes a world with the working folder dir. files are the open files of the layout.
-func start(b backend, l *layout, files []int, dir string, limited bool) (*world, error) {
-	w := &world{backend: b, layout: l, limited: limited,
-		work: make(chan *sequence), done: make(chan []outcome), err: make(chan error), elsewhere: make(chan struct{})}
-	go w.live(files, dir)
-	return w, <-w.err
+// newWorld makes the world of the calling thread, which must be locked to its goroutine, and fills the thread's
+// descriptor table. The sockets get addresses in the thread's working folder.
+func newWorld(b Backend, at *place) (*world, error) {
+	w := &world{Backend: b, layout: at.layout, mark: func(int) {}, tid: unix.Gettid(), limited: at.limited}
+	return w, w.fillTable(at.files)
 }
 
-// live runs the world's sequences. Its thread ends with it, because it stays locked.
-func (w *world) live(files []int, dir string) {
-	runtime.LockOSThread()
-	if unix.Gettid() == unix.Getpid() {
-		// The first thread would not end before the process.
-		go w.live(files, dir)
-		<-w.elsewhere
-		runtime.UnlockOSThread()
-		return
-	}
-	close(w.elsewhere)
-	err := w.separate(files, dir)
-	w.err <- err
-	if err != nil {
-		return
-	}
-	for s := range w.work {
-		w.done <- w.run(s)
-	}
-	_ = w.closeFrom(w.first)
-	close(w.done)
-}
-
-// separate gives the thread its own descriptor table and working folder.
-func (w *world) separate(files []int, dir string) error {
-	w.tid = unix.Gettid()
-	if err := unix.Unshare(unix.CLONE_FILES | unix.CLONE_FS); err != nil {
-		return fmt.Errorf("unshare: %w", err)
-	}
-	if err := unix.Chdir(dir); err != nil {
-		return fmt.Errorf("chdir: %w", err)
-	}
+func (w *world) fillTable(files []int) error {
 	// Each world needs a socket of its own, because the kernel counts how often a socket is in flight.
 	own, err := unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
@@ -232,7 +188,7 @@ func (w *world) change(s *step) error {
 		return unix.Close(s.sock)
 	case closeAll:
 		return w.closeFrom(w.socks[len(w.socks)-1] + 1)
-	case shutdown, setOption:
+	case shutdown, setOption, bind:
 		// The descriptor of a socket may now refer to a file that both worlds share.
 		if _, ok := w.socket(s.sock); !ok {
 			return unix.ENOTSOCK
@@ -243,6 +199,13 @@ func (w *world) change(s *step) error {
 		return unix.Shutdown(s.sock, s.value)
 	case setOption:
 		return unix.SetsockoptInt(s.sock, unix.SOL_SOCKET, s.option, s.value)
+	case bind:
+		name := string(s.msgs[0].name[2:])
+		_ = unix.Unlink(name) // left by an earlier sequence
+		if name[0] == 0 {
+			name = "@" + name[1:] // as x/sys names it
+		}
+		return unix.Bind(s.sock, &unix.SockaddrUnix{Name: name})
 	case fill:
 		return w.fill(s.value)
 	}

@@ -1,4 +1,4 @@
-//go:build cgo && linux
+//go:build linux
 
 package difftest
 
@@ -7,7 +7,6 @@ import (
 	"math"
 	"math/bits"
 	"math/rand/v2"
-	"os"
 	"strings"
 
 	"github.com/scm-rights/scm/internal/msg"
@@ -20,25 +19,10 @@ type choices interface {
 	pick(n int) int // one of 0 … n-1
 }
 
-// random choices are unlimited.
-type random struct{ *rand.Rand }
+// randomly makes choices without end.
+type randomly struct{ *rand.Rand }
 
-func (r random) pick(n int) int { return r.IntN(n) }
-
-// decoded choices are read from bytes. After the end of the bytes, every choice is the first option.
-type decoded struct{ data []byte }
-
-func (d *decoded) pick(n int) int {
-	v := 0
-	for span := 1; span < n; span <<= 8 {
-		if len(d.data) == 0 {
-			return 0
-		}
-		v = v<<8 | int(d.data[0])
-		d.data = d.data[1:]
-	}
-	return v % n
-}
+func (r randomly) pick(n int) int { return r.IntN(n) }
 
 func oneOf[T any](c choices, from []T) T { return from[c.pick(len(from))] }
 
@@ -317,7 +301,7 @@ func unixAddress(path string) []byte {
 
 // credentials chooses the credentials of the process, or others, which only root may send.
 func (c *chooser) credentials() *msg.Cred {
-	own := msg.Cred{PID: int32(os.Getpid()), UID: uint32(os.Getuid()), GID: uint32(os.Getgid())}
+	own := *ownCredentials()
 	cred := oneOf(c, []msg.Cred{
 		own,
 		{PID: 1},

@@ -1,13 +1,11 @@
-//go:build cgo && linux
+//go:build linux
 
 package difftest
 
 import (
 	"fmt"
-	"strings"
 
 	"github.com/scm-rights/scm/internal/msg"
-	"golang.org/x/sys/unix"
 )
 
 // A sequence is a list of steps, which run in both worlds after the worlds were reset.
@@ -16,6 +14,8 @@ type sequence struct {
 	named bool // whether the sockets have addresses
 	steps []step
 }
+
+func (s *sequence) add(steps ...step) { s.steps = append(s.steps, steps...) }
 
 // A step is a call of the backend, or a change to the sockets or descriptors, which a world makes itself.
 type step struct {
@@ -26,6 +26,16 @@ type step struct {
 
 	// For setOption, shutdown and fill.
 	option, value int
+}
+
+// calls returns the number of calls that a sequence makes of each backend.
+func (s *sequence) calls() (n int) {
+	for i := range s.steps {
+		if s.steps[i].op.isCall() {
+			n++
+		}
+	}
+	return n
 }
 
 type op int
@@ -41,6 +51,7 @@ const (
 	closeAll  // all received descriptors, and those that fill the table
 	shutdown  // sock, in the direction value
 	setOption // sock, option, value
+	bind      // sock, to the address in msgs
 	fill      // the descriptor table, except for value descriptors
 )
 
@@ -63,23 +74,7 @@ type message struct {
 var opWords = map[op]string{
 	writeFD: "WriteFD to", readFD: "ReadFD from", send: "Send to", recv: "Recv from",
 	sendBatch: "SendBatch to", recvBatch: "RecvBatch from",
-	closeFD: "close", shutdown: "shutdown of", setOption: "setsockopt of",
-}
-
-var typeWords = map[int]string{unix.SOCK_STREAM: "stream", unix.SOCK_DGRAM: "dgram", unix.SOCK_SEQPACKET: "seqpacket"}
-
-// words describes a sequence so that a person can repeat it.
-func (s *sequence) words(l *layout) string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "on a pair of %s sockets a, b and a pair c, d", typeWords[s.typ])
-	if s.named {
-		b.WriteString(", with those addresses")
-	}
-	b.WriteString(", non-blocking:\n")
-	for i := range s.steps {
-		fmt.Fprintf(&b, "%4d. %s\n", i+1, s.steps[i].words(l))
-	}
-	return b.String()
+	closeFD: "close", shutdown: "shutdown of", setOption: "setsockopt of", bind: "bind",
 }
 
 func (s *step) words(l *layout) string {
@@ -140,7 +135,7 @@ func (m *message) words(l *layout, sends bool) string {
 	if m.cred != nil {
 		text += ", credentials"
 		if sends {
-			text += fmt.Sprintf(" %+v", *m.cred)
+			text += " " + credWords(m.cred)
 		}
 	}
 	if m.pidfd {
