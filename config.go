@@ -51,6 +51,9 @@ type Config struct {
 	// umask removes, and Listen then adds them, which requires /proc or Linux 6.6. In between, a client that
 	// needs the added permissions gets EACCES, and Dial does not retry. Start such clients after Listen has
 	// returned, or choose a umask that removes nothing from Mode.
+	//
+	// Mode must let the owner write to the file. Without that permission, a process that is not root cannot
+	// find out whether the file is stale, and a server that was killed cannot listen again (ErrInUse).
 	Mode fs.FileMode
 
 	// Check, if not nil, is called by a Listener for each new connection. If it returns an error,

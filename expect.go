@@ -12,8 +12,8 @@ import (
 // by other means ([Expect.Enforce]). If one descriptor is wrong, the check closes all of them before the
 // program can use any. The zero value accepts no descriptor.
 //
-// On Linux, the check calls fcntl(2), getsockopt(2), statx(2) with AT_STATX_DONT_SYNC, and readlink(2) in
-// /proc. The kernel answers these calls without asking the file's server (FUSE). If only Min, Max, Access,
+// On Linux, the check calls fcntl(2), getsockopt(2), statx(2) with AT_STATX_DONT_SYNC, and readlink(2) and
+// fstatat(2) in /proc. For a namespace that is bound to a path, it also calls ioctl(2) with NS_GET_NSTYPE. The kernel answers these calls without asking the file's server (FUSE). If only Min, Max, Access,
 // Flags or Truncated are set, the check calls only fcntl(F_GETFL). It recognizes a memfd that cannot be sealed
 // by its device. To learn the number of that device, it creates a memfd of its own once (memfd_create(2)).
 //
@@ -84,8 +84,9 @@ type Expect struct {
 // "mnt", "pid", …) or anonymous files: "timerfd", "signalfd", "eventpoll", "inotify", "fanotify",
 // "io_uring", "perf_event", "userfaultfd", "seccomp notify", "bpf-map", "bpf-prog". For any other anonymous
 // file, use the name that /proc shows: "anon_inode:[dma_fence]". A Kind that does not exist makes an
-// [Expect] invalid (EINVAL). Linux 6.7 and later refuse to pass an io_uring descriptor (EINVAL), so only
-// [Expect.Enforce] can see one.
+// [Expect] invalid (EINVAL). The kind of a namespace that was opened through a path with O_PATH is not
+// recognized. Linux 6.7 and later refuse to pass an io_uring descriptor (EINVAL), so only [Expect.Enforce] can
+// see one.
 type Kind string
 
 // KindRegular includes POSIX message queues and the files of memfd_secret(2). KindSymlink is a symbolic link

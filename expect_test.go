@@ -514,6 +514,8 @@ var unsatisfiable = map[string]scm.Expect{
 		Max: 1, Kind: scm.KindSymlink, Access: scm.AccessAny, Flags: unix.O_APPEND},
 	"scm: Expect has a negative Max, -1":                        {Min: -1, Max: -1},
 	"scm: Expect has an unknown Kind, \"anon_inode:[]\"":        {Max: 1, Kind: "anon_inode:[]"},
+	"scm: Expect has an unknown Kind, \"anon_inode:[regular]\"": {Max: 1, Kind: "anon_inode:[regular]"},
+	"scm: Expect has an unknown Kind, \"anon_inode:[net]\"":     {Max: 1, Kind: "anon_inode:[net]"},
 	"scm: Expect requires at least 2 and at most 1 descriptor":  {Min: 2, Max: 1},
 	"scm: Expect requires at least 1 and at most no descriptor": {Min: 1},
 	"scm: Expect has an unknown Kind, \"file\"":                 {Max: 1, Kind: "file"},

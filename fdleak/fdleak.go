@@ -20,8 +20,8 @@
 //
 // # What counts as left open
 //
-// A descriptor counts as left open if its file was not open at the start, is open at the end, and stays open
-// under the same descriptor for five more seconds. This delay gives goroutines time to close their files. If a
+// A descriptor counts as left open if it was not open at the start, is open at the end, and refers to the same
+// file for five more seconds. That includes a second descriptor for a file that was open at the start. This delay gives goroutines time to close their files. If a
 // test leaves nothing open, the check does not wait. Before a test ends, it should close idle HTTP connections
 // ([net/http.Client.CloseIdleConnections]) and wait for the processes that it started ([os/exec.Cmd.Wait]).
 //
@@ -37,8 +37,9 @@
 // until the garbage collector runs. The check does not run the collector. If the collector happens to run
 // earlier and closes the file, the check does not report it.
 //
-// The check ignores files that were open at the start, including a file that has only changed its
-// descriptor since (except for an anonymous file, such as an eventfd). It also ignores files of the runtime
+// The check compares how many descriptors each file has. If a file that was open at the start has lost a
+// descriptor and gained another one, it has only changed its descriptor, and the check ignores it (except for an
+// anonymous file, such as an eventfd). The check also ignores files of the runtime
 // and of package testing (-cpuprofile, -trace), and pipes that [io.Copy] keeps for later copies between
 // sockets. If a library opens a file once and keeps it open, the file counts against the test that was
 // running when the library opened it. To avoid that, make the library open the file before the check starts.

@@ -53,10 +53,12 @@ user can send to an abstract name.
 ` + socketHelp + ` COMMAND inherits it too, unless a received file has that descriptor.
 
 With COMMAND, run it with the files as descriptors 3 and up, and with LISTEN_FDS,
-LISTEN_FDNAMES and LISTEN_PID set as by systemd. On Linux, COMMAND replaces scm (execve(2)),
-and the rest of its environment is unchanged. On other systems, scm starts COMMAND through
-/bin/sh, which may drop variables. There, scm forwards HUP, TERM, USR1 and USR2, ignores INT
-and QUIT, and exits with 128+N if signal N kills COMMAND.
+LISTEN_FDNAMES and LISTEN_PID set as by systemd, and without LISTEN_PIDFDID. On Linux, COMMAND
+replaces scm (execve(2)), and the rest of its environment is unchanged. On other systems, scm
+starts COMMAND through /bin/sh, which may drop variables. There, scm forwards HUP, TERM, USR1
+and USR2, ignores INT and QUIT, and exits with 128+N if signal N kills COMMAND.
+
+` + inherited + `
 
 Do not trust the names of files, here or in LISTEN_FDNAMES. The sender can give a file any
 path. To identify a file, compare its device and inode (fstat(2) in COMMAND). With --json,

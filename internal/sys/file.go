@@ -41,24 +41,27 @@ func (f File) MayBe(kind string) bool {
 	return f.Unknown != nil
 }
 
-// anonymous holds Linux's names for anonymous files and namespaces, except those that KnownKind lists
-// itself.
-var anonymous = []string{
-	"timerfd", "signalfd", "eventpoll", "inotify", "fanotify", "io_uring", "perf_event", "userfaultfd",
-	"seccomp notify", "bpf-map", "bpf-prog",
-	"cgroup", "ipc", "mnt", "net", "pid", "time", "user", "uts",
-}
+var (
+	// anonymous holds Linux's names for anonymous files. There are others.
+	anonymous = []string{
+		"eventfd", "pidfd", "timerfd", "signalfd", "eventpoll", "inotify", "fanotify", "io_uring", "perf_event",
+		"userfaultfd", "seccomp notify", "bpf-map", "bpf-prog",
+	}
+
+	// named holds all other kinds: no anonymous file has one of these names.
+	named = []string{
+		"regular", "directory", "symlink", "pipe", "socket", "character device", "block device", "memfd",
+		"cgroup", "ipc", "mnt", "net", "pid", "time", "user", "uts",
+	}
+)
 
 // KnownKind reports whether a file of this kind can exist.
 func KnownKind(kind string) bool {
-	switch kind {
-	case "regular", "directory", "symlink", "pipe", "socket", "character device", "block device", "memfd", "eventfd", "pidfd":
-		return true
-	}
 	if strings.HasPrefix(kind, "anon_inode:") {
-		return AnonymousKind(kind) != ""
+		kind = AnonymousKind(kind)
+		return kind != "" && !slices.Contains(named, kind)
 	}
-	return slices.Contains(anonymous, kind)
+	return slices.Contains(named, kind) || slices.Contains(anonymous, kind)
 }
 
 // AnonymousKind returns the kind in the kernel's name for a file, such as "anon_inode:[eventfd]",

@@ -231,7 +231,7 @@ func HasPoll(fd int) bool {
 // server, for a process that holds a lock of an epoll or of a vsock socket, or in an unknown driver. The
 // methods of the files that Pollable admits never wait, except that of a terminal.
 //
-// The system calls that identify the file must not wait either. fstat(2) waits for a FUSE server, and
+// The system calls that identify the file must not wait either, except for a TUN device. fstat(2) waits for a FUSE server, and
 // F_GETPIPE_SZ for a partner that reads from the pipe.
 func Pollable(fd int) bool {
 	if family, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_DOMAIN); err == nil {
@@ -280,7 +280,7 @@ func isInput(device uint64) bool {
 var tun = unix.Mkdev(10, 200)
 
 // hasInterface reports whether a TUN or TAP device has an interface. Without one, its poll method never wakes
-// a process that waits.
+// a process that waits. The call waits while another process holds the RTNL lock.
 func hasInterface(fd int) bool {
 	var request unix.Ifreq
 	return unix.IoctlIfreq(fd, unix.TUNGETIFF, &request) == nil
