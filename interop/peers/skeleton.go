@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-//go:embed skeleton java/Peer.java python/peer.py ruby/peer.rb
+//go:embed skeleton java/Peer.java python/peer.py ruby/peer.rb rust/src/peer.rs
 var skeletonFiles embed.FS
 
 // A Skeleton is the source code of a peer that does not call a library yet. The comment at
@@ -27,7 +27,7 @@ func Skeletons() (list []Skeleton) {
 	for _, s := range []struct{ language, file string }{
 		{"c", "skeleton/peer.c"},
 		{"go", "skeleton/peer.go"},
-		{"rust", "skeleton/peer.rs"},
+		{"rust", "rust/src/peer.rs"},
 		{"python", "python/peer.py"},
 		{"javascript", "skeleton/peer.js"},
 		{"java", "java/Peer.java"},
