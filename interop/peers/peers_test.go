@@ -80,18 +80,6 @@ func TestRegistryIsWellFormed(t *testing.T) {
 	}
 }
 
-// README.md has the record of a language that is not in the repository.
-func TestContractRecord(t *testing.T) {
-	_, text, _ := strings.Cut(string(Contract), "is the record of the language:\n\n")
-	text, _, _ = strings.Cut(text, "\n\n")
-	in := json.NewDecoder(strings.NewReader(text))
-	in.DisallowUnknownFields()
-	var l language
-	if err := in.Decode(&l); err != nil || len(l.Builds) == 0 || len(l.Peers) == 0 || len(l.Lint.Commands) == 0 || len(l.Rows) == 0 {
-		t.Errorf("%v: %+v in\n%s", err, l, text)
-	}
-}
-
 // toy is a registry whose builds run sh. One build creates two peers and counts its runs. The others fail, each for a
 // different reason.
 var toy = registry{
