@@ -299,6 +299,7 @@ install-man: man ## seconds: install the pages that make man writes, under DESTD
 .PHONY: mutants
 mutants: ## tens of minutes: test the tests: they must fail for every fault put into the code, and for every wrong answer put into a scenario
 	SCM_MUTANTS=full $(GO) test ./internal/repotest -count=1 -v -timeout 20m -ginkgo.label-filter=mutants
+	SCM_MUTANTS=full $(GO) test ./internal/difftest -count=1 -v -timeout 20m -run TestFaults
 	SCM_MUTANTS=full $(GO) test ./interop/catalogue -count=1 -v -timeout 30m -run TestEveryAnswerMatters
 	SCM_MUTANTS=full $(GO) test ./interop -count=1 -v -timeout 30m -run 'TestFaults|TestClosingLibraryConforms|TestStartingPeersLeaksNoSockets'
 

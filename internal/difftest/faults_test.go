@@ -3,6 +3,7 @@
 package difftest
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -12,61 +13,40 @@ import (
 	"github.com/scm-rights/scm/internal/mutant"
 )
 
-// faults returns the faults that the walk has to find. Faults that neither a result nor the descriptor table
-// shows, such as a padding byte or a second close, are for the recorder of system calls.
-func faults() (list []mutant.Fault) {
-	for _, f := range mutant.Faults {
-		if f.Walk != "" {
-			list = append(list, f)
-		}
-	}
-	return list
-}
-
-// walk runs TestWalk with an overlay.
-func walk(t *testing.T, overlay string) (output string, err error) {
+// walk runs TestWalk with an overlay, and returns the difference that it found.
+func walk(t *testing.T, o *mutant.Overlay) (found string, err error) {
 	bin := filepath.Join(t.TempDir(), "difftest.test")
-	build := exec.Command("go", "test", "-c", "-vet=off", "-o", bin, "-overlay", overlay, ".")
+	build := exec.Command("go", "test", "-c", "-vet=off", "-o", bin, "-overlay", o.Name, ".")
 	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
+		return "", fmt.Errorf("%w\n%s", err, out)
 	}
 	cmd := exec.CommandContext(t.Context(), bin, "-test.run=^TestWalk$", "-test.timeout=5m")
 	cmd.Env = append(os.Environ(), "SCM_DIFFTEST_CALLS=20000", "SCM_DIFFTEST_SEED=1")
 	out, err := cmd.CombinedOutput()
-	return string(out), err
-}
-
-// TestMutantsHaveAPlace puts each fault into copies of the sources, including the faults that run only with
-// SCM_MUTANTS=full.
-func TestMutantsHaveAPlace(t *testing.T) {
-	for _, f := range faults() {
-		if _, err := mutant.Overlay("../..", t.TempDir(), f.Edits...); err != nil {
-			t.Errorf("%s: %v", f.What, err)
-		}
+	if err == nil {
+		return "", nil
 	}
+	_, found, reported := strings.Cut(string(out), "csrc against pure: ")
+	if !reported {
+		return "", fmt.Errorf("%w\n%s", err, out)
+	}
+	found, _, _ = strings.Cut(found, "\n")
+	return found, nil
 }
 
-// TestFaults tests TestWalk, which must find each fault.
+// TestFaults tests TestWalk, which must find each fault. Faults that neither a result nor the descriptor table shows,
+// such as a padding byte or a second close, are for the recorder of system calls.
 func TestFaults(t *testing.T) {
-	for _, f := range faults() {
-		if f.Often&mutant.Walk == 0 && os.Getenv("SCM_MUTANTS") != "full" {
+	for _, f := range mutant.By(mutant.Walk) {
+		if f.Skipped(mutant.Walk) {
 			continue
 		}
 		t.Run(filepath.Dir(f.Edits[0].File)+": "+f.What, func(t *testing.T) {
-			overlay, err := mutant.Overlay("../..", t.TempDir(), f.Edits...)
+			found, err := f.Try(mutant.Walk, "../..", t.TempDir(), func(o *mutant.Overlay) (string, error) { return walk(t, o) })
 			if err != nil {
 				t.Fatal(err)
 			}
-			out, err := walk(t, overlay)
-			if err == nil {
-				t.Fatal("not found")
-			}
-			_, words, found := strings.Cut(out, "csrc against pure: ")
-			if !found || f.Walk != mutant.Anything && !strings.HasPrefix(words, f.Walk) {
-				t.Fatalf("found, but not by %q\n%s", f.Walk, out)
-			}
-			words, _, _ = strings.Cut(words, "\n")
-			t.Log("found: ", words)
+			t.Log("found: ", found)
 		})
 	}
 }

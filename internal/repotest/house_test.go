@@ -43,8 +43,9 @@ var rules = []rule{
 	{[]string{"internal/fusetest", "fdleak"}, []string{"internal/fdtest", "internal/procfs", "internal/msg", "internal/sys", "internal/received", xsys}},
 	{[]string{"internal/reexec"}, []string{"internal/fdtest", "internal/procfs", "internal/msg", "internal/sys", "internal/received", xsys}},
 	{[]string{"internal/spectest"}, []string{"internal/reexec", "internal/fdtest", "internal/procfs", "libraries", "internal/msg", "internal/sys", "internal/received", xsys}},
-	{[]string{"internal/mutant", "internal/target", "internal/repotest", "internal/torture"}, nil},
+	{[]string{"internal/target", "internal/repotest", "internal/torture"}, nil},
 	{[]string{"internal/recorder"}, []string{"internal/procfs", xsys}},
+	{[]string{"internal/mutant"}, []string{"internal/recorder", "internal/procfs", xsys}},
 	{[]string{"internal/difftest"}, []string{"internal/msg", "internal/procfs", xsys}},
 	{[]string{"fdchannel", "wire", "framed"}, []string{".", "csrc", "internal/pure", "internal/msg", "internal/sys", "internal/received", xsys}},
 

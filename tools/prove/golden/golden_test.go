@@ -7,10 +7,9 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
-	"strings"
 	"testing"
 
-	put "github.com/scm-rights/scm/internal/mutant"
+	"github.com/scm-rights/scm/internal/mutant"
 	machines "github.com/scm-rights/scm/internal/target"
 )
 
@@ -47,48 +46,30 @@ func TestCsrc(t *testing.T) {
 // A fault that affects only one size is found, and the output says at which size.
 func TestCsrcMutants(t *testing.T) {
 	o := machine(t)
-	for _, m := range []struct {
-		name string
-		edit put.Edit
-		want string
-	}{
-		{"251 descriptors unpadded", put.Edit{File: "prepare_send.c", Old: "if ((m->options & SCM_UNPADDED) != 0)",
-			New: "if ((m->options & SCM_UNPADDED) != 0 || m->nfds == 251)"}, "scm_rights_send, 251 descriptors, without credentials, padded: msg_controllen"},
-		{"207 descriptors and credentials", put.Edit{File: "put.c", Old: "\tmemcpy(CMSG_DATA(cmsg), data, len);\n",
-			New: "\tmemcpy(CMSG_DATA(cmsg), data, len);\n\tif (type == SCM_CREDENTIALS && msg->msg_controllen == CMSG_SPACE(207 * sizeof(int)))\n\t\tCMSG_DATA(cmsg)[8]++;\n"},
-			"207 descriptors, with credentials, padded: byte"},
-		{"room for 100 descriptors", put.Edit{File: "prepare_recv.c", Old: "\t\troom += CMSG_LEN(sizeof(int) * m->nfds);\n",
-			New: "\t\troom += CMSG_LEN(sizeof(int) * m->nfds) + (m->nfds == 100 ? sizeof(int) : 0);\n"}, "scm_rights_recv, room for 100 descriptors, without credentials, without pidfd: msg_controllen"},
-		{"600 buffers", put.Edit{File: "prepare_send.c", Old: "\tmsg->msg_iovlen = (scm_len)m->iovlen;\n",
-			New: "\tmsg->msg_iovlen = (scm_len)(m->iovlen - (m->iovlen == 600));\n"}, "scm_rights_send, 600 buffers, 0 descriptors: msg_iovlen"},
-		{"a batch of 17", put.Edit{File: "send_batch.c", Old: "syscall(SYS_sendmmsg, sock, msgs, n, flags)",
-			New: "syscall(SYS_sendmmsg, sock, msgs, n - (n == 17), flags)"}, "scm_rights_send_batch, 17 messages"},
-		{"one flag", put.Edit{File: "recv.c", Old: "flags | MSG_CMSG_CLOEXEC", New: "(flags & ~(1 << 20)) | MSG_CMSG_CLOEXEC"}, "scm_rights_recv, flags 0x100000: flags"},
-		{"12345 bytes", put.Edit{File: "write_fd.c", Old: "\tiov.iov_len = nbytes;\n", New: "\tiov.iov_len = nbytes - (nbytes == 12345);\n"}, "write_fd, 12345 bytes: byte"},
-		{"the 200th that is received", put.Edit{File: "take_fds.c", Old: "\t\tm->fds[m->nfds++] = fd;\n", New: "\t\tm->fds[m->nfds] = fd + (m->nfds == 200);\n\t\tm->nfds++;\n"},
-			"scm_rights_recv, room for 201 descriptors, without credentials, without pidfd: a descriptor"},
-		{"those after a rejected one", put.Edit{File: "take_fds.c", Old: "\t\t\troom = m->nfds;\n", New: "\t\t\tcontinue;\n"},
-			"scm_rights_recv, 5 descriptors, rejected 0x1: nfds"},
-	} {
-		t.Run(m.name, func(t *testing.T) {
+	for _, f := range mutant.By(mutant.Golden) {
+		t.Run(f.What, func(t *testing.T) {
 			dir := t.TempDir()
-			if err := os.CopyFS(dir, os.DirFS("csrc")); err != nil {
-				t.Fatal(err)
-			}
-			file := filepath.Join(dir, m.edit.File)
-			text, err := os.ReadFile(file)
+			_, err := f.Try(mutant.Golden, ".", t.TempDir(), func(changed *mutant.Overlay) (string, error) {
+				if err := os.CopyFS(dir, os.DirFS("csrc")); err != nil {
+					return "", err
+				}
+				for file, replacement := range changed.Replace {
+					text, err := os.ReadFile(replacement)
+					if err != nil {
+						return "", err
+					}
+					if err := os.WriteFile(filepath.Join(dir, filepath.Base(file)), text, 0o600); err != nil {
+						return "", err
+					}
+				}
+				_, err := o.compareCsrc(dir, filepath.Join(dir, "csrc"))
+				if err == nil {
+					return "", nil
+				}
+				return err.Error(), nil
+			})
 			if err != nil {
-				t.Fatal(err)
-			}
-			if n := strings.Count(string(text), m.edit.Old); n != 1 {
-				t.Fatalf("%q occurs %d times in %s, not once", m.edit.Old, n, m.edit.File)
-			}
-			if err := os.WriteFile(file, []byte(strings.Replace(string(text), m.edit.Old, m.edit.New, 1)), 0o600); err != nil {
-				t.Fatal(err)
-			}
-			_, err = o.compareCsrc(dir, filepath.Join(dir, "csrc"))
-			if err == nil || !strings.Contains(err.Error(), m.want) {
-				t.Errorf("%v, want %s", err, m.want)
+				t.Error(err)
 			}
 		})
 	}

@@ -14,55 +14,54 @@ import (
 	"strings"
 	"time"
 
-	"github.com/scm-rights/scm/internal/mutant"
 	"github.com/scm-rights/scm/internal/recorder"
 )
 
-// A walk describes a run of the program in the folder walk. The program makes either a number of
-// calls derived from a seed, or the calls of every size that docs/identity.md lists.
+// A walk describes a run of the program in the folder walk. It makes either a number of calls derived from
+// a seed, or the calls of every size that docs/identity.md lists.
 type walk struct {
 	seed, calls int
 	sizes       bool
-	slow        bool // the walk runs in an emulated machine
+	slow        bool // in an emulated machine
 }
 
-func (s walk) args() []string {
-	if s.sizes {
+func (w walk) args() []string {
+	if w.sizes {
 		return []string{"sizes"}
 	}
-	return []string{strconv.Itoa(s.seed), strconv.Itoa(s.calls)}
+	return []string{strconv.Itoa(w.seed), strconv.Itoa(w.calls)}
 }
 
 const walkPackage = "./tools/prove/identity/walk"
 
-// A recording contains the system calls and the output of a run of the walk. The output consists of
-// the results of each library call, and the descriptors open after the call.
+// A recording contains the system calls and the output of a walk. The output describes each step and its
+// outcome: the results of the call, and the descriptors that it opened and closed.
 type recording struct {
 	walk  walk
-	calls [][]recorder.Call // by section, which is one library call
+	calls [][]recorder.Call // by section, which is one call of the backend
 	lines []string
 }
 
 // deadline limits the time of a walk, because a walk with a fault may hang.
-func (s walk) deadline() time.Duration {
-	if s.slow {
+func (w walk) deadline() time.Duration {
+	if w.slow {
 		return 2 * time.Hour
 	}
 	return 5 * time.Minute
 }
 
-// record runs the walk, built at path, in an empty folder. If the walk fails, record returns both
+// record makes the walk with the program at path, in an empty folder. If the program fails, record returns both
 // an error and the recording up to the failure.
-func (s walk) record(path string) (*recording, error) {
+func (w walk) record(path string) (*recording, error) {
 	dir, err := os.MkdirTemp("", "identity")
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
 	var out, errs strings.Builder
-	ctx, cancel := context.WithTimeout(context.Background(), s.deadline())
+	ctx, cancel := context.WithTimeout(context.Background(), w.deadline())
 	defer cancel()
-	cmd := exec.CommandContext(ctx, path, s.args()...)
+	cmd := exec.CommandContext(ctx, path, w.args()...)
 	cmd.Dir = dir
 	// Disable garbage collection and the signals that preempt goroutines, so that the runtime makes no
 	// system calls of its own.
@@ -75,7 +74,7 @@ func (s walk) record(path string) (*recording, error) {
 		return nil, err
 	}
 	calls = slices.DeleteFunc(calls, ofScheduler)
-	r := &recording{walk: s, calls: bySection(calls), lines: strings.Split(strings.TrimSuffix(out.String(), "\n"), "\n")}
+	r := &recording{walk: w, calls: bySection(calls), lines: strings.Split(strings.TrimSuffix(out.String(), "\n"), "\n")}
 	if err != nil {
 		return r, fmt.Errorf("%w\n%s", err, &errs)
 	}
@@ -108,8 +107,8 @@ func at[T any](list []T, i int) (zero T) {
 	return zero
 }
 
-// sound verifies that the walk passed messages with direct system calls, as a C program does, even
-// on architectures that have socketcall. It also verifies that the walk received a message with
+// sound verifies that the program passed messages with direct system calls, as a C program does, even
+// on architectures that have socketcall. It also verifies that it received a message with
 // the maximum number of descriptors, because some libcs do not allow that many.
 func (r *recording) sound() error {
 	most := false
@@ -170,14 +169,14 @@ func (r *recording) settle(path string) error {
 	return nil
 }
 
-// A difference describes how the system calls of two recordings, or the outputs of their walks, differ.
+// A difference describes how the system calls of two recordings, or their outputs, differ.
 type difference struct {
 	field, text string
 	bytes       int // the number of bytes that differ
 }
 
 // aCall is the field of a difference if one recording contains a different call, or no call.
-const aCall = mutant.Call
+const aCall = "the call"
 
 // exactly compares everything except values that necessarily differ from run to run, and the part
 // of a receive's buffers that the kernel did not write. The unwritten bytes differ because csrc reuses

@@ -1,36 +1,8 @@
 package mutant
 
-import "strings"
-
-// A Fault is put into the sources on purpose, to test the tests. Each test that one of its fields
-// names must find it.
-type Fault struct {
-	What  string
-	Edits []Edit
-	Often Finder // the tests that look for it even without SCM_MUTANTS=full
-
-	Spec string // a spec of the suites that fails
-	Walk string // the beginning of the difference that TestWalk of internal/difftest reports, or Anything
-
-	// For tools/prove identity.
-	Arch  string // the architecture; this machine's if empty
-	Field string // the field in which the recordings of the backends first differ
-	Words string // part of the text about the difference
-	Sizes bool   // only the calls of each size reveal it, not the random ones
-}
-
-// A Finder is a kind of test that looks for faults.
-type Finder uint
-
 const (
-	Specs Finder = 1 << iota
-	Walk
-	Record
-)
-
-const (
-	Anything = "*"
-	Call     = "the call" // the Field of an additional, missing or different system call
+	anything = "*"
+	call     = "the call" // the Field of an additional, missing or different system call
 
 	opened      = "opened descriptors: "
 	pureLinux   = "internal/pure/pure_linux.go"
@@ -42,16 +14,8 @@ const (
 	recvGo = "func recvmsg(sock int32, hdr *unix.Msghdr, flags int) (n uintptr, errno syscall.Errno) {\n"
 )
 
-// Hits reports whether a backend, "cgo" or "purego", has the fault. A fault that is neither in csrc nor in
-// internal/pure is in both.
-func (f *Fault) Hits(backend string) bool {
-	file := f.Edits[0].File
-	return (backend == "cgo" || !strings.HasPrefix(file, "csrc/")) && (backend == "purego" || !strings.HasPrefix(file, "internal/pure/"))
-}
-
-// Faults lists all faults except those that tools/prove identity generates, one for each byte of padding and
-// one for each flag.
-var Faults = []Fault{
+// faults lists all faults except the generated ones.
+var faults = []Fault{
 	{What: "read_fd does not ask for close-on-exec", Often: Specs | Record,
 		Spec: "on stream sockets, a child process does not inherit a received descriptor",
 		Walk: opened, Field: "flags", Words: "MSG_CMSG_CLOEXEC against 0",
@@ -60,7 +24,7 @@ var Faults = []Fault{
 		Spec: "on stream sockets, a child process does not inherit a received descriptor", Walk: opened,
 		Edits: []Edit{{"csrc/recv.c", "flags | MSG_CMSG_CLOEXEC)", "flags)"}}},
 	{What: "close-on-exec is set a second time", Spec: "under strace, ReadFD with one descriptor makes exactly the expected system calls",
-		Field: Call, Words: "against fcntl",
+		Field: call, Words: "against fcntl",
 		Edits: []Edit{{"csrc/take_fds.c", "#ifdef SCM_CLOEXEC_BY_FCNTL", "#ifndef SCM_CLOEXEC_BY_FCNTL"}}},
 	{What: "excess descriptors are not closed", Often: Specs | Walk,
 		Spec: "on stream sockets, ReadFD closes both descriptors if the padding of its control buffer lets a second one in", Walk: opened,
@@ -69,16 +33,16 @@ var Faults = []Fault{
 		Spec:  "on stream sockets, Recv fails with EFAULT, and leaves no descriptor open, if the kernel cannot write to its buffer",
 		Edits: []Edit{{"csrc/close_installed.c", "\tscm_take(&none, 0, msg);\n", "\t(void)msg;\n"}}},
 	{What: "the first of two descriptors is not closed", Spec: "on datagram sockets, no descriptor is leaked or lost by ReadFD with two descriptors",
-		Walk: opened, Field: Call, Words: "close",
+		Walk: opened, Field: call, Words: "close",
 		Edits: []Edit{{"csrc/read_fd.c", "\t\tif (m.nfds == 1)\n\t\t\tscm_close_keep_errno(one);\n", ""}}},
 	{What: "excess descriptors are closed twice", Spec: "under strace, ReadFD with two descriptors makes exactly the expected system calls",
-		Field: Call, Words: "none against close",
+		Field: call, Words: "none against close",
 		Edits: []Edit{{"csrc/close_keep_errno.c", "\t(void)syscall(SYS_close, fd);\n", "\t(void)syscall(SYS_close, fd);\n\t(void)syscall(SYS_close, fd);\n"}}},
 	{What: "the descriptor that was sent is closed", Spec: "on seqpacket sockets, WriteFD and ReadFD pass bytes and a descriptor",
 		Walk:  "closed descriptors: ",
 		Edits: []Edit{{"csrc/write_fd.c", "\treturn scm_sendmsg(fd, &msg, 0);", "\tssize_t n = scm_sendmsg(fd, &msg, 0);\n\tclose(sendfd);\n\treturn n;"}}},
 	{What: "cmsg_len counts the padding", Often: Specs, Spec: "on stream sockets, Send and Recv pass 3 descriptors in order",
-		Walk: Anything, Edits: []Edit{{"csrc/put.c", "(scm_len)CMSG_LEN(", "(scm_len)CMSG_SPACE("}}},
+		Walk: anything, Edits: []Edit{{"csrc/put.c", "(scm_len)CMSG_LEN(", "(scm_len)CMSG_SPACE("}}},
 	{What: "msg_controllen leaves the padding out", Often: Record,
 		Spec: "under strace, WriteFD makes exactly the expected system calls", Field: "msg_controllen",
 		Edits: []Edit{{"csrc/put.c", "msg->msg_controllen + CMSG_SPACE(", "msg->msg_controllen + CMSG_LEN("}}},
@@ -109,7 +73,7 @@ var Faults = []Fault{
 		Edits: []Edit{{"csrc/take.c", "msg->msg_flags & ~MSG_CMSG_CLOEXEC", "msg->msg_flags"}}},
 	{What: "the caller's flags are ignored",
 		Spec: "on stream sockets, Recv with MSG_PEEK returns new duplicates of the descriptors, and leaves the message in the queue",
-		Walk: Anything, Field: "flags",
+		Walk: anything, Field: "flags",
 		Edits: []Edit{{"csrc/recv.c", "flags | MSG_CMSG_CLOEXEC", "MSG_CMSG_CLOEXEC"}}},
 	{What: "an additional getsockopt comes before the send", Spec: "under strace, WriteFD makes exactly the expected system calls",
 		Edits: []Edit{{"csrc/write_fd.c", "\treturn scm_sendmsg", "\tint type;\n\tsocklen_t len = sizeof(type);\n\t(void)getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len);\n\treturn scm_sendmsg"}}},
@@ -127,7 +91,7 @@ var Faults = []Fault{
 		Edits: []Edit{{"csrc/csrc.go", "#cgo noescape scm_cgo_send_few\n", ""}}},
 	{What: "scm_rights_recv_batch does not ask for close-on-exec", Walk: opened,
 		Edits: []Edit{{"csrc/recv_batch.c", "flags | MSG_CMSG_CLOEXEC, NULL)", "flags, NULL)"}}},
-	{What: "csrc sends no credentials together with descriptors", Walk: Anything,
+	{What: "csrc sends no credentials together with descriptors", Walk: anything,
 		Edits: []Edit{{"csrc/prepare_send.c", "\tif (m->cred != NULL) {\n\t\tstruct", "\tif (m->cred != NULL && m->nfds == 0) {\n\t\tstruct"}}},
 	{What: "csrc does not return the lengths of a batch", Walk: "message ",
 		Edits: []Edit{{"csrc/recv_batch.c", "\t\tms[i].len = msgs[i].msg_len;\n", ""}}},
@@ -152,16 +116,17 @@ var Faults = []Fault{
 	{What: "SendBatch ignores the caller's flags", Spec: "on datagram sockets, SendBatch passes the caller's flags to the kernel",
 		Field: "flags",
 		Edits: []Edit{{"csrc/send_batch.c", "syscall(SYS_sendmmsg, sock, msgs, n, flags)", "syscall(SYS_sendmmsg, sock, msgs, n, 0)"}}},
-	{What: "a send for each message of a batch", Field: Call, Words: "sendmmsg against sendmsg",
+	{What: "a send for each message of a batch", Field: call, Words: "sendmmsg against sendmsg",
 		Edits: []Edit{{"csrc/send_batch.c", "\tdone = scm_result(syscall(SYS_sendmmsg, sock, msgs, n, flags));\n", "\tfor (done = 0; (size_t)done < n && (msgs[done].msg_len = (unsigned int)scm_sendmsg(sock, &msgs[done].msg_hdr, flags)) != (unsigned int)-1; done++)\n\t\t;\n\tif (done == 0)\n\t\tdone = -1;\n"}}},
-	{What: "the limit on descriptors of csrc is one too low", Field: Call, Words: "against none",
+	{What: "the limit on descriptors of csrc is one too low", Field: call, Words: "against none",
 		Edits: []Edit{{"csrc/check.c", "m->nfds > SCM_MAX_FDS", "m->nfds >= SCM_MAX_FDS"}}},
-	{What: "a receive by socketcall", Arch: "386", Field: Call, Words: "socketcall (recvmsg)",
+	{What: "a receive by socketcall", Arch: "386", Field: call, Words: "socketcall (recvmsg)",
 		Edits: []Edit{{"csrc/private.h", "\treturn scm_result(syscall(SYS_recvmsg, sock, msg, flags));\n", "\tunsigned long args[3] = {(unsigned long)sock, (unsigned long)msg, (unsigned long)flags};\n\tif (args[1])\n\t\treturn syscall(102, 17, args);\n\treturn scm_result(syscall(SYS_recvmsg, sock, msg, flags));\n"}}},
 	{What: "a count is one too high", Field: "line", Words: "the walk",
 		Edits: []Edit{{"csrc/scm_rights_cgo.h", "\tssize_t n = write_fd(sock, p, len, fd);\n\n\treturn n < 0 ? -errno : n;", "\tssize_t n = write_fd(sock, p, len, fd);\n\n\treturn n < 0 ? -errno : n + 1;"}}},
 	{What: "251 descriptors are sent without padding", Often: Record, Sizes: true, Field: "msg_controllen",
-		Edits: []Edit{{"csrc/prepare_send.c", "if ((m->options & SCM_UNPADDED) != 0)", "if ((m->options & SCM_UNPADDED) != 0 || m->nfds == 251)"}}},
+		Golden: "scm_rights_send, 251 descriptors, without credentials, padded: msg_controllen",
+		Edits:  []Edit{{"csrc/prepare_send.c", "if ((m->options & SCM_UNPADDED) != 0)", "if ((m->options & SCM_UNPADDED) != 0 || m->nfds == 251)"}}},
 	{What: "the control buffer for 177 descriptors is for 178", Sizes: true, Field: "msg_controllen",
 		Edits: []Edit{{"csrc/prepare_recv.c", "room += CMSG_LEN(sizeof(int) * m->nfds);", "room += CMSG_LEN(sizeof(int) * (m->nfds + (m->nfds == 177)));"}}},
 	{What: "512 buffers are one fewer", Sizes: true, Field: "msg_iovlen",
@@ -177,6 +142,22 @@ var Faults = []Fault{
 	{What: "one bit of a group ID is lost", Sizes: true, Field: "SCM_CREDENTIALS, gid",
 		Edits: []Edit{{"csrc/prepare_send.c", "cred.gid = m->cred->gid;", "cred.gid = m->cred->gid & ~(1U << 19);"}}},
 
+	{What: "the credentials after 207 descriptors are wrong", Golden: "207 descriptors, with credentials, padded: byte",
+		Edits: []Edit{{"csrc/put.c", "\tmemcpy(CMSG_DATA(cmsg), data, len);\n", "\tmemcpy(CMSG_DATA(cmsg), data, len);\n\tif (type == SCM_CREDENTIALS && msg->msg_controllen == CMSG_SPACE(207 * sizeof(int)))\n\t\tCMSG_DATA(cmsg)[8]++;\n"}}},
+	{What: "the control buffer for 100 descriptors has space for one more", Golden: "scm_rights_recv, room for 100 descriptors, without credentials, without pidfd: msg_controllen",
+		Edits: []Edit{{"csrc/prepare_recv.c", "\t\troom += CMSG_LEN(sizeof(int) * m->nfds);\n", "\t\troom += CMSG_LEN(sizeof(int) * m->nfds) + (m->nfds == 100 ? sizeof(int) : 0);\n"}}},
+	{What: "600 buffers are one fewer", Golden: "scm_rights_send, 600 buffers, 0 descriptors: msg_iovlen",
+		Edits: []Edit{{"csrc/prepare_send.c", "\tmsg->msg_iovlen = (scm_len)m->iovlen;\n", "\tmsg->msg_iovlen = (scm_len)(m->iovlen - (m->iovlen == 600));\n"}}},
+	{What: "a batch of 17 is one shorter", Golden: "scm_rights_send_batch, 17 messages",
+		Edits: []Edit{{"csrc/send_batch.c", "syscall(SYS_sendmmsg, sock, msgs, n, flags)", "syscall(SYS_sendmmsg, sock, msgs, n - (n == 17), flags)"}}},
+	{What: "one flag of a receive is lost", Golden: "scm_rights_recv, flags 0x100000: flags",
+		Edits: []Edit{{"csrc/recv.c", "flags | MSG_CMSG_CLOEXEC", "(flags & ~(1 << 20)) | MSG_CMSG_CLOEXEC"}}},
+	{What: "a payload of 12345 bytes is one shorter", Golden: "write_fd, 12345 bytes: byte",
+		Edits: []Edit{{"csrc/write_fd.c", "\tiov.iov_len = nbytes;\n", "\tiov.iov_len = nbytes - (nbytes == 12345);\n"}}},
+	{What: "the 200th received descriptor is wrong", Golden: "scm_rights_recv, room for 201 descriptors, without credentials, without pidfd: a descriptor",
+		Edits: []Edit{{"csrc/take_fds.c", "\t\tm->fds[m->nfds++] = fd;\n", "\t\tm->fds[m->nfds] = fd + (m->nfds == 200);\n\t\tm->nfds++;\n"}}},
+	{What: "a descriptor after a rejected one is returned", Golden: "scm_rights_recv, 5 descriptors, rejected 0x1: nfds",
+		Edits: []Edit{{"csrc/take_fds.c", "\t\t\troom = m->nfds;\n", "\t\t\tcontinue;\n"}}},
 	{What: "ReadFD does not ask for close-on-exec", Often: Specs,
 		Spec:  "on stream sockets, a child process does not inherit a received descriptor",
 		Edits: []Edit{{pureLinux, "recvmsg(sock, &hdr, unix.MSG_CMSG_CLOEXEC)", "recvmsg(sock, &hdr, 0)"}}},
@@ -185,7 +166,7 @@ var Faults = []Fault{
 		Edits: []Edit{{pureLinux, "flags|unix.MSG_CMSG_CLOEXEC)", "flags)"}}},
 	{What: "excess descriptors are not closed", Often: Specs,
 		Spec: "on stream sockets, ReadFD closes both descriptors if the padding of its control buffer lets a second one in",
-		Walk: opened, Field: Call, Words: "close", Edits: []Edit{{pureControl, "\t\t\t\tcloseFD(fd)\n", ""}}},
+		Walk: opened, Field: call, Words: "close", Edits: []Edit{{pureControl, "\t\t\t\tcloseFD(fd)\n", ""}}},
 	{What: "descriptors installed by a failed receive are not closed",
 		Spec:  "on stream sockets, Recv fails with EFAULT, and leaves no descriptor open, if the kernel cannot write to its buffer",
 		Edits: []Edit{{pureControl, "\ttakeControl(buf, &msg.Message{})\n", ""}}},
@@ -214,7 +195,7 @@ var Faults = []Fault{
 	{What: "only the first control message is read", Often: Walk,
 		Spec: "on stream sockets, Recv returns every descriptor if the control buffer also has space for the credentials", Walk: "message ",
 		Edits: []Edit{{pureControl, "\t\tbuf = buf[next:]\n", "\t\tbuf = nil\n"}}},
-	{What: "a pidfd is left open", Spec: "on stream sockets, ReadFD closes a pidfd that it receives", Walk: Anything,
+	{What: "a pidfd is left open", Spec: "on stream sockets, ReadFD closes a pidfd that it receives", Walk: anything,
 		Edits: []Edit{{"internal/pure/supports_linux.go", "= unix.SCM_PIDFD", "= -1"}}},
 	{What: "MSG_CMSG_CLOEXEC is reported", Spec: "on datagram sockets, Recv always passes MSG_CMSG_CLOEXEC to the kernel, and never reports it",
 		Edits: []Edit{{pureLinux, "int(hdr.Flags) &^ unix.MSG_CMSG_CLOEXEC", "int(hdr.Flags)"}}},
@@ -230,7 +211,7 @@ var Faults = []Fault{
 		Edits: []Edit{{pureLinux, "\tm.NameLen = int(hdr.Namelen)\n", ""}}},
 	{What: "pure returns the wrong user", Walk: "message ",
 		Edits: []Edit{{pureControl, "m.Cred.UID = binary.NativeEndian.Uint32(data[4:])", "m.Cred.UID = binary.NativeEndian.Uint32(data)"}}},
-	{What: "pure has no limit on buffers", Walk: Anything,
+	{What: "pure has no limit on buffers", Walk: anything,
 		Edits: []Edit{{pureControl, "case len(m.Buffers) > msg.MaxBuffers:", "case false:"}}},
 	{What: "msg_name is not NULL", Field: "msg_name",
 		Edits: []Edit{{pureLinux, sendGo, sendGo + "\tif hdr.Name == nil {\n\t\thdr.Name = (*byte)(unsafe.Pointer(hdr))\n\t}\n"}}},
@@ -254,15 +235,15 @@ var Faults = []Fault{
 		Edits: []Edit{{pureBatch, "len(ms), flags|unix.MSG_CMSG_CLOEXEC)", "len(ms), flags)"}}},
 	{What: "padding after three descriptors", Field: "padding after cmsg_data",
 		Edits: []Edit{{pureControl, "\tif m.Unpadded {\n", "\tif len(m.FDs) == 3 {\n\t\tbuf[unix.CmsgLen(4*3)] = 0x5a\n\t}\n\tif m.Unpadded {\n"}}},
-	{What: "an additional getsockopt before a send", Often: Record, Field: Call, Words: "sendmsg against getsockopt",
+	{What: "an additional getsockopt before a send", Often: Record, Field: call, Words: "sendmsg against getsockopt",
 		Edits: []Edit{{pureLinux, sendGo, sendGo + "\t_, _ = unix.GetsockoptInt(int(sock), unix.SOL_SOCKET, unix.SO_TYPE)\n"}}},
-	{What: "an additional attempt after EAGAIN", Field: Call, Words: "none against recvmsg",
+	{What: "an additional attempt after EAGAIN", Field: call, Words: "none against recvmsg",
 		Edits: []Edit{{pureLinux, "\tn, _, errno = syscall.Syscall(unix.SYS_RECVMSG, uintptr(sock), uintptr(unsafe.Pointer(hdr)), uintptr(flags))\n", "\tn, _, errno = syscall.Syscall(unix.SYS_RECVMSG, uintptr(sock), uintptr(unsafe.Pointer(hdr)), uintptr(flags))\n\tif errno == unix.EAGAIN {\n\t\tn, _, errno = syscall.Syscall(unix.SYS_RECVMSG, uintptr(sock), uintptr(unsafe.Pointer(hdr)), uintptr(flags))\n\t}\n"}}},
-	{What: "a missing send without descriptors", Field: Call, Words: "sendmsg against none",
+	{What: "a missing send without descriptors", Field: call, Words: "sendmsg against none",
 		Edits: []Edit{{pureLinux, sendGo, sendGo + "\tif hdr.Control == nil {\n\t\treturn 0, 0\n\t}\n"}}},
-	{What: "a missing receive without a control buffer", Field: Call, Words: "recvmsg against none",
+	{What: "a missing receive without a control buffer", Field: call, Words: "recvmsg against none",
 		Edits: []Edit{{pureLinux, recvGo, recvGo + "\tif hdr.Control == nil {\n\t\treturn 0, unix.EAGAIN\n\t}\n"}}},
-	{What: "a send by socketcall", Arch: "386", Field: Call, Words: "sendmsg against socketcall (sendmsg)",
+	{What: "a send by socketcall", Arch: "386", Field: call, Words: "sendmsg against socketcall (sendmsg)",
 		Edits: []Edit{{pureLinux, "\tn, _, errno = syscall.Syscall(unix.SYS_SENDMSG, uintptr(sock), uintptr(unsafe.Pointer(hdr)), uintptr(flags))\n", "\targs := [3]uintptr{uintptr(sock), uintptr(unsafe.Pointer(hdr)), uintptr(flags)}\n\tn, _, errno = syscall.Syscall(102, 16, uintptr(unsafe.Pointer(&args)), 0)\n"}}},
 	{What: "an errno is wrong", Field: "line", Words: "the walk",
 		Edits: []Edit{{pureLinux, "\treturn errno\n", "\treturn errno ^ 1\n"}}},
