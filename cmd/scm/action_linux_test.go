@@ -200,7 +200,7 @@ func TestActionBuildsPeers(t *testing.T) {
 	peer := pythonPeer(t, "def library_send(*_):\n    return None\n") // no count, and therefore a wrong answer
 	cmd := actionCommand(t, dir, "WITH=c python\nno-such", "BUILTIN=true", "PEERS=mine="+peer, "RUN=basics/pass-one-fd/stream\nbasics/echo-back/stream")
 	// Without -trimpath, the build cache does not help in a new directory.
-	cmd.Env = append(cmd.Env, "GOFLAGS=-trimpath")
+	cmd.Env = append(cmd.Env, "GOFLAGS=-trimpath -ldflags=-w")
 	cmd.Path, cmd.Args = filepath.Join(tree, "interop/action.sh"), []string{"action.sh"}
 	r := finish(t, cmd)
 	summary, page := contents(t, dir+"/summary"), contents(t, dir+"/reports/report.md")

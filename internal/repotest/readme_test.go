@@ -53,8 +53,9 @@ func pasted() (blocks []string) {
 	return blocks
 }
 
-// cachedBuilds lets go build use the build cache in a copy of the tree, whose directory is always new.
-const cachedBuilds = "GOFLAGS=-trimpath"
+// cachedBuilds lets go build use the build cache in a copy of the tree, whose directory is always new. It leaves out
+// debugging information, as tools/gotest does.
+const cachedBuilds = "GOFLAGS=-trimpath -ldflags=-w"
 
 // checkout returns a copy of the tree without the files that git ignores.
 func checkout() string {

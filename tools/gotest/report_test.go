@@ -68,8 +68,9 @@ func TestReport(t *testing.T) {
 
 // toys are the files of a module whose packages end in different ways.
 var toys = map[string]string{
-	"go.mod":             "module toy\n\ngo 1.24\n",
-	"good/a_test.go":     "package a\nimport \"testing\"\nfunc TestGood(t *testing.T) {}\n",
+	"go.mod": "module toy\n\ngo 1.24\n",
+	"good/a_test.go": "package a\nimport (\"os\"; \"testing\")\n" +
+		"func TestGood(t *testing.T) { if f := os.Getenv(\"GOFLAGS\"); f != \"-ldflags=-w -trimpath\" { t.Error(f) } }\n",
 	"red/a_test.go":      "package a\nimport \"testing\"\nfunc TestRed(t *testing.T) { t.Run(\"sub\", func(t *testing.T) { t.Error(\"one is not two\") }) }\n",
 	"panics/a_test.go":   "package a\nimport \"testing\"\nfunc TestPanic(t *testing.T) { panic(\"oh\") }\nfunc TestNext(t *testing.T) {}\n",
 	"exits/a_test.go":    "package a\nimport (\"os\"; \"testing\")\nfunc TestMain(m *testing.M) { println(\"leaked\"); os.Exit(3) }\n",
@@ -91,7 +92,7 @@ func TestGoTest(t *testing.T) {
 		}
 	}
 	t.Setenv(beatVariable, beat)
-	t.Setenv("GOFLAGS", "")
+	t.Setenv("GOFLAGS", "-trimpath")
 	var said strings.Builder
 	err := record(io.Discard, results, "toys", func(log io.Writer) (*part, error) { return goTest("toys", dir, []string{"./..."}, &said, log) })
 	if err != errFailed {
