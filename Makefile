@@ -188,7 +188,8 @@ test-repo-go:
 
 test-repo-tests:
 	@$(part) repo-tests -- -run '^$(REPO_TESTS)' \
-		$$(grep -rlE --include='*_test.go' --exclude-dir=build '^func $(REPO_TESTS)' . | xargs dirname | sort -u)
+		$$(grep -rlE --include='*_test.go' --exclude-dir=build '^func $(REPO_TESTS)' . | grep -v $(MODULES:%=-e '^%/') | \
+			xargs dirname | sort -u)
 
 # These packages take too long to run before every commit.
 LONG := cmd/scm|interop|interop/catalogue|internal/(difftest|repotest|torture)|tools/prove/(golden|identity)
