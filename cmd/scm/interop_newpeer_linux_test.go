@@ -5,7 +5,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"strings"
 	"testing"
 
@@ -42,7 +41,7 @@ func TestNewPeer(t *testing.T) {
 }
 
 // Our own peers are skeletons with adapters. In these languages, a test builds one of them from what new-peer
-// prints. {jars} is the class path of jnr-posix.
+// prints. {jars} is the class path of jnr-posix, and {csrc} the C library.
 var adapters = map[string]struct {
 	peer  string   // in the registry
 	files []string // beside the skeleton
@@ -50,6 +49,8 @@ var adapters = map[string]struct {
 	run   string
 	send  string // the answer to a send on a descriptor that is not a socket
 }{
+	"c": {"csrc", []string{"buffers.c", "csrc.c", "peer.h"}, []string{"cc -o csrc -I {csrc} buffers.c csrc.c {csrc}/*.c"},
+		"./csrc", "err ENOTSOCK"},
 	"python": {"python", []string{"send_fds.py", "borrowed.py"}, nil, "python3 -B send_fds.py", "err ENOTSOCK"},
 	"java": {"jnr-posix", []string{"JnrPosix.java", "jvm.options"}, []string{"javac -cp {jars} JnrPosix.java Peer.java"},
 		"java @jvm.options -cp {jars}:. JnrPosix", "err ENOTSOCK"},
@@ -67,10 +68,14 @@ func TestNewPeerWithLibrary(t *testing.T) {
 			dir, name, functions, send := t.TempDir(), "mine", "", "err ENOTSOCK"
 			if ours, ok := adapters[s.Language]; ok {
 				name, s.Run, send = ours.peer, ours.run, ours.send
-				s.Build = slices.Clone(ours.build)
+				jars := ""
 				if s.Language == "java" {
-					jars := jnrPosix(t)
-					s.Build[0], s.Run = strings.ReplaceAll(s.Build[0], "{jars}", jars), strings.ReplaceAll(s.Run, "{jars}", jars)
+					jars = jnrPosix(t)
+				}
+				places := strings.NewReplacer("{jars}", jars, "{csrc}", absolute(t, "../../csrc"))
+				s.Build, s.Run = nil, places.Replace(s.Run)
+				for _, c := range ours.build {
+					s.Build = append(s.Build, places.Replace(c))
 				}
 				for _, file := range ours.files {
 					text := contents(t, filepath.Join("../../interop/peers", s.Language, file))
@@ -80,10 +85,7 @@ func TestNewPeerWithLibrary(t *testing.T) {
 				}
 			} else {
 				library := "library" + filepath.Ext(s.File)
-				switch s.Language {
-				case "c":
-					library = "library.h"
-				case "javascript":
+				if s.Language == "javascript" {
 					s.Build = append([]string{"cc -shared -fPIC -o library.node " + absolute(t, "testdata/library/node.c")}, s.Build...)
 				}
 				functions = contents(t, filepath.Join("testdata/library", library))

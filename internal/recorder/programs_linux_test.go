@@ -37,7 +37,7 @@ func compiler(t *testing.T) []string {
 func peer(t *testing.T, name string, flags ...string) (path string, err error) {
 	t.Helper()
 	cc := compiler(t)
-	sources := []string{"loop.c", "words.c", "errno_name.c", strings.ReplaceAll(name, "-", "_") + ".c"}
+	sources := []string{"buffers.c", strings.ReplaceAll(name, "-", "_") + ".c"}
 	for i := range sources {
 		sources[i] = filepath.Join(peerSources, sources[i])
 	}

@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-//go:embed skeleton java/Peer.java python/peer.py ruby/peer.rb rust/src/peer.rs
+//go:embed skeleton c/peer.c java/Peer.java python/peer.py ruby/peer.rb rust/src/peer.rs
 var skeletonFiles embed.FS
 
 // A Skeleton is the source code of a peer that does not call a library yet. The comment at
@@ -25,7 +25,7 @@ type Skeleton struct {
 // Skeletons returns one skeleton per language.
 func Skeletons() (list []Skeleton) {
 	for _, s := range []struct{ language, file string }{
-		{"c", "skeleton/peer.c"},
+		{"c", "c/peer.c"},
 		{"go", "skeleton/peer.go"},
 		{"rust", "rust/src/peer.rs"},
 		{"python", "python/peer.py"},

@@ -96,9 +96,6 @@ take(struct message *m, size_t n, GSocketControlMessage *control)
 	if (!G_IS_UNIX_FD_MESSAGE(control))
 		return n;
 	fds = g_unix_fd_message_steal_fds(G_UNIX_FD_MESSAGE(control), &count);
-	m->fds = realloc(m->fds, (n + (size_t)count + 1) * sizeof(*m->fds));
-	if (m->fds == NULL)
-		abort();
 	for (i = 0; i < count; i++)
 		m->fds[n++] = fds[i];
 	g_free(fds);

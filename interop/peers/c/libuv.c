@@ -199,10 +199,6 @@ recv_with_libuv(struct message *m)
 		return failure(error);
 	while (!done)
 		(void)uv_run(&loop, UV_RUN_ONCE);
-	free(m->fds);
-	m->fds = calloc(MOST_DESCRIPTORS, sizeof(*m->fds));
-	if (m->fds == NULL)
-		abort();
 	m->nfds = 0;
 	while (uv_pipe_pending_count(connection) > 0) {
 		accepted = new_handle(0);

@@ -1,4 +1,4 @@
-/* The interface between a peer in C and loop.c, which implements interop/peers/README.md. */
+/* The interface between a peer in C and buffers.c, which adds to the skeleton in peer.c. */
 #ifndef PEER_H
 #define PEER_H
 
@@ -11,7 +11,7 @@ struct message {
 	int sock;
 	struct iovec *iov; /* at least one buffer */
 	size_t iovlen;
-	int *fds;    /* to send, or the buffer for received ones; has at least one element */
+	int *fds;    /* to send, or an array for 65,535 received ones */
 	size_t nfds; /* number to send; or the capacity, and after a receive the number received */
 	int flags;   /* requested; after a receive, those the library reported */
 	int closed;  /* after a receive: how many the library reports as closed, or CLOSED_SOME */
@@ -35,7 +35,7 @@ struct peer {
 
 	/*
 	 * Return the library's count, or -1 with errno or message.error set, or UNSUPPORTED without
-	 * any effect. A receive may replace message.fds by a larger array from malloc.
+	 * any effect.
 	 */
 	ssize_t (*send)(struct message *m);
 	ssize_t (*recv)(struct message *m);

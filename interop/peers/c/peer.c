@@ -5,9 +5,6 @@
  *     cc -o peer peer.c
  *     ./peer
  */
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE
-#endif
 #include <errno.h>
 #include <limits.h>
 #include <signal.h>
@@ -19,10 +16,17 @@
 
 #define MAX_LINE (16 << 10)
 #define MAX_PAYLOAD (64 << 20)
-#define MAX_HEX 4096
 #define MAX_FDS 65535
 #define UNSUPPORTED (-2)
 #define NO_FLAGS (-1)
+
+#ifndef PEER /* in the repository, buffers.c defines it, and has functions of its own */
+#define OPTIONAL (1 << AT)
+#define close_fd close
+#define begun(sock) (void)(sock)
+
+/* Use your library's name and version. Expected failures can depend on the version. */
+static const char *hello = "name=mine version=0 can=stream,dgram,seqpacket,multi";
 
 /* Sends the bytes and the descriptors. Returns the count that the library reports. If the library
  * fails, returns -1 with errno set, or with errno 0 for an error of the library's own. If the
@@ -47,8 +51,9 @@ library_recv(int sock, unsigned char *payload, size_t bytes, int *fds, size_t *n
 	*flags = NO_FLAGS;
 	return UNSUPPORTED;
 }
+#endif
 
-static unsigned char buffer[MAX_PAYLOAD];
+static unsigned char buffer[MAX_PAYLOAD + MAX_LINE];
 static int list[MAX_FDS];
 
 static int case_sock = -1;
@@ -78,10 +83,21 @@ hold(int fd)
 }
 
 static void
+release(int fd)
+{
+	size_t i = find(fd);
+
+	if (i == nheld)
+		return; /* it is in a list twice */
+	held[i] = held[--nheld];
+	(void)close_fd(fd);
+}
+
+static void
 end_case(void)
 {
 	while (nheld > 0)
-		(void)close(held[--nheld]);
+		release(held[nheld - 1]);
 }
 
 /* Closes the descriptors if all of them are held, and otherwise returns 0. */
@@ -91,14 +107,8 @@ close_some(size_t n)
 	for (size_t i = 0; i < n; i++)
 		if (find(list[i]) == nheld)
 			return 0;
-	for (size_t i = 0; i < n; i++) {
-		size_t at = find(list[i]);
-
-		if (at == nheld)
-			continue; /* it is in the list twice */
-		(void)close(list[i]);
-		held[at] = held[--nheld];
-	}
+	for (size_t i = 0; i < n; i++)
+		release(list[i]);
 	return 1;
 }
 
@@ -128,16 +138,11 @@ integers(char *text, long least, size_t *n)
 	return 1;
 }
 
-/* Returns one byte of the payload @N. */
-static unsigned char
-pattern(size_t i)
-{
-	return (unsigned char)(i % 251);
-}
+#define PATTERN(i) (unsigned char)((i) % 251) /* one byte of the payload @N */
 
-/* Reads hexadecimal bytes, @N or - into buffer. Returns 0 for any other text. */
+/* Reads hexadecimal bytes, @N or - into a part of buffer. Returns 0 for any other text. */
 static int
-payload_of(const char *text, size_t at, size_t *n)
+payload_of(const char *text, size_t at, unsigned char *to, size_t *n)
 {
 	long length;
 
@@ -145,10 +150,10 @@ payload_of(const char *text, size_t at, size_t *n)
 	if (strcmp(text, "-") == 0)
 		return 1;
 	if (*text == '@') {
-		if (!integer(text + 1, 1, MAX_PAYLOAD, &length))
+		if (!integer(text + 1, 1, buffer + MAX_PAYLOAD - to, &length))
 			return 0;
 		for (; *n < (size_t)length; (*n)++)
-			buffer[*n] = pattern(at + *n);
+			to[*n] = PATTERN(at + *n);
 		return 1;
 	}
 	for (; *text != '\0'; text += 2) {
@@ -156,7 +161,7 @@ payload_of(const char *text, size_t at, size_t *n)
 
 		if (strspn(pair, "0123456789abcdef") != 2)
 			return 0;
-		buffer[(*n)++] = (unsigned char)strtoul(pair, NULL, 16);
+		to[(*n)++] = (unsigned char)strtoul(pair, NULL, 16);
 	}
 	return *n > 0;
 }
@@ -167,24 +172,7 @@ answer_failure(ssize_t n)
 {
 	if (n == UNSUPPORTED)
 		return 0;
-	if (errno == 0)
-		puts("err lib");
-	else
-		printf("err %d\n", errno);
-	return 1;
-}
-
-static int
-answer_send(size_t bytes, size_t nfds)
-{
-	ssize_t n;
-
-	errno = 0;
-	n = library_send(case_sock, buffer, bytes, list, nfds);
-	if (n < 0)
-		return answer_failure(n);
-	printf("ok n=%zd\n", n);
-	return 1;
+	return (errno == 0 ? puts("err lib") : printf("err %d\n", errno)) > 0;
 }
 
 static void
@@ -192,8 +180,8 @@ show(size_t n, size_t at)
 {
 	size_t same = 0;
 
-	if (n > MAX_HEX) {
-		while (same < n && buffer[same] == pattern(at + same))
+	if (n > 4096) {
+		while (same < n && buffer[same] == PATTERN(at + same))
 			same++;
 		printf(same == n ? "@%zu" : "!%zu", same);
 	} else if (n == 0) {
@@ -226,31 +214,8 @@ show_flags(int flags)
 		printf("%s%#x", comma, rest);
 }
 
-static int
-answer_recv(size_t bytes, size_t room, size_t at)
-{
-	int flags = NO_FLAGS;
-	ssize_t n;
-
-	errno = 0;
-	n = library_recv(case_sock, buffer, bytes, list, &room, &flags);
-	if (n < 0)
-		return answer_failure(n);
-	printf("ok n=%zd payload=", n);
-	show((size_t)n < bytes ? (size_t)n : bytes, at);
-	printf(" fds=%s", room == 0 ? "-" : "");
-	for (size_t i = 0; i < room; i++) {
-		printf(i == 0 ? "%d" : ",%d", list[i]);
-		hold(list[i]);
-	}
-	if (flags != NO_FLAGS)
-		show_flags(flags);
-	puts("");
-	return 1;
-}
-
-enum { SOCK, FDS, PAYLOAD, BYTES, AT, NFIELDS };
-static const char *const keys[NFIELDS] = {"sock=", "fds=", "payload=", "bytes=", "at="};
+enum { SOCK, FDS, PAYLOAD, BYTES, AT, FLAGS, NFIELDS };
+static const char *const keys[NFIELDS] = {"sock=", "fds=", "payload=", "bytes=", "at=", "flags="};
 
 /* Splits KEY=VALUE… into the values of the keys. Returns the set of the keys found, as
  * bits, or -1 for an unknown key or one that occurs twice. */
@@ -285,48 +250,82 @@ use(const char *sock, char *fds)
 	hold(case_sock);
 	for (size_t i = 0; i < n; i++)
 		hold(list[i]);
+	begun(case_sock);
 	puts("ok");
 	return 1;
 }
+
+#ifndef PEER
+static int
+answer_send(char **values, size_t at)
+{
+	size_t bytes, nfds;
+	ssize_t n;
+
+	if (!payload_of(values[PAYLOAD], at, buffer, &bytes) ||
+	    !integers(values[FDS], INT_MIN, &nfds))
+		return 0;
+	errno = 0;
+	n = library_send(case_sock, buffer, bytes, list, nfds);
+	return n < 0 ? answer_failure(n) : printf("ok n=%zd\n", n) > 0;
+}
+
+static int
+answer_recv(char **values, size_t at)
+{
+	int flags = NO_FLAGS;
+	size_t nfds;
+	ssize_t n;
+	long most, room;
+
+	if (!integer(values[BYTES], 0, MAX_PAYLOAD, &most) ||
+	    !integer(values[FDS], 0, MAX_FDS, &room))
+		return 0;
+	errno = 0;
+	nfds = (size_t)room;
+	n = library_recv(case_sock, buffer, (size_t)most, list, &nfds, &flags);
+	if (n < 0)
+		return answer_failure(n);
+	printf("ok n=%zd payload=", n);
+	show((size_t)(n < most ? n : most), at);
+	printf(" fds=%s", nfds == 0 ? "-" : "");
+	for (size_t i = 0; i < nfds; i++) {
+		printf(i == 0 ? "%d" : ",%d", list[i]);
+		hold(list[i]);
+	}
+	if (flags != NO_FLAGS)
+		show_flags(flags);
+	puts("");
+	return 1;
+}
+#endif
 
 /* Answers the command, or returns 0 if it is not supported. */
 static int
 answer(char *line)
 {
 	char *values[NFIELDS] = {NULL}, *verb = strsep(&line, " ");
-	int set = split(line, values), begun = find(case_sock) < nheld;
-	size_t bytes, nfds;
-	long at = 0, most, room;
+	int set = split(line, values);
+	size_t nfds;
+	long at = 0;
 
 	if (values[AT] != NULL && !integer(values[AT], 0, INT_MAX, &at))
 		return 0;
-	if (strcmp(verb, "hello") == 0 && set == 0) {
-		/* Use your library's name and version. Expected failures can depend on the
-		 * version. */
-		puts("ok name=mine lang=c version=0 can=stream,dgram,seqpacket,multi");
-		return 1;
-	}
+	if (strcmp(verb, "send") == 0 && (set & ~OPTIONAL) == (1 << PAYLOAD | 1 << FDS))
+		return find(case_sock) < nheld && answer_send(values, (size_t)at);
+	if (strcmp(verb, "recv") == 0 && (set & ~OPTIONAL) == (1 << BYTES | 1 << FDS))
+		return find(case_sock) < nheld && answer_recv(values, (size_t)at);
 	if (strcmp(verb, "use") == 0 && (set & ~(1 << FDS)) == 1 << SOCK)
 		return use(values[SOCK], values[FDS]);
-	if (strcmp(verb, "send") == 0 && (set & ~(1 << AT)) == (1 << PAYLOAD | 1 << FDS))
-		return payload_of(values[PAYLOAD], (size_t)at, &bytes) &&
-		    integers(values[FDS], INT_MIN, &nfds) && begun && answer_send(bytes, nfds);
-	if (strcmp(verb, "recv") == 0 && (set & ~(1 << AT)) == (1 << BYTES | 1 << FDS))
-		return integer(values[BYTES], 0, MAX_PAYLOAD, &most) &&
-		    integer(values[FDS], 0, MAX_FDS, &room) && begun &&
-		    answer_recv((size_t)most, (size_t)room, (size_t)at);
-	if (strcmp(verb, "close") == 0 && set == 1 << FDS) {
-		if (!integers(values[FDS], 0, &nfds) || !close_some(nfds))
-			return 0;
-		puts("ok");
-		return 1;
-	}
-	if (strcmp(verb, "end") == 0 && set == 0) {
+	if (strcmp(verb, "hello") == 0 && set == 0)
+		return printf("ok lang=c %s\n", hello) > 0;
+	if (strcmp(verb, "end") == 0 && set == 0)
 		end_case();
-		puts("ok");
-		return 1;
-	}
-	return 0;
+	else if (strcmp(verb, "close") != 0 || set != 1 << FDS ||
+	    !integers(values[FDS], 0, &nfds) || !close_some(nfds))
+		return 0;
+	puts("ok");
+	return 1;
 }
 
 int
