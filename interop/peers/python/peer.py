@@ -20,9 +20,7 @@ class Unsupported(Exception):
     """The library, or this peer, has no interface for the command."""
 
 
-class Peer:
-    """One interface of one library."""
-
+class Peer:  # one interface of one library
     # Use your library's name and version. Expected failures can depend on the version.
     HELLO = "name=mine version=0 can=stream,dgram,seqpacket,multi"
 
