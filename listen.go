@@ -102,7 +102,7 @@ func Listen(ctx context.Context, network, addr string) (*Listener, error) {
 func (config Config) Listen(ctx context.Context, network, addr string) (*Listener, error) {
 	addr = abstractName(addr)
 	var l *net.UnixListener
-	file, err := config.bind(ctx, network, addr, func(lc *net.ListenConfig, name string) (socket, error) {
+	file, err := config.bind(ctx, network, addr, func(lc *net.ListenConfig, name string) (netSocket, error) {
 		if err := checkNetwork(network, "unix", "unixpacket"); err != nil {
 			return nil, err
 		}
@@ -143,7 +143,7 @@ func ListenPacket(ctx context.Context, network, addr string) (*Conn, error) {
 func (config Config) ListenPacket(ctx context.Context, network, addr string) (*Conn, error) {
 	addr = abstractName(addr)
 	var u *net.UnixConn
-	file, err := config.bind(ctx, network, addr, func(lc *net.ListenConfig, name string) (socket, error) {
+	file, err := config.bind(ctx, network, addr, func(lc *net.ListenConfig, name string) (netSocket, error) {
 		if err := checkNetwork(network, "unixgram"); err != nil {
 			return nil, err
 		}
@@ -178,7 +178,7 @@ func listenError(network, addr string, err error) error {
 // bind calls listen with a name for addr that fits into sun_path. If a stale socket file has that name,
 // bind removes the file and calls listen again. On error no socket is open, and the new socket file is
 // removed, unless the path now leads to a different file.
-func (config Config) bind(ctx context.Context, network, addr string, listen func(lc *net.ListenConfig, name string) (socket, error)) (file *socketFile, err error) {
+func (config Config) bind(ctx context.Context, network, addr string, listen func(lc *net.ListenConfig, name string) (netSocket, error)) (file *socketFile, err error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}

@@ -37,7 +37,7 @@ type socketFile struct {
 
 // newSocketFile examines the file that bind(2) has just created for s. It does not follow a symbolic link
 // at path.
-func newSocketFile(path string, s socket) (*socketFile, error) {
+func newSocketFile(path string, s netSocket) (*socketFile, error) {
 	raw, err := s.SyscallConn()
 	if err != nil {
 		return nil, err
@@ -211,8 +211,8 @@ func lockDir(ctx context.Context, path string) (unlock func(), err error) {
 	return unlock, nil
 }
 
-// socket is a Listener's or Conn's socket, as package net returns it.
-type socket interface {
+// netSocket is a Listener's or Conn's socket, as package net returns it.
+type netSocket interface {
 	io.Closer
 	syscall.Conn
 }
