@@ -47,6 +47,9 @@ func (w *world) outcomeWords(o *outcome) string {
 	_, _ = hash.Write(o.payload)
 	text += fmt.Sprintf("; %x; closed %v; opened", hash.Sum64(), o.closed)
 	for _, opened := range o.opened {
+		if opened.fd < firstFile {
+			continue // the process itself and the world have opened it
+		}
 		h := opened.held
 		h.inode.Dev, h.inode.Ino = 0, 0
 		text += fmt.Sprintf(" %d=%s", opened.fd, w.holding(h))
