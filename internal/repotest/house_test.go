@@ -47,6 +47,8 @@ var rules = []rule{
 	{[]string{"internal/recorder"}, []string{"internal/procfs", xsys}},
 	{[]string{"internal/mutant"}, []string{"internal/recorder", "internal/procfs", xsys}},
 	{[]string{"internal/difftest"}, []string{"internal/msg", "internal/procfs", xsys}},
+	{[]string{"handover"}, []string{"wire", "framed", ".", "csrc", "internal/pure", "internal/msg", "internal/sys", "internal/received", xsys}},
+	{[]string{"handover/httpdrain"}, nil},
 	{[]string{"fdchannel", "wire", "framed"}, []string{".", "csrc", "internal/pure", "internal/msg", "internal/sys", "internal/received", xsys}},
 
 	// The runner must not use the libraries that it tests.

@@ -1,0 +1,157 @@
+//go:build unix
+
+package handover_test
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"log"
+	"net"
+	"os"
+	"os/exec"
+	"os/signal"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/scm-rights/scm"
+	"github.com/scm-rights/scm/handover"
+)
+
+// A TCP server that sends back what it receives. On SIGHUP it starts its program again, which may be a new version.
+func Example() {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	defer stop()
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP)
+
+	p, err := handover.Start(ctx, "/run/echo/handover.sock")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer func() { _ = p.Close() }()
+	l, err := p.Listen(ctx, "echo", "tcp", ":7000")
+	if err != nil {
+		log.Fatal(err)
+	}
+	if err := p.Ready(ctx); err != nil {
+		log.Fatal(err) // the predecessor continues
+	}
+
+	var clients sync.WaitGroup
+	clients.Add(1)
+	go func() {
+		defer clients.Done()
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return // l has been closed
+			}
+			clients.Add(1)
+			go func() {
+				defer clients.Done()
+				defer func() { _ = conn.Close() }()
+				_, _ = bufio.NewReader(conn).WriteTo(conn)
+			}()
+		}
+	}()
+	for {
+		select {
+		case <-hangup:
+			go func() {
+				ctx, cancel := context.WithTimeout(ctx, time.Minute)
+				defer cancel()
+				if err := p.Upgrade(ctx, nil); err != nil {
+					log.Print(err)
+				}
+			}()
+		case <-p.Replaced():
+			_ = l.Close()
+			clients.Wait() // SIGTERM still ends the process, because Replaced has returned
+			return
+		case <-ctx.Done():
+			_ = l.Close()
+			return
+		}
+	}
+}
+
+// A server lets only members of one group take over, and creates its sockets with an option of its own.
+func ExampleConfig() {
+	const operators = 1234
+	config := handover.Config{
+		Timeout: 5 * time.Minute, // it reads a large file before it is ready
+		Check: func(successor *scm.Conn) error {
+			cred, err := successor.PeerCred()
+			if err == nil && cred.GID != operators {
+				err = fmt.Errorf("group %d may not take over", cred.GID)
+			}
+			return err
+		},
+		Listen: func(ctx context.Context, network, address string) (net.Listener, error) {
+			lc := net.ListenConfig{KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: time.Minute}}
+			return lc.Listen(ctx, network, address)
+		},
+		Log: func(err error) { log.Print(err) },
+	}
+	p, err := config.Start(context.Background(), "/run/app/handover.sock")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer func() { _ = p.Close() }()
+}
+
+// A server passes a file with its state to each successor.
+func ExampleProcess_Keep() {
+	p, err := handover.Start(context.Background(), "/run/app/handover.sock")
+	if err != nil {
+		log.Fatal(err)
+	}
+	state := p.File("state")
+	if state == nil { // the first process
+		if state, err = os.OpenFile("/var/lib/app/state", os.O_RDWR|os.O_CREATE, 0o600); err != nil {
+			log.Fatal(err)
+		}
+	}
+	if err := p.Keep("state", state); err != nil {
+		log.Fatal(err)
+	}
+}
+
+// A DNS server has a socket for packets.
+func ExampleProcess_ListenPacket() {
+	ctx := context.Background()
+	p, err := handover.Start(ctx, "/run/dns/handover.sock")
+	if err != nil {
+		log.Fatal(err)
+	}
+	queries, err := p.ListenPacket(ctx, "dns", "udp", ":53")
+	if err != nil {
+		log.Fatal(err)
+	}
+	if err := p.Ready(ctx); err != nil {
+		log.Fatal(err)
+	}
+	go func() {
+		<-p.Replaced()
+		_ = queries.Close() // at once: the successor receives the queries
+	}()
+}
+
+// A server starts its successor with another argument, and ends the attempt after a minute.
+func ExampleProcess_Upgrade() {
+	upgrade := func(p *handover.Process) error {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		defer cancel()
+		cmd := exec.Command("/usr/local/bin/app", "--config", "/etc/app/new.conf") // not CommandContext
+		cmd.Stderr = os.Stderr
+		err := p.Upgrade(ctx, cmd)
+		if errors.Is(err, context.DeadlineExceeded) {
+			return fmt.Errorf("the new version did not become ready: %w", err)
+		}
+		return err
+	}
+	_ = upgrade
+}

@@ -1,0 +1,1154 @@
+//go:build linux
+
+package handover
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/scm-rights/scm"
+	"github.com/scm-rights/scm/fdleak"
+	"github.com/scm-rights/scm/internal/reexec"
+)
+
+func TestMain(m *testing.M) {
+	reexec.Register("server", runServer)
+	reexec.Register("paused", runPaused)
+	reexec.Register("exits", func([]string) { os.Exit(3) })
+	reexec.Main()
+	if _, err := lifeline(); err != nil { // it stays open
+		panic(err)
+	}
+	fdleak.Main(m)
+}
+
+// patience limits what must happen soon.
+const patience = time.Minute
+
+func patient(t *testing.T) context.Context {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+func must[T any](v T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return v
+}
+
+// socketPath returns a path in a new directory.
+func socketPath(t *testing.T) string { return filepath.Join(t.TempDir(), "socket") }
+
+// logged collects what a Config logs.
+type logged struct {
+	mu    sync.Mutex
+	lines []string
+}
+
+func (l *logged) log(err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.lines = append(l.lines, err.Error())
+}
+
+func (l *logged) has(text string) func() bool {
+	return func() bool {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		return slices.ContainsFunc(l.lines, func(line string) bool { return strings.Contains(line, text) })
+	}
+}
+
+func eventually(t *testing.T, what string, is func() bool) {
+	t.Helper()
+	for end := time.Now().Add(patience); !is(); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("not within a minute: ", what)
+		}
+	}
+}
+
+// start starts a Process in this process.
+func start(t *testing.T, config Config, path string) *Process {
+	t.Helper()
+	p, err := config.Start(patient(t), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = p.Close() })
+	return p
+}
+
+func ready(t *testing.T, p *Process) {
+	t.Helper()
+	if err := p.Ready(patient(t)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func listen(t *testing.T, p *Process, name, network, address string) net.Listener {
+	t.Helper()
+	l, err := p.Listen(patient(t), name, network, address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = l.Close() })
+	return l
+}
+
+func isReplaced(p *Process) bool {
+	select {
+	case <-p.replaced:
+		return true
+	default:
+		return false
+	}
+}
+
+// replaces lets another Process take over from p, which must succeed.
+func replaces(t *testing.T, p *Process) *Process {
+	t.Helper()
+	next := start(t, Config{}, p.path)
+	ready(t, next)
+	eventually(t, "the process is replaced", func() bool { return isReplaced(p) })
+	return next
+}
+
+func wantError(t *testing.T, err error, text string) {
+	t.Helper()
+	if err == nil || !strings.Contains(err.Error(), text) {
+		t.Errorf("got %v, want an error with %q", err, text)
+	}
+}
+
+// A script is the other process, which the test plays.
+type script struct {
+	*peer
+	t *testing.T
+}
+
+func play(t *testing.T, conn *scm.Conn) *script {
+	s := &script{peer: newPeer(conn), t: t}
+	_ = conn.SetDeadline(time.Now().Add(patience))
+	t.Cleanup(s.close)
+	return s
+}
+
+// successorOf connects to a Process.
+func successorOf(t *testing.T, path string) *script {
+	t.Helper()
+	conn, err := scm.Dial(patient(t), "unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return play(t, conn)
+}
+
+func (s *script) sends(m message, sockets ...syscall.Conn) {
+	s.t.Helper()
+	if err := s.send(m, sockets...); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+func (s *script) gets(kind string) (m message) {
+	s.t.Helper()
+	m, files, err := s.receive(kind)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	closeFiles(files)
+	return m
+}
+
+func (s *script) getsAbort(reason string) {
+	s.t.Helper()
+	_, _, err := s.receive()
+	wantError(s.t, err, "the other process has given up: ")
+	wantError(s.t, err, reason)
+}
+
+func hello(needs time.Duration) message {
+	return message{Type: "hello", Versions: []int{version}, Needs: needs.Milliseconds()}
+}
+
+// A predecessor is played by the test.
+type predecessor struct {
+	t       *testing.T
+	path    string
+	control *scm.Listener
+	life    [2]*os.File
+}
+
+func newPredecessor(t *testing.T) *predecessor {
+	p := &predecessor{t: t, path: socketPath(t)}
+	p.control = must(scm.Listen(patient(t), "unix", p.path))
+	p.life[0], p.life[1], _ = os.Pipe()
+	t.Cleanup(func() { _ = p.control.Close(); closeFiles(p.life[:]) })
+	return p
+}
+
+// sockets is the message with the sockets that each predecessor has.
+func (p *predecessor) sockets() (message, []syscall.Conn) {
+	return message{Type: "sockets", Version: version, Sockets: []socket{{Name: lifeName}, {Name: controlName, Network: "unix"}}},
+		[]syscall.Conn{p.life[0], p.control}
+}
+
+// accepts returns the Process that has received the sockets, and the predecessor's end of the connection.
+func (p *predecessor) accepts(config Config) (*Process, *script) {
+	p.t.Helper()
+	started := make(chan *Process, 1)
+	go func() {
+		process, err := config.Start(patient(p.t), p.path)
+		if err != nil {
+			p.t.Error(err)
+		}
+		started <- process
+	}()
+	s := play(p.t, must(p.control.AcceptConn()))
+	s.gets("hello")
+	m, conns := p.sockets()
+	s.sends(m, conns...)
+	process := <-started
+	if process == nil {
+		p.t.FailNow()
+	}
+	p.t.Cleanup(func() { _ = process.Close() })
+	return process, s
+}
+
+// dies closes everything, as the kernel does.
+func (p *predecessor) dies(s *script) {
+	s.close()
+	p.control.SetUnlinkOnClose(false)
+	_ = p.control.Close()
+	closeFiles(p.life[:])
+}
+
+func readying(t *testing.T, p *Process) chan error {
+	done := make(chan error, 1)
+	go func() { done <- p.Ready(patient(t)) }()
+	return done
+}
+
+func TestSuccessorReceivesSocketsAndFiles(t *testing.T) {
+	a := start(t, Config{}, socketPath(t))
+	first := listen(t, a, "web", "tcp", "127.0.0.1:0")
+	packets := must(a.ListenPacket(patient(t), "packets", "udp", "127.0.0.1:0"))
+	defer packets.Close()
+	state := must(os.CreateTemp(t.TempDir(), "state"))
+	defer state.Close()
+	if err := a.Keep("state", state); err != nil {
+		t.Fatal(err)
+	}
+	closed := listen(t, a, "closed", "tcp", "127.0.0.1:0")
+	closedAddress := closed.Addr().String()
+	_ = closed.Close()
+	for i := range 2 * batch {
+		f := must(os.Open("/dev/null"))
+		defer f.Close()
+		if err := a.Keep(fmt.Sprint("file", i), f); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ready(t, a)
+
+	b := start(t, Config{}, a.path)
+	if l := listen(t, b, "web", "tcp", "127.0.0.1:0"); l.Addr().String() != first.Addr().String() {
+		t.Errorf("the successor listens at %v instead of %v", l.Addr(), first.Addr())
+	}
+	c := must(b.ListenPacket(patient(t), "packets", "udp", "127.0.0.1:0"))
+	defer c.Close()
+	if c.LocalAddr().String() != packets.LocalAddr().String() {
+		t.Errorf("the successor receives packets at %v", c.LocalAddr())
+	}
+	f := b.File("state")
+	if f == nil {
+		t.Fatal("no file")
+	}
+	defer f.Close()
+	if !os.SameFile(must(f.Stat()), must(state.Stat())) || b.File("state") != nil || b.File("web") != nil {
+		t.Error("another file")
+	}
+	if f := b.File(fmt.Sprint("file", 2*batch-1)); f == nil {
+		t.Error("the last file is missing")
+	} else {
+		_ = f.Close()
+	}
+	if l := listen(t, b, "closed", "tcp", "127.0.0.1:0"); l.Addr().String() == closedAddress {
+		t.Error("received a closed listener")
+	}
+	ready(t, b)
+	eventually(t, "the first process is replaced", func() bool { return isReplaced(a) })
+	replaces(t, b)
+}
+
+// Rows of the table: the successor dies before it has sent going, at any step.
+func TestPredecessorContinuesAfterASuccessorDies(t *testing.T) {
+	var log logged
+	a := start(t, Config{Log: log.log}, socketPath(t))
+	ready(t, a)
+	steps := []func(s *script){
+		func(*script) {},
+		func(s *script) { s.sends(hello(patience)) },
+		func(s *script) { s.gets("sockets") },
+		func(s *script) { s.sends(message{Type: "ready"}) },
+		func(s *script) { s.gets("go") },
+	}
+	for n := range len(steps) + 1 {
+		s := successorOf(t, a.path)
+		for _, step := range steps[:n] {
+			step(s)
+		}
+		s.close()
+	}
+	replaces(t, a)
+}
+
+// A successor that gives up says so, also after go.
+func TestPredecessorContinuesAfterAnAbort(t *testing.T) {
+	var log logged
+	a := start(t, Config{Log: log.log}, socketPath(t))
+	ready(t, a)
+	s := successorOf(t, a.path)
+	s.sends(hello(patience))
+	s.gets("sockets")
+	s.sends(message{Type: "ready"})
+	s.gets("go")
+	s.sends(message{Type: "abort", Reason: "no memory"})
+	eventually(t, "the abort is logged", log.has("no memory"))
+	replaces(t, a)
+}
+
+// Fault T1: a successor that was too slow must not serve when it runs again.
+func TestSlowSuccessorFails(t *testing.T) {
+	var log logged
+	a := start(t, Config{Log: log.log}, socketPath(t))
+	ready(t, a)
+	b := start(t, Config{Timeout: time.Millisecond}, a.path)
+	eventually(t, "the predecessor gives up", log.has("not ready after 1ms"))
+	wantError(t, b.Ready(patient(t)), "not ready after 1ms")
+	replaces(t, a)
+}
+
+// The successor is stopped between go and going: no time limit applies, and others wait.
+func TestPredecessorWaitsForGoing(t *testing.T) {
+	a := start(t, Config{}, socketPath(t))
+	ready(t, a)
+	s := successorOf(t, a.path)
+	s.sends(hello(patience))
+	s.gets("sockets")
+	s.sends(message{Type: "ready"})
+	s.gets("go")
+	ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
+	defer cancel()
+	if _, err := Start(ctx, a.path); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("another successor: %v", err)
+	}
+	if isReplaced(a) {
+		t.Error("replaced before going")
+	}
+	s.sends(message{Type: "going"})
+	eventually(t, "the process is replaced", func() bool { return isReplaced(a) })
+}
+
+// The predecessor dies before it has sent all sockets: the successor becomes the first.
+func TestSuccessorBecomesTheFirst(t *testing.T) {
+	p := newPredecessor(t)
+	started := make(chan *Process, 1)
+	go func() {
+		b, err := Start(patient(t), p.path)
+		if err != nil {
+			t.Error(err)
+		}
+		started <- b
+	}()
+	s := play(t, must(p.control.AcceptConn()))
+	s.gets("hello")
+	m, conns := p.sockets()
+	m.More = true
+	s.sends(m, conns...)
+	p.dies(s)
+	b := <-started
+	defer b.Close()
+	if b.predecessor != nil {
+		t.Error("it has a predecessor")
+	}
+	ready(t, b)
+	replaces(t, b)
+}
+
+// The predecessor dies later: the successor serves alone.
+func TestSuccessorServesAlone(t *testing.T) {
+	for _, step := range []string{"before Ready", "before go", "after go"} {
+		t.Run(step, func(t *testing.T) {
+			p := newPredecessor(t)
+			b, s := p.accepts(Config{})
+			if step == "before Ready" {
+				p.dies(s)
+			}
+			done := readying(t, b)
+			if step != "before Ready" {
+				s.gets("ready")
+			}
+			if step == "after go" {
+				s.sends(message{Type: "go"})
+			}
+			p.dies(s)
+			if err := <-done; err != nil {
+				t.Fatal(err)
+			}
+			replaces(t, b)
+		})
+	}
+}
+
+// The predecessor is stopped after go: the successor serves.
+func TestSuccessorServesIfThePredecessorStopsAfterGo(t *testing.T) {
+	p := newPredecessor(t)
+	b, s := p.accepts(Config{})
+	done := readying(t, b)
+	s.gets("ready")
+	s.sends(message{Type: "go"})
+	if err := <-done; err != nil { // nothing reads going
+		t.Fatal(err)
+	}
+}
+
+// The predecessor is stopped before go: Ready fails when its ctx is done, and tells the predecessor.
+func TestReadyFailsIfThePredecessorStopsBeforeGo(t *testing.T) {
+	p := newPredecessor(t)
+	b, s := p.accepts(Config{})
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- b.Ready(ctx) }()
+	s.gets("ready")
+	cancel()
+	if err := <-done; !errors.Is(err, context.Canceled) {
+		t.Errorf("Ready: %v", err)
+	}
+	s.getsAbort("context canceled")
+}
+
+// The predecessor has closed the stream but lives.
+func TestReadyFailsIfThePredecessorLives(t *testing.T) {
+	deathTime = 50 * time.Millisecond
+	defer func() { deathTime = 5 * time.Second }()
+	p := newPredecessor(t)
+	b, s := p.accepts(Config{})
+	s.close()
+	wantError(t, b.Ready(patient(t)), "has not exited")
+}
+
+// Faults T2 and T13: what Ready needs is tested before ready, not after going.
+func TestReadyFailsBeforeItSaysReady(t *testing.T) {
+	p := newPredecessor(t)
+	started := make(chan *Process, 1)
+	go func() { started <- must(Start(patient(t), p.path)) }()
+	s := play(t, must(p.control.AcceptConn()))
+	s.gets("hello")
+	m, conns := p.sockets()
+	conns[1] = p.life[0] // no socket
+	s.sends(m, conns...)
+	b := <-started
+	defer b.Close()
+	if err := b.Ready(patient(t)); err == nil {
+		t.Error("Ready succeeded without a control socket")
+	}
+	s.getsAbort("socket")
+}
+
+// The predecessor is told to end. Fault T18: the files stay, because the successor has the sockets.
+func TestCloseAbortsTheHandover(t *testing.T) {
+	a := start(t, Config{}, socketPath(t))
+	web := a.path + ".web"
+	l := listen(t, a, "web", "unix", web)
+	ready(t, a)
+	b := start(t, Config{}, a.path)
+	_ = listen(t, b, "web", "unix", web)
+	if err := errors.Join(a.Close(), l.Close()); err != nil {
+		t.Error(err)
+	}
+	for _, path := range []string{a.path, web} {
+		if _, err := os.Stat(path); err != nil {
+			t.Error(err)
+		}
+	}
+	wantError(t, b.Ready(patient(t)), "the predecessor is ending")
+	_ = b.Close()
+
+	// The next process replaces the files that are stale now, once the successor has ended.
+	for _, in := range b.offered {
+		_ = in.conn.(io.Closer).Close()
+	}
+	next := start(t, Config{}, a.path)
+	_ = listen(t, next, "web", "unix", web)
+	ready(t, next)
+}
+
+func TestCloseOfASuccessor(t *testing.T) {
+	a := start(t, Config{}, socketPath(t))
+	ready(t, a)
+	b := start(t, Config{}, a.path)
+	if err := errors.Join(b.Close(), b.Close()); err != nil {
+		t.Error(err)
+	}
+	if err := b.Ready(patient(t)); !errors.Is(err, os.ErrClosed) {
+		t.Errorf("Ready after Close: %v", err)
+	}
+	replaces(t, a)
+}
+
+// Files of Unix sockets are removed by the last process, if one of the processes has created them.
+func TestSocketFiles(t *testing.T) {
+	a := start(t, Config{}, socketPath(t))
+	web := a.path + ".web"
+	managers := a.path + ".managers"
+	manager := must(net.Listen("unix", managers)).(*net.UnixListener)
+	manager.SetUnlinkOnClose(false)
+	defer os.Remove(managers)
+	a.inherited = append(a.inherited, inherited{socket: socket{Name: "managers"}, file: must(manager.File())})
+	_ = manager.Close()
+
+	exists := func(want bool, paths ...string) {
+		t.Helper()
+		for _, path := range paths {
+			if _, err := os.Stat(path); (err == nil) != want {
+				t.Errorf("%s: %v", path, err)
+			}
+		}
+	}
+	var last []net.Listener
+	p := a
+	for range 3 {
+		l, m := listen(t, p, "web", "unix", web), listen(t, p, "managers", "unix", managers)
+		if _, ok := l.(*scm.Listener); !ok {
+			t.Errorf("a %T", l)
+		}
+		ready(t, p)
+		for _, l := range last {
+			_ = l.Close()
+		}
+		last = []net.Listener{l, m}
+		exists(true, p.path, web, managers)
+		next := start(t, Config{}, p.path)
+		p = next
+	}
+	_ = p.Close() // without Ready: its predecessor continues
+	exists(true, a.path, web, managers)
+	p = replaces(t, nthProcess(t, a.path, web, managers))
+	_ = p.Close()
+	exists(false, a.path)
+	exists(true, managers)
+}
+
+// nthProcess takes over, and closes its listeners as a process does that ends.
+func nthProcess(t *testing.T, path, web, managers string) *Process {
+	t.Helper()
+	p := start(t, Config{}, path)
+	l, m := listen(t, p, "web", "unix", web), listen(t, p, "managers", "unix", managers)
+	ready(t, p)
+	_, _ = l.Close(), m.Close()
+	if _, err := os.Stat(web); err == nil {
+		t.Error("the file of the last process remains")
+	}
+	if _, err := os.Stat(managers); err != nil {
+		t.Error(err)
+	}
+	return p
+}
+
+// Faults E and T10: the stale file of a process that was killed.
+func TestListenReplacesAStaleFile(t *testing.T) {
+	path := socketPath(t)
+	for _, stale := range []string{path, path + ".web"} {
+		l := must(net.Listen("unix", stale)).(*net.UnixListener)
+		l.SetUnlinkOnClose(false)
+		_ = l.Close()
+	}
+	a := start(t, Config{}, path)
+	_ = listen(t, a, "web", "unix", path+".web")
+	ready(t, a)
+}
+
+// Faults T14, T19 and T21.
+func TestListenFindsSocketsByNameAndAddress(t *testing.T) {
+	a := start(t, Config{}, socketPath(t))
+	l := listen(t, a, "web", "tcp", "127.0.0.1:0")
+	_, port, _ := net.SplitHostPort(l.Addr().String())
+	all := listen(t, a, "all", "tcp4", "0.0.0.0:0")
+	_, allPort, _ := net.SplitHostPort(all.Addr().String())
+	ready(t, a)
+	for _, c := range []struct {
+		name, address string
+		same          bool
+	}{
+		{"web", "127.0.0.1:0", true},
+		{"web", "127.0.0.1:" + port, true},
+		{"web", "localhost:" + port, true},
+		{"other", "127.0.0.1:" + port, true},
+		{"other", "127.0.0.1:0", true}, // the same strings
+		{"other", "localhost:0", false},
+		{"web", "127.0.0.2:0", false},
+		{"web", "127.0.0.2:" + port, false},
+	} {
+		b := start(t, Config{}, a.path)
+		got, err := b.Listen(patient(t), c.name, "tcp", c.address)
+		if err != nil {
+			t.Error(c, err)
+		} else if same := got.Addr().String() == l.Addr().String(); same != c.same {
+			t.Errorf("%v: got %v, the predecessor has %v", c, got.Addr(), l.Addr())
+		}
+		if got != nil {
+			_ = got.Close()
+		}
+		_ = b.Close()
+	}
+	b := start(t, Config{}, a.path)
+	_, err := b.Listen(patient(t), "new", "tcp4", "127.0.0.1:"+allPort)
+	wantError(t, err, `overlaps that of the received socket "all", 0.0.0.0:`+allPort)
+	if !errors.Is(err, syscall.EADDRINUSE) {
+		t.Errorf("%v does not wrap EADDRINUSE", err)
+	}
+}
+
+func TestListenFindsSocketsOfTheServiceManager(t *testing.T) {
+	a := start(t, Config{}, socketPath(t))
+	var addresses []string
+	for range 2 { // of one socket unit
+		l := must(net.Listen("tcp", "127.0.0.1:0")).(*net.TCPListener)
+		addresses = append(addresses, l.Addr().String())
+		a.inherited = append(a.inherited, inherited{socket: socket{Name: "web"}, file: must(l.File())})
+		_ = l.Close()
+	}
+	a.inherited = append(a.inherited, inherited{socket: socket{Name: "file"}, file: must(os.Open("/dev/null"))})
+	if l := listen(t, a, "second", "tcp", addresses[1]); l.Addr().String() != addresses[1] {
+		t.Error(l.Addr())
+	}
+	if l := listen(t, a, "web", "tcp", "127.0.0.2:0"); slices.Contains(addresses, l.Addr().String()) {
+		t.Error("a socket with another address: ", l.Addr())
+	}
+	if f := a.File("file"); f == nil {
+		t.Error("no file")
+	} else {
+		_ = f.Close()
+	}
+	ready(t, a) // closes the first socket
+	if conn, err := net.Dial("tcp", addresses[0]); err == nil {
+		t.Error("a socket that was not used is open")
+		_ = conn.Close()
+	}
+}
+
+func TestNames(t *testing.T) {
+	a := start(t, Config{}, socketPath(t))
+	l := listen(t, a, "web", "tcp", "127.0.0.1:0")
+	for _, name := range []string{"", "a:b", "a\nb", "é", strings.Repeat("n", 256)} {
+		if _, err := a.Listen(patient(t), name, "tcp", "127.0.0.1:0"); !errors.Is(err, os.ErrInvalid) {
+			t.Errorf("%q: %v", name, err)
+		}
+		if err := a.Keep(name, os.Stdin); !errors.Is(err, os.ErrInvalid) {
+			t.Errorf("%q: %v", name, err)
+		}
+	}
+	if err := a.Keep("web", os.Stdin); !errors.Is(err, os.ErrExist) {
+		t.Errorf("a name that is in use: %v", err)
+	}
+	if err := a.Keep("nil", nil); !errors.Is(err, os.ErrInvalid) {
+		t.Errorf("no file: %v", err)
+	}
+	_ = l.Close()
+	_ = listen(t, a, "web", "tcp", "127.0.0.1:0") // the name is free again
+}
+
+func TestConfigListen(t *testing.T) {
+	called := 0
+	config := Config{Listen: func(ctx context.Context, network, address string) (net.Listener, error) {
+		called++
+		return new(net.ListenConfig).Listen(ctx, network, address)
+	}}
+	a := start(t, config, socketPath(t))
+	_ = listen(t, a, "web", "tcp", "127.0.0.1:0")
+	ready(t, a)
+	b := start(t, config, a.path)
+	_ = listen(t, b, "web", "tcp", "127.0.0.1:0")
+	if called != 1 {
+		t.Errorf("Config.Listen was called %d times", called)
+	}
+	config.Listen = func(context.Context, string, string) (net.Listener, error) {
+		return struct{ net.Listener }{must(net.Listen("tcp", "127.0.0.1:0"))}, nil
+	}
+	c := start(t, config, socketPath(t))
+	if _, err := c.Listen(patient(t), "web", "tcp", "127.0.0.1:0"); !errors.Is(err, os.ErrInvalid) {
+		t.Errorf("a listener without a descriptor: %v", err)
+	}
+}
+
+// A newer successor and a newer predecessor add fields, also with descriptors.
+func TestOtherVersions(t *testing.T) {
+	a := start(t, Config{}, socketPath(t))
+	ready(t, a)
+	s := successorOf(t, a.path)
+	s.sendsRaw(`{"type":"hello","versions":[7,1],"needs":60000,"descriptors":2,"future":{"x":[1]},"takesConns":true}`, os.Stdin, os.Stdout)
+	if m := s.gets("sockets"); m.Version != version {
+		t.Errorf("version %d", m.Version)
+	}
+	s.sendsRaw(`{"type":"ready","descriptors":1,"future":1}`, os.Stdin)
+	s.gets("go")
+	s.sendsRaw(`{"type":"going","descriptors":1,"future":1}`, os.Stdin)
+	eventually(t, "the process is replaced", func() bool { return isReplaced(a) })
+
+	b := start(t, Config{}, socketPath(t))
+	ready(t, b)
+	s = successorOf(t, b.path)
+	s.sendsRaw(`{"type":"hello","versions":[2,3]}`)
+	s.getsAbort("supports the versions [2 3] of the protocol, but this process requires 1")
+
+	p := newPredecessor(t)
+	started := make(chan *Process, 1)
+	go func() { started <- must(Start(patient(t), p.path)) }()
+	s = play(t, must(p.control.AcceptConn()))
+	if m := s.gets("hello"); !slices.Equal(m.Versions, []int{version}) || m.Needs != defaultTimeout.Milliseconds() {
+		t.Errorf("hello: %+v", m)
+	}
+	s.sendsRaw(`{"type":"sockets","version":1,"descriptors":4,"future":[1,2],"sockets":[{"name":":life","future":1},{"name":":control","network":"unix"}]}`,
+		p.life[0], p.control, os.Stdin, os.Stdout)
+	c := <-started
+	defer c.Close()
+	done := readying(t, c)
+	s.gets("ready")
+	s.sendsRaw(`{"type":"go","descriptors":1,"future":1}`, os.Stdin)
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
+// sendsRaw sends a message that this version cannot express.
+func (s *script) sendsRaw(text string, files ...syscall.Conn) {
+	s.t.Helper()
+	if err := s.sendText([]byte(text), files...); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+func TestCheck(t *testing.T) {
+	var log logged
+	a := start(t, Config{Log: log.log, Check: func(*scm.Conn) error { return errors.New("not on Sundays") }}, socketPath(t))
+	ready(t, a)
+	for range 20 { // the answer must not depend on who is faster
+		_, err := Start(patient(t), a.path)
+		wantError(t, err, "the other process has given up: not on Sundays")
+	}
+	if !log.has("not on Sundays")() {
+		t.Error("not logged")
+	}
+	// Nothing is read.
+	s := successorOf(t, a.path)
+	s.getsAbort("not on Sundays")
+	if err := sameUser(s.conn); err != nil {
+		t.Error(err)
+	}
+}
+
+// Processes that Check accepts, but that are no successors.
+func TestHostileSuccessors(t *testing.T) {
+	a := start(t, Config{}, socketPath(t))
+	ready(t, a)
+	var hostile sync.WaitGroup
+	defer hostile.Wait()
+	connect := func() *script {
+		t.Helper()
+		for {
+			conn, err := scm.Dial(patient(t), "unix", a.path)
+			if errors.Is(err, syscall.EAGAIN) {
+				time.Sleep(time.Millisecond)
+				continue
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			return play(t, conn)
+		}
+	}
+	for range 300 { // silent
+		s := connect()
+		defer s.close()
+	}
+	for _, send := range []func(s *script) error{
+		func(s *script) error { _, err := io.WriteString(s.conn, "GET / HTTP/1.1\r\n\r\n"); return err },
+		func(s *script) error { return s.sendText([]byte("{")) },
+		func(s *script) error { return s.sendText([]byte("[]")) },
+		func(s *script) error { return s.sendText([]byte(`{"type":"ready"}`)) },
+		func(s *script) error {
+			return s.sendText([]byte(`{"type":"hello","versions":[1],"descriptors":3}`), os.Stdin)
+		},
+		func(s *script) error {
+			return s.sendText([]byte(`{"type":"hello","versions":[1],"descriptors":1}`), os.Stdin, os.Stdin)
+		},
+		func(s *script) error { return s.sendText([]byte(`{"type":"hello","versions":[1],"descriptors":-1}`)) },
+		func(s *script) error { // without end
+			for {
+				if _, err := s.conn.Write(make([]byte, 1<<16)); err != nil {
+					return err
+				}
+			}
+		},
+		func(s *script) error { // 253 descriptors in each message
+			for {
+				if _, err := s.conn.WriteFiles([]byte{0}, slices.Repeat([]*os.File{os.Stdin}, scm.MaxFDs)...); err != nil {
+					return err
+				}
+			}
+		},
+	} {
+		s := connect()
+		hostile.Add(1)
+		go func() {
+			defer hostile.Done()
+			_ = send(s)
+			_, _, _ = s.receive()
+			s.close()
+		}()
+	}
+	replaces(t, a)
+}
+
+// Fault T20: Start ends with ctx, also if the first process never calls Ready.
+func TestStartReportsItsContext(t *testing.T) {
+	a := start(t, Config{}, socketPath(t))
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Millisecond)
+	defer cancel()
+	if _, err := Start(ctx, a.path); !errors.Is(err, context.DeadlineExceeded) {
+		t.Error(err)
+	}
+	if _, err := Start(ctx, a.path); !errors.Is(err, context.DeadlineExceeded) {
+		t.Error(err)
+	}
+	ready(t, a)
+}
+
+// Several first processes, and several successors: one listens, and the others take over, one after the other.
+func TestSeveralProcessesAtOnce(t *testing.T) {
+	path := socketPath(t)
+	var all []*Process
+	var mu sync.Mutex
+	var group sync.WaitGroup
+	for range 8 {
+		group.Add(1)
+		go func() {
+			defer group.Done()
+			p, err := Start(patient(t), path)
+			if err == nil {
+				err = p.Ready(patient(t))
+			}
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			all = append(all, p)
+		}()
+	}
+	group.Wait()
+	defer func() {
+		for _, p := range all {
+			_ = p.Close()
+		}
+	}()
+	eventually(t, "all but one are replaced", func() bool {
+		serving := 0
+		for _, p := range all {
+			if !isReplaced(p) {
+				serving++
+			}
+		}
+		return serving == 1
+	})
+}
+
+func TestReadyTwice(t *testing.T) {
+	a := start(t, Config{}, socketPath(t))
+	ready(t, a)
+	wantError(t, a.Ready(patient(t)), "called before")
+}
+
+// runServer is a program with the arguments PATH [WAIT]. It prints "serving EXECUTABLE", upgrades on SIGHUP, and exits
+// when it is replaced or its standard input ends.
+func runServer(args []string) {
+	ctx := context.Background()
+	p := must(Start(ctx, args[0]))
+	if len(args) > 1 { // the relative path of this program no longer leads to it
+		if err := os.Chdir(args[1]); err != nil {
+			panic(err)
+		}
+	}
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP)
+	if err := p.Ready(ctx); err != nil {
+		fmt.Println("failed", err)
+		os.Exit(1)
+	}
+	fmt.Println("serving", os.Getpid(), must(os.Readlink("/proc/self/exe")))
+	for {
+		select {
+		case <-hangup:
+			if err := p.Upgrade(ctx, nil); err != nil {
+				fmt.Println("failed", err)
+			}
+		case <-p.Replaced():
+			return
+		}
+	}
+}
+
+// runPaused takes over, but between go and going it prints "told", and waits for a line.
+func runPaused(args []string) {
+	conn := must(scm.Dial(context.Background(), "unix", args[0]))
+	p := newPeer(conn)
+	send := func(m message) {
+		if err := p.send(m); err != nil {
+			panic(err)
+		}
+	}
+	receive := func(kind string) {
+		_, files, err := p.receive(kind)
+		if err != nil {
+			panic(err)
+		}
+		closeFiles(files)
+	}
+	send(hello(patience))
+	receive("sockets")
+	send(message{Type: "ready"})
+	receive("go")
+	fmt.Println("told", os.Getpid())
+	line, _ := bufio.NewReader(os.Stdin).ReadString('\n')
+	if line != "go\n" {
+		os.Exit(3)
+	}
+	send(message{Type: "going"})
+	_, _ = io.Copy(io.Discard, os.Stdin)
+}
+
+// command returns a command with pipes for its input and the lines of its output.
+func command(t *testing.T, cmd *exec.Cmd) (*exec.Cmd, io.WriteCloser, *bufio.Scanner) {
+	t.Helper()
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	in, out, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = r, out, os.Stderr
+	t.Cleanup(func() { closeFiles([]*os.File{r, w, in, out}) })
+	return cmd, w, bufio.NewScanner(in)
+}
+
+func next(t *testing.T, lines *bufio.Scanner) string {
+	t.Helper()
+	if !lines.Scan() {
+		t.Fatal("no further line")
+	}
+	return lines.Text()
+}
+
+func TestUpgrade(t *testing.T) {
+	a := start(t, Config{}, socketPath(t))
+	cmd, _, lines := command(t, reexec.Command("server", a.path))
+	wantError(t, a.Upgrade(patient(t), cmd), "before Ready")
+	ready(t, a)
+	if err := a.Upgrade(patient(t), cmd); err != nil {
+		t.Fatal(err)
+	}
+	defer cmd.Process.Kill()
+	if got := next(t, lines); !strings.HasPrefix(got, fmt.Sprint("serving ", cmd.Process.Pid)) {
+		t.Error(got)
+	}
+	wantError(t, a.Upgrade(patient(t), reexec.Command("exits")), "a successor has replaced this process")
+	b := start(t, Config{}, a.path)
+	ready(t, b) // which ends the child
+	_ = b.Close()
+	if err := b.Upgrade(patient(t), reexec.Command("exits")); !errors.Is(err, os.ErrClosed) {
+		t.Errorf("after Close: %v", err)
+	}
+}
+
+func TestUpgradeReportsAFailure(t *testing.T) {
+	a := start(t, Config{}, socketPath(t))
+	ready(t, a)
+	wantError(t, a.Upgrade(patient(t), reexec.Command("exits")), "exit status 3")
+	wantError(t, a.Upgrade(patient(t), exec.Command("/missing")), "/missing")
+	canceled, cancel := context.WithCancel(context.Background())
+	cancel()
+	if err := a.Upgrade(canceled, reexec.Command("exits")); !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+	// Fault T6.
+	cmd := exec.CommandContext(patient(t), "true")
+	if err := a.Upgrade(patient(t), cmd); !errors.Is(err, os.ErrInvalid) || cmd.Process != nil {
+		t.Error(err)
+	}
+	replaces(t, a)
+}
+
+// A successor that does not become ready is killed when ctx is done. A stray connection and a second Upgrade do not end
+// the first (fault T5).
+func TestUpgradeKillsASuccessorOnlyBeforeGo(t *testing.T) {
+	var log logged
+	a := start(t, Config{Log: log.log}, socketPath(t))
+	ready(t, a)
+	cmd, _, _ := command(t, exec.Command("cat"))
+	ctx, cancel := context.WithCancel(patient(t))
+	done := make(chan error, 1)
+	go func() { done <- a.Upgrade(ctx, cmd) }()
+	eventually(t, "the upgrade begins", func() bool {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		return a.upgrading
+	})
+	wantError(t, a.Upgrade(patient(t), reexec.Command("exits")), "another call to Upgrade")
+	s := successorOf(t, a.path)
+	s.sendsRaw("stray")
+	eventually(t, "the stray connection is rejected", log.has("invalid message"))
+	s = successorOf(t, a.path)
+	s.sends(hello(patience))
+	s.gets("sockets")
+	s.close()
+	eventually(t, "the attempt of another process fails", log.has("did not take over: EOF"))
+	select {
+	case err := <-done:
+		t.Fatal("Upgrade has returned: ", err)
+	default:
+	}
+	cancel()
+	if err := <-done; !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+	replaces(t, a)
+}
+
+// Fault T11: ctx ends after go.
+func TestUpgradeNeverKillsAProcessThatMayServe(t *testing.T) {
+	for _, answer := range []string{"go\n", "die\n"} {
+		a := start(t, Config{}, socketPath(t))
+		ready(t, a)
+		cmd, in, lines := command(t, reexec.Command("paused", a.path))
+		ctx, cancel := context.WithCancel(context.Background())
+		done := make(chan error, 1)
+		go func() { done <- a.Upgrade(ctx, cmd) }()
+		told := next(t, lines)
+		cancel()
+		if _, err := io.WriteString(in, answer); err != nil {
+			t.Fatal(err)
+		}
+		err := <-done
+		if answer == "die\n" {
+			wantError(t, err, "exit status 3")
+			replaces(t, a)
+			continue
+		}
+		if err != nil {
+			t.Error(err)
+		}
+		if err := cmd.Process.Signal(syscall.Signal(0)); err != nil {
+			t.Errorf("%s: %v", told, err)
+		}
+		_ = in.Close() // ends it
+		_ = a.Close()
+		_ = os.Remove(a.path)
+	}
+}
+
+// The program is started by a link, which leads to another version later.
+func TestUpgradeStartsTheProgramByItsPath(t *testing.T) {
+	for _, how := range []string{"absolute path", "relative path", "PATH"} {
+		t.Run(how, func(t *testing.T) {
+			dir := must(filepath.EvalSymlinks(t.TempDir()))
+			for _, version := range []string{"v1", "v2"} {
+				if out, err := exec.Command("cp", must(os.Executable()), filepath.Join(dir, version)).CombinedOutput(); err != nil {
+					t.Fatal(err, string(out))
+				}
+			}
+			link := func(version string) {
+				t.Helper()
+				temporary := filepath.Join(dir, "new")
+				if err := errors.Join(os.Symlink(version, temporary), os.Rename(temporary, filepath.Join(dir, "current"))); err != nil {
+					t.Fatal(err)
+				}
+			}
+			link("v1")
+			cmd, _, lines := command(t, reexec.Command("server", socketPath(t), "/"))
+			cmd.Dir = dir
+			switch how {
+			case "absolute path":
+				cmd.Path = filepath.Join(dir, "current")
+			case "relative path":
+				cmd.Path = "./current"
+			case "PATH":
+				cmd.Path = filepath.Join(dir, "current")
+				cmd.Env = append(cmd.Env, "PATH="+dir+":"+os.Getenv("PATH"))
+			}
+			cmd.Args[0] = map[string]string{"absolute path": cmd.Path, "relative path": "./current", "PATH": "current"}[how]
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			waited := make(chan error, 1)
+			go func() { waited <- cmd.Wait() }()
+			pid := 0
+			for _, version := range []string{"v1", "v2", "v1"} {
+				link(version)
+				if pid != 0 {
+					if err := syscall.Kill(pid, syscall.SIGHUP); err != nil {
+						t.Fatal(err)
+					}
+				}
+				var program string
+				if _, err := fmt.Sscanf(next(t, lines), "serving %d %s", &pid, &program); err != nil || program != filepath.Join(dir, version) {
+					t.Fatalf("%s serves: %v", program, err)
+				}
+				if version == "v2" {
+					if err := <-waited; err != nil {
+						t.Error("the first process: ", err)
+					}
+				}
+			}
+			if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// The predecessor is killed while the successor prepares.
+func TestKilledPredecessor(t *testing.T) {
+	path := socketPath(t)
+	cmd, _, lines := command(t, reexec.Command("server", path))
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	next(t, lines)
+	b := start(t, Config{}, path)
+	_ = cmd.Process.Kill()
+	_ = cmd.Wait()
+	ready(t, b)
+	replaces(t, b)
+}

@@ -1,0 +1,83 @@
+//go:build unix
+
+package httpdrain_test
+
+import (
+	"context"
+	"errors"
+	"log"
+	"net/http"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/scm-rights/scm/handover"
+	"github.com/scm-rights/scm/handover/httpdrain"
+)
+
+// An HTTP server that starts a new version of itself on SIGHUP, and drains when that serves, or on SIGTERM.
+func ExampleServer() {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	defer stop()
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP)
+
+	p, err := handover.Start(ctx, "/run/app/handover.sock")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer func() { _ = p.Close() }()
+	l, err := p.Listen(ctx, "web", "tcp", ":8080")
+	if err != nil {
+		log.Fatal(err)
+	}
+	if err := p.Ready(ctx); err != nil {
+		log.Fatal(err)
+	}
+	server := httpdrain.New(&http.Server{Handler: http.FileServer(http.Dir("/srv")), IdleTimeout: time.Minute})
+	go func() {
+		for {
+			select {
+			case <-hangup:
+				if err := p.Upgrade(ctx, nil); err != nil {
+					log.Print(err)
+				}
+				continue
+			case <-p.Replaced():
+			case <-ctx.Done():
+				_ = p.Close() // if a successor is preparing, it fails
+			}
+			ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+			defer cancel()
+			if err := server.Drain(ctx); err != nil {
+				log.Print(err)
+			}
+			return
+		}
+	}()
+	if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+		log.Fatal(err)
+	}
+}
+
+// A server with TLS.
+func ExampleServer_ServeTLS() {
+	serve := func(p *handover.Process) error {
+		l, err := p.Listen(context.Background(), "https", "tcp", ":443")
+		if err != nil {
+			return err
+		}
+		server := httpdrain.New(&http.Server{})
+		go func() {
+			<-p.Replaced()
+			_ = server.Drain(context.Background())
+		}()
+		err = server.ServeTLS(l, "cert.pem", "key.pem")
+		if errors.Is(err, http.ErrServerClosed) {
+			return nil
+		}
+		return err
+	}
+	_ = serve
+}

@@ -1,0 +1,175 @@
+// Package httpdrain ends an HTTP server without losing a request. It completes package handover for programs that use
+// net/http.
+//
+// [http.Server.Shutdown] alone loses requests: it closes idle connections, even if a request is on its way to one. A
+// [Server] instead asks its clients to close their connections, waits until they have, and calls Shutdown only then:
+//
+//	server := httpdrain.New(&http.Server{Handler: handler})
+//	go func() {
+//		<-p.Replaced() // of a handover.Process
+//		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+//		defer cancel()
+//		_ = server.Drain(ctx)
+//	}()
+//	if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+//		log.Fatal(err)
+//	}
+//
+// A main function that ends like this exits with status 0 when the drain is complete. Do not write
+// log.Fatal(server.Serve(l)): the status would be 1, and a service manager with Restart=on-failure would start the old
+// version again, which would take over from the new one.
+package httpdrain
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"net"
+	"net/http"
+	"slices"
+	"sync"
+	"sync/atomic"
+)
+
+// A Server is an [http.Server] that can be drained. Use New to create one. Its methods may be called by several
+// goroutines at once.
+type Server struct {
+	server   *http.Server
+	draining atomic.Bool
+	drained  chan struct{} // closed when Drain has ended
+
+	mu        sync.Mutex
+	listeners map[*net.Listener]bool
+	serving   int // the listeners whose Accept loop has not ended
+	open      int // the connections that are neither closed nor hijacked
+	changed   chan struct{}
+}
+
+// New returns a Server for server, which must not have been started. It replaces server's Handler and ConnState by
+// functions that call the previous ones. Start server only with the methods of the result.
+func New(server *http.Server) *Server {
+	s := &Server{server: server, drained: make(chan struct{}), listeners: map[*net.Listener]bool{}, changed: make(chan struct{}, 1)}
+	handler, state := server.Handler, server.ConnState
+	server.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.askToClose(w)
+		if handler == nil {
+			http.DefaultServeMux.ServeHTTP(w, r)
+		} else {
+			handler.ServeHTTP(w, r)
+		}
+		s.askToClose(w) // the drain may have begun, and short responses have not been sent yet
+	})
+	server.ConnState = func(c net.Conn, now http.ConnState) {
+		switch now {
+		case http.StateNew:
+			s.count(&s.open, 1)
+		case http.StateClosed, http.StateHijacked:
+			s.count(&s.open, -1)
+		}
+		if state != nil {
+			state(c, now)
+		}
+	}
+	return s
+}
+
+// askToClose asks the client to close its connection, if the server drains.
+func (s *Server) askToClose(w http.ResponseWriter) {
+	if s.draining.Load() {
+		w.Header().Set("Connection", "close") // with HTTP/2, the server sends GOAWAY
+	}
+}
+
+// count adds to a counter, and wakes Drain.
+func (s *Server) count(counter *int, n int) {
+	s.mu.Lock()
+	*counter += n
+	s.mu.Unlock()
+	select {
+	case s.changed <- struct{}{}:
+	default:
+	}
+}
+
+// Serve accepts and serves connections like [http.Server.Serve]. After Drain has been called, it returns
+// [http.ErrServerClosed], but only when the drain is complete. Other errors are those of http.Server.Serve. Serve closes
+// l before it returns.
+func (s *Server) Serve(l net.Listener) error {
+	return s.serve(l, s.server.Serve)
+}
+
+// ServeTLS is like Serve, but serves TLS as [http.Server.ServeTLS] does.
+func (s *Server) ServeTLS(l net.Listener, certFile, keyFile string) error {
+	return s.serve(l, func(l net.Listener) error { return s.server.ServeTLS(l, certFile, keyFile) })
+}
+
+func (s *Server) serve(l net.Listener, serve func(net.Listener) error) error {
+	s.mu.Lock()
+	if s.draining.Load() {
+		s.mu.Unlock()
+		_ = l.Close()
+		<-s.drained
+		return http.ErrServerClosed
+	}
+	s.listeners[&l] = true
+	s.serving++
+	s.mu.Unlock()
+
+	err := serve(l)
+	s.mu.Lock()
+	delete(s.listeners, &l)
+	s.mu.Unlock()
+	_ = l.Close() // ServeTLS can fail before it does so
+	s.count(&s.serving, -1)
+	if s.draining.Load() && (errors.Is(err, net.ErrClosed) || errors.Is(err, http.ErrServerClosed)) {
+		<-s.drained
+		return http.ErrServerClosed
+	}
+	return err
+}
+
+// Drain ends the server. It closes the listeners that Serve and ServeTLS use, asks each client with the next response to
+// close its connection, and waits until all connections are closed. Then it calls [http.Server.Shutdown]. If ctx is done
+// first, Drain closes all connections with [http.Server.Close], and returns ctx.Err(). Other errors are those of
+// closing a listener and of Shutdown. Only the first call drains. Later calls wait for it, or for ctx.
+//
+// A client that sends no request receives no response, and can keep its connection open until ctx is done. So can a
+// client whose last response began before Drain was called. Drain does not close such an idle connection earlier, because a request may be on its way. To limit how long it waits for idle
+// clients, set IdleTimeout of the http.Server.
+//
+// Connections that a handler has taken over with Hijack, as WebSocket libraries do, no longer belong to the server. Drain
+// neither waits for them nor closes them. They end when the process exits. To end them properly, register a function
+// with [http.Server.RegisterOnShutdown], and wait for it before the program exits. Shutdown calls that function when
+// all other connections are closed.
+func (s *Server) Drain(ctx context.Context) error {
+	if s.draining.Swap(true) {
+		select {
+		case <-s.drained:
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	defer close(s.drained)
+	s.mu.Lock()
+	listeners := slices.Collect(maps.Keys(s.listeners))
+	s.mu.Unlock()
+	var err error
+	for _, l := range listeners {
+		err = errors.Join(err, (*l).Close())
+	}
+	for s.isBusy() {
+		select {
+		case <-s.changed:
+		case <-ctx.Done():
+			return errors.Join(ctx.Err(), s.server.Close())
+		}
+	}
+	return errors.Join(err, s.server.Shutdown(ctx))
+}
+
+func (s *Server) isBusy() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.serving > 0 || s.open > 0
+}

@@ -1,0 +1,283 @@
+package handover
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+
+	"github.com/scm-rights/scm"
+)
+
+// inherited is a socket or file that the predecessor or the service manager has passed.
+type inherited struct {
+	socket
+	file            *os.File
+	fromPredecessor bool
+}
+
+// offered is a socket or file that a successor receives.
+type offered struct {
+	socket
+	conn syscall.Conn
+}
+
+// isClosed reports whether the owner of the socket has closed it.
+func (o offered) isClosed() bool {
+	raw, err := o.conn.SyscallConn()
+	return err != nil || raw.Control(func(uintptr) {}) != nil
+}
+
+// unlink sets whether Close removes the socket's file, if these processes created it.
+func (o offered) unlink(on bool) { setUnlink(o.conn, on && o.Created) }
+
+func setUnlink(socket any, on bool) {
+	if s, ok := socket.(interface{ SetUnlinkOnClose(bool) }); ok {
+		s.SetUnlinkOnClose(on)
+	}
+}
+
+// Listen returns a listening socket from the predecessor or the service manager, or creates one. A successor
+// receives it in turn. The caller must close the listener. Call Listen before Ready, so that every successor
+// receives all sockets.
+//
+// Listen looks for a socket with the name whose address is the given one. If there is none, it looks for one
+// with another name. The address is the same if the predecessor called Listen with the same strings, or if
+// the resolved address is the socket's. Otherwise Listen creates a socket, with Config.Listen if it is set.
+// If that fails because the address overlaps that of a received socket, the error says so.
+//
+// For a Unix socket, the listener is a [*scm.Listener], unless Config.Listen created it. A relative path is
+// made absolute. When the listener is closed, the socket's file is removed only if one of these processes
+// created it, and not while a successor has the socket.
+//
+// name has 1 to 255 printable ASCII characters other than a colon. If the name is invalid, or if a socket or
+// file with this name is in use in this process, the error wraps [os.ErrInvalid] or [os.ErrExist].
+func (p *Process) Listen(ctx context.Context, name, network, address string) (net.Listener, error) {
+	open := func(f *os.File) (net.Listener, error) {
+		l, err := net.FileListener(f)
+		if u, ok := l.(*net.UnixListener); ok {
+			return scm.NewListener(u)
+		}
+		return l, err
+	}
+	create := p.config.Listen
+	if create == nil {
+		create = func(ctx context.Context, network, address string) (net.Listener, error) {
+			if isUnix(network) {
+				return scm.Listen(ctx, network, address)
+			}
+			return new(net.ListenConfig).Listen(ctx, network, address)
+		}
+	}
+	return obtain(ctx, p, socket{Name: name, Network: network, Address: address}, open, create, net.Listener.Addr)
+}
+
+// ListenPacket is like [Process.Listen], for packets. It does not use Config.Listen. Until the predecessor
+// has closed its descriptor, either process can receive a packet, and each packet goes to only one of them.
+// For a Unix socket, the result is a [*scm.Conn].
+func (p *Process) ListenPacket(ctx context.Context, name, network, address string) (net.PacketConn, error) {
+	open := func(f *os.File) (net.PacketConn, error) {
+		c, err := net.FilePacketConn(f)
+		if u, ok := c.(*net.UnixConn); ok {
+			return scm.NewConn(u)
+		}
+		return c, err
+	}
+	create := func(ctx context.Context, network, address string) (net.PacketConn, error) {
+		if isUnix(network) {
+			return scm.ListenPacket(ctx, network, address)
+		}
+		return new(net.ListenConfig).ListenPacket(ctx, network, address)
+	}
+	return obtain(ctx, p, socket{Name: name, Network: network, Address: address}, open, create, net.PacketConn.LocalAddr)
+}
+
+func isUnix(network string) bool { return strings.HasPrefix(network, "unix") }
+
+// absolute returns an absolute path for the path of a Unix socket, and other addresses as they are.
+func absolute(address string) (string, error) {
+	if address == "" || address[0] == '@' || address[0] == 0 {
+		return address, nil
+	}
+	return filepath.Abs(address)
+}
+
+// obtain implements Listen and ListenPacket.
+func obtain[T io.Closer](ctx context.Context, p *Process, want socket, open func(*os.File) (T, error), create func(ctx context.Context, network, address string) (T, error), addr func(T) net.Addr) (l T, err error) {
+	var none T
+	if isUnix(want.Network) {
+		if want.Address, err = absolute(want.Address); err != nil {
+			return none, fmt.Errorf("handover: %w", err)
+		}
+	}
+	if err := p.checkFree(want.Name); err != nil {
+		return none, err
+	}
+	l, created, found := claim(p, want, open, addr)
+	if found {
+		// The path of a Unix socket whose name was too long for the kernel is not its address.
+		want.Created = created && (!isUnix(want.Network) || addr(l).String() == want.Address)
+	} else {
+		if l, err = create(ctx, want.Network, want.Address); err != nil {
+			return none, p.explain(want, err)
+		}
+		want.Created = true
+	}
+	s, ok := any(l).(syscall.Conn)
+	if !ok {
+		_ = l.Close()
+		return none, fmt.Errorf("handover: cannot pass a %T: it has no SyscallConn method: %w", l, os.ErrInvalid)
+	}
+	if err := p.offer(want, s); err != nil {
+		_ = l.Close()
+		return none, err
+	}
+	return l, nil
+}
+
+// checkFree returns an error if the name cannot be offered.
+func (p *Process) checkFree(name string) error {
+	if err := checkName(name); err != nil {
+		return err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		return errClosed
+	}
+	for _, o := range p.offered {
+		if o.Name == name && !o.isClosed() {
+			return fmt.Errorf("handover: the name %q is in use: %w", name, os.ErrExist)
+		}
+	}
+	return nil
+}
+
+// offer adds a socket or file for successors.
+func (p *Process) offer(s socket, conn syscall.Conn) error {
+	if err := p.checkFree(s.Name); err != nil {
+		return err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.offered = slices.DeleteFunc(p.offered, func(o offered) bool { return o.Name == s.Name })
+	p.offered = append(p.offered, offered{s, conn})
+	return nil
+}
+
+// claim takes a socket with the wanted address from p.inherited.
+func claim[T io.Closer](p *Process, want socket, open func(*os.File) (T, error), addr func(T) net.Addr) (l T, created, found bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, named := range []bool{true, false} {
+		for i, in := range p.inherited {
+			if in.Name == controlName || (in.Name == want.Name) != named || in.isFile() {
+				continue
+			}
+			l, err := open(in.file)
+			if err != nil {
+				continue // a socket of another kind
+			}
+			if in.has(addr(l), want) {
+				_ = in.file.Close() // l has a duplicate
+				p.inherited = slices.Delete(p.inherited, i, i+1)
+				return l, in.Created, true
+			}
+			_ = l.Close()
+		}
+	}
+	return l, false, false
+}
+
+// isFile reports whether the predecessor passed a file with Keep.
+func (in inherited) isFile() bool { return in.fromPredecessor && in.Network == "" }
+
+// has reports whether the socket, whose address is have, is the wanted one.
+func (in inherited) has(have net.Addr, want socket) bool {
+	if in.fromPredecessor && in.Network == want.Network && in.Address == want.Address {
+		return true
+	}
+	switch have := have.(type) {
+	case *net.TCPAddr:
+		a, err := net.ResolveTCPAddr(want.Network, want.Address)
+		return err == nil && in.hasIP(want, have.IP, a.IP, have.Zone == a.Zone, have.Port, a.Port)
+	case *net.UDPAddr:
+		a, err := net.ResolveUDPAddr(want.Network, want.Address)
+		return err == nil && in.hasIP(want, have.IP, a.IP, have.Zone == a.Zone, have.Port, a.Port)
+	case *net.UnixAddr:
+		return have.Net == want.Network && have.Name == want.Address
+	}
+	return false
+}
+
+func (in inherited) hasIP(want socket, have, ip net.IP, sameZone bool, havePort, port int) bool {
+	switch {
+	case port != havePort && (port != 0 || in.Name != want.Name): // port 0 is any port
+		return false
+	case ip == nil || ip.IsUnspecified():
+		// "tcp" and "tcp6" can differ in whether the socket accepts IPv4, which only the network tells.
+		return have.IsUnspecified() && (!in.fromPredecessor || in.Network == want.Network)
+	}
+	return have.Equal(ip) && sameZone
+}
+
+// explain adds to an error of a new socket which received socket has an overlapping address.
+func (p *Process) explain(want socket, err error) error {
+	if errors.Is(err, syscall.EADDRINUSE) {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		_, port, _ := net.SplitHostPort(want.Address)
+		for _, in := range p.inherited {
+			_, other, split := net.SplitHostPort(in.address())
+			if split == nil && port == other {
+				return fmt.Errorf("handover: the address of %q, %s %s, overlaps that of the received socket %q, %s: %w", want.Name, want.Network, want.Address, in.Name, in.address(), err)
+			}
+		}
+	}
+	return fmt.Errorf("handover: %w", err)
+}
+
+// address returns the address that the socket is bound to, or "" if it is not a socket of package net.
+func (in inherited) address() string {
+	if l, err := net.FileListener(in.file); err == nil {
+		defer func() { _ = l.Close() }()
+		return l.Addr().String()
+	}
+	if c, err := net.FilePacketConn(in.file); err == nil {
+		defer func() { _ = c.Close() }()
+		return c.LocalAddr().String()
+	}
+	return ""
+}
+
+// File returns a file that the predecessor passed to Keep under this name, or a file that the service manager
+// has passed, or nil if there is none. Each call returns another file. The caller must close it. Call File
+// before Ready, which closes the files that were not taken. To let a successor have the file too, pass it to
+// Keep.
+func (p *Process) File(name string) *os.File {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for i, in := range p.inherited {
+		if in.Name == name && (in.isFile() || !in.fromPredecessor) {
+			p.inherited = slices.Delete(p.inherited, i, i+1)
+			return in.file
+		}
+	}
+	return nil
+}
+
+// Keep makes successors receive the file f, which they get from File: a memfd with state, for example, or a
+// lock. The caller still owns f. A file that is closed is no longer passed. The name must satisfy the
+// conditions of Listen. If f is nil, the error wraps [os.ErrInvalid].
+func (p *Process) Keep(name string, f *os.File) error {
+	if f == nil {
+		return fmt.Errorf("handover: no file for the name %q: %w", name, os.ErrInvalid)
+	}
+	return p.offer(socket{Name: name}, f)
+}

@@ -1,0 +1,213 @@
+package handover
+
+import (
+	"context"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/scm-rights/scm"
+	"github.com/scm-rights/scm/framed"
+)
+
+// version is the version of the protocol.
+const version = 1
+
+// maxMessage is the maximum length of a message, and batch the number of descriptors that this package sends with one.
+const (
+	maxMessage = 1 << 20
+	batch      = 128
+)
+
+// helloTime limits the time until a process that has connected says hello, and writeTime the time of a send.
+const (
+	helloTime = 5 * time.Second
+	writeTime = 10 * time.Second
+	abortTime = time.Second
+)
+
+// expired is a deadline that ends calls at once.
+var expired = time.Unix(1, 0)
+
+// Names of the predecessor's own descriptors. checkName rejects them.
+const (
+	controlName = ":control"
+	lifeName    = ":life"
+)
+
+// controlMode is the mode of the socket file, on systems where it can be set.
+var controlMode = map[bool]os.FileMode{true: 0o600}[runtime.GOOS == "linux"]
+
+// message is a message of the protocol, which the package documentation describes.
+type message struct {
+	Type        string   `json:"type"`
+	Descriptors int      `json:"descriptors"`
+	Versions    []int    `json:"versions,omitempty"`
+	Version     int      `json:"version,omitempty"`
+	Needs       int64    `json:"needs,omitempty"`
+	Unit        string   `json:"unit,omitempty"`
+	Sockets     []socket `json:"sockets,omitempty"`
+	More        bool     `json:"more,omitempty"`
+	Reason      string   `json:"reason,omitempty"`
+}
+
+// socket describes a socket or a file.
+type socket struct {
+	Name    string `json:"name"`
+	Network string `json:"network,omitempty"`
+	Address string `json:"address,omitempty"`
+	Created bool   `json:"created,omitempty"`
+}
+
+// checkName accepts the names that systemd accepts for descriptors.
+func checkName(name string) error {
+	bad := func(r rune) bool { return r < ' ' || r > '~' || r == ':' }
+	if name == "" || len(name) > 255 || strings.ContainsFunc(name, bad) {
+		return fmt.Errorf("handover: invalid name %q: want 1 to 255 printable ASCII characters other than a colon: %w", name, os.ErrInvalid)
+	}
+	return nil
+}
+
+// abortError is the reason for which the other process has given up.
+type abortError struct{ reason string }
+
+func (e *abortError) Error() string { return "handover: the other process has given up: " + e.reason }
+
+// isGone reports whether err means that the other process has closed the connection.
+func isGone(err error) bool {
+	for _, gone := range []error{io.EOF, io.ErrUnexpectedEOF, syscall.ECONNRESET, syscall.EPIPE, syscall.ENOTCONN} {
+		if errors.Is(err, gone) {
+			return true
+		}
+	}
+	return false
+}
+
+// A peer is the other process.
+type peer struct {
+	conn *scm.Conn
+	in   *framed.Reader
+}
+
+func newPeer(conn *scm.Conn) *peer { return &peer{conn, framed.NewReader(conn, framed.Limits{})} }
+
+func (p *peer) close() { _, _ = p.in.Close(), p.conn.Close() }
+
+// watch makes calls fail when ctx is done, until stop is called. Then no deadline is set.
+func (p *peer) watch(ctx context.Context) (stop func()) {
+	var once sync.Mutex
+	stopped := false
+	end := context.AfterFunc(ctx, func() {
+		once.Lock()
+		defer once.Unlock()
+		if !stopped {
+			_ = p.conn.SetDeadline(expired)
+		}
+	})
+	return func() {
+		end()
+		once.Lock()
+		defer once.Unlock()
+		stopped = true
+		_ = p.conn.SetDeadline(time.Time{})
+	}
+}
+
+// send sends a message with the descriptors of sockets.
+func (p *peer) send(m message, sockets ...syscall.Conn) error {
+	m.Descriptors = len(sockets)
+	text, err := json.Marshal(m)
+	if err != nil {
+		return err
+	}
+	if len(text) > maxMessage {
+		return fmt.Errorf("handover: a message of %d bytes is too long", len(text))
+	}
+	return p.sendText(text, sockets...)
+}
+
+// sendText sends the text of a message, and its length.
+func (p *peer) sendText(text []byte, sockets ...syscall.Conn) error {
+	w := framed.NewWriter(p.conn)
+	if err := w.AttachSockets(sockets...); err != nil {
+		return err
+	}
+	_, err := w.Write(append(binary.BigEndian.AppendUint32(nil, uint32(len(text))), text...))
+	return err
+}
+
+// abort tells the other process why this one gives up. It does not wait for long.
+func (p *peer) abort(reason error) {
+	if isGone(reason) {
+		return
+	}
+	_ = p.conn.SetDeadline(time.Now().Add(abortTime))
+	_ = p.send(message{Type: "abort", Reason: strings.TrimPrefix(reason.Error(), "handover: ")})
+}
+
+// reason returns the abort that made a send fail with err, or else err.
+func (p *peer) reason(err error) error {
+	if !isGone(err) {
+		return err
+	}
+	var aborted *abortError
+	if _, _, received := p.receive(); errors.As(received, &aborted) {
+		return aborted
+	}
+	return err
+}
+
+// receive receives a message of one of the types. The caller must close the files.
+func (p *peer) receive(types ...string) (m message, files []*os.File, err error) {
+	var size [4]byte
+	if _, err := io.ReadFull(p.in, size[:]); err != nil {
+		return m, nil, err
+	}
+	n := binary.BigEndian.Uint32(size[:])
+	if n > maxMessage {
+		return m, nil, fmt.Errorf("handover: received a message of %d bytes, but the maximum is %d", n, maxMessage)
+	}
+	text := make([]byte, n)
+	if _, err := io.ReadFull(p.in, text); err != nil {
+		return m, nil, err
+	}
+	if err := json.Unmarshal(text, &m); err != nil {
+		return m, nil, fmt.Errorf("handover: received an invalid message: %w", err)
+	}
+	files, err = p.in.Take(m.Descriptors)
+	switch {
+	case err != nil:
+	case p.in.Waiting() > 0: // nothing is read ahead
+		err = fmt.Errorf("handover: received more than the %d descriptors of a message", m.Descriptors)
+	case m.Type == "abort":
+		err = &abortError{m.Reason}
+	case !slices.Contains(types, m.Type):
+		err = fmt.Errorf("handover: received the message %q instead of %q", m.Type, types)
+	default:
+		return m, files, nil
+	}
+	closeFiles(files)
+	return m, nil, err
+}
+
+func closeFiles(files []*os.File) {
+	for _, f := range files {
+		_ = f.Close()
+	}
+}
+
+// lifeline returns the ends of a pipe that stays open as long as this program runs, also after a Process is closed: its
+// end proves to a successor that this process is dead.
+var lifeline = sync.OnceValues(func() (ends [2]*os.File, err error) {
+	ends[0], ends[1], err = os.Pipe()
+	return ends, err
+})

@@ -1,0 +1,179 @@
+package handover
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"slices"
+	"time"
+
+	"github.com/scm-rights/scm"
+)
+
+// deathTime is how long a successor waits for the end of the predecessor's pipe after the end of the connection. In a
+// process that dies, the kernel closes both at almost the same time.
+var deathTime = 5 * time.Second // shorter in a test
+
+// Ready tells the predecessor that this process is prepared, and waits until it may serve. If it returns nil,
+// this process may serve, and waits for a successor of its own. Ready closes the sockets and files that were
+// received and that Listen, ListenPacket and File have not returned. The first process may serve at once.
+//
+// If Ready returns an error, the predecessor continues, and this process must exit without serving. If the
+// predecessor has given up, the error contains the reason. If ctx is done first, the error wraps ctx.Err().
+// After Close, it wraps [os.ErrClosed]. It is an error to call Ready twice.
+func (p *Process) Ready(ctx context.Context) error {
+	p.mu.Lock()
+	closed, began := p.closed, p.began
+	p.began = true
+	p.mu.Unlock()
+	switch {
+	case closed:
+		return errClosed
+	case began:
+		return errors.New("handover: Ready has been called before")
+	}
+	if p.predecessor != nil {
+		control, err := p.takeOver(ctx)
+		p.predecessor.close()
+		if err != nil {
+			p.discard()
+			return err
+		}
+		p.mu.Lock()
+		p.control = control
+		p.mu.Unlock()
+	}
+	return p.begin()
+}
+
+// begin makes this process wait for successors.
+func (p *Process) begin() error {
+	p.mu.Lock()
+	control, closed := p.control, p.closed
+	if !closed {
+		p.ready = true
+		for _, o := range p.offered {
+			o.unlink(true)
+		}
+		// The name of a socket whose path was too long for the kernel is not its path.
+		if control != nil && control.Addr().String() == p.path {
+			control.SetUnlinkOnClose(true)
+		}
+	}
+	p.mu.Unlock()
+	p.discard()
+	switch {
+	case closed && control != nil:
+		_ = control.Close()
+		return errClosed
+	case closed:
+		return errClosed
+	case control != nil:
+		go p.accept(control)
+	}
+	return nil
+}
+
+// takeOver returns when this process may serve. Everything that can fail happens before it sends going, because that
+// message ends the predecessor.
+func (p *Process) takeOver(ctx context.Context) (*scm.Listener, error) {
+	peer := p.predecessor
+	control, err := p.controlListener()
+	if err == nil {
+		_, err = lifeline()
+	}
+	if err != nil {
+		peer.abort(err)
+		return nil, fmt.Errorf("handover: %w", err)
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go func() {
+		select {
+		case <-p.ending:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	stop := peer.watch(ctx)
+	err = peer.send(message{Type: "ready"})
+	if err == nil {
+		_, files, received := peer.receive("go")
+		closeFiles(files)
+		err = received
+	} else {
+		err = peer.reason(err)
+	}
+	stop()
+	if err == nil && ctx.Err() == nil {
+		err = peer.send(message{Type: "going"})
+	}
+	var aborted *abortError
+	switch {
+	case ctx.Err() != nil && (err == nil || !isGone(err)):
+		err = p.ended(ctx)
+		peer.abort(err)
+	case err == nil:
+		return control, nil
+	case isGone(err):
+		if err = p.waitForDeath(ctx); err == nil {
+			return control, nil
+		}
+	case errors.As(err, &aborted):
+	default:
+		peer.abort(err)
+	}
+	_ = control.Close()
+	return nil, err
+}
+
+// ended returns the error of a call that ctx, or Close, has ended.
+func (p *Process) ended(ctx context.Context) error {
+	select {
+	case <-p.ending:
+		return errClosed
+	default:
+		return fmt.Errorf("handover: %w, while waiting for the predecessor", ctx.Err())
+	}
+}
+
+// controlListener takes the control socket from p.inherited.
+func (p *Process) controlListener() (*scm.Listener, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	i := slices.IndexFunc(p.inherited, func(in inherited) bool { return in.Name == controlName })
+	if i < 0 {
+		return nil, errClosed
+	}
+	in := p.inherited[i]
+	p.inherited = slices.Delete(p.inherited, i, i+1)
+	defer func() { _ = in.file.Close() }()
+	l, err := net.FileListener(in.file)
+	if err != nil {
+		return nil, err
+	}
+	control, err := scm.NewListener(l)
+	if err != nil {
+		_ = l.Close()
+	}
+	return control, err
+}
+
+// waitForDeath returns nil if the predecessor has died.
+func (p *Process) waitForDeath(ctx context.Context) error {
+	_ = p.life.SetReadDeadline(time.Now().Add(deathTime))
+	defer context.AfterFunc(ctx, func() { _ = p.life.SetReadDeadline(expired) })()
+	_, err := p.life.Read(make([]byte, 1))
+	switch {
+	case err == io.EOF:
+		return nil
+	case ctx.Err() != nil:
+		return p.ended(ctx)
+	case err == nil || errors.Is(err, os.ErrDeadlineExceeded):
+		return errors.New("handover: the predecessor has closed the connection, but has not exited")
+	}
+	return fmt.Errorf("handover: wait for the predecessor's end: %w", err)
+}

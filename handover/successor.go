@@ -1,0 +1,283 @@
+package handover
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"slices"
+	"syscall"
+	"time"
+
+	"github.com/scm-rights/scm"
+)
+
+// maxWaiting limits the number of processes that have connected and wait for their turn. When another one connects, the
+// one that has waited longest is disconnected. If it is honest, it tries again.
+const maxWaiting = 64
+
+// An attempt is the handover to a successor.
+type attempt struct {
+	peer    *peer
+	pid     int           // 0 if it is not known
+	told    bool          // go may have been sent: the successor may serve
+	settled chan struct{} // closed when the attempt has succeeded or failed
+}
+
+// accept lets processes take over until one has.
+func (p *Process) accept(control *scm.Listener) {
+	for {
+		conn, err := control.AcceptConn()
+		switch {
+		case errors.Is(err, net.ErrClosed):
+			return
+		case err != nil:
+			p.log(fmt.Errorf("handover: %w", err))
+			time.Sleep(50 * time.Millisecond) // EMFILE, for example
+			continue
+		}
+		peer := newPeer(conn)
+		if !p.enqueue(peer) {
+			peer.close()
+			return
+		}
+		go func() {
+			defer peer.close()
+			defer p.dequeue(peer)
+			if err := p.serve(peer); err != nil {
+				p.log(err)
+			}
+		}()
+	}
+}
+
+// enqueue adds a process to p.waiting.
+func (p *Process) enqueue(peer *peer) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		return false
+	}
+	if len(p.waiting) == maxWaiting {
+		_ = p.waiting[0].conn.Close()
+		p.waiting = p.waiting[1:]
+	}
+	p.waiting = append(p.waiting, peer)
+	return true
+}
+
+// dequeue removes a process from p.waiting, and reports whether it was there.
+func (p *Process) dequeue(peer *peer) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	i := slices.Index(p.waiting, peer)
+	if i >= 0 {
+		p.waiting = slices.Delete(p.waiting, i, i+1)
+	}
+	return i >= 0
+}
+
+// serve lets a process take over, if it may. It returns why the process could not.
+func (p *Process) serve(peer *peer) error {
+	check := p.config.Check
+	if check == nil {
+		check = sameUser
+	}
+	if err := check(peer.conn); err != nil {
+		peer.abort(err)
+		return fmt.Errorf("handover: rejected a successor: %w", err)
+	}
+	_ = peer.conn.SetReadDeadline(time.Now().Add(helloTime))
+	hello, files, err := peer.receive("hello")
+	closeFiles(files)
+	if err == nil && !slices.Contains(hello.Versions, version) {
+		err = fmt.Errorf("handover: the successor supports the versions %d of the protocol, but this process requires %d", hello.Versions, version)
+	}
+	if err != nil {
+		peer.abort(err)
+		return fmt.Errorf("handover: a process connected, but did not take over: %w", err)
+	}
+	select {
+	case p.turn <- struct{}{}:
+		defer func() { <-p.turn }()
+	case <-p.replaced:
+		return nil // the successor tries again, and reaches the process that now listens
+	case <-p.ending:
+		return nil
+	}
+	if !p.dequeue(peer) {
+		return nil // it is disconnected
+	}
+	return p.handOver(peer, hello)
+}
+
+// sameUser accepts processes of the same user and of root.
+func sameUser(successor *scm.Conn) error {
+	cred, err := successor.PeerCred()
+	if err != nil {
+		return err
+	}
+	if cred.UID != os.Getuid() && cred.UID != 0 {
+		return fmt.Errorf("user %d may not take over from user %d", cred.UID, os.Getuid())
+	}
+	return nil
+}
+
+// handOver returns nil when the successor serves. After an error, this process continues.
+func (p *Process) handOver(peer *peer, hello message) error {
+	a := &attempt{peer: peer, settled: make(chan struct{})}
+	if cred, err := peer.conn.PeerCred(); err == nil {
+		a.pid = cred.PID
+	}
+	p.mu.Lock()
+	select {
+	case <-p.replaced:
+		p.mu.Unlock()
+		return nil
+	default:
+	}
+	if p.closed {
+		p.mu.Unlock()
+		return nil
+	}
+	p.current = a
+	p.setUnlink(false) // the successor has the sockets
+	p.mu.Unlock()
+
+	err := p.converse(a, hello)
+
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	defer close(a.settled)
+	p.current = nil
+	if err == nil {
+		_ = p.control.Close()
+		for _, waiting := range p.waiting {
+			_ = waiting.conn.Close()
+		}
+		close(p.replaced)
+		return nil
+	}
+	if !p.closed {
+		p.setUnlink(true)
+	}
+	return fmt.Errorf("handover: a successor did not take over: %w", err)
+}
+
+// setUnlink sets whether Close removes socket files. p.mu must be held.
+func (p *Process) setUnlink(on bool) {
+	for _, o := range p.offered {
+		o.unlink(on)
+	}
+	p.control.SetUnlinkOnClose(on && p.control.Addr().String() == p.path)
+}
+
+// converse sends the sockets, and returns nil when the successor has sent going.
+func (p *Process) converse(a *attempt, hello message) error {
+	fail := func(err error) error {
+		if p.isClosed() {
+			err = errors.New("the predecessor is ending")
+		}
+		a.peer.abort(err)
+		return err
+	}
+	if err := p.sendSockets(a); err != nil {
+		return fail(err)
+	}
+	needs := time.Duration(min(max(hello.Needs, 0), int64(maxNeeds/time.Millisecond))) * time.Millisecond
+	if err := p.deadline(a, needs); err != nil {
+		return fail(err)
+	}
+	_, files, err := a.peer.receive("ready")
+	closeFiles(files)
+	switch {
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return fail(fmt.Errorf("the successor was not ready after %v", needs))
+	case err != nil:
+		return fail(err)
+	}
+	if err := p.tell(a); err != nil {
+		return fail(err)
+	}
+	if err := a.peer.send(message{Type: "go"}); err != nil {
+		return err
+	}
+	// Only the end of the connection proves that the successor does not serve. A time limit could expire although it does.
+	_ = a.peer.conn.SetDeadline(time.Time{})
+	_, files, err = a.peer.receive("going")
+	closeFiles(files)
+	return err
+}
+
+// maxNeeds limits the time for which a successor can ask.
+const maxNeeds = 24 * time.Hour
+
+// tell records that the successor is told to go, unless it must not be any more.
+func (p *Process) tell(a *attempt) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch {
+	case p.closed:
+		return errClosed
+	case p.killed != 0 && (a.pid == p.killed || a.pid == 0):
+		return errors.New("the upgrade has been given up")
+	}
+	a.told = true
+	_ = a.peer.conn.SetDeadline(time.Now().Add(writeTime))
+	return nil
+}
+
+// deadline sets the time limit of the next message, unless Close has ended the attempt.
+func (p *Process) deadline(a *attempt, d time.Duration) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		return errClosed
+	}
+	return a.peer.conn.SetDeadline(time.Now().Add(d))
+}
+
+func (p *Process) isClosed() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.closed
+}
+
+// sendSockets sends the pipe, the control socket, and what was offered.
+func (p *Process) sendSockets(a *attempt) error {
+	life, err := lifeline()
+	if err != nil {
+		return err
+	}
+	p.mu.Lock()
+	all := []offered{
+		{socket{Name: lifeName}, life[0]},
+		{socket{Name: controlName, Network: "unix", Created: true}, p.control},
+	}
+	all = append(all, p.offered...)
+	p.mu.Unlock()
+	for {
+		all = slices.DeleteFunc(all, offered.isClosed)
+		part := all[:min(batch, len(all))]
+		m := message{Type: "sockets", Version: version, More: len(part) < len(all)}
+		conns := make([]syscall.Conn, len(part))
+		for i, o := range part {
+			m.Sockets = append(m.Sockets, o.socket)
+			conns[i] = o.conn
+		}
+		if err := p.deadline(a, writeTime); err != nil {
+			return err
+		}
+		err := a.peer.send(m, conns...)
+		if errors.Is(err, os.ErrClosed) && !p.isClosed() && slices.ContainsFunc(part, offered.isClosed) {
+			continue // one was closed just now, and nothing was sent
+		}
+		if err != nil {
+			return err
+		}
+		if !m.More {
+			return nil
+		}
+		all = all[len(part):]
+	}
+}

@@ -1,0 +1,142 @@
+package handover
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+)
+
+// program returns the absolute path by which this program was started. It does not resolve symbolic links, because a
+// link may lead to a new version later.
+func program() (string, error) {
+	if len(os.Args) > 0 {
+		path, err := exec.LookPath(os.Args[0])
+		if err == nil || errors.Is(err, exec.ErrDot) && path != "" {
+			if path, err = filepath.Abs(path); err == nil {
+				return path, nil
+			}
+		}
+	}
+	return os.Executable()
+}
+
+// Upgrade starts a successor, and waits until it serves. cmd must end with a call to Start with the same
+// path. If cmd is nil, Upgrade starts this program again with the same arguments, environment and standard
+// files. That program is the one to which os.Args[0] led when this process called Start, looked up in PATH
+// if necessary. Symbolic links are followed only when it is started, so that a link can lead to a new
+// version.
+//
+// Upgrade returns nil when a successor serves, even if another process has started it. It returns an error
+// when the process that it started has exited, or when ctx is done before that process has been allowed to
+// serve. In the second case, Upgrade kills the process, and the error wraps ctx.Err(). Upgrade never kills a
+// process that may serve. In all these cases, this process continues. A failed attempt by another process
+// does not end Upgrade.
+//
+// It is an error to call Upgrade before Ready, after Close, after a successor has replaced this process, or
+// while another call is in progress, and in process 1, which the whole container or system ends with.
+// cmd must not have been created by [exec.CommandContext], which would kill the successor when its context
+// is done: the error wraps [os.ErrInvalid]. On systems that cannot pass descriptors, the error is
+// [errors.ErrUnsupported].
+//
+// The successor inherits this process's environment, limits and sandbox. Do not call cmd.Wait.
+func (p *Process) Upgrade(ctx context.Context, cmd *exec.Cmd) error {
+	if err := p.beginUpgrade(ctx, cmd); err != nil {
+		return err
+	}
+	defer func() {
+		p.mu.Lock()
+		p.upgrading = false
+		p.mu.Unlock()
+	}()
+	if cmd == nil {
+		if p.noStart != nil {
+			return fmt.Errorf("handover: cannot find this program: %w", p.noStart)
+		}
+		cmd = exec.Command(p.program, os.Args[min(1, len(os.Args)):]...)
+		cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
+	}
+	if err := cmd.Start(); err != nil {
+		return fmt.Errorf("handover: start a successor: %w", err)
+	}
+	exited := make(chan error, 1)
+	go func() { exited <- cmd.Wait() }() // also after Upgrade has returned, so that no zombie remains
+	return p.await(ctx, cmd, exited)
+}
+
+func (p *Process) beginUpgrade(ctx context.Context, cmd *exec.Cmd) error {
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("handover: %w", err)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	select {
+	case <-p.replaced:
+		return errReplaced
+	default:
+	}
+	switch {
+	case p.closed:
+		return errClosed
+	case !p.ready:
+		return errors.New("handover: Upgrade was called before Ready has returned nil")
+	case p.control == nil:
+		return errors.ErrUnsupported
+	case p.upgrading:
+		return errors.New("handover: another call to Upgrade is in progress")
+	case os.Getpid() == 1:
+		return errors.New("handover: process 1 cannot be replaced: its end is the end of the container")
+	case cmd != nil && cmd.Cancel != nil:
+		return fmt.Errorf("handover: the command was created by exec.CommandContext, which would kill the successor: %w", os.ErrInvalid)
+	}
+	p.upgrading, p.killed = true, 0
+	return nil
+}
+
+// await waits for a successor to serve, for the end of the process, or for ctx.
+func (p *Process) await(ctx context.Context, cmd *exec.Cmd, exited <-chan error) error {
+	pid, done := cmd.Process.Pid, ctx.Done()
+	for {
+		select {
+		case <-p.replaced:
+			return nil
+		case err := <-exited:
+			if told := p.toldTo(pid, false); told != nil {
+				<-told.settled // soon, because the process has died
+			}
+			select {
+			case <-p.replaced:
+				return nil
+			default:
+			}
+			if err == nil {
+				err = errors.New("exit status 0")
+			}
+			return fmt.Errorf("handover: the successor exited before it served: %w", err)
+		case <-done:
+			if p.toldTo(pid, true) != nil {
+				done = nil // it may serve
+				continue
+			}
+			_ = cmd.Process.Kill()
+			<-exited
+			return fmt.Errorf("handover: the successor did not serve in time: %w", ctx.Err())
+		}
+	}
+}
+
+// toldTo returns the attempt of a process that may serve, or nil. If it returns nil and kill is true, the process will
+// not be allowed to serve.
+func (p *Process) toldTo(pid int, kill bool) *attempt {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if a := p.current; a != nil && a.told && (a.pid == pid || a.pid == 0) {
+		return a
+	}
+	if kill {
+		p.killed = pid
+	}
+	return nil
+}
