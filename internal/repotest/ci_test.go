@@ -123,14 +123,14 @@ func fillPython(u ciUser) {
 	u.must("./scm-runner interop new-peer python >peer.py")
 	u.edit("peer.py", "import sys\n", "import sys\n\nimport fdpass\n")
 	u.edit("peer.py", `library reports."""
-    raise Unsupported
+        raise Unsupported
 `, `library reports."""
-    return fdpass.send(sock, payload, fds)
+        return fdpass.send(sock, payload, fds)
 `)
-	u.edit("peer.py", `reports no flags."""
-    raise Unsupported
-`, `reports no flags."""
-    return *fdpass.receive(sock, most, room), None
+	u.edit("peer.py", `the end of the stream."""
+        raise Unsupported
+`, `the end of the stream."""
+        return *fdpass.receive(sock, most, room), None
 `)
 }
 
