@@ -1,7 +1,6 @@
 package procfs
 
 import (
-	"os"
 	"strconv"
 	"strings"
 	"sync"
@@ -34,7 +33,7 @@ func IdentifyOwn(fd int) (FileID, error) {
 	// FUSE returns EACCES. Seccomp filters that do not know statx return EPERM or ENOSYS.
 	var st unix.Stat_t
 	if err := unix.Fstat(fd, &st); err != nil {
-		return FileID{}, os.NewSyscallError("fstat", err)
+		return FileID{}, err
 	}
 	return FileID{uint64(st.Dev), st.Ino, st.Mode & unix.S_IFMT}, nil
 }
@@ -43,7 +42,7 @@ func identifyAt(dir int, path string, flags int) (FileID, error) {
 	var st unix.Statx_t
 	err := unix.Statx(dir, path, flags|unix.AT_STATX_DONT_SYNC, unix.STATX_TYPE|unix.STATX_INO, &st)
 	if err != nil {
-		return FileID{}, &os.PathError{Op: "statx", Path: path, Err: err}
+		return FileID{}, err
 	}
 	return FileID{unix.Mkdev(st.Dev_major, st.Dev_minor), st.Ino, uint32(st.Mode) & unix.S_IFMT}, nil
 }

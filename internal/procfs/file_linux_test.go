@@ -11,7 +11,7 @@ import (
 
 func opened(t *testing.T, path string, flags int) int {
 	t.Helper()
-	fd, err := unix.Open(path, flags|unix.O_CLOEXEC, 0)
+	fd, err := unix.Open(path, flags|unix.O_CLOEXEC, 0o600)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -94,6 +94,7 @@ func TestHonestLookup(t *testing.T) {
 
 // io.Copy keeps the pipe that it has spliced through.
 func TestHonestSplice(t *testing.T) {
+	waitForPipeMemory(t)
 	fdleak.Check(t)
 	l := must(net.Listen("tcp", "127.0.0.1:0"))
 	from, in := dial(l)
@@ -105,6 +106,24 @@ func TestHonestSplice(t *testing.T) {
 	}
 	for _, c := range []io.Closer{in, out, to, l} {
 		ok(c.Close())
+	}
+}
+
+// waitForPipeMemory waits until the user may have a pipe as large as that of io.Copy. The pipes of other tests can use up
+// what /proc/sys/fs/pipe-user-pages-soft allows.
+func waitForPipeMemory(t *testing.T) {
+	for end := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) {
+		r, w, err := os.Pipe()
+		ok(err)
+		_, err = unix.FcntlInt(r.Fd(), unix.F_SETPIPE_SZ, 1<<20)
+		ok(r.Close())
+		ok(w.Close())
+		if err == nil {
+			return
+		}
+		if time.Now().After(end) {
+			t.Fatal(err)
+		}
 	}
 }
 
