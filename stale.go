@@ -118,8 +118,7 @@ func afterBind(err error) bool {
 	if errors.As(err, &call) {
 		return call.Syscall == "listen"
 	}
-	_, bare := cause(err).(syscall.Errno)
-	return bare
+	return sys.IsErrno(cause(err))
 }
 
 // removeStale locks the directory of path, and removes the file if it is a socket file and no process has

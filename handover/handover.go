@@ -75,10 +75,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"os"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/scm-rights/scm"
@@ -220,9 +220,9 @@ func (p *Process) tryConnect(ctx context.Context) error {
 		return fmt.Errorf("handover: %w", ctx.Err())
 	case errors.Is(err, errors.ErrUnsupported):
 		return nil
-	case errors.Is(err, syscall.EAGAIN): // its queue is full
+	case errors.Is(err, errQueueFull): // its queue is full
 		return errAgain
-	case errors.Is(err, syscall.ENOENT), errors.Is(err, syscall.ECONNREFUSED):
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, errRefused):
 		control, err := scm.Config{Mode: controlMode}.Listen(ctx, "unix", p.path)
 		if errors.Is(err, scm.ErrInUse) {
 			return errAgain

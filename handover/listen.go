@@ -229,7 +229,7 @@ func (in inherited) hasIP(want socket, have, ip net.IP, sameZone bool, havePort,
 
 // explain adds to an error of a new socket which received socket has an overlapping address.
 func (p *Process) explain(want socket, err error) error {
-	if errors.Is(err, syscall.EADDRINUSE) {
+	if errors.Is(err, errInUse) {
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		_, port, _ := net.SplitHostPort(want.Address)

@@ -84,7 +84,7 @@ func (e *abortError) Error() string { return "handover: the other process has gi
 
 // isGone reports whether err means that the other process has closed the connection.
 func isGone(err error) bool {
-	for _, gone := range []error{io.EOF, io.ErrUnexpectedEOF, syscall.ECONNRESET, syscall.EPIPE, syscall.ENOTCONN} {
+	for _, gone := range disconnected {
 		if errors.Is(err, gone) {
 			return true
 		}
