@@ -19,6 +19,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/scm-rights/scm/internal/fdtest"
+	"github.com/scm-rights/scm/internal/procfs"
 )
 
 // flags32 are the flags with which the C compiler builds for 386. A static program needs no 32-bit libraries.
@@ -411,8 +412,12 @@ func TestKilledInEvent(t *testing.T) {
 				_ = tr.handle(tid, status) // the loop reports errors
 				continue
 			}
-			if child, ok := eventMessage(tid); !ok || child <= tid {
-				t.Errorf("before the end: %d, %t", child, ok)
+			child, ok := eventMessage(tid)
+			if !ok {
+				t.Error("before the end: no process")
+			}
+			if status, err := procfs.ReadStatus(child); err != nil || status.Field("PPid") != strconv.Itoa(tid) {
+				t.Errorf("before the end: %d, whose parent is not %d: %v\n%s", child, tid, err, status)
 			}
 			_ = cmd.Process.Kill()
 			for !inExitStop(tid) {
