@@ -7,11 +7,13 @@
 //	go run ./tools/prove inside PUREGO CGO       the same inside an emulated machine, for two builds of identity/walk
 //	go run ./tools/prove golden [-w] [GOARCH…]   control buffers are equal to those of each libc's macros
 //	go run ./tools/prove foreign [GOARCH…]       the tests pass on other architectures and libcs
-//	go run ./tools/prove systemd [VERSION…]      package wire works with real versions of systemd
+//	go run ./tools/prove systemd [VERSION…]      packages wire and handover work with real versions of systemd
 //	go run ./tools/prove kernels [GOARCH…]       the suite gives the expected results on real kernels
 //
 // With -mutants, identity instead inserts faults into one backend, and verifies that it finds each
 // fault. With -w, golden stores the output of the C macros as the expected output.
+//
+// With -run REGEXP, systemd runs only the checks whose names match. With -quick, it runs only those that CI runs.
 //
 // With -kernel "NAME…", kernels boots only these kernels. With -quick, it leaves out the peers. With -keep, it boots none,
 // and writes docs/kernels.md from the results of the last run.
@@ -23,6 +25,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"regexp"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -42,7 +45,12 @@ func main() {
 	mutants := flags.Bool("mutants", false, "identity: put faults into one backend, and verify that each is found")
 	write := flags.Bool("w", false, "golden: store the output of C as the expected output")
 	names := flags.String("kernel", "", "kernels: boot only the kernels with these `names`")
-	quick := flags.Bool("quick", false, "kernels: leave out the peers")
+	quick := flags.Bool("quick", false, "kernels: leave out the peers; systemd: run only the checks that CI runs")
+	var checks *regexp.Regexp
+	flags.Func("run", "systemd: run only the checks whose names match the `regexp`", func(text string) (err error) {
+		checks, err = regexp.Compile(text)
+		return err
+	})
 	keep := flags.Bool("keep", false, "kernels: write docs/kernels.md from the results of the last run")
 	if len(os.Args) < 2 {
 		usage()
@@ -62,7 +70,7 @@ func main() {
 	case "foreign":
 		err = foreign.Prove(flags.Args())
 	case "systemd":
-		err = systemd.Prove(flags.Args())
+		err = systemd.Prove(systemd.Options{Versions: flags.Args(), Checks: checks, Quick: *quick})
 	case "kernels":
 		if *keep {
 			err = kernels.Keep()
@@ -96,6 +104,6 @@ func exit(verb string, err error) {
 }
 
 func usage() {
-	fmt.Fprintln(os.Stderr, "usage: prove identity [-mutants] | inside PUREGO CGO | golden [-w] [GOARCH…] | foreign [GOARCH…] | systemd [VERSION…] | kernels [-quick] [-keep] [-kernel \"NAME…\"] [GOARCH…]")
+	fmt.Fprintln(os.Stderr, "usage: prove identity [-mutants] | inside PUREGO CGO | golden [-w] [GOARCH…] | foreign [GOARCH…] | systemd [-quick] [-run REGEXP] [VERSION…] | kernels [-quick] [-keep] [-kernel \"NAME…\"] [GOARCH…]")
 	os.Exit(2)
 }

@@ -1,11 +1,14 @@
 //go:build linux
 
-// Package systemd boots real versions of systemd in emulated machines, and checks that package wire works with them.
+// Package systemd boots real versions of systemd in emulated machines, and checks the packages that work with it there.
 //
-//	units/    the unit files and system.conf of the machine
-//	probe/    the program that the units run, which prints the results
+//	units/       the unit files and system.conf of every machine
+//	driver/      what the drivers share, and the description of a directory of checks
+//	wire/        the checks of package wire
+//	handover/    the checks of package handover
 //
-// The versions are listed in internal/target/systemd.txt. The output ends with a table of the results. If a version of
+// Each directory of checks has a machine of its own, in which its driver runs its checks. A directory that has a plan.txt is
+// one. The versions are listed in internal/target/systemd.txt. The output ends with a table of the results. If a version of
 // systemd is too old for a check, the table gives the version that is needed. Prove returns an error if a check failed or
 // printed no result, if it passed on a version that is too old for it, or if no version was run. With CI=true, it is also
 // an error if a version was not run.
@@ -19,6 +22,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -26,109 +30,168 @@ import (
 
 	"github.com/scm-rights/scm/internal/target"
 	"github.com/scm-rights/scm/tools/prove/machine"
+	"github.com/scm-rights/scm/tools/prove/systemd/driver"
 )
 
-//go:embed units
-var units embed.FS
+//go:embed units */units */plan.txt
+var embedded embed.FS
 
-// parts lists the checks of probe, each with the version of systemd that introduced the feature, or 0 if all versions in
-// the table have it (https://github.com/systemd/systemd/blob/main/NEWS). LISTEN_PIDFDID also needs Linux 6.9.
-var parts = []struct {
-	name  string
-	since int
-}{
-	{"examples/fdstore", 0},
-	{"NotifyStore", 0},
-	{"NotifyRemove", 0},
-	{"store is closed on stop", 0},
-	{"FileDescriptorStorePreserve", 254},
-	{"NotifyBarrier", 0},
-	{"LISTEN_FDS of two socket units", 0},
-	{"LISTEN_PIDFDID", 259},
+// Options select what Prove runs.
+type Options struct {
+	Versions []string       // of systemd; none: all
+	Checks   *regexp.Regexp // their names
+	Quick    bool           // only the quick ones
 }
 
-// The results of a check. Any other text describes a failure.
-const (
-	passed = "ok"
-	lacked = "not in systemd "
-)
+// A group is a directory of checks.
+type group struct {
+	dir string
+	driver.Plan
+}
 
-// Prove runs the given versions of systemd, or all of them.
-func Prove(versions []string) error {
+// groups returns the directories of which some checks are selected, with these checks.
+func groups(o Options) ([]group, error) {
+	plans, err := fs.Glob(embedded, "*/plan.txt")
+	if err != nil {
+		return nil, err
+	}
+	var list []group
+	for _, name := range plans {
+		text, err := embedded.ReadFile(name)
+		if err != nil {
+			return nil, err
+		}
+		plan, err := driver.ParsePlan(string(text))
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
+		plan.Checks = slices.DeleteFunc(plan.Checks, func(c driver.Check) bool {
+			return o.Quick && !c.Quick || o.Checks != nil && !o.Checks.MatchString(c.Name)
+		})
+		if len(plan.Checks) > 0 {
+			list = append(list, group{path.Dir(name), plan})
+		}
+	}
+	return list, nil
+}
+
+// Prove runs the selected checks.
+func Prove(o Options) error {
 	list := target.Systemds()
-	for _, v := range versions {
+	for _, v := range o.Versions {
 		if !slices.ContainsFunc(list, func(s target.Systemd) bool { return s.Version == v }) {
 			return fmt.Errorf("internal/target/systemd.txt has no systemd %s", v)
 		}
 	}
-	var ran []target.Systemd
-	results := map[string][]string{}
-	passes, lacks, failures, missing := 0, 0, 0, 0
-	for _, s := range list {
-		if len(versions) > 0 && !slices.Contains(versions, s.Version) {
-			continue
-		}
-		console, err := run(s)
-		if errors.Is(err, target.ErrMissing) {
-			missing++
-			fmt.Printf("systemd %s: %v\n", s.Version, err)
-			continue
-		}
-		var failed []string
-		if err := errors.Join(err, isVersion(s.Version, console)); err != nil {
-			failed = append(failed, err.Error())
-		}
-		for i, result := range judge(s.Version, console) {
-			switch {
-			case result == passed:
-				passes++
-			case strings.HasPrefix(result, lacked):
-				lacks++
-			default:
-				failed = append(failed, parts[i].name+": "+result)
-				result = "FAILED"
-			}
-			results[s.Version] = append(results[s.Version], result)
-		}
-		if len(failed) > 0 {
-			fmt.Printf("systemd %s, the console:\n%s\nsystemd %s failed:\n\t%s\n", s.Version, console, s.Version, strings.Join(failed, "\n\t"))
-		}
-		failures += len(failed)
-		ran = append(ran, s)
+	groups, err := groups(o)
+	if err != nil {
+		return err
 	}
-	printTable(ran, results)
-	fmt.Printf("systemd: %d checks passed, %d not in their version, %d failed, on %d versions; %d not run\n",
-		passes, lacks, failures, len(ran), missing)
-	if len(ran) == 0 {
+	t := tally{notes: []string{""}}
+	for _, g := range groups {
+		for _, c := range g.Checks {
+			t.rows = append(t.rows, []string{c.Name})
+		}
+	}
+	for _, s := range list {
+		if len(o.Versions) > 0 && !slices.Contains(o.Versions, s.Version) {
+			continue
+		}
+		if err := t.run(s, groups); err != nil {
+			t.missing++
+			fmt.Printf("systemd %s: %v\n", s.Version, err)
+		}
+	}
+	t.print()
+	if len(t.ran) == 0 || len(groups) == 0 {
 		return errors.New("nothing was run")
 	}
-	if failures > 0 || missing > 0 && os.Getenv("CI") == "true" {
-		return fmt.Errorf("%d failed, %d not run", failures, missing)
+	if t.failures > 0 || t.missing > 0 && os.Getenv("CI") == "true" {
+		return fmt.Errorf("%d failed, %d not run", t.failures, t.missing)
 	}
 	return nil
 }
 
-func printTable(ran []target.Systemd, results map[string][]string) {
-	if len(ran) == 0 {
-		return
+// A tally is the results of all machines.
+type tally struct {
+	ran                              []target.Systemd
+	rows                             [][]string // one for each check: its name, and the results
+	notes                            []string
+	passes, lacks, failures, missing int
+}
+
+// run runs the checks on one version of systemd. The error is that the version cannot be run.
+func (t *tally) run(s target.Systemd, groups []group) error {
+	var consoles []string
+	var errs []error
+	for _, g := range groups {
+		console, err := run(s, g)
+		if errors.Is(err, target.ErrMissing) {
+			return err
+		}
+		consoles = append(consoles, console)
+		errs = append(errs, errors.Join(err, isVersion(s.Version, console)))
 	}
-	const first, next = "%-32s", "%-42s"
-	fmt.Printf("\n"+first, "")
-	for _, s := range ran {
-		fmt.Printf(next, "systemd "+s.Version+", Linux "+s.Kernel)
-	}
-	for i, p := range parts {
-		fmt.Printf("\n"+first, p.name)
-		for _, s := range ran {
-			fmt.Printf(next, results[s.Version][i])
+	row := 0
+	for i, g := range groups {
+		var failed []string
+		if errs[i] != nil {
+			failed = append(failed, errs[i].Error())
+		}
+		for _, c := range g.Checks {
+			result := c.Judge(number(s), consoles[i])
+			switch {
+			case result == driver.Passed:
+				t.passes++
+			case strings.HasPrefix(result, driver.Lacked):
+				t.lacks++
+			default:
+				failed = append(failed, c.Name+": "+result)
+				result = "FAILED"
+			}
+			t.rows[row] = append(t.rows[row], result)
+			row++
+		}
+		if len(failed) > 0 {
+			fmt.Printf("systemd %s, %s, the console:\n%s\nsystemd %s, %s failed:\n\t%s\n",
+				s.Version, g.dir, consoles[i], s.Version, g.dir, strings.Join(failed, "\n\t"))
+		}
+		t.failures += len(failed)
+		for _, note := range driver.Notes(consoles[i]) {
+			t.notes = append(t.notes, "systemd "+s.Version+": "+note)
 		}
 	}
-	fmt.Println()
+	t.ran = append(t.ran, s)
+	return nil
+}
+
+// number returns the version as a number. The tests of the table verify that it is one.
+func number(s target.Systemd) int {
+	n, _ := strconv.Atoi(s.Version)
+	return n
+}
+
+// print prints the table, the notes and the sums.
+func (t *tally) print() {
+	const first, next = "%-48s", "%-42s"
+	fmt.Printf("\n"+first, "")
+	for _, s := range t.ran {
+		fmt.Printf(next, "systemd "+s.Version+", Linux "+s.Kernel)
+	}
+	for _, row := range t.rows {
+		fmt.Printf("\n"+first, row[0])
+		for _, result := range row[1:] {
+			fmt.Printf(next, result)
+		}
+	}
+	fmt.Println(strings.Join(t.notes, "\n"))
+	fmt.Printf("systemd: %d checks passed, %d not in their version, %d failed, on %d versions; %d not run\n",
+		t.passes, t.lacks, t.failures, len(t.ran), t.missing)
 }
 
 // run boots systemd in an emulated machine, and returns the output on the console, which is also written to
-// build/systemd/VERSION/console.
-func run(s target.Systemd) (console string, err error) {
+// build/systemd/VERSION/DIR/console.
+func run(s target.Systemd, g group) (console string, err error) {
 	i := slices.IndexFunc(target.Kernels(), func(k target.Kernel) bool { return k.Name == s.Kernel })
 	if i < 0 {
 		return "", fmt.Errorf("internal/target/kernels.txt has no kernel %s", s.Kernel)
@@ -148,10 +211,10 @@ func run(s target.Systemd) (console string, err error) {
 		}
 	}
 	mergeUsr(tree)
-	if err := addChecks(tree, kernel.Arch); err != nil {
+	if err := addChecks(tree, kernel.Arch, g); err != nil {
 		return "", err
 	}
-	dir := filepath.Join("build/systemd", s.Version)
+	dir := filepath.Join("build/systemd", s.Version, g.dir)
 	if err := os.MkdirAll(dir, 0o777); err != nil {
 		return "", err
 	}
@@ -161,10 +224,11 @@ func run(s target.Systemd) (console string, err error) {
 	}
 	defer log.Close()
 	m := machine.Machine{Kernel: kernel, Tree: tree, Init: "/usr/lib/systemd/systemd", Log: log}
-	// If something is missing, such as a library, systemd hangs. A complete run needs less than 20 s.
-	m.Limit = 2 * time.Minute
-	fmt.Printf("systemd %s: the console is written to %s\n", s.Version, log.Name())
+	// If something is missing, such as a library, systemd hangs. Booting takes a few seconds.
+	m.Limit = time.Minute * time.Duration(1+len(g.Checks))
+	fmt.Printf("systemd %s, %s: the console is written to %s\n", s.Version, g.dir, log.Name())
 	_, err = m.Run()
+	fmt.Printf("systemd %s, %s: %v of CPU time\n", s.Version, g.dir, m.CPU.Round(time.Second))
 	text, unread := os.ReadFile(log.Name())
 	return string(text), errors.Join(err, unread)
 }
@@ -186,74 +250,60 @@ func mergeUsr(tree machine.Tree) {
 	}
 }
 
-// addChecks adds the units and the programs that they run.
-func addChecks(tree machine.Tree, arch string) error {
+// addChecks adds the units, the programs that they run, and the names of the checks.
+func addChecks(tree machine.Tree, arch string, g group) error {
 	// Without an ID, systemd treats this as the first start of a new installation.
 	tree.Write("etc/machine-id", 0o444, []byte(strings.Repeat("0123456789abcdef", 2)+"\n"))
-	names, err := fs.Glob(units, "units/*")
-	if err != nil {
+	if err := errors.Join(addUnits(tree, "units"), addUnits(tree, path.Join(g.dir, "units"))); err != nil {
 		return err
 	}
-	for _, name := range names {
-		text, err := units.ReadFile(name)
-		if err != nil {
+	var names strings.Builder
+	for _, c := range g.Checks {
+		fmt.Fprintln(&names, c.Name)
+	}
+	tree.Write(driver.File, 0o444, []byte(names.String()))
+	err := addProgram(tree, arch, "drive", "./tools/prove/systemd/"+g.dir)
+	for _, p := range g.Programs {
+		err = errors.Join(err, addProgram(tree, arch, path.Base(p), p))
+	}
+	return err
+}
+
+// addUnits adds the files below dir.
+func addUnits(tree machine.Tree, dir string) error {
+	return fs.WalkDir(embedded, dir, func(name string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
 			return err
 		}
-		dir := "etc/systemd/system/"
-		if path.Base(name) == "system.conf" {
-			dir = "etc/systemd/"
+		text, err := embedded.ReadFile(name)
+		to := "etc/systemd/system" + strings.TrimPrefix(name, dir)
+		if entry.Name() == "system.conf" {
+			to = "etc/systemd/system.conf"
 		}
-		tree.Write(dir+path.Base(name), 0o644, text)
-	}
+		tree.Write(to, 0o644, text)
+		return err
+	})
+}
+
+// addProgram builds a program of this module.
+func addProgram(tree machine.Tree, arch, name, pkg string) error {
 	bin, err := os.MkdirTemp("", "systemd")
 	if err != nil {
 		return err
 	}
 	defer func() { _ = os.RemoveAll(bin) }()
-	build := target.Go(arch, "", "build", "-o", bin, "./examples/fdstore", "./tools/prove/systemd/probe")
-	if text, err := build.CombinedOutput(); err != nil {
+	file := filepath.Join(bin, name)
+	if text, err := target.Go(arch, "", "build", "-o", file, pkg).CombinedOutput(); err != nil {
 		return fmt.Errorf("%w: %s", err, text)
 	}
-	return errors.Join(
-		tree.Copy("fdstore", filepath.Join(bin, "fdstore")),
-		tree.Copy("probe", filepath.Join(bin, "probe")),
-	)
-}
-
-// marked returns what follows the mark in each line of the console that contains it.
-func marked(console, mark string) (list []string) {
-	for line := range strings.Lines(console) {
-		// The line may begin with something that systemd printed without a newline.
-		if _, rest, found := strings.Cut(strings.TrimRight(line, "\r\n"), mark); found {
-			list = append(list, rest)
-		}
-	}
-	return list
+	return tree.Copy(name, file)
 }
 
 // isVersion returns an error unless the first process reported this version.
 func isVersion(version, console string) error {
-	list := marked(console, "@@systemd ")
+	list := driver.Versions(console)
 	if len(list) != 1 || !strings.HasPrefix(list[0]+".", version+".") {
 		return fmt.Errorf("the first process says that it is systemd %q", list)
 	}
 	return nil
-}
-
-// judge returns the result of each check.
-func judge(version, console string) (results []string) {
-	number, _ := strconv.Atoi(version) // the tests of the table verify that it is one
-	for _, p := range parts {
-		list := marked(console, "@@check "+p.name+": ")
-		switch {
-		case len(list) != 1:
-			list = []string{fmt.Sprintf("%d results, want 1", len(list))}
-		case number < p.since && list[0] == "absent":
-			list[0] = fmt.Sprintf("%s%s (introduced in %d)", lacked, version, p.since)
-		case number < p.since && list[0] == passed:
-			list[0] = fmt.Sprintf("works, although it was introduced in systemd %d", p.since)
-		}
-		results = append(results, list[0])
-	}
-	return results
 }

@@ -3,8 +3,9 @@
 package systemd
 
 import (
+	"errors"
 	"maps"
-	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -13,62 +14,30 @@ import (
 	"github.com/scm-rights/scm/tools/prove/machine"
 )
 
-// console returns a console on which every part has the result "ok", except for the given ones.
-func console(other map[string]string) string {
-	text := "booting\r\n@@systemd 256.1-1\r\n"
-	for _, p := range parts {
-		result, found := other[p.name]
-		if !found {
-			result = passed
+// Every directory has a driver, units, and at least one check that CI runs.
+func TestGroups(t *testing.T) {
+	all, err := groups(Options{Quick: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	dirs, err := filepath.Glob("*/units")
+	if err != nil || len(dirs) == 0 || len(dirs) != len(all) {
+		t.Errorf("%d directories have units, and %d have quick checks: %v", len(dirs), len(all), err)
+	}
+	for _, g := range all {
+		tree := machine.Tree{}
+		if err := errors.Join(addUnits(tree, "units"), addUnits(tree, g.dir+"/units")); err != nil {
+			t.Error(err)
 		}
-		text += "a message without an end@@check " + p.name + ": " + result + "\r\n"
-	}
-	return text
-}
-
-func TestJudge(t *testing.T) {
-	const pidfdID, preserve, barrier = "LISTEN_PIDFDID", "FileDescriptorStorePreserve", "NotifyBarrier"
-	tests := []struct {
-		name, version, console string
-		want                   map[string]string
-	}{
-		{"all parts pass", "262", console(nil), nil},
-		{"an old version lacks two parts", "252", console(map[string]string{pidfdID: "absent", preserve: "absent"}), map[string]string{
-			pidfdID:  "not in systemd 252 (introduced in 259)",
-			preserve: "not in systemd 252 (introduced in 254)",
-		}},
-		{"a new version must not lack a part", "262", console(map[string]string{preserve: "absent"}), map[string]string{preserve: "absent"}},
-		{"a version is older than a part that works", "258", console(nil), map[string]string{
-			pidfdID: "works, although it was introduced in systemd 259",
-		}},
-		{"a part fails", "262", console(map[string]string{barrier: "no: answer"}), map[string]string{barrier: "no: answer"}},
-		{"a part fails in a version that should lack it", "252", console(map[string]string{pidfdID: "error", preserve: "absent"}), map[string]string{
-			pidfdID:  "error",
-			preserve: "not in systemd 252 (introduced in 254)",
-		}},
-		{"a line is missing", "262", strings.Replace(console(nil), "@@check NotifyBarrier", "", 1), map[string]string{
-			barrier: "0 results, want 1",
-		}},
-		{"a line is there twice", "262", console(nil) + "@@check NotifyBarrier: ok\n", map[string]string{
-			barrier: "2 results, want 1",
-		}},
-	}
-	for _, test := range tests {
-		got := judge(test.version, test.console)
-		for i, p := range parts {
-			want, found := test.want[p.name]
-			if !found {
-				want = passed
-			}
-			if got[i] != want {
-				t.Errorf("%s: %s: got %q, want %q", test.name, p.name, got[i], want)
+		for _, name := range []string{"etc/systemd/system.conf", "etc/systemd/system/drive.service", "etc/systemd/system/service.d/machine.conf"} {
+			if _, found := tree[name]; !found {
+				t.Errorf("%s: the machine has no %s", g.dir, name)
 			}
 		}
 	}
-	for i, result := range judge("262", "") {
-		if result != "0 results, want 1" {
-			t.Errorf("without output: %s: got %q", parts[i].name, result)
-		}
+	some, err := groups(Options{Checks: regexp.MustCompile("^NotifyBarrier$")})
+	if err != nil || len(some) != 1 || len(some[0].Checks) != 1 {
+		t.Errorf("got %v, %v", some, err)
 	}
 }
 
@@ -88,24 +57,6 @@ func TestIsVersion(t *testing.T) {
 	}
 }
 
-// The program cannot be imported, so the test reads the names in its source.
-func TestProbeChecksEveryPart(t *testing.T) {
-	text, err := os.ReadFile("probe/main.go")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var got, want []string
-	for _, match := range regexp.MustCompile(`(?m)^\t\{"(.*)", check\w+\},$`).FindAllSubmatch(text, -1) {
-		got = append(got, string(match[1]))
-	}
-	for _, p := range parts {
-		want = append(want, p.name)
-	}
-	if !slices.Equal(got, want) {
-		t.Errorf("probe checks %q, want %q", got, want)
-	}
-}
-
 func TestMergeUsr(t *testing.T) {
 	tree := machine.Tree{}
 	tree.Write("lib/a.so", 0o644, nil)
@@ -121,7 +72,7 @@ func TestMergeUsr(t *testing.T) {
 }
 
 func TestUnknownVersion(t *testing.T) {
-	if err := Prove([]string{"1"}); err == nil || !strings.Contains(err.Error(), "no systemd 1") {
+	if err := Prove(Options{Versions: []string{"1"}}); err == nil || !strings.Contains(err.Error(), "no systemd 1") {
 		t.Error(err)
 	}
 }

@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/scm-rights/scm"
+	"github.com/scm-rights/scm/tools/prove/systemd/driver"
 	"github.com/scm-rights/scm/wire"
 )
 
@@ -110,7 +111,7 @@ func waitForManager(manager wire.Socket) error {
 	if err := errors.Join(err, w.Close()); err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), driver.Patience)
 	defer cancel()
 	if err := wire.NotifyBarrier(ctx, manager); err != nil {
 		return err
@@ -180,13 +181,13 @@ func listen() error {
 func listenAsAnother() error {
 	id, found := os.LookupEnv("LISTEN_PIDFDID")
 	if !found {
-		return errAbsent
+		return driver.ErrAbsent
 	}
 	own, err := inode()
 	if err != nil {
 		return err
 	}
-	if err := want(id, strconv.FormatUint(own, 10)); err != nil {
+	if err := driver.Want(id, strconv.FormatUint(own, 10)); err != nil {
 		return err
 	}
 	environment := map[string]string{}
