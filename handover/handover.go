@@ -34,11 +34,20 @@
 //
 // # Service managers
 //
-// The package does not tell a service manager about successors. Under systemd, run the old and the new version
-// as two units of one template, with Restart=on-failure and RuntimeDirectoryPreserve=yes. In a single unit,
-// systemd kills the successor when the predecessor exits (docs/howto-handover.md). Supervisors such as runit
-// and s6 start another process when their child has exited. A container ends with its process 1, which
-// therefore cannot be replaced.
+// In a systemd unit with Type=notify or Type=notify-reload, which set NOTIFY_SOCKET, the package sends all
+// notifications that a handover needs. Ready sends READY=1 in the first process. Upgrade sends RELOADING=1 and
+// starts the successor as a child of the manager. When a successor of the same unit (INVOCATION_ID) serves, the
+// predecessor sends MAINPID and READY=1, waits until the manager has processed them, and is replaced only then,
+// so that it may exit. If an upgrade fails, the unit's status is the reason. In another unit, the successor
+// sends READY=1 itself.
+//
+// If FDSTORE is set, as systemd does from version 254 if FileDescriptorStoreMax= is, the manager keeps the
+// sockets that Listen and ListenPacket have returned. When the main process is killed, connections wait for
+// the next one, instead of being refused.
+//
+// Errors of notifications are passed to Config.Log, and have no other effect. Without NOTIFY_SOCKET, none of
+// this happens. Supervisors such as runit and s6 start another process when their child has exited, so the
+// package does not work below them. A container ends with its process 1, which therefore cannot be replaced.
 //
 // # The protocol
 //
@@ -53,6 +62,7 @@
 //	ready           →
 //	                ←   go
 //	going           →
+//	                ←   main
 //
 // In hello, versions lists the versions of the protocol that the successor supports, needs is the time in
 // milliseconds that it may take until ready, and unit is its INVOCATION_ID. The predecessor chooses one of
@@ -67,8 +77,10 @@
 // before going means that the successor has died. For the successor, the end of the stream means that the
 // predecessor has died only if ":life" has ended too.
 //
-// The types conns and received and the field takesConns of hello are reserved for passing open connections. The
-// type main and the field main of go are reserved for service managers.
+// If main in go is true, the predecessor tells the service manager that the successor is now the main process, and
+// then sends main. Before that, the manager ignores the successor.
+//
+// The types conns and received and the field takesConns of hello are reserved for passing open connections.
 package handover
 
 import (
@@ -104,8 +116,8 @@ type Config struct {
 	Listen func(ctx context.Context, network, address string) (net.Listener, error)
 
 	// Log, if not nil, is called with errors that no method returns: why another process could not take
-	// over from this one, and errors that occur after a successor has begun to serve. It can be called by
-	// several goroutines at once.
+	// over from this one, errors that occur after a successor has begun to serve, and those of notifying
+	// the service manager. It can be called by several goroutines at once.
 	Log func(error)
 }
 
@@ -122,7 +134,9 @@ type Process struct {
 	replaced chan struct{}
 	ending   chan struct{} // closed by Close
 	turn     chan struct{} // holds an element while a successor tries to take over
+	isMain   chan struct{} // closed when the service manager accepts notifications of this process
 
+	manager     *manager // nil if there is none
 	predecessor *peer    // nil in the first process
 	life        *os.File // ends when the predecessor dies
 
@@ -132,8 +146,10 @@ type Process struct {
 	ready     bool          // Ready has returned nil
 	closed    bool
 	upgrading bool
-	killed    int // the PID of a successor that Upgrade has killed
+	resigned  bool // the service manager knows another main process
+	killed    int  // the PID of a successor that Upgrade has killed
 	inherited []inherited
+	unused    []string // names of received sockets that were not taken by the same name
 	offered   []offered
 	waiting   []*peer // processes that have connected and do not have the turn
 	current   *attempt
@@ -167,6 +183,7 @@ func (config Config) Start(ctx context.Context, path string) (*Process, error) {
 		replaced: make(chan struct{}),
 		ending:   make(chan struct{}),
 		turn:     make(chan struct{}, 1),
+		isMain:   make(chan struct{}),
 	}
 	p.program, p.noStart = program()
 	var err error
@@ -185,8 +202,11 @@ func (config Config) Start(ctx context.Context, path string) (*Process, error) {
 			return nil, fmt.Errorf("handover: %w", err)
 		}
 		p.inherited = append(p.inherited, inherited{socket: socket{Name: names[i]}, file: f})
+		p.unused = append(p.unused, names[i])
 	}
+	p.manager = p.dialManager(ctx)
 	if err := p.connect(ctx); err != nil {
+		p.manager.close()
 		p.discard()
 		return nil, err
 	}
@@ -242,6 +262,11 @@ func (p *Process) tryConnect(ctx context.Context) error {
 	if err == nil && ctx.Err() == nil {
 		p.predecessor = peer
 		p.inherited = append(received, p.inherited...)
+		for _, in := range received {
+			if !in.isFile() && in.Name != controlName {
+				p.unused = append(p.unused, in.Name)
+			}
+		}
 		return nil
 	}
 	for _, in := range received {
@@ -347,7 +372,21 @@ func (p *Process) Close() error {
 	if !began || control != nil {
 		p.discard()
 	}
+	p.manager.close()
 	return err
+}
+
+// onClose calls f when Close is called, unless stop has been called before.
+func (p *Process) onClose(f func()) (stop func()) {
+	stopped := make(chan struct{})
+	go func() {
+		select {
+		case <-p.ending:
+			f()
+		case <-stopped:
+		}
+	}()
+	return sync.OnceFunc(func() { close(stopped) })
 }
 
 // discard closes what was received and not used.

@@ -1081,6 +1081,30 @@ func TestUpgradeNeverKillsAProcessThatMayServe(t *testing.T) {
 	}
 }
 
+// The successor serves and ctx is done before Upgrade notices either.
+func TestUpgradeDoesNotKillAProcessThatServes(t *testing.T) {
+	a := start(t, Config{}, socketPath(t))
+	ready(t, a)
+	replaces(t, a)
+	cmd, in, _ := command(t, exec.Command("cat"))
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	exited := make(chan error, 1)
+	go func() { exited <- cmd.Wait() }()
+	for range 100 {
+		if err := a.await(ctx, cmd, exited); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_ = in.Close()
+	if err := <-exited; err != nil {
+		t.Error(err)
+	}
+}
+
 // The program is started by a link, which leads to another version later.
 func TestUpgradeStartsTheProgramByItsPath(t *testing.T) {
 	for _, how := range []string{"absolute path", "relative path", "PATH"} {

@@ -26,16 +26,16 @@ type inherited struct {
 type offered struct {
 	socket
 	conn syscall.Conn
+	kept bool // the service manager has it too
 }
 
 // isClosed reports whether the owner of the socket has closed it.
 func (o offered) isClosed() bool {
-	raw, err := o.conn.SyscallConn()
-	return err != nil || raw.Control(func(uintptr) {}) != nil
+	return withFD(o.conn, func(int) error { return nil }) != nil
 }
 
-// unlink sets whether Close removes the socket's file, if these processes created it.
-func (o offered) unlink(on bool) { setUnlink(o.conn, on && o.Created) }
+// unlink sets whether Close removes the socket's file, if these processes created it and nobody else keeps the socket.
+func (o offered) unlink(on bool) { setUnlink(o.conn, on && o.Created && !o.kept) }
 
 func setUnlink(socket any, on bool) {
 	if s, ok := socket.(interface{ SetUnlinkOnClose(bool) }); ok {
@@ -167,7 +167,7 @@ func (p *Process) offer(s socket, conn syscall.Conn) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.offered = slices.DeleteFunc(p.offered, func(o offered) bool { return o.Name == s.Name })
-	p.offered = append(p.offered, offered{s, conn})
+	p.offered = append(p.offered, offered{socket: s, conn: conn})
 	return nil
 }
 
@@ -187,6 +187,9 @@ func claim[T io.Closer](p *Process, want socket, open func(*os.File) (T, error),
 			if in.has(addr(l), want) {
 				_ = in.file.Close() // l has a duplicate
 				p.inherited = slices.Delete(p.inherited, i, i+1)
+				if named {
+					p.use(in.Name)
+				}
 				return l, in.Created, true
 			}
 			_ = l.Close()
@@ -266,10 +269,18 @@ func (p *Process) File(name string) *os.File {
 	for i, in := range p.inherited {
 		if in.Name == name && (in.isFile() || !in.fromPredecessor) {
 			p.inherited = slices.Delete(p.inherited, i, i+1)
+			p.use(name)
 			return in.file
 		}
 	}
 	return nil
+}
+
+// use records that a received socket keeps its name. p.mu must be held.
+func (p *Process) use(name string) {
+	if i := slices.Index(p.unused, name); i >= 0 {
+		p.unused = slices.Delete(p.unused, i, i+1)
+	}
 }
 
 // Keep makes successors receive the file f, which they get from File: a memfd with state, for example, or a

@@ -57,6 +57,7 @@ type message struct {
 	Unit        string   `json:"unit,omitempty"`
 	Sockets     []socket `json:"sockets,omitempty"`
 	More        bool     `json:"more,omitempty"`
+	Main        bool     `json:"main,omitempty"`
 	Reason      string   `json:"reason,omitempty"`
 }
 

@@ -35,22 +35,24 @@ func (p *Process) Ready(ctx context.Context) error {
 	case began:
 		return errors.New("handover: Ready has been called before")
 	}
-	if p.predecessor != nil {
-		control, err := p.takeOver(ctx)
-		p.predecessor.close()
-		if err != nil {
-			p.discard()
-			return err
-		}
-		p.mu.Lock()
-		p.control = control
-		p.mu.Unlock()
+	if p.predecessor == nil {
+		return p.begin(false)
 	}
-	return p.begin()
+	control, main, err := p.takeOver(ctx)
+	if err != nil {
+		p.predecessor.close()
+		p.discard()
+		return err
+	}
+	p.mu.Lock()
+	p.control = control
+	p.mu.Unlock()
+	return p.begin(main)
 }
 
-// begin makes this process wait for successors.
-func (p *Process) begin() error {
+// begin makes this process wait for successors. main means that the predecessor announces this process to the service
+// manager.
+func (p *Process) begin(main bool) error {
 	p.mu.Lock()
 	control, closed := p.control, p.closed
 	if !closed {
@@ -74,36 +76,35 @@ func (p *Process) begin() error {
 	case control != nil:
 		go p.accept(control)
 	}
+	if main {
+		go p.becomeMain(main)
+	} else {
+		p.becomeMain(main)
+	}
 	return nil
 }
 
 // takeOver returns when this process may serve. Everything that can fail happens before it sends going, because that
-// message ends the predecessor.
-func (p *Process) takeOver(ctx context.Context) (*scm.Listener, error) {
+// message ends the predecessor. main means that the predecessor announces this process to the service manager.
+func (p *Process) takeOver(ctx context.Context) (control *scm.Listener, main bool, err error) {
 	peer := p.predecessor
-	control, err := p.controlListener()
+	control, err = p.controlListener()
 	if err == nil {
 		_, err = lifeline()
 	}
 	if err != nil {
 		peer.abort(err)
-		return nil, fmt.Errorf("handover: %w", err)
+		return nil, false, fmt.Errorf("handover: %w", err)
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	go func() {
-		select {
-		case <-p.ending:
-			cancel()
-		case <-ctx.Done():
-		}
-	}()
+	defer p.onClose(cancel)()
 	stop := peer.watch(ctx)
 	err = peer.send(message{Type: "ready"})
 	if err == nil {
-		_, files, received := peer.receive("go")
+		m, files, received := peer.receive("go")
 		closeFiles(files)
-		err = received
+		main, err = m.Main, received
 	} else {
 		err = peer.reason(err)
 	}
@@ -117,17 +118,17 @@ func (p *Process) takeOver(ctx context.Context) (*scm.Listener, error) {
 		err = p.ended(ctx)
 		peer.abort(err)
 	case err == nil:
-		return control, nil
+		return control, main, nil
 	case isGone(err):
 		if err = p.waitForDeath(ctx); err == nil {
-			return control, nil
+			return control, false, nil
 		}
 	case errors.As(err, &aborted):
 	default:
 		peer.abort(err)
 	}
 	_ = control.Close()
-	return nil, err
+	return nil, false, err
 }
 
 // ended returns the error of a call that ctx, or Close, has ended.

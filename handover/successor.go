@@ -20,9 +20,13 @@ const maxWaiting = 64
 type attempt struct {
 	peer    *peer
 	pid     int           // 0 if it is not known
+	main    bool          // the service manager is told that it is the main process
 	told    bool          // go may have been sent: the successor may serve
 	settled chan struct{} // closed when the attempt has succeeded or failed
 }
+
+// hasTold reports whether the process may serve. a can be nil.
+func (a *attempt) hasTold(pid int) bool { return a != nil && a.told && (a.pid == pid || a.pid == 0) }
 
 // accept lets processes take over until one has.
 func (p *Process) accept(control *scm.Listener) {
@@ -145,12 +149,21 @@ func (p *Process) handOver(peer *peer, hello message) error {
 	p.mu.Unlock()
 
 	err := p.converse(a, hello)
+	if err == nil && a.main {
+		<-p.isMain // before, the manager ignores this process
+		p.manager.setMain(a)
+		_ = a.peer.conn.SetDeadline(time.Now().Add(writeTime))
+		if err := a.peer.send(message{Type: "main"}); err != nil && !isGone(err) {
+			p.log(fmt.Errorf("handover: %w", err))
+		}
+	}
 
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	defer close(a.settled)
 	p.current = nil
 	if err == nil {
+		p.resigned = a.main
 		_ = p.control.Close()
 		for _, waiting := range p.waiting {
 			_ = waiting.conn.Close()
@@ -199,7 +212,8 @@ func (p *Process) converse(a *attempt, hello message) error {
 	if err := p.tell(a); err != nil {
 		return fail(err)
 	}
-	if err := a.peer.send(message{Type: "go"}); err != nil {
+	a.main = p.manager.supervises(a, hello)
+	if err := a.peer.send(message{Type: "go", Main: a.main}); err != nil {
 		return err
 	}
 	// Only the end of the connection proves that the successor does not serve. A time limit could expire although it does.
@@ -251,8 +265,8 @@ func (p *Process) sendSockets(a *attempt) error {
 	}
 	p.mu.Lock()
 	all := []offered{
-		{socket{Name: lifeName}, life[0]},
-		{socket{Name: controlName, Network: "unix", Created: true}, p.control},
+		{socket: socket{Name: lifeName}, conn: life[0]},
+		{socket: socket{Name: controlName, Network: "unix", Created: true}, conn: p.control},
 	}
 	all = append(all, p.offered...)
 	p.mu.Unlock()

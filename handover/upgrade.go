@@ -41,7 +41,9 @@ func program() (string, error) {
 // is done: the error wraps [os.ErrInvalid]. On systems that cannot pass descriptors, the error is
 // [errors.ErrUnsupported].
 //
-// The successor inherits this process's environment, limits and sandbox. Do not call cmd.Wait.
+// The successor inherits this process's environment, limits and sandbox. Do not call cmd.Wait. Below a service
+// manager, on Linux 5.3 and later, the successor is the manager's child and does not inherit WATCHDOG_PID. The
+// manager receives its exit status.
 func (p *Process) Upgrade(ctx context.Context, cmd *exec.Cmd) error {
 	if err := p.beginUpgrade(ctx, cmd); err != nil {
 		return err
@@ -51,6 +53,29 @@ func (p *Process) Upgrade(ctx context.Context, cmd *exec.Cmd) error {
 		p.upgrading = false
 		p.mu.Unlock()
 	}()
+	select {
+	case <-p.isMain: // before, the service manager ignores this process
+	case <-ctx.Done():
+		return fmt.Errorf("handover: %w", ctx.Err())
+	}
+	p.manager.reloading()
+	err := p.upgrade(ctx, cmd)
+	switch {
+	case err != nil:
+		p.manager.failed(err)
+	case !p.hasResigned():
+		p.manager.ready() // the successor belongs to another unit
+	}
+	return err
+}
+
+func (p *Process) hasResigned() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.resigned
+}
+
+func (p *Process) upgrade(ctx context.Context, cmd *exec.Cmd) error {
 	if cmd == nil {
 		if p.noStart != nil {
 			return fmt.Errorf("handover: cannot find this program: %w", p.noStart)
@@ -58,11 +83,12 @@ func (p *Process) Upgrade(ctx context.Context, cmd *exec.Cmd) error {
 		cmd = exec.Command(p.program, os.Args[min(1, len(os.Args)):]...)
 		cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 	}
-	if err := cmd.Start(); err != nil {
+	wait, err := p.manager.start(cmd)
+	if err != nil {
 		return fmt.Errorf("handover: start a successor: %w", err)
 	}
 	exited := make(chan error, 1)
-	go func() { exited <- cmd.Wait() }() // also after Upgrade has returned, so that no zombie remains
+	go func() { exited <- wait() }() // also after Upgrade has returned, so that no zombie remains
 	return p.await(ctx, cmd, exited)
 }
 
@@ -103,7 +129,8 @@ func (p *Process) await(ctx context.Context, cmd *exec.Cmd, exited <-chan error)
 		case <-p.replaced:
 			return nil
 		case err := <-exited:
-			if told := p.toldTo(pid, false); told != nil {
+			_ = cmd.Process.Release() // a Wait that fails does not
+			if told := p.toldTo(pid); told != nil {
 				<-told.settled // soon, because the process has died
 			}
 			select {
@@ -116,27 +143,40 @@ func (p *Process) await(ctx context.Context, cmd *exec.Cmd, exited <-chan error)
 			}
 			return fmt.Errorf("handover: the successor exited before it served: %w", err)
 		case <-done:
-			if p.toldTo(pid, true) != nil {
-				done = nil // it may serve
+			if !p.giveUp(pid) {
+				done = nil
 				continue
 			}
 			_ = cmd.Process.Kill()
 			<-exited
+			_ = cmd.Process.Release()
 			return fmt.Errorf("handover: the successor did not serve in time: %w", ctx.Err())
 		}
 	}
 }
 
-// toldTo returns the attempt of a process that may serve, or nil. If it returns nil and kill is true, the process will
-// not be allowed to serve.
-func (p *Process) toldTo(pid int, kill bool) *attempt {
+// toldTo returns the attempt of a process that may serve, or nil.
+func (p *Process) toldTo(pid int) *attempt {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if a := p.current; a != nil && a.told && (a.pid == pid || a.pid == 0) {
-		return a
-	}
-	if kill {
-		p.killed = pid
+	if p.current.hasTold(pid) {
+		return p.current
 	}
 	return nil
+}
+
+// giveUp reports whether a process neither serves nor may serve. If so, it will not be allowed to.
+func (p *Process) giveUp(pid int) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	select {
+	case <-p.replaced:
+		return false
+	default:
+	}
+	if p.current.hasTold(pid) {
+		return false
+	}
+	p.killed = pid
+	return true
 }

@@ -1,0 +1,150 @@
+package handover
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"syscall"
+
+	"github.com/scm-rights/scm"
+	"github.com/scm-rights/scm/wire"
+)
+
+// A manager is the service manager that expects notifications at NOTIFY_SOCKET.
+type manager struct {
+	conn *scm.Conn
+	unit string // of this process, or ""
+	log  func(error)
+}
+
+// dialManager returns nil if there is no service manager. If its socket cannot be reached, the variable may have been
+// inherited by accident, so that is not an error of Start.
+func (p *Process) dialManager(ctx context.Context) *manager {
+	name := os.Getenv("NOTIFY_SOCKET")
+	if name == "" {
+		return nil
+	}
+	conn, err := scm.Dial(ctx, "unixgram", name)
+	if err != nil {
+		p.log(fmt.Errorf("handover: cannot reach the service manager: %w", err))
+		return nil
+	}
+	return &manager{conn: conn, unit: os.Getenv("INVOCATION_ID"), log: p.log}
+}
+
+func (m *manager) close() {
+	if m != nil {
+		_ = m.conn.Close()
+	}
+}
+
+// tell reports an error of a notification. Without a manager, it calls nothing.
+func (m *manager) tell(notify func(wire.Socket) error) {
+	if m == nil {
+		return
+	}
+	if err := notify(m.conn); err != nil && !errors.Is(err, os.ErrClosed) {
+		m.log(fmt.Errorf("handover: notify the service manager: %w", err))
+	}
+}
+
+func (m *manager) ready()     { m.tell(wire.NotifyReady) }
+func (m *manager) reloading() { m.tell(wire.NotifyReloading) }
+
+// failed says that a reload has ended, and why it has failed.
+func (m *manager) failed(reason error) {
+	text := []rune(strings.Join(strings.Fields(strings.ToValidUTF8(reason.Error(), "?")), " "))
+	m.tell(func(sock wire.Socket) error {
+		return wire.Notify.Send(sock, "READY=1\nSTATUS="+string(text[:min(len(text), maxStatus)]))
+	})
+}
+
+// maxStatus is the maximum length of a status, in characters.
+const maxStatus = 500
+
+// supervises reports whether a successor belongs to the same unit as this process, so that the manager must be told
+// which of the two is the main process. The manager of another unit must not be: systemd accepts any process from root.
+func (m *manager) supervises(a *attempt, hello message) bool {
+	return m != nil && m.unit != "" && m.unit == hello.Unit && a.pid > 0
+}
+
+// setMain says that a process is the main process now, and waits until the manager knows.
+func (m *manager) setMain(a *attempt) {
+	m.tell(func(sock wire.Socket) error {
+		// After MAINPID, systemd accepts nothing from this process, so READY is in the same message. It clears the
+		// status of a failed upgrade. Before version 257, systemd ignores MAINPIDFD without MAINPID.
+		text, fds := fmt.Sprintf("MAINPID=%d\nREADY=1\nSTATUS=", a.pid), []int(nil)
+		if pidfd, err := a.peer.conn.PeerPIDFD(); err == nil {
+			defer scm.CloseFDs(pidfd)
+			text, fds = text+"\nMAINPIDFD=1", []int{pidfd}
+		}
+		if err := wire.Notify.Send(sock, text, fds...); err != nil {
+			return err
+		}
+		// If this process ended before the manager has read the message, it would kill the successor too.
+		return wire.NotifyBarrier(context.Background(), sock)
+	})
+}
+
+// becomeMain completes Ready in the background: errors no longer matter to the predecessor. If the predecessor tells the
+// manager that this process is the main process, the manager accepts nothing from this process before.
+func (p *Process) becomeMain(told bool) {
+	defer close(p.isMain)
+	if told {
+		stop := p.onClose(func() { _ = p.predecessor.conn.Close() })
+		_, files, _ := p.predecessor.receive("main")
+		closeFiles(files)
+		stop()
+	}
+	if p.predecessor != nil {
+		p.predecessor.close()
+	}
+	if !told {
+		p.manager.ready()
+	}
+	if p.manager != nil && os.Getenv("FDSTORE") != "" {
+		p.store()
+	}
+}
+
+// store makes the manager keep the sockets, so that no connection is refused after a crash, and forget those that are no
+// longer used. The manager does not keep a socket a second time under another name, so the names are removed first.
+func (p *Process) store() {
+	p.mu.Lock()
+	unused := p.unused
+	var kept []offered
+	for i, o := range p.offered {
+		if o.Network != "" {
+			p.offered[i].kept = true // also if the message fails: the file then remains, and the next process replaces it
+			p.offered[i].unlink(false)
+			kept = append(kept, o)
+		}
+	}
+	p.mu.Unlock()
+	slices.Sort(unused)
+	for _, name := range slices.Compact(unused) {
+		p.manager.tell(func(sock wire.Socket) error { return wire.NotifyRemove(sock, name) })
+	}
+	for _, o := range kept {
+		p.manager.tell(func(sock wire.Socket) error { return notifyStore(sock, o) })
+	}
+}
+
+func notifyStore(sock wire.Socket, o offered) error {
+	return withFD(o.conn, func(fd int) error { return wire.NotifyStore(sock, o.Name, fd) })
+}
+
+// withFD calls f with the descriptor of a socket, which stays open meanwhile.
+func withFD(conn syscall.Conn, f func(fd int) error) error {
+	raw, err := conn.SyscallConn()
+	if err != nil {
+		return err
+	}
+	if controlled := raw.Control(func(fd uintptr) { err = f(int(fd)) }); controlled != nil {
+		return controlled
+	}
+	return err
+}

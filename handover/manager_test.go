@@ -1,0 +1,391 @@
+//go:build linux
+
+package handover
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/scm-rights/scm"
+	"github.com/scm-rights/scm/internal/reexec"
+	"github.com/scm-rights/scm/wire"
+)
+
+// A testManager is a service manager that records what it is told, and answers barriers.
+type testManager struct {
+	t     *testing.T
+	conn  *scm.Conn
+	texts chan string // without the time in RELOADING
+	hold  chan struct{}
+}
+
+// newManager starts a service manager for the processes that the test starts. They belong to one unit.
+func newManager(t *testing.T) *testManager {
+	m := &testManager{t: t, texts: make(chan string, 100), hold: make(chan struct{})}
+	name := filepath.Join(t.TempDir(), "notify")
+	m.conn = must(scm.ListenPacket(patient(t), "unixgram", name))
+	close(m.hold)
+	t.Setenv("NOTIFY_SOCKET", name)
+	t.Setenv("INVOCATION_ID", "0123")
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		for {
+			text, fds, err := wire.Notify.Recv(m.conn)
+			if err != nil {
+				return
+			}
+			if text != "BARRIER=1" {
+				before, _, _ := strings.Cut(text, "\nMONOTONIC_USEC=")
+				m.texts <- strings.ReplaceAll(before, "\n", " ") + m.names(fds)
+			} else {
+				<-m.hold
+			}
+			scm.CloseFDs(fds...)
+		}
+	}()
+	t.Cleanup(func() { _ = m.conn.Close(); <-ended })
+	return m
+}
+
+// names describes descriptors: the address of a socket, or the process of a pidfd.
+func (m *testManager) names(fds []int) (names string) {
+	for _, fd := range fds {
+		if address, err := unix.Getsockname(fd); err == nil {
+			switch address := address.(type) {
+			case *unix.SockaddrInet4:
+				names += fmt.Sprint(" ", address.Port)
+			case *unix.SockaddrUnix:
+				names += " " + address.Name
+			}
+		} else if info, err := os.ReadFile(fmt.Sprint("/proc/self/fdinfo/", fd)); err == nil {
+			_, after, _ := strings.Cut(string(info), "Pid:\t")
+			pid, _, _ := strings.Cut(after, "\n")
+			names += " process " + pid
+		}
+	}
+	return names
+}
+
+func (m *testManager) gets(want ...string) {
+	m.t.Helper()
+	for _, want := range want {
+		if text := m.next(); text != want {
+			m.t.Fatalf("the manager was told %q, want %q", text, want)
+		}
+	}
+}
+
+// next returns the next message.
+func (m *testManager) next() string {
+	m.t.Helper()
+	select {
+	case text := <-m.texts:
+		return text
+	case <-time.After(patience):
+		m.t.Fatal("the manager was told nothing within a minute")
+		return ""
+	}
+}
+
+// getsNoMore checks that all messages have been read.
+func (m *testManager) getsNoMore() {
+	m.t.Helper()
+	sock := must(wire.DialNotify())
+	defer scm.CloseFDs(int(sock))
+	if err := wire.Notify.Send(sock, "END"); err != nil {
+		m.t.Fatal(err)
+	}
+	m.gets("END")
+}
+
+func port(l net.Listener) string { return strconv.Itoa(l.Addr().(*net.TCPAddr).Port) }
+
+func TestManagerIsToldThatAProcessIsReady(t *testing.T) {
+	m := newManager(t)
+	p := start(t, Config{}, socketPath(t))
+	m.getsNoMore()
+	ready(t, p)
+	m.gets("READY=1")
+	m.getsNoMore()
+}
+
+// MAINPID comes after going. The predecessor is replaced when the manager has processed it, and then the successor knows.
+func TestManagerKnowsTheSuccessorBeforeThePredecessorIsReplaced(t *testing.T) {
+	m := newManager(t)
+	m.hold = make(chan struct{})
+	a := start(t, Config{}, socketPath(t))
+	ready(t, a)
+	m.gets("READY=1")
+	s := successorOf(t, a.path)
+	h := hello(patience)
+	h.Unit = "0123"
+	s.sends(h)
+	s.gets("sockets")
+	s.sends(message{Type: "ready"})
+	if !s.gets("go").Main {
+		t.Fatal("the predecessor will not tell the manager")
+	}
+	m.getsNoMore()
+	s.sends(message{Type: "going"})
+	pid := fmt.Sprint(os.Getpid())
+	want := "MAINPID=" + pid + " READY=1 STATUS="
+	if fd, err := s.conn.PeerPIDFD(); err == nil {
+		scm.CloseFDs(fd)
+		want += " MAINPIDFD=1 process " + pid
+	}
+	m.gets(want)
+	if isReplaced(a) {
+		t.Error("replaced before the manager has answered")
+	}
+	close(m.hold)
+	s.gets("main")
+	eventually(t, "the process is replaced", func() bool { return isReplaced(a) })
+	m.getsNoMore()
+}
+
+// A process of another unit, or one that says nothing about its unit, tells its own manager.
+func TestManagerOfAnotherUnitIsNotTold(t *testing.T) {
+	for _, unit := range []string{"4567", ""} {
+		m := newManager(t)
+		a := start(t, Config{}, socketPath(t))
+		ready(t, a)
+		m.gets("READY=1")
+		t.Setenv("INVOCATION_ID", unit)
+		replaces(t, a)
+		m.gets("READY=1")
+		m.getsNoMore()
+	}
+}
+
+// Until the manager knows that a process is the main process, it ignores what the process sends.
+func TestManagerIsToldNothingBeforeMain(t *testing.T) {
+	m := newManager(t)
+	t.Setenv("FDSTORE", "10")
+	pre := newPredecessor(t)
+	p, s := pre.accepts(Config{})
+	l := listen(t, p, "web", "tcp", "127.0.0.1:0")
+	done := readying(t, p)
+	s.gets("ready")
+	s.sends(message{Type: "go", Main: true})
+	s.gets("going")
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	upgraded := make(chan error, 1)
+	go func() { upgraded <- p.Upgrade(patient(t), reexec.Command("exits")) }()
+	eventually(t, "Upgrade has begun", func() bool {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		return p.upgrading
+	})
+	next := successorOf(t, p.path)
+	h := hello(patience)
+	h.Unit = "0123"
+	next.sends(h)
+	next.gets("sockets")
+	next.sends(message{Type: "ready"})
+	next.gets("go")
+	next.sends(message{Type: "going"})
+	eventually(t, "going is read", func() bool {
+		unread, err := uint32(1), error(nil)
+		_ = withFD(next.conn, func(fd int) error { unread, err = unix.IoctlGetUint32(fd, unix.TIOCOUTQ); return err })
+		return unread == 0
+	})
+	m.getsNoMore()
+	if isReplaced(p) {
+		t.Error("replaced before it was the main process")
+	}
+	s.sends(message{Type: "main"})
+	m.gets("FDSTORE=1 FDNAME=web " + port(l))
+	eventually(t, "the process is replaced", func() bool { return isReplaced(p) })
+	<-upgraded
+}
+
+// Close ends the wait for a predecessor that never says main.
+func TestCloseBeforeMain(t *testing.T) {
+	newManager(t)
+	p, s := newPredecessor(t).accepts(Config{})
+	done := readying(t, p)
+	s.gets("ready")
+	s.sends(message{Type: "go", Main: true})
+	s.gets("going")
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	_ = p.Close()
+	<-p.isMain
+}
+
+func TestManagerKeepsSocketsAndForgetsOthers(t *testing.T) {
+	m := newManager(t)
+	t.Setenv("FDSTORE", "10")
+	a := start(t, Config{}, socketPath(t))
+	web := listen(t, a, "web", "tcp", "127.0.0.1:0")
+	metrics := listen(t, a, "metrics", "tcp", "127.0.0.1:0")
+	moved := listen(t, a, "moved", "tcp", "127.0.0.1:0")
+	name := filepath.Join(t.TempDir(), "unix")
+	local := listen(t, a, "local", "unix", name)
+	if err := a.Keep("file", os.Stdin); err != nil {
+		t.Fatal(err)
+	}
+	ready(t, a)
+	m.gets("READY=1",
+		"FDSTORE=1 FDNAME=web "+port(web),
+		"FDSTORE=1 FDNAME=metrics "+port(metrics),
+		"FDSTORE=1 FDNAME=moved "+port(moved),
+		"FDSTORE=1 FDNAME=local "+name)
+
+	b := start(t, Config{}, a.path)
+	listen(t, b, "web", "tcp", "127.0.0.1:0")
+	listen(t, b, "renamed", "tcp", metrics.Addr().String())
+	moved2 := listen(t, b, "moved", "tcp", "127.0.0.2:0")
+	local2 := listen(t, b, "local", "unix", name)
+	ready(t, b)
+	if text := m.next(); !strings.HasPrefix(text, "MAINPID=") {
+		t.Errorf("the manager was told %q", text)
+	}
+	m.gets("FDSTOREREMOVE=1 FDNAME=metrics", "FDSTOREREMOVE=1 FDNAME=moved",
+		"FDSTORE=1 FDNAME=web "+port(web),
+		"FDSTORE=1 FDNAME=renamed "+port(metrics),
+		"FDSTORE=1 FDNAME=moved "+port(moved2),
+		"FDSTORE=1 FDNAME=local "+name)
+	m.getsNoMore()
+
+	_ = local2.Close()
+	_ = local.Close()
+	if _, err := os.Stat(name); err != nil {
+		t.Error("the manager has the socket, but its file is gone: ", err)
+	}
+}
+
+// After a failed upgrade, the unit is ready again, and its status is the reason.
+func TestManagerIsToldWhyAnUpgradeFailed(t *testing.T) {
+	m := newManager(t)
+	p := start(t, Config{}, socketPath(t))
+	ready(t, p)
+	m.gets("READY=1")
+	missing := exec.Command(filepath.Join(t.TempDir(), "missing"))
+	for _, cmd := range []*exec.Cmd{reexec.Command("exits"), missing} {
+		err := p.Upgrade(patient(t), cmd)
+		if err == nil {
+			t.Fatal("no error")
+		}
+		m.gets("RELOADING=1", "READY=1 STATUS="+err.Error())
+	}
+	err := fmt.Errorf("two\nlines %s", strings.Repeat("ü", 2*maxStatus))
+	p.manager.failed(err)
+	m.gets("READY=1 STATUS=two lines " + strings.Repeat("ü", maxStatus-len("two lines ")))
+	m.getsNoMore()
+}
+
+// A successor of another unit ends a reload of this one.
+func TestReloadEndsIfAnotherUnitTakesOver(t *testing.T) {
+	m := newManager(t)
+	p := start(t, Config{}, socketPath(t))
+	ready(t, p)
+	m.gets("READY=1")
+	ctx, cancel := context.WithCancel(patient(t))
+	defer cancel()
+	upgraded := make(chan error, 1)
+	cmd := exec.Command("sleep", "1000")
+	go func() { upgraded <- p.Upgrade(ctx, cmd) }()
+	m.gets("RELOADING=1")
+	t.Setenv("INVOCATION_ID", "4567")
+	replaces(t, p)
+	if err := <-upgraded; err != nil {
+		t.Error(err)
+	}
+	if err := cmd.Process.Kill(); err != nil {
+		t.Error(err)
+	}
+	process := fmt.Sprint(" process ", cmd.Process.Pid)
+	cmd = nil
+	eventually(t, "the collector closes the descriptor in cmd.Process", func() bool {
+		runtime.GC()
+		for fd := range 100 {
+			if m.names([]int{fd}) == process {
+				return false
+			}
+		}
+		return true
+	})
+	texts := []string{<-m.texts, <-m.texts} // of both units, in either order
+	if !slices.Equal(texts, []string{"READY=1", "READY=1"}) {
+		t.Errorf("the manager was told %q", texts)
+	}
+}
+
+// The parent of a successor is the parent of this process, and the watchdog variable for this process is gone.
+func TestSuccessorIsAChildOfTheManager(t *testing.T) {
+	if !hasPIDFD() {
+		t.Skip("the kernel has no pidfd_open(2): Linux has it from 5.3 on")
+	}
+	newManager(t)
+	t.Setenv("WATCHDOG_PID", fmt.Sprint(os.Getpid()))
+	t.Setenv("WATCHDOG_USEC", "1000000")
+	p := start(t, Config{}, socketPath(t))
+	ready(t, p)
+	for _, wanted := range []bool{true, false} {
+		r, w, err := os.Pipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		cmd := exec.Command("sh", "-c", `echo "$PPID $WATCHDOG_PID $WATCHDOG_USEC"; exit 3`)
+		cmd.Stdout = w
+		pidfd := -1
+		if wanted {
+			cmd.SysProcAttr = &unix.SysProcAttr{PidFD: &pidfd, Setsid: true}
+		}
+		wantError(t, p.Upgrade(patient(t), cmd), errReaped.Error())
+		_ = w.Close()
+		var text [100]byte
+		n, err := r.Read(text[:])
+		_ = r.Close()
+		want := fmt.Sprintf("%d  1000000\n", os.Getppid())
+		if err != nil || string(text[:n]) != want {
+			t.Errorf("the successor writes %q, %v, want %q", text[:n], err, want)
+		}
+		if wanted && unix.Close(pidfd) != nil {
+			t.Error("no pidfd")
+		}
+	}
+	cmd := exec.Command("sleep", "1000")
+	ctx, cancel := context.WithCancel(patient(t))
+	upgraded := make(chan error, 1)
+	go func() { upgraded <- p.Upgrade(ctx, cmd) }()
+	eventually(t, "it has started", func() bool {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		return p.upgrading
+	})
+	cancel()
+	if err := <-upgraded; !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+}
+
+// A socket that cannot be reached, whose name may have been inherited by accident, has no effect.
+func TestManagerThatCannotBeReached(t *testing.T) {
+	t.Setenv("NOTIFY_SOCKET", filepath.Join(t.TempDir(), "missing"))
+	var log logged
+	p := start(t, Config{Log: log.log}, socketPath(t))
+	ready(t, p)
+	replaces(t, p)
+	if !log.has("handover: cannot reach the service manager")() {
+		t.Error("not logged")
+	}
+}

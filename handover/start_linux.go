@@ -1,0 +1,62 @@
+package handover
+
+import (
+	"errors"
+	"os/exec"
+	"slices"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// errReaped means that the service manager has received the status of a process.
+var errReaped = errors.New("the service manager has its exit status")
+
+// start starts a successor, and returns a function that waits for its end. If there is a service manager, the successor
+// becomes its child, as this process is: systemd does not notice the end of a main process that is the child of another
+// process. Before Linux 5.3, such a process could not be waited for, so the successor becomes the child of this process.
+func (m *manager) start(cmd *exec.Cmd) (wait func() error, err error) {
+	if m == nil || !hasPIDFD() {
+		return cmd.Wait, cmd.Start()
+	}
+	// The watchdog of the successor is a new one: libraries ignore a variable for another process.
+	cmd.Env = slices.DeleteFunc(cmd.Environ(), func(v string) bool { return strings.HasPrefix(v, "WATCHDOG_PID=") })
+	pidfd := -1
+	var attr syscall.SysProcAttr
+	if cmd.SysProcAttr != nil {
+		attr = *cmd.SysProcAttr
+	}
+	wanted := attr.PidFD
+	attr.PidFD = &pidfd
+	attr.Cloneflags |= syscall.CLONE_PARENT
+	cmd.SysProcAttr = &attr
+	if err := cmd.Start(); err != nil {
+		return nil, err
+	}
+	if wanted != nil {
+		*wanted, _ = unix.FcntlInt(uintptr(pidfd), unix.F_DUPFD_CLOEXEC, 0)
+	}
+	return func() error {
+		defer func() { _ = unix.Close(pidfd) }()
+		ended := []unix.PollFd{{Fd: int32(pidfd), Events: unix.POLLIN}}
+		for {
+			if _, err := unix.Poll(ended, -1); err != unix.EINTR {
+				break
+			}
+		}
+		err := cmd.Wait() // closes what cmd holds
+		if errors.Is(err, unix.ECHILD) {
+			err = errReaped
+		}
+		return err
+	}, nil
+}
+
+func hasPIDFD() bool {
+	fd, err := unix.PidfdOpen(unix.Getpid(), 0)
+	if err == nil {
+		_ = unix.Close(fd)
+	}
+	return err == nil
+}
