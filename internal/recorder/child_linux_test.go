@@ -58,6 +58,7 @@ func init() {
 		"kill":       childKill,
 		"sections":   childSections,
 		"restart":    childRestart,
+		"sigreturn":  childSigreturn,
 		"steps":      childSteps,
 		"parent":     childParent,
 		"leaderless": childLeaderless,
@@ -394,6 +395,19 @@ func childKill() {
 
 // mark1 marks a section of the thread.
 func mark1(n int) { _, _, _ = unix.RawSyscall(unix.SYS_GETPRIORITY, Mark, uintptr(n), 0) }
+
+// childSigreturn makes a call that fails and raises SIGPIPE, which the runtime handles.
+func childSigreturn() {
+	runtime.LockOSThread()
+	a, b := pair(unix.SOCK_STREAM)
+	check(unix.Close(b))
+	mark1(1)
+	_, _, errno := unix.RawSyscall(unix.SYS_WRITE, uintptr(a), uintptr(unsafe.Pointer(&a)), 1)
+	mark1(0)
+	if errno != unix.EPIPE {
+		check(errno)
+	}
+}
 
 // childSections makes calls inside and outside of two sections. The argument "extra" adds one.
 func childSections() {

@@ -324,6 +324,22 @@ func TestRestart(t *testing.T) {
 // wakesThread reports whether Go's scheduler makes such calls on its own, whenever a time slice ends.
 func wakesThread(c Call) bool { return strings.HasPrefix(c.Name(), "futex") }
 
+// The end of a signal handler has no result: the registers are those of the interrupted call. How they say that a call has
+// failed depends on the instruction with which the program made it.
+func TestSigreturnHasNoResult(t *testing.T) {
+	ways(t, func(t *testing.T, o Options) {
+		o.Sections = true
+		calls, _ := recordChild(t, childCommand("sigreturn"), o)
+		if list := byName(calls, "write"); len(list) != 1 || list[0].Errno != unix.EPIPE {
+			t.Errorf("%v", list)
+		}
+		list := append(byName(calls, "rt_sigreturn"), byName(calls, "sigreturn")...)
+		if len(list) != 1 || list[0].Errno != 0 || list[0].Result != 0 {
+			t.Errorf("%v", list)
+		}
+	})
+}
+
 func TestSections(t *testing.T) {
 	names := func(calls []Call) string {
 		var list []string

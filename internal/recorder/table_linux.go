@@ -100,8 +100,8 @@ var table = []tableRow{
 	{"futex_time64", none, 422, none, 422, none, none, "addr int int addr addr int"},
 	{"rt_sigaction", 13, 174, 134, 174, 173, 174, "int addr addr word"},
 	{"rt_sigprocmask", 14, 175, 135, 175, 174, 175, "int addr addr word"},
-	{"rt_sigreturn", 15, 173, 139, 173, 172, 173, ""},
-	{"sigreturn", none, 119, none, 119, 119, 119, ""},
+	{"rt_sigreturn", 15, 173, 139, 173, 172, 173, "= nothing"},
+	{"sigreturn", none, 119, none, 119, 119, 119, "= nothing"},
 	{"sigaltstack", 131, 186, 132, 186, 185, 186, "addr addr"},
 	{"getpid", 39, 20, 172, 20, 20, 20, "= pid"},
 	{"gettid", 186, 224, 178, 224, 207, 236, "= pid"},
@@ -161,13 +161,14 @@ const (
 	argTimeout64 // a timespec of 16 bytes
 	argMsg
 	argMmsg
-	argFcntl // the result of fcntl: a descriptor if the command is F_DUPFD or F_DUPFD_CLOEXEC
+	argFcntl   // the result of fcntl: a descriptor if the command is F_DUPFD or F_DUPFD_CLOEXEC
+	argNothing // the call restores the registers, and with them the result of the call that a signal interrupted
 )
 
 var argKinds = map[string]argKind{
 	"word": argWord, "int": argInt, "flags": argFlags, "fd": argFD, "pid": argPID, "addr": argAddr, "str": argStr,
 	"buf": argBuf, "out": argOut, "lenp": argLenp, "fds": argFDs, "p4": argP4, "timeout": argTimeout, "timeout64": argTimeout64,
-	"msg": argMsg, "mmsg": argMmsg, "fcntl": argFcntl,
+	"msg": argMsg, "mmsg": argMmsg, "fcntl": argFcntl, "nothing": argNothing,
 }
 
 // A parameter describes an argument of a call.

@@ -376,10 +376,12 @@ func (t *tracer) leave(th *thread, info *syscallInfo) {
 	if c == nil {
 		return
 	}
-	value, failed := info.result()
-	c.Result = value
-	if failed {
-		c.Result, c.Errno = -1, syscall.Errno(-value)
+	if c.sig == nil || c.sig.result != argNothing {
+		value, failed := info.result()
+		c.Result = value
+		if failed {
+			c.Result, c.Errno = -1, syscall.Errno(-value)
+		}
 	}
 	c.decodeExit(&t.reader)
 	if !t.o.NoFiles {
