@@ -332,6 +332,14 @@ soak: setup-test ## tens of minutes: send a million files over a hundred Conns, 
 		done; \
 	done
 
+.PHONY: handover
+handover: setup-c ## minutes: restart a server 200 times under each kind of load, and let a process die or stop at each step of a handover 20 times, on both backends
+	@for tags in "" scm_purego; do \
+		[ -n "$$tags" ] || $(has_c) || { echo "skip: cgo run: no C compiler"; continue; }; \
+		$(GO) test ./handover -tags "$$tags" -count=20 -run TestProcessDiesOrStops || exit; \
+		SCM_HANDOVER=full $(GO) test ./handover/httpdrain -tags "$$tags" -count=1 -timeout 30m -v -run TestNoRequestIsLost || exit; \
+	done
+
 .PHONY: lint lint-tools lint-go lint-systems lint-modules lint-c lint-peers lint-shell lint-workflows
 lint: setup-lint lint-go lint-systems lint-modules lint-c lint-peers lint-shell lint-workflows ## minutes: run every linter; a missing one is an error
 

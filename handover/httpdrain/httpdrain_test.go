@@ -12,8 +12,8 @@ import (
 	"net/http/httptest"
 	"os"
 	"os/exec"
-	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -29,7 +29,7 @@ import (
 
 func TestMain(m *testing.M) {
 	reexec.Register("server", func(args []string) {
-		if err := runServer(args[0], args[1]); err != nil {
+		if err := runServer(args[0]); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}
@@ -53,73 +53,73 @@ func patient(t *testing.T) context.Context {
 	return ctx
 }
 
-// runServer is a server that answers each request with its PID, and upgrades on SIGHUP.
-func runServer(path, address string) error {
+// runServer is a server that answers each request with its PID, and prints the addresses of its plain and its TLS socket
+// when it serves.
+func runServer(path string) error {
 	ctx := context.Background()
-	hangup := make(chan os.Signal, 1)
-	signal.Notify(hangup, syscall.SIGHUP)
 	p, err := handover.Start(ctx, path)
 	if err != nil {
 		return err
 	}
-	l, err := p.Listen(ctx, "web", "tcp", address)
+	plain, err := p.Listen(ctx, "plain", "tcp", "127.0.0.1:0")
 	if err != nil {
 		return err
 	}
-	if err := p.Ready(ctx); err != nil {
+	encrypted, err := p.Listen(ctx, "encrypted", "tcp", "127.0.0.1:0")
+	if err != nil {
 		return err
 	}
+	borrowed := httptest.NewTLSServer(nil) // for its certificate
+	borrowed.Close()
 	server := httpdrain.New(&http.Server{
-		Protocols: protocols(),
+		Protocols: protocols("HTTP/1.1", "HTTP/2"),
+		TLSConfig: borrowed.TLS.Clone(),
 		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			_, _ = io.Copy(io.Discard, r.Body)
 			_, _ = fmt.Fprint(w, os.Getpid())
 		}),
 	})
-	go func() {
-		for {
-			select {
-			case <-hangup:
-				if err := p.Upgrade(ctx, nil); err != nil {
-					fmt.Fprintln(os.Stderr, err)
-				}
-			case <-p.Replaced():
-				_ = server.Drain(ctx)
-				return
-			}
-		}
-	}()
-	if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+	if err := p.Ready(ctx); err != nil {
 		return err
+	}
+	fmt.Println(plain.Addr(), encrypted.Addr())
+	go func() {
+		<-p.Replaced()
+		_ = server.Drain(ctx)
+	}()
+	served := make(chan error, 2)
+	go func() { served <- server.ServeTLS(encrypted, "", "") }()
+	go func() { served <- server.Serve(plain) }()
+	for range 2 {
+		if err := <-served; !errors.Is(err, http.ErrServerClosed) {
+			return err
+		}
 	}
 	return nil
 }
 
-func protocols() *http.Protocols {
+func protocols(names ...string) *http.Protocols {
 	p := new(http.Protocols)
-	p.SetHTTP1(true)
-	p.SetUnencryptedHTTP2(true)
+	p.SetHTTP1(slices.Contains(names, "HTTP/1.1"))
+	p.SetHTTP2(slices.Contains(names, "HTTP/2"))
+	p.SetUnencryptedHTTP2(slices.Contains(names, "HTTP/2"))
 	return p
 }
 
-// A load is a number of clients that send requests without pause. net/http does not send them again after an error.
+// A load is a number of clients that send requests. net/http does not send them again after an error.
 type load struct {
 	t        *testing.T
-	address  string
+	url      string
 	done     atomic.Bool
 	group    sync.WaitGroup
 	asked    atomic.Int64
 	answered atomic.Int64
-	by       sync.Map // the PIDs that have answered, and the number of clients that each has answered
+	by       sync.Map // the PIDs that have answered, and the clients that each has answered
 }
 
-func (l *load) start(clients int) {
-	for i := range clients {
-		transport := &http.Transport{DisableKeepAlives: i%4 == 0}
-		if i%4 == 3 {
-			transport.Protocols = new(http.Protocols)
-			transport.Protocols.SetUnencryptedHTTP2(true)
-		}
+// start starts clients that wait for a pause after each request.
+func (l *load) start(transports []*http.Transport, pause time.Duration) {
+	for i, transport := range transports {
 		l.group.Add(1)
 		go func() {
 			defer l.group.Done()
@@ -127,7 +127,7 @@ func (l *load) start(clients int) {
 			client := &http.Client{Transport: transport}
 			for !l.done.Load() {
 				l.asked.Add(1)
-				pid, err := post(client, l.address)
+				pid, err := post(client, l.url)
 				if err != nil {
 					l.t.Error(err)
 					return
@@ -135,17 +135,15 @@ func (l *load) start(clients int) {
 				l.answered.Add(1)
 				seen, _ := l.by.LoadOrStore(pid, new(sync.Map))
 				seen.(*sync.Map).Store(i, nil)
-				if i%4 == 2 {
-					time.Sleep(5 * time.Millisecond) // an idle connection, on which the next request may cross its end
-				}
+				time.Sleep(pause)
 			}
 		}()
 	}
 }
 
 // post makes a request that net/http does not retry.
-func post(client *http.Client, address string) (string, error) {
-	response, err := client.Post("http://"+address, "text/plain", io.NopCloser(strings.NewReader("x")))
+func post(client *http.Client, url string) (string, error) {
+	response, err := client.Post(url, "text/plain", io.NopCloser(strings.NewReader("x")))
 	if err != nil {
 		return "", err
 	}
@@ -170,57 +168,107 @@ func eventually(t *testing.T, what string, is func() bool) {
 	}
 }
 
-// Before each successor, another one dies after it has received the sockets.
+// Before each successor, another one dies after it has received the sockets. make handover restarts the server 200 times
+// under each load.
 func TestNoRequestIsLost(t *testing.T) {
-	dir := t.TempDir()
-	reserved, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	restarts := 2
+	if os.Getenv("SCM_HANDOVER") == "full" {
+		restarts = 200
 	}
-	address := reserved.Addr().String()
-	_ = reserved.Close()
-	start := func(child string) *exec.Cmd {
-		t.Helper()
-		cmd := reexec.Command(child, filepath.Join(dir, "socket"), address)
+	for _, c := range []struct {
+		name      string
+		pause     time.Duration
+		change    func(transport *http.Transport)
+		encrypted bool
+	}{
+		{"HTTP/1.1 with a connection for each request", 0, func(t *http.Transport) { t.DisableKeepAlives = true }, false},
+		{"HTTP/1.1 with keep-alive", 0, func(t *http.Transport) {}, false},
+		{"HTTP/1.1 with pauses", 40 * time.Millisecond, func(t *http.Transport) {}, false}, // the next request may cross the end of the idle connection
+		{"HTTP/2", 0, func(t *http.Transport) { t.Protocols = protocols("HTTP/2") }, false},
+		{"HTTP/1.1 over TLS", 0, func(t *http.Transport) { t.Protocols = protocols("HTTP/1.1") }, true},
+		{"HTTP/2 over TLS", 0, func(t *http.Transport) { t.Protocols = protocols("HTTP/2") }, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			borrowed := httptest.NewTLSServer(nil)
+			borrowed.Close()
+			var transports []*http.Transport
+			for range 16 {
+				transport := borrowed.Client().Transport.(*http.Transport).Clone()
+				c.change(transport)
+				transports = append(transports, transport)
+			}
+			restart(t, restarts, transports, c.pause, c.encrypted)
+		})
+	}
+}
+
+// restart restarts a server under load.
+func restart(t *testing.T, times int, transports []*http.Transport, pause time.Duration, encrypted bool) {
+	path := filepath.Join(t.TempDir(), "socket")
+	command := func(child string) *exec.Cmd {
+		cmd := reexec.Command(child, path)
 		cmd.Stderr = os.Stderr
-		if err := cmd.Start(); err != nil {
-			t.Fatal(err)
-		}
 		return cmd
 	}
-	server := start("server")
+	var server *exec.Cmd
 	defer func() {
-		_ = server.Process.Kill()
-		_ = server.Wait()
-	}()
-	eventually(t, "the first process listens", func() bool {
-		conn, err := net.Dial("tcp", address)
-		if err == nil {
-			_ = conn.Close()
+		if server != nil {
+			_ = server.Process.Kill()
+			_ = server.Wait()
 		}
-		return err == nil
-	})
-	const clients = 16
-	l := &load{t: t, address: address}
+	}()
+	// next starts a server, and returns its URL when it serves.
+	next := func() (*exec.Cmd, string) {
+		t.Helper()
+		cmd := command("server")
+		out, err := cmd.StdoutPipe()
+		if err == nil {
+			err = cmd.Start()
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		var plain, tls string
+		if _, err := fmt.Fscanln(out, &plain, &tls); err != nil {
+			t.Error("the server does not serve: ", err)
+		}
+		if encrypted {
+			return cmd, "https://" + tls
+		}
+		return cmd, "http://" + plain
+	}
+	server, url := next()
+	l := &load{t: t, url: url}
 	defer l.group.Wait()
 	defer l.done.Store(true)
-	l.start(clients)
-	eventually(t, "the first process answers", func() bool { return l.clientsOf(server.Process.Pid) == clients })
-	for range 4 {
-		if err := start("dies").Wait(); err == nil {
+	l.start(transports, pause)
+	isAnswering := func(cmd *exec.Cmd) func() bool {
+		return func() bool { return t.Failed() || l.clientsOf(cmd.Process.Pid) == len(transports) }
+	}
+	eventually(t, "the first process answers", isAnswering(server))
+	for range times {
+		if err := command("dies").Run(); err == nil {
 			t.Error("the failing successor has not died")
 		}
-		successor := start("server")
-		eventually(t, "the successor answers all clients", func() bool { return l.clientsOf(successor.Process.Pid) == clients })
-		if err := server.Wait(); err != nil {
-			t.Error("the predecessor: ", err)
+		predecessor := server
+		var now string
+		if server, now = next(); now != url {
+			t.Errorf("the successor serves %s instead of %s", now, url)
 		}
-		server = successor
+		eventually(t, "the successor answers all clients", isAnswering(server))
+		if t.Failed() {
+			_ = predecessor.Process.Kill()
+		}
+		if err := predecessor.Wait(); err != nil {
+			t.Fatal("the predecessor: ", err)
+		}
 	}
 	l.done.Store(true)
 	l.group.Wait()
 	if asked, answered := l.asked.Load(), l.answered.Load(); asked != answered {
 		t.Errorf("%d requests, %d answers", asked, answered)
+	} else {
+		t.Logf("%d requests, %d restarts", asked, times)
 	}
 }
 
@@ -248,7 +296,7 @@ func TestServeReturnsWhenTheDrainIsComplete(t *testing.T) {
 	defer transport.CloseIdleConnections()
 	answered := make(chan error, 1)
 	go func() {
-		_, err := post(&http.Client{Transport: transport}, address)
+		_, err := post(&http.Client{Transport: transport}, "http://"+address)
 		answered <- err
 	}()
 	<-entered

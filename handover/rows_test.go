@@ -1,0 +1,271 @@
+//go:build linux
+
+package handover
+
+import (
+	"net"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// rows are the events in which a process dies or stops while it hands over or takes over, and what must follow. At the end
+// exactly one process serves, and the clients have lost at most what the row says. The events that need a service manager,
+// or a lack of memory, are tests of make systemd.
+var rows = []struct {
+	event string
+	may   loss
+	run   func(t *testing.T, w *processes)
+}{
+	{"the successor dies before it has sent going", nothing, func(t *testing.T, w *processes) {
+		a := w.first()
+		for _, held := range []string{"hello", "sockets", "ready", "go", ""} {
+			r := w.relay(held, 1)
+			b := w.start("waits=yes")
+			if held != "hello" && held != "sockets" {
+				b.says("prepared")
+				if held != "" {
+					b.reads("ready")
+				}
+			}
+			if held != "" {
+				r.holds()
+			}
+			b.kill()
+			r.drop()
+			a.only()
+		}
+		b := w.start()
+		b.only()
+	}},
+	{"the successor dies after go, before it has sent going", nothing, func(t *testing.T, w *processes) {
+		a := w.first()
+		b := w.stoppedAfterGo()
+		a.answers()
+		b.kill()
+		a.only()
+		w.start().only()
+	}},
+	{"the successor is too slow", nothing, func(t *testing.T, w *processes) {
+		a := w.first()
+		b := w.start("waits=yes", "timeout=1ms")
+		a.says("log", "not ready after 1ms")
+		b.says("prepared")
+		b.reads("ready")
+		b.says("failed", "not ready after 1ms")
+		a.only()
+		w.start().only()
+	}},
+	{"the successor is stopped before ready", nothing, func(t *testing.T, w *processes) {
+		a := w.first()
+		r := w.relay("sockets", 1)
+		b := w.start("timeout=1ms")
+		r.holds()
+		b.stops()
+		r.release()
+		a.says("log", "not ready after 1ms")
+		a.answers()
+		b.continues()
+		b.says("failed", "not ready after 1ms")
+		a.only()
+		w.start().only()
+	}},
+	{"the successor is stopped between go and going", nothing, func(t *testing.T, w *processes) {
+		a := w.first()
+		b := w.stoppedAfterGo()
+		a.answers()
+		c := w.start("start=50ms")
+		c.says("failed", "deadline exceeded")
+		a.answers()
+		b.continues()
+		b.only()
+	}},
+	{"the predecessor dies before it has sent all sockets", refused, func(t *testing.T, w *processes) {
+		const files = "files=200" // in more than one message
+		a := w.first(files)
+		for nth := range 2 {
+			r := w.relay("sockets", 1+nth)
+			b := w.start(files)
+			r.holds()
+			a.kill()
+			r.drop()
+			b.only()
+			a = b
+		}
+		w.start(files).only()
+	}},
+	{"the predecessor dies later", requests, func(t *testing.T, w *processes) {
+		a := w.first()
+		for _, held := range []string{"", "ready", "go", "going"} {
+			r := w.relay(held, 1)
+			b := w.start("waits=yes")
+			b.says("prepared")
+			if held != "" {
+				b.reads("ready")
+				r.holds()
+			}
+			a.kill()
+			r.drop()
+			if held == "" {
+				b.reads("ready")
+			}
+			b.only()
+			a = b
+		}
+		w.start().only()
+	}},
+	{"the predecessor is told to end", refused, func(t *testing.T, w *processes) {
+		a := w.first()
+		for _, held := range []string{"", "ready"} {
+			r := w.relay(held, 1)
+			b := w.start("waits=yes")
+			b.says("prepared")
+			if held != "" {
+				b.reads("ready")
+				r.holds()
+			}
+			a.signal(syscall.SIGTERM)
+			a.says("ended")
+			if held == "" {
+				b.reads("ready")
+			} else {
+				r.release()
+			}
+			b.says("failed", "the predecessor is ending")
+			b.says("ended")
+			a = w.start()
+			a.only()
+		}
+	}},
+	{"the predecessor is told to end after go", requests, func(t *testing.T, w *processes) {
+		a := w.first()
+		r := w.relay("go", 1)
+		b := w.start()
+		r.holds()
+		a.signal(syscall.SIGTERM)
+		a.says("ended")
+		r.release()
+		b.only()
+	}},
+	{"the predecessor is stopped before go", nothing, func(t *testing.T, w *processes) {
+		a := w.first()
+		r := w.relay("ready", 1)
+		b := w.start()
+		r.holds()
+		a.stops()
+		r.release()
+		conn, err := net.Dial("unix", w.path+".web")
+		if err != nil {
+			t.Fatal(err)
+		}
+		b.reads("cancel")
+		b.says("failed", "context canceled")
+		b.says("ended")
+		_ = conn.SetReadDeadline(time.Now())
+		if n, err := conn.Read(make([]byte, 1)); n > 0 {
+			t.Errorf("a process answers while the predecessor is stopped: %v", err)
+		}
+		a.continues()
+		_ = conn.SetReadDeadline(time.Now().Add(patience))
+		if n, err := conn.Read(make([]byte, 1)); n == 0 {
+			t.Error(err)
+		}
+		_ = conn.Close()
+		a.only()
+		w.start().only()
+	}},
+	{"the predecessor is stopped after go", nothing, func(t *testing.T, w *processes) {
+		a := w.first()
+		r := w.relay("go", 1)
+		b := w.start()
+		r.holds()
+		a.stops()
+		r.release()
+		b.says("serving")
+		b.answers()
+		a.continues()
+		a.says("replaced")
+		b.only()
+	}},
+	{"the predecessor has closed the stream but lives", nothing, func(t *testing.T, w *processes) {
+		a := w.first()
+		r := w.relay("", 0)
+		b := w.start("waits=yes", "death=1ms")
+		b.says("prepared")
+		r.drop()
+		b.reads("ready")
+		b.says("failed", "has not exited")
+		a.only()
+		w.start().only()
+	}},
+	{"the successor dies after going, and the draining process is told to end", refused, func(t *testing.T, w *processes) {
+		a := w.first()
+		conn, _, pid, _, err := w.dial()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = conn.Close() }()
+		if pid != a.cmd.Process.Pid {
+			t.Fatalf("process %d has answered", pid)
+		}
+		b := w.start()
+		a.says("replaced")
+		b.says("serving")
+		b.kill()
+		if _, lost, err := w.ask(); lost != refused {
+			t.Errorf("a process serves after the successor's death: %v", err)
+		}
+		if a.has("ended") {
+			t.Error("the draining process has not waited for its client")
+		}
+		a.signal(syscall.SIGTERM)
+		a.says("ended")
+		w.start().only()
+	}},
+	{"several first processes", refused, func(t *testing.T, w *processes) {
+		w.oneOf(6)
+	}},
+	{"several successors", nothing, func(t *testing.T, w *processes) {
+		w.first()
+		w.oneOf(6)
+	}},
+}
+
+// make handover runs this test 20 times.
+func TestProcessDiesOrStops(t *testing.T) {
+	for _, row := range rows {
+		t.Run(strings.ReplaceAll(row.event, ",", ""), func(t *testing.T) { row.run(t, newProcesses(t, row.may)) })
+	}
+}
+
+// stoppedAfterGo returns a successor that is stopped after it has been told to go, before it can send going.
+func (w *processes) stoppedAfterGo() *server {
+	w.t.Helper()
+	r := w.relay("go", 1)
+	b := w.start()
+	r.holds()
+	b.stops()
+	r.release()
+	return b
+}
+
+// oneOf starts several servers at once, and waits until one of them serves alone.
+func (w *processes) oneOf(n int) {
+	w.t.Helper()
+	for range n {
+		w.start()
+	}
+	var last *server
+	eventually(w.t, "all but one process have ended", func() bool {
+		running := 0
+		for _, s := range w.all {
+			if !s.has("ended") {
+				last = s
+				running++
+			}
+		}
+		return running == 1 && last.serves()
+	})
+	last.only()
+}
