@@ -3,7 +3,6 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -18,7 +17,6 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/scm-rights/scm"
 	"github.com/scm-rights/scm/examples/internal/program"
 )
 
@@ -76,66 +74,6 @@ func TestOtherUser(t *testing.T) {
 	refused()
 }
 
-// dies is a successor that dies after it has sent ready or, before that, after it has received the sockets.
-func dies(t *testing.T, path, ready string) {
-	t.Helper()
-	server, err := scm.Dial(context.Background(), "unix", path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = server.Close() }()
-	for range 2 {
-		l, err := server.RecvListener()
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer func() { _ = l.Close() }()
-	}
-	if ready == "" {
-		return
-	}
-	if _, err := io.WriteString(server, ready); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := io.ReadFull(server, make([]byte, len("go"))); err != nil {
-		t.Fatal(err)
-	}
-}
-
-// A successor must not serve if its predecessor gives up, because then the predecessor continues to serve.
-func TestSuccessorExitsWithoutGo(t *testing.T) {
-	socket := filepath.Join(t.TempDir(), "socket")
-	control, err := scm.Listen(context.Background(), "unix", socket)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = control.Close() }()
-	web, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = web.Close() }()
-	server := program.Start(t, program.Command(socket, web.Addr().String()))
-	successor, err := control.AcceptConn()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, l := range []net.Listener{control, web} {
-		if err := successor.SendListener(l); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if _, err := successor.Read(make([]byte, len("ready"))); err != nil {
-		t.Error(err)
-	}
-	if err := successor.Close(); err != nil {
-		t.Error(err)
-	}
-	if stdout, stderr, err := server.Wait(); err == nil || stdout != "" {
-		t.Errorf("the successor serves: %q, %q, %v", stdout, stderr, err)
-	}
-}
-
 func TestNoRequestIsLost(t *testing.T) {
 	socket := filepath.Join(t.TempDir(), "socket")
 	server := program.Start(t, program.Command(socket, "127.0.0.1:0"))
@@ -175,20 +113,33 @@ func TestNoRequestIsLost(t *testing.T) {
 		_, yes := by.Load(fmt.Sprintln(server.PID))
 		return yes
 	}
+	servers := func() (n int) {
+		by.Range(func(any, any) bool { n++; return true })
+		return n
+	}
 	program.Eventually(t, "the first server answers", answers)
-	dies(t, socket, "")
-	dies(t, socket, "ready")
-	for range 3 { // each replaces the one before
+	for range 3 { // each server starts a successor, which the next one replaces
+		before := servers()
+		if err := syscall.Kill(server.PID, syscall.SIGHUP); err != nil {
+			t.Fatal(err)
+		}
+		program.Eventually(t, "the successor answers", func() bool { return servers() > before })
 		successor := program.Start(t, program.Command(socket, address))
-		if _, stderr, err := server.Wait(); err != nil {
+		if _, stderr, err := server.Wait(); err != nil { // returns when both have exited
 			t.Error("the predecessor: ", err, stderr)
 		}
 		server = successor
-		program.Eventually(t, "the successor answers", answers)
+		program.Eventually(t, "the new server answers", answers)
 	}
 	done.Store(true)
 	clients.Wait()
 	if asked.Load() != answered.Load() || asked.Load() < 100 {
 		t.Errorf("%d requests, %d answers", asked.Load(), answered.Load())
+	}
+	if err := syscall.Kill(server.PID, syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if _, stderr, err := server.Wait(); err != nil {
+		t.Error("after SIGTERM: ", err, stderr)
 	}
 }

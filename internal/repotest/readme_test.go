@@ -28,12 +28,12 @@ var (
 )
 
 // pasted returns the blocks of README.md and then of docs/c.md as shell input. A block of another language
-// becomes the file that the line above it names, unless it is an excerpt from one of the programs that README.md copies.
+// becomes the file that the line above it names, unless it is an excerpt from one of the examples.
 func pasted() (blocks []string) {
 	GinkgoHelper()
 	files, programs := 0, ""
-	for _, file := range filesBelow("examples/pass") {
-		programs += flat(contents("examples/pass" + file))
+	for _, file := range filesBelow("examples") {
+		programs += flat(contents("examples" + file))
 	}
 	all := readmeBlock.FindAllStringSubmatch(contents("README.md")+contents("docs/c.md"), -1)
 	for i, m := range all {
