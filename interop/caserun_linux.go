@@ -89,7 +89,7 @@ func (cr *caseRun) begin(sd *side) error {
 	if !slices.ContainsFunc(cr.Scenario.Steps, func(st scenario.Step) bool { return needsSocket(st, sd.role) }) {
 		sd.socket.Drop()
 	}
-	use := fmt.Sprintf("use sock=%d fds=%s", sd.socket.FD, peer.FormatFDs(sd.given[1:]))
+	use := fmt.Sprintf("use sock=%d fds=%s", sd.socket.FD, peer.FormatList(sd.given[1:]))
 	if err := cr.expectOK(sd, use); err != nil {
 		return err
 	}

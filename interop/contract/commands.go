@@ -8,8 +8,8 @@ var SocketTypes = []string{"stream", "dgram", "seqpacket"}
 // Commands contains the commands that every peer implements.
 //
 // To add a command for peers, add its form here, and a kind for each field that does not have one
-// yet. Describe the command in interop/peers/README.md, and implement it in Peer.answer in
-// interop/peers/go/peer. Code that treats received messages differently from other answers checks
+// yet. Describe the command in interop/peers/README.md, and implement it in newPeer in
+// interop/peers/go/peer/peer.go. Code that treats received messages differently from other answers checks
 // for the command name "recv".
 var Commands = new(Vocabulary).Extend(Definitions{
 	Forms: []Form{

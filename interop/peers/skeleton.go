@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-//go:embed skeleton c/peer.c java/Peer.java python/peer.py ruby/peer.rb rust/src/peer.rs
+//go:embed c/peer.c go/peer/peer.go java/Peer.java python/peer.py ruby/peer.rb rust/src/peer.rs skeleton
 var skeletonFiles embed.FS
 
 // A Skeleton is the source code of a peer that does not call a library yet. The comment at
@@ -26,7 +26,7 @@ type Skeleton struct {
 func Skeletons() (list []Skeleton) {
 	for _, s := range []struct{ language, file string }{
 		{"c", "c/peer.c"},
-		{"go", "skeleton/peer.go"},
+		{"go", "go/peer/peer.go"},
 		{"rust", "rust/src/peer.rs"},
 		{"python", "python/peer.py"},
 		{"javascript", "skeleton/peer.js"},
@@ -37,7 +37,11 @@ func Skeletons() (list []Skeleton) {
 		if err != nil {
 			panic(err) // the file is embedded
 		}
-		text = bytes.TrimPrefix(text, []byte("//go:build ignore\n\n"))
+		if s.language == "go" {
+			// Our own peers compile the file as a package, and a user as a program.
+			text = bytes.TrimPrefix(text, []byte("//go:build linux\n\n"))
+			text = bytes.Replace(text, []byte("\npackage peer\n"), []byte("\npackage main\n"), 1)
+		}
 		commands := headerCommands(text)
 		last := len(commands) - 1
 		list = append(list, Skeleton{s.language, path.Base(s.file), text, commands[:last:last], commands[last]})

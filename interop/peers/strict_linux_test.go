@@ -64,8 +64,8 @@ func testStrict(t *testing.T, peer *exec.Cmd, notSocket string) {
 	}
 }
 
-// The peers in C, Rust and Go share a parser per language. Peers in other languages parse the commands
-// themselves, so this test starts each of them.
+// The peers in C, Rust and Go are built from the skeletons in these languages, which TestSkeletonsAreStrict tests.
+// This test starts each peer in another language.
 func TestPeersAreStrict(t *testing.T) {
 	var names []string
 	notSocket := map[string]string{}

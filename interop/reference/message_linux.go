@@ -166,7 +166,7 @@ func recvmsg(a *args) (string, error) {
 	got := a.received(m)
 	name := formatName(m.Name[:min(m.NameLen, maxName)])
 	text := fmt.Sprintf("n=%d payload=%s fds=%s control=%s controllen=%d flags=%s name=%s", n, a.filled(m, n),
-		peer.FormatFDs(got.fds), got.text, m.ControlLen, peer.FormatFlags(m.Flags), name)
+		peer.FormatList(got.fds), got.text, m.ControlLen, peer.FormatFlags(m.Flags), name)
 	return text + got.pidfdField(), nil
 }
 
@@ -195,7 +195,7 @@ func (c control) pidfdField() string {
 	if len(c.pidfds) == 0 {
 		return ""
 	}
-	return " pidfd=" + peer.FormatFDs(c.pidfds)
+	return " pidfd=" + peer.FormatList(c.pidfds)
 }
 
 // received parses the control messages of a receive. The peer closes the received descriptors after
@@ -284,7 +284,7 @@ func recvmmsg(a *args) (string, error) {
 		all.fds = append(all.fds, got.fds...)
 		all.pidfds = append(all.pidfds, got.pidfds...)
 	}
-	return fmt.Sprintf("n=%d payload=%s fds=%s control=%s", n, strings.Join(payloads, "|"), peer.FormatFDs(all.fds),
+	return fmt.Sprintf("n=%d payload=%s fds=%s control=%s", n, strings.Join(payloads, "|"), peer.FormatList(all.fds),
 		strings.Join(controls, "|")) + all.pidfdField(), nil
 }
 

@@ -200,7 +200,7 @@ func TestServe(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i, got := range strings.Split(strings.TrimSuffix(out.String(), "\n"), "\n") {
-		if got != exchange[i][1] {
+		if got = contract.NameErrno(got); got != exchange[i][1] {
 			t.Errorf("%s: got %q, want %q", exchange[i][0], got, exchange[i][1])
 		}
 	}

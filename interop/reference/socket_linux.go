@@ -50,7 +50,7 @@ func newPair(a *args) (string, error) {
 		return "", err
 	}
 	a.Hold(two[:]...)
-	return "fds=" + peer.FormatFDs(two[:]), nil
+	return "fds=" + peer.FormatList(two[:]), nil
 }
 
 // maxPath is the length of sun_path. A path that fills sun_path has no terminating zero byte.

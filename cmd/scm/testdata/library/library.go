@@ -10,14 +10,14 @@ func librarySend(sock int, payload []byte, fds []int) (n int, err error) {
 		return syscall.SendmsgN(sock, payload, nil, nil, 0)
 	}
 	if len(payload) == 0 {
-		return 0, errUnsupported
+		return 0, ErrUnsupported
 	}
 	return syscall.SendmsgN(sock, payload, syscall.UnixRights(fds...), nil, 0)
 }
 
 func libraryRecv(sock int, payload []byte, room int) (n int, fds []int, flags int, err error) {
 	if len(payload) == 0 && room > 0 {
-		return 0, nil, 0, errUnsupported
+		return 0, nil, 0, ErrUnsupported
 	}
 	var control []byte
 	if room > 0 {

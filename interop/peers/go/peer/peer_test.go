@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -220,6 +221,46 @@ func TestFlagsOfCommands(t *testing.T) {
 	}
 }
 
+// The fields of a command can have any order, and the pattern continues from one buffer to the next.
+func TestBuffersOfCommands(t *testing.T) {
+	v := &view{}
+	say, hangUp := talk(t, Library{Can: "iov,flags", Open: func(int) (Socket, error) { return v, nil }})
+	expect(t, say, fmt.Sprintf("use fds=- sock=%d", null(t)), "ok")
+	expect(t, say, "send flags=- payload=@2,-,09,@2 at=250 fds=-", "ok n=2")
+	if want := [][]byte{{250, 0}, {}, {9}, {2, 3}}; len(v.sent) != 1 || !reflect.DeepEqual(v.sent[0].Buffers, want) {
+		t.Errorf("sent %v, want %v", v.sent, want)
+	}
+	say("recv fds=0 bytes=2,0,1")
+	if len(v.rooms) != 1 || len(v.rooms[0].Buffers) != 3 || len(v.rooms[0].Filled(9)) != 3 {
+		t.Errorf("received into %v", v.rooms)
+	}
+	if err := hangUp(); err != nil {
+		t.Error(err)
+	}
+}
+
+// A test of package peers gives the same commands without flags or several buffers to the template.
+func TestMalformed(t *testing.T) {
+	v := &view{}
+	say, hangUp := talk(t, Library{Can: "multi,iov,flags", Open: func(int) (Socket, error) { return v, nil }})
+	sock := null(t)
+	expect(t, say, fmt.Sprintf("use sock=%d", sock), "ok")
+	for _, line := range []string{
+		"send payload=00, fds=-", "send payload=00,0 fds=-", "send payload=@67108864,00 fds=-", "send payload=00 fds=- flags=", "send payload=00 fds=- flags=peek",
+		"send payload=00 fds=- flags=eor,", "send payload=00 fds=- flags=- flags=-", "send payload=00 fds=- flags", "send payload=00 fds=x flags=-",
+		"recv bytes=- fds=0", "recv bytes=1, fds=0", "recv bytes=67108864,1 fds=0", "recv bytes=1 fds=0 flags=eor", "recv bytes=1 fds=- flags=-", "recv bytes=1 fds=0 at=x flags=-",
+		"hello flags=-", "use sock=0 flags=-", "close fds=0 flags=-", "end flags=-",
+	} {
+		expect(t, say, line, "unsupported")
+	}
+	if len(v.sent)+len(v.rooms) > 0 || !isOpen(sock) {
+		t.Errorf("sent %v, received %v, open=%v", v.sent, v.rooms, isOpen(sock))
+	}
+	if err := hangUp(); err != nil {
+		t.Error(err)
+	}
+}
+
 // More receives the lines that have no command of the contract, as they are, and no other lines.
 func TestMore(t *testing.T) {
 	sock := null(t)
@@ -246,7 +287,7 @@ func TestLibraries(t *testing.T) {
 		lib  Library
 		want string
 	}{
-		"send payload=00 fds=-":               {Library{Open: func(int) (Socket, error) { return nil, unix.ENOTSOCK }}, "err ENOTSOCK"},
+		"send payload=00 fds=-":               {Library{Open: func(int) (Socket, error) { return nil, unix.ENOTSOCK }}, "err 88"},
 		"recv bytes=1 fds=9":                  {Library{Room: "*,1", Open: works}, "ok n=1 payload=00 fds="},
 		"recv bytes=1 fds=2":                  {Library{Open: works}, "unsupported"},
 		strings.Repeat("x", contract.MaxLine): {Library{}, "unsupported"},
