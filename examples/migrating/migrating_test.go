@@ -1,6 +1,6 @@
 //go:build unix
 
-// Package migrating has the code that docs/migrating.md shows as "after".
+// Package migrating has the code that docs/migrating.md and docs/migrating-handover.md show as "after".
 package migrating
 
 import (
@@ -20,13 +20,19 @@ import (
 	"github.com/scm-rights/scm/framed"
 )
 
-// The page and this file have the same code, except for its indentation.
-func TestPage(t *testing.T) {
-	page, err := os.ReadFile("../../docs/migrating.md")
+// Each page and its file have the same code, except for its indentation.
+func TestPages(t *testing.T) {
+	for page, file := range map[string]string{"migrating.md": "migrating_test.go", "migrating-handover.md": "handover_test.go"} {
+		t.Run(page, func(t *testing.T) { checkPage(t, "../../docs/"+page, file) })
+	}
+}
+
+func checkPage(t *testing.T, name, file string) {
+	page, err := os.ReadFile(name)
 	if err != nil {
 		t.Fatal(err)
 	}
-	source, err := os.ReadFile("migrating_test.go")
+	source, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
 	}
