@@ -11,6 +11,7 @@ import (
 	"github.com/scm-rights/scm/internal/fdtest"
 	"github.com/scm-rights/scm/interop/contract"
 	"github.com/scm-rights/scm/interop/peers"
+	"github.com/scm-rights/scm/interop/peers/peertest"
 )
 
 // Each skeleton is a complete peer without its library.
@@ -23,6 +24,9 @@ func TestNewPeer(t *testing.T) {
 			dir := t.TempDir()
 			buildPeer(t, s, dir, "")
 			talkByHand(t, s, dir, s.Run, "unsupported")
+			strict := exec.Command("sh", "-c", "exec "+s.Run)
+			strict.Dir = dir
+			peertest.Strict(t, strict, "unsupported")
 			peer := "mine=env -C " + dir + " " + s.Run
 			unfilled := `answers "unsupported" to every send and every receive: fill in ` + strings.Join(s.Functions("send", "recv"), " and ") + "\n"
 			r := command(t, "interop", "smoke", "--builtin=false", "--peer", peer, "--timeout", "1m")

@@ -239,7 +239,7 @@ func TestBuffersOfCommands(t *testing.T) {
 	}
 }
 
-// A test of package peers gives the same commands without flags or several buffers to the template.
+// Package peertest gives the template malformed commands without flags or several buffers.
 func TestMalformed(t *testing.T) {
 	v := &view{}
 	say, hangUp := talk(t, Library{Can: "multi,iov,flags", Open: func(int) (Socket, error) { return v, nil }})
