@@ -7,12 +7,12 @@ import (
 	"syscall"
 )
 
-// The errors that package syscall does not define on every system.
+// Package syscall does not define these errors on every system.
 const (
 	errQueueFull = syscall.EAGAIN
 	errRefused   = syscall.ECONNREFUSED
 	errInUse     = syscall.EADDRINUSE
 )
 
-// disconnected are the errors of a connection whose other end has been closed.
+// disconnected lists the errors of a connection whose other end is closed.
 var disconnected = []error{io.EOF, io.ErrUnexpectedEOF, syscall.ECONNRESET, syscall.EPIPE, syscall.ENOTCONN}

@@ -1,10 +1,10 @@
 // Package handover lets a new version of a server take over from the running one without losing a request.
 //
-// Each running version is a [Process]. The first one creates its listening sockets and waits for a successor
-// at a Unix socket, whose path it passes to [Start]. A successor is usually a new version of the same
-// program, started with the same path. It receives the sockets from its predecessor, prepares to serve, and
-// calls [Process.Ready]. When Ready returns nil, it serves. The predecessor then stops accepting
-// connections, answers the requests that it has already accepted, and exits:
+// A [Process] represents one running version. The first one creates its listening sockets and waits for a
+// successor at a Unix socket, whose path is passed to [Start]. A successor is usually a new version of the
+// same program, started with the same path. It receives the sockets from its predecessor, prepares to serve,
+// and calls [Process.Ready]. When Ready returns nil, the successor serves. The predecessor then stops
+// accepting connections, finishes the requests that it has already accepted, and exits:
 //
 //	p, err := handover.Start(ctx, "/run/app/handover.sock")
 //	l, err := p.Listen(ctx, "web", "tcp", ":8080")
@@ -16,45 +16,46 @@
 //	<-p.Replaced()
 //	… // close l, wait for the clients, and exit
 //
-// Connections that clients open at any time during this are in the queue of a socket that both processes
-// have, so none is refused.
+// Both processes have the listening sockets open during the handover. Connections that clients open at that
+// time wait in the queue of the socket, so none is refused.
 //
 // # Failures
 //
-// If the successor fails before Ready has returned nil, the predecessor continues, and its clients notice
-// nothing. If the predecessor dies after it has sent the sockets, the successor serves alone. At no time do
-// two processes both intend to keep serving. A process that is stopped (SIGSTOP) between two messages can
-// make the other one wait, but cannot make it serve as well.
+// If the successor fails before Ready returns nil, the predecessor continues, and its clients notice nothing.
+// If the predecessor dies after it has sent the sockets, the successor serves alone. At most one process at a
+// time intends to keep serving. If a process is stopped (SIGSTOP) between two messages, the other one may
+// have to wait, but it never serves at the same time because of that.
 //
 // # Who may take over
 //
-// A process that can connect to the Unix socket can get all sockets of the server. Start creates the
-// socket's file with mode 0600 on Linux, and by default only a process of the same user or of root may take
-// over (see [Config].Check). Put the file into a directory that only the server's user can write to.
+// A process that connects to the Unix socket and is accepted by [Config].Check receives all of the server's
+// sockets. By default, only processes of the same user or of root may take over. Start creates the socket
+// file, with mode 0600 on Linux. Put it in a directory that only the server's user can write to.
 //
 // # Service managers
 //
 // In a systemd unit with Type=notify or Type=notify-reload, which set NOTIFY_SOCKET, the package sends all
-// notifications that a handover needs. Ready sends READY=1 in the first process. Upgrade sends RELOADING=1 and
-// starts the successor as a child of the manager. When a successor of the same unit (INVOCATION_ID) serves, the
-// predecessor sends MAINPID and READY=1, waits until the manager has processed them, and is replaced only then,
-// so that it may exit. If an upgrade fails, the unit's status is the reason. In another unit, the successor
-// sends READY=1 itself.
+// the notifications that a handover requires. In the first process, Ready sends READY=1. Upgrade sends
+// RELOADING=1 and starts the successor as a child of the manager. When a successor in the same unit
+// (INVOCATION_ID) serves, the predecessor sends MAINPID and READY=1 and waits until the manager has processed
+// them. Only then is it replaced, so that it can safely exit. If an upgrade fails, the reason becomes the
+// status of the unit. A successor in another unit sends READY=1 itself.
 //
-// If FDSTORE is set, as systemd does from version 254 if FileDescriptorStoreMax= is, the manager keeps the
-// sockets that Listen and ListenPacket have returned. When the main process is killed, connections wait for
-// the next one, instead of being refused.
+// If FDSTORE is set, the manager keeps the sockets that Listen and ListenPacket have returned. systemd 254
+// and later set it if FileDescriptorStoreMax= is set. If the main process is killed, connections then wait
+// for the next one instead of being refused.
 //
-// Errors of notifications are passed to Config.Log, and have no other effect. Without NOTIFY_SOCKET, none of
-// this happens. Supervisors such as runit and s6 start another process when their child has exited, so the
-// package does not work below them. A container ends with its process 1, which therefore cannot be replaced.
+// Errors in sending notifications are passed to Config.Log and have no other effect. Without NOTIFY_SOCKET,
+// the package does none of this. Supervisors such as runit and s6 start another process when their child
+// exits, so the package does not work under them. A container ends when its process 1 exits, so that process
+// cannot be replaced.
 //
 // # The protocol
 //
-// The Unix socket is a stream. A message is its length (4 bytes, big-endian) and a JSON object, at most 1
-// MiB long. Its descriptors are sent with the first byte of the length. The field "type" is the type of the
-// message, and "descriptors" is the number of its descriptors, at most 253. A receiver ignores fields that
-// it does not know, and closes the descriptors that belong to them.
+// The Unix socket is a stream socket. A message consists of a length (4 bytes, big-endian) and a JSON object
+// of at most 1 MiB. Its descriptors are sent with the first byte of the length. The field "type" is the type
+// of the message, and "descriptors" is the number of its descriptors, at most 253. A receiver ignores fields
+// that it does not know, and closes the descriptors that belong to them.
 //
 //	successor           predecessor
 //	hello           →                 versions, needs, unit
@@ -64,23 +65,24 @@
 //	going           →
 //	                ←   main
 //
-// In hello, versions lists the versions of the protocol that the successor supports, needs is the time in
-// milliseconds that it may take until ready, and unit is its INVOCATION_ID. The predecessor chooses one of
-// the versions, which is 1. Each element of sockets has a name, a network, an address, and created, which is
-// true if one of these processes created the socket. The first descriptors of the message belong to these
-// elements, in order. A file that was passed to [Process.Keep] has no network. The socket ":control" is the
-// Unix socket itself, and ":life" is the read end of a pipe whose other end is open as long as the
-// predecessor lives. If more is true, another message of type sockets follows.
+// In hello, versions lists the versions of the protocol that the successor supports, needs is how long it may
+// take to become ready, in milliseconds, and unit is its INVOCATION_ID. The predecessor chooses one of these
+// versions. So far, 1 is the only one. Each element of sockets has a name, a network, an address, and
+// created, which is true if the predecessor or a process before it created the socket. The first descriptors
+// of the message belong to these elements, in order. A file that was passed to [Process.Keep] has no network.
+// The element ":control" is the Unix socket itself. The element ":life" is the read end of a pipe whose other
+// end stays open as long as the predecessor lives. If more is true, another message of type sockets follows.
 //
-// After it has received go, the successor may send going and then serve. The predecessor is replaced when it
-// has received going. Instead of any message, a process may send abort, with a reason. The end of the stream
-// before going means that the successor has died. For the successor, the end of the stream means that the
-// predecessor has died only if ":life" has ended too.
+// After receiving go, the successor may send going and then serve. When the predecessor receives going, it is
+// replaced. Either process may send abort, with a reason, in place of any other message. If the predecessor
+// reads the end of the stream before going, the successor has died. If the successor reads the end of the
+// stream, the predecessor has died only if ":life" has ended too.
 //
-// If main in go is true, the predecessor tells the service manager that the successor is now the main process, and
-// then sends main. Before that, the manager ignores the successor.
+// If go has main set to true, the predecessor tells the service manager that the successor is now the main
+// process, and then sends main. Until then, the manager ignores the successor.
 //
-// The types conns and received and the field takesConns of hello are reserved for passing open connections.
+// The message types conns and received, and the field takesConns of hello, are reserved for passing open
+// connections.
 package handover
 
 import (
@@ -97,48 +99,50 @@ import (
 	"github.com/scm-rights/scm/wire"
 )
 
-// Config holds the options of a [Process]. The function Start uses the zero value.
+// Config contains options for a [Process]. The function [Start] uses the zero Config.
 type Config struct {
-	// Timeout is how long this process may take from Start until it calls Ready, if it has a predecessor.
-	// If it takes longer, the predecessor stops waiting for it, and Ready fails. 0 means one minute.
+	// Timeout is the maximum time that this process may take from Start until it calls Ready, if it has a
+	// predecessor. If it takes longer, the predecessor stops waiting for it, and Ready fails. Zero means one
+	// minute.
 	Timeout time.Duration
 
-	// Check decides whether the process at the other end of the connection may take over from this one. If
-	// it returns an error, that process is told the error's text, and gets no socket. Check must not read
-	// from or write to the connection. It can be called by several goroutines at once. If Check is nil,
-	// the process must belong to the same user or to root. On systems without [scm.PeerCred] (AIX, NetBSD,
-	// OpenBSD and DragonFly BSD), Check is required.
+	// Check specifies whether the process at the other end of the connection may take over from this one. If
+	// it returns an error, that process receives the text of the error but no sockets. Check must not read
+	// from or write to the connection. It may be called by multiple goroutines simultaneously. If Check is
+	// nil, the process must belong to the same user or to root. On systems without [scm.PeerCred] (AIX,
+	// NetBSD, OpenBSD and DragonFly BSD), Check is required.
 	Check func(successor *scm.Conn) error
 
-	// Listen, if not nil, creates the sockets that Process.Listen did not receive, for example with socket
-	// options or a mode. Otherwise, Process.Listen uses scm.Listen for Unix sockets, which replaces a stale
-	// file, and net.ListenConfig for others. The result must have a SyscallConn method.
+	// If Listen is not nil, Process.Listen calls it to create the sockets that it has not received, for
+	// example to set socket options or a file mode. Otherwise, Process.Listen uses scm.Listen for Unix
+	// sockets, which replaces a stale file, and net.ListenConfig for others. The listener must have a
+	// SyscallConn method.
 	Listen func(ctx context.Context, network, address string) (net.Listener, error)
 
-	// Log, if not nil, is called with errors that no method returns: why another process could not take
-	// over from this one, errors that occur after a successor has begun to serve, and those of notifying
-	// the service manager. It can be called by several goroutines at once.
+	// If Log is not nil, it is called with errors that no method returns: the reason that another process
+	// could not take over from this one, errors that occur after a successor has begun to serve, and errors
+	// in notifying the service manager. It may be called by multiple goroutines simultaneously.
 	Log func(error)
 }
 
 // defaultTimeout is the Timeout of the zero Config.
 const defaultTimeout = time.Minute
 
-// A Process is this program in a sequence of processes that serve the same sockets. Its methods may be
-// called by several goroutines at once.
+// A Process represents this program as one of a sequence of processes that serve the same sockets. Multiple
+// goroutines may invoke methods on a Process simultaneously.
 type Process struct {
 	config   Config
 	path     string
-	program  string // what Upgrade starts
-	noStart  error  // why there is no program
+	program  string // the program that Upgrade starts
+	noStart  error  // why program is not known
 	replaced chan struct{}
 	ending   chan struct{} // closed by Close
 	turn     chan struct{} // holds an element while a successor tries to take over
-	isMain   chan struct{} // closed when the service manager accepts notifications of this process
+	isMain   chan struct{} // closed when the service manager accepts notifications from this process
 
 	manager     *manager // nil if there is none
 	predecessor *peer    // nil in the first process
-	life        *os.File // ends when the predecessor dies
+	life        *os.File // reaches its end when the predecessor dies
 
 	mu        sync.Mutex
 	control   *scm.Listener // nil in a successor before Ready
@@ -146,12 +150,12 @@ type Process struct {
 	ready     bool          // Ready has returned nil
 	closed    bool
 	upgrading bool
-	resigned  bool // the service manager knows another main process
+	resigned  bool // the service manager has another main process
 	killed    int  // the PID of a successor that Upgrade has killed
 	inherited []inherited
-	unused    []string // names of received sockets that were not taken by the same name
+	unused    []string // names of received sockets that were not claimed under the same name
 	offered   []offered
-	waiting   []*peer // processes that have connected and do not have the turn
+	waiting   []*peer // processes that have connected and wait for their turn
 	current   *attempt
 }
 
@@ -160,20 +164,20 @@ var (
 	errReplaced = errors.New("handover: a successor has replaced this process")
 )
 
-// Start is [Config.Start] with the zero Config.
+// Start calls [Config.Start] with the zero Config.
 func Start(ctx context.Context, path string) (*Process, error) { return Config{}.Start(ctx, path) }
 
-// Start connects to the process that waits at path and receives its sockets. If no process waits there, this
-// process is the first one, and listens at path. It replaces a stale file there, as [scm.Listen] does. Call
-// Start only once in a program. The caller must close the Process.
+// Start connects to the process that listens at path and receives its sockets. If no process listens there,
+// this process is the first one, and Start listens at path. It replaces a stale file there, as [scm.Listen]
+// does. Call Start only once in a program. The caller must close the Process.
 //
-// If another process takes over at the moment, or if the process at path has not called Ready yet, Start
-// waits until ctx is done. The error then wraps ctx.Err(). If the predecessor does not let this process take
-// over, the error says why. Other errors are those of [scm.Dial] and [scm.Listen].
+// If another process is taking over, or if the process at path has not called Ready yet, Start waits. If ctx
+// is done first, the error wraps ctx.Err(). If the predecessor does not let this process take over, the error
+// says why. Other errors are those of [scm.Dial] and [scm.Listen].
 //
-// Start also takes the sockets that a service manager has passed (see [wire.ListenFDs]), and removes
-// LISTEN_FDS, LISTEN_PID and LISTEN_FDNAMES from the environment. Process.Listen finds these sockets by the
-// same names.
+// Start also takes the sockets passed by a service manager (see [wire.ListenFDs]), and removes LISTEN_FDS,
+// LISTEN_PID and LISTEN_FDNAMES from the environment. Process.Listen finds these sockets by the names that
+// the manager has given them.
 //
 // On systems that cannot pass descriptors, such as Windows, the Process has no predecessor and is never
 // replaced.
@@ -228,8 +232,8 @@ func (p *Process) connect(ctx context.Context) error {
 	}
 }
 
-// errAgain means that the process at path has ended or been replaced before it sent its sockets, or that another first
-// process listens now.
+// errAgain means that the process at path ended or was replaced before it sent its sockets, that its queue is full, or
+// that another first process listens now.
 var errAgain = errors.New("handover: the process at the path has changed")
 
 func (p *Process) tryConnect(ctx context.Context) error {
@@ -289,7 +293,7 @@ func (p *Process) tryConnect(ctx context.Context) error {
 	return err
 }
 
-// receiveSockets receives the predecessor's sockets. It returns those that it has received also on error.
+// receiveSockets receives the predecessor's sockets. If it fails, it returns those received so far.
 func (p *Process) receiveSockets(peer *peer) (received []inherited, err error) {
 	timeout := p.config.Timeout
 	if timeout == 0 {
@@ -328,16 +332,16 @@ func (p *Process) receiveSockets(peer *peer) (received []inherited, err error) {
 }
 
 // Replaced returns a channel that is closed when a successor serves. This process should then close its
-// listeners, finish what its clients have asked for, and exit with status 0.
+// listeners, finish the requests of its clients, and exit with status 0.
 func (p *Process) Replaced() <-chan struct{} { return p.replaced }
 
-// Close ends this process's part in handing over. If a successor is preparing to take over, Close aborts
-// the handover, and Ready fails in the successor. If the successor may already serve, Close does not wait for
-// it. If this process is itself a successor that has not called Ready, its predecessor continues.
+// Close ends this process's part in handovers. If a successor is preparing to take over, Close aborts the
+// handover, and Ready fails in the successor. If the successor may already be serving, Close does not wait
+// for it. If this process is itself a successor that has not called Ready, its predecessor continues.
 //
-// Close closes the Unix socket, and removes its file unless a successor has the socket. It also closes the
-// sockets and files that were received and that Listen, ListenPacket and File have not returned. The
-// caller still owns the others. A second call returns nil.
+// Close closes the Unix socket, and removes its file unless a successor has the socket. It also closes any
+// received sockets and files that Listen, ListenPacket and File have not returned. The caller still owns the
+// others. Further calls return nil.
 func (p *Process) Close() error {
 	p.mu.Lock()
 	if p.closed {
@@ -352,7 +356,7 @@ func (p *Process) Close() error {
 		_ = current.peer.conn.SetDeadline(expired)
 	}
 	for _, peer := range p.waiting {
-		_ = peer.conn.Close() // it tries again
+		_ = peer.conn.Close() // the process tries again
 	}
 	p.mu.Unlock()
 
@@ -376,7 +380,7 @@ func (p *Process) Close() error {
 	return err
 }
 
-// onClose calls f when Close is called, unless stop has been called before.
+// onClose arranges for f to run when Close is called, unless stop is called first.
 func (p *Process) onClose(f func()) (stop func()) {
 	stopped := make(chan struct{})
 	go func() {
@@ -389,7 +393,7 @@ func (p *Process) onClose(f func()) (stop func()) {
 	return sync.OnceFunc(func() { close(stopped) })
 }
 
-// discard closes what was received and not used.
+// discard closes the received files that have not been used.
 func (p *Process) discard() {
 	p.mu.Lock()
 	defer p.mu.Unlock()

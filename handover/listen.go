@@ -15,14 +15,14 @@ import (
 	"github.com/scm-rights/scm"
 )
 
-// inherited is a socket or file that the predecessor or the service manager has passed.
+// inherited is a socket or file passed by the predecessor or the service manager.
 type inherited struct {
 	socket
 	file            *os.File
 	fromPredecessor bool
 }
 
-// offered is a socket or file that a successor receives.
+// offered is a socket or file for successors.
 type offered struct {
 	socket
 	conn syscall.Conn
@@ -34,7 +34,8 @@ func (o offered) isClosed() bool {
 	return withFD(o.conn, func(int) error { return nil }) != nil
 }
 
-// unlink sets whether Close removes the socket's file, if these processes created it and nobody else keeps the socket.
+// unlink sets whether closing the socket removes its file. The file always stays if none of the server's processes
+// created it, or if the service manager keeps the socket.
 func (o offered) unlink(on bool) { setUnlink(o.conn, on && o.Created && !o.kept) }
 
 func setUnlink(socket any, on bool) {
@@ -43,21 +44,23 @@ func setUnlink(socket any, on bool) {
 	}
 }
 
-// Listen returns a listening socket from the predecessor or the service manager, or creates one. A successor
-// receives it in turn. The caller must close the listener. Call Listen before Ready, so that every successor
-// receives all sockets.
+// Listen returns a listening socket received from the predecessor or the service manager, or creates one.
+// Successors receive the socket in turn. The caller must close the listener. Call Listen before Ready, so
+// that every successor receives all sockets.
 //
-// Listen looks for a socket with the name whose address is the given one. If there is none, it looks for one
-// with another name. The address is the same if the predecessor called Listen with the same strings, or if
-// the resolved address is the socket's. Otherwise Listen creates a socket, with Config.Listen if it is set.
-// If that fails because the address overlaps that of a received socket, the error says so.
+// Listen first looks for a received socket with the given name and address, then for one with the same
+// address and another name. The address is the same if the predecessor called Listen with the same strings,
+// or if the given address resolves to that of the socket. If there is no such socket, Listen creates one,
+// with Config.Listen if it is set. If that fails because the address overlaps that of a received socket, the
+// error says so.
 //
-// For a Unix socket, the listener is a [*scm.Listener], unless Config.Listen created it. A relative path is
-// made absolute. When the listener is closed, the socket's file is removed only if one of these processes
-// created it, and not while a successor has the socket.
+// For a Unix socket, the listener is a [*scm.Listener], unless Config.Listen created it. Listen makes a
+// relative path absolute. Closing the listener removes the socket's file only if one of the server's
+// processes created it, and not while a successor has the socket.
 //
-// name has 1 to 255 printable ASCII characters other than a colon. If the name is invalid, or if a socket or
-// file with this name is in use in this process, the error wraps [os.ErrInvalid] or [os.ErrExist].
+// The name must consist of 1 to 255 printable ASCII characters other than a colon. If it does not, the error
+// wraps [os.ErrInvalid]. If this process already uses a socket or file with this name, the error wraps
+// [os.ErrExist].
 func (p *Process) Listen(ctx context.Context, name, network, address string) (net.Listener, error) {
 	open := func(f *os.File) (net.Listener, error) {
 		l, err := net.FileListener(f)
@@ -78,9 +81,9 @@ func (p *Process) Listen(ctx context.Context, name, network, address string) (ne
 	return obtain(ctx, p, socket{Name: name, Network: network, Address: address}, open, create, net.Listener.Addr)
 }
 
-// ListenPacket is like [Process.Listen], for packets. It does not use Config.Listen. Until the predecessor
-// has closed its descriptor, either process can receive a packet, and each packet goes to only one of them.
-// For a Unix socket, the result is a [*scm.Conn].
+// ListenPacket is like [Process.Listen], but for packets. It does not use Config.Listen. Until the
+// predecessor closes its descriptor, either process can receive a packet, and each packet is delivered to
+// only one of them. For a Unix socket, the result is a [*scm.Conn].
 func (p *Process) ListenPacket(ctx context.Context, name, network, address string) (net.PacketConn, error) {
 	open := func(f *os.File) (net.PacketConn, error) {
 		c, err := net.FilePacketConn(f)
@@ -100,7 +103,7 @@ func (p *Process) ListenPacket(ctx context.Context, name, network, address strin
 
 func isUnix(network string) bool { return strings.HasPrefix(network, "unix") }
 
-// absolute returns an absolute path for the path of a Unix socket, and other addresses as they are.
+// absolute makes the path of a Unix socket absolute. It returns other addresses unchanged.
 func absolute(address string) (string, error) {
 	if address == "" || address[0] == '@' || address[0] == 0 {
 		return address, nil
@@ -121,7 +124,7 @@ func obtain[T io.Closer](ctx context.Context, p *Process, want socket, open func
 	}
 	l, created, found := claim(p, want, open, addr)
 	if found {
-		// The path of a Unix socket whose name was too long for the kernel is not its address.
+		// If the path of a Unix socket was too long for the kernel, its address is not that path.
 		want.Created = created && (!isUnix(want.Network) || addr(l).String() == want.Address)
 	} else {
 		if l, err = create(ctx, want.Network, want.Address); err != nil {
@@ -141,7 +144,7 @@ func obtain[T io.Closer](ctx context.Context, p *Process, want socket, open func
 	return l, nil
 }
 
-// checkFree returns an error if the name cannot be offered.
+// checkFree returns an error if the name cannot be used for a socket or file.
 func (p *Process) checkFree(name string) error {
 	if err := checkName(name); err != nil {
 		return err
@@ -159,7 +162,7 @@ func (p *Process) checkFree(name string) error {
 	return nil
 }
 
-// offer adds a socket or file for successors.
+// offer makes a socket or file available to successors.
 func (p *Process) offer(s socket, conn syscall.Conn) error {
 	if err := p.checkFree(s.Name); err != nil {
 		return err
@@ -198,10 +201,10 @@ func claim[T io.Closer](p *Process, want socket, open func(*os.File) (T, error),
 	return l, false, false
 }
 
-// isFile reports whether the predecessor passed a file with Keep.
+// isFile reports whether the predecessor passed it to Keep.
 func (in inherited) isFile() bool { return in.fromPredecessor && in.Network == "" }
 
-// has reports whether the socket, whose address is have, is the wanted one.
+// has reports whether the socket, whose address is have, is the one described by want.
 func (in inherited) has(have net.Addr, want socket) bool {
 	if in.fromPredecessor && in.Network == want.Network && in.Address == want.Address {
 		return true
@@ -221,16 +224,17 @@ func (in inherited) has(have net.Addr, want socket) bool {
 
 func (in inherited) hasIP(want socket, have, ip net.IP, sameZone bool, havePort, port int) bool {
 	switch {
-	case port != havePort && (port != 0 || in.Name != want.Name): // port 0 is any port
+	case port != havePort && (port != 0 || in.Name != want.Name): // port 0 means any port
 		return false
 	case ip == nil || ip.IsUnspecified():
-		// "tcp" and "tcp6" can differ in whether the socket accepts IPv4, which only the network tells.
+		// A socket of "tcp" may accept IPv4 and one of "tcp6" may not. Only the network distinguishes them.
 		return have.IsUnspecified() && (!in.fromPredecessor || in.Network == want.Network)
 	}
 	return have.Equal(ip) && sameZone
 }
 
-// explain adds to an error of a new socket which received socket has an overlapping address.
+// explain wraps err, the reason that a socket could not be created. If the address of a received socket overlaps, it
+// names that socket.
 func (p *Process) explain(want socket, err error) error {
 	if errors.Is(err, errInUse) {
 		p.mu.Lock()
@@ -259,10 +263,10 @@ func (in inherited) address() string {
 	return ""
 }
 
-// File returns a file that the predecessor passed to Keep under this name, or a file that the service manager
-// has passed, or nil if there is none. Each call returns another file. The caller must close it. Call File
-// before Ready, which closes the files that were not taken. To let a successor have the file too, pass it to
-// Keep.
+// File returns the file that the predecessor passed to Keep with this name, or a file with this name that the
+// service manager passed. If there is none, it returns nil. No file is returned twice. The caller must close
+// it. Call File before Ready, which closes the files that have not been returned. To let a successor have the
+// file too, pass it to Keep.
 func (p *Process) File(name string) *os.File {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -283,9 +287,9 @@ func (p *Process) use(name string) {
 	}
 }
 
-// Keep makes successors receive the file f, which they get from File: a memfd with state, for example, or a
-// lock. The caller still owns f. A file that is closed is no longer passed. The name must satisfy the
-// conditions of Listen. If f is nil, the error wraps [os.ErrInvalid].
+// Keep makes the file f available to successors, which call File to get it. The file may be a memfd that
+// contains state, for example, or a lock. The caller still owns f. If f has been closed, it is no longer
+// passed. The name must meet the requirements of Listen. If f is nil, the error wraps [os.ErrInvalid].
 func (p *Process) Keep(name string, f *os.File) error {
 	if f == nil {
 		return fmt.Errorf("handover: no file for the name %q: %w", name, os.ErrInvalid)

@@ -13,15 +13,15 @@ import (
 	"github.com/scm-rights/scm/wire"
 )
 
-// A manager is the service manager that expects notifications at NOTIFY_SOCKET.
+// A manager is the service manager that receives notifications at NOTIFY_SOCKET.
 type manager struct {
 	conn *scm.Conn
 	unit string // of this process, or ""
 	log  func(error)
 }
 
-// dialManager returns nil if there is no service manager. If its socket cannot be reached, the variable may have been
-// inherited by accident, so that is not an error of Start.
+// dialManager returns nil if there is no service manager, or if its socket cannot be reached. The latter is not an
+// error of Start, because the variable may have been inherited by accident.
 func (p *Process) dialManager(ctx context.Context) *manager {
 	name := os.Getenv("NOTIFY_SOCKET")
 	if name == "" {
@@ -41,7 +41,7 @@ func (m *manager) close() {
 	}
 }
 
-// tell reports an error of a notification. Without a manager, it calls nothing.
+// tell sends a notification and logs the error. Without a manager, it does nothing.
 func (m *manager) tell(notify func(wire.Socket) error) {
 	if m == nil {
 		return
@@ -54,7 +54,7 @@ func (m *manager) tell(notify func(wire.Socket) error) {
 func (m *manager) ready()     { m.tell(wire.NotifyReady) }
 func (m *manager) reloading() { m.tell(wire.NotifyReloading) }
 
-// failed says that a reload has ended, and why it has failed.
+// failed tells the manager that a reload has ended, and why it failed.
 func (m *manager) failed(reason error) {
 	text := []rune(strings.Join(strings.Fields(strings.ToValidUTF8(reason.Error(), "?")), " "))
 	m.tell(func(sock wire.Socket) error {
@@ -65,17 +65,18 @@ func (m *manager) failed(reason error) {
 // maxStatus is the maximum length of a status, in characters.
 const maxStatus = 500
 
-// supervises reports whether a successor belongs to the same unit as this process, so that the manager must be told
-// which of the two is the main process. The manager of another unit must not be: systemd accepts any process from root.
+// supervises reports whether a successor belongs to the same unit as this process. If so, the manager must be told
+// which of the two is the main process. The manager of another unit must not be told, because systemd accepts any
+// process if root sends the message.
 func (m *manager) supervises(a *attempt, hello message) bool {
 	return m != nil && m.unit != "" && m.unit == hello.Unit && a.pid > 0
 }
 
-// setMain says that a process is the main process now, and waits until the manager knows.
+// setMain tells the manager that the successor is now the main process, and waits until the manager knows.
 func (m *manager) setMain(a *attempt) {
 	m.tell(func(sock wire.Socket) error {
-		// After MAINPID, systemd accepts nothing from this process, so READY is in the same message. It clears the
-		// status of a failed upgrade. Before version 257, systemd ignores MAINPIDFD without MAINPID.
+		// After MAINPID, systemd accepts nothing from this process, so READY is in the same message. The empty STATUS
+		// clears that of a failed upgrade. Before version 257, systemd ignores MAINPIDFD without MAINPID.
 		text, fds := fmt.Sprintf("MAINPID=%d\nREADY=1\nSTATUS=", a.pid), []int(nil)
 		if pidfd, err := a.peer.conn.PeerPIDFD(); err == nil {
 			defer scm.CloseFDs(pidfd)
@@ -84,13 +85,14 @@ func (m *manager) setMain(a *attempt) {
 		if err := wire.Notify.Send(sock, text, fds...); err != nil {
 			return err
 		}
-		// If this process ended before the manager has read the message, it would kill the successor too.
+		// If this process exited before the manager had read the message, the manager would kill the successor too.
 		return wire.NotifyBarrier(context.Background(), sock)
 	})
 }
 
-// becomeMain completes Ready in the background: errors no longer matter to the predecessor. If the predecessor tells the
-// manager that this process is the main process, the manager accepts nothing from this process before.
+// becomeMain completes the work of Ready. Its errors no longer matter to the predecessor. If told is true, the
+// predecessor tells the manager that this process is the main process, and the manager accepts nothing from it until
+// then.
 func (p *Process) becomeMain(told bool) {
 	defer close(p.isMain)
 	if told {
@@ -110,15 +112,15 @@ func (p *Process) becomeMain(told bool) {
 	}
 }
 
-// store makes the manager keep the sockets, so that no connection is refused after a crash, and forget those that are no
-// longer used. The manager does not keep a socket a second time under another name, so the names are removed first.
+// store makes the manager keep the sockets, so that no connection is refused after a crash, and forget those that are
+// no longer used. The manager does not keep the same socket under a second name, so store removes the old names first.
 func (p *Process) store() {
 	p.mu.Lock()
 	unused := p.unused
 	var kept []offered
 	for i, o := range p.offered {
 		if o.Network != "" {
-			p.offered[i].kept = true // also if the message fails: the file then remains, and the next process replaces it
+			p.offered[i].kept = true // even if the message fails: the file then remains, and the next process replaces it
 			p.offered[i].unlink(false)
 			kept = append(kept, o)
 		}
@@ -137,7 +139,7 @@ func notifyStore(sock wire.Socket, o offered) error {
 	return withFD(o.conn, func(fd int) error { return wire.NotifyStore(sock, o.Name, fd) })
 }
 
-// withFD calls f with the descriptor of a socket, which stays open meanwhile.
+// withFD calls f with the descriptor of a socket, which stays open during the call.
 func withFD(conn syscall.Conn, f func(fd int) error) error {
 	raw, err := conn.SyscallConn()
 	if err != nil {

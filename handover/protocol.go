@@ -22,20 +22,21 @@ import (
 // version is the version of the protocol.
 const version = 1
 
-// maxMessage is the maximum length of a message, and batch the number of descriptors that this package sends with one.
+// maxMessage is the maximum length of a message. batch is the most descriptors that this package sends with one.
 const (
 	maxMessage = 1 << 20
 	batch      = 128
 )
 
-// helloTime limits the time until a process that has connected says hello, and writeTime the time of a send.
+// helloTime limits the wait for hello from a process that has connected. writeTime limits the time to send a message, and
+// abortTime the time to send an abort.
 const (
 	helloTime = 5 * time.Second
 	writeTime = 10 * time.Second
 	abortTime = time.Second
 )
 
-// expired is a deadline that ends calls at once.
+// expired is a deadline in the past. Setting it ends pending calls.
 var expired = time.Unix(1, 0)
 
 // Names of the predecessor's own descriptors. checkName rejects them.
@@ -44,10 +45,10 @@ const (
 	lifeName    = ":life"
 )
 
-// controlMode is the mode of the socket file, on systems where it can be set.
+// controlMode is the mode of the socket file on systems where it can be set.
 var controlMode = map[bool]os.FileMode{true: 0o600}[runtime.GOOS == "linux"]
 
-// message is a message of the protocol, which the package documentation describes.
+// message is a message of the protocol, which the package comment describes.
 type message struct {
 	Type        string   `json:"type"`
 	Descriptors int      `json:"descriptors"`
@@ -69,7 +70,7 @@ type socket struct {
 	Created bool   `json:"created,omitempty"`
 }
 
-// checkName accepts the names that systemd accepts for descriptors.
+// checkName accepts the same names for descriptors as systemd.
 func checkName(name string) error {
 	bad := func(r rune) bool { return r < ' ' || r > '~' || r == ':' }
 	if name == "" || len(name) > 255 || strings.ContainsFunc(name, bad) {
@@ -78,7 +79,7 @@ func checkName(name string) error {
 	return nil
 }
 
-// abortError is the reason for which the other process has given up.
+// abortError is the reason that the other process gave for an abort.
 type abortError struct{ reason string }
 
 func (e *abortError) Error() string { return "handover: the other process has given up: " + e.reason }
@@ -93,7 +94,7 @@ func isGone(err error) bool {
 	return false
 }
 
-// A peer is the other process.
+// A peer is the process at the other end of the connection.
 type peer struct {
 	conn *scm.Conn
 	in   *framed.Reader
@@ -103,7 +104,7 @@ func newPeer(conn *scm.Conn) *peer { return &peer{conn, framed.NewReader(conn, f
 
 func (p *peer) close() { _, _ = p.in.Close(), p.conn.Close() }
 
-// watch makes calls fail when ctx is done, until stop is called. Then no deadline is set.
+// watch makes calls fail once ctx is done, until stop is called. stop also removes the deadline.
 func (p *peer) watch(ctx context.Context) (stop func()) {
 	var once sync.Mutex
 	stopped := false
@@ -136,7 +137,7 @@ func (p *peer) send(m message, sockets ...syscall.Conn) error {
 	return p.sendText(text, sockets...)
 }
 
-// sendText sends the text of a message, and its length.
+// sendText sends the length and the text of a message.
 func (p *peer) sendText(text []byte, sockets ...syscall.Conn) error {
 	w := framed.NewWriter(p.conn)
 	if err := w.AttachSockets(sockets...); err != nil {
@@ -146,7 +147,7 @@ func (p *peer) sendText(text []byte, sockets ...syscall.Conn) error {
 	return err
 }
 
-// abort tells the other process why this one gives up. It does not wait for long.
+// abort tells the other process why this one is giving up. It waits for at most abortTime.
 func (p *peer) abort(reason error) {
 	if isGone(reason) {
 		return
@@ -155,7 +156,7 @@ func (p *peer) abort(reason error) {
 	_ = p.send(message{Type: "abort", Reason: strings.TrimPrefix(reason.Error(), "handover: ")})
 }
 
-// reason returns the abort that made a send fail with err, or else err.
+// reason returns the abort that explains why a send failed with err. Without one, it returns err.
 func (p *peer) reason(err error) error {
 	if !isGone(err) {
 		return err
@@ -167,7 +168,7 @@ func (p *peer) reason(err error) error {
 	return err
 }
 
-// receive receives a message of one of the types. The caller must close the files.
+// receive receives a message of one of the given types. The caller must close the files.
 func (p *peer) receive(types ...string) (m message, files []*os.File, err error) {
 	var size [4]byte
 	if _, err := io.ReadFull(p.in, size[:]); err != nil {
@@ -187,7 +188,7 @@ func (p *peer) receive(types ...string) (m message, files []*os.File, err error)
 	files, err = p.in.Take(m.Descriptors)
 	switch {
 	case err != nil:
-	case p.in.Waiting() > 0: // nothing is read ahead
+	case p.in.Waiting() > 0: // the reader does not read ahead
 		err = fmt.Errorf("handover: received more than the %d descriptors of a message", m.Descriptors)
 	case m.Type == "abort":
 		err = &abortError{m.Reason}
@@ -206,8 +207,8 @@ func closeFiles(files []*os.File) {
 	}
 }
 
-// lifeline returns the ends of a pipe that stays open as long as this program runs, also after a Process is closed: its
-// end proves to a successor that this process is dead.
+// lifeline returns the ends of a pipe that stays open as long as this program runs, even after a Process is closed.
+// When a successor reads the end of the pipe, this process is dead.
 var lifeline = sync.OnceValues(func() (ends [2]*os.File, err error) {
 	ends[0], ends[1], err = os.Pipe()
 	return ends, err

@@ -13,13 +13,13 @@ import (
 	"github.com/scm-rights/scm"
 )
 
-// deathTime is how long a successor waits for the end of the predecessor's pipe after the end of the connection. In a
-// process that dies, the kernel closes both at almost the same time.
+// deathTime is how long a successor waits for the end of the predecessor's pipe after the connection has ended. When a
+// process dies, the kernel closes both at almost the same time.
 var deathTime = 5 * time.Second // shorter in a test
 
-// Ready tells the predecessor that this process is prepared, and waits until it may serve. If it returns nil,
-// this process may serve, and waits for a successor of its own. Ready closes the sockets and files that were
-// received and that Listen, ListenPacket and File have not returned. The first process may serve at once.
+// Ready tells the predecessor that this process is prepared to serve, and waits for permission. If it returns
+// nil, this process may serve, and successors can take over from it. Ready closes any received sockets and
+// files that Listen, ListenPacket and File have not returned. In the first process, it does not wait.
 //
 // If Ready returns an error, the predecessor continues, and this process must exit without serving. If the
 // predecessor has given up, the error contains the reason. If ctx is done first, the error wraps ctx.Err().
@@ -50,8 +50,7 @@ func (p *Process) Ready(ctx context.Context) error {
 	return p.begin(main)
 }
 
-// begin makes this process wait for successors. main means that the predecessor announces this process to the service
-// manager.
+// begin starts to accept successors. If main is true, the predecessor announces this process to the service manager.
 func (p *Process) begin(main bool) error {
 	p.mu.Lock()
 	control, closed := p.control, p.closed
@@ -60,7 +59,7 @@ func (p *Process) begin(main bool) error {
 		for _, o := range p.offered {
 			o.unlink(true)
 		}
-		// The name of a socket whose path was too long for the kernel is not its path.
+		// If the path was too long for the kernel, the socket's address is not that path.
 		if control != nil && control.Addr().String() == p.path {
 			control.SetUnlinkOnClose(true)
 		}
@@ -84,8 +83,9 @@ func (p *Process) begin(main bool) error {
 	return nil
 }
 
-// takeOver returns when this process may serve. Everything that can fail happens before it sends going, because that
-// message ends the predecessor. main means that the predecessor announces this process to the service manager.
+// takeOver returns when this process may serve. Everything that can fail happens before it sends going, because the
+// predecessor stops when it receives that message. If main is true, the predecessor announces this process to the
+// service manager.
 func (p *Process) takeOver(ctx context.Context) (control *scm.Listener, main bool, err error) {
 	peer := p.predecessor
 	control, err = p.controlListener()
@@ -131,7 +131,7 @@ func (p *Process) takeOver(ctx context.Context) (control *scm.Listener, main boo
 	return nil, false, err
 }
 
-// ended returns the error of a call that ctx, or Close, has ended.
+// ended returns the error for a call that ctx or Close has interrupted.
 func (p *Process) ended(ctx context.Context) error {
 	select {
 	case <-p.ending:

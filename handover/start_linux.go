@@ -10,17 +10,18 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// errReaped means that the service manager has received the status of a process.
+// errReaped means that the service manager has received the exit status of a process.
 var errReaped = errors.New("the service manager has its exit status")
 
-// start starts a successor, and returns a function that waits for its end. If there is a service manager, the successor
-// becomes its child, as this process is: systemd does not notice the end of a main process that is the child of another
-// process. Before Linux 5.3, such a process could not be waited for, so the successor becomes the child of this process.
+// start starts a successor and returns a function that waits for it to exit. If there is a service manager, the
+// successor becomes its child, as this process is, because systemd does not notice the exit of a main process that is
+// the child of another process. Before Linux 5.3, such a process could not be waited for, so the successor becomes a
+// child of this process.
 func (m *manager) start(cmd *exec.Cmd) (wait func() error, err error) {
 	if m == nil || !hasPIDFD() {
 		return cmd.Wait, cmd.Start()
 	}
-	// The watchdog of the successor is a new one: libraries ignore a variable for another process.
+	// The successor has a new watchdog, but libraries ignore it if WATCHDOG_PID names another process.
 	cmd.Env = slices.DeleteFunc(cmd.Environ(), func(v string) bool { return strings.HasPrefix(v, "WATCHDOG_PID=") })
 	pidfd := -1
 	var attr syscall.SysProcAttr
@@ -45,7 +46,7 @@ func (m *manager) start(cmd *exec.Cmd) (wait func() error, err error) {
 				break
 			}
 		}
-		err := cmd.Wait() // closes what cmd holds
+		err := cmd.Wait() // closes the files of cmd
 		if errors.Is(err, unix.ECHILD) {
 			err = errReaped
 		}

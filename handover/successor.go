@@ -13,22 +13,22 @@ import (
 )
 
 // maxWaiting limits the number of processes that have connected and wait for their turn. When another one connects, the
-// one that has waited longest is disconnected. If it is honest, it tries again.
+// one that has waited longest is disconnected. An honest process then tries again.
 const maxWaiting = 64
 
-// An attempt is the handover to a successor.
+// An attempt is a handover to one successor.
 type attempt struct {
 	peer    *peer
-	pid     int           // 0 if it is not known
-	main    bool          // the service manager is told that it is the main process
-	told    bool          // go may have been sent: the successor may serve
+	pid     int           // 0 if unknown
+	main    bool          // the service manager must be told that the successor is the main process
+	told    bool          // go may have been sent, so the successor may serve
 	settled chan struct{} // closed when the attempt has succeeded or failed
 }
 
-// hasTold reports whether the process may serve. a can be nil.
+// hasTold reports whether the process pid may serve. a can be nil.
 func (a *attempt) hasTold(pid int) bool { return a != nil && a.told && (a.pid == pid || a.pid == 0) }
 
-// accept lets processes take over until one has.
+// accept accepts successors until one has taken over.
 func (p *Process) accept(control *scm.Listener) {
 	for {
 		conn, err := control.AcceptConn()
@@ -81,7 +81,7 @@ func (p *Process) dequeue(peer *peer) bool {
 	return i >= 0
 }
 
-// serve lets a process take over, if it may. It returns why the process could not.
+// serve hands over to a process, if it is allowed to take over. The error says why it did not.
 func (p *Process) serve(peer *peer) error {
 	check := p.config.Check
 	if check == nil {
@@ -110,7 +110,7 @@ func (p *Process) serve(peer *peer) error {
 		return nil
 	}
 	if !p.dequeue(peer) {
-		return nil // it is disconnected
+		return nil // it has been disconnected
 	}
 	return p.handOver(peer, hello)
 }
@@ -127,7 +127,7 @@ func sameUser(successor *scm.Conn) error {
 	return nil
 }
 
-// handOver returns nil when the successor serves. After an error, this process continues.
+// handOver returns nil when the successor serves. If it returns an error, this process continues.
 func (p *Process) handOver(peer *peer, hello message) error {
 	a := &attempt{peer: peer, settled: make(chan struct{})}
 	if cred, err := peer.conn.PeerCred(); err == nil {
@@ -150,7 +150,7 @@ func (p *Process) handOver(peer *peer, hello message) error {
 
 	err := p.converse(a, hello)
 	if err == nil && a.main {
-		<-p.isMain // before, the manager ignores this process
+		<-p.isMain // until then, the manager ignores this process
 		p.manager.setMain(a)
 		_ = a.peer.conn.SetDeadline(time.Now().Add(writeTime))
 		if err := a.peer.send(message{Type: "main"}); err != nil && !isGone(err) {
@@ -177,7 +177,7 @@ func (p *Process) handOver(peer *peer, hello message) error {
 	return fmt.Errorf("handover: a successor did not take over: %w", err)
 }
 
-// setUnlink sets whether Close removes socket files. p.mu must be held.
+// setUnlink sets whether closing the sockets removes their files. p.mu must be held.
 func (p *Process) setUnlink(on bool) {
 	for _, o := range p.offered {
 		o.unlink(on)
@@ -185,7 +185,7 @@ func (p *Process) setUnlink(on bool) {
 	p.control.SetUnlinkOnClose(on && p.control.Addr().String() == p.path)
 }
 
-// converse sends the sockets, and returns nil when the successor has sent going.
+// converse sends the sockets. It returns nil when it has received going from the successor.
 func (p *Process) converse(a *attempt, hello message) error {
 	fail := func(err error) error {
 		if p.isClosed() {
@@ -216,17 +216,17 @@ func (p *Process) converse(a *attempt, hello message) error {
 	if err := a.peer.send(message{Type: "go", Main: a.main}); err != nil {
 		return err
 	}
-	// Only the end of the connection proves that the successor does not serve. A time limit could expire although it does.
+	// Only the end of the connection proves that the successor is not serving. A deadline could expire while it is.
 	_ = a.peer.conn.SetDeadline(time.Time{})
 	_, files, err = a.peer.receive("going")
 	closeFiles(files)
 	return err
 }
 
-// maxNeeds limits the time for which a successor can ask.
+// maxNeeds limits the time that a successor can ask for.
 const maxNeeds = 24 * time.Hour
 
-// tell records that the successor is told to go, unless it must not be any more.
+// tell records that the successor is about to be told to go. It returns an error if it must not be.
 func (p *Process) tell(a *attempt) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -241,7 +241,7 @@ func (p *Process) tell(a *attempt) error {
 	return nil
 }
 
-// deadline sets the time limit of the next message, unless Close has ended the attempt.
+// deadline sets the deadline for the next message, unless Close has ended the attempt.
 func (p *Process) deadline(a *attempt, d time.Duration) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -257,7 +257,7 @@ func (p *Process) isClosed() bool {
 	return p.closed
 }
 
-// sendSockets sends the pipe, the control socket, and what was offered.
+// sendSockets sends the pipe, the control socket, and everything that was offered.
 func (p *Process) sendSockets(a *attempt) error {
 	life, err := lifeline()
 	if err != nil {
@@ -284,7 +284,7 @@ func (p *Process) sendSockets(a *attempt) error {
 		}
 		err := a.peer.send(m, conns...)
 		if errors.Is(err, os.ErrClosed) && !p.isClosed() && slices.ContainsFunc(part, offered.isClosed) {
-			continue // one was closed just now, and nothing was sent
+			continue // one has just been closed, and nothing was sent
 		}
 		if err != nil {
 			return err

@@ -9,8 +9,8 @@ import (
 	"path/filepath"
 )
 
-// program returns the absolute path by which this program was started. It does not resolve symbolic links, because a
-// link may lead to a new version later.
+// program returns the absolute path with which this program was started. It does not resolve symbolic links, because a
+// link may point to a new version later.
 func program() (string, error) {
 	if len(os.Args) > 0 {
 		path, err := exec.LookPath(os.Args[0])
@@ -23,27 +23,27 @@ func program() (string, error) {
 	return os.Executable()
 }
 
-// Upgrade starts a successor, and waits until it serves. cmd must end with a call to Start with the same
-// path. If cmd is nil, Upgrade starts this program again with the same arguments, environment and standard
-// files. That program is the one to which os.Args[0] led when this process called Start, looked up in PATH
-// if necessary. Symbolic links are followed only when it is started, so that a link can lead to a new
+// Upgrade starts a successor and waits until it serves. The program that cmd runs must call Start with the
+// same path. If cmd is nil, Upgrade starts this program again with the same arguments, environment and
+// standard files. It uses the path to which os.Args[0] led when this process called Start, looked up in PATH
+// if necessary. Symbolic links are followed only when the program is started, so a link can point to a new
 // version.
 //
-// Upgrade returns nil when a successor serves, even if another process has started it. It returns an error
-// when the process that it started has exited, or when ctx is done before that process has been allowed to
+// Upgrade returns nil when a successor serves, even if another process started it. It returns an error if the
+// process that it started exits before it serves, or if ctx is done before that process has been allowed to
 // serve. In the second case, Upgrade kills the process, and the error wraps ctx.Err(). Upgrade never kills a
-// process that may serve. In all these cases, this process continues. A failed attempt by another process
-// does not end Upgrade.
+// process that may be serving. After an error, this process continues. Upgrade does not return because an
+// attempt by another process fails.
 //
-// It is an error to call Upgrade before Ready, after Close, after a successor has replaced this process, or
-// while another call is in progress, and in process 1, which the whole container or system ends with.
-// cmd must not have been created by [exec.CommandContext], which would kill the successor when its context
-// is done: the error wraps [os.ErrInvalid]. On systems that cannot pass descriptors, the error is
-// [errors.ErrUnsupported].
+// It is an error to call Upgrade before Ready has returned nil, after Close, after a successor has replaced
+// this process, or while another call is in progress. It is also an error to call it in process 1, because
+// the container or system ends with that process. cmd must not have been created by [exec.CommandContext],
+// which would kill the successor when its context is done. If it was, the error wraps [os.ErrInvalid]. On
+// systems that cannot pass descriptors, the error is [errors.ErrUnsupported].
 //
-// The successor inherits this process's environment, limits and sandbox. Do not call cmd.Wait. Below a service
-// manager, on Linux 5.3 and later, the successor is the manager's child and does not inherit WATCHDOG_PID. The
-// manager receives its exit status.
+// The successor inherits this process's environment, limits and sandbox. Do not call cmd.Wait. Under a
+// service manager on Linux 5.3 and later, the successor is a child of the manager, which receives its exit
+// status. The successor then does not inherit WATCHDOG_PID.
 func (p *Process) Upgrade(ctx context.Context, cmd *exec.Cmd) error {
 	if err := p.beginUpgrade(ctx, cmd); err != nil {
 		return err
@@ -54,7 +54,7 @@ func (p *Process) Upgrade(ctx context.Context, cmd *exec.Cmd) error {
 		p.mu.Unlock()
 	}()
 	select {
-	case <-p.isMain: // before, the service manager ignores this process
+	case <-p.isMain: // until then, the service manager ignores this process
 	case <-ctx.Done():
 		return fmt.Errorf("handover: %w", ctx.Err())
 	}
@@ -88,7 +88,7 @@ func (p *Process) upgrade(ctx context.Context, cmd *exec.Cmd) error {
 		return fmt.Errorf("handover: start a successor: %w", err)
 	}
 	exited := make(chan error, 1)
-	go func() { exited <- wait() }() // also after Upgrade has returned, so that no zombie remains
+	go func() { exited <- wait() }() // even after Upgrade has returned, so that no zombie remains
 	return p.await(ctx, cmd, exited)
 }
 
@@ -121,7 +121,7 @@ func (p *Process) beginUpgrade(ctx context.Context, cmd *exec.Cmd) error {
 	return nil
 }
 
-// await waits for a successor to serve, for the end of the process, or for ctx.
+// await waits until a successor serves, the process exits, or ctx is done.
 func (p *Process) await(ctx context.Context, cmd *exec.Cmd, exited <-chan error) error {
 	pid, done := cmd.Process.Pid, ctx.Done()
 	for {
@@ -129,7 +129,7 @@ func (p *Process) await(ctx context.Context, cmd *exec.Cmd, exited <-chan error)
 		case <-p.replaced:
 			return nil
 		case err := <-exited:
-			_ = cmd.Process.Release() // a Wait that fails does not
+			_ = cmd.Process.Release() // Wait does not, if it fails
 			if told := p.toldTo(pid); told != nil {
 				<-told.settled // soon, because the process has died
 			}
@@ -155,7 +155,7 @@ func (p *Process) await(ctx context.Context, cmd *exec.Cmd, exited <-chan error)
 	}
 }
 
-// toldTo returns the attempt of a process that may serve, or nil.
+// toldTo returns the attempt in which the process pid was allowed to serve, or nil.
 func (p *Process) toldTo(pid int) *attempt {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -165,7 +165,8 @@ func (p *Process) toldTo(pid int) *attempt {
 	return nil
 }
 
-// giveUp reports whether a process neither serves nor may serve. If so, it will not be allowed to.
+// giveUp makes sure that a process is never allowed to serve. It reports false if a successor already serves, or if the
+// process may.
 func (p *Process) giveUp(pid int) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -1,11 +1,11 @@
 //go:build unix
 
-// Command handover is an HTTP server. A new version takes over from the running one without losing a request.
+// Command handover is an HTTP server that a new version can replace without losing a request.
 //
 //	handover SOCKET ADDRESS
 //
-// The first server listens at ADDRESS and waits at SOCKET for its successor. A successor is started by SIGHUP, or by the
-// same command. SIGTERM ends the server.
+// The first server listens at ADDRESS and waits for its successor at SOCKET. To start a successor, send SIGHUP or run
+// the same command again. SIGTERM shuts down the server.
 package main
 
 import (
@@ -66,7 +66,7 @@ func run(path, address string) error {
 
 func answer(w http.ResponseWriter, _ *http.Request) { _, _ = fmt.Fprintln(w, os.Getpid()) }
 
-// wait starts a successor on SIGHUP. It drains the server when a successor serves, or on SIGTERM.
+// wait starts a successor on SIGHUP. It drains the server when a successor serves or on SIGTERM.
 func wait(ctx context.Context, p *handover.Process, server *httpdrain.Server, hangup <-chan os.Signal) {
 	for {
 		select {
@@ -75,10 +75,10 @@ func wait(ctx context.Context, p *handover.Process, server *httpdrain.Server, ha
 				log.Print(err)
 			}
 		case <-p.Replaced():
-			drain(ctx, server) // SIGTERM ends it
+			drain(ctx, server) // until SIGTERM
 			return
 		case <-ctx.Done():
-			_ = p.Close() // a successor that is preparing gives up
+			_ = p.Close() // if a successor is preparing, its Ready fails
 			drain(context.Background(), server)
 			return
 		}

@@ -1,8 +1,9 @@
-// Package httpdrain ends an HTTP server without losing a request. It completes package handover for programs that use
-// net/http.
+// Package httpdrain shuts down an HTTP server without losing a request. It complements package handover in programs
+// that use net/http.
 //
-// [http.Server.Shutdown] alone loses requests: it closes idle connections, even if a request is on its way to one. A
-// [Server] instead asks its clients to close their connections, waits until they have, and calls Shutdown only then:
+// [http.Server.Shutdown] alone loses requests: it closes idle connections, even if a request is on its way to one of
+// them. A [Server] instead asks its clients to close their connections, waits until they have done so, and only then
+// calls Shutdown:
 //
 //	server := httpdrain.New(&http.Server{Handler: handler})
 //	go func() {
@@ -15,9 +16,9 @@
 //		log.Fatal(err)
 //	}
 //
-// A main function that ends like this exits with status 0 when the drain is complete. Do not write
-// log.Fatal(server.Serve(l)): the status would be 1, and a service manager with Restart=on-failure would start the old
-// version again, which would take over from the new one.
+// If the main function ends like this, the program exits with status 0 when the drain is complete. Do not write
+// log.Fatal(server.Serve(l)): the program would exit with status 1, and a service manager with Restart=on-failure would
+// start the old version again, which would take over from the new one.
 package httpdrain
 
 import (
@@ -31,8 +32,8 @@ import (
 	"sync/atomic"
 )
 
-// A Server is an [http.Server] that can be drained. Use New to create one. Its methods may be called by several
-// goroutines at once.
+// A Server is an [http.Server] that can be drained. Use New to create one. Multiple goroutines may invoke methods on a
+// Server simultaneously.
 type Server struct {
 	server   *http.Server
 	draining atomic.Bool
@@ -45,8 +46,8 @@ type Server struct {
 	changed   chan struct{}
 }
 
-// New returns a Server for server, which must not have been started. It replaces server's Handler and ConnState by
-// functions that call the previous ones. Start server only with the methods of the result.
+// New returns a Server for server, which must not have been started. It replaces server's Handler and ConnState with
+// functions that call the original ones. Start server only with the methods of the returned Server.
 func New(server *http.Server) *Server {
 	s := &Server{server: server, drained: make(chan struct{}), listeners: map[*net.Listener]bool{}, changed: make(chan struct{}, 1)}
 	handler, state := server.Handler, server.ConnState
@@ -57,7 +58,7 @@ func New(server *http.Server) *Server {
 		} else {
 			handler.ServeHTTP(w, r)
 		}
-		s.askToClose(w) // the drain may have begun, and short responses have not been sent yet
+		s.askToClose(w) // the drain may have begun since, and a short response has not been sent yet
 	})
 	server.ConnState = func(c net.Conn, now http.ConnState) {
 		switch now {
@@ -73,14 +74,14 @@ func New(server *http.Server) *Server {
 	return s
 }
 
-// askToClose asks the client to close its connection, if the server drains.
+// askToClose asks the client to close its connection if the server is draining.
 func (s *Server) askToClose(w http.ResponseWriter) {
 	if s.draining.Load() {
 		w.Header().Set("Connection", "close") // with HTTP/2, the server sends GOAWAY
 	}
 }
 
-// count adds to a counter, and wakes Drain.
+// count adds n to a counter and wakes Drain.
 func (s *Server) count(counter *int, n int) {
 	s.mu.Lock()
 	*counter += n
@@ -91,14 +92,14 @@ func (s *Server) count(counter *int, n int) {
 	}
 }
 
-// Serve accepts and serves connections like [http.Server.Serve]. After Drain has been called, it returns
-// [http.ErrServerClosed], but only when the drain is complete. Other errors are those of http.Server.Serve. Serve closes
-// l before it returns.
+// Serve accepts and serves connections like [http.Server.Serve]. After a call to Drain, it returns
+// [http.ErrServerClosed], but not before the drain is complete. Other errors are those of http.Server.Serve. Serve
+// closes l before it returns.
 func (s *Server) Serve(l net.Listener) error {
 	return s.serve(l, s.server.Serve)
 }
 
-// ServeTLS is like Serve, but serves TLS as [http.Server.ServeTLS] does.
+// ServeTLS is like Serve, but it serves TLS as [http.Server.ServeTLS] does.
 func (s *Server) ServeTLS(l net.Listener, certFile, keyFile string) error {
 	return s.serve(l, func(l net.Listener) error { return s.server.ServeTLS(l, certFile, keyFile) })
 }
@@ -119,7 +120,7 @@ func (s *Server) serve(l net.Listener, serve func(net.Listener) error) error {
 	s.mu.Lock()
 	delete(s.listeners, &l)
 	s.mu.Unlock()
-	_ = l.Close() // ServeTLS can fail before it does so
+	_ = l.Close() // ServeTLS may fail before it does
 	s.count(&s.serving, -1)
 	if s.draining.Load() && (errors.Is(err, net.ErrClosed) || errors.Is(err, http.ErrServerClosed)) {
 		<-s.drained
@@ -128,19 +129,20 @@ func (s *Server) serve(l net.Listener, serve func(net.Listener) error) error {
 	return err
 }
 
-// Drain ends the server. It closes the listeners that Serve and ServeTLS use, asks each client with the next response to
-// close its connection, and waits until all connections are closed. Then it calls [http.Server.Shutdown]. If ctx is done
-// first, Drain closes all connections with [http.Server.Close], and returns ctx.Err(). Other errors are those of
-// closing a listener and of Shutdown. Only the first call drains. Later calls wait for it, or for ctx.
+// Drain shuts down the server. It closes the listeners that Serve and ServeTLS use, asks each client in the next
+// response to close its connection, and waits until all connections are closed. Then it calls [http.Server.Shutdown].
+// If ctx is done first, Drain closes all connections with [http.Server.Close], and the error wraps ctx.Err(). Other
+// errors are those of closing a listener and of Shutdown. Only the first call drains the server. Later calls wait for
+// it, or until ctx is done.
 //
-// A client that sends no request receives no response, and can keep its connection open until ctx is done. So can a
-// client whose last response began before Drain was called. Drain does not close such an idle connection earlier, because a request may be on its way. To limit how long it waits for idle
-// clients, set IdleTimeout of the http.Server.
+// A client that sends no request receives no response, so it can keep its connection open until ctx is done. So can a
+// client whose last response began before the call to Drain. Drain does not close such idle connections earlier,
+// because a request may be on its way. To limit how long it waits for idle clients, set IdleTimeout in the http.Server.
 //
-// Connections that a handler has taken over with Hijack, as WebSocket libraries do, no longer belong to the server. Drain
-// neither waits for them nor closes them. They end when the process exits. To end them properly, register a function
-// with [http.Server.RegisterOnShutdown], and wait for it before the program exits. Shutdown calls that function when
-// all other connections are closed.
+// Connections that a handler has taken over with Hijack, as WebSocket libraries do, no longer belong to the server.
+// Drain neither waits for them nor closes them. They end when the process exits. To end them properly, register a
+// function with [http.Server.RegisterOnShutdown], and wait for it before the program exits. Shutdown calls that
+// function when all other connections are closed.
 func (s *Server) Drain(ctx context.Context) error {
 	if s.draining.Swap(true) {
 		select {
