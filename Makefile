@@ -8,7 +8,7 @@
 #   CI=true    treat a missing tool as an error, instead of skipping what needs it
 #   PEERS=all  set up and run every peer in interop, instead of C, Rust and the languages that are installed
 #   PAIRS=few  run the peers that have few_pairs in interop/peers/*/language.json only with scm, the runner and themselves
-#   ARCH=…     restrict foreign and kernels to these architectures
+#   ARCH=…     restrict foreign, kernels and dist to these architectures
 #   KERNEL=…   restrict kernels to these kernels of internal/target/kernels.txt
 #   SYSTEMD=…  restrict systemd to these versions of internal/target/systemd.txt
 #   DEBIAN_MIRROR=…  download Debian packages from this mirror, instead of those that apt uses
@@ -244,7 +244,7 @@ systemd: setup-machine ## minutes: boot real versions of systemd in emulated mac
 	$(GO) run ./tools/prove systemd $(SYSTEMD)
 
 .PHONY: kernels kernels-check kernels-keep
-kernels: setup-machines ## tens of minutes: boot real kernels in emulated machines, and run the kernel scenarios, the built-in peers and fdchannel's specs there; KERNEL=6.1.176-amd64 or ARCH=s390x for only some
+kernels: setup-machines dist ## tens of minutes: boot real kernels in emulated machines, and run the kernel scenarios, the built-in peers, fdchannel's specs and the archives of dist there; KERNEL=6.1.176-amd64 or ARCH=s390x for only some
 	$(GO) run ./tools/prove kernels -kernel "$(KERNEL)" $(ARCH)
 
 # The kernel is that of a stable Debian release. -quick leaves out the built-in peers, which take about as long as the rest.
@@ -296,6 +296,14 @@ man: ## seconds: write the manual pages of scm (scm.1, scm-send.1, …) to build
 install-man: man ## seconds: install the pages that make man writes, under DESTDIR and PREFIX (/usr/local); make -C csrc install does so for the C library
 	install -d "$(DESTDIR)$(MANDIR)/man1"
 	install -m 644 build/man/man1/*.1 "$(DESTDIR)$(MANDIR)/man1"
+
+# Compilers for other architectures are not needed for the two that this machine runs.
+.PHONY: dist dist-check
+dist: setup-test $(if $(filter-out amd64 386,$(or $(ARCH),all)),setup-machines) ## minutes: build what a release consists of into build/dist: static programs and peers, the C library's source, SBOMs, SHA256SUMS; ARCH="amd64 386" for only some
+	tools/dist.sh $(ARCH)
+
+dist-check: dist ## minutes: test what dist has built, as a user without Go and without a checkout
+	SCM_DIST=$(CURDIR)/build/dist $(GO) test ./internal/repotest -count=1 -v -ginkgo.no-color -ginkgo.label-filter=dist
 
 .PHONY: mutants
 mutants: ## tens of minutes: test the tests: they must fail for every fault put into the code, and for every wrong answer put into a scenario

@@ -67,6 +67,7 @@ const fewPairsPartner = "scm-" + scm.Backend
 // A selection contains the flags that select the peers and the cases. Several commands use them.
 type selection struct {
 	list      string   // --peers
+	with      []string // the names and languages to select from it
 	programs  []string // --peer
 	expect    []string // files, and "none"
 	run       []string
@@ -93,7 +94,8 @@ func (s *selection) flags(cmd *cobra.Command) {
 // peerFlags adds the flags that select the peers.
 func (s *selection) peerFlags(cmd *cobra.Command) {
 	f := cmd.Flags()
-	f.StringVar(&s.list, "peers", "", "add the peers in `FILE`, a list that \"make peers\" wrote")
+	f.StringVar(&s.list, "peers", "", "add the peers in `FILE`, a list that \"make peers\" wrote, or peers.json of a release")
+	f.StringArrayVar(&s.with, "with", nil, "add only the peers of --peers with this `NAME`, or in this language; may be repeated")
 	f.StringArrayVar(&s.programs, "peer", nil, "add a peer, `NAME=COMMAND`; may be repeated")
 	f.BoolVar(&s.builtin, "builtin", true, "use the peers that are built into scm")
 }
@@ -308,17 +310,15 @@ func (s *selection) findPeers(builtinExpectations bool) (*plan, error) {
 		}
 		given = append(given, scenario.Program(name, "/bin/sh", "-c", "exec "+command))
 	}
-	if s.list != "" {
-		list, err := peers.ReadList(s.list)
-		if err != nil {
-			return nil, err
-		}
-		for _, b := range list {
-			peer := scenario.Program(b.Name, b.Command...)
-			peer.Why = b.Obstacle()
-			peer.FewPairs = b.FewPairs
-			given = append(given, peer)
-		}
+	listed, err := s.listedPeers()
+	if err != nil {
+		return nil, err
+	}
+	for _, b := range listed {
+		peer := scenario.Program(b.Name, b.Command...)
+		peer.Why = b.Obstacle()
+		peer.FewPairs = b.FewPairs
+		given = append(given, peer)
 	}
 	p := &plan{builtin: map[string]bool{}}
 	seen := map[string]bool{scenario.RunnerName: true, scenario.KernelName: true}
@@ -336,6 +336,41 @@ func (s *selection) findPeers(builtinExpectations bool) (*plan, error) {
 		seen[peer.Name], p.builtin[peer.Name] = true, slices.Contains(builtin, peer)
 	}
 	return p, nil
+}
+
+// listedPeers returns the peers of --peers that --with selects. It returns an error if a peer that --with names cannot run. If
+// --with names its language, the peer is only listed with the reason.
+func (s *selection) listedPeers() (selected []peers.Built, err error) {
+	if s.list == "" {
+		if len(s.with) > 0 {
+			return nil, errors.New("--with selects peers from the list of --peers")
+		}
+		return nil, nil
+	}
+	list, err := peers.ReadList(s.list)
+	if err != nil || len(s.with) == 0 {
+		return list, err
+	}
+	for _, word := range s.with {
+		found := false
+		language := slices.ContainsFunc(list, func(b peers.Built) bool { return b.Lang == word })
+		for _, b := range list {
+			switch {
+			case language && b.Lang != word, !language && b.Name != word:
+				continue
+			case !language && b.Why != "":
+				return nil, broken(fmt.Errorf("--with %s: %s", word, b.Obstacle()))
+			}
+			found = true
+			if !slices.ContainsFunc(selected, func(other peers.Built) bool { return other.Name == b.Name }) {
+				selected = append(selected, b)
+			}
+		}
+		if !found {
+			return nil, fmt.Errorf("--with %q: %s has no such peer or language", word, s.list)
+		}
+	}
+	return selected, nil
 }
 
 // selectCases sets the cases of the plan, and the peers for which it requires a verdict.

@@ -124,6 +124,9 @@ func TestExitCodes(t *testing.T) {
 		{"a second peer of the same name, in a list", run("--peer", "x=y", "--peers", write(t, `[{"name":"x","command":["y"]}]`)), 2, "", "scm: two peers are named \"x\"\n"},
 		{"no list of peers", run("--peers", "/nonexistent"), 2, "", "scm: open /nonexistent: no such file or directory\n"},
 		{"an invalid list of peers", run("--peers", write(t, "{}")), 2, "", "scm: …cannot unmarshal…\n"},
+		{"a peer of a list that cannot run", run("--peers", write(t, `[{"name":"gone","lang":"c","why":"no compiler"}]`), "--with", "gone"), 4, "", "scm: --with gone: no compiler\n"},
+		{"a peer that is not in the list", run("--peers", write(t, "[]"), "--with", "gone"), 2, "", "scm: --with \"gone\": …/file has no such peer or language\n"},
+		{"a peer of no list", run("--with", "gone"), 2, "", "scm: --with selects peers from the list of --peers\n"},
 		{"no file of expectations", run("--expect", "/nonexistent"), 2, "",
 			"scm: --expect: open /nonexistent: no such file or directory (\"scm interop expect --update\" creates the file from a report)\n"},
 		{"a file of expectations that is named none", run("--expect", "./none"), 2, "", "scm: --expect: open ./none: no such file or directory (…)\n"},
@@ -358,6 +361,8 @@ func TestCompare(t *testing.T) {
 
 func TestSmoke(t *testing.T) {
 	fake := program(t, "faulty")
+	list := write(t, `[{"name":"a","lang":"x","command":["`+fake+`"]},{"name":"gone","lang":"x","why":"no compiler"},{"name":"b","lang":"y","command":["`+fake+`"]}]`)
+	const ok = ": ok, go 1, can stream,dgram,seqpacket,multi,iov,flags\n"
 	for _, c := range []struct {
 		args []string
 		want result // "…" matches anything
@@ -368,6 +373,8 @@ func TestSmoke(t *testing.T) {
 		{[]string{"--builtin=false", "--peer", "child=sh -c '" + fake + "; exit'"},
 			result{4, "child: \"end\" leaves the socket open in process …", "scm: 1 of 1 peers do not work\n"}},
 		{[]string{"--builtin=false"}, result{3, "", "scm: no peers\n"}},
+		{[]string{"--builtin=false", "--peers", list, "--with", "b", "--with", "b", "--with", "a"}, result{0, "b" + ok + "a" + ok, ""}},
+		{[]string{"--builtin=false", "--peers", list, "--with", "x"}, result{4, "a" + ok + "gone: unavailable: no compiler\n", "scm: 1 of 2 peers do not work\n"}},
 	} {
 		r := command(t, append([]string{"interop", "smoke"}, c.args...)...)
 		if r.code != c.want.code || !like(r.stdout, c.want.stdout) || r.stderr != c.want.stderr {

@@ -192,6 +192,7 @@ Exit status:
 	f.BoolVarP(&o.verbose, "verbose", "v", false, "print every unexpected case, and the number of passes of each pair")
 	f.BoolVar(&o.json, "json", false, "print the JSON report instead of the matrix")
 	f.IntVar(&o.Jobs, "jobs", 2*runtime.NumCPU(), "number of peer pairs to run in parallel")
+	f.Lookup("jobs").DefValue = "2 per processor" // the manual page is the same wherever it is written
 	f.BoolVar(&o.FailFast, "fail-fast", false, "stop after the first case that does not end as expected")
 	f.IntVar(&o.Retries, "retry", 0, "run a case again, up to `N` times, if it does not end as expected")
 	f.BoolVar(&o.repeat, "repeat-until-unexpected", false, "repeat the run until a case does not end as expected")

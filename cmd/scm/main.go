@@ -136,8 +136,14 @@ func versionText() string {
 	return fmt.Sprintf("scm %s, backend %s, %s %s/%s", version(), scm.Backend, runtime.Version(), runtime.GOOS, runtime.GOARCH)
 }
 
+// release is the version, in a program that tools/dist.sh built.
+var release string
+
 // version returns the version of the module, as the build recorded it.
 func version() string {
+	if release != "" {
+		return release
+	}
 	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
 		return info.Main.Version
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/scm-rights/scm/interop/display"
 )
@@ -23,7 +24,8 @@ func WriteList(file string, list []Built) error {
 }
 
 // ReadList reads a file that WriteList wrote. Each peer must have a valid name. It must also have
-// either a command or the reason why it cannot run.
+// either a command or the reason why it cannot run. A program that is given as a relative path is
+// relative to the folder of the file; ReadList makes it absolute.
 func ReadList(file string) ([]Built, error) {
 	text, err := os.ReadFile(file)
 	if err != nil {
@@ -33,10 +35,17 @@ func ReadList(file string) ([]Built, error) {
 	if err := json.Unmarshal(text, &list); err != nil {
 		return nil, fmt.Errorf("%s: %w", file, err)
 	}
+	folder, err := filepath.Abs(filepath.Dir(file))
+	if err != nil {
+		return nil, err
+	}
 	for i, b := range list {
 		if !display.IsName(b.Name) || (len(b.Command) == 0) == (b.Why == "") {
 			return nil, fmt.Errorf("%s: peer %d (%q) needs a name of letters, digits and any of \"_.+-\","+
 				" and either a command or the reason why it has none", file, i, b.Name)
+		}
+		if program := append(b.Command, "")[0]; strings.Contains(program, "/") && !filepath.IsAbs(program) {
+			b.Command[0] = filepath.Join(folder, program)
 		}
 	}
 	return list, nil

@@ -191,6 +191,52 @@ func TestList(t *testing.T) {
 	}
 }
 
+// A program with a relative path is relative to the folder of the list. One without a slash is in PATH.
+func TestListIsRelativeToItsFolder(t *testing.T) {
+	t.Chdir(t.TempDir())
+	list := []Built{{Name: "a", Command: []string{"./a", "./x"}}, {Name: "b", Command: []string{"../b"}}, {Name: "c", Command: []string{"c"}}}
+	if err := WriteList("peers/list.json", list); err != nil {
+		t.Fatal(err)
+	}
+	dir, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := ReadList("peers/list.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []string{filepath.Join(dir, "peers", "a"), filepath.Join(dir, "b"), "c"} {
+		if got[i].Command[0] != want {
+			t.Errorf("got %q, want %q", got[i].Command, want)
+		}
+	}
+}
+
+// An archive has the programs of the peers for its architecture. It lists all peers.
+func TestArchive(t *testing.T) {
+	if _, err := exec.LookPath("sh"); err != nil {
+		t.Skip(err)
+	}
+	r := registry{Builds: slices.Clone(toy.Builds), Peers: slices.Clone(toy.Peers)}
+	r.Builds[0].Archives = []string{"arm", "386"}
+	dir := filepath.Join(t.TempDir(), "new")
+	list, err := archive(context.Background(), r, t.TempDir(), t.TempDir(), dir, "arm", io.Discard)
+	if err != nil || len(list) != len(r.Peers) {
+		t.Fatalf("got %+v, %v", list, err)
+	}
+	for i, b := range list {
+		_, missing := os.Stat(filepath.Join(dir, b.Name))
+		if want := i == 0 || i == 2; (b.Why == "") != want || (missing == nil) != want || want && b.Command[0] != "./"+b.Name {
+			t.Errorf("got %+v, in the archive: %v", b, missing == nil)
+		}
+	}
+	r.Builds[1].Archives = []string{"all"}
+	if _, err := archive(context.Background(), r, t.TempDir(), t.TempDir(), dir, "arm", io.Discard); err == nil || err.Error() != "peer broken: sh: exit status 3: no luck" {
+		t.Errorf("an archive without a peer that could not be built: %v", err)
+	}
+}
+
 func TestBuildPartners(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "list.json")
 	built := []Built{{Name: "csrc", Lang: "c", Command: []string{"/x/csrc"}}, {Name: "nix", Lang: "rust", Why: "no cargo"}}

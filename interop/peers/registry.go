@@ -61,6 +61,9 @@ type recipe struct {
 	Needs []string `json:"needs"` // tools, optionally with the oldest version that works, "cargo 1.85"; or modules, "perl:IO::FDPass"
 	Env   []string `json:"env"`
 	Run   []string `json:"run"` // empty if there is nothing to build
+
+	// Archives lists the architectures for which make dist links the peers statically; "all" stands for every one.
+	Archives []string `json:"archives"`
 }
 
 // A source is the registry's description of a peer that can be built.

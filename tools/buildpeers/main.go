@@ -3,11 +3,12 @@
 //
 //	go run ./tools/buildpeers [-out build/peers] [NAME or LANGUAGE…]
 //	go run ./tools/buildpeers [-out build/peers] -partners
+//	go run ./tools/buildpeers [-out build/peers] -archive DIR GOARCH
 //	go run ./tools/buildpeers -lint [LANGUAGE…]
 //	go run ./tools/buildpeers -missing GROUP
 //
 // With -partners, it builds only the peers that the tests of package scm need, and writes partners.json instead of
-// peers.json. With -lint, it runs the linters of the languages. With -missing, it lists the tools that a group of
+// peers.json. With -archive, which is for tools/dist.sh, it copies the programs for an archive and their list to DIR. With -lint, it runs the linters of the languages. With -missing, it lists the tools that a group of
 // tools/setup has to install, each with its Debian packages.
 package main
 
@@ -27,6 +28,7 @@ import (
 func main() {
 	out := flag.String("out", "build/peers", "the `directory` for the programs and for their list")
 	partners := flag.Bool("partners", false, "build only the peers that the tests of package scm need")
+	archive := flag.String("archive", "", "copy the programs for an archive, and their list, to this `directory`")
 	lint := flag.Bool("lint", false, "run the linters of the languages, and build nothing")
 	missing := flag.String("missing", "", "list the missing tools of a `group` of tools/setup, and build nothing")
 	flag.Parse()
@@ -50,8 +52,18 @@ func main() {
 		}
 		return
 	}
-	list := peers.Build(ctx, ".", *out, names, os.Stderr)
-	file := filepath.Join(*out, name)
+	dir, list := *out, []peers.Built(nil)
+	if *archive != "" {
+		var err error
+		if list, err = peers.Archive(ctx, ".", *out, *archive, flag.Arg(0), os.Stderr); err != nil {
+			fmt.Fprintln(os.Stderr, "peers:", err)
+			os.Exit(1)
+		}
+		dir = *archive
+	} else {
+		list = peers.Build(ctx, ".", *out, names, os.Stderr)
+	}
+	file := filepath.Join(dir, name)
 	if err := peers.WriteList(file, list); err != nil {
 		fmt.Fprintln(os.Stderr, "peers:", err)
 		os.Exit(1)

@@ -1,7 +1,7 @@
 //go:build linux
 
 // Package kernels runs the suite on real kernels, in emulated machines: the kernel scenarios, the built-in peers on
-// amd64, and the specs of fdchannel on both backends, as static programs.
+// amd64, the specs of fdchannel on both backends, as static programs, and the archive of make dist.
 //
 // The output names every case that did not end as expected, and ends with a table. If something is missing for a kernel,
 // such as its emulator, the kernel is listed as not run. That is an error with CI=true, or if no kernel was run.
@@ -38,7 +38,8 @@ const out = "build/kernels"
 type programs struct {
 	dir      string
 	commands []command
-	missing  error // why a part is missing
+	archive  string // of make dist
+	missing  error  // why a part is missing
 	err      error
 }
 
@@ -135,6 +136,10 @@ func build(arch string, quick bool) *programs {
 	if !quick && arch == "amd64" {
 		p.add("peers", append(slices.Clip(run), "--skip=*/*/*/kernel/kernel", "--report=/out/peers.json"))
 	}
+	if !quick {
+		p.compile(arch, "", "tryarchive", "build", "./tools/tryarchive")
+		p.addArchive(arch)
+	}
 	p.specs(arch, "", "purego", "-tags=scm_purego")
 	for _, t := range target.All() {
 		if t.Arch != arch || t.Libc != "glibc" {
@@ -151,6 +156,17 @@ func build(arch string, quick bool) *programs {
 
 func (p *programs) add(name string, words []string) {
 	p.commands = append(p.commands, command{name, words})
+}
+
+// addArchive adds the programs of the archive that make dist wrote for an architecture.
+func (p *programs) addArchive(arch string) {
+	found, err := filepath.Glob("build/dist/scm-*-linux-" + arch + ".tar.gz")
+	if err != nil || len(found) != 1 {
+		p.err = errors.Join(p.err, fmt.Errorf("make dist has written %d archives for %s", len(found), arch))
+		return
+	}
+	p.archive = found[0]
+	p.add(archiveCommand, []string{"/bin/tryarchive", "/" + strings.TrimSuffix(filepath.Base(p.archive), ".tar.gz")})
 }
 
 // specs builds the specs of fdchannel for a backend. It leaves out those about gVisor's package, which need the go command.
@@ -207,6 +223,11 @@ func (r *run) boot(p *programs) error {
 		m.Commands = append(m.Commands, c.words)
 		name := filepath.Base(c.words[0])
 		if err := m.Tree.Copy("bin/"+name, filepath.Join(p.dir, name)); err != nil {
+			return err
+		}
+	}
+	if p.archive != "" {
+		if err := m.Tree.UnpackArchive(p.archive); err != nil {
 			return err
 		}
 	}

@@ -5,6 +5,7 @@ package machine
 import (
 	"archive/tar"
 	"bytes"
+	"compress/gzip"
 	"errors"
 	"fmt"
 	"io"
@@ -61,25 +62,42 @@ func (t Tree) add(name string, n node) {
 
 // Unpack adds the files of a Debian package.
 func (t Tree) Unpack(file string) error {
-	return files(file, func(h *tar.Header, data io.Reader) error {
-		name := path.Clean(h.Name)
-		perm := uint32(h.Mode) & 0o7777
-		switch h.Typeflag {
-		case tar.TypeDir:
-			if t[name].mode == 0 {
-				t.add(name, node{mode: directory | perm})
-			}
-		case tar.TypeSymlink:
-			t.Symlink(name, h.Linkname)
-		case tar.TypeLink:
-			t.add(name, t[path.Clean(h.Linkname)])
-		case tar.TypeReg:
-			text, err := io.ReadAll(data)
-			t.Write(name, perm, text)
-			return err
+	return files(file, t.unpack)
+}
+
+// UnpackArchive adds the files of a compressed tar archive.
+func (t Tree) UnpackArchive(file string) error {
+	f, err := os.Open(file)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	z, err := gzip.NewReader(f)
+	if err != nil {
+		return err
+	}
+	return each(tar.NewReader(z), t.unpack)
+}
+
+// unpack adds a file of an archive.
+func (t Tree) unpack(h *tar.Header, data io.Reader) error {
+	name := path.Clean(h.Name)
+	perm := uint32(h.Mode) & 0o7777
+	switch h.Typeflag {
+	case tar.TypeDir:
+		if t[name].mode == 0 {
+			t.add(name, node{mode: directory | perm})
 		}
-		return nil
-	})
+	case tar.TypeSymlink:
+		t.Symlink(name, h.Linkname)
+	case tar.TypeLink:
+		t.add(name, t[path.Clean(h.Linkname)])
+	case tar.TypeReg:
+		text, err := io.ReadAll(data)
+		t.Write(name, perm, text)
+		return err
+	}
+	return nil
 }
 
 // files calls f for each file of a Debian package, until f returns an error.
@@ -94,7 +112,11 @@ func files(file string, f func(h *tar.Header, data io.Reader) error) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w: %s", file, err, &errs)
 	}
-	archive := tar.NewReader(&out)
+	return each(tar.NewReader(&out), f)
+}
+
+// each calls f for each file of an archive, until f returns an error.
+func each(archive *tar.Reader, f func(h *tar.Header, data io.Reader) error) error {
 	for {
 		h, err := archive.Next()
 		if err == io.EOF {
