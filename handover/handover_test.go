@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"sync"
@@ -43,6 +44,13 @@ func patient(t *testing.T) context.Context {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	t.Cleanup(cancel)
 	return ctx
+}
+
+// noLeak fails a test that leaves a descriptor open, also if the collector would close it.
+func noLeak(t *testing.T) {
+	old := debug.SetGCPercent(-1)
+	t.Cleanup(func() { debug.SetGCPercent(old) })
+	fdleak.Check(t)
 }
 
 func must[T any](v T, err error) T {
@@ -582,8 +590,11 @@ func TestListenReplacesAStaleFile(t *testing.T) {
 		l.SetUnlinkOnClose(false)
 		_ = l.Close()
 	}
+	packets := must(net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path + ".packets", Net: "unixgram"}))
+	_ = packets.Close() // which leaves the file
 	a := start(t, Config{}, path)
 	_ = listen(t, a, "web", "unix", path+".web")
+	_ = must(a.ListenPacket(patient(t), "packets", "unixgram", path+".packets")).Close()
 	ready(t, a)
 }
 
@@ -670,6 +681,14 @@ func TestNames(t *testing.T) {
 	if err := a.Keep("web", os.Stdin); !errors.Is(err, os.ErrExist) {
 		t.Errorf("a name that is in use: %v", err)
 	}
+	f := must(os.Open(os.DevNull))
+	if err := a.Keep("state", f); err != nil {
+		t.Error(err)
+	}
+	if err := a.Keep("state", os.Stdin); !errors.Is(err, os.ErrExist) {
+		t.Errorf("the name of a file: %v", err)
+	}
+	_ = f.Close()
 	if err := a.Keep("nil", nil); !errors.Is(err, os.ErrInvalid) {
 		t.Errorf("no file: %v", err)
 	}
@@ -698,138 +717,6 @@ func TestConfigListen(t *testing.T) {
 	if _, err := c.Listen(patient(t), "web", "tcp", "127.0.0.1:0"); !errors.Is(err, os.ErrInvalid) {
 		t.Errorf("a listener without a descriptor: %v", err)
 	}
-}
-
-// A newer successor and a newer predecessor add fields, also with descriptors.
-func TestOtherVersions(t *testing.T) {
-	a := start(t, Config{}, socketPath(t))
-	ready(t, a)
-	s := successorOf(t, a.path)
-	s.sendsRaw(`{"type":"hello","versions":[7,1],"needs":60000,"descriptors":2,"future":{"x":[1]},"takesConns":true}`, os.Stdin, os.Stdout)
-	if m := s.gets("sockets"); m.Version != version {
-		t.Errorf("version %d", m.Version)
-	}
-	s.sendsRaw(`{"type":"ready","descriptors":1,"future":1}`, os.Stdin)
-	s.gets("go")
-	s.sendsRaw(`{"type":"going","descriptors":1,"future":1}`, os.Stdin)
-	eventually(t, "the process is replaced", func() bool { return isReplaced(a) })
-
-	b := start(t, Config{}, socketPath(t))
-	ready(t, b)
-	s = successorOf(t, b.path)
-	s.sendsRaw(`{"type":"hello","versions":[2,3]}`)
-	s.getsAbort("supports the versions [2 3] of the protocol, but this process requires 1")
-
-	p := newPredecessor(t)
-	started := make(chan *Process, 1)
-	go func() { started <- must(Start(patient(t), p.path)) }()
-	s = play(t, must(p.control.AcceptConn()))
-	if m := s.gets("hello"); !slices.Equal(m.Versions, []int{version}) || m.Needs != defaultTimeout.Milliseconds() {
-		t.Errorf("hello: %+v", m)
-	}
-	s.sendsRaw(`{"type":"sockets","version":1,"descriptors":4,"future":[1,2],"sockets":[{"name":":life","future":1},{"name":":control","network":"unix"}]}`,
-		p.life[0], p.control, os.Stdin, os.Stdout)
-	c := <-started
-	defer c.Close()
-	done := readying(t, c)
-	s.gets("ready")
-	s.sendsRaw(`{"type":"go","descriptors":1,"future":1}`, os.Stdin)
-	if err := <-done; err != nil {
-		t.Error(err)
-	}
-}
-
-// sendsRaw sends a message that this version cannot express.
-func (s *script) sendsRaw(text string, files ...syscall.Conn) {
-	s.t.Helper()
-	if err := s.sendText([]byte(text), files...); err != nil {
-		s.t.Fatal(err)
-	}
-}
-
-func TestCheck(t *testing.T) {
-	var log logged
-	a := start(t, Config{Log: log.log, Check: func(*scm.Conn) error { return errors.New("not on Sundays") }}, socketPath(t))
-	ready(t, a)
-	for range 20 { // the answer must not depend on who is faster
-		_, err := Start(patient(t), a.path)
-		wantError(t, err, "the other process has given up: not on Sundays")
-	}
-	if !log.has("not on Sundays")() {
-		t.Error("not logged")
-	}
-	// Nothing is read.
-	s := successorOf(t, a.path)
-	s.getsAbort("not on Sundays")
-	if err := sameUser(s.conn); err != nil {
-		t.Error(err)
-	}
-}
-
-// Processes that Check accepts, but that are no successors.
-func TestHostileSuccessors(t *testing.T) {
-	a := start(t, Config{}, socketPath(t))
-	ready(t, a)
-	var hostile sync.WaitGroup
-	defer hostile.Wait()
-	connect := func() *script {
-		t.Helper()
-		for {
-			conn, err := scm.Dial(patient(t), "unix", a.path)
-			if errors.Is(err, syscall.EAGAIN) {
-				time.Sleep(time.Millisecond)
-				continue
-			}
-			if err != nil {
-				t.Fatal(err)
-			}
-			return play(t, conn)
-		}
-	}
-	for range 300 { // silent
-		s := connect()
-		defer s.close()
-	}
-	for _, send := range []func(s *script) error{
-		func(s *script) error { _, err := io.WriteString(s.conn, "GET / HTTP/1.1\r\n\r\n"); return err },
-		func(s *script) error { return s.sendText([]byte("{")) },
-		func(s *script) error { return s.sendText([]byte("[]")) },
-		func(s *script) error { return s.sendText([]byte(`{"type":"ready"}`)) },
-		func(s *script) error {
-			return s.sendText([]byte(`{"type":"hello","versions":[1],"descriptors":3}`), os.Stdin)
-		},
-		func(s *script) error {
-			return s.sendText([]byte(`{"type":"hello","versions":[1],"descriptors":1}`), os.Stdin, os.Stdin)
-		},
-		func(s *script) error { return s.sendText([]byte(`{"type":"hello","versions":[1],"descriptors":-1}`)) },
-		func(s *script) error { // without end
-			for {
-				if _, err := s.conn.Write(make([]byte, 1<<16)); err != nil {
-					return err
-				}
-			}
-		},
-		// 253 descriptors in each message. More messages could use up the descriptors that an unprivileged user may
-		// have in flight, so that the honest successor would get ETOOMANYREFS.
-		func(s *script) error {
-			for range 2 {
-				if _, err := s.conn.WriteFiles([]byte{0}, slices.Repeat([]*os.File{os.Stdin}, scm.MaxFDs)...); err != nil {
-					return err
-				}
-			}
-			return nil
-		},
-	} {
-		s := connect()
-		hostile.Add(1)
-		go func() {
-			defer hostile.Done()
-			_ = send(s)
-			_, _, _ = s.receive()
-			s.close()
-		}()
-	}
-	replaces(t, a)
 }
 
 // Fault T20: Start ends with ctx, also if the first process never calls Ready.

@@ -212,7 +212,12 @@ func (w *processes) add(event string) {
 // start starts a server with the options of runWeb.
 func (w *processes) start(options ...string) *server {
 	w.t.Helper()
-	cmd := reexec.Command("web", append([]string{w.path}, options...)...)
+	return w.run(reexec.Command("web", append([]string{w.path}, options...)...))
+}
+
+// run starts a server that prints the same lines as runWeb.
+func (w *processes) run(cmd *exec.Cmd) *server {
+	w.t.Helper()
 	cmd.Stdout, cmd.Stderr = w.out, os.Stderr
 	in, err := cmd.StdinPipe()
 	if err == nil {
@@ -395,7 +400,8 @@ type relay struct {
 
 // relay waits in the predecessor's place until a successor connects, which is to be started afterwards. hold is the type of
 // the message that the relay holds back, and nth the number of messages of this type until then. With "", it holds none.
-func (w *processes) relay(hold string, nth int) *relay {
+// Each function changes the text of a message, which then gets another descriptor.
+func (w *processes) relay(hold string, nth int, change ...func(text []byte) []byte) *relay {
 	w.t.Helper()
 	theirs, ours := w.path+".theirs", w.path+".ours"
 	l := must(net.Listen("unix", ours)).(*net.UnixListener)
@@ -419,14 +425,14 @@ func (w *processes) relay(hold string, nth int) *relay {
 		}
 		r.ends = []*peer{newPeer(successor), newPeer(predecessor)}
 		r.group.Add(2)
-		go r.pass(r.ends[0], r.ends[1], hold, nth)
-		go r.pass(r.ends[1], r.ends[0], hold, nth)
+		go r.pass(r.ends[0], r.ends[1], hold, nth, change)
+		go r.pass(r.ends[1], r.ends[0], hold, nth, change)
 	}()
 	w.t.Cleanup(r.drop)
 	return r
 }
 
-func (r *relay) pass(from, to *peer, hold string, nth int) {
+func (r *relay) pass(from, to *peer, hold string, nth int, changes []func([]byte) []byte) {
 	defer r.group.Done()
 	defer func() { _ = to.conn.CloseWrite() }()
 	for {
@@ -448,6 +454,9 @@ func (r *relay) pass(from, to *peer, hold string, nth int) {
 		conns := make([]syscall.Conn, len(files))
 		for i, f := range files {
 			conns[i] = f
+		}
+		for _, change := range changes {
+			text, conns = change(text), append(conns, os.Stdin)
 		}
 		err = to.sendText(text, conns...)
 		closeFiles(files)

@@ -1,0 +1,117 @@
+//go:build linux
+
+package handover
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/scm-rights/scm/internal/fdtest"
+)
+
+// A newer successor and a newer predecessor add fields, also with descriptors.
+func TestOtherVersions(t *testing.T) {
+	noLeak(t)
+	a := start(t, Config{}, socketPath(t))
+	ready(t, a)
+	s := successorOf(t, a.path)
+	s.sendsRaw(`{"type":"hello","versions":[7,1],"needs":60000,"descriptors":2,"future":{"x":[1]},"takesConns":true}`, os.Stdin, os.Stdout)
+	if m := s.gets("sockets"); m.Version != version {
+		t.Errorf("version %d", m.Version)
+	}
+	s.sendsRaw(`{"type":"ready","descriptors":1,"future":1}`, os.Stdin)
+	s.gets("go")
+	s.sendsRaw(`{"type":"going","descriptors":1,"future":1}`, os.Stdin)
+	eventually(t, "the process is replaced", func() bool { return isReplaced(a) })
+
+	b := start(t, Config{}, socketPath(t))
+	ready(t, b)
+	s = successorOf(t, b.path)
+	s.sendsRaw(`{"type":"hello","versions":[2,3]}`)
+	s.getsAbort("supports the versions [2 3] of the protocol, but this process requires 1")
+
+	p := newPredecessor(t)
+	started := make(chan *Process, 1)
+	go func() { started <- must(Start(patient(t), p.path)) }()
+	s = play(t, must(p.control.AcceptConn()))
+	if m := s.gets("hello"); !slices.Equal(m.Versions, []int{version}) || m.Needs != defaultTimeout.Milliseconds() {
+		t.Errorf("hello: %+v", m)
+	}
+	s.sendsRaw(`{"type":"sockets","version":1,"descriptors":4,"future":[1,2],"sockets":[{"name":":life","future":1},{"name":":control","network":"unix"}]}`,
+		p.life[0], p.control, os.Stdin, os.Stdout)
+	c := <-started
+	defer c.Close()
+	done := readying(t, c)
+	s.gets("ready")
+	s.sendsRaw(`{"type":"go","descriptors":1,"future":1}`, os.Stdin)
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
+// sendsRaw sends a message that this version cannot express.
+func (s *script) sendsRaw(text string, files ...syscall.Conn) {
+	s.t.Helper()
+	if err := s.sendText([]byte(text), files...); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// Every message, in both directions and also abort, has fields and descriptors of a later version.
+func TestFieldsOfALaterVersion(t *testing.T) {
+	noLeak(t)
+	var log logged
+	w := newProcesses(t, nothing)
+	a := start(t, Config{Log: log.log}, w.path)
+	ready(t, a)
+	later := func(text []byte) []byte {
+		fields := map[string]any{}
+		if err := json.Unmarshal(text, &fields); err != nil {
+			t.Error(err)
+		}
+		n := fields["descriptors"].(float64) + 1
+		fields["descriptors"], fields[fmt.Sprint("later", n)] = n, map[string]any{"type": "other", "descriptors": []int{1}}
+		return must(json.Marshal(fields))
+	}
+	relay := func() { w.relay("", 0, later, later) }
+	relay()
+	b := start(t, Config{Timeout: time.Millisecond}, w.path)
+	eventually(t, "the predecessor gives up", log.has("not ready after 1ms"))
+	wantError(t, b.Ready(patient(t)), "not ready after 1ms")
+	relay()
+	c := start(t, Config{}, w.path)
+	_ = c.Close() // sends abort
+	for range 3 {
+		relay()
+		a = replaces(t, a)
+	}
+}
+
+// A program in another language takes over, survives a failed successor, and hands over.
+func TestPython(t *testing.T) {
+	noLeak(t)
+	python, err := exec.LookPath("python3")
+	if err != nil {
+		fdtest.Missing(t, err.Error())
+	}
+	w := newProcesses(t, nothing)
+	w.first()
+	for range 2 {
+		b := w.run(exec.Command(python, "-B", filepath.Join("testdata", "successor.py"), w.path))
+		b.only()
+		r := w.relay("ready", 1)
+		c := w.start()
+		r.holds()
+		c.kill()
+		r.drop()
+		b.only()
+		w.start().only()
+	}
+}
