@@ -454,6 +454,25 @@ func TestReadyFailsIfThePredecessorStopsBeforeGo(t *testing.T) {
 	s.getsAbort("context canceled")
 }
 
+// Once going has been sent, the predecessor ends, so the end of ctx no longer matters.
+func TestReadySucceedsAfterGoing(t *testing.T) {
+	for range 50 {
+		p := newPredecessor(t)
+		b, s := p.accepts(Config{})
+		ctx, cancel := context.WithCancel(context.Background())
+		done := make(chan error, 1)
+		go func() { done <- b.Ready(ctx) }()
+		s.gets("ready")
+		s.sends(message{Type: "go"})
+		s.gets("going")
+		cancel()
+		if err := <-done; err != nil {
+			t.Fatal(err)
+		}
+		_ = b.Close()
+	}
+}
+
 // The predecessor has closed the stream but lives.
 func TestReadyFailsIfThePredecessorLives(t *testing.T) {
 	deathTime = 50 * time.Millisecond

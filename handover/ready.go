@@ -109,12 +109,13 @@ func (p *Process) takeOver(ctx context.Context) (control *scm.Listener, main boo
 		err = peer.reason(err)
 	}
 	stop()
-	if err == nil && ctx.Err() == nil {
+	ended := ctx.Err() != nil // once going has been sent, ctx no longer matters
+	if err == nil && !ended {
 		err = peer.send(message{Type: "going"})
 	}
 	var aborted *abortError
 	switch {
-	case ctx.Err() != nil && (err == nil || !isGone(err)):
+	case ended && (err == nil || !isGone(err)):
 		err = p.ended(ctx)
 		peer.abort(err)
 	case err == nil:
