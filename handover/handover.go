@@ -3,8 +3,8 @@
 // A [Process] represents one running version. The first one creates its listening sockets and waits for a
 // successor at a Unix socket, whose path is passed to [Start]. A successor is usually a new version of the
 // same program, started with the same path. It receives the sockets from its predecessor, prepares to serve,
-// and calls [Process.Ready]. When Ready returns nil, the successor serves. The predecessor then stops
-// accepting connections, finishes the requests that it has already accepted, and exits:
+// and calls [Process.Ready]. When Ready returns nil, the successor starts to serve. The predecessor then
+// stops accepting connections, finishes the requests that it has already accepted, and exits:
 //
 //	p, err := handover.Start(ctx, "/run/app/handover.sock")
 //	l, err := p.Listen(ctx, "web", "tcp", ":8080")
@@ -16,15 +16,15 @@
 //	<-p.Replaced()
 //	… // close l, wait for the clients, and exit
 //
-// Both processes have the listening sockets open during the handover. Connections that clients open at that
-// time wait in the queue of the socket, so none is refused.
+// During the handover, the listening sockets are open in both processes. New connections wait in the queue of
+// their socket, so none is refused.
 //
 // # Failures
 //
 // If the successor fails before Ready returns nil, the predecessor continues, and its clients notice nothing.
 // If the predecessor dies after it has sent the sockets, the successor serves alone. At most one process at a
-// time intends to keep serving. If a process is stopped (SIGSTOP) between two messages, the other one may
-// have to wait, but it never serves at the same time because of that.
+// time intends to keep serving. Stopping a process (SIGSTOP) between two messages may make the other one
+// wait, but never makes both serve.
 //
 // # Who may take over
 //
@@ -36,10 +36,10 @@
 //
 // In a systemd unit with Type=notify or Type=notify-reload, which set NOTIFY_SOCKET, the package sends all
 // the notifications that a handover requires. In the first process, Ready sends READY=1. Upgrade sends
-// RELOADING=1 and starts the successor as a child of the manager. When a successor in the same unit
-// (INVOCATION_ID) serves, the predecessor sends MAINPID and READY=1 and waits until the manager has processed
-// them. Only then is it replaced, so that it can safely exit. If an upgrade fails, the reason becomes the
-// status of the unit. A successor in another unit sends READY=1 itself.
+// RELOADING=1 and starts the successor as a child of the manager. When a successor in the same unit (with the
+// same INVOCATION_ID) has started to serve, the predecessor sends MAINPID and READY=1 and waits until the
+// manager has processed them. Only then is it replaced, so that it can safely exit. If an upgrade fails, the
+// reason becomes the status of the unit. A successor in another unit sends READY=1 itself.
 //
 // If FDSTORE is set, the manager keeps the sockets that Listen and ListenPacket have returned. systemd 254
 // and later set it if FileDescriptorStoreMax= is set. If the main process is killed, connections then wait
@@ -53,9 +53,9 @@
 // # The protocol
 //
 // The Unix socket is a stream socket. A message consists of a length (4 bytes, big-endian) and a JSON object
-// of at most 1 MiB. Its descriptors are sent with the first byte of the length. The field "type" is the type
-// of the message, and "descriptors" is the number of its descriptors, at most 253. A receiver ignores fields
-// that it does not know, and closes the descriptors that belong to them.
+// of at most 1 MiB. The descriptors of a message are sent with the first byte of the length. The field "type"
+// is the type of the message, and "descriptors" is the number of its descriptors, at most 253. A receiver
+// ignores fields that it does not know, and closes the descriptors that belong to them.
 //
 //	successor           predecessor
 //	hello           →                 versions, needs, unit
@@ -65,13 +65,14 @@
 //	going           →
 //	                ←   main
 //
-// In hello, versions lists the versions of the protocol that the successor supports, needs is how long it may
-// take to become ready, in milliseconds, and unit is its INVOCATION_ID. The predecessor chooses one of these
-// versions. So far, 1 is the only one. Each element of sockets has a name, a network, an address, and
-// created, which is true if the predecessor or a process before it created the socket. The first descriptors
-// of the message belong to these elements, in order. A file that was passed to [Process.Keep] has no network.
-// The element ":control" is the Unix socket itself. The element ":life" is the read end of a pipe whose other
-// end stays open as long as the predecessor lives. If more is true, another message of type sockets follows.
+// In hello, versions lists the versions of the protocol that the successor supports, needs is the maximum
+// time in milliseconds that it takes to become ready, and unit is its INVOCATION_ID. The predecessor chooses
+// one of these versions. So far, 1 is the only one. Each element of sockets has a name, a network, an
+// address, and created, which is true if the predecessor or a process before it created the socket. The first
+// descriptors of the message belong to these elements, in order. For a file that was passed to
+// [Process.Keep], network is absent. The element ":control" is the Unix socket itself. The element ":life" is
+// the read end of a pipe whose other end stays open as long as the predecessor lives. If more is true,
+// another message of type sockets follows.
 //
 // After receiving go, the successor may send going and then serve. When the predecessor receives going, it is
 // replaced. Either process may send abort, with a reason, in place of any other message. If the predecessor
@@ -168,12 +169,12 @@ var (
 func Start(ctx context.Context, path string) (*Process, error) { return Config{}.Start(ctx, path) }
 
 // Start connects to the process that listens at path and receives its sockets. If no process listens there,
-// this process is the first one, and Start listens at path. It replaces a stale file there, as [scm.Listen]
+// this process is the first one, and Start listens at path, replacing a stale socket file as [scm.Listen]
 // does. Call Start only once in a program. The caller must close the Process.
 //
 // If another process is taking over, or if the process at path has not called Ready yet, Start waits. If ctx
-// is done first, the error wraps ctx.Err(). If the predecessor does not let this process take over, the error
-// says why. Other errors are those of [scm.Dial] and [scm.Listen].
+// is done first, the error wraps ctx.Err(). If the predecessor rejects this process, the error contains the
+// reason. Start also returns the errors of [scm.Dial] and [scm.Listen].
 //
 // Start also takes the sockets passed by a service manager (see [wire.ListenFDs]), and removes LISTEN_FDS,
 // LISTEN_PID and LISTEN_FDNAMES from the environment. Process.Listen finds these sockets by the names that
@@ -331,8 +332,8 @@ func (p *Process) receiveSockets(peer *peer) (received []inherited, err error) {
 	return received, nil
 }
 
-// Replaced returns a channel that is closed when a successor serves. This process should then close its
-// listeners, finish the requests of its clients, and exit with status 0.
+// Replaced returns a channel that is closed when a successor starts to serve. This process should then close
+// its listeners, finish the requests of its clients, and exit with status 0.
 func (p *Process) Replaced() <-chan struct{} { return p.replaced }
 
 // Close ends this process's part in handovers. If a successor is preparing to take over, Close aborts the

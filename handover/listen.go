@@ -34,7 +34,7 @@ func (o offered) isClosed() bool {
 	return withFD(o.conn, func(int) error { return nil }) != nil
 }
 
-// unlink sets whether closing the socket removes its file. The file always stays if none of the server's processes
+// unlink sets whether closing the socket removes its file. The file is never removed if none of the server's processes
 // created it, or if the service manager keeps the socket.
 func (o offered) unlink(on bool) { setUnlink(o.conn, on && o.Created && !o.kept) }
 
@@ -58,8 +58,8 @@ func setUnlink(socket any, on bool) {
 // relative path absolute. Closing the listener removes the socket's file only if one of the server's
 // processes created it, and not while a successor has the socket.
 //
-// The name must consist of 1 to 255 printable ASCII characters other than a colon. If it does not, the error
-// wraps [os.ErrInvalid]. If this process already uses a socket or file with this name, the error wraps
+// The name must consist of 1 to 255 printable ASCII characters other than a colon. Otherwise, the error wraps
+// [os.ErrInvalid]. If this process already uses a socket or file with this name, the error wraps
 // [os.ErrExist].
 func (p *Process) Listen(ctx context.Context, name, network, address string) (net.Listener, error) {
 	open := func(f *os.File) (net.Listener, error) {
@@ -124,7 +124,7 @@ func obtain[T io.Closer](ctx context.Context, p *Process, want socket, open func
 	}
 	l, created, found := claim(p, want, open, addr)
 	if found {
-		// If the path of a Unix socket was too long for the kernel, its address is not that path.
+		// If the path of a Unix socket was too long for the kernel, the socket's address is a different one.
 		want.Created = created && (!isUnix(want.Network) || addr(l).String() == want.Address)
 	} else {
 		if l, err = create(ctx, want.Network, want.Address); err != nil {
@@ -227,14 +227,14 @@ func (in inherited) hasIP(want socket, have, ip net.IP, sameZone bool, havePort,
 	case port != havePort && (port != 0 || in.Name != want.Name): // port 0 means any port
 		return false
 	case ip == nil || ip.IsUnspecified():
-		// A socket of "tcp" may accept IPv4 and one of "tcp6" may not. Only the network distinguishes them.
+		// A "tcp" socket may accept IPv4 where a "tcp6" socket does not. Only the network distinguishes them.
 		return have.IsUnspecified() && (!in.fromPredecessor || in.Network == want.Network)
 	}
 	return have.Equal(ip) && sameZone
 }
 
-// explain wraps err, the reason that a socket could not be created. If the address of a received socket overlaps, it
-// names that socket.
+// explain wraps err, the reason that a socket could not be created. If its address overlaps that of a received socket,
+// the error names that socket.
 func (p *Process) explain(want socket, err error) error {
 	if errors.Is(err, errInUse) {
 		p.mu.Lock()
@@ -264,9 +264,9 @@ func (in inherited) address() string {
 }
 
 // File returns the file that the predecessor passed to Keep with this name, or a file with this name that the
-// service manager passed. If there is none, it returns nil. No file is returned twice. The caller must close
-// it. Call File before Ready, which closes the files that have not been returned. To let a successor have the
-// file too, pass it to Keep.
+// service manager passed. If there is none, it returns nil. It returns each file only once. The caller must
+// close it. Call File before Ready, which closes the files that have not been returned. To let a successor
+// have the file too, pass it to Keep.
 func (p *Process) File(name string) *os.File {
 	p.mu.Lock()
 	defer p.mu.Unlock()

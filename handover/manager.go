@@ -20,8 +20,8 @@ type manager struct {
 	log  func(error)
 }
 
-// dialManager returns nil if there is no service manager, or if its socket cannot be reached. The latter is not an
-// error of Start, because the variable may have been inherited by accident.
+// dialManager returns nil if there is no service manager, or if its socket cannot be reached. In the second case, Start
+// does not fail, because the variable may have been inherited by accident.
 func (p *Process) dialManager(ctx context.Context) *manager {
 	name := os.Getenv("NOTIFY_SOCKET")
 	if name == "" {
@@ -66,8 +66,8 @@ func (m *manager) failed(reason error) {
 const maxStatus = 500
 
 // supervises reports whether a successor belongs to the same unit as this process. If so, the manager must be told
-// which of the two is the main process. The manager of another unit must not be told, because systemd accepts any
-// process if root sends the message.
+// which of the two is the main process. The manager must not be told about a process of another unit: if the sender is
+// root, systemd accepts any process as the main one.
 func (m *manager) supervises(a *attempt, hello message) bool {
 	return m != nil && m.unit != "" && m.unit == hello.Unit && a.pid > 0
 }

@@ -16,7 +16,7 @@ import (
 // one that has waited longest is disconnected. An honest process then tries again.
 const maxWaiting = 64
 
-// An attempt is a handover to one successor.
+// An attempt is an attempt to hand over to one successor.
 type attempt struct {
 	peer    *peer
 	pid     int           // 0 if unknown
@@ -127,7 +127,7 @@ func sameUser(successor *scm.Conn) error {
 	return nil
 }
 
-// handOver returns nil when the successor serves. If it returns an error, this process continues.
+// handOver returns nil when the successor has started to serve. If it returns an error, this process continues.
 func (p *Process) handOver(peer *peer, hello message) error {
 	a := &attempt{peer: peer, settled: make(chan struct{})}
 	if cred, err := peer.conn.PeerCred(); err == nil {

@@ -23,17 +23,17 @@ func program() (string, error) {
 	return os.Executable()
 }
 
-// Upgrade starts a successor and waits until it serves. The program that cmd runs must call Start with the
-// same path. If cmd is nil, Upgrade starts this program again with the same arguments, environment and
-// standard files. It uses the path to which os.Args[0] led when this process called Start, looked up in PATH
-// if necessary. Symbolic links are followed only when the program is started, so a link can point to a new
-// version.
+// Upgrade starts a successor and waits until it is serving. The program that cmd runs must call Start with
+// the same path. If cmd is nil, Upgrade starts this program again with the same arguments, environment and
+// standard files. It uses the path that os.Args[0] referred to when this process called Start, looked up in
+// PATH if necessary. Symbolic links are followed only when the program is started, so a link can point to a
+// new version.
 //
-// Upgrade returns nil when a successor serves, even if another process started it. It returns an error if the
-// process that it started exits before it serves, or if ctx is done before that process has been allowed to
-// serve. In the second case, Upgrade kills the process, and the error wraps ctx.Err(). Upgrade never kills a
-// process that may be serving. After an error, this process continues. Upgrade does not return because an
-// attempt by another process fails.
+// Upgrade returns nil once a successor is serving, even if another process started it. It returns an error if
+// the process that it started exits before it serves, or if ctx is done before that process has been allowed
+// to serve. In the second case, Upgrade kills the process, and the error wraps ctx.Err(). Upgrade never kills
+// a process that may be serving. After an error, this process continues. If another process tries to take
+// over and fails, Upgrade continues to wait.
 //
 // It is an error to call Upgrade before Ready has returned nil, after Close, after a successor has replaced
 // this process, or while another call is in progress. It is also an error to call it in process 1, because
@@ -121,7 +121,7 @@ func (p *Process) beginUpgrade(ctx context.Context, cmd *exec.Cmd) error {
 	return nil
 }
 
-// await waits until a successor serves, the process exits, or ctx is done.
+// await waits until a successor is serving, the process exits, or ctx is done.
 func (p *Process) await(ctx context.Context, cmd *exec.Cmd, exited <-chan error) error {
 	pid, done := cmd.Process.Pid, ctx.Done()
 	for {
@@ -165,8 +165,8 @@ func (p *Process) toldTo(pid int) *attempt {
 	return nil
 }
 
-// giveUp makes sure that a process is never allowed to serve. It reports false if a successor already serves, or if the
-// process may.
+// giveUp prevents a process from being allowed to serve. If that is no longer possible, because it has been allowed to
+// or because a successor is already serving, giveUp returns false.
 func (p *Process) giveUp(pid int) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()

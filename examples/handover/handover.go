@@ -23,7 +23,7 @@ import (
 	"github.com/scm-rights/scm/handover/httpdrain"
 )
 
-// patience limits how long a successor may take until it serves, and how long clients may keep their connections open.
+// patience limits how long a successor may take to start serving, and how long clients may keep their connections open.
 const patience = time.Minute
 
 func main() {
@@ -66,7 +66,7 @@ func run(path, address string) error {
 
 func answer(w http.ResponseWriter, _ *http.Request) { _, _ = fmt.Fprintln(w, os.Getpid()) }
 
-// wait starts a successor on SIGHUP. It drains the server when a successor serves or on SIGTERM.
+// wait starts a successor on SIGHUP. It drains the server when a successor is serving or on SIGTERM.
 func wait(ctx context.Context, p *handover.Process, server *httpdrain.Server, hangup <-chan os.Signal) {
 	for {
 		select {

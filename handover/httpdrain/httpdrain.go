@@ -93,7 +93,7 @@ func (s *Server) count(counter *int, n int) {
 }
 
 // Serve accepts and serves connections like [http.Server.Serve]. After a call to Drain, it returns
-// [http.ErrServerClosed], but not before the drain is complete. Other errors are those of http.Server.Serve. Serve
+// [http.ErrServerClosed], but not before the drain is complete. It also returns the errors of http.Server.Serve. Serve
 // closes l before it returns.
 func (s *Server) Serve(l net.Listener) error {
 	return s.serve(l, s.server.Serve)
@@ -131,9 +131,9 @@ func (s *Server) serve(l net.Listener, serve func(net.Listener) error) error {
 
 // Drain shuts down the server. It closes the listeners that Serve and ServeTLS use, asks each client in the next
 // response to close its connection, and waits until all connections are closed. Then it calls [http.Server.Shutdown].
-// If ctx is done first, Drain closes all connections with [http.Server.Close], and the error wraps ctx.Err(). Other
-// errors are those of closing a listener and of Shutdown. Only the first call drains the server. Later calls wait for
-// it, or until ctx is done.
+// If ctx is done first, Drain closes all connections with [http.Server.Close], and the error wraps ctx.Err(). Drain
+// also returns errors from closing the listeners and from Shutdown. Only the first call drains the server. Later calls
+// wait until the drain is complete or ctx is done.
 //
 // A client that sends no request receives no response, so it can keep its connection open until ctx is done. So can a
 // client whose last response began before the call to Drain. Drain does not close such idle connections earlier,
