@@ -333,7 +333,7 @@ func (p *Process) receiveSockets(peer *peer) (received []inherited, err error) {
 }
 
 // Replaced returns a channel that is closed when a successor starts to serve. This process should then close
-// its listeners, finish the requests of its clients, and exit with status 0.
+// its listeners, finish serving its clients, and exit with status 0.
 func (p *Process) Replaced() <-chan struct{} { return p.replaced }
 
 // Close ends this process's part in handovers. If a successor is preparing to take over, Close aborts the

@@ -124,7 +124,7 @@ func obtain[T io.Closer](ctx context.Context, p *Process, want socket, open func
 	}
 	l, created, found := claim(p, want, open, addr)
 	if found {
-		// If the path of a Unix socket was too long for the kernel, the socket's address is a different one.
+		// If the path of a Unix socket was too long for the kernel, its address is another path.
 		want.Created = created && (!isUnix(want.Network) || addr(l).String() == want.Address)
 	} else {
 		if l, err = create(ctx, want.Network, want.Address); err != nil {

@@ -59,7 +59,7 @@ func (p *Process) begin(main bool) error {
 		for _, o := range p.offered {
 			o.unlink(true)
 		}
-		// If the path was too long for the kernel, the socket's address is a different one.
+		// If the path was too long for the kernel, its address is another path.
 		if control != nil && control.Addr().String() == p.path {
 			control.SetUnlinkOnClose(true)
 		}
