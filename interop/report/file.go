@@ -26,6 +26,7 @@ var formats = map[string]func(*Report, io.Writer) error{
 	".json":   (*Report).JSON,
 	StreamExt: (*Report).writeStream,
 	".xml":    (*Report).JUnit,
+	".tap":    (*Report).TAP,
 	".md":     (*Report).Markdown,
 	".html":   (*Report).HTML,
 	".txt":    (*Report).Console,
