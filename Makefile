@@ -313,7 +313,7 @@ mutants: ## tens of minutes: test the tests: they must fail for every fault put 
 	SCM_MUTANTS=full $(GO) test ./interop -count=1 -v -timeout 30m -run 'TestFaults|TestClosingLibraryConforms|TestStartingPeersLeaksNoSockets'
 
 .PHONY: builds
-builds: setup-test ## minutes: run the specs in other builds: 386, cgocheck2 and checkptr
+builds: setup-test ## minutes: run the specs in other builds: 386, cgocheck2 and checkptr; run the tests of handover on 386 and with -race
 	SCM_BUILDS=full $(GO) test ./internal/repotest -count=1 -v -timeout 20m -ginkgo.label-filter=builds
 
 .PHONY: release-check

@@ -99,7 +99,7 @@ var _ = Describe("the build", Label("build"), func() {
 		if _, e := os.Stat(runner); err != nil || e != nil {
 			Skip(fmt.Sprint("js/wasm was built and not run: ", errors.Join(err, e)))
 		}
-		for _, p := range []string{".", "./fdchannel"} {
+		for _, p := range []string{".", "./fdchannel", "./handover"} {
 			out := goTool{env: []string{"GOOS=js", "GOARCH=wasm"}}.must("test", "-v", "-run", "TestUnsupported", "-exec", runner, p)
 			Expect(out).To(ContainSubstring("--- PASS: TestUnsupported"))
 		}
@@ -217,7 +217,7 @@ var _ = Describe("the build", Label("build"), func() {
 		DescribeTable("changes nothing in a process that only imports it",
 			func(args ...string) {
 				needsCompiler()
-				ours := []string{module, module + "/fdchannel", module + "/fdleak", module + "/wire"}
+				ours := publicPackages()
 				// Compare with a program that imports the same standard packages: package os raises RLIMIT_NOFILE, for example.
 				standard := strings.Fields(g.must(slices.Concat([]string{"list", "-deps", "-f", "{{if .Standard}}{{.ImportPath}}{{end}}"}, args, ours)...))
 				standard = slices.DeleteFunc(standard, func(p string) bool {
@@ -279,7 +279,7 @@ var _ = Describe("the build", Label("build"), func() {
 				}
 			}
 			// vet would check the tests too, which compiles the modules that they need.
-			g.must("build", ".", module, module+"/fdchannel", module+"/framed", module+"/wire")
+			g.must(append([]string{"build", "."}, publicPackages()...)...)
 			Expect(g.must("run", "-tags", "scm_purego", ".")).To(Equal("purego\n"))
 		},
 			Entry("the oldest Go, and the oldest x/sys that it requires", "go1.24.0"),
@@ -478,6 +478,30 @@ var _ = Describe("another build", Label("builds"), func() {
 			Expect(s.State.String()).To(BeElementOf("passed", "skipped"), "%s: %s", s.FullText(), s.FailureMessage())
 		}
 	})
+
+	// Its processes run as fast as the build lets them, and some of its structures are the kernel's.
+	DescribeTable("passes the tests of package handover", func(env []string, args ...string) {
+		if runtime.GOARCH != "amd64" {
+			Skip("only amd64 runs 386 programs natively")
+		}
+		if !slices.Contains(env, "CGO_ENABLED=0") {
+			needsCompiler()
+		}
+		if slices.Contains(env, "CGO_ENABLED=1") {
+			i := slices.IndexFunc(target.All(), func(t target.Target) bool { return t.Arch == "386" && t.Libc == "glibc" })
+			cc := target.All()[i].Compiler
+			if err := target.Compiles(cc...); err != nil {
+				fdtest.Missing(GinkgoTB(), err.Error())
+			}
+			env = append(env, "CC="+strings.Join(cc, " "))
+		}
+		goTool{env: env}.must(append(append([]string{"test", "-count=1"}, args...), "./handover/...")...)
+	},
+		Entry("with the race detector", nil, "-race"),
+		Entry("with the race detector, in the Go backend", nil, "-race", "-tags=scm_purego"),
+		Entry("for 386", []string{"GOARCH=386", "CGO_ENABLED=1"}),
+		Entry("for 386, in the Go backend", []string{"GOARCH=386", "CGO_ENABLED=0"}),
+	)
 })
 
 // run386 runs a program for 386. If this machine cannot run it, the spec is skipped.
