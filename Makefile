@@ -11,6 +11,7 @@
 #   ARCH=…     restrict foreign, kernels and dist to these architectures
 #   KERNEL=…   restrict kernels to these kernels of internal/target/kernels.txt
 #   SYSTEMD=…  restrict systemd to these versions of internal/target/systemd.txt
+#   CHECK=…    restrict systemd to the checks whose names match this regular expression
 #   DEBIAN_MIRROR=…  download Debian packages from this mirror, instead of those that apt uses
 #   RESULTS=…  the directory in which test, test-repo and check keep the output and the counts of each part (build/test)
 #   SCM_SOAK=… how long soak runs on each backend, in the format of sleep(1) (10m)
@@ -36,6 +37,7 @@ PEERS ?=
 PAIRS ?=
 ARCH ?=
 SYSTEMD ?=
+CHECK ?=
 KERNEL ?=
 AS_USER ?=
 NEWEST ?=
@@ -239,9 +241,12 @@ golden: setup-cross ## minutes: compare the control buffers of pure Go with thos
 foreign: setup-test setup-cross ## tens of minutes: run the tests on other architectures (under qemu-user) and libcs; ARCH=s390x for only one
 	$(GO) run ./tools/prove foreign $(ARCH)
 
-.PHONY: systemd
-systemd: setup-machine ## minutes: boot real versions of systemd in emulated machines, and check that package wire works with them; SYSTEMD=262 for only one
-	$(GO) run ./tools/prove systemd $(SYSTEMD)
+.PHONY: systemd systemd-check
+systemd: setup-machine ## minutes: boot real versions of systemd in emulated machines, and check that packages wire and handover work with them; SYSTEMD=262 for only one, CHECK='a Unix' for only the checks whose names match
+	$(GO) run ./tools/prove systemd -run "$(CHECK)" $(SYSTEMD)
+
+systemd-check: setup-machine ## minutes: run the quick ones of these checks
+	$(GO) run ./tools/prove systemd -quick $(SYSTEMD)
 
 .PHONY: kernels kernels-check kernels-keep
 kernels: setup-machines dist ## tens of minutes: boot real kernels in emulated machines, and run the kernel scenarios, the built-in peers, fdchannel's specs and the archives of dist there; KERNEL=6.1.176-amd64 or ARCH=s390x for only some

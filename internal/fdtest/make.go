@@ -8,7 +8,7 @@ import (
 
 // MakeVariables are the variables of the Makefile that a caller can set, except CI. make exports them.
 var MakeVariables = []string{
-	"SETUP", "PEERS", "PAIRS", "ARCH", "SYSTEMD", "KERNEL", "AS_USER", "NEWEST", "SCM_SOAK", "RESULTS",
+	"SETUP", "PEERS", "PAIRS", "ARCH", "SYSTEMD", "CHECK", "KERNEL", "AS_USER", "NEWEST", "SCM_SOAK", "RESULTS",
 	"DESTDIR", "PREFIX", "MANDIR", "GO", "CLANG_FORMAT", "CLANG_TIDY",
 }
 

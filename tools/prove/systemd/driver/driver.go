@@ -23,7 +23,7 @@ const (
 var ErrAbsent = errors.New("absent")
 
 // Patience limits how long a check waits. The machine's clock counts instructions, so a busy host does not matter.
-const Patience = time.Minute
+const Patience = 20 * time.Second
 
 // Main runs the service that the first argument names, or, if there is no argument, the checks. It then exits.
 func Main(services, checks map[string]func() error) {
@@ -89,9 +89,11 @@ func Want(got, expected string) error {
 
 // Until calls f until it returns nil. If that takes longer than Patience, Until returns f's last error.
 func Until(f func() error) error {
-	for end := time.Now().Add(Patience); ; time.Sleep(50 * time.Millisecond) {
+	end := time.Now().Add(Patience)
+	for pause := 20 * time.Millisecond; ; pause = min(2*pause, time.Second) {
 		if err := f(); err == nil || time.Now().After(end) {
 			return err
 		}
+		time.Sleep(pause)
 	}
 }
