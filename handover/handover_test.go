@@ -21,6 +21,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/scm-rights/scm"
 	"github.com/scm-rights/scm/fdleak"
 	"github.com/scm-rights/scm/internal/reexec"
@@ -378,28 +380,46 @@ func TestPredecessorWaitsForGoing(t *testing.T) {
 
 // The predecessor dies before it has sent all sockets: the successor becomes the first.
 func TestSuccessorBecomesTheFirst(t *testing.T) {
-	p := newPredecessor(t)
-	started := make(chan *Process, 1)
-	go func() {
-		b, err := Start(patient(t), p.path)
-		if err != nil {
-			t.Error(err)
-		}
-		started <- b
-	}()
-	s := play(t, must(p.control.AcceptConn()))
-	s.gets("hello")
-	m, conns := p.sockets()
-	m.More = true
-	s.sends(m, conns...)
-	p.dies(s)
-	b := <-started
-	defer b.Close()
-	if b.predecessor != nil {
-		t.Error("it has a predecessor")
+	for _, step := range []string{"before it reads hello", "before it sends the last socket"} {
+		t.Run(step, func(t *testing.T) {
+			p := newPredecessor(t)
+			started := make(chan *Process, 1)
+			go func() {
+				b, err := Start(patient(t), p.path)
+				if err != nil {
+					t.Error(err)
+				}
+				started <- b
+			}()
+			s := play(t, must(p.control.AcceptConn()))
+			if step == "before it reads hello" { // the kernel then reports ECONNRESET
+				eventually(t, "hello is in the queue", func() (isThere bool) {
+					_ = withFD(s.conn, func(fd int) error {
+						n, err := unix.IoctlGetUint32(fd, unix.SIOCINQ)
+						isThere = n > 0
+						return err
+					})
+					return isThere
+				})
+			} else {
+				s.gets("hello")
+				m, conns := p.sockets()
+				m.More = true
+				s.sends(m, conns...)
+			}
+			p.dies(s)
+			b := <-started
+			if b == nil {
+				t.FailNow()
+			}
+			defer b.Close()
+			if b.predecessor != nil {
+				t.Error("it has a predecessor")
+			}
+			ready(t, b)
+			replaces(t, b)
+		})
 	}
-	ready(t, b)
-	replaces(t, b)
 }
 
 // The predecessor dies later: the successor serves alone.

@@ -83,7 +83,18 @@ var rows = []struct {
 	}},
 	{"the predecessor dies before it has sent all sockets", refused, func(t *testing.T, w *processes) {
 		const files = "files=200" // in more than one message
-		a := w.first(files)
+		a := w.start("waits=yes", files)
+		a.says("prepared")
+		r := w.relay("hello", 1)
+		b := w.start(files)
+		r.holds()
+		r.release() // into the queue of the first process, which does not read it before Ready
+		a.kill()
+		b.only()
+		b.signal(syscall.SIGTERM)
+		b.says("ended")
+
+		a = w.first(files)
 		for nth := range 2 {
 			r := w.relay("sockets", 1+nth)
 			b := w.start(files)
@@ -150,8 +161,14 @@ var rows = []struct {
 	}},
 	{"the predecessor is stopped before go", nothing, func(t *testing.T, w *processes) {
 		a := w.first()
+		a.stops()
+		b := w.start("start=50ms")
+		b.says("failed", "deadline exceeded")
+		a.continues()
+		a.only()
+
 		r := w.relay("ready", 1)
-		b := w.start()
+		b = w.start()
 		r.holds()
 		a.stops()
 		r.release()
