@@ -55,6 +55,8 @@ STATICCHECK := GOGC=400 $(CURDIR)/build/lint/staticcheck
 ACTIONLINT := $(CURDIR)/build/lint/actionlint
 CHECK_JSONSCHEMA := build/venv/bin/check-jsonschema
 RUFF := build/venv/bin/ruff
+# The packages for other programs.
+LIBRARY := . ./fdchannel ./fdleak ./framed ./handover ./handover/httpdrain ./wire
 CARGO_FLAGS := --manifest-path interop/peers/rust/Cargo.toml
 # The sub-makes use undefined variables.
 SUBMAKE = env -u MAKEFLAGS $(MAKE) --keep-going --no-print-directory CC="$$($(GO) env CC)" -C
@@ -206,7 +208,7 @@ check-lint:
 check-go:
 	@trap : INT; packages=$$($(GO) list ./... | grep -vxE '[^/]*/[^/]*/scm/($(LONG))'); \
 	{ $(call with_c,cgo) $(part) cgo -- $$packages; } & \
-	! $(has_c) || packages=". ./fdchannel ./internal/pure ./wire"; \
+	! $(has_c) || packages="$(LIBRARY) ./internal/pure"; \
 	$(part) purego -- -tags scm_purego $$packages || red=purego; \
 	{ wait $$! || wait $$!; } && [ -z "$${red-}" ]
 
@@ -379,7 +381,7 @@ lint-go: lint-tools
 SYSTEMS := android/arm64 darwin/arm64 freebsd/amd64 openbsd/amd64 netbsd/amd64 dragonfly/amd64 solaris/amd64 illumos/amd64 \
 	aix/ppc64 windows/amd64 js/wasm wasip1/wasm plan9/amd64 linux/mips
 ANALYZED := aix/ppc64 darwin/arm64 solaris/amd64 windows/amd64 linux/mips
-# On Linux's other architectures, only the packages that a consumer compiles.
+# On Linux's other architectures, only the library.
 ARCHITECTURES = $(shell awk '!/^\#/ && $$1 !~ /^(amd64|mips)$$/ { print $$1 }' internal/target/targets.txt | sort -u)
 
 lint-systems: lint-tools
@@ -388,7 +390,7 @@ lint-systems: lint-tools
 		types=-types; [[ " $(ANALYZED) " != *" $$s "* ]] || types=; \
 		echo "$$s: vet$${types:+ $$types}"; \
 		GOOS=$$os GOARCH=$$arch CGO_ENABLED=0 $(VET) $$types $${part:+-test=false} \
-			$$([ -z "$$part" ] && echo ./... || echo . ./csrc ./fdchannel ./internal/pure) || red="$$red $$s"; \
+			$$([ -z "$$part" ] && echo ./... || echo $(LIBRARY) ./csrc ./internal/pure) || red="$$red $$s"; \
 	done; [ -z "$$red" ] || { echo "lint-systems:$$red"; exit 1; }
 
 # Only modules with a build constraint on cgo differ without cgo.

@@ -188,6 +188,34 @@ var _ = Describe(architecture, Label("house"), func() {
 		Expect(rows).To(Equal(want))
 	})
 
+	It("names every package, in a diagram or in text, and no other in the table of tests and tools", func() {
+		page := contents(architecture)
+		_, table, _ := strings.Cut(page, "\n## Tests and tools\n")
+		var rows, named []string
+		for _, m := range regexp.MustCompile("(?m)^\\| `(.*?)`").FindAllStringSubmatch(table, -1) {
+			rows = append(rows, m[1])
+		}
+		Expect(rows).NotTo(BeEmpty())
+		for _, m := range regexp.MustCompile("`([\\w/.]+)`|\\[\"(.*?)\"\\]").FindAllStringSubmatch(page, -1) {
+			named = append(named, m[1]+m[2])
+		}
+		used := map[string]bool{}
+		for _, file := range filesBelow(".") {
+			if filepath.Ext(file) != ".go" || strings.HasSuffix(file, "_test.go") || strings.Contains(file, "testdata") {
+				continue
+			}
+			folder := filepath.Dir(file)
+			if folder == "." {
+				folder = "scm"
+			}
+			Expect(coveredBy(named, module+"/"+folder)).To(BeTrue(), folder)
+			for _, row := range rows {
+				used[row] = used[row] || covers(row, module+"/"+folder)
+			}
+		}
+		Expect(used).NotTo(ContainElement(false))
+	})
+
 	It("leaves out an arrow that a longer path replaces", func() {
 		Expect(diagram(map[string][]string{"a/x": {"b", "c"}, "b": {"c"}, "c": nil})).To(Equal(
 			"flowchart TD\n  a_x[\"a/x\"]\n  b[\"b\"]\n  c[\"c\"]\n  a_x --> b\n  b --> c\n"))

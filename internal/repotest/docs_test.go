@@ -164,8 +164,8 @@ var _ = Describe("the pages", Label("house"), func() {
 
 	It("name every Example function, and show the current code of the example programs", func() {
 		index := contents("docs/README.md")
-		files := ok(filepath.Glob("example_*test.go"))
-		for _, pkg := range []string{"fdchannel", "fdleak", "framed", "handover", "handover/httpdrain", "wire"} {
+		var files []string
+		for _, pkg := range publicFolders() {
 			files = append(files, ok(filepath.Glob(pkg+"/*_test.go"))...)
 		}
 		for _, file := range files {

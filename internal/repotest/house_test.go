@@ -345,6 +345,22 @@ var _ = Describe("the house", Label("house"), func() {
 		Expect(out).NotTo(ContainSubstring("gotest"))
 	})
 
+	It("names the same packages for other programs in each list", func() {
+		want := strings.Join(publicFolders(), " ")
+		Expect(want).To(HavePrefix(". ./fdchannel "))
+		for file, list := range map[string]string{
+			"Makefile":                 `(?m)^LIBRARY := (.*)$`,
+			".github/workflows/ci.yml": `(?m)go test (\. .*?)(?: &&.*)?$`,
+			architecture:               `go list -deps (\. .*) -->`,
+		} {
+			lists := regexp.MustCompile(list).FindAllStringSubmatch(contents(file), -1)
+			Expect(lists).NotTo(BeEmpty(), file)
+			for _, l := range lists {
+				Expect(l[1]).To(Equal(want), file)
+			}
+		}
+	})
+
 	It("has no built program", func() {
 		for _, name := range filesBelow(".") {
 			name = strings.TrimPrefix(name, "/")

@@ -86,6 +86,15 @@ func publicPackages() []string {
 	return slices.DeleteFunc(strings.Fields(goTool{}.must("list", "./...")), private.MatchString)
 }
 
+// publicFolders are the folders of these packages, for the go command.
+func publicFolders() (folders []string) {
+	GinkgoHelper()
+	for _, path := range publicPackages() {
+		folders = append(folders, "."+strings.TrimPrefix(path, module))
+	}
+	return folders
+}
+
 // oldRequirements are the requirements of a module that was last updated when Go 1.22 was new.
 const oldRequirements = `require (
 	github.com/spf13/cobra v1.9.1
