@@ -43,7 +43,7 @@
 //
 // If FDSTORE is set, the manager keeps the sockets that Listen and ListenPacket have returned. systemd 254
 // and later set it if FileDescriptorStoreMax= is set. If the main process is killed, connections then wait
-// for the next one instead of being refused.
+// for the next one instead of being refused. The manager does not keep files that were passed to Keep.
 //
 // Errors in sending notifications are passed to Config.Log and have no other effect. Without NOTIFY_SOCKET,
 // the package does none of this. Supervisors such as runit and s6 start another process when their child
@@ -103,8 +103,8 @@ import (
 // Config contains options for a [Process]. The function [Start] uses the zero Config.
 type Config struct {
 	// Timeout is the maximum time that this process may take from Start until it calls Ready, if it has a
-	// predecessor. If it takes longer, the predecessor stops waiting for it, and Ready fails. Zero means one
-	// minute.
+	// predecessor. If it takes longer, the predecessor stops waiting for it, and Ready fails. Zero or less
+	// means one minute. The maximum is a day.
 	Timeout time.Duration
 
 	// Check specifies whether the process at the other end of the connection may take over from this one. If
@@ -150,9 +150,9 @@ type Process struct {
 	began     bool          // Ready has been called
 	ready     bool          // Ready has returned nil
 	closed    bool
-	upgrading bool
-	resigned  bool // the service manager has another main process
-	killed    int  // the PID of a successor that Upgrade has killed
+	upgrading chan struct{} // closed when Upgrade returns; nil if it has not been called
+	resigned  bool          // the service manager has another main process
+	killed    int           // the PID of a successor that Upgrade has killed
 	inherited []inherited
 	unused    []string // names of received sockets that were not claimed under the same name
 	offered   []offered
@@ -297,7 +297,7 @@ func (p *Process) tryConnect(ctx context.Context) error {
 // receiveSockets receives the predecessor's sockets. If it fails, it returns those received so far.
 func (p *Process) receiveSockets(peer *peer) (received []inherited, err error) {
 	timeout := p.config.Timeout
-	if timeout == 0 {
+	if timeout <= 0 {
 		timeout = defaultTimeout
 	}
 	hello := message{Type: "hello", Versions: []int{version}, Needs: timeout.Milliseconds(), Unit: os.Getenv("INVOCATION_ID")}
@@ -337,8 +337,10 @@ func (p *Process) receiveSockets(peer *peer) (received []inherited, err error) {
 func (p *Process) Replaced() <-chan struct{} { return p.replaced }
 
 // Close ends this process's part in handovers. If a successor is preparing to take over, Close aborts the
-// handover, and Ready fails in the successor. If the successor may already be serving, Close does not wait
-// for it. If this process is itself a successor that has not called Ready, its predecessor continues.
+// handover, and Ready fails in the successor. If Upgrade has started the successor, it kills the process and
+// returns. If the successor may already be serving, Close does not wait for it. If this process is itself a
+// successor that has not called Ready, its predecessor continues. Errors of later calls of other methods wrap
+// [os.ErrClosed].
 //
 // Close closes the Unix socket, and removes its file unless a successor has the socket. It also closes any
 // received sockets and files that Listen, ListenPacket and File have not returned. The caller still owns the
@@ -351,7 +353,7 @@ func (p *Process) Close() error {
 	}
 	p.closed = true
 	close(p.ending)
-	current, began, control := p.current, p.began, p.control
+	current, began, control, upgrading := p.current, p.began, p.control, p.upgrading
 	aborts := current != nil && !current.told
 	if aborts {
 		_ = current.peer.conn.SetDeadline(expired)
@@ -363,6 +365,9 @@ func (p *Process) Close() error {
 
 	if aborts {
 		<-current.settled
+	}
+	if upgrading != nil && (current == nil || aborts) {
+		<-upgrading // a successor that has not connected yet must not find the path free, and become the first process
 	}
 	if p.predecessor != nil && !began {
 		p.predecessor.abort(errors.New("the successor has been closed"))

@@ -952,7 +952,7 @@ func TestUpgradeKillsASuccessorOnlyBeforeGo(t *testing.T) {
 	eventually(t, "the upgrade begins", func() bool {
 		a.mu.Lock()
 		defer a.mu.Unlock()
-		return a.upgrading
+		return a.upgrading != nil
 	})
 	wantError(t, a.Upgrade(patient(t), reexec.Command("exits")), "another call to Upgrade")
 	s := successorOf(t, a.path)
@@ -1004,6 +1004,33 @@ func TestUpgradeNeverKillsAProcessThatMayServe(t *testing.T) {
 		_ = in.Close() // ends it
 		_ = a.Close()
 		_ = os.Remove(a.path)
+	}
+}
+
+// Close ends Upgrade before it frees the path. Otherwise the process that Upgrade has started, which has not connected yet,
+// would become the first process, and continue to serve.
+func TestCloseEndsUpgrade(t *testing.T) {
+	a := start(t, Config{}, socketPath(t))
+	ready(t, a)
+	output := must(os.Create(filepath.Join(t.TempDir(), "output")))
+	defer output.Close()
+	cmd := exec.Command("sh", "-c", `echo started; while test -e "$0"; do :; done; echo free`, a.path)
+	cmd.Stdout = output
+	done := make(chan error, 1)
+	go func() { done <- a.Upgrade(patient(t), cmd) }()
+	written := func() string { return string(must(os.ReadFile(output.Name()))) }
+	eventually(t, "the successor has started", func() bool { return written() == "started\n" })
+	if err := a.Close(); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Stat(a.path); err == nil {
+		t.Error("the path is not free")
+	}
+	if err := <-done; !errors.Is(err, os.ErrClosed) {
+		t.Error(err)
+	}
+	if text := written(); text != "started\n" {
+		t.Errorf("the successor, which should have been killed, writes %q", text)
 	}
 }
 

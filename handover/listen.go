@@ -50,13 +50,14 @@ func setUnlink(socket any, on bool) {
 //
 // Listen first looks for a received socket with the given name and address, then for one with the same
 // address and another name. The address is the same if the predecessor called Listen with the same strings,
-// or if the given address resolves to that of the socket. If there is no such socket, Listen creates one,
-// with Config.Listen if it is set. If that fails because the address overlaps that of a received socket, the
-// error says so.
+// or if the given address resolves to that of the socket. Port 0 matches any port of a socket with the given
+// name. An unspecified IP address matches only if the network is the same too. If there is no such socket,
+// Listen creates one, with Config.Listen if it is set. If that fails because a received socket uses the port,
+// the error says so.
 //
 // For a Unix socket, the listener is a [*scm.Listener], unless Config.Listen created it. Listen makes a
 // relative path absolute. Closing the listener removes the socket's file only if one of the server's
-// processes created it, and not while a successor has the socket.
+// processes created it, and not while a successor or the service manager has the socket.
 //
 // The name must consist of 1 to 255 printable ASCII characters other than a colon. Otherwise, the error wraps
 // [os.ErrInvalid]. If this process already uses a socket or file with this name, the error wraps
@@ -263,8 +264,8 @@ func (in inherited) address() string {
 	return ""
 }
 
-// File returns the file that the predecessor passed to Keep with this name, or a file with this name that the
-// service manager passed. If there is none, it returns nil. It returns each file only once. The caller must
+// File returns the file that the predecessor passed to Keep with this name, or a file or socket with this
+// name that the service manager passed. If there is none, it returns nil. It returns each file only once. The caller must
 // close it. Call File before Ready, which closes the files that have not been returned. To let a successor
 // have the file too, pass it to Keep.
 func (p *Process) File(name string) *os.File {

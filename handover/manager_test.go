@@ -190,7 +190,7 @@ func TestManagerIsToldNothingBeforeMain(t *testing.T) {
 	eventually(t, "Upgrade has begun", func() bool {
 		p.mu.Lock()
 		defer p.mu.Unlock()
-		return p.upgrading
+		return p.upgrading != nil
 	})
 	next := successorOf(t, p.path)
 	h := hello(patience)
@@ -370,7 +370,7 @@ func TestSuccessorIsAChildOfTheManager(t *testing.T) {
 	eventually(t, "it has started", func() bool {
 		p.mu.Lock()
 		defer p.mu.Unlock()
-		return p.upgrading
+		return p.upgrading != nil
 	})
 	cancel()
 	if err := <-upgraded; !errors.Is(err, context.Canceled) {

@@ -21,9 +21,9 @@ var deathTime = 5 * time.Second // shorter in a test
 // nil, this process may serve, and successors can take over from it. Ready closes any received sockets and
 // files that Listen, ListenPacket and File have not returned. In the first process, it does not wait.
 //
-// If Ready returns an error, the predecessor continues, and this process must exit without serving. If the
-// predecessor has given up, the error contains the reason. If ctx is done first, the error wraps ctx.Err().
-// After Close, it wraps [os.ErrClosed]. It is an error to call Ready twice.
+// If Ready returns an error, this process must exit without serving, and the predecessor continues unless it
+// is ending. If the predecessor has given up, the error contains the reason. If ctx is done first, the error
+// wraps ctx.Err(). It is an error to call Ready twice.
 func (p *Process) Ready(ctx context.Context) error {
 	p.mu.Lock()
 	closed, began := p.closed, p.began

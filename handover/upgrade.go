@@ -27,7 +27,7 @@ func program() (string, error) {
 // the same path. If cmd is nil, Upgrade starts this program again with the same arguments, environment and
 // standard files. It uses the path that os.Args[0] referred to when this process called Start, looked up in
 // PATH if necessary. Symbolic links are followed only when the program is started, so a link can point to a
-// new version.
+// new version. If there was no such program, Upgrade uses the path from [os.Executable].
 //
 // Upgrade returns nil once a successor is serving, even if another process started it. It returns an error if
 // the process that it started exits before it serves, or if ctx is done before that process has been allowed
@@ -50,8 +50,9 @@ func (p *Process) Upgrade(ctx context.Context, cmd *exec.Cmd) error {
 	}
 	defer func() {
 		p.mu.Lock()
-		p.upgrading = false
-		p.mu.Unlock()
+		defer p.mu.Unlock()
+		close(p.upgrading)
+		p.upgrading = nil
 	}()
 	select {
 	case <-p.isMain: // until then, the service manager ignores this process
@@ -59,7 +60,10 @@ func (p *Process) Upgrade(ctx context.Context, cmd *exec.Cmd) error {
 		return fmt.Errorf("handover: %w", ctx.Err())
 	}
 	p.manager.reloading()
-	err := p.upgrade(ctx, cmd)
+	untilClose, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	defer p.onClose(func() { cancel(errClosed) })()
+	err := p.upgrade(untilClose, cmd)
 	switch {
 	case err != nil:
 		p.manager.failed(err)
@@ -110,14 +114,14 @@ func (p *Process) beginUpgrade(ctx context.Context, cmd *exec.Cmd) error {
 		return errors.New("handover: Upgrade was called before Ready has returned nil")
 	case p.control == nil:
 		return errors.ErrUnsupported
-	case p.upgrading:
+	case p.upgrading != nil:
 		return errors.New("handover: another call to Upgrade is in progress")
 	case os.Getpid() == 1:
 		return errors.New("handover: process 1 cannot be replaced: its end is the end of the container")
 	case cmd != nil && cmd.Cancel != nil:
 		return fmt.Errorf("handover: the command was created by exec.CommandContext, which would kill the successor: %w", os.ErrInvalid)
 	}
-	p.upgrading, p.killed = true, 0
+	p.upgrading, p.killed = make(chan struct{}), 0
 	return nil
 }
 
@@ -150,6 +154,9 @@ func (p *Process) await(ctx context.Context, cmd *exec.Cmd, exited <-chan error)
 			_ = cmd.Process.Kill()
 			<-exited
 			_ = cmd.Process.Release()
+			if context.Cause(ctx) == errClosed {
+				return errClosed
+			}
 			return fmt.Errorf("handover: the successor did not serve in time: %w", ctx.Err())
 		}
 	}
