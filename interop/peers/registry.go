@@ -86,13 +86,19 @@ type source struct {
 // A Row describes a library interface in the comparison of README.md, and lists the peers that test it. A cell is
 // "yes" only if all of these peers pass.
 type Row struct {
-	Lang    string            `json:"-"`
-	Name    string            `json:"name"`
-	Peers   []string          `json:"peers"`
-	Words   map[string]string `json:"words"`   // replaces the text of some cells, by "COLUMN: TEXT"
-	Readme  bool              `json:"readme"`  // in the table of README.md too, because Go programmers consider it
-	Project string            `json:"project"` // whose version README.md gives (default none)
-	Note    string            `json:"note"`    // a sentence or two for the row's section in docs/comparison.md
+	Lang    string          `json:"-"`
+	Name    string          `json:"name"`
+	Peers   []string        `json:"peers"`
+	Words   map[string]Word `json:"words"`   // replaces the text of some cells, by "COLUMN: TEXT"
+	Readme  bool            `json:"readme"`  // in the table of README.md too, because Go programmers consider it
+	Project string          `json:"project"` // whose version README.md gives (default none)
+	Note    string          `json:"note"`    // a sentence or two for the row's section in docs/comparison.md
+}
+
+// A Word replaces the text that the verdicts give a cell. Why is for the row's section in docs/comparison.md.
+type Word struct {
+	Text string `json:"text"`
+	Why  string `json:"why"`
 }
 
 // readRecords returns the records of all languages, in their order. A test checks that they are well-formed.

@@ -92,6 +92,8 @@ var rowless = func() map[string]string {
 // A cell is the result of one row in one column.
 type cell struct {
 	text      string
+	replaced  string   // the text that the verdicts gave, if the row replaces it
+	why       string   // why the row replaces it
 	findings  []string // CHECK SCENARIO, sorted
 	decidedBy []string // scenarios with a verdict, sorted
 }
@@ -165,8 +167,8 @@ func (c *column) decide(w row, trials []trial) cell {
 	default:
 		got.text = cellText(got.findings)
 	}
-	if text, ok := w.Words[c.name+": "+got.text]; ok {
-		got.text = text
+	if word, ok := w.Words[c.name+": "+got.text]; ok {
+		got.text, got.replaced, got.why = word.Text, got.text, word.Why
 	}
 	return got
 }

@@ -22,6 +22,9 @@ func TestRows(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if !strings.HasPrefix(string(text), head()) {
+		t.Error("docs/comparison.md does not begin with the text of page.go and the columns")
+	}
 	names := append(peers.Names(), scenario.RunnerName, scenario.KernelName)
 	for _, lib := range builtin.All() {
 		names = append(names, lib.Name)
@@ -36,9 +39,12 @@ func TestRows(t *testing.T) {
 		}
 		_, line, _ := strings.Cut(string(text), "\n| "+w.Name+" |")
 		line, _, _ = strings.Cut(line, "\n")
-		for key, words := range w.Words {
-			if !strings.Contains(line, " "+words+" |") {
-				t.Errorf("%s: %q is not in docs/comparison.md for %q", w.Name, words, key)
+		for key, word := range w.Words {
+			if !strings.Contains(line, " "+word.Text+mark+" |") {
+				t.Errorf("%s: %q is not in docs/comparison.md for %q", w.Name, word.Text, key)
+			}
+			if explained := word.Text == callersFlag || word.Text == callersControl; explained == (word.Why != "") {
+				t.Errorf("%s: the record must say why %q replaces %q, unless the page does so for all rows", w.Name, word.Text, key)
 			}
 		}
 	}

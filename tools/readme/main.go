@@ -114,9 +114,9 @@ func (t *comparison) comparePages(root, readme, page string) (wrong error) {
 			others = true
 			version, _, _ = strings.Cut(version, "\n")
 			fmt.Printf("readme: %s is not compared: the report is about version %s, the pages about %s\n", w.Name, t.versions[i], version)
-		case w.Readme && !strings.Contains(readme, "\n"+t.line(i)):
+		case w.Readme && !strings.Contains(readme, "\n"+t.line(i, "")):
 			wrong = errors.Join(wrong, t.differentRow(readmeFile, i))
-		case !strings.Contains(page, "\n"+t.line(i)):
+		case !strings.Contains(page, "\n"+t.line(i, mark)):
 			wrong = errors.Join(wrong, t.differentRow(pageFile, i))
 		case !strings.Contains(page, t.section(i)):
 			section, _, _ = strings.Cut(section, "\n## ")
@@ -139,7 +139,7 @@ func (t *comparison) comparePages(root, readme, page string) (wrong error) {
 }
 
 func (t *comparison) differentRow(file string, i int) error {
-	return fmt.Errorf("%s has a different row for %s; the report gives:\n%s", file, rows[i].Name, t.line(i))
+	return fmt.Errorf("%s has a different row for %s; the report gives:\n%s", file, rows[i].Name, t.line(i, ""))
 }
 
 // changedCell returns an error with the first cell of docs/matrix.md that differs from the report, if there is one.

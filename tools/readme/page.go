@@ -12,17 +12,24 @@ import (
 	"github.com/scm-rights/scm/interop/scenario"
 )
 
-// line returns a row of the tables in README.md and docs/comparison.md.
-func (t *comparison) line(i int) string {
+// mark marks a cell of docs/comparison.md whose text was replaced.
+const mark = `\*`
+
+// line returns a row of the table in README.md, or with the mark, of that in docs/comparison.md.
+func (t *comparison) line(i int, mark string) string {
 	text := "| " + rows[i].Name + " |"
 	for _, c := range t.cells[i] {
-		text += " " + c.text + " |"
+		text += " " + c.text
+		if c.replaced != "" {
+			text += mark
+		}
+		text += " |"
 	}
 	return text + "\n"
 }
 
 // table returns the table with the rows for which in returns true.
-func (t *comparison) table(in func(row) bool) string {
+func (t *comparison) table(in func(row) bool, mark string) string {
 	text := "| |"
 	for _, c := range columns {
 		text += " " + c.name + " |"
@@ -30,7 +37,7 @@ func (t *comparison) table(in func(row) bool) string {
 	text += "\n|---|" + strings.Repeat("---|", len(columns)) + "\n"
 	for i, w := range rows {
 		if in(w) {
-			text += t.line(i)
+			text += t.line(i, mark)
 		}
 	}
 	return text
@@ -49,12 +56,12 @@ func (t *comparison) summary() string {
 		meanings += " *" + c.name + "*: " + c.meaning
 	}
 	return "Versions: " + strings.Join(versions, ", ") + ".\n\n" + strings.TrimSpace(meanings) + "\n\n" +
-		t.table(func(w row) bool { return w.Readme })
+		t.table(func(w row) bool { return w.Readme }, "")
 }
 
 const intro = `# Comparison
 
-This page compares scm with other libraries. The table in README.md has only those of its rows that a Go programmer is likely to consider. Each cell is derived from the verdicts of ` +
+This page compares scm with other libraries. The table in README.md has only those of its rows that a Go programmer is likely to consider. Unless a cell is marked, it is derived from the verdicts of ` +
 	"`make interop`" + ` on the cases that pair the library's peer with the runner, and the sections below list the scenarios that decide it.
 ` + "`go run ./tools/readme -w REPORT`" +
 	` writes the table in README.md and this page. The columns are defined in tools/readme/comparison.go, and the rows in ` + "`interop/peers/LANGUAGE/language.json`" + `.
@@ -67,8 +74,8 @@ For the reason behind each failure, see [expected.txt](../interop/catalogue/expe
 |---|---|---|---|---|
 `
 
-// page returns the text of docs/comparison.md.
-func (t *comparison) page() string {
+// head returns the part of docs/comparison.md that does not depend on the report.
+func head() string {
 	text := intro
 	for _, c := range columns {
 		scenarios := c.scenarios.String()
@@ -81,9 +88,15 @@ func (t *comparison) page() string {
 		role := map[scenario.Role]string{0: "both", scenario.RoleA: "sender", scenario.RoleB: "receiver"}[c.role]
 		text += fmt.Sprintf("| %s | %s | %s | %s | %s |\n", c.name, c.meaning, scenarios, role, quoted(c.checks))
 	}
-	text += "\nThe value " + quoted([]string{callersFlag}) + " means that the library passes MSG_CMSG_CLOEXEC only if its caller asks for it. The peer asks if the library has a name for the flag." +
-		" The value " + quoted([]string{callersControl}) + " means that the library returns the control messages as they are, and its caller must close the pidfd.\n" +
-		"\n## Results\n\n" + t.table(func(row) bool { return true }) + "\n## Not in the table\n\n| peer | why |\n|---|---|\n"
+	return text + "\nThe text of a cell marked with " + mark + " replaces the one that the verdicts give. The section of its row shows both, and says why. Two of these texts occur in several rows." +
+		" The text " + quoted([]string{callersFlag}) + " means that the library passes MSG_CMSG_CLOEXEC only if its caller asks for it. The peer asks if the library has a name for the flag." +
+		" The text " + quoted([]string{callersControl}) + " means that the library returns the control messages as they are, and its caller must close the pidfd.\n" +
+		"\n## Results\n\n"
+}
+
+// page returns the text of docs/comparison.md.
+func (t *comparison) page() string {
+	text := head() + t.table(func(row) bool { return true }, mark) + "\n## Not in the table\n\n| peer | why |\n|---|---|\n"
 	for _, name := range slices.Sorted(maps.Keys(rowless)) {
 		text += fmt.Sprintf("| `%s` | %s |\n", name, rowless[name])
 	}
@@ -99,9 +112,17 @@ func (t *comparison) section(i int) string {
 	if rows[i].Note != "" {
 		text += rows[i].Note + "\n\n"
 	}
+	for j, c := range t.cells[i] {
+		if c.why != "" {
+			text += "*" + columns[j].name + "*: " + c.why + "\n\n"
+		}
+	}
 	text += "| column | cell | failed | passed |\n|---|---|---|---|\n"
 	for j, c := range t.cells[i] {
 		failed, passed := c.details()
+		if c.replaced != "" {
+			c.text += " (verdicts: " + c.replaced + ")"
+		}
 		text += fmt.Sprintf("| %s | %s | %s | %s |\n", columns[j].name, c.text, failed, passed)
 	}
 	return text
