@@ -38,8 +38,9 @@
 // the notifications that a handover requires. In the first process, Ready sends READY=1. Upgrade sends
 // RELOADING=1 and starts the successor as a child of the manager. When a successor in the same unit (with the
 // same INVOCATION_ID) has started to serve, the predecessor sends MAINPID and READY=1 and waits until the
-// manager has processed them. Only then is it replaced, so that it can safely exit. If an upgrade fails, the
-// reason becomes the status of the unit. A successor in another unit sends READY=1 itself.
+// manager has processed them. Only then is it replaced, so that it can safely exit. If the successor has exited
+// by then, the predecessor continues, because systemd accepts only a running process as the main process. If an
+// upgrade fails, the reason becomes the status of the unit. A successor in another unit sends READY=1 itself.
 //
 // If FDSTORE is set, the manager keeps the sockets that Listen and ListenPacket have returned. systemd 254
 // and later set it if FileDescriptorStoreMax= is set. If the main process is killed, connections then wait

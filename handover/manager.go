@@ -72,15 +72,15 @@ func (m *manager) supervises(a *attempt, hello message) bool {
 	return m != nil && m.unit != "" && m.unit == hello.Unit && a.pid > 0
 }
 
-// setMain tells the manager that the successor is now the main process, and waits until the manager knows.
-func (m *manager) setMain(a *attempt) {
+// setMain tells the manager that the successor is now the main process, and waits until the manager knows. It returns an
+// error if the successor has exited: systemd may have ignored the message then, and would not notice that nobody serves.
+func (m *manager) setMain(a *attempt) error {
 	m.tell(func(sock wire.Socket) error {
 		// After MAINPID, systemd accepts nothing from this process, so READY is in the same message. The empty STATUS
 		// clears that of a failed upgrade. Before version 257, systemd ignores MAINPIDFD without MAINPID.
 		text, fds := fmt.Sprintf("MAINPID=%d\nREADY=1\nSTATUS=", a.pid), []int(nil)
-		if pidfd, err := a.peer.conn.PeerPIDFD(); err == nil {
-			defer scm.CloseFDs(pidfd)
-			text, fds = text+"\nMAINPIDFD=1", []int{pidfd}
+		if a.pidfd >= 0 {
+			text, fds = text+"\nMAINPIDFD=1", []int{a.pidfd}
 		}
 		if err := wire.Notify.Send(sock, text, fds...); err != nil {
 			return err
@@ -88,6 +88,10 @@ func (m *manager) setMain(a *attempt) {
 		// If this process exited before the manager had read the message, the manager would kill the successor too.
 		return wire.NotifyBarrier(context.Background(), sock)
 	})
+	if hasExited(a.pidfd, a.pid) {
+		return errors.New("it exited as soon as it served")
+	}
+	return nil
 }
 
 // becomeMain completes the work of Ready. Its errors no longer matter to the predecessor. If told is true, the

@@ -157,6 +157,32 @@ func TestManagerKnowsTheSuccessorBeforeThePredecessorIsReplaced(t *testing.T) {
 	m.getsNoMore()
 }
 
+// systemd ignores MAINPID if that process has exited. It would not start another one when this process exits with status 0.
+func TestSuccessorExitsBeforeTheManagerKnowsIt(t *testing.T) {
+	if !hasPIDFD() {
+		t.Skip("the kernel has no pidfd_open(2): Linux has it from 5.3 on")
+	}
+	m := newManager(t)
+	m.hold = make(chan struct{})
+	var log logged
+	w := newProcesses(t, nothing)
+	a := start(t, Config{Log: log.log}, w.path)
+	listen(t, a, "web", "unix", w.path+".web")
+	ready(t, a)
+	m.gets("READY=1")
+	b := w.start()
+	if text := m.next(); !strings.HasPrefix(text, "MAINPID=") {
+		t.Errorf("the manager was told %q", text)
+	}
+	b.kill()
+	close(m.hold)
+	eventually(t, "it is logged", log.has("it exited as soon as it served"))
+	if isReplaced(a) {
+		t.Error("replaced by a process that has exited")
+	}
+	replaces(t, a)
+}
+
 // A process of another unit, or one that says nothing about its unit, tells its own manager.
 func TestManagerOfAnotherUnitIsNotTold(t *testing.T) {
 	for _, unit := range []string{"4567", ""} {

@@ -1,13 +1,19 @@
 package handover
 
 import (
+	"bytes"
 	"errors"
+	"fmt"
+	"os"
 	"os/exec"
 	"slices"
 	"strings"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/scm-rights/scm"
 )
 
 // errReaped means that the service manager has received the exit status of a process.
@@ -60,4 +66,32 @@ func hasPIDFD() bool {
 		_ = unix.Close(fd)
 	}
 	return err == nil
+}
+
+// openPIDFD returns a pidfd of the process at the other end of conn, or -1.
+func openPIDFD(conn *scm.Conn, pid int) int {
+	fd, err := conn.PeerPIDFD()
+	if err != nil { // before Linux 6.5
+		fd, err = unix.PidfdOpen(pid, 0)
+	}
+	if err != nil {
+		return -1
+	}
+	return fd
+}
+
+// hasExited reports whether the process has exited. pidfd may be -1.
+func hasExited(pidfd, pid int) bool {
+	exited := []unix.PollFd{{Fd: int32(pidfd), Events: unix.POLLIN}}
+	wait := time.Duration(0)
+	// systemd looks at the state of the process, which is Z before all threads have ended and the pidfd is readable.
+	stat, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if bytes.HasPrefix(stat[bytes.LastIndexByte(stat, ')')+1:], []byte(" Z")) {
+		wait = writeTime
+	}
+	n, err := unix.Poll(exited, int(wait.Milliseconds()))
+	for err == unix.EINTR {
+		n, err = unix.Poll(exited, int(wait.Milliseconds()))
+	}
+	return err == nil && n > 0
 }

@@ -20,6 +20,7 @@ const maxWaiting = 64
 type attempt struct {
 	peer    *peer
 	pid     int           // 0 if unknown
+	pidfd   int           // -1 if there is none
 	main    bool          // the service manager must be told that the successor is the main process
 	told    bool          // go may have been sent, so the successor may serve
 	settled chan struct{} // closed when the attempt has succeeded or failed
@@ -129,9 +130,13 @@ func sameUser(successor *scm.Conn) error {
 
 // handOver returns nil when the successor has started to serve. If it returns an error, this process continues.
 func (p *Process) handOver(peer *peer, hello message) error {
-	a := &attempt{peer: peer, settled: make(chan struct{})}
+	a := &attempt{peer: peer, pidfd: -1, settled: make(chan struct{})}
 	if cred, err := peer.conn.PeerCred(); err == nil {
 		a.pid = cred.PID
+	}
+	if p.manager != nil {
+		a.pidfd = openPIDFD(peer.conn, a.pid)
+		defer scm.CloseFDs(a.pidfd)
 	}
 	p.mu.Lock()
 	select {
@@ -151,7 +156,9 @@ func (p *Process) handOver(peer *peer, hello message) error {
 	err := p.converse(a, hello)
 	if err == nil && a.main {
 		<-p.isMain // until then, the manager ignores this process
-		p.manager.setMain(a)
+		err = p.manager.setMain(a)
+	}
+	if err == nil && a.main {
 		_ = a.peer.conn.SetDeadline(time.Now().Add(writeTime))
 		if err := a.peer.send(message{Type: "main"}); err != nil && !isGone(err) {
 			p.log(fmt.Errorf("handover: %w", err))
