@@ -45,6 +45,18 @@ func TestKernels(t *testing.T) {
 	}
 }
 
+// The architecture of a machine has a target, even if no libc is glibc.
+func TestOnePerArch(t *testing.T) {
+	want := slices.Compact(slices.Sorted(slices.Values(archs)))
+	var got []string
+	for _, one := range OnePerArch() {
+		got = append(got, one.Arch)
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+}
+
 func TestMachines(t *testing.T) {
 	seen := map[string]bool{}
 	for _, w := range rows("machines.txt", machineTable, 5) {

@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 )
 
@@ -31,6 +32,16 @@ func All() (all []Target) {
 		all = append(all, Target{Arch: w[0], Libc: w[1], Foreign: w[2] == "yes", qemu: w[3], Compiler: w[5:]})
 	}
 	return all
+}
+
+// OnePerArch returns the first target of each architecture: the one whose programs run in emulated machines.
+func OnePerArch() (list []Target) {
+	for _, t := range All() {
+		if !slices.ContainsFunc(list, func(other Target) bool { return other.Arch == t.Arch }) {
+			list = append(list, t)
+		}
+	}
+	return list
 }
 
 // Native reports whether this machine runs the target's programs itself.

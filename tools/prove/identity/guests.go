@@ -28,9 +28,9 @@ type guest struct {
 
 // guests returns the architectures that have a kernel and a C compiler.
 func guests() (list []guest) {
-	for _, t := range machines.All() {
+	for _, t := range machines.OnePerArch() {
 		kernel := slices.IndexFunc(machines.Kernels(), func(k machines.Kernel) bool { return k.Arch == t.Arch })
-		if t.Native() || t.Libc != "glibc" || kernel < 0 {
+		if t.Native() || kernel < 0 {
 			continue
 		}
 		purego, cgo := backendsOf(t)

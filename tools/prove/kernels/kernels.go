@@ -141,8 +141,8 @@ func build(arch string, quick bool) *programs {
 		p.addArchive(arch)
 	}
 	p.specs(arch, "", "purego", "-tags=scm_purego")
-	for _, t := range target.All() {
-		if t.Arch != arch || t.Libc != "glibc" {
+	for _, t := range target.OnePerArch() {
+		if t.Arch != arch {
 			continue
 		}
 		if err := target.Compiles(append(slices.Clone(t.Compiler), "-static")...); err != nil {
