@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# The script of action.yml, which passes its inputs in the environment. It builds scm, runs the cases, and writes the
-# reports, the job summary and the exit status.
+# The script of action.yml, which passes its inputs in the environment. It runs the cases, and writes the reports, the job
+# summary and the exit status. SCM_FOLDER contains the programs that action-get.sh downloaded. If it is empty, this script
+# builds them.
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -71,29 +72,36 @@ await() {
 	wait "$!"
 }
 
-# In a checkout that belongs to another user, as in a container, git refuses to answer. go build then fails unless it
-# records no version.
-vcs=()
-git -C "$here" rev-parse HEAD >/dev/null 2>&1 || vcs=(-buildvcs=false)
-# This checkout may be inside a repository that has its own go.work or vendor directory. Ignore both.
-scm=$(mktemp -d "${RUNNER_TEMP:-/tmp}/scm-XXXXXX")/scm
-built=$(dirname "$scm")/peers
-echo "building scm"
-if ! GOWORK=off await go -C "$here" build -mod=readonly "${vcs[@]}" -o "$scm" ./cmd/scm; then
-	rm -r "$(dirname "$scm")"
-	status=4
-	[ -z "$cancelled" ] || status=143
-	echo "status=$status" >>"$GITHUB_OUTPUT"
-	exit "$status"
-fi
-
-# The report lists each peer that cannot be built, with the reason.
 read -ra names <<<"${WITH//[$'\r\n']/ }"
-if [ ${#names[@]} -gt 0 ]; then
-	[ "${names[*]}" != all ] || names=()
-	GOWORK=off await go -C "$here" run -mod=readonly "${vcs[@]}" ./tools/buildpeers -out "$built" "${names[@]}" >&2 || true
-	args+=(--peers "$built/peers.json")
+all=
+[ "${names[*]}" != all ] || all=yes names=()
+folder=${SCM_FOLDER:-}
+if [ -n "$folder" ]; then
+	for name in "${names[@]}"; do
+		args+=(--with "$name")
+	done
+else
+	# In a checkout that belongs to another user, as in a container, git refuses to answer. go build then fails unless it
+	# records no version.
+	vcs=()
+	git -C "$here" rev-parse HEAD >/dev/null 2>&1 || vcs=(-buildvcs=false)
+	# This checkout may be inside a repository that has its own go.work or vendor directory. Ignore both.
+	folder=$(mktemp -d "${RUNNER_TEMP:-/tmp}/scm-XXXXXX")
+	echo "building scm"
+	if ! GOWORK=off await go -C "$here" build -mod=readonly "${vcs[@]}" -o "$folder/scm" ./cmd/scm; then
+		rm -r "$folder"
+		status=4
+		[ -z "$cancelled" ] || status=143
+		echo "status=$status" >>"$GITHUB_OUTPUT"
+		exit "$status"
+	fi
+	# The report lists each peer that cannot be built, with the reason.
+	if [ -n "$all${names[*]}" ]; then
+		GOWORK=off await go -C "$here" run -mod=readonly "${vcs[@]}" ./tools/buildpeers -out "$folder/peers" "${names[@]}" >&2 || true
+	fi
 fi
+[ -z "$all${names[*]}" ] || args+=(--peers "$folder/peers/peers.json")
+scm=$folder/scm
 
 # Whatever a peer prints, no line of it may act as a workflow command. The token that ends this mode cannot be guessed.
 # Standard error is merged with the output, so that none of it is printed after the token.
@@ -116,6 +124,6 @@ elif [ -z "$cancelled" ]; then
 	echo "::error title=scm interop::no case was run (exit status $status); the log of this step shows why"
 	unfinished | head -n 9 || true
 fi
-rm -r "$(dirname "$scm")"
+rm -r "$folder"
 echo "status=$status" >>"$GITHUB_OUTPUT"
 exit "$status"

@@ -2,6 +2,8 @@ package main
 
 import (
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -261,6 +263,62 @@ func TestActionInAWorkspace(t *testing.T) {
 	}
 }
 
+// The action downloads the programs of a release and checks them. It builds them only if there is no such release, or if the
+// user asks for that.
+func TestActionDownload(t *testing.T) {
+	for _, need := range []string{"curl", "tar", "sha256sum"} {
+		tool(t, need)
+	}
+	dir := t.TempDir()
+	const name = "scm-1.2.3-linux-"
+	shell := `cd "$0"; mkdir -p v1.2.3 broken/v1.2.3 other/v1.2.3 x; echo '#!/bin/sh' >x/scm; tar -czf all.tar.gz x
+for a in 386 amd64 arm arm64 ppc64le riscv64 s390x; do cp all.tar.gz v1.2.3/` + name + `$a.tar.gz; done
+cp v1.2.3/* broken/v1.2.3; cp v1.2.3/* other/v1.2.3; (cd v1.2.3; sha256sum * >SHA256SUMS; cp SHA256SUMS ../broken/v1.2.3; : >../other/v1.2.3/SHA256SUMS)
+for f in broken/v1.2.3/scm*; do echo woe >>$f; done`
+	if out, err := exec.Command("sh", "-euc", shell, dir).CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	files := http.FileServer(http.Dir(dir))
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasPrefix(r.URL.Path, "/forbidden/") {
+			http.Error(w, "no", http.StatusForbidden)
+			return
+		}
+		files.ServeHTTP(w, r)
+	}))
+	defer server.Close()
+	gone := httptest.NewServer(files)
+	gone.Close()
+	for _, c := range []struct {
+		what, url, version, output string
+	}{
+		{"a release", server.URL, "1.2.3", "folder=" + dir + "/tmp/scm-"},
+		{"a release by the name of its tag", server.URL, "v1.2.3", "folder=" + dir + "/tmp/scm-"},
+		{"no such release", server.URL, "1.2.4", "source=yes\n"},
+		{"no release of this version", server.URL, "", "source=yes\n"},
+		{"the source", gone.URL, "source", "source=yes\n"},
+		{"no server", gone.URL, "1.2.3", "status=4\n"},
+		{"a server that refuses", server.URL + "/forbidden", "1.2.3", "status=4\n"},
+		{"a wrong checksum", server.URL + "/broken", "1.2.3", "status=4\n"},
+		{"no archive for this machine", server.URL + "/other", "1.2.3", "status=4\n"},
+	} {
+		cmd := actionCommand(t, dir, "RUNNER_TEMP="+dir+"/tmp", "SCM_RELEASES="+c.url, "VERSION="+c.version)
+		if err := os.MkdirAll(dir+"/tmp", 0o700); err != nil {
+			t.Fatal(err)
+		}
+		cmd.Path = filepath.Join(filepath.Dir(cmd.Path), "action-get.sh")
+		r := finish(t, cmd)
+		got := contents(t, dir+"/output")
+		if !strings.HasPrefix(got, c.output) || (r.code == 4) != (got == "status=4\n") || r.code != 4 && r.code != 0 {
+			t.Errorf("%s: the outputs are %q, got %+v", c.what, got, r)
+		}
+		if folder, ok := strings.CutPrefix(strings.TrimSpace(got), "folder="); ok && contents(t, folder+"/scm") != "#!/bin/sh\n" {
+			t.Errorf("%s: %s has no scm", c.what, folder)
+		}
+		_ = os.Remove(dir + "/output")
+	}
+}
+
 // Each input of the action reaches the script, and the script reads no other.
 func TestActionInputs(t *testing.T) {
 	find := func(in, form string) (names []string) {
@@ -273,7 +331,7 @@ func TestActionInputs(t *testing.T) {
 	inputs, rest, _ := strings.Cut(contents(t, "../../action.yml"), "\noutputs:\n")
 	declared := find(inputs, `(?m)^  ([a-z]+):$`)
 	passed := find(rest, `(?m)^        ([A-Z]+): \$\{\{ inputs\.[a-z]+ \}\}$`)
-	read := find(contents(t, "../../interop/action.sh"), `\$\{?([A-Z]+)\b`)
+	read := find(contents(t, "../../interop/action-get.sh")+contents(t, "../../interop/action.sh"), `\$\{?([A-Z]+)\b`)
 	if len(declared) == 0 || !slices.Equal(declared, passed) || !slices.Equal(declared, read) {
 		t.Errorf("declared %v, passed %v, read %v", declared, passed, read)
 	}

@@ -33,7 +33,7 @@ func newCIUser(library string) ciUser {
 			u.blocks = append(u.blocks, block[2])
 		}
 	}
-	Expect(u.blocks).To(HaveLen(5), "one shell block per step")
+	Expect(u.blocks).To(HaveLen(7), "one shell block per step, and two in the first")
 	from := "internal/repotest/testdata/ci/" + library
 	for _, name := range filesBelow(from) {
 		Expect(os.WriteFile(u.dir+name, []byte(contents(from+name)), 0o600)).To(Succeed())
@@ -69,8 +69,9 @@ var (
 	stepInput   = regexp.MustCompile(`(?m)^          (\w+): '?(.*?)'?$`)
 )
 
-// runAction runs the action like GitHub, with the inputs of the page's workflow and changes to the environment of its script.
-func (u ciUser) runAction(changes ...string) (int, string) {
+// runAction runs the action like GitHub, with the inputs of the page's workflow and changes to the environment of its scripts.
+// It returns the result of the last step.
+func (u ciUser) runAction(changes ...string) (status int, out string) {
 	GinkgoHelper()
 	action := contents("action.yml")
 	inputs := map[string]string{}
@@ -82,14 +83,31 @@ func (u ciUser) runAction(changes ...string) (int, string) {
 		Expect(inputs).To(HaveKey(m[1]))
 		inputs[m[1]] = m[2]
 	}
-	u.env = []string{"GITHUB_ACTION_PATH=" + ok(os.Getwd()), "GITHUB_STEP_SUMMARY=" + u.dir + "/summary", "GITHUB_OUTPUT=" + u.dir + "/output"}
+	file := u.dir + "/output"
+	u.env = append(u.env, "GITHUB_ACTION_PATH="+ok(os.Getwd()), "GITHUB_STEP_SUMMARY="+u.dir+"/summary", "GITHUB_OUTPUT="+file)
 	variables := actionEnv.FindAllStringSubmatch(action, -1)
 	Expect(variables).To(HaveLen(len(inputs)))
 	for _, m := range variables {
 		u.env = append(u.env, m[1]+"="+inputs[m[2]])
 	}
 	u.env = append(u.env, changes...)
-	return u.run(actionRun.FindStringSubmatch(action)[1])
+	steps := actionRun.FindAllStringSubmatch(action, -1)
+	Expect(steps).To(HaveLen(2))
+	Expect(action).To(ContainSubstring("\n      if: steps.get.outputs.source == 'yes'\n"))
+	for _, step := range steps {
+		Expect(os.RemoveAll(file)).To(Succeed())
+		if status, out = u.run(step[1]); status != 0 {
+			return status, out
+		}
+		name, value, _ := strings.Cut(strings.TrimSpace(contents(file)), "=")
+		switch name {
+		case "folder":
+			u.env = append(u.env, "SCM_FOLDER="+value)
+		case "source":
+			u.env = append(u.env, "PATH="+os.Getenv("PATH")) // setup-go adds Go
+		}
+	}
+	return status, out
 }
 
 // edit replaces a text that occurs once in one of the user's files.
@@ -120,7 +138,7 @@ func fillC(u ciUser) {
 }
 
 func fillPython(u ciUser) {
-	u.must("./scm-runner interop new-peer python >peer.py")
+	u.must("scm/scm interop new-peer python >peer.py")
 	u.edit("peer.py", "import sys\n", "import sys\n\nimport fdpass\n")
 	u.edit("peer.py", `library reports."""
         raise Unsupported
@@ -149,9 +167,12 @@ var _ = Describe("docs/ci.md", func() {
 				}
 			}
 			u := newCIUser(library)
-			build, smoke, run, expect, script := u.blocks[0], u.blocks[1], u.blocks[2], u.blocks[3], u.blocks[4]
+			checkout, template, smoke, run, expect, script := u.blocks[1], u.blocks[2], u.blocks[3], u.blocks[4], u.blocks[5], u.blocks[6]
 
-			u.must(build)
+			// One of the peers is enough. make dist-check tests the other way with all of them.
+			Expect(checkout).To(HaveSuffix(" c rust\n"))
+			u.must(strings.TrimSuffix(checkout, " c rust\n") + " csrc")
+			u.must(template)
 			fill(u)
 			u.must("make peer")
 			Expect(u.must(smoke)).To(ContainSubstring("mine: ok, "))
@@ -182,7 +203,7 @@ var _ = Describe("docs/ci.md", func() {
 			Expect(u.must(script, scriptFlags...)).To(HaveSuffix("\nthe run: as expected\n"))
 
 			if library == "c" { // once is enough
-				status, out = u.runAction("BUILTIN=false", "RUN=**/mine/**")
+				status, out = u.runAction("BUILTIN=false", "RUN=**/mine/**", "WITH=csrc", "VERSION=source")
 				Expect(status).To(Equal(0), out)
 				Expect(contents(u.dir + "/output")).To(Equal("status=0\n"))
 			}
@@ -202,18 +223,23 @@ var _ = Describe("docs/ci.md", func() {
 			"fdpass.py", "return payload, fds\n", "return payload, fds[:1]\n", "leak"),
 	)
 
-	It("has a script that says so if SCM is not set", func() {
+	It("has commands that say so if RELEASE or SCM is not set, and the version of this tree", func() {
 		u := newCIUser("c")
-		status, out := u.run("unset SCM\nmake() { :; }\n" + u.blocks[4])
-		Expect(status).NotTo(Equal(0))
-		Expect(out).To(ContainSubstring("SCM: "))
+		for i, name := range []string{"RELEASE", "SCM"} {
+			status, out := u.run("unset " + name + "\n" + u.blocks[i])
+			Expect(status).NotTo(Equal(0))
+			Expect(out).To(ContainSubstring(name + ": "))
+		}
+		version := between(contents("csrc/scm_rights.h"), "#define SCM_VERSION \"", "\"\n")
+		Expect(u.blocks[0]).To(ContainSubstring("/scm-" + version + "-linux-amd64.tar.gz"))
 	})
 
 	It("has workflows that run the commands of the script", func() {
-		script := newCIUser("c").blocks[4]
+		u := newCIUser("c")
+		script := u.blocks[6]
 		var commands []string
-		for line := range strings.Lines(strings.ReplaceAll(script, "\\\n\t", "")) {
-			line = strings.TrimSuffix(strings.ReplaceAll(strings.TrimSpace(line), `"$SCM"`, "../scm"), ` "$@"`)
+		for line := range strings.Lines(strings.ReplaceAll(u.blocks[0]+script, "\\\n\t", "")) {
+			line = strings.TrimSuffix(strings.TrimSuffix(strings.TrimSpace(line), ` "$@"`), " &&")
 			if line != "#!/bin/sh" && line != "set -eu" {
 				commands = append(commands, line)
 			}
@@ -223,13 +249,10 @@ var _ = Describe("docs/ci.md", func() {
 		for _, m := range item.FindAllStringSubmatch(contents("docs/ci/gitlab.yml"), -1) {
 			gitlab = append(gitlab, m[1])
 		}
-		Expect(gitlab[0]).To(HavePrefix("git clone "))
-		Expect(gitlab[0]).To(HaveSuffix(" ../scm"))
-		Expect(gitlab[1:]).To(Equal(commands))
+		Expect(gitlab).To(Equal(commands))
 
 		github := contents("docs/ci/github.yml")
-		Expect(github).To(ContainSubstring("- run: " + commands[0] + "\n"))
-		Expect(github).To(ContainSubstring("\n          with: ''\n"), "the peers differ from those of the script")
+		Expect(github).To(ContainSubstring("- run: make peer\n"))
 		for _, input := range []string{"peer", "expect"} {
 			value := regexp.MustCompile(` --` + input + ` (\S+)`).FindStringSubmatch(script)
 			Expect(github).To(MatchRegexp(`(?m)^ +` + input + `s?: ` + regexp.QuoteMeta(value[1]) + `$`))

@@ -4,6 +4,8 @@ package repotest
 
 import (
 	"debug/elf"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -40,6 +42,18 @@ func bare(name string, args ...string) *exec.Cmd {
 	cmd := exec.Command(name, args...)
 	cmd.Env = []string{"PATH=/nonexistent"}
 	return cmd
+}
+
+// peersOf returns the names of the peers in the cases of a report.
+func peersOf(file string) map[string]bool {
+	GinkgoHelper()
+	names := map[string]bool{}
+	for _, c := range ok(report.Read(file)).Cases {
+		for _, name := range strings.Split(c.Name, "/")[3:] {
+			names[name] = true
+		}
+	}
+	return names
 }
 
 var _ = Describe("make dist", Label("dist"), func() {
@@ -101,12 +115,7 @@ var _ = Describe("make dist", Label("dist"), func() {
 
 		file := dir + "/report.json"
 		output(bare(dir+"/scm", "interop", "run", "--peers", dir+"/peers/peers.json", "--run", "basics/pass-one-fd", "--report", file))
-		ran := map[string]bool{}
-		for _, c := range ok(report.Read(file)).Cases {
-			for _, name := range strings.Split(c.Name, "/")[3:] {
-				ran[name] = true
-			}
-		}
+		ran := peersOf(file)
 		for _, name := range expected {
 			Expect(ran).To(HaveKey(name))
 		}
@@ -114,6 +123,40 @@ var _ = Describe("make dist", Label("dist"), func() {
 		Entry(nil, "amd64", "csrc", "csrc-pair", "book", "libc", "nix", "rustix", "sendfd", "scm-purego"),
 		Entry(nil, "386", "csrc", "csrc-pair", "book", "scm-purego"),
 	)
+
+	It("writes an archive with which docs/ci.md and the action need no Go", func() {
+		if runtime.GOARCH != "amd64" {
+			Skip("the page names the archive for amd64")
+		}
+		version := strings.TrimSuffix(strings.TrimPrefix(filepath.Base(unpacked(archiveOf("amd64"))), "scm-"), "-linux-amd64")
+		files := http.StripPrefix("/v"+version, http.FileServer(http.Dir(os.Getenv(distVariable))))
+		server := httptest.NewServer(files)
+		DeferCleanup(server.Close)
+		u := newCIUser("c")
+		u.env = []string{"RELEASE=" + server.URL + "/v" + version, "SCM_RELEASES=" + server.URL, "RUNNER_TEMP=" + u.dir, "PATH=" +
+			linked("awk", "bash", "cat", "cc", "as", "ld", "curl", "cut", "dirname", "env", "grep", "gzip", "head", "make", "mkdir", "mktemp", "od", "rm", "sed", "sh", "sha256sum", "tar", "tr", "uname")}
+		status, out := u.run("go version")
+		Expect(status).To(Equal(127), out)
+		release, template, smoke, run := u.blocks[0], u.blocks[2], u.blocks[3], u.blocks[4]
+		u.must(release)
+		u.must(template)
+		fillC(u)
+		u.must("make peer")
+		Expect(u.must(smoke)).To(ContainSubstring("mine: ok, "))
+		status, out = u.run(strings.TrimSuffix(run, "\n")+` "$@"`, "--run=basics/**/mine", "--builtin=false")
+		Expect(status).To(Equal(0), out)
+		ran := peersOf(u.dir + "/report.json")
+		for _, name := range []string{"csrc", "book", "libc", "nix", "rustix", "sendfd", "mine"} {
+			Expect(ran).To(HaveKey(name))
+		}
+
+		status, out = u.runAction("BUILTIN=false", "RUN=basics/**/mine", "EXPECT=")
+		Expect(status).To(Equal(0), out)
+		Expect(peersOf(u.dir + "/scm-interop/report.json")).To(And(HaveKey("csrc"), HaveKey("nix"), HaveKey("mine")))
+		status, out = u.runAction("BUILTIN=false", "RUN=basics/**/mine", "EXPECT=", "WITH=rust glib")
+		Expect(status).To(Equal(4), out)
+		Expect(out).To(ContainSubstring("--with glib: not in the archive for amd64"))
+	})
 
 	It("writes the source of the C library, which builds with make alone", func() {
 		dir := unpacked(sourceArchive)
