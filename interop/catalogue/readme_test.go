@@ -44,6 +44,8 @@ func TestReadme(t *testing.T) {
 	kernelText = generated(t, kernelPage, kernelText, callsHead, calls)
 	kernelText = generated(t, kernelPage, kernelText, kindsHead, kindRows(func(scenario.FileKind) bool { return true }))
 	words := func(list []string) string { return "`" + strings.Join(list, " ") + "`\n" }
+	flags := slices.DeleteFunc(slices.Clone(kernel.Words["message flags"]), func(w string) bool { return w == kernel.Inherit })
+	kernelText = generated(t, kernelPage, kernelText, " is a list of these words:\n\n", words(flags))
 	kernelText = generated(t, kernelPage, kernelText, " are in milliseconds.\n\n", words(kernel.OptionNames()))
 	kernelText = generated(t, kernelPage, kernelText, ", and so can the call `signal`:\n\n", words(scenario.Signals))
 

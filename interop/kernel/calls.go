@@ -7,6 +7,7 @@ import (
 	"math"
 	"regexp"
 	"slices"
+	"strings"
 
 	"github.com/scm-rights/scm/interop/contract"
 )
@@ -34,7 +35,7 @@ var CallUsages = []CallUsage{
 	{"write fd=x payload=P [at=K]", "n", ""},
 	{"splice fds=x,y bytes=N", "n", "from x to y"},
 	{"sendfile fds=x,y bytes=N", "n", "from x to y"},
-	{"socket [type=T] [family=inet]", "fd", "default: the type of the case's socket, and `family=unix`; also `inet`, `netlink`, `packet`"},
+	{"socket [type=T] [family=inet]", "fd", "default: the type of the case's socket, and `family=unix`; families: " + listed(Words["socket family"])},
 	{"socketpair [type=T]", "fds", "default: the type of the case's socket"},
 	{"bind [sock=x] name=ADDR", "", ""},
 	{"listen [sock=x] [backlog=N]", "", ""},
@@ -43,7 +44,7 @@ var CallUsages = []CallUsage{
 	{"accept [sock=x]", "fd name", ""},
 	{"sockname [sock=x]", "name", ""},
 	{"peername [sock=x]", "name", ""},
-	{"shutdown [sock=x] how=rd", "", "also `how=wr`, `how=rdwr`"},
+	{"shutdown [sock=x] how=rd", "", "how: " + listed(Words["shutdown how"])},
 	{"setsockopt [sock=x] NAME=VALUE…", "", ""},
 	{"getsockopt [sock=x] option=NAME", "value", ""},
 	{"peercred [sock=x]", "creds", ""},
@@ -53,19 +54,19 @@ var CallUsages = []CallUsage{
 	{"poll [fd=x] events=in,out [wait=yes]", "events", "returns at once without `wait=yes`"},
 	{"epoll fds=e,x [how=edge]", "", "adds x to the epoll instance e; `how=remove` removes it"},
 	{"epollwait fd=e [wait=yes]", "n", ""},
-	{"fcntl fd=x get=fl", "value", "also `get=fd`, `get=pipe_sz`, `get=owner`; the flags of `fl` are `append nonblock wronly rdwr path`, that of `fd` is `cloexec`; `-` for none"},
+	{"fcntl fd=x get=fl", "value", "also `get=fd`, `get=pipe_sz`, `get=owner`; the flags of `fl` are " + listed(without(Words["fcntl flags"], "cloexec")) + ", that of `fd` is `cloexec`; `-` for none"},
 	{"fcntl fd=x set=fl:nonblock", "", "also `set=fd:cloexec`, `set=pipe_sz:4096`"},
-	{"seal fd=x [seals=write,shrink]", "seals", "adds seals and returns all seals of x; they are `seal shrink grow write`"},
-	{"lock fd=x how=exclusive [kind=ofd]", "", "never waits; also `how=shared`, `how=none`, `kind=posix`; default: `kind=flock`"},
+	{"seal fd=x [seals=write,shrink]", "seals", "adds seals and returns all seals of x; they are " + listed(Words["seal seals"])},
+	{"lock fd=x how=exclusive [kind=ofd]", "", "never waits; how: " + listed(Words["lock how"]) + "; also `kind=posix`; default: `kind=flock`"},
 	{"lseek fd=x [offset=N]", "value", "returns the current offset without `offset=`"},
 	{"truncate fd=x size=N", "", ""},
-	{"stat fd=x", "kind mode size links uid", "kinds: `file dir fifo socket char block link anonymous`; `mode=0640`"},
+	{"stat fd=x", "kind mode size links uid", "kinds: " + listed(Words["stat kind"]) + ", and `anonymous`; `mode=0640`"},
 	{"mmap fd=x prot=read,write", "", "maps and unmaps one page, shared"},
 	{"pidof fd=p", "pid", "the process of a pidfd: `pid=A`"},
 	{"signal fd=p signal=SIGUSR1", "", ""},
 	{"setns fd=x", "", ""},
 	{"inherited fd=x", "open", "whether a program that this process starts inherits x: `yes`, `no`"},
-	{"open path=P [dir=x] [flags=rdwr,create] [mode=0600]", "fd", "flags: `rdonly wronly rdwr create append trunc nonblock path directory tmpfile`"},
+	{"open path=P [dir=x] [flags=rdwr,create] [mode=0600]", "fd", "flags: " + listed(Words["open flags"])},
 	{"link fd=x path=P", "", "gives a name to a file without one"},
 	{"unlink path=P", "", ""},
 	{"mkdir path=P [mode=0700]", "", ""},
@@ -76,6 +77,9 @@ var CallUsages = []CallUsage{
 	{"setuid uid=N", "", "permanent, and drops all groups, so the session ends with the case; set limits before it"},
 	{"setuid pid=A", "", "the same, to a user ID that is derived from a process and that no other case uses"},
 }
+
+// listed returns words for the documentation of a call.
+func listed(words []string) string { return "`" + strings.Join(words, " ") + "`" }
 
 // Vocabulary contains the commands that every peer implements and the calls in CallUsages.
 var Vocabulary = contract.Commands.Extend(contract.Definitions{
