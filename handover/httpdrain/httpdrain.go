@@ -139,6 +139,10 @@ func (s *Server) serve(l net.Listener, serve func(net.Listener) error) error {
 // client whose last response began before the call to Drain. Drain does not close such idle connections earlier,
 // because a request may be on its way. To limit how long it waits for idle clients, set IdleTimeout in the http.Server.
 //
+// With HTTP/2, requests may be on their way when the server tells the client to open a new connection. The server then
+// also tells it which ones it will not process. A client can send these again without risk. The [http.Transport] does
+// so if the request has no body, or has GetBody.
+//
 // Connections that a handler has taken over with Hijack, as WebSocket libraries do, no longer belong to the server.
 // Drain neither waits for them nor closes them. They end when the process exits. To end them properly, register a
 // function with [http.Server.RegisterOnShutdown], and wait for it before the program exits. Shutdown calls that

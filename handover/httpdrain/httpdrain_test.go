@@ -106,10 +106,11 @@ func protocols(names ...string) *http.Protocols {
 	return p
 }
 
-// A load is a number of clients that send requests. net/http does not send them again after an error.
+// A load is a number of clients that send requests.
 type load struct {
 	t        *testing.T
 	url      string
+	again    bool // net/http may send a request again if the server says that it has not processed it
 	done     atomic.Bool
 	group    sync.WaitGroup
 	asked    atomic.Int64
@@ -127,7 +128,7 @@ func (l *load) start(transports []*http.Transport, pause time.Duration) {
 			client := &http.Client{Transport: transport}
 			for !l.done.Load() {
 				l.asked.Add(1)
-				pid, err := post(client, l.url)
+				pid, err := post(client, l.url, l.again)
 				if err != nil {
 					l.t.Error(err)
 					return
@@ -141,9 +142,13 @@ func (l *load) start(transports []*http.Transport, pause time.Duration) {
 	}
 }
 
-// post makes a request that net/http does not retry.
-func post(client *http.Client, url string) (string, error) {
-	response, err := client.Post(url, "text/plain", io.NopCloser(strings.NewReader("x")))
+// post makes a request that net/http does not send again, or else, with HTTP/2, only if the server has not processed it.
+func post(client *http.Client, url string, again bool) (string, error) {
+	var body io.Reader = strings.NewReader("x")
+	if !again {
+		body = io.NopCloser(body) // net/http cannot rewind it
+	}
+	response, err := client.Post(url, "text/plain", body)
 	if err != nil {
 		return "", err
 	}
@@ -177,33 +182,42 @@ func TestNoRequestIsLost(t *testing.T) {
 	}
 	for _, c := range []struct {
 		name      string
-		pause     time.Duration
 		change    func(transport *http.Transport)
 		encrypted bool
+		pause     time.Duration
+		shared    bool // all clients use one connection
 	}{
-		{"HTTP/1.1 with a connection for each request", 0, func(t *http.Transport) { t.DisableKeepAlives = true }, false},
-		{"HTTP/1.1 with keep-alive", 0, func(t *http.Transport) {}, false},
-		{"HTTP/1.1 with pauses", 40 * time.Millisecond, func(t *http.Transport) {}, false}, // the next request may cross the end of the idle connection
-		{"HTTP/2", 0, func(t *http.Transport) { t.Protocols = protocols("HTTP/2") }, false},
-		{"HTTP/1.1 over TLS", 0, func(t *http.Transport) { t.Protocols = protocols("HTTP/1.1") }, true},
-		{"HTTP/2 over TLS", 0, func(t *http.Transport) { t.Protocols = protocols("HTTP/2") }, true},
+		{name: "HTTP/1.1 with a connection for each request", change: func(t *http.Transport) { t.DisableKeepAlives = true }},
+		{name: "HTTP/1.1 with keep-alive", change: func(t *http.Transport) {}},
+		// The next request may cross the end of the idle connection.
+		{name: "HTTP/1.1 with pauses", change: func(t *http.Transport) {}, pause: 40 * time.Millisecond},
+		{name: "HTTP/2", change: func(t *http.Transport) { t.Protocols = protocols("HTTP/2") }},
+		{name: "HTTP/2 over one connection", change: func(t *http.Transport) { t.Protocols = protocols("HTTP/2") }, shared: true},
+		{name: "HTTP/1.1 over TLS", change: func(t *http.Transport) { t.Protocols = protocols("HTTP/1.1") }, encrypted: true},
+		{name: "HTTP/2 over TLS", change: func(t *http.Transport) { t.Protocols = protocols("HTTP/2") }, encrypted: true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			borrowed := httptest.NewTLSServer(nil)
 			borrowed.Close()
 			var transports []*http.Transport
-			for range 16 {
+			for i := range 16 {
+				if i > 0 && c.shared {
+					transports = append(transports, transports[0])
+					continue
+				}
 				transport := borrowed.Client().Transport.(*http.Transport).Clone()
 				c.change(transport)
 				transports = append(transports, transport)
 			}
-			restart(t, restarts, transports, c.pause, c.encrypted)
+			l := &load{t: t, again: c.shared}
+			l.restart(restarts, transports, c.pause, c.encrypted)
 		})
 	}
 }
 
 // restart restarts a server under load.
-func restart(t *testing.T, times int, transports []*http.Transport, pause time.Duration, encrypted bool) {
+func (l *load) restart(times int, transports []*http.Transport, pause time.Duration, encrypted bool) {
+	t := l.t
 	path := filepath.Join(t.TempDir(), "socket")
 	command := func(child string) *exec.Cmd {
 		cmd := reexec.Command(child, path)
@@ -238,7 +252,7 @@ func restart(t *testing.T, times int, transports []*http.Transport, pause time.D
 		return cmd, "http://" + plain
 	}
 	server, url := next()
-	l := &load{t: t, url: url}
+	l.url = url
 	defer l.group.Wait()
 	defer l.done.Store(true)
 	l.start(transports, pause)
@@ -296,7 +310,7 @@ func TestServeReturnsWhenTheDrainIsComplete(t *testing.T) {
 	defer transport.CloseIdleConnections()
 	answered := make(chan error, 1)
 	go func() {
-		_, err := post(&http.Client{Transport: transport}, "http://"+address)
+		_, err := post(&http.Client{Transport: transport}, "http://"+address, false)
 		answered <- err
 	}()
 	<-entered
