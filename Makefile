@@ -57,7 +57,6 @@ CHECK_JSONSCHEMA := build/venv/bin/check-jsonschema
 RUFF := build/venv/bin/ruff
 # The packages for other programs.
 LIBRARY := . ./fdchannel ./fdleak ./framed ./handover ./handover/httpdrain ./wire
-CARGO_FLAGS := --manifest-path interop/peers/rust/Cargo.toml
 # The sub-makes use undefined variables.
 SUBMAKE = env -u MAKEFLAGS $(MAKE) --keep-going --no-print-directory CC="$$($(GO) env CC)" -C
 
@@ -428,10 +427,10 @@ lint-workflows: lint-tools
 	$(CHECK_JSONSCHEMA) --builtin-schema vendor.gitlab-ci --data-transform gitlab-ci docs/ci/gitlab.yml
 
 .PHONY: fmt
-fmt: ## seconds: format the Go, C, Rust and Python
+fmt: setup-lint ## seconds: format the Go, C, Rust and Python
 	gofmt -w $(call find,*.go)
 	$(CLANG_FORMAT) -i $(call find,*.c) $(call find,*.h)
-	cargo fmt $(CARGO_FLAGS)
+	for manifest in $(call find,Cargo.toml); do cargo fmt --manifest-path $$manifest; done
 	$(RUFF) format
 
 .PHONY: clean
