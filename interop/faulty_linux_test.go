@@ -8,6 +8,7 @@ import (
 	"maps"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -389,9 +390,9 @@ func casesOfFault(t *testing.T, fault string, p *scenario.Peer, firstTypeOnly bo
 		first := c.Type == s.Types[0]
 		switch {
 		case c.A == c.B || c.A != p && c.B != p:
-		case slices.Contains(faultsNamedBy(s), fault) && (first || !firstTypeOnly), *full && first && (!firstTypeOnly || !seen[s.Group()]):
+		case slices.Contains(faultsNamedBy(s), fault) && (first || !firstTypeOnly), *full && first && (!firstTypeOnly || !seen[path.Dir(s.Name)]):
 			list = append(list, c)
-			seen[s.Group()] = seen[s.Group()] || c.B == p
+			seen[path.Dir(s.Name)] = seen[path.Dir(s.Name)] || c.B == p
 		}
 	}
 	return list
@@ -462,7 +463,7 @@ func TestFaults(t *testing.T) {
 			if len(left) > 0 {
 				t.Logf("skip: %d of %d cases need root", len(left), len(left)+len(list))
 				for _, c := range left {
-					named[c.Scenario.Group()] = named[c.Scenario.Group()] || slices.Contains(faultsNamedBy(c.Scenario), fault.name)
+					named[path.Dir(c.Scenario.Name)] = named[path.Dir(c.Scenario.Name)] || slices.Contains(faultsNamedBy(c.Scenario), fault.name)
 				}
 			}
 			if len(list)+len(left) == 0 {
@@ -482,10 +483,10 @@ func TestFaults(t *testing.T) {
 					case slices.Contains(fault.Checks, f.Check) && strings.Contains(f.Text, fault.Text):
 						reported[s.Name] = true
 						if !race {
-							failed[s.Group()] = s.Name
+							failed[path.Dir(s.Name)] = s.Name
 						}
-					case failed[s.Group()] == "" && !race:
-						failed[s.Group()] = s.Name
+					case failed[path.Dir(s.Name)] == "" && !race:
+						failed[path.Dir(s.Name)] = s.Name
 					}
 				}
 			}
@@ -494,7 +495,7 @@ func TestFaults(t *testing.T) {
 				if !slices.Contains(faultsNamedBy(s), fault.name) || named[s.Name] {
 					continue
 				}
-				named[s.Name], named[s.Group()] = true, true
+				named[s.Name], named[path.Dir(s.Name)] = true, true
 				if !reported[s.Name] {
 					t.Errorf("%s names the fault, but has no %s finding with %q", s.Name, fault.Checks, fault.Text)
 				}

@@ -88,9 +88,6 @@ type Comparison struct {
 	AnyTime bool
 }
 
-// Diff returns the first difference that the zero Comparison finds, or nil if it finds none.
-func Diff(a, b []Call) *Difference { return Comparison{}.First(a, b) }
-
 // UsedMemory is a Comparison that ignores timestamps, and memory that the kernel neither reads nor
 // writes.
 var UsedMemory = Comparison{UsedOnly: []MemoryKind{Payload, Address, ControlData, Buffer}, AnyTime: true}

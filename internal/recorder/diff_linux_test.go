@@ -25,7 +25,7 @@ func clone(c Call) Call {
 	return c
 }
 
-// Diff compares every byte of a call that is not part of an address or a descriptor, and names
+// A Comparison compares every byte of a call that is not part of an address or a descriptor, and names
 // the field that contains it.
 func TestDiffEveryByte(t *testing.T) {
 	for _, a := range archs {
@@ -55,7 +55,7 @@ func everyByte(t *testing.T, c Call, atExit bool) {
 			snapshot(&other).memory(c.Args)[i].Data[at] ^= 0x10
 			other.redecode()
 			f := fields[slices.IndexFunc(fields, func(f Field) bool { return at < f.Offset+f.Size })]
-			d := Diff([]Call{c}, []Call{other})
+			d := Comparison{}.First([]Call{c}, []Call{other})
 			where := fmt.Sprintf("%s %s, at exit %v, %s byte %d (%s)", c.Arch.Name, c.Name(), atExit, c.title(m), at, f.Name)
 			if null := make([]byte, f.Size); f.kind == pointer && !bytes.Equal(f.cut(m.Data), null) {
 				if d != nil {
@@ -146,7 +146,7 @@ func TestDiffFields(t *testing.T) {
 		other := sentOne(amd64)
 		c.change(&other)
 		other.redecode()
-		d := Diff([]Call{sentOne(amd64)}, []Call{other})
+		d := Comparison{}.First([]Call{sentOne(amd64)}, []Call{other})
 		switch {
 		case c.want == "" && d != nil:
 			t.Errorf("%s: %v", c.name, d)
@@ -156,12 +156,12 @@ func TestDiffFields(t *testing.T) {
 	}
 }
 
-// Memory that the kernel neither reads nor writes is compared by Diff, but not by UsedMemory.
+// Memory that the kernel neither reads nor writes is compared by the zero Comparison, but not by UsedMemory.
 func TestDiffUsedMemory(t *testing.T) {
 	for _, c := range []struct {
 		name   string
 		change func(*Call)
-		all    bool // Diff reports it
+		all    bool // the zero Comparison reports it
 		used   bool // UsedMemory reports it
 	}{
 		{"the buffer for the payload, before", func(c *Call) { c.Entry.Messages[0].Payload[0].Data[0] = 'x' }, true, false},
@@ -181,8 +181,8 @@ func TestDiffUsedMemory(t *testing.T) {
 		a, b := receivedOne(amd64), receivedOne(amd64)
 		c.change(&b)
 		b.redecode()
-		if d := Diff([]Call{a}, []Call{b}); (d != nil) != c.all {
-			t.Errorf("%s: Diff: %v", c.name, d)
+		if d := (Comparison{}).First([]Call{a}, []Call{b}); (d != nil) != c.all {
+			t.Errorf("%s: Comparison{}: %v", c.name, d)
 		}
 		if d := UsedMemory.First([]Call{a}, []Call{b}); (d != nil) != c.used {
 			t.Errorf("%s: UsedMemory: %v", c.name, d)
@@ -251,13 +251,13 @@ func TestDiffPID(t *testing.T) {
 		c.redecode()
 		return c
 	}
-	if d := Diff([]Call{withPID(100, 100)}, []Call{withPID(200, 200)}); d != nil {
+	if d := (Comparison{}).First([]Call{withPID(100, 100)}, []Call{withPID(200, 200)}); d != nil {
 		t.Errorf("its own ID: %v", d)
 	}
-	if d := Diff([]Call{withPID(100, 7)}, []Call{withPID(200, 8)}); d != nil {
+	if d := (Comparison{}).First([]Call{withPID(100, 7)}, []Call{withPID(200, 8)}); d != nil {
 		t.Errorf("another process's ID: %v", d)
 	}
-	d := Diff([]Call{withPID(100, 100)}, []Call{withPID(200, 8)})
+	d := Comparison{}.First([]Call{withPID(100, 100)}, []Call{withPID(200, 8)})
 	if d == nil || d.Field != "control message 0, SCM_CREDENTIALS, pid" || d.TextA != "process 1" || d.TextB != "process 2" {
 		t.Errorf("its own ID against another process's: %v", d)
 	}
@@ -286,17 +286,17 @@ func TestDiffProcesses(t *testing.T) {
 	a := []Call{in(0, 10, 0), in(1, 11, 0, 0), in(2, 12, 0, 1)}
 	in = tree()
 	b := []Call{in(0, 22, 0, 3, 5), in(1, 20, 0, 3), in(2, 21, 0, 3, 1)}
-	if d := Diff(a, b); d != nil {
+	if d := (Comparison{}).First(a, b); d != nil {
 		t.Error(d)
 	}
 	b[0].Result = 1
-	if d := Diff(a, b); d == nil || d.Process != 3 || d.Call != 1 {
+	if d := (Comparison{}).First(a, b); d == nil || d.Process != 3 || d.Call != 1 {
 		t.Errorf("in the second child: %v", d)
 	}
-	if d := Diff(a, b[1:]); d == nil || d.Process != 3 || d.TextA != "sendmsg" || d.TextB != "none" {
+	if d := (Comparison{}).First(a, b[1:]); d == nil || d.Process != 3 || d.TextA != "sendmsg" || d.TextB != "none" {
 		t.Errorf("no second child: %v", d)
 	}
-	if d := Diff(nil, a); d == nil || d.TextA != "none" {
+	if d := (Comparison{}).First(nil, a); d == nil || d.TextA != "none" {
 		t.Errorf("no process: %v", d)
 	}
 }
@@ -341,17 +341,17 @@ func TestDiffRestarted(t *testing.T) {
 	receive, sending := receivedOne(amd64), sentOne(amd64)
 	plain := []Call{on(1, receive, 0), on(2, sending, 0)}
 	again := []Call{on(1, receive, 512), on(1, receive, 512), on(2, sending, 0), on(1, receive, 0)}
-	if d := Diff(plain, again); d != nil {
+	if d := (Comparison{}).First(plain, again); d != nil {
 		t.Error(d)
 	}
-	if d := Diff(plain, []Call{on(1, receive, 0), on(1, receive, 0)}); d == nil || !d.Threads {
+	if d := (Comparison{}).First(plain, []Call{on(1, receive, 0), on(1, receive, 0)}); d == nil || !d.Threads {
 		t.Errorf("two threads on one side: %v", d)
 	}
-	if d := Diff([]Call{on(1, receive, 0)}, []Call{on(2, sending, 0)}); d == nil || d.Threads {
+	if d := (Comparison{}).First([]Call{on(1, receive, 0)}, []Call{on(2, sending, 0)}); d == nil || d.Threads {
 		t.Errorf("a thread on each side: %v", d)
 	}
 	notAgain := []Call{on(1, receive, 512), on(1, sending, 0)}
-	if d := Diff(plain, notAgain); d == nil || d.Call != 1 || d.TextB != "-1 interrupted" {
+	if d := (Comparison{}).First(plain, notAgain); d == nil || d.Call != 1 || d.TextB != "-1 interrupted" {
 		t.Errorf("not made again: %v", d)
 	}
 }

@@ -369,18 +369,18 @@ func TestSections(t *testing.T) {
 		both = append(both, calls)
 	})
 	if len(both) == 2 {
-		if d := Diff(both[0], both[1]); d != nil {
+		if d := (Comparison{}).First(both[0], both[1]); d != nil {
 			t.Error(d)
 		}
 	}
 	more, _ := recordChild(t, childCommand("sections", "extra"), Options{Sections: true})
 	more = slices.DeleteFunc(more, wakesThread)
 	if len(both) > 0 {
-		d := Diff(both[0], more)
+		d := Comparison{}.First(both[0], more)
 		if d == nil || d.Field != "the call" || d.TextA != "recvmsg" || d.TextB != "getsockopt" || d.Call != 2 {
 			t.Errorf("an additional call: %v", d)
 		}
-		d = Diff(more, both[0])
+		d = Comparison{}.First(more, both[0])
 		if d == nil || d.TextA != "getsockopt" || d.TextB != "recvmsg" {
 			t.Errorf("a missing call: %v", d)
 		}

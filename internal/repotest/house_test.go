@@ -60,7 +60,7 @@ var rules = []rule{
 	{[]string{"interop/kernel"}, []string{"interop/contract", "interop/display", xsys}},
 	{[]string{"interop/raw"}, []string{"interop/kernel", "interop/contract", "interop/display", xsys}},
 	{[]string{"interop/scenario"}, []string{"interop/kernel", "interop/contract", "interop/display", xsys}},
-	{[]string{"interop/witness"}, []string{"internal/procfs", "interop/scenario", "interop/kernel", "interop/contract", "interop/display", "interop/raw", xsys}},
+	{[]string{"interop/witness"}, []string{"internal/procfs", "interop/scenario", "interop/kernel", "interop/contract", "interop/display", xsys}},
 	{[]string{"interop/kinds"}, []string{"internal/procfs", "interop/witness", "interop/scenario", "interop/kernel", "interop/contract", "interop/display", "interop/raw", xsys}},
 	{[]string{"interop/reference"}, []string{"interop/kernel", "interop/contract", "interop/display", "interop/peers/go/peer", "interop/raw", xsys}},
 	{[]string{"interop/process"}, []string{"internal/procfs", "interop/reference", "interop/witness", "interop/scenario", "interop/kernel", "interop/contract", "interop/display", "interop/peers/go/peer", "interop/raw", xsys}},
@@ -151,6 +151,30 @@ func violations(packages []goPackage) []string {
 	return found
 }
 
+// unused lists what the rules permit although no package depends on it.
+func unused(packages []goPackage) (found []string) {
+	used := map[string]bool{}
+	for _, p := range packages {
+		i := slices.IndexFunc(rules, func(r rule) bool { return coveredBy(r.packages, p.ImportPath) })
+		if i < 0 || p.Standard {
+			continue
+		}
+		for _, may := range rules[i].may {
+			if slices.ContainsFunc(p.Deps, func(dep string) bool { return covers(may, dep) }) {
+				used[rules[i].packages[0]+" may depend on "+may] = true
+			}
+		}
+	}
+	for _, r := range rules {
+		for _, may := range r.may {
+			if permission := r.packages[0] + " may depend on " + may; !used[permission] {
+				found = append(found, permission)
+			}
+		}
+	}
+	return found
+}
+
 var _ = Describe("the house", Label("house"), func() {
 	for _, c := range []struct {
 		name string
@@ -165,6 +189,13 @@ var _ = Describe("the house", Label("house"), func() {
 			Expect(violations(packages)).To(BeEmpty())
 		})
 	}
+
+	It("has no import rule that permits what no package uses", func() {
+		tool := goTool{env: []string{"CGO_ENABLED=1"}}
+		packages := slices.Concat(tool.list("-deps", "./..."), tool.list("-deps", "-tags", "scm_purego", "./..."))
+		Expect(unused(packages)).To(BeEmpty())
+		Expect(unused(packages[:0])).To(ContainElement("interop/contract may depend on interop/display"))
+	})
 
 	// A program must get the same backend with either tag, in every file.
 	It("names the tags scm_purego and purego together in every build constraint", func() {

@@ -1,7 +1,6 @@
 package scenario
 
 import (
-	"path"
 	"regexp"
 	"slices"
 	"strings"
@@ -101,9 +100,6 @@ type Answer struct {
 	Reason string
 	Line   contract.Line
 }
-
-// Group returns the part of the name before the slash.
-func (s *Scenario) Group() string { return path.Dir(s.Name) }
 
 // Kernel reports whether the scenario tests the kernel instead of peers.
 func (s *Scenario) Kernel() bool { return s.Play == PlayKernel }
