@@ -1060,7 +1060,7 @@ func TestUpgradeDoesNotKillAProcessThatServes(t *testing.T) {
 
 // The program is started by a link, which leads to another version later.
 func TestUpgradeStartsTheProgramByItsPath(t *testing.T) {
-	for _, how := range []string{"absolute path", "relative path", "PATH"} {
+	for _, how := range []string{"absolute path", "relative path", "PATH", "PATH with a relative directory"} {
 		t.Run(how, func(t *testing.T) {
 			dir := must(filepath.EvalSymlinks(t.TempDir()))
 			for _, version := range []string{"v1", "v2"} {
@@ -1086,8 +1086,14 @@ func TestUpgradeStartsTheProgramByItsPath(t *testing.T) {
 			case "PATH":
 				cmd.Path = filepath.Join(dir, "current")
 				cmd.Env = append(cmd.Env, "PATH="+dir+":"+os.Getenv("PATH"))
+			case "PATH with a relative directory":
+				cmd.Path = filepath.Join(dir, "current")
+				cmd.Env = append(cmd.Env, "PATH=.:"+os.Getenv("PATH"))
 			}
-			cmd.Args[0] = map[string]string{"absolute path": cmd.Path, "relative path": "./current", "PATH": "current"}[how]
+			cmd.Args[0] = map[string]string{"absolute path": cmd.Path, "relative path": "./current"}[how]
+			if cmd.Args[0] == "" {
+				cmd.Args[0] = "current"
+			}
 			if err := cmd.Start(); err != nil {
 				t.Fatal(err)
 			}
@@ -1115,6 +1121,17 @@ func TestUpgradeStartsTheProgramByItsPath(t *testing.T) {
 				t.Error(err)
 			}
 		})
+	}
+}
+
+// A program that was started under a name that leads to no program is found by its executable file.
+func TestProgramWithoutAPath(t *testing.T) {
+	args := os.Args
+	defer func() { os.Args = args }()
+	for _, os.Args = range [][]string{{"-login-shell"}, {""}, {}} {
+		if path, err := program(); err != nil || path != must(os.Executable()) {
+			t.Errorf("%q: %s, %v", os.Args, path, err)
+		}
 	}
 }
 
