@@ -7,8 +7,8 @@
 //	wire/        the checks of package wire
 //	handover/    the checks of package handover
 //
-// Each directory of checks has a machine of its own, in which its driver runs its checks. A directory that has a plan.txt is
-// one. The versions are listed in internal/target/systemd.txt. The output ends with a table of the results. If a version of
+// A directory that has a plan.txt is a directory of checks, and has a driver that runs them. Each version of systemd has a
+// machine, in which the drivers run one after the other. The versions are listed in internal/target/systemd.txt. The output ends with a table of the results. If a version of
 // systemd is too old for a check, the table gives the version that is needed. Prove returns an error if a check failed or
 // printed no result, if it passed on a version that is too old for it, or if no version was run. With CI=true, it is also
 // an error if a version was not run.
@@ -122,24 +122,19 @@ type tally struct {
 
 // run runs the checks on one version of systemd. The error is that the version cannot be run.
 func (t *tally) run(s target.Systemd, groups []group) error {
-	var consoles []string
-	var errs []error
-	for _, g := range groups {
-		console, err := run(s, g)
-		if errors.Is(err, target.ErrMissing) {
-			return err
-		}
-		consoles = append(consoles, console)
-		errs = append(errs, errors.Join(err, isVersion(s.Version, console)))
+	console, err := run(s, groups)
+	if errors.Is(err, target.ErrMissing) {
+		return err
+	}
+	t.ran = append(t.ran, s)
+	var failed []string
+	if err := errors.Join(err, isVersion(s.Version, console)); err != nil {
+		failed = append(failed, err.Error())
 	}
 	row := 0
-	for i, g := range groups {
-		var failed []string
-		if errs[i] != nil {
-			failed = append(failed, errs[i].Error())
-		}
+	for _, g := range groups {
 		for _, c := range g.Checks {
-			result := c.Judge(number(s), consoles[i])
+			result := c.Judge(number(s), console)
 			switch {
 			case result == driver.Passed:
 				t.passes++
@@ -152,16 +147,14 @@ func (t *tally) run(s target.Systemd, groups []group) error {
 			t.rows[row] = append(t.rows[row], result)
 			row++
 		}
-		if len(failed) > 0 {
-			fmt.Printf("systemd %s, %s, the console:\n%s\nsystemd %s, %s failed:\n\t%s\n",
-				s.Version, g.dir, consoles[i], s.Version, g.dir, strings.Join(failed, "\n\t"))
-		}
-		t.failures += len(failed)
-		for _, note := range driver.Notes(consoles[i]) {
-			t.notes = append(t.notes, "systemd "+s.Version+": "+note)
-		}
 	}
-	t.ran = append(t.ran, s)
+	if len(failed) > 0 {
+		fmt.Printf("systemd %s, the console:\n%s\nsystemd %s failed:\n\t%s\n", s.Version, console, s.Version, strings.Join(failed, "\n\t"))
+	}
+	t.failures += len(failed)
+	for _, note := range driver.Notes(console) {
+		t.notes = append(t.notes, "systemd "+s.Version+": "+note)
+	}
 	return nil
 }
 
@@ -190,8 +183,8 @@ func (t *tally) print() {
 }
 
 // run boots systemd in an emulated machine, and returns the output on the console, which is also written to
-// build/systemd/VERSION/DIR/console.
-func run(s target.Systemd, g group) (console string, err error) {
+// build/systemd/VERSION/console.
+func run(s target.Systemd, groups []group) (console string, err error) {
 	i := slices.IndexFunc(target.Kernels(), func(k target.Kernel) bool { return k.Name == s.Kernel })
 	if i < 0 {
 		return "", fmt.Errorf("internal/target/kernels.txt has no kernel %s", s.Kernel)
@@ -211,10 +204,10 @@ func run(s target.Systemd, g group) (console string, err error) {
 		}
 	}
 	mergeUsr(tree)
-	if err := addChecks(tree, kernel.Arch, g); err != nil {
+	if err := addChecks(tree, kernel.Arch, groups); err != nil {
 		return "", err
 	}
-	dir := filepath.Join("build/systemd", s.Version, g.dir)
+	dir := filepath.Join("build/systemd", s.Version)
 	if err := os.MkdirAll(dir, 0o777); err != nil {
 		return "", err
 	}
@@ -224,11 +217,14 @@ func run(s target.Systemd, g group) (console string, err error) {
 	}
 	defer log.Close()
 	m := machine.Machine{Kernel: kernel, Tree: tree, Init: "/usr/lib/systemd/systemd", Log: log}
-	// If something is missing, such as a library, systemd hangs. Booting takes a few seconds.
-	m.Limit = time.Minute * time.Duration(1+len(g.Checks))
-	fmt.Printf("systemd %s, %s: the console is written to %s\n", s.Version, g.dir, log.Name())
+	// If something is missing, such as a library, systemd hangs. Booting takes a few seconds, and so does a check.
+	m.Limit = time.Minute
+	for _, g := range groups {
+		m.Limit += time.Duration(len(g.Checks)) * time.Minute
+	}
+	fmt.Printf("systemd %s: the console is written to %s\n", s.Version, log.Name())
 	_, err = m.Run()
-	fmt.Printf("systemd %s, %s: %v of CPU time\n", s.Version, g.dir, m.CPU.Round(time.Second))
+	fmt.Printf("systemd %s: %v of CPU time\n", s.Version, m.CPU.Round(time.Second))
 	text, unread := os.ReadFile(log.Name())
 	return string(text), errors.Join(err, unread)
 }
@@ -251,21 +247,22 @@ func mergeUsr(tree machine.Tree) {
 }
 
 // addChecks adds the units, the programs that they run, and the names of the checks.
-func addChecks(tree machine.Tree, arch string, g group) error {
+func addChecks(tree machine.Tree, arch string, groups []group) error {
 	// Without an ID, systemd treats this as the first start of a new installation.
 	tree.Write("etc/machine-id", 0o444, []byte(strings.Repeat("0123456789abcdef", 2)+"\n"))
-	if err := errors.Join(addUnits(tree, "units"), addUnits(tree, path.Join(g.dir, "units"))); err != nil {
-		return err
-	}
+	delete(tree, "etc/systemd/system.conf") // Debian's
+	err := addUnits(tree, "units")
 	var names strings.Builder
-	for _, c := range g.Checks {
-		fmt.Fprintln(&names, c.Name)
+	for _, g := range groups {
+		for _, c := range g.Checks {
+			fmt.Fprintln(&names, c.Name)
+		}
+		err = errors.Join(err, addUnits(tree, path.Join(g.dir, "units")))
+		for _, p := range append([]string{"./tools/prove/systemd/" + g.dir}, g.Programs...) {
+			err = errors.Join(err, addProgram(tree, arch, p))
+		}
 	}
 	tree.Write(driver.File, 0o444, []byte(names.String()))
-	err := addProgram(tree, arch, "drive", "./tools/prove/systemd/"+g.dir)
-	for _, p := range g.Programs {
-		err = errors.Join(err, addProgram(tree, arch, path.Base(p), p))
-	}
 	return err
 }
 
@@ -280,13 +277,20 @@ func addUnits(tree machine.Tree, dir string) error {
 		if entry.Name() == "system.conf" {
 			to = "etc/systemd/system.conf"
 		}
+		if _, found := tree[to]; found {
+			return fmt.Errorf("two directories have the unit file %s", entry.Name())
+		}
 		tree.Write(to, 0o644, text)
 		return err
 	})
 }
 
 // addProgram builds a program of this module.
-func addProgram(tree machine.Tree, arch, name, pkg string) error {
+func addProgram(tree machine.Tree, arch, pkg string) error {
+	name := path.Base(pkg)
+	if _, found := tree[name]; found {
+		return fmt.Errorf("two programs are named %s", name)
+	}
 	bin, err := os.MkdirTemp("", "systemd")
 	if err != nil {
 		return err
@@ -299,10 +303,11 @@ func addProgram(tree machine.Tree, arch, name, pkg string) error {
 	return tree.Copy(name, file)
 }
 
-// isVersion returns an error unless the first process reported this version.
+// isVersion returns an error unless the first process said to each driver that it is this version.
 func isVersion(version, console string) error {
 	list := driver.Versions(console)
-	if len(list) != 1 || !strings.HasPrefix(list[0]+".", version+".") {
+	other := func(v string) bool { return !strings.HasPrefix(v+".", version+".") }
+	if len(list) == 0 || slices.ContainsFunc(list, other) {
 		return fmt.Errorf("the first process says that it is systemd %q", list)
 	}
 	return nil

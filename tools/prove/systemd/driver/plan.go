@@ -1,8 +1,9 @@
 // Package driver is what the drivers in the machines of `make systemd` share with each other and with the host: the plan of
 // a directory of checks, and the lines in which a driver prints the results.
 //
-// A directory has the units that are added to the machine (units/), a driver, which is the main package in the directory
-// itself, and plan.txt. In the machine, the driver is /drive. The lines of plan.txt are these:
+// A directory has the unit files that are added to the machine (units/), a driver, which is the main package in the directory
+// itself, and plan.txt. In the machine, the driver is / and the name of the directory. units/drive.service.d/ has a drop-in
+// file that starts it. The lines of plan.txt are these:
 //
 //	program PACKAGE        another program of the machine; its path there is / and its name
 //	quick VERSION CHECK    a check that CI runs

@@ -32,6 +32,7 @@ func hangup() error {
 
 var checks = map[string]func() error{
 	"reload under load":                           checkReload,
+	"25 reloads under load":                       checkReloads,
 	"Type=notify-reload under load":               checkNotifyReload,
 	"a successor fails":                           checkFail,
 	"a successor dies while it prepares":          checkSuccessorDies,
@@ -107,9 +108,10 @@ func (u unit) restarts(n int) error {
 	return err
 }
 
-// reloads reloads the unit under load.
-func (u unit) reloads(old int) error {
-	const n = 10
+// reloads reloads the unit several times under load.
+func (u unit) reloads(old int) error { return u.reloadTimes(old, 4) }
+
+func (u unit) reloadTimes(old, n int) error {
 	err := u.loaded(fmt.Sprint(n, " reloads"), 0, func() (err error) {
 		for range n {
 			if old, err = u.reload(old); err != nil {
@@ -123,6 +125,10 @@ func (u unit) reloads(old int) error {
 }
 
 func checkReload() error { return plain.with(plain.reloads) }
+
+func checkReloads() error {
+	return plain.with(func(old int) error { return plain.reloadTimes(old, 25) })
+}
 
 // checkNotifyReload verifies also that systemctl reload returns when the successor serves.
 func checkNotifyReload() error {
