@@ -392,6 +392,12 @@ var _ = Describe("the house", Label("house"), func() {
 		}
 	})
 
+	It("names the Debian release of CI in CONTRIBUTING.md", func() {
+		release := regexp.MustCompile(`container: debian:(\d+)`).FindStringSubmatch(contents(".github/workflows/ci.yml"))
+		Expect(release).To(HaveLen(2))
+		Expect(contents("CONTRIBUTING.md")).To(ContainSubstring(" Debian " + release[1] + ")"))
+	})
+
 	It("has no built program", func() {
 		for _, name := range filesBelow(".") {
 			name = strings.TrimPrefix(name, "/")

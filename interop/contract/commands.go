@@ -5,6 +5,12 @@ import "math"
 // SocketTypes lists the types of socket on which scenarios run.
 var SocketTypes = []string{"stream", "dgram", "seqpacket"}
 
+// The flags that a scenario can pass to a peer.
+var (
+	sendFlags = []string{"dontwait", "nosignal", "eor", "oob", "more"}
+	recvFlags = []string{"dontwait", "peek", "trunc", "waitall", "oob"}
+)
+
 // Commands contains the commands that every peer implements.
 //
 // To add a command for peers, add its form here, and a kind for each field that does not have one
@@ -28,8 +34,8 @@ var Commands = new(Vocabulary).Extend(Definitions{
 		"payload":           KindOf(ParsePayload),
 		"bytes":             KindOf(ParseRoom),
 		"at":                Integer(0, math.MaxInt),
-		"send.flags":        WordList("dontwait", "nosignal", "eor", "oob", "more"),
-		"recv.flags":        WordList("dontwait", "peek", "trunc", "waitall", "oob"),
+		"send.flags":        WordList(sendFlags...),
+		"recv.flags":        WordList(recvFlags...),
 	},
 	FDFields: []string{"fds"},
 })

@@ -2,6 +2,7 @@ package contract
 
 import (
 	"bytes"
+	"os"
 	"reflect"
 	"strings"
 	"testing"
@@ -25,6 +26,18 @@ func TestParseCommand(t *testing.T) {
 		"send payload=00 fds=- at=-1;recv bytes=- fds=0;recv bytes=1 fds=-;recv bytes=67108864,1 fds=0;recv bytes=1 fds=65536;sendmsg payload=00", ";") {
 		if got, err := ParseCommand(Commands, line); err == nil {
 			t.Errorf("%q: got %v", line, got)
+		}
+	}
+}
+
+func TestContractListsFlags(t *testing.T) {
+	page, err := os.ReadFile("../peers/README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for before, flags := range map[string][]string{"Send flags: ": sendFlags, "Receive flags: ": recvFlags} {
+		if list := before + "`" + strings.Join(flags, "`, `") + "`.\n"; !strings.Contains(string(page), list) {
+			t.Errorf("interop/peers/README.md does not contain %q", list)
 		}
 	}
 }
