@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -35,9 +36,10 @@ const (
 [ab], {a,b} and !a, and ** for any number of parts. @FILE selects the patterns in a file,
 one per line.`
 
-	peerHelp = `A shell starts a peer with "exec COMMAND". To set a variable, use env A=b COMMAND. To run
-several commands, use sh -c, and exec before the last of them. Some shells drop variables
-whose names are not identifiers, such as a.b, and set IFS, OPTIND and PS4. A peer does not
+	peerHelp = `If COMMAND consists of plain words, scm runs it without a shell. Otherwise, a shell starts
+the peer with "exec COMMAND". To set a variable, use env A=b COMMAND. To run several
+commands, use sh -c, and exec before the last of them. Some shells drop variables whose
+names are not identifiers, such as a.b, and set IFS, OPTIND and PS4. A peer does not
 inherit other descriptors of scm, so <&9 does not work.`
 
 	expectHelp = `--expect FILE adds expected failures to the built-in list, which covers the peers in the
@@ -308,7 +310,7 @@ func (s *selection) findPeers(builtinExpectations bool) (*plan, error) {
 			return nil, fmt.Errorf("--peer %q has the name of a peer in the repository, whose expected failures would hide its own: "+
 				"choose another name, or use --expect=none", name)
 		}
-		given = append(given, scenario.Program(name, "/bin/sh", "-c", "exec "+command))
+		given = append(given, scenario.Program(name, peerWords(command)...))
 	}
 	listed, err := s.listedPeers()
 	if err != nil {
@@ -336,6 +338,18 @@ func (s *selection) findPeers(builtinExpectations bool) (*plan, error) {
 		seen[peer.Name], p.builtin[peer.Name] = true, slices.Contains(builtin, peer)
 	}
 	return p, nil
+}
+
+// plainWords matches a command whose words a shell would not change.
+var plainWords = regexp.MustCompile(`^ *[\w./][\w./:@%+,-]*( +[\w./:@%+,=-]+)* *$`)
+
+// peerWords returns the words of a program that starts a COMMAND of --peer. That is a shell only if the command needs one,
+// because a container image may have none.
+func peerWords(command string) []string {
+	if plainWords.MatchString(command) {
+		return strings.Fields(command)
+	}
+	return []string{"/bin/sh", "-c", "exec " + command}
 }
 
 // listedPeers returns the peers of --peers that --with selects. It returns an error if a peer that --with names cannot run. If

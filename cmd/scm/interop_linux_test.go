@@ -146,7 +146,7 @@ func TestExitCodes(t *testing.T) {
 			"scm: peer x: none of its cases has a verdict\n"},
 		{"a catalogue that a built-in peer does not support", run("--catalogue", dgramOnly), 0, " pass, ", ""},
 
-		{"a peer that does not exist", peer("x=/nonexistent/peer"), 4, "", "scm: peer x: the peer ended: exit status 127; standard error: /bin/sh: …not found\n"},
+		{"a peer that does not exist", peer("x=/nonexistent/peer"), 4, "", "scm: peer x: …/nonexistent/peer: no such file or directory\n"},
 		{"a peer that prints control characters", peer(`x=sh -c "read -r l; printf 'Welcome to \007\n'; cat"`), 4, "", "scm: peer x: not text: \"Welcome to \\a\"\n"},
 		{"a peer that does not answer hello", peer(`x=sh -c "read -r l; echo Hello, world; cat"`), 4, "", "scm: peer x: not an answer to hello: \"Hello, world\"\n"},
 		{"a peer with an unknown capability", peer(`x=sh -c "read -r l; echo ok name=x can=stream,levitation; cat"`), 4, "",
@@ -286,12 +286,12 @@ func TestReplay(t *testing.T) {
 	r := command(t, "interop", "replay", file+"#"+id)
 	for _, want := range []string{id + ": was fail, is now fail\n", "cloexec@fake: a received descriptor is not close-on-exec\n", "\nA> send payload=68656c6c6f fds=4\n",
 		"\n$ " + self + " scm-interop-actor\nuse sock=3 fds=4\nsend payload=68656c6c6f fds=4\nend\n",
-		"\n$ /bin/sh -c 'exec " + fake + " --fault cloexec'\nuse sock=3 fds=-\nrecv bytes=4096 fds=1\nend\n"} {
+		"\n$ " + fake + " --fault cloexec\nuse sock=3 fds=-\nrecv bytes=4096 fds=1\nend\n"} {
 		if r.code != 1 || !strings.Contains(r.stdout, want) {
 			t.Errorf("exit status %d, no %q in\n%s", r.code, want, r.text())
 		}
 	}
-	if want := "scm: running peer fake of the report: /bin/sh -c 'exec " + fake + " --fault cloexec'\n"; r.stderr != want {
+	if want := "scm: running peer fake of the report: " + fake + " --fault cloexec\n"; r.stderr != want {
 		t.Errorf("got %q, want %q", r.stderr, want)
 	}
 	// A built-in peer is run by the scm in the report or, if that no longer exists, by this one.
@@ -355,6 +355,33 @@ func TestCompare(t *testing.T) {
 	} {
 		if r := command(t, append([]string{"interop", "compare"}, c.args...)...); r.code != c.code || !strings.Contains(r.text(), c.want) {
 			t.Errorf("%v: got %+v", c.args, r)
+		}
+	}
+}
+
+// scm starts a shell only for a command that needs one. A container image may have none.
+func TestPeerWords(t *testing.T) {
+	for command, want := range map[string][]string{
+		"./peer":                     {"./peer"},
+		" python3  a/peer.py --x=1 ": {"python3", "a/peer.py", "--x=1"},
+		"env A=b /x/peer":            {"env", "A=b", "/x/peer"},
+		"A=b ./peer":                 nil,
+		"-x":                         nil,
+		"./peer 'a b'":               nil,
+		"~/peer":                     nil,
+		"./peer $HOME":               nil,
+		"./peer\n./other":            nil,
+		"./peer\tx":                  nil,
+		"./peer *":                   nil,
+		"./peer #x":                  nil,
+		"./peer 2>log":               nil,
+		"./péer":                     nil,
+	} {
+		if want == nil {
+			want = []string{"/bin/sh", "-c", "exec " + command}
+		}
+		if got := peerWords(command); !slices.Equal(got, want) {
+			t.Errorf("%q: got %q, want %q", command, got, want)
 		}
 	}
 }

@@ -4,6 +4,7 @@ package repotest
 
 import (
 	"debug/elf"
+	"encoding/json"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -15,6 +16,7 @@ import (
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 
+	"github.com/scm-rights/scm/internal/fdtest"
 	"github.com/scm-rights/scm/interop/peers"
 	"github.com/scm-rights/scm/interop/report"
 )
@@ -156,6 +158,57 @@ var _ = Describe("make dist", Label("dist"), func() {
 		status, out = u.runAction("BUILTIN=false", "RUN=basics/**/mine", "EXPECT=", "WITH=rust glib")
 		Expect(status).To(Equal(4), out)
 		Expect(out).To(ContainSubstring("--with glib: not in the archive for amd64"))
+	})
+
+	It("writes an image in which a static peer from a mounted directory runs, without a network", func() {
+		if os.Getuid() != 0 {
+			Skip("it needs root")
+		}
+		for _, program := range []string{"podman", "runc"} {
+			if _, err := exec.LookPath(program); err != nil {
+				fdtest.Missing(GinkgoTB(), err.Error())
+			}
+		}
+		if runtime.GOARCH != "amd64" {
+			Skip("make dist-check builds the image for amd64 machines")
+		}
+		dir := GinkgoT().TempDir()
+		podman := func(args ...string) string {
+			GinkgoHelper()
+			args = append([]string{"--root", dir + "/root", "--runroot", dir + "/run", "--storage-driver", "vfs"}, args...)
+			return strings.TrimSpace(string(ok(exec.Command("podman", args...).Output())))
+		}
+		image := ok(filepath.Glob(filepath.Join(os.Getenv(distVariable), "scm-*-image.tar")))
+		Expect(image).To(HaveLen(1))
+		_, name, found := strings.Cut(podman("load", "-q", "-i", image[0]), "Loaded image: ")
+		Expect(found).To(BeTrue())
+		root := podman("image", "mount", name)
+		DeferCleanup(func() { podman("image", "unmount", "--all") })
+		Expect(ok(os.ReadDir(root))).To(HaveLen(2), "scm and tmp")
+
+		output(exec.Command("cp", unpacked(archiveOf("amd64"))+"/peers/csrc", dir+"/peer"))
+		output(exec.Command("runc", "spec", "--bundle", dir))
+		var spec struct {
+			Process, Root map[string]any
+			Mounts        []map[string]any
+			Rest          map[string]any `json:"-"`
+		}
+		text := []byte(contents(dir + "/config.json"))
+		Expect(json.Unmarshal(text, &spec)).To(Succeed())
+		Expect(json.Unmarshal(text, &spec.Rest)).To(Succeed())
+		Expect(text).To(ContainSubstring(`"type": "network"`), "a network of its own, which is empty")
+		spec.Process["args"] = []string{"/scm/scm", "interop", "run", "--peers", "/scm/peers/peers.json", "--peer", "mine=./peer",
+			"--run", "basics/pass-one-fd", "--report", "report.json"}
+		spec.Process["cwd"] = "/mine"
+		spec.Process["terminal"] = false
+		delete(spec.Process, "rlimits") // the limit of open files would be 1,024
+		spec.Root["path"] = root
+		spec.Rest["process"], spec.Rest["root"] = spec.Process, spec.Root
+		spec.Rest["mounts"] = append(spec.Mounts, map[string]any{"destination": "/mine", "source": dir, "options": []string{"bind"}},
+			map[string]any{"destination": "/tmp", "type": "tmpfs", "source": "tmpfs"})
+		Expect(os.WriteFile(dir+"/config.json", ok(json.Marshal(spec.Rest)), 0o600)).To(Succeed())
+		output(exec.Command("runc", "--root", dir+"/runc", "run", "--bundle", dir, "scm-dist-check-"+filepath.Base(dir)))
+		Expect(peersOf(dir + "/report.json")).To(And(HaveKey("mine"), HaveKey("book"), HaveKey("nix"), HaveKey("scm-purego")))
 	})
 
 	It("writes the source of the C library, which builds with make alone", func() {
