@@ -158,6 +158,7 @@ type Process struct {
 	unused    []string // names of received sockets that were not claimed under the same name
 	offered   []offered
 	waiting   []*peer // processes that have connected and wait for their turn
+	failed    failure
 	current   *attempt
 }
 

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"os/exec"
@@ -315,6 +316,33 @@ func TestManagerIsToldWhyAnUpgradeFailed(t *testing.T) {
 	err := fmt.Errorf("two\nlines %s", strings.Repeat("ü", 2*maxStatus))
 	p.manager.failed(err)
 	m.gets("READY=1 STATUS=two lines " + strings.Repeat("ü", maxStatus-len("two lines ")))
+	m.getsNoMore()
+}
+
+// The process that was not ready in time exits later, for a reason that only its predecessor knows.
+func TestManagerIsToldThatASuccessorWasTooSlow(t *testing.T) {
+	m := newManager(t)
+	var log logged
+	p := start(t, Config{Log: log.log}, socketPath(t))
+	ready(t, p)
+	m.gets("READY=1")
+	cmd := reexec.Command("web", p.path, "waits=yes", "timeout=1ms")
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	upgraded := make(chan error, 1)
+	go func() { upgraded <- p.Upgrade(patient(t), cmd) }()
+	const reason = "the successor was not ready after 1ms"
+	eventually(t, "the predecessor does not wait any longer", log.has(reason))
+	if _, err := io.WriteString(in, "ready\n"); err != nil {
+		t.Error(err)
+	}
+	wantError(t, <-upgraded, reason)
+	m.gets("RELOADING=1")
+	if text := m.next(); !strings.HasPrefix(text, "READY=1 STATUS=") || !strings.Contains(text, reason) {
+		t.Errorf("the manager was told %q", text)
+	}
 	m.getsNoMore()
 }
 

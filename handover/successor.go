@@ -26,6 +26,12 @@ type attempt struct {
 	settled chan struct{} // closed when the attempt has succeeded or failed
 }
 
+// A failure is why a process did not take over.
+type failure struct {
+	pid int
+	why error
+}
+
 // hasTold reports whether the process pid may serve. a can be nil.
 func (a *attempt) hasTold(pid int) bool { return a != nil && a.told && (a.pid == pid || a.pid == 0) }
 
@@ -180,6 +186,9 @@ func (p *Process) handOver(peer *peer, hello message) error {
 	}
 	if !p.closed {
 		p.setUnlink(true)
+	}
+	if !isGone(err) { // then only Wait knows why the process has exited
+		p.failed = failure{a.pid, err}
 	}
 	return fmt.Errorf("handover: a successor did not take over: %w", err)
 }

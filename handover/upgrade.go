@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 )
 
 // program returns the absolute path with which this program was started. It does not resolve symbolic links, because a
@@ -121,7 +122,7 @@ func (p *Process) beginUpgrade(ctx context.Context, cmd *exec.Cmd) error {
 	case cmd != nil && cmd.Cancel != nil:
 		return fmt.Errorf("handover: the command was created by exec.CommandContext, which would kill the successor: %w", os.ErrInvalid)
 	}
-	p.upgrading, p.killed = make(chan struct{}), 0
+	p.upgrading, p.killed, p.failed = make(chan struct{}), 0, failure{}
 	return nil
 }
 
@@ -134,8 +135,8 @@ func (p *Process) await(ctx context.Context, cmd *exec.Cmd, exited <-chan error)
 			return nil
 		case err := <-exited:
 			_ = cmd.Process.Release() // Wait does not, if it fails
-			if told := p.toldTo(pid); told != nil {
-				<-told.settled // soon, because the process has died
+			if a := p.attemptOf(pid); a != nil {
+				<-a.settled // soon, because the process has died
 			}
 			select {
 			case <-p.replaced:
@@ -144,6 +145,9 @@ func (p *Process) await(ctx context.Context, cmd *exec.Cmd, exited <-chan error)
 			}
 			if err == nil {
 				err = errors.New("exit status 0")
+			}
+			if why := p.failureOf(pid); why != nil {
+				return fmt.Errorf("handover: the successor exited before it served: %w (%s)", err, strings.TrimPrefix(why.Error(), "handover: "))
 			}
 			return fmt.Errorf("handover: the successor exited before it served: %w", err)
 		case <-done:
@@ -162,12 +166,22 @@ func (p *Process) await(ctx context.Context, cmd *exec.Cmd, exited <-chan error)
 	}
 }
 
-// toldTo returns the attempt in which the process pid was allowed to serve, or nil.
-func (p *Process) toldTo(pid int) *attempt {
+// attemptOf returns the attempt of the process pid that has not ended, or nil.
+func (p *Process) attemptOf(pid int) *attempt {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.current.hasTold(pid) {
-		return p.current
+	if a := p.current; a != nil && (a.pid == pid || a.pid == 0 && a.told) {
+		return a
+	}
+	return nil
+}
+
+// failureOf returns why the process pid did not take over, if its attempt was the last one.
+func (p *Process) failureOf(pid int) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.failed.pid == pid {
+		return p.failed.why
 	}
 	return nil
 }
