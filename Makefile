@@ -326,6 +326,10 @@ builds: setup-test ## minutes: run the specs in other builds: 386, cgocheck2 and
 release-check: setup-test ## minutes: compare the API with the stored one, and build programs outside the module: vendored, with the oldest and the newest Go and x/sys
 	$(GO) test ./internal/repotest -count=1 -v -ginkgo.no-color -ginkgo.v -ginkgo.focus='the API|of a consumer|a module that imports scm'
 
+.PHONY: release-missing
+release-missing: ## seconds: list what a release needs and only the owner of the project can supply; fail if there is anything
+	@tools/release-missing.sh
+
 # The full form starts a child process for each fault: every errno, on every type of socket.
 .PHONY: torture
 torture: setup-test ## tens of minutes: make each system call of each function fail in every way, and kill the process at it, on both backends

@@ -36,7 +36,7 @@ func lintWorkflows(tree string, flags ...string) (string, error) {
 var _ = Describe("make lint-workflows", func() {
 	It("finds a fault in a workflow, the action, a file of docs/ci, and Dependabot's configuration", func() {
 		tree := GinkgoT().TempDir()
-		files := []string{"Makefile", "tools/beat.sh", ".github/workflows/ci.yml", ".github/dependabot.yml", "action.yml", "docs/ci/github.yml", "docs/ci/gitlab.yml"}
+		files := []string{"Makefile", "tools/beat.sh", ".github/workflows/ci.yml", ".github/workflows/release.yml", ".github/dependabot.yml", "action.yml", "docs/ci/github.yml", "docs/ci/gitlab.yml"}
 		text := map[string]string{}
 		for _, name := range files {
 			to := filepath.Join(tree, name)
@@ -53,6 +53,7 @@ var _ = Describe("make lint-workflows", func() {
 				{".github/workflows/ci.yml", "    timeout-minutes: 90\n", "    timeout-minuets: 90\n", `unexpected key "timeout-minuets"`},
 				{".github/workflows/ci.yml", "  oldest-go:\n", "  oldest-go:\n    needs: windows\n", `needs job "windows" which does not exist`},
 				{".github/workflows/ci.yml", "run: .ci/run", "run: .ci/run ${{ steps.none.outputs.x }}", `property "none" is not defined`},
+				{".github/workflows/release.yml", "    needs: [ci, build]\n", "    needs: [ci, builds]\n", `needs job "builds" which does not exist`},
 				{".github/dependabot.yml", "      interval: monthly\n", "      interval: fortnightly\n", "'fortnightly' is not one of"},
 				{"action.yml", "      shell: bash\n", "", "action.yml::$.runs: "},
 				{"docs/ci/github.yml", "          expect: interop-expected.txt\n", "          expects: interop-expected.txt\n", `input "expects" is not defined in action`},
@@ -76,5 +77,50 @@ var _ = Describe("make lint-workflows", func() {
 			out, err = lintWorkflows(tree)
 			Expect(err).To(HaveOccurred(), out)
 		}
+	})
+})
+
+var _ = Describe("make release-missing", Label("house"), func() {
+	It("lists what only the owner can supply, and succeeds once nothing is missing", func() {
+		tree, bin := GinkgoT().TempDir(), GinkgoT().TempDir()
+		Expect(os.MkdirAll(tree+"/tools", 0o700)).To(Succeed())
+		Expect(os.MkdirAll(tree+"/docs", 0o700)).To(Succeed())
+		for _, name := range []string{"tools/release-missing.sh", "go.mod", "README.md", "CHANGELOG.md", "SECURITY.md", "docs/ci.md"} {
+			Expect(os.WriteFile(filepath.Join(tree, name), []byte(contents(name)), 0o700)).To(Succeed())
+		}
+		run := func(status string) (string, error) {
+			GinkgoHelper()
+			Expect(os.WriteFile(bin+"/git", []byte("#!/bin/sh\nexit "+status+"\n"), 0o700)).To(Succeed())
+			cmd := exec.Command(tree + "/tools/release-missing.sh")
+			cmd.Env = append(os.Environ(), "PATH="+bin+":"+os.Getenv("PATH"))
+			out, err := cmd.CombinedOutput()
+			return string(out), err
+		}
+		out, err := run("2")
+		Expect(err).To(HaveOccurred())
+		Expect(out).To(And(ContainSubstring("a repository at https://"+module+", the path"), ContainSubstring("an address for reports of vulnerabilities, in SECURITY.md\n"),
+			MatchRegexp(`what replaces the sentence in README\.md:\d+:`), MatchRegexp(`what replaces the sentence in docs/ci\.md:\d+:`)))
+		out, err = run("0")
+		Expect(err).To(HaveOccurred())
+		Expect(out).NotTo(ContainSubstring("a repository"))
+		for _, name := range []string{"README.md", "CHANGELOG.md", "SECURITY.md", "docs/ci.md"} {
+			Expect(os.WriteFile(filepath.Join(tree, name), []byte("# Released\n"), 0o600)).To(Succeed())
+		}
+		out, err = run("0")
+		Expect(err).NotTo(HaveOccurred(), out)
+		Expect(out).To(BeEmpty())
+	})
+})
+
+var _ = Describe("release.yml", Label("house"), func() {
+	It("publishes only after every job of CI", func() {
+		release, ci := contents(".github/workflows/release.yml"), contents(".github/workflows/ci.yml")
+		Expect(release).To(MatchRegexp(`(?m)^  ci:\n    uses: \./\.github/workflows/ci\.yml\n`))
+		Expect(release).To(ContainSubstring("\n  publish:\n    needs: [ci, build]\n"))
+		Expect(ci).To(ContainSubstring("\n  workflow_call:"))
+		for _, job := range []string{"linux", "macos", "freebsd"} {
+			Expect(ci).To(ContainSubstring("\n  " + job + ":\n"))
+		}
+		Expect(ci).NotTo(ContainSubstring("continue-on-error"))
 	})
 })

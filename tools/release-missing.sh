@@ -1,0 +1,20 @@
+#!/usr/bin/env bash
+# Lists what is missing for a release and what only the owner of the project can supply. It fails if there is anything.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+missing=0
+missing() {
+	echo "release-missing: $*"
+	missing=1
+}
+module=$(sed -n 's/^module //p' go.mod)
+GIT_TERMINAL_PROMPT=0 timeout 60 git ls-remote --exit-code "https://$module" HEAD >/dev/null 2>&1 ||
+	missing "a repository at https://$module, the path of the module in go.mod"
+! grep -q 'report a vulnerability to the person who gave you the checkout' SECURITY.md ||
+	missing "an address for reports of vulnerabilities, in SECURITY.md"
+# These sentences are true until the first release.
+while read -r place; do
+	missing "what replaces the sentence in $place"
+done < <(grep -nEio '[^.:]*(no release yet|nothing has been released|not published|not yet at the address)' README.md CHANGELOG.md SECURITY.md docs/*.md)
+exit "$missing"
