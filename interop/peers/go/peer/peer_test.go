@@ -7,13 +7,32 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/scm-rights/scm/interop/contract"
 	"golang.org/x/sys/unix"
 )
+
+// TestFullTable starts itself as a peer, which must survive a full descriptor table at its first timer.
+func TestFullTable(t *testing.T) {
+	if os.Getenv("SCM_FULL_TABLE") != "" {
+		end := Library{More: func(*Peer, string) string {
+			_ = unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: 3, Max: 3})
+			time.AfterFunc(0, func() { os.Exit(3) })
+			select {}
+		}}
+		t.Fatal(Serve(end, strings.NewReader("anything\n"), io.Discard))
+	}
+	cmd := exec.Command(os.Args[0], "-test.run=^TestFullTable$")
+	cmd.Env = append(os.Environ(), "SCM_FULL_TABLE=yes")
+	if out, _ := cmd.CombinedOutput(); cmd.ProcessState.ExitCode() != 3 {
+		t.Errorf("the peer ended: %v\n%s", cmd.ProcessState, out)
+	}
+}
 
 // view is a library that records what it sends, and receives duplicates of descriptor 0.
 type view struct {
