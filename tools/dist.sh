@@ -20,7 +20,8 @@ rm -rf "$out" "$stage"
 mkdir -p "$out" "$stage"
 
 export CGO_ENABLED=0 GOFLAGS="-trimpath -buildvcs=false '-ldflags=-s -w -X main.release=v$version'"
-# make and cargo read these. A crate's messages contain the paths of its files.
+# make and cargo read these. The libc is glibc, because musl's sendmsg and recvmsg give some peers other results. A crate's
+# messages contain the paths of its files.
 export LDFLAGS='-static -s'
 export RUSTFLAGS="-C target-feature=+crt-static -C strip=symbols --remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=cargo"
 
