@@ -27,7 +27,7 @@ func TestEveryPlannedCheckExists(t *testing.T) {
 // The address and the socket of a unit are in its file, but the driver knows them too.
 func TestUnitsHaveTheAddressesOfTheirFiles(t *testing.T) {
 	units := map[string]unit{"instance@.service": instance(0)}
-	for _, u := range []unit{plain, notifyReload, memory, stored, storedDefault, activated, user, watchdog, unixPlain, unixStored, unixActivated} {
+	for _, u := range []unit{plain, notifyReload, memory, stored, storedDefault, activated, user, watchdog, app, unixPlain, unixStored, unixActivated} {
 		units[u.name+".service"] = u
 	}
 	files, err := filepath.Glob("units/*.service")
@@ -49,6 +49,27 @@ func TestUnitsHaveTheAddressesOfTheirFiles(t *testing.T) {
 		if !strings.Contains(string(text), "\nRuntimeDirectory="+name+"\n") {
 			t.Errorf("%s: no RuntimeDirectory=%s", file, name)
 		}
+	}
+}
+
+// app.service is the unit of the how-to, with the names of the machine.
+func TestHowToHasTheUnit(t *testing.T) {
+	page, err := os.ReadFile("../../../../docs/howto-handover.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	unit, err := os.ReadFile("units/app.service")
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := strings.NewReplacer(
+		"/server /run/app/socket tcp 127.0.0.1:8010", "/usr/local/bin/app /run/app/handover.sock :8080",
+		"/handover hangup", "kill -HUP",
+		"65534", "app",
+	).Replace(string(unit))
+	text = "    " + strings.ReplaceAll(strings.TrimSpace(text), "\n", "\n    ") + "\n\n"
+	if !strings.Contains(string(page), text) {
+		t.Errorf("docs/howto-handover.md does not have the unit\n%s", text)
 	}
 }
 

@@ -45,6 +45,7 @@ var checks = map[string]func() error{
 	"the store after SIGKILL":                     checkStore,
 	"the store of systemd's own $FDSTORE":         checkStoreOfSystemd,
 	"listeners are added and removed":             checkAdd,
+	"the unit of the how-to":                      checkHowTo,
 	"a socket unit":                               checkSocketUnit,
 	"a Unix listener":                             checkUnix,
 	"a Unix listener in the store":                checkUnixStore,
@@ -68,6 +69,7 @@ var (
 	activated     = tcp("activated", 8006)
 	user          = tcp("user", 8007)
 	watchdog      = tcp("watchdog", 8008)
+	app           = tcp("app", 8010)
 	unixPlain     = unit{"unix", site{"unix", "/run/unix.http"}}
 	unixStored    = unit{"unixstored", site{"unix", "/run/unixstored.http"}}
 	unixActivated = unit{"unixactivated", site{"unix", "/run/unixactivated.http"}}
@@ -421,6 +423,20 @@ func (u unit) storeKeeps(old int) error {
 }
 
 func checkStore() error { return stored.with(stored.storeKeeps) }
+
+// checkHowTo runs the unit of docs/howto-handover.md.
+func checkHowTo() error {
+	return app.with(func(pid int) error {
+		if err := app.reloads(pid); err != nil {
+			return err
+		}
+		pid, err := app.alone(0)
+		if err != nil {
+			return err
+		}
+		return app.storeKeeps(pid)
+	})
+}
 
 // checkStoreOfSystemd runs a unit that does not set FDSTORE itself.
 func checkStoreOfSystemd() error {
