@@ -18,12 +18,8 @@ type Cause struct {
 	What    string // CHECK@PEER, or the verdict
 	Cases   int
 	Example scenario.Result // the shortest of the cases
-}
 
-// Pair returns the cell of the matrix that contains the example, in the form TYPE/SENDER/RECEIVER.
-func (c Cause) Pair() string {
-	_, socketType, a, b := splitCaseName(c.Example.Name)
-	return socketType + "/" + a + "/" + b
+	where string // in which of the cases of the peer
 }
 
 // Name returns CHECK@PEER or the verdict.
@@ -45,7 +41,7 @@ func (c Cause) Found() string {
 
 // Causes returns the causes of all unexpected outcomes, the most frequent first.
 func (r *Report) Causes() []Cause {
-	found := map[string]*Cause{}
+	found, cases := map[string]*Cause{}, map[string][]scenario.Result{}
 	for _, c := range r.Cases {
 		if !c.Unexpected() && c.Verdict != scenario.NotRun {
 			continue
@@ -57,6 +53,7 @@ func (r *Report) Causes() []Cause {
 				found[what] = cause
 			}
 			cause.Cases++
+			cases[what] = append(cases[what], c)
 			if c.ReadingEffort() < cause.Example.ReadingEffort() {
 				cause.Example = c
 			}
@@ -64,7 +61,11 @@ func (r *Report) Causes() []Cause {
 	}
 	var list []Cause
 	for _, what := range slices.Sorted(maps.Keys(found)) {
-		list = append(list, *found[what])
+		cause := *found[what]
+		if check, peer, ok := strings.Cut(cause.Name(), "@"); ok {
+			cause.where = r.where(scenario.Check(check), peer, cases[what])
+		}
+		list = append(list, cause)
 	}
 	slices.SortStableFunc(list, func(a, b Cause) int { return cmp.Compare(b.Cases, a.Cases) })
 	return list

@@ -4,6 +4,7 @@ import (
 	_ "embed"
 	"html/template"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/scm-rights/scm/interop/contract"
@@ -21,13 +22,14 @@ type pageCase struct {
 	Name, Verdict string
 	Why           string   `json:",omitempty"`
 	Findings      []string `json:",omitempty"`
+	Reasons       []string `json:",omitempty"` // why the failure was expected
 	Lines         []string `json:",omitempty"`
 	Trace         []string `json:",omitempty"`
 }
 
-// HTML writes the report as one self-contained page, with a matrix for each type of
-// socket. Clicking a cell shows the cases with that sender and receiver. Each case is
-// shown with its findings, its transcript and the command that runs it again.
+// HTML writes the report as one self-contained page. It begins with the verdict and the causes as sentences,
+// followed by a matrix for each type of socket. Clicking a cell shows the cases with that sender and receiver. Each
+// case is shown with its findings, its transcript and the command that runs it again.
 func (r *Report) HTML(w io.Writer) error {
 	r = r.abbreviated()
 	cases := []pageCase{}
@@ -38,7 +40,7 @@ func (r *Report) HTML(w io.Writer) error {
 			next.Findings = append(next.Findings, f.Located())
 		}
 		if c.Verdict == scenario.Expected {
-			next.Findings = append(next.Findings, c.Reasons...)
+			next.Reasons = slices.Compact(slices.Sorted(slices.Values(c.Reasons)))
 		}
 		cases = append(cases, next)
 		if s := c.Case.Scenario; s != nil { // nil if the report was read from a file
@@ -62,6 +64,7 @@ func (r *Report) HTML(w io.Writer) error {
 		"Replay":    replay,
 		"Backports": map[string]any{"Title": kernelPassesTitle, "Lines": r.shownKernelPasses()},
 		"Causes":    r.Causes(),
+		"Expected":  r.ExpectedFailures(),
 		"NotAsked":  notAsked,
 		"Others":    strings.Join(others, ", "),
 		"Types":     contract.SocketTypes,

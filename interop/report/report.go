@@ -164,7 +164,12 @@ func (r *Report) shownPeers() []Peer {
 		_, _, a, b := splitCaseName(c.Name)
 		named[a], named[b] = true, true
 	}
-	return slices.DeleteFunc(r.usedPeers(), func(p Peer) bool { return !named[p.Name] })
+	return r.peersIn(named)
+}
+
+// peersIn returns those of usedPeers whose names are in the set.
+func (r *Report) peersIn(names map[string]bool) []Peer {
+	return slices.DeleteFunc(r.usedPeers(), func(p Peer) bool { return !names[p.Name] })
 }
 
 // Begin returns a report for a run that is about to start. The runner counts as a peer.

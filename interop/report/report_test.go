@@ -55,7 +55,8 @@ func small(t *testing.T) *Report {
 		Results: []scenario.Result{
 			result(pass, "stream", x, y, scenario.Result{Verdict: scenario.Pass, Seconds: 1.5}),
 			result(limit, "stream", x, y, scenario.Result{Verdict: scenario.Unsupported, Why: "x: no multi"}),
-			result(pass, "stream", y, x, scenario.Result{Verdict: scenario.Expected, Findings: []scenario.Finding{known}, Reasons: []string{"a known bug"}}),
+			result(pass, "stream", y, x, scenario.Result{Verdict: scenario.Expected, Findings: []scenario.Finding{known}, Reasons: []string{"a known bug"},
+				Transcript: []string{"B< ok n=1 payload=00 fds=7"}}),
 			result(limit, "stream", x, self, scenario.Result{Verdict: scenario.Unsupported, Why: "x: no multi"}),
 			result(pass, "stream", self, y, scenario.Result{Verdict: scenario.Fail, Findings: []scenario.Finding{leak, runners},
 				Transcript: []string{"A> send payload=00 fds=4", "A< ok n=1"},

@@ -91,6 +91,18 @@ func TestPage(t *testing.T) {
 	if request := <-events; request != address {
 		t.Errorf("the first request is for %s", request)
 	}
+	begins, err := chromedp.Run(ctx, chromedp.Evaluate[string](`document.body.innerText`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, sentence := range []string{"Of 10 cases, 5 passed, 1 failed as expected, 4 did not end as expected. 1 case could not be run.",
+		"the kernel gives answers that the scenario does not accept: 1 case, in gc/asked.", "the runner leaves received descriptors inheritable: 1 case, in basics/pass."} {
+		before, after, found := strings.Cut(begins, sentence)
+		if !found || strings.Count(before, "\n") > 12 {
+			t.Errorf("the page does not begin with %q:\n%.1000s", sentence, begins)
+		}
+		begins = after
+	}
 	shows("stream/runner/libre", "fail: basics/pass/stream/runner/libre", "A rule.", "Its source.",
 		"line 7: leak@libre: a, as 4, is open, and the peer did not report it", "scm interop replay REPORT.json#basics/pass/stream/runner/libre",
 		"A> send payload=00 fds=4\nA< ok n=1", "another way </script> ```", "  8 recvmsg(3) = 1",
@@ -99,6 +111,14 @@ func TestPage(t *testing.T) {
 	do(chromedp.Poll[chromedp.Void](`document.getElementById("title").textContent === "dgram/libre/libre"`))
 	shows("flaky: limits/many/dgram/libre/libre")
 	do(chromedp.NavigateBack(), chromedp.Poll[chromedp.Void](`document.getElementById("title").textContent === "stream/runner/libre"`))
+	// A link to a case opens it, even if it is not the first one of its cell.
+	do(chromedp.Click(chromedp.CSS(`a[href="#limits%2fmany%2fstream%2frunner%2flibre"]`)),
+		chromedp.Poll[chromedp.Void](`document.activeElement?.parentNode.id === "limits/many/stream/runner/libre" && document.activeElement.parentNode.open`))
+	// An expected failure shows its reason and its transcript.
+	do(chromedp.Evaluate[chromedp.Void](`document.querySelector("li.expected").closest("details").open = true`),
+		chromedp.Click(chromedp.CSS(`li.expected a`)), chromedp.Poll[chromedp.Void](`document.getElementById("title").textContent === "stream/libre/x"`))
+	shows("expected: basics/pass/stream/libre/x", "cloexec@x: a received descriptor is not close-on-exec", "Expected, because\na known bug",
+		"Transcript (A is libre, B is x)\nB< ok n=1 payload=00 fds=7")
 	do(chromedp.Evaluate[chromedp.Void](`location.hash = "%"`), chromedp.Poll[chromedp.Void](opened+` === "nothing"`))
 
 	got, err := chromedp.Run(ctx, chromedp.Evaluate[[]string](cells))
@@ -116,6 +136,13 @@ func TestPage(t *testing.T) {
 	if !slices.Equal(got, want) {
 		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
+	// No type of socket has a row or a column without cases: x receives nothing on dgram.
+	const heads = `[...document.querySelectorAll(".matrix")].map(m => [...m.rows[0].querySelectorAll(".up")].map(h => h.textContent).join(" "))`
+	columns, err := chromedp.Run(ctx, chromedp.Evaluate[[]string](heads))
+	if want := []string{"x libre runner", "", "libre runner", ""}; err != nil || !slices.Equal(columns, want) {
+		t.Errorf("got the columns %q, %v; want %q", columns, err, want)
+	}
+	do(chromedp.Evaluate[chromedp.Void](`location.hash = "stream/runner/libre"`), chromedp.Poll[chromedp.Void](`document.getElementById("title").checkVisibility()`))
 	for _, width := range []int64{180, 420} {
 		do(chromedp.EmulateViewport(width, 800))
 		faults, err := chromedp.Run(ctx, chromedp.Evaluate[[]string](narrow))

@@ -1,0 +1,175 @@
+package report
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/scm-rights/scm/interop/scenario"
+)
+
+// faults says for each check what a peer does that fails it. The name of the peer comes before it.
+var faults = map[scenario.Check]string{
+	scenario.CheckAnswer:   "gives answers that the scenario does not accept",
+	scenario.CheckFile:     "has descriptors or files that are not as they should be",
+	scenario.CheckCloexec:  "leaves received descriptors inheritable",
+	scenario.CheckLeak:     "keeps descriptors open that it did not report, or should have closed",
+	scenario.CheckContract: "gives answers that break the contract for peers",
+	scenario.CheckCrash:    "ends before the case does",
+	scenario.CheckHang:     "does not answer in time",
+}
+
+// outcomes says the same about verdicts that are causes.
+var outcomes = map[string]string{
+	scenario.UnexpectedPass.String(): "an expected failure does not occur",
+	scenario.Flaky.String():          "the outcome differs when the case is run again",
+	scenario.NotRun.String():         "the runner could not run the case",
+}
+
+// Sentence describes the cause for a reader.
+func (c Cause) Sentence() string {
+	what := cmp.Or(outcomes[c.Name()], c.Name())
+	if check, peer, ok := strings.Cut(c.Name(), "@"); ok {
+		what = subject(peer) + " " + faults[scenario.Check(check)]
+	}
+	return fmt.Sprintf("%s: %s%s", what, plural(c.Cases, "case"), c.where)
+}
+
+// subject returns the name of a peer as the subject of a sentence.
+func subject(peer string) string {
+	if peer == scenario.RunnerName || peer == scenario.KernelName {
+		return "the " + peer
+	}
+	return peer
+}
+
+func plural(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}
+
+// Verdict describes the outcome of the run in a sentence.
+func (r *Report) Verdict() string {
+	var parts []string
+	add := func(n int, what string) {
+		if n > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", n, what))
+		}
+	}
+	add(r.Totals.Pass+r.Kernel.Pass, "passed")
+	add(r.Totals.Expected+r.Kernel.Expected, "failed as expected")
+	add(r.Unexpected(), "did not end as expected")
+	text := "No case has a verdict"
+	if len(parts) > 0 {
+		text = fmt.Sprintf("Of %s, %s", plural(r.Verdicts(), "case"), strings.Join(parts, ", "))
+	}
+	if n := r.Totals.NotRun + r.Kernel.NotRun; n > 0 {
+		text += fmt.Sprintf(". %s could not be run", plural(n, "case"))
+	}
+	return text + "."
+}
+
+// An ExpectedFailure groups the cases that failed as expected for the same reason.
+type ExpectedFailure struct {
+	Reason  string
+	Cases   int
+	Example string // the name of the shortest of the cases
+}
+
+// ExpectedFailures returns the reasons of the failures that were expected, the most frequent first.
+func (r *Report) ExpectedFailures() []ExpectedFailure {
+	found := map[string]*ExpectedFailure{}
+	effort := map[string]int{}
+	for _, c := range r.Cases {
+		if c.Verdict != scenario.Expected {
+			continue
+		}
+		for _, reason := range slices.Compact(slices.Sorted(slices.Values(c.Reasons))) {
+			if found[reason] == nil {
+				found[reason] = &ExpectedFailure{Reason: reason}
+			}
+			found[reason].Cases++
+			if n := c.ReadingEffort(); found[reason].Cases == 1 || n < effort[reason] {
+				found[reason].Example, effort[reason] = c.Name, n
+			}
+		}
+	}
+	var list []ExpectedFailure
+	for _, reason := range slices.Sorted(maps.Keys(found)) {
+		list = append(list, *found[reason])
+	}
+	slices.SortStableFunc(list, func(a, b ExpectedFailure) int { return cmp.Compare(b.Cases, a.Cases) })
+	return list
+}
+
+// where says in how many scenarios a peer fails a check, and whether it does so in one role only, on one type of
+// socket, or with one partner, although the report has its cases with others.
+func (r *Report) where(check scenario.Check, peer string, failed []scenario.Result) string {
+	failing := map[string]bool{}
+	for _, c := range failed {
+		name, _, _, _ := splitCaseName(c.Name)
+		failing[name] = true
+	}
+	all := map[string]bool{}
+	var alike []scenario.Result // the cases in which it could fail in the same way, in the scenarios where it does
+	for _, c := range r.Cases {
+		name, _, a, b := splitCaseName(c.Name)
+		judged := slices.Contains([]scenario.Verdict{scenario.Pass, scenario.Fail, scenario.Expected, scenario.UnexpectedPass}, c.Verdict)
+		if !judged || a != peer && b != peer || check == scenario.CheckCloexec && !slices.Contains(c.CloexecChecked, peer) {
+			continue
+		}
+		all[name] = true
+		if failing[name] {
+			alike = append(alike, c)
+		}
+	}
+	text := fmt.Sprintf(", in %d of %s", len(failing), plural(len(all), "scenario"))
+	switch {
+	case len(failing) == 1:
+		text = ", in " + slices.Collect(maps.Keys(failing))[0]
+	case len(failing) >= len(all):
+		text = ", in every scenario"
+	}
+	if len(failed) < 2 {
+		return text
+	}
+	for _, limit := range []struct {
+		form string
+		of   func(socketType, a, b string) string
+	}{
+		{"%s", func(_, a, b string) string {
+			switch {
+			case a == b:
+				return "" // it has both roles
+			case a == peer:
+				return "only as the sender"
+			}
+			return "only as the receiver"
+		}},
+		{"only on %s sockets", func(socketType, _, _ string) string { return socketType }},
+		{"only with %s", func(_, a, b string) string {
+			if a == peer {
+				return subject(b)
+			}
+			return subject(a)
+		}},
+	} {
+		values := func(cases []scenario.Result) []string {
+			found := map[string]bool{}
+			for _, c := range cases {
+				_, socketType, a, b := splitCaseName(c.Name)
+				found[limit.of(socketType, a, b)] = true
+			}
+			delete(found, "")
+			return slices.Collect(maps.Keys(found))
+		}
+		if one := values(failed); len(one) == 1 && len(values(alike)) > 1 {
+			text += ", " + fmt.Sprintf(limit.form, one[0])
+		}
+	}
+	return text
+}

@@ -1,0 +1,78 @@
+package report
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/scm-rights/scm/interop/scenario"
+)
+
+// A sentence says what the peer does, how often, and where. It names a role, a type of socket or a partner only if
+// the peer also has cases of these scenarios with another.
+func TestSentences(t *testing.T) {
+	failed := func(check scenario.Check, peer, name string) scenario.Result {
+		return scenario.Result{Name: name, Verdict: scenario.Fail, CloexecChecked: []string{"mine"}, Findings: []scenario.Finding{{Check: check, Peer: peer}}}
+	}
+	pass := func(name string, checked ...string) scenario.Result {
+		return scenario.Result{Name: name, Verdict: scenario.Pass, CloexecChecked: checked}
+	}
+	const leak, cloexec, hang = scenario.CheckLeak, scenario.CheckCloexec, scenario.CheckHang
+	for want, cases := range map[string][]scenario.Result{
+		"mine leaves received descriptors inheritable: 2 cases, in every scenario": {
+			failed(cloexec, "mine", "a/b/stream/runner/mine"), failed(cloexec, "mine", "a/c/stream/runner/mine"), pass("a/d/stream/runner/mine")},
+		"mine leaves received descriptors inheritable: 1 case, in a/b": {
+			failed(cloexec, "mine", "a/b/stream/runner/mine"), pass("a/c/stream/runner/mine", "mine")},
+		"mine keeps descriptors open that it did not report, or should have closed: 2 cases, in 2 of 3 scenarios, only as the receiver": {
+			failed(leak, "mine", "a/b/stream/runner/mine"), failed(leak, "mine", "a/c/dgram/mine/mine"), pass("a/b/stream/mine/runner"), pass("a/d/stream/mine/runner")},
+		"mine does not answer in time: 2 cases, in every scenario, only on dgram sockets, only with x": {
+			failed(hang, "mine", "a/b/dgram/x/mine"), failed(hang, "mine", "a/c/dgram/mine/x"), pass("a/b/stream/x/mine"), pass("a/c/dgram/mine/runner")},
+		"the kernel gives answers that the scenario does not accept: 1 case, in a/b": {
+			failed(scenario.CheckAnswer, "kernel", "a/b/stream/kernel/kernel")},
+		"an expected failure does not occur: 1 case": {{Name: "a/b/stream/x/y", Verdict: scenario.UnexpectedPass, Gone: []string{"a line"}}},
+		"the runner could not run the case: 1 case":  {{Name: "a/b/stream/x/y", Verdict: scenario.NotRun, Why: "why"}},
+	} {
+		list := (&Report{Cases: cases}).Causes()
+		if len(list) != 1 || list[0].Sentence() != want {
+			t.Errorf("got %d causes, the first: %s\nwant %s", len(list), list[0].Sentence(), want)
+		}
+	}
+	for _, check := range scenario.Checks {
+		if faults[check] == "" {
+			t.Errorf("no sentence for %s", check)
+		}
+	}
+}
+
+func TestVerdictSentence(t *testing.T) {
+	for want, r := range map[string]Report{
+		"No case has a verdict.": {},
+		"Of 1 case, 1 passed.":   {Totals: Totals{Pass: 1}},
+		"Of 9 cases, 3 passed, 2 failed as expected, 4 did not end as expected. 2 cases could not be run.": {
+			Totals: Totals{Pass: 1, Expected: 2, Fail: 3, Flaky: 1, NotRun: 1}, Kernel: Totals{Pass: 2, NotRun: 1}},
+	} {
+		if got := r.Verdict(); got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+}
+
+// The matrix for a type of socket leaves out the peers that have no case of that type.
+func TestMatrixWithoutEmptyRows(t *testing.T) {
+	r := &Report{Peers: []Peer{{Name: "x"}, {Name: "mine"}, {Name: "runner"}}, Cases: []scenario.Result{
+		{Name: "a/b/stream/x/x", Verdict: scenario.Pass}, {Name: "a/b/dgram/runner/mine", Verdict: scenario.Pass}}}
+	if got := r.Matrix("dgram"); strings.Contains(got, "x") || !strings.Contains(got, "mine") || !strings.Contains(got, "runner") {
+		t.Error(got)
+	}
+}
+
+// Each reason of an expected failure is listed once, with the shortest of its cases.
+func TestExpectedFailures(t *testing.T) {
+	expected := func(name string, transcript ...string) scenario.Result {
+		return scenario.Result{Name: name, Verdict: scenario.Expected, Reasons: []string{"why", "why"}, Transcript: transcript}
+	}
+	r := &Report{Cases: []scenario.Result{expected("a/b/stream/x/y", "A> end", "A< ok"), expected("a/c/stream/x/y", "A> end"),
+		{Name: "a/d/stream/x/y", Verdict: scenario.Pass, Reasons: []string{"never"}}}}
+	if got := r.ExpectedFailures(); len(got) != 1 || got[0] != (ExpectedFailure{"why", 2, "a/c/stream/x/y"}) {
+		t.Errorf("got %+v", got)
+	}
+}
