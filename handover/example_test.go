@@ -46,8 +46,11 @@ func Example() {
 		defer clients.Done()
 		for {
 			conn, err := l.Accept()
+			if errors.Is(err, net.ErrClosed) {
+				return
+			}
 			if err != nil {
-				return // l has been closed
+				log.Fatal(err)
 			}
 			clients.Add(1)
 			go func() {
@@ -60,22 +63,26 @@ func Example() {
 	for {
 		select {
 		case <-hangup:
-			go func() {
-				ctx, cancel := context.WithTimeout(ctx, time.Minute)
-				defer cancel()
-				if err := p.Upgrade(ctx, nil); err != nil {
-					log.Print(err)
-				}
-			}()
+			if err := upgrade(ctx, p); err != nil {
+				log.Print(err)
+			}
 		case <-p.Replaced():
+			stop() // SIGTERM now ends the process, even if clients stay connected
 			_ = l.Close()
-			clients.Wait() // SIGTERM still ends the process, because Replaced has returned
+			clients.Wait()
 			return
 		case <-ctx.Done():
 			_ = l.Close()
 			return
 		}
 	}
+}
+
+// upgrade gives a successor a minute to start serving.
+func upgrade(ctx context.Context, p *handover.Process) error {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	return p.Upgrade(ctx, nil)
 }
 
 // A server lets only members of one group take over, and creates its sockets with an option of its own.
@@ -142,7 +149,7 @@ func ExampleProcess_ListenPacket() {
 
 // A server starts its successor with another argument, and ends the attempt after a minute.
 func ExampleProcess_Upgrade() {
-	upgrade := func(p *handover.Process) error {
+	start := func(p *handover.Process) error {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
 		cmd := exec.Command("/usr/local/bin/app", "--config", "/etc/app/new.conf") // not CommandContext
@@ -153,5 +160,5 @@ func ExampleProcess_Upgrade() {
 		}
 		return err
 	}
-	_ = upgrade
+	_ = start
 }

@@ -676,6 +676,9 @@ func TestListenFindsSocketsByNameAndAddress(t *testing.T) {
 	if !errors.Is(err, syscall.EADDRINUSE) {
 		t.Errorf("%v does not wrap EADDRINUSE", err)
 	}
+	elsewhere := start(t, Config{}, socketPath(t))
+	_, err = elsewhere.Listen(patient(t), "all", "tcp4", "0.0.0.0:"+allPort)
+	wantError(t, err, "no predecessor was waiting at "+elsewhere.path)
 }
 
 func TestListenFindsSocketsOfTheServiceManager(t *testing.T) {

@@ -247,6 +247,9 @@ func (p *Process) explain(want socket, err error) error {
 				return fmt.Errorf("handover: the address of %q, %s %s, overlaps that of the received socket %q, %s: %w", want.Name, want.Network, want.Address, in.Name, in.address(), err)
 			}
 		}
+		if p.predecessor == nil {
+			return fmt.Errorf("handover: no predecessor was waiting at %s, and %w", p.path, err)
+		}
 	}
 	return fmt.Errorf("handover: %w", err)
 }

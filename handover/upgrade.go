@@ -30,7 +30,8 @@ func program() (string, error) {
 // PATH if necessary. Symbolic links are followed only when the program is started, so a link can point to a
 // new version. If there was no such program, Upgrade uses the path from [os.Executable].
 //
-// Upgrade returns nil once a successor is serving, even if another process started it. It returns an error if
+// Upgrade returns nil once a successor is serving, even if another process started it. In that case, the
+// process that Upgrade started may still be running, and may take over later. Upgrade returns an error if
 // the process that it started exits before it serves, or if ctx is done before that process has been allowed
 // to serve. In the second case, Upgrade kills the process, and the error wraps ctx.Err(). Upgrade never kills
 // a process that may be serving. After an error, this process continues. If another process tries to take

@@ -23,8 +23,10 @@ import (
 	"github.com/scm-rights/scm/handover/httpdrain"
 )
 
-// patience limits how long a successor may take to start serving, and how long clients may keep their connections open.
-const patience = time.Minute
+const (
+	patience = time.Minute      // for a successor to start serving, and for clients after that
+	stopTime = 10 * time.Second // for clients after SIGTERM
+)
 
 func main() {
 	if len(os.Args) != 3 {
@@ -41,6 +43,7 @@ func run(path, address string) error {
 	signal.Notify(hangup, syscall.SIGHUP)
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
 	defer stop()
+	context.AfterFunc(ctx, stop) // a second signal ends the process
 
 	config := handover.Config{Timeout: patience, Log: func(err error) { log.Print(err) }}
 	p, err := config.Start(ctx, path)
@@ -75,11 +78,11 @@ func wait(ctx context.Context, p *handover.Process, server *httpdrain.Server, ha
 				log.Print(err)
 			}
 		case <-p.Replaced():
-			drain(ctx, server) // until SIGTERM
+			drain(ctx, server, patience) // or until SIGTERM
 			return
 		case <-ctx.Done():
 			_ = p.Close() // if a successor is preparing, its Ready fails
-			drain(context.Background(), server)
+			drain(context.Background(), server, stopTime)
 			return
 		}
 	}
@@ -91,8 +94,8 @@ func upgrade(ctx context.Context, p *handover.Process) error {
 	return p.Upgrade(ctx, nil)
 }
 
-func drain(ctx context.Context, server *httpdrain.Server) {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+func drain(ctx context.Context, server *httpdrain.Server, limit time.Duration) {
+	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	if err := server.Drain(ctx); err != nil {
 		log.Print(err)
