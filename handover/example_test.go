@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -85,15 +86,18 @@ func upgrade(ctx context.Context, p *handover.Process) error {
 	return p.Upgrade(ctx, nil)
 }
 
-// A server lets only members of one group take over, and creates its sockets with an option of its own.
+// A server cannot be replaced during a migration, and creates its sockets with an option of its own.
 func ExampleConfig() {
-	const operators = 1234
+	var migrating atomic.Bool
 	config := handover.Config{
 		Timeout: 5 * time.Minute, // it reads a large file before it is ready
 		Check: func(successor *scm.Conn) error {
+			if migrating.Load() {
+				return errors.New("wait until the migration is complete")
+			}
 			cred, err := successor.PeerCred()
-			if err == nil && cred.GID != operators {
-				err = fmt.Errorf("group %d may not take over", cred.GID)
+			if err == nil && cred.UID != os.Getuid() {
+				err = fmt.Errorf("user %d may not take over", cred.UID)
 			}
 			return err
 		},

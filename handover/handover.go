@@ -42,9 +42,10 @@
 // by then, the predecessor continues, because systemd accepts only a running process as the main process. If an
 // upgrade fails, the reason becomes the status of the unit. A successor in another unit sends READY=1 itself.
 //
-// If FDSTORE is set, the manager keeps the sockets that Listen and ListenPacket have returned. systemd 254
-// and later set it if FileDescriptorStoreMax= is set. If the main process is killed, connections then wait
-// for the next one instead of being refused. The manager does not keep files that were passed to Keep.
+// If FDSTORE is set, the manager keeps the sockets that Listen and ListenPacket returned before Ready was
+// called. systemd 254 and later set it if FileDescriptorStoreMax= is set. If the main process is killed,
+// connections then wait for the next one instead of being refused. The manager does not keep files that were
+// passed to Keep.
 //
 // Errors in sending notifications are passed to Config.Log and have no other effect. Without NOTIFY_SOCKET,
 // the package does none of this. Supervisors such as runit and s6 start another process when their child
@@ -111,8 +112,9 @@ type Config struct {
 	// Check specifies whether the process at the other end of the connection may take over from this one. If
 	// it returns an error, that process receives the text of the error but no sockets. Check must not read
 	// from or write to the connection. It may be called by multiple goroutines simultaneously. If Check is
-	// nil, the process must belong to the same user or to root. On systems without [scm.PeerCred] (AIX,
-	// NetBSD, OpenBSD and DragonFly BSD), Check is required.
+	// nil, the process must belong to the same user or to root. Check cannot admit other users, because the
+	// mode of the socket file keeps them out on Linux. On systems without [scm.PeerCred] (AIX, NetBSD,
+	// OpenBSD and DragonFly BSD), Check is required.
 	Check func(successor *scm.Conn) error
 
 	// If Listen is not nil, Process.Listen calls it to create the sockets that it has not received, for
@@ -176,7 +178,9 @@ func Start(ctx context.Context, path string) (*Process, error) { return Config{}
 //
 // If another process is taking over, or if the process at path has not called Ready yet, Start waits. If ctx
 // is done first, the error wraps ctx.Err(). If the predecessor rejects this process, the error contains the
-// reason. Start also returns the errors of [scm.Dial] and [scm.Listen].
+// reason. Start also returns the errors of [scm.Dial] and [scm.Listen]. A process that has received the
+// sockets keeps them until its call to Ready returns, even if its predecessor has given up. Other processes
+// wait for it.
 //
 // Start also takes the sockets passed by a service manager (see [wire.ListenFDs]), and removes LISTEN_FDS,
 // LISTEN_PID and LISTEN_FDNAMES from the environment. Process.Listen finds these sockets by the names that

@@ -122,14 +122,7 @@ func listen(t *testing.T, p *Process, name, network, address string) net.Listene
 	return l
 }
 
-func isReplaced(p *Process) bool {
-	select {
-	case <-p.replaced:
-		return true
-	default:
-		return false
-	}
-}
+func isReplaced(p *Process) bool { return p.isReplaced() }
 
 // replaces lets another Process take over from p, which must succeed.
 func replaces(t *testing.T, p *Process) *Process {
@@ -653,7 +646,7 @@ func TestListenFindsSocketsByNameAndAddress(t *testing.T) {
 		{"web", "127.0.0.1:" + port, true},
 		{"web", "localhost:" + port, true},
 		{"other", "127.0.0.1:" + port, true},
-		{"other", "127.0.0.1:0", true}, // the same strings
+		{"other", "127.0.0.1:0", false}, // any port, but not that of another socket
 		{"other", "localhost:0", false},
 		{"web", "127.0.0.2:0", false},
 		{"web", "127.0.0.2:" + port, false},
@@ -1007,6 +1000,42 @@ func TestUpgradeNeverKillsAProcessThatMayServe(t *testing.T) {
 		_ = in.Close() // ends it
 		_ = a.Close()
 		_ = os.Remove(a.path)
+	}
+}
+
+// A pipe to a goroutine of this process would end with it, and with the pipe the successor.
+func TestUpgradeRejectsPipesToItself(t *testing.T) {
+	a := start(t, Config{}, socketPath(t))
+	ready(t, a)
+	for _, set := range []func(*exec.Cmd){
+		func(cmd *exec.Cmd) { cmd.Stdin = strings.NewReader("") },
+		func(cmd *exec.Cmd) { cmd.Stdout = new(strings.Builder) },
+		func(cmd *exec.Cmd) { cmd.Stderr = new(strings.Builder) },
+	} {
+		cmd := reexec.Command("exits")
+		set(cmd)
+		if err := a.Upgrade(patient(t), cmd); !errors.Is(err, os.ErrInvalid) || cmd.Process != nil {
+			t.Error(err, cmd.Process)
+		}
+	}
+}
+
+// Close after going has been sent does not make Ready fail, because the predecessor has been replaced.
+func TestCloseDuringReady(t *testing.T) {
+	p, s := newPredecessor(t).accepts(Config{})
+	done := readying(t, p)
+	s.gets("ready")
+	p.mu.Lock() // Ready waits for it after it has sent going
+	s.sends(message{Type: "go"})
+	s.gets("going")
+	p.closed = true
+	close(p.ending)
+	p.mu.Unlock()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	if _, err := p.control.AcceptConn(); !errors.Is(err, net.ErrClosed) {
+		t.Error("the control socket is open: ", err)
 	}
 }
 

@@ -123,7 +123,7 @@ func obtain[T io.Closer](ctx context.Context, p *Process, want socket, open func
 	if err := p.checkFree(want.Name); err != nil {
 		return none, err
 	}
-	l, created, found := claim(p, want, open, addr)
+	l, created, found := claim(p, want, resolve(ctx, want), open, addr)
 	if found {
 		// If the path of a Unix socket was too long for the kernel, its address is another path.
 		want.Created = created && (!isUnix(want.Network) || addr(l).String() == want.Address)
@@ -147,11 +147,16 @@ func obtain[T io.Closer](ctx context.Context, p *Process, want socket, open func
 
 // checkFree returns an error if the name cannot be used for a socket or file.
 func (p *Process) checkFree(name string) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.isFree(name)
+}
+
+// isFree is checkFree for callers that hold p.mu.
+func (p *Process) isFree(name string) error {
 	if err := checkName(name); err != nil {
 		return err
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
 	if p.closed {
 		return errClosed
 	}
@@ -165,18 +170,52 @@ func (p *Process) checkFree(name string) error {
 
 // offer makes a socket or file available to successors.
 func (p *Process) offer(s socket, conn syscall.Conn) error {
-	if err := p.checkFree(s.Name); err != nil {
-		return err
-	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if err := p.isFree(s.Name); err != nil {
+		return err
+	}
 	p.offered = slices.DeleteFunc(p.offered, func(o offered) bool { return o.Name == s.Name })
 	p.offered = append(p.offered, offered{socket: s, conn: conn})
 	return nil
 }
 
+// A target contains the IP addresses and the port that an address resolves to.
+type target struct {
+	ips  []net.IPAddr // none means all addresses of the machine
+	port int          // -1 if the address cannot be resolved, or has no port
+}
+
+func resolve(ctx context.Context, want socket) target {
+	host, service, err := net.SplitHostPort(want.Address)
+	if err != nil || isUnix(want.Network) {
+		return target{port: -1}
+	}
+	t := target{}
+	if t.port, err = net.DefaultResolver.LookupPort(ctx, want.Network, service); err != nil {
+		return target{port: -1}
+	}
+	if host != "" {
+		if t.ips, err = net.DefaultResolver.LookupIPAddr(ctx, host); err != nil {
+			return target{port: -1}
+		}
+	}
+	return t
+}
+
+// has reports whether a socket of the network can have been bound to t.
+func (t target) has(network string, ip net.IP, zone string) bool {
+	return slices.ContainsFunc(t.ips, func(a net.IPAddr) bool {
+		is4 := a.IP.To4() != nil
+		return a.IP.Equal(ip) && a.Zone == zone && !(is4 && strings.HasSuffix(network, "6")) && (is4 || !strings.HasSuffix(network, "4"))
+	})
+}
+
+// isAll reports whether t means all addresses of the machine.
+func (t target) isAll() bool { return len(t.ips) == 0 || t.ips[0].IP.IsUnspecified() }
+
 // claim takes a socket with the wanted address from p.inherited.
-func claim[T io.Closer](p *Process, want socket, open func(*os.File) (T, error), addr func(T) net.Addr) (l T, created, found bool) {
+func claim[T io.Closer](p *Process, want socket, at target, open func(*os.File) (T, error), addr func(T) net.Addr) (l T, created, found bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, named := range []bool{true, false} {
@@ -184,11 +223,14 @@ func claim[T io.Closer](p *Process, want socket, open func(*os.File) (T, error),
 			if in.Name == controlName || (in.Name == want.Name) != named || in.isFile() {
 				continue
 			}
+			if at.port == 0 && !named { // any port, but not that of another socket
+				continue
+			}
 			l, err := open(in.file)
 			if err != nil {
 				continue // a socket of another kind
 			}
-			if in.has(addr(l), want) {
+			if in.has(addr(l), want, at) {
 				_ = in.file.Close() // l has a duplicate
 				p.inherited = slices.Delete(p.inherited, i, i+1)
 				if named {
@@ -205,33 +247,31 @@ func claim[T io.Closer](p *Process, want socket, open func(*os.File) (T, error),
 // isFile reports whether the predecessor passed it to Keep.
 func (in inherited) isFile() bool { return in.fromPredecessor && in.Network == "" }
 
-// has reports whether the socket, whose address is have, is the one described by want.
-func (in inherited) has(have net.Addr, want socket) bool {
+// has reports whether the socket, whose address is have, is the one described by want, which resolves to at.
+func (in inherited) has(have net.Addr, want socket, at target) bool {
 	if in.fromPredecessor && in.Network == want.Network && in.Address == want.Address {
 		return true
 	}
 	switch have := have.(type) {
 	case *net.TCPAddr:
-		a, err := net.ResolveTCPAddr(want.Network, want.Address)
-		return err == nil && in.hasIP(want, have.IP, a.IP, have.Zone == a.Zone, have.Port, a.Port)
+		return in.hasIP(want, at, have.IP, have.Zone, have.Port)
 	case *net.UDPAddr:
-		a, err := net.ResolveUDPAddr(want.Network, want.Address)
-		return err == nil && in.hasIP(want, have.IP, a.IP, have.Zone == a.Zone, have.Port, a.Port)
+		return in.hasIP(want, at, have.IP, have.Zone, have.Port)
 	case *net.UnixAddr:
 		return have.Net == want.Network && have.Name == want.Address
 	}
 	return false
 }
 
-func (in inherited) hasIP(want socket, have, ip net.IP, sameZone bool, havePort, port int) bool {
+func (in inherited) hasIP(want socket, at target, ip net.IP, zone string, port int) bool {
 	switch {
-	case port != havePort && (port != 0 || in.Name != want.Name): // port 0 means any port
+	case at.port != port && at.port != 0: // port 0 means any port
 		return false
-	case ip == nil || ip.IsUnspecified():
+	case at.isAll():
 		// A "tcp" socket may accept IPv4 where a "tcp6" socket does not. Only the network distinguishes them.
-		return have.IsUnspecified() && (!in.fromPredecessor || in.Network == want.Network)
+		return ip.IsUnspecified() && (!in.fromPredecessor || in.Network == want.Network)
 	}
-	return have.Equal(ip) && sameZone
+	return at.has(want.Network, ip, zone)
 }
 
 // explain wraps err, the reason that a socket could not be created. If its address overlaps that of a received socket,

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/scm-rights/scm"
 	"github.com/scm-rights/scm/wire"
@@ -46,6 +47,7 @@ func (m *manager) tell(notify func(wire.Socket) error) {
 	if m == nil {
 		return
 	}
+	_ = m.conn.SetWriteDeadline(time.Now().Add(writeTime))
 	if err := notify(m.conn); err != nil && !errors.Is(err, os.ErrClosed) {
 		m.log(fmt.Errorf("handover: notify the service manager: %w", err))
 	}
@@ -74,7 +76,7 @@ func (m *manager) supervises(a *attempt, hello message) bool {
 
 // setMain tells the manager that the successor is now the main process, and waits until the manager knows. It returns an
 // error if the successor has exited: systemd may have ignored the message then, and would not notice that nobody serves.
-func (m *manager) setMain(a *attempt) error {
+func (m *manager) setMain(ctx context.Context, a *attempt) error {
 	m.tell(func(sock wire.Socket) error {
 		// After MAINPID, systemd accepts nothing from this process, so READY is in the same message. The empty STATUS
 		// clears that of a failed upgrade. Before version 257, systemd ignores MAINPIDFD without MAINPID.
@@ -86,7 +88,7 @@ func (m *manager) setMain(a *attempt) error {
 			return err
 		}
 		// If this process exited before the manager had read the message, the manager would kill the successor too.
-		return wire.NotifyBarrier(context.Background(), sock)
+		return wire.NotifyBarrier(ctx, sock)
 	})
 	if hasExited(a.pidfd, a.pid) {
 		return errors.New("it exited as soon as it served")

@@ -221,22 +221,24 @@ func TestManagerIsToldNothingBeforeMain(t *testing.T) {
 	})
 	next := successorOf(t, p.path)
 	h := hello(patience)
-	h.Unit = "0123"
+	h.Unit = "4567"
 	next.sends(h)
 	next.gets("sockets")
 	next.sends(message{Type: "ready"})
-	next.gets("go")
-	next.sends(message{Type: "going"})
-	eventually(t, "going is read", func() bool {
+	eventually(t, "ready is read", func() bool {
 		unread, err := uint32(1), error(nil)
 		_ = withFD(next.conn, func(fd int) error { unread, err = unix.IoctlGetUint32(fd, unix.TIOCOUTQ); return err })
 		return unread == 0
 	})
 	m.getsNoMore()
-	if isReplaced(p) {
-		t.Error("replaced before it was the main process")
+	p.mu.Lock()
+	if p.current == nil || p.current.told {
+		t.Error("a successor may serve before this process is the main process")
 	}
+	p.mu.Unlock()
 	s.sends(message{Type: "main"})
+	next.gets("go")
+	next.sends(message{Type: "going"})
 	m.gets("FDSTORE=1 FDNAME=web " + port(l))
 	eventually(t, "the process is replaced", func() bool { return isReplaced(p) })
 	<-upgraded
@@ -344,6 +346,26 @@ func TestManagerIsToldThatASuccessorWasTooSlow(t *testing.T) {
 		t.Errorf("the manager was told %q", text)
 	}
 	m.getsNoMore()
+}
+
+// The variables that the package needs are in the environment of the successor, also if the caller sets another one.
+func TestSuccessorHasTheVariablesOfTheManager(t *testing.T) {
+	if !hasPIDFD() {
+		t.Skip("the kernel has no pidfd_open(2): Linux has it from 5.3 on")
+	}
+	m := newManager(t)
+	p := start(t, Config{}, socketPath(t))
+	ready(t, p)
+	output := must(os.Create(filepath.Join(t.TempDir(), "output")))
+	defer output.Close()
+	cmd := exec.Command("sh", "-c", `echo "$NOTIFY_SOCKET $INVOCATION_ID"`)
+	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "INVOCATION_ID=4567"}
+	cmd.Stdout = output
+	wantError(t, p.Upgrade(patient(t), cmd), "exited before it served")
+	want := m.conn.LocalAddr().String() + " 4567\n"
+	if text := must(os.ReadFile(output.Name())); string(text) != want {
+		t.Errorf("the successor has %q, want %q", text, want)
+	}
 }
 
 // A successor of another unit ends a reload of this one.

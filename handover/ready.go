@@ -67,6 +67,10 @@ func (p *Process) begin(main bool) error {
 	p.mu.Unlock()
 	p.discard()
 	switch {
+	case closed && p.predecessor != nil: // too late: the predecessor has been replaced
+		_ = control.Close()
+		p.predecessor.close()
+		return nil
 	case closed && control != nil:
 		_ = control.Close()
 		return errClosed

@@ -1,6 +1,7 @@
 package handover
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -12,8 +13,8 @@ import (
 	"github.com/scm-rights/scm"
 )
 
-// maxWaiting limits the number of processes that have connected and wait for their turn. When another one connects, the
-// one that has waited longest is disconnected. An honest process then tries again.
+// maxWaiting limits the number of processes that have connected and wait for their turn. When one more process
+// connects, the one that has waited longest is disconnected. An honest process then tries again.
 const maxWaiting = 64
 
 // An attempt is an attempt to hand over to one successor.
@@ -26,7 +27,7 @@ type attempt struct {
 	settled chan struct{} // closed when the attempt has succeeded or failed
 }
 
-// A failure is why a process did not take over.
+// A failure records why a process did not take over.
 type failure struct {
 	pid int
 	why error
@@ -145,24 +146,20 @@ func (p *Process) handOver(peer *peer, hello message) error {
 		defer scm.CloseFDs(a.pidfd)
 	}
 	p.mu.Lock()
-	select {
-	case <-p.replaced:
-		p.mu.Unlock()
-		return nil
-	default:
-	}
-	if p.closed {
+	if p.closed || p.isReplaced() {
 		p.mu.Unlock()
 		return nil
 	}
 	p.current = a
-	p.setUnlink(false) // the successor has the sockets
 	p.mu.Unlock()
 
 	err := p.converse(a, hello)
 	if err == nil && a.main {
-		<-p.isMain // until then, the manager ignores this process
-		err = p.manager.setMain(a)
+		ctx, cancel := context.WithCancel(context.Background())
+		stop := p.onClose(cancel)
+		err = p.manager.setMain(ctx, a)
+		stop()
+		cancel()
 	}
 	if err == nil && a.main {
 		_ = a.peer.conn.SetDeadline(time.Now().Add(writeTime))
@@ -225,6 +222,11 @@ func (p *Process) converse(a *attempt, hello message) error {
 	case err != nil:
 		return fail(err)
 	}
+	// Until then, the manager ignores this process, and its own predecessor may still continue.
+	select {
+	case <-p.isMain:
+	case <-p.ending:
+	}
 	if err := p.tell(a); err != nil {
 		return fail(err)
 	}
@@ -285,6 +287,7 @@ func (p *Process) sendSockets(a *attempt) error {
 		{socket: socket{Name: controlName, Network: "unix", Created: true}, conn: p.control},
 	}
 	all = append(all, p.offered...)
+	p.setUnlink(false) // the successor has the sockets
 	p.mu.Unlock()
 	for {
 		all = slices.DeleteFunc(all, offered.isClosed)

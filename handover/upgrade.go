@@ -40,8 +40,8 @@ func program() (string, error) {
 // It is an error to call Upgrade before Ready has returned nil, after Close, after a successor has replaced
 // this process, or while another call is in progress. It is also an error to call it in process 1, because
 // the container or system ends with that process. cmd must not have been created by [exec.CommandContext],
-// which would kill the successor when its context is done. If it was, the error wraps [os.ErrInvalid]. On
-// systems that cannot pass descriptors, the error is [errors.ErrUnsupported].
+// which would kill the successor when its context is done, and its standard files must be nil or [*os.File],
+// because anything else would end with this process. Otherwise, the error wraps [os.ErrInvalid]. On systems that cannot pass descriptors, the error is [errors.ErrUnsupported].
 //
 // The successor inherits this process's environment, limits and sandbox. Do not call cmd.Wait. Under a
 // service manager on Linux 5.3 and later, the successor is a child of the manager, which receives its exit
@@ -104,14 +104,11 @@ func (p *Process) beginUpgrade(ctx context.Context, cmd *exec.Cmd) error {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	select {
-	case <-p.replaced:
-		return errReplaced
-	default:
-	}
 	switch {
 	case p.closed:
 		return errClosed
+	case p.isReplaced():
+		return errReplaced
 	case !p.ready:
 		return errors.New("handover: Upgrade was called before Ready has returned nil")
 	case p.control == nil:
@@ -122,9 +119,27 @@ func (p *Process) beginUpgrade(ctx context.Context, cmd *exec.Cmd) error {
 		return errors.New("handover: process 1 cannot be replaced: its end is the end of the container")
 	case cmd != nil && cmd.Cancel != nil:
 		return fmt.Errorf("handover: the command was created by exec.CommandContext, which would kill the successor: %w", os.ErrInvalid)
+	case cmd != nil && !(isFile(cmd.Stdin) && isFile(cmd.Stdout) && isFile(cmd.Stderr)):
+		return fmt.Errorf("handover: the standard files of the command must be nil or *os.File, because others would end with this process: %w", os.ErrInvalid)
 	}
 	p.upgrading, p.killed, p.failed = make(chan struct{}), 0, failure{}
 	return nil
+}
+
+// isFile reports whether the child has the file itself, not a pipe to a goroutine of this process.
+func isFile(f any) bool {
+	_, file := f.(*os.File)
+	return file || f == nil
+}
+
+// isReplaced reports whether a successor is serving.
+func (p *Process) isReplaced() bool {
+	select {
+	case <-p.replaced:
+		return true
+	default:
+		return false
+	}
 }
 
 // await waits until a successor is serving, the process exits, or ctx is done.
@@ -192,12 +207,7 @@ func (p *Process) failureOf(pid int) error {
 func (p *Process) giveUp(pid int) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	select {
-	case <-p.replaced:
-		return false
-	default:
-	}
-	if p.current.hasTold(pid) {
+	if p.isReplaced() || p.current.hasTold(pid) {
 		return false
 	}
 	p.killed = pid

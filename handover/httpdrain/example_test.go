@@ -40,9 +40,11 @@ func ExampleServer() {
 		for {
 			select {
 			case <-hangup:
+				ctx, cancel := context.WithTimeout(ctx, time.Minute)
 				if err := p.Upgrade(ctx, nil); err != nil {
 					log.Print(err)
 				}
+				cancel()
 				continue
 			case <-p.Replaced():
 			case <-ctx.Done():

@@ -131,9 +131,9 @@ func (s *Server) serve(l net.Listener, serve func(net.Listener) error) error {
 
 // Drain shuts down the server. It closes the listeners that Serve and ServeTLS use, asks each client in the next
 // response to close its connection, and waits until all connections are closed. Then it calls [http.Server.Shutdown].
-// If ctx is done first, Drain closes all connections with [http.Server.Close], and the error wraps ctx.Err(). Drain
-// also returns errors from closing the listeners and from Shutdown. Only the first call drains the server. Later calls
-// wait until the drain is complete or ctx is done.
+// If ctx is done first, Drain closes all connections with Shutdown and [http.Server.Close], and the error wraps
+// ctx.Err(). Drain also returns errors from closing the listeners and from Shutdown. Only the first call drains the
+// server. Later calls wait until the drain is complete or ctx is done.
 //
 // A client that sends no request receives no response, so it can keep its connection open until ctx is done. So can a
 // client whose last response began before the call to Drain. Drain does not close such idle connections earlier,
@@ -146,7 +146,8 @@ func (s *Server) serve(l net.Listener, serve func(net.Listener) error) error {
 // Connections that a handler has taken over with Hijack, as WebSocket libraries do, no longer belong to the server.
 // Drain neither waits for them nor closes them. They end when the process exits. To end them properly, register a
 // function with [http.Server.RegisterOnShutdown], and wait for it before the program exits. Shutdown calls that
-// function when all other connections are closed.
+// function when all other connections are closed, or ctx is done. A handler whose response never ends, such as a stream
+// of events, needs another signal, before the call to Drain.
 func (s *Server) Drain(ctx context.Context) error {
 	if s.draining.Swap(true) {
 		select {
@@ -168,6 +169,7 @@ func (s *Server) Drain(ctx context.Context) error {
 		select {
 		case <-s.changed:
 		case <-ctx.Done():
+			_ = s.server.Shutdown(ctx) // calls the functions of RegisterOnShutdown
 			return errors.Join(ctx.Err(), s.server.Close())
 		}
 	}

@@ -358,7 +358,9 @@ func TestServeReturnsWhenTheDrainIsComplete(t *testing.T) {
 }
 
 func TestDrainEndsIdleConnectionsWhenCtxIsDone(t *testing.T) {
-	s, address, served := serve(t, &http.Server{})
+	server, called := &http.Server{}, make(chan struct{})
+	server.RegisterOnShutdown(func() { close(called) })
+	s, address, served := serve(t, server)
 	conn, err := net.Dial("tcp", address)
 	if err != nil {
 		t.Fatal(err)
@@ -381,6 +383,7 @@ func TestDrainEndsIdleConnectionsWhenCtxIsDone(t *testing.T) {
 	if err := <-served; !errors.Is(err, http.ErrServerClosed) {
 		t.Error(err)
 	}
+	<-called
 }
 
 // Hijacked connections are the handler's. RegisterOnShutdown tells it when the others are closed.
