@@ -144,7 +144,7 @@ func TestActionSummary(t *testing.T) {
 	for i, fault := range []string{"cloexec", "leak", "swap", "first", "hide", "garbage", "small", "text", "mixup", "keep", "dup", "eat"} {
 		peers += fmt.Sprintf("p%d=%s --fault %s\n", i, fake, fault)
 	}
-	if err := os.WriteFile(dir+"/mine.txt", []byte("# Mine.\n**/runner/good leak@good it leaked once\n"), 0o600); err != nil {
+	if err := os.WriteFile(dir+"/mine.txt", []byte("# Mine.\n** leak@good:receives/runner it leaked once\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	cmd := actionCommand(t, dir, "PEERS="+peers, "RUN={basics,truncation}/*/stream/runner/*", "GITHUB_WORKSPACE="+dir, "EXPECT=mine.txt")
@@ -168,7 +168,7 @@ func TestActionSummary(t *testing.T) {
 // A line without a finished reason ends the run before the first case, and is annotated.
 func TestActionWithUnfinishedReasons(t *testing.T) {
 	dir := t.TempDir()
-	text := "# ? is not a reason.\n** leak@good it leaks: why?\n** leak@good ?\n  **/good\t{leak,file}@good  flaky: ? sometimes\n" + strings.Repeat("** hang@good ? hangs\n", 20)
+	text := "# ? is not a reason.\n** leak@good it leaks: why?\n** leak@good ?\n  **\t{leak,file}@good:receives  flaky: ? sometimes\n" + strings.Repeat("** hang@good ? hangs\n", 20)
 	if err := os.WriteFile(dir+"/a,b.txt", []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}

@@ -43,10 +43,13 @@ names are not identifiers, such as a.b, and set IFS, OPTIND and PS4. A peer does
 inherit other descriptors of scm, so <&9 does not work.`
 
 	expectHelp = `--expect FILE adds expected failures to the built-in list, which covers the peers in the
-scm repository. A line is PATTERN CHECK@PEER REASON. PEER is the name given to --peer. For
+scm repository. A line is SCENARIO CHECK@PEER REASON. PEER is the name given to --peer. For
 example:
 
-  truncation/ctrunc-*/**/mine leak@mine recv_fd ignores MSG_CTRUNC
+  truncation/ctrunc-* leak@mine:receives recv_fd ignores MSG_CTRUNC
+
+SCENARIO is GROUP/ID or GROUP/ID/TYPE, and may be a pattern. A peer in role A :sends, and
+one in role B :receives. If a failure occurs only with one partner, add /PARTNER.
 
 If an expected failure does not occur, the run fails, unless the reason begins with
 "flaky:". A reason that begins with "?" is unfinished, and scm rejects the file.

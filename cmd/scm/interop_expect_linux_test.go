@@ -99,7 +99,7 @@ func TestExpectUpdateOfLink(t *testing.T) {
 	if r := command(t, expect...); r != (result{}) {
 		t.Errorf("got %+v", r)
 	}
-	if now := contents(t, target); now != "# Expected failures: PATTERN CHECK@PEER REASON\n" {
+	if now := contents(t, target); now != "# Expected failures: SCENARIO CHECK@PEER REASON\n" {
 		t.Errorf("got %q", now)
 	}
 	want := fmt.Sprintf("scm: --expect %q and %q are the same file\n", link, target)
@@ -145,7 +145,7 @@ func TestExpectUpdateOfLastFile(t *testing.T) {
 		t.Errorf("got %+v", r)
 	}
 	now := contents(t, last)
-	if !strings.HasPrefix(now, "# Expected failures: PATTERN CHECK@PEER REASON\n") || !strings.Contains(now, " cloexec@mad ?") || contents(t, given) != first {
+	if !strings.HasPrefix(now, "# Expected failures: SCENARIO CHECK@PEER REASON\n") || !strings.Contains(now, " cloexec@mad ?") || contents(t, given) != first {
 		t.Errorf("the files are\n%s\n%s", contents(t, given), now)
 	}
 	// Unfinished and flaky lines stay.
@@ -192,7 +192,7 @@ func TestExpectWithBuiltinList(t *testing.T) {
 	if r := command(t, "interop", "expect", file, "--catalogue", dir, "--expect", last, "--update"); r != (result{}) {
 		t.Errorf("got %+v", r)
 	}
-	if now := contents(t, last); now != "# Expected failures: PATTERN CHECK@PEER REASON\n" {
+	if now := contents(t, last); now != "# Expected failures: SCENARIO CHECK@PEER REASON\n" {
 		t.Errorf("got %q", now)
 	}
 	if r := command(t, "interop", "run", "--catalogue", dir, "--builtin=false", "--expect", last); r.code != 0 {

@@ -87,6 +87,9 @@ release heading, such as [linux<5.15], unless the run had --strict-kernel. A fla
 neither adds nor removes a line. The lines that would accept it are printed with "~", but
 not written.
 
+A line whose first word selects peers, as --run does, is an error that contains the line to
+write instead. All such lines are named at once.
+
 New lines go at the end of the file. If the file has headings and the last one is not
 [linux], or [gvisor] for a report from gVisor, the command first adds that heading. It
 never adds a release heading. If a failure occurs only on some releases, move its line
@@ -185,7 +188,7 @@ type expectedLists struct {
 }
 
 // newListText is the text of a new file of expected failures, without any.
-const newListText = "# Expected failures: PATTERN CHECK@PEER REASON\n"
+const newListText = "# Expected failures: SCENARIO CHECK@PEER REASON\n"
 
 // expectedLists reads the lists that the flags name. If they name no file, the list to compare is
 // the built-in one. With update, there must be a file, and the last one need not exist.

@@ -27,7 +27,7 @@ func runFew(args ...string) []string {
 func TestFewPairs(t *testing.T) {
 	fake := program(t, "faulty")
 	list := write(t, fmt.Sprintf(`[{"name":"new","command":[%q],"few_pairs":true},{"name":"old","command":[%[1]q]}]`, fake))
-	expect := write(t, "**/new/old leak@new it is a fake\n")
+	expect := write(t, "** leak@new:sends/old it is a fake\n")
 	for run, want := range map[string][]string{
 		"basics/pass-one-fd/stream/new":   {"new/new", "new/scm-purego", "new/runner"},
 		"basics/pass-one-fd/stream/*/new": {"new/new", "scm-purego/new", "runner/new"},
@@ -52,7 +52,7 @@ func TestExitCodes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	stale := write(t, "**/fake leak@fake it is a fake")
+	stale := write(t, "** leak@fake:receives it is a fake")
 	unfinished := write(t, "# Ours.\n** cloexec@fake ? it is a fake\n** leak@fake it is so\n** {file,crash}@fake flaky: ?\n")
 	alsoUnfinished := write(t, "[gvisor]\n** hang@fake ?\n")
 	complaint := "scm: " + unfinished + ":2: unfinished reason: ? it is a fake\nscm: " + unfinished + ":4: unfinished reason: flaky: ?\n" +
@@ -79,7 +79,7 @@ func TestExitCodes(t *testing.T) {
 		{"expected failures in two files", with("--peer", "fake="+fake+" --fault cloexec", "--peer", "mad="+fake+" --fault cloexec",
 			"--expect", write(t, "** cloexec@fake it is a fake"), "--expect", write(t, "** cloexec@mad it is mad")), 0, " 0 unexpected failures", ""},
 		{"an expected failure that passes", with("--peer", "fake="+fake, "--expect", stale), 1,
-			"unexpected pass: basics/pass-one-fd/stream/runner/fake\n    expected to fail, but does not: " + stale + ":1: **/fake leak@fake\n", ""},
+			"unexpected pass: basics/pass-one-fd/stream/runner/fake\n    expected to fail, but does not: " + stale + ":1: ** leak@fake:receives\n", ""},
 		{"a flaky failure that occurs", with("--peer", "fake="+fake+" --fault cloexec", "--retry", "1", "--expect", write(t, "** cloexec@fake flaky: it is a fake")), 0,
 			"6 pass, 6 expected failures, 0 unexpected failures", ""},
 		{"a flaky failure that does not occur", with("--peer", "fake="+fake, "--retry", "1", "--expect", write(t, "** cloexec@fake flaky: it is a fake")), 0,
@@ -131,7 +131,9 @@ func TestExitCodes(t *testing.T) {
 			"scm: --expect: open /nonexistent: no such file or directory (\"scm interop expect --update\" creates the file from a report)\n"},
 		{"a file of expectations that is named none", run("--expect", "./none"), 2, "", "scm: --expect: open ./none: no such file or directory (…)\n"},
 		{"a file of expectations twice", run("--expect", stale, "--expect", "/."+stale), 2, "", "scm: --expect \"" + stale + "\" and \"/." + stale + "\" are the same file\n"},
-		{"a missing reason", run("--expect", write(t, "** leak@net")), 2, "", "scm: …/file:1: a line is PATTERN CHECK@PEER REASON, and the reason is required\n"},
+		{"a missing reason", run("--expect", write(t, "** leak@net")), 2, "", "scm: …/file:1: a line is SCENARIO CHECK@PEER REASON, and the reason is required\n"},
+		{"a line that selects peers", run("--expect", write(t, "**/net leak@net why")), 2, "",
+			"scm: …/file:1: the first word names scenarios and types of socket, and no peers. Write:\n| ** leak@net:receives why\n"},
 		{"no such check", run("--expect", write(t, "** mood@net why")), 2, "", "scm: …/file:1: \"mood@net\" is not CHECK@PEER…\n"},
 		{"an expectation for an unknown peer", run("--expect", write(t, "** leak@no-such why")), 2, "", "scm: …/file:1: ** leak@no-such applies to no case: no peer is named \"no-such\"\n"},
 		{"unfinished reasons", run("--peer", marking, "--expect", unfinished, "--expect", alsoUnfinished), 2, "", complaint},

@@ -89,7 +89,7 @@ func TestUnfilledPeer(t *testing.T) {
 		{"the receive is not", noRecv, all, 4, unfilledRecv},
 		{"the send is not, and only the runner sends", noSend, receives, 0, ""},
 		{"the receive is not, and only the runner receives", noRecv, sends, 0, ""},
-		{"the send is not, and that is expected", noSend, append(all, "--expect", write(t, "basics/**/mine/* contract@mine it only receives")), 0, ""},
+		{"the send is not, and that is expected", noSend, append(all, "--expect", write(t, "basics contract@mine:sends it only receives")), 0, ""},
 		{"it supports only sends of one descriptor", oneToSend, all, 0, ""},
 		{"the send fails", failing, all, 1, ""},
 	} {

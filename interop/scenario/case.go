@@ -21,12 +21,27 @@ type Case struct {
 // Name returns GROUP/ID/TYPE/SENDER/RECEIVER.
 func (c Case) Name() string { return path.Join(c.Scenario.Name, c.Type, c.A.Name, c.B.Name) }
 
+// start returns GROUP, ID and TYPE. It does not build the name, because a list of expectations is compared with tens of
+// thousands of cases.
+func (c Case) start() start {
+	group, id, _ := strings.Cut(c.Scenario.Name, "/")
+	return start{group, id, c.Type}
+}
+
 // Peer returns the peer in this role.
 func (c Case) Peer(role Role) *Peer {
 	if role == RoleA {
 		return c.A
 	}
 	return c.B
+}
+
+// partner returns the peer opposite the one in this role.
+func (c Case) partner(role Role) *Peer {
+	if role == RoleA {
+		return c.B
+	}
+	return c.A
 }
 
 // AloneName returns a name that identifies the scenario, the type of socket and the peer in this

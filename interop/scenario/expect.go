@@ -1,6 +1,7 @@
 package scenario
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -13,12 +14,14 @@ import (
 )
 
 // An Expectation is a line in a file of expected failures. It says that the peer fails the
-// check in the cases that the pattern selects, and gives the reason.
+// check in the scenarios that the pattern selects, and gives the reason.
 type Expectation struct {
-	Pattern Pattern
+	Pattern Pattern // of GROUP/ID/TYPE
 	Check   Check
 	Peer    string
 	Version string // of the peer, as in "<8.4" or ">=8.1<8.4", or "" for any
+	Role    Role   // of the peer, or 0 for any
+	Partner string // a part of a pattern, for the other peer, or "" for any
 	Reason  string
 	Heading Heading
 	File    string // as ParseExpectations was given it
@@ -31,13 +34,33 @@ const (
 	unfinishedMark = "?"      // the reason is only a proposal; may follow flakyMark
 )
 
+// roleWords has the words for the roles of a peer.
+var roleWords = map[Role]string{RoleA: ":sends", RoleB: ":receives"}
+
 // byteOrderMark is U+FEFF, with which some editors begin a file.
 const byteOrderMark = "\ufeff"
 
-// String returns FILE:LINE: PATTERN CHECK@PEER, with the heading and the versions, if any.
+// String returns FILE:LINE: SCENARIO CHECK@PEER, with the heading, the versions, the role and the partner, if any.
 func (e Expectation) String() string {
-	line := strings.TrimPrefix(fmt.Sprintf("%s %s %s%s", e.Heading, e.Pattern, e.key(), e.Version), " ")
-	return e.place() + ": " + line
+	return e.place() + ": " + strings.TrimPrefix(fmt.Sprintf("%s %s", e.Heading, e.selection()), " ")
+}
+
+// selection returns the first two words of the line.
+func (e Expectation) selection() string {
+	return fmt.Sprintf("%s %s%s%s", e.Pattern, e.key(), e.Version, e.seat())
+}
+
+// line returns the expectation as a line of the file.
+func (e Expectation) line() string { return e.selection() + " " + e.Reason }
+
+// seat returns the role and the partner as the line has them.
+func (e Expectation) seat() string { return seatText(e.Role, e.Partner) }
+
+func seatText(role Role, partner string) string {
+	if partner != "" {
+		partner = "/" + partner
+	}
+	return roleWords[role] + partner
 }
 
 // place returns FILE:LINE.
@@ -60,22 +83,23 @@ func (e Expectation) On(kernel Kernel) bool { return e.Heading.Includes(kernel) 
 // key returns CHECK@PEER, like Finding.Key.
 func (e Expectation) key() string { return Finding{Check: e.Check, Peer: e.Peer}.Key() }
 
-// keyForm matches CHECK@PEER with an optional version range.
-var keyForm = regexp.MustCompile(`^([a-z]+)@([^<>=]+)((?:>=[0-9]+(?:\.[0-9]+)*)?(?:<[0-9]+(?:\.[0-9]+)*)?)$`)
+// keyForm matches CHECK@PEER with an optional version range, role and partner.
+var keyForm = regexp.MustCompile(`^([a-z]+)@([^<>=:/]+)((?:>=[0-9]+(?:\.[0-9]+)*)?(?:<[0-9]+(?:\.[0-9]+)*)?)(:sends|:receives)?(?:/([^/:<>=]+))?$`)
 
 // ParseExpectations reads a file of expected failures. Each line has the form
 //
-//	PATTERN CHECK@PEER REASON
+//	SCENARIO[/TYPE] CHECK@PEER[VERSIONS][:sends|:receives][/PARTNER] REASON
 //
 // In the first two words, {a,b} means either a or b. A line that begins with "#" is a
-// comment. Lines below a heading, such as [gvisor], [linux] or [linux>=6.2<6.7], apply only to
-// that kernel. CHECK@PEER<8.4, CHECK@PEER>=8.1 and CHECK@PEER>=8.1<8.4 limit a line to these
+// comment. A peer in role A sends, and one in role B receives. Lines below a heading, such as [gvisor],
+// [linux] or [linux>=6.2<6.7], apply only to that kernel. CHECK@PEER<8.4, CHECK@PEER>=8.1 and CHECK@PEER>=8.1<8.4 limit a line to these
 // versions of the peer. The peer reports its version in its answer to hello. If REASON begins with "flaky:", the failure
 // may or may not occur. If it begins with "?", also after "flaky:", it is unfinished.
 //
 // Errors and expectations name the file, which ParseExpectations does not open.
 func ParseExpectations(file string, text []byte) (list []Expectation, err error) {
 	var heading Heading
+	var old []error
 	for i, l := range strings.Split(strings.TrimPrefix(string(text), byteOrderMark), "\n") {
 		l = strings.TrimSpace(l)
 		m := headingForm.FindStringSubmatch(l)
@@ -88,9 +112,18 @@ func ParseExpectations(file string, text []byte) (list []Expectation, err error)
 			more, err = parseExpectation(Expectation{Heading: heading, File: file, Line: i + 1}, strings.Fields(l))
 		}
 		if err != nil {
-			return nil, fmt.Errorf("%s:%d: %w", file, i+1, err)
+			err = fmt.Errorf("%s:%d: %w", file, i+1, err)
+		}
+		if errors.As(err, new(*oldFormError)) {
+			old, err = append(old, err), nil
+		}
+		if err != nil {
+			return nil, err
 		}
 		list = append(list, more...)
+	}
+	if len(old) > 0 {
+		return nil, errors.Join(old...) // all of them, so that the file can be converted at once
 	}
 	return list, nil
 }
@@ -98,7 +131,7 @@ func ParseExpectations(file string, text []byte) (list []Expectation, err error)
 // parseExpectation returns an expectation for each alternative in the braces of CHECK@PEER.
 func parseExpectation(e Expectation, words []string) (list []Expectation, err error) {
 	if len(words) < 3 {
-		return nil, errors.New("a line is PATTERN CHECK@PEER REASON, and the reason is required")
+		return nil, errors.New("a line is SCENARIO CHECK@PEER REASON, and the reason is required")
 	}
 	e.Reason = strings.Join(words[2:], " ")
 	if e.ownReason() == "" {
@@ -117,15 +150,23 @@ func parseExpectation(e Expectation, words []string) (list []Expectation, err er
 	for _, key := range keys {
 		m := keyForm.FindStringSubmatch(key)
 		if m == nil || !display.IsName(m[2]) || !slices.Contains(Checks, Check(m[1])) {
-			return nil, fmt.Errorf("%q is not CHECK@PEER, optionally followed by <VERSION, >=VERSION or both; checks are %v", key, Checks)
+			return nil, fmt.Errorf("%q is not CHECK@PEER, optionally followed by <VERSION, >=VERSION or both, then :sends or :receives, then /PARTNER; checks are %v", key, Checks)
 		}
-		e.Check, e.Peer, e.Version = Check(m[1]), m[2], m[3]
+		e.Check, e.Peer, e.Version, e.Role, e.Partner = Check(m[1]), m[2], m[3], 0, m[5]
+		for role, word := range roleWords {
+			if m[4] == word {
+				e.Role = role
+			}
+		}
+		if _, err := ParsePattern(cmp.Or(e.Partner, "*")); err != nil {
+			return nil, fmt.Errorf("%q: the partner: %w", key, err)
+		}
 		if err := e.validateVersions(); err != nil {
 			return nil, err
 		}
 		list = append(list, e)
 	}
-	return list, nil
+	return list, rejectOldForm(words[1], list)
 }
 
 var (
@@ -230,28 +271,33 @@ func (e Expectation) unusable(cases []Case, scenarios []*Scenario, peers []*Peer
 
 // mismatch explains why the expectation applies to none of the cases.
 func (e Expectation) mismatch(cases []Case, scenarios []*Scenario, peers []string) string {
-	matches, takesPart := false, false
+	matches, takesPart, sits := false, false, false
 	for _, c := range cases {
-		if e.Pattern.Match(c.Name()) {
+		if e.Pattern.matchParts(c.start()) {
 			matches = true
 			takesPart = takesPart || c.A.Name == e.Peer || c.B.Name == e.Peer
+			sits = sits || e.sits(c, RoleA) || e.sits(c, RoleB)
 		}
 	}
-	if takesPart {
-		return fmt.Sprintf("the pattern selects cases of %s, but none in which it receives a descriptor", e.Peer)
-	}
-	if matches {
+	switch {
+	case !matches:
+		var starts []start
+		for _, s := range scenarios {
+			starts = append(starts, startsOf(s)...)
+		}
+		return e.Pattern.mismatch(starts, nil)
+	case !slices.ContainsFunc(peers, e.pairs):
+		return fmt.Sprintf("no peer matches %q%s", e.Partner, didYouMean(e.Partner, peers))
+	case !takesPart:
 		return fmt.Sprintf("the pattern selects no case of %s", e.Peer)
+	case !sits:
+		return fmt.Sprintf("the pattern selects cases of %s, but none with %q", e.Peer, e.seat())
 	}
-	var starts []start
-	for _, s := range scenarios {
-		starts = append(starts, startsOf(s)...)
-	}
-	return e.Pattern.mismatch(starts, peers)
+	return fmt.Sprintf("it selects cases of %s, but none in which it receives a descriptor", e.Peer) // the check is cloexec
 }
 
-// peerWord matches the words of a pattern that can be names of peers.
-var peerWord = regexp.MustCompile(`[^/*!,{}]+`)
+// peerWord matches the words of a partner that can be names of peers.
+var peerWord = regexp.MustCompile(`[^*!]+`)
 
 // ValidateExpectations returns an error if an expectation, or an alternative in its pattern, could not
 // apply to any case of the scenarios. It considers every kernel, and every version of the peers that the expectations name.
@@ -266,9 +312,7 @@ func ValidateExpectations(list []Expectation, scenarios []*Scenario) error {
 
 // namedPeers returns the peers that the expectation names, apart from the runner.
 func (e Expectation) namedPeers() (peers []*Peer) {
-	parts := strings.Split(e.Pattern.text, "/")
-	ends := strings.Join(parts[max(0, len(parts)-2):], "/")
-	for _, name := range append(peerWord.FindAllString(ends, -1), e.Peer) {
+	for _, name := range append(peerWord.FindAllString(e.Partner, -1), e.Peer) {
 		if name != RunnerName && name != KernelName {
 			peers = append(peers, Missing(name, ""))
 		}
@@ -293,17 +337,44 @@ func ValidateReasons(list []Expectation) error {
 }
 
 // Selects reports whether the expectation applies to the case. The case must match the pattern,
-// include the peer in a version within the range, and be able to fail the check.
+// include the peer in its role, with its partner and in a version within the range, and be able to fail the check.
 func (e Expectation) Selects(c Case) bool {
-	return e.concerns(c) && (inVersions(e.Version, c.A.Hello.Version) && c.A.Name == e.Peer ||
-		inVersions(e.Version, c.B.Hello.Version) && c.B.Name == e.Peer)
+	return e.selects(c, func(role Role) bool { return e.plays(c, role) && inVersions(e.Version, c.Peer(role).Hello.Version) })
 }
 
 // concerns is like Selects, but accepts any version.
 func (e Expectation) concerns(c Case) bool {
-	return slices.ContainsFunc([]Role{RoleA, RoleB}, func(role Role) bool {
-		return c.Peer(role).Name == e.Peer && (e.Check != CheckCloexec || c.Scenario.receives(role))
-	}) && e.Pattern.matchCase(c)
+	return e.selects(c, func(role Role) bool { return e.plays(c, role) })
+}
+
+// SelectsName is like Selects for a case with this name, but accepts any version, and does not ask whether the case can fail
+// the check.
+func (e Expectation) SelectsName(name string) bool {
+	parts := strings.Split(name, "/")
+	if len(parts) != 5 {
+		return false
+	}
+	c := Case{&Scenario{Name: parts[0] + "/" + parts[1]}, parts[2], &Peer{Name: parts[3]}, &Peer{Name: parts[4]}}
+	return e.selects(c, func(role Role) bool { return e.sits(c, role) })
+}
+
+func (e Expectation) selects(c Case, plays func(Role) bool) bool {
+	return (plays(RoleA) || plays(RoleB)) && e.Pattern.matchParts(c.start())
+}
+
+// plays reports whether the peer has this role in the case, as the expectation says, and can fail the check in it.
+func (e Expectation) plays(c Case, role Role) bool {
+	return e.sits(c, role) && (e.Check != CheckCloexec || c.Scenario.receives(role))
+}
+
+// sits reports whether the peer has this role in the case, as the expectation says.
+func (e Expectation) sits(c Case, role Role) bool {
+	return c.Peer(role).Name == e.Peer && (e.Role == 0 || e.Role == role) && e.pairs(c.partner(role).Name)
+}
+
+// pairs reports whether the expectation is about cases with this partner.
+func (e Expectation) pairs(partner string) bool {
+	return e.Partner == "" || matchPart(e.Partner, partner)
 }
 
 // For returns the expectations that apply to the case.

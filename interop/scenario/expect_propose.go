@@ -13,7 +13,6 @@ import (
 
 const (
 	maxPattern = 400 // a longer list of scenarios continues in the next line
-	maxMixed   = 120 // a list of scenarios of several groups is harder to read
 	maxReason  = 140 // a longer text in a reason is cut
 )
 
@@ -34,22 +33,21 @@ func newProposals(mark, reason string) *proposals {
 	return &proposals{mark: mark, reason: reason, failures: map[place]map[Check][]failure{}}
 }
 
-// add adds a check of a peer in these scopes, with the failures in the list that are in the scopes.
-func (p *proposals) add(check Check, peer string, scopes []scope, list []failure) {
+// add adds a check of a peer, in these versions, in these scopes, with the failures in the list that are in the scopes.
+func (p *proposals) add(of subject, versions string, scopes []scope, list []failure) {
 	for _, s := range scopes {
-		at := place{s, peer}
+		at := place{s, of.peer + versions}
 		if p.failures[at] == nil {
 			p.failures[at] = map[Check][]failure{}
 		}
-		p.failures[at][check] = s.among(list)
+		p.failures[at][of.check] = slices.DeleteFunc(slices.Clone(list), func(f failure) bool { return !s.selects(of, f.Case) })
 	}
 }
 
 // A group contains the properties that several places have in common. Places of one group share a line, or
 // a few lines if there are too many scenarios for one.
 type group struct {
-	tail   string
-	whole  bool   // the scopes are whole groups of scenarios
+	tail   tail
 	checks string // {CHECK,CHECK}
 	peer   string
 	kind   string // of the cause
@@ -62,18 +60,18 @@ type proposal struct{ line, example string }
 func (p *proposals) lines() (list []proposal) {
 	scenarios := map[group][]string{}
 	for at, checks := range p.failures {
-		g := group{at.tail, strings.HasSuffix(at.scenario, anyID), bracedChecks(checks), at.peer, ""}
+		g := group{at.tail, bracedChecks(checks), at.peer, ""}
 		if p.reason == "" {
 			g.kind = commonKinds(checks)
 		}
 		scenarios[g] = append(scenarios[g], at.scenario)
 	}
 	for g, names := range scenarios {
-		for _, part := range splitScenarios(names, g.tail) {
+		for _, part := range splitScenarios(names, g.tail.types) {
 			failures := p.failuresIn(g, part)
 			example := exampleOf(failures)
 			reason := cmp.Or(p.reason, proposedReason(failures, example))
-			line := fmt.Sprintf("%s %s@%s %s%s", casePattern(part, g.tail), g.checks, g.peer, p.mark, reason)
+			line := fmt.Sprintf("%s %s@%s%s %s%s", casePattern(part, g.tail.types), g.checks, g.peer, seatText(g.tail.role, g.tail.partners), p.mark, reason)
 			list = append(list, proposal{line, example})
 		}
 	}
@@ -177,82 +175,36 @@ func proposedReason(failures map[Check][]failure, example string) string {
 	return reason
 }
 
-// splitScenarios divides scenarios so that no pattern for the cases that the tail selects in one part
-// of them is too long. A part begins with each group of scenarios, unless the pattern for several groups is short.
-func splitScenarios(names []string, tail string) (parts [][]string) {
+// splitScenarios divides scenarios so that no pattern for one part of them, with these types of socket, is too long.
+func splitScenarios(names []string, types string) (parts [][]string) {
 	slices.Sort(names)
-	var lists [][]string // each of one group
 	for _, name := range names {
-		last := len(lists) - 1
-		if last >= 0 && groupOf(lists[last][0]) == groupOf(name) && len(casePattern(append(slices.Clone(lists[last]), name), tail)) <= maxPattern {
-			lists[last] = append(lists[last], name)
-		} else {
-			lists = append(lists, []string{name})
-		}
-	}
-	for _, list := range lists {
 		last := len(parts) - 1
-		if last >= 0 && len(casePattern(slices.Concat(parts[last], list), tail)) <= mixedLimit(list[0]) {
-			parts[last] = append(parts[last], list...)
+		if last >= 0 && len(casePattern(append(slices.Clone(parts[last]), name), types)) <= maxPattern {
+			parts[last] = append(parts[last], name)
 		} else {
-			parts = append(parts, list)
+			parts = append(parts, []string{name})
 		}
 	}
 	return parts
 }
 
-// mixedLimit returns the maximum length of a pattern with the scenarios of several groups. A list of
-// whole groups is as easy to read as one of the scenarios of a group.
-func mixedLimit(scenario string) int {
-	if strings.HasSuffix(scenario, anyID) {
-		return maxPattern
-	}
-	return maxMixed
-}
-
-// casePattern returns the pattern for the cases that the tail selects in these scenarios.
-func casePattern(scenarios []string, tail string) string {
-	if scenarios[0] == "" { // all scenarios
-		if strings.HasPrefix(tail, "**") {
-			return tail
-		}
-		return "**/" + tail
-	}
-	if strings.HasSuffix(scenarios[0], anyID) {
-		return groupPattern(scenarios, tail)
-	}
-	groups, ids := map[string]bool{}, []string(nil)
-	group := ""
-	for _, s := range scenarios {
-		id := ""
-		group, id, _ = strings.Cut(s, "/")
-		groups[group], ids = true, append(ids, id)
-	}
+// casePattern returns the pattern for these scenarios and types of socket.
+func casePattern(scenarios []string, types string) string {
 	pattern := braces(scenarios)
-	if len(groups) == 1 {
+	if scenarios[0] == "" { // all scenarios
+		pattern = "**"
+	} else if group := groupOf(scenarios[0]); !slices.ContainsFunc(scenarios, func(s string) bool { return groupOf(s) != group }) {
+		var ids []string
+		for _, s := range scenarios {
+			ids = append(ids, strings.TrimPrefix(s, group+"/"))
+		}
 		pattern = group + "/" + braces(ids)
 	}
-	// A pattern without "**" matches all names that begin with it.
-	if tail == "**" {
-		return pattern
+	if types != "" {
+		pattern += "/" + types
 	}
-	return pattern + "/" + strings.TrimSuffix(tail, "/**")
-}
-
-// groupPattern is casePattern for whole groups of scenarios.
-func groupPattern(scenarios []string, tail string) string {
-	var groups []string
-	for _, s := range scenarios {
-		groups = append(groups, groupOf(s))
-	}
-	pattern := braces(groups)
-	switch {
-	case tail == "**":
-		return pattern
-	case strings.HasPrefix(tail, "**"):
-		return pattern + "/" + tail
-	}
-	return pattern + anyID + "/" + strings.TrimSuffix(tail, "/**")
+	return pattern
 }
 
 // A cause is why a case fails a check. Cases with the same kind can share a line. The text is the
@@ -370,16 +322,6 @@ type failure struct {
 
 // cause returns the cause of the finding.
 func (f failure) cause() cause { return causeOf(f.Finding, f.Case) }
-
-// among returns the failures in the scope.
-func (s scope) among(list []failure) (some []failure) {
-	for _, f := range list {
-		if s.selects(f.Name) {
-			some = append(some, f)
-		}
-	}
-	return some
-}
 
 // commonKind returns the most frequent kind of cause of the failures.
 func commonKind(list []failure) (common string) {

@@ -14,22 +14,22 @@ func TestParseExpectations(t *testing.T) {
 	var got []string
 	for _, e := range mustExpect(t, `
 # A comment.
-[ab]/** cloexec@book<8.4 UNP §15.7 passes flags 0
-  truncation/{a,b}/**/c {answer,leak}@{x,y} https://example.org/1
+[ab]/** cloexec@book<8.4:receives UNP §15.7 passes flags 0
+  truncation/{a,b}/stream {answer,leak}@x:sends/{c,!d} https://example.org/1
 [gvisor]
-** leak@z why
+** leak@z/y why
   [linux]
 ** leak@y why
 `) {
 		got = append(got, fmt.Sprintf("%s: %s, %v %v", e, e.Reason, e.On(kernelOf(KernelLinux)), e.On(kernelOf(KernelGVisor))))
 	}
 	want := []string{
-		"file:3: [ab]/** cloexec@book<8.4: UNP §15.7 passes flags 0, true true",
-		"file:4: truncation/{a,b}/**/c answer@x: https://example.org/1, true true",
-		"file:4: truncation/{a,b}/**/c answer@y: https://example.org/1, true true",
-		"file:4: truncation/{a,b}/**/c leak@x: https://example.org/1, true true",
-		"file:4: truncation/{a,b}/**/c leak@y: https://example.org/1, true true",
-		"file:6: [gvisor] ** leak@z: why, false true",
+		"file:3: [ab]/** cloexec@book<8.4:receives: UNP §15.7 passes flags 0, true true",
+		"file:4: truncation/{a,b}/stream answer@x:sends/c: https://example.org/1, true true",
+		"file:4: truncation/{a,b}/stream answer@x:sends/!d: https://example.org/1, true true",
+		"file:4: truncation/{a,b}/stream leak@x:sends/c: https://example.org/1, true true",
+		"file:4: truncation/{a,b}/stream leak@x:sends/!d: https://example.org/1, true true",
+		"file:6: [gvisor] ** leak@z/y: why, false true",
 		"file:8: [linux] ** leak@y: why, true false",
 	}
 	if !slices.Equal(got, want) {
@@ -38,9 +38,9 @@ func TestParseExpectations(t *testing.T) {
 }
 
 func TestParseExpectationsErrors(t *testing.T) {
-	const checks = ` is not CHECK@PEER, optionally followed by <VERSION, >=VERSION or both; checks are [answer file cloexec leak contract crash hang]`
+	const checks = ` is not CHECK@PEER, optionally followed by <VERSION, >=VERSION or both, then :sends or :receives, then /PARTNER; checks are [answer file cloexec leak contract crash hang]`
 	for text, want := range map[string]string{
-		"\n** cloexec@book":   "file:2: a line is PATTERN CHECK@PEER REASON, and the reason is required",
+		"\n** cloexec@book":   "file:2: a line is SCENARIO CHECK@PEER REASON, and the reason is required",
 		"a//b leak@x why":     `file:1: pattern "a//b": an empty part`,
 		"** leak@ why":        `file:1: "leak@"` + checks,
 		"** mood@x why":       `file:1: "mood@x"` + checks,
@@ -49,8 +49,13 @@ func TestParseExpectationsErrors(t *testing.T) {
 		"\n[hurd]":            `file:2: unknown kernel "hurd"; kernels are [linux gvisor]`,
 		"** leak@x<8.4.b why": `file:1: "leak@x<8.4.b"` + checks,
 		"** leak@x=8 why":     `file:1: "leak@x=8"` + checks,
+		"** leak@x:both why":  `file:1: "leak@x:both"` + checks,
+		"** leak@x/a/b why":   `file:1: "leak@x/a/b"` + checks,
+		"** leak@x/a:sends w": `file:1: "leak@x/a:sends"` + checks,
+		"** leak@x:sends<8 w": `file:1: "leak@x:sends<8"` + checks,
+		"** leak@x/[ why":     `file:1: "leak@x/[": the partner: pattern "[": syntax error in pattern`,
 		"** leak@x flaky:":    `file:1: the reason after "flaky:" is missing`,
-		"[gvisor] why":        "file:1: a line is PATTERN CHECK@PEER REASON, and the reason is required",
+		"[gvisor] why":        "file:1: a line is SCENARIO CHECK@PEER REASON, and the reason is required",
 	} {
 		if list, err := ParseExpectations("file", []byte(text)); err == nil || err.Error() != want {
 			t.Errorf("%q: got %v, %v; want %s", text, list, err, want)
@@ -95,8 +100,108 @@ func TestExpectVersions(t *testing.T) {
 	}
 }
 
+// A line is about a peer in some or all scenarios. It can be limited to a type of socket, to a role of the peer and to partners.
+func TestExpectationSelects(t *testing.T) {
+	ends := []string{"x/x", "x/y", "y/x", "y/y", "x/" + RunnerName, RunnerName + "/x"}
+	for _, c := range []struct{ text, want string }{
+		{"** leak@x", "x/x x/y y/x x/runner runner/x"},
+		{"** leak@x:sends", "x/x x/y x/runner"},
+		{"** leak@x:receives", "x/x y/x runner/x"},
+		{"** leak@x/y", "x/y y/x"},
+		{"** leak@x:sends/y", "x/y"},
+		{"** leak@x:receives/y", "y/x"},
+		{"** leak@x:receives/{y,runner}", "y/x runner/x"},
+		{"** leak@x:receives/!y", "x/x runner/x"},
+		{"** leak@x:sends/r*", "x/runner"},
+		{"** leak@x/x", "x/x"},
+		{"** leak@runner:sends", "runner/x"},
+		{"group leak@y:sends", "y/x y/y"},
+		{"group/id/stream leak@y:receives", "x/y y/y"},
+		{"**/{stream,seqpacket} leak@y:receives", "x/y y/y"},
+		{"group/id/dgram leak@x", ""},
+		{"**/dgram leak@x", ""},
+		{"other leak@x", ""},
+		{"** cloexec@x", "x/x y/x runner/x"}, // A receives nothing
+		{"** cloexec@x:sends", ""},
+	} {
+		var got, byName []string
+		list := mustExpect(t, c.text+" why")
+		for _, pair := range ends {
+			a, b, _ := strings.Cut(pair, "/")
+			is := Case{mustParse(t, simple), "stream", &Peer{Name: a}, &Peer{Name: b}}
+			if slices.ContainsFunc(list, func(e Expectation) bool { return e.Selects(is) }) {
+				got = append(got, pair)
+			}
+			if slices.ContainsFunc(list, func(e Expectation) bool { return e.SelectsName(is.Name()) }) {
+				byName = append(byName, pair)
+			}
+		}
+		if strings.Join(got, " ") != c.want {
+			t.Errorf("%s selects %v, want %s", c.text, got, c.want)
+		}
+		if list[0].Check != CheckCloexec && !slices.Equal(got, byName) {
+			t.Errorf("%s selects %v by name, want %s", c.text, byName, c.want)
+		}
+	}
+	e := mustExpect(t, "** leak@x why")[0]
+	for _, name := range []string{"", "a", "a/b", "a/b/c"} {
+		if e.SelectsName(name) {
+			t.Errorf("it selects %q", name)
+		}
+	}
+}
+
+// A line whose first word selects peers, as --run does, is an error that contains the line to write. The error is about all
+// such lines.
+func TestOldForm(t *testing.T) {
+	for old, want := range map[string]string{
+		"**/x leak@x why":                         "** leak@x:receives why",
+		"**/x/* leak@x why":                       "** leak@x:sends why",
+		"**/x/** leak@x why":                      "",
+		"**/y leak@x why":                         "** leak@x:sends/y why",
+		"**/y/* leak@x why":                       "",
+		"**/runner/x leak@x why":                  "** leak@x:receives/runner why",
+		"**/x/runner leak@x why":                  "** leak@x:sends/runner why",
+		"**/runner/* leak@x why":                  "** leak@x:receives/runner why",
+		"**/x/x leak@x why":                       "** leak@x:sends/x why",
+		"**/x/!y leak@x why":                      "** leak@x:sends/!y why",
+		"**/!y/x leak@x why":                      "** leak@x:receives/!y why",
+		"**/dgram/**/x leak@x why":                "**/dgram leak@x:receives why",
+		"{a/**,b/c}/**/x leak@x why":              "{a/**,b/c} leak@x:receives why",
+		"{a/b,c/d/stream/x} leak@x why":           "",
+		"g/{a,b}/**/x {leak,file}@x<8 flaky: why": "g/{a,b} {leak,file}@x<8:receives flaky: why",
+		"{g/a,h/b}/**/x leak@x why":               "{g/a,h/b} leak@x:receives why",
+		"*/{a,b}/stream/*/x leak@x why":           "*/{a,b}/stream leak@x:receives why",
+		"g/a/stream/x leak@x why":                 "g/a/stream leak@x:sends why",
+		"{g/a,h/b}/stream/x/{y,z} leak@x why":     "{g/a,h/b}/stream leak@x:sends/{y,z} why",
+		"g/a/**/{x,y} leak@{x,y} why":             "g/a leak@{x,y}:receives why",
+		"g/a/*/{x,z}/y file@{x,y} why":            "g/a/* file@x:sends/y why\ng/a/* file@y:receives/{x,z} why",
+		"g/a leak@x why":                          "",
+		"g/**/dgram leak@x why":                   "",
+		"g/a/strem leak@x why":                    "",
+		"**/a/{dgram,stream} leak@x why":          "",
+		"** leak@x why":                           "",
+	} {
+		_, err := ParseExpectations("file", []byte("\n"+old+"\n"))
+		got := ""
+		if err != nil {
+			got = strings.TrimPrefix(err.Error(), "file:2: the first word names scenarios and types of socket, and no peers. Write:\n")
+		}
+		if got != want {
+			t.Errorf("%s: got %s, want %s", old, got, want)
+		}
+		if _, err := ParseExpectations("file", []byte(want)); err != nil {
+			t.Errorf("%s: %v", want, err)
+		}
+	}
+	_, err := ParseExpectations("file", []byte("**/x leak@x why\n** leak@x why\n**/y leak@y why"))
+	if err == nil || !strings.Contains(err.Error(), "file:1: ") || !strings.Contains(err.Error(), "file:3: ") || strings.Contains(err.Error(), "file:2: ") {
+		t.Errorf("got %v", err)
+	}
+}
+
 func TestExpectSetsAside(t *testing.T) {
-	x, err := expect(t, "** leak@one why\n** leak@gone why\ngroup/id/*/gone answer@two why\n** answer@two why\n"+
+	x, err := expect(t, "** leak@one why\n** leak@gone why\ngroup/id answer@two/gone why\n** answer@two why\n"+
 		"[gvisor]\n** leak@two why\n** leak@gone why\n[linux]\n** file@two why\n** file@gone why", KernelLinux, "")
 	if err != nil {
 		t.Fatal(err)
@@ -114,25 +219,26 @@ func TestExpectSetsAside(t *testing.T) {
 
 func TestExpectAppliesToSomething(t *testing.T) {
 	for text, want := range map[string]string{
-		"** leak@absent why":       `** leak@absent applies to no case: no peer is named "absent"`,
-		"** leak@tow why":          `** leak@tow applies to no case: no peer is named "tow"; did you mean "two"?`,
-		"**/two/one leak@gone why": "**/two/one leak@gone applies to no case: the pattern selects no case of gone",
+		"** leak@absent why":           `** leak@absent applies to no case: no peer is named "absent"`,
+		"** leak@tow why":              `** leak@tow applies to no case: no peer is named "tow"; did you mean "two"?`,
+		"** leak@kernel why":           "** leak@kernel applies to no case: the pattern selects no case of kernel",
+		"** leak@one:sends/kernel why": `** leak@one:sends/kernel applies to no case: the pattern selects cases of one, but none with ":sends/kernel"`,
 		// A line about another kernel must apply to a case too.
 		"[gvisor]\ngroup/other leak@one why": `[gvisor] group/other leak@one applies to no case: no scenario matches "other"`,
 		"no/such leak@one<1 why":             `no/such leak@one<1 applies to no case: no group matches "no"`,
 		"gruop leak@one why":                 `gruop leak@one applies to no case: no group matches "gruop"; did you mean "group"?`,
 		"id/** leak@one why":                 `id/** leak@one applies to no case: no group matches "id"; did you mean "group/id"?`,
 		"group/id/strem leak@one why":        `group/id/strem leak@one applies to no case: no type of socket matches "strem"; did you mean "stream"?`,
-		"*/*/*/one/tow leak@one why":         `*/*/*/one/tow leak@one applies to no case: no peer matches "tow"; did you mean "two"?`,
-		"group/**/gonne leak@one why":        `group/**/gonne leak@one applies to no case: no peer matches "gonne"; did you mean "gone"?`,
-		"group/**/id/id/** leak@one why":     "group/**/id/id/** leak@one applies to no case: no case matches all of its parts",
+		"*/*/* leak@one:sends/tow why":       `*/*/* leak@one:sends/tow applies to no case: no peer matches "tow"; did you mean "two"?`,
+		"group leak@one:sends/gonne why":     `group leak@one:sends/gonne applies to no case: no peer matches "gonne"; did you mean "gone"?`,
+		"group/**/id/id/dgram leak@one why":  "group/**/id/id/dgram leak@one applies to no case: no scenario matches all of its parts",
 		// The peer never receives a descriptor, so there is no cloexec check.
-		"group/id/*/one/two cloexec@one why": "group/id/*/one/two cloexec@one applies to no case: the pattern selects cases of one, but none in which it receives a descriptor",
+		"group/id cloexec@one:sends/two why": "group/id cloexec@one:sends/two applies to no case: it selects cases of one, but none in which it receives a descriptor",
 		// Each alternative must apply to a case.
-		"group/{id,ic}/**/one leak@one why": `group/{id,ic}/**/one leak@one: the alternative "ic" applies to no case: no scenario matches "ic"; did you mean "id"?`,
-		"{group/id,group/other} leak@one w": `{group/id,group/other} leak@one: the alternative "group/other" applies to no case: no scenario matches "other"`,
-		"group/id/{stream,dgrm} leak@one w": `group/id/{stream,dgrm} leak@one: the alternative "dgrm" applies to no case: no type of socket matches "dgrm"; did you mean "dgram"?`,
-		"{g,x}{roup,y}/** leak@{one,two} w": `{g,x}{roup,y}/** leak@one: the alternative "x" applies to no case: no group matches "xroup"; did you mean "group"?`,
+		"group/{id,ic} leak@one:receives why": `group/{id,ic} leak@one:receives: the alternative "ic" applies to no case: no scenario matches "ic"; did you mean "id"?`,
+		"{group/id,group/other} leak@one w":   `{group/id,group/other} leak@one: the alternative "group/other" applies to no case: no scenario matches "other"`,
+		"group/id/{stream,dgrm} leak@one w":   `group/id/{stream,dgrm} leak@one: the alternative "dgrm" applies to no case: no type of socket matches "dgrm"; did you mean "dgram"?`,
+		"{g,x}{roup,y}/** leak@{one,two} w":   `{g,x}{roup,y}/** leak@one: the alternative "x" applies to no case: no group matches "xroup"; did you mean "group"?`,
 	} {
 		line := 1 + strings.Count(text, "\n")
 		want = fmt.Sprintf("file:%d: %s", line, want)
@@ -141,9 +247,9 @@ func TestExpectAppliesToSomething(t *testing.T) {
 		}
 	}
 	for _, text := range []string{
-		"{group,g*}/{id,i?}/*/{one,two,elsewhere} leak@one why",
-		"**/runner/{one,two} leak@{one,two} why",
-		"[gvisor]\ngroup/{id,*}/**/{two,gone} leak@{two,gone}>=8 why",
+		"{group,g*}/{id,i?} leak@one/{one,two} why",
+		"** leak@{one,two}:receives/runner why",
+		"[gvisor]\ngroup/{id,*} leak@{two,gone}>=8:receives why",
 	} {
 		if _, err := expect(t, text, KernelLinux, ""); err != nil {
 			t.Errorf("%q: %v", text, err)
@@ -177,6 +283,11 @@ func TestSetVerdict(t *testing.T) {
 		{"a flaky failure occurs, and an expected one does not", "** leak@two flaky: a\n** answer@two b", "leak@two", "", UnexpectedPass, "2: ** answer@two", "flaky: a"},
 		{"a flaky failure does not occur, and an expected one does", "** leak@two flaky: a\n** answer@two b", "answer@two", "", Expected, "", "b"},
 		{"a flaky line is an exception to another line", "** leak@two a\ngroup leak@two flaky: b", "", "", Pass, "", ""},
+		{"expected in another role", "** leak@two:sends a", "leak@two", "", Fail, "", ""},
+		{"a finding expected in another role is missing", "** leak@two:sends a", "", "", Pass, "", ""},
+		{"expected in this role with this partner", "** leak@two:receives/one a", "leak@two", "", Expected, "", "a"},
+		{"expected in this role with another partner", "** leak@two:receives/!one a", "leak@two", "", Fail, "", ""},
+		{"a finding expected in this role with this partner is missing", "** leak@two:receives/one a", "", "", UnexpectedPass, "1: ** leak@two:receives/one", ""},
 		{"close-on-exec, checked", "** cloexec@two a", "", "two", UnexpectedPass, "1: ** cloexec@two", ""},
 		{"close-on-exec, not checked", "** cloexec@two a", "", "", Pass, "", ""},
 		{"close-on-exec, found", "** cloexec@two a", "cloexec@two", "two", Expected, "", "a"},
@@ -194,7 +305,8 @@ func TestSetVerdict(t *testing.T) {
 		}
 		x.SetVerdict(r)
 		for _, f := range r.Findings {
-			if want := strings.Contains(c.expected, f.Key()) || strings.Contains(c.expected, "leak@{one,two}"); f.Expected != want {
+			want := strings.Contains(c.expected, f.Key()) || strings.Contains(c.expected, "leak@{one,two}")
+			if want = want && !strings.Contains(c.name, "another role") && !strings.Contains(c.name, "another partner"); f.Expected != want {
 				t.Errorf("%s: %s is expected: %v, want %v", c.name, f.Key(), f.Expected, want)
 			}
 		}
@@ -215,8 +327,8 @@ func TestExpectedHang(t *testing.T) {
 		text, a, b string
 		hangs      [2]bool
 	}{
-		{"**/two hang@two why\n** leak@one why", "one", "two", [2]bool{false, true}},
-		{"**/two hang@two why", "two", "one", [2]bool{}},
+		{"** hang@two:receives why\n** leak@one why", "one", "two", [2]bool{false, true}},
+		{"** hang@two:receives why", "two", "one", [2]bool{}},
 		// The runner may wait for a message that a peer does not send, but not after a fault of its own.
 		{"** answer@one why\n** answer@runner why", "runner", "one", [2]bool{true, false}},
 		{"** answer@one why\n** answer@runner why", "runner", "runner", [2]bool{}},
@@ -238,10 +350,10 @@ func TestRunnerFails(t *testing.T) {
 	s := mustParse(t, simple)
 	c := Case{Scenario: s, Type: "stream", A: &Peer{Name: "one"}, B: &Peer{Name: "two"}}
 	for text, want := range map[string]string{
-		"** answer@one why":                  "",
-		"** answer@runner why":               "the runner fails it with itself: why",
-		"** answer@runner flaky: why":        "the runner fails it with itself: flaky: why",
-		"**/one/runner answer@runner no why": "",
+		"** answer@one why":                    "",
+		"** answer@runner why":                 "the runner fails it with itself: why",
+		"** answer@runner flaky: why":          "the runner fails it with itself: flaky: why",
+		"** answer@runner:receives/one no why": "",
 	} {
 		x := &Expectations{List: mustExpect(t, text)}
 		if got := x.RunnerFails(c); got != want {

@@ -1,7 +1,6 @@
 package scenario
 
 import (
-	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -75,18 +74,13 @@ func UpdateExpectations(given []Expectation, file string, text []byte, scenarios
 				return u, err
 			}
 		}
-		instead, changed, err := u.replace(onLine[i+1], run)
-		if err != nil {
-			return u, err
-		}
+		instead, changed := u.replace(onLine[i+1], run)
 		if !changed {
 			instead = []string{strings.TrimSuffix(l, "\r")}
 		}
 		out = append(out, instead...)
 	}
-	if err := u.addUnexpected(all, results); err != nil {
-		return u, err
-	}
+	u.addUnexpected(all, results)
 	if part.Kind == "" && run.Kernel.Kind == KernelLinux {
 		u.Heading = part // Linux is the reference for lines about every kernel
 	}
@@ -106,10 +100,10 @@ func UpdateExpectations(given []Expectation, file string, text []byte, scenarios
 
 // replace returns the lines that replace the line with these expectations, and reports whether
 // they differ from it.
-func (u *Update) replace(list []Expectation, run Run) (lines []string, changed bool, err error) {
+func (u *Update) replace(list []Expectation, run Run) (lines []string, changed bool) {
 	var narrowed *proposals
 	for _, e := range list {
-		line := e.line(e.Pattern.text)
+		line := e.line()
 		must, never, gone := e.split(run.Results)
 		switch {
 		case !gone || e.Flaky():
@@ -125,11 +119,7 @@ func (u *Update) replace(list []Expectation, run Run) (lines []string, changed b
 			if narrowed == nil {
 				narrowed = newProposals("", e.Reason) // all expectations of a line have the same reason
 			}
-			scopes, err := cover(e.Peer, must, never)
-			if err != nil {
-				return nil, false, err
-			}
-			narrowed.add(e.Check, e.Peer+e.Version, scopes, e.failures(run.Results))
+			narrowed.add(e.subject(), e.Version, cover(e.subject(), must, never), e.failures(run.Results))
 		}
 	}
 	if narrowed != nil {
@@ -137,7 +127,7 @@ func (u *Update) replace(list []Expectation, run Run) (lines []string, changed b
 		u.Narrowed = append(u.Narrowed, instead...)
 		lines = append(lines, instead...)
 	}
-	return lines, changed, nil
+	return lines, changed
 }
 
 // addExamples adds the examples of the proposals to u.Examples, and returns their lines.
@@ -167,7 +157,7 @@ func (e Expectation) failures(results []Result) (list []failure) {
 }
 
 // addUnexpected sets u.Added and u.Flaky, given the expectations of all files.
-func (u *Update) addUnexpected(all []Expectation, results []Result) error {
+func (u *Update) addUnexpected(all []Expectation, results []Result) {
 	unexpected, flaky := map[subject][]failure{}, map[subject][]failure{}
 	for _, r := range results {
 		to := unexpected
@@ -183,21 +173,12 @@ func (u *Update) addUnexpected(all []Expectation, results []Result) error {
 			}
 		}
 	}
-	added, err := propose(unfinishedMark+" ", unexpected, results)
-	if err != nil {
-		return err
-	}
-	u.Added = u.addExamples(added)
-	accepting, err := propose(flakyMark+" "+unfinishedMark+" ", flaky, results)
-	if err != nil {
-		return err
-	}
-	for _, p := range accepting {
+	u.Added = u.addExamples(propose(unfinishedMark+" ", unexpected, results))
+	for _, p := range propose(flakyMark+" "+unfinishedMark+" ", flaky, results) {
 		u.Flaky = append(u.Flaky, p.line)
 	}
 	slices.Sort(u.Flaky)
 	u.Flaky = slices.Compact(u.Flaky)
-	return nil
 }
 
 // missing returns the expectations that a flaky case did not meet when it ran first, as lines
@@ -205,9 +186,9 @@ func (u *Update) addUnexpected(all []Expectation, results []Result) error {
 func missing(all []Expectation, r Result) (lines []string) {
 	r.Verdict = Fail
 	for _, e := range all {
-		if !e.Flaky() && e.Selects(r.Case) && (subject{e.Check, e.Peer}).outcome(&r) == hasPassed {
+		if !e.Flaky() && e.Selects(r.Case) && e.subject().outcome(&r) == hasPassed {
 			e.Reason = flakyMark + " " + e.Reason
-			lines = append(lines, e.line(e.Pattern.text))
+			lines = append(lines, e.line())
 		}
 	}
 	return lines
@@ -215,54 +196,26 @@ func missing(all []Expectation, r Result) (lines []string) {
 
 // propose returns lines that expect these failures, and select no other case that shows the peer
 // to pass the check or is flaky. The reasons begin with the mark.
-func propose(mark string, failures map[subject][]failure, results []Result) (list []proposal, err error) {
-	byPeer := map[string]map[subject][]failure{}
-	for s, some := range failures {
-		if byPeer[s.peer] == nil {
-			byPeer[s.peer] = map[subject][]failure{}
-		}
-		byPeer[s.peer][s] = some
-	}
-	for _, some := range byPeer {
-		lines, err := proposeWith(mark, some, results, false)
-		if err != nil {
-			return nil, err
-		}
-		byGroup, err := proposeWith(mark, some, results, true)
-		if err != nil {
-			return nil, err
-		}
-		if len(byGroup) < len(lines) {
-			lines = byGroup
-		}
-		list = append(list, lines...)
-	}
-	slices.SortFunc(list, func(a, b proposal) int { return cmp.Compare(a.line, b.line) })
-	return list, nil
-}
-
-// proposeWith is propose for one peer. If byGroup is true, lines can select whole groups of scenarios.
-func proposeWith(mark string, failures map[subject][]failure, results []Result, byGroup bool) ([]proposal, error) {
+func propose(mark string, failures map[subject][]failure, results []Result) []proposal {
 	p := newProposals(mark, "")
 	for s, list := range failures {
-		var must, never []string
+		var must, never []Case
+		failed := map[string]bool{} // a case can have several findings of a check
 		for _, f := range list {
-			must = append(must, f.Name)
+			if !failed[f.Name] {
+				failed[f.Name] = true
+				must = append(must, f.Case)
+			}
 		}
 		for _, r := range results {
 			o := s.outcome(&r)
-			if o == hasPassed || o == isFlaky && !slices.Contains(must, r.Name) {
-				never = append(never, r.Name)
+			if o == hasPassed || o == isFlaky && !failed[r.Name] {
+				never = append(never, r.Case)
 			}
 		}
-		must = slices.Compact(must) // a case can have several findings of a check
-		scopes, err := coverWith(s.peer, must, never, byGroup)
-		if err != nil {
-			return nil, err
-		}
-		p.add(s.check, s.peer, scopes, list)
+		p.add(s, "", cover(s, must, never), list)
 	}
-	return p.lines(), nil
+	return p.lines()
 }
 
 // setCases sets the Case of each result from a report. It returns an error unless the report
@@ -295,6 +248,11 @@ func setCases(scenarios []*Scenario, versions map[string]string, results []Resul
 		default:
 			r.Case = c
 		}
+		for _, f := range at[c.Name()].Findings {
+			if f.Peer != c.A.Name && f.Peer != c.B.Name {
+				return fmt.Errorf("the report has a finding about %q, which does not take part in %s", f.Peer, c.Name())
+			}
+		}
 	}
 	if len(plan) != len(results) {
 		return fmt.Errorf("the report has %d cases, but the scenarios with its peers have %d", len(results), len(plan))
@@ -307,6 +265,8 @@ type subject struct {
 	check Check
 	peer  string
 }
+
+func (e Expectation) subject() subject { return subject{e.Check, e.Peer} }
 
 // An outcome is what a case shows about a check of a peer.
 type outcome int
@@ -337,26 +297,21 @@ func (s subject) outcome(r *Result) outcome {
 // anyCase matches every case.
 var anyCase = Pattern{text: "**", alts: [][]string{{"**"}}}
 
-// split returns the names of the cases that a replacement for this line must select, because they
+// split returns the cases that a replacement for this line must select, because they
 // failed as expected or are flaky, and those that it must not select. The latter include cases
 // that failed but that this line does not select. It reports whether the failure did not occur in
 // a case that this line selects.
-func (e Expectation) split(results []Result) (must, never []string, gone bool) {
+func (e Expectation) split(results []Result) (must, never []Case, gone bool) {
 	for _, r := range results {
-		o := subject{e.Check, e.Peer}.outcome(&r)
+		o := e.subject().outcome(&r)
 		switch selects := e.Selects(r.Case); {
 		case o == unknown:
 		case selects && o != hasPassed:
-			must = append(must, r.Name)
+			must = append(must, r.Case)
 		default:
-			never = append(never, r.Name)
+			never = append(never, r.Case)
 			gone = gone || selects
 		}
 	}
 	return must, never, gone
-}
-
-// line returns the expectation as a line of the file, with this pattern.
-func (e Expectation) line(pattern string) string {
-	return fmt.Sprintf("%s %s%s %s", pattern, e.key(), e.Version, e.Reason)
 }

@@ -9,7 +9,8 @@ import (
 	"strings"
 )
 
-// A Pattern selects cases by their names, GROUP/ID/TYPE/SENDER/RECEIVER.
+// A Pattern selects cases by their names, GROUP/ID/TYPE/SENDER/RECEIVER. In a list of expected failures, it
+// selects scenarios and types of socket, GROUP/ID/TYPE.
 //
 // In each part, "*" matches anything, "?" any character, [ab] either of the two characters,
 // {a,b} either of the two texts, and "!a" anything except a. "**" matches any number of
@@ -58,19 +59,6 @@ func (p Pattern) String() string { return p.text }
 // Match reports whether the pattern matches the name.
 func (p Pattern) Match(name string) bool {
 	return p.matchParts(strings.Split(name, "/"))
-}
-
-// matchCase is Match for the name of a case, but does not build the name: a list of expectations is
-// compared with tens of thousands of cases.
-func (p Pattern) matchCase(c Case) bool {
-	group, id, _ := strings.Cut(c.Scenario.Name, "/")
-	parts := append(make([]string, 0, 5), group, id)
-	for _, part := range []string{c.Type, c.A.Name, c.B.Name} {
-		if part != "" {
-			parts = append(parts, part)
-		}
-	}
-	return p.matchParts(parts)
 }
 
 func (p Pattern) matchParts(parts []string) bool {

@@ -44,26 +44,6 @@ func TestPattern(t *testing.T) {
 	}
 }
 
-// A pattern selects the same cases whether it is compared with their names or with their parts. The cases of some
-// scenarios have no type.
-func TestPatternOfCases(t *testing.T) {
-	nix, runner := &Peer{Name: "nix"}, &Peer{Name: RunnerName}
-	for _, c := range []Case{
-		{Scenario: &Scenario{Name: "truncation/ctrunc-null-control"}, Type: "stream", A: nix, B: runner},
-		{Scenario: &Scenario{Name: "kinds/kind-o-path"}, A: runner, B: runner},
-	} {
-		for _, text := range []string{"*/*", "**/nix/*", "**/runner", "*/*/*/nix", "*/*/runner/runner", "!kinds", c.Name()} {
-			p, err := ParsePattern(text)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if p.matchCase(c) != p.Match(c.Name()) {
-				t.Errorf("%s: %v for the parts of %s", text, p.matchCase(c), c.Name())
-			}
-		}
-	}
-}
-
 func TestPatternErrors(t *testing.T) {
 	const beside = "! cannot be combined with { }: the alternatives together would match anything"
 	for _, c := range []struct{ pattern, want string }{

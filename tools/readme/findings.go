@@ -168,7 +168,7 @@ func (l *library) rest(expected []scenario.Expectation) (reasons []string, scena
 // reason returns the reason for an expected failure, or "" if it is flaky or not expected.
 func (f failure) reason(expected []scenario.Expectation) string {
 	for _, e := range expected {
-		applies := f.Check == e.Check && f.Peer == e.Peer && e.Pattern.Match(f.result.Name) && slices.Contains(f.result.Reasons, e.Reason)
+		applies := f.Check == e.Check && f.Peer == e.Peer && e.SelectsName(f.result.Name) && slices.Contains(f.result.Reasons, e.Reason)
 		if applies && !e.Flaky() {
 			return e.Reason
 		}

@@ -25,11 +25,11 @@ func TestTexts(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, text := range texts {
+		cases := scenario.Plan(scenarios, []*scenario.Peer{{Name: text.peer}}, scenario.RunnerPeer())
 		for _, f := range text.faults {
 			for _, s := range f.shown {
 				for _, p := range s.patterns {
-					e := scenario.Expectation{Pattern: p, Check: s.checks[0], Peer: text.peer, Reason: "r", File: text.peer}
-					if err := scenario.ValidateExpectations([]scenario.Expectation{e}, scenarios); err != nil {
+					if _, err := (scenario.Filter{Run: []scenario.Pattern{p}}).Apply(cases); err != nil {
 						t.Errorf("%q: %v", f.title, err)
 					}
 				}

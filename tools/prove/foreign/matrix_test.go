@@ -1,0 +1,50 @@
+//go:build linux
+
+package foreign
+
+import (
+	"io/fs"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/scm-rights/scm/interop/catalogue"
+	"github.com/scm-rights/scm/interop/scenario"
+)
+
+// On 32-bit platforms, the peer book is expected to leak nothing where its buffer has space for only one descriptor.
+func TestListOn32Bits(t *testing.T) {
+	text, err := fs.ReadFile(catalogue.Files(), catalogue.ExpectedFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	adapted, err := listOn32Bits(string(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	list, err := scenario.ParseExpectations("file", []byte(adapted+expectedOn32Bits))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]string{
+		"truncation/ctrunc-padding-room-extra-fd": "answer cloexec",
+		"truncation/ctrunc-three-into-one":        "answer cloexec",
+		"names/name-extra-fds-closed":             "answer cloexec",
+		"credentials/ctrunc-creds-eat-the-room":   "cloexec crash",
+		"credentials/creds-plain-no-room":         "cloexec crash",
+	} {
+		var got []string
+		for _, e := range list {
+			if e.Peer == "book" && e.SelectsName(name+"/stream/runner/book") {
+				got = append(got, string(e.Check))
+			}
+		}
+		slices.Sort(got)
+		if text := strings.Join(got, " "); text != want {
+			t.Errorf("%s: got %s, want %s", name, text, want)
+		}
+	}
+	if _, err := listOn32Bits("** leak@book why\n"); err == nil {
+		t.Error("a list without the lines was accepted")
+	}
+}
