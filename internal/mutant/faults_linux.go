@@ -268,7 +268,7 @@ var faults = []Fault{
 	{What: "a truncated receive is no error", Spec: "on stream sockets, ReadFD closes the descriptors of a truncated message",
 		Edits: []Edit{{"scm.go", "return n, -1, &TruncatedError{N: n, pair: true}", "return n, -1, nil"}}},
 	{What: "the errno is not kept", Spec: "on stream sockets, every call fails with ENOTSOCK for a file that is not a socket",
-		Edits: []Edit{{"scm.go", "return -1, -1, os.NewSyscallError(\"recvmsg\", err)", "return -1, -1, errors.New(\"recvmsg failed\")"}}},
+		Edits: []Edit{{"scm.go", "return -1, -1, os.NewSyscallError(\"recvmsg\", err)", "return -1, -1, os.ErrInvalid"}}},
 	{What: "a socket that is not a connection is left open",
 		Spec:  "torture Conn.RecvConn with a pipe leaks and loses nothing if a system call fails or the process is killed",
 		Edits: []Edit{{"handover.go", "listens); err != nil {\n\t\tsys.Close(fd)\n", "listens); err != nil {\n"}}},
@@ -283,7 +283,7 @@ var faults = []Fault{
 		Edits: []Edit{{"conn.go", "config.duplicate(int(toInt32(fd)))\n\tif err != nil {\n", "config.duplicate(int(toInt32(fd)))\n\tif err != nil {\n\t\tsys.Close(fd)\n"}}},
 	{What: "the descriptors of a truncated message are left open",
 		Spec:  "on unix sockets, ReadFiles with a limit of 1 file closes all files of a message that carries 4",
-		Edits: []Edit{{"conn_files.go", "\t\tsys.CloseAll(k.received())\n\t\treturn a.n, a.lost(", "\t\treturn a.n, a.lost("}}},
+		Edits: []Edit{{"conn_files.go", "sys.CloseAll(k.received())\n\t\treturn a.n, a.lost(", "sys.CloseAll(k.received()[:0])\n\t\treturn a.n, a.lost("}}},
 	{What: "descriptors are returned in another order", Spec: "on stream sockets, Send and Recv pass 2 descriptors in order",
 		Edits: []Edit{{"message.go", "\tm.N, m.NFD, m.Flags = in.N, in.NFD, in.Flags\n\treturn nil\n", "\tfor i := range in.NFD / 2 {\n\t\tm.FDs[i], m.FDs[in.NFD-1-i] = m.FDs[in.NFD-1-i], m.FDs[i]\n\t}\n\tm.N, m.NFD, m.Flags = in.N, in.NFD, in.Flags\n\treturn nil\n"}}},
 }
