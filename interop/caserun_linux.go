@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/scm-rights/scm/interop/contract"
+	"github.com/scm-rights/scm/interop/judge"
 	"github.com/scm-rights/scm/interop/peers/go/peer"
 	"github.com/scm-rights/scm/interop/process"
 	"github.com/scm-rights/scm/interop/scenario"
@@ -40,6 +41,7 @@ func runCase(env environment, files *caseFiles, peers map[scenario.Role]*peerPro
 	files.close()
 	if len(cr.result.Findings) > 0 {
 		cr.result.Verdict = scenario.Fail
+		cr.result.Facts = judge.Text(cr.facts.list, cr.facts.found)
 	}
 	if errors.Is(err, errCaseOver) {
 		err = nil
@@ -93,6 +95,7 @@ func (cr *caseRun) begin(sd *side) error {
 	if err := cr.expectOK(sd, use); err != nil {
 		return err
 	}
+	cr.facts.given(sd, cr.ownedBy(sd.role))
 	cr.checkStates(sd, 0)
 	return nil
 }

@@ -18,6 +18,7 @@ func (cr *caseRun) find(check scenario.Check, sd *side, line int, format string,
 }
 
 func (cr *caseRun) add(f scenario.Finding) {
+	cr.facts.finding(fmt.Sprintf("%s: %s", f.Check, f.Text))
 	if !slices.Contains(cr.result.Findings, f) {
 		cr.result.Findings = append(cr.result.Findings, f)
 	}
@@ -97,10 +98,12 @@ func (cr *caseRun) noAnswer(sd *side, line int, err error) error {
 	case errors.Is(err, process.ErrHang) && slices.Contains(sd.signals, unix.SIGSTOP):
 		_ = cr.notRun("%s: stopped by the runner's own SIGSTOP", sd.Peer.Name)
 	case errors.Is(err, process.ErrHang):
+		cr.facts.ended(sd, "no answer")
 		cr.find(scenario.CheckHang, sd, line, "%v", sd.Explain(err))
 	case slices.ContainsFunc(sd.signals, sd.EndedBy):
 		_ = cr.notRun("%s: ended by the runner's own signal: %v", sd.Peer.Name, sd.Close())
 	default:
+		cr.facts.ended(sd, "no answer: the process ended")
 		cr.find(scenario.CheckCrash, sd, line, "%v", sd.Explain(err))
 	}
 	return errSessionOver

@@ -109,14 +109,17 @@ func (cr *caseRun) findHolder(file *witness.File, line int, format string) error
 		Text:      fmt.Sprintf(format, file.Name),
 		Ambiguous: true,
 	}
+	var until scenario.Role // with whose end the file is closed
 	for _, role := range order {
 		sd := cr.sides[role]
 		_ = sd.Close() // it has answered "end": how it ends now does not matter
 		if held, err := awaitFree(cr.ctx, []*witness.File{file}, process.Grace); err == nil && len(held) == 0 {
 			finding.Peer = sd.Peer.Name
+			until = role
 			break
 		}
 	}
+	cr.facts.held(file, until)
 	if cr.ctx.Err() != nil {
 		return process.ErrCut
 	}

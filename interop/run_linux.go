@@ -209,6 +209,9 @@ func (r *run) decide(res *scenario.Result) {
 	r.attribution.runPeersAlone(res)
 	r.attribution.assignBlame(res)
 	r.expectations.SetVerdict(res)
+	if !res.Unexpected() {
+		res.Facts = nil
+	}
 }
 
 // retry runs an unexpected case again, up to Options.Retries times. If a later result is as

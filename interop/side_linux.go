@@ -14,6 +14,7 @@ import (
 
 	"github.com/scm-rights/scm/internal/procfs"
 	"github.com/scm-rights/scm/interop/contract"
+	"github.com/scm-rights/scm/interop/judge"
 	"github.com/scm-rights/scm/interop/process"
 	"github.com/scm-rights/scm/interop/scenario"
 	"github.com/scm-rights/scm/interop/witness"
@@ -48,6 +49,8 @@ type caseRun struct {
 	states    map[*witness.File]witness.State // of the named files, when a side last answered
 	changedBy map[*witness.File]suspect       // who changed the state of a file without a command to do so
 	overlap   bool                            // both sides had something to do since states was taken
+
+	facts facts // what happened at each line, for the report
 }
 
 // A side is a peer process and its role in a running case. It is created for that case only.
@@ -68,10 +71,11 @@ type side struct {
 	failed      bool             // a call has failed, and its library may close the socket at any time
 	signals     []syscall.Signal // sent by the runner, except those that have no effect any more
 	killed      bool
-	ended       bool         // it has answered the runner's "end"
-	unseen      bool         // the runner may not look at its descriptors
-	leaks       map[int]bool // the descriptors that were already reported as leaks
-	ownLimit    *unix.Rlimit // its RLIMIT_NOFILE before the scenario changed it, or nil
+	ended       bool                     // it has answered the runner's "end"
+	unseen      bool                     // the runner may not look at its descriptors
+	leaks       map[int]bool             // the descriptors that were already reported as leaks
+	seen        map[int]judge.Descriptor // the open descriptors that the facts have named
+	ownLimit    *unix.Rlimit             // its RLIMIT_NOFILE before the scenario changed it, or nil
 }
 
 // A suspect is the side that changed a file, or that may have changed it.
@@ -100,6 +104,7 @@ func newSide(p *peerProcess, files *caseFiles, role scenario.Role) *side {
 		socket:      files.socket(role),
 		received:    map[string]int{},
 		leaks:       map[int]bool{},
+		seen:        map[int]judge.Descriptor{},
 	}
 	for _, file := range files.ownedBy(role) {
 		sd.given = append(sd.given, file.FD)
@@ -179,7 +184,11 @@ func (cr *caseRun) failed() bool {
 	return cr.sides[scenario.RoleA].failed || cr.sides[scenario.RoleB].failed
 }
 
-func (cr *caseRun) note(line string) { cr.result.Transcript = append(cr.result.Transcript, line) }
+// note adds a line to the transcript.
+func (cr *caseRun) note(line string) {
+	cr.result.Transcript = append(cr.result.Transcript, line)
+	cr.facts.line(line)
+}
 
 // ask sends a command and returns the answer. Both become lines of the transcript.
 func (cr *caseRun) ask(sd *side, text string) (string, error) {

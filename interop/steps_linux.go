@@ -11,6 +11,7 @@ import (
 
 	"github.com/scm-rights/scm/internal/procfs"
 	"github.com/scm-rights/scm/interop/contract"
+	"github.com/scm-rights/scm/interop/judge"
 	"github.com/scm-rights/scm/interop/kernel"
 	"github.com/scm-rights/scm/interop/process"
 	"github.com/scm-rights/scm/interop/scenario"
@@ -345,6 +346,9 @@ func (cr *caseRun) trackReceived(a reply, fds []int) {
 	for _, fd := range fds {
 		if sd.tracks(fd) || fd < 0 || sd.standard[fd] || seen[fd] {
 			wrong.find("reported that it received %d, which it had already", fd)
+			if wrong.count <= maxListed {
+				cr.facts.saw(sd, cr.whatIs(sd, fd))
+			}
 		}
 		seen[fd] = true
 	}
@@ -399,6 +403,7 @@ func (cr *caseRun) conclude(a reply, j judgment) error {
 	case j.notRun != "":
 		return cr.notRun("line %d: %s", line, j.notRun)
 	case j.check != "":
+		cr.sawWrong(sd, j.fds)
 		cr.find(j.check, sd, line, "%s", j.text)
 		return j.ends
 	}
@@ -467,6 +472,8 @@ func (cr *caseRun) checkReceived(a reply, names []string, fds []int) error {
 				return cr.cannotLook(sd, err)
 			case err != nil:
 				wrong.find("%d is not open: %v", fd, err)
+			default:
+				cr.facts.saw(sd, judge.Descriptor{FD: fd, File: judge.File{Name: as, Owner: sd.role}})
 			}
 			continue
 		}
@@ -475,7 +482,7 @@ func (cr *caseRun) checkReceived(a reply, names []string, fds []int) error {
 			wrong.find("the scenario has no file %q", name)
 			continue
 		}
-		holds, _, err := cr.witness.Holds(file, cr.sides[file.Owner].Pid, sd.Pid, fd)
+		holds, way, err := cr.witness.Holds(file, cr.sides[file.Owner].Pid, sd.Pid, fd)
 		switch {
 		case witness.MayNotInspect(sd.Pid, err):
 			return cr.cannotLook(sd, err)
@@ -484,12 +491,20 @@ func (cr *caseRun) checkReceived(a reply, names []string, fds []int) error {
 			continue
 		case !holds:
 			wrong.find("%d is not the open file description of %s", fd, name)
+			if wrong.count <= maxListed {
+				cr.facts.saw(sd, cr.whatIs(sd, fd))
+			}
 			continue
 		}
+		what := identified(fd, file, way)
 		if sd.tracks(fd) {
 			sd.tracked[fd] = trackedFD{file: file, FileID: file.FileID, known: true}
 		}
 		info, err := procfs.ReadFDInfo(sd.Pid, fd)
+		if err == nil {
+			what.Info = infoOf(info)
+		}
+		cr.facts.saw(sd, what)
 		switch {
 		case witness.MayNotInspect(sd.Pid, err):
 			return cr.cannotLook(sd, err)
@@ -532,6 +547,7 @@ func (cr *caseRun) checkHeld(sd *side, line int) (open []int) {
 			break
 		}
 	}
+	cr.facts.stillOpen(sd, open)
 	// The other peer is not at fault for what this peer did before its answer, unless both had a
 	// command to run at the same time.
 	find := func(format string, fd int) {
@@ -546,10 +562,14 @@ func (cr *caseRun) checkHeld(sd *side, line int) (open []int) {
 	for _, fd := range closed {
 		find("descriptor %d was closed without a command to do so", fd)
 		cr.spent = cr.spent || sd.spare[fd]
+		if sd.spare[fd] {
+			cr.facts.gone(sd, fd, "given for a later case")
+		}
 		delete(sd.tracked, fd)
 	}
 	for _, fd := range slices.Sorted(maps.Keys(sd.tracked)) {
 		if (sd.ended || !sd.spare[fd]) && !sd.tracked[fd].isUnchanged(sd.Pid, fd) {
+			cr.facts.saw(sd, cr.whatIs(sd, fd))
 			find("descriptor %d refers to another file now, without a command to do so", fd)
 			cr.spent = true // it may have replaced others too
 			sd.tracked[fd] = trackedFD{}
@@ -581,10 +601,12 @@ func (cr *caseRun) checkStates(sd *side, line int) {
 		by := whoChanged(file, sd)
 		cr.changedBy[file] = by
 		if was.Flags != is.Flags {
+			cr.facts.changed(file, "status flags", flagNames(was.Flags), flagNames(is.Flags))
 			cr.findChange(by, line, "the status flags of %s changed from %s to %s",
 				file.Name, flagNames(was.Flags), flagNames(is.Flags))
 		}
 		if was.Offset != is.Offset {
+			cr.facts.changed(file, "offset", was.Offset, is.Offset)
 			cr.findChange(by, line, "%s is at offset %d, and was at %d before",
 				file.Name, is.Offset, was.Offset)
 		}
@@ -639,6 +661,7 @@ func (cr *caseRun) checkLeaks(sd *side, line int, open []int) error {
 			cr.leaked = true
 		}
 		if i < maxListed {
+			cr.facts.saw(sd, identified(l.fd, l.file, l.way))
 			cr.find(scenario.CheckLeak, sd, line, "%s, as %d, %s", l.file.Name, l.fd, what)
 		}
 	}
@@ -652,6 +675,7 @@ func (cr *caseRun) checkLeaks(sd *side, line int, open []int) error {
 type leak struct {
 	fd   int
 	file *witness.File
+	way  string // how the witness has found out
 }
 
 // senderPidfd is the file that the kernel adds to a message for SO_PASSPIDFD.
@@ -665,6 +689,7 @@ func (cr *caseRun) listLeaks(sd *side, open []int) (leaks []leak, err error) {
 			return nil, err
 		}
 	}
+	cr.facts.stillOpen(sd, open)
 	passesPidfds := cr.Scenario.PassesPidfds(sd.role)
 	for _, fd := range open {
 		// A peer can make a descriptor that it was given for a later case refer to a file of this
@@ -686,7 +711,7 @@ func (cr *caseRun) listLeaks(sd *side, open []int) (leaks []leak, err error) {
 		}
 		if passesPidfds && !sd.leakedPidfds[fd] && witness.IsPidfd(sd.Pid, fd) {
 			if info, err := procfs.ReadFDInfo(sd.Pid, fd); err == nil && info.PID == sd.other.Pid {
-				leaks = append(leaks, leak{fd, senderPidfd})
+				leaks = append(leaks, leak{fd, senderPidfd, ""})
 				continue
 			}
 		}
@@ -701,8 +726,8 @@ func (cr *caseRun) listLeaks(sd *side, open []int) (leaks []leak, err error) {
 			files = slices.DeleteFunc(files, func(file *witness.File) bool { return file == sd.socket })
 		}
 		for _, file := range files {
-			if holds, sure, err := cr.witness.Holds(file, cr.sides[file.Owner].Pid, sd.Pid, fd); err == nil && holds && sure {
-				leaks = append(leaks, leak{fd, file})
+			if holds, way, err := cr.witness.Holds(file, cr.sides[file.Owner].Pid, sd.Pid, fd); err == nil && holds && file.Sure(way) {
+				leaks = append(leaks, leak{fd, file, way})
 				break
 			}
 		}

@@ -60,6 +60,7 @@ var rules = []rule{
 	{[]string{"interop/kernel"}, []string{"interop/contract", "interop/display", xsys}},
 	{[]string{"interop/raw"}, []string{"interop/kernel", "interop/contract", "interop/display", xsys}},
 	{[]string{"interop/scenario"}, []string{"interop/kernel", "interop/contract", "interop/display", xsys}},
+	{[]string{"interop/judge"}, []string{"interop/scenario", "interop/kernel", "interop/contract", "interop/display", xsys}},
 	{[]string{"interop/witness"}, []string{"internal/procfs", "interop/scenario", "interop/kernel", "interop/contract", "interop/display", xsys}},
 	{[]string{"interop/kinds"}, []string{"internal/procfs", "interop/witness", "interop/scenario", "interop/kernel", "interop/contract", "interop/display", "interop/raw", xsys}},
 	{[]string{"interop/reference"}, []string{"interop/kernel", "interop/contract", "interop/display", "interop/peers/go/peer", "interop/raw", xsys}},
@@ -197,6 +198,23 @@ var _ = Describe("the house", Label("house"), func() {
 		Expect(unused(packages[:0])).To(ContainElement("interop/contract may depend on interop/display"))
 	})
 
+	// Its tests then need no processes, no /proc and no time.
+	It("keeps input, output and waiting out of package judge", func() {
+		outside := regexp.MustCompile(`^(os|net|syscall|io/ioutil|golang\.org/x/sys)(/|$)|/interop/display$`)
+		waits := regexp.MustCompile(`\btime\.(Sleep|After|AfterFunc|Tick|NewTimer|NewTicker)\b`)
+		for _, p := range (goTool{}).list("./interop/judge") {
+			Expect(p.Imports).NotTo(ContainElement(MatchRegexp(outside.String())))
+		}
+		for _, name := range filesBelow("interop/judge") {
+			Expect(contents("interop/judge"+name)).NotTo(MatchRegexp(waits.String()), name)
+		}
+		for _, path := range []string{"os", "os/exec", "net", "syscall", "golang.org/x/sys/unix", module + "/interop/display"} {
+			Expect(path).To(MatchRegexp(outside.String()))
+		}
+		Expect("errors").NotTo(MatchRegexp(outside.String()))
+		Expect("time.Sleep(1)").To(MatchRegexp(waits.String()))
+	})
+
 	// A program must get the same backend with either tag, in every file.
 	It("names the tags scm_purego and purego together in every build constraint", func() {
 		both := strings.NewReplacer("!purego && !scm_purego", "", "purego || scm_purego", "")
@@ -224,6 +242,7 @@ var _ = Describe("the house", Label("house"), func() {
 			{goPackage{ImportPath: module + "/interop/contract", Deps: []string{module + "/interop/scenario"}}, "interop/contract depends on " + module + "/interop/scenario"},
 			{goPackage{ImportPath: module + "/interop/contract", Deps: []string{module + "/interop/kernel"}}, "interop/contract depends on " + module + "/interop/kernel"},
 			{goPackage{ImportPath: module + "/interop/scenario", Deps: []string{module + "/interop/witness"}}, "interop/scenario depends on " + module + "/interop/witness"},
+			{goPackage{ImportPath: module + "/interop/judge", Deps: []string{module + "/interop/witness"}}, "interop/judge depends on " + module + "/interop/witness"},
 			{goPackage{ImportPath: module + "/interop/witness", Deps: []string{module + "/interop/process"}}, "interop/witness depends on " + module + "/interop/process"},
 			{goPackage{ImportPath: module + "/interop/report", Deps: []string{module}}, "depends on " + module},
 			{goPackage{ImportPath: module + "/interop/witness", Deps: []string{module + "/internal/fdtest"}}, "interop/witness depends on " + module + "/internal/fdtest"},

@@ -91,12 +91,12 @@ func TestWitnessKcmp(t *testing.T) {
 		t.Run(kind, func(t *testing.T) {
 			w := &witness.Witness{}
 			f := newFile(t, kind)
-			if holds, sure, err := w.Holds(f, self, self, duplicate(t, f.Own)); !holds || !sure || err != nil {
-				t.Errorf("a duplicate: %v, %v, %v", holds, sure, err)
+			if holds, way, err := w.Holds(f, self, self, duplicate(t, f.Own)); !holds || !f.Sure(way) || err != nil {
+				t.Errorf("a duplicate: %v, %q, %v", holds, way, err)
 			}
 			if n := openAgain(t, f); n >= 0 {
-				if holds, sure, err := w.Holds(f, self, self, n); holds || !sure || err != nil {
-					t.Errorf("opened again: %v, %v, %v", holds, sure, err)
+				if holds, way, err := w.Holds(f, self, self, n); holds || !f.Sure(way) || err != nil {
+					t.Errorf("opened again: %v, %q, %v", holds, way, err)
 				}
 			}
 			if f.Other >= 0 {
@@ -192,7 +192,8 @@ func TestWitnessInode(t *testing.T) {
 			kept := duplicate(t, f.Own)
 			f.Drop()
 			f.FD = -1
-			holds, sure, err := w.Holds(f, self, self, kept)
+			holds, way, err := w.Holds(f, self, self, kept)
+			sure := f.Sure(way)
 			if !holds || sure && shared || !sure && slices.Contains(unique, kind) || err != nil {
 				t.Errorf("a duplicate: %v, %v, %v", holds, sure, err)
 			}

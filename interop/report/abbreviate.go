@@ -29,6 +29,7 @@ func Abbreviate(c scenario.Result) scenario.Result {
 	}
 	c.Reasons = abbreviateLines(c.Reasons)
 	c.Transcript = abbreviateLines(c.Transcript)
+	c.Facts = abbreviateLines(c.Facts)
 	if c.Trace != nil {
 		trace := *c.Trace
 		trace.Why = display.Abbreviate(trace.Why)

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/scm-rights/scm/interop/contract"
+	"github.com/scm-rights/scm/interop/judge"
 	"github.com/scm-rights/scm/interop/scenario"
 )
 
@@ -24,6 +25,7 @@ type pageCase struct {
 	Findings      []string `json:",omitempty"`
 	Reasons       []string `json:",omitempty"` // why the failure was expected
 	Lines         []string `json:",omitempty"`
+	Facts         []string `json:",omitempty"`
 	Trace         []string `json:",omitempty"`
 }
 
@@ -35,12 +37,15 @@ func (r *Report) HTML(w io.Writer) error {
 	cases := []pageCase{}
 	rules := map[string][]string{} // by the name of the scenario
 	for _, c := range r.Cases {
-		next := pageCase{Name: c.Name, Verdict: c.Verdict.String(), Why: c.Why, Lines: c.Transcript, Trace: Trace(c)}
+		next := pageCase{Name: c.Name, Verdict: c.Verdict.String(), Why: c.Why, Lines: c.Transcript, Facts: c.Facts, Trace: Trace(c)}
 		for _, f := range c.Findings {
 			next.Findings = append(next.Findings, f.Located())
 		}
 		if c.Verdict == scenario.Expected {
 			next.Reasons = slices.Compact(slices.Sorted(slices.Values(c.Reasons)))
+		}
+		if len(next.Facts) > 0 {
+			next.Lines = nil // Facts contains them
 		}
 		cases = append(cases, next)
 		if s := c.Case.Scenario; s != nil { // nil if the report was read from a file
@@ -67,6 +72,7 @@ func (r *Report) HTML(w io.Writer) error {
 		"Expected":  r.ExpectedFailures(),
 		"NotAsked":  notAsked,
 		"Others":    strings.Join(others, ", "),
+		"Mark":      judge.Mark,
 		"Types":     contract.SocketTypes,
 		"Kernel":    scenario.KernelName,
 	})

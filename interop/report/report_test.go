@@ -60,6 +60,7 @@ func small(t *testing.T) *Report {
 			result(limit, "stream", x, self, scenario.Result{Verdict: scenario.Unsupported, Why: "x: no multi"}),
 			result(pass, "stream", self, y, scenario.Result{Verdict: scenario.Fail, Findings: []scenario.Finding{leak, runners},
 				Transcript: []string{"A> send payload=00 fds=4", "A< ok n=1"},
+				Facts:      []string{"A> send payload=00 fds=4", "A< ok n=1", "    A: descriptor 4 is </script> ```", "    ✗ leak: it is open"},
 				Trace:      &scenario.Trace{Why: "another way </script> ```", Transcript: []string{"A> send payload=00 fds=3"}, A: []string{"7 sendmsg(3) = 1", "  control, 24 bytes"}, B: []string{"8 recvmsg(3) = 1"}}}),
 			result(limit, "stream", self, y, scenario.Result{Verdict: scenario.UnexpectedPass, Why: "expected to fail, but does not: mine.txt:3: ** leak@libre",
 				Gone: []string{"mine.txt:3: ** leak@libre"}}),
@@ -122,7 +123,7 @@ func TestFormatsWithHostileText(t *testing.T) {
 	const hostile = "##[error]forged\n::error::forged </script> ``` <b>|[a](b)"
 	r := &Report{
 		Peers: []Peer{{Name: "x", Hello: contract.Hello{Lang: hostile, Version: hostile}}, {Name: "y", NotRun: hostile}},
-		Cases: []scenario.Result{{Name: "a/b/stream/x/y", Verdict: scenario.Fail, Why: hostile, Transcript: []string{hostile}, Trace: &scenario.Trace{A: []string{hostile}},
+		Cases: []scenario.Result{{Name: "a/b/stream/x/y", Verdict: scenario.Fail, Why: hostile, Transcript: []string{hostile}, Facts: []string{hostile}, Trace: &scenario.Trace{A: []string{hostile}},
 			Findings: []scenario.Finding{{Check: scenario.CheckAnswer, Peer: "x", Text: hostile}}},
 			{Name: "a/c/stream/x/y", Verdict: scenario.Pass, Why: hostile, KernelPasses: []string{hostile}}},
 		KernelPasses: []string{hostile},

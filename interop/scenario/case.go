@@ -174,7 +174,11 @@ type Result struct {
 	Tries      int      `json:"tries,omitempty"` // how often it was run, if more than once
 	Transcript []string `json:"transcript,omitempty"`
 	Trace      *Trace   `json:"trace,omitempty"`
-	Seconds    float64  `json:"seconds"` // how long it took
+	// Facts contains the lines of the transcript. Each is followed by what changed among the descriptors of the two
+	// processes, and by what the runner found wrong, as text for a reader. Only an unexpected failure has facts.
+	Facts []string `json:"facts,omitempty"`
+
+	Seconds float64 `json:"seconds"` // how long it took
 
 	Broken bool `json:"broken,omitempty"` // a peer did not even start
 

@@ -19,6 +19,10 @@ type File struct {
 	Reused bool // the owner has closed FD and later reported the same descriptor again
 }
 
+// Sure reports whether a result that Holds found out in this way is certain. It is not if only the inodes were compared
+// and other files have the same inode.
+func (f *File) Sure(way string) bool { return way != procfs.ByInode || f.Unique() }
+
 // OtherEnd returns the other end of a file as a separate File. Until then, only the runner has that end open.
 func (f *File) OtherEnd(spec scenario.FileSpec) (*File, error) {
 	end := &File{FileSpec: spec, Own: f.Other, Other: -1}

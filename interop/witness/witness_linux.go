@@ -36,11 +36,12 @@ func (w *Witness) Counts() map[string]int {
 }
 
 // Holds reports whether descriptor fd of process pid refers to the open file description of f, whose owner is
-// process ownerPid. If sure is false, Holds could only compare the inode, and other files have the same inode.
-func (w *Witness) Holds(f *File, ownerPid, pid, fd int) (holds, sure bool, err error) {
+// process ownerPid, and the way in which it has found out (procfs.ByKcmp and so on, or "" if the files differ).
+// f.Sure says whether the result is certain.
+func (w *Witness) Holds(f *File, ownerPid, pid, fd int) (holds bool, way string, err error) {
 	id, err := procfs.Identify(pid, fd)
 	if err != nil || id != f.FileID {
-		return false, true, err
+		return false, "", err
 	}
 	refPid, ref := os.Getpid(), f.Own
 	if ref < 0 {
@@ -52,14 +53,14 @@ func (w *Witness) Holds(f *File, ownerPid, pid, fd int) (holds, sure bool, err e
 		// the same file. It may do so at any time, so this check comes after the comparison.
 		if now, err := procfs.Identify(refPid, ref); err != nil || now != f.FileID || f.Reused {
 			w.count(procfs.ByInode)
-			return true, f.Unique(), nil
+			return true, procfs.ByInode, nil
 		}
 	}
 	if err != nil {
-		return false, true, err
+		return false, "", err
 	}
 	w.count(way)
-	return same, way != procfs.ByInode || f.Unique(), nil
+	return same, way, nil
 }
 
 // IsPidfd reports whether a descriptor of a process is a pidfd. It does not access the file itself.

@@ -1,0 +1,71 @@
+package judge
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/scm-rights/scm/interop/scenario"
+)
+
+const roleA, roleB = scenario.RoleA, scenario.RoleB
+
+// Each line of the transcript is followed by what changed at it, and by what was wrong there.
+func TestText(t *testing.T) {
+	a := File{Name: "a", Owner: roleA}
+	asock := File{Name: "asock", Owner: roleA, Socket: true}
+	var many []Descriptor
+	for fd := range maxListed + 2 {
+		many = append(many, Descriptor{Side: roleB, FD: fd, Closed: true})
+	}
+	for _, c := range []struct {
+		name  string
+		fact  Fact
+		found []string
+		want  string
+	}{
+		{"a line that changes nothing", Fact{Text: "A> send payload=00 fds=4"}, nil, "A> send payload=00 fds=4"},
+		{"the descriptors of a case", Fact{Text: "A< ok", Descriptors: []Descriptor{
+			{Side: roleA, FD: 3, Given: true, File: asock}, {Side: roleA, FD: 4, Given: true, File: a}}}, nil,
+			"A< ok\n    A: was started with 3 (A's socket asock), 4 (A's file a)"},
+		{"a received descriptor, and a finding", Fact{Text: "B< ok n=1 payload=00 fds=7", Descriptors: []Descriptor{
+			{Side: roleB, FD: 7, File: a, Way: "kcmp", Info: &Info{Offset: 32, Status: "O_APPEND"}}}}, []string{"cloexec: it is inheritable"},
+			"B< ok n=1 payload=00 fds=7\n    B: descriptor 7 is the open file description of A's file a (kcmp), inheritable, offset 32, O_APPEND\n    ✗ cloexec: it is inheritable"},
+		{"a received descriptor that is as it should be", Fact{Text: "B< ok", Descriptors: []Descriptor{
+			{Side: roleB, FD: 7, File: a, Way: "O_APPEND", Info: &Info{CloseOnExec: true}}}}, nil,
+			"B< ok\n    B: descriptor 7 is the open file description of A's file a (O_APPEND), close-on-exec"},
+		{"a descriptor for something else", Fact{Text: "B< ok", Descriptors: []Descriptor{{Side: roleB, FD: 7, Else: "/dev/null"}}}, nil,
+			"B< ok\n    B: descriptor 7 is /dev/null"},
+		{"closed descriptors", Fact{Text: "B< ok", Descriptors: []Descriptor{
+			{Side: roleB, FD: 7, Closed: true, File: a}, {Side: roleB, FD: 9, Closed: true, Else: "for a later case"}}}, nil,
+			"B< ok\n    B: no longer has 7 (A's file a), 9 (for a later case)"},
+		{"many descriptors", Fact{Text: "B< ok", Descriptors: many}, nil,
+			"B< ok\n    B: no longer has 0, 1, 2, 3, 4, 5, 6, 7, … and 2 more"},
+		{"a changed file", Fact{Text: "B< ok", States: []State{{a, "offset", "0", "1"}}}, nil,
+			"B< ok\n    the offset of A's file a changed from 0 to 1"},
+		{"a file that no descriptor refers to", Fact{Text: "B< ok", Held: []Held{{a, roleB}, {a, 0}}}, nil,
+			"B< ok\n    no descriptor of A or B refers to A's file a, but it is still open: it was closed when the runner ended B\n" +
+				"    no descriptor of A or B refers to A's file a, but it is still open"},
+		{"no answer, and a finding of two lines", Fact{Side: roleB, Ended: "no answer"}, []string{"one\ntwo"},
+			"B< (no answer)\n    ✗ one\n      two"},
+	} {
+		if got := strings.Join(Text([]Fact{c.fact}, map[int][]string{0: c.found}), "\n"); got != c.want {
+			t.Errorf("%s: got\n%s\nwant\n%s", c.name, got, c.want)
+		}
+	}
+}
+
+func ExampleText() {
+	facts := []Fact{
+		{Side: roleB, Text: "B> recv bytes=16 fds=1"},
+		{Side: roleB, Text: "B< ok n=1 payload=00 fds=7", Descriptors: []Descriptor{
+			{Side: roleB, FD: 7, File: File{Name: "a", Owner: roleA}, Way: "kcmp", Info: &Info{}}}},
+	}
+	found := map[int][]string{1: {"cloexec: a received descriptor is not close-on-exec"}}
+	fmt.Println(strings.Join(Text(facts, found), "\n"))
+	// Output:
+	// B> recv bytes=16 fds=1
+	// B< ok n=1 payload=00 fds=7
+	//     B: descriptor 7 is the open file description of A's file a (kcmp), inheritable
+	//     ✗ cloexec: a received descriptor is not close-on-exec
+}
