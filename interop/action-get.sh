@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
-# The first step of action.yml. It downloads the programs of a release, checks them, and sets the output folder. If the server
-# answers that there is no such release, or if the input version is "source", it sets the output source instead, and the
-# next steps build the programs. Any other failure ends it with status 4.
+# The first step of action.yml. It downloads the programs of a release, checks them, and sets the output folder. If there is
+# no release of the checkout's version, or if the input version is "source", it sets the output source instead, and the next
+# steps build the programs. Any other failure ends it with status 4.
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 version=${VERSION:-}
 version=${version#v}
+explicit=$version
 [ -n "$version" ] || version=$(sed -n 's/^#define SCM_VERSION "\(.*\)"/\1/p' "$here/csrc/scm_rights.h")
 if [ "$version" = source ]; then
 	echo "source=yes" >>"$GITHUB_OUTPUT"
@@ -35,6 +36,7 @@ get SHA256SUMS
 case $code in
 200) ;;
 404)
+	[ -z "$explicit" ] || broken "$url does not exist; to build the programs, set the input version to source"
 	echo "$url does not exist: building scm from source"
 	rm -r "$folder"
 	echo "source=yes" >>"$GITHUB_OUTPUT"

@@ -25,9 +25,9 @@ export CGO_ENABLED=0 GOFLAGS="-trimpath -buildvcs=false '-ldflags=-s -w -X main.
 export LDFLAGS='-static -s'
 export RUSTFLAGS="-C target-feature=+crt-static -C strip=symbols --remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=cargo"
 
-# reproducible ARGS…: runs tar. No file in the archive has a date or an owner of its own.
+# reproducible ARGS…: runs tar. No file in the archive has a date, an owner or permissions of its own, except the right to execute it.
 reproducible() {
-	tar --sort=name --format=gnu --owner=0 --group=0 --numeric-owner --mtime='2000-01-01 UTC' --mode=u+rw "$@"
+	tar --sort=name --format=gnu --owner=0 --group=0 --numeric-owner --mtime='2000-01-01 UTC' --mode=u=rwX,go=rX,a-s "$@"
 }
 
 # pack FOLDER: writes the archive of a folder in the stage.
@@ -54,13 +54,15 @@ modules() {
 
 # licenses GOARCH LIBC FOLDER: writes the licences of the code by others in the programs of an archive. LIBC is its libc.a.
 licenses() {
-	local name folder package
+	local name folder package glibc
 	package=$(dpkg-query -S "$(realpath "$2")")
 	package=${package%%: *}
 	mkdir -p "$3/glibc"
 	cp "/usr/share/doc/${package%:*}/copyright" /usr/share/common-licenses/LGPL-2.1 "$3/glibc"
+	# The source package of a cross-compiler's libc is not glibc, but says which glibc it was built from.
 	# shellcheck disable=SC2016 # dpkg-query expands these
-	dpkg-query -W -f 'Debian source package ${source:Package}, version ${source:Version}\n' "$package" >"$3/glibc/version"
+	glibc=$(dpkg-query -W -f '${source:Package} (= ${source:Version}), ${Built-Using}' "$package" | sed -n 's/^\(.*, \)\?glibc (= \([^)]*\)).*/\2/p')
+	echo "Debian source package glibc, version ${glibc:?}" >"$3/glibc/version"
 	{
 		modules "$1"
 		if [ -e "$3/../peers/nix" ]; then

@@ -16,5 +16,5 @@ GIT_TERMINAL_PROMPT=0 timeout 60 git ls-remote --exit-code "https://$module" HEA
 # These sentences are true until the first release.
 while read -r place; do
 	missing "what replaces the sentence in $place"
-done < <(grep -nEio '[^.:]*(no release yet|nothing has been released|not published|not yet at the address)' README.md CHANGELOG.md SECURITY.md docs/*.md)
+done < <(grep -nEio '[^.:]*(no release yet|nothing has been released|not published|not yet at the address|not (been )?run yet|will be at)' README.md CHANGELOG.md SECURITY.md docs/*.md)
 exit "$missing"

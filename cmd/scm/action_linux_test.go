@@ -263,8 +263,8 @@ func TestActionInAWorkspace(t *testing.T) {
 	}
 }
 
-// The action downloads the programs of a release and checks them. It builds them only if there is no such release, or if the
-// user asks for that.
+// The action downloads the programs of a release and checks them. It builds them only if there is no release of its own version, or if
+// the user asks for that.
 func TestActionDownload(t *testing.T) {
 	for _, need := range []string{"curl", "tar", "sha256sum"} {
 		tool(t, need)
@@ -294,7 +294,7 @@ for f in broken/v1.2.3/scm*; do echo woe >>$f; done`
 	}{
 		{"a release", server.URL, "1.2.3", "folder=" + dir + "/tmp/scm-"},
 		{"a release by the name of its tag", server.URL, "v1.2.3", "folder=" + dir + "/tmp/scm-"},
-		{"no such release", server.URL, "1.2.4", "source=yes\n"},
+		{"no such release", server.URL, "1.2.4", "status=4\n"},
 		{"no release of this version", server.URL, "", "source=yes\n"},
 		{"the source", gone.URL, "source", "source=yes\n"},
 		{"no server", gone.URL, "1.2.3", "status=4\n"},

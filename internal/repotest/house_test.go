@@ -412,7 +412,7 @@ var _ = Describe("the house", Label("house"), func() {
 	})
 
 	It("names the Debian release of CI in CONTRIBUTING.md", func() {
-		release := regexp.MustCompile(`container: debian:(\d+)`).FindStringSubmatch(contents(".github/workflows/ci.yml"))
+		release := regexp.MustCompile(`image: debian:(\d+)`).FindStringSubmatch(contents(".github/workflows/ci.yml"))
 		Expect(release).To(HaveLen(2))
 		Expect(contents("CONTRIBUTING.md")).To(ContainSubstring(" Debian " + release[1] + ")"))
 	})

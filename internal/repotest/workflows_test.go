@@ -85,7 +85,7 @@ var _ = Describe("make release-missing", Label("house"), func() {
 		tree, bin := GinkgoT().TempDir(), GinkgoT().TempDir()
 		Expect(os.MkdirAll(tree+"/tools", 0o700)).To(Succeed())
 		Expect(os.MkdirAll(tree+"/docs", 0o700)).To(Succeed())
-		for _, name := range []string{"tools/release-missing.sh", "go.mod", "README.md", "CHANGELOG.md", "SECURITY.md", "docs/ci.md"} {
+		for _, name := range []string{"tools/release-missing.sh", "go.mod", "README.md", "CHANGELOG.md", "SECURITY.md", "docs/ci.md", "docs/platforms.md"} {
 			Expect(os.WriteFile(filepath.Join(tree, name), []byte(contents(name)), 0o700)).To(Succeed())
 		}
 		run := func(status string) (string, error) {
@@ -99,11 +99,12 @@ var _ = Describe("make release-missing", Label("house"), func() {
 		out, err := run("2")
 		Expect(err).To(HaveOccurred())
 		Expect(out).To(And(ContainSubstring("a repository at https://"+module+", the path"), ContainSubstring("an address for reports of vulnerabilities, in SECURITY.md\n"),
-			MatchRegexp(`what replaces the sentence in README\.md:\d+:`), MatchRegexp(`what replaces the sentence in docs/ci\.md:\d+:`)))
+			MatchRegexp(`what replaces the sentence in README\.md:\d+:`), MatchRegexp(`README\.md:\d+:.* will be at\n`),
+			MatchRegexp(`docs/platforms\.md:\d+:.* not run yet\n`), MatchRegexp(`CHANGELOG\.md:\d+:.* not been run yet\n`), MatchRegexp(`what replaces the sentence in docs/ci\.md:\d+:`)))
 		out, err = run("0")
 		Expect(err).To(HaveOccurred())
 		Expect(out).NotTo(ContainSubstring("a repository"))
-		for _, name := range []string{"README.md", "CHANGELOG.md", "SECURITY.md", "docs/ci.md"} {
+		for _, name := range []string{"README.md", "CHANGELOG.md", "SECURITY.md", "docs/ci.md", "docs/platforms.md"} {
 			Expect(os.WriteFile(filepath.Join(tree, name), []byte("# Released\n"), 0o600)).To(Succeed())
 		}
 		out, err = run("0")
@@ -116,11 +117,14 @@ var _ = Describe("release.yml", Label("house"), func() {
 	It("publishes only after every job of CI", func() {
 		release, ci := contents(".github/workflows/release.yml"), contents(".github/workflows/ci.yml")
 		Expect(release).To(MatchRegexp(`(?m)^  ci:\n    uses: \./\.github/workflows/ci\.yml\n`))
-		Expect(release).To(ContainSubstring("\n  publish:\n    needs: [ci, build]\n"))
+		Expect(release).To(ContainSubstring("\n  publish:\n    needs: [ci, build]\n    if: github.event_name == 'push'\n"))
 		Expect(ci).To(ContainSubstring("\n  workflow_call:"))
 		for _, job := range []string{"linux", "macos", "freebsd"} {
 			Expect(ci).To(ContainSubstring("\n  " + job + ":\n"))
 		}
 		Expect(ci).NotTo(ContainSubstring("continue-on-error"))
+		for _, workflow := range []string{release, ci} { // dist-check runs an image
+			Expect(workflow).To(MatchRegexp(`\n      image: debian:\d+\n      options: --privileged\b`))
+		}
 	})
 })
