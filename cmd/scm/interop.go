@@ -355,8 +355,8 @@ func peerWords(command string) []string {
 	return []string{"/bin/sh", "-c", "exec " + command}
 }
 
-// listedPeers returns the peers of --peers that --with selects. It returns an error if a peer that --with names cannot run. If
-// --with names its language, the peer is only listed with the reason.
+// listedPeers returns the peers of --peers that --with selects. It returns an error if a peer that --with names cannot run, or
+// if none of them can. Otherwise, a peer whose language --with names is only listed with the reason.
 func (s *selection) listedPeers() (selected []peers.Built, err error) {
 	if s.list == "" {
 		if len(s.with) > 0 {
@@ -386,6 +386,9 @@ func (s *selection) listedPeers() (selected []peers.Built, err error) {
 		if !found {
 			return nil, fmt.Errorf("--with %q: %s has no such peer or language", word, s.list)
 		}
+	}
+	if !slices.ContainsFunc(selected, func(b peers.Built) bool { return b.Why == "" }) {
+		return nil, broken(fmt.Errorf("--with %s: %s", strings.Join(s.with, ", "), selected[0].Obstacle()))
 	}
 	return selected, nil
 }

@@ -60,6 +60,10 @@ func TestExitCodes(t *testing.T) {
 	// This peer creates a file when it starts.
 	started := filepath.Join(t.TempDir(), "started")
 	marking := "fake=sh -c ': > " + started + "; exec " + fake + "'"
+	orphan := write(t, "#!/nonexistent/sh\n")
+	if err := os.Chmod(orphan, 0o700); err != nil {
+		t.Fatal(err)
+	}
 	run := func(args ...string) []string { return append([]string{"run"}, args...) }
 	with := func(args ...string) []string { return slices.Concat([]string{"run"}, fewCases, args) }
 	peer := func(text string) []string { return with("--peer", text) }
@@ -125,6 +129,7 @@ func TestExitCodes(t *testing.T) {
 		{"no list of peers", run("--peers", "/nonexistent"), 2, "", "scm: open /nonexistent: no such file or directory\n"},
 		{"an invalid list of peers", run("--peers", write(t, "{}")), 2, "", "scm: …cannot unmarshal…\n"},
 		{"a peer of a list that cannot run", run("--peers", write(t, `[{"name":"gone","lang":"c","why":"no compiler"}]`), "--with", "gone"), 4, "", "scm: --with gone: no compiler\n"},
+		{"a language of a list whose peers cannot run", run("--peers", write(t, `[{"name":"gone","lang":"c","why":"no compiler"},{"name":"here","lang":"go","command":["x"]}]`), "--with", "c"), 4, "", "scm: --with c: no compiler\n"},
 		{"a peer that is not in the list", run("--peers", write(t, "[]"), "--with", "gone"), 2, "", "scm: --with \"gone\": …/file has no such peer or language\n"},
 		{"a peer of no list", run("--with", "gone"), 2, "", "scm: --with selects peers from the list of --peers\n"},
 		{"no file of expectations", run("--expect", "/nonexistent"), 2, "",
@@ -149,6 +154,7 @@ func TestExitCodes(t *testing.T) {
 		{"a catalogue that a built-in peer does not support", run("--catalogue", dgramOnly), 0, " pass, ", ""},
 
 		{"a peer that does not exist", peer("x=/nonexistent/peer"), 4, "", "scm: peer x: …/nonexistent/peer: no such file or directory\n"},
+		{"a peer without its interpreter", peer("x=" + orphan), 4, "", "scm: peer x: …: no such file or directory (the program exists, but its interpreter or loader does not)\n"},
 		{"a peer that prints control characters", peer(`x=sh -c "read -r l; printf 'Welcome to \007\n'; cat"`), 4, "", "scm: peer x: not text: \"Welcome to \\a\"\n"},
 		{"a peer that does not answer hello", peer(`x=sh -c "read -r l; echo Hello, world; cat"`), 4, "", "scm: peer x: not an answer to hello: \"Hello, world\"\n"},
 		{"a peer with an unknown capability", peer(`x=sh -c "read -r l; echo ok name=x can=stream,levitation; cat"`), 4, "",

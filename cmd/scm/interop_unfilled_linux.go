@@ -50,5 +50,12 @@ func unfilledText(peer *scenario.Peer) string {
 	if skeleton, err := peers.FindSkeleton(peer.Hello.Lang); err == nil {
 		functions = skeleton.Functions(peer.Unfilled...)
 	}
-	return fmt.Sprintf("answers \"unsupported\" to %s: fill in %s", strings.Join(every, " and "), strings.Join(functions, " and "))
+	text := fmt.Sprintf("answers \"unsupported\" to %s: fill in %s", strings.Join(every, " and "), strings.Join(functions, " and "))
+	if len(peer.Unfilled) == 1 {
+		text += map[string]string{
+			"send": "; if the library only receives, call sendmsg there",
+			"recv": "; if the library only sends, call recvmsg there",
+		}[peer.Unfilled[0]]
+	}
+	return text
 }

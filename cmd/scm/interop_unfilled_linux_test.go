@@ -76,8 +76,8 @@ func TestUnfilledPeer(t *testing.T) {
 	)
 	all := []string{"--run", "basics/pass-one-fd/stream/{mine/runner,runner/mine}"}
 	sends, receives := []string{"--run", "basics/pass-one-fd/stream/mine/runner"}, []string{"--run", "basics/pass-one-fd/stream/runner/mine"}
-	unfilledSend := `scm: mine answers "unsupported" to every send: fill in library_send` + "\n"
-	unfilledRecv := `scm: mine answers "unsupported" to every receive: fill in library_recv` + "\n"
+	unfilledSend := `scm: mine answers "unsupported" to every send: fill in library_send; if the library only receives, call sendmsg there` + "\n"
+	unfilledRecv := `scm: mine answers "unsupported" to every receive: fill in library_recv; if the library only sends, call recvmsg there` + "\n"
 	for _, c := range []struct {
 		name, more string
 		args       []string

@@ -115,6 +115,9 @@ func Start(p *scenario.Peer, pool []int, as scenario.User, rec *Record) (*Proces
 	if err != nil {
 		in.Close()
 		out.Close()
+		if _, missing := os.Stat(cmd.Path); missing == nil && errors.Is(err, unix.ENOENT) {
+			err = fmt.Errorf("%w (the program exists, but its interpreter or loader does not)", err)
+		}
 		return nil, err
 	}
 	proc.Pid = cmd.Process.Pid
