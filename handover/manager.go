@@ -67,9 +67,9 @@ func (m *manager) failed(reason error) {
 // maxStatus is the maximum length of a status, in characters.
 const maxStatus = 500
 
-// supervises reports whether a successor belongs to the same unit as this process. If so, the manager must be told
-// which of the two is the main process. The manager must not be told about a process of another unit: if the sender is
-// root, systemd accepts any process as the main one.
+// supervises reports whether a successor belongs to the same unit as this process. If so, this
+// process announces the successor to the manager as the main process. It must not announce a process of another unit: if
+// the sender is root, systemd accepts any process as the main one.
 func (m *manager) supervises(a *attempt, hello message) bool {
 	return m != nil && m.unit != "" && m.unit == hello.Unit && a.pid > 0
 }

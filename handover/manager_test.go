@@ -25,7 +25,7 @@ import (
 	"github.com/scm-rights/scm/wire"
 )
 
-// A testManager is a service manager that records what it is told, and answers barriers.
+// A testManager is a service manager that records the notifications that it receives, and answers barriers.
 type testManager struct {
 	t     *testing.T
 	conn  *scm.Conn
@@ -85,7 +85,7 @@ func (m *testManager) gets(want ...string) {
 	m.t.Helper()
 	for _, want := range want {
 		if text := m.next(); text != want {
-			m.t.Fatalf("the manager was told %q, want %q", text, want)
+			m.t.Fatalf("the manager received %q, want %q", text, want)
 		}
 	}
 }
@@ -97,7 +97,7 @@ func (m *testManager) next() string {
 	case text := <-m.texts:
 		return text
 	case <-time.After(patience):
-		m.t.Fatal("the manager was told nothing within a minute")
+		m.t.Fatal("the manager received nothing within a minute")
 		return ""
 	}
 }
@@ -173,7 +173,7 @@ func TestSuccessorExitsBeforeTheManagerKnowsIt(t *testing.T) {
 	m.gets("READY=1")
 	b := w.start()
 	if text := m.next(); !strings.HasPrefix(text, "MAINPID=") {
-		t.Errorf("the manager was told %q", text)
+		t.Errorf("the manager received %q", text)
 	}
 	b.kill()
 	close(m.hold)
@@ -285,7 +285,7 @@ func TestManagerKeepsSocketsAndForgetsOthers(t *testing.T) {
 	local2 := listen(t, b, "local", "unix", name)
 	ready(t, b)
 	if text := m.next(); !strings.HasPrefix(text, "MAINPID=") {
-		t.Errorf("the manager was told %q", text)
+		t.Errorf("the manager received %q", text)
 	}
 	m.gets("FDSTOREREMOVE=1 FDNAME=metrics", "FDSTOREREMOVE=1 FDNAME=moved",
 		"FDSTORE=1 FDNAME=web "+port(web),
@@ -343,7 +343,7 @@ func TestManagerIsToldThatASuccessorWasTooSlow(t *testing.T) {
 	wantError(t, <-upgraded, reason)
 	m.gets("RELOADING=1")
 	if text := m.next(); !strings.HasPrefix(text, "READY=1 STATUS=") || !strings.Contains(text, reason) {
-		t.Errorf("the manager was told %q", text)
+		t.Errorf("the manager received %q", text)
 	}
 	m.getsNoMore()
 }
@@ -401,7 +401,7 @@ func TestReloadEndsIfAnotherUnitTakesOver(t *testing.T) {
 	})
 	texts := []string{<-m.texts, <-m.texts} // of both units, in either order
 	if !slices.Equal(texts, []string{"READY=1", "READY=1"}) {
-		t.Errorf("the manager was told %q", texts)
+		t.Errorf("the manager received %q", texts)
 	}
 }
 

@@ -256,7 +256,7 @@ func TestProcessDiesOrStops(t *testing.T) {
 	}
 }
 
-// stoppedAfterGo returns a successor that is stopped after it has been told to go, before it can send going.
+// stoppedAfterGo returns a successor that is stopped after it has received go, and before it sends going.
 func (w *processes) stoppedAfterGo() *server {
 	w.t.Helper()
 	r := w.relay("go", 1)

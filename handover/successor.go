@@ -22,7 +22,7 @@ type attempt struct {
 	peer    *peer
 	pid     int           // 0 if unknown
 	pidfd   int           // -1 if there is none
-	main    bool          // the service manager must be told that the successor is the main process
+	main    bool          // this process announces the successor to the service manager as the main process
 	told    bool          // go may have been sent, so the successor may serve
 	settled chan struct{} // closed when the attempt has succeeded or failed
 }
@@ -244,7 +244,7 @@ func (p *Process) converse(a *attempt, hello message) error {
 // maxNeeds limits the time that a successor can ask for.
 const maxNeeds = 24 * time.Hour
 
-// tell records that the successor is about to be told to go. It returns an error if it must not be.
+// tell records that go is about to be sent. It returns an error if the successor must not serve.
 func (p *Process) tell(a *attempt) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()

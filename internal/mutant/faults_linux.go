@@ -271,7 +271,7 @@ var faults = []Fault{
 		Edits: []Edit{{"scm.go", "return -1, -1, os.NewSyscallError(\"recvmsg\", err)", "return -1, -1, os.ErrInvalid"}}},
 	{What: "a socket that is not a connection is left open",
 		Spec:  "torture Conn.RecvConn with a pipe leaks and loses nothing if a system call fails or the process is killed",
-		Edits: []Edit{{"handover.go", "listens); err != nil {\n\t\tsys.Close(fd)\n", "listens); err != nil {\n"}}},
+		Edits: []Edit{{"sockets.go", "listens); err != nil {\n\t\tsys.Close(fd)\n", "listens); err != nil {\n"}}},
 	{What: "a socket is left open if making its Conn fails",
 		Spec:  "torture Dial leaks and loses nothing if a system call fails or the process is killed",
 		Edits: []Edit{{"dial.go", "\t\t_ = c.Close()\n", ""}}},

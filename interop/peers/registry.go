@@ -62,7 +62,7 @@ type recipe struct {
 	Env   []string `json:"env"`
 	Run   []string `json:"run"` // empty if there is nothing to build
 
-	// Archives lists the architectures for which make dist links the peers statically; "all" stands for every one.
+	// Archives lists the architectures for which make dist links the peers statically; "all" means every architecture.
 	Archives []string `json:"archives"`
 }
 
