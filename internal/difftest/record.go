@@ -30,7 +30,7 @@ func random(seed uint64, l *layout) iter.Seq[*sequence] {
 // outcome. mark is called with the number of each call before the call, and with 0 after it.
 //
 // Walk makes the world of the calling thread, which must be locked to its goroutine. It creates files in the current
-// folder, and leaves the thread's descriptor table full.
+// folder. It gives the thread a descriptor table of its own, and leaves it full.
 func Walk(out io.Writer, b Backend, mark func(n int), seed uint64, calls int) error {
 	return record(out, b, mark, func(l *layout) iter.Seq[*sequence] {
 		return func(yield func(*sequence) bool) {
@@ -60,6 +60,10 @@ func record(to io.Writer, b Backend, mark func(n int), sequences func(*layout) i
 	at, err := newPlace(".")
 	if err != nil {
 		return err
+	}
+	// Other threads open files too: glibc counts the processors when a thread first allocates memory.
+	if err := unix.Unshare(unix.CLONE_FILES); err != nil {
+		return fmt.Errorf("unshare: %w", err)
 	}
 	w, err := newWorld(b, at)
 	if err != nil {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime"
 	"strconv"
 	"strings"
 	"testing"
@@ -68,6 +69,44 @@ func TestWalk(t *testing.T) {
 	t.Logf("%.0f calls a second", float64(calls)/time.Since(began).Seconds())
 	if elsewhere > 0 {
 		t.Logf("%d sequences were abandoned: %v", elsewhere, errElsewhere)
+	}
+}
+
+// The descriptors that other threads of the process open meanwhile do not change what a recorded walk prints.
+func TestOtherThreadsOpenFiles(t *testing.T) {
+	t.Chdir(t.TempDir())
+	walk := func() (printed string) {
+		var out strings.Builder
+		errs := make(chan error)
+		go func() {
+			runtime.LockOSThread() // and the thread ends with the goroutine
+			errs <- Walk(&out, backends[1], func(int) {}, 1, 300)
+		}()
+		if err := <-errs; err != nil {
+			t.Fatal(err)
+		}
+		return out.String()
+	}
+	alone := walk()
+	stop, stopped := make(chan bool), make(chan bool)
+	go func() {
+		defer close(stopped)
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			if fd, err := unix.Open(".", unix.O_RDONLY|unix.O_CLOEXEC, 0); err == nil {
+				_ = unix.Close(fd)
+			}
+		}
+	}()
+	beside := walk()
+	close(stop)
+	<-stopped
+	if beside != alone {
+		t.Error("a walk printed something else while another thread opened and closed a descriptor")
 	}
 }
 
