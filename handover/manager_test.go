@@ -184,6 +184,23 @@ func TestSuccessorExitsBeforeTheManagerKnowsIt(t *testing.T) {
 	replaces(t, a)
 }
 
+func TestHasExitedWithoutPIDFD(t *testing.T) {
+	if hasExited(-1, os.Getpid()) {
+		t.Error("this process has exited")
+	}
+	cmd := exec.Command("sleep", "inf")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	pid := cmd.Process.Pid
+	_ = cmd.Process.Kill()
+	eventually(t, "a process that was killed has exited", func() bool { return hasExited(-1, pid) })
+	_ = cmd.Wait()
+	if !hasExited(-1, pid) {
+		t.Error("a process that was waited for has not exited")
+	}
+}
+
 // A process of another unit, or one that says nothing about its unit, tells its own manager.
 func TestManagerOfAnotherUnitIsNotTold(t *testing.T) {
 	for _, unit := range []string{"4567", ""} {

@@ -87,13 +87,16 @@ func openPIDFD(conn *scm.Conn, pid int) int {
 	return fd
 }
 
-// hasExited reports whether the process has exited. pidfd may be -1.
+// hasExited reports whether the process has exited. pidfd is -1 before Linux 5.3.
 func hasExited(pidfd, pid int) bool {
+	stat, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	zombie := bytes.HasPrefix(stat[bytes.LastIndexByte(stat, ')')+1:], []byte(" Z"))
+	if pidfd < 0 {
+		return zombie || unix.Kill(pid, 0) == unix.ESRCH
+	}
 	exited := []unix.PollFd{{Fd: int32(pidfd), Events: unix.POLLIN}}
 	wait := time.Duration(0)
-	// systemd looks at the state of the process, which is Z before all threads have ended and the pidfd is readable.
-	stat, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if bytes.HasPrefix(stat[bytes.LastIndexByte(stat, ')')+1:], []byte(" Z")) {
+	if zombie { // systemd looks at this state, which comes before all threads have ended and the pidfd is readable
 		wait = writeTime
 	}
 	n, err := unix.Poll(exited, int(wait.Milliseconds()))
