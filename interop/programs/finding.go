@@ -1,0 +1,52 @@
+package programs
+
+import "github.com/scm-rights/scm/interop/scenario"
+
+// The checks that a program can fail.
+const (
+	CheckLeak    scenario.Check = "leak"    // it keeps a descriptor that nobody asked for
+	CheckCrash   scenario.Check = "crash"   // it ends
+	CheckRefuses scenario.Check = "refuses" // it runs, but no longer serves clients
+)
+
+// Checks lists all checks.
+var Checks = []scenario.Check{CheckLeak, CheckCrash, CheckRefuses}
+
+// Items lists what scm poke sends, in this order.
+var Items = []string{"byte", "newline", "zeros", "ones", "4k", "second", "253", "path"}
+
+// Faults lists what scm proxy does to the messages of a client, in this order.
+var Faults = []string{"none", "extra", "extra-all", "many", "opath"}
+
+// A Finding is a check that a program failed.
+type Finding struct {
+	Check    scenario.Check `json:"check"`
+	Text     string         `json:"text"`               // what happened, as a sentence without a period
+	Accepted string         `json:"accepted,omitempty"` // the reason in a list of accepted findings
+}
+
+// A Trial is what happened when one item was sent, or when one fault was injected.
+type Trial struct {
+	What     string    `json:"what"` // one of Items or Faults
+	Findings []Finding `json:"findings,omitempty"`
+	Notes    []string  `json:"notes,omitempty"`   // what a reader should know, and what is no finding
+	Skipped  string    `json:"skipped,omitempty"` // why there is no verdict, or "" if there is one
+	Missing  []string  `json:"missing,omitempty"` // accepted findings that did not occur, although they should have
+	Output   string    `json:"output,omitempty"`  // the end of what the server has printed, if there are findings
+	Seconds  float64   `json:"seconds"`
+}
+
+// Find adds a finding.
+func (t *Trial) Find(check scenario.Check, text string) {
+	t.Findings = append(t.Findings, Finding{Check: check, Text: text})
+}
+
+// Failed reports whether the trial has a finding that is not accepted, or lacks one that is.
+func (t *Trial) Failed() bool {
+	for _, f := range t.Findings {
+		if f.Accepted == "" {
+			return true
+		}
+	}
+	return len(t.Missing) > 0
+}

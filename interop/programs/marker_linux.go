@@ -1,0 +1,176 @@
+package programs
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/scm-rights/scm/internal/procfs"
+	"github.com/scm-rights/scm/interop/witness"
+	"golang.org/x/sys/unix"
+)
+
+// A Marker is a file that has no name. A process can have it open only if it has received it.
+//
+// The kernel identifies the file as long as the marker is open. After Close, the identity may belong to another file.
+type Marker struct {
+	fd int
+	id procfs.FileID
+}
+
+// NewMarker creates a marker.
+func NewMarker() (*Marker, error) {
+	fd, err := unix.MemfdCreate("scm-marker", unix.MFD_CLOEXEC)
+	if err != nil {
+		return nil, fmt.Errorf("memfd_create: %w", err)
+	}
+	m := &Marker{fd: fd}
+	if m.id, err = procfs.IdentifyOwn(fd); err != nil {
+		m.Close()
+		return nil, fmt.Errorf("statx: %w", err)
+	}
+	return m, nil
+}
+
+// FD returns the descriptor of the marker. The marker owns it.
+func (m *Marker) FD() int { return m.fd }
+
+// OpenPath returns another descriptor of the marker, opened with O_PATH. The caller owns it.
+func (m *Marker) OpenPath() (int, error) {
+	fd, err := unix.Open(procfs.FDPath(procfs.Self, m.fd), unix.O_PATH|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return -1, fmt.Errorf("open with O_PATH: %w", err)
+	}
+	return fd, nil
+}
+
+// Close closes the marker. A server may still have it open, but Held no longer finds it.
+func (m *Marker) Close() {
+	witness.CloseFD(&m.fd)
+	m.id = procfs.FileID{}
+}
+
+// A Holding is a process that has descriptors of a marker open.
+type Holding struct {
+	PID     int
+	Program string // the base name of what it executes
+	FDs     []int
+}
+
+// Held returns for each marker the processes of the server that have it open. It returns an error if a marker is closed, or
+// if the kernel does not let this process look at the server.
+func (s *Server) Held(markers ...*Marker) (map[*Marker][]Holding, error) {
+	byID := map[procfs.FileID]*Marker{}
+	for _, m := range markers {
+		if m.fd < 0 {
+			return nil, fmt.Errorf("a marker is closed: %w", unix.EBADF)
+		}
+		byID[m.id] = m
+	}
+	pids, err := s.Processes()
+	if err != nil {
+		return nil, err
+	}
+	held := map[*Marker][]Holding{}
+	for _, pid := range pids {
+		files, err := procfs.Files(pid)
+		if err != nil {
+			if err := inspectError(pid, err); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		fds := map[*Marker][]int{}
+		for fd, id := range files {
+			if m := byID[id]; m != nil {
+				fds[m] = append(fds[m], fd)
+			}
+		}
+		for m, list := range fds {
+			held[m] = append(held[m], Holding{pid, programOf(pid), list})
+		}
+	}
+	return held, nil
+}
+
+// Count returns the number of descriptors.
+func Count(list []Holding) (n int) {
+	for _, h := range list {
+		n += len(h.FDs)
+	}
+	return n
+}
+
+// total returns the number of descriptors of all markers.
+func total(held map[*Marker][]Holding) (n int) {
+	for _, list := range held {
+		n += Count(list)
+	}
+	return n
+}
+
+// Settling says how long to wait for a server to close descriptors.
+type Settling struct {
+	Wait  time.Duration // since the last time that it closed one
+	Whole bool          // also if it has closed all of them, because it may not have received all messages yet
+	Nudge func()        // if set, called at the beginning and in the middle, to make the server run
+}
+
+// Settle waits until the server has closed the markers, or has closed none of their descriptors for some time. Then it
+// returns those that are still open, as Held does.
+func (s *Server) Settle(markers []*Marker, o Settling) (map[*Marker][]Holding, error) {
+	nudge := func() {
+		if o.Nudge != nil {
+			o.Nudge()
+		}
+	}
+	nudge()
+	halfway := time.Now().Add(o.Wait / 2)
+	fewest, since := -1, time.Now()
+	for {
+		idle := s.Idle() // before the look, because a server that runs may be about to receive a message
+		now := time.Now()
+		held, err := s.Held(markers...)
+		if err != nil {
+			return nil, err
+		}
+		n := total(held)
+		if n == 0 && idle && !o.Whole {
+			return held, nil
+		}
+		if fewest < 0 || n < fewest {
+			fewest, since = n, now
+		}
+		if now.Sub(since) >= o.Wait {
+			return held, nil
+		}
+		if now.After(halfway) {
+			nudge()
+			halfway = now.Add(time.Hour)
+		}
+		time.Sleep(min(50*time.Millisecond, o.Wait/10+time.Millisecond))
+	}
+}
+
+// inspectError returns nil if err only means that the process has ended.
+func inspectError(pid int, err error) error {
+	if status, e := procfs.ReadStatus(pid); e == nil && status.HasEnded() {
+		return nil
+	}
+	if !witness.MayNotInspect(pid, err) {
+		return nil
+	}
+	return &InspectError{pid, programOf(pid), err}
+}
+
+// An InspectError means that the kernel does not let this process look at the server.
+type InspectError struct {
+	PID     int
+	Program string
+	Err     error
+}
+
+func (e *InspectError) Error() string {
+	return fmt.Sprintf("cannot look at the descriptors of process %d (%s); run scm as the same user, or as root: %v", e.PID, e.Program, e.Err)
+}
+
+func (e *InspectError) Unwrap() error { return e.Err }

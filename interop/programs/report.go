@@ -1,0 +1,140 @@
+package programs
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/scm-rights/scm/interop/display"
+	"github.com/scm-rights/scm/interop/scenario"
+)
+
+// A Report is the result of scm poke or scm proxy test. Its fields are those of the JSON report.
+type Report struct {
+	Tool           string  `json:"tool"` // "scm poke" or "scm proxy test"
+	Version        string  `json:"version"`
+	Kernel         string  `json:"kernel"`
+	Program        string  `json:"program"`
+	ProgramVersion string  `json:"program_version,omitempty"`
+	Trials         []Trial `json:"trials"`
+	Aside          int     `json:"aside"`            // lines of the lists of accepted findings that are about something else
+	Broken         string  `json:"broken,omitempty"` // why nothing could be found out
+}
+
+// NewReport returns a report without trials.
+func NewReport(tool, version, program, programVersion string, kernel scenario.Kernel) *Report {
+	return &Report{
+		Tool: tool, Version: version, Program: program, ProgramVersion: programVersion,
+		Kernel: strings.TrimSpace(kernel.Kind + " " + kernel.Release), Trials: []Trial{},
+	}
+}
+
+// Failed reports whether a trial has failed.
+func (r *Report) Failed() bool {
+	return slices.ContainsFunc(r.Trials, func(t Trial) bool { return t.Failed() })
+}
+
+// JSON writes the report as JSON.
+func (r *Report) JSON(w io.Writer) error {
+	text, err := json.MarshalIndent(r, "", "  ")
+	if err == nil {
+		_, err = w.Write(append(display.JSON(text), '\n'))
+	}
+	return err
+}
+
+// Console writes the report for a person: a line for each trial, what was found, and the verdict.
+func (r *Report) Console(w io.Writer) error {
+	var b strings.Builder
+	for _, t := range r.Trials {
+		for _, line := range r.lines(t) {
+			b.WriteString(display.Block("", line) + "\n")
+		}
+	}
+	if output := r.output(); output != "" {
+		b.WriteString(display.Block("", "The server printed:\n"+output) + "\n")
+	}
+	b.WriteString(display.Block("", r.Verdict()) + "\n")
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+// output returns what the server has printed in the first trial with a finding.
+func (r *Report) output() string {
+	for _, t := range r.Trials {
+		if t.Failed() && t.Output != "" {
+			return t.Output
+		}
+	}
+	return ""
+}
+
+// lines returns the lines about a trial.
+func (r *Report) lines(t Trial) (lines []string) {
+	say := func(format string, a ...any) {
+		lines = append(lines, fmt.Sprintf("%-10s", t.What)+" "+fmt.Sprintf(format, a...))
+	}
+	for _, f := range t.Findings {
+		if f.Accepted == "" {
+			say("FOUND %s@%s: %s", f.Check, r.Program, f.Text)
+		} else {
+			say("accepted %s@%s: %s (%s)", f.Check, r.Program, f.Text, f.Accepted)
+		}
+	}
+	for _, line := range t.Missing {
+		say("NOT FOUND although accepted: %s", line)
+	}
+	switch {
+	case t.Skipped != "":
+		say("no verdict: %s", t.Skipped)
+	case len(lines) == 0:
+		say("ok")
+	}
+	for _, note := range t.Notes {
+		say("note: %s", note)
+	}
+	return lines
+}
+
+// Verdict returns the last line of the console.
+func (r *Report) Verdict() string {
+	if r.Broken != "" {
+		return r.Program + ": could not run: " + r.Broken
+	}
+	found, accepted, missing, skipped := 0, 0, 0, 0
+	for _, t := range r.Trials {
+		for _, f := range t.Findings {
+			if f.Accepted == "" {
+				found++
+			} else {
+				accepted++
+			}
+		}
+		missing += len(t.Missing)
+		if t.Skipped != "" {
+			skipped++
+		}
+	}
+	text := r.Program + ": no findings"
+	if found > 0 {
+		text = fmt.Sprintf("%s: %d finding%s", r.Program, found, plural(found))
+	}
+	for _, part := range []struct {
+		n    int
+		text string
+	}{{accepted, "accepted"}, {missing, "accepted but not found"}, {skipped, "without a verdict"}, {r.Aside, "accepted lines set aside"}} {
+		if part.n > 0 {
+			text += fmt.Sprintf(", %d %s", part.n, part.text)
+		}
+	}
+	return text
+}
+
+func plural(n int) string {
+	if n == 1 {
+		return ""
+	}
+	return "s"
+}

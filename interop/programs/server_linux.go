@@ -1,0 +1,285 @@
+package programs
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/scm-rights/scm/internal/procfs"
+	"github.com/scm-rights/scm/interop/display"
+	"github.com/scm-rights/scm/interop/witness"
+	"golang.org/x/sys/unix"
+)
+
+// A Command starts a server.
+type Command struct {
+	Args   []string
+	Socket string   // the address of its socket, which the server gets as $SOCK
+	Listen *os.File // if set, the server gets this listening socket as from systemd (LISTEN_FDS)
+}
+
+// A Server is a program under test, and all its descendants. Its methods may be called at the same time.
+type Server struct {
+	pid    int       // the first process
+	keeper *exec.Cmd // its parent, or nil if it was running already
+	stop   io.Closer // closing it ends the server
+	output tail
+	gone   chan struct{} // closed when all processes have ended
+	pidfd  int           // of a server that was running already
+
+	mu    sync.Mutex
+	ended error // how the first process to end with a failure did, or the last one without
+	first bool  // the first process has ended
+}
+
+// Start starts a server. Stop ends it.
+func Start(c Command) (*Server, error) {
+	report, reportEnd, err := os.Pipe()
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{gone: make(chan struct{}), pidfd: -1}
+	listens := "-"
+	cmd := exec.Command("/proc/self/exe", keeperArgument)
+	cmd.ExtraFiles = []*os.File{reportEnd}
+	if c.Listen != nil {
+		listens = "listen"
+		cmd.ExtraFiles = append(cmd.ExtraFiles, c.Listen)
+	}
+	cmd.Args = append(cmd.Args, append([]string{listens}, c.Args...)...)
+	cmd.Env = append(os.Environ(), "SOCK="+c.Socket)
+	cmd.Stdout, cmd.Stderr = &s.output, &s.output
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // the terminal's signals are for scm alone
+	cmd.WaitDelay = time.Second                           // a process that left the tree may keep the output open
+	s.stop, err = cmd.StdinPipe()
+	if err == nil {
+		err = launch(cmd)
+	}
+	reportEnd.Close() // then the keeper has the only one
+	if err != nil {
+		report.Close()
+		return nil, err
+	}
+	s.keeper = cmd
+	events := bufio.NewScanner(report)
+	if !events.Scan() {
+		_ = cmd.Wait()
+		report.Close()
+		return nil, fmt.Errorf("cannot start the server: %s", s.Output())
+	}
+	_, err = fmt.Sscanf(events.Text(), "started %d", &s.pid)
+	go func() {
+		defer close(s.gone)
+		for events.Scan() {
+			var pid int
+			var status uint32
+			if _, err := fmt.Sscanf(events.Text(), "ended %d %d", &pid, &status); err == nil {
+				s.note(pid, syscall.WaitStatus(status))
+			}
+		}
+		report.Close()
+		_ = cmd.Wait()
+	}()
+	return s, err
+}
+
+// launch starts a command while no descriptor is being closed, as [witness.Forking] requires.
+func launch(cmd *exec.Cmd) error {
+	witness.Forking.Lock()
+	defer witness.Forking.Unlock()
+	return cmd.Start()
+}
+
+// note records how a process has ended.
+func (s *Server) note(pid int, status syscall.WaitStatus) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.first = s.first || pid == s.pid
+	if s.ended == nil || errors.Is(s.ended, errStatus0) {
+		s.ended = endOf(status)
+	}
+}
+
+// errStatus0 means that a process has ended without a failure.
+var errStatus0 = errors.New("exit status 0")
+
+func endOf(status syscall.WaitStatus) error {
+	switch {
+	case status.Signaled():
+		return fmt.Errorf("killed by %s", unix.SignalName(status.Signal()))
+	case status.ExitStatus() == 0:
+		return errStatus0
+	}
+	return fmt.Errorf("exit status %d", status.ExitStatus())
+}
+
+// Attach returns a server that is running already. Stop does not end it.
+func Attach(pid int) (*Server, error) {
+	pidfd, err := unix.PidfdOpen(pid, 0)
+	if err != nil {
+		return nil, fmt.Errorf("process %d: %w", pid, err)
+	}
+	return &Server{pid: pid, pidfd: pidfd}, nil
+}
+
+// PID returns the first process of the server.
+func (s *Server) PID() int { return s.pid }
+
+// Program returns the base name of what the first process executes, or "" if the kernel does not say.
+func (s *Server) Program() string { return programOf(s.pid) }
+
+// Output returns the end of what the server has printed. For a server that was running already, it returns "".
+func (s *Server) Output() string { return s.output.String() }
+
+// Ended returns how the server has ended, or nil if it is running. A server has ended if none of its processes is left, or
+// if the first one has ended with a failure. ExitedWith0 tells whether it is an error that the server meant to end.
+func (s *Server) Ended() error {
+	if s.keeper == nil {
+		return s.attachedEnded()
+	}
+	select {
+	case <-s.gone:
+	default:
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if s.first && s.ended != nil && !errors.Is(s.ended, errStatus0) {
+			return s.ended
+		}
+		return nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ended == nil {
+		return errors.New("its processes have ended")
+	}
+	return s.ended
+}
+
+// ExitedWith0 reports whether a server that has ended in this way did so without a failure.
+func ExitedWith0(ended error) bool { return errors.Is(ended, errStatus0) }
+
+func (s *Server) attachedEnded() error {
+	for {
+		n, err := unix.Poll([]unix.PollFd{{Fd: int32(s.pidfd), Events: unix.POLLIN}}, 0)
+		switch {
+		case err == unix.EINTR:
+		case n > 0:
+			return fmt.Errorf("process %d has ended", s.pid)
+		default:
+			return nil
+		}
+	}
+}
+
+// Processes returns the pids of the server's processes that are running.
+func (s *Server) Processes() ([]int, error) {
+	var pids []int
+	if s.keeper == nil {
+		if s.attachedEnded() != nil {
+			return nil, nil
+		}
+		pids = append(pids, s.pid)
+	}
+	return appendTree(pids, s.root())
+}
+
+// root returns the process whose descendants are processes of the server.
+func (s *Server) root() int {
+	if s.keeper == nil {
+		return s.pid
+	}
+	return s.keeper.Process.Pid
+}
+
+// appendTree appends the descendants of a process.
+func appendTree(pids []int, pid int) ([]int, error) {
+	children, err := procfs.Children(pid)
+	if err != nil {
+		return nil, inspectError(pid, err)
+	}
+	for _, child := range children {
+		if pids, err = appendTree(append(pids, child), child); err != nil {
+			return nil, err
+		}
+	}
+	return pids, nil
+}
+
+// Idle reports whether all threads of the server are asleep.
+func (s *Server) Idle() bool {
+	pids, err := s.Processes()
+	for _, pid := range pids {
+		asleep, e := witness.Sleeps(pid)
+		if e == nil && !asleep {
+			return false
+		}
+	}
+	return err == nil
+}
+
+// Stop ends all processes of a server that Start has started.
+func (s *Server) Stop() {
+	if s.keeper == nil {
+		witness.CloseFD(&s.pidfd)
+		return
+	}
+	s.stop.Close()
+	<-s.gone
+}
+
+// programOf returns the base name of what a process executes, or of its command if the kernel does not say.
+func programOf(pid int) string {
+	if name, err := os.Readlink(fmt.Sprintf("/proc/%d/exe", pid)); err == nil {
+		return filepath.Base(strings.TrimSuffix(name, " (deleted)"))
+	}
+	status, err := procfs.ReadStatus(pid)
+	if err != nil {
+		return ""
+	}
+	return status.Field("Name")
+}
+
+// Await calls ready until it returns true, the server ends, or the context is done. It then returns an error that says why.
+func (s *Server) Await(ctx context.Context, ready func() bool) error {
+	for !ready() {
+		if ended := s.Ended(); ended != nil {
+			return fmt.Errorf("the server has ended: %w", ended)
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(5 * time.Millisecond):
+		}
+	}
+	return nil
+}
+
+// A tail is an io.Writer that keeps only the last bytes written to it.
+type tail struct {
+	mu   sync.Mutex
+	text []byte
+}
+
+func (t *tail) Write(p []byte) (int, error) {
+	const most = 4096
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.text = append(t.text, p...)
+	t.text = t.text[max(0, len(t.text)-most):]
+	return len(p), nil
+}
+
+func (t *tail) String() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return display.Readable(strings.TrimSpace(string(t.text)))
+}

@@ -1,0 +1,221 @@
+package programs
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/scm-rights/scm/internal/reexec"
+	"github.com/scm-rights/scm/interop/programs/testserver"
+	"github.com/scm-rights/scm/interop/raw"
+	"golang.org/x/sys/unix"
+)
+
+func TestMain(m *testing.M) {
+	reexec.Register("test server", testserver.Main)
+	reexec.Main()
+	Main()
+	os.Exit(m.Run())
+}
+
+// limit is the time after which a test gives up.
+const limit = time.Minute
+
+// testServer returns the command of a test server, and its address.
+func testServer(t *testing.T, mode, typ string) ([]string, string) {
+	t.Helper()
+	address := filepath.Join(t.TempDir(), "socket")
+	return reexec.CommandLine("test server", mode, typ, address), address
+}
+
+func start(t *testing.T, args []string, address string) *Server {
+	t.Helper()
+	s, err := Start(Command{Args: args, Socket: address})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Stop)
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	defer cancel()
+	if err := s.WaitListening(ctx, address); err != nil {
+		t.Fatal(err, s.Output())
+	}
+	return s
+}
+
+// send sends a line with descriptors and waits for the answer.
+func send(t *testing.T, address, line string, fds ...int) {
+	t.Helper()
+	c, _, err := Dial(address, 0, limit)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(c)
+	if _, err := raw.Send(c, [][]byte{[]byte(line + "\n")}, fds, unix.MSG_NOSIGNAL); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := unix.Read(c, make([]byte, 64)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func marker(t *testing.T) *Marker {
+	t.Helper()
+	m, err := NewMarker()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(m.Close)
+	return m
+}
+
+// The server keeps one of two markers. A honest one closes both, if only after some time.
+func TestSettleFindsWhatTheServerKeeps(t *testing.T) {
+	for mode, want := range map[string]int{"honest": 0, "late": 0, "gc": 0, "forks": 0, "all": 2, "rejected": 2, "second": 1} {
+		t.Run(mode, func(t *testing.T) {
+			t.Parallel()
+			args, address := testServer(t, mode, "stream")
+			s := start(t, args, address)
+			a, b := marker(t), marker(t)
+			send(t, address, "take 7", a.FD(), b.FD())
+			wait := limit
+			if want > 0 {
+				wait = 10 * time.Millisecond
+			}
+			held, err := s.Settle([]*Marker{a, b}, Settling{Wait: wait})
+			if got := Count(held[a]) + Count(held[b]); got != want || err != nil {
+				t.Errorf("%s keeps %d, %v; want %d", mode, got, err, want)
+			}
+		})
+	}
+}
+
+// A marker opened with O_PATH is the same file.
+func TestHeldFindsPath(t *testing.T) {
+	args, address := testServer(t, "all", "seqpacket")
+	s := start(t, args, address)
+	m := marker(t)
+	fd, err := m.OpenPath()
+	if err != nil {
+		t.Fatal(err)
+	}
+	send(t, address, "x", fd)
+	unix.Close(fd)
+	if held, err := s.Held(m); Count(held[m]) != 1 || held[m][0].PID != s.PID() || err != nil {
+		t.Error(held, err)
+	}
+	m.Close()
+	if held, err := s.Held(m); err == nil {
+		t.Errorf("a closed marker: %v", held)
+	}
+}
+
+// The processes of a daemon are found after its first process has ended.
+func TestServerFindsDaemon(t *testing.T) {
+	args, address := testServer(t, "all", "stream")
+	s := start(t, append([]string{"sh", "-c", `setsid "$@" & exit 0`, "sh"}, args...), address)
+	pids, err := s.Processes()
+	if len(pids) != 1 || pids[0] == s.PID() || err != nil {
+		t.Error(pids, err)
+	}
+	if ended := s.Ended(); ended != nil {
+		t.Error(ended)
+	}
+	s.Stop()
+	if err := unix.Kill(pids[0], 0); err != unix.ESRCH {
+		t.Errorf("the daemon is still there: %v", err)
+	}
+}
+
+func TestServerReportsItsEnd(t *testing.T) {
+	for _, c := range []struct {
+		script, want string
+		zero         bool
+	}{
+		{"exit 0", "exit status 0", true},
+		{"exit 3", "exit status 3", false},
+		{"kill -9 $$", "killed by SIGKILL", false},
+		{"sleep 1000 & exit 3", "exit status 3", false},
+	} {
+		s, err := Start(Command{Args: []string{"sh", "-c", c.script}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), limit)
+		err = s.Await(ctx, func() bool { return s.Ended() != nil })
+		cancel()
+		if ended := s.Ended(); err != nil || ended == nil || ended.Error() != c.want || ExitedWith0(ended) != c.zero {
+			t.Errorf("%s: got %v, %v", c.script, ended, err)
+		}
+		s.Stop()
+	}
+}
+
+func TestStartReportsMissingProgram(t *testing.T) {
+	if _, err := Start(Command{Args: []string{"/nonexistent/server"}}); err == nil {
+		t.Error("no error")
+	}
+}
+
+func TestAttachFindsDescendants(t *testing.T) {
+	args, address := testServer(t, "forks", "stream")
+	s := start(t, args, address)
+	attached, err := Attach(s.PID())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer attached.Stop()
+	m := marker(t)
+	c, _, err := Dial(address, unix.SOCK_STREAM, limit)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(c)
+	if _, err := raw.Send(c, [][]byte{[]byte("x\n")}, []int{m.FD()}, unix.MSG_NOSIGNAL); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := unix.Read(c, make([]byte, 64)); err != nil {
+		t.Fatal(err)
+	}
+	held, err := attached.Held(m)
+	if Count(held[m]) != 1 || err != nil {
+		t.Fatal(held, err)
+	}
+	pids, _ := attached.Processes()
+	if !slices.Contains(pids, held[m][0].PID) || held[m][0].PID == s.PID() {
+		t.Errorf("%v is not a child of %d", held[m], s.PID())
+	}
+	s.Stop()
+	if attached.Ended() == nil {
+		t.Error("not ended")
+	}
+}
+
+func TestAcceptedAsksTheKernel(t *testing.T) {
+	address := filepath.Join(t.TempDir(), "socket")
+	l, err := testserver.Listen("stream", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(l)
+	c, _, err := Dial(address, 0, limit)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(c)
+	before, ok := Accepted(c)
+	if !ok {
+		t.Skip("the kernel does not answer sock_diag(7) for Unix sockets")
+	}
+	s, _, err := unix.Accept(l)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(s)
+	if after, _ := Accepted(c); before || !after {
+		t.Errorf("accepted: %v before, %v after", before, after)
+	}
+}

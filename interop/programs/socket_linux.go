@@ -1,0 +1,174 @@
+package programs
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// SocketTypes are the types of socket in the order in which Dial tries them.
+var SocketTypes = []int{unix.SOCK_STREAM, unix.SOCK_SEQPACKET, unix.SOCK_DGRAM}
+
+// Dial connects a socket to an address: a path, or @NAME for an abstract one. If typ is 0, it finds out the type of the
+// server's socket. If the server's backlog stays full for the timeout, it returns EAGAIN. The caller owns the descriptor.
+func Dial(address string, typ int, timeout time.Duration) (fd, found int, err error) {
+	types := []int{typ}
+	if typ == 0 {
+		types = SocketTypes
+	}
+	for _, typ := range types {
+		fd, err = dial(address, typ, timeout)
+		if !errors.Is(err, unix.EPROTOTYPE) {
+			return fd, typ, err
+		}
+	}
+	return -1, 0, err
+}
+
+func dial(address string, typ int, timeout time.Duration) (int, error) {
+	fd, err := unix.Socket(unix.AF_UNIX, typ|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return -1, fmt.Errorf("socket: %w", err)
+	}
+	limit := unix.NsecToTimeval(int64(max(timeout, time.Millisecond)))
+	err = unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_SNDTIMEO, &limit)
+	if err == nil {
+		err = unix.Connect(fd, &unix.SockaddrUnix{Name: address})
+	}
+	if err != nil {
+		unix.Close(fd)
+		return -1, fmt.Errorf("connect to %s: %w", address, err)
+	}
+	return fd, nil
+}
+
+// IsAbsent reports whether an error of Dial means that no process listens there.
+func IsAbsent(err error) bool {
+	return errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ECONNREFUSED)
+}
+
+// WaitListening waits until a process listens at the address. It does not connect, because a server may serve only one
+// connection. If the list of sockets does not have the address, perhaps because the server is in another network
+// namespace, it connects after a second.
+func (s *Server) WaitListening(ctx context.Context, address string) error {
+	connect := time.Now().Add(time.Second)
+	return s.Await(ctx, func() bool {
+		if Listening(address) {
+			return true
+		}
+		if time.Now().Before(connect) {
+			return false
+		}
+		fd, _, err := Dial(address, 0, time.Second)
+		if err == nil {
+			unix.Close(fd)
+		}
+		return err == nil
+	})
+}
+
+// Listening reports whether a socket at the address can be connected to.
+func Listening(address string) bool {
+	if !strings.HasPrefix(address, "@") {
+		if _, err := os.Stat(address); err != nil {
+			return false
+		}
+	}
+	text, err := os.ReadFile("/proc/net/unix")
+	if err != nil {
+		return false
+	}
+	const listens = 1 << 16 // __SO_ACCEPTCON of linux/net.h
+	for line := range strings.Lines(string(text)) {
+		fields := strings.Fields(line)
+		if len(fields) < 8 || strings.Join(fields[7:], " ") != address {
+			continue
+		}
+		flags, _ := strconv.ParseUint(fields[3], 16, 32)
+		typ, _ := strconv.ParseUint(fields[4], 16, 32)
+		if flags&listens != 0 || typ == unix.SOCK_DGRAM {
+			return true
+		}
+	}
+	return false
+}
+
+// Unread returns the number of bytes that were sent through a socket, and that the other process has not received yet. The
+// kernel counts the memory of the messages, which is more than their bytes.
+func Unread(fd int) (int, error) {
+	n, err := unix.IoctlGetUint32(fd, unix.TIOCOUTQ)
+	return int(n), err
+}
+
+// Accepted reports whether the server has accepted a connection. The kernel says so in the answer of sock_diag(7), in
+// which the other end of the connection has an inode only then. If the kernel does not answer, ok is false.
+func Accepted(fd int) (accepted, ok bool) {
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		return false, false
+	}
+	peer, err := peerInode(uint32(st.Ino))
+	return peer != 0, err == nil
+}
+
+// Constants of linux/unix_diag.h.
+const (
+	udiagShowPeer = 0x4
+	unixDiagPeer  = 2
+)
+
+// peerInode returns the inode of the socket to which the one with this inode is connected.
+func peerInode(inode uint32) (uint32, error) {
+	sock, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, unix.NETLINK_SOCK_DIAG)
+	if err != nil {
+		return 0, err
+	}
+	defer unix.Close(sock)
+	const header, size = unix.SizeofNlMsghdr, 16 + 24 // struct unix_diag_req has 24 bytes
+	order := binary.NativeEndian
+	request := make([]byte, size)
+	order.PutUint32(request, size)
+	order.PutUint16(request[4:], unix.SOCK_DIAG_BY_FAMILY)
+	order.PutUint16(request[6:], unix.NLM_F_REQUEST)
+	request[header] = unix.AF_UNIX
+	order.PutUint32(request[header+4:], ^uint32(0)) // all states
+	order.PutUint32(request[header+8:], inode)
+	order.PutUint32(request[header+12:], udiagShowPeer)
+	order.PutUint64(request[header+16:], ^uint64(0)) // no cookie
+	if err := unix.Sendto(sock, request, 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
+		return 0, err
+	}
+	answer := make([]byte, 4096)
+	n, _, err := unix.Recvfrom(sock, answer, 0)
+	if err != nil {
+		return 0, err
+	}
+	return parsePeer(answer[:n])
+}
+
+// parsePeer returns the inode in the answer of sock_diag(7).
+func parsePeer(answer []byte) (uint32, error) {
+	order := binary.NativeEndian
+	const header, message = unix.SizeofNlMsghdr, 16 // struct unix_diag_msg has 16 bytes
+	if len(answer) < header+message || order.Uint16(answer[4:]) != unix.SOCK_DIAG_BY_FAMILY {
+		return 0, unix.ENODATA
+	}
+	for rest := answer[header+message:]; len(rest) >= 4; {
+		size := int(order.Uint16(rest))
+		if size < 4 || size > len(rest) {
+			break
+		}
+		if order.Uint16(rest[2:]) == unixDiagPeer && size >= 8 {
+			return order.Uint32(rest[4:]), nil
+		}
+		rest = rest[min((size+3)&^3, len(rest)):]
+	}
+	return 0, unix.ENODATA
+}

@@ -1,0 +1,273 @@
+package testserver
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"slices"
+	"strconv"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/scm-rights/scm/interop/raw"
+	"golang.org/x/sys/unix"
+)
+
+// Honest lists the modes of servers without a bug.
+var Honest = []string{
+	"honest", // closes all descriptors at once
+	"late",   // closes them some time after the end of the connection
+	"gc",     // closes those of all connections that have ended, at fixed intervals
+	"forks",  // serves each connection in a process of its own, which keeps them until the connection ends
+	"once",   // ends with status 0 after one connection
+	"strict", // ends with status 1 after a line that it does not know, with or without descriptors
+}
+
+// Faulty lists the modes of servers with a bug.
+var Faulty = []string{
+	"second",   // closes only the first descriptor of each receive
+	"all",      // closes none
+	"rejected", // closes none of a message that it rejects
+	"ebadf",    // ends if it cannot read from a descriptor because of EBADF
+	"opath",    // kills itself if a descriptor was opened with O_PATH
+	"deaf",     // stops accepting connections after a message with descriptors that it rejects
+}
+
+// Store is the mode of a server that stores the descriptors that a valid message announces, and closes all others.
+const Store = "store"
+
+// pause is the time that the modes late and gc take.
+const pause = 300 * time.Millisecond
+
+// serveOne is the first argument of a process in the mode forks, which serves the connection at descriptor 3.
+const serveOne = "serve-one"
+
+type server struct {
+	mode   string
+	listen int
+	mu     sync.Mutex
+	unused []int // descriptors of connections that have ended, for the mode gc
+}
+
+// Main runs a server at an address. The arguments are its mode, its type of socket (stream, seqpacket or dgram) and the
+// address. With LISTEN_FDS, it uses the socket that it has inherited. It returns only after an error, which it prints.
+func Main(args []string) {
+	signal.Ignore(unix.SIGPIPE)
+	s := &server{mode: args[0], listen: 3}
+	if s.mode == serveOne {
+		s.serve(3)
+		return
+	}
+	if err := s.run(args[1], args[2]); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+func (s *server) run(typ, address string) (err error) {
+	if os.Getenv("LISTEN_PID") != strconv.Itoa(os.Getpid()) || os.Getenv("LISTEN_FDS") != "1" {
+		if s.listen, err = Listen(typ, address); err != nil {
+			return err
+		}
+	}
+	unix.CloseOnExec(s.listen)
+	if typ == "dgram" {
+		s.serve(s.listen)
+		return nil
+	}
+	go s.collect()
+	for {
+		c, _, err := unix.Accept4(s.listen, unix.SOCK_CLOEXEC)
+		switch {
+		case err == unix.EINTR:
+		case err != nil:
+			select {} // the mode deaf
+		case s.mode == "forks":
+			err = fork(c)
+		case s.mode == "once":
+			s.serve(c)
+			return nil
+		default:
+			go s.serve(c)
+		}
+		if err != nil && err != unix.EINTR {
+			return err
+		}
+	}
+}
+
+// Listen creates a listening socket, or a datagram socket, at an address.
+func Listen(typ, address string) (int, error) {
+	types := map[string]int{"stream": unix.SOCK_STREAM, "seqpacket": unix.SOCK_SEQPACKET, "dgram": unix.SOCK_DGRAM}
+	fd, err := unix.Socket(unix.AF_UNIX, types[typ]|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return -1, err
+	}
+	if err = unix.Bind(fd, &unix.SockaddrUnix{Name: address}); err == nil && typ != "dgram" {
+		err = unix.Listen(fd, 16)
+	}
+	return fd, err
+}
+
+// fork serves a connection in another process.
+func fork(c int) error {
+	defer func() { _ = unix.Close(c) }()
+	pid, err := syscall.ForkExec("/proc/self/exe", []string{"server", serveOne}, &syscall.ProcAttr{
+		Env: os.Environ(), Files: []uintptr{0, 1, 2, uintptr(c)}})
+	if err == nil {
+		go func() { _, _ = unix.Wait4(pid, nil, 0, nil) }()
+	}
+	return err
+}
+
+// collect closes what is no longer used, at fixed intervals.
+func (s *server) collect() {
+	for s.mode == "gc" {
+		time.Sleep(pause)
+		s.mu.Lock()
+		closeAll(s.unused)
+		s.unused = nil
+		s.mu.Unlock()
+	}
+}
+
+// serve serves a connection, or a datagram socket.
+func (s *server) serve(c int) {
+	var line []byte
+	var held, fds []int
+	defer func() {
+		_ = unix.Close(c)
+		s.ended(append(held, fds...))
+	}()
+	buf := make([]byte, 4096)
+	for {
+		n, got, _, err := raw.Recv(c, [][]byte{buf}, 253, 0)
+		if errors.Is(err, unix.EINTR) {
+			continue
+		}
+		if err != nil || n == 0 {
+			return
+		}
+		s.inspect(got)
+		if s.mode == "second" && len(got) > 1 {
+			got = got[:1]
+		}
+		fds = append(fds, got...)
+		line = append(line, buf[:n]...)
+		for {
+			text, rest, whole := bytes.Cut(line, []byte("\n"))
+			if !whole && len(line) < 1024 {
+				break
+			}
+			line = rest
+			held = append(held, s.handle(c, string(text), fds)...)
+			fds = nil
+		}
+	}
+}
+
+// inspect does what the modes with a crash do with a descriptor.
+func (s *server) inspect(fds []int) {
+	for _, fd := range fds {
+		_, err := unix.Read(fd, make([]byte, 1))
+		if s.mode == "ebadf" && err == unix.EBADF {
+			fmt.Fprintln(os.Stderr, "read:", err)
+			os.Exit(1)
+		}
+		if flags, _ := unix.FcntlInt(uintptr(fd), unix.F_GETFL, 0); s.mode == "opath" && flags&unix.O_PATH != 0 {
+			fmt.Fprintln(os.Stderr, "assertion failed: not O_PATH")
+			_ = unix.Kill(os.Getpid(), unix.SIGKILL)
+			select {}
+		}
+	}
+}
+
+// handle answers a line, and returns the descriptors that the server holds until the connection ends.
+func (s *server) handle(c int, line string, fds []int) (held []int) {
+	valid := line == "ping" && len(fds) == 0 || line == "take "+strconv.Itoa(len(fds))
+	var announced int
+	if _, err := fmt.Sscanf(line, "take %d", &announced); err == nil && s.mode == Store && announced > 0 && announced <= len(fds) {
+		fds, valid = fds[announced:], true
+	}
+	answer := "ok\n"
+	if !valid {
+		answer = "error\n"
+	}
+	defer func() { _ = unix.Sendto(c, []byte(answer), unix.MSG_NOSIGNAL, nil) }()
+	switch {
+	case s.mode == "strict" && !valid:
+		os.Exit(1)
+	case s.mode == "deaf" && !valid && len(fds) > 0:
+		_ = unix.Shutdown(s.listen, unix.SHUT_RDWR)
+	case slices.Contains([]string{"late", "gc", serveOne, "all"}, s.mode):
+		return fds
+	case s.mode == "rejected" && !valid:
+		return nil
+	}
+	closeAll(fds)
+	return nil
+}
+
+// ended does what the server does with the descriptors that it still has at the end of a connection.
+func (s *server) ended(fds []int) {
+	switch s.mode {
+	case "all":
+	case "late":
+		time.Sleep(pause)
+		closeAll(fds)
+	case "gc":
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.unused = append(s.unused, fds...)
+	default:
+		closeAll(fds)
+	}
+}
+
+func closeAll(fds []int) {
+	for _, fd := range fds {
+		_ = unix.Close(fd)
+	}
+}
+
+// Client is an honest client: it passes one descriptor, and then none. It retries until the server listens.
+func Client(address string) error {
+	var c int
+	for {
+		var err error
+		if c, err = unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0); err != nil {
+			return err
+		}
+		if err = unix.Connect(c, &unix.SockaddrUnix{Name: address}); err == nil {
+			break
+		}
+		_ = unix.Close(c)
+		if err != unix.ENOENT && err != unix.ECONNREFUSED {
+			return err
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+	defer func() { _ = unix.Close(c) }()
+	fd, err := unix.MemfdCreate("client", unix.MFD_CLOEXEC)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = unix.Close(fd) }()
+	for _, m := range []struct {
+		text string
+		fds  []int
+	}{{"take 1\n", []int{fd}}, {"ping\n", nil}} {
+		if _, err := raw.Send(c, [][]byte{[]byte(m.text)}, m.fds, unix.MSG_NOSIGNAL); err != nil {
+			return err
+		}
+		buf := make([]byte, 64)
+		n, err := unix.Read(c, buf)
+		if err != nil || string(buf[:max(n, 0)]) != "ok\n" {
+			return fmt.Errorf("%q: got %q, %v", m.text, buf[:max(n, 0)], err)
+		}
+	}
+	return nil
+}
