@@ -43,6 +43,7 @@ func broken(err error) error { return &exitError{exitBroken, err} }
 func main() {
 	recorderMain()
 	process.Main()
+	programsMain()
 	os.Exit(run(os.Args[1:]))
 }
 
@@ -88,7 +89,7 @@ in a checkout: go build -C cmd/scmvet -o $PWD/build/scmvet .`,
 	}
 	root.SetVersionTemplate("{{.Version}}\n")
 	root.AddCommand(socketCommands()...)
-	root.AddCommand(interopCommand(), traceCommand(), diffCommand(), versionCommand(), treeCommand())
+	root.AddCommand(interopCommand(), pokeCommand(), traceCommand(), diffCommand(), versionCommand(), treeCommand())
 	return root
 }
 

@@ -18,9 +18,14 @@ func linuxCommands() []*cobra.Command {
 const byPtrace = "requires Linux, where it records system calls with ptrace"
 
 func recorderMain() {}
+func programsMain() {}
 
 func traceCommand() *cobra.Command { return unsupported("trace", byPtrace) }
 func diffCommand() *cobra.Command  { return unsupported("diff", byPtrace) }
+
+func pokeCommand() *cobra.Command {
+	return unsupported("poke", "requires Linux, where it asks the kernel about descriptors")
+}
 
 // unsupported returns a command that always fails, because this system cannot run it.
 func unsupported(use, why string) *cobra.Command {

@@ -53,8 +53,8 @@ func (s suite) Run() int {
 	return code
 }
 
-// programs builds scm, the faulty peers and listenfds once, in a directory that is accessible to any user.
-var programs = sync.OnceValue(func() error {
+// buildPrograms builds scm, the faulty peers and listenfds once, in a directory that is accessible to any user.
+var buildPrograms = sync.OnceValue(func() error {
 	dir, err := os.MkdirTemp("", "scm-command-")
 	if err != nil {
 		return err
@@ -74,7 +74,7 @@ var programs = sync.OnceValue(func() error {
 // program returns the path of one of them.
 func program(t *testing.T, name string) string {
 	t.Helper()
-	if err := programs(); err != nil {
+	if err := buildPrograms(); err != nil {
 		t.Fatal(err)
 	}
 	return filepath.Join(binaries, name)

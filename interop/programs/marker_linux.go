@@ -86,7 +86,7 @@ func (s *Server) Held(markers ...*Marker) (map[*Marker][]Holding, error) {
 			}
 		}
 		for m, list := range fds {
-			held[m] = append(held[m], Holding{pid, programOf(pid), list})
+			held[m] = append(held[m], Holding{pid, ProgramOf(pid), list})
 		}
 	}
 	return held, nil
@@ -159,7 +159,7 @@ func inspectError(pid int, err error) error {
 	if !witness.MayNotInspect(pid, err) {
 		return nil
 	}
-	return &InspectError{pid, programOf(pid), err}
+	return &InspectError{pid, ProgramOf(pid), err}
 }
 
 // An InspectError means that the kernel does not let this process look at the server.

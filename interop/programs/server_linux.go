@@ -135,7 +135,7 @@ func Attach(pid int) (*Server, error) {
 func (s *Server) PID() int { return s.pid }
 
 // Program returns the base name of what the first process executes, or "" if the kernel does not say.
-func (s *Server) Program() string { return programOf(s.pid) }
+func (s *Server) Program() string { return ProgramOf(s.pid) }
 
 // Output returns the end of what the server has printed. For a server that was running already, it returns "".
 func (s *Server) Output() string { return s.output.String() }
@@ -236,8 +236,8 @@ func (s *Server) Stop() {
 	<-s.gone
 }
 
-// programOf returns the base name of what a process executes, or of its command if the kernel does not say.
-func programOf(pid int) string {
+// ProgramOf returns the base name of what a process executes, or of its command if the kernel does not say.
+func ProgramOf(pid int) string {
 	if name, err := os.Readlink(fmt.Sprintf("/proc/%d/exe", pid)); err == nil {
 		return filepath.Base(strings.TrimSuffix(name, " (deleted)"))
 	}

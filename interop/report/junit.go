@@ -1,57 +1,15 @@
 package report
 
 import (
-	"encoding/xml"
-	"fmt"
 	"io"
 	"maps"
 	"slices"
 	"strings"
 
 	"github.com/scm-rights/scm/interop/display"
+	"github.com/scm-rights/scm/interop/junit"
 	"github.com/scm-rights/scm/interop/scenario"
 )
-
-// The elements of a JUnit report. Each group of scenarios is a suite, and each case is a test.
-// Peer scenarios and kernel scenarios are in separate suites.
-type (
-	junitSuites struct { // Jenkins' schema does not allow it to have the number of skipped tests
-		XMLName  xml.Name      `xml:"testsuites"`
-		Name     string        `xml:"name,attr"`
-		Tests    int           `xml:"tests,attr"`
-		Failures int           `xml:"failures,attr"`
-		Errors   int           `xml:"errors,attr"`
-		Seconds  seconds       `xml:"time,attr"`
-		Suites   []*junitSuite `xml:"testsuite"`
-	}
-	junitSuite struct {
-		Name     string          `xml:"name,attr"`
-		Tests    int             `xml:"tests,attr"`
-		Failures int             `xml:"failures,attr"`
-		Errors   int             `xml:"errors,attr"`
-		Skipped  int             `xml:"skipped,attr"`
-		Seconds  seconds         `xml:"time,attr"`
-		Cases    []junitTestcase `xml:"testcase"`
-	}
-	junitTestcase struct {
-		Class   string  `xml:"classname,attr"`
-		Name    string  `xml:"name,attr"`
-		Seconds seconds `xml:"time,attr"`
-		Outcome *junitOutcome
-		Out     string `xml:"system-out,omitempty"` // the recorded calls, or why a pass may be due to a backport
-	}
-	junitOutcome struct {
-		XMLName xml.Name
-		Message string `xml:"message,attr"`
-		Text    string `xml:",chardata"`
-	}
-	seconds float64
-)
-
-// MarshalXMLAttr writes seconds with three decimals.
-func (s seconds) MarshalXMLAttr(name xml.Name) (xml.Attr, error) {
-	return xml.Attr{Name: name, Value: fmt.Sprintf("%.3f", float64(s))}, nil
-}
 
 // outcomeElements contains the XML element for each verdict. A pass has none.
 var outcomeElements = map[scenario.Verdict]string{
@@ -59,12 +17,13 @@ var outcomeElements = map[scenario.Verdict]string{
 	scenario.NotRun: "error", scenario.Expected: "skipped", scenario.Unsupported: "skipped",
 }
 
-// JUnit writes the report for CI servers. Expected failures and unsupported cases count as
+// JUnit writes the report for CI servers. Each group of scenarios is a suite, and each case is a test. Peer
+// scenarios and kernel scenarios are in separate suites. Expected failures and unsupported cases count as
 // skipped, with the reason. Errors that affect the run as a whole, rather than one case, are
 // reported as a separate test. A message is one line.
 func (r *Report) JUnit(w io.Writer) error {
 	r = r.abbreviated()
-	groups := map[string]*junitSuite{}
+	groups := map[string]*junit.Suite{}
 	for _, c := range r.Cases {
 		name, socketType, a, b := splitCaseName(c.Name)
 		group, _, _ := strings.Cut(name, "/")
@@ -72,12 +31,12 @@ func (r *Report) JUnit(w io.Writer) error {
 			group = scenario.KernelName + "/" + group
 		}
 		if groups[group] == nil {
-			groups[group] = &junitSuite{Name: group}
+			groups[group] = &junit.Suite{Name: group}
 		}
-		test := junitTestcase{
+		test := junit.Case{
 			Class:   name,
 			Name:    socketType + "/" + a + "/" + b,
-			Seconds: seconds(c.Seconds),
+			Seconds: junit.Seconds(c.Seconds),
 			Out:     safeLines(Trace(c)),
 		}
 		if len(c.KernelPasses) > 0 && c.Verdict == scenario.Pass {
@@ -88,44 +47,22 @@ func (r *Report) JUnit(w io.Writer) error {
 		if element != "skipped" {
 			body = safeLines(junitBody(c))
 		}
-		groups[group].add(test, element, shorten(summary(c), maxMessage), body)
+		groups[group].Add(test, element, shorten(summary(c), maxMessage), body)
 	}
-	all := junitSuites{Name: "scm interop"}
+	all := junit.Suites{Name: "scm interop"}
 	for _, group := range slices.Sorted(maps.Keys(groups)) {
 		all.Suites = append(all.Suites, groups[group])
 	}
 	if list := r.runErrors("cut short: " + r.Cut); len(list) > 0 {
-		run := &junitSuite{Name: "run"}
-		run.add(junitTestcase{Class: "run", Name: "run"}, "error", shorten(strings.Join(list, "; "), maxMessage), safeLines(list))
+		run := &junit.Suite{Name: "run"}
+		run.Add(junit.Case{Class: "run", Name: "run"}, "error", shorten(strings.Join(list, "; "), maxMessage), safeLines(list))
 		all.Suites = append(all.Suites, run)
 	}
-	for _, s := range all.Suites {
-		all.Tests += s.Tests
-		all.Failures += s.Failures
-		all.Errors += s.Errors
-		all.Seconds += s.Seconds
-	}
-	text, err := xml.MarshalIndent(all, "", " ")
-	if err == nil {
-		_, err = io.WriteString(w, xml.Header+string(text)+"\n")
-	}
-	return err
+	return all.Write(w)
 }
 
-// add adds a test to the suite. The outcome is the name of the XML element for the verdict, or
-// "" for a pass.
-func (s *junitSuite) add(test junitTestcase, outcome, message, text string) {
-	s.Tests++
-	s.Seconds += test.Seconds
-	if outcome != "" {
-		*map[string]*int{"failure": &s.Failures, "error": &s.Errors, "skipped": &s.Skipped}[outcome]++
-		test.Outcome = &junitOutcome{xml.Name{Local: outcome}, message, text}
-	}
-	s.Cases = append(s.Cases, test)
-}
-
-// maxMessage is the maximum length of a message, which CI servers show in one line.
-const maxMessage = 300
+// maxMessage is the maximum length of a message, also in TAP.
+const maxMessage = junit.MaxMessage
 
 // junitBody returns the findings of a case, each with its line in the scenario, and the transcript.
 func junitBody(c scenario.Result) (lines []string) {

@@ -42,7 +42,7 @@ const byteOrderMark = "\ufeff"
 
 // String returns FILE:LINE: SCENARIO CHECK@PEER, with the heading, the versions, the role and the partner, if any.
 func (e Expectation) String() string {
-	return e.place() + ": " + strings.TrimPrefix(fmt.Sprintf("%s %s", e.Heading, e.selection()), " ")
+	return e.Place() + ": " + strings.TrimPrefix(fmt.Sprintf("%s %s", e.Heading, e.selection()), " ")
 }
 
 // selection returns the first two words of the line.
@@ -63,8 +63,8 @@ func seatText(role Role, partner string) string {
 	return roleWords[role] + partner
 }
 
-// place returns FILE:LINE.
-func (e Expectation) place() string { return fmt.Sprintf("%s:%d", e.File, e.Line) }
+// Place returns FILE:LINE.
+func (e Expectation) Place() string { return fmt.Sprintf("%s:%d", e.File, e.Line) }
 
 // Flaky reports whether the failure may or may not occur, so that neither is unexpected.
 func (e Expectation) Flaky() bool { return strings.HasPrefix(e.Reason, flakyMark) }
@@ -76,6 +76,9 @@ func (e Expectation) Unfinished() bool { return strings.HasPrefix(e.ownReason(),
 func (e Expectation) ownReason() string {
 	return strings.TrimSpace(strings.TrimPrefix(e.Reason, flakyMark))
 }
+
+// InVersions reports whether the expectation applies to this version.
+func (e Expectation) InVersions(version string) bool { return inVersions(e.Version, version) }
 
 // On reports whether the expectation applies to this kernel.
 func (e Expectation) On(kernel Kernel) bool { return e.Heading.Includes(kernel) }
@@ -90,14 +93,42 @@ var keyForm = regexp.MustCompile(`^([a-z]+)@([^<>=:/]+)((?:>=[0-9]+(?:\.[0-9]+)*
 //
 //	SCENARIO[/TYPE] CHECK@PEER[VERSIONS][:sends|:receives][/PARTNER] REASON
 //
-// In the first two words, {a,b} means either a or b. A line that begins with "#" is a
-// comment. A peer in role A sends, and one in role B receives. Lines below a heading, such as [gvisor],
-// [linux] or [linux>=6.2<6.7], apply only to that kernel. CHECK@PEER<8.4, CHECK@PEER>=8.1 and CHECK@PEER>=8.1<8.4 limit a line to these
-// versions of the peer. The peer reports its version in its answer to hello. If REASON begins with "flaky:", the failure
-// may or may not occur. If it begins with "?", also after "flaky:", it is unfinished.
-//
-// Errors and expectations name the file, which ParseExpectations does not open.
+// A peer in role A sends, and one in role B receives. The peer reports its version in its answer to hello. ParseLines
+// describes the rest.
 func ParseExpectations(file string, text []byte) (list []Expectation, err error) {
+	return ParseLines(file, text, LineForm{
+		First: "SCENARIO", Name: "PEER", Checks: Checks, seats: true,
+		Validate: func(_, keys string, list []Expectation) error {
+			for _, e := range list {
+				if err := e.validateVersions(); err != nil {
+					return err
+				}
+			}
+			return rejectOldForm(keys, list)
+		},
+	})
+}
+
+// A LineForm says what the lines of a file are about. Files of expected failures and of accepted findings differ only in this.
+type LineForm struct {
+	First, Name string // what the first word and the name after the check are called
+	Checks      []Check
+	Validate    func(first, keys string, list []Expectation) error // checks the first two words of a line
+
+	seats bool // a role and a partner may follow the name
+}
+
+// ParseLines reads a file in which each line has the form
+//
+//	FIRST CHECK@NAME[VERSIONS] REASON
+//
+// The first word is a pattern. In the first two words, {a,b} means either a or b. A line that begins with "#" is a
+// comment. Lines below a heading, such as [gvisor], [linux] or [linux>=6.2<6.7], apply only to that kernel.
+// CHECK@NAME<8.4, CHECK@NAME>=8.1 and CHECK@NAME>=8.1<8.4 limit a line to these versions. If REASON begins with
+// "flaky:", the failure may or may not occur. If it begins with "?", also after "flaky:", it is unfinished.
+//
+// Errors and expectations name the file, which ParseLines does not open.
+func ParseLines(file string, text []byte, form LineForm) (list []Expectation, err error) {
 	var heading Heading
 	var old []error
 	for i, l := range strings.Split(strings.TrimPrefix(string(text), byteOrderMark), "\n") {
@@ -109,7 +140,7 @@ func ParseExpectations(file string, text []byte) (list []Expectation, err error)
 		case m != nil:
 			heading, err = parseHeading(m[1])
 		default:
-			more, err = parseExpectation(Expectation{Heading: heading, File: file, Line: i + 1}, strings.Fields(l))
+			more, err = form.parse(Expectation{Heading: heading, File: file, Line: i + 1}, strings.Fields(l))
 		}
 		if err != nil {
 			err = fmt.Errorf("%s:%d: %w", file, i+1, err)
@@ -128,10 +159,10 @@ func ParseExpectations(file string, text []byte) (list []Expectation, err error)
 	return list, nil
 }
 
-// parseExpectation returns an expectation for each alternative in the braces of CHECK@PEER.
-func parseExpectation(e Expectation, words []string) (list []Expectation, err error) {
+// parse returns an expectation for each alternative in the braces of CHECK@NAME.
+func (form LineForm) parse(e Expectation, words []string) (list []Expectation, err error) {
 	if len(words) < 3 {
-		return nil, errors.New("a line is SCENARIO CHECK@PEER REASON, and the reason is required")
+		return nil, fmt.Errorf("a line is %s CHECK@%s REASON, and the reason is required", form.First, form.Name)
 	}
 	e.Reason = strings.Join(words[2:], " ")
 	if e.ownReason() == "" {
@@ -149,8 +180,8 @@ func parseExpectation(e Expectation, words []string) (list []Expectation, err er
 	}
 	for _, key := range keys {
 		m := keyForm.FindStringSubmatch(key)
-		if m == nil || !display.IsName(m[2]) || !slices.Contains(Checks, Check(m[1])) {
-			return nil, fmt.Errorf("%q is not CHECK@PEER, optionally followed by <VERSION, >=VERSION or both, then :sends or :receives, then /PARTNER; checks are %v", key, Checks)
+		if m == nil || !display.IsName(m[2]) || !slices.Contains(form.Checks, Check(m[1])) || !form.seats && m[4]+m[5] != "" {
+			return nil, form.keyError(key)
 		}
 		e.Check, e.Peer, e.Version, e.Role, e.Partner = Check(m[1]), m[2], m[3], 0, m[5]
 		for role, word := range roleWords {
@@ -161,12 +192,17 @@ func parseExpectation(e Expectation, words []string) (list []Expectation, err er
 		if _, err := ParsePattern(cmp.Or(e.Partner, "*")); err != nil {
 			return nil, fmt.Errorf("%q: the partner: %w", key, err)
 		}
-		if err := e.validateVersions(); err != nil {
-			return nil, err
-		}
 		list = append(list, e)
 	}
-	return list, rejectOldForm(words[1], list)
+	return list, form.Validate(words[0], words[1], list)
+}
+
+func (form LineForm) keyError(key string) error {
+	seats := " or both"
+	if form.seats {
+		seats = " or both, then :sends or :receives, then /PARTNER"
+	}
+	return fmt.Errorf("%q is not CHECK@%s, optionally followed by <VERSION, >=VERSION%s; checks are %v", key, form.Name, seats, form.Checks)
 }
 
 var (
@@ -325,9 +361,9 @@ func ValidateReasons(list []Expectation) error {
 	var errs []error
 	seen := map[string]bool{} // a line with braces yields several expectations
 	for _, e := range list {
-		if e.Unfinished() && !seen[e.place()] {
-			seen[e.place()] = true
-			errs = append(errs, fmt.Errorf("%s: unfinished reason: %s", e.place(), e.Reason))
+		if e.Unfinished() && !seen[e.Place()] {
+			seen[e.Place()] = true
+			errs = append(errs, fmt.Errorf("%s: unfinished reason: %s", e.Place(), e.Reason))
 		}
 	}
 	if len(errs) > 0 {

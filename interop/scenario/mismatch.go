@@ -134,7 +134,7 @@ func validateAlternatives(list []Expectation, scenarios []*Scenario) error {
 		starts[s] = startsOf(s)
 	}
 	for len(list) > 0 {
-		n := slices.IndexFunc(list, func(e Expectation) bool { return e.place() != list[0].place() })
+		n := slices.IndexFunc(list, func(e Expectation) bool { return e.Place() != list[0].Place() })
 		if n < 0 {
 			n = len(list)
 		}

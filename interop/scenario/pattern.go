@@ -81,6 +81,16 @@ func matchParts(pattern, name []string) bool {
 	return matchPart(pattern[0], name[0]) && matchParts(pattern[1:], name[1:])
 }
 
+// Unmatched returns the alternatives of the pattern that match none of the names.
+func (p Pattern) Unmatched(names []string) (list []string) {
+	for _, alt := range p.alts {
+		if !slices.ContainsFunc(names, func(name string) bool { return matchParts(alt, strings.Split(name, "/")) }) {
+			list = append(list, strings.TrimSuffix(strings.Join(alt, "/"), "/**"))
+		}
+	}
+	return list
+}
+
 // matchPart reports whether a part of a pattern other than "**" matches a part of a name.
 func matchPart(part, name string) bool {
 	part, not := strings.CutPrefix(part, "!")

@@ -1,0 +1,109 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/scm-rights/scm/interop/programs"
+	"github.com/spf13/cobra"
+)
+
+func pokeCommand() *cobra.Command {
+	var o programs.PokeOptions
+	var p programOptions
+	var first, socketType string
+	cmd := &cobra.Command{
+		Use:   "poke [flags] --socket PATH {--pid PID | -- SERVER [ARG]...}",
+		Short: "Send descriptors to a server that did not ask for them, and see which it keeps",
+		Long: `Start SERVER and connect to its socket, as any of its clients can. Send a few bytes with
+descriptors that nobody asked for, close the connection, and ask the kernel whether the
+server still has these descriptors. Neither a client nor its protocol is needed.
+
+The items, each on connections of its own:
+
+  byte     a descriptor with one zero byte
+  newline  with a newline
+  zeros    with 64 zero bytes
+  ones     with 64 bytes 0xff
+  4k       with 4096 zero bytes
+  second   with the second of two messages
+  253      253 descriptors in one message, the most that the kernel allows
+  path     a descriptor that was opened with O_PATH, which cannot be read
+
+scm reports what the server and its children keep (leak), if the server ends (crash),
+and if it runs but no longer accepts connections (refuses). The server is stopped at the
+end, and started again after a crash. If it ends in the same way after the same bytes
+without a descriptor, that is no finding. A server that exits with status 0 after a
+connection is started again for the next one.
+
+A server that closes a descriptor late keeps none. scm waits until the server has closed
+all of them, or has closed none for --settle. Use more if a garbage collector closes
+them. A server that stores every descriptor on purpose is reported, and the finding can
+be accepted. scm does not find descriptors that the server has passed on to other
+processes, or sent to one of its own sockets.
+
+Warning: scm poke can end the server, or make it run out of descriptors. With --pid, it
+therefore leaves out the items 253 and path, and sends each message once, unless --all
+is set. It then cannot find out whether the bytes alone end the server. With --pid, scm
+must run as the same user as the server, or as root.
+
+Many servers read the beginning of a protocol before anything else. --first sends the
+bytes in a file before each item, and waits until the server has read them. For a stream
+of which you have a client, "scm proxy --save-first" writes such a file.
+
+` + acceptHelp + `
+
+` + programsExit,
+		Example: `  scm poke --socket /tmp/s -- mydaemon --socket /tmp/s
+  scm poke --socket /tmp/s --accept accepted.txt --report poke.xml -- ./mydaemon
+  scm poke --socket /run/mydaemon.sock --pid $(pidof mydaemon)`,
+		Args: func(_ *cobra.Command, args []string) error {
+			switch {
+			case o.Address == "" || o.Address == "@":
+				return errors.New("poke needs the --socket of the server")
+			case (len(args) == 0) == (o.PID == 0) || o.PID < 0:
+				return errors.New("poke needs either a SERVER or --pid PID")
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			server := programs.ProgramOf(o.PID)
+			if len(args) > 0 {
+				server = args[0]
+			}
+			if err := p.prepare(server); err != nil {
+				return err
+			}
+			typ, known := socketTypes[socketType]
+			switch {
+			case !known:
+				return fmt.Errorf("unknown --type %q: use stream, dgram or seqpacket", socketType)
+			case o.Activate && o.PID != 0:
+				return errors.New("--activate starts a SERVER, and cannot be used with --pid")
+			case o.All && o.PID == 0:
+				return errors.New("--all is for --pid; a SERVER always gets all items")
+			}
+			if first != "" {
+				text, err := os.ReadFile(first)
+				if err != nil {
+					return err
+				}
+				o.First = text
+			}
+			o.Args, o.Type, o.Settle, o.Timeout = args, typ, p.settle, p.timeout
+			return p.run(cmd, func(ctx context.Context) ([]programs.Trial, error) { return programs.Poke(ctx, o) })
+		},
+	}
+	f := cmd.Flags()
+	f.SetInterspersed(false)
+	f.StringVar(&o.Address, "socket", "", "the `PATH` of the server's socket, or @NAME; SERVER also gets it as $SOCK")
+	f.IntVar(&o.PID, "pid", 0, "poke the running process `PID` and its children, and leave out what may end it")
+	f.BoolVar(&o.All, "all", false, "with --pid, send all items")
+	f.BoolVar(&o.Activate, "activate", false, "create the socket, and pass it to SERVER as systemd does (LISTEN_FDS)")
+	f.StringVar(&socketType, "type", "", "socket `TYPE`: stream, seqpacket or dgram (default: that of the server; with --activate, stream)")
+	f.StringVar(&first, "first", "", "before each item, send the bytes in `FILE`")
+	p.flags(cmd)
+	return cmd
+}

@@ -1,0 +1,37 @@
+package programs
+
+import (
+	"io"
+	"strings"
+
+	"github.com/scm-rights/scm/interop/display"
+	"github.com/scm-rights/scm/interop/junit"
+)
+
+// JUnit writes the report for CI servers. The program is a suite, and each trial is a test. Trials with only accepted
+// findings, and those without a verdict, count as skipped. If nothing could be found out, that is an error.
+func (r *Report) JUnit(w io.Writer) error {
+	suite := &junit.Suite{Name: r.Program}
+	for _, t := range r.Trials {
+		lines := r.lines(t)
+		outcome := ""
+		switch {
+		case t.Failed():
+			outcome = "failure"
+		case t.Skipped != "" || len(t.Findings) > 0:
+			outcome = "skipped"
+		}
+		message := display.Shorten(lines[0], junit.MaxMessage)
+		if t.Output != "" {
+			lines = append(lines, "The server printed:", t.Output)
+		}
+		suite.Add(junit.Case{Class: r.Program, Name: t.What, Seconds: junit.Seconds(t.Seconds)}, outcome, message,
+			display.Block("", strings.Join(lines, "\n")))
+	}
+	if r.Broken != "" {
+		text := display.Block("", r.Broken)
+		suite.Add(junit.Case{Class: r.Program, Name: "run"}, "error", display.Shorten(text, junit.MaxMessage), text)
+	}
+	all := junit.Suites{Name: r.Tool, Suites: []*junit.Suite{suite}}
+	return all.Write(w)
+}
