@@ -142,9 +142,11 @@ func (t *text) writeExample(cause Cause) {
 	t.writeCase(c)
 }
 
+// maxCauses is the number of causes that a report shows at first.
+const maxCauses = 12
+
 // writeCauseTable writes the most frequent causes, and the peers at fault.
 func (r *Report) writeCauseTable(out *text) {
-	const maxCauses = 12
 	list := r.Causes()
 	if len(list) == 0 {
 		return

@@ -37,10 +37,11 @@ func (r *Report) HTML(w io.Writer) error {
 	cases := []pageCase{}
 	rules := map[string][]string{} // by the name of the scenario
 	for _, c := range r.Cases {
-		next := pageCase{Name: c.Name, Verdict: c.Verdict.String(), Why: c.Why, Lines: c.Transcript, Facts: c.Facts, Trace: Trace(c)}
+		next := pageCase{Name: c.Name, Verdict: c.Verdict.String(), Why: c.Why, Lines: c.Transcript, Trace: Trace(c)}
 		for _, f := range c.Findings {
-			next.Findings = append(next.Findings, f.Located())
+			next.Findings = append(next.Findings, f.String())
 		}
+		next.Facts = slices.Compact(slices.Clone(c.Facts)) // a finding about several descriptors stands there once for each
 		if c.Verdict == scenario.Expected {
 			next.Reasons = slices.Compact(slices.Sorted(slices.Values(c.Reasons)))
 		}
@@ -58,22 +59,25 @@ func (r *Report) HTML(w io.Writer) error {
 			others = append(others, p.Name)
 		}
 	}
+	causes := r.Causes()
+	shown := min(len(causes), maxCauses)
 	replay := r.Replay
 	if replay == "" {
 		replay = "scm interop replay REPORT.json#" // an example, because the run wrote no JSON report
 	}
 	return pageTemplate.Execute(w, map[string]any{
-		"Report":    r.withoutCases(),
-		"Cases":     cases,
-		"Rules":     rules,
-		"Replay":    replay,
-		"Backports": map[string]any{"Title": kernelPassesTitle, "Lines": r.shownKernelPasses()},
-		"Causes":    r.Causes(),
-		"Expected":  r.ExpectedFailures(),
-		"NotAsked":  notAsked,
-		"Others":    strings.Join(others, ", "),
-		"Mark":      judge.Mark,
-		"Types":     contract.SocketTypes,
-		"Kernel":    scenario.KernelName,
+		"Report":     r.withoutCases(),
+		"Cases":      cases,
+		"Rules":      rules,
+		"Replay":     replay,
+		"Backports":  map[string]any{"Title": kernelPassesTitle, "Lines": r.shownKernelPasses()},
+		"Causes":     causes[:shown],
+		"MoreCauses": causes[shown:],
+		"Expected":   r.ExpectedFailures(),
+		"NotAsked":   notAsked,
+		"Others":     strings.Join(others, ", "),
+		"Mark":       judge.Mark,
+		"Types":      contract.SocketTypes,
+		"Kernel":     scenario.KernelName,
 	})
 }
