@@ -134,7 +134,7 @@ func (s *Server) Settle(markers []*Marker, o Settling) (map[*Marker][]Holding, e
 			return nil, err
 		}
 		n := total(held)
-		if n == 0 && idle && !o.Whole {
+		if n == 0 && idle && !o.Whole || s.Ended() != nil {
 			return held, nil
 		}
 		if fewest < 0 || n < fewest {

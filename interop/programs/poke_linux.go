@@ -84,8 +84,9 @@ type pokeTrial struct {
 	units  []*unit
 	judged bool
 	marker *Marker
-	sent   int // descriptors on this server
-	unsent error
+	sent   int    // descriptors on this server
+	passed bool   // a connection has a verdict, because the server did not fail, or ends after each
+	why    string // why a connection has none
 }
 
 // A poker pokes one server.
@@ -96,6 +97,7 @@ type poker struct {
 	listener *os.File
 	last     *unit             // the last one that this server has received
 	unread   bool              // the server may not have read all messages yet
+	reads    bool              // the server has read a message
 	created  bool              // the server has created the socket file
 	accepts  bool              // the server accepts connections at once, and the kernel says so
 	blind    bool              // it cannot be known whether the server accepts connections
@@ -126,15 +128,17 @@ func Poke(ctx context.Context, o PokeOptions) ([]Trial, error) {
 	if err := p.judgeAll(trials); err != nil {
 		return nil, err
 	}
-	var list []Trial
-	verdicts := 0
+	verdicts, list := 0, []Trial(nil)
 	for _, t := range trials {
 		list = append(list, t.Trial)
 		if t.Skipped == "" {
 			verdicts++
 		}
 	}
-	if verdicts == 0 {
+	switch {
+	case len(list) > 0 && !p.reads && !slices.ContainsFunc(list, func(t Trial) bool { return len(t.Findings) > 0 }):
+		return list, errors.New("the server has read none of the messages; perhaps it wants --first, or another user")
+	case verdicts == 0:
 		return list, fmt.Errorf("no item has a verdict: %s", list[0].Skipped)
 	}
 	return list, nil
@@ -230,12 +234,15 @@ func (p *poker) send(u *unit, withFDs bool) (*failure, error) {
 	}
 	p.last = u
 	err = p.talk(c, u, withFDs)
-	unix.Close(c)
-	if err != nil && withFDs {
-		u.trial.unsent = err
+	p.hangUp(c)
+	f := p.probe()
+	switch {
+	case err != nil:
+		u.trial.why = err.Error()
+	case withFDs && f == nil:
+		u.trial.passed = true
 	}
-	p.rest()
-	return p.probe(), nil
+	return f, nil
 }
 
 // dial connects to the server. The error is one of Dial.
@@ -269,7 +276,11 @@ func (p *poker) talk(c int, u *unit, withFDs bool) error {
 			}
 			fds = slices.Repeat([]int{fd}, t.fds)
 		}
-		if _, err := raw.Send(c, [][]byte{u.payload}, fds, unix.MSG_NOSIGNAL); err != nil {
+		_, err := raw.Send(c, [][]byte{u.payload}, fds, unix.MSG_NOSIGNAL)
+		if i > 0 && p.reads && (errors.Is(err, unix.EPIPE) || errors.Is(err, unix.ECONNRESET)) {
+			return nil // the server has read the first message, and wants no second one
+		}
+		if err != nil {
 			return fmt.Errorf("sendmsg: %w", err)
 		}
 		t.sent += len(fds)
@@ -284,11 +295,17 @@ func (p *poker) awaitRead(c int) {
 	deadline := time.Now().Add(readWait)
 	for {
 		n, err := Unread(c)
+		var reset error
 		for got := 1; got > 0; { // without a control buffer, the kernel closes the descriptors of an answer
-			got, _, _ = unix.Recvfrom(c, answer, unix.MSG_DONTWAIT)
+			got, _, reset = unix.Recvfrom(c, answer, unix.MSG_DONTWAIT)
 		}
 		switch {
-		case n == 0 || err != nil || p.server.Ended() != nil:
+		case reset == unix.ECONNRESET: // the server has closed the connection, and not read all of it
+			return
+		case n == 0 && err == nil:
+			p.reads = true
+			return
+		case err != nil || p.server.Ended() != nil:
 			return
 		case time.Now().After(deadline):
 			p.unread = true
@@ -298,12 +315,20 @@ func (p *poker) awaitRead(c int) {
 	}
 }
 
-// rest waits until the server is asleep.
-func (p *poker) rest() {
-	for deadline := time.Now().Add(idleWait); time.Now().Before(deadline) && p.server.Ended() == nil; {
-		if p.server.Idle() {
-			return
-		}
+// hangUp ends a connection as a client does that reads all answers. A server may not expect that its client closes the
+// connection before that.
+func (p *poker) hangUp(c int) {
+	_ = unix.Shutdown(c, unix.SHUT_WR)
+	p.rest()
+	unix.Close(c)
+	p.rest()
+}
+
+// rest waits until the server is asleep or has ended, but not for long if it is busy.
+func (p *poker) rest() { p.restFor(idleWait) }
+
+func (p *poker) restFor(limit time.Duration) {
+	for deadline := time.Now().Add(limit); time.Now().Before(deadline) && p.server.Ended() == nil && !p.server.Idle(); {
 		time.Sleep(2 * time.Millisecond)
 	}
 }
@@ -314,7 +339,7 @@ func (p *poker) probe() *failure {
 	if err != nil {
 		return p.failed(err)
 	}
-	defer unix.Close(c)
+	defer p.hangUp(c)
 	if p.Type == unix.SOCK_DGRAM {
 		return p.failed(nil)
 	}
@@ -325,7 +350,8 @@ func (p *poker) probe() *failure {
 			return p.failed(nil)
 		case accepted:
 			p.accepts = true
-			return nil
+			p.rest()
+			return p.failed(nil)
 		case !ok, time.Now().After(deadline) && !p.accepts:
 			p.blind = true
 		case time.Now().After(deadline):
@@ -341,9 +367,7 @@ func (p *poker) probe() *failure {
 func (p *poker) failed(err error) *failure {
 	ended := p.server.Ended()
 	if ended == nil && IsAbsent(err) { // it may be ending
-		ctx, cancel := context.WithTimeout(p.ctx, time.Second)
-		defer cancel()
-		_ = p.server.Await(ctx, func() bool { return false })
+		p.restFor(p.Timeout)
 		ended = p.server.Ended()
 	}
 	if ended == nil && err == nil {
@@ -359,18 +383,37 @@ func (p *poker) judge(f *failure) error {
 	f.unit.done = true
 	output := p.server.Output()
 	without, err := p.control(f)
+	recurs := false
+	if err == nil && without != f.String() {
+		recurs, err = p.recurs(f)
+	}
 	switch {
 	case err != nil:
 		return err
-	case without != f.String():
+	case recurs:
 		t.find(f, output)
-	case !ExitedWith0(f.ended):
-		t.Skipped = fmt.Sprintf("the server %s after the same bytes without a descriptor, too", f.predicate())
+	case without != f.String():
+		t.why = fmt.Sprintf("the server %s once, but not each time that this was sent", f.predicate())
+	case ExitedWith0(f.ended):
+		t.passed = true
+	default:
+		t.why = fmt.Sprintf("the server %s after the same bytes without a descriptor, too", f.predicate())
 	}
 	if !slices.ContainsFunc(t.units, func(u *unit) bool { return !u.done }) {
-		t.judged = true
+		t.end()
 	}
 	return nil
+}
+
+// end ends a trial. It has a verdict if one of its connections has.
+func (t *pokeTrial) end() {
+	t.judged = true
+	switch {
+	case t.why != "" && !t.passed:
+		t.Skipped = t.why
+	case t.why != "":
+		t.Notes = append(t.Notes, "not all connections: "+t.why)
+	}
 }
 
 // judgeAttached is judge for a server that was running already. It cannot be started again, so that the items of the round
@@ -406,38 +449,56 @@ func (t *pokeTrial) find(f *failure, output string) {
 	t.Output, t.judged = output, true
 }
 
-// control sends the unit of a failure without its descriptors to a new server. It returns what happens to it, or "" if
-// nothing does.
+// control returns what happens without the descriptors of a failure, or "" if nothing does.
 func (p *poker) control(f *failure) (string, error) {
-	u := f.unit
-	key := fmt.Sprintf("%d %s", u.trial.repeat, u.payload)
+	key := fmt.Sprintf("%d %s", f.unit.trial.repeat, f.unit.payload)
 	if known, ok := p.controls[key]; ok {
 		p.stop()
 		return known, nil
 	}
+	text, err := p.again(f.unit, false, p.Settle)
+	p.controls[key] = text
+	return text, err
+}
+
+// again sends a unit to a new server, with its descriptors or without them. It returns what happens to the server, or "" if
+// nothing does, also in the given time after it.
+func (p *poker) again(u *unit, withFDs bool, wait time.Duration) (string, error) {
 	p.stop()
 	if err := p.ensure(); err != nil {
 		return "", err
 	}
 	defer p.stop()
-	g, err := p.send(u, false)
+	f, err := p.send(u, withFDs)
 	if err != nil {
 		return "", err
 	}
-	if g == nil && f.ended != nil {
-		ctx, cancel := context.WithTimeout(p.ctx, p.Settle)
+	if f == nil {
+		ctx, cancel := context.WithTimeout(p.ctx, wait)
 		defer cancel()
 		_ = p.server.Await(ctx, func() bool { return false })
-		if ended := p.server.Ended(); ended != nil {
-			g = &failure{u, ended}
+		f = p.failed(nil)
+	}
+	if err := context.Cause(p.ctx); err != nil || f == nil {
+		return "", err
+	}
+	return f.String(), nil
+}
+
+// recurs reports whether a failure occurs each time with the descriptors of its unit, and never without them. One that does
+// not may be due to the time at which the connection was closed.
+func (p *poker) recurs(f *failure) (bool, error) {
+	for range 2 {
+		text, err := p.again(f.unit, true, p.Timeout)
+		if err != nil || text != f.String() {
+			return false, err
+		}
+		text, err = p.again(f.unit, false, p.Settle)
+		if err != nil || text == f.String() {
+			return false, err
 		}
 	}
-	text := ""
-	if g != nil {
-		text = g.String()
-	}
-	p.controls[key] = text
-	return text, context.Cause(p.ctx)
+	return true, nil
 }
 
 // predicate says what the server does.
@@ -480,10 +541,7 @@ func (p *poker) settle(todo []*pokeTrial) error {
 		return p.judge(f)
 	}
 	for _, t := range todo {
-		t.judged, t.Skipped = true, ""
-		if t.sent == 0 && t.unsent != nil {
-			t.Skipped = t.unsent.Error()
-		}
+		t.end()
 		if n := Count(held[t.marker]); n > 0 {
 			t.Find(CheckLeak, fmt.Sprintf("keeps %d of %d descriptors after the end of the connections", n, t.sent)+places(p.server, held[t.marker]))
 			t.Output = p.server.Output()

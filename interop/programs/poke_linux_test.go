@@ -2,7 +2,12 @@ package programs
 
 import (
 	"context"
+	"fmt"
+	"github.com/scm-rights/scm/internal/reexec"
+	"golang.org/x/sys/unix"
+	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -67,5 +72,96 @@ func TestPoke(t *testing.T) {
 				t.Errorf("got %q, want %q\n%+v", got, want, trials)
 			}
 		})
+	}
+}
+
+// The types of socket, and abstract names.
+func TestPokeSockets(t *testing.T) {
+	for _, typ := range []string{"stream", "seqpacket", "dgram"} {
+		for _, abstract := range []bool{false, true} {
+			t.Run(fmt.Sprint(typ, abstract), func(t *testing.T) {
+				t.Parallel()
+				_, address := testServer(t, "", "")
+				if abstract {
+					address = "@" + address
+				}
+				args := reexec.CommandLine("test server", "all", typ, address)
+				want := len(Items)
+				if got := found(poke(t, PokeOptions{Args: args, Address: address, Settle: short})); len(got) != want {
+					t.Errorf("got %q", got)
+				}
+			})
+		}
+	}
+}
+
+// The server gets its socket as from systemd, and a new one after each end.
+func TestPokeActivates(t *testing.T) {
+	for mode, want := range map[string][]string{"opath": {"path crash"}, "once": nil} {
+		address := filepath.Join(t.TempDir(), "socket")
+		args := reexec.CommandLine("test server", mode, "stream", "/nonexistent/socket")
+		settle := short
+		if want == nil {
+			settle = limit
+		}
+		if got := found(poke(t, PokeOptions{Args: args, Address: address, Activate: true, Settle: settle})); !slices.Equal(got, want) {
+			t.Errorf("%s: got %q, want %q", mode, got, want)
+		}
+	}
+}
+
+// A server that is running already gets only what does no harm.
+func TestPokeAttached(t *testing.T) {
+	args, address := testServer(t, "opath", "stream")
+	s := start(t, args, address)
+	o := PokeOptions{PID: s.PID(), Address: address, Settle: limit}
+	trials := poke(t, o)
+	if len(found(trials)) > 0 || len(trials) != len(Items)-2 {
+		t.Errorf("%+v", trials)
+	}
+	if ended := s.Ended(); ended != nil {
+		t.Error(ended)
+	}
+	o.All = true
+	if got := found(poke(t, o)); !slices.Contains(got, "path crash") || !slices.Contains(got, "byte skipped") {
+		t.Errorf("got %q", got)
+	}
+}
+
+// The bytes of --first come before each item, and the server reads them separately.
+func TestPokeSendsFirst(t *testing.T) {
+	args, address := testServer(t, "rejected", "stream")
+	// The zero bytes become part of a line.
+	got := found(poke(t, PokeOptions{Args: args, Address: address, Settle: short, First: make([]byte, 1000)}))
+	if want := []string{"newline leak", "zeros leak", "ones leak", "4k leak", "second leak", "253 leak", "path leak"}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+// If a server cannot be poked, the error says why.
+func TestPokeErrors(t *testing.T) {
+	address := filepath.Join(t.TempDir(), "socket")
+	sh := func(script string) []string { return []string{"sh", "-c", script} }
+	for _, c := range []struct {
+		want string
+		o    PokeOptions
+	}{
+		{"no process listens at", PokeOptions{Args: sh("echo starting >&2; sleep 1000"), Timeout: 2 * time.Second}},
+		{"the server has ended: exit status 3; it has printed:\nno", PokeOptions{Args: sh("echo no; exit 3"), Timeout: limit}},
+		{"cannot start the server", PokeOptions{Args: []string{"/nonexistent/server"}, Timeout: limit}},
+		{"process 2147483647: no such process", PokeOptions{PID: 1<<31 - 1, Timeout: limit}},
+	} {
+		c.o.Address, c.o.Settle = address, short
+		if _, err := Poke(context.Background(), c.o); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("got %v, want %s", err, c.want)
+		}
+	}
+	l, err := testserver.Listen("stream", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(l)
+	if _, err := Poke(context.Background(), PokeOptions{Args: sh("sleep 1000"), Address: address, Settle: short, Timeout: limit}); err == nil || !strings.Contains(err.Error(), "did not start") {
+		t.Error(err)
 	}
 }

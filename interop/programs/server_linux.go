@@ -70,26 +70,26 @@ func Start(c Command) (*Server, error) {
 		return nil, err
 	}
 	s.keeper = cmd
-	events := bufio.NewScanner(report)
-	if !events.Scan() {
+	events := bufio.NewReader(report)
+	if _, err := fmt.Fscanf(events, "started %d 0\n", &s.pid); err != nil { // the keeper has ended
 		_ = cmd.Wait()
 		report.Close()
 		return nil, fmt.Errorf("cannot start the server: %s", s.Output())
 	}
-	_, err = fmt.Sscanf(events.Text(), "started %d", &s.pid)
 	go func() {
 		defer close(s.gone)
-		for events.Scan() {
-			var pid int
-			var status uint32
-			if _, err := fmt.Sscanf(events.Text(), "ended %d %d", &pid, &status); err == nil {
-				s.note(pid, syscall.WaitStatus(status))
+		var pid int
+		var status uint32
+		for {
+			if _, err := fmt.Fscanf(events, "ended %d %d\n", &pid, &status); err != nil {
+				break // all processes have ended
 			}
+			s.note(pid, syscall.WaitStatus(status))
 		}
 		report.Close()
 		_ = cmd.Wait()
 	}()
-	return s, err
+	return s, nil
 }
 
 // launch starts a command while no descriptor is being closed, as [witness.Forking] requires.
@@ -214,16 +214,16 @@ func appendTree(pids []int, pid int) ([]int, error) {
 	return pids, nil
 }
 
-// Idle reports whether all threads of the server are asleep.
+// Idle reports whether all threads of the server are asleep, so that it is not about to end.
 func (s *Server) Idle() bool {
 	pids, err := s.Processes()
 	for _, pid := range pids {
-		asleep, e := witness.Sleeps(pid)
-		if e == nil && !asleep {
+		asleep, err := witness.Sleeps(pid)
+		if err == nil && !asleep || err != nil && pid == s.pid {
 			return false
 		}
 	}
-	return err == nil
+	return err == nil && len(pids) > 0
 }
 
 // Stop ends all processes of a server that Start has started.

@@ -25,7 +25,8 @@ func Dial(address string, typ int, timeout time.Duration) (fd, found int, err er
 	}
 	for _, typ := range types {
 		fd, err = dial(address, typ, timeout)
-		if !errors.Is(err, unix.EPROTOTYPE) {
+		// The kernel looks up an abstract name and a type together.
+		if !errors.Is(err, unix.EPROTOTYPE) && !(strings.HasPrefix(address, "@") && errors.Is(err, unix.ECONNREFUSED)) {
 			return fd, typ, err
 		}
 	}

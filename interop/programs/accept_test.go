@@ -1,0 +1,161 @@
+package programs
+
+import (
+	"bytes"
+	"encoding/json"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/scm-rights/scm/interop/scenario"
+)
+
+var linux = scenario.Kernel{Kind: scenario.KernelLinux, Release: "6.1.0"}
+
+func accepted(t *testing.T, text string) []scenario.Expectation {
+	t.Helper()
+	list, err := ParseAccepted("file", []byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return list
+}
+
+func TestParseAcceptedErrors(t *testing.T) {
+	const whats = "byte, newline, zeros, ones, 4k, second, 253, path) nor a fault of scm proxy (none, extra, extra-all, many, opath)"
+	for text, want := range map[string]string{
+		"byte leak@x":                  "file:1: a line is WHAT CHECK@PROGRAM REASON, and the reason is required",
+		"\nbyte hang@x why":            `file:2: "hang@x" is not CHECK@PROGRAM, optionally followed by <VERSION, >=VERSION or both; checks are [leak crash refuses]`,
+		"byte leak@x:sends why":        `file:1: "leak@x:sends" is not CHECK@PROGRAM, optionally followed by <VERSION, >=VERSION or both; checks are [leak crash refuses]`,
+		"{byte,extra,newlin} leak@x w": `file:1: "newlin" is neither an item of scm poke (` + whats + `; did you mean "newline"?`,
+		"basics/pass leak@x why":       `file:1: "basics/pass" is neither an item of scm poke (` + whats,
+		"[hurd]\nbyte leak@x why":      `file:1: unknown kernel "hurd"; kernels are [linux gvisor]`,
+		"byte leak@x flaky:":           `file:1: the reason after "flaky:" is missing`,
+	} {
+		if list, err := ParseAccepted("file", []byte(text)); err == nil || err.Error() != want {
+			t.Errorf("%q: got %v, %v; want %s", text, list, err, want)
+		}
+	}
+}
+
+func TestValidateAccepted(t *testing.T) {
+	for _, c := range []struct{ text, version, want string }{
+		{"byte leak@x why\nbyte leak@y<2 why", "", ""},
+		{"byte leak@x<2 why", "", "file:1: byte leak@x<2: the line is about versions of x; add --program-version"},
+		{"byte leak@x<2 why", "1", ""},
+		{"byte leak@x ? why", "", "file:1: unfinished reason: ? why\ncomplete the reasons of these lines, and remove the \"?\""},
+	} {
+		text := ""
+		if err := ValidateAccepted(accepted(t, c.text), "x", c.version); err != nil {
+			text = err.Error()
+		}
+		if text != c.want {
+			t.Errorf("%s: got %q, want %q", c.text, text, c.want)
+		}
+	}
+}
+
+// report returns a report in which the program x keeps a descriptor of the item byte, ends after newline, passes zeros, and
+// has no verdict for ones.
+func testReport() *Report {
+	r := NewReport("scm poke", "v1", "x", "2.3", linux)
+	r.Trials = []Trial{{What: "byte"}, {What: "newline", Notes: []string{"a note"}}, {What: "zeros"}, {What: "ones", Skipped: "a reason"}}
+	r.Trials[0].Find(CheckLeak, "keeps 1 of 1")
+	r.Trials[1].Find(CheckCrash, "ends")
+	r.Trials[1].Output = "an assertion\n::error::"
+	return r
+}
+
+// A line accepts a finding. It fails the run if the finding did not occur, and is set aside if it is about something else.
+func TestAccept(t *testing.T) {
+	const both = "byte leak@x a\nnewline crash@x b\n"
+	for _, c := range []struct {
+		text    string
+		failed  bool
+		missing []string
+		aside   int
+	}{
+		{"", true, nil, 0},
+		{both, false, nil, 0},
+		{"byte leak@x a", true, nil, 0},
+		{"byte crash@x a\nnewline crash@x b", true, []string{"file:1: byte crash@x"}, 0},
+		{"{byte,newline} {leak,crash}@x a", true, []string{"file:1: {byte,newline} leak@x", "file:1: {byte,newline} crash@x"}, 0},
+		{both + "{zeros,ones} leak@x c", true, []string{"file:3: {zeros,ones} leak@x"}, 0},
+		{both + "zeros leak@x flaky: c\nzeros leak@x c", false, nil, 0},
+		{both + "[linux<6.2]\nzeros leak@x c", false, nil, 0},
+		{both + "ones leak@x c\n253 leak@x d\nextra leak@x e\nzeros leak@y f\nzeros leak@x<2 g\n[gvisor]\nzeros leak@x h", false, nil, 6},
+		{"[linux]\n" + both + "[linux>=6.2]\nzeros leak@x c", false, nil, 1},
+		{"byte leak@x>=2<3 a\nnewline crash@x>=2.3 b", false, nil, 0},
+	} {
+		r := testReport()
+		r.Accept(accepted(t, c.text), linux)
+		var missing []string
+		for _, trial := range r.Trials {
+			missing = append(missing, trial.Missing...)
+		}
+		slices.Sort(missing)
+		slices.Sort(c.missing)
+		if r.Failed() != c.failed || !slices.Equal(missing, c.missing) || r.Aside != c.aside {
+			t.Errorf("%s: failed %v, missing %q, %d aside", c.text, r.Failed(), missing, r.Aside)
+		}
+	}
+}
+
+func TestReportConsole(t *testing.T) {
+	r := testReport()
+	r.Accept(accepted(t, "byte leak@x it stores them\nzeros leak@x why\nextra leak@x why"), linux)
+	var b bytes.Buffer
+	if err := r.Console(&b); err != nil {
+		t.Fatal(err)
+	}
+	want := `byte       accepted leak@x: keeps 1 of 1 (it stores them)
+newline    FOUND crash@x: ends
+newline    note: a note
+zeros      NOT FOUND although accepted: file:2: zeros leak@x
+ones       no verdict: a reason
+The server printed:
+| an assertion
+| ::error::
+x: 1 finding, 1 accepted, 1 accepted but not found, 1 without a verdict, 1 accepted lines set aside
+`
+	if b.String() != want {
+		t.Errorf("got\n%s", b.String())
+	}
+	b.Reset()
+	r = NewReport("scm poke", "v1", "x", "", linux)
+	r.Broken = "it does not start"
+	if _ = r.Console(&b); b.String() != "x: could not run: it does not start\n" {
+		t.Errorf("got\n%s", b.String())
+	}
+}
+
+func TestReportFiles(t *testing.T) {
+	r := testReport()
+	r.Accept(accepted(t, "byte leak@x it stores them"), linux)
+	var b bytes.Buffer
+	if err := r.JSON(&b); err != nil {
+		t.Fatal(err)
+	}
+	var again Report
+	if err := json.Unmarshal(b.Bytes(), &again); err != nil || len(again.Trials) != 4 || again.Trials[0].Findings[0].Accepted != "it stores them" || again.ProgramVersion != "2.3" {
+		t.Errorf("%v\n%s", err, b.String())
+	}
+	b.Reset()
+	r.Broken = "a signal"
+	if err := r.JUnit(&b); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		`<testsuites name="scm poke" tests="5" failures="1" errors="1" time="0.000">`,
+		`<testsuite name="x" tests="5" failures="1" errors="1" skipped="2" time="0.000">`,
+		`<skipped message="byte       accepted leak@x: keeps 1 of 1 (it stores them)">`,
+		`<failure message="newline    FOUND crash@x: ends">`,
+		"| ::error::</failure>",
+		`<testcase classname="x" name="zeros" time="0.000"></testcase>`,
+		`<error message="a signal">`,
+	} {
+		if !strings.Contains(b.String(), want) {
+			t.Errorf("%s is missing in\n%s", want, b.String())
+		}
+	}
+}
