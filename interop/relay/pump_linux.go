@@ -1,0 +1,308 @@
+package relay
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"syscall"
+	"time"
+
+	"github.com/scm-rights/scm/interop/raw"
+	"golang.org/x/sys/unix"
+)
+
+// maxFDs is the kernel's limit for the descriptors of one message (SCM_MAX_FD).
+const maxFDs = 253
+
+// pieceSize is the number of bytes that a pump receives at most at once from a stream.
+const pieceSize = 256 << 10
+
+var credSpace = unix.CmsgSpace(unix.SizeofUcred)
+
+// A pump passes messages on in one direction of a connection.
+type pump struct {
+	from, to syscall.RawConn
+	stream   bool
+	client   int
+	change   func(*Message)
+	data     []byte
+	control  []byte
+	identity identity
+	pipe     pipe
+	sentFDs  bool // with the last message
+}
+
+// An identity is what a pump can tell the receiver about a sender. The kernel decides, so a pump tries one after the other.
+type identity int
+
+const (
+	exact  identity = iota // the sender's credentials, which needs privileges unless the sender is the relay itself
+	ownPID                 // the sender's user and group, and the process ID of the relay
+	own                    // nothing: the kernel adds the credentials of the relay
+)
+
+func newPump(from, to syscall.Conn, socketType int) (*pump, error) {
+	source, err := from.SyscallConn()
+	if err != nil {
+		return nil, err
+	}
+	target, err := to.SyscallConn()
+	if err != nil {
+		return nil, err
+	}
+	return &pump{
+		from:    source,
+		to:      target,
+		stream:  socketType == unix.SOCK_STREAM,
+		data:    make([]byte, pieceSize),
+		control: make([]byte, credSpace+unix.CmsgSpace(4*maxFDs)),
+	}, nil
+}
+
+// run passes messages on until the sender has closed the connection, or until both sides have shut down their output.
+func (p *pump) run() error {
+	err := p.messages()
+	switch {
+	case errors.Is(err, io.EOF):
+		shutdown(p.to, unix.SHUT_WR)
+	case errors.Is(err, unix.EPIPE): // the receiver accepts no more messages
+		shutdown(p.from, unix.SHUT_RD)
+	default:
+		shutdown(p.from, unix.SHUT_RDWR)
+		shutdown(p.to, unix.SHUT_RDWR)
+		return err
+	}
+	// When the sender closes the connection, the receiver must notice.
+	_ = p.from.Read(func(fd uintptr) bool {
+		fds := []unix.PollFd{{Fd: int32(fd)}} // reports POLLHUP only
+		n, err := unix.Poll(fds, 0)
+		return n > 0 || err != nil && err != unix.EINTR
+	})
+	shutdown(p.to, unix.SHUT_RDWR)
+	return nil
+}
+
+// messages passes messages on until a call fails.
+func (p *pump) messages() error {
+	defer p.pipe.close()
+	next := p.nextRecord
+	if p.stream {
+		next = p.nextBytes
+	}
+	for {
+		if err := next(); err != nil {
+			return err
+		}
+	}
+}
+
+// nextRecord passes on a message of a seqpacket socket.
+func (p *pump) nextRecord() error {
+	size, hdr, err := p.recv(nil, p.control[:credSpace], unix.MSG_PEEK|unix.MSG_TRUNC)
+	switch {
+	case err != nil:
+		return err
+	case hdr.ControlLen == 0: // a message, even an empty one, would have credentials
+		return io.EOF
+	case size > len(p.data):
+		p.data = make([]byte, size)
+	}
+	m, err := p.receive(p.data[:size])
+	if err != nil {
+		return err
+	}
+	return p.passOn(m)
+}
+
+// nextBytes passes on what a stream socket has received, up to the end of the first message with descriptors.
+func (p *pump) nextBytes() error {
+	// There is no space for descriptors, so the kernel only reports whether any are queued.
+	size, hdr, err := p.recv(p.data, p.control[:credSpace], unix.MSG_PEEK)
+	switch {
+	case err != nil:
+		return err
+	case size == 0:
+		return io.EOF
+	case hdr.Flags&unix.MSG_CTRUNC != 0:
+		return p.nextDescriptors(size)
+	}
+	if cred, _ := parse(p.control[:hdr.ControlLen]); p.canSplice(size, cred) {
+		return p.splice(size)
+	}
+	m, err := p.receive(p.data[:size])
+	if err != nil {
+		return err
+	}
+	return p.passOn(m)
+}
+
+// nextDescriptors passes on bytes that end with a message with descriptors. A receive of one byte at a time finds its first
+// byte, because the kernel returns the descriptors with that. Such a message may also follow later, if there are more bytes
+// than the kernel usually queues.
+func (p *pump) nextDescriptors(size int) error {
+	plain := &Message{Client: p.client}
+	for i := range size {
+		m, err := p.receive(p.data[i : i+1])
+		if err != nil {
+			return err
+		}
+		if len(m.FDs) == 0 {
+			plain.Data, plain.cred = p.data[:i+1], m.cred
+			continue
+		}
+		rest := &Message{}
+		if i > 0 {
+			err = p.passOn(plain)
+		}
+		if err == nil && i+1 < size {
+			rest, err = p.receive(p.data[i+1 : size])
+		}
+		if err != nil {
+			closeAll(m.FDs)
+			return err
+		}
+		m.Data = p.data[i : i+1+len(rest.Data)]
+		m.FDs = append(m.FDs, rest.FDs...) // none, unless the kernel works differently
+		return p.passOn(m)
+	}
+	return p.passOn(plain)
+}
+
+// recv waits until it can receive.
+func (p *pump) recv(data, control []byte, flags int) (n int, m *raw.Message, err error) {
+	waitErr := p.from.Read(func(fd uintptr) bool {
+		m = raw.NewMessage([][]byte{data}, control)
+		n, err = m.Recv(int(fd), flags|unix.MSG_DONTWAIT)
+		for err == unix.EINTR {
+			n, err = m.Recv(int(fd), flags|unix.MSG_DONTWAIT)
+		}
+		return err != unix.EAGAIN
+	})
+	switch {
+	case waitErr != nil:
+		return 0, nil, waitErr
+	case err == unix.ECONNRESET: // the sender has closed the connection without receiving all messages
+		return 0, nil, io.EOF
+	}
+	return n, m, os.NewSyscallError("recvmsg", err)
+}
+
+// receive receives a message, or a part of it. If descriptors were lost, it closes the others, and returns an error.
+func (p *pump) receive(data []byte) (*Message, error) {
+	n, hdr, err := p.recv(data, p.control, unix.MSG_CMSG_CLOEXEC)
+	if err != nil {
+		return nil, err
+	}
+	m := &Message{Client: p.client, Data: data[:n]}
+	m.cred, m.FDs = parse(p.control[:hdr.ControlLen])
+	if hdr.Flags&unix.MSG_CTRUNC != 0 {
+		closeAll(m.FDs)
+		return nil, fmt.Errorf("descriptors were lost after the first %d of a message, probably because the descriptor table is full", len(m.FDs))
+	}
+	return m, nil
+}
+
+// parse returns the sender's credentials and the descriptors in received control data.
+func parse(control []byte) (cred *unix.Ucred, fds []int) {
+	for _, c := range raw.Parse(control) {
+		switch c.Type {
+		case unix.SCM_RIGHTS:
+			fds = append(fds, c.Int32s()...)
+		case unix.SCM_CREDENTIALS:
+			id := c.Int32s()
+			cred = &unix.Ucred{Pid: int32(id[0]), Uid: uint32(id[1]), Gid: uint32(id[2])}
+		}
+	}
+	return cred, fds
+}
+
+// passOn sends a message to the receiver, and closes the descriptors that were received with it.
+func (p *pump) passOn(m *Message) error {
+	p.sentFDs = len(m.FDs) > 0
+	defer closeAll(slices.Clone(m.FDs))
+	if p.change != nil {
+		p.change(m)
+	}
+	err := p.send(m)
+	for err == nil && len(m.Data) > 0 {
+		err = p.send(m)
+	}
+	return err
+}
+
+// send waits until it can send, and removes what it has sent from the message.
+func (p *pump) send(m *Message) (err error) {
+	n, identity := 0, p.identity
+	for {
+		waitErr := p.to.Write(func(fd uintptr) bool {
+			hdr := raw.NewMessage([][]byte{m.Data}, m.control(identity))
+			n, err = hdr.Send(int(fd), unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL)
+			return err != unix.EAGAIN
+		})
+		switch {
+		case waitErr != nil:
+			return waitErr
+		case err == unix.EINTR:
+		case err == unix.ETOOMANYREFS: // too many descriptors are in flight, until the receiver receives some
+			time.Sleep(retry)
+		case err == unix.EPERM && identity < own:
+			identity++
+			p.identity = identity
+		case err == unix.ESRCH && identity < own: // the sender has ended
+			identity++
+		case err == unix.EMSGSIZE:
+			if err := p.enlarge(len(m.Data)); err != nil {
+				return err
+			}
+		case err == unix.ECONNRESET:
+			return unix.EPIPE
+		case err != nil:
+			return os.NewSyscallError("sendmsg", err)
+		default:
+			m.Data, m.FDs = m.Data[n:], nil
+			return nil
+		}
+	}
+}
+
+// control returns the control data of the message.
+func (m *Message) control(identity identity) (control []byte) {
+	if m.cred != nil && m.cred.Pid != 0 && identity < own {
+		pid := int(m.cred.Pid)
+		if identity == ownPID {
+			pid = os.Getpid()
+		}
+		data := raw.Int32s(pid, int(m.cred.Uid), int(m.cred.Gid))
+		control = raw.Cmsg{Level: unix.SOL_SOCKET, Type: unix.SCM_CREDENTIALS, Data: data}.Bytes()
+	}
+	if len(m.FDs) > 0 {
+		control = append(control, raw.Rights(m.FDs...)...)
+	}
+	return control
+}
+
+// enlarge makes the buffer large enough for a message of the given size, which fitted into the sender's.
+func (p *pump) enlarge(size int) (err error) {
+	_ = p.to.Control(func(fd uintptr) {
+		const overhead = 32
+		if unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_SNDBUFFORCE, size+overhead) != nil {
+			_ = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_SNDBUF, size+overhead)
+		}
+		if now, optErr := unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_SNDBUF); optErr != nil || now < size+overhead {
+			err = fmt.Errorf("a message of %d bytes is too long for a send buffer of %d bytes", size, now)
+		}
+	})
+	return err
+}
+
+func shutdown(c syscall.RawConn, how int) {
+	_ = c.Control(func(fd uintptr) { _ = unix.Shutdown(int(fd), how) })
+}
+
+func closeAll(fds []int) {
+	for _, fd := range fds {
+		_ = unix.Close(fd)
+	}
+}

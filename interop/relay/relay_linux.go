@@ -1,0 +1,202 @@
+// Package relay passes messages between the clients of a server and the server, and changes nothing about them. Each
+// descriptor arrives with the byte with which it was sent.
+//
+// This needs care on a stream socket. A receive returns the bytes of several messages, up to the end of the first that has
+// descriptors, and does not report where that message begins. A relay that sends what it has received passes the descriptors on
+// with an earlier byte, at which the receiver may not expect them. A peek with a control buffer does not help: it returns
+// copies of the descriptors, and does not report their byte either. A peek without space for descriptors installs none, and sets
+// MSG_CTRUNC if any are queued. Then a pump receives one byte at a time, until the descriptors arrive.
+package relay
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"runtime"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/scm-rights/scm/interop/raw"
+	"golang.org/x/sys/unix"
+)
+
+// A Relay connects to a server for each client that connects to it.
+type Relay struct {
+	Type    int    // of the sockets: unix.SOCK_STREAM or unix.SOCK_SEQPACKET
+	Connect string // the address of the server: a path, or an abstract name that starts with @
+
+	// ToServer, if it is not nil, is called with each message that a client sends before the relay passes it on. A message
+	// of a stream begins with the byte that has descriptors. The function may change FDs. The relay closes the descriptors
+	// that it received, and no others. Several goroutines may call it at the same time.
+	ToServer func(m *Message)
+
+	// Failed, if it is not nil, is called if the relay has to give up a connection. Several goroutines may call it at the same
+	// time.
+	Failed func(err error)
+}
+
+// A Message is what the relay has received, and passes on with one call if the receiver has space for it.
+type Message struct {
+	Client int // counts the clients of the relay, from 1
+	Data   []byte
+	FDs    []int
+	cred   *unix.Ucred // of the sender, or nil
+}
+
+// retry is the time to wait for the kernel if it does not report when a call can succeed.
+const retry = 10 * time.Millisecond
+
+// Serve accepts clients until the context is done, and then closes their connections. It does not close the listener, but
+// leaves it with a deadline that has passed. It returns an error only if it cannot accept clients for another reason.
+func (r *Relay) Serve(ctx context.Context, l *net.UnixListener) error {
+	if err := control(l, passCred); err != nil { // for messages that arrive before their client is accepted
+		return err
+	}
+	var connections sync.WaitGroup
+	defer connections.Wait()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(ctx, func() { _ = l.SetDeadline(time.Now()) })()
+	for n := 1; ; n++ {
+		c, err := l.AcceptUnix()
+		switch {
+		case ctx.Err() != nil:
+			if err == nil {
+				c.Close()
+			}
+			return nil
+		case errors.Is(err, unix.EMFILE) || errors.Is(err, unix.ENFILE): // clients wait until a connection ends
+			time.Sleep(retry)
+			continue
+		case err != nil:
+			return err
+		}
+		connections.Add(1)
+		go func() {
+			defer connections.Done()
+			if err := r.connect(ctx, c, n); err != nil && ctx.Err() == nil && r.Failed != nil {
+				r.Failed(fmt.Errorf("client %d: %w", n, err))
+			}
+		}()
+	}
+}
+
+// connect connects to the server for a client, and passes messages on until both sides have closed the connection.
+func (r *Relay) connect(ctx context.Context, client *net.UnixConn, n int) error {
+	defer client.Close()
+	if err := control(client, passCred); err != nil {
+		return err
+	}
+	server, err := r.dial(ctx, client)
+	if err != nil {
+		return fmt.Errorf("connect %s: %w", r.Connect, err)
+	}
+	defer server.Close()
+	defer context.AfterFunc(ctx, func() { client.Close(); server.Close() })()
+	toServer, err := newPump(client, server, r.Type)
+	if err != nil {
+		return err
+	}
+	toClient, err := newPump(server, client, r.Type)
+	if err != nil {
+		return err
+	}
+	toServer.client, toServer.change = n, r.ToServer
+	failed := make(chan error, 1)
+	go func() { failed <- toClient.run() }()
+	err = toServer.run()
+	return errors.Join(err, <-failed)
+}
+
+// dial connects to the server with the user and the groups of the client. Only root can have those of another user.
+func (r *Relay) dial(ctx context.Context, client *net.UnixConn) (*os.File, error) {
+	fd, err := unix.Socket(unix.AF_UNIX, r.Type|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+	if err != nil {
+		return nil, os.NewSyscallError("socket", err)
+	}
+	server := os.NewFile(uintptr(fd), r.Connect)
+	var cred *unix.Ucred
+	var groups []uint32
+	if os.Geteuid() == 0 {
+		err = control(client, func(fd int) (err error) {
+			if cred, err = unix.GetsockoptUcred(fd, unix.SOL_SOCKET, unix.SO_PEERCRED); err == nil {
+				groups, err = raw.PeerGroups(fd)
+			}
+			return err
+		})
+	}
+	for err == nil {
+		err = connectAs(fd, r.Connect, cred, groups)
+		if !errors.Is(err, unix.EAGAIN) { // the backlog of the server is full
+			break
+		}
+		time.Sleep(retry)
+		err = ctx.Err()
+	}
+	if err == nil {
+		err = passCred(fd) // before a connect, the option would bind the socket to a name
+	}
+	if err != nil {
+		server.Close()
+		return nil, err
+	}
+	return server, nil
+}
+
+// connectAs connects the socket. If cred is not nil, it does so with this user and these groups.
+func connectAs(fd int, address string, cred *unix.Ucred, groups []uint32) error {
+	to := &unix.SockaddrUnix{Name: address}
+	if cred == nil {
+		return unix.Connect(fd, to)
+	}
+	result := make(chan error)
+	go func() {
+		// The identity of a thread is its own. This thread ends with the goroutine, because it remains locked.
+		runtime.LockOSThread()
+		err := raw.SetThreadIDs(cred.Uid, cred.Gid, groups)
+		if err == nil {
+			err = unix.Connect(fd, to)
+		}
+		result <- err
+	}()
+	return <-result
+}
+
+// passCred makes the kernel add the sender's credentials to each message that the socket receives.
+func passCred(fd int) error {
+	return os.NewSyscallError("setsockopt", unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_PASSCRED, 1))
+}
+
+// control calls a function with the descriptor of a connection.
+func control(c syscall.Conn, f func(fd int) error) error {
+	conn, err := c.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var result error
+	if err := conn.Control(func(fd uintptr) { result = f(int(fd)) }); err != nil {
+		return err
+	}
+	return result
+}
+
+// SocketType returns the type of the socket on which a server listens. A server with a seqpacket socket sees a connection
+// that is closed at once.
+func SocketType(address string) (int, error) {
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return 0, os.NewSyscallError("socket", err)
+	}
+	defer unix.Close(fd)
+	switch err := unix.Connect(fd, &unix.SockaddrUnix{Name: address}); err {
+	case nil:
+		return unix.SOCK_SEQPACKET, nil
+	case unix.EPROTOTYPE:
+		return unix.SOCK_STREAM, nil
+	default:
+		return 0, fmt.Errorf("connect %s: %w", address, err)
+	}
+}

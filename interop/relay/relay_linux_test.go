@@ -1,0 +1,594 @@
+package relay
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/scm-rights/scm/fdleak"
+	"github.com/scm-rights/scm/internal/fdtest"
+	"github.com/scm-rights/scm/internal/reexec"
+	"github.com/scm-rights/scm/interop/raw"
+	"golang.org/x/sys/unix"
+)
+
+// full is set in the long form of the tests.
+var full = os.Getenv("SCM_RELAY") == "full"
+
+var types = map[string]int{"stream": unix.SOCK_STREAM, "seqpacket": unix.SOCK_SEQPACKET}
+
+// start starts a relay for a new listener. It returns the address for clients and the listener, on which nothing blocks.
+func start(t testing.TB, r *Relay) (address string, server int) {
+	t.Helper()
+	dir := t.TempDir()
+	r.Connect = filepath.Join(dir, "server")
+	server, err := unix.Socket(unix.AF_UNIX, r.Type|unix.SOCK_CLOEXEC, 0)
+	must(t, err)
+	t.Cleanup(func() { unix.Close(server) })
+	must(t, unix.Bind(server, &unix.SockaddrUnix{Name: r.Connect}))
+	must(t, os.Chmod(r.Connect, 0o777))
+	must(t, unix.Listen(server, 64))
+	network := "unix"
+	if r.Type == unix.SOCK_SEQPACKET {
+		network = "unixpacket"
+	}
+	address = filepath.Join(dir, "relay")
+	l, err := net.ListenUnix(network, &net.UnixAddr{Net: network, Name: address})
+	must(t, err)
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- r.Serve(ctx, l) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		l.Close()
+	})
+	return address, server
+}
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func dial(t testing.TB, address string, typ int) int {
+	t.Helper()
+	fd, err := unix.Socket(unix.AF_UNIX, typ|unix.SOCK_CLOEXEC, 0)
+	must(t, err)
+	must(t, unix.Connect(fd, &unix.SockaddrUnix{Name: address}))
+	return fd
+}
+
+func accept(t testing.TB, server int) int {
+	t.Helper()
+	fd, _, err := unix.Accept4(server, unix.SOCK_CLOEXEC)
+	must(t, err)
+	return fd
+}
+
+// connected returns both ends of a connection through the relay.
+func connected(t testing.TB, r *Relay) (client, server int) {
+	t.Helper()
+	address, l := start(t, r)
+	client = dial(t, address, r.Type)
+	t.Cleanup(func() { unix.Close(client) })
+	server = accept(t, l)
+	t.Cleanup(func() { unix.Close(server) })
+	return client, server
+}
+
+// A sent message has the bytes from start to end, and files that are named by their sizes.
+type sent struct {
+	start, end int
+	files      []int
+}
+
+// files returns descriptors of files of the sizes 0, 1, 2 …
+var files = sync.OnceValues(func() (fds []int, err error) {
+	for size := range 20 {
+		fd, err := unix.MemfdCreate("relay", unix.MFD_CLOEXEC)
+		if err != nil {
+			return nil, err
+		}
+		if err := unix.Ftruncate(fd, int64(size)); err != nil {
+			return nil, err
+		}
+		fds = append(fds, fd)
+	}
+	return fds, nil
+})
+
+// randomMessages returns n messages of one direction.
+func randomMessages(rnd *rand.Rand, n int, typ int) (list []sent) {
+	position := 0
+	for range n {
+		sizes := []int{1, 1, 2, 3, 7, 64, 300}
+		if rnd.IntN(50) == 0 {
+			sizes = []int{5000, 10000, 40000}
+		}
+		if typ == unix.SOCK_SEQPACKET {
+			sizes = append(sizes, 0)
+		}
+		m := sent{start: position}
+		position += sizes[rnd.IntN(len(sizes))]
+		m.end = position
+		if counts := []int{0, 0, 0, 1, 2, 5}; m.end > m.start || typ == unix.SOCK_SEQPACKET {
+			for range counts[rnd.IntN(len(counts))] {
+				m.files = append(m.files, rnd.IntN(20))
+			}
+		}
+		if rnd.IntN(500) == 0 && m.end > m.start {
+			for len(m.files) < maxFDs {
+				m.files = append(m.files, rnd.IntN(20))
+			}
+		}
+		list = append(list, m)
+	}
+	return list
+}
+
+// content returns the bytes from start to end of a direction. Each byte depends on its position.
+func content(start, end int) []byte {
+	data := make([]byte, end-start)
+	for i := range data {
+		position := uint32(start + i)
+		data[i] = byte(position * 2654435761 >> 20)
+	}
+	return data
+}
+
+// sendAll sends the messages, at random times, and then shuts down its output.
+func sendAll(rnd *rand.Rand, sock int, list []sent) error {
+	fds, err := files()
+	if err != nil {
+		return err
+	}
+	for _, m := range list {
+		if rnd.IntN(20) == 0 {
+			time.Sleep(time.Duration(rnd.IntN(1000)) * time.Microsecond)
+		}
+		var pass []int
+		for _, f := range m.files {
+			pass = append(pass, fds[f])
+		}
+		data := content(m.start, m.end)
+		for {
+			n, err := raw.Send(sock, [][]byte{data}, pass, unix.MSG_NOSIGNAL)
+			if err == unix.ETOOMANYREFS || err == unix.EINTR {
+				time.Sleep(time.Millisecond)
+				continue
+			}
+			if err != nil {
+				return fmt.Errorf("send: %w", err)
+			}
+			if data, pass = data[n:], nil; len(data) == 0 {
+				break
+			}
+		}
+	}
+	return unix.Shutdown(sock, unix.SHUT_WR)
+}
+
+// receiveStream receives until the end of a stream. Descriptors must arrive with the first byte of their message, or with
+// earlier bytes that were received with one call. This call must not return bytes that follow their message.
+func receiveStream(rnd *rand.Rand, sock int, list []sent) error {
+	position, next, message := 0, 0, 0
+	withFiles := slices.DeleteFunc(slices.Clone(list), func(m sent) bool { return m.files == nil })
+	buf := make([]byte, 1<<17)
+	for {
+		size := 1
+		for message < len(list)-1 && list[message].end <= position {
+			message++
+		}
+		if rnd.IntN(3) == 0 || list[message].end-position > 1000 {
+			size = rnd.IntN(len(buf)) + 1
+		}
+		got, sizes, err := receiveOnce(sock, buf[:size])
+		if err != nil {
+			return err
+		}
+		end := position + len(got)
+		if len(got) == 0 {
+			break
+		}
+		if !bytes.Equal(got, content(position, end)) {
+			return fmt.Errorf("bytes %d to %d are different", position, end)
+		}
+		if next < len(withFiles) && withFiles[next].start < end {
+			m := withFiles[next]
+			next++
+			if !slices.Equal(sizes, m.files) {
+				return fmt.Errorf("bytes %d to %d, message %d to %d: got files %v, want %v", position, end, m.start, m.end, sizes, m.files)
+			}
+			if end > m.end || m.end-m.start < 32<<10 && len(got) < size && end != m.end {
+				return fmt.Errorf("message %d to %d was received with bytes %d to %d", m.start, m.end, position, end)
+			}
+		} else if len(sizes) > 0 {
+			return fmt.Errorf("bytes %d to %d: got files %v, want none", position, end, sizes)
+		}
+		position = end
+	}
+	if position != list[len(list)-1].end || next != len(withFiles) {
+		return fmt.Errorf("received %d of %d bytes and %d of %d messages with files", position, list[len(list)-1].end, next, len(withFiles))
+	}
+	return nil
+}
+
+// receiveRecords receives messages until the last, and then the end.
+func receiveRecords(sock int, list []sent) error {
+	buf := make([]byte, 1<<17)
+	for i, m := range append(list, sent{}) {
+		got, sizes, err := receiveOnce(sock, buf)
+		switch {
+		case err != nil:
+			return err
+		case !bytes.Equal(got, content(m.start, m.end)) || !slices.Equal(sizes, m.files):
+			return fmt.Errorf("message %d: got %d bytes and files %v, want %d bytes and files %v", i, len(got), sizes, m.end-m.start, m.files)
+		}
+	}
+	return nil
+}
+
+// receiveOnce receives one message, and returns its bytes and the sizes of its files.
+func receiveOnce(sock int, buf []byte) (got []byte, sizes []int, err error) {
+	n, fds, flags, err := raw.Recv(sock, [][]byte{buf}, maxFDs, 0)
+	for err == unix.EINTR {
+		n, fds, flags, err = raw.Recv(sock, [][]byte{buf}, maxFDs, 0)
+	}
+	if err != nil {
+		return nil, nil, fmt.Errorf("receive: %w", err)
+	}
+	defer closeAll(fds)
+	if flags&^unix.MSG_EOR != 0 {
+		return nil, nil, fmt.Errorf("flags %#x", flags)
+	}
+	for _, fd := range fds {
+		var st unix.Stat_t
+		if err := unix.Fstat(fd, &st); err != nil {
+			return nil, nil, err
+		}
+		sizes = append(sizes, int(st.Size))
+	}
+	return buf[:n], sizes, nil
+}
+
+// Each descriptor arrives at the same byte as without a relay, in both directions, and so does each half-close.
+func TestRelayChangesNothing(t *testing.T) {
+	seed, connections, messages := uint64(1), 8, 150
+	if full {
+		seed, connections, messages = uint64(time.Now().UnixNano()), 100, 500
+	}
+	t.Logf("seed %d, %d connections at a time, %d messages in each direction", seed, connections, messages)
+	for name, typ := range types {
+		t.Run(name, func(t *testing.T) {
+			address, server := start(t, &Relay{Type: typ, Failed: func(err error) { t.Error(err) }})
+			var wg sync.WaitGroup
+			for i := range connections {
+				client := dial(t, address, typ)
+				peer := accept(t, server)
+				for direction, socks := range [][2]int{{client, peer}, {peer, client}} {
+					rnd := rand.New(rand.NewPCG(seed, uint64(2*i+direction)))
+					list := randomMessages(rnd, messages, typ)
+					wg.Add(2)
+					go func() {
+						defer wg.Done()
+						if err := sendAll(rnd, socks[0], list); err != nil {
+							t.Errorf("connection %d, direction %d: %v", i, direction, err)
+						}
+					}()
+					go func() {
+						defer wg.Done()
+						var err error
+						if typ == unix.SOCK_STREAM {
+							err = receiveStream(rand.New(rand.NewPCG(seed, uint64(i))), socks[1], list)
+						} else {
+							err = receiveRecords(socks[1], list)
+						}
+						if err != nil {
+							t.Errorf("connection %d, direction %d: %v", i, direction, err)
+							_ = unix.Shutdown(socks[1], unix.SHUT_RDWR)
+						}
+					}()
+				}
+				t.Cleanup(func() { closeAll([]int{client, peer}) })
+			}
+			wg.Wait()
+		})
+	}
+}
+
+func TestMain(m *testing.M) {
+	reexec.Register("relay", relayWithFewDescriptors)
+	reexec.Main()
+	os.Exit(m.Run())
+}
+
+// When one side closes the connection, the other side notices at once.
+func TestRelayClosesBothSides(t *testing.T) {
+	for name, typ := range types {
+		t.Run(name, func(t *testing.T) {
+			for _, serverCloses := range []bool{false, true} {
+				client, server := connected(t, &Relay{Type: typ})
+				closing, other := client, server
+				if serverCloses {
+					closing, other = server, client
+				}
+				send(t, closing, "last")
+				must(t, unix.Shutdown(closing, unix.SHUT_WR)) // the other side can still send
+				expect(t, other, "last")
+				send(t, other, "answer")
+				expect(t, closing, "answer")
+				must(t, unix.Shutdown(closing, unix.SHUT_RD))
+				awaitHangUp(t, other)
+				if _, err := raw.Send(other, [][]byte{[]byte("x")}, nil, unix.MSG_NOSIGNAL); err != unix.EPIPE {
+					t.Errorf("send: %v, want EPIPE", err)
+				}
+			}
+		})
+	}
+}
+
+// If a side no longer receives, the other side can no longer send.
+func TestRelayPassesOnThatAReaderIsGone(t *testing.T) {
+	client, server := connected(t, &Relay{Type: unix.SOCK_STREAM})
+	must(t, unix.Shutdown(server, unix.SHUT_RD))
+	for {
+		_, err := raw.Send(client, [][]byte{[]byte("x")}, nil, unix.MSG_NOSIGNAL)
+		if err == unix.EPIPE {
+			break
+		}
+		must(t, err)
+	}
+	send(t, server, "still")
+	expect(t, client, "still")
+	must(t, unix.Shutdown(client, unix.SHUT_WR))
+	must(t, unix.Shutdown(client, unix.SHUT_RD))
+	awaitHangUp(t, server)
+}
+
+// A relay does not receive more than it can pass on.
+func TestRelayWaitsForTheReceiver(t *testing.T) {
+	client, server := connected(t, &Relay{Type: unix.SOCK_STREAM})
+	const most = 8 << 20
+	sent := 0
+	for waits := 0; waits < 20 && sent < most; {
+		n, err := raw.Send(client, [][]byte{make([]byte, 64<<10)}, nil, unix.MSG_DONTWAIT)
+		if err == unix.EAGAIN {
+			waits++
+			time.Sleep(time.Millisecond)
+			continue
+		}
+		must(t, err)
+		sent += n
+	}
+	if sent >= most {
+		t.Errorf("sent %d bytes that nobody has received", sent)
+	}
+	must(t, unix.Shutdown(client, unix.SHUT_WR))
+	for buf := make([]byte, 1<<20); ; {
+		n, err := unix.Read(server, buf)
+		must(t, err)
+		if n == 0 {
+			break
+		}
+		sent -= n
+	}
+	if sent != 0 {
+		t.Errorf("%d bytes were not received", sent)
+	}
+}
+
+// A message that is larger than the relay's send buffer arrives as one message.
+func TestRelayPassesOnLargeMessages(t *testing.T) {
+	client, server := connected(t, &Relay{Type: unix.SOCK_SEQPACKET, Failed: func(err error) { t.Error(err) }})
+	const size = 400_000
+	must(t, unix.SetsockoptInt(client, unix.SOL_SOCKET, unix.SO_SNDBUF, size))
+	if now, _ := unix.GetsockoptInt(client, unix.SOL_SOCKET, unix.SO_SNDBUF); now < size+32 {
+		t.Skipf("the send buffer is limited to %d bytes", now)
+	}
+	data := content(0, size)
+	send(t, client, string(data))
+	expect(t, server, string(data))
+}
+
+// The server sees the user and the groups of the client, and the process ID if the relay may send it.
+func TestRelayKeepsTheCredentials(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("needs root: starts a client as another user")
+	}
+	const uid, gid = 65533, 65532
+	groups := []uint32{65530, 65531}
+	address, l := start(t, &Relay{Type: unix.SOCK_STREAM, Failed: func(err error) { t.Error(err) }})
+	must(t, os.Chmod(address, 0o777))
+	for dir := filepath.Dir(address); dir != os.TempDir(); dir = filepath.Dir(dir) {
+		must(t, os.Chmod(dir, 0o755))
+	}
+	client, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	must(t, err)
+	defer unix.Close(client)
+	result := make(chan error)
+	go func() {
+		runtime.LockOSThread()
+		err := raw.SetThreadIDs(uid, gid, groups)
+		if err == nil {
+			err = unix.Connect(client, &unix.SockaddrUnix{Name: address})
+		}
+		if err == nil {
+			_, err = unix.Write(client, []byte("x"))
+		}
+		result <- err
+	}()
+	must(t, <-result)
+	server := accept(t, l)
+	defer unix.Close(server)
+	must(t, unix.SetsockoptInt(server, unix.SOL_SOCKET, unix.SO_PASSCRED, 1))
+	want := unix.Ucred{Pid: int32(os.Getpid()), Uid: uid, Gid: gid}
+	if got, err := unix.GetsockoptUcred(server, unix.SOL_SOCKET, unix.SO_PEERCRED); err != nil || *got != want {
+		t.Errorf("SO_PEERCRED: %v (%v), want %v", got, err, want)
+	}
+	if got, err := raw.PeerGroups(server); err != nil || !slices.Equal(got, groups) {
+		t.Errorf("SO_PEERGROUPS: %v (%v), want %v", got, err, groups)
+	}
+	control := make([]byte, 256)
+	m := raw.NewMessage([][]byte{make([]byte, 10)}, control)
+	if _, err := m.Recv(server, 0); err != nil {
+		t.Fatal(err)
+	}
+	if got, _ := parse(control[:m.ControlLen]); got == nil || *got != want {
+		t.Errorf("SCM_CREDENTIALS: %v, want %v", got, want)
+	}
+	if os.Geteuid() != 0 {
+		t.Error("the user of this process has changed")
+	}
+}
+
+// ToServer sees the messages of clients only, and what it adds arrives.
+func TestRelayChangesMessagesToTheServer(t *testing.T) {
+	fds, err := files()
+	must(t, err)
+	client, server := connected(t, &Relay{Type: unix.SOCK_STREAM, ToServer: func(m *Message) {
+		if m.Client != 1 || string(m.Data) != "request" {
+			t.Errorf("client %d, bytes %q", m.Client, m.Data)
+		}
+		m.FDs = append(m.FDs, fds[7])
+	}})
+	if _, err := raw.Send(client, [][]byte{[]byte("request")}, fds[3:5], 0); err != nil {
+		t.Fatal(err)
+	}
+	got, sizes, err := receiveOnce(server, make([]byte, 100))
+	if err != nil || string(got) != "request" || !slices.Equal(sizes, []int{3, 4, 7}) {
+		t.Errorf("%q, files %v (%v)", got, sizes, err)
+	}
+	send(t, server, "answer")
+	expect(t, client, "answer")
+}
+
+// Many clients are served at the same time, and no descriptor is left open.
+func TestRelayServesManyClients(t *testing.T) {
+	fds, err := files()
+	must(t, err)
+	fdleak.Check(t)
+	address, l := start(t, &Relay{Type: unix.SOCK_STREAM, Failed: func(err error) { t.Error(err) }})
+	var clients, servers []int
+	for i := range 100 {
+		clients = append(clients, dial(t, address, unix.SOCK_STREAM))
+		servers = append(servers, accept(t, l))
+		if _, err := raw.Send(clients[i], [][]byte{fmt.Append(nil, i)}, fds[i%20:i%20+1], 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i := range slices.Backward(servers) {
+		got, sizes, err := receiveOnce(servers[i], make([]byte, 10))
+		if err != nil || string(got) != fmt.Sprint(i) || !slices.Equal(sizes, []int{i % 20}) {
+			t.Errorf("client %d: %q, files %v (%v)", i, got, sizes, err)
+		}
+	}
+	closeAll(clients[:50]) // the relay closes the others
+	closeAll(servers)
+	t.Cleanup(func() { closeAll(clients[50:]) })
+}
+
+// relayWithFewDescriptors is a relay that can receive only a few descriptors.
+func relayWithFewDescriptors(args []string) {
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Net: "unix", Name: args[0]})
+	if err == nil {
+		limit := uint64(len(fdtest.Open()) + 20)
+		err = unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: limit, Max: limit})
+	}
+	if err == nil {
+		r := Relay{Type: unix.SOCK_STREAM, Connect: args[1], Failed: func(err error) { fmt.Println(err) }}
+		err = r.Serve(context.Background(), l)
+	}
+	fmt.Println(err)
+}
+
+// If the descriptor table is full, the server does not get a message without all its descriptors. The relay serves others.
+func TestRelayWithAFullDescriptorTable(t *testing.T) {
+	fds, err := files()
+	must(t, err)
+	dir := t.TempDir()
+	l, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	must(t, err)
+	defer unix.Close(l)
+	must(t, unix.Bind(l, &unix.SockaddrUnix{Name: dir + "/server"}))
+	must(t, unix.Listen(l, 5))
+	cmd := reexec.Command("relay", dir+"/relay", dir+"/server")
+	output, err := cmd.StdoutPipe()
+	must(t, err)
+	must(t, cmd.Start())
+	defer func() { _ = cmd.Process.Kill(); _ = cmd.Wait() }()
+	for client := -1; client < 0; time.Sleep(time.Millisecond) {
+		fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+		must(t, err)
+		if unix.Connect(fd, &unix.SockaddrUnix{Name: dir + "/relay"}) == nil {
+			client = accept(t, l)
+		}
+		unix.Close(fd)
+		unix.Close(client)
+	}
+	lines := bufio.NewScanner(output)
+	for range 10 {
+		client := dial(t, dir+"/relay", unix.SOCK_STREAM)
+		server := accept(t, l)
+		if _, err := raw.Send(client, [][]byte{[]byte("first")}, fds[:5], 0); err != nil {
+			t.Fatal(err)
+		}
+		if got, sizes, err := receiveOnce(server, make([]byte, 100)); err != nil || string(got) != "first" || len(sizes) != 5 {
+			t.Errorf("%q, files %v (%v)", got, sizes, err)
+		}
+		if _, err := raw.Send(client, [][]byte{[]byte("second")}, slices.Concat(fds, fds), 0); err != nil {
+			t.Fatal(err)
+		}
+		expect(t, server, "")
+		if lines.Scan(); !strings.Contains(lines.Text(), "descriptor table is full") {
+			t.Errorf("the relay printed %q", lines.Text())
+		}
+		closeAll([]int{client, server})
+	}
+}
+
+func send(t *testing.T, sock int, text string) {
+	t.Helper()
+	if _, err := raw.Send(sock, [][]byte{[]byte(text)}, nil, unix.MSG_NOSIGNAL); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// expect receives one message.
+func expect(t *testing.T, sock int, text string) {
+	t.Helper()
+	got, sizes, err := receiveOnce(sock, make([]byte, 1<<20))
+	if err != nil || string(got) != text || len(sizes) > 0 {
+		t.Fatalf("got %.20q (%d bytes), files %v (%v), want %.20q", got, len(got), sizes, err, text)
+	}
+}
+
+// awaitHangUp waits until the other side has closed the connection in both directions.
+func awaitHangUp(t *testing.T, sock int) {
+	t.Helper()
+	for {
+		n, err := unix.Poll([]unix.PollFd{{Fd: int32(sock)}}, 60_000)
+		if err == unix.EINTR {
+			continue
+		}
+		if n != 1 || err != nil {
+			t.Fatalf("the other side has not closed the connection (%v)", err)
+		}
+		return
+	}
+}
