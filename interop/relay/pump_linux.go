@@ -29,6 +29,7 @@ type pump struct {
 	change   func(*Message)
 	data     []byte
 	control  []byte
+	peer     *unix.Ucred // who has created the connection, or listens for it
 	identity identity
 	pipe     pipe
 	sentFDs  bool // with the last message
@@ -52,7 +53,16 @@ func newPump(from, to syscall.Conn, socketType int) (*pump, error) {
 	if err != nil {
 		return nil, err
 	}
+	var peer *unix.Ucred
+	err = control(from, func(fd int) (err error) {
+		peer, err = unix.GetsockoptUcred(fd, unix.SOL_SOCKET, unix.SO_PEERCRED)
+		return os.NewSyscallError("getsockopt", err)
+	})
+	if err != nil {
+		return nil, err
+	}
 	return &pump{
+		peer:    peer,
 		from:    source,
 		to:      target,
 		stream:  socketType == unix.SOCK_STREAM,
@@ -197,6 +207,9 @@ func (p *pump) receive(data []byte) (*Message, error) {
 	}
 	m := &Message{Client: p.client, Data: data[:n]}
 	m.cred, m.FDs = parse(p.control[:hdr.ControlLen])
+	if m.cred == nil || m.cred.Pid == 0 { // it was sent before the socket had SO_PASSCRED
+		m.cred = p.peer
+	}
 	if hdr.Flags&unix.MSG_CTRUNC != 0 {
 		closeAll(m.FDs)
 		return nil, fmt.Errorf("descriptors were lost after the first %d of a message, probably because the descriptor table is full", len(m.FDs))
@@ -269,7 +282,7 @@ func (p *pump) send(m *Message) (err error) {
 
 // control returns the control data of the message.
 func (m *Message) control(identity identity) (control []byte) {
-	if m.cred != nil && m.cred.Pid != 0 && identity < own {
+	if identity < own {
 		pid := int(m.cred.Pid)
 		if identity == ownPID {
 			pid = os.Getpid()
