@@ -81,11 +81,11 @@ help: ## seconds: print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { time = text = $$2; sub(/:.*/, "", time); sub(/[^:]*: /, "", text); printf "make %-16s %-15s  %s\n", $$1, time, text }' Makefile
 	@echo; echo "The first run takes longer: it installs tools and compiles everything."; echo; echo "Variables, as in make test SETUP=0:"; sed -n '/^$$/q; s/^#   /  /p' Makefile
 
-.PHONY: setup setup-c setup-interop setup-test setup-lint setup-cross setup-machine setup-machines
-setup: ## minutes: install the tools that test, interop and lint need (with apt, as root; otherwise list what is missing)
-	tools/setup test lint
+.PHONY: setup setup-c setup-interop setup-test setup-lint setup-cross setup-machine setup-machines setup-programs setup-programs-check
+setup: ## minutes: install the tools that test, interop, lint and programs-check need (with apt, as root; otherwise list what is missing)
+	tools/setup test lint programs-check
 
-setup-c setup-interop setup-test setup-lint setup-cross: setup-%:
+setup-c setup-interop setup-test setup-lint setup-cross setup-programs setup-programs-check: setup-%:
 	@[ "$(SETUP)" = 0 ] || tools/setup $*
 
 # With SETUP=0, these install nothing, and say what is missing.
@@ -227,6 +227,15 @@ interop: setup-$(if $(filter all,$(PEERS)),test,interop) peers ## minutes: run e
 
 peers: ## minutes: build the peers into build/peers, and list those that could not be built
 	$(GO) run ./tools/buildpeers -out build/peers
+
+.PHONY: programs programs-check
+programs: setup-programs ## minutes: run scm poke and scm proxy test on real programs, and compare the findings with tools/programs/programs.txt
+	$(GO) build -o build/programs/scm ./cmd/scm
+	$(GO) run ./tools/programs
+
+programs-check: setup-programs-check ## seconds: run them on the programs that CI has
+	$(GO) build -o build/programs/scm ./cmd/scm
+	$(GO) run ./tools/programs -check
 
 .PHONY: steady
 steady: setup-test peers ## tens of minutes: run the built-in peers 20 times and all peers 3 times, at the end with every core busy, and compare the results

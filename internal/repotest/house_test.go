@@ -498,17 +498,17 @@ red:
 		dir := GinkgoT().TempDir()
 		Expect(os.MkdirAll(dir+"/.ci", 0o700)).To(Succeed())
 		Expect(os.WriteFile(dir+"/.ci/run", []byte(contents(".ci/run")), 0o700)).To(Succeed())
-		// Each of these steps waits for the two others. One of them fails.
+		// Each of these steps waits for the others. One of them fails.
 		Expect(os.WriteFile(dir+"/make", []byte(`#!/bin/bash
 case $1 in
 test) mkdir -p build/test; for b in cgo purego; do printf 'x\nspecs over %s with nix: 107\n' $b >build/test/$b.log; done ;;
 esac
-case $1 in systemd-check | bench-check | kernels-check) ;; *) exit 0 ;; esac
+case $1 in systemd-check | bench-check | programs-check | kernels-check) ;; *) exit 0 ;; esac
 echo "$1 begins"
 : >"started $1"
 for _ in {1..300}; do
 	started=(started*)
-	[ ${#started[@]} -lt 3 ] || break
+	[ ${#started[@]} -lt 4 ] || break
 	sleep 0.1
 done
 echo "$1 ends, ${#started[@]} started"
@@ -519,11 +519,11 @@ echo "$1 ends, ${#started[@]} started"
 		cmd.Env = append(os.Environ(), "PATH="+dir+":"+os.Getenv("PATH"))
 		out, err := cmd.CombinedOutput()
 		Expect(err).To(HaveOccurred())
-		for _, step := range []string{"systemd-check", "bench-check", "kernels-check"} {
-			Expect(string(out)).To(ContainSubstring("== make %s\n%[1]s begins\n%[1]s ends, 3 started\n", step))
+		for _, step := range []string{"systemd-check", "bench-check", "programs-check", "kernels-check"} {
+			Expect(string(out)).To(ContainSubstring("== make %s\n%[1]s begins\n%[1]s ends, 4 started\n", step))
 		}
 		Expect(string(out)).To(ContainSubstring("\nspecs over cgo with nix: 107\nspecs over purego with nix: 107\n"))
-		Expect(string(out)).To(MatchRegexp(`(?m)^dist-check +0 s  ok\nsystemd-check +[0-9]+ s  ok\nbench-check +[0-9]+ s  FAILED\nkernels-check +[0-9]+ s  ok\nall `))
+		Expect(string(out)).To(MatchRegexp(`(?m)^dist-check +0 s  ok\nsystemd-check +[0-9]+ s  ok\nbench-check +[0-9]+ s  FAILED\nprograms-check +[0-9]+ s  ok\nkernels-check +[0-9]+ s  ok\nall `))
 		Expect(string(out)).To(HaveSuffix("\n0 passed, 2 failed, 0 skipped\n"))
 	})
 

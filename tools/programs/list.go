@@ -1,0 +1,88 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// A program is a record of programs.txt, which describes the keys.
+type program struct {
+	Name, Version, Setup, Fault string
+	Command, Package            string // needs
+	Poke, Proxy                 string
+	Accept                      []string
+	Check                       bool
+}
+
+// parse reads the records.
+func parse(text string) (list []program, err error) {
+	for i, line := range strings.Split(text, "\n") {
+		if line == "" || strings.HasPrefix(line, "#") {
+			continue
+		}
+		key, value, _ := strings.Cut(line, ":")
+		value = strings.TrimSpace(value)
+		if key == "program" {
+			list = append(list, program{Name: value})
+			continue
+		}
+		if len(list) == 0 || value == "" {
+			return nil, fmt.Errorf("line %d: a record begins with program, and each key has a value", i+1)
+		}
+		p := &list[len(list)-1]
+		field := map[string]*string{"version": &p.Version, "setup": &p.Setup, "poke": &p.Poke, "proxy": &p.Proxy, "fault": &p.Fault}[key]
+		switch {
+		case field != nil:
+			*field = value
+		case key == "accept":
+			p.Accept = append(p.Accept, value)
+		case key == "check" && value == "yes":
+			p.Check = true
+		case key == "needs" && len(strings.Fields(value)) == 2:
+			p.Command, p.Package = strings.Fields(value)[0], strings.Fields(value)[1]
+		default:
+			return nil, fmt.Errorf("line %d: unknown %q", i+1, line)
+		}
+	}
+	for _, p := range list {
+		switch {
+		case p.Version == "" || p.Command == "" || p.Poke == "" && p.Proxy == "":
+			return nil, fmt.Errorf("%s: needs, version, or both poke and proxy are missing", p.Name)
+		case (p.Fault == "") != (len(p.Accept) == 0):
+			return nil, fmt.Errorf("%s: a fault needs lines to accept it, and an accepted finding a fault", p.Name)
+		}
+	}
+	if !slices.IsSortedFunc(list, func(a, b program) int { return strings.Compare(strings.ToLower(a.Name), strings.ToLower(b.Name)) }) {
+		return nil, fmt.Errorf("the programs are not in alphabetical order")
+	}
+	return list, nil
+}
+
+// commands returns the runs of a program, by the subcommand of scm.
+func (p program) commands() (runs [][2]string) {
+	for _, run := range [][2]string{{"poke", p.Poke}, {"proxy test", p.Proxy}} {
+		if run[1] != "" {
+			runs = append(runs, run)
+		}
+	}
+	return runs
+}
+
+// table returns the table of docs/programs.md.
+func table(list []program) string {
+	var b strings.Builder
+	b.WriteString("| program | version | what was run | verdict |\n|---|---|---|---|\n")
+	for _, p := range list {
+		var runs []string
+		for _, run := range p.commands() {
+			runs = append(runs, "`scm "+run[0]+"`")
+		}
+		verdict := p.Fault
+		if verdict == "" {
+			verdict = "no findings"
+		}
+		fmt.Fprintf(&b, "| %s | %s | %s | %s |\n", p.Name, p.Version, strings.Join(runs, ", "), verdict)
+	}
+	return b.String()
+}
