@@ -231,7 +231,7 @@ var _ = Describe("docs/ci.md", func() {
 			Expect(out).To(ContainSubstring(name + ": "))
 		}
 		version := between(contents("csrc/scm_rights.h"), "#define SCM_VERSION \"", "\"\n")
-		for _, m := range regexp.MustCompile(`(?:scm(?:_rights)?[-:]|ref: v)(\d+\.\d+\.\d+)`).FindAllStringSubmatch(contents("docs/ci.md")+contents("docs/c.md"), -1) {
+		for _, m := range regexp.MustCompile(`(?:scm(?:_rights)?[-:]|ref: v)(\d+\.\d+\.\d+)`).FindAllStringSubmatch(contents("docs/ci.md")+contents("docs/c.md")+contents("docs/programs.md"), -1) {
 			Expect(m[1]).To(Equal(version), m[0])
 		}
 	})

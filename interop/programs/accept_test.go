@@ -116,7 +116,7 @@ ones       no verdict: a reason
 The server printed:
 | an assertion
 | ::error::
-x: 1 finding, 1 accepted, 1 accepted but not found, 1 without a verdict, 1 accepted lines set aside
+x: 1 finding, 1 accepted, 1 accepted but not found, 1 without a verdict, 1 accepted line set aside
 `
 	if b.String() != want {
 		t.Errorf("got\n%s", b.String())

@@ -124,7 +124,7 @@ func (r *Report) Verdict() string {
 	for _, part := range []struct {
 		n    int
 		text string
-	}{{accepted, "accepted"}, {missing, "accepted but not found"}, {skipped, "without a verdict"}, {r.Aside, "accepted lines set aside"}} {
+	}{{accepted, "accepted"}, {missing, "accepted but not found"}, {skipped, "without a verdict"}, {r.Aside, "accepted line" + plural(r.Aside) + " set aside"}} {
 		if part.n > 0 {
 			text += fmt.Sprintf(", %d %s", part.n, part.text)
 		}

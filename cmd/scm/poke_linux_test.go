@@ -1,0 +1,125 @@
+package main
+
+import (
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/scm-rights/scm/internal/reexec"
+	"github.com/scm-rights/scm/interop/programs"
+	"github.com/scm-rights/scm/interop/programs/testserver"
+)
+
+func init() { reexec.Register("poked server", testserver.Main) }
+
+// poke runs scm poke with a test server. It ends as soon as an honest server has closed everything.
+func poke(t *testing.T, mode string, flags ...string) result {
+	t.Helper()
+	socket := filepath.Join(t.TempDir(), "socket")
+	args := append([]string{"poke", "--timeout", "1m", "--settle", "1m", "--name", "mine", "--socket", socket}, flags...)
+	args = append(args, "--")
+	return command(t, append(args, reexec.CommandLine("poked server", mode, "stream", socket)...)...)
+}
+
+func TestPokeStatus(t *testing.T) {
+	dir := t.TempDir()
+	file := func(name, text string) string {
+		name = filepath.Join(dir, name)
+		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return name
+	}
+	accept := file("accept.txt", "# known\n* leak@mine<2 it is a store\nbyte leak@other why\n")
+	for _, c := range []struct {
+		name, mode string
+		flags      []string
+		code       int
+		last       string // line of the output
+	}{
+		{"no findings", "honest", nil, 0, "mine: no findings"},
+		{"findings", "all", []string{"--settle=10ms"}, 1, "mine: 8 findings"},
+		{"accepted", "all", []string{"--settle=10ms", "--accept", accept, "--program-version=1.9"}, 0, "mine: no findings, 8 accepted, 1 accepted line set aside"},
+		{"accepted for another version", "all", []string{"--settle=10ms", "--accept", accept, "--program-version=2"}, 1, "mine: 8 findings, 2 accepted lines set aside"},
+		{"accepted without an occurrence", "honest", []string{"--accept", accept, "--program-version=1.9"}, 1, "mine: no findings, 8 accepted but not found, 1 accepted line set aside"},
+		{"without a version", "honest", []string{"--accept", accept}, 2, "scm: " + accept + ":2: * leak@mine<2: the line is about versions of mine; add --program-version"},
+		{"an unfinished reason", "honest", []string{"--accept", file("unfinished.txt", "byte leak@mine ? why")}, 2, `scm: complete the reasons of these lines, and remove the "?"`},
+		{"an unknown report", "honest", []string{"--report", "report.html"}, 2, `scm: report "report.html": the file name must end in one of .json .txt .xml`},
+		{"no server", "", []string{"--pid=1"}, 2, "help:  scm poke --help"},
+		{"all without a pid", "honest", []string{"--all"}, 2, "scm: --all is for --pid; a SERVER always gets all items"},
+		{"an unknown type", "honest", []string{"--type=datagram"}, 2, `scm: unknown --type "datagram": use stream, dgram or seqpacket`},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			r := poke(t, c.mode, c.flags...)
+			lines := strings.Split(strings.TrimSpace(r.text()), "\n")
+			if r.code != c.code || lines[len(lines)-1] != c.last {
+				t.Errorf("exit status %d, want %d and %s\n%s", r.code, c.code, c.last, r.text())
+			}
+		})
+	}
+}
+
+func TestPokeReports(t *testing.T) {
+	dir := t.TempDir()
+	if r := poke(t, "opath", "--settle=10ms", "--report", dir+"/r.json", "--report", dir+"/r.xml", "--report", dir+"/r.txt"); r.code != 1 {
+		t.Fatal(r.text())
+	}
+	var got programs.Report
+	text, err := os.ReadFile(dir + "/r.json")
+	if err == nil {
+		err = json.Unmarshal(text, &got)
+	}
+	last := got.Trials[len(got.Trials)-1]
+	if err != nil || got.Tool != "scm poke" || last.What != "path" || last.Findings[0].Check != programs.CheckCrash || last.Output != "assertion failed: not O_PATH" {
+		t.Errorf("%v\n%s", err, text)
+	}
+	for name, want := range map[string]string{"/r.xml": `<testsuites name="scm poke"`, "/r.txt": "path       FOUND crash@mine: is killed by SIGKILL after a descriptor opened with O_PATH\n"} {
+		if text, err := os.ReadFile(dir + name); err != nil || !strings.Contains(string(text), want) {
+			t.Errorf("%s: %v\n%s", name, err, text)
+		}
+	}
+}
+
+// Without the permission to look at the server, nothing can be found out, and nothing is sent.
+func TestPokeNeedsPermission(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("it needs root, to be another user")
+	}
+	server := exec.Command("sleep", "1000")
+	if err := server.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		_ = server.Process.Kill()
+		_ = server.Wait()
+	}()
+	cmd := exec.Command(program(t, "scm"), "poke", "--socket", "/nonexistent/socket", "--pid", strconv.Itoa(server.Process.Pid))
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
+	cmd.Dir = "/"
+	if r := finish(t, cmd); r.code != 4 || !strings.Contains(r.text(), "could not run: cannot look at the descriptors of process") {
+		t.Errorf("exit status %d\n%s", r.code, r.text())
+	}
+}
+
+// A signal ends the server too.
+func TestPokeSignal(t *testing.T) {
+	dir := t.TempDir()
+	// The server is a child of the keeper, which is one of scm.
+	script := "echo $$ >pid; kill $(sed -n 's/^PPid:\t//p' /proc/$PPID/status); exec sleep 1000"
+	cmd := exec.Command(program(t, "scm"), "poke", "--timeout=10m", "--socket", dir+"/socket", "--", "sh", "-c", script)
+	cmd.Dir = dir
+	r := finish(t, cmd)
+	text, err := os.ReadFile(dir + "/pid")
+	if err != nil {
+		t.Fatal(err, r.text())
+	}
+	pid, _ := strconv.Atoi(strings.TrimSpace(string(text)))
+	if err := syscall.Kill(pid, 0); r.code != 128+int(syscall.SIGTERM) || err != syscall.ESRCH {
+		t.Errorf("exit status %d, and the server: %v\n%s", r.code, err, r.text())
+	}
+}
