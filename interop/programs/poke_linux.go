@@ -381,7 +381,7 @@ func (p *poker) failed(err error) *failure {
 func (p *poker) judge(f *failure) error {
 	t := f.unit.trial
 	f.unit.done = true
-	output := p.server.Output()
+	server := p.server
 	without, err := p.control(f)
 	recurs := false
 	if err == nil && without != f.String() {
@@ -391,7 +391,7 @@ func (p *poker) judge(f *failure) error {
 	case err != nil:
 		return err
 	case recurs:
-		t.find(f, output)
+		t.find(f, server.Output()) // all of it, because the server has been stopped
 	case without != f.String():
 		t.why = fmt.Sprintf("the server %s once, but not each time that this was sent", f.predicate())
 	case ExitedWith0(f.ended):
