@@ -112,16 +112,21 @@ func (c *checker) run(t *testing.T, text string) {
 	}
 	config := types.Config{Importer: c, Error: func(error) {}}
 	pass.Pkg, _ = config.Check("broken", c.fset, pass.Files, pass.TypesInfo)
-	for _, pass.Analyzer = range checks.Analyzers {
+	pass.ImportObjectFact = func(types.Object, analysis.Fact) bool { return false }
+	pass.ExportObjectFact = func(types.Object, analysis.Fact) {}
+	pass.ResultOf = map[*analysis.Analyzer]any{}
+	for _, pass.Analyzer = range append(checks.Analyzers[0].Requires, checks.Analyzers...) {
 		func() {
 			defer func() {
 				if e := recover(); e != nil {
 					t.Errorf("%s: %v\n%s", pass.Analyzer.Name, e, text)
 				}
 			}()
-			if _, err := pass.Analyzer.Run(pass); err != nil {
+			result, err := pass.Analyzer.Run(pass)
+			if err != nil {
 				t.Error(err)
 			}
+			pass.ResultOf[pass.Analyzer] = result
 		}()
 	}
 }

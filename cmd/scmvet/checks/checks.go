@@ -4,6 +4,8 @@ package checks
 
 import (
 	"go/ast"
+	"go/token"
+	"slices"
 	"strings"
 
 	"golang.org/x/tools/go/analysis"
@@ -39,8 +41,16 @@ func check(name, doc, section string, run func(*pass)) *analysis.Analyzer {
 		Doc:              doc + "\n\nSee " + pitfalls + section + ".\n\nTo accept a finding, write //scmvet:ignore " + name + " REASON on the same line or on the line above it.",
 		URL:              pitfalls + section,
 		RunDespiteErrors: true,
-		Run: func(p *analysis.Pass) (any, error) {
-			run(newPass(p))
+		Requires:         []*analysis.Analyzer{shared},
+		Run: func(of *analysis.Pass) (any, error) {
+			p := *of.ResultOf[shared].(*pass)
+			p.Pass, p.accepted = of, map[token.Position]bool{}
+			for _, file := range p.Files {
+				if !p.isTest(file) {
+					p.accept(file)
+				}
+			}
+			run(&p)
 			return nil, nil
 		},
 	}
@@ -48,6 +58,13 @@ func check(name, doc, section string, run func(*pass)) *analysis.Analyzer {
 
 // accept reads notes. A note is about its line. If it has the column of the code below, it is no trailing note, and about that code.
 func (p *pass) accept(file *ast.File) {
+	hasNote := func(n ast.Node) bool {
+		c, ok := n.(*ast.Comment)
+		return ok && strings.HasPrefix(c.Text, "//scmvet:ignore")
+	}
+	if !slices.ContainsFunc(file.Comments, func(g *ast.CommentGroup) bool { return found(g, hasNote) }) {
+		return
+	}
 	for code, groups := range ast.NewCommentMap(p.Fset, file, file.Comments) {
 		for _, group := range groups {
 			for _, note := range group.List {

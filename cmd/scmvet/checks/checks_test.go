@@ -16,14 +16,15 @@ import (
 // TestAnalyzers runs each analyzer on the package of its name, and all of them on the other packages. That loads the
 // packages only once.
 func TestAnalyzers(t *testing.T) {
-	packages := []string{"forwarded", "literals", "netlink", "notes", "ownparser", "tests", "unrelated"}
+	packages := []string{"forwarded", "literals", "netlink", "notes", "ownparser", "tests", "unrelated", "wrapped", "wrappers"}
 	shared := len(packages)
 	for _, a := range checks.Analyzers {
 		packages = append(packages, a.Name)
 	}
 	all := &analysis.Analyzer{
-		Name: "all",
-		Doc:  "run the analyzers",
+		Name:     "all",
+		Doc:      "run the analyzers",
+		Requires: checks.Analyzers[0].Requires,
 		Run: func(p *analysis.Pass) (any, error) {
 			for _, a := range checks.Analyzers {
 				if p.Pkg.Name() != a.Name && !slices.Contains(packages[:shared], p.Pkg.Name()) {

@@ -2,118 +2,116 @@ package checks
 
 import (
 	"go/ast"
-	"go/constant"
-	"go/token"
-	"slices"
+	"go/types"
 	"strconv"
-	"strings"
 )
 
-// leaks reports the first return between an assignment of descriptors to a local variable and the first use of the variable
-// that may close the descriptors or pass them on. The variable may also be the control buffer, or the messages in it.
+// leaks reports returns, and continues in loops, that a function reaches after an assignment of descriptors to a variable,
+// unless it may have closed them or passed them on. The variable may also be the control buffer, or the messages in it.
 func leaks(p *pass) {
+	reported := map[ast.Node]bool{}
 	for _, l := range p.calls {
-		if !p.rights || l.result == "" && l.oob == nil || l.carrier == nil || !l.isLocal() {
+		if !p.rights || l.assign == nil {
 			continue
 		}
-		use, done := l.use(), false
-		ast.PreorderStack(l.body, nil, func(n ast.Node, stack []ast.Node) bool {
-			r, ok := n.(*ast.ReturnStmt)
-			if ok && !done && l.assign.End() < r.Pos() && r.End() <= use && !l.excludes(stack, r) {
-				done = true
-				p.report(r, "this return leaks the descriptors from line "+strconv.Itoa(p.line(l.Pos()).Line), "")
+		for i, left := range l.assign.Lhs {
+			kind, carrier := "", p.object(left)
+			if l.oob != nil && i == 0 {
+				kind, carrier = control, p.object(l.oob)
+			} else if kinds := l.summary(l.fn).Kinds; i < len(kinds) {
+				kind = kinds[i]
 			}
-			return true
-		})
+			if kind == "" || carrier == nil || carrier.Name() == "_" || len(l.assign.Rhs) != 1 || l.assign.Rhs[0] != l.CallExpr {
+				continue
+			}
+			if f := newFlow(l, carrier); f != nil {
+				f.report = func(n ast.Node) {
+					if !reported[n] {
+						reported[n] = true
+						p.report(n, "this "+wordFor(n)+" leaks the descriptors from line "+strconv.Itoa(p.line(l.Pos()).Line), "")
+					}
+				}
+				if f.list(f.home.List, before) == open && !f.onError && f.oob == nil && !f.isResult() && !isMain(f.tracker.home) {
+					f.report(&ast.Ident{NamePos: f.home.Rbrace, Name: "}"})
+				}
+			}
+		}
 	}
 }
 
-// isLocal reports whether the function declares the variable, and no function literal uses it, which may be deferred.
-func (l *call) isLocal() bool {
-	return l.body != nil && l.body.Pos() < l.carrier.Pos() && l.carrier.Pos() < l.body.End() && !found(l.body, func(n ast.Node) bool {
-		f, ok := n.(*ast.FuncLit)
-		return ok && l.mentions(f, id(l.carrier))
-	})
+func wordFor(n ast.Node) string {
+	switch n.(type) {
+	case *ast.ReturnStmt:
+		return "return"
+	case *ast.Ident:
+		return "end of the function"
+	}
+	return "continue"
 }
 
-// use returns where the function first may close the descriptors, pass them on, or receive others.
-func (l *call) use() token.Pos {
-	use := l.body.End()
-	ast.Inspect(l.body, func(n ast.Node) bool {
-		if n == nil || use < l.body.End() || n.End() <= l.assign.End() {
-			return false
-		}
-		switch n := n.(type) {
-		case *ast.CallExpr:
-			pkg, _, _ := strings.Cut(id(l.callee(n)), ".")
-			return pkg != "fmt" && pkg != "log" && pkg != "errors" && pkg != "len"
-		case *ast.Ident:
-			if l.object(n) == l.carrier && n.Pos() > l.assign.End() {
-				use = n.Pos()
-			}
-		}
-		return true
-	})
-	return use
-}
-
-// excludes reports whether the nodes around a return are another function, or not reached after a receive without an error.
-func (l *call) excludes(stack []ast.Node, r *ast.ReturnStmt) bool {
-	var tag ast.Expr // of the innermost switch
-	return slices.ContainsFunc(stack, func(outer ast.Node) bool {
-		isPossible := func(e ast.Expr) bool {
-			return tag == nil && !l.isImpossible(e) || tag != nil && !l.isImpossible(&ast.BinaryExpr{X: tag, Op: token.EQL, Y: e})
-		}
-		switch n := outer.(type) {
-		case *ast.FuncLit:
-			return true
-		case *ast.IfStmt:
-			return n.Cond.Pos() > l.assign.Pos() && r.Pos() < n.Body.End() && l.isImpossible(n.Cond)
-		case *ast.SwitchStmt:
-			tag = n.Tag
-		case *ast.CaseClause:
-			return n.Pos() > l.assign.Pos() && (n.List != nil || l.isError(tag)) && !slices.ContainsFunc(n.List, isPossible)
-		}
+// leaksAt reports whether a return that does not mention the descriptors leaks them.
+func (f *flow) leaksAt(r *ast.ReturnStmt) bool {
+	if len(r.Results) == 0 {
+		return !f.isResult() && !f.onError && !isMain(f.tracker.home)
+	}
+	if f.oob != nil && !f.isParsedAfter(r) && !f.onError {
 		return false
+	}
+	last := r.Results[len(r.Results)-1]
+	isError := f.TypesInfo.TypeOf(last) != nil && !f.TypesInfo.Types[last].IsNil() && types.Implements(f.TypesInfo.TypeOf(last), errorType)
+	length := f.object(f.lhs(f.summary(f.fn).Length))
+	hasLength := length != nil && f.mentionsObject(r, length)
+	return !f.onError || isError && !hasLength && !f.isError(last)
+}
+
+var errorType = types.Universe.Lookup("error").Type().Underlying().(*types.Interface)
+
+// isParsedAfter reports whether the function mentions the control buffer again. A program that receives in a loop may expect
+// no descriptors with most messages.
+func (f *flow) isParsedAfter(r ast.Node) bool {
+	return found(f.home, func(n ast.Node) bool {
+		e, ok := n.(*ast.Ident)
+		return ok && e.Pos() > r.End() && f.tracker.carriers[f.object(e)]
 	})
 }
 
-// isImpossible reports whether a condition cannot hold after descriptors were received without an error.
-func (l *call) isImpossible(cond ast.Expr) bool {
-	switch e := cond.(type) {
-	case *ast.CallExpr: // errors.Is(err, unix.EAGAIN), err.Timeout()
-		return found(e, func(n ast.Node) bool { x, ok := n.(ast.Expr); return ok && l.isError(x) })
-	case *ast.BinaryExpr:
-		want := l.integer(e.Y)
-		isLength := l.oob != nil && l.same(e.X, l.assign.Lhs[1])
-		isCount := isLength || l.object(l.counted(e.X)) == l.carrier || l.oob != nil && l.same(e.X, l.assign.Lhs[0])
-		switch {
-		case e.Op == token.LAND:
-			return l.isImpossible(e.X) || l.isImpossible(e.Y)
-		case e.Op == token.LOR:
-			return l.isImpossible(e.X) && l.isImpossible(e.Y)
-		case l.isError(e.X):
-			return (e.Op == token.EQL) != l.TypesInfo.Types[e.Y].IsNil()
-		case isLength && want == nil: // the length of a buffer for one descriptor
-			return e.Op == token.NEQ
-		case isCount && want != nil && isComparison(e.Op):
-			one := constant.Compare(constant.MakeInt64(1), e.Op, want)
-			many := constant.Compare(constant.MakeInt64(1<<30), e.Op, want)
-			return !one && (!many || l.result == messages) // Linux puts all descriptors into one message.
+// rest reports the returns of an error in a loop over the descriptors. They leak the rest of the list.
+func (f *flow) rest(loop *ast.RangeStmt) {
+	list := f.object(loop.X)
+	if list == nil || !f.tracker.carriers[list] || f.value(loop.X) != descriptors || found(f.decl, f.isOne) {
+		return
+	}
+	inner := *f
+	inner.onError = true
+	inner.tracker.carriers = map[types.Object]bool{list: true}
+	inner.loop(loop, loop.Body, open, "", false)
+}
+
+// isOne reports whether a node compares a count with 1.
+func (f *flow) isOne(n ast.Node) bool {
+	b, ok := n.(*ast.BinaryExpr)
+	return ok && f.isExact(b) && (f.isInteger(b.X, 1) || f.isInteger(b.Y, 1))
+}
+
+// isResult reports whether a return without operands returns the descriptors.
+func (f *flow) isResult() bool {
+	for obj := range f.tracker.carriers {
+		if isResultOf(f.call, obj) {
+			return true
 		}
 	}
 	return false
 }
 
-func isComparison(op token.Token) bool {
-	return slices.Contains([]token.Token{token.EQL, token.NEQ, token.LSS, token.LEQ, token.GTR, token.GEQ}, op)
-}
-
-// isError reports whether an expression is the error of the assignment, and no other assignment before it sets another error.
-func (l *call) isError(e ast.Expr) bool {
-	return l.err != nil && l.object(e) == l.err && !found(l.body, func(n ast.Node) bool {
-		a, ok := n.(*ast.AssignStmt)
-		isErr := func(left ast.Expr) bool { return l.object(left) == l.err }
-		return ok && l.assign.End() < a.Pos() && a.End() < e.Pos() && slices.ContainsFunc(a.Lhs, isErr) && !l.mentions(a.Rhs[0], id(l.err))
-	})
+// survives reports whether a variable declared before a loop has the descriptors.
+func (f *flow) survives(loop *target) bool {
+	if f.oob != nil {
+		return false
+	}
+	for obj := range f.tracker.carriers {
+		if obj.Pos() < loop.start {
+			return true
+		}
+	}
+	return false
 }

@@ -35,7 +35,7 @@ var command1 = &command{
 		for i := range fds {
 			unix.Close(i) // want `this closes the index i`
 		}
-		return err
+		return err // want `this return leaks`
 	},
 }
 

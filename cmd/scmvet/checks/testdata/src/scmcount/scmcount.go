@@ -74,3 +74,36 @@ func pair(fds []int) int { return fds[0] + fds[1] }
 func check([]int) error
 
 func closeAll([]int)
+
+// The second descriptor stays open.
+func onlyZero(message *unix.SocketControlMessage) (int, error) {
+	fds, err := unix.ParseUnixRights(message)
+	if err != nil || len(fds) == 0 {
+		return -1, err
+	}
+	return fds[0], nil // want `nothing checks len\(fds\)`
+}
+
+func none(message *unix.SocketControlMessage) (int, error) {
+	fds, err := unix.ParseUnixRights(message)
+	if err != nil || len(fds) < 1 {
+		return -1, err
+	}
+	return fds[0], nil // want `nothing checks len\(fds\)`
+}
+
+func two(message *unix.SocketControlMessage) (int, error) {
+	fds, err := unix.ParseUnixRights(message)
+	if err != nil || len(fds) > 1 {
+		return -1, err
+	}
+	return fds[0], nil
+}
+
+func second(message *unix.SocketControlMessage) (int, int, error) {
+	fds, err := unix.ParseUnixRights(message)
+	if err != nil {
+		return -1, -1, err
+	}
+	return fds[0], fds[1], nil
+}

@@ -74,3 +74,34 @@ func child(l *net.TCPListener) ([]*os.File, error) {
 }
 
 func use(fd int) int
+
+func byCaller(conn *net.UnixConn) (int, error) {
+	f, err := conn.File()
+	if err != nil {
+		return -1, err
+	}
+	defer f.Close()
+	return use(int(f.Fd())), nil
+}
+
+func caller(conn *net.UnixConn) (int, error) {
+	defer conn.Close()
+	return byCaller(conn)
+}
+
+func byOpenCaller(conn *net.UnixConn) (int, error) {
+	f, err := conn.File()
+	if err != nil {
+		return -1, err
+	}
+	defer f.Close()
+	return use(int(f.Fd())), nil // want `so conn blocks a thread`
+}
+
+func openCaller(conn *net.UnixConn, p []byte) (int, error) {
+	defer conn.Close()
+	if _, err := byOpenCaller(conn); err != nil {
+		return -1, err
+	}
+	return conn.Read(p)
+}

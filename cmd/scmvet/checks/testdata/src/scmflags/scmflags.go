@@ -107,3 +107,85 @@ func byOther(conn other, p, oob []byte, m *unix.SocketControlMessage) ([]int, er
 	}
 	return unix.ParseUnixRights(m)
 }
+
+// A loss is an error here: the only descriptor is missing.
+func first(conn *net.UnixConn, p, oob []byte, m *unix.SocketControlMessage) (int, error) {
+	_, _, _, _, err := conn.ReadMsgUnix(p, oob)
+	if err != nil {
+		return -1, err
+	}
+	fds, err := unix.ParseUnixRights(m)
+	if err != nil || len(fds) == 0 {
+		return -1, err
+	}
+	return fds[0], nil
+}
+
+func invalid(conn *net.UnixConn, p, oob []byte, messages []unix.SocketControlMessage) (int, error) {
+	_, _, _, _, err := conn.ReadMsgUnix(p, oob)
+	if err != nil {
+		return -1, err
+	}
+	fd := -1
+	for _, m := range messages {
+		if fds, err := unix.ParseUnixRights(&m); err == nil {
+			fd = fds[0]
+		}
+	}
+	if fd == -1 {
+		return -1, errors.New("no descriptor")
+	}
+	return fd, nil
+}
+
+func full(conn *net.UnixConn, p []byte, m *unix.SocketControlMessage) ([]int, error) {
+	oob := make([]byte, unix.CmsgSpace(8))
+	_, oobn, _, _, err := conn.ReadMsgUnix(p, oob)
+	if err != nil {
+		return nil, err
+	}
+	if oobn != len(oob) {
+		return nil, errors.New("bad message")
+	}
+	return unix.ParseUnixRights(m)
+}
+
+func wrongLength(conn *net.UnixConn, p, oob []byte, want int, m *unix.SocketControlMessage) ([]int, error) {
+	_, oobn, _, _, err := conn.ReadMsgUnix(p, oob) // want `nothing reads the flags`
+	if err != nil || oobn != want {
+		return nil, err
+	}
+	return unix.ParseUnixRights(m)
+}
+
+// A wrapper's caller has the descriptors.
+func wrapper(conn *net.UnixConn, oob []byte) (oobn int, err error) {
+	_, oobn, _, _, err = conn.ReadMsgUnix(nil, oob) // want `nothing reads the flags`
+	return oobn, err
+}
+
+func caller(conn *net.UnixConn, oob []byte, m *unix.SocketControlMessage) ([]int, error) {
+	if _, err := wrapper(conn, oob); err != nil {
+		return nil, err
+	}
+	return unix.ParseUnixRights(m)
+}
+
+// The buffer is a field.
+type reader struct {
+	conn *net.UnixConn
+	oob  []byte
+}
+
+func (r *reader) read() (n int, err error) {
+	n, _, _, _, err = r.conn.ReadMsgUnix(nil, r.oob) // want `nothing reads the flags`
+	return n, err
+}
+
+func (r *reader) rights() ([]int, error) {
+	messages, err := unix.ParseSocketControlMessage(r.oob)
+	if err != nil || len(messages) == 0 {
+		return nil, err
+	}
+	return unix.ParseUnixRights(&messages[0])
+}

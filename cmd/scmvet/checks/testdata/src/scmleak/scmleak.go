@@ -24,7 +24,7 @@ func tooLong(conn *net.UnixConn) ([]int, error) {
 		return nil, errBad // want `this return leaks the descriptors from line 16`
 	}
 	if flags&unix.MSG_CTRUNC != 0 {
-		return nil, errBad // one report for a receive is enough
+		return nil, errBad // want `this return leaks the descriptors from line 16`
 	}
 	return rights(oob[:oobn])
 }
@@ -85,7 +85,7 @@ func appended(messages []unix.SocketControlMessage, bad bool) ([]int, error) {
 		all = append(all, fds...)
 	}
 	if bad {
-		return nil, fmt.Errorf("%d descriptors", len(all)) // want `this return leaks the descriptors from line 85`
+		return nil, fmt.Errorf("%d descriptors", len(all)) // want `this return leaks the descriptors from line 79`
 	}
 	return all, nil
 }
@@ -266,3 +266,117 @@ func rights([]byte) ([]int, error)
 func closeAll([]int)
 
 var test interface{ Fatalf(string) }
+
+// The control data is never longer than the buffer.
+func longer(conn *net.UnixConn) ([]int, error) {
+	p, oob := make([]byte, 10), make([]byte, 64)
+	n, oobn, _, _, err := conn.ReadMsgUnix(p, oob)
+	if err != nil {
+		return nil, err
+	}
+	if oobn > len(oob) || n > 10 {
+		return nil, errBad
+	}
+	return rights(oob[:oobn])
+}
+
+func continues(conn *net.UnixConn) error {
+	oob := make([]byte, 64)
+	for {
+		_, oobn, flags, _, err := conn.ReadMsgUnix(nil, oob)
+		if err != nil {
+			return err
+		}
+		if flags&unix.MSG_CTRUNC != 0 {
+			continue // want `this continue leaks the descriptors from line \d+`
+		}
+		if fds, err := rights(oob[:oobn]); err == nil {
+			closeAll(fds)
+		}
+	}
+}
+
+func kept(messages []unix.SocketControlMessage) (all []int) {
+	for _, m := range messages {
+		fds, err := unix.ParseUnixRights(&m)
+		if err != nil {
+			continue
+		}
+		all = append(all, fds...)
+		if len(fds) == 1 {
+			continue
+		}
+		fmt.Println(fds)
+	}
+	return all
+}
+
+// The other descriptors of the list stay open.
+func rest(message *unix.SocketControlMessage) (files []*os.File, err error) {
+	fds, err := unix.ParseUnixRights(message)
+	if err != nil {
+		return nil, err
+	}
+	for i, fd := range fds {
+		f := os.NewFile(uintptr(fd), "")
+		if f == nil {
+			return nil, errBad // want `this return leaks the descriptors from line \d+`
+		}
+		if i == 0 && fd == 0 {
+			closeAll(fds)
+			return nil, errBad
+		}
+		files = append(files, f)
+	}
+	return files, nil
+}
+
+func unused(message *unix.SocketControlMessage) {
+	fds, err := unix.ParseUnixRights(message)
+	if err != nil {
+		return
+	}
+	fmt.Println(fds)
+} // want `this end of the function leaks the descriptors from line \d+`
+
+func mapped(message *unix.SocketControlMessage) ([]byte, error) {
+	fds, err := unix.ParseUnixRights(message)
+	if err != nil || len(fds) != 1 {
+		return nil, err // want `this return leaks the descriptors from line \d+`
+	}
+	if err := unix.SetNonblock(fds[0], true); err != nil {
+		return nil, err // want `this return leaks the descriptors from line \d+`
+	}
+	unix.Close(fds[0])
+	return nil, nil
+}
+
+// The buffer is a field. The caller does not look at it after an error.
+type reader struct {
+	conn *net.UnixConn
+	oob  []byte
+}
+
+func (r *reader) read() (n, oobn int, err error) {
+	n, oobn, flags, _, err := r.conn.ReadMsgUnix(nil, r.oob)
+	if err != nil {
+		return 0, 0, err
+	}
+	if flags&unix.MSG_CTRUNC != 0 {
+		return 0, 0, errBad // want `this return leaks the descriptors from line \d+`
+	}
+	return n, oobn, nil
+}
+
+func deferredLater(messages []unix.SocketControlMessage) (err error) {
+	var all []int
+	defer func() { closeAll(all) }()
+	for _, m := range messages {
+		fds, err := unix.ParseUnixRights(&m)
+		if err != nil {
+			return err
+		}
+		all = append(all, fds...)
+	}
+	return errBad
+}

@@ -1,0 +1,103 @@
+package checks
+
+import (
+	"go/ast"
+	"go/token"
+	"slices"
+	"strings"
+)
+
+// A target is a statement that break and continue refer to.
+type target struct {
+	label  string
+	isLoop bool
+	start  token.Pos
+	from   bool  // the call is in the loop
+	out    state // after each break
+}
+
+func (f *flow) loop(n ast.Stmt, body *ast.BlockStmt, s state, label string, isForever bool) state {
+	t := &target{label: label, isLoop: true, start: n.Pos(), from: n.Pos() <= f.CallExpr.Pos() && f.CallExpr.End() <= n.End(), out: dead}
+	f.targets = append(f.targets, t)
+	end := f.list(body.List, s)
+	f.targets = f.targets[:len(f.targets)-1]
+	if isForever {
+		return t.out
+	}
+	return join(join(s, end), t.out)
+}
+
+// clauses returns the state after a switch or a select.
+func (f *flow) clauses(body *ast.BlockStmt, tag ast.Expr, s state, label string) state {
+	t := &target{label: label, out: dead}
+	f.targets = append(f.targets, t)
+	rest := s
+	for _, clause := range body.List {
+		switch c := clause.(type) {
+		case *ast.CommClause:
+			t.out = join(t.out, f.list(c.Body, f.statement(c.Comm, s, "")))
+			rest = dead
+		case *ast.CaseClause:
+			in, next := dead, rest
+			for _, e := range c.List {
+				if tag != nil {
+					e = &ast.BinaryExpr{X: tag, OpPos: e.Pos(), Op: token.EQL, Y: e}
+				} else {
+					rest = f.node(e, rest)
+				}
+				in, next = join(in, f.when(e, true, rest)), f.when(e, false, next)
+			}
+			if c.List == nil {
+				in, next = f.otherwise(body, tag, s), dead
+			}
+			t.out, rest = join(t.out, f.list(c.Body, in)), next
+		}
+	}
+	f.targets = f.targets[:len(f.targets)-1]
+	return join(t.out, rest)
+}
+
+// otherwise returns the state at the default clause, which need not be the last one.
+func (f *flow) otherwise(body *ast.BlockStmt, tag ast.Expr, s state) state {
+	for _, clause := range body.List {
+		for _, e := range clause.(*ast.CaseClause).List {
+			if tag != nil {
+				e = &ast.BinaryExpr{X: tag, OpPos: e.Pos(), Op: token.EQL, Y: e}
+			}
+			s = f.when(e, false, s)
+		}
+	}
+	return s
+}
+
+// branch handles break and continue. A continue leaks descriptors that no variable outside of the loop has.
+func (f *flow) branch(n *ast.BranchStmt, s state) state {
+	for _, t := range slices.Backward(f.targets) {
+		isIt := n.Label == nil || n.Label.Name == t.label
+		switch {
+		case isIt && n.Tok == token.BREAK:
+			t.out = join(t.out, s)
+			return dead
+		case isIt && n.Tok == token.CONTINUE && t.isLoop:
+			if s == open && t.from && !f.survives(t) {
+				f.report(n)
+			}
+			return dead
+		}
+	}
+	if n.Tok == token.FALLTHROUGH {
+		return s
+	}
+	return dead
+}
+
+// ends reports whether a call ends the function or the program.
+func (f *flow) ends(e ast.Expr) bool {
+	n, ok := ast.Unparen(e).(*ast.CallExpr)
+	if !ok {
+		return false
+	}
+	name := id(f.callee(n))
+	name = name[strings.LastIndex(name, ".")+1:]
+	return name == "panic" || name == "Goexit" || strings.HasPrefix(name, "Fatal") || strings.HasPrefix(name, "Exit") || strings.HasPrefix(name, "Panic")
+}

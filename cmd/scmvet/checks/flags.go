@@ -1,0 +1,143 @@
+package checks
+
+import (
+	"go/ast"
+	"go/token"
+	"go/types"
+	"slices"
+)
+
+// flags reports receives whose flags nothing reads, if the program takes the descriptors from the control data, unless it
+// turns their loss into an error anyway.
+func flags(p *pass) {
+	for _, r := range p.calls {
+		if r.oob == nil || !r.dropsFlags() {
+			continue
+		}
+		related := p.related(r)
+		parses := func(n *call) bool { return slices.Contains(related, n.decl) && n.summary(n.fn).Parses }
+		exact := func(n *call) bool { return slices.Contains(related, n.decl) && n.summary(n.fn).Exact }
+		isExact := func(n ast.Node) bool {
+			return found(n, p.isExact) || found(n, r.isFull) || p.needsFirst(n) || p.parsesZeros(r, n)
+		}
+		if slices.ContainsFunc(p.calls, parses) && !slices.ContainsFunc(p.calls, exact) && !slices.ContainsFunc(related, isExact) {
+			p.report(r, "nothing reads the flags of this receive, so the loss of descriptors (MSG_CTRUNC) goes unnoticed", "")
+		}
+	}
+}
+
+// dropsFlags reports whether a receive has flags that nothing reads. A wrapper in the package is reported where it receives.
+func (n *call) dropsFlags() bool {
+	s := n.summary(n.fn)
+	if s.Flags == 0 {
+		return n.summaries[n.fn] == nil
+	}
+	to := n.lhs(s.Flags)
+	return to != nil && types.ExprString(to) == "_"
+}
+
+// related returns the function of a receive and, if the control buffer is not its own or is returned, the functions of the
+// package that call it or use the buffer, and their callers.
+func (p *pass) related(r *call) []ast.Node {
+	list := []ast.Node{r.decl}
+	if v, ok := r.carrier.(*types.Var); ok && v.IsField() {
+		for _, decl := range p.functions {
+			if p.mentionsObject(decl, v) && !slices.Contains(list, ast.Node(decl)) {
+				list = append(list, decl)
+			}
+		}
+	}
+	for i := 0; i < len(list); i++ {
+		decl, ok := list[i].(*ast.FuncDecl)
+		if !ok || i > 10 {
+			continue
+		}
+		fn := p.TypesInfo.Defs[decl.Name]
+		s := p.summaries[fn]
+		if s == nil || s.Buffer == 0 && !slices.ContainsFunc(s.Kinds, func(kind string) bool { return kind != "" }) {
+			continue
+		}
+		for _, n := range p.calls {
+			if n.fn == fn && !slices.Contains(list, n.decl) {
+				list = append(list, n.decl)
+			}
+		}
+	}
+	return list
+}
+
+func (p *pass) mentionsObject(n ast.Node, obj types.Object) bool {
+	return found(n, func(n ast.Node) bool { e, ok := n.(*ast.Ident); return ok && p.TypesInfo.Uses[e] == obj })
+}
+
+// isExact reports whether a node compares the count of descriptors with a number. Only a comparison with 0 is of no use.
+func (p *pass) isExact(n ast.Node) bool {
+	isCount := func(e ast.Expr) bool {
+		list := p.counted(e)
+		return list != nil && p.value(list) == descriptors
+	}
+	switch n := n.(type) {
+	case *ast.BinaryExpr:
+		x, y := n.X, n.Y
+		if isCount(y) {
+			x, y = y, x
+		}
+		// A variable of the program is not -1 if a descriptor was received.
+		isInvalid := p.value(x) == descriptors && (n.Op == token.EQL && p.isInteger(y, -1) || n.Op == token.LSS && p.isInteger(y, 0))
+		return isComparison(n.Op) && isCount(x) && !p.isInteger(y, 0) || isInvalid
+	case *ast.SwitchStmt:
+		return n.Tag != nil && isCount(n.Tag)
+	}
+	return false
+}
+
+// needsFirst reports whether a function checks that there is a descriptor, and uses no other than the first.
+func (p *pass) needsFirst(decl ast.Node) bool {
+	return slices.ContainsFunc(p.calls, func(n *call) bool {
+		if n.decl != decl || n.assign == nil || n.id != descriptors || n.carrier == nil {
+			return false
+		}
+		isList := func(e ast.Expr) bool { return p.object(e) == n.carrier }
+		isZero := func(n ast.Node) bool {
+			b, ok := n.(*ast.BinaryExpr)
+			return ok && p.counted(b.X) != nil && isList(p.counted(b.X)) && (p.isInteger(b.Y, 0) || p.isInteger(b.Y, 1))
+		}
+		return found(decl, isZero) && !found(decl, func(m ast.Node) bool { return p.usesWhole(m, n, isList) })
+	})
+}
+
+// parsesZeros reports whether a function parses the whole of a buffer for one descriptor, which is an error if there is none.
+func (p *pass) parsesZeros(r *call, decl ast.Node) bool {
+	return slices.ContainsFunc(p.calls, func(n *call) bool { return n.decl == decl && p.whole(n) == r && p.isForOne(r) })
+}
+
+// isFull reports whether a node compares the length of the control data with the size of a buffer.
+func (r *call) isFull(n ast.Node) bool {
+	b, ok := n.(*ast.BinaryExpr)
+	length := r.lhs(r.summary(r.fn).Length)
+	if !ok || length == nil || b.Op != token.EQL && b.Op != token.NEQ && b.Op != token.LSS {
+		return false
+	}
+	isSize := func(e ast.Expr) bool { return r.isSize(r.oob, e) || r.integer(e) != nil && !r.isInteger(e, 0) }
+	return r.same(b.X, length) && isSize(b.Y) || r.same(b.Y, length) && isSize(b.X)
+}
+
+// isSize reports whether an expression is the size of a buffer: its length, the expression with which it was made, or a size
+// that CmsgSpace returns.
+func (p *pass) isSize(buffer, e ast.Expr) bool {
+	if list := p.counted(e); list != nil {
+		return p.same(list, buffer)
+	}
+	isMade := func(a assignment) bool {
+		n, ok := ast.Unparen(a.from).(*ast.CallExpr)
+		if !ok || a.isField || a.to != p.object(buffer) && a.to != p.object(e) {
+			return false
+		}
+		isMake := a.to == p.object(buffer) && len(n.Args) > 1 && types.ExprString(n.Args[1]) == types.ExprString(e)
+		return isMake || a.to == p.object(e) && isSpace(p.callee(n))
+	}
+	n, ok := ast.Unparen(e).(*ast.CallExpr)
+	return ok && isSpace(p.callee(n)) || slices.ContainsFunc(p.flows, isMade)
+}
+
+func isSpace(fn types.Object) bool { return id(fn) == "unix.CmsgSpace" || id(fn) == "unix.CmsgLen" }

@@ -1,0 +1,97 @@
+package checks
+
+import (
+	"go/ast"
+	"go/constant"
+	"go/token"
+	"go/types"
+	"slices"
+)
+
+// isImpossible reports whether a condition cannot have a value after descriptors were received without an error.
+func (f *flow) isImpossible(cond ast.Expr, value bool) bool {
+	switch e := ast.Unparen(cond).(type) {
+	case *ast.Ident: // ok
+		return !value && f.isError(e)
+	case *ast.CallExpr: // errors.Is(err, unix.EAGAIN), err.Timeout()
+		return value && found(e, func(n ast.Node) bool { x, ok := n.(ast.Expr); return ok && f.isError(x) })
+	case *ast.UnaryExpr:
+		return e.Op == token.NOT && f.isImpossible(e.X, !value)
+	case *ast.BinaryExpr:
+		switch {
+		case e.Op == token.LAND && value || e.Op == token.LOR && !value:
+			return f.isImpossible(e.X, value) || f.isImpossible(e.Y, value)
+		case e.Op == token.LAND || e.Op == token.LOR:
+			return f.isImpossible(e.X, value) && f.isImpossible(e.Y, value)
+		case isComparison(e.Op):
+			op := e.Op
+			if !value {
+				op = opposites[op]
+			}
+			return f.neverHolds(e.X, op, e.Y) || f.neverHolds(e.Y, mirrored[op], e.X)
+		}
+	}
+	return false
+}
+
+var (
+	opposites = map[token.Token]token.Token{token.EQL: token.NEQ, token.NEQ: token.EQL, token.LSS: token.GEQ, token.GEQ: token.LSS, token.GTR: token.LEQ, token.LEQ: token.GTR}
+	mirrored  = map[token.Token]token.Token{token.EQL: token.EQL, token.NEQ: token.NEQ, token.LSS: token.GTR, token.GTR: token.LSS, token.LEQ: token.GEQ, token.GEQ: token.LEQ}
+)
+
+// neverHolds reports whether a comparison does not hold after a receive with descriptors.
+func (f *flow) neverHolds(x ast.Expr, op token.Token, y ast.Expr) bool {
+	from := f.summary(f.fn)
+	is := func(result int) bool { return f.lhs(result) != nil && f.same(x, f.lhs(result)) }
+	isNil := f.TypesInfo.Types[y].IsNil()
+	want := f.integer(y)
+	carrier := f.tracker.carriers[f.object(x)]
+	switch {
+	case f.isError(x):
+		return (op == token.EQL) != isNil && (op == token.EQL || op == token.NEQ)
+	case carrier && isNil:
+		return op == token.EQL
+	case f.mentions(y, "unix.SCM_RIGHTS") || f.mentions(y, "unix.SOL_SOCKET"):
+		return op == token.NEQ && f.result != descriptors
+	case f.oob != nil && is(from.Length) && (want == nil || op == token.GTR && f.isSize(f.oob, y)): // the length of a buffer for one descriptor
+		return op == token.NEQ || op == token.LSS || op == token.GTR && f.isSize(f.oob, y)
+	case f.oob != nil && is(from.Length) && want != nil:
+		return !compare(24, op, want) || op == token.NEQ && compare(0, token.LSS, want)
+	case carrier && f.oob == nil && want != nil: // a descriptor
+		return !compare(0, op, want) && !compare(1<<20, op, want)
+	case want != nil && f.isCount(x):
+		return !compare(1, op, want) && (!compare(1<<30, op, want) || f.result == messages) // Linux puts all descriptors into one message.
+	case f.oob != nil && is(1) && op == token.GTR && from.Buffer > 1 && f.isSize(f.operand(f.Args[from.Buffer-2]), y):
+		return true
+	case want != nil && f.oob != nil && is(1):
+		return !compare(1, op, want) && !compare(1<<30, op, want)
+	}
+	return false
+}
+
+func compare(x int64, op token.Token, y constant.Value) bool {
+	return constant.Compare(constant.MakeInt64(x), op, y)
+}
+
+func (f *flow) isCount(e ast.Expr) bool {
+	list := f.counted(e)
+	return list != nil && f.oob == nil && f.tracker.carriers[f.object(list)]
+}
+
+// isError reports whether an expression is the error of the call, and no other assignment before it sets another error.
+func (f *flow) isError(e ast.Expr) bool {
+	obj := f.object(e)
+	return obj != nil && slices.Contains(f.errs, obj) && !found(f.home, func(n ast.Node) bool {
+		a, ok := n.(*ast.AssignStmt)
+		isErr := func(left ast.Expr) bool { return f.object(left) == obj }
+		return ok && f.assign.End() < a.Pos() && a.End() < e.Pos() && slices.ContainsFunc(a.Lhs, isErr) && !f.mentions(a.Rhs[0], id(obj))
+	})
+}
+
+func isErrorOrBool(t types.Type) bool {
+	return t != nil && (t.String() == "error" || t.Underlying().String() == "bool")
+}
+
+func isComparison(op token.Token) bool {
+	return slices.Contains([]token.Token{token.EQL, token.NEQ, token.LSS, token.LEQ, token.GTR, token.GEQ}, op)
+}

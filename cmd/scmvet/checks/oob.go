@@ -1,0 +1,78 @@
+package checks
+
+import (
+	"go/ast"
+	"go/types"
+	"slices"
+)
+
+// controlBuffers reports control buffers that are parsed as a whole, unless a function uses a buffer for one descriptor once.
+// Such a buffer is full, or it has only zeros, which are an error to the parser.
+func controlBuffers(p *pass) {
+	for _, parse := range p.calls {
+		r := p.whole(parse)
+		if r == nil || p.isForOne(r) || found(r.decl, r.isFull) {
+			continue
+		}
+		buffer, fix, length := p.buffer(parse, r), "", r.lhs(r.summary(r.fn).Length)
+		n := "_"
+		if length != nil {
+			n = types.ExprString(length)
+		}
+		_, known := p.Pkg.Scope().Innermost(parse.Pos()).LookupParent(n, parse.Pos())
+		if known != nil && known == p.object(length) {
+			fix = types.ExprString(p.operand(buffer)) + "[:" + n + "]"
+		}
+		p.report(buffer, "the whole control buffer is parsed, although the receive may have filled only part of it", fix)
+	}
+}
+
+// whole returns the receive into the control buffer that a call parses as a whole, or nil.
+func (p *pass) whole(parse *call) *call {
+	for _, r := range p.calls {
+		if r.assign == nil || r.decl != parse.decl || r.Pos() > parse.Pos() || p.buffer(parse, r) == nil {
+			continue
+		}
+		shortens := func(n ast.Node) bool { // oob = oob[:oobn]
+			a, ok := n.(*ast.AssignStmt)
+			return ok && r.End() < a.Pos() && a.End() < parse.Pos() && p.same(a.Lhs[0], r.oob)
+		}
+		if !found(r.decl, shortens) {
+			return r
+		}
+	}
+	return nil
+}
+
+// buffer returns the argument that is the whole buffer of a receive, if a call parses it, or nil. A function of the program
+// may also get its length.
+func (p *pass) buffer(parse, r *call) ast.Expr {
+	if parse.id != messages && (!parse.summary(parse.fn).Parses || parse.id == descriptors) {
+		return nil
+	}
+	length := p.object(r.lhs(r.summary(r.fn).Length))
+	for _, arg := range parse.Args {
+		if length != nil && parse.id != messages && p.mentionsObject(arg, length) {
+			return nil
+		}
+	}
+	for _, arg := range parse.Args {
+		if r.oob != nil && p.same(r.oob, p.operand(arg)) {
+			return arg
+		}
+	}
+	return nil
+}
+
+// isForOne reports whether a receive is in no loop, and its function makes a buffer of CmsgSpace(4) bytes.
+func (p *pass) isForOne(r *call) bool {
+	for _, outer := range r.stack {
+		switch outer.(type) {
+		case *ast.ForStmt, *ast.RangeStmt:
+			return false
+		}
+	}
+	return slices.ContainsFunc(p.calls, func(n *call) bool {
+		return n.decl == r.decl && n.id == "unix.CmsgSpace" && p.isInteger(n.Args[0], 4)
+	})
+}
