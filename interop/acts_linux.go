@@ -4,11 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"syscall"
 	"time"
 
 	"github.com/scm-rights/scm/internal/procfs"
+	"github.com/scm-rights/scm/interop/fact"
 	"github.com/scm-rights/scm/interop/process"
 	"github.com/scm-rights/scm/interop/raw"
 	"github.com/scm-rights/scm/interop/scenario"
@@ -16,48 +16,57 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// acts maps the verb of each of the runner's own lines (scenario.ActForms) to the method that runs
-// it. A method returns errCaseOver to end the case, and errSessionOver or process.ErrCut to end the
-// session. Any other error explains why the case could not be run.
-var acts = map[string]func(*caseRun, act) error{
-	"seek":       (*caseRun).setOffset,
-	"pos":        (*caseRun).checkOffset,
-	"flags":      (*caseRun).checkStatusFlags,
-	"drop":       (*caseRun).dropCopy,
-	"eof":        (*caseRun).checkFree,
-	"pending":    (*caseRun).checkNothingQueued,
-	"blocked":    (*caseRun).awaitSleep,
-	"settled":    (*caseRun).awaitSleep,
-	"limit":      (*caseRun).limitFDs,
-	"setsockopt": (*caseRun).setSocketOption,
-	"shutdown":   (*caseRun).shutDownSocket,
-	"nonblock":   (*caseRun).setNonblock,
-	"kill":       (*caseRun).sendSignal,
+// acts maps the verb of each of the runner's own lines (scenario.ActForms) to the method that carries
+// it out. What the line must find is in interop/judge/acts.go. A method returns errCaseOver to end
+// the case, and errSessionOver or process.ErrCut to end the session. Any other error explains why
+// the case could not be run.
+var acts = map[string]func(*act) error{
+	"seek":       (*act).setOffset,
+	"pos":        (*act).look,
+	"flags":      (*act).look,
+	"drop":       (*act).dropCopy,
+	"eof":        (*act).checkFree,
+	"pending":    (*act).checkNothingQueued,
+	"blocked":    (*act).awaitSleep,
+	"settled":    (*act).awaitSleep,
+	"limit":      (*act).limitFDs,
+	"setsockopt": (*act).setSocketOption,
+	"shutdown":   (*act).shutDownSocket,
+	"nonblock":   (*act).setNonblock,
+	"kill":       (*act).sendSignal,
 }
 
 // An act is a transcript line that the runner executes itself.
 type act struct {
 	scenario.Act
-	line int
+	*caseRun
 	side *side // the side that the line names, or side A if the line is about a file
+	fact fact.Fact
 }
 
-// act runs one of the runner's own lines. After the last line that needs the runner's copy of a
-// peer's socket, act closes that copy.
+// act runs one of the runner's own lines and tells the judge what it has found. After the last line that needs the
+// runner's copy of a peer's socket, act closes that copy.
 func (cr *caseRun) act(st scenario.Step) error {
-	cr.note("R> " + st.Text)
 	sd := cr.sides[st.Act.Role]
-	err := acts[st.Act.Verb](cr, act{st.Act, st.Line, sd})
+	a := &act{st.Act, cr, sd, fact.Fact{Side: sd.role, Step: st, Text: "R> " + st.Text}}
+	err := acts[st.Act.Verb](a)
 	neededLater := slices.ContainsFunc(cr.Scenario.Steps, func(later scenario.Step) bool {
 		return later.Line > st.Line && needsSocket(later, sd.role)
 	})
 	if needsSocket(st, sd.role) && !neededLater {
 		sd.socket.Drop()
 	}
+	if err == nil {
+		return cr.next(a.fact)
+	}
+	if a.fact.Text != "" {
+		cr.result.Transcript = append(cr.result.Transcript, a.fact.Text)
+		cr.facts = append(cr.facts, a.fact)
+	}
 	var call optionalCallError
 	missing := []error{unix.EPERM, unix.ENOSYS, unix.ENOPROTOOPT, unix.EOPNOTSUPP}
 	switch {
-	case err == nil, err == errCaseOver, err == errSessionOver, errors.Is(err, process.ErrCut):
+	case err == errCaseOver, err == errSessionOver, errors.Is(err, process.ErrCut):
 		return err
 	case errors.As(err, &call) && slices.ContainsFunc(missing, func(errno error) bool { return errors.Is(err, errno) }):
 		cr.result.Verdict = scenario.Unsupported
@@ -89,72 +98,37 @@ func optionalCall(call string, err error) error {
 }
 
 // setOffset (seek NAME=OFFSET) sets the offset of a file through the runner's own copy.
-func (cr *caseRun) setOffset(a act) error {
-	file := cr.file(a.Name)
+func (a *act) setOffset() error {
+	file := a.file(a.Name)
 	if file == nil || file.Own < 0 {
 		return fmt.Errorf("the runner has no copy of %q", a.Name)
 	}
 	if _, err := unix.Seek(file.Own, a.Value, unix.SEEK_SET); err != nil {
 		return fmt.Errorf("lseek: %w", err)
 	}
-	if state, ok := cr.states[file]; ok {
+	if state, ok := a.states[file]; ok {
 		state.Offset = a.Value
-		cr.states[file] = state
+		a.states[file] = state
 	}
 	return nil
 }
 
-// checkOffset (pos ROLE NAME=OFFSET) adds a finding if the peer's descriptor is at a different
-// offset.
-func (cr *caseRun) checkOffset(a act) error {
-	info, err := cr.fdInfo(a)
-	if err == nil && info.Pos != a.Value {
-		cr.findState(a, "%s is at offset %d, not %d", a.Name, info.Pos, a.Value)
-	}
-	return err
-}
-
-// statusFlags are the flags of an open file description that a transcript can name.
-var statusFlags = map[string]int{"append": unix.O_APPEND, "nonblock": unix.O_NONBLOCK}
-
-// checkStatusFlags (flags ROLE NAME=FLAGS) adds a finding if the peer's descriptor has different
-// status flags.
-func (cr *caseRun) checkStatusFlags(a act) error {
-	want := 0
-	for word := range strings.SplitSeq(a.Word, ",") {
-		want |= statusFlags[word]
-	}
-	info, err := cr.fdInfo(a)
-	have := info.Flags & (unix.O_APPEND | unix.O_NONBLOCK)
-	if err == nil && have != want {
-		cr.findState(a, "%s has the status flags %s, not %s", a.Name, flagNames(have), flagNames(want))
-	}
-	return err
-}
-
-// fdInfo returns what the kernel reports about a descriptor of the peer.
-func (cr *caseRun) fdInfo(a act) (info procfs.FDInfo, err error) {
-	fd, err := cr.descriptor(a.side, a.Name)
+// look (pos ROLE NAME=OFFSET, flags ROLE NAME=FLAGS) reads the offset and the status flags of the peer's descriptor.
+func (a *act) look() error {
+	fd, err := a.judge.FD(a.side.role, a.Name)
 	if err != nil {
-		return info, err
+		return err
 	}
-	return procfs.ReadFDInfo(a.side.Pid, fd)
-}
-
-// findState adds a finding about a file whose state differs from the scenario. The finding is about
-// the peer that is known to have changed the file. If none is known, it is about the peer that the
-// transcript line names.
-func (cr *caseRun) findState(a act, format string, args ...any) {
-	if by, ok := cr.changedBy[cr.file(a.Name)]; ok {
-		cr.findChange(by, a.line, format, args...)
-		return
-	}
-	cr.find(scenario.CheckFile, a.side, a.line, format, args...)
+	info, err := procfs.ReadFDInfo(a.side.Pid, fd)
+	d := a.side.seen[fd]
+	d.Side, d.FD, d.Given, d.Info = a.side.role, fd, false, infoOf(info)
+	a.fact.Descriptors = []fact.Descriptor{d}
+	return err
 }
 
 // dropCopy (drop NAME) closes the runner's own copy of a file.
-func (cr *caseRun) dropCopy(a act) error {
-	file := cr.file(a.Name)
+func (a *act) dropCopy() error {
+	file := a.file(a.Name)
 	if file == nil {
 		return fmt.Errorf("no file %q", a.Name)
 	}
@@ -164,21 +138,23 @@ func (cr *caseRun) dropCopy(a act) error {
 
 // checkFree (eof NAME) polls the other end of a pipe or pair until it reports that this end is no
 // longer open anywhere.
-func (cr *caseRun) checkFree(a act) error {
-	file := cr.file(a.Name)
+func (a *act) checkFree() error {
+	file := a.file(a.Name)
 	if file == nil || file.Other < 0 {
 		return fmt.Errorf("%q has no other end", a.Name)
 	}
-	held, err := awaitFree(cr.ctx, []*witness.File{file}, cr.patience())
+	held, err := awaitFree(a.ctx, []*witness.File{file}, a.patience())
 	if err != nil || len(held) == 0 {
 		return err
 	}
-	return cr.findHolder(file, a.line, "%s is still open somewhere")
+	a.tell(a.fact)
+	a.fact.Text = ""
+	return a.findHolder(file, a.fact.Step)
 }
 
-// checkNothingQueued (pending ROLE) adds a finding if the peer could receive a message. End of
+// checkNothingQueued (pending ROLE) looks whether the peer could receive a message. End of
 // file does not count as a message.
-func (cr *caseRun) checkNothingQueued(a act) error {
+func (a *act) checkNothingQueued() error {
 	fd := a.side.socket.Own
 	fds := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN | unix.POLLRDHUP}}
 	n, err := unix.Poll(fds, 0)
@@ -189,8 +165,7 @@ func (cr *caseRun) checkNothingQueued(a act) error {
 		return fmt.Errorf("poll: %w", err)
 	}
 	if n != 0 && !onlyEnd(fd, fds[0].Revents) {
-		cr.find(scenario.CheckAnswer, a.side.other, a.line,
-			"%s has something to receive, and nothing should have been sent", a.Role)
+		a.fact.Found = "something to receive"
 	}
 	return nil
 }
@@ -215,7 +190,7 @@ func onlyEnd(sock int, events int16) bool {
 
 // limitFDs (limit ROLE nofile=LIMIT) sets the peer's RLIMIT_NOFILE: nofile=+K leaves it K free
 // descriptors, nofile=K makes K the limit, nofile=- restores its original limit.
-func (cr *caseRun) limitFDs(a act) error {
+func (a *act) limitFDs() error {
 	sd := a.side
 	if a.Word == "-" {
 		sd.restoreLimit()
@@ -252,17 +227,17 @@ func limitFor(open []int, free int) uint64 {
 }
 
 // setSocketOption (setsockopt ROLE OPTION=VALUE) sets an option of the peer's socket.
-func (cr *caseRun) setSocketOption(a act) error {
+func (a *act) setSocketOption() error {
 	return optionalCall("setsockopt", raw.SetOption(a.side.socket.Own, a.Name, int(a.Value)))
 }
 
 // shutDownSocket (shutdown ROLE HOW) shuts the peer's socket down from outside.
-func (cr *caseRun) shutDownSocket(a act) error {
+func (a *act) shutDownSocket() error {
 	return optionalCall("shutdown", unix.Shutdown(a.side.socket.Own, raw.Shutdowns.Sum(a.Word)))
 }
 
 // setNonblock (nonblock ROLE) sets O_NONBLOCK on the open file description of the peer's socket.
-func (cr *caseRun) setNonblock(a act) error {
+func (a *act) setNonblock() error {
 	return optionalCall("fcntl", unix.SetNonblock(a.side.socket.Own, true))
 }
 
@@ -270,12 +245,12 @@ func (cr *caseRun) setNonblock(a act) error {
 // command but not answered it, and all its threads are asleep. The transcript line "settled ROLE" also
 // accepts a peer that has answered, and a peer that is still awake at the time limit because it
 // retries its call instead of blocking.
-func (cr *caseRun) awaitSleep(a act) error {
+func (a *act) awaitSleep() error {
 	sd := a.side
-	if !sd.pending {
+	if !a.judge.Pending(sd.role) {
 		return fmt.Errorf("%s has no command to answer", sd.Peer.Name)
 	}
-	for deadline := time.Now().Add(cr.timeout); ; time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(a.timeout); ; time.Sleep(time.Millisecond) {
 		late := time.Now().After(deadline) // before it is asked: the runner may be stopped in between
 		idle, err := sd.IsIdle()
 		answered := sd.Answered() // asked once, and last: it may answer at any time, and may have done so before it slept
@@ -287,14 +262,18 @@ func (cr *caseRun) awaitSleep(a act) error {
 		case answered && a.Verb == "settled":
 			return nil
 		case answered:
-			if next, closes := cr.otherCloses(sd, a.line); closes {
-				return cr.takeAnswer(cr.readAnswer(sd.other, next))
+			next, expected := a.judge.Expected(sd.other.role, a.fact.Step.Line)
+			if !expected || !sd.other.Peer.Hello.Closes || !a.fails(sd.other) {
+				a.fact.Found = "it does not wait"
+				return nil
 			}
-			cr.find(scenario.CheckAnswer, sd, a.line, "it does not wait")
-			return errSessionOver
+			a.tell(a.fact)
+			a.fact.Text = ""
+			f, err := a.readAnswer(sd.other, next)
+			return cmpOr(err, func() error { return a.next(f) })
 		case idle:
 			return nil
-		case cr.ctx.Err() != nil:
+		case a.ctx.Err() != nil:
 			sd.Kill()
 			return process.ErrCut
 		case late && a.Verb == "settled":
@@ -307,7 +286,7 @@ func (cr *caseRun) awaitSleep(a act) error {
 
 // sendSignal (kill ROLE SIGNAL) sends a signal to the thread that waits in a call on the case's
 // socket, if the kernel shows which one that is, or else to the process.
-func (cr *caseRun) sendSignal(a act) error {
+func (a *act) sendSignal() error {
 	sd := a.side
 	signal := unix.SignalNum(a.Word)
 	if err := unix.Tgkill(sd.Pid, witness.Waiter(sd.Pid, sd.socket.FD), signal); err != nil {
@@ -319,17 +298,18 @@ func (cr *caseRun) sendSignal(a act) error {
 	sd.signals = append(sd.signals, signal)
 	switch signal {
 	case unix.SIGSTOP:
-		return cr.awaitStop(sd)
+		return a.awaitStop()
 	case unix.SIGKILL:
-		return cr.awaitDeath(sd, a.line)
+		return a.awaitDeath()
 	}
 	return nil
 }
 
 // awaitStop waits until all threads of a peer have stopped. A thread stops only after it has left
 // its system call.
-func (cr *caseRun) awaitStop(sd *side) error {
-	for deadline := time.Now().Add(cr.timeout); ; time.Sleep(time.Millisecond) {
+func (a *act) awaitStop() error {
+	sd := a.side
+	for deadline := time.Now().Add(a.timeout); ; time.Sleep(time.Millisecond) {
 		late := time.Now().After(deadline)
 		stopped, err := witness.Stopped(sd.Pid)
 		switch {
@@ -337,7 +317,7 @@ func (cr *caseRun) awaitStop(sd *side) error {
 			return fmt.Errorf("cannot see whether %s has stopped: %w", sd.Peer.Name, err)
 		case err != nil, stopped:
 			return nil // if the peer has ended, the step that expects an answer reports it
-		case cr.ctx.Err() != nil:
+		case a.ctx.Err() != nil:
 			sd.Kill()
 			return process.ErrCut
 		case late:
@@ -348,17 +328,21 @@ func (cr *caseRun) awaitStop(sd *side) error {
 
 // awaitDeath waits until a peer that was sent SIGKILL has ended. If another process traces the
 // peer, the kernel does not report the peer's exit until the tracer has waited for the peer.
-func (cr *caseRun) awaitDeath(sd *side, line int) error {
+func (a *act) awaitDeath() error {
+	sd := a.side
 	select {
 	case <-sd.Gone:
-	case <-cr.ctx.Done():
+	case <-a.ctx.Done():
 		sd.Kill()
 		return process.ErrCut
-	case <-time.After(cr.timeout):
-		return cr.noAnswer(sd, line, fmt.Errorf("it does not end after SIGKILL: %w", process.ErrHang))
+	case <-time.After(a.timeout):
+		a.tell(a.fact)
+		a.fact.Text = ""
+		f := sd.noAnswer(a.fact.Step, fmt.Errorf("it does not end after SIGKILL: %w", process.ErrHang), a.timeout)
+		if f.Signal == "" {
+			f.Why = sd.Explain(sd.missing).Error()
+		}
+		return a.next(f)
 	}
-	sd.pending = false
-	sd.killed = true
-	cr.spent = true
 	return nil
 }

@@ -12,15 +12,17 @@
 // These packages turn a line that a peer prints into a verdict, in this order:
 //
 //	process     reads the line, within the time limit
-//	interop     steps_linux.go, from top to bottom: waits, judges the text, inspects the process
-//	contract    parses the text
-//	scenario    compares it with the transcript (Answer.Match)
-//	witness     shows what the kernel knows about the descriptors of the process
+//	interop     talk_linux.go waits for it. observe_linux.go asks the kernel which descriptors the
+//	            process has. caserun_linux.go tells the judge both, as a fact
+//	judge       says what is wrong, and what the runner has to do next
 //	interop     holders_linux.go, once at the end: finds files that are still open elsewhere
 //	interop     caserun_linux.go, runCase: a case with findings fails
-//	interop     run_linux.go, decide: assignBlame finds the peer at fault for each finding
+//	judge       Blame finds the peer at fault for each finding
 //	scenario    compares the findings with the expected failures, which gives the verdict
 //	            (Expectations.SetVerdict)
+//
+// A fact is a value, and judge does no input or output. So a test can say in a row what happened and
+// what must be found: see interop/judge/judge_test.go.
 //
 // To add a command for peers, start in contract/commands.go. To add a call for kernel scenarios,
 // start in kernel/calls.go. The comments in these files say where to implement it.

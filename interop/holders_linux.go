@@ -3,10 +3,10 @@ package interop
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"time"
 
+	"github.com/scm-rights/scm/interop/fact"
 	"github.com/scm-rights/scm/interop/process"
 	"github.com/scm-rights/scm/interop/raw"
 	"github.com/scm-rights/scm/interop/scenario"
@@ -18,12 +18,12 @@ import (
 // anywhere, in a process or in a queued message.
 var watchable = []string{"pipe-r", "pipe-w", "pair"}
 
-// checkHolders adds a finding if a file of the case is still open after the end of the case
+// checkHolders finds out whether a file of the case is still open after the end of the case
 // although no descriptor of a peer refers to it. It does nothing if a leak has already been found,
 // because a leaked socket can keep other files open. If the case uses both ends of a pipe or socket
 // pair, it checks the second end once the first is no longer open.
 func (cr *caseRun) checkHolders() error {
-	if cr.leaked {
+	if cr.judge.Leaked() {
 		return nil
 	}
 	for _, socket := range cr.sockets {
@@ -64,7 +64,7 @@ func (cr *caseRun) checkHolders() error {
 	case len(held) == 0, queued:
 		return nil
 	}
-	return cr.findHolder(held[0], 0, "%s is still open somewhere after the end of the case")
+	return cr.findHolder(held[0], scenario.Step{})
 }
 
 // awaitClosed returns those of the files that are still open somewhere when its patience ends. If
@@ -89,42 +89,30 @@ func (cr *caseRun) awaitClosed(files []*witness.File) (held []*witness.File, que
 
 // mayHoldSocket reports whether a side may have left its socket open after a failed call.
 func (cr *caseRun) mayHoldSocket() bool {
-	a, b := cr.sides[scenario.RoleA], cr.sides[scenario.RoleB]
-	return a.failed && a.mayHoldSocket() || b.failed && b.mayHoldSocket()
+	return slices.ContainsFunc(roles, func(role scenario.Role) bool {
+		return cr.judge.Failed(role) && cr.sides[role].mayHoldSocket()
+	})
 }
 
-// findHolder adds a finding about the peer that keeps a file open. It ends the peers one after
-// the other until the file is no longer open, which also ends the session. It starts with a peer
-// that has already left a file open in an earlier case. The peer that it finds is not necessarily at fault, because
-// the other peer can have sent the file to a socket that is never read.
-func (cr *caseRun) findHolder(file *witness.File, line int, format string) error {
+// findHolder finds out which peer keeps a file open. It ends the peers one after the other until the file is no longer
+// open, which also ends the session. It starts with a peer that has already left a file open in an earlier case.
+func (cr *caseRun) findHolder(file *witness.File, st scenario.Step) error {
 	order := []scenario.Role{scenario.RoleB, scenario.RoleA}
 	if _, known := cr.holders.Load(cr.A.Name); known {
 		order = roles
 	}
-	finding := scenario.Finding{
-		Check:     scenario.CheckLeak,
-		Peer:      cr.B.Name,
-		Line:      line,
-		Text:      fmt.Sprintf(format, file.Name),
-		Ambiguous: true,
-	}
 	var until scenario.Role // with whose end the file is closed
 	for _, role := range order {
-		sd := cr.sides[role]
-		_ = sd.Close() // it has answered "end": how it ends now does not matter
+		_ = cr.sides[role].Close() // it has answered "end": how it ends now does not matter
 		if held, err := awaitFree(cr.ctx, []*witness.File{file}, process.Grace); err == nil && len(held) == 0 {
-			finding.Peer = sd.Peer.Name
 			until = role
 			break
 		}
 	}
-	cr.facts.held(file, until)
 	if cr.ctx.Err() != nil {
 		return process.ErrCut
 	}
-	cr.add(finding)
-	return errSessionOver
+	return cr.next(fact.Fact{Step: st, Held: []fact.Held{{File: nameOf(file), Until: until}}})
 }
 
 // patience returns how long the runner waits until a file is no longer open. The kernel may take

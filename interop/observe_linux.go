@@ -1,175 +1,260 @@
 package interop
 
 import (
+	"cmp"
 	"fmt"
+	"maps"
+	"reflect"
 	"slices"
+	"strconv"
+	"strings"
 
 	"github.com/scm-rights/scm/internal/procfs"
-	"github.com/scm-rights/scm/interop/judge"
+	"github.com/scm-rights/scm/interop/fact"
 	"github.com/scm-rights/scm/interop/scenario"
 	"github.com/scm-rights/scm/interop/witness"
 	"golang.org/x/sys/unix"
 )
 
-// This file writes down what happens at each line of a case, for the report. It uses what the runner looks up to judge
-// the case. Only whatIs asks the kernel, about a descriptor that is already known to be wrong.
+// This file asks the kernel what the descriptors of a process are and in which state the files of the case are. It returns
+// what has changed since it last looked.
 
-// facts collects the facts of a case, and by their index the findings at each.
-type facts struct {
-	list  []judge.Fact
-	found map[int][]string
+// An observer looks at the two processes of a case and at its files.
+type observer struct {
+	*caseFiles
+	kernel *witness.Witness
+	sides  map[scenario.Role]*side
+	made   []*witness.File                 // files that the runner's own processes have made
+	states map[*witness.File]witness.State // of the named files, when they were last looked at
 }
 
-// line adds a line of the transcript. What the runner sees from now on belongs to it.
-func (f *facts) line(text string) {
-	f.list = append(f.list, judge.Fact{Text: text})
-}
-
-// last returns the fact of the latest line.
-func (f *facts) last() *judge.Fact {
-	if len(f.list) == 0 {
-		f.list = append(f.list, judge.Fact{})
-	}
-	return &f.list[len(f.list)-1]
-}
-
-// ended adds that a side has given no answer.
-func (f *facts) ended(sd *side, why string) {
-	f.list = append(f.list, judge.Fact{Side: sd.role, Ended: why})
-}
-
-// saw adds what a descriptor of a side is now.
-func (f *facts) saw(sd *side, d judge.Descriptor) {
-	d.Side = sd.role
-	if d.Else != notOpen {
-		sd.seen[d.FD] = d
-	}
-	last := f.last()
-	again := func(other judge.Descriptor) bool { return other.Side == d.Side && other.FD == d.FD }
-	if i := slices.IndexFunc(last.Descriptors, again); i >= 0 {
-		last.Descriptors[i] = d
+// look adds to a fact what has changed among the descriptors of a side, or why the runner may not look at them. It looks
+// closer at the descriptors that an answer names. Those of them that are fresh are compared with what they are now from
+// then on. It looks at the descriptors for later cases, of which there are hundreds, only if all is true.
+func (o *observer) look(f *fact.Fact, named, fresh []int, all bool) {
+	sd := o.sides[f.Side]
+	open, closed, err := sd.openFDs()
+	if witness.MayNotInspect(sd.Pid, err) {
+		f.Unseen = err.Error()
 		return
 	}
-	last.Descriptors = append(last.Descriptors, d)
-}
-
-// gone adds that a descriptor of a side is no longer open.
-func (f *facts) gone(sd *side, fd int, what string) {
-	was := sd.seen[fd]
-	delete(sd.seen, fd)
-	last := f.last()
-	last.Descriptors = append(last.Descriptors, judge.Descriptor{Side: sd.role, FD: fd, Closed: true, File: was.File, Else: what})
-}
-
-// stillOpen adds which of the descriptors that the facts have named are no longer open.
-func (f *facts) stillOpen(sd *side, open []int) {
-	var closed []int
-	for fd := range sd.seen {
-		if !slices.Contains(open, fd) {
-			closed = append(closed, fd)
+	f.Exited = len(open) == 0
+	for _, fd := range closed {
+		was := sd.seen[fd]
+		d := fact.Descriptor{Side: sd.role, FD: fd, Closed: true, Files: was.Files, Else: was.Else}
+		if sd.later[fd] {
+			d.Else = "given for a later case"
+		}
+		f.Descriptors = append(f.Descriptors, d)
+		delete(sd.seen, fd)
+		delete(sd.tracked, fd)
+	}
+	for _, fd := range fresh {
+		delete(sd.tracked, fd)
+	}
+	for _, fd := range slices.Compact(slices.Sorted(slices.Values(slices.Concat(open, named)))) {
+		isNamed := slices.Contains(named, fd)
+		if sd.later[fd] && !all && !isNamed {
+			continue
+		}
+		d, err := o.descriptor(sd, fd, isNamed)
+		switch {
+		case witness.MayNotInspect(sd.Pid, err):
+			f.Unseen = err.Error()
+			return
+		case err != nil && isNamed:
+			d.Err = err.Error()
+			f.Descriptors = append(f.Descriptors, d)
+		case err != nil:
+			// It has been closed since.
+		case isNamed || d.Changed != sd.seen[fd].Changed || !reflect.DeepEqual(d.Files, sd.seen[fd].Files):
+			f.Descriptors = append(f.Descriptors, d)
+			sd.seen[fd] = d
 		}
 	}
-	slices.Sort(closed)
-	for _, fd := range closed {
-		f.gone(sd, fd, sd.seen[fd].Else)
+}
+
+// openFDs returns the open descriptors of a side, and those that it had open before. A process that has ended has no
+// descriptors, but it has not closed them. If the peer ends while the first list is being read, the second list is empty.
+func (sd *side) openFDs() (open, closed []int, err error) {
+	closed = slices.Sorted(maps.Keys(sd.seen))
+	for range 2 {
+		if open, err = procfs.OpenFDs(sd.Pid); err != nil || len(open) == 0 {
+			return nil, nil, err
+		}
+		isOpen := map[int]bool{}
+		for _, fd := range open {
+			isOpen[fd] = true
+		}
+		if closed = slices.DeleteFunc(closed, func(fd int) bool { return isOpen[fd] }); len(closed) == 0 {
+			break
+		}
 	}
+	return open, closed, nil
 }
 
-// changed adds that the state of a file has changed.
-func (f *facts) changed(file *witness.File, what string, was, now any) {
-	last := f.last()
-	last.States = append(last.States, judge.State{File: nameOf(file), What: what, Was: fmt.Sprint(was), Now: fmt.Sprint(now)})
-}
-
-// held adds that a file was open in no descriptor of the two sides, and the side that had to end first.
-func (f *facts) held(file *witness.File, until scenario.Role) {
-	last := f.last()
-	last.Held = append(last.Held, judge.Held{File: nameOf(file), Until: until})
-}
-
-// finding adds a finding at the latest line.
-func (f *facts) finding(text string) {
-	if f.found == nil {
-		f.found = map[int][]string{}
+// descriptor returns what a descriptor is.
+func (o *observer) descriptor(sd *side, fd int, named bool) (d fact.Descriptor, err error) {
+	d = fact.Descriptor{Side: sd.role, FD: fd, Named: named}
+	was, tracked := sd.tracked[fd]
+	if tracked && was.isUnchanged(sd.Pid, fd) {
+		if seen := sd.seen[fd]; !named && !seen.Changed {
+			return seen, nil
+		}
+	} else {
+		d.Changed = tracked
 	}
-	_ = f.last()
-	at := len(f.list) - 1
-	f.found[at] = append(f.found[at], text)
+	id, err := procfs.Identify(sd.Pid, fd)
+	if err != nil {
+		return d, err
+	}
+	sure := o.identify(sd, &d, id)
+	if named && !tracked {
+		sd.tracked[fd] = trackedFD{id, sure}
+		for _, file := range o.allFiles() {
+			if file.Owner == sd.role && file.FD == fd {
+				file.Reused = true
+			}
+		}
+	}
+	if named || d.Changed {
+		o.describe(sd, &d, id)
+	}
+	return d, nil
 }
 
-// nameOf returns how facts name a file.
-func nameOf(file *witness.File) judge.File {
-	if file == senderPidfd {
-		return judge.File{Name: file.Name}
+// identify adds the files of the case to which a descriptor refers, and returns the one of which it is sure.
+func (o *observer) identify(sd *side, d *fact.Descriptor, id procfs.FileID) (sure *witness.File) {
+	if o.Scenario.PassesPidfds(sd.role) && witness.IsPidfd(sd.Pid, d.FD) {
+		if info, err := procfs.ReadFDInfo(sd.Pid, d.FD); err == nil && info.PID == sd.other.Pid {
+			d.Files = append(d.Files, fact.Match{File: fact.SenderPidfd, Sure: true})
+		}
 	}
-	return judge.File{Name: file.Name, Owner: file.Owner, Socket: file.Kind == "sock"}
+	for _, file := range slices.Concat(o.named, o.made, o.sockets) {
+		if file.FileID != id {
+			continue
+		}
+		holds, way, err := o.kernel.Holds(file, o.sides[file.Owner].Pid, sd.Pid, d.FD)
+		if err != nil || !holds {
+			continue
+		}
+		m := fact.Match{File: nameOf(file), Way: fact.Way(way), Sure: file.Sure(way)}
+		d.Files = append(d.Files, m)
+		if sure == nil && m.Sure {
+			sure = file
+		}
+	}
+	return sure
 }
 
-// given adds the descriptors with which a side was started.
-func (f *facts) given(sd *side, files []*witness.File) {
-	for _, file := range files {
-		f.saw(sd, judge.Descriptor{FD: file.FD, Given: true, File: nameOf(file)})
+// describe adds the flags of a descriptor, and what it is if it is no file of the case.
+func (o *observer) describe(sd *side, d *fact.Descriptor, id procfs.FileID) {
+	info, err := procfs.ReadFDInfo(sd.Pid, d.FD)
+	if err != nil {
+		d.InfoErr = err.Error()
+	} else {
+		d.Info = infoOf(info)
 	}
-}
-
-// identified returns a descriptor for the open file description of a file, and how the runner knows.
-func identified(fd int, file *witness.File, way string) judge.Descriptor {
-	if !file.Sure(way) {
-		way += ", which other files share"
+	if len(d.Files) > 0 {
+		return
 	}
-	return judge.Descriptor{FD: fd, File: nameOf(file), Way: judge.Way(way)}
+	d.Else = "no file of the case"
+	if name, err := procfs.ReadLink(sd.Pid, d.FD); err == nil {
+		d.Else += ": " + name
+	}
+	for _, file := range o.allFiles() {
+		if file.FileID == id {
+			d.Else = fmt.Sprintf("another open file description of %s", nameOf(file))
+			if !file.Unique() {
+				d.Else += ", or of another file with its inode"
+			}
+		}
+	}
 }
 
 // infoOf returns what the kernel reports about a descriptor.
-func infoOf(info procfs.FDInfo) *judge.Info {
-	i := &judge.Info{CloseOnExec: info.CloseOnExec(), Offset: info.Pos}
+func infoOf(info procfs.FDInfo) *fact.Info {
+	i := &fact.Info{CloseOnExec: info.CloseOnExec(), Offset: info.Pos}
 	if status := info.Flags & (unix.O_APPEND | unix.O_NONBLOCK); status != 0 {
 		i.Status = flagNames(status)
 	}
 	return i
 }
 
-const notOpen = "not open"
-
-// whatIs asks the kernel what a descriptor is that is not as it should be.
-func (cr *caseRun) whatIs(sd *side, fd int) judge.Descriptor {
-	d := judge.Descriptor{FD: fd}
-	id, err := procfs.Identify(sd.Pid, fd)
-	if err != nil {
-		d.Else = notOpen
-		if witness.MayNotInspect(sd.Pid, err) {
-			d.Else = "unknown: " + err.Error()
-		}
-		return d
-	}
-	name, err := procfs.ReadLink(sd.Pid, fd)
-	d.Else = "no file of the case: " + name
-	if err != nil {
-		d.Else = "no file of the case"
-	}
-	for _, file := range cr.allFiles() {
-		if id != file.FileID {
-			continue
-		}
-		holds, way, err := cr.witness.Holds(file, cr.sides[file.Owner].Pid, sd.Pid, fd)
-		if err == nil && holds {
-			d = identified(fd, file, way)
-			break
-		}
-		d.File, d.Else = nameOf(file), fmt.Sprintf("another open file description of %s, or of another file with its inode", nameOf(file))
-		if file.Unique() {
-			d.Else = fmt.Sprintf("another open file description of %s", nameOf(file))
-		}
-	}
-	if info, err := procfs.ReadFDInfo(sd.Pid, fd); err == nil {
-		d.Info = infoOf(info)
-	}
-	return d
+// nameOf returns how facts name a file.
+func nameOf(file *witness.File) fact.File {
+	return fact.File{Name: file.Name, Owner: file.Owner, Socket: file.Kind == "sock", Made: file.Kind == scenario.NewName}
 }
 
-// sawWrong adds what each of the descriptors in a wrong answer is.
-func (cr *caseRun) sawWrong(sd *side, fds []int) {
-	for _, fd := range fds[:min(len(fds), maxListed)] {
-		cr.facts.saw(sd, cr.whatIs(sd, fd))
+// file returns the file of this name, or nil.
+func (o *observer) file(name string) *witness.File {
+	for _, file := range o.allFiles() {
+		if file.Name == name {
+			return file
+		}
 	}
+	return nil
+}
+
+func (o *observer) allFiles() []*witness.File {
+	return slices.Concat(o.named, o.sockets, o.made)
+}
+
+// addMade adds the files behind new descriptors of one of the runner's own processes to the files of the case, so that the
+// side can pass them.
+func (o *observer) addMade(sd *side, made map[string]int) {
+	for name, fd := range made {
+		if o.file(name) != nil {
+			continue
+		}
+		if id, err := procfs.Identify(sd.Pid, fd); err == nil {
+			spec := scenario.FileSpec{Name: name, Owner: sd.role, Kind: scenario.NewName}
+			o.made = append(o.made, &witness.File{FileSpec: spec, FileID: id, Own: -1, Other: -1, FD: fd})
+		}
+	}
+}
+
+// changes returns how the states of the named files have changed.
+func (o *observer) changes() (list []fact.State) {
+	before := o.states
+	o.states = o.currentStates()
+	for _, file := range o.named {
+		was, known := before[file]
+		is, ok := o.states[file]
+		if !known || !ok {
+			continue
+		}
+		if was.Flags != is.Flags {
+			list = append(list, fact.State{File: nameOf(file), What: "status flags", Was: flagNames(was.Flags), Now: flagNames(is.Flags)})
+		}
+		if was.Offset != is.Offset {
+			at := func(offset int64) string { return strconv.FormatInt(offset, 10) }
+			list = append(list, fact.State{File: nameOf(file), What: fact.Offset, Was: at(was.Offset), Now: at(is.Offset)})
+		}
+	}
+	return list
+}
+
+// flagNames returns the names that open(2) gives to status flags.
+func flagNames(flags int) string {
+	names := ""
+	for _, f := range []struct {
+		flag int
+		name string
+	}{
+		{unix.O_APPEND, "O_APPEND"},
+		{unix.O_ASYNC, "O_ASYNC"},
+		{unix.O_DIRECT, "O_DIRECT"},
+		{unix.O_NOATIME, "O_NOATIME"},
+		{unix.O_NONBLOCK, "O_NONBLOCK"},
+	} {
+		if flags&f.flag != 0 {
+			names += "|" + f.name
+			flags &^= f.flag
+		}
+	}
+	if flags != 0 {
+		names += fmt.Sprintf("|%#x", flags)
+	}
+	return strings.TrimPrefix(cmp.Or(names, "none"), "|")
 }

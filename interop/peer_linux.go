@@ -4,9 +4,12 @@ import (
 	"context"
 	"errors"
 	"os"
+	"strconv"
 	"time"
 
 	"github.com/scm-rights/scm/internal/procfs"
+	"github.com/scm-rights/scm/interop/contract"
+	"github.com/scm-rights/scm/interop/judge"
 	"github.com/scm-rights/scm/interop/process"
 	"github.com/scm-rights/scm/interop/witness"
 	"golang.org/x/sys/unix"
@@ -15,51 +18,61 @@ import (
 // A peerProcess is one of the two processes of a session. It runs many cases, in either role.
 type peerProcess struct {
 	*process.Process
-	tracked      map[int]trackedFD // the descriptors above 2 that the peer should have open
-	spare        map[int]bool      // those of them that belong to a later case: no "use" has named them yet
-	standard     map[int]bool      // which of 0, 1 and 2 it had open when it answered hello
-	leakedPidfds map[int]bool      // the sender's pidfds that it has leaked
+	tracked map[int]trackedFD // what the descriptors that the peer was started with, or has reported, referred to then
+	later   map[int]bool      // those of them that belong to a later case: no "use" has named them yet
+	known   *judge.Process
 }
 
 // A trackedFD identifies the file that one of the peer's descriptors must refer to until a
 // command closes that descriptor.
 type trackedFD struct {
 	procfs.FileID
-	known bool          // false if the runner could not look at the descriptor
-	file  *witness.File // the file of the case whose open file description it is, or nil
+	file *witness.File // the file of the case whose open file description it is, or nil
 }
 
 func newPeerProcess(proc *process.Process) *peerProcess {
-	return &peerProcess{
-		Process:      proc,
-		tracked:      map[int]trackedFD{},
-		spare:        map[int]bool{},
-		standard:     map[int]bool{},
-		leakedPidfds: map[int]bool{},
-	}
-}
-
-// tracks reports whether the peer should have the descriptor open.
-func (p *peerProcess) tracks(fd int) bool {
-	_, ok := p.tracked[fd]
-	return ok
+	return &peerProcess{Process: proc, tracked: map[int]trackedFD{}, later: map[int]bool{}}
 }
 
 // greet sends hello, and records which descriptors the peer has open afterwards.
 func (p *peerProcess) greet(ctx context.Context, timeout time.Duration) error {
-	for _, fd := range p.FDs {
-		p.tracked[fd] = trackedFD{}
-		p.spare[fd] = true
-	}
 	hello, err := p.Greet(ctx, timeout)
 	if err == nil && !hello.Same(p.Peer.Hello) {
 		err = errors.New("its answer to hello is not the one that it gave before")
 	}
+	var standard []int
 	for fd := range 3 {
-		_, e := procfs.Identify(p.Pid, fd)
-		p.standard[fd] = e == nil || witness.MayNotInspect(p.Pid, e)
+		if _, e := procfs.Identify(p.Pid, fd); e == nil || witness.MayNotInspect(p.Pid, e) {
+			standard = append(standard, fd)
+		}
 	}
+	p.known = judge.NewProcess(p.FDs, standard...)
 	return err
+}
+
+// giveFD takes note of a descriptor that the peer was started with.
+func (p *peerProcess) giveFD(fd int, file *witness.File) {
+	file.FD = fd
+	p.tracked[fd] = trackedFD{file.FileID, file}
+	p.later[fd] = true
+}
+
+// untrack forgets the descriptors that a command tells the peer to close.
+func (p *peerProcess) untrack(command string) {
+	line, _ := contract.ParseLine(command) // the runner has made it
+	switch line.Verb {
+	case "end":
+		for fd := range p.tracked {
+			if !p.later[fd] {
+				delete(p.tracked, fd)
+			}
+		}
+	case "close":
+		for _, item := range line.List("fds") {
+			fd, _ := strconv.Atoi(item)
+			delete(p.tracked, fd)
+		}
+	}
 }
 
 // refersTo reports whether the descriptor of a process still refers to the file. It calls
@@ -75,9 +88,6 @@ func (t trackedFD) refersTo(pid, fd int) (bool, error) {
 // isUnchanged reports whether the descriptor of a process still refers to the file that it
 // should refer to.
 func (t trackedFD) isUnchanged(pid, fd int) bool {
-	if !t.known {
-		return true
-	}
 	if same, err := t.refersTo(pid, fd); err == nil {
 		return same
 	}

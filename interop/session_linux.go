@@ -168,8 +168,7 @@ func newSession(cases []*caseFiles, env environment) (s *session, err error) {
 			return s, fmt.Errorf("%s: %w", s.first.Peer(role).Name, err)
 		}
 		for i, file := range owned[role] {
-			file.FD = p.FDs[i]
-			p.tracked[file.FD] = trackedFD{file: file, FileID: file.FileID, known: true}
+			p.giveFD(p.FDs[i], file)
 		}
 	}
 	return s, nil

@@ -60,7 +60,8 @@ var rules = []rule{
 	{[]string{"interop/kernel"}, []string{"interop/contract", "interop/display", xsys}},
 	{[]string{"interop/raw"}, []string{"interop/kernel", "interop/contract", "interop/display", xsys}},
 	{[]string{"interop/scenario"}, []string{"interop/kernel", "interop/contract", "interop/display", xsys}},
-	{[]string{"interop/judge"}, []string{"interop/scenario", "interop/kernel", "interop/contract", "interop/display", xsys}},
+	{[]string{"interop/fact"}, []string{"interop/scenario", "interop/kernel", "interop/contract", "interop/display", xsys}},
+	{[]string{"interop/judge"}, []string{"interop/fact", "interop/scenario", "interop/kernel", "interop/contract", "interop/display", xsys}},
 	{[]string{"interop/witness"}, []string{"internal/procfs", "interop/scenario", "interop/kernel", "interop/contract", "interop/display", xsys}},
 	{[]string{"interop/kinds"}, []string{"internal/procfs", "interop/witness", "interop/scenario", "interop/kernel", "interop/contract", "interop/display", "interop/raw", xsys}},
 	{[]string{"interop/reference"}, []string{"interop/kernel", "interop/contract", "interop/display", "interop/peers/go/peer", "interop/raw", xsys}},
@@ -197,6 +198,32 @@ var _ = Describe("the house", Label("house"), func() {
 		packages := slices.Concat(tool.list("-deps", "./..."), tool.list("-deps", "-tags", "scm_purego", "./..."))
 		Expect(unused(packages)).To(BeEmpty())
 		Expect(unused(packages[:0])).To(ContainElement("interop/contract may depend on interop/display"))
+	})
+
+	It("keeps judging out of the files that converse and observe", func() {
+		for _, name := range []string{"interop/talk_linux.go", "interop/observe_linux.go"} {
+			Expect(contents(name)).NotTo(MatchRegexp(`interop/judge"|\bjudge\.`), name)
+			Expect(contents(name)).To(ContainSubstring("interop/fact"), name)
+		}
+	})
+
+	// A type with more methods does several jobs.
+	It("has no type with more than 30 methods in package interop", func() {
+		methods := map[string]int{}
+		files, err := filepath.Glob("interop/*.go")
+		Expect(err).NotTo(HaveOccurred())
+		for _, name := range files {
+			if strings.HasSuffix(name, "_test.go") {
+				continue
+			}
+			for _, m := range regexp.MustCompile(`(?m)^func \((?:\w+ )?\*?(\w+)\) `).FindAllStringSubmatch(contents(name), -1) {
+				methods[m[1]]++
+			}
+		}
+		Expect(methods).To(HaveKeyWithValue("caseRun", BeNumerically(">", 10)))
+		for name, n := range methods {
+			Expect(n).To(BeNumerically("<=", 30), name)
+		}
 	})
 
 	// Its tests then need no processes, no /proc and no time.

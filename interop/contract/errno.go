@@ -1,6 +1,9 @@
 package contract
 
-import "strings"
+import (
+	"strconv"
+	"strings"
+)
 
 // errnoNames are the names of errors in Linux.
 var errnoNames = strings.Fields(`
@@ -16,3 +19,30 @@ var errnoNames = strings.Fields(`
 	EREMCHG EREMOTE EREMOTEIO ERESTART ERFKILL EROFS ESHUTDOWN ESOCKTNOSUPPORT ESPIPE ESRCH ESRMNT ESTALE ESTRPIPE
 	ETIME ETIMEDOUT ETOOMANYREFS ETXTBSY EUCLEAN EUNATCH EUSERS EWOULDBLOCK EXDEV EXFULL
 `)
+
+// ErrnoName returns the name of an errno, given its name or its number. For example, it returns
+// EMSGSIZE for 90. If an errno has two names, it always returns the same one. It returns any other
+// word unchanged. Only Linux knows numbers.
+func ErrnoName(word string) string {
+	if n, err := strconv.Atoi(word); err == nil {
+		if name := nameOfErrno(n); name != "" {
+			word = name
+		}
+	}
+	switch word {
+	case "EWOULDBLOCK":
+		return "EAGAIN"
+	case "ENOTSUP":
+		return "EOPNOTSUPP"
+	}
+	return word
+}
+
+// NameErrno returns an answer with its errno by name: err EMSGSIZE for err 90. It returns any other
+// answer unchanged.
+func NameErrno(answer string) string {
+	if errno, ok := strings.CutPrefix(answer, "err "); ok {
+		return "err " + ErrnoName(errno)
+	}
+	return answer
+}

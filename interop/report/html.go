@@ -8,7 +8,7 @@ import (
 	"strings"
 
 	"github.com/scm-rights/scm/interop/contract"
-	"github.com/scm-rights/scm/interop/judge"
+	"github.com/scm-rights/scm/interop/fact"
 	"github.com/scm-rights/scm/interop/scenario"
 )
 
@@ -76,7 +76,7 @@ func (r *Report) HTML(w io.Writer) error {
 		"Expected":   r.ExpectedFailures(),
 		"NotAsked":   notAsked,
 		"Others":     strings.Join(others, ", "),
-		"Mark":       judge.Mark,
+		"Mark":       fact.Mark,
 		"Types":      contract.SocketTypes,
 		"Kernel":     scenario.KernelName,
 	})

@@ -1,14 +1,15 @@
-package interop
+package judge
 
 import (
 	"fmt"
 	"testing"
 
-	"github.com/scm-rights/scm/interop/process"
+	"github.com/scm-rights/scm/interop/fact"
+	"github.com/scm-rights/scm/interop/scenario"
 )
 
-// judge decides by the text of an answer alone: these sides have no process.
-func TestJudge(t *testing.T) {
+// read decides by the text of an answer alone.
+func TestRead(t *testing.T) {
 	const (
 		one      = "B< ok n=1 payload=00 fds=a\n"
 		refusals = "B< err EPIPE\n | err EIO  # broken\n | err lib  # refused\n"
@@ -31,27 +32,23 @@ func TestJudge(t *testing.T) {
 		{"an error of the library", refusals, "err lib closed", side{}, "fits [[]], refusal"},
 		{"a full disk at the runner's side", one, "err ENOSPC", side{byRunner: true}, "not run"},
 		{"a full disk at a peer", one, "err ENOSPC", side{}, "answer, ends the case, nothing sent"},
-		{"no answer", one, "", side{}, "nothing sent"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := mustParse(t, rule+"on stream\nfiles a=pipe-r b=pipe-r\nA> send payload=00 fds=a\nA< ok n=1\nB> recv bytes=1 fds=1\n"+c.expected)
 			steps := s.Steps[len(s.Steps)-2:]
 			sd := c.side
-			sd.peerProcess = &peerProcess{}
-			sd.command = command{steps[0].Command, steps[0].Text}
-			a := reply{step: steps[1], side: &sd, text: c.text, wants: steps[1].Answers}
-			if c.text == "" {
-				a.err = process.ErrHang
-			}
-			if got := describe(a.judge()); got != c.want {
+			sd.Process, sd.peer = NewProcess(nil), &scenario.Peer{}
+			sd.command, sd.text = steps[0].Command, steps[0].Text
+			j := &Judge{Setup: Setup{Prefix: "p."}}
+			if got := describe(j.read(&sd, fact.Fact{Step: steps[1], Said: c.text})); got != c.want {
 				t.Errorf("got  %s\nwant %s", got, c.want)
 			}
 		})
 	}
 }
 
-// describe lists what a judgment has.
-func describe(j judgment) (text string) {
+// describe lists what an answer is.
+func describe(a answer) (text string) {
 	add := func(has bool, format string, args ...any) {
 		if has && text != "" {
 			text += ", "
@@ -60,20 +57,20 @@ func describe(j judgment) (text string) {
 			text += fmt.Sprintf(format, args...)
 		}
 	}
-	if len(j.fds) > 0 {
-		text = fmt.Sprintf("fds %v ", j.fds)
+	if len(a.fds) > 0 {
+		text = fmt.Sprintf("fds %v ", a.fds)
 	}
-	if len(j.fits) > 0 {
-		text += fmt.Sprintf("fits %v", j.fits)
-	} else if j.check != "" {
-		text += string(j.check)
+	if len(a.fits) > 0 {
+		text += fmt.Sprintf("fits %v", a.fits)
+	} else if a.check != "" {
+		text += string(a.check)
 	}
-	add(j.ends == errCaseOver, "ends the case")
-	add(j.ends == errSessionOver, "ends the session")
-	add(j.nothingSent, "nothing sent")
-	add(j.refusal, "refusal")
-	add(j.unsupported, "unsupported")
-	add(j.notRun != "", "not run")
-	add((j.check == "") != (j.text == ""), "a check without a text, or the other way round")
+	add(a.ends == EndCase, "ends the case")
+	add(a.ends == EndSession, "ends the session")
+	add(a.nothingSent, "nothing sent")
+	add(a.refusal, "refusal")
+	add(a.unsupported, "unsupported")
+	add(a.notRun != "", "not run")
+	add((a.check == "") != (a.text == ""), "a check without a text, or the other way round")
 	return text
 }

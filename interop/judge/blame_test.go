@@ -1,0 +1,73 @@
+package judge
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/scm-rights/scm/interop/scenario"
+)
+
+// Who is at fault, for what is known about the two peers.
+func TestBlame(t *testing.T) {
+	s := mustParse(t, passOne)
+	x, y, runner := &scenario.Peer{Name: "x"}, &scenario.Peer{Name: "y"}, &scenario.Peer{Name: scenario.RunnerName}
+	const sent = "the message that it reported as sent did not arrive"
+	const room = "it did not receive what was sent: the sender waits for room in its queue"
+	for _, c := range []struct {
+		a, b        *scenario.Peer
+		found       string // "?": ambiguous; "!": its own
+		known       string // what A and B failed when paired with the runner; a check of a holder ends in "+"
+		want        string
+		withoutPair bool // no peer is paired with the runner
+	}{
+		{x, y, "file@y", "", "file@y: why file@x: why", false},
+		{x, y, "file@y", "", "file@y: why", true},
+		{x, y, "hang@y", "", "hang@y: why answer@x: " + sent, false},
+		{x, y, "hang@x", "", "hang@x: why answer@y: " + room, false},
+		{x, y, "file@y", "answer ", "file@x: why", false},
+		{x, y, "answer@y", "answer file", "answer@x: why", false},
+		{x, y, "answer@x", "answer ", "answer@x: why", false},
+		{x, y, "answer@x", " answer", "answer@y: why", false},
+		{x, y, "answer@x", "cloexec answer", "answer@y: why", false}, // cloexec has nothing to do with it
+		{x, y, "file@y!", "answer ", "file@y: why", false},
+		{x, y, "leak@y", "answer ", "leak@y: why", false},
+		{x, y, "cloexec@y", "answer ", "cloexec@y: why", false},
+		{x, y, "contract@y", "answer ", "contract@y: why", false},
+		{x, y, "crash@x", "", "crash@x: why crash@y: the peer opposite did not survive: why", false},
+		{x, y, "crash@x", " crash", "crash@y: the peer opposite did not survive: why", false},
+		{x, y, "leak@y?", "", "leak@y: why leak@x: why", false},
+		{x, y, "leak@y?", "leak ", "leak@x: why", false},
+		{x, y, "leak@y?", "+ ", "leak@x: why", false},
+		{x, y, "leak@y?", " +", "leak@y: why", false},
+		{runner, y, "answer@runner", "", "answer@y: why", false},
+		{x, runner, "leak@runner", "", "leak@x: why", false},
+		{x, runner, "hang@x", "", "hang@x: why", false},
+		{x, runner, "hang@runner", "", "answer@x: " + sent, false},
+		{runner, y, "crash@runner", "", "crash@y: the peer opposite did not survive: why", false},
+		{runner, runner, "answer@runner", "", "answer@runner: why", false},
+		{y, y, "file@y", "answer answer", "file@y: why", false},
+	} {
+		check, rest, _ := strings.Cut(c.found, "@")
+		name := strings.TrimRight(rest, "?!")
+		f := scenario.Finding{Check: scenario.Check(check), Peer: name, Text: "why", Line: 8,
+			Own: strings.HasSuffix(rest, "!"), Ambiguous: strings.HasSuffix(rest, "?")}
+		if c.want != "" && strings.Contains(c.want, room) {
+			f.Line = 6
+		}
+		known := Known{Alone: map[scenario.Role][]scenario.Check{}, Holders: map[scenario.Role]bool{}, Runner: !c.withoutPair}
+		failed, other, _ := strings.Cut(c.known, " ")
+		for role, text := range map[scenario.Role]string{roleA: failed, roleB: other} {
+			known.Holders[role] = text == "+"
+			if text != "" && text != "+" {
+				known.Alone[role] = []scenario.Check{scenario.Check(text)}
+			}
+		}
+		var got []string
+		for _, f := range Blame(scenario.Case{Scenario: s, Type: "stream", A: c.a, B: c.b}, []scenario.Finding{f}, known) {
+			got = append(got, f.String())
+		}
+		if got := strings.Join(got, " "); got != c.want {
+			t.Errorf("%s %s: %s with %q: got %s, want %s", c.a.Name, c.b.Name, c.found, c.known, got, c.want)
+		}
+	}
+}

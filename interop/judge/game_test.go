@@ -1,0 +1,369 @@
+package judge
+
+import (
+	"cmp"
+	"fmt"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/scm-rights/scm/interop/fact"
+	"github.com/scm-rights/scm/interop/scenario"
+)
+
+const roleA, roleB = scenario.RoleA, scenario.RoleB
+
+// rule is the beginning of every transcript of these tests: the rule and its source.
+const rule = "# What must hold.\n# Where that comes from.\n"
+
+// passOne passes one descriptor.
+const passOne = rule + "on stream\nfiles a=file b=file\nA> send payload=00 fds=a\nA< ok n=1\nB> recv bytes=1 fds=1\nB< ok n=1 payload=00 fds=a\n"
+
+func mustParse(t testing.TB, text string) *scenario.Scenario {
+	t.Helper()
+	s, err := scenario.Parse("group/id", []byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// A game runs a transcript without processes. Each side is started with descriptor 3, its socket, and its files after it,
+// in the order of the scenario, and with the descriptors 90 and 91 for a later case.
+//
+// The lines of the script are what happens. A line is an answer, B< ok n=1, one of B< (silent), B< (gone) and B< (broken),
+// or what a line of the runner's own found, R> TEXT. look A and end A are what the runner sees before and after it has
+// sent "end", to which a side can answer otherwise than ok: end A no. after is what it finds then. What changes is behind
+// a bar:
+//
+//	7=a        7 is the open file description of a, close-on-exec; 7=a! inheritable, 7=a? if only the inode is known
+//	7=         7 is open and no file of the case
+//	7!=a       7 refers to a now, and to something else before; 7!= to no file of the case
+//	-7         7 is closed; for a descriptor that the answer names, it is not open
+//	a:9        a is at offset 9 and was at 0;  a:O_NONBLOCK has these flags and had none
+//	unseen     the runner may not look
+//	exited     the process has ended
+//	held=a     a is open without a descriptor; held=a/A until A ended
+//	at=500     milliseconds since the case began
+//
+// If there is no look or end for a side, it closes everything as it should.
+type game struct {
+	*testing.T
+	*Judge
+	script []string
+	found  []scenario.Finding
+	asked  []string // what the judge asked for
+	last   Do
+	over   bool
+}
+
+// newGame returns a game between two peers.
+func newGame(t *testing.T, s *scenario.Scenario, a, b *scenario.Peer, script string) *game {
+	c := scenario.Case{Scenario: s, Type: s.Types[0], A: a, B: b}
+	setup := Setup{Case: c, Processes: map[scenario.Role]*Process{}, Given: map[scenario.Role][]fact.Descriptor{}, Timeout: time.Second, Prefix: "p."}
+	for _, role := range roles {
+		files := []scenario.FileSpec{{Name: scenario.SockNames[role], Owner: role, Kind: "sock"}}
+		for _, f := range s.Files {
+			if f.Owner == role {
+				files = append(files, f)
+			}
+		}
+		pool := []int{90, 91}
+		for i, f := range files {
+			m := fact.Match{File: fact.File{Name: f.Name, Owner: f.Owner, Socket: f.Kind == "sock"}, Sure: true}
+			setup.Given[role] = append(setup.Given[role], fact.Descriptor{Side: role, FD: 3 + i, Given: true, Files: []fact.Match{m}})
+			pool = append(pool, 3+i)
+		}
+		setup.Processes[role] = NewProcess(pool, 0, 1, 2)
+	}
+	g := &game{T: t, Judge: New(setup)}
+	for l := range strings.Lines(script) {
+		if l = strings.TrimSpace(l); l != "" {
+			g.script = append(g.script, l)
+		}
+	}
+	return g
+}
+
+// tell tells the judge a fact, and does what it asks.
+func (g *game) tell(f fact.Fact) {
+	silence := f
+	for {
+		found, do := g.Next(f)
+		g.found = append(g.found, found...)
+		if do.Verdict != "" {
+			g.last.Verdict, g.last.Why = do.Verdict, do.Why
+		}
+		names := []string{"", "ask", "await", "look again", "end peer", "end case", "end session"}
+		if do.What != GoOn {
+			g.asked = append(g.asked, names[do.What])
+		}
+		switch do.What {
+		case EndCase, EndSession:
+			g.last.What = do.What
+			g.over = true
+			return
+		case GoOn:
+			return
+		case Ask:
+			g.Next(fact.Fact{Kind: fact.Sent, Side: do.Role, Said: do.Step.Text})
+			f = g.line(do.Role, scenario.Step{})
+		case Await:
+			f = g.line(do.Role, do.Step)
+		case LookAgain:
+			f, _ = g.optional("look", do.Role)
+		case EndPeer:
+			f = silence
+			f.Why = "no answer in time"
+		}
+	}
+}
+
+// line returns the next line of the script, which must be about this side.
+func (g *game) line(role scenario.Role, st scenario.Step) (f fact.Fact) {
+	g.Helper()
+	if len(g.script) == 0 {
+		g.Fatalf("the script has no line for %s at line %d", role, st.Line)
+	}
+	text, changes, _ := strings.Cut(g.script[0], "|")
+	g.script = g.script[1:]
+	text, ok := strings.CutPrefix(strings.TrimSpace(text), role.String()+"<")
+	if text = strings.TrimSpace(text); !ok {
+		g.Fatalf("%q is not about %s", text, role)
+	}
+	f = fact.Fact{Kind: fact.Answered, Side: role, Step: st, Said: text}
+	switch text {
+	case "(silent)":
+		f.Kind = fact.Silent
+	case "(stopped)":
+		f.Kind, f.Signal = fact.Silent, "stopped by the runner's own SIGSTOP"
+	case "(gone)":
+		f.Kind, f.Why = fact.Gone, "the peer ended: exit status 7"
+	case "(killed)":
+		f.Kind, f.Signal = fact.Gone, "ended by the runner's own signal: terminated"
+	case "(broken)":
+		f.Kind, f.Why = fact.Broken, "not text"
+	case "(unasked)":
+		f.Kind = fact.Unasked
+	}
+	var named []int
+	if f.Kind == fact.Answered && st.Line > 0 {
+		named, _ = g.Named(role, text)
+	}
+	g.change(&f, changes, named)
+	return f
+}
+
+// optional returns the next line of the script if it begins with this word and side.
+func (g *game) optional(word string, role scenario.Role) (f fact.Fact, ok bool) {
+	f = fact.Fact{Kind: fact.Looked, Side: role}
+	if len(g.script) == 0 {
+		return f, false
+	}
+	text, changes, _ := strings.Cut(g.script[0], "|")
+	said, ok := strings.CutPrefix(strings.TrimSpace(text), word+" "+role.String())
+	if !ok {
+		return f, false
+	}
+	g.script = g.script[1:]
+	f.Said = strings.TrimSpace(said)
+	g.change(&f, changes, nil)
+	return f, true
+}
+
+var change = regexp.MustCompile(`^(-)?(\d+)?(!?=|:)?([a-z]*)([!?])?$`)
+
+// change adds what changes, and what the descriptors are that an answer names.
+func (g *game) change(f *fact.Fact, text string, named []int) {
+	f.Time = time.Duration(0)
+	for word := range strings.FieldsSeq(text) {
+		name, value, _ := strings.Cut(word, ":")
+		if ms, ok := strings.CutPrefix(word, "at="); ok {
+			n, _ := strconv.Atoi(ms)
+			f.Time = time.Duration(n) * time.Millisecond
+			continue
+		}
+		if held, ok := strings.CutPrefix(word, "held="); ok {
+			name, until, _ := strings.Cut(held, "/")
+			h := fact.Held{File: g.names[name]}
+			if until != "" {
+				h.Until = scenario.Role(until[0])
+			}
+			f.Held = []fact.Held{h}
+			continue
+		}
+		switch {
+		case word == "unseen":
+			f.Unseen = "permission denied"
+			continue
+		case word == "exited":
+			f.Exited = true
+			continue
+		case value != "" && strings.HasPrefix(value, "O_"):
+			f.States = append(f.States, fact.State{File: g.names[name], What: "status flags", Was: "none", Now: value})
+			continue
+		case value != "":
+			f.States = append(f.States, fact.State{File: g.names[name], What: fact.Offset, Was: "0", Now: value})
+			continue
+		}
+		m := change.FindStringSubmatch(word)
+		if m == nil {
+			g.Fatalf("%q is no change", word)
+		}
+		fd, _ := strconv.Atoi(m[2])
+		d := fact.Descriptor{Side: f.Side, FD: fd, Closed: m[1] != "", Changed: m[3] == "!=", Info: &fact.Info{CloseOnExec: m[5] != "!"}}
+		if d.Named = slices.Contains(named, fd); d.Named && d.Closed {
+			d.Closed, d.Err = false, "no such file or directory"
+		}
+		if m[4] == "pidfd" {
+			d.Files = []fact.Match{{File: fact.SenderPidfd, Sure: true}}
+		} else if m[4] != "" {
+			d.Files = []fact.Match{{File: g.names[m[4]], Way: "kcmp", Sure: m[5] != "?"}}
+		}
+		f.Descriptors = append(f.Descriptors, d)
+	}
+}
+
+// run runs the transcript.
+func (g *game) run() {
+	for _, role := range roles {
+		g.own(role, "use")
+	}
+	for _, st := range g.Case.Scenario.Steps {
+		if g.over {
+			break
+		}
+		switch {
+		case st.Role == scenario.RoleR:
+			f := fact.Fact{Side: st.Act.Role, Step: st}
+			if len(g.script) > 0 && strings.HasPrefix(g.script[0], "R>") {
+				text, changes, _ := strings.Cut(strings.TrimPrefix(g.script[0], "R>"), "|")
+				g.script = g.script[1:]
+				f.Found = strings.TrimSpace(text)
+				g.change(&f, changes, nil)
+			}
+			g.tell(f)
+		case st.Kind == scenario.StepCommand:
+			text, err := scenario.MapNames(st.Text, func(name string) (int, error) { return g.FD(st.Role, name) })
+			if err != nil {
+				g.Fatal(err)
+			}
+			g.tell(fact.Fact{Kind: fact.Sent, Side: st.Role, Step: st, Said: text})
+		default:
+			g.tell(g.line(st.Role, st))
+		}
+	}
+	if g.last.What == EndSession {
+		return
+	}
+	g.over = false
+	for _, role := range roles {
+		if g.Pending(role) || g.Killed(role) {
+			continue
+		}
+		if f, ok := g.optional("look", role); ok || !g.over {
+			g.tell(f)
+		}
+		g.own(role, "end")
+	}
+	for len(g.script) > 0 && !g.over {
+		text, changes, _ := strings.Cut(g.script[0], "|")
+		if strings.TrimSpace(text) != "after" {
+			break
+		}
+		g.script = g.script[1:]
+		f := fact.Fact{Side: roleA}
+		g.change(&f, changes, nil)
+		g.tell(f)
+	}
+	if len(g.script) > 0 {
+		g.Errorf("not used: %q", g.script)
+	}
+}
+
+// own sends a command of the runner's own, to which the script may have another answer than ok.
+func (g *game) own(role scenario.Role, verb string) {
+	if g.last.What == EndSession {
+		return
+	}
+	g.tell(fact.Fact{Kind: fact.Sent, Side: role, Said: verb})
+	f, ok := g.optional(verb, role)
+	f.Kind, f.Said = fact.Answered, cmp.Or(f.Said, "ok")
+	if verb == "end" && !ok {
+		for _, fd := range g.openFiles(role) {
+			f.Descriptors = append(f.Descriptors, fact.Descriptor{Side: role, FD: fd, Closed: true})
+		}
+	}
+	g.tell(f)
+}
+
+// openFiles returns the descriptors that a side has for files of the case.
+func (g *game) openFiles(role scenario.Role) (fds []int) {
+	sd := g.sides[role]
+	for fd := range sd.open {
+		if fd > 2 && fd < 90 && !sd.leaks[fd] {
+			fds = append(fds, fd)
+		}
+	}
+	slices.Sort(fds)
+	return fds
+}
+
+// outcome returns the findings of a game, or the reason why there are none.
+func (g *game) outcome() string {
+	var list []string
+	if g.last.Verdict != "" {
+		list = append(list, string(g.last.Verdict)+": "+g.last.Why)
+	}
+	for _, f := range g.found {
+		text := f.Located()
+		if f.Own {
+			text += " (own)"
+		}
+		if f.Ambiguous {
+			text += " (ambiguous)"
+		}
+		list = append(list, text)
+	}
+	return strings.Join(list, "\n")
+}
+
+// outcomeOf runs a script with the peers x and y.
+func outcomeOf(t *testing.T, text, script string, change func(x, y *scenario.Peer)) (outcome, asked string) {
+	t.Helper()
+	x, y := &scenario.Peer{Name: "x"}, &scenario.Peer{Name: "y"}
+	if change != nil {
+		change(x, y)
+	}
+	g := newGame(t, mustParse(t, text), x, y, script)
+	g.run()
+	return g.outcome(), strings.Join(g.asked, ", ")
+}
+
+func ExampleJudge() {
+	s, err := scenario.Parse("group/id", []byte(passOne))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	a := fact.File{Name: "a", Owner: roleA}
+	sockets := map[scenario.Role][]fact.Descriptor{
+		roleA: {{Side: roleA, FD: 3, Files: []fact.Match{{File: fact.File{Name: "asock", Owner: roleA, Socket: true}}}},
+			{Side: roleA, FD: 4, Files: []fact.Match{{File: a}}}},
+		roleB: {{Side: roleB, FD: 3, Files: []fact.Match{{File: fact.File{Name: "bsock", Owner: roleB, Socket: true}}}}},
+	}
+	j := New(Setup{
+		Case:      scenario.Case{Scenario: s, Type: "stream", A: &scenario.Peer{Name: "x"}, B: &scenario.Peer{Name: "y"}},
+		Processes: map[scenario.Role]*Process{roleA: NewProcess([]int{3, 4}), roleB: NewProcess([]int{3})},
+		Given:     sockets,
+	})
+	j.Next(fact.Fact{Kind: fact.Sent, Side: roleB, Step: s.Steps[2], Said: "recv bytes=1 fds=1"})
+	found, _ := j.Next(fact.Fact{Kind: fact.Answered, Side: roleB, Step: s.Steps[3], Said: "ok n=1 payload=00 fds=7", Descriptors: []fact.Descriptor{
+		{Side: roleB, FD: 7, Named: true, Files: []fact.Match{{File: a, Way: "kcmp", Sure: true}}, Info: &fact.Info{}}}})
+	fmt.Println(found)
+	// Output:
+	// [cloexec@y: a received descriptor is not close-on-exec]
+}

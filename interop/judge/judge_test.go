@@ -1,0 +1,163 @@
+package judge
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/scm-rights/scm/interop/scenario"
+)
+
+// right is what happens if both peers are right.
+const right = "A< ok n=1\nB< ok n=1 payload=00 fds=7 | 7=a\n"
+
+// gc makes B a peer with a garbage collector, closes one that may close its socket when a call fails.
+func gc(_, y *scenario.Peer)     { y.Hello.GC = true }
+func closes(x, y *scenario.Peer) { x.Hello.Closes, y.Hello.Closes = true, true }
+
+// Each row is what happens in a case, and what the judge finds. The names in "# Red:" lines of scenarios that are no
+// faulty peers are names of rows.
+var rows = []struct {
+	name, text, script string
+	change             func(x, y *scenario.Peer)
+	want               string
+}{
+	{"right", passOne, right, nil, ""},
+
+	// What the answer says.
+	{"other bytes", passOne, "A< ok n=1\nB< ok n=1 payload=01 fds=7 | 7=a", nil,
+		"line 8: answer@y: answered \"ok n=1 payload=01 fds=7\"\nexpected ok n=1 payload=00 fds=a (payload is 01)"},
+	{"unsupported, which can= offers", passOne, "A< unsupported", nil, `line 6: contract@x: answered unsupported to "send payload=00 fds=4", which its can= offers`},
+	{"another language", passOne, "A< yes", nil, `line 6: contract@x: an answer begins with ok or err, not yes: "yes"`},
+	{"binary", passOne, "A< ok n=1\nB< (broken)", nil, "line 8: contract@y: not text"},
+	{"another answer to end", passOne, right + "look A\nend A no", nil, `contract@x: answered "no" to "end"`},
+
+	// What the descriptors are.
+	{"inheritable", passOne, "A< ok n=1\nB< ok n=1 payload=00 fds=7 | 7=a!", nil, "cloexec@y: a received descriptor is not close-on-exec"},
+	{"another file", passOne, "A< ok n=1\nB< ok n=1 payload=00 fds=7 | 7=b", nil, "line 8: file@y: 7 is not the open file description of a"},
+	{"not a file of the case", passOne, "A< ok n=1\nB< ok n=1 payload=00 fds=7 | 7=", nil, "line 8: file@y: 7 is not the open file description of a"},
+	{"not open", passOne, "A< ok n=1\nB< ok n=1 payload=00 fds=7 | -7", nil, "line 8: file@y: 7 is not open: no such file or directory"},
+	{"only the inode is known", passOne, "A< ok n=1\nB< ok n=1 payload=00 fds=7 | 7=a?", nil, ""},
+	{"a descriptor that it has already", passOne, "A< ok n=1\nB< ok n=1 payload=00 fds=3 | 3=bsock", nil,
+		"line 8: file@y: reported that it received 3, which it had already\nline 8: file@y: 3 is not the open file description of a"},
+	{"its standard input", passOne, "A< ok n=1\nB< ok n=1 payload=00 fds=0 | 0=a\nlook A\nend A | -3 -4 -5\nlook B\nend B | -0 -3", nil,
+		"line 8: file@y: reported that it received 0, which it had already"},
+	{"-1", passOne, "A< ok n=1\nB< ok n=1 payload=00 fds=-1 | ", nil,
+		"line 8: file@y: reported that it received -1, which it had already\nline 8: file@y: -1 is not open: no such file or directory"},
+	{"many that it has already", passOne, "A< ok n=1\nB< ok n=1 payload=00 fds=0,1,2,3,0 | ", nil,
+		"line 8: file@y: reported that it received 0, which it had already\nline 8: file@y: reported that it received 1, which it had already\n" +
+			"line 8: file@y: reported that it received 2, which it had already\nline 8: file@y: 2 more descriptors are not what the answer says\n" +
+			"line 8: answer@y: answered \"ok n=1 payload=00 fds=0,1,2,3,0\"\nexpected ok n=1 payload=00 fds=a (5 descriptors, and not 1)"},
+	{"the runner may not look", passOne, "A< ok n=1\nB< ok n=1 payload=00 fds=7 | unseen", nil, "not run: cannot see which descriptors y has open: permission denied"},
+	{"the runner may not look at the sender", passOne, "A< ok n=1 | unseen\nB< ok n=1 payload=00 fds=7 | 7=a", nil,
+		"not run: cannot see which descriptors x has open: permission denied"},
+
+	// What it should still have open.
+	{"closed", passOne, "A< ok n=1 | -4\nB< ok n=1 payload=00 fds=7 | 7=a", nil, "line 6: file@x: descriptor 4 was closed without a command to do so (own)"},
+	{"closed for a later case", passOne, "A< ok n=1 | -90\nB< ok n=1 payload=00 fds=7 | 7=a", nil, "line 6: file@x: descriptor 90 was closed without a command to do so (own)"},
+	{"closed by command", rule + "on stream\nfiles a=file\nA> close fds=a\nA< ok\n", "A< ok | -4", nil, ""},
+	{"not closed by command", rule + "on stream\nfiles a=file\nA> close fds=a\nA< ok\n", "A< ok", nil, "line 6: leak@x: a, as 4, is open, and the peer did not report it"},
+	{"replaced", passOne, "A< ok n=1 | 4!=\nB< ok n=1 payload=00 fds=7 | 7=a", nil,
+		"line 6: file@x: descriptor 4 refers to another file now, without a command to do so (own)"},
+	{"replaced while the other side had something to do", rule + "on stream\nfiles a=file\nB>& recv bytes=1 fds=1\nA> send payload=00 fds=a\nA< ok n=1\nB<& ok n=1 payload=00 fds=a\n",
+		"A< ok n=1 | 4!=\nB< ok n=1 payload=00 fds=7 | 7=a", nil, "line 7: file@x: descriptor 4 refers to another file now, without a command to do so"},
+	{"replaced what is for a later case", passOne, right + "look A | 90!=\nend A | -3 -4 -5", nil, "file@x: descriptor 90 refers to another file now, without a command to do so (own)"},
+	{"replaced and put back", passOne, right + "look A | 90!=\nend A | -3 -4 -5 90=", nil, ""},
+
+	// What it should not have open.
+	{"a duplicate", passOne, "A< ok n=1 | 8=a\nB< ok n=1 payload=00 fds=7 | 7=a", nil, "line 6: leak@x: a, as 8, is open, and the peer did not report it"},
+	{"a duplicate of which only the inode is known", passOne, "A< ok n=1 | 8=a?\nB< ok n=1 payload=00 fds=7 | 7=a", nil, ""},
+	{"a duplicate of its socket", passOne, "A< ok n=1 | 8=asock\nB< ok n=1 payload=00 fds=7 | 7=a", nil, ""},
+	{"a duplicate of its socket at the end", passOne, right + "look A | 8=asock\nend A | -3 -4 -5", nil, "leak@x: asock, as 8, is still open after the end of the case"},
+	{"many duplicates", passOne, "A< ok n=1 | 8=a 9=a 10=b 11=b 12=b\nB< ok n=1 payload=00 fds=7 | 7=a", nil,
+		"line 6: leak@x: a, as 8, is open, and the peer did not report it\nline 6: leak@x: a, as 9, is open, and the peer did not report it\n" +
+			"line 6: leak@x: b, as 10, is open, and the peer did not report it\nline 6: leak@x: 2 more descriptors are open"},
+	{"kept at the end", passOne, right + "look A\nend A | -3 -5", nil, "leak@x: a, as 4, is still open after the end of the case"},
+	{"kept what it received", passOne, right + "look A\nend A | -3 -4 -5\nlook B\nend B | -3", nil, "leak@y: a, as 7, is still open after the end of the case"},
+	{"hidden at a descriptor of a later case", passOne, right + "look A\nend A | -3 -4 -5\nlook B | 90!=a\nend B | -3 -7 90=", nil, "leak@y: a, as 90, is open, and the peer did not report it"},
+	{"the sender's pidfd", passOne, "A< ok n=1\nB< ok n=1 payload=00 fds=7 | 7=a 8=pidfd", nil, "line 8: leak@y: the sender's pidfd, as 8, is open, and the peer did not report it"},
+	{"on standard error", passOne, "A< ok n=1\nB< ok n=1 payload=00 fds=7 | 7=a 2=a", nil, "line 8: leak@y: a, as 2, is open, and the peer did not report it"},
+	{"while the other side waits", rule + "on stream\nfiles a=file\nB>& recv bytes=1 fds=1\nA> send payload=00 fds=a\nA< ok n=1\nB<& ok n=1 payload=00 fds=a\n",
+		"A< ok n=1\nB< ok n=1 payload=00 fds=7 | 7=a 8=a", nil, "line 8: leak@y: a, as 8, is open, and the peer did not report it"},
+	{"collected in time", passOne, right + "look A\nend A | -3 -4 -5\nlook B\nend B | at=100 -3\nlook B | at=900 -7", gc, ""},
+	{"not collected", passOne, right + "look A\nend A | -3 -4 -5\nlook B\nend B | at=100 -3\nlook B | at=900\nlook B | at=1100", gc, "leak@y: a, as 7, is still open after the end of the case"},
+	{"open somewhere", passOne, right + "look A\nend A | -3 -4 -5\nlook B\nend B | -3 -7\nafter | held=a/A", nil, "leak@x: a is still open somewhere after the end of the case (ambiguous)"},
+
+	// What it has changed.
+	{"an offset", passOne, "A< ok n=1 | a:9\nB< ok n=1 payload=00 fds=7 | 7=a", nil, "line 6: file@x: a is at offset 9, and was at 0 before (ambiguous)"},
+	{"status flags", passOne, "A< ok n=1\nB< ok n=1 payload=00 fds=7 | 7=a a:O_NONBLOCK", nil, "line 8: file@y: the status flags of a changed from none to O_NONBLOCK (ambiguous)"},
+	{"status flags opposite the runner", passOne, "A< ok n=1\nB< ok n=1 payload=00 fds=7 | 7=a a:O_NONBLOCK", func(_, y *scenario.Peer) { y.Name = scenario.RunnerName },
+		"line 8: file@x: the status flags of a changed from none to O_NONBLOCK (own)"},
+	{"a file that it has not sent", rule + "on stream\nfiles a=file\nA> recv bytes=1 fds=1\nA< ok n=0 payload=- fds=-\n", "A< ok n=0 payload=- fds=- | a:9", nil,
+		"line 6: file@x: a is at offset 9, and was at 0 before (own)"},
+
+	// No answer.
+	{"silent", passOne, "A< ok n=1\nB< (silent)", nil, "line 8: hang@y: no answer in time"},
+	{"it exits behind its answer", passOne, right + "look A\nend A | exited", nil, ""},
+	{"gone", passOne, "A< ok n=1\nB< (gone)", nil, "line 8: crash@y: the peer ended: exit status 7"},
+	{"stopped", passOne, "A< ok n=1\nB< (stopped)", nil, "not run: y: stopped by the runner's own SIGSTOP"},
+	{"killed", passOne, "A< ok n=1\nB< (killed)", nil, "not run: y: ended by the runner's own signal: terminated"},
+
+	// A library that no longer uses the connection.
+	{"it has given up", refusal, "A< ok n=2\nB< err EIO\nA< err EPIPE\nB< unsupported", nil, "unsupported: y: answered unsupported"},
+	{"it has not given up", refusal, "A< ok n=2\nB< err EIO\nA< err EPIPE\nB< ok n=0 payload=- fds=-", nil, "line 10: answer@x: answered \"err EPIPE\"\nexpected ok n=1 (not ok)"},
+	{"it cannot be asked", refusal, "A< ok n=2\nB< err EIO\nA< err EPIPE\nB< (unasked)", nil, "line 10: answer@x: answered \"err EPIPE\"\nexpected ok n=1 (not ok)"},
+	{"it has given up, and the other waits", refusal, "A< ok n=2\nB< err EIO\nA< (silent)\nB< unsupported", nil, "unsupported: y: answered unsupported"},
+	{"it has not given up, and the other waits", refusal, "A< ok n=2\nB< err EIO\nA< (silent)\nB< ok n=0 payload=- fds=-", nil, "line 10: hang@x: no answer in time"},
+	{"a failed call closes the socket", passOne, "A< ok n=1\nB< err EIO | -3", closes, "line 8: answer@y: answered \"err EIO\"\nexpected ok n=1 payload=00 fds=a (not ok)"},
+	{"the failure of the other excuses it", excuse, "B< ok n=0 payload=- fds=-\nA< err EIO | -3", closes, ""},
+	{"nothing excuses it", excuse, "B< ok n=0 payload=- fds=-\nA< (unasked)", closes, "line 7: answer@y: answered \"ok n=0 payload=- fds=-\"\nexpected ok n=2 payload=0001 fds=a (0 descriptors, and not 1)"},
+
+	// Lines of the runner's own.
+	{"something is pending", passOne[:strings.Index(passOne, "B>")] + "R> pending B\n", "A< ok n=1\nR> something to receive", nil,
+		"line 7: answer@x: B has something to receive, and nothing should have been sent"},
+	{"it does not wait", rule + "on stream\nB>& recv bytes=1 fds=0\nR> blocked B\nB<& ok n=1 payload=00 fds=-\n", "R> it does not wait", nil, "line 5: answer@y: it does not wait"},
+	{"open at eof", rule + "on stream\nfiles a=pipe-r\nA> close fds=a\nA< ok\nR> drop a\nR> eof a\n", "A< ok | -4\nR>\nR> | held=a", nil, "line 8: leak@y: a is still open somewhere (ambiguous)"},
+	{"another offset", passOne + "R> pos B a=1\n", right + "R> | 7=a", nil, "line 9: file@y: a is at offset 0, not 1"},
+	{"the offset that it changed", passOne + "R> pos B a=1\n", "A< ok n=1 | a:9\nB< ok n=1 payload=00 fds=7 | 7=a\nR> | 7=a", nil,
+		"line 6: file@x: a is at offset 9, and was at 0 before (ambiguous)\nline 9: file@x: a is at offset 0, not 1 (ambiguous)"},
+	{"other flags", passOne + "R> flags B a=nonblock,append\n", right + "R> | 7=a", nil, "line 9: file@y: a has the status flags none, not O_APPEND|O_NONBLOCK"},
+	{"killed by a line", passOne + "R> kill B SIGKILL\n", right, nil, ""},
+}
+
+const refusal = rule + "on stream\nfiles a=file\nA> send payload=0001 fds=a\nA< ok n=2\nB> recv bytes=1 fds=1\nB< err  # refused\nA> send payload=00 fds=-\nA< ok n=1\n" +
+	"B> recv bytes=1 fds=1\nB< ok n=1 payload=00 fds=-\n"
+
+const excuse = rule + "on stream\nfiles a=file\nB>& recv bytes=2 fds=1\nA>& send payload=00 fds=a\nB<& ok n=2 payload=0001 fds=a\nA<& err EIO\n"
+
+func TestRows(t *testing.T) {
+	names := map[string]bool{}
+	for _, r := range rows {
+		t.Run(r.name, func(t *testing.T) {
+			if names[r.name] {
+				t.Error("two rows have this name")
+			}
+			names[r.name] = true
+			if got, _ := outcomeOf(t, r.text, r.script, r.change); got != r.want {
+				t.Errorf("got\n%s\nwant\n%s", got, r.want)
+			}
+		})
+	}
+}
+
+// What the judge asks for.
+func TestRequests(t *testing.T) {
+	for _, c := range []struct{ name, want string }{
+		{"right", ""},
+		{"silent", "end peer, end session"},
+		{"other bytes", "end case"},
+		{"it has given up", "ask, end case"},
+		{"it has not given up, and the other waits", "ask, end peer, end session"},
+		{"collected in time", "look again"},
+		{"not collected", "look again, look again"},
+		{"the failure of the other excuses it", "await, end case"},
+	} {
+		for _, r := range rows {
+			if r.name != c.name {
+				continue
+			}
+			if _, got := outcomeOf(t, r.text, r.script, r.change); got != c.want {
+				t.Errorf("%s: got %s, want %s", c.name, got, c.want)
+			}
+		}
+	}
+}
