@@ -603,8 +603,11 @@ func (p *poker) ensure() error {
 	return err
 }
 
-// serverError adds what the server has printed.
+// serverError adds where the server listens, and what it has printed.
 func (p *poker) serverError(err error) error {
+	if listens := p.server.Listens(); len(listens) > 0 {
+		err = fmt.Errorf("%w; the server listens at %s", err, strings.Join(listens, ", "))
+	}
 	if output := p.server.Output(); output != "" {
 		return fmt.Errorf("%w; it has printed:\n%s", err, output)
 	}

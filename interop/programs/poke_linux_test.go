@@ -156,6 +156,11 @@ func TestPokeErrors(t *testing.T) {
 			t.Errorf("got %v, want %s", err, c.want)
 		}
 	}
+	args, other := testServer(t, "honest", "stream")
+	_, err := Poke(context.Background(), PokeOptions{Args: args, Address: address, Settle: short, Timeout: 2 * time.Second})
+	if err == nil || !strings.HasSuffix(err.Error(), "no process listens at "+address+"; the server listens at "+other) {
+		t.Error(err)
+	}
 	l, err := testserver.Listen("stream", address)
 	if err != nil {
 		t.Fatal(err)

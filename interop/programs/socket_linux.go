@@ -6,10 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
+	"github.com/scm-rights/scm/internal/procfs"
 	"golang.org/x/sys/unix"
 )
 
@@ -82,23 +84,47 @@ func Listening(address string) bool {
 			return false
 		}
 	}
-	text, err := os.ReadFile("/proc/net/unix")
-	if err != nil {
-		return false
+	for _, path := range listeners() {
+		if path == address {
+			return true
+		}
 	}
-	const listens = 1 << 16 // __SO_ACCEPTCON of linux/net.h
+	return false
+}
+
+// listeners returns the addresses of the sockets that can be connected to, by their inodes.
+func listeners() map[string]string {
+	text, _ := os.ReadFile("/proc/net/unix") // without it, WaitListening connects
+	const listens = 1 << 16                  // __SO_ACCEPTCON of linux/net.h
+	all := map[string]string{}
 	for line := range strings.Lines(string(text)) {
 		fields := strings.Fields(line)
-		if len(fields) < 8 || strings.Join(fields[7:], " ") != address {
+		if len(fields) < 8 {
 			continue
 		}
 		flags, _ := strconv.ParseUint(fields[3], 16, 32)
 		typ, _ := strconv.ParseUint(fields[4], 16, 32)
 		if flags&listens != 0 || typ == unix.SOCK_DGRAM {
-			return true
+			all[fields[6]] = strings.Join(fields[7:], " ")
 		}
 	}
-	return false
+	return all
+}
+
+// Listens returns the addresses at which the server listens, as far as the kernel says so.
+func (s *Server) Listens() (addresses []string) {
+	all := listeners()
+	pids, _ := s.Processes()
+	for _, pid := range pids {
+		fds, _ := procfs.OpenFDs(pid)
+		for _, fd := range fds {
+			name, _ := procfs.ReadLink(pid, fd)
+			if address := all[strings.Trim(name, "socket:[]")]; address != "" && !slices.Contains(addresses, address) {
+				addresses = append(addresses, address)
+			}
+		}
+	}
+	return addresses
 }
 
 // Unread returns the number of bytes that were sent through a socket, and that the other process has not received yet. The
