@@ -30,6 +30,7 @@ type environment struct {
 	hangs       func(scenario.Case, scenario.Role) bool // whether the peer is expected not to answer
 	runnerFails func(scenario.Case) string              // why the case shows nothing about the peers here, or ""
 	records     map[scenario.Role]*process.Record       // of the peers, if they are recorded
+	told        func(*judge.Record)                     // Options.Told
 }
 
 // A caseRun is the state of a case while it runs. It carries out the lines of the transcript, tells the judge what
@@ -40,7 +41,8 @@ type caseRun struct {
 	judge  *judge.Judge
 	began  time.Time
 	result scenario.Result
-	facts  []fact.Fact
+	record *judge.Record    // nil: nobody wants it
+	facts  []fact.Fact      // those that a reader can see
 	found  map[int][]string // the findings at each fact
 }
 
@@ -78,6 +80,10 @@ func runCase(env environment, files *caseFiles, peers map[scenario.Role]*peerPro
 	a, b := cr.sides[scenario.RoleA], cr.sides[scenario.RoleB]
 	a.other, b.other = b, a
 	setup.Prefix = cr.socketPrefix()
+	if env.told != nil {
+		cr.record = judge.NewRecord(setup)
+		defer func() { env.told(cr.record) }()
+	}
 	cr.judge = judge.New(setup)
 	err := cr.execute()
 	files.close()
@@ -186,6 +192,9 @@ func (cr *caseRun) next(f fact.Fact) (err error) {
 func (cr *caseRun) tell(f fact.Fact) judge.Do {
 	f.Time = time.Since(cr.began)
 	findings, do := cr.judge.Next(f)
+	if cr.record != nil {
+		cr.record.Facts = append(cr.record.Facts, f)
+	}
 	if f.Text != "" {
 		cr.result.Transcript = append(cr.result.Transcript, f.Text)
 	}

@@ -3,7 +3,6 @@ package interop
 import (
 	"cmp"
 	"fmt"
-	"maps"
 	"reflect"
 	"slices"
 	"strconv"
@@ -52,7 +51,12 @@ func (o *observer) look(f *fact.Fact, named, fresh []int, all bool) {
 	for _, fd := range fresh {
 		delete(sd.tracked, fd)
 	}
-	for _, fd := range slices.Compact(slices.Sorted(slices.Values(slices.Concat(open, named)))) {
+	for _, fd := range named {
+		if i, isOpen := slices.BinarySearch(open, fd); !isOpen {
+			open = slices.Insert(open, i, fd)
+		}
+	}
+	for _, fd := range open {
 		isNamed := slices.Contains(named, fd)
 		if sd.later[fd] && !all && !isNamed {
 			continue
@@ -77,19 +81,21 @@ func (o *observer) look(f *fact.Fact, named, fresh []int, all bool) {
 // openFDs returns the open descriptors of a side, and those that it had open before. A process that has ended has no
 // descriptors, but it has not closed them. If the peer ends while the first list is being read, the second list is empty.
 func (sd *side) openFDs() (open, closed []int, err error) {
-	closed = slices.Sorted(maps.Keys(sd.seen))
 	for range 2 {
 		if open, err = procfs.OpenFDs(sd.Pid); err != nil || len(open) == 0 {
 			return nil, nil, err
 		}
-		isOpen := map[int]bool{}
-		for _, fd := range open {
-			isOpen[fd] = true
+		closed = nil
+		for fd := range sd.seen {
+			if _, isOpen := slices.BinarySearch(open, fd); !isOpen {
+				closed = append(closed, fd)
+			}
 		}
-		if closed = slices.DeleteFunc(closed, func(fd int) bool { return isOpen[fd] }); len(closed) == 0 {
+		if len(closed) == 0 {
 			break
 		}
 	}
+	slices.Sort(closed)
 	return open, closed, nil
 }
 

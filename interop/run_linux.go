@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/scm-rights/scm/interop/contract"
+	"github.com/scm-rights/scm/interop/judge"
 	"github.com/scm-rights/scm/interop/process"
 	"github.com/scm-rights/scm/interop/scenario"
 	"github.com/scm-rights/scm/interop/witness"
@@ -28,6 +29,7 @@ type Options struct {
 	FailFast bool                  // end the run at the first unexpected case
 	Runner   *scenario.Peer        // is paired with each of two peers to find out which one is at fault; nil disables this
 	Recorder process.Recorder      // records a failed case while it runs once more; nil records nothing
+	Told     func(*judge.Record)   // called with all facts of each case, by several jobs at the same time
 	Done     func(scenario.Result) // called for each result, one at a time, as soon as there is one
 }
 
@@ -88,6 +90,7 @@ func Run(ctx context.Context, cases []scenario.Case, x *scenario.Expectations, o
 		witness:     &witness.Witness{},
 		holders:     &sync.Map{},
 		exclusive:   &sync.RWMutex{},
+		told:        o.Told,
 	}
 	r.attribution = newAttribution(r.environment, o.Runner)
 	r.runAll(cases)

@@ -2,7 +2,6 @@ package judge
 
 import (
 	"fmt"
-	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -204,20 +203,26 @@ func (j *Judge) judgeHeld(sd *side, line int) {
 			Own:   !j.overlap,
 		})
 	}
-	held := slices.Sorted(maps.Keys(sd.held))
-	for _, fd := range held {
-		if _, open := sd.open[fd]; !open {
-			find("descriptor %d was closed without a command to do so", fd)
-			j.spent = j.spent || sd.spare[fd]
-			delete(sd.held, fd)
+	var closed, replaced []int
+	for fd, known := range sd.held {
+		switch d, open := sd.open[fd]; {
+		case !open:
+			closed = append(closed, fd)
+		case known && d.Changed && (sd.ended || !sd.spare[fd]):
+			replaced = append(replaced, fd)
 		}
 	}
-	for _, fd := range held {
-		if sd.held[fd] && sd.open[fd].Changed && (sd.ended || !sd.spare[fd]) {
-			find("descriptor %d refers to another file now, without a command to do so", fd)
-			j.spent = true // it may have replaced others too
-			sd.held[fd] = false
-		}
+	slices.Sort(closed)
+	for _, fd := range closed {
+		find("descriptor %d was closed without a command to do so", fd)
+		j.spent = j.spent || sd.spare[fd]
+		delete(sd.held, fd)
+	}
+	slices.Sort(replaced)
+	for _, fd := range replaced {
+		find("descriptor %d refers to another file now, without a command to do so", fd)
+		j.spent = true // it may have replaced others too
+		sd.held[fd] = false
 	}
 }
 
@@ -292,11 +297,15 @@ func (j *Judge) judgeLeaks(sd *side, f fact.Fact) Do {
 		return do
 	}
 	var leaks []int
-	for _, fd := range slices.Sorted(maps.Keys(sd.open)) {
+	for fd, d := range sd.open {
+		if len(d.Files) == 0 {
+			continue
+		}
 		if _, leaked := j.leakOf(sd, fd); leaked {
 			leaks = append(leaks, fd)
 		}
 	}
+	slices.Sort(leaks)
 	if len(leaks) > 0 && sd.peer.Hello.GC {
 		if sd.patience == 0 {
 			sd.patience = f.Time + j.Timeout
