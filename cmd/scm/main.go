@@ -89,7 +89,7 @@ in a checkout: go build -C cmd/scmvet -o $PWD/build/scmvet .`,
 	}
 	root.SetVersionTemplate("{{.Version}}\n")
 	root.AddCommand(socketCommands()...)
-	root.AddCommand(interopCommand(), pokeCommand(), traceCommand(), diffCommand(), versionCommand(), treeCommand())
+	root.AddCommand(interopCommand(), pokeCommand(), proxyCommand(), traceCommand(), diffCommand(), versionCommand(), treeCommand())
 	return root
 }
 

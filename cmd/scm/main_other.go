@@ -27,6 +27,10 @@ func pokeCommand() *cobra.Command {
 	return unsupported("poke", "requires Linux, where it asks the kernel about descriptors")
 }
 
+func proxyCommand() *cobra.Command {
+	return unsupported("proxy", "requires Linux, where it asks the kernel about descriptors")
+}
+
 // unsupported returns a command that always fails, because this system cannot run it.
 func unsupported(use, why string) *cobra.Command {
 	return &cobra.Command{

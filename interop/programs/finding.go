@@ -15,8 +15,11 @@ var Checks = []scenario.Check{CheckLeak, CheckCrash, CheckRefuses}
 // Items lists what scm poke sends, in this order.
 var Items = []string{"byte", "newline", "zeros", "ones", "4k", "second", "253", "path"}
 
+// FaultNone is the fault that changes nothing.
+const FaultNone = "none"
+
 // Faults lists what scm proxy does to the messages of a client, in this order.
-var Faults = []string{"none", "extra", "extra-all", "many", "opath"}
+var Faults = []string{FaultNone, "extra", "extra-all", "many", "opath"}
 
 // A Finding is a check that a program failed.
 type Finding struct {

@@ -38,7 +38,7 @@ type Server struct {
 
 	mu    sync.Mutex
 	ended error // how the first process to end with a failure did, or the last one without
-	first bool  // the first process has ended
+	first error // how the first process has ended
 }
 
 // Start starts a server. Stop ends it.
@@ -103,7 +103,9 @@ func launch(cmd *exec.Cmd) error {
 func (s *Server) note(pid int, status syscall.WaitStatus) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.first = s.first || pid == s.pid
+	if pid == s.pid && s.first == nil {
+		s.first = endOf(status)
+	}
 	if s.ended == nil || errors.Is(s.ended, errStatus0) {
 		s.ended = endOf(status)
 	}
@@ -151,7 +153,7 @@ func (s *Server) Ended() error {
 	default:
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		if s.first && s.ended != nil && !errors.Is(s.ended, errStatus0) {
+		if s.first != nil && s.ended != nil && !errors.Is(s.ended, errStatus0) {
 			return s.ended
 		}
 		return nil
@@ -166,6 +168,13 @@ func (s *Server) Ended() error {
 
 // ExitedWith0 reports whether a server that has ended in this way did so without a failure.
 func ExitedWith0(ended error) bool { return errors.Is(ended, errStatus0) }
+
+// firstEnded returns how the first process has ended, or nil if it is running.
+func (s *Server) firstEnded() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.first
+}
 
 func (s *Server) attachedEnded() error {
 	for {

@@ -16,6 +16,7 @@ import (
 
 func TestMain(m *testing.M) {
 	reexec.Register("test server", testserver.Main)
+	reexec.Register("test client", testClient)
 	reexec.Main()
 	Main()
 	os.Exit(m.Run())

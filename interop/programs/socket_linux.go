@@ -78,25 +78,48 @@ func (s *Server) WaitListening(ctx context.Context, address string) error {
 }
 
 // Listening reports whether a socket at the address can be connected to.
-func Listening(address string) bool {
-	if !strings.HasPrefix(address, "@") {
-		if _, err := os.Stat(address); err != nil {
-			return false
-		}
+func Listening(address string) bool { return len(listenerTypes(address)) > 0 }
+
+// SocketType returns the type of the socket on which a server listens. It connects only if the list of sockets does not have
+// the address, or has it twice, for sockets in different directories.
+func SocketType(address string) (int, error) {
+	if types := listenerTypes(address); len(types) == 1 {
+		return types[0], nil
 	}
-	for _, path := range listeners() {
-		if path == address {
-			return true
-		}
+	fd, typ, err := Dial(address, 0, time.Second)
+	if err != nil {
+		return 0, err
 	}
-	return false
+	unix.Close(fd)
+	return typ, nil
 }
 
-// listeners returns the addresses of the sockets that can be connected to, by their inodes.
-func listeners() map[string]string {
+// listenerTypes returns the types of the sockets at the address that can be connected to.
+func listenerTypes(address string) (types []int) {
+	if !strings.HasPrefix(address, "@") {
+		if _, err := os.Stat(address); err != nil {
+			return nil
+		}
+	}
+	for _, l := range listeners() {
+		if l.address == address && !slices.Contains(types, l.typ) {
+			types = append(types, l.typ)
+		}
+	}
+	return types
+}
+
+// A listener is a socket that can be connected to.
+type listener struct {
+	address string
+	typ     int
+}
+
+// listeners returns all listeners, by their inodes.
+func listeners() map[string]listener {
 	text, _ := os.ReadFile("/proc/net/unix") // without it, WaitListening connects
 	const listens = 1 << 16                  // __SO_ACCEPTCON of linux/net.h
-	all := map[string]string{}
+	all := map[string]listener{}
 	for line := range strings.Lines(string(text)) {
 		fields := strings.Fields(line)
 		if len(fields) < 8 {
@@ -105,7 +128,7 @@ func listeners() map[string]string {
 		flags, _ := strconv.ParseUint(fields[3], 16, 32)
 		typ, _ := strconv.ParseUint(fields[4], 16, 32)
 		if flags&listens != 0 || typ == unix.SOCK_DGRAM {
-			all[fields[6]] = strings.Join(fields[7:], " ")
+			all[fields[6]] = listener{strings.Join(fields[7:], " "), int(typ)}
 		}
 	}
 	return all
@@ -119,7 +142,7 @@ func (s *Server) Listens() (addresses []string) {
 		fds, _ := procfs.OpenFDs(pid)
 		for _, fd := range fds {
 			name, _ := procfs.ReadLink(pid, fd)
-			if address := all[strings.Trim(name, "socket:[]")]; address != "" && !slices.Contains(addresses, address) {
+			if address := all[strings.Trim(name, "socket:[]")].address; address != "" && !slices.Contains(addresses, address) {
 				addresses = append(addresses, address)
 			}
 		}

@@ -182,21 +182,3 @@ func control(c syscall.Conn, f func(fd int) error) error {
 	}
 	return result
 }
-
-// SocketType returns the type of the socket on which a server listens. A server with a seqpacket socket sees a connection
-// that is closed at once.
-func SocketType(address string) (int, error) {
-	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return 0, os.NewSyscallError("socket", err)
-	}
-	defer unix.Close(fd)
-	switch err := unix.Connect(fd, &unix.SockaddrUnix{Name: address}); err {
-	case nil:
-		return unix.SOCK_SEQPACKET, nil
-	case unix.EPROTOTYPE:
-		return unix.SOCK_STREAM, nil
-	default:
-		return 0, fmt.Errorf("connect %s: %w", address, err)
-	}
-}

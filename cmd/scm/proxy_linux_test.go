@@ -1,0 +1,199 @@
+package main
+
+import (
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/scm-rights/scm"
+	"github.com/scm-rights/scm/internal/reexec"
+	"github.com/scm-rights/scm/interop/programs"
+	"github.com/scm-rights/scm/interop/programs/testserver"
+)
+
+func init() {
+	reexec.Register("proxied client", func([]string) {
+		if testserver.Client(os.Getenv("SOCK")) != nil {
+			os.Exit(1)
+		}
+	})
+}
+
+// startProxy starts scm proxy with SOCK as the socket for clients, and waits until it listens.
+func startProxy(t *testing.T, socket, connect string, flags ...string) (stop func() result) {
+	t.Helper()
+	cmd := exec.Command(program(t, "scm"), append([]string{"proxy", "--listen", socket, "--connect", connect}, flags...)...)
+	done := make(chan result, 1)
+	var stdout, stderr strings.Builder
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		_ = cmd.Wait()
+		done <- result{cmd.ProcessState.ExitCode(), stdout.String(), stderr.String()}
+	}()
+	for !programs.Listening(socket) {
+		select {
+		case r := <-done:
+			t.Fatalf("scm proxy has ended: %+v", r)
+		default:
+		}
+	}
+	return func() result {
+		_ = cmd.Process.Signal(syscall.SIGTERM)
+		return <-done
+	}
+}
+
+// startServer starts a test server.
+func startServer(t *testing.T, mode string) (socket string) {
+	t.Helper()
+	socket = filepath.Join(t.TempDir(), "server")
+	cmd := reexec.Command("poked server", mode, "stream", socket)
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
+	for !programs.Listening(socket) {
+		if cmd.ProcessState != nil {
+			t.Fatal("the server has ended")
+		}
+	}
+	return socket
+}
+
+// A client does not notice the proxy, and a fault changes what the server receives.
+func TestProxy(t *testing.T) {
+	server := startServer(t, "honest")
+	for fault, works := range map[string]bool{"none": true, "extra": false, "extra-all": false, "many": false, "opath": true} {
+		t.Run(fault, func(t *testing.T) {
+			socket, first := filepath.Join(t.TempDir(), "proxy"), filepath.Join(t.TempDir(), "first")
+			stop := startProxy(t, socket, server, "--fault", fault, "--save-first", first)
+			if err := testserver.Client(socket); (err == nil) != works {
+				t.Errorf("the client: %v", err)
+			}
+			if r := stop(); r.code != 128+int(syscall.SIGTERM) || r.text() != "scm: terminated\n" {
+				t.Errorf("got %+v", r)
+			}
+			if text := contents(t, first); text != "" {
+				t.Errorf("saved %q, but the first message has a descriptor", text)
+			}
+			if _, err := os.Stat(socket); !os.IsNotExist(err) {
+				t.Errorf("the socket is left: %v", err)
+			}
+		})
+	}
+}
+
+// The saved bytes end before the first descriptor, and are those of the first client without one if no client sends any.
+func TestProxySavesTheFirstBytes(t *testing.T) {
+	for name, c := range map[string]struct {
+		clients []string // the bytes of each one, with descriptors from "|"
+		want    string
+	}{
+		"a client with a descriptor": {[]string{"ping\n", "ping\nping\n|take 1\n"}, "ping\nping\n"},
+		"no descriptor":              {[]string{"ping\n", "ping\nping\n"}, "ping\n"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			socket, first := filepath.Join(t.TempDir(), "proxy"), filepath.Join(t.TempDir(), "first")
+			stop := startProxy(t, socket, startServer(t, "honest"), "--save-first", first)
+			for _, text := range c.clients {
+				before, after, _ := strings.Cut(text, "|")
+				talk(t, socket, before, after)
+			}
+			stop()
+			if got := contents(t, first); got != c.want {
+				t.Errorf("got %q, want %q", got, c.want)
+			}
+		})
+	}
+}
+
+// talk sends lines to a test server, those after the first argument with a descriptor each, and waits for the answers.
+func talk(t *testing.T, socket, before, after string) {
+	t.Helper()
+	c, err := scm.Dial(t.Context(), "unix", socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	for i, text := range []string{before, after} {
+		for line := range strings.Lines(text) {
+			var fds []int
+			if i == 1 {
+				fds = []int{0}
+			}
+			if _, err := c.WriteFDs([]byte(line), fds...); err != nil {
+				t.Fatal(err)
+			}
+			if n, err := c.Read(make([]byte, 10)); n != len("ok\n") || err != nil {
+				t.Fatal(n, err)
+			}
+		}
+	}
+}
+
+func TestProxyUsage(t *testing.T) {
+	for _, c := range []struct {
+		args string
+		code int
+		want string
+	}{
+		{"--listen x", 2, "scm: proxy needs the socket of a server to --connect to…"},
+		{"--connect x", 2, "scm: proxy needs the socket to --listen on…"},
+		{"--listen x --connect y --fault extras", 2, `scm: unknown --fault "extras": use none, extra, extra-all, many, opath…`},
+		{"--listen x --connect y", 4, "scm: connect to y: no such file or directory\n"},
+		{"tests", 2, `scm: unknown command "tests" for "scm proxy"; did you mean "scm proxy test"?…`},
+		{"test --socket x --server y", 2, "scm: proxy test needs the commands --server and --client…"},
+		{"test --server x --client y", 2, "scm: proxy test needs the --socket of the server…"},
+		{"test x", 2, `scm: unexpected argument "x": use --server and --client…`},
+	} {
+		if r := command(t, append([]string{"proxy"}, strings.Fields(c.args)...)...); r.code != c.code || r.stdout != "" || !like(r.stderr, c.want) {
+			t.Errorf("scm proxy %s: got %+v, want %d and %s", c.args, r, c.code, c.want)
+		}
+	}
+}
+
+func TestProxyTestStatus(t *testing.T) {
+	accept := write(t, "extra* leak@poked it is a store\nmany leak@poked it is a store\nbyte leak@poked of poke\n")
+	for _, c := range []struct {
+		name, mode, client string
+		flags              []string
+		code               int
+		last               string
+	}{
+		{"no findings", "honest", "", nil, 0, "poked: no findings"},
+		{"findings", "all", "", []string{"--settle=10ms"}, 1, "poked: 3 findings"},
+		{"accepted", "all", "", []string{"--settle=10ms", "--accept", accept}, 0, "poked: no findings, 3 accepted, 1 accepted line set aside"},
+		{"no client", "all", "exit 3", nil, 4, "poked: could not run: none: the client fails without the proxy: exit status 3"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			dir := t.TempDir()
+			client := c.client
+			if client == "" {
+				client = shellCommand("proxied client")
+			}
+			args := []string{"proxy", "test", "--name=poked", "--timeout=1m", "--client-timeout=1m", "--settle=1m", "--socket", dir + "/socket",
+				"--server", shellCommand("poked server", c.mode, "stream", dir+"/socket"), "--client", client, "--report", dir + "/r.json"}
+			r := command(t, append(args, c.flags...)...)
+			lines := strings.Split(strings.TrimSpace(r.text()), "\n")
+			if r.code != c.code || lines[len(lines)-1] != c.last {
+				t.Errorf("exit status %d, want %d and %s\n%s", r.code, c.code, c.last, r.text())
+			}
+			var got programs.Report
+			if err := json.Unmarshal([]byte(contents(t, dir+"/r.json")), &got); err != nil || got.Tool != "scm proxy test" || c.code != 4 && len(got.Trials) != len(programs.Faults) {
+				t.Errorf("%v: %+v", err, got)
+			}
+		})
+	}
+}
+
+// shellCommand returns a command for /bin/sh that executes a registered program.
+func shellCommand(name string, args ...string) string {
+	return "exec '" + strings.Join(reexec.CommandLine(name, args...), "' '") + "'"
+}

@@ -1,0 +1,262 @@
+package programs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/scm-rights/scm/interop/relay"
+	"golang.org/x/sys/unix"
+)
+
+// ProxyOptions say which server to test, and with which client. Both commands are for /bin/sh, with the socket in $SOCK.
+type ProxyOptions struct {
+	Address string // of the server's socket
+	Listen  string // the address of the proxy's socket, or "" for a path in a new directory
+	Server  string
+	Client  string
+
+	Settle        time.Duration // how long the server may take to close a descriptor
+	Timeout       time.Duration // for the server to start
+	ClientTimeout time.Duration // for the client to end
+}
+
+// A proxyTest tests a server.
+type proxyTest struct {
+	ProxyOptions
+	ctx    context.Context
+	server poker // starts and stops it
+	typ    int   // of its socket
+}
+
+// ProxyTest runs a client of a server through a relay, once for each of the Faults, and finds out what the server keeps,
+// whether it has ended, and whether it still serves clients. An error means that it could not find that out.
+func ProxyTest(ctx context.Context, o ProxyOptions) ([]Trial, error) {
+	p := &proxyTest{ProxyOptions: o, ctx: ctx}
+	p.server = poker{ctx: ctx, PokeOptions: PokeOptions{
+		Address: o.Address, Args: []string{"/bin/sh", "-c", o.Server}, Settle: o.Settle, Timeout: o.Timeout}}
+	var trials []Trial
+	for _, name := range Faults {
+		began := time.Now()
+		t, err := p.trial(name)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
+		t.Seconds = time.Since(began).Seconds()
+		trials = append(trials, *t)
+	}
+	return trials, nil
+}
+
+// trial injects a fault. A server that then ends, or no longer serves clients, must do so each time, and not without it.
+func (p *proxyTest) trial(name string) (*Trial, error) {
+	t, err := p.once(name)
+	if err != nil || name == FaultNone || len(t.Findings) == 0 || t.Findings[0].Check == CheckLeak {
+		return t, err
+	}
+	if _, err := p.once(FaultNone); err != nil {
+		return nil, err
+	}
+	again, err := p.once(name)
+	if err != nil {
+		return nil, err
+	}
+	if len(again.Findings) == 0 || again.Findings[0].Check != t.Findings[0].Check {
+		t.Skipped, t.Findings = "the server "+t.Findings[0].Text+", but not each time", nil
+	}
+	return t, nil
+}
+
+// once starts the server, runs the client without and with the proxy, and looks at the server after all connections have
+// been closed.
+func (p *proxyTest) once(name string) (*Trial, error) {
+	t := &Trial{What: name}
+	defer p.server.stop()
+	if err := p.direct(); err != nil {
+		return nil, err
+	}
+	f, err := NewFault(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	clientErr, err := p.through(f)
+	switch {
+	case err != nil:
+		return nil, err
+	case clientErr == nil:
+	case name == FaultNone:
+		return nil, fmt.Errorf("the client fails with the proxy, although that changes nothing: %w", clientErr)
+	default:
+		t.Notes = append(t.Notes, "the client fails: "+firstLine(clientErr))
+	}
+	if err := p.look(t, f); err != nil {
+		return nil, err
+	}
+	if name == FaultNone && len(t.Findings) > 0 {
+		return nil, fmt.Errorf("the server %s, although the proxy changes nothing", t.Findings[0].Text)
+	}
+	if name != FaultNone && f.added+f.swapped == 0 && t.Skipped == "" {
+		t.Skipped = "the client sends no descriptor with which the fault could be injected"
+	}
+	return t, nil
+}
+
+// direct starts the server and runs the client without the proxy. Then the server has opened what it opens for its first client
+// only. If it has ended without a failure, it is started again.
+func (p *proxyTest) direct() error {
+	if err := p.server.ensure(); err != nil {
+		return err
+	}
+	err := p.runClient(p.Address)
+	if err != nil {
+		return fmt.Errorf("the client fails without the proxy: %w", err)
+	}
+	p.server.rest() // it may be about to end
+	if p.typ, err = SocketType(p.Address); err == nil {
+		return nil
+	}
+	f := p.server.failed(err)
+	if f == nil || !ExitedWith0(f.ended) {
+		return p.server.serverError(fmt.Errorf("after the client has run without the proxy: %w", err))
+	}
+	p.server.stop()
+	if err := p.server.ensure(); err != nil {
+		return err
+	}
+	p.typ, err = SocketType(p.Address)
+	return err
+}
+
+// through runs the client through a relay that injects the fault, and closes all connections.
+func (p *proxyTest) through(f *Fault) (clientErr, err error) {
+	address := p.Listen
+	if address == "" {
+		dir, err := os.MkdirTemp("", "scm-proxy-")
+		if err != nil {
+			return nil, err
+		}
+		defer os.RemoveAll(dir)
+		address = filepath.Join(dir, "socket")
+		err = os.Chmod(dir, 0o755) // for clients of other users
+		if err != nil {
+			return nil, err
+		}
+	}
+	l, err := listenFor(p.typ, address)
+	if err != nil {
+		return nil, err
+	}
+	defer l.Close()
+	var mu sync.Mutex
+	var failed error
+	r := relay.Relay{Type: p.typ, Connect: p.Address, ToServer: f.ToServer, Failed: func(err error) {
+		mu.Lock()
+		defer mu.Unlock()
+		failed = err
+	}}
+	ctx, cancel := context.WithCancel(p.ctx)
+	served := make(chan error, 1)
+	go func() { served <- r.Serve(ctx, l) }()
+	clientErr = p.runClient(address)
+	cancel()
+	err = <-served
+	if clientErr != nil && failed != nil {
+		clientErr = fmt.Errorf("%w (proxy: %w)", clientErr, failed)
+	}
+	return clientErr, err
+}
+
+// listenFor creates the proxy's socket, to which any client may connect: the relay connects to the server as the same user.
+func listenFor(typ int, address string) (*net.UnixListener, error) {
+	network := map[int]string{unix.SOCK_STREAM: "unix", unix.SOCK_SEQPACKET: "unixpacket"}[typ]
+	if network == "" {
+		return nil, errors.New("a proxy needs a stream or seqpacket socket")
+	}
+	l, err := net.ListenUnix(network, &net.UnixAddr{Net: network, Name: address})
+	if err == nil && os.Geteuid() == 0 && !strings.HasPrefix(address, "@") {
+		err = os.Chmod(address, 0o777)
+	}
+	return l, err
+}
+
+// runClient runs the client, and ends all its processes.
+func (p *proxyTest) runClient(address string) error {
+	client, err := Start(Command{Args: []string{"/bin/sh", "-c", p.Client}, Socket: address})
+	if err != nil {
+		return err
+	}
+	defer client.Stop()
+	ctx, cancel := context.WithTimeoutCause(p.ctx, p.ClientTimeout, fmt.Errorf("it is still running after %s", p.ClientTimeout))
+	defer cancel()
+	var ended error
+	for ended == nil && ctx.Err() == nil {
+		if ended = client.firstEnded(); ended == nil {
+			time.Sleep(5 * time.Millisecond)
+		}
+	}
+	switch {
+	case ended == nil:
+		err = context.Cause(ctx)
+	case ExitedWith0(ended):
+		return nil
+	default:
+		err = ended
+	}
+	if output := client.Output(); output != "" {
+		err = fmt.Errorf("%w; it has printed:\n%s", err, output)
+	}
+	return err
+}
+
+// look finds out what the server keeps, and whether it still serves clients.
+func (p *proxyTest) look(t *Trial, f *Fault) error {
+	server := p.server.server
+	settle := func() (extra, replaced []Holding, err error) {
+		held, err := server.Settle([]*Marker{f.extra, f.replaced}, Settling{Wait: p.Settle})
+		return held[f.extra], held[f.replaced], err
+	}
+	extra, replaced, err := settle()
+	if err == nil && !p.hasEnded(t) {
+		if err := p.runClient(p.Address); err != nil && !p.hasEnded(t) {
+			t.Find(CheckRefuses, "no longer serves the client: "+firstLine(err))
+		}
+		if len(extra)+len(replaced) > 0 { // the client may have made it close them
+			extra, replaced, err = settle()
+		}
+	}
+	if err := errors.Join(err, context.Cause(p.ctx)); err != nil {
+		return err
+	}
+	if n := Count(replaced); n > 0 {
+		t.Notes = append(t.Notes, fmt.Sprintf("the server keeps %d of %d replaced descriptors, which it may store on purpose%s", n, f.swapped, places(server, replaced)))
+	}
+	if n := Count(extra); n > 0 {
+		t.Find(CheckLeak, fmt.Sprintf("keeps %d of %d extra descriptors after the end of the connections%s", n, f.added, places(server, extra)))
+	}
+	if len(t.Findings) > 0 {
+		t.Output = server.Output()
+	}
+	return nil
+}
+
+// hasEnded reports whether the server has ended, and adds a finding if it should not have.
+func (p *proxyTest) hasEnded(t *Trial) bool {
+	ended := p.server.server.Ended()
+	if ended != nil && !ExitedWith0(ended) {
+		t.Find(CheckCrash, (&failure{ended: ended}).predicate())
+	}
+	return ended != nil
+}
+
+// firstLine returns the first line of an error, for a line of the report.
+func firstLine(err error) string {
+	line, _, _ := strings.Cut(err.Error(), "\n")
+	return strings.TrimSuffix(line, "; it has printed:")
+}

@@ -1,0 +1,110 @@
+package programs
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/scm-rights/scm/internal/reexec"
+	"github.com/scm-rights/scm/interop/programs/testserver"
+	"golang.org/x/sys/unix"
+)
+
+// testClient runs an honest client of the test server at $SOCK. With the argument "once", it does not wait for the server.
+func testClient(args []string) {
+	if slices.Contains(args, "once") {
+		c, _, err := Dial(os.Getenv("SOCK"), 0, limit)
+		if err != nil {
+			fmt.Println(err)
+			os.Exit(1)
+		}
+		unix.Close(c)
+	}
+	if err := testserver.Client(os.Getenv("SOCK")); err != nil {
+		fmt.Println(err)
+		os.Exit(1)
+	}
+}
+
+// shell quotes a command for /bin/sh.
+func shell(args []string) string {
+	var quoted []string
+	for _, arg := range args {
+		quoted = append(quoted, "'"+strings.ReplaceAll(arg, "'", `'\''`)+"'")
+	}
+	return "exec " + strings.Join(quoted, " ")
+}
+
+func proxyOptions(t *testing.T, mode string) ProxyOptions {
+	t.Helper()
+	args, address := testServer(t, mode, "stream")
+	return ProxyOptions{
+		Address: address, Server: shell(args), Client: shell(reexec.CommandLine("test client")),
+		Settle: limit, Timeout: limit, ClientTimeout: limit}
+}
+
+// Each bug is found by the faults that can show it, and no honest server is reported.
+func TestProxyTest(t *testing.T) {
+	counts := func(check string) (list []string) {
+		for _, fault := range []string{"extra", "extra-all", "many"} {
+			list = append(list, fault+" "+check)
+		}
+		return list
+	}
+	for mode, want := range map[string][]string{
+		"honest": nil, "late": nil, "gc": nil, "forks": nil, "once": nil, testserver.Store: nil,
+		"all":      counts("leak"),
+		"second":   counts("leak"),
+		"rejected": counts("leak"),
+		"deaf":     counts("refuses"),
+		"ebadf":    {"opath crash"},
+		"opath":    {"opath crash"},
+	} {
+		t.Run(mode, func(t *testing.T) {
+			t.Parallel()
+			o := proxyOptions(t, mode)
+			if slices.Contains(append(testserver.Faulty, testserver.Store), mode) {
+				o.Settle, o.Client = short, shell(reexec.CommandLine("test client", "once"))
+			}
+			trials, err := ProxyTest(context.Background(), o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := found(trials); !slices.Equal(got, want) {
+				t.Errorf("got %q, want %q\n%+v", got, want, trials)
+			}
+		})
+	}
+}
+
+// Without a client that works, nothing can be found out.
+func TestProxyTestNeedsAClient(t *testing.T) {
+	o := proxyOptions(t, "all")
+	o.Settle = short
+	for _, c := range []struct{ client, want string }{
+		{"echo wrong; exit 3", "none: the client fails without the proxy: exit status 3; it has printed:\nwrong"},
+		{`test "$SOCK" = '` + o.Address + `'`, "none: the client fails with the proxy, although that changes nothing: exit status 1"},
+	} {
+		o.Client = c.client
+		trials, err := ProxyTest(context.Background(), o)
+		if err == nil || err.Error() != c.want || trials != nil {
+			t.Errorf("got %v, %q, want %q", trials, err, c.want)
+		}
+	}
+}
+
+// A fault that could not be injected has no verdict.
+func TestProxyTestOfAClientWithoutDescriptors(t *testing.T) {
+	o := proxyOptions(t, "honest")
+	o.Client = "true"
+	trials, err := ProxyTest(context.Background(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := found(trials), []string{"extra skipped", "extra-all skipped", "many skipped", "opath skipped"}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
