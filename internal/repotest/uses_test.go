@@ -33,7 +33,7 @@ var newFileAllowed = map[string]string{
 	"interop/peers/faulty/fault/recv.go":    "a test's peer, which receives only the runner's files",
 	"interop/peers/go/runc/main.go":         "the runner's files, as runc handles them",
 	"interop/process/process_linux.go":      "the runner's own files, for a peer",
-	"interop/programs/poke_linux.go":        "the listening socket that scm has made for a server",
+	"interop/programs/connect_linux.go":     "the listening socket that scm has made for a server",
 	"interop/relay/relay_linux.go":          "a socket that it has created itself",
 	"tools/prove/identity/sendfile/main.go": "the tool's files, as runc handles them",
 }
