@@ -9,7 +9,7 @@ import (
 // A program is a record of programs.txt, which describes the keys.
 type program struct {
 	Name, Version, Setup, Fault string
-	Command, Package            string // needs
+	Needs                       [][2]string // commands and their packages
 	Poke, Proxy                 string
 	Accept                      []string
 	Check                       bool
@@ -40,14 +40,14 @@ func parse(text string) (list []program, err error) {
 		case key == "check" && value == "yes":
 			p.Check = true
 		case key == "needs" && len(strings.Fields(value)) == 2:
-			p.Command, p.Package = strings.Fields(value)[0], strings.Fields(value)[1]
+			p.Needs = append(p.Needs, [2]string(strings.Fields(value)))
 		default:
 			return nil, fmt.Errorf("line %d: unknown %q", i+1, line)
 		}
 	}
 	for _, p := range list {
 		switch {
-		case p.Version == "" || p.Command == "" || p.Poke == "" && p.Proxy == "":
+		case p.Version == "" || p.Needs == nil || p.Poke == "" && p.Proxy == "":
 			return nil, fmt.Errorf("%s: needs, version, or both poke and proxy are missing", p.Name)
 		case (p.Fault == "") != (len(p.Accept) == 0):
 			return nil, fmt.Errorf("%s: a fault needs lines to accept it, and an accepted finding a fault", p.Name)

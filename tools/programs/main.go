@@ -91,11 +91,14 @@ func run(scm string, check, write bool, names []string) error {
 
 // try runs the program, and returns a line for each run. The error contains the output of those that differ from the list.
 func (p program) try(scm string) (text string, err error) {
-	if _, err := exec.LookPath(p.Command); err != nil {
-		if os.Getenv("CI") == "true" {
-			return "", fmt.Errorf("not installed: %s", p.Package)
+	for _, need := range p.Needs {
+		if _, err := exec.LookPath(need[0]); err == nil {
+			continue
 		}
-		return p.Name + ": skipped: not installed: " + p.Package + "\n", nil
+		if os.Getenv("CI") == "true" {
+			return "", fmt.Errorf("not installed: %s", need[1])
+		}
+		return p.Name + ": skipped: not installed: " + need[1] + "\n", nil
 	}
 	var errs []error
 	for _, run := range p.commands() {

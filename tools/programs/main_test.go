@@ -47,7 +47,7 @@ func TestTry(t *testing.T) {
 	if err := os.WriteFile(dir+"/scm", []byte("#!/bin/sh\ncat $DIR/file\necho \"$@\"\nexit $STATUS\n"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	p := program{Name: "a", Command: "sh", Setup: "echo made >$DIR/file; sleep 1000 &", Poke: "--socket x -- a"}
+	p := program{Name: "a", Needs: [][2]string{{"sh", "dash"}}, Setup: "echo made >$DIR/file; sleep 1000 &", Poke: "--socket x -- a"}
 	t.Setenv("STATUS", "0")
 	text, err := p.try(dir + "/scm")
 	if err != nil || !strings.HasPrefix(text, "a: scm poke: poke --accept ") || !strings.HasSuffix(text, " --socket x -- a\n") {
@@ -57,7 +57,7 @@ func TestTry(t *testing.T) {
 	if _, err := p.try(dir + "/scm"); err == nil || !strings.HasPrefix(err.Error(), "scm poke: exit status 1\nmade\npoke") {
 		t.Error(err)
 	}
-	p.Command = "/nonexistent"
+	p.Needs = append(p.Needs, [2]string{"/nonexistent", "none"})
 	t.Setenv("CI", "")
 	if text, err := p.try(dir + "/scm"); err != nil || !strings.HasPrefix(text, "a: skipped") {
 		t.Errorf("got %q, %v", text, err)
