@@ -325,7 +325,7 @@ mutants: ## tens of minutes: test the tests: they must fail for every fault put 
 	SCM_MUTANTS=full $(GO) test ./internal/repotest -count=1 -v -timeout 20m -ginkgo.label-filter=mutants
 	SCM_MUTANTS=full $(GO) test ./internal/difftest -count=1 -v -timeout 20m -run TestFaults
 	$(GO) test ./interop/catalogue -count=1 -v -run 'TestEveryAnswerMatters|TestSwappedAnswers'
-	SCM_MUTANTS=full $(GO) test ./interop -count=1 -v -timeout 30m -run 'TestFaults|TestClosingLibraryConforms|TestStartingPeersLeaksNoSockets'
+	SCM_MUTANTS=full $(GO) test ./interop -count=1 -v -timeout 30m -run 'TestFaults|TestStrictLibraryConforms|TestStartingPeersLeaksNoSockets'
 
 .PHONY: builds
 builds: setup-test ## minutes: run the specs in other builds: 386, cgocheck2 and checkptr; run the tests of handover on 386 and with -race

@@ -88,38 +88,6 @@ var answerFaults = map[string]Fault{
 			return nil
 		},
 	},
-	"late": {
-		What:        "answers two seconds late",
-		Checks:      []scenario.Check{scenario.CheckHang},
-		Text:        "no answer in time",
-		EndsSession: true,
-		Slow:        true,
-		say: func(answer []byte) []byte {
-			time.Sleep(2 * time.Second)
-			return answer
-		},
-	},
-	"stderr": {
-		What:        "answers on standard error",
-		Checks:      []scenario.Check{scenario.CheckHang},
-		Text:        "no answer in time",
-		EndsSession: true,
-		Slow:        true,
-		say: func(answer []byte) []byte {
-			_, _ = os.Stderr.Write(answer)
-			return nil
-		},
-	},
-	"turn": {
-		What:        "answers each command with the previous answer",
-		Checks:      []scenario.Check{scenario.CheckContract},
-		Text:        "must have n=",
-		EndsSession: true,
-		say: func(answer []byte) []byte {
-			answer, before = before, answer
-			return answer
-		},
-	},
 	"twice": {
 		What:        "repeats each answer",
 		Checks:      []scenario.Check{scenario.CheckContract},
@@ -135,9 +103,6 @@ func must(err error) {
 		os.Exit(1)
 	}
 }
-
-// before is the answer that turn writes next.
-var before = []byte("ok\n")
 
 // answers is a writer that applies a fault to the answers to successful receives. It relies on Serve
 // to make one Write per answer.

@@ -3,7 +3,6 @@
 package fault
 
 import (
-	"bytes"
 	"encoding/binary"
 	"errors"
 	"os"
@@ -48,9 +47,6 @@ func unshare(fds []int) error {
 	return <-apart
 }
 
-// bounce is the size of the buffer through which many libraries copy.
-const bounce = 65536
-
 // recvFaults are the faults of a library that receives, or does both.
 var recvFaults = map[string]Fault{
 	// Descriptors.
@@ -74,40 +70,6 @@ var recvFaults = map[string]Fault{
 		Text:   "a received descriptor is not close-on-exec",
 		recv:   with(inherited),
 	},
-	"cloexec-rest": {
-		What:   "makes only the first descriptor of a message close-on-exec",
-		Checks: []scenario.Check{scenario.CheckCloexec},
-		Text:   "a received descriptor is not close-on-exec",
-		recv: with(func(fds []int) error {
-			return inherited(fds[min(1, len(fds)):])
-		}),
-	},
-	"close": {
-		What:   "closes the descriptors of the previous receive at each receive",
-		Checks: []scenario.Check{scenario.CheckAnswer, scenario.CheckFile},
-		recv: func(s *socket, r peer.Room) (peer.Received, error) {
-			got, err := s.recv(r)
-			closeAll(s.fds)
-			s.fds = got.FDs
-			return got, err
-		},
-	},
-	"hangup": {
-		What:   "closes its socket when a call fails, and does not say in hello that it does",
-		Checks: []scenario.Check{scenario.CheckFile},
-		Text:   "was closed without a command to do so",
-		fail:   func(s *socket) { hangUp(s.fd) },
-	},
-	"owns": {
-		What:   "closes what it received when its socket is closed",
-		Checks: []scenario.Check{scenario.CheckFile},
-		Text:   "was closed without a command to do so",
-		recv: after(func(s *socket, _ peer.Room, got *peer.Received) error {
-			s.fds = append(s.fds, got.FDs...)
-			return nil
-		}),
-		done: func(s *socket) { closeAll(s.fds) },
-	},
 	"dup": {
 		What:   "keeps a duplicate of the first descriptor of each message",
 		Checks: []scenario.Check{scenario.CheckLeak},
@@ -116,29 +78,6 @@ var recvFaults = map[string]Fault{
 		recv: with(func(fds []int) error {
 			return keep(fds[:min(1, len(fds))])
 		}),
-	},
-	"first": {
-		What:   "returns the first descriptor, and closes the others",
-		Checks: []scenario.Check{scenario.CheckAnswer},
-		Text:   " descriptors, and not ",
-		spoil: func(got *peer.Received) {
-			if len(got.FDs) > 1 {
-				closeAll(got.FDs[1:])
-				got.FDs = got.FDs[:1]
-			}
-		},
-	},
-	"firstcmsg": {
-		What:   "looks only at the first control message",
-		Checks: []scenario.Check{scenario.CheckAnswer},
-		Text:   "0 descriptors, and not ",
-		recv: func(s *socket, r peer.Room) (peer.Received, error) {
-			got, messages, err := s.recvControl(r, r.FDs)
-			if err == nil && len(messages) > 0 && isRights(messages[0]) {
-				got.FDs, err = unix.ParseUnixRights(&messages[0])
-			}
-			return got, err
-		},
 	},
 	"foreign": {
 		What:   "treats the data of every control message as descriptors",
@@ -175,21 +114,6 @@ var recvFaults = map[string]Fault{
 			}
 			_ = child.Start() // it fails for the same reason
 		},
-	},
-	"hundredth": {
-		What:   "keeps a duplicate of every hundredth descriptor received on a connection",
-		Checks: []scenario.Check{scenario.CheckLeak},
-		Text:   "is open, and the peer did not report it",
-		recv: after(func(s *socket, _ peer.Room, got *peer.Received) error {
-			for _, fd := range got.FDs {
-				if s.count++; s.count%100 == 0 {
-					if err := keep([]int{fd}); err != nil {
-						return err
-					}
-				}
-			}
-			return nil
-		}),
 	},
 	"leak": {
 		What:   "receives one descriptor more than requested, and keeps it",
@@ -263,17 +187,6 @@ var recvFaults = map[string]Fault{
 			}
 		},
 	},
-	"slots": {
-		What:   "pads the list of received descriptors with -1 up to the number requested",
-		Checks: []scenario.Check{scenario.CheckFile},
-		Text:   "which it had already",
-		recv: after(func(_ *socket, r peer.Room, got *peer.Received) error {
-			for len(got.FDs) < r.FDs {
-				got.FDs = append(got.FDs, -1)
-			}
-			return nil
-		}),
-	},
 	"park": {
 		What:   "keeps what it received in flight, in a message to itself",
 		Checks: []scenario.Check{scenario.CheckLeak},
@@ -281,46 +194,8 @@ var recvFaults = map[string]Fault{
 		Slow:   true,
 		recv:   with(park),
 	},
-	"overwrite": {
-		What:   "duplicates what it received onto its standard error",
-		Checks: []scenario.Check{scenario.CheckLeak},
-		Text:   "as 2, is open, and the peer did not report it",
-		recv: after(func(_ *socket, _ peer.Room, got *peer.Received) error {
-			if len(got.FDs) == 0 {
-				return nil
-			}
-			return unix.Dup3(got.FDs[0], 2, 0)
-		}),
-	},
-	"stale": {
-		What:   "reports the descriptors of the previous receive again if none arrive",
-		Checks: []scenario.Check{scenario.CheckFile},
-		Text:   "which it had already",
-		recv: after(func(s *socket, r peer.Room, got *peer.Received) error {
-			if len(got.FDs) == 0 && r.FDs > 0 {
-				got.FDs = s.fds[:min(len(s.fds), r.FDs)]
-			}
-			s.fds = got.FDs
-			return nil
-		}),
-	},
-	"swap": {
-		What:   "reports several descriptors in the wrong order",
-		Checks: []scenario.Check{scenario.CheckFile},
-		Text:   "is not the open file description of",
-		spoil: func(got *peer.Received) {
-			slices.Reverse(got.FDs)
-		},
-	},
-
 	// These faults change the state of the open file description, which the receiver shares
 	// with the sender.
-	"blocking": {
-		What:   "makes the files that it receives blocking",
-		Checks: []scenario.Check{scenario.CheckFile},
-		Text:   "status flags",
-		recv:   with(status(func(flags int) int { return flags &^ unix.O_NONBLOCK })),
-	},
 	"nonblock": {
 		What:   "makes the files that it receives non-blocking",
 		Checks: []scenario.Check{scenario.CheckFile},
@@ -329,140 +204,12 @@ var recvFaults = map[string]Fault{
 			return flags | unix.O_NONBLOCK
 		})),
 	},
-	"seek": {
-		What:   "moves the offset of the files that it receives",
-		Checks: []scenario.Check{scenario.CheckFile},
-		Text:   "is at offset",
-		spoil: func(got *peer.Received) {
-			for _, fd := range got.FDs {
-				_, _ = unix.Seek(fd, 7, unix.SEEK_SET) // not every kind of file has an offset
-			}
-		},
-	},
-	"read-byte": {
-		What:   "reads a byte from the files that it receives",
-		Checks: []scenario.Check{scenario.CheckAnswer, scenario.CheckFile},
-		spoil: func(got *peer.Received) {
-			for _, fd := range got.FDs {
-				fds := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
-				if n, err := pollNow(fds); err == nil && n == 1 && fds[0].Revents&unix.POLLIN != 0 {
-					_, _ = unix.Read(fd, make([]byte, 1)) // not every kind of file can be read
-				}
-			}
-		},
-	},
-
 	// Bytes.
-	"bounce": {
-		What:   "copies through a buffer of 65,536 bytes, and loses everything beyond",
-		Checks: []scenario.Check{scenario.CheckAnswer},
-		send: func(s *socket, m peer.Message) (int, error) {
-			size := total(m)
-			if size > bounce {
-				m.Buffers = [][]byte{slices.Concat(m.Buffers...)[:bounce]}
-			}
-			if n, err := s.send(m); err != nil {
-				return n, err
-			}
-			return size, nil
-		},
-		room: func(r *peer.Room) {
-			if all := slices.Concat(r.Buffers...); len(all) > bounce {
-				r.Buffers = [][]byte{all[:bounce]}
-			}
-		},
-	},
-	"count": {
-		What:   "reports one byte too many",
-		Checks: []scenario.Check{scenario.CheckAnswer},
-		Text:   "n is ",
-		spoil:  func(got *peer.Received) { got.N++ },
-	},
-	"eat": {
-		What:   "loses the first byte",
-		Checks: []scenario.Check{scenario.CheckAnswer},
-		spoil: func(got *peer.Received) {
-			if len(got.Payload) > 0 {
-				got.Payload = got.Payload[1:]
-				got.N--
-			}
-		},
-	},
-	"pad": {
-		What:   "reports its whole buffers as the payload",
-		Checks: []scenario.Check{scenario.CheckAnswer},
-		Text:   "payload is",
-		recv: after(func(_ *socket, r peer.Room, got *peer.Received) error {
-			got.Payload = slices.Concat(r.Buffers...)
-			return nil
-		}),
-	},
-	"small": {
-		What:   "receives at most 1,000 bytes",
-		Checks: []scenario.Check{scenario.CheckAnswer},
-		room: func(r *peer.Room) {
-			r.Buffers = [][]byte{make([]byte, min(1000, len(slices.Concat(r.Buffers...))))}
-		},
-	},
-	"text": {
-		What:   "ends the payload at the first zero byte after the first byte",
-		Checks: []scenario.Check{scenario.CheckAnswer},
-		spoil: func(got *peer.Received) {
-			if i := bytes.IndexByte(got.Payload[min(1, len(got.Payload)):], 0); i >= 0 {
-				got.Payload = got.Payload[:i+1]
-				got.N = i + 1
-			}
-		},
-	},
-	"vector": {
-		What:   "uses only the first of several buffers",
-		Checks: []scenario.Check{scenario.CheckAnswer},
-		message: func(m *peer.Message) {
-			m.Buffers = m.Buffers[:1]
-		},
-		room: func(r *peer.Room) {
-			r.Buffers = r.Buffers[:1]
-		},
-	},
-
 	// Messages and their boundaries.
-	"believe": {
-		What:   "treats an integer in the payload as a descriptor",
-		Checks: []scenario.Check{scenario.CheckAnswer},
-		Text:   " descriptors, and not ",
-		spoil: func(got *peer.Received) {
-			if len(got.FDs) == 0 && len(got.Payload) == 20 {
-				got.FDs = []int{int(binary.NativeEndian.Uint32(got.Payload[16:]))}
-			}
-		},
-	},
 	"buffer": {
 		What:   "reads as much as it can, and returns it in pieces",
 		Checks: []scenario.Check{scenario.CheckAnswer},
 		recv:   buffered,
-	},
-	"cache": {
-		What:   "reports the descriptors of the first peek again at later receives",
-		Checks: []scenario.Check{scenario.CheckFile},
-		Text:   "which it had already",
-		recv:   cached,
-	},
-	"dummy": {
-		What:   "adds a byte to empty messages",
-		Checks: []scenario.Check{scenario.CheckAnswer},
-		send: func(s *socket, m peer.Message) (int, error) {
-			if total(m) > 0 {
-				return s.send(m)
-			}
-			m.Buffers = [][]byte{{0}}
-			_, err := s.send(m)
-			return 0, err
-		},
-		room: func(r *peer.Room) {
-			if len(slices.Concat(r.Buffers...)) == 0 {
-				r.Buffers = [][]byte{make([]byte, 1)}
-			}
-		},
 	},
 	"eof": {
 		What:   "treats a message of zero bytes as the end of the stream",
@@ -492,14 +239,6 @@ var recvFaults = map[string]Fault{
 	},
 
 	// Flags and errors.
-	"cry": {
-		What:   "reports every message as truncated",
-		Checks: []scenario.Check{scenario.CheckAnswer},
-		Text:   "there are flags",
-		spoil: func(got *peer.Received) {
-			got.Flags |= unix.MSG_CTRUNC | unix.MSG_TRUNC
-		},
-	},
 	"deaf": {
 		What:        "ignores flags",
 		Checks:      []scenario.Check{scenario.CheckAnswer, scenario.CheckHang},
@@ -521,31 +260,6 @@ var recvFaults = map[string]Fault{
 		},
 		room: func(r *peer.Room) {
 			r.Flags |= unix.MSG_DONTWAIT
-		},
-	},
-	"hush": {
-		What:   "never reports truncation",
-		Checks: []scenario.Check{scenario.CheckAnswer},
-		Text:   "no flag",
-		spoil: func(got *peer.Received) {
-			got.Flags &^= unix.MSG_CTRUNC | unix.MSG_TRUNC
-		},
-	},
-	"optimist": {
-		What:   "reports success for failed calls",
-		Checks: []scenario.Check{scenario.CheckAnswer},
-		send: func(s *socket, m peer.Message) (int, error) {
-			if n, err := s.send(m); err == nil {
-				return n, nil
-			}
-			return total(m), nil
-		},
-		recv: func(s *socket, r peer.Room) (peer.Received, error) {
-			got, err := s.recv(r)
-			if err != nil {
-				return peer.Received{HasFlags: true}, nil
-			}
-			return got, nil
 		},
 	},
 	"readv": {
@@ -667,19 +381,6 @@ func buffered(s *socket, r peer.Room) (peer.Received, error) {
 	got.N = len(got.Payload)
 	s.rest.Payload, s.rest.FDs = s.rest.Payload[got.N:], s.rest.FDs[len(got.FDs):]
 	return got, nil
-}
-
-func cached(s *socket, r peer.Room) (peer.Received, error) {
-	got, err := s.recv(r)
-	switch {
-	case err != nil:
-	case len(s.fds) > 0 && len(got.FDs) > 0:
-		closeAll(got.FDs)
-		got.FDs = s.fds
-	case r.Flags&unix.MSG_PEEK != 0:
-		s.fds = got.FDs
-	}
-	return got, err
 }
 
 // filled waits only for the first message.

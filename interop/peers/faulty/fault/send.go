@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"unsafe"
 
 	"github.com/scm-rights/scm/interop/peers/go/peer"
 	"github.com/scm-rights/scm/interop/scenario"
@@ -15,15 +14,6 @@ import (
 
 // sendFaults are the faults of a library that sends.
 var sendFaults = map[string]Fault{
-	"add": {
-		What:   "sends one byte more than the payload",
-		Checks: []scenario.Check{scenario.CheckAnswer},
-		send: func(s *socket, m peer.Message) (int, error) {
-			m.Buffers = append(slices.Clone(m.Buffers), []byte{'!'})
-			n, err := s.send(m)
-			return n - 1, err
-		},
-	},
 	"again": {
 		What:   "sends the rest of a message with the same descriptors again, until the kernel accepts no more",
 		Checks: []scenario.Check{scenario.CheckAnswer},
@@ -81,22 +71,6 @@ var sendFaults = map[string]Fault{
 			n, err := s.send(m)
 			closeAll(m.FDs)
 			return n, err
-		},
-	},
-	"drop": {
-		What:   "sends the payload without the descriptors",
-		Checks: []scenario.Check{scenario.CheckAnswer},
-		send: func(s *socket, m peer.Message) (int, error) {
-			return s.sendControl(m, nil)
-		},
-	},
-	"extra": {
-		What:   "also sends its own standard input",
-		Checks: []scenario.Check{scenario.CheckAnswer},
-		message: func(m *peer.Message) {
-			if len(m.FDs) > 0 {
-				m.FDs = append(slices.Clone(m.FDs), 0)
-			}
 		},
 	},
 	"forget": {
@@ -174,18 +148,6 @@ var sendFaults = map[string]Fault{
 			return s.recv(r)
 		},
 	},
-	"length": {
-		What:   "sends a control message that is one descriptor too short",
-		Checks: []scenario.Check{scenario.CheckAnswer},
-		send: func(s *socket, m peer.Message) (int, error) {
-			control := rights(m.FDs)
-			if len(control) > 0 {
-				header := (*unix.Cmsghdr)(unsafe.Pointer(&control[0]))
-				header.SetLen(unix.CmsgLen(4 * (len(m.FDs) - 1)))
-			}
-			return s.sendControl(m, control)
-		},
-	},
 	"picky": {
 		What:   "rejects all flags",
 		Checks: []scenario.Check{scenario.CheckAnswer},
@@ -252,14 +214,6 @@ var sendFaults = map[string]Fault{
 				_, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0)
 				return err != nil
 			})
-		},
-	},
-	"sort": {
-		What:   "sends descriptors in ascending order",
-		Checks: []scenario.Check{scenario.CheckFile},
-		Text:   "is not the open file description of",
-		message: func(m *peer.Message) {
-			m.FDs = slices.Sorted(slices.Values(m.FDs))
 		},
 	},
 }

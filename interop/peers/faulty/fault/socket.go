@@ -23,7 +23,6 @@ type socket struct {
 	fds     []int // received last, or kept
 	sent    []int // sent last
 	refused []int // of the last send, if the socket was full
-	count   int   // of the descriptors received
 	waiting *peer.Message
 	rest    peer.Received // read, but not yet returned
 }

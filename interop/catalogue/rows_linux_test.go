@@ -1,0 +1,382 @@
+package catalogue_test
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/scm-rights/scm/interop/contract"
+	"github.com/scm-rights/scm/interop/fact"
+	"github.com/scm-rights/scm/interop/judge"
+	"github.com/scm-rights/scm/interop/peers/faulty/fault"
+	"github.com/scm-rights/scm/interop/scenario"
+)
+
+// A row is a fault that shows in the facts of one answer. The facts are those of a peer without faults, with this change.
+// A fault that the runner can only find by conversing with a process is a faulty peer instead.
+type row struct {
+	what   string
+	checks []scenario.Check
+	text   string
+	change func(a *heard) bool // reports whether the answer can have the fault
+	sends  bool                // the sender is at fault, whoever receives
+}
+
+// heard is an answer, and what came before it.
+type heard struct {
+	*fact.Fact
+	contract.Line               // the answer
+	command       contract.Line // to which it is the answer
+	before        []string      // the descriptors that the side has received before
+	record        *judge.Record
+}
+
+func (a *heard) receives() bool {
+	return a.Verb == "ok" && a.Fields["payload"] != ""
+}
+
+// set changes a field of the answer.
+func (a *heard) set(key, value string) bool {
+	if a.Fields[key] == value {
+		return false
+	}
+	var words []string
+	for _, word := range strings.Split(a.Said, " ") {
+		if k, _, _ := strings.Cut(word, "="); k != key {
+			words = append(words, word)
+		}
+	}
+	a.Said = strings.Join(append(words, key+"="+value), " ")
+	a.Fields[key] = value
+	return true
+}
+
+// setPayload changes the payload and its length.
+func (a *heard) setPayload(payload string, n int) bool {
+	if payload == "" {
+		payload = "-"
+	}
+	a.set("n", strconv.Itoa(n))
+	return a.set("payload", payload)
+}
+
+// hex returns the payload if the answer contains its bytes.
+func (a *heard) hex() (text string, ok bool) {
+	text = strings.TrimPrefix(a.Fields["payload"], "-")
+	return text, a.receives() && !strings.ContainsAny(text, "@!|")
+}
+
+func (a *heard) count() int {
+	n, _ := strconv.Atoi(a.Fields["n"])
+	return n
+}
+
+// most lets a call transfer at most so many bytes.
+func (a *heard) most(limit int) bool {
+	if a.Verb == "ok" && a.command.Verb == "send" && a.count() > limit {
+		return a.set("n", strconv.Itoa(limit))
+	}
+	if text, ok := a.hex(); ok && a.count() > limit {
+		return a.setPayload(text[:2*limit], limit)
+	}
+	return a.receives() && strings.HasPrefix(a.Fields["payload"], "@") && a.count() > limit && a.setPayload(fmt.Sprintf("@%d", limit), limit)
+}
+
+// succeeds makes a failed send return success.
+func (a *heard) succeeds() bool {
+	a.Said = "ok n=1"
+	return a.Verb == "err" && a.command.Verb == "send"
+}
+
+// fds changes the list of descriptors.
+func (a *heard) fds(change func(list []string) []string) bool {
+	list := a.List("fds")
+	return a.receives() && a.set("fds", contract.List(change(slices.Clone(list))))
+}
+
+// descriptor changes what one of the descriptors is that the answer names.
+func (a *heard) descriptor(i int, change func(d *fact.Descriptor)) bool {
+	list := a.List("fds")
+	if len(list) <= i || !a.receives() {
+		return false
+	}
+	fd, _ := strconv.Atoi(list[i])
+	for k, d := range a.Descriptors {
+		if d.FD == fd && len(d.Files) > 0 {
+			change(&a.Descriptors[k])
+			return true
+		}
+	}
+	return false
+}
+
+// closes adds that a descriptor is no longer open.
+func (a *heard) closes(fd string) bool {
+	n, err := strconv.Atoi(fd)
+	a.Descriptors = append(a.Descriptors, fact.Descriptor{Side: a.Side, FD: n, Closed: true})
+	return err == nil
+}
+
+// keeps adds that the side has another descriptor of the file that it has just received.
+func (a *heard) keeps(as int) bool {
+	var copied fact.Descriptor
+	if !a.descriptor(0, func(d *fact.Descriptor) { copied = *d }) {
+		return false
+	}
+	copied.FD, copied.Named = as, false
+	a.Descriptors = append(a.Descriptors, copied)
+	return true
+}
+
+// moves adds that the state of the file that the side has just received is another one.
+func (a *heard) moves(what, was, now string) bool {
+	var file fact.File
+	if !a.descriptor(0, func(d *fact.Descriptor) { file = d.Files[0].File }) {
+		return false
+	}
+	a.States = append(a.States, fact.State{File: file, What: what, Was: was, Now: now})
+	return true
+}
+
+// late returns how a side answers too late.
+func late(a *heard) bool {
+	a.Kind, a.Why, a.Descriptors = fact.Silent, "no answer in time", nil
+	return a.receives()
+}
+
+var (
+	onAnswer = []scenario.Check{scenario.CheckAnswer}
+	onFile   = []scenario.Check{scenario.CheckFile}
+	onLeak   = []scenario.Check{scenario.CheckLeak}
+)
+
+var rows = map[string]row{
+	"count": {"reports one byte too many", onAnswer, "n is ", func(a *heard) bool {
+		return a.receives() && a.set("n", strconv.Itoa(a.count()+1))
+	}, false},
+	"eat": {"loses the first byte", onAnswer, "", func(a *heard) bool {
+		text, ok := a.hex()
+		return ok && text != "" && a.setPayload(text[2:], a.count()-1)
+	}, false},
+	"pad": {"reports its whole buffers as the payload", onAnswer, "payload is", func(a *heard) bool {
+		room := 0
+		for _, item := range a.command.List("bytes") {
+			n, _ := strconv.Atoi(item)
+			room += n
+		}
+		text, ok := a.hex()
+		return ok && room > a.count() && a.set("payload", text+strings.Repeat("00", room-a.count()))
+	}, false},
+	"small":  {"receives at most 1,000 bytes", onAnswer, "", func(a *heard) bool { return a.most(1000) }, false},
+	"bounce": {"copies through a buffer of 65,536 bytes, and loses everything beyond", onAnswer, "", func(a *heard) bool { return a.most(65536) }, false},
+	"text": {"ends the payload at the first zero byte after the first byte", onAnswer, "", func(a *heard) bool {
+		text, ok := a.hex()
+		for i := 2; ok && i < len(text); i += 2 {
+			if text[i:i+2] == "00" {
+				return a.setPayload(text[:i], i/2)
+			}
+		}
+		return a.command.Fields["payload"] != "" && strings.HasPrefix(a.command.Fields["payload"], "@") && a.most(251)
+	}, false},
+	"vector": {"uses only the first of several buffers", onAnswer, "", func(a *heard) bool {
+		if parts := a.command.List("payload"); len(parts) > 1 {
+			return a.succeeds() || a.most(len(parts[0])/2)
+		}
+		rooms := a.command.List("bytes")
+		first, err := strconv.Atoi(slices.Concat(rooms, []string{"-"})[0])
+		return len(rooms) > 1 && err == nil && a.most(first)
+	}, false},
+	"dummy": {"adds a byte to empty messages", onAnswer, "", func(a *heard) bool {
+		if a.Fields["n"] == "0" && a.command.Verb == "send" {
+			return a.set("n", "1")
+		}
+		return a.receives() && a.count() == 0 && a.setPayload("00", 1)
+	}, false},
+	"cry":  {"reports every message as truncated", onAnswer, "there are flags", func(a *heard) bool { return a.receives() && a.set("flags", "ctrunc,trunc") }, false},
+	"hush": {"never reports truncation", onAnswer, "no flag", func(a *heard) bool { return a.receives() && a.Fields["flags"] != "" && a.set("flags", "-") }, false},
+	"optimist": {"reports success for failed calls", onAnswer, "", func(a *heard) bool {
+		if a.Said = "ok n=0 payload=- fds=-"; a.command.Verb == "send" {
+			a.Said = "ok n=1"
+		}
+		return a.Verb == "err"
+	}, false},
+	"first": {"returns the first descriptor, and closes the others", onAnswer, " descriptors, and not ", func(a *heard) bool {
+		return a.fds(func(list []string) []string { return list[:min(1, len(list))] })
+	}, false},
+	"firstcmsg": {"looks only at the first control message", onAnswer, "0 descriptors, and not ", func(a *heard) bool {
+		return a.fds(func([]string) []string { return nil })
+	}, false},
+	"believe": {"treats an integer in the payload as a descriptor", onAnswer, " descriptors, and not ", func(a *heard) bool {
+		return a.fds(func(list []string) []string { return append(list, "700") })
+	}, false},
+	"slots": {"pads the list of received descriptors with -1 up to the number requested", onFile, "which it had already", func(a *heard) bool {
+		room, _ := strconv.Atoi(a.command.Fields["fds"])
+		return a.fds(func(list []string) []string {
+			return append(list, slices.Repeat([]string{"-1"}, max(0, room-len(list)))...)
+		})
+	}, false},
+	"stale": {"reports the descriptors of the previous receive again if none arrive", onFile, "which it had already", func(a *heard) bool {
+		return len(a.List("fds")) == 0 && a.fds(func([]string) []string { return a.before })
+	}, false},
+	"cache": {"reports the descriptors of the first peek again at later receives", onFile, "which it had already", func(a *heard) bool {
+		return len(a.before) > 0 && a.fds(func([]string) []string { return a.before[:1] })
+	}, false},
+	"swap": {"reports several descriptors in the wrong order", onFile, "is not the open file description of", func(a *heard) bool {
+		return a.fds(func(list []string) []string {
+			slices.Reverse(list)
+			return list
+		})
+	}, false},
+	"cloexec-rest": {"makes only the first descriptor of a message close-on-exec", []scenario.Check{scenario.CheckCloexec}, "a received descriptor is not close-on-exec", func(a *heard) bool {
+		return a.descriptor(1, func(d *fact.Descriptor) { d.Info = &fact.Info{Offset: d.Info.Offset, Status: d.Info.Status} })
+	}, false},
+	"close": {"closes the descriptors of the previous receive at each receive", []scenario.Check{scenario.CheckAnswer, scenario.CheckFile}, "", func(a *heard) bool {
+		return a.receives() && len(a.before) > 0 && a.closes(a.before[len(a.before)-1])
+	}, false},
+	"hangup": {"closes its socket when a call fails, and does not say in hello that it does", onFile, "was closed without a command to do so", func(a *heard) bool {
+		return a.Verb == "err" && a.closes(strconv.Itoa(a.record.Setup.Given[a.Side][0].FD))
+	}, false},
+	"owns": {"closes what it received when its socket is closed", onFile, "was closed without a command to do so", func(a *heard) bool {
+		sock := strconv.Itoa(a.record.Setup.Given[a.Side][0].FD)
+		return a.command.Verb == "close" && slices.Contains(a.command.List("fds"), sock) && len(a.before) > 0 && a.closes(a.before[0])
+	}, false},
+	"overwrite": {"duplicates what it received onto its standard error", onLeak, "as 2, is open, and the peer did not report it", func(a *heard) bool { return a.keeps(2) }, false},
+	"hundredth": {"keeps a duplicate of every hundredth descriptor received on a connection", onLeak, "is open, and the peer did not report it", func(a *heard) bool {
+		return len(a.before)+len(a.List("fds")) >= 100 && a.keeps(999)
+	}, false},
+	"blocking":  {"makes the files that it receives blocking", onFile, "status flags", func(a *heard) bool { return a.moves("status flags", "O_NONBLOCK", "none") }, false},
+	"seek":      {"moves the offset of the files that it receives", onFile, "is at offset", func(a *heard) bool { return a.moves(fact.Offset, "0", "1") }, false},
+	"read-byte": {"reads a byte from the files that it receives", onFile, "is at offset", func(a *heard) bool { return a.moves(fact.Offset, "0", "1") }, false},
+	"late":      {"answers two seconds late", []scenario.Check{scenario.CheckHang}, "no answer in time", late, false},
+	"stderr":    {"answers on standard error", []scenario.Check{scenario.CheckHang}, "no answer in time", late, false},
+	"turn": {"answers each command with the previous answer", []scenario.Check{scenario.CheckContract}, "must have n=", func(a *heard) bool {
+		a.Said = "ok"
+		return a.receives()
+	}, false},
+
+	// These are mistakes of the sender, which its partner receives.
+	"add": {"sends one byte more than the payload", onAnswer, "", func(a *heard) bool {
+		text, ok := a.hex()
+		return ok && a.setPayload(text+"21", a.count()+1)
+	}, true},
+	"drop": {"sends the payload without the descriptors", onAnswer, "", func(a *heard) bool {
+		return a.fds(func([]string) []string { return nil }) || a.succeeds()
+	}, true},
+	"extra": {"also sends its own standard input", onAnswer, "", func(a *heard) bool {
+		return a.fds(func(list []string) []string { return append(list, "700") }) || a.succeeds()
+	}, true},
+	"length": {"sends a control message that is one descriptor too short", onAnswer, "", func(a *heard) bool {
+		return a.fds(func(list []string) []string { return list[:max(0, len(list)-1)] }) || a.succeeds()
+	}, true},
+	"sort": {"sends descriptors in ascending order", onFile, "is not the open file description of", func(a *heard) bool {
+		return a.fds(func(list []string) []string {
+			slices.Reverse(list)
+			return list
+		})
+	}, true},
+}
+
+// spoil returns a copy of a record in which each answer that can have the fault has it, or nil if there is none.
+func (r row) spoil(record *judge.Record) *judge.Record {
+	bad := &judge.Record{Setup: record.Setup}
+	commands, before := map[scenario.Role]contract.Line{}, map[scenario.Role][]string{}
+	changed := false
+	for _, f := range record.Facts {
+		if f.Kind == fact.Sent && f.Step.Line > 0 {
+			commands[f.Side], _ = contract.ParseLine(f.Said)
+		}
+		if f.Kind == fact.Answered && f.Step.Line > 0 && (r.sends || !record.Setup.Case.Scenario.RunByRunner(f.Side)) {
+			line, err := contract.ParseLine(f.Said)
+			right := f
+			f.Descriptors, f.States = slices.Clone(f.Descriptors), slices.Clone(f.States)
+			received := line.List("fds")
+			line.Fields = maps.Clone(line.Fields)
+			a := &heard{Fact: &f, Line: line, command: commands[f.Side], before: before[f.Side], record: record}
+			if err == nil && r.change(a) {
+				changed = true
+			} else {
+				f = right
+			}
+			if line.Verb == "ok" && commands[f.Side].Verb == "recv" {
+				before[f.Side] = append(before[f.Side], received...)
+			}
+		}
+		bad.Facts = append(bad.Facts, f)
+	}
+	if !changed {
+		return nil
+	}
+	return bad
+}
+
+// Each scenario that names a row finds its fault.
+func TestRows(t *testing.T) {
+	told := records(t)
+	for _, name := range slices.Sorted(maps.Keys(rows)) {
+		r := rows[name]
+		t.Run(name, func(t *testing.T) {
+			named := 0
+			for _, s := range scenarios(t) {
+				if !slices.Contains(faultsNamedBy(s), name) {
+					continue
+				}
+				named++
+				record := told[s.Name]
+				if record == nil {
+					continue // this system lacks something
+				}
+				bad := r.spoil(record)
+				if bad == nil {
+					t.Errorf("%s has no answer that can have the fault", s.Name)
+					continue
+				}
+				findings, do := bad.Judge(s)
+				if !slices.ContainsFunc(findings, func(f scenario.Finding) bool {
+					return slices.Contains(r.checks, f.Check) && strings.Contains(f.Text, r.text)
+				}) {
+					t.Errorf("%s names the fault, but has no %s finding with %q: %v, %s", s.Name, r.checks, r.text, findings, do.Why)
+				}
+			}
+			if named == 0 {
+				t.Error("no scenario names the fault")
+			}
+		})
+	}
+}
+
+// faultsNamedBy returns the names in a scenario's "Red:" line. The scenario fails with each of them.
+func faultsNamedBy(s *scenario.Scenario) []string {
+	for _, l := range s.Rule {
+		if names, ok := strings.CutPrefix(l, "Red: "); ok {
+			return strings.Split(names, ", ")
+		}
+	}
+	return nil
+}
+
+// Every peer scenario names at least one fault with which it fails: a row, or a faulty peer. No fault is both.
+func TestEveryScenarioNamesItsFault(t *testing.T) {
+	peers := fault.All()
+	for name := range rows {
+		if _, ok := peers[name]; ok {
+			t.Errorf("%s is a row, and a faulty peer", name)
+		}
+	}
+	for _, s := range scenarios(t) {
+		if s.Kernel() {
+			continue
+		}
+		if len(faultsNamedBy(s)) == 0 {
+			t.Errorf(`%s has no "Red:" line with a fault`, s.Name)
+		}
+		for _, name := range faultsNamedBy(s) {
+			_, peer := peers[name]
+			if _, row := rows[name]; !row && !peer {
+				t.Errorf("%s: no such fault: %s", s.Name, name)
+			}
+		}
+	}
+}
