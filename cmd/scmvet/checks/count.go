@@ -13,7 +13,7 @@ func counts(p *pass) {
 	reported := map[token.Pos]bool{}
 	for _, from := range p.calls {
 		// Without control data, it is an error to parse the whole buffer.
-		if from.assign == nil || p.whole(from) != nil {
+		if from.assign == nil || p.whole(from) != nil || from.id != descriptors && from.summary(from.fn).Exact {
 			continue
 		}
 		for i, left := range from.assign.Lhs {
@@ -55,6 +55,9 @@ func (p *pass) firstUse(from *call, list types.Object, kind string) (first ast.N
 // usesWhole reports whether a node uses a list of descriptors from a call, or an element other than the first.
 func (p *pass) usesWhole(n ast.Node, from *call, isList func(ast.Expr) bool) bool {
 	isCount := func(e ast.Expr) bool { list := p.counted(e); return list != nil && isList(list) }
+	if n.End() < from.Pos() {
+		return false
+	}
 	switch n := n.(type) {
 	case *ast.CallExpr:
 		return n.Pos() > from.End() && slices.ContainsFunc(n.Args, isList) && p.counted(n) == nil

@@ -40,11 +40,17 @@ func (n *call) dropsFlags() bool {
 // package that call it or use the buffer, and their callers.
 func (p *pass) related(r *call) []ast.Node {
 	list := []ast.Node{r.decl}
-	if v, ok := r.carrier.(*types.Var); ok && v.IsField() {
+	add := func(obj types.Object) {
 		for _, decl := range p.functions {
-			if p.mentionsObject(decl, v) && !slices.Contains(list, ast.Node(decl)) {
+			if v, ok := obj.(*types.Var); ok && v.IsField() && p.mentionsObject(decl, v) && !slices.Contains(list, ast.Node(decl)) {
 				list = append(list, decl)
 			}
+		}
+	}
+	add(r.carrier)
+	for _, a := range p.flows { // a queue of messages
+		if p.holds[a.to] == messages && r.decl.Pos() < a.from.Pos() && a.from.End() < r.decl.End() {
+			add(a.to)
 		}
 	}
 	for i := 0; i < len(list); i++ {
@@ -78,13 +84,22 @@ func (p *pass) isExact(n ast.Node) bool {
 	}
 	switch n := n.(type) {
 	case *ast.BinaryExpr:
-		x, y := n.X, n.Y
+		x, y, op := n.X, n.Y, n.Op
 		if isCount(y) {
-			x, y = y, x
+			x, y, op = y, x, mirrored[op]
 		}
+		if !isCount(x) || !isComparison(op) {
+			return false
+		}
+		if want := p.integer(y); want != nil {
+			return compare(1, op, want) != compare(2, op, want)
+		}
+		return op != token.GTR && op != token.GEQ // i < len(fds) is a loop
+	case *ast.IfStmt:
 		// A variable of the program is not -1 if a descriptor was received.
-		isInvalid := p.value(x) == descriptors && (n.Op == token.EQL && p.isInteger(y, -1) || n.Op == token.LSS && p.isInteger(y, 0))
-		return isComparison(n.Op) && isCount(x) && !p.isInteger(y, 0) || isInvalid
+		b, ok := n.Cond.(*ast.BinaryExpr)
+		isInvalid := ok && p.value(b.X) == descriptors && (b.Op == token.EQL && p.isInteger(b.Y, -1) || b.Op == token.LSS && p.isInteger(b.Y, 0))
+		return isInvalid && found(n.Body, func(n ast.Node) bool { _, ok := n.(*ast.ReturnStmt); return ok })
 	case *ast.SwitchStmt:
 		return n.Tag != nil && isCount(n.Tag)
 	}

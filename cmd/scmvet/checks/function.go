@@ -3,6 +3,7 @@ package checks
 import (
 	"go/ast"
 	"go/types"
+	"strings"
 )
 
 // summaryOf returns what the body of a function does, as far as its callees are known.
@@ -128,12 +129,7 @@ func returns(body *ast.BlockStmt) (list []*ast.ReturnStmt) {
 
 // isControl reports whether a type is that of control data or of the messages in it.
 func isControl(t types.Type) bool {
-	switch t.String() {
-	case "[]byte", "syscall.SocketControlMessage", "*syscall.SocketControlMessage", "[]syscall.SocketControlMessage":
-		return true
-	}
-	named, ok := types.Unalias(t).(*types.Named)
-	return ok && named.Obj().Name() == "SocketControlMessage"
+	return t.String() == "[]byte" || strings.HasSuffix(t.String(), ".SocketControlMessage")
 }
 
 // canBorrow reports whether a parameter may be a descriptor or a list of them.

@@ -58,7 +58,7 @@ func (f *flow) neverHolds(x ast.Expr, op token.Token, y ast.Expr) bool {
 	case f.oob != nil && is(from.Length) && want != nil:
 		return !compare(24, op, want) || op == token.NEQ && compare(0, token.LSS, want)
 	case carrier && f.oob == nil && want != nil: // a descriptor
-		return !compare(0, op, want) && !compare(1<<20, op, want)
+		return !compare(3, op, want) && !compare(1<<20, op, want)
 	case want != nil && f.isCount(x):
 		return !compare(1, op, want) && (!compare(1<<30, op, want) || f.result == messages) // Linux puts all descriptors into one message.
 	case f.oob != nil && is(1) && op == token.GTR && from.Buffer > 1 && f.isSize(f.operand(f.Args[from.Buffer-2]), y):
@@ -84,7 +84,16 @@ func (f *flow) isError(e ast.Expr) bool {
 	return obj != nil && slices.Contains(f.errs, obj) && !found(f.home, func(n ast.Node) bool {
 		a, ok := n.(*ast.AssignStmt)
 		isErr := func(left ast.Expr) bool { return f.object(left) == obj }
-		return ok && f.assign.End() < a.Pos() && a.End() < e.Pos() && slices.ContainsFunc(a.Lhs, isErr) && !f.mentions(a.Rhs[0], id(obj))
+		return ok && f.assign.End() < a.Pos() && a.End() < e.Pos() && slices.ContainsFunc(a.Lhs, isErr) && !f.mentions(a.Rhs[0], id(obj)) && !f.isElse(a)
+	})
+}
+
+// isElse reports whether a statement is in the other branch of an if around the call.
+func (f *flow) isElse(n ast.Node) bool {
+	contains := func(outer ast.Node, at ast.Node) bool { return outer.Pos() <= at.Pos() && at.End() <= outer.End() }
+	return found(f.home, func(m ast.Node) bool {
+		i, ok := m.(*ast.IfStmt)
+		return ok && i.Else != nil && (contains(i.Body, f.CallExpr) && contains(i.Else, n) || contains(i.Else, f.CallExpr) && contains(i.Body, n))
 	})
 }
 

@@ -24,6 +24,11 @@ func leaks(p *pass) {
 			if kind == "" || carrier == nil || carrier.Name() == "_" || len(l.assign.Rhs) != 1 || l.assign.Rhs[0] != l.CallExpr {
 				continue
 			}
+			if field, ok := left.(*ast.SelectorExpr); ok && l.oob == nil {
+				if carrier = p.object(field.X); !p.isFresh(carrier) {
+					continue // others have the struct too
+				}
+			}
 			if f := newFlow(l, carrier); f != nil {
 				f.report = func(n ast.Node) {
 					if !reported[n] {

@@ -47,7 +47,8 @@ func (p *pass) whole(parse *call) *call {
 // buffer returns the argument that is the whole buffer of a receive, if a call parses it, or nil. A function of the program
 // may also get its length.
 func (p *pass) buffer(parse, r *call) ast.Expr {
-	if parse.id != messages && (!parse.summary(parse.fn).Parses || parse.id == descriptors) {
+	s := parse.summary(parse.fn)
+	if !s.Parses && !slices.Contains(s.Kinds, messages) || parse.id == descriptors {
 		return nil
 	}
 	length := p.object(r.lhs(r.summary(r.fn).Length))
@@ -72,7 +73,10 @@ func (p *pass) isForOne(r *call) bool {
 			return false
 		}
 	}
+	isFour := func(e ast.Expr) bool {
+		return p.isInteger(e, 4) || slices.ContainsFunc(p.flows, func(a assignment) bool { return a.to == p.object(e) && p.isInteger(a.from, 4) })
+	}
 	return slices.ContainsFunc(p.calls, func(n *call) bool {
-		return n.decl == r.decl && n.id == "unix.CmsgSpace" && p.isInteger(n.Args[0], 4)
+		return n.decl == r.decl && n.id == "unix.CmsgSpace" && isFour(n.Args[0])
 	})
 }
