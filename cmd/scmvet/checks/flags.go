@@ -92,7 +92,8 @@ func (p *pass) isExact(n ast.Node) bool {
 			return false
 		}
 		if want := p.integer(y); want != nil {
-			return compare(1, op, want) != compare(2, op, want)
+			isZeroCheck := compare(0, op, want) != compare(1, op, want) && compare(1, op, want) == compare(2, op, want)
+			return !isZeroCheck
 		}
 		return op != token.GTR && op != token.GEQ // i < len(fds) is a loop
 	case *ast.IfStmt:

@@ -189,3 +189,29 @@ func (r *reader) rights() ([]int, error) {
 	}
 	return unix.ParseUnixRights(&messages[0])
 }
+
+func three(conn *net.UnixConn, p, oob []byte, m *unix.SocketControlMessage) ([]int, error) {
+	_, _, _, _, err := conn.ReadMsgUnix(p, oob)
+	if err != nil {
+		return nil, err
+	}
+	fds, err := unix.ParseUnixRights(m)
+	if len(fds) != 3 {
+		closeAll(fds)
+		return nil, err
+	}
+	return fds, nil
+}
+
+// The loop takes however many there are.
+func loop(conn *net.UnixConn, p, oob []byte, m *unix.SocketControlMessage) error {
+	_, _, _, _, err := conn.ReadMsgUnix(p, oob) // want `nothing reads the flags`
+	if err != nil {
+		return err
+	}
+	fds, err := unix.ParseUnixRights(m)
+	for i := 0; i < len(fds); i++ {
+		unix.Close(fds[i])
+	}
+	return err
+}

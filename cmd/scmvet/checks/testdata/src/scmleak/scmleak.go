@@ -380,3 +380,36 @@ func deferredLater(messages []unix.SocketControlMessage) (err error) {
 	}
 	return errBad
 }
+
+// A received descriptor is positive, and a struct that the function made has it.
+type event struct {
+	fd  int
+	err error
+}
+
+func one1(message *unix.SocketControlMessage) (fd int, err error) {
+	fds, err := unix.ParseUnixRights(message)
+	if err != nil || len(fds) == 0 {
+		return -1, err
+	}
+	if len(fds) > 1 {
+		closeAll(fds)
+		return -1, errBad
+	}
+	return fds[0], nil
+}
+
+func positive(message *unix.SocketControlMessage, handle func(event)) error {
+	var ev event
+	ev.fd, ev.err = one1(message)
+	handle(ev)
+	fd, err := one1(message)
+	if err != nil {
+		return err
+	}
+	if fd <= 0 {
+		return errBad
+	}
+	closeAll([]int{fd})
+	return nil
+}
