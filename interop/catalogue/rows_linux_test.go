@@ -250,8 +250,25 @@ var rows = map[string]row{
 	"blocking":  {"makes the files that it receives blocking", onFile, "status flags", func(a *heard) bool { return a.moves("status flags", "O_NONBLOCK", "none") }, false},
 	"seek":      {"moves the offset of the files that it receives", onFile, "is at offset", func(a *heard) bool { return a.moves(fact.Offset, "0", "1") }, false},
 	"read-byte": {"reads a byte from the files that it receives", onFile, "is at offset", func(a *heard) bool { return a.moves(fact.Offset, "0", "1") }, false},
-	"late":      {"answers two seconds late", []scenario.Check{scenario.CheckHang}, "no answer in time", late, false},
-	"stderr":    {"answers on standard error", []scenario.Check{scenario.CheckHang}, "no answer in time", late, false},
+	"foreign": {"treats the data of every control message as descriptors", []scenario.Check{scenario.CheckAnswer, scenario.CheckFile}, "", func(a *heard) bool {
+		return a.fds(func(list []string) []string { return append(list, "0") })
+	}, false},
+	"eof": {"treats a message of zero bytes as the end of the stream", onAnswer, "", func(a *heard) bool {
+		a.Said += " eof"
+		return a.receives() && a.count() == 0 && !a.Has("eof")
+	}, false},
+	"consume": {"closes the descriptors that it sent or failed to send", onFile, "was closed without a command to do so", func(a *heard) bool {
+		fds := a.command.List("fds")
+		return a.command.Verb == "send" && len(fds) > 0 && fds[0] != "-1" && a.closes(fds[0])
+	}, false},
+	"skipbad": {"leaves out bad descriptors", onAnswer, "", (*heard).succeeds, false},
+	"plain":   {"reports success for bytes without descriptors, even if the send failed", onAnswer, "not err", (*heard).succeeds, false},
+	"picky": {"rejects all flags", onAnswer, "EINVAL", func(a *heard) bool {
+		a.Said = "err EINVAL"
+		return a.command.Fields["flags"] != "" && a.command.Fields["flags"] != "-"
+	}, false},
+	"late":   {"answers two seconds late", []scenario.Check{scenario.CheckHang}, "no answer in time", late, false},
+	"stderr": {"answers on standard error", []scenario.Check{scenario.CheckHang}, "no answer in time", late, false},
 	"turn": {"answers each command with the previous answer", []scenario.Check{scenario.CheckContract}, "must have n=", func(a *heard) bool {
 		a.Said = "ok"
 		return a.receives()

@@ -3,7 +3,6 @@
 package fault
 
 import (
-	"encoding/binary"
 	"errors"
 	"os"
 	"os/exec"
@@ -78,23 +77,6 @@ var recvFaults = map[string]Fault{
 		recv: with(func(fds []int) error {
 			return keep(fds[:min(1, len(fds))])
 		}),
-	},
-	"foreign": {
-		What:   "treats the data of every control message as descriptors",
-		Checks: []scenario.Check{scenario.CheckAnswer, scenario.CheckFile},
-		recv: func(s *socket, r peer.Room) (peer.Received, error) {
-			got, messages, err := s.recvControl(r, r.FDs)
-			for _, m := range messages {
-				data := m.Data
-				if !isRights(m) {
-					data = data[:min(4, len(data))] // of credentials only the process ID: the user and group IDs can be descriptors of the peer
-				}
-				for ; len(data) >= 4; data = data[4:] {
-					got.FDs = append(got.FDs, int(int32(binary.NativeEndian.Uint32(data))))
-				}
-			}
-			return got, err
-		},
 	},
 	"fork": {
 		What:   "leaves behind a child process that inherited what it received",
@@ -210,16 +192,6 @@ var recvFaults = map[string]Fault{
 		What:   "reads as much as it can, and returns it in pieces",
 		Checks: []scenario.Check{scenario.CheckAnswer},
 		recv:   buffered,
-	},
-	"eof": {
-		What:   "treats a message of zero bytes as the end of the stream",
-		Checks: []scenario.Check{scenario.CheckAnswer},
-		spoil: func(got *peer.Received) {
-			if got.N == 0 {
-				closeAll(got.FDs)
-				*got = peer.Received{HasFlags: true, EOF: true}
-			}
-		},
 	},
 	"fill": {
 		What:   "receives repeatedly until its buffer is full or no message is waiting",

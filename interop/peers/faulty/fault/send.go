@@ -63,16 +63,6 @@ var sendFaults = map[string]Fault{
 			return n, nil
 		},
 	},
-	"consume": {
-		What:   "closes the descriptors that it sent or failed to send",
-		Checks: []scenario.Check{scenario.CheckFile},
-		Text:   "was closed without a command to do so",
-		send: func(s *socket, m peer.Message) (int, error) {
-			n, err := s.send(m)
-			closeAll(m.FDs)
-			return n, err
-		},
-	},
 	"forget": {
 		What:   "treats descriptors that a full socket refused as sent, and sends the next message without any",
 		Checks: []scenario.Check{scenario.CheckAnswer},
@@ -148,29 +138,6 @@ var sendFaults = map[string]Fault{
 			return s.recv(r)
 		},
 	},
-	"picky": {
-		What:   "rejects all flags",
-		Checks: []scenario.Check{scenario.CheckAnswer},
-		Text:   "EINVAL",
-		send: func(s *socket, m peer.Message) (int, error) {
-			if m.Flags != 0 {
-				return -1, unix.EINVAL
-			}
-			return s.send(m)
-		},
-	},
-	"plain": {
-		What:   "reports success for bytes without descriptors, even if the send failed",
-		Checks: []scenario.Check{scenario.CheckAnswer},
-		Text:   "not err",
-		send: func(s *socket, m peer.Message) (int, error) {
-			n, err := s.send(m)
-			if len(m.FDs) == 0 && err != nil {
-				return total(m), nil
-			}
-			return n, err
-		},
-	},
 	"reopen": {
 		What:   "opens the files again, and sends the new descriptions",
 		Checks: []scenario.Check{scenario.CheckFile},
@@ -203,16 +170,6 @@ var sendFaults = map[string]Fault{
 					n -= len(m.Buffers[0])
 				}
 				m.Buffers[0] = m.Buffers[0][:len(m.Buffers[0])-n]
-			})
-		},
-	},
-	"skipbad": {
-		What:   "leaves out bad descriptors",
-		Checks: []scenario.Check{scenario.CheckAnswer},
-		message: func(m *peer.Message) {
-			m.FDs = slices.DeleteFunc(slices.Clone(m.FDs), func(fd int) bool {
-				_, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0)
-				return err != nil
 			})
 		},
 	},
