@@ -9,7 +9,7 @@ import (
 // MakeVariables are the variables of the Makefile that a caller can set, except CI. make exports them.
 var MakeVariables = []string{
 	"SETUP", "PEERS", "PAIRS", "ARCH", "SYSTEMD", "CHECK", "KERNEL", "AS_USER", "NEWEST", "SCM_SOAK", "RESULTS",
-	"DESTDIR", "PREFIX", "MANDIR", "GO", "CLANG_FORMAT", "CLANG_TIDY",
+	"PEER", "DESTDIR", "PREFIX", "MANDIR", "GO", "CLANG_FORMAT", "CLANG_TIDY",
 }
 
 // WithoutMake returns the environment for a make that a test starts. It leaves out the flags and variables of a make

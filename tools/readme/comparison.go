@@ -103,6 +103,7 @@ type comparison struct {
 	pages    map[string]string // generated text by file name
 	versions []string          // by row
 	cells    [][]cell          // by row and column
+	others   []otherRow
 }
 
 // compare makes the comparison from a report.

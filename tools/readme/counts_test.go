@@ -47,7 +47,7 @@ func TestCounts(t *testing.T) {
 			faulty++
 		}
 	}
-	if pages, _ := filepath.Glob(root + findingsDir + "/*.md"); len(pages) != faulty || spoken[""] {
+	if pages, _ := filepath.Glob(root + findingsDir + "/*.md"); len(pages) != faulty+1 || spoken[""] { // README.md is about all
 		t.Errorf("%d libraries have a page of %d; languages: %v", faulty, len(pages), spoken)
 	}
 	var kernels []struct{ Name string }

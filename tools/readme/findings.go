@@ -270,6 +270,9 @@ func (l *library) fill() (string, error) {
 		if marker == "version" {
 			return "Version: " + l.version + ".\n", nil
 		}
+		if marker == "versions" { // it is from other results
+			return old, nil
+		}
 		i := slices.IndexFunc(l.text.faults, func(f fault) bool { return f.marker == marker })
 		if i < 0 {
 			return "", fmt.Errorf("the marker %q belongs to no fault", marker)

@@ -54,6 +54,8 @@ A partner can use up the table.
 
 Public thread: none found; searched for "a b", "c"
 
+Until it is fixed: Do not use it.
+
 <!--
 shown by: leak,answer names/x/**/runc names/y names/name-4096-received` + crashToo + `
 -->

@@ -29,12 +29,22 @@ const (
 
 func main() {
 	write := flag.Bool("w", false, "write README.md, docs/comparison.md, docs/matrix.md, docs/matrix.svg, docs/findings.md and docs/findings")
+	table := flag.Bool("versions", false, "without a report: write the tables in docs/findings that say which versions have which faults")
+	where := flag.String("as", "", "write docs/comparison.json from the report of a run with the packages of this `RELEASE` of Debian")
 	flag.Parse()
-	if flag.NArg() != 1 {
-		fmt.Fprintln(os.Stderr, "usage: readme [-w] REPORT")
+	var err error
+	switch {
+	case *table && flag.NArg() == 0:
+		err = writeVersions(".")
+	case *where != "" && flag.NArg() == 1:
+		err = keepOthers(".", *where, flag.Arg(0))
+	case !*table && flag.NArg() == 1:
+		err = run(".", flag.Arg(0), *write)
+	default:
+		fmt.Fprintln(os.Stderr, "usage: readme [-w] REPORT | readme -versions | readme -as RELEASE REPORT")
 		os.Exit(2)
 	}
-	if err := run(".", flag.Arg(0), *write); err != nil {
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "readme:", err)
 		os.Exit(1)
 	}
@@ -67,6 +77,9 @@ func run(root, file string, write bool) error {
 		return err
 	}
 	t := compare(r)
+	if t.others, err = readOthers(root); err != nil {
+		return err
+	}
 	t.pages[pageFile] = t.page()
 	whole, err := wholeMatrix(root, r, write)
 	if err != nil {

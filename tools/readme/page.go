@@ -38,6 +38,9 @@ func (t *comparison) table(in func(row) bool, mark string) string {
 	for i, w := range rows {
 		if in(w) {
 			text += t.line(i, mark)
+			if mark != "" {
+				text += t.otherLines(i)
+			}
 		}
 	}
 	return text
@@ -109,6 +112,7 @@ func (t *comparison) page() string {
 // section returns the section of docs/comparison.md about a row.
 func (t *comparison) section(i int) string {
 	text := fmt.Sprintf("\n## %s\n\nPeers: %s. Version: %s.\n\n", rows[i].Name, quoted(rows[i].Peers), t.versions[i])
+	text += t.otherVersions(i)
 	if rows[i].Note != "" {
 		text += rows[i].Note + "\n\n"
 	}

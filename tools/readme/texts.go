@@ -22,11 +22,16 @@ import (
 //	<!-- version -->
 //	<!-- end -->
 //
+//	<!-- versions -->
+//	<!-- end -->
+//
 //	## TITLE, a sentence without a full stop
 //
 //	What a user suffers.
 //
 //	Public thread: none found; searched for "WORDS", "WORDS"
+//
+//	Until it is fixed: what a user of the library does meanwhile.
 //
 //	<!-- shown by: CHECK{,CHECK} PATTERN [PATTERN…] -->
 //	<!-- end -->
@@ -52,11 +57,13 @@ type peerText struct {
 
 // A fault is a section of a peerText.
 type fault struct {
-	title    string
-	marker   string // the content of the marker
-	shown    []selection
-	reported bool   // there is a public thread about it
-	seenIn   string // version in which the fault was reproduced by hand, if the installed version does not have it
+	title     string
+	marker    string // the content of the marker
+	shown     []selection
+	reported  bool   // there is a public thread about it
+	thread    string // the text after "Public thread:"
+	meanwhile string // the text after "Until it is fixed:"
+	seenIn    string // version in which the fault was reproduced by hand, if the installed version does not have it
 }
 
 // A selection selects the findings that show a fault.
@@ -67,8 +74,11 @@ type selection struct {
 
 // readTexts reads the pages about libraries. They are sorted by the name of the peer.
 func readTexts(root string) (list []peerText, wrong error) {
-	files, _ := filepath.Glob(filepath.Join(root, findingsDir, "*")) // the pattern is valid
+	files, _ := filepath.Glob(filepath.Join(root, findingsDir, "*.md")) // the pattern is valid
 	for _, file := range files {
+		if filepath.Base(file) == filepath.Base(versionsFile) {
+			continue
+		}
 		page, err := os.ReadFile(file)
 		if err != nil {
 			return nil, err
@@ -113,9 +123,9 @@ func parseText(peer, page string) (peerText, error) {
 
 const versionMarker = "<!-- version -->\n"
 
-// The parts of a section: the consequence, the public thread, the marker, the address for a fault that must not be public yet,
+// The parts of a section: the consequence, the public thread, the advice, the marker, the address for a fault that must not be public yet,
 // and the text of an issue.
-var sectionForm = regexp.MustCompile("(?s)^(?:\n(.*?)\n)?\nPublic thread: (.*?)\n\n<!--\\s+(.*?)\\s+-->\n.*?<!-- end -->\n" +
+var sectionForm = regexp.MustCompile("(?s)^(?:\n(.*?)\n)?\nPublic thread: (.*?)\n\nUntil it is fixed: (.*?)\n\n<!--\\s+(.*?)\\s+-->\n.*?<!-- end -->\n" +
 	"\n### Text of an issue\n\n(?:\\*\\*Do not file this publicly yet\\.\\*\\* Send it to (.*?)\n\n)?(`{4,})markdown\n(.*)\n(`{4,})\n*$")
 
 // parseFault parses a section without the "## " of its heading.
@@ -127,10 +137,11 @@ func parseFault(section string) (f fault, err error) {
 	}
 	part := sectionForm.FindStringSubmatch(rest)
 	if part == nil {
-		return f, errors.New(`a section consists of the consequence, "Public thread: …", a marker with "shown by: CHECK PATTERN", "### Text of an issue" and a block of Markdown`)
+		return f, errors.New(`a section consists of the consequence, "Public thread: …", "Until it is fixed: …", a marker with "shown by: CHECK PATTERN", "### Text of an issue" and a block of Markdown`)
 	}
-	harm, thread, private, issue := part[1], part[2], part[4], part[6]
-	f.marker, f.reported = part[3], !strings.HasPrefix(thread, "none found")
+	harm, thread, private, issue := part[1], part[2], part[5], part[7]
+	f.marker, f.reported = part[4], !strings.HasPrefix(thread, "none found")
+	f.thread, f.meanwhile = thread, part[3]
 	switch {
 	case harm == "":
 		return f, errors.New("there is no consequence")
@@ -140,7 +151,7 @@ func parseFault(section string) (f fault, err error) {
 		return f, errors.New(`there is no line "Public thread: none found; searched for "WORDS", "WORDS"" with at least two searches, or "Public thread: [NAME](https://…) WORDS"`)
 	case !issueForm.MatchString(issue):
 		return f, errors.New(`an issue begins with "Title: …" and an empty line, followed by its text`)
-	case part[5] != part[7] || strings.Contains("\n"+issue, "\n"+part[5]):
+	case part[6] != part[8] || strings.Contains("\n"+issue, "\n"+part[6]):
 		return f, errors.New("the text of an issue must be between fences that are longer than those in it")
 	}
 	if word := term.FindString(code.ReplaceAllString(issue, "")); word != "" {
