@@ -224,7 +224,8 @@ var failure = regexp.MustCompile(`^[AB]<&? err `)
 // truncation, and send only part of a message with more buffers than one system call accepts. It may
 // also close its socket when a call fails, at once or later, or leave it open, if its peer says so in
 // hello. In a socket that is still open, a file may also be left in the queue.
-// If no call fails, it makes no difference when the library closes, so such cases run once.
+// If no call fails, it makes no difference when the library closes, so such cases run once. By
+// default each scenario runs on one type of socket.
 func TestStrictLibraryConforms(t *testing.T) {
 	if testing.Short() {
 		t.Skip("-short: the user makes no difference to this library")
@@ -250,6 +251,9 @@ func TestStrictLibraryConforms(t *testing.T) {
 			list = slices.DeleteFunc(list, func(c scenario.Case) bool {
 				return c.A != p && c.B != p || len(failed) > 0 && !repeat() && !failed[c.Name()]
 			})
+			if !repeat() {
+				list = oneTypeEach(list)
+			}
 			for _, r := range runCases(t, list, 0) {
 				failed[r.Name] = failed[r.Name] || slices.ContainsFunc(r.Transcript, failure.MatchString)
 				switch {
