@@ -1,3 +1,5 @@
+//go:build linux
+
 // Command programs tries scm poke and scm proxy test on real programs. The list is programs.txt, which also says what each
 // of them is known to do. A run fails if a program does anything else.
 //

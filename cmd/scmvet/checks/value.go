@@ -41,7 +41,7 @@ func (p *pass) part(of map[types.Object]string, e ast.Expr, result int) string {
 			}
 		}
 	case *ast.Ident, *ast.SelectorExpr:
-		return of[p.object(e.(ast.Expr))]
+		return of[p.object(e)]
 	}
 	return ""
 }
