@@ -133,7 +133,8 @@ var tracees = map[string]func() error{
 		} else {
 			fmt.Println("ready")
 		}
-		select {}
+		reexec.Forever()
+		return nil
 	},
 	"lines": func() error {
 		fmt.Println("ready")

@@ -39,7 +39,7 @@ func TestMain(m *testing.M) {
 			panic(err)
 		}
 		_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
-		select {}
+		reexec.Forever()
 	})
 	reexec.Main()
 	fdleak.Main(m)

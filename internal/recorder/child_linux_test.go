@@ -322,7 +322,7 @@ func childSignal() {
 		return
 	}
 	check(unix.Kill(unix.Getpid(), unix.Signal(n)))
-	select {}
+	reexec.Forever()
 }
 
 // childStop stops and continues a child, and checks what a shell would see.
@@ -390,7 +390,7 @@ func childKill() {
 	} else {
 		fmt.Println("ready")
 	}
-	select {}
+	reexec.Forever()
 }
 
 // mark1 marks a section of the thread.

@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"strings"
 	"testing"
+	"time"
 )
 
 // Variable is the environment variable with the name of the child.
@@ -50,6 +51,13 @@ func Main() {
 	}
 	run(os.Args[1:])
 	os.Exit(0)
+}
+
+// Forever waits to be killed. In a program without cgo, Go's runtime may take select {} for a deadlock.
+func Forever() {
+	for {
+		time.Sleep(time.Hour)
+	}
 }
 
 // Command returns a command that starts a child. The program is found even if the user of the command may not

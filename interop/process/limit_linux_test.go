@@ -28,7 +28,7 @@ func init() {
 			return
 		}
 		go Main() // on another thread
-		select {}
+		reexec.Forever()
 	})
 	reexec.Register(printsDeathSignal, func([]string) {
 		var signal int32

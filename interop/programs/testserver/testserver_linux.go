@@ -84,7 +84,7 @@ func (s *server) run(typ, address string) (err error) {
 		switch {
 		case err == unix.EINTR:
 		case err != nil:
-			select {} // the mode deaf
+			time.Sleep(time.Hour) // the mode deaf
 		case s.mode == "forks":
 			err = fork(c)
 		case s.mode == "once":
@@ -180,7 +180,7 @@ func (s *server) inspect(fds []int) {
 		if flags, _ := unix.FcntlInt(uintptr(fd), unix.F_GETFL, 0); s.mode == "opath" && flags&unix.O_PATH != 0 {
 			fmt.Fprintln(os.Stderr, "assertion failed: not O_PATH")
 			_ = unix.Kill(os.Getpid(), unix.SIGKILL)
-			select {}
+			time.Sleep(time.Hour)
 		}
 	}
 }

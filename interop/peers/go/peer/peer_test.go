@@ -23,7 +23,8 @@ func TestFullTable(t *testing.T) {
 		end := Library{More: func(*Peer, string) string {
 			_ = unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: 3, Max: 3})
 			time.AfterFunc(0, func() { os.Exit(3) })
-			select {}
+			time.Sleep(time.Hour)
+			return ""
 		}}
 		t.Fatal(Serve(end, strings.NewReader("anything\n"), io.Discard))
 	}
