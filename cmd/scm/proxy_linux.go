@@ -24,9 +24,8 @@ const proxyFaults = `A fault changes what clients send to the server:
   none       nothing is changed
   extra      one more descriptor with each message that has some
   extra-all  one more descriptor with each message
-  many       253 descriptors, the most that the kernel allows, with the first message and
-             with each message that has some
-  opath      instead of each descriptor, one that was opened with O_PATH and cannot be read`
+  many       253 descriptors with the first message and each that has some
+  opath      a descriptor opened with O_PATH instead of each descriptor`
 
 // proxyOptions contains the flags of proxy.
 type proxyOptions struct {
@@ -205,8 +204,8 @@ client.
 ` + acceptHelp + `
 
 ` + programsExit,
-		Example: `  scm proxy test --socket /tmp/s --server 'exec mydaemon --socket "$SOCK"' --client 'myclient "$SOCK"'
-  scm proxy test --socket /tmp/s --server ./run-daemon --client ./run-client --report proxy.xml`,
+		Example: `  scm proxy test --socket /tmp/s --server './serve $SOCK' --client ./ask
+  scm proxy test --socket /tmp/s --server ./serve --client ./ask --report p.xml`,
 		Args: func(_ *cobra.Command, args []string) error {
 			switch {
 			case len(args) > 0:

@@ -103,8 +103,8 @@ func TestPage(t *testing.T) {
 		}
 		begins = after
 	}
-	shows("stream/runner/libre", "fail: basics/pass/stream/runner/libre", "A rule.", "Its source.",
-		"line 7: leak@libre: a, as 4, is open, and the peer did not report it", "scm interop replay REPORT.json#basics/pass/stream/runner/libre",
+	shows("stream/runner/libre", "fail: basics/pass/stream/runner/libre", "Rule: A rule.", "Its source.",
+		"leak@libre: a, as 4, is open, and the peer did not report it", "scm interop replay REPORT.json#basics/pass/stream/runner/libre",
 		"What happened\n", "A is runner, and B is libre. A> is a command to A,", "A> send payload=00 fds=4\nA< ok n=1\n    A: descriptor 4 is </script> ```\n    ✗ leak: it is open\n", "another way </script> ```", "  8 recvmsg(3) = 1",
 		"unexpected pass: limits/many/stream/runner/libre")
 	kinds, err := chromedp.Run(ctx, chromedp.Evaluate[[]string](`[...document.querySelector("details[open] .said").children].map(l => l.className)`))
