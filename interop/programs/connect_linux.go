@@ -163,6 +163,9 @@ func (p *poker) probe() *failure {
 		case p.server.Ended() != nil:
 			return p.failed(nil)
 		case accepted:
+			if !p.accepts && !p.server.accepts(c, p.Timeout) {
+				p.foreign = fmt.Errorf("what accepts connections at %s is not process %d or a child of it", p.Address, p.server.PID())
+			}
 			p.accepts = true
 			p.rest()
 			return p.failed(nil)
@@ -253,9 +256,11 @@ func (p *poker) serverError(err error) error {
 
 // clear removes the socket file that a server before has left. If another process listens there, it returns an error.
 func (p *poker) clear() error {
-	c, _, err := Dial(p.Address, p.Type, p.Timeout)
+	c, _, err := Dial(p.Address, 0, p.Timeout)
 	if err == nil {
 		unix.Close(c)
+	}
+	if !IsAbsent(err) {
 		return fmt.Errorf("a process that scm did not start listens at %s", p.Address)
 	}
 	if p.created && !strings.HasPrefix(p.Address, "@") {

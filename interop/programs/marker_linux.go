@@ -1,6 +1,7 @@
 package programs
 
 import (
+	"context"
 	"fmt"
 	"time"
 
@@ -117,7 +118,7 @@ type Settling struct {
 
 // Settle waits until the server has closed the markers, or has closed none of their descriptors for some time. Then it
 // returns those that are still open, as Held does.
-func (s *Server) Settle(markers []*Marker, o Settling) (map[*Marker][]Holding, error) {
+func (s *Server) Settle(ctx context.Context, markers []*Marker, o Settling) (map[*Marker][]Holding, error) {
 	nudge := func() {
 		if o.Nudge != nil {
 			o.Nudge()
@@ -147,7 +148,11 @@ func (s *Server) Settle(markers []*Marker, o Settling) (map[*Marker][]Holding, e
 			nudge()
 			halfway = now.Add(time.Hour)
 		}
-		time.Sleep(min(50*time.Millisecond, o.Wait/10+time.Millisecond))
+		select {
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		case <-time.After(min(50*time.Millisecond, o.Wait/10+time.Millisecond)):
+		}
 	}
 }
 

@@ -37,6 +37,7 @@ type poker struct {
 	reads    bool              // the server has read a message
 	created  bool              // the server has created the socket file
 	accepts  bool              // the server accepts connections at once, and the kernel says so
+	foreign  error             // not nil if a process that is not the server's accepts connections
 	blind    bool              // it cannot be known whether the server accepts connections
 	alone    bool              // each item has a server of its own, because one of several has ended it later
 	controls map[string]string // what happens without the descriptors, by the messages
@@ -73,6 +74,8 @@ func Poke(ctx context.Context, o PokeOptions) ([]Trial, error) {
 		}
 	}
 	switch {
+	case p.foreign != nil:
+		return list, p.foreign
 	case len(list) > 0 && !p.reads && !slices.ContainsFunc(list, func(t Trial) bool { return len(t.Findings) > 0 }):
 		return list, errors.New("the server has read none of the messages; perhaps it wants --first, or another user")
 	case verdicts == 0:
@@ -242,7 +245,7 @@ func (p *poker) settle(todo []*pokeTrial) error {
 	for _, t := range todo {
 		markers = append(markers, t.marker)
 	}
-	held, err := p.server.Settle(markers, Settling{Wait: p.Settle, Whole: p.unread, Nudge: func() {
+	held, err := p.server.Settle(p.ctx, markers, Settling{Wait: p.Settle, Whole: p.unread, Nudge: func() {
 		if c, err := p.dial(); err == nil {
 			unix.Close(c)
 		}

@@ -170,3 +170,42 @@ func TestPokeErrors(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// The socket file of a server that scm did not start stays, even if the server's socket has another type.
+func TestPokeKeepsAnotherServersSocket(t *testing.T) {
+	address := filepath.Join(t.TempDir(), "socket")
+	l, err := testserver.Listen("stream", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(l)
+	_, err = Poke(context.Background(), PokeOptions{Args: []string{"sleep", "1000"}, Address: address, Type: unix.SOCK_DGRAM, Settle: short, Timeout: limit})
+	if err == nil || !strings.Contains(err.Error(), "did not start") {
+		t.Error(err)
+	}
+	if !Listening(address) {
+		t.Error("the socket file is gone")
+	}
+}
+
+// A process that does not serve the socket keeps nothing, which says nothing about the server.
+func TestPokeAnotherProcess(t *testing.T) {
+	args, address := testServer(t, "all", "stream")
+	server, err := Start(Command{Args: args, Socket: address})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer server.Stop()
+	if err := server.WaitListening(t.Context(), address); err != nil {
+		t.Fatal(err)
+	}
+	other, err := Start(Command{Args: []string{"sleep", "1000"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Stop()
+	_, err = Poke(context.Background(), PokeOptions{PID: other.PID(), Address: address, Settle: short, Timeout: 2 * time.Second})
+	if err == nil || !strings.HasPrefix(err.Error(), "what accepts connections at "+address+" is not process ") {
+		t.Error(err)
+	}
+}

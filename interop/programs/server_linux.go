@@ -153,8 +153,8 @@ func (s *Server) Ended() error {
 	default:
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		if s.first != nil && s.ended != nil && !errors.Is(s.ended, errStatus0) {
-			return s.ended
+		if s.first != nil && !errors.Is(s.first, errStatus0) {
+			return s.first
 		}
 		return nil
 	}
@@ -242,8 +242,14 @@ func (s *Server) Stop() {
 		return
 	}
 	s.stop.Close()
-	<-s.gone
+	select {
+	case <-s.gone:
+	case <-time.After(stopLimit):
+	}
 }
+
+// stopLimit is how long Stop waits for the processes, which scm may not be permitted to kill.
+const stopLimit = 10 * time.Second
 
 // ProgramOf returns the base name of what a process executes, or of its command if the kernel does not say.
 func ProgramOf(pid int) string {

@@ -86,7 +86,7 @@ func TestSettleFindsWhatTheServerKeeps(t *testing.T) {
 			if want > 0 {
 				wait = 10 * time.Millisecond
 			}
-			held, err := s.Settle([]*Marker{a, b}, Settling{Wait: wait})
+			held, err := s.Settle(t.Context(), []*Marker{a, b}, Settling{Wait: wait})
 			if got := Count(held[a]) + Count(held[b]); got != want || err != nil {
 				t.Errorf("%s keeps %d, %v; want %d", mode, got, err, want)
 			}

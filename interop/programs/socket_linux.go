@@ -168,6 +168,34 @@ func Accepted(fd int) (accepted, ok bool) {
 	return peer != 0, err == nil
 }
 
+// accepts reports whether a process of the server has accepted the connection, or may have. It is false only if the other end
+// is open elsewhere.
+func (s *Server) accepts(fd int, timeout time.Duration) bool {
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		return true
+	}
+	for deadline := time.Now().Add(timeout); time.Now().Before(deadline); time.Sleep(2 * time.Millisecond) {
+		peer, err := peerInode(uint32(st.Ino))
+		pids, lookErr := s.Processes()
+		if err != nil || peer == 0 || lookErr != nil || s.Ended() != nil { // it has been closed, or the kernel does not tell
+			return true
+		}
+		for _, pid := range pids {
+			fds, err := procfs.OpenFDs(pid)
+			if err != nil {
+				return true
+			}
+			for _, n := range fds {
+				if name, _ := procfs.ReadLink(pid, n); name == fmt.Sprintf("socket:[%d]", peer) {
+					return true
+				}
+			}
+		}
+	}
+	return false
+}
+
 // Constants of linux/unix_diag.h.
 const (
 	udiagShowPeer = 0x4

@@ -185,16 +185,14 @@ func (p *pump) recv(data, control []byte, flags int) (n int, m *raw.Message, err
 	waitErr := p.from.Read(func(fd uintptr) bool {
 		m = raw.NewMessage([][]byte{data}, control)
 		n, err = m.Recv(int(fd), flags|unix.MSG_DONTWAIT)
-		for err == unix.EINTR {
+		// A sender that has closed the connection without receiving all messages resets it, once. Its own are still queued.
+		for err == unix.EINTR || err == unix.ECONNRESET {
 			n, err = m.Recv(int(fd), flags|unix.MSG_DONTWAIT)
 		}
 		return err != unix.EAGAIN
 	})
-	switch {
-	case waitErr != nil:
+	if waitErr != nil {
 		return 0, nil, waitErr
-	case err == unix.ECONNRESET: // the sender has closed the connection without receiving all messages
-		return 0, nil, io.EOF
 	}
 	return n, m, os.NewSyscallError("recvmsg", err)
 }

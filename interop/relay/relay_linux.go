@@ -15,6 +15,7 @@ import (
 	"net"
 	"os"
 	"runtime"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -32,6 +33,9 @@ type Relay struct {
 	// of a stream begins with the byte that has descriptors. The function may change FDs. The relay closes the descriptors
 	// that it received, and no others. Several goroutines may call it at the same time.
 	ToServer func(m *Message)
+
+	// Drain is how long Serve waits, after the context is done, until the server has received what the clients have sent.
+	Drain time.Duration
 
 	// Failed, if it is not nil, is called if the relay has to give up a connection. Several goroutines may call it at the same
 	// time.
@@ -55,10 +59,14 @@ func (r *Relay) Serve(ctx context.Context, l *net.UnixListener) error {
 	if err := control(l, passCred); err != nil { // for messages that arrive before their client is accepted
 		return err
 	}
-	var connections sync.WaitGroup
+	var connections, sending sync.WaitGroup
+	open, cut := context.WithCancel(context.WithoutCancel(ctx))
 	defer connections.Wait()
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
+	defer cut()
+	defer func() {
+		defer time.AfterFunc(r.Drain, cut).Stop()
+		sending.Wait()
+	}()
 	defer context.AfterFunc(ctx, func() { _ = l.SetDeadline(time.Now()) })()
 	for n := 1; ; n++ {
 		c, err := l.AcceptUnix()
@@ -75,17 +83,21 @@ func (r *Relay) Serve(ctx context.Context, l *net.UnixListener) error {
 			return err
 		}
 		connections.Add(1)
+		sending.Add(1)
 		go func() {
 			defer connections.Done()
-			if err := r.connect(ctx, c, n); err != nil && ctx.Err() == nil && r.Failed != nil {
+			sent := sync.OnceFunc(sending.Done)
+			defer sent()
+			if err := r.connect(open, c, n, sent); err != nil && open.Err() == nil && r.Failed != nil {
 				r.Failed(fmt.Errorf("client %d: %w", n, err))
 			}
 		}()
 	}
 }
 
-// connect connects to the server for a client, and passes messages on until both sides have closed the connection.
-func (r *Relay) connect(ctx context.Context, client *net.UnixConn, n int) error {
+// connect connects to the server for a client, and passes messages on until both sides have closed the connection. It calls
+// sent as soon as the server has received all messages of the client.
+func (r *Relay) connect(ctx context.Context, client *net.UnixConn, n int, sent func()) error {
 	defer client.Close()
 	if err := control(client, passCred); err != nil {
 		return err
@@ -108,6 +120,7 @@ func (r *Relay) connect(ctx context.Context, client *net.UnixConn, n int) error 
 	failed := make(chan error, 1)
 	go func() { failed <- toClient.run() }()
 	err = toServer.run()
+	sent()
 	return errors.Join(err, <-failed)
 }
 
@@ -124,6 +137,9 @@ func (r *Relay) dial(ctx context.Context, client *net.UnixConn) (*os.File, error
 		err = control(client, func(fd int) (err error) {
 			if cred, err = unix.GetsockoptUcred(fd, unix.SOL_SOCKET, unix.SO_PEERCRED); err == nil {
 				groups, err = raw.PeerGroups(fd)
+			}
+			if err == nil && isOwn(cred, groups) {
+				cred = nil
 			}
 			return err
 		})
@@ -144,6 +160,20 @@ func (r *Relay) dial(ctx context.Context, client *net.UnixConn) (*os.File, error
 		return nil, err
 	}
 	return server, nil
+}
+
+// isOwn reports whether a user and groups are those of this process, which may not be permitted to set them again.
+func isOwn(cred *unix.Ucred, groups []uint32) bool {
+	own, err := os.Getgroups()
+	if err != nil || len(own) != len(groups) || int(cred.Uid) != os.Geteuid() || int(cred.Gid) != os.Getegid() {
+		return false
+	}
+	for _, g := range groups {
+		if !slices.Contains(own, int(g)) {
+			return false
+		}
+	}
+	return true
 }
 
 // connectAs connects the socket. If cred is not nil, it does so with this user and these groups.

@@ -503,6 +503,29 @@ func TestRelayServesManyClients(t *testing.T) {
 	t.Cleanup(func() { closeAll(clients[50:]) })
 }
 
+// A client that closes its socket without receiving an answer has sent its packets all the same.
+func TestRelayPassesOnPacketsBeforeAReset(t *testing.T) {
+	for range 20 {
+		address, l := start(t, &Relay{Type: unix.SOCK_SEQPACKET})
+		client := dial(t, address, unix.SOCK_SEQPACKET)
+		server := accept(t, l)
+		t.Cleanup(func() { unix.Close(server) })
+		send(t, server, "an answer")
+		for awaited := time.Now().Add(time.Minute); time.Now().Before(awaited); {
+			if n, err := unix.IoctlGetInt(client, unix.TIOCINQ); err != nil || n > 0 {
+				break
+			}
+		}
+		for range 5 {
+			send(t, client, "x")
+		}
+		unix.Close(client)
+		for range 5 {
+			expect(t, server, "x")
+		}
+	}
+}
+
 // relayWithFewDescriptors is a relay that can receive only a few descriptors.
 func relayWithFewDescriptors(args []string) {
 	l, err := net.ListenUnix("unix", &net.UnixAddr{Net: "unix", Name: args[0]})
