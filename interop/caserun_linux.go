@@ -338,6 +338,9 @@ func (cr *caseRun) probe(sd *side, st scenario.Step) (fact.Fact, error) {
 		return fact.Fact{Kind: fact.Unasked, Side: sd.role}, nil // it names a file that the peer has not received
 	}
 	answer, err := cr.ask(sd, text)
+	if errors.Is(err, process.ErrCut) || cr.ctx.Err() != nil {
+		return fact.Fact{}, process.ErrCut
+	}
 	if err != nil {
 		return fact.Fact{Kind: fact.Silent, Side: sd.role}, nil
 	}

@@ -241,3 +241,30 @@ func TestNoBlameForAClosedSocket(t *testing.T) {
 		}
 	}
 }
+
+// The answer of the other side that is known first may be a later one, and does not excuse the first failure.
+func TestLaterAnswerExcusesNothing(t *testing.T) {
+	a := shellPeer(t, "send) echo err EIO;; end) exec 3<&- 4<&-; echo ok;;")
+	b := shellPeer(t, "recv) echo err ECONNRESET;; end) exec 3<&-; echo ok;;")
+	a.Name, b.Name = "x", "y"
+	for _, p := range []*scenario.Peer{a, b} {
+		p.Hello.Closes = true
+		for i := range p.Command {
+			p.Command[i] = strings.Replace(p.Command[i], `name=x can=stream,dgram,seqpacket,multi"`, `name=`+p.Name+` can=stream,dgram,seqpacket,multi closes=yes"`, 1)
+		}
+	}
+	s := mustParse(t, rule+`on stream
+files a=file
+A>& send payload=00 fds=a
+B>& recv bytes=1 fds=1
+R> blocked B
+B<& ok n=1 payload=00 fds=a
+A<& ok n=1
+B> recv bytes=1 fds=0
+B< err ECONNRESET
+`)
+	r := Run(context.Background(), []scenario.Case{onStream(s, a, b)}, nil, Options{}).Results[0]
+	if got := outcome(r); !strings.Contains(got, `answer@x: answered "err EIO"`) {
+		t.Errorf("%s\n%s", got, strings.Join(r.Transcript, "\n"))
+	}
+}

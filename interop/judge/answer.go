@@ -153,6 +153,9 @@ func (j *Judge) mayBeExcused(sd *side, f fact.Fact) (do Do, wait bool) {
 	if !expected || !sd.other.peer.Hello.Closes {
 		return do, false
 	}
+	if first, _ := j.Expected(sd.other.role, sd.other.asked); first.Line < f.Step.Line {
+		return do, false // this answer was taken out of turn, because of the other side's
+	}
 	if a := j.read(sd, f); a.matches || !a.formed {
 		return do, false
 	}

@@ -21,7 +21,6 @@ type Do struct {
 	What    What
 	Role    scenario.Role    // of the process that Ask, Await, LookAgain and EndPeer are about
 	Step    scenario.Step    // the command that Ask sends
-	Until   time.Duration    // when LookAgain ends, since the case began
 	Verdict scenario.Verdict // NotRun or Unsupported, if the case says nothing about the peers, or ""
 	Why     string           // the reason
 }
@@ -58,9 +57,6 @@ func NewProcess(pool []int, standard ...int) *Process {
 	}
 	return p
 }
-
-// Spare reports whether a descriptor belongs to a later case.
-func (p *Process) Spare(fd int) bool { return p.spare[fd] }
 
 // A Setup is what a judge knows before a case begins.
 type Setup struct {
@@ -110,6 +106,7 @@ type side struct {
 	command contract.Line // the last command of the transcript that it was sent
 	text    string        // the same, as it was sent
 	own     string        // the last command of the runner's own
+	asked   int           // the line of that command
 	pending bool          // it has not answered yet
 
 	mayHaveSent bool          // it was sent a command that can pass a file
@@ -239,7 +236,7 @@ func (j *Judge) sent(sd *side, f fact.Fact) Do {
 	if line.Verb != "recv" && line.Verb != "close" {
 		sd.mayHaveSent = true
 	}
-	sd.command, sd.text, sd.pending = line, f.Said, true
+	sd.command, sd.text, sd.asked, sd.pending = line, f.Said, f.Step.Line, true
 	j.overlap = j.overlap || sd.other.pending
 	return Do{}
 }
@@ -269,7 +266,7 @@ func (j *Judge) silent(sd *side, f fact.Fact) Do {
 
 func (j *Judge) hangs(sd *side, f fact.Fact) Do {
 	if f.Signal != "" {
-		return Do{EndSession, 0, scenario.Step{}, 0, scenario.NotRun, fmt.Sprintf("%s: %s", sd.peer.Name, f.Signal)}
+		return Do{What: EndSession, Verdict: scenario.NotRun, Why: fmt.Sprintf("%s: %s", sd.peer.Name, f.Signal)}
 	}
 	return Do{What: EndPeer, Role: sd.role}
 }

@@ -14,8 +14,7 @@ const right = "A< ok n=1\nB< ok n=1 payload=00 fds=7 | 7=a\n"
 func gc(_, y *scenario.Peer)     { y.Hello.GC = true }
 func closes(x, y *scenario.Peer) { x.Hello.Closes, y.Hello.Closes = true, true }
 
-// Each row is what happens in a case, and what the judge finds. The names in "# Red:" lines of scenarios that are no
-// faulty peers are names of rows.
+// Each row is what happens in a case, and what the judge finds.
 var rows = []struct {
 	name, text, script string
 	change             func(x, y *scenario.Peer)

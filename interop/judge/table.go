@@ -311,7 +311,7 @@ func (j *Judge) judgeLeaks(sd *side, f fact.Fact) Do {
 			sd.patience = f.Time + j.Timeout
 		}
 		if f.Time < sd.patience {
-			return Do{What: LookAgain, Role: sd.role, Until: sd.patience}
+			return Do{What: LookAgain, Role: sd.role}
 		}
 	}
 	sd.patience = 0
