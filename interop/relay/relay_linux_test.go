@@ -512,7 +512,7 @@ func TestRelayPassesOnPacketsBeforeAReset(t *testing.T) {
 		t.Cleanup(func() { unix.Close(server) })
 		send(t, server, "an answer")
 		for awaited := time.Now().Add(time.Minute); time.Now().Before(awaited); {
-			if n, err := unix.IoctlGetInt(client, unix.TIOCINQ); err != nil || n > 0 {
+			if n, err := unix.IoctlGetUint32(client, unix.TIOCINQ); err != nil || n > 0 {
 				break
 			}
 		}
