@@ -188,7 +188,7 @@ func TestStatus(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if s.State() == 0 || s.HasEnded() || s.Field("Pid") == "" || s.Field("id") != "" {
+	if s.State() == 0 || s.HasEnded() || s.IsEnding() || s.Field("Pid") == "" || s.Field("id") != "" {
 		t.Errorf("got\n%s", s)
 	}
 	if uid, gid, err := s.Owner(); uid != os.Geteuid() || gid != os.Getegid() || err != nil {
@@ -197,14 +197,19 @@ func TestStatus(t *testing.T) {
 	if _, _, err := Status("").Owner(); err == nil {
 		t.Error("an empty status has an owner")
 	}
-	for text, ended := range map[string]bool{
-		"":                                    false,
-		"Name:\tx\nState:\tS (sleeping)\n":    false,
-		"Name:\tx\nState:\tZ (zombie)\n":      true,
-		"Name:\tx\nState:\tX (dead)\nPid:\t1": true,
+	for text, want := range map[string]struct{ ended, ending bool }{
+		"": {},
+		"Name:\tx\nState:\tS (sleeping)\nVmSize:\t    2548 kB\n": {},
+		"Name:\tx\nState:\tR (running)\nPid:\t1":                 {ending: true},
+		"Name:\tx\nState:\tZ (zombie)\n":                         {ended: true, ending: true},
+		"Name:\tx\nState:\tX (dead)\nPid:\t1":                    {ended: true, ending: true},
 	} {
-		if got := Status(text).HasEnded(); got != ended {
+		s := Status(text)
+		if got := s.HasEnded(); got != want.ended {
 			t.Errorf("%q: HasEnded is %t", text, got)
+		}
+		if got := s.IsEnding(); got != want.ending {
+			t.Errorf("%q: IsEnding is %t", text, got)
 		}
 	}
 }

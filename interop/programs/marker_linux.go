@@ -158,9 +158,6 @@ func (s *Server) Settle(ctx context.Context, markers []*Marker, o Settling) (map
 
 // inspectError returns nil if err only means that the process has ended.
 func inspectError(pid int, err error) error {
-	if status, e := procfs.ReadStatus(pid); e == nil && status.HasEnded() {
-		return nil
-	}
 	if !witness.MayNotInspect(pid, err) {
 		return nil
 	}

@@ -81,7 +81,13 @@ var messageCalls = map[int]bool{
 // mounted with hidepid, which makes a process appear to be gone.
 func MayNotInspect(pid int, err error) bool {
 	if IgnoreGone(err) != nil {
-		return true
+		status, e := procfs.ReadStatus(pid)
+		if e == nil {
+			return !status.IsEnding()
+		}
+		if IgnoreGone(e) != nil {
+			return true
+		}
 	}
 	return err != nil && !procfs.Exists(pid) && unix.Kill(pid, 0) == nil
 }
