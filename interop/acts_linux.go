@@ -264,7 +264,7 @@ func (a *act) awaitSleep() error {
 		case answered:
 			next, expected := a.judge.Expected(sd.other.role, a.fact.Step.Line)
 			if !expected || !sd.other.Peer.Hello.Closes || !a.fails(sd.other) {
-				a.fact.Found = "it does not wait"
+				a.fact.Found = "does not wait"
 				return nil
 			}
 			a.tell(a.fact)

@@ -64,10 +64,10 @@ func TestRunnerVerbs(t *testing.T) {
 		{"the end is pending", ends + "R> pending B\n", p, self, "pass"},
 		{"the end is pending, and credentials are asked for", "R> setsockopt B passcred=1\n" + ends + "R> pending B\n", p, self, "pass"},
 		{"something is pending before the end", "A> send payload=00 fds=-\nA< ok n=1\n" + ends + "R> pending B\n", p, self,
-			"fail: answer@faulty: B has something to receive, and nothing should have been sent"},
+			"fail: answer@faulty: sent B something to receive, and nothing should have been sent"},
 		{"nothing is pending", "R> pending B\n" + ends, p, self, "pass"},
 		{"something is pending", file + send + "R> pending B\n", p, self,
-			"fail: answer@faulty: B has something to receive, and nothing should have been sent"},
+			"fail: answer@faulty: sent B something to receive, and nothing should have been sent"},
 
 		{"limit", file + send + "R> limit B nofile=+0\n" + lost, self, p, "pass"},
 		{"limit given back", file + send + "R> limit B nofile=+0\nR> limit B nofile=-\n" + recv, self, p, "pass"},
@@ -103,8 +103,8 @@ func TestPendingPackets(t *testing.T) {
 	self := runner(t)
 	for _, c := range []struct{ text, want string }{
 		{ends + "R> pending B\n", "pass"},
-		{"files a=file\nA> send payload=- fds=a\nA< ok n=0\nR> pending B\n" + ends, "fail: answer@runner: B has something to receive, and nothing should have been sent"},
-		{"files a=file\nA> send payload=- fds=a\nA< ok n=0\n" + ends + "R> pending B\n", "fail: answer@runner: B has something to receive, and nothing should have been sent"},
+		{"files a=file\nA> send payload=- fds=a\nA< ok n=0\nR> pending B\n" + ends, "fail: answer@runner: sent B something to receive, and nothing should have been sent"},
+		{"files a=file\nA> send payload=- fds=a\nA< ok n=0\n" + ends + "R> pending B\n", "fail: answer@runner: sent B something to receive, and nothing should have been sent"},
 	} {
 		s, err := scenario.Parse("group/id", []byte(strings.Replace(head, "stream", "seqpacket", 1)+c.text))
 		if err != nil {

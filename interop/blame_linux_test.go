@@ -2,7 +2,6 @@ package interop
 
 import (
 	"context"
-	"fmt"
 	"os"
 	"regexp"
 	"strings"
@@ -24,17 +23,17 @@ func TestBlame(t *testing.T) {
 		found, want string
 	}{
 		// No peer is known to be wrong yet.
-		{x, y, "file@y: why", "file@y: why file@x: why"},
+		{x, y, "file@y: why", "file@y: why file@x: the peer opposite: why"},
 		{x, y, "hang@y: why", "hang@y: why answer@x: " + sent},
 		// The runner is never wrong, so the peer opposite is at fault.
-		{runner, y, "answer@runner: why", "answer@y: why"},
-		{x, runner, "leak@runner: why", "leak@x: why"},
+		{runner, y, "answer@runner: why", "answer@y: the peer opposite why"},
+		{x, runner, "leak@runner: why", "leak@x: the peer opposite: why"},
 		{x, runner, "hang@x: why", "hang@x: why"},
 		{runner, runner, "answer@runner: why", "answer@runner: why"},
 		{x, runner, "hang@runner: why", "answer@x: " + sent},
 		// From here on, x is known to be wrong as the sender, opposite the runner.
-		{x, y, "file@y: why", "file@x: why"},
-		{x, y, "answer@y: why", "answer@x: why"},
+		{x, y, "file@y: why", "file@x: the peer opposite: why"},
+		{x, y, "answer@y: why", "answer@x: the peer opposite why"},
 		{x, y, "hang@y: why", "answer@x: " + sent},
 		{y, y, "file@y: why", "file@y: why"},
 		// A peer is at fault for its own descriptor table.
@@ -43,7 +42,7 @@ func TestBlame(t *testing.T) {
 		{x, y, "contract@y: why", "contract@y: why"},
 		// The finding is about the sender, which is right opposite the runner. The receiver y is not.
 		{z, runner, "cloexec@z: why", "cloexec@z: why"}, // it has nothing to do with the findings below
-		{z, y, "answer@z: why", "answer@y: why"},
+		{z, y, "answer@z: why", "answer@y: the peer opposite why"},
 		{z, y, "hang@z: why", "answer@y: " + sent},
 		{z, y, "leak@z: why", "leak@z: why"},
 		{x, y, "answer@x: why", "answer@x: why"}, // x is wrong itself
@@ -98,9 +97,11 @@ func TestHolderIsTheSenderOfAQueuedFile(t *testing.T) {
 func TestIntermittentSender(t *testing.T) {
 	s := mustParse(t, passOne)
 	self := runner(t)
+	const answered = `answered "ok n=1 payload=09 fds=N"` + "\nexpected ok n=1 payload=00 fds=a (payload is 09)"
+	const another = "N is not the open file description of a"
 	for what, want := range map[string]string{
-		"once other bytes":  "answer@%s: answered \"ok n=1 payload=09 fds=N\"\nexpected ok n=1 payload=00 fds=a (payload is 09)",
-		"once another file": "file@%s: N is not the open file description of a",
+		"once other bytes":  "answer@other: " + answered + "\nanswer@x: the peer opposite " + answered,
+		"once another file": "file@other: " + another + "\nfile@x: the peer opposite: " + another,
 	} {
 		sender, other := testPeer(t, what), testPeer(t, "right", "other")
 		checkNothingLeft(t)
@@ -108,7 +109,7 @@ func TestIntermittentSender(t *testing.T) {
 		got := regexp.MustCompile(`\b\d+ is not|fds=\d+`).ReplaceAllStringFunc(finding(t, r), func(s string) string {
 			return regexp.MustCompile(`\d+`).ReplaceAllString(s, "N")
 		})
-		if want = fmt.Sprintf(want+"\n"+want, "other", "x"); got != want {
+		if got != want {
 			t.Errorf("%s: got %s\nwant %s", what, got, want)
 		}
 	}
@@ -172,8 +173,8 @@ func TestMoreIsSentThanTheScenarioSays(t *testing.T) {
 	const one = "A> send payload=00 fds=a\nA< ok n=1\nB> recv bytes=1 fds=1\nB< ok n=1 payload=00 fds=a\n"
 	const calls = "A> send payload=00 fds=a\nA< ok n=1\nB> recvmsg bytes=1 control=len(1)\nB< ok n=1 payload=00 fds=a\n"
 	const (
-		cutFDs   = `answered "ok n=1 payload=00 fds=N flags=ctrunc"` + "\nexpected ok n=1 payload=00 fds=a (more was sent: the kernel reports ctrunc)"
-		cutBytes = `answered "ok n=1 payload=00 fds=N flags=trunc"` + "\nexpected ok n=1 payload=00 fds=a (more was sent: the kernel reports trunc)"
+		cutFDs   = `the peer opposite answered "ok n=1 payload=00 fds=N flags=ctrunc"` + "\nexpected ok n=1 payload=00 fds=a (more was sent: the kernel reports ctrunc)"
+		cutBytes = `the peer opposite answered "ok n=1 payload=00 fds=N flags=trunc"` + "\nexpected ok n=1 payload=00 fds=a (more was sent: the kernel reports trunc)"
 	)
 	self := runner(t)
 	checkNothingLeft(t)
@@ -252,7 +253,7 @@ func TestUnsupportedAfterARefusal(t *testing.T) {
 		{"the kernel reports EAGAIN", early + again, "quits at EAGAIN",
 			`fail: contract@x: answered unsupported to "recv bytes=1 fds=1", which its can= offers`},
 		{"it has no further command", refuse + "A> send payload=00 fds=-\nA< ok n=1\n", "shuts down",
-			"fail: answer@x: answered \"err EPIPE\"\nexpected ok n=1 (not ok)"},
+			"fail: answer@x: the peer opposite answered \"err EPIPE\"\nexpected ok n=1 (not ok)"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := mustParse(t, rule+"on stream\nfiles a=pipe-r\n"+c.text)

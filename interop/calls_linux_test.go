@@ -205,7 +205,7 @@ func TestVerbsOfProcesses(t *testing.T) {
 	for _, c := range []struct{ name, text, want string }{
 		{"a wait is interrupted", waits + "R> kill B SIGUSR1\nB<& err EINTR\n", "pass"},
 		{"a wait is over when a message arrives", "files a=pipe-r\nB>& recvmsg bytes=1 control=space(1)\nR> blocked B\nA> sendmsg payload=00 control=rights(a)\nA< ok n=1\nB<& ok n=1 payload=00 fds=a\n", "pass"},
-		{"blocked fails if the side does not wait", "B>& recvmsg bytes=1 flags=dontwait\nR> blocked B\nB<& err EAGAIN\n", "fail: answer@kernel: it does not wait"},
+		{"blocked fails if the side does not wait", "B>& recvmsg bytes=1 flags=dontwait\nR> blocked B\nB<& err EAGAIN\n", "fail: answer@kernel: does not wait"},
 		{"settled accepts a side that has answered", "B>& recvmsg bytes=1 flags=dontwait\nR> settled B\nB<& err EAGAIN\n", "pass"},
 		{"settled accepts a side that waits", waits + "R> settled B\nR> kill B SIGUSR1\nB<& err EINTR\n", "pass"},
 		{"killed", "files a=pipe-w\nA> sendmsg payload=00 control=rights(a)\nA< ok n=1\nR> drop a\nR> kill A SIGKILL\n" +

@@ -101,7 +101,7 @@ func (sd *side) openFDs() (open, closed []int, err error) {
 
 // descriptor returns what a descriptor is.
 func (o *observer) descriptor(sd *side, fd int, named bool) (d fact.Descriptor, err error) {
-	d = fact.Descriptor{Side: sd.role, FD: fd, Named: named}
+	d = fact.Descriptor{Side: sd.role, FD: fd}
 	was, tracked := sd.tracked[fd]
 	if tracked && was.isUnchanged(sd.Pid, fd) {
 		if seen := sd.seen[fd]; !named && !seen.Changed {

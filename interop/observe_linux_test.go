@@ -27,7 +27,7 @@ func TestFacts(t *testing.T) {
 	const pass, both = "basics/pass-one-fd/stream/runner/faulty", "basics/bidirectional-simultaneous/stream/faulty/runner"
 	for _, c := range []struct{ fault, name, want string }{
 		{"cloexec", pass, `B< ok n=5 payload=\S+ fds=(\d+)\S*.*
-    B: descriptor \d+ is the open file description of A's file a \(\S+\), inheritable
+    B: descriptor \d+ is the open file description of A's file a \(\S+\), not close-on-exec
     ✗ cloexec: a received descriptor is not close-on-exec`},
 		{"reopen", "basics/pass-one-fd/stream/faulty/runner", `B< ok n=5 .*
     B: descriptor \d+ is another open file description of A's file a, close-on-exec
@@ -43,7 +43,7 @@ func TestFacts(t *testing.T) {
     A: descriptor \d+ is no file of the case: /dev/null, \S+
     ✗ file: descriptor \d+ refers to another file now, without a command to do so`},
 		{"mixup", both, `A< ok n=1 payload=62 fds=(\d+) .*
-    A: descriptor \d+ is the open file description of A's file a \(\S+\), \S+
+    A: descriptor \d+ is the open file description of A's file a \(\S+\), (not )?close-on-exec
     ✗ file: reported that it received \d+, which it had already
     ✗ file: \d+ is not the open file description of b`},
 		{"rob", pass, `B< ok n=5 .*

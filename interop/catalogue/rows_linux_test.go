@@ -126,7 +126,7 @@ func (a *heard) keeps(as int) bool {
 	if !a.descriptor(0, func(d *fact.Descriptor) { copied = *d }) {
 		return false
 	}
-	copied.FD, copied.Named = as, false
+	copied.FD = as
 	a.Descriptors = append(a.Descriptors, copied)
 	return true
 }

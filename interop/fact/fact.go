@@ -60,7 +60,6 @@ type Descriptor struct {
 	Side    scenario.Role // of the process
 	FD      int
 	Given   bool    // the process was started with it
-	Named   bool    // the answer names it
 	Closed  bool    // it is no longer open
 	Changed bool    // it refers to another file than when the process was started with it or named it first
 	Files   []Match // the files of the case whose open file description it may be, or was before it was closed
@@ -139,9 +138,10 @@ func (d Descriptor) String() string {
 		}
 	}
 	if d.Info != nil {
-		what += ", inheritable"
 		if d.Info.CloseOnExec {
-			what = strings.TrimSuffix(what, "inheritable") + "close-on-exec"
+			what += ", close-on-exec"
+		} else {
+			what += ", not close-on-exec"
 		}
 		if d.Info.Offset != 0 {
 			what += fmt.Sprintf(", offset %d", d.Info.Offset)

@@ -30,8 +30,8 @@ func TestText(t *testing.T) {
 			{Side: roleA, FD: 3, Given: true, Files: []Match{{asock, "", true}}}, {Side: roleA, FD: 4, Given: true, Files: []Match{{a, "", true}}}}}, nil,
 			"A< ok\n    A: was started with 3 (A's socket asock), 4 (A's file a)"},
 		{"a received descriptor, and a finding", Fact{Text: "B< ok n=1 payload=00 fds=7", Descriptors: []Descriptor{
-			{Side: roleB, FD: 7, Files: []Match{{a, "kcmp", true}}, Info: &Info{Offset: 32, Status: "O_APPEND"}}}}, []string{"cloexec: it is inheritable"},
-			"B< ok n=1 payload=00 fds=7\n    B: descriptor 7 is the open file description of A's file a (kcmp), inheritable, offset 32, O_APPEND\n    ✗ cloexec: it is inheritable"},
+			{Side: roleB, FD: 7, Files: []Match{{a, "kcmp", true}}, Info: &Info{Offset: 32, Status: "O_APPEND"}}}}, []string{"cloexec: a received descriptor is not close-on-exec"},
+			"B< ok n=1 payload=00 fds=7\n    B: descriptor 7 is the open file description of A's file a (kcmp), not close-on-exec, offset 32, O_APPEND\n    ✗ cloexec: a received descriptor is not close-on-exec"},
 		{"a received descriptor that is as it should be", Fact{Text: "B< ok", Descriptors: []Descriptor{
 			{Side: roleB, FD: 7, Files: []Match{{a, "O_APPEND", true}}, Info: &Info{CloseOnExec: true}}}}, nil,
 			"B< ok\n    B: descriptor 7 is the open file description of A's file a (O_APPEND), close-on-exec"},
@@ -71,6 +71,6 @@ func ExampleText() {
 	// Output:
 	// B> recv bytes=16 fds=1
 	// B< ok n=1 payload=00 fds=7
-	//     B: descriptor 7 is the open file description of A's file a (kcmp), inheritable
+	//     B: descriptor 7 is the open file description of A's file a (kcmp), not close-on-exec
 	//     ✗ cloexec: a received descriptor is not close-on-exec
 }

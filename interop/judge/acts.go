@@ -68,7 +68,7 @@ func (j *Judge) findState(sd *side, st scenario.Step, format string, args ...any
 // queued (pending ROLE) adds a finding if the peer could receive a message.
 func (j *Judge) queued(sd *side, f fact.Fact) Do {
 	if f.Found != "" {
-		j.find(scenario.CheckAnswer, sd.other, f.Step.Line, "%s has %s, and nothing should have been sent", sd.role, f.Found)
+		j.find(scenario.CheckAnswer, sd.other, f.Step.Line, "sent %s %s, and nothing should have been sent", sd.role, f.Found)
 	}
 	return Do{}
 }

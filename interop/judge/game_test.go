@@ -39,7 +39,7 @@ func mustParse(t testing.TB, text string) *scenario.Scenario {
 // sent "end", to which a side can answer otherwise than ok: end A no. after is what it finds then. What changes is behind
 // a bar:
 //
-//	7=a        7 is the open file description of a, close-on-exec; 7=a! inheritable, 7=a? if only the inode is known
+//	7=a        7 is the open file description of a, close-on-exec; 7=a! not close-on-exec, 7=a? if only the inode is known
 //	7=         7 is open and no file of the case
 //	7!=a       7 refers to a now, and to something else before; 7!= to no file of the case
 //	-7         7 is closed; for a descriptor that the answer names, it is not open
@@ -215,7 +215,7 @@ func (g *game) change(f *fact.Fact, text string, named []int) {
 		}
 		fd, _ := strconv.Atoi(m[2])
 		d := fact.Descriptor{Side: f.Side, FD: fd, Closed: m[1] != "", Changed: m[3] == "!=", Info: &fact.Info{CloseOnExec: m[5] != "!"}}
-		if d.Named = slices.Contains(named, fd); d.Named && d.Closed {
+		if slices.Contains(named, fd) && d.Closed {
 			d.Closed, d.Err = false, "no such file or directory"
 		}
 		if m[4] == "pidfd" {
@@ -362,7 +362,7 @@ func ExampleJudge() {
 	})
 	j.Next(fact.Fact{Kind: fact.Sent, Side: roleB, Step: s.Steps[2], Said: "recv bytes=1 fds=1"})
 	found, _ := j.Next(fact.Fact{Kind: fact.Answered, Side: roleB, Step: s.Steps[3], Said: "ok n=1 payload=00 fds=7", Descriptors: []fact.Descriptor{
-		{Side: roleB, FD: 7, Named: true, Files: []fact.Match{{File: a, Way: "kcmp", Sure: true}}, Info: &fact.Info{}}}})
+		{Side: roleB, FD: 7, Files: []fact.Match{{File: a, Way: "kcmp", Sure: true}}, Info: &fact.Info{}}}})
 	fmt.Println(found)
 	// Output:
 	// [cloexec@y: a received descriptor is not close-on-exec]

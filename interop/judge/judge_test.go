@@ -31,7 +31,7 @@ var rows = []struct {
 	{"another answer to end", passOne, right + "look A\nend A no", nil, `contract@x: answered "no" to "end"`},
 
 	// What the descriptors are.
-	{"inheritable", passOne, "A< ok n=1\nB< ok n=1 payload=00 fds=7 | 7=a!", nil, "cloexec@y: a received descriptor is not close-on-exec"},
+	{"not close-on-exec", passOne, "A< ok n=1\nB< ok n=1 payload=00 fds=7 | 7=a!", nil, "cloexec@y: a received descriptor is not close-on-exec"},
 	{"another file", passOne, "A< ok n=1\nB< ok n=1 payload=00 fds=7 | 7=b", nil, "line 8: file@y: 7 is not the open file description of a"},
 	{"not a file of the case", passOne, "A< ok n=1\nB< ok n=1 payload=00 fds=7 | 7=", nil, "line 8: file@y: 7 is not the open file description of a"},
 	{"not open", passOne, "A< ok n=1\nB< ok n=1 payload=00 fds=7 | -7", nil, "line 8: file@y: 7 is not open: no such file or directory"},
@@ -108,8 +108,8 @@ var rows = []struct {
 
 	// Lines of the runner's own.
 	{"something is pending", passOne[:strings.Index(passOne, "B>")] + "R> pending B\n", "A< ok n=1\nR> something to receive", nil,
-		"line 7: answer@x: B has something to receive, and nothing should have been sent"},
-	{"it does not wait", rule + "on stream\nB>& recv bytes=1 fds=0\nR> blocked B\nB<& ok n=1 payload=00 fds=-\n", "R> it does not wait", nil, "line 5: answer@y: it does not wait"},
+		"line 7: answer@x: sent B something to receive, and nothing should have been sent"},
+	{"it does not wait", rule + "on stream\nB>& recv bytes=1 fds=0\nR> blocked B\nB<& ok n=1 payload=00 fds=-\n", "R> does not wait", nil, "line 5: answer@y: does not wait"},
 	{"open at eof", rule + "on stream\nfiles a=pipe-r\nA> close fds=a\nA< ok\nR> drop a\nR> eof a\n", "A< ok | -4\nR>\nR> | held=a", nil, "line 8: leak@y: a is still open somewhere (ambiguous)"},
 	{"another offset", passOne + "R> pos B a=1\n", right + "R> | 7=a", nil, "line 9: file@y: a is at offset 0, not 1"},
 	{"the offset that it changed", passOne + "R> pos B a=1\n", "A< ok n=1 | a:9\nB< ok n=1 payload=00 fds=7 | 7=a\nR> | 7=a", nil,

@@ -10,11 +10,12 @@ import (
 	"github.com/scm-rights/scm/interop/scenario"
 )
 
-// faults says for each check what a peer does that fails it. The name of the peer comes before it.
+// faults says for each check what a peer does that fails it. The name of the peer comes before it. An answer or a file can
+// be that of the peer opposite.
 var faults = map[scenario.Check]string{
-	scenario.CheckAnswer:   "gives answers that the scenario does not accept",
-	scenario.CheckFile:     "has descriptors or files that are not as they should be",
-	scenario.CheckCloexec:  "leaves received descriptors inheritable",
+	scenario.CheckAnswer:   "gives or causes answers that the scenario does not accept",
+	scenario.CheckFile:     "gets descriptors or files wrong",
+	scenario.CheckCloexec:  "receives descriptors that are not close-on-exec",
 	scenario.CheckLeak:     "keeps descriptors open that it did not report, or should have closed",
 	scenario.CheckContract: "gives answers that break the contract for peers",
 	scenario.CheckCrash:    "ends before the case does",

@@ -18,15 +18,15 @@ func TestSentences(t *testing.T) {
 	}
 	const leak, cloexec, hang = scenario.CheckLeak, scenario.CheckCloexec, scenario.CheckHang
 	for want, cases := range map[string][]scenario.Result{
-		"mine leaves received descriptors inheritable: 2 cases, in every scenario": {
+		"mine receives descriptors that are not close-on-exec: 2 cases, in every scenario": {
 			failed(cloexec, "mine", "a/b/stream/runner/mine"), failed(cloexec, "mine", "a/c/stream/runner/mine"), pass("a/d/stream/runner/mine")},
-		"mine leaves received descriptors inheritable: 1 case, in a/b": {
+		"mine receives descriptors that are not close-on-exec: 1 case, in a/b": {
 			failed(cloexec, "mine", "a/b/stream/runner/mine"), pass("a/c/stream/runner/mine", "mine")},
 		"mine keeps descriptors open that it did not report, or should have closed: 2 cases, in 2 of 3 scenarios, only as the receiver": {
 			failed(leak, "mine", "a/b/stream/runner/mine"), failed(leak, "mine", "a/c/dgram/mine/mine"), pass("a/b/stream/mine/runner"), pass("a/d/stream/mine/runner")},
 		"mine does not answer in time: 2 cases, in every scenario, only on dgram sockets, only with x": {
 			failed(hang, "mine", "a/b/dgram/x/mine"), failed(hang, "mine", "a/c/dgram/mine/x"), pass("a/b/stream/x/mine"), pass("a/c/dgram/mine/runner")},
-		"the kernel gives answers that the scenario does not accept: 1 case, in a/b": {
+		"the kernel gives or causes answers that the scenario does not accept: 1 case, in a/b": {
 			failed(scenario.CheckAnswer, "kernel", "a/b/stream/kernel/kernel")},
 		"an expected failure does not occur: 1 case": {{Name: "a/b/stream/x/y", Verdict: scenario.UnexpectedPass, Gone: []string{"a line"}}},
 		"the runner could not run the case: 1 case":  {{Name: "a/b/stream/x/y", Verdict: scenario.NotRun, Why: "why"}},

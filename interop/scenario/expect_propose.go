@@ -213,7 +213,7 @@ type cause struct{ kind, text string }
 
 // The forms of the texts of findings.
 var (
-	answerForm = regexp.MustCompile(`(?s)^answered (.*?)\nexpected (.*?) \(([^()\n]*)\)(?:\n|$)`)
+	answerForm = regexp.MustCompile(`(?s)^([a-z ]*answered) (.*?)\nexpected (.*?) \(([^()\n]*)\)(?:\n|$)`)
 	endForm    = regexp.MustCompile(`(?s)^the peer ended: (.*?)(?:; standard error: (.*))?$`)
 	// kindForm matches the part of a text that other cases with the same cause have in common, except for digits.
 	kindForm = regexp.MustCompile(`^[^"\n]*`)
@@ -238,7 +238,8 @@ func causeOf(f Finding, c Case) cause {
 		text = "no answer to " + c.Scenario.commandBefore(f.Line)
 		kind = text
 	case answer != nil:
-		kind, text = answerCause(answer[1], answer[2], answer[3], strings.Count(f.Text, "\nexpected ")-1)
+		kind, text = answerCause(answer[2], answer[3], answer[4], strings.Count(f.Text, "\nexpected ")-1)
+		text = answer[1] + " " + text
 	case end != nil:
 		kind = "crashes: " + end[1]
 		text = strings.TrimSuffix(kind+": "+mainLine(end[2]), ": ")
@@ -260,7 +261,7 @@ func leakCause(f Finding, c Case) string {
 // answerCause returns the kind and the text for a quoted answer, the first answer that the scenario
 // accepts, how they differ, and the number of alternatives that the scenario also accepts.
 func answerCause(got, want, why string, alternatives int) (kind, text string) {
-	text = fmt.Sprintf("answered %s instead of %q", got, want)
+	text = fmt.Sprintf("%s instead of %q", got, want)
 	switch alternatives {
 	case 0:
 	case 1:

@@ -96,7 +96,7 @@ func TestPage(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, sentence := range []string{"Of 10 cases, 5 passed, 1 failed as expected, 4 did not end as expected. 1 case could not be run.",
-		"the kernel gives answers that the scenario does not accept: 1 case, in gc/asked.", "the runner leaves received descriptors inheritable: 1 case, in basics/pass."} {
+		"the kernel gives or causes answers that the scenario does not accept: 1 case, in gc/asked.", "the runner receives descriptors that are not close-on-exec: 1 case, in basics/pass."} {
 		before, after, found := strings.Cut(begins, sentence)
 		if !found || strings.Count(before, "\n") > 12 {
 			t.Errorf("the page does not begin with %q:\n%.1000s", sentence, begins)

@@ -264,7 +264,7 @@ var recvFaults = map[string]Fault{
 	"sticky": {
 		What:   "makes its socket non-blocking for a call that must not wait, and leaves it non-blocking",
 		Checks: []scenario.Check{scenario.CheckAnswer},
-		Text:   "it does not wait",
+		Text:   "does not wait",
 		recv: func(s *socket, r peer.Room) (peer.Received, error) {
 			if r.Flags&unix.MSG_DONTWAIT != 0 {
 				if err := unix.SetNonblock(s.fd, true); err != nil {
