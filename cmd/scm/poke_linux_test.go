@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -103,6 +104,46 @@ func TestPokeNeedsPermission(t *testing.T) {
 	cmd.Dir = "/"
 	if r := finish(t, cmd); r.code != 4 || !strings.Contains(r.text(), "could not run: cannot look at the descriptors of process") {
 		t.Errorf("exit status %d\n%s", r.code, r.text())
+	}
+}
+
+// A run that ends early reports what was found before, in each format, and does not look like a whole run.
+func TestProgramReportsOfARunThatWasCutShort(t *testing.T) {
+	signal := `kill -INT $(sed -n 's/^PPid:\t//p' /proc/$PPID/status); exec sleep 1000`
+	for _, c := range []struct {
+		name, second string // what the server does instead of starting for the second time
+		starts, code int
+		why          string
+	}{
+		{"poke", "echo locked; exit 3", 1, 4, "the server has ended: exit status 3; it has printed:\nlocked"},
+		{"poke", signal, 1, 130, "interrupt"},
+		{"proxy test", "echo locked; exit 3", 2, 4, "extra-all: the server has ended: exit status 3; it has printed:\nlocked"},
+		{"proxy test", signal, 2, 130, "interrupt"},
+	} {
+		dir := t.TempDir()
+		script := fmt.Sprintf(`echo >>%s/starts; [ $(wc -l <%s/starts) -le %d ] || { %s; }; %s`,
+			dir, dir, c.starts, c.second, shellCommand("poked server", "both", "stream", dir+"/socket"))
+		args := append(strings.Fields(c.name), "--name=mine", "--timeout=1m", "--settle=10ms", "--socket", dir+"/socket",
+			"--report", dir+"/r.json", "--report", dir+"/r.xml", "--report", dir+"/r.txt", "--accept", write(t, "{byte,extra} leak@mine why\n"))
+		verdict := "mine: 5 findings, 1 accepted, 2 without a verdict, cut short: "
+		if c.name == "poke" {
+			args = append(args, "--", "sh", "-c", script)
+		} else {
+			verdict = "mine: no findings, 1 accepted, 3 without a verdict, cut short: "
+			args = append(args, "--client-timeout=1m", "--server", script, "--client", shellCommand("proxied client"))
+		}
+		r := command(t, args...)
+		if text := contents(t, dir+"/r.txt"); r.code != c.code || r.stdout != text || !strings.HasSuffix(text, "\n"+verdict+strings.ReplaceAll(c.why, "\n", "\n| ")+"\n") {
+			t.Errorf("exit status %d, want %d and %s\n%s", r.code, c.code, verdict+c.why, r.text())
+		}
+		var got programs.Report
+		if err := json.Unmarshal([]byte(contents(t, dir+"/r.json")), &got); err != nil || got.Broken != c.why || len(got.Trials) < 5 {
+			t.Errorf("%v: %+v", err, got)
+		}
+		first, _, _ := strings.Cut(c.why, "\n")
+		if text := contents(t, dir+"/r.xml"); !strings.Contains(text, `<error message="`+first) || !strings.Contains(text, "accepted leak@mine") {
+			t.Error(text)
+		}
 	}
 }
 

@@ -47,8 +47,9 @@ const programsExit = `Exit status:
   0      no findings, except for accepted ones
   1      a finding that is not accepted, or an accepted one that did not occur
   2      wrong usage, or an unfinished reason
-  4      it could not be found out, for example because the server did not start, or
-         because the kernel does not let scm look at its descriptors
+  4      it could not be found out, or not completely, for example because the server did
+         not start, or because the kernel does not let scm look at its descriptors. What
+         was found before is still reported
   128+N  signal N ended the run`
 
 // programOptions are the flags of the commands that test programs.
@@ -117,14 +118,13 @@ func (o *programOptions) run(cmd *cobra.Command, test func(ctx context.Context) 
 		if err == nil {
 			trials, err = test(ctx)
 		}
-		if ctx.Err() != nil {
-			return nil // untilSignal reports the signal
-		}
 		r.Trials = append(r.Trials, trials...)
-		if err != nil {
+		r.Accept(o.accepted, o.kernel)
+		switch {
+		case err != nil && ctx.Err() != nil:
+			r.Broken = context.Cause(ctx).Error() // and untilSignal reports the signal
+		case err != nil:
 			r.Broken = err.Error()
-		} else {
-			r.Accept(o.accepted, o.kernel)
 		}
 		_ = r.Console(cmd.OutOrStdout())
 		for _, file := range o.reports {

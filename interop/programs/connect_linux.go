@@ -98,15 +98,22 @@ func (p *poker) talk(c int, u *unit, withFDs bool) error {
 			return fmt.Errorf("sendmsg: %w", err)
 		}
 		t.sent += len(fds)
-		p.awaitRead(c)
+		if p.awaitRead(c) {
+			p.reads = true
+		}
 	}
 	return nil
 }
 
-// awaitRead waits until the server has read all messages of a connection, and reads what it has answered.
-func (p *poker) awaitRead(c int) {
+// awaitRead waits until the server has read all messages of a connection, reads what it has answered, and reports whether it
+// has read them.
+func (p *poker) awaitRead(c int) bool {
 	answer := make([]byte, 1<<16)
-	deadline := time.Now().Add(readWait)
+	wait := readWait
+	if p.unread && !p.reads { // it probably reads nothing
+		wait = idleWait
+	}
+	deadline := time.Now().Add(wait)
 	for {
 		n, err := Unread(c)
 		var reset error
@@ -115,15 +122,14 @@ func (p *poker) awaitRead(c int) {
 		}
 		switch {
 		case reset == unix.ECONNRESET: // the server has closed the connection, and not read all of it
-			return
+			return false
 		case n == 0 && err == nil:
-			p.reads = true
-			return
+			return true
 		case err != nil || p.server.Ended() != nil:
-			return
+			return false
 		case time.Now().After(deadline):
 			p.unread = true
-			return
+			return false
 		}
 		time.Sleep(2 * time.Millisecond)
 	}

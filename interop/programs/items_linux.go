@@ -80,13 +80,17 @@ func (t *pokeTrial) find(f *failure, output string) {
 	if f.ended == nil {
 		check = CheckRefuses
 	}
-	what := "a descriptor"
-	switch {
-	case t.path:
-		what = "a descriptor opened with O_PATH"
-	case t.fds > 1:
-		what = fmt.Sprintf("%d descriptors in one message", t.fds)
-	}
-	t.Find(check, f.predicate()+" after "+what)
+	t.Find(check, f.predicate()+" after "+t.descriptors())
 	t.Output, t.judged = output, true
+}
+
+// descriptors says what a connection passes.
+func (i item) descriptors() string {
+	switch {
+	case i.path:
+		return "a descriptor opened with O_PATH"
+	case i.fds > 1:
+		return fmt.Sprintf("%d descriptors in one message", i.fds)
+	}
+	return "a descriptor"
 }

@@ -44,7 +44,8 @@ type poker struct {
 }
 
 // Poke connects to a server, sends each item, and finds out what the server keeps, whether it has ended, and whether it still
-// accepts connections. An error means that it could not find that out for any item.
+// accepts connections. An error means that it could not find that out for each item. It then returns the trials, if any of
+// them says something.
 func Poke(ctx context.Context, o PokeOptions) ([]Trial, error) {
 	p := &poker{PokeOptions: o, ctx: ctx, controls: map[string]string{}}
 	defer p.stop()
@@ -63,34 +64,54 @@ func Poke(ctx context.Context, o PokeOptions) ([]Trial, error) {
 		}
 		trials = append(trials, t)
 	}
-	if err := p.judgeAll(trials); err != nil {
-		return nil, err
+	err := p.judgeAll(trials)
+	found := slices.ContainsFunc(trials, func(t *pokeTrial) bool { return len(t.Findings) > 0 })
+	doubt := "" // why a trial without a finding says nothing
+	switch {
+	case err != nil:
+	case p.foreign != nil:
+		err, doubt = p.foreign, "another process may have received this"
+	case !p.reads && !found:
+		err = errors.New("the server has read none of the messages; perhaps it wants --first, or another user")
+		doubt = "the server has not read this"
 	}
-	verdicts, list := 0, []Trial(nil)
+	verdicts, says, list := 0, false, []Trial(nil)
 	for _, t := range trials {
-		list = append(list, t.Trial)
+		switch {
+		case !t.judged:
+			t.Skipped = cutShort
+		case doubt != "" && len(t.Findings) == 0 && t.Skipped == "":
+			t.Skipped = doubt
+		default:
+			says = true
+		}
 		if t.Skipped == "" {
 			verdicts++
 		}
+		list = append(list, t.Trial)
 	}
 	switch {
-	case p.foreign != nil:
-		return list, p.foreign
-	case len(list) > 0 && !p.reads && !slices.ContainsFunc(list, func(t Trial) bool { return len(t.Findings) > 0 }):
-		return list, errors.New("the server has read none of the messages; perhaps it wants --first, or another user")
-	case verdicts == 0:
-		return list, fmt.Errorf("no item has a verdict: %s", list[0].Skipped)
+	case err != nil && !says:
+		return nil, err
+	case err == nil && verdicts == 0:
+		err = fmt.Errorf("no item has a verdict: %s", list[0].Skipped)
 	}
-	return list, nil
+	return list, err
 }
 
+// cutShort says why a trial has no verdict if the run ended before it.
+const cutShort = "the run was cut short"
+
 // judgeAll sends the items until each has a verdict. If the server ends, those before are sent again, without the one that
-// ended it.
+// ended it. The dangerous items come when the others are judged, because the server may not start again.
 func (p *poker) judgeAll(trials []*pokeTrial) error {
 	for {
 		todo := slices.DeleteFunc(slices.Clone(trials), func(t *pokeTrial) bool { return t.judged })
 		if len(todo) == 0 {
 			return nil
+		}
+		if i := slices.IndexFunc(todo, func(t *pokeTrial) bool { return t.dangerous }); i > 0 {
+			todo = todo[:i]
 		}
 		if p.alone {
 			todo = todo[:1]
@@ -135,6 +156,9 @@ func (p *poker) sendAll(t *pokeTrial) (*failure, error) {
 		if u.done {
 			continue
 		}
+		if err := context.Cause(p.ctx); err != nil {
+			return nil, err
+		}
 		if f, err := p.send(u, true); f != nil || err != nil {
 			return f, err
 		}
@@ -155,6 +179,8 @@ func (p *poker) judge(f *failure) error {
 	}
 	switch {
 	case err != nil:
+		t.Skipped = fmt.Sprintf("the server %s after %s, but scm could not repeat that", f.predicate(), t.descriptors())
+		t.judged = true
 		return err
 	case recurs:
 		t.find(f, server.Output()) // all of it, because the server has been stopped

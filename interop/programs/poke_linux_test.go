@@ -3,15 +3,16 @@ package programs
 import (
 	"context"
 	"fmt"
-	"github.com/scm-rights/scm/internal/reexec"
-	"golang.org/x/sys/unix"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/scm-rights/scm/internal/reexec"
 	"github.com/scm-rights/scm/interop/programs/testserver"
+	"golang.org/x/sys/unix"
 )
 
 // short is for servers that keep descriptors forever, and limit for those that do not: Poke then ends as soon as they have
@@ -54,6 +55,7 @@ func TestPoke(t *testing.T) {
 		// It ends after each line that it does not know, also without a descriptor.
 		"strict":   {"newline skipped", "4k skipped"},
 		"all":      leaks(Items...),
+		"both":     append(leaks(Items[:7]...), "path crash"),
 		"second":   leaks("253"),
 		"rejected": leaks("newline", "4k", "second", "253", "path"),
 		"ebadf":    {"path crash"},
@@ -122,9 +124,72 @@ func TestPokeAttached(t *testing.T) {
 	if ended := s.Ended(); ended != nil {
 		t.Error(ended)
 	}
-	o.All = true
-	if got := found(poke(t, o)); !slices.Contains(got, "path crash") || !slices.Contains(got, "byte skipped") {
-		t.Errorf("got %q", got)
+	args, address = testServer(t, "both", "stream")
+	o = PokeOptions{PID: start(t, args, address).PID(), Address: address, Settle: short, All: true}
+	got := found(poke(t, o)) // the descriptors of the item 253 are lost with the server
+	if want := []string{"byte leak", "newline leak", "zeros leak", "ones leak", "4k leak", "second leak", "253 skipped", "path crash"}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+// limited returns the command of a server that starts only a few times.
+func limited(t *testing.T, starts int, args []string) []string {
+	t.Helper()
+	script := fmt.Sprintf(`echo >>"$0"; [ $(wc -l <"$0") -le %d ] || { echo locked; exit 3; }; exec "$@"`, starts)
+	return append([]string{"sh", "-c", script, filepath.Join(t.TempDir(), "starts")}, args...)
+}
+
+// What was found is reported even if the server does not start again.
+func TestPokeReportsWhatWasFoundBefore(t *testing.T) {
+	for _, c := range []struct {
+		mode   string
+		starts int
+		want   []string
+		why    string // why the last item that was sent has no verdict
+	}{
+		{"both", 1, []string{"byte leak", "newline leak", "zeros leak", "ones leak", "4k leak", "second leak", "253 skipped", "path skipped"},
+			"the server is killed by SIGKILL after a descriptor opened with O_PATH, but scm could not repeat that"},
+		{"deaf", 7, []string{"byte skipped", "newline refuses", "zeros skipped", "ones skipped", "4k skipped", "second skipped", "253 skipped", "path skipped"},
+			"the server no longer accepts connections after a descriptor, but scm could not repeat that"},
+	} {
+		args, address := testServer(t, c.mode, "stream")
+		trials, err := Poke(t.Context(), PokeOptions{Args: limited(t, c.starts, args), Address: address, Settle: short, Timeout: limit})
+		if err == nil || err.Error() != "the server has ended: exit status 3; it has printed:\nlocked" {
+			t.Errorf("%s: %v", c.mode, err)
+		}
+		if got := found(trials); !slices.Equal(got, c.want) {
+			t.Errorf("%s: got %q, want %q", c.mode, got, c.want)
+		}
+		if !slices.ContainsFunc(trials, func(t Trial) bool { return t.Skipped == c.why }) {
+			t.Errorf("%s: got %+v, want %s", c.mode, trials, c.why)
+		}
+	}
+}
+
+// A server that reads nothing is tested by no item, even if it reads the bytes of --first.
+func TestPokeAServerThatDoesNotRead(t *testing.T) {
+	for _, first := range []string{"", "hello"} {
+		t.Run(first, func(t *testing.T) {
+			t.Parallel()
+			address := filepath.Join(t.TempDir(), "socket")
+			s := start(t, reexec.CommandLine("lazy server", address, fmt.Sprint(len(first))), address)
+			trials, err := Poke(t.Context(), PokeOptions{PID: s.PID(), Address: address, Settle: short, Timeout: limit, First: []byte(first)})
+			if len(trials) > 0 || err == nil || !strings.HasPrefix(err.Error(), "the server has read none of the messages") {
+				t.Errorf("got %v, %+v", err, trials)
+			}
+		})
+	}
+}
+
+// lazyServer accepts connections, and reads only a few bytes of each.
+func lazyServer(args []string) {
+	n, _ := strconv.Atoi(args[1])
+	l, err := testserver.Listen("stream", args[0])
+	for err == nil {
+		var c int
+		if c, _, err = unix.Accept(l); err == nil && n > 0 {
+			_, _ = unix.Read(c, make([]byte, n))
+		}
 	}
 }
 

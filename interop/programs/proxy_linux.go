@@ -37,20 +37,28 @@ type proxyTest struct {
 }
 
 // ProxyTest runs a client of a server through a relay, once for each of the Faults, and finds out what the server keeps,
-// whether it has ended, and whether it still serves clients. An error means that it could not find that out.
+// whether it has ended, and whether it still serves clients. An error means that it could not find that out for each fault.
+// It then returns the trials, unless already the first one failed.
 func ProxyTest(ctx context.Context, o ProxyOptions) ([]Trial, error) {
 	p := &proxyTest{ProxyOptions: o, ctx: ctx}
 	p.server = poker{ctx: ctx, PokeOptions: PokeOptions{
 		Address: o.Address, Args: []string{"/bin/sh", "-c", o.Server}, Settle: o.Settle, Timeout: o.Timeout}}
 	var trials []Trial
+	var failed error
 	verdicts, skipped := 0, ""
 	for _, name := range Faults {
-		began := time.Now()
-		t, err := p.trial(name)
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", name, err)
+		t := &Trial{What: name, Skipped: cutShort}
+		if failed == nil {
+			began := time.Now()
+			var err error
+			if t, err = p.trial(name); err != nil {
+				failed = fmt.Errorf("%s: %w", name, err)
+			}
+			t.Seconds = time.Since(began).Seconds()
 		}
-		t.Seconds = time.Since(began).Seconds()
+		if failed != nil && name == FaultNone {
+			return nil, failed
+		}
 		trials = append(trials, *t)
 		if name != FaultNone && t.Skipped == "" {
 			verdicts++
@@ -58,35 +66,44 @@ func ProxyTest(ctx context.Context, o ProxyOptions) ([]Trial, error) {
 			skipped = t.Skipped
 		}
 	}
-	if verdicts == 0 {
-		return trials, fmt.Errorf("no fault has a verdict: %s", skipped)
+	if failed == nil && verdicts == 0 {
+		failed = fmt.Errorf("no fault has a verdict: %s", skipped)
 	}
-	return trials, nil
+	return trials, failed
 }
 
-// trial injects a fault. A server that then ends, or no longer serves clients, must do so each time, and not without it.
+// trial injects a fault. A server that then ends, or no longer serves clients, must do so each time, and not without it. With
+// an error, the trial has only what is certain.
 func (p *proxyTest) trial(name string) (*Trial, error) {
 	t, err := p.once(name)
-	if err != nil || name == FaultNone || len(t.Findings) == 0 || t.Findings[0].Check == CheckLeak {
-		return t, err
+	switch {
+	case err != nil:
+		return &Trial{What: name, Skipped: cutShort}, err
+	case name == FaultNone || len(t.Findings) == 0 || t.Findings[0].Check == CheckLeak:
+		return t, nil
 	}
-	if _, err := p.once(FaultNone); err != nil {
-		return nil, err
+	var again *Trial
+	if _, err = p.once(FaultNone); err == nil {
+		again, err = p.once(name)
 	}
-	again, err := p.once(name)
-	if err != nil {
-		return nil, err
+	switch {
+	case err != nil:
+		t.withdraw("scm could not repeat that")
+	case len(again.Findings) == 0 || again.Findings[0].Check != t.Findings[0].Check:
+		t.withdraw("not each time")
 	}
-	if len(again.Findings) == 0 || again.Findings[0].Check != t.Findings[0].Check {
-		once := "the server " + t.Findings[0].Text + ", but not each time"
-		t.Findings = slices.DeleteFunc(t.Findings, func(f Finding) bool { return f.Check != CheckLeak })
-		if len(t.Findings) > 0 {
-			t.Notes = append(t.Notes, once)
-		} else {
-			t.Skipped = once
-		}
+	return t, err
+}
+
+// withdraw keeps only the leaks of a trial, because what the server did first is not certain.
+func (t *Trial) withdraw(why string) {
+	once := "the server " + t.Findings[0].Text + ", but " + why
+	t.Findings = slices.DeleteFunc(t.Findings, func(f Finding) bool { return f.Check != CheckLeak })
+	if len(t.Findings) > 0 {
+		t.Notes = append(t.Notes, once)
+	} else {
+		t.Skipped = once
 	}
-	return t, nil
 }
 
 // once starts the server, runs the client without and with the proxy, and looks at the server after all connections have

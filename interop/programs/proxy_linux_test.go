@@ -108,3 +108,31 @@ func TestProxyTestOfAClientWithoutDescriptors(t *testing.T) {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }
+
+// What was found is reported even if the server does not start again.
+func TestProxyTestReportsWhatWasFoundBefore(t *testing.T) {
+	for _, c := range []struct {
+		mode   string
+		starts int
+		want   []string
+		err    string
+	}{
+		{"all", 2, []string{"extra leak", "extra-all skipped", "many skipped", "opath skipped"}, "extra-all: "},
+		{"ebadf", 5, []string{"opath skipped"}, "opath: "},
+	} {
+		args, address := testServer(t, c.mode, "stream")
+		o := ProxyOptions{Address: address, Server: shell(limited(t, c.starts, args)), Client: shell(reexec.CommandLine("test client", "once")),
+			Settle: short, Timeout: limit, ClientTimeout: limit}
+		trials, err := ProxyTest(t.Context(), o)
+		if want := c.err + "the server has ended: exit status 3; it has printed:\nlocked"; err == nil || err.Error() != want {
+			t.Errorf("%s: %v", c.mode, err)
+		}
+		if got := found(trials); !slices.Equal(got, c.want) {
+			t.Errorf("%s: got %q, want %q", c.mode, got, c.want)
+		}
+		const once = "the server ends (exit status 1), but scm could not repeat that"
+		if c.mode == "ebadf" && !slices.ContainsFunc(trials, func(t Trial) bool { return t.Skipped == once }) {
+			t.Errorf("%+v", trials)
+		}
+	}
+}

@@ -20,7 +20,7 @@ type Report struct {
 	ProgramVersion string  `json:"program_version,omitempty"`
 	Trials         []Trial `json:"trials"`
 	Aside          int     `json:"aside"`            // lines of the lists of accepted findings that are about something else
-	Broken         string  `json:"broken,omitempty"` // why nothing could be found out
+	Broken         string  `json:"broken,omitempty"` // why the run was cut short, or nothing could be found out
 }
 
 // NewReport returns a report without trials.
@@ -100,10 +100,7 @@ func (r *Report) lines(t Trial) (lines []string) {
 
 // Verdict returns the last line of the console.
 func (r *Report) Verdict() string {
-	if r.Broken != "" {
-		return r.Program + ": could not run: " + r.Broken
-	}
-	found, accepted, missing, skipped := 0, 0, 0, 0
+	found, accepted, missing, skipped, verdicts := 0, 0, 0, 0, 0
 	for _, t := range r.Trials {
 		for _, f := range t.Findings {
 			if f.Accepted == "" {
@@ -113,9 +110,15 @@ func (r *Report) Verdict() string {
 			}
 		}
 		missing += len(t.Missing)
-		if t.Skipped != "" {
+		switch {
+		case t.Skipped != "":
 			skipped++
+		case t.What != FaultNone:
+			verdicts++
 		}
+	}
+	if r.Broken != "" && verdicts == 0 {
+		return r.Program + ": could not run: " + r.Broken
 	}
 	text := r.Program + ": no findings"
 	if found > 0 {
@@ -128,6 +131,9 @@ func (r *Report) Verdict() string {
 		if part.n > 0 {
 			text += fmt.Sprintf(", %d %s", part.n, part.text)
 		}
+	}
+	if r.Broken != "" {
+		text += ", cut short: " + r.Broken
 	}
 	return text
 }

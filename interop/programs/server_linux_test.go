@@ -17,6 +17,7 @@ import (
 func TestMain(m *testing.M) {
 	reexec.Register("test server", testserver.Main)
 	reexec.Register("test client", testClient)
+	reexec.Register("lazy server", lazyServer)
 	reexec.Main()
 	Main()
 	os.Exit(m.Run())

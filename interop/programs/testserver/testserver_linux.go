@@ -34,6 +34,7 @@ var Faulty = []string{
 	"ebadf",    // ends if it cannot read from a descriptor because of EBADF
 	"opath",    // kills itself if a descriptor was opened with O_PATH
 	"deaf",     // stops accepting connections after a message with descriptors that it rejects
+	"both",     // has the bugs of all and of opath
 }
 
 // Store is the mode of a server that stores the descriptors that a valid message announces, and closes all others.
@@ -177,7 +178,7 @@ func (s *server) inspect(fds []int) {
 			fmt.Fprintln(os.Stderr, "read:", err)
 			os.Exit(1)
 		}
-		if flags, _ := unix.FcntlInt(uintptr(fd), unix.F_GETFL, 0); s.mode == "opath" && flags&unix.O_PATH != 0 {
+		if flags, _ := unix.FcntlInt(uintptr(fd), unix.F_GETFL, 0); (s.mode == "opath" || s.mode == "both") && flags&unix.O_PATH != 0 {
 			fmt.Fprintln(os.Stderr, "assertion failed: not O_PATH")
 			_ = unix.Kill(os.Getpid(), unix.SIGKILL)
 			time.Sleep(time.Hour)
@@ -202,7 +203,7 @@ func (s *server) handle(c int, line string, fds []int) (held []int) {
 		os.Exit(1)
 	case s.mode == "deaf" && !valid && len(fds) > 0:
 		_ = unix.Shutdown(s.listen, unix.SHUT_RDWR)
-	case slices.Contains([]string{"late", "gc", serveOne, "all"}, s.mode):
+	case slices.Contains([]string{"late", "gc", serveOne, "all", "both"}, s.mode):
 		return fds
 	case s.mode == "rejected" && !valid:
 		return nil
@@ -214,7 +215,7 @@ func (s *server) handle(c int, line string, fds []int) (held []int) {
 // ended does what the server does with the descriptors that it still has at the end of a connection.
 func (s *server) ended(fds []int) {
 	switch s.mode {
-	case "all":
+	case "all", "both":
 	case "late":
 		time.Sleep(pause)
 		closeAll(fds)
