@@ -224,7 +224,7 @@ func fillIndex(page string, all, list []*library) (string, error) {
 // faultsTable returns the table of the libraries that have a page, preceded by the totals. It repeats no sentence of a page.
 func faultsTable(list []*library) string {
 	count, unreported := 0, 0
-	table := "| library | version | faults | without a public thread | checks that fail |\n|---|---|---|---|---|\n"
+	table := "| library | version | faults | without a report | checks that fail |\n|---|---|---|---|---|\n"
 	for _, l := range list {
 		alone, checks := 0, map[scenario.Check]bool{}
 		for _, f := range l.text.faults {
@@ -242,7 +242,7 @@ func faultsTable(list []*library) string {
 		table += tableRow(fmt.Sprintf("[%s](findings/%s.md)", l.name, l.peer), l.version, fmt.Sprint(len(l.text.faults)), fmt.Sprint(alone),
 			quoted(slices.DeleteFunc(slices.Clone(scenario.Checks), func(c scenario.Check) bool { return !checks[c] })))
 	}
-	return fmt.Sprintf("Faults: %d. Libraries: %d. Faults for which we found no public thread: %d.\n\n", count, len(list), unreported) + table
+	return fmt.Sprintf("Faults: %d. Libraries: %d. Faults for which we found no report: %d.\n\n", count, len(list), unreported) + table
 }
 
 // failuresTable returns the table of the failures that are on no page.
@@ -268,7 +268,7 @@ func tableRow(cells ...string) string {
 func (l *library) fill() (string, error) {
 	return fillMarkers(l.text.file(), l.text.page, func(marker, old string) (string, error) {
 		if marker == "version" {
-			return "Version: " + l.version + ".\n", nil
+			return versionLabel + l.version + ".\n", nil
 		}
 		if marker == "versions" { // it is from other results
 			return old, nil
@@ -386,7 +386,7 @@ func writeFindings(root string, pages map[string]string) (wrong error) {
 func compareFindings(index string, pages map[string]string, list []*library) (wrong error) {
 	others := map[string]bool{} // the names of the libraries whose page is about another version
 	for _, l := range list {
-		_, rest, _ := strings.Cut(l.text.page, versionMarker+"Version: ")
+		_, rest, _ := strings.Cut(l.text.page, versionMarker+versionLabel)
 		version, _, found := strings.Cut(rest, ".\n")
 		switch {
 		case found && version != l.version:

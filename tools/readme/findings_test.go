@@ -38,12 +38,31 @@ func TestTexts(t *testing.T) {
 	}
 }
 
+// Advice that sets close-on-exec after the receive warns of programs that start in between. What SO_PASSPIDFD does is on one
+// page, to which the others link.
+func TestAdvice(t *testing.T) {
+	texts, err := readTexts("../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, text := range texts {
+		for _, f := range text.faults {
+			if strings.Contains(f.meanwhile, "each received descriptor") && !strings.Contains(f.meanwhile, "do not start programs in other") {
+				t.Errorf("%s: %q: a program that another thread starts inherits the descriptor", text.file(), f.title)
+			}
+			if strings.Contains(f.meanwhile, "SO_PASSPIDFD") && !strings.Contains(f.meanwhile, "[SO_PASSPIDFD](README.md#so_passpidfd)") {
+				t.Errorf("%s: %q: no link to what SO_PASSPIDFD does", text.file(), f.title)
+			}
+		}
+	}
+}
+
 const (
 	crashToo = "\nshown by: {crash} names"
 	goodPage = `# Faults of runc SendFile, RecvFile
 
 <!-- version -->
-Version: 0.
+Version in the suite's transcripts: 0.
 <!-- end -->
 
 Words.
@@ -54,7 +73,7 @@ A partner can use up the table.
 
 Public thread: none found; searched for "a b", "c"
 
-Until it is fixed: Do not use it.
+What you can do: Do not use it.
 
 <!--
 shown by: leak,answer names/x/**/runc names/y names/name-4096-received` + crashToo + `
@@ -88,9 +107,15 @@ func TestParseText(t *testing.T) {
 	if f.title != "RecvFile leaks a descriptor" || len(f.shown) != 2 || len(f.shown[0].checks) != 2 || len(f.shown[0].patterns) != 3 || f.reported || f.seenIn != "" {
 		t.Errorf("got %+v", f)
 	}
-	for _, link := range []string{"[a/b#1](https://github.com/a/b/pull/1)", "[a/b#1](https://github.com/a/b/pull/1) is about another function."} {
-		if !page(t, `none found; searched for "a b", "c"`, link)[0].faults[0].reported {
-			t.Errorf("%s is no public thread", link)
+	const link = "[a/b#1](https://github.com/a/b/pull/1)"
+	for thread, want := range map[string]string{
+		link + " is the same fault":                                           "reported: " + link,
+		link + " is the same fault; it is open":                               "reported: " + link,
+		`none found; searched for "a b", "c". Related: ` + link + " is old.":  "related: " + link,
+		`none found; searched for "a b", "c". https://github.com/a/b is old.`: "no report found",
+	} {
+		if got := page(t, `none found; searched for "a b", "c"`, thread)[0].faults[0].upstream(); got != want {
+			t.Errorf("%s: got %q, want %q", thread, got, want)
 		}
 	}
 	page(t, "````markdown", "**Do not file this publicly yet.** Send it to security@example.org first, because it discloses memory.\n\n````markdown")
@@ -106,6 +131,8 @@ func TestParseText(t *testing.T) {
 		{"````markdown", "**Do not file this publicly yet.** Send it to the maintainers.\n\n````markdown", "e-mail address"},
 		{`, "c"`, "", "at least two searches"},
 		{`none found; searched for "a b", "c"`, "https://github.com/a/b/pull/1", "at least two searches"},
+		{`none found; searched for "a b", "c"`, link + " is about another function.", "is the same fault"},
+		{`none found; searched for "a b", "c"`, link + " is the same fault in another function.", "is the same fault"},
 		{"<!-- end -->\n\n### ", "\n### ", "a section consists of"},
 		{"### Text", "### Issue", "a section consists of"},
 		{"````markdown", "```markdown", "a section consists of"},
@@ -161,7 +188,7 @@ func TestFindingsPages(t *testing.T) {
 	}
 	page, index := pages["docs/findings/runc.md"], pages[indexFile]
 	for _, want := range []string{
-		"<!-- version -->\nVersion: 1.\n<!-- end -->\n",
+		"<!-- version -->\nVersion in the suite's transcripts: 1.\n<!-- end -->\n",
 		"-->\nChecks that fail: `leak` in [`names/name-4096-received`](", "), [`names/x`](../../interop/catalogue/peer/names/x.txt), [`names/y`](../../interop/catalogue/peer/names/y.txt).\n",
 		"--run names/y/stream/runner/runc\n\n```text\nA> use fds=7\nA< ok n=7\nline 3: leak@runc: a, as 7, is open in runc@v1/a.go\n```\n<!-- end -->\n",
 	} {
@@ -173,7 +200,7 @@ func TestFindingsPages(t *testing.T) {
 		t.Errorf("text outside the markers differs: %v", difference("page", a, b))
 	}
 	for _, want := range []string{
-		"Faults: 1. Libraries: 1. Faults for which we found no public thread: 1.",
+		"Faults: 1. Libraries: 1. Faults for which we found no report: 1.",
 		"| [runc SendFile, RecvFile](findings/runc.md) | 1 | 1 | 1 | `answer`, `leak` |\n",
 		"| runc SendFile, RecvFile | 1 | `leak`: RecvFile rejects a control message of another type and leaves the pidfd in it open | 1 |\n",
 	} {

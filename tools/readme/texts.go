@@ -29,9 +29,9 @@ import (
 //
 //	What a user suffers.
 //
-//	Public thread: none found; searched for "WORDS", "WORDS"
+//	Public thread: none found; searched for "WORDS", "WORDS". Related: [NAME](https://…) WORDS
 //
-//	Until it is fixed: what a user of the library does meanwhile.
+//	What you can do: what a user of the library does until the fault is fixed.
 //
 //	<!-- shown by: CHECK{,CHECK} PATTERN [PATTERN…] -->
 //	<!-- end -->
@@ -44,8 +44,9 @@ import (
 //	Markdown that a maintainer understands without knowing this project.
 //	````
 //
-// There is a section for each fault. After "Public thread:", a link to one may follow instead, and then whether it is about
-// the same fault. The marker may have several lines "shown by". If the installed version of the library does not have the
+// There is a section for each fault. If there is a report of the same fault in the project of the library, "Public thread:
+// [NAME](https://…) is the same fault" comes instead. A related thread, which may be missing, is about the same code, or about
+// the same fault elsewhere. The marker may have several lines "shown by". If the installed version of the library does not have the
 // fault, or no scenario shows it, a line "seen in: VERSION" in the marker names one that has it. If an attacker can use the
 // fault, for example to read memory, "**Do not file this publicly yet.** Send it to ADDRESS first, because REASON" comes
 // before the text of the issue.
@@ -60,9 +61,10 @@ type fault struct {
 	title     string
 	marker    string // the content of the marker
 	shown     []selection
-	reported  bool   // there is a public thread about it
+	reported  bool   // there is a report of it in the project of the library
 	thread    string // the text after "Public thread:"
-	meanwhile string // the text after "Until it is fixed:"
+	related   string // the link to the first related thread
+	meanwhile string // the text after "What you can do:"
 	seenIn    string // version in which the fault was reproduced by hand, if the installed version does not have it
 }
 
@@ -121,11 +123,14 @@ func parseText(peer, page string) (peerText, error) {
 	return p, wrong
 }
 
-const versionMarker = "<!-- version -->\n"
+const (
+	versionMarker = "<!-- version -->\n"
+	versionLabel  = "Version in the suite's transcripts: "
+)
 
 // The parts of a section: the consequence, the public thread, the advice, the marker, the address for a fault that must not be public yet,
 // and the text of an issue.
-var sectionForm = regexp.MustCompile("(?s)^(?:\n(.*?)\n)?\nPublic thread: (.*?)\n\nUntil it is fixed: (.*?)\n\n<!--\\s+(.*?)\\s+-->\n.*?<!-- end -->\n" +
+var sectionForm = regexp.MustCompile("(?s)^(?:\n(.*?)\n)?\nPublic thread: (.*?)\n\nWhat you can do: (.*?)\n\n<!--\\s+(.*?)\\s+-->\n.*?<!-- end -->\n" +
 	"\n### Text of an issue\n\n(?:\\*\\*Do not file this publicly yet\\.\\*\\* Send it to (.*?)\n\n)?(`{4,})markdown\n(.*)\n(`{4,})\n*$")
 
 // parseFault parses a section without the "## " of its heading.
@@ -137,18 +142,21 @@ func parseFault(section string) (f fault, err error) {
 	}
 	part := sectionForm.FindStringSubmatch(rest)
 	if part == nil {
-		return f, errors.New(`a section consists of the consequence, "Public thread: …", "Until it is fixed: …", a marker with "shown by: CHECK PATTERN", "### Text of an issue" and a block of Markdown`)
+		return f, errors.New(`a section consists of the consequence, "Public thread: …", "What you can do: …", a marker with "shown by: CHECK PATTERN", "### Text of an issue" and a block of Markdown`)
 	}
 	harm, thread, private, issue := part[1], part[2], part[5], part[7]
 	f.marker, f.reported = part[4], !strings.HasPrefix(thread, "none found")
 	f.thread, f.meanwhile = thread, part[3]
+	if m := relatedForm.FindStringSubmatch(thread); m != nil {
+		f.related = m[1]
+	}
 	switch {
 	case harm == "":
 		return f, errors.New("there is no consequence")
 	case private != "" && !privateForm.MatchString(private):
 		return f, errors.New(`the sentence "Send it to …" must contain an e-mail address or "https://…"`)
 	case !threadForm.MatchString(thread):
-		return f, errors.New(`there is no line "Public thread: none found; searched for "WORDS", "WORDS"" with at least two searches, or "Public thread: [NAME](https://…) WORDS"`)
+		return f, errors.New(`there is no line "Public thread: none found; searched for "WORDS", "WORDS"" with at least two searches, or "Public thread: [NAME](https://…) is the same fault"`)
 	case !issueForm.MatchString(issue):
 		return f, errors.New(`an issue begins with "Title: …" and an empty line, followed by its text`)
 	case part[6] != part[8] || strings.Contains("\n"+issue, "\n"+part[6]):
@@ -163,7 +171,8 @@ func parseFault(section string) (f fault, err error) {
 
 var (
 	privateForm = regexp.MustCompile(`https://\S|\S@\S`)
-	threadForm  = regexp.MustCompile(`^(none found[^;"]*; searched for "[^"]+"(,| and) "[^"]+"|\[[^\]]+\]\(https://\S+\)($|\s))`)
+	threadForm  = regexp.MustCompile(`^(none found[^;"]*; searched for "[^"]+"(,| and) "[^"]+"|\[[^\]]+\]\(https://\S+\) is the same fault($|[.,;]))`)
+	relatedForm = regexp.MustCompile(`\. Related: (\[[^\]]+\]\(https://[^)\s]+\)) `)
 	issueForm   = regexp.MustCompile(`^Title: \S.*\n\n`)
 
 	// term matches the terms that an issue must not use. In code, they are names of the library's own.

@@ -120,7 +120,7 @@ func (p *peerText) versionsTable(results []versions.Result) (table string, err e
 	for _, v := range list {
 		heads = append(heads, v.where+": "+v.version)
 	}
-	table = "Affected, according to the programs below (`make versions`):\n\n" + tableRow(heads...) + strings.Repeat("|---", len(heads)) + "|\n"
+	table = "Affected, according to the programs below (`make versions`, " + days(results, p.peer) + "):\n\n" + tableRow(heads...) + strings.Repeat("|---", len(heads)) + "|\n"
 	for _, f := range p.faults {
 		affected, err := p.affected(f, list, results)
 		if err != nil {
@@ -135,41 +135,67 @@ func (p *peerText) versionsTable(results []versions.Result) (table string, err e
 	return table, nil
 }
 
-// rangeOf says in words which versions are affected.
+// rangeOf says in words which versions are affected, and which of those tried are not.
 func rangeOf(list []tried, affected []bool) string {
-	first, last := slices.Index(affected, true), len(affected)-1
-	if first < 0 {
+	var with, without []string
+	for i, v := range list {
+		switch {
+		case affected[i]:
+			with = append(with, v.version)
+		case !slices.Contains(without, v.version):
+			without = append(without, v.version)
+		}
+	}
+	if len(with) == 0 {
 		return "none of those tried"
 	}
-	for last > 0 && !affected[last] {
-		last--
+	text := with[0]
+	if last := with[len(with)-1]; last != text {
+		text += " to " + last
 	}
-	text := list[first].version
-	if list[last].version != text {
-		text += " to " + list[last].version
+	if affected[len(affected)-1] {
+		text += ", the newest tried"
 	}
-	if first > 0 {
-		text += ", not " + list[first-1].version
+	switch len(without) {
+	case 0:
+		return text
+	case 1:
+		return text + "; " + without[0] + " does not have it"
 	}
-	if last == len(list)-1 {
-		return text + ", the newest tried"
-	}
-	return text + "; fixed in " + list[last+1].version
+	return text + "; " + strings.Join(without[:len(without)-1], ", ") + " and " + without[len(without)-1] + " do not have it"
 }
 
 // upstream says whether the maintainers know about the fault.
 func (f fault) upstream() string {
-	if link := linkForm.FindString(f.thread); f.reported && link != "" {
-		return "reported: " + link
+	switch {
+	case f.reported:
+		return "reported: " + linkForm.FindString(f.thread)
+	case f.related != "":
+		return "related: " + f.related
 	}
 	return "no report found"
 }
 
 var linkForm = regexp.MustCompile(`\[[^\]]+\]\(https://[^)\s]+\)`)
 
+// days says on which days the programs ran that gave the results about a library, or about all if peer is empty.
+func days(results []versions.Result, peer string) string {
+	var list []string
+	for _, r := range results {
+		if peer == "" || r.Peer == peer {
+			list = append(list, r.Date)
+		}
+	}
+	first, last := slices.Min(list), slices.Max(list)
+	if first == last {
+		return "on " + first
+	}
+	return "from " + first + " to " + last
+}
+
 // librariesTable returns the table of the libraries, with the faults of the newest version.
 func librariesTable(texts []peerText, results []versions.Result) string {
-	table := "| library | versions tried | faults in the last of them |\n|---|---|---|\n"
+	table := "Tried " + days(results, "") + ".\n\n| library | versions tried | faults in the newest |\n|---|---|---|\n"
 	for _, p := range texts {
 		list := p.tried(results)
 		var names []string
@@ -207,7 +233,7 @@ func faultsByLibrary(texts []peerText, results []versions.Result) (text string) 
 			text += "\n"
 		}
 		text += fmt.Sprintf("### %s\n\nDetails: [%s.md](%s.md).\n\n", libraryName(p.peer), p.peer, p.peer)
-		text += "| fault | affected versions | upstream | until it is fixed |\n|---|---|---|---|\n"
+		text += "| fault | affected versions | upstream | what you can do |\n|---|---|---|---|\n"
 		list := p.tried(results)
 		for _, f := range p.faults {
 			affected, err := p.affected(f, list, results)

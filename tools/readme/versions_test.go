@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/scm-rights/scm/tools/prove/versions"
 )
@@ -82,6 +83,11 @@ func TestVersionsPlan(t *testing.T) {
 			t.Error(err)
 		}
 	}
+	for _, r := range results {
+		if _, err := time.Parse(time.DateOnly, r.Date); err != nil {
+			t.Errorf("%s %s: %v", r.Peer, r.Version, err)
+		}
+	}
 	if len(results) != count || len(plan.Libraries) != len(texts) {
 		t.Errorf("%d results about %d libraries, want %d about %d", len(results), len(plan.Libraries), count, len(texts))
 	}
@@ -91,15 +97,34 @@ func TestVersionsPlan(t *testing.T) {
 func TestRangeOf(t *testing.T) {
 	list := []tried{{"Debian 12", "1"}, {"Debian 13", "2"}, {"Debian unstable", "3"}}
 	for want, affected := range map[string][]bool{
-		"1 to 3, the newest tried":        {true, true, true},
-		"2 to 3, not 1, the newest tried": {false, true, true},
-		"1 to 2; fixed in 3":              {true, true, false},
-		"1; fixed in 2":                   {true, false, false},
-		"2, not 1; fixed in 3":            {false, true, false},
-		"none of those tried":             {false, false, false},
+		"1 to 3, the newest tried":                     {true, true, true},
+		"2 to 3, the newest tried; 1 does not have it": {false, true, true},
+		"1 to 3, the newest tried; 2 does not have it": {true, false, true},
+		"1 to 2; 3 does not have it":                   {true, true, false},
+		"1; 2 and 3 do not have it":                    {true, false, false},
+		"2; 1 and 3 do not have it":                    {false, true, false},
+		"none of those tried":                          {false, false, false},
 	} {
 		if got := rangeOf(list, affected); got != want {
 			t.Errorf("%v: got %q, want %q", affected, got, want)
+		}
+	}
+}
+
+// A version that is the package of two releases is named once.
+func TestRangeOfSameVersion(t *testing.T) {
+	list := []tried{{"Debian 12", "1"}, {"Debian 13", "1"}, {"Debian unstable", "2"}}
+	if got, want := rangeOf(list, []bool{false, false, true}), "2, the newest tried; 1 does not have it"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+// The tables say when the programs ran.
+func TestDays(t *testing.T) {
+	results := []versions.Result{{Peer: "nix", Date: "2026-11-27"}, {Peer: "runc", Date: "2026-12-01"}, {Peer: "nix", Date: "2026-11-27"}}
+	for peer, want := range map[string]string{"nix": "on 2026-11-27", "": "from 2026-11-27 to 2026-12-01"} {
+		if got := days(results, peer); got != want {
+			t.Errorf("%q: got %q, want %q", peer, got, want)
 		}
 	}
 }

@@ -77,7 +77,9 @@ type Result struct {
 	Fault   string `json:"fault"`
 	Where   string `json:"where"`
 	Version string `json:"version"`
-	Shown   bool   `json:"shown"`
+	// Date is the day, in UTC, on which the run began that tried the library.
+	Date  string `json:"date"`
+	Shown bool   `json:"shown"`
 }
 
 // ReadPlan reads the plan of the tree at root.
@@ -148,6 +150,7 @@ func (l Library) try(plan Plan) (list []Result, wrong error) {
 	if err != nil {
 		return nil, err
 	}
+	date := time.Now().UTC().Format(time.DateOnly)
 	for i, v := range l.Versions {
 		m := machine{dir: filepath.Join(work, "host")}
 		if suite := plan.Suites[v.Where]; suite != "" {
@@ -170,7 +173,7 @@ func (l Library) try(plan Plan) (list []Result, wrong error) {
 				continue
 			}
 			fmt.Printf("%-16s %-18s %-14s %-8s %s\n", l.Peer, v.Where, v.Version, map[bool]string{true: "affected", false: "not"}[shown], f.Title)
-			list = append(list, Result{l.Peer, f.Title, v.Where, v.Version, shown})
+			list = append(list, Result{l.Peer, f.Title, v.Where, v.Version, date, shown})
 		}
 	}
 	return list, wrong
