@@ -10,6 +10,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/scm-rights/scm/internal/reexec"
 	"github.com/scm-rights/scm/interop/programs"
@@ -103,6 +104,29 @@ func TestPokeNeedsPermission(t *testing.T) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
 	cmd.Dir = "/"
 	if r := finish(t, cmd); r.code != 4 || !strings.Contains(r.text(), "could not run: cannot look at the descriptors of process") {
+		t.Errorf("exit status %d\n%s", r.code, r.text())
+	}
+}
+
+// The server may be the parent of scm. What scm and its children have open is not the server's.
+func TestPokeParent(t *testing.T) {
+	socket := filepath.Join(t.TempDir(), "socket")
+	script := shellCommand("poked server", "honest", "stream", socket) + ` &
+		read listening
+		scm poke --pid $$ --name mine --settle 10ms --timeout 1m --socket "$1"; code=$?; kill $!; exit $code`
+	cmd := exec.Command("sh", "-c", script, "sh", socket)
+	cmd.Env = append(os.Environ(), "PATH="+filepath.Dir(program(t, "scm"))+":"+os.Getenv("PATH"))
+	listening, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		for limit := time.Now().Add(time.Minute); !programs.Listening(socket) && time.Now().Before(limit); {
+			time.Sleep(time.Millisecond)
+		}
+		listening.Close()
+	}()
+	if r := finish(t, cmd); r.code != 0 || !strings.HasSuffix(r.stdout, "mine: no findings\n") {
 		t.Errorf("exit status %d\n%s", r.code, r.text())
 	}
 }

@@ -209,13 +209,17 @@ func (s *Server) root() int {
 	return s.keeper.Process.Pid
 }
 
-// appendTree appends the descendants of a process.
+// appendTree appends the descendants of a process. This process is none of a server that is its parent, and has the markers
+// open itself.
 func appendTree(pids []int, pid int) ([]int, error) {
 	children, err := procfs.Children(pid)
 	if err != nil {
 		return nil, inspectError(pid, err)
 	}
 	for _, child := range children {
+		if child == os.Getpid() {
+			continue
+		}
 		if pids, err = appendTree(append(pids, child), child); err != nil {
 			return nil, err
 		}
