@@ -1,6 +1,7 @@
 package catalogue_test
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -22,15 +23,16 @@ type row struct {
 	checks []scenario.Check
 	text   string
 	change func(a *heard) bool // reports whether the answer can have the fault
-	sends  bool                // the sender is at fault, whoever receives
+	runner bool                // an answer of the runner can show the fault of the peer opposite
 }
 
 // heard is an answer, and what came before it.
 type heard struct {
 	*fact.Fact
-	contract.Line               // the answer
-	command       contract.Line // to which it is the answer
-	before        []string      // the descriptors that the side has received before
+	contract.Line                 // the answer
+	command       contract.Line   // to which it is the answer
+	before        []string        // the descriptors that the side has received before
+	passed        map[string]bool // the names of the files that a side has received before
 	record        *judge.Record
 }
 
@@ -131,19 +133,72 @@ func (a *heard) keeps(as int) bool {
 	return true
 }
 
-// moves adds that the state of the file that the side has just received is another one.
-func (a *heard) moves(what, was, now string) bool {
-	var file fact.File
-	if !a.descriptor(0, func(d *fact.Descriptor) { file = d.Files[0].File }) {
-		return false
+// isRunner reports whether the runner has given the answer.
+func (a *heard) isRunner() bool { return a.record.Setup.Case.Scenario.RunByRunner(a.Side) }
+
+// kindOf returns the kind of a file of the scenario.
+func kindOf(s *scenario.Scenario, name string) string {
+	i := slices.IndexFunc(s.Files, func(f scenario.FileSpec) bool { return f.Name == name })
+	if i < 0 {
+		return "sock"
 	}
-	a.States = append(a.States, fact.State{File: file, What: what, Was: was, Now: now})
-	return true
+	return s.Files[i].Kind
 }
 
-// late returns how a side answers too late.
+// kind returns the kind of a file of the case.
+func (a *heard) kind(name string) string { return kindOf(a.record.Setup.Case.Scenario, name) }
+
+// withOffset are the kinds of file that have an offset.
+var withOffset = []string{"file", "memfd"}
+
+// alters adds that the peer has changed a state of the files that no side had received before. change returns the state of a
+// file of this kind before and after the change, or twice the same if it has no such state.
+func (a *heard) alters(what string, change func(kind string, d *fact.Info) (was, now string)) (altered bool) {
+	for i := range a.List("fds") {
+		a.descriptor(i, func(d *fact.Descriptor) {
+			file := d.Files[0].File
+			if was, now := change(a.kind(file.Name), d.Info); was != now && !a.passed[file.Name] {
+				a.States = append(a.States, fact.State{File: file, What: what, Was: was, Now: now})
+				altered = true
+			}
+		})
+	}
+	return altered && !a.isRunner()
+}
+
+// moves changes the offset of files of these kinds.
+func (a *heard) moves(by int64, kinds ...string) bool {
+	return a.alters(fact.Offset, func(kind string, d *fact.Info) (was, now string) {
+		if !slices.Contains(kinds, kind) {
+			return "", ""
+		}
+		return strconv.FormatInt(d.Offset, 10), strconv.FormatInt(d.Offset+by, 10)
+	})
+}
+
+// blocks makes non-blocking files blocking.
+func (a *heard) blocks() bool {
+	return a.alters("status flags", func(_ string, d *fact.Info) (was, now string) {
+		without := strings.Trim(strings.ReplaceAll(d.Status, "O_NONBLOCK", ""), "|")
+		return cmp.Or(d.Status, "none"), cmp.Or(without, "none")
+	})
+}
+
+// lacks removes the first byte that the runner has read from a pipe that it had passed to the peer.
+func (a *heard) lacks() bool {
+	for _, d := range a.record.Setup.Given[a.Side] {
+		name := d.Files[0].Name
+		if strconv.Itoa(d.FD) == a.command.Fields["fd"] && a.command.Verb == "read" && a.kind(name) == "pipe-r" && a.passed[name] {
+			text, ok := a.hex()
+			return ok && text != "" && a.setPayload(text[2:], a.count()-1)
+		}
+	}
+	return false
+}
+
+// late takes the answer to a receive away. The peer gives it too late, or nobody sees it.
 func late(a *heard) bool {
-	a.Kind, a.Why, a.Descriptors = fact.Silent, "no answer in time", nil
+	a.Kind, a.Text, a.Descriptors, a.States = fact.Silent, "", nil, nil
 	return a.receives()
 }
 
@@ -247,9 +302,11 @@ var rows = map[string]row{
 	"hundredth": {"keeps a duplicate of every hundredth descriptor received on a connection", onLeak, "is open, and the peer did not report it", func(a *heard) bool {
 		return len(a.before)+len(a.List("fds")) >= 100 && a.keeps(999)
 	}, false},
-	"blocking":  {"makes the files that it receives blocking", onFile, "status flags", func(a *heard) bool { return a.moves("status flags", "O_NONBLOCK", "none") }, false},
-	"seek":      {"moves the offset of the files that it receives", onFile, "is at offset", func(a *heard) bool { return a.moves(fact.Offset, "0", "1") }, false},
-	"read-byte": {"reads a byte from the files that it receives", onFile, "is at offset", func(a *heard) bool { return a.moves(fact.Offset, "0", "1") }, false},
+	"blocking": {"makes the files that it receives blocking", onFile, "status flags", (*heard).blocks, false},
+	"seek":     {"moves the offset of the files that it receives", onFile, "is at offset", func(a *heard) bool { return a.moves(7, withOffset...) }, false},
+	"read-byte": {"reads a byte from the files that it receives", []scenario.Check{scenario.CheckAnswer, scenario.CheckFile}, "", func(a *heard) bool {
+		return a.moves(1, "file") || a.lacks() // a new memfd is empty
+	}, true},
 	"foreign": {"treats the data of every control message as descriptors", []scenario.Check{scenario.CheckAnswer, scenario.CheckFile}, "", func(a *heard) bool {
 		return a.fds(func(list []string) []string { return append(list, "0") })
 	}, false},
@@ -267,7 +324,7 @@ var rows = map[string]row{
 		a.Said = "err EINVAL"
 		return a.command.Fields["flags"] != "" && a.command.Fields["flags"] != "-"
 	}, false},
-	"late":   {"answers two seconds late", []scenario.Check{scenario.CheckHang}, "no answer in time", late, false},
+	"late":   {"answers too late", []scenario.Check{scenario.CheckHang}, "no answer in time", late, false},
 	"stderr": {"answers on standard error", []scenario.Check{scenario.CheckHang}, "no answer in time", late, false},
 	"turn": {"answers each command with the previous answer", []scenario.Check{scenario.CheckContract}, "must have n=", func(a *heard) bool {
 		a.Said = "ok"
@@ -299,19 +356,19 @@ var rows = map[string]row{
 // spoil returns a copy of a record in which each answer that can have the fault has it, or nil if there is none.
 func (r row) spoil(record *judge.Record) *judge.Record {
 	bad := &judge.Record{Setup: record.Setup}
-	commands, before := map[scenario.Role]contract.Line{}, map[scenario.Role][]string{}
+	commands, before, passed := map[scenario.Role]contract.Line{}, map[scenario.Role][]string{}, map[string]bool{}
 	changed := false
 	for _, f := range record.Facts {
 		if f.Kind == fact.Sent && f.Step.Line > 0 {
 			commands[f.Side], _ = contract.ParseLine(f.Said)
 		}
-		if f.Kind == fact.Answered && f.Step.Line > 0 && (r.sends || !record.Setup.Case.Scenario.RunByRunner(f.Side)) {
+		if f.Kind == fact.Answered && f.Step.Line > 0 && (r.runner || !record.Setup.Case.Scenario.RunByRunner(f.Side)) {
 			line, err := contract.ParseLine(f.Said)
 			right := f
 			f.Descriptors, f.States = slices.Clone(f.Descriptors), slices.Clone(f.States)
 			received := line.List("fds")
 			line.Fields = maps.Clone(line.Fields)
-			a := &heard{Fact: &f, Line: line, command: commands[f.Side], before: before[f.Side], record: record}
+			a := &heard{Fact: &f, Line: line, command: commands[f.Side], before: before[f.Side], passed: passed, record: record}
 			if err == nil && r.change(a) {
 				changed = true
 			} else {
@@ -319,9 +376,18 @@ func (r row) spoil(record *judge.Record) *judge.Record {
 			}
 			if line.Verb == "ok" && commands[f.Side].Verb == "recv" {
 				before[f.Side] = append(before[f.Side], received...)
+				for _, d := range right.Descriptors {
+					if len(d.Files) > 0 {
+						passed[d.Files[0].Name] = true
+					}
+				}
 			}
 		}
 		bad.Facts = append(bad.Facts, f)
+		if f.Kind == fact.Silent {
+			f.Why = "no answer in time" // after the judge has asked to end the peer
+			bad.Facts = append(bad.Facts, f)
+		}
 	}
 	if !changed {
 		return nil
@@ -350,6 +416,9 @@ func TestRows(t *testing.T) {
 					t.Errorf("%s has no answer that can have the fault", s.Name)
 					continue
 				}
+				for _, f := range bad.Facts {
+					contradictions(t, s, f)
+				}
 				findings, do := bad.Judge(s)
 				if !slices.ContainsFunc(findings, func(f scenario.Finding) bool {
 					return slices.Contains(r.checks, f.Check) && strings.Contains(f.Text, r.text)
@@ -361,6 +430,25 @@ func TestRows(t *testing.T) {
 				t.Error("no scenario names the fault")
 			}
 		})
+	}
+}
+
+// contradictions fails the test if the states in a fact cannot be those of the files that the side has just received.
+func contradictions(t *testing.T, s *scenario.Scenario, f fact.Fact) {
+	for _, state := range f.States {
+		for _, d := range f.Descriptors {
+			if len(d.Files) == 0 || d.Files[0].File != state.File || d.Info == nil {
+				continue
+			}
+			was := strconv.FormatInt(d.Info.Offset, 10)
+			if state.What != fact.Offset {
+				was = cmp.Or(d.Info.Status, "none")
+			}
+			kind := kindOf(s, state.File.Name)
+			if state.Was != was || state.What == fact.Offset && !slices.Contains(withOffset, kind) {
+				t.Errorf("%s: the %s of a %s cannot have changed from %s to %s: it was %s", s.Name, state.What, kind, state.Was, state.Now, was)
+			}
+		}
 	}
 }
 
