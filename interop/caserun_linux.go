@@ -193,7 +193,7 @@ func (cr *caseRun) tell(f fact.Fact) judge.Do {
 	f.Time = time.Since(cr.began)
 	findings, do := cr.judge.Next(f)
 	if cr.record != nil {
-		cr.record.Facts = append(cr.record.Facts, f)
+		cr.record.Add(f, do)
 	}
 	if f.Text != "" {
 		cr.result.Transcript = append(cr.result.Transcript, f.Text)

@@ -139,11 +139,12 @@ func (sd *side) noteAnswer(text string) {
 	}
 }
 
-// EndsCase reports whether an answer that the runner has not read yet ends the case, because it matches none of the
-// alternatives of its step or because the library may close its socket.
+// EndsCase reports whether the text of an answer that the runner has not read yet ends the case, because it is not correct
+// or because the library may close its socket.
 func (j *Judge) EndsCase(f fact.Fact) bool {
 	sd := j.sides[f.Side]
-	return sd.peer.Hello.Closes && IsFailure(f.Said) || !j.read(sd, f).matches
+	a := j.read(sd, f)
+	return sd.peer.Hello.Closes && IsFailure(f.Said) || a.unsupported || a.notRun != "" || a.check != ""
 }
 
 // mayBeExcused returns a request to wait if the answer does not match, and the other side has a command whose failure may

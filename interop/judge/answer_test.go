@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"testing"
 
+	"github.com/scm-rights/scm/interop/contract"
 	"github.com/scm-rights/scm/interop/fact"
 	"github.com/scm-rights/scm/interop/scenario"
 )
@@ -12,7 +13,7 @@ import (
 func TestRead(t *testing.T) {
 	const (
 		one      = "B< ok n=1 payload=00 fds=a\n"
-		refusals = "B< err EPIPE\n | err EIO  # broken\n | err lib  # refused\n"
+		refusals = "B< err EPIPE\n | err ECONNRESET  # reset\n | err EIO  # broken\n | err lib  # refused\n"
 	)
 	for _, c := range []struct {
 		name, expected, text string
@@ -28,9 +29,13 @@ func TestRead(t *testing.T) {
 		{"unsupported, and can= offers it", one, "unsupported", side{}, "contract, ends the case"},
 		{"unsupported after a refusal", one, "unsupported", side{refused: true}, "unsupported"},
 		{"the connection is gone", refusals, "err EPIPE", side{}, "fits [[]], refusal"},
+		{"the connection was reset", refusals, "err ECONNRESET", side{}, "fits [[]], refusal"},
 		{"an errno", refusals, "err EIO", side{}, "fits [[]]"},
 		{"an error of the library", refusals, "err lib closed", side{}, "fits [[]], refusal"},
 		{"a full disk at the runner's side", one, "err ENOSPC", side{byRunner: true}, "not run"},
+		{"a full quota at the runner's side", one, "err EDQUOT", side{byRunner: true}, "not run"},
+		{"a read-only disk at the runner's side", one, "err EROFS", side{byRunner: true}, "not run"},
+		{"a full table of files at the runner's side", one, "err ENFILE", side{byRunner: true}, "not run"},
 		{"a full disk at a peer", one, "err ENOSPC", side{}, "answer, ends the case, nothing sent"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -44,6 +49,55 @@ func TestRead(t *testing.T) {
 				t.Errorf("got  %s\nwant %s", got, c.want)
 			}
 		})
+	}
+}
+
+// Every peer supports the basic commands, on every socket type that it lists in can=.
+func TestBasicCommands(t *testing.T) {
+	for command, want := range map[string]bool{
+		"send payload=00 fds=4":                true,
+		"send payload=00 fds=9":                false, // it does not have 9
+		"send payload=00 fds=4,4":              false,
+		"send payload=- fds=4":                 false,
+		"send payload=@4400 fds=4":             false,
+		"send payload=00,00 fds=4":             false,
+		"send payload=00 fds=4 flags=dontwait": false,
+		"send payload=00 fds=4 again":          false,
+		"recv bytes=1 fds=1":                   true,
+		"recv bytes=0 fds=1":                   false,
+		"recv bytes=1,1 fds=1":                 false,
+		"recv bytes=1 fds=2":                   false,
+		"recv bytes=1 fds=1 flags=peek":        false,
+		"close bytes=1 fds=1":                  false,
+	} {
+		line, err := contract.ParseLine(command)
+		if sd := (side{Process: NewProcess([]int{4}), command: line}); err != nil || sd.hasBasicCommand() != want {
+			t.Errorf("%s: %t, %v", command, sd.hasBasicCommand(), err)
+		}
+	}
+}
+
+// The names of processes in an expected answer stand for their IDs.
+func TestFillInProcesses(t *testing.T) {
+	owner := func(role scenario.Role) fact.Owner {
+		if role == roleA {
+			return fact.Owner{PID: 7, UID: 8, GID: 9}
+		}
+		return fact.Owner{PID: 17, Err: "no such process"}
+	}
+	for _, c := range []struct{ text, want string }{
+		{"pid=A", "pid=7"},
+		{"pid=B", "pid=17"},
+		{"control=creds(A),rights(a)", "control=creds(7,8,9),rights(a)"},
+		{"control=creds(B)", "no such process"},
+	} {
+		got, err := FillInProcesses(c.text, owner)
+		if err != nil {
+			got = err.Error()
+		}
+		if got != c.want {
+			t.Errorf("%s: got %s, want %s", c.text, got, c.want)
+		}
 	}
 }
 

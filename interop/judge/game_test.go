@@ -34,10 +34,11 @@ func mustParse(t testing.TB, text string) *scenario.Scenario {
 // A game runs a transcript without processes. Each side is started with descriptor 3, its socket, and its files after it,
 // in the order of the scenario, and with the descriptors 90 and 91 for a later case.
 //
-// The lines of the script are what happens. A line is an answer, B< ok n=1, one of B< (silent), B< (gone) and B< (broken),
-// or what a line of the runner's own found, R> TEXT. look A and end A are what the runner sees before and after it has
-// sent "end", to which a side can answer otherwise than ok: end A no. after is what it finds then. What changes is behind
-// a bar:
+// The lines of the script are what happens. A line is an answer, B< ok n=1, one of B< (silent), B< (gone), B< (broken) and
+// B< (unsent), or what a line of the runner's own found, R> TEXT. If it is about the other side than the next answer of the
+// transcript, it comes out of turn, because this side waits in vain. use A is what the runner sees when the case begins, look
+// A and end A before and after it has sent "end", to which a side can answer otherwise than ok: end A no. after is what it
+// finds then. What changes is behind a bar:
 //
 //	7=a        7 is the open file description of a, close-on-exec; 7=a! not close-on-exec, 7=a? if only the inode is known
 //	7=         7 is open and no file of the case
@@ -56,6 +57,8 @@ type game struct {
 	script []string
 	found  []scenario.Finding
 	asked  []string // what the judge asked for
+	record *Record
+	judged []scenario.Finding // what was found until the case was over
 	last   Do
 	over   bool
 }
@@ -79,7 +82,7 @@ func newGame(t *testing.T, s *scenario.Scenario, a, b *scenario.Peer, script str
 		}
 		setup.Processes[role] = NewProcess(pool, 0, 1, 2)
 	}
-	g := &game{T: t, Judge: New(setup)}
+	g := &game{T: t, record: NewRecord(setup), Judge: New(setup)}
 	for l := range strings.Lines(script) {
 		if l = strings.TrimSpace(l); l != "" {
 			g.script = append(g.script, l)
@@ -92,14 +95,23 @@ func newGame(t *testing.T, s *scenario.Scenario, a, b *scenario.Peer, script str
 func (g *game) tell(f fact.Fact) {
 	silence := f
 	for {
+		isLine := f.Kind == fact.Answered && f.Step.Line > 0 && f.Unseen == ""
+		ends := isLine && g.EndsCase(f)
 		found, do := g.Next(f)
+		g.record.Add(f, do)
 		g.found = append(g.found, found...)
+		if g.last.What == GoOn {
+			g.judged = g.found
+		}
 		if do.Verdict != "" {
 			g.last.Verdict, g.last.Why = do.Verdict, do.Why
 		}
 		names := []string{"", "ask", "await", "look again", "end peer", "end case", "end session"}
 		if do.What != GoOn {
 			g.asked = append(g.asked, names[do.What])
+		}
+		if over := do.What == EndCase || do.What == EndSession; isLine && over != ends && do.What != Ask && do.What != Await {
+			g.Errorf("%q ends the case: %t, but EndsCase: %t", f.Said, over, ends)
 		}
 		switch do.What {
 		case EndCase, EndSession:
@@ -109,7 +121,7 @@ func (g *game) tell(f fact.Fact) {
 		case GoOn:
 			return
 		case Ask:
-			g.Next(fact.Fact{Kind: fact.Sent, Side: do.Role, Said: do.Step.Text})
+			g.tell(fact.Fact{Kind: fact.Sent, Side: do.Role, Said: do.Step.Text})
 			f = g.line(do.Role, scenario.Step{})
 		case Await:
 			f = g.line(do.Role, do.Step)
@@ -146,6 +158,8 @@ func (g *game) line(role scenario.Role, st scenario.Step) (f fact.Fact) {
 		f.Kind, f.Signal = fact.Gone, "ended by the runner's own signal: terminated"
 	case "(broken)":
 		f.Kind, f.Why = fact.Broken, "not text"
+	case "(unsent)":
+		f.Kind, f.Why = fact.Unsent, "longer than 9 bytes"
 	case "(unasked)":
 		f.Kind = fact.Unasked
 	}
@@ -253,6 +267,10 @@ func (g *game) run() {
 			}
 			g.tell(fact.Fact{Kind: fact.Sent, Side: st.Role, Step: st, Said: text})
 		default:
+			other := g.sides[st.Role].other.role
+			if next, ok := g.Expected(other, st.Line); ok && len(g.script) > 0 && strings.HasPrefix(g.script[0], other.String()+"<") {
+				st = next // this side waits in vain
+			}
 			g.tell(g.line(st.Role, st))
 		}
 	}
@@ -312,13 +330,32 @@ func (g *game) openFiles(role scenario.Role) (fds []int) {
 	return fds
 }
 
-// outcome returns the findings of a game, or the reason why there are none.
-func (g *game) outcome() string {
-	var list []string
-	if g.last.Verdict != "" {
-		list = append(list, string(g.last.Verdict)+": "+g.last.Why)
+// requests lists what the judge asked for, and what it knows at the end.
+func (g *game) requests() string {
+	list := g.asked
+	for _, role := range roles {
+		if g.Pending(role) && g.last.What != EndSession {
+			list = append(list, fmt.Sprintf("%s has not answered", role))
+		}
 	}
-	for _, f := range g.found {
+	if g.Spent() {
+		list = append(list, "spent")
+	}
+	if g.Leaked() {
+		list = append(list, "leaked")
+	}
+	return strings.Join(list, ", ")
+}
+
+// outcome returns the findings of a game, or the reason why there are none.
+func (g *game) outcome() string { return describeFound(g.found, g.last) }
+
+func describeFound(found []scenario.Finding, last Do) string {
+	var list []string
+	if last.Verdict != "" {
+		list = append(list, string(last.Verdict)+": "+last.Why)
+	}
+	for _, f := range found {
 		text := f.Located()
 		if f.Own {
 			text += " (own)"
@@ -331,8 +368,8 @@ func (g *game) outcome() string {
 	return strings.Join(list, "\n")
 }
 
-// outcomeOf runs a script with the peers x and y.
-func outcomeOf(t *testing.T, text, script string, change func(x, y *scenario.Peer)) (outcome, asked string) {
+// gameOf runs a script with the peers x and y.
+func gameOf(t *testing.T, text, script string, change func(x, y *scenario.Peer)) *game {
 	t.Helper()
 	x, y := &scenario.Peer{Name: "x"}, &scenario.Peer{Name: "y"}
 	if change != nil {
@@ -340,7 +377,21 @@ func outcomeOf(t *testing.T, text, script string, change func(x, y *scenario.Pee
 	}
 	g := newGame(t, mustParse(t, text), x, y, script)
 	g.run()
-	return g.outcome(), strings.Join(g.asked, ", ")
+	return g
+}
+
+// judgeAgain judges the record of the game again, which finds the same until the case is over, unless the judge has asked for
+// something out of turn.
+func (g *game) judgeAgain() {
+	g.Helper()
+	found, last := g.record.Judge(g.Case.Scenario)
+	got, want := describeFound(found, last), describeFound(g.judged, g.last)
+	if slices.Contains(g.asked, "ask") || slices.Contains(g.asked, "await") {
+		want = "not run: the judge asked a side out of turn"
+	}
+	if got != want {
+		g.Errorf("judged again:\n%s\nwant\n%s", got, want)
+	}
 }
 
 func ExampleJudge() {

@@ -14,6 +14,15 @@ const right = "A< ok n=1\nB< ok n=1 payload=00 fds=7 | 7=a\n"
 func gc(_, y *scenario.Peer)     { y.Hello.GC = true }
 func closes(x, y *scenario.Peer) { x.Hello.Closes, y.Hello.Closes = true, true }
 
+// receives makes B the runner.
+func receives(_, y *scenario.Peer) { y.Name = scenario.RunnerName }
+
+// playSender is passOne with a process of the runner as B.
+var playSender = strings.Replace(passOne, "files", "play sender\nfiles", 1)
+
+// passEither passes one of two files.
+const passEither = passOne + " | ok n=1 payload=00 fds=b  # either\n"
+
 // Each row is what happens in a case, and what the judge finds.
 var rows = []struct {
 	name, text, script string
@@ -27,8 +36,19 @@ var rows = []struct {
 		"line 8: answer@y: answered \"ok n=1 payload=01 fds=7\"\nexpected ok n=1 payload=00 fds=a (payload is 01)"},
 	{"unsupported, which can= offers", passOne, "A< unsupported", nil, `line 6: contract@x: answered unsupported to "send payload=00 fds=4", which its can= offers`},
 	{"another language", passOne, "A< yes", nil, `line 6: contract@x: an answer begins with ok or err, not yes: "yes"`},
+	{"a library that no longer offers the other flags", rule + "on stream\nfiles a=file\nA> send payload=00 fds=a flags=dontwait\nA< ok n=1\n", "A< unsupported", nil,
+		"unsupported: x: answered unsupported"},
+	{"more was sent than the runner receives", passOne, "A< ok n=1\nB< ok n=1 payload=00 fds=7 flags=ctrunc | 7=a", receives,
+		"line 8: answer@runner: answered \"ok n=1 payload=00 fds=7 flags=ctrunc\"\nexpected ok n=1 payload=00 fds=a (more was sent: the kernel reports ctrunc)"},
+	{"a peer has less room than the runner", passOne, "A< ok n=1\nB< ok n=1 payload=00 fds=7 flags=ctrunc | 7=a", nil, ""},
+	{"either of two files", passEither, "A< ok n=1\nB< ok n=1 payload=00 fds=7 | 7=b", nil, ""},
+	{"neither of two files", passEither, "A< ok n=1\nB< ok n=1 payload=00 fds=7 | 7=", nil, "line 8: file@y: 7 is not the open file description of a"},
 	{"binary", passOne, "A< ok n=1\nB< (broken)", nil, "line 8: contract@y: not text"},
 	{"another answer to end", passOne, right + "look A\nend A no", nil, `contract@x: answered "no" to "end"`},
+
+	{"binary, and the runner's own", playSender, "A< ok n=1\nB< (broken)", nil, "not run: line 9: the answer of y is not text"},
+	{"a full disk at the runner's side", playSender, "A< ok n=1\nB< err ENOSPC", nil, "not run: line 9: the runner's side answered \"err ENOSPC\""},
+	{"a command that is too long", passOne, "A< (unsent)", nil, "not run: line 6: the command to x is longer than 9 bytes with its descriptors filled in"},
 
 	// What the descriptors are.
 	{"not close-on-exec", passOne, "A< ok n=1\nB< ok n=1 payload=00 fds=7 | 7=a!", nil, "cloexec@y: a received descriptor is not close-on-exec"},
@@ -42,6 +62,8 @@ var rows = []struct {
 		"line 8: file@y: reported that it received 0, which it had already"},
 	{"-1", passOne, "A< ok n=1\nB< ok n=1 payload=00 fds=-1 | ", nil,
 		"line 8: file@y: reported that it received -1, which it had already\nline 8: file@y: -1 is not open: no such file or directory"},
+	{"one descriptor for two", rule + "on stream\nfiles a=file\nA> send payload=00 fds=a,a\nA< ok n=1\nB> recv bytes=1 fds=2\nB< ok n=1 payload=00 fds=a,a\n",
+		"A< ok n=1\nB< ok n=1 payload=00 fds=7,7 | 7=a", nil, "line 8: file@y: reported that it received 7, which it had already"},
 	{"many that it has already", passOne, "A< ok n=1\nB< ok n=1 payload=00 fds=0,1,2,3,0 | ", nil,
 		"line 8: file@y: reported that it received 0, which it had already\nline 8: file@y: reported that it received 1, which it had already\n" +
 			"line 8: file@y: reported that it received 2, which it had already\nline 8: file@y: 2 more descriptors are not what the answer says\n" +
@@ -59,6 +81,8 @@ var rows = []struct {
 		"line 6: file@x: descriptor 4 refers to another file now, without a command to do so (own)"},
 	{"replaced while the other side had something to do", rule + "on stream\nfiles a=file\nB>& recv bytes=1 fds=1\nA> send payload=00 fds=a\nA< ok n=1\nB<& ok n=1 payload=00 fds=a\n",
 		"A< ok n=1 | 4!=\nB< ok n=1 payload=00 fds=7 | 7=a", nil, "line 7: file@x: descriptor 4 refers to another file now, without a command to do so"},
+	{"replaced while the other side answered", rule + "on stream\nfiles a=file\nB>& recv bytes=1 fds=1\nA> send payload=00 fds=a\nA< ok n=1\nB<& ok n=1 payload=00 fds=a\n",
+		"A< ok n=1\nB< ok n=1 payload=00 fds=7 | 7=a 3!=", nil, "line 8: file@y: descriptor 3 refers to another file now, without a command to do so"},
 	{"replaced what is for a later case", passOne, right + "look A | 90!=\nend A | -3 -4 -5", nil, "file@x: descriptor 90 refers to another file now, without a command to do so (own)"},
 	{"replaced and put back", passOne, right + "look A | 90!=\nend A | -3 -4 -5 90=", nil, ""},
 
@@ -76,15 +100,17 @@ var rows = []struct {
 	{"the sender's pidfd", passOne, "A< ok n=1\nB< ok n=1 payload=00 fds=7 | 7=a 8=pidfd", nil, "line 8: leak@y: the sender's pidfd, as 8, is open, and the peer did not report it"},
 	{"on standard error", passOne, "A< ok n=1\nB< ok n=1 payload=00 fds=7 | 7=a 2=a", nil, "line 8: leak@y: a, as 2, is open, and the peer did not report it"},
 	{"while the other side waits", rule + "on stream\nfiles a=file\nB>& recv bytes=1 fds=1\nA> send payload=00 fds=a\nA< ok n=1\nB<& ok n=1 payload=00 fds=a\n",
-		"A< ok n=1\nB< ok n=1 payload=00 fds=7 | 7=a 8=a", nil, "line 8: leak@y: a, as 8, is open, and the peer did not report it"},
+		"A< ok n=1 | 8=a\nB< ok n=1 payload=00 fds=7 | 7=a", nil, "line 7: leak@x: a, as 8, is open, and the peer did not report it"},
+	{"collected before the end", passOne, "A< ok n=1\nB< ok n=1 payload=00 fds=7 | 7=a 8=a\nlook B | -8", gc, ""},
 	{"collected in time", passOne, right + "look A\nend A | -3 -4 -5\nlook B\nend B | at=100 -3\nlook B | at=900 -7", gc, ""},
 	{"not collected", passOne, right + "look A\nend A | -3 -4 -5\nlook B\nend B | at=100 -3\nlook B | at=900\nlook B | at=1100", gc, "leak@y: a, as 7, is still open after the end of the case"},
 	{"open somewhere", passOne, right + "look A\nend A | -3 -4 -5\nlook B\nend B | -3 -7\nafter | held=a/A", nil, "leak@x: a is still open somewhere after the end of the case (ambiguous)"},
 
 	// What it has changed.
 	{"an offset", passOne, "A< ok n=1 | a:9\nB< ok n=1 payload=00 fds=7 | 7=a", nil, "line 6: file@x: a is at offset 9, and was at 0 before (ambiguous)"},
+	{"an offset, before it can have sent the file", passOne, "use A | a:9\n" + right, nil, "file@x: a is at offset 9, and was at 0 before (own)"},
 	{"status flags", passOne, "A< ok n=1\nB< ok n=1 payload=00 fds=7 | 7=a a:O_NONBLOCK", nil, "line 8: file@y: the status flags of a changed from none to O_NONBLOCK (ambiguous)"},
-	{"status flags opposite the runner", passOne, "A< ok n=1\nB< ok n=1 payload=00 fds=7 | 7=a a:O_NONBLOCK", func(_, y *scenario.Peer) { y.Name = scenario.RunnerName },
+	{"status flags opposite the runner", passOne, "A< ok n=1\nB< ok n=1 payload=00 fds=7 | 7=a a:O_NONBLOCK", receives,
 		"line 8: file@x: the status flags of a changed from none to O_NONBLOCK (own)"},
 	{"a file that it has not sent", rule + "on stream\nfiles a=file\nA> recv bytes=1 fds=1\nA< ok n=0 payload=- fds=-\n", "A< ok n=0 payload=- fds=- | a:9", nil,
 		"line 6: file@x: a is at offset 9, and was at 0 before (own)"},
@@ -99,11 +125,20 @@ var rows = []struct {
 	// A library that no longer uses the connection.
 	{"it has given up", refusal, "A< ok n=2\nB< err EIO\nA< err EPIPE\nB< unsupported", nil, "unsupported: y: answered unsupported"},
 	{"it has not given up", refusal, "A< ok n=2\nB< err EIO\nA< err EPIPE\nB< ok n=0 payload=- fds=-", nil, "line 10: answer@x: answered \"err EPIPE\"\nexpected ok n=1 (not ok)"},
+	{"it sent too much, whatever the other does", refusal, "A< ok n=2\nB< err EIO\nA< ok n=2", nil, "line 10: answer@x: answered \"ok n=2\"\nexpected ok n=1 (n is 2)"},
+	{"it has given up, and still closed what it had", rule + "on stream\nfiles a=file b=file\nA> send payload=00 fds=a\nA< err  # refused\nA> close fds=a\nA< ok\nA> send payload=00 fds=b\nA< ok n=1\n",
+		"A< err EIO\nA< ok | -4\nA< unsupported", nil, "unsupported: x: answered unsupported"},
 	{"it cannot be asked", refusal, "A< ok n=2\nB< err EIO\nA< err EPIPE\nB< (unasked)", nil, "line 10: answer@x: answered \"err EPIPE\"\nexpected ok n=1 (not ok)"},
 	{"it has given up, and the other waits", refusal, "A< ok n=2\nB< err EIO\nA< (silent)\nB< unsupported", nil, "unsupported: y: answered unsupported"},
 	{"it has not given up, and the other waits", refusal, "A< ok n=2\nB< err EIO\nA< (silent)\nB< ok n=0 payload=- fds=-", nil, "line 10: hang@x: no answer in time"},
 	{"a failed call closes the socket", passOne, "A< ok n=1\nB< err EIO | -3", closes, "line 8: answer@y: answered \"err EIO\"\nexpected ok n=1 payload=00 fds=a (not ok)"},
+	{"a failed call leaves the socket open", passOne, "A< ok n=1\nB< err EIO\nlook B\nend B |", closes, "line 8: answer@y: answered \"err EIO\"\nexpected ok n=1 payload=00 fds=a (not ok)"},
+	{"the failure of the other excuses it, and what it received is no leak", excuse, "B< ok n=1 payload=00 fds=7 | 7=a\nA< err EIO | -3", closes, ""},
+	{"not of the contract, whatever the other side does", excuse, "B< yes", closes, `line 7: contract@y: an answer begins with ok or err, not yes: "yes"`},
 	{"the failure of the other excuses it", excuse, "B< ok n=0 payload=- fds=-\nA< err EIO | -3", closes, ""},
+	{"a peer that keeps its socket open excuses nothing", excuse, "B< ok n=0 payload=- fds=-", nil, "line 7: answer@y: answered \"ok n=0 payload=- fds=-\"\nexpected ok n=2 payload=0001 fds=a (0 descriptors, and not 1)"},
+	{"an answer out of turn is not excused by the one that is awaited", passBoth, "B< ok n=0 payload=- fds=-", closes,
+		"line 8: answer@y: answered \"ok n=0 payload=- fds=-\"\nexpected ok n=1 payload=00 fds=a (0 descriptors, and not 1)"},
 	{"nothing excuses it", excuse, "B< ok n=0 payload=- fds=-\nA< (unasked)", closes, "line 7: answer@y: answered \"ok n=0 payload=- fds=-\"\nexpected ok n=2 payload=0001 fds=a (0 descriptors, and not 1)"},
 
 	// Lines of the runner's own.
@@ -123,6 +158,8 @@ const refusal = rule + "on stream\nfiles a=file\nA> send payload=0001 fds=a\nA< 
 
 const excuse = rule + "on stream\nfiles a=file\nB>& recv bytes=2 fds=1\nA>& send payload=00 fds=a\nB<& ok n=2 payload=0001 fds=a\nA<& err EIO\n"
 
+const passBoth = rule + "on stream\nfiles a=file\nB>& recv bytes=1 fds=1\nA>& send payload=00 fds=a\nA<& ok n=1\nB<& ok n=1 payload=00 fds=a\n"
+
 func TestRows(t *testing.T) {
 	names := map[string]bool{}
 	for _, r := range rows {
@@ -131,30 +168,54 @@ func TestRows(t *testing.T) {
 				t.Error("two rows have this name")
 			}
 			names[r.name] = true
-			if got, _ := outcomeOf(t, r.text, r.script, r.change); got != r.want {
+			g := gameOf(t, r.text, r.script, r.change)
+			if got := g.outcome(); got != r.want {
 				t.Errorf("got\n%s\nwant\n%s", got, r.want)
 			}
+			g.judgeAgain()
 		})
 	}
 }
 
-// What the judge asks for.
+// A peer that leaves the sender's pidfd open is found to do so in one case of a session, and not in each that follows.
+func TestPidfdOfAnEarlierCase(t *testing.T) {
+	first := gameOf(t, passOne, "A< ok n=1\nB< ok n=1 payload=00 fds=7 | 7=a 8=pidfd\n", nil)
+	next := newGame(t, first.Case.Scenario, first.Case.A, first.Case.B, "A< ok n=1\nB< ok n=1 payload=00 fds=7 | 7=a 8=pidfd\n")
+	next.sides[roleB].leakedPidfds = first.sides[roleB].leakedPidfds
+	next.run()
+	if want := "line 8: leak@y: the sender's pidfd, as 8, is open, and the peer did not report it"; first.outcome() != want || next.outcome() != "" {
+		t.Errorf("got %s, and then %s", first.outcome(), next.outcome())
+	}
+}
+
+// What the judge asks for, and what it knows at the end.
 func TestRequests(t *testing.T) {
 	for _, c := range []struct{ name, want string }{
 		{"right", ""},
 		{"silent", "end peer, end session"},
 		{"other bytes", "end case"},
+		{"not of the contract, whatever the other side does", "end session"},
+		{"closed for a later case", "spent"},
+		{"replaced what is for a later case", "spent"},
+		{"kept at the end", "leaked"},
+		{"the sender's pidfd", ""}, // it keeps no file of the case open
 		{"it has given up", "ask, end case"},
+		{"it has not given up", "ask, end case, B has not answered"}, // it may have received something that was not looked at
+		{"it cannot be asked", "ask, end case"},
+		{"it does not wait", "end session"},
+		{"open at eof", "end session"},
+		{"open somewhere", "end session"},
 		{"it has not given up, and the other waits", "ask, end peer, end session"},
+		{"collected before the end", ""},
 		{"collected in time", "look again"},
-		{"not collected", "look again, look again"},
+		{"not collected", "look again, look again, leaked"},
 		{"the failure of the other excuses it", "await, end case"},
 	} {
 		for _, r := range rows {
 			if r.name != c.name {
 				continue
 			}
-			if _, got := outcomeOf(t, r.text, r.script, r.change); got != c.want {
+			if got := gameOf(t, r.text, r.script, r.change).requests(); got != c.want {
 				t.Errorf("%s: got %s, want %s", c.name, got, c.want)
 			}
 		}

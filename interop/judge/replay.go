@@ -12,6 +12,7 @@ import (
 type Record struct {
 	Setup Setup
 	Facts []fact.Fact
+	Asked bool // the judge asked what another side does out of turn, so the case cannot be judged again
 }
 
 // NewRecord returns a record without facts. It must be called before the judge of the case is created.
@@ -24,13 +25,23 @@ func NewRecord(s Setup) *Record {
 	return &Record{Setup: s}
 }
 
+// Add adds a fact that the judge was told, and takes note of what it asked for then.
+func (r *Record) Add(f fact.Fact, do Do) {
+	r.Facts = append(r.Facts, f)
+	r.Asked = r.Asked || do.What == Ask || do.What == Await
+}
+
 func (p *Process) clone() *Process {
 	return &Process{maps.Clone(p.held), maps.Clone(p.spare), maps.Clone(p.standard), maps.Clone(p.leakedPidfds)}
 }
 
 // Judge judges the facts again, as if they had happened in another scenario, which expects different answers from the same
-// steps or ends earlier. It returns the findings, and the request with which the case ended.
+// steps or ends earlier. It returns the findings until the case has ended, and the request with which it ended. If the judge
+// asked what a side does out of turn, the facts do not show what would have happened otherwise, and Judge finds nothing.
 func (r *Record) Judge(s *scenario.Scenario) (findings []scenario.Finding, last Do) {
+	if r.Asked {
+		return nil, notRun("the judge asked a side out of turn")
+	}
 	j := New(NewRecord(r.Setup).Setup)
 	j.Case.Scenario = s
 	for _, f := range r.Facts {
@@ -44,6 +55,9 @@ func (r *Record) Judge(s *scenario.Scenario) (findings []scenario.Finding, last 
 		for {
 			found, do := j.Next(f)
 			findings = append(findings, found...)
+			if do.Verdict != "" {
+				last = do // the case may go on, to be ended at both peers
+			}
 			if do.What == EndCase || do.What == EndSession {
 				return findings, do
 			}

@@ -27,14 +27,7 @@ func (j *Judge) learn(f fact.Fact) {
 			open[d.FD] = d
 		}
 	}
-	for _, s := range f.States {
-		same := func(other fact.State) bool { return other.File == s.File && other.What == s.What }
-		if i := slices.IndexFunc(j.states, same); i >= 0 {
-			j.states[i].Now = s.Now
-		} else {
-			j.states = append(j.states, s)
-		}
-	}
+	j.states = append(j.states, f.States...)
 }
 
 // A list adds the findings about the descriptors of one answer, and only counts those after the first few.
@@ -171,12 +164,7 @@ func (j *Judge) holdsAll(sd *side, names []string, fds []int) bool {
 // inspect judges the descriptors that a process has open, and the states of the files.
 func (j *Judge) inspect(sd *side, f fact.Fact, states bool) Do {
 	line := f.Step.Line
-	if f.Unseen == "" && !f.Exited { // a process that has ended has no descriptors, but it has not closed them
-		j.judgeHeld(sd, line)
-	}
-	if j.isAwaited() && !j.decided {
-		return Do{} // the other side may have received a file without having reported it yet
-	}
+	j.judgeHeld(sd, line)
 	if states && !j.isAwaited() {
 		j.judgeStates(sd, line)
 	}
@@ -239,9 +227,6 @@ func (j *Judge) judgeStates(sd *side, line int) {
 		return // its command did that
 	}
 	for _, s := range changes {
-		if s.Was == s.Now {
-			continue
-		}
 		by := whoChanged(s.File, sd)
 		j.changedBy[s.File.Name] = by
 		if s.What == fact.Offset {
