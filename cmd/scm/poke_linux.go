@@ -59,14 +59,18 @@ of which you have a client, "scm proxy --save-first" writes such a file.
 		Example: `  scm poke --socket /tmp/s -- mydaemon --socket /tmp/s
   scm poke --socket /tmp/s --accept accepted.txt --report poke.xml -- ./mydaemon
   scm poke --socket /run/mydaemon.sock --pid $(pidof mydaemon)`,
-		Args: func(_ *cobra.Command, args []string) error {
+		Args: func(cmd *cobra.Command, args []string) error {
 			switch {
-			case o.Address == "" || o.Address == "@":
+			case isNameless(o.Address):
 				return errors.New("poke needs the --socket of the server")
-			case (len(args) == 0) == (o.PID == 0) || o.PID < 0:
+			case cmd.Flags().Changed("pid") && o.PID <= 0:
+				return fmt.Errorf("--pid %d: a process has a PID greater than 0", o.PID)
+			case len(args) > 0 && o.PID != 0:
+				return fmt.Errorf("unexpected argument %q: --pid takes one process, the parent of the others, and no SERVER", args[0])
+			case len(args) == 0 && o.PID == 0:
 				return errors.New("poke needs either a SERVER or --pid PID")
 			}
-			return nil
+			return programs.CheckAddress(o.Address)
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			server := programs.ProgramOf(o.PID)
@@ -76,9 +80,9 @@ of which you have a client, "scm proxy --save-first" writes such a file.
 			if err := p.prepare(server); err != nil {
 				return err
 			}
-			typ, known := socketTypes[socketType]
+			typ, known := programs.SocketTypes[socketType]
 			switch {
-			case !known:
+			case !known && socketType != "":
 				return fmt.Errorf("unknown --type %q: use stream, dgram or seqpacket", socketType)
 			case o.Activate && o.PID != 0:
 				return errors.New("--activate starts a SERVER, and cannot be used with --pid")

@@ -52,7 +52,6 @@ func TestPokeStatus(t *testing.T) {
 		{"without a version", "honest", []string{"--accept", accept}, 2, "scm: " + accept + ":2: * leak@mine<2: the line is about versions of mine; add --program-version"},
 		{"an unfinished reason", "honest", []string{"--accept", file("unfinished.txt", "byte leak@mine ? why")}, 2, `scm: complete the reasons of these lines, and remove the "?"`},
 		{"an unknown report", "honest", []string{"--report", "report.html"}, 2, `scm: report "report.html": the file name must end in one of .json .txt .xml`},
-		{"no server", "", []string{"--pid=1"}, 2, "help:  scm poke --help"},
 		{"all without a pid", "honest", []string{"--all"}, 2, "scm: --all is for --pid; a SERVER always gets all items"},
 		{"an unknown type", "honest", []string{"--type=datagram"}, 2, `scm: unknown --type "datagram": use stream, dgram or seqpacket`},
 	} {
@@ -63,6 +62,24 @@ func TestPokeStatus(t *testing.T) {
 				t.Errorf("exit status %d, want %d and %s\n%s", r.code, c.code, c.last, r.text())
 			}
 		})
+	}
+}
+
+func TestPokeUsage(t *testing.T) {
+	long := "/tmp/" + strings.Repeat("x", 103)
+	for _, c := range []struct{ args, want string }{
+		{"--pid 1", "poke needs the --socket of the server"},
+		{"--socket x", "poke needs either a SERVER or --pid PID"},
+		{"--socket x --pid 1 2", `unexpected argument "2": --pid takes one process, the parent of the others, and no SERVER`},
+		{"--socket x --pid 1 -- server", `unexpected argument "server": --pid takes one process, the parent of the others, and no SERVER`},
+		{"--socket x --pid 0", "--pid 0: a process has a PID greater than 0"},
+		{"--pid 1 --socket " + long, long + ": the address of a socket has at most 107 bytes, and this one has 108: use a shorter path, or a relative one"},
+		{"--pid 1 --socket @" + long, "@" + long + ": the address of a socket has at most 108 bytes, and this one has 109: use a shorter path, or a relative one"},
+	} {
+		r := command(t, append([]string{"poke"}, strings.Fields(c.args)...)...)
+		if r.code != 2 || r.stdout != "" || !like(r.stderr, "scm: "+c.want+"\nusage: …") {
+			t.Errorf("scm poke %s: got %+v, want %s", c.args, r, c.want)
+		}
 	}
 }
 

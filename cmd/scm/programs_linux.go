@@ -20,7 +20,6 @@ import (
 	"github.com/scm-rights/scm/interop/scenario"
 	"github.com/scm-rights/scm/interop/witness"
 	"github.com/spf13/cobra"
-	"golang.org/x/sys/unix"
 )
 
 // programsMain must be called early in main. In the process that keeps a server, it does not return.
@@ -146,6 +145,3 @@ func (o *programOptions) run(cmd *cobra.Command, test func(ctx context.Context) 
 		return nil
 	})
 }
-
-// socketTypes contains the types of socket of the flag --type.
-var socketTypes = map[string]int{"": 0, "stream": unix.SOCK_STREAM, "seqpacket": unix.SOCK_SEQPACKET, "dgram": unix.SOCK_DGRAM}

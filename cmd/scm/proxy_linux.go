@@ -15,7 +15,6 @@ import (
 	"github.com/scm-rights/scm/interop/relay"
 	"github.com/scm-rights/scm/interop/report"
 	"github.com/spf13/cobra"
-	"golang.org/x/sys/unix"
 )
 
 // proxyFaults is the paragraph for help texts about the faults.
@@ -77,7 +76,7 @@ Exit status:
 			case !slices.Contains(programs.Faults, o.fault):
 				return fmt.Errorf("unknown --fault %q: use %s", o.fault, strings.Join(programs.Faults, ", "))
 			}
-			return nil
+			return programs.CheckAddress(o.connect)
 		},
 		RunE: func(*cobra.Command, []string) error { return untilSignal(o.run) },
 	}
@@ -98,9 +97,9 @@ func (o *proxyOptions) run(ctx context.Context) error {
 	if err != nil {
 		return broken(err)
 	}
-	network := map[int]string{unix.SOCK_STREAM: "unix", unix.SOCK_SEQPACKET: "unixpacket"}[kind]
-	if network == "" {
-		return broken(fmt.Errorf("%s is a datagram socket, which a proxy cannot be for", o.connect))
+	network, err := programs.Network(o.connect, kind)
+	if err != nil {
+		return broken(err)
 	}
 	config := scm.Config{}
 	if os.Geteuid() == 0 && !strings.HasPrefix(o.listen, "@") {
@@ -217,7 +216,7 @@ client.
 			case o.ClientTimeout <= 0:
 				return errors.New("--client-timeout must be greater than 0")
 			}
-			return nil
+			return programs.CheckAddress(o.Address)
 		},
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := p.prepare(serverName(o.Server)); err != nil {

@@ -139,6 +139,7 @@ func talk(t *testing.T, socket, before, after string) {
 }
 
 func TestProxyUsage(t *testing.T) {
+	long := strings.Repeat("x", 108)
 	for _, c := range []struct {
 		args string
 		code int
@@ -151,6 +152,8 @@ func TestProxyUsage(t *testing.T) {
 		{"tests", 2, `scm: unknown command "tests" for "scm proxy"; did you mean "scm proxy test"?…`},
 		{"test --socket x --server y", 2, "scm: proxy test needs the commands --server and --client…"},
 		{"test --server x --client y", 2, "scm: proxy test needs the --socket of the server…"},
+		{"--listen x --connect " + long, 2, "scm: " + long + ": the address of a socket has at most 107 bytes, and this one has 108…"},
+		{"test --server x --client y --socket " + long, 2, "scm: " + long + ": the address of a socket has at most 107 bytes, and this one has 108…"},
 		{"test x", 2, `scm: unexpected argument "x": use --server and --client…`},
 	} {
 		if r := command(t, append([]string{"proxy"}, strings.Fields(c.args)...)...); r.code != c.code || r.stdout != "" || !like(r.stderr, c.want) {

@@ -64,6 +64,8 @@ func (p *poker) dial() (int, error) {
 	fd, typ, err := Dial(p.Address, p.Type, p.Timeout)
 	if err == nil {
 		p.Type = typ
+	} else if types := listenerTypes(p.Address); len(types) > 0 && p.Type != 0 && !slices.Contains(types, p.Type) {
+		err = fmt.Errorf("%w: the socket has another --type: %s", err, typeName(types[0]))
 	}
 	return fd, err
 }
@@ -266,8 +268,11 @@ func (p *poker) clear() error {
 	if err == nil {
 		unix.Close(c)
 	}
-	if !IsAbsent(err) {
+	switch {
+	case err == nil || errors.Is(err, unix.EAGAIN):
 		return fmt.Errorf("a process that scm did not start listens at %s", p.Address)
+	case !IsAbsent(err):
+		return err
 	}
 	if p.created && !strings.HasPrefix(p.Address, "@") {
 		if err := os.Remove(p.Address); err != nil && !errors.Is(err, fs.ErrNotExist) {

@@ -72,7 +72,11 @@ func Poke(ctx context.Context, o PokeOptions) ([]Trial, error) {
 	case p.foreign != nil:
 		err, doubt = p.foreign, "another process may have received this"
 	case !p.reads && !found:
-		err = errors.New("the server has read none of the messages; perhaps it wants --first, or another user")
+		wants := "--first, or another user"
+		if o.Activate && o.Type == 0 {
+			wants = "another --type of socket than stream"
+		}
+		err = errors.New("the server has read none of the messages; perhaps it wants " + wants)
 		doubt = "the server has not read this"
 	}
 	verdicts, says, list := 0, false, []Trial(nil)

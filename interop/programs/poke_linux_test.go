@@ -2,7 +2,9 @@ package programs
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -224,6 +226,23 @@ func TestPokeErrors(t *testing.T) {
 	args, other := testServer(t, "honest", "stream")
 	_, err := Poke(context.Background(), PokeOptions{Args: args, Address: address, Settle: short, Timeout: 2 * time.Second})
 	if err == nil || !strings.HasSuffix(err.Error(), "no process listens at "+address+"; the server listens at "+other) {
+		t.Error(err)
+	}
+	// The type of the socket is wrong.
+	for typ, o := range map[string]PokeOptions{"dgram": {Type: unix.SOCK_STREAM}, "stream": {Type: unix.SOCK_DGRAM}, "seqpacket": {Type: unix.SOCK_STREAM}} {
+		for _, address := range []string{filepath.Join(t.TempDir(), "socket"), "@" + filepath.Join(t.TempDir(), "socket")} {
+			o.PID, o.Address, o.Settle, o.Timeout = start(t, reexec.CommandLine("test server", "all", typ, address), address).PID(), address, short, time.Millisecond
+			if _, err := Poke(t.Context(), o); err == nil || !strings.Contains(err.Error(), "the socket has another --type: "+typ) {
+				t.Errorf("%s at %s: got %v", typ, address, err)
+			}
+		}
+	}
+	dgram := PokeOptions{Args: sh("exit 3"), Address: address, Activate: true, Settle: short, Timeout: limit}
+	if _, err := Poke(t.Context(), dgram); err == nil || !strings.HasSuffix(err.Error(), "perhaps it wants another --type of socket than stream") {
+		t.Error(err)
+	}
+	unreachable := filepath.Join(os.Args[0], "socket")
+	if _, err := Poke(t.Context(), PokeOptions{Args: sh("sleep 1000"), Address: unreachable, Settle: short, Timeout: limit}); !errors.Is(err, unix.ENOTDIR) {
 		t.Error(err)
 	}
 	l, err := testserver.Listen("stream", address)

@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/scm-rights/scm/interop/relay"
-	"golang.org/x/sys/unix"
 )
 
 // ProxyOptions say which server to test, and with which client. Both commands are for /bin/sh, with the socket in $SOCK.
@@ -182,7 +181,11 @@ func (p *proxyTest) through(f *Fault) (clientErr, err error) {
 			return nil, err
 		}
 	}
-	l, err := listenFor(p.typ, address)
+	network, err := Network(p.Address, p.typ)
+	if err != nil {
+		return nil, err
+	}
+	l, err := listenFor(network, address)
 	if err != nil {
 		return nil, err
 	}
@@ -211,10 +214,9 @@ func (p *proxyTest) through(f *Fault) (clientErr, err error) {
 }
 
 // listenFor creates the proxy's socket, to which any client may connect: the relay connects to the server as the same user.
-func listenFor(typ int, address string) (*net.UnixListener, error) {
-	network := map[int]string{unix.SOCK_STREAM: "unix", unix.SOCK_SEQPACKET: "unixpacket"}[typ]
-	if network == "" {
-		return nil, errors.New("a proxy needs a stream or seqpacket socket")
+func listenFor(network, address string) (*net.UnixListener, error) {
+	if err := CheckAddress(address); err != nil {
+		return nil, fmt.Errorf("%w; set it with --listen", err)
 	}
 	l, err := net.ListenUnix(network, &net.UnixAddr{Net: network, Name: address})
 	if err == nil && os.Geteuid() == 0 && !strings.HasPrefix(address, "@") {

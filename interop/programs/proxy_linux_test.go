@@ -136,3 +136,17 @@ func TestProxyTestReportsWhatWasFoundBefore(t *testing.T) {
 		}
 	}
 }
+
+// If the proxy cannot be between the client and the server, the error says why.
+func TestProxyTestErrors(t *testing.T) {
+	args, address := testServer(t, "honest", "dgram")
+	o := ProxyOptions{Address: address, Server: shell(args), Client: "true", Settle: short, Timeout: limit, ClientTimeout: limit}
+	if _, err := ProxyTest(t.Context(), o); err == nil || err.Error() != "none: "+address+" is a datagram socket, and a proxy needs connections: use scm poke" {
+		t.Error(err)
+	}
+	args, o.Address = testServer(t, "honest", "stream")
+	o.Server, o.Listen = shell(args), strings.Repeat("x", 108)
+	if _, err := ProxyTest(t.Context(), o); err == nil || !strings.HasSuffix(err.Error(), "use a shorter path, or a relative one; set it with --listen") {
+		t.Error(err)
+	}
+}

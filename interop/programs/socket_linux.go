@@ -15,15 +15,48 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// SocketTypes are the types of socket in the order in which Dial tries them.
-var SocketTypes = []int{unix.SOCK_STREAM, unix.SOCK_SEQPACKET, unix.SOCK_DGRAM}
+// SocketTypes contains the types of socket by their names.
+var SocketTypes = map[string]int{"stream": unix.SOCK_STREAM, "seqpacket": unix.SOCK_SEQPACKET, "dgram": unix.SOCK_DGRAM}
+
+// typeName returns the name of a type of socket.
+func typeName(typ int) string {
+	for name, t := range SocketTypes {
+		if t == typ {
+			return name
+		}
+	}
+	return strconv.Itoa(typ)
+}
+
+// CheckAddress returns an error if the address is too long for a socket.
+func CheckAddress(address string) error {
+	most := len(unix.RawSockaddrUnix{}.Path)
+	if !strings.HasPrefix(address, "@") {
+		most-- // a path ends with a zero byte
+	}
+	if len(address) > most {
+		return fmt.Errorf("%s: the address of a socket has at most %d bytes, and this one has %d: use a shorter path, or a relative one", address, most, len(address))
+	}
+	return nil
+}
+
+// Network returns the name that package net has for a type of socket to which a proxy can connect.
+func Network(address string, typ int) (string, error) {
+	switch typ {
+	case unix.SOCK_STREAM:
+		return "unix", nil
+	case unix.SOCK_SEQPACKET:
+		return "unixpacket", nil
+	}
+	return "", fmt.Errorf("%s is a datagram socket, and a proxy needs connections: use scm poke", address)
+}
 
 // Dial connects a socket to an address: a path, or @NAME for an abstract one. If typ is 0, it finds out the type of the
 // server's socket. If the server's backlog stays full for the timeout, it returns EAGAIN. The caller owns the descriptor.
 func Dial(address string, typ int, timeout time.Duration) (fd, found int, err error) {
 	types := []int{typ}
 	if typ == 0 {
-		types = SocketTypes
+		types = []int{unix.SOCK_STREAM, unix.SOCK_SEQPACKET, unix.SOCK_DGRAM}
 	}
 	for _, typ := range types {
 		fd, err = dial(address, typ, timeout)
