@@ -83,11 +83,11 @@ help: ## seconds: print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { time = text = $$2; sub(/:.*/, "", time); sub(/[^:]*: /, "", text); printf "make %-16s %-15s  %s\n", $$1, time, text }' Makefile
 	@echo; echo "The first run takes longer: it installs tools and compiles everything."; echo; echo "Variables, as in make test SETUP=0:"; sed -n '/^$$/q; s/^#   /  /p' Makefile
 
-.PHONY: setup setup-c setup-interop setup-test setup-lint setup-cross setup-machine setup-machines setup-programs setup-programs-check
+.PHONY: setup setup-c setup-interop setup-test setup-lint setup-cross setup-machine setup-machines setup-programs setup-programs-check setup-versions
 setup: ## minutes: install the tools that test, interop, lint and programs-check need (with apt, as root; otherwise list what is missing)
 	tools/setup test lint programs-check
 
-setup-c setup-interop setup-test setup-lint setup-cross setup-programs setup-programs-check: setup-%:
+setup-c setup-interop setup-test setup-lint setup-cross setup-programs setup-programs-check setup-versions: setup-%:
 	@[ "$(SETUP)" = 0 ] || tools/setup $*
 
 # With SETUP=0, these install nothing, and say what is missing.
@@ -272,7 +272,7 @@ kernels-keep: ## seconds: write docs/kernels.json and docs/kernels.md from the r
 	$(GO) run ./tools/prove kernels -keep
 
 .PHONY: versions
-versions: ## tens of minutes: run the programs on docs/findings with several versions of each library, as root, and write the tables of affected versions; PEER=python for only one
+versions: setup-versions ## tens of minutes: run the programs on docs/findings with several versions of each library, as root, and write the tables of affected versions; PEER=python for only one
 	$(GO) run ./tools/prove versions $(PEER)
 	$(GO) run ./tools/readme -versions
 
