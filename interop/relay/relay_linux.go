@@ -34,7 +34,8 @@ type Relay struct {
 	// that it received, and no others. Several goroutines may call it at the same time.
 	ToServer func(m *Message)
 
-	// Drain is how long Serve waits, after the context is done, until the server has received what the clients have sent.
+	// Drain is how long Serve waits, after the context is done, until the server has received what the clients have sent. If
+	// it is not 0, Serve first accepts the clients that have connected before.
 	Drain time.Duration
 
 	// Failed, if it is not nil, is called if the relay has to give up a connection. Several goroutines may call it at the same
@@ -70,11 +71,14 @@ func (r *Relay) Serve(ctx context.Context, l *net.UnixListener) error {
 	defer context.AfterFunc(ctx, func() { _ = l.SetDeadline(time.Now()) })()
 	for n := 1; ; n++ {
 		c, err := l.AcceptUnix()
+		if err != nil && ctx.Err() != nil && r.Drain > 0 { // the listener has a deadline
+			c, err = acceptNow(l)
+		}
 		switch {
-		case ctx.Err() != nil:
-			if err == nil {
-				c.Close()
-			}
+		case err != nil && ctx.Err() != nil:
+			return nil
+		case ctx.Err() != nil && r.Drain == 0:
+			c.Close()
 			return nil
 		case errors.Is(err, unix.EMFILE) || errors.Is(err, unix.ENFILE): // clients wait until a connection ends
 			time.Sleep(retry)
@@ -93,6 +97,25 @@ func (r *Relay) Serve(ctx context.Context, l *net.UnixListener) error {
 			}
 		}()
 	}
+}
+
+// acceptNow accepts a client that has connected, and does not wait for one.
+func acceptNow(l *net.UnixListener) (*net.UnixConn, error) {
+	var fd int
+	err := control(l, func(sock int) (err error) {
+		fd, _, err = unix.Accept4(sock, unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	file := os.NewFile(uintptr(fd), "client")
+	defer file.Close()
+	c, err := net.FileConn(file)
+	if err != nil {
+		return nil, err
+	}
+	return c.(*net.UnixConn), nil
 }
 
 // connect connects to the server for a client, and passes messages on until both sides have closed the connection. It calls

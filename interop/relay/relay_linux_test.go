@@ -4,15 +4,18 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -31,21 +34,7 @@ var types = map[string]int{"stream": unix.SOCK_STREAM, "seqpacket": unix.SOCK_SE
 // start starts a relay for a new listener. It returns the address for clients and the listener, on which nothing blocks.
 func start(t testing.TB, r *Relay) (address string, server int) {
 	t.Helper()
-	dir := t.TempDir()
-	r.Connect = filepath.Join(dir, "server")
-	server, err := unix.Socket(unix.AF_UNIX, r.Type|unix.SOCK_CLOEXEC, 0)
-	must(t, err)
-	t.Cleanup(func() { unix.Close(server) })
-	must(t, unix.Bind(server, &unix.SockaddrUnix{Name: r.Connect}))
-	must(t, os.Chmod(r.Connect, 0o777))
-	must(t, unix.Listen(server, 64))
-	network := "unix"
-	if r.Type == unix.SOCK_SEQPACKET {
-		network = "unixpacket"
-	}
-	address = filepath.Join(dir, "relay")
-	l, err := net.ListenUnix(network, &net.UnixAddr{Net: network, Name: address})
-	must(t, err)
+	l, server := listen(t, r, 64)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- r.Serve(ctx, l) }()
@@ -54,9 +43,29 @@ func start(t testing.TB, r *Relay) (address string, server int) {
 		if err := <-done; err != nil {
 			t.Error(err)
 		}
-		l.Close()
 	})
-	return address, server
+	return l.Addr().String(), server
+}
+
+// listen returns listeners for the clients of a relay, and for the relay.
+func listen(t testing.TB, r *Relay, backlog int) (l *net.UnixListener, server int) {
+	t.Helper()
+	dir := t.TempDir()
+	r.Connect = filepath.Join(dir, "server")
+	server, err := unix.Socket(unix.AF_UNIX, r.Type|unix.SOCK_CLOEXEC, 0)
+	must(t, err)
+	t.Cleanup(func() { unix.Close(server) })
+	must(t, unix.Bind(server, &unix.SockaddrUnix{Name: r.Connect}))
+	must(t, os.Chmod(r.Connect, 0o777))
+	must(t, unix.Listen(server, backlog))
+	network := "unix"
+	if r.Type == unix.SOCK_SEQPACKET {
+		network = "unixpacket"
+	}
+	l, err = net.ListenUnix(network, &net.UnixAddr{Net: network, Name: filepath.Join(dir, "relay")})
+	must(t, err)
+	t.Cleanup(func() { l.Close() })
+	return l, server
 }
 
 func must(t testing.TB, err error) {
@@ -314,6 +323,7 @@ func TestRelayChangesNothing(t *testing.T) {
 
 func TestMain(m *testing.M) {
 	reexec.Register("relay", relayWithFewDescriptors)
+	reexec.Register("relay as user", relayAsUser)
 	reexec.Main()
 	os.Exit(m.Run())
 }
@@ -524,6 +534,79 @@ func TestRelayPassesOnPacketsBeforeAReset(t *testing.T) {
 			expect(t, server, "x")
 		}
 	}
+}
+
+// A client that has ended is not cut off, although the relay should end before it has accepted it, and cannot connect yet.
+func TestRelayDrains(t *testing.T) {
+	for name, typ := range types {
+		t.Run(name, func(t *testing.T) {
+			r := &Relay{Type: typ, Drain: time.Hour}
+			l, server := listen(t, r, 0)
+			must(t, unix.SetsockoptTimeval(server, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Sec: 60}))
+			unix.Close(dial(t, r.Connect, typ)) // fills the backlog
+			client := dial(t, l.Addr().String(), typ)
+			send(t, client, "last")
+			unix.Close(client)
+			ctx, cancel := context.WithCancel(t.Context())
+			cancel()
+			must(t, l.SetDeadline(time.Unix(1, 0))) // Serve does so later or sooner
+			done := make(chan error, 1)
+			go func() { done <- r.Serve(ctx, l) }()
+			unix.Close(accept(t, server))
+			conn := accept(t, server)
+			defer unix.Close(conn)
+			expect(t, conn, "last")
+			expect(t, conn, "")
+			must(t, <-done)
+		})
+	}
+}
+
+// relayAsUser passes a message on, in a user namespace whose processes may not set their groups.
+func relayAsUser(args []string) {
+	r := Relay{Type: unix.SOCK_STREAM, Connect: args[1], Drain: time.Hour, Failed: func(err error) { fmt.Println(err) }}
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Net: "unix", Name: args[0]})
+	if err == nil {
+		var c net.Conn
+		if c, err = net.Dial("unix", args[0]); err == nil {
+			fmt.Fprint(c, "message")
+			c.Close()
+		}
+	}
+	if err == nil {
+		ctx, cancel := context.WithCancel(context.Background())
+		cancel()
+		err = r.Serve(ctx, l)
+	}
+	fmt.Println(os.Geteuid(), err)
+}
+
+// Root in a namespace of unshare -r cannot set the groups of the client, and need not, because they are its own.
+func TestRelayInAUserNamespace(t *testing.T) {
+	r := Relay{Type: unix.SOCK_STREAM}
+	l, server := listen(t, &r, 5)
+	must(t, unix.SetsockoptTimeval(server, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Sec: 60}))
+	cmd := reexec.Command("relay as user", l.Addr().String()+"2", r.Connect)
+	cmd.SysProcAttr = &syscall.SysProcAttr{
+		Cloneflags:  unix.CLONE_NEWUSER,
+		UidMappings: []syscall.SysProcIDMap{{HostID: os.Getuid(), Size: 1}},
+		GidMappings: []syscall.SysProcIDMap{{HostID: os.Getgid(), Size: 1}},
+	}
+	probe := exec.Command("true") // if clone(2) fails with mappings, package syscall leaves a pipe open
+	probe.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWUSER}
+	if err := probe.Run(); err != nil {
+		t.Skip("a user namespace cannot be created here: ", err)
+	}
+	out, err := cmd.Output()
+	if errors.Is(err, unix.EPERM) {
+		t.Skip("a user namespace cannot have users here: ", err)
+	}
+	if string(out) != "0 <nil>\n" {
+		t.Fatalf("%s (%v)", out, err)
+	}
+	conn := accept(t, server)
+	defer unix.Close(conn)
+	expect(t, conn, "message")
 }
 
 // relayWithFewDescriptors is a relay that can receive only a few descriptors.
