@@ -263,10 +263,14 @@ func (p *proxyTest) look(t *Trial, f *Fault) error {
 	}
 	extra, replaced, err := settle()
 	if err == nil && !p.hasEnded(t) {
-		if err := p.runClient(p.Address); err != nil && !p.hasEnded(t) {
-			t.Find(CheckRefuses, "no longer serves the client: "+firstLine(err))
+		if err := p.runClient(p.Address); err != nil {
+			p.server.restFor(p.Timeout) // it may be ending
+			if !p.hasEnded(t) {
+				t.Find(CheckRefuses, "no longer serves the client: "+firstLine(err))
+			}
 		}
-		if len(extra)+len(replaced) > 0 { // the client may have made it close them
+		ended := server.Ended()
+		if len(extra)+len(replaced) > 0 && (ended == nil || ExitedWith0(ended)) { // the client may have made it close them
 			extra, replaced, err = settle()
 		}
 	}

@@ -13,8 +13,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// testClient runs an honest client of the test server at $SOCK. With the argument "once", it does not wait for the server.
+// testClient runs an honest client of the test server at $SOCK. With the argument "once", it does not wait for the server. With
+// "refused", it waits until its connection is closed, and does not complain.
 func testClient(args []string) {
+	if slices.Contains(args, "refused") {
+		c, _, err := Dial(os.Getenv("SOCK"), 0, limit)
+		if err == nil {
+			_, _ = unix.Read(c, make([]byte, 1))
+		}
+		return
+	}
 	if slices.Contains(args, "once") {
 		c, _, err := Dial(os.Getenv("SOCK"), 0, limit)
 		if err != nil {
@@ -148,5 +156,39 @@ func TestProxyTestErrors(t *testing.T) {
 	o.Server, o.Listen = shell(args), strings.Repeat("x", 108)
 	if _, err := ProxyTest(t.Context(), o); err == nil || !strings.HasSuffix(err.Error(), "use a shorter path, or a relative one; set it with --listen") {
 		t.Error(err)
+	}
+}
+
+// A client that does not notice that the relay cannot connect does not make the run a success.
+func TestProxyTestReportsItsRelay(t *testing.T) {
+	o := proxyOptions(t, "honest")
+	o.Client = fmt.Sprintf(`test "$SOCK" = '%[1]s' || { mv '%[1]s' '%[1]s2'; '%s'; mv '%[1]s2' '%[1]s'; }`,
+		o.Address, strings.Join(reexec.CommandLine("test client", "refused"), "' '"))
+	trials, err := ProxyTest(t.Context(), o)
+	want := "none: the client fails with the proxy, although that changes nothing: proxy: client 1: connect " + o.Address + ": no such file or directory"
+	if err == nil || err.Error() != want {
+		t.Errorf("got %v, %+v, want %s", err, trials, want)
+	}
+}
+
+// A server that keeps a descriptor and then ends, but does not do so each time, only keeps it.
+func TestProxyTestOfALeakAndACrash(t *testing.T) {
+	args, address := testServer(t, "all", "stream")
+	dir := t.TempDir()
+	o := ProxyOptions{
+		Address: address, Server: fmt.Sprintf("echo $$ >%s/pid; %s", dir, shell(args)), Settle: short, Timeout: limit, ClientTimeout: limit,
+		// The client runs three times for each fault. The sixth run is the last one with the fault extra.
+		Client: fmt.Sprintf(`cd %s; echo >>runs; test $(wc -l <runs) != 6 || { kill -KILL $(cat pid); exit 1; }; %s`,
+			dir, shell(reexec.CommandLine("test client", "once"))),
+	}
+	trials, err := ProxyTest(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := found(trials), []string{"extra leak", "extra-all leak", "many leak"}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	if note := "the server is killed by SIGKILL, but not each time"; !slices.Contains(trials[1].Notes, note) {
+		t.Errorf("got %q, want %q", trials[1].Notes, note)
 	}
 }

@@ -29,9 +29,10 @@ type Command struct {
 
 // A Server is a program under test, and all its descendants. Its methods may be called at the same time.
 type Server struct {
-	pid    int       // the first process
-	keeper *exec.Cmd // its parent, or nil if it was running already
-	stop   io.Closer // closing it ends the server
+	pid    int           // the first process
+	keeper *exec.Cmd     // its parent, or nil if it was running already
+	stop   io.Closer     // closing it ends the server
+	limit  time.Duration // how long Stop waits for processes, which scm may not be permitted to kill
 	output tail
 	gone   chan struct{} // closed when all processes have ended
 	pidfd  int           // of a server that was running already
@@ -47,7 +48,7 @@ func Start(c Command) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{gone: make(chan struct{}), pidfd: -1}
+	s := &Server{gone: make(chan struct{}), pidfd: -1, limit: 10 * time.Second}
 	listens := "-"
 	cmd := exec.Command("/proc/self/exe", keeperArgument)
 	cmd.ExtraFiles = []*os.File{reportEnd}
@@ -248,12 +249,9 @@ func (s *Server) Stop() {
 	s.stop.Close()
 	select {
 	case <-s.gone:
-	case <-time.After(stopLimit):
+	case <-time.After(s.limit):
 	}
 }
-
-// stopLimit is how long Stop waits for the processes, which scm may not be permitted to kill.
-const stopLimit = 10 * time.Second
 
 // ProgramOf returns the base name of what a process executes, or of its command if the kernel does not say.
 func ProgramOf(pid int) string {

@@ -2,9 +2,13 @@ package programs
 
 import (
 	"context"
+	"errors"
+	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -20,6 +24,7 @@ func TestMain(m *testing.M) {
 	reexec.Register("lazy server", lazyServer)
 	reexec.Main()
 	Main()
+	_ = os.Setenv("GORACE", "atexit_sleep_ms=0 "+os.Getenv("GORACE")) // the race detector would sleep in each child
 	os.Exit(m.Run())
 }
 
@@ -132,6 +137,46 @@ func TestServerFindsDaemon(t *testing.T) {
 	}
 }
 
+// A daemon has not ended, although one of its workers has failed.
+func TestServerOutlivesItsWorkers(t *testing.T) {
+	s, err := Start(Command{Args: []string{"sh", "-c", "sleep 1000 & (while kill -0 $$; do sleep 0.01; done; exit 3) & exit 0"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Stop()
+	reported := func() bool { // the end of the first process and of the worker
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return s.first != nil && s.ended != nil && !ExitedWith0(s.ended)
+	}
+	for !reported() {
+		time.Sleep(time.Millisecond)
+	}
+	if ended := s.Ended(); ended != nil {
+		t.Error(ended)
+	}
+}
+
+// Stop does not wait forever for processes that scm cannot kill.
+func TestStopIsBounded(t *testing.T) {
+	_, stop := io.Pipe()
+	s := &Server{keeper: &exec.Cmd{}, stop: stop, gone: make(chan struct{}), limit: time.Millisecond}
+	s.Stop()
+}
+
+// A signal need not wait until a server has closed all descriptors.
+func TestSettleEndsWithItsContext(t *testing.T) {
+	args, address := testServer(t, "all", "stream")
+	s, m := start(t, args, address), marker(t)
+	send(t, address, "x", m.FD())
+	interrupted := errors.New("interrupted")
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cancel(interrupted)
+	if held, err := s.Settle(ctx, []*Marker{m}, Settling{Wait: 10 * limit}); err != interrupted {
+		t.Errorf("got %v, %v", held, err)
+	}
+}
+
 func TestServerReportsItsEnd(t *testing.T) {
 	for _, c := range []struct {
 		script, want string
@@ -219,5 +264,27 @@ func TestAcceptedAsksTheKernel(t *testing.T) {
 	defer unix.Close(s)
 	if after, _ := Accepted(c); before || !after {
 		t.Errorf("accepted: %v before, %v after", before, after)
+	}
+}
+
+// A server may have a user namespace of its own.
+func TestPokeInAUserNamespace(t *testing.T) {
+	probe := exec.Command("unshare", "-r", "true")
+	if out, err := probe.CombinedOutput(); err != nil {
+		t.Skipf("a user namespace cannot be created here: %v %s", err, out)
+	}
+	args, address := testServer(t, "second", "stream")
+	binary, err := os.Executable() // in the namespace, the link of this process in /proc cannot be read
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, arg := range args {
+		if strings.HasPrefix(arg, "/proc/") {
+			args[i] = binary
+		}
+	}
+	got := found(poke(t, PokeOptions{Args: append([]string{"unshare", "-r"}, args...), Address: address, Settle: short}))
+	if !slices.Equal(got, []string{"253 leak"}) {
+		t.Errorf("got %q", got)
 	}
 }
