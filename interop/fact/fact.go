@@ -206,7 +206,7 @@ func Text(facts []Fact, found map[int][]string) (lines []string) {
 
 // Shows reports whether a reader can see something in the fact.
 func (f Fact) Shows() bool {
-	waits := f.Kind == Silent && f.Why == "" && f.Signal == "" // the judge has asked for another fact first
+	waits := f.Kind == Silent && f.Why == "" // the judge has asked for another fact first
 	return !waits && (f.line() != "" || len(f.changes()) > 0)
 }
 

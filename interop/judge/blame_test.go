@@ -40,6 +40,8 @@ func TestBlame(t *testing.T) {
 		{x, y, "leak@y?", "+ ", "leak@x: why", false},
 		{x, y, "leak@y?", " +", "leak@y: why", false},
 		{x, y, "file@y?", "file leak", "file@x: why", false}, // a leak has nothing to do with it
+		{x, y, "leak@y?", "leak leak", "leak@y: why", false},
+		{x, y, "crash@y", "crash crash", "crash@y: why", false},
 		{runner, y, "answer@runner", "", "answer@y: the peer opposite why", false},
 		{x, runner, "leak@runner", "", "leak@x: the peer opposite: why", false},
 		{x, runner, "hang@x", "", "hang@x: why", false},

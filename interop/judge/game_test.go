@@ -37,8 +37,9 @@ func mustParse(t testing.TB, text string) *scenario.Scenario {
 // The lines of the script are what happens. A line is an answer, B< ok n=1, one of B< (silent), B< (gone), B< (broken) and
 // B< (unsent), or what a line of the runner's own found, R> TEXT. If it is about the other side than the next answer of the
 // transcript, it comes out of turn, because this side waits in vain. use A is what the runner sees when the case begins, look
-// A and end A before and after it has sent "end", to which a side can answer otherwise than ok: end A no. after is what it
-// finds then. What changes is behind a bar:
+// A and end A before and after it has sent "end", to which a side can answer otherwise than ok: end A no. settle A is an
+// answer before that, to a command that was pending when the case was over. after is what it finds then. What changes is
+// behind a bar:
 //
 //	7=a        7 is the open file description of a, close-on-exec; 7=a! not close-on-exec, 7=a? if only the inode is known
 //	7=         7 is open and no file of the case
@@ -279,7 +280,11 @@ func (g *game) run() {
 	}
 	g.over = false
 	for _, role := range roles {
-		if g.Pending(role) || g.Killed(role) {
+		if f, ok := g.optional("settle", role); ok {
+			f.Kind = fact.Aside
+			g.tell(f)
+		}
+		if g.over || g.Pending(role) || g.Killed(role) {
 			continue
 		}
 		if f, ok := g.optional("look", role); ok || !g.over {

@@ -73,6 +73,7 @@ type Judge struct {
 	sides map[scenario.Role]*side
 	names map[string]fact.File // the files of the case
 
+	altered bool // a process of the runner was sent a call that changes the states of files
 	overlap bool // both sides have had something to do since the states of the files were judged
 	decided bool // the transcript has ended
 	spent   bool // a process can run no more cases
@@ -114,7 +115,6 @@ type side struct {
 	failed      bool          // a call has failed, and its library may close the socket at any time
 	killed      bool          // the runner has killed it
 	ended       bool          // it has answered the runner's "end"
-	unseen      bool          // the runner may not look at its descriptors
 	leaks       map[int]bool  // the descriptors that were already reported as leaks
 	patience    time.Duration // until when a garbage collector may close what is leaked, or 0
 }
@@ -238,6 +238,7 @@ func (j *Judge) sent(sd *side, f fact.Fact) Do {
 	}
 	sd.command, sd.text, sd.asked, sd.pending = line, f.Said, f.Step.Line, true
 	j.overlap = j.overlap || sd.other.pending
+	j.altered = j.altered || slices.Contains(altering, line.Verb)
 	return Do{}
 }
 
@@ -260,13 +261,6 @@ func (j *Judge) silent(sd *side, f fact.Fact) Do {
 	if do, ask := j.probe(sd.other, f.Step.Line); ask {
 		j.suspended = &suspended{f, Ask}
 		return do
-	}
-	return j.hangs(sd, f)
-}
-
-func (j *Judge) hangs(sd *side, f fact.Fact) Do {
-	if f.Signal != "" {
-		return Do{What: EndSession, Verdict: scenario.NotRun, Why: fmt.Sprintf("%s: %s", sd.peer.Name, f.Signal)}
 	}
 	return Do{What: EndPeer, Role: sd.role}
 }
@@ -317,7 +311,7 @@ func (j *Judge) probed(before, f fact.Fact) Do {
 		sd.other.pending = true // which ends the session: the descriptors that it may have received are not tracked
 	}
 	if before.Kind == fact.Silent {
-		return j.hangs(sd, before)
+		return Do{What: EndPeer, Role: sd.role}
 	}
 	return j.conclude(sd, before, j.read(sd, before))
 }

@@ -1,6 +1,7 @@
 package judge
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -40,12 +41,14 @@ var rows = []struct {
 		"unsupported: x: answered unsupported"},
 	{"more was sent than the runner receives", passOne, "A< ok n=1\nB< ok n=1 payload=00 fds=7 flags=ctrunc | 7=a", receives,
 		"line 8: answer@runner: answered \"ok n=1 payload=00 fds=7 flags=ctrunc\"\nexpected ok n=1 payload=00 fds=a (more was sent: the kernel reports ctrunc)"},
+	{"more is sent than the runner receives, as the scenario says", passOne + " | ok n=1 payload=00 fds=a flags=ctrunc  # both\n", "A< ok n=1\nB< ok n=1 payload=00 fds=7 flags=ctrunc | 7=a", receives, ""},
 	{"a peer has less room than the runner", passOne, "A< ok n=1\nB< ok n=1 payload=00 fds=7 flags=ctrunc | 7=a", nil, ""},
 	{"either of two files", passEither, "A< ok n=1\nB< ok n=1 payload=00 fds=7 | 7=b", nil, ""},
 	{"neither of two files", passEither, "A< ok n=1\nB< ok n=1 payload=00 fds=7 | 7=", nil, "line 8: file@y: 7 is not the open file description of a"},
 	{"binary", passOne, "A< ok n=1\nB< (broken)", nil, "line 8: contract@y: not text"},
 	{"another answer to end", passOne, right + "look A\nend A no", nil, `contract@x: answered "no" to "end"`},
 
+	{"either a file of the case or a new one", playSender + " | ok n=1 payload=00 fds=new:x  # a copy\n", "A< ok n=1\nB< ok n=1 payload=00 fds=7 | 7=", nil, ""},
 	{"binary, and the runner's own", playSender, "A< ok n=1\nB< (broken)", nil, "not run: line 9: the answer of y is not text"},
 	{"a full disk at the runner's side", playSender, "A< ok n=1\nB< err ENOSPC", nil, "not run: line 9: the runner's side answered \"err ENOSPC\""},
 	{"a command that is too long", passOne, "A< (unsent)", nil, "not run: line 6: the command to x is longer than 9 bytes with its descriptors filled in"},
@@ -69,6 +72,8 @@ var rows = []struct {
 			"line 8: file@y: reported that it received 2, which it had already\nline 8: file@y: 2 more descriptors are not what the answer says\n" +
 			"line 8: answer@y: answered \"ok n=1 payload=00 fds=0,1,2,3,0\"\nexpected ok n=1 payload=00 fds=a (5 descriptors, and not 1)"},
 	{"the runner may not look", passOne, "A< ok n=1\nB< ok n=1 payload=00 fds=7 | unseen", nil, "not run: cannot see which descriptors y has open: permission denied"},
+	{"the runner may not look, but may later", passOne, "A< ok n=1\nB< ok n=1 payload=00 fds=7 | unseen\nlook A\nend A | -3 -4 -5\nlook B | 7=a\nend B | -3 -7", nil,
+		"not run: cannot see which descriptors y has open: permission denied"},
 	{"the runner may not look at the sender", passOne, "A< ok n=1 | unseen\nB< ok n=1 payload=00 fds=7 | 7=a", nil,
 		"not run: cannot see which descriptors x has open: permission denied"},
 
@@ -79,10 +84,14 @@ var rows = []struct {
 	{"not closed by command", rule + "on stream\nfiles a=file\nA> close fds=a\nA< ok\n", "A< ok", nil, "line 6: leak@x: a, as 4, is open, and the peer did not report it"},
 	{"replaced", passOne, "A< ok n=1 | 4!=\nB< ok n=1 payload=00 fds=7 | 7=a", nil,
 		"line 6: file@x: descriptor 4 refers to another file now, without a command to do so (own)"},
+	{"replaced by a file of the case", passOne, "A< ok n=1 | 4!=b\nB< ok n=1 payload=00 fds=7 | 7=a", nil,
+		"line 6: file@x: descriptor 4 refers to another file now, without a command to do so (own)"},
 	{"replaced while the other side had something to do", rule + "on stream\nfiles a=file\nB>& recv bytes=1 fds=1\nA> send payload=00 fds=a\nA< ok n=1\nB<& ok n=1 payload=00 fds=a\n",
 		"A< ok n=1 | 4!=\nB< ok n=1 payload=00 fds=7 | 7=a", nil, "line 7: file@x: descriptor 4 refers to another file now, without a command to do so"},
 	{"replaced while the other side answered", rule + "on stream\nfiles a=file\nB>& recv bytes=1 fds=1\nA> send payload=00 fds=a\nA< ok n=1\nB<& ok n=1 payload=00 fds=a\n",
 		"A< ok n=1\nB< ok n=1 payload=00 fds=7 | 7=a 3!=", nil, "line 8: file@y: descriptor 3 refers to another file now, without a command to do so"},
+	{"replaced after both had something to do", passBoth + "A> send payload=01 fds=-\nA< ok n=1\n", "A< ok n=1\nB< ok n=1 payload=00 fds=7 | 7=a\nA< ok n=1 | 4!=", nil,
+		"line 10: file@x: descriptor 4 refers to another file now, without a command to do so (own)"},
 	{"replaced what is for a later case", passOne, right + "look A | 90!=\nend A | -3 -4 -5", nil, "file@x: descriptor 90 refers to another file now, without a command to do so (own)"},
 	{"replaced and put back", passOne, right + "look A | 90!=\nend A | -3 -4 -5 90=", nil, ""},
 
@@ -103,6 +112,7 @@ var rows = []struct {
 		"A< ok n=1 | 8=a\nB< ok n=1 payload=00 fds=7 | 7=a", nil, "line 7: leak@x: a, as 8, is open, and the peer did not report it"},
 	{"collected before the end", passOne, "A< ok n=1\nB< ok n=1 payload=00 fds=7 | 7=a 8=a\nlook B | -8", gc, ""},
 	{"collected in time", passOne, right + "look A\nend A | -3 -4 -5\nlook B\nend B | at=100 -3\nlook B | at=900 -7", gc, ""},
+	{"collected in time, twice", passOne, "A< ok n=1\nB< ok n=1 payload=00 fds=7 | 7=a 8=a\nlook A\nend A | -3 -4 -5\nlook B | at=100\nlook B | at=900 -8\nend B | at=1200 -3\nlook B | at=1900 -7", gc, ""},
 	{"not collected", passOne, right + "look A\nend A | -3 -4 -5\nlook B\nend B | at=100 -3\nlook B | at=900\nlook B | at=1100", gc, "leak@y: a, as 7, is still open after the end of the case"},
 	{"open somewhere", passOne, right + "look A\nend A | -3 -4 -5\nlook B\nend B | -3 -7\nafter | held=a/A", nil, "leak@x: a is still open somewhere after the end of the case (ambiguous)"},
 
@@ -112,6 +122,10 @@ var rows = []struct {
 	{"status flags", passOne, "A< ok n=1\nB< ok n=1 payload=00 fds=7 | 7=a a:O_NONBLOCK", nil, "line 8: file@y: the status flags of a changed from none to O_NONBLOCK (ambiguous)"},
 	{"status flags opposite the runner", passOne, "A< ok n=1\nB< ok n=1 payload=00 fds=7 | 7=a a:O_NONBLOCK", receives,
 		"line 8: file@x: the status flags of a changed from none to O_NONBLOCK (own)"},
+	{"an offset, by a call of the runner's", sendfile, "A< ok n=4\nB< ok n=4 payload=00010203 fds=- | a:4", nil, ""},
+	{"an offset, by a call of the runner's that does not return", strings.Replace(sendfile, "A<& ok n=4", "R> kill A SIGKILL", 1), "B< ok n=4 payload=00010203 fds=- | a:4", nil, ""},
+	{"an offset, after a call of the runner's", sendfile + "B> sockname\nB< ok name=*\n", "A< ok n=4\nB< ok n=4 payload=00010203 fds=- | a:4\nB< ok name=- | a:9", nil,
+		"line 11: file@y: a is at offset 9, and was at 0 before (ambiguous)"},
 	{"a file that it has not sent", rule + "on stream\nfiles a=file\nA> recv bytes=1 fds=1\nA< ok n=0 payload=- fds=-\n", "A< ok n=0 payload=- fds=- | a:9", nil,
 		"line 6: file@x: a is at offset 9, and was at 0 before (own)"},
 
@@ -128,16 +142,23 @@ var rows = []struct {
 	{"it sent too much, whatever the other does", refusal, "A< ok n=2\nB< err EIO\nA< ok n=2", nil, "line 10: answer@x: answered \"ok n=2\"\nexpected ok n=1 (n is 2)"},
 	{"it has given up, and still closed what it had", rule + "on stream\nfiles a=file b=file\nA> send payload=00 fds=a\nA< err  # refused\nA> close fds=a\nA< ok\nA> send payload=00 fds=b\nA< ok n=1\n",
 		"A< err EIO\nA< ok | -4\nA< unsupported", nil, "unsupported: x: answered unsupported"},
+	{"it cannot be asked while it waits", strings.Replace(refusal, "A> send payload=00 fds=-\nA< ok n=1\n", "B>& recv bytes=1 fds=1\nA> send payload=00 fds=-\nA< ok n=1\nB<& ok n=1 payload=00 fds=-\n", 1),
+		"A< ok n=2\nB< err EIO\nA< err EPIPE", nil, "line 11: answer@x: answered \"err EPIPE\"\nexpected ok n=1 (not ok)"},
+	{"it has nothing more to do", refusal[:strings.LastIndex(refusal, "B> ")], "A< ok n=2\nB< err EIO\nA< err EPIPE", nil, "line 10: answer@x: answered \"err EPIPE\"\nexpected ok n=1 (not ok)"},
+	{"it has rejected nothing", passOne, "A< err EPIPE", nil, "line 6: answer@x: answered \"err EPIPE\"\nexpected ok n=1 (not ok)"},
 	{"it cannot be asked", refusal, "A< ok n=2\nB< err EIO\nA< err EPIPE\nB< (unasked)", nil, "line 10: answer@x: answered \"err EPIPE\"\nexpected ok n=1 (not ok)"},
 	{"it has given up, and the other waits", refusal, "A< ok n=2\nB< err EIO\nA< (silent)\nB< unsupported", nil, "unsupported: y: answered unsupported"},
 	{"it has not given up, and the other waits", refusal, "A< ok n=2\nB< err EIO\nA< (silent)\nB< ok n=0 payload=- fds=-", nil, "line 10: hang@x: no answer in time"},
 	{"a failed call closes the socket", passOne, "A< ok n=1\nB< err EIO | -3", closes, "line 8: answer@y: answered \"err EIO\"\nexpected ok n=1 payload=00 fds=a (not ok)"},
 	{"a failed call leaves the socket open", passOne, "A< ok n=1\nB< err EIO\nlook B\nend B |", closes, "line 8: answer@y: answered \"err EIO\"\nexpected ok n=1 payload=00 fds=a (not ok)"},
+	{"an answer after a failed call", passBoth, "A< err EIO\nB< (unasked)\nsettle B ok n=1 payload=00 fds=7 | 7=a", closes, "line 7: answer@x: answered \"err EIO\"\nexpected ok n=1 (not ok)"},
+	{"another language after a failed call", passBoth, "A< err EIO\nB< (unasked)\nsettle B yes", closes,
+		"line 7: answer@x: answered \"err EIO\"\nexpected ok n=1 (not ok)\ncontract@y: answered \"yes\" to \"recv bytes=1 fds=1\""},
 	{"the failure of the other excuses it, and what it received is no leak", excuse, "B< ok n=1 payload=00 fds=7 | 7=a\nA< err EIO | -3", closes, ""},
 	{"not of the contract, whatever the other side does", excuse, "B< yes", closes, `line 7: contract@y: an answer begins with ok or err, not yes: "yes"`},
 	{"the failure of the other excuses it", excuse, "B< ok n=0 payload=- fds=-\nA< err EIO | -3", closes, ""},
 	{"a peer that keeps its socket open excuses nothing", excuse, "B< ok n=0 payload=- fds=-", nil, "line 7: answer@y: answered \"ok n=0 payload=- fds=-\"\nexpected ok n=2 payload=0001 fds=a (0 descriptors, and not 1)"},
-	{"an answer out of turn is not excused by the one that is awaited", passBoth, "B< ok n=0 payload=- fds=-", closes,
+	{"an answer out of turn is not excused by the one that is awaited", passBoth + "A> send payload=01 fds=-\nA< ok n=1\n", "B< ok n=0 payload=- fds=-", closes,
 		"line 8: answer@y: answered \"ok n=0 payload=- fds=-\"\nexpected ok n=1 payload=00 fds=a (0 descriptors, and not 1)"},
 	{"nothing excuses it", excuse, "B< ok n=0 payload=- fds=-\nA< (unasked)", closes, "line 7: answer@y: answered \"ok n=0 payload=- fds=-\"\nexpected ok n=2 payload=0001 fds=a (0 descriptors, and not 1)"},
 
@@ -158,6 +179,10 @@ const refusal = rule + "on stream\nfiles a=file\nA> send payload=0001 fds=a\nA< 
 
 const excuse = rule + "on stream\nfiles a=file\nB>& recv bytes=2 fds=1\nA>& send payload=00 fds=a\nB<& ok n=2 payload=0001 fds=a\nA<& err EIO\n"
 
+// sendfile sends a part of a file with calls of the runner's processes, while the other side receives.
+const sendfile = rule + "on stream\nplay kernel\nfiles a=file\nA>& sendfile fds=a,asock bytes=4\nB>& recv bytes=4 fds=0\nA<& ok n=4\nB<& ok n=4 payload=00010203 fds=-\n"
+
+// passBoth passes a file while the other side waits for it.
 const passBoth = rule + "on stream\nfiles a=file\nB>& recv bytes=1 fds=1\nA>& send payload=00 fds=a\nA<& ok n=1\nB<& ok n=1 payload=00 fds=a\n"
 
 func TestRows(t *testing.T) {
@@ -185,6 +210,24 @@ func TestPidfdOfAnEarlierCase(t *testing.T) {
 	next.run()
 	if want := "line 8: leak@y: the sender's pidfd, as 8, is open, and the peer did not report it"; first.outcome() != want || next.outcome() != "" {
 		t.Errorf("got %s, and then %s", first.outcome(), next.outcome())
+	}
+}
+
+// Where the runner itself is the peer, its messages are those of the scenario, and may be too long as for any peer.
+func TestRunnerByItself(t *testing.T) {
+	self := &scenario.Peer{Name: scenario.RunnerName}
+	g := newGame(t, mustParse(t, passOne), self, self, "A< ok n=1\nB< ok n=1 payload=00 fds=7 flags=ctrunc | 7=a")
+	if g.run(); g.outcome() != "" {
+		t.Error(g.outcome())
+	}
+}
+
+// Only the flags of a descriptor that is the right one are checked.
+func TestCloexecChecked(t *testing.T) {
+	for files, want := range map[string]string{"7=a": "[y]", "7=a!": "[y]", "7=b": "[]"} {
+		if got := fmt.Sprint(gameOf(t, passOne, "A< ok n=1\nB< ok n=1 payload=00 fds=7 | "+files, nil).CloexecChecked()); got != want {
+			t.Errorf("%s: got %s, want %s", files, got, want)
+		}
 	}
 }
 

@@ -177,9 +177,6 @@ func (j *Judge) inspect(sd *side, f fact.Fact, states bool) Do {
 // judgeHeld adds a finding for each descriptor that the side has closed, or made refer to another file, without a command
 // to do so. It judges the descriptors for later cases only by whether they are open until this case has ended.
 func (j *Judge) judgeHeld(sd *side, line int) {
-	if sd.byRunner {
-		return // its commands do such things
-	}
 	// The other peer is not at fault for what this peer did before its answer, unless both had a command to run at the
 	// same time.
 	find := func(format string, fd int) {
@@ -214,17 +211,16 @@ func (j *Judge) judgeHeld(sd *side, line int) {
 	}
 }
 
-// changing are the calls of the runner's own processes that change the state of a file: its offset or its status flags.
-var changing = []string{"read", "write", "splice", "sendfile", "lseek", "fcntl"}
+// altering are the calls of the runner's own processes that change the state of a file: its offset or its status flags.
+var altering = []string{"read", "write", "splice", "sendfile", "lseek", "fcntl"}
 
 // judgeStates adds a finding for each file whose state has changed since the states were last judged. sd is the side that
 // has just answered.
 func (j *Judge) judgeStates(sd *side, line int) {
-	changes := j.states
-	j.states = nil
-	j.overlap = false
-	if j.Case.Scenario.Kernel() || sd.byRunner && slices.Contains(changing, sd.command.Verb) {
-		return // its command did that
+	changes, altered := j.states, j.altered
+	j.states, j.altered, j.overlap = nil, false, false
+	if altered {
+		return // the call did that
 	}
 	for _, s := range changes {
 		by := whoChanged(s.File, sd)
@@ -272,11 +268,10 @@ func (j *Judge) findChange(by suspect, line int, format string, args ...any) {
 // it and has not reported it. After the "end" command, any open descriptor for a file of the case is a leak. If the peer
 // has a garbage collector, judgeLeaks first gives it time.
 func (j *Judge) judgeLeaks(sd *side, f fact.Fact) Do {
-	if sd.unseen || f.Exited {
+	if f.Exited {
 		return Do{}
 	}
 	if f.Unseen != "" {
-		sd.unseen = true
 		do := cannotLook(sd, f.Unseen)
 		do.What = GoOn // the case has to be ended at both peers
 		return do
@@ -327,14 +322,12 @@ func (j *Judge) judgeLeaks(sd *side, f fact.Fact) Do {
 // leakOf returns the file of the case that a descriptor refers to, if the side should not have it open. Before the end of
 // the case, duplicates of a side's own socket do not count as leaks.
 func (j *Judge) leakOf(sd *side, fd int) (file fact.File, leaked bool) {
-	// A peer can make a descriptor that it was given for a later case refer to a file of this case instead. The runner
-	// looks at them once, when the transcript has ended.
-	d := sd.open[fd]
-	replaced := sd.spare[fd] && j.decided && !sd.ended && d.Changed
-	if _, held := sd.held[fd]; held && !replaced || sd.leaks[fd] {
+	// A descriptor for a later case refers to a file of this case only if the peer has made it do so. The runner looks at
+	// them once, when the transcript has ended.
+	if _, held := sd.held[fd]; held && !sd.spare[fd] || sd.leaks[fd] {
 		return file, false
 	}
-	for _, m := range d.Files {
+	for _, m := range sd.open[fd].Files {
 		switch {
 		case m.File == fact.SenderPidfd && sd.leakedPidfds[fd]:
 		case m.Socket && !sd.ended:
