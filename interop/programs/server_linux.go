@@ -140,8 +140,14 @@ func (s *Server) PID() int { return s.pid }
 // Program returns the base name of what the first process executes, or "" if the kernel does not say.
 func (s *Server) Program() string { return ProgramOf(s.pid) }
 
-// Output returns the end of what the server has printed. For a server that was running already, it returns "".
-func (s *Server) Output() string { return s.output.String() }
+// Output returns the end of what the server has printed. For a server that was running already, it returns "". If the server
+// has ended, Output first stops what is left of it, so that nothing is missing.
+func (s *Server) Output() string {
+	if s.keeper != nil && s.Ended() != nil {
+		s.Stop()
+	}
+	return s.output.String()
+}
 
 // Ended returns how the server has ended, or nil if it is running. A server has ended if none of its processes is left, or
 // if the first one has ended with a failure. ExitedWith0 tells whether it is an error that the server meant to end.

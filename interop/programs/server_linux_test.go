@@ -164,6 +164,23 @@ func TestStopIsBounded(t *testing.T) {
 	s.Stop()
 }
 
+type closer func() error
+
+func (c closer) Close() error { return c() }
+
+// The end of a server may be reported before what it has printed.
+func TestOutputOfAServerThatHasEnded(t *testing.T) {
+	s := &Server{keeper: &exec.Cmd{}, gone: make(chan struct{}), limit: limit, first: errors.New("exit status 3")}
+	s.stop = closer(func() error {
+		defer close(s.gone)
+		_, err := s.output.Write([]byte("no"))
+		return err
+	})
+	if got := s.Output(); got != "no" {
+		t.Errorf("got %q", got)
+	}
+}
+
 // A signal need not wait until a server has closed all descriptors.
 func TestSettleEndsWithItsContext(t *testing.T) {
 	args, address := testServer(t, "all", "stream")
