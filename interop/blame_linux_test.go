@@ -23,17 +23,17 @@ func TestBlame(t *testing.T) {
 		found, want string
 	}{
 		// No peer is known to be wrong yet.
-		{x, y, "file@y: why", "file@y: why file@x: the peer opposite: why"},
+		{x, y, "file@y: why", "file@y: why file@x: its partner: why"},
 		{x, y, "hang@y: why", "hang@y: why answer@x: " + sent},
-		// The runner is never wrong, so the peer opposite is at fault.
-		{runner, y, "answer@runner: why", "answer@y: the peer opposite why"},
-		{x, runner, "leak@runner: why", "leak@x: the peer opposite: why"},
+		// The runner is never wrong, so its partner is at fault.
+		{runner, y, "answer@runner: why", "answer@y: its partner why"},
+		{x, runner, "leak@runner: why", "leak@x: its partner: why"},
 		{x, runner, "hang@x: why", "hang@x: why"},
 		{runner, runner, "answer@runner: why", "answer@runner: why"},
 		{x, runner, "hang@runner: why", "answer@x: " + sent},
 		// From here on, x is known to be wrong as the sender, opposite the runner.
-		{x, y, "file@y: why", "file@x: the peer opposite: why"},
-		{x, y, "answer@y: why", "answer@x: the peer opposite why"},
+		{x, y, "file@y: why", "file@x: its partner: why"},
+		{x, y, "answer@y: why", "answer@x: its partner why"},
 		{x, y, "hang@y: why", "answer@x: " + sent},
 		{y, y, "file@y: why", "file@y: why"},
 		// A peer is at fault for its own descriptor table.
@@ -42,14 +42,14 @@ func TestBlame(t *testing.T) {
 		{x, y, "contract@y: why", "contract@y: why"},
 		// The finding is about the sender, which is right opposite the runner. The receiver y is not.
 		{z, runner, "cloexec@z: why", "cloexec@z: why"}, // it has nothing to do with the findings below
-		{z, y, "answer@z: why", "answer@y: the peer opposite why"},
+		{z, y, "answer@z: why", "answer@y: its partner why"},
 		{z, y, "hang@z: why", "answer@y: " + sent},
 		{z, y, "leak@z: why", "leak@z: why"},
 		{x, y, "answer@x: why", "answer@x: why"}, // x is wrong itself
 		// A peer that makes the one opposite crash does so to the runner too.
-		{z, y, "crash@z: why", "crash@z: why crash@y: the peer opposite did not survive: why"},
-		{runner, y, "crash@runner: why", "crash@y: the peer opposite did not survive: why"},
-		{z, y, "crash@z: why", "crash@y: the peer opposite did not survive: why"},
+		{z, y, "crash@z: why", "crash@z: why crash@y: its partner did not survive: why"},
+		{runner, y, "crash@runner: why", "crash@y: its partner did not survive: why"},
+		{z, y, "crash@z: why", "crash@y: its partner did not survive: why"},
 	} {
 		res := scenario.Result{Case: onStream(s, c.a, c.b), Verdict: scenario.Fail}
 		check, rest, _ := strings.Cut(c.found, "@")
@@ -100,8 +100,8 @@ func TestIntermittentSender(t *testing.T) {
 	const answered = `answered "ok n=1 payload=09 fds=N"` + "\nexpected ok n=1 payload=00 fds=a (payload is 09)"
 	const another = "N is not the open file description of a"
 	for what, want := range map[string]string{
-		"once other bytes":  "answer@other: " + answered + "\nanswer@x: the peer opposite " + answered,
-		"once another file": "file@other: " + another + "\nfile@x: the peer opposite: " + another,
+		"once other bytes":  "answer@other: " + answered + "\nanswer@x: its partner " + answered,
+		"once another file": "file@other: " + another + "\nfile@x: its partner: " + another,
 	} {
 		sender, other := testPeer(t, what), testPeer(t, "right", "other")
 		checkNothingLeft(t)
@@ -173,8 +173,8 @@ func TestMoreIsSentThanTheScenarioSays(t *testing.T) {
 	const one = "A> send payload=00 fds=a\nA< ok n=1\nB> recv bytes=1 fds=1\nB< ok n=1 payload=00 fds=a\n"
 	const calls = "A> send payload=00 fds=a\nA< ok n=1\nB> recvmsg bytes=1 control=len(1)\nB< ok n=1 payload=00 fds=a\n"
 	const (
-		cutFDs   = `the peer opposite answered "ok n=1 payload=00 fds=N flags=ctrunc"` + "\nexpected ok n=1 payload=00 fds=a (more was sent: the kernel reports ctrunc)"
-		cutBytes = `the peer opposite answered "ok n=1 payload=00 fds=N flags=trunc"` + "\nexpected ok n=1 payload=00 fds=a (more was sent: the kernel reports trunc)"
+		cutFDs   = `its partner answered "ok n=1 payload=00 fds=N flags=ctrunc"` + "\nexpected ok n=1 payload=00 fds=a (more was sent: the kernel reports ctrunc)"
+		cutBytes = `its partner answered "ok n=1 payload=00 fds=N flags=trunc"` + "\nexpected ok n=1 payload=00 fds=a (more was sent: the kernel reports trunc)"
 	)
 	self := runner(t)
 	checkNothingLeft(t)
@@ -253,7 +253,7 @@ func TestUnsupportedAfterARefusal(t *testing.T) {
 		{"the kernel reports EAGAIN", early + again, "quits at EAGAIN",
 			`fail: contract@x: answered unsupported to "recv bytes=1 fds=1", which its can= offers`},
 		{"it has no further command", refuse + "A> send payload=00 fds=-\nA< ok n=1\n", "shuts down",
-			"fail: answer@x: the peer opposite answered \"err EPIPE\"\nexpected ok n=1 (not ok)"},
+			"fail: answer@x: its partner answered \"err EPIPE\"\nexpected ok n=1 (not ok)"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := mustParse(t, rule+"on stream\nfiles a=pipe-r\n"+c.text)

@@ -123,7 +123,7 @@ func TestUnsupportedCallMayCloseTheSocket(t *testing.T) {
 func TestIncompleteAnswerExcusesNothing(t *testing.T) {
 	const text = "A>& send payload=ff fds=-\nB> recv bytes=1 fds=1 flags=dontwait\nB< ok n=1 payload=ff fds=-\nA<& ok n=1\n"
 	got := findings(runClosing(t, text, declared+"answers in part", scenario.RoleA, deadline))
-	if !strings.HasPrefix(got, "answer@x: the peer opposite answered \"err EAGAIN\"") {
+	if !strings.HasPrefix(got, "answer@x: its partner answered \"err EAGAIN\"") {
 		t.Errorf("got %s", got)
 	}
 }

@@ -23,7 +23,7 @@ type row struct {
 	checks []scenario.Check
 	text   string
 	change func(a *heard) bool // reports whether the answer can have the fault
-	runner bool                // an answer of the runner can show the fault of the peer opposite
+	runner bool                // an answer of the runner can show the fault of its partner
 }
 
 // heard is an answer, and what came before it.

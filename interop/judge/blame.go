@@ -39,17 +39,17 @@ func Blame(c scenario.Case, findings []scenario.Finding, known Known) (blamed []
 			f := f
 			f.Peer = c.Peer(atFault).Name
 			if atFault != role {
-				switch opposite := "the peer opposite"; {
+				switch partner := "its partner"; {
 				case f.Ambiguous: // the text is about a file
 				case f.Check == scenario.CheckHang:
 					f.Check = scenario.CheckAnswer
 					f.Text = causeOfHang(c.Scenario, role, f.Line)
 				case f.Check == scenario.CheckCrash:
-					f.Text = opposite + " did not survive: " + f.Text
+					f.Text = partner + " did not survive: " + f.Text
 				case f.Check == scenario.CheckAnswer: // the text begins with a verb
-					f.Text = opposite + " " + f.Text
+					f.Text = partner + " " + f.Text
 				default:
-					f.Text = opposite + ": " + f.Text
+					f.Text = partner + ": " + f.Text
 				}
 			}
 			blamed = append(blamed, f)

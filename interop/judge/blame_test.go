@@ -20,21 +20,21 @@ func TestBlame(t *testing.T) {
 		want        string
 		withoutPair bool // no peer is paired with the runner
 	}{
-		{x, y, "file@y", "", "file@y: why file@x: the peer opposite: why", false},
+		{x, y, "file@y", "", "file@y: why file@x: its partner: why", false},
 		{x, y, "file@y", "", "file@y: why", true},
 		{x, y, "hang@y", "", "hang@y: why answer@x: " + sent, false},
 		{x, y, "hang@x", "", "hang@x: why answer@y: " + room, false},
-		{x, y, "file@y", "answer ", "file@x: the peer opposite: why", false},
-		{x, y, "answer@y", "answer file", "answer@x: the peer opposite why", false},
+		{x, y, "file@y", "answer ", "file@x: its partner: why", false},
+		{x, y, "answer@y", "answer file", "answer@x: its partner why", false},
 		{x, y, "answer@x", "answer ", "answer@x: why", false},
-		{x, y, "answer@x", " answer", "answer@y: the peer opposite why", false},
-		{x, y, "answer@x", "cloexec answer", "answer@y: the peer opposite why", false}, // cloexec has nothing to do with it
+		{x, y, "answer@x", " answer", "answer@y: its partner why", false},
+		{x, y, "answer@x", "cloexec answer", "answer@y: its partner why", false}, // cloexec has nothing to do with it
 		{x, y, "file@y!", "answer ", "file@y: why", false},
 		{x, y, "leak@y", "answer ", "leak@y: why", false},
 		{x, y, "cloexec@y", "answer ", "cloexec@y: why", false},
 		{x, y, "contract@y", "answer ", "contract@y: why", false},
-		{x, y, "crash@x", "", "crash@x: why crash@y: the peer opposite did not survive: why", false},
-		{x, y, "crash@x", " crash", "crash@y: the peer opposite did not survive: why", false},
+		{x, y, "crash@x", "", "crash@x: why crash@y: its partner did not survive: why", false},
+		{x, y, "crash@x", " crash", "crash@y: its partner did not survive: why", false},
 		{x, y, "leak@y?", "", "leak@y: why leak@x: why", false},
 		{x, y, "leak@y?", "leak ", "leak@x: why", false},
 		{x, y, "leak@y?", "+ ", "leak@x: why", false},
@@ -42,11 +42,11 @@ func TestBlame(t *testing.T) {
 		{x, y, "file@y?", "file leak", "file@x: why", false}, // a leak has nothing to do with it
 		{x, y, "leak@y?", "leak leak", "leak@y: why", false},
 		{x, y, "crash@y", "crash crash", "crash@y: why", false},
-		{runner, y, "answer@runner", "", "answer@y: the peer opposite why", false},
-		{x, runner, "leak@runner", "", "leak@x: the peer opposite: why", false},
+		{runner, y, "answer@runner", "", "answer@y: its partner why", false},
+		{x, runner, "leak@runner", "", "leak@x: its partner: why", false},
 		{x, runner, "hang@x", "", "hang@x: why", false},
 		{x, runner, "hang@runner", "", "answer@x: " + sent, false},
-		{runner, y, "crash@runner", "", "crash@y: the peer opposite did not survive: why", false},
+		{runner, y, "crash@runner", "", "crash@y: its partner did not survive: why", false},
 		{runner, runner, "answer@runner", "", "answer@runner: why", false},
 		{y, y, "file@y", "answer answer", "file@y: why", false},
 	} {

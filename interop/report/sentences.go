@@ -11,7 +11,7 @@ import (
 )
 
 // faults says for each check what a peer does that fails it. The name of the peer comes before it. An answer or a file can
-// be that of the peer opposite.
+// be that of its partner.
 var faults = map[scenario.Check]string{
 	scenario.CheckAnswer:   "gives or causes answers that the scenario does not accept",
 	scenario.CheckFile:     "gets descriptors or files wrong",

@@ -36,7 +36,7 @@ func (c Case) Peer(role Role) *Peer {
 	return c.B
 }
 
-// partner returns the peer opposite the one in this role.
+// partner returns the partner of the peer in this role.
 func (c Case) partner(role Role) *Peer {
 	if role == RoleA {
 		return c.B
