@@ -5,7 +5,6 @@ package scm_test
 import (
 	"errors"
 	"os"
-	"os/exec"
 	"strconv"
 	"syscall"
 
@@ -14,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/scm-rights/scm"
+	"github.com/scm-rights/scm/internal/reexec"
 	. "github.com/scm-rights/scm/internal/spectest"
 )
 
@@ -36,21 +36,11 @@ var forgers = []struct {
 // inUserNamespace lets a child act as root in a user namespace of its own. It skips the spec if that is not possible.
 func inUserNamespace() *syscall.SysProcAttr {
 	GinkgoHelper()
-	attr := &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWUSER}
-	mapped := &syscall.SysProcAttr{
-		Cloneflags:  unix.CLONE_NEWUSER,
-		UidMappings: []syscall.SysProcIDMap{{HostID: os.Geteuid(), Size: 1}},
-		GidMappings: []syscall.SysProcIDMap{{HostID: os.Getegid(), Size: 1}},
+	attr, err := reexec.InUserNamespace()
+	if err != nil {
+		Skip(err.Error())
 	}
-	// Try without the mappings first. If clone(2) fails with mappings, package syscall leaves a pipe open.
-	for _, attr := range []*syscall.SysProcAttr{attr, mapped} {
-		probe := exec.Command("true")
-		probe.SysProcAttr = attr
-		if err := probe.Run(); err != nil {
-			Skip("a user namespace cannot be created here: " + err.Error())
-		}
-	}
-	return mapped
+	return attr
 }
 
 func asRoot() *syscall.SysProcAttr {

@@ -5,9 +5,9 @@ import (
 	"os/exec"
 	"runtime"
 	"strings"
-	"syscall"
 	"testing"
 
+	"github.com/scm-rights/scm/internal/reexec"
 	"golang.org/x/sys/unix"
 )
 
@@ -24,18 +24,9 @@ func TestRootInContainer(t *testing.T) {
 		}
 	}
 	t.Run("in a user namespace", func(t *testing.T) {
-		attr := &syscall.SysProcAttr{
-			Cloneflags:  unix.CLONE_NEWUSER,
-			UidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Geteuid(), Size: 1}},
-			GidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getegid(), Size: 1}},
-		}
-		// Try without the mappings first. If clone(2) fails with mappings, package syscall leaves a pipe open.
-		for _, attr := range []*syscall.SysProcAttr{{Cloneflags: attr.Cloneflags}, attr} {
-			probe := exec.Command("true")
-			probe.SysProcAttr = attr
-			if err := probe.Run(); err != nil {
-				t.Skip("cannot create a user namespace: ", err)
-			}
+		attr, err := reexec.InUserNamespace()
+		if err != nil {
+			t.Skip(err)
 		}
 		cmd := run(t)
 		cmd.SysProcAttr = attr

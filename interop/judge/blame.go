@@ -39,7 +39,8 @@ func Blame(c scenario.Case, findings []scenario.Finding, known Known) (blamed []
 			f := f
 			f.Peer = c.Peer(atFault).Name
 			if atFault != role {
-				switch partner := "its partner"; {
+				const partner = "its partner"
+				switch {
 				case f.Ambiguous: // the text is about a file
 				case f.Check == scenario.CheckHang:
 					f.Check = scenario.CheckAnswer

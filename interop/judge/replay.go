@@ -8,7 +8,7 @@ import (
 	"github.com/scm-rights/scm/interop/scenario"
 )
 
-// A Record is all that a judge was told about a case, so that the case can be judged again.
+// A Record contains what a judge needs to judge a case again.
 type Record struct {
 	Setup Setup
 	Facts []fact.Fact
@@ -25,7 +25,7 @@ func NewRecord(s Setup) *Record {
 	return &Record{Setup: s}
 }
 
-// Add adds a fact that the judge was told, and takes note of what it asked for then.
+// Add adds a fact and notes what the judge asked for after it.
 func (r *Record) Add(f fact.Fact, do Do) {
 	r.Facts = append(r.Facts, f)
 	r.Asked = r.Asked || do.What == Ask || do.What == Await

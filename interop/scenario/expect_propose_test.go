@@ -111,7 +111,7 @@ func TestSplitScenarios(t *testing.T) {
 }
 
 // Each line has an example among its own cases: the one that is the easiest to read. The reason is that
-// of the example, and says so if it differs in another case.
+// of the example, with a note if it differs in another case.
 func TestProposedReasonsAreOfTheLine(t *testing.T) {
 	const form = "answered %q\nexpected ok n=1 payload=00 fds=- flags=ctrunc (%s)\nexpected err (not err)"
 	without := fmt.Sprintf(form, "ok n=1 payload=00 fds=-", "it reports no flags")

@@ -44,12 +44,12 @@ import (
 //	Markdown that a maintainer understands without knowing this project.
 //	````
 //
-// There is a section for each fault. If there is a report of the same fault in the project of the library, "Public thread:
-// [NAME](https://…) is the same fault" comes instead. A related thread, which may be missing, is about the same code, or about
-// the same fault elsewhere. The marker may have several lines "shown by". If the installed version of the library does not have the
+// There is a section for each fault. If the library's project has a report of the same fault, the line is "Public thread:
+// [NAME](https://…) is the same fault" instead. A related thread, which is optional, is about the same code, or about the same
+// fault elsewhere. The marker may have several lines "shown by". If the installed version of the library does not have the
 // fault, or no scenario shows it, a line "seen in: VERSION" in the marker names one that has it. If an attacker can use the
-// fault, for example to read memory, "**Do not file this publicly yet.** Send it to ADDRESS first, because REASON" comes
-// before the text of the issue.
+// fault, for example to read memory, "**Do not file this publicly yet.** Send it to ADDRESS first, because REASON" precedes
+// the text of the issue.
 type peerText struct {
 	peer   string
 	page   string
