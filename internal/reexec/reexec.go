@@ -39,8 +39,14 @@ func isTest(name string) bool { return strings.HasPrefix(name, "Test") }
 
 // Main runs the child that this process is, and ends the process with status 0. Otherwise it returns. Call it
 // in TestMain before anything that only the tests need.
+//
+// If this process is no child, its own children will not inherit the descriptors that a shell, an editor or a
+// CI runner has left open in it.
 func Main() {
 	name := Name()
+	if name == "" {
+		keepInherited()
+	}
 	if name == "" || isTest(name) {
 		return
 	}

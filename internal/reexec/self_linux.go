@@ -5,7 +5,17 @@ import (
 	"os"
 
 	"github.com/scm-rights/scm/internal/fdtest"
+	"golang.org/x/sys/unix"
 )
+
+// keepInherited makes all descriptors close-on-exec, except for the standard files.
+func keepInherited() {
+	for _, fd := range fdtest.Open() {
+		if fd > 2 {
+			unix.CloseOnExec(fd)
+		}
+	}
+}
 
 // self returns the words with which this process starts its own binary.
 func self() []string {

@@ -13,3 +13,5 @@ func self() []string {
 }
 
 func lasting() []string { return self() }
+
+func keepInherited() {}
