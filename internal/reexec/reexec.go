@@ -41,7 +41,8 @@ func isTest(name string) bool { return strings.HasPrefix(name, "Test") }
 // in TestMain before anything that only the tests need.
 //
 // If this process is no child, its own children will not inherit the descriptors that a shell, an editor or a
-// CI runner has left open in it.
+// CI runner has left open in it. Call the Main functions of other packages first, because the programs that they
+// run in this binary pass on what they inherit.
 func Main() {
 	name := Name()
 	if name == "" {

@@ -22,8 +22,8 @@ func TestMain(m *testing.M) {
 	reexec.Register("test server", testserver.Main)
 	reexec.Register("test client", testClient)
 	reexec.Register("lazy server", lazyServer)
-	reexec.Main()
 	Main()
+	reexec.Main()
 	_ = os.Setenv("GORACE", "atexit_sleep_ms=0 "+os.Getenv("GORACE")) // the race detector would sleep in each child
 	os.Exit(m.Run())
 }
