@@ -78,8 +78,8 @@ func (m *manager) supervises(a *attempt, hello message) bool {
 // error if the successor has exited: systemd may have ignored the message then, and would not notice that nobody serves.
 func (m *manager) setMain(ctx context.Context, a *attempt) error {
 	m.tell(func(sock wire.Socket) error {
-		// After MAINPID, systemd accepts nothing from this process, so READY is in the same message. The empty STATUS
-		// clears that of a failed upgrade. Before version 257, systemd ignores MAINPIDFD without MAINPID.
+		// After MAINPID, systemd accepts nothing from this process, so READY is in the same message. An empty STATUS
+		// clears what a failed upgrade has left there. Before version 257, systemd ignores MAINPIDFD without MAINPID.
 		text, fds := fmt.Sprintf("MAINPID=%d\nREADY=1\nSTATUS=", a.pid), []int(nil)
 		if a.pidfd >= 0 {
 			text, fds = text+"\nMAINPIDFD=1", []int{a.pidfd}
