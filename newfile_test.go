@@ -21,6 +21,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/scm-rights/scm"
+	"github.com/scm-rights/scm/internal/ownthread"
 	. "github.com/scm-rights/scm/internal/spectest"
 )
 
@@ -286,19 +287,16 @@ var _ = Describe("if the sender set O_NONBLOCK,", func() {
 
 	It("a Read of a received signalfd waits until the file is ready, a deadline passes, or the file is closed", func() {
 		// A signalfd receives only signals that every thread blocks. A child inherits the mask.
-		blocked := make(chan error)
-		go func() {
-			runtime.LockOSThread() // and never unlock it: the thread ends with the goroutine
+		var err error
+		ownthread.Run(func() {
 			set := signals(unix.SIGUSR2)
-			err := unix.PthreadSigmask(unix.SIG_BLOCK, &set, nil)
-			if err == nil {
+			if err = unix.PthreadSigmask(unix.SIG_BLOCK, &set, nil); err == nil {
 				cmd := ChildCommand("signalfd")
 				cmd.Stdout, cmd.Stderr = GinkgoWriter, GinkgoWriter
 				err = cmd.Run()
 			}
-			blocked <- err
-		}()
-		Expect(<-blocked).NotTo(HaveOccurred())
+		})
+		Expect(err).NotTo(HaveOccurred())
 	})
 
 	It("a Read of a received anonymous file fails with EAGAIN if /proc does not show the name of the file", func() {

@@ -3,10 +3,10 @@ package main
 import (
 	"os"
 	"os/exec"
-	"runtime"
 	"strings"
 	"testing"
 
+	"github.com/scm-rights/scm/internal/ownthread"
 	"github.com/scm-rights/scm/internal/reexec"
 	"golang.org/x/sys/unix"
 )
@@ -41,10 +41,8 @@ func TestRootInContainer(t *testing.T) {
 			unix.CAP_SETGID: true, unix.CAP_SETUID: true, unix.CAP_SETPCAP: true, unix.CAP_NET_BIND_SERVICE: true, unix.CAP_NET_RAW: true,
 			unix.CAP_SYS_CHROOT: true, unix.CAP_MKNOD: true, unix.CAP_AUDIT_WRITE: true, unix.CAP_SETFCAP: true,
 		}
-		cmd, done := run(t), make(chan result)
-		go func() {
-			defer close(done)
-			runtime.LockOSThread() // never unlocked, so the thread ends with the goroutine
+		cmd := run(t)
+		ownthread.Run(func() {
 			for c := range unix.CAP_LAST_CAP + 1 {
 				if docker[c] {
 					continue
@@ -54,10 +52,7 @@ func TestRootInContainer(t *testing.T) {
 					return
 				}
 			}
-			done <- finish(t, cmd)
-		}()
-		if r, ok := <-done; ok {
-			check(t, r)
-		}
+			check(t, finish(t, cmd))
+		})
 	})
 }

@@ -12,7 +12,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"runtime/debug"
 	"slices"
 	"strconv"
@@ -26,6 +25,7 @@ import (
 	"github.com/scm-rights/scm"
 	"github.com/scm-rights/scm/internal/fdtest"
 	"github.com/scm-rights/scm/internal/fusetest"
+	"github.com/scm-rights/scm/internal/ownthread"
 	"github.com/scm-rights/scm/internal/procfs"
 	"github.com/scm-rights/scm/wire"
 )
@@ -554,10 +554,9 @@ func TestMoveFiles(t *testing.T) {
 	defer debug.SetGCPercent(debug.SetGCPercent(-1)) // the thread below must not poll
 	const n = 6
 	var want, got [n]uint64
-	done := make(chan error)
-	go func() {
-		runtime.LockOSThread() // never unlocked, so that the thread and its descriptors end with the goroutine
-		done <- func() error {
+	var err error
+	ownthread.Run(func() {
+		err = func() error {
 			if err := unshareFiles(); err != nil {
 				return err
 			}
@@ -587,8 +586,8 @@ func TestMoveFiles(t *testing.T) {
 			}
 			return nil
 		}()
-	}()
-	if err := <-done; errors.Is(err, unix.EPERM) {
+	})
+	if errors.Is(err, unix.EPERM) {
 		t.Skip("a thread cannot have a descriptor table of its own: ", err)
 	} else if err != nil || got != want {
 		t.Errorf("got %v, want %v: %v", got, want, err)

@@ -7,26 +7,24 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"runtime"
 	"time"
 
+	"github.com/scm-rights/scm/internal/ownthread"
 	"golang.org/x/sys/unix"
 )
 
 // A pair has a world for each backend.
 type pair struct {
 	*place
-	threads [2]*thread
+	workers [2]*worker
 }
 
-// A thread runs the sequences of a world. It has its own descriptor table and its own working folder.
-type thread struct {
+// A worker runs the sequences of a world on a thread with its own descriptor table and its own working folder.
+type worker struct {
 	name string
 	work chan *sequence
 	done chan []outcome
 	err  chan error
-
-	elsewhere chan struct{} // closed on a thread that is not the first
 }
 
 // hang is the time after which a sequence is considered to hang. No call in it blocks.
@@ -41,7 +39,7 @@ func newPair(backends [2]Backend) (*pair, error) {
 	defer at.closeFiles()
 	p := &pair{place: at}
 	for i, b := range backends {
-		if p.threads[i], err = at.start(b); err != nil {
+		if p.workers[i], err = at.start(b); err != nil {
 			p.close()
 			return nil, err
 		}
@@ -49,34 +47,25 @@ func newPair(backends [2]Backend) (*pair, error) {
 	return p, nil
 }
 
-// start makes a world on a thread of its own.
-func (p *place) start(b Backend) (*thread, error) {
-	t := &thread{name: b.Name, work: make(chan *sequence), done: make(chan []outcome), err: make(chan error), elsewhere: make(chan struct{})}
-	go t.live(b, p)
-	return t, <-t.err
+// start makes a world.
+func (p *place) start(b Backend) (*worker, error) {
+	w := &worker{name: b.Name, work: make(chan *sequence), done: make(chan []outcome), err: make(chan error)}
+	go ownthread.Run(func() { w.live(b, p) })
+	return w, <-w.err
 }
 
-// live runs the sequences. The thread ends with it, because it stays locked.
-func (t *thread) live(b Backend, at *place) {
-	runtime.LockOSThread()
-	if unix.Gettid() == unix.Getpid() {
-		// The first thread would not end before the process.
-		go t.live(b, at)
-		<-t.elsewhere
-		runtime.UnlockOSThread()
-		return
-	}
-	close(t.elsewhere)
-	w, err := separate(b, at)
-	t.err <- err
+// live runs the sequences.
+func (w *worker) live(b Backend, at *place) {
+	world, err := separate(b, at)
+	w.err <- err
 	if err != nil {
 		return
 	}
-	for s := range t.work {
-		t.done <- w.run(s)
+	for s := range w.work {
+		w.done <- world.run(s)
 	}
-	_ = w.closeFrom(w.first)
-	close(t.done)
+	_ = world.closeFrom(world.first)
+	close(w.done)
 }
 
 // separate makes a world with its own descriptor table and working folder.
@@ -97,13 +86,13 @@ func separate(b Backend, at *place) (*world, error) {
 // close ends the worlds. Their threads end, which closes their descriptor tables. It does not wait for a
 // world that hangs.
 func (p *pair) close() {
-	for _, t := range p.threads {
-		if t == nil {
+	for _, w := range p.workers {
+		if w == nil {
 			continue
 		}
-		close(t.work)
+		close(w.work)
 		select {
-		case <-t.done:
+		case <-w.done:
 		case <-time.After(time.Second):
 		}
 	}
@@ -117,17 +106,17 @@ var errElsewhere = errors.New("too many descriptors are in flight")
 // run runs a sequence in both worlds and describes the first difference between their outcomes. After a
 // difference, the pair must not be used again.
 func (p *pair) run(s *sequence) (different string, err error) {
-	for _, t := range p.threads {
-		t.work <- s
+	for _, w := range p.workers {
+		w.work <- s
 	}
 	late := time.NewTimer(hang)
 	defer late.Stop()
 	var all [2][]outcome
-	for i, t := range p.threads {
+	for i, w := range p.workers {
 		select {
-		case all[i] = <-t.done:
+		case all[i] = <-w.done:
 		case <-late.C:
-			return fmt.Sprintf("%s hangs", t.name), nil
+			return fmt.Sprintf("%s hangs", w.name), nil
 		}
 	}
 	for i := range all[0] {
@@ -139,7 +128,7 @@ func (p *pair) run(s *sequence) (different string, err error) {
 			return "", errElsewhere
 		}
 		if d := p.difference(a, b); d != "" {
-			return fmt.Sprintf("%s, %s against %s: %s", where(i, len(all[0])), p.threads[0].name, p.threads[1].name, d), nil
+			return fmt.Sprintf("%s, %s against %s: %s", where(i, len(all[0])), p.workers[0].name, p.workers[1].name, d), nil
 		}
 	}
 	return "", nil

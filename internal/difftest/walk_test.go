@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"runtime"
 	"strconv"
 	"strings"
 	"testing"
@@ -16,6 +15,7 @@ import (
 
 	"github.com/scm-rights/scm/csrc"
 	"github.com/scm-rights/scm/internal/fdtest"
+	"github.com/scm-rights/scm/internal/ownthread"
 	"github.com/scm-rights/scm/internal/pure"
 )
 
@@ -77,12 +77,9 @@ func TestOtherThreadsOpenFiles(t *testing.T) {
 	t.Chdir(t.TempDir())
 	walk := func() (printed string) {
 		var out strings.Builder
-		errs := make(chan error)
-		go func() {
-			runtime.LockOSThread() // and the thread ends with the goroutine
-			errs <- Walk(&out, backends[1], func(int) {}, 1, 300)
-		}()
-		if err := <-errs; err != nil {
+		var err error
+		ownthread.Run(func() { err = Walk(&out, backends[1], func(int) {}, 1, 300) })
+		if err != nil {
 			t.Fatal(err)
 		}
 		return out.String()

@@ -11,6 +11,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/scm-rights/scm/internal/ownthread"
 	"github.com/scm-rights/scm/internal/procfs"
 	"golang.org/x/sys/unix"
 )
@@ -33,7 +34,7 @@ func Attach(ctx context.Context, pid int, o Options) ([]Call, error) {
 	t := newTracer(o)
 	var err error
 	tid := 0
-	onThread(func() {
+	ownthread.Run(func() {
 		tid = unix.Gettid()
 		err = t.attach(ctx, pid)
 	})

@@ -19,6 +19,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/scm-rights/scm/internal/fdtest"
+	"github.com/scm-rights/scm/internal/ownthread"
 	"github.com/scm-rights/scm/internal/procfs"
 )
 
@@ -306,7 +307,7 @@ func attachedToTheEnd(t *testing.T, name string) (received int, list []*Outcome)
 		}
 		ready <- struct{}{}
 	}
-	go onThread(func() { ended <- tr.attach(context.Background(), s.cmd.Process.Pid) })
+	go ownthread.Run(func() { ended <- tr.attach(context.Background(), s.cmd.Process.Pid) })
 	for n := 0; len(ready) == 0; n++ {
 		s.pass("try" + strconv.Itoa(n))
 	}
@@ -387,7 +388,7 @@ func TestOutcomeText(t *testing.T) {
 func TestKilledInEvent(t *testing.T) {
 	needsPtrace(t)
 	needsProgram(t, "sh")
-	onThread(func() {
+	ownthread.Run(func() {
 		cmd := exec.Command("sh", "-c", "(:) & wait")
 		tr := newTracer(Options{Outcome: func(*Outcome) {}})
 		if err := tr.start(cmd); err != nil {

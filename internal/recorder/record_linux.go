@@ -11,6 +11,7 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/scm-rights/scm/internal/ownthread"
 	"github.com/scm-rights/scm/internal/procfs"
 	"golang.org/x/sys/unix"
 )
@@ -49,7 +50,7 @@ func Record(cmd *exec.Cmd, o Options) ([]Call, error) {
 	}
 	t := newTracer(o)
 	var err error
-	onThread(func() {
+	ownthread.Run(func() { // whose end makes the kernel detach the threads that it still traces
 		if err = t.start(cmd); err != nil {
 			return
 		}
@@ -197,31 +198,6 @@ func setDeathSignal(signal unix.Signal) error {
 
 func sortCalls(calls []Call) {
 	slices.SortFunc(calls, func(a, b Call) int { return a.seq - b.seq })
-}
-
-// onThread runs f on a thread that ends after f returns, so that the kernel detaches the threads that
-// it still traces. onThread does not use the first thread of the process, because Go never ends that
-// thread. It does not use a thread that has children, because f would wait for them.
-func onThread(f func()) {
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		runtime.LockOSThread()
-		if unix.Gettid() == unix.Getpid() || hasChildren() {
-			// While this goroutine is locked to its thread, a new goroutine runs on a different thread.
-			onThread(f)
-			runtime.UnlockOSThread()
-			return
-		}
-		f()
-	}()
-	<-done
-}
-
-// hasChildren reports whether the calling thread has children to wait for.
-func hasChildren() bool {
-	err := unix.Waitid(unix.P_ALL, 0, nil, unix.WEXITED|unix.WNOHANG|unix.WNOWAIT|unix.WALL|unix.WNOTHREAD, nil)
-	return err != unix.ECHILD
 }
 
 // killAll kills the remaining threads after an error. If they kept running without a tracer, their

@@ -44,8 +44,9 @@ var rules = []rule{
 	{[]string{"internal/reexec"}, []string{"internal/fdtest", "internal/procfs", "internal/msg", "internal/sys", "internal/received", xsys}},
 	{[]string{"internal/spectest"}, []string{"internal/reexec", "internal/fdtest", "internal/procfs", "libraries", "internal/msg", "internal/sys", "internal/received", xsys}},
 	{[]string{"internal/target", "internal/repotest", "internal/torture"}, nil},
-	{[]string{"internal/recorder"}, []string{"internal/procfs", xsys}},
-	{[]string{"internal/mutant"}, []string{"internal/recorder", "internal/procfs", xsys}},
+	{[]string{"internal/ownthread"}, []string{xsys}},
+	{[]string{"internal/recorder"}, []string{"internal/ownthread", "internal/procfs", xsys}},
+	{[]string{"internal/mutant"}, []string{"internal/recorder", "internal/ownthread", "internal/procfs", xsys}},
 	{[]string{"internal/difftest"}, []string{"internal/msg", "internal/procfs", xsys}},
 	{[]string{"handover"}, []string{"wire", "framed", ".", "csrc", "internal/pure", "internal/msg", "internal/sys", "internal/received", xsys}},
 	{[]string{"handover/httpdrain"}, nil},
@@ -67,7 +68,7 @@ var rules = []rule{
 	{[]string{"interop/reference"}, []string{"interop/kernel", "interop/contract", "interop/display", "interop/peers/go/peer", "interop/raw", xsys}},
 	{[]string{"interop/process"}, []string{"internal/procfs", "interop/reference", "interop/witness", "interop/scenario", "interop/kernel", "interop/contract", "interop/display", "interop/peers/go/peer", "interop/raw", xsys}},
 	{[]string{"interop/catalogue"}, []string{"interop/scenario", "interop/kernel", "interop/contract", "interop/display", xsys}},
-	{[]string{"interop/..."}, []string{"interop/...", "internal/procfs", xsys}},
+	{[]string{"interop/..."}, []string{"interop/...", "internal/ownthread", "internal/procfs", xsys}},
 
 	{[]string{"internal/builtin", "cmd/...", "tools/...", "examples/..."}, anything},
 }

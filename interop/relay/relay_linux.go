@@ -14,12 +14,12 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"runtime"
 	"slices"
 	"sync"
 	"syscall"
 	"time"
 
+	"github.com/scm-rights/scm/internal/ownthread"
 	"github.com/scm-rights/scm/interop/raw"
 	"golang.org/x/sys/unix"
 )
@@ -205,17 +205,13 @@ func connectAs(fd int, address string, cred *unix.Ucred, groups []uint32) error 
 	if cred == nil {
 		return unix.Connect(fd, to)
 	}
-	result := make(chan error)
-	go func() {
-		// The identity of a thread is its own. This thread ends with the goroutine, because it remains locked.
-		runtime.LockOSThread()
-		err := raw.SetThreadIDs(cred.Uid, cred.Gid, groups)
-		if err == nil {
+	var err error
+	ownthread.Run(func() {
+		if err = raw.SetThreadIDs(cred.Uid, cred.Gid, groups); err == nil {
 			err = unix.Connect(fd, to)
 		}
-		result <- err
-	}()
-	return <-result
+	})
+	return err
 }
 
 // passCred makes the kernel add the sender's credentials to each message that the socket receives.

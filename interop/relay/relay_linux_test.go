@@ -9,7 +9,6 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -18,6 +17,7 @@ import (
 
 	"github.com/scm-rights/scm/fdleak"
 	"github.com/scm-rights/scm/internal/fdtest"
+	"github.com/scm-rights/scm/internal/ownthread"
 	"github.com/scm-rights/scm/internal/reexec"
 	"github.com/scm-rights/scm/interop/raw"
 	"golang.org/x/sys/unix"
@@ -428,19 +428,15 @@ func TestRelayKeepsTheCredentials(t *testing.T) {
 	client, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	must(t, err)
 	defer unix.Close(client)
-	result := make(chan error)
-	go func() {
-		runtime.LockOSThread()
-		err := raw.SetThreadIDs(uid, gid, groups)
-		if err == nil {
+	ownthread.Run(func() {
+		if err = raw.SetThreadIDs(uid, gid, groups); err == nil {
 			err = unix.Connect(client, &unix.SockaddrUnix{Name: address})
 		}
 		if err == nil {
 			_, err = unix.Write(client, []byte("x"))
 		}
-		result <- err
-	}()
-	must(t, <-result)
+	})
+	must(t, err)
 	server := accept(t, l)
 	defer unix.Close(server)
 	must(t, unix.SetsockoptInt(server, unix.SOL_SOCKET, unix.SO_PASSCRED, 1))

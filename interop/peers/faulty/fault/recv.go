@@ -6,9 +6,9 @@ import (
 	"errors"
 	"os"
 	"os/exec"
-	"runtime"
 	"slices"
 
+	"github.com/scm-rights/scm/internal/ownthread"
 	"github.com/scm-rights/scm/interop/peers/go/peer"
 	"github.com/scm-rights/scm/interop/scenario"
 	"golang.org/x/sys/unix"
@@ -36,13 +36,12 @@ func unshare(fds []int) error {
 		return nil
 	}
 	apart := make(chan error, 1)
-	go func() {
-		runtime.LockOSThread()
+	go ownthread.Run(func() {
 		apart <- unix.Unshare(unix.CLONE_FILES)
 		for { // the runtime must not run other goroutines on this thread
 			_, _ = unix.Poll(nil, -1)
 		}
-	}()
+	})
 	return <-apart
 }
 

@@ -1,0 +1,2 @@
+// Package ownthread runs functions that change the thread that they run on.
+package ownthread
