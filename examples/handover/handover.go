@@ -78,11 +78,11 @@ func wait(ctx context.Context, p *handover.Process, server *httpdrain.Server, ha
 				log.Print(err)
 			}
 		case <-p.Replaced():
-			drain(ctx, server, patience) // or until SIGTERM
+			drain(ctx, server)
 			return
 		case <-ctx.Done():
 			_ = p.Close() // if a successor is preparing, its Ready fails
-			drain(context.Background(), server, stopTime)
+			drain(ctx, server)
 			return
 		}
 	}
@@ -94,10 +94,12 @@ func upgrade(ctx context.Context, p *handover.Process) error {
 	return p.Upgrade(ctx, nil)
 }
 
-func drain(ctx context.Context, server *httpdrain.Server, limit time.Duration) {
-	ctx, cancel := context.WithTimeout(ctx, limit)
+// drain waits until the clients have left, for at most patience, and after SIGTERM for at most stopTime.
+func drain(ctx context.Context, server *httpdrain.Server) {
+	limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
 	defer cancel()
-	if err := server.Drain(ctx); err != nil {
+	context.AfterFunc(ctx, func() { time.AfterFunc(stopTime, cancel) })
+	if err := server.Drain(limited); err != nil {
 		log.Print(err)
 	}
 }

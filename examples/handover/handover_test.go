@@ -3,6 +3,7 @@
 package main
 
 import (
+	"bufio"
 	"errors"
 	"fmt"
 	"io"
@@ -16,6 +17,7 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/scm-rights/scm/examples/internal/program"
 )
@@ -141,5 +143,51 @@ func TestNoRequestIsLost(t *testing.T) {
 	}
 	if _, stderr, err := server.Wait(); err != nil {
 		t.Error("after SIGTERM: ", err, stderr)
+	}
+}
+
+// A client of a replaced server is still answered if SIGTERM arrives meanwhile, as when a service is stopped.
+func TestSignalDuringDrain(t *testing.T) {
+	socket := filepath.Join(t.TempDir(), "socket")
+	old := program.Start(t, program.Command(socket, "127.0.0.1:0"))
+	address := old.Listens(t)
+	conn, err := net.Dial("tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	in := bufio.NewReader(conn)
+	send := func(text string) {
+		t.Helper()
+		if _, err := io.WriteString(conn, text); err != nil {
+			t.Fatal(err)
+		}
+	}
+	receive := func() {
+		t.Helper()
+		response, err := http.ReadResponse(in, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if text, err := io.ReadAll(response.Body); err != nil || string(text) != fmt.Sprintln(old.PID) {
+			t.Fatalf("got %q, %v, want the ID of process %d", text, err, old.PID)
+		}
+	}
+	send("GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+	receive()
+	send("GET / HTTP/1.1\r\n") // the beginning of another request
+	program.Start(t, program.Command(socket, address)).Listens(t)
+	if err := syscall.Kill(old.PID, syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	_ = conn.SetReadDeadline(time.Now().Add(100 * time.Millisecond))
+	if _, err := in.Peek(1); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Fatal("the server has ended the connection: ", err)
+	}
+	_ = conn.SetReadDeadline(time.Time{})
+	send("Host: x\r\n\r\n")
+	receive()
+	if _, stderr, err := old.Wait(); err != nil || stderr != "" {
+		t.Error(err, stderr)
 	}
 }

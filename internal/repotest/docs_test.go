@@ -180,6 +180,9 @@ var _ = Describe("the pages", Label("house"), func() {
 			for _, file := range filesBelow("examples/" + example) {
 				sources += flat(contents("examples/" + example + file))
 			}
+			for _, file := range ok(filepath.Glob(example + "/example*_test.go")) { // of the package with this name
+				sources += flat(contents(file))
+			}
 			blocks := fenced.FindAllStringSubmatch(contents(name), -1)
 			Expect(blocks).NotTo(BeEmpty(), name)
 			for _, block := range blocks {
