@@ -45,7 +45,7 @@ func ValidateAccepted(list []scenario.Expectation, program, version string) erro
 
 // Accept marks the findings that the list accepts. For each of its lines that did not occur in a trial, it adds the line
 // to the trial, unless the line is about a flaky finding, or below the heading of a release. It counts the lines that are
-// about another program, kernel or version, or about an item or fault that has no verdict.
+// about another program, kernel or version, or about an item or fault that has no verdict, or no such finding.
 func (r *Report) Accept(list []scenario.Expectation, kernel scenario.Kernel) {
 	used, aside := map[string]bool{}, map[string]bool{}
 	for _, e := range list {
@@ -57,13 +57,18 @@ func (r *Report) Accept(list []scenario.Expectation, kernel scenario.Kernel) {
 	for _, e := range list {
 		for i := range r.Trials {
 			t := &r.Trials[i]
-			if t.Skipped == "" && e.Pattern.Match(t.What) {
+			if t.Skipped == "" && e.Pattern.Match(t.What) && t.canHave(e.Check) {
 				used[e.Place()] = true
 				t.accept(e, list)
 			}
 		}
 	}
 	r.Aside = len(aside) - len(used)
+}
+
+// canHave reports whether a finding of the check is possible. The fault none changes nothing, and opath adds no descriptor.
+func (t *Trial) canHave(check scenario.Check) bool {
+	return t.What != FaultNone && (t.What != "opath" || check != CheckLeak)
 }
 
 // accept marks the findings that the line accepts, or adds the line to those that are missing.

@@ -101,6 +101,23 @@ func TestAccept(t *testing.T) {
 	}
 }
 
+// A pattern is about the faults that can have such a finding.
+func TestAcceptAllFaults(t *testing.T) {
+	for text, missing := range map[string]int{"* leak@x a": 0, "none leak@x a\n* leak@x a": 0, "* leak@x a\n* crash@x a": 2} {
+		r := NewReport("scm proxy test", "v1", "x", "", linux)
+		r.Trials = []Trial{{What: FaultNone}, {What: "extra"}, {What: "opath"}}
+		r.Trials[1].Find(CheckLeak, "keeps 1 of 1")
+		r.Accept(accepted(t, text), linux)
+		n := 0
+		for _, trial := range r.Trials {
+			n += len(trial.Missing)
+		}
+		if n != missing || r.Failed() != (missing > 0) {
+			t.Errorf("%s: %d missing, failed %v", text, n, r.Failed())
+		}
+	}
+}
+
 func TestReportConsole(t *testing.T) {
 	r := testReport()
 	r.Accept(accepted(t, "byte leak@x it stores them\nzeros leak@x why\nextra leak@x why"), linux)
