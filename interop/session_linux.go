@@ -163,8 +163,7 @@ func newSession(cases []*caseFiles, env environment) (s *session, err error) {
 	}
 	for _, role := range roles {
 		p := s.processes[role]
-		timeout := max(env.timeout, process.DefaultTimeout) // a start takes longer than an answer
-		if err := p.greet(env.ctx, timeout); err != nil {
+		if err := p.greet(env.ctx, process.StartTimeout(env.timeout)); err != nil {
 			return s, fmt.Errorf("%s: %w", s.first.Peer(role).Name, err)
 		}
 		for i, file := range owned[role] {

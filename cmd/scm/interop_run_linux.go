@@ -81,9 +81,7 @@ func (p *plan) prepareList() error {
 func (p *plan) resolve(ctx context.Context, timeout time.Duration) (err error) {
 	var errs []error
 	for _, peer := range p.peers {
-		// Wait at least the default timeout, because starting a peer takes longer than getting an
-		// answer from it.
-		if err := process.ProbeContext(ctx, peer, max(timeout, process.DefaultTimeout)); err != nil {
+		if err := process.ProbeContext(ctx, peer, process.StartTimeout(timeout)); err != nil {
 			errs = append(errs, fmt.Errorf("peer %s: %w", peer.Name, err))
 		}
 	}
@@ -270,7 +268,7 @@ func (o *runOptions) runOnce(ctx context.Context, p *plan) (*report.Report, erro
 	options.Done = func(c scenario.Result) {
 		count(c)
 		stream.Case(c)
-		if err := findUnfilled(ctx, c, probed); err != nil {
+		if err := findUnfilled(ctx, c, probed, process.StartTimeout(o.Timeout)); err != nil {
 			cut(err)
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/scm-rights/scm/interop/peers"
 	"github.com/scm-rights/scm/interop/process"
@@ -18,7 +19,7 @@ func (e *unfilledError) Error() string { return e.text }
 
 // findUnfilled returns an unfilledError if a case has an unexpected contract failure of such a peer.
 // To find out, it starts each suspect once, and adds it to probed.
-func findUnfilled(ctx context.Context, res scenario.Result, probed map[*scenario.Peer]bool) error {
+func findUnfilled(ctx context.Context, res scenario.Result, probed map[*scenario.Peer]bool, timeout time.Duration) error {
 	if !res.Unexpected() {
 		return nil
 	}
@@ -31,7 +32,7 @@ func findUnfilled(ctx context.Context, res scenario.Result, probed map[*scenario
 		}
 		probed[peer] = true
 		probe := *peer // the peers of the run may not change now
-		if process.ProbeBasics(ctx, &probe, process.DefaultTimeout) == nil && len(probe.Unfilled) > 0 {
+		if process.ProbeBasics(ctx, &probe, timeout) == nil && len(probe.Unfilled) > 0 {
 			return &unfilledError{peer.Name + " " + unfilledText(&probe)}
 		}
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -101,6 +102,15 @@ func TestUnfilledPeer(t *testing.T) {
 			}
 		})
 	}
+	t.Run("the peer starts slowly, but --timeout is long", func(t *testing.T) {
+		t.Parallel()
+		// Only the third start is slow. It is there to find out why the case failed.
+		slow := fmt.Sprintf(`sh -c 'echo >>%[1]s; [ $(wc -l <%[1]s) -lt 3 ] || sleep 11; exec %[2]s'`, write(t, ""), pythonPeer(t, noSend))
+		r := command(t, append([]string{"interop", "run", "--builtin=false", "--peer", "mine=" + slow, "--timeout", "1m"}, sends...)...)
+		if r.code != 4 || r.stderr != unfilledSend {
+			t.Errorf("got %+v", r)
+		}
+	})
 	t.Run("a peer in a list", func(t *testing.T) {
 		list := filepath.Join(t.TempDir(), "peers.json")
 		command1 := strings.Fields(pythonPeer(t, noSend))

@@ -57,6 +57,9 @@ const (
 	stopped = 100 * time.Millisecond
 )
 
+// StartTimeout returns the time limit for a peer to start and to answer, if it has the given one for an answer alone.
+func StartTimeout(answer time.Duration) time.Duration { return max(answer, DefaultTimeout) }
+
 // Start starts the peer. If as is set, the peer runs as that user. If rec is not nil, the peer runs under the
 // recorder. The peer receives duplicates of the descriptors in pool; the caller still owns the originals.
 func Start(p *scenario.Peer, pool []int, as scenario.User, rec *Record) (*Process, error) {
