@@ -6,12 +6,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Run calls f on a thread that ends when f returns, and with it what f has changed in the thread, such as its
-// descriptor table, its user, its signal mask, or which threads it traces. Run returns after f, but perhaps before
-// the thread has ended.
+// Run calls f on a thread that ends when f returns. What f changes in the thread ends with it: its descriptor table,
+// its user, its signal mask, or which threads it traces. Run returns after f, but possibly before the thread has
+// ended.
 //
-// The thread is not the first thread of the process. Go never ends that one, and what f has changed in it would
-// be seen in /proc as the state of the process. The thread has no children either: f might wait for them, and
+// The thread is not the first thread of the process. Go never ends that one, and /proc would show the changes as
+// the state of the process. The thread has no children either: f might wait for them, and when the thread ends,
 // the kernel would send them their parent-death signal.
 func Run(f func()) {
 	done := make(chan struct{})

@@ -40,9 +40,9 @@ func isTest(name string) bool { return strings.HasPrefix(name, "Test") }
 // Main runs the child that this process is, and ends the process with status 0. Otherwise it returns. Call it
 // in TestMain before anything that only the tests need.
 //
-// If this process is no child, its own children will not inherit the descriptors that a shell, an editor or a
-// CI runner has left open in it. Call the Main functions of other packages first, because the programs that they
-// run in this binary pass on what they inherit.
+// If this process is not a child, its own children will not inherit the descriptors that a shell, an editor or a
+// CI runner has left open in it. Call other packages' Main functions before this one, because the programs that
+// they run in this binary pass on what they inherit.
 func Main() {
 	name := Name()
 	if name == "" {
