@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"runtime"
 	"runtime/debug"
 	"slices"
 	"strings"
@@ -1001,6 +1002,25 @@ func TestUpgradeNeverKillsAProcessThatMayServe(t *testing.T) {
 		_ = a.Close()
 		_ = os.Remove(a.path)
 	}
+}
+
+// A successor that exits when ctx ends is reported with its exit status, even if Upgrade learns of the exit last.
+func TestUpgradeReportsAnExitBeforeTheKill(t *testing.T) {
+	a := start(t, Config{}, socketPath(t))
+	ready(t, a)
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	cmd, exited := reexec.Command("exits"), make(chan error)
+	status := cmd.Run()
+	go func() {
+		for killed := 0; killed == 0; runtime.Gosched() {
+			a.mu.Lock()
+			killed = a.killed
+			a.mu.Unlock()
+		}
+		exited <- status
+	}()
+	wantError(t, a.await(ctx, cmd, exited), "exit status 3")
 }
 
 // A pipe to a goroutine of this process would end with it, and with the pipe the successor.

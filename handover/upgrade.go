@@ -159,27 +159,36 @@ func (p *Process) await(ctx context.Context, cmd *exec.Cmd, exited <-chan error)
 				return nil
 			default:
 			}
-			if err == nil {
-				err = errors.New("exit status 0")
-			}
-			if why := p.failureOf(pid); why != nil {
-				return fmt.Errorf("handover: the successor exited before it served: %w (%s)", err, strings.TrimPrefix(why.Error(), "handover: "))
-			}
-			return fmt.Errorf("handover: the successor exited before it served: %w", err)
+			return p.exited(pid, err)
 		case <-done:
 			if !p.giveUp(pid) {
 				done = nil
 				continue
 			}
 			_ = cmd.Process.Kill()
-			<-exited
+			err := <-exited
 			_ = cmd.Process.Release()
-			if context.Cause(ctx) == errClosed {
+			var exit *exec.ExitError
+			switch {
+			case context.Cause(ctx) == errClosed:
 				return errClosed
+			case err == nil || errors.As(err, &exit) && exit.Exited(): // before it could be killed
+				return p.exited(pid, err)
 			}
 			return fmt.Errorf("handover: the successor did not serve in time: %w", ctx.Err())
 		}
 	}
+}
+
+// exited returns the error for a process that has ended by itself.
+func (p *Process) exited(pid int, err error) error {
+	if err == nil {
+		err = errors.New("exit status 0")
+	}
+	if why := p.failureOf(pid); why != nil {
+		return fmt.Errorf("handover: the successor exited before it served: %w (%s)", err, strings.TrimPrefix(why.Error(), "handover: "))
+	}
+	return fmt.Errorf("handover: the successor exited before it served: %w", err)
 }
 
 // attemptOf returns the attempt of the process pid that has not ended, or nil.
