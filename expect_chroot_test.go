@@ -79,7 +79,7 @@ var _ = Child("empty-root", func(args []string) {
 			Expect(failed.Err).To(MatchError(unix.ENOENT))
 			Expect(failed).To(MatchError(ContainSubstring("got one that could not be examined: its kind is known only by its name in /proc: ")))
 		default:
-			Expect(rejects(single(kind)).Err).NotTo(HaveOccurred(), kind)
+			Expect(rejects(single(kind)).Err).NotTo(HaveOccurred(), "%s", kind)
 		}
 	}
 

@@ -31,5 +31,9 @@ func TestDevices(t *testing.T) {
 		if isTerminal(device) != test.terminal || isInput(device) != test.input {
 			t.Errorf("%s: terminal %v, input %v", test.name, isTerminal(device), isInput(device))
 		}
+		// No descriptor refers to the device, so a TUN device has no interface.
+		if polls := pollsDevice(device, -1); polls != (test.terminal || test.input) {
+			t.Errorf("%s: enters the poller: %v", test.name, polls)
+		}
 	}
 }

@@ -245,7 +245,7 @@ func Pollable(fd int) bool {
 	case "pipe":
 		return true
 	case "character device":
-		return isTerminal(i.rdev) || isInput(i.rdev) || i.rdev == tun && hasInterface(fd)
+		return pollsDevice(i.rdev, fd)
 	}
 	// Only the kernel creates names that do not begin with a slash.
 	name, err := linkOf(fd)
@@ -257,6 +257,11 @@ func Pollable(fd int) bool {
 		return true
 	}
 	return false
+}
+
+// pollsDevice reports whether the character device that fd refers to may enter the poller.
+func pollsDevice(device uint64, fd int) bool {
+	return isTerminal(device) || isInput(device) || device == tun && hasInterface(fd)
 }
 
 // isTerminal reports whether a character device is a terminal: /dev/tty, /dev/console, /dev/ptmx, or the
