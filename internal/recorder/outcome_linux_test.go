@@ -324,6 +324,19 @@ func attachedToTheEnd(t *testing.T, name string) (received int, list []*Outcome)
 	return received, list
 }
 
+// A thread that was being created when its process was killed can appear after all others have ended.
+func TestOutcomeIsReportedOnce(t *testing.T) {
+	reported := 0
+	tr := newTracer(Options{Outcome: func(*Outcome) { reported++ }})
+	process, table := new(Process), &descriptorTable{received: make([]receivedFD, 1)}
+	for tid := range 3 {
+		tr.leaveTable(tr.add(tid, process, table), true)
+	}
+	if reported != 1 {
+		t.Errorf("reported %d times", reported)
+	}
+}
+
 // A trace that ends before the process reports nothing.
 func TestOutcomesDetached(t *testing.T) {
 	s := startSteps(t, "steps")

@@ -259,10 +259,11 @@ func (t *tracer) leaveTable(th *thread, ended bool) {
 	}
 	if ended {
 		t.report(th, Outcome{}, unix.ESRCH)
-		return
+	} else {
+		t.witnessed(th)
+		t.report(th, Outcome{}, th.updateTable())
 	}
-	t.witnessed(th)
-	t.report(th, Outcome{}, th.updateTable())
+	th.table.received = nil // a thread that was killed as soon as it was created may appear only now
 }
 
 // witnessed lets a test look at a process before its outcomes are reported.
