@@ -437,4 +437,4 @@ func (h twister) Send(m peer.Message) (int, error) {
 }
 
 // deadline is the time limit of tests in which a peer does not answer.
-const deadline = 300 * time.Millisecond
+const deadline = time.Second
