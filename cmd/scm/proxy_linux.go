@@ -195,7 +195,7 @@ with O_PATH and is still open is not one either, because the server may store wh
 client passes. scm prints a note about both. If the client fails with the fault none, or
 without the proxy, nothing is found out, and the exit status is 4. A fault has no verdict
 if the client sends nothing with which it could be injected, or if it adds descriptors and
-the server ends without a failure, because nothing shows what it would have kept.
+the server ends without a failure, because what it would have kept cannot be seen.
 
 A server that closes a descriptor late keeps none. scm waits until the server has closed
 all of them, or has closed none for --settle, and does so again after the last run of the

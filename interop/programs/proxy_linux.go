@@ -266,7 +266,7 @@ func (p *proxyTest) look(t *Trial, f *Fault) error {
 	case err != nil:
 	case p.hasEnded(t):
 		if len(t.Findings) == 0 && f.added > 0 {
-			extra, t.Skipped = nil, "the server has ended without a failure, so nothing shows what it keeps; use a client that does not end it"
+			extra, t.Skipped = nil, "the server has ended without a failure, so what it keeps cannot be seen; use a client that does not end it"
 		}
 	default:
 		if err := p.runClient(p.Address); err != nil {

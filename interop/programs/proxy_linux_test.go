@@ -64,7 +64,7 @@ func TestProxyTest(t *testing.T) {
 	}
 	for mode, want := range map[string][]string{
 		"honest": nil, "late": nil, "gc": nil, "forks": nil, testserver.Store: nil,
-		"once":     counts("skipped"), // nothing shows what it would have kept
+		"once":     counts("skipped"), // what it would have kept cannot be seen
 		"all":      counts("leak"),
 		"second":   counts("leak"),
 		"rejected": counts("leak"),

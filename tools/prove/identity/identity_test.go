@@ -84,7 +84,7 @@ func TestMutants(t *testing.T) {
 	})
 }
 
-// docs/identity.md says so.
+// docs/identity.md states that there are more than a hundred.
 func TestMoreThanAHundredMutants(t *testing.T) {
 	if n := len(allMutants()); n <= 100 {
 		t.Errorf("the comparison must find only %d faults", n)
