@@ -8,7 +8,6 @@
 #   CI=true    treat a missing tool as an error, instead of skipping what needs it
 #   PEERS=all  set up and run every peer in interop, instead of C, Rust and the languages that are installed
 #   PAIRS=few  run the peers that have few_pairs in interop/peers/*/language.json only with scm, the runner and themselves
-#   PEER=…     restrict versions to these peers of docs/findings/versions.json
 #   ARCH=…     restrict foreign, kernels and dist to these architectures
 #   KERNEL=…   restrict kernels to these kernels of internal/target/kernels.txt
 #   SYSTEMD=…  restrict systemd to these versions of internal/target/systemd.txt
@@ -35,7 +34,6 @@ SHELL := tools/beat.sh
 SETUP ?= 1
 CI ?=
 PEERS ?=
-PEER ?=
 PAIRS ?=
 ARCH ?=
 SYSTEMD ?=
@@ -83,11 +81,11 @@ help: ## seconds: print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { time = text = $$2; sub(/:.*/, "", time); sub(/[^:]*: /, "", text); printf "make %-16s %-15s  %s\n", $$1, time, text }' Makefile
 	@echo; echo "The first run takes longer: it installs tools and compiles everything."; echo; echo "Variables, as in make test SETUP=0:"; sed -n '/^$$/q; s/^#   /  /p' Makefile
 
-.PHONY: setup setup-c setup-interop setup-test setup-lint setup-cross setup-machine setup-machines setup-programs setup-programs-check setup-versions
+.PHONY: setup setup-c setup-interop setup-test setup-lint setup-cross setup-machine setup-machines setup-programs setup-programs-check
 setup: ## minutes: install the tools that test, interop, lint and programs-check need (with apt, as root; otherwise list what is missing)
 	tools/setup test lint programs-check
 
-setup-c setup-interop setup-test setup-lint setup-cross setup-programs setup-programs-check setup-versions: setup-%:
+setup-c setup-interop setup-test setup-lint setup-cross setup-programs setup-programs-check: setup-%:
 	@[ "$(SETUP)" = 0 ] || tools/setup $*
 
 # With SETUP=0, these install nothing, and say what is missing.
@@ -270,11 +268,6 @@ kernels-check: setup-machine ## minutes: boot one real kernel, and run the kerne
 
 kernels-keep: ## seconds: write docs/kernels.json and docs/kernels.md from the results of make kernels
 	$(GO) run ./tools/prove kernels -keep
-
-.PHONY: versions
-versions: setup-versions ## tens of minutes: run the programs on docs/findings with several versions of each library, as root, and write the tables of affected versions; PEER=python for only one
-	$(GO) run ./tools/prove versions $(PEER)
-	$(GO) run ./tools/readme -versions
 
 .PHONY: identity identity-mutants
 identity: setup-machines setup-test setup-cross ## minutes: prove that both backends make the same calls, byte for byte, and differ from the originals only as docs/departures.md says

@@ -5,7 +5,6 @@ package repotest
 import (
 	"go/format"
 	"os"
-	"os/exec"
 	"path"
 	"path/filepath"
 	"regexp"
@@ -145,20 +144,6 @@ var _ = Describe("the pages", Label("house"), func() {
 		}
 		for _, line := range []string{"a && b", "a 2>&1 | b", "a --timeout 5s &"} {
 			Expect(endlessCommands("    "+line+"\n")).To(BeEmpty(), line)
-		}
-	})
-
-	It("name only commits that exist", func() {
-		shallow, err := exec.Command("git", "rev-parse", "--is-shallow-repository").CombinedOutput()
-		if err != nil || strings.TrimSpace(string(shallow)) != "false" {
-			Skip("not a git checkout with its whole history: " + strings.TrimSpace(string(shallow)))
-		}
-		for _, page := range []string{"docs/history.md", "CONTRIBUTING.md"} {
-			commits := regexp.MustCompile(`\b[0-9a-f]{8}\b`).FindAllString(contents(page), -1)
-			Expect(commits).NotTo(BeEmpty(), page)
-			for _, commit := range commits {
-				output(exec.Command("git", "merge-base", "--is-ancestor", commit, "HEAD"))
-			}
 		}
 	})
 

@@ -50,18 +50,6 @@ func Names() []string {
 	return names
 }
 
-// FewPairs returns the names of the peers that a run with few pairs includes only with scm, the runner and
-// themselves.
-func FewPairs() []string {
-	var names []string
-	for _, s := range embedded().Peers {
-		if s.FewPairs {
-			names = append(names, s.Name)
-		}
-	}
-	return names
-}
-
 // Build builds peers from the repository at root into the directory outDir. Each name is the name of a peer, or the
 // name of a language to select all peers in that language. Without names, Build builds every peer. It returns one
 // Built per peer, in the order of the names. It writes the output of failed builds to log.

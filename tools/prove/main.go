@@ -9,7 +9,6 @@
 //	go run ./tools/prove foreign [GOARCH…]       the tests pass on other architectures and libcs
 //	go run ./tools/prove systemd [VERSION…]      packages wire and handover work with real versions of systemd
 //	go run ./tools/prove kernels [GOARCH…]       the suite gives the expected results on real kernels
-//	go run ./tools/prove versions [PEER…]        the faults on docs/findings are in the versions that its tables name
 //
 // With -mutants, identity instead inserts faults into one backend, and verifies that it finds each
 // fault. With -w, golden stores the output of the C macros as the expected output.
@@ -38,7 +37,6 @@ import (
 	"github.com/scm-rights/scm/tools/prove/kernels"
 	"github.com/scm-rights/scm/tools/prove/machine"
 	"github.com/scm-rights/scm/tools/prove/systemd"
-	"github.com/scm-rights/scm/tools/prove/versions"
 )
 
 func main() {
@@ -79,8 +77,6 @@ func main() {
 		} else {
 			err = kernels.Prove(kernels.Options{Kernels: strings.Fields(*names), Archs: flags.Args(), Quick: *quick})
 		}
-	case "versions":
-		err = versions.Prove(flags.Args())
 	default:
 		usage()
 	}
@@ -108,6 +104,6 @@ func exit(verb string, err error) {
 }
 
 func usage() {
-	fmt.Fprintln(os.Stderr, "usage: prove identity [-mutants] | inside PUREGO CGO | golden [-w] [GOARCH…] | foreign [GOARCH…] | systemd [-quick] [-run REGEXP] [VERSION…] | kernels [-quick] [-keep] [-kernel \"NAME…\"] [GOARCH…] | versions [PEER…]")
+	fmt.Fprintln(os.Stderr, "usage: prove identity [-mutants] | inside PUREGO CGO | golden [-w] [GOARCH…] | foreign [GOARCH…] | systemd [-quick] [-run REGEXP] [VERSION…] | kernels [-quick] [-keep] [-kernel \"NAME…\"] [GOARCH…]")
 	os.Exit(2)
 }

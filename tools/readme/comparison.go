@@ -49,7 +49,7 @@ var columns = []column{
 		checks: []scenario.Check{answer, crash}},
 	{name: "no leaks", meaning: "Every received descriptor is either reported to the caller or closed.", role: scenario.RoleB,
 		scenarios: of("**"), except: of(withPidfd), checks: []scenario.Check{leak, crash}},
-	{name: "pidfd closed", meaning: "The library does not leave open the pidfd that the kernel adds if the receiver has set SO_PASSPIDFD.", role: scenario.RoleB,
+	{name: "pidfd closed", meaning: "The library does not leave a received pidfd open. The kernel adds one only if the caller has set SO_PASSPIDFD (Linux 6.5).", role: scenario.RoleB,
 		scenarios: of(withPidfd), checks: []scenario.Check{leak, answer, crash}},
 	{name: "close-on-exec", meaning: "Received descriptors are close-on-exec.", role: scenario.RoleB,
 		scenarios: of("**"), checks: []scenario.Check{scenario.CheckCloexec}},
@@ -98,17 +98,16 @@ type cell struct {
 	decidedBy []string // scenarios with a verdict, sorted
 }
 
-// A comparison contains the cells computed from a report, and the pages generated from the report.
+// A comparison contains the cells computed from a report.
 type comparison struct {
-	pages    map[string]string // generated text by file name
-	versions []string          // by row
-	cells    [][]cell          // by row and column
+	versions []string // by row
+	cells    [][]cell // by row and column
 	others   []otherRow
 }
 
 // compare makes the comparison from a report.
 func compare(r *report.Report) *comparison {
-	t := &comparison{pages: map[string]string{}}
+	t := &comparison{}
 	for _, w := range rows {
 		var versions []string
 		for _, name := range w.Peers {

@@ -1,19 +1,15 @@
 //go:build linux
 
-// Command readme checks the generated parts of README.md and docs/ against the report of a run. The
-// generated parts are the comparison with other libraries, the interoperability matrix, and the text between
-// the markers of the pages about the faults of libraries. With -w, the command writes these parts from the report.
+// Command readme checks the comparison with other libraries, in README.md and docs/comparison.md, against the report of
+// a run. With -w, the command writes it from the report.
 package main
 
 import (
-	"cmp"
 	"errors"
 	"flag"
 	"fmt"
-	"maps"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"github.com/scm-rights/scm/interop/report"
@@ -22,26 +18,20 @@ import (
 const (
 	readmeFile = "README.md"
 	pageFile   = "docs/comparison.md"
-
-	matrixFile  = "docs/matrix.md"
-	pictureFile = "docs/matrix.svg"
 )
 
 func main() {
-	write := flag.Bool("w", false, "write README.md, docs/comparison.md, docs/matrix.md, docs/matrix.svg, docs/findings.md and docs/findings")
-	table := flag.Bool("versions", false, "without a report: write the tables in docs/findings that say which versions have which faults")
+	write := flag.Bool("w", false, "write README.md and docs/comparison.md")
 	where := flag.String("as", "", "write docs/comparison.json from the report of a run with the packages of this `RELEASE` of Debian")
 	flag.Parse()
 	var err error
 	switch {
-	case *table && flag.NArg() == 0:
-		err = writeVersions(".")
 	case *where != "" && flag.NArg() == 1:
 		err = keepOthers(".", *where, flag.Arg(0))
-	case !*table && flag.NArg() == 1:
+	case flag.NArg() == 1:
 		err = run(".", flag.Arg(0), *write)
 	default:
-		fmt.Fprintln(os.Stderr, "usage: readme [-w] REPORT | readme -versions | readme -as RELEASE REPORT")
+		fmt.Fprintln(os.Stderr, "usage: readme [-w] REPORT | readme -as RELEASE REPORT")
 		os.Exit(2)
 	}
 	if err != nil {
@@ -51,14 +41,6 @@ func main() {
 }
 
 func run(root, file string, write bool) error {
-	texts, err := readTexts(root)
-	if err != nil {
-		return err
-	}
-	index, err := os.ReadFile(filepath.Join(root, indexFile))
-	if err != nil {
-		return err
-	}
 	r, err := report.Read(file)
 	if err != nil {
 		return err
@@ -69,55 +51,35 @@ func run(root, file string, write bool) error {
 			return nil
 		}
 	}
-	faults, libraries, err := findings(r, texts, string(index))
-	if err == nil && write {
-		err = gone(libraries)
-	}
-	if err != nil {
-		return err
-	}
 	t := compare(r)
 	if t.others, err = readOthers(root); err != nil {
 		return err
 	}
-	t.pages[pageFile] = t.page()
-	whole, err := wholeMatrix(root, r, write)
+	readme, err := os.ReadFile(filepath.Join(root, readmeFile))
 	if err != nil {
 		return err
 	}
-	t.pages[matrixFile], t.pages[pictureFile] = matrixPage(whole), picture(whole)
-	readme, err := os.ReadFile(filepath.Join(root, readmeFile))
-	if err == nil {
-		t.pages[readmeFile], err = t.readme(string(readme))
-	}
-	for name, text := range t.pages {
-		if write && err == nil {
-			err = os.WriteFile(filepath.Join(root, name), []byte(text), 0o666)
-		}
-	}
-	if write && err == nil {
-		err = writeFindings(root, faults)
-	}
-	if write || err != nil {
+	filled, err := t.readme(string(readme))
+	if err != nil {
 		return err
+	}
+	if write {
+		return errors.Join(os.WriteFile(filepath.Join(root, readmeFile), []byte(filled), 0o666),
+			os.WriteFile(filepath.Join(root, pageFile), []byte(t.page()), 0o666))
 	}
 	page, err := os.ReadFile(filepath.Join(root, pageFile))
 	if err == nil {
-		err = errors.Join(t.comparePages(root, string(readme), string(page)), compareFindings(string(index), faults, libraries))
+		err = t.comparePages(string(readme), string(page), filled)
 	}
 	if err != nil {
-		command := "go run ./tools/readme -w " + file
-		if len(missing(r)) > 0 {
-			command = "make interop PEERS=all && go run ./tools/readme -w build/interop/report.json" // -w needs every pair
-		}
-		err = fmt.Errorf("%w\nto update the pages: %s", err, command)
+		err = fmt.Errorf("%w\nto update the pages: go run ./tools/readme -w %s", err, file)
 	}
 	return err
 }
 
-// comparePages compares the pages with the generated text. It skips a row if the report is about different
-// versions of the row's peers. If a row was skipped or differs, it does not compare the matrix.
-func (t *comparison) comparePages(root, readme, page string) (wrong error) {
+// comparePages compares README.md and docs/comparison.md with the generated text. It skips a row if the report is about
+// different versions of the row's peers, and compares the rest of the pages only if it skips none.
+func (t *comparison) comparePages(readme, page, filled string) (wrong error) {
 	others := false
 	for i, w := range rows {
 		_, section, found := strings.Cut(page, "\n## "+w.Name+"\n")
@@ -138,35 +100,13 @@ func (t *comparison) comparePages(root, readme, page string) (wrong error) {
 		}
 	}
 	if others || wrong != nil {
-		fmt.Println("readme: the matrix is not compared")
 		return wrong
 	}
-	for _, name := range slices.Sorted(maps.Keys(t.pages)) {
-		text, err := os.ReadFile(filepath.Join(root, name))
-		if err == nil {
-			err = cmp.Or(changedCell(name, string(text), t.pages[name]), difference(name, string(text), t.pages[name]))
-		}
-		wrong = errors.Join(wrong, err)
-	}
-	return wrong
+	return errors.Join(difference(readmeFile, readme, filled), difference(pageFile, page, t.page()))
 }
 
 func (t *comparison) differentRow(file string, i int) error {
 	return fmt.Errorf("%s has a different row for %s; the report gives:\n%s", file, rows[i].Name, t.line(i, ""))
-}
-
-// changedCell returns an error with the first cell of docs/matrix.md that differs from the report, if there is one.
-func changedCell(name, text, wanted string) error {
-	if name != matrixFile {
-		return nil
-	}
-	cells, report := pageCells(text), pageCells(wanted)
-	for _, p := range slices.SortedFunc(maps.Keys(report), func(a, b place) int { return strings.Compare(a.caseName("*/*"), b.caseName("*/*")) }) {
-		if cells[p] != report[p] {
-			return fmt.Errorf("%s differs from the report: the cell of %s is %q, the report gives %q", name, p.caseName("*/*"), cells[p], report[p])
-		}
-	}
-	return nil
 }
 
 // difference returns an error with the first line of a text that differs from the wanted one, or nil.
@@ -178,7 +118,7 @@ func difference(name, text, wanted string) error {
 	for at < min(len(text), len(wanted)) && text[at] == wanted[at] {
 		at++
 	}
-	const most = 120 // bytes before and after the difference, because a line of the picture has thousands
+	const most = 120 // bytes before and after the difference, because a row of the table can have a thousand
 	line := func(text string) string {
 		start := max(strings.LastIndexByte(text[:at], '\n')+1, at-most)
 		end := at + strings.IndexByte(text[at:]+"\n", '\n')

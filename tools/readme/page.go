@@ -46,7 +46,7 @@ func (t *comparison) table(in func(row) bool, mark string) string {
 	return text
 }
 
-// summary returns what README.md has between its markers: the versions, the meanings of the columns, and the table.
+// summary returns what README.md has between its markers: the versions and the table.
 func (t *comparison) summary() string {
 	var versions []string
 	for i, w := range rows {
@@ -54,12 +54,7 @@ func (t *comparison) summary() string {
 			versions = append(versions, w.Project+" "+strings.TrimPrefix(t.versions[i], "go"))
 		}
 	}
-	meanings := ""
-	for _, c := range columns {
-		meanings += " *" + c.name + "*: " + c.meaning
-	}
-	return "Versions: " + strings.Join(versions, ", ") + ".\n\n" + strings.TrimSpace(meanings) + "\n\n" +
-		t.table(func(w row) bool { return w.Readme }, "")
+	return "Versions: " + strings.Join(versions, ", ") + ".\n\n" + t.table(func(w row) bool { return w.Readme }, "")
 }
 
 const intro = `# Comparison
@@ -68,7 +63,8 @@ This page compares scm with other libraries. The table in README.md has only tho
 	"`make interop`" + ` on the cases that pair the library's peer with the runner, and the sections below list the scenarios that decide it.
 ` + "`go run ./tools/readme -w REPORT`" +
 	` writes the table in README.md and this page. The columns are defined in tools/readme/comparison.go, and the rows in ` + "`interop/peers/LANGUAGE/language.json`" + `.
-For the reason behind each failure, see [expected.txt](../interop/catalogue/expected.txt). To run one scenario, use ` +
+We chose the scenarios, and scm was written with them at hand. A "no" means that a scenario fails, not that the library breaks its own promises. The first sentences of a section say what a user of the library has to do, with a link to a public report if we know one.
+[expected.txt](../interop/catalogue/expected.txt) says what each failing scenario shows. To run one scenario, use ` +
 	"`build/scm interop run --peers build/peers/peers.json --run SCENARIO`" + `.
 
 ## Columns
