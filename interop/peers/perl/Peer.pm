@@ -17,7 +17,7 @@ use constant {
 
 # Socket has no MSG_MORE.
 my %SEND = (bits(qw(dontwait nosignal eor oob)), more => 0x8000);
-my %RECV = bits(qw(dontwait peek trunc waitall oob));
+my %RECV = bits(qw(dontwait peek waitall oob));
 my @REPORTED = qw(ctrunc trunc eor oob);
 my %REPORTED = bits(@REPORTED);
 

@@ -21,6 +21,8 @@ end
 
 # Since Ruby 3.3 recvmsg returns nil both at end of file and for an empty packet.
 def library_recv(sock, most, room, flags)
+  raise Unsupported if flags & Socket::MSG_TRUNC != 0
+
   payload, _, reported, *controls = open_socket(sock).recvmsg(most, flags, HEADER + 4 * room, scm_rights: true)
   rights = controls.select { |control| control.cmsg_is?(:SOCKET, :RIGHTS) }
   ios = rights.flat_map(&:unix_rights)
