@@ -13,6 +13,12 @@ GIT_TERMINAL_PROMPT=0 timeout 60 git ls-remote --exit-code "https://$module" HEA
 	missing "a repository at https://$module, the path of the module in go.mod"
 ! grep -q 'report a vulnerability to the person who gave you the checkout' SECURITY.md ||
 	missing "an address for reports of vulnerabilities, in SECURITY.md"
+# A shallow clone does not show its history.
+if [ "$(git rev-parse --is-shallow-repository)" != false ]; then
+	missing "the whole history: this is not a full clone"
+elif [ -n "$(git log --all --format=%h -- docs/findings docs/findings.md)" ]; then
+	missing "a history without docs/findings: publish a fresh root commit, as RELEASING.md says"
+fi
 # These sentences are true until the first release.
 while read -r place; do
 	missing "what replaces the sentence in $place"

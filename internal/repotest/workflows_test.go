@@ -88,28 +88,31 @@ var _ = Describe("make release-missing", Label("house"), func() {
 		for _, name := range []string{"tools/release-missing.sh", "go.mod", "README.md", "CHANGELOG.md", "SECURITY.md", "docs/ci.md", "docs/platforms.md"} {
 			Expect(os.WriteFile(filepath.Join(tree, name), []byte(contents(name)), 0o700)).To(Succeed())
 		}
-		run := func(status string) (string, error) {
+		run := func(status, log string) (string, error) {
 			GinkgoHelper()
-			Expect(os.WriteFile(bin+"/git", []byte("#!/bin/sh\nexit "+status+"\n"), 0o700)).To(Succeed())
+			Expect(os.WriteFile(bin+"/git", []byte("#!/bin/sh\n[ $1 != rev-parse ] || echo false\n[ $1 != log ] || printf '"+log+"'\n[ $1 != ls-remote ] || exit "+status+"\n"), 0o700)).To(Succeed())
 			cmd := exec.Command(tree + "/tools/release-missing.sh")
 			cmd.Env = append(os.Environ(), "PATH="+bin+":"+os.Getenv("PATH"))
 			out, err := cmd.CombinedOutput()
 			return string(out), err
 		}
-		out, err := run("2")
+		out, err := run("2", "")
 		Expect(err).To(HaveOccurred())
 		Expect(out).To(And(ContainSubstring("a repository at https://"+module+", the path"), ContainSubstring("an address for reports of vulnerabilities, in SECURITY.md\n"),
 			MatchRegexp(`what replaces the sentence in README\.md:\d+:`), MatchRegexp(`README\.md:\d+:.* will be at\n`),
 			MatchRegexp(`docs/platforms\.md:\d+:.* not run yet\n`), MatchRegexp(`CHANGELOG\.md:\d+:.* not been run yet\n`), MatchRegexp(`what replaces the sentence in docs/ci\.md:\d+:`)))
-		out, err = run("0")
+		out, err = run("0", "")
 		Expect(err).To(HaveOccurred())
 		Expect(out).NotTo(ContainSubstring("a repository"))
 		for _, name := range []string{"README.md", "CHANGELOG.md", "SECURITY.md", "docs/ci.md", "docs/platforms.md"} {
 			Expect(os.WriteFile(filepath.Join(tree, name), []byte("# Released\n"), 0o600)).To(Succeed())
 		}
-		out, err = run("0")
+		out, err = run("0", "")
 		Expect(err).NotTo(HaveOccurred(), out)
 		Expect(out).To(BeEmpty())
+		out, err = run("0", "1234567")
+		Expect(err).To(HaveOccurred())
+		Expect(out).To(ContainSubstring("a history without docs/findings"))
 	})
 })
 
