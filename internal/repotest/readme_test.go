@@ -27,7 +27,7 @@ var (
 	readmeFile  = regexp.MustCompile("as `([^`]+)`")
 )
 
-// pasted returns the blocks of README.md and then of docs/c.md as shell input. A block of another language
+// pasted returns the blocks of README.md, then of a section of docs/migrating.md and then of docs/c.md as shell input. A block of another language
 // becomes the file that the line above it names, unless it is an excerpt from one of the examples.
 func pasted() (blocks []string) {
 	GinkgoHelper()
@@ -35,14 +35,15 @@ func pasted() (blocks []string) {
 	for _, file := range filesBelow("examples") {
 		programs += flat(contents("examples" + file))
 	}
-	all := readmeBlock.FindAllStringSubmatch(contents("README.md")+contents("docs/c.md"), -1)
+	all := readmeBlock.FindAllStringSubmatch(contents("README.md")+between(contents("docs/migrating.md"), "\n## A new module\n", "\n## ")+contents("docs/c.md"), -1)
 	for i, m := range all {
 		if m[2] == "sh" {
 			blocks = append(blocks, m[3])
 			continue
 		}
 		name := readmeFile.FindStringSubmatch(m[1])
-		if name == nil && strings.Contains(programs, flat(m[3])) {
+		fragment := m[2] == "go" && !strings.HasPrefix(m[3], "package ") // another test parses it
+		if name == nil && (fragment || strings.Contains(programs, flat(m[3]))) {
 			continue
 		}
 		Expect(name).NotTo(BeNil(), "no name of a file before the block of %s, but %q", m[2], m[1])
@@ -183,7 +184,7 @@ done
 `
 
 var _ = Describe("README", func() {
-	It("works from top to bottom and on to docs/c.md, each block pasted as it is", func() {
+	It("works from top to bottom, and on to docs/migrating.md and docs/c.md, each block pasted as it is", func() {
 		needsCompiler()
 		if _, err := exec.LookPath("pkg-config"); err != nil {
 			fdtest.Missing(GinkgoTB(), err.Error())
@@ -213,9 +214,9 @@ var _ = Describe("README", func() {
 		var out string
 		blocks := pasted()
 		Expect(strings.Count(strings.Join(blocks, ""), whole)).To(Equal(1))
-		for i, block := range blocks {
+		for _, block := range blocks {
 			out += s.paste(strings.Replace(block, whole, some, 1))
-			if i == 0 {
+			if strings.HasPrefix(block, "SCM=") {
 				out += s.paste(first)
 			}
 			if last != "" && strings.Contains(block, last) {
@@ -234,7 +235,7 @@ var _ = Describe("README", func() {
 			Expect(os.WriteFile(filepath.Join(bin, "cc"), []byte(failingCompiler), 0o755)).To(Succeed())
 		}, "", "./receive", "no answer\n", "i/o timeout\n"),
 		Entry("in another shell, where SCM is not set", `^$`, func(string) {}, "unset SCM\n", "",
-			strings.Repeat("bash: SCM: parameter null or not set\n", 4)), // in each of the other blocks, and nothing else
+			strings.Repeat("bash: SCM: parameter null or not set\n", 2)), // in the blocks that use it, and nothing else
 	)
 })
 

@@ -1,0 +1,44 @@
+//go:build unix
+
+package main
+
+import (
+	"bytes"
+	"os"
+	"os/exec"
+	"testing"
+
+	"github.com/scm-rights/scm/examples/internal/program"
+	"github.com/scm-rights/scm/internal/fdtest"
+)
+
+func TestMain(m *testing.M) { program.Main(m, main) }
+
+func TestPair(t *testing.T) {
+	if _, err := exec.LookPath("cc"); err != nil {
+		fdtest.Missing(t, err.Error())
+	}
+	const contents = ": the contents of a file\n"
+	want := "from C to C and back" + contents + "from C to Go and back" + contents + "from Go to C and back" + contents + "from Go to Go and back" + contents
+	if out, errs, err := program.Start(t, program.Command()).Wait(); err != nil || errs != "" || out != want {
+		t.Errorf("%q, %q, %v", out, errs, err)
+	}
+}
+
+// README.md shows the parent in C and the child in Go.
+func TestREADME(t *testing.T) {
+	readme, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	top := bytes.Join(bytes.SplitAfterN(readme, []byte("\n"), 46)[:45], nil)
+	for _, name := range []string{"c/parent.c", "child/main.go"} {
+		program, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if lines := bytes.Count(program, []byte("\n")); lines > 20 || !bytes.Contains(top, program) {
+			t.Errorf("the first 45 lines of README.md do not contain %s, which has %d lines", name, lines)
+		}
+	}
+}
