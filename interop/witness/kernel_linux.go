@@ -2,6 +2,7 @@ package witness
 
 import (
 	"regexp"
+	"sync"
 
 	"github.com/scm-rights/scm/interop/scenario"
 	"golang.org/x/sys/unix"
@@ -12,14 +13,17 @@ import (
 var gVisorLog = regexp.MustCompile(`^<6>\[ *0\.000000\] Starting gVisor`)
 
 // ThisKernel returns the running kernel.
-func ThisKernel() scenario.Kernel {
+func ThisKernel() scenario.Kernel { return thisKernel() }
+
+// thisKernel asks only once, because the kernel goes through its whole log to answer.
+var thisKernel = sync.OnceValue(func() scenario.Kernel {
 	k := scenario.Kernel{Kind: thisKind()}
 	var u unix.Utsname
 	if unix.Uname(&u) == nil {
 		k.Release = unix.ByteSliceToString(u.Release[:])
 	}
 	return k
-}
+})
 
 // thisKind returns the kind of the running kernel, one of scenario.KernelKinds. It recognizes gVisor by its log,
 // which any user can read. It ignores the kernel's release string, because a kernel can be built with any string.

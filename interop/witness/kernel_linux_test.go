@@ -1,10 +1,20 @@
 package witness
 
 import (
+	"testing"
+
 	"github.com/scm-rights/scm/interop/scenario"
 )
 
-import "testing"
+// Callers ask for each of hundreds of expected failures.
+func TestThisKernelReadsTheLogOnce(t *testing.T) {
+	if n := testing.AllocsPerRun(10, func() { ThisKernel() }); n > 0 {
+		t.Errorf("%v allocations in a call", n)
+	}
+	if k := ThisKernel(); k.Kind == "" || k.Release == "" {
+		t.Errorf("got %+v", k)
+	}
+}
 
 func TestKernelOf(t *testing.T) {
 	for log, want := range map[string]string{
