@@ -12,14 +12,14 @@ import (
 // An attribution determines which of two peers is at fault. It compares how each of them behaves
 // when it is paired with the runner.
 type attribution struct {
-	environment
+	*environment
 	runner *scenario.Peer // nil: no peer is run alone
 
 	mu    sync.Mutex
 	alone map[string][]scenario.Check // the checks that a peer failed when paired with the runner, by Case.AloneName
 }
 
-func newAttribution(env environment, runner *scenario.Peer) *attribution {
+func newAttribution(env *environment, runner *scenario.Peer) *attribution {
 	return &attribution{environment: env, runner: runner, alone: map[string][]scenario.Check{}}
 }
 

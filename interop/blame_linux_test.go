@@ -16,7 +16,7 @@ import (
 func TestBlame(t *testing.T) {
 	s := mustParse(t, strings.Replace(passOne, "on stream", "on stream dgram", 1))
 	x, y, z, runner := &scenario.Peer{Name: "x"}, &scenario.Peer{Name: "y"}, &scenario.Peer{Name: "z"}, &scenario.Peer{Name: scenario.RunnerName}
-	attribution := newAttribution(environment{holders: &sync.Map{}}, runner)
+	attribution := newAttribution(&environment{holders: &sync.Map{}}, runner)
 	const sent = "the message that it reported as sent did not arrive"
 	for _, c := range []struct {
 		a, b        *scenario.Peer

@@ -36,7 +36,7 @@ type environment struct {
 // A caseRun is the state of a case while it runs. It carries out the lines of the transcript, tells the judge what
 // happened at each, and does what the judge asks for.
 type caseRun struct {
-	environment
+	*environment
 	*observer
 	judge  *judge.Judge
 	began  time.Time
@@ -54,7 +54,7 @@ var (
 
 // runCase runs one case with the processes of its two peers. If it returns an error, the two
 // processes cannot run further cases.
-func runCase(env environment, files *caseFiles, peers map[scenario.Role]*peerProcess) (scenario.Result, error) {
+func runCase(env *environment, files *caseFiles, peers map[scenario.Role]*peerProcess) (scenario.Result, error) {
 	cr := &caseRun{
 		environment: env,
 		observer:    &observer{files, env.witness, map[scenario.Role]*side{}, nil, files.initial},

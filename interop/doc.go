@@ -5,9 +5,10 @@
 // C library. It does not trust what a peer reports about a descriptor, and asks the kernel
 // instead. It runs on Linux.
 //
-// Run groups the cases by the pair of peers that they test. A session starts two peers, which run
-// many cases one after the other. A caseRun holds the state of one of these cases while it runs,
-// including a side for each of the roles A and B.
+// Run runs all cases of a plan. In a test, Open and Session.Run run them one at a time. Both group the
+// cases by the pair of peers that they test. A pairing starts two peers, which run many of its cases one
+// after the other. A caseRun holds the state of one of these cases while it runs, including a side for
+// each of the roles A and B.
 //
 // These packages turn a line that a peer prints into a verdict, in this order:
 //

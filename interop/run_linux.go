@@ -65,24 +65,46 @@ func MaxJobs() (int, error) {
 
 // Run runs the cases and compares their results with the expectations, which may be nil.
 func Run(ctx context.Context, cases []scenario.Case, x *scenario.Expectations, o Options) scenario.Outcome {
+	s, err := Open(nil, x, o)
+	if err != nil {
+		return scenario.Outcome{Broken: err}
+	}
+	r := s.run
+	r.ctx, r.cut = context.WithCancelCause(ctx)
+	defer r.cut(nil)
+	r.runAll(cases)
+	outcome := scenario.Outcome{Results: r.results, Witnesses: r.witness.Counts(), Cut: context.Cause(r.ctx)}
+	outcome.Left = s.Close()
+	return outcome
+}
+
+// A Session runs cases one at a time. Peers keep running from one case to the next. Only one goroutine may use a Session
+// at a time.
+type Session struct {
+	run      *run
+	pairings []*pairing
+}
+
+// Open returns a Session for the cases of the plan. The expectations may be nil. Open starts no peers. A peer inherits the
+// files of the next cases when it starts, so running the cases in another order than that of the plan starts peers more
+// often. A Session does not use the options Jobs, FailFast and Done. The caller must close it.
+func Open(plan []scenario.Case, x *scenario.Expectations, o Options) (*Session, error) {
 	if o.Timeout == 0 {
 		o.Timeout = process.DefaultTimeout
 	}
 	if x == nil {
 		x = &scenario.Expectations{}
 	}
-	ctx, cut := context.WithCancelCause(ctx)
-	defer cut(nil)
 	if err := process.CloseInheritedOnExec(); err != nil {
-		return scenario.Outcome{Broken: err}
+		return nil, err
 	}
 	folder, err := newFolder()
 	if err != nil {
-		return scenario.Outcome{Broken: err}
+		return nil, err
 	}
-	r := &run{options: o, expectations: x, cut: cut}
-	r.environment = environment{
-		ctx:         ctx,
+	r := &run{options: o, expectations: x}
+	r.environment = &environment{
+		ctx:         context.Background(),
 		timeout:     o.Timeout,
 		folder:      folder,
 		hangs:       x.Hangs,
@@ -93,10 +115,37 @@ func Run(ctx context.Context, cases []scenario.Case, x *scenario.Expectations, o
 		told:        o.Told,
 	}
 	r.attribution = newAttribution(r.environment, o.Runner)
-	r.runAll(cases)
-	outcome := scenario.Outcome{Results: r.results, Witnesses: r.witness.Counts(), Cut: context.Cause(ctx)}
-	outcome.Left = os.RemoveAll(folder)
-	return outcome
+	s := &Session{run: r}
+	for _, group := range groupByPeers(plan) {
+		s.pairings = append(s.pairings, &pairing{environment: r.environment, cases: group})
+	}
+	return s, nil
+}
+
+// Run runs a case of the plan, which may have run before. If ctx is done first, or if the case is not in the plan, the verdict
+// is NotRun.
+func (s *Session) Run(ctx context.Context, c scenario.Case) scenario.Result {
+	s.run.ctx = ctx
+	for _, p := range s.pairings {
+		i := slices.Index(p.cases, c)
+		if i < 0 {
+			continue
+		}
+		if res := p.run(i); res.Verdict != "" {
+			s.run.complete(&res)
+			return res
+		}
+		return without(c, scenario.NotRun, fmt.Sprint("cut short: ", context.Cause(ctx)), false)
+	}
+	return without(c, scenario.NotRun, "it is not in the plan of the session", false)
+}
+
+// Close ends the peers.
+func (s *Session) Close() error {
+	for _, p := range s.pairings {
+		p.close()
+	}
+	return os.RemoveAll(s.run.folder)
 }
 
 // newFolder creates the directory for all named files of a run. The runner sends its own
@@ -118,9 +167,9 @@ func newFolder() (string, error) {
 	return dir, os.Chmod(dir, 0o711) // peers that run as another user pass through
 }
 
-// A run is one call of Run.
+// A run is one call of Run, or a Session.
 type run struct {
-	environment
+	*environment
 	options      Options
 	expectations *scenario.Expectations
 	attribution  *attribution
@@ -189,13 +238,18 @@ func groupByPeers(cases []scenario.Case) [][]scenario.Case {
 	return groups
 }
 
+// complete sets the verdict of a case. A case with an unexpected verdict can run again, or under the recorder.
+func (r *run) complete(res *scenario.Result) {
+	r.decide(res)
+	if res.Unexpected() {
+		r.retry(res)
+		r.record(res)
+	}
+}
+
 // done completes the result of a case and keeps it.
 func (r *run) done(res scenario.Result) {
-	r.decide(&res)
-	if res.Unexpected() {
-		r.retry(&res)
-		r.record(&res)
-	}
+	r.complete(&res)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.results = append(r.results, res)
@@ -245,13 +299,13 @@ func (r *run) record(res *scenario.Result) {
 	if r.options.Recorder == nil || !res.Unexpected() || len(res.Findings) == 0 {
 		return
 	}
-	env := r.environment
+	env := *r.environment
 	env.records = map[scenario.Role]*process.Record{}
 	for _, role := range roles {
 		env.records[role] = &process.Record{With: r.options.Recorder}
 	}
 	var next *scenario.Result
-	runCases([]scenario.Case{res.Case}, env, func(again scenario.Result) { next = &again })
+	runCases([]scenario.Case{res.Case}, &env, func(again scenario.Result) { next = &again })
 	if next == nil {
 		return // the run is cut short
 	}

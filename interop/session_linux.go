@@ -3,8 +3,6 @@ package interop
 import (
 	"errors"
 	"fmt"
-	"os"
-	"slices"
 	"time"
 
 	"github.com/scm-rights/scm/interop/kinds"
@@ -24,67 +22,87 @@ func maxFDs(c scenario.Case) int {
 	return 100
 }
 
-// A session consists of two running peers and the cases that they run one after the other.
-type session struct {
-	environment
-	first     scenario.Case // its roles are the keys of processes
-	cases     []*caseFiles
-	processes map[scenario.Role]*peerProcess
+// A pairing runs cases that all have the same two peers, in either direction.
+type pairing struct {
+	*environment
+	cases     []scenario.Case                // in the order in which they will probably run
+	first     scenario.Case                  // its roles are the keys of processes
+	processes map[scenario.Role]*peerProcess // those that are running
+	files     map[int]*caseFiles             // those that the processes have for the next cases, by the index of the case
+	broken    error                          // why the processes cannot be started
 }
 
 // runCases runs cases that all have the same two peers, in either direction, and passes each result to
-// done. If a peer exits or hangs, runCases starts a new session for the remaining cases. If the run is
-// interrupted, the current case has no result.
-func runCases(cases []scenario.Case, env environment, done func(scenario.Result)) {
-	without := func(c scenario.Case, verdict scenario.Verdict, why string, broken bool) {
-		done(scenario.Result{Name: c.Name(), Hash: c.Scenario.Hash, Case: c, Verdict: verdict, Why: why, Broken: broken})
-	}
-	cases = slices.DeleteFunc(slices.Clone(cases), func(c scenario.Case) bool {
-		verdict, why := env.obstacle(c)
-		if why != "" {
-			without(c, verdict, why, false)
+// done. If the run is interrupted, the current case has no result.
+func runCases(cases []scenario.Case, env *environment, done func(scenario.Result)) {
+	p := &pairing{environment: env, cases: cases}
+	defer p.close()
+	for i := 0; i < len(cases) && env.ctx.Err() == nil; i++ {
+		if res := p.run(i); res.Verdict != "" {
+			done(res)
 		}
-		return why != ""
-	})
-	var made []*caseFiles // files of the next cases; if a session ends early, the next one uses its remaining files
-	defer func() {
-		for _, files := range made {
-			files.close()
-		}
-	}()
-	for len(cases) > 0 && env.ctx.Err() == nil {
-		var err error
-		if made, err = makeFiles(made, cases, env.folder); err != nil {
-			verdict := scenario.NotRun
-			if errors.Is(err, kinds.ErrTaken) {
-				verdict = scenario.Unsupported
-			}
-			without(cases[0], verdict, err.Error(), false)
-			cases = cases[1:]
-			continue
-		}
-		finished := 1
-		s, err := newSession(made, env)
-		switch {
-		case errors.Is(err, process.ErrCut):
-			return
-		case err == nil:
-			finished = s.runUntilOver(done)
-		case len(cases[0].Scenario.Users) > 0 && !kinds.Exhausted(err):
-			without(cases[0], scenario.Unsupported, "cannot start a peer as another user: "+err.Error(), false)
-			made[0].close()
-		default:
-			for _, c := range cases {
-				without(c, scenario.NotRun, err.Error(), true)
-			}
-			return
-		}
-		cases, made = cases[finished:], made[finished:]
 	}
 }
 
+// without returns the result of a case that was not run.
+func without(c scenario.Case, verdict scenario.Verdict, why string, broken bool) scenario.Result {
+	return scenario.Result{Name: c.Name(), Hash: c.Scenario.Hash, Case: c, Verdict: verdict, Why: why, Broken: broken}
+}
+
+// run runs the case at index i. It starts new peers unless those that are running have the files of the case. If the run is
+// interrupted, the result has no verdict.
+func (p *pairing) run(i int) scenario.Result {
+	if p.files[i] == nil {
+		if res := p.start(i); p.files[i] == nil {
+			return res
+		}
+	}
+	files := p.files[i]
+	delete(p.files, i)
+	res, err := p.runOne(files)
+	if err != nil || len(p.files) == 0 {
+		p.close()
+	}
+	if errors.Is(err, process.ErrCut) {
+		return scenario.Result{}
+	}
+	return res
+}
+
+// start starts new peers with the files of the case at index i and of those after it. If it cannot, it returns the result of
+// the case.
+func (p *pairing) start(i int) scenario.Result {
+	p.close()
+	c := p.cases[i]
+	if verdict, why := p.obstacle(c); why != "" {
+		return without(c, verdict, why, false)
+	}
+	if p.broken != nil {
+		return without(c, scenario.NotRun, p.broken.Error(), true)
+	}
+	owned, err := p.makeFiles(i)
+	switch {
+	case errors.Is(err, kinds.ErrTaken):
+		return without(c, scenario.Unsupported, err.Error(), false)
+	case err != nil:
+		return without(c, scenario.NotRun, err.Error(), false)
+	}
+	if err = p.startPeers(owned); err == nil {
+		return scenario.Result{}
+	}
+	p.close()
+	switch {
+	case errors.Is(err, process.ErrCut):
+		return scenario.Result{}
+	case len(c.Scenario.Users) > 0 && !kinds.Exhausted(err):
+		return without(c, scenario.Unsupported, "cannot start a peer as another user: "+err.Error(), false)
+	}
+	p.broken = err
+	return without(c, scenario.NotRun, err.Error(), true)
+}
+
 // obstacle returns why a case cannot run here, or "".
-func (env environment) obstacle(c scenario.Case) (verdict scenario.Verdict, why string) {
+func (env *environment) obstacle(c scenario.Case) (verdict scenario.Verdict, why string) {
 	if why = c.Unsupported(); why == "" {
 		var err error
 		if why, err = kinds.Lacks(c.Scenario, env.folder); err != nil {
@@ -97,33 +115,34 @@ func (env environment) obstacle(c scenario.Case) (verdict scenario.Verdict, why 
 	return scenario.Unsupported, why
 }
 
-// makeFiles creates the files of the cases that one session runs, starting with the first case. made
-// contains the files of the first few cases if these already exist. makeFiles returns an error if it
-// cannot create the files of the first case.
-func makeFiles(made []*caseFiles, cases []scenario.Case, dir string) ([]*caseFiles, error) {
-	used := map[scenario.Role]int{}
-	for i, c := range cases {
-		full := max(used[scenario.RoleA], used[scenario.RoleB]) >= maxFDs(c)
+// makeFiles creates the files of the case at index first, and of as many of the next ones as the same processes run. It
+// returns those that each process is started with, or an error if it cannot create the files of the first case.
+func (p *pairing) makeFiles(first int) (owned map[scenario.Role][]*witness.File, err error) {
+	p.first, p.files, owned = p.cases[first], map[int]*caseFiles{}, map[scenario.Role][]*witness.File{}
+	for i, c := range p.cases[first:] {
+		full := max(len(owned[scenario.RoleA]), len(owned[scenario.RoleB])) >= maxFDs(c)
 		// A peer that runs as another user runs only one case.
-		asUser := len(c.Scenario.Users)+len(cases[0].Scenario.Users) > 0
+		asUser := len(c.Scenario.Users)+len(p.first.Scenario.Users) > 0
 		if i > 0 && (full || asUser) {
 			break
 		}
-		if i == len(made) {
-			files, err := newCaseFiles(c, dir)
-			if err != nil && i > 0 {
-				break // it is the first case of the next session
-			}
-			if err != nil {
-				return nil, err
-			}
-			made = append(made, files)
+		if _, why := p.obstacle(c); i > 0 && why != "" {
+			continue
 		}
+		files, err := newCaseFiles(c, p.folder)
+		if err != nil && i > 0 {
+			break // it is the first case of the next processes
+		}
+		if err != nil {
+			return nil, err
+		}
+		p.files[first+i] = files
 		for _, role := range roles {
-			used[processRole(cases[0], c, role)] += len(made[i].ownedBy(role))
+			at := processRole(p.first, c, role)
+			owned[at] = append(owned[at], files.ownedBy(role)...)
 		}
 	}
-	return made, nil
+	return owned, nil
 }
 
 // processRole returns the role that a process of the session had in the first case, if the process has
@@ -135,85 +154,58 @@ func processRole(first, c scenario.Case, role scenario.Role) scenario.Role {
 	return opposite(role)
 }
 
-// newSession starts the two peers and passes them the files of all the cases.
-func newSession(cases []*caseFiles, env environment) (s *session, err error) {
-	s = &session{environment: env, first: cases[0].Case, cases: cases, processes: map[scenario.Role]*peerProcess{}}
-	defer func() {
-		if err != nil {
-			s.close()
-		}
-	}()
-	owned := map[scenario.Role][]*witness.File{}
-	for _, files := range cases {
-		for _, role := range roles {
-			at := processRole(s.first, files.Case, role)
-			owned[at] = append(owned[at], files.ownedBy(role)...)
-		}
-	}
+// startPeers starts the two peers and passes them these files.
+func (p *pairing) startPeers(owned map[scenario.Role][]*witness.File) error {
+	p.processes = map[scenario.Role]*peerProcess{}
 	for _, role := range roles { // both start at the same time
 		var fds []int
 		for _, file := range owned[role] {
 			fds = append(fds, file.Own)
 		}
-		proc, err := process.Start(s.first.Peer(role), fds, s.first.Scenario.Users[role], env.records[role])
+		proc, err := process.Start(p.first.Peer(role), fds, p.first.Scenario.Users[role], p.records[role])
 		if err != nil {
-			return s, fmt.Errorf("%s: %w", s.first.Peer(role).Name, err)
+			return fmt.Errorf("%s: %w", p.first.Peer(role).Name, err)
 		}
-		s.processes[role] = newPeerProcess(proc)
+		p.processes[role] = newPeerProcess(proc)
 	}
 	for _, role := range roles {
-		p := s.processes[role]
-		if err := p.greet(env.ctx, process.StartTimeout(env.timeout)); err != nil {
-			return s, fmt.Errorf("%s: %w", s.first.Peer(role).Name, err)
+		proc := p.processes[role]
+		if err := proc.greet(p.ctx, process.StartTimeout(p.timeout)); err != nil {
+			return fmt.Errorf("%s: %w", p.first.Peer(role).Name, err)
 		}
 		for i, file := range owned[role] {
-			p.giveFD(p.FDs[i], file)
+			proc.giveFD(proc.FDs[i], file)
 		}
 	}
-	return s, nil
+	return nil
 }
 
-// runUntilOver runs the cases of a session until the session is over, and returns how many have a result.
-func (s *session) runUntilOver(done func(scenario.Result)) (finished int) {
-	defer s.close()
-	for _, files := range s.cases {
-		result, err := s.runOne(files)
-		if errors.Is(err, process.ErrCut) {
-			break
-		}
-		done(result)
-		finished++
-		if err != nil || s.ctx.Err() != nil {
-			break
-		}
-	}
-	return finished
-}
-
-// runOne runs a case. If the case depends on limits per user, no other case runs at the same time.
-func (s *session) runOne(files *caseFiles) (scenario.Result, error) {
-	// The kernel limits how many files a user's processes may together have in flight. The limit is
-	// RLIMIT_NOFILE of the sending process; root is exempt. A case whose peers run as another user also
-	// runs alone, because another scenario can use the same user.
-	if files.Scenario.Limits() && os.Getuid() != 0 || len(files.Scenario.Users) > 0 {
-		s.exclusive.Lock()
-		defer s.exclusive.Unlock()
+// runOne runs a case.
+func (p *pairing) runOne(files *caseFiles) (scenario.Result, error) {
+	if files.Scenario.RunsAlone() {
+		p.exclusive.Lock()
+		defer p.exclusive.Unlock()
 	} else {
-		s.exclusive.RLock()
-		defer s.exclusive.RUnlock()
+		p.exclusive.RLock()
+		defer p.exclusive.RUnlock()
 	}
 	peers := map[scenario.Role]*peerProcess{}
 	for _, role := range roles {
-		peers[role] = s.processes[processRole(s.first, files.Case, role)]
+		peers[role] = p.processes[processRole(p.first, files.Case, role)]
 	}
 	began := time.Now()
-	result, err := runCase(s.environment, files, peers)
+	result, err := runCase(p.environment, files, peers)
 	result.Seconds = time.Since(began).Seconds()
 	return result, err
 }
 
-func (s *session) close() {
-	for _, p := range s.processes {
-		_ = p.Close() // how a peer ends after its cases is not judged
+// close ends the running peers and closes the files that they have inherited.
+func (p *pairing) close() {
+	for _, proc := range p.processes {
+		_ = proc.Close() // how a peer ends after its cases is not judged
 	}
+	for _, files := range p.files {
+		files.close()
+	}
+	p.processes, p.files = nil, nil
 }

@@ -110,7 +110,7 @@ const (
 // awaitAnswer waits for a line from the side. If hangs is true, or once decided returns true, because the other side has
 // given an answer that ends the case, awaitAnswer waits only until this side sleeps, because nothing will wake it. Unless
 // the other side has a command to answer, its answer cannot have ended the case.
-func (sd *side) awaitAnswer(env environment, hangs, otherPending bool, decided func() bool) (string, error) {
+func (sd *side) awaitAnswer(env *environment, hangs, otherPending bool, decided func() bool) (string, error) {
 	wait, ends := env.timeout, hangs
 	if ends {
 		wait = expectedHang

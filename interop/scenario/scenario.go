@@ -1,6 +1,7 @@
 package scenario
 
 import (
+	"os"
 	"regexp"
 	"slices"
 	"strings"
@@ -167,9 +168,13 @@ func (s *Scenario) withPayload(payload string) *Scenario {
 	return other
 }
 
-// Limits reports whether the scenario changes a resource limit of a peer.
-func (s *Scenario) Limits() bool {
-	return slices.ContainsFunc(s.Steps, func(st Step) bool { return st.Act.Verb == "limit" })
+// RunsAlone reports whether no other case of the same user may run at the same time.
+func (s *Scenario) RunsAlone() bool {
+	// The kernel limits how many files a user's processes may together have in flight. The limit is
+	// RLIMIT_NOFILE of the sending process; root is exempt. A case whose peers run as another user also
+	// runs alone, because another scenario can use the same user.
+	limits := slices.ContainsFunc(s.Steps, func(st Step) bool { return st.Act.Verb == "limit" })
+	return limits && os.Getuid() != 0 || len(s.Users) > 0
 }
 
 // PassesPidfds reports whether the kernel adds a pidfd for the sender to the messages that

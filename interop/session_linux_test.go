@@ -1,0 +1,146 @@
+package interop
+
+import (
+	"context"
+	"errors"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/scm-rights/scm/interop/scenario"
+	"golang.org/x/sys/unix"
+)
+
+// open returns a session for the scenario passOne on three types of socket, with a correct peer x and the given one, and
+// its plan.
+func open(t *testing.T, p *scenario.Peer, o Options) (*Session, []scenario.Case) {
+	t.Helper()
+	right := testPeer(t, "right")
+	t.Setenv("TMPDIR", t.TempDir()) // for the folder of the session
+	checkNothingLeft(t)
+	var plan []scenario.Case
+	s := mustParse(t, strings.Replace(passOne, "on stream", "on stream dgram seqpacket", 1))
+	for _, socketType := range s.Types {
+		plan = append(plan, scenario.Case{Scenario: s, Type: socketType, A: right, B: p})
+	}
+	session, err := Open(plan, nil, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := session.Close(); err != nil {
+			t.Error(err)
+		}
+		if left, err := os.ReadDir(os.TempDir()); err != nil || len(left) > 0 {
+			t.Errorf("left in the folder for temporary files: %v, %v", left, err)
+		}
+	})
+	return session, plan
+}
+
+func passes(t *testing.T, s *Session, c scenario.Case) {
+	t.Helper()
+	if r := s.Run(context.Background(), c); r.Verdict != scenario.Pass || r.Name != c.Name() {
+		t.Errorf("got %+v", r)
+	}
+}
+
+// Peers start with the first case, and keep running until the last one.
+func TestSessionKeepsPeersRunning(t *testing.T) {
+	s, plan := open(t, testPeer(t, "right", "other"), Options{})
+	if pids := children(t); len(pids) > 0 {
+		t.Errorf("Open started %v", pids)
+	}
+	passes(t, s, plan[0])
+	first := children(t)
+	passes(t, s, plan[1])
+	if second := children(t); len(first) != 2 || !slices.Equal(first, second) {
+		t.Errorf("running after the first case %v, after the second %v", first, second)
+	}
+	passes(t, s, plan[2])
+	if pids := children(t); len(pids) > 0 {
+		t.Errorf("running after the last case: %v", pids)
+	}
+}
+
+// Ginkgo leaves specs out, shuffles them and repeats them.
+func TestSessionRunsInAnyOrder(t *testing.T) {
+	s, plan := open(t, testPeer(t, "right", "other"), Options{})
+	for _, i := range []int{1, 2, 0, 0, 2, 1, 1} {
+		passes(t, s, plan[i])
+	}
+}
+
+func TestSessionAfterACrash(t *testing.T) {
+	s, plan := open(t, testPeer(t, "right", "other"), Options{})
+	passes(t, s, plan[0])
+	for _, pid := range children(t) {
+		if err := unix.Kill(pid, unix.SIGKILL); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if r := s.Run(context.Background(), plan[1]); r.Verdict != scenario.Fail || r.Findings[0].Check != scenario.CheckCrash {
+		t.Errorf("got %+v", r)
+	}
+	passes(t, s, plan[2])
+	passes(t, s, plan[1])
+}
+
+func TestSessionIsCutShort(t *testing.T) {
+	why := errors.New("enough")
+	cut, cancel := context.WithCancelCause(context.Background())
+	cancel(why)
+	soon, stop := context.WithTimeoutCause(context.Background(), deadline, why)
+	defer stop()
+	s, plan := open(t, shellPeer(t, `recv) exec sleep 1000;;`), Options{Timeout: time.Hour})
+	for _, ctx := range []context.Context{cut, soon, cut} {
+		r := s.Run(ctx, plan[0])
+		if r.Name != plan[0].Name() || r.Verdict != scenario.NotRun || r.Why != "cut short: enough" {
+			t.Errorf("got %+v", r)
+		}
+		if pids := children(t); len(pids) > 0 {
+			t.Errorf("left running: %v", pids)
+		}
+	}
+	ready, plan := open(t, testPeer(t, "right", "other"), Options{})
+	passes(t, ready, plan[0])
+	if r := ready.Run(cut, plan[1]); r.Verdict != scenario.NotRun {
+		t.Errorf("got %+v", r)
+	}
+	passes(t, ready, plan[1])
+}
+
+func TestSessionCannotStartAPeer(t *testing.T) {
+	missing := scenario.Program("other", "/nonexistent")
+	missing.Hello = testPeer(t, "right").Hello
+	s, plan := open(t, missing, Options{})
+	for _, c := range plan {
+		if r := s.Run(context.Background(), c); r.Verdict != scenario.NotRun || !r.Broken || !strings.Contains(r.Why, "/nonexistent") {
+			t.Errorf("got %+v", r)
+		}
+	}
+	other := plan[0]
+	other.Type = "none"
+	if r := s.Run(context.Background(), other); r.Verdict != scenario.NotRun || r.Broken || r.Why != "it is not in the plan of the session" {
+		t.Errorf("got %+v", r)
+	}
+}
+
+// As in Run, each peer is also run opposite the runner, and an unexpected case runs again.
+func TestSessionCompletesResults(t *testing.T) {
+	other := shellPeer(t, `recv) echo err EAGAIN;;`)
+	other.Name = "other"
+	s, plan := open(t, other, Options{Runner: runner(t), Retries: 1})
+	if r := s.Run(context.Background(), plan[0]); r.Verdict != scenario.Fail || r.Tries != 2 || !strings.HasPrefix(finding(t, r), "answer@other: ") {
+		t.Errorf("got %+v", r)
+	}
+}
+
+func TestOpenWithoutAFolder(t *testing.T) {
+	t.Setenv("TMPDIR", "/nonexistent")
+	if s, err := Open(nil, nil, Options{}); err == nil {
+		t.Error(s.Close())
+	}
+}
