@@ -8,10 +8,9 @@ import (
 	"fmt"
 	"maps"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 
 	. "github.com/onsi/ginkgo/v2"
 	"github.com/onsi/ginkgo/v2/types"
@@ -59,76 +58,40 @@ func buildPeers(ctx context.Context) []byte {
 	return text
 }
 
-// takePeers sets the opponents. It starts each partner once, to find out what it supports.
+// takePeers sets the opponents. It starts none: a filter may leave them out.
 func takePeers(text []byte) {
 	var list []peers.Built
 	Expect(json.Unmarshal(text, &list)).To(Succeed())
-	runner, err := process.Runner()
-	Expect(err).NotTo(HaveOccurred())
-	*opponents[scenario.RunnerName] = *runner
+	opponents[scenario.RunnerName].Why = ""
 	for _, b := range list {
 		if b.Why != "" {
 			Expect(os.Getenv("CI")).NotTo(Equal("true"), "CI=true, and peer %s could not be built: %s", b.Name, b.Why)
 			*opponents[b.Name] = *scenario.Missing(b.Name, b.Why)
 			continue
 		}
-		p := scenario.Program(b.Name, b.Command...)
-		Expect(process.Probe(p, process.DefaultTimeout)).To(Succeed(), "peer %s", b.Name)
-		*opponents[b.Name] = *p
+		*opponents[b.Name] = *scenario.Program(b.Name, b.Command...)
 	}
 }
+
+// runner returns the runner's own peer.
+var runner = sync.OnceValues(process.Runner)
 
 // underTest returns the package under test as a peer, for which the test binary starts itself.
 func underTest(lib peer.Library) *scenario.Peer {
 	p := scenario.Program(lib.Name, "/proc/self/exe", inside.Argument, lib.Name)
-	if _, asked := hellos[lib.Name]; !asked {
-		if err := process.Probe(p, process.DefaultTimeout); err != nil {
-			panic(err)
-		}
-		hellos[lib.Name] = p.Hello
+	var answer strings.Builder
+	err := peer.Serve(lib, strings.NewReader("hello\n"), &answer)
+	if err == nil {
+		p.Hello, err = contract.ParseHello(strings.TrimSpace(answer.String()))
 	}
-	p.Hello = hellos[lib.Name]
+	if err != nil {
+		panic(err)
+	}
 	return p
 }
 
-// hellos has the answers of the peers under test to hello.
-var hellos = map[string]contract.Hello{}
-
-// A batch has the cases with one opponent. They run together, because starting the two peers takes longer than most
-// cases.
-type batch struct {
-	expected *scenario.Expectations
-	cases    []scenario.Case
-	results  map[string]scenario.Result // by the name of the case
-}
-
-// result returns the result of a case. The first call runs the whole batch, unless a filter chose specs by name.
-func (b *batch) result(ctx context.Context, c scenario.Case) scenario.Result {
-	if b.results == nil {
-		b.results = map[string]scenario.Result{}
-		if suite, _ := GinkgoConfiguration(); len(suite.FocusStrings)+len(suite.SkipStrings) == 0 {
-			b.run(ctx, b.cases...)
-		}
-	}
-	if _, ran := b.results[c.Name()]; !ran {
-		b.run(ctx, c)
-	}
-	r := b.results[c.Name()]
-	delete(b.results, c.Name()) // another attempt of the spec runs the case again
-	return r
-}
-
-func (b *batch) run(ctx context.Context, cases ...scenario.Case) {
-	GinkgoHelper()
-	outcome := interop.Run(ctx, cases, b.expected, interop.Options{})
-	Expect(outcome.Broken).NotTo(HaveOccurred())
-	Expect(outcome.Results).To(HaveLen(len(cases)))
-	for _, r := range outcome.Results {
-		b.results[r.Name] = r
-	}
-}
-
-var _ = Describe("catalogue", Label("catalogue"), func() {
+// load returns the scenarios, and the failures that are expected on this kernel.
+var load = sync.OnceValues(func() ([]*scenario.Scenario, *scenario.Expectations) {
 	scenarios, err := catalogue.Scenarios()
 	if err != nil {
 		panic(err)
@@ -138,26 +101,67 @@ var _ = Describe("catalogue", Label("catalogue"), func() {
 		panic(err)
 	}
 	expected = slices.DeleteFunc(expected, func(e scenario.Expectation) bool { return !e.On(witness.ThisKernel()) })
-	batches := map[string]*batch{}
-	for name := range opponents {
-		batches[name] = &batch{expected: &scenario.Expectations{List: expected}}
+	return scenarios, &scenario.Expectations{List: expected}
+})
+
+// A batch has the specs with one opponent. The peers keep running from one spec to the next, because starting them takes
+// longer than most cases. They end with the batch, so that no other spec sees them.
+type batch struct {
+	opponent *scenario.Peer
+	expected *scenario.Expectations
+	cases    []scenario.Case
+	session  *interop.Session
+}
+
+// Ginkgo runs the specs of an ordered container in one process. It runs those of a serial one while no other process runs
+// specs.
+func init() {
+	for _, name := range append(slices.Clone(partners), scenario.RunnerName) {
+		labels := Label("catalogue", name)
+		Describe("catalogue", labels, Ordered, ContinueOnFailure, func() { describeCases(opponents[name], false) })
+		Describe("catalogue", labels, Ordered, ContinueOnFailure, Serial, func() { describeCases(opponents[name], true) })
 	}
+}
+
+// describeCases defines the specs with an opponent, either those that run alone or the others.
+func describeCases(opponent *scenario.Peer, alone bool) {
+	scenarios, expected := load()
+	b := &batch{opponent: opponent, expected: expected}
 	for _, lib := range []peer.Library{inside.SCM(), inside.SCMPair()} {
 		us := underTest(lib)
 		for _, s := range scenarios {
+			if s.RunsAlone() != alone || !slices.Contains(opposite(s), opponent.Name) {
+				continue
+			}
 			for _, socketType := range s.Types {
-				for _, name := range opposite(s) {
-					if s.Play != scenario.PlayReceiver {
-						specify(scenario.Case{Scenario: s, Type: socketType, A: us, B: opponents[name]}, scenario.RoleA, name, batches[name])
-					}
-					if s.Play != scenario.PlaySender {
-						specify(scenario.Case{Scenario: s, Type: socketType, A: opponents[name], B: us}, scenario.RoleB, name, batches[name])
-					}
+				if s.Play != scenario.PlayReceiver {
+					b.specify(scenario.Case{Scenario: s, Type: socketType, A: us, B: opponent}, scenario.RoleA)
+				}
+				if s.Play != scenario.PlaySender {
+					b.specify(scenario.Case{Scenario: s, Type: socketType, A: opponent, B: us}, scenario.RoleB)
 				}
 			}
 		}
 	}
-})
+	BeforeAll(b.open)
+}
+
+// open gets ready to run the cases. It starts the opponent once, to find out what it supports.
+func (b *batch) open() {
+	if b.opponent.Why != "" {
+		return // each spec says so
+	}
+	self, err := runner()
+	Expect(err).NotTo(HaveOccurred())
+	if b.opponent.Name == scenario.RunnerName {
+		*b.opponent = *self
+	} else {
+		Expect(process.Probe(b.opponent, process.DefaultTimeout)).To(Succeed(), "peer %s", b.opponent.Name)
+	}
+	b.session, err = interop.Open(b.cases, b.expected, interop.Options{Runner: self})
+	Expect(err).NotTo(HaveOccurred())
+	DeferCleanup(b.session.Close)
+}
 
 // opposite returns the names of the peers that run a scenario with the package under test.
 func opposite(s *scenario.Scenario) []string {
@@ -172,7 +176,7 @@ func opposite(s *scenario.Scenario) []string {
 
 // specify defines a spec for a case, unless the package under test, which has this role, does not support it. If the
 // case is expected to fail, the spec's name begins with "expected:".
-func specify(c scenario.Case, us scenario.Role, opponent string, b *batch) {
+func (b *batch) specify(c scenario.Case, us scenario.Role) {
 	if c.UnsupportedBy(us) != "" {
 		return
 	}
@@ -181,11 +185,12 @@ func specify(c scenario.Case, us scenario.Role, opponent string, b *batch) {
 	if slices.ContainsFunc(b.expected.List, func(e scenario.Expectation) bool { return e.Selects(c) }) {
 		name, want = "expected: "+name, scenario.Expected
 	}
-	It(name, Label(opponent), func(ctx SpecContext) {
-		if why := opponents[opponent].Why; why != "" {
-			Skip(why)
+	It(name, func(ctx SpecContext) {
+		if b.opponent.Why != "" {
+			Skip(b.opponent.Why)
 		}
-		r := b.result(ctx, c)
+		Expect(CurrentSpecReport().IsSerial).To(Equal(c.Scenario.RunsAlone()))
+		r := b.session.Run(ctx, c)
 		AddReportEntry("transcript", strings.Join(r.Transcript, "\n"), ReportEntryVisibilityFailureOrVerbose)
 		if r.Verdict == scenario.Unsupported {
 			Skip(r.Why)
@@ -244,24 +249,3 @@ var _ = ReportAfterSuite("specs per peer", func(r Report) {
 	}
 	Expect(some || filtered).To(BeTrue(), "no spec ran with a partner in C or Rust or with the other backend")
 })
-
-var _ = DescribeTable("the suite needs a partner if make test has built them,", Label("catalogue"), func(focus string, passes bool) {
-	list := filepath.Join(GinkgoT().TempDir(), "list.json")
-	var none []peers.Built
-	for _, name := range partners {
-		none = append(none, peers.Built{Name: name, Why: "not built for this spec"})
-	}
-	Expect(peers.WriteList(list, none)).To(Succeed())
-	cmd := exec.Command("/proc/self/exe", "-test.run=^TestSuite$", "-ginkgo.no-color", "-ginkgo.focus="+focus)
-	cmd.Env = append(os.Environ(), "CI=", fdtest.AloneVariable+"=", peers.PartnersVariable+"="+list)
-	out, _ := cmd.CombinedOutput()
-	Expect(string(out)).To(ContainSubstring(" 0 Failed "))
-	Expect(cmd.ProcessState.Success()).To(Equal(passes), "%s", out)
-	if !passes {
-		Expect(string(out)).To(And(ContainSubstring(": not built for this spec"), ContainSubstring("no spec ran with a partner")))
-	}
-},
-	Entry("and fails without one", "catalogue basics/pass-one-fd/stream/.*scm-(cgo|purego)", false),
-	Entry("and passes if a filter leaves the catalogue out", "Pair makes|PassCred", true),
-	Entry("and passes if a filter leaves only the runner", "catalogue basics/pass-one-fd/.*/runner/", true),
-)

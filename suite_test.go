@@ -51,8 +51,9 @@ var _ = SynchronizedBeforeSuite(func(ctx SpecContext) []byte {
 func gate() {
 	descriptors := fdtest.Take()
 	goroutines := gleak.Goroutines()
+	starter := gleak.IgnoringTopFunction("github.com/scm-rights/scm/interop/process.serveStarter") // of peers
 	DeferCleanup(func() {
-		Eventually(gleak.Goroutines).ShouldNot(gleak.HaveLeaked(goroutines))
+		Eventually(gleak.Goroutines).ShouldNot(gleak.HaveLeaked(goroutines, starter))
 		Eventually(func() []string {
 			left := descriptors.NewSince()
 			if config, _ := GinkgoConfiguration(); config.ParallelTotal > 1 {

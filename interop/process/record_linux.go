@@ -201,20 +201,23 @@ func CloseInheritedOnExec() error {
 	return err
 }
 
-// starter returns a channel of functions that a single thread runs to start peers. The thread exists as long as this
-// process, because the kernel sends the parent-death signal when the thread that started the child exits. The thread
-// unblocks all signals, because the runner may have been started with some signals blocked.
+// starter returns a channel of functions that a single thread runs to start peers.
 var starter = sync.OnceValue(func() chan<- func() {
 	work := make(chan func())
-	go func() {
-		runtime.LockOSThread()
-		_ = unix.PthreadSigmask(unix.SIG_SETMASK, &unix.Sigset_t{}, nil) // it cannot fail with these arguments
-		for f := range work {
-			f()
-		}
-	}()
+	go serveStarter(work)
 	return work
 })
+
+// serveStarter is the thread of starter. It exists as long as this process, because the kernel sends the parent-death
+// signal when the thread that started the child exits. It unblocks all signals, because the runner may have been started
+// with some signals blocked.
+func serveStarter(work <-chan func()) {
+	runtime.LockOSThread()
+	_ = unix.PthreadSigmask(unix.SIG_SETMASK, &unix.Sigset_t{}, nil) // it cannot fail with these arguments
+	for f := range work {
+		f()
+	}
+}
 
 func onStarter(f func() error) error {
 	done := make(chan error, 1)
