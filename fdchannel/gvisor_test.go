@@ -16,6 +16,7 @@ import (
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+	"github.com/scm-rights/scm/interop/contract"
 	"github.com/scm-rights/scm/interop/process"
 	"github.com/scm-rights/scm/interop/scenario"
 	"github.com/scm-rights/scm/interop/witness"
@@ -174,68 +175,76 @@ func trace(strace, dir, program string) []string {
 	return nil
 }
 
-// These specs use the interop runner, which asks the kernel about each descriptor.
-var _ = Describe("gVisor's package at the other end", Label("gvisor"), Ordered, func() {
-	var gvisor *scenario.Peer
+// These specs use the interop runner, which asks the kernel about each descriptor. They leave out the scenarios in which the
+// runner is one side, because these need more calls than the two packages have.
+var _ = Describe("gVisor's package at the other end", Label("gvisor"), Ordered, ContinueOnFailure, func() {
 	lib := inside.FDChannel()
 	us := scenario.Program(lib.Name, "/proc/self/exe", inside.Argument, lib.Name)
+	gvisor := scenario.Program("fdchannel")
+	us.Hello = contract.Hello{Can: strings.Split(lib.Can, ","), Room: lib.Room}
+	gvisor.Hello = us.Hello
+	scenarios, err := catalogue.Scenarios()
+	if err != nil {
+		panic(err)
+	}
+	expected, err := catalogue.Expected()
+	if err != nil {
+		panic(err)
+	}
+	expected = slices.DeleteFunc(expected, func(e scenario.Expectation) bool { return !e.On(witness.ThisKernel()) })
+	var cases []scenario.Case
+	var session *interop.Session
 
 	BeforeAll(func(ctx SpecContext) {
-		b := peers.BuildPartners(ctx, "..", []string{"fdchannel"}, GinkgoWriter)[0]
+		b := peers.BuildPartners(ctx, "..", []string{gvisor.Name}, GinkgoWriter)[0]
 		if b.Why != "" {
 			fdtest.Missing(GinkgoTB(), "gVisor's peer was not built: "+b.Why)
 		}
-		gvisor = scenario.Program(b.Name, b.Command...)
+		gvisor.Command = b.Command
 		for _, p := range []*scenario.Peer{us, gvisor} {
+			assumed := p.Hello
 			Expect(process.Probe(p, process.DefaultTimeout)).To(Succeed())
+			Expect(p.Hello).To(And(HaveField("Can", assumed.Can), HaveField("Room", assumed.Room)))
 		}
+		runner, err := process.Runner()
+		Expect(err).NotTo(HaveOccurred())
+		session, err = interop.Open(cases, &scenario.Expectations{List: expected}, interop.Options{Runner: runner})
+		Expect(err).NotTo(HaveOccurred())
+		DeferCleanup(session.Close)
 	})
 
-	It("receives descriptors from our package, but does not make them close-on-exec", func(ctx SpecContext) {
-		results := runScenarios(ctx, us, gvisor)
-		Expect(results).To(HaveEach(BeElementOf(scenario.Pass, scenario.Expected)))
-		Expect(results).To(ContainElement(scenario.Expected))
-	})
-
-	It("sends descriptors to our package", func(ctx SpecContext) {
-		results := runScenarios(ctx, gvisor, us)
-		Expect(results).To(HaveEach(scenario.Pass))
-	})
-})
-
-// runScenarios runs every scenario that both peers can run, and returns the verdicts. It leaves out those in which the
-// runner is one side, because they need more calls than the peers have.
-func runScenarios(ctx context.Context, a, b *scenario.Peer) map[string]scenario.Verdict {
-	GinkgoHelper()
-	scenarios, err := catalogue.Scenarios()
-	Expect(err).NotTo(HaveOccurred())
-	expected, err := catalogue.Expected()
-	Expect(err).NotTo(HaveOccurred())
-	expected = slices.DeleteFunc(expected, func(e scenario.Expectation) bool { return !e.On(witness.ThisKernel()) })
-	var cases []scenario.Case
 	for _, s := range scenarios {
 		if s.Play != scenario.PlayPair && s.Play != scenario.PlaySolo {
 			continue
 		}
 		for _, socketType := range s.Types {
-			c := scenario.Case{Scenario: s, Type: socketType, A: a, B: b}
-			if c.UnsupportedBy(scenario.RoleA) == "" && c.UnsupportedBy(scenario.RoleB) == "" {
+			for _, c := range []scenario.Case{
+				{Scenario: s, Type: socketType, A: us, B: gvisor},
+				{Scenario: s, Type: socketType, A: gvisor, B: us},
+			} {
+				if c.Unsupported() != "" {
+					continue
+				}
 				cases = append(cases, c)
+				name, want := c.Name(), scenario.Pass
+				if slices.ContainsFunc(expected, func(e scenario.Expectation) bool { return e.Selects(c) }) {
+					name, want = "expected: "+name, scenario.Expected
+				}
+				It(name, func(ctx SpecContext) {
+					r := session.Run(ctx, c)
+					AddReportEntry("transcript", strings.Join(r.Transcript, "\n"), ReportEntryVisibilityFailureOrVerbose)
+					if r.Verdict == scenario.Unsupported {
+						Skip(r.Why)
+					}
+					Expect(r.Verdict).To(Equal(want), "%s %v", r.Why, r.Findings)
+				})
 			}
 		}
 	}
-	outcome := interop.Run(ctx, cases, &scenario.Expectations{List: expected}, interop.Options{})
-	verdicts := map[string]scenario.Verdict{}
-	for _, r := range outcome.Results {
-		if r.Verdict == scenario.Unsupported {
-			continue
-		}
-		AddReportEntry(r.Name, strings.Join(r.Transcript, "\n"), ReportEntryVisibilityFailureOrVerbose)
-		verdicts[r.Name] = r.Verdict
+	if len(cases) == 0 {
+		panic("no scenario is for these packages")
 	}
-	Expect(verdicts).NotTo(BeEmpty())
-	return verdicts
-}
+})
 
 func command(dir, name string, args ...string) (string, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute) // so that no program hangs
