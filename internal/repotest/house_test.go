@@ -201,6 +201,23 @@ var _ = Describe("the house", Label("house"), func() {
 		Expect(unused(packages[:0])).To(ContainElement("interop/contract may depend on interop/display"))
 	})
 
+	It("uses Ginkgo in the suites that CONTRIBUTING.md lists, and nowhere else", func() {
+		list := regexp.MustCompile("The suites of package (.*) use Ginkgo").FindStringSubmatch(contents("CONTRIBUTING.md"))
+		Expect(list).To(HaveLen(2))
+		var want []string
+		for _, name := range regexp.MustCompile("`(.*?)`").FindAllStringSubmatch(list[1], -1) {
+			want = append(want, strings.Replace(name[1], "scm", ".", 1))
+		}
+		var found []string
+		for _, name := range filesBelow(".") {
+			if strings.HasSuffix(name, "_test.go") && strings.Contains(contents(name), `. "github.com/onsi/ginkgo/v2"`) {
+				found = append(found, filepath.Dir(name))
+			}
+		}
+		slices.Sort(found)
+		Expect(slices.Compact(found)).To(ConsistOf(want))
+	})
+
 	It("keeps judging out of the files that converse and observe", func() {
 		for _, name := range []string{"interop/talk_linux.go", "interop/observe_linux.go"} {
 			Expect(contents(name)).NotTo(MatchRegexp(`interop/judge"|\bjudge\.`), name)
