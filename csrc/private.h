@@ -7,10 +7,8 @@
 #define _GNU_SOURCE
 #endif
 
-/* Needed for msg_control on Solaris and illumos, which also have an older msghdr. */
-#if defined(__sun) && !defined(_XPG4_2)
-#define _XPG4_2 1
-#define __EXTENSIONS__ 1
+#ifndef __linux__
+#include "other.h"
 #endif
 
 #include <errno.h>
@@ -25,49 +23,18 @@
 #ifdef __linux__
 #include <sys/syscall.h>
 #include <unistd.h>
-#else
-#include <pthread.h>
-#endif
 
 /* New in Linux 6.5. The value is the same on every architecture. */
-#if defined(__linux__) && !defined(SCM_PIDFD)
+#ifndef SCM_PIDFD
 #define SCM_PIDFD 0x04
 #endif
 
-/* macOS, Solaris, older illumos and AIX lack the flag. scm_take_fds sets close-on-exec there. */
-#ifndef MSG_CMSG_CLOEXEC
-#define MSG_CMSG_CLOEXEC 0
-#define SCM_CLOEXEC_BY_FCNTL
-#endif
-
-/*
- * Linux installs the descriptors that fit and drops the rest, so the control buffer can
- * be exact. macOS installs all of them before it truncates, and FreeBSD delivers none if
- * the buffer is exact. On those systems it holds more than any of them can send.
- */
-#ifdef __linux__
+/* Linux installs the descriptors that fit and drops the rest, so the buffer can be exact. */
 #define SCM_CONTROL_BYTES \
 	(CMSG_SPACE(sizeof(int) * SCM_MAX_FDS) + CMSG_SPACE(sizeof(struct ucred)) + \
 	    CMSG_SPACE(sizeof(int)))
 #define SCM_PAIR_BYTES CMSG_SPACE(sizeof(int))
-#else
-#define SCM_CONTROL_BYTES CMSG_SPACE(sizeof(int) * 1024)
-#define SCM_PAIR_BYTES SCM_CONTROL_BYTES
-#endif
 
-/* An array of struct cmsghdr is not possible: it ends in a flexible array. */
-union scm_control {
-	size_t align;
-	unsigned char bytes[SCM_CONTROL_BYTES];
-};
-
-/*
- * The libcs disagree on the types of the lengths in msghdr and cmsghdr. Our lengths fit
- * this type, which converts to any of theirs.
- */
-typedef unsigned short scm_len;
-
-#ifdef __linux__
 /*
  * Return the result of a system call, with ERESTARTSYS replaced by EINTR. If a signal
  * ends a recvmmsg after its first message, the kernel leaves its internal ERESTARTSYS
@@ -82,62 +49,32 @@ scm_result(long n)
 		errno = EINTR;
 	return n;
 }
-#endif
 
 /* Make the system call directly: musl's sendmsg fails with more than 1024 bytes of control data. */
 static inline ssize_t
 scm_sendmsg(int sock, const struct msghdr *msg, int flags)
 {
-#ifdef __linux__
 	return scm_result(syscall(SYS_sendmsg, sock, msg, flags));
-#elif defined(__FreeBSD__)
-	/*
-	 * Since FreeBSD 15, a message on a seqpacket socket ends only if it is sent with
-	 * this flag; otherwise the receiver gets it joined with the next. On a stream the
-	 * flag fails with EINVAL.
-	 */
-	int type = 0;
-	socklen_t len = sizeof(type);
-
-	if (getsockopt(sock, SOL_SOCKET, SO_TYPE, &type, &len) == 0 && type == SOCK_SEQPACKET)
-		flags |= MSG_EOR;
-	return sendmsg(sock, msg, flags);
-#else
-	return sendmsg(sock, msg, flags);
-#endif
 }
 
 static inline ssize_t
 scm_recvmsg(int sock, struct msghdr *msg, int flags)
 {
-#ifdef __linux__
 	return scm_result(syscall(SYS_recvmsg, sock, msg, flags));
-#else
-	return recvmsg(sock, msg, flags);
-#endif
 }
+#endif
 
-#ifndef __linux__
+/* An array of struct cmsghdr is not possible: it ends in a flexible array. */
+union scm_control {
+	size_t align;
+	unsigned char bytes[SCM_CONTROL_BYTES];
+};
+
 /*
- * Disable cancellation while the library holds descriptors that the caller does not have
- * yet: libc's close and fcntl may be cancellation points. Linux does not need this. There
- * the library calls SYS_close directly, and the kernel sets close-on-exec.
+ * The libcs disagree on the types of the lengths in msghdr and cmsghdr. Our lengths fit
+ * this type, which converts to any of theirs.
  */
-static inline int
-scm_disable_cancel(void)
-{
-	int state;
-
-	(void)pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
-	return state;
-}
-
-static inline void
-scm_restore_cancel(int state)
-{
-	(void)pthread_setcancelstate(state, &state);
-}
-#endif
+typedef unsigned short scm_len;
 
 /*
  * The private functions, which scm_rights.h does not declare. Each object of libscm_rights

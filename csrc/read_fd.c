@@ -1,5 +1,6 @@
 #include "private.h"
 
+/* The read_fd of UNP §15.7. write_fd.c is the other half, and scm_rights.h documents both. */
 ssize_t
 read_fd(int fd, void *ptr, size_t nbytes, int *recvfd)
 {
@@ -30,6 +31,10 @@ read_fd(int fd, void *ptr, size_t nbytes, int *recvfd)
 		scm_close_installed(&msg);
 		return -1;
 	}
+	/*
+	 * scm_take walks the control messages: it stores the first descriptor in one, closes any
+	 * others, and copies the flags to m. A descriptor that it closes sets MSG_CTRUNC.
+	 */
 	m.fds = &one;
 	scm_take(&m, 1, &msg);
 	if ((m.flags & MSG_CTRUNC) != 0) {

@@ -14,7 +14,7 @@ scm_rights_recv(int sock, struct scm_message *m, int flags)
 	}
 	scm_prepare_recv(&msg, &control, m);
 	scm_clear_received(m);
-	/* The flag is 0 on systems that lack it; see private.h and take_fds.c. */
+	/* The flag is 0 on systems that lack it; see other.h and take_fds.c. */
 	n = scm_recvmsg(sock, &msg, flags | MSG_CMSG_CLOEXEC);
 	if (n < 0) {
 		scm_close_installed(&msg);

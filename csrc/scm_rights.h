@@ -1,5 +1,6 @@
 /*
- * Pass open files between processes over Unix sockets (SCM_RIGHTS).
+ * Pass open files between processes over Unix sockets (SCM_RIGHTS). write_fd and
+ * read_fd, in write_fd.c and read_fd.c, are the pair of UNP §15.7.
  *
  * Each function makes one system call and retries nothing. On failure it returns
  * -1 and sets errno. Every descriptor that the kernel installs during a call is
@@ -97,8 +98,9 @@ struct scm_cred {
 };
 
 /*
- * One whole message. Set unused fields to 0 or NULL: a later version may add fields,
- * and a structure initialized with {0} then keeps its meaning.
+ * One whole message. Set unused fields to 0 or NULL, for example by initializing the
+ * structure with {0}. Your program then still works when it is compiled with a later
+ * version, which may have more fields.
  */
 struct scm_message {
 	const struct iovec *iov; /* the buffers */

@@ -1,5 +1,6 @@
 #include "private.h"
 
+/* The write_fd of UNP §15.7. read_fd.c is the other half, and scm_rights.h documents both. */
 ssize_t
 write_fd(int fd, const void *ptr, size_t nbytes, int sendfd)
 {
