@@ -5,7 +5,6 @@ go 1.24
 require (
 	github.com/onsi/ginkgo/v2 v2.16.0
 	github.com/onsi/gomega v1.30.0
-	github.com/schollz/progressbar/v3 v3.14.1
 	github.com/spf13/cobra v1.9.1
 	golang.org/x/sys v0.30.0
 )
@@ -16,11 +15,8 @@ require (
 	github.com/google/go-cmp v0.6.0 // indirect
 	github.com/google/pprof v0.0.0-20210407192527-94a9f03dee38 // indirect
 	github.com/inconshreveable/mousetrap v1.1.0 // indirect
-	github.com/mitchellh/colorstring v0.0.0-20190213212951-d06e56a500db // indirect
-	github.com/rivo/uniseg v0.4.4 // indirect
 	github.com/spf13/pflag v1.0.6 // indirect
 	golang.org/x/net v0.20.0 // indirect
-	golang.org/x/term v0.16.0 // indirect
 	golang.org/x/text v0.14.0 // indirect
 	golang.org/x/tools v0.17.0 // indirect
 	gopkg.in/yaml.v3 v3.0.1 // indirect

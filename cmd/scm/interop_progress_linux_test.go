@@ -1,10 +1,15 @@
 package main
 
 import (
+	"io"
+	"os"
+	"path/filepath"
+	"strconv"
 	"testing"
 	"time"
 
 	"github.com/scm-rights/scm/interop/scenario"
+	"golang.org/x/sys/unix"
 )
 
 // A lineWriter passes on the lines that are written to it, or drops them if the channel is full.
@@ -21,7 +26,7 @@ func (w lineWriter) Write(b []byte) (int, error) {
 // A run without a terminal prints its progress at regular times, even while no case ends.
 func TestLineProgress(t *testing.T) {
 	lines := make(lineWriter)
-	count, stop := lineProgress(lines, 7, time.Millisecond, time.Millisecond)
+	count, stop := lineProgress(lines, progressText+"\n", 7, time.Millisecond, time.Millisecond)
 	const before, after = "scm: 0 of 7 cases, 0 not as expected\n", "scm: 2 of 7 cases, 1 not as expected\n"
 	if got := <-lines; got != before || !progressLine.MatchString(got) {
 		t.Errorf("got %q", got)
@@ -38,4 +43,44 @@ func TestLineProgress(t *testing.T) {
 		t.Errorf("printed %q after the end", got)
 	default:
 	}
+}
+
+// On a terminal, the line replaces itself, and is gone at the end.
+func TestProgressOnTerminal(t *testing.T) {
+	master, terminal := openTerminal(t)
+	_, stop := newProgress(terminal, 7)
+	const line = "\rscm: 0 of 7 cases, 0 not as expected"
+	got := make([]byte, 2*len(line))
+	if _, err := io.ReadFull(master, got); err != nil || string(got) != line+line {
+		t.Fatalf("got %q, %v", got, err)
+	}
+	stop()
+	_ = terminal.Close()
+	rest, _ := io.ReadAll(master) // EIO at the end
+	const cleared = "\r\x1b[K"
+	if len(rest) < len(cleared) || string(rest[len(rest)-len(cleared):]) != cleared {
+		t.Errorf("got %q at the end", rest)
+	}
+}
+
+func openTerminal(t *testing.T) (master, terminal *os.File) {
+	t.Helper()
+	master, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
+	if err != nil {
+		t.Skip("no terminals: ", err)
+	}
+	t.Cleanup(func() { _ = master.Close() })
+	n, err := unix.IoctlGetInt(int(master.Fd()), unix.TIOCGPTN)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.IoctlSetPointerInt(int(master.Fd()), unix.TIOCSPTLCK, 0); err != nil {
+		t.Fatal(err)
+	}
+	terminal, err = os.OpenFile(filepath.Join("/dev/pts", strconv.Itoa(n)), os.O_RDWR|unix.O_NOCTTY, 0)
+	if err != nil {
+		t.Skip("no terminals: ", err)
+	}
+	t.Cleanup(func() { _ = terminal.Close() })
+	return master, terminal
 }

@@ -18,7 +18,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/schollz/progressbar/v3"
 	"github.com/scm-rights/scm"
 	"github.com/scm-rights/scm/internal/builtin"
 	"github.com/scm-rights/scm/internal/procfs"
@@ -256,7 +255,7 @@ func (o *runOptions) runOnce(ctx context.Context, p *plan) (*report.Report, erro
 	if err != nil {
 		return nil, writeError(err)
 	}
-	count, stopProgress := newProgress(len(p.cases))
+	count, stopProgress := newProgress(os.Stderr, len(p.cases))
 	options := o.Options
 	options.Runner = p.runner
 	if o.trace {
@@ -318,26 +317,23 @@ func recordPeer(cmd *exec.Cmd, started func(), call func(lines []string)) error 
 	return err
 }
 
-// newProgress shows the progress of the run on standard error until stop is called: as a bar on a
-// terminal, and elsewhere as a line after 5 seconds, and then every 15 seconds. Call count for each
-// result.
-func newProgress(total int) (count func(scenario.Result), stop func()) {
-	if _, err := unix.IoctlGetTermios(int(os.Stderr.Fd()), unix.TCGETS); err != nil {
-		return lineProgress(os.Stderr, total, 5*time.Second, 15*time.Second)
+// newProgress shows the progress of the run on f until stop is called. On a terminal it replaces one line, and removes
+// it at the end. Elsewhere it prints a line after 5 seconds, and then every 15 seconds. Call count for each result.
+func newProgress(f *os.File, total int) (count func(scenario.Result), stop func()) {
+	if _, err := unix.IoctlGetTermios(int(f.Fd()), unix.TCGETS); err != nil {
+		return lineProgress(f, progressText+"\n", total, 5*time.Second, 15*time.Second)
 	}
-	bar := progressbar.NewOptions(total,
-		progressbar.OptionSetWriter(os.Stderr),
-		progressbar.OptionShowCount(),
-		progressbar.OptionThrottle(100*time.Millisecond),
-		progressbar.OptionClearOnFinish())
-	count = func(scenario.Result) {
-		_ = bar.Add(1) // a run does not fail because its progress cannot be shown
+	count, stopLines := lineProgress(f, "\r"+progressText, total, 100*time.Millisecond, 100*time.Millisecond)
+	return count, func() {
+		stopLines()
+		fmt.Fprint(f, "\r\x1b[K")
 	}
-	return count, func() {}
 }
 
-// lineProgress is newProgress with lines at these times. A line is also due if no case ends.
-func lineProgress(w io.Writer, total int, first, interval time.Duration) (count func(scenario.Result), stop func()) {
+const progressText = "scm: %d of %d cases, %d not as expected"
+
+// lineProgress prints the progress at these times, also if no case ends.
+func lineProgress(w io.Writer, format string, total int, first, interval time.Duration) (count func(scenario.Result), stop func()) {
 	var done, unexpected atomic.Int32
 	ended, printed := make(chan struct{}), make(chan struct{})
 	go func() {
@@ -347,7 +343,7 @@ func lineProgress(w io.Writer, total int, first, interval time.Duration) (count 
 			case <-ended:
 				return
 			case <-time.After(wait):
-				fmt.Fprintf(w, "scm: %d of %d cases, %d not as expected\n", done.Load(), total, unexpected.Load())
+				fmt.Fprintf(w, format, done.Load(), total, unexpected.Load())
 			}
 		}
 	}()
