@@ -95,11 +95,12 @@ setup-machine setup-machines: setup-%:
 # Runs one part of the tests, and keeps its output and result in RESULTS.
 part = $(GO) run ./tools/gotest -results $(RESULTS) -name
 
-# Makes the targets $(1). Then, even after an interrupt, it prints the results of the parts $(2).
+# Makes the targets $(1). Then, even after an interrupt, it prints the results of the parts $(2), and with the flag $(3) what
+# they did not run.
 define judged
 @trap : INT; rm -f $(addsuffix .*,$(addprefix $(RESULTS)/,$(subst /,-,$(2)))); status=0; \
 $(MAKE) $(1) || status=$$?; \
-$(GO) build -o build/gotest ./tools/gotest && build/gotest -results $(RESULTS) -verdict "make $@" -failed $$((status > 0)) $(2) || status=1; \
+$(GO) build -o build/gotest ./tools/gotest && build/gotest -results $(RESULTS) -verdict "make $@" -failed $$((status > 0)) $(3) $(2) || status=1; \
 exit $$status
 endef
 
@@ -117,9 +118,9 @@ REPO_MODULES = $(filter bench tools/%,$(MODULES:./%=%))
 PRODUCT_MODULES = $(filter-out $(REPO_MODULES),$(MODULES:./%=%))
 
 .PHONY: test test-partners test-parts test-cgo test-purego test-c test-modules
-test: setup-c ## minutes: run the tests: Go on both backends, C plain and under sanitizers and valgrind; print the totals
+test: setup-interop ## minutes: run the tests: Go on both backends, with partners in C and Rust, C plain and under sanitizers and valgrind; print the totals
 	@tools/setup -n test
-	$(call judged,test-partners test-parts,cgo purego c $(PRODUCT_MODULES))
+	$(call judged,test-partners test-parts,cgo purego c $(PRODUCT_MODULES),-partners build/peers/partners.json)
 
 # These programs in C and Rust run the catalogue with package scm in both test-cgo and test-purego, which may run as a user
 # without compilers.
@@ -259,7 +260,7 @@ systemd-check: setup-machine ## minutes: run the quick ones of these checks
 	$(GO) run ./tools/prove systemd -quick $(SYSTEMD)
 
 .PHONY: kernels kernels-check kernels-keep
-kernels: setup-machines dist ## tens of minutes: boot real kernels in emulated machines, and run the kernel scenarios, the built-in peers, fdchannel's specs and the archives of dist there; KERNEL=6.1.176-amd64 or ARCH=s390x for only some
+kernels: setup-test setup-machines dist ## tens of minutes: boot real kernels in emulated machines, and run the kernel scenarios, the built-in peers, fdchannel's specs and the archives of dist there; KERNEL=6.1.176-amd64 or ARCH=s390x for only some
 	$(GO) run ./tools/prove kernels -kernel "$(KERNEL)" $(ARCH)
 
 # The kernel is that of a stable Debian release. -quick leaves out the built-in peers, which take about as long as the rest.
@@ -314,10 +315,10 @@ install-man: man ## seconds: install the pages that make man writes, under DESTD
 
 # Compilers for other architectures are not needed for the two that this machine runs.
 .PHONY: dist dist-check
-dist: setup-test $(if $(filter-out amd64 386,$(or $(ARCH),all)),setup-machines) ## minutes: build what a release consists of into build/dist: static programs and peers, the C library's source, SBOMs, SHA256SUMS; ARCH="amd64 386" for only some
+dist: setup-interop $(if $(filter-out amd64 386,$(or $(ARCH),all)),setup-machines) ## minutes: build what a release consists of into build/dist: static programs and peers, the C library's source, SBOMs, SHA256SUMS; ARCH="amd64 386" for only some
 	tools/dist.sh $(ARCH)
 
-dist-check: dist ## minutes: test what dist has built, as a user without Go and without a checkout
+dist-check: setup-test dist ## minutes: test what dist has built, as a user without Go and without a checkout
 	SCM_DIST=$(CURDIR)/build/dist $(GO) test ./internal/repotest -count=1 -v -ginkgo.no-color -ginkgo.label-filter=dist
 
 .PHONY: mutants

@@ -688,6 +688,31 @@ echo "$1 ends, ${#started[@]} started"
 		Expect(err).To(HaveOccurred(), out)
 	})
 
+	DescribeTable("chooses the first Debian package that is new enough,", func(versions, want string) {
+		if _, err := exec.LookPath("dpkg"); err != nil {
+			Skip("not Debian")
+		}
+		bin := linked("bash", "dirname", "dpkg", "mktemp", "paste", "rm", "sed", "sh", "tr")
+		for name, script := range map[string]string{
+			"apt-cache": "case $2 in " + versions + " *) v='(none)';; esac; printf \"$2:\\n  Candidate: $v\\n\"",
+			"apt-get":   ":",
+			"go":        "[ $1 != run ] || printf 'cargo 1.85\\tcargo-web|cargo\\n'",
+			"id":        "echo 1000",
+		} {
+			Expect(os.WriteFile(filepath.Join(bin, name), []byte("#!/bin/sh\n"+script+"\n"), 0o700)).To(Succeed())
+		}
+		cmd := exec.Command(filepath.Join(bin, "bash"), "tools/setup", "interop")
+		cmd.Env = append(fdtest.WithoutMake(), "PATH="+bin)
+		out := output(cmd)
+		Expect(out).To(MatchRegexp(`(?m)^setup: missing: .*, cargo 1\.85$`))
+		Expect(out).To(MatchRegexp(`(?m)^setup: not root; root would run: apt-get .* pkg-config` + want + "$"))
+	},
+		Entry("as on Debian 12", "cargo-web) v=1.85.0-1;; cargo) v=0.66.0+ds1-1;;", " cargo-web"),
+		Entry("as on Debian 13, which has two", "cargo-web) v=1.96.0-1;; cargo) v=1.85.1-1;;", " cargo-web"),
+		Entry("if only the second exists", "cargo) v=1:1.85.1-1;;", " cargo"),
+		Entry("if all are too old", "cargo) v=0.66.0+ds1-1;;", ""),
+	)
+
 	It("requires few modules directly, and docs/dependencies.md gives the reason for each", func() {
 		var gomod struct {
 			Require []struct {

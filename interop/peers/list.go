@@ -50,3 +50,23 @@ func ReadList(file string) ([]Built, error) {
 	}
 	return list, nil
 }
+
+// NotBuilt returns a line for each reason for which peers in the list were not built: "NAME NAME: REASON".
+func NotBuilt(list []Built) (lines []string) {
+	var reasons []string
+	names := map[string][]string{} // by reason
+	for _, b := range list {
+		if b.Why == "" {
+			continue
+		}
+		reason := b.Obstacle()
+		if names[reason] == nil {
+			reasons = append(reasons, reason)
+		}
+		names[reason] = append(names[reason], b.Name)
+	}
+	for _, reason := range reasons {
+		lines = append(lines, strings.Join(names[reason], " ")+": "+reason)
+	}
+	return lines
+}

@@ -30,8 +30,8 @@ type language struct {
 	Rows   []Row    `json:"rows"`
 	Lint   linters  `json:"lint"`
 
-	// Packages maps the tools in Needs to the Debian packages that have them. git, make, Go and the C compiler
-	// that cgo uses need none.
+	// Packages maps the tools in Needs to the Debian packages that have them. Of "A|B", tools/setup installs the
+	// first that is new enough. git, make, Go and the C compiler that cgo uses need none.
 	Packages map[string]string `json:"packages"`
 
 	// Modules maps each tool to the arguments for checking that {module} is installed. With these

@@ -72,24 +72,17 @@ func main() {
 	fmt.Println("peers: the list is", file)
 }
 
-// summarize prints which peers were built. It groups the peers that were not built by reason, and prints the command
+// summarize prints which peers were built. It groups the peers that were not built by reason, with the command
 // that installs the missing tools.
 func summarize(w io.Writer, list []peers.Built) {
-	var built, reasons []string
-	missing := map[string][]string{} // by reason
+	var built []string
 	for _, b := range list {
 		if b.Why == "" {
 			built = append(built, b.Name)
-			continue
 		}
-		reason := b.Obstacle()
-		if missing[reason] == nil {
-			reasons = append(reasons, reason)
-		}
-		missing[reason] = append(missing[reason], b.Name)
 	}
 	fmt.Fprintf(w, "peers: built %d of %d: %s\n", len(built), len(list), strings.Join(built, " "))
-	for _, reason := range reasons {
-		fmt.Fprintf(w, "peers: not built: %s: %s\n", strings.Join(missing[reason], " "), reason)
+	for _, line := range peers.NotBuilt(list) {
+		fmt.Fprintf(w, "peers: not built: %s\n", line)
 	}
 }

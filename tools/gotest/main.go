@@ -4,7 +4,7 @@
 //	gotest [-name NAME] [-results DIR] [-C DIR] -- GO-TEST-ARGUMENT…
 //	gotest [-name NAME] [-results DIR] -command -- COMMAND ARGUMENT…
 //	gotest [-name NAME] [-results DIR] -skip REASON
-//	gotest -results DIR -verdict TITLE [-failed N] [NAME…]
+//	gotest -results DIR -verdict TITLE [-failed N] [-partners FILE] [NAME…]
 //
 // By default, gotest runs `go test -json`. It counts the specs of a Ginkgo suite instead of the suite, and subtests
 // instead of their parent test. It prints a line per package, the output of each failed test, the reason for each
@@ -17,6 +17,7 @@
 // In all these cases, gotest writes the counts and the names of the failed tests to DIR/NAME.json, and the whole output
 // to DIR/NAME.log. With -verdict, it prints the counts and the failed tests of the named parts (by default all parts in
 // DIR). It then fails unless every part ran and no test failed. With -failed, it reports at least N failures.
+// With -partners, it also prints which peers in a list of buildpeers could not be built, so no test has run them.
 //
 // Ginkgo's own JSON report cannot replace gotest: its flags make go test fail in packages that have no Ginkgo suite.
 //
@@ -51,6 +52,7 @@ func main() {
 	skip := flag.String("skip", "", "record that the part cannot run, for this `reason`")
 	title := flag.String("verdict", "", "print the sum of the parts under this `title`")
 	failed := flag.Int("failed", 0, "with -verdict, report at least `N` failures")
+	partners := flag.String("partners", "", "with -verdict, print which peers in this `file` were not built")
 	flag.Parse()
 
 	// The commands that gotest runs receive the interrupt too. Wait for them to exit, so that gotest can
@@ -59,7 +61,7 @@ func main() {
 	var err error
 	switch {
 	case *title != "":
-		err = verdict(os.Stdout, *title, *results, *failed, flag.Args())
+		err = verdict(os.Stdout, *title, *results, *failed, *partners, flag.Args())
 	case *skip != "":
 		err = write(*results, skipped(os.Stdout, *name, *skip))
 	case *command:

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -8,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/scm-rights/scm/interop/peers"
 )
 
 func TestReport(t *testing.T) {
@@ -120,7 +123,7 @@ func TestGoTest(t *testing.T) {
 
 	// Ask for the verdict as make does.
 	var text strings.Builder
-	if err := verdict(&text, "make test", results, 0, []string{"toys", "purego"}); err != errFailed {
+	if err := verdict(&text, "make test", results, 0, "", []string{"toys", "purego"}); err != errFailed {
 		t.Errorf("verdict: got %v, want %v", err, errFailed)
 	}
 	for _, name := range []string{"toy/red TestRed/sub", "toy/panics TestPanic", "toy/exits failed outside its tests", "toy/unbuilt does not build", "toy/silent ran no test"} {
@@ -170,9 +173,28 @@ func TestVerdict(t *testing.T) {
 			}
 		}
 		var text strings.Builder
-		if err := verdict(&text, "make test", dir, c.least, nil); err != c.err || !strings.HasSuffix(text.String(), c.want) {
+		if err := verdict(&text, "make test", dir, c.least, "", nil); err != c.err || !strings.HasSuffix(text.String(), c.want) {
 			t.Errorf("%s: got %v and %q, want %v and %q", c.name, err, &text, c.err, c.want)
 		}
+	}
+}
+
+// The partners that no test has run are named directly before the counts.
+func TestVerdictNamesPartners(t *testing.T) {
+	dir := t.TempDir()
+	partners := filepath.Join(t.TempDir(), "partners.json")
+	list := []peers.Built{
+		{Name: "csrc", Command: []string{"csrc"}},
+		{Name: "nix", Why: "no cargo in PATH", Setup: "interop"},
+		{Name: "rustix", Why: "no cargo in PATH", Setup: "interop"},
+	}
+	if err := errors.Join(peers.WriteList(partners, list), write(dir, &part{Name: "cgo", Passed: 3})); err != nil {
+		t.Fatal(err)
+	}
+	var text strings.Builder
+	want := "\nnot played: nix rustix: no cargo in PATH; to install it: make setup-interop\n3 passed, 0 failed, 0 skipped\n"
+	if err := verdict(&text, "make test", dir, 0, partners, nil); err != nil || !strings.HasSuffix(text.String(), want) {
+		t.Errorf("got %v and %q, want %q", err, &text, want)
 	}
 }
 

@@ -10,6 +10,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"github.com/scm-rights/scm/interop/peers"
 )
 
 // A part contains the results of the part of the tests that one gotest command ran.
@@ -74,9 +76,9 @@ func read(file, name string) (*part, error) {
 	return p, nil
 }
 
-// verdict prints the sum of the parts, the names of the failed tests and the files with their output. The last
-// line is `N passed, N failed, N skipped`.
-func verdict(w io.Writer, title, dir string, least int, names []string) error {
+// verdict prints the sum of the parts, the names of the failed tests, the files with their output, and the partners that
+// could not be built. The last line is `N passed, N failed, N skipped`.
+func verdict(w io.Writer, title, dir string, least int, partners string, names []string) error {
 	var files []string
 	for _, name := range names {
 		files = append(files, filepath.Join(dir, fileName(name)+".json"))
@@ -114,6 +116,11 @@ func verdict(w io.Writer, title, dir string, least int, names []string) error {
 	}
 	if len(logs) > 0 {
 		fmt.Fprintf(w, "output: %s\n", strings.Join(logs, " "))
+	}
+	if list, err := peers.ReadList(partners); partners != "" && err == nil {
+		for _, line := range peers.NotBuilt(list) {
+			fmt.Fprintf(w, "not played: %s\n", line)
+		}
 	}
 	total.Failed = max(total.Failed, least)
 	if total.Passed == 0 && total.Failed == 0 {
