@@ -427,11 +427,11 @@ lint-shell:
 	shellcheck $(SHELL_FILES)
 
 # actionlint checks the workflows, and check-jsonschema the other files. build/lint/user is the repository of a user who
-# copied the files of docs/ci. There, actionlint reads the inputs of the action, which the workflow checks out as "scm".
+# copied the files of docs/ci. There, actionlint reads the inputs of the action from the link "scm", because it does not download actions.
 lint-workflows: lint-tools
 	rm -rf build/lint/user
 	mkdir -p build/lint/user/.git build/lint/user/.github/workflows
-	cp docs/ci/github.yml build/lint/user/.github/workflows
+	sed 's|scm-rights/scm@v.*|./scm|' docs/ci/github.yml >build/lint/user/.github/workflows/github.yml
 	ln -s $(CURDIR) build/lint/user/scm
 	$(ACTIONLINT) .github/workflows/*.yml
 	cd build/lint/user; $(ACTIONLINT) .github/workflows/github.yml

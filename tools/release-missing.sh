@@ -22,5 +22,5 @@ fi
 # These sentences are true until the first release.
 while read -r place; do
 	missing "what replaces the sentence in $place"
-done < <(grep -nEio '[^.:]*(no release yet|nothing has been released|not published|not yet at the address|not (been )?run yet|will be at)' README.md CHANGELOG.md SECURITY.md docs/*.md)
+done < <(grep -nEio '[^.:]*(no release yet|no tag yet|nothing has been released|not published|not yet at the address|not (been )?run yet|will be at)' README.md CHANGELOG.md SECURITY.md docs/*.md)
 exit "$missing"

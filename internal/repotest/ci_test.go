@@ -79,7 +79,7 @@ func (u ciUser) runAction(changes ...string) (status int, out string) {
 		inputs[m[1]] = m[2]
 	}
 	github := contents("docs/ci/github.yml")
-	for _, m := range stepInput.FindAllStringSubmatch(between(github, "- uses: ./scm\n", "\n      - "), -1) {
+	for _, m := range stepInput.FindAllStringSubmatch(between(github, "- uses: scm-rights/scm@v", "\n      - "), -1) {
 		Expect(inputs).To(HaveKey(m[1]))
 		inputs[m[1]] = m[2]
 	}
@@ -231,7 +231,7 @@ var _ = Describe("docs/ci.md", func() {
 			Expect(out).To(ContainSubstring(name + ": "))
 		}
 		version := between(contents("csrc/scm_rights.h"), "#define SCM_VERSION \"", "\"\n")
-		for _, m := range regexp.MustCompile(`(?:scm(?:_rights)?[-:]|ref: v)(\d+\.\d+\.\d+)`).FindAllStringSubmatch(contents("docs/ci.md")+contents("docs/c.md")+contents("docs/programs.md"), -1) {
+		for _, m := range regexp.MustCompile(`(?:scm(?:_rights)?[-:]|scm@v)(\d+\.\d+\.\d+)`).FindAllStringSubmatch(contents("docs/ci.md")+contents("docs/c.md")+contents("docs/programs.md"), -1) {
 			Expect(m[1]).To(Equal(version), m[0])
 		}
 	})
