@@ -16,6 +16,15 @@ stage=build/_dist # go ignores this name, and so the templates in it
 version=$(sed -n 's/^#define SCM_VERSION "\(.*\)"/\1/p' csrc/scm_rights.h)
 archs=("$@")
 [ $# -gt 0 ] || mapfile -t archs < <(echo 386 && awk '!/^#/ { print $1 }' internal/target/machines.txt)
+
+# Debian has the licence of its Go in the folder of the package. Find it before anything is built.
+go_licence=$(go env GOROOT)
+if [ ! -e "$go_licence/LICENSE" ]; then
+	go_licence=$(dpkg-query -S "$(realpath "$go_licence/bin/go")")
+	go_licence=/usr/share/doc/${go_licence%%:*}
+	[ -e "$go_licence/copyright" ] || { echo "dist: no licence in $(go env GOROOT) or $go_licence" >&2; exit 1; }
+fi
+
 rm -rf "$out" "$stage"
 mkdir -p "$out" "$stage"
 
@@ -45,7 +54,7 @@ crates() {
 
 # modules GOARCH: lists Go's library and the modules in scm and scmvet, each with its folder.
 modules() {
-	echo "go $(go env GOROOT)"
+	echo "go $go_licence"
 	local program
 	for program in scm scmvet; do
 		GOARCH=$1 go -C cmd/$program list -deps -f '{{with .Module}}{{if not .Main}}{{.Path}} {{.Dir}}{{end}}{{end}}' .

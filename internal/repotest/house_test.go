@@ -713,6 +713,31 @@ echo "$1 ends, ${#started[@]} started"
 		Entry("if all are too old", "cargo) v=0.66.0+ds1-1;;", ""),
 	)
 
+	It("looks for the licence of Debian's Go before it builds a release", func() {
+		tree := GinkgoT().TempDir()
+		bin := linked("bash", "dirname", "mkdir", "realpath", "rm", "sed")
+		for name, content := range map[string]string{
+			tree + "/tools/dist.sh":     contents("tools/dist.sh"),
+			tree + "/csrc/scm_rights.h": contents("csrc/scm_rights.h"),
+			tree + "/goroot/bin/go":     "",
+			filepath.Join(bin, "go"):    "#!/bin/sh\n[ $1 = env ] && echo " + tree + "/goroot || { echo builds; exit 1; }\n",
+			bin + "/dpkg-query":         "#!/bin/sh\necho \"golang-none-go: $2\"\n",
+		} {
+			Expect(os.MkdirAll(filepath.Dir(name), 0o700)).To(Succeed())
+			Expect(os.WriteFile(name, []byte(content), 0o700)).To(Succeed())
+		}
+		run := func() string {
+			cmd := exec.Command(filepath.Join(bin, "bash"), tree+"/tools/dist.sh", "amd64")
+			cmd.Env = []string{"HOME=" + tree, "PATH=" + bin}
+			out, err := cmd.CombinedOutput()
+			Expect(err).To(HaveOccurred())
+			return string(out)
+		}
+		Expect(run()).To(Equal("dist: no licence in " + tree + "/goroot or /usr/share/doc/golang-none-go\n"))
+		Expect(os.WriteFile(tree+"/goroot/LICENSE", nil, 0o600)).To(Succeed())
+		Expect(run()).To(HavePrefix("builds\n"))
+	})
+
 	It("requires few modules directly, and docs/dependencies.md gives the reason for each", func() {
 		var gomod struct {
 			Require []struct {
