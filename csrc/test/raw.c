@@ -21,13 +21,16 @@ union control {
 	unsigned char bytes[CMSG_SPACE(sizeof(int) * MAX_FDS)];
 };
 
+#ifdef __linux__
 static pid_t limiter;
 static int limiter_sock;
+#endif
 
 void
 raw_pair(int type, int sv[2])
 {
-	NEED(socketpair(AF_UNIX, type | SOCK_CLOEXEC, 0, sv) == 0);
+	NEED(socketpair(AF_UNIX, type, 0, sv) == 0);
+	NEED(fcntl(sv[0], F_SETFD, FD_CLOEXEC) == 0 && fcntl(sv[1], F_SETFD, FD_CLOEXEC) == 0);
 }
 
 void
@@ -42,7 +45,11 @@ raw_close(int n, const int *fds)
 int
 raw_file(void)
 {
+#ifdef __linux__
 	int fd = memfd_create("scm-test", MFD_CLOEXEC);
+#else
+	int fd = open("/etc/passwd", O_RDONLY | O_CLOEXEC); /* each has an offset of its own */
+#endif
 
 	NEED(fd >= 0);
 	return fd;
@@ -101,7 +108,7 @@ raw_send(int sock, size_t n, size_t nfds, const int *fds)
 	 * data. */
 	return syscall(SYS_sendmsg, sock, &msg, MSG_NOSIGNAL);
 #else
-	return sendmsg(sock, &msg, MSG_NOSIGNAL);
+	return sendmsg(sock, &msg, 0);
 #endif
 }
 
@@ -113,6 +120,7 @@ raw_option(int sock, int option)
 	return setsockopt(sock, SOL_SOCKET, option, &on, sizeof(on));
 }
 
+#ifdef __linux__
 int
 raw_passes_pidfd(void)
 {
@@ -209,3 +217,4 @@ raw_unlimit(void)
 	NEED(waitpid(limiter, &status, 0) == limiter);
 	CHECK_EQ(status, 0);
 }
+#endif

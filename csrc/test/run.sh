@@ -5,10 +5,12 @@ title=$1
 wrapper=$2
 shift 2
 failed=
+limit="timeout 120"
+command -v timeout >/dev/null || limit= # macOS has none
 for program; do
 	echo "# $title: ${program##*/}"
-	# shellcheck disable=SC2086 # the wrapper is a command and its arguments
-	timeout 120 $wrapper "$program" || failed="$failed ${program##*/}"
+	# shellcheck disable=SC2086 # these are a command and its arguments
+	$limit $wrapper "$program" || failed="$failed ${program##*/}"
 done
 if [ $# -eq 0 ]; then
 	echo "# $title: nothing ran"
