@@ -23,9 +23,6 @@ import (
 // maxBatch is the maximum number of messages per call.
 const maxBatch = 32
 
-// everyPacket are the types of socket that keep messages apart.
-var everyPacket = everyType[1:]
-
 // letters makes n messages to send. The i-th has three buffers with i+3 bytes in all, one of them empty, and
 // i mod 4 descriptors of its own.
 func (f *fixture) letters(n int) []scm.Message {

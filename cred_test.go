@@ -26,15 +26,6 @@ func self() scm.Cred {
 	return scm.Cred{PID: os.Getpid(), UID: os.Geteuid(), GID: os.Getegid()}
 }
 
-// supported skips the spec if the kernel does not have the option that a call needs.
-func supported(err error, what string) {
-	GinkgoHelper()
-	if errors.Is(err, errors.ErrUnsupported) {
-		Skip("this kernel does not have " + what + ": " + err.Error())
-	}
-	Expect(err).NotTo(HaveOccurred())
-}
-
 // badSockets checks the errors of a call for descriptors that are not sockets.
 func (f *fixture) badSockets(name string, call func(sock int) error) {
 	GinkgoHelper()

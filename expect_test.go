@@ -170,17 +170,6 @@ func (f *fixture) opened(s sample) int {
 	return fd
 }
 
-// copies returns new descriptors for the same open file descriptions, as a receive does. The spec does not own
-// them.
-func copies(fds ...int) []int {
-	GinkgoHelper()
-	fresh := []int{}
-	for _, fd := range fds {
-		fresh = append(fresh, fcntl(fd, unix.F_DUPFD_CLOEXEC, 0))
-	}
-	return fresh
-}
-
 // accepts checks that e matches these files, and leaves them open.
 func (f *fixture) accepts(e scm.Expect, fds ...int) {
 	GinkgoHelper()

@@ -1,8 +1,11 @@
-//go:build linux
+//go:build unix && !aix
 
 package scm_test
 
 import (
+	"runtime"
+	"syscall"
+
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	"golang.org/x/sys/unix"
@@ -11,10 +14,22 @@ import (
 	. "github.com/scm-rights/scm/internal/spectest"
 )
 
-var everyType = []TableEntry{
+var everyType = withoutSeqpacket([]TableEntry{
 	Entry("stream sockets,", unix.SOCK_STREAM),
 	Entry("datagram sockets,", unix.SOCK_DGRAM),
 	Entry("seqpacket sockets,", unix.SOCK_SEQPACKET),
+})
+
+// everyPacket are the types of socket that keep messages apart.
+var everyPacket = everyType[1:]
+
+// withoutSeqpacket drops the last entry on systems that do not have seqpacket sockets.
+func withoutSeqpacket(every []TableEntry) []TableEntry {
+	switch runtime.GOOS {
+	case "darwin", "solaris", "illumos":
+		return every[:2]
+	}
+	return every
 }
 
 // fixture is a connected pair of sockets and the descriptors that the spec owns.
@@ -35,7 +50,10 @@ func connect(typ int) *fixture {
 func newFixture(typ int) *fixture {
 	GinkgoHelper()
 	f := &fixture{}
-	f.a, f.b = f.pair(typ | unix.SOCK_NONBLOCK)
+	f.a, f.b = f.pair(typ)
+	for _, sock := range []int{f.a, f.b} {
+		Expect(unix.SetNonblock(sock, true)).To(Succeed())
+	}
 	return f
 }
 
@@ -50,19 +68,28 @@ func (f *fixture) end() {
 
 func (f *fixture) pair(typ int) (a, b int) {
 	GinkgoHelper()
-	p, err := unix.Socketpair(unix.AF_UNIX, typ|unix.SOCK_CLOEXEC, 0)
-	Expect(err).NotTo(HaveOccurred())
-	f.Own(p[0], p[1])
+	a, b = closedOnExec(func() ([2]int, error) { return unix.Socketpair(unix.AF_UNIX, typ, 0) })
+	f.Own(a, b)
+	return a, b
+}
+
+// closedOnExec makes two close-on-exec descriptors. Not every system can create them as such.
+func closedOnExec(create func() ([2]int, error)) (a, b int) {
+	GinkgoHelper()
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
+	p := ok(create())
+	unix.CloseOnExec(p[0])
+	unix.CloseOnExec(p[1])
 	return p[0], p[1]
 }
 
 // file returns the reading end of a new pipe.
 func (f *fixture) file() int {
 	GinkgoHelper()
-	var p [2]int
-	Expect(unix.Pipe2(p[:], unix.O_CLOEXEC)).To(Succeed())
-	f.Own(p[0], p[1])
-	return p[0]
+	r, w := closedOnExec(func() (p [2]int, err error) { return p, unix.Pipe(p[:]) })
+	f.Own(r, w)
+	return r
 }
 
 // files returns n descriptors of different files.

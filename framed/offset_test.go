@@ -1,4 +1,4 @@
-//go:build linux
+//go:build unix
 
 package framed_test
 
@@ -15,8 +15,6 @@ import (
 
 	"github.com/scm-rights/scm"
 	"github.com/scm-rights/scm/framed"
-	"github.com/scm-rights/scm/internal/fdtest"
-	"golang.org/x/sys/unix"
 )
 
 // splitReader ends each Read at the next offset that is set in ends, so that the receives of a test
@@ -289,60 +287,6 @@ func TestTakeUpToReturnsNoFileOnError(t *testing.T) {
 	if got, err := r.TakeUpTo(0); got != nil || err != os.ErrClosed {
 		t.Errorf("after Close: got %v, %v", got, err)
 	}
-}
-
-// The reason is the table, and not a limit of the Reader's.
-func TestReadReportsAFullDescriptorTable(t *testing.T) {
-	for _, sent := range []int{1, 2, 3} {
-		a, b := connect(t, scm.Config{})
-		r := framed.NewReader(b, framed.Limits{Waiting: 4})
-		if _, err := a.WriteFiles([]byte("x"), open(t, sent)...); err != nil {
-			t.Fatal(err)
-		}
-		var err error
-		withFree(t, sent-1, func() { _, err = r.Read(make([]byte, 1)) })
-		var truncated *scm.TruncatedError
-		if !errors.As(err, &truncated) || !errors.Is(err, unix.EMFILE) || strings.Contains(err.Error(), "Limits") {
-			t.Errorf("%d sent: got %v", sent, err)
-		} else if truncated.Received != sent-1 || truncated.Room != 4 || truncated.N != 1 {
-			t.Errorf("%d sent: got %+v", sent, truncated)
-		}
-		if _, again := r.Take(0); again != err {
-			t.Errorf("Take after the loss: %v", again)
-		}
-	}
-}
-
-// withFree runs call while the process can open n descriptors and no more.
-func withFree(t *testing.T, n int, call func()) {
-	t.Helper()
-	fdtest.Take() // starts the runtime's poller, which has descriptors of its own
-	var limit unix.Rlimit
-	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
-		t.Fatal(err)
-	}
-	full := limit
-	var fds []int
-	for range n + 1 {
-		fd, err := unix.Dup(0)
-		if err != nil {
-			t.Fatal(err)
-		}
-		fds = append(fds, fd)
-		full.Cur = uint64(fd) // the lowest descriptor that cannot be opened
-	}
-	for _, fd := range fds {
-		_ = unix.Close(fd)
-	}
-	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &full); err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
-			t.Error(err)
-		}
-	}()
-	call()
 }
 
 // varlink ends each message with a zero byte. Its messages do not say how many files they have.

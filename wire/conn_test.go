@@ -20,18 +20,6 @@ import (
 	"github.com/scm-rights/scm/wire"
 )
 
-// conns returns a connected pair of Conns, which are closed at the end of the spec.
-func conns(network string) (a, b *scm.Conn) {
-	GinkgoHelper()
-	a, b, err := scm.Pair(network)
-	Expect(err).NotTo(HaveOccurred())
-	for _, c := range []*scm.Conn{a, b} {
-		DeferCleanup(func() { _ = c.Close() }) // a spec may have closed it
-		Expect(c.SetDeadline(time.Now().Add(patience))).To(Succeed())
-	}
-	return a, b
-}
-
 // oneReceive are the stream formats for which one receive is one message.
 var oneReceive = []wire.Format{wire.Book, wire.Conmon, wire.Runc}
 

@@ -1,4 +1,4 @@
-//go:build linux
+//go:build unix && !aix
 
 package wire_test
 
@@ -6,7 +6,10 @@ import (
 	"errors"
 	"io"
 	"path/filepath"
+	"runtime"
 	"strings"
+	"syscall"
+	"time"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
@@ -15,17 +18,12 @@ import (
 	"github.com/scm-rights/scm"
 	"github.com/scm-rights/scm/internal/fdtest"
 	. "github.com/scm-rights/scm/internal/spectest"
+	"github.com/scm-rights/scm/internal/sys"
 	"github.com/scm-rights/scm/wire"
 )
 
 // patience is the time after which a hanging call or program is ended. No spec should take that long.
 const patience = Hang
-
-var socketTypes = map[string]int{
-	"unix":       unix.SOCK_STREAM,
-	"unixgram":   unix.SOCK_DGRAM,
-	"unixpacket": unix.SOCK_SEQPACKET,
-}
 
 // fixture is a connected pair of blocking sockets, and the descriptors that the spec owns.
 type fixture struct {
@@ -37,8 +35,10 @@ type fixture struct {
 // open, or that closes one it does not own.
 func connect(network string) *fixture {
 	GinkgoHelper()
-	p := ok(unix.Socketpair(unix.AF_UNIX, socketTypes[network]|unix.SOCK_CLOEXEC, 0))
-	f := &fixture{a: p[0], b: p[1]}
+	a, b, err := sys.Pair(network)
+	hasType(network, err)
+	Expect(err).NotTo(HaveOccurred())
+	f := &fixture{a: a, b: b}
 	f.Own(f.a, f.b)
 	setTimeouts(f.a)
 	setTimeouts(f.b)
@@ -49,6 +49,27 @@ func connect(network string) *fixture {
 		Expect(lost).To(BeEmpty(), "descriptors of this spec that other code closed")
 	})
 	return f
+}
+
+// hasType skips a spec if the system has no Unix sockets of a type, according to the error for a new pair.
+func hasType(network string, err error) {
+	GinkgoHelper()
+	if errors.Is(err, unix.EPROTONOSUPPORT) {
+		Skip("no sockets of type " + network + " on " + runtime.GOOS)
+	}
+}
+
+// conns returns a connected pair of Conns, which are closed at the end of the spec.
+func conns(network string) (a, b *scm.Conn) {
+	GinkgoHelper()
+	a, b, err := scm.Pair(network)
+	hasType(network, err)
+	Expect(err).NotTo(HaveOccurred())
+	for _, c := range []*scm.Conn{a, b} {
+		DeferCleanup(func() { _ = c.Close() }) // a spec may have closed it
+		Expect(c.SetDeadline(time.Now().Add(patience))).To(Succeed())
+	}
+	return a, b
 }
 
 func setTimeouts(sock int) {
@@ -63,7 +84,11 @@ func setTimeouts(sock int) {
 func (f *fixture) file(text string) int {
 	GinkgoHelper()
 	var p [2]int
-	Expect(unix.Pipe2(p[:], unix.O_CLOEXEC)).To(Succeed())
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
+	Expect(unix.Pipe(p[:])).To(Succeed())
+	unix.CloseOnExec(p[0])
+	unix.CloseOnExec(p[1])
 	f.Own(p[0])
 	ok(unix.Write(p[1], []byte(text)))
 	Expect(unix.Close(p[1])).To(Succeed())
@@ -160,7 +185,7 @@ func (r reader) Read(p []byte) (n int, err error) {
 func (f *fixture) listen() (path string, accept func() int) {
 	GinkgoHelper()
 	path = filepath.Join(GinkgoT().TempDir(), "socket")
-	listener := ok(unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0))
+	listener := ok(sys.Socket("unix"))
 	f.Own(listener)
 	setTimeouts(listener)
 	Expect(unix.Bind(listener, &unix.SockaddrUnix{Name: path})).To(Succeed())
@@ -168,9 +193,10 @@ func (f *fixture) listen() (path string, accept func() int) {
 	return path, func() (client int) {
 		GinkgoHelper()
 		Expect(again(func() (err error) {
-			client, _, err = unix.Accept4(listener, unix.SOCK_CLOEXEC)
+			client, _, err = unix.Accept(listener)
 			return err
 		})).To(Succeed(), "no client connected")
+		unix.CloseOnExec(client)
 		f.Own(client)
 		setTimeouts(client)
 		return client

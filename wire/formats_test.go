@@ -1,13 +1,11 @@
-//go:build linux
+//go:build unix && !aix
 
 package wire_test
 
 import (
 	"fmt"
-	"os/exec"
 	"strings"
 
-	. "github.com/onsi/ginkgo/v2"
 	"golang.org/x/sys/unix"
 
 	. "github.com/scm-rights/scm/internal/spectest"
@@ -197,41 +195,7 @@ var beginnings = []message{
 	{wire.SkalibsUnixmessage, "", 1, "\x00\x00\x00\x04\x00\x01dat"},
 }
 
-// sendmsgCase is a message, the function that computes its msg_controllen (CMSG_LEN or CMSG_SPACE), and
-// the program that sends the same message.
-type sendmsgCase struct {
-	message
-	control func(int) int
-	program string
-	flags   string // of the program's sendmsg
-	command func(ctx SpecContext) *exec.Cmd
-}
-
 var cmsgLen, cmsgSpace = unix.CmsgLen, unix.CmsgSpace
 
 // noControl is the msg_controllen of a message without descriptors.
 func noControl(int) int { return 0 }
-
-// sendmsgCases are the arguments of sendmsg(2) for each format.
-var sendmsgCases = []sendmsgCase{
-	{message{wire.APUE, "", 1, ""}, cmsgLen, "", "", nil},
-	{message{wire.Book, "", 1, ""}, cmsgSpace, "UNP", "0", peerSends("book", "send payload=00 fds=4")},
-	{message{wire.Conmon, "name", 1, ""}, cmsgSpace, "", "", nil},
-	{message{wire.Crun, "", 1, ""}, cmsgSpace, "", "", nil},
-	{message{wire.Fusermount, "", 1, ""}, cmsgSpace, "", "", nil},
-	{message{wire.GVisor, "", 1, ""}, cmsgLen, "gVisor", "0", peerSends("fdchannel", "send payload=- fds=4")},
-	{message{wire.HAProxySockpair, "", 1, ""}, cmsgSpace, "", "", nil},
-	{message{wire.Notify, "READY=1", 0, ""}, noControl, "", "", nil},
-	{message{wire.Notify, "FDSTORE=1\nFDNAME=foo", 3, ""}, cmsgSpace, "", "", nil},
-	{message{wire.OpenSSH, "", 1, ""}, cmsgSpace, "GLib", "MSG_NOSIGNAL", scriptSends("glib.py", "gio-2.0", "libglib2.0-0", "send", "4")},
-	{message{wire.Passfd, "", 1, ""}, cmsgSpace, "the passfd crate", "0", func(ctx SpecContext) *exec.Cmd { return commandOf(ctx, buildPassfd(ctx), "send", "4") }},
-	{message{wire.Python, "", 1, ""}, cmsgSpace, "Python", "0", scriptSends("reduction.py", "", "", "sendfds", "1")},
-	{message{wire.Python, "", 4, ""}, cmsgSpace, "Python", "0", scriptSends("reduction.py", "", "", "sendfds", "4")},
-	{message{wire.QEMUBridgeHelper, "", 1, ""}, cmsgLen, "qemu-bridge-helper", "0", bridgeHelper},
-	{message{wire.QMP, getfd, 1, ""}, cmsgSpace, "", "", nil},
-	{message{wire.Runc, "name", 1, ""}, cmsgSpace, "runc", "0", peerSends("runc", "send payload=6e616d65 fds=4")},
-	{message{wire.SeccompListener, `{"fds":["a","b"]}`, 2, ""}, cmsgSpace, "", "", nil},
-	{message{wire.SkalibsAncil, "|", 1, ""}, cmsgSpace, "skalibs", "MSG_NOSIGNAL", scriptSends("skalibs.py", "skarnet", "s6", "send", "|", "4")},
-	{message{wire.SkalibsUnixmessage, "text", 3, ""}, cmsgSpace, "", "", nil},
-	{message{wire.SkalibsUnixmessage, "text", 0, ""}, noControl, "", "", nil},
-}

@@ -1,4 +1,4 @@
-//go:build linux
+//go:build unix && !aix
 
 package wire_test
 
@@ -42,11 +42,9 @@ var _ = It("Formats returns every format that has test cases, sorted by name, an
 		found, ok := wire.Lookup(format.Name())
 		Expect(ok).To(BeTrue())
 		Expect(found).To(Equal(format))
-		Expect(socketTypes).To(HaveKey(format.Network()))
+		Expect(format.Network()).To(BeElementOf("unix", "unixgram", "unixpacket"))
 		known := slices.ContainsFunc(golden, func(g message) bool { return g.format == format })
 		Expect(known).To(BeTrue(), "%s has a row in golden", format.Name())
-		sent := slices.ContainsFunc(sendmsgCases, func(s sendmsgCase) bool { return s.format == format })
-		Expect(sent).To(BeTrue(), "%s has a row in sendmsgCases", format.Name())
 		refuses := slices.ContainsFunc(slices.Concat(rejectedByRecv, rejectedBySend), func(r rejected) bool { return r.format == format })
 		Expect(refuses).To(BeTrue(), "%s has a row in rejectedByRecv or rejectedBySend", format.Name())
 	}

@@ -1,3 +1,5 @@
+//go:build unix
+
 package fdtest
 
 import (
@@ -6,13 +8,11 @@ import (
 	"slices"
 
 	"golang.org/x/sys/unix"
-
-	"github.com/scm-rights/scm/internal/procfs"
 )
 
 // Open returns the open descriptors of this process in ascending order.
 func Open() []int {
-	open, err := procfs.OpenFDs(procfs.Self)
+	open, err := openFDs()
 	if err != nil {
 		panic(err)
 	}
@@ -33,7 +33,7 @@ func CloseOnExec(fd int) bool {
 
 // Name returns the kernel's name for the file of a descriptor, such as pipe:[4711], or "closed".
 func Name(fd int) string {
-	name, err := procfs.ReadLink(procfs.Self, fd)
+	name, err := readName(fd)
 	if err != nil {
 		return "closed"
 	}
@@ -43,23 +43,23 @@ func Name(fd int) string {
 // ID distinguishes files. Both ends of a pipe have the same ID, and so do all anonymous files of one
 // kind, such as eventfds. Equal IDs therefore do not prove that two files are the same.
 type ID struct {
-	procfs.FileID
+	fileID
 	Name string // the kernel's name for an anonymous file, which has no inode of its own
 }
 
 // Identify returns the ID of a descriptor's file. It does not wait for a file system such as FUSE.
 func Identify(fd int) (ID, error) {
-	id, err := procfs.IdentifyOwn(fd)
+	id, err := identify(fd)
 	if err == nil && id.Anonymous() {
 		return ID{id, Name(fd)}, nil
 	}
-	return ID{FileID: id}, err
+	return ID{fileID: id}, err
 }
 
 // Same reports whether two descriptors are open and refer to the same open file description. For an O_PATH
 // descriptor, it can only compare the files unless kcmp(2) is permitted.
 func Same(a, b int) bool {
-	same, _, err := procfs.Same(procfs.Self, a, procfs.Self, b)
+	same, err := same(a, b)
 	return same && err == nil
 }
 
