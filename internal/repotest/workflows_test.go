@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -85,7 +86,8 @@ var _ = Describe("make release-missing", Label("house"), func() {
 		tree, bin := GinkgoT().TempDir(), GinkgoT().TempDir()
 		Expect(os.MkdirAll(tree+"/tools", 0o700)).To(Succeed())
 		Expect(os.MkdirAll(tree+"/docs", 0o700)).To(Succeed())
-		for _, name := range []string{"tools/release-missing.sh", "go.mod", "README.md", "CHANGELOG.md", "SECURITY.md", "docs/ci.md", "docs/platforms.md"} {
+		Expect(os.MkdirAll(tree+"/.github/workflows", 0o700)).To(Succeed())
+		for _, name := range []string{"tools/release-missing.sh", "go.mod", "README.md", "CHANGELOG.md", "SECURITY.md", "docs/ci.md", "docs/platforms.md", ".github/workflows/ci.yml"} {
 			Expect(os.WriteFile(filepath.Join(tree, name), []byte(contents(name)), 0o700)).To(Succeed())
 		}
 		run := func(status, log string) (string, error) {
@@ -100,11 +102,11 @@ var _ = Describe("make release-missing", Label("house"), func() {
 		Expect(err).To(HaveOccurred())
 		Expect(out).To(And(ContainSubstring("a repository at https://"+module+", the path"), ContainSubstring("an address for reports of vulnerabilities, in SECURITY.md\n"),
 			MatchRegexp(`what replaces the sentence in README\.md:\d+:`), MatchRegexp(`README\.md:\d+:.* will be at\n`),
-			MatchRegexp(`docs/platforms\.md:\d+:.* not run yet\n`), MatchRegexp(`CHANGELOG\.md:\d+:.* not been run yet\n`), MatchRegexp(`what replaces the sentence in docs/ci\.md:\d+:`)))
+			MatchRegexp(`docs/platforms\.md:\d+:.* not run yet\n`), MatchRegexp(`CHANGELOG\.md:\d+:.* not been run yet\n`), MatchRegexp(`ci\.yml:\d+: +continue-on-error: true\n`), MatchRegexp(`what replaces the sentence in docs/ci\.md:\d+:`)))
 		out, err = run("0", "")
 		Expect(err).To(HaveOccurred())
 		Expect(out).NotTo(ContainSubstring("a repository"))
-		for _, name := range []string{"README.md", "CHANGELOG.md", "SECURITY.md", "docs/ci.md", "docs/platforms.md"} {
+		for _, name := range []string{"README.md", "CHANGELOG.md", "SECURITY.md", "docs/ci.md", "docs/platforms.md", ".github/workflows/ci.yml"} {
 			Expect(os.WriteFile(filepath.Join(tree, name), []byte("# Released\n"), 0o600)).To(Succeed())
 		}
 		out, err = run("0", "")
@@ -125,7 +127,10 @@ var _ = Describe("release.yml", Label("house"), func() {
 		for _, job := range []string{"linux", "macos", "freebsd"} {
 			Expect(ci).To(ContainSubstring("\n  " + job + ":\n"))
 		}
-		Expect(ci).NotTo(ContainSubstring("continue-on-error"))
+		// Only the steps that have never run may fail.
+		allowed := regexp.MustCompile(`(?m)^      - run: .*\n(        shell: freebsd \{0\}\n)?        continue-on-error: true$`)
+		_, others, _ := strings.Cut(ci, "\n  macos:\n")
+		Expect(allowed.FindAllString(others, -1)).To(HaveLen(strings.Count(ci, "continue-on-error: ")))
 		for _, workflow := range []string{release, ci} { // dist-check runs an image
 			Expect(workflow).To(MatchRegexp(`\n      image: debian:\d+\n      options: --privileged\b`))
 		}
