@@ -37,9 +37,13 @@ type Config struct {
 	// message that lacks descriptors or bytes. The caller must close the files or descriptors.
 	KeepTruncated bool
 
-	// NoFiles makes the kernel reject descriptors that are sent to the socket, from the start: see
-	// [PassRights]. If the kernel cannot do that, the function that creates the Conn or Listener returns an
-	// error that wraps [errors.ErrUnsupported].
+	// NoFiles makes the kernel reject descriptors that are sent to the socket: see [PassRights]. If the kernel
+	// cannot do that, the function that creates the Conn or Listener returns an error that wraps
+	// [errors.ErrUnsupported].
+	//
+	// Descriptors that were sent before the option was set, for example to an inherited socket or to a
+	// connection that a Listener has not yet accepted, are still queued. Until [Conn.PassRights] turns the option on,
+	// every method to which Expect applies closes them and returns an [*ExpectError], even if Expect allows them.
 	NoFiles bool
 
 	// Mode sets the permissions of the socket file that Listen and ListenPacket create, independently of
@@ -57,7 +61,8 @@ type Config struct {
 	Mode fs.FileMode
 
 	// Check, if not nil, is called by a Listener for each new connection. If it returns an error,
-	// Accept closes the connection and waits for the next one. Set a deadline before you read in Check.
+	// Accept closes the connection and waits for the next one. The client's first write after that fails with
+	// EPIPE ("broken pipe"), and its reads return [io.EOF] or ECONNRESET, so it does not learn the reason. Set a deadline before you read in Check.
 	Check func(*Conn) error
 }
 

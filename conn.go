@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"sync/atomic"
 	"syscall"
 
 	"github.com/scm-rights/scm/internal/sys"
@@ -36,6 +37,7 @@ type Conn struct {
 	network string
 	config  Config
 	file    *socketFile   // created by ListenPacket, and shared with Conns that NewConn returned for this one
+	refuses atomic.Bool   // reject descriptors, because of Config.NoFiles
 	local   *net.UnixAddr // the address given to Listen or ListenPacket, or nil if package net knows it
 
 	receiving, sending keptCall
@@ -150,6 +152,7 @@ func (config Config) newConn(c *net.UnixConn) (*Conn, error) {
 		return nil, err
 	}
 	conn := &Conn{UnixConn: c, raw: raw, config: config}
+	conn.refuses.Store(config.NoFiles)
 	if err := adopt(raw, &conn.network, config.NoFiles); err != nil {
 		return nil, err
 	}
@@ -318,8 +321,8 @@ func (c *Conn) Recv(m *Message, flags int) error {
 	if m.Cred != nil && m.N == 0 && c.isStream() {
 		*m.Cred = Cred{0, -1, -1} // Linux reports root, although no process sent the end
 	}
-	if c.config.Expect != nil {
-		return c.enforce(m)
+	if e := c.expected(m.NFD); e != nil {
+		return c.enforce(*e, m)
 	}
 	return nil
 }
@@ -356,9 +359,13 @@ func (c *Conn) PassPIDFD(on bool) error {
 }
 
 // PassRights calls the function [PassRights] on the Conn's socket. [Config].NoFiles turns the option off
-// from the start.
+// when the Conn is created. If PassRights turns it on, the Conn no longer rejects descriptors itself.
 func (c *Conn) PassRights(on bool) error {
-	return c.withFD("set", func(fd int) error { return PassRights(fd, on) })
+	err := c.withFD("set", func(fd int) error { return PassRights(fd, on) })
+	if err == nil && on {
+		c.refuses.Store(false)
+	}
+	return err
 }
 
 // withFD calls f with the socket's descriptor, which stays open during the call.
@@ -452,13 +459,20 @@ func (c *Conn) fail(op string, err error) error {
 	return &net.OpError{Op: op, Net: c.network, Source: c.LocalAddr(), Addr: c.RemoteAddr(), Err: cause(err)}
 }
 
-// enforce checks a message that the Conn received with Recv against Config.Expect. Flags already reports
-// whether the message is truncated.
-func (c *Conn) enforce(m *Message) error {
+// expected returns what a message with nfd descriptors must match, or nil.
+func (c *Conn) expected(nfd int) *Expect {
+	if nfd > 0 && c.refuses.Load() {
+		return &Expect{}
+	}
+	return c.config.Expect
+}
+
+// enforce checks a message that the Conn received with Recv against e. Flags already reports whether the
+// message is truncated.
+func (c *Conn) enforce(e Expect, m *Message) error {
 	if m.arrival().isEnd(c.network) {
 		return nil
 	}
-	e := *c.config.Expect
 	e.Truncated = true
 	if c.isStream() { // a message can arrive in pieces
 		e.Min = 0

@@ -201,10 +201,11 @@ func (k *call) read(max int) (n int, err error) {
 	return a.n, k.enforce()
 }
 
-// enforce closes the received descriptors and returns an *ExpectError unless they match Config.Expect.
+// enforce closes the received descriptors and returns an *ExpectError unless the Conn expects them.
 func (k *call) enforce() error {
-	if k.conn.config.Expect == nil {
-		return nil
+	fds := k.received()
+	if e := k.conn.expected(len(fds)); e != nil {
+		return e.Enforce(fds)
 	}
-	return k.conn.config.Expect.Enforce(k.received())
+	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"os"
 	"sync/atomic"
@@ -143,6 +144,38 @@ var _ = DescribeTableSubtree("on", func(network string) {
 		isTruncated(n, files, err, 1, nil)
 		Expect(err).To(MatchError("scm: message lost descriptors or other control data (0 received, 1 requested)"))
 		noWriterIsLeft(r)
+	})
+
+	It("Config.NoFiles rejects files that were sent before, and Conn.PassRights admits them", func() {
+		calls := maps.Clone(receiving)
+		calls["Recv"] = func(c *scm.Conn) error { // its payload arrives
+			return c.Recv(&scm.Message{Buffers: [][]byte{make([]byte, 1)}, FDs: make([]int, 1)}, 0)
+		}
+		for name, receive := range calls {
+			a, b := pair(network)
+			strict, err := scm.Config{NoFiles: true, Expect: &scm.Expect{Max: 1}}.NewConn(b.UnixConn)
+			supported(err, "SO_PASSRIGHTS, which is from Linux 6.16")
+			send := func() *os.File {
+				r, w := pipe()
+				Expect(strict.PassRights(true)).To(Succeed())
+				Expect(a.WriteFiles([]byte("x"), w)).To(Equal(1))
+				Expect(w.Close()).To(Succeed())
+				return r
+			}
+			r := send()
+			strict, err = scm.Config{NoFiles: true, Expect: &scm.Expect{Max: 1}}.NewConn(b.UnixConn)
+			Expect(err).NotTo(HaveOccurred())
+			err = receive(strict)
+			Expect(errorOf[*scm.ExpectError](err)).To(MatchError("scm: wanted no descriptor, got 1 descriptor"), name)
+			noWriterIsLeft(r)
+			Expect(a.Write([]byte("y"))).To(Equal(1), "bytes still arrive")
+			receives(strict, "y")
+			send()
+			n, files, err := strict.ReadFiles(make([]byte, 1), 1)
+			closeAllLater(files)
+			Expect(n, err).To(Equal(1))
+			Expect(files).To(HaveLen(1))
+		}
 	})
 
 	It("Config.NoFiles makes the kernel reject files that are sent to the Conn", func() {
