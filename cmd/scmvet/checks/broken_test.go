@@ -15,8 +15,8 @@ import (
 	"github.com/scm-rights/scm/cmd/scmvet/checks"
 )
 
-// TestTypeErrors runs the analyzers on the test data with type errors, one at a time: too few arguments, or arguments,
-// operands and operators of the wrong type. RunDespiteErrors is set, so they must not panic.
+// TestTypeErrors runs the analyzers on the test data with type errors, one at a time: too few, too many or exchanged
+// arguments, arguments for a function without parameters, or arguments, operands and operators of the wrong type. RunDespiteErrors is set, so they must not panic.
 func TestTypeErrors(t *testing.T) {
 	names, err := filepath.Glob("testdata/src/*/*.go")
 	if err != nil || len(names) == 0 {
@@ -44,8 +44,9 @@ func breakTypes(t *testing.T, name, text string) (broken []string) {
 		t.Fatal(err)
 	}
 	replace := func(from, to token.Pos, by string) {
-		broken = append(broken, text[:fset.Position(from).Offset]+by+text[fset.Position(to).Offset:])
+		broken = append(broken, text[:fset.Position(from).Offset]+by+text[fset.Position(to).Offset:]+"\nfunc none() int\n")
 	}
+	source := func(e ast.Expr) string { return text[fset.Position(e.Pos()).Offset:fset.Position(e.End()).Offset] }
 	ast.Inspect(file, func(n ast.Node) bool {
 		switch n := n.(type) {
 		case *ast.BinaryExpr:
@@ -53,8 +54,13 @@ func breakTypes(t *testing.T, name, text string) (broken []string) {
 			replace(n.Y.Pos(), n.Y.End(), `""`)
 		case *ast.CallExpr:
 			replace(n.Lparen, n.Lparen, "[int]")
-			for _, arg := range n.Args {
+			replace(n.Fun.Pos(), n.Fun.End(), "none")
+			for i, arg := range n.Args {
 				replace(arg.Pos(), n.Rparen, "")
+				replace(arg.Pos(), arg.Pos(), source(arg)+", ")
+				if i > 0 {
+					replace(n.Args[0].Pos(), arg.End(), source(arg)+", "+source(n.Args[0]))
+				}
 				for _, wrong := range []string{`""`, "1.5", "int", "undefined", "func() {}"} {
 					replace(arg.Pos(), arg.End(), wrong)
 				}

@@ -100,8 +100,8 @@ func (p *pass) line(pos token.Pos) token.Position {
 	return token.Position{Filename: at.Filename, Line: at.Line}
 }
 
-// callee returns the function that a call calls. It returns nil if the call has fewer arguments than the function has
-// parameters. Such a call is a type error, or passes the results of another call: f(g()).
+// callee returns the function that a call calls. It returns nil if the call has fewer or more arguments than the function has
+// parameters. Such a call is a type error, passes the results of another call, f(g()), or has the receiver as an argument.
 func (p *pass) callee(n *ast.CallExpr) types.Object {
 	fn := typeutil.Callee(p.TypesInfo, n)
 	least := 0
@@ -110,6 +110,8 @@ func (p *pass) callee(n *ast.CallExpr) types.Object {
 		s := fn.Signature()
 		if least = s.Params().Len(); s.Variadic() {
 			least--
+		} else if len(n.Args) > least {
+			return nil
 		}
 	case *types.Builtin:
 		least = map[string]int{"len": 1, "append": 2}[fn.Name()]
