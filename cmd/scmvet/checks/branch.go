@@ -14,12 +14,16 @@ type target struct {
 	start  token.Pos
 	from   bool  // the call is in the loop
 	out    state // after each break
+	keeps  bool  // a continue leaves descriptors in a variable declared before the loop
 }
 
 func (f *flow) loop(n ast.Stmt, body *ast.BlockStmt, s state, label string, isForever bool) state {
 	t := &target{label: label, isLoop: true, start: n.Pos(), from: n.Pos() <= f.CallExpr.Pos() && f.CallExpr.End() <= n.End(), out: dead}
 	f.targets = append(f.targets, t)
 	end := f.list(body.List, s)
+	if t.keeps = t.keeps || end == open; t.keeps && t.from && f.survives(t) {
+		f.again(body, t)
+	}
 	f.targets = f.targets[:len(f.targets)-1]
 	if isForever {
 		return t.out
@@ -82,6 +86,7 @@ func (f *flow) branch(n *ast.BranchStmt, s state) state {
 			if s == open && t.from && !f.survives(t) {
 				f.report(n)
 			}
+			t.keeps = t.keeps || s == open
 			return dead
 		}
 	}

@@ -56,17 +56,38 @@ func (f *flow) neverHolds(x ast.Expr, op token.Token, y ast.Expr) bool {
 	case f.oob != nil && is(from.Length) && (want == nil || op == token.GTR && f.isSize(f.oob, y)): // the length of a buffer for one descriptor
 		return op == token.NEQ || op == token.LSS || op == token.GTR && f.isSize(f.oob, y)
 	case f.oob != nil && is(from.Length) && want != nil:
-		return !compare(24, op, want) || op == token.NEQ && compare(0, token.LSS, want)
+		return isBelow(24, op, want) || op == token.NEQ && compare(0, token.LSS, want)
 	case carrier && f.oob == nil && want != nil: // a descriptor
-		return !compare(3, op, want) && !compare(1<<20, op, want)
+		return isBelow(3, op, want)
 	case want != nil && f.isCount(x):
-		return !compare(1, op, want) && (!compare(1<<30, op, want) || f.result == messages) // Linux puts all descriptors into one message.
+		return isBelow(1, op, want) || !compare(1, op, want) && f.isOnlyOne()
 	case f.oob != nil && is(1) && op == token.GTR && from.Buffer > 1 && f.isSize(f.operand(f.Args[from.Buffer-2]), y):
 		return true
 	case want != nil && f.oob != nil && is(1):
-		return !compare(1, op, want) && !compare(1<<30, op, want)
+		return isBelow(1, op, want)
 	}
 	return false
+}
+
+// isBelow reports whether a comparison holds only for numbers less than the least possible one.
+func isBelow(least int64, op token.Token, want constant.Value) bool {
+	switch op {
+	case token.EQL:
+		return !compare(least, token.LEQ, want)
+	case token.LSS, token.LEQ:
+		return !compare(least, op, want)
+	}
+	return false
+}
+
+// isOnlyOne reports whether there can be only one message, or one descriptor. Linux puts all descriptors into one message,
+// but credentials and pidfds into others.
+func (f *flow) isOnlyOne() bool {
+	if f.result == messages {
+		others := []string{"SizeofUcred", "SCM_CREDENTIALS", "SO_PASSCRED", "ParseUnixCredentials", "SCM_PIDFD", "SO_PASSPIDFD"}
+		return !slices.ContainsFunc(others, func(name string) bool { return f.mentions(f.decl, "unix."+name) })
+	}
+	return f.makes(f.call, "unix.CmsgLen")
 }
 
 func compare(x int64, op token.Token, y constant.Value) bool {

@@ -92,6 +92,23 @@ func (f *flow) rest(loop *ast.RangeStmt) {
 	inner.loop(loop, loop.Body, open, "", false)
 }
 
+// again reports the returns of an error in the next round of a loop, which leak the descriptors that a variable declared before
+// the loop has from this one.
+func (f *flow) again(body *ast.BlockStmt, loop *target) {
+	inner := *f
+	inner.onError = true
+	inner.tracker.carriers = map[types.Object]bool{}
+	for obj := range f.tracker.carriers {
+		if obj.Pos() < loop.start {
+			inner.tracker.carriers[obj] = true
+		}
+	}
+	if f.id != descriptors || !f.mentions(body, "unix.SCM_RIGHTS") {
+		inner.errs = nil // a message of another type is an error to ParseUnixRights
+	}
+	inner.list(body.List, open)
+}
+
 // isOne reports whether a node compares a count with 1.
 func (f *flow) isOne(n ast.Node) bool {
 	b, ok := n.(*ast.BinaryExpr)

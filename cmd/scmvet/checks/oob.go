@@ -65,7 +65,7 @@ func (p *pass) buffer(parse, r *call) ast.Expr {
 	return nil
 }
 
-// isForOne reports whether a receive is in no loop, and its function makes a buffer of CmsgSpace(4) bytes.
+// isForOne reports whether a receive is in no loop, and its function makes a buffer for one descriptor.
 func (p *pass) isForOne(r *call) bool {
 	for _, outer := range r.stack {
 		switch outer.(type) {
@@ -73,10 +73,14 @@ func (p *pass) isForOne(r *call) bool {
 			return false
 		}
 	}
+	return p.makes(r, "unix.CmsgSpace") || p.makes(r, "unix.CmsgLen")
+}
+
+// makes reports whether the function around a call makes a buffer of the size that another function returns for one
+// descriptor. The kernel puts two into CmsgSpace(4) bytes, but only one into CmsgLen(4).
+func (p *pass) makes(r *call, size string) bool {
 	isFour := func(e ast.Expr) bool {
 		return p.isInteger(e, 4) || slices.ContainsFunc(p.flows, func(a assignment) bool { return a.to == p.object(e) && p.isInteger(a.from, 4) })
 	}
-	return slices.ContainsFunc(p.calls, func(n *call) bool {
-		return n.decl == r.decl && n.id == "unix.CmsgSpace" && isFour(n.Args[0])
-	})
+	return slices.ContainsFunc(p.calls, func(n *call) bool { return n.decl == r.decl && n.id == size && isFour(n.Args[0]) })
 }

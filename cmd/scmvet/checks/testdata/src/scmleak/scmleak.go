@@ -78,7 +78,7 @@ func appended(messages []unix.SocketControlMessage, bad bool) ([]int, error) {
 	for i := range messages {
 		fds, err := unix.ParseUnixRights(&messages[i])
 		if err != nil {
-			return nil, err
+			return nil, err // want `this return leaks the descriptors from line 79`
 		} else if len(fds) > 2 {
 			return nil, errBad // want `this return leaks the descriptors from line 79`
 		}
@@ -412,4 +412,138 @@ func positive(message *unix.SocketControlMessage, handle func(event)) error {
 	}
 	closeAll([]int{fd})
 	return nil
+}
+
+// Each check leaves counts for which the next return leaks.
+func counted(conn *net.UnixConn, p []byte) ([]int, error) {
+	oob := make([]byte, 64)
+	n, oobn, flags, _, err := conn.ReadMsgUnix(p, oob)
+	if err != nil {
+		return nil, err
+	}
+	if n != 8 {
+		return nil, errBad // want `this return leaks the descriptors from line \d+`
+	}
+	if oobn != 32 {
+		return nil, errBad // the usual reason is that there are none
+	}
+	if flags != 0 {
+		return nil, errBad // want `this return leaks the descriptors from line \d+`
+	}
+	return rights(oob[:oobn])
+}
+
+func countedRights(message *unix.SocketControlMessage) ([]int, error) {
+	fds, err := unix.ParseUnixRights(message)
+	if err != nil {
+		return nil, err
+	}
+	switch len(fds) {
+	case 3:
+	case 0, -1:
+		return nil, errBad
+	default:
+		return nil, errBad // want `this return leaks the descriptors from line \d+`
+	}
+	if fds[0] == 5 {
+		return nil, errBad // want `this return leaks the descriptors from line \d+`
+	}
+	if len(fds) != 3 {
+		return nil, errBad // want `this return leaks the descriptors from line \d+`
+	}
+	if fds[1] == 5 {
+		return nil, errBad // want `this return leaks the descriptors from line \d+`
+	}
+	return fds, nil
+}
+
+// Credentials are a message of their own.
+func credentials(conn *net.UnixConn) ([]int, error) {
+	oob := make([]byte, unix.CmsgSpace(16)+unix.CmsgSpace(unix.SizeofUcred))
+	_, oobn, _, _, err := conn.ReadMsgUnix(nil, oob)
+	if err != nil {
+		return nil, err
+	}
+	messages, err := unix.ParseSocketControlMessage(oob[:oobn])
+	if err != nil {
+		return nil, err
+	}
+	if len(messages) != 1 {
+		return nil, errBad // want `this return leaks the descriptors from line \d+`
+	}
+	return unix.ParseUnixRights(&messages[0])
+}
+
+// The buffer takes one descriptor.
+func exactlyOne(conn *net.UnixConn) ([]int, error) {
+	oob := make([]byte, unix.CmsgLen(4))
+	_, oobn, _, _, err := conn.ReadMsgUnix(nil, oob)
+	if err != nil {
+		return nil, err
+	}
+	messages, err := unix.ParseSocketControlMessage(oob[:oobn])
+	if err != nil || len(messages) == 0 {
+		return nil, err
+	}
+	fds, err := unix.ParseUnixRights(&messages[0])
+	if err != nil || len(fds) != 1 {
+		return nil, err
+	}
+	return fds, nil
+}
+
+// After the first round, the variable declared before the loop has descriptors.
+func rounds(messages []unix.SocketControlMessage, stop func() bool) ([]int, error) {
+	var all []int
+	for _, m := range messages {
+		if stop() {
+			return nil, errBad // want `this return leaks the descriptors from line \d+`
+		}
+		fds, err := one1(&m)
+		if err != nil {
+			return nil, err // want `this return leaks the descriptors from line \d+`
+		}
+		if all = append(all, fds); len(all) == 1 {
+			continue
+		}
+	}
+	return all, nil
+}
+
+func broken(messages []unix.SocketControlMessage) ([]int, error) {
+	var all []int
+	for _, m := range messages {
+		fds, err := one1(&m)
+		if err != nil {
+			break
+		}
+		all = append(all, fds)
+	}
+	if len(all) == 0 {
+		return nil, errBad
+	}
+	if len(all) < 5 {
+		return nil, errBad // want `this return leaks the descriptors from line \d+`
+	}
+	return all, nil
+}
+
+// The parser returns no error for these messages, and the loop closes the descriptors before it returns another one.
+func closedRounds(messages []unix.SocketControlMessage, stop func() bool) ([]int, error) {
+	var all []int
+	for _, m := range messages {
+		if stop() {
+			closeAll(all)
+			return nil, errBad
+		}
+		if m.Header.Type != unix.SCM_RIGHTS {
+			continue
+		}
+		fds, err := unix.ParseUnixRights(&m)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, fds...)
+	}
+	return all, nil
 }
