@@ -102,7 +102,6 @@ func (f *flow) ends(e ast.Expr) bool {
 	if !ok {
 		return false
 	}
-	name := id(f.callee(n))
-	name = name[strings.LastIndex(name, ".")+1:]
+	name := name(f.callee(n))
 	return name == "panic" || name == "Goexit" || strings.HasPrefix(name, "Fatal") || strings.HasPrefix(name, "Exit") || strings.HasPrefix(name, "Panic")
 }

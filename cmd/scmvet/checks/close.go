@@ -14,12 +14,14 @@ func closeLoops(p *pass) {
 			isClose := n.id == "unix.Close" && p.same(p.operand(n.Args[0]), index)
 			fd := types.ExprString(list) + "[" + types.ExprString(index) + "]"
 			uses := func(n ast.Node) bool { e, ok := n.(ast.Expr); return ok && types.ExprString(e) == fd }
-			if isClose && p.object(list) != nil && p.TypesInfo.TypeOf(list).String() == "[]int" && !found(outer, uses) {
+			if isClose && p.object(list) != nil && isNumbers(p.TypesInfo.TypeOf(list)) && !found(outer, uses) {
 				p.report(n.Args[0], "this closes the index "+types.ExprString(index)+", which may be another file of the program, instead of "+fd, fd)
 			}
 		}
 	}
 }
+
+func isNumbers(t types.Type) bool { return isSlice(t) && isBasic(elem(t), types.Int) }
 
 // loop returns the list and the index of a loop, unless the loop has a variable for the elements.
 func (p *pass) loop(n ast.Node) (list, index ast.Expr) {

@@ -13,7 +13,7 @@ func counts(p *pass) {
 	reported := map[token.Pos]bool{}
 	for _, from := range p.calls {
 		// Without control data, it is an error to parse the whole buffer.
-		if from.assign == nil || p.whole(from) != nil || from.id != descriptors && from.summary(from.fn).Exact {
+		if !p.rights || from.assign == nil || p.whole(from) != nil || from.id != descriptors && from.summary(from.fn).Exact || from.isInternet() {
 			continue
 		}
 		for i, left := range from.assign.Lhs {
@@ -30,15 +30,13 @@ func counts(p *pass) {
 	}
 }
 
-func isSlice(t types.Type) bool { _, ok := t.Underlying().(*types.Slice); return ok }
-
 // firstUse returns the first use of list[0] after a call, unless something checks the count.
 func (p *pass) firstUse(from *call, list types.Object, kind string) (first ast.Node) {
 	isList := func(e ast.Expr) bool { return p.object(e) == list }
 	isChecked := found(from.decl, func(n ast.Node) bool {
 		switch n := n.(type) {
 		case *ast.BinaryExpr:
-			return p.checksCount(n, isList, kind)
+			return p.checksCount(n, isList, kind == messages || p.makes(from, "unix.CmsgLen"))
 		case *ast.IndexExpr:
 			if isList(n.X) && n.Pos() > from.End() && first == nil {
 				first = n
@@ -80,8 +78,8 @@ func (p *pass) usesWhole(n ast.Node, from *call, isList func(ast.Expr) bool) boo
 }
 
 // checksCount reports whether a comparison is a check of the count. All descriptors are in one message, so for messages it
-// is enough that there is one.
-func (p *pass) checksCount(n *ast.BinaryExpr, isList func(ast.Expr) bool, kind string) bool {
+// is enough that there is one, as it is for descriptors from a buffer that takes only one.
+func (p *pass) checksCount(n *ast.BinaryExpr, isList func(ast.Expr) bool, isOne bool) bool {
 	x, y, op := n.X, n.Y, n.Op
 	if list := p.counted(y); list != nil && isList(list) {
 		x, y, op = y, x, mirrored[op]
@@ -91,7 +89,7 @@ func (p *pass) checksCount(n *ast.BinaryExpr, isList func(ast.Expr) bool, kind s
 		return false
 	}
 	want := p.integer(y)
-	if kind == messages || want == nil {
+	if isOne || want == nil {
 		return true
 	}
 	// The comparison must differ between one descriptor and two.

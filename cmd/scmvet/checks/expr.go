@@ -136,6 +136,14 @@ func (p *pass) isInteger(e ast.Expr, value int64) bool {
 	return v != nil && constant.Compare(v, token.EQL, constant.MakeInt64(value))
 }
 
+// name returns the name of a function, or the empty string.
+func name(fn types.Object) string {
+	if fn == nil {
+		return ""
+	}
+	return fn.Name()
+}
+
 // id returns the package and the name of a function, a method or a constant. It is the same for packages unix and syscall.
 func id(obj types.Object) string {
 	switch {

@@ -5,6 +5,7 @@ import (
 	"go/token"
 	"go/types"
 	"slices"
+	"strings"
 )
 
 // flags reports receives whose flags nothing reads, if the program takes the descriptors from the control data, unless it
@@ -107,19 +108,51 @@ func (p *pass) isExact(n ast.Node) bool {
 	return false
 }
 
-// needsFirst reports whether a function checks that there is a descriptor, and uses no other than the first.
+// needsFirst reports whether a function checks that there is a descriptor, uses the first, and at most closes the others.
 func (p *pass) needsFirst(decl ast.Node) bool {
 	return slices.ContainsFunc(p.calls, func(n *call) bool {
 		if n.decl != decl || n.assign == nil || n.id != descriptors || n.carrier == nil {
 			return false
 		}
 		isList := func(e ast.Expr) bool { return p.object(e) == n.carrier }
-		isZero := func(n ast.Node) bool {
-			b, ok := n.(*ast.BinaryExpr)
-			return ok && p.counted(b.X) != nil && isList(p.counted(b.X)) && (p.isInteger(b.Y, 0) || p.isInteger(b.Y, 1))
-		}
-		return found(decl, isZero) && !found(decl, func(m ast.Node) bool { return p.usesWhole(m, n, isList) })
+		isChecked, usesFirst, usesOthers := false, false, false
+		preorder(decl, nil, func(m ast.Node, _ []ast.Node) bool {
+			if p.onlyCloses(m, isList) {
+				return false
+			}
+			switch m := m.(type) {
+			case *ast.BinaryExpr:
+				isChecked = isChecked || p.counted(m.X) != nil && isList(p.counted(m.X)) && (p.isInteger(m.Y, 0) || p.isInteger(m.Y, 1))
+			case *ast.IndexExpr:
+				usesFirst = usesFirst || isList(m.X) && p.isInteger(m.Index, 0)
+			}
+			usesOthers = usesOthers || p.usesWhole(m, n, isList)
+			return true
+		})
+		return isChecked && usesFirst && !usesOthers
 	})
+}
+
+// onlyCloses reports whether a node is a call that closes descriptors of a list, or a loop over a list that has no other use.
+func (p *pass) onlyCloses(n ast.Node, isList func(ast.Expr) bool) bool {
+	isClose := func(n ast.Node) bool {
+		c, ok := n.(*ast.CallExpr)
+		return ok && strings.Contains(strings.ToLower(name(p.callee(c))), "close")
+	}
+	if c, ok := n.(*ast.CallExpr); ok {
+		return isClose(c) && slices.ContainsFunc(c.Args, func(e ast.Expr) bool { return isList(base(e)) })
+	}
+	loop, ok := n.(*ast.RangeStmt)
+	if !ok || loop.Value == nil || !isList(base(loop.X)) {
+		return false
+	}
+	isUsed := false
+	preorder(loop.Body, nil, func(m ast.Node, _ []ast.Node) bool {
+		e, ok := m.(*ast.Ident)
+		isUsed = isUsed || ok && p.same(e, loop.Value)
+		return !isClose(m)
+	})
+	return !isUsed
 }
 
 // parsesZeros reports whether a function parses the whole of a buffer for one descriptor, which is an error if there is none.

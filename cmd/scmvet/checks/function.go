@@ -3,7 +3,6 @@ package checks
 import (
 	"go/ast"
 	"go/types"
-	"strings"
 )
 
 // summaryOf returns what the body of a function does, as far as its callees are known.
@@ -129,14 +128,30 @@ func returns(body *ast.BlockStmt) (list []*ast.ReturnStmt) {
 
 // isControl reports whether a type is that of control data or of the messages in it.
 func isControl(t types.Type) bool {
-	return t.String() == "[]byte" || strings.HasSuffix(t.String(), ".SocketControlMessage")
+	if isSlice(t) && isBasic(elem(t), types.Uint8) {
+		return true
+	}
+	if p, ok := elem(t).Underlying().(*types.Pointer); ok {
+		t = p.Elem()
+	}
+	n, ok := types.Unalias(elem(t)).(*types.Named)
+	return ok && id(n.Obj()) == "unix.SocketControlMessage"
 }
 
 // canBorrow reports whether a parameter may be a descriptor or a list of them.
-func canBorrow(t types.Type) bool {
-	switch t.String() {
-	case "int", "[]int", "uintptr":
-		return true
+func canBorrow(t types.Type) bool { return isBasic(t, types.Uintptr) || isBasic(elem(t), types.Int) }
+
+// elem returns the type of the elements of a slice, or any other type itself.
+func elem(t types.Type) types.Type {
+	if s, ok := t.Underlying().(*types.Slice); ok {
+		return s.Elem()
 	}
-	return false
+	return t
+}
+
+func isSlice(t types.Type) bool { return elem(t) != t }
+
+func isBasic(t types.Type, kind types.BasicKind) bool {
+	b, ok := t.Underlying().(*types.Basic)
+	return ok && b.Kind() == kind
 }

@@ -119,7 +119,7 @@ func (f *flow) isElse(n ast.Node) bool {
 }
 
 func isErrorOrBool(t types.Type) bool {
-	return t != nil && (t.String() == "error" || t.Underlying().String() == "bool")
+	return t != nil && (types.Identical(t, types.Universe.Lookup("error").Type()) || isBasic(t, types.Bool))
 }
 
 func isComparison(op token.Token) bool {

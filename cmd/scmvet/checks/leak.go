@@ -3,6 +3,7 @@ package checks
 import (
 	"go/ast"
 	"go/types"
+	"slices"
 	"strconv"
 )
 
@@ -11,7 +12,7 @@ import (
 func leaks(p *pass) {
 	reported := map[ast.Node]bool{}
 	for _, l := range p.calls {
-		if !p.rights || l.assign == nil {
+		if !p.rights || l.assign == nil || l.isInternet() || l.oob == nil && slices.ContainsFunc(l.Args, p.isPassedOn) {
 			continue
 		}
 		for i, left := range l.assign.Lhs {

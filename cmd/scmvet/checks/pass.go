@@ -21,6 +21,7 @@ type pass struct {
 	holds     map[types.Object]string // what variables and fields hold
 	owns      map[types.Object]string // what only a local variable holds
 	params    map[types.Object]bool
+	passed    map[types.Object]bool         // the control data that is sent or left to a caller, and what is parsed from it
 	aliases   map[types.Object]types.Object // the x of v, ok := x.(T)
 	summaries map[types.Object]*summary     // of the package's functions
 }
@@ -38,7 +39,7 @@ var shared = &analysis.Analyzer{
 func newPass(of *analysis.Pass) *pass {
 	p := &pass{
 		Pass: of, holds: map[types.Object]string{}, owns: map[types.Object]string{}, params: map[types.Object]bool{}, aliases: map[types.Object]types.Object{},
-		summaries: map[types.Object]*summary{},
+		passed: map[types.Object]bool{}, summaries: map[types.Object]*summary{},
 	}
 	for _, file := range p.Files {
 		if !p.isTest(file) {
@@ -49,6 +50,7 @@ func newPass(of *analysis.Pass) *pass {
 	for _, n := range p.calls {
 		n.describe()
 	}
+	p.findPassed()
 	p.rights = p.mayReceive()
 	return p
 }

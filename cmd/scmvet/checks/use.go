@@ -133,7 +133,8 @@ func (t *tracker) passes(n *ast.CallExpr, arg ast.Node) (goesOn, isTaken bool) {
 		return false, !slices.Contains([]string{"len", "cap", "print", "println"}, id(fn))
 	}
 	params := f.Signature().Params()
-	if last := params.Len() - 1; f.Signature().Variadic() && i >= last && params.At(last).Type().String() == "[]any" || params.At(min(i, last)).Type().String() == "[]interface{}" {
+	param := params.At(min(i, params.Len()-1)).Type()
+	if e, ok := elem(param).Underlying().(*types.Interface); ok && isSlice(param) && e.Empty() {
 		return false, false // for a log or an error text
 	}
 	return false, !slices.Contains(borrowers, strings.TrimPrefix(id(f), "unix."))

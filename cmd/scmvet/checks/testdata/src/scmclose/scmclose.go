@@ -57,3 +57,11 @@ func descriptors(fds []int, names map[int]string, open []bool, count int) {
 		unix.Close(fd)
 	}
 }
+
+type list []int
+
+func named(fds list) {
+	for i := range fds {
+		unix.Close(i) // want `instead of fds\[i\]`
+	}
+}

@@ -2,6 +2,7 @@ package scmcount
 
 import (
 	"errors"
+	"net"
 
 	"golang.org/x/sys/unix"
 )
@@ -106,4 +107,35 @@ func second(message *unix.SocketControlMessage) (int, int, error) {
 		return -1, -1, err
 	}
 	return fds[0], fds[1], nil
+}
+
+// The buffer takes one descriptor.
+func exactlyOne(sock int) (int, error) {
+	oob := make([]byte, unix.CmsgLen(4))
+	_, oobn, _, _, err := unix.Recvmsg(sock, nil, oob, 0)
+	if err != nil {
+		return -1, err
+	}
+	messages, err := unix.ParseSocketControlMessage(oob[:oobn])
+	if err != nil || len(messages) == 0 {
+		return -1, err
+	}
+	fds, err := unix.ParseUnixRights(&messages[0])
+	if err != nil || len(fds) == 0 {
+		return -1, err
+	}
+	return fds[0], nil
+}
+
+// An Internet socket carries no descriptors.
+func internet(conn *net.UDPConn, oob []byte) (*unix.SocketControlMessage, error) {
+	_, oobn, _, _, err := conn.ReadMsgUDP(nil, oob)
+	if err != nil {
+		return nil, err
+	}
+	messages, err := unix.ParseSocketControlMessage(oob[:oobn])
+	if err != nil {
+		return nil, err
+	}
+	return &messages[0], nil
 }

@@ -215,3 +215,66 @@ func loop(conn *net.UnixConn, p, oob []byte, m *unix.SocketControlMessage) error
 	}
 	return err
 }
+
+// The others are closed.
+func extras(conn *net.UnixConn, p, oob []byte, m *unix.SocketControlMessage) (int, error) {
+	_, _, _, _, err := conn.ReadMsgUnix(p, oob)
+	if err != nil {
+		return -1, err
+	}
+	fds, err := unix.ParseUnixRights(m)
+	if err != nil || len(fds) == 0 {
+		closeAll(fds)
+		return -1, err
+	}
+	for _, extra := range fds[1:] {
+		unix.Close(extra)
+	}
+	return fds[0], nil
+}
+
+func extrasByIndex(conn *net.UnixConn, p, oob []byte, m *unix.SocketControlMessage) (int, error) {
+	_, _, _, _, err := conn.ReadMsgUnix(p, oob)
+	if err != nil {
+		return -1, err
+	}
+	fds, err := unix.ParseUnixRights(m)
+	if err != nil || len(fds) < 1 {
+		return -1, err
+	}
+	for i := 1; i < len(fds); i++ {
+		unix.Close(fds[i])
+	}
+	closeAll(fds[1:])
+	return fds[0], nil
+}
+
+// The others are used.
+func extrasUsed(conn *net.UnixConn, p, oob []byte, m *unix.SocketControlMessage, use func(int)) (int, error) {
+	_, _, _, _, err := conn.ReadMsgUnix(p, oob) // want `nothing reads the flags`
+	if err != nil {
+		return -1, err
+	}
+	fds, err := unix.ParseUnixRights(m)
+	if err != nil || len(fds) < 1 {
+		return -1, err
+	}
+	for _, extra := range fds[1:] {
+		use(extra)
+		unix.Close(extra)
+	}
+	return fds[0], nil
+}
+
+// Another name for the type.
+type header = unix.SocketControlMessage
+
+func parse(m *header) ([]int, error) { return unix.ParseUnixRights(m) }
+
+func aliased(conn *net.UnixConn, p, oob []byte, m *header) ([]int, error) {
+	_, _, _, _, err := conn.ReadMsgUnix(p, oob) // want `nothing reads the flags`
+	if err != nil {
+		return nil, err
+	}
+	return parse(m)
+}

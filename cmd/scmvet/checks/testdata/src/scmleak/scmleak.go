@@ -547,3 +547,86 @@ func closedRounds(messages []unix.SocketControlMessage, stop func() bool) ([]int
 	}
 	return all, nil
 }
+
+// Others have the descriptors: the partner, or the caller.
+func logSent(conn *net.UnixConn, oob []byte) error {
+	messages, err := unix.ParseSocketControlMessage(oob)
+	if err != nil {
+		return err
+	}
+	for _, m := range messages {
+		if fds, err := unix.ParseUnixRights(&m); err == nil {
+			fmt.Println("descriptors", fds)
+		}
+	}
+	logRights(oob)
+	_, _, err = conn.WriteMsgUnix(nil, oob, nil)
+	return err
+}
+
+func logReceived(conn *net.UnixConn, p, oob []byte) (n, oobn int, err error) {
+	n, oobn, flags, _, err := conn.ReadMsgUnix(p, oob)
+	if err != nil {
+		return 0, 0, err
+	}
+	logRights(oob[:oobn])
+	fmt.Println(flags)
+	return n, oobn, nil
+}
+
+func logReturned(conn *net.UnixConn) ([]byte, error) {
+	oob := make([]byte, 64)
+	_, oobn, flags, _, err := conn.ReadMsgUnix(nil, oob)
+	if err != nil {
+		return nil, err
+	}
+	messages, err := unix.ParseSocketControlMessage(oob[:oobn])
+	fmt.Println(flags, len(messages), err)
+	return oob[:oobn], nil
+}
+
+func logRights(oob []byte) {
+	messages, err := unix.ParseSocketControlMessage(oob)
+	if err != nil || len(messages) == 0 {
+		return
+	}
+	if fds, err := unix.ParseUnixRights(&messages[0]); err == nil {
+		fmt.Println("descriptors", fds)
+	}
+}
+
+// An Internet socket carries no descriptors.
+func internet(conn *net.UDPConn) error {
+	oob := make([]byte, 64)
+	_, oobn, _, _, err := conn.ReadMsgUDP(nil, oob)
+	if err != nil {
+		return err
+	}
+	messages, err := unix.ParseSocketControlMessage(oob[:oobn])
+	fmt.Println(len(messages))
+	return err
+}
+
+// Other spellings of the types.
+type (
+	failure = error
+	number  int
+	header  = unix.SocketControlMessage
+	value   = any
+)
+
+func look(fd number) bool { return unix.SetNonblock(int(fd), true) == nil }
+
+func logAll(args ...value) {}
+
+func spelled(m *header) (fd int, err failure) {
+	fds, err := unix.ParseUnixRights(m)
+	if err != nil || len(fds) == 0 {
+		return -1, err
+	}
+	logAll(fds)
+	if !look(number(fds[0])) {
+		return -1, errBad // want `this return leaks the descriptors from line \d+`
+	}
+	return fds[0], nil
+}

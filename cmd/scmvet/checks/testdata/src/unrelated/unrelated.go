@@ -1,4 +1,4 @@
-// Package unrelated receives timestamps, and no descriptors.
+// Package unrelated receives timestamps and interfaces, and no descriptors.
 package unrelated
 
 import "golang.org/x/sys/unix"
@@ -10,4 +10,16 @@ func timestamp(sock int) ([]unix.SocketControlMessage, error) {
 		return nil, err
 	}
 	return unix.ParseSocketControlMessage(oob[:oobn])
+}
+
+func first(sock int, oob []byte) (*unix.SocketControlMessage, error) {
+	_, oobn, _, _, err := unix.Recvmsg(sock, nil, oob, 0)
+	if err != nil {
+		return nil, err
+	}
+	messages, err := unix.ParseSocketControlMessage(oob[:oobn])
+	if err != nil {
+		return nil, err
+	}
+	return &messages[0], nil
 }
