@@ -61,6 +61,9 @@ func main() {
 	}
 	_ = flags.Parse(os.Args[2:]) // exits if there is an error
 	go stopOnSignal()
+	if err := lock(verb); err != nil {
+		exit(verb, err)
+	}
 	var err error
 	switch verb {
 	case "identity":
