@@ -316,7 +316,13 @@ var _ = Describe("the build", Label("build"), func() {
 			return out
 		}
 		Expect(run("make", "-C", "csrc", "-n", "CC="+cc, "BUILD="+bin+"/build")).To(ContainSubstring(" -fstack-clash-protection "))
-		Expect(run("bash", "tools/setup", "test")).NotTo(ContainSubstring("a C compiler"))
+		setup := run("bash", "tools/setup", "test", "machine")
+		Expect(setup).NotTo(ContainSubstring("a C compiler"))
+		_, list, _ := strings.Cut(setup, "the Debian packages are: ")
+		packages, _, _ := strings.Cut(list, "\n")
+		once := slices.Compact(slices.Sorted(slices.Values(strings.Fields(packages))))
+		Expect(strings.Fields(packages)).To(ConsistOf(once), "each package once")
+		Expect(once).To(ContainElements("s6", "qemu-system-x86"))
 	})
 
 	Describe("of the C library", func() {
