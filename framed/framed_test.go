@@ -37,12 +37,18 @@ func connect(t testing.TB, config scm.Config) (a, b *scm.Conn) {
 			t.Errorf("left open: %v", left)
 		}
 	})
-	for _, c := range []*scm.Conn{a, b} {
+	limit(t, a, b)
+	return a, b
+}
+
+// limit gives the next case of a test a minute, however many cases there are.
+func limit(t testing.TB, conns ...*scm.Conn) {
+	t.Helper()
+	for _, c := range conns {
 		if err := c.SetDeadline(time.Now().Add(time.Minute)); err != nil {
 			t.Fatal(err)
 		}
 	}
-	return a, b
 }
 
 // open returns n different files, which are closed at the end of the test.
@@ -99,6 +105,7 @@ func TestTakeFindsTheFilesOfEachMessageOverAllSplits(t *testing.T) {
 		for sequence := range counts * cuts {
 			for _, ahead := range []bool{false, true} {
 				splits++
+				limit(t, a, b)
 				r, w := framed.NewReader(b, framed.Limits{Waiting: 3 * longest}), framed.NewWriter(a)
 				in := io.Reader(r)
 				if ahead {
@@ -310,7 +317,7 @@ func TestCloseLeavesNoDescriptorOpenDuringARead(t *testing.T) {
 		for _, f := range rest {
 			_ = f.Close()
 		}
-		_ = b.SetReadDeadline(time.Now().Add(time.Minute))
+		limit(t, a, b)
 	}
 }
 

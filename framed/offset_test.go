@@ -47,6 +47,7 @@ func overAllSplits(t *testing.T, a, b *scm.Conn, pieces []piece, files []*os.Fil
 		total += len(p.bytes)
 	}
 	for ends := range 1 << (total - 1) {
+		limit(t, a, b)
 		for _, p := range pieces {
 			if _, err := a.WriteFiles([]byte(p.bytes), files[:p.files]...); err != nil {
 				t.Fatal(err)

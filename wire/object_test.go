@@ -8,7 +8,9 @@ import (
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+	"golang.org/x/sys/unix"
 
+	"github.com/scm-rights/scm"
 	. "github.com/scm-rights/scm/internal/spectest"
 	"github.com/scm-rights/scm/wire"
 )
@@ -28,14 +30,15 @@ var _ = Describe("Recv in the "+quoted(wire.QMP), func() {
 
 	It("rejects a JSON object that is too long, and closes the descriptor received with it", func() {
 		f := connect("unix")
-		a, b := conns("unix")
+		a := ok(scm.NewConnFD(ok(unix.Dup(f.a))))
+		DeferCleanup(a.Close)
 		sent := f.file("")
 		done := make(chan error, 1)
 		go func() {
 			_, err := a.WriteFDs([]byte(`{"`+strings.Repeat("x", 1<<20)), sent)
 			done <- err
 		}()
-		_, fds, err := wire.QMP.Recv(b)
+		_, fds, err := wire.QMP.Recv(wire.FD(f.b)) // whose limit is for each of a million receives
 		Expect(err).To(beFormatError(wire.QMP, "text is longer than 1048576 bytes"))
 		Expect(fds).To(BeEmpty())
 		Expect(<-done).NotTo(HaveOccurred())
