@@ -28,6 +28,7 @@ import (
 	"net"
 	"net/http"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 )
@@ -38,21 +39,38 @@ type Server struct {
 	server   *http.Server
 	draining atomic.Bool
 	drained  chan struct{} // closed when Drain has ended
+	err      error         // the result of Drain, then
 
 	mu        sync.Mutex
-	listeners map[*net.Listener]bool
-	serving   int // the listeners whose Accept loop has not ended
-	open      int // the connections that are neither closed nor hijacked
+	listeners map[*listener]bool // whose Accept loop has not ended
+	conns     map[net.Conn]bool  // those that are neither closed nor hijacked
 	changed   chan struct{}
 }
 
-// New returns a Server for server, which must not have been started. It replaces server's Handler and ConnState with
-// functions that call the original ones. Start server only with the methods of the returned Server.
+// A listener can be closed repeatedly. The listeners of some programs cannot, because net/http closes them only once.
+type listener struct {
+	net.Listener
+	close func() error
+}
+
+func (l *listener) Close() error { return l.close() }
+
+// New returns a Server for server, which must not have been started. It replaces server's Handler, ConnState and
+// BaseContext with functions that call the original ones. Start server only with the methods of the returned Server.
 func New(server *http.Server) *Server {
-	s := &Server{server: server, drained: make(chan struct{}), listeners: map[*net.Listener]bool{}, changed: make(chan struct{}, 1)}
-	handler, state := server.Handler, server.ConnState
+	s := &Server{
+		server:    server,
+		drained:   make(chan struct{}),
+		listeners: map[*listener]bool{},
+		conns:     map[net.Conn]bool{},
+		changed:   make(chan struct{}, 1),
+	}
+	handler, state, base := server.Handler, server.ConnState, server.BaseContext
 	server.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		s.askToClose(w)
+		// A handler that switches protocols may add "Connection: Upgrade". Many clients offer h2c in ordinary requests.
+		if to := r.Header.Get("Upgrade"); to == "" || strings.EqualFold(to, "h2c") {
+			s.askToClose(w)
+		}
 		if handler == nil {
 			http.DefaultServeMux.ServeHTTP(w, r)
 		} else {
@@ -61,14 +79,17 @@ func New(server *http.Server) *Server {
 		s.askToClose(w) // the drain may have begun since, and a short response has not been sent yet
 	})
 	server.ConnState = func(c net.Conn, now http.ConnState) {
-		switch now {
-		case http.StateNew:
-			s.count(&s.open, 1)
-		case http.StateClosed, http.StateHijacked:
-			s.count(&s.open, -1)
-		}
+		s.track(c, now)
 		if state != nil {
 			state(c, now)
+		}
+	}
+	if base != nil {
+		server.BaseContext = func(l net.Listener) context.Context {
+			if once, ok := l.(*listener); ok {
+				l = once.Listener
+			}
+			return base(l)
 		}
 	}
 	return s
@@ -81,11 +102,21 @@ func (s *Server) askToClose(w http.ResponseWriter) {
 	}
 }
 
-// count adds n to a counter and wakes Drain.
-func (s *Server) count(counter *int, n int) {
+// track records the state of a connection.
+func (s *Server) track(c net.Conn, now http.ConnState) {
 	s.mu.Lock()
-	*counter += n
-	s.mu.Unlock()
+	defer s.mu.Unlock()
+	switch now {
+	case http.StateNew:
+		s.conns[c] = true
+	case http.StateClosed, http.StateHijacked:
+		delete(s.conns, c)
+		s.wake()
+	}
+}
+
+// wake makes Drain check whether it is complete.
+func (s *Server) wake() {
 	select {
 	case s.changed <- struct{}{}:
 	default:
@@ -105,6 +136,7 @@ func (s *Server) ServeTLS(l net.Listener, certFile, keyFile string) error {
 }
 
 func (s *Server) serve(l net.Listener, serve func(net.Listener) error) error {
+	once := &listener{l, sync.OnceValue(l.Close)}
 	s.mu.Lock()
 	if s.draining.Load() {
 		s.mu.Unlock()
@@ -112,17 +144,16 @@ func (s *Server) serve(l net.Listener, serve func(net.Listener) error) error {
 		<-s.drained
 		return http.ErrServerClosed
 	}
-	s.listeners[&l] = true
-	s.serving++
+	s.listeners[once] = true
 	s.mu.Unlock()
 
-	err := serve(l)
+	err := serve(once)
+	_ = once.Close() // ServeTLS may fail before it does
 	s.mu.Lock()
-	delete(s.listeners, &l)
+	delete(s.listeners, once)
 	s.mu.Unlock()
-	_ = l.Close() // ServeTLS may fail before it does
-	s.count(&s.serving, -1)
-	if s.draining.Load() && (errors.Is(err, net.ErrClosed) || errors.Is(err, http.ErrServerClosed)) {
+	s.wake()
+	if s.draining.Load() {
 		<-s.drained
 		return http.ErrServerClosed
 	}
@@ -133,15 +164,16 @@ func (s *Server) serve(l net.Listener, serve func(net.Listener) error) error {
 // response to close its connection, and waits until all connections are closed. Then it calls [http.Server.Shutdown].
 // If ctx is done first, Drain closes all connections with Shutdown and [http.Server.Close], and the error wraps
 // ctx.Err(). Drain also returns errors from closing the listeners and from Shutdown. Only the first call drains the
-// server. Later calls wait until the drain is complete or ctx is done.
+// server. Later calls wait until the drain is complete, and return its result. If their ctx is done first, they return
+// ctx.Err().
 //
 // A client that sends no request receives no response, so it can keep its connection open until ctx is done. So can a
 // client whose last response began before the call to Drain. Drain does not close such idle connections earlier,
 // because a request may be on its way. To limit how long it waits for idle clients, set IdleTimeout in the http.Server.
 //
 // With HTTP/2, requests may be on their way when the server tells the client to open a new connection. The server then
-// also tells it which ones it will not process. A client can send these again without risk. The [http.Transport] does
-// so if the request has no body, or has GetBody.
+// also tells it which ones it will not process. A client can send these again without risk. The http.Transport does so
+// if the request has no body, or has GetBody.
 //
 // Connections that a handler has taken over with Hijack, as WebSocket libraries do, no longer belong to the server.
 // Drain neither waits for them nor closes them. They end when the process exits. To end them properly, register a
@@ -152,18 +184,23 @@ func (s *Server) Drain(ctx context.Context) error {
 	if s.draining.Swap(true) {
 		select {
 		case <-s.drained:
-			return nil
+			return s.err
 		case <-ctx.Done():
 			return ctx.Err()
 		}
 	}
-	defer close(s.drained)
+	s.err = s.drain(ctx)
+	close(s.drained)
+	return s.err
+}
+
+func (s *Server) drain(ctx context.Context) error {
 	s.mu.Lock()
 	listeners := slices.Collect(maps.Keys(s.listeners))
 	s.mu.Unlock()
 	var err error
 	for _, l := range listeners {
-		err = errors.Join(err, (*l).Close())
+		err = errors.Join(err, l.Close())
 	}
 	for s.isBusy() {
 		select {
@@ -179,5 +216,5 @@ func (s *Server) Drain(ctx context.Context) error {
 func (s *Server) isBusy() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.serving > 0 || s.open > 0
+	return len(s.listeners) > 0 || len(s.conns) > 0
 }

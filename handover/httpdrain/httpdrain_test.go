@@ -29,7 +29,7 @@ import (
 
 func TestMain(m *testing.M) {
 	reexec.Register("server", func(args []string) {
-		if err := runServer(args[0]); err != nil {
+		if err := runServer(args[0], args[1]); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}
@@ -55,8 +55,12 @@ func patient(t *testing.T) context.Context {
 
 // runServer is a server that answers each request with its PID, and prints the addresses of its plain and its TLS socket
 // when it serves.
-func runServer(path string) error {
+func runServer(path, idleTimeout string) error {
 	ctx := context.Background()
+	idle, err := time.ParseDuration(idleTimeout)
+	if err != nil {
+		return err
+	}
 	p, err := handover.Start(ctx, path)
 	if err != nil {
 		return err
@@ -72,8 +76,9 @@ func runServer(path string) error {
 	borrowed := httptest.NewTLSServer(nil) // for its certificate
 	borrowed.Close()
 	server := httpdrain.New(&http.Server{
-		Protocols: protocols("HTTP/1.1", "HTTP/2"),
-		TLSConfig: borrowed.TLS.Clone(),
+		Protocols:   protocols("HTTP/1.1", "HTTP/2"),
+		TLSConfig:   borrowed.TLS.Clone(),
+		IdleTimeout: idle,
 		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			_, _ = io.Copy(io.Discard, r.Body)
 			_, _ = fmt.Fprint(w, os.Getpid())
@@ -83,9 +88,10 @@ func runServer(path string) error {
 		return err
 	}
 	fmt.Println(plain.Addr(), encrypted.Addr())
+	drained := make(chan error, 1)
 	go func() {
 		<-p.Replaced()
-		_ = server.Drain(ctx)
+		drained <- server.Drain(ctx)
 	}()
 	served := make(chan error, 2)
 	go func() { served <- server.ServeTLS(encrypted, "", "") }()
@@ -95,7 +101,7 @@ func runServer(path string) error {
 			return err
 		}
 	}
-	return nil
+	return <-drained
 }
 
 func protocols(names ...string) *http.Protocols {
@@ -215,37 +221,35 @@ func TestNoRequestIsLost(t *testing.T) {
 	}
 }
 
+// startServer starts a server, and returns its addresses when it serves. It is killed at the test's end.
+func startServer(t *testing.T, path string, idleTimeout time.Duration) (cmd *exec.Cmd, plain, encrypted string) {
+	t.Helper()
+	cmd = reexec.Command("server", path, idleTimeout.String())
+	cmd.Stderr = os.Stderr
+	out, err := cmd.StdoutPipe()
+	if err == nil {
+		err = cmd.Start()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait() // an error if the test has waited
+	})
+	if _, err := fmt.Fscanln(out, &plain, &encrypted); err != nil {
+		t.Error("the server does not serve: ", err)
+	}
+	return cmd, plain, encrypted
+}
+
 // restart restarts a server under load.
 func (l *load) restart(times int, transports []*http.Transport, pause time.Duration, encrypted bool) {
 	t := l.t
 	path := filepath.Join(t.TempDir(), "socket")
-	command := func(child string) *exec.Cmd {
-		cmd := reexec.Command(child, path)
-		cmd.Stderr = os.Stderr
-		return cmd
-	}
-	var server *exec.Cmd
-	defer func() {
-		if server != nil {
-			_ = server.Process.Kill()
-			_ = server.Wait()
-		}
-	}()
-	// next starts a server, and returns its URL when it serves.
+	// next starts a server, and returns its URL.
 	next := func() (*exec.Cmd, string) {
-		t.Helper()
-		cmd := command("server")
-		out, err := cmd.StdoutPipe()
-		if err == nil {
-			err = cmd.Start()
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		var plain, tls string
-		if _, err := fmt.Fscanln(out, &plain, &tls); err != nil {
-			t.Error("the server does not serve: ", err)
-		}
+		cmd, plain, tls := startServer(t, path, 0)
 		if encrypted {
 			return cmd, "https://" + tls
 		}
@@ -261,7 +265,7 @@ func (l *load) restart(times int, transports []*http.Transport, pause time.Durat
 	}
 	eventually(t, "the first process answers", isAnswering(server))
 	for range times {
-		if err := command("dies").Run(); err == nil {
+		if err := reexec.Command("dies", path).Run(); err == nil {
 			t.Error("the failing successor has not died")
 		}
 		predecessor := server
@@ -377,6 +381,9 @@ func TestDrainEndsIdleConnectionsWhenCtxIsDone(t *testing.T) {
 	if err := s.Drain(ctx); !errors.Is(err, context.DeadlineExceeded) {
 		t.Error(err)
 	}
+	if err := s.Drain(patient(t)); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("a second call: %v", err)
+	}
 	if _, err := io.Copy(io.Discard, conn); err != nil { // until the end
 		t.Error(err)
 	}
@@ -451,5 +458,102 @@ func TestServeTLS(t *testing.T) {
 	}
 	if err := httpdrain.New(&http.Server{}).ServeTLS(l, "missing", "missing"); err == nil || errors.Is(err, http.ErrServerClosed) {
 		t.Error(err)
+	}
+}
+
+// An oneClose is a listener of a program: Close must be called once, and ends Accept with an error that is not net.ErrClosed.
+type oneClose struct {
+	net.Listener
+	conns  chan net.Conn
+	closed chan struct{}
+}
+
+func (l oneClose) Accept() (net.Conn, error) {
+	select {
+	case conn := <-l.conns:
+		return conn, nil
+	case <-l.closed:
+		return nil, io.EOF
+	}
+}
+
+func (l oneClose) Close() error {
+	close(l.closed)
+	return l.Listener.Close()
+}
+
+func TestServeUsesAListenerAsNetHTTPDoes(t *testing.T) {
+	inner, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := oneClose{inner, make(chan net.Conn, 1), make(chan struct{})}
+	ours, theirs := net.Pipe()
+	defer func() { _ = ours.Close() }()
+	l.conns <- theirs
+	entered, leave := make(chan bool), make(chan bool)
+	s := httpdrain.New(&http.Server{
+		Handler: http.HandlerFunc(func(http.ResponseWriter, *http.Request) { entered <- true; <-leave }),
+		BaseContext: func(l net.Listener) context.Context {
+			if _, ok := l.(oneClose); !ok {
+				t.Errorf("BaseContext was called with %T", l)
+			}
+			return context.Background()
+		},
+	})
+	served, drained := make(chan error, 1), make(chan error, 1)
+	go func() { served <- s.Serve(l) }()
+	if _, err := io.WriteString(ours, "GET / HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	<-entered
+	go func() { drained <- s.Drain(patient(t)) }()
+	<-l.closed
+	close(leave)
+	if _, err := io.Copy(io.Discard, ours); err != nil {
+		t.Error(err)
+	}
+	if err := <-drained; err != nil {
+		t.Error(err)
+	}
+	if err := <-served; !errors.Is(err, http.ErrServerClosed) {
+		t.Error(err)
+	}
+}
+
+// httputil.ReverseProxy adds the Connection header of the response to what the header of the ResponseWriter has already.
+func TestResponsesDuringADrainHaveOneConnectionHeader(t *testing.T) {
+	switches := func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Add("Connection", "Upgrade")
+		w.WriteHeader(http.StatusSwitchingProtocols)
+	}
+	flushes := func(w http.ResponseWriter, _ *http.Request) { w.(http.Flusher).Flush() }
+	ends := func(http.ResponseWriter, *http.Request) {}
+	for _, c := range []struct {
+		name, upgrade string
+		handler       http.HandlerFunc
+		want          string
+	}{
+		{"ordinary", "", flushes, "close"},
+		{"WebSocket", "websocket", switches, "Upgrade"},
+		{"WebSocket that is refused", "websocket", ends, "close"},
+		{"offers h2c", "h2c", flushes, "close"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			server := &http.Server{Handler: c.handler}
+			if err := httpdrain.New(server).Drain(patient(t)); err != nil {
+				t.Fatal(err)
+			}
+			request := httptest.NewRequest(http.MethodGet, "/", nil)
+			if c.upgrade != "" {
+				request.Header.Set("Connection", "Upgrade")
+				request.Header.Set("Upgrade", c.upgrade)
+			}
+			recorder := httptest.NewRecorder()
+			server.Handler.ServeHTTP(recorder, request)
+			if got := recorder.Result().Header["Connection"]; !slices.Equal(got, []string{c.want}) {
+				t.Errorf("Connection: %q, want %q", got, c.want)
+			}
+		})
 	}
 }
