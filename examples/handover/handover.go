@@ -55,7 +55,11 @@ func run(path, address string) error {
 	if err != nil {
 		return err
 	}
-	server := httpdrain.New(&http.Server{Handler: http.HandlerFunc(answer), IdleTimeout: patience / 2})
+	server := httpdrain.New(&http.Server{
+		Handler:           http.HandlerFunc(answer),
+		ReadHeaderTimeout: patience / 6,
+		IdleTimeout:       patience / 2,
+	})
 	if err := p.Ready(ctx); err != nil {
 		return err // the predecessor continues
 	}

@@ -35,7 +35,11 @@ func ExampleServer() {
 	if err := p.Ready(ctx); err != nil {
 		log.Fatal(err)
 	}
-	server := httpdrain.New(&http.Server{Handler: http.FileServer(http.Dir("/srv")), IdleTimeout: time.Minute})
+	server := httpdrain.New(&http.Server{
+		Handler:           http.FileServer(http.Dir("/srv")),
+		ReadHeaderTimeout: 10 * time.Second,
+		IdleTimeout:       time.Minute,
+	})
 	go func() {
 		for {
 			select {

@@ -31,7 +31,11 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 )
+
+// headerTime is how long a connection may take to send its first header. http.Server.Shutdown allows as much.
+const headerTime = 5 * time.Second
 
 // A Server is an [http.Server] that can be drained. Use New to create one. Multiple goroutines may invoke methods on a
 // Server simultaneously.
@@ -43,7 +47,7 @@ type Server struct {
 
 	mu        sync.Mutex
 	listeners map[*listener]bool // whose Accept loop has not ended
-	conns     map[net.Conn]bool  // those that are neither closed nor hijacked
+	conns     map[net.Conn]bool  // true until the first header is complete; without closed and hijacked connections
 	changed   chan struct{}
 }
 
@@ -109,10 +113,29 @@ func (s *Server) track(c net.Conn, now http.ConnState) {
 	switch now {
 	case http.StateNew:
 		s.conns[c] = true
+		if s.draining.Load() {
+			s.limitHeader(c)
+		}
 	case http.StateClosed, http.StateHijacked:
 		delete(s.conns, c)
 		s.wake()
+	default:
+		if s.conns[c] { // x/net's HTTP/2 also reports connections that have been hijacked
+			s.conns[c] = false
+		}
 	}
+}
+
+// limitHeader closes a connection that has not sent a header when headerTime is over. IdleTimeout does not apply to it.
+func (s *Server) limitHeader(c net.Conn) {
+	time.AfterFunc(headerTime, func() {
+		s.mu.Lock()
+		silent := s.conns[c]
+		s.mu.Unlock()
+		if silent {
+			_ = c.Close()
+		}
+	})
 }
 
 // wake makes Drain check whether it is complete.
@@ -167,9 +190,14 @@ func (s *Server) serve(l net.Listener, serve func(net.Listener) error) error {
 // server. Later calls wait until the drain is complete, and return its result. If their ctx is done first, they return
 // ctx.Err().
 //
-// A client that sends no request receives no response, so it can keep its connection open until ctx is done. So can a
-// client whose last response began before the call to Drain. Drain does not close such idle connections earlier,
-// because a request may be on its way. To limit how long it waits for idle clients, set IdleTimeout in the http.Server.
+// Browsers and the [http.Transport] open connections before they have a request for them. Drain closes a connection that
+// has not sent a complete header within 5 seconds, counted from the call to Drain or, if that was later, from when the
+// connection was accepted.
+//
+// A client that sends no further request receives no response, so it can keep its connection open until ctx is done. So
+// can a client whose last response began before the call to Drain. Drain does not close such idle connections earlier,
+// because a request may be on its way. To limit how long it waits for these clients, set IdleTimeout in the http.Server,
+// and ReadHeaderTimeout for those that send only part of a request.
 //
 // With HTTP/2, requests may be on their way when the server tells the client to open a new connection. The server then
 // also tells it which ones it will not process. A client can send these again without risk. The http.Transport does so
@@ -197,6 +225,9 @@ func (s *Server) Drain(ctx context.Context) error {
 func (s *Server) drain(ctx context.Context) error {
 	s.mu.Lock()
 	listeners := slices.Collect(maps.Keys(s.listeners))
+	for c := range s.conns {
+		s.limitHeader(c)
+	}
 	s.mu.Unlock()
 	var err error
 	for _, l := range listeners {

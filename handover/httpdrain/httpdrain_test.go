@@ -461,6 +461,64 @@ func TestServeTLS(t *testing.T) {
 	}
 }
 
+// IdleTimeout does not apply to a connection that has not sent a header.
+func TestDrainEndsConnectionsWithoutARequest(t *testing.T) {
+	t.Parallel()
+	accepted := make(chan bool, 3)
+	s, address, served := serve(t, &http.Server{ConnState: func(_ net.Conn, now http.ConnState) {
+		if now == http.StateNew {
+			accepted <- true
+		}
+	}})
+	var conns [3]net.Conn
+	for i := range conns {
+		conn, err := net.Dial("tcp", address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = conn.Close() }()
+		conns[i] = conn
+		<-accepted
+	}
+	silent, incomplete, late := conns[0], conns[1], conns[2]
+	const request = "GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+	if _, err := io.WriteString(incomplete, request[:8]); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(100 * time.Millisecond) // so that the connections are older than the drain
+	start := time.Now()
+	drained := make(chan error, 1)
+	go func() { drained <- s.Drain(patient(t)) }()
+	eventually(t, "the listener is closed", func() bool {
+		conn, err := net.Dial("tcp", address)
+		if err == nil {
+			_ = conn.Close()
+		}
+		return err != nil
+	})
+	if _, err := io.WriteString(late, request); err != nil {
+		t.Fatal(err)
+	}
+	if answer, err := io.ReadAll(late); err != nil || !strings.Contains(string(answer), "Connection: close") {
+		t.Errorf("%q, %v", answer, err)
+	}
+	for _, conn := range []net.Conn{silent, incomplete} {
+		if n, err := conn.Read(make([]byte, 1)); n > 0 || err == nil {
+			t.Error("got an answer without a request")
+		}
+	}
+	// Shutdown counts from the time at which the connection was accepted.
+	if waited := time.Since(start); waited < 5*time.Second {
+		t.Errorf("the connections ended %v after the call to Drain", waited)
+	}
+	if err := <-drained; err != nil {
+		t.Error(err)
+	}
+	if err := <-served; !errors.Is(err, http.ErrServerClosed) {
+		t.Error(err)
+	}
+}
+
 // An oneClose is a listener of a program: Close must be called once, and ends Accept with an error that is not net.ErrClosed.
 type oneClose struct {
 	net.Listener
