@@ -361,11 +361,11 @@ soak: setup-test ## tens of minutes: send a million files over a hundred Conns, 
 	done
 
 .PHONY: handover
-handover: setup-c ## minutes: restart a server 200 times under each kind of load, and let a process die or stop at each step of a handover 20 times, on both backends
+handover: setup-c ## minutes: restart a server 200 times under each kind of load and 10 times under clients that pause for about IdleTimeout, and let a process die or stop at each step of a handover 20 times, on both backends
 	@for tags in "" scm_purego; do \
 		[ -n "$$tags" ] || $(has_c) || { echo "skip: cgo run: no C compiler"; continue; }; \
 		$(GO) test ./handover -tags "$$tags" -count=20 -run TestProcessDiesOrStops || exit; \
-		SCM_HANDOVER=full $(GO) test ./handover/httpdrain -tags "$$tags" -count=1 -timeout 30m -v -run TestNoRequestIsLost || exit; \
+		SCM_HANDOVER=full $(GO) test ./handover/httpdrain -tags "$$tags" -count=1 -timeout 30m -v -run 'TestNoRequestIsLost|TestClientsThatPause' || exit; \
 	done
 
 .PHONY: lint lint-tools lint-go lint-systems lint-modules lint-c lint-peers lint-shell lint-workflows
