@@ -158,13 +158,14 @@ var _ = Describe("the pages", Label("house"), func() {
 				Expect(index).To(ContainSubstring("`"+f[1]+"`"), file)
 			}
 		}
+		examples := ""
+		for _, file := range filesBelow("examples") {
+			examples += flat(contents("examples" + file))
+		}
 		for _, name := range ok(filepath.Glob("docs/howto-*.md")) {
 			Expect(index).To(ContainSubstring("(" + filepath.Base(name) + ")"))
 			example := strings.TrimSuffix(strings.TrimPrefix(name, "docs/howto-"), ".md")
-			sources := ""
-			for _, file := range filesBelow("examples/" + example) {
-				sources += flat(contents("examples/" + example + file))
-			}
+			sources := examples
 			for _, file := range ok(filepath.Glob(example + "/example*_test.go")) { // of the package with this name
 				sources += flat(contents(file))
 			}
