@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"os/exec"
 	"strconv"
 	"syscall"
 	"time"
@@ -35,10 +36,15 @@ func (s *inPlace) drain(ctx context.Context, _ net.Listener) error { return s.se
 
 // replace executes the new version in this process. Until it serves, clients wait in the queue of the socket.
 func (s *inPlace) replace(p *handover.Process, l net.Listener) error {
+	program, err := exec.LookPath(os.Args[0])
+	if err != nil {
+		return err
+	}
 	socket, err := l.(*net.TCPListener).File() // a duplicate, because Drain closes l
 	if err != nil {
 		return err
 	}
+	defer func() { _ = socket.Close() }()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	if err := s.server.Drain(ctx); err != nil {
@@ -56,5 +62,5 @@ func (s *inPlace) replace(p *handover.Process, l net.Listener) error {
 		return err
 	}
 	env := append(os.Environ(), "LISTEN_PID="+strconv.Itoa(os.Getpid()), "LISTEN_FDS=1", "LISTEN_FDNAMES=main")
-	return syscall.Exec(os.Args[0], os.Args, env)
+	return syscall.Exec(program, os.Args, env)
 }
