@@ -63,7 +63,7 @@ This page compares scm with other libraries. The table in README.md has only tho
 	"`make interop`" + ` on the cases that pair the library's peer with the runner, and the sections below list the scenarios that decide it.
 ` + "`go run ./tools/readme -w REPORT`" +
 	` writes the table in README.md and this page. The columns are defined in tools/readme/comparison.go, and the rows in ` + "`interop/peers/LANGUAGE/language.json`" + `.
-We chose the scenarios, and scm was written with them at hand. A "no" means that a scenario fails, not that the library breaks its own promises. The first sentences of a section say what a user of the library has to do, with a link to a public report if we know one.
+We chose the scenarios, and scm was written with them at hand. A "no" means that a scenario fails, not that the library breaks its own promises. The first sentences of a section say what a user of the library has to do, with a link to a public report if we know one. If it says to set close-on-exec on a received descriptor, do so at once, and start no program in another thread meanwhile. Advice about what to send protects a receiver only from partners that follow it.
 [expected.txt](../interop/catalogue/expected.txt) says what each failing scenario shows. To run one scenario, use ` +
 	"`build/scm interop run --peers build/peers/peers.json --run SCENARIO`" + `.
 
