@@ -73,16 +73,31 @@
 // address, and created, which is true if the predecessor or a process before it created the socket. The first
 // descriptors of the message belong to these elements, in order. For a file that was passed to
 // [Process.Keep], network is absent. The element ":control" is the Unix socket itself. The element ":life" is
-// the read end of a pipe whose other end stays open as long as the predecessor lives. If more is true,
-// another message of type sockets follows.
+// the read end of a pipe. If more is true, another message of type sockets follows.
 //
 // After receiving go, the successor may send going and then serve. When the predecessor receives going, it is
-// replaced. Either process may send abort, with a reason, in place of any other message. If the predecessor
-// reads the end of the stream before going, the successor has died. If the successor reads the end of the
-// stream, the predecessor has died only if ":life" has ended too.
+// replaced. Either process may send abort, with a reason, in place of any other message. It then closes the
+// connection, and the attempt has failed.
+//
+// The end of the stream does not say why it ended, and an abort is lost if the buffer of the socket is full.
+// Therefore each process decides as follows:
+//
+//   - The predecessor hands over to one successor at a time. If the stream ends before going, the successor
+//     does not serve, because it sends going first. The predecessor continues.
+//   - The predecessor makes the pipe ":life" for this attempt only, and no other process has its write end. If
+//     the attempt fails, the predecessor writes one byte into the pipe before it aborts. The byte always fits.
+//   - If the stream ends before the successor has received all sockets, the successor connects again.
+//   - If the stream ends later, but before the successor has sent going, it reads from the pipe. A byte means
+//     that the attempt has failed. The end of the pipe means that the predecessor died while it still offered
+//     its sockets to this successor. Only then does the successor serve without go.
 //
 // If go has main set to true, the predecessor tells the service manager that the successor is now the main
-// process, and then sends main. Until then, the manager ignores the successor.
+// process, and then sends main. Until then, the manager ignores the successor, and the predecessor continues
+// if the successor dies. For this reason, the successor sends its sockets to no other process until it has
+// received main, or the end of the stream.
+//
+// Processes built before the pipe had this meaning also use version 1. Such a predecessor has one pipe for
+// all attempts and writes nothing into it, so a successor that misses its abort takes its exit for a death.
 //
 // The message types conns and received, and the field takesConns of hello, are reserved for passing open
 // connections.

@@ -22,6 +22,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/scm-rights/scm"
 	"github.com/scm-rights/scm/internal/procfs"
 	"github.com/scm-rights/scm/internal/reexec"
@@ -38,7 +40,7 @@ func init() { reexec.Register("web", runWeb) }
 //	waits    "yes" if it calls Ready only when it reads the line "ready". The line "cancel" ends the context of Ready
 //	start    the time limit of Start
 //	timeout  Config.Timeout
-//	death    how long it waits for the predecessor's end
+//	old      "yes" if it uses its pipe as the first processes with version 1 did
 func runWeb(args []string) {
 	options := map[string]string{}
 	for _, arg := range args[1:] {
@@ -72,7 +74,9 @@ func runWeb(args []string) {
 		os.Exit(4) // the test has ended
 	}()
 
-	deathTime = duration("death", deathTime)
+	if options["old"] == "yes" {
+		oldPipe()
+	}
 	config := Config{Timeout: duration("timeout", 0), Log: func(err error) { say("log", err) }}
 	starting, started := context.WithTimeout(context.Background(), duration("start", patience))
 	p, err := config.Start(starting, args[0])
@@ -139,6 +143,17 @@ func runWeb(args []string) {
 	select {
 	case <-end:
 	case <-drained:
+	}
+}
+
+// oldLife is the pipe of an old process. It ends when the process ends, and is always empty.
+var oldLife [2]*os.File
+
+func oldPipe() {
+	oldLife[0], oldLife[1], _ = os.Pipe()
+	newPipe = func() (r, w *os.File, err error) {
+		end, err := unix.FcntlInt(oldLife[0].Fd(), unix.F_DUPFD_CLOEXEC, 0)
+		return os.NewFile(uintptr(end), ""), must(os.OpenFile(os.DevNull, os.O_WRONLY, 0)), err
 	}
 }
 

@@ -206,10 +206,3 @@ func closeFiles(files []*os.File) {
 		_ = f.Close()
 	}
 }
-
-// lifeline returns the ends of a pipe that stays open as long as this program runs, even after a Process is closed.
-// When a successor reads the end of the pipe, this process is dead.
-var lifeline = sync.OnceValues(func() (ends [2]*os.File, err error) {
-	ends[0], ends[1], err = os.Pipe()
-	return ends, err
-})

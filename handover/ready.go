@@ -93,9 +93,6 @@ func (p *Process) begin(main bool) error {
 func (p *Process) takeOver(ctx context.Context) (control *scm.Listener, main bool, err error) {
 	peer := p.predecessor
 	control, err = p.controlListener()
-	if err == nil {
-		_, err = lifeline()
-	}
 	if err != nil {
 		peer.abort(err)
 		return nil, false, fmt.Errorf("handover: %w", err)
@@ -168,7 +165,7 @@ func (p *Process) controlListener() (*scm.Listener, error) {
 	return control, err
 }
 
-// waitForDeath returns nil if the predecessor has died.
+// waitForDeath returns nil if the predecessor has died while it offered its sockets to this process.
 func (p *Process) waitForDeath(ctx context.Context) error {
 	_ = p.life.SetReadDeadline(time.Now().Add(deathTime))
 	defer context.AfterFunc(ctx, func() { _ = p.life.SetReadDeadline(expired) })()
@@ -176,9 +173,11 @@ func (p *Process) waitForDeath(ctx context.Context) error {
 	switch {
 	case err == io.EOF:
 		return nil
+	case err == nil:
+		return errors.New("handover: the predecessor has given up")
 	case ctx.Err() != nil:
 		return p.ended(ctx)
-	case err == nil || errors.Is(err, os.ErrDeadlineExceeded):
+	case errors.Is(err, os.ErrDeadlineExceeded):
 		return errors.New("handover: the predecessor has closed the connection, but has not exited")
 	}
 	return fmt.Errorf("handover: wait for the predecessor's end: %w", err)

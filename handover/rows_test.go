@@ -19,25 +19,70 @@ var rows = []struct {
 	run   func(t *testing.T, w *processes)
 }{
 	{"the successor dies before it has sent going", nothing, func(t *testing.T, w *processes) {
+		w.diesBeforeGoing(w.first())
+		w.start().only()
+	}},
+	{"a successor of an old predecessor dies before it has sent going", nothing, func(t *testing.T, w *processes) {
+		w.diesBeforeGoing(w.first("old=yes"))
+		w.start().only()
+	}},
+	{"an old successor dies before it has sent going", nothing, func(t *testing.T, w *processes) {
+		w.diesBeforeGoing(w.first(), "old=yes")
+		w.start("old=yes").only()
+		w.start().only()
+	}},
+	{"the abort is lost, and another successor takes over", nothing, func(t *testing.T, w *processes) {
 		a := w.first()
-		for _, held := range []string{"hello", "sockets", "ready", "go", ""} {
-			r := w.relay(held, 1)
-			b := w.start("waits=yes")
-			if held != "hello" && held != "sockets" {
-				b.says("prepared")
-				if held != "" {
-					b.reads("ready")
-				}
-			}
-			if held != "" {
-				r.holds()
-			}
-			b.kill()
-			r.drop()
-			a.only()
-		}
+		b := w.missesAbort(a)
+		c := w.start()
+		a.says("ended")
+		b.reads("ready")
+		b.says("failed", "the predecessor has given up")
+		c.only()
+	}},
+	{"the abort is lost, and the predecessor dies while another successor is ready", requests, func(t *testing.T, w *processes) {
+		a := w.first()
+		b := w.missesAbort(a)
+		r := w.relay("ready", 1)
+		c := w.start()
+		r.holds()
+		a.kill()
+		r.drop()
+		b.reads("ready")
+		b.says("failed", "the predecessor has given up")
+		c.only()
+	}},
+	{"the abort is lost when the predecessor is told to end", refused, func(t *testing.T, w *processes) {
+		a := w.first()
+		r := w.relay("abort", 1)
+		b := w.start("waits=yes")
+		b.says("prepared")
+		a.signal(syscall.SIGTERM)
+		r.holds()
+		a.says("ended")
+		r.drop()
+		b.reads("ready")
+		b.says("failed", "the predecessor has given up")
+		w.start().only()
+	}},
+	{"the successor dies while the service manager does not answer", requests, func(t *testing.T, w *processes) {
+		m := newManager(t)
+		m.hold = make(chan struct{})
+		a := w.first()
 		b := w.start()
-		b.only()
+		b.says("serving")
+		for !strings.HasPrefix(m.next(), "MAINPID=") {
+		}
+		a.stops() // or it would accept the next successors
+		c := w.start("start=50ms")
+		c.says("failed", "deadline exceeded")
+		d := w.start()
+		a.continues()
+		b.kill()
+		close(m.hold)
+		a.says("log", "it exited as soon as it served")
+		d.only()
+		w.start().only()
 	}},
 	{"the successor dies after go, before it has sent going", nothing, func(t *testing.T, w *processes) {
 		a := w.first()
@@ -208,11 +253,11 @@ var rows = []struct {
 	{"the predecessor has closed the stream but lives", nothing, func(t *testing.T, w *processes) {
 		a := w.first()
 		r := w.relay("", 0)
-		b := w.start("waits=yes", "death=1ms")
+		b := w.start("waits=yes")
 		b.says("prepared")
 		r.drop()
 		b.reads("ready")
-		b.says("failed", "has not exited")
+		b.says("failed", "the predecessor has given up")
 		a.only()
 		w.start().only()
 	}},
@@ -254,6 +299,40 @@ func TestProcessDiesOrStops(t *testing.T) {
 	for _, row := range rows {
 		t.Run(strings.ReplaceAll(row.event, ",", ""), func(t *testing.T) { row.run(t, newProcesses(t, row.may)) })
 	}
+}
+
+// diesBeforeGoing kills successors at each step before going.
+func (w *processes) diesBeforeGoing(a *server, options ...string) {
+	w.t.Helper()
+	for _, held := range []string{"hello", "sockets", "ready", "go", ""} {
+		r := w.relay(held, 1)
+		b := w.start(append(options, "waits=yes")...)
+		if held != "hello" && held != "sockets" {
+			b.says("prepared")
+			if held != "" {
+				b.reads("ready")
+			}
+		}
+		if held != "" {
+			r.holds()
+		}
+		b.kill()
+		r.drop()
+		a.only()
+	}
+}
+
+// missesAbort returns a successor that has the sockets, and does not know that its predecessor has given up.
+func (w *processes) missesAbort(a *server) *server {
+	w.t.Helper()
+	r := w.relay("abort", 1)
+	b := w.start("waits=yes", "timeout=1ms")
+	b.says("prepared")
+	a.says("log", "not ready after 1ms")
+	r.holds()
+	r.drop()
+	a.answers()
+	return b
 }
 
 // stoppedAfterGo returns a successor that is stopped after it has received go, and before it sends going.

@@ -22,6 +22,7 @@ type attempt struct {
 	peer    *peer
 	pid     int           // 0 if unknown
 	pidfd   int           // -1 if there is none
+	life    [2]*os.File   // a pipe that shows the successor how the attempt ends
 	main    bool          // this process announces the successor to the service manager as the main process
 	told    bool          // go may have been sent, so the successor may serve
 	settled chan struct{} // closed when the attempt has succeeded or failed
@@ -154,6 +155,15 @@ func (p *Process) handOver(peer *peer, hello message) error {
 	p.mu.Unlock()
 
 	err := p.converse(a, hello)
+	if err != nil {
+		if p.isClosed() {
+			err = errors.New("the predecessor is ending")
+		}
+		// A byte in the pipe says that this process lives, even if the message does not fit into the socket's buffer.
+		_, _ = a.life[1].Write([]byte{0})
+		a.peer.abort(err)
+	}
+	closeFiles(a.life[:])
 	if err == nil && a.main {
 		ctx, cancel := context.WithCancel(context.Background())
 		stop := p.onClose(cancel)
@@ -200,35 +210,33 @@ func (p *Process) setUnlink(on bool) {
 
 // converse sends the sockets. It returns nil when it has received going from the successor.
 func (p *Process) converse(a *attempt, hello message) error {
-	fail := func(err error) error {
-		if p.isClosed() {
-			err = errors.New("the predecessor is ending")
-		}
-		a.peer.abort(err)
+	// Until then, the manager ignores this process. If it died, its predecessor would continue, and a successor that had
+	// the sockets would serve too.
+	select {
+	case <-p.isMain:
+	case <-p.ending:
+	}
+	var err error
+	if a.life[0], a.life[1], err = newPipe(); err != nil {
 		return err
 	}
 	if err := p.sendSockets(a); err != nil {
-		return fail(err)
+		return err
 	}
 	needs := time.Duration(min(max(hello.Needs, 0), int64(maxNeeds/time.Millisecond))) * time.Millisecond
 	if err := p.deadline(a, needs); err != nil {
-		return fail(err)
+		return err
 	}
 	_, files, err := a.peer.receive("ready")
 	closeFiles(files)
 	switch {
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		return fail(fmt.Errorf("the successor was not ready after %v", needs))
+		return fmt.Errorf("the successor was not ready after %v", needs)
 	case err != nil:
-		return fail(err)
-	}
-	// Until then, the manager ignores this process, and its own predecessor may still continue.
-	select {
-	case <-p.isMain:
-	case <-p.ending:
+		return err
 	}
 	if err := p.tell(a); err != nil {
-		return fail(err)
+		return err
 	}
 	a.main = p.manager.supervises(a, hello)
 	if err := a.peer.send(message{Type: "go", Main: a.main}); err != nil {
@@ -240,6 +248,9 @@ func (p *Process) converse(a *attempt, hello message) error {
 	closeFiles(files)
 	return err
 }
+
+// newPipe makes the pipe of an attempt.
+var newPipe = os.Pipe // another one in a test
 
 // maxNeeds limits the time that a successor can ask for.
 const maxNeeds = 24 * time.Hour
@@ -277,13 +288,9 @@ func (p *Process) isClosed() bool {
 
 // sendSockets sends the pipe, the control socket, and everything that was offered.
 func (p *Process) sendSockets(a *attempt) error {
-	life, err := lifeline()
-	if err != nil {
-		return err
-	}
 	p.mu.Lock()
 	all := []offered{
-		{socket: socket{Name: lifeName}, conn: life[0]},
+		{socket: socket{Name: lifeName}, conn: a.life[0]},
 		{socket: socket{Name: controlName, Network: "unix", Created: true}, conn: p.control},
 	}
 	all = append(all, p.offered...)

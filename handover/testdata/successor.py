@@ -56,18 +56,27 @@ def take_over(path):
 
 def hand_over(conn, sockets, fds):
     receive(conn, "hello")
-    send(conn, "sockets", fds, version=1, sockets=sockets)
-    receive(conn, "ready")
-    send(conn, "go")
-    receive(conn, "going")
+    life, end = os.pipe()
+    try:
+        sockets = [{"name": ":life"}, *sockets]
+        send(conn, "sockets", [life, *fds], version=1, sockets=sockets)
+        receive(conn, "ready")
+        send(conn, "go")
+        receive(conn, "going")
+    except (EOFError, OSError):
+        os.write(end, b"\0")  # this process has not died
+        raise
+    finally:
+        os.close(life)
+        os.close(end)
 
 
 def serve(sockets, fds):
     names = [s["name"] for s in sockets]
-    control, web = (socket.socket(fileno=fds[names.index(n)]) for n in (":control", "web"))
     life = names.index(":life")
-    os.close(fds[life])
-    fds[life], _ = os.pipe()  # it ends when this process does
+    os.close(fds.pop(life))
+    del sockets[life], names[life]
+    control, web = (socket.socket(fileno=fds[names.index(n)]) for n in (":control", "web"))
     while True:
         for listener in select.select([control, web], [], [])[0]:
             try:
