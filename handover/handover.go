@@ -177,6 +177,7 @@ type Process struct {
 	waiting   []*peer // processes that have connected and wait for their turn
 	failed    failure
 	current   *attempt
+	pipe      [2]*os.File // for the next attempt; nil if it could not be made yet
 }
 
 var (
@@ -374,6 +375,8 @@ func (p *Process) Close() error {
 	}
 	p.closed = true
 	close(p.ending)
+	closeFiles(p.pipe[:])
+	p.pipe = [2]*os.File{}
 	current, began, control, upgrading := p.current, p.began, p.control, p.upgrading
 	aborts := current != nil && !current.told
 	if aborts {

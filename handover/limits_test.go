@@ -3,6 +3,9 @@
 package handover
 
 import (
+	"errors"
+	"os"
+	"sync/atomic"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -62,4 +65,38 @@ func TestPredecessorWithoutDescriptorsContinues(t *testing.T) {
 	a.says("log", "too many open files")
 	restore()
 	b.only()
+}
+
+// A lack of descriptors has no effect on later attempts.
+func TestNoPipeForAnAttempt(t *testing.T) {
+	noLeak(t)
+	var fails atomic.Bool
+	newPipe = func() (*os.File, *os.File, error) {
+		if fails.Load() {
+			return nil, nil, unix.EMFILE
+		}
+		return os.Pipe()
+	}
+	defer func() { newPipe = os.Pipe }()
+	fails.Store(true)
+	path := socketPath(t)
+	busy := start(t, Config{}, path)
+	if err := busy.Ready(patient(t)); !errors.Is(err, unix.EMFILE) {
+		t.Errorf("Ready: %v", err)
+	}
+	_ = busy.Close()
+
+	fails.Store(false)
+	a := start(t, Config{}, path)
+	ready(t, a)
+	fails.Store(true)
+	b := start(t, Config{}, path) // with the pipe that was made in Ready
+	if err := b.Ready(patient(t)); !errors.Is(err, unix.EMFILE) {
+		t.Errorf("Ready of a successor: %v", err)
+	}
+	_ = b.Close()
+	_, err := Start(patient(t), path)
+	wantError(t, err, unix.EMFILE.Error())
+	fails.Store(false)
+	replaces(t, replaces(t, a))
 }

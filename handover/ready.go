@@ -36,6 +36,11 @@ func (p *Process) Ready(ctx context.Context) error {
 		return errors.New("handover: Ready has been called before")
 	}
 	if p.predecessor == nil {
+		if p.control != nil {
+			if err := p.makePipe(); err != nil {
+				return fmt.Errorf("handover: %w", err)
+			}
+		}
 		return p.begin(false)
 	}
 	control, main, err := p.takeOver(ctx)
@@ -92,7 +97,11 @@ func (p *Process) begin(main bool) error {
 // service manager.
 func (p *Process) takeOver(ctx context.Context) (control *scm.Listener, main bool, err error) {
 	peer := p.predecessor
-	control, err = p.controlListener()
+	if control, err = p.controlListener(); err == nil {
+		if err = p.makePipe(); err != nil {
+			_ = control.Close()
+		}
+	}
 	if err != nil {
 		peer.abort(err)
 		return nil, false, fmt.Errorf("handover: %w", err)

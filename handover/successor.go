@@ -164,6 +164,9 @@ func (p *Process) handOver(peer *peer, hello message) error {
 		a.peer.abort(err)
 	}
 	closeFiles(a.life[:])
+	if err != nil {
+		_ = p.makePipe() // or the next attempt does
+	}
 	if err == nil && a.main {
 		ctx, cancel := context.WithCancel(context.Background())
 		stop := p.onClose(cancel)
@@ -216,8 +219,7 @@ func (p *Process) converse(a *attempt, hello message) error {
 	case <-p.isMain:
 	case <-p.ending:
 	}
-	var err error
-	if a.life[0], a.life[1], err = newPipe(); err != nil {
+	if err := p.takePipe(a); err != nil {
 		return err
 	}
 	if err := p.sendSockets(a); err != nil {
@@ -249,8 +251,34 @@ func (p *Process) converse(a *attempt, hello message) error {
 	return err
 }
 
-// newPipe makes the pipe of an attempt.
-var newPipe = os.Pipe // another one in a test
+var newPipe = os.Pipe // another function in a test
+
+// makePipe makes the pipe of the next attempt in advance, because this process may lack descriptors when a successor comes.
+func (p *Process) makePipe() error {
+	r, w, err := newPipe()
+	if err != nil {
+		return err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		_, _ = r.Close(), w.Close()
+		return errClosed
+	}
+	p.pipe = [2]*os.File{r, w}
+	return nil
+}
+
+// takePipe sets the pipe of an attempt.
+func (p *Process) takePipe(a *attempt) (err error) {
+	p.mu.Lock()
+	a.life, p.pipe = p.pipe, [2]*os.File{}
+	p.mu.Unlock()
+	if a.life[0] == nil {
+		a.life[0], a.life[1], err = newPipe()
+	}
+	return err
+}
 
 // maxNeeds limits the time that a successor can ask for.
 const maxNeeds = 24 * time.Hour
