@@ -44,7 +44,7 @@ var (
 
 	// ErrInUse is returned by Listen and ListenPacket if another socket already has the name, or if the
 	// path leads to anything other than a stale socket file. It wraps EADDRINUSE.
-	ErrInUse = sys.Error("scm: the address is in use", sys.EADDRINUSE)
+	ErrInUse = sys.ErrInUse
 )
 
 // TruncatedError reports that part of a message was lost. Descriptors were lost if the kernel truncated the

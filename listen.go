@@ -206,8 +206,8 @@ func (config Config) bind(ctx context.Context, network, addr string, listen func
 			made, err = listen(lc, name)
 		}
 		switch {
-		case sys.InUse(err):
-			return ErrInUse
+		case sys.InUse(err): // another process has just bound the path, or has the abstract name
+			return sys.ErrLive
 		case isAbstract(addr):
 			return err
 		case err != nil:

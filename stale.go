@@ -17,7 +17,6 @@ import (
 )
 
 var (
-	errLive      = sys.Error("a running process has this socket open", ErrInUse)
 	errNotSocket = sys.Error("the file exists and is not a socket", ErrInUse)
 	errUnknown   = sys.Error("cannot determine on this file system whether the socket is in use: remove the file if it is stale", ErrInUse)
 	errReplaced  = sys.Error("another process replaced the new socket file", syscall.EEXIST)
@@ -153,9 +152,9 @@ func removeIfStale(path, name string) error {
 	switch {
 	case err == nil:
 		_ = c.Close()
-		return errLive
+		return sys.ErrLive
 	case sys.OtherType(err):
-		return errLive
+		return sys.ErrLive
 	case !sys.Refused(err):
 		return inUse(cause(err))
 	case sys.Shared(path):
@@ -163,7 +162,7 @@ func removeIfStale(path, name string) error {
 	}
 	now, err := os.Lstat(path)
 	if err == nil && !os.SameFile(now, info) {
-		return errLive
+		return sys.ErrLive
 	}
 	if err == nil {
 		err = os.Remove(path)

@@ -114,6 +114,7 @@ import (
 	"time"
 
 	"github.com/scm-rights/scm"
+	"github.com/scm-rights/scm/internal/sys"
 	"github.com/scm-rights/scm/wire"
 )
 
@@ -194,7 +195,8 @@ func Start(ctx context.Context, path string) (*Process, error) { return Config{}
 //
 // If another process is taking over, or if the process at path has not called Ready yet, Start waits. If ctx
 // is done first, the error wraps ctx.Err(). If the predecessor rejects this process, the error contains the
-// reason. Start also returns the errors of [scm.Dial] and [scm.Listen]. A process that has received the
+// reason. Start waits for no other reason, and logs once what it waits for. Other errors of [scm.Dial] and
+// [scm.Listen] are returned at once, for example if the path is not a socket. A process that has received the
 // sockets keeps them until its call to Ready returns, even if its predecessor has given up. Other processes
 // wait for it.
 //
@@ -242,11 +244,21 @@ func (config Config) Start(ctx context.Context, path string) (*Process, error) {
 
 // connect receives the predecessor's sockets, or listens at p.path.
 func (p *Process) connect(ctx context.Context) error {
+	reason := errors.New("it has not called Ready, or another process is taking over")
+	notice := time.AfterFunc(time.Second, func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.log(fmt.Errorf("handover: waiting for the process at %s: %w", p.path, reason))
+	})
+	defer notice.Stop()
 	for pause := time.Millisecond; ; pause = min(2*pause, 100*time.Millisecond) {
 		err := p.tryConnect(ctx)
 		if !errors.Is(err, errAgain) {
 			return err
 		}
+		p.mu.Lock()
+		reason = err
+		p.mu.Unlock()
 		select {
 		case <-ctx.Done():
 			return fmt.Errorf("handover: %w, while waiting for the predecessor", ctx.Err())
@@ -256,8 +268,8 @@ func (p *Process) connect(ctx context.Context) error {
 }
 
 // errAgain means that the process at path ended or was replaced before it sent its sockets, that its queue is full, or
-// that another first process listens now.
-var errAgain = errors.New("handover: the process at the path has changed")
+// that another first process does not listen yet.
+var errAgain = errors.New("it accepts no connection, or has just been replaced")
 
 func (p *Process) tryConnect(ctx context.Context) error {
 	conn, err := scm.Dial(ctx, "unix", p.path)
@@ -271,7 +283,7 @@ func (p *Process) tryConnect(ctx context.Context) error {
 		return errAgain
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, errRefused):
 		control, err := scm.Config{Mode: controlMode}.Listen(ctx, "unix", p.path)
-		if errors.Is(err, scm.ErrInUse) {
+		if errors.Is(err, sys.ErrLive) {
 			return errAgain
 		}
 		if err != nil {

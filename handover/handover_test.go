@@ -766,6 +766,56 @@ func TestStartReportsItsContext(t *testing.T) {
 	ready(t, a)
 }
 
+// Only a running process is a reason to wait.
+func TestStartReportsWhyThePathCannotBeUsed(t *testing.T) {
+	noLeak(t)
+	dir := t.TempDir()
+	path := func(name string) string { return filepath.Join(dir, name) }
+	if err := errors.Join(os.WriteFile(path("file"), nil, 0o600), os.Mkdir(path("directory"), 0o700), os.Symlink("nowhere", path("link"))); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"file", "directory", "link"} {
+		ctx := patient(t)
+		if _, err := Start(ctx, path(name)); !errors.Is(err, scm.ErrInUse) || ctx.Err() != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if _, err := Start(patient(t), path("missing/socket")); !errors.Is(err, os.ErrNotExist) {
+		t.Error(err)
+	}
+}
+
+// A process that has bound the path and does not listen yet is a reason, too. The log says so once.
+func TestStartWaitsForAProcess(t *testing.T) {
+	noLeak(t)
+	path := socketPath(t)
+	socket := must(unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0))
+	defer scm.CloseFDs(socket)
+	if err := unix.Bind(socket, &unix.SockaddrUnix{Name: path}); err != nil {
+		t.Fatal(err)
+	}
+	var binding logged
+	failed := make(chan error, 1)
+	ctx, cancel := context.WithCancel(patient(t))
+	go func() {
+		_, err := Config{Log: binding.log}.Start(ctx, path)
+		failed <- err
+	}()
+	eventually(t, "it is logged", binding.has("waiting for the process at "+path+": it accepts no connection"))
+	cancel()
+	if err := <-failed; !errors.Is(err, context.Canceled) || len(binding.lines) != 1 {
+		t.Error(err, binding.lines)
+	}
+
+	a := start(t, Config{}, socketPath(t))
+	var log logged
+	started := make(chan *Process)
+	go func() { started <- must(Config{Log: log.log}.Start(patient(t), a.path)) }()
+	eventually(t, "it is logged", log.has("it has not called Ready, or another process is taking over"))
+	ready(t, a)
+	_ = (<-started).Close()
+}
+
 // Several first processes, and several successors: one listens, and the others take over, one after the other.
 func TestSeveralProcessesAtOnce(t *testing.T) {
 	path := socketPath(t)

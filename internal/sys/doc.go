@@ -30,6 +30,13 @@ import "errors"
 // ErrNotUnix is the error for a file that is not an AF_UNIX socket.
 var ErrNotUnix = errors.New("scm: not a Unix socket")
 
+// ErrInUse is the error for an address that cannot be bound because it exists. ErrLive, which wraps it, means that a
+// running process has bound the address.
+var (
+	ErrInUse = Error("scm: the address is in use", EADDRINUSE)
+	ErrLive  = Error("a running process has this socket open", ErrInUse)
+)
+
 // Error returns an error with the given text that wraps errno.
 func Error(text string, errno error) error { return &errnoError{text, errno} }
 
