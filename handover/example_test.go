@@ -96,7 +96,7 @@ func ExampleConfig() {
 				return errors.New("wait until the migration is complete")
 			}
 			cred, err := successor.PeerCred()
-			if err == nil && cred.UID != os.Getuid() {
+			if err == nil && cred.UID != os.Geteuid() {
 				err = fmt.Errorf("user %d may not take over", cred.UID)
 			}
 			return err

@@ -29,8 +29,9 @@
 // # Who may take over
 //
 // A process that connects to the Unix socket and is accepted by [Config].Check receives all of the server's
-// sockets. By default, only processes of the same user or of root may take over. Start creates the socket
-// file, with mode 0600 on Linux. Put it in a directory that only the server's user can write to.
+// sockets. By default, only processes of the same user or of root may take over. Conversely, a successor takes
+// sockets only from a process of its own user or of root. Start creates the socket file, with mode 0600 on
+// Linux. Put it in a directory that only the server's user can write to.
 //
 // # Service managers
 //
@@ -200,6 +201,12 @@ func Start(ctx context.Context, path string) (*Process, error) { return Config{}
 // sockets keeps them until its call to Ready returns, even if its predecessor has given up. Other processes
 // wait for it.
 //
+// Before it sends anything, Start asks the kernel for the user that listened at path first. This must be root or
+// the effective user of this process. Otherwise, Start returns an error at once, because another user could
+// pass sockets of its own. A server that calls Start as root and then changes its user counts as root. One that
+// changes its user before it calls Start counts as that user, so root cannot take over from it. Where there is
+// no [scm.PeerCred], Start does not check the user, and the directory of path must keep other users out.
+//
 // Start also takes the sockets passed by a service manager (see [wire.ListenFDs]), and removes LISTEN_FDS,
 // LISTEN_PID and LISTEN_FDNAMES from the environment. Process.Listen finds these sockets by the names that
 // the manager has given them.
@@ -294,6 +301,13 @@ func (p *Process) tryConnect(ctx context.Context) error {
 	default:
 		return fmt.Errorf("handover: %w", err)
 	}
+	if err := p.checkUser(conn); err != nil {
+		_ = conn.Close()
+		if isGone(err) {
+			err = errAgain
+		}
+		return err
+	}
 	peer := newPeer(conn)
 	stop := peer.watch(ctx)
 	received, err := p.receiveSockets(peer)
@@ -326,6 +340,21 @@ func (p *Process) tryConnect(ctx context.Context) error {
 	}
 	peer.close()
 	return err
+}
+
+// checkUser returns an error unless the process that listens at p.path belongs to root or to the same user as this process.
+func (p *Process) checkUser(conn *scm.Conn) error {
+	cred, err := conn.PeerCred()
+	own := os.Geteuid()
+	switch {
+	case errors.Is(err, errors.ErrUnsupported):
+		return nil
+	case err != nil:
+		return fmt.Errorf("handover: %w", err)
+	case cred.UID == 0 || cred.UID == own:
+		return nil
+	}
+	return fmt.Errorf("handover: the process at %s belongs to user %d, and this one to user %d, which trusts only itself and root: a server that changes its user must call Start before", p.path, cred.UID, own)
 }
 
 // receiveSockets receives the predecessor's sockets. If it fails, it returns those received so far.

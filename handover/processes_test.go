@@ -16,6 +16,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -40,6 +41,7 @@ func init() { reexec.Register("web", runWeb) }
 //	waits    "yes" if it calls Ready only when it reads the line "ready". The line "cancel" ends the context of Ready
 //	start    the time limit of Start
 //	timeout  Config.Timeout
+//	user     the user that it becomes after Start
 //	old      "yes" if it uses its pipe as the first processes with version 1 did
 func runWeb(args []string) {
 	options := map[string]string{}
@@ -82,6 +84,9 @@ func runWeb(args []string) {
 	p, err := config.Start(starting, args[0])
 	started()
 	check(err)
+	if options["user"] != "" {
+		check(syscall.Setuid(must(strconv.Atoi(options["user"]))))
+	}
 	l, err := p.Listen(context.Background(), "web", "unix", args[0]+".web")
 	check(err)
 	var n int

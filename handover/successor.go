@@ -130,8 +130,8 @@ func sameUser(successor *scm.Conn) error {
 	if err != nil {
 		return err
 	}
-	if cred.UID != os.Getuid() && cred.UID != 0 {
-		return fmt.Errorf("user %d may not take over from user %d", cred.UID, os.Getuid())
+	if cred.UID != os.Geteuid() && cred.UID != 0 {
+		return fmt.Errorf("user %d may not take over from user %d", cred.UID, os.Geteuid())
 	}
 	return nil
 }

@@ -4,6 +4,9 @@ package handover
 
 import (
 	"errors"
+	"fmt"
+	"io"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -53,13 +56,97 @@ func TestUsers(t *testing.T) {
 	a.says("log", "user 65534 may not take over from user 0")
 	a.only()
 
-	w = newProcesses(t, nothing)
-	if err := os.Chown(filepath.Dir(w.path), nobody, nobody); err != nil {
+}
+
+// A successor takes sockets only from its own user and root. The kernel reports the user that has called Start first.
+func TestUsersOfThePredecessor(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("only root can start processes of other users")
+	}
+	const root, other = 0, nobody - 1
+	becomes := fmt.Sprint("user=", nobody)
+	for _, c := range []struct {
+		predecessor, successor uint32
+		later                  string // an option of the predecessor
+		refused                bool
+	}{
+		{root, root, "", false},
+		{root, root, becomes, false},
+		{root, nobody, becomes, false},
+		{nobody, nobody, "", false}, // also the number of all users that a user namespace does not have
+		{nobody, root, "", true},
+		{nobody, other, "", true},
+		{other, nobody, "", true},
+	} {
+		w := newProcesses(t, nothing)
+		a := w.startOpen(c.predecessor, c.later)
+		b := w.startAs(c.successor)
+		if !c.refused {
+			b.only()
+			continue
+		}
+		b.says("failed", fmt.Sprintf("belongs to user %d, and this one to user %d", c.predecessor, c.successor))
+		a.only()
+	}
+	w := newProcesses(t, nothing)
+	w.startOpen(nobody)
+	cmd := reexec.Command("web", w.path)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWUSER, UidMappings: []syscall.SysProcIDMap{{Size: 1}}}
+	if err := exec.Command("unshare", "--user", "true").Run(); err != nil {
+		t.Skip("this user cannot create a user namespace: ", err)
+	}
+	w.run(cmd).says("failed", "belongs to user 65534, and this one to user 0")
+}
+
+// startOpen starts a server as a user, with a socket to which every user can connect.
+func (w *processes) startOpen(user uint32, options ...string) *server {
+	w.t.Helper()
+	if err := os.Chmod(filepath.Dir(w.path), 0o777); err != nil {
+		w.t.Fatal(err)
+	}
+	s := w.run(as(user, reexec.Command("web", append([]string{w.path}, options...)...)))
+	s.says("serving")
+	if err := os.Chmod(w.path, 0o666); err != nil {
+		w.t.Fatal(err)
+	}
+	return s
+}
+
+func init() {
+	reexec.Register("squatter", func(args []string) {
+		l := must(net.Listen("unix", args[0]))
+		fmt.Println("listening")
+		text, err := io.ReadAll(must(l.Accept()))
+		fmt.Println(len(text), err)
+	})
+}
+
+// Another user waits at the path, and gets nothing.
+func TestSquatter(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("only root can start processes of other users")
+	}
+	noLeak(t)
+	dir := must(os.MkdirTemp("", "scm"))
+	defer os.RemoveAll(dir)
+	if err := os.Chmod(dir, 0o777|os.ModeSticky); err != nil {
 		t.Fatal(err)
 	}
-	w.startAs(nobody).says("serving")
-	w.startAs(nobody).says("serving")
-	w.startAs(0).only()
+	for _, address := range []string{filepath.Join(dir, "socket"), "@" + dir} {
+		cmd, _, lines := command(t, as(nobody, reexec.Command("squatter", address)))
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		next(t, lines)
+		_, err := Start(patient(t), address)
+		wantError(t, err, "belongs to user 65534, and this one to user 0")
+		if got := next(t, lines); got != "0 <nil>" {
+			t.Errorf("the squatter has received %s", got)
+		}
+		if err := cmd.Wait(); err != nil {
+			t.Error(err)
+		}
+	}
 }
 
 // The first process of a PID namespace cannot be replaced, because the others end with it.
