@@ -48,6 +48,9 @@
 // connections then wait for the next one instead of being refused. The manager does not keep files that were
 // passed to Keep.
 //
+// In other units, such as those with Type=simple or Type=exec, the service ends when the process that systemd
+// started exits, no matter who started the successor. Upgrade therefore returns an error in that process.
+//
 // Errors in sending notifications are passed to Config.Log and have no other effect. Without NOTIFY_SOCKET,
 // the package does none of this. Supervisors such as runit and s6 start another process when their child
 // exits, so the package does not work under them. A container ends when its process 1 exits, so that process

@@ -477,3 +477,22 @@ func TestManagerThatCannotBeReached(t *testing.T) {
 		t.Error("not logged")
 	}
 }
+
+// A unit of Type=simple would end with the first process.
+func TestUpgradeInAUnitThatEndsWithThisProcess(t *testing.T) {
+	pid := fmt.Sprint(os.Getpid())
+	upgrade := func() error {
+		t.Helper()
+		p := start(t, Config{}, socketPath(t))
+		ready(t, p)
+		return p.Upgrade(patient(t), reexec.Command("exits"))
+	}
+	t.Setenv("SYSTEMD_EXEC_PID", fmt.Sprint(os.Getppid()))
+	wantError(t, upgrade(), "exit status 3") // systemd has started another process
+	t.Setenv("SYSTEMD_EXEC_PID", pid)
+	wantError(t, upgrade(), "set Type=notify in the unit")
+	t.Setenv("NOTIFY_SOCKET", filepath.Join(t.TempDir(), "missing"))
+	wantError(t, upgrade(), "set Type=notify in the unit")
+	newManager(t)
+	wantError(t, upgrade(), "exited before it served")
+}

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 )
 
@@ -39,7 +40,9 @@ func program() (string, error) {
 //
 // It is an error to call Upgrade before Ready has returned nil, after Close, after a successor has replaced
 // this process, or while another call is in progress. It is also an error to call it in process 1, because
-// the container or system ends with that process. cmd must not have been created by [exec.CommandContext],
+// the container or system ends with that process. The same holds in a systemd unit that does not set
+// NOTIFY_SOCKET, as with Type=simple and Type=exec: systemd stops the unit, and with it the successor, when the
+// process that it started exits. cmd must not have been created by [exec.CommandContext],
 // which would kill the successor when its context is done, and its standard files must be nil or [*os.File],
 // because anything else would end with this process. Otherwise, the error wraps [os.ErrInvalid]. On systems that cannot pass descriptors, the error is [errors.ErrUnsupported].
 //
@@ -115,6 +118,8 @@ func (p *Process) beginUpgrade(ctx context.Context, cmd *exec.Cmd) error {
 		return errors.ErrUnsupported
 	case p.upgrading != nil:
 		return errors.New("handover: another call to Upgrade is in progress")
+	case p.manager == nil && os.Getenv("SYSTEMD_EXEC_PID") == strconv.Itoa(os.Getpid()):
+		return errors.New("handover: systemd would end the service with this process: set Type=notify in the unit")
 	case os.Getpid() == 1:
 		return errors.New("handover: process 1 cannot be replaced: its end is the end of the container")
 	case cmd != nil && cmd.Cancel != nil:

@@ -35,6 +35,7 @@ var checks = map[string]func() error{
 	"25 reloads under load":                       checkReloads,
 	"Type=notify-reload under load":               checkNotifyReload,
 	"a successor fails":                           checkFail,
+	"Type=simple and Type=exec refuse an upgrade": checkRefused,
 	"a successor dies while it prepares":          checkSuccessorDies,
 	"the predecessor dies before it is replaced":  checkPredecessorDies,
 	"restart and stop while a successor prepares": checkStop,
@@ -70,6 +71,8 @@ var (
 	user          = tcp("user", 8007)
 	watchdog      = tcp("watchdog", 8008)
 	app           = tcp("app", 8010)
+	simple        = tcp("simple", 8011)
+	execType      = tcp("exec", 8012)
 	unixPlain     = unit{"unix", site{"unix", "/run/unix.http"}}
 	unixStored    = unit{"unixstored", site{"unix", "/run/unixstored.http"}}
 	unixActivated = unit{"unixactivated", site{"unix", "/run/unixactivated.http"}}
@@ -180,6 +183,33 @@ func (u unit) failedReload(old int, word string) error {
 		err = fmt.Errorf("%s has the process %d instead of %d", u.name, pid, old)
 	}
 	return err
+}
+
+// checkRefused reloads units that would end with the old process. It continues, and says what to set.
+func checkRefused() error {
+	for _, u := range []unit{simple, execType} {
+		err := u.with(func(old int) error {
+			if _, err := driver.Systemctl("reload", u.name+".service"); err != nil {
+				return err
+			}
+			err := driver.Until(func() error {
+				text, err := os.ReadFile("/run/" + u.name + ".error")
+				if err == nil && !strings.Contains(string(text), "set Type=notify") {
+					err = fmt.Errorf("Upgrade returned %q", text)
+				}
+				return err
+			})
+			pid, continues := u.alone(0)
+			if continues == nil && pid != old {
+				continues = fmt.Errorf("%s has the process %d instead of %d", u.name, pid, old)
+			}
+			return errors.Join(err, continues, u.noRestart())
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func checkFail() error {

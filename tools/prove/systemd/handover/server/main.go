@@ -8,7 +8,8 @@
 // It answers a request with its process ID at once, and with "done" when the request's body has ended.
 //
 // If SOCKET is in the directory DIR and the file DIR.does exists, the words in it are the differences of the new version that
-// the driver has installed. The server then writes its process ID to the file DIR.pid.
+// the driver has installed. The server then writes its process ID to the file DIR.pid. It writes the error of an upgrade to the
+// file DIR.error.
 //
 //	fail        it exits with an error before Ready
 //	crash       it exits with an error after Ready
@@ -96,7 +97,7 @@ func run(path, network, address string) error {
 		os.Exit(1)
 	}
 	go keepWatchdog()
-	go func() { drain(server, await(ctx, p, hangup)) }()
+	go func() { drain(server, await(ctx, p, hangup, dir+".error")) }()
 	served := make(chan error)
 	for _, l := range listeners {
 		go func() { served <- server.Serve(l) }()
@@ -109,13 +110,14 @@ func run(path, network, address string) error {
 	return nil
 }
 
-// await returns when the server is to end. The result says how long it may drain.
-func await(ctx context.Context, p *handover.Process, hangup <-chan os.Signal) context.Context {
+// await returns when the server is to end. The result says how long it may drain. Errors of upgrades are written to a file.
+func await(ctx context.Context, p *handover.Process, hangup <-chan os.Signal, file string) context.Context {
 	for {
 		select {
 		case <-hangup:
 			if err := p.Upgrade(ctx, nil); err != nil {
 				log.Print(err)
+				_ = os.WriteFile(file, []byte(err.Error()), 0o644)
 			}
 		case <-p.Replaced():
 			return ctx // SIGTERM ends the drain
