@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"log"
+	"log/slog"
 	"net"
 	"os"
 	"os/exec"
@@ -64,9 +65,7 @@ func Example() {
 	for {
 		select {
 		case <-hangup:
-			if err := upgrade(ctx, p); err != nil {
-				log.Print(err)
-			}
+			go upgrade(ctx, p)
 		case <-p.Replaced():
 			stop() // SIGTERM now ends the process, even if clients stay connected
 			_ = l.Close()
@@ -80,10 +79,12 @@ func Example() {
 }
 
 // upgrade gives a successor a minute to start serving.
-func upgrade(ctx context.Context, p *handover.Process) error {
+func upgrade(ctx context.Context, p *handover.Process) {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
-	return p.Upgrade(ctx, nil)
+	if err := p.Upgrade(ctx, nil); err != nil {
+		log.Print(err)
+	}
 }
 
 // A server cannot be replaced during a migration, and creates its sockets with an option of its own.
@@ -105,7 +106,7 @@ func ExampleConfig() {
 			lc := net.ListenConfig{KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: time.Minute}}
 			return lc.Listen(ctx, network, address)
 		},
-		Log: func(err error) { log.Print(err) },
+		Logger: slog.Default(),
 	}
 	p, err := config.Start(context.Background(), "/run/app/handover.sock")
 	if err != nil {

@@ -51,7 +51,7 @@
 // In other units, such as those with Type=simple or Type=exec, the service ends when the process that systemd
 // started exits, no matter who started the successor. Upgrade therefore returns an error in that process.
 //
-// Errors in sending notifications are passed to Config.Log and have no other effect. Without NOTIFY_SOCKET,
+// Errors in sending notifications are logged and have no other effect. Without NOTIFY_SOCKET,
 // the package does none of this. Supervisors such as runit and s6 start another process when their child
 // exits, so the package does not work under them. A container ends when its process 1 exits, so that process
 // cannot be replaced.
@@ -65,7 +65,7 @@
 //
 //	successor           predecessor
 //	hello           →                 versions, needs, unit
-//	                ←   sockets …     version, sockets, more
+//	                ←   sockets …     version, generation, sockets, more
 //	ready           →
 //	                ←   go
 //	going           →
@@ -73,7 +73,8 @@
 //
 // In hello, versions lists the versions of the protocol that the successor supports, needs is the maximum
 // time in milliseconds that it takes to become ready, and unit is its INVOCATION_ID. The predecessor chooses
-// one of these versions. So far, 1 is the only one. Each element of sockets has a name, a network, an
+// one of these versions. So far, 1 is the only one. In sockets, generation is the number of processes that have
+// served, including the predecessor. Each element of sockets has a name, a network, an
 // address, and created, which is true if the predecessor or a process before it created the socket. The first
 // descriptors of the message belong to these elements, in order. For a file that was passed to
 // [Process.Keep], network is absent. The element ":control" is the Unix socket itself. The element ":life" is
@@ -112,6 +113,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"net"
 	"os"
 	"sync"
@@ -143,10 +145,12 @@ type Config struct {
 	// SyscallConn method.
 	Listen func(ctx context.Context, network, address string) (net.Listener, error)
 
-	// If Log is not nil, it is called with errors that no method returns: the reason that another process
-	// could not take over from this one, errors that occur after a successor has begun to serve, and errors
-	// in notifying the service manager. It may be called by multiple goroutines simultaneously.
-	Log func(error)
+	// If Logger is not nil, it records what happens. With level Info, that is when this process waits for
+	// another one, serves, hands over, and is replaced. With level Warn, that is why another process could
+	// not take over, and errors that no method returns. The attribute pid is the other process, or this one
+	// when it serves, and 0 if it is not known. The attribute generation counts the processes from the first
+	// one, which is 1, to this one. Other attributes are duration and err.
+	Logger *slog.Logger
 }
 
 // defaultTimeout is the Timeout of the zero Config.
@@ -156,6 +160,8 @@ const defaultTimeout = time.Minute
 // goroutines may invoke methods on a Process simultaneously.
 type Process struct {
 	config   Config
+	logger   *slog.Logger
+	began    time.Time
 	path     string
 	program  string // the program that Upgrade starts
 	noStart  error  // why program is not known
@@ -166,11 +172,12 @@ type Process struct {
 
 	manager     *manager // nil if there is none
 	predecessor *peer    // nil in the first process
-	life        *os.File // reaches its end when the predecessor dies
+	generation  int      // 1 in the first process
+	life        *os.File // shows how the predecessor's attempt ends
 
 	mu        sync.Mutex
 	control   *scm.Listener // nil in a successor before Ready
-	began     bool          // Ready has been called
+	readying  bool          // Ready has been called
 	ready     bool          // Ready has returned nil
 	closed    bool
 	upgrading chan struct{} // closed when Upgrade returns; nil if it has not been called
@@ -195,7 +202,8 @@ func Start(ctx context.Context, path string) (*Process, error) { return Config{}
 
 // Start connects to the process that listens at path and receives its sockets. If no process listens there,
 // this process is the first one, and Start listens at path, replacing a stale socket file as [scm.Listen]
-// does. Call Start only once in a program. The caller must close the Process.
+// does. Call Start only once in a program. A test may start several Processes, which take over from each
+// other. The caller must close the Process.
 //
 // If another process is taking over, or if the process at path has not called Ready yet, Start waits. If ctx
 // is done first, the error wraps ctx.Err(). If the predecessor rejects this process, the error contains the
@@ -219,10 +227,15 @@ func Start(ctx context.Context, path string) (*Process, error) { return Config{}
 func (config Config) Start(ctx context.Context, path string) (*Process, error) {
 	p := &Process{
 		config:   config,
+		logger:   config.Logger,
+		began:    time.Now(),
 		replaced: make(chan struct{}),
 		ending:   make(chan struct{}),
 		turn:     make(chan struct{}, 1),
 		isMain:   make(chan struct{}),
+	}
+	if p.logger == nil {
+		p.logger = slog.New(slog.DiscardHandler)
 	}
 	p.program, p.noStart = program()
 	var err error
@@ -243,22 +256,22 @@ func (config Config) Start(ctx context.Context, path string) (*Process, error) {
 		p.inherited = append(p.inherited, inherited{socket: socket{Name: names[i]}, file: f})
 		p.unused = append(p.unused, names[i])
 	}
-	p.manager = p.dialManager(ctx)
 	if err := p.connect(ctx); err != nil {
-		p.manager.close()
 		p.discard()
 		return nil, err
 	}
+	p.logger = p.logger.With("generation", p.generation)
+	p.manager = p.dialManager(ctx)
 	return p, nil
 }
 
 // connect receives the predecessor's sockets, or listens at p.path.
 func (p *Process) connect(ctx context.Context) error {
-	reason := errors.New("it has not called Ready, or another process is taking over")
+	logger, reason := p.logger, errors.New("it has not called Ready, or another process is taking over")
 	notice := time.AfterFunc(time.Second, func() {
 		p.mu.Lock()
 		defer p.mu.Unlock()
-		p.log(fmt.Errorf("handover: waiting for the process at %s: %w", p.path, reason))
+		logger.Info("handover: waiting for the process at the path", "path", p.path, "err", reason)
 	})
 	defer notice.Stop()
 	for pause := time.Millisecond; ; pause = min(2*pause, 100*time.Millisecond) {
@@ -282,6 +295,7 @@ func (p *Process) connect(ctx context.Context) error {
 var errAgain = errors.New("it accepts no connection, or has just been replaced")
 
 func (p *Process) tryConnect(ctx context.Context) error {
+	p.generation = 1
 	conn, err := scm.Dial(ctx, "unix", p.path)
 	switch {
 	case err == nil:
@@ -390,13 +404,16 @@ func (p *Process) receiveSockets(peer *peer) (received []inherited, err error) {
 			}
 		}
 		closeFiles(files[len(m.Sockets):]) // of fields that this version does not know
-		more = m.More
+		more, p.generation = m.More, m.Generation+1
 	}
 	if p.life == nil || !hasControl {
 		return received, errors.New("handover: the predecessor did not send its control socket and its pipe")
 	}
 	return received, nil
 }
+
+// First reports whether this process is the first one, which had no predecessor.
+func (p *Process) First() bool { return p.predecessor == nil }
 
 // Replaced returns a channel that is closed when a successor starts to serve. This process should then close
 // its listeners, finish serving its clients, and exit with status 0.
@@ -421,7 +438,7 @@ func (p *Process) Close() error {
 	close(p.ending)
 	closeFiles(p.pipe[:])
 	p.pipe = [2]*os.File{}
-	current, began, control, upgrading := p.current, p.began, p.control, p.upgrading
+	current, readying, control, upgrading := p.current, p.readying, p.control, p.upgrading
 	aborts := current != nil && !current.told
 	if aborts {
 		_ = current.peer.conn.SetDeadline(expired)
@@ -437,7 +454,7 @@ func (p *Process) Close() error {
 	if upgrading != nil && (current == nil || aborts) {
 		<-upgrading // a successor that has not connected yet must not find the path free, and become the first process
 	}
-	if p.predecessor != nil && !began {
+	if p.predecessor != nil && !readying {
 		p.predecessor.abort(errors.New("the successor has been closed"))
 		p.predecessor.close()
 	}
@@ -447,7 +464,7 @@ func (p *Process) Close() error {
 			err = nil
 		}
 	}
-	if !began || control != nil {
+	if !readying || control != nil {
 		p.discard()
 	}
 	p.manager.close()
@@ -477,11 +494,5 @@ func (p *Process) discard() {
 	p.inherited = nil
 	if p.life != nil {
 		_ = p.life.Close()
-	}
-}
-
-func (p *Process) log(err error) {
-	if p.config.Log != nil {
-		p.config.Log(err)
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"os"
 	"os/exec"
@@ -63,24 +64,58 @@ func must[T any](v T, err error) T {
 // socketPath returns a path in a new directory.
 func socketPath(t *testing.T) string { return filepath.Join(t.TempDir(), "socket") }
 
-// logged collects what a Config logs.
+// A lineHandler calls a function with each record, as a line: LEVEL MESSAGE KEY=VALUE …
+type lineHandler struct {
+	write func(line string)
+	attrs []slog.Attr
+}
+
+func (h lineHandler) Enabled(context.Context, slog.Level) bool { return true }
+
+func (h lineHandler) Handle(_ context.Context, r slog.Record) error {
+	line := fmt.Sprint(r.Level, " ", r.Message)
+	add := func(a slog.Attr) bool { line += fmt.Sprint(" ", a.Key, "=", a.Value); return true }
+	r.Attrs(add)
+	for _, a := range h.attrs {
+		add(a)
+	}
+	h.write(line)
+	return nil
+}
+
+func (h lineHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return lineHandler{h.write, slices.Concat(h.attrs, attrs)}
+}
+
+func (h lineHandler) WithGroup(string) slog.Handler { panic("there is no group") }
+
+func newLogger(write func(line string)) *slog.Logger { return slog.New(lineHandler{write: write}) }
+
+// logged collects what a Process logs.
 type logged struct {
 	mu    sync.Mutex
 	lines []string
 }
 
-func (l *logged) log(err error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.lines = append(l.lines, err.Error())
-}
-
-func (l *logged) has(text string) func() bool {
-	return func() bool {
+func (l *logged) logger() *slog.Logger {
+	return newLogger(func(line string) {
 		l.mu.Lock()
 		defer l.mu.Unlock()
-		return slices.ContainsFunc(l.lines, func(line string) bool { return strings.Contains(line, text) })
+		l.lines = append(l.lines, line)
+	})
+}
+
+func (l *logged) has(text string) func() bool { return func() bool { return l.count(text) > 0 } }
+
+func (l *logged) count(text string) (n int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, line := range l.lines {
+		if strings.Contains(line, text) {
+			n++
+		}
 	}
+	return n
 }
 
 func eventually(t *testing.T, what string, is func() bool) {
@@ -300,10 +335,42 @@ func TestSuccessorReceivesSocketsAndFiles(t *testing.T) {
 	replaces(t, b)
 }
 
+func TestLogger(t *testing.T) {
+	var log logged
+	a := start(t, Config{Logger: log.logger()}, socketPath(t))
+	ready(t, a)
+	s := successorOf(t, a.path)
+	s.sends(hello(patience))
+	s.gets("sockets")
+	s.sends(message{Type: "abort", Reason: "no memory"})
+	eventually(t, "the attempt has failed", log.has("did not take over"))
+	b := start(t, Config{Logger: log.logger()}, a.path)
+	ready(t, b)
+	eventually(t, "the process is replaced", func() bool { return isReplaced(a) })
+	pid := fmt.Sprint(" pid=", os.Getpid())
+	for text, n := range map[string]int{
+		"INFO handover: serving" + pid:                       2,
+		"INFO handover: handing over" + pid:                  2,
+		"WARN handover: a successor did not take over" + pid: 1,
+		"no memory":                     1,
+		"INFO handover: replaced" + pid: 1,
+		" duration=":                    4,
+		" generation=1":                 5,
+		" generation=2":                 1,
+	} {
+		if got := log.count(text); got != n {
+			t.Errorf("%d lines with %q, want %d: %q", got, text, n, log.lines)
+		}
+	}
+	if !a.First() || b.First() {
+		t.Error("First: ", a.First(), b.First())
+	}
+}
+
 // Rows of the table: the successor dies before it has sent going, at any step.
 func TestPredecessorContinuesAfterASuccessorDies(t *testing.T) {
 	var log logged
-	a := start(t, Config{Log: log.log}, socketPath(t))
+	a := start(t, Config{Logger: log.logger()}, socketPath(t))
 	ready(t, a)
 	steps := []func(s *script){
 		func(*script) {},
@@ -325,7 +392,7 @@ func TestPredecessorContinuesAfterASuccessorDies(t *testing.T) {
 // A successor that gives up says so, also after go.
 func TestPredecessorContinuesAfterAnAbort(t *testing.T) {
 	var log logged
-	a := start(t, Config{Log: log.log}, socketPath(t))
+	a := start(t, Config{Logger: log.logger()}, socketPath(t))
 	ready(t, a)
 	s := successorOf(t, a.path)
 	s.sends(hello(patience))
@@ -340,7 +407,7 @@ func TestPredecessorContinuesAfterAnAbort(t *testing.T) {
 // Fault T1: a successor that was too slow must not serve when it runs again.
 func TestSlowSuccessorFails(t *testing.T) {
 	var log logged
-	a := start(t, Config{Log: log.log}, socketPath(t))
+	a := start(t, Config{Logger: log.logger()}, socketPath(t))
 	ready(t, a)
 	b := start(t, Config{Timeout: time.Millisecond}, a.path)
 	eventually(t, "the predecessor gives up", log.has("not ready after 1ms"))
@@ -798,10 +865,10 @@ func TestStartWaitsForAProcess(t *testing.T) {
 	failed := make(chan error, 1)
 	ctx, cancel := context.WithCancel(patient(t))
 	go func() {
-		_, err := Config{Log: binding.log}.Start(ctx, path)
+		_, err := Config{Logger: binding.logger()}.Start(ctx, path)
 		failed <- err
 	}()
-	eventually(t, "it is logged", binding.has("waiting for the process at "+path+": it accepts no connection"))
+	eventually(t, "it is logged", binding.has("waiting for the process at the path path="+path+" err=it accepts no connection"))
 	cancel()
 	if err := <-failed; !errors.Is(err, context.Canceled) || len(binding.lines) != 1 {
 		t.Error(err, binding.lines)
@@ -810,7 +877,7 @@ func TestStartWaitsForAProcess(t *testing.T) {
 	a := start(t, Config{}, socketPath(t))
 	var log logged
 	started := make(chan *Process)
-	go func() { started <- must(Config{Log: log.log}.Start(patient(t), a.path)) }()
+	go func() { started <- must(Config{Logger: log.logger()}.Start(patient(t), a.path)) }()
 	eventually(t, "it is logged", log.has("it has not called Ready, or another process is taking over"))
 	ready(t, a)
 	_ = (<-started).Close()
@@ -987,7 +1054,7 @@ func TestUpgradeReportsAFailure(t *testing.T) {
 // the first (fault T5).
 func TestUpgradeKillsASuccessorOnlyBeforeGo(t *testing.T) {
 	var log logged
-	a := start(t, Config{Log: log.log}, socketPath(t))
+	a := start(t, Config{Logger: log.logger()}, socketPath(t))
 	ready(t, a)
 	cmd, _, _ := command(t, exec.Command("cat"))
 	ctx, cancel := context.WithCancel(patient(t))
@@ -1006,7 +1073,7 @@ func TestUpgradeKillsASuccessorOnlyBeforeGo(t *testing.T) {
 	s.sends(hello(patience))
 	s.gets("sockets")
 	s.close()
-	eventually(t, "the attempt of another process fails", log.has("did not take over: EOF"))
+	eventually(t, "the attempt of another process fails", log.has("err=EOF"))
 	select {
 	case err := <-done:
 		t.Fatal("Upgrade has returned: ", err)

@@ -23,7 +23,7 @@ import (
 func TestCheck(t *testing.T) {
 	noLeak(t)
 	var log logged
-	a := start(t, Config{Log: log.log, Check: func(*scm.Conn) error { return errors.New("not on Sundays") }}, socketPath(t))
+	a := start(t, Config{Logger: log.logger(), Check: func(*scm.Conn) error { return errors.New("not on Sundays") }}, socketPath(t))
 	ready(t, a)
 	for range 20 { // the answer must not depend on who is faster
 		_, err := Start(patient(t), a.path)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"slices"
 	"strings"
@@ -16,9 +17,9 @@ import (
 
 // A manager is the service manager that receives notifications at NOTIFY_SOCKET.
 type manager struct {
-	conn *scm.Conn
-	unit string // of this process, or ""
-	log  func(error)
+	conn   *scm.Conn
+	unit   string // of this process, or ""
+	logger *slog.Logger
 }
 
 // dialManager returns nil if there is no service manager, or if its socket cannot be reached. In the second case, Start
@@ -30,10 +31,10 @@ func (p *Process) dialManager(ctx context.Context) *manager {
 	}
 	conn, err := scm.Dial(ctx, "unixgram", name)
 	if err != nil {
-		p.log(fmt.Errorf("handover: cannot reach the service manager: %w", err))
+		p.logger.Warn("handover: cannot reach the service manager", "err", err)
 		return nil
 	}
-	return &manager{conn: conn, unit: os.Getenv("INVOCATION_ID"), log: p.log}
+	return &manager{conn, os.Getenv("INVOCATION_ID"), p.logger}
 }
 
 func (m *manager) close() {
@@ -49,7 +50,7 @@ func (m *manager) tell(notify func(wire.Socket) error) {
 	}
 	_ = m.conn.SetWriteDeadline(time.Now().Add(writeTime))
 	if err := notify(m.conn); err != nil && !errors.Is(err, os.ErrClosed) {
-		m.log(fmt.Errorf("handover: notify the service manager: %w", err))
+		m.logger.Warn("handover: cannot notify the service manager", "err", err)
 	}
 }
 
@@ -64,6 +65,9 @@ func (m *manager) failed(reason error) {
 	})
 }
 
+// managerTime is how long the manager may take to answer before a warning is logged.
+var managerTime = writeTime // shorter in a test
+
 // maxStatus is the maximum length of a status, in characters.
 const maxStatus = 500
 
@@ -77,6 +81,10 @@ func (m *manager) supervises(a *attempt, hello message) bool {
 // setMain tells the manager that the successor is now the main process, and waits until the manager knows. It returns an
 // error if the successor has exited: systemd may have ignored the message then, and would not notice that nobody serves.
 func (m *manager) setMain(ctx context.Context, a *attempt) error {
+	defer time.AfterFunc(managerTime, func() {
+		m.logger.Warn("handover: the service manager has not answered, so both processes serve",
+			"manager", m.conn.RemoteAddr().String(), "pid", a.pid, "duration", managerTime)
+	}).Stop()
 	m.tell(func(sock wire.Socket) error {
 		// After MAINPID, systemd accepts nothing from this process, so READY is in the same message. An empty STATUS
 		// clears what a failed upgrade has left there. Before version 257, systemd ignores MAINPIDFD without MAINPID.

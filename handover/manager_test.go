@@ -167,7 +167,7 @@ func TestSuccessorExitsBeforeTheManagerKnowsIt(t *testing.T) {
 	m.hold = make(chan struct{})
 	var log logged
 	w := newProcesses(t, nothing)
-	a := start(t, Config{Log: log.log}, w.path)
+	a := start(t, Config{Logger: log.logger()}, w.path)
 	listen(t, a, "web", "unix", w.path+".web")
 	ready(t, a)
 	m.gets("READY=1")
@@ -337,7 +337,7 @@ func TestManagerIsToldWhyAnUpgradeFailed(t *testing.T) {
 func TestManagerIsToldThatASuccessorWasTooSlow(t *testing.T) {
 	m := newManager(t)
 	var log logged
-	p := start(t, Config{Log: log.log}, socketPath(t))
+	p := start(t, Config{Logger: log.logger()}, socketPath(t))
 	ready(t, p)
 	m.gets("READY=1")
 	cmd := reexec.Command("web", p.path, "waits=yes", "timeout=1ms")
@@ -470,10 +470,10 @@ func TestSuccessorIsAChildOfTheManager(t *testing.T) {
 func TestManagerThatCannotBeReached(t *testing.T) {
 	t.Setenv("NOTIFY_SOCKET", filepath.Join(t.TempDir(), "missing"))
 	var log logged
-	p := start(t, Config{Log: log.log}, socketPath(t))
+	p := start(t, Config{Logger: log.logger()}, socketPath(t))
 	ready(t, p)
 	replaces(t, p)
-	if !log.has("handover: cannot reach the service manager")() {
+	if !log.has("WARN handover: cannot reach the service manager")() {
 		t.Error("not logged")
 	}
 }
@@ -495,4 +495,27 @@ func TestUpgradeInAUnitThatEndsWithThisProcess(t *testing.T) {
 	wantError(t, upgrade(), "set Type=notify in the unit")
 	newManager(t)
 	wantError(t, upgrade(), "exited before it served")
+}
+
+// Until the manager answers, both processes serve. One warning says so.
+func TestManagerThatDoesNotAnswer(t *testing.T) {
+	managerTime = time.Millisecond
+	defer func() { managerTime = writeTime }()
+	m := newManager(t)
+	m.hold = make(chan struct{})
+	var log logged
+	a := start(t, Config{Logger: log.logger()}, socketPath(t))
+	ready(t, a)
+	b := start(t, Config{Logger: log.logger()}, a.path)
+	ready(t, b)
+	const warning = "WARN handover: the service manager has not answered"
+	eventually(t, "it is logged", log.has(warning+", so both processes serve manager="+m.conn.LocalAddr().String()))
+	if isReplaced(a) {
+		t.Error("replaced before the manager has answered")
+	}
+	close(m.hold)
+	eventually(t, "the process is replaced", func() bool { return isReplaced(a) })
+	if n := log.count(warning); n != 1 {
+		t.Errorf("%d warnings", n)
+	}
 }

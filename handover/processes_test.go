@@ -79,7 +79,7 @@ func runWeb(args []string) {
 	if options["old"] == "yes" {
 		oldPipe()
 	}
-	config := Config{Timeout: duration("timeout", 0), Log: func(err error) { say("log", err) }}
+	config := Config{Timeout: duration("timeout", 0), Logger: newLogger(func(line string) { say("log", line) })}
 	starting, started := context.WithTimeout(context.Background(), duration("start", patience))
 	p, err := config.Start(starting, args[0])
 	started()

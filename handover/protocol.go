@@ -56,6 +56,7 @@ type message struct {
 	Version     int      `json:"version,omitempty"`
 	Needs       int64    `json:"needs,omitempty"`
 	Unit        string   `json:"unit,omitempty"`
+	Generation  int      `json:"generation,omitempty"`
 	Sockets     []socket `json:"sockets,omitempty"`
 	More        bool     `json:"more,omitempty"`
 	Main        bool     `json:"main,omitempty"`
@@ -103,6 +104,12 @@ type peer struct {
 func newPeer(conn *scm.Conn) *peer { return &peer{conn, framed.NewReader(conn, framed.Limits{})} }
 
 func (p *peer) close() { _, _ = p.in.Close(), p.conn.Close() }
+
+// pid returns the ID of the process, or 0 if it is not known.
+func (p *peer) pid() int {
+	cred, _ := p.conn.PeerCred()
+	return cred.PID
+}
 
 // watch makes calls fail once ctx is done, until stop is called. stop also removes the deadline.
 func (p *peer) watch(ctx context.Context) (stop func()) {

@@ -26,13 +26,13 @@ var deathTime = 5 * time.Second // shorter in a test
 // wraps ctx.Err(). It is an error to call Ready twice.
 func (p *Process) Ready(ctx context.Context) error {
 	p.mu.Lock()
-	closed, began := p.closed, p.began
-	p.began = true
+	closed, readying := p.closed, p.readying
+	p.readying = true
 	p.mu.Unlock()
 	switch {
 	case closed:
 		return errClosed
-	case began:
+	case readying:
 		return errors.New("handover: Ready has been called before")
 	}
 	if p.predecessor == nil {
@@ -84,6 +84,7 @@ func (p *Process) begin(main bool) error {
 	case control != nil:
 		go p.accept(control)
 	}
+	p.logger.Info("handover: serving", "pid", os.Getpid(), "duration", time.Since(p.began))
 	if main {
 		go p.becomeMain(main)
 	} else {
@@ -132,6 +133,7 @@ func (p *Process) takeOver(ctx context.Context) (control *scm.Listener, main boo
 		return control, main, nil
 	case isGone(err):
 		if err = p.waitForDeath(ctx); err == nil {
+			p.logger.Warn("handover: the predecessor has died")
 			return control, false, nil
 		}
 	case errors.As(err, &aborted):

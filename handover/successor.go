@@ -45,7 +45,7 @@ func (p *Process) accept(control *scm.Listener) {
 		case errors.Is(err, net.ErrClosed):
 			return
 		case err != nil:
-			p.log(fmt.Errorf("handover: %w", err))
+			p.logger.Warn("handover: cannot accept a successor", "err", err)
 			time.Sleep(50 * time.Millisecond) // EMFILE, for example
 			continue
 		}
@@ -57,9 +57,7 @@ func (p *Process) accept(control *scm.Listener) {
 		go func() {
 			defer peer.close()
 			defer p.dequeue(peer)
-			if err := p.serve(peer); err != nil {
-				p.log(err)
-			}
+			p.serve(peer)
 		}()
 	}
 }
@@ -90,15 +88,19 @@ func (p *Process) dequeue(peer *peer) bool {
 	return i >= 0
 }
 
-// serve hands over to a process, if it is allowed to take over. The error says why it did not.
-func (p *Process) serve(peer *peer) error {
+// serve hands over to a process, if it is allowed to take over.
+func (p *Process) serve(peer *peer) {
+	reject := func(why string, err error) {
+		peer.abort(err)
+		p.logger.Warn("handover: "+why, "pid", peer.pid(), "err", err)
+	}
 	check := p.config.Check
 	if check == nil {
 		check = sameUser
 	}
 	if err := check(peer.conn); err != nil {
-		peer.abort(err)
-		return fmt.Errorf("handover: rejected a successor: %w", err)
+		reject("rejected a successor", err)
+		return
 	}
 	_ = peer.conn.SetReadDeadline(time.Now().Add(helloTime))
 	hello, files, err := peer.receive("hello")
@@ -107,21 +109,20 @@ func (p *Process) serve(peer *peer) error {
 		err = fmt.Errorf("handover: the successor supports the versions %d of the protocol, but this process requires %d", hello.Versions, version)
 	}
 	if err != nil {
-		peer.abort(err)
-		return fmt.Errorf("handover: a process connected, but did not take over: %w", err)
+		reject("a process connected, but did not take over", err)
+		return
 	}
 	select {
 	case p.turn <- struct{}{}:
 		defer func() { <-p.turn }()
 	case <-p.replaced:
-		return nil // the successor tries again, and reaches the process that now listens
+		return // the successor tries again, and reaches the process that now listens
 	case <-p.ending:
-		return nil
+		return
 	}
-	if !p.dequeue(peer) {
-		return nil // it has been disconnected
+	if p.dequeue(peer) { // otherwise it has been disconnected
+		p.handOver(peer, hello)
 	}
-	return p.handOver(peer, hello)
 }
 
 // sameUser accepts processes of the same user and of root.
@@ -136,12 +137,10 @@ func sameUser(successor *scm.Conn) error {
 	return nil
 }
 
-// handOver returns nil when the successor has started to serve. If it returns an error, this process continues.
-func (p *Process) handOver(peer *peer, hello message) error {
-	a := &attempt{peer: peer, pidfd: -1, settled: make(chan struct{})}
-	if cred, err := peer.conn.PeerCred(); err == nil {
-		a.pid = cred.PID
-	}
+// handOver returns when this process has been replaced, or continues because the attempt has failed.
+func (p *Process) handOver(peer *peer, hello message) {
+	a := &attempt{peer: peer, pid: peer.pid(), pidfd: -1, settled: make(chan struct{})}
+	began := time.Now()
 	if p.manager != nil {
 		a.pidfd = openPIDFD(peer.conn, a.pid)
 		defer scm.CloseFDs(a.pidfd)
@@ -149,11 +148,12 @@ func (p *Process) handOver(peer *peer, hello message) error {
 	p.mu.Lock()
 	if p.closed || p.isReplaced() {
 		p.mu.Unlock()
-		return nil
+		return
 	}
 	p.current = a
 	p.mu.Unlock()
 
+	p.logger.Info("handover: handing over", "pid", a.pid)
 	err := p.converse(a, hello)
 	if err != nil {
 		if p.isClosed() {
@@ -177,7 +177,7 @@ func (p *Process) handOver(peer *peer, hello message) error {
 	if err == nil && a.main {
 		_ = a.peer.conn.SetDeadline(time.Now().Add(writeTime))
 		if err := a.peer.send(message{Type: "main"}); err != nil && !isGone(err) {
-			p.log(fmt.Errorf("handover: %w", err))
+			p.logger.Warn("handover: cannot tell the successor that it is the main process", "pid", a.pid, "err", err)
 		}
 	}
 
@@ -191,8 +191,9 @@ func (p *Process) handOver(peer *peer, hello message) error {
 		for _, waiting := range p.waiting {
 			_ = waiting.conn.Close()
 		}
+		p.logger.Info("handover: replaced", "pid", a.pid, "duration", time.Since(began))
 		close(p.replaced)
-		return nil
+		return
 	}
 	if !p.closed {
 		p.setUnlink(true)
@@ -200,7 +201,7 @@ func (p *Process) handOver(peer *peer, hello message) error {
 	if !isGone(err) { // then only Wait knows why the process has exited
 		p.failed = failure{a.pid, err}
 	}
-	return fmt.Errorf("handover: a successor did not take over: %w", err)
+	p.logger.Warn("handover: a successor did not take over", "pid", a.pid, "duration", time.Since(began), "err", err)
 }
 
 // setUnlink sets whether closing the sockets removes their files. p.mu must be held.
@@ -327,7 +328,7 @@ func (p *Process) sendSockets(a *attempt) error {
 	for {
 		all = slices.DeleteFunc(all, offered.isClosed)
 		part := all[:min(batch, len(all))]
-		m := message{Type: "sockets", Version: version, More: len(part) < len(all)}
+		m := message{Type: "sockets", Version: version, Generation: p.generation, More: len(part) < len(all)}
 		conns := make([]syscall.Conn, len(part))
 		for i, o := range part {
 			m.Sockets = append(m.Sockets, o.socket)

@@ -69,7 +69,7 @@ func TestFieldsOfALaterVersion(t *testing.T) {
 	noLeak(t)
 	var log logged
 	w := newProcesses(t, nothing)
-	a := start(t, Config{Log: log.log}, w.path)
+	a := start(t, Config{Logger: log.logger()}, w.path)
 	ready(t, a)
 	later := func(text []byte) []byte {
 		fields := map[string]any{}

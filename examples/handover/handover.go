@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"log"
+	"log/slog"
 	"net/http"
 	"os"
 	"os/signal"
@@ -45,7 +46,7 @@ func run(path, address string) error {
 	defer stop()
 	context.AfterFunc(ctx, stop) // a second signal ends the process
 
-	config := handover.Config{Timeout: patience, Log: func(err error) { log.Print(err) }}
+	config := handover.Config{Timeout: patience, Logger: slog.Default()}
 	p, err := config.Start(ctx, path)
 	if err != nil {
 		return err
@@ -78,9 +79,7 @@ func wait(ctx context.Context, p *handover.Process, server *httpdrain.Server, ha
 	for {
 		select {
 		case <-hangup:
-			if err := upgrade(ctx, p); err != nil {
-				log.Print(err)
-			}
+			go upgrade(ctx, p) // which waits for the service manager, too
 		case <-p.Replaced():
 			drain(ctx, server)
 			return
@@ -92,10 +91,12 @@ func wait(ctx context.Context, p *handover.Process, server *httpdrain.Server, ha
 	}
 }
 
-func upgrade(ctx context.Context, p *handover.Process) error {
+func upgrade(ctx context.Context, p *handover.Process) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	return p.Upgrade(ctx, nil)
+	if err := p.Upgrade(ctx, nil); err != nil {
+		log.Print(err)
+	}
 }
 
 // drain waits until the clients have left, for at most patience, and after SIGTERM for at most stopTime.

@@ -25,6 +25,7 @@ import (
 	"fmt"
 	"io"
 	"log"
+	"log/slog"
 	"net"
 	"net/http"
 	"os"
@@ -58,7 +59,7 @@ func run(path, network, address string) error {
 	defer stop()
 	hangup := make(chan os.Signal, 1)
 	signal.Notify(hangup, unix.SIGHUP)
-	config := handover.Config{Log: func(err error) { log.Print(err) }}
+	config := handover.Config{Logger: slog.Default()}
 	p, err := config.Start(ctx, path)
 	if err != nil {
 		return err
@@ -115,10 +116,12 @@ func await(ctx context.Context, p *handover.Process, hangup <-chan os.Signal, fi
 	for {
 		select {
 		case <-hangup:
-			if err := p.Upgrade(ctx, nil); err != nil {
-				log.Print(err)
-				_ = os.WriteFile(file, []byte(err.Error()), 0o644)
-			}
+			go func() {
+				if err := p.Upgrade(ctx, nil); err != nil {
+					log.Print(err)
+					_ = os.WriteFile(file, []byte(err.Error()), 0o644)
+				}
+			}()
 		case <-p.Replaced():
 			return ctx // SIGTERM ends the drain
 		case <-ctx.Done():
