@@ -115,6 +115,33 @@ func ExampleConfig() {
 	defer func() { _ = p.Close() }()
 }
 
+// A successor that cannot read its configuration tells its predecessor so.
+func ExampleProcess_Fail() {
+	run := func(ctx context.Context) (err error) {
+		p, err := handover.Start(ctx, "/run/app/handover.sock")
+		if err != nil {
+			return err
+		}
+		defer func() { p.Fail(err) }()
+		if _, err := os.ReadFile("/etc/app/config"); err != nil {
+			return err // Upgrade returns it in the predecessor
+		}
+		return p.Ready(ctx)
+	}
+	_ = run
+}
+
+// A server removes the temporary files that a crash has left, unless its predecessor still uses them.
+func ExampleProcess_First() {
+	p, err := handover.Start(context.Background(), "/run/app/handover.sock")
+	if err != nil {
+		log.Fatal(err)
+	}
+	if p.First() {
+		_ = os.RemoveAll("/var/lib/app/tmp")
+	}
+}
+
 // A server passes a file with its state to each successor.
 func ExampleProcess_Keep() {
 	p, err := handover.Start(context.Background(), "/run/app/handover.sock")

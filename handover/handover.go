@@ -7,10 +7,14 @@
 // stops accepting connections, finishes the requests that it has already accepted, and exits:
 //
 //	p, err := handover.Start(ctx, "/run/app/handover.sock")
+//	if err != nil {
+//		return err
+//	}
+//	defer func() { p.Fail(err) }() // before Ready, the predecessor logs err
 //	l, err := p.Listen(ctx, "web", "tcp", ":8080")
 //	… // everything else that can take long or fail
 //	if err := p.Ready(ctx); err != nil {
-//		log.Fatal(err) // the predecessor continues
+//		return err // the predecessor continues
 //	}
 //	go serve(l)
 //	<-p.Replaced()
@@ -193,9 +197,16 @@ type Process struct {
 }
 
 var (
-	errClosed   = fmt.Errorf("handover: the Process is closed: %w", os.ErrClosed)
-	errReplaced = errors.New("handover: a successor has replaced this process")
+	errClosed   = fmt.Errorf("the Process is closed: %w", os.ErrClosed)
+	errReplaced = errors.New("a successor has replaced this process")
 )
+
+// prefix adds the name of the package to the error that an exported function returns.
+func prefix(err *error) {
+	if *err != nil {
+		*err = fmt.Errorf("handover: %w", *err)
+	}
+}
 
 // Start calls [Config.Start] with the zero Config.
 func Start(ctx context.Context, path string) (*Process, error) { return Config{}.Start(ctx, path) }
@@ -224,7 +235,8 @@ func Start(ctx context.Context, path string) (*Process, error) { return Config{}
 //
 // On systems that cannot pass descriptors, such as Windows, the Process has no predecessor and is never
 // replaced.
-func (config Config) Start(ctx context.Context, path string) (*Process, error) {
+func (config Config) Start(ctx context.Context, path string) (_ *Process, err error) {
+	defer prefix(&err)
 	p := &Process{
 		config:   config,
 		logger:   config.Logger,
@@ -238,20 +250,19 @@ func (config Config) Start(ctx context.Context, path string) (*Process, error) {
 		p.logger = slog.New(slog.DiscardHandler)
 	}
 	p.program, p.noStart = program()
-	var err error
 	if p.path, err = absolute(path); err != nil {
-		return nil, fmt.Errorf("handover: %w", err)
+		return nil, err
 	}
 	fds, names, err := wire.ListenFDs()
 	if err != nil {
-		return nil, fmt.Errorf("handover: %w", err)
+		return nil, err
 	}
 	for i, fd := range fds {
 		f, err := scm.NewFile(fd, names[i])
 		if err != nil {
 			scm.CloseFDs(fds[i:]...)
 			p.discard()
-			return nil, fmt.Errorf("handover: %w", err)
+			return nil, err
 		}
 		p.inherited = append(p.inherited, inherited{socket: socket{Name: names[i]}, file: f})
 		p.unused = append(p.unused, names[i])
@@ -284,7 +295,7 @@ func (p *Process) connect(ctx context.Context) error {
 		p.mu.Unlock()
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("handover: %w, while waiting for the predecessor", ctx.Err())
+			return fmt.Errorf("%w, while waiting for the predecessor", ctx.Err())
 		case <-time.After(pause):
 		}
 	}
@@ -300,7 +311,7 @@ func (p *Process) tryConnect(ctx context.Context) error {
 	switch {
 	case err == nil:
 	case ctx.Err() != nil:
-		return fmt.Errorf("handover: %w", ctx.Err())
+		return ctx.Err()
 	case errors.Is(err, errors.ErrUnsupported):
 		return nil
 	case errors.Is(err, errQueueFull): // its queue is full
@@ -311,12 +322,12 @@ func (p *Process) tryConnect(ctx context.Context) error {
 			return errAgain
 		}
 		if err != nil {
-			return fmt.Errorf("handover: %w", err)
+			return err
 		}
 		p.control = control
 		return nil
 	default:
-		return fmt.Errorf("handover: %w", err)
+		return err
 	}
 	if err := p.checkUser(conn); err != nil {
 		_ = conn.Close()
@@ -348,7 +359,7 @@ func (p *Process) tryConnect(ctx context.Context) error {
 	}
 	switch {
 	case ctx.Err() != nil:
-		err = fmt.Errorf("handover: %w, while waiting for the predecessor", ctx.Err())
+		err = fmt.Errorf("%w, while waiting for the predecessor", ctx.Err())
 		peer.abort(err)
 	case isGone(err):
 		err = errAgain
@@ -367,11 +378,11 @@ func (p *Process) checkUser(conn *scm.Conn) error {
 	case errors.Is(err, errors.ErrUnsupported):
 		return nil
 	case err != nil:
-		return fmt.Errorf("handover: %w", err)
+		return err
 	case cred.UID == 0 || cred.UID == own:
 		return nil
 	}
-	return fmt.Errorf("handover: the process at %s belongs to user %d, and this one to user %d, which trusts only itself and root: a server that changes its user must call Start before", p.path, cred.UID, own)
+	return fmt.Errorf("the process at %s belongs to user %d, and this one to user %d, which trusts only itself and root: a server that changes its user must call Start before", p.path, cred.UID, own)
 }
 
 // receiveSockets receives the predecessor's sockets. If it fails, it returns those received so far.
@@ -392,7 +403,7 @@ func (p *Process) receiveSockets(peer *peer) (received []inherited, err error) {
 		}
 		if len(files) < len(m.Sockets) || m.Version != version {
 			closeFiles(files)
-			return received, fmt.Errorf("handover: the predecessor sent %d sockets with %d descriptors in version %d of the protocol", len(m.Sockets), len(files), m.Version)
+			return received, fmt.Errorf("the predecessor sent %d sockets with %d descriptors in version %d of the protocol", len(m.Sockets), len(files), m.Version)
 		}
 		for i, s := range m.Sockets {
 			switch {
@@ -407,7 +418,7 @@ func (p *Process) receiveSockets(peer *peer) (received []inherited, err error) {
 		more, p.generation = m.More, m.Generation+1
 	}
 	if p.life == nil || !hasControl {
-		return received, errors.New("handover: the predecessor did not send its control socket and its pipe")
+		return received, errors.New("the predecessor did not send its control socket and its pipe")
 	}
 	return received, nil
 }
@@ -428,7 +439,21 @@ func (p *Process) Replaced() <-chan struct{} { return p.replaced }
 // Close closes the Unix socket, and removes its file unless a successor has the socket. It also closes any
 // received sockets and files that Listen, ListenPacket and File have not returned. The caller still owns the
 // others. Further calls return nil.
-func (p *Process) Close() error {
+func (p *Process) Close() error { return p.close(errors.New("the successor has been closed")) }
+
+// Fail closes the Process, and tells the predecessor that this process cannot take over because of err. The
+// predecessor logs err, and Upgrade returns it there. After Ready has been called, or if err is nil, Fail only
+// closes the Process.
+func (p *Process) Fail(err error) {
+	if err == nil {
+		_ = p.Close()
+	} else {
+		_ = p.close(err)
+	}
+}
+
+// close implements Close. The reason is for the predecessor.
+func (p *Process) close(reason error) error {
 	p.mu.Lock()
 	if p.closed {
 		p.mu.Unlock()
@@ -443,9 +468,7 @@ func (p *Process) Close() error {
 	if aborts {
 		_ = current.peer.conn.SetDeadline(expired)
 	}
-	for _, peer := range p.waiting {
-		_ = peer.conn.Close() // the process tries again
-	}
+	p.disconnect(len(p.waiting))
 	p.mu.Unlock()
 
 	if aborts {
@@ -455,7 +478,7 @@ func (p *Process) Close() error {
 		<-upgrading // a successor that has not connected yet must not find the path free, and become the first process
 	}
 	if p.predecessor != nil && !readying {
-		p.predecessor.abort(errors.New("the successor has been closed"))
+		p.predecessor.abort(reason)
 		p.predecessor.close()
 	}
 	var err error

@@ -22,6 +22,7 @@ import (
 	"syscall"
 	"testing"
 	"time"
+	"unicode"
 
 	"golang.org/x/sys/unix"
 
@@ -78,6 +79,9 @@ func (h lineHandler) Handle(_ context.Context, r slog.Record) error {
 	r.Attrs(add)
 	for _, a := range h.attrs {
 		add(a)
+	}
+	if strings.Count(line, "handover:") != 1 || strings.ContainsFunc(line, unicode.IsControl) {
+		panic(fmt.Sprintf("logged %q", line))
 	}
 	h.write(line)
 	return nil
@@ -168,7 +172,7 @@ func replaces(t *testing.T, p *Process) *Process {
 
 func wantError(t *testing.T, err error, text string) {
 	t.Helper()
-	if err == nil || !strings.Contains(err.Error(), text) {
+	if err == nil || !strings.Contains(err.Error(), text) || strings.Count(err.Error(), "handover:") > 1 {
 		t.Errorf("got %v, want an error with %q", err, text)
 	}
 }
@@ -605,6 +609,29 @@ func TestCloseAbortsTheHandover(t *testing.T) {
 	next := start(t, Config{}, a.path)
 	_ = listen(t, next, "web", "unix", web)
 	ready(t, next)
+}
+
+// A successor that fails before Ready says why: in the predecessor's log, and in the error of Upgrade.
+func TestFail(t *testing.T) {
+	var log logged
+	a := start(t, Config{Logger: log.logger()}, socketPath(t))
+	ready(t, a)
+	const reason = "no\x1b[31m\nmemory"
+	b := start(t, Config{}, a.path)
+	b.Fail(errors.New(reason))
+	quoted := fmt.Sprintf("the other process has given up: %q", reason)
+	eventually(t, "it is logged", log.has(quoted))
+	if err := b.Ready(patient(t)); !errors.Is(err, os.ErrClosed) {
+		t.Errorf("Ready after Fail: %v", err)
+	}
+	cmd, _, _ := command(t, reexec.Command("web", a.path, "fails=the disk is full"))
+	err := a.Upgrade(patient(t), cmd)
+	wantError(t, err, `exit status 1 (the other process has given up: "the disk is full")`)
+	next := replaces(t, a)
+	next.Fail(nil)
+	if err := next.Upgrade(patient(t), nil); !errors.Is(err, os.ErrClosed) {
+		t.Errorf("Upgrade after Fail: %v", err)
+	}
 }
 
 func TestCloseOfASuccessor(t *testing.T) {

@@ -27,7 +27,7 @@ func TestCheck(t *testing.T) {
 	ready(t, a)
 	for range 20 { // the answer must not depend on who is faster
 		_, err := Start(patient(t), a.path)
-		wantError(t, err, "the other process has given up: not on Sundays")
+		wantError(t, err, "the other process has given up: \"not on Sundays\"")
 	}
 	if !log.has("not on Sundays")() {
 		t.Error("not logged")
@@ -36,6 +36,37 @@ func TestCheck(t *testing.T) {
 	s.getsAbort("not on Sundays")
 	if err := sameUser(s.conn); err != nil {
 		t.Error(err)
+	}
+}
+
+// A process that is disconnected because others wait, or because this one has been replaced, only has to try again.
+func TestDisconnectedProcessIsNotRejected(t *testing.T) {
+	noLeak(t)
+	var log logged
+	a := start(t, Config{Logger: log.logger()}, socketPath(t))
+	ready(t, a)
+	var waiting []*peer
+	wait := func() {
+		ours, theirs, err := scm.Pair("unix")
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = theirs.Close() })
+		p := newPeer(ours)
+		t.Cleanup(p.close)
+		a.enqueue(p)
+		waiting = append(waiting, p)
+	}
+	for range maxWaiting + 1 {
+		wait()
+	}
+	a.serve(waiting[0])
+	a.mu.Lock()
+	a.disconnect(len(a.waiting))
+	a.mu.Unlock()
+	a.serve(waiting[1])
+	if len(log.lines) != 1 {
+		t.Errorf("%q", log.lines)
 	}
 }
 

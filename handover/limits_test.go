@@ -7,6 +7,7 @@ import (
 	"os"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -65,6 +66,22 @@ func TestPredecessorWithoutDescriptorsContinues(t *testing.T) {
 	a.says("log", "too many open files")
 	restore()
 	b.only()
+}
+
+// A call that fails again and again is logged once.
+func TestAcceptFailsAgain(t *testing.T) {
+	var log logged
+	a := start(t, Config{Logger: log.logger()}, socketPath(t))
+	ready(t, a)
+	const text = "WARN handover: cannot accept a successor"
+	_ = a.control.SetDeadline(expired)
+	eventually(t, "it is logged", log.has(text))
+	time.Sleep(200 * time.Millisecond) // for what does not come
+	if n := log.count(text); n != 1 {
+		t.Errorf("logged %d times", n)
+	}
+	_ = a.control.SetDeadline(time.Time{})
+	replaces(t, a)
 }
 
 // A lack of descriptors has no effect on later attempts.

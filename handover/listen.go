@@ -114,10 +114,11 @@ func absolute(address string) (string, error) {
 
 // obtain implements Listen and ListenPacket.
 func obtain[T io.Closer](ctx context.Context, p *Process, want socket, open func(*os.File) (T, error), create func(ctx context.Context, network, address string) (T, error), addr func(T) net.Addr) (l T, err error) {
+	defer prefix(&err)
 	var none T
 	if isUnix(want.Network) {
 		if want.Address, err = absolute(want.Address); err != nil {
-			return none, fmt.Errorf("handover: %w", err)
+			return none, err
 		}
 	}
 	if err := p.checkFree(want.Name); err != nil {
@@ -136,7 +137,7 @@ func obtain[T io.Closer](ctx context.Context, p *Process, want socket, open func
 	s, ok := any(l).(syscall.Conn)
 	if !ok {
 		_ = l.Close()
-		return none, fmt.Errorf("handover: cannot pass a %T: it has no SyscallConn method: %w", l, os.ErrInvalid)
+		return none, fmt.Errorf("cannot pass a %T: it has no SyscallConn method: %w", l, os.ErrInvalid)
 	}
 	if err := p.offer(want, s); err != nil {
 		_ = l.Close()
@@ -162,7 +163,7 @@ func (p *Process) isFree(name string) error {
 	}
 	for _, o := range p.offered {
 		if o.Name == name && !o.isClosed() {
-			return fmt.Errorf("handover: the name %q is in use: %w", name, os.ErrExist)
+			return fmt.Errorf("the name %q is in use: %w", name, os.ErrExist)
 		}
 	}
 	return nil
@@ -284,14 +285,14 @@ func (p *Process) explain(want socket, err error) error {
 		for _, in := range p.inherited {
 			_, other, split := net.SplitHostPort(in.address())
 			if split == nil && port == other {
-				return fmt.Errorf("handover: the address of %q, %s %s, overlaps that of the received socket %q, %s: %w", want.Name, want.Network, want.Address, in.Name, in.address(), err)
+				return fmt.Errorf("the address of %q, %s %s, overlaps that of the received socket %q, %s: %w", want.Name, want.Network, want.Address, in.Name, in.address(), err)
 			}
 		}
 		if p.predecessor == nil {
-			return fmt.Errorf("handover: no predecessor was waiting at %s, and %w", p.path, err)
+			return fmt.Errorf("no predecessor was waiting at %s, and %w", p.path, err)
 		}
 	}
-	return fmt.Errorf("handover: %w", err)
+	return err
 }
 
 // address returns the address that the socket is bound to, or "" if it is not a socket of package net.
@@ -334,9 +335,10 @@ func (p *Process) use(name string) {
 // Keep makes the file f available to successors, which call File to get it. The file may be a memfd that
 // contains state, for example, or a lock. The caller still owns f. If f has been closed, it is no longer
 // passed. The name must meet the requirements of Listen. If f is nil, the error wraps [os.ErrInvalid].
-func (p *Process) Keep(name string, f *os.File) error {
+func (p *Process) Keep(name string, f *os.File) (err error) {
+	defer prefix(&err)
 	if f == nil {
-		return fmt.Errorf("handover: no file for the name %q: %w", name, os.ErrInvalid)
+		return fmt.Errorf("no file for the name %q: %w", name, os.ErrInvalid)
 	}
 	return p.offer(socket{Name: name}, f)
 }

@@ -325,7 +325,7 @@ func TestManagerIsToldWhyAnUpgradeFailed(t *testing.T) {
 		if err == nil {
 			t.Fatal("no error")
 		}
-		m.gets("RELOADING=1", "READY=1 STATUS="+err.Error())
+		m.gets("RELOADING=1", "READY=1 STATUS="+strings.TrimPrefix(err.Error(), "handover: "))
 	}
 	err := fmt.Errorf("two\nlines %s", strings.Repeat("ü", 2*maxStatus))
 	p.manager.failed(err)

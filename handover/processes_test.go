@@ -41,6 +41,7 @@ func init() { reexec.Register("web", runWeb) }
 //	waits    "yes" if it calls Ready only when it reads the line "ready". The line "cancel" ends the context of Ready
 //	start    the time limit of Start
 //	timeout  Config.Timeout
+//	fails    why it fails before Ready
 //	user     the user that it becomes after Start
 //	old      "yes" if it uses its pipe as the first processes with version 1 did
 func runWeb(args []string) {
@@ -84,6 +85,10 @@ func runWeb(args []string) {
 	p, err := config.Start(starting, args[0])
 	started()
 	check(err)
+	if why := options["fails"]; why != "" {
+		p.Fail(errors.New(why))
+		os.Exit(1)
+	}
 	if options["user"] != "" {
 		check(syscall.Setuid(must(strconv.Atoi(options["user"]))))
 	}
@@ -216,6 +221,11 @@ func newProcesses(t *testing.T, may loss) *processes {
 		reader.Wait()
 		_ = in.Close()
 		_ = os.RemoveAll(dir)
+		for _, event := range w.events {
+			if strings.Count(event, "handover:") > 1 {
+				t.Error(event)
+			}
+		}
 		if t.Failed() {
 			t.Log("events:\n", strings.Join(w.events, "\n"))
 		}

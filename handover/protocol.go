@@ -75,7 +75,7 @@ type socket struct {
 func checkName(name string) error {
 	bad := func(r rune) bool { return r < ' ' || r > '~' || r == ':' }
 	if name == "" || len(name) > 255 || strings.ContainsFunc(name, bad) {
-		return fmt.Errorf("handover: invalid name %q: want 1 to 255 printable ASCII characters other than a colon: %w", name, os.ErrInvalid)
+		return fmt.Errorf("invalid name %q: want 1 to 255 printable ASCII characters other than a colon: %w", name, os.ErrInvalid)
 	}
 	return nil
 }
@@ -83,7 +83,9 @@ func checkName(name string) error {
 // abortError is the reason that the other process gave for an abort.
 type abortError struct{ reason string }
 
-func (e *abortError) Error() string { return "handover: the other process has given up: " + e.reason }
+func (e *abortError) Error() string {
+	return fmt.Sprintf("the other process has given up: %q", e.reason)
+}
 
 // isGone reports whether err means that the other process has closed the connection.
 func isGone(err error) bool {
@@ -139,7 +141,7 @@ func (p *peer) send(m message, sockets ...syscall.Conn) error {
 		return err
 	}
 	if len(text) > maxMessage {
-		return fmt.Errorf("handover: a message of %d bytes is too long", len(text))
+		return fmt.Errorf("a message of %d bytes is too long", len(text))
 	}
 	return p.sendText(text, sockets...)
 }
@@ -183,24 +185,24 @@ func (p *peer) receive(types ...string) (m message, files []*os.File, err error)
 	}
 	n := binary.BigEndian.Uint32(size[:])
 	if n > maxMessage {
-		return m, nil, fmt.Errorf("handover: received a message of %d bytes, but the maximum is %d", n, maxMessage)
+		return m, nil, fmt.Errorf("received a message of %d bytes, but the maximum is %d", n, maxMessage)
 	}
 	text := make([]byte, n)
 	if _, err := io.ReadFull(p.in, text); err != nil {
 		return m, nil, err
 	}
 	if err := json.Unmarshal(text, &m); err != nil {
-		return m, nil, fmt.Errorf("handover: received an invalid message: %w", err)
+		return m, nil, fmt.Errorf("received an invalid message: %w", err)
 	}
 	files, err = p.in.Take(m.Descriptors)
 	switch {
 	case err != nil:
 	case p.in.Waiting() > 0: // the reader does not read ahead
-		err = fmt.Errorf("handover: received more than the %d descriptors of a message", m.Descriptors)
+		err = fmt.Errorf("received more than the %d descriptors of a message", m.Descriptors)
 	case m.Type == "abort":
 		err = &abortError{m.Reason}
 	case !slices.Contains(types, m.Type):
-		err = fmt.Errorf("handover: received the message %q instead of %q", m.Type, types)
+		err = fmt.Errorf("received the message %q instead of %q", m.Type, types)
 	default:
 		return m, files, nil
 	}

@@ -24,7 +24,8 @@ var deathTime = 5 * time.Second // shorter in a test
 // If Ready returns an error, this process must exit without serving, and the predecessor continues unless it
 // is ending. If the predecessor has given up, the error contains the reason. If ctx is done first, the error
 // wraps ctx.Err(). It is an error to call Ready twice.
-func (p *Process) Ready(ctx context.Context) error {
+func (p *Process) Ready(ctx context.Context) (err error) {
+	defer prefix(&err)
 	p.mu.Lock()
 	closed, readying := p.closed, p.readying
 	p.readying = true
@@ -33,12 +34,12 @@ func (p *Process) Ready(ctx context.Context) error {
 	case closed:
 		return errClosed
 	case readying:
-		return errors.New("handover: Ready has been called before")
+		return errors.New("Ready has been called before")
 	}
 	if p.predecessor == nil {
 		if p.control != nil {
 			if err := p.makePipe(); err != nil {
-				return fmt.Errorf("handover: %w", err)
+				return err
 			}
 		}
 		return p.begin(false)
@@ -105,7 +106,7 @@ func (p *Process) takeOver(ctx context.Context) (control *scm.Listener, main boo
 	}
 	if err != nil {
 		peer.abort(err)
-		return nil, false, fmt.Errorf("handover: %w", err)
+		return nil, false, err
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -150,7 +151,7 @@ func (p *Process) ended(ctx context.Context) error {
 	case <-p.ending:
 		return errClosed
 	default:
-		return fmt.Errorf("handover: %w, while waiting for the predecessor", ctx.Err())
+		return fmt.Errorf("%w, while waiting for the predecessor", ctx.Err())
 	}
 }
 
@@ -185,11 +186,11 @@ func (p *Process) waitForDeath(ctx context.Context) error {
 	case err == io.EOF:
 		return nil
 	case err == nil:
-		return errors.New("handover: the predecessor has given up")
+		return errors.New("the predecessor has given up")
 	case ctx.Err() != nil:
 		return p.ended(ctx)
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		return errors.New("handover: the predecessor has closed the connection, but has not exited")
+		return errors.New("the predecessor has closed the connection, but has not exited")
 	}
-	return fmt.Errorf("handover: wait for the predecessor's end: %w", err)
+	return fmt.Errorf("wait for the predecessor's end: %w", err)
 }

@@ -39,16 +39,20 @@ func (a *attempt) hasTold(pid int) bool { return a != nil && a.told && (a.pid ==
 
 // accept accepts successors until one has taken over.
 func (p *Process) accept(control *scm.Listener) {
-	for {
+	for failing := false; ; {
 		conn, err := control.AcceptConn()
 		switch {
 		case errors.Is(err, net.ErrClosed):
 			return
 		case err != nil:
-			p.logger.Warn("handover: cannot accept a successor", "err", err)
+			if !failing {
+				p.logger.Warn("handover: cannot accept a successor", "err", err)
+			}
+			failing = true
 			time.Sleep(50 * time.Millisecond) // EMFILE, for example
 			continue
 		}
+		failing = false
 		peer := newPeer(conn)
 		if !p.enqueue(peer) {
 			peer.close()
@@ -70,11 +74,18 @@ func (p *Process) enqueue(peer *peer) bool {
 		return false
 	}
 	if len(p.waiting) == maxWaiting {
-		_ = p.waiting[0].conn.Close()
-		p.waiting = p.waiting[1:]
+		p.disconnect(1)
 	}
 	p.waiting = append(p.waiting, peer)
 	return true
+}
+
+// disconnect disconnects the n processes that have waited longest. They try again. p.mu must be held.
+func (p *Process) disconnect(n int) {
+	for _, peer := range p.waiting[:n] {
+		_ = peer.conn.Close()
+	}
+	p.waiting = slices.Delete(p.waiting, 0, n)
 }
 
 // dequeue removes a process from p.waiting, and reports whether it was there.
@@ -91,8 +102,10 @@ func (p *Process) dequeue(peer *peer) bool {
 // serve hands over to a process, if it is allowed to take over.
 func (p *Process) serve(peer *peer) {
 	reject := func(why string, err error) {
+		if p.dequeue(peer) { // otherwise, disconnecting it is the reason for err
+			p.logger.Warn("handover: "+why, "pid", peer.pid(), "err", err)
+		}
 		peer.abort(err)
-		p.logger.Warn("handover: "+why, "pid", peer.pid(), "err", err)
 	}
 	check := p.config.Check
 	if check == nil {
@@ -106,7 +119,7 @@ func (p *Process) serve(peer *peer) {
 	hello, files, err := peer.receive("hello")
 	closeFiles(files)
 	if err == nil && !slices.Contains(hello.Versions, version) {
-		err = fmt.Errorf("handover: the successor supports the versions %d of the protocol, but this process requires %d", hello.Versions, version)
+		err = fmt.Errorf("the successor supports the versions %d of the protocol, but this process requires %d", hello.Versions, version)
 	}
 	if err != nil {
 		reject("a process connected, but did not take over", err)
@@ -188,9 +201,7 @@ func (p *Process) handOver(peer *peer, hello message) {
 	if err == nil {
 		p.resigned = a.main
 		_ = p.control.Close()
-		for _, waiting := range p.waiting {
-			_ = waiting.conn.Close()
-		}
+		p.disconnect(len(p.waiting))
 		p.logger.Info("handover: replaced", "pid", a.pid, "duration", time.Since(began))
 		close(p.replaced)
 		return

@@ -8,7 +8,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
-	"strings"
 )
 
 // program returns the absolute path with which this program was started. It does not resolve symbolic links, because a
@@ -44,12 +43,14 @@ func program() (string, error) {
 // NOTIFY_SOCKET, as with Type=simple and Type=exec: systemd stops the unit, and with it the successor, when the
 // process that it started exits. cmd must not have been created by [exec.CommandContext],
 // which would kill the successor when its context is done, and its standard files must be nil or [*os.File],
-// because anything else would end with this process. Otherwise, the error wraps [os.ErrInvalid]. On systems that cannot pass descriptors, the error is [errors.ErrUnsupported].
+// because anything else would end with this process. Otherwise, the error wraps [os.ErrInvalid]. On systems that cannot pass descriptors, the
+// error wraps [errors.ErrUnsupported].
 //
 // The successor inherits this process's environment, limits and sandbox. Do not call cmd.Wait. Under a
 // service manager on Linux 5.3 and later, the successor is a child of the manager, which receives its exit
 // status. The successor then does not inherit WATCHDOG_PID.
-func (p *Process) Upgrade(ctx context.Context, cmd *exec.Cmd) error {
+func (p *Process) Upgrade(ctx context.Context, cmd *exec.Cmd) (err error) {
+	defer prefix(&err)
 	if err := p.beginUpgrade(ctx, cmd); err != nil {
 		return err
 	}
@@ -62,13 +63,13 @@ func (p *Process) Upgrade(ctx context.Context, cmd *exec.Cmd) error {
 	select {
 	case <-p.isMain: // until then, the service manager ignores this process
 	case <-ctx.Done():
-		return fmt.Errorf("handover: %w", ctx.Err())
+		return ctx.Err()
 	}
 	p.manager.reloading()
 	untilClose, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	defer p.onClose(func() { cancel(errClosed) })()
-	err := p.upgrade(untilClose, cmd)
+	err = p.upgrade(untilClose, cmd)
 	switch {
 	case err != nil:
 		p.manager.failed(err)
@@ -87,14 +88,14 @@ func (p *Process) hasResigned() bool {
 func (p *Process) upgrade(ctx context.Context, cmd *exec.Cmd) error {
 	if cmd == nil {
 		if p.noStart != nil {
-			return fmt.Errorf("handover: cannot find this program: %w", p.noStart)
+			return fmt.Errorf("cannot find this program: %w", p.noStart)
 		}
 		cmd = exec.Command(p.program, os.Args[min(1, len(os.Args)):]...)
 		cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 	}
 	wait, err := p.manager.start(cmd)
 	if err != nil {
-		return fmt.Errorf("handover: start a successor: %w", err)
+		return fmt.Errorf("start a successor: %w", err)
 	}
 	exited := make(chan error, 1)
 	go func() { exited <- wait() }() // even after Upgrade has returned, so that no zombie remains
@@ -103,7 +104,7 @@ func (p *Process) upgrade(ctx context.Context, cmd *exec.Cmd) error {
 
 func (p *Process) beginUpgrade(ctx context.Context, cmd *exec.Cmd) error {
 	if err := ctx.Err(); err != nil {
-		return fmt.Errorf("handover: %w", err)
+		return err
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -113,19 +114,19 @@ func (p *Process) beginUpgrade(ctx context.Context, cmd *exec.Cmd) error {
 	case p.isReplaced():
 		return errReplaced
 	case !p.ready:
-		return errors.New("handover: Upgrade was called before Ready has returned nil")
+		return errors.New("Upgrade was called before Ready has returned nil")
 	case p.control == nil:
 		return errors.ErrUnsupported
 	case p.upgrading != nil:
-		return errors.New("handover: another call to Upgrade is in progress")
+		return errors.New("another call to Upgrade is in progress")
 	case p.manager == nil && os.Getenv("SYSTEMD_EXEC_PID") == strconv.Itoa(os.Getpid()):
-		return errors.New("handover: systemd would end the service with this process: set Type=notify in the unit")
+		return errors.New("systemd would end the service with this process: set Type=notify in the unit")
 	case os.Getpid() == 1:
-		return errors.New("handover: process 1 cannot be replaced: its end is the end of the container")
+		return errors.New("process 1 cannot be replaced: its end is the end of the container")
 	case cmd != nil && cmd.Cancel != nil:
-		return fmt.Errorf("handover: the command was created by exec.CommandContext, which would kill the successor: %w", os.ErrInvalid)
+		return fmt.Errorf("the command was created by exec.CommandContext, which would kill the successor: %w", os.ErrInvalid)
 	case cmd != nil && !(isFile(cmd.Stdin) && isFile(cmd.Stdout) && isFile(cmd.Stderr)):
-		return fmt.Errorf("handover: the standard files of the command must be nil or *os.File, because others would end with this process: %w", os.ErrInvalid)
+		return fmt.Errorf("the standard files of the command must be nil or *os.File, because others would end with this process: %w", os.ErrInvalid)
 	}
 	p.upgrading, p.killed, p.failed = make(chan struct{}), 0, failure{}
 	return nil
@@ -180,7 +181,7 @@ func (p *Process) await(ctx context.Context, cmd *exec.Cmd, exited <-chan error)
 			case err == nil || errors.As(err, &exit) && exit.Exited(): // before it could be killed
 				return p.exited(pid, err)
 			}
-			return fmt.Errorf("handover: the successor did not serve in time: %w", ctx.Err())
+			return fmt.Errorf("the successor did not serve in time: %w", ctx.Err())
 		}
 	}
 }
@@ -191,9 +192,9 @@ func (p *Process) exited(pid int, err error) error {
 		err = errors.New("exit status 0")
 	}
 	if why := p.failureOf(pid); why != nil {
-		return fmt.Errorf("handover: the successor exited before it served: %w (%s)", err, strings.TrimPrefix(why.Error(), "handover: "))
+		return fmt.Errorf("the successor exited before it served: %w (%w)", err, why)
 	}
-	return fmt.Errorf("handover: the successor exited before it served: %w", err)
+	return fmt.Errorf("the successor exited before it served: %w", err)
 }
 
 // attemptOf returns the attempt of the process pid that has not ended, or nil.

@@ -38,7 +38,7 @@ func main() {
 	}
 }
 
-func run(path, address string) error {
+func run(path, address string) (err error) {
 	// A service manager may send SIGHUP as soon as Ready has returned.
 	hangup := make(chan os.Signal, 1)
 	signal.Notify(hangup, syscall.SIGHUP)
@@ -51,7 +51,7 @@ func run(path, address string) error {
 	if err != nil {
 		return err
 	}
-	defer func() { _ = p.Close() }()
+	defer func() { p.Fail(err) }() // before Ready, the predecessor logs err
 	l, err := p.Listen(ctx, "web", "tcp", address)
 	if err != nil {
 		return err

@@ -161,7 +161,10 @@ func checkNotifyReload() error {
 // failedReload reloads the unit with a version that does not serve, and verifies that the old process continues, and that
 // the status says why.
 func (u unit) failedReload(old int, word string) error {
-	const why = "exited before it served"
+	why := "exited before it served"
+	if word == "fail" {
+		why = "this version fails"
+	}
 	if err := u.install(word); err != nil {
 		return err
 	}

@@ -54,7 +54,7 @@ func main() {
 	}
 }
 
-func run(path, network, address string) error {
+func run(path, network, address string) (err error) {
 	ctx, stop := signal.NotifyContext(context.Background(), unix.SIGTERM)
 	defer stop()
 	hangup := make(chan os.Signal, 1)
@@ -64,7 +64,7 @@ func run(path, network, address string) error {
 	if err != nil {
 		return err
 	}
-	defer func() { _ = p.Close() }()
+	defer func() { p.Fail(err) }()
 	l, err := p.Listen(ctx, "web", network, address)
 	if err != nil {
 		return err
