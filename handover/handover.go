@@ -53,7 +53,8 @@
 // passed to Keep.
 //
 // In other units, such as those with Type=simple or Type=exec, the service ends when the process that systemd
-// started exits, no matter who started the successor. Upgrade therefore returns an error in that process.
+// started exits, no matter who started the successor. Upgrade therefore returns an error in that process, unless
+// Config.PIDFile is set: systemd finds the new main process in the file that the unit's PIDFile= names.
 //
 // Errors in sending notifications are logged and have no other effect. Without NOTIFY_SOCKET,
 // the package does none of this. Supervisors such as runit and s6 start another process when their child
@@ -120,6 +121,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"path/filepath"
 	"sync"
 	"time"
 
@@ -148,6 +150,13 @@ type Config struct {
 	// sockets, which replaces a stale file, and net.ListenConfig for others. The listener must have a
 	// SyscallConn method.
 	Listen func(ctx context.Context, network, address string) (net.Listener, error)
+
+	// If PIDFile is not empty, this file contains the ID of the process that serves. A successor writes it when
+	// it has been allowed to serve, and before its predecessor is replaced. If that fails, the predecessor
+	// continues, and writes its own ID again. The first process, and one whose predecessor has died, write it in
+	// Ready. Close removes the file, unless a successor serves. The directory must be writable. A systemd unit
+	// with Type=simple or Type=exec can be upgraded if its PIDFile= is this file.
+	PIDFile string
 
 	// If Logger is not nil, it records what happens. With level Info, that is when this process waits for
 	// another one, serves, hands over, and is replaced. With level Warn, that is why another process could
@@ -252,6 +261,11 @@ func (config Config) Start(ctx context.Context, path string) (_ *Process, err er
 	p.program, p.noStart = program()
 	if p.path, err = absolute(path); err != nil {
 		return nil, err
+	}
+	if p.config.PIDFile != "" {
+		if p.config.PIDFile, err = filepath.Abs(p.config.PIDFile); err != nil {
+			return nil, err
+		}
 	}
 	fds, names, err := wire.ListenFDs()
 	if err != nil {
@@ -463,7 +477,7 @@ func (p *Process) close(reason error) error {
 	close(p.ending)
 	closeFiles(p.pipe[:])
 	p.pipe = [2]*os.File{}
-	current, readying, control, upgrading := p.current, p.readying, p.control, p.upgrading
+	current, readying, ready, control, upgrading := p.current, p.readying, p.ready, p.control, p.upgrading
 	aborts := current != nil && !current.told
 	if aborts {
 		_ = current.peer.conn.SetDeadline(expired)
@@ -476,6 +490,9 @@ func (p *Process) close(reason error) error {
 	}
 	if upgrading != nil && (current == nil || aborts) {
 		<-upgrading // a successor that has not connected yet must not find the path free, and become the first process
+	}
+	if ready && !p.isReplaced() && (current == nil || aborts) {
+		p.removePIDFile() // before another first process can write it
 	}
 	if p.predecessor != nil && !readying {
 		p.predecessor.abort(reason)

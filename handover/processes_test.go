@@ -41,6 +41,7 @@ func init() { reexec.Register("web", runWeb) }
 //	waits    "yes" if it calls Ready only when it reads the line "ready". The line "cancel" ends the context of Ready
 //	start    the time limit of Start
 //	timeout  Config.Timeout
+//	pidfile  Config.PIDFile
 //	fails    why it fails before Ready
 //	user     the user that it becomes after Start
 //	old      "yes" if it uses its pipe as the first processes with version 1 did
@@ -80,7 +81,7 @@ func runWeb(args []string) {
 	if options["old"] == "yes" {
 		oldPipe()
 	}
-	config := Config{Timeout: duration("timeout", 0), Logger: newLogger(func(line string) { say("log", line) })}
+	config := Config{Timeout: duration("timeout", 0), PIDFile: options["pidfile"], Logger: newLogger(func(line string) { say("log", line) })}
 	starting, started := context.WithTimeout(context.Background(), duration("start", patience))
 	p, err := config.Start(starting, args[0])
 	started()

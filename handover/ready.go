@@ -42,6 +42,9 @@ func (p *Process) Ready(ctx context.Context) (err error) {
 				return err
 			}
 		}
+		if err := p.writePIDFile(); err != nil {
+			return err
+		}
 		return p.begin(false)
 	}
 	control, main, err := p.takeOver(ctx)
@@ -123,7 +126,9 @@ func (p *Process) takeOver(ctx context.Context) (control *scm.Listener, main boo
 	stop()
 	ended := ctx.Err() != nil // once going has been sent, ctx no longer matters
 	if err == nil && !ended {
-		err = peer.send(message{Type: "going"})
+		if err = p.writePIDFile(); err == nil {
+			err = peer.send(message{Type: "going"})
+		}
 	}
 	var aborted *abortError
 	switch {
@@ -135,6 +140,7 @@ func (p *Process) takeOver(ctx context.Context) (control *scm.Listener, main boo
 	case isGone(err):
 		if err = p.waitForDeath(ctx); err == nil {
 			p.logger.Warn("handover: the predecessor has died")
+			p.rewritePIDFile()
 			return control, false, nil
 		}
 	case errors.As(err, &aborted):

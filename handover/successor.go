@@ -193,6 +193,9 @@ func (p *Process) handOver(peer *peer, hello message) {
 			p.logger.Warn("handover: cannot tell the successor that it is the main process", "pid", a.pid, "err", err)
 		}
 	}
+	if err != nil && a.told && !p.isClosed() {
+		p.rewritePIDFile() // the successor may have written it
+	}
 
 	p.mu.Lock()
 	defer p.mu.Unlock()

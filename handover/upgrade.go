@@ -40,8 +40,8 @@ func program() (string, error) {
 // It is an error to call Upgrade before Ready has returned nil, after Close, after a successor has replaced
 // this process, or while another call is in progress. It is also an error to call it in process 1, because
 // the container or system ends with that process. The same holds in a systemd unit that does not set
-// NOTIFY_SOCKET, as with Type=simple and Type=exec: systemd stops the unit, and with it the successor, when the
-// process that it started exits. cmd must not have been created by [exec.CommandContext],
+// NOTIFY_SOCKET, as with Type=simple and Type=exec, unless Config.PIDFile is set: systemd stops the unit, and
+// with it the successor, when the process that it started exits. cmd must not have been created by [exec.CommandContext],
 // which would kill the successor when its context is done, and its standard files must be nil or [*os.File],
 // because anything else would end with this process. Otherwise, the error wraps [os.ErrInvalid]. On systems that cannot pass descriptors, the
 // error wraps [errors.ErrUnsupported].
@@ -119,8 +119,8 @@ func (p *Process) beginUpgrade(ctx context.Context, cmd *exec.Cmd) error {
 		return errors.ErrUnsupported
 	case p.upgrading != nil:
 		return errors.New("another call to Upgrade is in progress")
-	case p.manager == nil && os.Getenv("SYSTEMD_EXEC_PID") == strconv.Itoa(os.Getpid()):
-		return errors.New("systemd would end the service with this process: set Type=notify in the unit")
+	case p.manager == nil && p.config.PIDFile == "" && os.Getenv("SYSTEMD_EXEC_PID") == strconv.Itoa(os.Getpid()):
+		return errors.New("systemd would end the service with this process: set Type=notify in the unit, or PIDFile= there and in Config")
 	case os.Getpid() == 1:
 		return errors.New("process 1 cannot be replaced: its end is the end of the container")
 	case cmd != nil && cmd.Cancel != nil:

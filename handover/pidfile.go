@@ -1,0 +1,45 @@
+package handover
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+)
+
+// writePIDFile makes Config.PIDFile name this process. Readers see the old content or the new one.
+func (p *Process) writePIDFile() error {
+	path := p.config.PIDFile
+	if path == "" {
+		return nil
+	}
+	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*")
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintln(f, os.Getpid())
+	if err = errors.Join(err, f.Chmod(0o644), f.Close()); err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		_ = os.Remove(f.Name())
+	}
+	return err
+}
+
+// rewritePIDFile is writePIDFile for a process that serves in any case.
+func (p *Process) rewritePIDFile() {
+	if err := p.writePIDFile(); err != nil {
+		p.logger.Warn("handover: cannot write the PID file", "err", err)
+	}
+}
+
+// removePIDFile removes the file if it names this process.
+func (p *Process) removePIDFile() {
+	text, err := os.ReadFile(p.config.PIDFile)
+	if err == nil && strings.TrimSpace(string(text)) == strconv.Itoa(os.Getpid()) {
+		_ = os.Remove(p.config.PIDFile)
+	}
+}

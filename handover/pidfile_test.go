@@ -1,0 +1,80 @@
+//go:build linux
+
+package handover
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/scm-rights/scm/internal/reexec"
+)
+
+// Whatever happens, the PID file names the process that serves.
+func TestPIDFile(t *testing.T) {
+	w := newProcesses(t, requests)
+	path := w.path + ".pid"
+	option := "pidfile=" + path
+	names := func(s *server) {
+		t.Helper()
+		if text, err := os.ReadFile(path); string(text) != fmt.Sprintln(s.cmd.Process.Pid) {
+			t.Errorf("the file contains %q, %v", text, err)
+		}
+	}
+	a := w.first(option)
+	names(a)
+	for _, held := range []string{"go", "going"} {
+		r := w.relay(held, 1)
+		b := w.start(option)
+		r.holds()
+		if held == "going" {
+			names(b)
+		} else {
+			names(a)
+		}
+		b.kill()
+		r.drop()
+		a.only()
+		eventually(t, "the predecessor writes its own ID again", func() bool {
+			text, _ := os.ReadFile(path)
+			return string(text) == fmt.Sprintln(a.cmd.Process.Pid)
+		})
+	}
+	w.start("pidfile="+filepath.Join(path, "missing")).says("failed", "not a directory")
+	a.says("log", "did not take over", "not a directory")
+	a.only()
+	names(a)
+
+	b := w.start(option)
+	b.says("serving")
+	names(b)
+	b.only() // the predecessor has not removed the file
+	names(b)
+	r := w.relay("ready", 1)
+	c := w.start(option)
+	r.holds()
+	b.kill()
+	r.drop()
+	c.only()
+	names(c)
+	w.endLoad()
+	c.signal(syscall.SIGTERM)
+	c.says("ended")
+	files := must(filepath.Glob(w.path + "*"))
+	if slices.ContainsFunc(files, func(name string) bool { return strings.HasPrefix(name, path) }) {
+		t.Errorf("files remain: %q", files)
+	}
+}
+
+// systemd finds the new main process in the file, and not in the process that it has started.
+func TestUpgradeWithAPIDFile(t *testing.T) {
+	t.Setenv("SYSTEMD_EXEC_PID", fmt.Sprint(os.Getpid()))
+	path := socketPath(t)
+	a := start(t, Config{PIDFile: path + ".pid"}, path)
+	ready(t, a)
+	wantError(t, a.Upgrade(patient(t), reexec.Command("exits")), "exit status 3")
+}
