@@ -53,7 +53,10 @@ func newManager(t *testing.T) *testManager {
 				before, _, _ := strings.Cut(text, "\nMONOTONIC_USEC=")
 				m.texts <- strings.ReplaceAll(before, "\n", " ") + m.names(fds)
 			} else {
-				<-m.hold
+				select {
+				case <-m.hold:
+				case <-t.Context().Done(): // the test has failed
+				}
 			}
 			scm.CloseFDs(fds...)
 		}
