@@ -18,3 +18,5 @@ func TestSuite(t *testing.T) {
 	RegisterFailHandler(Fail)
 	RunSpecs(t, "scm over "+scm.Backend)
 }
+
+var _ = ReportAfterSuite("skips", func(r Report) { PrintSkips(r) })

@@ -29,6 +29,7 @@ var newFileAllowed = map[string]string{
 	"examples/fdstore/fdstore.go":           "a memfd that the program has made",
 	"examples/memfd/memfd.go":               "a memfd that the program has made",
 	"examples/mycat/go/mycat/main.go":       "a socketpair that the program has made",
+	"examples/pair/parent/main.go":          "a socketpair that the program has made",
 	"internal/builtin/net.go":               "the runner's socket, for net.FileConn",
 	"interop/peers/faulty/fault/recv.go":    "a test's peer, which receives only the runner's files",
 	"interop/peers/go/runc/main.go":         "the runner's files, as runc handles them",
