@@ -54,12 +54,13 @@
 //
 // In other units, such as those with Type=simple or Type=exec, the service ends when the process that systemd
 // started exits, no matter who started the successor. Upgrade therefore returns an error in that process, unless
-// Config.PIDFile is set: systemd finds the new main process in the file that the unit's PIDFile= names.
+// Config.PIDFile is set: if the unit's PIDFile= names this file, systemd reads the new main process from it when
+// the old one exits.
 //
-// Errors in sending notifications are logged and have no other effect. Without NOTIFY_SOCKET,
-// the package does none of this. Supervisors such as runit and s6 start another process when their child
-// exits, so the package does not work under them. A container ends when its process 1 exits, so that process
-// cannot be replaced.
+// Errors in sending notifications are logged and have no other effect. Without NOTIFY_SOCKET, the package
+// does none of this. Supervisors such as runit and s6 start another process when their child exits, so the
+// package does not work under them. A container ends when its process 1 exits, so that process cannot be
+// replaced.
 //
 // # The protocol
 //
@@ -154,8 +155,7 @@ type Config struct {
 	// If PIDFile is not empty, this file contains the ID of the process that serves. A successor writes it when
 	// it has been allowed to serve, and before its predecessor is replaced. If that fails, the predecessor
 	// continues, and writes its own ID again. The first process, and one whose predecessor has died, write it in
-	// Ready. Close removes the file, unless a successor serves. The directory must be writable. A systemd unit
-	// with Type=simple or Type=exec can be upgraded if its PIDFile= is this file.
+	// Ready. Close removes the file, unless a successor serves or may serve. The directory must be writable.
 	PIDFile string
 
 	// If Logger is not nil, it records what happens. With level Info, that is when this process waits for
@@ -225,18 +225,18 @@ func Start(ctx context.Context, path string) (*Process, error) { return Config{}
 // does. Call Start only once in a program. A test may start several Processes, which take over from each
 // other. The caller must close the Process.
 //
-// If another process is taking over, or if the process at path has not called Ready yet, Start waits. If ctx
-// is done first, the error wraps ctx.Err(). If the predecessor rejects this process, the error contains the
-// reason. Start waits for no other reason, and logs once what it waits for. Other errors of [scm.Dial] and
-// [scm.Listen] are returned at once, for example if the path is not a socket. A process that has received the
-// sockets keeps them until its call to Ready returns, even if its predecessor has given up. Other processes
-// wait for it.
+// If another process is taking over, or if the process at path has not called Ready yet, Start waits, and logs
+// once what it waits for. If ctx is done first, the error wraps ctx.Err(). Start does not wait if path cannot be
+// used, for example because it is a regular file, but returns the error of [scm.Dial] or [scm.Listen]. If the
+// predecessor rejects this process, the error contains the reason. A process that has received the sockets
+// keeps them until its call to Ready returns, even if its predecessor has given up. Other processes wait for
+// it.
 //
-// Before it sends anything, Start asks the kernel for the user that listened at path first. This must be root or
-// the effective user of this process. Otherwise, Start returns an error at once, because another user could
-// pass sockets of its own. A server that calls Start as root and then changes its user counts as root. One that
-// changes its user before it calls Start counts as that user, so root cannot take over from it. Where there is
-// no [scm.PeerCred], Start does not check the user, and the directory of path must keep other users out.
+// Before it sends anything, Start asks the kernel which user called listen(2) at path. That must be root or the
+// effective user of this process. Otherwise, Start returns an error at once, because another user could pass
+// sockets of its own. A server that calls Start as root and then changes its user counts as root. One that
+// changes its user first counts as that user, so root cannot take over from it. On systems without
+// [scm.PeerCred], Start does not check the user, and the directory of path must keep other users out.
 //
 // Start also takes the sockets passed by a service manager (see [wire.ListenFDs]), and removes LISTEN_FDS,
 // LISTEN_PID and LISTEN_FDNAMES from the environment. Process.Listen finds these sockets by the names that
@@ -396,7 +396,7 @@ func (p *Process) checkUser(conn *scm.Conn) error {
 	case cred.UID == 0 || cred.UID == own:
 		return nil
 	}
-	return fmt.Errorf("the process at %s belongs to user %d, and this one to user %d, which trusts only itself and root: a server that changes its user must call Start before", p.path, cred.UID, own)
+	return fmt.Errorf("the process at %s belongs to user %d, and this one to user %d, which trusts only itself and root: a server that changes its user must call Start first", p.path, cred.UID, own)
 }
 
 // receiveSockets receives the predecessor's sockets. If it fails, it returns those received so far.
