@@ -244,9 +244,9 @@ func Start(ctx context.Context, path string) (*Process, error) { return Config{}
 //
 // On systems that cannot pass descriptors, such as Windows, the Process has no predecessor and is never
 // replaced.
-func (config Config) Start(ctx context.Context, path string) (_ *Process, err error) {
+func (config Config) Start(ctx context.Context, path string) (p *Process, err error) {
 	defer prefix(&err)
-	p := &Process{
+	p = &Process{
 		config:   config,
 		logger:   config.Logger,
 		began:    time.Now(),

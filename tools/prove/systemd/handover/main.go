@@ -198,7 +198,7 @@ func checkRefused() error {
 			err := driver.Until(func() error {
 				text, err := os.ReadFile("/run/" + u.name + ".error")
 				if err == nil && !strings.Contains(string(text), "set Type=notify") {
-					err = fmt.Errorf("Upgrade returned %q", text)
+					err = fmt.Errorf("the upgrade returned %q", text)
 				}
 				return err
 			})
