@@ -63,6 +63,7 @@ var rows = []struct {
 		r.drop()
 		b.reads("ready")
 		b.says("failed", "the predecessor has given up")
+		b.says("ended") // or its sockets would still be in use
 		w.start().only()
 	}},
 	{"the successor dies while the service manager does not answer", requests, func(t *testing.T, w *processes) {
