@@ -199,15 +199,15 @@ func (s *Server) serve(l net.Listener, serve func(net.Listener) error) error {
 // because a request may be on its way. To limit how long it waits for these clients, set IdleTimeout in the http.Server,
 // and ReadHeaderTimeout for those that send only part of a request.
 //
-// A client that never pauses for as long as IdleTimeout loses no request on the connections that it reuses. When
-// IdleTimeout is over, net/http closes an idle connection, during a drain as at any other time, and a request may be on
-// its way then. HTTP/1 leaves it to the client to send that request again. The [http.Transport] does so if the method is
-// GET, HEAD, OPTIONS or TRACE, or if the request has the header Idempotency-Key, unless it has a body and no GetBody.
-// Other requests fail then, but no more often than without a drain.
+// With HTTP/1, a client that never pauses for as long as IdleTimeout loses no request on the connections that it reuses.
+// When IdleTimeout is over, net/http closes an idle connection, during a drain as at any other time, and a request may be
+// on its way then. It is up to the client to send that request again. The [http.Transport] does so if the method is GET,
+// HEAD, OPTIONS or TRACE, or if the request has the header Idempotency-Key, unless it has a body and no GetBody. Other
+// requests fail then, but no more often than without a drain.
 //
 // With HTTP/2, requests may be on their way when the server tells the client to open a new connection. The server then
 // also tells it which ones it will not process. A client can send these again without risk. The http.Transport does so
-// if the request has no body, or has GetBody. Otherwise the request fails.
+// if the request has no body, or has GetBody. Otherwise the request fails, even if the client did not pause.
 //
 // Connections that a handler has taken over with Hijack, as WebSocket libraries do, no longer belong to the server.
 // Drain neither waits for them nor closes them. They end when the process exits. To end them properly, register a
