@@ -13,8 +13,10 @@ import (
 	"runtime"
 	"slices"
 	"strconv"
+	"sync"
 	"syscall"
 	"time"
+	"unsafe"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
@@ -70,6 +72,26 @@ var waitables = map[string]func() (waitable, error){
 		wake := func() { Expect(os.Mkdir(filepath.Join(dir, "new"), 0o700)).To(Succeed()) }
 		return waitable{os.NewFile(uintptr(fd), "inotify"), wake, func() { _ = os.RemoveAll(dir) }}, err
 	},
+	"a fanotify descriptor": func() (waitable, error) {
+		dir, err := os.MkdirTemp("", "")
+		if err != nil {
+			return waitable{}, err
+		}
+		// With FAN_REPORT_FID, an event has no descriptor.
+		fd, err := unix.FanotifyInit(unix.FAN_CLASS_NOTIF|unix.FAN_REPORT_FID|unix.FAN_CLOEXEC|unix.FAN_NONBLOCK, 0)
+		if err == nil {
+			err = unix.FanotifyMark(fd, unix.FAN_MARK_ADD, unix.FAN_CREATE|unix.FAN_ONDIR, unix.AT_FDCWD, dir)
+			if err != nil {
+				_ = unix.Close(fd)
+			}
+		}
+		if err != nil {
+			return waitable{}, errors.Join(err, os.Remove(dir))
+		}
+		wake := func() { Expect(os.Mkdir(filepath.Join(dir, "new"), 0o700)).To(Succeed()) }
+		return waitable{os.NewFile(uintptr(fd), "fanotify"), wake, func() { _ = os.RemoveAll(dir) }}, nil
+	},
+	"a userfaultfd": userfaultfd,
 	"a netlink socket": func() (waitable, error) {
 		fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, unix.NETLINK_USERSOCK)
 		if err != nil {
@@ -151,6 +173,43 @@ var waitables = map[string]func() (waitable, error){
 		wake := func() { Expect(unix.Kill(os.Getpid(), unix.SIGUSR2)).To(Succeed()) }
 		return waitable{os.NewFile(uintptr(fd), "signalfd"), wake, func() {}}, err
 	},
+}
+
+// userfaultfd returns one for a page. Removing the page is an event, and waits until the event is read.
+func userfaultfd() (waitable, error) {
+	r, _, errno := unix.Syscall(unix.SYS_USERFAULTFD, unix.O_CLOEXEC|unix.O_NONBLOCK, 0, 0)
+	if errno != 0 {
+		return waitable{}, errno
+	}
+	f := os.NewFile(r, "userfaultfd")
+	page, err := unix.Mmap(-1, 0, os.Getpagesize(), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS)
+	if err != nil {
+		return waitable{}, errors.Join(err, f.Close())
+	}
+	// The structures and numbers are those of linux/userfaultfd.h.
+	const uffdioAPI, uffdioRegister, api, eventRemove, missing = 0xc018aa3f, 0xc020aa00, 0xaa, 1 << 3, 1
+	handshake := [3]uint64{api, eventRemove}
+	register := [4]uint64{uint64(uintptr(unsafe.Pointer(&page[0]))), uint64(len(page)), missing}
+	_, _, errno = unix.Syscall(unix.SYS_IOCTL, r, uffdioAPI, uintptr(unsafe.Pointer(&handshake)))
+	if errno == 0 {
+		_, _, errno = unix.Syscall(unix.SYS_IOCTL, r, uffdioRegister, uintptr(unsafe.Pointer(&register)))
+	}
+	if errno != 0 {
+		return waitable{}, errors.Join(errno, unix.Munmap(page), f.Close())
+	}
+	var removing sync.WaitGroup
+	wake := func() {
+		removing.Add(1)
+		go func() {
+			defer removing.Done()
+			_ = unix.Madvise(page, unix.MADV_DONTNEED)
+		}()
+	}
+	end := func() {
+		removing.Wait()
+		_ = unix.Munmap(page)
+	}
+	return waitable{f, wake, end}, nil
 }
 
 // tun opens a TUN device with a new interface. The request has the interface's name.

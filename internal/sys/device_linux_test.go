@@ -1,6 +1,8 @@
 package sys
 
 import (
+	"maps"
+	"slices"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -35,5 +37,12 @@ func TestDevices(t *testing.T) {
 		if polls := pollsDevice(device, -1); polls != (test.terminal || test.input) {
 			t.Errorf("%s: enters the poller: %v", test.name, polls)
 		}
+	}
+}
+
+// Each kind of anonymous file has a row that says how its poll method behaves.
+func TestPollOfAnonymousFiles(t *testing.T) {
+	if kinds := slices.Sorted(maps.Keys(neverWaits)); !slices.Equal(kinds, slices.Sorted(slices.Values(anonymous))) {
+		t.Errorf("rows for %q, want %q", kinds, anonymous)
 	}
 }

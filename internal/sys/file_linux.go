@@ -252,11 +252,24 @@ func Pollable(fd int) bool {
 	if err != nil {
 		return false
 	}
-	switch AnonymousKind(name) {
-	case "eventfd", "timerfd", "signalfd", "inotify", "pidfd":
-		return true
-	}
-	return false
+	return neverWaits[AnonymousKind(name)]
+}
+
+// neverWaits reports for each known kind of anonymous file whether its poll method never waits.
+var neverWaits = map[string]bool{
+	"eventfd":        true,
+	"pidfd":          true,
+	"timerfd":        true,
+	"signalfd":       true,
+	"inotify":        true,
+	"fanotify":       true,
+	"userfaultfd":    true,
+	"eventpoll":      false, // takes the epoll's lock, and asks the files in it
+	"perf_event":     false, // takes the lock of a mapping
+	"seccomp notify": false, // takes the filter's lock
+	"bpf-map":        false, // depends on the type of map
+	"io_uring":       false, // depends on the version of the kernel
+	"bpf-prog":       false, // has no poll method
 }
 
 // pollsDevice reports whether the character device that fd refers to may enter the poller.
