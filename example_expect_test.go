@@ -115,6 +115,34 @@ func ExampleExpect_Enforce() {
 	// scm: wanted a file open for writing, got a pipe (read end)
 }
 
+// One message can carry files of different kinds, such as a userfaultfd and the memfd with the memory of a virtual
+// machine. One call to Enforce checks each kind. If one fails, the caller closes the descriptors of the other.
+func ExampleExpect_Enforce_mixedKinds() {
+	a, b := pairOfSockets()
+	defer unix.Close(a)
+	defer unix.Close(b)
+	memory, err := unix.MemfdCreate("guest", unix.MFD_CLOEXEC)
+	must(err)
+	defer unix.Close(memory)
+	event, err := unix.Eventfd(0, unix.EFD_CLOEXEC)
+	must(err)
+	defer unix.Close(event)
+	must(scm.Send(a, &scm.Message{Buffers: [][]byte{{0}}, FDs: []int{event, memory}}, 0))
+
+	m := scm.Message{Buffers: [][]byte{make([]byte, 1)}, FDs: make([]int, 2)}
+	must(scm.Expect{Min: 2, Max: 2}.Recv(b, &m, 0))
+	err = scm.Expect{Min: 1, Max: 1, Kind: "userfaultfd"}.Enforce(m.FDs[:1])
+	if err == nil {
+		err = scm.Expect{Min: 1, Max: 1, Kind: scm.KindMemfd}.Enforce(m.FDs[1:])
+	}
+	if err != nil {
+		scm.CloseFDs(m.FDs...) // Enforce has replaced those that it closed with -1
+	}
+	fmt.Println(err)
+	// Output:
+	// scm: wanted a userfaultfd, got an eventfd (read-write)
+}
+
 // An Expect distinguishes sockets by their family and type, as in socket(2). The error reports which
 // descriptor is wrong.
 func ExampleExpectError() {

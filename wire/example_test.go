@@ -141,7 +141,7 @@ func ExampleNotifyStore() {
 	} else if err != nil {
 		log.Fatal(err)
 	}
-	defer func() { _ = unix.Close(int(sock)) }()
+	defer sock.Close()
 	if err := wire.NotifyStore(sock, "http", listener); err != nil {
 		log.Fatal(err)
 	}
@@ -164,7 +164,7 @@ func ExampleNotifyStoreFiles() {
 	} else if err != nil {
 		log.Fatal(err)
 	}
-	defer func() { _ = unix.Close(int(sock)) }()
+	defer sock.Close()
 	f, err := l.(*net.TCPListener).File()
 	if err != nil {
 		log.Fatal(err)
@@ -184,7 +184,7 @@ func ExampleNotifyReloading() {
 	} else if err != nil {
 		log.Fatal(err)
 	}
-	defer func() { _ = unix.Close(int(sock)) }()
+	defer sock.Close()
 	if err := wire.NotifyReloading(sock); err != nil {
 		log.Fatal(err)
 	}
@@ -204,7 +204,7 @@ func ExampleNotifyMain() {
 		if err != nil {
 			return err
 		}
-		defer func() { _ = unix.Close(int(sock)) }()
+		defer sock.Close()
 		cred, err := successor.PeerCred()
 		if err != nil {
 			return err
@@ -238,7 +238,7 @@ func ExampleListenFDs() {
 		_ = unix.Close(fds[i])
 		if sock, err := wire.DialNotify(); err == nil {
 			_ = wire.NotifyRemove(sock, name)
-			_ = unix.Close(int(sock))
+			_ = sock.Close()
 		}
 	}
 }

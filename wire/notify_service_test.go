@@ -120,6 +120,15 @@ var _ = It("DialNotify creates its socket with SOCK_CLOEXEC", func(ctx SpecConte
 	Expect(os.ReadFile(record)).To(ContainSubstring("socket(AF_UNIX, SOCK_DGRAM|SOCK_CLOEXEC, 0)"))
 }, NodeTimeout(patience))
 
+var _ = It("FD.Close closes the socket that DialNotify returned", func() {
+	f := connect("unix")
+	f.manager(filepath.Join(GinkgoT().TempDir(), "notify"))
+	sock := ok(wire.DialNotify())
+	Expect(sock.Close()).To(Succeed())
+	Expect(fdtest.IsOpen(int(sock))).To(BeFalse())
+	Expect(wire.FD(-1).Close()).To(Succeed())
+})
+
 var _ = It("DialNotify fails if there is no service manager", func() {
 	GinkgoT().Setenv("NOTIFY_SOCKET", "")
 	_, err := wire.DialNotify()

@@ -111,6 +111,12 @@ func (sock FD) Send(m *scm.Message, flags int) error { return scm.Send(int(sock)
 // Recv calls [scm.Recv] on the socket.
 func (sock FD) Recv(m *scm.Message, flags int) error { return scm.Recv(int(sock), m, flags) }
 
+// Close closes the socket. The error is always nil.
+func (sock FD) Close() error {
+	scm.CloseFDs(int(sock))
+	return nil
+}
+
 // Format implements the format in which a known program passes descriptors.
 type Format interface {
 	// Name returns the name of the format, as passed to Lookup.

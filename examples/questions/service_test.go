@@ -183,7 +183,7 @@ func TestNotifyProxy(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			defer func() { _ = unix.Close(int(sock)) }()
+			defer sock.Close()
 			if stored, err := stores(ctx, sock); err != nil || stored == c.proxy {
 				t.Error(stored, err)
 			}
