@@ -334,7 +334,7 @@ builds: setup-test ## minutes: run the specs in other builds: 386, cgocheck2 and
 
 .PHONY: release-check
 release-check: setup-test ## minutes: compare the API with the stored one, and build programs outside the module: vendored, with the oldest and the newest Go and x/sys; run the tests with the oldest Go, as CI does
-	SCM_OLDEST_GO=full $(GO) test ./internal/repotest -count=1 -v -timeout 30m -ginkgo.no-color -ginkgo.v -ginkgo.focus='the API|of a consumer|a module that imports scm|oldest-go'
+	SCM_OLDEST_GO=full $(GO) test ./internal/repotest -count=1 -v -timeout 60m -ginkgo.no-color -ginkgo.v -ginkgo.focus='the API|of a consumer|a module that imports scm|oldest-go'
 
 .PHONY: release-missing
 release-missing: ## seconds: list what a release needs and only the owner of the project can supply; fail if there is anything

@@ -446,7 +446,7 @@ var _ = Describe("the house", Label("house"), func() {
 		Expect(want).To(HavePrefix(". ./fdchannel "))
 		for file, list := range map[string]string{
 			"Makefile":                 `(?m)^LIBRARY := (.*)$`,
-			".github/workflows/ci.yml": `(?m)go test (\. .*?)(?: -run Example)?(?: &&.*)?$`,
+			".github/workflows/ci.yml": `(?m)go test (?:-timeout 30m )?(\. .*?)(?: -run Example)?(?: &&.*)?$`,
 			architecture:               `go list -deps (\. .*) -->`,
 			"docs/dependencies.md":     `go list -deps -f '[^']*' (\. .*) \| sort`,
 		} {
