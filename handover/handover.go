@@ -58,8 +58,8 @@
 // the old one exits.
 //
 // Errors in sending notifications are logged and have no other effect. Without NOTIFY_SOCKET, the package
-// does none of this. Supervisors such as runit and s6 start another process when their child exits, so the
-// package does not work under them. A container ends when its process 1 exits, so that process cannot be
+// does none of this. Supervisors such as runit, s6 and supervisord start another process when their child exits,
+// which takes over from the successor. A container ends when its process 1 exits, so that process cannot be
 // replaced.
 //
 // # The protocol
