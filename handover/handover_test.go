@@ -1110,6 +1110,11 @@ func TestUpgradeKillsASuccessorOnlyBeforeGo(t *testing.T) {
 	if err := <-done; !errors.Is(err, context.Canceled) {
 		t.Error(err)
 	}
+	a.mu.Lock()
+	if a.killed != 0 { // a process whose PID cannot be seen would be taken for it
+		t.Error("the PID of the successor that was killed is remembered")
+	}
+	a.mu.Unlock()
 	replaces(t, a)
 }
 

@@ -114,6 +114,11 @@ func (p *Process) becomeMain(told bool) {
 		_, files, _ := p.predecessor.receive("main")
 		closeFiles(files)
 		stop()
+		p.mu.Lock()
+		if !p.closed {
+			p.setUnlink(true)
+		}
+		p.mu.Unlock()
 	}
 	if p.predecessor != nil {
 		p.predecessor.close()

@@ -187,6 +187,34 @@ func TestSuccessorExitsBeforeTheManagerKnowsIt(t *testing.T) {
 	replaces(t, a)
 }
 
+// A successor that stops while the manager does not know it yet leaves the socket files to its predecessor, which continues.
+func TestSuccessorStopsBeforeTheManagerKnowsIt(t *testing.T) {
+	if !hasPIDFD() {
+		t.Skip("the kernel has no pidfd_open(2): Linux has it from 5.3 on")
+	}
+	m := newManager(t)
+	m.hold = make(chan struct{})
+	var log logged
+	w := newProcesses(t, nothing)
+	a := start(t, Config{Logger: log.logger()}, w.path)
+	listen(t, a, "web", "unix", w.path+".web")
+	ready(t, a)
+	m.gets("READY=1")
+	b := w.start()
+	m.next()
+	b.says("serving")
+	b.signal(unix.SIGTERM)
+	b.says("ended")
+	close(m.hold)
+	eventually(t, "it is logged", log.has("it exited as soon as it served"))
+	for _, path := range []string{w.path, w.path + ".web"} {
+		if _, err := os.Stat(path); err != nil {
+			t.Error(err)
+		}
+	}
+	replaces(t, a)
+}
+
 func TestHasExitedWithoutPIDFD(t *testing.T) {
 	if hasExited(-1, os.Getpid()) {
 		t.Error("this process has exited")

@@ -65,12 +65,8 @@ func (p *Process) begin(main bool) error {
 	control, closed := p.control, p.closed
 	if !closed {
 		p.ready = true
-		for _, o := range p.offered {
-			o.unlink(true)
-		}
-		// If the path was too long for the kernel, its address is another path.
-		if control != nil && control.Addr().String() == p.path {
-			control.SetUnlinkOnClose(true)
+		if !main { // until then, the predecessor may continue, and needs the files
+			p.setUnlink(true)
 		}
 	}
 	p.mu.Unlock()

@@ -223,7 +223,10 @@ func (p *Process) setUnlink(on bool) {
 	for _, o := range p.offered {
 		o.unlink(on)
 	}
-	p.control.SetUnlinkOnClose(on && p.control.Addr().String() == p.path)
+	if p.control != nil {
+		// If the path was too long for the kernel, its address is another path.
+		p.control.SetUnlinkOnClose(on && p.control.Addr().String() == p.path)
+	}
 }
 
 // converse sends the sockets. It returns nil when it has received going from the successor.

@@ -174,6 +174,9 @@ func (p *Process) await(ctx context.Context, cmd *exec.Cmd, exited <-chan error)
 			_ = cmd.Process.Kill()
 			err := <-exited
 			_ = cmd.Process.Release()
+			p.mu.Lock()
+			p.killed = 0 // it can no longer serve, and others may
+			p.mu.Unlock()
 			var exit *exec.ExitError
 			switch {
 			case context.Cause(ctx) == errClosed:
