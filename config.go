@@ -43,7 +43,8 @@ type Config struct {
 	//
 	// Descriptors that were sent before the option was set, for example to an inherited socket or to a
 	// connection that a Listener has not yet accepted, are still queued. Until [Conn.PassRights] turns the option on,
-	// every method to which Expect applies closes them and returns an [*ExpectError], even if Expect allows them.
+	// every method to which Expect applies closes them and returns an [*ExpectError], even if Expect allows them,
+	// or a [*TruncatedError] if more arrive than the call can return. Recv without space for descriptors sets MSG_CTRUNC.
 	NoFiles bool
 
 	// Mode sets the permissions of the socket file that Listen and ListenPacket create, independently of

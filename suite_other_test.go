@@ -14,8 +14,6 @@ import (
 
 func TestMain(m *testing.M) { Main(m) }
 
-var _ = ReportAfterSuite("skips", func(r Report) { PrintSkips(r) })
-
 func TestSuite(t *testing.T) {
 	RegisterFailHandler(Fail)
 	RunSpecs(t, "scm over "+scm.Backend)

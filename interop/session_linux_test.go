@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -139,7 +140,7 @@ func TestSessionCompletesResults(t *testing.T) {
 }
 
 func TestOpenWithoutAFolder(t *testing.T) {
-	t.Setenv("TMPDIR", "/nonexistent")
+	t.Setenv("TMPDIR", filepath.Join(t.TempDir(), "none"))
 	if s, err := Open(nil, nil, Options{}); err == nil {
 		t.Error(s.Close())
 	}

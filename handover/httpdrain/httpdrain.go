@@ -190,9 +190,9 @@ func (s *Server) serve(l net.Listener, serve func(net.Listener) error) error {
 // server. Later calls wait until the drain is complete, and return its result. If their ctx is done first, they return
 // ctx.Err().
 //
-// Browsers and the [http.Transport] open connections before they have a request for them. Drain closes a connection that
-// has not sent a complete header within 5 seconds, counted from the call to Drain or, if that was later, from when the
-// connection was accepted.
+// Browsers and the [http.Transport] open connections before they have a request for them. Drain closes an HTTP/1
+// connection that has not sent a complete header within 5 seconds, counted from the call to Drain or, if that was later,
+// from when the connection was accepted. To an HTTP/2 connection without a request, IdleTimeout applies.
 //
 // A client that sends no further request receives no response, so it can keep its connection open until ctx is done. So
 // can a client whose last response began before the call to Drain. Drain does not close such idle connections earlier,
@@ -245,7 +245,7 @@ func (s *Server) drain(ctx context.Context) error {
 		case <-s.changed:
 		case <-ctx.Done():
 			_ = s.server.Shutdown(ctx) // calls the functions of RegisterOnShutdown
-			return errors.Join(ctx.Err(), s.server.Close())
+			return errors.Join(err, ctx.Err(), s.server.Close())
 		}
 	}
 	return errors.Join(err, s.server.Shutdown(ctx))
