@@ -22,6 +22,10 @@ func maxFDs(c scenario.Case) int {
 	return 100
 }
 
+// maxFailures is how many starts in a row may fail until a pairing starts no more peers. A single one can fail because the
+// machine is busy, and each can take as long as the time for an answer.
+const maxFailures = 3
+
 // A pairing runs cases that all have the same two peers, in either direction.
 type pairing struct {
 	*environment
@@ -29,7 +33,8 @@ type pairing struct {
 	first     scenario.Case                  // its roles are the keys of processes
 	processes map[scenario.Role]*peerProcess // those that are running
 	files     map[int]*caseFiles             // those that the processes have for the next cases, by the index of the case
-	broken    error                          // why the processes cannot be started
+	broken    error                          // why the processes could not be started the last time
+	failures  int                            // how many starts have failed in a row
 }
 
 // runCases runs cases that all have the same two peers, in either direction, and passes each result to
@@ -77,7 +82,7 @@ func (p *pairing) start(i int) scenario.Result {
 	if verdict, why := p.obstacle(c); why != "" {
 		return without(c, verdict, why, false)
 	}
-	if p.broken != nil {
+	if p.failures == maxFailures {
 		return without(c, scenario.NotRun, p.broken.Error(), true)
 	}
 	owned, err := p.makeFiles(i)
@@ -88,6 +93,7 @@ func (p *pairing) start(i int) scenario.Result {
 		return without(c, scenario.NotRun, err.Error(), false)
 	}
 	if err = p.startPeers(owned); err == nil {
+		p.failures = 0
 		return scenario.Result{}
 	}
 	p.close()
@@ -98,6 +104,7 @@ func (p *pairing) start(i int) scenario.Result {
 		return without(c, scenario.Unsupported, "cannot start a peer as another user: "+err.Error(), false)
 	}
 	p.broken = err
+	p.failures++
 	return without(c, scenario.NotRun, err.Error(), true)
 }
 

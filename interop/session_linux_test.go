@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -127,6 +128,25 @@ func TestSessionCannotStartAPeer(t *testing.T) {
 	if r := s.Run(context.Background(), other); r.Verdict != scenario.NotRun || r.Broken || r.Why != "it is not in the plan of the session" {
 		t.Errorf("got %+v", r)
 	}
+}
+
+// A start that fails once, for example because the machine is busy, does not end the session.
+func TestSessionStartsAPeerAgain(t *testing.T) {
+	right := testPeer(t, "right", "other")
+	path, err := exec.LookPath(right.Command[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	program := filepath.Join(t.TempDir(), "peer")
+	right.Command = append([]string{program}, right.Command[1:]...)
+	s, plan := open(t, right, Options{})
+	if r := s.Run(context.Background(), plan[0]); r.Verdict != scenario.NotRun {
+		t.Errorf("got %+v", r)
+	}
+	if err := os.Symlink(path, program); err != nil {
+		t.Fatal(err)
+	}
+	passes(t, s, plan[0])
 }
 
 // As in Run, each peer is also run opposite the runner, and an unexpected case runs again.
