@@ -69,6 +69,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"reflect"
 	"runtime"
@@ -83,11 +84,18 @@ import (
 // and false if they belong to the message that contains the first byte.
 const lastByteOwns = runtime.GOOS == "linux" || runtime.GOOS == "android"
 
-// Limits limit the number of descriptors that a partner can make this process hold. A limit of 0 means
-// [scm.MaxFDs]. A negative limit allows no descriptors.
+// Limits limit the number of descriptors that a partner can make this process hold. A negative limit allows
+// no descriptors.
 type Limits struct {
-	Message int // the maximum number of descriptors that a call to Take or TakeUpTo returns
-	Waiting int // the maximum number of descriptors in the queue
+	// Message is the maximum number of descriptors that a call to Take or TakeUpTo returns. 0 means
+	// [scm.MaxFDs].
+	Message int
+
+	// Waiting is the maximum number of descriptors in the queue. 0 means Message plus [scm.MaxFDs], where a
+	// negative Message counts as 0: the descriptors of one message, and those that a single Read can
+	// receive with its last byte. With a lower limit, a caller that reads ahead can lose the connection to
+	// a partner that keeps to Message.
+	Waiting int
 }
 
 // ClaimError is returned by Take if the queue contains fewer descriptors than requested, and by Take
@@ -150,12 +158,14 @@ type waitingFile struct {
 // None of the options SO_PASSCRED, SO_PASSPIDFD, SO_TIMESTAMP and SO_INQ may be set on the socket,
 // because the control messages that they add make a receive look truncated.
 func NewReader(conn *scm.Conn, limits Limits) *Reader {
-	for _, limit := range []*int{&limits.Message, &limits.Waiting} {
-		if *limit == 0 {
-			*limit = scm.MaxFDs
-		}
-		*limit = max(*limit, 0)
+	if limits.Message == 0 {
+		limits.Message = scm.MaxFDs
 	}
+	limits.Message = max(limits.Message, 0)
+	if limits.Waiting == 0 {
+		limits.Waiting = min(limits.Message, math.MaxInt-scm.MaxFDs) + scm.MaxFDs
+	}
+	limits.Waiting = max(limits.Waiting, 0)
 	return &Reader{conn: conn, limits: limits, fds: make([]int, min(limits.Waiting, scm.MaxFDs))}
 }
 

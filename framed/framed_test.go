@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"os"
 	"slices"
@@ -239,7 +240,9 @@ func TestErrorsNameTheLimitThatWasExceeded(t *testing.T) {
 		perSend int
 		want    string
 	}{
-		{framed.Limits{}, scm.MaxFDs, "framed: more than 253 descriptors are queued (Limits.Waiting)"},
+		{framed.Limits{}, scm.MaxFDs, "framed: more than 506 descriptors are queued (Limits.Waiting)"},
+		{framed.Limits{Message: 2}, 200, "framed: more than 255 descriptors are queued (Limits.Waiting)"},
+		{framed.Limits{Message: -1}, 200, "framed: more than 253 descriptors are queued (Limits.Waiting)"},
 		{framed.Limits{Waiting: 300}, 200, "framed: more than 300 descriptors are queued (Limits.Waiting)"},
 		{framed.Limits{Waiting: 2}, 3, "framed: more than 2 descriptors are queued (Limits.Waiting)"},
 		{framed.Limits{Waiting: -1}, 1, "framed: more than 0 descriptors are queued (Limits.Waiting)"},
@@ -287,6 +290,30 @@ func TestErrorsNameTheLimitThatWasExceeded(t *testing.T) {
 		}
 	}
 	_ = r.Close()
+}
+
+// The Reader reads ahead: the receive that completes the first message also returns the descriptors of the second.
+func TestDefaultLimitsAcceptFullMessagesThatFollowEachOther(t *testing.T) {
+	for _, limits := range []framed.Limits{{}, {Message: math.MaxInt}} {
+		a, b := connect(t, scm.Config{})
+		files := slices.Repeat(open(t, 1), scm.MaxFDs)
+		for range 2 {
+			if _, err := a.WriteFiles([]byte{scm.MaxFDs}, files...); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := a.Write([]byte("x")); err != nil {
+				t.Fatal(err)
+			}
+		}
+		r := framed.NewReader(b, limits)
+		defer r.Close()
+		in := bufio.NewReader(r)
+		for i := range 2 {
+			if got, err := readMessage(in, r); err != nil || !same(got, files) {
+				t.Errorf("%v, message %d: %d files, %v", limits, i, len(got), err)
+			}
+		}
+	}
 }
 
 // Another goroutine calls Close before, during or after a Read that receives descriptors.
