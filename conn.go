@@ -391,6 +391,8 @@ func (c *Conn) Close() error {
 	return c.fail("close", removed)
 }
 
+func (c *Conn) socketFile() *socketFile { return c.file }
+
 // SetUnlinkOnClose sets whether Close removes the socket file that [ListenPacket] created. By default Close
 // removes it, unless SendConn has sent the socket.
 func (c *Conn) SetUnlinkOnClose(unlink bool) {

@@ -331,6 +331,8 @@ func (l *Listener) usable() error {
 // NewListener was given.
 func (l *Listener) Addr() net.Addr { return l.addr }
 
+func (l *Listener) socketFile() *socketFile { return l.file }
+
 // SetUnlinkOnClose sets whether Close removes the socket file. If Listen created the file, Close removes it
 // by default, unless SendListener has sent the socket. On a Listener without a socket file of its own,
 // SetUnlinkOnClose calls [net.UnixListener.SetUnlinkOnClose].

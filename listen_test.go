@@ -642,6 +642,27 @@ var _ = DescribeTableSubtree("on", func(network string) {
 	})
 }, Entry("unix sockets,", "unix"), Entry("unixpacket sockets,", "unixpacket"))
 
+var _ = It("the file of a sent net.UnixListener stays, even if it is closed before the send returns or the send fails", func() {
+	a, b := pair("unix")
+	path := socketPath()
+	l := closeLater(ok(net.Listen("unix", path)).(*net.UnixListener))
+	Expect(sendSocket(a, afterSending(l, func() { Expect(l.Close()).To(Succeed()) }))).To(Succeed())
+	Expect(path).To(BeAnExistingFile())
+
+	Expect(b.Close()).To(Succeed())
+	for _, unlink := range []bool{false, true} {
+		path := socketPath()
+		l := closeLater(ok(net.Listen("unix", path)).(*net.UnixListener))
+		Expect(sendSocket(a, l)).To(opFails("write", unix.EPIPE))
+		if unlink {
+			l.SetUnlinkOnClose(true)
+		}
+		Expect(l.Close()).To(Succeed())
+		_, err := os.Lstat(path)
+		Expect(err != nil).To(Equal(unlink))
+	}
+})
+
 // embedsListener is a listener around another one.
 type embedsListener struct{ net.Listener }
 
@@ -689,10 +710,53 @@ var _ = Child("stale-nofile", func(args []string) {
 
 // sendSocket sends l over c: a listening or a datagram socket.
 func sendSocket(c *scm.Conn, l closer) error {
-	if dgram, ok := l.(*scm.Conn); ok {
+	if dgram, ok := l.(net.Conn); ok {
 		return c.SendConn(dgram)
 	}
-	return c.SendListener(l.(*scm.Listener))
+	return c.SendListener(l.(net.Listener))
+}
+
+// afterSending returns l with a SyscallConn that calls f after sendmsg(2), before SendConn or SendListener
+// returns.
+func afterSending(l closer, f func()) closer {
+	GinkgoHelper()
+	raw := hasRaw{callsAfter{ok(l.SyscallConn()), f}}
+	switch l := l.(type) {
+	case *scm.Conn:
+		return struct {
+			*scm.Conn
+			hasRaw
+		}{l, raw}
+	case *scm.Listener:
+		return struct {
+			*scm.Listener
+			hasRaw
+		}{l, raw}
+	}
+	return sentListener{l.(*net.UnixListener), raw}
+}
+
+// sentListener has a method of its own, because the two that it would embed are at the same depth.
+type sentListener struct {
+	*net.UnixListener
+	raw hasRaw
+}
+
+func (l sentListener) SyscallConn() (syscall.RawConn, error) { return l.raw.SyscallConn() }
+
+type hasRaw struct{ raw syscall.RawConn }
+
+func (r hasRaw) SyscallConn() (syscall.RawConn, error) { return r.raw, nil }
+
+// callsAfter calls f when Control has returned.
+type callsAfter struct {
+	syscall.RawConn
+	f func()
+}
+
+func (c callsAfter) Control(f func(fd uintptr)) error {
+	defer c.f()
+	return c.RawConn.Control(f)
 }
 
 var _ = DescribeTableSubtree("on", func(network string) {
@@ -707,6 +771,32 @@ var _ = DescribeTableSubtree("on", func(network string) {
 		Expect(err).NotTo(HaveOccurred())
 		Expect(closeAllLater(files)).To(HaveLen(1))
 		dial(network, path)
+	})
+
+	It("Close leaves the socket file in place if a receiver answers before the send returns", func() {
+		a, _ := pair("unix")
+		path := socketPath()
+		l := mustListen(scm.Config{}, network, path)
+		Expect(sendSocket(a, afterSending(l, func() { Expect(l.Close()).To(Succeed()) }))).To(Succeed())
+		Expect(path).To(BeAnExistingFile())
+	})
+
+	It("Close removes the socket file after a send that failed, unless another send was successful", func() {
+		for _, sent := range []bool{false, true} {
+			a, _ := pair("unix")
+			failing, far := pair("unix")
+			Expect(far.Close()).To(Succeed())
+			path := socketPath()
+			l := mustListen(scm.Config{}, network, path)
+			Expect(sendSocket(failing, afterSending(l, func() {
+				if sent {
+					Expect(sendSocket(a, l)).To(Succeed())
+				}
+			}))).To(opFails("write", unix.EPIPE))
+			Expect(l.Close()).To(Succeed())
+			_, err := os.Lstat(path)
+			Expect(err == nil).To(Equal(sent), "another send: %v", sent)
+		}
 	})
 
 	It("Close removes the socket file before it ends waiting calls", func() {

@@ -60,3 +60,19 @@ func unlinkOnClose(socket any, unlink bool) {
 		owner.SetUnlinkOnClose(unlink)
 	}
 }
+
+// startSend makes Close leave the file of a socket in place, because the receiver may answer before the send
+// has returned. If the send fails, end restores the setting, unless it cannot be read.
+func startSend(socket syscall.Conn) (end func(sent bool)) {
+	if _, err := rawConn(socket); err != nil {
+		return func(bool) {}
+	}
+	if own, ok := socket.(interface{ socketFile() *socketFile }); ok { // a Conn, a Listener, or a struct that embeds one
+		if file := own.socketFile(); file != nil {
+			file.startSend()
+			return file.endSend
+		}
+	}
+	unlinkOnClose(socket, false)
+	return func(bool) {}
+}

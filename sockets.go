@@ -12,7 +12,8 @@ import (
 
 // SendConn sends a connection to another process: the descriptor of conn with one 0 byte, as OpenSSH and
 // most other programs do. conn stays open and still belongs to the caller, on success and on error. If
-// [ListenPacket] created conn, Close no longer removes its socket file after a successful SendConn.
+// [ListenPacket] created conn, Close leaves its socket file in place during SendConn and after it, unless
+// SendConn fails.
 //
 // conn must have a SyscallConn method, as a [*net.TCPConn], [*net.UnixConn], [*net.UDPConn] or *Conn has.
 // SendConn does not unwrap connections. For a connection without the method, such as a [*crypto/tls.Conn],
@@ -26,7 +27,12 @@ func (c *Conn) SendConn(conn net.Conn) error { return c.sendSocket(conn) }
 
 // SendListener sends a listening socket to another process, as SendConn sends a connection. l stays open
 // and still belongs to the caller, on success and on error. Both processes can accept connections until l
-// is closed. After a successful SendListener, closing l no longer removes the socket file.
+// is closed.
+//
+// Closing l no longer removes the socket file, even if the receiver answers, and l is closed, before
+// SendListener returns. If SendListener fails, closing l later removes the file as before. There are two
+// exceptions: if l was closed during the call, the file stays, and for a [*net.UnixListener] the caller must
+// call SetUnlinkOnClose(true).
 //
 // Do not stop the old server with [net/http.Server.Shutdown] alone: it closes idle connections, even if a
 // request is on its way to one, and the request is lost. docs/howto-handover.md shows how to lose none.
@@ -40,10 +46,9 @@ func (c *Conn) sendSocket(socket any) error {
 	if !ok && socket != nil {
 		return c.fail("write", fmt.Errorf("cannot send a %T: it has no SyscallConn method, and therefore no descriptor: %w", socket, os.ErrInvalid))
 	}
+	end := startSend(s)
 	err := c.sendOne([]byte{0}, s)
-	if err == nil {
-		unlinkOnClose(socket, false)
-	}
+	end(err == nil)
 	return c.fail("write", err)
 }
 

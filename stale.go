@@ -31,6 +31,7 @@ type socketFile struct {
 
 	mu      sync.Mutex
 	kept    bool
+	sends   int // calls that send the socket
 	removed bool
 }
 
@@ -82,6 +83,20 @@ func (f *socketFile) keep(kept bool) {
 	}
 }
 
+// startSend makes remove leave the file in place until the caller calls endSend.
+func (f *socketFile) startSend() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.sends++
+}
+
+func (f *socketFile) endSend(sent bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.sends--
+	f.kept = f.kept || sent
+}
+
 // remove removes the file once, unless another file has replaced it. If the socket is closed, remove leaves
 // the file, because a newer socket's file can have the same inode number. Package net would remove the file
 // by name, even if it now belongs to a newer socket.
@@ -91,7 +106,7 @@ func (f *socketFile) remove() error {
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.kept || f.removed {
+	if f.kept || f.sends > 0 || f.removed {
 		return nil
 	}
 	err := control(f.socket, func(int) (err error) { // the socket stays open during the call
