@@ -5,9 +5,12 @@ package scm_test
 import (
 	"context"
 	"crypto/tls"
+	"errors"
+	"fmt"
 	"math"
 	"net"
 	"os"
+	"runtime"
 	"syscall"
 	"time"
 
@@ -260,6 +263,35 @@ var _ = It("Close of a Conn from ListenPacket, or of one that NewConn made from 
 		Expect(second.Close()).To(Succeed())
 		Expect(path).To(BeAnExistingFile(), "%s: SetUnlinkOnClose applies to both", how)
 	}
+})
+
+var _ = It("NewConnFD and NewConnFile leave O_NONBLOCK clear if they fail", func() {
+	CannotEmulate("the emulator has no seccomp filters")
+	if RunChild(ChildCommand("newconn-blocking")) != "" {
+		Skip("this architecture sets socket options with socketcall(2)")
+	}
+})
+
+var _ = Child("newconn-blocking", func([]string) {
+	runtime.LockOSThread()
+	p := ok(unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0))
+	blocking := os.NewFile(uintptr(p[0]), "blocking")
+	check := func(config scm.Config, want error) {
+		GinkgoHelper()
+		for _, on := range []bool{false, true} {
+			Expect(scm.SetNonblock(blocking, on)).To(Succeed())
+			Expect(Second(config.NewConnFD(p[0]))).To(opFails("conn", want))
+			Expect(Second(config.NewConnFile(blocking))).To(opFails("conn", want))
+			Expect(scm.Nonblock(blocking)).To(Equal(on))
+		}
+	}
+	check(scm.Config{Expect: &scm.Expect{Min: 2, Max: 1}}, unix.EINVAL)
+	Expect(deny(unix.SYS_SETSOCKOPT, unix.ENOPROTOOPT)).To(Succeed()) // as before Linux 6.16
+	if scm.PassRights(p[0], true) == nil {
+		fmt.Println("another system call")
+		return
+	}
+	check(scm.Config{NoFiles: true}, errors.ErrUnsupported)
 })
 
 var _ = It("NewConnFD leaves the descriptor open for the caller to close if the descriptor table is full", func() {

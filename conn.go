@@ -66,15 +66,17 @@ func NewConn(c net.Conn) (*Conn, error) { return Config{}.NewConn(c) }
 // fd stays open and still belongs to the caller.
 //
 // Like package net, NewConnFD sets O_NONBLOCK on the open file description, and therefore for every process
-// that shares it. The error wraps [ErrNotUnix] or an errno such as EBADF. As with package net, the runtime
-// aborts the process if it cannot allocate a descriptor for its poller when it first needs one.
+// that shares it. On error, it leaves the flag as it was. The error wraps [ErrNotUnix] or an errno such as
+// EBADF. As with package net, the runtime aborts the process if it cannot allocate a descriptor for its
+// poller when it first needs one.
 func NewConnFD(fd int) (*Conn, error) { return Config{}.NewConnFD(fd) }
 
 // NewConnFile duplicates the Unix socket f, as [net.FileConn] does. f stays open and still belongs to the
 // caller, and the Conn owns the duplicate.
 //
 // NewConnFile sets O_NONBLOCK on the open file description, and therefore for f and for every process that
-// shares it. The error wraps [ErrNotUnix], [os.ErrInvalid] if f is nil, [os.ErrClosed], or an errno.
+// shares it. On error, it leaves the flag as it was. The error wraps [ErrNotUnix], [os.ErrInvalid] if f is
+// nil, [os.ErrClosed], or an errno.
 func NewConnFile(f *os.File) (*Conn, error) { return Config{}.NewConnFile(f) }
 
 // NewConn is [NewConn] with config. If c is a *Conn, c keeps its own Config. Socket options that were set
@@ -198,14 +200,25 @@ func (config Config) NewConnFile(f *os.File) (conn *Conn, err error) {
 
 // duplicate creates a Conn from a duplicate of fd.
 func (config Config) duplicate(fd int) (*Conn, error) {
+	if err := config.check(); err != nil {
+		return nil, err
+	}
 	if _, err := sys.Network(fd); err != nil {
+		return nil, err
+	}
+	nonblock, err := sys.Nonblock(fd)
+	if err != nil {
 		return nil, err
 	}
 	own, err := sys.Dup(fd)
 	if err != nil {
 		return nil, os.NewSyscallError("fcntl", err)
 	}
-	return config.consume(own)
+	conn, err := config.consume(own)
+	if err != nil && !nonblock {
+		_ = sys.SetNonblock(fd, false) // net.FileConn has set it
+	}
+	return conn, err
 }
 
 // consume creates a Conn from the Unix socket fd. It closes fd on success and on error.

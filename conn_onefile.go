@@ -49,7 +49,7 @@ func (c *Conn) RecvFile() (*os.File, error) {
 	if err != nil {
 		return nil, c.fail("read", err)
 	}
-	f, err := newFile(fd, strings.TrimSuffix(string(p[:n]), "\x00"))
+	f, err := receivedFile(fd, strings.TrimSuffix(string(p[:n]), "\x00"))
 	if err != nil {
 		sys.Close(fd)
 		return nil, c.fail("read", err)

@@ -9,8 +9,8 @@ import (
 
 // NewFile returns an [os.File] for the received descriptor fd and takes ownership of the descriptor. On
 // success the file owns it. The descriptor is close-on-exec and may have been renumbered. On error fd stays
-// open and still belongs to the caller. The error wraps the errno: EBADF if fd is not open, EMFILE, ENFILE,
-// …
+// open and unchanged, and still belongs to the caller. The error wraps the errno: EBADF if fd is not open,
+// EMFILE, ENFILE, …
 //
 // Use NewFile instead of [os.NewFile], which puts every file with O_NONBLOCK set into the runtime's poller.
 // The poller asks a file whether it is ready, and the whole process stops until the file answers. A sender
@@ -43,17 +43,23 @@ import (
 // fcntl(F_SETLK) locks on the file.
 func NewFile(fd int, name string) (*os.File, error) {
 	fd = int(toInt32(fd))
-	if err := sys.CloseOnExec(fd); err != nil {
-		return nil, err
-	}
-	return newFile(fd, name)
+	return newFile(fd, name, func() error { return sys.CloseOnExec(fd) })
 }
 
-func newFile(fd int, name string) (*os.File, error) {
+// receivedFile is NewFile for a descriptor that is close-on-exec.
+func receivedFile(fd int, name string) (*os.File, error) {
+	return newFile(fd, name, func() error { return nil })
+}
+
+// newFile calls setFlags last, so that fd is unchanged on error.
+func newFile(fd int, name string, setFlags func() error) (*os.File, error) {
 	if sys.HasPoll(fd) && !sys.Pollable(fd) {
 		return unpolledFile(fd, name)
 	}
 	if err := sys.StartPoller(fd); err != nil {
+		return nil, err
+	}
+	if err := setFlags(); err != nil {
 		return nil, err
 	}
 	return os.NewFile(uintptr(fd), name), nil
@@ -88,7 +94,7 @@ func makeFiles(fds []int) (files []*os.File, err error) {
 	}
 	files = make([]*os.File, 0, len(fds))
 	for i, fd := range fds {
-		f, err := newFile(fd, "received")
+		f, err := receivedFile(fd, "received")
 		if err != nil {
 			sys.CloseAll(fds[i:])
 			if i == 0 {

@@ -58,6 +58,17 @@ func withFree(free int, call func()) {
 	}
 }
 
+var _ = It("NewFile does not change the descriptor if the descriptor table is full", func() {
+	RunChild(ChildCommand("newfile-nofile"))
+})
+
+var _ = Child("newfile-nofile", func([]string) {
+	fd := ok(unix.EpollCreate1(0)) // which NewFile would renumber
+	withFree(0, func() { Expect(Second(scm.NewFile(fd, "epoll"))).To(MatchError(unix.EMFILE)) })
+	Expect(fdtest.IsOpen(fd)).To(BeTrue())
+	Expect(fdtest.CloseOnExec(fd)).To(BeFalse())
+})
+
 // fixtureOf returns the fixture of a child process whose argument is the socket type.
 func fixtureOf(args []string) *fixture { return newFixture(ok(strconv.Atoi(args[0]))) }
 
