@@ -3,6 +3,7 @@
 package fdtest
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -44,16 +45,21 @@ func Name(fd int) string {
 // kind, such as eventfds. Equal IDs therefore do not prove that two files are the same.
 type ID struct {
 	fileID
-	Name string // the kernel's name for an anonymous file, which has no inode of its own
+	Name string // the kernel's name for an anonymous file, which has no inode of its own, or one that Identify cannot examine
 }
 
-// Identify returns the ID of a descriptor's file. It does not wait for a file system such as FUSE.
+// Identify returns the ID of a descriptor's file. It does not wait for a file system such as FUSE. The error is
+// EBADF if the descriptor is closed. A file that the kernel does not let this process examine, such as one on
+// the FUSE file system of another user, is identified only by its name.
 func Identify(fd int) (ID, error) {
 	id, err := identify(fd)
-	if err == nil && id.Anonymous() {
+	switch {
+	case errors.Is(err, unix.EBADF):
+		return ID{}, err
+	case err != nil, id.Anonymous():
 		return ID{id, Name(fd)}, nil
 	}
-	return ID{fileID: id}, err
+	return ID{fileID: id}, nil
 }
 
 // Same reports whether two descriptors are open and refer to the same open file description. For an O_PATH

@@ -1,10 +1,15 @@
 package fdtest
 
 import (
+	"errors"
+	"fmt"
 	"os"
+	"os/exec"
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/scm-rights/scm/internal/procfs"
 )
 
 // pipe returns both ends, which the test closes.
@@ -142,5 +147,53 @@ func TestSnapshot(t *testing.T) {
 	}
 	if fresh := s.NewSince(); len(fresh) != 4 {
 		t.Errorf("new %v, want the duplicate, both ends of a pipe, and a descriptor that refers to another file", fresh)
+	}
+}
+
+// fstat fails for the fd directory in /proc of a process that has ended.
+func TestFileThatCannotBeExamined(t *testing.T) {
+	before := Take()
+	cmd := exec.Command("cat")
+	stdin, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	fd, err := unix.Open(fmt.Sprintf("/proc/%d/fd", cmd.Process.Pid), unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err := errors.Join(err, stdin.Close(), cmd.Wait()); err != nil {
+		t.Fatal(err)
+	}
+	closeLater(t, fd)
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err == nil {
+		t.Skip("this kernel examines it")
+	}
+	if fresh := before.NewSince(); len(fresh) != 1 {
+		t.Errorf("new %v, want %d", fresh, fd)
+	}
+	if left, err := before.Left(); len(left) != 1 || err != nil {
+		t.Errorf("left %v, %v, want %d", left, err, fd)
+	}
+	files, err := procfs.Files(procfs.Self)
+	if id, open := files[fd]; !open || !id.Anonymous() || err != nil {
+		t.Errorf("Files: %v, %t, %v", id, open, err)
+	}
+	if _, err := Identify(-1); !errors.Is(err, unix.EBADF) {
+		t.Errorf("Identify(-1): %v, want EBADF", err)
+	}
+
+	var l Ledger
+	l.Own(fd)
+	if lost := l.Lost(); lost != nil {
+		t.Errorf("lost %v, want none", lost)
+	}
+	d := dup(t, fd)
+	if same, err := procfs.Kcmp(procfs.Self, fd, procfs.Self, d); !same {
+		t.Skip("kcmp(2):", err)
+	}
+	if s := l.Strays(); len(s) != 1 {
+		t.Errorf("strays %v; want %d", s, d)
 	}
 }

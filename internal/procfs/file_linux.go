@@ -47,8 +47,9 @@ func identifyAt(dir int, path string, flags int) (FileID, error) {
 	return FileID{unix.Mkdev(st.Dev_major, st.Dev_minor), st.Ino, uint32(st.Mode) & unix.S_IFMT}, nil
 }
 
-// Files returns the FileIDs of the open descriptors of a process. It omits descriptors that are closed during the
-// call.
+// Files returns the FileIDs of the open descriptors of a process. The FileID is zero for a file that cannot be
+// examined, such as the fd directory in /proc of a process that has ended. Files omits descriptors that are closed
+// during the call.
 func Files(pid int) (map[int]FileID, error) {
 	fds, err := OpenFDs(pid)
 	if err != nil {
@@ -61,9 +62,13 @@ func Files(pid int) (map[int]FileID, error) {
 	defer func() { _ = unix.Close(dir) }()
 	files := map[int]FileID{}
 	for _, fd := range fds {
-		if id, err := identifyAt(dir, strconv.Itoa(fd), 0); err == nil {
-			files[fd] = id
+		id, err := identifyAt(dir, strconv.Itoa(fd), 0)
+		if err != nil {
+			if _, err := ReadLink(pid, fd); IsGone(err) {
+				continue
+			}
 		}
+		files[fd] = id
 	}
 	return files, nil
 }
