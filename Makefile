@@ -180,7 +180,7 @@ test-modules test-repo-modules:
 .PHONY: test-repo test-repo-parts test-repo-go test-repo-tests test-repo-modules
 test-repo: setup-c ## minutes: test the repository and the tests: faults in the code, the docs as pasted, builds of consumers, the tools; print the totals
 	@tools/setup -n test
-	$(call judged,test-repo-parts,repo repo-tests $(REPO_MODULES))
+	$(call judged,test-repo-parts,repo repo-tests $(REPO_MODULES),)
 
 test-repo-parts:
 	@trap : INT; $(MAKE) test-repo-go & \
@@ -200,7 +200,7 @@ LONG := cmd/scm|interop|interop/catalogue|internal/(difftest|repotest|torture)|t
 
 .PHONY: check check-lint check-go check-house check-c
 check: ## minutes: run the quick parts of lint and test, as before a commit: Go, the library on both backends, C; print the totals
-	$(call judged,check-lint check-go check-house check-c,lint cgo purego house c)
+	$(call judged,check-lint check-go check-house check-c,lint cgo purego house c,)
 
 check-lint:
 	@$(part) lint -command -- $(MAKE) lint-go
