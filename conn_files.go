@@ -4,8 +4,6 @@ import (
 	"io"
 	"os"
 	"syscall"
-
-	"github.com/scm-rights/scm/internal/sys"
 )
 
 // WriteFiles sends p and the files with sendmsg(2). On a stream, it calls sendmsg until it has sent all of
@@ -195,7 +193,7 @@ func (k *call) read(max int) (n int, err error) {
 	case a.isEnd(c.network):
 		return 0, io.EOF
 	case !a.isWhole() && !c.config.KeepTruncated:
-		sys.CloseAll(k.received())
+		CloseFDs(k.received()...)
 		return a.n, a.lost(max, a.lostFDs(), k.cause)
 	}
 	return a.n, k.enforce()

@@ -128,6 +128,6 @@ func (c *Conn) receiveOne(p []byte) (n, fd int, err error) {
 		}
 		err = lost
 	}
-	sys.CloseAll(k.received())
+	CloseFDs(k.received()...)
 	return a.n, -1, err
 }

@@ -96,7 +96,7 @@ func makeFiles(fds []int) (files []*os.File, err error) {
 	for i, fd := range fds {
 		f, err := receivedFile(fd, "received")
 		if err != nil {
-			sys.CloseAll(fds[i:])
+			CloseFDs(fds[i:]...)
 			if i == 0 {
 				files = nil
 			}

@@ -5,6 +5,7 @@ package scm_test
 import (
 	"errors"
 	"fmt"
+	"runtime"
 	"strconv"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -12,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/scm-rights/scm"
+	"github.com/scm-rights/scm/framed"
 	"github.com/scm-rights/scm/internal/fdtest"
 	. "github.com/scm-rights/scm/internal/spectest"
 )
@@ -67,6 +69,34 @@ var _ = Child("newfile-nofile", func([]string) {
 	withFree(0, func() { Expect(Second(scm.NewFile(fd, "epoll"))).To(MatchError(unix.EMFILE)) })
 	Expect(fdtest.IsOpen(fd)).To(BeTrue())
 	Expect(fdtest.CloseOnExec(fd)).To(BeFalse())
+})
+
+var _ = It("no call that rejects a message makes the system call close_range", func() {
+	CannotEmulate("the emulator has no seccomp filters")
+	RunChild(ChildCommand("without-close-range"))
+})
+
+var _ = Child("without-close-range", func([]string) {
+	runtime.LockOSThread()
+	a, b, err := scm.Pair("unixpacket")
+	Expect(err).NotTo(HaveOccurred())
+	epoll := ok(unix.EpollCreate1(unix.EPOLL_CLOEXEC)) // for which ReadFiles needs another descriptor
+	p := make([]byte, 1)
+	Expect(deny(unix.SYS_CLOSE_RANGE, unix.SECCOMP_RET_KILL_PROCESS)).To(Succeed())
+	for name, receive := range map[string]func() error{
+		"ReadFiles":   func() error { return Third(b.ReadFiles(p, 2)) },
+		"ReadFDs":     func() error { return Third(b.ReadFDs(p, make([]int, 2))) },
+		"RecvFile":    func() error { return Second(b.RecvFile()) },
+		"RecvConn":    func() error { return Second(b.RecvConn()) },
+		"framed.Read": func() error { return Second(framed.NewReader(b, framed.Limits{Waiting: 2}).Read(p)) },
+		"a full descriptor table": func() (err error) {
+			withFree(3, func() { err = Third(b.ReadFiles(p, 3)) })
+			return err
+		},
+	} {
+		Expect(a.WriteFDs([]byte("x"), epoll, epoll, epoll)).To(Equal(1))
+		Expect(errorOf[*scm.TruncatedError](receive())).NotTo(BeNil(), name)
+	}
 })
 
 // fixtureOf returns the fixture of a child process whose argument is the socket type.

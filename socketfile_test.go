@@ -227,19 +227,19 @@ var _ = DescribeTableSubtree("in a root directory without /proc, on", func(netwo
 var _ = Child("listen-chrooted", func(args []string) {
 	if args[0] != "" {
 		runtime.LockOSThread()
-		Expect(deny(unix.SYS_FCHMODAT2, unix.ENOSYS)).To(Succeed())
+		Expect(deny(unix.SYS_FCHMODAT2, unix.SECCOMP_RET_ERRNO|uint32(unix.ENOSYS))).To(Succeed())
 	}
 	Expect(unix.Chroot(args[1])).To(Succeed())
 	Expect(os.Chdir("/")).To(Succeed())
 	listenOnce(args[2:])
 })
 
-// deny makes a system call fail in this thread.
-func deny(call uint32, errno unix.Errno) error {
+// deny takes the action of seccomp(2) for a system call of this thread.
+func deny(call, action uint32) error {
 	filter := []unix.SockFilter{
 		{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS}, // the number of the system call
 		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, K: call, Jf: 1},
-		{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ERRNO | uint32(errno)},
+		{Code: unix.BPF_RET | unix.BPF_K, K: action},
 		{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ALLOW},
 	}
 	program := unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]}
