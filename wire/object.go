@@ -22,15 +22,24 @@ const objectText = 1 << 20
 // check returns an error if text is not a JSON object, or if it does not contain a name for each descriptor
 // although f.names is set.
 func (f object) check(text string, fds []int) error {
-	var state struct{ FDs []string }
+	var state map[string]any // a struct would ignore the case of its keys
 	switch {
 	case !strings.HasPrefix(text, "{") || !json.Valid([]byte(text)):
 		return f.errorf("text is not a JSON object")
 	case !f.names:
 		return nil
 	}
-	if json.Unmarshal([]byte(text), &state) != nil || len(state.FDs) != len(fds) {
-		return f.errorf("message has %s, but %s in \"fds\"", plural(len(fds), "descriptor"), plural(len(state.FDs), "name"))
+	if err := json.Unmarshal([]byte(text), &state); err != nil {
+		return f.errorf("text is not a JSON object: %v", err)
+	}
+	names, _ := state["fds"].([]any)
+	if len(names) != len(fds) {
+		return f.errorf("message has %s, but %s in \"fds\"", plural(len(fds), "descriptor"), plural(len(names), "name"))
+	}
+	for _, name := range names {
+		if _, ok := name.(string); !ok {
+			return f.errorf("\"fds\" contains a value that is not a string")
+		}
 	}
 	return nil
 }

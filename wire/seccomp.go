@@ -12,7 +12,7 @@ import "github.com/scm-rights/scm"
 // socket after it has sent the message.
 //
 // Recv skips white space before the object and reads up to its closing brace. It rejects a message if the
-// number of names differs from the number of descriptors.
+// number of names differs from the number of descriptors, or if a name is not a string.
 //
 // See [Format] for who owns the descriptors on success and on error.
 var SeccompListener Format = object{label{"seccomp-listener", "unix"}, scm.MaxFDs, true}
