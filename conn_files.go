@@ -93,7 +93,8 @@ func (k *call) write(files []*os.File) (n int, err error) {
 // Expect.Min, and is ErrTooManyFDs if max is more than MaxFDs. Other errors are those of [Conn].
 //
 // With SO_PASSCRED, SO_PASSPIDFD, SO_TIMESTAMP or SO_INQ the kernel adds control data that takes up space
-// for files. On such a socket, use [Conn.Recv].
+// for files. On such a socket, use [Conn.Recv]. A received socket can have these options set, because its
+// sender can set them: turn SO_PASSCRED off with [Conn.PassCred].
 func (c *Conn) ReadFiles(p []byte, max int) (n int, files []*os.File, err error) {
 	k := newCall(c, false)
 	k.bufs = append(k.bufs, p)

@@ -110,7 +110,7 @@ var _ = DescribeTableSubtree("on", func(network string) {
 						continue
 					}
 					truncated := isTruncated(n, files, err, 1, nil)
-					Expect(err).To(MatchError(fmt.Sprintf("scm: message lost descriptors or other control data (%d received, %d requested)", truncated.Received, max)))
+					Expect(err).To(MatchError(fmt.Sprintf("scm: message lost descriptors or other control data (%d received, %d requested): if SO_PASSCRED is set on the socket, turn it off with PassCred(false)", truncated.Received, max)))
 				}
 				Expect(before.NewSince()).To(BeEmpty())
 			}
@@ -125,7 +125,7 @@ var _ = DescribeTableSubtree("on", func(network string) {
 			n, files, err := b.ReadFiles(make([]byte, 5), 1)
 			isTruncated(n, files, err, 5, io.ErrShortBuffer)
 			Expect(err).To(MatchError("scm: message was longer than the 5-byte buffer, and " +
-				"lost descriptors or other control data (0 received, 1 requested)"))
+				"lost descriptors or other control data (0 received, 1 requested): if SO_PASSCRED is set on the socket, turn it off with PassCred(false)"))
 			Expect(errors.Unwrap(err)).To(MatchError("short buffer"))
 		})
 	}
@@ -142,7 +142,7 @@ var _ = DescribeTableSubtree("on", func(network string) {
 		Expect(w.Close()).To(Succeed())
 		n, files, err := b.ReadFiles(make([]byte, 1), 1)
 		isTruncated(n, files, err, 1, nil)
-		Expect(err).To(MatchError("scm: message lost descriptors or other control data (0 received, 1 requested)"))
+		Expect(err).To(MatchError("scm: message lost descriptors or other control data (0 received, 1 requested): if SO_PASSCRED is set on the socket, turn it off with PassCred(false)"))
 		noWriterIsLeft(r)
 	})
 

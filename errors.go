@@ -101,7 +101,7 @@ func (e *TruncatedError) describeLoss(cause error, counts string) string {
 	case cause != nil:
 		return "lost descriptors" + counts + ": " + cause.Error()
 	}
-	return "lost descriptors or other control data" + counts
+	return "lost descriptors or other control data" + counts + ": if SO_PASSCRED is set on the socket, turn it off with PassCred(false)"
 }
 
 // Unwrap returns Cause.

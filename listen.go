@@ -86,7 +86,12 @@ func (config Config) newListener(l net.Listener) (*Listener, error) {
 // fails with ECONNREFUSED because no process has the socket open. If the file is not stale, or if an
 // abstract name is taken, the error wraps [ErrInUse]. Listen never removes a file that is not a socket.
 // Programs that replace the same stale file at the same time lock its directory with flock(2), and wait at
-// most 200 ms for each other.
+// most 200 ms for each other. After that, Listen continues without the lock. It can then remove the file that
+// another program has just created, so that no client reaches that program.
+//
+// A child process that this process or the old server is about to start has a copy of every socket between
+// fork and exec. During that time, a stale file looks as if it were in use, and Listen can return ErrInUse
+// once: try again.
 //
 // Do not listen on a path if other users can replace the file, a directory or a symbolic link on it: after
 // bind, Listen and Close look up the path again (SECURITY.md). Do not listen on both an overlayfs and one
