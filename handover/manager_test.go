@@ -166,53 +166,41 @@ func TestSuccessorExitsBeforeTheManagerKnowsIt(t *testing.T) {
 	if !hasPIDFD() {
 		t.Skip("the kernel has no pidfd_open(2): Linux has it from 5.3 on")
 	}
-	m := newManager(t)
-	m.hold = make(chan struct{})
-	var log logged
-	w := newProcesses(t, nothing)
-	a := start(t, Config{Logger: log.logger()}, w.path)
-	listen(t, a, "web", "unix", w.path+".web")
-	ready(t, a)
-	m.gets("READY=1")
-	b := w.start()
-	if text := m.next(); !strings.HasPrefix(text, "MAINPID=") {
-		t.Errorf("the manager received %q", text)
+	for how, end := range map[string]func(b *server){
+		"killed": (*server).kill,
+		"told to end": func(b *server) { // then it leaves the socket files to its predecessor
+			b.says("serving")
+			b.signal(unix.SIGTERM)
+			b.says("ended")
+		},
+	} {
+		t.Run(how, func(t *testing.T) {
+			m := newManager(t)
+			m.hold = make(chan struct{})
+			var log logged
+			w := newProcesses(t, nothing)
+			a := start(t, Config{Logger: log.logger()}, w.path)
+			listen(t, a, "web", "unix", w.path+".web")
+			ready(t, a)
+			m.gets("READY=1")
+			b := w.start()
+			if text := m.next(); !strings.HasPrefix(text, "MAINPID=") {
+				t.Errorf("the manager received %q", text)
+			}
+			end(b)
+			close(m.hold)
+			eventually(t, "it is logged", log.has("it exited as soon as it served"))
+			if isReplaced(a) {
+				t.Error("replaced by a process that has exited")
+			}
+			for _, path := range []string{w.path, w.path + ".web"} {
+				if _, err := os.Stat(path); err != nil {
+					t.Error(err)
+				}
+			}
+			replaces(t, a)
+		})
 	}
-	b.kill()
-	close(m.hold)
-	eventually(t, "it is logged", log.has("it exited as soon as it served"))
-	if isReplaced(a) {
-		t.Error("replaced by a process that has exited")
-	}
-	replaces(t, a)
-}
-
-// A successor that stops while the manager does not know it yet leaves the socket files to its predecessor, which continues.
-func TestSuccessorStopsBeforeTheManagerKnowsIt(t *testing.T) {
-	if !hasPIDFD() {
-		t.Skip("the kernel has no pidfd_open(2): Linux has it from 5.3 on")
-	}
-	m := newManager(t)
-	m.hold = make(chan struct{})
-	var log logged
-	w := newProcesses(t, nothing)
-	a := start(t, Config{Logger: log.logger()}, w.path)
-	listen(t, a, "web", "unix", w.path+".web")
-	ready(t, a)
-	m.gets("READY=1")
-	b := w.start()
-	m.next()
-	b.says("serving")
-	b.signal(unix.SIGTERM)
-	b.says("ended")
-	close(m.hold)
-	eventually(t, "it is logged", log.has("it exited as soon as it served"))
-	for _, path := range []string{w.path, w.path + ".web"} {
-		if _, err := os.Stat(path); err != nil {
-			t.Error(err)
-		}
-	}
-	replaces(t, a)
 }
 
 func TestHasExitedWithoutPIDFD(t *testing.T) {
