@@ -242,8 +242,11 @@ func (config Config) consume(fd int) (*Conn, error) {
 // To pass one end to a child process, call the Conn's File method and pass the file in ExtraFiles. Packages
 // os and os/exec then call [os.File.Fd], which clears O_NONBLOCK for the child and for this process. In this
 // process, deadlines and Close then no longer interrupt Read and Write or, if the file is that of a
-// [Listener], AcceptConn. The methods that send and receive messages do not depend on the flag. Close the
-// Conn after the child has started, or set the flag again with [SetNonblock].
+// [Listener], AcceptConn. The methods that send and receive messages do not depend on the flag.
+//
+// After the child has started, close both the file and the Conn of its end. While either of them is open, the
+// other end does not return [io.EOF] when the child ends. If this process still needs the Conn, set the flag
+// again with [SetNonblock].
 //
 // The error wraps [net.UnknownNetworkError] or the errno, such as EMFILE.
 func Pair(network string) (a, b *Conn, err error) { return Config{}.Pair(network) }

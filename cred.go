@@ -25,7 +25,8 @@ func PeerCred(sock int) (Cred, error) {
 //
 // Having a pidfd does not mean that the process is still running. Linux 6.16 and later also return one for a
 // process that has ended and has been waited for. Earlier kernels return ESRCH or EINVAL for such a process.
-// To find out whether the process has ended, poll the pidfd: once it has, the pidfd is readable.
+// To find out whether the process has ended, poll the pidfd: once it has, the pidfd is readable. To wait
+// with a deadline, set O_NONBLOCK on it and call [NewFile], as in the example.
 //
 // PeerPIDFD makes one getsockopt(2) call with SO_PEERPIDFD (Linux 6.5 and later). The error wraps the errno
 // (ENODATA if the socket has no peer). If the option does not exist, it also wraps [errors.ErrUnsupported].

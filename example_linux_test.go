@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -110,15 +111,20 @@ func ExamplePeerPIDFD() {
 	} else {
 		must(err)
 	}
-	defer unix.Close(pidfd)
-	// A pidfd is readable once its process has ended.
-	polled := []unix.PollFd{{Fd: int32(pidfd), Events: unix.POLLIN}}
-	ended, err := unix.Poll(polled, 0)
-	for err == unix.EINTR {
-		ended, err = unix.Poll(polled, 0)
-	}
+	// A pidfd is readable once its process has ended. The Go runtime can wait for that until a deadline.
+	must(unix.SetNonblock(pidfd, true))
+	process, err := scm.NewFile(pidfd, "pidfd")
 	must(err)
-	fmt.Println("running:", ended == 0)
+	defer process.Close()
+	must(process.SetReadDeadline(time.Now().Add(10 * time.Millisecond)))
+	raw, err := process.SyscallConn()
+	must(err)
+	waited := false
+	err = raw.Read(func(uintptr) (ended bool) { // called again once the pidfd is readable
+		ended, waited = waited, true
+		return ended
+	})
+	fmt.Println("running:", errors.Is(err, os.ErrDeadlineExceeded))
 	// Output: running: true
 }
 

@@ -18,7 +18,8 @@ import (
 // conn must have a SyscallConn method, as a [*net.TCPConn], [*net.UnixConn], [*net.UDPConn] or *Conn has.
 // SendConn does not unwrap connections. For a connection without the method, such as a [*crypto/tls.Conn],
 // the error names its type and wraps [os.ErrInvalid]. For a socket in an [os.File], call [net.FileConn]
-// first. To send other bytes with a connection, call its File method, pass the file to WriteFiles, and close
+// first. Bytes that a bufio.Reader or another buffer has already read from conn stay in this process. To
+// send other bytes with a connection, call its File method, pass the file to WriteFiles, and close
 // the file afterwards.
 //
 // If conn is nil, the error wraps [os.ErrInvalid]. If conn is closed, the error wraps [os.ErrClosed]. Other

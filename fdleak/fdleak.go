@@ -9,6 +9,8 @@
 //
 //	func TestMain(m *testing.M) { fdleak.Main(m) }
 //
+// In a Ginkgo suite, call fdleak.Check(GinkgoTB()) in a BeforeEach or at the start of an It.
+//
 // The failure message lists each descriptor and describes its file, with its kind and path or, for a
 // socket, its addresses. If package scm, framed, wire or fdchannel received the descriptor, the message
 // also names the function that received it and the line that called this function:
