@@ -326,6 +326,8 @@ func (p *Process) tryConnect(ctx context.Context) error {
 	case err == nil:
 	case ctx.Err() != nil:
 		return ctx.Err()
+	case errors.Is(err, context.DeadlineExceeded): // package net has a timer of its own, which can be the first
+		return context.DeadlineExceeded
 	case errors.Is(err, errors.ErrUnsupported):
 		return nil
 	case errors.Is(err, errQueueFull): // its queue is full

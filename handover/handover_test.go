@@ -860,6 +860,19 @@ func TestStartReportsItsContext(t *testing.T) {
 	ready(t, a)
 }
 
+// overdue is a context whose deadline has passed, but whose timer has not run yet, as on a busy machine.
+type overdue struct{ context.Context }
+
+func (overdue) Deadline() (time.Time, bool) { return time.Unix(1, 0), true }
+
+// A timeout of package net does not say that it is the end of ctx.
+func TestStartReportsItsContextBeforeItsTimer(t *testing.T) {
+	_, err := Start(overdue{context.Background()}, filepath.Join(t.TempDir(), "socket"))
+	if err == nil || err.Error() != "handover: context deadline exceeded" {
+		t.Error(err)
+	}
+}
+
 // Only a running process is a reason to wait.
 func TestStartReportsWhyThePathCannotBeUsed(t *testing.T) {
 	noLeak(t)
