@@ -65,6 +65,9 @@ func (m *manager) failed(reason error) {
 	})
 }
 
+// errReaped means that the service manager has received the exit status of a process.
+var errReaped = errors.New("the service manager has its exit status")
+
 // managerTime is how long the manager may take to answer before a warning is logged.
 var managerTime = writeTime // shorter in a test
 

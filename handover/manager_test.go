@@ -11,7 +11,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -399,8 +398,10 @@ func TestSuccessorHasTheVariablesOfTheManager(t *testing.T) {
 	}
 }
 
-// A successor of another unit ends a reload of this one.
+// A successor of another unit ends a reload of this one. The process that Upgrade has started leaves no descriptor behind
+// when it exits.
 func TestReloadEndsIfAnotherUnitTakesOver(t *testing.T) {
+	noLeak(t)
 	m := newManager(t)
 	p := start(t, Config{}, socketPath(t))
 	ready(t, p)
@@ -419,17 +420,6 @@ func TestReloadEndsIfAnotherUnitTakesOver(t *testing.T) {
 	if err := cmd.Process.Kill(); err != nil {
 		t.Error(err)
 	}
-	process := fmt.Sprint(" process ", cmd.Process.Pid)
-	cmd = nil
-	eventually(t, "the collector closes the descriptor in cmd.Process", func() bool {
-		runtime.GC()
-		for fd := range 100 {
-			if m.names([]int{fd}) == process {
-				return false
-			}
-		}
-		return true
-	})
 	texts := []string{<-m.texts, <-m.texts} // of both units, in either order
 	if !slices.Equal(texts, []string{"READY=1", "READY=1"}) {
 		t.Errorf("the manager received %q", texts)

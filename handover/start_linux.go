@@ -16,9 +16,6 @@ import (
 	"github.com/scm-rights/scm"
 )
 
-// errReaped means that the service manager has received the exit status of a process.
-var errReaped = errors.New("the service manager has its exit status")
-
 // start starts a successor and returns a function that waits for it to exit. If there is a service manager, the
 // successor becomes its child, as this process is, because systemd does not notice the exit of a main process that is
 // the child of another process. Before Linux 5.3, such a process could not be waited for, so the successor becomes a

@@ -48,7 +48,7 @@ func program() (string, error) {
 //
 // The successor inherits this process's environment, limits and sandbox. Do not call cmd.Wait. Under a
 // service manager on Linux 5.3 and later, the successor is a child of the manager, which receives its exit
-// status. The successor then does not inherit WATCHDOG_PID.
+// status. The successor then does not inherit WATCHDOG_PID, and cmd.Process is released when it has exited.
 func (p *Process) Upgrade(ctx context.Context, cmd *exec.Cmd) (err error) {
 	defer prefix(&err)
 	if err := p.beginUpgrade(ctx, cmd); err != nil {
@@ -154,6 +154,11 @@ func (p *Process) await(ctx context.Context, cmd *exec.Cmd, exited <-chan error)
 	for {
 		select {
 		case <-p.replaced:
+			go func() {
+				if errors.Is(<-exited, errReaped) { // then Wait has not released it
+					_ = cmd.Process.Release()
+				}
+			}()
 			return nil
 		case err := <-exited:
 			_ = cmd.Process.Release() // Wait does not, if it fails
