@@ -13,7 +13,7 @@ import (
 )
 
 // settle is how long Serve may take to begin with a connection that it has just accepted.
-var settle = 100 * time.Millisecond
+const settle = 100 * time.Millisecond
 
 type grpcServer struct{ server *grpc.Server }
 
