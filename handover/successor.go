@@ -49,7 +49,7 @@ func (p *Process) accept(control *scm.Listener) {
 				p.logger.Warn("handover: cannot accept a successor", "err", err)
 			}
 			failing = true
-			time.Sleep(50 * time.Millisecond) // EMFILE, for example
+			sleep(50 * time.Millisecond) // EMFILE, for example
 			continue
 		}
 		failing = false
@@ -65,6 +65,8 @@ func (p *Process) accept(control *scm.Listener) {
 		}()
 	}
 }
+
+var sleep = time.Sleep // another function in a test
 
 // enqueue adds a process to p.waiting.
 func (p *Process) enqueue(peer *peer) bool {

@@ -37,6 +37,8 @@ import (
 // headerTime is how long a connection may take to send its first header. http.Server.Shutdown allows as much.
 const headerTime = 5 * time.Second
 
+var afterFunc = time.AfterFunc // another function in a test
+
 // A Server is an [http.Server] that can be drained. Use New to create one. Multiple goroutines may invoke methods on a
 // Server simultaneously.
 type Server struct {
@@ -128,7 +130,7 @@ func (s *Server) track(c net.Conn, now http.ConnState) {
 
 // limitHeader closes a connection that has not sent a header when headerTime is over. IdleTimeout does not apply to it.
 func (s *Server) limitHeader(c net.Conn) {
-	time.AfterFunc(headerTime, func() {
+	afterFunc(headerTime, func() {
 		s.mu.Lock()
 		silent := s.conns[c]
 		s.mu.Unlock()
