@@ -27,7 +27,7 @@ import (
 )
 
 const (
-	// patience limits how long one server waits for the other.
+	// patience limits how long one server waits for the other, for example for a message with connections.
 	patience = 10 * time.Second
 
 	// batch is the number of connections in a message. At most 253 descriptors fit into a message, and at most
@@ -198,9 +198,6 @@ func (s *server) replace(c *net.UnixConn) error {
 // handOver sends the sessions. The server must be paused. After an error the successor does not serve, and the server
 // may resume.
 func (s *server) handOver(successor *scm.Conn) error {
-	if err := successor.SetDeadline(time.Now().Add(patience)); err != nil {
-		return err
-	}
 	for sessions := range slices.Chunk(slices.Collect(maps.Keys(s.sessions)), batch) {
 		if err := send(successor, sessions); err != nil {
 			return err
@@ -224,8 +221,12 @@ func (s *server) handOver(successor *scm.Conn) error {
 	return err
 }
 
-// send sends sessions in one message: their states as JSON, and their connections.
+// send sends sessions in one message: their states as JSON, and their connections. The deadline is also for the answer
+// to the last message.
 func send(successor *scm.Conn, sessions []*session) error {
+	if err := successor.SetDeadline(time.Now().Add(patience)); err != nil {
+		return err
+	}
 	states := make([]state, len(sessions))
 	files := make([]*os.File, len(sessions))
 	for i, c := range sessions {
@@ -291,6 +292,9 @@ func (s *server) takeOver(predecessor *scm.Conn) error {
 
 // receive receives sessions from one message. An empty one is the last.
 func (s *server) receive(predecessor *scm.Conn) (more bool, err error) {
+	if err := predecessor.SetDeadline(time.Now().Add(patience)); err != nil {
+		return false, err
+	}
 	p := make([]byte, 256<<10)
 	n, files, err := predecessor.ReadFiles(p, batch)
 	if err != nil {

@@ -232,6 +232,23 @@ func TestNoClientNotices(t *testing.T) {
 	busy.Wait()
 }
 
+// Many connections take many messages, and the time for one does not depend on how many there are.
+func TestEachMessageHasItsOwnDeadline(t *testing.T) {
+	predecessor, successor, err := scm.Pair("unixpacket")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _, _ = predecessor.Close(), successor.Close() }()
+	expired := time.Unix(1, 0)
+	_, _ = predecessor.SetDeadline(expired), successor.SetDeadline(expired)
+	if err := send(successor, nil); err != nil {
+		t.Error(err)
+	}
+	if _, err := new(server).receive(predecessor); err != nil {
+		t.Error(err)
+	}
+}
+
 // A deadline interrupts a session while it sends an answer of which the client has read one byte.
 func TestSessionContinues(t *testing.T) {
 	ours, theirs := net.Pipe()
