@@ -72,6 +72,28 @@ func TestVettool(t *testing.T) {
 	}
 }
 
+// TestTool runs the commands in docs/vet.md that make the command a tool of a module.
+func TestTool(t *testing.T) {
+	root, err := filepath.Abs("../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	page, err := os.ReadFile(filepath.Join(root, "docs", "vet.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, commands, _ := strings.Cut(string(page), "\n    go mod edit ")
+	commands, _, _ = strings.Cut("go mod edit "+commands, "\n\n")
+	t.Setenv("SCM", root)
+	t.Setenv("GOFLAGS", "")
+	t.Setenv("GOSUMDB", "off") // the checksums are in go.sum here
+	dir, _ := program(t)
+	out, err := run(t, dir, "sh", "-ec", commands)
+	if err == nil || !strings.Contains(out, "program.go:6:") || !strings.Contains(out, "goes unnoticed (scmflags)") {
+		t.Errorf("got %v, want a finding\n%s\n%s", err, commands, out)
+	}
+}
+
 // TestFix shows why docs/vet.md says to run the command again after -fix: it does not report what is left.
 func TestFix(t *testing.T) {
 	dir, tool := program(t)
