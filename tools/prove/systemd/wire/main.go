@@ -6,9 +6,11 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"os"
+	"os/exec"
 	"strings"
 	"time"
 
@@ -24,6 +26,7 @@ var services = map[string]func() error{"store": store, "barrier": barrier, "list
 // Some of the checks depend on the state that the previous one left.
 var checks = map[string]func() error{
 	"examples/fdstore":               checkExample,
+	"systemd-run":                    checkRun,
 	"NotifyStore":                    checkStore,
 	"NotifyRemove":                   checkRemove,
 	"store is closed on stop":        checkStop,
@@ -45,6 +48,28 @@ func checkExample() error {
 		}
 		return driver.Want(string(text), "start 1\nstart 2\nstart 3\n")
 	})
+}
+
+// transient is the options of systemd-run in docs/howto-fdstore.md.
+const transient = "--service-type=notify -p FileDescriptorStoreMax=4 -p Restart=always -p RestartSec=3"
+
+// checkRun verifies what docs/howto-fdstore.md says about the example without a unit file. There is no journal here.
+func checkRun() error {
+	args := append(strings.Fields(transient), "--unit=run", "-p", "StandardOutput=append:/run/run", "/fdstore")
+	if text, err := exec.Command("systemd-run", args...).CombinedOutput(); err != nil {
+		return fmt.Errorf("systemd-run: %w: %s", err, text)
+	}
+	keeps := func(n int) error {
+		text, err := driver.Systemctl("show", "-p", "NFileDescriptorStore", "run")
+		return errors.Join(err, driver.Want(text, fmt.Sprint("NFileDescriptorStore=", n)))
+	}
+	err := driver.Until(func() error {
+		text, err := os.ReadFile("/run/run")
+		return errors.Join(err, driver.Want(string(text), "start 1\nstart 2\nstart 3\n"))
+	})
+	err = errors.Join(err, keeps(1))
+	_, stop := driver.Systemctl("stop", "run")
+	return errors.Join(err, stop, keeps(0))
 }
 
 // both is what store reports if systemd passed it both files that it stored.

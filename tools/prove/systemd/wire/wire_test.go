@@ -3,6 +3,8 @@
 package main
 
 import (
+	"os"
+	"strings"
 	"testing"
 
 	"github.com/scm-rights/scm/tools/prove/systemd/driver"
@@ -11,5 +13,15 @@ import (
 func TestEveryPlannedCheckExists(t *testing.T) {
 	if err := driver.Verify("plan.txt", checks); err != nil {
 		t.Error(err)
+	}
+}
+
+func TestPageHasTheOptions(t *testing.T) {
+	page, err := os.ReadFile("../../../../docs/howto-fdstore.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if command := "    systemd-run --unit=fdstore " + transient + " $PWD/build/fdstore\n"; !strings.Contains(string(page), command) {
+		t.Errorf("docs/howto-fdstore.md lacks %q", command)
 	}
 }
