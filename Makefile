@@ -260,11 +260,11 @@ systemd-check: setup-machine ## minutes: run the quick ones of these checks
 	$(GO) run ./tools/prove systemd -quick $(SYSTEMD)
 
 .PHONY: kernels kernels-check kernels-keep
-kernels: setup-test setup-machines dist ## tens of minutes: boot real kernels in emulated machines, and run the kernel scenarios, the built-in peers, fdchannel's specs and the archives of dist there; KERNEL=6.1.176-amd64 or ARCH=s390x for only some
+kernels: setup-test setup-machines dist ## tens of minutes: boot real kernels in emulated machines, and run the kernel scenarios, the built-in peers, relay's tests, fdchannel's specs and the archives of dist there; KERNEL=6.1.176-amd64 or ARCH=s390x for only some
 	$(GO) run ./tools/prove kernels -kernel "$(KERNEL)" $(ARCH)
 
 # The kernel is that of a stable Debian release. -quick leaves out the built-in peers, which take about as long as the rest.
-kernels-check: setup-machine ## minutes: boot one real kernel, and run the kernel scenarios and fdchannel's specs there
+kernels-check: setup-machine ## minutes: boot one real kernel, and run the kernel scenarios, relay's tests and fdchannel's specs there
 	$(GO) run ./tools/prove kernels -quick -kernel 6.1.176-amd64
 
 kernels-keep: ## seconds: write docs/kernels.json and docs/kernels.md from the results of make kernels

@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"slices"
+	"sync"
 	"syscall"
 	"time"
 
@@ -126,9 +127,9 @@ func (p *pump) nextRecord() error {
 	return p.passOn(m)
 }
 
-// nextBytes passes on what a stream socket has received, up to the end of the first message with descriptors.
+// nextBytes passes on what a stream socket has received, up to the first message with descriptors, or this message.
 func (p *pump) nextBytes() error {
-	// There is no space for descriptors, so the kernel only reports whether any are queued.
+	// There is no space for descriptors, so the kernel only reports whether any are queued. These may follow the bytes that it returns.
 	size, hdr, err := p.recv(p.data, p.control[:credSpace], unix.MSG_PEEK)
 	switch {
 	case err != nil:
@@ -136,7 +137,11 @@ func (p *pump) nextBytes() error {
 	case size == 0:
 		return io.EOF
 	case hdr.Flags&unix.MSG_CTRUNC != 0:
-		return p.nextDescriptors(size)
+		plain := p.plainBytes(size)
+		if plain == 0 {
+			return p.nextDescriptors(size)
+		}
+		size = plain
 	}
 	if cred, _ := parse(p.control[:hdr.ControlLen]); p.canSplice(size, cred) {
 		return p.splice(size)
@@ -148,9 +153,44 @@ func (p *pump) nextBytes() error {
 	return p.passOn(m)
 }
 
-// nextDescriptors passes on bytes that end with a message with descriptors. A receive of one byte at a time finds its first
-// byte, because the kernel returns the descriptors with that. Such a message may also follow later, if there are more bytes
-// than the kernel usually queues.
+// plainBytes returns how many of the next size bytes are before the message that contains the last of them. The kernel receives
+// a message as a whole or not at all, so it stops before the one whose last byte it cannot write. plainBytes returns 0 if there
+// are none, or if the kernel does not work this way.
+func (p *pump) plainBytes(size int) (n int) {
+	if page := noMemory(); page != nil && size > 1 {
+		_ = p.from.Control(func(fd uintptr) { n, _ = peekBefore(int(fd), p.data[:size-1], page) })
+	}
+	return max(n, 0)
+}
+
+// peekBefore peeks at bytes of a stream up to the message that does not fit into data.
+func peekBefore(fd int, data, page []byte) (int, error) {
+	return raw.NewMessage([][]byte{data, page[:1]}, nil).Recv(fd, unix.MSG_PEEK|unix.MSG_DONTWAIT)
+}
+
+// noMemory returns a page that cannot be written. It returns nil if the kernel receives the bytes of a message that fit before it.
+var noMemory = sync.OnceValue(func() []byte {
+	page, err := unix.Mmap(-1, 0, os.Getpagesize(), unix.PROT_NONE, unix.MAP_ANON|unix.MAP_PRIVATE)
+	if err != nil {
+		return nil
+	}
+	socks, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil
+	}
+	defer closeAll(socks[:])
+	if _, err := unix.Write(socks[0], []byte("ab")); err != nil {
+		return nil
+	}
+	if _, err := peekBefore(socks[1], make([]byte, 1), page); err != unix.EFAULT {
+		return nil
+	}
+	return page
+})
+
+// nextDescriptors passes on bytes that end with a message with descriptors. Usually it begins with the first of them. Otherwise
+// a receive of one byte at a time finds its first byte, because the kernel returns the descriptors with that. Such a message may
+// also follow later, if there are more bytes than the kernel usually queues.
 func (p *pump) nextDescriptors(size int) error {
 	plain := &Message{Client: p.client}
 	for i := range size {

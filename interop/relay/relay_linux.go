@@ -2,10 +2,11 @@
 // descriptor arrives with the byte with which it was sent.
 //
 // This needs care on a stream socket. A receive returns the bytes of several messages, up to the end of the first that has
-// descriptors, and does not report where that message begins. A relay that sends what it has received passes the descriptors on
-// with an earlier byte, at which the receiver may not expect them. A peek with a control buffer does not help: it returns
-// copies of the descriptors, and does not report their byte either. A peek without space for descriptors installs none, and sets
-// MSG_CTRUNC if any are queued. Then a pump receives one byte at a time, until the descriptors arrive.
+// descriptors. A relay that sends what it has received passes the descriptors on with an earlier byte, at which the receiver may
+// not expect them. A peek with a control buffer does not help: it returns copies of the descriptors, and does not report their
+// byte either. A peek without space for descriptors installs none, and sets MSG_CTRUNC if any are queued. Then the pump peeks
+// again, and leaves the kernel no space for the last byte. As the kernel receives only whole messages, this peek returns the bytes
+// that are before the message with the descriptors.
 package relay
 
 import (

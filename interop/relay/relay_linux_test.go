@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"net"
 	"os"
@@ -12,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -158,6 +160,14 @@ func content(start, end int) []byte {
 	return data
 }
 
+// pick returns the descriptors of files.
+func pick(fds, files []int) (list []int) {
+	for _, f := range files {
+		list = append(list, fds[f])
+	}
+	return list
+}
+
 // sendAll sends the messages, at random times, and then shuts down its output.
 func sendAll(rnd *rand.Rand, sock int, list []sent) error {
 	fds, err := files()
@@ -168,10 +178,7 @@ func sendAll(rnd *rand.Rand, sock int, list []sent) error {
 		if rnd.IntN(20) == 0 {
 			time.Sleep(time.Duration(rnd.IntN(1000)) * time.Microsecond)
 		}
-		var pass []int
-		for _, f := range m.files {
-			pass = append(pass, fds[f])
-		}
+		pass := pick(fds, m.files)
 		data := content(m.start, m.end)
 		for {
 			n, err := raw.Send(sock, [][]byte{data}, pass, unix.MSG_NOSIGNAL)
@@ -316,6 +323,56 @@ func TestRelayChangesNothing(t *testing.T) {
 			wg.Wait()
 		})
 	}
+}
+
+// On a kernel that receives a part of a message, a relay changes nothing either.
+func TestRelayByteAtATime(t *testing.T) {
+	defer func(f func() []byte, long bool) { noMemory, full = f, long }(noMemory, full)
+	noMemory, full = func() []byte { return nil }, false
+	TestRelayChangesNothing(t)
+}
+
+// A countingConn counts the calls that receive.
+type countingConn struct {
+	syscall.RawConn
+	calls int
+}
+
+func (c *countingConn) Read(f func(fd uintptr) bool) error {
+	c.calls++
+	return c.RawConn.Read(f)
+}
+
+// How often a pump receives does not depend on how many bytes are queued before descriptors.
+func TestPumpFindsDescriptors(t *testing.T) {
+	fds, err := files()
+	must(t, err)
+	ends := [2][2]*os.File{}
+	for i := range ends {
+		pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+		must(t, err)
+		for j, fd := range pair {
+			ends[i][j] = os.NewFile(uintptr(fd), "socket")
+			defer ends[i][j].Close()
+		}
+	}
+	client, server := int(ends[0][0].Fd()), int(ends[1][1].Fd())
+	must(t, control(ends[0][1], passCred))
+	p, err := newPump(ends[0][1], ends[1][0], unix.SOCK_STREAM)
+	must(t, err)
+	counted := &countingConn{RawConn: p.from}
+	p.from = counted
+	list := []sent{{start: 0, end: 30_000}, {start: 30_000, end: 30_010}, {start: 30_010, end: 30_020, files: []int{3}}}
+	for _, m := range list {
+		_, err := raw.Send(client, [][]byte{content(m.start, m.end)}, pick(fds, m.files), 0)
+		must(t, err)
+	}
+	must(t, unix.Shutdown(client, unix.SHUT_WR))
+	if err := p.messages(); err != io.EOF || counted.calls > 10 {
+		t.Errorf("the pump has received %d times (%v)", counted.calls, err)
+	}
+	must(t, unix.Shutdown(int(ends[1][0].Fd()), unix.SHUT_WR))
+	must(t, receiveStream(rand.New(rand.NewPCG(1, 1)), server, list))
 }
 
 func TestMain(m *testing.M) {

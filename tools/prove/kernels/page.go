@@ -162,7 +162,7 @@ func differences(kept, ours record) (list []string) {
 
 const intro = `# Kernels
 
-` + "`make kernels`" + ` boots Debian kernels in emulated machines (QEMU). In each machine it runs the [kernel scenarios](../interop/catalogue/kernel/README.md), the specs of ` + "`fdchannel`" + ` on both backends, the programs of a release (` + "`make dist`" + `) and, on amd64, the built-in peers. Unlike under qemu-user, the programs make their system calls to a real kernel of their own architecture. The kernels are listed in [internal/target/kernels.txt](../internal/target/kernels.txt), and the machines in [machines.txt](../internal/target/machines.txt).
+` + "`make kernels`" + ` boots Debian kernels in emulated machines (QEMU). In each machine it runs the [kernel scenarios](../interop/catalogue/kernel/README.md), the tests of the relay behind ` + "`scm proxy`" + `, the specs of ` + "`fdchannel`" + ` on both backends, the programs of a release (` + "`make dist`" + `) and, on amd64, the built-in peers. Unlike under qemu-user, the programs make their system calls to a real kernel of their own architecture. The kernels are listed in [internal/target/kernels.txt](../internal/target/kernels.txt), and the machines in [machines.txt](../internal/target/machines.txt).
 
 ` + "`make kernels-keep`" + ` generates this page from the results. CI boots one kernel, and compares its results with this page. For gVisor, see the [catalogue](catalogue.md#kernels).
 
