@@ -91,7 +91,9 @@ file, or if the descriptor table is larger than 1024 entries.
 Anonymous files, such as eventfds, epoll instances, timerfds and pidfds, share one inode.
 scm finds one only at the value with which it was received. If the program has closed it
 and then created another of the same kind, which got the same value, scm lists that one.
-"perhaps" means that the file is anonymous or that scm could not read /proc.
+The same is true of devices that create a file for each open, such as /dev/ptmx. "perhaps"
+means that the file is one of these, that it has another name now, because it was renamed
+or deleted or is not the received one, or that scm could not read /proc.
 
 In JSON, payloads, control data and addresses are hexadecimal. recorded is the number of
 payload bytes in the object (at most 1 MiB per buffer and 16 MiB per call). file_hex and

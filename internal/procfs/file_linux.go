@@ -38,9 +38,17 @@ func IdentifyOwn(fd int) (FileID, error) {
 	return FileID{uint64(st.Dev), st.Ino, st.Mode & unix.S_IFMT}, nil
 }
 
+// Statx is Identify for a caller that needs further fields, which mask selects.
+func Statx(pid, fd, mask int, st *unix.Statx_t) (FileID, error) {
+	return statxAt(unix.AT_FDCWD, FDPath(pid, fd), 0, mask, st)
+}
+
 func identifyAt(dir int, path string, flags int) (FileID, error) {
-	var st unix.Statx_t
-	err := unix.Statx(dir, path, flags|unix.AT_STATX_DONT_SYNC, unix.STATX_TYPE|unix.STATX_INO, &st)
+	return statxAt(dir, path, flags, 0, new(unix.Statx_t))
+}
+
+func statxAt(dir int, path string, flags, mask int, st *unix.Statx_t) (FileID, error) {
+	err := unix.Statx(dir, path, flags|unix.AT_STATX_DONT_SYNC, mask|unix.STATX_TYPE|unix.STATX_INO, st)
 	if err != nil {
 		return FileID{}, err
 	}

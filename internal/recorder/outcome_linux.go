@@ -22,7 +22,11 @@ import (
 //
 // The recorder cannot distinguish anonymous files of one kind, such as two eventfds. It finds the descriptor
 // of an anonymous file only at the value with which it was received, and the program may have closed that file
-// and created another one there.
+// and created another one there. The same is true of devices that create a file for each open, such as /dev/ptmx.
+//
+// A file system can use the inode number of a deleted file for another one. The recorder distinguishes the two by the time of
+// their creation, if the file system has it, and by their names: the name of a deleted file does not change. A file with
+// another name may be the received one, renamed or deleted.
 //
 // The processes that share a descriptor table have outcomes when the last of them ends. A process that has
 // stopped sharing it, with unshare(2) or close_range(2), is still taken for one of them. If it is not the last
@@ -31,8 +35,9 @@ type Outcome struct {
 	Process *Process
 	Exec    bool   // the process has executed a program, and has not ended
 	Program string // the path of that program; empty if it is unknown
-	File    File   // if File.Errno is not 0, or the file is anonymous, the received descriptor may have been closed
+	File    File
 	Receipt Receipt
+	perhaps bool // the received descriptor may have been closed, because its file cannot be distinguished from another one
 }
 
 // Text returns the outcome as a line of text.
@@ -87,7 +92,7 @@ func (o *Outcome) state() string {
 // uncertain reports whether the received descriptor may have been closed. An anonymous file cannot be distinguished
 // from another one of its kind.
 func (o *Outcome) uncertain() bool {
-	return o.File.Errno != 0 || strings.HasPrefix(o.File.Name, "anon_inode:")
+	return o.perhaps || o.File.Errno != 0 || strings.HasPrefix(o.File.Name, "anon_inode:")
 }
 
 type (

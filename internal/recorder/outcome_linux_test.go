@@ -118,6 +118,7 @@ func normalized(list []*Outcome) (texts []string) {
 const (
 	hosts  = "open:a:/etc/hosts "
 	passwd = "open:b:/etc/passwd "
+	one    = "open:a:DIR/one " // which has the inode of DIR/two
 	from   = ", descriptor 1 of 1 from recvmsg(4<unix stream socket>)"
 	from1  = ", descriptor 1 of 2 from recvmsg(4<unix stream socket>)"
 	from2  = ", descriptor 2 of 2 from recvmsg(4<unix stream socket>)"
@@ -205,6 +206,21 @@ var outcomeTests = []struct {
 	}},
 	{"receives twice in a large table", "open:c:/etc/group dup:c:1200 " + hosts + "send:a send:a recvx:b close:b recvx:b close:b", nil},
 	{"moves one in a large table", "open:c:/etc/group dup:c:1200 " + hosts + "send:a recvx:b move:b:20", nil},
+	{"opens another terminal", "open:a:/dev/ptmx send:a close:a recvx:a close:a open:a:/dev/ptmx", []string{
+		"exit: perhaps still open 5<character device /dev/ptmx, read>" + from,
+	}},
+	{"opens another terminal at another value", "open:a:/dev/ptmx send:a close:a recvx:a close:a " + passwd + "open:a:/dev/ptmx", nil},
+	{"keeps a file that is deleted later", one + "send:a close:a recvx:a unlink:DIR/one", []string{
+		"exit: perhaps still open 5<regular DIR/one (deleted), read>" + from,
+	}},
+	{"keeps a deleted file", one + "send:a close:a unlink:DIR/one recvx:a", []string{
+		"exit: still open 5<regular DIR/one (deleted), read>" + from,
+	}},
+	{"opens a file with another name and the same inode", one + "send:a close:a recvx:a close:a open:a:DIR/two", []string{
+		"exit: perhaps still open 5<regular DIR/two, read>" + from,
+	}},
+	{"opens a file with the inode of a deleted one", one + "send:a close:a unlink:DIR/one recvx:a close:a open:a:DIR/two", nil},
+	{"opens a file with the inode of a deleted one at another value", one + "send:a close:a unlink:DIR/one recvx:a close:a " + passwd + "open:a:DIR/two", nil},
 	{"is killed", hosts + "send:a close:a recvx:a kill", []string{
 		"exit: still open 5<regular /etc/hosts, read>" + from,
 	}},
@@ -217,16 +233,25 @@ func TestOutcomes(t *testing.T) {
 	if err != nil {
 		fdtest.Missing(t, err.Error())
 	}
+	ptmx, err := filepath.EvalSymlinks("/dev/ptmx")
+	if err != nil {
+		fdtest.Missing(t, err.Error())
+	}
 	receivers(t, func(t *testing.T, path string) {
 		ways(t, func(t *testing.T, o Options) {
 			for _, threads := range []string{"", "threads:4 ", "other "} {
 				for _, c := range outcomeTests {
 					t.Run(threads+c.name, func(t *testing.T) {
-						list, stdout := outcomes(t, exec.Command(path, strings.Fields(threads+c.steps)...), o)
+						dir := t.TempDir()
+						if err := errors.Join(os.WriteFile(dir+"/one", nil, 0o666), os.Link(dir+"/one", dir+"/two")); err != nil {
+							t.Fatal(err)
+						}
+						steps := strings.ReplaceAll(threads+c.steps, "DIR", dir)
+						list, stdout := outcomes(t, exec.Command(path, strings.Fields(steps)...), o)
 						got := normalized(list)
 						want := slices.Clone(c.want)
 						for i := range want {
-							want[i] = strings.Replace(want[i], "/usr/bin/true", program, 1)
+							want[i] = strings.NewReplacer("/usr/bin/true", program, "DIR", dir, "/dev/ptmx", ptmx).Replace(want[i])
 						}
 						if !slices.Equal(got, want) {
 							t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
@@ -243,6 +268,29 @@ func TestOutcomes(t *testing.T) {
 			}
 		})
 	})
+}
+
+// A file system that has given the inode of a deleted file to another one soon after can be recognized by the time of creation.
+func TestReplaced(t *testing.T) {
+	first, second := unix.StatxTimestamp{Sec: 1}, unix.StatxTimestamp{Sec: 1, Nsec: 4_000_000}
+	for _, c := range []struct {
+		was, now seenFile
+		want     bool
+	}{
+		{seenFile{born: first, name: "/a"}, seenFile{born: first, name: "/a"}, false},
+		{seenFile{born: first, name: "/a"}, seenFile{born: first, name: "/b"}, false},
+		{seenFile{born: first, name: "/a"}, seenFile{born: second, name: "/a"}, true},
+		{seenFile{born: first, name: "/a"}, seenFile{name: "/a"}, false},
+		{seenFile{name: "/a"}, seenFile{born: first, name: "/a"}, false},
+		{seenFile{name: "/a"}, seenFile{name: "/a (deleted)"}, false},
+		{seenFile{name: "/a (deleted)"}, seenFile{name: "/b (deleted)"}, true},
+		{seenFile{name: "/x/a (deleted)"}, seenFile{name: "/y/a (deleted)"}, false},
+		{seenFile{name: "/a (deleted)"}, seenFile{name: "/a"}, true},
+	} {
+		if got := c.was.replaced(c.now); got != c.want {
+			t.Errorf("%+v, then %+v: %v", c.was, c.now, got)
+		}
+	}
 }
 
 // The descriptors of a process that is not dumpable can be read only with CAP_SYS_PTRACE. The same is true of

@@ -4,8 +4,10 @@ import (
 	"errors"
 	"maps"
 	"os"
+	"path"
 	"slices"
 	"strconv"
+	"strings"
 	"syscall"
 
 	"github.com/scm-rights/scm/internal/procfs"
@@ -17,14 +19,13 @@ import (
 type descriptorTable struct {
 	threads  int // that use the table, and have not begun to end
 	received []receivedFD
-	others   map[fileID][]int32 // other descriptors for the same files, as of the last receive
+	others   map[fileID][]seenFile // other descriptors for the same files, as of the last receive
 }
 
 type receivedFD struct {
 	Receipt
-	fd  int32         // its current value, if the program has moved it
-	id  fileID        // valid if err is 0
-	err syscall.Errno // why the file could not be identified
+	seenFile               // valid if err is 0, except for fd, which is the current value, if the program has moved it
+	err      syscall.Errno // why the file could not be identified
 
 	fixed bool // the other descriptors for the file are unknown, so it is found only at its own value
 }
@@ -49,8 +50,8 @@ type fileID struct {
 	procfs.FileID
 	flags int
 
-	// Anonymous files share one inode. They are therefore also distinguished by name and
-	// descriptor. This does not distinguish a received eventfd from an eventfd that the program has
+	// Anonymous files share one inode, and so do the files that each open of some devices creates. They are therefore
+	// also distinguished by name and descriptor. This does not distinguish a received eventfd from an eventfd that the program has
 	// created at the same descriptor. The eventfd-id in /proc/PID/fdinfo would not either, because the
 	// kernel reuses the one of a closed eventfd.
 	name string
@@ -60,36 +61,71 @@ type fileID struct {
 // changeable are the flags that fcntl(2) can change after a file was opened.
 const changeable = unix.O_APPEND | unix.O_NONBLOCK | unix.O_DIRECT | unix.O_NOATIME | unix.O_ASYNC | unix.O_CLOEXEC
 
-// identify returns the identity of a descriptor's file.
-func identify(tid, fd int) (id fileID, err error) {
-	if id.FileID, err = procfs.Identify(tid, fd); err != nil {
-		return id, err
-	}
-	name, err := procfs.ReadLink(tid, fd)
+// A seenFile is what /proc shows about an open descriptor.
+type seenFile struct {
+	fd   int32
+	id   fileID
+	born unix.StatxTimestamp // when the file was created; zero if the file system does not know
+	name string
+}
+
+// identify returns what identifies a descriptor's file.
+func identify(tid, fd int) (f seenFile, err error) {
+	f.fd = int32(fd)
+	var st unix.Statx_t
+	f.id.FileID, err = procfs.Statx(tid, fd, unix.STATX_BTIME, &st)
 	if err != nil {
-		return id, err
+		return f, err
 	}
-	if id.Anonymous() {
-		id.name, id.fd = name, int32(fd)
+	if st.Mask&unix.STATX_BTIME != 0 {
+		f.born = st.Btime
+	}
+	if f.name, err = procfs.ReadLink(tid, fd); err != nil {
+		return f, err
+	}
+	if f.id.Anonymous() || f.id.Type == unix.S_IFCHR && slices.Contains(cloned, unix.Mkdev(st.Rdev_major, st.Rdev_minor)) {
+		f.id.name, f.id.fd = f.name, f.fd
 	}
 	info, err := procfs.ReadFDInfo(tid, fd)
-	id.flags = info.Flags &^ changeable
-	return id, err
+	f.id.flags = info.Flags &^ changeable
+	return f, err
+}
+
+// cloned are the devices of which each open creates another file, such as another terminal.
+var cloned = []uint64{
+	unix.Mkdev(5, 2),    // ptmx
+	unix.Mkdev(10, 200), // net/tun
+	unix.Mkdev(10, 203), // cuse
+	unix.Mkdev(10, 223), // uinput
+	unix.Mkdev(10, 229), // fuse
+	unix.Mkdev(10, 238), // vhost-net
+	unix.Mkdev(10, 239), // uhid
+	unix.Mkdev(10, 241), // vhost-vsock
+	unix.Mkdev(108, 0),  // ppp
+}
+
+// replaced reports whether a descriptor is for another file now, although its fileID has not changed. A file system can use
+// the inode number of a file that no longer exists for another one.
+func (f *seenFile) replaced(now seenFile) bool {
+	const deleted = " (deleted)"
+	var unknown unix.StatxTimestamp
+	return f.born != now.born && f.born != unknown && now.born != unknown ||
+		strings.HasSuffix(f.name, deleted) && path.Base(f.name) != path.Base(now.name)
 }
 
 // openFiles returns the descriptors of a thread for files with the given inodes, in ascending order.
-func openFiles(tid int, inodes map[procfs.FileID]bool) (map[fileID][]int32, error) {
+func openFiles(tid int, inodes map[procfs.FileID]bool) (map[fileID][]seenFile, error) {
 	files, err := procfs.Files(tid)
 	if err != nil {
 		return nil, err
 	}
-	open := map[fileID][]int32{}
+	open := map[fileID][]seenFile{}
 	for _, fd := range slices.Sorted(maps.Keys(files)) {
 		if !inodes[files[fd]] {
 			continue
 		}
-		if id, err := identify(tid, fd); err == nil {
-			open[id] = append(open[id], int32(fd))
+		if f, err := identify(tid, fd); err == nil {
+			open[f.id] = append(open[f.id], f)
 		}
 	}
 	return open, nil
@@ -119,12 +155,12 @@ func (t *tracer) noteReceived(th *thread, c *Call) {
 	var arrived []receivedFD
 	inodes := map[procfs.FileID]bool{}
 	for i, fd := range fds {
-		r := receivedFD{fd: fd, Receipt: Receipt{
+		r := receivedFD{Receipt: Receipt{
 			Process: c.Process, Thread: c.Thread, Call: c.Name(), Socket: socket,
 			FD: fd, Index: i + 1, Count: len(fds), seq: c.seq,
 		}}
 		var err error
-		r.id, err = identify(c.Thread, int(fd))
+		r.seenFile, err = identify(c.Thread, int(fd))
 		if errors.Is(err, unix.ENOENT) {
 			continue // another thread has closed it
 		}
@@ -144,7 +180,7 @@ func (d *descriptorTable) add(tid int, arrived []receivedFD, inodes map[procfs.F
 	isNew := func(fd int32) bool {
 		return slices.ContainsFunc(arrived, func(r receivedFD) bool { return r.fd == fd })
 	}
-	var before map[fileID][]int32
+	var before map[fileID][]seenFile
 	size, err := strconv.Atoi(status(tid).Field("FDSize"))
 	if err == nil && size <= maxTable {
 		before, err = openFiles(tid, inodes)
@@ -156,7 +192,7 @@ func (d *descriptorTable) add(tid int, arrived []receivedFD, inodes map[procfs.F
 		}
 	}
 	for id := range before {
-		before[id] = slices.DeleteFunc(before[id], isNew)
+		before[id] = slices.DeleteFunc(before[id], func(f seenFile) bool { return isNew(f.fd) })
 	}
 	d.settle(before)
 	d.received = append(d.received, arrived...)
@@ -165,14 +201,14 @@ func (d *descriptorTable) add(tid int, arrived []receivedFD, inodes map[procfs.F
 // settle drops the received descriptors for the given files that are no longer open, and follows those
 // that the program has moved to another value. A descriptor counts as moved if the process has one
 // more than the other descriptors that it already had for the file.
-func (d *descriptorTable) settle(open map[fileID][]int32) {
-	free := map[fileID][]int32{}
+func (d *descriptorTable) settle(open map[fileID][]seenFile) {
+	free := map[fileID][]seenFile{}
 	for id, fds := range open {
 		free[id] = slices.Clone(fds)
 	}
 	inPlace := make([]bool, len(d.received))
 	for i, r := range d.received {
-		if at := slices.Index(free[r.id], r.fd); at >= 0 {
+		if at := slices.IndexFunc(free[r.id], func(f seenFile) bool { return f.fd == r.fd && !r.replaced(f) }); at >= 0 {
 			inPlace[i] = true
 			free[r.id] = slices.Delete(free[r.id], at, at+1)
 		}
@@ -187,15 +223,20 @@ func (d *descriptorTable) settle(open map[fileID][]int32) {
 			continue
 		default:
 			// Descriptors that are not new may still be the other ones.
-			at := slices.IndexFunc(fds, func(fd int32) bool { return !slices.Contains(others, fd) })
-			r.fd = fds[at]
+			at := slices.IndexFunc(fds, func(f seenFile) bool {
+				return !r.replaced(f) && !slices.ContainsFunc(others, func(o seenFile) bool { return o.fd == f.fd })
+			})
+			if at < 0 {
+				continue
+			}
+			r.fd = fds[at].fd
 			free[r.id] = slices.Delete(fds, at, at+1)
 		}
 		kept = append(kept, r)
 	}
 	d.received = kept
 	if d.others == nil {
-		d.others = map[fileID][]int32{}
+		d.others = map[fileID][]seenFile{}
 	}
 	for id, fds := range free {
 		d.others[id] = fds
@@ -214,7 +255,7 @@ func (d *descriptorTable) update(tid int) error {
 	}
 	for _, r := range d.received {
 		if open[r.id] == nil {
-			open[r.id] = []int32{}
+			open[r.id] = []seenFile{}
 		}
 	}
 	d.settle(open)
@@ -223,7 +264,7 @@ func (d *descriptorTable) update(tid int) error {
 
 // copy returns the table of a new process, which has the same descriptors.
 func (d *descriptorTable) copy() *descriptorTable {
-	c := &descriptorTable{received: slices.Clone(d.received), others: map[fileID][]int32{}}
+	c := &descriptorTable{received: slices.Clone(d.received), others: map[fileID][]seenFile{}}
 	for id, fds := range d.others {
 		c.others[id] = slices.Clone(fds)
 	}
@@ -311,6 +352,7 @@ func (t *tracer) report(th *thread, o Outcome, errno syscall.Errno) {
 		default:
 			o.File = t.lookup.file(th.tid, r.fd, true)
 		}
+		o.perhaps = r.id.Type == unix.S_IFCHR && r.id.name != "" || o.File.Name != r.name
 		found := o
 		t.o.Outcome(&found)
 	}

@@ -4,6 +4,7 @@
  *
  *   open:SLOT:PATH     open a file for reading
  *   write:SLOT:PATH    open a file for writing
+ *   unlink:PATH
  *   eventfd:SLOT       create an eventfd
  *   send:SLOTS         send the descriptors in these slots to itself
  *   recv:SLOTS         receive descriptors into these slots, without close-on-exec
@@ -201,6 +202,8 @@ perform(char **steps)
 			check((*slot = open(second, O_RDONLY | O_CLOEXEC)) >= 0, step);
 		} else if (strcmp(step, "write") == 0) {
 			check((*slot = open(second, O_WRONLY | O_CLOEXEC)) >= 0, step);
+		} else if (strcmp(step, "unlink") == 0) {
+			check(unlink(first) == 0, step);
 		} else if (strcmp(step, "eventfd") == 0) {
 			check((*slot = eventfd(0, EFD_CLOEXEC)) >= 0, step);
 		} else if (strcmp(step, "close") == 0) {
