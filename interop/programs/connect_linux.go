@@ -93,6 +93,11 @@ func (p *poker) talk(c int, u *unit, withFDs bool) error {
 			fds = slices.Repeat([]int{fd}, t.fds)
 		}
 		_, err := raw.Send(c, [][]byte{u.payload}, fds, unix.MSG_NOSIGNAL)
+		if len(fds) > 0 && errors.Is(err, unix.EPERM) {
+			if _, e := raw.Send(c, [][]byte{u.payload}, nil, unix.MSG_NOSIGNAL); e == nil {
+				t.rejected, err, fds = true, nil, nil
+			}
+		}
 		if i > 0 && p.reads && (errors.Is(err, unix.EPIPE) || errors.Is(err, unix.ECONNRESET)) {
 			return nil // the server has read the first message, and wants no second one
 		}

@@ -48,12 +48,13 @@ type unit struct {
 type pokeTrial struct {
 	item
 	Trial
-	units  []*unit
-	judged bool
-	marker *Marker
-	sent   int    // descriptors on this server
-	passed bool   // a connection has a verdict, because the server did not fail, or ends after each
-	why    string // why a connection has none
+	units    []*unit
+	judged   bool
+	marker   *Marker
+	sent     int    // descriptors on this server
+	rejected bool   // the kernel has rejected the descriptors of a message, but not its bytes
+	passed   bool   // a connection has a verdict, because the server did not fail, or ends after each
+	why      string // why a connection has none
 }
 
 // begin gives the trial a marker that no server has received.
@@ -71,6 +72,9 @@ func (t *pokeTrial) end() {
 		t.Skipped = t.why
 	case t.why != "":
 		t.Notes = append(t.Notes, "not all connections: "+t.why)
+	}
+	if t.rejected {
+		t.Notes = append(t.Notes, "the kernel rejects descriptors for this server (EPERM), as with SO_PASSRIGHTS, and only the bytes were sent")
 	}
 }
 

@@ -99,6 +99,28 @@ func TestPokeSockets(t *testing.T) {
 	}
 }
 
+// A server that needs no descriptors lets the kernel reject them.
+func TestPokeRejected(t *testing.T) {
+	for _, typ := range []string{"stream", "seqpacket", "dgram"} {
+		t.Run(typ, func(t *testing.T) {
+			t.Parallel()
+			args, address := testServer(t, testserver.NoFiles, typ)
+			trials, err := Poke(t.Context(), PokeOptions{Args: args, Address: address, Settle: short, Timeout: limit})
+			if err != nil && strings.Contains(err.Error(), unix.ENOPROTOOPT.Error()) {
+				t.Skip("this kernel has no SO_PASSRIGHTS")
+			}
+			for _, trial := range trials {
+				if len(trial.Findings) > 0 || trial.Skipped != "" || len(trial.Notes) != 1 || !strings.Contains(trial.Notes[0], "SO_PASSRIGHTS") {
+					t.Errorf("%+v", trial)
+				}
+			}
+			if err != nil || len(trials) != len(Items) {
+				t.Errorf("%d items: %v", len(trials), err)
+			}
+		})
+	}
+}
+
 // The server gets its socket as from systemd, and a new one after each end.
 func TestPokeActivates(t *testing.T) {
 	for mode, want := range map[string][]string{"opath": {"path crash"}, "once": nil} {

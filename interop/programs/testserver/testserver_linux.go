@@ -40,6 +40,9 @@ var Faulty = []string{
 // Store is the mode of a server that stores the descriptors that a valid message announces, and closes all others.
 const Store = "store"
 
+// NoFiles is the mode of a server for which the kernel rejects descriptors (Linux 6.16).
+const NoFiles = "no-files"
+
 // pause is the time that the modes late and gc take.
 const pause = 300 * time.Millisecond
 
@@ -75,6 +78,11 @@ func (s *server) run(typ, address string) (err error) {
 		}
 	}
 	unix.CloseOnExec(s.listen)
+	if s.mode == NoFiles { // connections inherit the option
+		if err := raw.SetOption(s.listen, "passrights", 0); err != nil {
+			return err
+		}
+	}
 	if typ == "dgram" {
 		s.serve(s.listen)
 		return nil
