@@ -10,6 +10,15 @@ import (
 	"github.com/spf13/cobra"
 )
 
+// parseType returns the type of socket with a name, or 0 for "".
+func parseType(name string) (int, error) {
+	typ, known := programs.SocketTypes[name]
+	if !known && name != "" {
+		return 0, fmt.Errorf("unknown --type %q: use stream, dgram or seqpacket", name)
+	}
+	return typ, nil
+}
+
 func pokeCommand() *cobra.Command {
 	var o programs.PokeOptions
 	var p programOptions
@@ -80,10 +89,10 @@ of which you have a client, "scm proxy --save-first" writes such a file.
 			if err := p.prepare(server); err != nil {
 				return err
 			}
-			typ, known := programs.SocketTypes[socketType]
+			typ, err := parseType(socketType)
 			switch {
-			case !known && socketType != "":
-				return fmt.Errorf("unknown --type %q: use stream, dgram or seqpacket", socketType)
+			case err != nil:
+				return err
 			case o.Activate && o.PID != 0:
 				return errors.New("--activate starts a SERVER, and cannot be used with --pid")
 			case o.All && o.PID == 0:

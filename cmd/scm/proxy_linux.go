@@ -31,6 +31,7 @@ type proxyOptions struct {
 	listen, connect string
 	fault           string
 	saveFirst       string
+	socketType      string
 }
 
 func proxyCommand() *cobra.Command {
@@ -42,15 +43,22 @@ func proxyCommand() *cobra.Command {
 on in both directions. Stream and seqpacket sockets are supported. A socket is a path, or
 an abstract name that starts with @.
 
+If the server has bound its socket to a relative path, or in another network namespace,
+scm connects to it once, to find out the type of the socket. Set --type if the server
+serves only one connection.
+
 Without --fault, nothing about the messages is changed: each descriptor arrives with the
 byte with which it was sent. To the server, the process ID of each client is that of scm.
 If scm runs as root, it connects as the user of the client, and passes on credentials
 (SCM_CREDENTIALS). Otherwise, the server sees the user of scm. To the client, the server
 has the user and the process ID of scm. Pieces of at least 32 KiB without descriptors may
-have the process ID of scm. Out-of-band data is not passed on.
+have the process ID of scm. Out-of-band data is not passed on. If one side resets the
+connection, the other side receives an end. If one side shuts down only its input, what
+the other side sends next is lost, and only then does sending fail. The server does not
+see the name to which a client has bound its socket.
 
 If the descriptor table of scm is full, scm closes the connection, because it cannot pass
-on all descriptors of a message.
+on all descriptors of a message. What the other side has sent can be lost too.
 
 ` + proxyFaults + `
 
@@ -83,6 +91,7 @@ Exit status:
 	f := cmd.Flags()
 	f.StringVar(&o.listen, "listen", "", "create this `SOCKET` for the clients")
 	f.StringVar(&o.connect, "connect", "", "connect to this `SOCKET` of the server")
+	f.StringVar(&o.socketType, "type", "", "`TYPE` of the server's socket: stream or seqpacket (default: found out)")
 	f.StringVar(&o.fault, "fault", programs.FaultNone, "inject the fault `NAME`")
 	f.StringVar(&o.saveFirst, "save-first", "", "write the bytes before the first descriptor of a client to `FILE`")
 	cmd.AddCommand(proxyTestCommand())
@@ -93,9 +102,14 @@ Exit status:
 func isNameless(socket string) bool { return socket == "" || socket == "@" }
 
 func (o *proxyOptions) run(ctx context.Context) error {
-	kind, err := programs.SocketType(o.connect)
+	kind, err := parseType(o.socketType)
 	if err != nil {
-		return broken(err)
+		return err
+	}
+	if kind == 0 {
+		if kind, err = programs.SocketType(o.connect); err != nil {
+			return broken(err)
+		}
 	}
 	network, err := programs.Network(o.connect, kind)
 	if err != nil {

@@ -53,7 +53,11 @@ func startProxy(t *testing.T, socket, connect string, flags ...string) (stop fun
 // startServer starts a test server.
 func startServer(t *testing.T, mode string) (socket string) {
 	t.Helper()
-	socket = filepath.Join(t.TempDir(), "server")
+	return startServerAt(t, mode, filepath.Join(t.TempDir(), "server"))
+}
+
+func startServerAt(t *testing.T, mode, socket string) string {
+	t.Helper()
 	cmd := reexec.Command("poked server", mode, "stream", socket)
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -65,6 +69,22 @@ func startServer(t *testing.T, mode string) (socket string) {
 		}
 	}
 	return socket
+}
+
+// If the type of socket is known, the proxy makes no connection of its own to a server that serves only one.
+func TestProxyOfAServerWithARelativePath(t *testing.T) {
+	program(t, "scm") // builds it in this directory
+	t.Chdir(t.TempDir())
+	server, err := filepath.Abs(startServerAt(t, "once", "server"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	socket := filepath.Join(t.TempDir(), "proxy")
+	stop := startProxy(t, socket, server, "--type=stream")
+	if err := testserver.Client(socket); err != nil {
+		t.Error(err)
+	}
+	stop()
 }
 
 // A client does not notice the proxy, and a fault changes what the server receives.
@@ -148,6 +168,8 @@ func TestProxyUsage(t *testing.T) {
 		{"--listen x", 2, "scm: proxy needs the socket of a server to --connect to…"},
 		{"--connect x", 2, "scm: proxy needs the socket to --listen on…"},
 		{"--listen x --connect y --fault extras", 2, `scm: unknown --fault "extras": use none, extra, extra-all, many, opath…`},
+		{"--listen x --connect y --type raw", 2, `scm: unknown --type "raw": use stream, dgram or seqpacket…`},
+		{"--listen x --connect y --type dgram", 4, "scm: y is a datagram socket, and a proxy needs connections: use scm poke\n"},
 		{"--listen x --connect y", 4, "scm: connect to y: no such file or directory\n"},
 		{"tests", 2, `scm: unknown command "tests" for "scm proxy"; did you mean "scm proxy test"?…`},
 		{"test --socket x --server y", 2, "scm: proxy test needs the commands --server and --client…"},

@@ -699,9 +699,11 @@ func TestRelayWithAFullDescriptorTable(t *testing.T) {
 		if got, sizes, err := receiveOnce(server, make([]byte, 100)); err != nil || string(got) != "first" || len(sizes) != 5 {
 			t.Errorf("%q, files %v (%v)", got, sizes, err)
 		}
+		send(t, client, "before")
 		if _, err := raw.Send(client, [][]byte{[]byte("second")}, slices.Concat(fds, fds), 0); err != nil {
 			t.Fatal(err)
 		}
+		expect(t, server, "before")
 		expect(t, server, "")
 		if line, err := lines.ReadString('\n'); !strings.Contains(line, "descriptor table is full") {
 			t.Errorf("the relay printed %q (%v)", line, err)
