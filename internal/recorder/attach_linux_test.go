@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/scm-rights/scm/internal/procfs"
 )
 
@@ -205,4 +207,17 @@ func TestAttachToTheEnd(t *testing.T) {
 	if len(calls) == 0 {
 		t.Error("nothing was recorded")
 	}
+}
+
+// A container is not the reason if this process has the capability to trace.
+func TestForbiddenInAContainer(t *testing.T) {
+	if !capable(unix.CAP_SYS_PTRACE) {
+		t.Skip("needs CAP_SYS_PTRACE")
+	}
+	t.Setenv("container", "lxc")
+	s := startSteps(t, "steps")
+	if text := why(s.cmd.Process.Pid, unix.EPERM); strings.Contains(text, "container") {
+		t.Error(text)
+	}
+	s.end()
 }

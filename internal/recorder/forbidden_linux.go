@@ -63,7 +63,7 @@ func why(pid int, err error) string {
 	case scope == "1" && !privileged:
 		return "kernel.yama.ptrace_scope is 1: only descendants of the tracer can be traced; " +
 			"start the program with this command, run as root, or as root: sysctl kernel.yama.ptrace_scope=0"
-	case in != "":
+	case in != "" && !privileged:
 		return "the container (" + in + ") forbids ptrace; " +
 			"it needs --cap-add=SYS_PTRACE or --security-opt seccomp=unconfined"
 	case own.Field("Seccomp") == "2":
