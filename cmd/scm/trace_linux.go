@@ -86,7 +86,7 @@ scm finds a descriptor by its file. If the program has moved it to another value
 dup(2), the line shows the new value, and the old one after "received as". If the program
 opens the same file itself, scm can take that descriptor for the received one. scm does not
 find a moved descriptor if the program has also closed another descriptor for the same
-file, or if the descriptor table is larger than 1024 entries.
+file, or if the descriptor table is larger than 512 entries.
 
 Anonymous files, such as eventfds, epoll instances, timerfds and pidfds, share one inode.
 scm finds one only at the value with which it was received. If the program has closed it

@@ -17,7 +17,7 @@ import (
 // file than just before the receive. If the process has opened the same file again, with the same flags,
 // the recorder can mistake that descriptor for the received one. It misses a descriptor that the process
 // has moved to another value, if the process has also closed another descriptor for the file that it had
-// before the receive. If the descriptor table has more than 1024 entries, the recorder does not count the
+// before the receive. If the descriptor table has more than 512 entries, the recorder does not count the
 // other descriptors, and finds a descriptor only at the value with which it was received.
 //
 // The recorder cannot distinguish anonymous files of one kind, such as two eventfds. It finds the descriptor

@@ -19,7 +19,7 @@ import (
 type descriptorTable struct {
 	threads  int // that use the table, and have not begun to end
 	received []receivedFD
-	others   map[fileID][]seenFile // other descriptors for the same files, as of the last receive
+	others   map[procfs.FileID][]int32 // other descriptors for the same files, as of the last receive
 }
 
 type receivedFD struct {
@@ -113,22 +113,11 @@ func (f *seenFile) replaced(now seenFile) bool {
 		strings.HasSuffix(f.name, deleted) && path.Base(f.name) != path.Base(now.name)
 }
 
-// openFiles returns the descriptors of a thread for files with the given inodes, in ascending order.
-func openFiles(tid int, inodes map[procfs.FileID]bool) (map[fileID][]seenFile, error) {
-	files, err := procfs.Files(tid)
-	if err != nil {
-		return nil, err
-	}
-	open := map[fileID][]seenFile{}
-	for _, fd := range slices.Sorted(maps.Keys(files)) {
-		if !inodes[files[fd]] {
-			continue
-		}
-		if f, err := identify(tid, fd); err == nil {
-			open[f.id] = append(open[f.id], f)
-		}
-	}
-	return open, nil
+// openFiles returns the descriptors of a thread for the given files.
+func openFiles(tid int, files map[procfs.FileID]bool) (map[int]procfs.FileID, error) {
+	open, err := procfs.Files(tid)
+	maps.DeleteFunc(open, func(_ int, id procfs.FileID) bool { return !files[id] })
+	return open, err
 }
 
 // ReceivedFDs returns the descriptors that the call has received.
@@ -171,8 +160,8 @@ func (t *tracer) noteReceived(th *thread, c *Call) {
 	th.table.add(c.Thread, arrived, inodes)
 }
 
-// maxTable is the size of the largest descriptor table that add reads. Reading that one takes about 5 ms.
-const maxTable = 1024
+// maxTable is the size of the largest descriptor table that add reads. Reading that one takes 1 to 2 ms.
+const maxTable = 512
 
 // add adds received descriptors. It first determines which other descriptors for the same files the table
 // contains, unless the table is too large.
@@ -180,91 +169,95 @@ func (d *descriptorTable) add(tid int, arrived []receivedFD, inodes map[procfs.F
 	isNew := func(fd int32) bool {
 		return slices.ContainsFunc(arrived, func(r receivedFD) bool { return r.fd == fd })
 	}
-	var before map[fileID][]seenFile
+	var open map[int]procfs.FileID
 	size, err := strconv.Atoi(status(tid).Field("FDSize"))
 	if err == nil && size <= maxTable {
-		before, err = openFiles(tid, inodes)
+		open, err = openFiles(tid, inodes)
 	}
-	if before == nil || err != nil {
+	if open == nil || err != nil {
 		d.received = slices.DeleteFunc(d.received, func(r receivedFD) bool { return isNew(r.fd) })
 		for i := range arrived {
 			arrived[i].fixed = true
 		}
+	} else {
+		maps.DeleteFunc(open, func(fd int, _ procfs.FileID) bool { return isNew(int32(fd)) })
+		d.settle(tid, inodes, open, false)
 	}
-	for id := range before {
-		before[id] = slices.DeleteFunc(before[id], func(f seenFile) bool { return isNew(f.fd) })
-	}
-	d.settle(before)
 	d.received = append(d.received, arrived...)
 }
 
 // settle drops the received descriptors for the given files that are no longer open, and follows those
 // that the program has moved to another value. A descriptor counts as moved if the process has one
-// more than the other descriptors that it already had for the file.
-func (d *descriptorTable) settle(open map[fileID][]seenFile) {
-	free := map[fileID][]seenFile{}
-	for id, fds := range open {
-		free[id] = slices.Clone(fds)
+// more than the other descriptors that it already had for the file. Only whole looks at the details of descriptors
+// that still have their value and their file, because that takes long if there are many.
+func (d *descriptorTable) settle(tid int, files map[procfs.FileID]bool, open map[int]procfs.FileID, whole bool) {
+	seen := map[int32]seenFile{}
+	is := func(r *receivedFD, fd int32) bool {
+		now, ok := seen[fd]
+		if !ok {
+			var err error
+			if now, err = identify(tid, int(fd)); err != nil {
+				now = seenFile{}
+			}
+			seen[fd] = now
+		}
+		return now.id == r.id && !r.replaced(now)
 	}
 	inPlace := make([]bool, len(d.received))
-	for i, r := range d.received {
-		if at := slices.IndexFunc(free[r.id], func(f seenFile) bool { return f.fd == r.fd && !r.replaced(f) }); at >= 0 {
-			inPlace[i] = true
-			free[r.id] = slices.Delete(free[r.id], at, at+1)
+	for i := range d.received {
+		r := &d.received[i]
+		if id, ok := open[int(r.fd)]; ok && id == r.id.FileID {
+			inPlace[i] = !whole || is(r, r.fd)
+			delete(open, int(r.fd)) // if it is not the received one, it may be newer than another one
 		}
+	}
+	free := map[procfs.FileID][]int32{}
+	for _, fd := range slices.Sorted(maps.Keys(open)) {
+		free[open[fd]] = append(free[open[fd]], int32(fd))
 	}
 	var kept []receivedFD
 	for i, r := range d.received {
-		fds, known := free[r.id]
-		others := d.others[r.id]
+		fds, others := free[r.id.FileID], d.others[r.id.FileID]
 		switch {
-		case !known || r.err != 0 || inPlace[i]:
-		case r.fixed || len(fds) <= len(others):
+		case !files[r.id.FileID] || r.err != 0 || inPlace[i]:
+		case r.fixed || r.id.name != "" || len(fds) <= len(others):
 			continue
 		default:
 			// Descriptors that are not new may still be the other ones.
-			at := slices.IndexFunc(fds, func(f seenFile) bool {
-				return !r.replaced(f) && !slices.ContainsFunc(others, func(o seenFile) bool { return o.fd == f.fd })
-			})
+			at := slices.IndexFunc(fds, func(fd int32) bool { return !slices.Contains(others, fd) && is(&r, fd) })
 			if at < 0 {
 				continue
 			}
-			r.fd = fds[at].fd
-			free[r.id] = slices.Delete(fds, at, at+1)
+			r.fd = fds[at]
+			free[r.id.FileID] = slices.Delete(fds, at, at+1)
 		}
 		kept = append(kept, r)
 	}
 	d.received = kept
 	if d.others == nil {
-		d.others = map[fileID][]seenFile{}
+		d.others = map[procfs.FileID][]int32{}
 	}
-	for id, fds := range free {
-		d.others[id] = fds
+	for id := range files {
+		d.others[id] = free[id]
 	}
 }
 
 // update settles all received descriptors.
 func (d *descriptorTable) update(tid int) error {
-	inodes := map[procfs.FileID]bool{}
+	files := map[procfs.FileID]bool{}
 	for _, r := range d.received {
-		inodes[r.id.FileID] = true
+		files[r.id.FileID] = true
 	}
-	open, err := openFiles(tid, inodes)
-	if err != nil {
-		return err
+	open, err := openFiles(tid, files)
+	if err == nil {
+		d.settle(tid, files, open, true)
 	}
-	for _, r := range d.received {
-		if open[r.id] == nil {
-			open[r.id] = []seenFile{}
-		}
-	}
-	d.settle(open)
-	return nil
+	return err
 }
 
 // copy returns the table of a new process, which has the same descriptors.
 func (d *descriptorTable) copy() *descriptorTable {
-	c := &descriptorTable{received: slices.Clone(d.received), others: map[fileID][]seenFile{}}
+	c := &descriptorTable{received: slices.Clone(d.received), others: map[procfs.FileID][]int32{}}
 	for id, fds := range d.others {
 		c.others[id] = slices.Clone(fds)
 	}
