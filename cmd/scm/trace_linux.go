@@ -131,7 +131,7 @@ receiving signals that COMMAND sends to its process group.
 
 Exit status: that of COMMAND, 128 plus the signal that ended it, 127 if it was not found,
 126 if it could not be executed, 2 for wrong usage, and 4 if the trace could not be set
-up. With -p: 0 if the process has ended or a signal has ended the trace, and 4 if the
+up, or could not be written and COMMAND has exited with status 0. With -p: 0 if the process has ended or a signal has ended the trace, and 4 if the
 trace could not be written, in which case the process runs on.`,
 		Example: `  scm trace -- ./server --port 80
   scm trace --raw -o server.trace -- ./server
@@ -168,6 +168,9 @@ trace could not be written, in which case the process runs on.`,
 			err := traceProgram(args, o)
 			p.printOutcomes()
 			p.close()
+			if err == nil && p.err != nil {
+				return &exitError{code: exitBroken}
+			}
 			return err
 		},
 	}
@@ -323,8 +326,7 @@ func appendCall(b []byte, c *recorder.Call, raw bool) []byte {
 	return b
 }
 
-// close closes the output, and reports if the trace is incomplete. An incomplete trace does not change
-// the exit status of a command.
+// close closes the output, and reports if the trace is incomplete.
 func (p *tracePrinter) close() {
 	if p.out != os.Stderr {
 		p.err = errors.Join(p.err, p.out.Close())

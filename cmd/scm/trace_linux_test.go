@@ -420,6 +420,7 @@ func TestTraceExitStatus(t *testing.T) {
 		{[]string{"--fly", "true"}, 2, "unknown flag"},
 		{[]string{"-o", folder, "true"}, 4, "is a directory"},
 		{[]string{"-p", "1073741824"}, 4, "no such process"},
+		{append([]string{"-o", "/dev/full", "--"}, tracee(t, "pass")...), 4, "the trace is incomplete"},
 		{[]string{"-o", "/dev/full", "--", "sh", "-c", strings.Join(tracee(t, "pass"), " ") + "; exit 5"}, 5, "the trace is incomplete"},
 	} {
 		r := ran(t, scmCommand(t, append([]string{"trace"}, c.args...)...))
