@@ -134,18 +134,26 @@ var _ = Describe("the specs of the catalogue", Label("catalogue"), func() {
 	})
 
 	It("blame a partner for its faults", func() {
-		commands := map[string][]string{"csrc": reexec.CommandLine(reopener)}
+		commands := map[string][]string{"csrc": reexec.CommandLine(faultyPartner, "reopen")}
 		out, err := runSuite(commands, append(thisSuite, "-ginkgo.label-filter=csrc", "-ginkgo.focus=catalogue basics/pass-one-fd/")...)
 		Expect(err).To(HaveOccurred())
 		Expect(out).To(ContainSubstring("file@csrc: "))
 		Expect(out).NotTo(ContainSubstring("file@scm-"))
 	})
+
+	It("blame a partner for a fault that depends on earlier cases", func() {
+		commands := map[string][]string{"csrc": reexec.CommandLine(faultyPartner, "reuse")}
+		out, err := runSuite(commands, append(thisSuite, "-ginkgo.label-filter=csrc")...)
+		Expect(err).To(HaveOccurred())
+		Expect(out).To(ContainSubstring("answer@csrc: "))
+		Expect(out).NotTo(MatchRegexp("[a-z]+@scm-"))
+	})
 })
 
-// reopener is a partner that sends another open file description of each file.
-const reopener = "reopener"
+// faultyPartner is a partner with a fault, which its argument names.
+const faultyPartner = "faulty partner"
 
-var _ = Child(reopener, func([]string) {
-	f := fault.All()["reopen"]
+var _ = Child(faultyPartner, func(args []string) {
+	f := fault.All()[args[0]]
 	Expect(peer.Serve(fault.Library("csrc", f, false), os.Stdin, fault.Answers(os.Stdout, f))).To(Succeed())
 })

@@ -17,10 +17,11 @@ type attribution struct {
 
 	mu    sync.Mutex
 	alone map[string][]scenario.Check // the checks that a peer failed when paired with the runner, by Case.AloneName
+	batch map[string][]scenario.Check // those that it failed in the first batch of the run, by name of the peer
 }
 
 func newAttribution(env *environment, runner *scenario.Peer) *attribution {
-	return &attribution{environment: env, runner: runner, alone: map[string][]scenario.Check{}}
+	return &attribution{environment: env, runner: runner, alone: map[string][]scenario.Check{}, batch: map[string][]scenario.Check{}}
 }
 
 // copy returns an attribution with the same results. Results that are added to the copy do not
@@ -28,7 +29,7 @@ func newAttribution(env *environment, runner *scenario.Peer) *attribution {
 func (at *attribution) copy() *attribution {
 	at.mu.Lock()
 	defer at.mu.Unlock()
-	return &attribution{environment: at.environment, runner: at.runner, alone: maps.Clone(at.alone)}
+	return &attribution{environment: at.environment, runner: at.runner, alone: maps.Clone(at.alone), batch: maps.Clone(at.batch)}
 }
 
 // runPeersAlone pairs each of the two peers with the runner and runs the scenario, if the other
@@ -66,16 +67,7 @@ func (at *attribution) assignBlame(res *scenario.Result) {
 	at.mu.Lock()
 	defer at.mu.Unlock()
 	c := res.Case
-	known := judge.Known{
-		Alone:   map[scenario.Role][]scenario.Check{},
-		Holders: map[scenario.Role]bool{},
-		Runner:  at.runner != nil,
-	}
-	for _, role := range roles {
-		known.Alone[role] = at.alone[c.AloneName(role)]
-		_, known.Holders[role] = at.holders.Load(c.Peer(role).Name)
-	}
-	res.Findings = judge.Blame(c, res.Findings, known)
+	res.Findings = judge.Blame(c, res.Findings, at.known(c))
 	if c.A == c.B || res.Verdict != scenario.Pass && res.Verdict != scenario.Fail {
 		return // the case shows no peer alone
 	}
@@ -94,4 +86,49 @@ func (at *attribution) assignBlame(res *scenario.Result) {
 			}
 		}
 	}
+}
+
+// known returns what other cases have shown about the two peers of a case.
+func (at *attribution) known(c scenario.Case) judge.Known {
+	known := judge.Known{
+		Alone:  map[scenario.Role][]scenario.Check{},
+		Batch:  map[scenario.Role][]scenario.Check{},
+		Runner: at.runner != nil,
+	}
+	for _, role := range roles {
+		known.Alone[role] = at.alone[c.AloneName(role)]
+		if failed, ok := at.batch[c.Peer(role).Name]; ok && known.Runner {
+			known.Batch[role] = failed
+		}
+	}
+	return known
+}
+
+// addToBatch stores which checks a peer failed in a case of the first batch, which pairs it with the runner. A failure
+// that the repository's own list expects is no sign of another fault.
+func (at *attribution) addToBatch(res *scenario.Result, x *scenario.Expectations) {
+	c := res.Case
+	if c.A == c.B || res.Verdict == scenario.Unsupported || res.Verdict == scenario.NotRun {
+		return // the case shows no peer
+	}
+	name := c.A.Name
+	if name == scenario.RunnerName {
+		name = c.B.Name
+	}
+	at.mu.Lock()
+	defer at.mu.Unlock()
+	failed := at.batch[name]
+	for _, f := range res.Findings {
+		if f.Peer == name && !x.Builtin(c, f) {
+			failed = append(failed, f.Check)
+		}
+	}
+	at.batch[name] = failed
+}
+
+// wouldNameBoth reports whether assignBlame, with what is known now, attributes a finding to both peers.
+func (at *attribution) wouldNameBoth(res *scenario.Result) bool {
+	at.mu.Lock()
+	defer at.mu.Unlock()
+	return len(judge.Blame(res.Case, res.Findings, at.known(res.Case))) > len(res.Findings)
 }

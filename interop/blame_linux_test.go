@@ -62,6 +62,49 @@ func TestBlame(t *testing.T) {
 	}
 }
 
+// A failure in the first batch makes a peer suspect in other scenarios, unless the repository's own list has it, whatever the
+// name of the file.
+func TestListedFailuresOfTheFirstBatch(t *testing.T) {
+	const line = "group/id answer@x it is known"
+	own, err := scenario.ParseExpectations("built-in list", []byte(line))
+	if err != nil {
+		t.Fatal(err)
+	}
+	first, later := mustParse(t, passOne), mustParse(t, passOne)
+	later.Name = "group/later"
+	x, y, runner := &scenario.Peer{Name: "x"}, &scenario.Peer{Name: "y"}, &scenario.Peer{Name: scenario.RunnerName}
+	const both = "answer@y: why answer@x: its partner why"
+	for text, want := range map[string]string{
+		"":                                  "answer@x: its partner why",
+		line:                                both,
+		"[linux]\n" + line:                  "answer@x: its partner why",
+		"group/id answer@x a user's reason": "answer@x: its partner why",
+	} {
+		list, err := scenario.ParseExpectations("file", []byte(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		scenario.MarkBuiltin(list, own)
+		at := newAttribution(&environment{holders: &sync.Map{}}, runner)
+		for _, c := range []scenario.Case{onStream(first, x, runner), onStream(first, runner, y)} {
+			res := scenario.Result{Case: c, Verdict: scenario.Pass}
+			if c.A == x {
+				res.Verdict, res.Findings = scenario.Fail, []scenario.Finding{{Check: scenario.CheckAnswer, Peer: "x"}}
+			}
+			at.addToBatch(&res, &scenario.Expectations{List: list})
+		}
+		res := scenario.Result{Case: onStream(later, x, y), Verdict: scenario.Fail}
+		res.Findings = []scenario.Finding{{Check: scenario.CheckAnswer, Peer: "y", Text: "why"}}
+		if got := at.wouldNameBoth(&res); got != (want == both) {
+			t.Errorf("%q: wouldNameBoth: got %t", text, got)
+		}
+		at.assignBlame(&res)
+		if got := strings.ReplaceAll(findings(res), "\n", " "); got != want {
+			t.Errorf("%q: got %s, want %s", text, got, want)
+		}
+	}
+}
+
 // A peer that sends a file to a socket of a later case is at fault, not the peer that has that
 // socket and has not received the file yet.
 func TestHolderIsTheSenderOfAQueuedFile(t *testing.T) {
@@ -79,8 +122,9 @@ func TestHolderIsTheSenderOfAQueuedFile(t *testing.T) {
 				}
 				return []scenario.Case{one, one}
 			}
-			o := Run(context.Background(), append(with(self), with(other)...), nil, Options{Runner: self, Timeout: deadline})
-			if got := finding(t, o.Results[2]); got != "leak@x"+leak {
+			first := append(with(self), onStream(s, other, self))
+			o := Run(context.Background(), append(first, with(other)...), nil, Options{Runner: self, Timeout: deadline})
+			if got := finding(t, o.Results[3]); got != "leak@x"+leak {
 				t.Errorf("got %s", got)
 			}
 			// Alone opposite the runner, it has no socket of a later case: both are at fault.

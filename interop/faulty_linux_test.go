@@ -346,11 +346,13 @@ func (f namedFault) timeout() time.Duration {
 	return 0
 }
 
-// allFaults returns the faults sorted by name.
+// allFaults returns the faults that a scenario finds by itself, sorted by name.
 func allFaults() (list []namedFault) {
 	all := fault.All()
 	for _, name := range slices.Sorted(maps.Keys(all)) {
-		list = append(list, namedFault{name, all[name]})
+		if !all[name].Process {
+			list = append(list, namedFault{name, all[name]})
+		}
 	}
 	return list
 }
@@ -641,6 +643,48 @@ func TestStartingPeersLeaksNoSockets(t *testing.T) {
 	for _, r := range runCases(t, list, 0) {
 		if r.Verdict != scenario.Pass && r.Case.A == steady {
 			t.Errorf("%s: %s: %s%v", r.Name, r.Verdict, r.Why, r.Findings)
+		}
+	}
+}
+
+// If a fault depends on what the process did before, its library is still the only one that is at fault, in any order.
+func TestFaultOfAProcess(t *testing.T) {
+	if testing.Short() {
+		t.Skip("-short: this test runs many pairs")
+	}
+	scenarios, err := catalogue.Scenarios()
+	if err != nil {
+		t.Fatal(err)
+	}
+	groups := []string{"basics", "counts", "stream"}
+	scenarios = slices.DeleteFunc(scenarios, func(s *scenario.Scenario) bool {
+		return !repeat() && !slices.Contains(groups, path.Dir(s.Name))
+	})
+	for name, of := range fault.All() {
+		if !of.Process {
+			continue
+		}
+		list := []*scenario.Peer{faulty(t, name), faulty(t, ""), faulty(t, "")}
+		list[1].Name, list[2].Name = "right", "other"
+		for _, p := range list {
+			if err := process.Probe(p, process.DefaultTimeout); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for range 2 {
+			for _, jobs := range []int{1, 4} {
+				accused := map[string]int{}
+				o := interop.Run(context.Background(), scenario.Plan(scenarios, list, runner(t)), nil, interop.Options{Jobs: jobs, Runner: runner(t)})
+				for _, r := range o.Results {
+					for _, f := range r.Findings {
+						accused[f.Peer]++
+					}
+				}
+				if len(accused) != 1 || accused["faulty"] == 0 {
+					t.Errorf("%s, %d jobs, first %s: got %v", name, jobs, list[0].Name, accused)
+				}
+			}
+			slices.Reverse(list)
 		}
 	}
 }

@@ -83,6 +83,7 @@ func Run(ctx context.Context, cases []scenario.Case, x *scenario.Expectations, o
 type Session struct {
 	run      *run
 	pairings []*pairing
+	batch    []scenario.Case // those of the plan, with the runner as each peer's partner; nil once they have run
 }
 
 // Open returns a Session for the cases of the plan. The expectations may be nil. Open starts no peers. A peer inherits the
@@ -119,6 +120,9 @@ func Open(plan []scenario.Case, x *scenario.Expectations, o Options) (*Session, 
 	for _, group := range groupByPeers(plan) {
 		s.pairings = append(s.pairings, &pairing{environment: r.environment, cases: group})
 	}
+	if o.Runner != nil {
+		s.batch = withRunner(plan, o.Runner)
+	}
 	return s, nil
 }
 
@@ -132,12 +136,34 @@ func (s *Session) Run(ctx context.Context, c scenario.Case) scenario.Result {
 			continue
 		}
 		if res := p.run(i); res.Verdict != "" {
-			s.run.complete(&res)
+			s.runBatch(&res)
+			s.run.complete(&res, false)
 			return res
 		}
 		return without(c, scenario.NotRun, fmt.Sprint("cut short: ", context.Cause(ctx)), false)
 	}
 	return without(c, scenario.NotRun, "it is not in the plan of the session", false)
+}
+
+// runBatch runs the cases with which a run begins, if a finding would otherwise name both peers. Most sessions have no such
+// finding, so they save the time.
+func (s *Session) runBatch(res *scenario.Result) {
+	r := s.run
+	if s.batch == nil || len(res.Findings) == 0 {
+		return
+	}
+	if r.attribution.runPeersAlone(res); !r.attribution.wouldNameBoth(res) {
+		return
+	}
+	for _, group := range groupByPeers(s.batch) {
+		runCases(group, r.environment, func(res scenario.Result) {
+			r.decide(&res)
+			r.attribution.addToBatch(&res, r.expectations)
+		})
+	}
+	if r.ctx.Err() == nil {
+		s.batch = nil
+	}
 }
 
 // Close ends the peers.
@@ -190,7 +216,7 @@ func (r *run) runAll(cases []scenario.Case) {
 		}
 		batches[i] = slices.AppendSeq(batches[i], slices.Chunk(group, maxBatch))
 	}
-	for _, groups := range batches {
+	for i, groups := range batches {
 		work := make(chan []scenario.Case)
 		var wg sync.WaitGroup
 		for range max(1, r.options.Jobs) {
@@ -198,7 +224,7 @@ func (r *run) runAll(cases []scenario.Case) {
 			go func() {
 				defer wg.Done()
 				for group := range work {
-					runCases(group, r.environment, r.done)
+					runCases(group, r.environment, func(res scenario.Result) { r.done(res, i == 0) })
 				}
 			}()
 		}
@@ -238,9 +264,30 @@ func groupByPeers(cases []scenario.Case) [][]scenario.Case {
 	return groups
 }
 
-// complete sets the verdict of a case. A case with an unexpected verdict can run again, or under the recorder.
-func (r *run) complete(res *scenario.Result) {
+// withRunner returns a case for each peer, scenario and role of the cases that pair two peers, with the runner as its partner.
+func withRunner(cases []scenario.Case, runner *scenario.Peer) (list []scenario.Case) {
+	seen := map[string]bool{}
+	for _, c := range cases {
+		if c.Scenario.Play != scenario.PlayPair || c.A.Name == scenario.RunnerName || c.B.Name == scenario.RunnerName {
+			continue
+		}
+		for _, next := range []scenario.Case{{Scenario: c.Scenario, Type: c.Type, A: c.A, B: runner}, {Scenario: c.Scenario, Type: c.Type, A: runner, B: c.B}} {
+			if !seen[next.Name()] {
+				seen[next.Name()] = true
+				list = append(list, next)
+			}
+		}
+	}
+	return list
+}
+
+// complete sets the verdict of a case. A case with an unexpected verdict can run again, or under the recorder. The first
+// result of a case of the first batch also helps to find the peer at fault in later cases.
+func (r *run) complete(res *scenario.Result, first bool) {
 	r.decide(res)
+	if first {
+		r.attribution.addToBatch(res, r.expectations)
+	}
 	if res.Unexpected() {
 		r.retry(res)
 		r.record(res)
@@ -248,8 +295,8 @@ func (r *run) complete(res *scenario.Result) {
 }
 
 // done completes the result of a case and keeps it.
-func (r *run) done(res scenario.Result) {
-	r.complete(&res)
+func (r *run) done(res scenario.Result, first bool) {
+	r.complete(&res, first)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.results = append(r.results, res)

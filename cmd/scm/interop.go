@@ -211,10 +211,12 @@ func sameFile(a, b string) bool {
 
 // loadExpectations returns the expected failures of the built-in list, if it applies, and of the files.
 func (s *selection) loadExpectations(files []string) (list []scenario.Expectation, err error) {
+	own, err := catalogue.Expected()
+	if err != nil {
+		return nil, err
+	}
 	if s.usesBuiltinList() {
-		if list, err = catalogue.Expected(); err != nil {
-			return nil, err
-		}
+		list = slices.Clone(own)
 	}
 	for _, file := range files {
 		text, err := readExpectFile(file)
@@ -227,6 +229,7 @@ func (s *selection) loadExpectations(files []string) (list []scenario.Expectatio
 		}
 		list = append(list, more...)
 	}
+	scenario.MarkBuiltin(list, own)
 	return list, nil
 }
 

@@ -166,7 +166,11 @@ const ExpectedFile = "expected.txt"
 const BuiltinList = "built-in list"
 
 // Expected returns the failures that are expected of the peers in interop/peers.
-func Expected() ([]scenario.Expectation, error) { return expected(files, BuiltinList) }
+func Expected() ([]scenario.Expectation, error) {
+	list, err := expected(files, BuiltinList)
+	scenario.MarkBuiltin(list, list)
+	return list, err
+}
 
 // expected returns the expectations of a catalogue, with this name as their File.
 func expected(dir fs.FS, name string) ([]scenario.Expectation, error) {

@@ -12,9 +12,9 @@ import (
 
 // Known is what other cases have shown about the two peers of a case.
 type Known struct {
-	Alone   map[scenario.Role][]scenario.Check // the checks that the peer in this role failed when paired with the runner
-	Holders map[scenario.Role]bool             // whether the peer in this role has kept a file open in some case
-	Runner  bool                               // peers are paired with the runner
+	Alone  map[scenario.Role][]scenario.Check // the checks that the peer in this role failed in this scenario when paired with the runner
+	Batch  map[scenario.Role][]scenario.Check // those that it failed in any scenario of the first batch; no entry if it has no case there
+	Runner bool                               // peers are paired with the runner
 }
 
 // opposite returns the other of the two roles.
@@ -62,7 +62,8 @@ func Blame(c scenario.Case, findings []scenario.Finding, known Known) (blamed []
 // rolesAtFault returns the roles of the peers that are at fault for a finding about the peer in the given role. If only
 // one of the peers also fails the scenario when paired with the runner, that peer is at fault. If both peers fail, the
 // sender is at fault for a finding about what the receiver received. For any other finding, the peer that the finding is
-// about is at fault. If neither peer fails, both are at fault.
+// about is at fault. If neither peer fails this scenario, and only one of them fails any scenario of the first batch, that
+// peer is at fault. Otherwise both are.
 func rolesAtFault(c scenario.Case, role scenario.Role, f scenario.Finding, known Known) []scenario.Role {
 	other := opposite(role)
 	switch {
@@ -73,29 +74,18 @@ func rolesAtFault(c scenario.Case, role scenario.Role, f scenario.Finding, known
 	case !MayBeOthersFault(f):
 		return []scenario.Role{role}
 	}
-	failures, otherFailures := known.Alone[role], known.Alone[other]
+	fails, otherFails := failing(f, known.Alone[role], known.Alone[other])
 	// The sender determines what the receiver receives, even if the receiver makes mistakes of its own.
-	hasMessage := role == scenario.RoleB
-	relevant := []scenario.Check{scenario.CheckFile, scenario.CheckAnswer}
-	if f.Ambiguous || f.Check == scenario.CheckCrash {
-		hasMessage = false
-		relevant = []scenario.Check{f.Check}
-	}
-	otherFails := slices.ContainsFunc(otherFailures, func(check scenario.Check) bool {
-		return slices.Contains(relevant, check)
-	})
-	// A missing close-on-exec flag does not cause any other finding.
-	fails := slices.ContainsFunc(failures, func(check scenario.Check) bool {
-		return check != scenario.CheckCloexec
-	})
-	if f.Ambiguous {
-		fails = slices.Contains(failures, f.Check)
-	}
-	// Whether a peer keeps a file open can depend on the descriptors that it was started with, so a peer that has kept a
-	// file open in at least one case counts as failing.
-	if f.Ambiguous && f.Check == scenario.CheckLeak {
-		fails = fails || known.Holders[role]
-		otherFails = otherFails || known.Holders[other]
+	hasMessage := role == scenario.RoleB && !f.Ambiguous && f.Check != scenario.CheckCrash
+	// A fault can depend on what the process did before this scenario, for example on the descriptors that it was started
+	// with or on a buffer that its last call left behind.
+	_, hasCase := known.Batch[role]
+	_, otherHasCase := known.Batch[other]
+	if !fails && !otherFails && hasCase && otherHasCase {
+		fails, otherFails = failing(f, known.Batch[role], known.Batch[other])
+		if fails && otherFails {
+			return []scenario.Role{role, other}
+		}
 	}
 	switch {
 	case otherFails && (hasMessage || !fails):
@@ -104,6 +94,26 @@ func rolesAtFault(c scenario.Case, role scenario.Role, f scenario.Finding, known
 		return []scenario.Role{role}
 	}
 	return []scenario.Role{role, other}
+}
+
+// failing reports whether the checks that the peer with the finding failed, and those that the other peer failed, make
+// them a cause of the finding.
+func failing(f scenario.Finding, failures, otherFailures []scenario.Check) (fails, otherFails bool) {
+	relevant := []scenario.Check{scenario.CheckFile, scenario.CheckAnswer}
+	if f.Ambiguous || f.Check == scenario.CheckCrash {
+		relevant = []scenario.Check{f.Check}
+	}
+	otherFails = slices.ContainsFunc(otherFailures, func(check scenario.Check) bool {
+		return slices.Contains(relevant, check)
+	})
+	// A missing close-on-exec flag does not cause any other finding.
+	fails = slices.ContainsFunc(failures, func(check scenario.Check) bool {
+		return check != scenario.CheckCloexec
+	})
+	if f.Ambiguous {
+		fails = slices.Contains(failures, f.Check)
+	}
+	return fails, otherFails
 }
 
 // causeOfHang describes what the other peer failed to do if the peer in this role hangs at this line. A send hangs because

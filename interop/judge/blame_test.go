@@ -1,6 +1,7 @@
 package judge
 
 import (
+	"cmp"
 	"strings"
 	"testing"
 
@@ -16,7 +17,7 @@ func TestBlame(t *testing.T) {
 	for _, c := range []struct {
 		a, b        *scenario.Peer
 		found       string // "?": ambiguous; "!": its own
-		known       string // what A and B failed when paired with the runner; a check of a holder ends in "+"
+		known       string // what A and B failed when paired with the runner; "+": in the first batch, a leak unless it says otherwise; "none+": no case there
 		want        string
 		withoutPair bool // no peer is paired with the runner
 	}{
@@ -49,6 +50,20 @@ func TestBlame(t *testing.T) {
 		{runner, y, "crash@runner", "", "crash@y: its partner did not survive: why", false},
 		{runner, runner, "answer@runner", "", "answer@runner: why", false},
 		{y, y, "file@y", "answer answer", "file@y: why", false},
+		// If neither fails this scenario with the runner, the first batch decides.
+		{x, y, "file@y", "answer+ ", "file@x: its partner: why", false},
+		{x, y, "answer@y", " answer+", "answer@y: why", false},
+		{x, y, "hang@y", "file+ ", "answer@x: " + sent, false},
+		{x, y, "answer@x", " file+", "answer@y: its partner why", false},
+		{x, y, "crash@x", " crash+", "crash@y: its partner did not survive: why", false},
+		{x, y, "crash@y", " answer+", "crash@y: why", false},
+		{x, y, "file@y", "cloexec+ ", "file@y: why file@x: its partner: why", false}, // cloexec has nothing to do with it
+		{x, y, "file@y", "leak+ ", "file@y: why file@x: its partner: why", false},
+		{x, y, "leak@y?", "file+ ", "leak@y: why leak@x: why", false},
+		{x, y, "file@y", "answer+ answer+", "file@y: why file@x: its partner: why", false},
+		{x, y, "leak@y?", "+ +", "leak@y: why leak@x: why", false},
+		{x, y, "file@y", "answer+ none+", "file@y: why file@x: its partner: why", false},
+		{x, y, "file@y", "answer+ file", "file@y: why", false}, // this scenario decides
 	} {
 		check, rest, _ := strings.Cut(c.found, "@")
 		name := strings.TrimRight(rest, "?!")
@@ -57,12 +72,18 @@ func TestBlame(t *testing.T) {
 		if c.want != "" && strings.Contains(c.want, room) {
 			f.Line = 6
 		}
-		known := Known{Alone: map[scenario.Role][]scenario.Check{}, Holders: map[scenario.Role]bool{}, Runner: !c.withoutPair}
+		known := Known{Alone: map[scenario.Role][]scenario.Check{}, Batch: map[scenario.Role][]scenario.Check{}, Runner: !c.withoutPair}
 		failed, other, _ := strings.Cut(c.known, " ")
 		for role, text := range map[scenario.Role]string{roleA: failed, roleB: other} {
-			known.Holders[role] = text == "+"
-			if text != "" && text != "+" {
+			check, batch := strings.CutSuffix(text, "+")
+			switch {
+			case batch && check != "none":
+				known.Batch[role] = []scenario.Check{scenario.Check(cmp.Or(check, "leak"))}
+			case text != "" && !batch:
 				known.Alone[role] = []scenario.Check{scenario.Check(text)}
+			}
+			if !strings.Contains(c.known, "none+") && known.Batch[role] == nil {
+				known.Batch[role] = nil // it has a case, and failed nothing
 			}
 		}
 		var got []string

@@ -26,6 +26,7 @@ type Expectation struct {
 	Heading Heading
 	File    string // as ParseExpectations was given it
 	Line    int
+	Builtin bool // the repository's own list has the line
 }
 
 // Prefixes of a reason.
@@ -416,6 +417,23 @@ func (e Expectation) pairs(partner string) bool {
 // For returns the expectations that apply to the case.
 func (x *Expectations) For(c Case) []Expectation {
 	return slices.DeleteFunc(slices.Clone(x.List), func(e Expectation) bool { return !e.Selects(c) })
+}
+
+// Builtin reports whether the repository's own list expects the finding.
+func (x *Expectations) Builtin(c Case, f Finding) bool {
+	return slices.ContainsFunc(x.For(c), func(e Expectation) bool { return e.Builtin && e.key() == f.Key() })
+}
+
+// MarkBuiltin sets Builtin in the expectations that are also in the repository's own list, which may have been read from a
+// file with another name.
+func MarkBuiltin(list, own []Expectation) {
+	lines := map[string]bool{}
+	for _, e := range own {
+		lines[e.Heading.String()+e.line()] = true
+	}
+	for i, e := range list {
+		list[i].Builtin = lines[e.Heading.String()+e.line()]
+	}
 }
 
 // flakyKeys returns the CHECK@PEER of each flaky expectation in the list. The failure may be

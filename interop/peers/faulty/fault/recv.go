@@ -45,6 +45,9 @@ func unshare(fds []int) error {
 	return <-apart
 }
 
+// lastControl is the msg_controllen that reuse passes, in all cases of a process.
+var lastControl = unix.CmsgSpace(4 * 253)
+
 // recvFaults are the faults of a library that receives, or does both.
 var recvFaults = map[string]Fault{
 	// Descriptors.
@@ -245,6 +248,24 @@ var recvFaults = map[string]Fault{
 			got, err := s.recv(r)
 			got.Flags = 0
 			return got, err
+		},
+	},
+	"reuse": {
+		What:    "receives with the msghdr of the last receive, in which the kernel has set msg_controllen",
+		Checks:  []scenario.Check{scenario.CheckAnswer},
+		Process: true,
+		recv: func(s *socket, r peer.Room) (peer.Received, error) {
+			control := make([]byte, min(lastControl, unix.CmsgLen(4*r.FDs)))
+			n, h, err := message(unix.SYS_RECVMSG, s.fd, r.Buffers, control, r.Flags|unix.MSG_CMSG_CLOEXEC)
+			if err != nil {
+				return peer.Received{}, err
+			}
+			lastControl = int(h.Controllen)
+			messages, err := unix.ParseSocketControlMessage(control[:h.Controllen])
+			if err != nil {
+				return peer.Received{}, err
+			}
+			return s.rights(peer.Received{N: n, Payload: r.Filled(n), HasFlags: true, Flags: int(h.Flags)}, messages)
 		},
 	},
 	"spare": {
