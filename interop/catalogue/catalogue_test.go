@@ -162,7 +162,7 @@ func TestLoad(t *testing.T) {
 		"a flat peer scenario with what only kernel scenarios may use in peer/": {files: files{"a/x.txt": more}, want: "a/x"},
 		"a peer scenario with what only kernel scenarios may use": {
 			files: files{"peer/a/x.txt": more},
-			err:   `a/x: the kind of file "timerfd" is for kernel scenarios (play kernel); those for peer scenarios are file dir opath null pipe-r pipe-w memfd eventfd pair`,
+			err:   `a/x: the kind of file "timerfd" is for kernel scenarios (play kernel); those for peer scenarios are file append dir opath null pipe-r pipe-w memfd eventfd pty-master pty-slave pair tcp tcp-listener udp unix-listener`,
 		},
 		"an error of the parser": {
 			files: files{"a/bad.txt": bad, "a/good.txt": peer},

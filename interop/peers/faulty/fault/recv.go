@@ -180,6 +180,12 @@ var recvFaults = map[string]Fault{
 	},
 	// These faults change the state of the open file description, which the receiver shares
 	// with the sender.
+	"noappend": {
+		What:   "clears O_APPEND on what it receives",
+		Checks: []scenario.Check{scenario.CheckFile},
+		Text:   "O_APPEND",
+		recv:   with(status(func(flags int) int { return flags &^ unix.O_APPEND })),
+	},
 	"nonblock": {
 		What:   "makes the files that it receives non-blocking",
 		Checks: []scenario.Check{scenario.CheckFile},

@@ -87,6 +87,19 @@ var sendFaults = map[string]Fault{
 			return s.send(m)
 		},
 	},
+	"fussy": {
+		What:   "leaves out terminals, and sockets other than those of a connected Unix pair",
+		Checks: []scenario.Check{scenario.CheckAnswer},
+		Text:   " descriptor",
+		message: func(m *peer.Message) {
+			m.FDs = slices.DeleteFunc(slices.Clone(m.FDs), func(fd int) bool {
+				_, err := unix.IoctlGetTermios(fd, unix.TCGETS)
+				listens, _ := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ACCEPTCONN)
+				family, failed := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_DOMAIN)
+				return err == nil || listens == 1 || failed == nil && family != unix.AF_UNIX
+			})
+		},
+	},
 	"hide": {
 		What:   "keeps what it sends in flight, in a message to itself",
 		Checks: []scenario.Check{scenario.CheckLeak},
