@@ -39,6 +39,8 @@ var testPeers = map[string]func(sock int, pool []int, first bool) peer.Socket{
 	"generous": func(sock int, _ []int, _ bool) peer.Socket { return generous{honest{sock: sock}} },
 	"thrifty":  func(sock int, _ []int, _ bool) peer.Socket { return thrifty{honest{sock: sock}} },
 	"counting": func(sock int, _ []int, _ bool) peer.Socket { return counting{honest{sock: sock}} },
+	"recvmmsg": func(sock int, _ []int, _ bool) peer.Socket { return errorFirst{honest{sock: sock}} },
+	"helper":   func(sock int, _ []int, _ bool) peer.Socket { return helped{honest{sock: sock}} },
 	"mute":     func(int, []int, bool) peer.Socket { return mute{} },
 	"refuses":  func(int, []int, bool) peer.Socket { return mute{peer.ErrUnsupported} },
 	"moody": func(_ int, _ []int, first bool) peer.Socket {
@@ -284,6 +286,24 @@ func (h counting) Recv(r peer.Room) (peer.Received, error) {
 	got, err := h.honest.Recv(r)
 	got.Closed = 1
 	return got, err
+}
+
+// errorFirst reports an error of the socket before a queued message, as recvmmsg(2) does.
+type errorFirst struct{ honest }
+
+func (h errorFirst) Recv(r peer.Room) (peer.Received, error) {
+	if errno, err := unix.GetsockoptInt(h.sock, unix.SOL_SOCKET, unix.SO_ERROR); err != nil || errno != 0 {
+		return peer.Received{}, errors.Join(err, unix.Errno(errno))
+	}
+	return h.honest.Recv(r)
+}
+
+// helped sends with the PID of another process, as a library does whose helper makes the calls.
+type helped struct{ honest }
+
+func (h helped) Send(m peer.Message) (int, error) {
+	creds := unix.UnixCredentials(&unix.Ucred{Pid: int32(os.Getppid()), Uid: uint32(os.Getuid()), Gid: uint32(os.Getgid())})
+	return unix.SendmsgN(h.sock, slices.Concat(m.Buffers...), append(creds, unix.UnixRights(m.FDs...)...), nil, m.Flags)
 }
 
 // generous receives with more room than the command says, and reports all that it received.

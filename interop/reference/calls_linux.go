@@ -11,6 +11,7 @@ import (
 
 	"github.com/scm-rights/scm/interop/contract"
 	"github.com/scm-rights/scm/interop/kernel"
+	"github.com/scm-rights/scm/interop/peers/go/peer"
 	"github.com/scm-rights/scm/interop/raw"
 	"golang.org/x/sys/unix"
 )
@@ -55,7 +56,7 @@ var calls = map[string]call{
 	"mmap":      done(mmap),
 	"pidof":     func(a *args) (string, error) { pid, err := pidOf(a.fd()); return "pid=" + pid, err },
 	"signal":    done(sendSignal),
-	"setns":     done(func(a *args) error { return unix.Setns(a.fd(), 0) }), // 0 is any kind of namespace; the process is in it already
+	"setns":     done(setns),
 	"inherited": inherited,
 
 	"open":   opened(open),
@@ -351,6 +352,16 @@ func open(a *args) (int, error) {
 func link(a *args) error {
 	file := fmt.Sprintf("/proc/self/fd/%d", a.fd())
 	return unix.Linkat(unix.AT_FDCWD, file, unix.AT_FDCWD, a.path(), unix.AT_SYMLINK_FOLLOW)
+}
+
+// setns enters a namespace of any kind, in which the process is already. A system may forbid root this call, which only a
+// filter or a security module does.
+func setns(a *args) error {
+	err := unix.Setns(a.fd(), 0)
+	if err == unix.EPERM && unix.Geteuid() == 0 {
+		return peer.ErrUnsupported
+	}
+	return err
 }
 
 // minProcessUID is the lowest user ID that userOfProcess returns. No system assigns such IDs.

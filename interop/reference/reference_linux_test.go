@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/scm-rights/scm/internal/ownthread"
 	"github.com/scm-rights/scm/interop/contract"
 	"github.com/scm-rights/scm/interop/kernel"
 	"github.com/scm-rights/scm/interop/peers/go/peer"
@@ -210,5 +211,26 @@ func TestServe(t *testing.T) {
 	}
 	if n, err := unix.Read(two[1], b); err != nil || n != 0 {
 		t.Errorf("the socket is not closed: %d, %v", n, err)
+	}
+}
+
+// A filter can deny setns(2) to root. That says nothing about namespaces.
+func TestDeniedSetns(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("only root may enter a namespace")
+	}
+	namespace, err := unix.Open("/proc/self/ns/uts", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(namespace)
+	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	ownthread.Run(func() {
+		if err = unix.Capset(&header, &make([]unix.CapUserData, 2)[0]); err == nil {
+			_, err = calls["setns"](&args{Peer: &peer.Peer{}, Command: contract.Command{Values: map[string]any{"fd": namespace}}})
+		}
+	})
+	if err != peer.ErrUnsupported {
+		t.Errorf("got %v, want %v", err, peer.ErrUnsupported)
 	}
 }
