@@ -286,6 +286,25 @@ func TestPeerWithoutStandardError(t *testing.T) {
 	}
 }
 
+// The first thread of a peer, whose ID is that of the process, may end before the others. The kernel then shows no descriptors
+// of that thread.
+func TestPeerWithoutFirstThread(t *testing.T) {
+	p := faulty(t, "")
+	p.Command = append(p.Command, "--no-leader")
+	if err := process.Probe(p, process.DefaultTimeout); err != nil {
+		t.Fatal(err)
+	}
+	list := casesWith(t, p, "basics/**", "death/inflight-sender-killed", "resources/recv-emfile-*", "kinds/kind-shared-*")
+	if !repeat() {
+		list = oneTypeEach(list)
+	}
+	for _, r := range runCases(t, list, 0) {
+		if r.Verdict != scenario.Pass {
+			t.Errorf("%s: %s: %s%v", r.Name, r.Verdict, r.Why, r.Findings)
+		}
+	}
+}
+
 // TMPDIR may be relative. If its name contains a space or a newline, which no command can express, the run does not start.
 func TestTemporaryFolder(t *testing.T) {
 	list := casesWith(t, faulty(t, ""), "sockets/**", "blocking/**/runner/runner")

@@ -13,20 +13,64 @@ import (
 // OpenFDs returns the open descriptors of a process in ascending order. For the calling process, the list
 // omits the descriptor with which OpenFDs reads /proc.
 func OpenFDs(pid int) ([]int, error) {
-	fds, dir, err := list(folder(pid) + "/fd")
+	fds, _, err := openFDs(pid)
+	return fds, err
+}
+
+// openFDs is OpenFDs. It also returns the ID of the thread whose descriptors they are.
+func openFDs(pid int) ([]int, int, error) {
+	fds, dir, err := list(tableFolder(pid) + "/fd")
 	if err != nil {
-		return nil, err
+		return nil, pid, err
+	}
+	if len(fds) == 0 {
+		if tid := holder(pid); tid != pid {
+			return openFDs(tid)
+		}
 	}
 	if pid == Self || pid == unix.Getpid() {
 		fds = slices.DeleteFunc(fds, func(fd int) bool { return fd == dir })
 	}
-	return fds, nil
+	return fds, pid, nil
 }
 
 // FDPath returns the path of a descriptor in /proc. System calls that follow symbolic links reach the
 // descriptor's file through it.
 func FDPath(pid, fd int) string {
-	return folder(pid) + "/fd/" + strconv.Itoa(fd)
+	return tableFolder(pid) + "/fd/" + strconv.Itoa(fd)
+}
+
+// tableFolder returns the folder with the descriptors of a process. The kernel shows none of a thread that has ended, and the
+// first thread of this process may have.
+func tableFolder(pid int) string {
+	if pid == Self {
+		return "/proc/thread-self"
+	}
+	return folder(pid)
+}
+
+// holder returns the ID of a thread that has the descriptors of a process whose first thread has ended, or else pid.
+func holder(pid int) int {
+	tids, _ := Tasks(pid)
+	for _, tid := range append([]int{pid}, tids...) {
+		if hasFDs(tid) {
+			return tid
+		}
+	}
+	return pid
+}
+
+// hasFDs reports whether the kernel shows descriptors of a process. It reads only the first ones.
+func hasFDs(pid int) bool {
+	dir, err := open(tableFolder(pid)+"/fd", unix.O_DIRECTORY)
+	if err != nil {
+		return false
+	}
+	defer func() { _ = unix.Close(dir) }()
+	var buf [256]byte
+	n, err := ignoringEINTR(func() (int, error) { return unix.ReadDirent(dir, buf[:]) })
+	_, _, names := unix.ParseDirent(buf[:max(n, 0)], -1, nil)
+	return err == nil && len(names) > 0
 }
 
 // ReadLink returns the kernel's name for the file of a descriptor: its path, or a name such as pipe:[4711] or
@@ -35,6 +79,11 @@ func ReadLink(pid, fd int) (string, error) {
 	var link [unix.PathMax]byte
 	path := FDPath(pid, fd)
 	n, err := ignoringEINTR(func() (int, error) { return unix.Readlink(path, link[:]) })
+	if IsGone(err) {
+		if tid := holder(pid); tid != pid {
+			return ReadLink(tid, fd)
+		}
+	}
 	if err != nil {
 		return "", &os.PathError{Op: "readlink", Path: path, Err: err}
 	}
@@ -55,8 +104,13 @@ func (i FDInfo) CloseOnExec() bool { return i.Flags&unix.O_CLOEXEC != 0 }
 // ReadFDInfo returns the information about a descriptor. If the kernel's text cannot be parsed, the error
 // wraps ENODATA.
 func ReadFDInfo(pid, fd int) (i FDInfo, err error) {
-	path := folder(pid) + "/fdinfo/" + strconv.Itoa(fd)
+	path := tableFolder(pid) + "/fdinfo/" + strconv.Itoa(fd)
 	file, err := open(path, 0)
+	if IsGone(err) {
+		if tid := holder(pid); tid != pid {
+			return ReadFDInfo(tid, fd)
+		}
+	}
 	if err != nil {
 		return i, err
 	}

@@ -21,7 +21,13 @@ func (id FileID) Anonymous() bool { return id.Type == 0 }
 // Identify returns the FileID of a descriptor. It never waits for the server of a network or FUSE file system,
 // because the server may be the process itself, and a signal would not interrupt such a wait.
 func Identify(pid, fd int) (FileID, error) {
-	return identifyAt(unix.AT_FDCWD, FDPath(pid, fd), 0)
+	id, err := identifyAt(unix.AT_FDCWD, FDPath(pid, fd), 0)
+	if IsGone(err) {
+		if tid := holder(pid); tid != pid {
+			return Identify(tid, fd)
+		}
+	}
+	return id, err
 }
 
 // IdentifyOwn is Identify for a descriptor of the calling thread. It does not need /proc.
@@ -59,11 +65,11 @@ func statxAt(dir int, path string, flags, mask int, st *unix.Statx_t) (FileID, e
 // examined, such as the fd directory in /proc of a process that has ended. Files omits descriptors that are closed
 // during the call.
 func Files(pid int) (map[int]FileID, error) {
-	fds, err := OpenFDs(pid)
+	fds, pid, err := openFDs(pid)
 	if err != nil {
 		return nil, err
 	}
-	dir, err := open(folder(pid)+"/fd", unix.O_PATH|unix.O_DIRECTORY) // faster than a path for each descriptor
+	dir, err := open(tableFolder(pid)+"/fd", unix.O_PATH|unix.O_DIRECTORY) // faster than a path for each descriptor
 	if err != nil {
 		return nil, err
 	}
@@ -116,6 +122,11 @@ func Same(pid1, fd1, pid2, fd2 int) (same bool, way string, err error) {
 func Kcmp(pid1, fd1, pid2, fd2 int) (bool, error) {
 	const kcmpFile = 0 // KCMP_FILE of linux/kcmp.h
 	order, _, errno := unix.Syscall6(unix.SYS_KCMP, realPID(pid1), realPID(pid2), kcmpFile, uintptr(fd1), uintptr(fd2), 0)
+	if errno == unix.EBADF {
+		if tid1, tid2 := holder(pid1), holder(pid2); tid1 != pid1 || tid2 != pid2 {
+			return Kcmp(tid1, fd1, tid2, fd2)
+		}
+	}
 	if errno != 0 {
 		return false, errno
 	}
@@ -124,7 +135,7 @@ func Kcmp(pid1, fd1, pid2, fd2 int) (bool, error) {
 
 func realPID(pid int) uintptr {
 	if pid == Self {
-		pid = unix.Getpid()
+		pid = unix.Gettid()
 	}
 	return uintptr(pid)
 }

@@ -2,6 +2,7 @@ package procfs
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -47,6 +48,47 @@ func TestOpenFDsOfSelf(t *testing.T) {
 				t.Errorf("pid %d: got descriptor %d, which is not open", pid, fd)
 			}
 		}
+	}
+}
+
+// noLeader is set in the environment of a process that ends its first thread and then looks at itself.
+const noLeader = "PROCFS_NO_LEADER"
+
+func init() {
+	if os.Getenv(noLeader) == "" {
+		return
+	}
+	runtime.LockOSThread() // init runs on the first thread
+	go func() {
+		for {
+			if s, err := ReadStatus(os.Getpid()); err != nil || s.HasEnded() {
+				break
+			}
+			runtime.Gosched()
+		}
+		for _, pid := range []int{Self, os.Getpid()} {
+			fds, err := OpenFDs(pid)
+			name, linkErr := ReadLink(pid, 0)
+			_, infoErr := ReadFDInfo(pid, 0)
+			id, idErr := Identify(pid, 0)
+			files, filesErr := Files(pid)
+			same, kcmpErr := Kcmp(pid, 0, Self, 0)
+			own, _ := IdentifyOwn(0)
+			if !slices.Contains(fds, 0) || name != os.DevNull || id != own || files[0] != own || !same && kcmpErr == nil || kcmpErr == unix.EBADF {
+				fmt.Println(pid, fds, name, id, files, same, err, linkErr, infoErr, idErr, filesErr, kcmpErr)
+			}
+		}
+		os.Exit(0)
+	}()
+	_, _, _ = unix.Syscall(unix.SYS_EXIT, 0, 0, 0) // of this thread
+}
+
+// The kernel shows no descriptors of a thread that has ended, which can be the first one of a process.
+func TestProcessWithoutFirstThread(t *testing.T) {
+	cmd := exec.Command("/proc/self/exe")
+	cmd.Env = append(os.Environ(), noLeader+"=1")
+	if out, err := cmd.CombinedOutput(); err != nil || len(out) > 0 {
+		t.Errorf("%v\n%s", err, out)
 	}
 }
 

@@ -54,8 +54,8 @@ func threads(pid int) (all []procfs.Status, err error) {
 }
 
 // Waiter returns the thread of a process that waits in a system call on the socket. If no thread does, or if the
-// kernel does not report system calls, it returns the first thread. The runner's own peer makes its calls on
-// that thread.
+// kernel does not report system calls, it returns the first thread that has not ended. The runner's own peer makes its
+// calls on that thread.
 func Waiter(pid, sock int) int {
 	tids, err := procfs.Tasks(pid)
 	if err != nil {
@@ -64,6 +64,11 @@ func Waiter(pid, sock int) int {
 	for _, tid := range tids {
 		call, ok, err := procfs.ReadSyscall(tid)
 		if err == nil && ok && call.Args[0] == uint64(sock) && messageCalls[call.Number] {
+			return tid
+		}
+	}
+	for _, tid := range tids {
+		if status, err := procfs.ReadStatus(tid); err == nil && !status.HasEnded() {
 			return tid
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"maps"
 	"os"
 	"os/signal"
+	"runtime"
 	"slices"
 	"strings"
 	"syscall"
@@ -31,6 +32,7 @@ func main() {
 	inherit := flag.Bool("inherit", false, "also receive without close-on-exec, as a second fault")
 	strict := flag.Bool("strict", false, "conform, as a library that rejects everything that the contract lets it reject")
 	closes := flag.String("closes", "", "like --strict, but declare closes=yes; when a call fails, close the socket now, later or never")
+	leaderless := flag.Bool("no-leader", false, "end the first thread, but not the process")
 	mute := flag.Bool("no-stderr", false, "close standard error, so that a received descriptor can be 2")
 	flag.Usage = func() {
 		flag.PrintDefaults()
@@ -65,8 +67,21 @@ func main() {
 	if *closes != "" {
 		lib = fault.Closing(*closes)
 	}
-	if err := peer.Serve(lib, os.Stdin, fault.Answers(os.Stdout, chosen)); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
+	serve := func() {
+		if err := peer.Serve(lib, os.Stdin, fault.Answers(os.Stdout, chosen)); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
 	}
+	if *leaderless {
+		runtime.LockOSThread()
+		if syscall.Gettid() != syscall.Getpid() { // another thread runs the main goroutine: start again
+			fmt.Fprintln(os.Stderr, syscall.Exec("/proc/self/exe", os.Args, os.Environ()))
+			os.Exit(1)
+		}
+		go serve()
+		_, _, _ = syscall.Syscall(syscall.SYS_EXIT, 0, 0, 0) // of this thread
+	}
+	serve()
 }
