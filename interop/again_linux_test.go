@@ -136,29 +136,44 @@ func TestSmoke(t *testing.T) {
 	for _, c := range []struct{ name, verbs, want string }{
 		{"a correct peer", polite + "*) echo unsupported;;", ""},
 		{"it accepts an unknown flag", polite + "send) case $rest in payload=@*) echo err EPERM;; *) echo ok n=1;; esac;; *) echo unsupported;;",
-			`answered "ok n=1" to "send payload=00 fds=- flags=sideways", not unsupported` + "\n" +
-				`answered "ok n=1" to "send payload=0g fds=-", not unsupported`},
+			`answered "ok n=1" to "send payload=00 fds=- flags=sideways", not unsupported (the command has an unknown flag, to which the answer is unsupported)` + "\n" +
+				`answered "ok n=1" to "send payload=0g fds=-", not unsupported (the command has a payload that is not hexadecimal, to which the answer is unsupported)`},
 		{"it sends zeros instead of the pattern", polite + `send) case $rest in payload=@*) eval "head -c 5000 /dev/zero >&${sock%% *}"; echo ok n=5000;; *) echo unsupported;; esac;; *) echo unsupported;;`,
 			`answered "ok n=5000" to "send payload=@5000 fds=3 at=7", but the 5000 bytes that it sent are not the pattern`},
 		{"it sends nothing", polite + "send) case $rest in payload=@*) echo ok n=5000;; *) echo unsupported;; esac;; *) echo unsupported;;",
 			`answered "ok n=5000" to "send payload=@5000 fds=3 at=7", but the 0 bytes that it sent are not the pattern`},
-		{"it does not recognize the pattern", polite + "recv) case $rest in bytes=5000*) echo ok n=5000 payload=!0 fds=-;; *) echo unsupported;; esac;; *) echo unsupported;;",
+		{"it does not recognize the pattern", polite + "recv) case $rest in bytes=5000*) echo ok n=5000 payload=!0 fds=-;; bytes=16*) echo ok n=1 payload=af fds=-;; *) echo unsupported;; esac;; *) echo unsupported;;",
 			`answered "ok n=5000 payload=!0 fds=-" to "recv bytes=5000 fds=1 at=7", but the bytes that were sent to it are the pattern`},
 		{"its library closes the socket when a call fails", closes + `send) case $rest in payload=@*) eval "exec ${sock%% *}>&-"; echo err EIO;; *) echo unsupported;; esac;; *) echo unsupported;;`, ""},
 		{"it ends", polite + "send) exit 7;; *) echo unsupported;;", `"send payload=@5000 fds=3 at=7": the peer ended: exit status 7`},
 		{"it does not begin", `hello) echo ok name=x can=stream;; end) echo no;; *) echo unsupported;;`, `answered "no" to "end", not ok`},
 		{"its can= has an unknown word", `hello) echo ok name=x can=stream,levitation;; use|end) echo ok;; *) echo unsupported;;`,
 			"can=stream,levitation is not a list of stream, dgram, seqpacket, multi, iov and flags"},
+		{"it writes bytes in upper case", polite + "recv) case $rest in bytes=16*) echo ok n=1 payload=AF fds=-;; *) echo unsupported;; esac;; *) echo unsupported;;",
+			`answered "ok n=1 payload=AF fds=-" to "recv bytes=16 fds=1": bytes are written in lower case`},
+		{"its answer to hello has no can=", `hello) echo ok name=x;; *) echo unsupported;;`, `the answer to hello has no can=: "ok name=x"`},
+		{"it ignores unknown fields", polite + "recv) case $rest in *color*) sleep 1000;; *) echo unsupported;; esac;; *) echo unsupported;;",
+			`"recv bytes=1 fds=0 color=red": no answer in time (the command has an unknown field, to which the answer is unsupported)`},
 	} {
-		p := scenario.Program("x", "/bin/sh", "-c", `while read -r verb rest; do case $verb in `+c.verbs+` esac; done; exit 0`)
-		err := process.Smoke(context.Background(), p, process.DefaultTimeout)
+		timeout := process.DefaultTimeout
+		if strings.Contains(c.want, process.ErrHang.Error()) {
+			timeout = deadline
+		}
+		p := scenario.Program("x", "/bin/sh", "-c", `trap "" PIPE; while read -r verb rest; do case $verb in `+c.verbs+` esac; done; exit 0`)
+		err := process.Smoke(context.Background(), p, timeout)
 		if got := fmt.Sprint(err); got != c.want && !(c.want == "" && err == nil) {
 			t.Errorf("%s: got %s\nwant %s", c.name, got, c.want)
 		}
 	}
-	bad := scenario.Program("x", "/bin/sh", "-c", `while read -r verb rest; do case $verb in `+polite+` *) echo unsupported;; esac; done; exit 3`)
-	if err := process.Smoke(context.Background(), bad, process.DefaultTimeout); err == nil || err.Error() != "at the end of its input: exit status 3" {
-		t.Errorf("got %v", err)
+	for _, c := range []struct{ start, end, want string }{
+		{`trap "" PIPE`, "exit 3", "at the end of its input: exit status 3"},
+		{`trap "" PIPE`, "exec sleep 1000", "at the end of its input: the peer did not exit within 1s"},
+		{":", "exit 0", "it does not ignore SIGPIPE: a send to a closed socket may kill it"},
+	} {
+		bad := scenario.Program("x", "/bin/sh", "-c", c.start+`; while read -r verb rest; do case $verb in `+polite+` *) echo unsupported;; esac; done; `+c.end)
+		if err := process.Smoke(context.Background(), bad, process.DefaultTimeout); err == nil || err.Error() != c.want {
+			t.Errorf("got %v, want %s", err, c.want)
+		}
 	}
 	const open = `while read -r verb rest; do case $verb in hello) echo ok name=x can=stream;; use|end) echo ok;; *) echo unsupported;; esac; done`
 	const form = `"end" leaves the socket open in process [0-9]+: `

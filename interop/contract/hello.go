@@ -54,8 +54,13 @@ func ParseHello(answer string) (h Hello, err error) {
 		return h, err
 	}
 	f, can := l.Fields, l.List("can")
-	if l.Verb != "ok" || f["name"] == "" || f["can"] == "" || len(l.Words) > 0 {
+	if l.Verb != "ok" || len(l.Words) > 0 {
 		return h, fmt.Errorf("not an answer to hello: %s", Quote(answer))
+	}
+	for _, key := range []string{"name", "can"} {
+		if f[key] == "" {
+			return h, fmt.Errorf("the answer to hello has no %s=: %s", key, Quote(answer))
+		}
 	}
 	for _, key := range slices.Sorted(maps.Keys(f)) {
 		known, ok := helloForms[key]

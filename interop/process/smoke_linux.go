@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -16,16 +17,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// nonsense lists commands that no peer supports. A peer that answers anything other than "unsupported" to one of
-// these commands would also give wrong answers in scenarios.
-var nonsense = []string{
-	"levitate height=3",
-	"send payload=00 fds=- flags=sideways",
-	"send payload=0g fds=-",
-	"recv bytes=1 fds=0 color=red",
-	"recv bytes=+1 fds=0",
-	"recv bytes=1 fds=0 flags=sideways",
-	"close fds=9999",
+// nonsense lists commands that no peer supports, and what is wrong with each. A peer that answers anything other than
+// "unsupported" to one of these commands would also give wrong answers in scenarios.
+var nonsense = [][2]string{
+	{"levitate height=3", "an unknown command"},
+	{"send payload=00 fds=- flags=sideways", "an unknown flag"},
+	{"send payload=0g fds=-", "a payload that is not hexadecimal"},
+	{"recv bytes=1 fds=0 color=red", "an unknown field"},
+	{"recv bytes=+1 fds=0", "an integer that begins with +"},
+	{"recv bytes=1 fds=0 flags=sideways", "an unknown flag"},
+	{"close fds=9999", "a descriptor that the peer does not hold"},
 }
 
 // Smoke tests the peer itself rather than its library. The peer must start, answer the commands that neither send
@@ -55,11 +56,17 @@ func Smoke(ctx context.Context, p *scenario.Peer, timeout time.Duration) error {
 	}
 	var wrong []error
 	tests := []func() error{
+		proc.testSIGPIPE,
 		func() error { return proc.testPattern(ctx, pool, len(socketTypes), timeout) },
 		func() error { return proc.testBasics(ctx, pool, 2*len(socketTypes), timeout) },
 	}
-	for _, command := range nonsense {
-		tests = append(tests, func() error { return proc.expect(ctx, command, "unsupported", timeout) })
+	for _, bad := range nonsense {
+		tests = append(tests, func() error {
+			if err := proc.expect(ctx, bad[0], "unsupported", timeout); err != nil {
+				return fmt.Errorf("%w (the command has %s, to which the answer is unsupported)", err, bad[1])
+			}
+			return nil
+		})
 	}
 	for _, test := range tests {
 		err := test()
@@ -68,7 +75,10 @@ func Smoke(ctx context.Context, p *scenario.Peer, timeout time.Duration) error {
 			return errors.Join(wrong...)
 		}
 	}
-	if err := proc.Close(); err != nil {
+	switch err := proc.Close(); {
+	case proc.EndedBy(unix.SIGKILL): // by the runner
+		wrong = append(wrong, fmt.Errorf("at the end of its input: the peer did not exit within %v", Grace))
+	case err != nil:
 		wrong = append(wrong, fmt.Errorf("at the end of its input: %w", err))
 	}
 	return errors.Join(wrong...)
@@ -108,9 +118,24 @@ func (proc *Process) startsPeer() bool {
 	return slices.ContainsFunc(processes[1:], func(pid int) bool { return same(pid, 1) && same(pid, proc.FDs[0]) })
 }
 
-// testPattern tests that the peer sends and recognizes the payload pattern, which a command writes as @N. The runner
-// and the peer send each other the file of the pool with the payload. A library may reject the send and recv
-// commands. The sockets for the types in contract.SocketTypes begin with near[first].
+// testSIGPIPE tests that SIGPIPE does not kill the peer. The runtime of a language may catch the signal instead.
+func (proc *Process) testSIGPIPE() error {
+	status, err := procfs.ReadStatus(proc.Pid)
+	if err != nil {
+		return nil // hidepid can hide the peer; one that has ended is reported at the next command
+	}
+	for _, field := range []string{"SigIgn", "SigCgt"} {
+		set, err := strconv.ParseUint(status.Field(field), 16, 64)
+		if err != nil || set&(1<<(unix.SIGPIPE-1)) != 0 {
+			return nil
+		}
+	}
+	return errors.New("it does not ignore SIGPIPE: a send to a closed socket may kill it")
+}
+
+// testPattern tests that the peer sends and recognizes the payload pattern, which a command writes as @N, and that it writes
+// bytes in lower case. The runner and the peer send each other the file of the pool with the payload. A library may reject
+// the send and recv commands. The sockets for the types in contract.SocketTypes begin with near[first].
 func (proc *Process) testPattern(ctx context.Context, pool *testPool, first int, timeout time.Duration) error {
 	i := slices.IndexFunc(contract.SocketTypes, proc.Peer.Hello.Offers)
 	if proc.Peer.Hello.Payload != "" || i < 0 {
@@ -139,21 +164,36 @@ func (proc *Process) testPattern(ctx context.Context, pool *testPool, first int,
 	if proc.Peer.Hello.Closes && !strings.HasPrefix(answer, "ok ") {
 		return proc.expect(ctx, "end", "ok", timeout) // the library may have closed the socket
 	}
-	if err := pool.sendTo(i, want); err != nil {
-		return err
-	}
-	const recv = "recv bytes=5000 fds=1 at=7"
-	if answer, err = proc.Ask(ctx, recv, timeout); err != nil {
-		return fmt.Errorf("%q: %w", recv, proc.Explain(err))
-	}
-	if strings.HasPrefix(answer, "ok ") {
-		line, _, err := contract.ParseAnswer(contract.Commands, "recv", answer)
+	for _, m := range []struct {
+		message []byte
+		recv    string
+		are     string
+	}{
+		{[]byte{0xaf}, "recv bytes=16 fds=1", "af"}, // the digits that have two cases
+		{want, "recv bytes=5000 fds=1 at=7", "the pattern"},
+	} {
+		if err := pool.sendTo(i, m.message); err != nil {
+			return err
+		}
+		if answer, err = proc.Ask(ctx, m.recv, timeout); err != nil {
+			return fmt.Errorf("%q: %w", m.recv, proc.Explain(err))
+		}
+		if !strings.HasPrefix(answer, "ok ") {
+			break
+		}
+		line, err := contract.ParseLine(answer)
 		if err != nil {
 			return err
 		}
 		got := line.Fields["payload"]
-		if n := min(contract.PayloadLen(got), len(want)); got != contract.FormatPayload(want[:n], 7) {
-			return fmt.Errorf("answered %s to %q, but the bytes that were sent to it are the pattern", contract.Quote(answer), recv)
+		if m.are == strings.ToLower(got) && got != m.are {
+			return fmt.Errorf("answered %s to %q: bytes are written in lower case", contract.Quote(answer), m.recv)
+		}
+		if _, _, err = contract.ParseAnswer(contract.Commands, "recv", answer); err != nil {
+			return err
+		}
+		if n := min(contract.PayloadLen(got), len(m.message)); got != contract.FormatPayload(m.message[:n], 7) {
+			return fmt.Errorf("answered %s to %q, but the bytes that were sent to it are %s", contract.Quote(answer), m.recv, m.are)
 		}
 	}
 	return proc.expect(ctx, "end", "ok", timeout)

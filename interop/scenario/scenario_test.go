@@ -59,7 +59,8 @@ func TestParseHello(t *testing.T) {
 		t.Errorf("got %+v, %v", h, err)
 	}
 	for answer, want := range map[string]string{
-		"ok name=x":                         `not an answer to hello: "ok name=x"`,
+		"ok name=x":                         `the answer to hello has no can=: "ok name=x"`,
+		"ok can=stream":                     `the answer to hello has no name=: "ok can=stream"`,
 		"unsupported":                       `not an answer to hello: "unsupported"`,
 		"ok name=x can=dgram room=1":        "room=1 is not BYTES,FDS",
 		"ok name=x can=dgram payload=0":     "payload=0 is not bytes",
