@@ -194,7 +194,7 @@ func TestParseKinds(t *testing.T) {
 		want := "<nil>"
 		if !k.Peer {
 			want = fmt.Sprintf("group/id: the kind of file %q is for kernel scenarios (play kernel); those for peer scenarios are "+
-				"file dir opath null pipe-r pipe-w memfd eventfd pair", k.Name)
+				"file append dir opath null pipe-r pipe-w memfd eventfd pty-master pty-slave pair tcp tcp-listener udp unix-listener", k.Name)
 		}
 		if got := fmt.Sprint(s.ValidatePeer()); got != want {
 			t.Errorf("%s:\n got %s\nwant %s", k.Name, got, want)
@@ -206,8 +206,8 @@ func TestParseKinds(t *testing.T) {
 			peer++
 		}
 	}
-	if peer != 9 {
-		t.Errorf("%d kinds are for peer scenarios, not 9", peer)
+	if peer != 16 {
+		t.Errorf("%d kinds are for peer scenarios, not 16", peer)
 	}
 }
 
