@@ -82,14 +82,14 @@ type Expect struct {
 
 // Kind is a kind of file. Besides the constants, it can be the name of one of Linux's namespaces ("net",
 // "mnt", "pid", …) or anonymous files: "timerfd", "signalfd", "eventpoll", "inotify", "fanotify",
-// "io_uring", "perf_event", "userfaultfd", "seccomp notify", "bpf-map", "bpf-prog". For any other anonymous
-// file, use the name that /proc shows: "anon_inode:[dma_fence]". A Kind that does not exist makes an
+// "io_uring", "perf_event", "userfaultfd", "seccomp notify", "bpf-map", "bpf-prog", "dmabuf". For any other
+// anonymous file, use the name that /proc shows: "anon_inode:[dma_fence]". A Kind that does not exist makes an
 // [Expect] invalid (EINVAL). The kind of a namespace that was opened through a path with O_PATH is not
 // recognized. Linux 6.7 and later refuse to pass an io_uring descriptor (EINVAL), so only [Expect.Enforce] can
 // see one.
 type Kind string
 
-// KindRegular includes POSIX message queues and the files of memfd_secret(2). KindSymlink is a symbolic link
+// KindRegular includes POSIX message queues, BPF tokens and the files of memfd_secret(2). KindSymlink is a symbolic link
 // itself, opened with O_PATH and O_NOFOLLOW. KindMemfd and the kinds after it are supported on Linux only.
 const (
 	KindRegular     Kind = "regular"
@@ -174,7 +174,7 @@ func (e Expect) kind() Kind {
 	case e.Kind == "" && e.wantsSocket():
 		return KindSocket
 	case strings.HasPrefix(string(e.Kind), "anon_inode:"):
-		return Kind(sys.AnonymousKind(string(e.Kind)))
+		return Kind(sys.AnonymousKind(string(e.Kind), false))
 	}
 	return e.Kind
 }

@@ -274,13 +274,22 @@ var _ = It("Enforce recognizes a file whose path is too long for readlink", func
 })
 
 var _ = It("AnonymousKind recognizes both forms in which kernels name a pidfd, and other anonymous files", func() {
-	for name, kind := range map[string]string{
+	for name, kind := range map[string]string{ // also without a type in st_mode
 		"anon_inode:[pidfd]": "pidfd", "pidfd:[1234]": "pidfd", "anon_inode:[eventfd]": "eventfd",
 		"anon_inode:inotify": "inotify", "pipe:[1234]": "pipe", "net:[4026531833]": "net",
 		"anon_inode:[perf event": "perf event", "": "",
-		"/memfd:x (deleted)": "", "/dir/anon_inode:[x]": "", "/anon_inode:[eventfd]": "", "/pidfd:[1234]": "",
 	} {
-		Expect(sys.AnonymousKind(name)).To(Equal(kind), name)
+		Expect(sys.AnonymousKind(name, false)).To(Equal(kind), name)
+		Expect(sys.AnonymousKind(name, true)).To(Equal(kind), name)
+	}
+	for name, kind := range map[string]string{"/dmabuf:": "dmabuf", "/dmabuf:a/b[c]": "dmabuf", "/future[4711]": "future", "/": ""} {
+		Expect(sys.AnonymousKind(name, false)).To(BeEmpty(), name)
+		Expect(sys.AnonymousKind(name, true)).To(Equal(kind), name)
+	}
+	for _, name := range []string{
+		"/memfd:x (deleted)", "/dir/anon_inode:[x]", "/anon_inode:[eventfd]", "/pidfd:[1234]",
+	} {
+		Expect(sys.AnonymousKind(name, false)).To(BeEmpty(), name)
 	}
 })
 
@@ -289,7 +298,7 @@ var _ = It("Expect.Kind can be the name that /proc shows for an anonymous file",
 	fd := ok(unix.Eventfd(0, unix.EFD_CLOEXEC))
 	f.Own(fd)
 	for kind, takes := range map[scm.Kind]bool{
-		"eventfd": true, "anon_inode:eventfd": true, "anon_inode:[eventfd]": true, "anon_inode:[eventpoll]": false,
+		"dmabuf": false, "eventfd": true, "anon_inode:eventfd": true, "anon_inode:[eventfd]": true, "anon_inode:[eventpoll]": false,
 	} {
 		f.takesOnly(takes, single(kind), fd)
 	}

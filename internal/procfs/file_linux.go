@@ -176,14 +176,17 @@ func FollowsAppend(own, pid, fd int) (follows bool, err error) {
 }
 
 // Kind returns the kind of file that a name of ReadLink stands for, such as "pipe", "eventfd", "pidfd" or "socket", or ""
-// if the name is a path. A path does not reveal the kind.
-func Kind(name string) string {
+// if the name is a path. A path does not reveal the kind, unless st_mode has no type, as for /dmabuf:NAME.
+func Kind(name string, typeless bool) string {
 	switch {
-	case strings.HasPrefix(name, "/"):
+	case strings.HasPrefix(name, "/") && !typeless:
 		return ""
 	case strings.HasPrefix(name, "anon_inode:"):
 		return strings.Trim(strings.TrimPrefix(name, "anon_inode:"), "[]")
 	}
-	kind, _, _ := strings.Cut(name, ":") // pipe:[4711], pidfd:[12], net:[4026531840]
+	kind := strings.TrimPrefix(name, "/")
+	if i := strings.IndexAny(kind, ":["); i >= 0 { // pipe:[4711], pidfd:[12], net:[4026531840]
+		kind = kind[:i]
+	}
 	return kind
 }

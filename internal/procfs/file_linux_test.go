@@ -112,12 +112,17 @@ func TestKind(t *testing.T) {
 		"anon_inode:[eventfd]": "eventfd", "anon_inode:inotify": "inotify", "anon_inode:[pidfd]": "pidfd", "pidfd:[12]": "pidfd",
 		"pipe:[4711]": "pipe", "socket:[7]": "socket", "net:[4026531840]": "net", "/memfd:x": "", "/dev/null": "",
 	} {
-		if got := Kind(name); got != want {
+		if got := Kind(name, false); got != want {
 			t.Errorf("%s: got %q, want %q", name, got, want)
 		}
 	}
+	for _, name := range []string{"/dmabuf:", "/dmabuf:name"} {
+		if typeless, path := Kind(name, true), Kind(name, false); typeless != "dmabuf" || path != "" {
+			t.Errorf("%s: got %q and %q, want dmabuf and no kind", name, typeless, path)
+		}
+	}
 	r, _ := pipe(t)
-	if name, err := ReadLink(Self, r); err != nil || Kind(name) != "pipe" || !strings.HasPrefix(name, "pipe:[") {
+	if name, err := ReadLink(Self, r); err != nil || Kind(name, false) != "pipe" || !strings.HasPrefix(name, "pipe:[") {
 		t.Errorf("got %s, %v", name, err)
 	}
 }

@@ -125,9 +125,9 @@ func (l *lookup) kind(tid int, fd int32, name string) string {
 	case strings.HasPrefix(name, "/memfd:"):
 		return "memfd"
 	case strings.HasPrefix(name, "/"):
-		return fileKind(procfs.FDPath(tid, int(fd)))
+		return fileKind(procfs.FDPath(tid, int(fd)), name)
 	case !strings.HasPrefix(name, "socket:["):
-		return procfs.Kind(name)
+		return procfs.Kind(name, false)
 	}
 	kind, ok := l.sockets[name]
 	if !ok {
@@ -140,7 +140,7 @@ func (l *lookup) kind(tid int, fd int32, name string) string {
 	return kind
 }
 
-func fileKind(path string) string {
+func fileKind(path, name string) string {
 	var st unix.Stat_t
 	if unix.Stat(path, &st) != nil {
 		return "file"
@@ -158,6 +158,8 @@ func fileKind(path string) string {
 		return "fifo"
 	case unix.S_IFSOCK:
 		return "socket file"
+	case 0:
+		return procfs.Kind(name, true)
 	}
 	return "file"
 }

@@ -45,7 +45,7 @@ var (
 	// anonymous holds Linux's names for anonymous files. There are others.
 	anonymous = []string{
 		"eventfd", "pidfd", "timerfd", "signalfd", "eventpoll", "inotify", "fanotify", "io_uring", "perf_event",
-		"userfaultfd", "seccomp notify", "bpf-map", "bpf-prog",
+		"userfaultfd", "seccomp notify", "bpf-map", "bpf-prog", "dmabuf",
 	}
 
 	// named holds all other kinds: no anonymous file has one of these names.
@@ -58,7 +58,7 @@ var (
 // KnownKind reports whether a file of this kind can exist.
 func KnownKind(kind string) bool {
 	if strings.HasPrefix(kind, "anon_inode:") {
-		kind = AnonymousKind(kind)
+		kind = AnonymousKind(kind, false)
 		return kind != "" && !slices.Contains(named, kind)
 	}
 	return slices.Contains(named, kind) || slices.Contains(anonymous, kind)
@@ -66,14 +66,18 @@ func KnownKind(kind string) bool {
 
 // AnonymousKind returns the kind in the kernel's name for a file, such as "anon_inode:[eventfd]",
 // "anon_inode:inotify" or "pipe:[4711]". A pidfd can have either form. If the name begins with a
-// slash, the file is in a file system, and the kind is "".
-func AnonymousKind(name string) string {
-	if strings.HasPrefix(name, "/") {
+// slash, the file is in a file system, and the kind is "", unless st_mode has no type: then only the kernel
+// can have chosen the name, such as "/dmabuf:NAME".
+func AnonymousKind(name string, typeless bool) string {
+	if strings.HasPrefix(name, "/") && !typeless {
 		return ""
 	}
 	if kind, ok := strings.CutPrefix(name, "anon_inode:"); ok {
 		return strings.Trim(kind, "[]")
 	}
-	kind, _, _ := strings.Cut(name, ":[")
+	kind := strings.TrimPrefix(name, "/")
+	if i := strings.IndexAny(kind, ":["); i >= 0 {
+		kind = kind[:i]
+	}
 	return kind
 }

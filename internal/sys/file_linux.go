@@ -50,6 +50,7 @@ func (f *File) Identify(fd int) error {
 		return err
 	}
 	f.Kind = kindOf(i.mode)
+	typeless := err == nil && f.Kind == unknownKind // the sender can choose the name of a FUSE file
 	if f.Kind != "regular" && f.Kind != unknownKind {
 		return nil
 	}
@@ -69,7 +70,7 @@ func (f *File) Identify(fd int) error {
 	if err != nil {
 		f.Kind, f.Unknown = unknownKind, fmt.Errorf("its kind is known only by its name in /proc: %w", err)
 	}
-	kind := AnonymousKind(name)
+	kind := AnonymousKind(name, typeless)
 	switch {
 	case kind != "":
 		f.Kind = kind
@@ -252,7 +253,7 @@ func Pollable(fd int) bool {
 	if err != nil {
 		return false
 	}
-	return neverWaits[AnonymousKind(name)]
+	return neverWaits[AnonymousKind(name, false)]
 }
 
 // neverWaits reports for each known kind of anonymous file whether its poll method never waits.
@@ -270,6 +271,7 @@ var neverWaits = map[string]bool{
 	"bpf-map":        false, // depends on the type of map
 	"io_uring":       false, // depends on the version of the kernel
 	"bpf-prog":       false, // has no poll method
+	"dmabuf":         false, // takes a lock of its driver
 }
 
 // pollsDevice reports whether the character device that fd refers to may enter the poller.

@@ -66,5 +66,5 @@ func (w *Witness) Holds(f *File, ownerPid, pid, fd int) (holds bool, way string,
 // IsPidfd reports whether a descriptor of a process is a pidfd. It does not access the file itself.
 func IsPidfd(pid, fd int) bool {
 	name, err := procfs.ReadLink(pid, fd)
-	return err == nil && procfs.Kind(name) == "pidfd"
+	return err == nil && procfs.Kind(name, false) == "pidfd"
 }
