@@ -30,8 +30,8 @@
 //	message, err := in.ReadBytes(0)
 //	files, err := r.TakeUpTo(r.Offset() - int64(in.Buffered()))
 //
-// A receive does not report which byte a descriptor was sent with, only that it was received with one
-// of these bytes. Which message the descriptor belongs to depends on the system:
+// A receive that returns descriptors does not report with which of its bytes they were sent. Which
+// message a descriptor belongs to depends on the system:
 //
 //   - On Linux, a receive that returns descriptors ends within the bytes of the sendmsg call that
 //     passed them. If each sendmsg call carries one message, or part of one, the descriptors belong to

@@ -129,7 +129,7 @@ func (p *pump) nextRecord() error {
 
 // nextBytes passes on what a stream socket has received, up to the first message with descriptors, or this message.
 func (p *pump) nextBytes() error {
-	// There is no space for descriptors, so the kernel only reports whether any are queued. These may follow the bytes that it returns.
+	// There is no space for descriptors, so the kernel only reports whether any are queued, perhaps after these bytes.
 	size, hdr, err := p.recv(p.data, p.control[:credSpace], unix.MSG_PEEK)
 	switch {
 	case err != nil:
@@ -153,9 +153,9 @@ func (p *pump) nextBytes() error {
 	return p.passOn(m)
 }
 
-// plainBytes returns how many of the next size bytes are before the message that contains the last of them. The kernel receives
-// a message as a whole or not at all, so it stops before the one whose last byte it cannot write. plainBytes returns 0 if there
-// are none, or if the kernel does not work this way.
+// plainBytes returns how many of the next size bytes are before the message that contains the last of them. The kernel returns
+// nothing of a message if it can write only a part of what was asked for, so a peek whose last byte cannot be written ends before
+// this message. plainBytes returns 0 if there are no such bytes, or if the kernel does not work this way.
 func (p *pump) plainBytes(size int) (n int) {
 	if page := noMemory(); page != nil && size > 1 {
 		_ = p.from.Control(func(fd uintptr) { n, _ = peekBefore(int(fd), p.data[:size-1], page) })
@@ -168,7 +168,8 @@ func peekBefore(fd int, data, page []byte) (int, error) {
 	return raw.NewMessage([][]byte{data, page[:1]}, nil).Recv(fd, unix.MSG_PEEK|unix.MSG_DONTWAIT)
 }
 
-// noMemory returns a page that cannot be written. It returns nil if the kernel receives the bytes of a message that fit before it.
+// noMemory returns a page that cannot be written. It returns nil if the kernel works differently, and returns the bytes of a
+// message that it can write before the page.
 var noMemory = sync.OnceValue(func() []byte {
 	page, err := unix.Mmap(-1, 0, os.Getpagesize(), unix.PROT_NONE, unix.MAP_ANON|unix.MAP_PRIVATE)
 	if err != nil {

@@ -5,8 +5,8 @@
 // descriptors. A relay that sends what it has received passes the descriptors on with an earlier byte, at which the receiver may
 // not expect them. A peek with a control buffer does not help: it returns copies of the descriptors, and does not report their
 // byte either. A peek without space for descriptors installs none, and sets MSG_CTRUNC if any are queued. Then the pump peeks
-// again, and leaves the kernel no space for the last byte. As the kernel receives only whole messages, this peek returns the bytes
-// that are before the message with the descriptors.
+// again, with the last byte on a page that cannot be written. The kernel then returns nothing of the message with the descriptors,
+// and so the bytes before it.
 package relay
 
 import (
