@@ -21,13 +21,7 @@ func (id FileID) Anonymous() bool { return id.Type == 0 }
 // Identify returns the FileID of a descriptor. It never waits for the server of a network or FUSE file system,
 // because the server may be the process itself, and a signal would not interrupt such a wait.
 func Identify(pid, fd int) (FileID, error) {
-	id, err := identifyAt(unix.AT_FDCWD, FDPath(pid, fd), 0)
-	if IsGone(err) {
-		if tid := holder(pid); tid != pid {
-			return Identify(tid, fd)
-		}
-	}
-	return id, err
+	return Statx(pid, fd, 0, new(unix.Statx_t))
 }
 
 // IdentifyOwn is Identify for a descriptor of the calling thread. It does not need /proc.
@@ -46,7 +40,13 @@ func IdentifyOwn(fd int) (FileID, error) {
 
 // Statx is Identify for a caller that needs further fields, which mask selects.
 func Statx(pid, fd, mask int, st *unix.Statx_t) (FileID, error) {
-	return statxAt(unix.AT_FDCWD, FDPath(pid, fd), 0, mask, st)
+	id, err := statxAt(unix.AT_FDCWD, FDPath(pid, fd), 0, mask, st)
+	if IsGone(err) {
+		if tid := holder(pid); tid != pid {
+			return Statx(tid, fd, mask, st)
+		}
+	}
+	return id, err
 }
 
 func identifyAt(dir int, path string, flags int) (FileID, error) {
