@@ -27,6 +27,7 @@ import (
 	"maps"
 	"net"
 	"net/http"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -49,8 +50,10 @@ type Server struct {
 
 	mu        sync.Mutex
 	listeners map[*listener]bool // whose Accept loop has not ended
-	conns     map[net.Conn]bool  // true until the first header is complete; without closed and hijacked connections
-	changed   chan struct{}
+	// conns is true until the first header is complete, and does not contain closed and hijacked connections. A net.Conn
+	// as a key would panic if its type cannot be compared.
+	conns   map[reflect.Value]bool
+	changed chan struct{}
 }
 
 // A listener can be closed repeatedly. The listeners of some programs cannot, because net/http closes them only once.
@@ -68,7 +71,7 @@ func New(server *http.Server) *Server {
 		server:    server,
 		drained:   make(chan struct{}),
 		listeners: map[*listener]bool{},
-		conns:     map[net.Conn]bool{},
+		conns:     map[reflect.Value]bool{},
 		changed:   make(chan struct{}, 1),
 	}
 	handler, state, base := server.Handler, server.ConnState, server.BaseContext
@@ -110,32 +113,33 @@ func (s *Server) askToClose(w http.ResponseWriter) {
 
 // track records the state of a connection.
 func (s *Server) track(c net.Conn, now http.ConnState) {
+	key := reflect.ValueOf(c) // net/http passes the same interface value in each call
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch now {
 	case http.StateNew:
-		s.conns[c] = true
+		s.conns[key] = true
 		if s.draining.Load() {
-			s.limitHeader(c)
+			s.limitHeader(key)
 		}
 	case http.StateClosed, http.StateHijacked:
-		delete(s.conns, c)
+		delete(s.conns, key)
 		s.wake()
 	default:
-		if s.conns[c] { // x/net's HTTP/2 also reports connections that have been hijacked
-			s.conns[c] = false
+		if s.conns[key] { // x/net's HTTP/2 also reports connections that have been hijacked
+			s.conns[key] = false
 		}
 	}
 }
 
 // limitHeader closes a connection that has not sent a header when headerTime is over. IdleTimeout does not apply to it.
-func (s *Server) limitHeader(c net.Conn) {
+func (s *Server) limitHeader(key reflect.Value) {
 	afterFunc(headerTime, func() {
 		s.mu.Lock()
-		silent := s.conns[c]
+		silent := s.conns[key]
 		s.mu.Unlock()
 		if silent {
-			_ = c.Close()
+			_ = key.Interface().(net.Conn).Close()
 		}
 	})
 }
@@ -234,8 +238,8 @@ func (s *Server) Drain(ctx context.Context) error {
 func (s *Server) drain(ctx context.Context) error {
 	s.mu.Lock()
 	listeners := slices.Collect(maps.Keys(s.listeners))
-	for c := range s.conns {
-		s.limitHeader(c)
+	for key := range s.conns {
+		s.limitHeader(key)
 	}
 	s.mu.Unlock()
 	var err error

@@ -290,7 +290,20 @@ func (l *load) restart(times int, transports []*http.Transport, pause time.Durat
 	}
 }
 
-// serve starts a server, whose result is sent to the channel.
+// incomparable is a connection of a program. A map whose keys are interface values panics if one is a key.
+type incomparable struct {
+	net.Conn
+	_ []byte
+}
+
+type incomparables struct{ net.Listener }
+
+func (l incomparables) Accept() (net.Conn, error) {
+	conn, err := l.Listener.Accept()
+	return incomparable{Conn: conn}, err
+}
+
+// serve starts a server, whose result is sent to the channel. Its connections cannot be compared.
 func serve(t *testing.T, server *http.Server) (*httpdrain.Server, string, chan error) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -299,7 +312,7 @@ func serve(t *testing.T, server *http.Server) (*httpdrain.Server, string, chan e
 	}
 	s := httpdrain.New(server)
 	served := make(chan error, 1)
-	go func() { served <- s.Serve(l) }()
+	go func() { served <- s.Serve(incomparables{l}) }()
 	return s, l.Addr().String(), served
 }
 
