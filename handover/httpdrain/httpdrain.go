@@ -65,7 +65,9 @@ type listener struct {
 func (l *listener) Close() error { return l.close() }
 
 // New returns a Server for server, which must not have been started. It replaces server's Handler, ConnState and
-// BaseContext with functions that call the original ones. Start server only with the methods of the returned Server.
+// BaseContext with functions that call the original ones, and sets DisableGeneralOptionsHandler: unless it was set
+// already, the new Handler answers "OPTIONS *" as net/http does. Start server only with the methods of the returned
+// Server.
 func New(server *http.Server) *Server {
 	s := &Server{
 		server:    server,
@@ -75,14 +77,19 @@ func New(server *http.Server) *Server {
 		changed:   make(chan struct{}, 1),
 	}
 	handler, state, base := server.Handler, server.ConnState, server.BaseContext
+	answersOptions := !server.DisableGeneralOptionsHandler
+	server.DisableGeneralOptionsHandler = true // net/http would not ask the client to close its connection
 	server.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		// A handler that switches protocols may add "Connection: Upgrade". Many clients offer h2c in ordinary requests.
 		if to := r.Header.Get("Upgrade"); to == "" || strings.EqualFold(to, "h2c") {
 			s.askToClose(w)
 		}
-		if handler == nil {
+		switch {
+		case answersOptions && r.Method == http.MethodOptions && r.RequestURI == "*":
+			w.Header().Set("Content-Length", "0")
+		case handler == nil:
 			http.DefaultServeMux.ServeHTTP(w, r)
-		} else {
+		default:
 			handler.ServeHTTP(w, r)
 		}
 		s.askToClose(w) // the drain may have begun since, and a short response has not been sent yet

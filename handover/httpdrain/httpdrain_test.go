@@ -3,6 +3,7 @@
 package httpdrain_test
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -316,6 +317,18 @@ func serve(t *testing.T, server *http.Server) (*httpdrain.Server, string, chan e
 	return s, l.Addr().String(), served
 }
 
+// waitForDrain returns when Drain has closed the listener.
+func waitForDrain(t *testing.T, address string) {
+	t.Helper()
+	eventually(t, "the listener is closed", func() bool {
+		conn, err := net.Dial("tcp", address)
+		if err == nil {
+			_ = conn.Close()
+		}
+		return err != nil
+	})
+}
+
 func TestServeReturnsWhenTheDrainIsComplete(t *testing.T) {
 	entered, leave := make(chan bool), make(chan bool)
 	states := new(atomic.Int64)
@@ -333,13 +346,7 @@ func TestServeReturnsWhenTheDrainIsComplete(t *testing.T) {
 	<-entered
 	drained := make(chan error, 1)
 	go func() { drained <- s.Drain(patient(t)) }()
-	eventually(t, "the listener is closed", func() bool {
-		conn, err := net.Dial("tcp", address)
-		if err == nil {
-			_ = conn.Close()
-		}
-		return err != nil
-	})
+	waitForDrain(t, address)
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	if err := s.Drain(ctx); !errors.Is(err, context.Canceled) {
@@ -527,6 +534,43 @@ func TestDrainEndsConnectionsWithoutARequest(t *testing.T) {
 	}
 	if err := <-served; !errors.Is(err, http.ErrServerClosed) {
 		t.Error(err)
+	}
+}
+
+// net/http answers such a request without the Handler.
+func TestDrainAsksClientsThatSendOptionsToClose(t *testing.T) {
+	for set, want := range map[bool]int{false: http.StatusOK, true: http.StatusTeapot} {
+		s, address, served := serve(t, &http.Server{
+			DisableGeneralOptionsHandler: set,
+			Handler:                      http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTeapot) }),
+		})
+		conn, err := net.Dial("tcp", address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = conn.Close() }()
+		in := bufio.NewReader(conn)
+		check := func(close bool) {
+			t.Helper()
+			if _, err := io.WriteString(conn, "OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
+				t.Fatal(err)
+			}
+			answer, err := http.ReadResponse(in, nil)
+			if err != nil || answer.StatusCode != want || answer.ContentLength != 0 || answer.Close != close {
+				t.Fatalf("with DisableGeneralOptionsHandler %v: %+v, %v", set, answer, err)
+			}
+		}
+		check(false)
+		drained := make(chan error, 1)
+		go func() { drained <- s.Drain(patient(t)) }()
+		waitForDrain(t, address)
+		check(true)
+		if err := <-drained; err != nil {
+			t.Error(err)
+		}
+		if err := <-served; !errors.Is(err, http.ErrServerClosed) {
+			t.Error(err)
+		}
 	}
 }
 
