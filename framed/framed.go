@@ -386,8 +386,9 @@ func (w *Writer) Attach(files ...*os.File) error {
 // AttachSockets is like [Writer.Attach], but takes listeners and connections of package net or package scm,
 // or other types with a SyscallConn method. The next Write sends their descriptors. It does not duplicate
 // them and does not change O_NONBLOCK. If a socket is nil, AttachSockets returns [os.ErrInvalid]. If one is
-// closed, Write returns an error that wraps [os.ErrClosed], and sends nothing. A call to Close on one of the
-// sockets waits until Write has returned.
+// closed, Write returns an error that wraps [os.ErrClosed], and sends nothing. If one of another type provides
+// no descriptor, the error wraps os.ErrInvalid. A call to Close on one of the sockets waits until Write has
+// returned.
 //
 // Closing a Unix listener removes its socket file. If the other process continues to use the listener, call
 // its SetUnlinkOnClose method.
@@ -396,7 +397,9 @@ func (w *Writer) AttachSockets(sockets ...syscall.Conn) error {
 		return scm.ErrTooManyFDs
 	}
 	for _, s := range sockets {
-		if v := reflect.ValueOf(s); !v.IsValid() || v.Kind() == reflect.Pointer && v.IsNil() {
+		v := reflect.ValueOf(s)
+		conn, ok := s.(*scm.Conn)
+		if !v.IsValid() || v.Kind() == reflect.Pointer && v.IsNil() || ok && conn.UnixConn == nil {
 			return os.ErrInvalid // otherwise every later Write would fail
 		}
 	}
@@ -440,11 +443,22 @@ func (w *Writer) sendHolding(p []byte, fds []int) (n int, err error) {
 	}
 	raw, err := w.attached[next].SyscallConn()
 	if err == nil {
-		var sent error
-		if raw.Control(func(fd uintptr) { n, sent = w.sendHolding(p, append(fds, int(fd))) }) == nil {
-			return n, sent
+		err = os.ErrInvalid // a caller's own type may have no RawConn, or one whose Control never calls the function
+		if raw != nil {
+			var sent error
+			calls := 0
+			closed := raw.Control(func(fd uintptr) {
+				if calls++; calls == 1 {
+					n, sent = w.sendHolding(p, append(fds, int(fd)))
+				}
+			})
+			if calls > 0 {
+				return n, sent
+			}
+			if closed != nil {
+				err = os.ErrClosed // neither package net nor package os exports its error
+			}
 		}
-		err = os.ErrClosed // neither package net nor package os exports its error
 	}
 	return 0, fmt.Errorf("framed: attached socket %d: %w", next, err)
 }

@@ -459,6 +459,63 @@ func TestWriterSendsSockets(t *testing.T) {
 	}
 }
 
+// callersConn is a connection of the caller's program.
+type callersConn struct {
+	syscall.RawConn
+	control func(f func(fd uintptr)) error
+}
+
+func (c callersConn) Control(f func(fd uintptr)) error { return c.control(f) }
+
+func (c callersConn) SyscallConn() (syscall.RawConn, error) {
+	if c.control == nil {
+		return nil, nil
+	}
+	return c, nil
+}
+
+func TestWriterSendsNothingIfASocketProvidesNoDescriptor(t *testing.T) {
+	a, b := connect(t, scm.Config{})
+	file := open(t, 1)[0]
+	for name, c := range map[string]struct {
+		control func(f func(fd uintptr)) error
+		want    error
+	}{
+		"no RawConn":                  {nil, os.ErrInvalid},
+		"Control does not call":       {func(func(uintptr)) error { return nil }, os.ErrInvalid},
+		"Control only returns":        {func(func(uintptr)) error { return io.EOF }, os.ErrClosed},
+		"Control calls twice":         {func(f func(uintptr)) error { f(file.Fd()); f(file.Fd()); return nil }, nil},
+		"Control calls, and an error": {func(f func(uintptr)) error { f(file.Fd()); return io.EOF }, nil},
+	} {
+		w := framed.NewWriter(a)
+		if err := errors.Join(w.Attach(file), w.AttachSockets(callersConn{control: c.control})); err != nil {
+			t.Fatal(err)
+		}
+		n, err := w.Write([]byte(name))
+		if c.want != nil {
+			if n != 0 || !errors.Is(err, c.want) {
+				t.Errorf("%s: got %d, %v", name, n, err)
+			}
+			continue
+		}
+		p := make([]byte, len(name)+1)
+		received, files, readErr := b.ReadFiles(p, scm.MaxFDs)
+		for _, f := range files {
+			defer f.Close()
+		}
+		if err = errors.Join(err, readErr); n != len(name) || err != nil || string(p[:received]) != name || len(files) != 2 {
+			t.Errorf("%s: sent %d, received %q and %d files: %v", name, n, p[:received], len(files), err)
+		}
+	}
+	if err := framed.NewWriter(a).AttachSockets(&scm.Conn{}); !errors.Is(err, os.ErrInvalid) {
+		t.Errorf("a Conn without a socket: %v", err)
+	}
+	_ = a.Close()
+	if rest, err := io.ReadAll(b); len(rest) > 0 || err != nil {
+		t.Errorf("also sent %q, %v", rest, err)
+	}
+}
+
 // Each byte of the script is an action of the partner or of the protocol. The queue is the model that the
 // Reader must agree with.
 func FuzzReader(f *testing.F) {
