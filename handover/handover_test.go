@@ -837,14 +837,37 @@ func TestConfigListen(t *testing.T) {
 	if called != 1 {
 		t.Errorf("Config.Listen was called %d times", called)
 	}
-	config.Listen = func(context.Context, string, string) (net.Listener, error) {
-		return struct{ net.Listener }{must(net.Listen("tcp", "127.0.0.1:0"))}, nil
-	}
+	var own net.Listener
+	config.Listen = func(context.Context, string, string) (net.Listener, error) { return own, nil }
 	c := start(t, config, socketPath(t))
-	if _, err := c.Listen(patient(t), "web", "tcp", "127.0.0.1:0"); !errors.Is(err, os.ErrInvalid) {
-		t.Errorf("a listener without a descriptor: %v", err)
+	for what, conn := range map[string]syscall.Conn{"SyscallConn": nil, "RawConn": noRaw{}, "descriptor": noDescriptor{}} {
+		l := must(net.Listen("tcp", "127.0.0.1:0"))
+		own = struct{ net.Listener }{l}
+		if conn != nil {
+			own = struct {
+				net.Listener
+				syscall.Conn
+			}{l, conn}
+		}
+		if _, err := c.Listen(patient(t), "web", "tcp", "127.0.0.1:0"); !errors.Is(err, os.ErrInvalid) {
+			t.Errorf("a listener without a %s: %v", what, err)
+		}
+		if err := l.Close(); !errors.Is(err, net.ErrClosed) {
+			t.Errorf("a listener without a %s is open: %v", what, err)
+		}
 	}
 }
+
+// noRaw is a connection of the program without a RawConn.
+type noRaw struct{}
+
+func (noRaw) SyscallConn() (syscall.RawConn, error) { return nil, nil }
+
+// noDescriptor is a connection of the program whose Control never calls its function.
+type noDescriptor struct{ syscall.RawConn }
+
+func (noDescriptor) Control(func(uintptr)) error             { return nil }
+func (n noDescriptor) SyscallConn() (syscall.RawConn, error) { return n, nil }
 
 // Fault T20: Start ends with ctx, also if the first process never calls Ready.
 func TestStartReportsItsContext(t *testing.T) {

@@ -139,7 +139,13 @@ func obtain[T io.Closer](ctx context.Context, p *Process, want socket, open func
 		_ = l.Close()
 		return none, fmt.Errorf("cannot pass a %T: it has no SyscallConn method: %w", l, os.ErrInvalid)
 	}
-	if err := p.offer(want, s); err != nil {
+	err = withFD(s, func(int) error { return nil })
+	if err != nil {
+		err = fmt.Errorf("cannot pass a %T: it provides no descriptor: %w", l, err)
+	} else {
+		err = p.offer(want, s)
+	}
+	if err != nil {
 		_ = l.Close()
 		return none, err
 	}

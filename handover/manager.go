@@ -167,6 +167,10 @@ func withFD(conn syscall.Conn, f func(fd int) error) error {
 	if err != nil {
 		return err
 	}
+	err = os.ErrInvalid // a listener of the program may have no RawConn, or one whose Control never calls the function
+	if raw == nil {
+		return err
+	}
 	if controlled := raw.Control(func(fd uintptr) { err = f(int(fd)) }); controlled != nil {
 		return controlled
 	}
