@@ -650,16 +650,21 @@ var _ = It("the file of a sent net.UnixListener stays, even if it is closed befo
 	Expect(path).To(BeAnExistingFile())
 
 	Expect(b.Close()).To(Succeed())
-	for _, unlink := range []bool{false, true} {
-		path := socketPath()
-		l := closeLater(ok(net.Listen("unix", path)).(*net.UnixListener))
-		Expect(sendSocket(a, l)).To(opFails("write", unix.EPIPE))
-		if unlink {
-			l.SetUnlinkOnClose(true)
+	for _, made := range []bool{false, true} {
+		for _, unlink := range []bool{false, true} {
+			path := socketPath()
+			l := closeLater[closer](ok(net.Listen("unix", path)).(*net.UnixListener))
+			if made {
+				l = ok(scm.NewListener(l.(net.Listener)))
+			}
+			Expect(sendSocket(a, l)).To(opFails("write", unix.EPIPE))
+			if unlink {
+				l.SetUnlinkOnClose(true)
+			}
+			Expect(l.Close()).To(Succeed())
+			_, err := os.Lstat(path)
+			Expect(err != nil).To(Equal(unlink), "%T", l)
 		}
-		Expect(l.Close()).To(Succeed())
-		_, err := os.Lstat(path)
-		Expect(err != nil).To(Equal(unlink))
 	}
 })
 

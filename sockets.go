@@ -32,8 +32,8 @@ func (c *Conn) SendConn(conn net.Conn) error { return c.sendSocket(conn) }
 //
 // Closing l no longer removes the socket file, even if the receiver answers, and l is closed, before
 // SendListener returns. If SendListener fails, closing l later removes the file as before. There are two
-// exceptions: if l was closed during the call, the file stays, and for a [*net.UnixListener] the caller must
-// call SetUnlinkOnClose(true).
+// exceptions: if l was closed during the call, the file stays, and for a [*net.UnixListener], or a Listener
+// that NewListener created from one, the caller must call SetUnlinkOnClose(true).
 //
 // Do not stop the old server with [net/http.Server.Shutdown] alone: it closes idle connections, even if a
 // request is on its way to one, and the request is lost. docs/howto-handover.md shows how to lose none.
