@@ -45,6 +45,10 @@ type Config struct {
 	// connection that a Listener has not yet accepted, are still queued. Until [Conn.PassRights] turns the option on,
 	// every method to which Expect applies closes them and returns an [*ExpectError], even if Expect allows them,
 	// or a [*TruncatedError] if more arrive than the call can return. Recv without space for descriptors sets MSG_CTRUNC.
+	//
+	// A Conn that [NewConn] creates for the same socket, even from a Conn with NoFiles, has a Config of its own. Without
+	// NoFiles, it returns such descriptors. PassRights of one Conn does not change what the other closes. The same
+	// applies to the Conns of a Listener that [NewListener] creates.
 	NoFiles bool
 
 	// Mode sets the permissions of the socket file that Listen and ListenPacket create, independently of

@@ -178,6 +178,20 @@ var _ = DescribeTableSubtree("on", func(network string) {
 		}
 	})
 
+	It("a Conn that NewConn creates from one with NoFiles returns files that were sent before, and its PassRights leaves the other as it is", func() {
+		a, b := pair(network)
+		f := pipes(1)[0]
+		for range 2 {
+			Expect(a.WriteFiles([]byte("x"), f)).To(Equal(1))
+		}
+		strict, err := scm.Config{NoFiles: true}.NewConn(b)
+		supported(err, "SO_PASSRIGHTS, which is from Linux 6.16")
+		other := ok(scm.NewConn(strict))
+		receives(other, "x", f)
+		Expect(other.PassRights(true)).To(Succeed())
+		Expect(Third(strict.ReadFiles(make([]byte, 1), 1))).To(BeAssignableToTypeOf(&scm.ExpectError{}))
+	})
+
 	It("Config.NoFiles makes the kernel reject files that are sent to the Conn", func() {
 		a, b := pair(network)
 		strict, err := scm.Config{NoFiles: true}.NewConn(b.UnixConn)
