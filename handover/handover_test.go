@@ -794,6 +794,32 @@ func TestListenFindsSocketsOfTheServiceManager(t *testing.T) {
 	}
 }
 
+// A connection has the address of the listener that accepted it.
+func TestListenTakesNoConnection(t *testing.T) {
+	a := start(t, Config{}, socketPath(t))
+	l := must(net.Listen("tcp", "127.0.0.1:0"))
+	client := must(net.Dial("tcp", l.Addr().String()))
+	defer client.Close()
+	conn := must(l.Accept()).(*net.TCPConn)
+	_ = l.Close()
+	packets := must(net.Dial("udp", "127.0.0.1:9")).(*net.UDPConn)
+	for _, c := range []interface {
+		net.Conn
+		File() (*os.File, error)
+	}{conn, packets} {
+		a.inherited = append(a.inherited, inherited{socket: socket{Name: "web"}, file: must(c.File())})
+		_ = c.Close()
+	}
+	web := listen(t, a, "web", "tcp", conn.LocalAddr().String())
+	if second, err := net.Dial("tcp", web.Addr().String()); err != nil {
+		t.Error(err)
+	} else {
+		_ = second.Close()
+	}
+	_, err := a.ListenPacket(patient(t), "packets", "udp", packets.LocalAddr().String())
+	wantError(t, err, "overlaps that of the received socket")
+}
+
 func TestNames(t *testing.T) {
 	a := start(t, Config{}, socketPath(t))
 	l := listen(t, a, "web", "tcp", "127.0.0.1:0")

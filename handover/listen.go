@@ -13,6 +13,7 @@ import (
 	"syscall"
 
 	"github.com/scm-rights/scm"
+	"github.com/scm-rights/scm/internal/sys"
 )
 
 // inherited is a socket or file passed by the predecessor or the service manager.
@@ -64,6 +65,9 @@ func setUnlink(socket any, on bool) {
 // [os.ErrExist].
 func (p *Process) Listen(ctx context.Context, name, network, address string) (net.Listener, error) {
 	open := func(f *os.File) (net.Listener, error) {
+		if !isListening(f) { // package net would take a connection
+			return nil, os.ErrInvalid
+		}
 		l, err := net.FileListener(f)
 		if u, ok := l.(*net.UnixListener); ok {
 			return scm.NewListener(u)
@@ -88,6 +92,10 @@ func (p *Process) Listen(ctx context.Context, name, network, address string) (ne
 func (p *Process) ListenPacket(ctx context.Context, name, network, address string) (net.PacketConn, error) {
 	open := func(f *os.File) (net.PacketConn, error) {
 		c, err := net.FilePacketConn(f)
+		if s, ok := c.(net.Conn); ok && s.RemoteAddr() != nil {
+			_ = c.Close()
+			return nil, os.ErrInvalid // it receives only from one address
+		}
 		if u, ok := c.(*net.UnixConn); ok {
 			return scm.NewConn(u)
 		}
@@ -100,6 +108,15 @@ func (p *Process) ListenPacket(ctx context.Context, name, network, address strin
 		return new(net.ListenConfig).ListenPacket(ctx, network, address)
 	}
 	return obtain(ctx, p, socket{Name: name, Network: network, Address: address}, open, create, net.PacketConn.LocalAddr)
+}
+
+// isListening reports whether a socket is listening, or true on a system that does not say.
+func isListening(f *os.File) (listens bool) {
+	err := withFD(f, func(fd int) (err error) {
+		listens, err = sys.Listening(fd)
+		return err
+	})
+	return listens || sys.UnknownOption(err)
 }
 
 func isUnix(network string) bool { return strings.HasPrefix(network, "unix") }
