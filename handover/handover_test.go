@@ -624,6 +624,11 @@ func TestFail(t *testing.T) {
 	if err := b.Ready(patient(t)); !errors.Is(err, os.ErrClosed) {
 		t.Errorf("Ready after Fail: %v", err)
 	}
+	// The errors of a program are not those of its connection.
+	start(t, Config{}, a.path).Fail(fmt.Errorf("config.json: %w", io.ErrUnexpectedEOF))
+	eventually(t, "it is logged", log.has("given up: \"config.json: unexpected EOF\""))
+	start(t, Config{}, a.path).Fail(errors.New("long " + strings.Repeat("\x01", 2*maxMessage)))
+	eventually(t, "it is logged", log.has("given up: \"long "))
 	cmd, _, _ := command(t, reexec.Command("web", a.path, "fails=the disk is full"))
 	err := a.Upgrade(patient(t), cmd)
 	wantError(t, err, `exit status 1 (the other process has given up: "the disk is full")`)

@@ -37,6 +37,9 @@ func TestCheck(t *testing.T) {
 	if err := sameUser(s.conn); err != nil {
 		t.Error(err)
 	}
+	b := start(t, Config{Check: func(*scm.Conn) error { return fmt.Errorf("policy server: %w", io.EOF) }}, socketPath(t))
+	ready(t, b)
+	successorOf(t, b.path).getsAbort("policy server: EOF")
 }
 
 // A process that is disconnected because others wait, or because this one has been replaced, only has to try again.

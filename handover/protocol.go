@@ -22,10 +22,12 @@ import (
 // version is the version of the protocol.
 const version = 1
 
-// maxMessage is the maximum length of a message. batch is the most descriptors that this package sends with one.
+// maxMessage is the maximum length of a message. batch is the most descriptors that this package sends with one. maxReason
+// is the maximum length of the reason of an abort, of which JSON can make six times as much.
 const (
 	maxMessage = 1 << 20
 	batch      = 128
+	maxReason  = 1 << 16
 )
 
 // helloTime limits the wait for hello from a process that has connected. writeTime limits the time to send a message, and
@@ -156,13 +158,12 @@ func (p *peer) sendText(text []byte, sockets ...syscall.Conn) error {
 	return err
 }
 
-// abort tells the other process why this one is giving up. It waits for at most abortTime.
+// abort tells the other process why this one is giving up. It waits for at most abortTime. If the connection has ended,
+// it has no effect.
 func (p *peer) abort(reason error) {
-	if isGone(reason) {
-		return
-	}
+	text := strings.TrimPrefix(reason.Error(), "handover: ")
 	_ = p.conn.SetDeadline(time.Now().Add(abortTime))
-	_ = p.send(message{Type: "abort", Reason: strings.TrimPrefix(reason.Error(), "handover: ")})
+	_ = p.send(message{Type: "abort", Reason: text[:min(len(text), maxReason)]})
 }
 
 // reason returns the abort that explains why a send failed with err. Without one, it returns err.
