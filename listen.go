@@ -19,6 +19,7 @@ type Listener struct {
 	addr   *net.UnixAddr
 	config Config
 	file   *socketFile // created by Listen, and shared with Listeners that NewListener returned for this one
+	found  fs.FileInfo // without file: what the path led to when NewListener was called, or nil
 }
 
 // NewListener borrows l's socket: the Listener and l are the same socket. Nothing is duplicated. Closing
@@ -31,7 +32,8 @@ type Listener struct {
 // listener inside the wrapper instead.
 //
 // A Listener created from a *net.UnixListener has no socket file of its own: SetUnlinkOnClose applies to
-// the *net.UnixListener, which decides whether Close removes the path. If l is a *Listener, the result has
+// the *net.UnixListener, which decides whether Close removes the path. But Close of the Listener leaves a
+// file that has replaced the one that was there when NewListener was called. If l is a *Listener, the result has
 // a Config of its own and shares everything else, including the socket file that Listen created. Closing
 // either one removes the file, and calling SetUnlinkOnClose on either one applies to both.
 //
@@ -60,7 +62,7 @@ func (config Config) newListener(l net.Listener) (*Listener, error) {
 	case *net.UnixListener:
 		made.UnixListener = l
 	case *Listener:
-		made.UnixListener, made.addr, made.file = l.UnixListener, l.addr, l.file
+		made.UnixListener, made.addr, made.file, made.found = l.UnixListener, l.addr, l.file, l.found
 	default:
 		return nil, fmt.Errorf("%w: a %T", ErrNotUnix, l)
 	}
@@ -73,6 +75,7 @@ func (config Config) newListener(l net.Listener) (*Listener, error) {
 	}
 	if made.addr == nil {
 		made.addr = made.UnixListener.Addr().(*net.UnixAddr)
+		made.found, _ = os.Lstat(made.addr.Name)
 	}
 	return made, nil
 }
@@ -126,7 +129,7 @@ func (config Config) Listen(ctx context.Context, network, addr string) (*Listene
 	if addr != "" {
 		at = unixAddr(network, addr)
 	}
-	return &Listener{l, at, config, file}, nil
+	return &Listener{l, at, config, file, nil}, nil
 }
 
 // ListenPacket creates a named datagram socket, as [net.ListenConfig] does. network is "unixgram".
@@ -304,6 +307,9 @@ func (l *Listener) Close() error {
 		return opError("close", err)
 	}
 	removed := l.file.remove()
+	if l.file == nil && l.isReplaced() {
+		unlinkOnClose(l.UnixListener, false) // package net would remove the file of another socket
+	}
 	if err := l.UnixListener.Close(); err != nil {
 		return err
 	}
@@ -311,6 +317,12 @@ func (l *Listener) Close() error {
 		return &net.OpError{Op: "close", Net: l.addr.Net, Addr: l.addr, Err: removed}
 	}
 	return nil
+}
+
+// isReplaced reports whether the path leads to another file than it did when NewListener was called.
+func (l *Listener) isReplaced() bool {
+	now, err := os.Lstat(l.addr.Name)
+	return err == nil && !os.SameFile(now, l.found)
 }
 
 // hasSocket returns an error if itself is a struct literal without a UnixListener. It accepts a struct that embeds one.

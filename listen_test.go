@@ -597,6 +597,19 @@ var _ = DescribeTableSubtree("on", func(network string) {
 			Expect(err == nil).To(Equal(c.left), "%s, SetUnlinkOnClose %v", c.what, c.set)
 		}
 
+		for _, twice := range []bool{true, false} {
+			path := socketPath()
+			l := ok(scm.NewListener(netListener(path)))
+			if twice {
+				l = ok(scm.NewListener(l))
+			}
+			Expect(os.Remove(path)).To(Succeed())
+			next := netListener(path)
+			Expect(l.Close()).To(Succeed())
+			Expect(path).To(BeAnExistingFile(), "the file of another socket")
+			Expect(next.Close()).To(Succeed())
+		}
+
 		path := socketPath()
 		l := ok(scm.NewListener(netListener(path)))
 		received(l)

@@ -711,6 +711,32 @@ func nthProcess(t *testing.T, path, web, managers string) *Process {
 	return p
 }
 
+// Another server has replaced the files of a process that is not the first.
+func TestCloseLeavesTheFilesOfOthers(t *testing.T) {
+	a := start(t, Config{}, socketPath(t))
+	web := a.path + ".web"
+	_ = listen(t, a, "web", "unix", web)
+	ready(t, a)
+	b := start(t, Config{}, a.path)
+	l := listen(t, b, "web", "unix", web)
+	ready(t, b)
+	for _, path := range []string{a.path, web} {
+		if err := os.Remove(path); err != nil {
+			t.Fatal(err)
+		}
+		other := must(net.Listen("unix", path))
+		defer other.Close()
+	}
+	if err := errors.Join(l.Close(), b.Close()); err != nil {
+		t.Error(err)
+	}
+	for _, path := range []string{a.path, web} {
+		if _, err := os.Stat(path); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 // Faults E and T10: the stale file of a process that was killed.
 func TestListenReplacesAStaleFile(t *testing.T) {
 	path := socketPath(t)
