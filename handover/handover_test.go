@@ -1289,6 +1289,7 @@ func TestCloseDuringReady(t *testing.T) {
 	s.gets("going")
 	p.closed = true
 	close(p.ending)
+	closeFiles(p.pipe[:])
 	p.mu.Unlock()
 	if err := <-done; err != nil {
 		t.Error(err)
