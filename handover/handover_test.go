@@ -1279,9 +1279,12 @@ func TestUpgradeRejectsPipesToItself(t *testing.T) {
 	}
 }
 
-// Close after going has been sent does not make Ready fail, because the predecessor has been replaced.
+// Close after going has been sent does not make Ready fail, because the predecessor has been replaced. No file remains.
 func TestCloseDuringReady(t *testing.T) {
-	p, s := newPredecessor(t).accepts(Config{})
+	config := Config{PIDFile: socketPath(t)}
+	pre := newPredecessor(t)
+	pre.control.SetUnlinkOnClose(false)
+	p, s := pre.accepts(config)
 	done := readying(t, p)
 	s.gets("ready")
 	p.mu.Lock() // Ready waits for it after it has sent going
@@ -1296,6 +1299,26 @@ func TestCloseDuringReady(t *testing.T) {
 	}
 	if _, err := p.control.AcceptConn(); !errors.Is(err, net.ErrClosed) {
 		t.Error("the control socket is open: ", err)
+	}
+	for _, path := range []string{config.PIDFile, p.path} {
+		if _, err := os.Stat(path); err == nil {
+			t.Error("a file remains: ", path)
+		}
+	}
+}
+
+// The first process, too, removes the file that Ready has just written.
+func TestCloseWhileReadyWritesThePIDFile(t *testing.T) {
+	p := start(t, Config{PIDFile: socketPath(t)}, socketPath(t))
+	if err := p.writePIDFile(); err != nil {
+		t.Fatal(err)
+	}
+	_ = p.Close()
+	if err := p.begin(false); !errors.Is(err, os.ErrClosed) {
+		t.Error(err)
+	}
+	if _, err := os.Stat(p.config.PIDFile); err == nil {
+		t.Error("the file remains")
 	}
 }
 

@@ -63,14 +63,15 @@ func (p *Process) Ready(ctx context.Context) (err error) {
 func (p *Process) begin(main bool) error {
 	p.mu.Lock()
 	control, closed := p.control, p.closed
-	if !closed {
-		p.ready = true
-		if !main { // until then, the predecessor may continue, and needs the files
-			p.setUnlink(true)
-		}
+	p.ready = !closed
+	if !main { // until then, the predecessor may continue, and needs the files
+		p.setUnlink(true)
 	}
 	p.mu.Unlock()
 	p.discard()
+	if closed { // since the file was written
+		p.removePIDFile()
+	}
 	switch {
 	case closed && p.predecessor != nil: // too late: the predecessor has been replaced
 		_ = control.Close()
