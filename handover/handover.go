@@ -436,7 +436,29 @@ func (p *Process) receiveSockets(peer *peer) (received []inherited, err error) {
 	if p.life == nil || !hasControl {
 		return received, errors.New("the predecessor did not send its control socket and its pipe")
 	}
-	return received, nil
+	p.life, err = withDeadline(p.life)
+	return received, err
+}
+
+// withDeadline replaces a pipe that has no deadlines, because the predecessor has not set O_NONBLOCK.
+func withDeadline(f *os.File) (life *os.File, err error) {
+	if f.SetReadDeadline(time.Time{}) == nil {
+		return f, nil
+	}
+	defer func() { _ = f.Close() }()
+	if err := scm.SetNonblock(f, true); err != nil {
+		return nil, err
+	}
+	err = withFD(f, func(fd int) error {
+		if fd, err = sys.Dup(fd); err != nil {
+			return os.NewSyscallError("dup", err)
+		}
+		if life, err = scm.NewFile(fd, lifeName); err != nil {
+			scm.CloseFDs(fd)
+		}
+		return err
+	})
+	return life, err
 }
 
 // First reports whether this process is the first one, which had no predecessor.

@@ -559,10 +559,20 @@ func TestReadySucceedsAfterGoing(t *testing.T) {
 func TestReadyFailsIfThePredecessorLives(t *testing.T) {
 	deathTime = 50 * time.Millisecond
 	defer func() { deathTime = 5 * time.Second }()
-	p := newPredecessor(t)
-	b, s := p.accepts(Config{})
-	s.close()
-	wantError(t, b.Ready(patient(t)), "has not exited")
+	for _, nonblock := range []bool{true, false} { // the pipe of a predecessor in another language is blocking
+		p := newPredecessor(t)
+		if err := scm.SetNonblock(p.life[0], nonblock); err != nil {
+			t.Fatal(err)
+		}
+		b, s := p.accepts(Config{})
+		s.close()
+		select {
+		case err := <-readying(t, b):
+			wantError(t, err, "has not exited")
+		case <-time.After(patience):
+			t.Fatal("Ready has not returned")
+		}
+	}
 }
 
 // Faults T2 and T13: what Ready needs is tested before ready, not after going.

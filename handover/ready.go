@@ -182,13 +182,15 @@ func (p *Process) controlListener() (*scm.Listener, error) {
 
 // waitForDeath returns nil if the predecessor has died while it offered its sockets to this process.
 func (p *Process) waitForDeath(ctx context.Context) error {
-	_ = p.life.SetReadDeadline(time.Now().Add(deathTime))
+	err := p.life.SetReadDeadline(time.Now().Add(deathTime))
 	defer context.AfterFunc(ctx, func() { _ = p.life.SetReadDeadline(expired) })()
-	_, err := p.life.Read(make([]byte, 1))
+	if err == nil {
+		_, err = p.life.Read(make([]byte, 1))
+	}
 	switch {
 	case err == io.EOF:
 		return nil
-	case err == nil:
+	case err == nil: // a byte
 		return errors.New("the predecessor has given up")
 	case ctx.Err() != nil:
 		return p.ended(ctx)
