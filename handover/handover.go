@@ -162,7 +162,8 @@ type Config struct {
 	// another one, serves, hands over, and is replaced. With level Warn, that is why another process could
 	// not take over, and errors that no method returns. The attribute pid is the other process, or this one
 	// when it serves, and 0 if it is not known. The attribute generation counts the processes from the first
-	// one, which is 1, to this one. Other attributes are duration and err.
+	// one, which is 1, to this one. Other attributes are duration, err, path (of the Unix socket) and manager
+	// (the address of the service manager). A handler must not call Ready, Close, Fail or Upgrade.
 	Logger *slog.Logger
 }
 
@@ -295,8 +296,9 @@ func (p *Process) connect(ctx context.Context) error {
 	logger, reason := p.logger, errors.New("it has not called Ready, or another process is taking over")
 	notice := time.AfterFunc(time.Second, func() {
 		p.mu.Lock()
-		defer p.mu.Unlock()
-		logger.Info("handover: waiting for the process at the path", "path", p.path, "err", reason)
+		err := reason
+		p.mu.Unlock()
+		logger.Info("handover: waiting for the process at the path", "path", p.path, "err", err)
 	})
 	defer notice.Stop()
 	for pause := time.Millisecond; ; pause = min(2*pause, 100*time.Millisecond) {

@@ -371,6 +371,34 @@ func TestLogger(t *testing.T) {
 	}
 }
 
+// A handler may call methods that lock the Process.
+func TestLoggerDoesNotHoldTheLock(t *testing.T) {
+	var p *Process
+	lines := make(chan string, 5)
+	p = start(t, Config{Logger: newLogger(func(line string) {
+		done := make(chan error, 1)
+		go func() { done <- p.checkFree("name") }()
+		select {
+		case err := <-done:
+			if err != nil {
+				t.Error(err)
+			}
+		case <-time.After(patience):
+			t.Errorf("locked: %q", line)
+		}
+		lines <- line
+	})}, socketPath(t))
+	ready(t, p)
+	start(t, Config{}, p.path).Fail(errors.New("no memory"))
+	ready(t, start(t, Config{}, p.path))
+	for _, want := range []string{"serving", "handing over", "did not take over", "handing over", "replaced"} {
+		if line := <-lines; !strings.Contains(line, want) {
+			t.Errorf("logged %q, want %q", line, want)
+		}
+	}
+	<-p.replaced
+}
+
 // Rows of the table: the successor dies before it has sent going, at any step.
 func TestPredecessorContinuesAfterASuccessorDies(t *testing.T) {
 	var log logged

@@ -199,6 +199,11 @@ func (p *Process) handOver(peer *peer, hello message) {
 		p.rewritePIDFile() // the successor may have written it
 	}
 
+	if err == nil {
+		p.logger.Info("handover: replaced", "pid", a.pid, "duration", time.Since(began))
+	} else {
+		p.logger.Warn("handover: a successor did not take over", "pid", a.pid, "duration", time.Since(began), "err", err)
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	defer close(a.settled)
@@ -207,7 +212,6 @@ func (p *Process) handOver(peer *peer, hello message) {
 		p.resigned = a.main
 		_ = p.control.Close()
 		p.disconnect(len(p.waiting))
-		p.logger.Info("handover: replaced", "pid", a.pid, "duration", time.Since(began))
 		close(p.replaced)
 		return
 	}
@@ -217,7 +221,6 @@ func (p *Process) handOver(peer *peer, hello message) {
 	if !isGone(err) { // then only Wait knows why the process has exited
 		p.failed = failure{a.pid, err}
 	}
-	p.logger.Warn("handover: a successor did not take over", "pid", a.pid, "duration", time.Since(began), "err", err)
 }
 
 // setUnlink sets whether closing the sockets removes their files. p.mu must be held.
