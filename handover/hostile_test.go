@@ -73,6 +73,38 @@ func TestDisconnectedProcessIsNotRejected(t *testing.T) {
 	}
 }
 
+// The limit applies to the goroutines, too.
+func TestDisconnectedProcessIsNotWaitedFor(t *testing.T) {
+	a := start(t, Config{}, socketPath(t))
+	a.turn <- struct{}{} // of another process
+	ours, theirs, err := scm.Pair("unix")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer theirs.Close()
+	p := newPeer(ours)
+	defer p.close()
+	if err := newPeer(theirs).send(hello(patience)); err != nil {
+		t.Fatal(err)
+	}
+	a.enqueue(p)
+	done := make(chan bool)
+	go func() { a.serve(p); close(done) }()
+	eventually(t, "hello has been read", func() bool {
+		var n uint32
+		_ = withFD(ours, func(fd int) (err error) { n, err = unix.IoctlGetUint32(fd, unix.SIOCINQ); return err })
+		return n == 0
+	})
+	a.mu.Lock()
+	a.disconnect(1)
+	a.mu.Unlock()
+	select {
+	case <-done:
+	case <-time.After(patience):
+		t.Error("it waits for its turn")
+	}
+}
+
 // What a rejected process has sent is still in the receive queue when the connection is closed.
 func TestNothingIsReadFromARejectedProcess(t *testing.T) {
 	noLeak(t)

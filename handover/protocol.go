@@ -101,11 +101,14 @@ func isGone(err error) bool {
 
 // A peer is the process at the other end of the connection.
 type peer struct {
-	conn *scm.Conn
-	in   *framed.Reader
+	conn         *scm.Conn
+	in           *framed.Reader
+	disconnected chan struct{} // closed by disconnect
 }
 
-func newPeer(conn *scm.Conn) *peer { return &peer{conn, framed.NewReader(conn, framed.Limits{})} }
+func newPeer(conn *scm.Conn) *peer {
+	return &peer{conn, framed.NewReader(conn, framed.Limits{}), make(chan struct{})}
+}
 
 func (p *peer) close() { _, _ = p.in.Close(), p.conn.Close() }
 

@@ -86,6 +86,7 @@ func (p *Process) enqueue(peer *peer) bool {
 func (p *Process) disconnect(n int) {
 	for _, peer := range p.waiting[:n] {
 		_ = peer.conn.Close()
+		close(peer.disconnected)
 	}
 	p.waiting = slices.Delete(p.waiting, 0, n)
 }
@@ -133,6 +134,8 @@ func (p *Process) serve(peer *peer) {
 	case <-p.replaced:
 		return // the successor tries again, and reaches the process that now listens
 	case <-p.ending:
+		return
+	case <-peer.disconnected:
 		return
 	}
 	if p.dequeue(peer) { // otherwise it has been disconnected
