@@ -37,6 +37,10 @@
 // sockets only from a process of its own user or of root. Start creates the socket file, with mode 0600 on
 // Linux. Put it in a directory that only the server's user can write to.
 //
+// In a user namespace, such as that of a rootless container, the kernel reports every user that the namespace
+// does not have as 65534. A server that runs there as user 65534 takes those users for its own. Only the mode of
+// the socket file and its directory keep them out, so run the server as another user.
+//
 // # Service managers
 //
 // In a systemd unit with Type=notify or Type=notify-reload, which set NOTIFY_SOCKET, the package sends all
