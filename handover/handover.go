@@ -59,7 +59,8 @@
 // In other units, such as those with Type=simple or Type=exec, the service ends when the process that systemd
 // started exits, no matter who started the successor. Upgrade therefore returns an error in that process, unless
 // Config.PIDFile is set: if the unit's PIDFile= names this file, systemd reads the new main process from it when
-// the old one exits.
+// the old one exits. Upgrade recognizes that process by SYSTEMD_EXEC_PID, which systemd sets since version 248. With
+// an older version, it cannot return this error, and the service ends after the upgrade.
 //
 // Errors in sending notifications are logged and have no other effect. Without NOTIFY_SOCKET, the package
 // does none of this. Supervisors such as runit, s6 and supervisord start another process when their child exits,

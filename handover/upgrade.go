@@ -41,7 +41,8 @@ func program() (string, error) {
 // this process, or while another call is in progress. It is also an error to call it in process 1, because
 // the container or system ends with that process. The same holds in a systemd unit that does not set
 // NOTIFY_SOCKET, as with Type=simple and Type=exec, unless Config.PIDFile is set: systemd stops the unit, and
-// with it the successor, when the process that it started exits. cmd must not have been created by [exec.CommandContext],
+// with it the successor, when the process that it started exits. Only systemd 248 and later allow Upgrade to
+// recognize such a unit, by SYSTEMD_EXEC_PID. cmd must not have been created by [exec.CommandContext],
 // which would kill the successor when its context is done, and its standard files must be nil or [*os.File],
 // because anything else would end with this process. Otherwise, the error wraps [os.ErrInvalid]. On systems that cannot pass descriptors, the
 // error wraps [errors.ErrUnsupported].
