@@ -50,6 +50,9 @@ var opponents = func() map[string]*scenario.Peer {
 	return all
 }()
 
+// broken says why the build of a partner failed although all tools are installed. takePeers sets it.
+var broken = map[string]string{}
+
 // buildPeers builds the partners once for all processes of the suite, unless make test has built them.
 func buildPeers(ctx context.Context) []byte {
 	list := peers.BuildPartners(ctx, ".", partners, GinkgoWriter)
@@ -67,6 +70,9 @@ func takePeers(text []byte) {
 		if b.Why != "" {
 			Expect(os.Getenv("CI")).NotTo(Equal("true"), "CI=true, and peer %s could not be built: %s", b.Name, b.Why)
 			*opponents[b.Name] = *scenario.Missing(b.Name, b.Why)
+			if b.Broken {
+				broken[b.Name] = b.Why
+			}
 			continue
 		}
 		*opponents[b.Name] = *scenario.Program(b.Name, b.Command...)
@@ -148,6 +154,7 @@ func describeCases(opponent *scenario.Peer, alone bool) {
 
 // open gets ready to run the cases. It starts the opponent once, to find out what it supports.
 func (b *batch) open() {
+	Expect(broken).NotTo(HaveKey(b.opponent.Name), "the build failed: repair it, or leave its specs out")
 	if b.opponent.Why != "" {
 		return // each spec says so
 	}
@@ -162,6 +169,19 @@ func (b *batch) open() {
 	Expect(err).NotTo(HaveOccurred())
 	DeferCleanup(b.session.Close)
 }
+
+var _ = It("a partner whose build is broken fails its specs", func() {
+	partner := opponents[partners[0]]
+	saved := *partner
+	DeferCleanup(func() {
+		*partner = saved
+		delete(broken, partner.Name)
+	})
+	Expect(InterceptGomegaFailure(func() {
+		takePeers([]byte(`[{"name": "` + partner.Name + `", "why": "undefined reference", "broken": true}]`))
+		(&batch{opponent: partner}).open()
+	})).To(MatchError(ContainSubstring("undefined reference")))
+})
 
 // opposite returns the names of the peers that run a scenario with the package under test.
 func opposite(s *scenario.Scenario) []string {
