@@ -62,6 +62,7 @@ var golden = []message{
 	{wire.Runc, strings.Repeat("n", 4095), 1, strings.Repeat("n", 4095)},
 	{wire.SeccompListener, `{"fds":["seccompFd"],"state":{}}`, 1, `{"fds":["seccompFd"],"state":{}}`},
 	{wire.SeccompListener, `{"fds":["a"],"Fds":["b","c"]}`, 1, `{"fds":["a"],"Fds":["b","c"]}`},
+	{wire.SeccompListener, `{"x":1e999,"fds":[ "a" ]}`, 1, `{"x":1e999,"fds":[ "a" ]}`},
 	{wire.SeccompListener, `{"metadata":"\\\"}{","fds":["seccompFd","b"]}`, 2, `{"metadata":"\\\"}{","fds":["seccompFd","b"]}`},
 	{wire.SkalibsAncil, "|", 1, "|"},
 	{wire.SkalibsUnixmessage, "", 0, "\x00\x00\x00\x00\x00\x00"},

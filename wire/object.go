@@ -22,7 +22,8 @@ const objectText = 1 << 20
 // check returns an error if text is not a JSON object, or if it does not contain a name for each descriptor
 // although f.names is set.
 func (f object) check(text string, fds []int) error {
-	var state map[string]any // a struct would ignore the case of its keys
+	var state map[string]json.RawMessage // a struct would ignore the case of its keys
+	var names []json.RawMessage
 	switch {
 	case !strings.HasPrefix(text, "{") || !json.Valid([]byte(text)):
 		return f.errorf("text is not a JSON object")
@@ -32,12 +33,12 @@ func (f object) check(text string, fds []int) error {
 	if err := json.Unmarshal([]byte(text), &state); err != nil {
 		return f.errorf("text is not a JSON object: %v", err)
 	}
-	names, _ := state["fds"].([]any)
+	_ = json.Unmarshal(state["fds"], &names) // no names if it is missing, or no array
 	if len(names) != len(fds) {
 		return f.errorf("message has %s, but %s in \"fds\"", plural(len(fds), "descriptor"), plural(len(names), "name"))
 	}
 	for _, name := range names {
-		if _, ok := name.(string); !ok {
+		if name[0] != '"' {
 			return f.errorf("\"fds\" contains a value that is not a string")
 		}
 	}
