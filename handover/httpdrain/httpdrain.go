@@ -24,6 +24,7 @@ package httpdrain
 import (
 	"context"
 	"errors"
+	"io"
 	"maps"
 	"net"
 	"net/http"
@@ -87,6 +88,9 @@ func New(server *http.Server) *Server {
 		switch {
 		case answersOptions && r.Method == http.MethodOptions && r.RequestURI == "*":
 			w.Header().Set("Content-Length", "0")
+			if r.ContentLength != 0 {
+				_, _ = io.Copy(io.Discard, http.MaxBytesReader(w, r.Body, 4<<10))
+			}
 		case handler == nil:
 			http.DefaultServeMux.ServeHTTP(w, r)
 		default:

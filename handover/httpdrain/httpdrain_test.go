@@ -561,6 +561,12 @@ func TestDrainAsksClientsThatSendOptionsToClose(t *testing.T) {
 			}
 		}
 		check(false)
+		if !set {
+			// More than 4 KiB is more than net/http reads.
+			if answer, err := options(address, 20_000); err != nil || !answer.Close {
+				t.Errorf("with a long body: %+v, %v", answer, err)
+			}
+		}
 		drained := make(chan error, 1)
 		go func() { drained <- s.Drain(patient(t)) }()
 		waitForDrain(t, address)
@@ -572,6 +578,19 @@ func TestDrainAsksClientsThatSendOptionsToClose(t *testing.T) {
 			t.Error(err)
 		}
 	}
+}
+
+// options sends OPTIONS * with a body of so many bytes.
+func options(address string, body int) (*http.Response, error) {
+	conn, err := net.Dial("tcp", address)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = conn.Close() }()
+	if _, err := fmt.Fprintf(conn, "OPTIONS * HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s", body, strings.Repeat("x", body)); err != nil {
+		return nil, err
+	}
+	return http.ReadResponse(bufio.NewReader(conn), nil)
 }
 
 // An oneClose is a listener of a program: Close must be called once, and ends Accept with an error that is not net.ErrClosed.
