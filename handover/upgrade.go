@@ -49,7 +49,8 @@ func program() (string, error) {
 //
 // The successor inherits this process's environment, limits and sandbox. Do not call cmd.Wait. Under a
 // service manager on Linux 5.3 and later, the successor is a child of the manager, which receives its exit
-// status. The successor then does not inherit WATCHDOG_PID, and cmd.Process is released when it has exited.
+// status. The successor then does not inherit WATCHDOG_PID, and cmd.Process is released when it has exited, at
+// any time after Upgrade has returned: do not use it. Config.Logger gets the PID.
 func (p *Process) Upgrade(ctx context.Context, cmd *exec.Cmd) (err error) {
 	defer prefix(&err)
 	if err := p.beginUpgrade(ctx, cmd); err != nil {
