@@ -61,6 +61,7 @@ func (r *Relay) Serve(ctx context.Context, l *net.UnixListener) error {
 	if err := control(l, passCred); err != nil { // for messages that arrive before their client is accepted
 		return err
 	}
+	noMemory() // it keeps its result, so ask before the clients fill the descriptor table
 	var connections, sending sync.WaitGroup
 	open, cut := context.WithCancel(context.WithoutCancel(ctx))
 	defer connections.Wait()
