@@ -1399,7 +1399,10 @@ func TestUpgradeDoesNotKillAProcessThatServes(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	exited := make(chan error, 1)
-	go func() { exited <- cmd.Wait() }()
+	go func() {
+		exited <- cmd.Wait()
+		close(exited) // each await receives from it, too
+	}()
 	for range 100 {
 		if err := a.await(ctx, cmd, exited); err != nil {
 			t.Fatal(err)
