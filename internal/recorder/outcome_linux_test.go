@@ -170,6 +170,12 @@ var outcomeTests = []struct {
 	{"opens a received file again, which looks the same", hosts + "send:a close:a recvx:b close:b " + passwd + hosts, []string{
 		"exit: still open 6<regular /etc/hosts, read>, received as 5" + from,
 	}},
+	{"moves one and uses its value for the same file", one + "send:a close:a recvx:a move:a:20 write:c:DIR/one open:b:DIR/one send:b close:b recvx:b close:b", []string{
+		"exit: still open 20<regular DIR/one, read>, received as 5" + from,
+	}},
+	{"moves one and receives a duplicate of what uses its value", one + "send:a close:a recvx:a move:a:20 write:c:DIR/one send:c recvx:b close:b", []string{
+		"exit: still open 20<regular DIR/one, read>, received as 5" + from,
+	}},
 	{"uses the value for another file", hosts + "send:a close:a recvx:a close:a " + passwd, nil},
 	{"opens the file for writing", "open:a:/dev/null send:a close:a recvx:a close:a write:b:/dev/null", nil},
 	{"receives an anonymous file", "eventfd:a eventfd:b send:a close:a recvx:a", []string{
@@ -301,6 +307,7 @@ func TestSettleReadsFewDetails(t *testing.T) {
 		return receivedFD{seenFile: seenFile{fd: fd, id: fileID{FileID: id}}}
 	}
 	table := &descriptorTable{received: []receivedFD{received(5, null), received(6, null), received(7, zero)}}
+	table.others = map[procfs.FileID][]int32{null: {8, 9}}
 	table.settle(noThread, map[procfs.FileID]bool{null: true}, map[int]procfs.FileID{5: null, 9: null, 10: null}, false)
 	var kept []int32
 	for _, r := range table.received {

@@ -188,8 +188,8 @@ func (d *descriptorTable) add(tid int, arrived []receivedFD, inodes map[procfs.F
 
 // settle drops the received descriptors for the given files that are no longer open, and follows those
 // that the program has moved to another value. A descriptor counts as moved if the process has one
-// more than the other descriptors that it already had for the file. Only whole looks at the details of descriptors
-// that still have their value and their file, because that takes long if there are many.
+// more than the other descriptors that it already had for the file. Only then, or if whole, does settle look at the
+// details of descriptors that still have their value and their file, because that takes long if there are many.
 func (d *descriptorTable) settle(tid int, files map[procfs.FileID]bool, open map[int]procfs.FileID, whole bool) {
 	seen := map[int32]seenFile{}
 	is := func(r *receivedFD, fd int32) bool {
@@ -207,13 +207,22 @@ func (d *descriptorTable) settle(tid int, files map[procfs.FileID]bool, open map
 	for i := range d.received {
 		r := &d.received[i]
 		if id, ok := open[int(r.fd)]; ok && id == r.id.FileID {
-			inPlace[i] = !whole || is(r, r.fd)
+			inPlace[i] = true
 			delete(open, int(r.fd)) // if it is not the received one, it may be newer than another one
 		}
 	}
 	free := map[procfs.FileID][]int32{}
 	for _, fd := range slices.Sorted(maps.Keys(open)) {
 		free[open[fd]] = append(free[open[fd]], int32(fd))
+	}
+	reused := map[procfs.FileID][]int32{} // by other descriptors for the file
+	for i := range d.received {
+		r := &d.received[i]
+		id := r.id.FileID
+		if inPlace[i] && (whole || len(free[id]) > len(d.others[id])) && !is(r, r.fd) {
+			inPlace[i] = false
+			reused[id] = append(reused[id], r.fd)
+		}
 	}
 	var kept []receivedFD
 	for i, r := range d.received {
@@ -238,7 +247,7 @@ func (d *descriptorTable) settle(tid int, files map[procfs.FileID]bool, open map
 		d.others = map[procfs.FileID][]int32{}
 	}
 	for id := range files {
-		d.others[id] = free[id]
+		d.others[id] = append(free[id], reused[id]...)
 	}
 }
 
