@@ -84,8 +84,9 @@ var tracees = map[string]func() error{
 		}
 		return unix.Exec("/bin/true", []string{"true"}, nil)
 	},
-	"named": passNamed,
-	"timed": timed,
+	"leak deleted": leakDeleted,
+	"named":        passNamed,
+	"timed":        timed,
 
 	"room":    func() error { return sendAtOnce(false) },
 	"no room": func() error { return sendAtOnce(true) },
@@ -161,6 +162,22 @@ func pass(payload []byte, send func(sock int, m *scm.Message, flags int) error) 
 	err = scm.Recv(p[1], &m, 0)
 	m.CloseFDs()
 	return err
+}
+
+// leakDeleted receives the descriptor of a file, leaves it open, and deletes the file.
+func leakDeleted() error {
+	f, err := os.CreateTemp("", "scm")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(f.Name())
+	p, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	_, sent := scm.WriteFD(p[0], []byte{0}, int(f.Fd()))
+	_, _, received := scm.ReadFD(p[1], []byte{0})
+	return errors.Join(sent, received, f.Close())
 }
 
 // receiveTwo receives the descriptor of standard input and one for /dev/null, and leaves one or both of them
@@ -556,6 +573,37 @@ func TestTraceOutcomes(t *testing.T) {
 		call.PID, fd, call.PID, call.TID, call.Socket.FD, fd)
 	if !like(lines[2], want) {
 		t.Errorf("got %s\nwant %s", lines[2], want)
+	}
+}
+
+// The commands for a CI job in docs/programs.md fail if the client does, or if it leaks a descriptor. Only the stricter search
+// finds a descriptor whose file was deleted.
+func TestTraceInCI(t *testing.T) {
+	traceable(t)
+	page := contents(t, "../../docs/programs.md")
+	lines := regexp.MustCompile(`    (scm trace -o .*\n)    (.*\n)`).FindStringSubmatch(page)
+	searches := regexp.MustCompile(`grep '[^']*'`).FindAllString(page, -1)
+	if lines == nil || len(searches) != 2 {
+		t.Fatalf("the page has the lines %q and the searches %q", lines, searches)
+	}
+	quoted := func(words ...string) string { return "'" + strings.Join(words, "' '") + "'" }
+	for _, c := range []struct {
+		client       string
+		code, strict int
+	}{
+		{quoted(tracee(t, "pass")...), 0, 0},
+		{quoted(tracee(t, "leak one")...), 1, 1},
+		{quoted(tracee(t, "leak deleted")...), 0, 1},
+		{quoted("sh", "-c", "exit 7"), 7, 7},
+	} {
+		script := "scm() { " + quoted(tracee(t, scmChild)...) + ` "$@"; }` + "\n" + strings.Replace(lines[1]+lines[2], "./myclient", c.client, 1)
+		for search, code := range map[string]int{searches[0]: c.code, searches[1]: c.strict} {
+			cmd := exec.Command("sh", "-c", strings.Replace(script, searches[0], search, 1))
+			cmd.Dir = t.TempDir()
+			if r := ran(t, cmd); r.code != code {
+				t.Errorf("%s, %s: %+v, want %d", c.client, search, r, code)
+			}
+		}
 	}
 }
 
