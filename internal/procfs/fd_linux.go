@@ -49,8 +49,12 @@ func tableFolder(pid int) string {
 	return folder(pid)
 }
 
-// holder returns the ID of a thread that has the descriptors of a process whose first thread has ended, or else pid.
+// holder returns the ID of a thread that has the descriptors of a process whose first thread has ended, or else pid. Another
+// thread of a process whose first thread is running may have descriptors of its own.
 func holder(pid int) int {
+	if s, err := ReadStatus(pid); pid == Self || err != nil || !s.HasEnded() {
+		return pid
+	}
 	tids, _ := Tasks(pid)
 	for _, tid := range append([]int{pid}, tids...) {
 		if hasFDs(tid) {

@@ -92,6 +92,46 @@ func TestProcessWithoutFirstThread(t *testing.T) {
 	}
 }
 
+// emptyLeader is set in the environment of a process whose first thread closes everything, but not for another thread.
+const emptyLeader = "PROCFS_EMPTY_LEADER"
+
+func init() {
+	if os.Getenv(emptyLeader) == "" {
+		return
+	}
+	runtime.LockOSThread() // init runs on the first thread
+	unshared, closed := make(chan error), make(chan error)
+	go func() {
+		runtime.LockOSThread()
+		unshared <- unix.Unshare(unix.CLONE_FILES)
+		pid, err := os.Getpid(), <-closed
+		fds, listErr := OpenFDs(pid)
+		files, filesErr := Files(pid)
+		_, linkErr := ReadLink(pid, 0)
+		_, infoErr := ReadFDInfo(pid, 0)
+		_, idErr := Identify(pid, 0)
+		_, kcmpErr := Kcmp(pid, 0, Self, 0)
+		if len(fds) > 0 || len(files) > 0 || errors.Join(err, listErr, filesErr) != nil || !IsGone(linkErr) || !IsGone(infoErr) || !IsGone(idErr) || kcmpErr == nil {
+			fmt.Println(fds, files, err, listErr, filesErr, linkErr, infoErr, idErr, kcmpErr)
+		}
+		os.Exit(0)
+	}()
+	err := <-unshared
+	closed <- errors.Join(err, unix.CloseRange(0, 1<<32-1, 0))
+	for {
+		_ = unix.Nanosleep(&unix.Timespec{Sec: 3600}, nil) // time.Sleep opens the descriptors of the runtime's poller
+	}
+}
+
+// A process has the descriptors of its first thread while that thread is running, even if it has none.
+func TestProcessWhoseFirstThreadHasNone(t *testing.T) {
+	cmd := exec.Command("/proc/self/exe")
+	cmd.Env = append(os.Environ(), emptyLeader+"=1")
+	if out, err := cmd.CombinedOutput(); err != nil || len(out) > 0 {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
+
 func TestOpenFDsOfAnotherProcess(t *testing.T) {
 	cmd := exec.Command("cat")
 	stdin, err := cmd.StdinPipe()
