@@ -57,6 +57,9 @@ type pokeTrial struct {
 	why      string // why a connection has none
 }
 
+// undelivered reports whether the kernel has rejected every descriptor of the trial, so that none can be the reason for a failure.
+func (t *pokeTrial) undelivered() bool { return t.rejected && t.sent == 0 }
+
 // begin gives the trial a marker that no server has received.
 func (t *pokeTrial) begin() (err error) {
 	t.sent = 0

@@ -176,8 +176,12 @@ func (p *poker) judge(f *failure) error {
 	t := f.unit.trial
 	f.unit.done = true
 	server := p.server
-	without, err := p.control(f)
-	recurs := false
+	without, err, recurs := f.String(), error(nil), false
+	if t.undelivered() { // only bytes were sent
+		p.stop()
+	} else {
+		without, err = p.control(f)
+	}
 	if err == nil && without != f.String() {
 		recurs, err = p.recurs(f)
 	}
@@ -190,7 +194,7 @@ func (p *poker) judge(f *failure) error {
 		t.find(f, server.Output()) // all of it, because the server has been stopped
 	case without != f.String():
 		t.why = fmt.Sprintf("the server %s once, but not each time that this was sent", f.predicate())
-	case ExitedWith0(f.ended):
+	case t.undelivered() || ExitedWith0(f.ended):
 		t.passed = true
 	default:
 		t.why = fmt.Sprintf("the server %s after the same bytes without a descriptor, too", f.predicate())
@@ -204,13 +208,21 @@ func (p *poker) judge(f *failure) error {
 // judgeAttached is judge for a server that was running already. It cannot be started again, so that the items of the round
 // that were not sent have no verdict.
 func (p *poker) judgeAttached(f *failure, todo []*pokeTrial, i int) error {
+	t := f.unit.trial
+	known := t.judged // in an earlier round
 	for _, t := range todo {
 		t.judged, t.Skipped = true, "before that, the server "+f.predicate()
 	}
-	t := f.unit.trial
 	t.Skipped = ""
-	t.find(f, "")
-	t.Notes = append(t.Notes, "the bytes alone may be the reason, because scm cannot start the server again")
+	switch {
+	case known:
+	case t.undelivered():
+		t.passed = true
+		t.end()
+	default:
+		t.find(f, "")
+		t.Notes = append(t.Notes, "the bytes alone may be the reason, because scm cannot start the server again")
+	}
 	if f.ended == nil { // it still has what it keeps
 		return p.settle(todo[:i])
 	}

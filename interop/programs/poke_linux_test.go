@@ -121,6 +121,35 @@ func TestPokeRejected(t *testing.T) {
 	}
 }
 
+// If the kernel rejects the descriptors, they are not the reason why a server ends.
+func TestPokeRejectedByAServerThatEnds(t *testing.T) {
+	for _, attached := range []bool{false, true} {
+		args, address := testServer(t, testserver.NoFilesStrict, "stream")
+		o := PokeOptions{Args: args, Address: address, Settle: short, Timeout: limit, All: true}
+		want := []string(nil)
+		if attached {
+			o.PID, o.Args = start(t, args, address).PID(), nil
+			for _, item := range Items {
+				if item != "newline" { // which ends the server
+					want = append(want, item+" skipped")
+				}
+			}
+		}
+		trials, err := Poke(t.Context(), o)
+		if err != nil && strings.Contains(err.Error(), unix.ENOPROTOOPT.Error()) {
+			t.Skip("this kernel has no SO_PASSRIGHTS")
+		}
+		if got := found(trials); err != nil || !slices.Equal(got, want) {
+			t.Errorf("attached %t: got %q and %v, want %q\n%+v", attached, got, err, want, trials)
+		}
+		for _, trial := range trials {
+			if trial.Skipped == "" && (len(trial.Notes) != 1 || !strings.Contains(trial.Notes[0], "SO_PASSRIGHTS")) {
+				t.Errorf("attached %t: %+v", attached, trial)
+			}
+		}
+	}
+}
+
 // The server gets its socket as from systemd, and a new one after each end.
 func TestPokeActivates(t *testing.T) {
 	for mode, want := range map[string][]string{"opath": {"path crash"}, "once": nil} {

@@ -43,6 +43,9 @@ const Store = "store"
 // NoFiles is the mode of a server for which the kernel rejects descriptors (Linux 6.16).
 const NoFiles = "no-files"
 
+// NoFilesStrict is the mode NoFiles of a server that ends as in the mode strict.
+const NoFilesStrict = "no-files-strict"
+
 // pause is the time that the modes late and gc take.
 const pause = 300 * time.Millisecond
 
@@ -78,7 +81,7 @@ func (s *server) run(typ, address string) (err error) {
 		}
 	}
 	unix.CloseOnExec(s.listen)
-	if s.mode == NoFiles { // connections inherit the option
+	if s.mode == NoFiles || s.mode == NoFilesStrict { // connections inherit the option
 		if err := raw.SetOption(s.listen, "passrights", 0); err != nil {
 			return err
 		}
@@ -207,7 +210,7 @@ func (s *server) handle(c int, line string, fds []int) (held []int) {
 	}
 	defer func() { _ = unix.Sendto(c, []byte(answer), unix.MSG_NOSIGNAL, nil) }()
 	switch {
-	case s.mode == "strict" && !valid:
+	case (s.mode == "strict" || s.mode == NoFilesStrict) && !valid:
 		os.Exit(1)
 	case s.mode == "deaf" && !valid && len(fds) > 0:
 		_ = unix.Shutdown(s.listen, unix.SHUT_RDWR)
