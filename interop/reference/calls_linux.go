@@ -354,8 +354,8 @@ func link(a *args) error {
 	return unix.Linkat(unix.AT_FDCWD, file, unix.AT_FDCWD, a.path(), unix.AT_SYMLINK_FOLLOW)
 }
 
-// setns enters a namespace of any kind, in which the process is already. A system may forbid root this call, which only a
-// filter or a security module does.
+// setns enters a namespace of any kind, in which the process is already. The call also fails for
+// root if CAP_SYS_ADMIN is missing, or if a filter or a security module denies it.
 func setns(a *args) error {
 	err := unix.Setns(a.fd(), 0)
 	if err == unix.EPERM && unix.Geteuid() == 0 {
