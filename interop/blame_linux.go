@@ -105,7 +105,7 @@ func (at *attribution) known(c scenario.Case) judge.Known {
 }
 
 // addToBatch stores which checks a peer failed in a case of the first batch, which pairs it with the runner. A failure
-// that the repository's own list expects is no sign of another fault.
+// that the repository's own list expects, if the run uses that list, is no sign of another fault.
 func (at *attribution) addToBatch(res *scenario.Result, x *scenario.Expectations) {
 	c := res.Case
 	if c.A == c.B || res.Verdict == scenario.Unsupported || res.Verdict == scenario.NotRun {

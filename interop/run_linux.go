@@ -83,7 +83,7 @@ func Run(ctx context.Context, cases []scenario.Case, x *scenario.Expectations, o
 type Session struct {
 	run      *run
 	pairings []*pairing
-	batch    []scenario.Case // those of the plan, with the runner as each peer's partner; nil once they have run
+	batch    []scenario.Case // withRunner of the plan; nil once they have run
 }
 
 // Open returns a Session for the cases of the plan. The expectations may be nil. Open starts no peers. A peer inherits the
@@ -264,14 +264,19 @@ func groupByPeers(cases []scenario.Case) [][]scenario.Case {
 	return groups
 }
 
-// withRunner returns a case for each peer, scenario and role of the cases that pair two peers, with the runner as its partner.
+// withRunner returns the cases in which the runner takes a role. For each peer, scenario and role of those that pair two peers,
+// it returns the case with the runner as the partner.
 func withRunner(cases []scenario.Case, runner *scenario.Peer) (list []scenario.Case) {
 	seen := map[string]bool{}
 	for _, c := range cases {
-		if c.Scenario.Play != scenario.PlayPair || c.A.Name == scenario.RunnerName || c.B.Name == scenario.RunnerName {
-			continue
+		var next []scenario.Case
+		switch {
+		case c.A.Name == scenario.RunnerName || c.B.Name == scenario.RunnerName:
+			next = []scenario.Case{c}
+		case c.Scenario.Play == scenario.PlayPair:
+			next = []scenario.Case{{Scenario: c.Scenario, Type: c.Type, A: c.A, B: runner}, {Scenario: c.Scenario, Type: c.Type, A: runner, B: c.B}}
 		}
-		for _, next := range []scenario.Case{{Scenario: c.Scenario, Type: c.Type, A: c.A, B: runner}, {Scenario: c.Scenario, Type: c.Type, A: runner, B: c.B}} {
+		for _, next := range next {
 			if !seen[next.Name()] {
 				seen[next.Name()] = true
 				list = append(list, next)

@@ -159,6 +159,33 @@ func TestSessionCompletesResults(t *testing.T) {
 	}
 }
 
+// As in Run, all cases in which the runner takes a role show which peer is at fault.
+func TestBatchOfASession(t *testing.T) {
+	x, y, r := &scenario.Peer{Name: "x"}, &scenario.Peer{Name: "y"}, &scenario.Peer{Name: scenario.RunnerName}
+	var plan []scenario.Case
+	for _, play := range []string{"pair", "solo", "sender", "receiver"} {
+		s := mustParse(t, strings.Replace(passOne, "on stream", "on stream\nplay "+play, 1))
+		s.Name = "group/" + play
+		if play == "pair" {
+			plan = append(plan, onStream(s, x, y), onStream(s, x, r))
+		}
+		if play == "solo" || play == "sender" {
+			plan = append(plan, onStream(s, x, r))
+		}
+		if play == "solo" || play == "receiver" {
+			plan = append(plan, onStream(s, r, x))
+		}
+	}
+	var got []string
+	for _, c := range withRunner(plan, r) {
+		got = append(got, strings.Replace(c.Name(), "/stream/", " ", 1))
+	}
+	want := []string{"group/pair x/runner", "group/pair runner/y", "group/solo x/runner", "group/solo runner/x", "group/sender x/runner", "group/receiver runner/x"}
+	if !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
 func TestOpenWithoutAFolder(t *testing.T) {
 	t.Setenv("TMPDIR", filepath.Join(t.TempDir(), "none"))
 	if s, err := Open(nil, nil, Options{}); err == nil {
