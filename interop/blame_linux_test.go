@@ -219,6 +219,29 @@ func TestRightPeers(t *testing.T) {
 	}
 }
 
+// A library may swap a message and an error, but lose or repeat neither.
+func TestSwappedAnswers(t *testing.T) {
+	text, err := os.ReadFile("catalogue/peer/death/reset-after-unread.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := mustParse(t, string(text))
+	for peer, want := range map[string]string{
+		"right":    "",
+		"recvmmsg": "",
+		"reset":    "answer@x: answered \"err ECONNRESET\"\nexpected err ECONNRESET (an earlier answer belongs to the other order)\n",
+		"peeks":    "answer@x: answered \"ok n=1 payload=61 fds=N\"\nexpected err ECONNRESET (not err)\n",
+	} {
+		receiver := testPeer(t, peer)
+		checkNothingLeft(t)
+		o := Run(context.Background(), []scenario.Case{onStream(s, runner(t), receiver)}, nil, Options{})
+		got := regexp.MustCompile(`fds=\d+`).ReplaceAllString(findings(o.Results[0]), "fds=N")
+		if (got == "") != (want == "") || !strings.HasPrefix(got, want) {
+			t.Errorf("%s: got %s\nwant %s", peer, got, want)
+		}
+	}
+}
+
 // If the kernel truncates a message that the runner receives with exactly the scenario's room, the
 // sender has sent more than the scenario says. A receiver with more room is not at fault.
 func TestMoreIsSentThanTheScenarioSays(t *testing.T) {

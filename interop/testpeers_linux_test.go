@@ -40,6 +40,7 @@ var testPeers = map[string]func(sock int, pool []int, first bool) peer.Socket{
 	"thrifty":  func(sock int, _ []int, _ bool) peer.Socket { return thrifty{honest{sock: sock}} },
 	"counting": func(sock int, _ []int, _ bool) peer.Socket { return counting{honest{sock: sock}} },
 	"recvmmsg": func(sock int, _ []int, _ bool) peer.Socket { return errorFirst{honest{sock: sock}} },
+	"reset":    func(sock int, _ []int, _ bool) peer.Socket { return honest{sock: sock, err: unix.ECONNRESET} },
 	"helper":   func(sock int, _ []int, _ bool) peer.Socket { return helped{honest{sock: sock}} },
 	"mute":     func(int, []int, bool) peer.Socket { return mute{} },
 	"refuses":  func(int, []int, bool) peer.Socket { return mute{peer.ErrUnsupported} },

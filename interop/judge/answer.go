@@ -1,6 +1,7 @@
 package judge
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"regexp"
@@ -21,6 +22,7 @@ type answer struct {
 	matches     bool           // it matches an alternative of the step, or the two cannot be compared
 	formed      bool           // it has the form that the contract requires
 	fits        [][]string     // for each alternative that it matches, the names for fds
+	order       string         // of the side's answers, if only some alternatives of the step are Swapped
 	refusal     bool           // the library has rejected an operation and may no longer use the connection
 	nothingSent bool           // nothing was transferred: the other library may no longer use the connection
 	check       scenario.Check // what is wrong
@@ -56,7 +58,12 @@ func (j *Judge) read(sd *side, f fact.Fact) (a answer) {
 			a.matches = true
 			why = j.surplus(sd, f.Step, got)
 		}
+		order := orderOf(f.Step, want)
+		if why == "" && order != "" && sd.order != "" && order != sd.order {
+			why = "an earlier answer belongs to the other order"
+		}
 		if why == "" {
+			a.order = order
 			a.fits = append(a.fits, names)
 			namesErrno = namesErrno || len(want.Line.Words) > 0 && want.Line.Words[0] != "lib"
 		}
@@ -82,6 +89,17 @@ func (j *Judge) read(sd *side, f fact.Fact) (a answer) {
 		a.nothingSent = isError || got.Fields["n"] == "0" && got.Fields["payload"] == "-"
 	}
 	return a
+}
+
+// orderOf returns the order of answers to which an alternative of a step belongs, or "" if it belongs to both.
+func orderOf(st scenario.Step, want scenario.Answer) string {
+	switch {
+	case want.Swapped:
+		return "swapped"
+	case slices.ContainsFunc(st.Answers, func(w scenario.Answer) bool { return w.Swapped }):
+		return "first"
+	}
+	return ""
 }
 
 // surplus returns why an answer of the runner is wrong if it reports a truncated message and no alternative of the step
@@ -216,6 +234,7 @@ func (j *Judge) conclude(sd *side, f fact.Fact, a answer) Do {
 		return Do{What: a.ends}
 	}
 	sd.refused = sd.refused || a.refusal
+	sd.order = cmp.Or(sd.order, a.order)
 	do := j.received(sd, f, a)
 	if do.What == GoOn {
 		do = j.inspect(sd, f, true)

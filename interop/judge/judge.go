@@ -111,6 +111,7 @@ type side struct {
 	pending bool          // it has not answered yet
 
 	mayHaveSent bool          // it was sent a command that can pass a file
+	order       string        // the order in which it gives answers that can be swapped, once one of them shows it
 	refused     bool          // its library has rejected an operation and may no longer use the connection
 	failed      bool          // a call has failed, and its library may close the socket at any time
 	killed      bool          // the runner has killed it

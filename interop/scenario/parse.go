@@ -109,11 +109,15 @@ func (p *parser) parseLine(l string) error {
 		if len(p.Rule) == p.line-1 { // comments further down do not belong to the rule
 			p.Rule = append(p.Rule, strings.TrimSpace(l[1:]))
 		}
-	case strings.HasPrefix(l, " | "):
+	case strings.HasPrefix(l, " | "), strings.HasPrefix(l, " || "):
 		if len(p.Steps) == 0 || p.Steps[len(p.Steps)-1].Kind != StepAnswer {
 			return errors.New("an alternative must follow an expected answer")
 		}
-		return p.answer(&p.Steps[len(p.Steps)-1], l[3:])
+		bars, text, _ := strings.Cut(l[1:], " ")
+		st := &p.Steps[len(p.Steps)-1]
+		err := p.answer(st, text)
+		st.Answers[len(st.Answers)-1].Swapped = bars == "||"
+		return err
 	case len(l) > 3 && (l[1] == byte(StepCommand) || l[1] == byte(StepAnswer)):
 		return p.parseStep(l)
 	default:

@@ -92,6 +92,7 @@ func TestParseScenarioErrors(t *testing.T) {
 		{"A> send  payload=00", `:5: words must be separated by one space: "send  payload=00"`},
 		{"A> end\nA< fine", `:6: an answer begins with ok or err, not fine`},
 		{" | ok  # a reason", `:5: an alternative must follow an expected answer`},
+		{" || ok  # a reason", `:5: an alternative must follow an expected answer`},
 		{"A> end\nA< ok\n | err lib", `:7: an alternative needs a reason: "err lib"`},
 
 		// Directives.

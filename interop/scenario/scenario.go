@@ -100,6 +100,9 @@ type Answer struct {
 	Text   string
 	Reason string
 	Line   contract.Line
+
+	// A peer must give a swapped answer to every command that has one, or to none of these commands.
+	Swapped bool
 }
 
 // Kernel reports whether the scenario tests the kernel instead of peers.
