@@ -20,13 +20,13 @@ func OpenFDs(pid int) ([]int, error) {
 // openFDs is OpenFDs. It also returns the ID of the thread whose descriptors they are.
 func openFDs(pid int) ([]int, int, error) {
 	fds, dir, err := list(tableFolder(pid) + "/fd")
-	if err != nil {
-		return nil, pid, err
-	}
-	if len(fds) == 0 {
+	if err != nil || len(fds) == 0 {
 		if tid := holder(pid); tid != pid {
 			return openFDs(tid)
 		}
+	}
+	if err != nil {
+		return nil, pid, err
 	}
 	if pid == Self || pid == unix.Getpid() {
 		fds = slices.DeleteFunc(fds, func(fd int) bool { return fd == dir })
@@ -50,7 +50,8 @@ func tableFolder(pid int) string {
 }
 
 // holder returns the ID of a thread that has the descriptors of a process whose first thread has ended, or else pid. Another
-// thread of a process whose first thread is running may have descriptors of its own.
+// thread of a process whose first thread is running may have descriptors of its own. The first thread that has ended has none
+// for root, and another user gets EACCES.
 func holder(pid int) int {
 	if s, err := ReadStatus(pid); pid == Self || err != nil || !s.HasEnded() {
 		return pid
@@ -83,7 +84,7 @@ func ReadLink(pid, fd int) (string, error) {
 	var link [unix.PathMax]byte
 	path := FDPath(pid, fd)
 	n, err := ignoringEINTR(func() (int, error) { return unix.Readlink(path, link[:]) })
-	if IsGone(err) {
+	if err != nil {
 		if tid := holder(pid); tid != pid {
 			return ReadLink(tid, fd)
 		}
@@ -110,7 +111,7 @@ func (i FDInfo) CloseOnExec() bool { return i.Flags&unix.O_CLOEXEC != 0 }
 func ReadFDInfo(pid, fd int) (i FDInfo, err error) {
 	path := tableFolder(pid) + "/fdinfo/" + strconv.Itoa(fd)
 	file, err := open(path, 0)
-	if IsGone(err) {
+	if err != nil {
 		if tid := holder(pid); tid != pid {
 			return ReadFDInfo(tid, fd)
 		}

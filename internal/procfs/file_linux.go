@@ -41,7 +41,7 @@ func IdentifyOwn(fd int) (FileID, error) {
 // Statx is Identify for a caller that needs further fields, which mask selects.
 func Statx(pid, fd, mask int, st *unix.Statx_t) (FileID, error) {
 	id, err := statxAt(unix.AT_FDCWD, FDPath(pid, fd), 0, mask, st)
-	if IsGone(err) {
+	if err != nil {
 		if tid := holder(pid); tid != pid {
 			return Statx(tid, fd, mask, st)
 		}
@@ -122,7 +122,7 @@ func Same(pid1, fd1, pid2, fd2 int) (same bool, way string, err error) {
 func Kcmp(pid1, fd1, pid2, fd2 int) (bool, error) {
 	const kcmpFile = 0 // KCMP_FILE of linux/kcmp.h
 	order, _, errno := unix.Syscall6(unix.SYS_KCMP, realPID(pid1), realPID(pid2), kcmpFile, uintptr(fd1), uintptr(fd2), 0)
-	if errno == unix.EBADF {
+	if errno == unix.EBADF || errno == unix.EPERM {
 		if tid1, tid2 := holder(pid1), holder(pid2); tid1 != pid1 || tid2 != pid2 {
 			return Kcmp(tid1, fd1, tid2, fd2)
 		}
