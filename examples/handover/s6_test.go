@@ -85,8 +85,12 @@ func TestS6(t *testing.T) {
 	}
 	supervised := func() string { return run("s6-svstat", "-o", "pid") }
 	for range 8 {
-		old := supervised()
-		program.Eventually(t, "the supervised process answers", func() bool { _, yes := by.Load(old); return yes })
+		var old string
+		program.Eventually(t, "the supervised process answers", func() bool {
+			old = supervised() // s6 may say so only after the process has begun to answer
+			_, yes := by.Load(old)
+			return yes
+		})
 		run("s6-svc", "-h")
 		program.Eventually(t, "another supervised process answers", func() bool {
 			now := supervised()
