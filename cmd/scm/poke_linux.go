@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"os"
 
-	"github.com/scm-rights/scm/interop/programs"
+	"github.com/scm-rights/scm/cmd/scm/internal/programs"
 	"github.com/spf13/cobra"
 )
 

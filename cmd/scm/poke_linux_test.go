@@ -12,9 +12,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/scm-rights/scm/cmd/scm/internal/programs"
+	"github.com/scm-rights/scm/cmd/scm/internal/programs/testserver"
 	"github.com/scm-rights/scm/internal/reexec"
-	"github.com/scm-rights/scm/interop/programs"
-	"github.com/scm-rights/scm/interop/programs/testserver"
 )
 
 func init() { reexec.Register("poked server", testserver.Main) }

@@ -13,9 +13,9 @@ import (
 	"strings"
 	"time"
 
+	"github.com/scm-rights/scm/cmd/scm/internal/programs"
 	"github.com/scm-rights/scm/internal/procfs"
 	"github.com/scm-rights/scm/interop/display"
-	"github.com/scm-rights/scm/interop/programs"
 	"github.com/scm-rights/scm/interop/report"
 	"github.com/scm-rights/scm/interop/scenario"
 	"github.com/scm-rights/scm/interop/witness"

@@ -11,8 +11,8 @@ import (
 	"time"
 
 	"github.com/scm-rights/scm"
-	"github.com/scm-rights/scm/interop/programs"
-	"github.com/scm-rights/scm/interop/relay"
+	"github.com/scm-rights/scm/cmd/scm/internal/programs"
+	"github.com/scm-rights/scm/cmd/scm/internal/relay"
 	"github.com/scm-rights/scm/interop/report"
 	"github.com/spf13/cobra"
 )

@@ -10,9 +10,9 @@ import (
 	"testing"
 
 	"github.com/scm-rights/scm"
+	"github.com/scm-rights/scm/cmd/scm/internal/programs"
+	"github.com/scm-rights/scm/cmd/scm/internal/programs/testserver"
 	"github.com/scm-rights/scm/internal/reexec"
-	"github.com/scm-rights/scm/interop/programs"
-	"github.com/scm-rights/scm/interop/programs/testserver"
 )
 
 func init() {

@@ -68,7 +68,7 @@ var rules = []rule{
 	{[]string{"interop/reference"}, []string{"interop/kernel", "interop/contract", "interop/display", "interop/peers/go/peer", "interop/raw", xsys}},
 	{[]string{"interop/process"}, []string{"internal/procfs", "interop/reference", "interop/witness", "interop/scenario", "interop/kernel", "interop/contract", "interop/display", "interop/peers/go/peer", "interop/raw", xsys}},
 	{[]string{"interop/catalogue"}, []string{"interop/scenario", "interop/kernel", "interop/contract", "interop/display", xsys}},
-	{[]string{"interop/..."}, []string{"interop/...", "internal/ownthread", "internal/procfs", xsys}},
+	{[]string{"interop/..."}, []string{"interop/...", "internal/procfs", xsys}},
 
 	{[]string{"internal/builtin", "cmd/...", "tools/...", "examples/..."}, anything},
 }

@@ -34,7 +34,7 @@ type cases struct {
 
 type specs struct{ Passed, Skipped int }
 
-// These commands leave no report: the one that runs the archive of make dist, and the tests of interop/relay.
+// These commands leave no report: the one that runs the archive of make dist, and the tests of cmd/scm/internal/relay.
 const archiveCommand, relayCommand = "archive", "relay"
 
 // judge judges the report of a command.

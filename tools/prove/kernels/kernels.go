@@ -1,7 +1,7 @@
 //go:build linux
 
 // Package kernels runs the suite on real kernels, in emulated machines: the kernel scenarios, the built-in peers on
-// amd64, the tests of interop/relay, the specs of fdchannel on both backends, as static programs, and the archive of make dist.
+// amd64, the tests of cmd/scm/internal/relay, the specs of fdchannel on both backends, as static programs, and the archive of make dist.
 //
 // The output names every case that did not end as expected, and ends with a table. If something is missing for a kernel,
 // such as its emulator, the kernel is listed as not run. That is an error with CI=true, or if no kernel was run.
@@ -140,7 +140,7 @@ func build(arch string, quick bool) *programs {
 		p.compile(arch, "", "tryarchive", "build", "./tools/tryarchive")
 		p.addArchive(arch)
 	}
-	p.compile(arch, "", relayCommand, "test", "-c", "./interop/relay")
+	p.compile(arch, "", relayCommand, "test", "-c", "./cmd/scm/internal/relay")
 	p.add(relayCommand, []string{"/bin/" + relayCommand})
 	p.specs(arch, "", "purego", "-tags=scm_purego")
 	for _, t := range target.OnePerArch() {

@@ -12,8 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/scm-rights/scm/cmd/scm/internal/programs/testserver"
 	"github.com/scm-rights/scm/internal/reexec"
-	"github.com/scm-rights/scm/interop/programs/testserver"
 	"golang.org/x/sys/unix"
 )
 

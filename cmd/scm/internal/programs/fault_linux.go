@@ -4,7 +4,7 @@ import (
 	"slices"
 	"sync"
 
-	"github.com/scm-rights/scm/interop/relay"
+	"github.com/scm-rights/scm/cmd/scm/internal/relay"
 	"golang.org/x/sys/unix"
 )
 

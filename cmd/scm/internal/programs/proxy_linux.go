@@ -12,7 +12,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/scm-rights/scm/interop/relay"
+	"github.com/scm-rights/scm/cmd/scm/internal/relay"
 )
 
 // ProxyOptions say which server to test, and with which client. Both commands are for /bin/sh, with the socket in $SOCK.
