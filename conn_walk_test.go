@@ -18,7 +18,7 @@ import (
 	. "github.com/scm-rights/scm/internal/spectest"
 )
 
-// A connWalk calls random methods of two Conns. internal/difftest compares the calls of the backends below them.
+// A connWalk calls random methods of two Conns. proof/difftest compares the calls of the backends below them.
 type connWalk struct {
 	*rand.Rand
 	files          []*os.File

@@ -12,7 +12,7 @@ import (
 
 // rows are the events in which a process dies or stops while it hands over or takes over, and what must follow. At the end
 // exactly one process serves, and the clients have lost at most what the row says. The events that need a service manager,
-// or a lack of memory, are tests of make systemd.
+// or a lack of memory, are tests of make proof-systemd.
 var rows = []struct {
 	event string
 	may   loss
@@ -295,7 +295,7 @@ var rows = []struct {
 	}},
 }
 
-// make handover runs this test 20 times.
+// make proof-stress runs this test 20 times.
 func TestProcessDiesOrStops(t *testing.T) {
 	for _, row := range rows {
 		t.Run(strings.ReplaceAll(row.event, ",", ""), func(t *testing.T) { row.run(t, newProcesses(t, row.may)) })

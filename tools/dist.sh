@@ -2,7 +2,7 @@
 # Writes what a release consists of to build/dist: an archive of static programs for each architecture, a container image of
 # them, a source archive of the C library, lists of the modules in scm and scmvet (SBOMs), and SHA256SUMS.
 #
-#     tools/dist.sh [GOARCH…]      the default is 386 and the architectures in internal/target/machines.txt
+#     tools/dist.sh [GOARCH…]      the default is 386 and the architectures in proof/target/machines.txt
 #
 # The same source and tools give the same bytes in any directory. The version is SCM_VERSION in csrc/scm_rights.h. It needs
 # Debian, whose packages have the licence and the version of glibc.
@@ -15,7 +15,7 @@ out=build/dist
 stage=build/_dist # go ignores this name, and so the templates in it
 version=$(sed -n 's/^#define SCM_VERSION "\(.*\)"/\1/p' csrc/scm_rights.h)
 archs=("$@")
-[ $# -gt 0 ] || mapfile -t archs < <(echo 386 && awk '!/^#/ { print $1 }' internal/target/machines.txt)
+[ $# -gt 0 ] || mapfile -t archs < <(echo 386 && awk '!/^#/ { print $1 }' proof/target/machines.txt)
 
 # Debian has the licence of its Go in the folder of the package. Find it before anything is built.
 go_licence=$(go env GOROOT)
@@ -97,7 +97,7 @@ for arch in "${archs[@]}"; do
 	echo "dist: $arch"
 	name=scm-$version-linux-$arch
 	to=$stage/$name
-	cc=$(sed -n "s/^$arch *glibc *[^ ]* *[^ ]* *[^ ]* *//p" internal/target/targets.txt)
+	cc=$(sed -n "s/^$arch *glibc *[^ ]* *[^ ]* *[^ ]* *//p" proof/target/targets.txt)
 	mkdir -p "$to"/{completions,templates}
 	GOARCH=$arch CC=$cc "$stage/buildpeers" -out "build/dist-peers/$arch" -archive "$to/peers" "$arch"
 	GOARCH=$arch go build -C cmd/scmvet -o "$PWD/$to/scmvet" .

@@ -180,7 +180,7 @@ func eventually(t *testing.T, what string, is func() bool) {
 	}
 }
 
-// Before each successor, another one dies after it has received the sockets. make handover restarts the server 200 times
+// Before each successor, another one dies after it has received the sockets. make proof-stress restarts the server 200 times
 // under each load.
 func TestNoRequestIsLost(t *testing.T) {
 	restarts := 2

@@ -88,7 +88,7 @@ func (zeros) Read(p []byte) (int, error) { clear(p); return len(p), nil }
 // can prevent this. So the test compares a server that is replaced ten times with one that is not.
 func TestClientsThatPause(t *testing.T) {
 	if os.Getenv("SCM_HANDOVER") != "full" {
-		t.Skip("takes minutes; make handover runs it")
+		t.Skip("takes minutes; make proof-stress runs it")
 	}
 	const (
 		idle     = 5 * time.Second

@@ -9,7 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// EmulatorVariable holds the path of the emulator that tests are run under. tools/prove/foreign sets it.
+// EmulatorVariable holds the path of the emulator that tests are run under. proof/foreign sets it.
 const EmulatorVariable = "SCM_TEST_EMULATOR"
 
 // Reasons to skip a test that depends on something qemu-user does differently.

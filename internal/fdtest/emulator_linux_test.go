@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// A native program ignores the variable. tools/prove/foreign sets it and does run an emulator.
+// A native program ignores the variable. proof/foreign sets it and does run an emulator.
 func TestEmulator(t *testing.T) {
 	if path := os.Getenv(EmulatorVariable); path != "" {
 		if got := Emulator(); got != path {

@@ -22,7 +22,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// inHex is IN_HEX of tools/prove/golden/c/golden.c.
+// inHex is IN_HEX of proof/golden/c/golden.c.
 const inHex = 3
 
 // message returns the message whose control buffer golden.c builds.

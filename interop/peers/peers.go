@@ -135,9 +135,6 @@ func (r registry) runAll(ctx context.Context, picked []source, root, outDir stri
 	slots := make(chan struct{}, 2)
 	running := map[string]time.Time{} // the recipes that are running, and when they started
 	defer every(firstProgress, progressInterval, func() {
-		if os.Getenv("SCM_BEAT") != "" {
-			return // make already says that peers is running (tools/beat.sh)
-		}
 		mu.Lock()
 		defer mu.Unlock()
 		for _, name := range slices.Sorted(maps.Keys(running)) {

@@ -1,0 +1,173 @@
+//go:build linux
+
+// Command daemons tries scm poke and scm proxy test on real programs. The list is programs.txt, which also says what each
+// of them is known to do. A run fails if a program does anything else.
+//
+//	go run -C proof ./daemons [-scm build/programs/scm] [-check] [PROGRAM]...
+//	go run -C proof ./daemons -w
+//
+// Programs that are not installed are skipped. With CI=true, they are errors. With -w it writes the table of
+// docs/programs.md instead.
+package main
+
+import (
+	_ "embed"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+
+	"github.com/scm-rights/scm/proof/target"
+)
+
+//go:embed programs.txt
+var programs string
+
+// The markers of the table in the page.
+const (
+	page  = "docs/programs.md"
+	begin = "<!-- go run -C proof ./daemons -w -->\n"
+	end   = "<!-- end -->\n"
+)
+
+func main() {
+	scm := flag.String("scm", "build/programs/scm", "the `program` to run, whose name is scm")
+	check := flag.Bool("check", false, "run only the programs that CI runs")
+	write := flag.Bool("w", false, "write the table of "+page)
+	flag.Parse()
+	if err := run(*scm, *check, *write, flag.Args()); err != nil {
+		fmt.Fprintln(os.Stderr, "daemons:", err)
+		os.Exit(1)
+	}
+}
+
+func run(scm string, check, write bool, names []string) error {
+	if err := target.EnterRoot(); err != nil {
+		return err
+	}
+	list, err := parse(programs)
+	if err != nil {
+		return err
+	}
+	if write {
+		return writeTable(list)
+	}
+	for _, name := range names {
+		if !slices.ContainsFunc(list, func(p program) bool { return p.Name == name }) {
+			return fmt.Errorf("no program is named %q", name)
+		}
+	}
+	if scm, err = filepath.Abs(scm); err != nil {
+		return err
+	}
+	var group sync.WaitGroup
+	var mu sync.Mutex
+	turns := make(chan bool, 4) // a run mostly waits
+	red := 0
+	for _, p := range list {
+		if check && !p.Check || len(names) > 0 && !slices.Contains(names, p.Name) {
+			continue
+		}
+		group.Add(1)
+		go func() {
+			defer group.Done()
+			turns <- true
+			defer func() { <-turns }()
+			text, err := p.try(scm)
+			mu.Lock()
+			defer mu.Unlock()
+			fmt.Print(text)
+			if err != nil {
+				red++
+				fmt.Printf("%s: %v\n", p.Name, err)
+			}
+		}()
+	}
+	group.Wait()
+	if red > 0 {
+		return fmt.Errorf("%d programs differ from proof/daemons/programs.txt", red)
+	}
+	return nil
+}
+
+// try runs the program, and returns a line for each run. The error contains the output of those that differ from the list.
+func (p program) try(scm string) (text string, err error) {
+	for _, need := range p.Needs {
+		if _, err := exec.LookPath(need[0]); err == nil {
+			continue
+		}
+		if os.Getenv("CI") == "true" {
+			return "", fmt.Errorf("not installed: %s", need[1])
+		}
+		return p.Name + ": skipped: not installed: " + need[1] + "\n", nil
+	}
+	var errs []error
+	for _, run := range p.commands() {
+		out, err := p.sh(scm, run[0], run[1])
+		lines := strings.Split(strings.TrimSpace(out), "\n")
+		if err != nil {
+			errs = append(errs, fmt.Errorf("scm %s: %w\n%s", run[0], err, out))
+			continue
+		}
+		text += fmt.Sprintf("%s: scm %s: %s\n", p.Name, run[0], lines[len(lines)-1])
+	}
+	return text, errors.Join(errs...)
+}
+
+// sh runs a command of scm in an empty directory. At the end, it kills what the setup has started.
+func (p program) sh(scm, command, args string) (string, error) {
+	dir, err := os.MkdirTemp("", "programs-")
+	if err != nil {
+		return "", err
+	}
+	defer os.RemoveAll(dir)
+	accept := filepath.Join(dir, "accept.txt")
+	if err := os.WriteFile(accept, []byte(strings.Join(p.Accept, "\n")+"\n"), 0o666); err != nil {
+		return "", err
+	}
+	script := p.Setup + "\nscm " + command + " --accept " + accept + " " + args
+	cmd := exec.Command("sh", "-ec", script)
+	cmd.Env = append(os.Environ(), "DIR="+dir, "HOME="+dir, "XDG_RUNTIME_DIR="+dir, "PATH="+filepath.Dir(scm)+":"+os.Getenv("PATH")+":/usr/sbin:/sbin")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	file, err := os.Create(filepath.Join(dir, "output.txt")) // not a pipe, which the setup would keep open
+	if err != nil {
+		return "", err
+	}
+	defer file.Close()
+	cmd.Stdout, cmd.Stderr = file, file
+	err = cmd.Run()
+	if cmd.Process != nil {
+		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) // an error means that nothing is left
+	}
+	out, e := os.ReadFile(file.Name())
+	return string(out), errors.Join(err, e)
+}
+
+// writeTable replaces the table of the page.
+func writeTable(list []program) error {
+	text, err := os.ReadFile(page)
+	if err != nil {
+		return err
+	}
+	old, err := between(string(text))
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(page, []byte(strings.Replace(string(text), begin+old+end, begin+table(list)+end, 1)), 0o666)
+}
+
+// between returns the table in the page.
+func between(text string) (string, error) {
+	_, rest, ok := strings.Cut(text, begin)
+	old, _, ended := strings.Cut(rest, end)
+	if !ok || !ended {
+		return "", fmt.Errorf("%s: no table between %q and %q", page, begin, end)
+	}
+	return old, nil
+}

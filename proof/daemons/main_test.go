@@ -1,0 +1,71 @@
+//go:build linux
+
+package main
+
+import (
+	"os"
+	"strings"
+	"testing"
+)
+
+func TestPage(t *testing.T) {
+	list, err := parse(programs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile("../../" + page)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if old, err := between(string(text)); err != nil || old != table(list) {
+		t.Errorf("the table is out of date: go run -C proof ./daemons -w (%v)", err)
+	}
+}
+
+func TestParse(t *testing.T) {
+	const good = "program: a\nneeds: a a\nversion: 1\npoke: --socket x -- a\n"
+	for text, want := range map[string]string{
+		good: "", good + "\nprogram: b\nneeds: b b\nversion: 1\nproxy: x\naccept: x\nfault: y": "",
+		"version: 1":          "line 1: a record begins with program, and each key has a value",
+		good + "mood: good":   `line 5: unknown "mood: good"`,
+		good + "needs: a":     `line 5: unknown "needs: a"`,
+		good + "fault: y":     "a: a fault needs lines to accept it, and an accepted finding a fault",
+		"program: b\n" + good: "b: needs, version, or both poke and proxy are missing",
+		strings.Replace(good, "program: a", "program: b", 1) + good: "the programs are not in alphabetical order",
+	} {
+		got := ""
+		if _, err := parse(text); err != nil {
+			got = err.Error()
+		}
+		if got != want {
+			t.Errorf("%q: got %q, want %q", text, got, want)
+		}
+	}
+}
+
+// A program that is not as the list says makes the run fail, with its output.
+func TestTry(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.WriteFile(dir+"/scm", []byte("#!/bin/sh\ncat $DIR/file\necho \"$@\"\nexit $STATUS\n"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	p := program{Name: "a", Needs: [][2]string{{"sh", "dash"}}, Setup: "echo made >$DIR/file; sleep 1000 &", Poke: "--socket x -- a"}
+	t.Setenv("STATUS", "0")
+	text, err := p.try(dir + "/scm")
+	if err != nil || !strings.HasPrefix(text, "a: scm poke: poke --accept ") || !strings.HasSuffix(text, " --socket x -- a\n") {
+		t.Errorf("got %q, %v", text, err)
+	}
+	t.Setenv("STATUS", "1")
+	if _, err := p.try(dir + "/scm"); err == nil || !strings.HasPrefix(err.Error(), "scm poke: exit status 1\nmade\npoke") {
+		t.Error(err)
+	}
+	p.Needs = append(p.Needs, [2]string{"/nonexistent", "none"})
+	t.Setenv("CI", "")
+	if text, err := p.try(dir + "/scm"); err != nil || !strings.HasPrefix(text, "a: skipped") {
+		t.Errorf("got %q, %v", text, err)
+	}
+	t.Setenv("CI", "true")
+	if _, err := p.try(dir + "/scm"); err == nil {
+		t.Error("no error")
+	}
+}

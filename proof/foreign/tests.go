@@ -1,0 +1,167 @@
+//go:build linux
+
+package foreign
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/onsi/ginkgo/v2/types"
+
+	"github.com/scm-rights/scm/internal/fdtest"
+	"github.com/scm-rights/scm/proof/target"
+)
+
+// packages lists the packages with tests, and plain lists the ones that do not use Ginkgo.
+var (
+	packages = []string{".", "./proof/torture", "./fdchannel", "./wire", "./internal/fdtest", "./internal/pure"}
+	plain    = []string{"./internal/fdtest", "./internal/pure"}
+)
+
+// mustPass lists specs that must pass on every platform.
+var mustPass = []string{"Send and Recv pass 253 descriptors in order", "sends and receives make direct system calls, and never use socketcall"}
+
+// runTests runs the tests of all packages, and csrc's own.
+func (p *platform) runTests() error {
+	if err := os.MkdirAll(p.out(""), 0o777); err != nil {
+		return err
+	}
+	passed := map[string]bool{}
+	for _, pkg := range packages {
+		if !slices.Contains(p.leavesOut("the tests of"), pkg) {
+			if err := p.runPackage(pkg, passed); err != nil {
+				p.tests.failures = append(p.tests.failures, fmt.Sprintf("%s: %v", pkg, err))
+			}
+		}
+	}
+	for _, name := range mustPass {
+		if !passed[name] {
+			p.tests.failures = append(p.tests.failures, "did not run: "+name)
+		}
+	}
+	if p.cc() == "" || !p.Native() {
+		return nil
+	}
+	text, err := p.makeC("csrc", "BUILD="+p.out("csrc-tests"), "LDFLAGS=", "test")
+	lines := strings.Split(strings.TrimSpace(text), "\n")
+	fmt.Printf("foreign: %s: csrc: %s\n", p.name(), lines[len(lines)-1])
+	return err
+}
+
+// buildFlags returns the go command's flags for the platform. Programs that use cgo are linked statically,
+// because this machine has no shared libraries for the platform. They use the pure Go versions of packages net
+// and os/user.
+func (p *platform) buildFlags() []string {
+	if p.cc() == "" {
+		return []string{"-tags=scm_purego"}
+	}
+	return []string{"-tags=netgo,osusergo", "-ldflags=-extldflags=-static"}
+}
+
+// runPackage runs the tests of a package, and notes the specs that passed.
+func (p *platform) runPackage(pkg string, passed map[string]bool) error {
+	log := p.out(strings.ReplaceAll(filepath.Clean(pkg), "/", "-") + ".out")
+	emulator, err := p.Emulator()
+	if err != nil {
+		return err
+	}
+	dir, path := target.Folder(".", pkg)
+	args := append([]string{"test", "-C", dir, "-v", "-count=1", "-vet=off", "-timeout=5m"}, p.buildFlags()...)
+	if emulator != "" {
+		args = append(args, "-exec="+emulator)
+	}
+	args = append(args, path)
+	if examples := p.leavesOut("examples"); len(examples) > 0 {
+		args = append(args, "-skip=^("+strings.Join(examples, "|")+")$")
+	}
+	suite := !slices.Contains(plain, pkg)
+	if suite {
+		filter := "!" + strings.Join(p.leavesOut("specs with the label"), " && !")
+		args = append(args, "-ginkgo.no-color", "-ginkgo.label-filter="+filter, "-ginkgo.json-report="+log+".json")
+	}
+	cmd := target.Go(p.Arch, p.cc(), args...)
+	// CI is empty so that a spec is skipped if its tool is missing. run has already checked for the
+	// tools that the platform needs.
+	cmd.Env = append(cmd.Env, "SCM_TEST_ALONE=1", "CI=", fdtest.EmulatorVariable+"="+emulator)
+	_ = os.Remove(log + ".json") // left by an earlier run
+	text, failed := cmd.CombinedOutput()
+	if err := os.WriteFile(log, text, 0o666); err != nil {
+		return err
+	}
+	before, failures := p.tests.passed, len(p.tests.failures)
+	p.tests.addTests(string(text))
+	if suite {
+		if err := p.tests.addSpecs(log+".json", passed); err != nil {
+			return fmt.Errorf("%w: %w; see %s", failed, err, log)
+		}
+	}
+	if failed != nil && len(p.tests.failures) == failures {
+		return fmt.Errorf("%w; see %s", failed, log)
+	}
+	if p.tests.passed == before {
+		return errors.New("nothing passed; see " + log)
+	}
+	return nil
+}
+
+// verdict matches the result that a test prints with -v, and the line before it, which contains the reason for a
+// skip.
+var verdict = regexp.MustCompile(`(?m)^(.*)\n--- (PASS|FAIL|SKIP): (\S+)`)
+
+// addTests counts the tests in the output of go test, except for the one that runs a Ginkgo suite.
+func (c *count) addTests(text string) {
+	for _, m := range verdict.FindAllStringSubmatch(text, -1) {
+		switch _, reason, _ := strings.Cut(m[1], ": "); {
+		case m[3] == "TestSuite":
+		case m[2] == "PASS":
+			c.passed++
+		case m[2] == "FAIL":
+			c.failures = append(c.failures, m[3])
+		default:
+			c.skip("go test: " + m[3] + ": " + reason)
+		}
+	}
+}
+
+// tail matches the part of a reason for a skip that is different each time.
+var tail = regexp.MustCompile(`: (\w+ \w+( @?\S+)?: )?setsockopt: .*`)
+
+// addSpecs counts the specs in the report of a Ginkgo suite.
+func (c *count) addSpecs(report string, passed map[string]bool) error {
+	text, err := os.ReadFile(report)
+	if err != nil {
+		return err
+	}
+	var reports []types.Report
+	if err := json.Unmarshal(text, &reports); err != nil {
+		return err
+	}
+	last := ""
+	for _, s := range reports[0].SpecReports {
+		reason := s.FailureMessage()
+		// If a BeforeAll calls Skip, Ginkgo reports the reason only for the first spec.
+		if reason == "Spec skipped because Skip() was called in BeforeAll" {
+			reason = last
+		}
+		last = reason
+		switch {
+		case s.State == types.SpecStateSkipped && reason == "":
+			c.leftOut++
+		case s.State == types.SpecStateSkipped:
+			c.skip(tail.ReplaceAllString(reason, ""))
+		case s.State.Is(types.SpecStateFailureStates):
+			line, _, _ := strings.Cut(reason, "\n")
+			c.failures = append(c.failures, s.FullText()+": "+line)
+		case s.State == types.SpecStatePassed && s.LeafNodeType == types.NodeTypeIt:
+			c.passed++
+			passed[s.LeafNodeText] = true
+		}
+	}
+	return nil
+}

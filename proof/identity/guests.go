@@ -1,0 +1,142 @@
+//go:build linux
+
+package identity
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strconv"
+	"sync"
+
+	"github.com/scm-rights/scm/proof/machine"
+	machines "github.com/scm-rights/scm/proof/target"
+)
+
+// A guest is an architecture whose programs the host cannot run natively. The backends are recorded and compared on a
+// kernel of that architecture, in an emulated machine.
+type guest struct {
+	kernel      machines.Kernel
+	purego, cgo target
+}
+
+// guests returns the architectures that have a kernel and a C compiler.
+func guests() (list []guest) {
+	for _, t := range machines.OnePerArch() {
+		kernel := slices.IndexFunc(machines.Kernels(), func(k machines.Kernel) bool { return k.Arch == t.Arch })
+		if t.Native() || kernel < 0 {
+			continue
+		}
+		purego, cgo := backendsOf(t)
+		list = append(list, guest{machines.Kernels()[kernel], purego, cgo})
+	}
+	return list
+}
+
+// guestFor returns the guest for an architecture, or nil.
+func guestFor(arch string) *guest {
+	list := guests()
+	if i := slices.IndexFunc(list, func(g guest) bool { return g.kernel.Arch == arch }); i >= 0 {
+		return &list[i]
+	}
+	return nil
+}
+
+// inGuests adds the rows of the guests. It boots as many machines at once as the host has processors.
+func (p *proof) inGuests(t *table, w workload) {
+	var wait sync.WaitGroup
+	slots := make(chan struct{}, runtime.NumCPU())
+	for _, g := range guests() {
+		row := t.row(g.cgo.arch, g.cgo.libc)
+		wait.Add(1)
+		go func() {
+			defer wait.Done()
+			slots <- struct{}{}
+			defer func() { <-slots }()
+			result, err := g.compare(p, p.dir, "", w)
+			row.recorded, row.differential, row.differ = result.Recorded, result.Differential, result.Differ
+			if result.First != "" {
+				err = errors.New(result.First)
+			}
+			if err != nil {
+				row.failed(err)
+			}
+		}()
+	}
+	wait.Wait()
+}
+
+// compare builds the program in the folder walk with each backend into a folder, and compares the builds inside an emulated machine, in
+// detail and with `scm diff`. overlay is the file for go build -overlay of the cgo build, or "".
+func (g *guest) compare(p *proof, dir, overlay string, w workload) (Result, error) {
+	var result Result
+	if _, err := machines.MachineFor(g.kernel.Arch); err != nil {
+		return result, err
+	}
+	tree := machine.Tree{}
+	command := []string{"/bin/prove", "inside", "-o", "/out/result.json", "-calls", strconv.Itoa(w.guest)}
+	prove, err := g.purego.build(p.root, dir, "./proof", "")
+	if err != nil {
+		return result, err
+	}
+	scm, err := g.purego.build(p.root, dir, "./cmd/scm", "")
+	if err != nil {
+		return result, err
+	}
+	purego, err := g.purego.build(p.root, dir, walkPackage, "")
+	if err != nil {
+		return result, err
+	}
+	cgo, err := g.cgo.build(p.root, dir, walkPackage, overlay)
+	if err != nil {
+		return result, err
+	}
+	if w.guestDifferential > 0 {
+		difftest, err := p.buildDifftest(g.cgo)
+		if err != nil {
+			return result, err
+		}
+		command = append(command, "-difftest", "/bin/difftest", "-differential", strconv.Itoa(w.guestDifferential))
+		if err := tree.Copy("bin/difftest", difftest); err != nil {
+			return result, err
+		}
+	}
+	if err := errors.Join(tree.Copy("bin/prove", prove), tree.Copy("bin/scm", scm), tree.Copy("bin/purego", purego), tree.Copy("bin/cgo", cgo)); err != nil {
+		return result, err
+	}
+	logs := filepath.Join(p.root, "build/identity", g.kernel.Arch)
+	if overlay != "" {
+		logs = dir // mutants run at the same time
+	}
+	if err := os.MkdirAll(logs, 0o777); err != nil {
+		return result, err
+	}
+	log, err := os.Create(filepath.Join(logs, "console"))
+	if err != nil {
+		return result, err
+	}
+	defer log.Close()
+	var console bytes.Buffer
+	m := machine.Machine{Kernel: g.kernel, Tree: tree, Log: io.MultiWriter(log, &console), Commands: [][]string{
+		append(command, "/bin/purego", "/bin/cgo"),
+		{"/bin/scm", "diff", "--", "/bin/purego", "1", "64", "---", "/bin/cgo", "1", "64"},
+	}}
+	results, err := m.Run()
+	if err != nil {
+		return result, fmt.Errorf("%w\n%s", err, &console)
+	}
+	text := results[0].Files["result.json"]
+	if err := json.Unmarshal(text, &result); err != nil {
+		return result, fmt.Errorf("%s: %w\n%s", results[0].Error, err, &console)
+	}
+	if diff := results[1].Error; diff != "" && result.First == "" {
+		return result, fmt.Errorf("scm diff: %s\n%s", diff, &console)
+	}
+	return result, nil
+}

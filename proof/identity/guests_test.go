@@ -1,0 +1,21 @@
+//go:build linux
+
+package identity
+
+import (
+	"slices"
+	"testing"
+
+	"github.com/scm-rights/scm/internal/recorder"
+	machines "github.com/scm-rights/scm/proof/target"
+)
+
+// The proof covers the architecture of each kernel, and the recorder supports it.
+func TestEachKernelHasAGuest(t *testing.T) {
+	for _, k := range machines.Kernels() {
+		native := machines.Target{Arch: k.Arch}.Native()
+		if recordable := slices.Contains(recorder.Architectures(), k.Arch); !recordable || !native && guestFor(k.Arch) == nil {
+			t.Errorf("%s: the recorder supports %s: %v; native: %v; guest: %v", k.Name, k.Arch, recordable, native, guestFor(k.Arch) != nil)
+		}
+	}
+}

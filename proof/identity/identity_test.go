@@ -1,0 +1,138 @@
+//go:build linux && !purego && !scm_purego
+
+package identity
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/scm-rights/scm/internal/fdtest"
+	"github.com/scm-rights/scm/internal/recorder"
+	"github.com/scm-rights/scm/proof/mutant"
+)
+
+// brief is a small part of what make proof-identity compares. The tests of proof/difftest compare the
+// backends in one process.
+var brief = workload{recorded: 1 << 10, golden: []string{runtime.GOARCH}}
+
+func TestMain(m *testing.M) {
+	recorder.Main()
+	os.Exit(m.Run())
+}
+
+// A logWriter writes to the log of a test.
+type logWriter struct{ t *testing.T }
+
+func (l logWriter) Write(p []byte) (int, error) {
+	l.t.Log(strings.TrimRight(string(p), "\n"))
+	return len(p), nil
+}
+
+// brieflyProve runs a part of the proof, or skips the test if this machine lacks a tool for it. In CI
+// that is an error, except for other architectures and libcs, which only TestBackends and make proof-identity require.
+func brieflyProve(t *testing.T, part func(*proof) error) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("builds programs and records them")
+	}
+	if !recorder.Supported() {
+		t.Skip("the recorder does not support programs of " + runtime.GOARCH)
+	}
+	for _, target := range targets()[:2] {
+		if err := target.compiles(); err != nil {
+			fdtest.Missing(t, err.Error())
+		}
+	}
+	t.Chdir("../..")
+	p, err := newProof(".", logWriter{t})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.end()
+	err = part(p)
+	var forbidden *recorder.ForbiddenError
+	switch {
+	case errors.As(err, &forbidden):
+		fdtest.Missing(t, err.Error())
+	case err != nil:
+		t.Fatal(err)
+	}
+}
+
+// With CI=true, the test records as many calls as make proof-identity, and .ci/run prints the last line of the table.
+func TestBackends(t *testing.T) {
+	w := brief
+	if os.Getenv("CI") == "true" {
+		w.recorded = full.recorded
+	}
+	brieflyProve(t, func(p *proof) error {
+		err := p.backends(w)
+		if err == nil && p.missing > 0 && os.Getenv("CI") == "true" {
+			err = fmt.Errorf("%d not run, and CI=true", p.missing)
+		}
+		return err
+	})
+}
+
+func TestOriginals(t *testing.T) {
+	brieflyProve(t, func(p *proof) error {
+		err := p.originals()
+		if err == nil && p.missing > 0 {
+			fdtest.Missing(t, fmt.Sprintf("%d originals or peers are missing", p.missing))
+		}
+		return err
+	})
+}
+
+func TestMutants(t *testing.T) {
+	brieflyProve(t, func(p *proof) error {
+		return p.mutants(slices.DeleteFunc(allMutants(), func(f fault) bool { return f.Skipped(mutant.Record) }))
+	})
+}
+
+// docs/identity.md states that there are more than a hundred.
+func TestMoreThanAHundredMutants(t *testing.T) {
+	if n := len(allMutants()); n <= 100 {
+		t.Errorf("the comparison must find only %d faults", n)
+	}
+}
+
+// The comparison finds a row that is missing and a row that is superfluous.
+func TestDepartures(t *testing.T) {
+	brieflyProve(t, func(p *proof) error {
+		commands, why := p.buildPeers()
+		o := originals[slices.IndexFunc(originals, func(o original) bool { return o.theirs == "book" })]
+		ours := o.ours[0]
+		if text := why[o.theirs] + why[ours]; text != "" {
+			fdtest.Missing(t, text)
+		}
+		rows, err := departures(p.root, o.heading)
+		if err != nil {
+			return err
+		}
+		for i, row := range rows {
+			a := audit{rows: slices.Delete(slices.Clone(rows), i, i+1)}
+			if err := a.run(&o, commands[o.theirs], commands[ours]); err != nil {
+				return err
+			}
+			if len(a.wrong()) == 0 {
+				t.Errorf("not noticed that this row is missing: %s", row.text)
+			}
+		}
+		a := audit{rows: append(rows,
+			&departure{text: "a scene that does not exist"},
+			&departure{text: "`sendmsg`: `flags`", fields: fieldsOf("`sendmsg`: `flags`"), theirs: "0", ours: "MSG_NOSIGNAL"})}
+		if err := a.run(&o, commands[o.theirs], commands[ours]); err != nil {
+			return err
+		}
+		if wrong := a.wrong(); len(wrong) != 2 {
+			t.Errorf("with two superfluous rows, found: %v", wrong)
+		}
+		return nil
+	})
+}

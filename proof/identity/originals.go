@@ -1,0 +1,208 @@
+//go:build linux
+
+package identity
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os/exec"
+	"path/filepath"
+	"slices"
+
+	"github.com/scm-rights/scm/internal/recorder"
+	"github.com/scm-rights/scm/interop/peers"
+)
+
+// A peer that is not part of the interop suite. buildPeers builds it itself.
+const sendFile = "scm-sendfile"
+
+// buildPeers builds all peers on the originals and on scm. For each peer it returns the command, or
+// the reason why it could not be built.
+func (p *proof) buildPeers() (commands map[string][]string, why map[string]string) {
+	commands, why = map[string][]string{}, map[string]string{}
+	var names []string
+	for _, o := range originals {
+		for _, name := range append(o.ours, o.theirs) {
+			if name != sendFile && !slices.Contains(names, name) {
+				names = append(names, name)
+			}
+		}
+	}
+	out := filepath.Join(p.root, "build", "peers")
+	for _, b := range peers.Build(context.Background(), p.root, out, names, io.Discard) {
+		commands[b.Name], why[b.Name] = b.Command, b.Why
+	}
+	bin := filepath.Join(p.dir, sendFile)
+	build := exec.Command("go", "build", "-C", filepath.Join(p.root, "proof"), "-o", bin, "./identity/sendfile")
+	if text, err := build.CombinedOutput(); err != nil {
+		why[sendFile] = fmt.Sprintf("%v\n%s", err, text)
+	}
+	commands[sendFile] = []string{bin}
+	return commands, why
+}
+
+// originals tests claim (b), and prints a table of the originals.
+func (p *proof) originals() error {
+	commands, why := p.buildPeers()
+	const line = "%-44s %-17s %6s %11s %13s  %s\n"
+	p.printf(line, "original", "scm's", "calls", "departures", "undocumented", "")
+	var failed error
+	total, documented := 0, 0
+	for _, o := range originals {
+		rows, err := departures(p.root, o.heading)
+		if err != nil {
+			return err
+		}
+		if why[o.theirs] != "" {
+			p.missing++
+			p.printf(line, o.name, "", "-", "-", "-", "not run: "+firstLine(errors.New(why[o.theirs])))
+			continue
+		}
+		for _, ours := range o.ours {
+			if why[ours] != "" {
+				p.missing++
+				p.printf(line, o.name, ours, "-", "-", "-", "not run: "+firstLine(errors.New(why[ours])))
+				continue
+			}
+			a := audit{rows: rows}
+			err := a.run(&o, commands[o.theirs], commands[ours])
+			wrong := a.wrong()
+			if err != nil {
+				wrong = append(wrong, err)
+			}
+			remark := ""
+			if len(wrong) > 0 {
+				remark = wrong[0].Error()
+			}
+			for _, err := range wrong {
+				failed = errors.Join(failed, fmt.Errorf("%s against %s: %w", o.name, ours, err))
+			}
+			p.printf(line, o.name, ours, commas(a.calls), commas(len(rows)), commas(len(wrong)), remark)
+			total += a.calls
+		}
+		documented += len(rows)
+	}
+	if err := p.mycat(commands["scm-purego"]); err != nil {
+		failed = errors.Join(failed, err)
+	}
+	if total == 0 {
+		failed = errors.Join(failed, errors.New("nothing was compared with any original"))
+	}
+	verdict := "as documented"
+	if failed != nil {
+		verdict = "not as documented"
+	}
+	p.printf("%s: %s calls compared with %d originals, %d departures\n", verdict, commas(total), len(originals), documented)
+	return failed
+}
+
+// An audit compares an original with one of scm's peers, and checks the differences against the
+// rows of docs/departures.md.
+type audit struct {
+	rows         []*departure
+	calls        int                 // made by scm's peer
+	found        map[*departure]bool // the rows whose difference was found
+	undocumented []error             // the differences that have no row
+	reported     map[string]bool     // what undocumented contains
+}
+
+// run performs all scenes with both peers.
+func (a *audit) run(o *original, theirs, ours []string) error {
+	a.found, a.reported = map[*departure]bool{}, map[string]bool{}
+	for _, sc := range o.scenes {
+		for _, socketType := range sc.socketTypes {
+			original, err := perform(theirs, "", socketType, sc.actions)
+			if err != nil {
+				return fmt.Errorf("%s: %w", o.theirs, err)
+			}
+			scm, err := perform(ours, o.sendFlags, socketType, sc.actions)
+			if err != nil {
+				return err
+			}
+			a.compare(&sc, original, scm)
+		}
+	}
+	return nil
+}
+
+func (a *audit) compare(sc *scene, original, scm *stage) {
+	comparison := exactly
+	comparison.Describe = describe
+	var differences []*recorder.Difference
+	for i := range max(len(original.calls), len(scm.calls)) {
+		theirs, ours := at(original.calls, i), at(scm.calls, i)
+		differences = append(differences, comparison.All(theirs, ours)...)
+		a.calls += len(ours)
+	}
+	same := slices.Equal(original.outcome, scm.outcome)
+	theirs, ours := fmt.Sprintf("%q", original.outcome), fmt.Sprintf("%q", scm.outcome)
+	if sc.departure == "" {
+		for _, d := range differences {
+			a.compareField(d)
+		}
+		if !same {
+			a.report("the outcome of a scene without a departure", theirs, ours)
+		}
+		return
+	}
+	// Do not compare fields, because the two peers make different calls after a departure.
+	if same {
+		return
+	}
+	for _, row := range a.rows {
+		if row.text == sc.departure {
+			a.found[row] = true
+			return
+		}
+	}
+	a.report(sc.departure, theirs, ours)
+}
+
+func (a *audit) compareField(d *recorder.Difference) {
+	key := cmp.Or(d.A, d.B).Name() + ": " + d.Field
+	if d.When == "exit" {
+		key += " on return"
+	}
+	for _, row := range a.rows {
+		about, right := row.covers(key, d)
+		if about && right {
+			a.found[row] = true
+			return
+		}
+	}
+	a.report(key, d.TextA, d.TextB)
+}
+
+// report records a difference that has no row, once.
+func (a *audit) report(what, theirs, ours string) {
+	if !a.reported[what] {
+		a.reported[what] = true
+		a.undocumented = append(a.undocumented,
+			fmt.Errorf("%s: %s against %s, which docs/departures.md does not list", what, theirs, ours))
+	}
+}
+
+// wrong returns the differences that have no row, and the rows whose difference was not found.
+func (a *audit) wrong() []error {
+	wrong := a.undocumented
+	for _, row := range a.rows {
+		if !a.found[row] {
+			wrong = append(wrong, fmt.Errorf("docs/departures.md lists a difference that was not found: %s", row.text))
+		}
+	}
+	return wrong
+}
+
+// describe returns the name of the stage's file that a descriptor refers to, or the kind of any
+// other file. If the descriptor was not open or not looked up, it returns the descriptor itself.
+func describe(c *recorder.Call, fd int32, atExit bool) string {
+	for _, f := range c.Files {
+		if f.FD == fd && f.AtExit == atExit && f.Open() {
+			return fileName(f.Name)
+		}
+	}
+	return fmt.Sprint(fd)
+}

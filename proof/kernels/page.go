@@ -1,0 +1,235 @@
+//go:build linux
+
+package kernels
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/scm-rights/scm/interop/catalogue"
+	"github.com/scm-rights/scm/proof/target"
+)
+
+// The page, and the records from which it is generated.
+const (
+	pageFile = "docs/kernels.md"
+	dataFile = "docs/kernels.json"
+)
+
+func (r *record) file() string { return filepath.Join(out, r.Name+".json") }
+
+// Keep writes the page. For a kernel whose last run was complete and had no problems, it uses the results of that run,
+// and otherwise those in docs/kernels.json.
+func Keep() error {
+	old, err := kept(dataFile)
+	if err != nil {
+		return err
+	}
+	var list []record
+	for _, k := range target.Kernels() {
+		r := old[k.Name]
+		text, err := os.ReadFile((&record{Name: k.Name}).file())
+		if err == nil {
+			r = record{} // otherwise, the maps would keep what the new record lacks
+			err = json.Unmarshal(text, &r)
+		}
+		switch {
+		case err != nil && !errors.Is(err, fs.ErrNotExist):
+			return err
+		case r.Name == "":
+			fmt.Printf("kernels: %s has no results yet\n", k.Name)
+			continue
+		}
+		list = append(list, r)
+		if a := list[0]; a.Kernel.ran() != r.Kernel.ran() {
+			return fmt.Errorf("%s ran %d kernel cases, and %s %d: run make proof-kernels", a.Name, a.Kernel.ran(), r.Name, r.Kernel.ran())
+		}
+	}
+	return errors.Join(writeJSON(dataFile, list), os.WriteFile(pageFile, []byte(page(list)), 0o666))
+}
+
+func (c *cases) ran() int { return c.Verdicts() + c.Unsupported }
+
+func writeJSON(file string, v any) error {
+	var text bytes.Buffer
+	enc := json.NewEncoder(&text)
+	enc.SetEscapeHTML(false) // headings contain < and >
+	enc.SetIndent("", "\t")
+	return errors.Join(enc.Encode(v), os.WriteFile(file, text.Bytes(), 0o666))
+}
+
+// kept returns the records in a file, by kernel name.
+func kept(file string) (map[string]record, error) {
+	var list []record
+	text, err := os.ReadFile(file)
+	if err == nil {
+		err = json.Unmarshal(text, &list)
+	}
+	byName := map[string]record{}
+	for _, r := range list {
+		byName[r.Name] = r
+	}
+	return byName, err
+}
+
+// withHeadings returns the reasons of expected failures, each after the release headings that it has in expected.txt.
+func withHeadings(reasons []string) string {
+	list, _ := catalogue.Expected() // the tests of the catalogue verify that it can be parsed
+	var all []string
+	for _, reason := range reasons {
+		var words []string
+		for _, e := range list {
+			if h := e.Heading.String(); e.Reason == reason && e.Heading.Releases != "" && !slices.Contains(words, h) {
+				words = append(words, h)
+			}
+		}
+		all = append(all, strings.Join(append(words, reason), " "))
+	}
+	return strings.Join(all, "; ")
+}
+
+// byRule groups cases by rule. If all cases of a scenario have the same rule, the name of the scenario replaces theirs.
+func byRule(rules map[string]string) map[string][]string {
+	scenarios := map[string][]string{} // the cases of each
+	for _, name := range slices.Sorted(maps.Keys(rules)) {
+		s := name[:strings.LastIndex(name, "/")]
+		scenarios[s] = append(scenarios[s], name)
+	}
+	groups := map[string][]string{}
+	for s, names := range scenarios {
+		if !slices.ContainsFunc(names, func(name string) bool { return rules[name] != rules[names[0]] }) {
+			groups[rules[names[0]]] = append(groups[rules[names[0]]], s)
+			continue
+		}
+		for _, name := range names {
+			groups[rules[name]] = append(groups[rules[name]], name)
+		}
+	}
+	delete(groups, "") // the cases that passed
+	for _, list := range groups {
+		slices.Sort(list)
+	}
+	return groups
+}
+
+// compare compares a run with the page. With CI=true, a difference is a problem.
+func (r *run) compare(page record) {
+	list := differences(page, r.record)
+	if r.cpu == 0 || r.missing != nil || len(r.problems) > 0 || len(list) == 0 {
+		return
+	}
+	text := pageFile + " has no results for this kernel"
+	if page.Name != "" {
+		text = pageFile + " has other results:\n\t" + strings.Join(list, "\n\t")
+	}
+	text += "\nmake proof-kernels KEEP=1 writes the results of make proof-kernels to the page"
+	if inCI() {
+		r.problems = append(r.problems, text)
+	} else {
+		fmt.Printf("%s: %s\n", r.Name, text)
+	}
+}
+
+// differences returns the lines in which two records differ, in the form of a diff.
+func differences(kept, ours record) (list []string) {
+	if ours.Peers == nil {
+		kept.Peers = nil
+	}
+	lines := func(r record) []string {
+		text, _ := json.MarshalIndent(r, "", " ") // a record can always be marshaled
+		return strings.Split(string(text), "\n")
+	}
+	a, b := lines(kept), lines(ours)
+	for sign, side := range map[string][2][]string{"-": {a, b}, "+": {b, a}} {
+		for _, line := range side[0] {
+			if !slices.Contains(side[1], line) {
+				list = append(list, sign+line)
+			}
+		}
+	}
+	slices.Sort(list)
+	return list
+}
+
+const intro = `# Kernels
+
+` + "`make proof-kernels`" + ` boots Debian kernels in emulated machines (QEMU). In each machine it runs the [kernel scenarios](../interop/catalogue/kernel/README.md), the tests of the relay behind ` + "`scm proxy`" + `, the specs of ` + "`fdchannel`" + ` on both backends, the programs of a release (` + "`make dist`" + `) and, on amd64, the built-in peers. Unlike under qemu-user, the programs make their system calls to a real kernel of their own architecture. The kernels are listed in [proof/target/kernels.txt](../proof/target/kernels.txt), and the machines in [machines.txt](../proof/target/machines.txt).
+
+` + "`make proof-kernels KEEP=1`" + ` generates this page from the results. CI boots one kernel, and compares its results with this page. For gVisor, see the [catalogue](catalogue.md#kernels).
+
+## Results
+
+An *expected* case failed as [expected.txt](../interop/catalogue/expected.txt) says. An *unsupported* case needs something that the kernel or a peer lacks. There were no other results.
+
+| kernel | architecture | release | kernel cases: pass | expected | unsupported | peer cases: pass | expected | unsupported | specs: purego | cgo |
+|---|---|---|---|---|---|---|---|---|---|---|
+`
+
+const differ = `
+## Scenarios that do not pass everywhere
+
+Peer scenarios are listed if they fail or are unsupported even with the runner in both roles. A name without a type of socket stands for all types that the scenario has.
+
+| scenarios | kernels | result | reason |
+|---|---|---|---|
+`
+
+// page returns the text of the page.
+func page(list []record) string {
+	text := intro
+	type row struct{ kernels, rule string }
+	scenarios := map[row][]string{}
+	where := map[[2]string][]string{} // the kernels, by scenario and rule
+	var withPeers, all []string
+	for _, r := range list {
+		peers := "| |"
+		all = append(all, r.Name)
+		if r.Peers != nil {
+			withPeers = append(withPeers, r.Name)
+			peers = r.Peers.row()
+		}
+		text += fmt.Sprintf("| %s | %s | %s | %s | %s | %s | %s |\n", r.Name, r.Arch, r.Release, r.Kernel.row(), peers, r.Specs["purego"], r.Specs["cgo"])
+		for _, c := range []*cases{&r.Kernel, r.Peers} {
+			if c == nil {
+				continue
+			}
+			for rule, names := range c.Rules {
+				for _, name := range names {
+					where[[2]string{name, rule}] = append(where[[2]string{name, rule}], r.Name)
+				}
+			}
+		}
+	}
+	for key, kernels := range where {
+		at := row{strings.Join(kernels, ", "), key[1]}
+		scenarios[at] = append(scenarios[at], "`"+key[0]+"`")
+	}
+	text += differ
+	for _, at := range slices.SortedFunc(maps.Keys(scenarios), func(a, b row) int { return cmp.Or(cmp.Compare(a.rule, b.rule), cmp.Compare(a.kernels, b.kernels)) }) {
+		names := scenarios[at]
+		slices.Sort(names)
+		kernels := at.kernels
+		switch kernels {
+		case strings.Join(all, ", "):
+			kernels = "all"
+		case strings.Join(withPeers, ", "):
+			kernels = "all on amd64"
+		}
+		result, reason, _ := strings.Cut(at.rule, ": ")
+		text += fmt.Sprintf("| %s | %s | %s | %s |\n", strings.Join(names, ", "), kernels, result, strings.ReplaceAll(reason, "|", "\\|"))
+	}
+	return text
+}
+
+func (c *cases) row() string {
+	return fmt.Sprintf("%d | %d | %d", c.Pass, c.Expected, c.Unsupported)
+}

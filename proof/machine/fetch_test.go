@@ -1,0 +1,216 @@
+//go:build linux
+
+package machine
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/scm-rights/scm/proof/target"
+)
+
+const pool = "pool/main/l/linux/linux-image_1_amd64.deb"
+
+// useTemporary gives the test an empty cache, and apt sources that name no mirror.
+func useTemporary(t *testing.T) {
+	oldCache, oldApt := cache, apt
+	t.Cleanup(func() { cache, apt = oldCache, oldApt })
+	cache, apt = filepath.Join(t.TempDir(), "debian"), t.TempDir()
+	t.Setenv("DEBIAN_MIRROR", "")
+}
+
+func writeSource(t *testing.T, name, text string) {
+	t.Helper()
+	file := filepath.Join(apt, name)
+	if err := errors.Join(os.MkdirAll(filepath.Dir(file), 0o777), os.WriteFile(file, []byte(text), 0o666)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// newMirror starts a server that has the package with this text. It counts the requests.
+func newMirror(t *testing.T, text string) (address string, requests *int) {
+	requests = new(int)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		*requests++
+		switch {
+		case r.URL.Path == "/debian/"+pool && text != "":
+			fmt.Fprint(w, text)
+		case text == "":
+			http.NotFound(w, r)
+		default:
+			http.Error(w, "broken", http.StatusInternalServerError)
+		}
+	}))
+	t.Cleanup(server.Close)
+	return server.URL + "/debian", requests
+}
+
+func TestMirrors(t *testing.T) {
+	for _, c := range []struct {
+		name, file, text string
+		want             []string
+	}{
+		{"lines", "sources.list", "deb http://a/debian trixie main\ndeb-src http://b/debian trixie main\n" +
+			"deb\thttps://c/debian  trixie main contrib # near\n", []string{"http://a/debian", "https://c/debian"}},
+		{"options", "sources.list.d/x.list", "deb [ arch=amd64 signed-by=/k.gpg ] http://a trixie main\ndeb [trusted=yes] http://[::1]:80/b trixie main\n",
+			[]string{"http://a", "http://[::1]:80/b"}},
+		{"comments", "sources.list", "# deb http://a trixie main\n#deb http://b trixie main\n\n", nil},
+		{"an incomplete line", "sources.list", "deb\ndeb http://a\ndeb [arch=amd64\n", nil},
+		{"security suites", "sources.list", "deb http://a/debian-security trixie-security main\ndeb http://a/debian trixie-updates main\n", []string{"http://a/debian"}},
+		{"other methods", "sources.list", "deb cdrom:[Debian]/ trixie main\ndeb file:/srv/debian trixie main\ndeb http://a trixie main\n", []string{"http://a"}},
+		{"a stanza", "sources.list.d/debian.sources", "Types: deb\nURIs: http://b https://a/debian/\nSuites: trixie trixie-updates\nComponents: main\n",
+			[]string{"http://b", "https://a/debian/"}},
+		{"a continued field", "sources.list.d/debian.sources", "Types: deb\nuris: http://a\n http://b\n\thttp://c\nSuites: trixie\n", []string{"http://a", "http://b", "http://c"}},
+		{"a security stanza", "sources.list.d/debian.sources", "URIs: http://a\nSuites: trixie\n\nURIs: http://b\nSuites: trixie-security\n", []string{"http://a"}},
+		{"a stanza with a security suite", "sources.list.d/debian.sources", "URIs: http://a\nSuites: trixie-security trixie\n", []string{"http://a"}},
+		{"a disabled stanza", "sources.list.d/debian.sources", "Enabled: no\nURIs: http://a\nSuites: trixie\n\nEnabled: yes\nURIs: http://b\nSuites: trixie\n", []string{"http://b"}},
+		{"comments in a stanza", "sources.list.d/debian.sources", "# URIs: http://a\nURIs: http://b\n# Old: http://a\n http://c\nSuites: trixie\n", []string{"http://b", "http://c"}},
+		{"duplicates", "sources.list", "deb http://b trixie main\ndeb http://a trixie main\ndeb http://b sid main\n", []string{"http://b", "http://a"}},
+		{"another file", "sources.list.d/x.list.save", "deb http://a trixie main\n", nil},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			useTemporary(t)
+			writeSource(t, c.file, c.text)
+			if list := mirrors(); !slices.Equal(list, c.want) {
+				t.Errorf("got %q, want %q", list, c.want)
+			}
+		})
+	}
+}
+
+func TestMirrorsOfEveryFile(t *testing.T) {
+	useTemporary(t)
+	writeSource(t, "sources.list", "deb http://first trixie main\n")
+	writeSource(t, "sources.list.d/b.sources", "URIs: http://third\nSuites: trixie\n")
+	writeSource(t, "sources.list.d/a.list", "deb http://second trixie main\n")
+	if list, want := mirrors(), []string{"http://first", "http://second", "http://third"}; !slices.Equal(list, want) {
+		t.Errorf("got %q, want %q", list, want)
+	}
+	t.Setenv("DEBIAN_MIRROR", "http://mine http://other")
+	if list, want := mirrors(), []string{"http://mine", "http://other"}; !slices.Equal(list, want) {
+		t.Errorf("with DEBIAN_MIRROR: got %q, want %q", list, want)
+	}
+}
+
+// Fetch downloads the package from the first mirror that has it with the right hash. Later calls use the cache.
+func TestFetch(t *testing.T) {
+	useTemporary(t)
+	none, _ := newMirror(t, "")
+	wrong, _ := newMirror(t, "another package")
+	right, requests := newMirror(t, "the package")
+	writeSource(t, "sources.list", fmt.Sprintf("deb %s trixie main\ndeb %s trixie main\ndeb %s/ trixie main\n", none, wrong, right))
+	sum := sumOf([]byte("the package"))
+	for range 2 {
+		file, err := Fetch(pool, sum)
+		text, unread := os.ReadFile(file)
+		if err := errors.Join(err, unread); err != nil || string(text) != "the package" {
+			t.Fatal(file, string(text), err)
+		}
+	}
+	if *requests != 1 {
+		t.Errorf("%d requests, want 1", *requests)
+	}
+	// A damaged file in the cache is replaced.
+	if err := os.WriteFile(filepath.Join(cache, filepath.Base(pool)), []byte("the pack"), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Fetch(pool, sum); err != nil || *requests != 2 {
+		t.Error(err, *requests)
+	}
+	files, err := os.ReadDir(cache)
+	if err != nil || len(files) != 1 {
+		t.Error(files, err)
+	}
+}
+
+// Only a package that no mirror has, or mirrors that cannot be reached, count as missing.
+func TestFetchFails(t *testing.T) {
+	none, _ := newMirror(t, "")
+	wrong, _ := newMirror(t, "another package")
+	broken := strings.TrimSuffix(wrong, "debian") + "broken"
+	short := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Length", "100")
+		fmt.Fprint(w, "the pack")
+	}))
+	t.Cleanup(short.Close)
+	const dropped, other, nowhere = "its version was dropped", "another Debian mirror, or copy the package to ", "http://127.0.0.1:1"
+	for _, c := range []struct {
+		name, mirrors string
+		missing       bool
+		want          []string
+		not           string
+	}{
+		{"no mirror has it", none + " " + none, true, []string{pool, dropped, "DEBIAN_MIRROR", none + ": not found"}, "SHA-256"},
+		{"another hash", none + " " + wrong, false, []string{wrong + ": the SHA-256 is " + sumOf([]byte("another package")), other}, dropped},
+		{"a broken mirror", none + " " + broken, false, []string{broken + ": 500 Internal Server Error", other}, dropped},
+		{"part of it", short.URL, false, []string{short.URL + ": unexpected EOF", other}, dropped},
+		{"no server", none + " " + nowhere, true, []string{nowhere + ": ", "connection refused", other}, dropped},
+		{"a mistyped address", "htp://127.0.0.1", false, []string{"htp://127.0.0.1: ", "unsupported protocol scheme", other}, dropped},
+		{"no mirror", "", true, []string{"DEBIAN_MIRROR"}, dropped},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			useTemporary(t)
+			t.Setenv("DEBIAN_MIRROR", c.mirrors)
+			t.Setenv("NO_PROXY", "127.0.0.1")
+			_, err := Fetch(pool, sumOf([]byte("the package")))
+			if err == nil || errors.Is(err, target.ErrMissing) != c.missing {
+				t.Fatal(err)
+			}
+			for _, want := range c.want {
+				if !strings.Contains(err.Error(), want) {
+					t.Errorf("got %v, want %q", err, want)
+				}
+			}
+			if strings.Contains(err.Error(), c.not) {
+				t.Errorf("got %v, without %q", err, c.not)
+			}
+			if _, err := os.Stat(cache); err == nil {
+				t.Error("something is in the cache")
+			}
+		})
+	}
+}
+
+// A write that fails, here to a full device, does not change the file.
+func TestReplaceFails(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "a.deb")
+	if err := os.WriteFile(file, []byte("good"), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	part := fmt.Sprintf("%s.%d", file, os.Getpid())
+	if err := os.Symlink("/dev/full", part); err != nil {
+		t.Fatal(err)
+	}
+	if err := replace(file, []byte("new")); !errors.Is(err, unix.ENOSPC) {
+		t.Error(err)
+	}
+	if info, err := os.Lstat(file); err != nil || info.Size() != 4 || !info.Mode().IsRegular() {
+		t.Error("the file has changed", err)
+	}
+	if _, err := os.Lstat(part); err == nil {
+		t.Error("a part is left")
+	}
+}
+
+func TestFetchOnlyBelowPoolMain(t *testing.T) {
+	useTemporary(t)
+	address, requests := newMirror(t, "the package")
+	t.Setenv("DEBIAN_MIRROR", address)
+	for _, path := range []string{"pool/contrib/a.deb", "pool/main/../../x.deb", "/pool/main/a.deb", "pool/main/", "pool/main/a//b.deb", ""} {
+		if _, err := Fetch(path, sumOf([]byte("the package"))); err == nil || !strings.Contains(err.Error(), "not below pool/main") {
+			t.Errorf("%q: %v", path, err)
+		}
+	}
+	if *requests > 0 {
+		t.Error("it asked the mirror")
+	}
+}

@@ -1,0 +1,116 @@
+//go:build linux
+
+// Command prove verifies the claims of the documentation about the backends, on the targets of
+// proof/target. Each subcommand is a package.
+//
+//	go run -C proof . identity [-mutants]     both backends make the same system calls, to the byte
+//	go run -C proof . inside PUREGO CGO       the same inside an emulated machine, for two builds of identity/walk
+//	go run -C proof . golden [-w] [GOARCH…]   control buffers are equal to those of each libc's macros
+//	go run -C proof . foreign [GOARCH…]       the tests pass on other architectures and libcs
+//	go run -C proof . systemd [VERSION…]      packages wire and handover work with real versions of systemd
+//	go run -C proof . kernels [GOARCH…]       the suite gives the expected results on real kernels
+//
+// With -mutants, identity instead inserts faults into one backend, and verifies that it finds each
+// fault. With -w, golden stores the output of the C macros as the expected output.
+//
+// With -run REGEXP, systemd runs only the checks whose names match. With -quick, it runs only those that CI runs.
+//
+// With -kernel "NAME…", kernels boots only these kernels. With -quick, it leaves out the peers. With -keep, it boots none,
+// and writes docs/kernels.md from the results of the last run.
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"regexp"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/scm-rights/scm/internal/recorder"
+	"github.com/scm-rights/scm/proof/foreign"
+	"github.com/scm-rights/scm/proof/golden"
+	"github.com/scm-rights/scm/proof/identity"
+	"github.com/scm-rights/scm/proof/kernels"
+	"github.com/scm-rights/scm/proof/machine"
+	"github.com/scm-rights/scm/proof/systemd"
+	"github.com/scm-rights/scm/proof/target"
+)
+
+func main() {
+	recorder.Main()
+	if err := target.EnterRoot(); err != nil {
+		exit("prove", err)
+	}
+	flags := flag.NewFlagSet("prove", flag.ExitOnError)
+	mutants := flags.Bool("mutants", false, "identity: put faults into one backend, and verify that each is found")
+	write := flags.Bool("w", false, "golden: store the output of C as the expected output")
+	names := flags.String("kernel", "", "kernels: boot only the kernels with these `names`")
+	quick := flags.Bool("quick", false, "kernels: leave out the peers; systemd: run only the checks that CI runs")
+	var checks *regexp.Regexp
+	flags.Func("run", "systemd: run only the checks whose names match the `regexp`", func(text string) (err error) {
+		checks, err = regexp.Compile(text)
+		return err
+	})
+	keep := flags.Bool("keep", false, "kernels: write docs/kernels.md from the results of the last run")
+	if len(os.Args) < 2 {
+		usage()
+	}
+	verb := os.Args[1]
+	if verb == "inside" { // it has flags of its own
+		exit(verb, identity.Inside(os.Args[2:]))
+	}
+	_ = flags.Parse(os.Args[2:]) // exits if there is an error
+	go stopOnSignal()
+	if err := lock(verb); err != nil {
+		exit(verb, err)
+	}
+	var err error
+	switch verb {
+	case "identity":
+		err = identity.Prove(*mutants)
+	case "golden":
+		err = golden.Prove(*write, flags.Args())
+	case "foreign":
+		err = foreign.Prove(flags.Args())
+	case "systemd":
+		err = systemd.Prove(systemd.Options{Versions: flags.Args(), Checks: checks, Quick: *quick})
+	case "kernels":
+		if *keep {
+			err = kernels.Keep()
+		} else {
+			err = kernels.Prove(kernels.Options{Kernels: strings.Fields(*names), Archs: flags.Args(), Quick: *quick})
+		}
+	default:
+		usage()
+	}
+	exit(verb, err)
+}
+
+// stopOnSignal ends the program when it receives a signal, without leaving emulators or their files. A second signal
+// ends it at once.
+func stopOnSignal() {
+	signaled, restore := signal.NotifyContext(context.Background(), unix.SIGINT, unix.SIGTERM)
+	<-signaled.Done()
+	restore()
+	fmt.Fprintln(os.Stderr, "prove: stopped by a signal")
+	machine.Stop()
+	os.Exit(1)
+}
+
+// exit prints the error, if any, and ends the program.
+func exit(verb string, err error) {
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "%s: %v\n", verb, err)
+		os.Exit(1)
+	}
+	os.Exit(0)
+}
+
+func usage() {
+	fmt.Fprintln(os.Stderr, "usage: prove identity [-mutants] | inside PUREGO CGO | golden [-w] [GOARCH…] | foreign [GOARCH…] | systemd [-quick] [-run REGEXP] [VERSION…] | kernels [-quick] [-keep] [-kernel \"NAME…\"] [GOARCH…]")
+	os.Exit(2)
+}

@@ -1,0 +1,261 @@
+//go:build linux && !purego && !scm_purego
+
+package repotest
+
+import (
+	"encoding/json"
+	"maps"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+
+	"github.com/scm-rights/scm/internal/fdtest"
+)
+
+// These specs compare docs/dependencies.md and docs/migrating.md with what the go command does to a module that imports scm.
+
+// importer is a module with requirements of its own that imports scm.
+type importer struct{ goTool }
+
+func newImporter(goLine, requirements string, files map[string]string) importer {
+	GinkgoHelper()
+	m := importer{goTool{dir: GinkgoT().TempDir(), env: []string{"GOFLAGS=-buildvcs=false", "GOTOOLCHAIN=local"}}}
+	m.writeFiles(files)
+	m.writeFiles(map[string]string{"go.mod": "module example.org/importer\n\ngo " + goLine + "\n\n" + requirements})
+	return m
+}
+
+// tidy runs go mod tidy, and skips the spec if the modules cannot be downloaded.
+func (m importer) tidy() {
+	GinkgoHelper()
+	if _, stderr, err := m.run("mod", "tidy"); err != nil {
+		fdtest.Missing(GinkgoTB(), "the modules cannot be downloaded: "+strings.TrimSpace(stderr))
+	}
+}
+
+// addImports adds scm's packages to the module.
+func (m importer) addImports(packages ...string) {
+	GinkgoHelper()
+	text := "package main\n\n"
+	for _, p := range packages {
+		text += "import _ " + strconv.Quote(p) + "\n"
+	}
+	m.writeFiles(map[string]string{"scm.go": text})
+	m.must("mod", "edit", "-require="+module+"@v0.0.0", "-replace="+module+"="+ok(os.Getwd()))
+	m.tidy()
+}
+
+// file returns the lines of a file of the module, without its indentation and the lines of its syntax.
+func (m importer) file(name string) (lines []string) {
+	GinkgoHelper()
+	for line := range strings.Lines(contents(filepath.Join(m.dir, name))) {
+		line = strings.TrimPrefix(strings.TrimSpace(line), "require ")
+		if line != "" && line != "(" && line != ")" {
+			lines = append(lines, line)
+		}
+	}
+	return lines
+}
+
+// versions returns the selected version of every module in the build list.
+func (m importer) versions() map[string]string {
+	GinkgoHelper()
+	selected := map[string]string{}
+	for line := range strings.Lines(m.must("list", "-m", "-f", "{{.Path}} {{.Version}}", "all")) {
+		path, version, _ := strings.Cut(strings.TrimSpace(line), " ")
+		selected[path] = version
+	}
+	return selected
+}
+
+// added returns the elements of after that before lacks.
+func added(before, after []string) []string {
+	return slices.DeleteFunc(slices.Clone(after), func(line string) bool { return slices.Contains(before, line) })
+}
+
+// publicPackages are the packages that other modules may use.
+func publicPackages() []string {
+	GinkgoHelper()
+	private := regexp.MustCompile("^" + module + "/(cmd|csrc|examples|internal|interop|proof|tools)(/|$)")
+	return slices.DeleteFunc(strings.Fields(goTool{}.must("list", "./...")), private.MatchString)
+}
+
+// publicFolders are the folders of these packages, for the go command.
+func publicFolders() (folders []string) {
+	GinkgoHelper()
+	for _, path := range publicPackages() {
+		folders = append(folders, "."+strings.TrimPrefix(path, module))
+	}
+	return folders
+}
+
+// oldRequirements are the requirements of a module that was last updated when Go 1.22 was new.
+const oldRequirements = `require (
+	github.com/spf13/cobra v1.9.1
+	github.com/stretchr/testify v1.8.4
+	golang.org/x/mod v0.17.0
+	golang.org/x/net v0.24.0
+	golang.org/x/text v0.14.0
+	golang.org/x/tools v0.20.0
+)
+`
+
+var oldProgram = map[string]string{
+	"main.go": `package main
+
+import (
+	_ "github.com/spf13/cobra"
+	_ "golang.org/x/mod/semver"
+	_ "golang.org/x/net/idna"
+	_ "golang.org/x/text/language"
+	_ "golang.org/x/tools/go/packages"
+)
+
+func main() {}
+`,
+	"main_test.go": "package main\n\nimport _ \"github.com/stretchr/testify/assert\"\n",
+}
+
+var _ = Describe("a module that imports scm", Label("build"), func() {
+	DescribeTable("keeps every version that it requires, except that of x/sys",
+		func(requirements string, files map[string]string, gained string, lost ...string) {
+			m := newImporter("1.24", oldRequirements+requirements, oldProgram)
+			m.writeFiles(files)
+			m.tidy()
+			gomod, before := m.file("go.mod"), m.versions()
+			Expect(before).To(HaveKeyWithValue("golang.org/x/net", "v0.24.0"))
+			Expect(before["golang.org/x/sys"]).NotTo(BeEmpty())
+			m.addImports(publicPackages()...)
+
+			after := m.versions()
+			Expect(after).To(HaveKeyWithValue(module, "v0.0.0"))
+			changed := slices.DeleteFunc(slices.Collect(maps.Keys(before)), func(path string) bool { return before[path] == after[path] })
+			Expect(changed).To(ConsistOf("golang.org/x/sys"), "from %v to %v", before, after)
+
+			now := m.file("go.mod")
+			Expect(added(gomod, now)).To(ConsistOf(gained, module+" v0.0.0", "replace "+module+" => "+ok(os.Getwd())))
+			Expect(added(now, gomod)).To(ConsistOf(lost))
+		},
+		Entry("which is added to go.mod", "", nil, "golang.org/x/sys v0.30.0 // indirect"),
+		Entry("which is raised in go.mod", "require golang.org/x/sys v0.19.0\n",
+			map[string]string{"sys.go": "package main\n\nimport _ \"golang.org/x/sys/unix\"\n"}, "golang.org/x/sys v0.30.0", "golang.org/x/sys v0.19.0"),
+	)
+
+	It("gets the lines and files that docs/dependencies.md counts", func() {
+		page := contents("docs/dependencies.md")
+		m := newImporter("1.24", "", map[string]string{"main.go": "package main\n\nfunc main() {}\n"})
+		gomod := m.file("go.mod")
+		m.addImports(module)
+		for _, line := range added(gomod, m.file("go.mod")) {
+			path, _, _ := strings.Cut(strings.TrimPrefix(line, "replace "), " ")
+			Expect(page).To(MatchRegexp(`\n    (replace |require )?`+path+" "), "a line of go.mod")
+		}
+		sums := strconv.Itoa(len(m.file("go.sum")))
+		Expect(page).To(ContainSubstring("`go.sum` gains "+sums+" lines"), "go mod tidy wrote %s lines", sums)
+
+		m.must("mod", "vendor")
+		vendored := filepath.Join(m.dir, "vendor", module)
+		var all, code, other []string
+		for _, name := range filesBelow(vendored) {
+			all = append(all, vendored+name)
+			if slices.Contains([]string{".go", ".c", ".h"}, filepath.Ext(name)) {
+				code = append(code, vendored+name)
+			} else {
+				other = append(other, vendored+name)
+			}
+		}
+		sys := filesBelow(filepath.Join(m.dir, "vendor", "golang.org"))
+		for i, name := range sys {
+			sys[i] = filepath.Join(m.dir, "vendor", "golang.org", name)
+		}
+		rows := map[string][]string{
+			"all files of `" + module + "`": all,
+			"Go and C":                      code,
+			"Go and C compiled on Linux, with a C compiler":    m.compiled("CGO_ENABLED=1"),
+			"Go and C compiled on Linux, without a C compiler": m.compiled("CGO_ENABLED=0"),
+			"other files in the same directories":              other,
+			"all files of `golang.org/x/sys/unix`":             sys,
+		}
+		for row, names := range rows {
+			cells := regexp.MustCompile(`(?m)^\| ` + regexp.QuoteMeta(row) + ` \| ([\d,]+) \| ([\d,]+) \|$`).FindStringSubmatch(page)
+			Expect(cells).To(HaveLen(3), "no row for "+row)
+			lines := 0
+			for _, name := range names {
+				lines += strings.Count(contents(name), "\n")
+			}
+			for i, count := range []int{len(names), lines} {
+				Expect(ok(strconv.Atoi(strings.ReplaceAll(cells[1+i], ",", "")))).To(BeNumerically("~", count, count/20+1),
+					"%s: %d files, %d lines", row, len(names), lines)
+			}
+		}
+	})
+
+	It("gets at least the go line of scm, with the effects and workarounds in docs/migrating.md", func() {
+		page := contents("docs/migrating.md")
+		m := newImporter("1.20", "", map[string]string{"main.go": loopProgram})
+		old := m.must("run", ".")
+		Expect(old).To(And(HavePrefix("3 3 3\n"), ContainSubstring("httpmuxgo121=1"), ContainSubstring("asynctimerchan=1")))
+		m.addImports(module)
+		Expect(m.file("go.mod")).To(ContainElement("go 1.24"))
+		Expect(m.must("run", ".")).To(And(HavePrefix("0 1 2\n"), Not(ContainSubstring("httpmuxgo121")), Not(ContainSubstring("asynctimerchan"))))
+
+		Expect(page).To(ContainSubstring("`godebug default=go1.20`"))
+		m.must("mod", "edit", "-godebug=default=go1.20")
+		Expect(m.must("run", ".")).To(Equal(strings.Replace(old, "3 3 3", "0 1 2", 1)))
+		Expect(page).To(ContainSubstring("`//go:build go1.21`"))
+		m.writeFiles(map[string]string{"main.go": "//go:build go1.21\n\n" + loopProgram})
+		Expect(m.must("run", ".")).To(Equal(old))
+	})
+})
+
+// compiled returns the files of scm that a build on Linux compiles.
+func (m importer) compiled(env string) (names []string) {
+	GinkgoHelper()
+	if env == "CGO_ENABLED=1" {
+		needsCompiler()
+	}
+	m.env = append(slices.Clone(m.env), env)
+	out := m.must("list", "-deps", "-json=ImportPath,Dir,GoFiles,CgoFiles,CFiles,HFiles", module)
+	for d := json.NewDecoder(strings.NewReader(out)); d.More(); {
+		var p struct {
+			ImportPath, Dir                   string
+			GoFiles, CgoFiles, CFiles, HFiles []string
+		}
+		Expect(d.Decode(&p)).To(Succeed())
+		if strings.HasPrefix(p.ImportPath, module) {
+			for _, name := range slices.Concat(p.GoFiles, p.CgoFiles, p.CFiles, p.HFiles) {
+				names = append(names, filepath.Join(p.Dir, name))
+			}
+		}
+	}
+	return names
+}
+
+// loopProgram prints the value of a loop's variable in closures, and the GODEBUG settings of the build.
+const loopProgram = `package main
+
+import (
+	"fmt"
+	"runtime/debug"
+)
+
+func main() {
+	var f []func() int
+	for i := 0; i < 3; i++ {
+		f = append(f, func() int { return i })
+	}
+	fmt.Println(f[0](), f[1](), f[2]())
+	info, _ := debug.ReadBuildInfo()
+	for _, s := range info.Settings {
+		if s.Key == "DefaultGODEBUG" {
+			fmt.Println(s.Value)
+		}
+	}
+}
+`

@@ -1,0 +1,138 @@
+//go:build linux && !purego && !scm_purego
+
+package repotest
+
+import (
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+
+	"github.com/scm-rights/scm/internal/fdtest"
+)
+
+// lintWorkflows runs make lint-workflows in a tree, and returns what it prints. With the flag -i, make goes on after a fault.
+func lintWorkflows(tree string, flags ...string) (string, error) {
+	GinkgoHelper()
+	schemas := ok(filepath.Abs("build/venv/bin/check-jsonschema"))
+	if _, err := exec.LookPath(schemas); err != nil {
+		fdtest.Missing(GinkgoTB(), err.Error()) // make lint installs it
+	}
+	actionlint := filepath.Join(GinkgoT().TempDir(), "actionlint")
+	if _, stderr, err := (goTool{}).run("build", "-C", "proof", "-o", actionlint, "github.com/rhysd/actionlint/cmd/actionlint"); err != nil {
+		fdtest.Missing(GinkgoTB(), stderr)
+	}
+	cmd := exec.Command("make", append(flags, "lint-workflows", "-o", "lint-tools", "ACTIONLINT="+actionlint, "CHECK_JSONSCHEMA="+schemas)...)
+	cmd.Dir = tree
+	cmd.Env = fdtest.WithoutMake()
+	out, err := cmd.CombinedOutput()
+	return string(out), err
+}
+
+var _ = Describe("make lint-workflows", func() {
+	It("finds a fault in a workflow, the action, a file of docs/ci, and Dependabot's configuration", func() {
+		tree := GinkgoT().TempDir()
+		files := []string{"Makefile", ".github/workflows/ci.yml", ".github/workflows/release.yml", ".github/dependabot.yml", "action.yml", "docs/ci/github.yml", "docs/ci/gitlab.yml"}
+		text := map[string]string{}
+		for _, name := range files {
+			to := filepath.Join(tree, name)
+			text[name] = contents(name)
+			Expect(os.MkdirAll(filepath.Dir(to), 0o700)).To(Succeed())
+			Expect(os.WriteFile(to, []byte(text[name]), 0o700)).To(Succeed())
+		}
+		Expect(os.Mkdir(filepath.Join(tree, ".git"), 0o700)).To(Succeed()) // actionlint looks for it to find the root
+		out, err := lintWorkflows(tree)
+		Expect(err).NotTo(HaveOccurred(), out)
+		type fault struct{ file, old, new, printed string }
+		for _, faults := range [][]fault{
+			{
+				{".github/workflows/ci.yml", "    timeout-minutes: 90\n", "    timeout-minuets: 90\n", `unexpected key "timeout-minuets"`},
+				{".github/workflows/ci.yml", "  oldest-go:\n", "  oldest-go:\n    needs: windows\n", `needs job "windows" which does not exist`},
+				{".github/workflows/ci.yml", "run: .ci/run", "run: .ci/run ${{ steps.none.outputs.x }}", `property "none" is not defined`},
+				{".github/workflows/release.yml", "    needs: [ci, build]\n", "    needs: [ci, builds]\n", `needs job "builds" which does not exist`},
+				{".github/dependabot.yml", "      interval: monthly\n", "      interval: fortnightly\n", "'fortnightly' is not one of"},
+				{"action.yml", "      shell: bash\n", "", "action.yml::$.runs: "},
+				{"docs/ci/github.yml", "          expect: interop-expected.txt\n", "          expects: interop-expected.txt\n", `input "expects" is not defined in action`},
+				{"docs/ci/github.yml", "    runs-on: ubuntu-latest\n", "    run-on: ubuntu-latest\n", `unexpected key "run-on"`},
+				{"docs/ci/gitlab.yml", "  artifacts:\n", "  artefacts:\n", "docs/ci/gitlab.yml::$.interop: "},
+			},
+			{{"action.yml", "    description: I/N", "    descripton: I/N", "'descripton' was unexpected"}},
+		} {
+			changed := maps.Clone(text)
+			for _, f := range faults {
+				Expect(changed[f.file]).To(ContainSubstring(f.old), f.file)
+				changed[f.file] = strings.Replace(changed[f.file], f.old, f.new, 1)
+			}
+			for name, content := range changed {
+				Expect(os.WriteFile(filepath.Join(tree, name), []byte(content), 0o700)).To(Succeed())
+			}
+			out, _ := lintWorkflows(tree, "-i")
+			for _, f := range faults {
+				Expect(out).To(ContainSubstring(f.printed), "%s: %q", f.file, f.new)
+			}
+			out, err = lintWorkflows(tree)
+			Expect(err).To(HaveOccurred(), out)
+		}
+	})
+})
+
+var _ = Describe("proof/release-missing.sh", Label("house"), func() {
+	It("lists what only the owner can supply, and succeeds once nothing is missing", func() {
+		tree, bin := GinkgoT().TempDir(), GinkgoT().TempDir()
+		Expect(os.MkdirAll(tree+"/proof", 0o700)).To(Succeed())
+		Expect(os.MkdirAll(tree+"/docs", 0o700)).To(Succeed())
+		Expect(os.MkdirAll(tree+"/.github/workflows", 0o700)).To(Succeed())
+		for _, name := range []string{"proof/release-missing.sh", "go.mod", "README.md", "CHANGELOG.md", "SECURITY.md", "docs/ci.md", "docs/platforms.md", ".github/workflows/ci.yml"} {
+			Expect(os.WriteFile(filepath.Join(tree, name), []byte(contents(name)), 0o700)).To(Succeed())
+		}
+		run := func(status, log string) (string, error) {
+			GinkgoHelper()
+			Expect(os.WriteFile(bin+"/git", []byte("#!/bin/sh\n[ $1 != rev-parse ] || echo false\n[ $1 != log ] || printf '"+log+"'\n[ $1 != ls-remote ] || exit "+status+"\n"), 0o700)).To(Succeed())
+			cmd := exec.Command(tree + "/proof/release-missing.sh")
+			cmd.Env = append(os.Environ(), "PATH="+bin+":"+os.Getenv("PATH"))
+			out, err := cmd.CombinedOutput()
+			return string(out), err
+		}
+		out, err := run("2", "")
+		Expect(err).To(HaveOccurred())
+		Expect(out).To(And(ContainSubstring("a repository at https://"+module+", the path"), ContainSubstring("an address for reports of vulnerabilities, in SECURITY.md\n"),
+			MatchRegexp(`what replaces the sentence in README\.md:\d+:`), MatchRegexp(`README\.md:\d+:.* will be at\n`),
+			MatchRegexp(`docs/platforms\.md:\d+:.* not run yet\n`), MatchRegexp(`CHANGELOG\.md:\d+:.* not been run yet\n`), MatchRegexp(`ci\.yml:\d+: +continue-on-error: true\n`), MatchRegexp(`what replaces the sentence in docs/ci\.md:\d+:`)))
+		out, err = run("0", "")
+		Expect(err).To(HaveOccurred())
+		Expect(out).NotTo(ContainSubstring("a repository"))
+		for _, name := range []string{"README.md", "CHANGELOG.md", "SECURITY.md", "docs/ci.md", "docs/platforms.md", ".github/workflows/ci.yml"} {
+			Expect(os.WriteFile(filepath.Join(tree, name), []byte("# Released\n"), 0o600)).To(Succeed())
+		}
+		out, err = run("0", "")
+		Expect(err).NotTo(HaveOccurred(), out)
+		Expect(out).To(BeEmpty())
+		out, err = run("0", "1234567")
+		Expect(err).To(HaveOccurred())
+		Expect(out).To(ContainSubstring("a history without docs/findings"))
+	})
+})
+
+var _ = Describe("release.yml", Label("house"), func() {
+	It("publishes only after every job of CI", func() {
+		release, ci := contents(".github/workflows/release.yml"), contents(".github/workflows/ci.yml")
+		Expect(release).To(MatchRegexp(`(?m)^  ci:\n    uses: \./\.github/workflows/ci\.yml\n`))
+		Expect(release).To(ContainSubstring("\n  publish:\n    needs: [ci, build]\n    if: github.event_name == 'push'\n"))
+		Expect(ci).To(ContainSubstring("\n  workflow_call:"))
+		for _, job := range []string{"linux", "macos", "freebsd"} {
+			Expect(ci).To(ContainSubstring("\n  " + job + ":\n"))
+		}
+		// Only the steps that have never run may fail.
+		allowed := regexp.MustCompile(`(?m)^      - run: .*\n(        shell: freebsd \{0\}\n)?        continue-on-error: true$`)
+		_, others, _ := strings.Cut(ci, "\n  macos:\n")
+		Expect(allowed.FindAllString(others, -1)).To(HaveLen(strings.Count(ci, "continue-on-error: ")))
+		for _, workflow := range []string{release, ci} { // make proof-release runs an image
+			Expect(workflow).To(MatchRegexp(`\n      image: debian:\d+\n      options: --privileged\b`))
+		}
+	})
+})
