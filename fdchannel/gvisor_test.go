@@ -45,7 +45,7 @@ var _ = Describe("a program written for gVisor's package", Label("gvisor"), Orde
 
 	BeforeAll(func() {
 		dir = GinkgoT().TempDir()
-		peerModule := filepath.Join("..", "interop", "peers", "go", "fdchannel")
+		peerModule := filepath.Join("..", "interop", "peers", "go", "libraries")
 		root, err := filepath.Abs("..")
 		Expect(err).NotTo(HaveOccurred())
 		gomod := contents(filepath.Join(peerModule, "go.mod"))

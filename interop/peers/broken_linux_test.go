@@ -102,14 +102,14 @@ func compileBroken(t *testing.T, dir string) string {
 func buildBrokenFDChannel(t *testing.T, dir string) string {
 	t.Helper()
 	const module, folder, received = "gvisor.dev/gvisor", "pkg/fdchannel", "return int(*ep.cmsgData()), nil\n"
-	out, err := exec.Command("go", "list", "-C", "go/fdchannel", "-m", "-f", "{{.Dir}}", module).Output()
+	out, err := exec.Command("go", "list", "-C", "go/libraries", "-m", "-f", "{{.Dir}}", module).Output()
 	if err != nil {
 		t.Fatal(err)
 	}
 	from, to, mod := strings.TrimSpace(string(out)), filepath.Join(dir, "module"), filepath.Join(dir, "go.mod")
 	err = os.CopyFS(filepath.Join(to, folder), os.DirFS(filepath.Join(from, folder)))
 	for source, copied := range map[string]string{
-		filepath.Join(from, "go.mod"): filepath.Join(to, "go.mod"), "go/fdchannel/go.mod": mod, "go/fdchannel/go.sum": filepath.Join(dir, "go.sum"),
+		filepath.Join(from, "go.mod"): filepath.Join(to, "go.mod"), "go/libraries/go.mod": mod, "go/libraries/go.sum": filepath.Join(dir, "go.sum"),
 	} {
 		text, errRead := os.ReadFile(source)
 		err = errors.Join(err, errRead, os.WriteFile(copied, text, 0o600))
@@ -128,7 +128,7 @@ func buildBrokenFDChannel(t *testing.T, dir string) string {
 	}
 	mustRun(t, "go", "mod", "edit", "-replace="+module+"="+to, mod)
 	program := filepath.Join(dir, "fdchannel")
-	mustRun(t, "go", "build", "-C", "go/fdchannel", "-modfile="+mod, "-o", program, ".")
+	mustRun(t, "go", "build", "-C", "go/libraries", "-modfile="+mod, "-o", program, "./fdchannel")
 	return program
 }
 

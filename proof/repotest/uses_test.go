@@ -32,7 +32,7 @@ var newFileAllowed = map[string]string{
 	"examples/pair/parent/main.go":               "a socketpair that the program has made",
 	"internal/builtin/net.go":                    "the runner's socket, for net.FileConn",
 	"interop/peers/faulty/fault/recv.go":         "a test's peer, which receives only the runner's files",
-	"interop/peers/go/runc/main.go":              "the runner's files, as runc handles them",
+	"interop/peers/go/libraries/runc/main.go":    "the runner's files, as runc handles them",
 	"interop/process/process_linux.go":           "the runner's own files, for a peer",
 	"cmd/scm/internal/programs/connect_linux.go": "the listening socket that scm has made for a server",
 	"cmd/scm/internal/relay/relay_linux.go":      "a socket that it has created itself",
