@@ -59,6 +59,7 @@ SHELL_FILES = tools/setup .ci/run $(call find,*.sh)
 
 # Ignore a go.work in a parent directory.
 export GOWORK := off
+export RESULTS GO
 
 # In a checkout that belongs to another user, git refuses to answer. go build then fails unless it records no version.
 ifeq ($(shell git rev-parse HEAD >/dev/null 2>&1 || echo refused),refused)
@@ -78,22 +79,23 @@ setup: ## minutes: install the tools that test, interop and lint need, and with 
 setup-c setup-interop setup-test setup-lint setup-machines: setup-%:
 	@[ "$(SETUP)" = 0 ] || tools/setup $*
 
-# Runs one part of the tests, and keeps its output and result in RESULTS.
-part = $(GO) run ./tools/gotest -results $(RESULTS) -name
+# Runs one part of the tests, and keeps its output in RESULTS.
+part = tools/part.sh
+logs = $(addsuffix .log,$(addprefix $(RESULTS)/,$(subst /,-,$(1))))
 
 # Makes the targets $(1). Then, even after an interrupt, it prints the results of the parts $(2), and with the flag $(3) what
 # they did not run.
 define judged
-@trap : INT; rm -f $(addsuffix .*,$(addprefix $(RESULTS)/,$(subst /,-,$(2)))); status=0; \
+@trap : INT; rm -f $(call logs,$(2)); status=0; \
 $(MAKE) $(1) || status=$$?; \
-$(GO) build -o build/gotest ./tools/gotest && build/gotest -results $(RESULTS) -verdict "make $@" -failed $$((status > 0)) $(3) $(2) || status=1; \
+$(GO) build -o build/gotest ./tools/gotest && build/gotest -failed $$((status > 0)) $(3) "make $@" $(call logs,$(2)) || status=1; \
 exit $$status
 endef
 
 # Without a C compiler, a build without the tag scm_purego is pure Go too.
 has_c = [ "$$($(GO) env CGO_ENABLED)" = 1 ]
 # Runs the rest of the line if there is a C compiler, and otherwise skips the part $(1).
-with_c = $(has_c) || { $(part) $(1) -skip "no C compiler ($$($(GO) env CC)) in PATH"; exit; };
+with_c = $(has_c) || { $(part) $(1) skip "no C compiler ($$($(GO) env CC)) in PATH"; exit; };
 
 # The modules with tests that use the library. The tests of proof and of tools are for proof-test.
 TESTED_MODULES = $(filter-out proof tools/%,$(MODULES:./%=%))
@@ -124,7 +126,7 @@ test-parts:
 
 # go test starts the packages in this order. The longest come first, so that none of them runs alone at the end.
 test-cgo:
-	@$(call with_c,cgo) $(part) cgo -- ./interop ./cmd/scm ./interop/catalogue ./...
+	@$(call with_c,cgo) $(part) cgo test ./interop ./cmd/scm ./interop/catalogue ./...
 
 # The tests of these packages run programs that use pure Go on either backend.
 BOTH := cmd/scm|interop/catalogue
@@ -142,18 +144,18 @@ test-purego:
 	packages=$$($(GO) list -tags scm_purego -test -f '{{.ImportPath}} {{.Deps}}' ./... | \
 		awk -v which="$$which" -v not="/($$not)[.]test$$" '/^[^ ]*\.test / && $$0 ~ which && $$1 !~ not { sub(/\.test$$/, "", $$1); print $$1 }'); \
 	if [ -n "$(AS_USER)" ]; then CGO_ENABLED=0 $(GO) list -trimpath -export -test -deps -tags scm_purego $$packages >/dev/null || :; fi; \
-	$(AS_USER) $(part) purego -- -tags scm_purego $$short $$packages
+	$(AS_USER) $(part) purego test -tags scm_purego $$short $$packages
 
 test-c:
-	@$(call with_c,c) $(part) c -command -- $(SUBMAKE) csrc -j2 -Oline check
+	@$(call with_c,c) $(part) c run $(SUBMAKE) csrc -j2 -Oline check
 
 test-modules:
 	@red=; for m in $(TESTED_MODULES); do \
 		if old=$$($(call too_old,$$m)); then \
-			$(part) $$m -skip "$$old" || red="$$red $$m"; continue; \
+			$(part) $$m skip "$$old" || red="$$red $$m"; continue; \
 		fi; \
 		echo "$$m: go test"; \
-		$(part) $$m -C $$m -- ./... || red="$$red $$m"; \
+		$(part) $$m test -C $$m ./... || red="$$red $$m"; \
 	done; [ -z "$$red" ] || { echo "$@:$$red"; exit 1; }
 
 # These packages take too long to run before every commit.
@@ -165,22 +167,22 @@ check: ## minutes: run the quick parts of lint and test, as before a commit: Go,
 
 # The linters and the rules of the house are in proof, which needs a newer Go than the library.
 check-lint:
-	@if old=$$($(call too_old,proof)); then $(part) lint -skip "$$old"; exit; fi; \
-	$(part) lint -command -- $(MAKE) lint-go
+	@if old=$$($(call too_old,proof)); then $(part) lint skip "$$old"; exit; fi; \
+	$(part) lint run $(MAKE) lint-go
 
 check-go:
 	@trap : INT; packages=$$($(GO) list ./... | grep -vxE '[^/]*/[^/]*/scm/($(LONG))'); \
-	{ $(call with_c,cgo) $(part) cgo -- $$packages; } & \
+	{ $(call with_c,cgo) $(part) cgo test $$packages; } & \
 	! $(has_c) || packages="$(LIBRARY) ./internal/pure"; \
-	$(part) purego -- -tags scm_purego $$packages || red=purego; \
+	$(part) purego test -tags scm_purego $$packages || red=purego; \
 	{ wait $$! || wait $$!; } && [ -z "$${red-}" ]
 
 check-house:
-	@if old=$$($(call too_old,proof)); then $(part) house -skip "$$old"; exit; fi; \
-	$(part) house -C proof -- ./repotest -ginkgo.label-filter=house
+	@if old=$$($(call too_old,proof)); then $(part) house skip "$$old"; exit; fi; \
+	$(part) house test -C proof ./repotest -ginkgo.label-filter=house
 
 check-c:
-	@$(call with_c,c) $(part) c -command -- $(SUBMAKE) csrc -j2 -Oline test
+	@$(call with_c,c) $(part) c run $(SUBMAKE) csrc -j2 -Oline test
 
 .PHONY: interop peers
 interop: setup-$(if $(filter all,$(PEERS)),test,interop) peers ## minutes: run every scenario between every pair of peers, and print the matrix

@@ -1,168 +1,150 @@
-// Command gotest runs a named part of the project's tests, counts the tests that passed, failed or were
-// skipped, and adds up the counts of several parts.
+// Command gotest counts the tests in the logs of tools/part.sh: specs instead of a Ginkgo suite, subtests instead of their parent,
+// and the lines "ok NAME", "not ok NAME" and "skip NAME: REASON" of other programs.
 //
-//	gotest [-name NAME] [-results DIR] [-C DIR] -- GO-TEST-ARGUMENT…
-//	gotest [-name NAME] [-results DIR] -command -- COMMAND ARGUMENT…
-//	gotest [-name NAME] [-results DIR] -skip REASON
-//	gotest -results DIR -verdict TITLE [-failed N] [-partners FILE] [NAME…]
+//	gotest [-failed N] [-partners FILE] TITLE LOG…
 //
-// By default, gotest runs `go test -json`. It counts the specs of a Ginkgo suite instead of the suite, and subtests
-// instead of their parent test. It prints a line per package, the output of each failed test, the reason for each
-// skipped test and the output of each suite. Its last line is `NAME: N passed, N failed, N skipped`.
-//
-// With -command, gotest runs any other command and counts the lines of its output that begin with "ok", "not ok" and
-// "skip", as the C tests print them. With -skip, gotest runs nothing and records why this part of the tests was skipped.
-// If CI=true, that counts as a failure.
-//
-// In all these cases, gotest writes the counts and the names of the failed tests to DIR/NAME.json, and the whole output
-// to DIR/NAME.log. With -verdict, it prints the counts and the failed tests of the named parts (by default all parts in
-// DIR). It then fails unless every part ran and no test failed. With -failed, it reports at least N failures.
-// With -partners, it also prints which peers in a list of buildpeers could not be built, so no test has run them.
-//
-// Ginkgo's own JSON report cannot replace gotest: its flags make go test fail in packages that have no Ginkgo suite.
-//
-// If $SCM_BEAT is a directory, gotest lists the running tests in a file in this directory (see
-// tools/beat.sh).
+// It prints the output of the packages that failed, the counts of each log, the failed tests, which peers in a list were not
+// built, and `N passed, N failed, N skipped`, with at least N failures. It fails unless each part ran and nothing failed.
 package main
 
 import (
-	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
-	"os/signal"
-	"path/filepath"
-	"runtime"
-	"slices"
+	"regexp"
+	"strconv"
 	"strings"
-	"syscall"
+
+	"github.com/scm-rights/scm/interop/peers"
 )
 
-// beatVariable is the environment variable that contains the directory for the files that list the
-// running tests.
-const beatVariable = "SCM_BEAT"
-
 func main() {
-	name := flag.String("name", "go test", "the `name` of the part")
-	results := flag.String("results", "", "the `directory` for counts and output")
-	dir := flag.String("C", ".", "run go test in this `directory`")
-	command := flag.Bool("command", false, "run a command instead of go test")
-	skip := flag.String("skip", "", "record that the part cannot run, for this `reason`")
-	title := flag.String("verdict", "", "print the sum of the parts under this `title`")
-	failed := flag.Int("failed", 0, "with -verdict, report at least `N` failures")
-	partners := flag.String("partners", "", "with -verdict, print which peers in this `file` were not built")
+	least, partners := flag.Int("failed", 0, ""), flag.String("partners", "", "")
 	flag.Parse()
-
-	// The commands that gotest runs receive the interrupt too. Wait for them to exit, so that gotest can
-	// list the tests that were running.
-	signal.Notify(make(chan os.Signal, 1), os.Interrupt, syscall.SIGTERM)
-	var err error
-	switch {
-	case *title != "":
-		err = verdict(os.Stdout, *title, *results, *failed, *partners, flag.Args())
-	case *skip != "":
-		err = write(*results, skipped(os.Stdout, *name, *skip))
-	case *command:
-		err = record(os.Stdout, *results, *name, func(log io.Writer) (*part, error) {
-			return runCommand(*name, flag.Args(), os.Stdout, log)
-		})
-	default:
-		err = record(os.Stdout, *results, *name, func(log io.Writer) (*part, error) {
-			return goTest(*name, *dir, flag.Args(), os.Stdout, log)
-		})
-	}
-	if err != nil {
-		if err != errFailed {
-			fmt.Fprintln(os.Stderr, "gotest:", err)
-		}
+	if !verdict(os.Stdout, flag.Arg(0), *least, *partners, flag.Args()[1:]) {
 		os.Exit(1)
 	}
 }
 
-// errFailed means that a test failed, which was printed already.
-var errFailed = errors.New("failed")
+// A part is the result of a part of the tests.
+type part struct {
+	passed, failed, skipped int
+	red                     []string // the failed tests
+	output                  string   // of the packages that failed
+}
 
-// record runs a part, and writes its output and counts to the directory, unless that is "".
-func record(w io.Writer, dir, name string, run func(log io.Writer) (*part, error)) error {
-	log := io.Discard
-	if dir != "" {
-		if err := os.MkdirAll(dir, 0o777); err != nil {
-			return err
+func (p *part) String() string {
+	return fmt.Sprintf("%d passed, %d failed, %d skipped", p.passed, p.failed, p.skipped)
+}
+
+func (p *part) fail(name string) { p.failed, p.red = p.failed+1, append(p.red, name) }
+
+var (
+	end    = regexp.MustCompile(`^(ok  |FAIL|\?   )\t(\S+)`)
+	result = regexp.MustCompile(`(?m)^((?: {4})*)--- (PASS|FAIL|SKIP): (\S+)`)
+	noise  = regexp.MustCompile(`(?m)^(=== |\s*--- PASS).*\n`)
+	suite  = regexp.MustCompile(`(\d+) Passed \| (\d+) Failed \| (\d+) Pending \| (\d+) Skipped`)
+	spec   = regexp.MustCompile(`(?m)^  \[(?:FAIL|PANICKED!|TIMEDOUT|INTERRUPTED|ABORTED)\] (.*)$`)
+	colour = regexp.MustCompile("\x1b\\[[0-9;]*m")
+	status = regexp.MustCompile(`(?m)^\S+: (exit status (\d+))\n\z`)
+)
+
+// count counts the tests in a log. Its first line is the command.
+func count(text string) *part {
+	p, block, heading, log := &part{}, "", "", colour.ReplaceAllString(text, "")
+	command, _, _ := strings.Cut(log, "\n")
+	for line := range strings.Lines(log) {
+		block += line
+		word, name, _ := strings.Cut(strings.TrimSuffix(line, "\n"), " ")
+		switch m := end.FindStringSubmatch(line); {
+		case m != nil:
+			p.pkg(block, m[1], strings.TrimPrefix(m[2], "github.com/scm-rights/"), strings.Contains(command, "-ginkgo.label-filter"))
+			block = ""
+		case strings.Contains(command, " test -C "): // go test
+		case word == "ok":
+			p.passed++
+		case word == "not" && strings.HasPrefix(name, "ok "):
+			p.fail(strings.TrimPrefix(heading+": "+name[3:], ": "))
+		case word == "skip" || word == "skip:":
+			p.skipped++
+		case word == "#":
+			heading = name
 		}
-		file, err := os.Create(logFile(dir, name))
-		if err != nil {
-			return err
+	}
+	if m := status.FindStringSubmatch(log); m == nil {
+		p.fail("did not run to its end")
+	} else if m[2] != "0" && p.failed == 0 {
+		p.fail(strings.TrimPrefix(heading+": ", ": ") + m[1])
+	} else {
+		block = ""
+	}
+	p.output += noise.ReplaceAllString(block, "")
+	return p
+}
+
+// pkg counts the tests of a package in its output. If a filter selected specs, Ginkgo counts the others as skipped.
+func (p *part) pkg(block, word, name string, filtered bool) {
+	before, results := *p, result.FindAllStringSubmatch(block, -1)
+	var n [5]int
+	for i, text := range suite.FindStringSubmatch(block) {
+		n[i], _ = strconv.Atoi(text)
+	}
+	for i, m := range results {
+		child, redChild := false, false // go test prints them after their parent
+		for _, c := range results[i+1:] {
+			is := strings.HasPrefix(c[3], m[3]+"/")
+			child, redChild = child || is, redChild || is && c[2] == "FAIL"
 		}
-		defer file.Close()
-		log = file
+		switch {
+		case len(m[1]) != 4*strings.Count(m[3], "/"): // in the output of a test
+		case m[3] == "TestSuite" && n[1]+n[2]+n[3]+n[4] > 0:
+			if p.passed += n[1]; !filtered {
+				p.skipped += n[3] + n[4]
+			}
+			for _, s := range spec.FindAllStringSubmatch(block, -1) {
+				p.fail(name + " " + s[1])
+			}
+		case m[2] == "FAIL" && !redChild:
+			p.fail(name + " " + m[3])
+		case m[2] == "SKIP":
+			p.skipped++
+		case m[2] == "PASS" && !child:
+			p.passed++
+		}
 	}
-	p, err := run(log)
-	if err != nil {
-		return err
+	if word == "FAIL" && p.failed == before.failed {
+		p.fail(name + " failed outside its tests")
+		p.output += block // it names the tests that were running
+	} else if p.failed > before.failed {
+		p.output += noise.ReplaceAllString(block, "")
+	} else if word == "ok  " && p.passed+p.skipped == before.passed+before.skipped {
+		p.fail(name + " ran no test")
 	}
-	fmt.Fprintf(w, "%s: %s\n", p.Name, p.outcome())
-	return write(dir, p)
 }
 
-// goTest runs the tests in a directory.
-func goTest(name, dir string, args []string, w, log io.Writer) (*part, error) {
-	// make lint runs vet. Tests spend half of their time waiting, so run two packages per processor
-	// at once. The limit of go test is for a whole package, which a slow machine exceeds without a fault. What hangs is in
-	// the list of running tests.
-	flags := []string{"test", "-json", "-count=1", "-timeout=0", "-vet=off", fmt.Sprintf("-p=%d", 2*runtime.NumCPU())}
-	goflags, err := exec.Command("go", "env", "GOFLAGS").Output()
-	if err != nil {
-		return nil, err
+// verdict prints the sum of the parts, and reports whether all passed.
+func verdict(w io.Writer, title string, least int, partners string, logs []string) bool {
+	total, rows, red := &part{}, "", ""
+	for _, file := range logs {
+		text, _ := os.ReadFile(file) // none if the part did not start
+		p := count(string(text))
+		fmt.Fprint(w, p.output)
+		rows += fmt.Sprintf("  %-40s %v\n", file, p)
+		total.passed, total.failed, total.skipped = total.passed+p.passed, total.failed+p.failed, total.skipped+p.skipped
+		for _, name := range p.red {
+			red += "failed: " + name + " (" + file + ")\n"
+		}
 	}
-	cmd := exec.Command("go", append(flags, args...)...)
-	cmd.Dir = dir
-	// If a test runs gotest, the inner gotest must not list its tests as running.
-	cmd.Env = slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, beatVariable+"=") })
-	// Without debugging information, the linker needs two thirds of the time for the programs that tests build.
-	cmd.Env = append(cmd.Env, strings.TrimSpace("GOFLAGS=-ldflags=-w "+string(goflags)))
-	stdout, err := cmd.StdoutPipe()
-	if err != nil {
-		return nil, err
+	if total.failed = max(total.failed, least); total.passed+total.failed == 0 {
+		total.fail("nothing ran")
 	}
-	cmd.Stderr = io.MultiWriter(os.Stderr, log)
-	if err := cmd.Start(); err != nil {
-		return nil, err
+	fmt.Fprintf(w, "\n%s:\n%s%s", title, rows, red)
+	if list, err := peers.ReadList(partners); partners != "" && err == nil {
+		for _, line := range peers.NotBuilt(list) {
+			fmt.Fprintf(w, "not played: %s\n", line)
+		}
 	}
-	r := newReport(name, w, log)
-	r.filtered = strings.Contains(strings.Join(args, " "), "-ginkgo.label-filter")
-	if beat := os.Getenv(beatVariable); beat != "" {
-		file := filepath.Join(beat, fileName(name))
-		r.beat = func(text string) { _ = os.WriteFile(file, []byte(text), 0o666) }
-		defer os.Remove(file)
-		r.listRunning()
-	}
-	if err := r.read(stdout); err != nil {
-		return nil, err
-	}
-	if err := cmd.Wait(); err != nil && r.Failed == 0 {
-		r.fail("go test: " + err.Error())
-	}
-	if r.Passed+r.Failed+r.Skipped == 0 {
-		r.Note = "no test ran"
-	}
-	return r.part, nil
-}
-
-// skipped returns a part that cannot run.
-func skipped(w io.Writer, name, reason string) *part {
-	if os.Getenv("CI") == "true" {
-		p := &part{Name: name}
-		p.fail(reason + ", and CI=true")
-		fmt.Fprintf(w, "%s: %s\n", name, p.Red[0])
-		return p
-	}
-	fmt.Fprintf(w, "skip: %s: %s\n", name, reason)
-	return &part{Name: name, Skipped: 1, Note: "skipped: " + reason}
-}
-
-// shorten returns an import path without the prefix common to the packages of this repository.
-func shorten(pkg string) string {
-	return strings.TrimPrefix(pkg, "github.com/scm-rights/")
+	fmt.Fprintln(w, total.String())
+	return total.failed == 0
 }

@@ -2,9 +2,8 @@ package main
 
 import (
 	"errors"
-	"fmt"
-	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -14,58 +13,36 @@ import (
 )
 
 func TestReport(t *testing.T) {
-	const (
-		run, pass    = `{"Action":"run","Package":"p","Test":"`, `{"Action":"pass","Package":"p","Test":"`
-		fail, skip   = `{"Action":"fail","Package":"p","Test":"`, `{"Action":"skip","Package":"p","Test":"`
-		out          = `{"Action":"output","Package":"p","Test":"`
-		passed, dead = `{"Action":"pass","Package":"p"}`, `{"Action":"fail","Package":"p"}`
-	)
-	for _, c := range []struct {
-		name   string
-		events []string
-		want   string
-		red    []string
-		prints string
-	}{
+	const command, ended = "p: go test -C . -v ./...\n", "p: exit status 0\n"
+	for _, c := range []struct{ name, log, want, red, prints string }{
 		{"the subtests of a test are counted instead of it",
-			[]string{run + `A"}`, run + `A/x"}`, pass + `A/x"}`, run + `A/y"}`, out + `A/y","Output":"no compiler\n"}`, skip + `A/y"}`, pass + `A"}`, passed},
-			"1 passed, 0 failed, 1 skipped", nil, "skip  p A/y: no compiler\nok    p"},
+			"=== RUN   A\n--- PASS: A (0.00s)\n    --- PASS: A/x (0.00s)\n    --- SKIP: A/y (0.00s)\nok  \tp\t0.1s\n", "1 passed, 0 failed, 1 skipped", "", ""},
 		{"a test that fails after its subtests passed counts",
-			[]string{run + `A"}`, run + `A/x"}`, pass + `A/x"}`, fail + `A"}`, dead},
-			"1 passed, 1 failed, 0 skipped", []string{"p A"}, "FAIL  p"},
-		{"the reason is printed if a test passes but skipped a part",
-			[]string{run + `A"}`, out + `A","Output":"skip: the half in C\n"}`, pass + `A"}`, passed},
-			"1 passed, 0 failed, 0 skipped", nil, "the half in C"},
+			"--- FAIL: A (0.00s)\n    --- PASS: A/x (0.00s)\n    a_test.go:1: no\nFAIL\tp\t0.1s\n", "1 passed, 1 failed, 0 skipped", "p A", "a_test.go:1: no"},
+		{"a test fails with its subtest, and counts once",
+			"--- FAIL: A (0.00s)\n    --- PASS: A/x (0.00s)\n    --- FAIL: A/y (0.00s)\n        a_test.go:1: no\nFAIL\tp\t0.1s\n", "1 passed, 1 failed, 0 skipped", "p A/y", "a_test.go:1: no"},
+		{"the results of a program that a test prints are not counted",
+			"--- PASS: A (0.00s)\n    a_test.go:1: --- PASS: B\n        --- FAIL: C (0.00s)\nok  \tp\t0.1s\n", "1 passed, 0 failed, 0 skipped", "", ""},
 		{"the specs of a suite are counted instead of it",
-			[]string{run + `S"}`, out + `S","Output":"7 specs\n"}`, out + `S","Output":"Summarizing 2 Failures:\n  [FAIL] a file [It] is closed\n  file_test.go:1\n  [PANICKED!] a socket [It] is open\n"}`,
-				out + `S","Output":"FAIL! -- 7 Passed | 2 Failed | 1 Pending | 3 Skipped\n"}`, fail + `S"}`, dead},
-			"7 passed, 2 failed, 4 skipped", []string{"p S: a file [It] is closed", "p S: a socket [It] is open"}, "7 specs"},
+			"7 specs\nSummarizing 2 Failures:\n  [FAIL] a file [It] is closed\n  [PANICKED!] a socket [It] is open\nFAIL! -- 7 Passed | 2 Failed | 1 Pending | 3 Skipped\n--- FAIL: TestSuite (0.00s)\nFAIL\tp\t0.1s\n",
+			"7 passed, 2 failed, 4 skipped", "p a file [It] is closed, p a socket [It] is open", "7 specs"},
 		{"the specs of a suite are counted if it prints in colour",
-			[]string{run + `S"}`, out + `S","Output":"\u001b[38;5;9m\u001b[1mFAIL!\u001b[0m -- \u001b[38;5;10m\u001b[1m7 Passed\u001b[0m | \u001b[38;5;9m\u001b[1m1 Failed\u001b[0m | \u001b[1m0 Pending\u001b[0m | \u001b[1m3 Skipped\u001b[0m\n"}`,
-				out + `S","Output":"  \u001b[38;5;9m[FAIL]\u001b[0m a file \u001b[1m[It] is closed\u001b[0m\n"}`, fail + `S"}`, dead},
-			"7 passed, 1 failed, 3 skipped", []string{"p S: a file [It] is closed"}, "FAIL  p"},
+			"  \x1b[38;5;9m[FAIL]\x1b[0m a file \x1b[1m[It] is closed\x1b[0m\n\x1b[1m7 Passed\x1b[0m | \x1b[1m1 Failed\x1b[0m | 0 Pending | 3 Skipped\n--- FAIL: TestSuite (0.00s)\nFAIL\tp\t0.1s\n",
+			"7 passed, 1 failed, 3 skipped", "p a file [It] is closed", ""},
 		{"a suite that fails without a failed spec counts as one",
-			[]string{run + `S"}`, out + `S","Output":"FAIL! -- 7 Passed | 0 Failed | 0 Pending | 0 Skipped\n"}`, fail + `S"}`, dead},
-			"7 passed, 1 failed, 0 skipped", []string{"p S"}, "FAIL  p"},
-		{"the reason is printed if a suite skips every spec",
-			[]string{run + `S"}`, out + `S","Output":"skip: no compiler (specs: 3)\n"}`, out + `S","Output":"SUCCESS! -- 0 Passed | 0 Failed | 0 Pending | 3 Skipped\n"}`, pass + `S"}`, passed},
-			"0 passed, 0 failed, 3 skipped", nil, "skip  p  0.0 s: no test ran: no compiler (specs: 3)"},
-		{"a test that was running when the process died counts as one",
-			[]string{run + `A"}`, fail + `A"}`, run + `B"}`, run + `B/x"}`, out + `B/x","Output":"dying\n"}`, dead},
-			"0 passed, 2 failed, 0 skipped", []string{"p A", "p B/x"}, "p B/x did not end\ndying"},
-		{"a test that was running when go test died counts as one",
-			[]string{`{"Action":"start","Package":"p"}`, run + `A"}`, pass + `A"}`, run + `B"}`, out + `B","Output":"at line 7\n"}`},
-			"1 passed, 1 failed, 0 skipped", []string{"p B"}, "p B did not end\nat line 7"},
-		{"a package that was running no test when go test died counts as one",
-			[]string{`{"Action":"start","Package":"p"}`}, "0 passed, 1 failed, 0 skipped", []string{"p"}, "p did not end"},
-		{"a line that is not an event is printed", []string{"go: no such module"}, "0 passed, 0 failed, 0 skipped", nil, "no such module"},
+			"FAIL! -- 7 Passed | 0 Failed | 0 Pending | 0 Skipped\n--- FAIL: TestSuite (0.00s)\nFAIL\tp\t0.1s\n", "7 passed, 1 failed, 0 skipped", "p failed outside its tests", ""},
+		{"a package whose process dies counts as one", "=== RUN   B\ndying\nFAIL\tp\t0.1s\n", "0 passed, 1 failed, 0 skipped", "p failed outside its tests", "dying"},
+		{"a package that does not build counts as one", "# p\np/a.go:1:1: undefined: x\nFAIL\tp [build failed]\n", "0 passed, 1 failed, 0 skipped", "p failed outside its tests", "undefined: x"},
+		{"a package that runs no test counts as one", "ok  \tp\t0.1s\n", "0 passed, 1 failed, 0 skipped", "p ran no test", ""},
+		{"a package without test files does not count", "?   \tq\t[no test files]\n--- PASS: A (0.00s)\nok  \tp\t0.1s\n", "1 passed, 0 failed, 0 skipped", "", ""},
 	} {
-		var said, log strings.Builder
-		r := newReport("go test", &said, &log)
-		err := r.read(strings.NewReader(strings.Join(c.events, "\n") + "\n"))
-		if err != nil || r.counts() != c.want || !slices.Equal(r.Red, c.red) || !strings.Contains(said.String(), c.prints) {
-			t.Errorf("%s: got %s, failed %q, %v; want %s, failed %q and %q; it printed:\n%s", c.name, r.counts(), r.Red, err, c.want, c.red, c.prints, &said)
+		p := count(command + c.log + ended)
+		if p.String() != c.want || strings.Join(p.red, ", ") != c.red || !strings.Contains(p.output, c.prints) {
+			t.Errorf("%s: got %v, failed %q; want %s and %q; it printed:\n%s", c.name, p, p.red, c.want, c.red, p.output)
 		}
+	}
+	if p := count(command + "--- PASS: A (0.00s)\nok  \tp\t0.1s\n=== RUN   B\nat line 7\n"); p.String() != "1 passed, 1 failed, 0 skipped" || !strings.Contains(p.output, "at line 7") {
+		t.Errorf("a part that did not end: got %v; it printed:\n%s", p, p.output)
 	}
 }
 
@@ -83,125 +60,111 @@ var toys = map[string]string{
 	"untested/untest.go": "package a\n",
 }
 
+// runPart runs a part of the tests with tools/part.sh, and returns what it prints.
+func runPart(t *testing.T, results string, environment []string, args ...string) (string, error) {
+	t.Helper()
+	cmd := exec.Command("../part.sh", args...)
+	cmd.Env = append(os.Environ(), append(environment, "RESULTS="+results)...)
+	out, err := cmd.CombinedOutput()
+	return string(out), err
+}
+
 func TestGoTest(t *testing.T) {
-	dir, results, beat := t.TempDir(), filepath.Join(t.TempDir(), "results"), t.TempDir()
+	dir, results := t.TempDir(), filepath.Join(t.TempDir(), "results")
 	for name, text := range toys {
 		name = filepath.Join(dir, name)
-		if err := os.MkdirAll(filepath.Dir(name), 0o777); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(name, []byte(text), 0o666); err != nil {
+		if err := errors.Join(os.MkdirAll(filepath.Dir(name), 0o777), os.WriteFile(name, []byte(text), 0o666)); err != nil {
 			t.Fatal(err)
 		}
 	}
-	t.Setenv(beatVariable, beat)
-	t.Setenv("GOFLAGS", "-trimpath")
-	var said strings.Builder
-	err := record(io.Discard, results, "toys", func(log io.Writer) (*part, error) { return goTest("toys", dir, []string{"./..."}, &said, log) })
-	if err != errFailed {
-		t.Errorf("got %v, want %v", err, errFailed)
+	said, err := runPart(t, results, []string{"GOFLAGS=-trimpath"}, "toys", "test", "-C", dir, "./...")
+	if err == nil {
+		t.Error("the part passed")
 	}
-	for _, want := range []string{
-		"one is not two\n", "panic: oh", "leaked\n", "undefined: nothing\n",
-		"skip  toy/without TestC: no compiler\n", "s: no test ran: no compiler\n", "ok    toy/good ",
-	} {
-		if !strings.Contains(said.String(), want) {
+	for _, want := range []string{"panic: oh", "undefined: nothing\n", "--- SKIP: TestC", "ok  \ttoy/good"} {
+		if !strings.Contains(said, want) {
 			t.Errorf("%q is missing", want)
 		}
 	}
-	for _, not := range []string{"stubs-32.h", "for 386", "ok    toy/without", "toy/untested"} {
-		if strings.Contains(said.String(), not) {
-			t.Errorf("%q is printed", not)
-		}
-	}
-	if log := contents(t, logFile(results, "toys")); !strings.Contains(log, "stubs-32.h") || !strings.Contains(log, "one is not two") {
-		t.Errorf("the log is not the whole output:\n%s", log)
-	}
-	if left, err := os.ReadDir(beat); err != nil || len(left) > 0 {
-		t.Errorf("left behind: %v, %v", left, err)
-	}
-
-	// Ask for the verdict as make does.
 	var text strings.Builder
-	if err := verdict(&text, "make test", results, 0, "", []string{"toys", "purego"}); err != errFailed {
-		t.Errorf("verdict: got %v, want %v", err, errFailed)
+	log := filepath.Join(results, "toys.log")
+	if verdict(&text, "make test", 0, "", []string{log, "purego.log"}) {
+		t.Error("the verdict is green")
 	}
-	for _, name := range []string{"toy/red TestRed/sub", "toy/panics TestPanic", "toy/exits failed outside its tests", "toy/unbuilt does not build", "toy/silent ran no test"} {
-		if !strings.Contains(text.String(), "\n  toys: "+name+"\n") {
+	for _, name := range []string{"toy/red TestRed/sub", "toy/panics TestPanic", "toy/exits failed outside its tests", "toy/unbuilt failed outside its tests", "toy/silent ran no test"} {
+		if !strings.Contains(text.String(), "\nfailed: "+name+" ("+log+")\n") {
 			t.Errorf("the verdict does not name %s", name)
 		}
 	}
-	if want := "  purego                         did not run to its end\nfailed:\n"; !strings.Contains(text.String(), want) {
-		t.Errorf("the verdict does not contain %q", want)
+	for _, want := range []string{"one is not two\n", "panic: oh", "leaked\n", "undefined: nothing\n", "\nfailed: did not run to its end (purego.log)\n"} {
+		if !strings.Contains(text.String(), want) {
+			t.Errorf("the verdict does not contain %q", want)
+		}
 	}
-	if want := "\noutput: " + logFile(results, "toys") + "\n1 passed, 6 failed, 1 skipped\n"; !strings.HasSuffix(text.String(), want) {
+	if want := "\n1 passed, 6 failed, 1 skipped\n"; !strings.HasSuffix(text.String(), want) {
 		t.Errorf("the verdict does not end with %q", want)
 	}
 	if t.Failed() {
-		t.Logf("printed:\n%s\nverdict:\n%s", &said, &text)
+		t.Logf("printed:\n%s\nverdict:\n%s", said, &text)
 	}
-}
-
-func contents(t *testing.T, name string) string {
-	t.Helper()
-	text, err := os.ReadFile(name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(text)
 }
 
 func TestVerdict(t *testing.T) {
-	t.Setenv("CI", "")
+	const green, red = "x: go test -C .\n--- PASS: A (0.00s)\nok  \tp\t0.1s\nx: exit status 0\n", "x: go test -C .\n--- FAIL: A (0.00s)\nFAIL\tp\t0.1s\nx: exit status 1\n"
 	for _, c := range []struct {
 		name  string
-		parts []*part
+		logs  []string
 		least int
 		want  string
-		err   error
+		ok    bool
 	}{
-		{"green", []*part{{Name: "cgo", Passed: 3}, {Name: "a/b", Passed: 2, Skipped: 1}}, 0, "5 passed, 0 failed, 1 skipped\n", nil},
-		{"red", []*part{{Name: "cgo", Passed: 3, Failed: 1, Red: []string{"x"}}}, 0, "failed:\n  cgo: x\n3 passed, 1 failed, 0 skipped\n", errFailed},
-		{"a skipped part", []*part{{Name: "go", Passed: 3}, skipped(io.Discard, "c", "no compiler")}, 0, "skipped: no compiler\n  go                             3 passed, 0 failed, 0 skipped\n3 passed, 0 failed, 1 skipped\n", nil},
-		{"a failure outside the parts", []*part{{Name: "cgo", Passed: 3}}, 2, "\n3 passed, 2 failed, 0 skipped\n", errFailed},
-		{"nothing", nil, 0, "nothing ran\n0 passed, 1 failed, 0 skipped\n", errFailed},
+		{"green", []string{green, green}, 0, "2 passed, 0 failed, 0 skipped\n", true},
+		{"red", []string{green, red}, 0, "failed: p A (1.log)\n1 passed, 1 failed, 0 skipped\n", false},
+		{"a skipped part", []string{green, "x: skip x: old\nskip: x: old\nx: exit status 0\n"}, 0, "1 passed, 0 failed, 1 skipped\n", true},
+		{"a failure outside the parts", []string{green}, 2, "\n1 passed, 2 failed, 0 skipped\n", false},
+		{"nothing", nil, 0, "0 passed, 1 failed, 0 skipped\n", false},
 	} {
-		dir := t.TempDir()
-		for _, p := range c.parts {
-			if err := write(dir, p); err != nil && p.Failed == 0 {
+		t.Chdir(t.TempDir())
+		var names []string
+		for i, log := range c.logs {
+			names = append(names, string(rune('0'+i))+".log")
+			if err := os.WriteFile(names[i], []byte(log), 0o666); err != nil {
 				t.Fatal(err)
 			}
 		}
 		var text strings.Builder
-		if err := verdict(&text, "make test", dir, c.least, "", nil); err != c.err || !strings.HasSuffix(text.String(), c.want) {
-			t.Errorf("%s: got %v and %q, want %v and %q", c.name, err, &text, c.err, c.want)
+		if ok := verdict(&text, "make test", c.least, "", names); ok != c.ok || !strings.HasSuffix(text.String(), c.want) {
+			t.Errorf("%s: got %v and %q, want %v and %q", c.name, ok, &text, c.ok, c.want)
 		}
 	}
 }
 
 // The partners that no test has run are named directly before the counts.
 func TestVerdictNamesPartners(t *testing.T) {
-	dir := t.TempDir()
-	partners := filepath.Join(t.TempDir(), "partners.json")
+	t.Chdir(t.TempDir())
 	list := []peers.Built{
 		{Name: "csrc", Command: []string{"csrc"}},
 		{Name: "nix", Why: "no cargo in PATH", Setup: "interop"},
 		{Name: "rustix", Why: "no cargo in PATH", Setup: "interop"},
 	}
-	if err := errors.Join(peers.WriteList(partners, list), write(dir, &part{Name: "cgo", Passed: 3})); err != nil {
+	if err := errors.Join(peers.WriteList("partners.json", list), os.WriteFile("c.log", []byte("c: sh\nok a\nc: exit status 0\n"), 0o666)); err != nil {
 		t.Fatal(err)
 	}
 	var text strings.Builder
-	want := "\nnot played: nix rustix: no cargo in PATH; to install it: make setup-interop\n3 passed, 0 failed, 0 skipped\n"
-	if err := verdict(&text, "make test", dir, 0, partners, nil); err != nil || !strings.HasSuffix(text.String(), want) {
-		t.Errorf("got %v and %q, want %q", err, &text, want)
+	want := "\nnot played: nix rustix: no cargo in PATH; to install it: make setup-interop\n1 passed, 0 failed, 0 skipped\n"
+	if ok := verdict(&text, "make test", 0, "partners.json", []string{"c.log"}); !ok || !strings.HasSuffix(text.String(), want) {
+		t.Errorf("got %v and %q, want %q", ok, &text, want)
 	}
 }
 
 func TestSkippedInCI(t *testing.T) {
-	t.Setenv("CI", "true")
-	if p := skipped(io.Discard, "c", "no compiler"); p.Failed != 1 || p.Red[0] != "no compiler, and CI=true" {
-		t.Errorf("got %+v", p)
+	results := t.TempDir()
+	for ci, want := range map[string]string{"": "0 passed, 0 failed, 1 skipped", "true": "0 passed, 1 failed, 1 skipped"} {
+		said, err := runPart(t, results, []string{"CI=" + ci}, "c", "skip", "no compiler")
+		log, _ := os.ReadFile(filepath.Join(results, "c.log"))
+		if p := count(string(log)); (err == nil) != (ci == "") || p.String() != want || said != "skip: c: no compiler\n" {
+			t.Errorf("CI=%s: got %v and %v, want %s; it printed %q", ci, err, p, want, said)
+		}
 	}
 }
 
@@ -211,61 +174,24 @@ func TestCommand(t *testing.T) {
 		red          []string
 	}{
 		{"echo '# test (cc): pair'; echo 'ok a'; echo 'skip b: no c'; echo 'skip: valgrind: not found'", "1 passed, 0 failed, 2 skipped", nil},
-		{"echo '# test (cc): pair'; echo 'ok a'; echo 'not ok b' >&2; echo '# test (cc): failed: pair'; exit 1", "1 passed, 1 failed, 0 skipped", []string{"test (cc): pair: b"}},
-		{"echo '# test (cc): failed: pair'; exit 1", "0 passed, 1 failed, 0 skipped", []string{"test (cc): failed: pair"}},
+		{"echo '# test (cc): pair'; echo 'ok a'; echo 'not ok b' >&2; exit 1", "1 passed, 1 failed, 0 skipped", []string{"test (cc): pair: b"}},
+		{"echo '# test (cc): failed: pair'; exit 1", "0 passed, 1 failed, 0 skipped", []string{"test (cc): failed: pair: exit status 1"}},
 		{"echo 'a.c:1: error'; exit 2", "0 passed, 1 failed, 0 skipped", []string{"exit status 2"}},
-		{"printf 'ok without a newline'", "1 passed, 0 failed, 0 skipped", nil},
+		{"true", "0 passed, 0 failed, 0 skipped", nil}, // a linter, for example
 	} {
-		var said, log strings.Builder
-		p, err := runCommand("c", []string{"sh", "-c", c.script}, &said, &log)
-		if err != nil || p.counts() != c.want || !slices.Equal(p.Red, c.red) || said.String() != log.String() {
-			t.Errorf("%s: got %+v, %v; it printed %q and logged %q", c.script, p, err, &said, &log)
+		results := t.TempDir()
+		said, _ := runPart(t, results, nil, "c", "run", "sh", "-c", c.script)
+		log, _ := os.ReadFile(filepath.Join(results, "c.log"))
+		if p := count(string(log)); p.String() != c.want || !slices.Equal(p.red, c.red) || !strings.Contains(string(log), said) {
+			t.Errorf("%s: got %v, failed %q; it printed %q and logged %q", c.script, p, p.red, said, log)
 		}
-	}
-	if p, err := runCommand("lint", []string{"true"}, io.Discard, io.Discard); err != nil || p.Note != "ok" {
-		t.Errorf("true: got %+v, %v", p, err)
 	}
 }
 
 // The specs that a filter leaves out do not count as skipped.
 func TestFiltered(t *testing.T) {
-	r := newReport("go test", io.Discard, io.Discard)
-	r.filtered = true
-	r.event([]byte(`{"Action":"output","Package":"p","Test":"S","Output":"SUCCESS! -- 7 Passed | 0 Failed | 0 Pending | 30 Skipped\n"}`))
-	r.event([]byte(`{"Action":"pass","Package":"p","Test":"S"}`))
-	if want := "7 passed, 0 failed, 0 skipped"; r.counts() != want {
-		t.Errorf("got %s, want %s", r.counts(), want)
-	}
-}
-
-// The running tests are listed, the oldest first, until they end.
-func TestRunning(t *testing.T) {
-	r := newReport("cgo", io.Discard, io.Discard)
-	var list string
-	r.beat = func(text string) { list = text }
-	names := func() string {
-		var names []string
-		for line := range strings.Lines(list) {
-			_, name, _ := strings.Cut(strings.TrimSpace(line), " ")
-			names = append(names, name)
-		}
-		return strings.Join(names, ", ")
-	}
-	for _, step := range []struct{ action, test, want string }{
-		{"build-output", "", "cgo"},
-		{"start", "", "cgo: scm/p"},
-		{"run", "A", "cgo: scm/p A"},
-		{"run", "A/x", "cgo: scm/p A/x"},
-		{"run", "B", "cgo: scm/p A/x, cgo: scm/p B"},
-		{"run", "C", "cgo: scm/p A/x, cgo: scm/p B, cgo: scm/p C"},
-		{"run", "D", "cgo: scm/p A/x, cgo: scm/p B, cgo: scm/p C, cgo: and 1 more"},
-		{"pass", "A/x", "cgo: scm/p B, cgo: scm/p C, cgo: scm/p D"},
-		{"pass", "", "cgo"},
-	} {
-		r.event(fmt.Appendf(nil, `{"Action":%q,"Package":"github.com/scm-rights/scm/p","Test":%q}`, step.action, step.test))
-		r.listRunning()
-		if names() != step.want {
-			t.Errorf("after %s %s: got %s, want %s", step.action, step.test, names(), step.want)
-		}
+	p := count("house: go test -C proof ./repotest -ginkgo.label-filter=house\nSUCCESS! -- 7 Passed | 0 Failed | 0 Pending | 30 Skipped\n--- PASS: TestSuite (0.00s)\nok  \tp\t0.1s\nhouse: exit status 0\n")
+	if want := "7 passed, 0 failed, 0 skipped"; p.String() != want {
+		t.Errorf("got %v, want %s", p, want)
 	}
 }

@@ -1,0 +1,38 @@
+#!/usr/bin/env bash
+# Runs a part of the tests, keeps the output in RESULTS/NAME.log, and prints the lines about what passed, failed or was skipped.
+# tools/gotest counts them.
+#
+#     tools/part.sh NAME test GO-TEST-ARGUMENT…
+#     tools/part.sh NAME run COMMAND ARGUMENT…      prints all lines
+#     tools/part.sh NAME skip REASON                fails if CI=true
+set -uo pipefail
+go=${GO:-go}
+log=${RESULTS:-build/test}/${1//\//-}.log
+mkdir -p "$(dirname "$log")"
+
+# shellcheck disable=SC2317 # the last lines call it
+skip() {
+	echo "skip: $*"
+	[ "${CI-}" != true ]
+}
+keep=(cat)
+case $2 in
+test)
+	keep=(grep -E --line-buffered '^(ok  |FAIL|skip|panic:|fatal error:|#? ?go: |# )|^ *--- (FAIL|SKIP)|\.go:[0-9]+:[0-9]+: ')
+	# Tests wait for half of their time. The limit of go test is for a whole package, which a slow machine exceeds without a
+	# fault. make lint runs vet. The linker is faster without debugging information, also for the
+	# programs that tests build.
+	GOFLAGS="-ldflags=-w $("$go" env GOFLAGS)"
+	export GOFLAGS
+	dir=.
+	[ "$3" != -C ] || { dir=$4; set -- "$1" "$2" "${@:5}"; }
+	set -- "$1" "$go" test -C "$dir" -v -count=1 -timeout=0 -vet=off "-p=$((2 * $(getconf _NPROCESSORS_ONLN)))" "${@:3}"
+	;;
+run) set -- "$1" "${@:3}" ;;
+skip) set -- "$1" skip "$1: $3" ;;
+esac
+echo "$1: ${*:2}" >"$log"
+"${@:2}" 2>&1 | tee -a "$log" | "${keep[@]}"
+status=${PIPESTATUS[0]}
+echo "$1: exit status $status" >>"$log"
+exit "$status"
