@@ -19,9 +19,13 @@ import (
 	. "github.com/onsi/gomega"
 )
 
-const architecture = "docs/architecture.md"
+// The pages with diagrams. The second is about package interop and those below it.
+const (
+	architecture = "docs/architecture.md"
+	suitePage    = "interop/README.md"
+)
 
-var updateArchitecture = flag.Bool("update-architecture", false, "regenerate the diagrams in "+architecture)
+var updateArchitecture = flag.Bool("update-architecture", false, "regenerate the diagrams in "+architecture+" and "+suitePage)
 
 // drawn matches a diagram of packages, and the go list patterns in the comment above it.
 var drawn = regexp.MustCompile("(?s)<!-- go list -deps ([^\n]*) -->\n```mermaid\n(.*?)```\n")
@@ -154,22 +158,24 @@ func nodeID(name string) string { return strings.ReplaceAll(name, "/", "_") }
 
 var _ = Describe(architecture, Label("house"), func() {
 	It("draws the packages as go list reports them, and the types as the files declare them: see -update-architecture", func() {
-		page := contents(architecture)
-		Expect(drawn.MatchString(page)).To(BeTrue())
-		want := drawn.ReplaceAllStringFunc(page, func(block string) string {
-			patterns := drawn.FindStringSubmatch(block)[1]
-			return "<!-- go list -deps " + patterns + " -->\n```mermaid\n" + diagram(moduleImports(strings.Fields(patterns)...)) + "```\n"
-		})
-		Expect(drawnTypes.MatchString(page)).To(BeTrue())
-		want = drawnTypes.ReplaceAllStringFunc(want, func(block string) string {
-			dir := drawnTypes.FindStringSubmatch(block)[1]
-			return "<!-- struct types of " + dir + " -->\n```mermaid\n" + diagram(heldTypes(dir)) + "```\n"
-		})
-		if *updateArchitecture {
-			Expect(os.WriteFile(architecture, []byte(want), 0o644)).To(Succeed())
-			return
+		Expect(drawnTypes.MatchString(contents(suitePage))).To(BeTrue())
+		for _, name := range []string{architecture, suitePage} {
+			page := contents(name)
+			Expect(drawn.MatchString(page)).To(BeTrue())
+			want := drawn.ReplaceAllStringFunc(page, func(block string) string {
+				patterns := drawn.FindStringSubmatch(block)[1]
+				return "<!-- go list -deps " + patterns + " -->\n```mermaid\n" + diagram(moduleImports(strings.Fields(patterns)...)) + "```\n"
+			})
+			want = drawnTypes.ReplaceAllStringFunc(want, func(block string) string {
+				dir := drawnTypes.FindStringSubmatch(block)[1]
+				return "<!-- struct types of " + dir + " -->\n```mermaid\n" + diagram(heldTypes(dir)) + "```\n"
+			})
+			if *updateArchitecture {
+				Expect(os.WriteFile(name, []byte(want), 0o644)).To(Succeed())
+				continue
+			}
+			Expect(page).To(Equal(want))
 		}
-		Expect(page).To(Equal(want))
 	})
 
 	It("lists the files of package interop, each with its types", func() {
@@ -182,15 +188,15 @@ var _ = Describe(architecture, Label("house"), func() {
 			want[file] = strings.Join(names, ", ")
 		}
 		rows := map[string]string{}
-		for _, row := range fileRow.FindAllStringSubmatch(contents(architecture), -1) {
+		for _, row := range fileRow.FindAllStringSubmatch(contents(suitePage), -1) {
 			rows[row[1]] = row[2]
 		}
 		Expect(rows).To(Equal(want))
 	})
 
 	It("names every package, in a diagram or in text, and no other in the table of tests and tools", func() {
-		page := contents(architecture)
-		_, table, _ := strings.Cut(page, "\n## Tests and tools\n")
+		page := contents(architecture) + contents(suitePage)
+		_, table, _ := strings.Cut(contents(architecture), "\n## Tests and tools\n")
 		var rows, named []string
 		for _, m := range regexp.MustCompile("(?m)^\\| `(.*?)`").FindAllStringSubmatch(table, -1) {
 			rows = append(rows, m[1])
