@@ -69,6 +69,41 @@ var rules = []rule{
 	{[]string{"internal/builtin", "cmd/...", "tools/...", "examples/..."}, anything},
 }
 
+// A wall says what a house may import of this module. Nothing may import proof.
+type wall struct {
+	house      string
+	in, except []string
+	may        []string
+}
+
+// walls leave out tests. The rules above are narrower.
+var walls = []wall{
+	{"library", []string{".", "csrc/...", "wire/...", "framed/...", "fdchannel/...", "fdleak/...", "handover/..."}, nil,
+		[]string{".", "csrc/...", "wire/...", "framed/...", "fdchannel/...", "fdleak/...", "handover/...", "internal/..."}},
+	// The peers in Go use the libraries that they test.
+	{"suite", []string{"interop/..."}, []string{"interop/peers/go/libraries/...", "interop/peers/faulty/..."},
+		[]string{"interop/...", "internal/procfs", "internal/ownthread"}},
+	{"command's own packages", []string{"cmd/scm/internal/..."}, nil,
+		[]string{"cmd/scm/internal/...", "interop/...", "internal/procfs", "internal/ownthread"}},
+}
+
+// breaches describes how the packages break the walls.
+func breaches(packages []goPackage) (found []string) {
+	for _, p := range packages {
+		for _, w := range walls {
+			if !coveredBy(w.in, p.ImportPath) || coveredBy(w.except, p.ImportPath) {
+				continue
+			}
+			for _, dep := range p.Deps {
+				if strings.HasPrefix(dep+"/", module+"/") && !coveredBy(w.may, dep) {
+					found = append(found, "the "+w.house+": "+p.ImportPath+" depends on "+dep)
+				}
+			}
+		}
+	}
+	return found
+}
+
 // programs may be imported only by each other.
 var programs = []string{"cmd/...", "tools/...", "examples/...", "interop/peers/faulty/...", "internal/builtin"}
 
@@ -189,6 +224,33 @@ var _ = Describe("the house", Label("house"), func() {
 			Expect(violations(packages)).To(BeEmpty())
 		})
 	}
+
+	It("keeps the walls between the library, the suite and the command, on both backends", func() {
+		tool := goTool{env: []string{"CGO_ENABLED=1"}}
+		packages := slices.Concat(tool.list("./..."), tool.list("-tags", "scm_purego", "./..."))
+		for _, w := range walls {
+			Expect(slices.ContainsFunc(packages, func(p goPackage) bool { return coveredBy(w.in, p.ImportPath) })).To(BeTrue(), w.house)
+		}
+		Expect(breaches(packages)).To(BeEmpty())
+		for from, to := range map[string]string{"": "/interop", "/wire": "/cmd/scm/internal/relay", "/handover/httpdrain": "/proof/target",
+			"/interop/judge": "/internal/sys", "/interop": "", "/cmd/scm/internal/relay": "/wire"} {
+			Expect(breaches([]goPackage{{ImportPath: module + from, Deps: []string{module + to}}})).To(HaveLen(1), from)
+		}
+		Expect(breaches([]goPackage{{ImportPath: module + "/interop/peers/faulty/fault", Deps: []string{module}}})).To(BeEmpty())
+	})
+
+	It("imports nothing of proof, also not in tests", func() {
+		imports := regexp.MustCompile(`"` + module + `/proof[/"]`)
+		files := 0
+		for _, name := range filesBelow(".") {
+			if filepath.Ext(name) == ".go" && !strings.HasPrefix(name, "proof/") {
+				files++
+				Expect(contents(name)).NotTo(MatchRegexp(imports.String()), name)
+			}
+		}
+		Expect(files).To(BeNumerically(">", 300))
+		Expect(`import "` + module + `/proof/target"`).To(MatchRegexp(imports.String()))
+	})
 
 	It("has no import rule that permits what no package uses", func() {
 		tool := goTool{env: []string{"CGO_ENABLED=1"}}
