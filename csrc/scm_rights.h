@@ -142,6 +142,8 @@ ssize_t scm_rights_send(int sock, const struct scm_message *m, int flags);
  * than the capacity, they can use up the space for *m->pidfd, which is then -1. If a
  * security module rejects a descriptor, m->fds contains only those that precede it, so each
  * has the index that the sender gave it. The call closes any that follow (SO_RIGHTS_NOTRUNC).
+ * This holds within one SCM_RIGHTS control message, and Linux never sends more than one. Linux
+ * also sends one integer with SCM_PIDFD; the call would neither return nor close further ones.
  *
  * Before the call, m->namelen is the capacity of m->name. After it, m->namelen is the
  * length of the sender's address. As with recvmsg, it can be more than the capacity.
