@@ -1,0 +1,72 @@
+// Package cbmc tests the proofs of csrc: each must fail for faults that are put into csrc.
+package cbmc
+
+import (
+	"errors"
+	"os/exec"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/scm-rights/scm/internal/fdtest"
+	"github.com/scm-rights/scm/proof/mutant"
+)
+
+// harnesses lists the files of csrc that are proved, and the harnesses that find a fault in each, the fastest first.
+var harnesses = map[string]string{"check.c": "send_0", "close_installed.c": "read_fd", "close_keep_errno.c": "read_fd", "prepare_recv.c": "recv",
+	"prepare_send.c": "send_0 send_1 send_3", "private.h": "write_fd read_fd", "put.c": "write_fd send_3", "read_fd.c": "read_fd",
+	"take.c": "read_fd walk", "take_fds.c": "read_fd take_fds", "write_fd.c": "write_fd"}
+
+// survive says why a fault is not found. An equivalent one changes nothing.
+var survive = map[string]string{
+	"251 descriptors are sent without padding":        "scm_prepare_send is proved for 0, 1, 2, 3 and 253 descriptors",
+	"the credentials after 207 descriptors are wrong": "scm_prepare_send is proved for 0, 1, 2, 3 and 253 descriptors",
+	"more than the capacity ends the loop":            "equivalent: m->nfds is never more than room",
+}
+
+// own lists more faults: what, the file, and an edit.
+var own = [][4]string{
+	{"more than the capacity ends the loop", "take_fds.c", "if (m->nfds == room)", "if (m->nfds >= room)"},
+	{"close changes errno", "close_keep_errno.c", "\terrno = saved;\n", ""},
+	{"the length of a message is trusted", "take.c", "\t\tif (len > left)\n\t\t\tlen = left;\n", ""},
+	{"a length that is too short is trusted", "take.c", "\t\tif (len < CMSG_LEN(0))\n\t\t\tbreak;\n", ""},
+	{"short credentials are read", "take.c", " && len >= sizeof(struct ucred)", ""},
+	{"a second pidfd replaces the first", "take.c", " && *m->pidfd < 0", ""},
+	{"messages are not aligned", "take.c", "step = CMSG_SPACE(len - CMSG_LEN(0));", "step = len;"},
+	{"SCM_UNPADDED leaves out too much", "prepare_send.c", "CMSG_SPACE(last) - CMSG_LEN(last)", "CMSG_SPACE(last) - last"},
+	{"ERESTARTSYS is returned", "private.h", "erestartsys = 512", "erestartsys = 513"},
+}
+
+func TestFaults(t *testing.T) {
+	if !mutant.Full() {
+		t.Skip("make proof-cbmc FULL=1 runs it")
+	}
+	list := slices.Concat(mutant.By(mutant.Specs), mutant.By(mutant.Walk), mutant.By(mutant.Golden), mutant.By(mutant.Record))
+	for _, f := range own {
+		list = append(list, mutant.Fault{What: f[0], Edits: []mutant.Edit{{File: "csrc/" + f[1], Old: f[2], New: f[3]}}})
+	}
+	property, tried := regexp.MustCompile(`Violated property:\n.*\n.*|no body for .*`), map[string]bool{}
+	for _, f := range list {
+		names, dir := harnesses[strings.TrimPrefix(f.Edits[0].File, "csrc/")], t.TempDir()
+		if names == "" || tried[f.What] {
+			continue
+		}
+		tried[f.What] = true
+		found, err := f.Try(0, "../..", dir, func(o *mutant.Overlay) (found string, err error) {
+			for _, file := range o.Replace { // there is one
+				cmd := exec.Command("make", append(strings.Fields(names), "CI=true", "FAULT="+file, "BUILD="+dir+"/build", "ARCH="+max("amd64", f.Arch))...)
+				cmd.Env = fdtest.WithoutMake()
+				out, err := cmd.CombinedOutput()
+				if found = property.FindString(string(out)); err != nil && found == "" {
+					return "", errors.New(string(out))
+				}
+			}
+			return found, nil
+		})
+		t.Log(f.What, found)
+		if missed := errors.Is(err, mutant.ErrNotFound); missed != (survive[f.What] != "") || err != nil && !missed {
+			t.Errorf("%s: %v", f.What, err)
+		}
+	}
+}
