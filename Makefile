@@ -74,7 +74,7 @@ help: ## seconds: print this list
 
 .PHONY: setup setup-c setup-interop setup-test setup-lint setup-machines
 setup: ## minutes: install the tools that test, interop and lint need, and with CI=true those of .ci/run (with apt, as root; otherwise list what is missing)
-	tools/setup test lint $(if $(filter true,$(CI)),machine programs-check)
+	tools/setup test lint $(if $(filter true,$(CI)),machine programs-check cbmc)
 
 setup-c setup-interop setup-test setup-lint setup-machines: setup-%:
 	@[ "$(SETUP)" = 0 ] || tools/setup $*
