@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -115,6 +116,71 @@ var _ = Describe("proof/release-missing.sh", Label("house"), func() {
 		out, err = run("0", "1234567")
 		Expect(err).To(HaveOccurred())
 		Expect(out).To(ContainSubstring("a history without docs/findings"))
+	})
+})
+
+var _ = Describe("tools/version", Label("house"), func() {
+	// documented matches a version of scm on a page. comparison.md has the versions of the last survey.
+	documented := regexp.MustCompile(`(?:scm(?:_rights|vet)?(?:[-:]|@v)|download/v)(\d+\.\d+\.\d+)`)
+	pages := func() []string {
+		names := append(ok(filepath.Glob("docs/*.md")), ok(filepath.Glob("docs/ci/*"))...)
+		return append(slices.DeleteFunc(names, func(name string) bool { return name == "docs/comparison.md" }), "README.md", "CHANGELOG.md", "csrc/scm_rights.h")
+	}
+
+	It("has set the version of the tree on every page", func() {
+		version := between(contents("csrc/scm_rights.h"), "#define SCM_VERSION \"", "\"\n")
+		if strings.HasSuffix(version, "-dev") {
+			version = between(contents("CHANGELOG.md"), "\n## [Unreleased]", "] - ")
+			version = version[strings.LastIndex(version, "[")+1:]
+		}
+		for _, name := range pages() {
+			for _, m := range documented.FindAllStringSubmatch(contents(name), -1) {
+				Expect(m[1]).To(BeElementOf(version, "0.0.0"), "%s: %s", name, m[0])
+			}
+		}
+	})
+
+	It("changes every version, and every sentence that is true only before the first release", func() {
+		tree := GinkgoT().TempDir()
+		tool := filepath.Join(tree, "version")
+		_, stderr, err := (goTool{}).run("build", "-o", tool, "./tools/version")
+		Expect(err).NotTo(HaveOccurred(), stderr)
+		for _, name := range append(pages(), "tools/version/sentences.txt") {
+			Expect(os.MkdirAll(filepath.Dir(filepath.Join(tree, name)), 0o700)).To(Succeed())
+			Expect(os.WriteFile(filepath.Join(tree, name), []byte(contents(name)), 0o600)).To(Succeed())
+		}
+		set := func(version string) (string, error) {
+			cmd := exec.Command(tool, version)
+			cmd.Dir = tree
+			out, err := cmd.CombinedOutput()
+			return string(out), err
+		}
+		text := func(name string) string { return string(ok(os.ReadFile(filepath.Join(tree, name)))) }
+		for _, version := range []string{"9.8.7", "9.9.0"} {
+			out, err := set(version)
+			Expect(err).NotTo(HaveOccurred(), out)
+			for _, name := range pages() {
+				for _, m := range documented.FindAllStringSubmatch(text(name), -1) {
+					Expect(m[1]).To(BeElementOf(version, "0.0.0"), "%s: %s", name, m[0])
+				}
+				Expect(text(name)).NotTo(MatchRegexp(`(?i)no release yet|no tag yet|nothing has been released|not published|not yet at the address|will be at https`), name)
+			}
+			Expect(text("README.md")).To(ContainSubstring("go get " + module + "@v" + version))
+			Expect(strings.Count(text("README.md"), "\n")).To(BeNumerically("<=", 110))
+			Expect(text("CHANGELOG.md")).To(ContainSubstring("\n## [Unreleased]\n\n## [" + version + "] - 2"))
+			Expect(text("csrc/scm_rights.h")).To(ContainSubstring("#define SCM_VERSION \"" + version + "\"\n"))
+		}
+		readme := text("README.md")
+		out, err := set("10.0.0-dev")
+		Expect(err).NotTo(HaveOccurred(), out)
+		Expect(text("csrc/scm_rights.h")).To(ContainSubstring("#define SCM_VERSION \"10.0.0-dev\"\n"))
+		Expect(text("README.md")).To(Equal(readme))
+
+		Expect(os.WriteFile(filepath.Join(tree, "docs/vet.md"), nil, 0o600)).To(Succeed())
+		out, err = set("10.0.0")
+		Expect(err).To(HaveOccurred())
+		Expect(out).To(ContainSubstring("docs/vet.md has neither"))
+		Expect(text("README.md")).To(Equal(readme))
 	})
 })
 
