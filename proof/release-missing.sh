@@ -1,29 +1,43 @@
 #!/usr/bin/env bash
-# Lists what is missing for a release and what only the owner of the project can supply. It fails if there is anything.
+# Prints what only the owner of the project can do for a release, in order. It fails if a step before the tags is left.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-missing=0
-missing() {
-	echo "release-missing: $*"
+step=0 missing=0
+# left prints a step. must prints one that has to be done before the tags.
+left() {
+	step=$((step + 1))
+	printf '%s\n' "$step. $1" "${@:2}" | fold -s -w 120 | sed '2,$s/^/   /; s/ *$//'
+}
+must() {
 	missing=1
+	left "$@"
 }
 module=$(sed -n 's/^module //p' go.mod)
-GIT_TERMINAL_PROMPT=0 timeout 60 git ls-remote --exit-code "https://$module" HEAD >/dev/null 2>&1 ||
-	missing "a repository at https://$module, the path of the module in go.mod"
-! grep -q 'report a vulnerability to the person who gave you the checkout' SECURITY.md ||
-	missing "an address for reports of vulnerabilities, in SECURITY.md"
+tag=v$(sed -n 's/^#define SCM_VERSION "\(.*\)"/\1/p' csrc/scm_rights.h)
+findings=$(git log --all --name-only --format= -- docs/findings docs/findings.md | sed -n 's|^docs/findings/\([a-z].*\)\.md$|\1|p' | sort -u | paste -sd ' ')
+steps=$(grep -c 'continue-on-error: ' .github/workflows/ci.yml || true)
+
 # A shallow clone does not show its history.
-if [ "$(git rev-parse --is-shallow-repository)" != false ]; then
-	missing "the whole history: this is not a full clone"
-elif [ -n "$(git log --all --format=%h -- docs/findings docs/findings.md)" ]; then
-	missing "a history without docs/findings: publish a fresh root commit, as RELEASING.md says"
-fi
-# These sentences are true until the first release.
-while read -r place; do
-	missing "what replaces the sentence in $place"
-done < <(grep -nEio '[^.:]*(no release yet|no tag yet|nothing has been released|not published|not yet at the address|not (been )?run yet|will be at)' README.md CHANGELOG.md SECURITY.md docs/*.md)
-while read -r place; do
-	missing "a green run of the step with $place"
-done < <(grep -Hn 'continue-on-error: ' .github/workflows/ci.yml)
+[ "$(git rev-parse --is-shallow-repository)" = false ] || must "The whole history: this is not a full clone"
+[ -z "$findings" ] || must "Reports, before anything is public: git log --all -- docs/findings has pages about faults of" \
+	"$findings." \
+	"Send each one that is still unreported to its maintainers, privately if a partner could exploit it (CONTRIBUTING.md)."
+GIT_TERMINAL_PROMPT=0 timeout 60 git ls-remote --exit-code "https://$module" HEAD >/dev/null 2>&1 ||
+	must "Repository: there is none at https://$module, the path in go.mod." \
+		"Create it, empty. With another name, change the path in every go.mod, import and page first."
+! grep -q 'report a vulnerability to the person who gave you the checkout' SECURITY.md ||
+	must "Vulnerabilities: replace the last paragraph of SECURITY.md with an address." \
+		"GitHub can supply one: private vulnerability reporting, in the settings of the repository."
+[ -z "$findings" ] || must "Fresh root commit: this history must not be published. In a clone: git checkout --orphan public &&" \
+	"git commit -m 'scm: import', delete the other branches and the tags, and push only public."
+[ "$steps" = 0 ] || must "First runs on GitHub: ci.yml has $steps steps with continue-on-error, which have never run (macOS and FreeBSD)." \
+	"Watch them: remove it where the step has passed, mend the others, and change docs/platforms.md."
+! grep -q 'Nothing has been released yet' README.md ||
+	must "Version: go run ./tools/version ${tag#v}. Commit what it changes."
+[ -n "$(git tag -l "$tag")" ] || left "Tags: start gh workflow run release.yml --ref BRANCH, which publishes nothing. Watch the job build (podman, cargo)" \
+	"and its artifact dist. When it is green, push cmd/scmvet/$tag and then $tag, which nothing can take back." \
+	"Watch the job publish. Then try what has never run: gh attestation verify with an archive, docs/ci/github.yml and" \
+	"docs/ci/gitlab.yml in other repositories, go install $module/cmd/scm@$tag." \
+	"At the end: go run ./tools/version NEXT-dev."
 exit "$missing"

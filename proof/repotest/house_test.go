@@ -476,7 +476,7 @@ var _ = Describe("the house", Label("house"), func() {
 		}
 	},
 		Entry("in the root", "Makefile", "", 13), // and proof-%
-		Entry("in proof", "proof/Makefile", "proof-", 13),
+		Entry("in proof", "proof/Makefile", "proof-", 15),
 	)
 
 	It("runs the last steps of .ci/run at the same time, and prints the output of each as a whole", func() {
