@@ -152,8 +152,6 @@ var faults = []Fault{
 		Edits: []Edit{{"csrc/send_batch.c", "syscall(SYS_sendmmsg, sock, msgs, n, flags)", "syscall(SYS_sendmmsg, sock, msgs, n - (n == 17), flags)"}}},
 	{What: "one flag of a receive is lost", Golden: "scm_rights_recv, flags 0x100000: flags",
 		Edits: []Edit{{"csrc/recv.c", "flags | MSG_CMSG_CLOEXEC", "(flags & ~(1 << 20)) | MSG_CMSG_CLOEXEC"}}},
-	{What: "a payload of 12345 bytes is one shorter", Golden: "write_fd, 12345 bytes: byte",
-		Edits: []Edit{{"csrc/write_fd.c", "\tiov.iov_len = nbytes;\n", "\tiov.iov_len = nbytes - (nbytes == 12345);\n"}}},
 	{What: "the 200th received descriptor is wrong", Golden: "scm_rights_recv, room for 201 descriptors, without credentials, without pidfd: a descriptor",
 		Edits: []Edit{{"csrc/take_fds.c", "\t\tm->fds[m->nfds++] = fd;\n", "\t\tm->fds[m->nfds] = fd + (m->nfds == 200);\n\t\tm->nfds++;\n"}}},
 	{What: "a descriptor after a rejected one is returned", Golden: "scm_rights_recv, 5 descriptors, rejected 0x1: nfds",
