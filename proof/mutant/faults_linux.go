@@ -154,7 +154,7 @@ var faults = []Fault{
 		Edits: []Edit{{"csrc/recv.c", "flags | MSG_CMSG_CLOEXEC", "(flags & ~(1 << 20)) | MSG_CMSG_CLOEXEC"}}},
 	{What: "the 200th received descriptor is wrong", Golden: "scm_rights_recv, room for 201 descriptors, without credentials, without pidfd: a descriptor",
 		Edits: []Edit{{"csrc/take_fds.c", "\t\tm->fds[m->nfds++] = fd;\n", "\t\tm->fds[m->nfds] = fd + (m->nfds == 200);\n\t\tm->nfds++;\n"}}},
-	{What: "a descriptor after a rejected one is returned", Golden: "scm_rights_recv, 5 descriptors, rejected 0x1: nfds",
+	{What: "a descriptor after a rejected one is returned", Golden: "scm_rights_recv, 5 descriptors, the third rejected: nfds",
 		Edits: []Edit{{"csrc/take_fds.c", "\t\t\troom = m->nfds;\n", "\t\t\tcontinue;\n"}}},
 	{What: "ReadFD does not ask for close-on-exec", Often: Specs,
 		Spec:  "on stream sockets, a child process does not inherit a received descriptor",
