@@ -1,10 +1,9 @@
 /*
  * Compare the calls of csrc with what the CMSG macros make of the same arguments: 0 to 254
- * descriptors, with and without credentials, padded and not, and every number of buffers, length of
- * an address, flag and size of a batch. csrc is compiled with -Dsyscall=kernel_call and
- * -Dclose=kernel_close, so its system calls call functions of this file. They compare each byte
- * that the kernel would read, and supply the results of receives. No kernel is involved, so bugs in
- * an emulator's cannot affect the result.
+ * descriptors, with and without credentials, padded and not, and every flag and size of a batch.
+ * csrc is compiled with -Dsyscall=kernel_call and -Dclose=kernel_close, so its system calls call
+ * functions of this file. They compare each byte that the kernel would read, and supply the results
+ * of receives. No kernel is involved, so bugs in an emulator's cannot affect the result.
  *
  * Print the number of calls compared. At the first difference, print it and exit with status 1.
  */
@@ -289,7 +288,7 @@ begin(const char *name, long call, size_t messages, int flags)
 
 /* The buffers, descriptors and other parts of all messages. */
 static char byte;
-static struct iovec iov[SCM_MAX_IOV + 1];
+static struct iovec iov[SCM_MAX_IOV];
 static int fds[SCM_MAX_BATCH + 1][SCM_MAX_FDS + 1];
 static struct scm_cred creds[SCM_MAX_BATCH + 1];
 static int pidfds[SCM_MAX_BATCH + 1];
@@ -518,35 +517,21 @@ every_count(void)
 	}
 }
 
-/* Test every number of buffers, length of an address, flag and size of a batch. */
+/*
+ * Test every flag and size of a batch. proof/cbmc proves that scm_prepare_send and scm_prepare_recv
+ * pass on every number of buffers and length of an address, so powers of two are enough here.
+ */
 static void
 every_size(void)
 {
-	static const struct brought nothing, one = {1, 0, 0, 0};
-	size_t n, i;
+	static const struct brought one = {1, 0, 0, 0};
+	size_t n;
 
-	for (i = 0; i <= SCM_MAX_IOV; i++) {
-		iov[i].iov_base = &byte;
-		iov[i].iov_len = i % 3;
-	}
-	for (n = 0; n <= SCM_MAX_IOV + 1; n++) {
-		struct scm_message out = outgoing(0, n % 2, 0), in = incoming(1, n % 2, 0);
-
-		(void)snprintf(what, sizeof(what), "%zu buffers, %zu descriptors", n, n % 2);
-		out.iovlen = in.iovlen = n;
-		if (n <= SCM_MAX_IOV) {
-			sends(&out, 0);
-			receives(in, n % 2 != 0 ? one : nothing, 0);
-			continue;
-		}
-		begin("", 0, 0, 0);
-		refused("scm_rights_send", scm_rights_send(SOCK, &out, 0), EMSGSIZE);
-		refused("scm_rights_recv", scm_rights_recv(SOCK, &in, 0), EMSGSIZE);
-	}
-	for (n = 1; n <= sizeof(name); n++) {
+	for (n = 1; n <= SCM_MAX_IOV; n *= 2) {
 		struct scm_message out = outgoing(0, 1, 0), in = incoming(1, 1, 0);
 
-		(void)snprintf(what, sizeof(what), "an address of %zu bytes", n);
+		(void)snprintf(what, sizeof(what), "%zu buffers, an address of %zu bytes", n, n);
+		out.iovlen = in.iovlen = n;
 		out.name = in.name = name;
 		out.namelen = in.namelen = (socklen_t)n;
 		sends(&out, 0);
@@ -576,8 +561,6 @@ pair(void)
 	struct scm_message m = outgoing(0, 1, 0);
 	size_t n;
 
-	iov[0].iov_base = &byte;
-	iov[0].iov_len = 1;
 	begin("write_fd", SYS_sendmsg, 1, 0);
 	expect_sent(0, &m);
 	same("the result", write_fd(SOCK, &byte, 1, macros_fd(0)), 3);
