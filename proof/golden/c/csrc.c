@@ -476,13 +476,11 @@ every_count(void)
 
 	for (n = 0; n <= MAX_FDS; n++) {
 		for (kind = 0; kind < 4; kind++) {
-			struct brought b = {0, 0, 0, 0};
+			struct brought b = {n, 0, 0, 0};
 
 			m = outgoing(0, n, kind);
 			sends(&m, 0);
 			m = incoming(0, n, kind);
-			receives(m, b, 0);
-			b.nfds = n;
 			receives(m, b, 0);
 			b.cred = m.cred != NULL;
 			receives(m, b, 0);
