@@ -29,7 +29,6 @@ main(void)
 
 #include "scm_rights.h"
 
-#include <errno.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <signal.h>
@@ -44,16 +43,6 @@ main(void)
 #define IF_NOT(number, skip) BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (unsigned)(number), 0, skip)
 #define ANSWER(action) BPF_STMT(BPF_RET | BPF_K, action)
 
-static int
-install(const struct sock_filter *filter, unsigned short n)
-{
-	const struct sock_fprog program = {n, (struct sock_filter *)(size_t)filter};
-
-	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
-		return -1;
-	return prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program, 0, 0);
-}
-
 /* Allow this call and exit_group, and kill the process for any other. */
 static int
 only(int may)
@@ -66,22 +55,12 @@ only(int may)
 	    ANSWER(SECCOMP_RET_ALLOW),
 	    ANSWER(SECCOMP_RET_KILL),
 	};
+	const struct sock_fprog program = {
+	    sizeof(filter) / sizeof(filter[0]), (struct sock_filter *)(size_t)filter};
 
-	return install(filter, sizeof(filter) / sizeof(filter[0]));
-}
-
-/* Make close fail. */
-static int
-no_close(void)
-{
-	const struct sock_filter filter[] = {
-	    LOAD_NUMBER,
-	    IF_NOT(SYS_close, 1),
-	    ANSWER(SECCOMP_RET_ERRNO | EIO),
-	    ANSWER(SECCOMP_RET_ALLOW),
-	};
-
-	return install(filter, sizeof(filter) / sizeof(filter[0]));
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+		return -1;
+	return prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program, 0, 0);
 }
 
 /* Report whether the child's calls can be filtered. If not, skip the case. */
@@ -218,40 +197,11 @@ message(int type)
 	raw_close(2, sv);
 }
 
-/* close fails for the lost descriptors. read_fd still succeeds and leaves errno alone. */
-static void
-close_fails(int type)
-{
-	int status;
-	int sv[2];
-	pid_t pid;
-
-	if (!can_watch())
-		return;
-	raw_pair(type, sv);
-	CHECK_EQ(raw_send(sv[0], 1, 2, sv), 1);
-	pid = fork();
-	NEED(pid >= 0);
-	if (pid == 0) {
-		char byte;
-		int fd;
-
-		if (no_close() != 0)
-			_exit(2);
-		errno = 0;
-		_exit(read_fd(sv[1], &byte, 1, &fd) != 1 || fd != SCM_FD_LOST || errno != 0);
-	}
-	NEED(waitpid(pid, &status, 0) == pid);
-	CHECK_EQ(status, 0);
-	raw_close(2, sv);
-}
-
 int
 main(void)
 {
 	check_run_types("SDQ", "calls/pair", pair);
 	check_run_types("SDQ", "calls/message", message);
-	check_run_types("SDQ", "calls/close-fails", close_fails);
 	return check_status();
 }
 #endif
