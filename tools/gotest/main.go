@@ -93,11 +93,11 @@ func (p *part) pkg(block, word, name string, filtered bool) {
 	for i, m := range results {
 		child, redChild := false, false // go test prints them after their parent
 		for _, c := range results[i+1:] {
-			is := strings.HasPrefix(c[3], m[3]+"/")
+			is := len(c[1]) > len(m[1]) && strings.HasPrefix(c[3], m[3]+"/") // a name can contain a "/" itself
 			child, redChild = child || is, redChild || is && c[2] == "FAIL"
 		}
 		switch {
-		case len(m[1]) != 4*strings.Count(m[3], "/"): // in the output of a test
+		case len(m[1]) > 4*strings.Count(m[3], "/") || m[1] == "" && strings.Contains(m[3], "/"): // in the output of a test
 		case m[3] == "TestSuite" && n[1]+n[2]+n[3]+n[4] > 0:
 			if p.passed += n[1]; !filtered {
 				p.skipped += n[3] + n[4]
