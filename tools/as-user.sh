@@ -5,7 +5,7 @@
 #
 # If $SCM_PARTNERS names a list of programs, the user gets a copy of the programs and of the list.
 #
-# It needs root. Afterwards it copies the files in the copy's build/test back, and removes the copy with its Go caches
+# It needs root. Afterwards it copies the files in the copy's build/test to $RESULTS (build/test), and removes the copy with its Go caches
 # and its HOME.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -58,6 +58,6 @@ status=0
 		PATH="$home/bin" LANG=C.UTF-8 GOPROXY="$(go env GOPROXY)" GOSUMDB="$(go env GOSUMDB)" \
 		GOFLAGS="-modcacherw -trimpath" GOCACHE="$home/cache" GOTOOLCHAIN=local SCM_PARTNERS="$partners" "$@"
 ) || status=$?
-mkdir -p build/test
-cp "$home/scm/build/test/"* build/test/ 2>/dev/null || true
+mkdir -p "${RESULTS:=build/test}"
+cp "$home/scm/build/test/"* "$RESULTS" 2>/dev/null || true
 exit "$status"

@@ -34,5 +34,6 @@ esac
 echo "$1: ${*:2}" >"$log"
 "${@:2}" 2>&1 | tee -a "$log" | "${keep[@]}"
 status=${PIPESTATUS[0]}
+[ -z "$(tail -c 1 "$log")" ] || echo >>"$log"
 echo "$1: exit status $status" >>"$log"
 exit "$status"
