@@ -30,11 +30,10 @@ GIT_TERMINAL_PROMPT=0 timeout 60 git ls-remote --exit-code "https://$module" HEA
 	must "Vulnerabilities: replace the last paragraph of SECURITY.md with an address." \
 		"GitHub can supply one: private vulnerability reporting, in the settings of the repository."
 [ -z "$findings" ] || must "Fresh root commit: this history must not be published. In a clone: git checkout --orphan public &&" \
-	"git commit -m 'scm: import', delete the other branches and the tags, and push only public."
+	"git commit -m 'scm: import', delete the other branches, the tags and the remote, and push only public."
 [ "$steps" = 0 ] || must "First runs on GitHub: ci.yml has $steps steps with continue-on-error, which have never run (macOS and FreeBSD)." \
 	"Watch them: remove it where the step has passed, mend the others, and change docs/platforms.md."
-! grep -q 'Nothing has been released yet' README.md ||
-	must "Version: go run ./tools/version ${tag#v}. Commit what it changes."
+[[ $tag = *-dev ]] || grep -q 'Nothing has been released yet' README.md && must "Version: go run ./tools/version $(sed 's/^v//; s/-dev$//' <<<"$tag"). Commit what it changes."
 [ -n "$(git tag -l "$tag")" ] || left "Tags: start gh workflow run release.yml --ref BRANCH, which publishes nothing. Watch the job build (podman, cargo)" \
 	"and its artifact dist. When it is green, push cmd/scmvet/$tag and then $tag, which nothing can take back." \
 	"Watch the job publish. Then try what has never run: gh attestation verify with an archive, docs/ci/github.yml and" \
