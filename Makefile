@@ -118,7 +118,7 @@ test-partners:
 	$(GO) run ./tools/buildpeers -partners
 
 test-parts: export SCM_PARTNERS = $(CURDIR)/build/peers/partners.json
-# Tests wait for a third of their time, and some packages run alone at the end of a part. The other parts run meanwhile.
+# Tests wait for a third of their time, and some packages run alone at the end of a part. The other parts run at the same time.
 test-parts:
 	@trap : INT; $(has_c) || unset SCM_PARTNERS; $(MAKE) test-cgo & \
 	red=; $(MAKE) test-purego test-c test-modules || red=1; \

@@ -156,7 +156,7 @@ func describeCases(opponent *scenario.Peer, alone bool) {
 func (b *batch) open() {
 	Expect(broken).NotTo(HaveKey(b.opponent.Name), "the build failed: repair it, or leave its specs out")
 	if b.opponent.Why != "" {
-		return // each spec says so
+		return // each spec shows the reason
 	}
 	self, err := runner()
 	Expect(err).NotTo(HaveOccurred())

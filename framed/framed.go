@@ -179,7 +179,7 @@ func NewReader(conn *scm.Conn, limits Limits) *Reader {
 // If descriptors were lost, Read closes all descriptors that it received and all that are in the queue.
 // It returns the number of bytes received and an error that wraps a [scm.TruncatedError] or, if
 // [scm.Config].Expect rejected the descriptors, a [scm.ExpectError]. All later calls to Read, Take and
-// TakeUpTo return the same error. If the reason was Limits.Waiting, the error says so.
+// TakeUpTo return the same error. If the reason was Limits.Waiting, the error names it.
 func (r *Reader) Read(p []byte) (n int, err error) {
 	r.mu.Lock()
 	capacity, err := min(r.limits.Waiting-len(r.queue), scm.MaxFDs), r.err

@@ -92,7 +92,7 @@
 // the read end of a pipe. If more is true, another message of type sockets follows.
 //
 // After receiving go, the successor may send going and then serve. When the predecessor receives going, it is
-// replaced. Either process may send abort, with a reason, in place of any other message. It then closes the
+// replaced. Either process may send abort, with a reason, instead of any other message. It then closes the
 // connection, and the attempt has failed.
 //
 // The end of the stream does not say why it ended, and an abort is lost if the buffer of the socket is full.
@@ -486,7 +486,7 @@ func (p *Process) Replaced() <-chan struct{} { return p.replaced }
 // others. Further calls return nil.
 func (p *Process) Close() error { return p.close(errors.New("the successor has been closed")) }
 
-// Fail closes the Process, and tells the predecessor that this process cannot take over because of err. The
+// Fail closes the Process, and reports to the predecessor why this process cannot take over: err. The
 // predecessor logs err, and Upgrade returns it there. After Ready has been called, or if err is nil, Fail only
 // closes the Process.
 func (p *Process) Fail(err error) {

@@ -82,7 +82,7 @@ func (m *manager) supervises(a *attempt, hello message) bool {
 }
 
 // setMain tells the manager that the successor is now the main process, and waits until the manager knows. It returns an
-// error if the successor has exited: systemd may have ignored the message then, and would not notice that nobody serves.
+// error if the successor has exited: systemd may have ignored the message then, and would not notice that no process serves.
 func (m *manager) setMain(ctx context.Context, a *attempt) error {
 	defer time.AfterFunc(managerTime, func() {
 		m.logger.Warn("handover: the service manager has not answered, so both processes serve",

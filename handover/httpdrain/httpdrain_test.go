@@ -580,7 +580,7 @@ func TestDrainAsksClientsThatSendOptionsToClose(t *testing.T) {
 	}
 }
 
-// options sends OPTIONS * with a body of so many bytes.
+// options sends OPTIONS * with a body of this length.
 func options(address string, body int) (*http.Response, error) {
 	conn, err := net.Dial("tcp", address)
 	if err != nil {

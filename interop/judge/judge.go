@@ -317,7 +317,7 @@ func (j *Judge) probed(before, f fact.Fact) Do {
 	return j.conclude(sd, before, j.read(sd, before))
 }
 
-// Expected returns the step after this line that expects the answer to the side's pending command, if there is one.
+// Expected returns the step after this line that expects the answer to the side's pending command. ok is false if no step does.
 func (j *Judge) Expected(role scenario.Role, line int) (st scenario.Step, ok bool) {
 	i := slices.IndexFunc(j.Case.Scenario.Steps, func(st scenario.Step) bool {
 		return st.Role == role && st.Kind == scenario.StepAnswer && st.Line > line
