@@ -1,5 +1,5 @@
 # The targets for the library, the suite and the command, for GNU make. `make help` lists them and the variables below.
-# What only proves something has a house of its own, with targets of its own: make proof-X makes X of proof/Makefile.
+# The proofs have a house of their own, with targets of its own: make proof-X makes X of proof/Makefile.
 #
 # The text after ## begins with the time that the target takes on two cores: seconds, minutes (up to a
 # quarter of an hour) or tens of minutes. The first run takes longer, because it installs tools and
@@ -124,7 +124,7 @@ test-parts:
 	red=; $(MAKE) test-purego test-c test-modules || red=1; \
 	{ wait $$! || wait $$!; } && [ -z "$$red" ]
 
-# go test starts the packages in this order. The longest come first, so that none of them runs alone at the end.
+# go test starts the packages in this order. The first are the longest, so that none of them runs alone at the end.
 test-cgo:
 	@$(call with_c,cgo) $(part) cgo test ./interop ./cmd/scm ./interop/catalogue ./...
 

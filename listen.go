@@ -298,7 +298,7 @@ func (l *Listener) admits(c *Conn) (ok bool) {
 // returns the error. Close returns no error if the file no longer exists. If the directory of the file was
 // renamed, the file stays, and Close returns no error either.
 //
-// If the socket is already closed, Close removes no file, because the path may by then belong to another
+// If the socket is already closed, Close removes no file, because the path may belong to another
 // server, and returns an error that wraps [net.ErrClosed]. Closing the embedded UnixListener leaves the
 // socket file in place. To have it removed, pass the Listener itself to functions that close their listener,
 // such as Serve of an http.Server.

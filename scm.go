@@ -1,6 +1,6 @@
 // Package scm sends open files between processes over Unix sockets (SCM_RIGHTS), as the classic C code does:
 // every byte of a send that Stevens' write_fd defines is the same, and a receive differs from read_fd only
-// where docs/departures.md says so. A [Conn] adds flags to the calls, and retries them.
+// where docs/departures.md lists it. A [Conn] adds flags to the calls, and retries them.
 //
 // Programs that work with [os.File] use [Conn]. Programs that work with raw descriptors, as in C, use
 // [Send] and [Recv], or [WriteFD] and [ReadFD], the counterparts of write_fd and read_fd in W. Richard

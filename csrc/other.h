@@ -1,4 +1,4 @@
-/* What the library needs on systems other than Linux. private.h includes it there. */
+/* The needs of systems other than Linux. private.h includes this file there. */
 #ifndef SCM_OTHER_H
 #define SCM_OTHER_H
 

@@ -43,7 +43,7 @@
 // descriptor and gained another one, it has only changed its descriptor, and the check ignores it (except for an
 // anonymous file, such as an eventfd). The check also ignores files of the runtime
 // and of package testing (-cpuprofile, -trace), and pipes that [io.Copy] keeps for later copies between
-// sockets. (If the user has so many pipes that Linux makes new ones smaller, those pipes count too: see
+// sockets. (If Linux makes new pipes smaller, because the user has too many, those pipes count too: see
 // pipe-user-pages-soft in pipe(7).) If a library opens a file once and keeps it open, the file counts against
 // the test that was running when the library opened it. To avoid that, make the library open the file before the check starts.
 //

@@ -42,7 +42,7 @@ func (s *snapshot) poll() (isLeft bool, err error) {
 	return len(now) > 0, nil
 }
 
-// describe describes the descriptors that are left open, unless they were closed or replaced meanwhile.
+// describe describes the descriptors that are left open, unless they were closed or replaced since.
 func (s *snapshot) describe() (lines []string) {
 	for _, fd := range slices.Sorted(maps.Keys(s.left)) {
 		line := fmt.Sprintf("%d: %s", fd, fdtest.Describe(fd))

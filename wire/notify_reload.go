@@ -5,11 +5,11 @@ import (
 	"os"
 )
 
-// NotifyReady tells the service manager that the service has started, or that a reload has ended (READY=1).
+// NotifyReady notifies the service manager that the service has started, or that a reload has ended (READY=1).
 // sock is the result of DialNotify. Errors are those of Notify.Send.
 func NotifyReady(sock Socket) error { return Notify.Send(sock, "READY=1") }
 
-// NotifyReloading tells the service manager that the service reloads (RELOADING=1). Call [NotifyReady]
+// NotifyReloading notifies the service manager that the service reloads (RELOADING=1). Call [NotifyReady]
 // when the reload has ended, also if it has failed: until then systemd does not start another one. sock is
 // the result of DialNotify.
 //
@@ -24,8 +24,8 @@ func NotifyReloading(sock Socket) error {
 	return Notify.Send(sock, "RELOADING=1"+now)
 }
 
-// NotifyMain tells the service manager that another process is now the service's main process. pidfd is the
-// process's descriptor, from pidfd_open(2) or [scm.PeerPIDFD], or -1 if there is none. The caller still owns
+// NotifyMain notifies the service manager that another process is now the service's main process. pidfd is the
+// process's descriptor, from pidfd_open(2) or [scm.PeerPIDFD], or -1 without one. The caller still owns
 // it. sock is the result of DialNotify.
 //
 // With a pidfd, the message contains MAINPID=, MAINPIDFD=1 and the descriptor. systemd 257 and later uses

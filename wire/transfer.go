@@ -105,7 +105,7 @@ func (l label) one(text string, fds []int) (string, []int, error) {
 	return text, fds, nil
 }
 
-// buffers returns the buffers of a message with payload p. If p is empty, there are none.
+// buffers returns the buffers of a message with payload p. An empty p has none.
 func buffers(p []byte) [][]byte {
 	if len(p) == 0 {
 		return nil

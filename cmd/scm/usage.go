@@ -30,7 +30,7 @@ func commandArg(cmd *cobra.Command, args []string) error {
 	return errors.New(text)
 }
 
-// similarCommands returns the paths of all commands with this name or, if there are none, of the
+// similarCommands returns the paths of all commands with this name or, without any, of the
 // subcommands with a similar name.
 func similarCommands(cmd *cobra.Command, name string) (paths []string) {
 	var walk func(*cobra.Command)

@@ -146,7 +146,7 @@ func TestNoRequestIsLost(t *testing.T) {
 	}
 }
 
-// A client of a replaced server is still answered if SIGTERM arrives meanwhile, as when a service is stopped.
+// A client of a replaced server is still answered if SIGTERM arrives at that time, as when a service is stopped.
 func TestSignalDuringDrain(t *testing.T) {
 	socket := filepath.Join(t.TempDir(), "socket")
 	old := program.Start(t, program.Command(socket, "127.0.0.1:0"))

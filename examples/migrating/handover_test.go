@@ -26,7 +26,7 @@ func Example_tableflip() {
 		}
 		wait = func() {
 			if predecessor != nil {
-				_, _ = io.Copy(io.Discard, predecessor) // nobody writes, so it returns when the pipe ends
+				_, _ = io.Copy(io.Discard, predecessor) // it is never written to, so this returns when it ends
 			}
 		}
 		return wait, err

@@ -51,7 +51,7 @@ func (s *inPlace) replace(p *handover.Process, l net.Listener) error {
 		log.Print(err)
 	}
 	_ = p.Close() // removes the file of the Unix socket
-	// Listen of the new version finds descriptor 3, as if a service manager had passed it. It is none of those with which Go's
+	// Listen of the new version finds descriptor 3, as if a service manager had passed it. It is not one with which Go's
 	// runtime waits, because Start has opened a socket before any timer was started.
 	if fd := int(socket.Fd()); fd != 3 { //scmvet:ignore scmfd Drain has closed l
 		err = unix.Dup2(fd, 3)

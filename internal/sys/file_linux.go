@@ -38,7 +38,7 @@ const pathFlag = unix.O_PATH
 
 // Identify fills in the fields that Opened leaves out. It queries the kernel, and the file itself only for
 // what the kernel does not know. st_mode does not distinguish regular files from memfds, namespaces and other
-// files that only the kernel creates. Their names do. If /proc is not mounted, f.Unknown says so.
+// files that only the kernel creates. Their names do. If /proc is not mounted, f.Unknown is set.
 func (f *File) Identify(fd int) error {
 	if f.Access != "path" { // with O_PATH, only fstat and readlink work
 		if err := f.askSocket(fd); err != nil || f.Kind != "" {
@@ -133,7 +133,7 @@ func namespaceKind(fd int) string {
 var memfdDevices sync.Map
 
 // onMemfdDevice reports whether a file is on the same device as the memfds of this process. The kernel keeps
-// memfds in file systems of its own, which nobody can mount: a tmpfs, and a hugetlbfs for each page size.
+// memfds in file systems of its own, which cannot be mounted: a tmpfs, and a hugetlbfs for each page size.
 func (i inodeInfo) onMemfdDevice() (bool, error) {
 	dev, err := memfdDevice(0)
 	if err == nil && i.dev != dev && int(i.blockSize) > os.Getpagesize() {

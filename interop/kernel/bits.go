@@ -42,7 +42,7 @@ func (b Bits) Sum(words ...string) (sum int) {
 }
 
 // Names returns the words whose bits are set in sum, separated by commas, in the order of Words.
-// It returns "-" if there are none.
+// It returns "-" if no bit is set.
 func (b Bits) Names(sum int) string {
 	var list []string
 	for _, w := range b.words {
@@ -53,7 +53,7 @@ func (b Bits) Names(sum int) string {
 	return contract.List(list)
 }
 
-// Name returns the word for a constant, or "" if there is none.
+// Name returns the word for a constant, or "" if it has no word.
 func (b Bits) Name(constant int) string {
 	for _, w := range b.words {
 		if b.bits[w] == constant {

@@ -90,7 +90,7 @@ func mismatchOf(parts []string, starts []start, peers []string) (matched int, wh
 	if peers == nil {
 		return len(parts), func() string { return "no scenario matches all of its parts" }
 	}
-	ends := parts[min(3, slices.Index(parts, "**")):] // ParsePattern adds "**" if there is none
+	ends := parts[min(3, slices.Index(parts, "**")):] // ParsePattern adds "**" to a pattern without it
 	if ends[0] == "**" {
 		last := len(ends) - 1
 		for ends[last] != "**" {

@@ -18,7 +18,7 @@ func Near(word string, names []string) (near string) {
 	return near
 }
 
-// didYouMean returns a question that names the most similar name, or "" if there is none.
+// didYouMean returns a question that names the most similar name, or "" if none is similar.
 func didYouMean(word string, names []string) string {
 	if near := Near(word, names); near != "" {
 		return fmt.Sprintf("; did you mean %q?", near)

@@ -72,7 +72,7 @@ func TestWalk(t *testing.T) {
 	}
 }
 
-// The descriptors that other threads of the process open meanwhile do not change what a recorded walk prints.
+// The descriptors that other threads of the process open do not change what a recorded walk prints.
 func TestOtherThreadsOpenFiles(t *testing.T) {
 	t.Chdir(t.TempDir())
 	walk := func() (printed string) {

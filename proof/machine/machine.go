@@ -137,7 +137,7 @@ func (m *Machine) start(emulator *exec.Cmd, commands *console.Commands) ([]Resul
 		return nil, err
 	}
 	limit := cmp.Or(m.Limit, 30*time.Minute)
-	// At Cur, the kernel sends SIGXCPU, which tells this end from others. At Max, it would send SIGKILL.
+	// At Cur, the kernel sends SIGXCPU, which distinguishes this end from others. At Max, it would send SIGKILL.
 	most := &unix.Rlimit{Cur: uint64(limit.Seconds()), Max: uint64(limit.Seconds()) + 10}
 	unlimited := unix.Prlimit(emulator.Process.Pid, unix.RLIMIT_CPU, most, nil)
 	results, err := commands.Read(io.TeeReader(out, m.Log))

@@ -69,7 +69,7 @@ const (
 	callersControl = "left to the caller"
 )
 
-// rows contains the rows of all languages. Those of scm come first, and then those of C and Go.
+// rows contains the rows of all languages. The first are those of scm, then those of C and Go.
 var rows = func() (list []row) {
 	for _, r := range peers.Rows() {
 		list = append(list, row(r))

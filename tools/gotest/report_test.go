@@ -98,7 +98,7 @@ func TestGoTest(t *testing.T) {
 			t.Errorf("the verdict does not name %s", name)
 		}
 	}
-	// What the compiler prints can be between the lines of another package, so only the part is certain to show it.
+	// The output of the compiler can be between the lines of another package, so only the part is certain to show it.
 	for _, want := range []string{"one is not two\n", "panic: oh", "leaked\n", "\nfailed: did not run to its end (purego.log)\n"} {
 		if !strings.Contains(text.String(), want) {
 			t.Errorf("the verdict does not contain %q", want)

@@ -155,7 +155,7 @@ func (p *pass) onlyCloses(n ast.Node, isList func(ast.Expr) bool) bool {
 	return !isUsed
 }
 
-// parsesZeros reports whether a function parses the whole of a buffer for one descriptor, which is an error if there is none.
+// parsesZeros reports whether a function parses the whole of a buffer for one descriptor, which is an error if it has no descriptor.
 func (p *pass) parsesZeros(r *call, decl ast.Node) bool {
 	return slices.ContainsFunc(p.calls, func(n *call) bool { return n.decl == decl && p.whole(n) == r && p.isForOne(r) })
 }

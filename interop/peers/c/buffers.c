@@ -87,7 +87,7 @@ flags_of(char *text, const struct flag *known, int *flags)
 	return 1;
 }
 
-/* Makes the next n bytes of buffer a buffer of the message, and returns whether there are so many.
+/* Makes the next n bytes of buffer a buffer of the message, and returns whether it has that many.
  */
 static int
 append(struct message *m, unsigned char **next, size_t n)

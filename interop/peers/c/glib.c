@@ -1,6 +1,6 @@
 /*
  * Peer for GSocket and GUnixFDMessage of GLib. GSocket makes its socket non-blocking, and waits in
- * poll unless it is told not to block.
+ * poll unless it is asked not to block.
  */
 #include "peer.h"
 

@@ -384,7 +384,7 @@ func checkCrash() error {
 }
 
 // checkCrashAtOnce reloads the unit with a version that exits as soon as Ready has returned. systemd may not know yet that it
-// is the main process. Then the old process continues, because nobody would start another one.
+// is the main process. Then the old process continues, because no other one would start otherwise.
 func checkCrashAtOnce() error {
 	return plain.with(func(int) error {
 		for range 3 {

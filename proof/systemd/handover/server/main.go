@@ -193,7 +193,7 @@ func newServer() *http.Server {
 	return server
 }
 
-// keepWatchdog tells systemd that this process works, if the unit has WatchdogSec=.
+// keepWatchdog reports to systemd that this process works, if the unit has WatchdogSec=.
 func keepWatchdog() {
 	interval, err := strconv.Atoi(os.Getenv("WATCHDOG_USEC"))
 	if pid := os.Getenv("WATCHDOG_PID"); err != nil || pid != "" && pid != strconv.Itoa(os.Getpid()) {
