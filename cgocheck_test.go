@@ -14,7 +14,7 @@ import (
 )
 
 // The calls must accept a buffer anywhere in memory. cgo checks its arguments, and panics if they point to memory that
-// contains pointers to Go memory. These specs run with its default check, and proof/repotest also runs them with
+// contains pointers to Go memory. These specs run with its default check. make proof-release FULL=1 also runs them with
 // GOEXPERIMENT=cgocheck2 and with checkptr.
 
 // neighbour is a buffer next to pointers to Go memory.

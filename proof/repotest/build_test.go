@@ -18,7 +18,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/scm-rights/scm/internal/fdtest"
-	"github.com/scm-rights/scm/proof/target"
 )
 
 // These specs build programs that use the library, with every combination of build options.
@@ -356,89 +355,19 @@ var _ = Describe("the build", Label("build"), func() {
 	})
 
 	It("passes descriptors in a 386 program on amd64", func() {
-		dir := consumer()
-		bin := filepath.Join(dir, "consumer")
-		goTool{dir: dir, env: []string{"CGO_ENABLED=0", "GOARCH=386"}}.must("build", "-o", bin, ".")
-		out := ok(run386(bin))
-		Expect(out).To(Equal("purego\n"))
-	})
-})
-
-// Each of these specs compiles the library and its specs again, so only make proof-release FULL=1 runs them. make test builds a program
-// for 386 and one with the race detector, which includes -d=checkptr.
-var _ = Describe("another build", Label("builds"), func() {
-	BeforeEach(func() {
-		if os.Getenv("SCM_BUILDS") != "full" {
-			Skip("make proof-release FULL=1 runs it")
-		}
-	})
-
-	DescribeTable("passes the specs about memory with checks",
-		func(env string, args ...string) {
-			if !strings.Contains(strings.Join(args, " "), "purego") {
-				needsCompiler()
-			}
-			bin := filepath.Join(GinkgoT().TempDir(), "memory.test")
-			goTool{env: []string{env}}.must(append([]string{"test", "-c", "-o", bin}, append(args, ".")...)...)
-			specs := runSuite(bin, []string{"GODEBUG=cgocheck=1"}, "--ginkgo.label-filter=memory")
-			Expect(len(specs)).To(BeNumerically(">", 30))
-			for _, s := range specs {
-				Expect(s.State.String()).To(Equal("passed"), s.FullText())
-			}
-		},
-		Entry("of cgo, at every store of a pointer", "GOEXPERIMENT=cgocheck2"),
-		Entry("of unsafe.Pointer, with cgo", "", "-gcflags="+module+"/...=-d=checkptr"),
-		Entry("of unsafe.Pointer, in the Go backend", "", "-tags=scm_purego", "-gcflags="+module+"/...=-d=checkptr"),
-	)
-
-	It("for 386 passes the specs of single system calls on amd64", func() {
-		bin := filepath.Join(GinkgoT().TempDir(), "386.test")
-		goTool{env: []string{"CGO_ENABLED=0", "GOARCH=386"}}.must("test", "-c", "-o", bin, ".")
-		ok(run386(bin, "-test.list=^$"))
-		specs := runSuite(bin, nil, `--ginkgo.focus-file=/(pair|message|message_cred|batch|ownership|syscalls)_test\.go`)
-		Expect(len(specs)).To(BeNumerically(">", 200))
-		for _, s := range specs {
-			Expect(s.State.String()).To(BeElementOf("passed", "skipped"), "%s: %s", s.FullText(), s.FailureMessage())
-		}
-	})
-
-	// Its processes run as fast as the build lets them, and some of its structures are the kernel's.
-	DescribeTable("passes the tests of package handover", func(env []string, args ...string) {
 		if runtime.GOARCH != "amd64" {
 			Skip("only amd64 runs 386 programs natively")
 		}
-		if !slices.Contains(env, "CGO_ENABLED=0") {
-			needsCompiler()
+		dir := consumer()
+		goTool{dir: dir, env: []string{"CGO_ENABLED=0", "GOARCH=386"}}.must("build", "-o", "consumer", ".")
+		out, err := exec.Command(filepath.Join(dir, "consumer")).CombinedOutput()
+		if errors.Is(err, unix.ENOEXEC) {
+			Skip("this kernel cannot run 386 programs")
 		}
-		if slices.Contains(env, "CGO_ENABLED=1") {
-			i := slices.IndexFunc(target.All(), func(t target.Target) bool { return t.Arch == "386" && t.Libc == "glibc" })
-			cc := target.All()[i].Compiler
-			if err := target.Compiles(cc...); err != nil {
-				fdtest.Missing(GinkgoTB(), err.Error())
-			}
-			env = append(env, "CC="+strings.Join(cc, " "))
-		}
-		goTool{env: env}.must(append(append([]string{"test", "-count=1"}, args...), "./handover/...")...)
-	},
-		Entry("with the race detector", nil, "-race"),
-		Entry("with the race detector, in the Go backend", nil, "-race", "-tags=scm_purego"),
-		Entry("for 386", []string{"GOARCH=386", "CGO_ENABLED=1"}),
-		Entry("for 386, in the Go backend", []string{"GOARCH=386", "CGO_ENABLED=0"}),
-	)
+		Expect(err).NotTo(HaveOccurred())
+		Expect(string(out)).To(Equal("purego\n"))
+	})
 })
-
-// run386 runs a program for 386. If this machine cannot run it, the spec is skipped.
-func run386(bin string, args ...string) (string, error) {
-	GinkgoHelper()
-	if runtime.GOARCH != "amd64" {
-		Skip("only amd64 runs 386 programs natively")
-	}
-	out, err := exec.Command(bin, args...).CombinedOutput()
-	if errors.Is(err, unix.ENOEXEC) {
-		Skip("this kernel cannot run 386 programs")
-	}
-	return string(out), err
-}
 
 // cSymbols returns the names of the C functions and variables that a program or archive defines: in global those that its
 // C files share, and in shown those that are visible to other C code.
