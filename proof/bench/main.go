@@ -14,8 +14,10 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/scm-rights/scm"
@@ -48,7 +50,7 @@ func main() {
 	only := flag.String("only", "", "measure only rows whose names contain `TEXT`")
 	in := flag.String("in", "", "include the rows in this `FILE`, which another build wrote")
 	out := flag.String("out", "", "write the rows and two pictures of them to this `FOLDER`")
-	kept := flag.String("check", "", "compare the rows of scm with those in this `FILE`")
+	kept := flag.String("check", "", "compare the rows of scm with those in the tables of this `FILE`")
 	counts := flag.Bool("counts", false, "compare only allocations and instructions, and measure no times")
 	flag.Parse()
 	if *counts {
@@ -64,12 +66,13 @@ func main() {
 	}
 	ways := slices.DeleteFunc(append(ours(), others()...), func(w way) bool { return !strings.Contains(w.name, *only) })
 	found.Rows = append(found.Rows, measure(ways, *rounds)...)
-	tables(os.Stdout, found.Rows)
+	text := tables(found)
+	fmt.Print(text)
 	if *out != "" {
-		text := must(json.MarshalIndent(found, "", "\t"))
-		check(os.WriteFile(filepath.Join(*out, "rows.json"), append(text, '\n'), 0o666))
-		check(os.WriteFile(filepath.Join(*out, "ratios.svg"), ratios(found.Rows), 0o666))
-		check(os.WriteFile(filepath.Join(*out, "descriptors.svg"), curve(found.Rows), 0o666))
+		check(os.WriteFile(filepath.Join(*out, "rows.json"), must(json.Marshal(found)), 0o666))
+		rows := recorded(text).Rows // rounded, so that the tables suffice to draw the pictures again
+		check(os.WriteFile(filepath.Join(*out, "ratios.svg"), ratios(rows), 0o666))
+		check(os.WriteFile(filepath.Join(*out, "descriptors.svg"), curve(rows), 0o666))
 	}
 }
 
@@ -89,22 +92,55 @@ func of(rows []row, l load) (some []row) {
 	return some
 }
 
-func tables(w io.Writer, rows []row) {
+// tables returns the tables as Markdown.
+func tables(found results) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "\nRecorded with %s.\n", found.Go)
 	for _, l := range loads {
-		if len(of(rows, l)) == 0 {
+		rows := of(found.Rows, l)
+		if len(rows) == 0 {
 			continue
 		}
-		fmt.Fprintf(w, "\n%s%s:\n\n| | relative to C | ns per descriptor | allocations | instructions |\n|---|---|---|---|---|\n", strings.ToUpper(l.name[:1]), l.name[1:])
-		for _, r := range of(rows, l) {
+		fmt.Fprintf(&b, "\n%s\n\n| | relative to C | ns per descriptor | allocations | instructions |\n|---|---|---|---|---|\n", l.heading())
+		for _, r := range rows {
 			instructions := strings.TrimPrefix(fmt.Sprint(r.Instructions), "0")
-			fmt.Fprintf(w, "| %s | %.3f (%.3f to %.3f) | %.0f | %.0f | %s |\n", r.Way, r.Ratio, r.Low, r.Top, r.Nanoseconds, r.Allocs, instructions)
+			fmt.Fprintf(&b, "| %s | %.3f (%.3f to %.3f) | %.0f | %.0f | %s |\n", r.Way, r.Ratio, r.Low, r.Top, r.Nanoseconds, r.Allocs, instructions)
 		}
 	}
+	return b.String()
+}
+
+func (l load) heading() string { return strings.ToUpper(l.name[:1]) + l.name[1:] + ":" }
+
+var cells = regexp.MustCompile(`^\| (.+) \| (\S+) \((\S+) to (\S+)\) \| (\d+) \| (\d+) \| (\d*) \|$`)
+
+// recorded returns the rows of the tables.
+func recorded(text string) (found results) {
+	var l load
+	for line := range strings.Lines(text) {
+		line = strings.TrimSuffix(line, "\n")
+		if version, ok := strings.CutPrefix(line, "Recorded with "); ok {
+			found.Go = strings.TrimSuffix(version, ".")
+		}
+		if i := slices.IndexFunc(loads, func(l load) bool { return l.heading() == line }); i >= 0 {
+			l = loads[i]
+		}
+		if m := cells.FindStringSubmatch(line); m != nil {
+			number := func(i int) float64 { return must(strconv.ParseFloat("0"+m[i], 64)) }
+			found.Rows = append(found.Rows, row{Load: l.name, Way: m[1], Ratio: number(2), Low: number(3), Top: number(4),
+				Nanoseconds: number(5), Allocs: number(6), Instructions: number(7)})
+		}
+	}
+	return found
 }
 
 // hold compares measured rows with the recorded ones. A row fails if three runs find it worse.
 func hold(w io.Writer, file string, rounds int, counts bool) {
-	kept := read(file)
+	_, page, _ := strings.Cut(string(must(os.ReadFile(file))), "\n## Tables\n")
+	kept := recorded(page)
+	if len(kept.Rows) == 0 {
+		check(fmt.Errorf("%s has no tables", file))
+	}
 	if kept.Go != goVersion {
 		fmt.Fprintf(w, "skip: instructions: %s was recorded with %s, this is %s\n", file, kept.Go, goVersion)
 	}
