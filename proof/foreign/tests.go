@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -45,13 +46,74 @@ func (p *platform) runTests() error {
 			p.tests.failures = append(p.tests.failures, "did not run: "+name)
 		}
 	}
-	if p.cc() == "" || !p.Native() {
+	if p.cc() == "" {
+		return nil
+	}
+	if err := p.compareBackends(); err != nil {
+		p.tests.failures = append(p.tests.failures, fmt.Sprintf("the walk of proof/identity: %v", err))
+	}
+	if !p.Native() {
 		return nil
 	}
 	text, err := p.makeC("csrc", "BUILD="+p.out("csrc-tests"), "LDFLAGS=", "test")
 	lines := strings.Split(strings.TrimSpace(text), "\n")
 	fmt.Printf("foreign: %s: csrc: %s\n", p.name(), lines[len(lines)-1])
 	return err
+}
+
+// compareBackends makes the calls of every size, and random ones, with each backend, and compares what the calls return
+// and which descriptors they leave open.
+func (p *platform) compareBackends() error {
+	emulator, err := p.Emulator()
+	if err != nil {
+		return err
+	}
+	purego := &platform{Target: target.Target{Arch: p.Arch}}
+	var programs []string
+	for _, b := range []*platform{p, purego} {
+		program := p.out("walk-" + b.name())
+		args := append([]string{"build", "-C", "proof", "-o", program}, b.buildFlags()...)
+		if text, err := target.Go(p.Arch, b.cc(), append(args, "./identity/walk")...).CombinedOutput(); err != nil {
+			return fmt.Errorf("%w\n%s", err, text)
+		}
+		programs = append(programs, program)
+	}
+	for _, args := range [][]string{{"sizes"}, {"1", "4096"}} {
+		var printed [2][]string
+		for i, program := range programs {
+			command := slices.DeleteFunc(slices.Concat([]string{emulator, program}, args), func(s string) bool { return s == "" })
+			cmd := exec.Command(command[0], command[1:]...)
+			if cmd.Dir, err = os.MkdirTemp(p.out(""), "walk"); err != nil {
+				return err
+			}
+			text, err := cmd.Output()
+			if err := errors.Join(err, os.RemoveAll(cmd.Dir)); err != nil {
+				return fmt.Errorf("%s: %w", strings.Join(command, " "), err)
+			}
+			printed[i] = strings.Split(string(text), "\n")
+		}
+		if err := difference(printed[0], printed[1]); err != nil {
+			return fmt.Errorf("walk %s: %w", strings.Join(args, " "), err)
+		}
+	}
+	return nil
+}
+
+// difference describes the first difference between what the walk printed with csrc and in Go.
+func difference(c, pure []string) error {
+	step := ""
+	for i := range min(len(c), len(pure)) {
+		if c[i] != pure[i] {
+			return fmt.Errorf("%s\ncsrc: %s\n  Go: %s", step, c[i], pure[i])
+		}
+		if !strings.HasPrefix(c[i], "\t") {
+			step = c[i]
+		}
+	}
+	if len(c) != len(pure) || len(c) < 1000 {
+		return fmt.Errorf("%d lines with csrc, %d in Go", len(c), len(pure))
+	}
+	return nil
 }
 
 // buildFlags returns the go command's flags for the platform. Programs that use cgo are linked statically,

@@ -16,9 +16,8 @@ type Fault struct {
 	Edits []Edit
 	Often Finder // the kinds of test that look for it even without SCM_MUTANTS=full
 
-	Spec   string // a spec of the suites that fails
-	Walk   string // the beginning of the difference that proof/difftest reports, or anything
-	Golden string // part of the difference that proof golden reports
+	Spec string // a spec of the suites that fails
+	Walk string // the beginning of the difference that proof/difftest reports, or anything
 
 	// For proof identity.
 	Arch  string // the architecture; this machine's if empty
@@ -33,13 +32,12 @@ type Finder uint
 const (
 	Specs  Finder = 1 << iota // of the suites
 	Walk                      // of proof/difftest
-	Golden                    // proof golden
 	Record                    // proof identity
 )
 
 // wants returns what the finder must find, or "" if it need not find the fault.
 func (f *Fault) wants(by Finder) string {
-	return map[Finder]string{Specs: f.Spec, Walk: f.Walk, Golden: f.Golden, Record: f.Field}[by]
+	return map[Finder]string{Specs: f.Spec, Walk: f.Walk, Record: f.Field}[by]
 }
 
 // By returns the faults that a finder must find.
