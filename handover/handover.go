@@ -123,7 +123,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"net"
 	"os"
@@ -132,7 +131,6 @@ import (
 	"time"
 
 	"github.com/scm-rights/scm"
-	"github.com/scm-rights/scm/internal/sys"
 	"github.com/scm-rights/scm/wire"
 )
 
@@ -296,184 +294,89 @@ func (config Config) Start(ctx context.Context, path string) (p *Process, err er
 	return p, nil
 }
 
-// connect receives the predecessor's sockets, or listens at p.path.
-func (p *Process) connect(ctx context.Context) error {
-	logger, reason := p.logger, errors.New("it has not called Ready, or another process is taking over")
-	notice := time.AfterFunc(time.Second, func() {
-		p.mu.Lock()
-		err := reason
-		p.mu.Unlock()
-		logger.Info("handover: waiting for the process at the path", "path", p.path, "err", err)
-	})
-	defer notice.Stop()
-	for pause := time.Millisecond; ; pause = min(2*pause, 100*time.Millisecond) {
-		err := p.tryConnect(ctx)
-		if !errors.Is(err, errAgain) {
-			return err
-		}
-		p.mu.Lock()
-		reason = err
-		p.mu.Unlock()
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("%w, while waiting for the predecessor", ctx.Err())
-		case <-time.After(pause):
-		}
-	}
-}
-
-// errAgain means that the process at path ended or was replaced before it sent its sockets, that its queue is full, or
-// that another first process does not listen yet.
-var errAgain = errors.New("it accepts no connection, or has just been replaced")
-
-func (p *Process) tryConnect(ctx context.Context) error {
-	p.generation = 1
-	conn, err := scm.Dial(ctx, "unix", p.path)
-	switch {
-	case err == nil:
-	case ctx.Err() != nil:
-		return ctx.Err()
-	case errors.Is(err, context.DeadlineExceeded): // package net has a timer of its own, which can be the first
-		return context.DeadlineExceeded
-	case errors.Is(err, errors.ErrUnsupported):
-		return nil
-	case errors.Is(err, errQueueFull): // its queue is full
-		return errAgain
-	case errors.Is(err, fs.ErrNotExist), errors.Is(err, errRefused):
-		control, err := scm.Config{Mode: controlMode}.Listen(ctx, "unix", p.path)
-		if errors.Is(err, sys.ErrLive) {
-			return errAgain
-		}
-		if err != nil {
-			return err
-		}
-		p.control = control
-		return nil
-	default:
-		return err
-	}
-	if err := p.checkUser(conn); err != nil {
-		_ = conn.Close()
-		if isGone(err) {
-			err = errAgain
-		}
-		return err
-	}
-	peer := newPeer(conn)
-	stop := peer.watch(ctx)
-	received, err := p.receiveSockets(peer)
-	stop()
-	if err == nil && ctx.Err() == nil {
-		p.predecessor = peer
-		p.inherited = append(received, p.inherited...)
-		for _, in := range received {
-			if !in.isFile() && in.Name != controlName {
-				p.unused = append(p.unused, in.Name)
-			}
-		}
-		return nil
-	}
-	for _, in := range received {
-		_ = in.file.Close()
-	}
-	if p.life != nil {
-		_ = p.life.Close()
-		p.life = nil
-	}
-	switch {
-	case ctx.Err() != nil:
-		err = fmt.Errorf("%w, while waiting for the predecessor", ctx.Err())
-		peer.abort(err)
-	case isGone(err):
-		err = errAgain
-	default:
-		peer.abort(err)
-	}
-	peer.close()
-	return err
-}
-
-// checkUser returns an error unless the process that listens at p.path belongs to root or to the same user as this process.
-func (p *Process) checkUser(conn *scm.Conn) error {
-	cred, err := conn.PeerCred()
-	own := os.Geteuid()
-	switch {
-	case errors.Is(err, errors.ErrUnsupported):
-		return nil
-	case err != nil:
-		return err
-	case cred.UID == 0 || cred.UID == own:
-		return nil
-	}
-	return fmt.Errorf("the process at %s belongs to user %d, and this one to user %d, which trusts only itself and root: a server that changes its user must call Start first", p.path, cred.UID, own)
-}
-
-// receiveSockets receives the predecessor's sockets. If it fails, it returns those received so far.
-func (p *Process) receiveSockets(peer *peer) (received []inherited, err error) {
-	timeout := p.config.Timeout
-	if timeout <= 0 {
-		timeout = defaultTimeout
-	}
-	hello := message{Type: "hello", Versions: []int{version}, Needs: timeout.Milliseconds(), Unit: os.Getenv("INVOCATION_ID")}
-	if err := peer.send(hello); err != nil {
-		return nil, peer.reason(err)
-	}
-	hasControl := false
-	for more := true; more; {
-		m, files, err := peer.receive("sockets")
-		if err != nil {
-			return received, err
-		}
-		if len(files) < len(m.Sockets) || m.Version != version {
-			closeFiles(files)
-			return received, fmt.Errorf("the predecessor sent %d sockets with %d descriptors in version %d of the protocol", len(m.Sockets), len(files), m.Version)
-		}
-		for i, s := range m.Sockets {
-			switch {
-			case s.Name == lifeName && p.life == nil:
-				p.life = files[i]
-			default:
-				hasControl = hasControl || s.Name == controlName
-				received = append(received, inherited{s, files[i], true})
-			}
-		}
-		closeFiles(files[len(m.Sockets):]) // of fields that this version does not know
-		more, p.generation = m.More, m.Generation+1
-	}
-	if p.life == nil || !hasControl {
-		return received, errors.New("the predecessor did not send its control socket and its pipe")
-	}
-	p.life, err = withDeadline(p.life)
-	return received, err
-}
-
-// withDeadline replaces a pipe that has no deadlines, because the predecessor has not set O_NONBLOCK.
-func withDeadline(f *os.File) (life *os.File, err error) {
-	if f.SetReadDeadline(time.Time{}) == nil {
-		return f, nil
-	}
-	defer func() { _ = f.Close() }()
-	if err := scm.SetNonblock(f, true); err != nil {
-		return nil, err
-	}
-	err = withFD(f, func(fd int) error {
-		if fd, err = sys.Dup(fd); err != nil {
-			return os.NewSyscallError("dup", err)
-		}
-		if life, err = scm.NewFile(fd, lifeName); err != nil {
-			scm.CloseFDs(fd)
-		}
-		return err
-	})
-	return life, err
-}
-
 // First reports whether this process is the first one, which had no predecessor.
 func (p *Process) First() bool { return p.predecessor == nil }
 
 // Replaced returns a channel that is closed when a successor starts to serve. This process should then close
 // its listeners, finish serving its clients, and exit with status 0.
 func (p *Process) Replaced() <-chan struct{} { return p.replaced }
+
+// Ready tells the predecessor that this process is prepared to serve, and waits for permission. If it returns
+// nil, this process may serve, and successors can take over from it. Ready closes any received sockets and
+// files that Listen, ListenPacket and File have not returned. In the first process, it does not wait.
+//
+// If Ready returns an error, this process must exit without serving, and the predecessor continues unless it
+// is ending. If the predecessor has given up, the error contains the reason. If ctx is done first, the error
+// wraps ctx.Err(). It is an error to call Ready twice.
+func (p *Process) Ready(ctx context.Context) (err error) {
+	defer prefix(&err)
+	p.mu.Lock()
+	closed, readying := p.closed, p.readying
+	p.readying = true
+	p.mu.Unlock()
+	switch {
+	case closed:
+		return errClosed
+	case readying:
+		return errors.New("Ready has been called before")
+	}
+	if p.predecessor == nil {
+		if p.control != nil {
+			if err := p.makePipe(); err != nil {
+				return err
+			}
+		}
+		if err := p.writePIDFile(); err != nil {
+			return err
+		}
+		return p.begin(false)
+	}
+	control, main, err := p.takeOver(ctx)
+	if err != nil {
+		p.predecessor.close()
+		p.discard()
+		return err
+	}
+	p.mu.Lock()
+	p.control = control
+	p.mu.Unlock()
+	return p.begin(main)
+}
+
+// begin starts to accept successors. If main is true, the predecessor announces this process to the service manager.
+func (p *Process) begin(main bool) error {
+	p.mu.Lock()
+	control, closed := p.control, p.closed
+	p.ready = !closed
+	if !main { // until then, the predecessor may continue, and needs the files
+		p.setUnlink(true)
+	}
+	p.mu.Unlock()
+	p.discard()
+	if closed { // since the file was written
+		p.removePIDFile()
+	}
+	switch {
+	case closed && p.predecessor != nil: // too late: the predecessor has been replaced
+		_ = control.Close()
+		p.predecessor.close()
+		return nil
+	case closed && control != nil:
+		_ = control.Close()
+		return errClosed
+	case closed:
+		return errClosed
+	case control != nil:
+		go p.accept(control)
+	}
+	p.logger.Info("handover: serving", "pid", os.Getpid(), "duration", time.Since(p.began))
+	if main {
+		go p.becomeMain(main)
+	} else {
+		p.becomeMain(main)
+	}
+	return nil
+}
 
 // Close ends this process's part in handovers. If a successor is preparing to take over, Close aborts the
 // handover, and Ready fails in the successor. If Upgrade has started the successor, it kills the process and

@@ -4,374 +4,295 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"io/fs"
 	"net"
 	"os"
 	"slices"
-	"syscall"
 	"time"
 
 	"github.com/scm-rights/scm"
+	"github.com/scm-rights/scm/internal/sys"
 )
 
-// maxWaiting limits the number of processes that have connected and wait for their turn. When one more process
-// connects, the one that has waited longest is disconnected. An honest process then tries again.
-const maxWaiting = 64
+// deathTime is how long a successor waits for the end of the predecessor's pipe after the connection has ended. When a
+// process dies, the kernel closes both at almost the same time.
+var deathTime = 5 * time.Second // shorter in a test
 
-// An attempt is an attempt to hand over to one successor.
-type attempt struct {
-	peer    *peer
-	pid     int           // 0 if unknown
-	pidfd   int           // -1 if there is none
-	life    [2]*os.File   // a pipe that shows the successor how the attempt ends
-	main    bool          // this process announces the successor to the service manager as the main process
-	told    bool          // go may have been sent, so the successor may serve
-	settled chan struct{} // closed when the attempt has succeeded or failed
-}
-
-// A failure records why a process did not take over.
-type failure struct {
-	pid int
-	why error
-}
-
-// hasTold reports whether the process pid may serve. a can be nil.
-func (a *attempt) hasTold(pid int) bool { return a != nil && a.told && (a.pid == pid || a.pid == 0) }
-
-// accept accepts successors until one has taken over.
-func (p *Process) accept(control *scm.Listener) {
-	for failing := false; ; {
-		conn, err := control.AcceptConn()
-		switch {
-		case errors.Is(err, net.ErrClosed):
-			return
-		case err != nil:
-			if !failing {
-				p.logger.Warn("handover: cannot accept a successor", "err", err)
-			}
-			failing = true
-			sleep(50 * time.Millisecond) // EMFILE, for example
-			continue
-		}
-		failing = false
-		peer := newPeer(conn)
-		if !p.enqueue(peer) {
-			peer.close()
-			return
-		}
-		go func() {
-			defer peer.close()
-			defer p.dequeue(peer)
-			p.serve(peer)
-		}()
-	}
-}
-
-var sleep = time.Sleep // another function in a test
-
-// enqueue adds a process to p.waiting.
-func (p *Process) enqueue(peer *peer) bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.closed {
-		return false
-	}
-	if len(p.waiting) == maxWaiting {
-		p.disconnect(1)
-	}
-	p.waiting = append(p.waiting, peer)
-	return true
-}
-
-// disconnect disconnects the n processes that have waited longest. They try again. p.mu must be held.
-func (p *Process) disconnect(n int) {
-	for _, peer := range p.waiting[:n] {
-		_ = peer.conn.Close()
-		close(peer.disconnected)
-	}
-	p.waiting = slices.Delete(p.waiting, 0, n)
-}
-
-// dequeue removes a process from p.waiting, and reports whether it was there.
-func (p *Process) dequeue(peer *peer) bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	i := slices.Index(p.waiting, peer)
-	if i >= 0 {
-		p.waiting = slices.Delete(p.waiting, i, i+1)
-	}
-	return i >= 0
-}
-
-// serve hands over to a process, if it is allowed to take over.
-func (p *Process) serve(peer *peer) {
-	reject := func(why string, err error) {
-		if p.dequeue(peer) { // otherwise, disconnecting it is the reason for err
-			p.logger.Warn("handover: "+why, "pid", peer.pid(), "err", err)
-		}
-		peer.abort(err)
-	}
-	check := p.config.Check
-	if check == nil {
-		check = sameUser
-	}
-	if err := check(peer.conn); err != nil {
-		reject("rejected a successor", err)
-		return
-	}
-	_ = peer.conn.SetReadDeadline(time.Now().Add(helloTime))
-	hello, files, err := peer.receive("hello")
-	closeFiles(files)
-	if err == nil && !slices.Contains(hello.Versions, version) {
-		err = fmt.Errorf("the successor supports the versions %d of the protocol, but this process requires %d", hello.Versions, version)
-	}
-	if err != nil {
-		reject("a process connected, but did not take over", err)
-		return
-	}
-	select {
-	case p.turn <- struct{}{}:
-		defer func() { <-p.turn }()
-	case <-p.replaced:
-		return // the successor tries again, and reaches the process that now listens
-	case <-p.ending:
-		return
-	case <-peer.disconnected:
-		return
-	}
-	if p.dequeue(peer) { // otherwise it has been disconnected
-		p.handOver(peer, hello)
-	}
-}
-
-// sameUser accepts processes of the same user and of root.
-func sameUser(successor *scm.Conn) error {
-	cred, err := successor.PeerCred()
-	if err != nil {
-		return err
-	}
-	if cred.UID != os.Geteuid() && cred.UID != 0 {
-		return fmt.Errorf("user %d may not take over from user %d", cred.UID, os.Geteuid())
-	}
-	return nil
-}
-
-// handOver returns when this process has been replaced, or continues because the attempt has failed.
-func (p *Process) handOver(peer *peer, hello message) {
-	a := &attempt{peer: peer, pid: peer.pid(), pidfd: -1, settled: make(chan struct{})}
-	began := time.Now()
-	if p.manager != nil {
-		a.pidfd = openPIDFD(peer.conn, a.pid)
-		defer scm.CloseFDs(a.pidfd)
-	}
-	p.mu.Lock()
-	if p.closed || p.isReplaced() {
+// connect receives the predecessor's sockets, or listens at p.path.
+func (p *Process) connect(ctx context.Context) error {
+	logger, reason := p.logger, errors.New("it has not called Ready, or another process is taking over")
+	notice := time.AfterFunc(time.Second, func() {
+		p.mu.Lock()
+		err := reason
 		p.mu.Unlock()
-		return
-	}
-	p.current = a
-	p.mu.Unlock()
-
-	p.logger.Info("handover: handing over", "pid", a.pid)
-	err := p.converse(a, hello)
-	if err != nil {
-		if p.isClosed() {
-			err = errors.New("the predecessor is ending")
-		}
-		// A byte in the pipe says that this process lives, even if the message does not fit into the socket's buffer.
-		_, _ = a.life[1].Write([]byte{0})
-		a.peer.abort(err)
-	}
-	closeFiles(a.life[:])
-	if err != nil {
-		_ = p.makePipe() // or the next attempt does
-	}
-	if err == nil && a.main {
-		ctx, cancel := context.WithCancel(context.Background())
-		stop := p.onClose(cancel)
-		err = p.manager.setMain(ctx, a)
-		stop()
-		cancel()
-	}
-	if err == nil && a.main {
-		_ = a.peer.conn.SetDeadline(time.Now().Add(writeTime))
-		if err := a.peer.send(message{Type: "main"}); err != nil && !isGone(err) {
-			p.logger.Warn("handover: cannot tell the successor that it is the main process", "pid", a.pid, "err", err)
-		}
-	}
-	if err != nil && a.told && !p.isClosed() {
-		p.rewritePIDFile() // the successor may have written it
-	}
-
-	if err == nil {
-		p.logger.Info("handover: replaced", "pid", a.pid, "duration", time.Since(began))
-	} else {
-		p.logger.Warn("handover: a successor did not take over", "pid", a.pid, "duration", time.Since(began), "err", err)
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	defer close(a.settled)
-	p.current = nil
-	if err == nil {
-		p.resigned = a.main
-		_ = p.control.Close()
-		p.disconnect(len(p.waiting))
-		close(p.replaced)
-		return
-	}
-	if !p.closed {
-		p.setUnlink(true)
-	}
-	if !isGone(err) { // then only Wait knows why the process has exited
-		p.failed = failure{a.pid, err}
-	}
-}
-
-// setUnlink sets whether closing the sockets removes their files. p.mu must be held.
-func (p *Process) setUnlink(on bool) {
-	for _, o := range p.offered {
-		o.unlink(on)
-	}
-	if p.control != nil {
-		// If the path was too long for the kernel, its address is another path.
-		p.control.SetUnlinkOnClose(on && p.control.Addr().String() == p.path)
-	}
-}
-
-// converse sends the sockets. It returns nil when it has received going from the successor.
-func (p *Process) converse(a *attempt, hello message) error {
-	// Until then, the manager ignores this process. If it died, its predecessor would continue, and a successor that had
-	// the sockets would serve too.
-	select {
-	case <-p.isMain:
-	case <-p.ending:
-	}
-	if err := p.takePipe(a); err != nil {
-		return err
-	}
-	if err := p.sendSockets(a); err != nil {
-		return err
-	}
-	needs := time.Duration(min(max(hello.Needs, 0), int64(maxNeeds/time.Millisecond))) * time.Millisecond
-	if err := p.deadline(a, needs); err != nil {
-		return err
-	}
-	_, files, err := a.peer.receive("ready")
-	closeFiles(files)
-	switch {
-	case errors.Is(err, os.ErrDeadlineExceeded):
-		return fmt.Errorf("the successor was not ready after %v", needs)
-	case err != nil:
-		return err
-	}
-	if err := p.tell(a); err != nil {
-		return err
-	}
-	a.main = p.manager.supervises(a, hello)
-	if err := a.peer.send(message{Type: "go", Main: a.main}); err != nil {
-		return err
-	}
-	// Only the end of the connection proves that the successor is not serving. A deadline could expire while it is.
-	_ = a.peer.conn.SetDeadline(time.Time{})
-	_, files, err = a.peer.receive("going")
-	closeFiles(files)
-	return err
-}
-
-var newPipe = os.Pipe // another function in a test
-
-// makePipe makes the pipe of the next attempt in advance, because this process may lack descriptors when a successor comes.
-func (p *Process) makePipe() error {
-	r, w, err := newPipe()
-	if err != nil {
-		return err
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.closed {
-		_, _ = r.Close(), w.Close()
-		return errClosed
-	}
-	p.pipe = [2]*os.File{r, w}
-	return nil
-}
-
-// takePipe sets the pipe of an attempt.
-func (p *Process) takePipe(a *attempt) (err error) {
-	p.mu.Lock()
-	a.life, p.pipe = p.pipe, [2]*os.File{}
-	p.mu.Unlock()
-	if a.life[0] == nil {
-		a.life[0], a.life[1], err = newPipe()
-	}
-	return err
-}
-
-// maxNeeds limits the time that a successor can ask for.
-const maxNeeds = 24 * time.Hour
-
-// tell records that go is about to be sent. It returns an error if the successor must not serve.
-func (p *Process) tell(a *attempt) error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	switch {
-	case p.closed:
-		return errClosed
-	case p.killed != 0 && (a.pid == p.killed || a.pid == 0):
-		return errors.New("the upgrade has been given up")
-	}
-	a.told = true
-	_ = a.peer.conn.SetDeadline(time.Now().Add(writeTime))
-	return nil
-}
-
-// deadline sets the deadline for the next message, unless Close has ended the attempt.
-func (p *Process) deadline(a *attempt, d time.Duration) error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.closed {
-		return errClosed
-	}
-	return a.peer.conn.SetDeadline(time.Now().Add(d))
-}
-
-func (p *Process) isClosed() bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.closed
-}
-
-// sendSockets sends the pipe, the control socket, and everything that was offered.
-func (p *Process) sendSockets(a *attempt) error {
-	p.mu.Lock()
-	all := []offered{
-		{socket: socket{Name: lifeName}, conn: a.life[0]},
-		{socket: socket{Name: controlName, Network: "unix", Created: true}, conn: p.control},
-	}
-	all = append(all, p.offered...)
-	p.setUnlink(false) // the successor has the sockets
-	p.mu.Unlock()
-	for {
-		all = slices.DeleteFunc(all, offered.isClosed)
-		part := all[:min(batch, len(all))]
-		m := message{Type: "sockets", Version: version, Generation: p.generation, More: len(part) < len(all)}
-		conns := make([]syscall.Conn, len(part))
-		for i, o := range part {
-			m.Sockets = append(m.Sockets, o.socket)
-			conns[i] = o.conn
-		}
-		if err := p.deadline(a, writeTime); err != nil {
+		logger.Info("handover: waiting for the process at the path", "path", p.path, "err", err)
+	})
+	defer notice.Stop()
+	for pause := time.Millisecond; ; pause = min(2*pause, 100*time.Millisecond) {
+		err := p.tryConnect(ctx)
+		if !errors.Is(err, errAgain) {
 			return err
 		}
-		err := a.peer.send(m, conns...)
-		if errors.Is(err, os.ErrClosed) && !p.isClosed() && slices.ContainsFunc(part, offered.isClosed) {
-			continue // one has just been closed, and nothing was sent
+		p.mu.Lock()
+		reason = err
+		p.mu.Unlock()
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("%w, while waiting for the predecessor", ctx.Err())
+		case <-time.After(pause):
+		}
+	}
+}
+
+// errAgain means that the process at path ended or was replaced before it sent its sockets, that its queue is full, or
+// that another first process does not listen yet.
+var errAgain = errors.New("it accepts no connection, or has just been replaced")
+
+func (p *Process) tryConnect(ctx context.Context) error {
+	p.generation = 1
+	conn, err := scm.Dial(ctx, "unix", p.path)
+	switch {
+	case err == nil:
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case errors.Is(err, context.DeadlineExceeded): // package net has a timer of its own, which can be the first
+		return context.DeadlineExceeded
+	case errors.Is(err, errors.ErrUnsupported):
+		return nil
+	case errors.Is(err, errQueueFull): // its queue is full
+		return errAgain
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, errRefused):
+		control, err := scm.Config{Mode: controlMode}.Listen(ctx, "unix", p.path)
+		if errors.Is(err, sys.ErrLive) {
+			return errAgain
 		}
 		if err != nil {
 			return err
 		}
-		if !m.More {
-			return nil
-		}
-		all = all[len(part):]
+		p.control = control
+		return nil
+	default:
+		return err
 	}
+	if err := p.checkUser(conn); err != nil {
+		_ = conn.Close()
+		if isGone(err) {
+			err = errAgain
+		}
+		return err
+	}
+	peer := newPeer(conn)
+	stop := peer.watch(ctx)
+	received, err := p.receiveSockets(peer)
+	stop()
+	if err == nil && ctx.Err() == nil {
+		p.predecessor = peer
+		p.inherited = append(received, p.inherited...)
+		for _, in := range received {
+			if !in.isFile() && in.Name != controlName {
+				p.unused = append(p.unused, in.Name)
+			}
+		}
+		return nil
+	}
+	for _, in := range received {
+		_ = in.file.Close()
+	}
+	if p.life != nil {
+		_ = p.life.Close()
+		p.life = nil
+	}
+	switch {
+	case ctx.Err() != nil:
+		err = fmt.Errorf("%w, while waiting for the predecessor", ctx.Err())
+		peer.abort(err)
+	case isGone(err):
+		err = errAgain
+	default:
+		peer.abort(err)
+	}
+	peer.close()
+	return err
+}
+
+// checkUser returns an error unless the process that listens at p.path belongs to root or to the same user as this process.
+func (p *Process) checkUser(conn *scm.Conn) error {
+	cred, err := conn.PeerCred()
+	own := os.Geteuid()
+	switch {
+	case errors.Is(err, errors.ErrUnsupported):
+		return nil
+	case err != nil:
+		return err
+	case cred.UID == 0 || cred.UID == own:
+		return nil
+	}
+	return fmt.Errorf("the process at %s belongs to user %d, and this one to user %d, which trusts only itself and root: a server that changes its user must call Start first", p.path, cred.UID, own)
+}
+
+// receiveSockets receives the predecessor's sockets. If it fails, it returns those received so far.
+func (p *Process) receiveSockets(peer *peer) (received []inherited, err error) {
+	timeout := p.config.Timeout
+	if timeout <= 0 {
+		timeout = defaultTimeout
+	}
+	hello := message{Type: "hello", Versions: []int{version}, Needs: timeout.Milliseconds(), Unit: os.Getenv("INVOCATION_ID")}
+	if err := peer.send(hello); err != nil {
+		return nil, peer.reason(err)
+	}
+	hasControl := false
+	for more := true; more; {
+		m, files, err := peer.receive("sockets")
+		if err != nil {
+			return received, err
+		}
+		if len(files) < len(m.Sockets) || m.Version != version {
+			closeFiles(files)
+			return received, fmt.Errorf("the predecessor sent %d sockets with %d descriptors in version %d of the protocol", len(m.Sockets), len(files), m.Version)
+		}
+		for i, s := range m.Sockets {
+			switch {
+			case s.Name == lifeName && p.life == nil:
+				p.life = files[i]
+			default:
+				hasControl = hasControl || s.Name == controlName
+				received = append(received, inherited{s, files[i], true})
+			}
+		}
+		closeFiles(files[len(m.Sockets):]) // of fields that this version does not know
+		more, p.generation = m.More, m.Generation+1
+	}
+	if p.life == nil || !hasControl {
+		return received, errors.New("the predecessor did not send its control socket and its pipe")
+	}
+	p.life, err = withDeadline(p.life)
+	return received, err
+}
+
+// withDeadline replaces a pipe that has no deadlines, because the predecessor has not set O_NONBLOCK.
+func withDeadline(f *os.File) (life *os.File, err error) {
+	if f.SetReadDeadline(time.Time{}) == nil {
+		return f, nil
+	}
+	defer func() { _ = f.Close() }()
+	if err := scm.SetNonblock(f, true); err != nil {
+		return nil, err
+	}
+	err = withFD(f, func(fd int) error {
+		if fd, err = sys.Dup(fd); err != nil {
+			return os.NewSyscallError("dup", err)
+		}
+		if life, err = scm.NewFile(fd, lifeName); err != nil {
+			scm.CloseFDs(fd)
+		}
+		return err
+	})
+	return life, err
+}
+
+// takeOver returns when this process may serve. Everything that can fail happens before it sends going, because the
+// predecessor stops when it receives that message. If main is true, the predecessor announces this process to the
+// service manager.
+func (p *Process) takeOver(ctx context.Context) (control *scm.Listener, main bool, err error) {
+	peer := p.predecessor
+	if control, err = p.controlListener(); err == nil {
+		if err = p.makePipe(); err != nil {
+			_ = control.Close()
+		}
+	}
+	if err != nil {
+		peer.abort(err)
+		return nil, false, err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer p.onClose(cancel)()
+	stop := peer.watch(ctx)
+	err = peer.send(message{Type: "ready"})
+	if err == nil {
+		m, files, received := peer.receive("go")
+		closeFiles(files)
+		main, err = m.Main, received
+	} else {
+		err = peer.reason(err)
+	}
+	stop()
+	ended := ctx.Err() != nil // once going has been sent, ctx no longer matters
+	if err == nil && !ended {
+		if err = p.writePIDFile(); err == nil {
+			err = peer.send(message{Type: "going"})
+		}
+	}
+	var aborted *abortError
+	switch {
+	case ended && (err == nil || !isGone(err)):
+		err = p.ended(ctx)
+		peer.abort(err)
+	case err == nil:
+		return control, main, nil
+	case isGone(err):
+		if err = p.waitForDeath(ctx); err == nil {
+			p.logger.Warn("handover: the predecessor has died")
+			p.rewritePIDFile()
+			return control, false, nil
+		}
+	case errors.As(err, &aborted):
+	default:
+		peer.abort(err)
+	}
+	_ = control.Close()
+	return nil, false, err
+}
+
+// ended returns the error for a call that ctx or Close has interrupted.
+func (p *Process) ended(ctx context.Context) error {
+	select {
+	case <-p.ending:
+		return errClosed
+	default:
+		return fmt.Errorf("%w, while waiting for the predecessor", ctx.Err())
+	}
+}
+
+// controlListener takes the control socket from p.inherited.
+func (p *Process) controlListener() (*scm.Listener, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	i := slices.IndexFunc(p.inherited, func(in inherited) bool { return in.Name == controlName })
+	if i < 0 {
+		return nil, errClosed
+	}
+	in := p.inherited[i]
+	p.inherited = slices.Delete(p.inherited, i, i+1)
+	defer func() { _ = in.file.Close() }()
+	l, err := net.FileListener(in.file)
+	if err != nil {
+		return nil, err
+	}
+	control, err := scm.NewListener(l)
+	if err != nil {
+		_ = l.Close()
+	}
+	return control, err
+}
+
+// waitForDeath returns nil if the predecessor has died while it offered its sockets to this process.
+func (p *Process) waitForDeath(ctx context.Context) error {
+	err := p.life.SetReadDeadline(time.Now().Add(deathTime))
+	defer context.AfterFunc(ctx, func() { _ = p.life.SetReadDeadline(expired) })()
+	if err == nil {
+		_, err = p.life.Read(make([]byte, 1))
+	}
+	switch {
+	case err == io.EOF:
+		return nil
+	case err == nil: // a byte
+		return errors.New("the predecessor has given up")
+	case ctx.Err() != nil:
+		return p.ended(ctx)
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return errors.New("the predecessor has closed the connection, but has not exited")
+	}
+	return fmt.Errorf("wait for the predecessor's end: %w", err)
 }
