@@ -200,9 +200,9 @@ type Process struct {
 	upgrading chan struct{} // closed when Upgrade returns; nil if it has not been called
 	resigned  bool          // the service manager has another main process
 	killed    int           // the PID of a successor that Upgrade has killed
-	inherited []inherited
-	unused    []string // names of received sockets that were not claimed under the same name
-	offered   []offered
+	received  []passed
+	unused    []string // names of received sockets that this process does not use, or under another name
+	offered   []passed
 	waiting   []*peer // processes that have connected and wait for their turn
 	failed    failure
 	current   *attempt
@@ -282,8 +282,7 @@ func (config Config) Start(ctx context.Context, path string) (p *Process, err er
 			p.discard()
 			return nil, err
 		}
-		p.inherited = append(p.inherited, inherited{socket: socket{Name: names[i]}, file: f})
-		p.unused = append(p.unused, names[i])
+		p.received = append(p.received, passed{socket: socket{Name: names[i]}, conn: f})
 	}
 	if err := p.connect(ctx); err != nil {
 		p.discard()
@@ -337,9 +336,7 @@ func (p *Process) Ready(ctx context.Context) (err error) {
 		p.discard()
 		return err
 	}
-	p.mu.Lock()
-	p.control = control
-	p.mu.Unlock()
+	p.setControl(control)
 	return p.begin(main)
 }
 
@@ -462,11 +459,11 @@ func (p *Process) onClose(f func()) (stop func()) {
 func (p *Process) discard() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for _, in := range p.inherited {
-		_ = in.file.Close()
+	for _, s := range p.received {
+		if !s.isFile() && s.Name != controlName {
+			p.unused = append(p.unused, s.Name)
+		}
+		_ = s.file().Close()
 	}
-	p.inherited = nil
-	if p.life != nil {
-		_ = p.life.Close()
-	}
+	p.received = nil
 }

@@ -698,7 +698,7 @@ func TestSocketFiles(t *testing.T) {
 	manager := must(net.Listen("unix", managers)).(*net.UnixListener)
 	manager.SetUnlinkOnClose(false)
 	defer os.Remove(managers)
-	a.inherited = append(a.inherited, inherited{socket: socket{Name: "managers"}, file: must(manager.File())})
+	a.received = append(a.received, passed{socket: socket{Name: "managers"}, conn: must(manager.File())})
 	_ = manager.Close()
 
 	exists := func(want bool, paths ...string) {
@@ -841,10 +841,10 @@ func TestListenFindsSocketsOfTheServiceManager(t *testing.T) {
 	for range 2 { // of one socket unit
 		l := must(net.Listen("tcp", "127.0.0.1:0")).(*net.TCPListener)
 		addresses = append(addresses, l.Addr().String())
-		a.inherited = append(a.inherited, inherited{socket: socket{Name: "web"}, file: must(l.File())})
+		a.received = append(a.received, passed{socket: socket{Name: "web"}, conn: must(l.File())})
 		_ = l.Close()
 	}
-	a.inherited = append(a.inherited, inherited{socket: socket{Name: "file"}, file: must(os.Open("/dev/null"))})
+	a.received = append(a.received, passed{socket: socket{Name: "file"}, conn: must(os.Open("/dev/null"))})
 	if l := listen(t, a, "second", "tcp", addresses[1]); l.Addr().String() != addresses[1] {
 		t.Error(l.Addr())
 	}
@@ -876,7 +876,7 @@ func TestListenTakesNoConnection(t *testing.T) {
 		net.Conn
 		File() (*os.File, error)
 	}{conn, packets} {
-		a.inherited = append(a.inherited, inherited{socket: socket{Name: "web"}, file: must(c.File())})
+		a.received = append(a.received, passed{socket: socket{Name: "web"}, conn: must(c.File())})
 		_ = c.Close()
 	}
 	web := listen(t, a, "web", "tcp", conn.LocalAddr().String())

@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 
@@ -16,32 +18,35 @@ import (
 	"github.com/scm-rights/scm/internal/sys"
 )
 
-// inherited is a socket or file passed by the predecessor or the service manager.
-type inherited struct {
+// A passed is a socket or file that this process has received, or that it passes to its successors.
+type passed struct {
 	socket
-	file            *os.File
-	fromPredecessor bool
+	conn            syscall.Conn // an *os.File until Listen or ListenPacket makes a socket of it
+	fromPredecessor bool         // not from the service manager
+	kept            bool         // the service manager has it too
 }
 
-// offered is a socket or file for successors.
-type offered struct {
-	socket
-	conn syscall.Conn
-	kept bool // the service manager has it too
+// file returns what this process has received.
+func (s passed) file() *os.File { return s.conn.(*os.File) }
+
+// index returns the index of the first element with the name, or -1.
+func index(list []passed, name string) int {
+	return slices.IndexFunc(list, func(s passed) bool { return s.Name == name })
 }
+
+// isFile reports whether the predecessor passed it to Keep.
+func (s passed) isFile() bool { return s.fromPredecessor && s.Network == "" }
 
 // isClosed reports whether the owner of the socket has closed it.
-func (o offered) isClosed() bool {
-	return withFD(o.conn, func(int) error { return nil }) != nil
+func (s passed) isClosed() bool {
+	return withFD(s.conn, func(int) error { return nil }) != nil
 }
 
 // unlink sets whether closing the socket removes its file. The file is never removed if none of the server's processes
 // created it, or if the service manager keeps the socket.
-func (o offered) unlink(on bool) { setUnlink(o.conn, on && o.Created && !o.kept) }
-
-func setUnlink(socket any, on bool) {
-	if s, ok := socket.(interface{ SetUnlinkOnClose(bool) }); ok {
-		s.SetUnlinkOnClose(on)
+func (s passed) unlink(on bool) {
+	if l, ok := s.conn.(interface{ SetUnlinkOnClose(bool) }); ok {
+		l.SetUnlinkOnClose(on && s.Created && !s.kept)
 	}
 }
 
@@ -51,7 +56,7 @@ func setUnlink(socket any, on bool) {
 //
 // Listen first looks for a received socket with the given name and address, then for one with the same
 // address and another name. The address is the same if the predecessor called Listen with the same strings,
-// or if the given address resolves to that of the socket. Port 0 matches any port of a socket with the given
+// or if a new socket would have the address of the received one. Port 0 matches any port of a socket with the given
 // name. An unspecified IP address matches only if the network is the same too. If there is no such socket,
 // Listen creates one, with Config.Listen if it is set. If that fails because a received socket uses the port,
 // the error says so.
@@ -83,7 +88,7 @@ func (p *Process) Listen(ctx context.Context, name, network, address string) (ne
 			return new(net.ListenConfig).Listen(ctx, network, address)
 		}
 	}
-	return obtain(ctx, p, socket{Name: name, Network: network, Address: address}, open, create, net.Listener.Addr)
+	return obtain(ctx, p, socket{Name: name, Network: network, Address: address}, open, create)
 }
 
 // ListenPacket is like [Process.Listen], but for packets. It does not use Config.Listen. Until the
@@ -107,7 +112,7 @@ func (p *Process) ListenPacket(ctx context.Context, name, network, address strin
 		}
 		return new(net.ListenConfig).ListenPacket(ctx, network, address)
 	}
-	return obtain(ctx, p, socket{Name: name, Network: network, Address: address}, open, create, net.PacketConn.LocalAddr)
+	return obtain(ctx, p, socket{Name: name, Network: network, Address: address}, open, create)
 }
 
 // isListening reports whether a socket is listening, or true on a system that does not say.
@@ -130,7 +135,7 @@ func absolute(address string) (string, error) {
 }
 
 // obtain implements Listen and ListenPacket.
-func obtain[T io.Closer](ctx context.Context, p *Process, want socket, open func(*os.File) (T, error), create func(ctx context.Context, network, address string) (T, error), addr func(T) net.Addr) (l T, err error) {
+func obtain[T io.Closer](ctx context.Context, p *Process, want socket, open func(*os.File) (T, error), create func(ctx context.Context, network, address string) (T, error)) (l T, err error) {
 	defer prefix(&err)
 	var none T
 	if isUnix(want.Network) {
@@ -141,15 +146,12 @@ func obtain[T io.Closer](ctx context.Context, p *Process, want socket, open func
 	if err := p.checkFree(want.Name); err != nil {
 		return none, err
 	}
-	l, created, found := claim(p, want, resolve(ctx, want), open, addr)
-	if found {
-		// If the path of a Unix socket was too long for the kernel, its address is another path.
-		want.Created = created && (!isUnix(want.Network) || addr(l).String() == want.Address)
-	} else {
+	l, created, found := claim(p, want, open)
+	want.Created = created || !found
+	if !found {
 		if l, err = create(ctx, want.Network, want.Address); err != nil {
 			return none, p.explain(want, err)
 		}
-		want.Created = true
 	}
 	s, ok := any(l).(syscall.Conn)
 	if !ok {
@@ -184,8 +186,8 @@ func (p *Process) isFree(name string) error {
 	if p.closed {
 		return errClosed
 	}
-	for _, o := range p.offered {
-		if o.Name == name && !o.isClosed() {
+	for _, s := range p.offered {
+		if s.Name == name && !s.isClosed() {
 			return fmt.Errorf("the name %q is in use: %w", name, os.ErrExist)
 		}
 	}
@@ -199,136 +201,116 @@ func (p *Process) offer(s socket, conn syscall.Conn) error {
 	if err := p.isFree(s.Name); err != nil {
 		return err
 	}
-	p.offered = slices.DeleteFunc(p.offered, func(o offered) bool { return o.Name == s.Name })
-	p.offered = append(p.offered, offered{socket: s, conn: conn})
+	p.offered = slices.DeleteFunc(p.offered, func(o passed) bool { return o.Name == s.Name })
+	p.offered = append(p.offered, passed{socket: s, conn: conn})
 	return nil
 }
 
-// A target contains the IP addresses and the port that an address resolves to.
-type target struct {
-	ips  []net.IPAddr // none means all addresses of the machine
-	port int          // -1 if the address cannot be resolved, or has no port
+// resolve returns the address of the socket that package net would create, or the zero AddrPort if it would create none.
+func (want socket) resolve() netip.AddrPort {
+	var a interface{ AddrPort() netip.AddrPort }
+	var err error
+	if strings.HasPrefix(want.Network, "udp") {
+		a, err = net.ResolveUDPAddr(want.Network, want.Address)
+	} else {
+		a, err = net.ResolveTCPAddr(want.Network, want.Address) // an error for a Unix socket
+	}
+	switch {
+	case err != nil:
+		return netip.AddrPort{}
+	case !a.AddrPort().Addr().IsValid(): // all addresses of the machine
+		return netip.AddrPortFrom(netip.IPv6Unspecified(), a.AddrPort().Port())
+	}
+	return netip.AddrPortFrom(a.AddrPort().Addr().Unmap(), a.AddrPort().Port())
 }
 
-func resolve(ctx context.Context, want socket) target {
-	host, service, err := net.SplitHostPort(want.Address)
-	if err != nil || isUnix(want.Network) {
-		return target{port: -1}
-	}
-	t := target{}
-	if t.port, err = net.DefaultResolver.LookupPort(ctx, want.Network, service); err != nil {
-		return target{port: -1}
-	}
-	if host != "" {
-		if t.ips, err = net.DefaultResolver.LookupIPAddr(ctx, host); err != nil {
-			return target{port: -1}
-		}
-	}
-	return t
-}
-
-// has reports whether a socket of the network can have been bound to t.
-func (t target) has(network string, ip net.IP, zone string) bool {
-	return slices.ContainsFunc(t.ips, func(a net.IPAddr) bool {
-		is4 := a.IP.To4() != nil
-		return a.IP.Equal(ip) && a.Zone == zone && !(is4 && strings.HasSuffix(network, "6")) && (is4 || !strings.HasSuffix(network, "4"))
-	})
-}
-
-// isAll reports whether t means all addresses of the machine.
-func (t target) isAll() bool { return len(t.ips) == 0 || t.ips[0].IP.IsUnspecified() }
-
-// claim takes a socket with the wanted address from p.inherited.
-func claim[T io.Closer](p *Process, want socket, at target, open func(*os.File) (T, error), addr func(T) net.Addr) (l T, created, found bool) {
+// claim takes a socket with the wanted address from p.received.
+func claim[T io.Closer](p *Process, want socket, open func(*os.File) (T, error)) (l T, created, found bool) {
+	at := want.resolve()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, named := range []bool{true, false} {
-		for i, in := range p.inherited {
-			if in.Name == controlName || (in.Name == want.Name) != named || in.isFile() {
+		if !named && at.IsValid() && at.Port() == 0 { // any port, but not that of another socket
+			break
+		}
+		for i, s := range p.received {
+			if s.Name == controlName || (s.Name == want.Name) != named || s.isFile() {
 				continue
 			}
-			if at.port == 0 && !named { // any port, but not that of another socket
+			have := s.addr()
+			if !s.isAt(have, want, at) {
 				continue
 			}
-			l, err := open(in.file)
+			l, err := open(s.file())
 			if err != nil {
 				continue // a socket of another kind
 			}
-			if in.has(addr(l), want, at) {
-				_ = in.file.Close() // l has a duplicate
-				p.inherited = slices.Delete(p.inherited, i, i+1)
-				if named {
-					p.use(in.Name)
-				}
-				return l, in.Created, true
+			_ = s.file().Close() // l has a duplicate
+			p.received = slices.Delete(p.received, i, i+1)
+			if !named {
+				p.unused = append(p.unused, s.Name)
 			}
-			_ = l.Close()
+			// If the path of a Unix socket was too long for the kernel, its address is another path.
+			return l, s.Created && (!isUnix(want.Network) || have.String() == want.Address), true
 		}
 	}
 	return l, false, false
 }
 
-// isFile reports whether the predecessor passed it to Keep.
-func (in inherited) isFile() bool { return in.fromPredecessor && in.Network == "" }
-
-// has reports whether the socket, whose address is have, is the one described by want, which resolves to at.
-func (in inherited) has(have net.Addr, want socket, at target) bool {
-	if in.fromPredecessor && in.Network == want.Network && in.Address == want.Address {
+// isAt reports whether the received socket, whose address is have, is the wanted one, which resolves to at.
+func (s passed) isAt(have net.Addr, want socket, at netip.AddrPort) bool {
+	switch {
+	case s.fromPredecessor && s.Network == want.Network && s.Address == want.Address:
+		return true
+	case have == nil: // not a socket
+		return false
+	case have.Network() == want.Network && have.String() == want.Address:
 		return true
 	}
-	switch have := have.(type) {
-	case *net.TCPAddr:
-		return in.hasIP(want, at, have.IP, have.Zone, have.Port)
-	case *net.UDPAddr:
-		return in.hasIP(want, at, have.IP, have.Zone, have.Port)
-	case *net.UnixAddr:
-		return have.Net == want.Network && have.Name == want.Address
-	}
-	return false
-}
-
-func (in inherited) hasIP(want socket, at target, ip net.IP, zone string, port int) bool {
-	switch {
-	case at.port != port && at.port != 0: // port 0 means any port
+	a, ok := have.(interface{ AddrPort() netip.AddrPort })
+	if !ok || !at.IsValid() || at.Port() != 0 && at.Port() != a.AddrPort().Port() { // port 0 means any port
 		return false
-	case at.isAll():
-		// A "tcp" socket may accept IPv4 where a "tcp6" socket does not. Only the network distinguishes them.
-		return ip.IsUnspecified() && (!in.fromPredecessor || in.Network == want.Network)
 	}
-	return at.has(want.Network, ip, zone)
+	ip := a.AddrPort().Addr().Unmap()
+	if at.Addr().IsUnspecified() {
+		// A "tcp" socket may accept IPv4 where a "tcp6" socket does not. Only the network distinguishes them.
+		return ip.IsUnspecified() && (!s.fromPredecessor || s.Network == want.Network)
+	}
+	return ip == at.Addr()
 }
 
 // explain wraps err, the reason that a socket could not be created. If its address overlaps that of a received socket,
 // the error names that socket.
 func (p *Process) explain(want socket, err error) error {
-	if errors.Is(err, errInUse) {
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		_, port, _ := net.SplitHostPort(want.Address)
-		for _, in := range p.inherited {
-			_, other, split := net.SplitHostPort(in.address())
-			if split == nil && port == other {
-				return fmt.Errorf("the address of %q, %s %s, overlaps that of the received socket %q, %s: %w", want.Name, want.Network, want.Address, in.Name, in.address(), err)
-			}
+	if !errors.Is(err, errInUse) {
+		return err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	_, port, _ := net.SplitHostPort(want.Address)
+	for _, s := range p.received {
+		have := s.addr()
+		if a, ok := have.(interface{ AddrPort() netip.AddrPort }); ok && strconv.Itoa(int(a.AddrPort().Port())) == port {
+			return fmt.Errorf("the address of %q, %s %s, overlaps that of the received socket %q, %s: %w", want.Name, want.Network, want.Address, s.Name, have, err)
 		}
-		if p.predecessor == nil {
-			return fmt.Errorf("no predecessor was waiting at %s, and %w", p.path, err)
-		}
+	}
+	if p.predecessor == nil {
+		return fmt.Errorf("no predecessor was waiting at %s, and %w", p.path, err)
 	}
 	return err
 }
 
-// address returns the address that the socket is bound to, or "" if it is not a socket of package net.
-func (in inherited) address() string {
-	if l, err := net.FileListener(in.file); err == nil {
+// addr returns the address that a received socket is bound to, or nil if it is not a socket of package net.
+func (s passed) addr() net.Addr {
+	if l, err := net.FileListener(s.file()); err == nil {
 		defer func() { _ = l.Close() }()
-		return l.Addr().String()
+		return l.Addr()
 	}
-	if c, err := net.FilePacketConn(in.file); err == nil {
+	if c, err := net.FilePacketConn(s.file()); err == nil {
 		defer func() { _ = c.Close() }()
-		return c.LocalAddr().String()
+		return c.LocalAddr()
 	}
-	return ""
+	return nil
 }
 
 // File returns the file that the predecessor passed to Keep with this name, or a file or socket with this
@@ -338,21 +320,13 @@ func (in inherited) address() string {
 func (p *Process) File(name string) *os.File {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for i, in := range p.inherited {
-		if in.Name == name && (in.isFile() || !in.fromPredecessor) {
-			p.inherited = slices.Delete(p.inherited, i, i+1)
-			p.use(name)
-			return in.file
+	for i, s := range p.received {
+		if s.Name == name && name != lifeName && (s.isFile() || !s.fromPredecessor) {
+			p.received = slices.Delete(p.received, i, i+1)
+			return s.file()
 		}
 	}
 	return nil
-}
-
-// use records that a received socket keeps its name. p.mu must be held.
-func (p *Process) use(name string) {
-	if i := slices.Index(p.unused, name); i >= 0 {
-		p.unused = slices.Delete(p.unused, i, i+1)
-	}
 }
 
 // Keep makes the file f available to successors, which call File to get it. The file may be a memfd that

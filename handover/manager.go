@@ -139,12 +139,12 @@ func (p *Process) becomeMain(told bool) {
 func (p *Process) store() {
 	p.mu.Lock()
 	unused := p.unused
-	var kept []offered
-	for i, o := range p.offered {
-		if o.Network != "" {
+	var kept []passed
+	for i, s := range p.offered {
+		if s.Network != "" && s.Name != controlName {
 			p.offered[i].kept = true // even if the message fails: the file then remains, and the next process replaces it
 			p.offered[i].unlink(false)
-			kept = append(kept, o)
+			kept = append(kept, s)
 		}
 	}
 	p.mu.Unlock()
@@ -152,13 +152,11 @@ func (p *Process) store() {
 	for _, name := range slices.Compact(unused) {
 		p.manager.tell(func(sock wire.Socket) error { return wire.NotifyRemove(sock, name) })
 	}
-	for _, o := range kept {
-		p.manager.tell(func(sock wire.Socket) error { return notifyStore(sock, o) })
+	for _, s := range kept {
+		p.manager.tell(func(sock wire.Socket) error {
+			return withFD(s.conn, func(fd int) error { return wire.NotifyStore(sock, s.Name, fd) })
+		})
 	}
-}
-
-func notifyStore(sock wire.Socket, o offered) error {
-	return withFD(o.conn, func(fd int) error { return wire.NotifyStore(sock, o.Name, fd) })
 }
 
 // withFD calls f with the descriptor of a socket, which stays open during the call.

@@ -228,12 +228,8 @@ func (p *Process) handOver(peer *peer, hello message) {
 
 // setUnlink sets whether closing the sockets removes their files. p.mu must be held.
 func (p *Process) setUnlink(on bool) {
-	for _, o := range p.offered {
-		o.unlink(on)
-	}
-	if p.control != nil {
-		// If the path was too long for the kernel, its address is another path.
-		p.control.SetUnlinkOnClose(on && p.control.Addr().String() == p.path)
+	for _, s := range p.offered {
+		s.unlink(on)
 	}
 }
 
@@ -343,27 +339,23 @@ func (p *Process) isClosed() bool {
 // sendSockets sends the pipe, the control socket, and everything that was offered.
 func (p *Process) sendSockets(a *attempt) error {
 	p.mu.Lock()
-	all := []offered{
-		{socket: socket{Name: lifeName}, conn: a.life[0]},
-		{socket: socket{Name: controlName, Network: "unix", Created: true}, conn: p.control},
-	}
-	all = append(all, p.offered...)
+	all := append([]passed{{socket: socket{Name: lifeName}, conn: a.life[0]}}, p.offered...)
 	p.setUnlink(false) // the successor has the sockets
 	p.mu.Unlock()
 	for {
-		all = slices.DeleteFunc(all, offered.isClosed)
+		all = slices.DeleteFunc(all, passed.isClosed)
 		part := all[:min(batch, len(all))]
 		m := message{Type: "sockets", Version: version, Generation: p.generation, More: len(part) < len(all)}
 		conns := make([]syscall.Conn, len(part))
-		for i, o := range part {
-			m.Sockets = append(m.Sockets, o.socket)
-			conns[i] = o.conn
+		for i, s := range part {
+			m.Sockets = append(m.Sockets, s.socket)
+			conns[i] = s.conn
 		}
 		if err := p.deadline(a, writeTime); err != nil {
 			return err
 		}
 		err := a.peer.send(m, conns...)
-		if errors.Is(err, os.ErrClosed) && !p.isClosed() && slices.ContainsFunc(part, offered.isClosed) {
+		if errors.Is(err, os.ErrClosed) && !p.isClosed() && slices.ContainsFunc(part, passed.isClosed) {
 			continue // one has just been closed, and nothing was sent
 		}
 		if err != nil {

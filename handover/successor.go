@@ -70,7 +70,7 @@ func (p *Process) tryConnect(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		p.control = control
+		p.setControl(control)
 		return nil
 	default:
 		return err
@@ -88,20 +88,11 @@ func (p *Process) tryConnect(ctx context.Context) error {
 	stop()
 	if err == nil && ctx.Err() == nil {
 		p.predecessor = peer
-		p.inherited = append(received, p.inherited...)
-		for _, in := range received {
-			if !in.isFile() && in.Name != controlName {
-				p.unused = append(p.unused, in.Name)
-			}
-		}
+		p.received = append(received, p.received...)
 		return nil
 	}
-	for _, in := range received {
-		_ = in.file.Close()
-	}
-	if p.life != nil {
-		_ = p.life.Close()
-		p.life = nil
+	for _, s := range received {
+		_ = s.file().Close()
 	}
 	switch {
 	case ctx.Err() != nil:
@@ -132,7 +123,7 @@ func (p *Process) checkUser(conn *scm.Conn) error {
 }
 
 // receiveSockets receives the predecessor's sockets. If it fails, it returns those received so far.
-func (p *Process) receiveSockets(peer *peer) (received []inherited, err error) {
+func (p *Process) receiveSockets(peer *peer) (received []passed, err error) {
 	timeout := p.config.Timeout
 	if timeout <= 0 {
 		timeout = defaultTimeout
@@ -141,7 +132,6 @@ func (p *Process) receiveSockets(peer *peer) (received []inherited, err error) {
 	if err := peer.send(hello); err != nil {
 		return nil, peer.reason(err)
 	}
-	hasControl := false
 	for more := true; more; {
 		m, files, err := peer.receive("sockets")
 		if err != nil {
@@ -152,21 +142,17 @@ func (p *Process) receiveSockets(peer *peer) (received []inherited, err error) {
 			return received, fmt.Errorf("the predecessor sent %d sockets with %d descriptors in version %d of the protocol", len(m.Sockets), len(files), m.Version)
 		}
 		for i, s := range m.Sockets {
-			switch {
-			case s.Name == lifeName && p.life == nil:
-				p.life = files[i]
-			default:
-				hasControl = hasControl || s.Name == controlName
-				received = append(received, inherited{s, files[i], true})
-			}
+			received = append(received, passed{socket: s, conn: files[i], fromPredecessor: true})
 		}
 		closeFiles(files[len(m.Sockets):]) // of fields that this version does not know
 		more, p.generation = m.More, m.Generation+1
 	}
-	if p.life == nil || !hasControl {
+	life := index(received, lifeName)
+	if life < 0 || index(received, controlName) < 0 {
 		return received, errors.New("the predecessor did not send its control socket and its pipe")
 	}
-	p.life, err = withDeadline(p.life)
+	p.life, err = withDeadline(received[life].file())
+	received[life].conn = p.life
 	return received, err
 }
 
@@ -255,18 +241,18 @@ func (p *Process) ended(ctx context.Context) error {
 	}
 }
 
-// controlListener takes the control socket from p.inherited.
+// controlListener takes the control socket from p.received.
 func (p *Process) controlListener() (*scm.Listener, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	i := slices.IndexFunc(p.inherited, func(in inherited) bool { return in.Name == controlName })
+	i := index(p.received, controlName)
 	if i < 0 {
 		return nil, errClosed
 	}
-	in := p.inherited[i]
-	p.inherited = slices.Delete(p.inherited, i, i+1)
-	defer func() { _ = in.file.Close() }()
-	l, err := net.FileListener(in.file)
+	f := p.received[i].file()
+	p.received = slices.Delete(p.received, i, i+1)
+	defer func() { _ = f.Close() }()
+	l, err := net.FileListener(f)
 	if err != nil {
 		return nil, err
 	}
@@ -275,6 +261,16 @@ func (p *Process) controlListener() (*scm.Listener, error) {
 		_ = l.Close()
 	}
 	return control, err
+}
+
+// setControl makes this process wait for successors at a listener, which they receive in turn.
+func (p *Process) setControl(control *scm.Listener) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.control = control
+	// If the path was too long for the kernel, its address is another path.
+	s := socket{Name: controlName, Network: "unix", Created: control.Addr().String() == p.path}
+	p.offered = slices.Insert(p.offered, 0, passed{socket: s, conn: control})
 }
 
 // waitForDeath returns nil if the predecessor has died while it offered its sockets to this process.
