@@ -9,13 +9,15 @@ import (
 	"strings"
 )
 
+var createTemp = os.CreateTemp // another function in a test
+
 // writePIDFile makes Config.PIDFile name this process. Readers see the old content or the new one.
 func (p *Process) writePIDFile() error {
 	path := p.config.PIDFile
 	if path == "" {
 		return nil
 	}
-	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*")
+	f, err := createTemp(filepath.Dir(path), filepath.Base(path)+".*")
 	if err != nil {
 		return err
 	}

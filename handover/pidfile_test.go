@@ -3,6 +3,7 @@
 package handover
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -77,4 +78,19 @@ func TestUpgradeWithAPIDFile(t *testing.T) {
 	a := start(t, Config{PIDFile: path + ".pid"}, path)
 	ready(t, a)
 	wantError(t, a.Upgrade(patient(t), reexec.Command("exits")), "exit status 3")
+}
+
+// A file system whose server has died fails with the error of a connection that has ended.
+func TestPIDFileFailsAsAConnectionDoes(t *testing.T) {
+	path := socketPath(t)
+	var log logged
+	a := start(t, Config{Logger: log.logger()}, path)
+	ready(t, a)
+	createTemp = func(string, string) (*os.File, error) { return nil, syscall.ENOTCONN }
+	defer func() { createTemp = os.CreateTemp }()
+	b := start(t, Config{PIDFile: path + ".pid"}, path)
+	if err := b.Ready(patient(t)); !errors.Is(err, syscall.ENOTCONN) {
+		t.Error(err)
+	}
+	eventually(t, "the predecessor has the reason", log.has(syscall.ENOTCONN.Error()))
 }

@@ -205,19 +205,21 @@ func (p *Process) takeOver(ctx context.Context) (control *scm.Listener, main boo
 	}
 	stop()
 	ended := ctx.Err() != nil // once going has been sent, ctx no longer matters
+	gone := isGone(err)
 	if err == nil && !ended {
 		if err = p.writePIDFile(); err == nil {
 			err = peer.send(message{Type: "going"})
+			gone = isGone(err)
 		}
 	}
 	var aborted *abortError
 	switch {
-	case ended && (err == nil || !isGone(err)):
+	case ended && !gone:
 		err = p.ended(ctx)
 		peer.abort(err)
 	case err == nil:
 		return control, main, nil
-	case isGone(err):
+	case gone:
 		if err = p.waitForDeath(ctx); err == nil {
 			p.logger.Warn("handover: the predecessor has died")
 			p.rewritePIDFile()
