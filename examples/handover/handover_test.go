@@ -13,25 +13,31 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/scm-rights/scm/examples/internal/program"
+	"github.com/scm-rights/scm/internal/webtest"
 )
 
 func TestMain(m *testing.M) { program.Main(m, main) }
 
-// post makes a request that net/http does not retry.
-func post(client *http.Client, address string) (answer string, err error) {
-	response, err := client.Post("http://"+address, "text/plain", io.NopCloser(strings.NewReader("x")))
-	if err != nil {
-		return "", err
+// start puts the server under load. Half of the clients keep their connections. The others use a new
+// connection for each request.
+func start(t *testing.T, address string) *webtest.Load {
+	t.Helper()
+	var clients []*webtest.Client
+	for i := range 8 {
+		transport := &http.Transport{DisableKeepAlives: i%2 == 0}
+		clients = append(clients, &webtest.Client{URL: "http://" + address, HTTP: http.Client{Transport: transport}})
 	}
-	text, err := io.ReadAll(response.Body)
-	return string(text), errors.Join(err, response.Body.Close())
+	load, err := webtest.Start(clients...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _, _ = load.End(0) })
+	return load
 }
 
 // TestOtherUser replaces the server, and checks that neither the first server nor its successor, which received the
@@ -89,43 +95,14 @@ func TestNoRequestIsLost(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	// Half of the clients keep their connections. The others use a new connection for each request.
-	var asked, answered atomic.Int64
-	var by sync.Map
-	var done atomic.Bool
-	var clients sync.WaitGroup
-	for i := range 8 {
-		clients.Add(1)
-		go func() {
-			defer clients.Done()
-			client := &http.Client{Transport: &http.Transport{DisableKeepAlives: i%2 == 0}}
-			defer client.CloseIdleConnections()
-			for !done.Load() {
-				asked.Add(1)
-				if server, err := post(client, address); err != nil {
-					t.Error(err)
-				} else {
-					by.Store(server, nil)
-					answered.Add(1)
-				}
-			}
-		}()
-	}
-	answers := func() bool {
-		_, yes := by.Load(fmt.Sprintln(server.PID))
-		return yes
-	}
-	servers := func() (n int) {
-		by.Range(func(any, any) bool { n++; return true })
-		return n
-	}
-	program.Eventually(t, "the first server answers", answers)
+	load := start(t, address)
+	answers := func() bool { return load.Answers()[server.PID] > 0 }
 	for range 3 { // each server starts a successor, which the next one replaces
-		before := servers()
+		before := len(load.Answers())
 		if err := syscall.Kill(server.PID, syscall.SIGHUP); err != nil {
 			t.Fatal(err)
 		}
-		program.Eventually(t, "the successor answers", func() bool { return servers() > before })
+		program.Eventually(t, "the successor answers", func() bool { return len(load.Answers()) > before })
 		successor := program.Start(t, program.Command(socket, address))
 		if _, stderr, err := server.Wait(); err != nil { // returns when both have exited
 			t.Error("the predecessor: ", err, stderr)
@@ -133,10 +110,8 @@ func TestNoRequestIsLost(t *testing.T) {
 		server = successor
 		program.Eventually(t, "the new server answers", answers)
 	}
-	done.Store(true)
-	clients.Wait()
-	if asked.Load() != answered.Load() || asked.Load() < 100 {
-		t.Errorf("%d requests, %d answers", asked.Load(), answered.Load())
+	if totals, err := load.End(0); err != nil {
+		t.Error(totals, err)
 	}
 	if err := syscall.Kill(server.PID, syscall.SIGTERM); err != nil {
 		t.Fatal(err)

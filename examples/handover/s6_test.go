@@ -8,15 +8,13 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"syscall"
 	"testing"
 
 	"github.com/scm-rights/scm/examples/internal/program"
 	"github.com/scm-rights/scm/internal/fdtest"
+	"github.com/scm-rights/scm/internal/webtest"
 )
 
 // On SIGHUP, the server starts a successor and exits. s6-supervise does not know the successor, and starts the server again,
@@ -38,19 +36,13 @@ func TestS6(t *testing.T) {
 	supervisor := program.Start(t, cmd)
 	address := supervisor.Listens(t)
 
-	var asked, answered atomic.Int64
-	var by sync.Map
-	var done atomic.Bool
-	var clients sync.WaitGroup
 	t.Cleanup(func() {
-		done.Store(true)
-		clients.Wait()
 		_ = syscall.Kill(supervisor.PID, syscall.SIGTERM) // ends the service too
 		_, _, _ = supervisor.Wait()
+		last := &webtest.Client{URL: "http://" + address}
 		for { // successors of a service that failed to take over
-			answer, err := post(http.DefaultClient, address)
-			pid, notPID := strconv.Atoi(strings.TrimSpace(answer))
-			if err != nil || notPID != nil {
+			pid, err := last.Ask()
+			if err != nil {
 				break
 			}
 			t.Errorf("process %d still serves", pid)
@@ -58,23 +50,7 @@ func TestS6(t *testing.T) {
 		}
 		http.DefaultClient.CloseIdleConnections()
 	})
-	for i := range 8 {
-		clients.Add(1)
-		go func() {
-			defer clients.Done()
-			client := &http.Client{Transport: &http.Transport{DisableKeepAlives: i%2 == 0}}
-			defer client.CloseIdleConnections()
-			for !done.Load() {
-				asked.Add(1)
-				if server, err := post(client, address); err != nil {
-					t.Error(err)
-				} else {
-					by.Store(server, nil)
-					answered.Add(1)
-				}
-			}
-		}()
-	}
+	load := start(t, address)
 	run := func(name string, args ...string) string {
 		t.Helper()
 		out, err := exec.Command(name, append(args, service)...).Output()
@@ -83,25 +59,25 @@ func TestS6(t *testing.T) {
 		}
 		return string(out)
 	}
-	supervised := func() string { return run("s6-svstat", "-o", "pid") }
+	supervised := func() (pid int) {
+		_, _ = fmt.Sscan(run("s6-svstat", "-o", "pid"), &pid)
+		return pid
+	}
 	for range 8 {
-		var old string
+		var old int
 		program.Eventually(t, "the supervised process answers", func() bool {
 			old = supervised() // s6 may say so only after the process has begun to answer
-			_, yes := by.Load(old)
-			return yes
+			return load.Answers()[old] > 0
 		})
 		run("s6-svc", "-h")
 		program.Eventually(t, "another supervised process answers", func() bool {
 			now := supervised()
-			_, yes := by.Load(now)
-			return yes && now != old
+			return load.Answers()[now] > 0 && now != old
 		})
 	}
-	done.Store(true)
-	clients.Wait()
-	t.Logf("%d requests, %d answers", asked.Load(), answered.Load())
-	if asked.Load() != answered.Load() {
-		t.Fail()
+	totals, err := load.End(0)
+	t.Log(totals)
+	if err != nil {
+		t.Error(err)
 	}
 }

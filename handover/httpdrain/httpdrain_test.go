@@ -16,7 +16,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -26,6 +25,7 @@ import (
 	"github.com/scm-rights/scm/handover"
 	"github.com/scm-rights/scm/handover/httpdrain"
 	"github.com/scm-rights/scm/internal/reexec"
+	"github.com/scm-rights/scm/internal/webtest"
 )
 
 func TestMain(m *testing.M) {
@@ -54,55 +54,28 @@ func patient(t *testing.T) context.Context {
 	return ctx
 }
 
-// runServer is a server that answers each request with its PID, and prints the addresses of its plain and its TLS socket
-// when it serves.
+// runServer prints the addresses of its plain and its TLS socket when it serves.
 func runServer(path, idleTimeout string) error {
-	ctx := context.Background()
 	idle, err := time.ParseDuration(idleTimeout)
-	if err != nil {
-		return err
-	}
-	p, err := handover.Start(ctx, path)
-	if err != nil {
-		return err
-	}
-	plain, err := p.Listen(ctx, "plain", "tcp", "127.0.0.1:0")
-	if err != nil {
-		return err
-	}
-	encrypted, err := p.Listen(ctx, "encrypted", "tcp", "127.0.0.1:0")
 	if err != nil {
 		return err
 	}
 	borrowed := httptest.NewTLSServer(nil) // for its certificate
 	borrowed.Close()
-	server := httpdrain.New(&http.Server{
-		Protocols:   protocols("HTTP/1.1", "HTTP/2"),
-		TLSConfig:   borrowed.TLS.Clone(),
-		IdleTimeout: idle,
-		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			_, _ = io.Copy(io.Discard, r.Body)
-			_, _ = fmt.Fprint(w, os.Getpid())
-		}),
-	})
-	if err := p.Ready(ctx); err != nil {
-		return err
+	var plain, encrypted net.Listener
+	config := webtest.NewHTTP()
+	config.TLSConfig, config.IdleTimeout = borrowed.TLS.Clone(), idle
+	server := webtest.Server{
+		HTTP: config,
+		Prepare: func(ctx context.Context, p *handover.Process) (_ []net.Listener, err error) {
+			if plain, err = p.Listen(ctx, "plain", "tcp", "127.0.0.1:0"); err == nil {
+				encrypted, err = p.Listen(ctx, "encrypted", "tcp", "127.0.0.1:0")
+			}
+			return []net.Listener{plain, encrypted}, err
+		},
+		Serving: func() { fmt.Println(plain.Addr(), encrypted.Addr()) },
 	}
-	fmt.Println(plain.Addr(), encrypted.Addr())
-	drained := make(chan error, 1)
-	go func() {
-		<-p.Replaced()
-		drained <- server.Drain(ctx)
-	}()
-	served := make(chan error, 2)
-	go func() { served <- server.ServeTLS(encrypted, "", "") }()
-	go func() { served <- server.Serve(plain) }()
-	for range 2 {
-		if err := <-served; !errors.Is(err, http.ErrServerClosed) {
-			return err
-		}
-	}
-	return <-drained
+	return server.Run(path)
 }
 
 func protocols(names ...string) *http.Protocols {
@@ -111,64 +84,6 @@ func protocols(names ...string) *http.Protocols {
 	p.SetHTTP2(slices.Contains(names, "HTTP/2"))
 	p.SetUnencryptedHTTP2(slices.Contains(names, "HTTP/2"))
 	return p
-}
-
-// A load is a number of clients that send requests.
-type load struct {
-	t        *testing.T
-	url      string
-	again    bool // net/http may send a request again if the server says that it has not processed it
-	done     atomic.Bool
-	group    sync.WaitGroup
-	asked    atomic.Int64
-	answered atomic.Int64
-	by       sync.Map // the PIDs that have answered, and the clients that each has answered
-}
-
-// start starts clients that wait for a pause after each request.
-func (l *load) start(transports []*http.Transport, pause time.Duration) {
-	for i, transport := range transports {
-		l.group.Add(1)
-		go func() {
-			defer l.group.Done()
-			defer transport.CloseIdleConnections()
-			client := &http.Client{Transport: transport}
-			for !l.done.Load() {
-				l.asked.Add(1)
-				pid, err := post(client, l.url, l.again)
-				if err != nil {
-					l.t.Error(err)
-					return
-				}
-				l.answered.Add(1)
-				seen, _ := l.by.LoadOrStore(pid, new(sync.Map))
-				seen.(*sync.Map).Store(i, nil)
-				time.Sleep(pause)
-			}
-		}()
-	}
-}
-
-// post makes a request that net/http does not send again, or else, with HTTP/2, only if the server has not processed it.
-func post(client *http.Client, url string, again bool) (string, error) {
-	var body io.Reader = strings.NewReader("x")
-	if !again {
-		body = io.NopCloser(body) // net/http cannot rewind it
-	}
-	response, err := client.Post(url, "text/plain", body)
-	if err != nil {
-		return "", err
-	}
-	text, err := io.ReadAll(response.Body)
-	return string(text), errors.Join(err, response.Body.Close())
-}
-
-// clientsOf returns how many clients have got an answer from the process.
-func (l *load) clientsOf(pid int) (n int) {
-	if seen, ok := l.by.Load(fmt.Sprint(pid)); ok {
-		seen.(*sync.Map).Range(func(any, any) bool { n++; return true })
-	}
-	return n
 }
 
 func eventually(t *testing.T, what string, is func() bool) {
@@ -206,18 +121,16 @@ func TestNoRequestIsLost(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			borrowed := httptest.NewTLSServer(nil)
 			borrowed.Close()
-			var transports []*http.Transport
+			var clients []*webtest.Client
+			var transport *http.Transport
 			for i := range 16 {
-				if i > 0 && c.shared {
-					transports = append(transports, transports[0])
-					continue
+				if i == 0 || !c.shared {
+					transport = borrowed.Client().Transport.(*http.Transport).Clone()
+					c.change(transport)
 				}
-				transport := borrowed.Client().Transport.(*http.Transport).Clone()
-				c.change(transport)
-				transports = append(transports, transport)
+				clients = append(clients, &webtest.Client{HTTP: http.Client{Transport: transport}, Pause: c.pause, Again: c.shared, Rest: webtest.Done})
 			}
-			l := &load{t: t, again: c.shared}
-			l.restart(restarts, transports, c.pause, c.encrypted)
+			restart(t, restarts, clients, c.encrypted)
 		})
 	}
 }
@@ -245,8 +158,7 @@ func startServer(t *testing.T, path string, idleTimeout time.Duration) (cmd *exe
 }
 
 // restart restarts a server under load.
-func (l *load) restart(times int, transports []*http.Transport, pause time.Duration, encrypted bool) {
-	t := l.t
+func restart(t *testing.T, times int, clients []*webtest.Client, encrypted bool) {
 	path := filepath.Join(t.TempDir(), "socket")
 	// next starts a server, and returns its URL.
 	next := func() (*exec.Cmd, string) {
@@ -257,14 +169,14 @@ func (l *load) restart(times int, transports []*http.Transport, pause time.Durat
 		return cmd, "http://" + plain
 	}
 	server, url := next()
-	l.url = url
-	defer l.group.Wait()
-	defer l.done.Store(true)
-	l.start(transports, pause)
-	isAnswering := func(cmd *exec.Cmd) func() bool {
-		return func() bool { return t.Failed() || l.clientsOf(cmd.Process.Pid) == len(transports) }
+	for _, c := range clients {
+		c.URL = url
 	}
-	eventually(t, "the first process answers", isAnswering(server))
+	load, err := webtest.Start(clients...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer load.End(0)
 	for range times {
 		if err := reexec.Command("dies", path).Run(); err == nil {
 			t.Error("the failing successor has not died")
@@ -272,23 +184,20 @@ func (l *load) restart(times int, transports []*http.Transport, pause time.Durat
 		predecessor := server
 		var now string
 		if server, now = next(); now != url {
-			t.Errorf("the successor serves %s instead of %s", now, url)
+			t.Fatalf("the successor serves %s instead of %s", now, url)
 		}
-		eventually(t, "the successor answers all clients", isAnswering(server))
-		if t.Failed() {
-			_ = predecessor.Process.Kill()
-		}
+		eventually(t, "the successor answers all clients", func() bool {
+			return load.Answers()[server.Process.Pid] == len(clients)
+		})
 		if err := predecessor.Wait(); err != nil {
 			t.Fatal("the predecessor: ", err)
 		}
 	}
-	l.done.Store(true)
-	l.group.Wait()
-	if asked, answered := l.asked.Load(), l.answered.Load(); asked != answered {
-		t.Errorf("%d requests, %d answers", asked, answered)
-	} else {
-		t.Logf("%d requests, %d restarts", asked, times)
+	totals, err := load.End(0)
+	if err != nil {
+		t.Error(err)
 	}
+	t.Logf("%d restarts: %s", times, totals)
 }
 
 // incomparable is a connection of a program. A map whose keys are interface values panics if one is a key.
@@ -336,11 +245,13 @@ func TestServeReturnsWhenTheDrainIsComplete(t *testing.T) {
 		ConnState: func(net.Conn, http.ConnState) { states.Add(1) },
 		Handler:   http.HandlerFunc(func(http.ResponseWriter, *http.Request) { entered <- true; <-leave }),
 	})
-	transport := new(http.Transport)
-	defer transport.CloseIdleConnections()
+	defer http.DefaultClient.CloseIdleConnections()
 	answered := make(chan error, 1)
 	go func() {
-		_, err := post(&http.Client{Transport: transport}, "http://"+address, false)
+		answer, err := http.Get("http://" + address)
+		if err == nil {
+			err = answer.Body.Close()
+		}
 		answered <- err
 	}()
 	<-entered

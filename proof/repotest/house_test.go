@@ -42,6 +42,7 @@ var rules = []rule{
 	{[]string{"internal/recorder"}, []string{"internal/ownthread", "internal/procfs", xsys}},
 	{[]string{"handover"}, []string{"wire", "framed", ".", "csrc", "internal/pure", "internal/msg", "internal/sys", "internal/received", xsys}},
 	{[]string{"handover/httpdrain"}, nil},
+	{[]string{"internal/webtest"}, []string{"handover/...", "wire", "framed", ".", "csrc", "internal/pure", "internal/msg", "internal/sys", "internal/received", xsys}},
 	{[]string{"fdchannel", "wire", "framed"}, []string{".", "csrc", "internal/pure", "internal/msg", "internal/sys", "internal/received", xsys}},
 
 	// The runner must not use the libraries that it tests.

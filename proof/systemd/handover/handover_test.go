@@ -3,18 +3,14 @@
 package main
 
 import (
-	"fmt"
-	"io"
 	"net"
-	"net/http"
-	"net/http/httptest"
 	"os"
 	"path/filepath"
-	"reflect"
 	"regexp"
 	"strings"
 	"testing"
 
+	"github.com/scm-rights/scm/internal/webtest"
 	"github.com/scm-rights/scm/proof/systemd/driver"
 )
 
@@ -84,99 +80,30 @@ func TestParseState(t *testing.T) {
 	}
 }
 
-// serve answers like the server, with the process ID 7, unless f answers.
-func serve(t *testing.T, f func(w http.ResponseWriter) bool) site {
-	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if f(w) {
-			return
-		}
-		control := http.NewResponseController(w)
-		_ = control.EnableFullDuplex()
-		_, _ = fmt.Fprintln(w, 7)
-		if r.Header.Get("Hold") != "" {
-			_ = control.Flush()
-		}
-		_, _ = io.Copy(io.Discard, r.Body)
-		_, _ = fmt.Fprintln(w, "done")
-	}))
-	server.Config.Protocols = new(http.Protocols)
-	server.Config.Protocols.SetHTTP1(true)
-	server.Config.Protocols.SetUnencryptedHTTP2(true)
-	server.Start()
-	t.Cleanup(server.Close)
-	return site{"tcp", server.Listener.Addr().String()}
-}
-
-func TestLoad(t *testing.T) {
-	s := serve(t, func(http.ResponseWriter) bool { return false })
-	load, err := s.start()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := load.end("a load", 0); err != nil {
-		t.Error(err)
-	}
-	for _, c := range load.clients {
-		if c.asked == 0 || !reflect.DeepEqual(c.pids, map[int]bool{7: true}) {
-			t.Errorf("%s: %d requests, answers from %v", c.kind, c.asked, c.pids)
-		}
-	}
-}
-
-func TestLoadNoticesLoss(t *testing.T) {
-	for what, f := range map[string]func(http.ResponseWriter) bool{
-		"no answer": func(http.ResponseWriter) bool { panic(http.ErrAbortHandler) },
-		"half an answer": func(w http.ResponseWriter) bool {
-			_, _ = fmt.Fprintln(w, 7)
-			return true
-		},
-	} {
-		for _, c := range newClients(serve(t, f)) {
-			c.send()
-			if c.lost != 1 || c.refused != 0 {
-				t.Errorf("%s: %s: %d lost, %d refused", what, c.kind, c.lost, c.refused)
-			}
-			load := load{stop: func() {}, clients: []*client{c}}
-			if load.end("a loss", 0) == nil || load.end("a loss", 1) != nil {
-				t.Errorf("%s: %s: a loss is an error if it is allowed, or is none if it is not", what, c.kind)
-			}
-		}
-	}
-}
-
-func TestLoadNoticesRefusal(t *testing.T) {
+func TestHold(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	refusing := site{"tcp", l.Addr().String()}
-	_ = l.Close()
-	for _, s := range []site{refusing, {"unix", filepath.Join(t.TempDir(), "none")}} {
-		for _, c := range newClients(s) {
-			c.send()
-			if c.lost != 0 || c.refused != 1 {
-				t.Errorf("%s: %s: %d lost, %d refused: %v", s.network, c.kind, c.lost, c.refused, c.errors)
-			}
-			if (&load{stop: func() {}, clients: []*client{c}}).end("a refusal", 1) == nil {
-				t.Errorf("%s: a refusal is no error", c.kind)
-			}
-		}
-		if _, err := s.start(); err == nil {
-			t.Error("a load has started without a server")
-		}
-	}
-}
-
-func TestHold(t *testing.T) {
-	s := serve(t, func(http.ResponseWriter) bool { return false })
+	server := webtest.NewHTTP()
+	go func() { _ = server.Serve(l) }()
+	defer func() { _ = server.Close() }()
+	s := site{"tcp", l.Addr().String()}
 	h, err := s.hold()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if h.pid != 7 {
+	if h.pid != os.Getpid() {
 		t.Errorf("process %d has the request", h.pid)
 	}
 	if err := h.release(); err != nil {
 		t.Error(err)
+	}
+	load, err := s.start()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := end(load, "a load", 0); err != nil || len(load.Answers()) != 1 {
+		t.Error(err, load.Answers())
 	}
 }

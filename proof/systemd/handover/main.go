@@ -99,7 +99,7 @@ func (u unit) loaded(title string, lose int, f func() error) error {
 		return err
 	}
 	err = f()
-	return errors.Join(err, load.end(u.name+": "+title, lose))
+	return errors.Join(err, end(load, u.name+": "+title, lose))
 }
 
 // noRestart returns an error if systemd has restarted the unit.
@@ -525,7 +525,7 @@ func checkAdd() error {
 				pid, err = stored.alone(pid)
 				return err
 			})
-			if err := errors.Join(err, added.end("the added listener", 1)); err != nil {
+			if err := errors.Join(err, end(added, "the added listener", 1)); err != nil {
 				return err
 			}
 			if err := stored.install(""); err != nil {

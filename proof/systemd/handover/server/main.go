@@ -1,11 +1,8 @@
 //go:build linux
 
-// Command server is the server of the units: an HTTP server that is replaced as docs/howto-handover.md says, on SIGHUP or by
-// another process with the same SOCKET.
+// Command server is the server of the units, a [webtest.Server]:
 //
 //	server SOCKET NETWORK ADDRESS
-//
-// It answers a request with its process ID at once, and with "done" when the request's body has ended.
 //
 // If SOCKET is in the directory DIR and the file DIR.does exists, the words in it are the differences of the new version that
 // the driver has installed. The server then writes its process ID to the file DIR.pid. It writes the error of an upgrade to the
@@ -23,23 +20,18 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log"
 	"log/slog"
 	"net"
-	"net/http"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/scm-rights/scm/handover"
-	"github.com/scm-rights/scm/handover/httpdrain"
+	"github.com/scm-rights/scm/internal/webtest"
 	"github.com/scm-rights/scm/wire"
 )
 
@@ -54,91 +46,52 @@ func main() {
 	}
 }
 
-func run(path, network, address string) (err error) {
-	ctx, stop := signal.NotifyContext(context.Background(), unix.SIGTERM)
-	defer stop()
-	hangup := make(chan os.Signal, 1)
-	signal.Notify(hangup, unix.SIGHUP)
-	config := handover.Config{Logger: slog.Default()}
-	p, err := config.Start(ctx, path)
-	if err != nil {
-		return err
-	}
-	defer func() { p.Fail(err) }()
-	l, err := p.Listen(ctx, "web", network, address)
-	if err != nil {
-		return err
-	}
-	listeners := []net.Listener{l}
+func run(path, network, address string) error {
 	dir := filepath.Dir(path)
-	does, err := os.ReadFile(dir + ".does")
-	if err == nil {
-		err = os.WriteFile(dir+".pid", []byte(strconv.Itoa(os.Getpid())), 0o644)
-	} else if errors.Is(err, os.ErrNotExist) {
-		err = nil
-	}
-	if err != nil {
-		return err
-	}
-	words := strings.Fields(string(does))
-	for _, word := range words {
-		l, err := change(ctx, p, dir, word)
-		if err != nil {
-			return err
-		}
-		if l != nil {
-			listeners = append(listeners, l)
-		}
-	}
-	server := httpdrain.New(newServer())
-	if err := p.Ready(ctx); err != nil {
-		return err
-	}
-	if slices.Contains(words, "crash") {
-		os.Exit(1)
-	}
-	go keepWatchdog()
-	go func() { drain(server, await(ctx, p, hangup, dir+".error")) }()
-	served := make(chan error)
-	for _, l := range listeners {
-		go func() { served <- server.Serve(l) }()
-	}
-	for range listeners {
-		if err := <-served; !errors.Is(err, http.ErrServerClosed) {
-			return err
-		}
-	}
-	return nil
-}
-
-// await returns when the server is to end. The result says how long it may drain. Errors of upgrades are written to a file.
-func await(ctx context.Context, p *handover.Process, hangup <-chan os.Signal, file string) context.Context {
-	for {
-		select {
-		case <-hangup:
-			go func() {
-				if err := p.Upgrade(ctx, nil); err != nil {
-					log.Print(err)
-					_ = os.WriteFile(file, []byte(err.Error()), 0o644)
+	var words []string
+	server := webtest.Server{
+		Config: handover.Config{Logger: slog.Default()},
+		HTTP:   webtest.NewHTTP(),
+		Prepare: func(ctx context.Context, p *handover.Process) ([]net.Listener, error) {
+			l, err := p.Listen(ctx, "web", network, address)
+			if err != nil {
+				return nil, err
+			}
+			listeners := []net.Listener{l}
+			does, err := os.ReadFile(dir + ".does")
+			if errors.Is(err, os.ErrNotExist) {
+				return listeners, nil
+			}
+			if err == nil {
+				err = os.WriteFile(dir+".pid", []byte(strconv.Itoa(os.Getpid())), 0o644)
+			}
+			if err != nil {
+				return nil, err
+			}
+			words = strings.Fields(string(does))
+			for _, word := range words {
+				added, err := change(ctx, p, dir, word)
+				if err != nil {
+					return nil, err
 				}
-			}()
-		case <-p.Replaced():
-			return ctx // SIGTERM ends the drain
-		case <-ctx.Done():
-			_ = p.Close()
-			return context.Background()
-		}
+				if added != nil {
+					listeners = append(listeners, added)
+				}
+			}
+			return listeners, nil
+		},
+		Serving: func() {
+			if slices.Contains(words, "crash") {
+				os.Exit(1)
+			}
+			go keepWatchdog()
+		},
+		Failed: func(err error) {
+			log.Print(err)
+			_ = os.WriteFile(dir+".error", []byte(err.Error()), 0o644)
+		},
 	}
-}
-
-func drain(server *httpdrain.Server, until context.Context) {
-	limit := time.Hour
-	if until.Done() == nil {
-		limit = time.Second // the service stops
-	}
-	ctx, cancel := context.WithTimeout(until, limit)
-	defer cancel()
-	_ = server.Drain(ctx)
+	return server.Run(path)
 }
 
 // change does what the word says. It returns an additional listener, or nil.
@@ -173,25 +126,6 @@ func change(ctx context.Context, p *handover.Process, dir, word string) (net.Lis
 }
 
 var eaten [][]byte
-
-func newServer() *http.Server {
-	server := &http.Server{Protocols: new(http.Protocols)}
-	server.Protocols.SetHTTP1(true)
-	server.Protocols.SetUnencryptedHTTP2(true)
-	server.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		control := http.NewResponseController(w)
-		_ = control.EnableFullDuplex() // HTTP/2 always is
-		_, _ = fmt.Fprintln(w, os.Getpid())
-		if r.Header.Get("Hold") != "" {
-			_ = control.Flush()
-		}
-		if _, err := io.Copy(io.Discard, r.Body); err != nil {
-			return
-		}
-		_, _ = fmt.Fprintln(w, "done")
-	})
-	return server
-}
 
 // keepWatchdog reports to systemd that this process works, if the unit has WatchdogSec=.
 func keepWatchdog() {
