@@ -51,11 +51,10 @@ Without --fault, nothing about the messages is changed: each descriptor arrives 
 byte with which it was sent. To the server, the process ID of each client is that of scm.
 If scm runs as root, it connects as the user of the client, and passes on credentials
 (SCM_CREDENTIALS). Otherwise, the server sees the user of scm. To the client, the server
-has the user and the process ID of scm. Pieces of at least 32 KiB without descriptors may
-have the process ID of scm. Out-of-band data is not passed on. If one side resets the
-connection, the other side receives an end. If one side shuts down only its input, what
-the other side sends next is lost, and only then does sending fail. The server does not
-see the name to which a client has bound its socket.
+has the user and the process ID of scm. Out-of-band data is not passed on. If one side
+resets the connection, the other side receives an end. If one side shuts down only its
+input, what the other side sends next is lost, and only then does sending fail. The server
+does not see the name to which a client has bound its socket.
 
 If the descriptor table of scm is full, scm closes the connection, because it cannot pass
 on all descriptors of a message. What the other side has sent can be lost too.

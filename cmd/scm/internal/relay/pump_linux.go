@@ -32,8 +32,6 @@ type pump struct {
 	control  []byte
 	peer     *unix.Ucred // who has created the connection, or listens for it
 	identity identity
-	pipe     pipe
-	sentFDs  bool // with the last message
 }
 
 // An identity is what a pump can tell the receiver about a sender. The kernel decides, so a pump tries one after the other.
@@ -97,7 +95,6 @@ func (p *pump) run() error {
 
 // messages passes messages on until a call fails.
 func (p *pump) messages() error {
-	defer p.pipe.close()
 	next := p.nextRecord
 	if p.stream {
 		next = p.nextBytes
@@ -142,9 +139,6 @@ func (p *pump) nextBytes() error {
 			return p.nextDescriptors(size)
 		}
 		size = plain
-	}
-	if cred, _ := parse(p.control[:hdr.ControlLen]); p.canSplice(size, cred) {
-		return p.splice(size)
 	}
 	m, err := p.receive(p.data[:size])
 	if err != nil {
@@ -272,7 +266,6 @@ func parse(control []byte) (cred *unix.Ucred, fds []int) {
 
 // passOn sends a message to the receiver, and closes the descriptors that were received with it.
 func (p *pump) passOn(m *Message) error {
-	p.sentFDs = len(m.FDs) > 0
 	defer closeAll(slices.Clone(m.FDs))
 	if p.change != nil {
 		p.change(m)
