@@ -134,11 +134,7 @@ func (p *pump) nextBytes() error {
 	case size == 0:
 		return io.EOF
 	case hdr.Flags&unix.MSG_CTRUNC != 0:
-		plain := p.plainBytes(size)
-		if plain == 0 {
-			return p.nextDescriptors(size)
-		}
-		size = plain
+		size = p.beforeDescriptors(size)
 	}
 	m, err := p.receive(p.data[:size])
 	if err != nil {
@@ -147,14 +143,20 @@ func (p *pump) nextBytes() error {
 	return p.passOn(m)
 }
 
-// plainBytes returns how many of the next size bytes are before the message that contains the last of them. The kernel returns
-// nothing of a message if it can write only a part of what was asked for, so a peek whose last byte cannot be written ends before
-// this message. plainBytes returns 0 if there are no such bytes, or if the kernel does not work this way.
-func (p *pump) plainBytes(size int) (n int) {
-	if page := noMemory(); page != nil && size > 1 {
-		_ = p.from.Control(func(fd uintptr) { n, _ = peekBefore(int(fd), p.data[:size-1], page) })
+// beforeDescriptors returns how many of the next size bytes are before the message that contains the last of them, or size if it
+// is the first message. The kernel returns nothing of a message if it can write only a part of what was asked for, so a peek
+// whose last byte cannot be written ends before this message. A kernel that does not work this way returns the descriptors with
+// their byte only if a receive asks for one byte at a time.
+func (p *pump) beforeDescriptors(size int) (n int) {
+	page := noMemory()
+	if page == nil || size == 1 {
+		return 1
 	}
-	return max(n, 0)
+	_ = p.from.Control(func(fd uintptr) { n, _ = peekBefore(int(fd), p.data[:size-1], page) })
+	if n <= 0 {
+		return size
+	}
+	return n
 }
 
 // peekBefore peeks at bytes of a stream up to the message that does not fit into data.
@@ -182,38 +184,6 @@ var noMemory = sync.OnceValue(func() []byte {
 	}
 	return page
 })
-
-// nextDescriptors passes on bytes that end with a message with descriptors. Usually it begins with the first of them. Otherwise
-// a receive of one byte at a time finds its first byte, because the kernel returns the descriptors with that. Such a message may
-// also follow later, if there are more bytes than the kernel usually queues.
-func (p *pump) nextDescriptors(size int) error {
-	plain := &Message{Client: p.client}
-	for i := range size {
-		m, err := p.receive(p.data[i : i+1])
-		if err != nil {
-			return err
-		}
-		if len(m.FDs) == 0 {
-			plain.Data, plain.cred = p.data[:i+1], m.cred
-			continue
-		}
-		rest := &Message{}
-		if i > 0 {
-			err = p.passOn(plain)
-		}
-		if err == nil && i+1 < size {
-			rest, err = p.receive(p.data[i+1 : size])
-		}
-		if err != nil {
-			closeAll(m.FDs)
-			return err
-		}
-		m.Data = p.data[i : i+1+len(rest.Data)]
-		m.FDs = append(m.FDs, rest.FDs...) // none, unless the kernel works differently
-		return p.passOn(m)
-	}
-	return p.passOn(plain)
-}
 
 // recv waits until it can receive.
 func (p *pump) recv(data, control []byte, flags int) (n int, m *raw.Message, err error) {

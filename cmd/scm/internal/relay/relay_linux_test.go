@@ -228,7 +228,7 @@ func receiveStream(rnd *rand.Rand, sock int, list []sent) error {
 			if !slices.Equal(sizes, m.files) {
 				return fmt.Errorf("bytes %d to %d, message %d to %d: got files %v, want %v", position, end, m.start, m.end, sizes, m.files)
 			}
-			if end > m.end || m.end-m.start < 32<<10 && len(got) < size && end != m.end {
+			if end > m.end || noMemory() != nil && m.end-m.start < 32<<10 && len(got) < size && end != m.end {
 				return fmt.Errorf("message %d to %d was received with bytes %d to %d", m.start, m.end, position, end)
 			}
 		} else if len(sizes) > 0 {
@@ -325,7 +325,7 @@ func TestRelayChangesNothing(t *testing.T) {
 	}
 }
 
-// On a kernel that receives a part of a message, a relay changes nothing either.
+// On a kernel that receives a part of a message, each descriptor arrives at the same byte too, but the rest of its message later.
 func TestRelayByteAtATime(t *testing.T) {
 	defer func(f func() []byte, long bool) { noMemory, full = f, long }(noMemory, full)
 	noMemory, full = func() []byte { return nil }, false
