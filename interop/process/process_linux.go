@@ -29,7 +29,7 @@ type Process struct {
 	Gone    chan struct{} // closed when the peer and its process group have ended
 	in, out *os.File      // the runner's ends of its standard input and output
 	unread  []byte        // read from out, but not returned yet
-	stderr  tail
+	stderr  display.Tail
 	once    sync.Once
 	ended   error // how it ended, once Gone is closed
 }
@@ -346,24 +346,3 @@ func (proc *Process) EndedBy(signal syscall.Signal) bool {
 type ContractError struct{ Text string }
 
 func (e *ContractError) Error() string { return e.Text }
-
-// A tail is an io.Writer that keeps only the last bytes written to it.
-type tail struct {
-	mu   sync.Mutex
-	text []byte
-}
-
-func (t *tail) Write(p []byte) (int, error) {
-	const most = 4096
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.text = append(t.text, p...)
-	t.text = t.text[max(0, len(t.text)-most):]
-	return len(p), nil
-}
-
-func (t *tail) String() string {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return display.Readable(strings.TrimSpace(string(t.text)))
-}
