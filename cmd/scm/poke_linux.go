@@ -32,15 +32,7 @@ server still has these descriptors. Neither a client nor its protocol is needed.
 
 The items, each on connections of its own:
 
-  byte     a descriptor with one zero byte
-  newline  with a newline
-  zeros    with 64 zero bytes
-  ones     with 64 bytes 0xff
-  4k       with 4096 zero bytes
-  second   with the second of two messages
-  253      253 descriptors in one message, the most that the kernel allows
-  path     a descriptor that was opened with O_PATH, which cannot be read
-
+` + programs.ItemsHelp() + `
 scm reports what the server and its children keep (leak), if the server ends (crash),
 and if it runs but no longer accepts connections (refuses). The server is stopped at the
 end, and started again after a crash. If it ends in the same way after the same bytes

@@ -8,9 +8,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// maxFDs is the most descriptors that the kernel accepts in one message (SCM_MAX_FD).
-const maxFDs = 253
-
 // A Fault changes the descriptors in the messages of clients. Its methods may be called at the same time.
 type Fault struct {
 	name     string

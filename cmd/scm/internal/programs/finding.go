@@ -12,9 +12,6 @@ const (
 // Checks lists all checks.
 var Checks = []scenario.Check{CheckLeak, CheckCrash, CheckRefuses}
 
-// Items lists what scm poke sends, in this order.
-var Items = []string{"byte", "newline", "zeros", "ones", "4k", "second", "253", "path"}
-
 // FaultNone is the fault that changes nothing.
 const FaultNone = "none"
 

@@ -3,6 +3,8 @@ package programs
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/scm-rights/scm/internal/procfs"
@@ -101,14 +103,6 @@ func Count(list []Holding) (n int) {
 	return n
 }
 
-// total returns the number of descriptors of all markers.
-func total(held map[*Marker][]Holding) (n int) {
-	for _, list := range held {
-		n += Count(list)
-	}
-	return n
-}
-
 // Settling says how long to wait for a server to close descriptors.
 type Settling struct {
 	Wait  time.Duration // since the last time that it closed one
@@ -134,7 +128,7 @@ func (s *Server) Settle(ctx context.Context, markers []*Marker, o Settling) (map
 		if err != nil {
 			return nil, err
 		}
-		n := total(held)
+		n := Count(slices.Concat(slices.Collect(maps.Values(held))...))
 		if n == 0 && idle && !o.Whole || s.Ended() != nil {
 			return held, nil
 		}
@@ -161,18 +155,6 @@ func inspectError(pid int, err error) error {
 	if !witness.MayNotInspect(pid, err) {
 		return nil
 	}
-	return &InspectError{pid, ProgramOf(pid), err}
+	return fmt.Errorf("cannot look at the descriptors of process %d (%s); run scm as the same user, or as root: %w",
+		pid, ProgramOf(pid), err)
 }
-
-// An InspectError means that the kernel does not let this process look at the server.
-type InspectError struct {
-	PID     int
-	Program string
-	Err     error
-}
-
-func (e *InspectError) Error() string {
-	return fmt.Sprintf("cannot look at the descriptors of process %d (%s); run scm as the same user, or as root: %v", e.PID, e.Program, e.Err)
-}
-
-func (e *InspectError) Unwrap() error { return e.Err }

@@ -1,10 +1,10 @@
 package programs
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 	"time"
@@ -29,89 +29,138 @@ type PokeOptions struct {
 // A poker pokes one server.
 type poker struct {
 	PokeOptions
-	ctx      context.Context
-	server   *Server
-	listener *os.File
-	last     *unit             // the last one that this server has received
+	target
+	last     *unit             // the last one that was sent
 	unread   bool              // the server may not have read all messages yet
 	reads    bool              // the server has read a message
-	created  bool              // the server has created the socket file
-	accepts  bool              // the server accepts connections at once, and the kernel says so
-	foreign  error             // not nil if a process that is not the server's accepts connections
-	blind    bool              // it cannot be known whether the server accepts connections
 	alone    bool              // each item has a server of its own, because one of several has ended it later
+	enough   string            // why no more items are sent, or ""
 	controls map[string]string // what happens without the descriptors, by the messages
+}
+
+// A unit is a connection of an item.
+type unit struct {
+	trial   *pokeTrial
+	payload []byte
+	done    bool   // it must not be sent again
+	why     string // why it has no verdict, or ""
+}
+
+// A pokeTrial is an item that is being sent.
+type pokeTrial struct {
+	item
+	Trial
+	units    []*unit
+	judged   bool
+	marker   *Marker
+	sent     int  // descriptors on this server
+	rejected bool // the kernel has rejected the descriptors of a message, but not its bytes
+}
+
+// undelivered reports whether the kernel has rejected every descriptor of the trial, so that none can be the reason for a failure.
+func (t *pokeTrial) undelivered() bool { return t.rejected && t.sent == 0 }
+
+// end ends a trial. It has a verdict if one of its connections has.
+func (t *pokeTrial) end() {
+	t.judged = true
+	without := slices.DeleteFunc(slices.Clone(t.units), func(u *unit) bool { return u.why == "" })
+	switch {
+	case len(without) == 0 || len(t.Findings) > 0:
+	case len(without) == len(t.units):
+		t.Skipped = without[0].why
+	default:
+		t.Notes = append(t.Notes, "not all connections: "+without[0].why)
+	}
+	if t.rejected {
+		t.Notes = append(t.Notes, "the kernel rejects descriptors for this server (EPERM), as with SO_PASSRIGHTS, and only the bytes were sent")
+	}
+}
+
+// find adds the finding for a failure.
+func (t *pokeTrial) find(f *failure, output string) {
+	check := CheckCrash
+	if f.ended == nil {
+		check = CheckRefuses
+	}
+	t.Find(check, fmt.Sprintf("%s after %s", f, t.descriptors()))
+	t.Output, t.judged = output, true
 }
 
 // Poke connects to a server, sends each item, and finds out what the server keeps, whether it has ended, and whether it still
 // accepts connections. An error means that it could not find that out for each item. It then returns the trials, if any of
 // them says something.
 func Poke(ctx context.Context, o PokeOptions) ([]Trial, error) {
-	p := &poker{PokeOptions: o, ctx: ctx, controls: map[string]string{}}
+	p := &poker{PokeOptions: o, controls: map[string]string{}}
+	p.target = target{ctx: ctx, address: o.Address, typ: o.Type, timeout: o.Timeout,
+		pid: o.PID, args: o.Args, activate: o.Activate}
 	defer p.stop()
 	var trials []*pokeTrial
-	for _, name := range Items {
-		it := items[name]
-		if o.PID != 0 && !o.All && it.dangerous {
+	for _, it := range items {
+		payloads := slices.Clone(it.payloads)
+		switch {
+		case o.PID == 0 || o.All:
+		case it.dangerous:
 			continue
+		default:
+			payloads = slices.CompactFunc(payloads, bytes.Equal)
 		}
-		t := &pokeTrial{item: it, Trial: Trial{What: name}}
-		for _, payload := range it.payloads {
+		t := &pokeTrial{item: it, Trial: Trial{What: it.name}}
+		for _, payload := range payloads {
 			t.units = append(t.units, &unit{trial: t, payload: payload})
-			if o.PID != 0 && !o.All && name != "second" {
-				break
-			}
 		}
 		trials = append(trials, t)
 	}
 	err := p.judgeAll(trials)
-	found := slices.ContainsFunc(trials, func(t *pokeTrial) bool { return len(t.Findings) > 0 })
-	doubt := "" // why a trial without a finding says nothing
-	switch {
-	case err != nil:
-	case p.foreign != nil:
-		err, doubt = p.foreign, "another process may have received this"
-	case !p.reads && !found:
-		wants := "--first, or another user"
-		if o.Activate && o.Type == 0 {
-			wants = "another --type of socket than stream"
-		}
-		err = errors.New("the server has read none of the messages; perhaps it wants " + wants)
-		doubt = "the server has not read this"
-	}
-	verdicts, says, list := 0, false, []Trial(nil)
+	verdicts, judged, list := 0, 0, []Trial(nil)
 	for _, t := range trials {
-		switch {
-		case !t.judged:
+		if t.judged {
+			judged++
+		} else {
 			t.Skipped = cutShort
-		case doubt != "" && len(t.Findings) == 0 && t.Skipped == "":
-			t.Skipped = doubt
-		default:
-			says = true
 		}
 		if t.Skipped == "" {
 			verdicts++
 		}
 		list = append(list, t.Trial)
 	}
+	found := slices.ContainsFunc(list, func(t Trial) bool { return len(t.Findings) > 0 })
 	switch {
-	case err != nil && !says:
-		return nil, err
+	case err == nil && !p.reads && !found:
+		wants := "--first, or another user"
+		if o.Activate && o.Type == 0 {
+			wants = "another --type of socket than stream"
+		}
+		return nil, errors.New("the server has read none of the messages; perhaps it wants " + wants)
 	case err == nil && verdicts == 0:
 		err = fmt.Errorf("no item has a verdict: %s", list[0].Skipped)
+	case judged == 0:
+		return nil, err
 	}
 	return list, err
+}
+
+// stop ends the server. The next one has received nothing.
+func (p *poker) stop() {
+	p.target.stop()
+	p.last, p.unread = nil, false
 }
 
 // cutShort says why a trial has no verdict if the run ended before it.
 const cutShort = "the run was cut short"
 
-// judgeAll sends the items until each has a verdict. If the server ends, those before are sent again, without the one that
-// ended it. The dangerous items come when the others are judged, because the server may not start again.
+// judgeAll sends the items until each has a verdict, or no more are to be sent. If the server ends, those before are sent
+// again, without the one that ended it. The dangerous items come when the others are judged, because the server may not
+// start again.
 func (p *poker) judgeAll(trials []*pokeTrial) error {
 	for {
 		todo := slices.DeleteFunc(slices.Clone(trials), func(t *pokeTrial) bool { return t.judged })
 		if len(todo) == 0 {
+			return nil
+		}
+		if p.enough != "" {
+			for _, t := range todo {
+				t.judged, t.Skipped = true, p.enough
+			}
 			return nil
 		}
 		if i := slices.IndexFunc(todo, func(t *pokeTrial) bool { return t.dangerous }); i > 0 {
@@ -132,7 +181,9 @@ func (p *poker) round(todo []*pokeTrial) error {
 		return err
 	}
 	for _, t := range todo {
-		if err := t.begin(); err != nil {
+		t.sent = 0
+		var err error
+		if t.marker, err = NewMarker(); err != nil { // that no server has received
 			return err
 		}
 		defer t.marker.Close()
@@ -141,14 +192,11 @@ func (p *poker) round(todo []*pokeTrial) error {
 		began := time.Now()
 		f, err := p.sendAll(t)
 		t.Seconds += time.Since(began).Seconds()
-		switch {
-		case err != nil:
+		if err != nil {
 			return err
-		case f == nil:
-		case p.PID == 0:
-			return p.judge(f)
-		default:
-			return p.judgeAttached(f, todo, i)
+		}
+		if f != nil {
+			return p.judge(f, todo[:i])
 		}
 	}
 	return p.settle(todo)
@@ -171,33 +219,28 @@ func (p *poker) sendAll(t *pokeTrial) (*failure, error) {
 }
 
 // judge finds out whether the descriptors are the reason for a failure. If the server fails in the same way without them, the
-// unit is done. It then has no verdict, unless the server ends without a failure after each connection.
-func (p *poker) judge(f *failure) error {
+// unit is done. It then has no verdict, unless the server ends without a failure after each connection. The trials are those
+// of the round that came before.
+func (p *poker) judge(f *failure, before []*pokeTrial) error {
+	if p.pid != 0 {
+		return p.judgeAttached(f, before)
+	}
 	t := f.unit.trial
 	f.unit.done = true
 	server := p.server
-	without, err, recurs := f.String(), error(nil), false
-	if t.undelivered() { // only bytes were sent
-		p.stop()
-	} else {
-		without, err = p.control(f)
-	}
-	if err == nil && without != f.String() {
-		recurs, err = p.recurs(f)
-	}
+	why, err := p.excuse(f)
 	switch {
 	case err != nil:
-		t.Skipped = fmt.Sprintf("the server %s after %s, but scm could not repeat that", f.predicate(), t.descriptors())
+		t.Skipped = fmt.Sprintf("the server %s after %s, but scm could not repeat that", f, t.descriptors())
 		t.judged = true
 		return err
-	case recurs:
+	case why == "":
 		t.find(f, server.Output()) // all of it, because the server has been stopped
-	case without != f.String():
-		t.why = fmt.Sprintf("the server %s once, but not each time that this was sent", f.predicate())
-	case t.undelivered() || ExitedWith0(f.ended):
-		t.passed = true
+		return nil
+	case why == bytesAlone && (t.undelivered() || ExitedWith0(f.ended)):
+		f.unit.why = ""
 	default:
-		t.why = fmt.Sprintf("the server %s after the same bytes without a descriptor, too", f.predicate())
+		f.unit.why = fmt.Sprintf("the server %s %s", f, why)
 	}
 	if !slices.ContainsFunc(t.units, func(u *unit) bool { return !u.done }) {
 		t.end()
@@ -205,40 +248,59 @@ func (p *poker) judge(f *failure) error {
 	return nil
 }
 
-// judgeAttached is judge for a server that was running already. It cannot be started again, so that the items of the round
-// that were not sent have no verdict.
-func (p *poker) judgeAttached(f *failure, todo []*pokeTrial, i int) error {
-	t := f.unit.trial
-	known := t.judged // in an earlier round
-	for _, t := range todo {
-		t.judged, t.Skipped = true, "before that, the server "+f.predicate()
+// bytesAlone is the excuse for a failure that descriptors are not the reason for.
+const bytesAlone = "after the same bytes without a descriptor, too"
+
+// excuse returns why a failure is no finding, or "" if it is one. It must occur each time with the descriptors of its unit, and
+// never without them. One that does not may be due to the time at which the connection was closed.
+func (p *poker) excuse(f *failure) (string, error) {
+	defer p.stop()
+	key := fmt.Sprintf("%d %s", f.unit.trial.before, f.unit.payload)
+	known, tried := p.controls[key]
+	if f.unit.trial.undelivered() || known == f.String() { // only bytes were sent
+		return bytesAlone, nil
 	}
-	t.Skipped = ""
-	switch {
-	case known:
+	for i := range 5 {
+		if i == 0 && tried {
+			continue
+		}
+		withFDs, wait := i%2 == 1, p.Settle
+		if withFDs {
+			wait = p.Timeout
+		}
+		text, err := p.again(f.unit, withFDs, wait)
+		if i == 0 && err == nil {
+			p.controls[key] = text
+		}
+		switch {
+		case err != nil:
+			return "", err
+		case i == 0 && text == f.String():
+			return bytesAlone, nil
+		case withFDs != (text == f.String()):
+			return "once, but not each time that this was sent", nil
+		}
+	}
+	return "", nil
+}
+
+// judgeAttached is judge for a server that was running already. It cannot be started again, so that no more items are sent.
+func (p *poker) judgeAttached(f *failure, before []*pokeTrial) error {
+	p.enough = fmt.Sprintf("before that, the server %s", f)
+	if f.ended == nil && len(before) > 0 { // it still has what it keeps
+		if err := p.settle(before); err != nil {
+			return err
+		}
+	}
+	switch t := f.unit.trial; {
+	case t.judged: // in an earlier round
 	case t.undelivered():
-		t.passed = true
 		t.end()
 	default:
 		t.find(f, "")
 		t.Notes = append(t.Notes, "the bytes alone may be the reason, because scm cannot start the server again")
 	}
-	if f.ended == nil { // it still has what it keeps
-		return p.settle(todo[:i])
-	}
 	return nil
-}
-
-// control returns what happens without the descriptors of a failure, or "" if nothing does.
-func (p *poker) control(f *failure) (string, error) {
-	key := fmt.Sprintf("%d %s", f.unit.trial.repeat, f.unit.payload)
-	if known, ok := p.controls[key]; ok {
-		p.stop()
-		return known, nil
-	}
-	text, err := p.again(f.unit, false, p.Settle)
-	p.controls[key] = text
-	return text, err
 }
 
 // again sends a unit to a new server, with its descriptors or without them. It returns what happens to the server, or "" if
@@ -265,22 +327,6 @@ func (p *poker) again(u *unit, withFDs bool, wait time.Duration) (string, error)
 	return f.String(), nil
 }
 
-// recurs reports whether a failure occurs each time with the descriptors of its unit, and never without them. One that does
-// not may be due to the time at which the connection was closed.
-func (p *poker) recurs(f *failure) (bool, error) {
-	for range 2 {
-		text, err := p.again(f.unit, true, p.Timeout)
-		if err != nil || text != f.String() {
-			return false, err
-		}
-		text, err = p.again(f.unit, false, p.Settle)
-		if err != nil || text == f.String() {
-			return false, err
-		}
-	}
-	return true, nil
-}
-
 // settle waits until the server closes no more descriptors, and judges the items by what it keeps.
 func (p *poker) settle(todo []*pokeTrial) error {
 	var markers []*Marker
@@ -304,17 +350,14 @@ func (p *poker) settle(todo []*pokeTrial) error {
 			p.stop()
 			return nil
 		}
-		if p.PID != 0 {
-			return p.judgeAttached(f, todo, 0)
-		}
-		return p.judge(f)
+		return p.judge(f, nil)
 	}
 	for _, t := range todo {
-		t.end()
 		if n := Count(held[t.marker]); n > 0 {
 			t.Find(CheckLeak, fmt.Sprintf("keeps %d of %d descriptors after the end of the connections", n, t.sent)+places(p.server, held[t.marker]))
 			t.Output = p.server.Output()
 		}
+		t.end()
 	}
 	return nil
 }

@@ -30,18 +30,15 @@ type ProxyOptions struct {
 // A proxyTest tests a server.
 type proxyTest struct {
 	ProxyOptions
-	ctx    context.Context
-	server poker // starts and stops it
-	typ    int   // of its socket
+	target
 }
 
 // ProxyTest runs a client of a server through a relay, once for each of the Faults, and finds out what the server keeps,
 // whether it has ended, and whether it still serves clients. An error means that it could not find that out for each fault.
 // It then returns the trials, unless already the first one failed.
 func ProxyTest(ctx context.Context, o ProxyOptions) ([]Trial, error) {
-	p := &proxyTest{ProxyOptions: o, ctx: ctx}
-	p.server = poker{ctx: ctx, PokeOptions: PokeOptions{
-		Address: o.Address, Args: []string{"/bin/sh", "-c", o.Server}, Settle: o.Settle, Timeout: o.Timeout}}
+	server := []string{"/bin/sh", "-c", o.Server}
+	p := &proxyTest{o, target{ctx: ctx, address: o.Address, args: server, timeout: o.Timeout}}
 	var trials []Trial
 	var failed error
 	verdicts, skipped := 0, ""
@@ -109,7 +106,7 @@ func (t *Trial) withdraw(why string) {
 // been closed.
 func (p *proxyTest) once(name string) (*Trial, error) {
 	t := &Trial{What: name}
-	defer p.server.stop()
+	defer p.stop()
 	if err := p.direct(); err != nil {
 		return nil, err
 	}
@@ -143,23 +140,22 @@ func (p *proxyTest) once(name string) (*Trial, error) {
 // direct starts the server and runs the client without the proxy. Then the server has opened what it opens for its first client
 // only. If it has ended without a failure, it is started again.
 func (p *proxyTest) direct() error {
-	if err := p.server.ensure(); err != nil {
+	if err := p.ensure(); err != nil {
 		return err
 	}
 	err := p.runClient(p.Address)
 	if err != nil {
 		return fmt.Errorf("the client fails without the proxy: %w", err)
 	}
-	p.server.rest() // it may be about to end
+	p.rest(idleWait) // it may be about to end
 	if p.typ, err = SocketType(p.Address); err == nil {
 		return nil
 	}
-	f := p.server.failed(err)
-	if f == nil || !ExitedWith0(f.ended) {
-		return p.server.serverError(fmt.Errorf("after the client has run without the proxy: %w", err))
+	if !ExitedWith0(p.ended(err)) {
+		return p.explain(fmt.Errorf("after the client has run without the proxy: %w", err))
 	}
-	p.server.stop()
-	if err := p.server.ensure(); err != nil {
+	p.stop()
+	if err := p.ensure(); err != nil {
 		return err
 	}
 	p.typ, err = SocketType(p.Address)
@@ -234,19 +230,15 @@ func (p *proxyTest) runClient(address string) error {
 	defer client.Stop()
 	ctx, cancel := context.WithTimeoutCause(p.ctx, p.ClientTimeout, fmt.Errorf("it is still running after %s", p.ClientTimeout))
 	defer cancel()
-	var ended error
-	for ended == nil && ctx.Err() == nil {
-		if ended = client.firstEnded(); ended == nil {
-			time.Sleep(5 * time.Millisecond)
-		}
+	for client.firstEnded() == nil && ctx.Err() == nil {
+		time.Sleep(5 * time.Millisecond)
 	}
+	err = client.firstEnded()
 	switch {
-	case ended == nil:
+	case err == nil:
 		err = context.Cause(ctx)
-	case ExitedWith0(ended):
+	case ExitedWith0(err):
 		return nil
-	default:
-		err = ended
 	}
 	if output := client.Output(); output != "" {
 		err = fmt.Errorf("%w; it has printed:\n%s", err, output)
@@ -256,9 +248,8 @@ func (p *proxyTest) runClient(address string) error {
 
 // look finds out what the server keeps, and whether it still serves clients.
 func (p *proxyTest) look(t *Trial, f *Fault) error {
-	server := p.server.server
 	settle := func() (extra, replaced []Holding, err error) {
-		held, err := server.Settle(p.ctx, []*Marker{f.extra, f.replaced}, Settling{Wait: p.Settle})
+		held, err := p.server.Settle(p.ctx, []*Marker{f.extra, f.replaced}, Settling{Wait: p.Settle})
 		return held[f.extra], held[f.replaced], err
 	}
 	extra, replaced, err := settle()
@@ -270,12 +261,12 @@ func (p *proxyTest) look(t *Trial, f *Fault) error {
 		}
 	default:
 		if err := p.runClient(p.Address); err != nil {
-			p.server.restFor(p.Timeout) // it may be ending
+			p.rest(p.Timeout) // it may be ending
 			if !p.hasEnded(t) {
 				t.Find(CheckRefuses, "no longer serves the client: "+firstLine(err))
 			}
 		}
-		ended := server.Ended()
+		ended := p.server.Ended()
 		if len(extra)+len(replaced) > 0 && (ended == nil || ExitedWith0(ended)) { // the client may have made it close them
 			extra, replaced, err = settle()
 		}
@@ -284,22 +275,22 @@ func (p *proxyTest) look(t *Trial, f *Fault) error {
 		return err
 	}
 	if n := Count(replaced); n > 0 {
-		t.Notes = append(t.Notes, fmt.Sprintf("the server keeps %d of %d replaced descriptors, which it may store on purpose%s", n, f.swapped, places(server, replaced)))
+		t.Notes = append(t.Notes, fmt.Sprintf("the server keeps %d of %d replaced descriptors, which it may store on purpose%s", n, f.swapped, places(p.server, replaced)))
 	}
 	if n := Count(extra); n > 0 {
-		t.Find(CheckLeak, fmt.Sprintf("keeps %d of %d extra descriptors after the end of the connections%s", n, f.added, places(server, extra)))
+		t.Find(CheckLeak, fmt.Sprintf("keeps %d of %d extra descriptors after the end of the connections%s", n, f.added, places(p.server, extra)))
 	}
 	if len(t.Findings) > 0 {
-		t.Output = server.Output()
+		t.Output = p.server.Output()
 	}
 	return nil
 }
 
 // hasEnded reports whether the server has ended, and adds a finding if it should not have.
 func (p *proxyTest) hasEnded(t *Trial) bool {
-	ended := p.server.server.Ended()
+	ended := p.server.Ended()
 	if ended != nil && !ExitedWith0(ended) {
-		t.Find(CheckCrash, (&failure{ended: ended}).predicate())
+		t.Find(CheckCrash, (&failure{ended: ended}).String())
 	}
 	return ended != nil
 }

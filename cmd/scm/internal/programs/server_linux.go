@@ -30,10 +30,11 @@ type Command struct {
 // A Server is a program under test, and all its descendants. Its methods may be called at the same time.
 type Server struct {
 	pid    int           // the first process
+	root   int           // the process whose descendants are processes of the server
 	keeper *exec.Cmd     // its parent, or nil if it was running already
 	stop   io.Closer     // closing it ends the server
 	limit  time.Duration // how long Stop waits for processes, which scm may not be permitted to kill
-	output tail
+	output display.Tail
 	gone   chan struct{} // closed when all processes have ended
 	pidfd  int           // of a server that was running already
 
@@ -70,7 +71,7 @@ func Start(c Command) (*Server, error) {
 		report.Close()
 		return nil, err
 	}
-	s.keeper = cmd
+	s.keeper, s.root = cmd, cmd.Process.Pid
 	events := bufio.NewReader(report)
 	if _, err := fmt.Fscanf(events, "started %d 0\n", &s.pid); err != nil { // the keeper has ended
 		_ = cmd.Wait()
@@ -131,7 +132,7 @@ func Attach(pid int) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("process %d: %w", pid, err)
 	}
-	return &Server{pid: pid, pidfd: pidfd}, nil
+	return &Server{pid: pid, root: pid, pidfd: pidfd}, nil
 }
 
 // PID returns the first process of the server.
@@ -155,22 +156,20 @@ func (s *Server) Ended() error {
 	if s.keeper == nil {
 		return s.attachedEnded()
 	}
-	select {
-	case <-s.gone:
-	default:
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		if s.first != nil && !errors.Is(s.first, errStatus0) {
-			return s.first
-		}
-		return nil
-	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.ended == nil {
-		return errors.New("its processes have ended")
+	select {
+	case <-s.gone:
+		if s.ended == nil {
+			return errors.New("its processes have ended")
+		}
+		return s.ended
+	default:
 	}
-	return s.ended
+	if ExitedWith0(s.first) {
+		return nil
+	}
+	return s.first
 }
 
 // ExitedWith0 reports whether a server that has ended in this way did so without a failure.
@@ -205,15 +204,7 @@ func (s *Server) Processes() ([]int, error) {
 		}
 		pids = append(pids, s.pid)
 	}
-	return appendTree(pids, s.root())
-}
-
-// root returns the process whose descendants are processes of the server.
-func (s *Server) root() int {
-	if s.keeper == nil {
-		return s.pid
-	}
-	return s.keeper.Process.Pid
+	return appendTree(pids, s.root)
 }
 
 // appendTree appends the descendants of a process. This process is none of a server that is its parent, and has the markers
@@ -284,25 +275,4 @@ func (s *Server) Await(ctx context.Context, ready func() bool) error {
 		}
 	}
 	return nil
-}
-
-// A tail is an io.Writer that keeps only the last bytes written to it.
-type tail struct {
-	mu   sync.Mutex
-	text []byte
-}
-
-func (t *tail) Write(p []byte) (int, error) {
-	const most = 4096
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.text = append(t.text, p...)
-	t.text = t.text[max(0, len(t.text)-most):]
-	return len(p), nil
-}
-
-func (t *tail) String() string {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return display.Readable(strings.TrimSpace(string(t.text)))
 }

@@ -2,7 +2,6 @@ package programs
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
@@ -134,53 +133,81 @@ func listenerTypes(address string) (types []int) {
 			return nil
 		}
 	}
-	for _, l := range listeners() {
-		if l.address == address && !slices.Contains(types, l.typ) {
-			types = append(types, l.typ)
+	for _, s := range sockets() {
+		if s.address == address && s.listens && !slices.Contains(types, s.typ) {
+			types = append(types, s.typ)
 		}
 	}
 	return types
 }
 
-// A listener is a socket that can be connected to.
-type listener struct {
+// A socket has an address. Connections that a server accepts have the one at which it listens.
+type socket struct {
+	inode   string // or "0" for a connection that the server has not accepted yet
 	address string
 	typ     int
+	listens bool // it can be connected to
 }
 
-// listeners returns all listeners, by their inodes.
-func listeners() map[string]listener {
+// sockets returns all sockets with an address in this network namespace.
+func sockets() (list []socket) {
 	text, _ := os.ReadFile("/proc/net/unix") // without it, WaitListening connects
 	const listens = 1 << 16                  // __SO_ACCEPTCON of linux/net.h
-	all := map[string]listener{}
 	for line := range strings.Lines(string(text)) {
-		fields := strings.Fields(line)
-		if len(fields) < 8 {
-			continue
-		}
-		flags, _ := strconv.ParseUint(fields[3], 16, 32)
-		typ, _ := strconv.ParseUint(fields[4], 16, 32)
-		if flags&listens != 0 || typ == unix.SOCK_DGRAM {
-			all[fields[6]] = listener{strings.Join(fields[7:], " "), int(typ)}
+		if fields := strings.Fields(line); len(fields) >= 8 {
+			flags, _ := strconv.ParseUint(fields[3], 16, 32)
+			typ, _ := strconv.ParseUint(fields[4], 16, 32)
+			s := socket{fields[6], strings.Join(fields[7:], " "), int(typ), flags&listens != 0 || typ == unix.SOCK_DGRAM}
+			list = append(list, s)
 		}
 	}
-	return all
+	return list
 }
 
-// Listens returns the addresses at which the server listens, as far as the kernel says so.
-func (s *Server) Listens() (addresses []string) {
-	all := listeners()
+// sockets returns the sockets with an address that the server has open, as far as the kernel says so.
+func (s *Server) sockets() (list []socket) {
+	all := map[string]socket{}
+	for _, k := range sockets() {
+		all["socket:["+k.inode+"]"] = k
+	}
 	pids, _ := s.Processes()
 	for _, pid := range pids {
 		fds, _ := procfs.OpenFDs(pid)
 		for _, fd := range fds {
 			name, _ := procfs.ReadLink(pid, fd)
-			if address := all[strings.Trim(name, "socket:[]")].address; address != "" && !slices.Contains(addresses, address) {
-				addresses = append(addresses, address)
+			if k, ok := all[name]; ok {
+				list = append(list, k)
 			}
 		}
 	}
+	return list
+}
+
+// Listens returns the addresses at which the server listens.
+func (s *Server) Listens() (addresses []string) {
+	for _, k := range s.sockets() {
+		if k.listens && !slices.Contains(addresses, k.address) {
+			addresses = append(addresses, k.address)
+		}
+	}
 	return addresses
+}
+
+// serves reports whether the server has a socket at the address open: one on which it listens, or a connection.
+func (s *Server) serves(address string) bool {
+	return slices.ContainsFunc(s.sockets(), func(k socket) bool { return k.address == address })
+}
+
+// Accepted reports whether a server has accepted all connections at the address. If the list of sockets does not have the
+// address, known is false.
+func Accepted(address string) (accepted, known bool) {
+	accepted = true
+	for _, s := range sockets() {
+		if s.address == address {
+			accepted, known = accepted && s.inode != "0", true
+		}
+	}
+	return accepted && known, known
 }
 
 // Unread returns the number of bytes that were sent through a socket, and that the other process has not received yet. The
@@ -188,98 +215,4 @@ func (s *Server) Listens() (addresses []string) {
 func Unread(fd int) (int, error) {
 	n, err := unix.IoctlGetUint32(fd, unix.TIOCOUTQ)
 	return int(n), err
-}
-
-// Accepted reports whether the server has accepted a connection. The kernel says so in the answer of sock_diag(7), in
-// which the other end of the connection has an inode only then. If the kernel does not answer, ok is false.
-func Accepted(fd int) (accepted, ok bool) {
-	var st unix.Stat_t
-	if err := unix.Fstat(fd, &st); err != nil {
-		return false, false
-	}
-	peer, err := peerInode(uint32(st.Ino))
-	return peer != 0, err == nil
-}
-
-// accepts reports whether a process of the server has accepted the connection, or may have. It is false only if the other end
-// is open elsewhere.
-func (s *Server) accepts(fd int, timeout time.Duration) bool {
-	var st unix.Stat_t
-	if err := unix.Fstat(fd, &st); err != nil {
-		return true
-	}
-	for deadline := time.Now().Add(timeout); time.Now().Before(deadline); time.Sleep(2 * time.Millisecond) {
-		peer, err := peerInode(uint32(st.Ino))
-		pids, lookErr := s.Processes()
-		if err != nil || peer == 0 || lookErr != nil || s.Ended() != nil { // it has been closed, or the kernel does not tell
-			return true
-		}
-		for _, pid := range pids {
-			fds, err := procfs.OpenFDs(pid)
-			if err != nil {
-				return true
-			}
-			for _, n := range fds {
-				if name, _ := procfs.ReadLink(pid, n); name == fmt.Sprintf("socket:[%d]", peer) {
-					return true
-				}
-			}
-		}
-	}
-	return false
-}
-
-// Constants of linux/unix_diag.h.
-const (
-	udiagShowPeer = 0x4
-	unixDiagPeer  = 2
-)
-
-// peerInode returns the inode of the socket to which the one with this inode is connected.
-func peerInode(inode uint32) (uint32, error) {
-	sock, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, unix.NETLINK_SOCK_DIAG)
-	if err != nil {
-		return 0, err
-	}
-	defer unix.Close(sock)
-	const header, size = unix.SizeofNlMsghdr, 16 + 24 // struct unix_diag_req has 24 bytes
-	order := binary.NativeEndian
-	request := make([]byte, size)
-	order.PutUint32(request, size)
-	order.PutUint16(request[4:], unix.SOCK_DIAG_BY_FAMILY)
-	order.PutUint16(request[6:], unix.NLM_F_REQUEST)
-	request[header] = unix.AF_UNIX
-	order.PutUint32(request[header+4:], ^uint32(0)) // all states
-	order.PutUint32(request[header+8:], inode)
-	order.PutUint32(request[header+12:], udiagShowPeer)
-	order.PutUint64(request[header+16:], ^uint64(0)) // no cookie
-	if err := unix.Sendto(sock, request, 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
-		return 0, err
-	}
-	answer := make([]byte, 4096)
-	n, _, err := unix.Recvfrom(sock, answer, 0)
-	if err != nil {
-		return 0, err
-	}
-	return parsePeer(answer[:n])
-}
-
-// parsePeer returns the inode in the answer of sock_diag(7).
-func parsePeer(answer []byte) (uint32, error) {
-	order := binary.NativeEndian
-	const header, message = unix.SizeofNlMsghdr, 16 // struct unix_diag_msg has 16 bytes
-	if len(answer) < header+message || order.Uint16(answer[4:]) != unix.SOCK_DIAG_BY_FAMILY {
-		return 0, unix.ENODATA
-	}
-	for rest := answer[header+message:]; len(rest) >= 4; {
-		size := int(order.Uint16(rest))
-		if size < 4 || size > len(rest) {
-			break
-		}
-		if order.Uint16(rest[2:]) == unixDiagPeer && size >= 8 {
-			return order.Uint32(rest[4:]), nil
-		}
-		rest = rest[min((size+3)&^3, len(rest)):]
-	}
-	return 0, unix.ENODATA
 }

@@ -2,6 +2,7 @@ package testserver
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -12,6 +13,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/scm-rights/scm"
 	"github.com/scm-rights/scm/interop/raw"
 	"golang.org/x/sys/unix"
 )
@@ -247,38 +249,28 @@ func closeAll(fds []int) {
 
 // Client is an honest client: it passes one descriptor, and then none. It retries until the server listens.
 func Client(address string) error {
-	var c int
-	for {
-		var err error
-		if c, err = unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0); err != nil {
-			return err
-		}
-		if err = unix.Connect(c, &unix.SockaddrUnix{Name: address}); err == nil {
-			break
-		}
-		_ = unix.Close(c)
-		if err != unix.ENOENT && err != unix.ECONNREFUSED {
-			return err
-		}
+	c, err := scm.Dial(context.Background(), "unix", address)
+	for errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ECONNREFUSED) {
 		time.Sleep(5 * time.Millisecond)
+		c, err = scm.Dial(context.Background(), "unix", address)
 	}
-	defer func() { _ = unix.Close(c) }()
-	fd, err := unix.MemfdCreate("client", unix.MFD_CLOEXEC)
 	if err != nil {
 		return err
 	}
-	defer func() { _ = unix.Close(fd) }()
-	for _, m := range []struct {
-		text string
-		fds  []int
-	}{{"take 1\n", []int{fd}}, {"ping\n", nil}} {
-		if _, err := raw.Send(c, [][]byte{[]byte(m.text)}, m.fds, unix.MSG_NOSIGNAL); err != nil {
+	defer c.Close()
+	null, err := os.Open(os.DevNull)
+	if err != nil {
+		return err
+	}
+	defer null.Close()
+	for i, text := range []string{"take 1\n", "ping\n"} {
+		if _, err := c.WriteFDs([]byte(text), []int{int(null.Fd())}[i:]...); err != nil {
 			return err
 		}
-		buf := make([]byte, 64)
-		n, err := unix.Read(c, buf)
-		if err != nil || string(buf[:max(n, 0)]) != "ok\n" {
-			return fmt.Errorf("%q: got %q, %v", m.text, buf[:max(n, 0)], err)
+		answer := make([]byte, 64)
+		n, err := c.Read(answer)
+		if err != nil || string(answer[:n]) != "ok\n" {
+			return fmt.Errorf("%q: got %q, %v", text, answer[:n], err)
 		}
 	}
 	return nil
