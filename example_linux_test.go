@@ -1,11 +1,10 @@
-//go:build linux
-
 package scm_test
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -204,4 +203,227 @@ func ExampleDial_abstract() {
 	_, err = scm.Dial(ctx, "unixpacket", l.Addr().String())
 	fmt.Println(err != nil)
 	// Output: true
+}
+
+// A server that maps files from its clients accepts exactly one memfd that is sealed against shrinking and
+// writing. Without the first seal, a client could shrink the file after the server has mapped it, and SIGBUS
+// would kill the server at its next access. Without the second seal, a client could change the content after
+// the server has checked it.
+func ExampleExpect() {
+	server, client := pairOfSockets()
+	defer unix.Close(server)
+	defer unix.Close(client)
+
+	sealed := scm.Expect{
+		Min: 1, Max: 1,
+		Kind:  scm.KindMemfd,
+		Seals: unix.F_SEAL_SHRINK | unix.F_SEAL_WRITE,
+	}
+	serve := func() {
+		m := scm.Message{Buffers: [][]byte{make([]byte, 64)}, FDs: make([]int, 1)}
+		if err := sealed.Recv(server, &m, 0); err != nil {
+			fmt.Println(err) // Recv has closed the descriptors
+			return
+		}
+		fd := m.FDs[0]
+		defer unix.Close(fd)
+
+		// The file cannot become shorter than this.
+		var st unix.Stat_t
+		must(unix.Fstat(fd, &st))
+		data, err := unix.Mmap(fd, 0, int(st.Size), unix.PROT_READ, unix.MAP_PRIVATE)
+		must(err)
+		defer unix.Munmap(data)
+		fmt.Printf("mapped %q\n", data)
+	}
+	pass := func(fds ...int) {
+		must(scm.Send(client, &scm.Message{Buffers: [][]byte{{0}}, FDs: fds}, 0))
+	}
+
+	fd, err := unix.MemfdCreate("example", unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING)
+	must(err)
+	defer unix.Close(fd)
+	_, err = unix.Write(fd, []byte("hello"))
+	must(err)
+
+	pass(client) // something else
+	serve()
+	pass(fd) // not yet sealed
+	serve()
+	pass() // nothing
+	serve()
+	pass(fd, fd) // more than len(m.FDs)
+	serve()
+
+	_, err = unix.FcntlInt(uintptr(fd), unix.F_ADD_SEALS, sealed.Seals)
+	must(err)
+	pass(fd)
+	serve()
+	// Output:
+	// scm: wanted a memfd sealed against shrinking and writing, got a Unix stream socket (read-write)
+	// scm: wanted a memfd sealed against shrinking and writing, got a memfd (read-write) without seals
+	// scm: wanted exactly 1 descriptor, got no descriptor
+	// scm: wanted a whole message, got a truncated one with 1 descriptor
+	// mapped "hello"
+}
+
+// A process that receives a log file checks that every write will append to it.
+func ExampleExpect_flags() {
+	log := scm.Expect{Min: 1, Max: 1, Kind: scm.KindRegular, Access: scm.AccessWrite, Flags: unix.O_APPEND}
+	a, b, err := scm.Config{Expect: &log}.Pair("unix")
+	must(err)
+	defer a.Close()
+	defer b.Close()
+	f, err := os.CreateTemp("", "log") // without O_APPEND
+	must(err)
+	defer os.Remove(f.Name())
+	defer f.Close()
+
+	must(a.SendFile("log", f))
+	_, err = b.RecvFile()
+	fmt.Println(err)
+	// Output:
+	// scm: wanted a regular file open for writing with O_APPEND, got a regular file (read-write, without O_APPEND)
+}
+
+// Enforce checks descriptors that were received by other means.
+func ExampleExpect_Enforce() {
+	a, b := pairOfSockets()
+	defer unix.Close(a)
+	defer unix.Close(b)
+
+	r, w, err := os.Pipe()
+	must(err)
+	defer r.Close()
+	defer w.Close()
+	_, err = scm.WriteFD(a, []byte{0}, int(r.Fd()))
+	must(err)
+
+	_, fd, err := scm.ReadFD(b, make([]byte, 1))
+	must(err)
+	log := scm.Expect{Min: 1, Max: 1, Access: scm.AccessWrite} // a file to write a log to
+	fmt.Println(log.Enforce([]int{fd}))
+	// Output:
+	// scm: wanted a file open for writing, got a pipe (read end)
+}
+
+// One message can carry files of different kinds, such as a userfaultfd and the memfd with the memory of a virtual
+// machine. One call to Enforce checks each kind. If one fails, the caller closes the descriptors of the other.
+func ExampleExpect_Enforce_mixedKinds() {
+	a, b := pairOfSockets()
+	defer unix.Close(a)
+	defer unix.Close(b)
+	memory, err := unix.MemfdCreate("guest", unix.MFD_CLOEXEC)
+	must(err)
+	defer unix.Close(memory)
+	event, err := unix.Eventfd(0, unix.EFD_CLOEXEC)
+	must(err)
+	defer unix.Close(event)
+	must(scm.Send(a, &scm.Message{Buffers: [][]byte{{0}}, FDs: []int{event, memory}}, 0))
+
+	m := scm.Message{Buffers: [][]byte{make([]byte, 1)}, FDs: make([]int, 2)}
+	must(scm.Expect{Min: 2, Max: 2}.Recv(b, &m, 0))
+	err = scm.Expect{Min: 1, Max: 1, Kind: "userfaultfd"}.Enforce(m.FDs[:1])
+	if err == nil {
+		err = scm.Expect{Min: 1, Max: 1, Kind: scm.KindMemfd}.Enforce(m.FDs[1:])
+	}
+	if err != nil {
+		scm.CloseFDs(m.FDs...) // Enforce has replaced those that it closed with -1
+	}
+	fmt.Println(err)
+	// Output:
+	// scm: wanted a userfaultfd, got an eventfd (read-write)
+}
+
+// An Expect distinguishes sockets by their family and type, as in socket(2). The error reports which
+// descriptor is wrong.
+func ExampleExpectError() {
+	a, b := twoConns()
+	defer a.Close()
+	defer b.Close()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	must(err)
+	tcp, err := l.(*net.TCPListener).File()
+	must(err)
+	defer tcp.Close()
+	l.Close()
+	_, err = a.WriteFiles([]byte{0}, tcp, os.Stdin)
+	must(err)
+
+	tcpSockets := scm.Expect{Min: 1, Max: 8, Family: unix.AF_INET, Type: unix.SOCK_STREAM}
+	server, err := scm.Config{Expect: &tcpSockets}.NewConn(b.UnixConn)
+	must(err)
+	m := scm.Message{Buffers: [][]byte{make([]byte, 1)}, FDs: make([]int, 8)}
+	var failed *scm.ExpectError
+	if err := server.Recv(&m, 0); errors.As(err, &failed) {
+		fmt.Printf("descriptor %d should be %s\n", failed.Index, failed.Want)
+		fmt.Println("received:", m.N, "byte,", m.NFD, "descriptors")
+	}
+	// Output:
+	// descriptor 1 should be an IPv4 stream socket
+	// received: 1 byte, 0 descriptors
+}
+
+// This Conn accepts pipes that are open for reading, and closes anything else.
+func ExampleConfig() {
+	config := scm.Config{Expect: &scm.Expect{Max: 1, Kind: scm.KindPipe, Access: scm.AccessRead}}
+	a, b, err := config.Pair("unix")
+	must(err)
+	defer a.Close()
+	defer b.Close()
+	r, w, err := os.Pipe()
+	must(err)
+	defer r.Close()
+	defer w.Close()
+
+	for _, f := range []*os.File{w, r} {
+		_, err = a.WriteFiles([]byte{0}, f)
+		must(err)
+		_, files, err := b.ReadFiles(make([]byte, 1), 1)
+		fmt.Println(len(files), err)
+		for _, f := range files {
+			f.Close()
+		}
+	}
+	// Output:
+	// 0 scm: wanted a pipe open for reading, got a pipe (write end)
+	// 1 <nil>
+}
+
+// Enforce can be used to find out what a descriptor refers to. Enforce closes a descriptor that does not
+// match, so this example passes it duplicates.
+func ExampleKind() {
+	kinds := []scm.Kind{
+		scm.KindRegular, scm.KindDirectory, scm.KindSymlink, scm.KindPipe, scm.KindSocket,
+		scm.KindCharDevice, scm.KindBlockDevice, scm.KindMemfd, scm.KindEventfd, scm.KindPIDFD,
+	}
+	accesses := []scm.Access{
+		scm.AccessRead, scm.AccessWrite, scm.AccessReadWrite, scm.AccessReadOnly,
+		scm.AccessWriteOnly, scm.AccessPath, scm.AccessAny,
+	}
+	for _, path := range []string{"/", os.DevNull, "/proc/self/exe"} {
+		f, err := os.Open(path)
+		must(err)
+		defer f.Close()
+		for _, kind := range kinds {
+			for _, access := range accesses {
+				fd, err := unix.Dup(int(f.Fd()))
+				must(err)
+				if (scm.Expect{Min: 1, Max: 1, Kind: kind, Access: access}).Enforce([]int{fd}) == nil {
+					fmt.Println(path, kind, access)
+					unix.Close(fd)
+				}
+			}
+		}
+	}
+	// Output:
+	// / directory read
+	// / directory read-only
+	// / directory any
+	// /dev/null character device read
+	// /dev/null character device read-only
+	// /dev/null character device any
+	// /proc/self/exe regular read
+	// /proc/self/exe regular read-only
+	// /proc/self/exe regular any
 }

@@ -3,10 +3,15 @@
 package scm_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
+	"path/filepath"
+	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -230,4 +235,499 @@ func ExampleMessage_limits() {
 	// scm: more than 253 descriptors in a message
 	// true
 	// true true
+}
+
+// must panics if err is not nil.
+func must(err error) {
+	if err != nil {
+		panic(err)
+	}
+}
+
+// twoConns returns two connected Conns, as two processes would have them.
+func twoConns() (a, b *scm.Conn) {
+	a, b, err := scm.Pair("unix")
+	must(err)
+	return a, b
+}
+
+func ExamplePair() {
+	a, b, err := scm.Pair("unix")
+	must(err)
+	defer a.Close()
+	defer b.Close()
+
+	// One side sends the write end of a pipe with some bytes.
+	r, w, err := os.Pipe()
+	must(err)
+	defer r.Close()
+	_, err = a.WriteFiles([]byte("a pipe"), w)
+	must(err)
+	w.Close() // the receiver's copy stays open
+
+	// The other side receives its own file for it.
+	p := make([]byte, 64)
+	n, files, err := b.ReadFiles(p, 1)
+	must(err)
+	fmt.Printf("received %q and %d file\n", p[:n], len(files))
+	fmt.Fprint(files[0], "hello through the pipe")
+	files[0].Close()
+
+	text, _ := io.ReadAll(r)
+	fmt.Println(string(text))
+	// Output:
+	// received "a pipe" and 1 file
+	// hello through the pipe
+}
+
+// On a stream, files can only be sent along with at least one byte.
+func ExampleConn_WriteFiles() {
+	a, b := twoConns()
+	defer a.Close()
+	defer b.Close()
+
+	n, err := a.WriteFiles(nil, os.Stdin)
+	fmt.Println(n, errors.Is(err, scm.ErrEmptyPayload))
+	n, err = a.WriteFiles([]byte{0}, os.Stdin)
+	fmt.Println(n, err)
+	// Output:
+	// 0 true
+	// 1 <nil>
+}
+
+// To cancel a call with a context, set the deadline when the context is done.
+func ExampleConn_ReadFiles() {
+	a, b := twoConns()
+	defer a.Close()
+	defer b.Close()
+
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Millisecond)
+	defer cancel()
+	stop := context.AfterFunc(ctx, func() { b.SetReadDeadline(time.Now()) })
+	defer stop()
+
+	_, _, err := b.ReadFiles(make([]byte, 64), 1) // no message arrives
+	fmt.Println(errors.Is(err, os.ErrDeadlineExceeded), ctx.Err())
+	// Output: true context deadline exceeded
+}
+
+// With KeepTruncated, a conversation can continue after a message has lost files.
+func ExampleTruncatedError() {
+	a, b, err := scm.Config{KeepTruncated: true}.Pair("unix")
+	must(err)
+	defer a.Close()
+	defer b.Close()
+
+	_, err = a.WriteFiles([]byte("three files"), os.Stdin, os.Stdout, os.Stderr)
+	must(err)
+	p := make([]byte, 64)
+	n, files, err := b.ReadFiles(p, 2) // at most two
+	var truncated *scm.TruncatedError
+	if errors.As(err, &truncated) {
+		fmt.Printf("received %q and %d files: %v\n", p[:n], len(files), truncated.Cause)
+	}
+	for _, f := range files {
+		f.Close()
+	}
+	// Output: received "three files" and 2 files: message too long
+}
+
+// SendFile and RecvFile pass a file with its name, as runc does.
+func ExampleConn_SendFile() {
+	a, b := twoConns()
+	defer a.Close()
+	defer b.Close()
+
+	null, err := os.Open(os.DevNull)
+	must(err)
+	defer null.Close()
+	must(a.SendFile(null.Name(), null))
+	f, err := b.RecvFile()
+	must(err)
+	fmt.Println(f.Name())
+	f.Close()
+
+	a.Write([]byte("a name without a file"))
+	_, err = b.RecvFile()
+	fmt.Println(errors.Is(err, scm.ErrNoFile))
+	// Output:
+	// /dev/null
+	// true
+}
+
+// One process accepts a connection, and another process serves it.
+func ExampleConn_SendConn() {
+	a, b := twoConns()
+	defer a.Close()
+	defer b.Close()
+
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	must(err)
+	defer l.Close()
+	client, err := net.Dial("tcp", l.Addr().String())
+	must(err)
+	defer client.Close()
+	accepted, err := l.Accept()
+	must(err)
+	must(a.SendConn(accepted))
+	accepted.Close()
+
+	conn, err := b.RecvConn()
+	must(err)
+	tcp := conn.(*net.TCPConn)
+	fmt.Fprint(tcp, "hello from the other process")
+	tcp.Close()
+	text, _ := io.ReadAll(client)
+	fmt.Println(string(text))
+	// Output: hello from the other process
+}
+
+// A new process takes over from an old one. The socket never stops listening, and the socket file remains in
+// place.
+func ExampleConn_SendListener() {
+	ctx := context.Background()
+	dir, err := os.MkdirTemp("", "scm")
+	must(err)
+	defer os.RemoveAll(dir)
+	path := filepath.Join(dir, "socket")
+
+	before, after := twoConns() // two processes
+	defer before.Close()
+	defer after.Close()
+
+	old, err := scm.Listen(ctx, "unix", path)
+	must(err)
+	client, err := scm.Dial(ctx, "unix", path) // waits in the queue
+	must(err)
+	defer client.Close()
+	must(before.SendListener(old))
+	must(old.Close())
+
+	l, err := after.RecvListener()
+	must(err)
+	defer l.Close()
+	conn, err := l.Accept()
+	must(err)
+	fmt.Fprint(conn, "hello from the new process")
+	conn.Close()
+	text, _ := io.ReadAll(client)
+	fmt.Println(string(text))
+	// Output: hello from the new process
+}
+
+// Listen replaces a socket file that a crash left behind, but not one that is in use. A server that is
+// shutting down sets a deadline to end Accept.
+func ExampleListen() {
+	ctx := context.Background()
+	dir, err := os.MkdirTemp("", "scm")
+	must(err)
+	defer os.RemoveAll(dir)
+	path := filepath.Join(dir, "socket")
+
+	var crashed *scm.Listener
+	crashed, err = scm.Listen(ctx, "unix", path)
+	must(err)
+	crashed.SetUnlinkOnClose(false)
+	crashed.Close()
+
+	l, err := scm.Listen(ctx, "unix", path)
+	must(err)
+	_, err = scm.Listen(ctx, "unix", path)
+	fmt.Println(errors.Is(err, scm.ErrInUse))
+
+	must(l.SetDeadline(time.Now()))
+	_, err = l.Accept()
+	fmt.Println(errors.Is(err, os.ErrDeadlineExceeded))
+	must(l.Close()) // which removes the file
+	// Output:
+	// true
+	// true
+}
+
+// Only the owner and the group can connect, from the moment the socket file exists. The server accepts only
+// clients that send the password.
+func ExampleConfig_Listen() {
+	ctx := context.Background()
+	dir, err := os.MkdirTemp("", "scm")
+	must(err)
+	defer os.RemoveAll(dir)
+	path := filepath.Join(dir, "socket")
+
+	config := scm.Config{
+		Mode: 0o660,
+		Check: func(c *scm.Conn) error {
+			p := make([]byte, 6)
+			if _, err := io.ReadFull(c, p); err != nil || string(p) != "please" {
+				return errors.New("not polite")
+			}
+			return nil
+		},
+	}
+	l, err := config.Listen(ctx, "unix", path)
+	must(err)
+	defer l.Close()
+	info, err := os.Stat(path)
+	must(err)
+	fmt.Println(info.Mode().Perm())
+
+	for _, word := range []string{"let me", "please"} {
+		c, err := scm.Dial(ctx, "unix", path)
+		must(err)
+		defer c.Close()
+		fmt.Fprint(c, word)
+	}
+	c, err := l.AcceptConn()
+	must(err)
+	defer c.Close()
+	fmt.Println("accepted at", filepath.Base(c.LocalAddr().String()))
+	// Output:
+	// -rw-rw----
+	// accepted at socket
+}
+
+// Read receives only bytes: the kernel drops files that were sent with them.
+func ExampleConn() {
+	a, b := twoConns()
+	defer a.Close()
+	defer b.Close()
+	_, err := a.WriteFiles([]byte("text"), os.Stdin)
+	must(err)
+	must(a.CloseWrite()) // a Conn has every method of a net.UnixConn
+
+	text, err := io.ReadAll(b)
+	must(err)
+	fmt.Printf("%q\n", text)
+	// Output: "text"
+}
+
+// If a partner stops reading, a deadline ends the call, which returns the number of bytes sent. The files
+// were sent with the first byte, and must not be sent again.
+func ExampleConn_WriteFiles_partial() {
+	a, b := twoConns()
+	defer a.Close()
+	defer b.Close()
+	go func() {
+		_, err := io.ReadFull(b, make([]byte, 1))
+		must(err)
+		must(a.SetWriteDeadline(time.Now()))
+	}()
+	p := make([]byte, 10<<20)
+	n, err := a.WriteFiles(p, os.Stdin)
+	fmt.Println(errors.Is(err, os.ErrDeadlineExceeded), 0 < n && n < len(p))
+
+	must(a.SetDeadline(time.Time{})) // continue with p[n:], without the file
+	// Output: true true
+}
+
+// A datagram socket receives from any sender, and can reply to one that has a name.
+func ExampleListenPacket() {
+	ctx := context.Background()
+	dir, err := os.MkdirTemp("", "scm")
+	must(err)
+	defer os.RemoveAll(dir)
+
+	server, err := scm.ListenPacket(ctx, "unixgram", filepath.Join(dir, "server"))
+	must(err)
+	defer server.Close()
+	client, err := scm.ListenPacket(ctx, "unixgram", filepath.Join(dir, "client"))
+	must(err)
+	defer client.Close()
+
+	question := scm.Message{
+		Buffers: [][]byte{[]byte("what is this?")},
+		FDs:     []int{0},
+		Addr:    server.LocalAddr().(*net.UnixAddr),
+	}
+	must(client.Send(&question, 0))
+
+	in := scm.Message{Buffers: [][]byte{make([]byte, 64)}, FDs: make([]int, 1), Addr: new(net.UnixAddr)}
+	must(server.Recv(&in, 0))
+	fmt.Printf("%q and %d descriptor from %s\n", in.Buffers[0][:in.N], in.NFD, filepath.Base(in.Addr.Name))
+	must(unix.Close(in.FDs[0]))
+	// The sender chose the path. It is only safe to reply to a path in our own directory.
+	base, ours := strings.CutPrefix(in.Addr.Name, dir+"/")
+	if !ours || strings.Contains(base, "/") {
+		panic("not a client of ours")
+	}
+	must(server.Send(&scm.Message{Buffers: [][]byte{[]byte("standard input")}, Addr: in.Addr}, 0))
+
+	p := make([]byte, 64)
+	n, err := client.Read(p)
+	must(err)
+	fmt.Printf("%q\n", p[:n])
+	// Output:
+	// "what is this?" and 1 descriptor from client
+	// "standard input"
+}
+
+// A connection created by package net can pass files too.
+func ExampleNewConn() {
+	dir, err := os.MkdirTemp("", "scm")
+	must(err)
+	defer os.RemoveAll(dir)
+	l, err := net.Listen("unix", filepath.Join(dir, "socket"))
+	must(err)
+	defer l.Close()
+	c, err := net.Dial("unix", l.Addr().String())
+	must(err)
+	defer c.Close()
+
+	conn, err := scm.NewConn(c)
+	must(err)
+	fmt.Println(conn.WriteFiles([]byte{0}, os.Stdin))
+	// Output: 1 <nil>
+}
+
+// A struct that embeds a Conn can still pass files if a function receives it only as a net.Conn.
+func ExampleConn_NetConn() {
+	type session struct {
+		*scm.Conn
+		user string
+	}
+	a, b := twoConns()
+	defer a.Close()
+	defer b.Close()
+	var c net.Conn = session{a, "alice"}
+
+	conn, err := scm.NewConn(c)
+	must(err)
+	fmt.Println(conn.NetConn() == a.NetConn())
+	fmt.Println(conn.WriteFiles([]byte{0}, os.Stdin))
+	// Output:
+	// true
+	// 1 <nil>
+}
+
+// NewConnFD can take an inherited descriptor. If the descriptor is not a Unix socket, it stays open and
+// still belongs to the caller.
+func ExampleNewConnFD() {
+	p, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM, 0)
+	must(err)
+	defer unix.Close(p[1])
+	c, err := scm.NewConnFD(p[0])
+	must(err) // NewConnFD has closed p[0]
+	defer c.Close()
+	fmt.Println(scm.Nonblock(c))
+
+	r, w, err := os.Pipe()
+	must(err)
+	defer r.Close()
+	defer w.Close()
+	_, err = scm.NewConnFD(int(r.Fd()))
+	fmt.Println(errors.Is(err, scm.ErrNotUnix))
+	// Output:
+	// true <nil>
+	// true
+}
+
+// Files that a Go program sends are often non-blocking. Clear O_NONBLOCK before you send such a file to a
+// program that expects calls to block. This changes the flag for the sender of the file too.
+func ExampleSetNonblock() {
+	a, b := twoConns()
+	defer a.Close()
+	defer b.Close()
+	r, w, err := os.Pipe()
+	must(err)
+	defer r.Close()
+	defer w.Close()
+	_, err = a.WriteFiles([]byte{0}, r)
+	must(err)
+
+	_, files, err := b.ReadFiles(make([]byte, 1), 1)
+	must(err)
+	defer files[0].Close()
+	fmt.Println(scm.Nonblock(files[0]))
+	must(scm.SetNonblock(files[0], false))
+	fmt.Println(scm.Nonblock(r))
+	// Output:
+	// true <nil>
+	// false <nil>
+}
+
+// A server that receives its listener from its predecessor accepts with its own Config. This also works for
+// a listener that systemd passes: net.FileListener creates a listener from descriptor 3.
+func ExampleNewListener() {
+	dir, err := os.MkdirTemp("", "scm")
+	must(err)
+	defer os.RemoveAll(dir)
+	path := filepath.Join(dir, "socket")
+	before, after := twoConns() // two processes
+	defer before.Close()
+	defer after.Close()
+	old, err := net.Listen("unix", path)
+	must(err)
+	must(before.SendListener(old))
+	must(old.Close())
+
+	received, err := after.RecvListener()
+	must(err)
+	config := scm.Config{Expect: &scm.Expect{Min: 1, Max: 1, Kind: scm.KindRegular}}
+	l, err := config.NewListener(received)
+	must(err)
+	defer l.Close()
+
+	client, err := scm.Dial(context.Background(), "unix", path)
+	must(err)
+	defer client.Close()
+	_, err = client.WriteFiles([]byte("no file"))
+	must(err)
+	conn, err := l.AcceptConn()
+	must(err)
+	defer conn.Close()
+	_, _, err = conn.ReadFiles(make([]byte, 64), 1)
+	var unexpected *scm.ExpectError
+	fmt.Println(errors.As(err, &unexpected))
+	// Output: true
+}
+
+func ExampleConn_WriteBuffers() {
+	a, b := twoConns()
+	defer a.Close()
+	defer b.Close()
+
+	_, err := a.WriteBuffers([][]byte{[]byte("head"), []byte("body")}, os.Stdin)
+	must(err)
+	head, body := make([]byte, 4), make([]byte, 100)
+	n, files, err := b.ReadBuffers([][]byte{head, body}, 1)
+	must(err)
+	fmt.Printf("%s %s %d\n", head, body[:n-len(head)], len(files))
+	files[0].Close()
+	// Output: head body 1
+}
+
+func ExampleConn_WriteFDs() {
+	a, b := twoConns()
+	defer a.Close()
+	defer b.Close()
+
+	_, err := a.WriteFDs([]byte("files"), 0, 1, 2)
+	must(err)
+	m := scm.Message{Buffers: [][]byte{make([]byte, 100)}, FDs: make([]int, 8)}
+	must(b.Recv(&m, 0))
+	fmt.Println(m.N, m.NFD)
+	m.CloseFDs()
+	// Output: 5 3
+}
+
+func ExampleNewConnFile() {
+	a, b := twoConns()
+	defer a.Close()
+	f, err := b.File() // for example inherited from a service manager
+	must(err)
+	b.Close()
+	defer f.Close()
+
+	_, err = scm.NewConnFile(os.Stdin)
+	fmt.Println(errors.Is(err, unix.ENOTSOCK))
+	c, err := scm.Config{NoFiles: true}.NewConnFile(f)
+	if errors.Is(err, errors.ErrUnsupported) { // before Linux 6.16, and on other systems
+		c, err = scm.NewConnFile(f)
+	}
+	must(err)
+	defer c.Close()
+	_, err = c.WriteFiles([]byte("x"), f)
+	fmt.Println(err)
+	// Output:
+	// true
+	// <nil>
 }

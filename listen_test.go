@@ -10,7 +10,6 @@ import (
 	"io/fs"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strconv"
@@ -64,16 +63,6 @@ func mustListen(config scm.Config, network, addr string) closer {
 	Expect(err).NotTo(HaveOccurred())
 	DeferCleanup(func() { _ = l.Close() })
 	return l
-}
-
-// leaveStale leaves a stale socket file at path.
-func leaveStale(network, path string) {
-	GinkgoHelper()
-	l, err := listenAny(context.Background(), scm.Config{}, network, path)
-	Expect(err).NotTo(HaveOccurred())
-	l.SetUnlinkOnClose(false)
-	Expect(l.Close()).To(Succeed())
-	Expect(path).To(BeAnExistingFile())
 }
 
 var _ = DescribeTableSubtree("on", func(network string) {
@@ -160,98 +149,6 @@ var _ = DescribeTableSubtree("on", func(network string) {
 	}
 
 	It("Close leaves the socket file in place after SetUnlinkOnClose(false)", func() { leaveStale(network, socketPath()) })
-
-	It("Listen returns ErrInUse while another socket has the name, and does not disturb that socket", func() {
-		for _, addr := range []string{socketPath(), "@" + UniqueName(), longPath()} {
-			accept := bound(scm.Config{}, network, addr)
-			checkNoLeak()
-			for _, other := range []string{"unix", "unixgram", "unixpacket"} {
-				if addr[0] == '@' && other != network {
-					continue // each socket type has abstract names of its own
-				}
-				_, err := listenAny(ctx, scm.Config{}, other, addr)
-				Expect(err).To(And(opFails("listen", scm.ErrInUse), MatchError(unix.EADDRINUSE)))
-				if addr[0] != '@' {
-					Expect(err.Error()).To(Equal("listen " + other + " " + addr + ": a running process has this socket open"))
-				}
-			}
-			// Listen did not connect to the socket: this is its first client.
-			client := dial(network, addr)
-			Expect(client.Write([]byte("first"))).To(Equal(5))
-			receives(accept(), "first")
-		}
-	})
-
-	It("Listen replaces a stale socket file of any type", func() {
-		for _, path := range []string{socketPath(), longPath()} {
-			for _, other := range []string{"unix", "unixgram", "unixpacket"} {
-				leaveStale(other, path)
-				l := mustListen(scm.Config{}, network, path)
-				Expect(os.ReadDir(filepath.Dir(path))).To(HaveLen(1), "nothing else is left")
-				Expect(dial(network, path).Write([]byte("x"))).To(Equal(1))
-				Expect(l.Close()).To(Succeed())
-			}
-		}
-	})
-
-	It("Listen does not remove a file that is not a socket", func() {
-		path := socketPath()
-		dir := filepath.Dir(path)
-		file, link, fifo := filepath.Join(dir, "file"), filepath.Join(dir, "link"), filepath.Join(dir, "fifo")
-		Expect(os.WriteFile(file, []byte("precious"), 0o600)).To(Succeed())
-		Expect(os.Symlink("nowhere", link)).To(Succeed())
-		Expect(unix.Mkfifo(fifo, 0o600)).To(Succeed())
-		checkNoLeak()
-		for _, path := range []string{file, link, fifo, dir} {
-			_, err := listenAny(ctx, scm.Config{}, network, path)
-			Expect(err).To(opFails("listen", scm.ErrInUse))
-			Expect(err.Error()).To(HaveSuffix(path + ": the file exists and is not a socket"))
-		}
-		Expect(os.ReadDir(dir)).To(HaveLen(3))
-		Expect(os.ReadFile(file)).To(BeEquivalentTo("precious"))
-	})
-
-	It("Listen does not remove the file of a socket that is bound but not yet listening", func() {
-		path := socketPath()
-		fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
-		Expect(err).NotTo(HaveOccurred())
-		DeferCleanup(unix.Close, fd)
-		Expect(unix.Bind(fd, &unix.SockaddrUnix{Name: path})).To(Succeed())
-		_, err = listenAny(ctx, scm.Config{}, network, path)
-		Expect(err).To(opFails("listen", scm.ErrInUse))
-	})
-
-	It("only one process at a time listens on a path when several replace a stale file", func() {
-		path := socketPath()
-		leaveStale(network, path)
-		var waits []func()
-		for range 4 {
-			waits = append(waits, start(func() { RunChild(ChildCommand("listen-contends", network, path)) }))
-		}
-		for _, wait := range waits {
-			wait()
-		}
-		Expect(os.ReadDir(filepath.Dir(path))).To(HaveLen(1))
-	})
-
-	It("Listen waits for a locked directory until the context is done, and for at most 200 ms", func() {
-		path := socketPath()
-		leaveStale(network, path)
-		folder, err := os.Open(filepath.Dir(path))
-		Expect(err).NotTo(HaveOccurred())
-		Expect(unix.Flock(FDOf(closeLater(folder)), unix.LOCK_EX)).To(Succeed())
-		checkNoLeak()
-		short, cancel := context.WithTimeout(ctx, time.Millisecond)
-		defer cancel()
-		_, err = listenAny(short, scm.Config{}, network, path)
-		Expect(err).To(And(opFails("listen", context.DeadlineExceeded), Not(MatchError(scm.ErrInUse))))
-
-		start(func() {
-			l, err := listenAny(ctx, scm.Config{}, network, path)
-			Expect(err).NotTo(HaveOccurred())
-			Expect(l.Close()).To(Succeed())
-		})()
-	})
 
 	It("Listen lets the kernel choose a name if addr is empty", func() {
 		if network == "unixgram" {
@@ -376,35 +273,6 @@ var _ = Child("listen-unsearchable", func(args []string) {
 	Expect(before.Close()).To(Succeed())
 	listensOnRelative(args[0])
 	Expect(os.Chmod(dir, 0o700)).To(Succeed())
-})
-
-// listen-contends listens 20 times on a stale path, and leaves a stale file each time. While it listens, a
-// client that dials the path must reach it and no other process.
-var _ = Child("listen-contends", func(args []string) {
-	ctx, cancel := context.WithTimeout(context.Background(), Hang)
-	defer cancel()
-	for won := 0; won < 20; {
-		l, err := listenAny(ctx, scm.Config{}, args[0], args[1])
-		if err != nil {
-			Expect(err).To(MatchError(scm.ErrInUse))
-			continue
-		}
-		won++
-		client, err := scm.Dial(ctx, args[0], args[1])
-		Expect(err).NotTo(HaveOccurred())
-		Expect(client.Write([]byte("mine"))).To(Equal(4))
-		server, ok := l.(*scm.Conn)
-		if !ok {
-			Expect(l.(*scm.Listener).SetDeadline(time.Now().Add(Hang))).To(Succeed())
-			server, err = l.(*scm.Listener).AcceptConn()
-			Expect(err).NotTo(HaveOccurred(), "the path leads to another process")
-		}
-		Expect(server.SetDeadline(time.Now().Add(Hang))).To(Succeed())
-		Expect(server.Read(make([]byte, 8))).To(Equal(4), "the path leads to another process")
-		l.SetUnlinkOnClose(false)
-		Expect(errors.Join(client.Close(), l.Close())).To(Succeed())
-		_ = server.Close()
-	}
 })
 
 func octal(s string) int {
@@ -702,166 +570,4 @@ var _ = It("NewListener rejects nil, listeners created as struct literals, close
 	for _, closed := range []net.Listener{l, l.UnixListener} {
 		Expect(Second(scm.NewListener(closed))).To(opFails("listener", net.ErrClosed))
 	}
-})
-
-var _ = DescribeTableSubtree("on", func(network string) {
-	It("Listen on a stale path returns EMFILE, and not ErrInUse, if the descriptor table is full", func() {
-		RunChild(ChildCommand("stale-nofile", network, socketPath()))
-	})
-}, everyNetwork)
-
-var _ = Child("stale-nofile", func(args []string) {
-	leaveStale(args[0], args[1])
-	refused := 0
-	for ; refused < 10; refused++ {
-		var l closer
-		var err error
-		withFree(refused, func() { l, err = listenAny(context.Background(), scm.Config{}, args[0], args[1]) })
-		if err == nil {
-			Expect(l.Close()).To(Succeed())
-			break
-		}
-		Expect(err).To(And(opFails("listen", unix.EMFILE), Not(MatchError(scm.ErrInUse))), "%d free", refused)
-	}
-	Expect(refused).To(Equal(3), "one each for the directory, the file and a socket")
-})
-
-// sendSocket sends l over c: a listening or a datagram socket.
-func sendSocket(c *scm.Conn, l closer) error {
-	if dgram, ok := l.(net.Conn); ok {
-		return c.SendConn(dgram)
-	}
-	return c.SendListener(l.(net.Listener))
-}
-
-// afterSending returns l with a SyscallConn that calls f after sendmsg(2), before SendConn or SendListener
-// returns.
-func afterSending(l closer, f func()) closer {
-	GinkgoHelper()
-	raw := hasRaw{callsAfter{ok(l.SyscallConn()), f}}
-	switch l := l.(type) {
-	case *scm.Conn:
-		return struct {
-			*scm.Conn
-			hasRaw
-		}{l, raw}
-	case *scm.Listener:
-		return struct {
-			*scm.Listener
-			hasRaw
-		}{l, raw}
-	}
-	return sentListener{l.(*net.UnixListener), raw}
-}
-
-// sentListener has a method of its own, because the two that it would embed are at the same depth.
-type sentListener struct {
-	*net.UnixListener
-	raw hasRaw
-}
-
-func (l sentListener) SyscallConn() (syscall.RawConn, error) { return l.raw.SyscallConn() }
-
-type hasRaw struct{ raw syscall.RawConn }
-
-func (r hasRaw) SyscallConn() (syscall.RawConn, error) { return r.raw, nil }
-
-// callsAfter calls f when Control has returned.
-type callsAfter struct {
-	syscall.RawConn
-	f func()
-}
-
-func (c callsAfter) Control(f func(fd uintptr)) error {
-	defer c.f()
-	return c.RawConn.Control(f)
-}
-
-var _ = DescribeTableSubtree("on", func(network string) {
-	It("Close leaves the socket file in place after the socket was sent to another process", func() {
-		a, b := pair("unix")
-		path := socketPath()
-		l := mustListen(scm.Config{}, network, path)
-		Expect(sendSocket(a, l)).To(Succeed())
-		Expect(l.Close()).To(Succeed())
-		Expect(path).To(BeAnExistingFile())
-		_, files, err := b.ReadFiles(make([]byte, 1), 1)
-		Expect(err).NotTo(HaveOccurred())
-		Expect(closeAllLater(files)).To(HaveLen(1))
-		dial(network, path)
-	})
-
-	It("Close leaves the socket file in place if a receiver answers before the send returns", func() {
-		a, _ := pair("unix")
-		path := socketPath()
-		l := mustListen(scm.Config{}, network, path)
-		Expect(sendSocket(a, afterSending(l, func() { Expect(l.Close()).To(Succeed()) }))).To(Succeed())
-		Expect(path).To(BeAnExistingFile())
-	})
-
-	It("Close removes the socket file after a send that failed, unless another send was successful", func() {
-		for _, sent := range []bool{false, true} {
-			a, _ := pair("unix")
-			failing, far := pair("unix")
-			Expect(far.Close()).To(Succeed())
-			path := socketPath()
-			l := mustListen(scm.Config{}, network, path)
-			Expect(sendSocket(failing, afterSending(l, func() {
-				if sent {
-					Expect(sendSocket(a, l)).To(Succeed())
-				}
-			}))).To(opFails("write", unix.EPIPE))
-			Expect(l.Close()).To(Succeed())
-			_, err := os.Lstat(path)
-			Expect(err == nil).To(Equal(sent), "another send: %v", sent)
-		}
-	})
-
-	It("Close removes the socket file before it ends waiting calls", func() {
-		for range 20 {
-			path := socketPath()
-			l := mustListen(scm.Config{}, network, path)
-			method, waits := "AcceptConn", func() error { return Second(l.(*scm.Listener).AcceptConn()) }
-			if c, ok := l.(*scm.Conn); ok {
-				method, waits = "Recv", func() error { return c.Recv(&scm.Message{Buffers: [][]byte{make([]byte, 1)}}, 0) }
-			}
-			waiting := start(func() {
-				Expect(waits()).To(MatchError(net.ErrClosed))
-				Expect(path).NotTo(BeAnExistingFile())
-			})
-			waitsIn(method, 1)
-			Expect(l.Close()).To(Succeed())
-			waiting()
-		}
-	})
-
-	It("Close closes the socket and returns an error if it cannot remove the socket file", func() {
-		RunChild(withoutPrivileges(ChildCommand("close-unwritable", network)))
-	})
-}, everyNetwork)
-
-// withoutPrivileges makes a child run as another user if this process runs as root.
-func withoutPrivileges(cmd *exec.Cmd) *exec.Cmd {
-	GinkgoHelper()
-	if os.Geteuid() == 0 {
-		if err := ReadableByOthers(); err != nil {
-			Skip("another user may not run the test binary: " + err.Error())
-		}
-		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 12345, Gid: 12345}}
-	}
-	return cmd
-}
-
-var _ = Child("close-unwritable", func(args []string) {
-	dir, err := os.MkdirTemp("", "scm")
-	Expect(err).NotTo(HaveOccurred())
-	defer func() { _ = os.RemoveAll(dir) }()
-	path := filepath.Join(dir, "s")
-	l, err := listenAny(context.Background(), scm.Config{}, args[0], path)
-	Expect(err).NotTo(HaveOccurred())
-	Expect(os.Chmod(dir, 0o500)).To(Succeed())
-	Expect(l.Close()).To(opFails("close", unix.EACCES))
-	Expect(l.Close()).To(opFails("close", net.ErrClosed))
-	Expect(path).To(BeAnExistingFile())
-	Expect(os.Chmod(dir, 0o700)).To(Succeed())
 })

@@ -3,8 +3,11 @@
 package scm_test
 
 import (
+	"errors"
 	"fmt"
+	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -12,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/scm-rights/scm"
+	"github.com/scm-rights/scm/framed"
 	"github.com/scm-rights/scm/internal/fdtest"
 	. "github.com/scm-rights/scm/internal/spectest"
 )
@@ -170,3 +174,135 @@ var _ = DescribeTableSubtree("on", func(typ int) {
 		Expect(inherited(fd)).To(BeTrue(), "without the flag")
 	})
 }, everyType)
+
+// A child process fills its descriptor table, because the limit would affect the suite too.
+
+var _ = DescribeTableSubtree("on", func(typ int) {
+	It("Recv returns the descriptors that fit, and sets MSG_CTRUNC, if the descriptor table is full", func() {
+		CannotEmulate(fdtest.NotCut)
+		RunChild(ChildCommand("nofile-recv", strconv.Itoa(typ)))
+	})
+
+	It("ReadFD closes the descriptors it receives if the descriptor table is full", func() {
+		cannotEmulateTwo()
+		RunChild(ChildCommand("nofile-read", strconv.Itoa(typ)))
+	})
+}, everyType)
+
+// withFree runs call while the descriptor table has only a few free entries.
+func withFree(free int, call func()) {
+	GinkgoHelper()
+	var limit unix.Rlimit
+	Expect(unix.Getrlimit(unix.RLIMIT_NOFILE, &limit)).To(Succeed())
+	open := fdtest.Open()
+	low := unix.Rlimit{Cur: uint64(open[len(open)-1] + 1 + free), Max: limit.Max}
+	Expect(unix.Setrlimit(unix.RLIMIT_NOFILE, &low)).To(Succeed())
+	var fill []int
+	for {
+		fd, err := unix.FcntlInt(0, unix.F_DUPFD_CLOEXEC, 0)
+		if err != nil {
+			Expect(err).To(MatchError(unix.EMFILE))
+			break
+		}
+		fill = append(fill, fd)
+	}
+	keep := len(fill) - free
+	for _, fd := range fill[keep:] {
+		Expect(unix.Close(fd)).To(Succeed())
+	}
+	call()
+	Expect(unix.Setrlimit(unix.RLIMIT_NOFILE, &limit)).To(Succeed())
+	for _, fd := range fill[:keep] {
+		Expect(unix.Close(fd)).To(Succeed())
+	}
+}
+
+var _ = It("NewFile does not change the descriptor if the descriptor table is full", func() {
+	RunChild(ChildCommand("newfile-nofile"))
+})
+
+var _ = Child("newfile-nofile", func([]string) {
+	fd := ok(unix.EpollCreate1(0)) // which NewFile would renumber
+	withFree(0, func() { Expect(Second(scm.NewFile(fd, "epoll"))).To(MatchError(unix.EMFILE)) })
+	Expect(fdtest.IsOpen(fd)).To(BeTrue())
+	Expect(fdtest.CloseOnExec(fd)).To(BeFalse())
+})
+
+var _ = It("no call that rejects a message makes the system call close_range", func() {
+	CannotEmulate("the emulator has no seccomp filters")
+	RunChild(ChildCommand("without-close-range"))
+})
+
+var _ = Child("without-close-range", func([]string) {
+	runtime.LockOSThread()
+	a, b, err := scm.Pair("unixpacket")
+	Expect(err).NotTo(HaveOccurred())
+	epoll := ok(unix.EpollCreate1(unix.EPOLL_CLOEXEC)) // for which ReadFiles needs another descriptor
+	p := make([]byte, 1)
+	Expect(deny(unix.SYS_CLOSE_RANGE, unix.SECCOMP_RET_KILL_PROCESS)).To(Succeed())
+	for name, receive := range map[string]func() error{
+		"ReadFiles":   func() error { return Third(b.ReadFiles(p, 2)) },
+		"ReadFDs":     func() error { return Third(b.ReadFDs(p, make([]int, 2))) },
+		"RecvFile":    func() error { return Second(b.RecvFile()) },
+		"RecvConn":    func() error { return Second(b.RecvConn()) },
+		"framed.Read": func() error { return Second(framed.NewReader(b, framed.Limits{Waiting: 2}).Read(p)) },
+		"a full descriptor table": func() (err error) {
+			withFree(3, func() { err = Third(b.ReadFiles(p, 3)) })
+			return err
+		},
+	} {
+		Expect(a.WriteFDs([]byte("x"), epoll, epoll, epoll)).To(Equal(1))
+		Expect(errorOf[*scm.TruncatedError](receive())).NotTo(BeNil(), name)
+	}
+})
+
+// fixtureOf returns the fixture of a child process whose argument is the socket type.
+func fixtureOf(args []string) *fixture { return newFixture(ok(strconv.Atoi(args[0]))) }
+
+var _ = Child("nofile-recv", func(args []string) {
+	f := fixtureOf(args)
+	sent := f.files(5)
+	for _, c := range []struct{ free, room, want int }{
+		{0, 5, 0}, {1, 5, 1}, {4, 5, 4}, {5, 5, 5}, {0, 1, 0}, {1, 2, 1}, {3, 2, 2}, {2, 253, 2},
+	} {
+		f.sends("x", sent...)
+		m := scm.Message{Buffers: [][]byte{make([]byte, 1)}, FDs: make([]int, c.room)}
+		withFree(c.free, func() { Expect(scm.Recv(f.b, &m, 0)).To(Succeed()) })
+		got := fmt.Sprintf("%d free, room for %d: N=%d NFD=%d Flags=%#x", c.free, c.room, m.N, m.NFD, m.Flags)
+		flags := unix.MSG_CTRUNC
+		if c.want == len(sent) {
+			flags = 0
+		}
+		Expect(got).To(HaveSuffix("N=1 NFD=%d Flags=%#x", c.want, flags))
+		f.receivedSame(m.FDs[:m.NFD], sent[:c.want]...)
+		isEmpty(f.b)
+	}
+	f.end()
+})
+
+var _ = Child("nofile-read", func(args []string) {
+	f := fixtureOf(args)
+	sent := f.files(2)
+	for _, c := range []struct {
+		free, sent int
+		lost       bool
+	}{{0, 1, true}, {1, 1, false}, {0, 2, true}, {1, 2, true}, {2, 2, true}} {
+		f.sends("x", sent[:c.sent]...)
+		p := make([]byte, 1)
+		var n, fd int
+		var err error
+		withFree(c.free, func() { n, fd, err = scm.ReadFD(f.b, p) })
+		Expect(n).To(Equal(1))
+		Expect(string(p)).To(Equal("x"))
+		if c.lost {
+			var truncated *scm.TruncatedError
+			Expect(errors.As(err, &truncated)).To(BeTrue(), "%d free, %d sent: %v", c.free, c.sent, err)
+			Expect(fd).To(Equal(-1))
+		} else {
+			Expect(err).NotTo(HaveOccurred())
+			f.receivedSame([]int{fd}, sent[0])
+		}
+		Expect(f.Strays()).To(BeEmpty(), "%d free, %d sent", c.free, c.sent)
+	}
+	f.end()
+})

@@ -1,5 +1,3 @@
-//go:build linux
-
 package scm_test
 
 import (
