@@ -38,15 +38,17 @@ func mustParse(t testing.TB, text string) *scenario.Scenario {
 // B< (unsent), or what a line of the runner's own found, R> TEXT. If it is about the other side than the next answer of the
 // transcript, it comes out of turn, because this side waits in vain. use A is what the runner sees when the case begins, look
 // A and end A before and after it has sent "end", to which a side can answer otherwise than ok: end A no. settle A is an
-// answer before that, to a command that was pending when the case was over. after is what it finds then. What changes is
-// behind a bar:
+// answer before that, or (gone), to a command that was pending when the case was over. after is what it finds then. What
+// changes is behind a bar:
 //
-//	7=a        7 is the open file description of a, close-on-exec; 7=a! not close-on-exec, 7=a? if only the inode is known
+//	7=a        7 is the open file description of a, close-on-exec; 7=a! not close-on-exec, 7=a? if only the inode is known,
+//	           7=a~ if its flags are not known
 //	7=         7 is open and no file of the case
 //	7!=a       7 refers to a now, and to something else before; 7!= to no file of the case
 //	-7         7 is closed; for a descriptor that the answer names, it is not open
 //	a:9        a is at offset 9 and was at 0;  a:O_NONBLOCK has these flags and had none
 //	unseen     the runner may not look
+//	no-user    the user of B is not known; otherwise A and B are 7,8,9 and 17,18,19
 //	exited     the process has ended
 //	held=a     a is open without a descriptor; held=a/A until A ended
 //	at=500     milliseconds since the case began
@@ -189,11 +191,11 @@ func (g *game) optional(word string, role scenario.Role) (f fact.Fact, ok bool) 
 	return f, true
 }
 
-var change = regexp.MustCompile(`^(-)?(\d+)?(!?=|:)?([a-z]*)([!?])?$`)
+var change = regexp.MustCompile(`^(-)?(\d+)?(!?=|:)?([a-z]*)([!?~])?$`)
 
 // change adds what changes, and what the descriptors are that an answer names.
 func (g *game) change(f *fact.Fact, text string, named []int) {
-	f.Time = time.Duration(0)
+	f.Owners = [2]fact.Owner{{PID: 7, UID: 8, GID: 9}, {PID: 17, UID: 18, GID: 19}}
 	for word := range strings.FieldsSeq(text) {
 		name, value, _ := strings.Cut(word, ":")
 		if ms, ok := strings.CutPrefix(word, "at="); ok {
@@ -214,6 +216,9 @@ func (g *game) change(f *fact.Fact, text string, named []int) {
 		case word == "unseen":
 			f.Unseen = "permission denied"
 			continue
+		case word == "no-user":
+			f.Owners[1].Err = "no such process"
+			continue
 		case word == "exited":
 			f.Exited = true
 			continue
@@ -230,6 +235,9 @@ func (g *game) change(f *fact.Fact, text string, named []int) {
 		}
 		fd, _ := strconv.Atoi(m[2])
 		d := fact.Descriptor{Side: f.Side, FD: fd, Closed: m[1] != "", Changed: m[3] == "!=", Info: &fact.Info{CloseOnExec: m[5] != "!"}}
+		if m[5] == "~" {
+			d.Info, d.InfoErr = nil, "no such process"
+		}
 		if slices.Contains(named, fd) && d.Closed {
 			d.Closed, d.Err = false, "no such file or directory"
 		}
@@ -281,7 +289,9 @@ func (g *game) run() {
 	g.over = false
 	for _, role := range roles {
 		if f, ok := g.optional("settle", role); ok {
-			f.Kind = fact.Aside
+			if f.Kind = fact.Aside; f.Said == "(gone)" {
+				f.Kind, f.Why = fact.Gone, "the peer ended: exit status 7"
+			}
 			g.tell(f)
 		}
 		if g.over || g.Pending(role) || g.Killed(role) {

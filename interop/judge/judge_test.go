@@ -21,6 +21,16 @@ func receives(_, y *scenario.Peer) { y.Name = scenario.RunnerName }
 // playSender is passOne with a process of the runner as B.
 var playSender = strings.Replace(passOne, "files", "play sender\nfiles", 1)
 
+// onA is the beginning of a transcript in which A has the file a, kernelA of one with processes of the runner.
+const (
+	onA     = rule + "on stream\nfiles a=file\n"
+	kernelA = rule + "on stream\nplay kernel\nfiles a=file\n"
+)
+
+// reset ends with a message and an error, which a library may swap.
+const reset = rule + "on stream\nfiles a@B=file\nA> recv bytes=1 fds=1\nA< ok n=1 payload=61 fds=a\n || err ECONNRESET  # the error first\n" +
+	"A> recv bytes=1 fds=1\nA< err ECONNRESET\n | err EPIPE  # another error\n || ok n=1 payload=61 fds=a  # the error was first\n"
+
 // passEither passes one of two files.
 const passEither = passOne + " | ok n=1 payload=00 fds=b  # either\n"
 
@@ -46,6 +56,23 @@ var rows = []struct {
 	{"either of two files", passEither, "A< ok n=1\nB< ok n=1 payload=00 fds=7 | 7=b", nil, ""},
 	{"neither of two files", passEither, "A< ok n=1\nB< ok n=1 payload=00 fds=7 | 7=", nil, "line 8: file@y: 7 is not the open file description of a"},
 	{"binary", passOne, "A< ok n=1\nB< (broken)", nil, "line 8: contract@y: not text"},
+	{"a longer message was sent than the runner receives", passOne, "A< ok n=1\nB< ok n=1 payload=00 fds=7 flags=trunc | 7=a", receives,
+		"line 8: answer@runner: answered \"ok n=1 payload=00 fds=7 flags=trunc\"\nexpected ok n=1 payload=00 fds=a (more was sent: the kernel reports trunc)"},
+	{"the message, then the error", reset, "A< ok n=1 payload=61 fds=7 | 7=a\nA< err EPIPE", nil, ""},
+	{"the error, then the message", reset, "A< err ECONNRESET\nA< ok n=1 payload=61 fds=7 | 7=a", nil, ""},
+	{"the error twice", reset, "A< err ECONNRESET\nA< err ECONNRESET", nil, "line 9: answer@x: answered \"err ECONNRESET\"\n" +
+		"expected err ECONNRESET (an earlier answer belongs to the other order)\nexpected err EPIPE (the error is a different one)\nexpected ok n=1 payload=61 fds=a (not ok)"},
+	{"the message twice", reset, "A< ok n=1 payload=61 fds=7 | 7=a\nA< ok n=1 payload=61 fds=8 | 8=a", nil, "line 9: answer@x: answered \"ok n=1 payload=61 fds=8\"\n" +
+		"expected err ECONNRESET (not err)\nexpected err EPIPE (not err)\nexpected ok n=1 payload=61 fds=a (an earlier answer belongs to the other order)"},
+	{"the name of an abstract socket", kernelA + "A> sockname\nA< ok name=abstract:there\n", "A< ok name=abstract:p.there", nil, ""},
+	{"a length in words", kernelA + "B> recvmsg bytes=1 control=space(1)\nB< ok n=1 payload=00 controllen=space(1)\n", "B< ok n=1 payload=00 controllen=24", nil, ""},
+	{"any length", kernelA + "B> recvmsg bytes=1 control=space(1)\nB< ok n=1 payload=00 controllen=*\n", "B< ok n=1 payload=00 controllen=24", nil, ""},
+	{"a process", kernelA + "A> pidof fd=9\nA< ok pid=A\n", "A< ok pid=7", nil, ""},
+	{"another process", kernelA + "A> pidof fd=9\nA< ok pid=B\n", "A< ok pid=7", nil, "line 7: answer@x: answered \"ok pid=7\"\nexpected ok pid=B (pid is 7)"},
+	{"the user of a process", kernelA + "A> peercred\nA< ok creds=creds(B)\n", "A< ok creds=creds(17,18,19)", nil, ""},
+	{"the credentials of a process", kernelA + "B> recvmsg bytes=1 control=creds\nB< ok n=1 payload=00 control=creds(A)\n",
+		"B< ok n=1 payload=00 control=creds(7,8,9)", nil, ""},
+	{"a process whose user is not known", kernelA + "A> peercred\nA< ok creds=creds(B)\n", "A< ok creds=creds(17,0,0) | no-user", nil, "not run: line 7: no such process"},
 	{"another answer to end", passOne, right + "look A\nend A no", nil, `contract@x: answered "no" to "end"`},
 
 	{"either a file of the case or a new one", playSender + " | ok n=1 payload=00 fds=new:x  # a copy\n", "A< ok n=1\nB< ok n=1 payload=00 fds=7 | 7=", nil, ""},
@@ -55,6 +82,8 @@ var rows = []struct {
 
 	// What the descriptors are.
 	{"not close-on-exec", passOne, "A< ok n=1\nB< ok n=1 payload=00 fds=7 | 7=a!", nil, "cloexec@y: a received descriptor is not close-on-exec"},
+	{"not close-on-exec by command", kernelA + "B> recvmsg bytes=1 control=space(1) flags=inherit\nB< ok n=1 payload=00 fds=a\n", "B< ok n=1 payload=00 fds=7 | 7=a!", nil, ""},
+	{"its flags are not known", passOne, "A< ok n=1\nB< ok n=1 payload=00 fds=7 | 7=a~", nil, "line 8: file@y: 7: no such process"},
 	{"another file", passOne, "A< ok n=1\nB< ok n=1 payload=00 fds=7 | 7=b", nil, "line 8: file@y: 7 is not the open file description of a"},
 	{"not a file of the case", passOne, "A< ok n=1\nB< ok n=1 payload=00 fds=7 | 7=", nil, "line 8: file@y: 7 is not the open file description of a"},
 	{"not open", passOne, "A< ok n=1\nB< ok n=1 payload=00 fds=7 | -7", nil, "line 8: file@y: 7 is not open: no such file or directory"},
@@ -82,6 +111,8 @@ var rows = []struct {
 	{"closed for a later case", passOne, "A< ok n=1 | -90\nB< ok n=1 payload=00 fds=7 | 7=a", nil, "line 6: file@x: descriptor 90 was closed without a command to do so (own)"},
 	{"closed by command", rule + "on stream\nfiles a=file\nA> close fds=a\nA< ok\n", "A< ok | -4", nil, ""},
 	{"not closed by command", rule + "on stream\nfiles a=file\nA> close fds=a\nA< ok\n", "A< ok", nil, "line 6: leak@x: a, as 4, is open, and the peer did not report it"},
+	{"ended by command", passOne + "B> end\nB< ok\n", right + "B< ok | -3 -7", nil, ""},
+	{"not ended by command", onA + "A> end\nA< ok\n", "A< ok", nil, "line 6: leak@x: a, as 4, is open, and the peer did not report it"},
 	{"replaced", passOne, "A< ok n=1 | 4!=\nB< ok n=1 payload=00 fds=7 | 7=a", nil,
 		"line 6: file@x: descriptor 4 refers to another file now, without a command to do so (own)"},
 	{"replaced by a file of the case", passOne, "A< ok n=1 | 4!=b\nB< ok n=1 payload=00 fds=7 | 7=a", nil,
@@ -110,6 +141,11 @@ var rows = []struct {
 	{"on standard error", passOne, "A< ok n=1\nB< ok n=1 payload=00 fds=7 | 7=a 2=a", nil, "line 8: leak@y: a, as 2, is open, and the peer did not report it"},
 	{"while the other side waits", rule + "on stream\nfiles a=file\nB>& recv bytes=1 fds=1\nA> send payload=00 fds=a\nA< ok n=1\nB<& ok n=1 payload=00 fds=a\n",
 		"A< ok n=1 | 8=a\nB< ok n=1 payload=00 fds=7 | 7=a", nil, "line 7: leak@x: a, as 8, is open, and the peer did not report it"},
+	{"kept at the end, and unsupported", onA + "A> send payload=00 fds=-\nA< ok n=1\n", "A< unsupported\nlook A\nend A | -3", nil,
+		"unsupported: x: answered unsupported\nleak@x: a, as 4, is still open after the end of the case"},
+	{"unsupported while the other side waits", strings.Replace(passBoth, "send payload=00 fds=a\nA<& ok n=1", "send payload=@9 fds=a\nA<& ok n=9", 1), "A< unsupported", nil,
+		"unsupported: x: answered unsupported"},
+	{"closed by command, and collected", passOne + "B> close fds=a\nB< ok\n", right + "B< ok\nlook B | -7", gc, ""},
 	{"collected before the end", passOne, "A< ok n=1\nB< ok n=1 payload=00 fds=7 | 7=a 8=a\nlook B | -8", gc, ""},
 	{"collected in time", passOne, right + "look A\nend A | -3 -4 -5\nlook B\nend B | at=100 -3\nlook B | at=900 -7", gc, ""},
 	{"collected in time, twice", passOne, "A< ok n=1\nB< ok n=1 payload=00 fds=7 | 7=a 8=a\nlook A\nend A | -3 -4 -5\nlook B | at=100\nlook B | at=900 -8\nend B | at=1200 -3\nlook B | at=1900 -7", gc, ""},
@@ -119,6 +155,8 @@ var rows = []struct {
 	// What it has changed.
 	{"an offset", passOne, "A< ok n=1 | a:9\nB< ok n=1 payload=00 fds=7 | 7=a", nil, "line 6: file@x: a is at offset 9, and was at 0 before (ambiguous)"},
 	{"an offset, before it can have sent the file", passOne, "use A | a:9\n" + right, nil, "file@x: a is at offset 9, and was at 0 before (own)"},
+	{"an offset, and it was only to close the file", onA + "A> close fds=a\nA< ok\n", "A< ok | -4 a:9", nil, "line 6: file@x: a is at offset 9, and was at 0 before (own)"},
+	{"an offset, while the other side waits", passBoth, "A< ok n=1 | a:9\nB< ok n=1 payload=00 fds=7 | 7=a", nil, "line 8: file@y: a is at offset 9, and was at 0 before (ambiguous)"},
 	{"status flags", passOne, "A< ok n=1\nB< ok n=1 payload=00 fds=7 | 7=a a:O_NONBLOCK", nil, "line 8: file@y: the status flags of a changed from none to O_NONBLOCK (ambiguous)"},
 	{"status flags opposite the runner", passOne, "A< ok n=1\nB< ok n=1 payload=00 fds=7 | 7=a a:O_NONBLOCK", receives,
 		"line 8: file@x: the status flags of a changed from none to O_NONBLOCK (own)"},
@@ -152,6 +190,26 @@ var rows = []struct {
 	{"a failed call closes the socket", passOne, "A< ok n=1\nB< err EIO | -3", closes, "line 8: answer@y: answered \"err EIO\"\nexpected ok n=1 payload=00 fds=a (not ok)"},
 	{"a failed call leaves the socket open", passOne, "A< ok n=1\nB< err EIO\nlook B\nend B |", closes, "line 8: answer@y: answered \"err EIO\"\nexpected ok n=1 payload=00 fds=a (not ok)"},
 	{"an answer after a failed call", passBoth, "A< err EIO\nB< (unasked)\nsettle B ok n=1 payload=00 fds=7 | 7=a", closes, "line 7: answer@x: answered \"err EIO\"\nexpected ok n=1 (not ok)"},
+	{"unsupported after a failed call", passBoth, "A< err EIO\nB< (unasked)\nsettle B unsupported", closes, "line 7: answer@x: answered \"err EIO\"\nexpected ok n=1 (not ok)"},
+	{"another file at its socket after a failed call", failed, "A< ok n=1\nB< err EIO | 3!=", closes, ""},
+	{"a file of the case at its socket after a failed call", failed, "A< ok n=1\nB< err EIO | 3!=a", closes, "line 8: leak@y: a, as 3, is open, and the peer did not report it"},
+	{"what it received after a failed call", failed, "A< ok n=1\nB< err EIO | -3 7=a", closes, "line 8: leak@y: a, as 7, is open, and the peer did not report it"},
+	{"a duplicate of its socket after a failed call", failed, "A< ok n=1\nB< err EIO | -3 7=bsock\nlook B\nend B |", closes, "leak@y: bsock, as 7, is still open after the end of the case"},
+	{"another descriptor closed after a failed call", failed, "A< ok n=1\nB< err EIO | -3 -90", closes, "line 8: file@y: descriptor 90 was closed without a command to do so (own)"},
+	{"its socket closed after a failed call, and it does not say so", failed, "A< ok n=1\nB< err EIO | -3", nil, "line 8: file@y: descriptor 3 was closed without a command to do so (own)"},
+	{"its socket closed without a failed call", passOne, "A< ok n=1\nB< ok n=1 payload=00 fds=7 | 7=a -3", closes, "line 8: file@y: descriptor 3 was closed without a command to do so (own)"},
+	{"its socket closed after unsupported", passOne, "A< ok n=1\nB< unsupported | -3", closes, `line 8: contract@y: answered unsupported to "recv bytes=1 fds=1", which its can= offers`},
+	{"its socket closed after unsupported to what not every library can", onA + "A> send payload=00 fds=-\nA< ok n=1\n", "A< unsupported | -3", closes,
+		"unsupported: x: answered unsupported"},
+	{"both calls fail", onA + "A>& send payload=00 fds=a\nB>& send payload=00 fds=-\nA<& err EIO\nB<& err EIO\n", "A< err EIO | -3\nsettle B err EIO | -3", closes, ""},
+	{"a failed call after a kill", onA + "R> kill A SIGKILL\nB> recv bytes=1 fds=1\nB< err EIO\n", "B< err EIO | -3", closes, ""},
+	{"a descriptor that it has already, after a failed call", passBoth, "A< err EIO\nB< (unasked)\nsettle B ok n=1 payload=00 fds=3", closes,
+		"line 7: answer@x: answered \"err EIO\"\nexpected ok n=1 (not ok)\nfile@y: reported that it received 3, which it had already"},
+	{"a leak after a failed call", passBoth, "A< err EIO\nB< (unasked)\nsettle B err EIO | 9=a\nlook B\nend B | -3", closes,
+		"line 7: answer@x: answered \"err EIO\"\nexpected ok n=1 (not ok)\nleak@y: a, as 9, is open, and the peer did not report it"},
+	{"gone after a failed call", passBoth, "A< err EIO\nB< (unasked)\nsettle B (gone)", closes,
+		"line 7: answer@x: answered \"err EIO\"\nexpected ok n=1 (not ok)\ncrash@y: the peer ended: exit status 7"},
+	{"a failed call ends the case", failed + "B> recv bytes=1 fds=0\nB< ok n=0 payload=- fds=-\n", "A< ok n=1\nB< err EIO | -3", closes, ""},
 	{"another language after a failed call", passBoth, "A< err EIO\nB< (unasked)\nsettle B yes", closes,
 		"line 7: answer@x: answered \"err EIO\"\nexpected ok n=1 (not ok)\ncontract@y: answered \"yes\" to \"recv bytes=1 fds=1\""},
 	{"the failure of the other excuses it, and what it received is no leak", excuse, "B< ok n=1 payload=00 fds=7 | 7=a\nA< err EIO | -3", closes, ""},
@@ -173,6 +231,9 @@ var rows = []struct {
 	{"other flags", passOne + "R> flags B a=nonblock,append\n", right + "R> | 7=a", nil, "line 9: file@y: a has the status flags none, not O_APPEND|O_NONBLOCK"},
 	{"killed by a line", passOne + "R> kill B SIGKILL\n", right, nil, ""},
 }
+
+// failed passes a file in a call that fails at the receiver.
+const failed = onA + "A> send payload=00 fds=a\nA< ok n=1\nB> recv bytes=1 fds=1\nB< err EIO\n"
 
 const refusal = rule + "on stream\nfiles a=file\nA> send payload=0001 fds=a\nA< ok n=2\nB> recv bytes=1 fds=1\nB< err  # refused\nA> send payload=00 fds=-\nA< ok n=1\n" +
 	"B> recv bytes=1 fds=1\nB< ok n=1 payload=00 fds=-\n"
@@ -231,6 +292,32 @@ func TestCloexecChecked(t *testing.T) {
 	}
 }
 
+// Some calls of the runner's own processes change the state of files, and others do not.
+func TestAlteringCalls(t *testing.T) {
+	const changed = "line 7: file@x: a is at offset 9, and was at 0 before (own)"
+	for call, want := range map[string]string{
+		"read fd=a bytes=1": "", "write fd=a payload=00": "", "splice fds=a,asock bytes=1": "", "lseek fd=a offset=9": "", "fcntl fd=a set=fl:nonblock": "",
+		"stat fd=a": strings.Replace(changed, "own", "ambiguous", 1),
+	} {
+		if got := gameOf(t, kernelA+"A> "+call+"\nA< ok\n", "A< ok | a:9", nil).outcome(); got != want {
+			t.Errorf("%s: got %s, want %s", call, got, want)
+		}
+	}
+}
+
+// A record can be judged again in a scenario that expects another answer, or that ends earlier.
+func TestJudgeAgain(t *testing.T) {
+	record := gameOf(t, passOne, right, nil).record
+	for text, want := range map[string]string{
+		strings.Replace(passOne, "ok n=1\n", "ok n=2\n", 1): "line 6: answer@x: answered \"ok n=1\"\nexpected ok n=2 (n is 1)",
+		passOne[:strings.Index(passOne, "B>")]:              "",
+	} {
+		if got := describeFound(record.Judge(mustParse(t, text))); got != want {
+			t.Errorf("%s: got %s, want %s", text, got, want)
+		}
+	}
+}
+
 // What the judge asks for, and what it knows at the end.
 func TestRequests(t *testing.T) {
 	for _, c := range []struct{ name, want string }{
@@ -253,6 +340,8 @@ func TestRequests(t *testing.T) {
 		{"collected in time", "look again"},
 		{"not collected", "look again, look again, leaked"},
 		{"the failure of the other excuses it", "await, end case"},
+		{"a failed call ends the case", "end case"},
+		{"killed by a line", "spent"},
 	} {
 		for _, r := range rows {
 			if r.name != c.name {
