@@ -2,6 +2,7 @@ package judge
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/scm-rights/scm/interop/contract"
@@ -24,7 +25,10 @@ func TestRead(t *testing.T) {
 		{"other bytes", one, "ok n=1 payload=01 fds=12", side{}, "fds [12] answer, ends the case"},
 		{"not of the contract", one, "ok n=1 payload=00 fds=12,x", side{}, "fds [12] contract, ends the session"},
 		{"the end", one, "ok n=0 payload=- fds=-", side{}, "answer, ends the case, nothing sent"},
+		{"an empty message of a byte", one, "ok n=0 payload=00 fds=-", side{}, "answer, ends the case"},
+		{"a byte of an empty message", one, "ok n=1 payload=- fds=-", side{}, "answer, ends the case"},
 		{"an error", one, "err EIO", side{}, "answer, ends the case, nothing sent"},
+		{"an error that may also be any", "B< err EIO\n | err  # refused\n", "err EIO", side{}, "fits [[] []]"},
 		{"two alternatives", one + " | ok n=1 payload=00 fds=b  # either\n", "ok n=1 payload=00 fds=12", side{}, "fds [12] fits [[a] [b]]"},
 		{"unsupported, and can= offers it", one, "unsupported", side{}, "contract, ends the case"},
 		{"unsupported after a refusal", one, "unsupported", side{refused: true}, "unsupported"},
@@ -97,6 +101,14 @@ func TestFillInProcesses(t *testing.T) {
 		}
 		if got != c.want {
 			t.Errorf("%s: got %s, want %s", c.text, got, c.want)
+		}
+	}
+}
+
+func TestNamesProcesses(t *testing.T) {
+	for _, text := range []string{"ok pid=A", "ok pid=*"} {
+		if got := NamesProcesses(scenario.Step{Answers: []scenario.Answer{{Text: text}}}); got != strings.Contains(text, "A") {
+			t.Errorf("%s: %t", text, got)
 		}
 	}
 }

@@ -124,6 +124,9 @@ func (g *game) tell(f fact.Fact) {
 		case GoOn:
 			return
 		case Ask:
+			if verb := do.Step.Command.Verb; do.Step.Role != do.Role || verb != "send" && verb != "recv" {
+				g.Errorf("%s is asked %q", do.Role, do.Step.Text)
+			}
 			g.tell(fact.Fact{Kind: fact.Sent, Side: do.Role, Said: do.Step.Text})
 			f = g.line(do.Role, scenario.Step{})
 		case Await:
@@ -148,6 +151,9 @@ func (g *game) line(role scenario.Role, st scenario.Step) (f fact.Fact) {
 	text, ok := strings.CutPrefix(strings.TrimSpace(text), role.String()+"<")
 	if text = strings.TrimSpace(text); !ok {
 		g.Fatalf("%q is not about %s", text, role)
+	}
+	if st.Line > 0 && (st.Role != role || st.Kind != scenario.StepAnswer) {
+		g.Errorf("%s is expected to answer at line %d", role, st.Line)
 	}
 	f = fact.Fact{Kind: fact.Answered, Side: role, Step: st, Said: text}
 	switch text {
@@ -239,7 +245,7 @@ func (g *game) change(f *fact.Fact, text string, named []int) {
 			d.Info, d.InfoErr = nil, "no such process"
 		}
 		if slices.Contains(named, fd) && d.Closed {
-			d.Closed, d.Err = false, "no such file or directory"
+			d.Closed, d.Err = false, "closed since"
 		}
 		if m[4] == "pidfd" {
 			d.Files = []fact.Match{{File: fact.SenderPidfd, Sure: true}}
@@ -351,6 +357,12 @@ func (g *game) requests() string {
 	for _, role := range roles {
 		if g.Pending(role) && g.last.What != EndSession {
 			list = append(list, fmt.Sprintf("%s has not answered", role))
+		}
+		if g.Failed(role) {
+			list = append(list, fmt.Sprintf("%s failed", role))
+		}
+		if g.Killed(role) {
+			list = append(list, fmt.Sprintf("%s killed", role))
 		}
 	}
 	if g.Spent() {

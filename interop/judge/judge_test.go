@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/scm-rights/scm/interop/fact"
 	"github.com/scm-rights/scm/interop/scenario"
 )
 
@@ -28,7 +29,7 @@ const (
 )
 
 // reset ends with a message and an error, which a library may swap.
-const reset = rule + "on stream\nfiles a@B=file\nA> recv bytes=1 fds=1\nA< ok n=1 payload=61 fds=a\n || err ECONNRESET  # the error first\n" +
+const reset = rule + "on stream\nfiles a@B=file\nA> send payload=00 fds=-\nA< ok n=1\nA> recv bytes=1 fds=1\nA< ok n=1 payload=61 fds=a\n || err ECONNRESET  # the error first\n" +
 	"A> recv bytes=1 fds=1\nA< err ECONNRESET\n | err EPIPE  # another error\n || ok n=1 payload=61 fds=a  # the error was first\n"
 
 // passEither passes one of two files.
@@ -58,12 +59,17 @@ var rows = []struct {
 	{"binary", passOne, "A< ok n=1\nB< (broken)", nil, "line 8: contract@y: not text"},
 	{"a longer message was sent than the runner receives", passOne, "A< ok n=1\nB< ok n=1 payload=00 fds=7 flags=trunc | 7=a", receives,
 		"line 8: answer@runner: answered \"ok n=1 payload=00 fds=7 flags=trunc\"\nexpected ok n=1 payload=00 fds=a (more was sent: the kernel reports trunc)"},
-	{"the message, then the error", reset, "A< ok n=1 payload=61 fds=7 | 7=a\nA< err EPIPE", nil, ""},
-	{"the error, then the message", reset, "A< err ECONNRESET\nA< ok n=1 payload=61 fds=7 | 7=a", nil, ""},
-	{"the error twice", reset, "A< err ECONNRESET\nA< err ECONNRESET", nil, "line 9: answer@x: answered \"err ECONNRESET\"\n" +
+	{"the message, then the error", reset, "A< ok n=1\nA< ok n=1 payload=61 fds=7 | 7=a\nA< err EPIPE", nil, ""},
+	{"the error, then the message", reset, "A< ok n=1\nA< err ECONNRESET\nA< ok n=1 payload=61 fds=7 | 7=a", nil, ""},
+	{"the error twice", reset, "A< ok n=1\nA< err ECONNRESET\nA< err ECONNRESET", nil, "line 11: answer@x: answered \"err ECONNRESET\"\n" +
 		"expected err ECONNRESET (an earlier answer belongs to the other order)\nexpected err EPIPE (the error is a different one)\nexpected ok n=1 payload=61 fds=a (not ok)"},
-	{"the message twice", reset, "A< ok n=1 payload=61 fds=7 | 7=a\nA< ok n=1 payload=61 fds=8 | 8=a", nil, "line 9: answer@x: answered \"ok n=1 payload=61 fds=8\"\n" +
+	{"the message twice", reset, "A< ok n=1\nA< ok n=1 payload=61 fds=7 | 7=a\nA< ok n=1 payload=61 fds=8 | 8=a", nil, "line 11: answer@x: answered \"ok n=1 payload=61 fds=8\"\n" +
 		"expected err ECONNRESET (not err)\nexpected err EPIPE (not err)\nexpected ok n=1 payload=61 fds=a (an earlier answer belongs to the other order)"},
+	{"the error, the message, and another answer", reset + "A> recv bytes=1 fds=0\nA< ok n=0 payload=- fds=-\n",
+		"A< ok n=1\nA< err ECONNRESET\nA< ok n=1 payload=61 fds=7 | 7=a\nA< ok n=0 payload=- fds=-", nil, ""},
+	{"another flag than the scenario says", passOne, "A< ok n=1\nB< ok n=1 payload=00 fds=7 flags=eor | 7=a", receives, ""},
+	{"unsupported after an answer", passOne + "A> send payload=01 fds=b\nA< ok n=1\n", right + "A< unsupported", nil,
+		`line 10: contract@x: answered unsupported to "send payload=01 fds=5", which its can= offers`},
 	{"the name of an abstract socket", kernelA + "A> sockname\nA< ok name=abstract:there\n", "A< ok name=abstract:p.there", nil, ""},
 	{"a length in words", kernelA + "B> recvmsg bytes=1 control=space(1)\nB< ok n=1 payload=00 controllen=space(1)\n", "B< ok n=1 payload=00 controllen=24", nil, ""},
 	{"any length", kernelA + "B> recvmsg bytes=1 control=space(1)\nB< ok n=1 payload=00 controllen=*\n", "B< ok n=1 payload=00 controllen=24", nil, ""},
@@ -86,7 +92,17 @@ var rows = []struct {
 	{"its flags are not known", passOne, "A< ok n=1\nB< ok n=1 payload=00 fds=7 | 7=a~", nil, "line 8: file@y: 7: no such process"},
 	{"another file", passOne, "A< ok n=1\nB< ok n=1 payload=00 fds=7 | 7=b", nil, "line 8: file@y: 7 is not the open file description of a"},
 	{"not a file of the case", passOne, "A< ok n=1\nB< ok n=1 payload=00 fds=7 | 7=", nil, "line 8: file@y: 7 is not the open file description of a"},
-	{"not open", passOne, "A< ok n=1\nB< ok n=1 payload=00 fds=7 | -7", nil, "line 8: file@y: 7 is not open: no such file or directory"},
+	{"not open", passOne, "A< ok n=1\nB< ok n=1 payload=00 fds=7 | -7", nil, "line 8: file@y: 7 is not open: closed since"},
+	{"two that are not open", passTwo, "A< ok n=1\nB< ok n=1 payload=00 fds=7,8 | -8", nil,
+		"line 8: file@y: 7 is not open: no such file or directory\nline 8: file@y: 8 is not open: closed since"},
+	{"a file by another name", onA + "B> recv bytes=1 fds=1\nB< ok n=1 payload=00 fds=a:x\nB> close fds=x\nB< ok\n",
+		"B< ok n=1 payload=00 fds=7 | 7=a\nB< ok | -7", nil, ""},
+	{"a file that the runner's side has made", passMade, "A< ok fds=7,8 | 7= 8=\nB< ok n=1 payload=00 fds=9 | 9=s", nil, ""},
+	{"a file that the runner's side has not made", passMade, "A< err EMFILE\nB< ok n=1 payload=00 fds=9 | 9=", nil,
+		`line 9: file@y: the scenario has no file "s"`},
+	{"a duplicate of what the runner's side has made", passMade, "A< ok fds=7,8 | 7= 8=\nB< ok n=1 payload=00 fds=9 | 9=s 8=s", nil,
+		"line 9: leak@y: s, as 8, is open, and the peer did not report it"},
+	{"what the runner's side has made is its input", passMade, "A< ok fds=7,8 | 7= 8=\nB< ok n=1 payload=00 fds=9 | 9=s 2=s", nil, ""},
 	{"only the inode is known", passOne, "A< ok n=1\nB< ok n=1 payload=00 fds=7 | 7=a?", nil, ""},
 	{"a descriptor that it has already", passOne, "A< ok n=1\nB< ok n=1 payload=00 fds=3 | 3=bsock", nil,
 		"line 8: file@y: reported that it received 3, which it had already\nline 8: file@y: 3 is not the open file description of a"},
@@ -115,6 +131,16 @@ var rows = []struct {
 	{"not ended by command", onA + "A> end\nA< ok\n", "A< ok", nil, "line 6: leak@x: a, as 4, is open, and the peer did not report it"},
 	{"replaced", passOne, "A< ok n=1 | 4!=\nB< ok n=1 payload=00 fds=7 | 7=a", nil,
 		"line 6: file@x: descriptor 4 refers to another file now, without a command to do so (own)"},
+	{"two closed", passOne, "A< ok n=1 | -5 -4\nB< ok n=1 payload=00 fds=7 | 7=a", nil,
+		"line 6: file@x: descriptor 4 was closed without a command to do so (own)\nline 6: file@x: descriptor 5 was closed without a command to do so (own)"},
+	{"two replaced", passOne, "A< ok n=1 | 5!= 4!=\nB< ok n=1 payload=00 fds=7 | 7=a", nil,
+		"line 6: file@x: descriptor 4 refers to another file now, without a command to do so (own)\n" +
+			"line 6: file@x: descriptor 5 refers to another file now, without a command to do so (own)"},
+	{"closed for a later case, and then another", passOne + "A> send payload=01 fds=-\nA< ok n=1\n",
+		"A< ok n=1 | -90\nB< ok n=1 payload=00 fds=7 | 7=a\nA< ok n=1 | -4", nil,
+		"line 6: file@x: descriptor 90 was closed without a command to do so (own)\nline 10: file@x: descriptor 4 was closed without a command to do so (own)"},
+	{"replaced what it received", passOne + "B> send payload=01 fds=-\nB< ok n=1\n", right + "B< ok n=1 | 7!=", nil,
+		"line 10: file@y: descriptor 7 refers to another file now, without a command to do so (own)"},
 	{"replaced by a file of the case", passOne, "A< ok n=1 | 4!=b\nB< ok n=1 payload=00 fds=7 | 7=a", nil,
 		"line 6: file@x: descriptor 4 refers to another file now, without a command to do so (own)"},
 	{"replaced while the other side had something to do", rule + "on stream\nfiles a=file\nB>& recv bytes=1 fds=1\nA> send payload=00 fds=a\nA< ok n=1\nB<& ok n=1 payload=00 fds=a\n",
@@ -135,6 +161,7 @@ var rows = []struct {
 		"line 6: leak@x: a, as 8, is open, and the peer did not report it\nline 6: leak@x: a, as 9, is open, and the peer did not report it\n" +
 			"line 6: leak@x: b, as 10, is open, and the peer did not report it\nline 6: leak@x: 2 more descriptors are open"},
 	{"kept at the end", passOne, right + "look A\nend A | -3 -5", nil, "leak@x: a, as 4, is still open after the end of the case"},
+	{"kept its socket at the end", passOne, right + "look A\nend A | -4 -5", nil, "leak@x: asock, as 3, is still open after the end of the case"},
 	{"kept what it received", passOne, right + "look A\nend A | -3 -4 -5\nlook B\nend B | -3", nil, "leak@y: a, as 7, is still open after the end of the case"},
 	{"hidden at a descriptor of a later case", passOne, right + "look A\nend A | -3 -4 -5\nlook B | 90!=a\nend B | -3 -7 90=", nil, "leak@y: a, as 90, is open, and the peer did not report it"},
 	{"the sender's pidfd", passOne, "A< ok n=1\nB< ok n=1 payload=00 fds=7 | 7=a 8=pidfd", nil, "line 8: leak@y: the sender's pidfd, as 8, is open, and the peer did not report it"},
@@ -156,6 +183,8 @@ var rows = []struct {
 	{"an offset", passOne, "A< ok n=1 | a:9\nB< ok n=1 payload=00 fds=7 | 7=a", nil, "line 6: file@x: a is at offset 9, and was at 0 before (ambiguous)"},
 	{"an offset, before it can have sent the file", passOne, "use A | a:9\n" + right, nil, "file@x: a is at offset 9, and was at 0 before (own)"},
 	{"an offset, and it was only to close the file", onA + "A> close fds=a\nA< ok\n", "A< ok | -4 a:9", nil, "line 6: file@x: a is at offset 9, and was at 0 before (own)"},
+	{"an offset, while the sender waits", onA + "B>& recv bytes=1 fds=1\nA>& send payload=00 fds=a\nB<& ok n=1 payload=00 fds=a\nA<& ok n=1\n",
+		"B< ok n=1 payload=00 fds=7 | 7=a a:9\nA< ok n=1", nil, "line 8: file@x: a is at offset 9, and was at 0 before (ambiguous)"},
 	{"an offset, while the other side waits", passBoth, "A< ok n=1 | a:9\nB< ok n=1 payload=00 fds=7 | 7=a", nil, "line 8: file@y: a is at offset 9, and was at 0 before (ambiguous)"},
 	{"status flags", passOne, "A< ok n=1\nB< ok n=1 payload=00 fds=7 | 7=a a:O_NONBLOCK", nil, "line 8: file@y: the status flags of a changed from none to O_NONBLOCK (ambiguous)"},
 	{"status flags opposite the runner", passOne, "A< ok n=1\nB< ok n=1 payload=00 fds=7 | 7=a a:O_NONBLOCK", receives,
@@ -171,11 +200,18 @@ var rows = []struct {
 	{"silent", passOne, "A< ok n=1\nB< (silent)", nil, "line 8: hang@y: no answer in time"},
 	{"it exits behind its answer", passOne, right + "look A\nend A | exited", nil, ""},
 	{"gone", passOne, "A< ok n=1\nB< (gone)", nil, "line 8: crash@y: the peer ended: exit status 7"},
+	{"gone, and the runner's own", playSender, "A< ok n=1\nB< (gone)", nil, "line 9: crash@y: the peer ended: exit status 7"},
 	{"stopped", passOne, "A< ok n=1\nB< (stopped)", nil, "not run: y: stopped by the runner's own SIGSTOP"},
 	{"killed", passOne, "A< ok n=1\nB< (killed)", nil, "not run: y: ended by the runner's own signal: terminated"},
 
 	// A library that no longer uses the connection.
 	{"it has given up", refusal, "A< ok n=2\nB< err EIO\nA< err EPIPE\nB< unsupported", nil, "unsupported: y: answered unsupported"},
+	{"it has given up, and was to send", strings.Replace(refusal, lastOf, "B> send payload=00 fds=-\nB< ok n=1\n", 1),
+		"A< ok n=2\nB< err EIO\nA< err EPIPE\nB< unsupported", nil, "unsupported: y: answered unsupported"},
+	{"it has given up, and the other was to send first", strings.Replace(refusal, lastOf, "A> send payload=01 fds=-\nA< ok n=1\n"+lastOf, 1),
+		"A< ok n=2\nB< err EIO\nA< err EPIPE\nB< unsupported", nil, "unsupported: y: answered unsupported"},
+	{"it has given up, and was to close something first", strings.Replace(strings.Replace(refusal, "files a=file", "files a=file b@B=file", 1),
+		lastOf, "B> close fds=b\nB< ok\n"+lastOf, 1), "A< ok n=2\nB< err EIO\nA< err EPIPE\nB< unsupported", nil, "unsupported: y: answered unsupported"},
 	{"it has not given up", refusal, "A< ok n=2\nB< err EIO\nA< err EPIPE\nB< ok n=0 payload=- fds=-", nil, "line 10: answer@x: answered \"err EPIPE\"\nexpected ok n=1 (not ok)"},
 	{"it sent too much, whatever the other does", refusal, "A< ok n=2\nB< err EIO\nA< ok n=2", nil, "line 10: answer@x: answered \"ok n=2\"\nexpected ok n=1 (n is 2)"},
 	{"it has given up, and still closed what it had", rule + "on stream\nfiles a=file b=file\nA> send payload=00 fds=a\nA< err  # refused\nA> close fds=a\nA< ok\nA> send payload=00 fds=b\nA< ok n=1\n",
@@ -193,6 +229,16 @@ var rows = []struct {
 	{"unsupported after a failed call", passBoth, "A< err EIO\nB< (unasked)\nsettle B unsupported", closes, "line 7: answer@x: answered \"err EIO\"\nexpected ok n=1 (not ok)"},
 	{"another file at its socket after a failed call", failed, "A< ok n=1\nB< err EIO | 3!=", closes, ""},
 	{"a file of the case at its socket after a failed call", failed, "A< ok n=1\nB< err EIO | 3!=a", closes, "line 8: leak@y: a, as 3, is open, and the peer did not report it"},
+	{"its own file at its socket after a failed call", onA + "A> send payload=00 fds=a\nA< err EIO\n", "A< err EIO | 3!=a", closes,
+		"line 6: leak@x: a, as 3, is open, and the peer did not report it"},
+	{"the other socket at its socket after a failed call", failed, "A< ok n=1\nB< err EIO | 3!=asock\nlook B\nend B |", closes,
+		"leak@y: asock, as 3, is still open after the end of the case"},
+	{"an answer that is not awaited yet excuses nothing", onA + "B> recv bytes=1 fds=0\nB< ok n=1 payload=00 fds=-\nA> send payload=00 fds=-\nA< ok n=1\n",
+		"B< ok n=0 payload=- fds=-", closes, "line 6: answer@y: answered \"ok n=0 payload=- fds=-\"\nexpected ok n=1 payload=00 fds=- (n is 0)"},
+	{"the failure of the other excuses it, before an answer", strings.Replace(excuse, "A<& ", "B> recv bytes=1 fds=0\nB< ok n=1 payload=00 fds=-\nA<& ", 1),
+		"B< ok n=0 payload=- fds=-\nA< err EIO | -3", closes, ""},
+	{"the failure of the other excuses it, after an answer", strings.Replace(excuse, "B>& ", "A> send payload=09 fds=-\nA< ok n=1\nB>& ", 1),
+		"A< ok n=1\nB< ok n=0 payload=- fds=-\nA< ok n=1", closes, "line 10: answer@x: answered \"ok n=1\"\nexpected err EIO (not err)"},
 	{"what it received after a failed call", failed, "A< ok n=1\nB< err EIO | -3 7=a", closes, "line 8: leak@y: a, as 7, is open, and the peer did not report it"},
 	{"a duplicate of its socket after a failed call", failed, "A< ok n=1\nB< err EIO | -3 7=bsock\nlook B\nend B |", closes, "leak@y: bsock, as 7, is still open after the end of the case"},
 	{"another descriptor closed after a failed call", failed, "A< ok n=1\nB< err EIO | -3 -90", closes, "line 8: file@y: descriptor 90 was closed without a command to do so (own)"},
@@ -229,14 +275,31 @@ var rows = []struct {
 	{"the offset that it changed", passOne + "R> pos B a=1\n", "A< ok n=1 | a:9\nB< ok n=1 payload=00 fds=7 | 7=a\nR> | 7=a", nil,
 		"line 6: file@x: a is at offset 9, and was at 0 before (ambiguous)\nline 9: file@x: a is at offset 0, not 1 (ambiguous)"},
 	{"other flags", passOne + "R> flags B a=nonblock,append\n", right + "R> | 7=a", nil, "line 9: file@y: a has the status flags none, not O_APPEND|O_NONBLOCK"},
+	{"the same offset", passOne + "R> pos B a=0\n", right + "R> | 7=a", nil, ""},
+	{"one other flag", passOne + "R> flags B a=nonblock\n", right + "R> | 7=a", nil, "line 9: file@y: a has the status flags none, not O_NONBLOCK"},
+	{"the same flags", passOne + "R> flags B a=-\n", right + "R> | 7=a", nil, ""},
+	{"nothing is pending", onA + "R> pending B\nA> end\nA< ok\n", "A< ok | -3 -4", nil, ""},
+	{"it waits", rule + "on stream\nB>& recv bytes=1 fds=0\nR> blocked B\nB<& ok n=1 payload=00 fds=-\n", "B< ok n=1 payload=00 fds=-", nil, ""},
+	{"another user", kernelA + "A> setuid uid=65534\nA< ok\n", "A< ok", nil, ""},
+	{"sent a signal", passOne + "R> kill B SIGUSR1\n", right, nil, ""},
 	{"killed by a line", passOne + "R> kill B SIGKILL\n", right, nil, ""},
 }
+
+// passTwo passes two descriptors, passMade one that the runner's side makes.
+const (
+	passTwo  = rule + "on stream\nfiles a=file b=file\nA> send payload=00 fds=a,b\nA< ok n=1\nB> recv bytes=1 fds=2\nB< ok n=1 payload=00 fds=a,b\n"
+	passMade = rule + "on stream\nplay kernel\nA> socketpair type=stream\nA< ok fds=new:s,new:u\n | err EMFILE  # full\n" +
+		"B> recvmsg bytes=1 control=space(1)\nB< ok n=1 payload=00 fds=s\n"
+)
 
 // failed passes a file in a call that fails at the receiver.
 const failed = onA + "A> send payload=00 fds=a\nA< ok n=1\nB> recv bytes=1 fds=1\nB< err EIO\n"
 
 const refusal = rule + "on stream\nfiles a=file\nA> send payload=0001 fds=a\nA< ok n=2\nB> recv bytes=1 fds=1\nB< err  # refused\nA> send payload=00 fds=-\nA< ok n=1\n" +
-	"B> recv bytes=1 fds=1\nB< ok n=1 payload=00 fds=-\n"
+	lastOf
+
+// lastOf is the end of refusal.
+const lastOf = "B> recv bytes=1 fds=1\nB< ok n=1 payload=00 fds=-\n"
 
 const excuse = rule + "on stream\nfiles a=file\nB>& recv bytes=2 fds=1\nA>& send payload=00 fds=a\nB<& ok n=2 payload=0001 fds=a\nA<& err EIO\n"
 
@@ -265,28 +328,47 @@ func TestRows(t *testing.T) {
 
 // A peer that leaves the sender's pidfd open is found to do so in one case of a session, and not in each that follows.
 func TestPidfdOfAnEarlierCase(t *testing.T) {
+	const leak = ", as 8, is open, and the peer did not report it"
 	first := gameOf(t, passOne, "A< ok n=1\nB< ok n=1 payload=00 fds=7 | 7=a 8=pidfd\n", nil)
-	next := newGame(t, first.Case.Scenario, first.Case.A, first.Case.B, "A< ok n=1\nB< ok n=1 payload=00 fds=7 | 7=a 8=pidfd\n")
-	next.sides[roleB].leakedPidfds = first.sides[roleB].leakedPidfds
-	next.run()
-	if want := "line 8: leak@y: the sender's pidfd, as 8, is open, and the peer did not report it"; first.outcome() != want || next.outcome() != "" {
-		t.Errorf("got %s, and then %s", first.outcome(), next.outcome())
+	if got := first.outcome(); got != "line 8: leak@y: the sender's pidfd"+leak {
+		t.Errorf("got %s", got)
+	}
+	for file, want := range map[string]string{"pidfd": "", "a": "line 8: leak@y: a" + leak} {
+		next := newGame(t, first.Case.Scenario, first.Case.A, first.Case.B, "A< ok n=1\nB< ok n=1 payload=00 fds=7 | 7=a 8="+file)
+		next.sides[roleB].leakedPidfds = first.sides[roleB].leakedPidfds
+		if next.run(); next.outcome() != want {
+			t.Errorf("then %s: got %s, want %s", file, next.outcome(), want)
+		}
+	}
+}
+
+// A process that was started without standard input can receive a descriptor as 0.
+func TestWithoutStandardInput(t *testing.T) {
+	g := newGame(t, mustParse(t, passOne), &scenario.Peer{Name: "x"}, &scenario.Peer{Name: "y"}, "A< ok n=1\nB< ok n=1 payload=00 fds=0 | 0=a\nlook B\nend B | -0 -3")
+	delete(g.sides[roleB].standard, 0)
+	if g.run(); g.outcome() != "" {
+		t.Error(g.outcome())
 	}
 }
 
 // Where the runner itself is the peer, its messages are those of the scenario, and may be too long as for any peer.
 func TestRunnerByItself(t *testing.T) {
 	self := &scenario.Peer{Name: scenario.RunnerName}
-	g := newGame(t, mustParse(t, passOne), self, self, "A< ok n=1\nB< ok n=1 payload=00 fds=7 flags=ctrunc | 7=a")
-	if g.run(); g.outcome() != "" {
-		t.Error(g.outcome())
+	for changes, want := range map[string]string{
+		"7=a":     "",
+		"7=a a:9": "line 8: file@runner: a is at offset 9, and was at 0 before (ambiguous)",
+	} {
+		g := newGame(t, mustParse(t, passOne), self, self, "A< ok n=1\nB< ok n=1 payload=00 fds=7 flags=ctrunc | "+changes)
+		if g.run(); g.outcome() != want {
+			t.Errorf("%s: got %s, want %s", changes, g.outcome(), want)
+		}
 	}
 }
 
 // Only the flags of a descriptor that is the right one are checked.
 func TestCloexecChecked(t *testing.T) {
-	for files, want := range map[string]string{"7=a": "[y]", "7=a!": "[y]", "7=b": "[]"} {
-		if got := fmt.Sprint(gameOf(t, passOne, "A< ok n=1\nB< ok n=1 payload=00 fds=7 | "+files, nil).CloexecChecked()); got != want {
+	for files, want := range map[string]string{"7=a 8=b": "[y]", "7=a! 8=a": "[y]", "7=b 8=a": "[]"} {
+		if got := fmt.Sprint(gameOf(t, passTwo, "A< ok n=1\nB< ok n=1 payload=00 fds=7,8 | "+files, nil).CloexecChecked()); got != want {
 			t.Errorf("%s: got %s, want %s", files, got, want)
 		}
 	}
@@ -305,16 +387,45 @@ func TestAlteringCalls(t *testing.T) {
 	}
 }
 
-// A record can be judged again in a scenario that expects another answer, or that ends earlier.
+// A record can be judged again in a scenario that expects another answer, or that ends earlier. If the judge then asks a
+// side out of turn, it cannot know the answer. Nothing counts after the session has ended.
 func TestJudgeAgain(t *testing.T) {
-	record := gameOf(t, passOne, right, nil).record
-	for text, want := range map[string]string{
-		strings.Replace(passOne, "ok n=1\n", "ok n=2\n", 1): "line 6: answer@x: answered \"ok n=1\"\nexpected ok n=2 (n is 1)",
-		passOne[:strings.Index(passOne, "B>")]:              "",
-	} {
-		if got := describeFound(record.Judge(mustParse(t, text))); got != want {
-			t.Errorf("%s: got %s, want %s", text, got, want)
+	plain := gameOf(t, passOne, right, nil).record
+	asks := gameOf(t, strings.Replace(refusal, "fds=-\nA< ok n=1", "fds=-\nA< err EPIPE", 1), "A< ok n=2\nB< err EIO\nA< err EPIPE\nB< unsupported", nil).record
+	wrong := gameOf(t, passOne, right, nil).record
+	for i, f := range wrong.Facts {
+		if f.Step.Line > 0 && f.Kind == fact.Answered {
+			wrong.Facts[i].Said = "yes"
 		}
+	}
+	for text, c := range map[string]struct {
+		record *Record
+		want   string
+	}{
+		strings.Replace(passOne, "ok n=1\n", "ok n=2\n", 1): {plain, "line 6: answer@x: answered \"ok n=1\"\nexpected ok n=2 (n is 1)"},
+		passOne[:strings.Index(passOne, "B>")]:              {plain, ""},
+		refusal:                                             {asks, "line 10: answer@x: answered \"err EPIPE\"\nexpected ok n=1 (not ok)"},
+		passOne:                                             {wrong, `line 6: contract@x: an answer begins with ok or err, not yes: "yes"`},
+	} {
+		if got := describeFound(c.record.Judge(mustParse(t, text))); got != c.want {
+			t.Errorf("%s: got %s, want %s", text, got, c.want)
+		}
+	}
+}
+
+// What the runner asks the judge.
+func TestQuestions(t *testing.T) {
+	g := gameOf(t, passMade, "A< ok fds=7,8 | 7= 8=\nB< ok n=1 payload=00 fds=9 | 9=s", nil)
+	if a, b := fmt.Sprint(g.Made(roleA)), fmt.Sprint(g.Made(roleB)); a != "map[s:7 u:8]" || b != "map[]" {
+		t.Errorf("made: %s and %s", a, b)
+	}
+	g = newGame(t, mustParse(t, passOne), &scenario.Peer{Name: "x"}, &scenario.Peer{Name: "y"}, "")
+	g.tell(fact.Fact{Kind: fact.Sent, Side: roleB, Step: g.Case.Scenario.Steps[2], Said: "recv bytes=1 fds=2"})
+	if fds, fresh := g.Named(roleB, "ok n=1 payload=00 fds=3,7"); fmt.Sprint(fds, fresh) != "[3 7] [7]" {
+		t.Errorf("named: %v and %v", fds, fresh)
+	}
+	if fd, err := g.FD(roleB, "c"); fmt.Sprint(err) != `B has no "c"` {
+		t.Errorf("got %d, %v", fd, err)
 	}
 }
 
@@ -339,9 +450,17 @@ func TestRequests(t *testing.T) {
 		{"collected before the end", ""},
 		{"collected in time", "look again"},
 		{"not collected", "look again, look again, leaked"},
-		{"the failure of the other excuses it", "await, end case"},
-		{"a failed call ends the case", "end case"},
-		{"killed by a line", "spent"},
+		{"the failure of the other excuses it", "await, end case, A failed"},
+		{"the failure of the other excuses it, and what it received is no leak", "await, end case, A failed"},
+		{"a failed call ends the case", "end case, B failed"},
+		{"killed by a line", "B killed, spent"},
+		{"sent a signal", ""},
+		{"another user", "spent"},
+		{"closed", ""},
+		{"closed for a later case, and then another", "spent"},
+		{"killed", "end session"},
+		{"the runner may not look", "end case"},
+		{"a full disk at the runner's side", "end case"},
 	} {
 		for _, r := range rows {
 			if r.name != c.name {
