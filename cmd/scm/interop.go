@@ -43,10 +43,13 @@ names are not identifiers, such as a.b, and set IFS, OPTIND and PS4. A peer does
 inherit other descriptors of scm, so <&9 does not work.`
 
 	expectHelp = `--expect FILE adds expected failures to the built-in list, which covers the peers in the
-scm repository. A line is SCENARIO CHECK@PEER REASON. PEER is the name given to --peer. For
-example:
+scm repository. Write CHECK@PEER REASON, and each SCENARIO on a line below, or a line
+SCENARIO CHECK@PEER REASON. PEER is the name given to --peer. For example:
 
-  truncation/ctrunc-* leak@mine:receives recv_fd ignores MSG_CTRUNC
+  leak@mine:receives recv_fd ignores MSG_CTRUNC
+    truncation/ctrunc-three-into-one
+    truncation/ctrunc-two-of-three
+  ** cloexec@mine recv_fd passes no flags
 
 SCENARIO is GROUP/ID or GROUP/ID/TYPE, and may be a pattern. A peer in role A :sends, and
 one in role B :receives. If a failure occurs only with one partner, add /PARTNER.
@@ -54,7 +57,7 @@ one in role B :receives. If a failure occurs only with one partner, add /PARTNER
 If an expected failure does not occur, the run fails, unless the reason begins with
 "flaky:". A reason that begins with "?" is unfinished, and scm rejects the file.
 --expect=none turns off the built-in list, and so does --catalogue. To use a file named
-none, write --expect=./none. "scm interop expect --update" writes the lines for you.
+none, write --expect=./none. "scm interop expect --update" writes the file for you.
 
 Lines below a heading apply only to some kernels: [linux], [gvisor], [linux<5.15],
 [linux>=6.16] or [linux>=6.2<6.7]. If a failure expected on some releases of Linux does

@@ -74,9 +74,9 @@ A failure that the built-in list or another file expects needs no line in FILE.
 --expect=none turns off the built-in list. Without FILE, the command compares the built-in
 list with the report.
 
---update keeps a line if the failure occurred in all of its cases. Otherwise, it replaces the
-line with lines for the cases in which the failure did occur, with the same reason. The
-reason of a new line begins with "?". Complete it and remove the "?" before the next run,
+--update keeps a scenario of the file if the failure occurred in all of its cases. Otherwise,
+it replaces the scenario with lines for the cases in which the failure did occur, with the
+same reason. A new reason begins with "?". Complete it and remove the "?" before the next run,
 which otherwise rejects the file. If the failure does not occur every time, begin the
 reason with "flaky:". This command never removes such a line.
 
@@ -86,9 +86,6 @@ a line about all kernels is not removed, but printed with "=". So is a line belo
 release heading, such as [linux<5.15], unless the run had --strict-kernel. A flaky case
 neither adds nor removes a line. The lines that would accept it are printed with "~", but
 not written.
-
-A line whose first word selects peers, as --run does, is an error that contains the line to
-write instead. All such lines are named at once.
 
 New lines go at the end of the file. If the file has headings and the last one is not
 [linux], or [gvisor] for a report from gVisor, the command first adds that heading. It
@@ -169,13 +166,19 @@ func printUpdate(w io.Writer, u scenario.Update) {
 		fmt.Fprintf(w, "= %s: did not occur on this kernel; kept, because a vendor may have backported the change\n", display.Line(l))
 	}
 	for _, l := range slices.Concat(u.Narrowed, u.Added) {
-		fmt.Fprintf(w, "+ %s\n", display.Line(l))
+		printBlock(w, "+", l)
 		if example := u.Examples[l]; example != "" {
 			fmt.Fprintf(w, "    for example %s\n", display.Line(example))
 		}
 	}
 	for _, l := range u.Flaky {
-		fmt.Fprintf(w, "~ %s\n", display.Line(l))
+		printBlock(w, "~", l)
+	}
+}
+
+func printBlock(w io.Writer, mark, block string) {
+	for line := range strings.Lines(block + "\n") {
+		fmt.Fprintf(w, "%s %s\n", mark, display.Line(strings.TrimSuffix(line, "\n")))
 	}
 }
 

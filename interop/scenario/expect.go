@@ -13,8 +13,7 @@ import (
 	"github.com/scm-rights/scm/interop/display"
 )
 
-// An Expectation is a line in a file of expected failures. It says that the peer fails the
-// check in the scenarios that the pattern selects, and gives the reason.
+// An Expectation says that the peer fails the check in the scenarios that the pattern selects, and gives the reason.
 type Expectation struct {
 	Pattern Pattern // of GROUP/ID/TYPE
 	Check   Check
@@ -25,8 +24,9 @@ type Expectation struct {
 	Reason  string
 	Heading Heading
 	File    string // as ParseExpectations was given it
-	Line    int
-	Builtin bool // the repository's own list has the line
+	Line    int    // of the pattern
+	Head    int    // the line of the check and the reason: the same one, or the first one of the block
+	Builtin bool   // the repository's own list has the line
 }
 
 // Prefixes of a reason.
@@ -46,7 +46,7 @@ func (e Expectation) String() string {
 	return e.Place() + ": " + strings.TrimPrefix(fmt.Sprintf("%s %s", e.Heading, e.selection()), " ")
 }
 
-// selection returns the first two words of the line.
+// selection returns the pattern, the check and the peer, with its versions, role and partner.
 func (e Expectation) selection() string {
 	return fmt.Sprintf("%s %s%s%s", e.Pattern, e.key(), e.Version, e.seat())
 }
@@ -90,7 +90,11 @@ func (e Expectation) key() string { return Finding{Check: e.Check, Peer: e.Peer}
 // keyForm matches CHECK@PEER with an optional version range, role and partner.
 var keyForm = regexp.MustCompile(`^([a-z]+)@([^<>=:/]+)((?:>=[0-9]+(?:\.[0-9]+)*)?(?:<[0-9]+(?:\.[0-9]+)*)?)(:sends|:receives)?(?:/([^/:<>=]+))?$`)
 
-// ParseExpectations reads a file of expected failures. Each line has the form
+// ParseExpectations reads a file of expected failures. It has blocks and lines:
+//
+//	CHECK@PEER[VERSIONS][:sends|:receives][/PARTNER] REASON
+//	  SCENARIO[/TYPE]
+//	  SCENARIO[/TYPE]
 //
 //	SCENARIO[/TYPE] CHECK@PEER[VERSIONS][:sends|:receives][/PARTNER] REASON
 //
@@ -99,85 +103,110 @@ var keyForm = regexp.MustCompile(`^([a-z]+)@([^<>=:/]+)((?:>=[0-9]+(?:\.[0-9]+)*
 func ParseExpectations(file string, text []byte) (list []Expectation, err error) {
 	return ParseLines(file, text, LineForm{
 		First: "SCENARIO", Name: "PEER", Checks: Checks, seats: true,
-		Validate: func(_, keys string, list []Expectation) error {
+		Validate: func(list []Expectation) error {
 			for _, e := range list {
 				if err := e.validateVersions(); err != nil {
 					return err
 				}
 			}
-			return rejectOldForm(keys, list)
+			return nil
 		},
 	})
 }
 
 // A LineForm says what the lines of a file are about. Files of expected failures and of accepted findings differ only in this.
 type LineForm struct {
-	First, Name string // what the first word and the name after the check are called
+	First, Name string // what the pattern and the name after the check are called
 	Checks      []Check
-	Validate    func(first, keys string, list []Expectation) error // checks the first two words of a line
+	Validate    func(list []Expectation) error // checks the expectations of a pattern
 
 	seats bool // a role and a partner may follow the name
 }
 
-// ParseLines reads a file in which each line has the form
+// ParseLines reads a file of blocks and lines. A block has one FIRST, a pattern, per line:
 //
-//	FIRST CHECK@NAME[VERSIONS] REASON
+//	CHECK@NAME[VERSIONS] REASON
+//	  FIRST
+//	  FIRST
 //
-// The first word is a pattern. In the first two words, {a,b} means either a or b. A line that begins with "#" is a
-// comment. Lines below a heading, such as [gvisor], [linux] or [linux>=6.2<6.7], apply only to that kernel.
-// CHECK@NAME<8.4, CHECK@NAME>=8.1 and CHECK@NAME>=8.1<8.4 limit a line to these versions. If REASON begins with
-// "flaky:", the failure may or may not occur. If it begins with "?", also after "flaky:", it is unfinished.
+// One that has a single pattern can be a line, FIRST CHECK@NAME[VERSIONS] REASON. In patterns and in CHECK@NAME, {a,b}
+// means either a or b. A line that begins with "#" is a comment. What is below a heading, such as [gvisor], [linux] or
+// [linux>=6.2<6.7], applies only to that kernel. CHECK@NAME<8.4, CHECK@NAME>=8.1 and CHECK@NAME>=8.1<8.4 limit a line
+// to these versions. If REASON begins with "flaky:", the failure may or may not occur. If it begins with "?", also after
+// "flaky:", it is unfinished.
 //
 // Errors and expectations name the file, which ParseLines does not open.
 func ParseLines(file string, text []byte, form LineForm) (list []Expectation, err error) {
 	var heading Heading
-	var old []error
+	var block []Expectation // what its first line says, without patterns
+	patterns := 0           // of the block
+	ended := func() error {
+		if block != nil && patterns == 0 {
+			return fmt.Errorf("%s: no %s is below this line", block[0].Place(), form.First)
+		}
+		return nil
+	}
 	for i, l := range strings.Split(strings.TrimPrefix(string(text), byteOrderMark), "\n") {
 		l = strings.TrimSpace(l)
-		m := headingForm.FindStringSubmatch(l)
+		words, m := strings.Fields(l), headingForm.FindStringSubmatch(l)
+		if l == "" || strings.HasPrefix(l, "#") {
+			continue
+		}
+		at := Expectation{Heading: heading, File: file, Line: i + 1, Head: i + 1}
+		isFirst := strings.Contains(words[0], "@")
 		var more []Expectation
-		switch {
-		case l == "" || strings.HasPrefix(l, "#"):
-		case m != nil:
-			heading, err = parseHeading(m[1])
-		default:
-			more, err = form.parse(Expectation{Heading: heading, File: file, Line: i + 1}, strings.Fields(l))
-		}
-		if err != nil {
-			err = fmt.Errorf("%s:%d: %w", file, i+1, err)
-		}
-		if errors.As(err, new(*oldFormError)) {
-			old, err = append(old, err), nil
-		}
-		if err != nil {
+		if len(words) == 1 && block != nil && m == nil && !isFirst {
+			patterns++
+			more, err = form.withPattern(block, l, i+1)
+		} else if err = ended(); err != nil {
 			return nil, err
+		} else if block = nil; m != nil {
+			heading, err = parseHeading(m[1])
+		} else if isFirst {
+			patterns = 0
+			block, err = form.parse(at, words)
+		} else if len(words) < 3 {
+			err = fmt.Errorf("a line is %s CHECK@%s REASON, and the reason is required", form.First, form.Name)
+		} else if more, err = form.parse(at, words[1:]); err == nil {
+			more, err = form.withPattern(more, words[0], i+1)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", at.Place(), err)
 		}
 		list = append(list, more...)
 	}
-	if len(old) > 0 {
-		return nil, errors.Join(old...) // all of them, so that the file can be converted at once
-	}
-	return list, nil
+	return list, ended()
 }
 
-// parse returns an expectation for each alternative in the braces of CHECK@NAME.
-func (form LineForm) parse(e Expectation, words []string) (list []Expectation, err error) {
-	if len(words) < 3 {
-		return nil, fmt.Errorf("a line is %s CHECK@%s REASON, and the reason is required", form.First, form.Name)
+// withPattern returns the expectations with a pattern, which is in this line.
+func (form LineForm) withPattern(block []Expectation, text string, line int) (list []Expectation, err error) {
+	pattern, err := ParsePattern(text)
+	if err != nil {
+		return nil, err
 	}
-	e.Reason = strings.Join(words[2:], " ")
+	for _, e := range block {
+		e.Pattern, e.Line = pattern, line
+		list = append(list, e)
+	}
+	return list, form.Validate(list)
+}
+
+// parse returns an expectation, without a pattern, for each alternative in the braces of CHECK@NAME. The other words are the
+// reason.
+func (form LineForm) parse(e Expectation, words []string) (list []Expectation, err error) {
+	e.Reason = strings.Join(words[1:], " ")
+	if e.Reason == "" {
+		return nil, fmt.Errorf("a block begins with CHECK@%s REASON, and the reason is required", form.Name)
+	}
 	if e.ownReason() == "" {
 		return nil, fmt.Errorf("the reason after %q is missing", flakyMark)
 	}
 	if display.Line(e.Reason) != e.Reason {
 		return nil, fmt.Errorf("not text: %q", e.Reason)
 	}
-	if e.Pattern, err = ParsePattern(words[0]); err != nil {
-		return nil, err
-	}
-	keys, err := expandBraces(words[1])
+	keys, err := expandBraces(words[0])
 	if err != nil {
-		return nil, fmt.Errorf("%q: %w", words[1], err)
+		return nil, fmt.Errorf("%q: %w", words[0], err)
 	}
 	for _, key := range keys {
 		m := keyForm.FindStringSubmatch(key)
@@ -195,7 +224,7 @@ func (form LineForm) parse(e Expectation, words []string) (list []Expectation, e
 		}
 		list = append(list, e)
 	}
-	return list, form.Validate(words[0], words[1], list)
+	return list, nil
 }
 
 func (form LineForm) keyError(key string) error {
@@ -357,11 +386,12 @@ func (e Expectation) namedPeers() (peers []*Peer) {
 	return peers
 }
 
-// ValidateReasons returns an error that names every line with an unfinished reason.
+// ValidateReasons returns an error that names the line of every unfinished reason.
 func ValidateReasons(list []Expectation) error {
 	var errs []error
-	seen := map[string]bool{} // a line with braces yields several expectations
+	seen := map[string]bool{} // several expectations can have the same reason
 	for _, e := range list {
+		e.Line = e.Head
 		if e.Unfinished() && !seen[e.Place()] {
 			seen[e.Place()] = true
 			errs = append(errs, fmt.Errorf("%s: unfinished reason: %s", e.Place(), e.Reason))

@@ -1,7 +1,6 @@
 package scenario
 
 import (
-	"cmp"
 	"maps"
 	"slices"
 	"strings"
@@ -13,172 +12,123 @@ type scope struct {
 	tail
 }
 
-// A tail is the types of socket, the role of the peer, and its partners. The zero value selects any.
+// A tail is a type of socket, the role of the peer, and its partners. The zero value selects any.
 type tail struct {
-	types    string // {TYPE,TYPE}
+	typ      string
 	role     Role
-	partners string // {PEER,PEER} or !PEER
-}
-
-// groupOf returns the group of GROUP/ID.
-func groupOf(scenario string) string {
-	group, _, _ := strings.Cut(scenario, "/")
-	return group
+	partners string // {PEER,PEER}
 }
 
 // selects reports whether a line with this scope, about this check of this peer, selects the case.
 func (s scope) selects(of subject, c Case) bool {
-	return (s.scenario == "" || s.scenario == c.Scenario.Name) && (s.types == "" || hasAlternative(s.types, c.Type)) &&
+	return (s.scenario == "" || s.scenario == c.Scenario.Name) && (s.typ == "" || s.typ == c.Type) &&
 		slices.ContainsFunc([]Role{RoleA, RoleB}, func(role Role) bool {
 			e := Expectation{Check: of.check, Peer: of.peer, Role: s.role}
-			return e.plays(c, role) && (s.partners == "" || hasAlternative(s.partners, c.partner(role).Name))
+			return e.plays(c, role) && (s.partners == "" || slices.Contains(alternatives(s.partners), c.partner(role).Name))
 		})
 }
 
-// A coverage contains the cases that remain to be covered and those that must not be, by scenario.
-type coverage struct {
-	of          subject
-	must, never map[string][]Case
-}
-
-// cover returns few scopes that together select every case in must and no case in never, which all involve the
-// peer. A scope contains all scenarios if no case in never prevents that. It names partners only where the
-// role does not tell the cases apart.
+// cover returns scopes that together select every case in must and no case in never, which all involve the peer: one for all
+// scenarios or one for each, if possible, and otherwise one for each type of socket and role.
 func cover(of subject, must, never []Case) (list []scope) {
-	c := &coverage{of, byScenario(must), byScenario(never)}
-	types := typesOf(must)
-	roles := []Role{RoleB, RoleA, 0}
-	if of.peer == KernelName {
-		roles = []Role{0}
+	exact := func(s scope) bool {
+		return !slices.ContainsFunc(never, func(c Case) bool { return s.selects(of, c) })
 	}
-	// For all scenarios, a line without a role comes first: it is the simplest.
-	list = c.take(list, "", tails(types, append([]Role{0}, roles...), ""))
-	for _, s := range slices.Sorted(maps.Keys(c.must)) {
-		withPartners := tails(types, []Role{RoleB, RoleA}, c.partners(s)...)
-		list = c.take(list, s, append(tails(types, roles, ""), withPartners...))
-	}
-	return list
-}
-
-// take appends scopes with this scenario and some of the tails, as long as one of them selects a remaining case, and drops
-// the cases that they select. It prefers those that select the most, and of these the first one.
-func (c *coverage) take(list []scope, scenario string, tails []tail) []scope {
-	for {
-		var best scope
-		most := 0
+	whole := func(scenario string, must []Case, tails ...tail) bool {
 		for _, t := range tails {
-			if n := c.count(scope{scenario, t}); n > most {
-				best, most = scope{scenario, t}, n
+			if s := (scope{scenario, t}); len(s.left(of, must)) == 0 && exact(s) {
+				list = append(list, s)
+				return true
 			}
 		}
-		if most == 0 {
-			return list
-		}
-		list = append(list, best)
-		for s, cases := range c.must {
-			if c.must[s] = slices.DeleteFunc(cases, func(is Case) bool { return best.selects(c.of, is) }); len(c.must[s]) == 0 {
-				delete(c.must, s)
-			}
-		}
+		return false
 	}
-}
-
-// count returns how many remaining cases the scope selects. It returns 0 if the scope selects a case in never, or is about
-// all scenarios and selects the peer only with itself, which does not show in which role it fails.
-func (c *coverage) count(s scope) (n int) {
-	selects := func(is Case) bool { return s.selects(c.of, is) }
-	for scenario, cases := range c.never {
-		if (s.scenario == "" || s.scenario == scenario) && slices.ContainsFunc(cases, selects) {
-			return 0
-		}
+	// For all scenarios, a line without a role is the simplest. If the peer failed only with itself, that does not show in
+	// which role.
+	withOthers := of.peer == KernelName || slices.ContainsFunc(must, func(c Case) bool { return c.A.Name != c.B.Name })
+	if len(must) == 0 || withOthers && whole("", must, tails(must[0].Type, 0, RoleB, RoleA)...) {
+		return list
 	}
-	withOthers := s.scenario != "" || c.of.peer == KernelName
-	for scenario, cases := range c.must {
-		if s.scenario != "" && s.scenario != scenario {
+	byScenario := map[string][]Case{}
+	for _, c := range must {
+		byScenario[c.Scenario.Name] = append(byScenario[c.Scenario.Name], c)
+	}
+	for _, scenario := range slices.Sorted(maps.Keys(byScenario)) {
+		left := byScenario[scenario]
+		roles := []Role{RoleB, RoleA, 0}
+		if of.peer == KernelName {
+			roles = roles[2:]
+		}
+		candidates := tails(left[0].Type, roles...)
+		for _, role := range roles[:len(roles)-1] {
+			s := scope{scenario, tail{role: role}}
+			candidates = append(candidates, tail{role: role, partners: s.partnersIn(of, left)})
+		}
+		if whole(scenario, left, candidates...) {
 			continue
 		}
-		for _, is := range cases {
-			if selects(is) {
-				n++
-				withOthers = withOthers || is.A.Name != is.B.Name
+		for _, typ := range typesOf(left) {
+			for _, role := range []Role{RoleB, RoleA} {
+				partners := (scope{scenario, tail{typ: typ, role: role}}).partnersIn(of, left)
+				if partners == "" {
+					continue
+				}
+				for _, t := range []tail{{role: role}, {role: role, partners: partners}, {typ: typ, role: role}, {typ, role, partners}} {
+					if s := (scope{scenario, t}); exact(s) {
+						list, left = append(list, s), s.left(of, left)
+						break
+					}
+				}
 			}
 		}
 	}
-	if !withOthers {
-		return 0
-	}
-	return n
+	return list
 }
 
-func byScenario(cases []Case) map[string][]Case {
-	m := map[string][]Case{}
+// tails returns the roles with all types of socket, and then with this one.
+func tails(typ string, roles ...Role) (list []tail) {
+	for _, typ := range []string{"", typ} {
+		for _, role := range roles {
+			list = append(list, tail{typ: typ, role: role})
+		}
+	}
+	return list
+}
+
+// left returns the cases that the scope does not select.
+func (s scope) left(of subject, cases []Case) []Case {
+	return slices.DeleteFunc(slices.Clone(cases), func(c Case) bool { return s.selects(of, c) })
+}
+
+// partnersIn returns the partners in the cases that the scope selects, which has a role.
+func (s scope) partnersIn(of subject, cases []Case) string {
+	var partners []string
 	for _, c := range cases {
-		m[c.Scenario.Name] = append(m[c.Scenario.Name], c)
+		if s.selects(of, c) {
+			partners = append(partners, c.partner(s.role).Name)
+		}
 	}
-	return m
+	slices.Sort(partners)
+	return braces(slices.Compact(partners))
 }
 
-// typesOf returns what a tail can say about the types of socket of the cases: any, each, and each two.
+// typesOf returns the types of socket of the cases.
 func typesOf(cases []Case) []string {
-	seen := map[string]bool{}
+	var types []string
 	for _, c := range cases {
-		seen[c.Type] = true
+		types = append(types, c.Type)
 	}
-	types := slices.Sorted(maps.Keys(seen))
-	list := append([]string{""}, types...)
-	for i, a := range types {
-		for _, b := range types[i+1:] {
-			list = append(list, braces([]string{a, b}))
-		}
-	}
-	return list
-}
-
-// tails returns all combinations.
-func tails(types []string, roles []Role, partners ...string) (list []tail) {
-	for _, t := range types {
-		for _, r := range roles {
-			for _, p := range partners {
-				list = append(list, tail{t, r, p})
-			}
-		}
-	}
-	return list
-}
-
-// partners returns the partners that tails for a scenario can name: those of the peer in the remaining cases of a role and a
-// type of socket, or all except the only one with which it passes.
-func (c *coverage) partners(scenario string) (list []string) {
-	passed := c.partnersIn(c.never[scenario])
-	for at, names := range c.partnersIn(c.must[scenario]) {
-		slices.Sort(names)
-		list = append(list, braces(names))
-		if others := passed[at]; len(others) == 1 {
-			list = append(list, "!"+others[0])
-		}
-	}
-	slices.SortFunc(list, func(a, b string) int { return cmp.Or(len(a)-len(b), cmp.Compare(a, b)) })
-	return slices.Compact(list)
-}
-
-// partnersIn returns the partners of the peer in the cases of each role and type of socket.
-func (c *coverage) partnersIn(cases []Case) map[tail][]string {
-	at := map[tail][]string{}
-	for _, is := range cases {
-		for _, role := range []Role{RoleA, RoleB} {
-			if is.Peer(role).Name == c.of.peer {
-				t := tail{types: is.Type, role: role}
-				at[t] = append(at[t], is.partner(role).Name)
-			}
-		}
-	}
-	return at
+	slices.Sort(types)
+	return slices.Compact(types)
 }
 
 // braces returns {a,b} for several words, and a for one.
 func braces(words []string) string {
-	if len(words) == 1 {
-		return words[0]
+	if len(words) < 2 {
+		return strings.Join(words, "")
 	}
 	return "{" + strings.Join(words, ",") + "}"
 }
+
+// alternatives returns the words from which braces has made the text.
+func alternatives(text string) []string { return strings.Split(strings.Trim(text, "{}"), ",") }

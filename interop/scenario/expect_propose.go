@@ -11,15 +11,12 @@ import (
 	"github.com/scm-rights/scm/interop/display"
 )
 
-const (
-	maxPattern = 400 // a longer list of scenarios continues in the next line
-	maxReason  = 140 // a longer text in a reason is cut
-)
+const maxReason = 140 // a longer text in a reason is cut
 
-// A proposals value collects lines for a file of expected failures.
+// A proposals value collects blocks for a file of expected failures.
 type proposals struct {
 	mark     string // prefix of each reason
-	reason   string // of each line, or "" to propose a reason
+	reason   string // of each block, or "" to propose a reason
 	failures map[place]map[Check][]failure
 }
 
@@ -44,46 +41,61 @@ func (p *proposals) add(of subject, versions string, scopes []scope, list []fail
 	}
 }
 
-// A group contains the properties that several places have in common. Places of one group share a line, or
-// a few lines if there are too many scenarios for one.
+// A group contains the properties that several places have in common. Places of one group share a block.
 type group struct {
-	tail   tail
-	checks string // {CHECK,CHECK}
-	peer   string
-	kind   string // of the cause
+	role     Role
+	partners string
+	checks   string // {CHECK,CHECK}
+	peer     string
+	kind     string // of the cause
 }
 
-// A proposal is a line, and the name of a case in which the failure occurred, if known.
-type proposal struct{ line, example string }
+// A proposal is a block, and the name of a case in which the failure occurred, if known.
+type proposal struct{ block, example string }
 
-// lines returns the lines, sorted.
-func (p *proposals) lines() (list []proposal) {
-	scenarios := map[group][]string{}
+// blocks returns the blocks, sorted.
+func (p *proposals) blocks() (list []proposal) {
+	places := map[group][]place{}
 	for at, checks := range p.failures {
-		g := group{at.tail, bracedChecks(checks), at.peer, ""}
+		g := group{at.role, at.partners, bracedChecks(checks), at.peer, ""}
 		if p.reason == "" {
 			g.kind = commonKinds(checks)
 		}
-		scenarios[g] = append(scenarios[g], at.scenario)
+		places[g] = append(places[g], at)
 	}
-	for g, names := range scenarios {
-		for _, part := range splitScenarios(names, g.tail.types) {
-			failures := p.failuresIn(g, part)
-			example := exampleOf(failures)
-			reason := cmp.Or(p.reason, proposedReason(failures, example))
-			line := fmt.Sprintf("%s %s@%s%s %s%s", casePattern(part, g.tail.types), g.checks, g.peer, seatText(g.tail.role, g.tail.partners), p.mark, reason)
-			list = append(list, proposal{line, example})
-		}
+	for g, at := range places {
+		failures := p.failuresIn(at)
+		example := exampleOf(failures)
+		reason := cmp.Or(p.reason, proposedReason(failures, example))
+		first := fmt.Sprintf("%s@%s%s %s%s", g.checks, g.peer, seatText(g.role, g.partners), p.mark, reason)
+		list = append(list, proposal{blockOf(first, patterns(at)), example})
 	}
-	slices.SortFunc(list, func(a, b proposal) int { return cmp.Compare(a.line, b.line) })
+	slices.SortFunc(list, func(a, b proposal) int { return cmp.Compare(a.block, b.block) })
 	return list
 }
 
-// failuresIn returns the failures of a group in some of its scenarios.
-func (p *proposals) failuresIn(g group, scenarios []string) map[Check][]failure {
+// blockOf returns a block, or a line if there is only one pattern.
+func blockOf(first string, patterns []string) string {
+	if len(patterns) == 1 {
+		return patterns[0] + " " + first
+	}
+	return first + "\n  " + strings.Join(patterns, "\n  ")
+}
+
+// patterns returns the patterns of places, sorted.
+func patterns(places []place) (list []string) {
+	for _, at := range places {
+		list = append(list, strings.TrimSuffix(cmp.Or(at.scenario, "**")+"/"+at.typ, "/"))
+	}
+	slices.Sort(list)
+	return list
+}
+
+// failuresIn returns the failures in several places.
+func (p *proposals) failuresIn(places []place) map[Check][]failure {
 	all := map[Check][]failure{}
-	for _, name := range scenarios {
-		for check, list := range p.failures[place{scope{name, g.tail}, g.peer}] {
+	for _, at := range places {
+		for check, list := range p.failures[at] {
 			all[check] = append(all[check], list...)
 		}
 	}
@@ -175,39 +187,7 @@ func proposedReason(failures map[Check][]failure, example string) string {
 	return reason
 }
 
-// splitScenarios divides scenarios so that no pattern for one part of them, with these types of socket, is too long.
-func splitScenarios(names []string, types string) (parts [][]string) {
-	slices.Sort(names)
-	for _, name := range names {
-		last := len(parts) - 1
-		if last >= 0 && len(casePattern(append(slices.Clone(parts[last]), name), types)) <= maxPattern {
-			parts[last] = append(parts[last], name)
-		} else {
-			parts = append(parts, []string{name})
-		}
-	}
-	return parts
-}
-
-// casePattern returns the pattern for these scenarios and types of socket.
-func casePattern(scenarios []string, types string) string {
-	pattern := braces(scenarios)
-	if scenarios[0] == "" { // all scenarios
-		pattern = "**"
-	} else if group := groupOf(scenarios[0]); !slices.ContainsFunc(scenarios, func(s string) bool { return groupOf(s) != group }) {
-		var ids []string
-		for _, s := range scenarios {
-			ids = append(ids, strings.TrimPrefix(s, group+"/"))
-		}
-		pattern = group + "/" + braces(ids)
-	}
-	if types != "" {
-		pattern += "/" + types
-	}
-	return pattern
-}
-
-// A cause is why a case fails a check. Cases with the same kind can share a line. The text is the
+// A cause is why a case fails a check. Cases with the same kind can share a block. The text is the
 // reason that is proposed for it.
 type cause struct{ kind, text string }
 

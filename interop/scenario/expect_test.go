@@ -151,52 +151,48 @@ func TestExpectationSelects(t *testing.T) {
 	}
 }
 
-// A line whose first word selects peers, as --run does, is an error that contains the line to write. The error is about all
-// such lines.
-func TestOldForm(t *testing.T) {
-	for old, want := range map[string]string{
-		"**/x leak@x why":                         "** leak@x:receives why",
-		"**/x/* leak@x why":                       "** leak@x:sends why",
-		"**/x/** leak@x why":                      "",
-		"**/y leak@x why":                         "** leak@x:sends/y why",
-		"**/y/* leak@x why":                       "",
-		"**/runner/x leak@x why":                  "** leak@x:receives/runner why",
-		"**/x/runner leak@x why":                  "** leak@x:sends/runner why",
-		"**/runner/* leak@x why":                  "** leak@x:receives/runner why",
-		"**/x/x leak@x why":                       "** leak@x:sends/x why",
-		"**/x/!y leak@x why":                      "** leak@x:sends/!y why",
-		"**/!y/x leak@x why":                      "** leak@x:receives/!y why",
-		"**/dgram/**/x leak@x why":                "**/dgram leak@x:receives why",
-		"{a/**,b/c}/**/x leak@x why":              "{a/**,b/c} leak@x:receives why",
-		"{a/b,c/d/stream/x} leak@x why":           "",
-		"g/{a,b}/**/x {leak,file}@x<8 flaky: why": "g/{a,b} {leak,file}@x<8:receives flaky: why",
-		"{g/a,h/b}/**/x leak@x why":               "{g/a,h/b} leak@x:receives why",
-		"*/{a,b}/stream/*/x leak@x why":           "*/{a,b}/stream leak@x:receives why",
-		"g/a/stream/x leak@x why":                 "g/a/stream leak@x:sends why",
-		"{g/a,h/b}/stream/x/{y,z} leak@x why":     "{g/a,h/b}/stream leak@x:sends/{y,z} why",
-		"g/a/**/{x,y} leak@{x,y} why":             "g/a leak@{x,y}:receives why",
-		"g/a/*/{x,z}/y file@{x,y} why":            "g/a/* file@x:sends/y why\ng/a/* file@y:receives/{x,z} why",
-		"g/a leak@x why":                          "",
-		"g/**/dgram leak@x why":                   "",
-		"g/a/strem leak@x why":                    "",
-		"**/a/{dgram,stream} leak@x why":          "",
-		"** leak@x why":                           "",
-	} {
-		_, err := ParseExpectations("file", []byte("\n"+old+"\n"))
-		got := ""
-		if err != nil {
-			got = strings.TrimPrefix(err.Error(), "file:2: the first word names scenarios and types of socket, and no peers. Write:\n")
-		}
-		if got != want {
-			t.Errorf("%s: got %s, want %s", old, got, want)
-		}
-		if _, err := ParseExpectations("file", []byte(want)); err != nil {
-			t.Errorf("%s: %v", want, err)
-		}
+// A block has a check of a peer, a reason, and a pattern on each line below.
+func TestBlocks(t *testing.T) {
+	var got []string
+	for _, e := range mustExpect(t, `
+{leak,answer}@x:receives two are lost
+  a/one
+  # A comment.
+  a/two/stream
+
+  b/**
+file@y flaky: a race
+a/three
+a/four hang@x why
+[gvisor]
+hang@z why
+	a/five
+`) {
+		got = append(got, fmt.Sprintf("%s: %s, %d", e, e.Reason, e.Head))
 	}
-	_, err := ParseExpectations("file", []byte("**/x leak@x why\n** leak@x why\n**/y leak@y why"))
-	if err == nil || !strings.Contains(err.Error(), "file:1: ") || !strings.Contains(err.Error(), "file:3: ") || strings.Contains(err.Error(), "file:2: ") {
-		t.Errorf("got %v", err)
+	want := []string{
+		"file:3: a/one leak@x:receives: two are lost, 2", "file:3: a/one answer@x:receives: two are lost, 2",
+		"file:5: a/two/stream leak@x:receives: two are lost, 2", "file:5: a/two/stream answer@x:receives: two are lost, 2",
+		"file:7: b/** leak@x:receives: two are lost, 2", "file:7: b/** answer@x:receives: two are lost, 2",
+		"file:9: a/three file@y: flaky: a race, 8",
+		"file:10: a/four hang@x: why, 10",
+		"file:13: [gvisor] a/five hang@z: why, 12",
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+	for text, want := range map[string]string{
+		"leak@x why\nleak@y why\n a/b": "file:1: no SCENARIO is below this line",
+		"leak@x why\n[gvisor]\n a/b":   "file:1: no SCENARIO is below this line",
+		"\nleak@x why\n# a/b":          "file:2: no SCENARIO is below this line",
+		"leak@x\n a/b":                 "file:1: a block begins with CHECK@PEER REASON, and the reason is required",
+		"leak@x why\n a//b":            `file:2: pattern "a//b": an empty part`,
+		"leak@x why\n a/b\n a/b c/d":   "file:3: a line is SCENARIO CHECK@PEER REASON, and the reason is required",
+		"a/b":                          "file:1: a line is SCENARIO CHECK@PEER REASON, and the reason is required",
+	} {
+		if list, err := ParseExpectations("file", []byte(text)); err == nil || err.Error() != want {
+			t.Errorf("%q: got %v, %v; want %s", text, list, err, want)
+		}
 	}
 }
 

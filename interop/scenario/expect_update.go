@@ -20,31 +20,31 @@ type Run struct {
 // lists the changes.
 type Update struct {
 	Text     []byte   // of the new file
-	Dropped  []string // lines that did not fail as expected
-	Narrowed []string // lines that replace the dropped ones, with the same reasons
-	Added    []string // lines for unexpected findings; their reasons begin with "?"
-	Kept     []string // lines about every kernel that did not fail on this one
-	Flaky    []string // lines that would accept flaky cases; Text does not contain them
+	Dropped  []string // expectations that did not fail
+	Narrowed []string // blocks that replace the dropped ones, with the same reasons
+	Added    []string // blocks for unexpected findings; their reasons begin with "?"
+	Kept     []string // expectations about every kernel that did not fail on this one
+	Flaky    []string // blocks that would accept flaky cases; Text does not contain them
 
-	// KernelPasses contains lines below a release heading that did not fail, although the heading applies to
+	// KernelPasses contains expectations below a release heading that did not fail, although the heading applies to
 	// the kernel. They stay, because the run was not strict.
 	KernelPasses []string
 
 	Heading Heading // above the lines in Added
 
-	// Examples contains the name of a case in which the failure occurred, by the line in Narrowed or Added.
+	// Examples contains the name of a case in which the failure occurred, by the block in Narrowed or Added.
 	Examples map[string]string
 }
 
 // UpdateExpectations rewrites a file of expected failures after a complete run. The argument given
 // contains the expectations of all other files, which stay as they are.
 //
-// If the expected failure did not occur in all cases that a line selects, UpdateExpectations
-// replaces the line with lines that select only the cases in which it did occur. On a kernel other
-// than Linux, it keeps lines that apply to every kernel. Unless the run was strict, it keeps
-// lines below a release heading. It adds lines for unexpected findings, below the heading [linux]
+// If the expected failure did not occur in all cases that a pattern selects, UpdateExpectations
+// replaces the pattern with blocks that select only the cases in which it did occur. On a kernel other
+// than Linux, it keeps patterns that apply to every kernel. Unless the run was strict, it keeps
+// those below a release heading. It adds blocks for unexpected findings, below the heading [linux]
 // or [gvisor]. They select no case in which the peer passed the check.
-// Flaky cases do not change the file, and lines about flaky failures stay.
+// Flaky cases do not change the file, and expectations of flaky failures stay.
 func UpdateExpectations(given []Expectation, file string, text []byte, scenarios []*Scenario, run Run) (u Update, err error) {
 	results := run.Results
 	list, err := ParseExpectations(file, text)
@@ -64,22 +64,20 @@ func UpdateExpectations(given []Expectation, file string, text []byte, scenarios
 	for _, e := range list {
 		onLine[e.Line] = append(onLine[e.Line], e)
 	}
-	var out []string
 	u.Heading = Heading{Kind: run.Kernel.Kind}
 	part := Heading{} // of the last line
 	old, marked := strings.CutPrefix(string(text), byteOrderMark)
+	r := rewriting{Update: &u, run: run}
 	for i, l := range strings.Split(strings.TrimRight(old, "\r\n"), "\n") {
 		if m := headingForm.FindStringSubmatch(strings.TrimSpace(l)); m != nil {
 			if part, err = parseHeading(m[1]); err != nil {
 				return u, err
 			}
 		}
-		instead, changed := u.replace(onLine[i+1], run)
-		if !changed {
-			instead = []string{strings.TrimSuffix(l, "\r")}
-		}
-		out = append(out, instead...)
+		r.add(i+1, strings.TrimSuffix(l, "\r"), onLine[i+1])
 	}
+	r.endBlock()
+	out := r.out
 	u.addUnexpected(all, results)
 	if part.Kind == "" && run.Kernel.Kind == KernelLinux {
 		u.Heading = part // Linux is the reference for lines about every kernel
@@ -98,50 +96,91 @@ func UpdateExpectations(given []Expectation, file string, text []byte, scenarios
 	return u, nil
 }
 
-// replace returns the lines that replace the line with these expectations, and reports whether
-// they differ from it.
-func (u *Update) replace(list []Expectation, run Run) (lines []string, changed bool) {
-	var narrowed *proposals
-	for _, e := range list {
-		line := e.line()
-		must, never, gone := e.split(run.Results)
-		switch {
-		case !gone || e.Flaky():
-			lines = append(lines, line)
-		case e.Heading.Releases != "" && !run.StrictKernel:
-			u.KernelPasses = append(u.KernelPasses, line)
-			lines = append(lines, line)
-		case e.Heading.Kind == "" && run.Kernel.Kind != KernelLinux:
-			u.Kept = append(u.Kept, line)
-			lines = append(lines, line)
-		default:
-			u.Dropped, changed = append(u.Dropped, line), true
-			if narrowed == nil {
-				narrowed = newProposals("", e.Reason) // all expectations of a line have the same reason
-			}
-			narrowed.add(e.subject(), e.Version, cover(e.subject(), must, never), e.failures(run.Results))
-		}
-	}
-	if narrowed != nil {
-		instead := u.addExamples(narrowed.lines())
-		u.Narrowed = append(u.Narrowed, instead...)
-		lines = append(lines, instead...)
-	}
-	return lines, changed
+// A rewriting makes the new text of a file, line by line.
+type rewriting struct {
+	*Update
+	run Run
+	out []string
+
+	// The block or line to which the last expectation belongs.
+	first, end int // where out has its first line, and the place after its last pattern
+	isBlock    bool
+	kept       int        // the number of its patterns that stay
+	stay       []string   // lines for what stays of other patterns
+	narrowed   *proposals // instead of them; nil if every pattern stays
 }
 
-// addExamples adds the examples of the proposals to u.Examples, and returns their lines.
-func (u *Update) addExamples(list []proposal) (lines []string) {
+// add adds a line of the old text, unless it changes. The list has its expectations.
+func (r *rewriting) add(number int, line string, list []Expectation) {
+	below := len(list) > 0 && list[0].Head < number
+	if text := strings.TrimSpace(line); !below && text != "" && !strings.HasPrefix(text, "#") {
+		r.endBlock()
+		r.first = len(r.out)
+	}
+	r.isBlock = r.isBlock || below
+	if !r.changes(list) {
+		r.out = append(r.out, line)
+		if below {
+			r.kept++
+		}
+	}
+	if len(list) > 0 {
+		r.end = len(r.out)
+	}
+}
+
+// changes reports whether the line with these expectations is to be replaced, and stores what replaces it.
+func (r *rewriting) changes(list []Expectation) (changes bool) {
+	var stay []string
+	for _, e := range list {
+		must, never, gone := e.split(r.run.Results)
+		switch {
+		case !gone || e.Flaky():
+		case e.Heading.Releases != "" && !r.run.StrictKernel:
+			r.KernelPasses = append(r.KernelPasses, e.line())
+		case e.Heading.Kind == "" && r.run.Kernel.Kind != KernelLinux:
+			r.Kept = append(r.Kept, e.line())
+		default:
+			r.Dropped, changes = append(r.Dropped, e.line()), true
+			if r.narrowed == nil {
+				r.narrowed = newProposals("", e.Reason) // all expectations of a block have the same reason
+			}
+			r.narrowed.add(e.subject(), e.Version, cover(e.subject(), must, never), e.failures(r.run.Results))
+			continue
+		}
+		stay = append(stay, e.line())
+	}
+	if changes {
+		r.stay = append(r.stay, stay...)
+	}
+	return changes
+}
+
+// endBlock adds what replaces patterns of the block. If none of them stays, neither does its first line.
+func (r *rewriting) endBlock() {
+	if r.narrowed != nil {
+		instead := r.addExamples(r.narrowed.blocks())
+		r.Narrowed = append(r.Narrowed, instead...)
+		r.out = slices.Insert(r.out, r.end, append(r.stay, instead...)...)
+		if r.isBlock && r.kept == 0 {
+			r.out = slices.Delete(r.out, r.first, r.first+1)
+		}
+	}
+	r.isBlock, r.kept, r.stay, r.narrowed = false, 0, nil, nil
+}
+
+// addExamples adds the examples of the proposals to u.Examples, and returns their blocks.
+func (u *Update) addExamples(list []proposal) (blocks []string) {
 	if u.Examples == nil {
 		u.Examples = map[string]string{}
 	}
 	for _, p := range list {
-		lines = append(lines, p.line)
+		blocks = append(blocks, p.block)
 		if p.example != "" {
-			u.Examples[p.line] = p.example
+			u.Examples[p.block] = p.example
 		}
 	}
-	return lines
+	return blocks
 }
 
 // failures returns the failures that the expectation covers.
@@ -175,7 +214,7 @@ func (u *Update) addUnexpected(all []Expectation, results []Result) {
 	}
 	u.Added = u.addExamples(propose(unfinishedMark+" ", unexpected, results))
 	for _, p := range propose(flakyMark+" "+unfinishedMark+" ", flaky, results) {
-		u.Flaky = append(u.Flaky, p.line)
+		u.Flaky = append(u.Flaky, p.block)
 	}
 	slices.Sort(u.Flaky)
 	u.Flaky = slices.Compact(u.Flaky)
@@ -194,7 +233,7 @@ func missing(all []Expectation, r Result) (lines []string) {
 	return lines
 }
 
-// propose returns lines that expect these failures, and select no other case that shows the peer
+// propose returns blocks that expect these failures, and select no other case that shows the peer
 // to pass the check or is flaky. The reasons begin with the mark.
 func propose(mark string, failures map[subject][]failure, results []Result) []proposal {
 	p := newProposals(mark, "")
@@ -215,7 +254,7 @@ func propose(mark string, failures map[subject][]failure, results []Result) []pr
 		}
 		p.add(s, "", cover(s, must, never), list)
 	}
-	return p.lines()
+	return p.blocks()
 }
 
 // setCases sets the Case of each result from a report. It returns an error unless the report
@@ -297,10 +336,10 @@ func (s subject) outcome(r *Result) outcome {
 // anyCase matches every case.
 var anyCase = Pattern{text: "**", alts: [][]string{{"**"}}}
 
-// split returns the cases that a replacement for this line must select, because they
+// split returns the cases that a replacement for this expectation must select, because they
 // failed as expected or are flaky, and those that it must not select. The latter include cases
-// that failed but that this line does not select. It reports whether the failure did not occur in
-// a case that this line selects.
+// that failed but that it does not select. It reports whether the failure did not occur in
+// a case that it selects.
 func (e Expectation) split(results []Result) (must, never []Case, gone bool) {
 	for _, r := range results {
 		o := e.subject().outcome(&r)

@@ -69,8 +69,8 @@ func TestUpdateExpectations(t *testing.T) {
 		{"a new failure is added", KernelLinux, "group/one crash@x:receives/{x,y} it ended", "#", "#\ngroup/one crash@x:receives/{x,y} ? it ended"},
 		{"a new failure of each receive", KernelLinux, "** cloexec@x:receives why", "", "** cloexec@x ? " + cloexecCause},
 		{"a new failure in one role", KernelLinux, "** hang@x:sends why", "", "** hang@x:sends ? no answer to hello"},
-		{"a new failure in two scenarios with one partner", KernelLinux, "** crash@x:receives/y it ended", "", "group/{one,two} crash@x:receives/y ? it ended"},
-		{"two findings of a check", KernelLinux, "** file@x:receives/y it failed\n** file@x:receives/y it failed again", "", "group/{one,two} file@x:receives/y ? for example: it failed"},
+		{"a new failure in two scenarios with one partner", KernelLinux, "** crash@x:receives/y it ended", "", "crash@x:receives/y ? it ended\n  group/one\n  group/two"},
+		{"two findings of a check", KernelLinux, "** file@x:receives/y it failed\n** file@x:receives/y it failed again", "", "file@x:receives/y ? for example: it failed\n  group/one\n  group/two"},
 		{"two checks failed in the same cases", KernelLinux, "group/one {crash,file}@x:receives it failed", "", "group/one {crash,file}@x:receives ? it failed"},
 		{"two checks failed for different reasons", KernelLinux, "** file@x:receives/y not a\ngroup/one answer@x:receives/y not b", "",
 			"group/one {file,answer}@x:receives/y ? not a; not b\ngroup/two file@x:receives/y ? not a"},
@@ -83,6 +83,15 @@ func TestUpdateExpectations(t *testing.T) {
 		{"a new failure on Linux gets a heading", KernelLinux, "** crash@x:receives it ended", "[gvisor]\n** file@x why", "[gvisor]\n** file@x why\n\n[linux]\n** crash@x:receives ? it ended"},
 		{"a new failure on another kernel", KernelGVisor, "** crash@x:receives it ended", "[gvisor]", "[gvisor]\n** crash@x:receives ? it ended"},
 		{"a line for every kernel stays", KernelGVisor, "", "** leak@x why", "** leak@x why"},
+
+		{"a block stays", KernelLinux, "group leak@x why", "leak@x why\n  group/one\n\n  # A comment.\n  group/two", "leak@x why\n  group/one\n\n  # A comment.\n  group/two"},
+		{"a scenario of a block is removed", KernelLinux, "group/two leak@x why", "leak@x why\n  group/one\n  group/two\n\n# Another.", "leak@x why\n  group/two\n\n# Another."},
+		{"all scenarios of a block are removed", KernelLinux, "** file@y why", "# One.\nleak@x why\n  group/one\n  group/two\n# Two.\n** file@y why", "# One.\n# Two.\n** file@y why"},
+		{"a scenario of a block is narrowed", KernelLinux, "group/one leak@x:sends why\ngroup/two leak@x why", "leak@x why\n  group/one\n  group/two\n# Another.",
+			"leak@x why\n  group/two\ngroup/one leak@x:sends why\n# Another."},
+		{"all scenarios of a block are narrowed", KernelLinux, "group leak@x:sends why", "leak@x why\n  group/one\n  group/two", "leak@x:sends why\n  group/one\n  group/two"},
+		{"one of two checks of a block passed", KernelLinux, "group/one leak@x why\ngroup/two {leak,file}@x why", "{leak,file}@x why\n  group/one\n  group/two",
+			"{leak,file}@x why\n  group/two\ngroup/one leak@x why"},
 	} {
 		scenarios, results := wholeRun(t, c.kernel, c.truth, c.expected)
 		u, err := UpdateExpectations(nil, "file", []byte(c.expected), scenarios, Run{kernelOf(c.kernel), false, versions, results})
@@ -214,7 +223,7 @@ func TestUpdateSelectsCasesThatShowNothing(t *testing.T) {
 		{"unsupported", CheckLeak, func(r *Result) { r.Verdict = Unsupported }, "** leak@x ? for example: leaves a received descriptor open"},
 		{"the sender is wrong", CheckLeak, func(r *Result) { r.Findings = []Finding{{Check: CheckAnswer, Peer: "runner"}} },
 			"** leak@x ? for example: leaves a received descriptor open"},
-		{"flaky", CheckLeak, func(r *Result) { r.Verdict = Flaky }, "group/one leak@x:receives/y ? leaves a received descriptor open"},
+		{"flaky", CheckLeak, func(r *Result) { r.Verdict = Flaky }, "group/one leak@x:receives/{x,y} ? leaves a received descriptor open"},
 	} {
 		scenarios, results := wholeRun(t, KernelLinux, "** "+string(c.check)+"@x why", "")
 		for i, r := range results {

@@ -8,16 +8,16 @@ import (
 	"github.com/scm-rights/scm/interop/scenario"
 )
 
-// ParseAccepted reads a file of accepted findings. Each line has the form
+// ParseAccepted reads a file of accepted findings: lines of the form
 //
 //	WHAT CHECK@PROGRAM[VERSIONS] REASON
 //
-// WHAT is one of Items or Faults, or a pattern for several. [scenario.ParseLines] describes the rest.
+// or blocks with several WHAT. WHAT is one of Items or Faults, or a pattern for several. [scenario.ParseLines] describes the rest.
 func ParseAccepted(file string, text []byte) ([]scenario.Expectation, error) {
 	known := append(slices.Clone(Items), Faults...)
 	return scenario.ParseLines(file, text, scenario.LineForm{
 		First: "WHAT", Name: "PROGRAM", Checks: Checks,
-		Validate: func(first, _ string, list []scenario.Expectation) error {
+		Validate: func(list []scenario.Expectation) error {
 			unknown := list[0].Pattern.Unmatched(known)
 			if len(unknown) == 0 {
 				return nil

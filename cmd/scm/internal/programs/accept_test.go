@@ -78,6 +78,8 @@ func TestAccept(t *testing.T) {
 		{"", true, nil, 0},
 		{both, false, nil, 0},
 		{"byte leak@x a", true, nil, 0},
+		{"leak@x a\n  byte\nnewline crash@x b", false, nil, 0},
+		{both + "leak@x a\n  zeros\n  ones", true, []string{"file:4: zeros leak@x"}, 1},
 		{"byte crash@x a\nnewline crash@x b", true, []string{"file:1: byte crash@x"}, 0},
 		{"{byte,newline} {leak,crash}@x a", true, []string{"file:1: {byte,newline} leak@x", "file:1: {byte,newline} crash@x"}, 0},
 		{both + "{zeros,ones} leak@x c", true, []string{"file:3: {zeros,ones} leak@x"}, 0},
