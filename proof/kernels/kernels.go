@@ -64,7 +64,7 @@ func Prove(o Options) error {
 	if err != nil {
 		return err
 	}
-	pages, err := kept(dataFile)
+	pages, err := kept(pageFile)
 	if err != nil {
 		return err
 	}

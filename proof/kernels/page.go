@@ -12,25 +12,24 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/scm-rights/scm/interop/catalogue"
 	"github.com/scm-rights/scm/proof/target"
 )
 
-// The page, and the records from which it is generated.
-const (
-	pageFile = "docs/kernels.md"
-	dataFile = "docs/kernels.json"
-)
+// The page, which also keeps the results.
+const pageFile = "docs/kernels.md"
 
 func (r *record) file() string { return filepath.Join(out, r.Name+".json") }
 
 // Keep writes the page. For a kernel whose last run was complete and had no problems, it uses the results of that run,
-// and otherwise those in docs/kernels.json.
+// and otherwise those on the page.
 func Keep() error {
-	old, err := kept(dataFile)
+	old, err := kept(pageFile)
 	if err != nil {
 		return err
 	}
@@ -54,7 +53,7 @@ func Keep() error {
 			return fmt.Errorf("%s ran %d kernel cases, and %s %d: run make proof-kernels", a.Name, a.Kernel.ran(), r.Name, r.Kernel.ran())
 		}
 	}
-	return errors.Join(writeJSON(dataFile, list), os.WriteFile(pageFile, []byte(page(list)), 0o666))
+	return os.WriteFile(pageFile, []byte(page(list)), 0o666)
 }
 
 func (c *cases) ran() int { return c.Verdicts() + c.Unsupported }
@@ -67,19 +66,80 @@ func writeJSON(file string, v any) error {
 	return errors.Join(enc.Encode(v), os.WriteFile(file, text.Bytes(), 0o666))
 }
 
-// kept returns the records in a file, by kernel name.
+var (
+	kernelRow   = regexp.MustCompile(`(?m)^\| (\S+) \| (\S+) \| (\S*) \| (\d+) \| (\d+) \| (\d+) \| (?:(\d+) \| (\d+) \| (\d+)|\| \|) \| (.*?) \| (.*?) \|$`)
+	scenarioRow = regexp.MustCompile("(?m)^\\| `(.*?)` \\| ([^`]*?) \\| (\\w+) \\| (.*) \\|$")
+)
+
+// kept returns the records on a page, by kernel name.
 func kept(file string) (map[string]record, error) {
-	var list []record
-	text, err := os.ReadFile(file)
-	if err == nil {
-		err = json.Unmarshal(text, &list)
+	page, err := os.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
+	scenarios, err := catalogue.Scenarios()
+	if err != nil {
+		return nil, err
+	}
+	ofPeers := map[string]bool{}
+	for _, s := range scenarios {
+		ofPeers[s.Name] = !s.Kernel()
 	}
 	byName := map[string]record{}
-	for _, r := range list {
+	var all, withPeers []string
+	number := func(text string) int {
+		n, _ := strconv.Atoi(text) // the row has only digits there
+		return n
+	}
+	for _, m := range kernelRow.FindAllStringSubmatch(string(page), -1) {
+		counted := func(m []string) (c cases) {
+			c.Pass, c.Expected, c.Unsupported, c.Rules = number(m[0]), number(m[1]), number(m[2]), map[string][]string{}
+			return c
+		}
+		r := record{Name: m[1], Arch: m[2], Release: m[3], Kernel: counted(m[4:7]), Specs: map[string]specs{"purego": specsOf(m[10]), "cgo": specsOf(m[11])}}
+		all = append(all, r.Name)
+		if m[7] != "" {
+			c := counted(m[7:10])
+			r.Peers, withPeers = &c, append(withPeers, r.Name)
+		}
 		byName[r.Name] = r
 	}
-	return byName, err
+	for _, m := range scenarioRow.FindAllStringSubmatch(string(page), -1) {
+		rule := m[3] + ": " + strings.ReplaceAll(m[4], "\\|", "|")
+		for _, kernel := range kernelsIn(m[2], all, withPeers) {
+			r := byName[kernel]
+			for _, name := range strings.Split(m[1], "`, `") {
+				parts := strings.SplitN(name, "/", 3)
+				rules := r.Kernel.Rules
+				if ofPeers[strings.Join(parts[:min(2, len(parts))], "/")] && r.Peers != nil {
+					rules = r.Peers.Rules
+				}
+				rules[rule] = append(rules[rule], name)
+			}
+		}
+	}
+	return byName, nil
 }
+
+// kernelsIn returns the kernels in a cell.
+func kernelsIn(cell string, all, withPeers []string) []string {
+	switch cell {
+	case everyKernel:
+		return all
+	case everyAMD64:
+		return withPeers
+	}
+	return strings.Split(cell, ", ")
+}
+
+// specsOf parses what String returns.
+func specsOf(text string) (s specs) {
+	_, _ = fmt.Sscanf(text, "%d, %d skipped", &s.Passed, &s.Skipped) // the second number may be missing
+	return s
+}
+
+// The cells for all kernels, and for all with results of peers.
+const everyKernel, everyAMD64 = "all", "all on amd64"
 
 // withHeadings returns the reasons of expected failures, each after the release headings that it has in expected.txt.
 func withHeadings(reasons []string) string {
@@ -220,9 +280,9 @@ func page(list []record) string {
 		kernels := at.kernels
 		switch kernels {
 		case strings.Join(all, ", "):
-			kernels = "all"
+			kernels = everyKernel
 		case strings.Join(withPeers, ", "):
-			kernels = "all on amd64"
+			kernels = everyAMD64
 		}
 		result, reason, _ := strings.Cut(at.rule, ": ")
 		text += fmt.Sprintf("| %s | %s | %s | %s |\n", strings.Join(names, ", "), kernels, result, strings.ReplaceAll(reason, "|", "\\|"))
