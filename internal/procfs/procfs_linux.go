@@ -65,7 +65,13 @@ func Children(pid int) (children []int, err error) {
 		return nil, err
 	}
 	for _, tid := range tids {
-		text, err := read(folder(pid) + "/task/" + strconv.Itoa(tid) + "/children")
+		// Not below /proc/PID: what the kernel caches there is removed both when a thread ends and when the process is
+		// waited for, and the second spins while the first is not done. The ID of an own thread might be used again.
+		dir := folder(tid)
+		if pid == Self {
+			dir = folder(Self)
+		}
+		text, err := read(dir + "/task/" + strconv.Itoa(tid) + "/children")
 		if IsGone(err) {
 			continue
 		}
