@@ -14,8 +14,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// maxFDs is the kernel's limit for the descriptors of one message (SCM_MAX_FD).
-const maxFDs = 253
+// MaxFDs is the kernel's limit for the descriptors of one message (SCM_MAX_FD).
+const MaxFDs = 253
 
 // pieceSize is the number of bytes that a pump receives at most at once from a stream.
 const pieceSize = 256 << 10
@@ -66,7 +66,7 @@ func newPump(from, to syscall.Conn, socketType int) (*pump, error) {
 		to:      target,
 		stream:  socketType == unix.SOCK_STREAM,
 		data:    make([]byte, pieceSize),
-		control: make([]byte, credSpace+unix.CmsgSpace(4*maxFDs)),
+		control: make([]byte, credSpace+unix.CmsgSpace(4*MaxFDs)),
 	}, nil
 }
 
@@ -95,52 +95,37 @@ func (p *pump) run() error {
 
 // messages passes messages on until a call fails.
 func (p *pump) messages() error {
-	next := p.nextRecord
-	if p.stream {
-		next = p.nextBytes
-	}
 	for {
-		if err := next(); err != nil {
+		m, err := p.next()
+		if err == nil {
+			err = p.passOn(m)
+		}
+		if err != nil {
 			return err
 		}
 	}
 }
 
-// nextRecord passes on a message of a seqpacket socket.
-func (p *pump) nextRecord() error {
-	size, hdr, err := p.recv(nil, p.control[:credSpace], unix.MSG_PEEK|unix.MSG_TRUNC)
+// next receives a message of a seqpacket socket, or what a stream socket has received, up to the first message with
+// descriptors, or this message.
+func (p *pump) next() (*Message, error) {
+	peeked, flags := p.data, unix.MSG_PEEK
+	if !p.stream {
+		peeked, flags = nil, unix.MSG_PEEK|unix.MSG_TRUNC // which returns the size of the message
+	}
+	// There is no space for descriptors, so the kernel only reports whether any are queued, perhaps after these bytes.
+	size, hdr, err := p.recv(peeked, p.control[:credSpace], flags)
 	switch {
 	case err != nil:
-		return err
-	case hdr.ControlLen == 0: // a message, even an empty one, would have credentials
-		return io.EOF
+		return nil, err
+	case size == 0 && (p.stream || hdr.ControlLen == 0): // even an empty message would have credentials
+		return nil, io.EOF
+	case p.stream && hdr.Flags&unix.MSG_CTRUNC != 0:
+		size = p.beforeDescriptors(size)
 	case size > len(p.data):
 		p.data = make([]byte, size)
 	}
-	m, err := p.receive(p.data[:size])
-	if err != nil {
-		return err
-	}
-	return p.passOn(m)
-}
-
-// nextBytes passes on what a stream socket has received, up to the first message with descriptors, or this message.
-func (p *pump) nextBytes() error {
-	// There is no space for descriptors, so the kernel only reports whether any are queued, perhaps after these bytes.
-	size, hdr, err := p.recv(p.data, p.control[:credSpace], unix.MSG_PEEK)
-	switch {
-	case err != nil:
-		return err
-	case size == 0:
-		return io.EOF
-	case hdr.Flags&unix.MSG_CTRUNC != 0:
-		size = p.beforeDescriptors(size)
-	}
-	m, err := p.receive(p.data[:size])
-	if err != nil {
-		return err
-	}
-	return p.passOn(m)
+	return p.receive(p.data[:size])
 }
 
 // beforeDescriptors returns how many of the next size bytes are before the message that contains the last of them, or size if it
@@ -175,7 +160,7 @@ var noMemory = sync.OnceValue(func() []byte {
 	if err != nil {
 		return nil
 	}
-	defer closeAll(socks[:])
+	defer CloseAll(socks[:])
 	if _, err := unix.Write(socks[0], []byte("ab")); err != nil {
 		return nil
 	}
@@ -214,7 +199,7 @@ func (p *pump) receive(data []byte) (*Message, error) {
 		m.cred = p.peer
 	}
 	if hdr.Flags&unix.MSG_CTRUNC != 0 {
-		closeAll(m.FDs)
+		CloseAll(m.FDs)
 		return nil, fmt.Errorf("descriptors were lost after the first %d of a message, probably because the descriptor table is full", len(m.FDs))
 	}
 	return m, nil
@@ -236,7 +221,7 @@ func parse(control []byte) (cred *unix.Ucred, fds []int) {
 
 // passOn sends a message to the receiver, and closes the descriptors that were received with it.
 func (p *pump) passOn(m *Message) error {
-	defer closeAll(slices.Clone(m.FDs))
+	defer CloseAll(slices.Clone(m.FDs))
 	if p.change != nil {
 		p.change(m)
 	}
@@ -316,7 +301,8 @@ func shutdown(c syscall.RawConn, how int) {
 	_ = c.Control(func(fd uintptr) { _ = unix.Shutdown(int(fd), how) })
 }
 
-func closeAll(fds []int) {
+// CloseAll closes descriptors.
+func CloseAll(fds []int) {
 	for _, fd := range fds {
 		_ = unix.Close(fd)
 	}

@@ -11,11 +11,13 @@ package relay
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"net"
 	"os"
 	"slices"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -38,6 +40,8 @@ type Relay struct {
 	// Drain is how long Serve waits, after the context is done, until the server has received what the clients have sent. If
 	// it is not 0, Serve first accepts the clients that have connected before.
 	Drain time.Duration
+
+	Clients int // how many Serve has accepted
 
 	// Failed, if it is not nil, is called if the relay has to give up a connection. Several goroutines may call it at the same
 	// time.
@@ -71,7 +75,7 @@ func (r *Relay) Serve(ctx context.Context, l *net.UnixListener) error {
 		sending.Wait()
 	}()
 	defer context.AfterFunc(ctx, func() { _ = l.SetDeadline(time.Now()) })()
-	for n := 1; ; n++ {
+	for {
 		c, err := l.AcceptUnix()
 		if err != nil && ctx.Err() != nil && r.Drain > 0 { // the listener has a deadline
 			c, err = acceptNow(l)
@@ -88,6 +92,8 @@ func (r *Relay) Serve(ctx context.Context, l *net.UnixListener) error {
 		case err != nil:
 			return err
 		}
+		r.Clients++
+		n := r.Clients
 		connections.Add(1)
 		sending.Add(1)
 		go func() {
@@ -201,16 +207,45 @@ func isOwn(cred *unix.Ucred, groups []uint32) bool {
 	return true
 }
 
+// Connect connects a socket to an address: a path, or an abstract name that starts with @. As the kernel lists them, an abstract
+// name may end with @ for each zero byte of padding.
+func Connect(fd int, address string) error { return raw.Connect(fd, sockaddr(address)) }
+
+// sockaddr returns the bytes of a sockaddr_un, because package unix refuses a name that fills it.
+func sockaddr(address string) []byte {
+	name := binary.NativeEndian.AppendUint16(nil, unix.AF_UNIX)
+	if address, abstract := strings.CutPrefix(address, "@"); abstract {
+		short := strings.TrimRight(address, "@")
+		return append(append(append(name, 0), short...), make([]byte, len(address)-len(short))...)
+	}
+	return append(append(name, address...), 0)
+}
+
+// Listen creates a listening socket, or a datagram socket, at an address.
+func Listen(typ int, address string) (int, error) {
+	fd, err := unix.Socket(unix.AF_UNIX, typ|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return -1, os.NewSyscallError("socket", err)
+	}
+	if err = raw.Bind(fd, sockaddr(address)); err == nil && typ != unix.SOCK_DGRAM {
+		err = unix.Listen(fd, 128)
+	}
+	if err != nil {
+		unix.Close(fd)
+		return -1, fmt.Errorf("bind to %s: %w", address, err)
+	}
+	return fd, nil
+}
+
 // connectAs connects the socket. If cred is not nil, it does so with this user and these groups.
 func connectAs(fd int, address string, cred *unix.Ucred, groups []uint32) error {
-	to := &unix.SockaddrUnix{Name: address}
 	if cred == nil {
-		return unix.Connect(fd, to)
+		return Connect(fd, address)
 	}
 	var err error
 	ownthread.Run(func() {
 		if err = raw.SetThreadIDs(cred.Uid, cred.Gid, groups); err == nil {
-			err = unix.Connect(fd, to)
+			err = Connect(fd, address)
 		}
 	})
 	return err

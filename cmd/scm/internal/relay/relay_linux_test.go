@@ -141,7 +141,7 @@ func randomMessages(rnd *rand.Rand, n int, typ int) (list []sent) {
 			}
 		}
 		if rnd.IntN(500) == 0 && m.end > m.start {
-			for len(m.files) < maxFDs {
+			for len(m.files) < MaxFDs {
 				m.files = append(m.files, rnd.IntN(20))
 			}
 		}
@@ -259,14 +259,14 @@ func receiveRecords(sock int, list []sent) error {
 
 // receiveOnce receives one message, and returns its bytes and the sizes of its files.
 func receiveOnce(sock int, buf []byte) (got []byte, sizes []int, err error) {
-	n, fds, flags, err := raw.Recv(sock, [][]byte{buf}, maxFDs, 0)
+	n, fds, flags, err := raw.Recv(sock, [][]byte{buf}, MaxFDs, 0)
 	for err == unix.EINTR {
-		n, fds, flags, err = raw.Recv(sock, [][]byte{buf}, maxFDs, 0)
+		n, fds, flags, err = raw.Recv(sock, [][]byte{buf}, MaxFDs, 0)
 	}
 	if err != nil {
 		return nil, nil, fmt.Errorf("receive: %w", err)
 	}
-	defer closeAll(fds)
+	defer CloseAll(fds)
 	if flags&^unix.MSG_EOR != 0 {
 		return nil, nil, fmt.Errorf("flags %#x", flags)
 	}
@@ -318,7 +318,7 @@ func TestRelayChangesNothing(t *testing.T) {
 						}
 					}()
 				}
-				t.Cleanup(func() { closeAll([]int{client, peer}) })
+				t.Cleanup(func() { CloseAll([]int{client, peer}) })
 			}
 			wg.Wait()
 		})
@@ -558,9 +558,9 @@ func TestRelayServesManyClients(t *testing.T) {
 			t.Errorf("client %d: %q, files %v (%v)", i, got, sizes, err)
 		}
 	}
-	closeAll(clients[:50]) // the relay closes the others
-	closeAll(servers)
-	t.Cleanup(func() { closeAll(clients[50:]) })
+	CloseAll(clients[:50]) // the relay closes the others
+	CloseAll(servers)
+	t.Cleanup(func() { CloseAll(clients[50:]) })
 }
 
 // A client that closes its socket without receiving an answer has sent its packets all the same.
@@ -708,7 +708,7 @@ func TestRelayWithAFullDescriptorTable(t *testing.T) {
 		if line, err := lines.ReadString('\n'); !strings.Contains(line, "descriptor table is full") {
 			t.Errorf("the relay printed %q (%v)", line, err)
 		}
-		closeAll([]int{client, server})
+		CloseAll([]int{client, server})
 	}
 }
 
