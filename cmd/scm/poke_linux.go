@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 
 	"github.com/scm-rights/scm/cmd/scm/internal/programs"
 	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
 )
 
 // parseType returns the type of socket with a name, or 0 for "".
@@ -34,16 +36,22 @@ The items, each on connections of its own:
 
 ` + programs.ItemsHelp() + `
 scm reports what the server and its children keep (leak), if the server ends (crash),
-and if it runs but no longer accepts connections (refuses). The server is stopped at the
-end, and started again after a crash. If it ends in the same way after the same bytes
-without a descriptor, that is no finding. A server that exits with status 0 after a
-connection is started again for the next one.
+and if it runs but no longer accepts connections, or no longer reads datagrams (refuses).
+The server is stopped at the end, and started again after a crash. If it ends in the same
+way after the same bytes without a descriptor, that is no finding. A server that exits
+with status 0 after a connection is started again for the next one.
+
+An item that the server does not read has no verdict, and the exit status is 4. All waits
+for the server to read take at most one and a half times --timeout together.
 
 A server that closes a descriptor late keeps none. scm waits until the server has closed
 all of them, or has closed none for --settle. Use more if a garbage collector closes
 them. A server that stores every descriptor on purpose is reported, and the finding can
 be accepted. scm does not find descriptors that the server has passed on to other
 processes, or sent to one of its own sockets.
+
+If the path of the socket contains the PID of the server, use a pattern with a * instead.
+Zero bytes at the end of an abstract name are written as @, as in /proc/net/unix, or \0.
 
 Warning: scm poke can end the server, or make it run out of descriptors. With --pid, it
 therefore leaves out the items 253 and path, and sends each message once, unless --all
@@ -71,12 +79,15 @@ of which you have a client, "scm proxy --save-first" writes such a file.
 			case len(args) == 0 && o.PID == 0:
 				return errors.New("poke needs either a SERVER or --pid PID")
 			}
-			return programs.CheckAddress(o.Address)
+			return programs.CheckAddress(&o.Address)
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			server := programs.ProgramOf(o.PID)
-			if len(args) > 0 {
+			switch {
+			case len(args) > 0:
 				server = args[0]
+			case server == "":
+				return broken(fmt.Errorf("--pid %d: %w", o.PID, unix.ESRCH))
 			}
 			if err := p.prepare(server); err != nil {
 				return err
@@ -87,6 +98,8 @@ of which you have a client, "scm proxy --save-first" writes such a file.
 				return err
 			case o.Activate && o.PID != 0:
 				return errors.New("--activate starts a SERVER, and cannot be used with --pid")
+			case o.Activate && strings.Contains(o.Address, "*"):
+				return errors.New("--activate creates the socket, and cannot be used with a pattern")
 			case o.All && o.PID == 0:
 				return errors.New("--all is for --pid; a SERVER always gets all items")
 			}
@@ -97,13 +110,14 @@ of which you have a client, "scm proxy --save-first" writes such a file.
 				}
 				o.First = text
 			}
+			o.Progress = func(item string) { fmt.Fprintln(cmd.ErrOrStderr(), "sending", item) }
 			o.Args, o.Type, o.Settle, o.Timeout = args, typ, p.settle, p.timeout
 			return p.run(cmd, func(ctx context.Context) ([]programs.Trial, error) { return programs.Poke(ctx, o) })
 		},
 	}
 	f := cmd.Flags()
 	f.SetInterspersed(false)
-	f.StringVar(&o.Address, "socket", "", "the `PATH` of the server's socket, or @NAME; SERVER also gets it as $SOCK")
+	f.StringVar(&o.Address, "socket", "", "the `PATH` of the server's socket, a pattern for it, or @NAME; SERVER also gets it as $SOCK")
 	f.IntVar(&o.PID, "pid", 0, "poke the running process `PID` and its children, and leave out what may end it")
 	f.BoolVar(&o.All, "all", false, "with --pid, send all items")
 	f.BoolVar(&o.Activate, "activate", false, "create the socket, and pass it to SERVER as systemd does (LISTEN_FDS)")

@@ -38,6 +38,7 @@ func TestPokeStatus(t *testing.T) {
 		return name
 	}
 	accept := file("accept.txt", "# known\n* leak@mine<2 it is a store\nbyte leak@other why\n")
+	unread := file("unread.txt", "newline unread@mine it closes the connection\nextra unread@mine not of poke\n")
 	for _, c := range []struct {
 		name, mode string
 		flags      []string
@@ -45,11 +46,15 @@ func TestPokeStatus(t *testing.T) {
 		last       string // line of the output
 	}{
 		{"no findings", "honest", nil, 0, "mine: no findings"},
-		{"findings", "all", []string{"--settle=10ms"}, 1, "mine: 8 findings"},
-		{"accepted", "all", []string{"--settle=10ms", "--accept", accept, "--program-version=1.9"}, 0, "mine: no findings, 8 accepted, 1 accepted line set aside"},
-		{"accepted for another version", "all", []string{"--settle=10ms", "--accept", accept, "--program-version=2"}, 1, "mine: 8 findings, 2 accepted lines set aside"},
-		{"accepted without an occurrence", "honest", []string{"--accept", accept, "--program-version=1.9"}, 1, "mine: no findings, 8 accepted but not found, 1 accepted line set aside"},
+		{"findings", "all", []string{"--settle=10ms"}, 1, "mine: 9 findings"},
+		{"accepted", "all", []string{"--settle=10ms", "--accept", accept, "--program-version=1.9"}, 0, "mine: no findings, 9 accepted, 1 accepted line set aside"},
+		{"accepted for another version", "all", []string{"--settle=10ms", "--accept", accept, "--program-version=2"}, 1, "mine: 9 findings, 2 accepted lines set aside"},
+		{"accepted without an occurrence", "honest", []string{"--accept", accept, "--program-version=1.9"}, 1, "mine: no findings, 9 accepted but not found, 1 accepted line set aside"},
 		{"without a version", "honest", []string{"--accept", accept}, 2, "scm: " + accept + ":2: * leak@mine<2: the line is about versions of mine; add --program-version"},
+		{"no verdict", "closes", nil, 4, "mine: no findings, 1 without a verdict"},
+		{"an accepted item without a verdict", "closes", []string{"--accept", unread}, 0, "mine: no findings, 1 accepted, 1 accepted line set aside"},
+		{"accepted, but read", "honest", []string{"--accept", unread}, 1, "mine: no findings, 1 accepted but not found, 1 accepted line set aside"},
+		{"a pattern to create", "honest", []string{"--activate", "--socket=x*"}, 2, "scm: --activate creates the socket, and cannot be used with a pattern"},
 		{"an unfinished reason", "honest", []string{"--accept", file("unfinished.txt", "byte leak@mine ? why")}, 2, `scm: complete the reasons of these lines, and remove the "?"`},
 		{"an unknown report", "honest", []string{"--report", "report.html"}, 2, `scm: report "report.html": the file name must end in one of .json .txt .xml`},
 		{"all without a pid", "honest", []string{"--all"}, 2, "scm: --all is for --pid; a SERVER always gets all items"},
@@ -57,11 +62,22 @@ func TestPokeStatus(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			r := poke(t, c.mode, c.flags...)
-			lines := strings.Split(strings.TrimSpace(r.text()), "\n")
+			lines := strings.Split(strings.TrimSpace(r.stderr+r.stdout), "\n")
 			if r.code != c.code || lines[len(lines)-1] != c.last {
 				t.Errorf("exit status %d, want %d and %s\n%s", r.code, c.code, c.last, r.text())
 			}
+			if want := "sending " + strings.Join(programs.Items, "\nsending ") + "\n"; c.code != 2 && r.stderr != want {
+				t.Errorf("got %q, want %q", r.stderr, want)
+			}
 		})
+	}
+}
+
+// A process that does not exist has no name either.
+func TestPokeAProcessThatDoesNotExist(t *testing.T) {
+	r := command(t, "poke", "--socket=x", "--pid=2147483647")
+	if r.code != 4 || r.text() != "scm: --pid 2147483647: no such process\n" {
+		t.Errorf("got %+v", r)
 	}
 }
 
@@ -166,7 +182,7 @@ func TestProgramReportsOfARunThatWasCutShort(t *testing.T) {
 			dir, dir, c.starts, c.second, shellCommand("poked server", "both", "stream", dir+"/socket"))
 		args := append(strings.Fields(c.name), "--name=mine", "--timeout=1m", "--settle=10ms", "--socket", dir+"/socket",
 			"--report", dir+"/r.json", "--report", dir+"/r.xml", "--report", dir+"/r.txt", "--accept", write(t, "{byte,extra} leak@mine why\n"))
-		verdict := "mine: 5 findings, 1 accepted, 2 without a verdict, cut short: "
+		verdict := "mine: 6 findings, 1 accepted, 2 without a verdict, cut short: "
 		if c.name == "poke" {
 			args = append(args, "--", "sh", "-c", script)
 		} else {

@@ -34,7 +34,8 @@ comment:
 
 A version range limits a line to some versions, as in leak@mydaemon<2.4, and is compared
 with --program-version. A line fails the run if the finding does not occur, unless the
-reason begins with "flaky:". Lines about other programs, and about what did not run, are
+reason begins with "flaky:". The check unread accepts that an item of scm poke has no
+verdict. Lines about other programs, and about what did not run, are
 set aside. Headings such as [linux<5.15], and reasons that begin with "?", have the same
 meaning as in the files of scm interop (docs/expected.md).
 
@@ -47,8 +48,8 @@ const programsExit = `Exit status:
   1      a finding that is not accepted, or an accepted one that did not occur
   2      wrong usage, or an unfinished reason
   4      it could not be found out, or not completely, for example because the server did
-         not start, or because the kernel does not let scm look at its descriptors. What
-         was found before is still reported
+         not start, because it has not read an item of scm poke, or because the kernel
+         does not let scm look at its descriptors. What was found is still reported
   128+N  signal N ended the run`
 
 // programOptions are the flags of the commands that test programs.
@@ -137,7 +138,7 @@ func (o *programOptions) run(cmd *cobra.Command, test func(ctx context.Context) 
 			}
 		}
 		switch {
-		case r.Broken != "":
+		case r.Broken != "" || r.Undecided():
 			return &exitError{code: exitBroken}
 		case r.Failed():
 			return &exitError{code: exitFail}

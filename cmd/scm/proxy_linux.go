@@ -4,13 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 	"sync"
 	"time"
 
-	"github.com/scm-rights/scm"
 	"github.com/scm-rights/scm/cmd/scm/internal/programs"
 	"github.com/scm-rights/scm/cmd/scm/internal/relay"
 	"github.com/scm-rights/scm/interop/report"
@@ -83,7 +81,7 @@ Exit status:
 			case !slices.Contains(programs.Faults, o.fault):
 				return fmt.Errorf("unknown --fault %q: use %s", o.fault, strings.Join(programs.Faults, ", "))
 			}
-			return programs.CheckAddress(o.connect)
+			return programs.CheckAddress(&o.connect)
 		},
 		RunE: func(*cobra.Command, []string) error { return untilSignal(o.run) },
 	}
@@ -114,11 +112,7 @@ func (o *proxyOptions) run(ctx context.Context) error {
 	if err != nil {
 		return broken(err)
 	}
-	config := scm.Config{}
-	if os.Geteuid() == 0 && !strings.HasPrefix(o.listen, "@") {
-		config.Mode = 0o777 // the kernel decides whether the user of the client may connect to the server
-	}
-	l, err := config.Listen(ctx, network, o.listen)
+	l, err := programs.Listen(ctx, network, o.listen)
 	if err != nil {
 		return broken(err)
 	}
@@ -230,7 +224,7 @@ client.
 			case o.ClientTimeout <= 0:
 				return errors.New("--client-timeout must be greater than 0")
 			}
-			return programs.CheckAddress(o.Address)
+			return programs.CheckAddress(&o.Address)
 		},
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := p.prepare(serverName(o.Server)); err != nil {

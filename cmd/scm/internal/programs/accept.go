@@ -57,7 +57,7 @@ func (r *Report) Accept(list []scenario.Expectation, kernel scenario.Kernel) {
 	for _, e := range list {
 		for i := range r.Trials {
 			t := &r.Trials[i]
-			if t.Skipped == "" && e.Pattern.Match(t.What) && t.canHave(e.Check) {
+			if (t.Skipped == "" || e.Check == CheckUnread) && e.Pattern.Match(t.What) && t.canHave(e.Check) {
 				used[e.Place()] = true
 				t.accept(e, list)
 			}
@@ -66,14 +66,21 @@ func (r *Report) Accept(list []scenario.Expectation, kernel scenario.Kernel) {
 	r.Aside = len(aside) - len(used)
 }
 
-// canHave reports whether a finding of the check is possible. The fault none changes nothing, and opath adds no descriptor.
+// canHave reports whether a finding of the check is possible. The fault none changes nothing, opath adds no descriptor, and only
+// an item must have a verdict.
 func (t *Trial) canHave(check scenario.Check) bool {
+	if check == CheckUnread {
+		return slices.Contains(Items, t.What)
+	}
 	return t.What != FaultNone && (t.What != "opath" || check != CheckLeak)
 }
 
 // accept marks the findings that the line accepts, or adds the line to those that are missing.
 func (t *Trial) accept(e scenario.Expectation, list []scenario.Expectation) {
-	found := false
+	found := e.Check == CheckUnread && t.Skipped != ""
+	if found {
+		t.Accepted = e.Reason
+	}
 	for i := range t.Findings {
 		if f := &t.Findings[i]; f.Check == e.Check {
 			f.Accepted, found = e.Reason, true

@@ -22,11 +22,11 @@ func accepted(t *testing.T, text string) []scenario.Expectation {
 }
 
 func TestParseAcceptedErrors(t *testing.T) {
-	const whats = "byte, newline, zeros, ones, 4k, second, 253, path) nor a fault of scm proxy (none, extra, extra-all, many, opath)"
+	const whats = "byte, newline, zeros, ones, 4k, second, two, 253, path) nor a fault of scm proxy (none, extra, extra-all, many, opath)"
 	for text, want := range map[string]string{
 		"byte leak@x":                  "file:1: a line is WHAT CHECK@PROGRAM REASON, and the reason is required",
-		"\nbyte hang@x why":            `file:2: "hang@x" is not CHECK@PROGRAM, optionally followed by <VERSION, >=VERSION or both; checks are [leak crash refuses]`,
-		"byte leak@x:sends why":        `file:1: "leak@x:sends" is not CHECK@PROGRAM, optionally followed by <VERSION, >=VERSION or both; checks are [leak crash refuses]`,
+		"\nbyte hang@x why":            `file:2: "hang@x" is not CHECK@PROGRAM, optionally followed by <VERSION, >=VERSION or both; checks are [leak crash refuses unread]`,
+		"byte leak@x:sends why":        `file:1: "leak@x:sends" is not CHECK@PROGRAM, optionally followed by <VERSION, >=VERSION or both; checks are [leak crash refuses unread]`,
 		"{byte,extra,newlin} leak@x w": `file:1: "newlin" is neither an item of scm poke (` + whats + `; did you mean "newline"?`,
 		"basics/pass leak@x why":       `file:1: "basics/pass" is neither an item of scm poke (` + whats,
 		"[hurd]\nbyte leak@x why":      `file:1: unknown kernel "hurd"; kernels are [linux gvisor]`,

@@ -11,19 +11,29 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// readWait is how long Poke waits for the server to read a message before it closes the connection. No verdict depends on it,
-// because the kernel delivers messages after the end of a connection too.
-const readWait = time.Second
+// Why the server may not have read a message.
+var (
+	errUnread = errors.New("the server has not read it")
+	errClosed = errors.New("the server closed the connection before it read anything")
+	errFull   = errors.New("the queue of the server stays full")
+
+	errDiscarded = errors.New("the server closed the connection after the first message") // and keeps nothing of the second
+)
 
 // A failure is what happened to a server after a unit.
 type failure struct {
 	unit  *unit
-	ended error // or nil if the server is running and no longer accepts connections
+	ended error         // or nil if the server is running and no longer serves clients
+	full  bool          // it no longer reads datagrams
+	slow  bool          // to find that out takes the timeout
+	after time.Duration // since the unit was sent
 }
 
 // String says what the server does.
 func (f *failure) String() string {
 	switch {
+	case f.full:
+		return "no longer reads datagrams"
 	case f.ended == nil:
 		return "no longer accepts connections"
 	case strings.HasPrefix(f.ended.Error(), "killed"):
@@ -39,102 +49,151 @@ func (p *poker) failed(err error) *failure {
 	if ended == nil && err == nil {
 		return nil
 	}
-	return &failure{p.last, ended}
+	slow := ended == nil && (errors.Is(err, unix.ETIMEDOUT) || errors.Is(err, unix.EAGAIN))
+	return &failure{unit: p.last, ended: ended, slow: slow, after: time.Since(p.began)}
 }
 
-// send sends a unit, with its descriptors or without them, and returns what happened to the server.
+// send sends a unit, with its descriptors or without them, and returns what happened to the server. A server that closes a
+// connection may have read the beginning of a message, with its descriptors. So if it has not read the whole message, send tries
+// again with the first byte alone.
 func (p *poker) send(u *unit, withFDs bool) (*failure, error) {
-	c, err := p.dial()
-	if err != nil {
-		f := p.failed(err)
-		if f.unit == nil {
-			return nil, p.explain(err)
+	var fds []int
+	switch t := u.trial; {
+	case withFDs && t.path:
+		fds = slices.Repeat([]int{t.marker.PathFD()}, t.fds)
+	case withFDs:
+		fds = slices.Repeat([]int{t.marker.FD()}, t.fds)
+	}
+	for alone := false; ; alone = true {
+		c, err := p.dial()
+		if err != nil {
+			f := p.failed(err)
+			if f.unit == nil {
+				return nil, p.explain(err)
+			}
+			return f, nil
 		}
+		p.last, p.began = u, time.Now()
+		result := p.talk(c, u, fds, alone)
+		p.hangUp(c)
+		if p.Type == unix.SOCK_STREAM && !alone && len(u.payload) > 1 && (result == errClosed || result == errUnread && p.reads) {
+			continue
+		}
+		u.why = ""
+		if result != nil && result != errDiscarded {
+			u.why = result.Error()
+		}
+		if result == errFull && p.server.Ended() == nil {
+			return p.full(u), nil
+		}
+		err, fault := p.probe()
+		if fault != nil {
+			return nil, fault
+		}
+		f := p.failed(err)
+		u.trial.closed = u.trial.closed || f == nil && result == errDiscarded
 		return f, nil
 	}
-	p.last = u
-	err = p.talk(c, u, withFDs)
-	p.hangUp(c)
-	probeErr, fault := p.probe()
-	if fault != nil {
-		return nil, fault
-	}
-	f := p.failed(probeErr)
-	u.why = ""
-	if err != nil {
-		u.why = err.Error()
-	}
-	return f, nil
 }
 
-// talk sends the messages of a unit.
-func (p *poker) talk(c int, u *unit, withFDs bool) error {
-	if len(p.First) > 0 {
-		if _, err := raw.Send(c, [][]byte{p.First}, nil, unix.MSG_NOSIGNAL); err != nil {
-			return fmt.Errorf("send the bytes of --first: %w", err)
-		}
-		p.awaitRead(c)
-	}
-	t := u.trial
-	for i := range t.before + 1 {
-		var fds []int
-		if withFDs && i == t.before {
-			fd := t.marker.FD()
-			if t.path {
-				var err error
-				if fd, err = t.marker.OpenPath(); err != nil {
-					return err
-				}
-				defer unix.Close(fd)
-			}
-			fds = slices.Repeat([]int{fd}, t.fds)
-		}
-		_, err := raw.Send(c, [][]byte{u.payload}, fds, unix.MSG_NOSIGNAL)
-		if len(fds) > 0 && errors.Is(err, unix.EPERM) {
-			if _, e := raw.Send(c, [][]byte{u.payload}, nil, unix.MSG_NOSIGNAL); e == nil {
-				t.rejected, err, fds = true, nil, nil
-			}
-		}
-		if i > 0 && p.reads && (errors.Is(err, unix.EPIPE) || errors.Is(err, unix.ECONNRESET)) {
-			return nil // the server has read the first message, and wants no second one
-		}
-		if err != nil {
-			return fmt.Errorf("sendmsg: %w", err)
-		}
-		t.sent += len(fds)
-		if p.awaitRead(c) {
-			p.reads = true
-		}
+// full says what it means that the queue of the server has been full for the timeout. Only a server whose threads are all asleep
+// no longer reads. No more items are sent, because each would take as long.
+func (p *poker) full(u *unit) *failure {
+	p.enough = "not tried, because " + errFull.Error()
+	switch {
+	case !p.server.Idle():
+		u.why += ", but it is busy"
+	case p.PID != 0:
+		u.why += ", and scm cannot find out whether the bytes alone are the reason, because it cannot start the server again"
+	default:
+		return &failure{unit: u, full: true, slow: true}
 	}
 	return nil
 }
 
-// awaitRead waits until the server has read all messages of a connection, reads what it has answered, and reports whether it
-// has read them.
-func (p *poker) awaitRead(c int) bool {
-	answer := make([]byte, 1<<16)
-	wait := readWait
-	if p.unread && !p.reads { // it probably reads nothing
-		wait = idleWait
+// talk sends the messages of a unit, and returns nil if the server has read the one with the descriptors. If alone is set, it
+// first sends only a byte of this.
+func (p *poker) talk(c int, u *unit, fds []int, alone bool) error {
+	if len(p.First) > 0 {
+		if err := p.say(c, u, p.First, nil); err != nil && err != errUnread {
+			return fmt.Errorf("the bytes of --first: %w", err)
+		}
 	}
-	deadline := time.Now().Add(wait)
-	for {
+	read := false
+	for range u.trial.before {
+		err := p.say(c, u, u.payload, nil)
+		if err != nil && err != errUnread {
+			return err
+		}
+		read = err == nil
+		p.reads = p.reads || read
+	}
+	n := len(u.payload)
+	if alone {
+		n = 1
+	}
+	err := p.say(c, u, u.payload[:n], fds)
+	switch {
+	case err == errClosed && read:
+		return errDiscarded
+	case err == nil && alone:
+		_ = p.say(c, u, u.payload[n:], nil) // the server has the descriptors
+	}
+	p.reads = p.reads || err == nil
+	return err
+}
+
+// say sends a message, and waits until the server has read it.
+func (p *poker) say(c int, u *unit, data []byte, fds []int) (err error) {
+	flags := unix.MSG_NOSIGNAL
+	if p.Type == unix.SOCK_DGRAM {
+		flags |= unix.MSG_DONTWAIT
+	}
+	began := time.Now()
+	p.await(2*p.Timeout, 2*p.Timeout, func() bool {
+		_, err = raw.Send(c, [][]byte{data}, fds, flags)
+		return err != unix.EAGAIN || p.Type != unix.SOCK_DGRAM
+	})
+	if len(fds) > 0 && err == unix.EPERM {
+		u.trial.rejected = true
+		return p.say(c, u, data, nil)
+	}
+	if time.Since(began) > p.Timeout/10 && p.Type == unix.SOCK_DGRAM {
+		p.enough = "not tried, because the server reads too slowly"
+	}
+	switch err {
+	case nil:
+		u.trial.sent += len(fds)
+		return p.awaitRead(c)
+	case unix.EPIPE, unix.ECONNRESET:
+		return errClosed
+	case unix.EAGAIN:
+		if p.Type == unix.SOCK_DGRAM {
+			return errFull
+		}
+	}
+	return fmt.Errorf("sendmsg: %w", err)
+}
+
+// awaitRead waits until the server has read all messages of a connection, and reads what it has answered.
+func (p *poker) awaitRead(c int) error {
+	answer, result := make([]byte, 1<<16), errUnread
+	done := func() bool {
 		n, err := Unread(c)
-		var reset error
+		if n == 0 && err == nil {
+			result = nil
+		}
 		for got := 1; got > 0; { // without a control buffer, the kernel closes the descriptors of an answer
-			got, _, reset = unix.Recvfrom(c, answer, unix.MSG_DONTWAIT)
+			got, _, err = unix.Recvfrom(c, answer, unix.MSG_DONTWAIT)
 		}
-		switch {
-		case reset == unix.ECONNRESET: // the server has closed the connection, and not read all of it
-			return false
-		case n == 0 && err == nil:
-			return true
-		case err != nil || p.server.Ended() != nil:
-			return false
-		case time.Now().After(deadline):
-			p.unread = true
-			return false
+		if err == unix.ECONNRESET { // the server has closed the connection, and not read all of it
+			result = errClosed
 		}
-		time.Sleep(2 * time.Millisecond)
+		return result != errUnread
 	}
+	if !p.await(p.patience, idleWait, done) { // a server that is busy may be about to read
+		p.await(time.Second, time.Second, func() bool { return done() || p.server.Idle() })
+	}
+	p.unread = p.unread || result == errUnread
+	return result
 }

@@ -7,10 +7,11 @@ const (
 	CheckLeak    scenario.Check = "leak"    // it keeps a descriptor that nobody asked for
 	CheckCrash   scenario.Check = "crash"   // it ends
 	CheckRefuses scenario.Check = "refuses" // it runs, but no longer serves clients
+	CheckUnread  scenario.Check = "unread"  // an item of scm poke has no verdict, usually because it does not read it
 )
 
 // Checks lists all checks.
-var Checks = []scenario.Check{CheckLeak, CheckCrash, CheckRefuses}
+var Checks = []scenario.Check{CheckLeak, CheckCrash, CheckRefuses, CheckUnread}
 
 // FaultNone is the fault that changes nothing.
 const FaultNone = "none"
@@ -29,10 +30,11 @@ type Finding struct {
 type Trial struct {
 	What     string    `json:"what"` // one of Items or Faults
 	Findings []Finding `json:"findings,omitempty"`
-	Notes    []string  `json:"notes,omitempty"`   // what a reader should know, and what is no finding
-	Skipped  string    `json:"skipped,omitempty"` // why there is no verdict, or "" if there is one
-	Missing  []string  `json:"missing,omitempty"` // accepted findings that did not occur, although they should have
-	Output   string    `json:"output,omitempty"`  // the end of what the server has printed, if there are findings
+	Notes    []string  `json:"notes,omitempty"`    // what a reader should know, and what is no finding
+	Skipped  string    `json:"skipped,omitempty"`  // why there is no verdict, or "" if there is one
+	Accepted string    `json:"accepted,omitempty"` // the reason in a list of accepted findings why there may be no verdict
+	Missing  []string  `json:"missing,omitempty"`  // accepted findings that did not occur, although they should have
+	Output   string    `json:"output,omitempty"`   // the end of what the server has printed, if there are findings
 	Seconds  float64   `json:"seconds"`
 }
 

@@ -6,9 +6,6 @@ import (
 	"strings"
 )
 
-// maxFDs is the most descriptors that the kernel accepts in one message (SCM_MAX_FD).
-const maxFDs = 253
-
 // The payloads of the items.
 var (
 	zeroByte = []byte{0}
@@ -36,8 +33,9 @@ var items = []item{
 	{name: "ones", help: "with 64 bytes 0xff", payloads: thrice(ones), fds: 1},
 	{name: "4k", help: "with 4096 zero bytes", payloads: thrice(make([]byte, 4096)), fds: 1},
 	{name: "second", help: "with the second of two messages", payloads: each, before: 1, fds: 1},
+	{name: "two", help: "two descriptors in one message", payloads: each, fds: 2},
 	{name: "253", help: "253 descriptors in one message, the most that the kernel allows", payloads: each,
-		fds: maxFDs, dangerous: true},
+		fds: 253, dangerous: true},
 	{name: "path", help: "a descriptor that was opened with O_PATH, which cannot be read", payloads: each,
 		fds: 1, path: true, dangerous: true},
 }

@@ -16,8 +16,8 @@ import (
 //
 // The kernel identifies the file as long as the marker is open. After Close, the identity may belong to another file.
 type Marker struct {
-	fd int
-	id procfs.FileID
+	fd, path int // path is opened with O_PATH
+	id       procfs.FileID
 }
 
 // NewMarker creates a marker.
@@ -26,10 +26,13 @@ func NewMarker() (*Marker, error) {
 	if err != nil {
 		return nil, fmt.Errorf("memfd_create: %w", err)
 	}
-	m := &Marker{fd: fd}
-	if m.id, err = procfs.IdentifyOwn(fd); err != nil {
+	m := &Marker{fd: fd, path: -1}
+	if m.id, err = procfs.IdentifyOwn(fd); err == nil {
+		m.path, err = unix.Open(procfs.FDPath(procfs.Self, fd), unix.O_PATH|unix.O_CLOEXEC, 0)
+	}
+	if err != nil {
 		m.Close()
-		return nil, fmt.Errorf("statx: %w", err)
+		return nil, fmt.Errorf("marker: %w", err)
 	}
 	return m, nil
 }
@@ -37,18 +40,13 @@ func NewMarker() (*Marker, error) {
 // FD returns the descriptor of the marker. The marker owns it.
 func (m *Marker) FD() int { return m.fd }
 
-// OpenPath returns another descriptor of the marker, opened with O_PATH. The caller owns it.
-func (m *Marker) OpenPath() (int, error) {
-	fd, err := unix.Open(procfs.FDPath(procfs.Self, m.fd), unix.O_PATH|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return -1, fmt.Errorf("open with O_PATH: %w", err)
-	}
-	return fd, nil
-}
+// PathFD returns another descriptor of the marker, opened with O_PATH. The marker owns it.
+func (m *Marker) PathFD() int { return m.path }
 
 // Close closes the marker. A server may still have it open, but Held no longer finds it.
 func (m *Marker) Close() {
 	witness.CloseFD(&m.fd)
+	witness.CloseFD(&m.path)
 	m.id = procfs.FileID{}
 }
 
@@ -103,23 +101,12 @@ func Count(list []Holding) (n int) {
 	return n
 }
 
-// Settling says how long to wait for a server to close descriptors.
-type Settling struct {
-	Wait  time.Duration // since the last time that it closed one
-	Whole bool          // also if it has closed all of them, because it may not have received all messages yet
-	Nudge func()        // if set, called at the beginning and in the middle, to make the server run
-}
-
-// Settle waits until the server has closed the markers, or has closed none of their descriptors for some time. Then it
-// returns those that are still open, as Held does.
-func (s *Server) Settle(ctx context.Context, markers []*Marker, o Settling) (map[*Marker][]Holding, error) {
-	nudge := func() {
-		if o.Nudge != nil {
-			o.Nudge()
-		}
-	}
+// Settle waits until the server has closed the markers, or has closed none of their descriptors for the given time. Then it
+// returns those that are still open, as Held does. If whole is set, it waits also if the server has closed all of them, because
+// it may not have received all messages yet. Settle calls nudge at the beginning and in the middle, to make the server run.
+func (s *Server) Settle(ctx context.Context, markers []*Marker, wait time.Duration, whole bool, nudge func()) (map[*Marker][]Holding, error) {
 	nudge()
-	halfway := time.Now().Add(o.Wait / 2)
+	halfway := time.Now().Add(wait / 2)
 	fewest, since := -1, time.Now()
 	for {
 		idle := s.Idle() // before the look, because a server that runs may be about to receive a message
@@ -129,13 +116,13 @@ func (s *Server) Settle(ctx context.Context, markers []*Marker, o Settling) (map
 			return nil, err
 		}
 		n := Count(slices.Concat(slices.Collect(maps.Values(held))...))
-		if n == 0 && idle && !o.Whole || s.Ended() != nil {
+		if n == 0 && idle && !whole || s.Ended() != nil {
 			return held, nil
 		}
 		if fewest < 0 || n < fewest {
 			fewest, since = n, now
 		}
-		if now.Sub(since) >= o.Wait {
+		if now.Sub(since) >= wait {
 			return held, nil
 		}
 		if now.After(halfway) {
@@ -145,7 +132,7 @@ func (s *Server) Settle(ctx context.Context, markers []*Marker, o Settling) (map
 		select {
 		case <-ctx.Done():
 			return nil, context.Cause(ctx)
-		case <-time.After(min(50*time.Millisecond, o.Wait/10+time.Millisecond)):
+		case <-time.After(min(50*time.Millisecond, wait/10+time.Millisecond)):
 		}
 	}
 }

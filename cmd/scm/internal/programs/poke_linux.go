@@ -24,18 +24,19 @@ type PokeOptions struct {
 
 	Settle  time.Duration // how long a server may take to close a descriptor
 	Timeout time.Duration // to start, and to accept a connection
+
+	Progress func(item string) // if set, called before an item is sent for the first time
 }
 
 // A poker pokes one server.
 type poker struct {
-	PokeOptions
 	target
-	last     *unit             // the last one that was sent
-	unread   bool              // the server may not have read all messages yet
-	reads    bool              // the server has read a message
-	alone    bool              // each item has a server of its own, because one of several has ended it later
-	enough   string            // why no more items are sent, or ""
-	controls map[string]string // what happens without the descriptors, by the messages
+	last   *unit     // the last one that was sent
+	began  time.Time // when it was
+	unread bool      // the server may not have read all messages yet
+	reads  bool      // the server has read a message
+	alone  bool      // each item has a server of its own, because one of several has ended it later
+	enough string    // why no more items are sent, or ""
 }
 
 // A unit is a connection of an item.
@@ -55,6 +56,7 @@ type pokeTrial struct {
 	marker   *Marker
 	sent     int  // descriptors on this server
 	rejected bool // the kernel has rejected the descriptors of a message, but not its bytes
+	closed   bool // a second message was discarded
 }
 
 // undelivered reports whether the kernel has rejected every descriptor of the trial, so that none can be the reason for a failure.
@@ -70,6 +72,9 @@ func (t *pokeTrial) end() {
 		t.Skipped = without[0].why
 	default:
 		t.Notes = append(t.Notes, "not all connections: "+without[0].why)
+	}
+	if t.closed {
+		t.Notes = append(t.Notes, errDiscarded.Error())
 	}
 	if t.rejected {
 		t.Notes = append(t.Notes, "the kernel rejects descriptors for this server (EPERM), as with SO_PASSRIGHTS, and only the bytes were sent")
@@ -90,9 +95,7 @@ func (t *pokeTrial) find(f *failure, output string) {
 // accepts connections. An error means that it could not find that out for each item. It then returns the trials, if any of
 // them says something.
 func Poke(ctx context.Context, o PokeOptions) ([]Trial, error) {
-	p := &poker{PokeOptions: o, controls: map[string]string{}}
-	p.target = target{ctx: ctx, address: o.Address, typ: o.Type, timeout: o.Timeout,
-		pid: o.PID, args: o.Args, activate: o.Activate}
+	p := &poker{target: target{PokeOptions: o, ctx: ctx, patience: o.Timeout * 3 / 2}}
 	defer p.stop()
 	var trials []*pokeTrial
 	for _, it := range items {
@@ -189,6 +192,12 @@ func (p *poker) round(todo []*pokeTrial) error {
 		defer t.marker.Close()
 	}
 	for i, t := range todo {
+		if p.enough != "" {
+			return p.settle(todo[:i])
+		}
+		if p.Progress != nil && t.Seconds == 0 {
+			p.Progress(t.What)
+		}
 		began := time.Now()
 		f, err := p.sendAll(t)
 		t.Seconds += time.Since(began).Seconds()
@@ -196,7 +205,7 @@ func (p *poker) round(todo []*pokeTrial) error {
 			return err
 		}
 		if f != nil {
-			return p.judge(f, todo[:i])
+			return p.judge(f, todo[:i+1])
 		}
 	}
 	return p.settle(todo)
@@ -205,7 +214,10 @@ func (p *poker) round(todo []*pokeTrial) error {
 // sendAll sends the connections of an item that are not done, until the server fails.
 func (p *poker) sendAll(t *pokeTrial) (*failure, error) {
 	for _, u := range t.units {
-		if u.done {
+		if p.enough != "" {
+			u.why = p.enough
+		}
+		if u.done || p.enough != "" {
 			continue
 		}
 		if err := context.Cause(p.ctx); err != nil {
@@ -219,16 +231,32 @@ func (p *poker) sendAll(t *pokeTrial) (*failure, error) {
 }
 
 // judge finds out whether the descriptors are the reason for a failure. If the server fails in the same way without them, the
-// unit is done. It then has no verdict, unless the server ends without a failure after each connection. The trials are those
-// of the round that came before.
-func (p *poker) judge(f *failure, before []*pokeTrial) error {
-	if p.pid != 0 {
-		return p.judgeAttached(f, before)
+// unit is done. It then has no verdict, unless the server ends without a failure after each connection. A server that cannot be
+// started again, or whose failure takes long to find out, gets no more items. The trials are those sent in the round.
+func (p *poker) judge(f *failure, sent []*pokeTrial) error {
+	t, server := f.unit.trial, p.server
+	if p.PID != 0 || f.slow {
+		p.enough = fmt.Sprintf("before that, the server %s", f)
+		others := slices.DeleteFunc(slices.Clone(sent), func(o *pokeTrial) bool { return o == t })
+		if f.ended == nil && len(others) > 0 { // it still has what it keeps
+			if err := p.settle(others); err != nil {
+				return err
+			}
+		}
 	}
-	t := f.unit.trial
-	f.unit.done = true
-	server := p.server
+	if p.PID != 0 {
+		switch {
+		case t.judged: // in an earlier round
+		case t.undelivered():
+			t.end()
+		default:
+			t.find(f, "")
+			t.Notes = append(t.Notes, "the bytes alone may be the reason, because scm cannot start the server again")
+		}
+		return nil
+	}
 	why, err := p.excuse(f)
+	alone := why == bytesAlone
 	switch {
 	case err != nil:
 		t.Skipped = fmt.Sprintf("the server %s after %s, but scm could not repeat that", f, t.descriptors())
@@ -237,12 +265,20 @@ func (p *poker) judge(f *failure, before []*pokeTrial) error {
 	case why == "":
 		t.find(f, server.Output()) // all of it, because the server has been stopped
 		return nil
-	case why == bytesAlone && (t.undelivered() || ExitedWith0(f.ended)):
-		f.unit.why = ""
+	case alone && (t.undelivered() || ExitedWith0(f.ended)):
+		why = ""
 	default:
-		f.unit.why = fmt.Sprintf("the server %s %s", f, why)
+		why = fmt.Sprintf("the server %s %s", f, why)
 	}
-	if !slices.ContainsFunc(t.units, func(u *unit) bool { return !u.done }) {
+	for _, u := range t.units {
+		if u == f.unit || alone && bytes.Equal(u.payload, f.unit.payload) {
+			u.done, u.why = true, why
+		}
+	}
+	switch {
+	case f.slow:
+		t.judged, t.Skipped = true, why
+	case !slices.ContainsFunc(t.units, func(u *unit) bool { return !u.done }):
 		t.end()
 	}
 	return nil
@@ -252,31 +288,26 @@ func (p *poker) judge(f *failure, before []*pokeTrial) error {
 const bytesAlone = "after the same bytes without a descriptor, too"
 
 // excuse returns why a failure is no finding, or "" if it is one. It must occur each time with the descriptors of its unit, and
-// never without them. One that does not may be due to the time at which the connection was closed.
+// never without them. One that does not may be due to the time at which the connection was closed. A queue is full only after
+// many datagrams, so it is enough that the server reads the one without descriptors.
 func (p *poker) excuse(f *failure) (string, error) {
 	defer p.stop()
-	key := fmt.Sprintf("%d %s", f.unit.trial.before, f.unit.payload)
-	known, tried := p.controls[key]
-	if f.unit.trial.undelivered() || known == f.String() { // only bytes were sent
+	if f.unit.trial.undelivered() { // only bytes were sent
 		return bytesAlone, nil
 	}
 	for i := range 5 {
-		if i == 0 && tried {
-			continue
-		}
-		withFDs, wait := i%2 == 1, p.Settle
+		withFDs, wait := i%2 == 1, min(p.Settle, 2*f.after+time.Second)
 		if withFDs {
 			wait = p.Timeout
 		}
 		text, err := p.again(f.unit, withFDs, wait)
-		if i == 0 && err == nil {
-			p.controls[key] = text
-		}
 		switch {
 		case err != nil:
 			return "", err
-		case i == 0 && text == f.String():
+		case i == 0 && (text == f.String() || f.full && f.unit.why != ""):
 			return bytesAlone, nil
+		case f.full:
+			return "", nil
 		case withFDs != (text == f.String()):
 			return "once, but not each time that this was sent", nil
 		}
@@ -316,9 +347,7 @@ func (p *poker) again(u *unit, withFDs bool, wait time.Duration) (string, error)
 		return "", err
 	}
 	if f == nil {
-		ctx, cancel := context.WithTimeout(p.ctx, wait)
-		defer cancel()
-		_ = p.server.Await(ctx, func() bool { return false })
+		p.await(wait, wait, func() bool { return false })
 		f = p.failed(nil)
 	}
 	if err := context.Cause(p.ctx); err != nil || f == nil {
@@ -333,11 +362,11 @@ func (p *poker) settle(todo []*pokeTrial) error {
 	for _, t := range todo {
 		markers = append(markers, t.marker)
 	}
-	held, err := p.server.Settle(p.ctx, markers, Settling{Wait: p.Settle, Whole: p.unread, Nudge: func() {
-		if c, err := p.dial(); err == nil {
+	held, err := p.server.Settle(p.ctx, markers, p.Settle, p.unread, func() {
+		if c, _, err := Dial(p.address, p.Type, idleWait); err == nil {
 			unix.Close(c)
 		}
-	}})
+	})
 	if err != nil {
 		return err
 	}
@@ -354,7 +383,8 @@ func (p *poker) settle(todo []*pokeTrial) error {
 	}
 	for _, t := range todo {
 		if n := Count(held[t.marker]); n > 0 {
-			t.Find(CheckLeak, fmt.Sprintf("keeps %d of %d descriptors after the end of the connections", n, t.sent)+places(p.server, held[t.marker]))
+			text := fmt.Sprintf("keeps %d of %d descriptors after the end of the connections", n, t.sent)
+			t.Find(CheckLeak, text+places(p.server, held[t.marker]))
 			t.Output = p.server.Output()
 		}
 		t.end()

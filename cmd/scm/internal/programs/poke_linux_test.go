@@ -36,7 +36,9 @@ func found(trials []Trial) (list []string) {
 
 func poke(t *testing.T, o PokeOptions) []Trial {
 	t.Helper()
-	o.Timeout = limit
+	if o.Timeout == 0 {
+		o.Timeout = limit
+	}
 	trials, err := Poke(context.Background(), o)
 	if err != nil {
 		t.Fatal(err)
@@ -53,16 +55,19 @@ func TestPoke(t *testing.T) {
 		return list
 	}
 	for mode, want := range map[string][]string{
-		"honest": nil, "late": nil, "gc": nil, "forks": nil, "once": nil, testserver.Store: nil,
+		"honest": nil, "late": nil, "gc": nil, "forks": nil, "hangup": nil, "once": nil, testserver.Store: nil,
 		// It ends after each line that it does not know, also without a descriptor.
 		"strict":   {"newline skipped", "4k skipped"},
 		"all":      leaks(Items...),
-		"both":     append(leaks(Items[:7]...), "path crash"),
-		"second":   leaks("253"),
-		"rejected": leaks("newline", "4k", "second", "253", "path"),
+		"both":     append(leaks(Items[:8]...), "path crash"),
+		"two":      leaks("two"),
+		"second":   leaks("two", "253"),
+		"rejected": leaks("newline", "4k", "second", "two", "253", "path"),
+		"closes":   {"newline skipped"},
+		"unread":   {"newline skipped"},
 		"ebadf":    {"path crash"},
 		"opath":    {"path crash"},
-		"deaf":     {"newline refuses", "4k refuses", "second refuses", "253 refuses", "path refuses"},
+		"deaf":     {"newline refuses", "4k refuses", "second refuses", "two refuses", "253 refuses", "path refuses"},
 	} {
 		t.Run(mode, func(t *testing.T) {
 			t.Parallel()
@@ -71,27 +76,70 @@ func TestPoke(t *testing.T) {
 			if slices.Contains(testserver.Faulty, mode) {
 				o.Settle = short
 			}
+			if mode == "unread" {
+				o.Timeout = 4 * time.Second // it waits longer than that once
+			}
 			trials := poke(t, o)
 			if got := found(trials); !slices.Equal(got, want) {
 				t.Errorf("got %q, want %q\n%+v", got, want, trials)
+			}
+			for _, trial := range trials {
+				closed := slices.Contains(trial.Notes, "the server closed the connection after the first message")
+				if closed != (mode == "hangup" && trial.What == "second") {
+					t.Errorf("%+v", trial)
+				}
 			}
 		})
 	}
 }
 
-// The types of socket, and abstract names.
+// A datagram server whose queue stays full no longer reads. A running one cannot be started again, so that it has no verdict.
+func TestPokeAFullQueue(t *testing.T) {
+	if text, err := os.ReadFile("/proc/sys/net/unix/max_dgram_qlen"); err != nil || len(text) > len("10\n") {
+		t.Skipf("a queue has too many datagrams: %q (%v)", text, err)
+	}
+	for _, attached := range []bool{false, true} {
+		t.Run(fmt.Sprint(attached), func(t *testing.T) {
+			t.Parallel()
+			args, address := testServer(t, "stuck", "dgram")
+			o := PokeOptions{Args: args, Address: address, Settle: short, Timeout: 3 * time.Second, All: true}
+			want := "refuses"
+			if attached {
+				o.PID, o.Args, want = start(t, args, address).PID(), nil, "skipped"
+			}
+			trials := poke(t, o)
+			full := slices.IndexFunc(trials, func(trial Trial) bool {
+				return strings.Contains(fmt.Sprint(trial.Findings, trial.Skipped), "datagrams after") ||
+					strings.Contains(trial.Skipped, "scm cannot find out whether the bytes alone are the reason")
+			})
+			got := found(trials) // byte and newline were read
+			if full < 2 || len(got) != len(Items)-2 || got[full-2] != Items[full]+" "+want {
+				t.Fatalf("got %q", got)
+			}
+			for _, trial := range trials[full+1:] {
+				if !strings.HasPrefix(trial.Skipped, "not tried") && !strings.HasPrefix(trial.Skipped, "before that") {
+					t.Errorf("%+v", trial)
+				}
+			}
+		})
+	}
+}
+
+// The types of socket, and abstract names, with zero bytes at the end and without.
 func TestPokeSockets(t *testing.T) {
 	for _, typ := range []string{"stream", "seqpacket", "dgram"} {
-		for _, abstract := range []bool{false, true} {
-			t.Run(fmt.Sprint(typ, abstract), func(t *testing.T) {
+		for _, name := range []string{"%s", "@%s", `@%s\0@\0`} {
+			t.Run(fmt.Sprint(typ, name), func(t *testing.T) {
 				t.Parallel()
 				_, address := testServer(t, "", "")
-				if abstract {
-					address = "@" + address
+				address = fmt.Sprintf(name, address)
+				if err := CheckAddress(&address); err != nil {
+					t.Fatal(err)
 				}
 				args := reexec.CommandLine("test server", "all", typ, address)
 				want := len(Items)
-				if got := found(poke(t, PokeOptions{Args: args, Address: address, Settle: short})); len(got) != want {
+				trials := poke(t, PokeOptions{Args: args, Address: address, Settle: short})
+				if got := found(trials); len(got) != want {
 					t.Errorf("got %q", got)
 				}
 			})
@@ -180,7 +228,7 @@ func TestPokeAttached(t *testing.T) {
 	args, address = testServer(t, "both", "stream")
 	o = PokeOptions{PID: start(t, args, address).PID(), Address: address, Settle: short, All: true}
 	got := found(poke(t, o)) // the descriptors of the item 253 are lost with the server
-	if want := []string{"byte leak", "newline leak", "zeros leak", "ones leak", "4k leak", "second leak", "253 skipped", "path crash"}; !slices.Equal(got, want) {
+	if want := []string{"byte leak", "newline leak", "zeros leak", "ones leak", "4k leak", "second leak", "two leak", "253 skipped", "path crash"}; !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }
@@ -200,9 +248,9 @@ func TestPokeReportsWhatWasFoundBefore(t *testing.T) {
 		want   []string
 		why    string // why the last item that was sent has no verdict
 	}{
-		{"both", 1, []string{"byte leak", "newline leak", "zeros leak", "ones leak", "4k leak", "second leak", "253 skipped", "path skipped"},
+		{"both", 1, []string{"byte leak", "newline leak", "zeros leak", "ones leak", "4k leak", "second leak", "two leak", "253 skipped", "path skipped"},
 			"the server is killed by SIGKILL after a descriptor opened with O_PATH, but scm could not repeat that"},
-		{"deaf", 7, []string{"byte skipped", "newline refuses", "zeros skipped", "ones skipped", "4k skipped", "second skipped", "253 skipped", "path skipped"},
+		{"deaf", 7, []string{"byte skipped", "newline refuses", "zeros skipped", "ones skipped", "4k skipped", "second skipped", "two skipped", "253 skipped", "path skipped"},
 			"the server no longer accepts connections after a descriptor, but scm could not repeat that"},
 	} {
 		args, address := testServer(t, c.mode, "stream")
@@ -226,7 +274,7 @@ func TestPokeAServerThatDoesNotRead(t *testing.T) {
 			t.Parallel()
 			address := filepath.Join(t.TempDir(), "socket")
 			s := start(t, reexec.CommandLine("lazy server", address, fmt.Sprint(len(first))), address)
-			trials, err := Poke(t.Context(), PokeOptions{PID: s.PID(), Address: address, Settle: short, Timeout: limit, First: []byte(first)})
+			trials, err := Poke(t.Context(), PokeOptions{PID: s.PID(), Address: address, Settle: short, Timeout: time.Second, First: []byte(first)})
 			if len(trials) > 0 || err == nil || !strings.HasPrefix(err.Error(), "the server has read none of the messages") {
 				t.Errorf("got %v, %+v", err, trials)
 			}
@@ -234,7 +282,7 @@ func TestPokeAServerThatDoesNotRead(t *testing.T) {
 	}
 }
 
-// lazyServer accepts connections, and reads only a few bytes of each.
+// lazyServer accepts connections, and reads only a few bytes of each. Then it may close the connection.
 func lazyServer(args []string) {
 	n, _ := strconv.Atoi(args[1])
 	l, err := testserver.Listen("stream", args[0])
@@ -243,6 +291,42 @@ func lazyServer(args []string) {
 		if c, _, err = unix.Accept(l); err == nil && n > 0 {
 			_, _ = unix.Read(c, make([]byte, n))
 		}
+		if slices.Contains(args, "close") {
+			unix.Close(c)
+		}
+	}
+}
+
+// A server that closes a connection after the beginning of a message has received its descriptors.
+func TestPokeAServerThatReadsTheBeginning(t *testing.T) {
+	address := filepath.Join(t.TempDir(), "socket")
+	args := reexec.CommandLine("lazy server", address, "8", "close")
+	if got := found(poke(t, PokeOptions{Args: args, Address: address, Settle: limit})); len(got) > 0 {
+		t.Errorf("got %q", got)
+	}
+}
+
+// The path of a socket may contain the PID of the server, also of one that is started again.
+func TestPokeAPattern(t *testing.T) {
+	pattern := filepath.Join(t.TempDir(), "socket-*")
+	script := `exec "$@" "${SOCK%\*}$$"`
+	args := append([]string{"sh", "-c", script, "sh"}, reexec.CommandLine("test server", "opath", "stream")...)
+	o := PokeOptions{Args: args, Address: pattern, Settle: short}
+	if got := found(poke(t, o)); !slices.Equal(got, []string{"path crash"}) {
+		t.Errorf("got %q", got)
+	}
+	if left, _ := filepath.Glob(pattern); len(left) > 0 {
+		t.Errorf("left: %q", left)
+	}
+	args, other := testServer(t, "honest", "stream")
+	o = PokeOptions{PID: start(t, args, other).PID(), Address: pattern, Settle: short, Timeout: limit}
+	want := fmt.Sprintf("process %d does not listen at %s; the server listens at %s", o.PID, pattern, other)
+	if _, err := Poke(t.Context(), o); err == nil || err.Error() != want {
+		t.Errorf("got %v, want %s", err, want)
+	}
+	o.Address = other[:len(other)-3] + "*"
+	if got := found(poke(t, o)); len(got) > 0 {
+		t.Errorf("got %q", got)
 	}
 }
 
@@ -251,7 +335,7 @@ func TestPokeSendsFirst(t *testing.T) {
 	args, address := testServer(t, "rejected", "stream")
 	// The zero bytes become part of a line.
 	got := found(poke(t, PokeOptions{Args: args, Address: address, Settle: short, First: make([]byte, 1000)}))
-	if want := []string{"newline leak", "zeros leak", "ones leak", "4k leak", "second leak", "253 leak", "path leak"}; !slices.Equal(got, want) {
+	if want := []string{"newline leak", "zeros leak", "ones leak", "4k leak", "second leak", "two leak", "253 leak", "path leak"}; !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }
@@ -326,7 +410,7 @@ func TestPokeKeepsAnotherServersSocket(t *testing.T) {
 // A process that does not serve the socket keeps nothing, which says nothing about the server.
 func TestPokeAnotherProcess(t *testing.T) {
 	args, address := testServer(t, "all", "stream")
-	server, err := Start(Command{Args: args, Socket: address})
+	server, err := Start(args, address, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -334,7 +418,7 @@ func TestPokeAnotherProcess(t *testing.T) {
 	if err := server.WaitListening(t.Context(), address); err != nil {
 		t.Fatal(err)
 	}
-	other, err := Start(Command{Args: []string{"sleep", "1000"}})
+	other, err := Start([]string{"sleep", "1000"}, "", nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -12,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/scm-rights/scm"
 	"github.com/scm-rights/scm/cmd/scm/internal/relay"
 )
 
@@ -37,8 +37,8 @@ type proxyTest struct {
 // whether it has ended, and whether it still serves clients. An error means that it could not find that out for each fault.
 // It then returns the trials, unless already the first one failed.
 func ProxyTest(ctx context.Context, o ProxyOptions) ([]Trial, error) {
-	server := []string{"/bin/sh", "-c", o.Server}
-	p := &proxyTest{o, target{ctx: ctx, address: o.Address, args: server, timeout: o.Timeout}}
+	server := PokeOptions{Address: o.Address, Args: []string{"/bin/sh", "-c", o.Server}, Timeout: o.Timeout}
+	p := &proxyTest{o, target{PokeOptions: server, ctx: ctx, patience: o.Timeout}}
 	var trials []Trial
 	var failed error
 	verdicts, skipped := 0, ""
@@ -143,12 +143,12 @@ func (p *proxyTest) direct() error {
 	if err := p.ensure(); err != nil {
 		return err
 	}
-	err := p.runClient(p.Address)
+	err := p.runClient(p.address)
 	if err != nil {
 		return fmt.Errorf("the client fails without the proxy: %w", err)
 	}
-	p.rest(idleWait) // it may be about to end
-	if p.typ, err = SocketType(p.Address); err == nil {
+	p.rest() // it may be about to end
+	if p.Type, err = SocketType(p.address); err == nil {
 		return nil
 	}
 	if !ExitedWith0(p.ended(err)) {
@@ -158,7 +158,7 @@ func (p *proxyTest) direct() error {
 	if err := p.ensure(); err != nil {
 		return err
 	}
-	p.typ, err = SocketType(p.Address)
+	p.Type, err = SocketType(p.address)
 	return err
 }
 
@@ -177,29 +177,34 @@ func (p *proxyTest) through(f *Fault) (clientErr, err error) {
 			return nil, err
 		}
 	}
-	network, err := Network(p.Address, p.typ)
+	network, err := Network(p.address, p.Type)
 	if err != nil {
 		return nil, err
 	}
-	l, err := listenFor(network, address)
+	if err := CheckAddress(&address); err != nil {
+		return nil, fmt.Errorf("%w; set it with --listen", err)
+	}
+	l, err := Listen(p.ctx, network, address)
 	if err != nil {
 		return nil, err
 	}
 	defer l.Close()
 	var mu sync.Mutex
 	var failed error
-	r := relay.Relay{Type: p.typ, Connect: p.Address, ToServer: f.ToServer, Drain: p.Timeout, Failed: func(err error) {
+	r := relay.Relay{Type: p.Type, Connect: p.address, ToServer: f.ToServer, Drain: p.Timeout, Failed: func(err error) {
 		mu.Lock()
 		defer mu.Unlock()
 		failed = err
 	}}
 	ctx, cancel := context.WithCancel(p.ctx)
 	served := make(chan error, 1)
-	go func() { served <- r.Serve(ctx, l) }()
+	go func() { served <- r.Serve(ctx, l.UnixListener) }()
 	clientErr = p.runClient(address)
 	cancel()
 	err = <-served
 	switch {
+	case failed == nil && clientErr == nil && r.Clients == 0 && err == nil:
+		err = errors.New("the client never connects to $SOCK, the socket of the proxy")
 	case failed == nil:
 	case clientErr == nil:
 		clientErr = fmt.Errorf("proxy: %w", failed)
@@ -209,21 +214,19 @@ func (p *proxyTest) through(f *Fault) (clientErr, err error) {
 	return clientErr, err
 }
 
-// listenFor creates the proxy's socket, to which any client may connect: the relay connects to the server as the same user.
-func listenFor(network, address string) (*net.UnixListener, error) {
-	if err := CheckAddress(address); err != nil {
-		return nil, fmt.Errorf("%w; set it with --listen", err)
+// Listen creates the proxy's socket. Any client may connect to it: the kernel decides whether the user of the client, or that of
+// scm, may connect to the server.
+func Listen(ctx context.Context, network, address string) (*scm.Listener, error) {
+	config := scm.Config{}
+	if os.Geteuid() == 0 && !strings.HasPrefix(address, "@") {
+		config.Mode = 0o777
 	}
-	l, err := net.ListenUnix(network, &net.UnixAddr{Net: network, Name: address})
-	if err == nil && os.Geteuid() == 0 && !strings.HasPrefix(address, "@") {
-		err = os.Chmod(address, 0o777)
-	}
-	return l, err
+	return config.Listen(ctx, network, address)
 }
 
 // runClient runs the client, and ends all its processes.
 func (p *proxyTest) runClient(address string) error {
-	client, err := Start(Command{Args: []string{"/bin/sh", "-c", p.Client}, Socket: address})
+	client, err := Start([]string{"/bin/sh", "-c", p.Client}, address, nil)
 	if err != nil {
 		return err
 	}
@@ -249,7 +252,7 @@ func (p *proxyTest) runClient(address string) error {
 // look finds out what the server keeps, and whether it still serves clients.
 func (p *proxyTest) look(t *Trial, f *Fault) error {
 	settle := func() (extra, replaced []Holding, err error) {
-		held, err := p.server.Settle(p.ctx, []*Marker{f.extra, f.replaced}, Settling{Wait: p.Settle})
+		held, err := p.server.Settle(p.ctx, []*Marker{f.extra, f.replaced}, p.Settle, false, func() {})
 		return held[f.extra], held[f.replaced], err
 	}
 	extra, replaced, err := settle()
@@ -260,8 +263,8 @@ func (p *proxyTest) look(t *Trial, f *Fault) error {
 			extra, t.Skipped = nil, "the server has ended without a failure, so what it keeps cannot be seen; use a client that does not end it"
 		}
 	default:
-		if err := p.runClient(p.Address); err != nil {
-			p.rest(p.Timeout) // it may be ending
+		if err := p.runClient(p.address); err != nil {
+			p.await(p.Timeout, p.Timeout, p.server.Idle) // it may be ending
 			if !p.hasEnded(t) {
 				t.Find(CheckRefuses, "no longer serves the client: "+firstLine(err))
 			}
@@ -278,7 +281,8 @@ func (p *proxyTest) look(t *Trial, f *Fault) error {
 		t.Notes = append(t.Notes, fmt.Sprintf("the server keeps %d of %d replaced descriptors, which it may store on purpose%s", n, f.swapped, places(p.server, replaced)))
 	}
 	if n := Count(extra); n > 0 {
-		t.Find(CheckLeak, fmt.Sprintf("keeps %d of %d extra descriptors after the end of the connections%s", n, f.added, places(p.server, extra)))
+		text := fmt.Sprintf("keeps %d of %d extra descriptors after the end of the connections", n, f.added)
+		t.Find(CheckLeak, text+places(p.server, extra))
 	}
 	if len(t.Findings) > 0 {
 		t.Output = p.server.Output()

@@ -14,7 +14,7 @@ import (
 )
 
 // testClient runs an honest client of the test server at $SOCK. With the argument "once", it does not wait for the server. With
-// "refused", it waits until its connection is closed, and does not complain.
+// "silent", it sends nothing. With "refused", it waits until its connection is closed, and does not complain.
 func testClient(args []string) {
 	if slices.Contains(args, "refused") {
 		c, _, err := Dial(os.Getenv("SOCK"), 0, limit)
@@ -23,13 +23,16 @@ func testClient(args []string) {
 		}
 		return
 	}
-	if slices.Contains(args, "once") {
+	if silent := slices.Contains(args, "silent"); silent || slices.Contains(args, "once") {
 		c, _, err := Dial(os.Getenv("SOCK"), 0, limit)
 		if err != nil {
 			fmt.Println(err)
 			os.Exit(1)
 		}
 		unix.Close(c)
+		if silent {
+			return
+		}
 	}
 	if err := testserver.Client(os.Getenv("SOCK")); err != nil {
 		fmt.Println(err)
@@ -109,6 +112,10 @@ func TestProxyTestNeedsAClient(t *testing.T) {
 func TestProxyTestOfAClientWithoutDescriptors(t *testing.T) {
 	o := proxyOptions(t, "honest")
 	o.Client = "true"
+	if _, err := ProxyTest(t.Context(), o); err == nil || err.Error() != "none: the client never connects to $SOCK, the socket of the proxy" {
+		t.Error(err)
+	}
+	o.Client = shell(reexec.CommandLine("test client", "silent"))
 	trials, err := ProxyTest(context.Background(), o)
 	if err == nil || !strings.HasPrefix(err.Error(), "no fault has a verdict: the client sends no descriptor") {
 		t.Fatal(err)

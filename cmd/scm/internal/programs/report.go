@@ -36,6 +36,13 @@ func (r *Report) Failed() bool {
 	return slices.ContainsFunc(r.Trials, func(t Trial) bool { return t.Failed() })
 }
 
+// Undecided reports whether an item has no verdict, and no line accepts that.
+func (r *Report) Undecided() bool {
+	return slices.ContainsFunc(r.Trials, func(t Trial) bool {
+		return t.Skipped != "" && t.Accepted == "" && slices.Contains(Items, t.What)
+	})
+}
+
 // JSON writes the report as JSON.
 func (r *Report) JSON(w io.Writer) error {
 	text, err := json.MarshalIndent(r, "", "  ")
@@ -87,6 +94,8 @@ func (r *Report) lines(t Trial) (lines []string) {
 		say("NOT FOUND although accepted: %s", line)
 	}
 	switch {
+	case t.Accepted != "":
+		say("accepted %s@%s: %s (%s)", CheckUnread, r.Program, t.Skipped, t.Accepted)
 	case t.Skipped != "":
 		say("no verdict: %s", t.Skipped)
 	case len(lines) == 0:
@@ -111,6 +120,8 @@ func (r *Report) Verdict() string {
 		}
 		missing += len(t.Missing)
 		switch {
+		case t.Accepted != "":
+			accepted++
 		case t.Skipped != "":
 			skipped++
 		case t.What != FaultNone:

@@ -20,13 +20,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A Command starts a server.
-type Command struct {
-	Args   []string
-	Socket string   // the address of its socket, which the server gets as $SOCK
-	Listen *os.File // if set, the server gets this listening socket as from systemd (LISTEN_FDS)
-}
-
 // A Server is a program under test, and all its descendants. Its methods may be called at the same time.
 type Server struct {
 	pid    int           // the first process
@@ -43,8 +36,9 @@ type Server struct {
 	first error // how the first process has ended
 }
 
-// Start starts a server. Stop ends it.
-func Start(c Command) (*Server, error) {
+// Start starts a server, which gets the address of its socket as $SOCK. If listen is set, the server gets this listening socket as
+// from systemd (LISTEN_FDS). Stop ends the server.
+func Start(args []string, socket string, listen *os.File) (*Server, error) {
 	report, reportEnd, err := os.Pipe()
 	if err != nil {
 		return nil, err
@@ -53,12 +47,12 @@ func Start(c Command) (*Server, error) {
 	listens := "-"
 	cmd := exec.Command("/proc/self/exe", keeperArgument)
 	cmd.ExtraFiles = []*os.File{reportEnd}
-	if c.Listen != nil {
+	if listen != nil {
 		listens = "listen"
-		cmd.ExtraFiles = append(cmd.ExtraFiles, c.Listen)
+		cmd.ExtraFiles = append(cmd.ExtraFiles, listen)
 	}
-	cmd.Args = append(cmd.Args, append([]string{listens}, c.Args...)...)
-	cmd.Env = append(os.Environ(), "SOCK="+c.Socket)
+	cmd.Args = append(cmd.Args, append([]string{listens}, args...)...)
+	cmd.Env = append(os.Environ(), "SOCK="+socket)
 	cmd.Stdout, cmd.Stderr = &s.output, &s.output
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // the terminal's signals are for scm alone
 	cmd.WaitDelay = time.Second                           // a process that left the tree may keep the output open

@@ -40,7 +40,7 @@ func testServer(t *testing.T, mode, typ string) ([]string, string) {
 
 func start(t *testing.T, args []string, address string) *Server {
 	t.Helper()
-	s, err := Start(Command{Args: args, Socket: address})
+	s, err := Start(args, address, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -92,7 +92,7 @@ func TestSettleFindsWhatTheServerKeeps(t *testing.T) {
 			if want > 0 {
 				wait = 10 * time.Millisecond
 			}
-			held, err := s.Settle(t.Context(), []*Marker{a, b}, Settling{Wait: wait})
+			held, err := s.Settle(t.Context(), []*Marker{a, b}, wait, false, func() {})
 			if got := Count(held[a]) + Count(held[b]); got != want || err != nil {
 				t.Errorf("%s keeps %d, %v; want %d", mode, got, err, want)
 			}
@@ -105,12 +105,7 @@ func TestHeldFindsPath(t *testing.T) {
 	args, address := testServer(t, "all", "seqpacket")
 	s := start(t, args, address)
 	m := marker(t)
-	fd, err := m.OpenPath()
-	if err != nil {
-		t.Fatal(err)
-	}
-	send(t, address, "x", fd)
-	unix.Close(fd)
+	send(t, address, "x", m.PathFD())
 	if held, err := s.Held(m); Count(held[m]) != 1 || held[m][0].PID != s.PID() || err != nil {
 		t.Error(held, err)
 	}
@@ -139,7 +134,7 @@ func TestServerFindsDaemon(t *testing.T) {
 
 // A daemon has not ended, although one of its workers has failed.
 func TestServerOutlivesItsWorkers(t *testing.T) {
-	s, err := Start(Command{Args: []string{"sh", "-c", "sleep 1000 & (while kill -0 $$; do sleep 0.01; done; exit 3) & exit 0"}})
+	s, err := Start([]string{"sh", "-c", "sleep 1000 & (while kill -0 $$; do sleep 0.01; done; exit 3) & exit 0"}, "", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -189,7 +184,7 @@ func TestSettleEndsWithItsContext(t *testing.T) {
 	interrupted := errors.New("interrupted")
 	ctx, cancel := context.WithCancelCause(t.Context())
 	cancel(interrupted)
-	if held, err := s.Settle(ctx, []*Marker{m}, Settling{Wait: 10 * limit}); err != interrupted {
+	if held, err := s.Settle(ctx, []*Marker{m}, 10*limit, false, func() {}); err != interrupted {
 		t.Errorf("got %v, %v", held, err)
 	}
 }
@@ -204,7 +199,7 @@ func TestServerReportsItsEnd(t *testing.T) {
 		{"kill -9 $$", "killed by SIGKILL", false},
 		{"sleep 1000 & exit 3", "exit status 3", false},
 	} {
-		s, err := Start(Command{Args: []string{"sh", "-c", c.script}})
+		s, err := Start([]string{"sh", "-c", c.script}, "", nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -219,7 +214,7 @@ func TestServerReportsItsEnd(t *testing.T) {
 }
 
 func TestStartReportsMissingProgram(t *testing.T) {
-	if _, err := Start(Command{Args: []string{"/nonexistent/server"}}); err == nil {
+	if _, err := Start([]string{"/nonexistent/server"}, "", nil); err == nil {
 		t.Error("no error")
 	}
 }
@@ -302,7 +297,7 @@ func TestPokeInAUserNamespace(t *testing.T) {
 		}
 	}
 	got := found(poke(t, PokeOptions{Args: append([]string{"unshare", "-r"}, args...), Address: address, Settle: short}))
-	if !slices.Equal(got, []string{"253 leak"}) {
+	if !slices.Equal(got, []string{"two leak", "253 leak"}) {
 		t.Errorf("got %q", got)
 	}
 }

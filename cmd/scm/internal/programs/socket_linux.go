@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/scm-rights/scm/cmd/scm/internal/relay"
 	"github.com/scm-rights/scm/internal/procfs"
 	"golang.org/x/sys/unix"
 )
@@ -27,14 +28,18 @@ func typeName(typ int) string {
 	return strconv.Itoa(typ)
 }
 
-// CheckAddress returns an error if the address is too long for a socket.
-func CheckAddress(address string) error {
+// CheckAddress returns an error if the address is too long for a socket. It rewrites the zero bytes of an abstract name, which may
+// be given as \0, in the form in which the kernel lists them.
+func CheckAddress(address *string) error {
 	most := len(unix.RawSockaddrUnix{}.Path)
-	if !strings.HasPrefix(address, "@") {
+	if strings.HasPrefix(*address, "@") {
+		*address = strings.ReplaceAll(*address, `\0`, "@")
+	} else {
 		most-- // a path ends with a zero byte
 	}
-	if len(address) > most {
-		return fmt.Errorf("%s: the address of a socket has at most %d bytes, and this one has %d: use a shorter path, or a relative one", address, most, len(address))
+	if n := len(*address); n > most {
+		return fmt.Errorf("%s: the address of a socket has at most %d bytes, and this one has %d: use a shorter path, or a relative one",
+			*address, most, n)
 	}
 	return nil
 }
@@ -75,7 +80,7 @@ func dial(address string, typ int, timeout time.Duration) (int, error) {
 	limit := unix.NsecToTimeval(int64(max(timeout, time.Millisecond)))
 	err = unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_SNDTIMEO, &limit)
 	if err == nil {
-		err = unix.Connect(fd, &unix.SockaddrUnix{Name: address})
+		err = relay.Connect(fd, address)
 	}
 	if err != nil {
 		unix.Close(fd)

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/scm-rights/scm/cmd/scm/internal/relay"
 	"golang.org/x/sys/unix"
 )
 
@@ -20,13 +21,10 @@ const idleWait = 250 * time.Millisecond
 
 // A target starts a server and stops it, perhaps several times, and asks it whether it accepts connections.
 type target struct {
+	PokeOptions
 	ctx      context.Context
-	address  string
-	pid      int           // of a server that is running already, or 0
-	args     []string      // the command of the server, if pid is 0
-	activate bool          // pass the listening socket to the server
-	typ      int           // of the socket, or 0 until it is known
-	timeout  time.Duration // to start, and to accept a connection
+	address  string        // or "" if Address is a pattern and no server has started
+	patience time.Duration // how long all waits for the server to read or to go to sleep may still take together
 
 	server   *Server // or nil if none is running
 	listener *os.File
@@ -35,36 +33,61 @@ type target struct {
 	blind    bool // it cannot be known whether the server accepts connections
 }
 
+// find finds the address of the server, and reports whether it is known. A path may contain the PID of the server, and the
+// pattern a * instead.
+func (t *target) find() bool {
+	if !strings.Contains(t.Address, "*") {
+		t.address = t.Address
+		return true
+	}
+	for _, address := range t.server.Listens() {
+		if match, _ := filepath.Match(t.Address, address); match {
+			t.address = address
+		}
+	}
+	return t.address != ""
+}
+
 // ensure starts the server unless it is running, and waits until it listens.
 func (t *target) ensure() (err error) {
 	switch {
 	case t.server != nil:
 		return nil
-	case t.pid != 0:
-		t.server, err = Attach(t.pid)
+	case t.PID != 0:
+		t.server, err = Attach(t.PID)
 	default:
 		err = t.start()
 	}
 	if err == nil {
 		_, err = t.server.Held() // which fails if the kernel does not let scm look
 	}
+	if err == nil && !t.find() {
+		err = t.explain(fmt.Errorf("process %d does not listen at %s", t.PID, t.Address))
+	}
 	return err
 }
 
 func (t *target) start() (err error) {
-	if err = t.clear(); err == nil && t.activate {
+	if !strings.Contains(t.Address, "*") {
+		t.address = t.Address
+		err = t.clear()
+	}
+	if err == nil && t.Activate {
 		err = t.listen()
+	}
+	if err == nil {
+		t.server, err = Start(t.Args, t.Address, t.listener)
 	}
 	if err != nil {
 		return err
 	}
-	if t.server, err = Start(Command{Args: t.args, Socket: t.address, Listen: t.listener}); err != nil {
-		return err
-	}
-	late := fmt.Errorf("after %s, no process listens at %s", t.timeout, t.address)
-	ctx, cancel := context.WithTimeoutCause(t.ctx, t.timeout, late)
+	late := fmt.Errorf("after %s, no process listens at %s", t.Timeout, t.Address)
+	ctx, cancel := context.WithTimeoutCause(t.ctx, t.Timeout, late)
 	defer cancel()
-	if err := t.server.WaitListening(ctx, t.address); err != nil {
+	if err = t.server.Await(ctx, t.find); err == nil {
+		err = t.server.WaitListening(ctx, t.address)
+	}
+	if err != nil {
 		return t.explain(err)
 	}
 	t.created = true
@@ -84,7 +107,7 @@ func (t *target) explain(err error) error {
 
 // clear removes the socket file that a server before has left. If another process listens there, it returns an error.
 func (t *target) clear() error {
-	c, _, err := Dial(t.address, 0, t.timeout)
+	c, _, err := Dial(t.address, 0, t.Timeout)
 	if err == nil {
 		unix.Close(c)
 	}
@@ -105,24 +128,14 @@ func (t *target) clear() error {
 // listen creates the socket that the server gets as from systemd. Each server gets a new one, so that no connection to the
 // one before is left in its backlog.
 func (t *target) listen() error {
-	if t.typ == 0 {
-		t.typ = unix.SOCK_STREAM
+	if t.Type == 0 {
+		t.Type = unix.SOCK_STREAM
 	}
-	fd, err := unix.Socket(unix.AF_UNIX, t.typ|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return fmt.Errorf("socket: %w", err)
+	fd, err := relay.Listen(t.Type, t.address)
+	if err == nil {
+		t.created, t.listener = true, os.NewFile(uintptr(fd), t.address)
 	}
-	t.listener = os.NewFile(uintptr(fd), filepath.Base(t.address))
-	if err = unix.Bind(fd, &unix.SockaddrUnix{Name: t.address}); err == nil {
-		t.created = true
-		if t.typ != unix.SOCK_DGRAM {
-			err = unix.Listen(fd, 128)
-		}
-	}
-	if err != nil {
-		return fmt.Errorf("bind to %s: %w", t.address, err)
-	}
-	return nil
+	return err
 }
 
 // stop ends the server, and removes the socket file if the server has left it.
@@ -135,17 +148,18 @@ func (t *target) stop() {
 		t.listener.Close()
 	}
 	t.server, t.listener = nil, nil
-	if t.pid == 0 {
+	if t.PID == 0 && t.address != "" {
 		_ = t.clear() // the next server, or the next run, may find the file otherwise
 	}
+	t.address = ""
 }
 
 // dial connects to the server. The error is one of Dial.
 func (t *target) dial() (int, error) {
-	fd, typ, err := Dial(t.address, t.typ, t.timeout)
+	fd, typ, err := Dial(t.address, t.Type, t.Timeout)
 	if err == nil {
-		t.typ = typ
-	} else if types := listenerTypes(t.address); len(types) > 0 && t.typ != 0 && !slices.Contains(types, t.typ) {
+		t.Type = typ
+	} else if types := listenerTypes(t.address); len(types) > 0 && t.Type != 0 && !slices.Contains(types, t.Type) {
 		err = fmt.Errorf("%w: the socket has another --type: %s", err, typeName(types[0]))
 	}
 	return fd, err
@@ -155,22 +169,31 @@ func (t *target) dial() (int, error) {
 // connection before that.
 func (t *target) hangUp(c int) {
 	_ = unix.Shutdown(c, unix.SHUT_WR)
-	t.rest(idleWait)
+	t.rest()
 	unix.Close(c)
-	t.rest(idleWait)
+	t.rest()
 }
 
-// rest waits until the server is asleep or has ended, but not longer than the limit.
-func (t *target) rest(limit time.Duration) {
-	for deadline := time.Now().Add(limit); time.Now().Before(deadline) && t.server.Ended() == nil && !t.server.Idle(); {
-		time.Sleep(2 * time.Millisecond)
+// await calls done until it returns true, the server ends, or the context is done, and reports whether done has. It waits for at
+// most the first time, or for what is left of the patience, but at least for the second one.
+func (t *target) await(most, least time.Duration, done func() bool) bool {
+	began := time.Now()
+	defer func() { t.patience -= time.Since(began) }()
+	for limit := max(min(most, t.patience), least); !done(); time.Sleep(2 * time.Millisecond) {
+		if time.Since(began) > limit || t.server.Ended() != nil || t.ctx.Err() != nil {
+			return false
+		}
 	}
+	return true
 }
+
+// rest waits until the server is asleep, but not for long if it is busy.
+func (t *target) rest() { t.await(idleWait, idleWait/5, t.server.Idle) }
 
 // ended returns how the server has ended, or nil. The error is that of a connection, or nil.
 func (t *target) ended(err error) error {
-	if IsAbsent(err) && t.server.Ended() == nil { // it may be ending
-		t.rest(t.timeout)
+	if IsAbsent(err) { // it may be ending
+		t.await(t.Timeout, t.Timeout, t.server.Idle)
 	}
 	return t.server.Ended()
 }
@@ -183,10 +206,10 @@ func (t *target) probe() (err, fault error) {
 		return err, nil
 	}
 	defer t.hangUp(c)
-	if t.typ == unix.SOCK_DGRAM {
+	if t.Type == unix.SOCK_DGRAM {
 		return nil, nil
 	}
-	for deadline := time.Now().Add(t.timeout); !t.blind && t.server.Ended() == nil; time.Sleep(2 * time.Millisecond) {
+	for deadline := time.Now().Add(t.Timeout); !t.blind && t.server.Ended() == nil; time.Sleep(2 * time.Millisecond) {
 		accepted, known := Accepted(t.address)
 		late := time.Now().After(deadline)
 		switch {
@@ -194,7 +217,7 @@ func (t *target) probe() (err, fault error) {
 			return nil, fmt.Errorf("what accepts connections at %s is not process %d or a child of it", t.address, t.server.PID())
 		case accepted:
 			t.accepts = true
-			t.rest(idleWait)
+			t.rest()
 			return nil, nil
 		case !known, late && !t.accepts:
 			t.blind = true

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/scm-rights/scm"
+	"github.com/scm-rights/scm/cmd/scm/internal/relay"
 	"github.com/scm-rights/scm/interop/raw"
 	"golang.org/x/sys/unix"
 )
@@ -24,18 +25,23 @@ var Honest = []string{
 	"late",   // closes them some time after the end of the connection
 	"gc",     // closes those of all connections that have ended, at fixed intervals
 	"forks",  // serves each connection in a process of its own, which keeps them until the connection ends
+	"hangup", // closes each connection after one message
 	"once",   // ends with status 0 after one connection
 	"strict", // ends with status 1 after a line that it does not know, with or without descriptors
 }
 
 // Faulty lists the modes of servers with a bug.
 var Faulty = []string{
+	"two",      // forgets the second descriptor of exactly two
 	"second",   // closes only the first descriptor of each receive
 	"all",      // closes none
 	"rejected", // closes none of a message that it rejects
 	"ebadf",    // ends if it cannot read from a descriptor because of EBADF
 	"opath",    // kills itself if a descriptor was opened with O_PATH
 	"deaf",     // stops accepting connections after a message with descriptors that it rejects
+	"stuck",    // stops reading after a message with descriptors that it rejects
+	"unread",   // does not read what begins with a newline
+	"closes",   // closes the connection instead
 	"both",     // has the bugs of all and of opath
 }
 
@@ -116,14 +122,7 @@ func (s *server) run(typ, address string) (err error) {
 // Listen creates a listening socket, or a datagram socket, at an address.
 func Listen(typ, address string) (int, error) {
 	types := map[string]int{"stream": unix.SOCK_STREAM, "seqpacket": unix.SOCK_SEQPACKET, "dgram": unix.SOCK_DGRAM}
-	fd, err := unix.Socket(unix.AF_UNIX, types[typ]|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return -1, err
-	}
-	if err = unix.Bind(fd, &unix.SockaddrUnix{Name: address}); err == nil && typ != "dgram" {
-		err = unix.Listen(fd, 16)
-	}
-	return fd, err
+	return relay.Listen(types[typ], address)
 }
 
 // fork serves a connection in another process.
@@ -142,7 +141,7 @@ func (s *server) collect() {
 	for s.mode == "gc" {
 		time.Sleep(pause)
 		s.mu.Lock()
-		closeAll(s.unused)
+		relay.CloseAll(s.unused)
 		s.unused = nil
 		s.mu.Unlock()
 	}
@@ -158,6 +157,14 @@ func (s *server) serve(c int) {
 	}()
 	buf := make([]byte, 4096)
 	for {
+		if n, _, _ := unix.Recvfrom(c, buf[:1], unix.MSG_PEEK); n == 1 && buf[0] == '\n' {
+			switch s.mode {
+			case "unread":
+				time.Sleep(time.Hour)
+			case "closes":
+				return
+			}
+		}
 		n, got, _, err := raw.Recv(c, [][]byte{buf}, 253, 0)
 		if errors.Is(err, unix.EINTR) {
 			continue
@@ -166,7 +173,7 @@ func (s *server) serve(c int) {
 			return
 		}
 		s.inspect(got)
-		if s.mode == "second" && len(got) > 1 {
+		if s.mode == "second" && len(got) > 1 || s.mode == "two" && len(got) == 2 {
 			got = got[:1]
 		}
 		fds = append(fds, got...)
@@ -179,6 +186,9 @@ func (s *server) serve(c int) {
 			line = rest
 			held = append(held, s.handle(c, string(text), fds)...)
 			fds = nil
+		}
+		if s.mode == "hangup" {
+			return
 		}
 	}
 }
@@ -214,6 +224,9 @@ func (s *server) handle(c int, line string, fds []int) (held []int) {
 	switch {
 	case (s.mode == "strict" || s.mode == NoFilesStrict) && !valid:
 		os.Exit(1)
+	case s.mode == "stuck" && !valid && len(fds) > 0:
+		relay.CloseAll(fds)
+		time.Sleep(time.Hour)
 	case s.mode == "deaf" && !valid && len(fds) > 0:
 		_ = unix.Shutdown(s.listen, unix.SHUT_RDWR)
 	case slices.Contains([]string{"late", "gc", serveOne, "all", "both"}, s.mode):
@@ -221,7 +234,7 @@ func (s *server) handle(c int, line string, fds []int) (held []int) {
 	case s.mode == "rejected" && !valid:
 		return nil
 	}
-	closeAll(fds)
+	relay.CloseAll(fds)
 	return nil
 }
 
@@ -231,19 +244,13 @@ func (s *server) ended(fds []int) {
 	case "all", "both":
 	case "late":
 		time.Sleep(pause)
-		closeAll(fds)
+		relay.CloseAll(fds)
 	case "gc":
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		s.unused = append(s.unused, fds...)
 	default:
-		closeAll(fds)
-	}
-}
-
-func closeAll(fds []int) {
-	for _, fd := range fds {
-		_ = unix.Close(fd)
+		relay.CloseAll(fds)
 	}
 }
 
