@@ -13,11 +13,12 @@ type Fault struct {
 	extra    *Marker // what it has added
 	replaced *Marker // what it has passed instead of the client's own
 
-	mu      sync.Mutex
-	clients map[int]bool // that have sent a message
-	carried int          // descriptors that the clients have sent
-	added   int
-	swapped int
+	mu       sync.Mutex
+	clients  map[int]bool // that have sent a message
+	carried  int          // descriptors that the clients have sent
+	added    int
+	messages int // to which descriptors were added
+	swapped  int
 }
 
 // NewFault returns one of the Faults, which the caller must close.
@@ -58,5 +59,6 @@ func (f *Fault) ToServer(m *relay.Message) {
 	}
 	extra = min(extra, relay.MaxFDs-len(m.FDs))
 	f.added += extra
+	f.messages += min(extra, 1)
 	m.FDs = append(m.FDs, slices.Repeat([]int{f.extra.FD()}, extra)...)
 }

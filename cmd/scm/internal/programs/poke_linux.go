@@ -384,7 +384,7 @@ func (p *poker) settle(todo []*pokeTrial) error {
 	for _, t := range todo {
 		if n := Count(held[t.marker]); n > 0 {
 			text := fmt.Sprintf("keeps %d of %d descriptors after the end of the connections", n, t.sent)
-			t.Find(CheckLeak, text+places(p.server, held[t.marker]))
+			t.Find(CheckLeak, text+places(p.server, held[t.marker])+reach(held[t.marker], t.sent/t.fds, p.address))
 			t.Output = p.server.Output()
 		}
 		t.end()

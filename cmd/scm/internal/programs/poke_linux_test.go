@@ -125,7 +125,7 @@ func TestPokeAFullQueue(t *testing.T) {
 	}
 }
 
-// The types of socket, and abstract names, with zero bytes at the end and without.
+// The types of socket, and abstract names, with zero bytes at the end and without. Each finding says how bad it is.
 func TestPokeSockets(t *testing.T) {
 	for _, typ := range []string{"stream", "seqpacket", "dgram"} {
 		for _, name := range []string{"%s", "@%s", `@%s\0@\0`} {
@@ -141,6 +141,18 @@ func TestPokeSockets(t *testing.T) {
 				trials := poke(t, PokeOptions{Args: args, Address: address, Settle: short})
 				if got := found(trials); len(got) != want {
 					t.Errorf("got %q", got)
+				}
+				var limit unix.Rlimit
+				_ = unix.Getrlimit(unix.RLIMIT_NOFILE, &limit)
+				for _, trial := range trials {
+					reach := fmt.Sprintf(": %d per message, so that about ", items[slices.Index(Items, trial.What)].fds)
+					who := fmt.Sprintf(" messages reach its limit of %d; who may connect: user:", limit.Cur)
+					if name != "%s" {
+						who = fmt.Sprintf(" messages reach its limit of %d; who may connect: any", limit.Cur)
+					}
+					if text := trial.Findings[0].Text; !strings.Contains(text, reach) || !strings.Contains(text, who) {
+						t.Errorf("got %s, want %s and %s", text, reach, who)
+					}
 				}
 			})
 		}

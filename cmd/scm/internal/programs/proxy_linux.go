@@ -282,7 +282,7 @@ func (p *proxyTest) look(t *Trial, f *Fault) error {
 	}
 	if n := Count(extra); n > 0 {
 		text := fmt.Sprintf("keeps %d of %d extra descriptors after the end of the connections", n, f.added)
-		t.Find(CheckLeak, text+places(p.server, extra))
+		t.Find(CheckLeak, text+places(p.server, extra)+reach(extra, f.messages, p.address))
 	}
 	if len(t.Findings) > 0 {
 		t.Output = p.server.Output()

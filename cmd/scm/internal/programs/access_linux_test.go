@@ -1,0 +1,60 @@
+package programs
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/scm-rights/scm/cmd/scm/internal/programs/testserver"
+	"golang.org/x/sys/unix"
+)
+
+// The modes of the socket and of its directories say who may connect.
+func TestClients(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("needs root, whose user and group have names")
+	}
+	dir := filepath.Join(t.TempDir(), "dir")
+	address := filepath.Join(dir, "socket")
+	for parent := dir; parent != os.TempDir(); parent = filepath.Dir(parent) {
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chmod(parent, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	l, err := testserver.Listen("stream", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(l)
+	for _, c := range []struct {
+		dir, socket os.FileMode
+		gid         int
+		want        string
+	}{
+		{0o755, 0o777, 0, "any"},
+		{0o755, 0o775, 0, "user:root"},
+		{0o755, 0o755, 0, "user:root"},
+		{0o710, 0o777, 0, "user:root"},
+		{0o700, 0o777, 0, "user:root"},
+		{0o710, 0o775, 54321, "user:root"}, // only root may search the directory
+		{0o711, 0o775, 54321, "group:54321"},
+	} {
+		for _, err := range []error{os.Chmod(dir, c.dir), unix.Chown(address, 0, c.gid), os.Chmod(address, c.socket)} {
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got := clients(address); got != c.want {
+			t.Errorf("modes %o and %o, group %d: got %s, want %s", c.dir, c.socket, c.gid, got, c.want)
+		}
+	}
+	if got := clients("@name"); got != "any" {
+		t.Error(got)
+	}
+	if got := clients(address + "2"); got != "unknown" {
+		t.Error(got)
+	}
+}
