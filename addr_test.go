@@ -21,10 +21,7 @@ import (
 // datagram returns a new unconnected and non-blocking socket.
 func (f *fixture) datagram() int {
 	GinkgoHelper()
-	sock, err := unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
-	Expect(err).NotTo(HaveOccurred())
-	f.Own(sock)
-	return sock
+	return f.own(unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0))
 }
 
 // bound returns a datagram socket with this name. It makes the system call itself, because x/sys rejects a path of
@@ -185,14 +182,11 @@ var _ = Describe("on datagram sockets,", func() {
 var _ = Describe("Message.Addr", func() {
 	It("is empty after a receive if the sender is not a Unix socket", func() {
 		f := connect(unix.SOCK_DGRAM)
-		sock, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
-		Expect(err).NotTo(HaveOccurred())
-		f.Own(sock)
+		sock := f.own(unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0))
 		if err := unix.Bind(sock, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}); err != nil {
 			Skip("there is no loopback: " + err.Error())
 		}
-		self, err := unix.Getsockname(sock)
-		Expect(err).NotTo(HaveOccurred())
+		self := ok(unix.Getsockname(sock))
 		for range 2 {
 			if err := unix.Sendto(sock, []byte("x"), 0, self); err != nil {
 				Skip("there is no loopback: " + err.Error())

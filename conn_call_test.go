@@ -138,8 +138,7 @@ var _ = Describe("on a stream with a small buffer,", func() {
 			waitsIn("WriteFiles", 1)
 			// A part is read, so that the write continues and waits again.
 			got := make([]byte, 100_000)
-			count, files, err := b.ReadFiles(got, scm.MaxFDs)
-			Expect(err).NotTo(HaveOccurred())
+			count, files := both(b.ReadFiles(got, scm.MaxFDs))
 			areSame(closeAllLater(files), sent)
 			Expect(io.ReadFull(b, got[count:])).To(Equal(len(got) - count))
 			waitsIn("WriteFiles", 1)
@@ -165,9 +164,7 @@ var _ = Describe("on a stream with a small buffer,", func() {
 			Expect(files).To(BeEmpty())
 		})
 	}
-})
 
-var _ = Describe("on a stream with a small buffer,", func() {
 	// A stream accepts a message of any size while its buffer is not full: after these bytes it accepts one more.
 	almostFull := func() (a, b *scm.Conn, bytes int) {
 		GinkgoHelper()
@@ -385,8 +382,7 @@ var _ = DescribeTableSubtree("on", Label("stress"), func(network string) {
 // other copy of w is left.
 func leavesNothing() (w *os.File, check func()) {
 	before, goroutines := fdtest.Take(), runtime.NumGoroutine()
-	r, w, err := os.Pipe()
-	Expect(err).NotTo(HaveOccurred())
+	r, w := both(os.Pipe())
 	return w, func() {
 		Expect(w.Close()).To(Succeed())
 		noWriterIsLeft(r)
@@ -401,8 +397,7 @@ var _ = Child("conn-storm", func(args []string) {
 	w, check := leavesNothing()
 	time.AfterFunc(4*Hang, func() { panic("a call hangs") })
 	for range 20 {
-		a, b, err := scm.Pair(args[0])
-		Expect(err).NotTo(HaveOccurred())
+		a, b := both(scm.Pair(args[0]))
 		var received atomic.Int64
 		calls := []func(c *scm.Conn) error{
 			func(c *scm.Conn) error { return sending["WriteFiles"](c, w) },
@@ -496,8 +491,7 @@ var _ = Child("conn-stress", func(args []string) {
 	}
 	var conns []*scm.Conn
 	for range stressConns / 2 {
-		a, b, err := scm.Pair(args[0])
-		Expect(err).NotTo(HaveOccurred())
+		a, b := both(scm.Pair(args[0]))
 		conns = append(conns, a, b)
 	}
 	for _, c := range conns {

@@ -65,8 +65,7 @@ var _ = DescribeTableSubtree("on", func(network string) {
 		var forgotten atomic.Int32
 		const sent = 20
 		for range sent {
-			r, w, err := os.Pipe()
-			Expect(err).NotTo(HaveOccurred())
+			r, w := both(os.Pipe())
 			runtime.AddCleanup(w, func(int) { forgotten.Add(1) }, 0)
 			Expect(a.WriteFiles([]byte("x"), w)).To(Equal(1))
 			Expect(r.Close()).To(Succeed())
@@ -106,8 +105,7 @@ var _ = DescribeTableSubtree("on", func(network string) {
 					continue
 				}
 				Expect(a.WriteFiles([]byte(payload), sent...)).To(Equal(len(payload)))
-				n, files, err := b.ReadFiles(nil, 1)
-				Expect(err).NotTo(HaveOccurred())
+				n, files := both(b.ReadFiles(nil, 1))
 				Expect(n).To(BeZero())
 				areSame(closeAllLater(files), sent)
 			}
@@ -175,9 +173,7 @@ var _ = DescribeTableSubtree("on", func(network string) {
 		It("WriteFiles fails with EMSGSIZE, and sends no files, if the packet is too long", func() {
 			a, b := pair(network)
 			r, w := pipe()
-			n, err := a.WriteFiles(make([]byte, 10<<20), w)
-			Expect(n).To(BeZero())
-			Expect(err).To(opFails("write", unix.EMSGSIZE))
+			Expect(a.WriteFiles(make([]byte, 10<<20), w)).Error().To(opFails("write", unix.EMSGSIZE))
 			Expect(w.Close()).To(Succeed())
 			noWriterIsLeft(r)
 			hasNothing(b)
@@ -320,8 +316,7 @@ var _ = DescribeTableSubtree("on", func(network string) {
 			sent := pipes(n)
 			Expect(a.WriteFiles([]byte("payload"), sent...)).To(Equal(7))
 			p, fds := make([]byte, 8), slices.Repeat([]int{-7}, scm.MaxFDs)
-			got, nfd, err := b.ReadFDs(p, fds)
-			Expect(err).NotTo(HaveOccurred())
+			got, nfd := both(b.ReadFDs(p, fds))
 			Expect(string(p[:got])).To(Equal("payload"))
 			Expect(nfd).To(Equal(n))
 			Expect(fds[n:]).To(Equal(slices.Repeat([]int{-7}, scm.MaxFDs-n)))
@@ -394,5 +389,4 @@ var _ = DescribeTableSubtree("on", func(network string) {
 		Expect([]int{n, nfd}).To(Equal([]int{0, 0}))
 		Expect(err).To(BeIdenticalTo(io.EOF))
 	})
-
 }, everyNetwork)

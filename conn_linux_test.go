@@ -188,6 +188,16 @@ var _ = DescribeTableSubtree("on", func(network string) {
 		for name, send := range sending {
 			errs[name] = send(a, r)
 		}
+		cred, err := a.PeerCred()
+		pidfd, err2 := a.PeerPIDFD()
+		Expect(err).To(opFails("get", net.ErrClosed))
+		Expect(err2).To(opFails("get", net.ErrClosed))
+		Expect(cred).To(Equal(noCred))
+		Expect(pidfd).To(Equal(-1))
+		for name, set := range map[string]func(bool) error{"PassCred": a.PassCred, "PassPIDFD": a.PassPIDFD, "PassRights": a.PassRights} {
+			errs[name] = set(true)
+			Expect(errs[name]).To(opFails("set", net.ErrClosed), name)
+		}
 		for call, err := range errs {
 			Expect(err).To(MatchError(net.ErrClosed), call)
 			Expect(errorOf[*net.OpError](err).Net).To(HavePrefix("unix"), call)
@@ -195,44 +205,7 @@ var _ = DescribeTableSubtree("on", func(network string) {
 		a.SetUnlinkOnClose(true)
 		Expect(a.LocalAddr().Network()).To(Equal(network))
 	})
-}, everyNetwork)
 
-var _ = It("methods of a nil Conn and of a Conn created as a struct literal return os.ErrInvalid", func() {
-	f := pipes(1)[0]
-	_, far := pair("unix")
-	for _, c := range []*scm.Conn{nil, {}, {UnixConn: far.UnixConn}} {
-		invalid := MatchError(os.ErrInvalid)
-		if c != nil {
-			invalid = And(invalid, MatchError(ContainSubstring("use scm.NewConn")))
-		}
-		for name, receive := range receiving {
-			Expect(receive(c)).To(invalid, name)
-		}
-		for name, send := range sending {
-			Expect(send(c, f)).To(invalid, name)
-		}
-		Expect(c.Close()).To(invalid)
-		c.SetUnlinkOnClose(false) // returns no error
-		Expect(Second(c.PeerCred())).To(invalid)
-		Expect(Second(c.PeerPIDFD())).To(invalid)
-		for _, set := range []func(bool) error{c.PassCred, c.PassPIDFD, c.PassRights} {
-			Expect(set(true)).To(invalid)
-		}
-	}
-})
-
-// controlOptions are the options of a socket that add other control data to the descriptors.
-var controlOptions = map[string]int{
-	"SO_PASSCRED":        unix.SO_PASSCRED,
-	"SO_PASSPIDFD":       unix.SO_PASSPIDFD,
-	"SO_PASSSEC":         unix.SO_PASSSEC,
-	"SO_TIMESTAMP":       unix.SO_TIMESTAMP,
-	"SO_TIMESTAMP_NEW":   unix.SO_TIMESTAMP_NEW,
-	"SO_TIMESTAMPNS":     unix.SO_TIMESTAMPNS,
-	"SO_TIMESTAMPNS_NEW": unix.SO_TIMESTAMPNS_NEW,
-}
-
-var _ = DescribeTableSubtree("on", func(network string) {
 	It("passing a file changes neither its blocking mode nor that of the sockets", func() {
 		a, b := pair(network)
 		nonblocking, _ := pipe()
@@ -245,8 +218,7 @@ var _ = DescribeTableSubtree("on", func(network string) {
 		}
 		before := status()
 		Expect(a.WriteFiles([]byte("x"), nonblocking, blocking)).To(Equal(1))
-		_, files, err := b.ReadFiles(make([]byte, 1), 2)
-		Expect(err).NotTo(HaveOccurred())
+		_, files := both(b.ReadFiles(make([]byte, 1), 2))
 		closeAllLater(files)
 		Expect(status()).To(Equal(before))
 		Expect(scm.Nonblock(files[0])).To(BeTrue())
@@ -259,8 +231,7 @@ var _ = DescribeTableSubtree("on", func(network string) {
 		a, b := pair(network)
 		other, _ := pipe()
 		for range 300 {
-			r, w, err := os.Pipe()
-			Expect(err).NotTo(HaveOccurred())
+			r, w := both(os.Pipe())
 			number, want := FDOf(w), fdtest.Name(FDOf(w))
 			ready := make(chan struct{})
 			wait := start(func() {
@@ -278,8 +249,7 @@ var _ = DescribeTableSubtree("on", func(network string) {
 				Expect(err).To(MatchError(os.ErrClosed))
 				continue
 			}
-			_, files, err := b.ReadFiles(make([]byte, 1), 2)
-			Expect(err).NotTo(HaveOccurred())
+			_, files := both(b.ReadFiles(make([]byte, 1), 2))
 			Expect(files).To(HaveLen(2))
 			for _, f := range files {
 				Expect(fdtest.Name(FDOf(f))).To(Equal(want), "the two ends have one name")
@@ -335,18 +305,6 @@ var _ = DescribeTableSubtree("on", func(network string) {
 		RunChild(ChildCommand("conn-nofile", network))
 	})
 
-	It("ReadFiles reports lost files, but no cause, if credentials took their space", func() {
-		a, b := pair(network)
-		Expect(b.PassCred(true)).To(Succeed())
-		r, w := pipe()
-		Expect(a.WriteFiles([]byte("x"), w)).To(Equal(1))
-		Expect(w.Close()).To(Succeed())
-		n, files, err := b.ReadFiles(make([]byte, 1), 1)
-		isTruncated(n, files, err, 1, nil)
-		Expect(err).To(MatchError("scm: message lost descriptors or other control data (0 received, 1 requested): if SO_PASSCRED is set on the socket, turn it off with PassCred(false)"))
-		noWriterIsLeft(r)
-	})
-
 	It("Config.NoFiles rejects files that were sent before, and Conn.PassRights admits them", func() {
 		calls := maps.Clone(receiving)
 		calls["Recv"] = func(c *scm.Conn) error { // its payload arrives
@@ -364,8 +322,7 @@ var _ = DescribeTableSubtree("on", func(network string) {
 				return r
 			}
 			r := send()
-			strict, err = scm.Config{NoFiles: true, Expect: &scm.Expect{Max: 1}}.NewConn(b.UnixConn)
-			Expect(err).NotTo(HaveOccurred())
+			strict = ok(scm.Config{NoFiles: true, Expect: &scm.Expect{Max: 1}}.NewConn(b.UnixConn))
 			err = receive(strict)
 			Expect(errorOf[*scm.ExpectError](err)).To(MatchError("scm: wanted no descriptor, got 1 descriptor"), name)
 			noWriterIsLeft(r)
@@ -393,19 +350,24 @@ var _ = DescribeTableSubtree("on", func(network string) {
 		Expect(Third(strict.ReadFiles(make([]byte, 1), 1))).To(BeAssignableToTypeOf(&scm.ExpectError{}))
 	})
 
-	It("Config.NoFiles makes the kernel reject files that are sent to the Conn", func() {
+	It("Config.NoFiles makes the kernel reject files that are sent to the Conn, also if it was dialed", func() {
 		a, b := pair(network)
 		strict, err := scm.Config{NoFiles: true}.NewConn(b.UnixConn)
 		supported(err, "SO_PASSRIGHTS, which is from Linux 6.16")
 		f := pipes(1)[0]
-		n, err := a.WriteFiles([]byte("x"), f)
-		Expect(n).To(BeZero())
-		Expect(err).To(opFails("write", unix.EPERM))
+		Expect(a.WriteFiles([]byte("x"), f)).Error().To(opFails("write", unix.EPERM))
 		Expect(strict.WriteFiles([]byte("x"), f)).To(Equal(1), "the other direction is not affected")
 		receives(a, "x", f)
 		Expect(strict.PassRights(true)).To(Succeed())
 		Expect(a.WriteFiles([]byte("x"), f)).To(Equal(1))
 		receives(strict, "x", f)
+
+		if network != "unixgram" { // where the other socket could not reply
+			addr := AbstractName()
+			accept := bound(scm.Config{}, network, addr)
+			withDeadline(ok(scm.Config{NoFiles: true}.Dial(context.Background(), network, addr)))
+			Expect(accept().WriteFiles([]byte("x"), f)).Error().To(opFails("write", unix.EPERM))
+		}
 	})
 
 	It("WriteFiles does not send files that are closed while it waits", func() {
@@ -439,90 +401,7 @@ var _ = DescribeTableSubtree("on", func(network string) {
 			Expect(Third(b.ReadFiles(make([]byte, 1), 1))).To(BeIdenticalTo(io.EOF))
 		}
 	})
-}, everyNetwork)
 
-// F_SETFL would write all flags back, and undo a change that the sender made.
-var _ = It("SetNonblock does not undo another change of the status flags", func() {
-	a, _ := pair("unix")
-	var stop atomic.Bool
-	changes := start(func() {
-		for on := true; !stop.Load(); on = !on {
-			Expect(scm.SetNonblock(a, on)).To(Succeed())
-		}
-	})
-	defer changes()
-	defer stop.Store(true)
-	theirs := FDOf(asFile(FDOf(a)))
-	for i := range 50_000 {
-		want := i % 2 * unix.O_ASYNC
-		fcntl(theirs, unix.F_SETFL, want)
-		Expect(fcntl(theirs, unix.F_GETFL, 0) & unix.O_ASYNC).To(Equal(want))
-	}
-})
-
-// conn-nofile receives while only a few descriptors are free. In sent, "p" is the writing end of a pipe, "r" a
-// regular file, and "e" a device that is kept out of the poller, whose file needs one more descriptor.
-var _ = Child("conn-nofile", func(args []string) {
-	r, w, err := os.Pipe()
-	Expect(err).NotTo(HaveOccurred())
-	kinds := map[rune]*os.File{
-		'p': w, 'r': ok(os.Open("/proc/self/exe")), 'e': ok(os.Open("/dev/random")),
-	}
-	for _, keep := range []bool{false, true} {
-		a, b, err := scm.Config{KeepTruncated: keep}.Pair(args[0])
-		Expect(err).NotTo(HaveOccurred())
-		Expect(b.SetDeadline(time.Now().Add(Hang))).To(Succeed())
-		before := fdtest.Take()
-		for _, c := range []struct {
-			free     int
-			sent     string
-			files    int
-			received string
-		}{
-			{0, "pppp", 0, "0"}, {1, "pppp", 1, "1"}, {3, "pppp", 3, "3"}, {3, "epp", 0, "3"}, {3, "pep", 1, "3"}, {3, "ppe", 2, "3"},
-			{1, "r", 1, ""}, {3, "prr", 3, ""}, {2, "e", 1, ""},
-		} {
-			var sent []*os.File
-			for _, kind := range c.sent {
-				sent = append(sent, kinds[kind])
-			}
-			Expect(a.WriteFiles([]byte("xyz"), sent...)).To(Equal(3))
-			var n int
-			var files []*os.File
-			withFree(c.free, func() { n, files, err = b.ReadFiles(make([]byte, 8), 8) })
-			Expect(n).To(Equal(3), c.sent)
-			if c.received == "" {
-				Expect(err).NotTo(HaveOccurred(), c.sent)
-			} else {
-				Expect(errorOf[*scm.TruncatedError](err)).To(MatchError(unix.EMFILE))
-				Expect(err).To(MatchError(HavePrefix("scm: message lost descriptors (" + c.received + " received, 8 requested): ")))
-			}
-			if keep || c.received == "" {
-				areSame(files, sent[:c.files])
-			} else {
-				Expect(files).To(BeNil())
-			}
-			for _, f := range files {
-				Expect(f.Close()).To(Succeed())
-			}
-			Expect(before.NewSince()).To(BeEmpty(), c.sent)
-		}
-		for call, sent := range map[string]syscall.Conn{"RecvFile": kinds['e'], "RecvConn": a} { // both need one more descriptor
-			Expect(a.SendConn(fdtest.AsSocket(sent))).To(Succeed())
-			withFree(1, func() { err = receiving[call](b) })
-			Expect(err).To(opFails("read", unix.EMFILE), call)
-		}
-		Expect(a.SendFile("x", kinds['r'])).To(Succeed())
-		var f *os.File
-		withFree(1, func() { f, err = b.RecvFile() })
-		Expect(f.Close(), err).To(Succeed())
-		Expect(before.NewSince()).To(BeEmpty())
-	}
-	Expect(w.Close()).To(Succeed())
-	noWriterIsLeft(r)
-})
-
-var _ = DescribeTableSubtree("on", func(network string) {
 	It("Conn.Send and Recv pass buffers, descriptors, credentials and flags", func() {
 		a, b := pair(network)
 		Expect(b.PassCred(true)).To(Succeed())
@@ -584,6 +463,120 @@ var _ = DescribeTableSubtree("on", func(network string) {
 		Expect(out.N).To(BeZero())
 	})
 }, everyNetwork)
+
+var _ = It("methods of a nil Conn and of a Conn created as a struct literal return os.ErrInvalid", func() {
+	f := pipes(1)[0]
+	_, far := pair("unix")
+	for _, c := range []*scm.Conn{nil, {}, {UnixConn: far.UnixConn}} {
+		invalid := MatchError(os.ErrInvalid)
+		if c != nil {
+			invalid = And(invalid, MatchError(ContainSubstring("use scm.NewConn")))
+		}
+		for name, receive := range receiving {
+			Expect(receive(c)).To(invalid, name)
+		}
+		for name, send := range sending {
+			Expect(send(c, f)).To(invalid, name)
+		}
+		Expect(c.Close()).To(invalid)
+		c.SetUnlinkOnClose(false) // returns no error
+		Expect(Second(c.PeerCred())).To(invalid)
+		Expect(Second(c.PeerPIDFD())).To(invalid)
+		for _, set := range []func(bool) error{c.PassCred, c.PassPIDFD, c.PassRights} {
+			Expect(set(true)).To(invalid)
+		}
+	}
+})
+
+// controlOptions are the options of a socket that add other control data to the descriptors.
+var controlOptions = map[string]int{
+	"SO_PASSCRED":        unix.SO_PASSCRED,
+	"SO_PASSPIDFD":       unix.SO_PASSPIDFD,
+	"SO_PASSSEC":         unix.SO_PASSSEC,
+	"SO_TIMESTAMP":       unix.SO_TIMESTAMP,
+	"SO_TIMESTAMP_NEW":   unix.SO_TIMESTAMP_NEW,
+	"SO_TIMESTAMPNS":     unix.SO_TIMESTAMPNS,
+	"SO_TIMESTAMPNS_NEW": unix.SO_TIMESTAMPNS_NEW,
+}
+
+// F_SETFL would write all flags back, and undo a change that the sender made.
+var _ = It("SetNonblock does not undo another change of the status flags", func() {
+	a, _ := pair("unix")
+	var stop atomic.Bool
+	changes := start(func() {
+		for on := true; !stop.Load(); on = !on {
+			Expect(scm.SetNonblock(a, on)).To(Succeed())
+		}
+	})
+	defer changes()
+	defer stop.Store(true)
+	theirs := FDOf(asFile(FDOf(a)))
+	for i := range 50_000 {
+		want := i % 2 * unix.O_ASYNC
+		fcntl(theirs, unix.F_SETFL, want)
+		Expect(fcntl(theirs, unix.F_GETFL, 0) & unix.O_ASYNC).To(Equal(want))
+	}
+})
+
+// conn-nofile receives while only a few descriptors are free. In sent, "p" is the writing end of a pipe, "r" a
+// regular file, and "e" a device that is kept out of the poller, whose file needs one more descriptor.
+var _ = Child("conn-nofile", func(args []string) {
+	r, w := both(os.Pipe())
+	kinds := map[rune]*os.File{
+		'p': w, 'r': ok(os.Open("/proc/self/exe")), 'e': ok(os.Open("/dev/random")),
+	}
+	for _, keep := range []bool{false, true} {
+		a, b := both(scm.Config{KeepTruncated: keep}.Pair(args[0]))
+		Expect(b.SetDeadline(time.Now().Add(Hang))).To(Succeed())
+		before, err := fdtest.Take(), error(nil)
+		for _, c := range []struct {
+			free     int
+			sent     string
+			files    int
+			received string
+		}{
+			{0, "pppp", 0, "0"}, {1, "pppp", 1, "1"}, {3, "pppp", 3, "3"}, {3, "epp", 0, "3"}, {3, "pep", 1, "3"}, {3, "ppe", 2, "3"},
+			{1, "r", 1, ""}, {3, "prr", 3, ""}, {2, "e", 1, ""},
+		} {
+			var sent []*os.File
+			for _, kind := range c.sent {
+				sent = append(sent, kinds[kind])
+			}
+			Expect(a.WriteFiles([]byte("xyz"), sent...)).To(Equal(3))
+			var n int
+			var files []*os.File
+			withFree(c.free, func() { n, files, err = b.ReadFiles(make([]byte, 8), 8) })
+			Expect(n).To(Equal(3), c.sent)
+			if c.received == "" {
+				Expect(err).NotTo(HaveOccurred(), c.sent)
+			} else {
+				Expect(errorOf[*scm.TruncatedError](err)).To(MatchError(unix.EMFILE))
+				Expect(err).To(MatchError(HavePrefix("scm: message lost descriptors (" + c.received + " received, 8 requested): ")))
+			}
+			if keep || c.received == "" {
+				areSame(files, sent[:c.files])
+			} else {
+				Expect(files).To(BeNil())
+			}
+			for _, f := range files {
+				Expect(f.Close()).To(Succeed())
+			}
+			Expect(before.NewSince()).To(BeEmpty(), c.sent)
+		}
+		for call, sent := range map[string]syscall.Conn{"RecvFile": kinds['e'], "RecvConn": a} { // both need one more descriptor
+			Expect(a.SendConn(fdtest.AsSocket(sent))).To(Succeed())
+			withFree(1, func() { err = receiving[call](b) })
+			Expect(err).To(opFails("read", unix.EMFILE), call)
+		}
+		Expect(a.SendFile("x", kinds['r'])).To(Succeed())
+		var f *os.File
+		withFree(1, func() { f, err = b.RecvFile() })
+		Expect(f.Close(), err).To(Succeed())
+		Expect(before.NewSince()).To(BeEmpty())
+	}
+	Expect(w.Close()).To(Succeed())
+	noWriterIsLeft(r)
+})
 
 var _ = It("a Conn from ListenPacket receives from any sender, and can reply to a sender that has an address", func() {
 	checkNoLeak()

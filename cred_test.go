@@ -5,7 +5,6 @@ package scm_test
 import (
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"strconv"
@@ -41,43 +40,34 @@ func (f *fixture) badSockets(name string, call func(sock int) error) {
 // named makes a listening socket with a name that the kernel chooses.
 func (f *fixture) named(typ int) (sock int, name string) {
 	GinkgoHelper()
-	sock, err := unix.Socket(unix.AF_UNIX, typ|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
-	Expect(err).NotTo(HaveOccurred())
-	f.Own(sock)
+	sock = f.own(unix.Socket(unix.AF_UNIX, typ|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0))
 	Expect(unix.Bind(sock, &unix.SockaddrUnix{})).To(Succeed())
 	Expect(unix.Listen(sock, 8)).To(Succeed())
-	addr, err := unix.Getsockname(sock)
-	Expect(err).NotTo(HaveOccurred())
-	return sock, addr.(*unix.SockaddrUnix).Name
+	return sock, ok(unix.Getsockname(sock)).(*unix.SockaddrUnix).Name
 }
 
 func (f *fixture) accept(listening int) int {
 	GinkgoHelper()
 	sock, _, err := unix.Accept4(listening, unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK)
-	Expect(err).NotTo(HaveOccurred())
-	f.Own(sock)
+	f.own(sock, err)
 	return sock
 }
 
 // connect connects to a socket by name, prints its PID and waits for the end of its standard input.
 var _ = Child("connect", func(args []string) {
-	typ, err := strconv.Atoi(args[0])
-	Expect(err).NotTo(HaveOccurred())
+	typ := ok(strconv.Atoi(args[0]))
 	sock := ok(unix.Socket(unix.AF_UNIX, typ|unix.SOCK_CLOEXEC, 0))
 	Expect(unix.Connect(sock, &unix.SockaddrUnix{Name: args[1]})).To(Succeed())
 	Expect(unix.Sendto(sock, []byte("x"), 0, nil)).To(Succeed())
 	fmt.Println(os.Getpid())
-	_, err = os.Stdin.Read(make([]byte, 1))
-	Expect(err).To(HaveOccurred())
+	Expect(os.Stdin.Read(make([]byte, 1))).Error().To(HaveOccurred())
 })
 
 // connected starts the child connect, and waits until it is connected. The child runs until end is called.
 func connected(cmd *exec.Cmd) (pid int, end func()) {
 	GinkgoHelper()
-	stdin, err := cmd.StdinPipe()
-	Expect(err).NotTo(HaveOccurred())
-	stdout, err := cmd.StdoutPipe()
-	Expect(err).NotTo(HaveOccurred())
+	stdin := ok(cmd.StdinPipe())
+	stdout := ok(cmd.StdoutPipe())
 	var stderr strings.Builder
 	cmd.Stderr = &stderr
 	Expect(cmd.Start()).To(Succeed())
@@ -91,8 +81,7 @@ func connected(cmd *exec.Cmd) (pid int, end func()) {
 		}
 	}
 	DeferCleanup(end)
-	_, err = fmt.Fscanln(stdout, &pid)
-	Expect(err).NotTo(HaveOccurred(), "standard error: %s", &stderr)
+	Expect(Second(fmt.Fscanln(stdout, &pid))).To(Succeed(), "standard error: %s", &stderr)
 	Expect(pid).To(Equal(cmd.Process.Pid))
 	return pid, end
 }
@@ -136,7 +125,7 @@ var _ = DescribeTableSubtree("on", func(typ int) {
 	It("PeerCred returns the errno for a bad descriptor", func() {
 		f.badSockets("getsockopt", func(sock int) error {
 			cred, err := scm.PeerCred(sock)
-			Expect(cred).To(Equal(scm.Cred{PID: 0, UID: -1, GID: -1}))
+			Expect(cred).To(Equal(noCred))
 			return err
 		})
 	})
@@ -153,8 +142,21 @@ var _ = DescribeTableSubtree("on", func(typ int) {
 				continue // on gVisor
 			}
 			failsWith(err, "getsockopt", unix.ENOTCONN)
-			Expect(cred).To(Equal(scm.Cred{PID: 0, UID: -1, GID: -1}))
+			Expect(cred).To(Equal(noCred))
 		}
+	})
+
+	It("sending descriptors, but not plain data, fails with EPERM while PassRights is off", func() {
+		supported(scm.PassRights(f.b, false), "SO_PASSRIGHTS, new in Linux 6.16")
+		fd := f.file()
+		writeFails(f.a, []byte("x"), fd, unix.EPERM)
+		sendFails(f.a, "x", unix.EPERM, fd, fd)
+		isEmpty(f.b)
+		f.sends("plain")
+		f.receives(8, 1, 0, "plain", 0)
+		Expect(scm.PassRights(f.b, true)).To(Succeed())
+		f.sends("x", fd)
+		f.receives(1, 1, 0, "x", 0, fd)
 	})
 }, everyType)
 
@@ -185,20 +187,7 @@ var _ = DescribeTableSubtree("on accepted", func(typ int) {
 		Expect(scm.PeerCred(f.accept(listening))).To(Equal(scm.Cred{PID: pid, UID: id, GID: id + 1}))
 	})
 
-	It("PeerPIDFD returns a pidfd of the process that connected", func() {
-		pid, end := connected(cmd)
-		sock := f.accept(listening)
-		pidfd, err := scm.PeerPIDFD(sock)
-		supported(err, "SO_PEERPIDFD, new in Linux 6.5")
-		f.Own(pidfd)
-		Expect(fdtest.CloseOnExec(pidfd)).To(BeTrue())
-		Expect(state(pidfd)).To(MatchRegexp(`(?m)^Pid:\s+%d$`, pid))
-		Expect(unix.PidfdSendSignal(pidfd, 0, nil, 0)).To(Succeed())
-		end()
-		Expect(unix.PidfdSendSignal(pidfd, 0, nil, 0)).To(MatchError(unix.ESRCH))
-	})
-
-	It("the pidfd that PeerPIDFD returns becomes readable when the process ends", func() {
+	It("PeerPIDFD returns a pidfd of the process that connected, which becomes readable when that ends", func() {
 		readable := func(pidfd int) bool {
 			polled := []unix.PollFd{{Fd: int32(pidfd), Events: unix.POLLIN}}
 			n, err := unix.Poll(polled, 0)
@@ -208,14 +197,18 @@ var _ = DescribeTableSubtree("on accepted", func(typ int) {
 			must(err)
 			return n == 1 && polled[0].Revents&unix.POLLIN != 0
 		}
-		_, end := connected(cmd)
+		pid, end := connected(cmd)
 		sock := f.accept(listening)
 		before, err := scm.PeerPIDFD(sock)
 		supported(err, "SO_PEERPIDFD, new in Linux 6.5")
 		f.Own(before)
+		Expect(fdtest.CloseOnExec(before)).To(BeTrue())
+		Expect(pidOf(before)).To(Equal(strconv.Itoa(pid)))
+		Expect(unix.PidfdSendSignal(before, 0, nil, 0)).To(Succeed())
 		Expect(readable(before)).To(BeFalse())
 		end()
 		Expect(readable(before)).To(BeTrue())
+		Expect(unix.PidfdSendSignal(before, 0, nil, 0)).To(MatchError(unix.ESRCH))
 		after, err := scm.PeerPIDFD(sock)
 		if err == nil { // Linux 6.16
 			f.Own(after)
@@ -237,71 +230,13 @@ var _ = It("PeerPIDFD returns the errno for a bad descriptor, and opens nothing"
 	f.badSockets("getsockopt", fails)
 	Expect(pidfds()).To(Equal(before))
 
-	sock := ok(socket(unix.AF_UNIX, unix.SOCK_STREAM)())
-	f.Own(sock)
+	sock := f.own(socket(unix.AF_UNIX, unix.SOCK_STREAM)())
 	err := fails(sock)
 	if errors.Is(err, errors.ErrUnsupported) {
 		supported(err, "SO_PEERPIDFD, new in Linux 6.5")
 	}
 	failsWith(err, "getsockopt", unix.ENODATA)
 })
-
-var _ = DescribeTableSubtree("on", func(typ int) {
-	var f *fixture
-	BeforeEach(func() { f = connect(typ) })
-
-	It("Recv returns the sender's credentials while PassCred is on", func() {
-		for _, on := range []bool{true, true, false, false, true} {
-			Expect(scm.PassCred(f.b, on)).To(Succeed())
-			f.sends("x")
-			cred := scm.Cred{PID: 7}
-			m := scm.Message{Buffers: [][]byte{make([]byte, 1)}, Cred: &cred}
-			Expect(scm.Recv(f.b, &m, 0)).To(Succeed())
-			if on {
-				Expect(cred).To(Equal(self()))
-			} else {
-				Expect(cred).To(Equal(scm.Cred{PID: 0, UID: -1, GID: -1}))
-			}
-		}
-	})
-}, everyType)
-
-var _ = DescribeTableSubtree("on", func(typ int) {
-	It("Recv returns a pidfd of the sender while PassPIDFD is on", func() {
-		f := connect(typ)
-		before := pidfds()
-		supported(scm.PassPIDFD(f.b, true), "SO_PASSPIDFD, new in Linux 6.5")
-		for _, on := range []bool{true, true, false, false, true} {
-			Expect(scm.PassPIDFD(f.b, on)).To(Succeed())
-			f.sends("x")
-			pidfd := 7
-			m := scm.Message{Buffers: [][]byte{make([]byte, 1)}, PIDFD: &pidfd}
-			Expect(scm.Recv(f.b, &m, 0)).To(Succeed())
-			if on {
-				Expect(state(pidfd)).To(MatchRegexp(`(?m)^Pid:\s+%d$`, os.Getpid()))
-				Expect(fdtest.CloseOnExec(pidfd)).To(BeTrue())
-				Expect(unix.Close(pidfd)).To(Succeed())
-			}
-			Expect(pidfds()).To(Equal(before))
-		}
-	})
-}, everyType)
-
-var _ = DescribeTableSubtree("on", func(typ int) {
-	It("sending descriptors, but not plain data, fails with EPERM while PassRights is off", func() {
-		f := connect(typ)
-		supported(scm.PassRights(f.b, false), "SO_PASSRIGHTS, new in Linux 6.16")
-		fd := f.file()
-		writeFails(f.a, []byte("x"), fd, unix.EPERM)
-		sendFails(f.a, "x", unix.EPERM, fd, fd)
-		isEmpty(f.b)
-		f.sends("plain")
-		f.receives(8, 1, 0, "plain", 0)
-		Expect(scm.PassRights(f.b, true)).To(Succeed())
-		f.sends("x", fd)
-		f.receives(1, 1, 0, "x", 0, fd)
-	})
-}, everyType)
 
 var _ = Describe("on stream sockets,", func() {
 	var f *fixture
@@ -321,8 +256,7 @@ var _ = Describe("on stream sockets,", func() {
 	// Linux accepts the obsolete SO_BSDCOMPAT without any effect, as gVisor accepts options that it does not have.
 	It("setting an option that the kernel rejects, or accepts without effect, fails with errors.ErrUnsupported", func() {
 		for _, option := range []int{9999, unix.SO_BSDCOMPAT} {
-			err := sys.SetOption(f.b, option, true)
-			Expect(err).To(And(MatchError(errors.ErrUnsupported), MatchError(unix.ENOPROTOOPT)))
+			Expect(sys.SetOption(f.b, option, true)).To(And(MatchError(errors.ErrUnsupported), MatchError(unix.ENOPROTOOPT)))
 		}
 		Expect(errorOf[*os.SyscallError](sys.SetOption(f.b, 9999, false)).Syscall).To(Equal("setsockopt"))
 	})
@@ -333,8 +267,7 @@ var _ = Describe("on stream sockets,", func() {
 			Skip("cannot make a TCP socket: " + err.Error())
 		}
 		f.Own(sock)
-		err = scm.PassRights(sock, false)
-		Expect(err).To(MatchError(errors.ErrUnsupported))
+		Expect(scm.PassRights(sock, false)).To(MatchError(errors.ErrUnsupported))
 	})
 })
 
@@ -345,17 +278,7 @@ var _ = DescribeTableSubtree("on", func(network string) {
 		pidfd, err := a.PeerPIDFD()
 		supported(err, "SO_PEERPIDFD, new in Linux 6.5")
 		DeferCleanup(unix.Close, pidfd)
-		Expect(state(pidfd)).To(MatchRegexp(`(?m)^Pid:\s+%d$`, os.Getpid()))
-	})
-
-	It("Conn.Recv returns a pidfd of the sender after PassPIDFD(true)", func() {
-		a, b := pair(network)
-		supported(b.PassPIDFD(true), "SO_PASSPIDFD, new in Linux 6.5")
-		Expect(a.Write([]byte("x"))).To(Equal(1))
-		pidfd := -1
-		Expect(b.Recv(&scm.Message{Buffers: [][]byte{make([]byte, 1)}, PIDFD: &pidfd}, 0)).To(Succeed())
-		Expect(fdtest.IsOpen(pidfd)).To(BeTrue())
-		Expect(unix.Close(pidfd)).To(Succeed())
+		Expect(pidOf(pidfd)).To(Equal(strconv.Itoa(os.Getpid())))
 	})
 
 	if network != "unixgram" { // where a receiver is not notified of the end
@@ -378,28 +301,9 @@ var _ = DescribeTableSubtree("on", func(network string) {
 			}
 		})
 	}
-
-	It("PeerCred, PeerPIDFD and the option methods of a closed Conn return net.ErrClosed", func() {
-		a, _ := pair(network)
-		Expect(a.Close()).To(Succeed())
-		cred, err := a.PeerCred()
-		Expect(err).To(opFails("get", net.ErrClosed))
-		Expect(cred).To(Equal(scm.Cred{PID: 0, UID: -1, GID: -1}))
-		pidfd, err := a.PeerPIDFD()
-		Expect(err).To(opFails("get", net.ErrClosed))
-		Expect(pidfd).To(Equal(-1))
-		for _, set := range []func(bool) error{a.PassCred, a.PassPIDFD, a.PassRights} {
-			Expect(set(true)).To(opFails("set", net.ErrClosed))
-		}
-	})
 }, everyNetwork)
 
 // A message identifies its sender by credentials and a pidfd.
-
-// myself returns the credentials of this process.
-func myself() scm.Cred {
-	return scm.Cred{PID: os.Getpid(), UID: os.Getuid(), GID: os.Getgid()}
-}
 
 // noCred is what Recv stores if no credentials were received.
 var noCred = scm.Cred{PID: 0, UID: -1, GID: -1}
@@ -431,31 +335,34 @@ var _ = DescribeTableSubtree("on", func(typ int) {
 	for _, n := range []int{0, 1, 2, scm.MaxFDs} {
 		It("Send and Recv pass credentials with "+Count(n, "descriptor"), func() {
 			f.option(unix.SO_PASSCRED, 1)
-			sent, cred := f.files(n), myself()
+			sent, cred := f.files(n), self()
 			for _, unpadded := range []bool{false, true} {
 				m := scm.Message{Buffers: [][]byte{[]byte("x")}, FDs: sent, Cred: &cred, Unpadded: unpadded}
 				Expect(scm.Send(f.a, &m, 0)).To(Succeed())
-				Expect(cred).To(Equal(myself()), "Send wrote to them")
-				Expect(f.credentials(n, sent...)).To(Equal(myself()))
+				Expect(cred).To(Equal(self()), "Send wrote to them")
+				Expect(f.credentials(n, sent...)).To(Equal(self()))
 			}
 		})
 	}
 
-	It("Recv, RecvBatch and failed receives overwrite earlier credentials", func() {
-		f.option(unix.SO_PASSCRED, 1)
-		cred := stale
-		m := scm.Message{Buffers: [][]byte{make([]byte, 1)}, Cred: &cred}
-		Expect(scm.Recv(f.b, &m, 0)).To(MatchError(unix.EAGAIN))
-		Expect(cred).To(Equal(noCred))
-		f.sends("x")
-		Expect(f.credentials(0)).To(Equal(myself()))
-		f.option(unix.SO_PASSCRED, 0)
-		f.sends("x")
-		Expect(f.credentials(0)).To(Equal(noCred))
+	It("Recv returns the sender's credentials while PassCred is on, and otherwise or after an error overwrites earlier ones", func() {
+		for _, on := range []bool{true, true, false, false, true} {
+			Expect(scm.PassCred(f.b, on)).To(Succeed())
+			cred := stale
+			m := scm.Message{Buffers: [][]byte{make([]byte, 1)}, Cred: &cred}
+			Expect(scm.Recv(f.b, &m, 0)).To(MatchError(unix.EAGAIN))
+			Expect(cred).To(Equal(noCred))
+			f.sends("x")
+			if on {
+				Expect(f.credentials(0)).To(Equal(self()))
+			} else {
+				Expect(f.credentials(0)).To(Equal(noCred))
+			}
+		}
 	})
 
 	It("Send fails with ESRCH or EPERM for the credentials of a process that does not exist, and sends nothing", func() {
-		cred := myself()
+		cred := self()
 		cred.PID = 1 << 30 // more than the kernel's PID_MAX_LIMIT
 		m := scm.Message{Buffers: [][]byte{[]byte("x")}, Cred: &cred, N: 7}
 		Expect(scm.Send(f.a, &m, 0)).To(Or(MatchError(unix.ESRCH), MatchError(unix.EPERM)))
@@ -478,8 +385,7 @@ var _ = DescribeTableSubtree("on", func(typ int) {
 		} {
 			m := scm.Message{Buffers: [][]byte{[]byte("x")}, Cred: &cred}
 			failsWith(scm.Send(f.a, &m, 0), "sendmsg", unix.EINVAL)
-			_, err := scm.SendBatch(f.a, []scm.Message{m}, 0)
-			failsWith(err, "sendmmsg", unix.EINVAL)
+			Expect(scm.SendBatch(f.a, []scm.Message{m}, 0)).Error().To(failed("sendmmsg", unix.EINVAL))
 		}
 		isEmpty(f.b)
 	})
@@ -489,14 +395,14 @@ var _ = DescribeTableSubtree("on", func(typ int) {
 		sent := f.file()
 		Expect(allocations(func() bool {
 			var p [1]byte
-			bufs, fds, cred := [1][]byte{p[:]}, [1]int{sent}, myself()
+			bufs, fds, cred := [1][]byte{p[:]}, [1]int{sent}, self()
 			m := scm.Message{Buffers: bufs[:], FDs: fds[:], Cred: &cred}
 			if scm.Send(f.a, &m, 0) != nil {
 				return false
 			}
 			cred = stale
 			err := scm.Recv(f.b, &m, 0)
-			return err == nil && cred == myself() && closeAll(m.FDs[:m.NFD])
+			return err == nil && cred == self() && closeAll(m.FDs[:m.NFD])
 		})).To(BeZero())
 	})
 }, everyType)
@@ -504,8 +410,7 @@ var _ = DescribeTableSubtree("on", func(typ int) {
 // pidOf returns the process of a pidfd.
 func pidOf(pidfd int) string {
 	GinkgoHelper()
-	text, err := os.ReadFile(fmt.Sprintf("/proc/self/fdinfo/%d", pidfd))
-	Expect(err).NotTo(HaveOccurred())
+	text := ok(os.ReadFile(fmt.Sprintf("/proc/self/fdinfo/%d", pidfd)))
 	for line := range strings.Lines(string(text)) {
 		if pid, ok := strings.CutPrefix(line, "Pid:"); ok {
 			return strings.TrimSpace(pid)
@@ -540,7 +445,7 @@ var _ = DescribeTableSubtree("on", func(typ int) {
 				Expect([]int{m.N, m.Flags}).To(Equal([]int{1, 0}))
 				f.receivedSame(m.FDs[:m.NFD], sent...)
 				if cred != nil {
-					Expect(*cred).To(Equal(myself()))
+					Expect(*cred).To(Equal(self()))
 				}
 				Expect(pidOf(pidfd)).To(Equal(strconv.Itoa(os.Getpid())))
 				Expect(fdtest.CloseOnExec(pidfd)).To(BeTrue())
@@ -627,19 +532,27 @@ var _ = DescribeTableSubtree("on", func(typ int) {
 		})
 	}
 
-	It("Recv sets *PIDFD to -1 if SO_PASSPIDFD is off, and after an error", func() {
-		f.option(unix.SO_PASSPIDFD, 0)
+	It("Recv returns a pidfd of the sender while PassPIDFD is on, and otherwise or after an error sets *PIDFD to -1", func() {
 		sent := f.files(2)
-		f.sends("x", sent...)
-		pidfd := -7
-		m := scm.Message{Buffers: [][]byte{make([]byte, 1)}, FDs: make([]int, 2), PIDFD: &pidfd}
-		Expect(scm.Recv(f.b, &m, 0)).To(Succeed())
-		Expect(m.Flags).To(Equal(0))
-		f.receivedSame(m.FDs[:m.NFD], sent...)
-		Expect(pidfd).To(Equal(-1))
-		pidfd = -7
-		Expect(scm.Recv(f.b, &m, 0)).To(MatchError(unix.EAGAIN))
-		Expect(pidfd).To(Equal(-1))
+		for _, on := range []bool{true, true, false, false, true} {
+			Expect(scm.PassPIDFD(f.b, on)).To(Succeed())
+			pidfd := -7
+			m := scm.Message{Buffers: [][]byte{make([]byte, 1)}, FDs: make([]int, 2), PIDFD: &pidfd}
+			Expect(scm.Recv(f.b, &m, 0)).To(MatchError(unix.EAGAIN))
+			Expect(pidfd).To(Equal(-1))
+			f.sends("x", sent...)
+			m.FDs, pidfd = make([]int, 2), -7
+			Expect(scm.Recv(f.b, &m, 0)).To(Succeed())
+			Expect(m.Flags).To(Equal(0))
+			f.receivedSame(m.FDs[:m.NFD], sent...)
+			if on {
+				Expect(pidOf(pidfd)).To(Equal(strconv.Itoa(os.Getpid())))
+				Expect(fdtest.CloseOnExec(pidfd)).To(BeTrue())
+				Expect(unix.Close(pidfd)).To(Succeed())
+			} else {
+				Expect(pidfd).To(Equal(-1))
+			}
+		}
 	})
 
 	It("Send ignores the PIDFD field", func() {

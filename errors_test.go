@@ -12,20 +12,27 @@ import (
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+	"github.com/onsi/gomega/types"
 	"golang.org/x/sys/unix"
 
 	"github.com/scm-rights/scm"
 	. "github.com/scm-rights/scm/internal/spectest"
 )
 
+// failed matches the error of a system call of that name that failed with errno.
+func failed(call string, errno unix.Errno) types.GomegaMatcher {
+	return WithTransform(func(err error) (e os.SyscallError) {
+		if found := new(os.SyscallError); errors.As(err, &found) {
+			e = *found
+		}
+		return e
+	}, Equal(os.SyscallError{Syscall: call, Err: errno}))
+}
+
 // failsWith checks that the system call of that name failed with errno.
 func failsWith(err error, call string, errno unix.Errno) {
 	GinkgoHelper()
-	var failed *os.SyscallError
-	Expect(errors.As(err, &failed)).To(BeTrue(), "%v is no os.SyscallError", err)
-	Expect(failed.Syscall).To(Equal(call))
-	Expect(failed.Err).To(Equal(errno))
-	Expect(errors.Is(err, errno)).To(BeTrue())
+	Expect(err).To(failed(call, errno))
 }
 
 // writeFails calls WriteFD, which must fail.
@@ -123,8 +130,8 @@ var _ = DescribeTableSubtree("on", func(typ int) {
 		f.a, f.b = f.pair(typ)
 		fd := f.file()
 		for _, next := range []func(){
-			func() { recvBatchFails(f.b, unix.EINTR) },
-			func() { sendBatchFails(f.b, unix.EINTR, fd) },
+			func() { Expect(scm.RecvBatch(f.b, slots(1), 0)).Error().To(failed("recvmmsg", unix.EINTR)) },
+			func() { Expect(scm.SendBatch(f.b, f.letters(2), 0)).Error().To(failed("sendmmsg", unix.EINTR)) },
 			func() { readFails(f.b, unix.EINTR) },
 			func() { recvFails(f.b, unix.EINTR) },
 			func() { writeFails(f.b, []byte("x"), fd, unix.EINTR) },
@@ -132,18 +139,14 @@ var _ = DescribeTableSubtree("on", func(typ int) {
 		} {
 			sent := f.file()
 			f.sends("x", sent)
-			ms := []scm.Message{
-				{Buffers: [][]byte{make([]byte, 2)}, FDs: make([]int, 1)},
-				{Buffers: [][]byte{make([]byte, 2)}, FDs: make([]int, 1), N: 7, NFD: 7, Flags: 7},
-			}
+			ms := slots(2)
 			interrupted(func() { Expect(scm.RecvBatch(f.b, ms, 0)).To(Equal(1)) })
 			Expect([]int{ms[0].N, ms[0].NFD, ms[0].Flags}).To(Equal([]int{1, 1, 0}))
 			f.Own(ms[0].FDs[0])
-			Expect([]int{ms[1].N, ms[1].NFD, ms[1].Flags}).To(Equal([]int{0, 0, 0}))
+			untouched(ms[1:])
 			next()
 			for _, sock := range []int{f.a, f.b} {
-				_, _, err := unix.Recvfrom(sock, make([]byte, 1), unix.MSG_DONTWAIT)
-				Expect(err).To(MatchError(unix.EAGAIN))
+				Expect(Third(unix.Recvfrom(sock, make([]byte, 1), unix.MSG_DONTWAIT))).To(MatchError(unix.EAGAIN))
 			}
 		}
 	})
@@ -195,22 +198,6 @@ func interrupted(call func()) {
 	defer wg.Wait()
 	defer close(done)
 	call()
-}
-
-// recvBatchFails calls RecvBatch, which must fail.
-func recvBatchFails(sock int, errno unix.Errno) {
-	GinkgoHelper()
-	n, err := scm.RecvBatch(sock, []scm.Message{{Buffers: [][]byte{make([]byte, 1)}, FDs: make([]int, 1)}}, 0)
-	failsWith(err, "recvmmsg", errno)
-	Expect(n).To(Equal(0))
-}
-
-// sendBatchFails calls SendBatch, which must fail.
-func sendBatchFails(sock int, errno unix.Errno, fds ...int) {
-	GinkgoHelper()
-	n, err := scm.SendBatch(sock, []scm.Message{{Buffers: [][]byte{[]byte("x")}, FDs: fds}}, 0)
-	failsWith(err, "sendmmsg", errno)
-	Expect(n).To(Equal(0))
 }
 
 var _ = It("a send over TCP succeeds, but Linux drops the descriptors", func() {

@@ -48,12 +48,10 @@ var _ = Child("empty-root", func(args []string) {
 	Expect(unix.Chdir("/")).To(Succeed())
 	s := samples[slices.IndexFunc(samples, func(s sample) bool { return s.name == args[1] })]
 	received := func() []int {
-		a, b, err := scm.Pair("unix")
-		Expect(err).NotTo(HaveOccurred())
+		a, b := both(scm.Pair("unix"))
 		Expect(a.WriteFDs([]byte("x"), 3)).To(Equal(1))
 		fds := make([]int, 1)
-		_, _, err = b.ReadFDs(make([]byte, 1), fds)
-		Expect(err).NotTo(HaveOccurred())
+		Expect(Third(b.ReadFDs(make([]byte, 1), fds))).To(Succeed())
 		Expect(a.Close()).To(Succeed())
 		Expect(b.Close()).To(Succeed())
 		return fds
@@ -193,9 +191,8 @@ func nameOf(fd int) string {
 
 // forger mounts a file system as its root, and sends a regular file and a namespace from it.
 var _ = Child("forger", func(args []string) {
-	dir, err := os.MkdirTemp("", "")
-	Expect(err).NotTo(HaveOccurred())
-	err = unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, "")
+	dir := ok(os.MkdirTemp("", ""))
+	err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, "")
 	if err == nil {
 		err = unix.Mount("root", dir, args[0], 0, args[1])
 	}
@@ -224,10 +221,8 @@ var _ = It("Enforce accepts a memfd that cannot be sealed as soon as the process
 
 // full-table checks memfds while it cannot create one.
 var _ = Child("full-table", func([]string) {
-	plain, err := unix.MemfdCreate("plain", unix.MFD_CLOEXEC)
-	Expect(err).NotTo(HaveOccurred())
-	sealed, err := memfd(unix.F_SEAL_SHRINK)()
-	Expect(err).NotTo(HaveOccurred())
+	plain := ok(unix.MemfdCreate("plain", unix.MFD_CLOEXEC))
+	sealed := ok(memfd(unix.F_SEAL_SHRINK)())
 	enforce := func(kind scm.Kind, fd int) error { return single(kind).Enforce([]int{ok(unix.Dup(fd))}) }
 	inFullTable := func(kind scm.Kind, fd int) error {
 		var limit unix.Rlimit

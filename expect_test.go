@@ -259,16 +259,13 @@ var _ = Describe("Enforce", func() {
 
 var _ = It("Enforce recognizes a file whose path is too long for readlink", func() {
 	f := connect(unix.SOCK_SEQPACKET)
-	at := ok(unix.Open(GinkgoT().TempDir(), unix.O_PATH|unix.O_CLOEXEC, 0))
-	f.Own(at)
+	at := f.own(unix.Open(GinkgoT().TempDir(), unix.O_PATH|unix.O_CLOEXEC, 0))
 	for range 20 {
 		name := strings.Repeat("d", 250)
 		Expect(unix.Mkdirat(at, name, 0o700)).To(Succeed())
-		at = ok(unix.Openat(at, name, unix.O_PATH|unix.O_CLOEXEC, 0))
-		f.Own(at)
+		at = f.own(unix.Openat(at, name, unix.O_PATH|unix.O_CLOEXEC, 0))
 	}
-	fd := ok(unix.Openat(at, "file", unix.O_CREAT|unix.O_RDWR|unix.O_CLOEXEC, 0o600))
-	f.Own(fd)
+	fd := f.own(unix.Openat(at, "file", unix.O_CREAT|unix.O_RDWR|unix.O_CLOEXEC, 0o600))
 	f.accepts(single(scm.KindRegular), fd)
 	f.rejects(single(scm.KindMemfd), fd)
 })
@@ -295,8 +292,7 @@ var _ = It("AnonymousKind recognizes both forms in which kernels name a pidfd, a
 
 var _ = It("Expect.Kind can be the name that /proc shows for an anonymous file", func() {
 	f := connect(unix.SOCK_SEQPACKET)
-	fd := ok(unix.Eventfd(0, unix.EFD_CLOEXEC))
-	f.Own(fd)
+	fd := f.own(unix.Eventfd(0, unix.EFD_CLOEXEC))
 	for kind, takes := range map[scm.Kind]bool{
 		"dmabuf": false, "eventfd": true, "anon_inode:eventfd": true, "anon_inode:[eventfd]": true, "anon_inode:[eventpoll]": false,
 	} {
@@ -339,8 +335,7 @@ var _ = It("Expect.Seals accepts memfds that have at least these seals", func() 
 	f := connect(unix.SOCK_SEQPACKET)
 	all := []int{unix.F_SEAL_SEAL, unix.F_SEAL_SHRINK, unix.F_SEAL_GROW, unix.F_SEAL_WRITE}
 	for set := range 1 << len(all) {
-		fd := ok(memfd(bits(all, set))())
-		f.Own(fd)
+		fd := f.own(memfd(bits(all, set))())
 		for want := range 1 << len(all) {
 			f.takesOnly(set&want == want, scm.Expect{Min: 1, Max: 1, Kind: scm.KindMemfd, Seals: bits(all, want)}, fd)
 		}
@@ -352,8 +347,7 @@ var _ = It("Expect.Flags accepts files that have at least these status flags", f
 	f := connect(unix.SOCK_SEQPACKET)
 	all := []int{unix.O_APPEND, unix.O_NONBLOCK, unix.O_SYNC}
 	for set := range 1 << len(all) {
-		fd := ok(opens("file", unix.O_WRONLY|bits(all, set))())
-		f.Own(fd)
+		fd := f.own(opens("file", unix.O_WRONLY|bits(all, set))())
 		for want := range 1 << len(all) {
 			f.takesOnly(set&want == want, scm.Expect{Min: 1, Max: 1, Access: scm.AccessWrite, Flags: bits(all, want)}, fd)
 		}
@@ -364,23 +358,20 @@ var _ = It("Expect.Flags accepts files that have at least these status flags", f
 var _ = It("Expect.Flags works for files of every kind, unless they were opened with O_PATH", func() {
 	f := connect(unix.SOCK_SEQPACKET)
 	for _, open := range []func() (int, error){opens("fifo", unix.O_RDWR), opens(".", 0), opens("/dev/null", 0), memfd(0), socket(unix.AF_UNIX, unix.SOCK_STREAM)} {
-		fd := ok(open())
-		f.Own(fd)
+		fd := f.own(open())
 		e := scm.Expect{Min: 1, Max: 1, Flags: unix.O_NONBLOCK}
 		f.rejects(e, fd)
 		fcntl(fd, unix.F_SETFL, unix.O_NONBLOCK)
 		f.accepts(e, fd)
 	}
-	path := ok(opens("file", unix.O_PATH)())
-	f.Own(path)
+	path := f.own(opens("file", unix.O_PATH)())
 	e := scm.Expect{Min: 1, Max: 1, Access: scm.AccessAny, Flags: unix.O_APPEND}
 	Expect(f.rejects(e, path)).To(MatchError("scm: wanted a file with O_APPEND, got a regular file (O_PATH)"))
 })
 
 var _ = It("an ExpectError names the status flags that a file lacks", func() {
 	f := connect(unix.SOCK_SEQPACKET)
-	fd := ok(opens("file", unix.O_WRONLY|unix.O_DSYNC|unix.O_NOATIME)())
-	f.Own(fd)
+	fd := f.own(opens("file", unix.O_WRONLY|unix.O_DSYNC|unix.O_NOATIME)())
 	for flags, words := range map[int][2]string{
 		unix.O_APPEND: {"O_APPEND", "O_APPEND"},
 		unix.O_SYNC:   {"O_SYNC", "O_SYNC"},
@@ -395,8 +386,7 @@ var _ = It("an ExpectError names the status flags that a file lacks", func() {
 
 var _ = It("an ExpectError names the seals", func() {
 	f := connect(unix.SOCK_SEQPACKET)
-	fd := ok(memfd(unix.F_SEAL_GROW)())
-	f.Own(fd)
+	fd := f.own(memfd(unix.F_SEAL_GROW)())
 	for seals, words := range map[int]string{
 		unix.F_SEAL_WRITE:                       "a memfd sealed against writing",
 		unix.F_SEAL_WRITE | unix.F_SEAL_SHRINK:  "a memfd sealed against shrinking and writing",
@@ -705,8 +695,7 @@ var _ = It("Enforce makes no request to the server of a FUSE file", func() {
 	server := fusetest.Mount(GinkgoTB(), fusetest.Options{})
 	f := connect(unix.SOCK_STREAM)
 	open := func(flags int) int {
-		fd := ok(unix.Open(server.File, flags|unix.O_CLOEXEC, 0))
-		f.Own(fd)
+		fd := f.own(unix.Open(server.File, flags|unix.O_CLOEXEC, 0))
 		return fd
 	}
 	// The kernel finds out that the server does not support FLUSH.

@@ -286,21 +286,18 @@ func waitForFile(f *os.File, isPIDFD bool) error {
 // becomes ready, by a deadline, and by Close.
 func waitsAndWakes(kind string, take func(c *scm.Conn) (*os.File, error)) {
 	GinkgoHelper()
-	a, b, err := scm.Pair("unixpacket")
-	Expect(err).NotTo(HaveOccurred())
+	a, b := both(scm.Pair("unixpacket"))
 	defer func() { Expect(errors.Join(a.Close(), b.Close())).To(Succeed()) }()
 	var wake, end func()
 	// pass returns a received file. The sender's remains open.
 	pass := func() *os.File {
-		w, err := waitables[kind]()
-		Expect(err).NotTo(HaveOccurred())
+		w := ok(waitables[kind]())
 		Expect(a.SendFile("x", w.file)).To(Succeed())
 		wake, end = w.wake, func() {
 			_ = w.file.Close()
 			w.end()
 		}
-		f, err := take(b)
-		Expect(err).NotTo(HaveOccurred())
+		f := ok(take(b))
 		Expect(statusOf(f)&unix.O_NONBLOCK).NotTo(BeZero(), "the sender's flag")
 		return f
 	}
@@ -322,9 +319,8 @@ func waitsAndWakes(kind string, take func(c *scm.Conn) (*os.File, error)) {
 	end()
 
 	f = pass()
-	err = wait(f, func() { Expect(f.Close()).To(Succeed()) })
 	// RawConn.Read returns an error of package internal/poll.
-	Expect(err).To(Or(MatchError(os.ErrClosed), MatchError("use of closed file")))
+	Expect(wait(f, func() { Expect(f.Close()).To(Succeed()) })).To(Or(MatchError(os.ErrClosed), MatchError("use of closed file")))
 	end()
 }
 
@@ -397,13 +393,10 @@ var _ = Child("without-proc", func([]string) {
 		}
 	}
 
-	a, b, err := scm.Pair("unix")
-	Expect(err).NotTo(HaveOccurred())
-	w, err := waitables["an eventfd"]()
-	Expect(err).NotTo(HaveOccurred())
+	a, b := both(scm.Pair("unix"))
+	w := ok(waitables["an eventfd"]())
 	Expect(a.SendFile("x", w.file)).To(Succeed())
-	f, err := b.RecvFile()
-	Expect(err).NotTo(HaveOccurred())
+	f := ok(b.RecvFile())
 	Expect(f.SetReadDeadline(time.Now())).To(MatchError(os.ErrNoDeadline))
 	w.wake()
 	p := make([]byte, 8)
@@ -462,8 +455,7 @@ var _ = Child("hostile-file", func(args []string) {
 	Expect(c.SetDeadline(time.Now().Add(Hang))).To(Succeed())
 	f := ok(takers[args[0]](c))
 	runtime.GC()
-	r, w, err := os.Pipe()
-	Expect(err).NotTo(HaveOccurred())
+	r, w := both(os.Pipe())
 	time.AfterFunc(time.Millisecond, func() { _ = w.Close() })
 	Expect(io.ReadAll(r)).To(BeEmpty())
 	Expect(f.Close()).To(Succeed())
@@ -477,8 +469,7 @@ var _ = Describe("a FUSE server that does not answer a poll", func() {
 			f := connect(unix.SOCK_STREAM)
 			// The path ends like the kernel's name for an eventfd. The server accepts any name.
 			name := filepath.Join(filepath.Dir(server.File), "anon_inode:[eventfd]")
-			fd := ok(unix.Open(name, unix.O_RDWR|unix.O_NONBLOCK|unix.O_CLOEXEC, 0))
-			f.Own(fd)
+			fd := f.own(unix.Open(name, unix.O_RDWR|unix.O_NONBLOCK|unix.O_CLOEXEC, 0))
 			Expect(scm.WriteFD(f.a, []byte("x"), fd)).To(Equal(1))
 
 			victim := ChildCommand("hostile-file", taker)
@@ -572,8 +563,7 @@ var _ = Describe("NewFile", func() {
 		path := filepath.Join(GinkgoT().TempDir(), "file")
 		f := connect(unix.SOCK_SEQPACKET)
 		open := func() int {
-			fd := ok(unix.Open(path, unix.O_CREAT|unix.O_RDWR|unix.O_CLOEXEC, 0o600))
-			f.Own(fd)
+			fd := f.own(unix.Open(path, unix.O_CREAT|unix.O_RDWR|unix.O_CLOEXEC, 0o600))
 			return fd
 		}
 		holder, other := open(), open()
@@ -718,9 +708,7 @@ var _ = DescribeTableSubtree("on", func(typ int) {
 		Expect(ms[1].NFD + ms[2].NFD).To(Equal(0))
 		Expect(pidfds[1:]).To(Equal([]int{-1, -1}))
 
-		n, err := scm.RecvBatch(f.b, ms[1:], 0)
-		failsWith(err, "recvmmsg", unix.EFAULT)
-		Expect(n).To(Equal(0))
+		Expect(scm.RecvBatch(f.b, ms[1:], 0)).Error().To(failed("recvmmsg", unix.EFAULT))
 		Expect(pidfds[1:]).To(Equal([]int{-1, -1}))
 	})
 

@@ -74,6 +74,14 @@ func (f *fixture) end() {
 	Expect(lost).To(BeEmpty(), "descriptors of this spec that other code closed")
 }
 
+// own returns the descriptor that a call has opened. The spec owns it.
+func (f *fixture) own(fd int, err error) int {
+	GinkgoHelper()
+	Expect(err).NotTo(HaveOccurred())
+	f.Own(fd)
+	return fd
+}
+
 func (f *fixture) pair(typ int) (a, b int) {
 	GinkgoHelper()
 	a, b = closedOnExec(func() ([2]int, error) { return unix.Socketpair(unix.AF_UNIX, typ, 0) })
@@ -113,8 +121,7 @@ func (f *fixture) files(n int) []int {
 // closedFD returns a descriptor that was just closed, and that no other file gets while the spec runs.
 func (f *fixture) closedFD() int {
 	GinkgoHelper()
-	high, err := unix.FcntlInt(uintptr(f.file()), unix.F_DUPFD_CLOEXEC, 900)
-	Expect(err).NotTo(HaveOccurred())
+	high := ok(unix.FcntlInt(uintptr(f.file()), unix.F_DUPFD_CLOEXEC, 900))
 	Expect(unix.Close(high)).To(Succeed())
 	return high
 }
@@ -138,8 +145,7 @@ func (f *fixture) receivedSame(received []int, sent ...int) {
 // isEmpty checks that a socket has nothing to receive.
 func isEmpty(sock int) {
 	GinkgoHelper()
-	_, err := unix.Read(sock, make([]byte, 1))
-	Expect(err).To(MatchError(unix.EAGAIN), "something was sent")
+	Expect(Second(unix.Read(sock, make([]byte, 1)))).To(MatchError(unix.EAGAIN), "something was sent")
 }
 
 // cannotEmulateTwo skips a spec in which ReadFD receives two descriptors. On 64-bit systems both fit into its
@@ -164,6 +170,13 @@ func ok[T any](v T, err error) T {
 	return v
 }
 
+// both returns the two results of a call that must succeed.
+func both[A, B any](a A, b B, err error) (A, B) {
+	GinkgoHelper()
+	Expect(err).NotTo(HaveOccurred())
+	return a, b
+}
+
 // pair makes two connected Conns, and closes them after the spec, which must leave no descriptor open.
 func pair(network string) (a, b *scm.Conn) {
 	GinkgoHelper()
@@ -173,8 +186,7 @@ func pair(network string) (a, b *scm.Conn) {
 func pairWith(config scm.Config, network string) (a, b *scm.Conn) {
 	GinkgoHelper()
 	checkNoLeak()
-	a, b, err := config.Pair(network)
-	Expect(err).NotTo(HaveOccurred())
+	a, b = both(config.Pair(network))
 	if runtime.GOOS != "linux" && network == "unixgram" { // the default limits messages to 2 KiB
 		Expect(a.SetWriteBuffer(1 << 16)).To(Succeed())
 		Expect(b.SetReadBuffer(1 << 16)).To(Succeed())
@@ -214,8 +226,7 @@ func closeAllLater(files []*os.File) []*os.File {
 // pipe makes a pipe, and closes both ends after the spec.
 func pipe() (r, w *os.File) {
 	GinkgoHelper()
-	r, w, err := os.Pipe()
-	Expect(err).NotTo(HaveOccurred())
+	r, w = both(os.Pipe())
 	return closeLater(r), closeLater(w)
 }
 

@@ -59,8 +59,7 @@ func embedded(l closer) io.Closer {
 
 func mustListen(config scm.Config, network, addr string) closer {
 	GinkgoHelper()
-	l, err := listenAny(context.Background(), config, network, addr)
-	Expect(err).NotTo(HaveOccurred())
+	l := ok(listenAny(context.Background(), config, network, addr))
 	DeferCleanup(func() { _ = l.Close() })
 	return l
 }
@@ -72,8 +71,7 @@ var _ = DescribeTableSubtree("on", func(network string) {
 		checkNoLeak()
 		path := socketPath()
 		l := mustListen(scm.Config{}, network, path)
-		info, err := os.Lstat(path)
-		Expect(err).NotTo(HaveOccurred())
+		info := ok(os.Lstat(path))
 		Expect(info.Mode().Type()).To(Equal(fs.ModeSocket))
 		Expect(fdtest.CloseOnExec(FDOf(l))).To(BeTrue())
 		Expect(l.Close()).To(Succeed())
@@ -152,9 +150,7 @@ var _ = DescribeTableSubtree("on", func(network string) {
 
 	It("Listen lets the kernel choose a name if addr is empty", func() {
 		if network == "unixgram" {
-			c, err := scm.ListenPacket(ctx, network, "")
-			Expect(err).NotTo(HaveOccurred())
-			withDeadline(c)
+			c := withDeadline(ok(scm.ListenPacket(ctx, network, "")))
 			Expect(c.LocalAddr().String()).To(MatchRegexp("^@[0-9a-f]{5}$"))
 			return
 		}
@@ -205,8 +201,7 @@ var _ = DescribeTableSubtree("on", func(network string) {
 		for umask, begins := range map[string]fs.FileMode{"0": 0o660, "77": 0o600} {
 			path := socketPath()
 			s := stopsAfter("bind", ChildCommand("listen-once", network, path, "660", umask))
-			info, err := os.Lstat(path)
-			Expect(err).NotTo(HaveOccurred())
+			info := ok(os.Lstat(path))
 			Expect(info.Mode()).To(Equal(fs.ModeSocket | begins))
 			Expect(s.goesOn()).To(Equal("Srw-rw----"))
 		}
@@ -237,10 +232,8 @@ var _ = DescribeTableSubtree("on", func(network string) {
 			Expect(client.Write([]byte("plain"))).To(Equal(5))
 		}
 		refuses()
-		if l, ok := l.(*scm.Listener); ok {
-			server, err := l.AcceptConn()
-			Expect(err).NotTo(HaveOccurred())
-			withDeadline(server)
+		if l, isListener := l.(*scm.Listener); isListener {
+			withDeadline(ok(l.AcceptConn()))
 			refuses()
 		}
 	})
@@ -253,8 +246,7 @@ var longName = strings.Repeat("d", 250)
 func listensOnRelative(network string) {
 	for _, path := range []string{"s", strings.Repeat("./", 60) + "s"} {
 		for _, mode := range []fs.FileMode{0, 0o666} {
-			l, err := listenAny(context.Background(), scm.Config{Mode: mode}, network, path)
-			Expect(err).NotTo(HaveOccurred())
+			l := ok(listenAny(context.Background(), scm.Config{Mode: mode}, network, path))
 			Expect(l.Close()).To(Succeed())
 			Expect(os.ReadDir(".")).To(BeEmpty())
 		}
@@ -262,13 +254,11 @@ func listensOnRelative(network string) {
 }
 
 var _ = Child("listen-unsearchable", func(args []string) {
-	dir, err := os.MkdirTemp("", "scm")
-	Expect(err).NotTo(HaveOccurred())
+	dir := ok(os.MkdirTemp("", "scm"))
 	defer func() { _ = os.RemoveAll(dir) }()
 	Expect(os.Mkdir(filepath.Join(dir, "here"), 0o700)).To(Succeed())
 	Expect(os.Chdir(filepath.Join(dir, "here"))).To(Succeed())
-	before, err := listenAny(context.Background(), scm.Config{}, args[0], "s")
-	Expect(err).NotTo(HaveOccurred())
+	before := ok(listenAny(context.Background(), scm.Config{}, args[0], "s"))
 	Expect(os.Chmod(dir, 0)).To(Succeed())
 	Expect(before.Close()).To(Succeed())
 	listensOnRelative(args[0])
@@ -277,8 +267,7 @@ var _ = Child("listen-unsearchable", func(args []string) {
 
 func octal(s string) int {
 	GinkgoHelper()
-	n, err := strconv.ParseInt(s, 8, 32)
-	Expect(err).NotTo(HaveOccurred())
+	n := ok(strconv.ParseInt(s, 8, 32))
 	return int(n)
 }
 
@@ -288,9 +277,7 @@ var _ = DescribeTableSubtree("on", func(network string) {
 		l := listen(scm.Config{KeepTruncated: true}, network, path)
 		Expect(l.Addr()).To(Equal(&net.UnixAddr{Name: path, Net: network}))
 		client := dial(network, path)
-		server, err := l.AcceptConn()
-		Expect(err).NotTo(HaveOccurred())
-		withDeadline(server)
+		server := withDeadline(ok(l.AcceptConn()))
 		Expect(server.LocalAddr()).To(Equal(l.Addr()))
 		Expect(server.RemoteAddr()).To(Equal(client.LocalAddr()))
 		Expect(fdtest.CloseOnExec(FDOf(server))).To(BeTrue())
@@ -332,9 +319,7 @@ var _ = DescribeTableSubtree("on", func(network string) {
 			c := dial(network, l.Addr().String())
 			Expect(c.Write([]byte(word))).To(Equal(len(word)))
 		}
-		server, err := l.AcceptConn()
-		Expect(err).NotTo(HaveOccurred())
-		withDeadline(server)
+		withDeadline(ok(l.AcceptConn()))
 		Expect(asked).To(Equal(3))
 	})
 
@@ -351,25 +336,7 @@ var _ = DescribeTableSubtree("on", func(network string) {
 			Expect(client.Read(make([]byte, 1))).Error().To(MatchError(io.EOF), how)
 		}
 	})
-}, Entry("unix sockets,", "unix"), Entry("unixpacket sockets,", "unixpacket"))
 
-var _ net.Listener = (*scm.Listener)(nil)
-
-var _ = It("methods of a nil Listener and of a Listener created as a struct literal return os.ErrInvalid", func() {
-	theirs := closeLater(ok(net.ListenUnix("unix", &net.UnixAddr{Name: socketPath(), Net: "unix"})))
-	for _, l := range []*scm.Listener{nil, {}, {UnixListener: theirs}} {
-		invalid := MatchError(os.ErrInvalid)
-		if l != nil {
-			invalid = And(invalid, MatchError(ContainSubstring("use scm.NewListener")))
-		}
-		Expect(Second(l.Accept())).To(invalid)
-		Expect(Second(l.AcceptConn())).To(invalid)
-		Expect(l.Close()).To(invalid)
-		l.SetUnlinkOnClose(true) // returns no error
-	}
-})
-
-var _ = DescribeTableSubtree("on", func(network string) {
 	ctx := context.Background()
 	// netListener makes a listening socket of package net.
 	netListener := func(path string) *net.UnixListener {
@@ -522,6 +489,22 @@ var _ = DescribeTableSubtree("on", func(network string) {
 		Expect(Second(client.WriteFiles([]byte("x"), pipes(1)...))).To(opFails("write", unix.EPERM))
 	})
 }, Entry("unix sockets,", "unix"), Entry("unixpacket sockets,", "unixpacket"))
+
+var _ net.Listener = (*scm.Listener)(nil)
+
+var _ = It("methods of a nil Listener and of a Listener created as a struct literal return os.ErrInvalid", func() {
+	theirs := closeLater(ok(net.ListenUnix("unix", &net.UnixAddr{Name: socketPath(), Net: "unix"})))
+	for _, l := range []*scm.Listener{nil, {}, {UnixListener: theirs}} {
+		invalid := MatchError(os.ErrInvalid)
+		if l != nil {
+			invalid = And(invalid, MatchError(ContainSubstring("use scm.NewListener")))
+		}
+		Expect(Second(l.Accept())).To(invalid)
+		Expect(Second(l.AcceptConn())).To(invalid)
+		Expect(l.Close()).To(invalid)
+		l.SetUnlinkOnClose(true) // returns no error
+	}
+})
 
 var _ = It("the file of a sent net.UnixListener stays, even if it is closed before the send returns or the send fails", func() {
 	a, b := pair("unix")

@@ -158,29 +158,6 @@ var _ = DescribeTableSubtree("on", func(typ int) {
 			Expect(bytes.Equal(p, want)).To(BeTrue(), "received %v", p)
 		})
 	}
-}, everyType)
-
-func sum(sizes []int) int {
-	total := 0
-	for _, n := range sizes {
-		total += n
-	}
-	return total
-}
-
-// beLimit checks that err is the sentinel of a limit, wraps its errno, and is not the error of a system call.
-func beLimit(err, sentinel, errno error) {
-	GinkgoHelper()
-	Expect(err).To(BeIdenticalTo(sentinel))
-	Expect(err).To(MatchError(errno))
-	var call *os.SyscallError
-	Expect(errors.As(err, &call)).To(BeFalse(), "%v comes from a system call", err)
-	Expect(err.Error()).To(HavePrefix("scm: more than "))
-}
-
-var _ = DescribeTableSubtree("on", func(typ int) {
-	var f *fixture
-	BeforeEach(func() { f = connect(typ) })
 
 	for _, c := range []struct {
 		what            string
@@ -218,3 +195,21 @@ var _ = DescribeTableSubtree("on", func(typ int) {
 		Expect(scm.Recv(-1, &m, 0)).To(MatchError(unix.EBADF))
 	})
 }, everyType)
+
+func sum(sizes []int) int {
+	total := 0
+	for _, n := range sizes {
+		total += n
+	}
+	return total
+}
+
+// beLimit checks that err is the sentinel of a limit, wraps its errno, and is not the error of a system call.
+func beLimit(err, sentinel, errno error) {
+	GinkgoHelper()
+	Expect(err).To(BeIdenticalTo(sentinel))
+	Expect(err).To(MatchError(errno))
+	var call *os.SyscallError
+	Expect(errors.As(err, &call)).To(BeFalse(), "%v comes from a system call", err)
+	Expect(err.Error()).To(HavePrefix("scm: more than "))
+}

@@ -32,8 +32,7 @@ type path struct {
 var paths = []path{
 	{"WriteFD and ReadFD", func(f *fixture) {
 		Expect(scm.WriteFD(f.a, []byte("x"), f.a)).To(Equal(1))
-		_, fd, err := scm.ReadFD(f.b, make([]byte, 1))
-		Expect(err).NotTo(HaveOccurred())
+		_, fd := both(scm.ReadFD(f.b, make([]byte, 1)))
 		Expect(unix.Close(fd)).To(Succeed())
 	}},
 	{"ReadFD with two descriptors", func(f *fixture) {
@@ -126,34 +125,12 @@ var _ = DescribeTableSubtree("on", func(typ int) {
 			Expect(unix.Read(p[0], make([]byte, 1))).To(Equal(0), "the end of the pipe: no writer is left")
 		}
 	})
-}, everyType)
 
-// inherited prints, in a child process, a line for each open descriptor, with its file.
-var _ = Child("inherited", func([]string) {
-	for _, fd := range fdtest.Open() {
-		id, err := fdtest.Identify(fd)
-		Expect(err).NotTo(HaveOccurred())
-		fmt.Println(id)
-	}
-})
-
-// inherited reports whether a child process that is started now has the file of fd.
-func inherited(fd int) bool {
-	GinkgoHelper()
-	id, err := fdtest.Identify(fd)
-	Expect(err).NotTo(HaveOccurred())
-	out := RunChild(ChildCommand("inherited"))
-	Expect(strings.Fields(out)).NotTo(BeEmpty())
-	return strings.Contains(out, fmt.Sprintln(id))
-}
-
-var _ = DescribeTableSubtree("on", func(typ int) {
 	It("a child process does not inherit a received descriptor", func() {
 		f := connect(typ)
 		one := f.file()
 		Expect(scm.WriteFD(f.a, []byte("x"), one)).To(Equal(1))
-		_, fd, err := scm.ReadFD(f.b, make([]byte, 1))
-		Expect(err).NotTo(HaveOccurred())
+		_, fd := both(scm.ReadFD(f.b, make([]byte, 1)))
 		f.Own(fd)
 		Expect(inherited(fd)).To(BeFalse(), "by ReadFD")
 
@@ -169,15 +146,10 @@ var _ = DescribeTableSubtree("on", func(typ int) {
 		}
 
 		// The test would notice it.
-		_, err = unix.FcntlInt(uintptr(fd), unix.F_SETFD, 0)
-		Expect(err).NotTo(HaveOccurred())
+		ok(unix.FcntlInt(uintptr(fd), unix.F_SETFD, 0))
 		Expect(inherited(fd)).To(BeTrue(), "without the flag")
 	})
-}, everyType)
 
-// A child process fills its descriptor table, because the limit would affect the suite too.
-
-var _ = DescribeTableSubtree("on", func(typ int) {
 	It("Recv returns the descriptors that fit, and sets MSG_CTRUNC, if the descriptor table is full", func() {
 		CannotEmulate(fdtest.NotCut)
 		RunChild(ChildCommand("nofile-recv", strconv.Itoa(typ)))
@@ -188,6 +160,25 @@ var _ = DescribeTableSubtree("on", func(typ int) {
 		RunChild(ChildCommand("nofile-read", strconv.Itoa(typ)))
 	})
 }, everyType)
+
+// inherited prints, in a child process, a line for each open descriptor, with its file.
+var _ = Child("inherited", func([]string) {
+	for _, fd := range fdtest.Open() {
+		id := ok(fdtest.Identify(fd))
+		fmt.Println(id)
+	}
+})
+
+// inherited reports whether a child process that is started now has the file of fd.
+func inherited(fd int) bool {
+	GinkgoHelper()
+	id := ok(fdtest.Identify(fd))
+	out := RunChild(ChildCommand("inherited"))
+	Expect(strings.Fields(out)).NotTo(BeEmpty())
+	return strings.Contains(out, fmt.Sprintln(id))
+}
+
+// A child process fills its descriptor table, because the limit would affect the suite too.
 
 // withFree runs call while the descriptor table has only a few free entries.
 func withFree(free int, call func()) {
@@ -235,8 +226,7 @@ var _ = It("no call that rejects a message makes the system call close_range", f
 
 var _ = Child("without-close-range", func([]string) {
 	runtime.LockOSThread()
-	a, b, err := scm.Pair("unixpacket")
-	Expect(err).NotTo(HaveOccurred())
+	a, b := both(scm.Pair("unixpacket"))
 	epoll := ok(unix.EpollCreate1(unix.EPOLL_CLOEXEC)) // for which ReadFiles needs another descriptor
 	p := make([]byte, 1)
 	Expect(deny(unix.SYS_CLOSE_RANGE, unix.SECCOMP_RET_KILL_PROCESS)).To(Succeed())

@@ -91,8 +91,7 @@ var _ = DescribeTableSubtree("on", Label("memory"), func(typ int) {
 			}
 			p[0] = byte(n)
 			Expect(scm.WriteFD(f.a, p[:16], f.a)).To(Equal(16))
-			n2, fd, err := scm.ReadFD(f.b, p[16:32])
-			Expect(err).NotTo(HaveOccurred())
+			n2, fd := both(scm.ReadFD(f.b, p[16:32]))
 			f.Own(fd)
 			Expect(n2).To(Equal(16))
 			Expect(p[16]).To(Equal(byte(n)))
@@ -119,8 +118,7 @@ var _ = DescribeTableSubtree("on", Label("memory"), func(typ int) {
 	}
 
 	It(passing+"a buffer that Go did not allocate", func() {
-		p, err := unix.Mmap(-1, 0, 4096, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANON)
-		Expect(err).NotTo(HaveOccurred())
+		p := ok(unix.Mmap(-1, 0, 4096, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANON))
 		defer func() { Expect(unix.Munmap(p)).To(Succeed()) }()
 		f.through(p[4096-16:])
 	})

@@ -168,11 +168,9 @@ func trace(child string) []string {
 	dir := GinkgoT().TempDir()
 	RunChild(ChildUnder(ChildCommand(child), strace,
 		"-ff", "-n", "-s", "64", "-e", "trace="+tracedNames, "-o", filepath.Join(dir, "thread")))
-	files, err := filepath.Glob(filepath.Join(dir, "thread.*"))
-	Expect(err).NotTo(HaveOccurred())
+	files := ok(filepath.Glob(filepath.Join(dir, "thread.*")))
 	for _, name := range files {
-		text, err := os.ReadFile(name)
-		Expect(err).NotTo(HaveOccurred())
+		text := ok(os.ReadFile(name))
 		if strings.Contains(string(text), `write(-1, "begin `) {
 			return strings.Split(string(text), "\n")
 		}
@@ -236,8 +234,7 @@ var _ = It("a Conn repeats system calls after EINTR, never blocks a thread in on
 	RunChild(ChildUnder(ChildCommand("conn-calls"), strace,
 		"-f", "-o", record, "-e", "trace=sendmsg,recvmsg", "-e", "inject=sendmsg,recvmsg:error=EINTR:when=1+2"))
 
-	text, err := os.ReadFile(record)
-	Expect(err).NotTo(HaveOccurred())
+	text := ok(os.ReadFile(record))
 	calls := regexp.MustCompile(`(?m) (sendmsg|recvmsg)\(.* (\S+)\)\s+= (-?\d+)( EINTR)?`).FindAllStringSubmatch(string(text), -1)
 	interrupted := map[string]int{}
 	for _, call := range calls {
@@ -254,8 +251,7 @@ var _ = It("a Conn repeats system calls after EINTR, never blocks a thread in on
 // conn-calls makes each call of a Conn three times, so that each is interrupted.
 var _ = Child("conn-calls", func([]string) {
 	for _, network := range []string{"unix", "unixgram", "unixpacket"} {
-		a, b, err := scm.Pair(network)
-		Expect(err).NotTo(HaveOccurred())
+		a, b := both(scm.Pair(network))
 		Expect(a.SetDeadline(time.Now().Add(Hang))).To(Succeed())
 		Expect(b.SetDeadline(time.Now().Add(Hang))).To(Succeed())
 		p := make([]byte, 8)
@@ -264,8 +260,7 @@ var _ = Child("conn-calls", func([]string) {
 			Expect(b.Read(p)).To(Equal(1))
 
 			Expect(a.WriteFiles([]byte("x"), os.Stdin)).To(Equal(1))
-			n, files, err := b.ReadFiles(p, 1)
-			Expect(err).NotTo(HaveOccurred())
+			n, files := both(b.ReadFiles(p, 1))
 			Expect(n).To(Equal(1))
 			Expect(files).To(HaveLen(1))
 
@@ -332,8 +327,7 @@ func emulatedCalls(emulator string) (calls []string) {
 	cmd := ChildCommand("direct")
 	cmd.Args = append([]string{emulator, "-D", log, "-strace"}, cmd.Args[1:]...)
 	RunChild(cmd)
-	text, err := os.ReadFile(log)
-	Expect(err).NotTo(HaveOccurred())
+	text := ok(os.ReadFile(log))
 	numbers := map[string]int{
 		"sendmsg": unix.SYS_SENDMSG, "recvmsg": unix.SYS_RECVMSG,
 		"sendmmsg": unix.SYS_SENDMMSG, "recvmmsg": unix.SYS_RECVMMSG,

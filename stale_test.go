@@ -30,8 +30,7 @@ import (
 // leaveStale leaves a stale socket file at path.
 func leaveStale(network, path string) {
 	GinkgoHelper()
-	l, err := listenAny(context.Background(), scm.Config{}, network, path)
-	Expect(err).NotTo(HaveOccurred())
+	l := ok(listenAny(context.Background(), scm.Config{}, network, path))
 	l.SetUnlinkOnClose(false)
 	Expect(l.Close()).To(Succeed())
 	Expect(path).To(BeAnExistingFile())
@@ -48,10 +47,10 @@ var _ = DescribeTableSubtree("on", func(network string) {
 				if addr[0] == '@' && other != network {
 					continue // each socket type has abstract names of its own
 				}
-				_, err := listenAny(ctx, scm.Config{}, other, addr)
+				err := Second(listenAny(ctx, scm.Config{}, other, addr))
 				Expect(err).To(And(opFails("listen", scm.ErrInUse), MatchError(unix.EADDRINUSE)))
 				if addr[0] != '@' {
-					Expect(err.Error()).To(Equal("listen " + other + " " + addr + ": a running process has this socket open"))
+					Expect(err).To(MatchError("listen " + other + " " + addr + ": a running process has this socket open"))
 				}
 			}
 			// Listen did not connect to the socket: this is its first client.
@@ -92,12 +91,10 @@ var _ = DescribeTableSubtree("on", func(network string) {
 
 	It("Listen does not remove the file of a socket that is bound but not yet listening", func() {
 		path := socketPath()
-		fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
-		Expect(err).NotTo(HaveOccurred())
+		fd := ok(unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0))
 		DeferCleanup(unix.Close, fd)
 		Expect(unix.Bind(fd, &unix.SockaddrUnix{Name: path})).To(Succeed())
-		_, err = listenAny(ctx, scm.Config{}, network, path)
-		Expect(err).To(opFails("listen", scm.ErrInUse))
+		Expect(Second(listenAny(ctx, scm.Config{}, network, path))).To(opFails("listen", scm.ErrInUse))
 	})
 
 	It("only one process at a time listens on a path when several replace a stale file", func() {
@@ -116,24 +113,81 @@ var _ = DescribeTableSubtree("on", func(network string) {
 	It("Listen waits for a locked directory until the context is done, and for at most 200 ms", func() {
 		path := socketPath()
 		leaveStale(network, path)
-		folder, err := os.Open(filepath.Dir(path))
-		Expect(err).NotTo(HaveOccurred())
+		folder := ok(os.Open(filepath.Dir(path)))
 		Expect(unix.Flock(FDOf(closeLater(folder)), unix.LOCK_EX)).To(Succeed())
 		checkNoLeak()
 		short, cancel := context.WithTimeout(ctx, time.Millisecond)
 		defer cancel()
-		_, err = listenAny(short, scm.Config{}, network, path)
-		Expect(err).To(And(opFails("listen", context.DeadlineExceeded), Not(MatchError(scm.ErrInUse))))
+		Expect(Second(listenAny(short, scm.Config{}, network, path))).To(And(opFails("listen", context.DeadlineExceeded), Not(MatchError(scm.ErrInUse))))
 
 		start(func() {
-			l, err := listenAny(ctx, scm.Config{}, network, path)
-			Expect(err).NotTo(HaveOccurred())
+			l := ok(listenAny(ctx, scm.Config{}, network, path))
 			Expect(l.Close()).To(Succeed())
 		})()
 	})
 
 	It("Listen on a stale path returns EMFILE, and not ErrInUse, if the descriptor table is full", func() {
 		RunChild(ChildCommand("stale-nofile", network, socketPath()))
+	})
+
+	It("Close leaves the socket file in place after the socket was sent to another process", func() {
+		a, b := pair("unix")
+		path := socketPath()
+		l := mustListen(scm.Config{}, network, path)
+		Expect(sendSocket(a, l)).To(Succeed())
+		Expect(l.Close()).To(Succeed())
+		Expect(path).To(BeAnExistingFile())
+		_, files := both(b.ReadFiles(make([]byte, 1), 1))
+		Expect(closeAllLater(files)).To(HaveLen(1))
+		dial(network, path)
+	})
+
+	It("Close leaves the socket file in place if a receiver answers before the send returns", func() {
+		a, _ := pair("unix")
+		path := socketPath()
+		l := mustListen(scm.Config{}, network, path)
+		Expect(sendSocket(a, afterSending(l, func() { Expect(l.Close()).To(Succeed()) }))).To(Succeed())
+		Expect(path).To(BeAnExistingFile())
+	})
+
+	It("Close removes the socket file after a send that failed, unless another send was successful", func() {
+		for _, sent := range []bool{false, true} {
+			a, _ := pair("unix")
+			failing, far := pair("unix")
+			Expect(far.Close()).To(Succeed())
+			path := socketPath()
+			l := mustListen(scm.Config{}, network, path)
+			Expect(sendSocket(failing, afterSending(l, func() {
+				if sent {
+					Expect(sendSocket(a, l)).To(Succeed())
+				}
+			}))).To(opFails("write", unix.EPIPE))
+			Expect(l.Close()).To(Succeed())
+			_, err := os.Lstat(path)
+			Expect(err == nil).To(Equal(sent), "another send: %v", sent)
+		}
+	})
+
+	It("Close removes the socket file before it ends waiting calls", func() {
+		for range 20 {
+			path := socketPath()
+			l := mustListen(scm.Config{}, network, path)
+			method, waits := "AcceptConn", func() error { return Second(l.(*scm.Listener).AcceptConn()) }
+			if c, ok := l.(*scm.Conn); ok {
+				method, waits = "Recv", func() error { return c.Recv(&scm.Message{Buffers: [][]byte{make([]byte, 1)}}, 0) }
+			}
+			waiting := start(func() {
+				Expect(waits()).To(MatchError(net.ErrClosed))
+				Expect(path).NotTo(BeAnExistingFile())
+			})
+			waitsIn(method, 1)
+			Expect(l.Close()).To(Succeed())
+			waiting()
+		}
+	})
+
+	It("Close closes the socket and returns an error if it cannot remove the socket file", func() {
+		RunChild(withoutPrivileges(ChildCommand("close-unwritable", network)))
 	})
 }, everyNetwork)
 
@@ -149,8 +203,7 @@ var _ = Child("listen-contends", func(args []string) {
 			continue
 		}
 		won++
-		client, err := scm.Dial(ctx, args[0], args[1])
-		Expect(err).NotTo(HaveOccurred())
+		client := ok(scm.Dial(ctx, args[0], args[1]))
 		Expect(client.Write([]byte("mine"))).To(Equal(4))
 		server, ok := l.(*scm.Conn)
 		if !ok {
@@ -233,69 +286,6 @@ func (c callsAfter) Control(f func(fd uintptr)) error {
 	return c.RawConn.Control(f)
 }
 
-var _ = DescribeTableSubtree("on", func(network string) {
-	It("Close leaves the socket file in place after the socket was sent to another process", func() {
-		a, b := pair("unix")
-		path := socketPath()
-		l := mustListen(scm.Config{}, network, path)
-		Expect(sendSocket(a, l)).To(Succeed())
-		Expect(l.Close()).To(Succeed())
-		Expect(path).To(BeAnExistingFile())
-		_, files, err := b.ReadFiles(make([]byte, 1), 1)
-		Expect(err).NotTo(HaveOccurred())
-		Expect(closeAllLater(files)).To(HaveLen(1))
-		dial(network, path)
-	})
-
-	It("Close leaves the socket file in place if a receiver answers before the send returns", func() {
-		a, _ := pair("unix")
-		path := socketPath()
-		l := mustListen(scm.Config{}, network, path)
-		Expect(sendSocket(a, afterSending(l, func() { Expect(l.Close()).To(Succeed()) }))).To(Succeed())
-		Expect(path).To(BeAnExistingFile())
-	})
-
-	It("Close removes the socket file after a send that failed, unless another send was successful", func() {
-		for _, sent := range []bool{false, true} {
-			a, _ := pair("unix")
-			failing, far := pair("unix")
-			Expect(far.Close()).To(Succeed())
-			path := socketPath()
-			l := mustListen(scm.Config{}, network, path)
-			Expect(sendSocket(failing, afterSending(l, func() {
-				if sent {
-					Expect(sendSocket(a, l)).To(Succeed())
-				}
-			}))).To(opFails("write", unix.EPIPE))
-			Expect(l.Close()).To(Succeed())
-			_, err := os.Lstat(path)
-			Expect(err == nil).To(Equal(sent), "another send: %v", sent)
-		}
-	})
-
-	It("Close removes the socket file before it ends waiting calls", func() {
-		for range 20 {
-			path := socketPath()
-			l := mustListen(scm.Config{}, network, path)
-			method, waits := "AcceptConn", func() error { return Second(l.(*scm.Listener).AcceptConn()) }
-			if c, ok := l.(*scm.Conn); ok {
-				method, waits = "Recv", func() error { return c.Recv(&scm.Message{Buffers: [][]byte{make([]byte, 1)}}, 0) }
-			}
-			waiting := start(func() {
-				Expect(waits()).To(MatchError(net.ErrClosed))
-				Expect(path).NotTo(BeAnExistingFile())
-			})
-			waitsIn(method, 1)
-			Expect(l.Close()).To(Succeed())
-			waiting()
-		}
-	})
-
-	It("Close closes the socket and returns an error if it cannot remove the socket file", func() {
-		RunChild(withoutPrivileges(ChildCommand("close-unwritable", network)))
-	})
-}, everyNetwork)
-
 // withoutPrivileges makes a child run as another user if this process runs as root.
 func withoutPrivileges(cmd *exec.Cmd) *exec.Cmd {
 	GinkgoHelper()
@@ -309,12 +299,10 @@ func withoutPrivileges(cmd *exec.Cmd) *exec.Cmd {
 }
 
 var _ = Child("close-unwritable", func(args []string) {
-	dir, err := os.MkdirTemp("", "scm")
-	Expect(err).NotTo(HaveOccurred())
+	dir := ok(os.MkdirTemp("", "scm"))
 	defer func() { _ = os.RemoveAll(dir) }()
 	path := filepath.Join(dir, "s")
-	l, err := listenAny(context.Background(), scm.Config{}, args[0], path)
-	Expect(err).NotTo(HaveOccurred())
+	l := ok(listenAny(context.Background(), scm.Config{}, args[0], path))
 	Expect(os.Chmod(dir, 0o500)).To(Succeed())
 	Expect(l.Close()).To(opFails("close", unix.EACCES))
 	Expect(l.Close()).To(opFails("close", net.ErrClosed))
@@ -353,10 +341,8 @@ func stopsAfter(call string, cmd *exec.Cmd, options ...string) *stopped {
 	}, Hang).Should(ContainSubstring(" --- stopped by SIGSTOP"), "the child never stopped: %s", s.out)
 	// The tracer has one child.
 	tracer := strconv.Itoa(cmd.Process.Pid)
-	children, err := os.ReadFile("/proc/" + tracer + "/task/" + tracer + "/children")
-	Expect(err).NotTo(HaveOccurred())
-	s.pid, err = strconv.Atoi(strings.TrimSpace(string(children)))
-	Expect(err).NotTo(HaveOccurred())
+	children := ok(os.ReadFile("/proc/" + tracer + "/task/" + tracer + "/children"))
+	s.pid = ok(strconv.Atoi(strings.TrimSpace(string(children))))
 	return s
 }
 
@@ -408,8 +394,7 @@ var _ = DescribeTableSubtree("on", Label("attack"), func(network string) {
 				Expect(os.Rename(path, path+"-away")).To(Succeed())
 				Expect(link(victim, path)).To(Succeed())
 				Expect(s.goesOn()).To(ContainSubstring(want))
-				info, err := os.Stat(victim)
-				Expect(err).NotTo(HaveOccurred())
+				info := ok(os.Stat(victim))
 				Expect(info.Mode()).To(Equal(fs.FileMode(0o600)))
 				Expect(os.Stat(path)).To(Satisfy(func(now fs.FileInfo) bool { return os.SameFile(now, info) }), "Listen must not remove the link")
 			})
@@ -443,8 +428,7 @@ var _ = DescribeTableSubtree("on", Label("attack"), func(network string) {
 			s := stopsAfter("bind", ChildCommand("listen-once", network, filepath.Join(link, "s"), "666", "22"))
 			Expect(errors.Join(os.Remove(link), os.Symlink(after, link))).To(Succeed())
 			Expect(s.goesOn()).To(Or(ContainSubstring("another process replaced the new socket file"), ContainSubstring("operation not permitted")))
-			info, err := os.Stat(victim)
-			Expect(err).NotTo(HaveOccurred())
+			info := ok(os.Stat(victim))
 			Expect(info.Mode().Perm()).To(Equal(fs.FileMode(0o600)))
 		})
 	}
@@ -475,9 +459,7 @@ var _ = DescribeTableSubtree("on", Label("attack"), func(network string) {
 		Expect(os.ReadDir(filepath.Join(dir, "far"))).To(HaveLen(1))
 		Expect(os.ReadFile(path)).To(BeEquivalentTo("precious"))
 	})
-}, everyNetwork)
 
-var _ = DescribeTableSubtree("on", Label("attack"), func(network string) {
 	It("Listen does not remove a stale socket file on a file system that another machine may have mounted", func() {
 		server := fusetest.Mount(GinkgoTB(), fusetest.Options{Socket: true})
 		_, err := listenAny(context.Background(), scm.Config{}, network, server.File)
