@@ -27,7 +27,6 @@ import (
 	"github.com/scm-rights/scm/interop/catalogue"
 	"github.com/scm-rights/scm/interop/contract"
 	"github.com/scm-rights/scm/interop/peers"
-	"github.com/scm-rights/scm/interop/peers/faulty/fault"
 	"github.com/scm-rights/scm/interop/peers/go/peer"
 	"github.com/scm-rights/scm/interop/process"
 	"github.com/scm-rights/scm/interop/scenario"
@@ -384,28 +383,4 @@ var _ = Describe("the specs of the catalogue", Label("catalogue"), func() {
 		Expect(ran).To(BeNumerically(">", 100))
 		Expect(count()).To(HaveKeyWithValue("csrc runs", ran))
 	})
-
-	It("blame a partner for its faults", func() {
-		commands := map[string][]string{"csrc": reexec.CommandLine(faultyPartner, "reopen")}
-		out, err := runSuite(commands, append(thisSuite, "-ginkgo.label-filter=csrc", "-ginkgo.focus=catalogue basics/pass-one-fd/")...)
-		Expect(err).To(HaveOccurred())
-		Expect(out).To(ContainSubstring("file@csrc: "))
-		Expect(out).NotTo(ContainSubstring("file@scm-"))
-	})
-
-	It("blame a partner for a fault that depends on earlier cases", func() {
-		commands := map[string][]string{"csrc": reexec.CommandLine(faultyPartner, "reuse")}
-		out, err := runSuite(commands, append(thisSuite, "-ginkgo.label-filter=csrc")...)
-		Expect(err).To(HaveOccurred())
-		Expect(out).To(ContainSubstring("answer@csrc: "))
-		Expect(out).NotTo(MatchRegexp("[a-z]+@scm-"))
-	})
-})
-
-// faultyPartner is a partner with a fault, which its argument names.
-const faultyPartner = "faulty partner"
-
-var _ = Child(faultyPartner, func(args []string) {
-	f := fault.All()[args[0]]
-	Expect(peer.Serve(fault.Library("csrc", f, false), os.Stdin, fault.Answers(os.Stdout, f))).To(Succeed())
 })
