@@ -1,9 +1,8 @@
 /* Destination and sender addresses of datagrams on unconnected sockets. */
+#include "call.h"
 #include "check.h"
 #include "prepare.h"
 #include "raw.h"
-
-#include "scm_rights.h"
 
 #include <errno.h>
 #include <stddef.h>
@@ -30,74 +29,12 @@ bound(struct sockaddr_un *name, socklen_t *len)
 	return sock;
 }
 
-static void
-to_and_from(void)
-{
-	struct sockaddr_un to;
-	struct sockaddr_un me;
-	struct sockaddr_storage from;
-	struct scm_message m;
-	struct iovec iov;
-	socklen_t tolen;
-	socklen_t mylen;
-	char byte = 'n';
-	int file = raw_file();
-	int fd = -7;
-	int a = bound(&me, &mylen);
-	int b = bound(&to, &tolen);
-
-	prepare(&m, &iov, &byte, 1, &file, 1);
-	m.name = &to;
-	m.namelen = tolen;
-	CHECK_EQ(scm_rights_send(a, &m, 0), 1);
-	prepare(&m, &iov, &byte, 1, &fd, 1);
-	m.name = &from;
-	m.namelen = sizeof(from);
-	CHECK_EQ(scm_rights_recv(b, &m, 0), 1);
-	CHECK_EQ(m.nfds, 1);
-	CHECK(raw_same(file, fd));
-	CHECK_EQ(m.namelen, mylen);
-	CHECK(memcmp(&from, &me, mylen) == 0);
-	raw_close(1, &fd);
-
-	/* Nothing to receive, so there is no address either. */
-	m.namelen = sizeof(from);
-	errno = 0;
-	CHECK_EQ(scm_rights_recv(b, &m, MSG_DONTWAIT), -1);
-	CHECK_EQ(errno, EAGAIN);
-	CHECK_EQ(m.namelen, 0);
-	raw_close(1, &file);
-	raw_close(1, &a);
-	raw_close(1, &b);
-}
-
-static void
-nothing_to_receive(void)
-{
-	struct sockaddr_un to;
-	struct scm_message m;
-	struct iovec iov;
-	socklen_t tolen;
-	char byte = 0;
-	int file = raw_file();
-	int sv[2];
-	int gone = bound(&to, &tolen);
-
-	raw_close(1, &gone);
-	raw_pair(SOCK_DGRAM, sv);
-	prepare(&m, &iov, &byte, 1, &file, 1);
-	m.name = &to;
-	m.namelen = tolen;
-	errno = 0;
-	CHECK_EQ(scm_rights_send(sv[0], &m, 0), -1);
-	CHECK_EQ(errno, ECONNREFUSED);
-	raw_close(1, &file);
-	raw_close(2, sv);
-}
-
-/* Make a datagram socket whose path fills sun_path. The NUL does not fit in it. */
+/*
+ * Make a datagram socket whose path fills sun_path, so that the NUL does not fit in it. Linux
+ * counts the NUL, so the address is longer than a struct sockaddr_un.
+ */
 static int
-bound_to_longest(char folder[], struct sockaddr_storage *name)
+bound_to_longest(char folder[], struct sockaddr_storage *name, socklen_t *len)
 {
 	int sock = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	char *path = (char *)name + offsetof(struct sockaddr_un, sun_path);
@@ -112,62 +49,71 @@ bound_to_longest(char folder[], struct sockaddr_storage *name)
 	used++;
 	memset(path + used, 'p', sizeof(((struct sockaddr_un *)NULL)->sun_path) - used);
 	NEED(sock >= 0 && bind(sock, (struct sockaddr *)name, sizeof(struct sockaddr_un)) == 0);
+	*len = sizeof(struct sockaddr_un) + 1;
 	return sock;
 }
 
 /*
- * As with recvmsg, the length of a truncated address is more than the capacity. Linux counts
- * the NUL after a path, so the address with a path of 108 bytes is longer than a struct
- * sockaddr_un.
+ * Send between two sockets, and receive with different capacities for the address. As with
+ * recvmsg, the length of a truncated address is more than the capacity.
  */
 static void
-longer_than_buffer(void)
+to_and_from(int a, const void *me, socklen_t mylen)
 {
 	static const socklen_t rooms[] = {
 	    sizeof(struct sockaddr_storage), sizeof(struct sockaddr_un), 20, 0};
-	const socklen_t length = sizeof(struct sockaddr_un) + 1;
-	char folder[] = "/tmp/scm-test-XXXXXX";
-	struct sockaddr_storage me;
-	struct sockaddr_un to;
 	struct sockaddr_storage from;
+	struct sockaddr_un to;
 	struct scm_message m;
 	struct iovec iov;
 	socklen_t tolen;
 	char byte = 'l';
-	size_t i;
-	int batch;
 	int file = raw_file();
 	int fd = -7;
-	int a = bound_to_longest(folder, &me);
 	int b = bound(&to, &tolen);
+	int i;
 
-	for (i = 0; i < 2 * sizeof(rooms) / sizeof(*rooms); i++) {
-		socklen_t room = rooms[i / 2];
+	for (i = 0; i < 8; i++) {
+		socklen_t room = rooms[i % 4];
 
-		batch = i % 2 != 0;
 		prepare(&m, &iov, &byte, 1, &file, 1);
 		m.name = &to;
 		m.namelen = tolen;
-		CHECK_EQ(scm_rights_send(a, &m, 0), 1);
+		CALL(i % 2 ? SEND_BATCH : SEND, a, &m, 0, 1);
 		memset(&from, '*', sizeof(from));
-		prepare(&m, &iov, &byte, 1, &fd, 1);
+		m.fds = &fd;
 		m.name = &from;
 		m.namelen = room;
-		if (batch)
-			CHECK_EQ(scm_rights_recv_batch(b, &m, 1, 0), 1);
-		else
-			CHECK_EQ(scm_rights_recv(b, &m, 0), 1);
-		CHECK_EQ(m.namelen, length);
-		CHECK(memcmp(&from, &me, room < length ? room : length) == 0);
+		CALL(i < 4 ? RECV_BATCH : RECV, b, &m, 0, 1);
+		CHECK_EQ(m.namelen, mylen);
+		CHECK(memcmp(&from, me, room < mylen ? room : mylen) == 0);
 		CHECK_EQ(m.nfds, 1);
 		CHECK(raw_same(file, fd));
 		raw_close(1, &fd);
+		CALL(i < 4 ? RECV_BATCH : RECV, b, &m, MSG_DONTWAIT, -EAGAIN);
 	}
-	CHECK_EQ(unlink((char *)&me + offsetof(struct sockaddr_un, sun_path)), 0);
-	CHECK_EQ(rmdir(folder), 0);
+	raw_close(1, &b);
+	m.name = &to;
+	m.namelen = tolen;
+	CALL(SEND, a, &m, 0, -ECONNREFUSED);
 	raw_close(1, &file);
 	raw_close(1, &a);
-	raw_close(1, &b);
+}
+
+static void
+addresses(void)
+{
+	char folder[] = "/tmp/scm-test-XXXXXX";
+	struct sockaddr_storage longest;
+	struct sockaddr_un me;
+	socklen_t len;
+	int sock = bound(&me, &len);
+
+	to_and_from(sock, &me, len);
+	sock = bound_to_longest(folder, &longest, &len);
+	to_and_from(sock, &longest, len);
+	CHECK_EQ(unlink((char *)&longest + offsetof(struct sockaddr_un, sun_path)), 0);
+	CHECK_EQ(rmdir(folder), 0);
 }
 
 /* Send a batch to several sockets, and receive one from several. */
@@ -194,12 +140,12 @@ batch(void)
 	CHECK_EQ(scm_rights_send_batch(socks[0], ms, 3, 0), 3);
 	for (i = 0; i < 3; i++) {
 		prepare(&ms[0], &iov[0], &bytes[0], 1, &fds[0], 1);
-		CHECK_EQ(scm_rights_recv_batch(socks[i], ms, 1, MSG_DONTWAIT), 1);
+		CALL(RECV_BATCH, socks[i], ms, MSG_DONTWAIT, 1);
 		raw_close(1, &fds[0]);
 		prepare(&ms[0], &iov[0], &bytes[0], 1, &file, 1);
 		ms[0].name = &names[0];
 		ms[0].namelen = lens[0];
-		CHECK_EQ(scm_rights_send(socks[i], &ms[0], 0), 1);
+		CALL(SEND, socks[i], ms, 0, 1);
 	}
 	for (i = 0; i < 3; i++) {
 		prepare(&ms[i], &iov[i], &bytes[i], 1, &fds[i], 1);
@@ -217,57 +163,10 @@ batch(void)
 	raw_close(1, &file);
 }
 
-/*
- * Without an address buffer, the length is 0. A failure sets the capacities to 0, and setting
- * them again is all that a retry needs.
- */
-static void
-retry(int type)
-{
-	struct scm_message m;
-	struct iovec iov;
-	char byte;
-	int file = raw_file();
-	int fd = -7;
-	int batch;
-	int sv[2];
-
-	raw_pair(type, sv);
-	for (batch = 0; batch < 2; batch++) {
-		prepare(&m, &iov, &byte, 1, &fd, 1);
-		m.namelen = 7;
-		errno = 0;
-		if (batch)
-			CHECK_EQ(scm_rights_recv_batch(sv[1], &m, 1, MSG_DONTWAIT), -1);
-		else
-			CHECK_EQ(scm_rights_recv(sv[1], &m, MSG_DONTWAIT), -1);
-		CHECK_EQ(errno, EAGAIN);
-		CHECK_EQ(m.nfds, 0);
-		CHECK_EQ(m.namelen, 0);
-
-		CHECK_EQ(raw_send(sv[0], 1, 1, &file), 1);
-		m.nfds = 1;
-		m.namelen = 7;
-		if (batch)
-			CHECK_EQ(scm_rights_recv_batch(sv[1], &m, 1, MSG_DONTWAIT), 1);
-		else
-			CHECK_EQ(scm_rights_recv(sv[1], &m, MSG_DONTWAIT), 1);
-		CHECK_EQ(m.nfds, 1);
-		CHECK_EQ(m.namelen, 0);
-		CHECK(raw_same(file, fd));
-		raw_close(1, &fd);
-	}
-	raw_close(1, &file);
-	raw_close(2, sv);
-}
-
 int
 main(void)
 {
-	check_run("address/to-and-from", to_and_from);
-	check_run("address/nothing-to-receive", nothing_to_receive);
-	check_run("address/longer-than-buffer", longer_than_buffer);
+	check_run("address/to-and-from", addresses);
 	check_run("address/batch", batch);
-	check_run_types("SDQ", "address/retry", retry);
 	return check_status();
 }

@@ -25,15 +25,14 @@ main(void)
 	return check_status();
 }
 #else
+#include "call.h"
+#include "prepare.h"
 #include "raw.h"
-
-#include "scm_rights.h"
 
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <signal.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -85,123 +84,77 @@ can_watch(void)
 	return 0;
 }
 
-/* Run one of the functions below in a child that may make only this call. */
-static void
-watch(int may, int sock, int (*call)(int))
-{
-	int status;
-	pid_t pid = fork();
+/*
+ * The calls in this order, and the system call that each may make. A receive with a capacity of one
+ * for two descriptors has nothing to close, because the kernel drops the second.
+ */
+static const struct row {
+	int may;
+	int which;
+	size_t nfds;
+	ssize_t want;
+	size_t received;
+} rows[] = {
+    {SYS_sendmsg, WRITE_FD, 1, 1, 0},
+    {SYS_recvmsg, READ_FD, 1, 1, 1},
+    {SYS_sendmsg, SEND, 0, 1, 0},
+    {SYS_recvmsg, READ_FD, 1, 1, 0},
+    {SYS_sendmsg, SEND, 2, 1, 0},
+    {SYS_recvmsg, RECV, 2, 1, 2},
+    {SYS_sendmsg, SEND, 2, 1, 0},
+    {SYS_recvmsg, RECV, 1, 1, 1},
+    {SYS_sendmmsg, SEND_BATCH, 2, 1, 0},
+    {SYS_recvmmsg, RECV_BATCH, 2, 1, 2},
+    {SYS_exit_group, SEND, SCM_MAX_FDS + 1, -1, 0},
+    {SYS_exit_group, RECV, SCM_MAX_FDS + 1, -1, 0},
+};
 
-	NEED(pid >= 0);
-	if (pid == 0)
-		_exit(only(may) != 0 ? 2 : call(sock) != 0);
-	NEED(waitpid(pid, &status, 0) == pid);
-	CHECK(!WIFSIGNALED(status) || WTERMSIG(status) != SIGSYS);
-	CHECK_EQ(status, 0);
-}
-
+/* Make the call and report whether it returns something else. */
 static int
-call_write_fd(int sock)
+differs(const struct row *row, const int sv[2])
 {
-	return write_fd(sock, "", 1, sock) != 1;
-}
-
-static int
-call_read_fd(int sock)
-{
-	char byte;
-	int fd;
-
-	return read_fd(sock, &byte, 1, &fd) != 1 || fd < 0;
-}
-
-static int
-call_read_fd_bytes(int sock)
-{
-	char byte;
-	int fd;
-
-	return read_fd(sock, &byte, 1, &fd) != 1 || fd != SCM_FD_NONE;
-}
-
-static struct iovec iov;
-
-static int
-call_send(int sock)
-{
-	int fds[2];
-	const struct scm_message m = {.iov = &iov, .iovlen = 1, .fds = fds, .nfds = 2};
-
-	fds[0] = fds[1] = sock;
-	return scm_rights_send(sock, &m, 0) != 1;
-}
-
-static int
-call_recv(int sock)
-{
-	int fds[2];
-	struct scm_message m = {.iov = &iov, .iovlen = 1, .fds = fds, .nfds = 2};
-
-	return scm_rights_recv(sock, &m, 0) != 1 || m.nfds != 2;
-}
-
-/* Two descriptors, a capacity of one: the kernel drops the second, so there is nothing to close. */
-static int
-call_recv_one(int sock)
-{
-	int fds[1];
-	struct scm_message m = {.iov = &iov, .iovlen = 1, .fds = fds, .nfds = 1};
-
-	return scm_rights_recv(sock, &m, 0) != 1 || m.nfds != 1;
-}
-
-static int
-call_too_many(int sock)
-{
-	struct scm_message m = {.iov = &iov, .iovlen = 1, .fds = NULL, .nfds = SCM_MAX_FDS + 1};
-
-	return scm_rights_send(sock, &m, 0) != -1 || scm_rights_recv(sock, &m, 0) != -1;
-}
-
-static void
-pair(int type)
-{
-	int sv[2];
-
-	if (!can_watch())
-		return;
-	raw_pair(type, sv);
-	watch(SYS_sendmsg, sv[0], call_write_fd);
-	watch(SYS_recvmsg, sv[1], call_read_fd);
-	CHECK_EQ(write(sv[0], "", 1), 1);
-	watch(SYS_recvmsg, sv[1], call_read_fd_bytes);
-	raw_close(2, sv);
-}
-
-static void
-message(int type)
-{
+	struct scm_message m;
+	struct iovec iov;
 	char byte = 0;
+	int fds[SCM_MAX_FDS + 1];
+	int sends = row->which == SEND || row->which == SEND_BATCH || row->which == WRITE_FD;
+
+	fds[0] = fds[1] = sv[0];
+	prepare(&m, &iov, &byte, 1, fds, row->nfds);
+	if (call(row->which, sv[sends ? 0 : 1], &m, 0) != row->want)
+		return 1;
+	if (row->which == READ_FD)
+		return row->received == 1 ? fds[0] < 0 : fds[0] != SCM_FD_NONE;
+	return !sends && m.nfds != row->received;
+}
+
+/* Make each call in a child that may make no other system call. */
+static void
+expected(int type)
+{
+	const struct row *row;
 	int sv[2];
 
 	if (!can_watch())
 		return;
 	raw_pair(type, sv);
-	iov.iov_base = &byte;
-	iov.iov_len = 1;
-	watch(SYS_sendmsg, sv[0], call_send);
-	watch(SYS_recvmsg, sv[1], call_recv);
-	watch(SYS_sendmsg, sv[0], call_send);
-	watch(SYS_recvmsg, sv[1], call_recv_one);
-	watch(SYS_exit_group, sv[1], call_too_many);
+	for (row = rows; row < rows + sizeof(rows) / sizeof(rows[0]); row++) {
+		int status;
+		pid_t pid = fork();
+
+		NEED(pid >= 0);
+		if (pid == 0)
+			_exit(only(row->may) != 0 ? 2 : differs(row, sv));
+		NEED(waitpid(pid, &status, 0) == pid);
+		CHECK_EQ(status, 0);
+	}
 	raw_close(2, sv);
 }
 
 int
 main(void)
 {
-	check_run_types("SDQ", "calls/pair", pair);
-	check_run_types("SDQ", "calls/message", message);
+	check_run_types("SDQ", "calls", expected);
 	return check_status();
 }
 #endif

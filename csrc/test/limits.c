@@ -1,9 +1,10 @@
-/* Messages that scm_rights_send and scm_rights_recv reject before any system call. The socket is
- * -1, for which the kernel would return EBADF. */
+/*
+ * Messages that the library rejects before any system call. The socket is -1, for which the kernel
+ * would return EBADF.
+ */
+#include "call.h"
 #include "check.h"
 #include "raw.h"
-
-#include "scm_rights.h"
 
 #include <errno.h>
 #include <string.h>
@@ -13,39 +14,35 @@ static int fds[SCM_MAX_FDS + 1];
 static struct iovec iov[SCM_MAX_IOV + 1];
 
 static void
-refused(size_t iovlen, size_t nfds, int want)
+rejected(void)
 {
+	static const struct {
+		size_t iovlen, nfds;
+		int want;
+	} rows[] = {
+	    {1, SCM_MAX_FDS, EBADF},
+	    {1, SCM_MAX_FDS + 1, EINVAL},
+	    {SCM_MAX_IOV, 1, EBADF},
+	    {SCM_MAX_IOV + 1, 1, EMSGSIZE},
+	};
 	struct scm_message m;
+	size_t i;
+	int which;
 
-	memset(&m, 0, sizeof(m));
-	m.iov = iov;
-	m.iovlen = iovlen;
-	m.fds = fds;
-	m.nfds = nfds;
-	errno = 0;
-	CHECK_EQ(scm_rights_send(-1, &m, 0), -1);
-	CHECK_EQ(errno, want);
-	CHECK_EQ(m.nfds, nfds);
-	m.flags = -1;
-	errno = 0;
-	CHECK_EQ(scm_rights_recv(-1, &m, 0), -1);
-	CHECK_EQ(errno, want);
-	CHECK_EQ(m.nfds, 0);
-	CHECK_EQ(m.flags, 0);
-}
-
-static void
-descriptors(void)
-{
-	refused(1, SCM_MAX_FDS, EBADF);
-	refused(1, SCM_MAX_FDS + 1, EINVAL);
-}
-
-static void
-buffers(void)
-{
-	refused(SCM_MAX_IOV, 1, EBADF);
-	refused(SCM_MAX_IOV + 1, 1, EMSGSIZE);
+	for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		for (which = SEND; which <= RECV_BATCH; which++) {
+			memset(&m, 0, sizeof(m));
+			m.iov = iov;
+			m.iovlen = rows[i].iovlen;
+			m.fds = fds;
+			m.nfds = rows[i].nfds;
+			m.flags = -1;
+			m.len = which != SEND ? 99 : 0;
+			CALL(which, -1, &m, 0, -rows[i].want);
+			if (which == SEND || which == SEND_BATCH)
+				CHECK_EQ(m.nfds, rows[i].nfds);
+		}
+	}
 }
 
 /* A rejected receive leaves the whole message in the queue. */
@@ -63,7 +60,7 @@ nothing_received(int type)
 	memset(&m, 0, sizeof(m));
 	m.fds = fds;
 	m.nfds = SCM_MAX_FDS + 1;
-	CHECK_EQ(scm_rights_recv(sv[1], &m, 0), -1);
+	CALL(RECV, sv[1], &m, 0, -EINVAL);
 	CHECK_EQ(read_fd(sv[1], &byte, 1, &fd), 1);
 	CHECK_EQ(byte, 'n');
 	CHECK(raw_same(file, fd));
@@ -92,8 +89,7 @@ same_as_kernel(int type)
 int
 main(void)
 {
-	check_run("limits/descriptors", descriptors);
-	check_run("limits/buffers", buffers);
+	check_run("limits/rejected", rejected);
 	check_run_types("SDQ", "limits/nothing-received", nothing_received);
 	check_run_types("SDQ", "limits/same-as-kernel", same_as_kernel);
 	return check_status();
