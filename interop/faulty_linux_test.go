@@ -566,78 +566,10 @@ func TestHolderOfEitherEnd(t *testing.T) {
 	}
 }
 
-// If a peer is expected to fail every scenario, for close-on-exec for example, a second fault in the
-// same case is still found, because findings with other checks are unexpected.
-func TestBroadExpectationHidesNoSecondFault(t *testing.T) {
-	broad, err := scenario.ParseExpectations("file", []byte("** cloexec@faulty it receives without close-on-exec\n"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, fault := range allFaults() {
-		if !slices.Contains([]string{"leak", "reopen", "rob", "die"}, fault.name) {
-			continue
-		}
-		t.Run(fault.name, func(t *testing.T) {
-			p := faulty(t, fault.name)
-			p.Command = append(p.Command, "--inherit")
-			if err := process.Probe(p, process.DefaultTimeout); err != nil {
-				t.Fatal(err)
-			}
-			hidden, found := map[string]bool{}, map[string]bool{} // scenarios
-			list, left := splitByPrivilege(casesOfFault(t, fault.name, p, true))
-			if len(left) > 0 {
-				t.Logf("skip: %d of %d cases need root", len(left), len(left)+len(list))
-			}
-			for _, r := range runSeparately(t, list, &scenario.Expectations{List: broad}, fault.Checks, fault.timeout()) {
-				name := r.Case.Scenario.Name
-				second := slices.ContainsFunc(r.Findings, func(f scenario.Finding) bool { return slices.Contains(fault.Checks, f.Check) })
-				hidden[name] = hidden[name] || !second
-				found[name] = found[name] || second
-				if second && r.Verdict != scenario.Fail {
-					t.Errorf("%s: got %s, want fail, because of %v", r.Name, r.Verdict, r.Findings)
-				}
-			}
-			for name := range hidden {
-				if !found[name] {
-					t.Errorf("%s has no %s finding", name, fault.Checks)
-				}
-			}
-			if len(found) == 0 {
-				t.Error("no scenario was run")
-			}
-		})
-	}
-}
-
 func TestPeerThatNeverReads(t *testing.T) {
 	err := process.Probe(faulty(t, "noread"), 300*time.Millisecond)
 	if !errors.Is(err, process.ErrHang) {
 		t.Errorf("got %v", err)
-	}
-}
-
-// If a peer answers the probe but cannot be started later, each of its cases is "not run" with the reason.
-func TestPeerThatCannotBeRestarted(t *testing.T) {
-	p := faulty(t, "")
-	if err := process.Probe(p, process.DefaultTimeout); err != nil {
-		t.Fatal(err)
-	}
-	p.Command = []string{"/nonexistent/peer"}
-	results := runCases(t, append(casesWith(t, p, "basics/pass-one-fd/*/faulty/runner"), casesWith(t, p, "basics/pass-one-fd/*/runner/runner")...), 0)
-	broken := 0
-	for _, r := range results {
-		switch {
-		case r.Broken:
-			broken++
-			if want := "faulty: fork/exec /nonexistent/peer: no such file or directory"; r.Verdict != scenario.NotRun || r.Why != want {
-				t.Errorf("%s: %s: %s", r.Name, r.Verdict, r.Why)
-			}
-		case r.Verdict != scenario.Pass:
-			t.Errorf("%s: %s: %s%v", r.Name, r.Verdict, r.Why, r.Findings)
-		}
-	}
-	if broken != 3 {
-		t.Errorf("%d cases could not be run, want 3", broken)
 	}
 }
 

@@ -36,16 +36,9 @@ func TestFacts(t *testing.T) {
     B: descriptor \d+ is the open file description of A's file a \(\S+\), close-on-exec, O_NONBLOCK
     the status flags of A's file a changed from none to O_NONBLOCK
     ✗ file: the status flags of a changed from none to O_NONBLOCK`},
-		{"keep", both, `A< ok n=1
-    A: descriptor \d+ is the open file description of A's file a \(\S+\)
-    ✗ leak: a, as \d+, is open, and the peer did not report it`},
 		{"replace", both, `A< ok n=1
     A: descriptor \d+ is no file of the case: /dev/null, \S+
     ✗ file: descriptor \d+ refers to another file now, without a command to do so`},
-		{"mixup", both, `A< ok n=1 payload=62 fds=(\d+) .*
-    A: descriptor \d+ is the open file description of A's file a \(\S+\), (not )?close-on-exec
-    ✗ file: reported that it received \d+, which it had already
-    ✗ file: \d+ is not the open file description of b`},
 		{"rob", pass, `B< ok n=5 .*
 (    B: descriptor .*
 )?    B: no longer has \d+ \(B's socket bsock\)

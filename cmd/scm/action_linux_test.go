@@ -141,7 +141,7 @@ func TestActionSummary(t *testing.T) {
 	fake := program(t, "faulty")
 	dir := t.TempDir()
 	peers := "good=" + fake + "\n"
-	for i, fault := range []string{"cloexec", "leak", "nonblock", "rob", "hide", "garbage", "replace", "die", "mixup", "keep", "dup", "twice"} {
+	for i, fault := range []string{"cloexec", "reopen", "nonblock", "rob", "park", "flood", "replace", "die", "dup", "buffer", "fill", "unshare"} {
 		peers += fmt.Sprintf("p%d=%s --fault %s\n", i, fake, fault)
 	}
 	if err := os.WriteFile(dir+"/mine.txt", []byte("# Mine.\n** leak@good:receives/runner it leaked once\n"), 0o600); err != nil {

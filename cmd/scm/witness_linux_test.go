@@ -42,7 +42,7 @@ func TestWitness(t *testing.T) {
 		t.Errorf("with kcmp blocked, the witnesses are %v", ways)
 	}
 	// The weaker witnesses still find the faults.
-	for fault, key := range map[string]string{"leak": "leak", "reopen": "file", "cloexec": "cloexec", "replace": "file"} {
+	for fault, key := range map[string]string{"dup": "leak", "reopen": "file", "cloexec": "cloexec", "replace": "file"} {
 		cmd := append(slices.Clone(blocked[1:]), program(t, "scm"), "interop", "run", "--builtin=false", "--peer", "fake="+program(t, "faulty")+" --fault "+fault,
 			"--run", "basics/pass-two-fds/stream", "--run", "truncation/ctrunc-two-of-three/stream")
 		if r := finish(t, exec.Command(blocked[0], cmd...)); r.code != 1 || !strings.Contains(r.stdout, key+"@fake: ") || strings.Contains(r.stdout, "@runner: ") {

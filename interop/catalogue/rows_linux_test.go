@@ -34,6 +34,7 @@ type heard struct {
 	before        []string        // the descriptors that the side has received before
 	passed        map[string]bool // the names of the files that a side has received before
 	record        *judge.Record
+	held          []fact.Held // is still open somewhere after the end of the case
 }
 
 func (a *heard) receives() bool {
@@ -133,6 +134,20 @@ func (a *heard) keeps(as int) bool {
 	return true
 }
 
+// fileOf returns the last file that a side was started with, or the other side's if it had none.
+func (a *heard) fileOf(role scenario.Role) fact.Match {
+	given := a.record.Setup.Given[role]
+	if len(given) == 1 {
+		given = a.record.Setup.Given[scenario.RoleA+scenario.RoleB-role]
+	}
+	return given[len(given)-1].Files[0]
+}
+
+// has adds that the side has another descriptor of a file of a side.
+func (a *heard) has(role scenario.Role) {
+	a.Descriptors = append(a.Descriptors, fact.Descriptor{Side: a.Side, FD: 999, Files: []fact.Match{a.fileOf(role)}})
+}
+
 // isRunner reports whether the runner has given the answer.
 func (a *heard) isRunner() bool { return a.record.Setup.Case.Scenario.RunByRunner(a.Side) }
 
@@ -176,10 +191,10 @@ func (a *heard) moves(by int64, kinds ...string) bool {
 	})
 }
 
-// blocks makes non-blocking files blocking.
-func (a *heard) blocks() bool {
+// clears clears a status flag of the files.
+func (a *heard) clears(flag string) bool {
 	return a.alters("status flags", func(_ string, d *fact.Info) (was, now string) {
-		without := strings.Trim(strings.ReplaceAll(d.Status, "O_NONBLOCK", ""), "|")
+		without := strings.Trim(strings.ReplaceAll(d.Status, flag, ""), "|")
 		return cmp.Or(d.Status, "none"), cmp.Or(without, "none")
 	})
 }
@@ -202,10 +217,31 @@ func late(a *heard) bool {
 	return a.receives()
 }
 
+// early ends a wait that a peer must not end.
+func early(a *heard) bool {
+	a.Said = "err EAGAIN"
+	return a.Step.Async
+}
+
+// more adds a descriptor to a message after the first that had one.
+func more(a *heard) bool {
+	return len(a.before) > 0 && a.fds(func(list []string) []string { return append(list, "700") })
+}
+
+// none takes the descriptors away.
+func none(a *heard) bool { return a.fds(func([]string) []string { return nil }) }
+
+// another answers a receive as a send.
+func another(a *heard) bool {
+	a.Said = "ok n=1"
+	return a.receives()
+}
+
 var (
 	onAnswer = []scenario.Check{scenario.CheckAnswer}
 	onFile   = []scenario.Check{scenario.CheckFile}
 	onLeak   = []scenario.Check{scenario.CheckLeak}
+	onHang   = []scenario.Check{scenario.CheckHang}
 )
 
 var rows = map[string]row{
@@ -302,7 +338,7 @@ var rows = map[string]row{
 	"hundredth": {"keeps a duplicate of every hundredth descriptor received on a connection", onLeak, "is open, and the peer did not report it", func(a *heard) bool {
 		return len(a.before)+len(a.List("fds")) >= 100 && a.keeps(999)
 	}, false},
-	"blocking": {"makes the files that it receives blocking", onFile, "status flags", (*heard).blocks, false},
+	"blocking": {"makes the files that it receives blocking", onFile, "status flags", func(a *heard) bool { return a.clears("O_NONBLOCK") }, false},
 	"seek":     {"moves the offset of the files that it receives", onFile, "is at offset", func(a *heard) bool { return a.moves(7, withOffset...) }, false},
 	"read-byte": {"reads a byte from the files that it receives", []scenario.Check{scenario.CheckAnswer, scenario.CheckFile}, "", func(a *heard) bool {
 		return a.moves(1, "file") || a.lacks() // a new memfd is empty
@@ -324,8 +360,50 @@ var rows = map[string]row{
 		a.Said = "err EINVAL"
 		return a.command.Fields["flags"] != "" && a.command.Fields["flags"] != "-"
 	}, false},
-	"late":   {"answers too late", []scenario.Check{scenario.CheckHang}, "no answer in time", late, false},
-	"stderr": {"answers on standard error", []scenario.Check{scenario.CheckHang}, "no answer in time", late, false},
+	"late":   {"answers too late", onHang, "no answer in time", late, false},
+	"stderr": {"answers on standard error", onHang, "no answer in time", late, false},
+	"leak": {"receives one descriptor more than requested, and keeps it", onLeak, "is open, and the peer did not report it",
+		func(a *heard) bool {
+			a.has(scenario.RoleA + scenario.RoleB - a.Side)
+			return a.receives()
+		}, false},
+	"keep": {"keeps a duplicate of what it sends", onLeak, "open",
+		func(a *heard) bool {
+			a.has(a.Side)
+			return a.command.Verb == "send"
+		}, false},
+	"hide": {"keeps what it sends in flight, in a message to itself", onLeak, "is still open somewhere", func(a *heard) bool {
+		a.held = []fact.Held{{File: a.fileOf(a.Side).File, Until: a.Side}}
+		return a.Verb == "ok" && a.command.Verb == "send"
+	}, false},
+	"mixup": {"reports the descriptors that it sent last as received", onFile, "which it had already", func(a *heard) bool {
+		given := a.record.Setup.Given[a.Side]
+		return a.fds(func([]string) []string { return []string{strconv.Itoa(given[len(given)-1].FD)} })
+	}, false},
+	"noappend": {"clears O_APPEND on what it receives", onFile, "O_APPEND", func(a *heard) bool { return a.clears("O_APPEND") }, false},
+	"hup": {"reports the end of the connection without reading what is queued", onAnswer, "", func(a *heard) bool {
+		a.Said = "ok n=0 payload=- fds=- eof"
+		return a.receives() && (a.count() > 0 || len(a.List("fds")) > 0)
+	}, false},
+	"spare": {"needs a spare descriptor for each receive", onAnswer, "EMFILE", func(a *heard) bool {
+		a.Said = "err EMFILE"
+		return a.receives()
+	}, false},
+	"hasty":  {"never waits", onAnswer, "EAGAIN", early, false},
+	"sticky": {"leaves its socket non-blocking after a call that must not wait", onAnswer, "EAGAIN", early, false},
+	"readv": {"neither passes nor reports flags if there are several buffers, or if no descriptors are requested",
+		[]scenario.Check{scenario.CheckAnswer, scenario.CheckHang}, "", func(a *heard) bool {
+			if strings.HasPrefix(a.Said, "err EAGAIN") {
+				a.Kind, a.Text = fact.Silent, ""
+				return a.command.Verb == "recv"
+			}
+			return a.receives() && a.set("flags", "-")
+		}, false},
+	"garbage": {"answers with binary noise", []scenario.Check{scenario.CheckContract}, "not text", func(a *heard) bool {
+		a.Kind, a.Why = fact.Broken, `not text: "\x7fELF"`
+		return a.receives()
+	}, false},
+	"twice": {"repeats each answer", []scenario.Check{scenario.CheckContract}, "must have payload=", another, false},
 	"turn": {"answers each command with the previous answer", []scenario.Check{scenario.CheckContract}, "must have n=", func(a *heard) bool {
 		a.Said = "ok"
 		return a.receives()
@@ -345,6 +423,13 @@ var rows = map[string]row{
 	"length": {"sends a control message that is one descriptor too short", onAnswer, "", func(a *heard) bool {
 		return a.fds(func(list []string) []string { return list[:max(0, len(list)-1)] }) || a.succeeds()
 	}, true},
+	"again":  {"sends the rest of a message with the same descriptors again", onAnswer, " descriptors, and not ", more, true},
+	"chunk":  {"splits too many descriptors across several messages", onAnswer, "", (*heard).succeeds, false},
+	"forget": {"sends the next message without descriptors if a full socket refused some", onAnswer, " descriptors, and not ", none, true},
+	"fussy":  {"leaves out terminals, and sockets other than those of a connected Unix pair", onAnswer, " descriptor", none, true},
+	"last":   {"sends the descriptors of a stream with the last buffer", onAnswer, " descriptors, and not ", none, true},
+	"lazy": {"reports success at once, and sends only at the next command",
+		[]scenario.Check{scenario.CheckAnswer, scenario.CheckHang}, "", func(a *heard) bool { return a.succeeds() || late(a) }, true},
 	"sort": {"sends descriptors in ascending order", onFile, "is not the open file description of", func(a *heard) bool {
 		return a.fds(func(list []string) []string {
 			slices.Reverse(list)
@@ -358,6 +443,7 @@ func (r row) spoil(record *judge.Record) *judge.Record {
 	bad := &judge.Record{Setup: record.Setup}
 	commands, before, passed := map[scenario.Role]contract.Line{}, map[scenario.Role][]string{}, map[string]bool{}
 	changed := false
+	var held []fact.Held
 	for _, f := range record.Facts {
 		if f.Kind == fact.Sent && f.Step.Line > 0 {
 			commands[f.Side], _ = contract.ParseLine(f.Said)
@@ -370,7 +456,7 @@ func (r row) spoil(record *judge.Record) *judge.Record {
 			line.Fields = maps.Clone(line.Fields)
 			a := &heard{Fact: &f, Line: line, command: commands[f.Side], before: before[f.Side], passed: passed, record: record}
 			if err == nil && r.change(a) {
-				changed = true
+				changed, held = true, a.held
 			} else {
 				f = right
 			}
@@ -391,6 +477,9 @@ func (r row) spoil(record *judge.Record) *judge.Record {
 	}
 	if !changed {
 		return nil
+	}
+	if held != nil {
+		bad.Facts = append(bad.Facts, fact.Fact{Held: held})
 	}
 	return bad
 }
@@ -482,6 +571,24 @@ func TestEveryScenarioNamesItsFault(t *testing.T) {
 			if _, row := rows[name]; !row && !peer {
 				t.Errorf("%s: no such fault: %s", s.Name, name)
 			}
+		}
+	}
+}
+
+// A library may close what it did not return, if its peer reports that.
+func TestReportOfClosedDescriptors(t *testing.T) {
+	told := records(t)
+	for _, name := range []string{"truncation/ctrunc-three-into-one", "credentials/scm-pidfd-live"} {
+		record := told[name]
+		if record == nil {
+			continue // this system lacks something
+		}
+		r := row{change: func(a *heard) bool {
+			return a.fds(func(list []string) []string { return append(list[:1], "closed:1") })
+		}}
+		bad := r.spoil(record)
+		if found, do := bad.Judge(record.Setup.Case.Scenario); len(found) > 0 || do.Verdict != "" {
+			t.Errorf("%s: %v, %s", name, found, do.Why)
 		}
 	}
 }

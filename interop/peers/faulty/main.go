@@ -29,7 +29,6 @@ func main() {
 	all[noread] = fault.Fault{What: "never reads a command"}
 	names := slices.Sorted(maps.Keys(all))
 	name := flag.String("fault", "", "one of "+strings.Join(names, ", "))
-	inherit := flag.Bool("inherit", false, "also receive without close-on-exec, as a second fault")
 	strict := flag.Bool("strict", false, "conform, as a library that rejects everything that the contract lets it reject")
 	closes := flag.String("closes", "", "like --strict, but declare closes=yes; when a call fails, close the socket now, later or never")
 	leaderless := flag.Bool("no-leader", false, "end the first thread, but not the process")
@@ -60,7 +59,7 @@ func main() {
 	if *name != "" {
 		full += "-" + *name
 	}
-	lib := fault.Library(full, chosen, *inherit)
+	lib := fault.Library(full, chosen)
 	if *strict {
 		lib = fault.Strict()
 	}

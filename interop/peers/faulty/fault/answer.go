@@ -68,15 +68,6 @@ var answerFaults = map[string]Fault{
 			return nil
 		},
 	},
-	"garbage": {
-		What:        "answers with binary noise",
-		Checks:      []scenario.Check{scenario.CheckContract},
-		Text:        `not text: "\x7fELF`,
-		EndsSession: true,
-		say: func([]byte) []byte {
-			return []byte("\x7fELF\x00\xff\xfe\x1b[2J ok \x00\n")
-		},
-	},
 	"hang": {
 		What:        "never answers",
 		Checks:      []scenario.Check{scenario.CheckHang},
@@ -87,12 +78,6 @@ var answerFaults = map[string]Fault{
 			time.Sleep(Forever)
 			return nil
 		},
-	},
-	"twice": {
-		What:        "repeats each answer",
-		Checks:      []scenario.Check{scenario.CheckContract},
-		EndsSession: true,
-		say:         func(answer []byte) []byte { return bytes.Repeat(answer, 2) },
 	},
 }
 

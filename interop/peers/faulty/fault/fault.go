@@ -35,9 +35,7 @@ type Fault struct {
 	room    func(r *peer.Room)       // changes the arguments of a receive
 	spoil   func(got *peer.Received) // changes the result of a receive
 
-	say  func(answer []byte) []byte // returns what to write instead of the answer to a successful receive
-	fail func(s *socket)            // called when a call has failed
-	done func(s *socket)            // called when the socket is closed
+	say func(answer []byte) []byte // returns what to write instead of the answer to a successful receive
 }
 
 // All returns all faults, keyed by name. A fault concerns how a peer sends, how it
@@ -54,9 +52,9 @@ func All() map[string]Fault {
 // timeout of the runner, but finite, so that a peer that is never killed exits eventually.
 const Forever = 10 * time.Minute
 
-// Library returns a library with the fault. With inherit it also receives without close-on-exec.
-func Library(name string, f Fault, inherit bool) peer.Library {
-	return library(name, func(sock int) peer.Socket { return &socket{fd: sock, fault: f, inherit: inherit} })
+// Library returns a library with the fault.
+func Library(name string, f Fault) peer.Library {
+	return library(name, func(sock int) peer.Socket { return &socket{fd: sock, fault: f} })
 }
 
 // Strict returns a library without faults that rejects everything that the contract allows it

@@ -99,38 +99,6 @@ var recvFaults = map[string]Fault{
 			_ = child.Start() // it fails for the same reason
 		},
 	},
-	"leak": {
-		What:   "receives one descriptor more than requested, and keeps it",
-		Checks: []scenario.Check{scenario.CheckLeak},
-		Text:   "is open, and the peer did not report it",
-		Slow:   true,
-		recv: func(s *socket, r peer.Room) (peer.Received, error) {
-			asked := r.FDs
-			r.FDs++
-			got, err := s.recv(r)
-			if len(got.FDs) > asked {
-				got.FDs = got.FDs[:asked]
-				got.Flags |= unix.MSG_CTRUNC
-			}
-			return got, err
-		},
-	},
-	"mixup": {
-		What:   "reports the descriptors that it sent last as received",
-		Checks: []scenario.Check{scenario.CheckFile},
-		Text:   "which it had already",
-		send: func(s *socket, m peer.Message) (int, error) {
-			s.sent = m.FDs
-			return s.send(m)
-		},
-		recv: after(func(s *socket, _ peer.Room, got *peer.Received) error {
-			if len(s.sent) > 0 {
-				closeAll(got.FDs)
-				got.FDs = s.sent
-			}
-			return nil
-		}),
-	},
 	"pidfd": {
 		What:   "leaves open the pidfd that the kernel adds to a message",
 		Checks: []scenario.Check{scenario.CheckLeak},
@@ -180,12 +148,6 @@ var recvFaults = map[string]Fault{
 	},
 	// These faults change the state of the open file description, which the receiver shares
 	// with the sender.
-	"noappend": {
-		What:   "clears O_APPEND on what it receives",
-		Checks: []scenario.Check{scenario.CheckFile},
-		Text:   "O_APPEND",
-		recv:   with(status(func(flags int) int { return flags &^ unix.O_APPEND })),
-	},
 	"nonblock": {
 		What:   "makes the files that it receives non-blocking",
 		Checks: []scenario.Check{scenario.CheckFile},
@@ -194,7 +156,7 @@ var recvFaults = map[string]Fault{
 			return flags | unix.O_NONBLOCK
 		})),
 	},
-	// Bytes.
+
 	// Messages and their boundaries.
 	"buffer": {
 		What:   "reads as much as it can, and returns it in pieces",
@@ -205,17 +167,6 @@ var recvFaults = map[string]Fault{
 		What:   "receives repeatedly until its buffer is full or no message is waiting",
 		Checks: []scenario.Check{scenario.CheckAnswer},
 		recv:   filled,
-	},
-	"hup": {
-		What:   "reports the end of the connection when the other side shuts down, without reading what is queued",
-		Checks: []scenario.Check{scenario.CheckAnswer},
-		recv: func(s *socket, r peer.Room) (peer.Received, error) {
-			fds := []unix.PollFd{{Fd: int32(s.fd), Events: unix.POLLRDHUP}}
-			if n, err := pollNow(fds); err == nil && n == 1 {
-				return peer.Received{HasFlags: true, EOF: true}, nil
-			}
-			return s.recv(r)
-		},
 	},
 
 	// Flags and errors.
@@ -229,31 +180,6 @@ var recvFaults = map[string]Fault{
 		},
 		room: func(r *peer.Room) {
 			r.Flags = 0
-		},
-	},
-	"hasty": {
-		What:   "never waits",
-		Checks: []scenario.Check{scenario.CheckAnswer},
-		Slow:   true,
-		message: func(m *peer.Message) {
-			m.Flags |= unix.MSG_DONTWAIT
-		},
-		room: func(r *peer.Room) {
-			r.Flags |= unix.MSG_DONTWAIT
-		},
-	},
-	"readv": {
-		What:   "neither passes nor reports flags if there are several buffers, or if no descriptors are requested",
-		Checks: []scenario.Check{scenario.CheckAnswer, scenario.CheckHang},
-		Slow:   true,
-		recv: func(s *socket, r peer.Room) (peer.Received, error) {
-			if len(r.Buffers) == 1 && r.FDs > 0 {
-				return s.recv(r)
-			}
-			r.Flags = 0
-			got, err := s.recv(r)
-			got.Flags = 0
-			return got, err
 		},
 	},
 	"reuse": {
@@ -272,32 +198,6 @@ var recvFaults = map[string]Fault{
 				return peer.Received{}, err
 			}
 			return s.rights(peer.Received{N: n, Payload: r.Filled(n), HasFlags: true, Flags: int(h.Flags)}, messages)
-		},
-	},
-	"spare": {
-		What:   "needs a spare descriptor for each receive",
-		Checks: []scenario.Check{scenario.CheckAnswer},
-		Slow:   true,
-		recv: func(s *socket, r peer.Room) (peer.Received, error) {
-			n, err := unix.FcntlInt(uintptr(s.fd), unix.F_DUPFD_CLOEXEC, 0)
-			if err != nil {
-				return peer.Received{}, err
-			}
-			defer unix.Close(n)
-			return s.recv(r)
-		},
-	},
-	"sticky": {
-		What:   "makes its socket non-blocking for a call that must not wait, and leaves it non-blocking",
-		Checks: []scenario.Check{scenario.CheckAnswer},
-		Text:   "does not wait",
-		recv: func(s *socket, r peer.Room) (peer.Received, error) {
-			if r.Flags&unix.MSG_DONTWAIT != 0 {
-				if err := unix.SetNonblock(s.fd, true); err != nil {
-					return peer.Received{}, err
-				}
-			}
-			return s.recv(r)
 		},
 	},
 }
@@ -399,13 +299,4 @@ func filled(s *socket, r peer.Room) (peer.Received, error) {
 		all.Flags |= got.Flags
 	}
 	return all, nil
-}
-
-// pollNow polls without waiting.
-func pollNow(fds []unix.PollFd) (n int, err error) {
-	for {
-		if n, err = unix.Poll(fds, 0); err != unix.EINTR {
-			return n, err
-		}
-	}
 }

@@ -14,27 +14,6 @@ import (
 
 // sendFaults are the faults of a library that sends.
 var sendFaults = map[string]Fault{
-	"again": {
-		What:   "sends the rest of a message with the same descriptors again, until the kernel accepts no more",
-		Checks: []scenario.Check{scenario.CheckAnswer},
-		Text:   " descriptors, and not ",
-		send: func(s *socket, m peer.Message) (sent int, err error) {
-			m.Buffers = [][]byte{slices.Concat(m.Buffers...)}
-			for size := total(m); ; {
-				n, err := s.send(m)
-				switch {
-				case errors.Is(err, unix.EAGAIN) && sent > 0:
-					return sent, nil
-				case err != nil:
-					return n, err
-				}
-				if sent += n; sent == size {
-					return sent, nil
-				}
-				m.Buffers[0] = m.Buffers[0][n:]
-			}
-		},
-	},
 	"carry": {
 		What:   "sends descriptors that a full socket refused along with the next message",
 		Checks: []scenario.Check{scenario.CheckAnswer},
@@ -42,113 +21,10 @@ var sendFaults = map[string]Fault{
 		send: func(s *socket, m peer.Message) (int, error) {
 			m.FDs = slices.Concat(s.refused, m.FDs)
 			n, err := s.send(m)
-			s.refuse(m.FDs, err)
-			return n, err
-		},
-	},
-	"chunk": {
-		What:   "splits too many descriptors across several messages",
-		Checks: []scenario.Check{scenario.CheckAnswer},
-		send: func(s *socket, m peer.Message) (n int, err error) {
-			parts := slices.Collect(slices.Chunk(m.FDs, 253))
-			if len(parts) < 2 {
-				return s.send(m)
-			}
-			for _, part := range parts {
-				m.FDs = part
-				if n, err = s.send(m); err != nil {
-					return n, err
-				}
-			}
-			return n, nil
-		},
-	},
-	"forget": {
-		What:   "treats descriptors that a full socket refused as sent, and sends the next message without any",
-		Checks: []scenario.Check{scenario.CheckAnswer},
-		send: func(s *socket, m peer.Message) (int, error) {
-			if len(s.refused) > 0 {
-				m.FDs = nil
-			}
-			n, err := s.send(m)
-			s.refuse(m.FDs, err)
-			return n, err
-		},
-	},
-	"keep": {
-		What:   "keeps a duplicate of what it sends",
-		Checks: []scenario.Check{scenario.CheckLeak},
-		Text:   "open",
-		Slow:   true,
-		send: func(s *socket, m peer.Message) (int, error) {
-			if err := keep(m.FDs); err != nil {
-				return -1, err
-			}
-			return s.send(m)
-		},
-	},
-	"fussy": {
-		What:   "leaves out terminals, and sockets other than those of a connected Unix pair",
-		Checks: []scenario.Check{scenario.CheckAnswer},
-		Text:   " descriptor",
-		message: func(m *peer.Message) {
-			m.FDs = slices.DeleteFunc(slices.Clone(m.FDs), func(fd int) bool {
-				_, err := unix.IoctlGetTermios(fd, unix.TCGETS)
-				listens, _ := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ACCEPTCONN)
-				family, failed := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_DOMAIN)
-				return err == nil || listens == 1 || failed == nil && family != unix.AF_UNIX
-			})
-		},
-	},
-	"hide": {
-		What:   "keeps what it sends in flight, in a message to itself",
-		Checks: []scenario.Check{scenario.CheckLeak},
-		Text:   "is still open somewhere",
-		Slow:   true,
-		send: func(s *socket, m peer.Message) (int, error) {
-			n, err := s.send(m)
-			if err == nil {
-				err = park(m.FDs)
+			if s.refused = nil; errors.Is(err, unix.EAGAIN) {
+				s.refused = m.FDs
 			}
 			return n, err
-		},
-	},
-	"last": {
-		What:   "sends the buffers of a stream one by one, and the descriptors with the last one",
-		Checks: []scenario.Check{scenario.CheckAnswer},
-		Text:   " descriptors, and not ",
-		send: func(s *socket, m peer.Message) (sent int, err error) {
-			kind, err := unix.GetsockoptInt(s.fd, unix.SOL_SOCKET, unix.SO_TYPE)
-			if err != nil || kind != unix.SOCK_STREAM || len(m.Buffers) < 2 {
-				return s.send(m)
-			}
-			for i, b := range m.Buffers {
-				part := peer.Message{Buffers: [][]byte{b}, Flags: m.Flags}
-				if i == len(m.Buffers)-1 {
-					part.FDs = m.FDs
-				}
-				n, err := s.send(part)
-				if err != nil {
-					return n, err
-				}
-				sent += n
-			}
-			return sent, nil
-		},
-	},
-	"lazy": {
-		What:        "reports success at once, and sends only at the next command",
-		Checks:      []scenario.Check{scenario.CheckAnswer},
-		EndsSession: true,
-		Slow:        true,
-		send: func(s *socket, m peer.Message) (int, error) {
-			s.flush()
-			s.waiting = &m
-			return total(m), nil
-		},
-		recv: func(s *socket, r peer.Room) (peer.Received, error) {
-			s.flush()
-			return s.recv(r)
 		},
 	},
 	"reopen": {
@@ -213,27 +89,11 @@ func (s *socket) inParts(m peer.Message, flags int, rest func(m *peer.Message, n
 	}
 }
 
-// refuse remembers the descriptors of a message that a full socket refused.
-func (s *socket) refuse(fds []int, err error) {
-	s.refused = nil
-	if errors.Is(err, unix.EAGAIN) {
-		s.refused = fds
-	}
-}
-
 func total(m peer.Message) (n int) {
 	for _, b := range m.Buffers {
 		n += len(b)
 	}
 	return n
-}
-
-// flush sends the message that lazy postponed.
-func (s *socket) flush() {
-	if m := s.waiting; m != nil {
-		s.waiting = nil
-		_, _ = s.send(*m) // lazy has already reported success
-	}
 }
 
 // reopened opens the files again, except those that cannot be opened, such as sockets.

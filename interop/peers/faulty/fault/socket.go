@@ -17,13 +17,9 @@ type socket struct {
 	fd    int
 	fault Fault
 
-	inherit bool // also receive without close-on-exec
-
 	// State that the faults keep between calls.
-	fds     []int // received last, or kept
-	sent    []int // sent last
-	refused []int // of the last send, if the socket was full
-	waiting *peer.Message
+	fds     []int         // received last, or kept
+	refused []int         // of the last send, if the socket was full
 	rest    peer.Received // read, but not yet returned
 }
 
@@ -35,9 +31,7 @@ func (s *socket) Send(m peer.Message) (int, error) {
 	if s.fault.send != nil {
 		send = s.fault.send
 	}
-	n, err := send(s, m)
-	s.failed(err)
-	return n, err
+	return send(s, m)
 }
 
 func (s *socket) Recv(r peer.Room) (got peer.Received, err error) {
@@ -49,26 +43,10 @@ func (s *socket) Recv(r peer.Room) (got peer.Received, err error) {
 	} else {
 		got, err = s.recv(r)
 	}
-	s.failed(err)
 	if err == nil && s.fault.spoil != nil {
 		s.fault.spoil(&got)
 	}
-	if err == nil && s.inherit {
-		_ = inherited(got.FDs) // it fails if the first fault reports descriptors that are not open
-	}
 	return got, err
-}
-
-func (s *socket) failed(err error) {
-	if err != nil && s.fault.fail != nil {
-		s.fault.fail(s)
-	}
-}
-
-func (s *socket) Done() {
-	if s.fault.done != nil {
-		s.fault.done(s)
-	}
 }
 
 // send sends correctly.
