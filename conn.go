@@ -164,7 +164,7 @@ func (config Config) newConn(c *net.UnixConn) (*Conn, error) {
 
 // adopt finds the network of a socket that package net created, and turns PassRights off if noFiles is set.
 func adopt(raw syscall.RawConn, network *string, noFiles bool) error {
-	return control(raw, func(fd int) (err error) {
+	return sys.Control(raw, func(fd int) (err error) {
 		*network, err = sys.Network(fd)
 		if err == nil && noFiles {
 			err = PassRights(fd, false)
@@ -187,7 +187,7 @@ func (config Config) NewConnFD(fd int) (*Conn, error) {
 func (config Config) NewConnFile(f *os.File) (conn *Conn, err error) {
 	raw, err := f.SyscallConn()
 	if err == nil {
-		err = control(raw, func(fd int) error {
+		err = sys.Control(raw, func(fd int) error {
 			conn, err = config.duplicate(fd)
 			return err
 		})
@@ -388,7 +388,7 @@ func (c *Conn) PassRights(on bool) error {
 func (c *Conn) withFD(op string, f func(fd int) error) error {
 	err := c.usable()
 	if err == nil {
-		err = control(c.raw, f)
+		err = sys.Control(c.raw, f)
 	}
 	return c.fail(op, err)
 }

@@ -71,7 +71,7 @@ func (config Config) dial(ctx context.Context, network, addr string) (*Conn, err
 
 // prepare applies config to a new socket before it is bound or connected.
 func (config Config) prepare(raw syscall.RawConn, mode uint32) error {
-	return control(raw, func(fd int) (err error) {
+	return sys.Control(raw, func(fd int) (err error) {
 		if config.NoFiles {
 			err = PassRights(fd, false)
 		}

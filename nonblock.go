@@ -18,7 +18,7 @@ func Nonblock(f syscall.Conn) (bool, error) {
 		return false, err
 	}
 	var on bool
-	err = control(raw, func(fd int) error {
+	err = sys.Control(raw, func(fd int) error {
 		on, err = sys.Nonblock(fd)
 		return err
 	})
@@ -43,5 +43,5 @@ func SetNonblock(f syscall.Conn, on bool) error {
 	if err != nil {
 		return err
 	}
-	return control(raw, func(fd int) error { return sys.SetNonblock(fd, on) })
+	return sys.Control(raw, func(fd int) error { return sys.SetNonblock(fd, on) })
 }

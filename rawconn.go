@@ -1,33 +1,10 @@
 package scm
 
 import (
-	"errors"
-	"net"
 	"os"
 	"reflect"
 	"syscall"
 )
-
-// control calls f once with the descriptor of raw, which stays open during the call, and returns f's error.
-// raw can be of the caller's own type: if its Control never calls f, the error is os.ErrInvalid.
-func control(raw syscall.RawConn, f func(fd int) error) (err error) {
-	called := false
-	closed := raw.Control(func(fd uintptr) {
-		if !called {
-			called = true
-			err = f(int(toInt32(int(fd))))
-		}
-	})
-	switch {
-	case called:
-		return err
-	case errors.Is(closed, net.ErrClosed):
-		return net.ErrClosed
-	case closed != nil: // package os does not export its error
-		return os.ErrClosed
-	}
-	return os.ErrInvalid
-}
 
 // rawConn returns c.SyscallConn, or an error if c or its RawConn is nil.
 func rawConn(c syscall.Conn) (syscall.RawConn, error) {

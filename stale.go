@@ -109,7 +109,7 @@ func (f *socketFile) remove() error {
 	if f.kept || f.sends > 0 || f.removed {
 		return nil
 	}
-	err := control(f.socket, func(int) (err error) { // the socket stays open during the call
+	err := sys.Control(f.socket, func(int) (err error) { // the socket stays open during the call
 		f.removed = true
 		for _, name := range f.names {
 			var now fs.FileInfo

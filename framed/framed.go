@@ -427,40 +427,23 @@ func (w *Writer) send(p []byte) (n int, err error) {
 	for i, s := range w.attached {
 		f, isFile := s.(*os.File)
 		if !isFile {
-			return w.sendHolding(p, nil)
+			return w.sendHolding(p)
 		}
 		files[i] = f
 	}
 	return w.conn.WriteFiles(p, files...)
 }
 
-// sendHolding sends p and the descriptors of what is attached, of which it has already collected fds. Calls of Control
-// are nested, so that no other goroutine can close one of the descriptors before they are sent.
-func (w *Writer) sendHolding(p []byte, fds []int) (n int, err error) {
-	next := len(fds)
-	if next == len(w.attached) {
-		return w.conn.WriteFDs(p, fds...)
+// sendHolding sends p and the descriptors of what is attached.
+func (w *Writer) sendHolding(p []byte) (n int, err error) {
+	i, err := sys.Hold(w.attached, func(fds []int) (err error) {
+		n, err = w.conn.WriteFDs(p, fds...)
+		return err
+	})
+	if i < len(w.attached) {
+		err = fmt.Errorf("framed: attached socket %d: %w", i, err)
 	}
-	raw, err := w.attached[next].SyscallConn()
-	if err == nil {
-		err = os.ErrInvalid // a caller's own type may have no RawConn, or one whose Control never calls the function
-		if raw != nil {
-			var sent error
-			calls := 0
-			closed := raw.Control(func(fd uintptr) {
-				if calls++; calls == 1 {
-					n, sent = w.sendHolding(p, append(fds, int(fd)))
-				}
-			})
-			if calls > 0 {
-				return n, sent
-			}
-			if closed != nil {
-				err = os.ErrClosed // neither package net nor package os exports its error
-			}
-		}
-	}
-	return 0, fmt.Errorf("framed: attached socket %d: %w", next, err)
+	return n, err
 }
 
 var (

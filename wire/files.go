@@ -5,6 +5,7 @@ import (
 	"os"
 
 	"github.com/scm-rights/scm"
+	"github.com/scm-rights/scm/internal/sys"
 )
 
 // SendFiles sends files with f.Send. The caller still owns the files. If another goroutine closes a file
@@ -12,23 +13,16 @@ import (
 // [os.ErrInvalid]. If a file is closed, the error wraps [os.ErrClosed]. In both cases, nothing is sent.
 // Other errors are those of f.Send.
 func SendFiles(f Format, sock Socket, text string, files ...*os.File) error {
-	return holding(f, files, nil, func(fds []int) error { return f.Send(sock, text, fds...) })
+	return holding(f, files, func(fds []int) error { return f.Send(sock, text, fds...) })
 }
 
 // holding calls send with the descriptors of all files and keeps them open during the call.
-func holding(f Format, files []*os.File, fds []int, send func(fds []int) error) error {
-	if len(fds) == len(files) {
-		return send(fds)
+func holding(f Format, files []*os.File, send func(fds []int) error) error {
+	i, err := sys.Hold(files, send)
+	if i < len(files) {
+		err = fmt.Errorf("wire: %s: file %d: %w", f.Name(), i, err)
 	}
-	raw, err := files[len(fds)].SyscallConn()
-	if err == nil {
-		var sent error
-		if raw.Control(func(fd uintptr) { sent = holding(f, files, append(fds, int(fd)), send) }) == nil {
-			return sent
-		}
-		err = os.ErrClosed // package os does not export its error
-	}
-	return fmt.Errorf("wire: %s: file %d: %w", f.Name(), len(fds), err)
+	return err
 }
 
 // RecvFiles receives descriptors with f.Recv and creates files from them with [scm.NewFile]. The caller

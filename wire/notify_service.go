@@ -63,7 +63,7 @@ func NotifyStore(sock Socket, name string, fds ...int) error {
 // The caller still owns the files. If a file is nil, the error wraps [os.ErrInvalid]. If a file is closed,
 // the error wraps [os.ErrClosed]. In both cases, nothing is sent.
 func NotifyStoreFiles(sock Socket, name string, files ...*os.File) error {
-	return holding(Notify, files, nil, func(fds []int) error { return NotifyStore(sock, name, fds...) })
+	return holding(Notify, files, func(fds []int) error { return NotifyStore(sock, name, fds...) })
 }
 
 // NotifyRemove asks the service manager to close the descriptors that it keeps under the given name
