@@ -183,7 +183,8 @@ type Process struct {
 	program  string // the program that Upgrade starts
 	noStart  error  // why program is not known
 	replaced chan struct{}
-	ending   chan struct{} // closed by Close
+	ending   context.Context // done when Close has been called
+	end      context.CancelFunc
 	turn     chan struct{} // holds an element while a successor tries to take over
 	isMain   chan struct{} // closed when the service manager accepts notifications from this process
 
@@ -196,7 +197,6 @@ type Process struct {
 	control   *scm.Listener // nil in a successor before Ready
 	readying  bool          // Ready has been called
 	ready     bool          // Ready has returned nil
-	closed    bool
 	upgrading chan struct{} // closed when Upgrade returns; nil if it has not been called
 	resigned  bool          // the service manager has another main process
 	killed    int           // the PID of a successor that Upgrade has killed
@@ -255,10 +255,10 @@ func (config Config) Start(ctx context.Context, path string) (p *Process, err er
 		logger:   config.Logger,
 		began:    time.Now(),
 		replaced: make(chan struct{}),
-		ending:   make(chan struct{}),
 		turn:     make(chan struct{}, 1),
 		isMain:   make(chan struct{}),
 	}
+	p.ending, p.end = context.WithCancel(context.Background())
 	if p.logger == nil {
 		p.logger = slog.New(slog.DiscardHandler)
 	}
@@ -310,7 +310,7 @@ func (p *Process) Replaced() <-chan struct{} { return p.replaced }
 func (p *Process) Ready(ctx context.Context) (err error) {
 	defer prefix(&err)
 	p.mu.Lock()
-	closed, readying := p.closed, p.readying
+	closed, readying := p.isClosed(), p.readying
 	p.readying = true
 	p.mu.Unlock()
 	switch {
@@ -343,7 +343,7 @@ func (p *Process) Ready(ctx context.Context) (err error) {
 // begin starts to accept successors. If main is true, the predecessor announces this process to the service manager.
 func (p *Process) begin(main bool) error {
 	p.mu.Lock()
-	control, closed := p.control, p.closed
+	control, closed := p.control, p.isClosed()
 	p.ready = !closed
 	if !main { // until then, the predecessor may continue, and needs the files
 		p.setUnlink(true)
@@ -400,12 +400,11 @@ func (p *Process) Fail(err error) {
 // close implements Close. The reason is for the predecessor.
 func (p *Process) close(reason error) error {
 	p.mu.Lock()
-	if p.closed {
+	if p.isClosed() {
 		p.mu.Unlock()
 		return nil
 	}
-	p.closed = true
-	close(p.ending)
+	p.end()
 	closeFiles(p.pipe[:])
 	p.pipe = [2]*os.File{}
 	current, readying, ready, control, upgrading := p.current, p.readying, p.ready, p.control, p.upgrading
@@ -442,18 +441,8 @@ func (p *Process) close(reason error) error {
 	return err
 }
 
-// onClose arranges for f to run when Close is called, unless stop is called first.
-func (p *Process) onClose(f func()) (stop func()) {
-	stopped := make(chan struct{})
-	go func() {
-		select {
-		case <-p.ending:
-			f()
-		case <-stopped:
-		}
-	}()
-	return sync.OnceFunc(func() { close(stopped) })
-}
+// isClosed reports whether Close has been called. While p.mu is held, the answer does not change.
+func (p *Process) isClosed() bool { return p.ending.Err() != nil }
 
 // discard closes the received files that have not been used.
 func (p *Process) discard() {

@@ -209,17 +209,16 @@ func (s *script) sends(m message, sockets ...syscall.Conn) {
 
 func (s *script) gets(kind string) (m message) {
 	s.t.Helper()
-	m, files, err := s.receive(kind)
+	m, err := s.receive(kind)
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	closeFiles(files)
 	return m
 }
 
 func (s *script) getsAbort(reason string) {
 	s.t.Helper()
-	_, _, err := s.receive()
+	_, err := s.receive()
 	wantError(s.t, err, "the other process has given up: ")
 	wantError(s.t, err, reason)
 }
@@ -1126,11 +1125,7 @@ func runPaused(args []string) {
 		}
 	}
 	receive := func(kind string) {
-		_, files, err := p.receive(kind)
-		if err != nil {
-			panic(err)
-		}
-		closeFiles(files)
+		_ = must(p.receive(kind))
 	}
 	send(hello(patience))
 	receive("sockets")
@@ -1328,8 +1323,7 @@ func TestCloseDuringReady(t *testing.T) {
 	p.mu.Lock() // Ready waits for it after it has sent going
 	s.sends(message{Type: "go"})
 	s.gets("going")
-	p.closed = true
-	close(p.ending)
+	p.end()
 	closeFiles(p.pipe[:])
 	p.mu.Unlock()
 	if err := <-done; err != nil {

@@ -165,7 +165,7 @@ func runHostile(args []string) {
 				p := newPeer(conn)
 				behave := hostile[args[1]]
 				_ = behave[i%len(behave)](p)
-				_, _, _ = p.receive("nothing")
+				_, _ = p.receive("nothing")
 				p.close()
 			}
 		}()

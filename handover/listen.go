@@ -183,7 +183,7 @@ func (p *Process) isFree(name string) error {
 	if err := checkName(name); err != nil {
 		return err
 	}
-	if p.closed {
+	if p.isClosed() {
 		return errClosed
 	}
 	for _, s := range p.offered {
@@ -206,7 +206,8 @@ func (p *Process) offer(s socket, conn syscall.Conn) error {
 	return nil
 }
 
-// resolve returns the address of the socket that package net would create, or the zero AddrPort if it would create none.
+// resolve returns the address of the socket that package net would create, or the zero AddrPort if it would
+// create none.
 func (want socket) resolve() netip.AddrPort {
 	var a interface{ AddrPort() netip.AddrPort }
 	var err error

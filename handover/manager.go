@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/scm-rights/scm"
+	"github.com/scm-rights/scm/internal/sys"
 	"github.com/scm-rights/scm/wire"
 )
 
@@ -113,12 +114,11 @@ func (m *manager) setMain(ctx context.Context, a *attempt) error {
 func (p *Process) becomeMain(told bool) {
 	defer close(p.isMain)
 	if told {
-		stop := p.onClose(func() { _ = p.predecessor.conn.Close() })
-		_, files, _ := p.predecessor.receive("main")
-		closeFiles(files)
+		stop := context.AfterFunc(p.ending, func() { _ = p.predecessor.conn.Close() })
+		_, _ = p.predecessor.receive("main")
 		stop()
 		p.mu.Lock()
-		if !p.closed {
+		if !p.isClosed() {
 			p.setUnlink(true)
 		}
 		p.mu.Unlock()
@@ -161,16 +161,6 @@ func (p *Process) store() {
 
 // withFD calls f with the descriptor of a socket, which stays open during the call.
 func withFD(conn syscall.Conn, f func(fd int) error) error {
-	raw, err := conn.SyscallConn()
-	if err != nil {
-		return err
-	}
-	err = os.ErrInvalid // a listener of the program may have no RawConn, or one whose Control never calls the function
-	if raw == nil {
-		return err
-	}
-	if controlled := raw.Control(func(fd uintptr) { err = f(int(fd)) }); controlled != nil {
-		return controlled
-	}
+	_, err := sys.Hold([]syscall.Conn{conn}, func(fds []int) error { return f(fds[0]) })
 	return err
 }

@@ -1,7 +1,6 @@
 package handover
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -72,7 +71,7 @@ var sleep = time.Sleep // another function in a test
 func (p *Process) enqueue(peer *peer) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.closed {
+	if p.isClosed() {
 		return false
 	}
 	if len(p.waiting) == maxWaiting {
@@ -119,8 +118,7 @@ func (p *Process) serve(peer *peer) {
 		return
 	}
 	_ = peer.conn.SetReadDeadline(time.Now().Add(helloTime))
-	hello, files, err := peer.receive("hello")
-	closeFiles(files)
+	hello, err := peer.receive("hello")
 	if err == nil && !slices.Contains(hello.Versions, version) {
 		err = fmt.Errorf("the successor supports the versions %d of the protocol, but this process requires %d", hello.Versions, version)
 	}
@@ -133,7 +131,7 @@ func (p *Process) serve(peer *peer) {
 		defer func() { <-p.turn }()
 	case <-p.replaced:
 		return // the successor tries again, and reaches the process that now listens
-	case <-p.ending:
+	case <-p.ending.Done():
 		return
 	case <-peer.disconnected:
 		return
@@ -164,7 +162,7 @@ func (p *Process) handOver(peer *peer, hello message) {
 		defer scm.CloseFDs(a.pidfd)
 	}
 	p.mu.Lock()
-	if p.closed || p.isReplaced() {
+	if p.isClosed() || p.isReplaced() {
 		p.mu.Unlock()
 		return
 	}
@@ -186,11 +184,7 @@ func (p *Process) handOver(peer *peer, hello message) {
 		_ = p.makePipe() // or the next attempt does
 	}
 	if err == nil && a.main {
-		ctx, cancel := context.WithCancel(context.Background())
-		stop := p.onClose(cancel)
-		err = p.manager.setMain(ctx, a)
-		stop()
-		cancel()
+		err = p.manager.setMain(p.ending, a)
 	}
 	if err == nil && a.main {
 		_ = a.peer.conn.SetDeadline(time.Now().Add(writeTime))
@@ -218,7 +212,7 @@ func (p *Process) handOver(peer *peer, hello message) {
 		close(p.replaced)
 		return
 	}
-	if !p.closed {
+	if !p.isClosed() {
 		p.setUnlink(true)
 	}
 	if !isGone(err) { // then only Wait knows why the process has exited
@@ -239,7 +233,7 @@ func (p *Process) converse(a *attempt, hello message) error {
 	// the sockets would serve too.
 	select {
 	case <-p.isMain:
-	case <-p.ending:
+	case <-p.ending.Done():
 	}
 	if err := p.takePipe(a); err != nil {
 		return err
@@ -251,8 +245,7 @@ func (p *Process) converse(a *attempt, hello message) error {
 	if err := p.deadline(a, needs); err != nil {
 		return err
 	}
-	_, files, err := a.peer.receive("ready")
-	closeFiles(files)
+	_, err := a.peer.receive("ready")
 	switch {
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return fmt.Errorf("the successor was not ready after %v", needs)
@@ -268,8 +261,7 @@ func (p *Process) converse(a *attempt, hello message) error {
 	}
 	// Only the end of the connection proves that the successor is not serving. A deadline could expire while it is.
 	_ = a.peer.conn.SetDeadline(time.Time{})
-	_, files, err = a.peer.receive("going")
-	closeFiles(files)
+	_, err = a.peer.receive("going")
 	return err
 }
 
@@ -283,7 +275,7 @@ func (p *Process) makePipe() error {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.closed {
+	if p.isClosed() {
 		_, _ = r.Close(), w.Close()
 		return errClosed
 	}
@@ -310,7 +302,7 @@ func (p *Process) tell(a *attempt) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	switch {
-	case p.closed:
+	case p.isClosed():
 		return errClosed
 	case p.killed != 0 && (a.pid == p.killed || a.pid == 0):
 		return errors.New("the upgrade has been given up")
@@ -324,16 +316,10 @@ func (p *Process) tell(a *attempt) error {
 func (p *Process) deadline(a *attempt, d time.Duration) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.closed {
+	if p.isClosed() {
 		return errClosed
 	}
 	return a.peer.conn.SetDeadline(time.Now().Add(d))
-}
-
-func (p *Process) isClosed() bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.closed
 }
 
 // sendSockets sends the pipe, the control socket, and everything that was offered.

@@ -175,14 +175,21 @@ func (p *peer) reason(err error) error {
 		return err
 	}
 	var aborted *abortError
-	if _, _, received := p.receive(); errors.As(received, &aborted) {
+	if _, received := p.receive(); errors.As(received, &aborted) {
 		return aborted
 	}
 	return err
 }
 
-// receive receives a message of one of the given types. The caller must close the files.
-func (p *peer) receive(types ...string) (m message, files []*os.File, err error) {
+// receive receives a message of one of the given types, whose descriptors this version does not use.
+func (p *peer) receive(types ...string) (message, error) {
+	m, files, err := p.receiveFiles(types...)
+	closeFiles(files)
+	return m, err
+}
+
+// receiveFiles receives a message of one of the given types. The caller must close the files.
+func (p *peer) receiveFiles(types ...string) (m message, files []*os.File, err error) {
 	var size [4]byte
 	if _, err := io.ReadFull(p.in, size[:]); err != nil {
 		return m, nil, err

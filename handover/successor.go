@@ -133,7 +133,7 @@ func (p *Process) receiveSockets(peer *peer) (received []passed, err error) {
 		return nil, peer.reason(err)
 	}
 	for more := true; more; {
-		m, files, err := peer.receive("sockets")
+		m, files, err := peer.receiveFiles("sockets")
 		if err != nil {
 			return received, err
 		}
@@ -193,12 +193,11 @@ func (p *Process) takeOver(ctx context.Context) (control *scm.Listener, main boo
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	defer p.onClose(cancel)()
+	defer context.AfterFunc(p.ending, cancel)()
 	stop := peer.watch(ctx)
 	err = peer.send(message{Type: "ready"})
 	if err == nil {
-		m, files, received := peer.receive("go")
-		closeFiles(files)
+		m, received := peer.receive("go")
 		main, err = m.Main, received
 	} else {
 		err = peer.reason(err)
@@ -235,12 +234,10 @@ func (p *Process) takeOver(ctx context.Context) (control *scm.Listener, main boo
 
 // ended returns the error for a call that ctx or Close has interrupted.
 func (p *Process) ended(ctx context.Context) error {
-	select {
-	case <-p.ending:
+	if p.isClosed() {
 		return errClosed
-	default:
-		return fmt.Errorf("%w, while waiting for the predecessor", ctx.Err())
 	}
+	return fmt.Errorf("%w, while waiting for the predecessor", ctx.Err())
 }
 
 // controlListener takes the control socket from p.received.

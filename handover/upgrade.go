@@ -70,7 +70,7 @@ func (p *Process) Upgrade(ctx context.Context, cmd *exec.Cmd) (err error) {
 	p.manager.reloading()
 	untilClose, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	defer p.onClose(func() { cancel(errClosed) })()
+	defer context.AfterFunc(p.ending, func() { cancel(errClosed) })()
 	err = p.upgrade(untilClose, cmd)
 	switch {
 	case err != nil:
@@ -111,7 +111,7 @@ func (p *Process) beginUpgrade(ctx context.Context, cmd *exec.Cmd) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	switch {
-	case p.closed:
+	case p.isClosed():
 		return errClosed
 	case p.isReplaced():
 		return errReplaced
@@ -167,10 +167,8 @@ func (p *Process) await(ctx context.Context, cmd *exec.Cmd, exited <-chan error)
 			if a := p.attemptOf(pid); a != nil {
 				<-a.settled // soon, because the process has died
 			}
-			select {
-			case <-p.replaced:
+			if p.isReplaced() {
 				return nil
-			default:
 			}
 			return p.exited(pid, err)
 		case <-done:
