@@ -159,15 +159,38 @@ func listen(t *testing.T, p *Process, name, network, address string) net.Listene
 	return l
 }
 
-func isReplaced(p *Process) bool { return p.isReplaced() }
+// isReplaced waits until a successor has taken over from p.
+func isReplaced(t *testing.T, p *Process) {
+	t.Helper()
+	eventually(t, "the process is replaced", p.isReplaced)
+}
 
 // replaces lets another Process take over from p, which must succeed.
 func replaces(t *testing.T, p *Process) *Process {
 	t.Helper()
 	next := start(t, Config{}, p.path)
 	ready(t, next)
-	eventually(t, "the process is replaced", func() bool { return isReplaced(p) })
+	isReplaced(t, p)
 	return next
+}
+
+// inBackground returns what f will return.
+func inBackground(f func() error) chan error {
+	done := make(chan error, 1)
+	go func() { done <- f() }()
+	return done
+}
+
+// upgrades calls p.Upgrade, and returns when it has begun.
+func upgrades(ctx context.Context, t *testing.T, p *Process, cmd *exec.Cmd) chan error {
+	t.Helper()
+	done := inBackground(func() error { return p.Upgrade(ctx, cmd) })
+	eventually(t, "the upgrade begins", func() bool {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		return p.upgrading != nil
+	})
+	return done
 }
 
 func wantError(t *testing.T, err error, text string) {
@@ -214,6 +237,27 @@ func (s *script) gets(kind string) (m message) {
 		s.t.Fatal(err)
 	}
 	return m
+}
+
+// takesOver plays a successor of the unit until it has received go, which it returns.
+func (s *script) takesOver(unit string) message {
+	s.t.Helper()
+	s.sends(message{Type: "hello", Versions: []int{version}, Needs: patience.Milliseconds(), Unit: unit})
+	s.gets("sockets")
+	s.sends(message{Type: "ready"})
+	return s.gets("go")
+}
+
+// letsServe plays a predecessor until p has sent going.
+func (s *script) letsServe(p *Process, main bool) {
+	s.t.Helper()
+	done := readying(s.t, p)
+	s.gets("ready")
+	s.sends(message{Type: "go", Main: main})
+	s.gets("going")
+	if err := <-done; err != nil {
+		s.t.Fatal(err)
+	}
 }
 
 func (s *script) getsAbort(reason string) {
@@ -280,10 +324,17 @@ func (p *predecessor) dies(s *script) {
 	closeFiles(p.life[:])
 }
 
+// unread returns the number of bytes in the receive queue of a socket.
+func unread(conn syscall.Conn) (n uint32) {
+	_ = withFD(conn, func(fd int) (err error) {
+		n, err = unix.IoctlGetUint32(fd, unix.SIOCINQ)
+		return err
+	})
+	return n
+}
+
 func readying(t *testing.T, p *Process) chan error {
-	done := make(chan error, 1)
-	go func() { done <- p.Ready(patient(t)) }()
-	return done
+	return inBackground(func() error { return p.Ready(patient(t)) })
 }
 
 func TestSuccessorReceivesSocketsAndFiles(t *testing.T) {
@@ -334,7 +385,7 @@ func TestSuccessorReceivesSocketsAndFiles(t *testing.T) {
 		t.Error("received a closed listener")
 	}
 	ready(t, b)
-	eventually(t, "the first process is replaced", func() bool { return isReplaced(a) })
+	isReplaced(t, a)
 	replaces(t, b)
 }
 
@@ -349,7 +400,7 @@ func TestLogger(t *testing.T) {
 	eventually(t, "the attempt has failed", log.has("did not take over"))
 	b := start(t, Config{Logger: log.logger()}, a.path)
 	ready(t, b)
-	eventually(t, "the process is replaced", func() bool { return isReplaced(a) })
+	isReplaced(t, a)
 	pid := fmt.Sprint(" pid=", os.Getpid())
 	for text, n := range map[string]int{
 		"INFO handover: serving" + pid:                       2,
@@ -398,169 +449,22 @@ func TestLoggerDoesNotHoldTheLock(t *testing.T) {
 	<-p.replaced
 }
 
-// Rows of the table: the successor dies before it has sent going, at any step.
-func TestPredecessorContinuesAfterASuccessorDies(t *testing.T) {
-	var log logged
-	a := start(t, Config{Logger: log.logger()}, socketPath(t))
-	ready(t, a)
-	steps := []func(s *script){
-		func(*script) {},
-		func(s *script) { s.sends(hello(patience)) },
-		func(s *script) { s.gets("sockets") },
-		func(s *script) { s.sends(message{Type: "ready"}) },
-		func(s *script) { s.gets("go") },
-	}
-	for n := range len(steps) + 1 {
-		s := successorOf(t, a.path)
-		for _, step := range steps[:n] {
-			step(s)
-		}
-		s.close()
-	}
-	replaces(t, a)
-}
-
-// A successor that gives up says so, also after go.
-func TestPredecessorContinuesAfterAnAbort(t *testing.T) {
-	var log logged
-	a := start(t, Config{Logger: log.logger()}, socketPath(t))
-	ready(t, a)
-	s := successorOf(t, a.path)
-	s.sends(hello(patience))
-	s.gets("sockets")
-	s.sends(message{Type: "ready"})
-	s.gets("go")
-	s.sends(message{Type: "abort", Reason: "no memory"})
-	eventually(t, "the abort is logged", log.has("no memory"))
-	replaces(t, a)
-}
-
-// Fault T1: a successor that was too slow must not serve when it runs again.
-func TestSlowSuccessorFails(t *testing.T) {
-	var log logged
-	a := start(t, Config{Logger: log.logger()}, socketPath(t))
-	ready(t, a)
-	b := start(t, Config{Timeout: time.Millisecond}, a.path)
-	eventually(t, "the predecessor gives up", log.has("not ready after 1ms"))
-	wantError(t, b.Ready(patient(t)), "not ready after 1ms")
-	replaces(t, a)
-}
-
-// The successor is stopped between go and going: no time limit applies, and others wait.
-func TestPredecessorWaitsForGoing(t *testing.T) {
-	a := start(t, Config{}, socketPath(t))
-	ready(t, a)
-	s := successorOf(t, a.path)
-	s.sends(hello(patience))
-	s.gets("sockets")
-	s.sends(message{Type: "ready"})
-	s.gets("go")
-	ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
-	defer cancel()
-	if _, err := Start(ctx, a.path); !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("another successor: %v", err)
-	}
-	if isReplaced(a) {
-		t.Error("replaced before going")
-	}
-	s.sends(message{Type: "going"})
-	eventually(t, "the process is replaced", func() bool { return isReplaced(a) })
-}
-
-// The predecessor dies before it has sent all sockets: the successor becomes the first.
+// The predecessor dies before it reads hello, which the kernel reports as ECONNRESET: the successor becomes the first.
 func TestSuccessorBecomesTheFirst(t *testing.T) {
-	for _, step := range []string{"before it reads hello", "before it sends the last socket"} {
-		t.Run(step, func(t *testing.T) {
-			p := newPredecessor(t)
-			started := make(chan *Process, 1)
-			go func() {
-				b, err := Start(patient(t), p.path)
-				if err != nil {
-					t.Error(err)
-				}
-				started <- b
-			}()
-			s := play(t, must(p.control.AcceptConn()))
-			if step == "before it reads hello" { // the kernel then reports ECONNRESET
-				eventually(t, "hello is in the queue", func() (isThere bool) {
-					_ = withFD(s.conn, func(fd int) error {
-						n, err := unix.IoctlGetUint32(fd, unix.SIOCINQ)
-						isThere = n > 0
-						return err
-					})
-					return isThere
-				})
-			} else {
-				s.gets("hello")
-				m, conns := p.sockets()
-				m.More = true
-				s.sends(m, conns...)
-			}
-			p.dies(s)
-			b := <-started
-			if b == nil {
-				t.FailNow()
-			}
-			defer b.Close()
-			if b.predecessor != nil {
-				t.Error("it has a predecessor")
-			}
-			ready(t, b)
-			replaces(t, b)
-		})
-	}
-}
-
-// The predecessor dies later: the successor serves alone.
-func TestSuccessorServesAlone(t *testing.T) {
-	for _, step := range []string{"before Ready", "before go", "after go"} {
-		t.Run(step, func(t *testing.T) {
-			p := newPredecessor(t)
-			b, s := p.accepts(Config{})
-			if step == "before Ready" {
-				p.dies(s)
-			}
-			done := readying(t, b)
-			if step != "before Ready" {
-				s.gets("ready")
-			}
-			if step == "after go" {
-				s.sends(message{Type: "go"})
-			}
-			p.dies(s)
-			if err := <-done; err != nil {
-				t.Fatal(err)
-			}
-			replaces(t, b)
-		})
-	}
-}
-
-// The predecessor is stopped after go: the successor serves.
-func TestSuccessorServesIfThePredecessorStopsAfterGo(t *testing.T) {
 	p := newPredecessor(t)
-	b, s := p.accepts(Config{})
-	done := readying(t, b)
-	s.gets("ready")
-	s.sends(message{Type: "go"})
-	if err := <-done; err != nil { // nothing reads going
-		t.Fatal(err)
+	started := make(chan *Process, 1)
+	go func() { started <- must(Start(patient(t), p.path)) }()
+	s := play(t, must(p.control.AcceptConn()))
+	eventually(t, "hello is in the queue", func() bool { return unread(s.conn) > 0 })
+	p.dies(s)
+	b := <-started
+	defer b.Close()
+	if !b.First() {
+		t.Error("it has a predecessor")
 	}
-}
-
-// The predecessor is stopped before go: Ready fails when its ctx is done, and tells the predecessor.
-func TestReadyFailsIfThePredecessorStopsBeforeGo(t *testing.T) {
-	p := newPredecessor(t)
-	b, s := p.accepts(Config{})
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- b.Ready(ctx) }()
-	s.gets("ready")
-	cancel()
-	if err := <-done; !errors.Is(err, context.Canceled) {
-		t.Errorf("Ready: %v", err)
-	}
-	s.getsAbort("context canceled")
+	ready(t, b)
+	wantError(t, b.Ready(patient(t)), "called before")
+	replaces(t, b)
 }
 
 // Once going has been sent, the predecessor ends, so the end of ctx no longer matters.
@@ -569,8 +473,7 @@ func TestReadySucceedsAfterGoing(t *testing.T) {
 		p := newPredecessor(t)
 		b, s := p.accepts(Config{})
 		ctx, cancel := context.WithCancel(context.Background())
-		done := make(chan error, 1)
-		go func() { done <- b.Ready(ctx) }()
+		done := inBackground(func() error { return b.Ready(ctx) })
 		s.gets("ready")
 		s.sends(message{Type: "go"})
 		s.gets("going")
@@ -602,52 +505,6 @@ func TestReadyFailsIfThePredecessorLives(t *testing.T) {
 	}
 }
 
-// Faults T2 and T13: what Ready needs is tested before ready, not after going.
-func TestReadyFailsBeforeItSaysReady(t *testing.T) {
-	p := newPredecessor(t)
-	started := make(chan *Process, 1)
-	go func() { started <- must(Start(patient(t), p.path)) }()
-	s := play(t, must(p.control.AcceptConn()))
-	s.gets("hello")
-	m, conns := p.sockets()
-	conns[1] = p.life[0] // no socket
-	s.sends(m, conns...)
-	b := <-started
-	defer b.Close()
-	if err := b.Ready(patient(t)); err == nil {
-		t.Error("Ready succeeded without a control socket")
-	}
-	s.getsAbort("socket")
-}
-
-// The predecessor is told to end. Fault T18: the files stay, because the successor has the sockets.
-func TestCloseAbortsTheHandover(t *testing.T) {
-	a := start(t, Config{}, socketPath(t))
-	web := a.path + ".web"
-	l := listen(t, a, "web", "unix", web)
-	ready(t, a)
-	b := start(t, Config{}, a.path)
-	_ = listen(t, b, "web", "unix", web)
-	if err := errors.Join(a.Close(), l.Close()); err != nil {
-		t.Error(err)
-	}
-	for _, path := range []string{a.path, web} {
-		if _, err := os.Stat(path); err != nil {
-			t.Error(err)
-		}
-	}
-	wantError(t, b.Ready(patient(t)), "the predecessor is ending")
-	_ = b.Close()
-
-	// The next process replaces the files that are stale now, once the successor has ended.
-	for _, in := range b.offered {
-		_ = in.conn.(io.Closer).Close()
-	}
-	next := start(t, Config{}, a.path)
-	_ = listen(t, next, "web", "unix", web)
-	ready(t, next)
-}
-
 // A successor that fails before Ready says why: in the predecessor's log, and in the error of Upgrade.
 func TestFail(t *testing.T) {
 	var log logged
@@ -658,7 +515,7 @@ func TestFail(t *testing.T) {
 	b.Fail(errors.New(reason))
 	quoted := fmt.Sprintf("the other process has given up: %q", reason)
 	eventually(t, "it is logged", log.has(quoted))
-	if err := b.Ready(patient(t)); !errors.Is(err, os.ErrClosed) {
+	if err := b.Ready(patient(t)); !errors.Is(err, os.ErrClosed) || b.Close() != nil {
 		t.Errorf("Ready after Fail: %v", err)
 	}
 	// The errors of a program are not those of its connection.
@@ -676,30 +533,24 @@ func TestFail(t *testing.T) {
 	}
 }
 
-func TestCloseOfASuccessor(t *testing.T) {
-	a := start(t, Config{}, socketPath(t))
-	ready(t, a)
-	b := start(t, Config{}, a.path)
-	if err := errors.Join(b.Close(), b.Close()); err != nil {
-		t.Error(err)
-	}
-	if err := b.Ready(patient(t)); !errors.Is(err, os.ErrClosed) {
-		t.Errorf("Ready after Close: %v", err)
-	}
-	replaces(t, a)
-}
-
 // Files of Unix sockets are removed by the last process, if one of the processes has created them.
 func TestSocketFiles(t *testing.T) {
-	a := start(t, Config{}, socketPath(t))
-	web := a.path + ".web"
-	managers := a.path + ".managers"
+	p := start(t, Config{}, socketPath(t))
+	web, managers := p.path+".web", p.path+".managers"
 	manager := must(net.Listen("unix", managers)).(*net.UnixListener)
 	manager.SetUnlinkOnClose(false)
 	defer os.Remove(managers)
-	a.received = append(a.received, passed{socket: socket{Name: "managers"}, conn: must(manager.File())})
+	p.received = append(p.received, passed{socket: socket{Name: "managers"}, conn: must(manager.File())})
 	_ = manager.Close()
-
+	serves := func(p *Process) (closes func()) {
+		t.Helper()
+		l, m := listen(t, p, "web", "unix", web), listen(t, p, "managers", "unix", managers)
+		if _, ok := l.(*scm.Listener); !ok {
+			t.Errorf("a %T", l)
+		}
+		ready(t, p)
+		return func() { _, _ = l.Close(), m.Close() }
+	}
 	exists := func(want bool, paths ...string) {
 		t.Helper()
 		for _, path := range paths {
@@ -708,44 +559,22 @@ func TestSocketFiles(t *testing.T) {
 			}
 		}
 	}
-	var last []net.Listener
-	p := a
-	for range 3 {
-		l, m := listen(t, p, "web", "unix", web), listen(t, p, "managers", "unix", managers)
-		if _, ok := l.(*scm.Listener); !ok {
-			t.Errorf("a %T", l)
-		}
-		ready(t, p)
-		for _, l := range last {
-			_ = l.Close()
-		}
-		last = []net.Listener{l, m}
-		exists(true, p.path, web, managers)
+	closes := serves(p)
+	for range 2 {
 		next := start(t, Config{}, p.path)
-		p = next
+		nextCloses := serves(next)
+		closes()
+		exists(true, p.path, web, managers)
+		p, closes = next, nextCloses
 	}
-	_ = p.Close() // without Ready: its predecessor continues
-	exists(true, a.path, web, managers)
-	p = replaces(t, nthProcess(t, a.path, web, managers))
+	_ = start(t, Config{}, p.path).Close() // without Ready: its predecessor continues
+	exists(true, p.path, web, managers)
+	eventually(t, "the attempt has failed", func() bool { return len(p.turn) == 0 })
+	closes()
+	exists(false, web)
 	_ = p.Close()
-	exists(false, a.path)
+	exists(false, p.path)
 	exists(true, managers)
-}
-
-// nthProcess takes over, and closes its listeners as a process does that ends.
-func nthProcess(t *testing.T, path, web, managers string) *Process {
-	t.Helper()
-	p := start(t, Config{}, path)
-	l, m := listen(t, p, "web", "unix", web), listen(t, p, "managers", "unix", managers)
-	ready(t, p)
-	_, _ = l.Close(), m.Close()
-	if _, err := os.Stat(web); err == nil {
-		t.Error("the file of the last process remains")
-	}
-	if _, err := os.Stat(managers); err != nil {
-		t.Error(err)
-	}
-	return p
 }
 
 // Another server has replaced the files of a process that is not the first.
@@ -891,29 +720,23 @@ func TestListenTakesNoConnection(t *testing.T) {
 func TestNames(t *testing.T) {
 	a := start(t, Config{}, socketPath(t))
 	l := listen(t, a, "web", "tcp", "127.0.0.1:0")
-	for _, name := range []string{"", "a:b", "a\nb", "é", strings.Repeat("n", 256)} {
-		if _, err := a.Listen(patient(t), name, "tcp", "127.0.0.1:0"); !errors.Is(err, os.ErrInvalid) {
-			t.Errorf("%q: %v", name, err)
-		}
-		if err := a.Keep(name, os.Stdin); !errors.Is(err, os.ErrInvalid) {
-			t.Errorf("%q: %v", name, err)
-		}
-	}
-	if err := a.Keep("web", os.Stdin); !errors.Is(err, os.ErrExist) {
-		t.Errorf("a name that is in use: %v", err)
-	}
 	f := must(os.Open(os.DevNull))
 	if err := a.Keep("state", f); err != nil {
 		t.Error(err)
 	}
-	if err := a.Keep("state", os.Stdin); !errors.Is(err, os.ErrExist) {
-		t.Errorf("the name of a file: %v", err)
+	for name, want := range map[string]error{
+		"": os.ErrInvalid, "a:b": os.ErrInvalid, "a\nb": os.ErrInvalid, "é": os.ErrInvalid, strings.Repeat("n", 256): os.ErrInvalid,
+		"web": os.ErrExist, "state": os.ErrExist,
+	} {
+		_, err := a.Listen(patient(t), name, "tcp", "127.0.0.1:0")
+		if kept := a.Keep(name, os.Stdin); !errors.Is(err, want) || !errors.Is(kept, want) {
+			t.Errorf("%q: %v, %v", name, err, kept)
+		}
 	}
-	_ = f.Close()
 	if err := a.Keep("nil", nil); !errors.Is(err, os.ErrInvalid) {
 		t.Errorf("no file: %v", err)
 	}
-	_ = l.Close()
+	_, _ = l.Close(), f.Close()
 	_ = listen(t, a, "web", "tcp", "127.0.0.1:0") // the name is free again
 }
 
@@ -1038,52 +861,6 @@ func TestStartWaitsForAProcess(t *testing.T) {
 	eventually(t, "it is logged", log.has("it has not called Ready, or another process is taking over"))
 	ready(t, a)
 	_ = (<-started).Close()
-}
-
-// Several first processes, and several successors: one listens, and the others take over, one after the other.
-func TestSeveralProcessesAtOnce(t *testing.T) {
-	path := socketPath(t)
-	var all []*Process
-	var mu sync.Mutex
-	var group sync.WaitGroup
-	for range 8 {
-		group.Add(1)
-		go func() {
-			defer group.Done()
-			p, err := Start(patient(t), path)
-			if err == nil {
-				err = p.Ready(patient(t))
-			}
-			if err != nil {
-				t.Error(err)
-				return
-			}
-			mu.Lock()
-			defer mu.Unlock()
-			all = append(all, p)
-		}()
-	}
-	group.Wait()
-	defer func() {
-		for _, p := range all {
-			_ = p.Close()
-		}
-	}()
-	eventually(t, "all but one are replaced", func() bool {
-		serving := 0
-		for _, p := range all {
-			if !isReplaced(p) {
-				serving++
-			}
-		}
-		return serving == 1
-	})
-}
-
-func TestReadyTwice(t *testing.T) {
-	a := start(t, Config{}, socketPath(t))
-	ready(t, a)
-	wantError(t, a.Ready(patient(t)), "called before")
 }
 
 // runServer is a program with the arguments PATH [WAIT]. It prints "serving EXECUTABLE", upgrades on SIGHUP, and exits
@@ -1211,13 +988,7 @@ func TestUpgradeKillsASuccessorOnlyBeforeGo(t *testing.T) {
 	ready(t, a)
 	cmd, _, _ := command(t, exec.Command("cat"))
 	ctx, cancel := context.WithCancel(patient(t))
-	done := make(chan error, 1)
-	go func() { done <- a.Upgrade(ctx, cmd) }()
-	eventually(t, "the upgrade begins", func() bool {
-		a.mu.Lock()
-		defer a.mu.Unlock()
-		return a.upgrading != nil
-	})
+	done := upgrades(ctx, t, a, cmd)
 	wantError(t, a.Upgrade(patient(t), reexec.Command("exits")), "another call to Upgrade")
 	s := successorOf(t, a.path)
 	s.sendsRaw("stray")
@@ -1251,8 +1022,7 @@ func TestUpgradeNeverKillsAProcessThatMayServe(t *testing.T) {
 		ready(t, a)
 		cmd, in, lines := command(t, reexec.Command("paused", a.path))
 		ctx, cancel := context.WithCancel(context.Background())
-		done := make(chan error, 1)
-		go func() { done <- a.Upgrade(ctx, cmd) }()
+		done := upgrades(ctx, t, a, cmd)
 		told := next(t, lines)
 		cancel()
 		if _, err := io.WriteString(in, answer); err != nil {
@@ -1363,8 +1133,7 @@ func TestCloseEndsUpgrade(t *testing.T) {
 	defer output.Close()
 	cmd := exec.Command("sh", "-c", `echo started; while test -e "$0"; do :; done; echo free`, a.path)
 	cmd.Stdout = output
-	done := make(chan error, 1)
-	go func() { done <- a.Upgrade(patient(t), cmd) }()
+	done := upgrades(patient(t), t, a, cmd)
 	written := func() string { return string(must(os.ReadFile(output.Name()))) }
 	eventually(t, "the successor has started", func() bool { return written() == "started\n" })
 	if err := a.Close(); err != nil {
@@ -1410,9 +1179,15 @@ func TestUpgradeDoesNotKillAProcessThatServes(t *testing.T) {
 
 // The program is started by a link, which leads to another version later.
 func TestUpgradeStartsTheProgramByItsPath(t *testing.T) {
-	for _, how := range []string{"absolute path", "relative path", "PATH", "PATH with a relative directory"} {
+	for how, c := range map[string]struct{ dir, program, inPath string }{
+		"absolute path":                  {"DIR/", "DIR/current", ""},
+		"relative path":                  {"./", "./current", ""},
+		"PATH":                           {"DIR/", "current", "DIR:"},
+		"PATH with a relative directory": {"DIR/", "current", ".:"},
+	} {
 		t.Run(how, func(t *testing.T) {
 			dir := must(filepath.EvalSymlinks(t.TempDir()))
+			in := strings.NewReplacer("DIR", dir).Replace
 			for _, version := range []string{"v1", "v2"} {
 				if out, err := exec.Command("cp", must(os.Executable()), filepath.Join(dir, version)).CombinedOutput(); err != nil {
 					t.Fatal(err, string(out))
@@ -1428,22 +1203,8 @@ func TestUpgradeStartsTheProgramByItsPath(t *testing.T) {
 			link("v1")
 			cmd, _, lines := command(t, reexec.Command("server", socketPath(t), "/"))
 			cmd.Dir = dir
-			switch how {
-			case "absolute path":
-				cmd.Path = filepath.Join(dir, "current")
-			case "relative path":
-				cmd.Path = "./current"
-			case "PATH":
-				cmd.Path = filepath.Join(dir, "current")
-				cmd.Env = append(cmd.Env, "PATH="+dir+":"+os.Getenv("PATH"))
-			case "PATH with a relative directory":
-				cmd.Path = filepath.Join(dir, "current")
-				cmd.Env = append(cmd.Env, "PATH=.:"+os.Getenv("PATH"))
-			}
-			cmd.Args[0] = map[string]string{"absolute path": cmd.Path, "relative path": "./current"}[how]
-			if cmd.Args[0] == "" {
-				cmd.Args[0] = "current"
-			}
+			cmd.Path, cmd.Args[0] = in(c.dir)+"current", in(c.program)
+			cmd.Env = append(cmd.Env, "PATH="+in(c.inPath)+os.Getenv("PATH"))
 			if err := cmd.Start(); err != nil {
 				t.Fatal(err)
 			}
@@ -1483,19 +1244,4 @@ func TestProgramWithoutAPath(t *testing.T) {
 			t.Errorf("%q: %s, %v", os.Args, path, err)
 		}
 	}
-}
-
-// The predecessor is killed while the successor prepares.
-func TestKilledPredecessor(t *testing.T) {
-	path := socketPath(t)
-	cmd, _, lines := command(t, reexec.Command("server", path))
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	next(t, lines)
-	b := start(t, Config{}, path)
-	_ = cmd.Process.Kill()
-	_ = cmd.Wait()
-	ready(t, b)
-	replaces(t, b)
 }

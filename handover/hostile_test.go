@@ -14,8 +14,6 @@ import (
 	"testing"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/scm-rights/scm"
 	"github.com/scm-rights/scm/internal/reexec"
 )
@@ -90,11 +88,7 @@ func TestDisconnectedProcessIsNotWaitedFor(t *testing.T) {
 	a.enqueue(p)
 	done := make(chan bool)
 	go func() { a.serve(p); close(done) }()
-	eventually(t, "hello has been read", func() bool {
-		var n uint32
-		_ = withFD(ours, func(fd int) (err error) { n, err = unix.IoctlGetUint32(fd, unix.SIOCINQ); return err })
-		return n == 0
-	})
+	eventually(t, "hello has been read", func() bool { return unread(ours) == 0 })
 	a.mu.Lock()
 	a.disconnect(1)
 	a.mu.Unlock()
@@ -112,10 +106,7 @@ func TestNothingIsReadFromARejectedProcess(t *testing.T) {
 	var queue *os.File // a duplicate of the socket, which outlives the connection
 	a := start(t, Config{Check: func(successor *scm.Conn) error {
 		<-sent
-		raw := must(successor.SyscallConn())
-		if err := raw.Control(func(fd uintptr) { queue = os.NewFile(uintptr(must(unix.FcntlInt(fd, unix.F_DUPFD_CLOEXEC, 0))), "") }); err != nil {
-			t.Error(err)
-		}
+		queue = must(successor.File())
 		return errors.New("not on Sundays")
 	}}, socketPath(t))
 	ready(t, a)
@@ -131,13 +122,8 @@ func TestNothingIsReadFromARejectedProcess(t *testing.T) {
 	close(sent)
 	s.getsAbort("not on Sundays")
 	defer func() { _ = queue.Close() }()
-	raw := must(queue.SyscallConn())
-	if err := raw.Control(func(fd uintptr) {
-		if n, err := unix.IoctlGetUint32(int(fd), unix.SIOCINQ); int(n) != size {
-			t.Errorf("%d of %d bytes have not been read: %v", n, size, err)
-		}
-	}); err != nil {
-		t.Error(err)
+	if n := unread(queue); int(n) != size {
+		t.Errorf("%d of %d bytes have not been read", n, size)
 	}
 }
 

@@ -117,29 +117,16 @@ func (m *testManager) getsNoMore() {
 
 func port(l net.Listener) string { return strconv.Itoa(l.Addr().(*net.TCPAddr).Port) }
 
-func TestManagerIsToldThatAProcessIsReady(t *testing.T) {
-	m := newManager(t)
-	p := start(t, Config{}, socketPath(t))
-	m.getsNoMore()
-	ready(t, p)
-	m.gets("READY=1")
-	m.getsNoMore()
-}
-
 // MAINPID comes after going. The predecessor is replaced when the manager has processed it, and then the successor knows.
 func TestManagerKnowsTheSuccessorBeforeThePredecessorIsReplaced(t *testing.T) {
 	m := newManager(t)
 	m.hold = make(chan struct{})
 	a := start(t, Config{}, socketPath(t))
+	m.getsNoMore()
 	ready(t, a)
 	m.gets("READY=1")
 	s := successorOf(t, a.path)
-	h := hello(patience)
-	h.Unit = "0123"
-	s.sends(h)
-	s.gets("sockets")
-	s.sends(message{Type: "ready"})
-	if !s.gets("go").Main {
+	if !s.takesOver("0123").Main {
 		t.Fatal("the predecessor will not tell the manager")
 	}
 	m.getsNoMore()
@@ -151,55 +138,47 @@ func TestManagerKnowsTheSuccessorBeforeThePredecessorIsReplaced(t *testing.T) {
 		want += " MAINPIDFD=1 process " + pid
 	}
 	m.gets(want)
-	if isReplaced(a) {
+	if a.isReplaced() {
 		t.Error("replaced before the manager has answered")
 	}
 	close(m.hold)
 	s.gets("main")
-	eventually(t, "the process is replaced", func() bool { return isReplaced(a) })
+	isReplaced(t, a)
 	m.getsNoMore()
 }
 
-// systemd ignores MAINPID if that process has exited. It would not start another one when this process exits with status 0.
+// systemd ignores MAINPID if that process has exited. It would not start another one when this process
+// exits with status 0. A process that is told to end leaves the socket files to its predecessor.
 func TestSuccessorExitsBeforeTheManagerKnowsIt(t *testing.T) {
 	if !hasPIDFD() {
 		t.Skip("the kernel has no pidfd_open(2): Linux has it from 5.3 on")
 	}
-	for how, end := range map[string]func(b *server){
-		"killed": (*server).kill,
-		"told to end": func(b *server) { // then it leaves the socket files to its predecessor
-			b.says("serving")
-			b.signal(unix.SIGTERM)
-			b.says("ended")
-		},
-	} {
-		t.Run(how, func(t *testing.T) {
-			m := newManager(t)
-			m.hold = make(chan struct{})
-			var log logged
-			w := newProcesses(t, nothing)
-			a := start(t, Config{Logger: log.logger()}, w.path)
-			listen(t, a, "web", "unix", w.path+".web")
-			ready(t, a)
-			m.gets("READY=1")
-			b := w.start()
-			if text := m.next(); !strings.HasPrefix(text, "MAINPID=") {
-				t.Errorf("the manager received %q", text)
-			}
-			end(b)
-			close(m.hold)
-			eventually(t, "it is logged", log.has("it exited as soon as it served"))
-			if isReplaced(a) {
-				t.Error("replaced by a process that has exited")
-			}
-			for _, path := range []string{w.path, w.path + ".web"} {
-				if _, err := os.Stat(path); err != nil {
-					t.Error(err)
-				}
-			}
-			replaces(t, a)
-		})
+	m := newManager(t)
+	m.hold = make(chan struct{})
+	var log logged
+	w := newProcesses(t, nothing)
+	a := start(t, Config{Logger: log.logger()}, w.path)
+	listen(t, a, "web", "unix", w.path+".web")
+	ready(t, a)
+	m.gets("READY=1")
+	b := w.start()
+	if text := m.next(); !strings.HasPrefix(text, "MAINPID=") {
+		t.Errorf("the manager received %q", text)
 	}
+	b.says("serving")
+	b.signal(unix.SIGTERM)
+	b.says("ended")
+	close(m.hold)
+	eventually(t, "it is logged", log.has("it exited as soon as it served"))
+	if a.isReplaced() {
+		t.Error("replaced by a process that has exited")
+	}
+	for _, path := range []string{w.path, w.path + ".web"} {
+		if _, err := os.Stat(path); err != nil {
+			t.Error(err)
+		}
+	}
+	replaces(t, a)
 }
 
 func TestHasExitedWithoutPIDFD(t *testing.T) {
@@ -240,20 +219,8 @@ func TestManagerIsToldNothingBeforeMain(t *testing.T) {
 	pre := newPredecessor(t)
 	p, s := pre.accepts(Config{})
 	l := listen(t, p, "web", "tcp", "127.0.0.1:0")
-	done := readying(t, p)
-	s.gets("ready")
-	s.sends(message{Type: "go", Main: true})
-	s.gets("going")
-	if err := <-done; err != nil {
-		t.Fatal(err)
-	}
-	upgraded := make(chan error, 1)
-	go func() { upgraded <- p.Upgrade(patient(t), reexec.Command("exits")) }()
-	eventually(t, "Upgrade has begun", func() bool {
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		return p.upgrading != nil
-	})
+	s.letsServe(p, true)
+	upgraded := upgrades(patient(t), t, p, reexec.Command("exits"))
 	next := successorOf(t, p.path)
 	h := hello(patience)
 	h.Unit = "4567"
@@ -270,7 +237,7 @@ func TestManagerIsToldNothingBeforeMain(t *testing.T) {
 	next.gets("go")
 	next.sends(message{Type: "going"})
 	m.gets("FDSTORE=1 FDNAME=web " + port(l))
-	eventually(t, "the process is replaced", func() bool { return isReplaced(p) })
+	isReplaced(t, p)
 	<-upgraded
 }
 
@@ -278,13 +245,7 @@ func TestManagerIsToldNothingBeforeMain(t *testing.T) {
 func TestCloseBeforeMain(t *testing.T) {
 	newManager(t)
 	p, s := newPredecessor(t).accepts(Config{})
-	done := readying(t, p)
-	s.gets("ready")
-	s.sends(message{Type: "go", Main: true})
-	s.gets("going")
-	if err := <-done; err != nil {
-		t.Fatal(err)
-	}
+	s.letsServe(p, true)
 	_ = p.Close()
 	<-p.isMain
 }
@@ -363,8 +324,7 @@ func TestManagerIsToldThatASuccessorWasTooSlow(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	upgraded := make(chan error, 1)
-	go func() { upgraded <- p.Upgrade(patient(t), cmd) }()
+	upgraded := upgrades(patient(t), t, p, cmd)
 	const reason = "the successor was not ready after 1ms"
 	eventually(t, "the predecessor does not wait any longer", log.has(reason))
 	if _, err := io.WriteString(in, "ready\n"); err != nil {
@@ -408,9 +368,8 @@ func TestReloadEndsIfAnotherUnitTakesOver(t *testing.T) {
 	m.gets("READY=1")
 	ctx, cancel := context.WithCancel(patient(t))
 	defer cancel()
-	upgraded := make(chan error, 1)
 	cmd := exec.Command("sleep", "1000")
-	go func() { upgraded <- p.Upgrade(ctx, cmd) }()
+	upgraded := upgrades(ctx, t, p, cmd)
 	m.gets("RELOADING=1")
 	t.Setenv("INVOCATION_ID", "4567")
 	replaces(t, p)
@@ -462,13 +421,7 @@ func TestSuccessorIsAChildOfTheManager(t *testing.T) {
 	}
 	cmd := exec.Command("sleep", "1000")
 	ctx, cancel := context.WithCancel(patient(t))
-	upgraded := make(chan error, 1)
-	go func() { upgraded <- p.Upgrade(ctx, cmd) }()
-	eventually(t, "it has started", func() bool {
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		return p.upgrading != nil
-	})
+	upgraded := upgrades(ctx, t, p, cmd)
 	cancel()
 	if err := <-upgraded; !errors.Is(err, context.Canceled) {
 		t.Error(err)
@@ -519,11 +472,11 @@ func TestManagerThatDoesNotAnswer(t *testing.T) {
 	ready(t, b)
 	const warning = "WARN handover: the service manager has not answered"
 	eventually(t, "it is logged", log.has(warning+", so both processes serve manager="+m.conn.LocalAddr().String()))
-	if isReplaced(a) {
+	if a.isReplaced() {
 		t.Error("replaced before the manager has answered")
 	}
 	close(m.hold)
-	eventually(t, "the process is replaced", func() bool { return isReplaced(a) })
+	isReplaced(t, a)
 	if n := log.count(warning); n != 1 {
 		t.Errorf("%d warnings", n)
 	}

@@ -4,6 +4,7 @@ package handover
 
 import (
 	"net"
+	"os"
 	"strings"
 	"syscall"
 	"testing"
@@ -184,6 +185,11 @@ var rows = []struct {
 			}
 			a.signal(syscall.SIGTERM)
 			a.says("ended")
+			for _, path := range []string{w.path, w.path + ".web"} {
+				if _, err := os.Stat(path); err != nil {
+					t.Error("the successor has the socket, but its file is gone: ", err)
+				}
+			}
 			if held == "" {
 				b.reads("ready")
 			} else {
@@ -230,6 +236,7 @@ var rows = []struct {
 			t.Errorf("a process answers while the predecessor is stopped: %v", err)
 		}
 		a.continues()
+		a.says("log", "context canceled")
 		_ = conn.SetReadDeadline(time.Now().Add(patience))
 		if n, err := conn.Read(make([]byte, 1)); n == 0 {
 			t.Error(err)

@@ -5,7 +5,6 @@ package handover
 import (
 	"encoding/json"
 	"fmt"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
@@ -16,43 +15,33 @@ import (
 	"github.com/scm-rights/scm/internal/fdtest"
 )
 
-// A newer successor and a newer predecessor add fields, also with descriptors.
+// The predecessor chooses one of the successor's versions.
 func TestOtherVersions(t *testing.T) {
 	noLeak(t)
-	a := start(t, Config{}, socketPath(t))
-	ready(t, a)
-	s := successorOf(t, a.path)
-	s.sendsRaw(`{"type":"hello","versions":[7,1],"needs":60000,"descriptors":2,"future":{"x":[1]},"takesConns":true}`, os.Stdin, os.Stdout)
-	if m := s.gets("sockets"); m.Version != version {
-		t.Errorf("version %d", m.Version)
-	}
-	s.sendsRaw(`{"type":"ready","descriptors":1,"future":1}`, os.Stdin)
-	s.gets("go")
-	s.sendsRaw(`{"type":"going","descriptors":1,"future":1}`, os.Stdin)
-	eventually(t, "the process is replaced", func() bool { return isReplaced(a) })
-
-	b := start(t, Config{}, socketPath(t))
-	ready(t, b)
-	s = successorOf(t, b.path)
-	s.sendsRaw(`{"type":"hello","versions":[2,3]}`)
-	s.getsAbort("supports the versions [2 3] of the protocol, but this process requires 1")
-
 	p := newPredecessor(t)
-	started := make(chan *Process, 1)
-	go func() { started <- must(Start(patient(t), p.path)) }()
-	s = play(t, must(p.control.AcceptConn()))
+	failed := make(chan error, 1)
+	go func() {
+		_, err := Start(patient(t), p.path)
+		failed <- err
+	}()
+	s := play(t, must(p.control.AcceptConn()))
 	if m := s.gets("hello"); !slices.Equal(m.Versions, []int{version}) || m.Needs != defaultTimeout.Milliseconds() {
 		t.Errorf("hello: %+v", m)
 	}
-	s.sendsRaw(`{"type":"sockets","version":1,"descriptors":4,"future":[1,2],"sockets":[{"name":":life","future":1},{"name":":control","network":"unix"}]}`,
-		p.life[0], p.control, os.Stdin, os.Stdout)
-	c := <-started
-	defer c.Close()
-	done := readying(t, c)
-	s.gets("ready")
-	s.sendsRaw(`{"type":"go","descriptors":1,"future":1}`, os.Stdin)
-	if err := <-done; err != nil {
-		t.Error(err)
+	m, conns := p.sockets()
+	m.Version = 2
+	s.sends(m, conns...)
+	wantError(t, <-failed, "in version 2 of the protocol")
+
+	a := start(t, Config{}, socketPath(t))
+	ready(t, a)
+	s = successorOf(t, a.path)
+	s.sendsRaw(`{"type":"hello","versions":[2,3]}`)
+	s.getsAbort("supports the versions [2 3] of the protocol, but this process requires 1")
+	s = successorOf(t, a.path)
+	s.sendsRaw(`{"type":"hello","versions":[7,1],"needs":60000}`)
+	if m := s.gets("sockets"); m.Version != version {
+		t.Errorf("version %d", m.Version)
 	}
 }
 
