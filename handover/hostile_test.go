@@ -40,6 +40,19 @@ func TestCheck(t *testing.T) {
 	successorOf(t, b.path).getsAbort("policy server: EOF")
 }
 
+// waits lets a process, which the test plays, wait for its turn.
+func waits(t *testing.T, a *Process) (*peer, *script) {
+	t.Helper()
+	ours, theirs, err := scm.Pair("unix")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := newPeer(ours)
+	t.Cleanup(p.close)
+	a.enqueue(p)
+	return p, play(t, theirs)
+}
+
 // A process that is disconnected because others wait, or because this one has been replaced, only has to try again.
 func TestDisconnectedProcessIsNotRejected(t *testing.T) {
 	noLeak(t)
@@ -47,19 +60,9 @@ func TestDisconnectedProcessIsNotRejected(t *testing.T) {
 	a := start(t, Config{Logger: log.logger()}, socketPath(t))
 	ready(t, a)
 	var waiting []*peer
-	wait := func() {
-		ours, theirs, err := scm.Pair("unix")
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { _ = theirs.Close() })
-		p := newPeer(ours)
-		t.Cleanup(p.close)
-		a.enqueue(p)
-		waiting = append(waiting, p)
-	}
 	for range maxWaiting + 1 {
-		wait()
+		p, _ := waits(t, a)
+		waiting = append(waiting, p)
 	}
 	a.serve(waiting[0])
 	a.mu.Lock()
@@ -75,20 +78,11 @@ func TestDisconnectedProcessIsNotRejected(t *testing.T) {
 func TestDisconnectedProcessIsNotWaitedFor(t *testing.T) {
 	a := start(t, Config{}, socketPath(t))
 	a.turn <- struct{}{} // of another process
-	ours, theirs, err := scm.Pair("unix")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer theirs.Close()
-	p := newPeer(ours)
-	defer p.close()
-	if err := newPeer(theirs).send(hello(patience)); err != nil {
-		t.Fatal(err)
-	}
-	a.enqueue(p)
+	p, s := waits(t, a)
+	s.sends(hello(patience))
 	done := make(chan bool)
 	go func() { a.serve(p); close(done) }()
-	eventually(t, "hello has been read", func() bool { return unread(ours) == 0 })
+	eventually(t, "hello has been read", func() bool { return unread(p.conn) == 0 })
 	a.mu.Lock()
 	a.disconnect(1)
 	a.mu.Unlock()

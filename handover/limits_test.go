@@ -31,8 +31,7 @@ func (s *server) limit() (restore func()) {
 func TestReadyFailsWithoutDescriptors(t *testing.T) {
 	w := newProcesses(t, nothing)
 	a := w.first()
-	b := w.start("waits=yes")
-	b.says("prepared")
+	b := w.prepares()
 	_ = b.limit()
 	b.reads("ready")
 	b.says("failed", "too many open files")
@@ -45,9 +44,7 @@ func TestReadyFailsWithoutDescriptors(t *testing.T) {
 func TestReadyNeedsNoDescriptorsAfterGo(t *testing.T) {
 	w := newProcesses(t, nothing)
 	a := w.first()
-	r := w.relay("go", 1)
-	b := w.start()
-	r.holds()
+	r, b := w.holds("go")
 	restore := b.limit()
 	r.release()
 	b.says("serving")

@@ -29,9 +29,7 @@ func TestPIDFile(t *testing.T) {
 	a := w.first(option)
 	names(a)
 	for _, held := range []string{"go", "going"} {
-		r := w.relay(held, 1)
-		b := w.start(option)
-		r.holds()
+		r, b := w.holds(held, option)
 		if held == "going" {
 			names(b)
 		} else {
@@ -55,9 +53,7 @@ func TestPIDFile(t *testing.T) {
 	names(b)
 	b.only() // the predecessor has not removed the file
 	names(b)
-	r := w.relay("ready", 1)
-	c := w.start(option)
-	r.holds()
+	r, c := w.holds("ready", option)
 	b.kill()
 	r.drop()
 	c.only()

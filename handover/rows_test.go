@@ -44,9 +44,7 @@ var rows = []struct {
 	{"the abort is lost, and the predecessor dies while another successor is ready", requests, func(t *testing.T, w *processes) {
 		a := w.first()
 		b := w.missesAbort(a)
-		r := w.relay("ready", 1)
-		c := w.start()
-		r.holds()
+		r, c := w.holds("ready")
 		a.kill()
 		r.drop()
 		b.reads("ready")
@@ -56,8 +54,7 @@ var rows = []struct {
 	{"the abort is lost when the predecessor is told to end", refused, func(t *testing.T, w *processes) {
 		a := w.first()
 		r := w.relay("abort", 1)
-		b := w.start("waits=yes")
-		b.says("prepared")
+		b := w.prepares()
 		a.signal(syscall.SIGTERM)
 		r.holds()
 		a.says("ended")
@@ -106,9 +103,7 @@ var rows = []struct {
 	}},
 	{"the successor is stopped before ready", nothing, func(t *testing.T, w *processes) {
 		a := w.first()
-		r := w.relay("sockets", 1)
-		b := w.start("timeout=1ms")
-		r.holds()
+		r, b := w.holds("sockets", "timeout=1ms")
 		b.stops()
 		r.release()
 		a.says("log", "not ready after 1ms")
@@ -132,9 +127,7 @@ var rows = []struct {
 		const files = "files=200" // in more than one message
 		a := w.start("waits=yes", files)
 		a.says("prepared")
-		r := w.relay("hello", 1)
-		b := w.start(files)
-		r.holds()
+		r, b := w.holds("hello", files)
 		r.release() // into the queue of the first process, which does not read it before Ready
 		a.kill()
 		b.only()
@@ -155,34 +148,22 @@ var rows = []struct {
 	}},
 	{"the predecessor dies later", requests, func(t *testing.T, w *processes) {
 		a := w.first()
-		for _, held := range []string{"", "ready", "go", "going"} {
-			r := w.relay(held, 1)
-			b := w.start("waits=yes")
-			b.says("prepared")
-			if held != "" {
-				b.reads("ready")
-				r.holds()
-			}
-			a.kill()
+		b := w.prepares()
+		a.kill()
+		b.reads("ready")
+		b.only()
+		for _, held := range []string{"ready", "go", "going"} {
+			r, c := w.holds(held)
+			b.kill()
 			r.drop()
-			if held == "" {
-				b.reads("ready")
-			}
-			b.only()
-			a = b
+			c.only()
+			b = c
 		}
 		w.start().only()
 	}},
 	{"the predecessor is told to end", refused, func(t *testing.T, w *processes) {
 		a := w.first()
-		for _, held := range []string{"", "ready"} {
-			r := w.relay(held, 1)
-			b := w.start("waits=yes")
-			b.says("prepared")
-			if held != "" {
-				b.reads("ready")
-				r.holds()
-			}
+		ends := func(b *server, then func()) {
 			a.signal(syscall.SIGTERM)
 			a.says("ended")
 			for _, path := range []string{w.path, w.path + ".web"} {
@@ -190,22 +171,20 @@ var rows = []struct {
 					t.Error("the successor has the socket, but its file is gone: ", err)
 				}
 			}
-			if held == "" {
-				b.reads("ready")
-			} else {
-				r.release()
-			}
+			then()
 			b.says("failed", "the predecessor is ending")
 			b.says("ended")
 			a = w.start()
 			a.only()
 		}
+		b := w.prepares()
+		ends(b, func() { b.reads("ready") })
+		r, c := w.holds("ready")
+		ends(c, r.release)
 	}},
 	{"the predecessor is told to end after go", requests, func(t *testing.T, w *processes) {
 		a := w.first()
-		r := w.relay("go", 1)
-		b := w.start()
-		r.holds()
+		r, b := w.holds("go")
 		a.signal(syscall.SIGTERM)
 		a.says("ended")
 		r.release()
@@ -219,9 +198,7 @@ var rows = []struct {
 		a.continues()
 		a.only()
 
-		r := w.relay("ready", 1)
-		b = w.start()
-		r.holds()
+		r, b := w.holds("ready")
 		a.stops()
 		r.release()
 		conn, err := net.Dial("unix", w.path+".web")
@@ -247,9 +224,7 @@ var rows = []struct {
 	}},
 	{"the predecessor is stopped after go", nothing, func(t *testing.T, w *processes) {
 		a := w.first()
-		r := w.relay("go", 1)
-		b := w.start()
-		r.holds()
+		r, b := w.holds("go")
 		a.stops()
 		r.release()
 		b.says("serving")
@@ -261,8 +236,7 @@ var rows = []struct {
 	{"the predecessor has closed the stream but lives", nothing, func(t *testing.T, w *processes) {
 		a := w.first()
 		r := w.relay("", 0)
-		b := w.start("waits=yes")
-		b.says("prepared")
+		b := w.prepares()
 		r.drop()
 		b.reads("ready")
 		b.says("failed", "the predecessor has given up")
@@ -309,33 +283,41 @@ func TestProcessDiesOrStops(t *testing.T) {
 	}
 }
 
+// prepares returns a successor that has the sockets, and waits before Ready.
+func (w *processes) prepares(options ...string) *server {
+	w.t.Helper()
+	b := w.start(append(options, "waits=yes")...)
+	b.says("prepared")
+	return b
+}
+
+// holds returns a successor, and a relay that holds a message between it and its predecessor.
+func (w *processes) holds(message string, options ...string) (*relay, *server) {
+	w.t.Helper()
+	r := w.relay(message, 1)
+	b := w.start(options...)
+	r.holds()
+	return r, b
+}
+
 // diesBeforeGoing kills successors at each step before going.
 func (w *processes) diesBeforeGoing(a *server, options ...string) {
 	w.t.Helper()
-	for _, held := range []string{"hello", "sockets", "ready", "go", ""} {
-		r := w.relay(held, 1)
-		b := w.start(append(options, "waits=yes")...)
-		if held != "hello" && held != "sockets" {
-			b.says("prepared")
-			if held != "" {
-				b.reads("ready")
-			}
-		}
-		if held != "" {
-			r.holds()
-		}
+	for _, held := range []string{"hello", "sockets", "ready", "go"} {
+		r, b := w.holds(held, options...)
 		b.kill()
 		r.drop()
 		a.only()
 	}
+	w.prepares(options...).kill()
+	a.only()
 }
 
 // missesAbort returns a successor that has the sockets, and does not know that its predecessor has given up.
 func (w *processes) missesAbort(a *server) *server {
 	w.t.Helper()
 	r := w.relay("abort", 1)
-	b := w.start("waits=yes", "timeout=1ms")
-	b.says("prepared")
+	b := w.prepares("timeout=1ms")
 	a.says("log", "not ready after 1ms")
 	r.holds()
 	r.drop()
@@ -346,9 +328,7 @@ func (w *processes) missesAbort(a *server) *server {
 // stoppedAfterGo returns a successor that is stopped after it has received go, and before it sends going.
 func (w *processes) stoppedAfterGo() *server {
 	w.t.Helper()
-	r := w.relay("go", 1)
-	b := w.start()
-	r.holds()
+	r, b := w.holds("go")
 	b.stops()
 	r.release()
 	return b

@@ -95,9 +95,7 @@ func TestPython(t *testing.T) {
 	for range 2 {
 		b := w.run(exec.Command(python, "-B", filepath.Join("testdata", "successor.py"), w.path))
 		b.only()
-		r := w.relay("ready", 1)
-		c := w.start()
-		r.holds()
+		r, c := w.holds("ready")
 		c.kill()
 		r.drop()
 		b.only()
