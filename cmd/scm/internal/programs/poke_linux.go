@@ -295,6 +295,9 @@ func (p *poker) excuse(f *failure) (string, error) {
 	if f.unit.trial.undelivered() { // only bytes were sent
 		return bytesAlone, nil
 	}
+	if f.slow && !f.full && p.unread {
+		return "before it has read all messages", nil
+	}
 	for i := range 5 {
 		withFDs, wait := i%2 == 1, min(p.Settle, 2*f.after+time.Second)
 		if withFDs {
