@@ -51,7 +51,7 @@ func parse(text string) (list []program, err error) {
 		switch {
 		case p.Version == "" || p.Needs == nil || p.Poke == "" && p.Proxy == "":
 			return nil, fmt.Errorf("%s: needs, version, or both poke and proxy are missing", p.Name)
-		case (p.Fault == "") != (len(p.Accept) == 0):
+		case (p.Fault != "") != slices.ContainsFunc(p.Accept, isFinding):
 			return nil, fmt.Errorf("%s: a fault needs lines to accept it, and an accepted finding a fault", p.Name)
 		}
 	}
@@ -60,6 +60,9 @@ func parse(text string) (list []program, err error) {
 	}
 	return list, nil
 }
+
+// isFinding reports whether a line accepts a finding, and not that an item has no verdict.
+func isFinding(line string) bool { return !strings.Contains(line, " unread@") }
 
 // commands returns the runs of a program, by the subcommand of scm.
 func (p program) commands() (runs [][2]string) {

@@ -26,11 +26,12 @@ func TestParse(t *testing.T) {
 	const good = "program: a\nneeds: a a\nversion: 1\npoke: --socket x -- a\n"
 	for text, want := range map[string]string{
 		good: "", good + "\nprogram: b\nneeds: b b\nversion: 1\nproxy: x\naccept: x\nfault: y": "",
-		"version: 1":          "line 1: a record begins with program, and each key has a value",
-		good + "mood: good":   `line 5: unknown "mood: good"`,
-		good + "needs: a":     `line 5: unknown "needs: a"`,
-		good + "fault: y":     "a: a fault needs lines to accept it, and an accepted finding a fault",
-		"program: b\n" + good: "b: needs, version, or both poke and proxy are missing",
+		good + "accept: x unread@a y": "",
+		"version: 1":                  "line 1: a record begins with program, and each key has a value",
+		good + "mood: good":           `line 5: unknown "mood: good"`,
+		good + "needs: a":             `line 5: unknown "needs: a"`,
+		good + "fault: y":             "a: a fault needs lines to accept it, and an accepted finding a fault",
+		"program: b\n" + good:         "b: needs, version, or both poke and proxy are missing",
 		strings.Replace(good, "program: a", "program: b", 1) + good: "the programs are not in alphabetical order",
 	} {
 		got := ""
