@@ -110,6 +110,11 @@ var _ = DescribeTableSubtree("on", func(typ int) {
 		}
 	})
 
+	It("a receive fails with EAGAIN if no message is queued", func() {
+		readFails(f.b, unix.EAGAIN)
+		recvFails(f.b, unix.EAGAIN)
+	})
+
 	It("every call fails with ENOTSOCK for a file that is not a socket", func() {
 		f.allFail(f.file(), unix.ENOTSOCK)
 	})
