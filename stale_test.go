@@ -130,24 +130,23 @@ var _ = DescribeTableSubtree("on", func(network string) {
 		RunChild(ChildCommand("stale-nofile", network, socketPath()))
 	})
 
-	It("Close leaves the socket file in place after the socket was sent to another process", func() {
-		a, b := pair("unix")
-		path := socketPath()
-		l := mustListen(scm.Config{}, network, path)
-		Expect(sendSocket(a, l)).To(Succeed())
-		Expect(l.Close()).To(Succeed())
-		Expect(path).To(BeAnExistingFile())
-		_, files := both(b.ReadFiles(make([]byte, 1), 1))
-		Expect(closeAllLater(files)).To(HaveLen(1))
-		dial(network, path)
-	})
-
-	It("Close leaves the socket file in place if a receiver answers before the send returns", func() {
-		a, _ := pair("unix")
-		path := socketPath()
-		l := mustListen(scm.Config{}, network, path)
-		Expect(sendSocket(a, afterSending(l, func() { Expect(l.Close()).To(Succeed()) }))).To(Succeed())
-		Expect(path).To(BeAnExistingFile())
+	It("Close leaves the file of a socket that was sent, also if it is closed before the send returns", func() {
+		for _, early := range []bool{false, true} {
+			a, b := pair("unix")
+			path := socketPath()
+			l := mustListen(scm.Config{}, network, path)
+			closes := func() { Expect(l.Close()).To(Succeed()) }
+			if early {
+				Expect(sendSocket(a, afterSending(l, closes))).To(Succeed())
+			} else {
+				Expect(sendSocket(a, l)).To(Succeed())
+				closes()
+			}
+			Expect(path).To(BeAnExistingFile())
+			_, files := both(b.ReadFiles(make([]byte, 1), 1))
+			Expect(closeAllLater(files)).To(HaveLen(1))
+			dial(network, path)
+		}
 	})
 
 	It("Close removes the socket file after a send that failed, unless another send was successful", func() {
