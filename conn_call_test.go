@@ -12,6 +12,7 @@ import (
 	"net"
 	"os"
 	"runtime"
+	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
@@ -209,6 +210,92 @@ var _ = Describe("on a stream with a small buffer,", func() {
 		Entry("when a deadline passes", func(a, _ *scm.Conn) error { return a.SetWriteDeadline(time.Unix(1, 0)) }, true, os.ErrDeadlineExceeded),
 	)
 })
+
+// For each file, a Conn allocates as much as package os: once for a file that it sends, and twice for one that it
+// receives. It also allocates a slice of the received files.
+var _ = DescribeTableSubtree("on", func(network string) {
+	BeforeEach(func() {
+		if hasRaceDetector() {
+			Skip("with the race detector a sync.Pool forgets at random")
+		}
+	})
+
+	It("Conn.Write and Conn.Read do not allocate", func() {
+		a, b := pair(network)
+		p := make([]byte, 16)
+		Expect(allocations(func() bool {
+			n, err := a.Write(p)
+			m, err2 := b.Read(p)
+			return n == 16 && err == nil && m == 16 && err2 == nil
+		})).To(BeZero())
+	})
+
+	It("WriteFiles and ReadFiles do not allocate if they pass no files", func() {
+		a, b := pair(network)
+		p := make([]byte, 16)
+		Expect(allocations(func() bool {
+			n, err := a.WriteFiles(p)
+			m, files, err2 := b.ReadFiles(p, 8)
+			return n == 16 && err == nil && m == 16 && files == nil && err2 == nil
+		})).To(BeZero())
+	})
+
+	It("Conn.Send and Conn.Recv do not allocate", func() {
+		a, b := pair(network)
+		r, _ := pipe()
+		fd := FDOf(r)
+		m := scm.Message{Buffers: [][]byte{make([]byte, 16)}, FDs: make([]int, 1)}
+		Expect(allocations(func() bool {
+			m.FDs[0] = fd
+			return a.Send(&m, 0) == nil && b.Recv(&m, 0) == nil && m.NFD == 1 && closeAll(m.FDs)
+		})).To(BeZero())
+	})
+
+	It("WriteFDs and ReadFDs do not allocate if the descriptors are on the stack", func() {
+		a, b := pair(network)
+		r, _ := pipe()
+		fd, p := FDOf(r), make([]byte, 16)
+		Expect(allocations(func() bool {
+			n, err := a.WriteFDs(p, fd, fd)
+			var fds [4]int
+			m, nfd, err2 := b.ReadFDs(p, fds[:])
+			ok := n == 16 && err == nil && m == 16 && nfd == 2 && err2 == nil
+			scm.CloseFDs(fds[:nfd]...)
+			return ok
+		})).To(BeZero())
+	})
+
+	for _, n := range []int{1, 10, scm.MaxFDs} {
+		It("passing "+Count(n, "file")+" allocates nothing beyond what package os allocates and the path for statx", func() {
+			a, b := pair(network)
+			r, _ := pipe()
+			files := make([]*os.File, n)
+			for i := range files {
+				files[i] = r
+			}
+			p := make([]byte, 1)
+			Expect(allocations(func() bool {
+				_, err := a.WriteFiles(p, files...)
+				n, err2 := b.Read(p)
+				return err == nil && n == 1 && err2 == nil
+			})).To(BeNumerically("==", n), "to send them")
+
+			Expect(allocations(func() bool {
+				_, err := a.WriteFiles(p, files...)
+				_, received, err2 := b.ReadFiles(p, n)
+				for _, f := range received {
+					_ = f.Close()
+				}
+				return err == nil && err2 == nil && len(received) == n
+			})).To(BeNumerically("<=", n+3*n+2), "to send and receive them")
+		})
+	}
+}, everyNetwork)
+
+func hasRaceDetector() bool {
+	info, ok := debug.ReadBuildInfo()
+	return ok && slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"})
+}
 
 // A connWalk calls random methods of two Conns. proof/difftest compares the calls of the backends below them.
 type connWalk struct {
