@@ -1,0 +1,151 @@
+#!/usr/bin/env bash
+# Rehearses a release without the owner's account. A bare repository on this machine takes the place of the one on GitHub: it
+# has the files of this checkout in one commit, with the version set, and the tags that RELEASING.md names. From there, the
+# script gets the library and installs the commands as a user would, and builds the archives. It does not use checksums of
+# sum.golang.org, or the proxy, for scm, which neither has.
+#
+# As root, with mmdebstrap, it also runs the shell steps of the jobs in ci.yml and release.yml that name a Debian container, in
+# one with nothing else. It prints which it leaves out. With FULL=1 it runs the long ones too.
+set -eEuo pipefail
+trap 'echo "release-rehearsal: line $LINENO failed: $BASH_COMMAND" >&2' ERR
+cd "$(dirname "$0")/.."
+
+work=$PWD/build/rehearsal
+tree=$work/tree
+module=$(sed -n 's/^module //p' go.mod)
+version=$(sed -n 's/^#define SCM_VERSION "\([0-9.]*\).*/\1/p' csrc/scm_rights.h)
+
+say() {
+	echo "release-rehearsal: $*"
+}
+
+# promised TEXT: prints the version or number that follows a text in docs/dependencies.md.
+promised() {
+	sed -n "s|.*$1\([^ ,]*[0-9]\).*|\1|p" "$tree/docs/dependencies.md" | head -n 1
+}
+
+# user COMMAND…: runs a command in a user's module. Its module cache is new, because another rehearsal may have had other files
+# in the same version.
+user() {
+	env -C "$work/user" GOFLAGS=-modcacherw GOMODCACHE="$work/modules" GOBIN="$work/bin" GONOPROXY="$module" GONOSUMDB="$module" "$@"
+}
+
+# pair CGO_ENABLED TAGS: builds the child of README's pair, and passes a file to it and back.
+pair() {
+	user env CGO_ENABLED="$1" go build -tags "$2" -o child .
+	[ "$(user ./parent ./child <"$work/user/file")" = 'the contents of a file' ]
+	say "README's pair: CGO_ENABLED=$1 ${2:+-tags $2 }works"
+}
+
+rm -rf --one-file-system "$work"
+mkdir -p "$tree" "$work/user/faulty"
+git ls-files -z | tar --null -cf - -T - | tar -xf - -C "$tree"
+cd "$tree"
+go run ./tools/version "$version"
+# What else the owner changes before the tags.
+sed -i '/continue-on-error: true/d' .github/workflows/ci.yml
+sed -i '/^## Report a vulnerability/,$s/^The module is not published.*/Write to security@example.org./' SECURITY.md
+export GIT_CONFIG_COUNT=3 GIT_CONFIG_KEY_0="url.file://$work/scm.git.insteadOf" GIT_CONFIG_VALUE_0="https://$module" \
+	GIT_CONFIG_KEY_1=user.name GIT_CONFIG_VALUE_1=rehearsal GIT_CONFIG_KEY_2=user.email GIT_CONFIG_VALUE_2=rehearsal@example.org
+git init -q --initial-branch=main .
+git add --all --force
+git commit -q -m 'scm: import'
+mapfile -t tags < <(grep '^6\. Tag the commit' RELEASING.md | grep -oE '[a-z/]*v[0-9.]+[0-9]' | sed "s/[^v]*$/$version/")
+printf '%s\n' "${tags[@]}" | xargs -n 1 git tag
+git clone -q --bare . "$work/scm.git"
+say "one commit with the tags ${tags[*]}"
+
+cd "$work/user"
+# README's first blocks in C and in Go.
+awk '/^```(c|go)$/ && !seen[$0]++ { to = $0 ~ /go/ ? "child.go" : "../parent.c"; next }
+	/^```$/ { to = "" } to { print >to }' "$tree/README.md"
+printf 'the contents of a file' >file
+cat >faulty/faulty.go <<'END'
+package faulty
+
+import "syscall"
+
+func receive(sock int, oob []byte) {
+	_, n, _, _, _ := syscall.Recvmsg(sock, nil, oob, 0)
+	messages, _ := syscall.ParseSocketControlMessage(oob[:n])
+	_, _ = syscall.ParseUnixRights(&messages[0])
+}
+END
+user go mod init example.com/user
+user go mod graph | sort >before
+user go get "$module@v$version"
+user go mod tidy
+user go mod graph | sort >after
+say 'go get adds to go.mod:'
+comm -13 before after | sed -n 's/^example.com.user \([^ ]*[.].*\)/\1/p' | tee added
+diff added - <<<"$module@v$version
+golang.org/x/sys@$(promised 'require golang.org/x/sys ')"
+for name in net text tools; do
+	newest=$(grep -o " golang.org/x/$name@.*" after | sort -V | tail -n 1)
+	[ "${newest#*@}" = "$(promised "nothing newer than .*x/$name ")" ]
+done
+[ "$(wc -l <go.sum)" = $(($(promised 'go.sum` gains ') + 2)) ] # for scm itself
+say 'go mod graph and go.sum are as docs/dependencies.md says'
+
+user go install "$module/cmd/scm@v$version"
+user go install "$module/cmd/scmvet@v$version"
+user "$work/bin/scm" version | grep "^scm v$version,"
+user "$work/bin/scm" interop run --run basics | tail -n 1
+user go vet -vettool="$work/bin/scmvet" .
+found=$(user go vet -vettool="$work/bin/scmvet" ./faulty 2>&1 || true)
+grep 'goes unnoticed (scmflags)' <<<"$found"
+
+cd "$tree"
+make dist SETUP=0 ARCH="$(go env GOARCH)"
+tar -xzf "build/dist/scm-$version-linux-$(go env GOARCH).tar.gz" -C "$work"
+"$work/scm-$version-linux-$(go env GOARCH)/scm" version | grep "^scm v$version,"
+tar -xzf "build/dist/scm_rights-$version.tar.gz" -C "$work"
+make -C "$work/scm_rights-$version" install PREFIX="$work/usr" >"$work/install.log"
+export PKG_CONFIG_PATH=$work/usr/lib/pkgconfig LD_LIBRARY_PATH=$work/usr/lib
+[ "$(pkg-config --modversion scm_rights)" = "$version" ]
+# shellcheck disable=SC2046 # these are several arguments
+cc "$work/parent.c" $(pkg-config --cflags --libs scm_rights) -o "$work/user/parent"
+pair 1 ''
+pair 1 scm_purego
+pair 0 ''
+
+if [ "$(id -u)" != 0 ] || ! command -v mmdebstrap >/dev/null; then
+	say 'skip: the shell steps of the workflows, which need root and mmdebstrap'
+	exit
+fi
+# container IMAGE: makes the chroot. A copy of Go and a clone take the place of actions/setup-go and actions/checkout.
+container() {
+	declare -A suites=([debian:12]=bookworm [debian:13]=trixie)
+	mmdebstrap --quiet --variant=minbase "${suites[$1]}" "$chroot" ${DEBIAN_MIRROR:+"$DEBIAN_MIRROR"}
+	cp /etc/hosts /etc/resolv.conf "$chroot/etc"
+	cp -r /usr/local/share/ca-certificates "$chroot/usr/local/share"
+	cp -rL "$(go env GOROOT)" "$chroot/usr/local/go"
+	git clone -q --bare . "$chroot/scm.git"
+	git clone -q "$chroot/scm.git" "$chroot/src"
+	chown -R 1001 "$chroot/src"
+}
+
+# step COMMAND: runs a step in the chroot. Its mounts and processes end with it.
+step() {
+	# shellcheck disable=SC2016 # the other shell expands these
+	unshare --mount --pid --fork --kill-child bash -euc '
+		mount -t proc proc "$0/proc"
+		mount --rbind /sys "$0/sys"
+		mount --rbind /dev "$0/dev"
+		exec chroot "$0" env -u MAKEFLAGS -u MAKELEVEL "$@"' "$chroot" HOME=/root PATH=/usr/local/go/bin:/usr/sbin:/usr/bin:/sbin:/bin \
+		GIT_CONFIG_KEY_0=url.file:///scm.git.insteadOf CI=true GITHUB_WORKSPACE=/src GITHUB_REF_NAME="v$version" sh -ec "cd /src; $1"
+}
+
+while read -r job image command <&3; do
+	if [[ $image != debian:* ]]; then
+		say "left out: $job $command (it runs on GitHub's $image)"
+	elif [[ $command = .ci/run || $command = 'make proof-release' ]] && [ -z "${FULL-}" ]; then
+		say "left out: $job $command (FULL=1 runs it)"
+	else
+		chroot=$work/${job%:}
+		[ -e "$chroot" ] || container "$image"
+		say "$job $command"
+		step "$command"
+	fi
+done 3< <(awk '/^jobs:/ { on = 1 } on && /^  [a-z-]+:$/ { job = $1 } /^ +(runs-on|image): / { image = $2 }
+	on && sub(/^ +(- )?run: /, "") { print job, image, $0 }' .github/workflows/{ci,release}.yml)
