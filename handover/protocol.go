@@ -47,8 +47,13 @@ const (
 	lifeName    = ":life"
 )
 
-// controlMode is the mode of the socket file on systems where it can be set.
-var controlMode = map[bool]os.FileMode{true: 0o600}[runtime.GOOS == "linux"]
+// controlMode returns the mode of the socket file. Only Linux can set it.
+func controlMode() os.FileMode {
+	if runtime.GOOS == "linux" {
+		return 0o600
+	}
+	return 0
+}
 
 // message is a message of the protocol, which the package comment describes.
 type message struct {

@@ -63,7 +63,7 @@ func (p *Process) tryConnect(ctx context.Context) error {
 	case errors.Is(err, errQueueFull): // its queue is full
 		return errAgain
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, errRefused):
-		control, err := scm.Config{Mode: controlMode}.Listen(ctx, "unix", p.path)
+		control, err := scm.Config{Mode: controlMode()}.Listen(ctx, "unix", p.path)
 		if errors.Is(err, sys.ErrLive) {
 			return errAgain
 		}
