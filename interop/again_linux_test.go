@@ -117,14 +117,6 @@ func TestExpectedHangIsNotWaitedFor(t *testing.T) {
 	}
 }
 
-func TestNoFolder(t *testing.T) {
-	t.Setenv("TMPDIR", filepath.Join(t.TempDir(), "none"))
-	self := runner(t)
-	if o := Run(context.Background(), []scenario.Case{onStream(mustParse(t, passOne), self, self)}, nil, Options{}); o.Broken == nil || len(o.Results) != 0 {
-		t.Errorf("got %+v", o)
-	}
-}
-
 // Smoke accepts a peer that follows the contract, and otherwise reports what is wrong.
 func TestSmoke(t *testing.T) {
 	checkNothingLeft(t)

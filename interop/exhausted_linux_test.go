@@ -64,16 +64,3 @@ func TestExhaustedIsOneCase(t *testing.T) {
 		}
 	}
 }
-
-// If a call of the runner's side fails because a resource is exhausted, the case is "not run".
-func TestExhaustedIsNoVerdict(t *testing.T) {
-	full := shellPeer(t, `send) echo err ENOSPC;; end) exec 3<&- 4<&-; echo ok;;`)
-	full.Name = scenario.RunnerName
-	self := runner(t)
-	s := mustParse(t, rule+"on stream\nplay receiver\nfiles a=pipe-r\nA> send payload=00 fds=a\nA< ok n=1\nB> recv bytes=1 fds=1\nB< ok n=1 payload=00 fds=a\n")
-	for _, r := range Run(context.Background(), []scenario.Case{onStream(s, full, self)}, nil, Options{}).Results {
-		if r.Verdict != scenario.NotRun || !strings.Contains(r.Why, "ENOSPC") {
-			t.Errorf("%s: %s%v", r.Verdict, r.Why, r.Findings)
-		}
-	}
-}

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -26,73 +25,29 @@ const testPeerChild = "test-peer"
 // first is true if no earlier process of the same peer has opened a socket.
 var testPeers = map[string]func(sock int, pool []int, first bool) peer.Socket{
 	"right": func(sock int, _ []int, _ bool) peer.Socket { return honest{sock: sock} },
-	"fails": func(sock int, _ []int, _ bool) peer.Socket { return honest{sock: sock, err: unix.EIO} },
 	"short": func(sock int, _ []int, _ bool) peer.Socket { return honest{sock: sock, half: true} },
-	"peeks": func(sock int, _ []int, _ bool) peer.Socket { return honest{sock: sock, peeks: true} },
-	"sends more": func(sock int, _ []int, _ bool) peer.Socket {
-		return honest{sock: sock, more: peer.Message{FDs: []int{0}}}
-	},
-	"sends a byte": func(sock int, _ []int, _ bool) peer.Socket {
-		return honest{sock: sock, more: peer.Message{Buffers: [][]byte{{'!'}}}}
-	},
-	"doubles":  func(sock int, _ []int, _ bool) peer.Socket { return &doubler{honest: honest{sock: sock}} },
-	"generous": func(sock int, _ []int, _ bool) peer.Socket { return generous{honest{sock: sock}} },
-	"thrifty":  func(sock int, _ []int, _ bool) peer.Socket { return thrifty{honest{sock: sock}} },
-	"counting": func(sock int, _ []int, _ bool) peer.Socket { return counting{honest{sock: sock}} },
-	"recvmmsg": func(sock int, _ []int, _ bool) peer.Socket { return errorFirst{honest{sock: sock}} },
-	"reset":    func(sock int, _ []int, _ bool) peer.Socket { return honest{sock: sock, err: unix.ECONNRESET} },
-	"helper":   func(sock int, _ []int, _ bool) peer.Socket { return helped{honest{sock: sock}} },
-	"mute":     func(int, []int, bool) peer.Socket { return mute{} },
-	"refuses":  func(int, []int, bool) peer.Socket { return mute{peer.ErrUnsupported} },
+	"mute":  func(int, []int, bool) peer.Socket { return mute{} },
 	"moody": func(_ int, _ []int, first bool) peer.Socket {
 		if first {
 			return mute{} // which receives nothing
 		}
 		return mute{unix.EIO}
 	},
-	// These send a wrong message only the first time.
-	"once other bytes": func(sock int, _ []int, first bool) peer.Socket {
-		return once{honest{sock: sock}, first, func(m *peer.Message) { m.Buffers = [][]byte{{9}} }}
-	},
-	"once another file": func(sock int, _ []int, first bool) peer.Socket {
-		return once{honest{sock: sock}, first, func(m *peer.Message) { m.FDs = []int{sock} }}
-	},
 	// These change a file that they must not change.
-	"changes": func(sock int, _ []int, _ bool) peer.Socket {
-		return honest{sock: sock, received: func(fds []int) { _ = unix.SetNonblock(fds[0], true) }}
-	},
 	"twists": func(sock int, _ []int, _ bool) peer.Socket { return twister{honest{sock: sock}, false} },
 	"seeks":  func(sock int, _ []int, _ bool) peer.Socket { return twister{honest{sock: sock}, true} },
 	// This one keeps a received file at the last descriptor of the pool, which belongs to a later case, until the case ends.
 	"hides": func(sock int, pool []int, _ bool) peer.Socket {
 		return &hider{honest: honest{sock: sock}, at: pool[len(pool)-1]}
 	},
-	// These also send the files that they send, or receive, to a socket of a later case.
+	// This one also sends the files that it sends to a socket of a later case.
 	"parks what it sends": func(sock int, pool []int, _ bool) peer.Socket {
 		return parker{honest{sock: sock}, laterSocket(pool, sock)}
 	},
-	"parks what it receives": func(sock int, pool []int, _ bool) peer.Socket {
-		return honest{sock: sock, received: func(fds []int) {
-			_, _ = raw.Send(laterSocket(pool, sock), [][]byte{{0}}, fds, unix.MSG_DONTWAIT)
-		}}
-	},
 	// The libraries of these give up the connection when they receive.
-	"quits": func(sock int, _ []int, _ bool) peer.Socket {
-		return &quitter{honest{sock: sock, err: errNoMore}, false, false}
-	},
-	"quits with EIO": func(sock int, _ []int, _ bool) peer.Socket {
-		return &quitter{honest{sock: sock, err: unix.EIO}, false, false}
-	},
-	"shuts down": func(sock int, _ []int, _ bool) peer.Socket {
-		return &quitter{honest{sock: sock, err: errNoMore}, true, false}
-	},
-	"is reset": func(sock int, _ []int, _ bool) peer.Socket {
-		return &quitter{honest{sock: sock, err: unix.ECONNRESET}, false, false}
-	},
+	"quits":      func(sock int, _ []int, _ bool) peer.Socket { return &quitter{honest{sock: sock}, false, false} },
+	"shuts down": func(sock int, _ []int, _ bool) peer.Socket { return &quitter{honest{sock: sock}, true, false} },
 	// The calls of these fail if the payload begins with 0xff.
-	"closes at once": func(sock int, _ []int, _ bool) peer.Socket {
-		return failer{honest{sock: sock}, func(fds []int) { closeFDs(append(fds, sock)...) }}
-	},
 	"closes before it answers": func(sock int, _ []int, _ bool) peer.Socket {
 		return failer{honest{sock: sock}, func(fds []int) {
 			closeFDs(append(fds, sock)...)
@@ -101,41 +56,8 @@ var testPeers = map[string]func(sock int, pool []int, first bool) peer.Socket{
 			}
 		}}
 	},
-	"closes later": func(sock int, _ []int, _ bool) peer.Socket {
-		return failer{honest{sock: sock}, func(fds []int) {
-			closeFDs(fds...)
-			time.AfterFunc(100*time.Millisecond, func() { closeFDs(sock) })
-		}}
-	},
 	"never closes": func(sock int, _ []int, _ bool) peer.Socket {
 		return failer{honest{sock: sock}, func(fds []int) { closeFDs(fds...) }}
-	},
-	"opens another file there": func(sock int, _ []int, _ bool) peer.Socket {
-		return failer{honest{sock: sock}, func(fds []int) {
-			closeFDs(append(fds, sock)...)
-			_, _ = unix.Open(os.DevNull, unix.O_RDWR, 0) // the lowest free descriptor
-		}}
-	},
-	"moves a received file there": func(sock int, _ []int, _ bool) peer.Socket {
-		return failer{honest{sock: sock}, func(fds []int) {
-			_ = unix.Dup3(fds[0], sock, unix.O_CLOEXEC)
-			closeFDs(fds...)
-		}}
-	},
-	"duplicates its socket": func(sock int, _ []int, _ bool) peer.Socket {
-		return failer{honest{sock: sock}, func(fds []int) {
-			_, _ = unix.Dup(sock)
-			closeFDs(fds...)
-		}}
-	},
-	"keeps what it received": func(sock int, _ []int, _ bool) peer.Socket {
-		return failer{honest{sock: sock}, func([]int) { closeFDs(sock) }}
-	},
-	"parks what it received": func(sock int, pool []int, _ bool) peer.Socket {
-		return failer{honest{sock: sock}, func(fds []int) {
-			_, _ = raw.Send(laterSocket(pool, sock), [][]byte{{0}}, fds, unix.MSG_DONTWAIT)
-			closeFDs(append(fds, sock)...)
-		}}
 	},
 	"parks what it received and closes later": func(sock int, pool []int, _ bool) peer.Socket {
 		return failer{honest{sock: sock}, func(fds []int) {
@@ -144,26 +66,11 @@ var testPeers = map[string]func(sock int, pool []int, first bool) peer.Socket{
 			time.AfterFunc(100*time.Millisecond, func() { closeFDs(sock) })
 		}}
 	},
-	"keeps everything": func(sock int, _ []int, _ bool) peer.Socket {
-		return failer{honest{sock: sock}, func([]int) {}}
-	},
-	"closes the socket of a later case": func(sock int, pool []int, _ bool) peer.Socket {
-		return failer{honest{sock: sock}, func(fds []int) { closeFDs(append(fds, sock, laterSocket(pool, sock))...) }}
-	},
 	"answers in part": func(sock int, _ []int, _ bool) peer.Socket {
 		return failer{honest{sock: sock}, func([]int) {
 			_, _ = unix.Write(1, []byte("err"))
 			time.Sleep(time.Hour)
 		}}
-	},
-	"does not support it and closes": func(sock int, _ []int, _ bool) peer.Socket {
-		return refuser{honest{sock: sock}}
-	},
-	"closes without an error": func(sock int, _ []int, _ bool) peer.Socket {
-		return honest{sock: sock, received: func([]int) { closeFDs(sock) }}
-	},
-	"quits at EAGAIN": func(sock int, _ []int, _ bool) peer.Socket {
-		return &quitter{honest{sock: sock, err: unix.EAGAIN}, false, false}
 	},
 }
 
@@ -210,39 +117,21 @@ func testPeer(t *testing.T, what string, name ...string) *scenario.Peer {
 	return p
 }
 
-// honest sends and receives correctly, except for what its fields change.
+// honest sends and receives correctly, except that with half it sends half of the payload, and reports that count.
 type honest struct {
-	sock     int
-	err      error           // returned by each receive
-	received func(fds []int) // called with the received descriptors
-	half     bool            // it sends half of the payload, and reports that count
-	peeks    bool            // it leaves the messages that it receives in the queue
-	more     peer.Message    // it sends this in addition to a message with descriptors
+	sock int
+	half bool
 }
 
 func (h honest) Send(m peer.Message) (int, error) {
 	if h.half {
 		m.Buffers[0] = m.Buffers[0][:len(m.Buffers[0])/2]
 	}
-	var more peer.Message
-	if len(m.FDs) > 0 {
-		more = h.more
-	}
-	n, err := raw.Send(h.sock, slices.Concat(m.Buffers, more.Buffers), slices.Concat(m.FDs, more.FDs), m.Flags)
-	return n - len(slices.Concat(more.Buffers...)), err
+	return raw.Send(h.sock, m.Buffers, m.FDs, m.Flags)
 }
 
 func (h honest) Recv(r peer.Room) (got peer.Received, err error) {
-	if h.err != nil {
-		return got, h.err
-	}
-	if h.peeks {
-		r.Flags |= unix.MSG_PEEK
-	}
 	n, fds, _, err := raw.Recv(h.sock, r.Buffers, r.FDs, r.Flags)
-	if err == nil && h.received != nil {
-		h.received(fds)
-	}
 	return peer.Received{N: n, Payload: r.Filled(n), FDs: fds}, err
 }
 
@@ -251,86 +140,6 @@ type mute struct{ err error }
 
 func (m mute) Send(peer.Message) (int, error)        { return 1, m.err }
 func (m mute) Recv(peer.Room) (peer.Received, error) { return peer.Received{}, peer.ErrUnsupported }
-
-// once sends another message the first time.
-type once struct {
-	honest
-	first  bool
-	change func(m *peer.Message)
-}
-
-func (h once) Send(m peer.Message) (int, error) {
-	if h.first {
-		h.change(&m)
-	}
-	return h.honest.Send(m)
-}
-
-// thrifty receives two descriptors, returns one, closes the other, and reports both that and
-// MSG_CTRUNC.
-type thrifty struct{ honest }
-
-func (h thrifty) Recv(r peer.Room) (peer.Received, error) {
-	n, fds, flags, err := raw.Recv(h.sock, r.Buffers, 2, r.Flags)
-	got := peer.Received{N: n, Payload: r.Filled(n), FDs: fds, HasFlags: true, Flags: flags & unix.MSG_CTRUNC}
-	if len(fds) == 2 {
-		got.FDs, got.Closed = fds[:1], 1
-		err = unix.Close(fds[1])
-	}
-	return got, err
-}
-
-// counting reports that it closed the pidfd that the kernel added. raw.Recv closes it.
-type counting struct{ honest }
-
-func (h counting) Recv(r peer.Room) (peer.Received, error) {
-	got, err := h.honest.Recv(r)
-	got.Closed = 1
-	return got, err
-}
-
-// errorFirst reports an error of the socket before a queued message, as recvmmsg(2) does.
-type errorFirst struct{ honest }
-
-func (h errorFirst) Recv(r peer.Room) (peer.Received, error) {
-	if errno, err := unix.GetsockoptInt(h.sock, unix.SOL_SOCKET, unix.SO_ERROR); err != nil || errno != 0 {
-		return peer.Received{}, errors.Join(err, unix.Errno(errno))
-	}
-	return h.honest.Recv(r)
-}
-
-// helped sends with the PID of another process, as a library does whose helper makes the calls.
-type helped struct{ honest }
-
-func (h helped) Send(m peer.Message) (int, error) {
-	creds := unix.UnixCredentials(&unix.Ucred{Pid: int32(os.Getppid()), Uid: uint32(os.Getuid()), Gid: uint32(os.Getgid())})
-	return unix.SendmsgN(h.sock, slices.Concat(m.Buffers...), append(creds, unix.UnixRights(m.FDs...)...), nil, m.Flags)
-}
-
-// generous receives with more room than the command says, and reports all that it received.
-type generous struct{ honest }
-
-func (h generous) Recv(r peer.Room) (peer.Received, error) {
-	r.Buffers = append(r.Buffers, make([]byte, 64))
-	r.FDs += 16
-	return h.honest.Recv(r)
-}
-
-// doubler sends the descriptors of a message that failed with EAGAIN again, together with the next
-// message.
-type doubler struct {
-	honest
-	kept []int
-}
-
-func (h *doubler) Send(m peer.Message) (int, error) {
-	m.FDs = append(h.kept, m.FDs...)
-	n, err := h.honest.Send(m)
-	if h.kept = nil; errors.Is(err, unix.EAGAIN) {
-		h.kept = m.FDs
-	}
-	return n, err
-}
 
 // quitter gives up the connection when it receives. Its library rejects that call and all later ones.
 type quitter struct {
@@ -352,7 +161,7 @@ func (h *quitter) Recv(peer.Room) (got peer.Received, err error) {
 	if h.over = true; h.shuts {
 		_ = unix.Shutdown(h.sock, unix.SHUT_RDWR)
 	}
-	return got, h.err
+	return got, errNoMore
 }
 
 // failer fails if the payload begins with 0xff. It passes the descriptors that it received in the
@@ -377,15 +186,6 @@ func (h failer) Recv(r peer.Room) (peer.Received, error) {
 		return peer.Received{}, unix.EIO
 	}
 	return got, err
-}
-
-// refuser receives a message and closes its socket, but answers unsupported.
-type refuser struct{ honest }
-
-func (h refuser) Recv(r peer.Room) (peer.Received, error) {
-	got, _ := h.honest.Recv(r)
-	closeFDs(append(got.FDs, h.sock)...)
-	return peer.Received{}, peer.ErrUnsupported
 }
 
 func closeFDs(fds ...int) {

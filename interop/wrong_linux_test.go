@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/scm-rights/scm/internal/fdtest"
-	"github.com/scm-rights/scm/interop/contract"
 	"github.com/scm-rights/scm/interop/process"
 	"github.com/scm-rights/scm/interop/scenario"
 )
@@ -124,6 +123,15 @@ func TestPeersThatMisbehave(t *testing.T) {
 		{"it prints 10 MiB of errors", `recv) head -c 10485760 /dev/zero | tr '\0' a >&2; exit 1;;`,
 			"fail: crash@x: the peer ended: exit status 1; standard error: " + strings.Repeat("a", 4096)},
 		{"it closes its standard output", `recv) exec >&-; sleep 1000;;`, "fail: crash@x: the peer closed its standard output"},
+		{"binary", `recv) printf '\001\n';;`, `fail: contract@x: not text: "\x01"`},
+		{"it ends by a signal", `recv) kill -9 $$;;`, `fail: crash@x: the peer ended: signal: killed`},
+		{"it ends in the middle", `recv) printf 'ok n='; exit 3;;`, `fail: crash@x: the peer ended in the middle of an answer, "ok n=": exit status 3`},
+		// Standard error is made harmless to the user's terminal.
+		{"it paints its errors", `recv) printf 'woe \033[2J\n\303\251\377' >&2; exit 1;;`,
+			"fail: crash@x: the peer ended: exit status 1; standard error: woe \\x1b[2J\né\\xff"},
+		// It has closed nothing: it has ended.
+		{"it ends right after its answer", `recv) echo ok n=1 payload=00 fds=-; exit 0;;`,
+			"fail: answer@x: answered \"ok n=1 payload=00 fds=-\"\nexpected ok n=1 payload=00 fds=a (0 descriptors, and not 1)\ncrash@x: the peer ended: exit status 0"},
 		// The process that answers is a child of the one that was started, which has the descriptors.
 		{"it is another process", `recv) echo ok n=1 payload=00 fds=9;;`,
 			"fail: file@x: 9 is not open: no such file or directory\nleak@x: bsock, as 3, is still open after the end of the case"},
@@ -151,65 +159,6 @@ func TestPeersThatMisbehave(t *testing.T) {
 	}
 }
 
-// The runner reports each breach of the contract by a peer that was sent recv.
-func TestContractBreaches(t *testing.T) {
-	long := strings.Repeat("a", contract.MaxLine+1)
-	// A shell closes nothing.
-	const kept = "leak@x: bsock, as 3, is still open after the end of the case"
-	for _, c := range []struct{ name, verbs, want string }{
-		{"an empty line", `recv) echo;;`, `contract@x: not text: ""`},
-		{"binary", `recv) printf '\001\n';;`, `contract@x: not text: "\x01"`},
-		{"another language", `recv) echo yes;;`, `contract@x: an answer begins with ok or err, not yes: "yes"`},
-		{"two spaces", `recv) echo "ok  n=1";;`, `contract@x: words must be separated by one space: "ok  n=1"`},
-		{"no field", `recv) echo ok n=1 payload=00;;`, `contract@x: the answer to recv must have fds=: "ok n=1 payload=00"`},
-		{"closed in the middle", `recv) echo ok n=1 payload=00 fds=closed,12;;`,
-			`contract@x: closed is not a descriptor, and only the last item can be closed or closed:N: "ok n=1 payload=00 fds=closed,12"`},
-		{"a line too long", `recv) printf '%s\n' ` + long + `;;`,
-			`contract@x: a line longer than 16384 bytes: "` + strings.Repeat("a", 200) + `"…`},
-		{"unsupported where it must not be", `use) echo unsupported;;`, `contract@x: answered "unsupported" to "use sock=3 fds=-"`},
-		{"it ends", `recv) exit 0;;`, `crash@x: the peer ended: exit status 0`},
-		{"it ends by a signal", `recv) kill -9 $$;;`, `crash@x: the peer ended: signal: killed`},
-		{"it ends in the middle", `recv) printf 'ok n='; exit 3;;`, `crash@x: the peer ended in the middle of an answer, "ok n=": exit status 3`},
-		{"a descriptor that is not open", `recv) echo ok n=1 payload=00 fds=99;;`, "file@x: 99 is not open: no such file or directory\n" + kept},
-		{"one descriptor twice", `recv) echo ok n=1 payload=00 fds=99,99;;`, "file@x: reported that it received 99, which it had already\n" +
-			`answer@x: answered "ok n=1 payload=00 fds=99,99"` + "\nexpected ok n=1 payload=00 fds=a (2 descriptors, and not 1)\n" + kept},
-		{"a descriptor that it has already", `recv) echo ok n=1 payload=00 fds=3;;`, "file@x: reported that it received 3, which it had already\n" +
-			"file@x: 3 is not the open file description of a\n" + kept},
-		{"descriptors that it has already", `recv) echo ok n=1 payload=00 fds=0,1,2,3,0;;`, "file@x: reported that it received 0, which it had already\n" +
-			"file@x: reported that it received 1, which it had already\nfile@x: reported that it received 2, which it had already\n" +
-			"file@x: 2 more descriptors are not what the answer says\n" +
-			`answer@x: answered "ok n=1 payload=00 fds=0,1,2,3,0"` + "\nexpected ok n=1 payload=00 fds=a (5 descriptors, and not 1)\n" + kept},
-		{"unsupported although its can= offers it", `recv) echo unsupported;;`,
-			`contract@x: answered unsupported to "recv bytes=1 fds=1", which its can= offers` + "\n" + kept},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			liar := shellPeer(t, c.verbs)
-			got := finding(t, runBoth(t, scenario.Case{Scenario: mustParse(t, passOne), Type: "stream", A: runner(t), B: liar}, 0))
-			if got != c.want {
-				t.Errorf("got\n%s\nwant\n%s", got, c.want)
-			}
-		})
-	}
-}
-
-// Standard error of a peer is made harmless to the user's terminal.
-func TestStandardErrorIsText(t *testing.T) {
-	liar := shellPeer(t, `recv) printf 'woe \033[2J\n\303\251\377' >&2; exit 1;;`)
-	got := finding(t, runBoth(t, scenario.Case{Scenario: mustParse(t, passOne), Type: "stream", A: runner(t), B: liar}, 0))
-	if want := "crash@x: the peer ended: exit status 1; standard error: woe \\x1b[2J\né\\xff"; got != want {
-		t.Errorf("got %s, want %s", got, want)
-	}
-}
-
-// A peer that ends right after its answer is not reported for closing descriptors.
-func TestEndBehindTheAnswer(t *testing.T) {
-	liar := shellPeer(t, `recv) echo err EIO; exit 0;;`)
-	got := finding(t, runBoth(t, scenario.Case{Scenario: mustParse(t, passOne), Type: "stream", A: runner(t), B: liar}, 0))
-	if strings.Contains(got, "was closed") || !strings.HasSuffix(got, "\ncrash@x: the peer ended: exit status 0") {
-		t.Errorf("got %s", got)
-	}
-}
-
 // waitGone waits until the process whose PID is in the file has ended.
 func waitGone(t *testing.T, file string) {
 	t.Helper()
@@ -234,9 +183,7 @@ func TestEndedByTheRunnersSignal(t *testing.T) {
 	)
 	for _, c := range []struct{ name, verbs, text, want string }{
 		{"before a command", "", "R> kill B SIGTERM\n" + asked, ended + "signal: terminated"},
-		{"while it waits", "recv) sleep 1000;;", waits + "R> kill B SIGUSR1\n" + answers, ended + "signal: user defined signal 1"},
 		{"at the end", "", "A> send payload=00 fds=-\nA< ok n=1\nR> kill B SIGALRM\n", ended + "signal: alarm clock"},
-		{"SIGSTOP before", "", "R> kill B SIGSTOP\nR> kill B SIGTERM\nR> kill B SIGCONT\n" + asked, ended + "signal: terminated"},
 		{"it catches the signal", "use) trap '' TERM; echo ok;; recv) exit 143;;", "R> kill B SIGTERM\n" + asked, ended + "exit status 143"},
 		{"it ends by itself", "use) trap '' TERM; echo ok;; recv) exit 1;;", "R> kill B SIGTERM\n" + asked, "fail: crash@x: the peer ended: exit status 1"},
 		{"stopped", "recv) sleep 1000;;", waits + "R> kill B SIGSTOP\n" + answers, "not run: x: stopped by the runner's own SIGSTOP"},
@@ -255,21 +202,6 @@ func TestEndedByTheRunnersSignal(t *testing.T) {
 	}
 }
 
-// If a sender reports a message that it did not send, the runner opposite waits in vain and is not
-// at fault.
-func TestNothingWasSent(t *testing.T) {
-	for _, socketType := range contract.SocketTypes {
-		t.Run(socketType, func(t *testing.T) {
-			liar := testPeer(t, "mute")
-			s := mustParse(t, strings.Replace(passOne, "on stream", "on "+socketType, 1))
-			got := finding(t, runBoth(t, scenario.Case{Scenario: s, Type: socketType, A: liar, B: runner(t)}, deadline))
-			if got != "answer@x: the message that it reported as sent did not arrive" {
-				t.Errorf("got %s", got)
-			}
-		})
-	}
-}
-
 // A peer with a garbage collector has until the time limit to close leaked descriptors.
 func TestLeakOfACollector(t *testing.T) {
 	liar := shellPeer(t, `recv) echo ok n=1 payload=00 fds=-;;`)
@@ -281,55 +213,6 @@ func TestLeakOfACollector(t *testing.T) {
 	got := finding(t, runBoth(t, scenario.Case{Scenario: s, Type: "stream", A: runner(t), B: liar}, deadline))
 	if !strings.Contains(got, "leak@x: bsock, as 3, is still open after the end of the case") {
 		t.Errorf("got %s", got)
-	}
-}
-
-// A peer with a garbage collector may close a descriptor before it answers close, as any peer
-// does, or a little later.
-func TestCloseOfACollector(t *testing.T) {
-	s := mustParse(t, rule+"on stream\nfiles a=pipe-r\nA> close fds=a\nA< ok\nR> drop a\nR> eof a\n")
-	for name, verb := range map[string]string{
-		"before": `close) exec 4>&-; echo ok;;`,
-		"after":  `close) echo ok; sleep 0.1; exec 4>&-;;`,
-	} {
-		p := shellPeer(t, verb+` end) exec 3>&-; echo ok;;`)
-		p.Command[2] = strings.Replace(p.Command[2], "ok name=x", "ok name=x gc=yes", 1)
-		if err := process.Probe(p, process.DefaultTimeout); err != nil || !p.Hello.GC {
-			t.Fatal(err)
-		}
-		if r := runBoth(t, onStream(s, p, runner(t)), 0); r.Verdict != scenario.Pass {
-			t.Errorf("%s its answer: %s %s%v", name, r.Verdict, r.Why, r.Findings)
-		}
-	}
-}
-
-// Descriptors that a peer keeps open after "end" are reported even if it answered unsupported
-// before.
-func TestLeakAtTheEnd(t *testing.T) {
-	const leak = "leak@x: asock, as 3, is still open after the end of the case\n" +
-		"leak@x: a, as 4, is still open after the end of the case"
-	s := mustParse(t, rule+"on stream\nfiles a=pipe-r\nA> send payload=00 fds=-\nA< ok n=1\n")
-	for verbs, why := range map[string]string{
-		`send) echo ok n=1;;`:      "",
-		`send) echo unsupported;;`: "x: answered unsupported",
-	} {
-		r := runBoth(t, scenario.Case{Scenario: s, Type: "stream", A: shellPeer(t, verbs), B: runner(t)}, 0)
-		if got := finding(t, r); got != leak || r.Why != why {
-			t.Errorf("%s: got %s, %s", verbs, got, r.Why)
-		}
-	}
-}
-
-// When a case ends early, a side that still waits for a message is not at fault.
-func TestWaiterIsNotToBlame(t *testing.T) {
-	s := mustParse(t, rule+"on stream dgram seqpacket\nfiles a=pipe-r\n"+
-		"B>& recv bytes=5000 fds=1\nA> send payload=@5000 fds=a\nA< ok n=5000\nB<& ok n=5000 payload=@5000 fds=a\n")
-	refuser := testPeer(t, "refuses")
-	for _, socketType := range contract.SocketTypes {
-		r := runBoth(t, scenario.Case{Scenario: s, Type: socketType, A: refuser, B: runner(t)}, 0)
-		if r.Verdict != scenario.Unsupported || r.Why != "x: answered unsupported" || len(r.Findings) > 0 {
-			t.Errorf("%s: %s, %s, %v", socketType, r.Verdict, r.Why, r.Findings)
-		}
 	}
 }
 

@@ -120,6 +120,9 @@ func TestParseScenarioErrors(t *testing.T) {
 
 		// What package contract knows: calls, answers, and their values.
 		{"user A uid=0", `:5: a user line is user A uid=N or user A uid=N nofile=N, once for each of A and B`},
+		{"play kernel\nA> sendmsg payload=00 color=1\nA< ok n=1", ":6: usage: sendmsg payload=P "},
+		{"play kernel\nA> dup fd=asock\nA< ok fd=new", `:7: no file is named "new"`},
+		{"play kernel\nA> dup fd=a\nA< ok fd=new:a", `:7: no file is named "new"`},
 		{"B> recv bytes=1x fds=1\nB< ok n=1 payload=00 fds=a", `:5: `},
 
 		// Names.
