@@ -129,11 +129,11 @@ type LineForm struct {
 //	  FIRST
 //	  FIRST
 //
-// One that has a single pattern can be a line, FIRST CHECK@NAME[VERSIONS] REASON. In patterns and in CHECK@NAME, {a,b}
-// means either a or b. A line that begins with "#" is a comment. What is below a heading, such as [gvisor], [linux] or
-// [linux>=6.2<6.7], applies only to that kernel. CHECK@NAME<8.4, CHECK@NAME>=8.1 and CHECK@NAME>=8.1<8.4 limit a line
-// to these versions. If REASON begins with "flaky:", the failure may or may not occur. If it begins with "?", also after
-// "flaky:", it is unfinished.
+// A block with a single pattern can be written in a line, FIRST CHECK@NAME[VERSIONS] REASON. In patterns and in
+// CHECK@NAME, {a,b} means either a or b. A line that begins with "#" is a comment. Blocks below a heading, such as
+// [gvisor], [linux] or [linux>=6.2<6.7], apply only to that kernel. CHECK@NAME<8.4, CHECK@NAME>=8.1 and
+// CHECK@NAME>=8.1<8.4 limit a block to these versions. If REASON begins with "flaky:", the failure may or may not
+// occur. If it begins with "?", also after "flaky:", it is unfinished.
 //
 // Errors and expectations name the file, which ParseLines does not open.
 func ParseLines(file string, text []byte, form LineForm) (list []Expectation, err error) {
@@ -191,8 +191,8 @@ func (form LineForm) withPattern(block []Expectation, text string, line int) (li
 	return list, form.Validate(list)
 }
 
-// parse returns an expectation, without a pattern, for each alternative in the braces of CHECK@NAME. The other words are the
-// reason.
+// parse returns an expectation, without a pattern, for each alternative in the braces of CHECK@NAME. The other words
+// are the reason.
 func (form LineForm) parse(e Expectation, words []string) (list []Expectation, err error) {
 	e.Reason = strings.Join(words[1:], " ")
 	if e.Reason == "" {

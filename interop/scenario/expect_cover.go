@@ -28,8 +28,8 @@ func (s scope) selects(of subject, c Case) bool {
 		})
 }
 
-// cover returns scopes that together select every case in must and no case in never, which all involve the peer: one for all
-// scenarios or one for each, if possible, and otherwise one for each type of socket and role.
+// cover returns scopes that together select every case in must and no case in never, which all involve the peer. If
+// possible, there is one for all scenarios, or one for each, and otherwise one for each type of socket and role.
 func cover(of subject, must, never []Case) (list []scope) {
 	exact := func(s scope) bool {
 		return !slices.ContainsFunc(never, func(c Case) bool { return s.selects(of, c) })
@@ -43,8 +43,8 @@ func cover(of subject, must, never []Case) (list []scope) {
 		}
 		return false
 	}
-	// For all scenarios, a line without a role is the simplest. If the peer failed only with itself, that does not show in
-	// which role.
+	// For all scenarios, a line without a role is the simplest. If the peer failed only with itself, that does not show
+	// in which role.
 	withOthers := of.peer == KernelName || slices.ContainsFunc(must, func(c Case) bool { return c.A.Name != c.B.Name })
 	if len(must) == 0 || withOthers && whole("", must, tails(must[0].Type, 0, RoleB, RoleA)...) {
 		return list

@@ -363,6 +363,7 @@ func TestValidateReasons(t *testing.T) {
 	for _, c := range []struct{ text, want string }{
 		{"** leak@one why\n** leak@two why? it is so\n** file@two flaky: why\n", ""},
 		{"** leak@one ?", "file:1: unfinished reason: ?\n"},
+		{"leak@one ? it leaks\n  group/id\n  group/two", "file:1: unfinished reason: ? it leaks\n"},
 		{"# ?\n** leak@one ? it leaks\n** leak@two why\n[gvisor]\n** {leak,answer}@two flaky: ? it leaks\n** file@two flaky:?\n",
 			"file:2: unfinished reason: ? it leaks\nfile:5: unfinished reason: flaky: ? it leaks\nfile:6: unfinished reason: flaky:?\n"},
 	} {

@@ -161,8 +161,8 @@ func page() (text string, rows []row) {
 	return text, recorded(text).Rows
 }
 
-// make proof-bench QUICK=1 compares with the tables on the page, so none of their rows may be lost. The pictures show the
-// same rows.
+// make proof-bench QUICK=1 compares with the tables on the page, so none of their rows may be lost. The pictures show
+// the same rows.
 func TestPage(t *testing.T) {
 	text, rows := page()
 	if again := tables(recorded(text)); again != text {

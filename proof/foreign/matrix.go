@@ -136,7 +136,7 @@ func (p *platform) runCases(c *count, name, runner string, args ...string) error
 	return nil
 }
 
-// changesOn32Bits adapts what is expected of the peer book in the built-in list of expected failures to 32-bit platforms.
+// changesOn32Bits adapts the built-in list of expected failures of the peer book to 32-bit platforms.
 // There, the control buffer of the peer has space for only one descriptor, so the peer cannot leak a second one.
 var changesOn32Bits = [][2]string{
 	{"\ntruncation/ctrunc-padding-room-extra-fd leak@{book,", "\n# "},

@@ -12,7 +12,8 @@ import (
 //
 //	WHAT CHECK@PROGRAM[VERSIONS] REASON
 //
-// or blocks with several WHAT. WHAT is one of Items or Faults, or a pattern for several. [scenario.ParseLines] describes the rest.
+// or blocks with several WHAT. WHAT is one of Items or Faults, or a pattern for several. [scenario.ParseLines]
+// describes the rest.
 func ParseAccepted(file string, text []byte) ([]scenario.Expectation, error) {
 	known := append(slices.Clone(Items), Faults...)
 	return scenario.ParseLines(file, text, scenario.LineForm{
