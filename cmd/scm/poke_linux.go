@@ -117,7 +117,8 @@ of which you have a client, "scm proxy --save-first" writes such a file.
 	}
 	f := cmd.Flags()
 	f.SetInterspersed(false)
-	f.StringVar(&o.Address, "socket", "", "the `PATH` of the server's socket, a pattern for it, or @NAME; SERVER also gets it as $SOCK")
+	f.StringVar(&o.Address, "socket", "",
+		"the `PATH` of the server's socket, a pattern for it, or @NAME; SERVER also gets it as $SOCK")
 	f.IntVar(&o.PID, "pid", 0, "poke the running process `PID` and its children, and leave out what may end it")
 	f.BoolVar(&o.All, "all", false, "with --pid, send all items")
 	f.BoolVar(&o.Activate, "activate", false, "create the socket, and pass it to SERVER as systemd does (LISTEN_FDS)")

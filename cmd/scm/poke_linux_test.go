@@ -38,7 +38,7 @@ func TestPokeStatus(t *testing.T) {
 		return name
 	}
 	accept := file("accept.txt", "# known\n* leak@mine<2 it is a store\nbyte leak@other why\n")
-	unread := file("unread.txt", "newline unread@mine it closes the connection\nextra unread@mine not of poke\n")
+	unread := file("unread.txt", "newline unread@mine it closes it\nextra unread@mine not of poke\n")
 	for _, c := range []struct {
 		name, mode string
 		flags      []string
@@ -52,9 +52,12 @@ func TestPokeStatus(t *testing.T) {
 		{"accepted without an occurrence", "honest", []string{"--accept", accept, "--program-version=1.9"}, 1, "mine: no findings, 9 accepted but not found, 1 accepted line set aside"},
 		{"without a version", "honest", []string{"--accept", accept}, 2, "scm: " + accept + ":2: * leak@mine<2: the line is about versions of mine; add --program-version"},
 		{"no verdict", "closes", nil, 4, "mine: no findings, 1 without a verdict"},
-		{"an accepted item without a verdict", "closes", []string{"--accept", unread}, 0, "mine: no findings, 1 accepted, 1 accepted line set aside"},
-		{"accepted, but read", "honest", []string{"--accept", unread}, 1, "mine: no findings, 1 accepted but not found, 1 accepted line set aside"},
-		{"a pattern to create", "honest", []string{"--activate", "--socket=x*"}, 2, "scm: --activate creates the socket, and cannot be used with a pattern"},
+		{"an accepted item without a verdict", "closes", []string{"--accept", unread}, 0,
+			"mine: no findings, 1 accepted, 1 accepted line set aside"},
+		{"accepted, but read", "honest", []string{"--accept", unread}, 1,
+			"mine: no findings, 1 accepted but not found, 1 accepted line set aside"},
+		{"a pattern to create", "honest", []string{"--activate", "--socket=x*"}, 2,
+			"scm: --activate creates the socket, and cannot be used with a pattern"},
 		{"an unfinished reason", "honest", []string{"--accept", file("unfinished.txt", "byte leak@mine ? why")}, 2, `scm: complete the reasons of these lines, and remove the "?"`},
 		{"an unknown report", "honest", []string{"--report", "report.html"}, 2, `scm: report "report.html": the file name must end in one of .json .txt .xml`},
 		{"all without a pid", "honest", []string{"--all"}, 2, "scm: --all is for --pid; a SERVER always gets all items"},
@@ -66,7 +69,8 @@ func TestPokeStatus(t *testing.T) {
 			if r.code != c.code || lines[len(lines)-1] != c.last {
 				t.Errorf("exit status %d, want %d and %s\n%s", r.code, c.code, c.last, r.text())
 			}
-			if want := "sending " + strings.Join(programs.Items, "\nsending ") + "\n"; c.code != 2 && r.stderr != want {
+			want := "sending " + strings.Join(programs.Items, "\nsending ") + "\n"
+			if c.code != 2 && r.stderr != want {
 				t.Errorf("got %q, want %q", r.stderr, want)
 			}
 		})

@@ -67,8 +67,8 @@ func (r *Report) Accept(list []scenario.Expectation, kernel scenario.Kernel) {
 	r.Aside = len(aside) - len(used)
 }
 
-// canHave reports whether a finding of the check is possible. The fault none changes nothing, opath adds no descriptor, and only
-// an item must have a verdict.
+// canHave reports whether a finding of the check is possible. The fault none changes nothing, opath adds no
+// descriptor, and only an item must have a verdict.
 func (t *Trial) canHave(check scenario.Check) bool {
 	if check == CheckUnread {
 		return slices.Contains(Items, t.What)

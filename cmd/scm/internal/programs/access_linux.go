@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/user"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -12,8 +13,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// clients returns which users the modes of a socket and its directories let connect at most, besides root: any, group:NAME or
-// user:NAME, of which it returns the last in this order, or unknown if there is no such socket in this mount namespace.
+// clients returns which users the modes of a socket and its directories let connect, besides root: any, group:NAME
+// or user:NAME, the last in this order that applies. It returns unknown if there is no such socket here.
 func clients(address string) string {
 	who := "any"
 	path, _ := filepath.EvalSymlinks(address)
@@ -49,21 +50,27 @@ func named(kind string, id uint32) string {
 	return kind + name
 }
 
-// reach says after how many messages the descriptors that stay open fill the descriptor table of the server, and who can send
-// them. It returns "" if not every message leaves one.
-func reach(list []Holding, messages int, address string) string {
-	if len(list) == 0 || messages == 0 || Count(list) < messages {
-		return ""
+// extent says how bad it is that descriptors stay open: in which processes, unless only in the first one, after how many
+// messages the server runs out of descriptors, if each message leaves one, and who can send them.
+func (t *target) extent(list []Holding, messages int) (text string) {
+	var names []string
+	for _, h := range list {
+		if h.PID != t.server.pid && !slices.Contains(names, h.Program) {
+			names = append(names, h.Program)
+		}
+	}
+	if len(names) > 1 || len(names) == 1 && names[0] != ProgramOf(t.server.pid) {
+		text = ", in " + strings.Join(names, ", ")
 	}
 	limit := 0
-	text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/limits", list[0].PID))
-	_, after, _ := strings.Cut(string(text), "Max open files")
+	limits, _ := os.ReadFile(fmt.Sprintf("/proc/%d/limits", list[0].PID))
+	_, after, _ := strings.Cut(string(limits), "Max open files")
 	_, _ = fmt.Sscan(after, &limit) // the soft limit
-	fds, err := procfs.OpenFDs(list[0].PID)
-	if err != nil || limit == 0 {
-		return ""
+	each := Count(list) / max(messages, 1)
+	if fds, err := procfs.OpenFDs(list[0].PID); err == nil && limit > 0 && messages > 0 && each > 0 {
+		left := max(0, limit-len(fds)) / each
+		text += fmt.Sprintf(": %d per message, so that about %d messages reach its limit of %d", each, left, limit)
+		text += "; who may connect: " + clients(t.address)
 	}
-	each := Count(list) / messages
-	return fmt.Sprintf(": %d per message, so that about %d messages reach its limit of %d; who may connect: %s",
-		each, max(0, limit-len(fds))/each, limit, clients(address))
+	return text
 }

@@ -1,11 +1,12 @@
 package programs
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"testing"
 
-	"github.com/scm-rights/scm/cmd/scm/internal/programs/testserver"
+	"github.com/scm-rights/scm/cmd/scm/internal/relay"
 	"golang.org/x/sys/unix"
 )
 
@@ -24,7 +25,7 @@ func TestClients(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	l, err := testserver.Listen("stream", address)
+	l, err := relay.Listen(unix.SOCK_STREAM, address)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -42,10 +43,9 @@ func TestClients(t *testing.T) {
 		{0o710, 0o775, 54321, "user:root"}, // only root may search the directory
 		{0o711, 0o775, 54321, "group:54321"},
 	} {
-		for _, err := range []error{os.Chmod(dir, c.dir), unix.Chown(address, 0, c.gid), os.Chmod(address, c.socket)} {
-			if err != nil {
-				t.Fatal(err)
-			}
+		err := errors.Join(os.Chmod(dir, c.dir), unix.Chown(address, 0, c.gid), os.Chmod(address, c.socket))
+		if err != nil {
+			t.Fatal(err)
 		}
 		if got := clients(address); got != c.want {
 			t.Errorf("modes %o and %o, group %d: got %s, want %s", c.dir, c.socket, c.gid, got, c.want)

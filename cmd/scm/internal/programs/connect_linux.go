@@ -17,7 +17,8 @@ var (
 	errClosed = errors.New("the server closed the connection before it read anything")
 	errFull   = errors.New("the queue of the server stays full")
 
-	errDiscarded = errors.New("the server closed the connection after the first message") // and keeps nothing of the second
+	// The kernel has discarded the second message, so that nothing of it can be left.
+	errDiscarded = errors.New("the server closed the connection after the first message")
 )
 
 // A failure is what happened to a server after a unit.
@@ -42,8 +43,8 @@ func (f *failure) String() string {
 	return "ends (" + f.ended.Error() + ")"
 }
 
-// failed returns how the server has failed since the last unit, or nil if it has not. The error is that of a connection, or
-// nil.
+// failed returns how the server has failed since the last unit, or nil if it has not. The error is that of a
+// connection, or nil.
 func (p *poker) failed(err error) *failure {
 	ended := p.ended(err)
 	if ended == nil && err == nil {
@@ -53,9 +54,9 @@ func (p *poker) failed(err error) *failure {
 	return &failure{unit: p.last, ended: ended, slow: slow, after: time.Since(p.began)}
 }
 
-// send sends a unit, with its descriptors or without them, and returns what happened to the server. A server that closes a
-// connection may have read the beginning of a message, with its descriptors. So if it has not read the whole message, send tries
-// again with the first byte alone.
+// send sends a unit, with its descriptors or without them, and returns what happened to the server. A server that
+// closes a connection may have read the beginning of a message, with its descriptors. So if it has not read the whole
+// message, send tries again with the first byte alone.
 func (p *poker) send(u *unit, withFDs bool) (*failure, error) {
 	var fds []int
 	switch t := u.trial; {
@@ -76,7 +77,8 @@ func (p *poker) send(u *unit, withFDs bool) (*failure, error) {
 		p.last, p.began = u, time.Now()
 		result := p.talk(c, u, fds, alone)
 		p.hangUp(c)
-		if p.Type == unix.SOCK_STREAM && !alone && len(u.payload) > 1 && (result == errClosed || result == errUnread && p.reads) {
+		again := p.Type == unix.SOCK_STREAM && !alone && len(u.payload) > 1
+		if again && (result == errClosed || result == errUnread && p.reads) {
 			continue
 		}
 		u.why = ""
@@ -96,23 +98,23 @@ func (p *poker) send(u *unit, withFDs bool) (*failure, error) {
 	}
 }
 
-// full says what it means that the queue of the server has been full for the timeout. Only a server whose threads are all asleep
-// no longer reads. No more items are sent, because each would take as long.
+// full says what it means that the queue of the server has been full for the timeout. Only a server whose threads are
+// all asleep no longer reads. No more items are sent, because each would take as long.
 func (p *poker) full(u *unit) *failure {
 	p.enough = "not tried, because " + errFull.Error()
 	switch {
 	case !p.server.Idle():
 		u.why += ", but it is busy"
 	case p.PID != 0:
-		u.why += ", and scm cannot find out whether the bytes alone are the reason, because it cannot start the server again"
+		u.why += ", and perhaps because of the bytes alone: scm cannot start the server again to find out"
 	default:
 		return &failure{unit: u, full: true, slow: true}
 	}
 	return nil
 }
 
-// talk sends the messages of a unit, and returns nil if the server has read the one with the descriptors. If alone is set, it
-// first sends only a byte of this.
+// talk sends the messages of a unit, and returns nil if the server has read the one with the descriptors. If alone is
+// set, it first sends only a byte of this.
 func (p *poker) talk(c int, u *unit, fds []int, alone bool) error {
 	if len(p.First) > 0 {
 		if err := p.say(c, u, p.First, nil); err != nil && err != errUnread {

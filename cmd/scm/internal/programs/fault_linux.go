@@ -24,14 +24,10 @@ type Fault struct {
 // NewFault returns one of the Faults, which the caller must close.
 func NewFault(name string) (f *Fault, err error) {
 	f = &Fault{name: name, clients: map[int]bool{}}
-	if f.extra, err = NewMarker(); err != nil {
-		return nil, err
+	if f.extra, err = NewMarker(); err == nil {
+		f.replaced, err = NewMarker()
 	}
-	if f.replaced, err = NewMarker(); err != nil {
-		f.extra.Close()
-		return nil, err
-	}
-	return f, nil
+	return f, err
 }
 
 // Close closes the files that the fault has passed on.

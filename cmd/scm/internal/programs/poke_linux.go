@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -230,9 +229,10 @@ func (p *poker) sendAll(t *pokeTrial) (*failure, error) {
 	return nil, nil
 }
 
-// judge finds out whether the descriptors are the reason for a failure. If the server fails in the same way without them, the
-// unit is done. It then has no verdict, unless the server ends without a failure after each connection. A server that cannot be
-// started again, or whose failure takes long to find out, gets no more items. The trials are those sent in the round.
+// judge finds out whether the descriptors are the reason for a failure. If the server fails in the same way without them,
+// the unit is done. It then has no verdict, unless the server ends without a failure after each connection. A server that
+// cannot be started again, or whose failure takes long to find out, gets no more items. The trials are those sent in the
+// round.
 func (p *poker) judge(f *failure, sent []*pokeTrial) error {
 	t, server := f.unit.trial, p.server
 	if p.PID != 0 || f.slow {
@@ -251,7 +251,7 @@ func (p *poker) judge(f *failure, sent []*pokeTrial) error {
 			t.end()
 		default:
 			t.find(f, "")
-			t.Notes = append(t.Notes, "the bytes alone may be the reason, because scm cannot start the server again")
+			t.Notes = append(t.Notes, "perhaps because of the bytes alone: scm cannot start the server again to find out")
 		}
 		return nil
 	}
@@ -287,14 +287,11 @@ func (p *poker) judge(f *failure, sent []*pokeTrial) error {
 // bytesAlone is the excuse for a failure that descriptors are not the reason for.
 const bytesAlone = "after the same bytes without a descriptor, too"
 
-// excuse returns why a failure is no finding, or "" if it is one. It must occur each time with the descriptors of its unit, and
-// never without them. One that does not may be due to the time at which the connection was closed. A queue is full only after
-// many datagrams, so it is enough that the server reads the one without descriptors.
+// excuse returns why a failure is no finding, or "" if it is one. It must occur each time with the descriptors of its
+// unit, and never without them. One that does not may be due to the time at which the connection was closed. A queue is
+// full only after many datagrams, so it is enough that the server reads the one without descriptors.
 func (p *poker) excuse(f *failure) (string, error) {
 	defer p.stop()
-	if f.unit.trial.undelivered() { // only bytes were sent
-		return bytesAlone, nil
-	}
 	if f.slow && !f.full && p.unread {
 		return "before it has read all messages", nil
 	}
@@ -387,24 +384,10 @@ func (p *poker) settle(todo []*pokeTrial) error {
 	for _, t := range todo {
 		if n := Count(held[t.marker]); n > 0 {
 			text := fmt.Sprintf("keeps %d of %d descriptors after the end of the connections", n, t.sent)
-			t.Find(CheckLeak, text+places(p.server, held[t.marker])+reach(held[t.marker], t.sent/t.fds, p.address))
+			t.Find(CheckLeak, text+p.extent(held[t.marker], t.sent/t.fds))
 			t.Output = p.server.Output()
 		}
 		t.end()
 	}
 	return nil
-}
-
-// places names the processes that have the descriptors, unless only the first one does.
-func places(s *Server, list []Holding) string {
-	var names []string
-	for _, h := range list {
-		if h.PID != s.PID() && !slices.Contains(names, h.Program) {
-			names = append(names, h.Program)
-		}
-	}
-	if len(names) == 0 || len(names) == 1 && names[0] == s.Program() {
-		return ""
-	}
-	return ", in " + strings.Join(names, ", ")
 }

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/scm-rights/scm/cmd/scm/internal/programs/testserver"
+	"github.com/scm-rights/scm/cmd/scm/internal/relay"
 	"github.com/scm-rights/scm/internal/reexec"
 	"golang.org/x/sys/unix"
 )
@@ -55,7 +56,8 @@ func TestPoke(t *testing.T) {
 		return list
 	}
 	for mode, want := range map[string][]string{
-		"honest": nil, "late": nil, "gc": nil, "forks": nil, "hangup": nil, "once": nil, testserver.Store: nil,
+		"honest": nil, "late": nil, "gc": nil, "forks": nil,
+		"hangup": nil, "once": nil, testserver.Store: nil,
 		// It ends after each line that it does not know, also without a descriptor.
 		"strict":   {"newline skipped", "4k skipped"},
 		"all":      leaks(Items...),
@@ -93,7 +95,7 @@ func TestPoke(t *testing.T) {
 	}
 }
 
-// A datagram server whose queue stays full no longer reads. A running one cannot be started again, so that it has no verdict.
+// A datagram server whose queue stays full no longer reads. A running one has no verdict, as it cannot be started again.
 func TestPokeAFullQueue(t *testing.T) {
 	if text, err := os.ReadFile("/proc/sys/net/unix/max_dgram_qlen"); err != nil || len(text) > len("10\n") {
 		t.Skipf("a queue has too many datagrams: %q (%v)", text, err)
@@ -110,14 +112,15 @@ func TestPokeAFullQueue(t *testing.T) {
 			trials := poke(t, o)
 			full := slices.IndexFunc(trials, func(trial Trial) bool {
 				return strings.Contains(fmt.Sprint(trial.Findings, trial.Skipped), "datagrams after") ||
-					strings.Contains(trial.Skipped, "scm cannot find out whether the bytes alone are the reason")
+					strings.Contains(trial.Skipped, "scm cannot start the server again to find out")
 			})
 			got := found(trials) // byte and newline were read
 			if full < 2 || len(got) != len(Items)-2 || got[full-2] != Items[full]+" "+want {
 				t.Fatalf("got %q", got)
 			}
 			for _, trial := range trials[full+1:] {
-				if !strings.HasPrefix(trial.Skipped, "not tried") && !strings.HasPrefix(trial.Skipped, "before that") {
+				untried := strings.HasPrefix(trial.Skipped, "not tried")
+				if !untried && !strings.HasPrefix(trial.Skipped, "before that") {
 					t.Errorf("%+v", trial)
 				}
 			}
@@ -145,12 +148,14 @@ func TestPokeSockets(t *testing.T) {
 				var limit unix.Rlimit
 				_ = unix.Getrlimit(unix.RLIMIT_NOFILE, &limit)
 				for _, trial := range trials {
-					reach := fmt.Sprintf(": %d per message, so that about ", items[slices.Index(Items, trial.What)].fds)
+					fds := items[slices.Index(Items, trial.What)].fds
+					reach := fmt.Sprintf(": %d per message, so that about ", fds)
 					who := fmt.Sprintf(" messages reach its limit of %d; who may connect: user:", limit.Cur)
 					if name != "%s" {
 						who = fmt.Sprintf(" messages reach its limit of %d; who may connect: any", limit.Cur)
 					}
-					if text := trial.Findings[0].Text; !strings.Contains(text, reach) || !strings.Contains(text, who) {
+					text := trial.Findings[0].Text
+					if !strings.Contains(text, reach) || !strings.Contains(text, who) {
 						t.Errorf("got %s, want %s and %s", text, reach, who)
 					}
 				}
@@ -286,7 +291,8 @@ func TestPokeAServerThatDoesNotRead(t *testing.T) {
 			t.Parallel()
 			address := filepath.Join(t.TempDir(), "socket")
 			s := start(t, reexec.CommandLine("lazy server", address, fmt.Sprint(len(first))), address)
-			trials, err := Poke(t.Context(), PokeOptions{PID: s.PID(), Address: address, Settle: short, Timeout: time.Second, First: []byte(first)})
+			o := PokeOptions{PID: s.PID(), Address: address, Settle: short, Timeout: time.Second, First: []byte(first)}
+			trials, err := Poke(t.Context(), o)
 			if len(trials) > 0 || err == nil || !strings.HasPrefix(err.Error(), "the server has read none of the messages") {
 				t.Errorf("got %v, %+v", err, trials)
 			}
@@ -297,7 +303,7 @@ func TestPokeAServerThatDoesNotRead(t *testing.T) {
 // lazyServer accepts connections, and reads only a few bytes of each. Then it may close the connection.
 func lazyServer(args []string) {
 	n, _ := strconv.Atoi(args[1])
-	l, err := testserver.Listen("stream", args[0])
+	l, err := relay.Listen(unix.SOCK_STREAM, args[0])
 	for err == nil {
 		var c int
 		if c, _, err = unix.Accept(l); err == nil && n > 0 {
@@ -322,7 +328,8 @@ func TestPokeAServerThatReadsTheBeginning(t *testing.T) {
 func TestPokeAPattern(t *testing.T) {
 	pattern := filepath.Join(t.TempDir(), "socket-*")
 	script := `exec "$@" "${SOCK%\*}$$"`
-	args := append([]string{"sh", "-c", script, "sh"}, reexec.CommandLine("test server", "opath", "stream")...)
+	args := reexec.CommandLine("test server", "opath", "stream")
+	args = append([]string{"sh", "-c", script, "sh"}, args...)
 	o := PokeOptions{Args: args, Address: pattern, Settle: short}
 	if got := found(poke(t, o)); !slices.Equal(got, []string{"path crash"}) {
 		t.Errorf("got %q", got)
@@ -392,7 +399,7 @@ func TestPokeErrors(t *testing.T) {
 	if _, err := Poke(t.Context(), PokeOptions{Args: sh("sleep 1000"), Address: unreachable, Settle: short, Timeout: limit}); !errors.Is(err, unix.ENOTDIR) {
 		t.Error(err)
 	}
-	l, err := testserver.Listen("stream", address)
+	l, err := relay.Listen(unix.SOCK_STREAM, address)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -405,7 +412,7 @@ func TestPokeErrors(t *testing.T) {
 // The socket file of a server that scm did not start stays, even if the server's socket has another type.
 func TestPokeKeepsAnotherServersSocket(t *testing.T) {
 	address := filepath.Join(t.TempDir(), "socket")
-	l, err := testserver.Listen("stream", address)
+	l, err := relay.Listen(unix.SOCK_STREAM, address)
 	if err != nil {
 		t.Fatal(err)
 	}

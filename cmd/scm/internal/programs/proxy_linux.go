@@ -191,11 +191,12 @@ func (p *proxyTest) through(f *Fault) (clientErr, err error) {
 	defer l.Close()
 	var mu sync.Mutex
 	var failed error
-	r := relay.Relay{Type: p.Type, Connect: p.address, ToServer: f.ToServer, Drain: p.Timeout, Failed: func(err error) {
+	r := relay.Relay{Type: p.Type, Connect: p.address, ToServer: f.ToServer, Drain: p.Timeout}
+	r.Failed = func(err error) {
 		mu.Lock()
 		defer mu.Unlock()
 		failed = err
-	}}
+	}
 	ctx, cancel := context.WithCancel(p.ctx)
 	served := make(chan error, 1)
 	go func() { served <- r.Serve(ctx, l.UnixListener) }()
@@ -214,8 +215,8 @@ func (p *proxyTest) through(f *Fault) (clientErr, err error) {
 	return clientErr, err
 }
 
-// Listen creates the proxy's socket. Any client may connect to it: the kernel decides whether the user of the client, or that of
-// scm, may connect to the server.
+// Listen creates the proxy's socket. Any client may connect to it: the kernel decides whether the user of the client, or
+// that of scm, may connect to the server.
 func Listen(ctx context.Context, network, address string) (*scm.Listener, error) {
 	config := scm.Config{}
 	if os.Geteuid() == 0 && !strings.HasPrefix(address, "@") {
@@ -278,11 +279,12 @@ func (p *proxyTest) look(t *Trial, f *Fault) error {
 		return err
 	}
 	if n := Count(replaced); n > 0 {
-		t.Notes = append(t.Notes, fmt.Sprintf("the server keeps %d of %d replaced descriptors, which it may store on purpose%s", n, f.swapped, places(p.server, replaced)))
+		text := "the server keeps %d of %d replaced descriptors, which it may store on purpose"
+		t.Notes = append(t.Notes, fmt.Sprintf(text, n, f.swapped)+p.extent(replaced, 0))
 	}
 	if n := Count(extra); n > 0 {
 		text := fmt.Sprintf("keeps %d of %d extra descriptors after the end of the connections", n, f.added)
-		t.Find(CheckLeak, text+places(p.server, extra)+reach(extra, f.messages, p.address))
+		t.Find(CheckLeak, text+p.extent(extra, f.messages))
 	}
 	if len(t.Findings) > 0 {
 		t.Output = p.server.Output()

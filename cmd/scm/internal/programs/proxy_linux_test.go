@@ -112,7 +112,8 @@ func TestProxyTestNeedsAClient(t *testing.T) {
 func TestProxyTestOfAClientWithoutDescriptors(t *testing.T) {
 	o := proxyOptions(t, "honest")
 	o.Client = "true"
-	if _, err := ProxyTest(t.Context(), o); err == nil || err.Error() != "none: the client never connects to $SOCK, the socket of the proxy" {
+	const never = "none: the client never connects to $SOCK, the socket of the proxy"
+	if _, err := ProxyTest(t.Context(), o); err == nil || err.Error() != never {
 		t.Error(err)
 	}
 	o.Client = shell(reexec.CommandLine("test client", "silent"))

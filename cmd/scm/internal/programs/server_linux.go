@@ -36,8 +36,8 @@ type Server struct {
 	first error // how the first process has ended
 }
 
-// Start starts a server, which gets the address of its socket as $SOCK. If listen is set, the server gets this listening socket as
-// from systemd (LISTEN_FDS). Stop ends the server.
+// Start starts a server, which gets the address of its socket as $SOCK. If listen is set, the server gets this listening
+// socket as from systemd (LISTEN_FDS). Stop ends the server.
 func Start(args []string, socket string, listen *os.File) (*Server, error) {
 	report, reportEnd, err := os.Pipe()
 	if err != nil {
@@ -131,9 +131,6 @@ func Attach(pid int) (*Server, error) {
 
 // PID returns the first process of the server.
 func (s *Server) PID() int { return s.pid }
-
-// Program returns the base name of what the first process executes, or "" if the kernel does not say.
-func (s *Server) Program() string { return ProgramOf(s.pid) }
 
 // Output returns the end of what the server has printed. For a server that was running already, it returns "". If the server
 // has ended, Output first stops what is left of it, so that nothing is missing.

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/scm-rights/scm/cmd/scm/internal/programs/testserver"
+	"github.com/scm-rights/scm/cmd/scm/internal/relay"
 	"github.com/scm-rights/scm/internal/reexec"
 	"github.com/scm-rights/scm/interop/raw"
 	"golang.org/x/sys/unix"
@@ -258,7 +259,7 @@ func TestAccepted(t *testing.T) {
 	if accepted, known := Accepted(address); accepted || known {
 		t.Error("accepted before there is a socket")
 	}
-	l, err := testserver.Listen("stream", address)
+	l, err := relay.Listen(unix.SOCK_STREAM, address)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -28,8 +28,8 @@ func typeName(typ int) string {
 	return strconv.Itoa(typ)
 }
 
-// CheckAddress returns an error if the address is too long for a socket. It rewrites the zero bytes of an abstract name, which may
-// be given as \0, in the form in which the kernel lists them.
+// CheckAddress returns an error if the address is too long for a socket. It rewrites the zero bytes of an abstract name,
+// which may be given as \0, in the form in which the kernel lists them.
 func CheckAddress(address *string) error {
 	most := len(unix.RawSockaddrUnix{}.Path)
 	if strings.HasPrefix(*address, "@") {
@@ -38,8 +38,8 @@ func CheckAddress(address *string) error {
 		most-- // a path ends with a zero byte
 	}
 	if n := len(*address); n > most {
-		return fmt.Errorf("%s: the address of a socket has at most %d bytes, and this one has %d: use a shorter path, or a relative one",
-			*address, most, n)
+		const text = "%s: the address of a socket has at most %d bytes, and this one has %d: use a shorter path, or a relative one"
+		return fmt.Errorf(text, *address, most, n)
 	}
 	return nil
 }

@@ -24,7 +24,7 @@ type target struct {
 	PokeOptions
 	ctx      context.Context
 	address  string        // or "" if Address is a pattern and no server has started
-	patience time.Duration // how long all waits for the server to read or to go to sleep may still take together
+	patience time.Duration // how long the waits for the server to read or to go to sleep may still take
 
 	server   *Server // or nil if none is running
 	listener *os.File
@@ -33,8 +33,8 @@ type target struct {
 	blind    bool // it cannot be known whether the server accepts connections
 }
 
-// find finds the address of the server, and reports whether it is known. A path may contain the PID of the server, and the
-// pattern a * instead.
+// find finds the address of the server, and reports whether it is known. A path may contain the PID of the server, and
+// the pattern a * instead.
 func (t *target) find() bool {
 	if !strings.Contains(t.Address, "*") {
 		t.address = t.Address
@@ -159,7 +159,10 @@ func (t *target) dial() (int, error) {
 	fd, typ, err := Dial(t.address, t.Type, t.Timeout)
 	if err == nil {
 		t.Type = typ
-	} else if types := listenerTypes(t.address); len(types) > 0 && t.Type != 0 && !slices.Contains(types, t.Type) {
+		return fd, nil
+	}
+	types := listenerTypes(t.address)
+	if len(types) > 0 && t.Type != 0 && !slices.Contains(types, t.Type) {
 		err = fmt.Errorf("%w: the socket has another --type: %s", err, typeName(types[0]))
 	}
 	return fd, err
@@ -174,8 +177,8 @@ func (t *target) hangUp(c int) {
 	t.rest()
 }
 
-// await calls done until it returns true, the server ends, or the context is done, and reports whether done has. It waits for at
-// most the first time, or for what is left of the patience, but at least for the second one.
+// await calls done until it returns true, the server ends, or the context is done, and reports whether done has. It waits
+// for at most the first time, or for what is left of the patience, but at least for the second one.
 func (t *target) await(most, least time.Duration, done func() bool) bool {
 	began := time.Now()
 	defer func() { t.patience -= time.Since(began) }()
@@ -209,12 +212,13 @@ func (t *target) probe() (err, fault error) {
 	if t.Type == unix.SOCK_DGRAM {
 		return nil, nil
 	}
-	for deadline := time.Now().Add(t.Timeout); !t.blind && t.server.Ended() == nil; time.Sleep(2 * time.Millisecond) {
+	deadline := time.Now().Add(t.Timeout)
+	for ; !t.blind && t.server.Ended() == nil; time.Sleep(2 * time.Millisecond) {
 		accepted, known := Accepted(t.address)
 		late := time.Now().After(deadline)
 		switch {
 		case accepted && !t.accepts && !t.server.serves(t.address) && t.server.Ended() == nil:
-			return nil, fmt.Errorf("what accepts connections at %s is not process %d or a child of it", t.address, t.server.PID())
+			return nil, fmt.Errorf("what accepts connections at %s is not process %d or a child of it", t.address, t.server.pid)
 		case accepted:
 			t.accepts = true
 			t.rest()

@@ -44,30 +44,22 @@ const (
 )
 
 func newPump(from, to syscall.Conn, socketType int) (*pump, error) {
-	source, err := from.SyscallConn()
-	if err != nil {
-		return nil, err
-	}
-	target, err := to.SyscallConn()
-	if err != nil {
-		return nil, err
-	}
-	var peer *unix.Ucred
-	err = control(from, func(fd int) (err error) {
-		peer, err = unix.GetsockoptUcred(fd, unix.SOL_SOCKET, unix.SO_PEERCRED)
-		return os.NewSyscallError("getsockopt", err)
-	})
-	if err != nil {
-		return nil, err
-	}
-	return &pump{
-		peer:    peer,
-		from:    source,
-		to:      target,
+	p := &pump{
 		stream:  socketType == unix.SOCK_STREAM,
 		data:    make([]byte, pieceSize),
 		control: make([]byte, credSpace+unix.CmsgSpace(4*MaxFDs)),
-	}, nil
+	}
+	var err error
+	if p.from, err = from.SyscallConn(); err == nil {
+		p.to, err = to.SyscallConn()
+	}
+	if err == nil {
+		err = control(from, func(fd int) (err error) {
+			p.peer, err = unix.GetsockoptUcred(fd, unix.SOL_SOCKET, unix.SO_PEERCRED)
+			return os.NewSyscallError("getsockopt", err)
+		})
+	}
+	return p, err
 }
 
 // run passes messages on until the sender has closed the connection, or until both sides have shut down their output.

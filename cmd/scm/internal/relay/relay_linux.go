@@ -207,8 +207,8 @@ func isOwn(cred *unix.Ucred, groups []uint32) bool {
 	return true
 }
 
-// Connect connects a socket to an address: a path, or an abstract name that starts with @. As the kernel lists them, an abstract
-// name may end with @ for each zero byte of padding.
+// Connect connects a socket to an address: a path, or an abstract name that starts with @. As the kernel lists it, an
+// abstract name may end with @ for each zero byte of padding.
 func Connect(fd int, address string) error { return raw.Connect(fd, sockaddr(address)) }
 
 // sockaddr returns the bytes of a sockaddr_un, because package unix refuses a name that fills it.
