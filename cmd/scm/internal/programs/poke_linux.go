@@ -315,25 +315,6 @@ func (p *poker) excuse(f *failure) (string, error) {
 	return "", nil
 }
 
-// judgeAttached is judge for a server that was running already. It cannot be started again, so that no more items are sent.
-func (p *poker) judgeAttached(f *failure, before []*pokeTrial) error {
-	p.enough = fmt.Sprintf("before that, the server %s", f)
-	if f.ended == nil && len(before) > 0 { // it still has what it keeps
-		if err := p.settle(before); err != nil {
-			return err
-		}
-	}
-	switch t := f.unit.trial; {
-	case t.judged: // in an earlier round
-	case t.undelivered():
-		t.end()
-	default:
-		t.find(f, "")
-		t.Notes = append(t.Notes, "the bytes alone may be the reason, because scm cannot start the server again")
-	}
-	return nil
-}
-
 // again sends a unit to a new server, with its descriptors or without them. It returns what happens to the server, or "" if
 // nothing does, also in the given time after it.
 func (p *poker) again(u *unit, withFDs bool, wait time.Duration) (string, error) {

@@ -181,8 +181,11 @@ func (t *target) hangUp(c int) {
 // for at most the first time, or for what is left of the patience, but at least for the second one.
 func (t *target) await(most, least time.Duration, done func() bool) bool {
 	began := time.Now()
-	defer func() { t.patience -= time.Since(began) }()
-	for limit := max(min(most, t.patience), least); !done(); time.Sleep(2 * time.Millisecond) {
+	limit := max(min(most, t.patience), least)
+	if least < most {
+		defer func() { t.patience -= time.Since(began) }()
+	}
+	for ; !done(); time.Sleep(2 * time.Millisecond) {
 		if time.Since(began) > limit || t.server.Ended() != nil || t.ctx.Err() != nil {
 			return false
 		}
