@@ -224,44 +224,6 @@ var _ = It("NetConn returns the *net.UnixConn of a Conn, and NetConn and LocalAd
 	}
 })
 
-var _ = It("Close of a Conn from ListenPacket, or of one that NewConn made from it, removes the socket file", func() {
-	checkNoLeak()
-	var path string
-	var first *scm.Conn
-	derive := map[string]func() *scm.Conn{
-		"*Conn":    func() *scm.Conn { return ok(scm.NewConn(first)) },
-		"embedded": func() *scm.Conn { return ok(scm.NewConn(embedsPointer{first, ""})) },
-		"wrapped":  func() *scm.Conn { return ok(scm.NewConn(wrapper{nil, first})) },
-		"twice":    func() *scm.Conn { return ok(scm.NewConn(ok(scm.NewConn(first)))) },
-	}
-	for how, derived := range derive {
-		for _, firstCloses := range []bool{true, false} {
-			path = socketPath()
-			first = closeLater(ok(scm.ListenPacket(context.Background(), "unixgram", path)))
-			closes, other := derived(), first
-			if firstCloses {
-				closes, other = other, closes
-			}
-			Expect(path).To(BeAnExistingFile())
-			Expect(closes.Close()).To(Succeed(), how)
-			Expect(path).NotTo(BeAnExistingFile(), how)
-
-			// The second Close does not remove the file of another socket.
-			next := ok(scm.ListenPacket(context.Background(), "unixgram", path))
-			Expect(other.Close()).To(opFails("close", net.ErrClosed), how)
-			Expect(path).To(BeAnExistingFile(), how)
-			Expect(next.Close()).To(Succeed())
-		}
-
-		path = socketPath()
-		first = closeLater(ok(scm.ListenPacket(context.Background(), "unixgram", path)))
-		second := derived()
-		first.SetUnlinkOnClose(false)
-		Expect(second.Close()).To(Succeed())
-		Expect(path).To(BeAnExistingFile(), "%s: SetUnlinkOnClose applies to both", how)
-	}
-})
-
 var _ = It("NewConnFD and NewConnFile leave O_NONBLOCK clear if they fail", func() {
 	CannotEmulate("the emulator has no seccomp filters")
 	if RunChild(ChildCommand("newconn-blocking")) != "" {

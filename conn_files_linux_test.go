@@ -110,20 +110,26 @@ var _ = It("NewConnFile rejects a file that is not a Unix socket", func() {
 	Expect(scm.NewConnFile(r)).Error().To(opFails("conn", os.ErrClosed))
 })
 
-var _ = It("Message.CloseFDs closes the received descriptors once", func() {
+var _ = It("Message.CloseFDs closes the received descriptors once, after Files only the pidfd", func() {
 	a, b := pair("unixpacket")
-	Expect(b.PassPIDFD(true)).To(Succeed())
-	r, w := pipe()
-	Expect(a.WriteFiles([]byte("x"), w)).To(Equal(1))
-	pidfd := -1
-	m := scm.Message{Buffers: [][]byte{make([]byte, 1)}, FDs: make([]int, 4), PIDFD: &pidfd}
-	Expect(b.Recv(&m, 0)).To(Succeed())
-	Expect(m.NFD).To(Equal(1))
-	m.CloseFDs()
-	m.CloseFDs()
-	Expect([]int{m.NFD, pidfd}).To(Equal([]int{0, -1}))
-	Expect(w.Close()).To(Succeed())
-	noWriterIsLeft(r)
+	supported(b.PassPIDFD(true), "SO_PASSPIDFD, which is from Linux 6.5")
+	for _, files := range []bool{false, true} {
+		r, w := pipe()
+		Expect(a.WriteFiles([]byte("x"), w)).To(Equal(1))
+		Expect(w.Close()).To(Succeed())
+		pidfd := -1
+		m := scm.Message{Buffers: [][]byte{make([]byte, 1)}, FDs: make([]int, 4), PIDFD: &pidfd}
+		Expect(b.Recv(&m, 0)).To(Succeed())
+		Expect(m.NFD).To(Equal(1))
+		if files {
+			Expect(ok(m.Files())[0].Close()).To(Succeed())
+			Expect(fdtest.IsOpen(pidfd)).To(BeTrue())
+		}
+		m.CloseFDs()
+		m.CloseFDs()
+		Expect([]int{m.NFD, pidfd}).To(Equal([]int{0, -1}))
+		noWriterIsLeft(r)
+	}
 })
 
 var _ = It("Message.Files makes files from the received descriptors, and CloseFDs then leaves them open", func() {
@@ -142,19 +148,6 @@ var _ = It("Message.Files makes files from the received descriptors, and CloseFD
 			Expect(f.SetDeadline(time.Time{})).To(Succeed(), "NewFile makes it")
 		}
 	}
-})
-
-var _ = It("Message.Files leaves the pidfd for the caller to close", func() {
-	a, b := pair("unixpacket")
-	supported(b.PassPIDFD(true), "SO_PASSPIDFD, which is from Linux 6.5")
-	Expect(a.WriteFiles([]byte("x"), pipes(1)...)).To(Equal(1))
-	pidfd := -1
-	m := scm.Message{Buffers: [][]byte{make([]byte, 1)}, FDs: make([]int, 4), PIDFD: &pidfd}
-	Expect(b.Recv(&m, 0)).To(Succeed())
-	closeAllLater(ok(m.Files()))
-	Expect(fdtest.IsOpen(pidfd)).To(BeTrue())
-	m.CloseFDs()
-	Expect(pidfd).To(Equal(-1))
 })
 
 var _ = It("Message.Files closes every descriptor if it cannot make a file from one of them", func() {

@@ -331,29 +331,25 @@ var _ = DescribeTable("Enforce distinguishes the family, type and protocol of",
 	Entry("a TCP socket over IPv6", unix.AF_INET6, unix.SOCK_STREAM, unix.IPPROTO_TCP),
 )
 
-var _ = It("Expect.Seals accepts memfds that have at least these seals", func() {
-	f := connect(unix.SOCK_SEQPACKET)
-	all := []int{unix.F_SEAL_SEAL, unix.F_SEAL_SHRINK, unix.F_SEAL_GROW, unix.F_SEAL_WRITE}
-	for set := range 1 << len(all) {
-		fd := f.own(memfd(bits(all, set))())
-		for want := range 1 << len(all) {
-			f.takesOnly(set&want == want, scm.Expect{Min: 1, Max: 1, Kind: scm.KindMemfd, Seals: bits(all, want)}, fd)
+var _ = DescribeTable("Enforce accepts files that have at least",
+	func(all []int, open func(set int) func() (int, error), expect func(want int) scm.Expect) {
+		f := connect(unix.SOCK_SEQPACKET)
+		for set := range 1 << len(all) {
+			fd := f.own(open(bits(all, set))())
+			for want := range 1 << len(all) {
+				e := expect(bits(all, want))
+				e.Min, e.Max = 1, 1
+				f.takesOnly(set&want == want, e, fd)
+			}
+			f.CloseNow(fd)
 		}
-		f.CloseNow(fd)
-	}
-})
-
-var _ = It("Expect.Flags accepts files that have at least these status flags", func() {
-	f := connect(unix.SOCK_SEQPACKET)
-	all := []int{unix.O_APPEND, unix.O_NONBLOCK, unix.O_SYNC}
-	for set := range 1 << len(all) {
-		fd := f.own(opens("file", unix.O_WRONLY|bits(all, set))())
-		for want := range 1 << len(all) {
-			f.takesOnly(set&want == want, scm.Expect{Min: 1, Max: 1, Access: scm.AccessWrite, Flags: bits(all, want)}, fd)
-		}
-		f.CloseNow(fd)
-	}
-})
+	},
+	Entry("these Seals", []int{unix.F_SEAL_SEAL, unix.F_SEAL_SHRINK, unix.F_SEAL_GROW, unix.F_SEAL_WRITE}, memfd,
+		func(want int) scm.Expect { return scm.Expect{Kind: scm.KindMemfd, Seals: want} }),
+	Entry("these Flags", []int{unix.O_APPEND, unix.O_NONBLOCK, unix.O_SYNC},
+		func(set int) func() (int, error) { return opens("file", unix.O_WRONLY|set) },
+		func(want int) scm.Expect { return scm.Expect{Access: scm.AccessWrite, Flags: want} }),
+)
 
 var _ = It("Expect.Flags works for files of every kind, unless they were opened with O_PATH", func() {
 	f := connect(unix.SOCK_SEQPACKET)

@@ -89,6 +89,49 @@ var _ = DescribeTableSubtree("on", func(network string) {
 		Expect(path).NotTo(BeAnExistingFile())
 	})
 
+	It("Close of a socket from Listen, or of one made from it, removes the socket file", func() {
+		checkNoLeak()
+		listener := func(l net.Listener) *scm.Listener { return ok(scm.NewListener(l)) }
+		derive := map[string]func(first closer) closer{
+			"once":  func(first closer) closer { return listener(first.(*scm.Listener)) },
+			"twice": func(first closer) closer { return listener(listener(first.(*scm.Listener))) },
+		}
+		if network == "unixgram" {
+			conn := func(c net.Conn) *scm.Conn { return ok(scm.NewConn(c)) }
+			derive = map[string]func(first closer) closer{
+				"*Conn":    func(first closer) closer { return conn(first.(*scm.Conn)) },
+				"embedded": func(first closer) closer { return conn(embedsPointer{first.(*scm.Conn), ""}) },
+				"wrapped":  func(first closer) closer { return conn(wrapper{nil, first.(*scm.Conn)}) },
+				"twice":    func(first closer) closer { return conn(conn(first.(*scm.Conn))) },
+			}
+		}
+		for how, derived := range derive {
+			for _, firstCloses := range []bool{true, false} {
+				path := socketPath()
+				other := mustListen(scm.Config{}, network, path)
+				closes := derived(other)
+				if firstCloses {
+					closes, other = other, closes
+				}
+				Expect(path).To(BeAnExistingFile())
+				Expect(closes.Close()).To(Succeed(), how)
+				Expect(path).NotTo(BeAnExistingFile(), how)
+
+				// The second Close does not remove the file of another socket.
+				next := mustListen(scm.Config{}, network, path)
+				Expect(other.Close()).To(opFails("close", net.ErrClosed), how)
+				Expect(path).To(BeAnExistingFile(), how)
+				Expect(next.Close()).To(Succeed())
+			}
+			path := socketPath()
+			first := mustListen(scm.Config{}, network, path)
+			second := derived(first)
+			first.SetUnlinkOnClose(false)
+			Expect(second.Close()).To(Succeed())
+			Expect(path).To(BeAnExistingFile(), "%s: SetUnlinkOnClose applies to both", how)
+		}
+	})
+
 	It("Listen and Close work on a relative path if the absolute path is too long", func() {
 		chdir(filepath.Dir(socketPath()))
 		for range unix.PathMax/len(longName) + 1 {
@@ -337,7 +380,6 @@ var _ = DescribeTableSubtree("on", func(network string) {
 		}
 	})
 
-	ctx := context.Background()
 	// netListener makes a listening socket of package net.
 	netListener := func(path string) *net.UnixListener {
 		GinkgoHelper()
@@ -450,34 +492,6 @@ var _ = DescribeTableSubtree("on", func(network string) {
 		received(l)
 		Expect(l.Close()).To(Succeed())
 		Expect(path).To(BeAnExistingFile(), "SendListener has sent the socket")
-	})
-
-	It("Close of a Listener from Listen, or of one that NewListener made from it, removes the socket file", func() {
-		checkNoLeak()
-		for _, firstCloses := range []bool{true, false} {
-			path := socketPath()
-			first := listen(scm.Config{}, network, path)
-			closes, other := ok(scm.NewListener(first)), first
-			Expect(closes.Addr()).To(Equal(first.Addr()))
-			if firstCloses {
-				closes, other = other, closes
-			}
-			Expect(closes.Close()).To(Succeed())
-			Expect(path).NotTo(BeAnExistingFile())
-
-			// The second Close does not remove the file of another socket.
-			next := ok(scm.Listen(ctx, network, path))
-			Expect(other.Close()).To(opFails("close", net.ErrClosed))
-			Expect(path).To(BeAnExistingFile())
-			Expect(next.Close()).To(Succeed())
-		}
-
-		path := socketPath()
-		first := listen(scm.Config{}, network, path)
-		second := ok(scm.NewListener(first))
-		first.SetUnlinkOnClose(false)
-		Expect(second.Close()).To(Succeed())
-		Expect(path).To(BeAnExistingFile(), "SetUnlinkOnClose applies to both")
 	})
 
 	It("NewListener with NoFiles makes the kernel reject descriptors", func() {
