@@ -328,7 +328,7 @@ var _ = DescribeTableSubtree("on", func(typ int) {
 		Expect(unix.SetsockoptTimeval(f.b, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Sec: 60})).To(Succeed())
 	})
 
-	It("RecvBatch returns the queued messages, or EAGAIN if the queue is empty and the socket or the flags do not block", func() {
+	It("RecvBatch that does not wait returns the queued messages, or EAGAIN if there are none", func() {
 		for _, flags := range []int{0, unix.MSG_DONTWAIT} {
 			Expect(unix.SetNonblock(f.b, flags == 0)).To(Succeed())
 			out, in := f.letters(3), slots(5)

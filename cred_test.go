@@ -187,7 +187,7 @@ var _ = DescribeTableSubtree("on accepted", func(typ int) {
 		Expect(scm.PeerCred(f.accept(listening))).To(Equal(scm.Cred{PID: pid, UID: id, GID: id + 1}))
 	})
 
-	It("PeerPIDFD returns a pidfd of the process that connected, which becomes readable when that ends", func() {
+	It("PeerPIDFD returns a pidfd of the process that connected", func() {
 		readable := func(pidfd int) bool {
 			polled := []unix.PollFd{{Fd: int32(pidfd), Events: unix.POLLIN}}
 			n, err := unix.Poll(polled, 0)
@@ -256,7 +256,8 @@ var _ = Describe("on stream sockets,", func() {
 	// Linux accepts the obsolete SO_BSDCOMPAT without any effect, as gVisor accepts options that it does not have.
 	It("setting an option that the kernel rejects, or accepts without effect, fails with errors.ErrUnsupported", func() {
 		for _, option := range []int{9999, unix.SO_BSDCOMPAT} {
-			Expect(sys.SetOption(f.b, option, true)).To(And(MatchError(errors.ErrUnsupported), MatchError(unix.ENOPROTOOPT)))
+			err := sys.SetOption(f.b, option, true)
+			Expect(err).To(And(MatchError(errors.ErrUnsupported), MatchError(unix.ENOPROTOOPT)))
 		}
 		Expect(errorOf[*os.SyscallError](sys.SetOption(f.b, 9999, false)).Syscall).To(Equal("setsockopt"))
 	})
@@ -345,7 +346,7 @@ var _ = DescribeTableSubtree("on", func(typ int) {
 		})
 	}
 
-	It("Recv returns the sender's credentials while PassCred is on, and otherwise or after an error overwrites earlier ones", func() {
+	It("Recv returns the sender's credentials, or none while PassCred is off and after an error", func() {
 		for _, on := range []bool{true, true, false, false, true} {
 			Expect(scm.PassCred(f.b, on)).To(Succeed())
 			cred := stale
@@ -532,7 +533,7 @@ var _ = DescribeTableSubtree("on", func(typ int) {
 		})
 	}
 
-	It("Recv returns a pidfd of the sender while PassPIDFD is on, and otherwise or after an error sets *PIDFD to -1", func() {
+	It("Recv returns a pidfd of the sender, or -1 while PassPIDFD is off and after an error", func() {
 		sent := f.files(2)
 		for _, on := range []bool{true, true, false, false, true} {
 			Expect(scm.PassPIDFD(f.b, on)).To(Succeed())

@@ -168,7 +168,8 @@ var _ = DescribeTableSubtree("on", func(network string) {
 		Expect(Second(scm.Dial(ctx, network, "\x00"+strings.Repeat("n", 108)))).To(opFails("dial", unix.ENAMETOOLONG))
 		dials("/"+strings.Repeat("n", 107), unix.ENAMETOOLONG)
 		dials(strings.Repeat("d/", 100)+"s", unix.ENOENT)
-		Expect(Second(scm.Dial(ctx, network, "@"+strings.Repeat("n", 108)))).To(MatchError(ContainSubstring("the address is 109 bytes long, but sun_path holds at most 108")))
+		Expect(Second(scm.Dial(ctx, network, "@"+strings.Repeat("n", 108)))).To(
+			MatchError(ContainSubstring("the address is 109 bytes long, but sun_path holds at most 108")))
 	})
 
 	It("Dial returns EPROTOTYPE for a socket of another type and ECONNREFUSED for a file that is not a socket", func() {

@@ -320,7 +320,8 @@ func waitsAndWakes(kind string, take func(c *scm.Conn) (*os.File, error)) {
 
 	f = pass()
 	// RawConn.Read returns an error of package internal/poll.
-	Expect(wait(f, func() { Expect(f.Close()).To(Succeed()) })).To(Or(MatchError(os.ErrClosed), MatchError("use of closed file")))
+	Expect(wait(f, func() { Expect(f.Close()).To(Succeed()) })).To(
+		Or(MatchError(os.ErrClosed), MatchError("use of closed file")))
 	end()
 }
 

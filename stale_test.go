@@ -50,7 +50,8 @@ var _ = DescribeTableSubtree("on", func(network string) {
 				err := Second(listenAny(ctx, scm.Config{}, other, addr))
 				Expect(err).To(And(opFails("listen", scm.ErrInUse), MatchError(unix.EADDRINUSE)))
 				if addr[0] != '@' {
-					Expect(err).To(MatchError("listen " + other + " " + addr + ": a running process has this socket open"))
+					text := "listen " + other + " " + addr + ": a running process has this socket open"
+					Expect(err).To(MatchError(text))
 				}
 			}
 			// Listen did not connect to the socket: this is its first client.
@@ -118,7 +119,8 @@ var _ = DescribeTableSubtree("on", func(network string) {
 		checkNoLeak()
 		short, cancel := context.WithTimeout(ctx, time.Millisecond)
 		defer cancel()
-		Expect(Second(listenAny(short, scm.Config{}, network, path))).To(And(opFails("listen", context.DeadlineExceeded), Not(MatchError(scm.ErrInUse))))
+		err := Second(listenAny(short, scm.Config{}, network, path))
+		Expect(err).To(And(opFails("listen", context.DeadlineExceeded), Not(MatchError(scm.ErrInUse))))
 
 		start(func() {
 			l := ok(listenAny(ctx, scm.Config{}, network, path))
