@@ -25,8 +25,9 @@ func pokeCommand() *cobra.Command {
 	var o programs.PokeOptions
 	var p programOptions
 	var first, socketType string
+	var list, asJSON bool
 	cmd := &cobra.Command{
-		Use:   "poke [flags] --socket PATH {--pid PID | -- SERVER [ARG]...}",
+		Use:   "poke [flags] {--list | --socket PATH {--pid PID | -- SERVER [ARG]...}}",
 		Short: "Send descriptors to a server that did not ask for them, and see which it keeps",
 		Long: `Start SERVER and connect to its socket, as any of its clients can. Send a few bytes with
 descriptors that nobody asked for, close the connection, and ask the kernel whether the
@@ -54,9 +55,15 @@ If the path of the socket contains the PID of the server, use a pattern with a *
 Zero bytes at the end of an abstract name are written as @, as in /proc/net/unix, or \0.
 
 Warning: scm poke can end the server, or make it run out of descriptors. With --pid, it
-therefore leaves out the items 253 and path, and sends each message once, unless --all
-is set. It then cannot find out whether the bytes alone end the server. With --pid, scm
-must run as the same user as the server, or as root.
+therefore leaves out the items 253 and path, and sends each message once, unless
+--dangerous is set. It then cannot find out whether the bytes alone end the server. With
+--pid, scm must run as the same user as the server, or as root.
+
+--list connects to nothing. It prints the sockets on which processes listen, and bound
+datagram sockets, in this network namespace: a process, the type, which users may connect
+at most (any, group:NAME, user:NAME, or unknown if there is no such path), the executable
+and the address. Run it as root to see the processes of all users. With --json, it also
+prints further processes that have the socket open.
 
 Many servers read the beginning of a protocol before anything else. --first sends the
 bytes in a file before each item, and waits until the server has read them. For a stream
@@ -70,6 +77,12 @@ of which you have a client, "scm proxy --save-first" writes such a file.
   scm poke --socket /run/mydaemon.sock --pid $(pidof mydaemon)`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			switch {
+			case list && (len(args) > 0 || o.PID != 0 || o.Address != ""):
+				return errors.New("--list prints all sockets: use it without --socket, --pid and SERVER")
+			case list:
+				return nil
+			case asJSON:
+				return errors.New("--json is for --list")
 			case isNameless(o.Address):
 				return errors.New("poke needs the --socket of the server")
 			case cmd.Flags().Changed("pid") && o.PID <= 0:
@@ -82,6 +95,9 @@ of which you have a client, "scm proxy --save-first" writes such a file.
 			return programs.CheckAddress(&o.Address)
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if list {
+				return programs.List(cmd.OutOrStdout(), asJSON)
+			}
 			server := programs.ProgramOf(o.PID)
 			switch {
 			case len(args) > 0:
@@ -100,8 +116,8 @@ of which you have a client, "scm proxy --save-first" writes such a file.
 				return errors.New("--activate starts a SERVER, and cannot be used with --pid")
 			case o.Activate && strings.Contains(o.Address, "*"):
 				return errors.New("--activate creates the socket, and cannot be used with a pattern")
-			case o.All && o.PID == 0:
-				return errors.New("--all is for --pid; a SERVER always gets all items")
+			case o.Dangerous && o.PID == 0:
+				return errors.New("--dangerous is for --pid; a SERVER always gets all items")
 			}
 			if first != "" {
 				text, err := os.ReadFile(first)
@@ -117,10 +133,12 @@ of which you have a client, "scm proxy --save-first" writes such a file.
 	}
 	f := cmd.Flags()
 	f.SetInterspersed(false)
+	f.BoolVar(&list, "list", false, "print the sockets of this machine, and connect to none")
+	f.BoolVar(&asJSON, "json", false, "print the list as JSON")
 	f.StringVar(&o.Address, "socket", "",
 		"the `PATH` of the server's socket, a pattern for it, or @NAME; SERVER also gets it as $SOCK")
 	f.IntVar(&o.PID, "pid", 0, "poke the running process `PID` and its children, and leave out what may end it")
-	f.BoolVar(&o.All, "all", false, "with --pid, send all items")
+	f.BoolVar(&o.Dangerous, "dangerous", false, "with --pid, send all items")
 	f.BoolVar(&o.Activate, "activate", false, "create the socket, and pass it to SERVER as systemd does (LISTEN_FDS)")
 	f.StringVar(&socketType, "type", "", "socket `TYPE`: stream, seqpacket or dgram (default: that of the server; with --activate, stream)")
 	f.StringVar(&first, "first", "", "before each item, send the bytes in `FILE`")

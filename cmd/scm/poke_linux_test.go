@@ -2,7 +2,9 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -60,7 +62,7 @@ func TestPokeStatus(t *testing.T) {
 			"scm: --activate creates the socket, and cannot be used with a pattern"},
 		{"an unfinished reason", "honest", []string{"--accept", file("unfinished.txt", "byte leak@mine ? why")}, 2, `scm: complete the reasons of these lines, and remove the "?"`},
 		{"an unknown report", "honest", []string{"--report", "report.html"}, 2, `scm: report "report.html": the file name must end in one of .json .txt .xml`},
-		{"all without a pid", "honest", []string{"--all"}, 2, "scm: --all is for --pid; a SERVER always gets all items"},
+		{"dangerous without a pid", "honest", []string{"--dangerous"}, 2, "scm: --dangerous is for --pid; a SERVER always gets all items"},
 		{"an unknown type", "honest", []string{"--type=datagram"}, 2, `scm: unknown --type "datagram": use stream, dgram or seqpacket`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -89,6 +91,8 @@ func TestPokeUsage(t *testing.T) {
 	long := "/tmp/" + strings.Repeat("x", 103)
 	for _, c := range []struct{ args, want string }{
 		{"--pid 1", "poke needs the --socket of the server"},
+		{"--json --pid 1", "--json is for --list"},
+		{"--list --pid 1", "--list prints all sockets: use it without --socket, --pid and SERVER"},
 		{"--socket x", "poke needs either a SERVER or --pid PID"},
 		{"--socket x --pid 1 2", `unexpected argument "2": --pid takes one process, the parent of the others, and no SERVER`},
 		{"--socket x --pid 1 -- server", `unexpected argument "server": --pid takes one process, the parent of the others, and no SERVER`},
@@ -100,6 +104,24 @@ func TestPokeUsage(t *testing.T) {
 		if r.code != 2 || r.stdout != "" || !like(r.stderr, "scm: "+c.want+"\nusage: …") {
 			t.Errorf("scm poke %s: got %+v, want %s", c.args, r, c.want)
 		}
+	}
+}
+
+// The list of sockets has one on which this process listens, and scm does not connect to it.
+func TestPokeList(t *testing.T) {
+	l, err := net.Listen("unix", filepath.Join(t.TempDir(), "socket"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	for flag, want := range map[string]string{"--json=false": " " + l.Addr().String() + "\n", "--json": fmt.Sprintf("%q", l.Addr())} {
+		if r := command(t, "poke", "--list", flag); r.code != 0 || !strings.Contains(r.stdout, want) {
+			t.Errorf("%+v, want %s", r, want)
+		}
+	}
+	_ = l.(*net.UnixListener).SetDeadline(time.Now())
+	if _, err := l.Accept(); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("a process has connected: %v", err)
 	}
 }
 

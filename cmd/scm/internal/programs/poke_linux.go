@@ -13,13 +13,13 @@ import (
 
 // PokeOptions say which server to poke, and how.
 type PokeOptions struct {
-	Address  string
-	PID      int      // of a server that is running already, or 0
-	Args     []string // the command of the server, if PID is 0
-	Activate bool     // pass the listening socket to the server (LISTEN_FDS)
-	Type     int      // of the socket, or 0 to find it out
-	First    []byte   // sent before each item
-	All      bool     // with PID: all items
+	Address   string
+	PID       int      // of a server that is running already, or 0
+	Args      []string // the command of the server, if PID is 0
+	Activate  bool     // pass the listening socket to the server (LISTEN_FDS)
+	Type      int      // of the socket, or 0 to find it out
+	First     []byte   // sent before each item
+	Dangerous bool     // with PID: all items
 
 	Settle  time.Duration // how long a server may take to close a descriptor
 	Timeout time.Duration // to start, and to accept a connection
@@ -100,7 +100,7 @@ func Poke(ctx context.Context, o PokeOptions) ([]Trial, error) {
 	for _, it := range items {
 		payloads := slices.Clone(it.payloads)
 		switch {
-		case o.PID == 0 || o.All:
+		case o.PID == 0 || o.Dangerous:
 		case it.dangerous:
 			continue
 		default:

@@ -104,7 +104,7 @@ func TestPokeAFullQueue(t *testing.T) {
 		t.Run(fmt.Sprint(attached), func(t *testing.T) {
 			t.Parallel()
 			args, address := testServer(t, "stuck", "dgram")
-			o := PokeOptions{Args: args, Address: address, Settle: short, Timeout: 3 * time.Second, All: true}
+			o := PokeOptions{Args: args, Address: address, Settle: short, Timeout: 3 * time.Second, Dangerous: true}
 			want := "refuses"
 			if attached {
 				o.PID, o.Args, want = start(t, args, address).PID(), nil, "skipped"
@@ -190,7 +190,7 @@ func TestPokeRejected(t *testing.T) {
 func TestPokeRejectedByAServerThatEnds(t *testing.T) {
 	for _, attached := range []bool{false, true} {
 		args, address := testServer(t, testserver.NoFilesStrict, "stream")
-		o := PokeOptions{Args: args, Address: address, Settle: short, Timeout: limit, All: true}
+		o := PokeOptions{Args: args, Address: address, Settle: short, Timeout: limit, Dangerous: true}
 		want := []string(nil)
 		if attached {
 			o.PID, o.Args = start(t, args, address).PID(), nil
@@ -243,7 +243,7 @@ func TestPokeAttached(t *testing.T) {
 		t.Error(ended)
 	}
 	args, address = testServer(t, "both", "stream")
-	o = PokeOptions{PID: start(t, args, address).PID(), Address: address, Settle: short, All: true}
+	o = PokeOptions{PID: start(t, args, address).PID(), Address: address, Settle: short, Dangerous: true}
 	got := found(poke(t, o)) // the descriptors of the item 253 are lost with the server
 	if want := []string{"byte leak", "newline leak", "zeros leak", "ones leak", "4k leak", "second leak", "two leak", "253 skipped", "path crash"}; !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)

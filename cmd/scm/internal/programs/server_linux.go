@@ -243,13 +243,16 @@ func (s *Server) Stop() {
 
 // ProgramOf returns the base name of what a process executes, or of its command if the kernel does not say.
 func ProgramOf(pid int) string {
+	_, name := filepath.Split(executable(pid))
+	return name
+}
+
+// executable returns the path of what a process executes, or its command if the kernel does not say.
+func executable(pid int) string {
 	if name, err := os.Readlink(fmt.Sprintf("/proc/%d/exe", pid)); err == nil {
-		return filepath.Base(strings.TrimSuffix(name, " (deleted)"))
+		return strings.TrimSuffix(name, " (deleted)")
 	}
-	status, err := procfs.ReadStatus(pid)
-	if err != nil {
-		return ""
-	}
+	status, _ := procfs.ReadStatus(pid)
 	return status.Field("Name")
 }
 

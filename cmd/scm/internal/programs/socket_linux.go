@@ -162,8 +162,8 @@ func sockets() (list []socket) {
 		if fields := strings.Fields(line); len(fields) >= 8 {
 			flags, _ := strconv.ParseUint(fields[3], 16, 32)
 			typ, _ := strconv.ParseUint(fields[4], 16, 32)
-			s := socket{fields[6], strings.Join(fields[7:], " "), int(typ), flags&listens != 0 || typ == unix.SOCK_DGRAM}
-			list = append(list, s)
+			_, address, _ := strings.Cut(strings.TrimSuffix(line, "\n"), " "+fields[6]+" ")
+			list = append(list, socket{fields[6], address, int(typ), flags&listens != 0 || typ == unix.SOCK_DGRAM})
 		}
 	}
 	return list

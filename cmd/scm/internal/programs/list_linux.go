@@ -1,0 +1,61 @@
+package programs
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/scm-rights/scm/interop/display"
+)
+
+// A Listener is a socket to which a client can send. Its fields are those of the JSON list.
+type Listener struct {
+	PIDs       []int  `json:"pids"` // the processes that have it open, systemd last
+	Type       string `json:"type"`
+	Clients    string `json:"clients"`    // which users may connect
+	Executable string `json:"executable"` // of the first process
+	Address    string `json:"address"`
+}
+
+// List prints the listening sockets and the bound datagram sockets in this network namespace, without connecting to them. It does
+// not see processes whose descriptors it may not read.
+func List(w io.Writer, asJSON bool) error {
+	holders, listeners := map[string][]int{}, []Listener{}
+	paths, _ := filepath.Glob("/proc/[0-9]*/fd/*") // the pattern is valid
+	for _, path := range paths {
+		name, _ := os.Readlink(path)
+		pid, _ := strconv.Atoi(strings.Split(path, "/")[2])
+		if strings.HasPrefix(name, "socket:") && !slices.Contains(holders[name], pid) {
+			holders[name] = append(holders[name], pid)
+		}
+	}
+	for _, s := range sockets() {
+		if s.listens {
+			// The parent of the processes, which scm poke takes, usually has the lowest PID. systemd also listens for the services
+			// that it has started.
+			pids := append([]int{}, holders["socket:["+s.inode+"]"]...)
+			slices.SortFunc(pids, func(a, b int) int { return cmp.Compare(uint(a-2), uint(b-2)) })
+			program := cmp.Or(executable(append(pids, -1)[0]), "-")
+			listeners = append(listeners, Listener{pids, typeName(s.typ), clients(s.address), program, s.address})
+		}
+	}
+	slices.SortFunc(listeners, func(a, b Listener) int { return cmp.Compare(a.Address, b.Address) })
+	if asJSON {
+		text, _ := json.MarshalIndent(listeners, "", "  ") // strings and integers
+		_, err := fmt.Fprintf(w, "%s\n", display.JSON(text))
+		return err
+	}
+	const row = "%-7s %-9s %-15s %-25s %s\n"
+	fmt.Fprintf(w, row, "PID", "TYPE", "CLIENTS", "EXECUTABLE", "ADDRESS")
+	for _, l := range listeners {
+		pid := append(l.PIDs, 0)[0] // 0 if the kernel does not show the process
+		fmt.Fprintf(w, row, strconv.Itoa(pid), l.Type, l.Clients, display.Line(l.Executable), display.Line(l.Address))
+	}
+	return nil
+}
