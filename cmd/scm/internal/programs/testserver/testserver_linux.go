@@ -84,8 +84,7 @@ func Main(args []string) {
 
 func (s *server) run(typ, address string) (err error) {
 	if os.Getenv("LISTEN_PID") != strconv.Itoa(os.Getpid()) || os.Getenv("LISTEN_FDS") != "1" {
-		kinds := map[string]int{"stream": unix.SOCK_STREAM, "seqpacket": unix.SOCK_SEQPACKET, "dgram": unix.SOCK_DGRAM}
-		if s.listen, err = relay.Listen(kinds[typ], address); err != nil {
+		if s.listen, err = Listen(typ, address); err != nil {
 			return err
 		}
 	}
@@ -118,6 +117,12 @@ func (s *server) run(typ, address string) (err error) {
 			return err
 		}
 	}
+}
+
+// Listen creates a listening socket, or a datagram socket, at an address.
+func Listen(typ, address string) (int, error) {
+	types := map[string]int{"stream": unix.SOCK_STREAM, "seqpacket": unix.SOCK_SEQPACKET, "dgram": unix.SOCK_DGRAM}
+	return relay.Listen(types[typ], address)
 }
 
 // fork serves a connection in another process.
