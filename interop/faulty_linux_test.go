@@ -3,7 +3,6 @@ package interop_test
 import (
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"maps"
 	"os"
@@ -107,13 +106,13 @@ func casesWith(t *testing.T, p *scenario.Peer, patterns ...string) []scenario.Ca
 func runCases(t *testing.T, list []scenario.Case, timeout time.Duration) []scenario.Result {
 	t.Helper()
 	defer checkNothingLeft(t)()
-	return runUnchecked(t, list, nil, timeout)
+	return runUnchecked(t, list, timeout)
 }
 
 // runSeparately runs each case with new peer processes, so that no verdict depends on an earlier case.
 // If a peer hangs although no check in checks is hang, it runs the case again with the default
 // timeout, because any peer can be late on a busy machine.
-func runSeparately(t *testing.T, list []scenario.Case, x *scenario.Expectations, checks []scenario.Check, timeout time.Duration) []scenario.Result {
+func runSeparately(t *testing.T, list []scenario.Case, checks []scenario.Check, timeout time.Duration) []scenario.Result {
 	t.Helper()
 	late := func(f scenario.Finding) bool { return f.Check == scenario.CheckHang }
 	results := make([][]scenario.Result, len(list))
@@ -125,10 +124,10 @@ func runSeparately(t *testing.T, list []scenario.Case, x *scenario.Expectations,
 		go func() {
 			defer running.Done()
 			one := []scenario.Case{c}
-			results[i] = runUnchecked(t, one, x, timeout)
+			results[i] = runUnchecked(t, one, timeout)
 			hangs := slices.ContainsFunc(results[i], func(r scenario.Result) bool { return slices.ContainsFunc(r.Findings, late) })
 			if hangs && !slices.Contains(checks, scenario.CheckHang) {
-				results[i] = runUnchecked(t, one, x, process.DefaultTimeout)
+				results[i] = runUnchecked(t, one, process.DefaultTimeout)
 			}
 			<-jobs
 		}()
@@ -138,9 +137,9 @@ func runSeparately(t *testing.T, list []scenario.Case, x *scenario.Expectations,
 }
 
 // runUnchecked runs the cases, and checks only that each has a result. Other runs may be in progress.
-func runUnchecked(t *testing.T, list []scenario.Case, x *scenario.Expectations, timeout time.Duration) []scenario.Result {
+func runUnchecked(t *testing.T, list []scenario.Case, timeout time.Duration) []scenario.Result {
 	t.Helper()
-	o := interop.Run(context.Background(), list, x, interop.Options{Jobs: 2, Timeout: timeout})
+	o := interop.Run(context.Background(), list, nil, interop.Options{Jobs: 2, Timeout: timeout})
 	if len(o.Results) != len(list) {
 		t.Errorf("%d results for %d cases", len(o.Results), len(list))
 	}
@@ -350,11 +349,8 @@ func splitByPrivilege(all []scenario.Case) (list, left []scenario.Case) {
 	return list, left
 }
 
-// full makes TestFaults run every scenario with every fault, and not only the scenarios that name it.
-var full = flag.Bool("full", false, "run every scenario with every fault")
-
 // repeat reports whether tests also run what only repeats the rest: TestFaults on every socket type, for example.
-func repeat() bool { return *full || os.Getenv("SCM_MUTANTS") == "full" }
+func repeat() bool { return os.Getenv("SCM_MUTANTS") == "full" }
 
 // A namedFault is a fault of the faulty peers.
 type namedFault struct {
@@ -395,21 +391,12 @@ func faultsNamedBy(s *scenario.Scenario) []string {
 	return nil
 }
 
-// casesOfFault returns the cases of a faulty peer with the runner whose scenarios name the fault. With
-// -full it adds the cases of all other scenarios on their first socket type.
-func casesOfFault(t *testing.T, fault string, p *scenario.Peer, firstTypeOnly bool) (list []scenario.Case) {
-	seen := map[string]bool{}
-	for _, c := range casesWith(t, p) {
-		s := c.Scenario
-		first := c.Type == s.Types[0]
-		switch {
-		case c.A == c.B || c.A != p && c.B != p:
-		case slices.Contains(faultsNamedBy(s), fault) && (first || !firstTypeOnly), *full && first && (!firstTypeOnly || !seen[path.Dir(s.Name)]):
-			list = append(list, c)
-			seen[path.Dir(s.Name)] = seen[path.Dir(s.Name)] || c.B == p
-		}
-	}
-	return list
+// casesOfFault returns the cases of a faulty peer with the runner whose scenarios name the fault.
+func casesOfFault(t *testing.T, fault namedFault, p *scenario.Peer) []scenario.Case {
+	return slices.DeleteFunc(casesWith(t, p), func(c scenario.Case) bool {
+		return c.A == c.B || c.A != p && c.B != p || !slices.Contains(faultsNamedBy(c.Scenario), fault.name) ||
+			fault.EndsSession && c.Type != c.Scenario.Types[0]
+	})
 }
 
 // oneTypeEach keeps the cases of each scenario on one socket type: the first scenario's first, the second's second, and so on.
@@ -447,9 +434,8 @@ func inTurn(list []scenario.Case, name string) []scenario.Case {
 	})
 }
 
-// Each scenario that names a fault finds it. In each group with a scenario that finds a fault, a
-// scenario names it, unless the finding depends on which side is first. By default each scenario
-// runs with one of the faulty peers that it names. With -full or SCM_MUTANTS=full it runs with all.
+// Each scenario that names a fault finds it. By default each scenario runs with one of the faulty peers that it names. With
+// SCM_MUTANTS=full it runs with all.
 func TestFaults(t *testing.T) {
 	if testing.Short() {
 		t.Skip("-short: this test runs the scenarios with every fault")
@@ -468,74 +454,46 @@ func TestFaults(t *testing.T) {
 		if err := process.Probe(p, process.DefaultTimeout); err != nil {
 			t.Fatal(err)
 		}
-		runs[i].list, runs[i].left = splitByPrivilege(casesOfFault(t, fault.name, p, fault.EndsSession))
+		runs[i].list, runs[i].left = splitByPrivilege(casesOfFault(t, fault, p))
 		if !repeat() {
 			runs[i].list = oneTypeEach(inTurn(runs[i].list, fault.name))
 		}
-		if fault.Slow {
-			slots <- true
-			waiting.Add(1)
-			go func() {
-				defer waiting.Done()
-				runs[i].results = runSeparately(t, runs[i].list, nil, fault.Checks, fault.timeout())
-				<-slots
-			}()
-		}
+		slots <- true
+		waiting.Add(1)
+		go func() {
+			defer waiting.Done()
+			runs[i].results = runSeparately(t, runs[i].list, fault.Checks, fault.timeout())
+			<-slots
+		}()
 	}
 	waiting.Wait()
 	check()
 	for i, fault := range faults {
 		t.Run(fault.name, func(t *testing.T) {
-			list, left, results := runs[i].list, runs[i].left, runs[i].results
-			if !fault.Slow {
-				check := checkNothingLeft(t)
-				results = runSeparately(t, list, nil, fault.Checks, 0)
-				check()
-			}
-			named := map[string]bool{} // scenarios and groups
+			list, left := runs[i].list, runs[i].left
 			if len(left) > 0 {
 				t.Logf("skip: %d of %d cases need root", len(left), len(left)+len(list))
-				for _, c := range left {
-					named[path.Dir(c.Scenario.Name)] = named[path.Dir(c.Scenario.Name)] || slices.Contains(faultsNamedBy(c.Scenario), fault.name)
-				}
 			}
 			if len(list)+len(left) == 0 {
 				t.Error("no scenario names the fault")
 			}
-			reported, failed := map[string]bool{}, map[string]string{} // by scenario; by group, the name of one scenario
-			for _, r := range results {
-				s := r.Case.Scenario
-				race := slices.ContainsFunc(s.Steps, func(st scenario.Step) bool { return st.Async })
+			reported := map[string]bool{} // by scenario
+			for _, r := range runs[i].results {
 				if r.Verdict != scenario.Pass && r.Verdict != scenario.Fail {
 					t.Errorf("%s: %s: %s", r.Name, r.Verdict, r.Why)
 				}
 				for _, f := range r.Findings {
-					switch {
-					case f.Peer != "faulty":
+					if f.Peer != "faulty" {
 						t.Errorf("%s: the finding is about the wrong peer: %s", r.Name, f)
-					case slices.Contains(fault.Checks, f.Check) && strings.Contains(f.Text, fault.Text):
-						reported[s.Name] = true
-						if !race {
-							failed[path.Dir(s.Name)] = s.Name
-						}
-					case failed[path.Dir(s.Name)] == "" && !race:
-						failed[path.Dir(s.Name)] = s.Name
+					}
+					if slices.Contains(fault.Checks, f.Check) && strings.Contains(f.Text, fault.Text) {
+						reported[r.Case.Scenario.Name] = true
 					}
 				}
 			}
 			for _, c := range list {
-				s := c.Scenario
-				if !slices.Contains(faultsNamedBy(s), fault.name) || named[s.Name] {
-					continue
-				}
-				named[s.Name], named[path.Dir(s.Name)] = true, true
-				if !reported[s.Name] {
-					t.Errorf("%s names the fault, but has no %s finding with %q", s.Name, fault.Checks, fault.Text)
-				}
-			}
-			for group, name := range failed {
-				if !named[group] {
-					t.Errorf("%s finds the fault, but no scenario in group %s names it", name, group)
+				if !reported[c.Scenario.Name] {
+					t.Errorf("%s names the fault, but has no %s finding with %q", c.Scenario.Name, fault.Checks, fault.Text)
 				}
 			}
 		})

@@ -61,24 +61,6 @@ func records(t *testing.T) map[string]*judge.Record {
 	return usable
 }
 
-// texts contains the lines of each transcript.
-var texts sync.Map
-
-// text returns the lines of a transcript.
-func text(t *testing.T, s *scenario.Scenario) []string {
-	t.Helper()
-	if lines, ok := texts.Load(s.Name); ok {
-		return lines.([]string)
-	}
-	b, err := catalogue.Text(s.Name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	lines := strings.Split(string(b), "\n")
-	texts.Store(s.Name, lines)
-	return lines
-}
-
 // A tampered transcript has one answer replaced by a wrong one.
 type tampered struct {
 	scenario *scenario.Scenario

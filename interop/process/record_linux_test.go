@@ -50,42 +50,16 @@ func TestRecordShortensMemory(t *testing.T) {
 	for i := range 4 {
 		rec.Add(longCall(fmt.Sprintf("%d sendmsg()", i), 1024))
 	}
-	want := `0 sendmsg()
-  nr 46 (x86_64), arguments 0x3 0x7f00 0x0
-  iovecs, 16384 bytes at 0x7f00
-           iov_base          iov_len
-    entry  0070000000000000  0100000000000000
-           iov_base          iov_len
-    entry  0070000000000000  0100000000000000
-           iov_base          iov_len
-    entry  0070000000000000  0100000000000000
-    … 1019 more rows
-           iov_base          iov_len
-    entry  0070000000000000  0100000000000000
-           iov_base          iov_len
-    entry  0070000000000000  0100000000000000
-  payload 0, 1 bytes at 0x7000
-           bytes
-    entry  00
-  payload 1, 1 bytes at 0x7000
-           bytes
-    entry  00
-  payload 2, 1 bytes at 0x7000
-           bytes
-    entry  00
-  payload 3, 1 bytes at 0x7000
-           bytes
-    entry  00
-  … 1018 more parts of the memory
-  payload 1022, 1 bytes at 0x7000
-           bytes
-    entry  00
-  payload 1023, 1 bytes at 0x7000
-           bytes
-    entry  00
-  control, 24 bytes at 0x7f80
-           cmsg_len
-    entry  1400000000000000`
+	row := "           iov_base          iov_len\n    entry  0070000000000000  0100000000000000\n"
+	parts := func(first, last int) (text string) {
+		for i := first; i <= last; i++ {
+			text += fmt.Sprintf("  payload %d, 1 bytes at 0x7000\n           bytes\n    entry  00\n", i)
+		}
+		return text
+	}
+	want := "0 sendmsg()\n  nr 46 (x86_64), arguments 0x3 0x7f00 0x0\n  iovecs, 16384 bytes at 0x7f00\n" + strings.Repeat(row, 3) +
+		"    … 1019 more rows\n" + strings.Repeat(row, 2) + parts(0, 3) + "  … 1018 more parts of the memory\n" + parts(1022, 1023) +
+		"  control, 24 bytes at 0x7f80\n           cmsg_len\n    entry  1400000000000000"
 	lines := rec.Take()
 	if got := strings.Join(lines[:len(lines)/4], "\n"); got != want {
 		t.Errorf("got\n%s", got)
