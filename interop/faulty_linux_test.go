@@ -2,7 +2,6 @@ package interop_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -527,13 +526,6 @@ func TestHolderOfEitherEnd(t *testing.T) {
 				}
 			}
 		}
-	}
-}
-
-func TestPeerThatNeverReads(t *testing.T) {
-	err := process.Probe(faulty(t, "noread"), 300*time.Millisecond)
-	if !errors.Is(err, process.ErrHang) {
-		t.Errorf("got %v", err)
 	}
 }
 
