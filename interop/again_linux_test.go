@@ -20,7 +20,9 @@ import (
 
 // A case that fails first and then passes is flaky. A case that fails every time has failed.
 func TestRetries(t *testing.T) {
-	self, moody, bad := runner(t), testPeer(t, "moody"), shellPeer(t, `recv) exit 7;;`)
+	was := filepath.Join(t.TempDir(), "was")
+	moody := shellPeer(t, `send) if [ -e `+was+` ]; then echo err EIO; else : >`+was+`; echo ok n=1; fi;; end) exec 3<&-; echo ok;;`)
+	self, bad := runner(t), shellPeer(t, `recv) exit 7;;`)
 	bad.Name = "bad"
 	checkNothingLeft(t)
 	s := mustParse(t, passOne)
@@ -73,7 +75,7 @@ func mustPattern(t *testing.T, text string) scenario.Pattern {
 // the runner.
 func TestAttributionOfOneCase(t *testing.T) {
 	self := runner(t)
-	liar := testPeer(t, "mute")
+	liar := shellPeer(t, `send) echo ok n=1;;`) // it sends nothing
 	right := shellPeer(t, `recv) echo err EAGAIN;;`)
 	right.Name = "right"
 	checkNothingLeft(t)

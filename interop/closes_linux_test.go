@@ -65,12 +65,14 @@ func TestIncompleteAnswerExcusesNothing(t *testing.T) {
 func TestOtherSideIsNotJudged(t *testing.T) {
 	const waits = "B>& recv bytes=2 fds=1\nR> blocked B\n"
 	const async = "A>& send payload=ff fds=a\n"
-	for _, text := range []string{
-		waits + async + "B<& ok n=2 payload=0001 fds=a\nA<& err EIO\n",
-		async + "B>& recv bytes=2 fds=1\nR> blocked B\nA<& err EIO\nB<& ok n=2 payload=0001 fds=a\n",
+	for text, role := range map[string]scenario.Role{ // of the peer whose call fails
+		waits + async + "B<& ok n=2 payload=0001 fds=a\nA<& err EIO\n":                               scenario.RoleA,
+		async + "B>& recv bytes=2 fds=1\nR> blocked B\nA<& err EIO\nB<& ok n=2 payload=0001 fds=a\n": scenario.RoleA,
+		"A>& send payload=@1000000 fds=a\nR> blocked A\nB> send payload=ff fds=-\nB< err EIO\n" +
+			"B> recv bytes=1 fds=1\nB< ok n=1 payload=00 fds=a\nA<& ok n=1000000\n": scenario.RoleB,
 	} {
 		for _, what := range []string{"closes before it answers", "never closes"} {
-			r := runClosing(t, text, declared+what, scenario.RoleA, time.Hour)
+			r := runClosing(t, text, declared+what, role, time.Hour)
 			if got := outcome(r); got != "pass: " {
 				t.Errorf("%s: got %s\n%s", what, got, strings.Join(r.Transcript, "\n"))
 			}

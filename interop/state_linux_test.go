@@ -2,6 +2,7 @@ package interop
 
 import (
 	"context"
+	"strings"
 	"testing"
 
 	"github.com/scm-rights/scm/interop/scenario"
@@ -19,6 +20,18 @@ func TestLeakAtTheDescriptorOfALaterCase(t *testing.T) {
 	}
 	if got := finding(t, o.Results[0]); got != "leak@x: a, as 4, is open, and the peer did not report it" {
 		t.Errorf("got %s", got)
+	}
+}
+
+// A reader can see that a descriptor that was closed belongs to a later case.
+func TestClosedDescriptorOfALaterCase(t *testing.T) {
+	self, liar := runner(t), shellPeer(t, `recv) exec 4>&-; echo ok n=1 payload=00 fds=-;;`)
+	checkNothingLeft(t)
+	one := onStream(mustParse(t, passOne), self, liar)
+	r := Run(context.Background(), []scenario.Case{one, one}, nil, Options{}).Results[0]
+	const want = "B: no longer has 4 (given for a later case)"
+	if facts := strings.Join(r.Facts, "\n"); !strings.Contains(facts, want) {
+		t.Errorf("no %q in\n%s", want, facts)
 	}
 }
 

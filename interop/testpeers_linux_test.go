@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -17,38 +16,29 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// testPeerChild runs a peer in a child process of the test binary. The first argument is its name in testPeers. The
-// second is a file that the peer creates when it first opens a socket.
+// testPeerChild runs a peer in a child process of the test binary. The argument is its name in testPeers.
 const testPeerChild = "test-peer"
 
 // testPeers are peers that the test binary can run as. pool lists the descriptors with which the peer was started.
-// first is true if no earlier process of the same peer has opened a socket.
-var testPeers = map[string]func(sock int, pool []int, first bool) peer.Socket{
-	"right": func(sock int, _ []int, _ bool) peer.Socket { return honest{sock: sock} },
-	"short": func(sock int, _ []int, _ bool) peer.Socket { return honest{sock: sock, half: true} },
-	"mute":  func(int, []int, bool) peer.Socket { return mute{} },
-	"moody": func(_ int, _ []int, first bool) peer.Socket {
-		if first {
-			return mute{} // which receives nothing
-		}
-		return mute{unix.EIO}
-	},
+var testPeers = map[string]func(sock int, pool []int) peer.Socket{
+	"right": func(sock int, _ []int) peer.Socket { return honest{sock: sock} },
+	"short": func(sock int, _ []int) peer.Socket { return honest{sock: sock, half: true} },
 	// These change a file that they must not change.
-	"twists": func(sock int, _ []int, _ bool) peer.Socket { return twister{honest{sock: sock}, false} },
-	"seeks":  func(sock int, _ []int, _ bool) peer.Socket { return twister{honest{sock: sock}, true} },
+	"twists": func(sock int, _ []int) peer.Socket { return twister{honest{sock: sock}, false} },
+	"seeks":  func(sock int, _ []int) peer.Socket { return twister{honest{sock: sock}, true} },
 	// This one keeps a received file at the last descriptor of the pool, which belongs to a later case, until the case ends.
-	"hides": func(sock int, pool []int, _ bool) peer.Socket {
+	"hides": func(sock int, pool []int) peer.Socket {
 		return &hider{honest: honest{sock: sock}, at: pool[len(pool)-1]}
 	},
 	// This one also sends the files that it sends to a socket of a later case.
-	"parks what it sends": func(sock int, pool []int, _ bool) peer.Socket {
+	"parks what it sends": func(sock int, pool []int) peer.Socket {
 		return parker{honest{sock: sock}, laterSocket(pool, sock)}
 	},
 	// The libraries of these give up the connection when they receive.
-	"quits":      func(sock int, _ []int, _ bool) peer.Socket { return &quitter{honest{sock: sock}, false, false} },
-	"shuts down": func(sock int, _ []int, _ bool) peer.Socket { return &quitter{honest{sock: sock}, true, false} },
+	"quits":      func(sock int, _ []int) peer.Socket { return &quitter{honest{sock: sock}, false, false} },
+	"shuts down": func(sock int, _ []int) peer.Socket { return &quitter{honest{sock: sock}, true, false} },
 	// The calls of these fail if the payload begins with 0xff.
-	"closes before it answers": func(sock int, _ []int, _ bool) peer.Socket {
+	"closes before it answers": func(sock int, _ []int) peer.Socket {
 		return failer{honest{sock: sock}, func(fds []int) {
 			closeFDs(append(fds, sock)...)
 			for began := time.Now(); time.Since(began) < 250*time.Millisecond; {
@@ -56,17 +46,17 @@ var testPeers = map[string]func(sock int, pool []int, first bool) peer.Socket{
 			}
 		}}
 	},
-	"never closes": func(sock int, _ []int, _ bool) peer.Socket {
+	"never closes": func(sock int, _ []int) peer.Socket {
 		return failer{honest{sock: sock}, func(fds []int) { closeFDs(fds...) }}
 	},
-	"parks what it received and closes later": func(sock int, pool []int, _ bool) peer.Socket {
+	"parks what it received and closes later": func(sock int, pool []int) peer.Socket {
 		return failer{honest{sock: sock}, func(fds []int) {
 			_, _ = raw.Send(laterSocket(pool, sock), [][]byte{{0}}, fds, unix.MSG_DONTWAIT)
 			closeFDs(fds...)
 			time.AfterFunc(100*time.Millisecond, func() { closeFDs(sock) })
 		}}
 	},
-	"answers in part": func(sock int, _ []int, _ bool) peer.Socket {
+	"answers in part": func(sock int, _ []int) peer.Socket {
 		return failer{honest{sock: sock}, func([]int) {
 			_, _ = unix.Write(1, []byte("err"))
 			time.Sleep(time.Hour)
@@ -80,11 +70,11 @@ const declared = "closes=yes: "
 var errNoMore = errors.New("no more")
 
 func init() {
-	reexec.Register(testPeerChild, func(args []string) { runTestPeer(args[0], args[1]) })
+	reexec.Register(testPeerChild, func(args []string) { runTestPeer(args[0]) })
 }
 
-// runTestPeer runs the test peer with this name. The file shows whether an earlier process has opened a socket.
-func runTestPeer(what, file string) {
+// runTestPeer runs the test peer with this name.
+func runTestPeer(what string) {
 	if what == "hidden" { // only a privileged process can read its /proc/PID/fd
 		if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
 			fmt.Fprintln(os.Stderr, err)
@@ -101,16 +91,14 @@ func runTestPeer(what, file string) {
 	}
 	what, closes := strings.CutPrefix(what, declared)
 	peer.Main(peer.Library{Name: "x", Version: "1", Can: "stream,dgram,seqpacket,multi,flags", Closes: closes, Open: func(sock int) (peer.Socket, error) {
-		f, err := os.OpenFile(file, os.O_CREATE|os.O_EXCL, 0o600)
-		_ = f.Close()
-		return testPeers[what](sock, pool, err == nil), nil
+		return testPeers[what](sock, pool), nil
 	}})
 }
 
 // testPeer returns one of testPeers. It is called "x" unless a name is given.
 func testPeer(t *testing.T, what string, name ...string) *scenario.Peer {
 	t.Helper()
-	p := scenario.Program(append(name, "x")[0], reexec.CommandLine(testPeerChild, what, filepath.Join(t.TempDir(), "opened"))...)
+	p := scenario.Program(append(name, "x")[0], reexec.CommandLine(testPeerChild, what)...)
 	if err := process.Probe(p, process.DefaultTimeout); err != nil {
 		t.Fatal(err)
 	}
@@ -134,12 +122,6 @@ func (h honest) Recv(r peer.Room) (got peer.Received, err error) {
 	n, fds, _, err := raw.Recv(h.sock, r.Buffers, r.FDs, r.Flags)
 	return peer.Received{N: n, Payload: r.Filled(n), FDs: fds}, err
 }
-
-// mute sends nothing, and reports success or err.
-type mute struct{ err error }
-
-func (m mute) Send(peer.Message) (int, error)        { return 1, m.err }
-func (m mute) Recv(peer.Room) (peer.Received, error) { return peer.Received{}, peer.ErrUnsupported }
 
 // quitter gives up the connection when it receives. Its library rejects that call and all later ones.
 type quitter struct {
