@@ -38,7 +38,7 @@ func unshare(fds []int) error {
 	apart := make(chan error, 1)
 	go ownthread.Run(func() {
 		apart <- unix.Unshare(unix.CLONE_FILES)
-		for { // the runtime must not run other goroutines on this thread
+		for { // the runtime must not run other goroutines on this thread, also after EINTR
 			_, _ = unix.Poll(nil, -1)
 		}
 	})
