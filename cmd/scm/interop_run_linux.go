@@ -25,6 +25,7 @@ import (
 	"github.com/scm-rights/scm/interop"
 	"github.com/scm-rights/scm/interop/catalogue"
 	"github.com/scm-rights/scm/interop/display"
+	"github.com/scm-rights/scm/interop/peers"
 	"github.com/scm-rights/scm/interop/peers/go/peer"
 	"github.com/scm-rights/scm/interop/process"
 	"github.com/scm-rights/scm/interop/report"
@@ -335,29 +336,15 @@ const progressText = "scm: %d of %d cases, %d not as expected"
 // lineProgress prints the progress at these times, also if no case ends.
 func lineProgress(w io.Writer, format string, total int, first, interval time.Duration) (count func(scenario.Result), stop func()) {
 	var done, unexpected atomic.Int32
-	ended, printed := make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(printed)
-		for wait := first; ; wait = interval {
-			select {
-			case <-ended:
-				return
-			case <-time.After(wait):
-				fmt.Fprintf(w, format, done.Load(), total, unexpected.Load())
-			}
-		}
-	}()
 	count = func(c scenario.Result) {
 		done.Add(1)
 		if c.Unexpected() {
 			unexpected.Add(1)
 		}
 	}
-	stop = func() {
-		close(ended)
-		<-printed
-	}
-	return count, stop
+	return count, peers.Every(first, interval, func() {
+		fmt.Fprintf(w, format, done.Load(), total, unexpected.Load())
+	})
 }
 
 func smokeCommand() *cobra.Command {

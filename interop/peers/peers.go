@@ -134,7 +134,7 @@ func (r registry) runAll(ctx context.Context, picked []source, root, outDir stri
 	var wg sync.WaitGroup
 	slots := make(chan struct{}, 2)
 	running := map[string]time.Time{} // the recipes that are running, and when they started
-	defer every(firstProgress, progressInterval, func() {
+	defer Every(firstProgress, progressInterval, func() {
 		mu.Lock()
 		defer mu.Unlock()
 		for _, name := range slices.Sorted(maps.Keys(running)) {
@@ -175,8 +175,8 @@ const (
 	progressInterval = 15 * time.Second
 )
 
-// every calls f after first, and then at each interval, until stop is called.
-func every(first, interval time.Duration, f func()) (stop func()) {
+// Every calls f after first, and then at each interval, until stop is called.
+func Every(first, interval time.Duration, f func()) (stop func()) {
 	ended, returned := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(returned)
