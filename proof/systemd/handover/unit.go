@@ -30,37 +30,21 @@ type state struct {
 }
 
 // parseState parses the output of systemctl show.
-func parseState(text string) (state, error) {
-	var s state
-	var errs []error
+func parseState(text string) (s state, err error) {
+	values := map[string]string{}
 	for line := range strings.Lines(text) {
 		name, value, _ := strings.Cut(strings.TrimSpace(line), "=")
-		number := func(to *int) {
-			n, err := strconv.Atoi(value)
-			*to, errs = n, append(errs, err)
-		}
-		switch name {
-		case "MainPID":
-			number(&s.MainPID)
-		case "NRestarts":
-			number(&s.Restarts)
-		case "NFileDescriptorStore":
-			number(&s.Stored)
-		case "ActiveState":
-			s.Active = value
-		case "SubState":
-			s.Sub = value
-		case "Result":
-			s.Result = value
-		case "StatusText":
-			s.Status = value
-		case "ControlGroup":
-			s.Group = value
-		case "Type":
-			s.Type = value
-		}
+		values[name] = value
 	}
-	return s, errors.Join(errs...)
+	number := func(name string) int {
+		n, notNumber := strconv.Atoi(values[name])
+		err = errors.Join(err, notNumber)
+		return n
+	}
+	return state{
+		number("MainPID"), number("NRestarts"), number("NFileDescriptorStore"),
+		values["ActiveState"], values["SubState"], values["Result"], values["StatusText"], values["ControlGroup"], values["Type"],
+	}, err
 }
 
 func (u unit) state() (state, error) {
