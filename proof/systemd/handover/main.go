@@ -181,6 +181,11 @@ func (u unit) failedReload(old int, word string) error {
 	if err := errors.Join(err, u.install("")); err != nil {
 		return err
 	}
+	return u.continues(old)
+}
+
+// continues returns an error unless the only process of the unit is still the old one.
+func (u unit) continues(old int) error {
 	pid, err := u.alone(0)
 	if err == nil && pid != old {
 		err = fmt.Errorf("%s has the process %d instead of %d", u.name, pid, old)
@@ -202,11 +207,7 @@ func checkRefused() error {
 				}
 				return err
 			})
-			pid, continues := u.alone(0)
-			if continues == nil && pid != old {
-				continues = fmt.Errorf("%s has the process %d instead of %d", u.name, pid, old)
-			}
-			return errors.Join(err, continues, u.noRestart())
+			return errors.Join(err, u.continues(old), u.noRestart())
 		})
 		if err != nil {
 			return err
@@ -280,11 +281,7 @@ func checkSuccessorDies() error {
 			if err != nil {
 				return err
 			}
-			pid, err := plain.alone(0)
-			if err == nil && pid != old {
-				err = fmt.Errorf("%d answers instead of %d", pid, old)
-			}
-			return errors.Join(err, plain.noRestart())
+			return errors.Join(plain.continues(old), plain.noRestart())
 		})
 	})
 }
@@ -297,10 +294,7 @@ func checkPredecessorDies() error {
 		if err != nil {
 			return err
 		}
-		if err := kill(old); err != nil {
-			return err
-		}
-		pid, err := plain.alone(old)
+		pid, err := plain.crash(old)
 		if err == nil && pid == successor {
 			err = errors.New("systemd has not stopped the successor")
 		}
@@ -374,10 +368,7 @@ func checkCrash() error {
 			if err := stored.runs(old, crashed); err != nil {
 				return err
 			}
-			if err := kill(crashed); err != nil {
-				return err
-			}
-			_, err = stored.alone(crashed)
+			_, err = stored.crash(crashed)
 			return errors.Join(err, stored.restarts(1))
 		})
 	})
@@ -422,13 +413,18 @@ func checkMemory() error {
 	})
 }
 
-// killed kills the main process of the unit under load.
+// crash kills the main process of the unit, and waits for another one.
+func (u unit) crash(old int) (pid int, err error) {
+	if err := kill(old); err != nil {
+		return 0, err
+	}
+	return u.alone(old)
+}
+
+// killed is crash under load.
 func (u unit) killed(old int) (pid int, err error) {
 	err = u.loaded("SIGKILL", 1, func() error {
-		if err := kill(old); err != nil {
-			return err
-		}
-		pid, err = u.alone(old)
+		pid, err = u.crash(old)
 		return err
 	})
 	return pid, errors.Join(err, u.restarts(1))
@@ -447,10 +443,7 @@ func (u unit) storeKeeps(old int) error {
 		return err
 	}
 	return u.loaded("SIGKILL after a reload", 1, func() error {
-		if err := kill(pid); err != nil {
-			return err
-		}
-		_, err = u.alone(pid)
+		_, err = u.crash(pid)
 		return err
 	})
 }
@@ -519,10 +512,7 @@ func checkAdd() error {
 				return err
 			}
 			err = stored.loaded("SIGKILL with an added listener", 1, func() error {
-				if err := kill(pid); err != nil {
-					return err
-				}
-				pid, err = stored.alone(pid)
+				pid, err = stored.crash(pid)
 				return err
 			})
 			if err := errors.Join(err, end(added, "the added listener", 1)); err != nil {
@@ -604,10 +594,7 @@ func checkUnix() error {
 		if pid, err = unixPlain.alone(pid); err != nil {
 			return err
 		}
-		if err := kill(pid); err != nil {
-			return err
-		}
-		_, err = unixPlain.alone(pid)
+		_, err = unixPlain.crash(pid)
 		return err
 	})
 }
