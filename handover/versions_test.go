@@ -8,7 +8,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
-	"syscall"
 	"testing"
 	"time"
 
@@ -46,9 +45,9 @@ func TestOtherVersions(t *testing.T) {
 }
 
 // sendsRaw sends a message that this version cannot express.
-func (s *script) sendsRaw(text string, files ...syscall.Conn) {
+func (s *script) sendsRaw(text string) {
 	s.t.Helper()
-	if err := s.sendText([]byte(text), files...); err != nil {
+	if err := s.sendText([]byte(text)); err != nil {
 		s.t.Fatal(err)
 	}
 }
