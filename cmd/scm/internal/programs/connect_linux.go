@@ -99,9 +99,8 @@ func (p *poker) send(u *unit, withFDs bool) (*failure, error) {
 }
 
 // full says what it means that the queue of the server has been full for the timeout. Only a server whose threads are
-// all asleep no longer reads. No more items are sent, because each would take as long.
+// all asleep no longer reads.
 func (p *poker) full(u *unit) *failure {
-	p.enough = "not tried, because " + errFull.Error()
 	switch {
 	case !p.server.Idle():
 		u.why += ", but it is busy"

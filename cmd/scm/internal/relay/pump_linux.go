@@ -29,6 +29,7 @@ type pump struct {
 	client   int
 	change   func(*Message)
 	data     []byte
+	peeked   [][]byte // the first part of data, again and again, because it stays in the cache
 	control  []byte
 	peer     *unix.Ucred // who has created the connection, or listens for it
 	identity identity
@@ -49,6 +50,7 @@ func newPump(from, to syscall.Conn, socketType int) (*pump, error) {
 		data:    make([]byte, pieceSize),
 		control: make([]byte, credSpace+unix.CmsgSpace(4*MaxFDs)),
 	}
+	p.peeked = slices.Repeat([][]byte{p.data[:pieceSize/16]}, 16)
 	var err error
 	if p.from, err = from.SyscallConn(); err == nil {
 		p.to, err = to.SyscallConn()
@@ -101,7 +103,7 @@ func (p *pump) messages() error {
 // next receives a message of a seqpacket socket, or what a stream socket has received, up to the first message with
 // descriptors, or this message.
 func (p *pump) next() (*Message, error) {
-	peeked, flags := p.data, unix.MSG_PEEK
+	peeked, flags := p.peeked, unix.MSG_PEEK
 	if !p.stream {
 		peeked, flags = nil, unix.MSG_PEEK|unix.MSG_TRUNC // which returns the size of the message
 	}
@@ -163,9 +165,9 @@ var noMemory = sync.OnceValue(func() []byte {
 })
 
 // recv waits until it can receive.
-func (p *pump) recv(data, control []byte, flags int) (n int, m *raw.Message, err error) {
+func (p *pump) recv(data [][]byte, control []byte, flags int) (n int, m *raw.Message, err error) {
 	waitErr := p.from.Read(func(fd uintptr) bool {
-		m = raw.NewMessage([][]byte{data}, control)
+		m = raw.NewMessage(data, control)
 		n, err = m.Recv(int(fd), flags|unix.MSG_DONTWAIT)
 		// A sender that has closed the connection without receiving all messages resets it, once. Its own are still queued.
 		for err == unix.EINTR || err == unix.ECONNRESET {
@@ -181,7 +183,7 @@ func (p *pump) recv(data, control []byte, flags int) (n int, m *raw.Message, err
 
 // receive receives a message, or a part of it. If descriptors were lost, it closes the others, and returns an error.
 func (p *pump) receive(data []byte) (*Message, error) {
-	n, hdr, err := p.recv(data, p.control, unix.MSG_CMSG_CLOEXEC)
+	n, hdr, err := p.recv([][]byte{data}, p.control, unix.MSG_CMSG_CLOEXEC)
 	if err != nil {
 		return nil, err
 	}

@@ -199,12 +199,7 @@ func isOwn(cred *unix.Ucred, groups []uint32) bool {
 	if err != nil || len(own) != len(groups) || int(cred.Uid) != os.Geteuid() || int(cred.Gid) != os.Getegid() {
 		return false
 	}
-	for _, g := range groups {
-		if !slices.Contains(own, int(g)) {
-			return false
-		}
-	}
-	return true
+	return !slices.ContainsFunc(groups, func(g uint32) bool { return !slices.Contains(own, int(g)) })
 }
 
 // Connect connects a socket to an address: a path, or an abstract name that starts with @. As the kernel lists it, an

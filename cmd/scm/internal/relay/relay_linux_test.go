@@ -538,6 +538,22 @@ func TestRelayChangesMessagesToTheServer(t *testing.T) {
 	expect(t, client, "answer")
 }
 
+// An abstract name may end with zero bytes, and fill its address.
+func TestListenWithPadding(t *testing.T) {
+	name := fmt.Sprintf("@relay-%d", os.Getpid())
+	address := name + strings.Repeat("@", 108-len(name))
+	l, err := Listen(unix.SOCK_STREAM, address)
+	must(t, err)
+	defer unix.Close(l)
+	if got, err := unix.Getsockname(l); err != nil || got.(*unix.SockaddrUnix).Name != name { // which ends at a zero byte
+		t.Errorf("got %q (%v)", got, err)
+	}
+	c, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	must(t, err)
+	defer unix.Close(c)
+	must(t, Connect(c, address))
+}
+
 // Many clients are served at the same time, and no descriptor is left open.
 func TestRelayServesManyClients(t *testing.T) {
 	fds, err := files()
