@@ -122,14 +122,11 @@ func (o *proxyOptions) run(ctx context.Context) error {
 		return broken(err)
 	}
 	defer fault.Close()
-	r := relay.Relay{Type: kind, Connect: o.connect, Failed: printError}
 	saver := firstSaver{file: o.saveFirst, sent: map[int][]byte{}}
-	if o.fault != programs.FaultNone || o.saveFirst != "" {
-		r.ToServer = func(m *relay.Message) {
-			saver.message(m)
-			fault.ToServer(m)
-		}
-	}
+	r := relay.Relay{Type: kind, Connect: o.connect, Failed: printError, ToServer: func(m *relay.Message) {
+		saver.message(m)
+		fault.ToServer(m)
+	}}
 	err = r.Serve(ctx, l.UnixListener)
 	saver.end()
 	if err != nil {

@@ -54,7 +54,7 @@ func (m *Marker) Close() {
 type Holding struct {
 	PID     int
 	Program string // the base name of what it executes
-	FDs     []int
+	FDs     int    // how many
 }
 
 // Held returns for each marker the processes of the server that have it open. It returns an error if a marker is closed, or
@@ -80,14 +80,14 @@ func (s *Server) Held(markers ...*Marker) (map[*Marker][]Holding, error) {
 			}
 			continue
 		}
-		fds := map[*Marker][]int{}
-		for fd, id := range files {
+		fds := map[*Marker]int{}
+		for _, id := range files {
 			if m := byID[id]; m != nil {
-				fds[m] = append(fds[m], fd)
+				fds[m]++
 			}
 		}
-		for m, list := range fds {
-			held[m] = append(held[m], Holding{pid, ProgramOf(pid), list})
+		for m, n := range fds {
+			held[m] = append(held[m], Holding{pid, ProgramOf(pid), n})
 		}
 	}
 	return held, nil
@@ -96,7 +96,7 @@ func (s *Server) Held(markers ...*Marker) (map[*Marker][]Holding, error) {
 // Count returns the number of descriptors.
 func Count(list []Holding) (n int) {
 	for _, h := range list {
-		n += len(h.FDs)
+		n += h.FDs
 	}
 	return n
 }

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -58,7 +59,9 @@ func Start(args []string, socket string, listen *os.File) (*Server, error) {
 	cmd.WaitDelay = time.Second                           // a process that left the tree may keep the output open
 	s.stop, err = cmd.StdinPipe()
 	if err == nil {
-		err = launch(cmd)
+		witness.Forking.Lock() // no descriptor may be being closed
+		err = cmd.Start()
+		witness.Forking.Unlock()
 	}
 	reportEnd.Close() // then the keeper has the only one
 	if err != nil {
@@ -86,13 +89,6 @@ func Start(args []string, socket string, listen *os.File) (*Server, error) {
 		_ = cmd.Wait()
 	}()
 	return s, nil
-}
-
-// launch starts a command while no descriptor is being closed, as [witness.Forking] requires.
-func launch(cmd *exec.Cmd) error {
-	witness.Forking.Lock()
-	defer witness.Forking.Unlock()
-	return cmd.Start()
 }
 
 // note records how a process has ended.
@@ -188,30 +184,20 @@ func (s *Server) attachedEnded() error {
 
 // Processes returns the pids of the server's processes that are running.
 func (s *Server) Processes() ([]int, error) {
-	var pids []int
-	if s.keeper == nil {
-		if s.attachedEnded() != nil {
-			return nil, nil
-		}
-		pids = append(pids, s.pid)
+	if s.keeper == nil && s.attachedEnded() != nil {
+		return nil, nil
 	}
-	return appendTree(pids, s.root)
-}
-
-// appendTree appends the descendants of a process. This process is none of a server that is its parent, and has the markers
-// open itself.
-func appendTree(pids []int, pid int) ([]int, error) {
-	children, err := procfs.Children(pid)
-	if err != nil {
-		return nil, inspectError(pid, err)
-	}
-	for _, child := range children {
-		if child == os.Getpid() {
-			continue
-		}
-		if pids, err = appendTree(append(pids, child), child); err != nil {
+	pids := []int{s.root}
+	for i := 0; i < len(pids); i++ {
+		children, err := procfs.Children(pids[i])
+		if err = inspectError(pids[i], err); err != nil {
 			return nil, err
 		}
+		// scm is no process of a server that is its parent, and has the markers open itself.
+		pids = append(pids, slices.DeleteFunc(children, func(pid int) bool { return pid == os.Getpid() })...)
+	}
+	if s.keeper != nil {
+		pids = pids[1:]
 	}
 	return pids, nil
 }

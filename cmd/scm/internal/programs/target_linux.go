@@ -108,19 +108,19 @@ func (t *target) explain(err error) error {
 // clear removes the socket file that a server before has left. If another process listens there, it returns an error.
 func (t *target) clear() error {
 	c, _, err := Dial(t.address, 0, t.Timeout)
-	if err == nil {
-		unix.Close(c)
-	}
 	switch {
-	case err == nil || errors.Is(err, unix.EAGAIN):
+	case err == nil:
+		unix.Close(c)
+		fallthrough
+	case errors.Is(err, unix.EAGAIN):
 		return fmt.Errorf("a process that scm did not start listens at %s", t.address)
 	case !IsAbsent(err):
 		return err
+	case !t.created || strings.HasPrefix(t.address, "@"):
+		return nil
 	}
-	if t.created && !strings.HasPrefix(t.address, "@") {
-		if err := os.Remove(t.address); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
+	if err := os.Remove(t.address); !errors.Is(err, fs.ErrNotExist) {
+		return err
 	}
 	return nil
 }
