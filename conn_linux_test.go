@@ -65,7 +65,7 @@ var sending = map[string]func(c *scm.Conn, f *os.File) error{
 var _ = DescribeTableSubtree("on", func(network string) {
 	past := time.Unix(1, 0)
 
-	waitsEnd := func(nonblocking bool) {
+	DescribeTable("calls that wait on a Conn end when a deadline is set or the Conn is closed", func(nonblocking bool) {
 		for want, end := range map[error]func(c *scm.Conn) error{
 			os.ErrDeadlineExceeded: func(c *scm.Conn) error { return c.SetDeadline(past) },
 			net.ErrClosed:          (*scm.Conn).Close,
@@ -88,11 +88,10 @@ var _ = DescribeTableSubtree("on", func(network string) {
 				wait()
 			}
 		}
-	}
-
-	It("calls that wait on a Conn end when a deadline is set or the Conn is closed", func() { waitsEnd(true) })
-
-	It("calls that wait on a Conn end in the same way after a child process made its socket blocking", func() { waitsEnd(false) })
+	},
+		Entry("while its socket is non-blocking", true),
+		Entry("after a child process made its socket blocking", false),
+	)
 
 	It("calls on a Conn whose deadline has passed neither send nor receive anything", func() {
 		a, b := pair(network)

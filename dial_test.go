@@ -141,16 +141,6 @@ var _ = DescribeTableSubtree("on", func(network string) {
 		Expect(err.Error()).To(HavePrefix("listen " + network + " @" + name + ": "))
 	})
 
-	It("Dial connects to a relative path", func() {
-		path := socketPath()
-		accept := bound(scm.Config{}, network, path)
-		here := ok(os.Getwd())
-		relative := ok(filepath.Rel(here, path))
-		client := dial(network, relative)
-		Expect(client.Write([]byte("x"))).To(Equal(1))
-		receives(accept(), "x")
-	})
-
 	It("Dial reports why an address is invalid", func() {
 		checkNoLeak()
 		path := socketPath()

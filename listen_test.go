@@ -80,9 +80,12 @@ var _ = DescribeTableSubtree("on", func(network string) {
 		Expect(os.ReadDir(filepath.Dir(path))).To(BeEmpty())
 	})
 
-	It("Close removes the socket file of a relative path after the working directory has changed", func() {
+	It("Dial and Close accept a relative path, Close also after the directory has changed", func() {
 		path := socketPath()
 		chdir(filepath.Dir(path))
+		accept := bound(scm.Config{}, network, "c")
+		Expect(dial(network, "c").Write([]byte("x"))).To(Equal(1))
+		receives(accept(), "x")
 		l := mustListen(scm.Config{}, network, "s")
 		chdir("/")
 		Expect(l.Close()).To(Succeed())
