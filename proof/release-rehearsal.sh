@@ -10,7 +10,7 @@ set -eEuo pipefail
 trap 'echo "release-rehearsal: line $LINENO failed: $BASH_COMMAND" >&2' ERR
 cd "$(dirname "$0")/.."
 
-work=$PWD/build/rehearsal
+work=$PWD/build/_rehearsal # go ignores this name, and so the Go of the chroots
 tree=$work/tree
 module=$(sed -n 's/^module //p' go.mod)
 version=$(sed -n 's/^#define SCM_VERSION "\([0-9.]*\).*/\1/p' csrc/scm_rights.h)
