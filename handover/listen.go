@@ -2,7 +2,6 @@ package handover
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -283,7 +282,7 @@ func (s passed) isAt(have net.Addr, want socket, at netip.AddrPort) bool {
 // explain wraps err, the reason that a socket could not be created. If its address overlaps that of a received socket,
 // the error names that socket.
 func (p *Process) explain(want socket, err error) error {
-	if !errors.Is(err, errInUse) {
+	if !sys.InUse(err) {
 		return err
 	}
 	p.mu.Lock()

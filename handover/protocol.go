@@ -17,6 +17,7 @@ import (
 
 	"github.com/scm-rights/scm"
 	"github.com/scm-rights/scm/framed"
+	"github.com/scm-rights/scm/internal/sys"
 )
 
 // version is the version of the protocol.
@@ -96,12 +97,7 @@ func (e *abortError) Error() string {
 
 // isGone reports whether err means that the other process has closed the connection.
 func isGone(err error) bool {
-	for _, gone := range disconnected {
-		if errors.Is(err, gone) {
-			return true
-		}
-	}
-	return false
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || sys.Disconnected(err)
 }
 
 // A peer is the process at the other end of the connection.

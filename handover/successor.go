@@ -60,9 +60,9 @@ func (p *Process) tryConnect(ctx context.Context) error {
 		return context.DeadlineExceeded
 	case errors.Is(err, errors.ErrUnsupported):
 		return nil
-	case errors.Is(err, errQueueFull): // its queue is full
+	case sys.Again(err): // its queue is full
 		return errAgain
-	case errors.Is(err, fs.ErrNotExist), errors.Is(err, errRefused):
+	case errors.Is(err, fs.ErrNotExist), sys.Refused(err):
 		control, err := scm.Config{Mode: controlMode()}.Listen(ctx, "unix", p.path)
 		if errors.Is(err, sys.ErrLive) {
 			return errAgain

@@ -28,6 +28,11 @@ func Refused(err error) bool       { return errors.Is(err, unix.ECONNREFUSED) }
 func UnknownOption(err error) bool { return errors.Is(err, unix.ENOPROTOOPT) }
 func OtherType(err error) bool     { return errors.Is(err, unix.EPROTOTYPE) }
 
+// Disconnected reports whether the other end of a connection is closed.
+func Disconnected(err error) bool {
+	return errors.Is(err, unix.ECONNRESET) || errors.Is(err, unix.EPIPE) || errors.Is(err, unix.ENOTCONN)
+}
+
 func Interrupted(err error) bool {
 	return errors.Is(err, unix.EINTR) || errors.Is(err, syscall.Errno(msg.RestartSys))
 }

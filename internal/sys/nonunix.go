@@ -55,6 +55,7 @@ func Interrupted(error) bool   { return false }
 func TableFull(error) bool     { return false }
 func InUse(error) bool         { return false }
 func Refused(error) bool       { return false }
+func Disconnected(error) bool  { return false }
 func UnknownOption(error) bool { return false }
 func OtherType(error) bool     { return false }
 func IsErrno(error) bool       { return false }
