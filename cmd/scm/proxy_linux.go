@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"sync"
 	"time"
 
+	"github.com/scm-rights/scm"
 	"github.com/scm-rights/scm/cmd/scm/internal/programs"
 	"github.com/scm-rights/scm/cmd/scm/internal/relay"
 	"github.com/scm-rights/scm/interop/report"
@@ -112,7 +114,11 @@ func (o *proxyOptions) run(ctx context.Context) error {
 	if err != nil {
 		return broken(err)
 	}
-	l, err := programs.Listen(ctx, network, o.listen)
+	config := scm.Config{}
+	if os.Geteuid() == 0 && !strings.HasPrefix(o.listen, "@") {
+		config.Mode = 0o777 // the kernel decides whether the user of the client may connect to the server
+	}
+	l, err := config.Listen(ctx, network, o.listen)
 	if err != nil {
 		return broken(err)
 	}

@@ -292,7 +292,11 @@ func TestPokeAServerThatDoesNotRead(t *testing.T) {
 			address := filepath.Join(t.TempDir(), "socket")
 			s := start(t, reexec.CommandLine("lazy server", address, fmt.Sprint(len(first))), address)
 			o := PokeOptions{PID: s.PID(), Address: address, Settle: short, Timeout: time.Second, First: []byte(first)}
+			began := time.Now()
 			trials, err := Poke(t.Context(), o)
+			if took := time.Since(began); took > 25*time.Second { // at least the timeout for each message would be longer
+				t.Errorf("it took %s", took)
+			}
 			if len(trials) > 0 || err == nil || !strings.HasPrefix(err.Error(), "the server has read none of the messages") {
 				t.Errorf("got %v, %+v", err, trials)
 			}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -11,7 +12,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/scm-rights/scm"
 	"github.com/scm-rights/scm/cmd/scm/internal/relay"
 )
 
@@ -181,10 +181,7 @@ func (p *proxyTest) through(f *Fault) (clientErr, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := CheckAddress(&address); err != nil {
-		return nil, fmt.Errorf("%w; set it with --listen", err)
-	}
-	l, err := Listen(p.ctx, network, address)
+	l, err := listenFor(network, address)
 	if err != nil {
 		return nil, err
 	}
@@ -199,7 +196,7 @@ func (p *proxyTest) through(f *Fault) (clientErr, err error) {
 	}
 	ctx, cancel := context.WithCancel(p.ctx)
 	served := make(chan error, 1)
-	go func() { served <- r.Serve(ctx, l.UnixListener) }()
+	go func() { served <- r.Serve(ctx, l) }()
 	clientErr = p.runClient(address)
 	cancel()
 	err = <-served
@@ -215,14 +212,16 @@ func (p *proxyTest) through(f *Fault) (clientErr, err error) {
 	return clientErr, err
 }
 
-// Listen creates the proxy's socket. Any client may connect to it: the kernel decides whether the user of the client, or
-// that of scm, may connect to the server.
-func Listen(ctx context.Context, network, address string) (*scm.Listener, error) {
-	config := scm.Config{}
-	if os.Geteuid() == 0 && !strings.HasPrefix(address, "@") {
-		config.Mode = 0o777
+// listenFor creates the proxy's socket, to which any client may connect: the relay connects to the server as the same user.
+func listenFor(network, address string) (*net.UnixListener, error) {
+	if err := CheckAddress(&address); err != nil {
+		return nil, fmt.Errorf("%w; set it with --listen", err)
 	}
-	return config.Listen(ctx, network, address)
+	l, err := net.ListenUnix(network, &net.UnixAddr{Net: network, Name: address})
+	if err == nil && os.Geteuid() == 0 && !strings.HasPrefix(address, "@") {
+		err = os.Chmod(address, 0o777)
+	}
+	return l, err
 }
 
 // runClient runs the client, and ends all its processes.

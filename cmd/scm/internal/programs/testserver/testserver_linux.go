@@ -2,7 +2,6 @@ package testserver
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -13,7 +12,6 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/scm-rights/scm"
 	"github.com/scm-rights/scm/cmd/scm/internal/relay"
 	"github.com/scm-rights/scm/interop/raw"
 	"golang.org/x/sys/unix"
@@ -256,28 +254,32 @@ func (s *server) ended(fds []int) {
 
 // Client is an honest client: it passes one descriptor, and then none. It retries until the server listens.
 func Client(address string) error {
-	c, err := scm.Dial(context.Background(), "unix", address)
-	for errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ECONNREFUSED) {
+	c, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = unix.Close(c) }()
+	for err = relay.Connect(c, address); err == unix.ENOENT || err == unix.ECONNREFUSED; {
 		time.Sleep(5 * time.Millisecond)
-		c, err = scm.Dial(context.Background(), "unix", address)
+		err = relay.Connect(c, address)
 	}
 	if err != nil {
 		return err
 	}
-	defer c.Close()
 	null, err := os.Open(os.DevNull)
 	if err != nil {
 		return err
 	}
 	defer null.Close()
 	for i, text := range []string{"take 1\n", "ping\n"} {
-		if _, err := c.WriteFDs([]byte(text), []int{int(null.Fd())}[i:]...); err != nil {
+		fds := []int{int(null.Fd())}[i:]
+		if _, err := raw.Send(c, [][]byte{[]byte(text)}, fds, unix.MSG_NOSIGNAL); err != nil {
 			return err
 		}
 		answer := make([]byte, 64)
-		n, err := c.Read(answer)
-		if err != nil || string(answer[:n]) != "ok\n" {
-			return fmt.Errorf("%q: got %q, %v", text, answer[:n], err)
+		n, err := unix.Read(c, answer)
+		if answer = answer[:max(n, 0)]; err != nil || string(answer) != "ok\n" {
+			return fmt.Errorf("%q: got %q, %v", text, answer, err)
 		}
 	}
 	return nil
