@@ -318,7 +318,7 @@ var _ = DescribeTableSubtree("on", func(network string) {
 			for range 60 {
 				c := []*scm.Conn{a, b}[w.IntN(2)]
 				// Make no call that would block.
-				ready := readiness(c)
+				ready := readiness(FDOf(c))
 				what := ""
 				switch send := w.IntN(2) == 0; {
 				case send && ready&unix.POLLOUT != 0:
@@ -332,10 +332,10 @@ var _ = DescribeTableSubtree("on", func(network string) {
 	})
 }, everyNetwork)
 
-// readiness returns the events that poll(2) reports for a Conn.
-func readiness(c *scm.Conn) int16 {
+// readiness returns the events that poll(2) reports for a descriptor.
+func readiness(fd int) int16 {
 	GinkgoHelper()
-	p := []unix.PollFd{{Fd: int32(FDOf(c)), Events: unix.POLLIN | unix.POLLOUT}}
+	p := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN | unix.POLLOUT}}
 	_, err := unix.Poll(p, 0)
 	for err == unix.EINTR {
 		_, err = unix.Poll(p, 0)
