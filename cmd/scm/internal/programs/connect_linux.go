@@ -77,13 +77,13 @@ func (p *poker) send(u *unit, withFDs bool) (*failure, error) {
 		p.last, p.began = u, time.Now()
 		result := p.talk(c, u, fds, alone)
 		p.hangUp(c)
-		again := p.Type == unix.SOCK_STREAM && !alone && len(u.payload) > 1
-		if again && (result == errClosed || result == errUnread && p.reads) {
-			continue
-		}
 		u.why = ""
 		if result != nil && result != errDiscarded {
 			u.why = result.Error()
+		}
+		again := p.Type == unix.SOCK_STREAM && !alone && len(u.payload) > 1
+		if again && (result == errClosed || result == errUnread && p.reads) {
+			continue
 		}
 		if result == errFull && p.server.Ended() == nil {
 			return p.full(u), nil

@@ -234,7 +234,7 @@ func (p *poker) sendAll(t *pokeTrial) (*failure, error) {
 // cannot be started again, or whose failure takes long to find out, gets no more items. The trials are those sent in the
 // round.
 func (p *poker) judge(f *failure, sent []*pokeTrial) error {
-	t, server := f.unit.trial, p.server
+	t, server, unread := f.unit.trial, p.server, f.unit.why
 	if p.PID != 0 || f.slow {
 		p.enough = fmt.Sprintf("before that, the server %s", f)
 		others := slices.DeleteFunc(slices.Clone(sent), func(o *pokeTrial) bool { return o == t })
@@ -266,7 +266,7 @@ func (p *poker) judge(f *failure, sent []*pokeTrial) error {
 		t.find(f, server.Output()) // all of it, because the server has been stopped
 		return nil
 	case alone && (t.undelivered() || ExitedWith0(f.ended)):
-		why = ""
+		why = unread
 	default:
 		why = fmt.Sprintf("the server %s %s", f, why)
 	}

@@ -66,6 +66,7 @@ func TestPoke(t *testing.T) {
 		"second":   leaks("two", "253"),
 		"rejected": leaks("newline", "4k", "second", "two", "253", "path"),
 		"closes":   {"newline skipped"},
+		"quits":    {"newline skipped"},
 		"unread":   {"newline skipped"},
 		"ebadf":    {"path crash"},
 		"opath":    {"path crash"},

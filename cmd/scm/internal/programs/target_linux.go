@@ -38,11 +38,11 @@ type target struct {
 func (t *target) find() bool {
 	if !strings.Contains(t.Address, "*") {
 		t.address = t.Address
-		return true
-	}
-	for _, address := range t.server.Listens() {
-		if match, _ := filepath.Match(t.Address, address); match {
-			t.address = address
+	} else if t.server != nil {
+		for _, address := range t.server.Listens() {
+			if match, _ := filepath.Match(t.Address, address); match {
+				t.address = address
+			}
 		}
 	}
 	return t.address != ""
@@ -68,8 +68,7 @@ func (t *target) ensure() (err error) {
 }
 
 func (t *target) start() (err error) {
-	if !strings.Contains(t.Address, "*") {
-		t.address = t.Address
+	if t.find() {
 		err = t.clear()
 	}
 	if err == nil && t.Activate {
@@ -185,12 +184,12 @@ func (t *target) await(most, least time.Duration, done func() bool) bool {
 	if least < most {
 		defer func() { t.patience -= time.Since(began) }()
 	}
-	for ; !done(); time.Sleep(2 * time.Millisecond) {
-		if time.Since(began) > limit || t.server.Ended() != nil || t.ctx.Err() != nil {
-			return false
+	for ; ; time.Sleep(2 * time.Millisecond) {
+		last := time.Since(began) > limit || t.server.Ended() != nil || t.ctx.Err() != nil
+		if ok := done(); ok || last {
+			return ok
 		}
 	}
-	return true
 }
 
 // rest waits until the server is asleep, but not for long if it is busy.

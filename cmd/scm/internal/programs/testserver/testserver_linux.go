@@ -40,6 +40,7 @@ var Faulty = []string{
 	"stuck",    // stops reading after a message with descriptors that it rejects
 	"unread",   // does not read what begins with a newline
 	"closes",   // closes the connection instead
+	"quits",    // ends instead, with status 0
 	"both",     // has the bugs of all and of opath
 }
 
@@ -161,6 +162,8 @@ func (s *server) serve(c int) {
 				time.Sleep(time.Hour)
 			case "closes":
 				return
+			case "quits":
+				os.Exit(0)
 			}
 		}
 		n, got, _, err := raw.Recv(c, [][]byte{buf}, 253, 0)
@@ -266,13 +269,10 @@ func Client(address string) error {
 	if err != nil {
 		return err
 	}
-	null, err := os.Open(os.DevNull)
-	if err != nil {
-		return err
-	}
-	defer null.Close()
+	fd, _ := unix.MemfdCreate("client", unix.MFD_CLOEXEC) // with -1, the first send fails
+	defer func() { _ = unix.Close(fd) }()
 	for i, text := range []string{"take 1\n", "ping\n"} {
-		fds := []int{int(null.Fd())}[i:]
+		fds := []int{fd}[i:]
 		if _, err := raw.Send(c, [][]byte{[]byte(text)}, fds, unix.MSG_NOSIGNAL); err != nil {
 			return err
 		}
