@@ -569,7 +569,11 @@ func TestSocketFiles(t *testing.T) {
 	}
 	_ = start(t, Config{}, p.path).Close() // without Ready: its predecessor continues
 	exists(true, p.path, web, managers)
-	eventually(t, "the attempt has failed", func() bool { return len(p.turn) == 0 })
+	eventually(t, "the attempt has failed", func() bool {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		return p.current == nil
+	})
 	closes()
 	exists(false, web)
 	_ = p.Close()
