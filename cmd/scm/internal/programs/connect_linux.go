@@ -16,9 +16,7 @@ var (
 	errUnread = errors.New("the server has not read it")
 	errClosed = errors.New("the server closed the connection before it read anything")
 	errFull   = errors.New("the queue of the server stays full")
-
-	// The kernel has discarded the second message, so that nothing of it can be left.
-	errDiscarded = errors.New("the server closed the connection after the first message")
+	errFirst  = errors.New("the server closed the connection after the first message") // the kernel discarded the second
 )
 
 // A failure is what happened to a server after a unit.
@@ -78,7 +76,7 @@ func (p *poker) send(u *unit, withFDs bool) (*failure, error) {
 		result := p.talk(c, u, fds, alone)
 		p.hangUp(c)
 		u.why = ""
-		if result != nil && result != errDiscarded {
+		if result != nil && result != errFirst {
 			u.why = result.Error()
 		}
 		again := p.Type == unix.SOCK_STREAM && !alone && len(u.payload) > 1
@@ -93,7 +91,7 @@ func (p *poker) send(u *unit, withFDs bool) (*failure, error) {
 			return nil, fault
 		}
 		f := p.failed(err)
-		u.trial.closed = u.trial.closed || f == nil && result == errDiscarded
+		u.trial.closed = u.trial.closed || f == nil && result == errFirst
 		return f, nil
 	}
 }
@@ -136,7 +134,7 @@ func (p *poker) talk(c int, u *unit, fds []int, alone bool) error {
 	err := p.say(c, u, u.payload[:n], fds)
 	switch {
 	case err == errClosed && read:
-		return errDiscarded
+		return errFirst
 	case err == nil && alone:
 		_ = p.say(c, u, u.payload[n:], nil) // the server has the descriptors
 	}

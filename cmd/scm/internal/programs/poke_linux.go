@@ -73,7 +73,7 @@ func (t *pokeTrial) end() {
 		t.Notes = append(t.Notes, "not all connections: "+without[0].why)
 	}
 	if t.closed {
-		t.Notes = append(t.Notes, errDiscarded.Error())
+		t.Notes = append(t.Notes, errFirst.Error())
 	}
 	if t.rejected {
 		t.Notes = append(t.Notes, "the kernel rejects descriptors for this server (EPERM), as with SO_PASSRIGHTS, and only the bytes were sent")
@@ -98,13 +98,12 @@ func Poke(ctx context.Context, o PokeOptions) ([]Trial, error) {
 	defer p.stop()
 	var trials []*pokeTrial
 	for _, it := range items {
-		payloads := slices.Clone(it.payloads)
-		switch {
-		case o.PID == 0 || o.Dangerous:
-		case it.dangerous:
-			continue
-		default:
-			payloads = slices.CompactFunc(payloads, bytes.Equal)
+		payloads := it.payloads
+		if o.PID != 0 && !o.Dangerous {
+			if it.dangerous {
+				continue
+			}
+			payloads = slices.CompactFunc(slices.Clone(payloads), bytes.Equal)
 		}
 		t := &pokeTrial{item: it, Trial: Trial{What: it.name}}
 		for _, payload := range payloads {

@@ -46,13 +46,11 @@ func CheckAddress(address *string) error {
 
 // Network returns the name that package net has for a type of socket to which a proxy can connect.
 func Network(address string, typ int) (string, error) {
-	switch typ {
-	case unix.SOCK_STREAM:
-		return "unix", nil
-	case unix.SOCK_SEQPACKET:
-		return "unixpacket", nil
+	network := map[int]string{unix.SOCK_STREAM: "unix", unix.SOCK_SEQPACKET: "unixpacket"}[typ]
+	if network == "" {
+		return "", fmt.Errorf("%s is a datagram socket, and a proxy needs connections: use scm poke", address)
 	}
-	return "", fmt.Errorf("%s is a datagram socket, and a proxy needs connections: use scm poke", address)
+	return network, nil
 }
 
 // Dial connects a socket to an address: a path, or @NAME for an abstract one. If typ is 0, it finds out the type of the
@@ -100,16 +98,10 @@ func IsAbsent(err error) bool {
 func (s *Server) WaitListening(ctx context.Context, address string) error {
 	connect := time.Now().Add(time.Second)
 	return s.Await(ctx, func() bool {
-		if Listening(address) {
-			return true
-		}
 		if time.Now().Before(connect) {
-			return false
+			return Listening(address)
 		}
-		fd, _, err := Dial(address, 0, time.Second)
-		if err == nil {
-			unix.Close(fd)
-		}
+		_, err := SocketType(address)
 		return err == nil
 	})
 }
