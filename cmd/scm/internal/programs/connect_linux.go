@@ -63,7 +63,7 @@ func (p *poker) send(u *unit, withFDs bool) (*failure, error) {
 	case withFDs:
 		fds = slices.Repeat([]int{t.marker.FD()}, t.fds)
 	}
-	for alone := false; ; alone = true {
+	for alone := u.alone; ; alone = true {
 		c, err := p.dial()
 		if err != nil {
 			f := p.failed(err)
@@ -79,8 +79,7 @@ func (p *poker) send(u *unit, withFDs bool) (*failure, error) {
 		if result != nil && result != errFirst {
 			u.why = result.Error()
 		}
-		again := p.Type == unix.SOCK_STREAM && !alone && len(u.payload) > 1
-		if again && (result == errClosed || result == errUnread && p.reads) {
+		if !alone && p.splits(u) && (result == errClosed || result == errUnread && p.reads) {
 			continue
 		}
 		if result == errFull && p.server.Ended() == nil {
@@ -94,6 +93,11 @@ func (p *poker) send(u *unit, withFDs bool) (*failure, error) {
 		u.trial.closed = u.trial.closed || f == nil && result == errFirst
 		return f, nil
 	}
+}
+
+// splits reports whether the first byte of a message can be sent alone, and was not.
+func (p *poker) splits(u *unit) bool {
+	return p.Type == unix.SOCK_STREAM && len(u.payload) > 1 && !u.alone
 }
 
 // full says what it means that the queue of the server has been full for the timeout. Only a server whose threads are

@@ -43,6 +43,7 @@ type unit struct {
 	trial   *pokeTrial
 	payload []byte
 	done    bool   // it must not be sent again
+	alone   bool   // the first byte of the message is sent alone
 	why     string // why it has no verdict, or ""
 }
 
@@ -263,6 +264,9 @@ func (p *poker) judge(f *failure, sent []*pokeTrial) error {
 		return err
 	case why == "":
 		t.find(f, server.Output()) // all of it, because the server has been stopped
+		return nil
+	case alone && ExitedWith0(f.ended) && unread != "" && p.splits(f.unit):
+		f.unit.alone = true // the next round sends it again
 		return nil
 	case alone && (t.undelivered() || ExitedWith0(f.ended)):
 		why = unread

@@ -314,18 +314,23 @@ func lazyServer(args []string) {
 		if c, _, err = unix.Accept(l); err == nil && n > 0 {
 			_, _ = unix.Read(c, make([]byte, n))
 		}
+		if slices.Contains(args, "exit") {
+			return
+		}
 		if slices.Contains(args, "close") {
 			unix.Close(c)
 		}
 	}
 }
 
-// A server that closes a connection after the beginning of a message has received its descriptors.
+// A server that closes a connection, or ends, after the beginning of a message has received its descriptors.
 func TestPokeAServerThatReadsTheBeginning(t *testing.T) {
-	address := filepath.Join(t.TempDir(), "socket")
-	args := reexec.CommandLine("lazy server", address, "8", "close")
-	if got := found(poke(t, PokeOptions{Args: args, Address: address, Settle: limit})); len(got) > 0 {
-		t.Errorf("got %q", got)
+	for _, then := range []string{"close", "exit"} {
+		address := filepath.Join(t.TempDir(), "socket")
+		args := reexec.CommandLine("lazy server", address, "8", then)
+		if got := found(poke(t, PokeOptions{Args: args, Address: address, Settle: limit})); len(got) > 0 {
+			t.Errorf("%s: got %q", then, got)
+		}
 	}
 }
 
