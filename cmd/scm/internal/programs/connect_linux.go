@@ -16,7 +16,7 @@ var (
 	errUnread = errors.New("the server has not read it")
 	errClosed = errors.New("the server closed the connection before it read anything")
 	errFull   = errors.New("the queue of the server stays full")
-	errFirst  = errors.New("the server closed the connection after the first message") // the kernel discarded the second
+	errFirst  = errors.New("the server closed the connection after the first message") // the next is lost
 )
 
 // A failure is what happened to a server after a unit.
