@@ -16,9 +16,10 @@ take(unsigned int rejected, size_t room)
 	union scm_control control;
 	struct scm_message m;
 	struct msghdr msg;
-	struct cmsghdr *cmsg;
+	struct ucred others = {1, 1, 1};
 	int fds[SENT], came[SENT];
 	int before = open_count();
+	scm_len length;
 	size_t kept = 0;
 	size_t i;
 
@@ -30,12 +31,11 @@ take(unsigned int rejected, size_t room)
 	while (kept < SENT && kept < room && fds[kept] >= 0)
 		kept++;
 	msg.msg_control = control.bytes;
-	msg.msg_controllen += CMSG_SPACE(sizeof(fds));
-	cmsg = CMSG_FIRSTHDR(&msg);
-	cmsg->cmsg_level = SOL_SOCKET;
-	cmsg->cmsg_type = SCM_RIGHTS;
-	cmsg->cmsg_len = CMSG_LEN(sizeof(fds));
-	memcpy(CMSG_DATA(cmsg), fds, sizeof(fds));
+	scm_put(&msg, SCM_CREDENTIALS, &others, sizeof(others));
+	scm_put(&msg, SCM_RIGHTS, fds, sizeof(fds));
+	length = (scm_len)msg.msg_controllen;
+	scm_put(&msg, SCM_RIGHTS, fds, sizeof(fds)); /* of an earlier receive, behind the end */
+	msg.msg_controllen = length;
 	m.fds = came;
 	scm_take(&m, room, &msg);
 	CHECK_EQ(m.nfds, kept);
