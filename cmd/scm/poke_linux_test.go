@@ -127,7 +127,14 @@ func TestPokeList(t *testing.T) {
 
 func TestPokeReports(t *testing.T) {
 	dir := t.TempDir()
-	if r := poke(t, "opath", "--settle=10ms", "--report", dir+"/r.json", "--report", dir+"/r.xml", "--report", dir+"/r.txt"); r.code != 1 {
+	args := []string{"poke", "--timeout=1m", "--settle=10ms", "--name=mine", "--socket", dir + "/socket"}
+	for _, name := range []string{"/r.json", "/r.xml", "/r.txt"} {
+		args = append(args, "--report", dir+name)
+	}
+	// The report has only what the server prints during the item.
+	args = append(args, "--", "/bin/sh", "-c", `echo started; exec "$0" "$@"`)
+	args = append(args, reexec.CommandLine("poked server", "opath", "stream", dir+"/socket")...)
+	if r := command(t, args...); r.code != 1 {
 		t.Fatal(r.text())
 	}
 	var got programs.Report
@@ -139,7 +146,10 @@ func TestPokeReports(t *testing.T) {
 	if err != nil || got.Tool != "scm poke" || last.What != "path" || last.Findings[0].Check != programs.CheckCrash || last.Output != "assertion failed: not O_PATH" {
 		t.Errorf("%v\n%s", err, text)
 	}
-	for name, want := range map[string]string{"/r.xml": `<testsuites name="scm poke"`, "/r.txt": "path       FOUND crash@mine: is killed by SIGKILL after a descriptor opened with O_PATH\n"} {
+	for name, want := range map[string]string{
+		"/r.xml": `<testsuites name="scm poke"`,
+		"/r.txt": "path       FOUND crash@mine: is killed by SIGKILL after a descriptor opened with O_PATH. To fix it: https://",
+	} {
 		if text, err := os.ReadFile(dir + name); err != nil || !strings.Contains(string(text), want) {
 			t.Errorf("%s: %v\n%s", name, err, text)
 		}

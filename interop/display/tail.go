@@ -20,6 +20,13 @@ func (t *Tail) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
+// Reset forgets all bytes.
+func (t *Tail) Reset() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.text = nil
+}
+
 // String returns the bytes as readable text.
 func (t *Tail) String() string {
 	t.mu.Lock()

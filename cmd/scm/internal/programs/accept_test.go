@@ -128,16 +128,27 @@ func TestReportConsole(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := `byte       accepted leak@x: keeps 1 of 1 (it stores them)
-newline    FOUND crash@x: ends
+newline    FOUND crash@x: ends. To fix it: https://github.com/scm-rights/scm/blob/main/docs/programs.md#crash
 newline    note: a note
 zeros      NOT FOUND although accepted: file:2: zeros leak@x
 ones       no verdict: a reason
-The server printed:
+The server printed during newline:
 | an assertion
 | ::error::
 x: 1 finding, 1 accepted, 1 accepted but not found, 1 without a verdict, 1 accepted line set aside
 `
 	if b.String() != want {
+		t.Errorf("got\n%s", b.String())
+	}
+	// Items with the same finding share a line, and so do those without one.
+	b.Reset()
+	r = NewReport("scm poke", "v1", "x", "", linux)
+	r.Trials = []Trial{{What: "byte"}, {What: "newline"}, {What: "zeros"}, {What: "ones"}}
+	r.Trials[0].Find(CheckLeak, "keeps 1 of 1")
+	r.Trials[2].Find(CheckLeak, "keeps 1 of 1")
+	want = "byte, zeros FOUND leak@x: keeps 1 of 1. To fix it: " + remedies + "leak\n" +
+		"newline, ones ok\nx: 2 findings\n"
+	if _ = r.Console(&b); b.String() != want {
 		t.Errorf("got\n%s", b.String())
 	}
 	b.Reset()
@@ -167,8 +178,8 @@ func TestReportFiles(t *testing.T) {
 	for _, want := range []string{
 		`<testsuites name="scm poke" tests="5" failures="1" errors="1" time="0.000">`,
 		`<testsuite name="x" tests="5" failures="1" errors="1" skipped="2" time="0.000">`,
-		`<skipped message="byte       accepted leak@x: keeps 1 of 1 (it stores them)">`,
-		`<failure message="newline    FOUND crash@x: ends">`,
+		`<skipped message="accepted leak@x: keeps 1 of 1 (it stores them)">`,
+		`<failure message="FOUND crash@x: ends. To fix it: https://`,
 		"| ::error::</failure>",
 		`<testcase classname="x" name="zeros" time="0.000"></testcase>`,
 		`<error message="a signal">`,

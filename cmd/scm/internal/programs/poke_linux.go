@@ -54,9 +54,10 @@ type pokeTrial struct {
 	units    []*unit
 	judged   bool
 	marker   *Marker
-	sent     int  // descriptors on this server
-	rejected bool // the kernel has rejected the descriptors of a message, but not its bytes
-	closed   bool // a second message was discarded
+	printed  string // by the server while the item was sent
+	sent     int    // descriptors on this server
+	rejected bool   // the kernel has rejected the descriptors of a message, but not its bytes
+	closed   bool   // a second message was discarded
 }
 
 // undelivered reports whether the kernel has rejected every descriptor of the trial, so that none can be the reason for a failure.
@@ -198,7 +199,9 @@ func (p *poker) round(todo []*pokeTrial) error {
 			p.Progress(t.What)
 		}
 		began := time.Now()
+		p.server.output.Reset()
 		f, err := p.sendAll(t)
+		t.printed = p.server.output.String()
 		t.Seconds += time.Since(began).Seconds()
 		if err != nil {
 			return err
@@ -369,7 +372,7 @@ func (p *poker) settle(todo []*pokeTrial) error {
 		if n := Count(held[t.marker]); n > 0 {
 			text := fmt.Sprintf("keeps %d of %d descriptors after the end of the connections", n, t.sent)
 			t.Find(CheckLeak, text+p.extent(held[t.marker], t.sent/t.fds))
-			t.Output = p.server.Output()
+			t.Output = t.printed
 		}
 		t.end()
 	}

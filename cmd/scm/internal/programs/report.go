@@ -52,40 +52,41 @@ func (r *Report) JSON(w io.Writer) error {
 	return err
 }
 
-// Console writes the report for a person: a line for each trial, what was found, and the verdict.
+// Console writes the report for a person: each result, with the trials that have it, and the verdict.
 func (r *Report) Console(w io.Writer) error {
 	var b strings.Builder
+	var lines []string
+	trials := map[string][]string{}
 	for _, t := range r.Trials {
 		for _, line := range r.lines(t) {
-			b.WriteString(display.Block("", line) + "\n")
+			if trials[line] == nil {
+				lines = append(lines, line)
+			}
+			trials[line] = append(trials[line], t.What)
 		}
 	}
-	if output := r.output(); output != "" {
-		b.WriteString(display.Block("", "The server printed:\n"+output) + "\n")
+	for _, line := range lines {
+		line = fmt.Sprintf("%-10s %s", strings.Join(trials[line], ", "), line)
+		b.WriteString(display.Block("", line) + "\n")
+	}
+	shown := func(t Trial) bool { return t.Failed() && t.Output != "" }
+	if i := slices.IndexFunc(r.Trials, shown); i >= 0 {
+		t := r.Trials[i]
+		b.WriteString(display.Block("", "The server printed during "+t.What+":\n"+t.Output) + "\n")
 	}
 	b.WriteString(display.Block("", r.Verdict()) + "\n")
 	_, err := io.WriteString(w, b.String())
 	return err
 }
 
-// output returns what the server has printed in the first trial with a finding.
-func (r *Report) output() string {
-	for _, t := range r.Trials {
-		if t.Failed() && t.Output != "" {
-			return t.Output
-		}
-	}
-	return ""
-}
-
-// lines returns the lines about a trial.
+// lines returns the lines about a trial, without its name.
 func (r *Report) lines(t Trial) (lines []string) {
 	say := func(format string, a ...any) {
-		lines = append(lines, fmt.Sprintf("%-10s", t.What)+" "+fmt.Sprintf(format, a...))
+		lines = append(lines, fmt.Sprintf(format, a...))
 	}
 	for _, f := range t.Findings {
 		if f.Accepted == "" {
-			say("FOUND %s@%s: %s", f.Check, r.Program, f.Text)
+			say("FOUND %s@%s: %s. To fix it: %s", f.Check, r.Program, f.Text, f.Remedy)
 		} else {
 			say("accepted %s@%s: %s (%s)", f.Check, r.Program, f.Text, f.Accepted)
 		}

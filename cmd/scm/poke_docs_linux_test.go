@@ -1,0 +1,106 @@
+package main
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/scm-rights/scm/internal/fdtest"
+)
+
+// snippetServers contain servers for the functions of docs/programs.md, and the line of each that closes a descriptor.
+// A server that gets no credentials ends.
+var snippetServers = map[string]struct{ file, closes, forgets, server string }{
+	"c": {"server.c", "close(fd);", "(void)fd;", `
+#include <sys/un.h>
+
+int
+main(int argc, char **argv)
+{
+	struct sockaddr_un name = {.sun_family = AF_UNIX};
+	int on = 1, sock, l = socket(AF_UNIX, SOCK_STREAM, 0);
+
+	strncpy(name.sun_path, argv[argc - 1], sizeof(name.sun_path) - 1);
+	if (bind(l, (struct sockaddr *)&name, sizeof(name)) != 0 ||
+	    setsockopt(l, SOL_SOCKET, SO_PASSCRED, &on, sizeof(on)) != 0 || listen(l, 9) != 0)
+		return 1;
+	while ((sock = accept(l, NULL, NULL)) >= 0) {
+		struct ucred sender = {0};
+		char buf[8192];
+
+		while (receive_from(sock, buf, sizeof(buf), &sender) > 0)
+			if (sender.pid == 0)
+				return 1;
+		close(sock);
+	}
+	return 1;
+}
+`},
+	"go": {"server.go", "syscall.Close(fd)", "_ = fd", `
+func main() {
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: os.Args[1]})
+	for err == nil {
+		var conn *net.UnixConn
+		if conn, err = l.AcceptUnix(); err != nil {
+			break
+		}
+		raw, _ := conn.SyscallConn()
+		raw.Control(func(fd uintptr) {
+			syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_PASSCRED, 1)
+		})
+		for {
+			n, sender, err := receiveFrom(conn, make([]byte, 8192))
+			if err != nil || n == 0 {
+				break
+			}
+			if sender == nil || sender.Pid == 0 {
+				panic("no credentials")
+			}
+		}
+		conn.Close()
+	}
+	panic(err)
+}
+`},
+}
+
+// The functions for daemons that want only credentials keep nothing. Without the line that closes, they do.
+func TestPokeSnippets(t *testing.T) {
+	page := contents(t, "../../docs/programs.md")
+	for language, s := range snippetServers {
+		t.Run(language, func(t *testing.T) {
+			t.Parallel()
+			snippet := regexp.MustCompile("(?s)```" + language + "\n(.*?)```").FindStringSubmatch(page)
+			if snippet == nil || strings.Count(snippet[1], s.closes) != 1 {
+				t.Fatal("docs/programs.md has no function that closes descriptors")
+			}
+			if _, err := exec.LookPath("cc"); language == "c" && err != nil {
+				fdtest.Missing(t, err.Error())
+			}
+			for closes, code := range map[string]int{s.closes: 0, s.forgets: 1} {
+				dir := t.TempDir()
+				source := strings.Replace(snippet[1], s.closes, closes, 1) + s.server
+				build := exec.Command("cc", "-std=c99", "-Wall", "-Wextra", "-Werror", "-o", "server", s.file)
+				if language == "go" {
+					source = "package main\n\nimport (\n\t\"net\"\n\t\"os\"\n\t\"syscall\"\n)\n\n" + source
+					build = exec.Command("go", "build", "-o", "server", s.file)
+				}
+				build.Dir = dir
+				if err := os.WriteFile(filepath.Join(dir, s.file), []byte(source), 0o600); err != nil {
+					t.Fatal(err)
+				}
+				if out, err := build.CombinedOutput(); err != nil {
+					t.Fatalf("%v\n%s", err, out)
+				}
+				socket := filepath.Join(dir, "socket")
+				r := command(t, "poke", "--timeout=1m", "--settle=1s", "--socket", socket, "--", dir+"/server", socket)
+				if r.code != code || code == 1 && !strings.Contains(r.stdout, "FOUND leak@server: ") {
+					t.Errorf("with %s: exit status %d, want %d\n%s", closes, r.code, code, r.text())
+				}
+			}
+		})
+	}
+}
