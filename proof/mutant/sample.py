@@ -22,10 +22,10 @@ from pathlib import Path
 
 SUITES = {"csrc": ["csrc/test", "."], "internal/pure": ["internal/pure", "."]}
 GINKGO = (".", "fdchannel", "wire")
-# Real programs, stress, and tests that build programs are left out.
-FLAGS = """'-ginkgo.label-filter=!stress && !real && !gvisor && !memory' -ginkgo.seed=1 \
-    -ginkgo.v -ginkgo.no-color -ginkgo.grace-period=2s -ginkgo.json-report=/var/tmp/report.json"""
-SKIP = "TestDBus|TestWayland|TestQMP|TestVarlink|TestVarlinkctl|TestPython"
+# Real programs, stress, allocation and tests that build programs are left out.
+FLAGS = """'-ginkgo.label-filter=!(stress || real || gvisor || memory || catalogue)' -ginkgo.v \
+    -ginkgo.seed=1 -ginkgo.no-color -ginkgo.grace-period=2s -ginkgo.json-report=/tmp/json"""
+SKIP = ["Test(DBus|Wayland|QMP|Varlink|Varlinkctl|Python)", "allocat"]
 PASSED = ("--- PASS:", "ok", "passed", "--- SKIP:", "skipped", "pending")
 STUCK = ("=== RUN", "timedout", "interrupted")
 
@@ -33,12 +33,13 @@ STUCK = ("=== RUN", "timedout", "interrupted")
 # limits, sees no other processes or sockets, and writes only to file systems in memory.
 APART = "timeout -sKILL {} unshare -m -p -n -i --fork --kill-child --mount-proc sh -euc"
 INSIDE = """mount -o remount,bind,ro /
-mount -t tmpfs -o size=512m none /var/tmp
-mount -t tmpfs -o size=64m none /dev/shm
+mount -t tmpfs -o size=512m none /dev/shm
+mkdir -m 1777 /dev/shm/tmp /dev/shm/work
+mount -t overlay -o lowerdir=/tmp,upperdir=/dev/shm/tmp,workdir=/dev/shm/work none /tmp
 ip link set lo up
 setpriv --reuid=64000 --regid=64000 --clear-groups --no-new-privs --bounding-set=-all \
     prlimit --as=8589934592 --nproc=1000 --fsize=268435456 --nofile=4096 --core=0 \
-    env -i HOME=/var/tmp TMPDIR=/var/tmp LANG=C.UTF-8 PATH=/usr/local/bin:/usr/bin:/bin:/sbin \
+    env -i HOME=/tmp LANG=C.UTF-8 PATH=/usr/local/bin:/usr/bin:/bin:/sbin \
     GOMEGA_DEFAULT_EVENTUALLY_TIMEOUT=3s SCM_TEST_ALONE=1 sh -c "$0" </dev/null 2>&1"""
 
 
@@ -52,8 +53,7 @@ def mutants(file):
     """Yield the mutants of the functions of a file in Go or C."""
     text = Path(file).read_text()
     old = text.splitlines(True)
-    start = r"func (?:\([^)\n]*\) )?"
-    spans = rf"(?m)^{start}(\w+)[^\n]*}}$|^(?:{start})?(\w+)[([](?s:.*?)^}}"
+    spans = r"(?m)^func (?:\(.*?\) )?(\w+).*}$|^(?:func (?:\(.*?\) )?)?(\w+)[([](?s:.*?)^}"
     inside = {}
     for m in re.finditer(spans, text):
         first, last = (text.count("\n", 0, at) + 1 for at in m.span())
@@ -73,23 +73,22 @@ def mutants(file):
 
 
 def change(package, m, work):
-    """Write work/changed and an overlay. Return the file, or None if the diff does not apply."""
-    # The function may have moved to another file.
+    """Apply a diff to its file or to another one of the package, in an overlay. Return the file."""
     for path in [Path(m["file"]), *sorted(Path(package).glob("*.[cgh]*"))]:
-        patch = f"test -f {path} && patch -sfr- -o {work}/changed {path}"
+        patch = f"test -f {path} && patch -sfr- -o {work}/{path.name} {path}"
         if sh(patch, input=m["diff"]) is not None:
-            overlay = json.dumps({"Replace": {str(path.resolve()): f"{work}/changed"}})
+            overlay = json.dumps({"Replace": {str(path.resolve()): f"{work}/{path.name}"}})
             Path(work, "overlay.json").write_text(overlay)
             return path
 
 
 def compiled(package, m, work):
     """Return the object code without its build ID, or False if the mutant does not compile."""
-    change(package, m, work)
+    file = change(package, m, work)
     command = f"go build -overlay={work}/overlay.json -o {work}/object ./{package}"
     if not m["file"].endswith(".go"):
         command = "gcc -std=c99 -D_GNU_SOURCE -fkeep-static-functions -fkeep-inline-functions"
-        command += f" -I{package} -O1 -S -o {work}/object -xc {work}/changed"
+        command += f" -I{package} -O1 -S -o {work}/object -xc {work}/{file.name}"
     made = sh(command) is not None
     return made and re.sub(rb"[\w-]{20}/[\w-]{20}", b"", Path(work, "object").read_bytes())
 
@@ -97,7 +96,7 @@ def compiled(package, m, work):
 def draw(package, seed, count):
     """Print mutants with other object code: one of each function, then a second one, and so on."""
     chance, work, left, healthy = random.Random(f"{seed} {package}"), tempfile.mkdtemp(), {}, {}
-    files = sh("go list -f '{{.GoFiles}}{{.CgoFiles}}{{.CFiles}}{{.HFiles}}' ./" + package)
+    files = sh("go list -f '{{.GoFiles}}{{.CFiles}}{{.HFiles}}' ./" + package)
     for file in [f"{package}/{f}" for f in re.findall(r"[\w.]+", files) if f != "other.h"]:
         healthy[file] = compiled(package, {"file": file, "diff": ""}, work)
         nth = {}
@@ -129,7 +128,7 @@ def build(package, suite, m, work):
         names = {p.stem for p in Path(suite).glob("*.c")} - {"check", "prepare", "raw"}
         programs = " ".join(f"b/test/{name}" for name in sorted(names))
         program = f"cd {work}/csrc && sh test/run.sh csrc 'timeout 20' {programs} #"
-        command = f"cp -r csrc {work} && cp {work}/changed {work}/{file} && cd {work}/csrc"
+        command = f"cp -r csrc {work} && cp {work}/*.[cgh]* {work}/csrc && cd {work}/csrc"
         command += f" && make BUILD=b CFLAGS=-O1 WERROR= {programs}"
     return program if file and sh(command) is not None else None
 
@@ -138,6 +137,7 @@ def outcome(suite, text, report):
     """Return what became of each test, in the words of the tool that ran it."""
     lines = r"(?m)^ *(=== RUN|--- PASS:|--- FAIL:|--- SKIP:|ok|not ok) +(.*?)(?: \([\d.]+s\))?$"
     state = {name: what for what, name in re.findall(lines, text)}
+    state |= dict.fromkeys(re.findall(r"--- FAIL: (\S+) .*\npanic: ", text), "=== RUN")
     if suite in GINKGO and state.pop("TestSuite", None) != "--- PASS:" and not report:
         # Without a report, Ginkgo has crashed in the last spec that it printed.
         state |= dict.fromkeys(re.findall(r"(?m)^-{30}\n(.*)", text)[-1:], "interrupted")
@@ -154,12 +154,13 @@ def attempt(job):
     sh(f"chmod 755 {work}")
     program = build(package, suite, m, work)
     start = time.time()
-    while program and again and len(stuck) < 2:
-        skip = "|".join([SKIP, *[re.escape(t).replace("'", ".") for t in stuck]])
-        flags = f"-test.short -test.timeout={limit}s '-test.skip=^({re.sub('/[^|]*', '', skip)})$'"
+    while program and again and time.time() - start < max(limit, 60):
+        skip = SKIP + [re.escape(t).replace("'", ".") for t in stuck]
+        names = "|".join(f"^{t.replace('/', '$/^')}$" for t in skip)
+        flags = f"-test.short -test.timeout={limit}s '-test.skip={names}'"
         if suite in GINKGO:
-            flags = f"{FLAGS} -ginkgo.timeout={limit}s '-ginkgo.skip={skip}'"
-            flags += "; s=$?; echo; echo @report; cat /var/tmp/report.json 2>&-; exit $s"
+            flags = f"{FLAGS} -ginkgo.timeout={limit}s '-ginkgo.skip={'|'.join(skip)}'"
+            flags += "; s=$?; echo; echo @report; cat /tmp/json 2>&-; exit $s"
         apart = [*APART.format(limit + 20).split(), INSIDE, f"{program} {flags}"]
         done = subprocess.run(apart, check=False, capture_output=True, text=True, errors="replace")
         text, _, report = done.stdout.partition("\n@report\n")
@@ -170,7 +171,7 @@ def attempt(job):
     sh(f"rm -r {work}")
     failed = stuck + [t for t, s in state.items() if s not in PASSED + STUCK]
     if program and done.returncode and not failed:
-        failed = re.findall("# csrc: failed: (.*)", text) or ["exit"]
+        failed = "".join(re.findall("# csrc: failed: (.*)", text)).split() or ["exit"]
     m = {**m, "stage": suite, "built": bool(program), "killed_by": failed, "stuck": stuck}
     m["passed"] = [t for t, s in state.items() if s in PASSED[:3] and not m["diff"]]
     return {**m, "seconds": round(time.time() - start, 1)}
@@ -191,10 +192,9 @@ def run(package, sample, results, only=None):
                     unsound |= set() if r["diff"] else set(r["killed_by"])
                     r["killed_by"] = [t for t in r["killed_by"] if t not in unsound]
                     print(json.dumps({**r, "unsound": sorted(unsound)}), file=file)
-                limit = 5 + int(3 * r["seconds"])
+                limit = 20 + int(3 * r["seconds"])
 
 
 if __name__ == "__main__":
-    tags = "" if sys.argv[2] == "csrc" else "scm_purego"
-    os.environ["GOFLAGS"] = f"-ldflags=-w -vet=off -tags={tags}"
+    os.environ["GOFLAGS"] = "-vet=off -ldflags=-w" + " -tags=scm_purego" * (sys.argv[2] != "csrc")
     {"draw": draw, "run": run}[sys.argv[1]](*sys.argv[2:])
