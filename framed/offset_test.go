@@ -49,9 +49,7 @@ func overAllSplits(t *testing.T, a, b *scm.Conn, pieces []piece, files []*os.Fil
 	for ends := range 1 << (total - 1) {
 		limit(t, a, b)
 		for _, p := range pieces {
-			if _, err := a.WriteFiles([]byte(p.bytes), files[:p.files]...); err != nil {
-				t.Fatal(err)
-			}
+			write(t, a, p.bytes, files[:p.files]...)
 		}
 		r := splitReader{framed.NewReader(b, framed.Limits{}), ends, total}
 		read(bufio.NewReader(r), r)
@@ -62,21 +60,26 @@ func overAllSplits(t *testing.T, a, b *scm.Conn, pieces []piece, files []*os.Fil
 	}
 }
 
-// readThree reads a message of three bytes and takes its files by the offset of its end.
-func readThree(t *testing.T, in *bufio.Reader, r splitReader) []*os.File {
+// readThree reads a message of three bytes and takes n files, or those up to its end if n is upToEnd.
+func readThree(t *testing.T, in *bufio.Reader, r splitReader, n int) (files []*os.File) {
 	t.Helper()
 	if _, err := io.ReadFull(in, make([]byte, 3)); err != nil {
 		t.Fatal(err)
 	}
-	files, err := r.TakeUpTo(r.Offset() - int64(in.Buffered()))
+	files, err := r.Take(max(n, 0))
+	if n == upToEnd {
+		files, err = r.TakeUpTo(r.Offset() - int64(in.Buffered()))
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
 	return files
 }
 
-// Each message has 0 to 2 files and is sent in one piece or in two.
-func TestTakeUpToFindsTheFilesOfEachMessageOverAllSplits(t *testing.T) {
+const upToEnd = -1
+
+// Each message has 0 to 2 files and is sent in one piece or in two. Take and TakeUpTo alternate.
+func TestTakeAndTakeUpToFindTheFilesOfEachMessageOverAllSplits(t *testing.T) {
 	longest := 3
 	if testing.Short() {
 		longest = 2
@@ -100,7 +103,11 @@ func TestTakeUpToFindsTheFilesOfEachMessageOverAllSplits(t *testing.T) {
 			overAllSplits(t, a, b, pieces, files, func(in *bufio.Reader, r splitReader) {
 				runs++
 				for i, n := range counts {
-					if got := readThree(t, in, r); !same(got, files[:n]) {
+					count := n
+					if (runs+i)%2 == 0 {
+						count = upToEnd
+					}
+					if got := readThree(t, in, r, count); !same(got, files[:n]) {
 						t.Errorf("message %d: got %d files, want %d", i, len(got), n)
 					}
 				}
@@ -139,7 +146,7 @@ func TestTakeUpToIsTooEarlyOnlyIfAReadEndsInsideTheSendmsg(t *testing.T) {
 				var got []*os.File
 				for range 3 {
 					before := len(got)
-					got = append(got, readThree(t, in, r)...)
+					got = append(got, readThree(t, in, r, upToEnd)...)
 					if offset := int(r.Offset()) - in.Buffered(); len(got) > before && (offset-3 >= end || offset < end) {
 						t.Errorf("the files received up to offset %d were taken at %d", end, offset)
 					}
@@ -153,7 +160,7 @@ func TestTakeUpToIsTooEarlyOnlyIfAReadEndsInsideTheSendmsg(t *testing.T) {
 					t.Error("not all files were taken by the end of the message that owns them")
 				}
 				for in.Buffered() > 0 || int(r.Offset()) < r.total {
-					if got := readThree(t, in, r); len(got) != 0 {
+					if got := readThree(t, in, r, upToEnd); len(got) != 0 {
 						t.Error("files were taken too late")
 					}
 				}
@@ -162,26 +169,6 @@ func TestTakeUpToIsTooEarlyOnlyIfAReadEndsInsideTheSendmsg(t *testing.T) {
 				t.Errorf("in %d splits the files were early, in %d they were not", early, exact)
 			}
 		})
-	}
-}
-
-// Of two messages in one sendmsg, TakeUpTo gives the files to the second, even if they are the first's.
-func TestNoOffsetIsSafeIfAMessageFollowsInTheSameSendmsg(t *testing.T) {
-	a, b := connect(t, scm.Config{})
-	files := open(t, 1)
-	if _, err := a.WriteFiles([]byte("AAABBB"), files...); err != nil {
-		t.Fatal(err)
-	}
-	r := framed.NewReader(b, framed.Limits{})
-	defer r.Close()
-	if _, err := io.ReadFull(r, make([]byte, 6)); err != nil {
-		t.Fatal(err)
-	}
-	if got, err := r.TakeUpTo(3); got != nil || err != nil {
-		t.Errorf("at the end of the first message: %v, %v", got, err)
-	}
-	if got, err := r.TakeUpTo(6); !same(got, files) {
-		t.Errorf("at the end of the second message: %v, %v", got, err)
 	}
 }
 
@@ -222,9 +209,7 @@ func TestTakeUpToWithAJSONDecoder(t *testing.T) {
 	a, b := connect(t, scm.Config{})
 	files := open(t, 2)
 	for _, n := range []int{0, 2, 1, 0} {
-		if _, err := a.WriteFiles(fmt.Appendf(nil, "{\"files\": %d}\n", n), files[:n]...); err != nil {
-			t.Fatal(err)
-		}
+		write(t, a, fmt.Sprintf("{\"files\": %d}\n", n), files[:n]...)
 	}
 	if err := a.Close(); err != nil {
 		t.Fatal(err)
@@ -252,9 +237,7 @@ func TestTakeUpToReturnsNoFileOnError(t *testing.T) {
 	r := framed.NewReader(b, framed.Limits{Message: 2, Waiting: 4})
 	defer r.Close()
 	var claim *framed.ClaimError
-	if _, err := a.WriteFiles([]byte("x"), files...); err != nil {
-		t.Fatal(err)
-	}
+	write(t, a, "x", files...)
 	if _, err := r.Read(make([]byte, 1)); err != nil {
 		t.Fatal(err)
 	}
@@ -275,9 +258,7 @@ func TestTakeUpToReturnsNoFileOnError(t *testing.T) {
 	}
 
 	for range 2 {
-		if _, err := a.WriteFiles([]byte("x"), files...); err != nil {
-			t.Fatal(err)
-		}
+		write(t, a, "x", files...)
 		_, err = r.Read(make([]byte, 1))
 	}
 	if got, again := r.TakeUpTo(3); err == nil || got != nil || again != err {
