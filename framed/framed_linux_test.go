@@ -53,6 +53,27 @@ func TestReadReportsAFullDescriptorTable(t *testing.T) {
 	}
 }
 
+// A socket that is not a stream can lose the descriptors of an empty message.
+func TestReadKeepsTheErrorIfAnEmptyMessageLosesDescriptors(t *testing.T) {
+	for _, config := range []scm.Config{{}, {Expect: &scm.Expect{Max: 2, Kind: scm.KindSocket}}} {
+		a, b, err := config.Pair("unixpacket")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer a.Close()
+		defer b.Close()
+		limit(t, a, b)
+		r := framed.NewReader(b, framed.Limits{Waiting: 1})
+		if err := a.Send(&scm.Message{FDs: []int{0, 0}}, 0); err != nil {
+			t.Fatal(err)
+		}
+		_, err = r.Read(make([]byte, 1))
+		if _, again := r.Take(0); err == nil || again != err {
+			t.Errorf("got %v, then %v", err, again)
+		}
+	}
+}
+
 // withFree runs call while the process can open n descriptors and no more.
 func withFree(t *testing.T, n int, call func()) {
 	t.Helper()
