@@ -19,78 +19,14 @@ import (
 	"github.com/scm-rights/scm/wire"
 )
 
-// These specs check which errors end a conversation, as the package documentation says.
-
-// passes checks that a message still passes from a to b.
-func (f *fixture) passes(format wire.Format, a, b wire.Socket) {
-	GinkgoHelper()
-	g := firstGolden(format)
-	sent := f.files(g.fds)
-	Expect(format.Send(a, g.text, sent...)).To(Succeed())
-	text, fds, err := format.Recv(b)
-	Expect(text, err).To(Equal(g.text))
-	f.takes(fds, sent...)
-}
-
-// expectingSockets returns a connected pair of Conns, of which b accepts only sockets.
-func expectingSockets(network string) (a, b *scm.Conn) {
-	GinkgoHelper()
-	a, plain := conns(network)
-	b = ok(scm.Config{Expect: &scm.Expect{Max: scm.MaxFDs, Kind: scm.KindSocket}}.NewConn(plain.UnixConn))
-	return a, b
-}
+// These specs check which errors end a conversation, as the package documentation says. That it can
+// continue after a rejected message or a failed call is checked in refuse_test.go, conn_test.go and apue_test.go.
 
 var _ = Describe("the conversation can continue", func() {
-	for _, c := range rejectedByRecv {
-		if c.format.Network() == "unix" {
-			continue
-		}
-		It("after Recv in the "+quoted(c.format)+" rejects "+c.received(), func() {
-			CannotEmulate(fdtest.NotCut)
-			cannotEmulateFormat(c.format)
-			f := connect(c.format.Network())
-			g := firstGolden(c.format)
-			sent := f.files(g.fds)
-			sends(f.a, c.payload, f.files(c.fds)...)
-			sends(f.a, g.payload, sent...)
-			Expect(Third(c.format.Recv(wire.FD(f.b)))).To(beFormatError(c.format, c.reason))
-			Expect(f.from(c.format, f.b, sent...)).To(Equal(g.text))
-		})
-	}
-
-	for _, c := range rejectedBySend {
-		It("after Send in the "+quoted(c.format)+" rejects "+c.sent(), func() {
-			cannotEmulateFormat(c.format)
-			f := connect(c.format.Network())
-			Expect(c.format.Send(wire.FD(f.a), c.text, f.files(c.fds)...)).To(beFormatError(c.format, c.reason))
-			f.passes(c.format, wire.FD(f.a), wire.FD(f.b))
-		})
-	}
-
 	for _, format := range wire.Formats() {
-		It("after Send in the "+quoted(format)+" fails with EBADF", func() {
-			cannotEmulateFormat(format)
-			f := connect(format.Network())
-			g := firstGolden(format)
-			fds := f.files(g.fds)
-			fds[0] = -1
-			Expect(format.Send(wire.FD(f.a), g.text, fds...)).To(MatchError(unix.EBADF))
-			f.passes(format, wire.FD(f.a), wire.FD(f.b))
-		})
-
 		if format.Network() == "unix" {
 			continue
 		}
-		It("after Recv in the "+quoted(format)+" times out", func() {
-			cannotEmulateFormat(format)
-			f := connect("unix")
-			a, b := conns(format.Network())
-			Expect(b.SetReadDeadline(time.Now().Add(-time.Second))).To(Succeed())
-			Expect(Third(format.Recv(b))).To(MatchError(os.ErrDeadlineExceeded))
-			Expect(b.SetReadDeadline(time.Now().Add(patience))).To(Succeed())
-			f.passes(format, a, b)
-		})
-
 		It("after Send in the "+quoted(format)+" times out without sending anything", func() {
 			cannotEmulateFormat(format)
 			f := connect("unix")
@@ -103,29 +39,6 @@ var _ = Describe("the conversation can continue", func() {
 			Expect(b.Recv(&scm.Message{Buffers: [][]byte{make([]byte, 1)}}, unix.MSG_DONTWAIT)).To(MatchError(unix.EAGAIN))
 		})
 	}
-
-	for _, format := range []wire.Format{wire.Notify, wire.GVisor} {
-		It("after a packet in the "+quoted(format)+" causes an ExpectError", func() {
-			cannotEmulateFormat(format)
-			f := connect("unix")
-			a, b := expectingSockets(format.Network())
-			g := firstGolden(format)
-			sockets := slices.Repeat([]int{f.a}, g.fds)
-			Expect(format.Send(a, g.text, f.files(g.fds)...)).To(Succeed())
-			Expect(format.Send(a, g.text, sockets...)).To(Succeed())
-			Expect(errors.As(Third(format.Recv(b)), new(*scm.ExpectError))).To(BeTrue())
-			text, fds, err := format.Recv(b)
-			Expect(text, err).To(Equal(g.text))
-			f.takes(fds, sockets...)
-		})
-	}
-
-	It("after Recv returns an APUEError", func() {
-		f := connect("unix")
-		Expect(wire.SendAPUEError(wire.FD(f.a), 2, "can't open /x\n")).To(Succeed())
-		Expect(Third(wire.APUE.Recv(wire.FD(f.b)))).To(Equal(&wire.APUEError{Status: 2, Text: "can't open /x\n"}))
-		f.passes(wire.APUE, wire.FD(f.a), wire.FD(f.b))
-	})
 
 	It("after RecvFiles fails to make a file", func() {
 		for _, g := range golden {
@@ -160,7 +73,7 @@ var _ = Describe("the conversation cannot continue", func() {
 			CannotEmulate(fdtest.NotCut)
 			f := connect("unix")
 			sends(f.a, payload, f.files(number)...)
-			Expect(Third(format.Recv(wire.FD(f.b)))).To(beFormatError(format, reason))
+			Expect(failed(format, wire.FD(f.b))).To(beFormatError(format, reason))
 			lost(f, format, wire.FD(f.a), wire.FD(f.b))
 		},
 		Entry(quoted(wire.APUE), wire.APUE, strings.Repeat("x", 80_000), 1, "text is longer than"),
@@ -174,7 +87,7 @@ var _ = Describe("the conversation cannot continue", func() {
 				continue
 			}
 			f := connect("unix")
-			a, b := expectingSockets("unix")
+			a, b := expecting(scm.Expect{Max: scm.MaxFDs, Kind: scm.KindSocket}, "unix")
 			sockets := slices.Repeat([]int{f.a}, g.fds)
 			Expect(g.format.Send(a, g.text, f.files(g.fds)...)).To(Succeed())
 			Expect(g.format.Send(a, g.text, sockets...)).To(Succeed())
@@ -191,7 +104,7 @@ var _ = Describe("the conversation cannot continue", func() {
 			a, b := conns("unix")
 			ok(a.WriteFDs([]byte(first), f.file("")))
 			Expect(b.SetReadDeadline(time.Now().Add(20 * time.Millisecond))).To(Succeed())
-			Expect(Third(format.Recv(b))).To(MatchError(os.ErrDeadlineExceeded))
+			Expect(failed(format, b)).To(MatchError(os.ErrDeadlineExceeded))
 			Expect(b.SetReadDeadline(time.Now().Add(patience))).To(Succeed())
 			Expect(f.Strays()).To(BeEmpty())
 			ok(a.Write([]byte(rest)))
@@ -216,9 +129,6 @@ var _ = It("Recv returns a FormatError for a message truncated by MSG_CTRUNC, ev
 			payload = nil
 		}
 		ok(a.WriteFDs(payload, f.files(2)...))
-		_, fds, err := format.Recv(b)
-		Expect(err).To(beFormatError(format, tooMany))
-		Expect(errors.As(err, new(*scm.TruncatedError))).To(BeFalse())
-		Expect(fds).To(BeEmpty())
+		Expect(failed(format, b)).To(beFormatError(format, tooMany)) // not a TruncatedError
 	}
 })

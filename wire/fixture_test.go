@@ -129,10 +129,41 @@ func (f *fixture) takes(received []int, sent ...int) {
 // that were sent. The spec owns them afterwards.
 func (f *fixture) from(format wire.Format, sock int, sent ...int) string {
 	GinkgoHelper()
-	text, fds, err := format.Recv(wire.FD(sock))
+	return f.received(format, wire.FD(sock), sent...)
+}
+
+// received is like from, and also takes a Conn.
+func (f *fixture) received(format wire.Format, sock wire.Socket, sent ...int) string {
+	GinkgoHelper()
+	text, fds, err := format.Recv(sock)
 	Expect(err).NotTo(HaveOccurred())
 	f.takes(fds, sent...)
 	return text
+}
+
+// failed returns the error of a Recv, which must return nothing else.
+func failed(format wire.Format, sock wire.Socket) error {
+	GinkgoHelper()
+	text, fds, err := format.Recv(sock)
+	Expect(text).To(BeEmpty())
+	Expect(fds).To(BeEmpty())
+	return err
+}
+
+// passes checks that a message still passes from a to b.
+func (f *fixture) passes(format wire.Format, a, b wire.Socket) {
+	GinkgoHelper()
+	g := firstGolden(format)
+	sent := f.files(g.fds)
+	Expect(format.Send(a, g.text, sent...)).To(Succeed())
+	Expect(f.received(format, b, sent...)).To(Equal(g.text))
+}
+
+// expecting returns a connected pair of Conns, of which b has a Config.Expect.
+func expecting(e scm.Expect, network string) (a, b *scm.Conn) {
+	GinkgoHelper()
+	a, plain := conns(network)
+	return a, ok(scm.Config{Expect: &e}.NewConn(plain.UnixConn))
 }
 
 // sends sends raw bytes and descriptors through the socket.

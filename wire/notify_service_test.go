@@ -39,17 +39,19 @@ func (f *fixture) dialNotify() int {
 	return sock
 }
 
-var _ = It("NotifyStore and NotifyRemove ask the service manager to store and remove descriptors", func() {
-	f := connect("unix")
-	manager := f.manager(filepath.Join(GinkgoT().TempDir(), "notify"))
-	sock := f.dialNotify()
-	sent := f.files(2)
+var _ = It("NotifyStore and NotifyRemove ask the service manager, at a path or an abstract name, to store and remove descriptors", func() {
+	for _, name := range []string{filepath.Join(GinkgoT().TempDir(), "notify"), AbstractName()} {
+		f := connect("unix")
+		manager := f.manager(name)
+		sock := f.dialNotify()
+		sent := f.files(2)
 
-	Expect(wire.NotifyStore(wire.FD(sock), "foo", sent...)).To(Succeed())
-	Expect(f.from(wire.Notify, manager, sent...)).To(Equal("FDSTORE=1\nFDNAME=foo"))
+		Expect(wire.NotifyStore(wire.FD(sock), "foo", sent...)).To(Succeed())
+		Expect(f.from(wire.Notify, manager, sent...)).To(Equal("FDSTORE=1\nFDNAME=foo"))
 
-	Expect(wire.NotifyRemove(wire.FD(sock), "foo")).To(Succeed())
-	Expect(f.from(wire.Notify, manager)).To(Equal("FDSTOREREMOVE=1\nFDNAME=foo"))
+		Expect(wire.NotifyRemove(wire.FD(sock), "foo")).To(Succeed())
+		Expect(f.from(wire.Notify, manager)).To(Equal("FDSTOREREMOVE=1\nFDNAME=foo"))
+	}
 })
 
 var _ = It("NotifyStoreFiles stores a listener without making it blocking", func() {
@@ -101,13 +103,6 @@ var _ = It("NotifyMain names the main process by its PID and, if there is one, i
 	Expect(wire.NotifyMain(wire.FD(f.a), 0, -1)).To(MatchError(os.ErrInvalid))
 	Expect(wire.NotifyMain(wire.FD(f.a), 42, -2)).To(MatchError(os.ErrInvalid))
 	isEmpty(f.b)
-})
-
-var _ = It("DialNotify accepts an abstract name in NOTIFY_SOCKET", func() {
-	f := connect("unix")
-	manager := f.manager("@" + filepath.Base(GinkgoT().TempDir()) + "/scm-wire")
-	Expect(wire.Notify.Send(wire.FD(f.dialNotify()), "READY=1")).To(Succeed())
-	Expect(f.from(wire.Notify, manager)).To(Equal("READY=1"))
 })
 
 var _ = It("DialNotify creates its socket with SOCK_CLOEXEC", func(ctx SpecContext) {
@@ -172,26 +167,31 @@ var _ = child("dial-notify", func([]string) error {
 })
 
 var _ = Describe("NotifyBarrier", func() {
-	It("returns when the manager closes the descriptor", func(ctx SpecContext) {
-		f := connect("unixgram")
-		before := fdtest.Take()
-		var closed atomic.Bool
-		done, early := make(chan error, 1), false
-		go func() {
-			err := wire.NotifyBarrier(ctx, wire.FD(f.a))
-			early = !closed.Load()
-			done <- err
-		}()
-		state, fds, err := wire.Notify.Recv(wire.FD(f.b))
-		Expect(err).NotTo(HaveOccurred())
-		Expect(state).To(Equal("BARRIER=1"))
-		Expect(fds).To(HaveLen(1))
-		closed.Store(true)
-		Expect(unix.Close(fds[0])).To(Succeed())
-		Expect(<-done).NotTo(HaveOccurred())
-		Expect(early).To(BeFalse(), "NotifyBarrier did not wait")
-		Expect(before.NewSince()).To(BeEmpty())
-	}, NodeTimeout(patience))
+	for _, kind := range []string{"descriptor", "Conn"} {
+		It("returns when the manager closes the descriptor that it sent through a "+kind, func(ctx SpecContext) {
+			f := connect("unixgram")
+			var a, b wire.Socket = wire.FD(f.a), wire.FD(f.b)
+			if kind == "Conn" {
+				a, b = conns("unixgram")
+			}
+			before := fdtest.Take()
+			var closed atomic.Bool
+			done, early := make(chan error, 1), false
+			go func() {
+				err := wire.NotifyBarrier(ctx, a)
+				early = !closed.Load()
+				done <- err
+			}()
+			state, fds, err := wire.Notify.Recv(b)
+			Expect(state, err).To(Equal("BARRIER=1"))
+			Expect(fds).To(HaveLen(1))
+			closed.Store(true)
+			Expect(unix.Close(fds[0])).To(Succeed())
+			Expect(<-done).NotTo(HaveOccurred())
+			Expect(early).To(BeFalse(), "NotifyBarrier did not wait")
+			Expect(before.NewSince()).To(BeEmpty())
+		}, NodeTimeout(patience))
+	}
 
 	It("returns when its context is done", func(ctx SpecContext) {
 		unanswered, f := connect("unixgram"), connect("unixgram")

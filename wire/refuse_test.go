@@ -27,19 +27,22 @@ var _ = Describe("in the", func() {
 			cannotEmulateFormat(c.format)
 			f := connect(c.format.Network())
 			sends(f.a, c.payload, f.files(c.fds)...)
-			text, fds, err := c.format.Recv(wire.FD(f.b))
+			err := failed(c.format, wire.FD(f.b))
 			Expect(err).To(beFormatError(c.format, c.reason))
 			Expect(err).To(MatchError(HavePrefix("wire: " + c.format.Name() + ": ")))
-			Expect(text).To(BeEmpty())
-			Expect(fds).To(BeEmpty())
+			if c.format.Network() != "unix" {
+				f.passes(c.format, wire.FD(f.a), wire.FD(f.b))
+			}
 		})
 	}
 
 	for _, c := range rejectedBySend {
 		It(quoted(c.format)+", Send rejects "+c.sent()+", and sends nothing", func() {
+			cannotEmulateFormat(c.format)
 			f := connect(c.format.Network())
 			Expect(c.format.Send(wire.FD(f.a), c.text, f.files(c.fds)...)).To(beFormatError(c.format, c.reason))
 			isEmpty(f.b)
+			f.passes(c.format, wire.FD(f.a), wire.FD(f.b))
 		})
 	}
 
@@ -48,9 +51,7 @@ var _ = Describe("in the", func() {
 			f := connect(c.format.Network())
 			sends(f.a, c.payload, f.files(c.fds)...)
 			f.CloseNow(f.a)
-			_, fds, err := c.format.Recv(wire.FD(f.b))
-			Expect(err).To(And(MatchError(io.ErrUnexpectedEOF), MatchError("wire: "+c.format.Name()+": unexpected EOF")))
-			Expect(fds).To(BeEmpty())
+			Expect(failed(c.format, wire.FD(f.b))).To(And(MatchError(io.ErrUnexpectedEOF), MatchError("wire: "+c.format.Name()+": unexpected EOF")))
 		})
 	}
 
@@ -88,9 +89,7 @@ var _ = It("Recv in a stream format rejects a message that a socket of another t
 		Expect(unix.SetNonblock(f.b, true)).To(Succeed())
 		payload := "{" + strings.Repeat("x", 5000)
 		sends(f.a, payload, f.file(""))
-		_, fds, err := format.Recv(wire.FD(f.b))
-		Expect(err).To(beFormatError(format, "message truncated: the format needs a stream socket"))
-		Expect(fds).To(BeEmpty())
+		Expect(failed(format, wire.FD(f.b))).To(beFormatError(format, "message truncated: the format needs a stream socket"))
 	}
 })
 
@@ -99,42 +98,43 @@ var _ = DescribeTable("Recv rejects a second descriptor that arrives with the re
 		f := connect("unix")
 		sends(f.a, first, f.file(""))
 		sends(f.a, rest, f.file(""))
-		_, fds, err := format.Recv(wire.FD(f.b))
-		Expect(err).To(beFormatError(format, tooMany))
-		Expect(fds).To(BeEmpty())
+		Expect(failed(format, wire.FD(f.b))).To(beFormatError(format, tooMany))
 	},
 	Entry(quoted(wire.Passfd), wire.Passfd, "\x00", "\x00\x00\x00"),
 	Entry(quoted(wire.APUE), wire.APUE, "text", "\x00\x00"),
 	Entry(quoted(wire.SkalibsUnixmessage), wire.SkalibsUnixmessage, "\x00\x00\x00\x04\x00\x01", "data"),
 )
 
+// ends checks that RecvFiles returns io.EOF and no file at the end of a connection.
+func ends(format wire.Format, passCred bool) {
+	GinkgoHelper()
+	f := connect(format.Network())
+	a, b := conns(format.Network())
+	if passCred {
+		err := errors.Join(scm.PassCred(f.b, true), b.PassCred(true))
+		if errors.Is(err, errors.ErrUnsupported) {
+			Skip(err.Error())
+		}
+		Expect(err).NotTo(HaveOccurred())
+	}
+	f.CloseNow(f.a)
+	Expect(a.Close()).To(Succeed())
+	for _, sock := range []wire.Socket{wire.FD(f.b), b} {
+		_, received, err := wire.RecvFiles(format, sock)
+		Expect(err).To(BeIdenticalTo(io.EOF))
+		Expect(received).To(BeEmpty())
+	}
+}
+
 var _ = Describe("in the", func() {
 	for _, format := range wire.Formats() {
 		g := firstGolden(format)
 
 		if format.Network() != "unixgram" {
-			It(quoted(format)+", Recv returns io.EOF at the end of the connection", func() {
-				f := connect(format.Network())
-				f.CloseNow(f.a)
-				_, fds, err := format.Recv(wire.FD(f.b))
-				Expect(err).To(Equal(io.EOF))
-				Expect(fds).To(BeEmpty())
-			})
+			It(quoted(format)+", Recv returns io.EOF at the end of the connection", func() { ends(format, false) })
 		}
-
 		if format.Network() == "unix" {
-			It(quoted(format)+", Recv returns io.EOF at the end of the connection with SO_PASSCRED, although Linux sets MSG_CTRUNC", func() {
-				f := connect(format.Network())
-				if err := scm.PassCred(f.b, true); errors.Is(err, errors.ErrUnsupported) {
-					Skip(err.Error())
-				} else {
-					Expect(err).NotTo(HaveOccurred())
-				}
-				f.CloseNow(f.a)
-				_, fds, err := format.Recv(wire.FD(f.b))
-				Expect(err).To(Equal(io.EOF))
-				Expect(fds).To(BeEmpty())
-			})
+			It(quoted(format)+", Recv returns io.EOF at the end of the connection with SO_PASSCRED, although Linux sets MSG_CTRUNC", func() { ends(format, true) })
 		}
 
 		It(quoted(format)+", Send returns the error of the system call if the other end is closed", func() {
@@ -157,14 +157,14 @@ var _ = Describe("in the", func() {
 			fds[0] = -1
 			Expect(format.Send(wire.FD(f.a), g.text, fds...)).To(MatchError(unix.EBADF))
 			isEmpty(f.b)
+			f.passes(format, wire.FD(f.a), wire.FD(f.b))
 		})
 
 		It(quoted(format)+", Recv returns EAGAIN if the socket is non-blocking and has no message", func() {
 			cannotEmulateFormat(format)
 			f := connect(format.Network())
 			Expect(unix.SetNonblock(f.b, true)).To(Succeed())
-			_, _, err := format.Recv(wire.FD(f.b))
-			Expect(err).To(And(MatchError(unix.EAGAIN), MatchError(HavePrefix("wire: "+format.Name()+": recvmsg: "))))
+			Expect(failed(format, wire.FD(f.b))).To(And(MatchError(unix.EAGAIN), MatchError(HavePrefix("wire: "+format.Name()+": recvmsg: "))))
 		})
 	}
 })

@@ -39,33 +39,6 @@ var _ = It("Send sends the whole payload, in several parts if necessary, and the
 	isEmpty(f.b)
 })
 
-var _ = It("Recv receives a message that arrives byte by byte", func() {
-	f := connect("unix")
-	sent := f.file("")
-	sends(f.a, "\x00", sent)
-	go func() {
-		for range 3 {
-			_, _ = unix.Write(f.a, []byte{0})
-		}
-	}()
-	f.from(wire.Passfd, f.b, sent)
-})
-
-var _ = It("Recv leaves the next message in the socket", func() {
-	for _, g := range golden {
-		if g.format.Network() != "unix" || g.fds == 0 {
-			continue
-		}
-		f := connect("unix")
-		first, second := f.files(g.fds), f.files(g.fds)
-		Expect(g.format.Send(wire.FD(f.a), g.text, first...)).To(Succeed())
-		Expect(g.format.Send(wire.FD(f.a), g.text, second...)).To(Succeed())
-		for _, sent := range [][]int{first, second} {
-			Expect(f.from(g.format, f.b, sent...)).To(Equal(g.text))
-		}
-	}
-})
-
 var _ = It("Recv continues after a signal interrupts it", func() {
 	CannotEmulate(fdtest.HostCalls)
 	// The kernel does not restart the call, because the socket has a time limit.
