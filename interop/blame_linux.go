@@ -1,7 +1,6 @@
 package interop
 
 import (
-	"maps"
 	"slices"
 	"sync"
 
@@ -22,14 +21,6 @@ type attribution struct {
 
 func newAttribution(env *environment, runner *scenario.Peer) *attribution {
 	return &attribution{environment: env, runner: runner, alone: map[string][]scenario.Check{}, batch: map[string][]scenario.Check{}}
-}
-
-// copy returns an attribution with the same results. Results that are added to the copy do not
-// appear in the original, and vice versa.
-func (at *attribution) copy() *attribution {
-	at.mu.Lock()
-	defer at.mu.Unlock()
-	return &attribution{environment: at.environment, runner: at.runner, alone: maps.Clone(at.alone), batch: maps.Clone(at.batch)}
 }
 
 // runPeersAlone pairs each of the two peers with the runner and runs the scenario, if the other
@@ -61,16 +52,23 @@ func (at *attribution) runPeersAlone(res *scenario.Result) {
 	}
 }
 
+// blame returns the findings, each attributed to the peer at fault. If both are, there is a finding for each.
+func (at *attribution) blame(res *scenario.Result) []scenario.Finding {
+	at.mu.Lock()
+	defer at.mu.Unlock()
+	return judge.Blame(res.Case, res.Findings, at.known(res.Case))
+}
+
 // assignBlame attributes each finding to the peer at fault. If one of the two peers is the runner,
 // it stores which checks the other peer failed.
 func (at *attribution) assignBlame(res *scenario.Result) {
-	at.mu.Lock()
-	defer at.mu.Unlock()
 	c := res.Case
-	res.Findings = judge.Blame(c, res.Findings, at.known(c))
+	res.Findings = at.blame(res)
 	if c.A == c.B || res.Verdict != scenario.Pass && res.Verdict != scenario.Fail {
 		return // the case shows no peer alone
 	}
+	at.mu.Lock()
+	defer at.mu.Unlock()
 	for _, role := range roles {
 		if c.Peer(opposite(role)).Name != scenario.RunnerName {
 			continue
@@ -124,11 +122,4 @@ func (at *attribution) addToBatch(res *scenario.Result, x *scenario.Expectations
 		}
 	}
 	at.batch[name] = failed
-}
-
-// wouldNameBoth reports whether assignBlame, with what is known now, attributes a finding to both peers.
-func (at *attribution) wouldNameBoth(res *scenario.Result) bool {
-	at.mu.Lock()
-	defer at.mu.Unlock()
-	return len(judge.Blame(res.Case, res.Findings, at.known(res.Case))) > len(res.Findings)
 }

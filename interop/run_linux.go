@@ -152,8 +152,8 @@ func (s *Session) runBatch(res *scenario.Result) {
 	if s.batch == nil || len(res.Findings) == 0 {
 		return
 	}
-	if r.attribution.runPeersAlone(res); !r.attribution.wouldNameBoth(res) {
-		return
+	if r.attribution.runPeersAlone(res); len(r.attribution.blame(res)) == len(res.Findings) {
+		return // no finding names both peers
 	}
 	for _, group := range groupByPeers(s.batch) {
 		runCases(group, r.environment, func(res scenario.Result) {
@@ -361,7 +361,7 @@ func (r *run) record(res *scenario.Result) {
 	if next == nil {
 		return // the run is cut short
 	}
-	r.attribution.copy().assignBlame(next) // how a peer behaves under a recorder is no reference
+	next.Findings = r.attribution.blame(next) // how a peer behaves under a recorder is no reference
 	r.expectations.SetVerdict(next)
 	a, b := env.records[scenario.RoleA].Take(), env.records[scenario.RoleB].Take()
 	res.Trace = &scenario.Trace{Why: differs(res, next), Transcript: next.Transcript, A: a, B: b}
