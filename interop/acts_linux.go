@@ -9,6 +9,7 @@ import (
 
 	"github.com/scm-rights/scm/internal/procfs"
 	"github.com/scm-rights/scm/interop/fact"
+	"github.com/scm-rights/scm/interop/judge"
 	"github.com/scm-rights/scm/interop/process"
 	"github.com/scm-rights/scm/interop/raw"
 	"github.com/scm-rights/scm/interop/scenario"
@@ -17,9 +18,8 @@ import (
 )
 
 // acts maps the verb of each of the runner's own lines (scenario.ActForms) to the method that carries
-// it out. What the line must find is in interop/judge/acts.go. A method returns errCaseOver to end
-// the case, and errSessionOver or process.ErrCut to end the session. Any other error explains why
-// the case could not be run.
+// it out. What the line must find is in interop/judge/acts.go. A method returns process.ErrCut to end
+// the session. Any other error explains why the case could not be run.
 var acts = map[string]func(*act) error{
 	"seek":       (*act).setOffset,
 	"pos":        (*act).look,
@@ -40,40 +40,38 @@ var acts = map[string]func(*act) error{
 type act struct {
 	scenario.Act
 	*caseRun
-	side *side // the side that the line names, or side A if the line is about a file
-	fact fact.Fact
+	side  *side // the side that the line names, or side A if the line is about a file
+	fd    int   // the descriptor that it names
+	acted fact.Acted
 }
 
-// act runs one of the runner's own lines and tells the judge what it has found. After the last line that needs the
+// act runs one of the runner's own lines and reports the outcome to the judge. After the last line that needs the
 // runner's copy of a peer's socket, act closes that copy.
-func (cr *caseRun) act(st scenario.Step) error {
-	sd := cr.sides[st.Act.Role]
-	a := &act{st.Act, cr, sd, fact.Fact{Side: sd.role, Step: st, Text: "R> " + st.Text}}
-	err := acts[st.Act.Verb](a)
-	neededLater := slices.ContainsFunc(cr.Scenario.Steps, func(later scenario.Step) bool {
-		return later.Line > st.Line && needsSocket(later, sd.role)
-	})
-	if needsSocket(st, sd.role) && !neededLater {
-		sd.socket.Drop()
-	}
-	if err == nil {
-		return cr.next(a.fact)
-	}
-	if a.fact.Text != "" {
-		cr.result.Transcript = append(cr.result.Transcript, a.fact.Text)
-		cr.facts = append(cr.facts, a.fact)
+func (cr *caseRun) act(do judge.Act) (judge.Request, error) {
+	cr.transcribe("R> %s", do.Step.Text)
+	a := &act{do.Step.Act, cr, cr.sides[do.Role], do.FD, fact.Acted{}}
+	err := acts[a.Verb](a)
+	if needsSocket(do.Step, do.Role) && !cr.needsSocketAfter(do.Step.Line, do.Role) {
+		a.side.socket.Drop()
 	}
 	var call optionalCallError
 	missing := []error{unix.EPERM, unix.ENOSYS, unix.ENOPROTOOPT, unix.EOPNOTSUPP}
 	switch {
-	case err == errCaseOver, err == errSessionOver, errors.Is(err, process.ErrCut):
-		return err
+	case err == nil:
+		return cr.found(a.acted), nil
+	case errors.Is(err, process.ErrCut):
+		return nil, err
 	case errors.As(err, &call) && slices.ContainsFunc(missing, func(errno error) bool { return errors.Is(err, errno) }):
-		cr.result.Verdict = scenario.Unsupported
-		cr.result.Why = fmt.Sprintf("line %d: this system does not support %v", st.Line, err)
-		return errCaseOver
+		return cr.cannot(do.At, scenario.Unsupported, fmt.Errorf("this system does not support %w", err)), nil
 	}
-	return cr.notRun("line %d: %v", st.Line, err)
+	return cr.cannot(do.At, scenario.NotRun, err), nil
+}
+
+// needsSocketAfter reports whether a line after this one needs the runner's copy of the socket of this role.
+func (cr *caseRun) needsSocketAfter(line int, role scenario.Role) bool {
+	return slices.ContainsFunc(cr.Scenario.Steps, func(st scenario.Step) bool {
+		return st.Line > line && needsSocket(st, role)
+	})
 }
 
 // needsSocket reports whether a line needs the runner's copy of the socket of this role.
@@ -115,14 +113,13 @@ func (a *act) setOffset() error {
 
 // look (pos ROLE NAME=OFFSET, flags ROLE NAME=FLAGS) reads the offset and the status flags of the peer's descriptor.
 func (a *act) look() error {
-	fd, err := a.judge.FD(a.side.role, a.Name)
-	if err != nil {
-		return err
+	info, err := procfs.ReadFDInfo(a.side.Pid, a.fd)
+	d := fact.Descriptor{}
+	if was := a.side.cache[a.fd]; was != nil {
+		d = was.Descriptor
 	}
-	info, err := procfs.ReadFDInfo(a.side.Pid, fd)
-	d := a.side.seen[fd]
-	d.Side, d.FD, d.Given, d.Info = a.side.role, fd, false, infoOf(info)
-	a.fact.Descriptors = []fact.Descriptor{d}
+	d.Side, d.FD, d.Given, d.Info = a.side.role, a.fd, false, infoOf(info)
+	a.acted.Descriptor = &d
 	return err
 }
 
@@ -144,12 +141,10 @@ func (a *act) checkFree() error {
 		return fmt.Errorf("%q has no other end", a.Name)
 	}
 	held, err := awaitFree(a.ctx, []*witness.File{file}, a.patience())
-	if err != nil || len(held) == 0 {
-		return err
+	if err == nil && len(held) > 0 {
+		a.acted.Held, err = a.findHolder(file)
 	}
-	a.tell(a.fact)
-	a.fact.Text = ""
-	return a.findHolder(file, a.fact.Step)
+	return err
 }
 
 // checkNothingQueued (pending ROLE) looks whether the peer could receive a message. End of
@@ -165,7 +160,7 @@ func (a *act) checkNothingQueued() error {
 		return fmt.Errorf("poll: %w", err)
 	}
 	if n != 0 && !onlyEnd(fd, fds[0].Revents) {
-		a.fact.Found = "something to receive"
+		a.acted.Found = "something to receive"
 	}
 	return nil
 }
@@ -247,9 +242,6 @@ func (a *act) setNonblock() error {
 // retries its call instead of blocking.
 func (a *act) awaitSleep() error {
 	sd := a.side
-	if !a.judge.Pending(sd.role) {
-		return fmt.Errorf("%s has no command to answer", sd.Peer.Name)
-	}
 	for deadline := time.Now().Add(a.timeout); ; time.Sleep(time.Millisecond) {
 		late := time.Now().After(deadline) // before it is asked: the runner may be stopped in between
 		idle, err := sd.IsIdle()
@@ -262,15 +254,8 @@ func (a *act) awaitSleep() error {
 		case answered && a.Verb == "settled":
 			return nil
 		case answered:
-			next, expected := a.judge.Expected(sd.other.role, a.fact.Step.Line)
-			if !expected || !sd.other.Peer.Hello.Closes || !a.fails(sd.other) {
-				a.fact.Found = "does not wait"
-				return nil
-			}
-			a.tell(a.fact)
-			a.fact.Text = ""
-			f, err := a.readAnswer(sd.other, next)
-			return cmpOr(err, func() error { return a.next(f) })
+			a.acted.Found = "does not wait"
+			return nil
 		case idle:
 			return nil
 		case a.ctx.Err() != nil:
@@ -336,13 +321,7 @@ func (a *act) awaitDeath() error {
 		sd.Kill()
 		return process.ErrCut
 	case <-time.After(a.timeout):
-		a.tell(a.fact)
-		a.fact.Text = ""
-		f := sd.noAnswer(a.fact.Step, fmt.Errorf("it does not end after SIGKILL: %w", process.ErrHang), a.timeout)
-		if f.Signal == "" {
-			f.Why = sd.Explain(sd.missing).Error()
-		}
-		return a.next(f)
+		a.acted.Found = "it does not end after SIGKILL: " + sd.Explain(process.ErrHang).Error()
 	}
 	return nil
 }

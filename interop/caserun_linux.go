@@ -2,6 +2,7 @@ package interop
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"os"
@@ -9,10 +10,8 @@ import (
 	"sync"
 	"time"
 
-	"github.com/scm-rights/scm/interop/contract"
 	"github.com/scm-rights/scm/interop/fact"
 	"github.com/scm-rights/scm/interop/judge"
-	"github.com/scm-rights/scm/interop/peers/go/peer"
 	"github.com/scm-rights/scm/interop/process"
 	"github.com/scm-rights/scm/interop/scenario"
 	"github.com/scm-rights/scm/interop/witness"
@@ -33,24 +32,18 @@ type environment struct {
 	told        func(*judge.Record)                     // Options.Told
 }
 
-// A caseRun is the state of a case while it runs. It carries out the lines of the transcript, tells the judge what
-// happened at each, and does what the judge asks for.
+// A caseRun is the state of a case while it runs. It does what the judge requests, and reports what happened.
 type caseRun struct {
 	*environment
 	*observer
 	judge  *judge.Judge
 	began  time.Time
 	result scenario.Result
-	record *judge.Record    // nil: nobody wants it
-	facts  []fact.Fact      // those that a reader can see
-	found  map[int][]string // the findings at each fact
+	lines  []string // what a reader sees: the transcript, what changed at each line, and the findings there
 }
 
-// Errors that end a case.
-var (
-	errCaseOver    = errors.New("the case is decided")
-	errSessionOver = errors.New("the session is over") // the rest of the cases need a new session
-)
+// errSessionOver ends a session: the rest of its cases need a new one.
+var errSessionOver = errors.New("the session is over")
 
 // runCase runs one case with the processes of its two peers. If it returns an error, the two
 // processes cannot run further cases.
@@ -59,7 +52,6 @@ func runCase(env *environment, files *caseFiles, peers map[scenario.Role]*peerPr
 		environment: env,
 		observer:    &observer{files, env.witness, map[scenario.Role]*side{}, nil, files.initial},
 		began:       time.Now(),
-		found:       map[int][]string{},
 	}
 	cr.result = scenario.Result{
 		Name:    files.Name(),
@@ -67,6 +59,7 @@ func runCase(env *environment, files *caseFiles, peers map[scenario.Role]*peerPr
 		Case:    files.Case,
 		Verdict: scenario.Pass,
 	}
+	defer files.close()
 	setup := judge.Setup{
 		Case:      files.Case,
 		Processes: map[scenario.Role]*judge.Process{},
@@ -76,382 +69,257 @@ func runCase(env *environment, files *caseFiles, peers map[scenario.Role]*peerPr
 	for _, role := range roles {
 		cr.sides[role] = newSide(peers[role], files, role)
 		setup.Processes[role], setup.Given[role] = peers[role].known, cr.sides[role].given()
+		if !cr.needsSocketAfter(0, role) {
+			cr.sides[role].socket.Drop()
+		}
 	}
 	a, b := cr.sides[scenario.RoleA], cr.sides[scenario.RoleB]
 	a.other, b.other = b, a
-	setup.Prefix = cr.socketPrefix()
+	setup.Prefix = fmt.Sprintf("scm-%s-%d-%d.", processRandom(), a.Pid, a.socket.FD)
+	var err error
+	if setup.Folder, err = cr.makeFolder(); err != nil {
+		return without(files.Case, scenario.NotRun, err.Error(), false), errSessionOver
+	}
+	if setup.Folder != "" {
+		defer os.RemoveAll(setup.Folder)
+	}
 	if env.told != nil {
-		cr.record = judge.NewRecord(setup)
-		defer func() { env.told(cr.record) }()
+		setup.Record = &judge.Record{}
+		defer func() { env.told(setup.Record) }()
 	}
 	cr.judge = judge.New(setup)
-	err := cr.execute()
-	files.close()
-	for _, peer := range cr.judge.CloexecChecked() {
-		cr.result.SetCloexecChecked(peer)
+	for do := cr.note(cr.judge.Begin()); do != nil && err == nil; {
+		do, err = cr.carryOut(do)
 	}
 	if len(cr.result.Findings) > 0 {
 		cr.result.Verdict = scenario.Fail
-		cr.result.Facts = fact.Text(cr.facts, cr.found)
-	}
-	if errors.Is(err, errCaseOver) {
-		err = nil
+		cr.result.Facts = cr.lines
 	}
 	return cr.result, err
 }
 
-// execute begins the case at both peers, runs the transcript, and ends the case at both peers,
-// whatever the transcript found.
-func (cr *caseRun) execute() error {
-	for _, role := range roles {
-		if err := cr.begin(cr.sides[role]); err != nil {
-			return err
-		}
+// processRandom is part of the names of all abstract sockets of this process. PIDs alone would not be unique,
+// because another process in the same network namespace can run in its own PID namespace.
+var processRandom = sync.OnceValue(func() string { return rand.Text()[:12] })
+
+// carryOut does what the judge requests, and returns the next request, or nil at the end. An error ends the session.
+func (cr *caseRun) carryOut(do judge.Request) (judge.Request, error) {
+	switch do := do.(type) {
+	case judge.Send:
+		return cr.send(do)
+	case judge.Ask:
+		return cr.ask(do)
+	case judge.Await:
+		return cr.await(do)
+	case judge.AwaitFailure:
+		return cr.awaitFailure(do)
+	case judge.Look:
+		return cr.lookAt(do)
+	case judge.Act:
+		return cr.act(do)
+	case judge.Release:
+		return cr.release(do), nil
+	case judge.Watch:
+		return cr.watch(do)
 	}
-	dir, err := cr.enterDir()
-	if dir != "" {
-		defer os.RemoveAll(dir)
+	if do.(judge.End).Session {
+		return nil, errSessionOver
 	}
-	if err == nil {
-		err = cr.runSteps()
-	}
-	for _, sd := range cr.sides {
-		sd.restoreLimit()
-	}
-	if err != nil && !errors.Is(err, errCaseOver) {
-		return err
-	}
-	if err := cr.endBoth(); err != nil {
-		return err
-	}
-	if err := cr.checkHolders(); err != nil {
-		return err
-	}
-	if cr.judge.Spent() {
-		return errSessionOver
-	}
-	return err
+	return nil, nil
 }
 
-// runSteps runs the lines of the transcript. Each line is an action for the runner itself, a command
-// for a side, or the answer expected from a side. An error ends the case.
-func (cr *caseRun) runSteps() error {
-	for _, st := range cr.Scenario.Steps {
-		var err error
-		switch {
-		case st.Role == scenario.RoleR:
-			err = cr.act(st)
-		case st.Kind == scenario.StepCommand:
-			err = cr.say(st)
-		default:
-			err = cr.takeAnswer(st)
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// next tells the judge a fact, and does what the judge asks for until it has nothing more to ask. An error ends the case.
-func (cr *caseRun) next(f fact.Fact) (err error) {
-	for {
-		do := cr.tell(f)
-		sd := cr.sides[do.Role]
-		switch do.What {
-		case judge.GoOn:
-			return nil
-		case judge.EndCase:
-			return errCaseOver
-		case judge.EndSession:
-			return errSessionOver
-		case judge.Ask:
-			f, err = cr.probe(sd, do.Step)
-		case judge.Await:
-			f = fact.Fact{Kind: fact.Unasked, Side: sd.role}
-			if cr.fails(sd) {
-				f, err = cr.readAnswer(sd, do.Step)
-			}
-		case judge.LookAgain:
-			if cr.ctx.Err() != nil {
-				return process.ErrCut
-			}
-			time.Sleep(time.Millisecond)
-			f = cr.lookAt(sd)
-		case judge.EndPeer:
-			f = sd.silence
-			f.Why = sd.Explain(sd.missing).Error()
-		}
-		if err != nil {
-			return err
-		}
-	}
-}
-
-// tell tells the judge a fact. It adds the fact, what the judge finds and its verdict to the result.
-func (cr *caseRun) tell(f fact.Fact) judge.Do {
-	f.Time = time.Since(cr.began)
-	findings, do := cr.judge.Next(f)
-	if cr.record != nil {
-		cr.record.Add(f, do)
-	}
-	if f.Text != "" {
-		cr.result.Transcript = append(cr.result.Transcript, f.Text)
-	}
-	if f.Shows() || len(cr.facts) == 0 {
-		cr.facts = append(cr.facts, f)
-	}
-	for _, finding := range findings {
-		at := len(cr.facts) - 1
-		cr.found[at] = append(cr.found[at], fmt.Sprintf("%s: %s", finding.Check, finding.Text))
+// note adds what the judge has found to the result, and returns its request.
+func (cr *caseRun) note(found judge.Found, do judge.Request) judge.Request {
+	for _, finding := range found.Findings {
+		cr.below(fact.Finding(fmt.Sprintf("%s: %s", finding.Check, finding.Text)))
 		if !slices.Contains(cr.result.Findings, finding) {
 			cr.result.Findings = append(cr.result.Findings, finding)
 		}
 	}
-	if do.Verdict != "" {
-		cr.result.Verdict, cr.result.Why = do.Verdict, do.Why
+	for _, file := range found.Made {
+		cr.addMade(file.Owner, file.Name, file.FD)
 	}
-	if f.Kind == fact.Answered && cr.sides[f.Side].byRunner {
-		cr.addMade(cr.sides[f.Side], cr.judge.Made(f.Side))
+	for _, peer := range found.CloexecChecked {
+		cr.result.SetCloexecChecked(peer)
+	}
+	if found.Verdict != "" {
+		cr.result.Verdict, cr.result.Why = found.Verdict, found.Why
 	}
 	return do
 }
 
-// notRun ends a case that the runner could not run.
-func (cr *caseRun) notRun(format string, args ...any) error {
-	cr.result.Verdict = scenario.NotRun
-	cr.result.Why = fmt.Sprintf(format, args...)
-	return errCaseOver
+// transcribe adds a line to the transcript.
+func (cr *caseRun) transcribe(format string, args ...any) {
+	line := fmt.Sprintf(format, args...)
+	cr.result.Transcript = append(cr.result.Transcript, line)
+	cr.lines = append(cr.lines, line)
 }
 
-// say sends the command of a step to its side.
-func (cr *caseRun) say(st scenario.Step) error {
-	sd := cr.sides[st.Role]
-	text, err := cr.fillIn(sd, st)
-	if err != nil {
-		return cr.notRun("line %d: %v", st.Line, err)
+// below adds lines below the last line of the transcript.
+func (cr *caseRun) below(lines []string) {
+	for _, l := range lines {
+		cr.lines = append(cr.lines, "    "+l)
 	}
-	cr.tell(sd.sent(st, text))
-	if err := sd.SendCommand(cr.ctx, text, cr.timeout); err != nil {
-		f, err := cr.noAnswer(sd, st, err, cr.timeout)
-		if err == nil && f.Kind == fact.Silent && f.Signal == "" {
-			f.Why = sd.Explain(sd.missing).Error()
+}
+
+// send sends a side the command of a step.
+func (cr *caseRun) send(do judge.Send) (judge.Request, error) {
+	sd := cr.sides[do.Role]
+	text := do.Text
+	if sd.byRunner {
+		var err error
+		if text, err = judge.FillInProcesses(text, cr.owners()); err != nil {
+			return cr.cannot(do.At, scenario.NotRun, err), nil
 		}
-		return cmpOr(err, func() error { return cr.next(f) })
 	}
-	return nil
+	cr.transcribe("%s>%s %s", sd.role, scenario.Async(do.Step), text)
+	if err := sd.SendCommand(cr.ctx, text, cr.timeout); err != nil {
+		return cr.noAnswer(sd, err, cr.timeout)
+	}
+	return cr.note(cr.judge.Sent(fact.Sent{Side: sd.role, Text: text})), nil
 }
 
-// takeAnswer waits for the answer that a step expects, and tells the judge what it is. If the other side's answer ends the
-// case and may be the reason why this side waits in vain, it takes that one.
-func (cr *caseRun) takeAnswer(st scenario.Step) error {
-	sd := cr.sides[st.Role]
-	began := time.Now()
-	hangs, other := cr.hangs(cr.Case, sd.role), cr.judge.Pending(sd.other.role)
-	text, err := sd.awaitAnswer(cr.environment, hangs, other, func() bool { return cr.endsCase(sd.other, st.Line) })
-	if errors.Is(err, process.ErrHang) && cr.endsCase(sd.other, st.Line) {
-		next, _ := cr.judge.Expected(sd.other.role, st.Line)
-		sd, st = sd.other, next
-		text, err = sd.ReadAnswer(cr.ctx, cr.timeout)
-	}
-	f, err := cr.heard(sd, st, text, err, time.Since(began))
-	return cmpOr(err, func() error { return cr.next(f) })
+// ask sends a side a command out of turn, and waits for the answer.
+func (cr *caseRun) ask(do judge.Ask) (judge.Request, error) {
+	sd := cr.sides[do.Role]
+	cr.transcribe("%s> %s", sd.role, do.Text)
+	return cr.heard(sd, scenario.Step{}, sd.SendCommand(cr.ctx, do.Text, cr.timeout), cr.timeout)
 }
 
-// cmpOr returns the error, or calls next if there is none.
-func cmpOr(err error, next func() error) error {
-	if err != nil {
-		return err
+// await waits for the answer that a step expects. If the other side's answer ends the case and may be the reason why this
+// side waits in vain, it takes that one.
+func (cr *caseRun) await(do judge.Await) (judge.Request, error) {
+	sd, began := cr.sides[do.Role], time.Now()
+	if do.Step.Line == 0 {
+		_, err := sd.PeekAnswer(cr.ctx, min(lastAnswer, cr.timeout))
+		return cr.heard(sd, do.Step, err, lastAnswer)
 	}
-	return next()
+	hangs, wait := cr.hangs(cr.Case, sd.role), cr.timeout
+	if hangs {
+		wait = expectedHang
+	} else if do.Other.Line > 0 {
+		wait = shortestWait
+	}
+	decided := func() bool { return do.Other.Line > 0 && cr.endsCase(sd.other) }
+	_, err := sd.awaitLine(cr.environment, wait, func() bool { return hangs || decided() })
+	if errors.Is(err, process.ErrHang) && decided() {
+		return cr.heard(sd.other, do.Other, nil, 0)
+	}
+	return cr.heard(sd, do.Step, err, time.Since(began))
+}
+
+// awaitFailure waits until the side's pending command fails, so that its library may close the socket. The library may do so
+// before the peer answers, so awaitFailure waits until the peer sleeps.
+func (cr *caseRun) awaitFailure(do judge.AwaitFailure) (judge.Request, error) {
+	sd := cr.sides[do.Role]
+	text, err := sd.awaitLine(cr.environment, shortestWait, func() bool { return true })
+	if err != nil || !judge.IsFailure(text) {
+		return cr.note(cr.judge.Missing(fact.Missing{Side: do.Role})), nil
+	}
+	return cr.heard(sd, do.Step, nil, 0)
 }
 
 // endsCase reports whether the side has already given an answer that ends the case.
-func (cr *caseRun) endsCase(sd *side, line int) bool {
-	next, expected := cr.judge.Expected(sd.role, line)
-	if !expected || !sd.Answered() {
+func (cr *caseRun) endsCase(sd *side) bool {
+	if !sd.Answered() {
 		return false
 	}
 	text, err := sd.PeekAnswer(cr.ctx, shortestWait)
 	if err != nil {
 		return !errors.Is(err, process.ErrHang)
 	}
-	return cr.judge.EndsCase(fact.Fact{Side: sd.role, Step: next, Said: text, Owners: cr.owners(sd, next)})
+	return cr.judge.Peeked(cr.answer(sd, text))
 }
 
-// fails reports whether the side's pending command fails, so that its library may close the socket. The library may do so
-// before the peer answers, so fails waits until the peer sleeps.
-func (cr *caseRun) fails(sd *side) bool {
-	for deadline := time.Now().Add(cr.timeout); ; {
-		late := time.Now().After(deadline)
-		text, err := sd.PeekAnswer(cr.ctx, min(shortestWait, cr.timeout))
-		if !errors.Is(err, process.ErrHang) {
-			return err == nil && judge.IsFailure(text)
-		}
-		idle, _ := sd.IsIdle()
-		if late || idle && !sd.Answered() { // it may have answered before it slept
-			return false
-		}
+// heard reports the answer that the side has printed, or why it has not answered.
+func (cr *caseRun) heard(sd *side, st scenario.Step, err error, waited time.Duration) (judge.Request, error) {
+	text := ""
+	if err == nil {
+		text, err = sd.ReadAnswer(cr.ctx, cr.timeout)
 	}
-}
-
-// readAnswer reads the answer that a step expects and that the side has already given.
-func (cr *caseRun) readAnswer(sd *side, st scenario.Step) (fact.Fact, error) {
-	text, err := sd.ReadAnswer(cr.ctx, cr.timeout)
-	return cr.heard(sd, st, text, err, 0)
-}
-
-// heard returns the fact of an answer and of what it has changed, or the fact that there is none.
-func (cr *caseRun) heard(sd *side, st scenario.Step, text string, err error, waited time.Duration) (fact.Fact, error) {
 	if err != nil {
-		return cr.noAnswer(sd, st, err, waited)
+		return cr.noAnswer(sd, err, waited)
 	}
-	f := sd.answered(st, text)
-	f.Owners = cr.owners(sd, st)
-	named, fresh := cr.judge.Named(sd.role, text)
-	cr.look(&f, named, fresh, false)
-	if !cr.judge.Pending(sd.other.role) {
-		f.States = cr.changes()
-	}
-	return f, nil
+	cr.transcribe("%s<%s %s", sd.role, scenario.Async(st), text)
+	return cr.note(cr.judge.Answered(cr.answer(sd, text))), nil
 }
 
-// noAnswer returns the fact that there is no answer.
-func (cr *caseRun) noAnswer(sd *side, st scenario.Step, err error, waited time.Duration) (fact.Fact, error) {
-	if errors.Is(err, process.ErrCut) || cr.ctx.Err() != nil { // the runner itself may have killed it
-		return fact.Fact{}, process.ErrCut
+// answer returns the fact of an answer. Scenarios expect the runner's own processes to name the two processes.
+func (cr *caseRun) answer(sd *side, text string) fact.Answer {
+	f := fact.Answer{Side: sd.role, Said: text}
+	if sd.byRunner {
+		f.Owners = cr.owners()
 	}
-	return sd.noAnswer(st, err, waited), nil
-}
-
-// lookAt looks at the descriptors of a side when the transcript has ended.
-func (cr *caseRun) lookAt(sd *side) fact.Fact {
-	f := fact.Fact{Kind: fact.Looked, Side: sd.role}
-	cr.look(&f, nil, nil, true)
 	return f
 }
 
-// probe asks a side the command of a step out of turn.
-func (cr *caseRun) probe(sd *side, st scenario.Step) (fact.Fact, error) {
-	text, err := cr.fillIn(sd, st)
-	if err != nil {
-		return fact.Fact{Kind: fact.Unasked, Side: sd.role}, nil // it names a file that the peer has not received
+// noAnswer reports that the side has not answered.
+func (cr *caseRun) noAnswer(sd *side, err error, waited time.Duration) (judge.Request, error) {
+	if errors.Is(err, process.ErrCut) || cr.ctx.Err() != nil { // the runner itself may have killed it
+		return nil, process.ErrCut
 	}
-	answer, err := cr.ask(sd, text)
-	if errors.Is(err, process.ErrCut) || cr.ctx.Err() != nil {
-		return fact.Fact{}, process.ErrCut
+	f := sd.noAnswer(err, waited)
+	if f.Kind == fact.Broken && !sd.byRunner {
+		cr.transcribe("%s< %s", sd.role, f.Why)
 	}
-	if err != nil {
-		return fact.Fact{Kind: fact.Silent, Side: sd.role}, nil
+	if line := f.Line(); line != "" {
+		cr.lines = append(cr.lines, line)
 	}
-	return sd.answered(scenario.Step{}, answer), nil
+	return cr.note(cr.judge.Missing(f)), nil
 }
 
-// ask sends a command of the runner's own and returns the answer.
-func (cr *caseRun) ask(sd *side, text string) (string, error) {
-	cr.tell(sd.sent(scenario.Step{}, text))
-	return sd.Ask(cr.ctx, text, cr.timeout)
-}
-
-// expectOK sends a command of the contract to which every peer answers ok. It passes the answer to complete, which adds
-// what has changed.
-func (cr *caseRun) expectOK(sd *side, command string, complete func(*fact.Fact)) error {
-	answer, err := cr.ask(sd, command)
-	if err != nil {
-		f, err := cr.noAnswer(sd, scenario.Step{}, err, cr.timeout)
-		if err == nil && f.Kind == fact.Silent && f.Signal == "" {
-			f.Why = sd.Explain(sd.missing).Error()
+// lookAt reports what has changed since the runner last looked.
+func (cr *caseRun) lookAt(do judge.Look) (judge.Request, error) {
+	if do.Again {
+		if cr.ctx.Err() != nil {
+			return nil, process.ErrCut
 		}
-		return cmpOr(err, func() error { return cr.next(f) })
+		time.Sleep(time.Millisecond)
 	}
-	f := sd.answered(scenario.Step{}, answer)
-	complete(&f)
-	return cr.next(f)
-}
-
-// begin sends a peer the descriptors that the case uses.
-func (cr *caseRun) begin(sd *side) error {
-	if !slices.ContainsFunc(cr.Scenario.Steps, func(st scenario.Step) bool { return needsSocket(st, sd.role) }) {
-		sd.socket.Drop()
+	sd := cr.sides[do.Role]
+	f := fact.Sight{Side: sd.role, Descriptors: sd.given()}
+	if !do.First {
+		f = cr.look(sd, do.Named, do.Fresh, do.All)
 	}
-	var fds []int
-	for _, file := range cr.ownedBy(sd.role) {
-		fds = append(fds, file.FD)
+	f.Time = time.Since(cr.began)
+	if do.States {
+		f.States = cr.changes()
 	}
-	use := fmt.Sprintf("use sock=%d fds=%s", fds[0], peer.FormatList(fds[1:]))
-	return cr.expectOK(sd, use, func(f *fact.Fact) { f.Descriptors, f.States = sd.given(), cr.changes() })
-}
-
-// endBoth ends the case at both peers. A side whose command is still pending comes last.
-func (cr *caseRun) endBoth() error {
-	order := roles
-	if cr.judge.Pending(order[0]) || cr.judge.Pending(order[1]) {
-		if !cr.judge.Failed(order[0]) && !cr.judge.Failed(order[1]) {
-			return errSessionOver // the answer would be taken for the one to "end"
-		}
-		for _, socket := range cr.sockets {
-			socket.Drop() // the side that waits sees the end of the connection
-		}
-		if cr.judge.Pending(order[0]) {
-			order = []scenario.Role{order[1], order[0]}
-		}
-	}
-	for _, role := range order {
-		sd := cr.sides[role]
-		if cr.judge.Pending(role) {
-			if err := cr.settle(sd); err != nil {
-				return err
-			}
-		}
-		if cr.judge.Killed(role) {
-			continue
-		}
-		if err := cr.end(sd); err != nil {
-			return err
-		}
-	}
-	return nil
+	cr.below(f.Lines())
+	return cr.note(cr.judge.Seen(f)), nil
 }
 
 // lastAnswer is how long the runner waits for an answer after the case has ended.
 const lastAnswer = time.Second
 
-// settle waits briefly for the answer of a side whose command was pending when a failure at the other
-// side ended the case. The answer is not judged. If there is none, the side waits for a message that
-// will not arrive.
-func (cr *caseRun) settle(sd *side) error {
-	text, err := sd.ReadAnswer(cr.ctx, min(lastAnswer, cr.timeout))
-	if errors.Is(err, process.ErrHang) {
-		return errSessionOver
-	}
-	f, err := cr.heard(sd, scenario.Step{}, text, err, 0)
-	if err == nil && f.Kind == fact.Answered {
-		f.Kind = fact.Aside
-	}
-	return cmpOr(err, func() error { return cr.next(f) })
-}
-
-// end sends a peer the command to close all descriptors of the case. It looks at the descriptors before and after.
-func (cr *caseRun) end(sd *side) error {
-	if err := cr.next(cr.lookAt(sd)); err != nil {
-		return err
-	}
-	return cr.expectOK(sd, "end", func(f *fact.Fact) {
-		cr.look(f, nil, nil, true)
-		if !cr.judge.Pending(sd.other.role) {
-			f.States = cr.changes()
+// release undoes what the scenario has changed from outside.
+func (cr *caseRun) release(do judge.Release) judge.Request {
+	for _, role := range roles {
+		cr.sides[role].restoreLimit()
+		if do.Sockets {
+			cr.sides[role].socket.Drop()
 		}
-	})
+	}
+	return cr.found(fact.Acted{})
 }
 
-// enterDir creates a directory for the case and makes it the working directory of the runner's own
-// processes, if the scenario uses paths. If one of these processes cannot change to the directory,
-// the kernel is not at fault, so the case counts as not run.
-func (cr *caseRun) enterDir() (dir string, err error) {
+// found reports what a line of the runner's own has found.
+func (cr *caseRun) found(f fact.Acted) judge.Request {
+	cr.below(f.Lines())
+	return cr.note(cr.judge.Acted(f))
+}
+
+// cannot reports that the runner could not do what a line needs.
+func (cr *caseRun) cannot(at judge.At, verdict scenario.Verdict, why error) judge.Request {
+	return cr.found(fact.Acted{Verdict: verdict, Why: fmt.Sprintf("line %d: %v", at.Step.Line, why)})
+}
+
+// makeFolder creates a folder for the case, if the scenario uses paths.
+func (cr *caseRun) makeFolder() (dir string, err error) {
 	if !cr.Scenario.UsesPaths() {
 		return "", nil
 	}
-	// If one of these processes runs as another user, the directory must be writable by all users.
+	// If one of the runner's own processes runs as another user, the directory must be writable by all users.
 	mode := os.FileMode(0o700)
 	setsUser := func(st scenario.Step) bool { return st.Command.Verb == "setuid" }
 	if len(cr.Scenario.Users) > 0 || slices.ContainsFunc(cr.Scenario.Steps, setsUser) {
@@ -460,28 +328,5 @@ func (cr *caseRun) enterDir() (dir string, err error) {
 	if dir, err = os.MkdirTemp(cr.folder, ""); err == nil {
 		err = os.Chmod(dir, mode)
 	}
-	if err != nil {
-		return dir, cr.notRun("%v", err)
-	}
-	for _, role := range roles {
-		sd := cr.sides[role]
-		if !sd.byRunner {
-			continue
-		}
-		var refusal string
-		command := "chdir path=" + dir
-		err := cr.expectOK(sd, command, func(f *fact.Fact) {
-			if f.Said != "ok" {
-				refusal, f.Said = f.Said, "ok" // no finding about the kernel
-			}
-		})
-		switch {
-		case err != nil:
-			return dir, err
-		case refusal != "":
-			return dir, cr.notRun("the runner's side cannot enter the folder of the case: it answered %s to %q",
-				contract.Quote(refusal), command)
-		}
-	}
-	return dir, nil
+	return dir, err
 }

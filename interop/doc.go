@@ -10,13 +10,15 @@
 // after the other. A caseRun holds the state of one of these cases while it runs, including a side for
 // each of the roles A and B.
 //
-// These packages turn a line that a peer prints into a verdict, in this order:
+// Package judge runs the case: it requests one thing after the other, and caserun_linux.go carries out
+// each request and reports the outcome. So a line that a peer prints becomes a verdict:
 //
+//	judge       course.go requests an answer (Await)
 //	process     reads the line, within the time limit
-//	interop     talk_linux.go waits for it. observe_linux.go asks the kernel which descriptors the
-//	            process has. caserun_linux.go tells the judge both, as a fact
-//	judge       says what is wrong, and what the runner has to do next
-//	interop     holders_linux.go, once at the end: finds files that are still open elsewhere
+//	judge       Answered requests a look at the descriptors that the line names (Look)
+//	interop     observe_linux.go asks the kernel which descriptors the process has
+//	judge       Seen says what is wrong, and requests the next step
+//	interop     holders_linux.go, once at the end: finds files that are still open elsewhere (Watch)
 //	interop     caserun_linux.go, runCase: a case with findings fails
 //	judge       Blame finds the peer at fault for each finding
 //	scenario    compares the findings with the expected failures, which gives the verdict

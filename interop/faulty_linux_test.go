@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path"
 	"path/filepath"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
@@ -19,6 +20,7 @@ import (
 	"github.com/scm-rights/scm/internal/reexec"
 	"github.com/scm-rights/scm/interop"
 	"github.com/scm-rights/scm/interop/catalogue"
+	"github.com/scm-rights/scm/interop/judge"
 	"github.com/scm-rights/scm/interop/kinds"
 	"github.com/scm-rights/scm/interop/peers/faulty/fault"
 	"github.com/scm-rights/scm/interop/process"
@@ -135,10 +137,15 @@ func runSeparately(t *testing.T, list []scenario.Case, checks []scenario.Check, 
 	return slices.Concat(results...)
 }
 
-// runUnchecked runs the cases, and checks only that each has a result. Other runs may be in progress.
+// runUnchecked runs the cases, and checks only that each has a result, and that the judge finds the same when it judges the
+// record of a case again. Other runs may be in progress.
 func runUnchecked(t *testing.T, list []scenario.Case, timeout time.Duration) []scenario.Result {
 	t.Helper()
-	o := interop.Run(context.Background(), list, nil, interop.Options{Jobs: 2, Timeout: timeout})
+	o := interop.Run(context.Background(), list, nil, interop.Options{Jobs: 2, Timeout: timeout, Told: func(r *judge.Record) {
+		if again := r.Judge(r.Setup.Case.Scenario); !reflect.DeepEqual(again, r.Found) {
+			t.Errorf("%s: judged again: %+v, not %+v", r.Setup.Case.Name(), again, r.Found)
+		}
+	}})
 	if len(o.Results) != len(list) {
 		t.Errorf("%d results for %d cases", len(o.Results), len(list))
 	}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/scm-rights/scm/interop/fact"
+	"github.com/scm-rights/scm/interop/judge"
 	"github.com/scm-rights/scm/interop/process"
 	"github.com/scm-rights/scm/interop/raw"
 	"github.com/scm-rights/scm/interop/scenario"
@@ -18,14 +19,10 @@ import (
 // anywhere, in a process or in a queued message.
 var watchable = []string{"pipe-r", "pipe-w", "pair"}
 
-// checkHolders finds out whether a file of the case is still open after the end of the case
-// although no descriptor of a peer refers to it. It does nothing if a leak has already been found,
-// because a leaked socket can keep other files open. If the case uses both ends of a pipe or socket
-// pair, it checks the second end once the first is no longer open.
-func (cr *caseRun) checkHolders() error {
-	if cr.judge.Leaked() {
-		return nil
-	}
+// watch finds out whether a file of the case is still open after the end of the case although no
+// descriptor of a peer refers to it. If the case uses both ends of a pipe or socket pair, it checks
+// the second end once the first is no longer open.
+func (cr *caseRun) watch(do judge.Watch) (judge.Request, error) {
 	for _, socket := range cr.sockets {
 		socket.Drop()
 	}
@@ -46,7 +43,7 @@ func (cr *caseRun) checkHolders() error {
 			files = append(files, file)
 		}
 	}
-	held, queued, err := cr.awaitClosed(files)
+	held, queued, err := cr.awaitClosed(files, do.Failed)
 	if err == nil && len(held) == 0 && len(seconds) > 0 {
 		files = nil
 		for file, second := range seconds {
@@ -54,24 +51,30 @@ func (cr *caseRun) checkHolders() error {
 				files = append(files, second)
 			}
 		}
-		held, queued, err = cr.awaitClosed(files)
+		held, queued, err = cr.awaitClosed(files, do.Failed)
 	}
+	var f fact.Acted
 	switch {
 	case errors.Is(err, process.ErrCut):
-		return process.ErrCut
+		return nil, process.ErrCut
 	case err != nil:
-		return cr.notRun("%v", err)
-	case len(held) == 0, queued:
-		return nil
+		f = fact.Acted{Verdict: scenario.NotRun, Why: err.Error()}
+	case len(held) > 0 && !queued:
+		if f.Held, err = cr.findHolder(held[0]); err != nil {
+			return nil, err
+		}
 	}
-	return cr.findHolder(held[0], scenario.Step{})
+	return cr.found(f), nil
 }
 
 // awaitClosed returns those of the files that are still open somewhere when its patience ends. If
 // queued is true, they may be in a message in a queue, because a library has not closed
 // its socket after a failed call.
-func (cr *caseRun) awaitClosed(files []*witness.File) (held []*witness.File, queued bool, err error) {
-	before := cr.mayHoldSocket()
+func (cr *caseRun) awaitClosed(files []*witness.File, failed []scenario.Role) (held []*witness.File, queued bool, err error) {
+	mayHold := func() bool {
+		return slices.ContainsFunc(failed, func(role scenario.Role) bool { return cr.sides[role].mayHoldSocket() })
+	}
+	before := mayHold()
 	patience := cr.patience()
 	if before {
 		patience = min(expectedHang, patience)
@@ -80,23 +83,16 @@ func (cr *caseRun) awaitClosed(files []*witness.File) (held []*witness.File, que
 	if err != nil || len(held) == 0 || !before {
 		return held, false, err
 	}
-	if cr.mayHoldSocket() {
+	if mayHold() {
 		return held, true, nil
 	}
 	held, err = awaitFree(cr.ctx, held, cr.patience()) // it was closed in the meantime
 	return held, false, err
 }
 
-// mayHoldSocket reports whether a side may have left its socket open after a failed call.
-func (cr *caseRun) mayHoldSocket() bool {
-	return slices.ContainsFunc(roles, func(role scenario.Role) bool {
-		return cr.judge.Failed(role) && cr.sides[role].mayHoldSocket()
-	})
-}
-
 // findHolder finds out which peer keeps a file open. It ends the peers one after the other until the file is no longer
 // open, which also ends the session. It starts with a peer that has already left a file open in an earlier case.
-func (cr *caseRun) findHolder(file *witness.File, st scenario.Step) error {
+func (cr *caseRun) findHolder(file *witness.File) (*fact.Held, error) {
 	order := []scenario.Role{scenario.RoleB, scenario.RoleA}
 	if _, known := cr.holders.Load(cr.A.Name); known {
 		order = roles
@@ -110,9 +106,9 @@ func (cr *caseRun) findHolder(file *witness.File, st scenario.Step) error {
 		}
 	}
 	if cr.ctx.Err() != nil {
-		return process.ErrCut
+		return nil, process.ErrCut
 	}
-	return cr.next(fact.Fact{Step: st, Held: []fact.Held{{File: nameOf(file), Until: until}}})
+	return &fact.Held{File: nameOf(file), Until: until}, nil
 }
 
 // patience returns how long the runner waits until a file is no longer open. The kernel may take

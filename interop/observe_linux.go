@@ -3,9 +3,9 @@ package interop
 import (
 	"cmp"
 	"fmt"
+	"os"
 	"reflect"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/scm-rights/scm/internal/procfs"
@@ -27,29 +27,49 @@ type observer struct {
 	states map[*witness.File]witness.State // of the named files, when they were last looked at
 }
 
-// look adds to a fact what has changed among the descriptors of a side, or why the runner may not look at them. It looks
-// closer at the descriptors that an answer names. Those of them that are fresh are compared with what they are now from
-// then on. It looks at the descriptors for later cases, of which there are hundreds, only if all is true.
-func (o *observer) look(f *fact.Fact, named, fresh []int, all bool) {
-	sd := o.sides[f.Side]
+// A sight is what a descriptor was when the runner last looked. If it is known, the process was started
+// with it or has named it, and the runner compares it with the file to which it referred then.
+type sight struct {
+	fact.Descriptor
+	later bool // it belongs to a later case
+	known bool
+	id    procfs.FileID
+	file  *witness.File // the file of the case whose open file description it is, or nil
+}
+
+// isUnchanged reports whether a descriptor that is known still refers to the same file. It calls kcmp(2)
+// directly because each case checks hundreds of descriptors. Identify would be slower, because it looks up
+// a name in /proc.
+func (s *sight) isUnchanged(pid, fd int) bool {
+	if s.file != nil && s.file.Own >= 0 {
+		if same, err := procfs.Kcmp(os.Getpid(), s.file.Own, pid, fd); err == nil {
+			return same
+		}
+	}
+	// Without kcmp(2), compare only the files and not the open file descriptions.
+	id, err := procfs.Identify(pid, fd)
+	return err != nil || id == s.id // on an error, the runner cannot look or it has been closed since
+}
+
+// look returns what has changed among the descriptors of a side, or why the runner may not look at them. It looks closer at
+// the descriptors that an answer names. Those of them that are fresh are compared with what they are now from then on. It
+// looks at the descriptors for later cases, of which there are hundreds, only if all is true.
+func (o *observer) look(sd *side, named, fresh []int, all bool) (f fact.Sight) {
+	f.Side = sd.role
 	open, closed, err := sd.openFDs()
 	if witness.MayNotInspect(sd.Pid, err) {
 		f.Unseen = err.Error()
-		return
+		return f
 	}
 	f.Exited = len(open) == 0
 	for _, fd := range closed {
-		was := sd.seen[fd]
+		was := sd.cache[fd]
 		d := fact.Descriptor{Side: sd.role, FD: fd, Closed: true, Files: was.Files, Else: was.Else}
-		if sd.later[fd] {
+		if was.later {
 			d.Else = "given for a later case"
 		}
 		f.Descriptors = append(f.Descriptors, d)
-		delete(sd.seen, fd)
-		delete(sd.tracked, fd)
-	}
-	for _, fd := range fresh {
-		delete(sd.tracked, fd)
+		delete(sd.cache, fd)
 	}
 	for _, fd := range named {
 		if i, isOpen := slices.BinarySearch(open, fd); !isOpen {
@@ -57,25 +77,32 @@ func (o *observer) look(f *fact.Fact, named, fresh []int, all bool) {
 		}
 	}
 	for _, fd := range open {
+		was := sd.cache[fd]
 		isNamed := slices.Contains(named, fd)
-		if sd.later[fd] && !all && !isNamed {
+		switch {
+		case was == nil:
+			was = &sight{}
+		case was.later && !all && !isNamed:
 			continue
+		case slices.Contains(fresh, fd):
+			was.known = false
 		}
-		d, err := o.descriptor(sd, fd, isNamed)
+		d, err := o.descriptor(sd, fd, was, isNamed)
 		switch {
 		case witness.MayNotInspect(sd.Pid, err):
 			f.Unseen = err.Error()
-			return
+			return f
 		case err != nil && isNamed:
 			d.Err = err.Error()
 			f.Descriptors = append(f.Descriptors, d)
 		case err != nil:
 			// It has been closed since.
-		case isNamed || d.Changed != sd.seen[fd].Changed || !reflect.DeepEqual(d.Files, sd.seen[fd].Files):
+		case isNamed || d.Changed != was.Changed || !reflect.DeepEqual(d.Files, was.Files):
 			f.Descriptors = append(f.Descriptors, d)
-			sd.seen[fd] = d
+			was.Descriptor, sd.cache[fd] = d, was
 		}
 	}
+	return f
 }
 
 // openFDs returns the open descriptors of a side, and those that it had open before. A process that has ended has no
@@ -86,7 +113,7 @@ func (sd *side) openFDs() (open, closed []int, err error) {
 			return nil, nil, err
 		}
 		closed = nil
-		for fd := range sd.seen {
+		for fd := range sd.cache {
 			if _, isOpen := slices.BinarySearch(open, fd); !isOpen {
 				closed = append(closed, fd)
 			}
@@ -100,23 +127,19 @@ func (sd *side) openFDs() (open, closed []int, err error) {
 }
 
 // descriptor returns what a descriptor is.
-func (o *observer) descriptor(sd *side, fd int, named bool) (d fact.Descriptor, err error) {
+func (o *observer) descriptor(sd *side, fd int, was *sight, named bool) (d fact.Descriptor, err error) {
 	d = fact.Descriptor{Side: sd.role, FD: fd}
-	was, tracked := sd.tracked[fd]
-	if tracked && was.isUnchanged(sd.Pid, fd) {
-		if seen := sd.seen[fd]; !named && !seen.Changed {
-			return seen, nil
-		}
-	} else {
-		d.Changed = tracked
+	d.Changed = was.known && !was.isUnchanged(sd.Pid, fd)
+	if was.known && !d.Changed && !named && !was.Changed {
+		return was.Descriptor, nil
 	}
 	id, err := procfs.Identify(sd.Pid, fd)
 	if err != nil {
 		return d, err
 	}
 	sure := o.identify(sd, &d, id)
-	if named && !tracked {
-		sd.tracked[fd] = trackedFD{id, sure}
+	if named && !was.known {
+		was.known, was.id, was.file = true, id, sure
 		for _, file := range o.allFiles() {
 			if file.Owner == sd.role && file.FD == fd {
 				file.Reused = true
@@ -178,6 +201,18 @@ func (o *observer) describe(sd *side, d *fact.Descriptor, id procfs.FileID) {
 	}
 }
 
+// owners identifies the two processes and their users.
+func (o *observer) owners() (ids [2]fact.Owner) {
+	for i, role := range roles {
+		var err error
+		ids[i].PID = o.sides[role].Pid
+		if ids[i].UID, ids[i].GID, err = witness.Owner(ids[i].PID); err != nil {
+			ids[i].Err = err.Error()
+		}
+	}
+	return ids
+}
+
 // infoOf returns what the kernel reports about a descriptor.
 func infoOf(info procfs.FDInfo) *fact.Info {
 	i := &fact.Info{CloseOnExec: info.CloseOnExec(), Offset: info.Pos}
@@ -206,17 +241,15 @@ func (o *observer) allFiles() []*witness.File {
 	return slices.Concat(o.named, o.sockets, o.made)
 }
 
-// addMade adds the files behind new descriptors of one of the runner's own processes to the files of the case, so that the
-// side can pass them.
-func (o *observer) addMade(sd *side, made map[string]int) {
-	for name, fd := range made {
-		if o.file(name) != nil {
-			continue
-		}
-		if id, err := procfs.Identify(sd.Pid, fd); err == nil {
-			spec := scenario.FileSpec{Name: name, Owner: sd.role, Kind: scenario.NewName}
-			o.made = append(o.made, &witness.File{FileSpec: spec, FileID: id, Own: -1, Other: -1, FD: fd})
-		}
+// addMade adds the file behind a new descriptor of one of the runner's own processes to the files of the case, so that the
+// side can pass it.
+func (o *observer) addMade(role scenario.Role, name string, fd int) {
+	if o.file(name) != nil {
+		return
+	}
+	if id, err := procfs.Identify(o.sides[role].Pid, fd); err == nil {
+		spec := scenario.FileSpec{Name: name, Owner: role, Kind: scenario.NewName}
+		o.made = append(o.made, &witness.File{FileSpec: spec, FileID: id, Own: -1, Other: -1, FD: fd})
 	}
 }
 
@@ -234,8 +267,7 @@ func (o *observer) changes() (list []fact.State) {
 			list = append(list, fact.State{File: nameOf(file), What: "status flags", Was: flagNames(was.Flags), Now: flagNames(is.Flags)})
 		}
 		if was.Offset != is.Offset {
-			at := func(offset int64) string { return strconv.FormatInt(offset, 10) }
-			list = append(list, fact.State{File: nameOf(file), What: fact.Offset, Was: at(was.Offset), Now: at(is.Offset)})
+			list = append(list, fact.State{File: nameOf(file), What: fact.Offset, Was: fmt.Sprint(was.Offset), Now: fmt.Sprint(is.Offset)})
 		}
 	}
 	return list

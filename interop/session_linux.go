@@ -1,10 +1,13 @@
 package interop
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"time"
 
+	"github.com/scm-rights/scm/internal/procfs"
+	"github.com/scm-rights/scm/interop/judge"
 	"github.com/scm-rights/scm/interop/kinds"
 	"github.com/scm-rights/scm/interop/process"
 	"github.com/scm-rights/scm/interop/scenario"
@@ -215,4 +218,37 @@ func (p *pairing) close() {
 		files.close()
 	}
 	p.processes, p.files = nil, nil
+}
+
+// A peerProcess is one of the two processes of a session. It runs many cases, in either role.
+type peerProcess struct {
+	*process.Process
+	known *judge.Process
+	cache map[int]*sight // of its descriptors, when the runner last looked
+}
+
+func newPeerProcess(proc *process.Process) *peerProcess {
+	return &peerProcess{Process: proc, cache: map[int]*sight{}}
+}
+
+// greet sends hello, and records which descriptors the peer has open afterwards.
+func (p *peerProcess) greet(ctx context.Context, timeout time.Duration) error {
+	hello, err := p.Greet(ctx, timeout)
+	if err == nil && !hello.Same(p.Peer.Hello) {
+		err = errors.New("its answer to hello is not the one that it gave before")
+	}
+	var standard []int
+	for fd := range 3 {
+		if _, e := procfs.Identify(p.Pid, fd); e == nil || witness.MayNotInspect(p.Pid, e) {
+			standard = append(standard, fd)
+		}
+	}
+	p.known = judge.NewProcess(p.FDs, standard...)
+	return err
+}
+
+// giveFD takes note of a descriptor that the peer was started with.
+func (p *peerProcess) giveFD(fd int, file *witness.File) {
+	file.FD = fd
+	p.cache[fd] = &sight{later: true, known: true, id: file.FileID, file: file}
 }

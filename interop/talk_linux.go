@@ -15,8 +15,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// This file converses with one side: it sends a command and returns the answer, or the fact that there is none. How long
-// it waits depends on what the side and the other side do, but not on whether an answer is right.
+// This file converses with one side: it returns the answer, or the fact that there is none. How long it
+// waits depends on what the side and the other side do, but not on whether an answer is right.
 
 // A side is a peer process and its role in a running case. It is created for that case only.
 type side struct {
@@ -25,14 +25,12 @@ type side struct {
 	byRunner bool  // the scenario gives the runner this role, so it may be sent any call
 	other    *side // the side opposite
 	socket   *witness.File
-	owned    []*witness.File         // the files of the case that the peer was started with, its socket first
-	seen     map[int]fact.Descriptor // the descriptors of which facts say what they are, and all that must stay open
-	signals  []syscall.Signal        // sent by the runner, except those that have no effect any more
-	ownLimit *unix.Rlimit            // its RLIMIT_NOFILE before the scenario changed it, or nil
-	missing  error                   // why there is no answer
-	silence  fact.Fact               // the fact that says so
+	owned    []*witness.File  // the files of the case that the peer was started with, its socket first
+	signals  []syscall.Signal // sent by the runner, except those that have no effect any more
+	ownLimit *unix.Rlimit     // its RLIMIT_NOFILE before the scenario changed it, or nil
 }
 
+// newSide returns a side. Of the descriptors of earlier cases, nothing is known any more.
 func newSide(p *peerProcess, files *caseFiles, role scenario.Role) *side {
 	sd := &side{
 		peerProcess: p,
@@ -40,14 +38,15 @@ func newSide(p *peerProcess, files *caseFiles, role scenario.Role) *side {
 		byRunner:    files.Scenario.RunByRunner(role),
 		socket:      files.socket(role),
 		owned:       files.ownedBy(role),
-		seen:        map[int]fact.Descriptor{},
 	}
-	for fd := range p.tracked {
-		sd.seen[fd] = fact.Descriptor{Side: role, FD: fd}
+	for fd, was := range p.cache {
+		was.Descriptor = fact.Descriptor{Side: role, FD: fd}
+		if !was.later {
+			delete(p.cache, fd)
+		}
 	}
-	for _, d := range sd.given() {
-		sd.seen[d.FD] = d
-		delete(p.later, d.FD)
+	for i, d := range sd.given() {
+		p.cache[d.FD] = &sight{Descriptor: d, known: true, id: sd.owned[i].FileID, file: sd.owned[i]}
 	}
 	return sd
 }
@@ -61,33 +60,17 @@ func (sd *side) given() (list []fact.Descriptor) {
 	return list
 }
 
-// sent returns the fact that the side was sent a command.
-func (sd *side) sent(st scenario.Step, text string) fact.Fact {
-	sd.untrack(text)
-	line := fmt.Sprintf("%s>%s %s", sd.role, scenario.Async(st), text)
-	return fact.Fact{Kind: fact.Sent, Side: sd.role, Step: st, Text: line, Said: text}
-}
-
-// answered returns the fact that the side has answered.
-func (sd *side) answered(st scenario.Step, text string) fact.Fact {
-	line := fmt.Sprintf("%s<%s %s", sd.role, scenario.Async(st), text)
-	return fact.Fact{Kind: fact.Answered, Side: sd.role, Step: st, Text: line, Said: text}
-}
-
 // noAnswer returns the fact that the side has given no answer.
-func (sd *side) noAnswer(st scenario.Step, err error, waited time.Duration) fact.Fact {
-	f := fact.Fact{Kind: fact.Gone, Side: sd.role, Step: st, Waited: waited.Round(100 * time.Millisecond)}
+func (sd *side) noAnswer(err error, waited time.Duration) fact.Missing {
+	f := fact.Missing{Side: sd.role, Kind: fact.Gone, Waited: waited.Round(100 * time.Millisecond)}
 	var broken *process.ContractError
 	switch {
 	case errors.Is(err, process.ErrLong):
 		f.Kind, f.Why = fact.Unsent, err.Error()
 	case errors.As(err, &broken):
 		f.Kind, f.Why = fact.Broken, err.Error()
-		if !sd.byRunner {
-			f.Text = fmt.Sprintf("%s< %s", sd.role, broken.Text)
-		}
 	case errors.Is(err, process.ErrHang):
-		f.Kind = fact.Silent
+		f.Kind, f.Why = fact.Silent, sd.Explain(err).Error()
 		if slices.Contains(sd.signals, unix.SIGSTOP) {
 			f.Signal = "stopped by the runner's own SIGSTOP"
 		}
@@ -96,35 +79,27 @@ func (sd *side) noAnswer(st scenario.Step, err error, waited time.Duration) fact
 	default:
 		f.Why = sd.Explain(err).Error()
 	}
-	sd.missing, sd.silence = err, f
 	return f
 }
 
-// expectedHang is how long the runner waits for an answer that it expects not to arrive, from a peer that sleeps.
-// shortestWait is the interval at which it checks whether an answer can still arrive.
+// expectedHang is how long the runner waits for an answer that it expects not to arrive, from a peer that
+// sleeps. shortestWait is the interval at which it checks whether an answer can still arrive.
 const (
 	expectedHang = 300 * time.Millisecond
 	shortestWait = 50 * time.Millisecond
 )
 
-// awaitAnswer waits for a line from the side. If hangs is true, or once decided returns true, because the other side has
-// given an answer that ends the case, awaitAnswer waits only until this side sleeps, because nothing will wake it. Unless
-// the other side has a command to answer, its answer cannot have ended the case.
-func (sd *side) awaitAnswer(env *environment, hangs, otherPending bool, decided func() bool) (string, error) {
-	wait, ends := env.timeout, hangs
-	if ends {
-		wait = expectedHang
-	} else if otherPending {
-		wait = shortestWait
-	}
+// awaitLine waits for a line from the side, and leaves it unread. If asleep returns true, nothing will wake
+// the side once it sleeps, and awaitLine waits no longer. It asks asleep each time that it has waited.
+func (sd *side) awaitLine(env *environment, wait time.Duration, asleep func() bool) (text string, err error) {
 	for deadline := time.Now().Add(env.timeout); ; wait = shortestWait {
-		text, err := sd.ReadAnswer(env.ctx, min(wait, env.timeout))
+		text, err = sd.PeekAnswer(env.ctx, min(wait, env.timeout))
 		if !errors.Is(err, process.ErrHang) || time.Now().After(deadline) {
 			return text, err
 		}
-		ends = ends || decided() // before IsIdle: until it answers, the other side can wake this one
+		ends := asleep() // before IsIdle: until it answers, the other side can wake this one
 		if idle, _ := sd.IsIdle(); ends && idle {
-			return sd.ReadAnswer(env.ctx, shortestWait) // it may have answered before it slept
+			return sd.PeekAnswer(env.ctx, shortestWait) // it may have answered before it slept
 		}
 	}
 }

@@ -26,16 +26,22 @@ type row struct {
 	runner bool                // an answer of the runner can show the fault of its partner
 }
 
-// heard is an answer, and what came before it.
+// heard is an answer, what was seen with it, and what came before it.
 type heard struct {
-	*fact.Fact
+	fact.Answer
+	fact.Sight
 	contract.Line                 // the answer
 	command       contract.Line   // to which it is the answer
+	step          scenario.Step   // that expects it
 	before        []string        // the descriptors that the side has received before
 	passed        map[string]bool // the names of the files that a side has received before
+	missing       *fact.Missing   // there is no answer
 	record        *judge.Record
-	held          []fact.Held // is still open somewhere after the end of the case
+	held          *fact.Held // is still open somewhere after the end of the case
 }
+
+// side returns the role of the process.
+func (a *heard) side() scenario.Role { return a.Answer.Side }
 
 func (a *heard) receives() bool {
 	return a.Verb == "ok" && a.Fields["payload"] != ""
@@ -119,7 +125,7 @@ func (a *heard) descriptor(i int, change func(d *fact.Descriptor)) bool {
 // closes adds that a descriptor is no longer open.
 func (a *heard) closes(fd string) bool {
 	n, err := strconv.Atoi(fd)
-	a.Descriptors = append(a.Descriptors, fact.Descriptor{Side: a.Side, FD: n, Closed: true})
+	a.Descriptors = append(a.Descriptors, fact.Descriptor{Side: a.side(), FD: n, Closed: true})
 	return err == nil
 }
 
@@ -145,11 +151,11 @@ func (a *heard) fileOf(role scenario.Role) fact.Match {
 
 // has adds that the side has another descriptor of a file of a side.
 func (a *heard) has(role scenario.Role) {
-	a.Descriptors = append(a.Descriptors, fact.Descriptor{Side: a.Side, FD: 999, Files: []fact.Match{a.fileOf(role)}})
+	a.Descriptors = append(a.Descriptors, fact.Descriptor{Side: a.side(), FD: 999, Files: []fact.Match{a.fileOf(role)}})
 }
 
 // isRunner reports whether the runner has given the answer.
-func (a *heard) isRunner() bool { return a.record.Setup.Case.Scenario.RunByRunner(a.Side) }
+func (a *heard) isRunner() bool { return a.record.Setup.Case.Scenario.RunByRunner(a.side()) }
 
 // kind returns the kind of a file of the case.
 func (a *heard) kind(name string) string {
@@ -199,7 +205,7 @@ func (a *heard) clears(flag string) bool {
 
 // lacks removes the first byte that the runner has read from a pipe that it had passed to the peer.
 func (a *heard) lacks() bool {
-	for _, d := range a.record.Setup.Given[a.Side] {
+	for _, d := range a.record.Setup.Given[a.side()] {
 		name := d.Files[0].Name
 		if strconv.Itoa(d.FD) == a.command.Fields["fd"] && a.command.Verb == "read" && a.kind(name) == "pipe-r" && a.passed[name] {
 			text, ok := a.hex()
@@ -211,14 +217,14 @@ func (a *heard) lacks() bool {
 
 // late takes the answer to a receive away. The peer gives it too late, or nobody sees it.
 func late(a *heard) bool {
-	a.Kind, a.Text, a.Descriptors, a.States = fact.Silent, "", nil, nil
+	a.missing = &fact.Missing{Side: a.side(), Why: "no answer in time"}
 	return a.receives()
 }
 
 // early ends a wait that a peer must not end.
 func early(a *heard) bool {
 	a.Said = "err EAGAIN"
-	return a.Step.Async
+	return a.step.Async
 }
 
 // more adds a descriptor to a message after the first that had one.
@@ -326,10 +332,10 @@ var rows = map[string]row{
 		return a.receives() && len(a.before) > 0 && a.closes(a.before[len(a.before)-1])
 	}, false},
 	"hangup": {"closes its socket when a call fails, and does not say in hello that it does", onFile, "was closed without a command to do so", func(a *heard) bool {
-		return a.Verb == "err" && a.closes(strconv.Itoa(a.record.Setup.Given[a.Side][0].FD))
+		return a.Verb == "err" && a.closes(strconv.Itoa(a.record.Setup.Given[a.side()][0].FD))
 	}, false},
 	"owns": {"closes what it received when its socket is closed", onFile, "was closed without a command to do so", func(a *heard) bool {
-		sock := strconv.Itoa(a.record.Setup.Given[a.Side][0].FD)
+		sock := strconv.Itoa(a.record.Setup.Given[a.side()][0].FD)
 		return a.command.Verb == "close" && slices.Contains(a.command.List("fds"), sock) && len(a.before) > 0 && a.closes(a.before[0])
 	}, false},
 	"overwrite": {"duplicates what it received onto its standard error", onLeak, "as 2, is open, and the peer did not report it", func(a *heard) bool { return a.keeps(2) }, false},
@@ -362,20 +368,20 @@ var rows = map[string]row{
 	"stderr": {"answers on standard error", onHang, "no answer in time", late, false},
 	"leak": {"receives one descriptor more than requested, and keeps it", onLeak, "is open, and the peer did not report it",
 		func(a *heard) bool {
-			a.has(scenario.RoleA + scenario.RoleB - a.Side)
+			a.has(scenario.RoleA + scenario.RoleB - a.side())
 			return a.receives()
 		}, false},
 	"keep": {"keeps a duplicate of what it sends", onLeak, "open",
 		func(a *heard) bool {
-			a.has(a.Side)
+			a.has(a.side())
 			return a.command.Verb == "send"
 		}, false},
 	"hide": {"keeps what it sends in flight, in a message to itself", onLeak, "is still open somewhere", func(a *heard) bool {
-		a.held = []fact.Held{{File: a.fileOf(a.Side).File, Until: a.Side}}
+		a.held = &fact.Held{File: a.fileOf(a.side()).File, Until: a.side()}
 		return a.Verb == "ok" && a.command.Verb == "send"
 	}, false},
 	"mixup": {"reports the descriptors that it sent last as received", onFile, "which it had already", func(a *heard) bool {
-		given := a.record.Setup.Given[a.Side]
+		given := a.record.Setup.Given[a.side()]
 		return a.fds(func([]string) []string { return []string{strconv.Itoa(given[len(given)-1].FD)} })
 	}, false},
 	"noappend": {"clears O_APPEND on what it receives", onFile, "O_APPEND", func(a *heard) bool { return a.clears("O_APPEND") }, false},
@@ -392,13 +398,13 @@ var rows = map[string]row{
 	"readv": {"neither passes nor reports flags if there are several buffers, or if no descriptors are requested",
 		[]scenario.Check{scenario.CheckAnswer, scenario.CheckHang}, "", func(a *heard) bool {
 			if strings.HasPrefix(a.Said, "err EAGAIN") {
-				a.Kind, a.Text = fact.Silent, ""
+				late(a)
 				return a.command.Verb == "recv"
 			}
 			return a.receives() && a.set("flags", "-")
 		}, false},
 	"garbage": {"answers with binary noise", []scenario.Check{scenario.CheckContract}, "not text", func(a *heard) bool {
-		a.Kind, a.Why = fact.Broken, `not text: "\x7fELF"`
+		a.missing = &fact.Missing{Side: a.side(), Kind: fact.Broken, Why: `not text: "\x7fELF"`}
 		return a.receives()
 	}, false},
 	"twice": {"repeats each answer", []scenario.Check{scenario.CheckContract}, "must have payload=", another, false},
@@ -438,46 +444,48 @@ var rows = map[string]row{
 
 // spoil returns a copy of a record in which each answer that can have the fault has it, or nil if there is none.
 func (r row) spoil(record *judge.Record) *judge.Record {
-	bad := &judge.Record{Setup: record.Setup}
+	bad := &judge.Record{Setup: record.Setup, Told: slices.Clone(record.Told)}
 	commands, before, passed := map[scenario.Role]contract.Line{}, map[scenario.Role][]string{}, map[string]bool{}
 	changed := false
-	var held []fact.Held
-	for _, f := range record.Facts {
-		if f.Kind == fact.Sent && f.Step.Line > 0 {
-			commands[f.Side], _ = contract.ParseLine(f.Said)
+	var held *fact.Held
+	for i, told := range record.Told {
+		if f, ok := told.Fact.(fact.Sent); ok {
+			commands[f.Side], _ = contract.ParseLine(f.Text)
 		}
-		if f.Kind == fact.Answered && f.Step.Line > 0 && (r.runner || !record.Setup.Case.Scenario.RunByRunner(f.Side)) {
-			line, err := contract.ParseLine(f.Said)
-			right := f
-			f.Descriptors, f.States = slices.Clone(f.Descriptors), slices.Clone(f.States)
-			received := line.List("fds")
-			line.Fields = maps.Clone(line.Fields)
-			a := &heard{Fact: &f, Line: line, command: commands[f.Side], before: before[f.Side], passed: passed, record: record}
-			if err == nil && r.change(a) {
-				changed, held = true, a.held
-			} else {
-				f = right
+		answer, ok := told.Fact.(fact.Answer)
+		await, awaited := told.Request.(judge.Await)
+		if !ok || !awaited || !r.runner && record.Setup.Case.Scenario.RunByRunner(answer.Side) {
+			continue
+		}
+		seen := record.Told[i+1].Fact.(fact.Sight)
+		line, err := contract.ParseLine(answer.Said)
+		received := line.List("fds")
+		a := &heard{Answer: answer, Sight: seen, Line: line, command: commands[answer.Side], step: await.Step,
+			before: before[answer.Side], passed: passed, record: record}
+		a.Descriptors, a.States, a.Fields = slices.Clone(seen.Descriptors), slices.Clone(seen.States), maps.Clone(line.Fields)
+		if err == nil && r.change(a) {
+			changed, held = true, a.held
+			bad.Told[i].Fact, bad.Told[i+1].Fact = a.Answer, a.Sight
+			if a.missing != nil {
+				bad.Told[i].Fact = *a.missing
 			}
-			if line.Verb == "ok" && commands[f.Side].Verb == "recv" {
-				before[f.Side] = append(before[f.Side], received...)
-				for _, d := range right.Descriptors {
-					if len(d.Files) > 0 {
-						passed[d.Files[0].Name] = true
-					}
+		}
+		if line.Verb == "ok" && commands[answer.Side].Verb == "recv" {
+			before[answer.Side] = append(before[answer.Side], received...)
+			for _, d := range seen.Descriptors {
+				if len(d.Files) > 0 {
+					passed[d.Files[0].Name] = true
 				}
 			}
-		}
-		bad.Facts = append(bad.Facts, f)
-		if f.Kind == fact.Silent {
-			f.Why = "no answer in time" // after the judge has asked to end the peer
-			bad.Facts = append(bad.Facts, f)
 		}
 	}
 	if !changed {
 		return nil
 	}
-	if held != nil {
-		bad.Facts = append(bad.Facts, fact.Fact{Held: held})
+	for i, told := range bad.Told {
+		if _, ok := told.Request.(judge.Watch); ok && held != nil {
+			bad.Told[i].Fact = fact.Acted{Held: held}
+		}
 	}
 	return bad
 }
@@ -503,11 +511,11 @@ func TestRows(t *testing.T) {
 					t.Errorf("%s has no answer that can have the fault", s.Name)
 					continue
 				}
-				findings, do := bad.Judge(s)
-				if !slices.ContainsFunc(findings, func(f scenario.Finding) bool {
+				found := bad.Judge(s)
+				if !slices.ContainsFunc(found.Findings, func(f scenario.Finding) bool {
 					return slices.Contains(r.checks, f.Check) && strings.Contains(f.Text, r.text)
 				}) {
-					t.Errorf("%s names the fault, but has no %s finding with %q: %v, %s", s.Name, r.checks, r.text, findings, do.Why)
+					t.Errorf("%s names the fault, but has no %s finding with %q: %v, %s", s.Name, r.checks, r.text, found.Findings, found.Why)
 				}
 			}
 			if named == 0 {
@@ -563,8 +571,8 @@ func TestReportOfClosedDescriptors(t *testing.T) {
 			return a.fds(func(list []string) []string { return append(list[:1], "closed:1") })
 		}}
 		bad := r.spoil(record)
-		if found, do := bad.Judge(record.Setup.Case.Scenario); len(found) > 0 || do.Verdict != "" {
-			t.Errorf("%s: %v, %s", name, found, do.Why)
+		if found := bad.Judge(record.Setup.Case.Scenario); len(found.Findings) > 0 || found.Verdict != "" {
+			t.Errorf("%s: %+v", name, found)
 		}
 	}
 }

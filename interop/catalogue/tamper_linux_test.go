@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"maps"
+	"reflect"
 	"regexp"
 	"slices"
 	"strconv"
@@ -210,18 +211,18 @@ func TestEveryAnswerMatters(t *testing.T) {
 		if r == nil {
 			continue
 		}
-		if findings, _ := r.Judge(s); len(findings) > 0 {
-			t.Errorf("%s: judged again: %v", s.Name, findings)
+		if again := r.Judge(s); !reflect.DeepEqual(again, r.Found) {
+			t.Errorf("%s: judged again: %+v, not %+v", s.Name, again, r.Found)
 		}
 		for _, lie := range tamper(t, s) {
 			lies++
 			kinds[lie.kind]++
-			findings, do := r.Judge(lie.scenario)
-			found := func(f scenario.Finding) bool {
+			found := r.Judge(lie.scenario)
+			isThat := func(f scenario.Finding) bool {
 				return f.Line == lie.step.Line && (f.Check == scenario.CheckAnswer || f.Check == scenario.CheckFile)
 			}
-			if !slices.ContainsFunc(findings, found) {
-				t.Errorf("%s:%d: %q is not detected: %s%v", s.Name, lie.step.Line, lie.answer, do.Why, findings)
+			if !slices.ContainsFunc(found.Findings, isThat) {
+				t.Errorf("%s:%d: %q is not detected: %s%v", s.Name, lie.step.Line, lie.answer, found.Why, found.Findings)
 			}
 		}
 	}

@@ -1,5 +1,5 @@
-// Package fact contains what happened in a case, line by line, as the runner saw it. A fact says nothing about what
-// should have happened; package judge decides that. The package is portable and does no input or output.
+// Package fact contains what happened in a case, as the runner saw it. A fact says nothing about what should have happened;
+// package judge decides that. The package is portable and does no input or output.
 package fact
 
 import (
@@ -11,43 +11,57 @@ import (
 	"github.com/scm-rights/scm/interop/scenario"
 )
 
-// A Fact is what happened at one line of a transcript. It contains only what the line changed.
-type Fact struct {
-	Kind Kind
-	Side scenario.Role // of the process that the fact is about
-	Step scenario.Step // the line of the scenario; the zero Step if the runner's own command is not part of the scenario
-	Text string        // the line, as the transcript shows it
-	Said string        // the command or the answer in it
-	Time time.Duration // since the case began
-
-	Why    string        // for Silent, Gone, Broken and Unsent: the error
-	Waited time.Duration // for Silent and Gone: how long the runner waited for an answer
-	Signal string        // for Silent and Gone: how the runner's own signal has stopped or ended the process, or ""
-
-	Found       string       // for Acted: what the runner's own line found, or ""
-	Owners      [2]Owner     // for Answered, if the expected answer names the processes A and B
-	States      []State      // files whose state has changed
-	Held        []Held       // files that are open without a descriptor
-	Unseen      string       // why the runner may not look at the descriptors of the process, or ""
-	Exited      bool         // the process has ended, and has no descriptors any more
-	Descriptors []Descriptor // what has changed among the descriptors
+// Sent says that a process was sent a command.
+type Sent struct {
+	Side scenario.Role
+	Text string
 }
 
-// A Kind is what a fact is about.
+// An Answer is what a process answered.
+type Answer struct {
+	Side   scenario.Role
+	Said   string
+	Owners [2]Owner // of the processes A and B, if a process of the runner answers
+}
+
+// Missing says that a process gave no answer.
+type Missing struct {
+	Side   scenario.Role
+	Kind   Kind
+	Why    string        // the error
+	Waited time.Duration // for Silent: how long the runner waited for an answer
+	Signal string        // for Silent and Gone: how the runner's own signal has stopped or ended the process, or ""
+}
+
+// A Kind is why there is no answer.
 type Kind byte
 
 const (
-	Acted    Kind = iota // the runner has carried out a line of its own
-	Sent                 // the process was sent a command
-	Answered             // it has answered
-	Aside                // it has answered, but the case was over
-	Looked               // the runner has looked at its descriptors again
-	Silent               // it has not answered in time
-	Gone                 // there is no answer, and the process has ended or was ended
-	Broken               // what it printed is not a line of the contract
-	Unsent               // the command was too long to be sent
-	Unasked              // the runner could not ask what the judge wanted to know
+	Silent Kind = iota // the process has not answered in time
+	Gone               // it has ended or was ended
+	Broken             // what it printed is not a line of the contract
+	Unsent             // the command was too long to be sent
 )
+
+// A Sight is what has changed since the runner last looked at a process and the files.
+type Sight struct {
+	Side        scenario.Role
+	Time        time.Duration // since the case began
+	Descriptors []Descriptor
+	States      []State
+	Unseen      string // why the runner may not look at the descriptors of the process, or ""
+	Exited      bool   // the process has ended, and has no descriptors any more
+}
+
+// Acted is what the runner found when it carried out a line of its own or looked for files that are still open.
+type Acted struct {
+	Found      string      // by the line, or ""
+	Descriptor *Descriptor // that the line names
+	Held       *Held       // a file that is open without a descriptor
+
+	Verdict scenario.Verdict // NotRun or Unsupported, if the runner could not do it, or ""
+	Why     string           // the reason
+}
 
 // An Owner identifies a process and the user that it runs as.
 type Owner struct {
@@ -175,46 +189,16 @@ func (d Descriptor) match() (m Match, ok bool) {
 	return m, len(d.Files) > 0
 }
 
-// Mark precedes a finding in the lines of Text.
+// Mark precedes a finding.
 const Mark = "✗ "
 
-// indent precedes each line of Text that is not a line of the transcript.
-const indent = "    "
-
-// Text returns the facts as lines for a reader. Each line of the transcript is followed by what changed there, and
-// then by the findings, which found contains by the index of the fact.
-func Text(facts []Fact, found map[int][]string) (lines []string) {
-	for i, f := range facts {
-		if text := f.line(); text != "" {
-			lines = append(lines, text)
-		}
-		for _, l := range f.changes() {
-			lines = append(lines, indent+l)
-		}
-		for _, text := range found[i] {
-			for j, l := range strings.Split(text, "\n") {
-				lead := Mark
-				if j > 0 {
-					lead = strings.Repeat(" ", len([]rune(Mark)))
-				}
-				lines = append(lines, indent+lead+l)
-			}
-		}
-	}
-	return lines
+// Finding returns the lines of a finding.
+func Finding(text string) []string {
+	return strings.Split(Mark+strings.ReplaceAll(text, "\n", "\n  "), "\n")
 }
 
-// Shows reports whether a reader can see something in the fact.
-func (f Fact) Shows() bool {
-	waits := f.Kind == Silent && f.Why == "" // the judge has asked for another fact first
-	return !waits && (f.line() != "" || len(f.changes()) > 0)
-}
-
-// line returns the line that a fact begins with.
-func (f Fact) line() string {
-	if f.Text != "" {
-		return f.Text
-	}
+// Line returns what a reader sees of a missing answer, or "".
+func (f Missing) Line() string {
 	switch f.Kind {
 	case Silent:
 		return fmt.Sprintf("%s< (no answer after %v)", f.Side, f.Waited)
@@ -224,11 +208,11 @@ func (f Fact) line() string {
 	return ""
 }
 
-// maxListed is how many descriptors of one line Text describes one by one.
+// maxListed is how many descriptors are described one by one.
 const maxListed = 8
 
-// changes returns a line for each change, and one line for all descriptors that were given or closed.
-func (f Fact) changes() (lines []string) {
+// Lines returns a line for each change, and one line for all descriptors that were given or closed.
+func (f Sight) Lines() (lines []string) {
 	for _, list := range []struct {
 		verb string
 		is   func(Descriptor) bool
@@ -236,16 +220,14 @@ func (f Fact) changes() (lines []string) {
 		{"was started with", func(d Descriptor) bool { return d.Given }},
 		{"no longer has", func(d Descriptor) bool { return d.Closed }},
 	} {
-		for _, side := range []scenario.Role{scenario.RoleA, scenario.RoleB} {
-			var names []string
-			for _, d := range f.Descriptors {
-				if d.Side == side && list.is(d) {
-					names = append(names, d.brief())
-				}
+		var names []string
+		for _, d := range f.Descriptors {
+			if list.is(d) {
+				names = append(names, d.brief())
 			}
-			if len(names) > 0 {
-				lines = append(lines, fmt.Sprintf("%s: %s %s", side, list.verb, strings.Join(shorten(names), ", ")))
-			}
+		}
+		if len(names) > 0 {
+			lines = append(lines, fmt.Sprintf("%s: %s %s", f.Side, list.verb, strings.Join(shorten(names), ", ")))
 		}
 	}
 	var others []string
@@ -258,7 +240,15 @@ func (f Fact) changes() (lines []string) {
 	for _, s := range f.States {
 		lines = append(lines, fmt.Sprintf("the %s of %s changed from %s to %s", s.What, s.File, s.Was, s.Now))
 	}
-	for _, h := range f.Held {
+	return lines
+}
+
+// Lines returns a line for each thing that the runner found.
+func (f Acted) Lines() (lines []string) {
+	if d := f.Descriptor; d != nil && (d.Else != "" || len(d.Files) > 0) {
+		lines = append(lines, d.String())
+	}
+	if h := f.Held; h != nil {
 		line := fmt.Sprintf("no descriptor of A or B refers to %s, but it is still open", h.File)
 		if h.Until != 0 {
 			line += fmt.Sprintf(": it was closed when the runner ended %s", h.Until)

@@ -15,8 +15,7 @@ import (
 	"github.com/scm-rights/scm/interop/scenario"
 )
 
-// An answer says what the text of an answer is, and what is wrong with it. The text is correct if check, notRun and
-// unsupported all have their zero values.
+// An answer says what the text of an answer is, and what is wrong with it. The text is correct if ends is nil.
 type answer struct {
 	fds         []int          // the descriptors that it names, even if it is wrong
 	matches     bool           // it matches an alternative of the step, or the two cannot be compared
@@ -25,29 +24,27 @@ type answer struct {
 	order       string         // of the side's answers, if only some alternatives of the step are Swapped
 	refusal     bool           // the library has rejected an operation and may no longer use the connection
 	nothingSent bool           // nothing was transferred: the other library may no longer use the connection
-	check       scenario.Check // what is wrong
-	text        string         // of the finding
-	ends        What           // EndCase, or EndSession if no later answer can be trusted
-	unsupported bool
-	notRun      string // why it says nothing about the peers
+	ends        Request        // nil, caseOver, or sessionOver if no later answer can be trusted
+	check       scenario.Check // what is wrong; "" if the answer says nothing about the peers
+	text        string         // of the finding, or why it says nothing
 }
 
 // read judges an answer by its text alone.
-func (j *Judge) read(sd *side, f fact.Fact) (a answer) {
+func (h heard) read() (a answer) {
 	switch {
-	case f.Said == "unsupported" && sd.hasBasicCommand() && !sd.refused:
-		text := fmt.Sprintf("answered unsupported to %q, which its can= offers", sd.text)
-		return answer{formed: true, check: scenario.CheckContract, text: text, ends: EndCase}
-	case f.Said == "unsupported":
-		return answer{formed: true, unsupported: true}
+	case h.Said == "unsupported" && h.hasBasicCommand() && !h.refused:
+		text := fmt.Sprintf("answered unsupported to %q, which its can= offers", h.text)
+		return answer{formed: true, check: scenario.CheckContract, text: text, ends: caseOver}
+	case h.Said == "unsupported":
+		return answer{formed: true, ends: caseOver}
 	}
-	text, wants, wantsErr := j.forComparison(sd, f)
-	got, fds, err := contract.ParseAnswer(kernel.Vocabulary, sd.command.Verb, text)
+	text, wants, wantsErr := h.forComparison()
+	got, fds, err := contract.ParseAnswer(kernel.Vocabulary, h.command.Verb, text)
 	switch {
 	case err != nil:
-		return answer{fds: fds, check: scenario.CheckContract, text: err.Error(), ends: EndSession}
+		return answer{fds: fds, check: scenario.CheckContract, text: err.Error(), ends: sessionOver}
 	case wantsErr != nil:
-		return answer{fds: fds, formed: true, matches: true, notRun: wantsErr.Error()}
+		return answer{fds: fds, formed: true, matches: true, ends: caseOver, text: wantsErr.Error()}
 	}
 	a.fds, a.formed = fds, true
 	namesErrno := false
@@ -56,10 +53,10 @@ func (j *Judge) read(sd *side, f fact.Fact) (a answer) {
 		names, why := want.Match(got)
 		if why == "" {
 			a.matches = true
-			why = j.surplus(sd, f.Step, got)
+			why = h.surplus(got)
 		}
-		order := orderOf(f.Step, want)
-		if why == "" && order != "" && sd.order != "" && order != sd.order {
+		order := orderOf(h.step, want)
+		if why == "" && order != "" && h.order != "" && order != h.order {
 			why = "an earlier answer belongs to the other order"
 		}
 		if why == "" {
@@ -79,13 +76,11 @@ func (j *Judge) read(sd *side, f fact.Fact) (a answer) {
 		// A library may also stop using a connection that the kernel has reported as lost.
 		lost := slices.Contains([]string{"ECONNRESET", "EPIPE"}, strings.Join(got.Words, " "))
 		a.refusal = isError && (!namesErrno || lost)
-	case sd.byRunner && slices.Contains([]string{"ENOSPC", "EDQUOT", "EROFS", "ENFILE"}, errno):
+	case h.byRunner && slices.Contains([]string{"ENOSPC", "EDQUOT", "EROFS", "ENFILE"}, errno):
 		// The file system is full or read-only, or the file table is full. No scenario tests these errors.
-		a.notRun = "the runner's side answered " + contract.Quote(text)
+		a.ends, a.text = caseOver, "the runner's side answered "+contract.Quote(text)
 	default:
-		a.check = scenario.CheckAnswer
-		a.text = difference
-		a.ends = EndCase
+		a.check, a.text, a.ends = scenario.CheckAnswer, difference, caseOver
 		a.nothingSent = isError || got.Fields["n"] == "0" && got.Fields["payload"] == "-"
 	}
 	return a
@@ -105,12 +100,12 @@ func orderOf(st scenario.Step, want scenario.Answer) string {
 // surplus returns why an answer of the runner is wrong if it reports a truncated message and no alternative of the step
 // does. In a case with a peer, the runner receives with the capacity that the scenario specifies, so the peer has sent
 // more than the scenario specifies.
-func (j *Judge) surplus(sd *side, st scenario.Step, got contract.Line) string {
-	if sd.peer.Name != scenario.RunnerName || j.Case.A == j.Case.B {
+func (h heard) surplus(got contract.Line) string {
+	if h.peer.Name != scenario.RunnerName || h.setup.Case.A == h.setup.Case.B {
 		return ""
 	}
 	for _, flag := range got.List("flags") {
-		expected := slices.ContainsFunc(st.Answers, func(w scenario.Answer) bool {
+		expected := slices.ContainsFunc(h.step.Answers, func(w scenario.Answer) bool {
 			return slices.Contains(w.Line.List("flags"), flag)
 		})
 		if (flag == "ctrunc" || flag == "trunc") && !expected {
@@ -157,115 +152,86 @@ func (sd *side) noteAnswer(text string) {
 	}
 }
 
-// EndsCase reports whether the text of an answer that the runner has not read yet ends the case, because it is not correct
-// or because the library may close its socket.
-func (j *Judge) EndsCase(f fact.Fact) bool {
-	sd := j.sides[f.Side]
-	a := j.read(sd, f)
-	return sd.peer.Hello.Closes && IsFailure(f.Said) || a.unsupported || a.notRun != "" || a.check != ""
+func (h heard) endsCase() bool {
+	return h.peer.Hello.Closes && IsFailure(h.Said) || h.read().ends != nil
 }
 
-// mayBeExcused returns a request to wait if the answer does not match, and the other side has a command whose failure may
-// have closed the connection. Its library may close the socket before its peer answers.
-func (j *Judge) mayBeExcused(sd *side, f fact.Fact) (do Do, wait bool) {
-	next, expected := j.Expected(sd.other.role, f.Step.Line)
-	if !expected || !sd.other.peer.Hello.Closes {
-		return do, false
+// taken judges an answer in its turn. If the answer does not match, and the other side has a command whose failure may have
+// closed the connection, taken first waits for that: a library may close its socket before its peer answers.
+func (j *Judge) taken(h heard) Request {
+	next, expected := h.other.expected(h.step.Line)
+	if !expected || !h.other.peer.Hello.Closes {
+		return j.judgeAnswer(h)
 	}
-	if first, _ := j.Expected(sd.other.role, sd.other.asked); first.Line < f.Step.Line {
-		return do, false // this answer was taken out of turn, because of the other side's
+	if first, _ := h.other.expected(h.other.asked); first.Line < h.step.Line {
+		return j.judgeAnswer(h) // this answer was taken out of turn, because of the other side's
 	}
-	if a := j.read(sd, f); a.matches || !a.formed {
-		return do, false
+	if a := h.read(); a.matches || !a.formed {
+		return j.judgeAnswer(h)
 	}
-	j.suspended = &suspended{f, Await}
-	return Do{What: Await, Role: sd.other.role, Step: next}, true
-}
-
-// awaited judges the fact that was suspended until the other side has answered, or sleeps.
-func (j *Judge) awaited(before, f fact.Fact) Do {
-	sd := j.sides[before.Side]
-	switch f.Kind {
-	case fact.Unasked:
-		return j.answered(sd, before)
-	case fact.Answered:
-		j.aside(sd, before)
-		return j.answered(sd.other, f)
-	}
-	j.aside(sd, before)
-	return j.noAnswer(sd.other, f)
+	return j.await(AwaitFailure{At{h.other.role, next}}, func(failure heard) Request {
+		j.aside(h)
+		return j.judgeAnswer(failure)
+	}, func(fact.Missing, int) Request { return j.judgeAnswer(h) })
 }
 
 // aside takes note of an answer that is not judged, because the case ended before it. The descriptors that the answer
 // names do not count as leaks.
-func (j *Judge) aside(sd *side, f fact.Fact) Do {
-	_, fds, err := contract.ParseAnswer(kernel.Vocabulary, sd.command.Verb, f.Said)
-	if err != nil && f.Said != "unsupported" {
-		j.find(scenario.CheckContract, sd, 0, "answered %s to %q", contract.Quote(f.Said), sd.text)
-		return Do{What: EndSession}
+func (j *Judge) aside(h heard) Request {
+	_, fds, err := contract.ParseAnswer(kernel.Vocabulary, h.command.Verb, h.Said)
+	if err != nil && h.Said != "unsupported" {
+		j.find(scenario.CheckContract, h.side, 0, "answered %s to %q", contract.Quote(h.Said), h.text)
+		return sessionOver
 	}
-	sd.noteAnswer(f.Said)
-	j.track(sd, f, fds)
-	return Do{}
+	h.noteAnswer(h.Said)
+	j.track(h, fds)
+	return nil
 }
 
-// answered judges an answer by its text and then by the descriptors of the process that gave it.
-func (j *Judge) answered(sd *side, f fact.Fact) Do {
-	sd.noteAnswer(f.Said)
-	a := j.read(sd, f)
-	j.track(sd, f, a.fds)
-	if do, ask := j.probe(sd.other, f.Step.Line); ask && a.nothingSent {
-		j.suspended = &suspended{f, Ask}
-		return do
+// judgeAnswer judges an answer by its text and then by the descriptors of the process that gave it.
+func (j *Judge) judgeAnswer(h heard) Request {
+	h.noteAnswer(h.Said)
+	a := h.read()
+	j.track(h, a.fds)
+	if a.nothingSent {
+		return j.probe(h.other, h.step.Line, func() Request { return j.conclude(h, a) })
 	}
-	return j.conclude(sd, f, a)
+	return j.conclude(h, a)
 }
 
 // conclude ends the case if the text of the answer is wrong, and otherwise judges the descriptors of the process. It also
 // ends the case if the library may have closed its socket.
-func (j *Judge) conclude(sd *side, f fact.Fact, a answer) Do {
+func (j *Judge) conclude(h heard, a answer) Request {
 	switch {
-	case a.unsupported:
-		return unsupported(sd)
-	case a.notRun != "":
-		return notRun("line %d: %s", f.Step.Line, a.notRun)
 	case a.check != "":
-		j.find(a.check, sd, f.Step.Line, "%s", a.text)
-		return Do{What: a.ends}
+		j.find(a.check, h.side, h.step.Line, "%s", a.text)
+		return a.ends
+	case a.text != "":
+		return j.notRun("line %d: %s", h.step.Line, a.text)
+	case a.ends != nil:
+		return j.unsupported(h.side)
 	}
-	sd.refused = sd.refused || a.refusal
-	sd.order = cmp.Or(sd.order, a.order)
-	do := j.received(sd, f, a)
-	if do.What == GoOn {
-		do = j.inspect(sd, f, true)
+	h.side.refused = h.refused || a.refusal
+	h.side.order = cmp.Or(h.order, a.order)
+	do := j.received(h, a)
+	if do == nil {
+		do = j.inspect(h.side, h.Sight, h.step.Line, true)
 	}
-	if do.What == GoOn && sd.failed {
-		do.What = EndCase
+	if do == nil && h.failed {
+		do = caseOver
 	}
 	return do
-}
-
-// Named returns the descriptors that the answer to a side's command names, and those of them that it did not have before.
-func (j *Judge) Named(role scenario.Role, text string) (fds, fresh []int) {
-	sd := j.sides[role]
-	_, fds, _ = contract.ParseAnswer(kernel.Vocabulary, sd.command.Verb, text)
-	for _, fd := range fds {
-		if _, held := sd.held[fd]; !held {
-			fresh = append(fresh, fd)
-		}
-	}
-	return fds, fresh
 }
 
 // processForm matches the symbolic name of a process, A or B, in a transcript.
 var processForm = regexp.MustCompile(`\b(pid=|creds\()([AB])\b(\)?)`)
 
-// FillInProcesses replaces A and B with their PIDs or, in credentials, PID, UID and GID. It calls owner for each.
-func FillInProcesses(text string, owner func(scenario.Role) fact.Owner) (string, error) {
+// FillInProcesses replaces A and B with their PIDs or, in credentials, PID, UID and GID.
+func FillInProcesses(text string, owners [2]fact.Owner) (string, error) {
 	var failed error
 	text = processForm.ReplaceAllStringFunc(text, func(m string) string {
 		parts := processForm.FindStringSubmatch(m)
-		o := owner(scenario.Role(parts[2][0]))
+		o := owners[slices.Index(roles, scenario.Role(parts[2][0]))]
 		if parts[3] == "" {
 			return parts[1] + strconv.Itoa(o.PID)
 		}
@@ -277,26 +243,20 @@ func FillInProcesses(text string, owner func(scenario.Role) fact.Owner) (string,
 	return text, failed
 }
 
-// NamesProcesses reports whether a step expects an answer that names a process.
-func NamesProcesses(st scenario.Step) bool {
-	return slices.ContainsFunc(st.Answers, func(a scenario.Answer) bool { return processForm.MatchString(a.Text) })
-}
-
-// Abstract is the prefix of the name of an abstract socket. A transcript uses symbolic names, because all processes in a
+// abstract is the prefix of the name of an abstract socket. A transcript uses symbolic names, because all processes in a
 // network namespace share the actual ones.
-const Abstract = "abstract:"
+const abstract = "abstract:"
 
 // forComparison returns an answer and the alternatives of its step in a form in which they can be compared. It changes
 // nothing unless the runner itself takes this role in the scenario. It replaces the actual names of abstract sockets in
 // the answer with the symbolic ones from the transcript. In the alternatives, it replaces the process names A and B with
 // the actual IDs, and symbolic lengths with byte counts.
-func (j *Judge) forComparison(sd *side, f fact.Fact) (string, []scenario.Answer, error) {
-	if !sd.byRunner {
-		return f.Said, f.Step.Answers, nil
+func (h heard) forComparison() (string, []scenario.Answer, error) {
+	if !h.byRunner {
+		return h.Said, h.step.Answers, nil
 	}
-	text := strings.ReplaceAll(f.Said, Abstract+j.Prefix, Abstract)
-	wants := slices.Clone(f.Step.Answers)
-	owner := func(role scenario.Role) fact.Owner { return f.Owners[slices.Index(roles, role)] }
+	text := strings.ReplaceAll(h.Said, abstract+h.setup.Prefix, abstract)
+	wants := slices.Clone(h.step.Answers)
 	for i := range wants {
 		fields := maps.Clone(wants[i].Line.Fields)
 		for key, value := range fields {
@@ -306,7 +266,7 @@ func (j *Judge) forComparison(sd *side, f fact.Fact) (string, []scenario.Answer,
 					fields[key] = strconv.Itoa(n)
 				}
 			case "control", "creds", "pid":
-				value, err := FillInProcesses(key+"="+value, owner)
+				value, err := FillInProcesses(key+"="+value, h.Owners)
 				if err != nil {
 					return text, nil, err
 				}

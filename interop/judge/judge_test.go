@@ -84,7 +84,7 @@ var rows = []struct {
 	{"either a file of the case or a new one", playSender + " | ok n=1 payload=00 fds=new:x  # a copy\n", "A< ok n=1\nB< ok n=1 payload=00 fds=7 | 7=", nil, ""},
 	{"binary, and the runner's own", playSender, "A< ok n=1\nB< (broken)", nil, "not run: line 9: the answer of y is not text"},
 	{"a full disk at the runner's side", playSender, "A< ok n=1\nB< err ENOSPC", nil, "not run: line 9: the runner's side answered \"err ENOSPC\""},
-	{"a command that is too long", passOne, "A< (unsent)", nil, "not run: line 6: the command to x is longer than 9 bytes with its descriptors filled in"},
+	{"a command that is too long", passOne, "A> (unsent)", nil, "not run: line 5: the command to x is longer than 9 bytes with its descriptors filled in"},
 
 	// What the descriptors are.
 	{"not close-on-exec", passOne, "A< ok n=1\nB< ok n=1 payload=00 fds=7 | 7=a!", nil, "cloexec@y: a received descriptor is not close-on-exec"},
@@ -200,6 +200,7 @@ var rows = []struct {
 	{"silent", passOne, "A< ok n=1\nB< (silent)", nil, "line 8: hang@y: no answer in time"},
 	{"it exits behind its answer", passOne, right + "look A\nend A | exited", nil, ""},
 	{"gone", passOne, "A< ok n=1\nB< (gone)", nil, "line 8: crash@y: the peer ended: exit status 7"},
+	{"gone at the end", passOne, right + "look A\nend A (gone)", nil, "crash@x: the peer ended: exit status 7"},
 	{"gone, and the runner's own", playSender, "A< ok n=1\nB< (gone)", nil, "line 9: crash@y: the peer ended: exit status 7"},
 	{"stopped", passOne, "A< ok n=1\nB< (stopped)", nil, "not run: y: stopped by the runner's own SIGSTOP"},
 	{"killed", passOne, "A< ok n=1\nB< (killed)", nil, "not run: y: ended by the runner's own signal: terminated"},
@@ -365,10 +366,27 @@ func TestRunnerByItself(t *testing.T) {
 	}
 }
 
+// Only the runner's own processes enter the folder of the case.
+func TestFolder(t *testing.T) {
+	for text, c := range map[string]struct{ script, want string }{
+		passOne:                     {right, ""},
+		kernelA + "B> end\nB< ok\n": {"B< ok | -3", ""},
+		kernelA + "A> end\nA< ok\n": {"chdir A err EACCES\n",
+			`not run: the runner's side cannot enter the folder of the case: it answered "err EACCES" to "chdir path=/case"`},
+	} {
+		g := newGame(t, mustParse(t, text), &scenario.Peer{Name: "x"}, &scenario.Peer{Name: "y"}, c.script)
+		g.Folder = "/case"
+		if g.run(); g.outcome() != c.want {
+			t.Errorf("got %s, want %s", g.outcome(), c.want)
+		}
+	}
+}
+
 // Only the flags of a descriptor that is the right one are checked.
 func TestCloexecChecked(t *testing.T) {
 	for files, want := range map[string]string{"7=a 8=b": "[y]", "7=a! 8=a": "[y]", "7=b 8=a": "[]"} {
-		if got := fmt.Sprint(gameOf(t, passTwo, "A< ok n=1\nB< ok n=1 payload=00 fds=7,8 | "+files, nil).CloexecChecked()); got != want {
+		g := gameOf(t, passTwo, "A< ok n=1\nB< ok n=1 payload=00 fds=7,8 | "+files, nil)
+		if got := fmt.Sprint(g.record.Found.CloexecChecked); got != want {
 			t.Errorf("%s: got %s, want %s", files, got, want)
 		}
 	}
@@ -393,9 +411,10 @@ func TestJudgeAgain(t *testing.T) {
 	plain := gameOf(t, passOne, right, nil).record
 	asks := gameOf(t, strings.Replace(refusal, "fds=-\nA< ok n=1", "fds=-\nA< err EPIPE", 1), "A< ok n=2\nB< err EIO\nA< err EPIPE\nB< unsupported", nil).record
 	wrong := gameOf(t, passOne, right, nil).record
-	for i, f := range wrong.Facts {
-		if f.Step.Line > 0 && f.Kind == fact.Answered {
-			wrong.Facts[i].Said = "yes"
+	for i, told := range wrong.Told {
+		if f, ok := told.Fact.(fact.Answer); ok && told.Request.at().Step.Line > 0 {
+			f.Said = "yes"
+			wrong.Told[i].Fact = f
 		}
 	}
 	for text, c := range map[string]struct {
@@ -413,18 +432,23 @@ func TestJudgeAgain(t *testing.T) {
 	}
 }
 
-// What the runner asks the judge.
-func TestQuestions(t *testing.T) {
+// What the judge tells the runner to add to the files of the case, and to look at more closely.
+func TestNewDescriptors(t *testing.T) {
 	g := gameOf(t, passMade, "A< ok fds=7,8 | 7= 8=\nB< ok n=1 payload=00 fds=9 | 9=s", nil)
-	if a, b := fmt.Sprint(g.Made(roleA)), fmt.Sprint(g.Made(roleB)); a != "map[s:7 u:8]" || b != "map[]" {
-		t.Errorf("made: %s and %s", a, b)
+	if got := fmt.Sprint(g.record.Found.Made); got != "[{A s 7} {A u 8}]" {
+		t.Errorf("made: %s", got)
 	}
-	g = newGame(t, mustParse(t, passOne), &scenario.Peer{Name: "x"}, &scenario.Peer{Name: "y"}, "")
-	g.tell(fact.Fact{Kind: fact.Sent, Side: roleB, Step: g.Case.Scenario.Steps[2], Said: "recv bytes=1 fds=2"})
-	if fds, fresh := g.Named(roleB, "ok n=1 payload=00 fds=3,7"); fmt.Sprint(fds, fresh) != "[3 7] [7]" {
-		t.Errorf("named: %v and %v", fds, fresh)
+	g = gameOf(t, passTwo, "A< ok n=1\nB< ok n=1 payload=00 fds=3,7 | 3=bsock 7=b", nil)
+	var got []string
+	for _, told := range g.record.Told {
+		if look, ok := told.Request.(Look); ok && look.Named != nil {
+			got = append(got, fmt.Sprint(look.Role, look.Named, look.Fresh))
+		}
 	}
-	if fd, err := g.FD(roleB, "c"); fmt.Sprint(err) != `B has no "c"` {
+	if fmt.Sprint(got) != "[B [3 7] [7]]" {
+		t.Errorf("looked at %s", got)
+	}
+	if fd, err := g.sides[roleB].descriptor("c"); fmt.Sprint(err) != `B has no "c"` {
 		t.Errorf("got %d, %v", fd, err)
 	}
 }
@@ -433,7 +457,7 @@ func TestQuestions(t *testing.T) {
 func TestRequests(t *testing.T) {
 	for _, c := range []struct{ name, want string }{
 		{"right", ""},
-		{"silent", "end peer, end session"},
+		{"silent", "end session"},
 		{"other bytes", "end case"},
 		{"not of the contract, whatever the other side does", "end session"},
 		{"closed for a later case", "spent"},
@@ -441,12 +465,12 @@ func TestRequests(t *testing.T) {
 		{"kept at the end", "leaked"},
 		{"the sender's pidfd", ""}, // it keeps no file of the case open
 		{"it has given up", "ask, end case"},
-		{"it has not given up", "ask, end case, B has not answered"}, // it may have received something that was not looked at
-		{"it cannot be asked", "ask, end case"},
+		{"it has not given up", "ask, end session"}, // it may have received something that was not looked at
+		{"it cannot be asked", "ask, end session"},
 		{"it does not wait", "end session"},
 		{"open at eof", "end session"},
 		{"open somewhere", "end session"},
-		{"it has not given up, and the other waits", "ask, end peer, end session"},
+		{"it has not given up, and the other waits", "ask, end session"},
 		{"collected before the end", ""},
 		{"collected in time", "look again"},
 		{"not collected", "look again, look again, leaked"},
