@@ -3,6 +3,7 @@ package interop
 import (
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"syscall"
 	"time"
@@ -54,7 +55,7 @@ func (cr *caseRun) act(do judge.Act) (judge.Request, error) {
 	if needsSocket(do.Step, do.Role) && !cr.needsSocketAfter(do.Step.Line, do.Role) {
 		a.side.socket.Drop()
 	}
-	var call optionalCallError
+	var call *os.SyscallError // that some systems lack or forbid
 	missing := []error{unix.EPERM, unix.ENOSYS, unix.ENOPROTOOPT, unix.EOPNOTSUPP}
 	switch {
 	case err == nil:
@@ -77,22 +78,6 @@ func (cr *caseRun) needsSocketAfter(line int, role scenario.Role) bool {
 // needsSocket reports whether a line needs the runner's copy of the socket of this role.
 func needsSocket(st scenario.Step, role scenario.Role) bool {
 	return st.Act.OfSocket() && st.Act.Role == role
-}
-
-// optionalCallError is the error of a system call that some systems lack or forbid.
-type optionalCallError struct {
-	call string
-	error
-}
-
-func (e optionalCallError) Error() string { return e.call + ": " + e.error.Error() }
-func (e optionalCallError) Unwrap() error { return e.error }
-
-func optionalCall(call string, err error) error {
-	if err == nil {
-		return nil
-	}
-	return optionalCallError{call, err}
 }
 
 // setOffset (seek NAME=OFFSET) sets the offset of a file through the runner's own copy.
@@ -197,7 +182,7 @@ func (a *act) limitFDs() error {
 	}
 	var old unix.Rlimit
 	if err := unix.Prlimit(sd.Pid, unix.RLIMIT_NOFILE, nil, &old); err != nil {
-		return optionalCall("prlimit", err)
+		return os.NewSyscallError("prlimit", err)
 	}
 	if sd.ownLimit == nil {
 		sd.ownLimit = &old
@@ -206,7 +191,7 @@ func (a *act) limitFDs() error {
 	if a.Word == "+" {
 		limit.Cur = limitFor(open, int(a.Value))
 	}
-	return optionalCall("prlimit", unix.Prlimit(sd.Pid, unix.RLIMIT_NOFILE, &limit, nil))
+	return os.NewSyscallError("prlimit", unix.Prlimit(sd.Pid, unix.RLIMIT_NOFILE, &limit, nil))
 }
 
 // limitFor returns the lowest limit that leaves exactly this many descriptors free. If that is none, it
@@ -223,17 +208,17 @@ func limitFor(open []int, free int) uint64 {
 
 // setSocketOption (setsockopt ROLE OPTION=VALUE) sets an option of the peer's socket.
 func (a *act) setSocketOption() error {
-	return optionalCall("setsockopt", raw.SetOption(a.side.socket.Own, a.Name, int(a.Value)))
+	return os.NewSyscallError("setsockopt", raw.SetOption(a.side.socket.Own, a.Name, int(a.Value)))
 }
 
 // shutDownSocket (shutdown ROLE HOW) shuts the peer's socket down from outside.
 func (a *act) shutDownSocket() error {
-	return optionalCall("shutdown", unix.Shutdown(a.side.socket.Own, raw.Shutdowns.Sum(a.Word)))
+	return os.NewSyscallError("shutdown", unix.Shutdown(a.side.socket.Own, raw.Shutdowns.Sum(a.Word)))
 }
 
 // setNonblock (nonblock ROLE) sets O_NONBLOCK on the open file description of the peer's socket.
 func (a *act) setNonblock() error {
-	return optionalCall("fcntl", unix.SetNonblock(a.side.socket.Own, true))
+	return os.NewSyscallError("fcntl", unix.SetNonblock(a.side.socket.Own, true))
 }
 
 // awaitSleep (blocked ROLE) waits until the peer is blocked. The peer is blocked if it has read its
@@ -241,22 +226,26 @@ func (a *act) setNonblock() error {
 // accepts a peer that has answered, and a peer that is still awake at the time limit because it
 // retries its call instead of blocking.
 func (a *act) awaitSleep() error {
+	return a.poll("is awake", func() (bool, error) {
+		idle, err := a.side.IsIdle()
+		answered := a.side.Answered() // asked once, and last: it may answer at any time, and may have done so before it slept
+		if err == nil && answered && a.Verb == "blocked" {
+			a.acted.Found = "does not wait"
+		}
+		return answered || idle, err
+	})
+}
+
+// poll waits until the peer has reached a state, or has ended, which the step that expects an answer reports.
+func (a *act) poll(otherwise string, reached func() (bool, error)) error {
 	sd := a.side
 	for deadline := time.Now().Add(a.timeout); ; time.Sleep(time.Millisecond) {
 		late := time.Now().After(deadline) // before it is asked: the runner may be stopped in between
-		idle, err := sd.IsIdle()
-		answered := sd.Answered() // asked once, and last: it may answer at any time, and may have done so before it slept
+		is, err := reached()
 		switch {
 		case witness.MayNotInspect(sd.Pid, err):
-			return fmt.Errorf("cannot see whether %s is awake: %w", sd.Peer.Name, err)
-		case err != nil:
-			return nil // the step that expects an answer reports that the peer has ended
-		case answered && a.Verb == "settled":
-			return nil
-		case answered:
-			a.acted.Found = "does not wait"
-			return nil
-		case idle:
+			return fmt.Errorf("cannot see whether %s %s: %w", sd.Peer.Name, otherwise, err)
+		case err != nil, is:
 			return nil
 		case a.ctx.Err() != nil:
 			sd.Kill()
@@ -264,7 +253,7 @@ func (a *act) awaitSleep() error {
 		case late && a.Verb == "settled":
 			return nil
 		case late:
-			return fmt.Errorf("%s is awake", sd.Peer.Name)
+			return fmt.Errorf("%s %s", sd.Peer.Name, otherwise)
 		}
 	}
 }
@@ -283,32 +272,12 @@ func (a *act) sendSignal() error {
 	sd.signals = append(sd.signals, signal)
 	switch signal {
 	case unix.SIGSTOP:
-		return a.awaitStop()
+		// A thread stops only after it has left its system call.
+		return a.poll("is still running", func() (bool, error) { return witness.Stopped(sd.Pid) })
 	case unix.SIGKILL:
 		return a.awaitDeath()
 	}
 	return nil
-}
-
-// awaitStop waits until all threads of a peer have stopped. A thread stops only after it has left
-// its system call.
-func (a *act) awaitStop() error {
-	sd := a.side
-	for deadline := time.Now().Add(a.timeout); ; time.Sleep(time.Millisecond) {
-		late := time.Now().After(deadline)
-		stopped, err := witness.Stopped(sd.Pid)
-		switch {
-		case witness.MayNotInspect(sd.Pid, err):
-			return fmt.Errorf("cannot see whether %s has stopped: %w", sd.Peer.Name, err)
-		case err != nil, stopped:
-			return nil // if the peer has ended, the step that expects an answer reports it
-		case a.ctx.Err() != nil:
-			sd.Kill()
-			return process.ErrCut
-		case late:
-			return fmt.Errorf("%s does not stop", sd.Peer.Name)
-		}
-	}
 }
 
 // awaitDeath waits until a peer that was sent SIGKILL has ended. If another process traces the
