@@ -14,9 +14,7 @@ import (
 // The credentials that SO_PASSCRED asks for do not fit, but the partner sent no descriptor.
 func TestCredentialsAreNotReportedAsDescriptors(t *testing.T) {
 	a, b := connect(t, scm.Config{})
-	if err := b.PassCred(true); err != nil {
-		t.Fatal(err)
-	}
+	must(t, b.PassCred(true))
 	r := framed.NewReader(b, framed.Limits{Waiting: -1})
 	defer r.Close()
 	if _, err := a.Write([]byte("x")); err != nil {
@@ -57,16 +55,12 @@ func TestReadReportsAFullDescriptorTable(t *testing.T) {
 func TestReadKeepsTheErrorIfAnEmptyMessageLosesDescriptors(t *testing.T) {
 	for _, config := range []scm.Config{{}, {Expect: &scm.Expect{Max: 2, Kind: scm.KindSocket}}} {
 		a, b, err := config.Pair("unixpacket")
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		defer a.Close()
 		defer b.Close()
 		limit(t, a, b)
 		r := framed.NewReader(b, framed.Limits{Waiting: 1})
-		if err := a.Send(&scm.Message{FDs: []int{0, 0}}, 0); err != nil {
-			t.Fatal(err)
-		}
+		must(t, a.Send(&scm.Message{FDs: []int{0, 0}}, 0))
 		_, err = r.Read(make([]byte, 1))
 		if _, again := r.Take(0); err == nil || again != err {
 			t.Errorf("got %v, then %v", err, again)
@@ -79,25 +73,19 @@ func withFree(t *testing.T, n int, call func()) {
 	t.Helper()
 	fdtest.Take() // starts the runtime's poller, which has descriptors of its own
 	var limit unix.Rlimit
-	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
-		t.Fatal(err)
-	}
+	must(t, unix.Getrlimit(unix.RLIMIT_NOFILE, &limit))
 	full := limit
 	var fds []int
 	for range n + 1 {
 		fd, err := unix.Dup(0)
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		fds = append(fds, fd)
 		full.Cur = uint64(fd) // the lowest descriptor that cannot be opened
 	}
 	for _, fd := range fds {
 		_ = unix.Close(fd)
 	}
-	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &full); err != nil {
-		t.Fatal(err)
-	}
+	must(t, unix.Setrlimit(unix.RLIMIT_NOFILE, &full))
 	defer func() {
 		if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
 			t.Error(err)

@@ -23,15 +23,20 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 // connect returns a connected pair, which is closed at the end of the test. The test fails if it leaves a
 // descriptor open.
 func connect(t testing.TB, config scm.Config) (a, b *scm.Conn) {
 	t.Helper()
 	before := fdtest.Take()
 	a, b, err := config.Pair("unix")
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	t.Cleanup(func() {
 		_, _ = a.Close(), b.Close()
 		if left := before.NewSince(); len(left) > 0 {
@@ -46,9 +51,7 @@ func connect(t testing.TB, config scm.Config) (a, b *scm.Conn) {
 func limit(t testing.TB, conns ...*scm.Conn) {
 	t.Helper()
 	for _, c := range conns {
-		if err := c.SetDeadline(time.Now().Add(time.Minute)); err != nil {
-			t.Fatal(err)
-		}
+		must(t, c.SetDeadline(time.Now().Add(time.Minute)))
 	}
 }
 
@@ -58,9 +61,7 @@ func open(t testing.TB, n int) (files []*os.File) {
 	dir := t.TempDir()
 	for i := range n {
 		f, err := os.Create(fmt.Sprintf("%s/%d", dir, i))
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		t.Cleanup(func() { _ = f.Close() })
 		files = append(files, f)
 	}
@@ -70,9 +71,8 @@ func open(t testing.TB, n int) (files []*os.File) {
 // write sends the payload and the files with a single sendmsg.
 func write(t testing.TB, c *scm.Conn, payload string, files ...*os.File) {
 	t.Helper()
-	if _, err := c.WriteFiles([]byte(payload), files...); err != nil {
-		t.Fatal(err)
-	}
+	_, err := c.WriteFiles([]byte(payload), files...)
+	must(t, err)
 }
 
 // same reports whether files and others are the same files in the same order. It closes files.
@@ -139,9 +139,7 @@ func TestReaderReportsAFaultOfThePartnerAndLeavesNoDescriptorOpen(t *testing.T) 
 			for _, s := range c.sends {
 				write(t, a, s.payload, files[:s.files]...)
 			}
-			if err := a.Close(); err != nil {
-				t.Fatal(err)
-			}
+			must(t, a.Close())
 			for i := range c.good {
 				got, err := readMessage(r, r)
 				if err != nil || !same(got, files[:len(got)]) {
@@ -227,9 +225,8 @@ func TestErrorsNameTheLimitThatWasExceeded(t *testing.T) {
 	a, b := connect(t, scm.Config{})
 	r := framed.NewReader(b, framed.Limits{Message: 2})
 	write(t, a, "x", open(t, 1)...)
-	if _, err := r.Read(make([]byte, 1)); err != nil {
-		t.Fatal(err)
-	}
+	_, err := r.Read(make([]byte, 1))
+	must(t, err)
 	for n, want := range map[int]string{
 		-1: "framed: invalid number of descriptors: -1",
 		2:  "framed: message claims 2 descriptors, but the queue has only 1",
@@ -299,9 +296,7 @@ func TestWriterSendsTheAttachedFilesOnce(t *testing.T) {
 	files := open(t, 2)
 	w, r := framed.NewWriter(a), framed.NewReader(b, framed.Limits{})
 	defer r.Close()
-	if err := w.Attach(files...); err != nil {
-		t.Fatal(err)
-	}
+	must(t, w.Attach(files...))
 	payload := append([]byte("\x02x"), bytes.Repeat([]byte("\x00x"), 1<<18)...)
 	done := make(chan error, 1)
 	go func() {
@@ -325,14 +320,10 @@ func TestWriterSendsSockets(t *testing.T) {
 	w, r := framed.NewWriter(a), framed.NewReader(b, framed.Limits{})
 	defer r.Close()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	defer l.Close()
 	dialed, err := net.Dial("tcp", l.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	defer dialed.Close()
 	listener, conn, file := l.(*net.TCPListener), dialed.(*net.TCPConn), open(t, 1)[0]
 
@@ -344,9 +335,7 @@ func TestWriterSendsSockets(t *testing.T) {
 	if err := w.AttachSockets(slices.Repeat([]syscall.Conn{listener}, scm.MaxFDs+1)...); !errors.Is(err, scm.ErrTooManyFDs) {
 		t.Errorf("too many: %v", err)
 	}
-	if err := errors.Join(w.AttachSockets(listener, conn), w.Attach(file)); err != nil {
-		t.Fatal(err)
-	}
+	must(t, errors.Join(w.AttachSockets(listener, conn), w.Attach(file)))
 	// A Write that sends nothing keeps them attached.
 	_ = a.SetWriteDeadline(time.Now().Add(-time.Second))
 	if n, err := w.Write([]byte("\x03x")); n != 0 || !errors.Is(err, os.ErrDeadlineExceeded) {
@@ -364,9 +353,7 @@ func TestWriterSendsSockets(t *testing.T) {
 		defer f.Close()
 	}
 	received, err := net.FileListener(got[0])
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	defer received.Close()
 	if received.Addr().String() != l.Addr().String() {
 		t.Errorf("received a listener at %v instead of %v", received.Addr(), l.Addr())
@@ -384,9 +371,7 @@ func TestWriterSendsSockets(t *testing.T) {
 		t.Errorf("Accept: %v", err)
 	}
 
-	if err := w.AttachSockets(conn); err != nil {
-		t.Fatal(err)
-	}
+	must(t, w.AttachSockets(conn))
 	_ = conn.Close()
 	if n, err := w.Write([]byte("\x01x")); n != 0 || !errors.Is(err, os.ErrClosed) {
 		t.Errorf("a closed connection: %d, %v", n, err)
@@ -422,9 +407,7 @@ func TestWriterSendsNothingIfASocketProvidesNoDescriptor(t *testing.T) {
 		"Control calls, and an error": {func(f func(uintptr)) error { f(file.Fd()); return io.EOF }, nil},
 	} {
 		w := framed.NewWriter(a)
-		if err := errors.Join(w.Attach(file), w.AttachSockets(callersConn{control: c.control})); err != nil {
-			t.Fatal(err)
-		}
+		must(t, errors.Join(w.Attach(file), w.AttachSockets(callersConn{control: c.control})))
 		n, err := w.Write([]byte(name))
 		if c.want != nil {
 			if n != 0 || !errors.Is(err, c.want) {

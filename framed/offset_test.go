@@ -63,16 +63,13 @@ func overAllSplits(t *testing.T, a, b *scm.Conn, pieces []piece, files []*os.Fil
 // readThree reads a message of three bytes and takes n files, or those up to its end if n is upToEnd.
 func readThree(t *testing.T, in *bufio.Reader, r splitReader, n int) (files []*os.File) {
 	t.Helper()
-	if _, err := io.ReadFull(in, make([]byte, 3)); err != nil {
-		t.Fatal(err)
-	}
-	files, err := r.Take(max(n, 0))
+	_, err := io.ReadFull(in, make([]byte, 3))
+	must(t, err)
+	files, err = r.Take(max(n, 0))
 	if n == upToEnd {
 		files, err = r.TakeUpTo(r.Offset() - int64(in.Buffered()))
 	}
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	return files
 }
 
@@ -211,9 +208,7 @@ func TestTakeUpToWithAJSONDecoder(t *testing.T) {
 	for _, n := range []int{0, 2, 1, 0} {
 		write(t, a, fmt.Sprintf("{\"files\": %d}\n", n), files[:n]...)
 	}
-	if err := a.Close(); err != nil {
-		t.Fatal(err)
-	}
+	must(t, a.Close())
 	r := framed.NewReader(b, framed.Limits{})
 	defer r.Close()
 	decoder := json.NewDecoder(r)
@@ -238,9 +233,8 @@ func TestTakeUpToReturnsNoFileOnError(t *testing.T) {
 	defer r.Close()
 	var claim *framed.ClaimError
 	write(t, a, "x", files...)
-	if _, err := r.Read(make([]byte, 1)); err != nil {
-		t.Fatal(err)
-	}
+	_, err := r.Read(make([]byte, 1))
+	must(t, err)
 	got, err := r.TakeUpTo(1)
 	if want := (framed.ClaimError{Claimed: 3, Waiting: 3, Most: 2}); got != nil || !errors.As(err, &claim) || *claim != want {
 		t.Errorf("got %v, %v", got, err)

@@ -32,13 +32,6 @@ const patience = time.Minute
 // order is the byte order of Wayland, and of a D-Bus daemon's own messages.
 var order = binary.NativeEndian
 
-func must(t testing.TB, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
-}
-
 // program returns the path of the first of the programs that is installed. debian is the Debian package
 // that has them.
 func program(t *testing.T, debian string, names ...string) string {
