@@ -35,32 +35,25 @@ var _ = Describe("the macOS variant of the "+quoted(wire.Python), func() {
 		isEmpty(f.a)
 	})
 
-	It("sends the byte A as the acknowledgement", func() {
+	It("acknowledges a message with the byte A, and not one that it rejects", func() {
 		f := connect("unix")
 		sent := f.file("")
 		Expect(wire.Python.Send(wire.FD(f.a), "", sent)).To(Succeed())
 		f.from(wire.PythonOfMacOS, f.b, sent)
 		payload, _ := f.receives(f.a)
 		Expect(payload).To(Equal("A"))
-	})
 
-	It("rejects any other acknowledgement", func() {
-		f := connect("unix")
-		sends(f.b, "B")
-		Expect(wire.PythonOfMacOS.Send(wire.FD(f.a), "", f.file(""))).To(beFormatError(wire.Python, `acknowledgement is "B"`))
-	})
-
-	It("returns io.EOF from Send if the connection ends without an acknowledgement", func() {
-		f := connect("unix")
-		Expect(unix.Shutdown(f.b, unix.SHUT_WR)).To(Succeed())
-		Expect(wire.PythonOfMacOS.Send(wire.FD(f.a), "", f.file(""))).To(Equal(io.EOF))
-	})
-
-	It("does not acknowledge a message that it rejects", func() {
-		f := connect("unix")
 		sends(f.a, "\x02", f.file(""))
 		Expect(failed(wire.PythonOfMacOS, wire.FD(f.b))).To(beFormatError(wire.Python, "received 1 descriptor, but the message announces 2"))
 		isEmpty(f.a)
+	})
+
+	It("rejects any other acknowledgement, and returns io.EOF from Send if the connection ends without one", func() {
+		f := connect("unix")
+		sends(f.b, "B")
+		Expect(wire.PythonOfMacOS.Send(wire.FD(f.a), "", f.file(""))).To(beFormatError(wire.Python, `acknowledgement is "B"`))
+		Expect(unix.Shutdown(f.b, unix.SHUT_WR)).To(Succeed())
+		Expect(wire.PythonOfMacOS.Send(wire.FD(f.a), "", f.file(""))).To(Equal(io.EOF))
 	})
 
 	It("closes the received descriptors if it cannot acknowledge them", func() {
