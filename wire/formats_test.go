@@ -177,7 +177,7 @@ var rejectedBySend = []rejected{
 	{message{wire.QMP, "{}{}", 1, ""}, "not a JSON object"},
 	{message{wire.QMP, "{}", 0, ""}, "cannot send 0 descriptors: the format requires 1"},
 	{message{wire.QMP, strings.Repeat(" ", 1<<20+1), 1, ""}, "text is 1048577 bytes long"},
-	{message{wire.Runc, "", 1, ""}, "name is 0 bytes long"},
+	{message{wire.Runc, "", 1, ""}, "name is 0 bytes long, want 1 to 4095"},
 	{message{wire.Runc, strings.Repeat("n", 4096), 1, ""}, "name is 4096 bytes long"},
 	{message{wire.Runc, "name", 2, ""}, "cannot send 2 descriptors"},
 	{message{wire.SeccompListener, `{"fds":["a"]}`, 2, ""}, "2 descriptors, but 1 name in"},

@@ -154,7 +154,8 @@ var _ = child("listen", func([]string) error {
 		return fmt.Errorf("%v, %v and %w", fds, names, err)
 	case err != nil:
 		var format *wire.FormatError
-		if !errors.As(err, &format) && !errors.Is(err, unix.EBADF) {
+		isFormat := errors.As(err, &format) && format.Format == "listen-fds"
+		if !isFormat && !errors.Is(err, unix.EBADF) {
 			return err
 		}
 		fmt.Println("error")
