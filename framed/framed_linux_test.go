@@ -82,14 +82,8 @@ func withFree(t *testing.T, n int, call func()) {
 		fds = append(fds, fd)
 		full.Cur = uint64(fd) // the lowest descriptor that cannot be opened
 	}
-	for _, fd := range fds {
-		_ = unix.Close(fd)
-	}
+	scm.CloseFDs(fds...)
 	must(t, unix.Setrlimit(unix.RLIMIT_NOFILE, &full))
-	defer func() {
-		if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
-			t.Error(err)
-		}
-	}()
 	call()
+	must(t, unix.Setrlimit(unix.RLIMIT_NOFILE, &limit))
 }

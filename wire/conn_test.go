@@ -4,7 +4,6 @@ package wire_test
 
 import (
 	"errors"
-	"fmt"
 	"io"
 	"os"
 	"slices"
@@ -32,21 +31,6 @@ func sendByteByByte(c *scm.Conn, payload string, fds []int) error {
 		fds = nil
 	}
 	return nil
-}
-
-// arrived describes the bytes and the descriptors of a beginning.
-func (m message) arrived() string {
-	bytes, them := Count(len(m.payload), "byte")+" have arrived", "them"
-	if len(m.payload) == 1 {
-		bytes, them = "1 byte has arrived", "it"
-	}
-	switch m.fds {
-	case 0:
-		return bytes
-	case 1:
-		return bytes + ", and closes the descriptor received with " + them
-	}
-	return fmt.Sprintf("%s, and closes the %d descriptors received with %s", bytes, m.fds, them)
 }
 
 var _ = Describe("on a Conn,", func() {
@@ -88,7 +72,7 @@ var _ = Describe("on a Conn,", func() {
 		It("Recv in the "+quoted(format)+" returns at the deadline if no message has arrived", func() { expires(format, "", 0) })
 	}
 	for _, c := range beginnings {
-		It("Recv in the "+quoted(c.format)+" returns at the deadline if only "+c.arrived(), func() { expires(c.format, c.payload, c.fds) })
+		It("Recv in the "+quoted(c.format)+" returns at the deadline after "+Count(len(c.payload), "byte")+" and "+Count(c.fds, "descriptor")+" of a message", func() { expires(c.format, c.payload, c.fds) })
 	}
 
 	It("Send returns at the deadline if the socket buffer is full", func() {
