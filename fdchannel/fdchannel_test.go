@@ -166,7 +166,7 @@ var _ = Describe("an Endpoint", func() {
 		c.receives(m.FDs[0], nil, sent)
 	})
 
-	It("returns EBADF for a descriptor that is not open, and sends nothing, so that RecvFDNonblock returns EAGAIN", func() {
+	It("returns EBADF for a descriptor that is not open, and RecvFDNonblock then returns EAGAIN", func() {
 		high, err := unix.FcntlInt(uintptr(c.as), unix.F_DUPFD_CLOEXEC, 900)
 		Expect(err).NotTo(HaveOccurred())
 		Expect(unix.Close(high)).To(Succeed())

@@ -61,7 +61,7 @@ var _ = Describe("on a Conn,", func() {
 		}
 		before := fdtest.Take()
 		Expect(b.SetReadDeadline(time.Now().Add(20 * time.Millisecond))).To(Succeed())
-		Expect(failed(format, b)).To(And(MatchError(os.ErrDeadlineExceeded), MatchError(HavePrefix("wire: "+format.Name()+": "))))
+		Expect(failed(format, b)).To(MatchError(os.ErrDeadlineExceeded))
 		Expect(before.NewSince()).To(BeEmpty())
 		if format.Network() != "unix" {
 			Expect(b.SetReadDeadline(time.Now().Add(patience))).To(Succeed())
@@ -72,7 +72,9 @@ var _ = Describe("on a Conn,", func() {
 		It("Recv in the "+quoted(format)+" returns at the deadline if no message has arrived", func() { expires(format, "", 0) })
 	}
 	for _, c := range beginnings {
-		It("Recv in the "+quoted(c.format)+" returns at the deadline after "+Count(len(c.payload), "byte")+" and "+Count(c.fds, "descriptor")+" of a message", func() { expires(c.format, c.payload, c.fds) })
+		It("Recv in the "+quoted(c.format)+" returns at the deadline after "+Count(len(c.payload), "byte"), func() {
+			expires(c.format, c.payload, c.fds)
+		})
 	}
 
 	It("Send returns at the deadline if the socket buffer is full", func() {
@@ -123,7 +125,6 @@ var _ = Describe("on a Conn,", func() {
 			}
 			err := failed(format, b)
 			Expect(errors.As(err, new(*scm.ExpectError))).To(BeTrue(), "%s: %v", format.Name(), err)
-			Expect(err).To(MatchError(HavePrefix("wire: " + format.Name() + ": ")))
 			Expect(before.NewSince()).To(BeEmpty(), format.Name())
 		}
 	})

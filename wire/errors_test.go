@@ -19,8 +19,8 @@ import (
 	"github.com/scm-rights/scm/wire"
 )
 
-// These specs check which errors end a conversation, as the package documentation says. That it can
-// continue after a rejected message or a failed call is checked in refuse_test.go, conn_test.go and apue_test.go.
+// These specs check which errors end a conversation, as the package documentation says, and so do the callers of
+// passes in other files.
 
 var _ = Describe("the conversation can continue", func() {
 	for _, format := range wire.Formats() {

@@ -141,12 +141,15 @@ func (f *fixture) received(format wire.Format, sock wire.Socket, sent ...int) st
 	return text
 }
 
-// failed returns the error of a Recv, which must return nothing else.
+// failed returns the error of a Recv, which must name the format and return nothing else.
 func failed(format wire.Format, sock wire.Socket) error {
 	GinkgoHelper()
 	text, fds, err := format.Recv(sock)
 	Expect(text).To(BeEmpty())
 	Expect(fds).To(BeEmpty())
+	if err != io.EOF {
+		Expect(err).To(MatchError(HavePrefix("wire: " + format.Name() + ": ")))
+	}
 	return err
 }
 

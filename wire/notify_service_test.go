@@ -39,7 +39,7 @@ func (f *fixture) dialNotify() int {
 	return sock
 }
 
-var _ = It("NotifyStore and NotifyRemove ask the service manager, at a path or an abstract name, to store and remove descriptors", func() {
+var _ = It("NotifyStore and NotifyRemove ask the service manager to store and remove descriptors", func() {
 	for _, name := range []string{filepath.Join(GinkgoT().TempDir(), "notify"), AbstractName()} {
 		f := connect("unix")
 		manager := f.manager(name)

@@ -27,9 +27,7 @@ var _ = Describe("in the", func() {
 			cannotEmulateFormat(c.format)
 			f := connect(c.format.Network())
 			sends(f.a, c.payload, f.files(c.fds)...)
-			err := failed(c.format, wire.FD(f.b))
-			Expect(err).To(beFormatError(c.format, c.reason))
-			Expect(err).To(MatchError(HavePrefix("wire: " + c.format.Name() + ": ")))
+			Expect(failed(c.format, wire.FD(f.b))).To(beFormatError(c.format, c.reason))
 			if c.format.Network() != "unix" {
 				f.passes(c.format, wire.FD(f.a), wire.FD(f.b))
 			}
@@ -51,7 +49,7 @@ var _ = Describe("in the", func() {
 			f := connect(c.format.Network())
 			sends(f.a, c.payload, f.files(c.fds)...)
 			f.CloseNow(f.a)
-			Expect(failed(c.format, wire.FD(f.b))).To(And(MatchError(io.ErrUnexpectedEOF), MatchError("wire: "+c.format.Name()+": unexpected EOF")))
+			Expect(failed(c.format, wire.FD(f.b))).To(MatchError(io.ErrUnexpectedEOF))
 		})
 	}
 
@@ -131,10 +129,12 @@ var _ = Describe("in the", func() {
 		g := firstGolden(format)
 
 		if format.Network() != "unixgram" {
-			It(quoted(format)+", Recv returns io.EOF at the end of the connection", func() { ends(format, false) })
+			It(quoted(format)+", Recv returns io.EOF at the end", func() { ends(format, false) })
 		}
 		if format.Network() == "unix" {
-			It(quoted(format)+", Recv returns io.EOF at the end of the connection with SO_PASSCRED, although Linux sets MSG_CTRUNC", func() { ends(format, true) })
+			It(quoted(format)+", Recv returns io.EOF at the end although Linux sets MSG_CTRUNC with SO_PASSCRED", func() {
+				ends(format, true)
+			})
 		}
 
 		It(quoted(format)+", Send returns the error of the system call if the other end is closed", func() {
@@ -164,7 +164,7 @@ var _ = Describe("in the", func() {
 			cannotEmulateFormat(format)
 			f := connect(format.Network())
 			Expect(unix.SetNonblock(f.b, true)).To(Succeed())
-			Expect(failed(format, wire.FD(f.b))).To(And(MatchError(unix.EAGAIN), MatchError(HavePrefix("wire: "+format.Name()+": recvmsg: "))))
+			Expect(failed(format, wire.FD(f.b))).To(MatchError(unix.EAGAIN))
 		})
 	}
 })
