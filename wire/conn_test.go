@@ -3,7 +3,6 @@
 package wire_test
 
 import (
-	"errors"
 	"io"
 	"os"
 	"slices"
@@ -123,8 +122,7 @@ var _ = Describe("on a Conn,", func() {
 			for _, fd := range sent {
 				f.CloseNow(fd)
 			}
-			err := failed(format, b)
-			Expect(errors.As(err, new(*scm.ExpectError))).To(BeTrue(), "%s: %v", format.Name(), err)
+			Expect(failed(format, b)).To(Satisfy(isExpectError))
 			Expect(before.NewSince()).To(BeEmpty(), format.Name())
 		}
 	})
@@ -134,7 +132,7 @@ var _ = Describe("on a Conn,", func() {
 		a, b := expecting(scm.Expect{Min: 1, Max: 2}, "unixgram")
 		Expect(wire.Notify.Send(a, "READY=1")).To(Succeed())
 		err := failed(wire.Notify, b)
-		Expect(errors.As(err, new(*scm.ExpectError))).To(BeTrue(), "%v", err)
+		Expect(err).To(Satisfy(isExpectError))
 		Expect(err).To(MatchError("wire: notify: scm: wanted at least 1 and at most 2 descriptors, got no descriptor"))
 
 		sent := f.files(2) // the conversation can continue
@@ -146,8 +144,7 @@ var _ = Describe("on a Conn,", func() {
 		f := connect("unix")
 		a, b := expecting(scm.Expect{Min: 1, Max: 1}, "unixpacket")
 		Expect(a.Write([]byte("a payload alone"))).To(Equal(15))
-		err := failed(wire.GVisor, b)
-		Expect(errors.As(err, new(*scm.ExpectError))).To(BeTrue(), "%v", err)
+		Expect(failed(wire.GVisor, b)).To(Satisfy(isExpectError))
 		f.passes(wire.GVisor, a, b)
 
 		strict, err := scm.Config{Expect: &scm.Expect{Min: 2, Max: 2}}.NewConn(b.UnixConn)

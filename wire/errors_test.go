@@ -3,7 +3,6 @@
 package wire_test
 
 import (
-	"errors"
 	"os"
 	"slices"
 	"strings"
@@ -91,7 +90,7 @@ var _ = Describe("the conversation cannot continue", func() {
 			sockets := slices.Repeat([]int{f.a}, g.fds)
 			Expect(g.format.Send(a, g.text, f.files(g.fds)...)).To(Succeed())
 			Expect(g.format.Send(a, g.text, sockets...)).To(Succeed())
-			Expect(errors.As(Third(g.format.Recv(b)), new(*scm.ExpectError))).To(BeTrue())
+			Expect(failed(g.format, b)).To(Satisfy(isExpectError))
 			text, fds, err := g.format.Recv(b)
 			f.owns(fds...)
 			Expect(err != nil || text != g.text).To(BeTrue(), "%s: the next message was received: %q", g.format.Name(), text)

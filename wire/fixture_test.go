@@ -153,6 +153,8 @@ func failed(format wire.Format, sock wire.Socket) error {
 	return err
 }
 
+func isExpectError(err error) bool { return errors.As(err, new(*scm.ExpectError)) }
+
 // passes checks that a message still passes from a to b.
 func (f *fixture) passes(format wire.Format, a, b wire.Socket) {
 	GinkgoHelper()
