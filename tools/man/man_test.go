@@ -182,6 +182,7 @@ func TestTheSameTreeGivesTheSamePages(t *testing.T) {
 	}
 }
 
+// The pages also fit on a terminal.
 func TestLintersFindNothing(t *testing.T) {
 	for name, page := range written(t, oneDay) {
 		lint := exec.Command(tool(t, "mandoc"), "-Tlint")
@@ -198,11 +199,6 @@ func TestLintersFindNothing(t *testing.T) {
 		if hyphen := "\u2010"; strings.Contains(stdout.String(), hyphen) {
 			t.Errorf("%s has a hyphen that cannot be copied into a shell, or a divided word", name)
 		}
-	}
-}
-
-func TestPagesFitOnATerminal(t *testing.T) {
-	for name, page := range written(t, oneDay) {
 		for _, line := range strings.Split(rendered(t, page), "\n") {
 			if n := utf8.RuneCountInString(line); n > 80 {
 				t.Errorf("%s has a line of %d characters: %s", name, n, line)
