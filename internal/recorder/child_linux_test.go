@@ -12,7 +12,6 @@ import (
 	"strconv"
 	"strings"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"unsafe"
 
@@ -51,8 +50,6 @@ func init() {
 		"fork":       childFork,
 		"exec":       childExec,
 		"threads":    childThreads,
-		"status":     childStatus,
-		"signal":     childSignal,
 		"spin":       childSpin,
 		"stop":       childStop,
 		"kill":       childKill,
@@ -303,28 +300,6 @@ func childThreads() {
 	}
 }
 
-func childStatus() {
-	status, err := strconv.Atoi(os.Args[1])
-	check(err)
-	os.Exit(status)
-}
-
-// childSignal ends by the signal in its argument, or prints that it has received it.
-func childSignal() {
-	n, err := strconv.Atoi(os.Args[1])
-	check(err)
-	if len(os.Args) > 2 {
-		got := make(chan os.Signal, 1)
-		signal.Notify(got, syscall.Signal(n))
-		fmt.Println("ready")
-		<-got
-		fmt.Println("got it")
-		return
-	}
-	check(unix.Kill(unix.Getpid(), unix.Signal(n)))
-	reexec.Forever()
-}
-
 // childStop stops and continues a child, and checks what a shell would see.
 func childStop() {
 	file, err := unix.MemfdCreate("counter", 0)
@@ -370,14 +345,17 @@ func childStop() {
 	fmt.Println("stopped, continued, ended")
 }
 
-// childSpin increments a counter in shared memory until the second word there is set.
+// childSpin increments a counter in shared memory until the second word there is set. It must have received SIGCONT then.
 func childSpin() {
+	continued := make(chan os.Signal, 1)
+	signal.Notify(continued, unix.SIGCONT)
 	mem, err := unix.Mmap(3, 0, 4096, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
 	check(err)
 	counter, end := (*atomic.Uint64)(unsafe.Pointer(&mem[0])), (*atomic.Uint64)(unsafe.Pointer(&mem[8]))
 	for end.Load() == 0 {
 		counter.Add(1)
 	}
+	<-continued
 	passOne("end")
 }
 

@@ -344,7 +344,7 @@ func outcomesUnread(t *testing.T, path string) {
 // Attach reports outcomes of descriptors that were received while it was attached. The tracer can miss the exit stop
 // of a thread that is killed just when the tracer resumes it from another stop, so the test has several attempts.
 func TestOutcomesAttached(t *testing.T) {
-	for _, name := range []string{"steps", "parent", "leaderless"} {
+	for _, name := range []string{"steps", "parent", "grandchild", "leaderless"} {
 		t.Run(name, func(t *testing.T) {
 			const attempts = 5
 			for n := 1; ; n++ {
@@ -363,11 +363,19 @@ func TestOutcomesAttached(t *testing.T) {
 	}
 }
 
-// attachedToTheEnd attaches to a child until it ends. It returns how many descriptors the child has received in
-// that time, and the outcomes.
+// attachedToTheEnd attaches to a child, or to the child of one, until it ends. It returns how many descriptors
+// the process has received in that time, and the outcomes.
 func attachedToTheEnd(t *testing.T, name string) (received int, list []*Outcome) {
 	t.Helper()
-	s := startSteps(t, name)
+	s := startSteps(t, strings.Replace(name, "grandchild", "parent", 1))
+	pid := s.cmd.Process.Pid
+	if name == "grandchild" {
+		grandchildren, err := procfs.Children(pid)
+		if err != nil || len(grandchildren) != 1 {
+			t.Fatalf("grandchildren %v, %v", grandchildren, err)
+		}
+		pid = grandchildren[0]
+	}
 	// A thread can end without an exit stop until it has stopped for the first time.
 	ready, ended := make(chan struct{}, 100), make(chan error, 1)
 	tr := newTracer(Options{Outcome: func(o *Outcome) { list = append(list, o) }})
@@ -380,7 +388,7 @@ func attachedToTheEnd(t *testing.T, name string) (received int, list []*Outcome)
 		}
 		ready <- struct{}{}
 	}
-	go ownthread.Run(func() { ended <- tr.attach(context.Background(), s.cmd.Process.Pid) })
+	go ownthread.Run(func() { ended <- tr.attach(context.Background(), pid) })
 	for n := 0; len(ready) == 0; n++ {
 		s.pass("try" + strconv.Itoa(n))
 	}
@@ -407,34 +415,6 @@ func TestOutcomeIsReportedOnce(t *testing.T) {
 	}
 	if reported != 1 {
 		t.Errorf("reported %d times", reported)
-	}
-}
-
-// A trace that ends before the process reports nothing.
-func TestOutcomesDetached(t *testing.T) {
-	s := startSteps(t, "steps")
-	ctx, letGo := context.WithCancel(context.Background())
-	defer letGo()
-	seen, ended := make(chan *Call, 100), make(chan error, 1)
-	var list []*Outcome
-	go func() {
-		_, err := Attach(ctx, s.cmd.Process.Pid, Options{
-			Handle:  func(c *Call) { seen <- c },
-			Outcome: func(o *Outcome) { list = append(list, o) },
-		})
-		ended <- err
-	}()
-	for n := 0; len(seen) == 0; n++ {
-		s.pass("try" + strconv.Itoa(n))
-	}
-	letGo()
-	if err := <-ended; err != nil {
-		t.Fatal(err)
-	}
-	s.pass("after")
-	s.end()
-	if len(list) > 0 {
-		t.Errorf("outcomes %v", normalized(list))
 	}
 }
 

@@ -1,7 +1,6 @@
 package recorder
 
 import (
-	"bufio"
 	"bytes"
 	"errors"
 	"fmt"
@@ -11,7 +10,6 @@ import (
 	"regexp"
 	"runtime"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -115,31 +113,6 @@ func TestEveryByte(t *testing.T) {
 	})
 }
 
-func TestFiles(t *testing.T) {
-	calls, stdout := recordChild(t, childCommand("pass"), Options{})
-	var a, b, file, got int32
-	_, after, _ := strings.Cut(stdout, "numbers")
-	if _, err := fmt.Sscan(after, &a, &b, &file, &got); err != nil {
-		t.Fatal(err)
-	}
-	socket := calls[0].file(a, false)
-	if socket == nil || socket.Kind != "unix stream" || !strings.HasPrefix(socket.Name, "socket:[") {
-		t.Errorf("the socket is %+v", socket)
-	}
-	want := File{FD: file, Kind: "character device", Name: "/dev/null", Access: "write", CloseOnExec: true}
-	if f := calls[0].file(file, false); f == nil || *f != want {
-		t.Errorf("sent %+v, want %+v", f, want)
-	}
-	want.FD, want.AtExit = got, true
-	if f := calls[1].file(got, true); f == nil || *f != want {
-		t.Errorf("received %+v, want %+v", f, want)
-	}
-	text := fmt.Sprintf(`^recvmsg\(%d<unix stream socket:\[\d+\]>, "payload!", SCM_RIGHTS \[%d<character device /dev/null, write> close-on-exec\], MSG_CMSG_CLOEXEC\) = 8 MSG_CMSG_CLOEXEC$`, b, got)
-	if line := calls[1].Text(); !regexp.MustCompile(text).MatchString(line) {
-		t.Errorf("%s, want %s", line, text)
-	}
-}
-
 func TestBatch(t *testing.T) {
 	calls, _ := recordChild(t, childCommand("batch"), Options{})
 	if len(calls) != 2 || calls[0].Name() != "sendmmsg" || calls[1].Name() != "recvmmsg" {
@@ -227,32 +200,6 @@ func TestThreads(t *testing.T) {
 	})
 }
 
-func TestExitStatus(t *testing.T) {
-	needsPtrace(t)
-	for _, c := range []struct {
-		child string
-		arg   int
-		code  int
-	}{
-		{"status", 7, 7},
-		{"status", 255, 255},
-		{"signal", int(unix.SIGTERM), 128 + 15},
-		{"signal", int(unix.SIGKILL), 128 + 9},
-	} {
-		_, err := Record(childCommand(c.child, strconv.Itoa(c.arg)), Options{})
-		var exit *ExitError
-		if !errors.As(err, &exit) || exit.Code() != c.code {
-			t.Errorf("%s %d: %v, want %d", c.child, c.arg, err, c.code)
-		}
-	}
-	if _, err := Record(exec.Command("/nonexistent/command"), Options{}); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("no such command: %v", err)
-	}
-	if _, err := Record(exec.Command("/dev/null"), Options{}); !errors.Is(err, os.ErrPermission) {
-		t.Errorf("no command: %v", err)
-	}
-}
-
 // The command gets its own parent-death signal, and not that of the stub.
 func TestDeathSignal(t *testing.T) {
 	for _, attr := range []*syscall.SysProcAttr{nil, {}, {Pdeathsig: unix.SIGUSR1}, {Pdeathsig: unix.SIGKILL}} {
@@ -264,36 +211,6 @@ func TestDeathSignal(t *testing.T) {
 		}
 		if _, got := recordChild(t, cmd, Options{}); got != fmt.Sprintln(int(want)) || cmd.SysProcAttr != attr {
 			t.Errorf("got %q, want %d; the command's attributes are %+v", got, want, cmd.SysProcAttr)
-		}
-	}
-}
-
-func TestSignal(t *testing.T) {
-	for _, sig := range []unix.Signal{unix.SIGUSR1, unix.SIGTERM, unix.SIGCONT} {
-		needsPtrace(t)
-		cmd := childCommand("signal", strconv.Itoa(int(sig)), "handle")
-		out, to := io.Pipe()
-		cmd.Stdout = to
-		started := make(chan *os.Process, 1)
-		said := make(chan string)
-		go func() {
-			p := <-started
-			lines := bufio.NewReader(out)
-			_, _ = lines.ReadString('\n')
-			_ = p.Signal(sig)
-			line, _ := lines.ReadString('\n')
-			said <- line
-		}()
-		ended := make(chan error)
-		go func() {
-			_, err := Record(cmd, Options{Started: func(p *os.Process) { started <- p }})
-			ended <- err
-		}()
-		if line := <-said; line != "got it\n" {
-			t.Errorf("%v: the child said %q", sig, line)
-		}
-		if err := <-ended; err != nil {
-			t.Errorf("%v: %v", sig, err)
 		}
 	}
 }
