@@ -378,21 +378,16 @@ func TestRecvSocket(t *testing.T) {
 	for _, c := range []struct {
 		open func() (int, error)
 		text string
-		want file
 	}{
-		{socket(unix.AF_UNIX, unix.SOCK_DGRAM, 0), "socket, read-write, Unix, datagram, socket:[…]",
-			file{Access: "read-write", Family: "Unix", Type: "datagram"}},
-		{listening(unixListener), "socket, read-write, Unix, seqpacket, listening, socket:[…]",
-			file{Access: "read-write", Family: "Unix", Type: "seqpacket", Listening: true}},
-		{socket(unix.AF_INET, unix.SOCK_DGRAM, 0), "socket, read-write, IPv4, datagram, udp, socket:[…]",
-			file{Access: "read-write", Family: "IPv4", Type: "datagram", Protocol: "udp"}},
-		{listening(socket(unix.AF_INET, unix.SOCK_STREAM, unix.IPPROTO_MPTCP)), "socket, read-write, IPv4, stream, mptcp, listening, socket:[…]",
-			file{Access: "read-write", Family: "IPv4", Type: "stream", Protocol: "mptcp", Listening: true}},
-		{socket(unix.AF_INET6, unix.SOCK_STREAM, 0), "socket, read-write, IPv6, stream, tcp, socket:[…]",
-			file{Access: "read-write", Family: "IPv6", Type: "stream", Protocol: "tcp"}},
-		{socket(unix.AF_NETLINK, unix.SOCK_RAW, unix.NETLINK_KOBJECT_UEVENT), "socket, read-write, family 16, raw, protocol 15, socket:[…]",
-			file{Access: "read-write", Family: "family 16", Type: "raw", Protocol: "protocol 15"}},
-		{byPath, "socket, path, socket:[…]", file{Access: "path"}},
+		{socket(unix.AF_UNIX, unix.SOCK_DGRAM, 0), "socket, read-write, Unix, datagram, socket:[…]"},
+		{listening(unixListener), "socket, read-write, Unix, seqpacket, listening, socket:[…]"},
+		{socket(unix.AF_INET, unix.SOCK_DGRAM, 0), "socket, read-write, IPv4, datagram, udp, socket:[…]"},
+		{listening(socket(unix.AF_INET, unix.SOCK_STREAM, unix.IPPROTO_MPTCP)),
+			"socket, read-write, IPv4, stream, mptcp, listening, socket:[…]"},
+		{socket(unix.AF_INET6, unix.SOCK_STREAM, 0), "socket, read-write, IPv6, stream, tcp, socket:[…]"},
+		{socket(unix.AF_NETLINK, unix.SOCK_RAW, unix.NETLINK_KOBJECT_UEVENT),
+			"socket, read-write, family 16, raw, protocol 15, socket:[…]"},
+		{byPath, "socket, path, socket:[…]"},
 	} {
 		t.Run(c.text, func(t *testing.T) {
 			fd, err := c.open()
@@ -416,13 +411,9 @@ func TestRecvSocket(t *testing.T) {
 			}
 			r := receive("--json")
 			var object struct{ Descriptors []file }
-			if err := json.Unmarshal([]byte(r.stdout), &object); err != nil || len(object.Descriptors) != 1 {
-				t.Fatalf("received %+v: %v", r, err)
-			}
-			got := object.Descriptors[0]
-			c.want.Kind, c.want.Name = "socket", got.Name
-			if got != c.want {
-				t.Errorf("received %+v, want %+v", got, c.want)
+			err = json.Unmarshal([]byte(r.stdout), &object)
+			if err != nil || len(object.Descriptors) != 1 || !like(object.Descriptors[0].String(), c.text) {
+				t.Errorf("received %+v: %v", r, err)
 			}
 		})
 	}
