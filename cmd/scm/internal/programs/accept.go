@@ -33,8 +33,8 @@ func ParseAccepted(file string, text []byte) ([]scenario.Expectation, error) {
 	})
 }
 
-// ValidateAccepted returns an error if a reason is unfinished, or if a line about the program has a range of versions and
-// the version of the program is unknown.
+// ValidateAccepted returns an error if a reason is unfinished, or if a line about the program has a range of versions
+// and the version of the program is unknown.
 func ValidateAccepted(list []scenario.Expectation, program, version string) error {
 	for _, e := range list {
 		if e.Peer == program && e.Version != "" && version == "" {
@@ -44,9 +44,9 @@ func ValidateAccepted(list []scenario.Expectation, program, version string) erro
 	return scenario.ValidateReasons(list)
 }
 
-// Accept marks the findings that the list accepts. For each of its lines that did not occur in a trial, it adds the line
-// to the trial, unless the line is about a flaky finding, or below the heading of a release. It counts the lines that are
-// about another program, kernel or version, or about an item or fault that has no verdict, or no such finding.
+// Accept marks the findings that the list accepts. For each of its lines that did not occur in a trial, it adds the
+// line to the trial, unless the line is about a flaky finding, or below the heading of a release. It counts the lines
+// that are about another program, kernel or version, or about an item or fault that has no verdict, or no such finding.
 func (r *Report) Accept(list []scenario.Expectation, kernel scenario.Kernel) {
 	used, aside := map[string]bool{}, map[string]bool{}
 	for _, e := range list {

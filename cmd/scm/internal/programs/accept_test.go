@@ -55,8 +55,8 @@ func TestValidateAccepted(t *testing.T) {
 	}
 }
 
-// report returns a report in which the program x keeps a descriptor of the item byte, ends after newline, passes zeros, and
-// has no verdict for ones.
+// report returns a report in which the program x keeps a descriptor of the item byte, ends after newline, passes zeros,
+// and has no verdict for ones.
 func testReport() *Report {
 	r := NewReport("scm poke", "v1", "x", "2.3", linux)
 	r.Trials = []Trial{{What: "byte"}, {What: "newline", Notes: []string{"a note"}}, {What: "zeros"}, {What: "ones", Skipped: "a reason"}}
@@ -66,7 +66,8 @@ func testReport() *Report {
 	return r
 }
 
-// A line accepts a finding. It fails the run if the finding did not occur, and is set aside if it is about something else.
+// A line accepts a finding. It fails the run if the finding did not occur, and is set aside if it is about something
+// else.
 func TestAccept(t *testing.T) {
 	const both = "byte leak@x a\nnewline crash@x b\n"
 	for _, c := range []struct {

@@ -1,6 +1,7 @@
 package programs
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 	"os/user"
@@ -27,7 +28,7 @@ func clients(address string) string {
 		}
 		switch {
 		case st.Mode&bit != 0:
-		case st.Mode&(bit<<3) != 0 && st.Gid != 0:
+		case st.Mode&(bit<<3) != 0:
 			who = max(who, named("group:", st.Gid))
 		default:
 			who = max(who, named("user:", st.Uid))
@@ -50,8 +51,8 @@ func named(kind string, id uint32) string {
 	return kind + name
 }
 
-// extent says how bad it is that descriptors stay open: in which processes, unless only in the first one, after how many
-// messages the server runs out of descriptors, if each message leaves one, and who can send them.
+// extent says how bad it is that descriptors stay open: in which processes, unless only in the first one, after how
+// many messages the server runs out of descriptors, if each message leaves one, and who can send them.
 func (t *target) extent(list []Holding, messages int) (text string) {
 	var names []string
 	for _, h := range list {
@@ -63,11 +64,12 @@ func (t *target) extent(list []Holding, messages int) (text string) {
 		text = ", in " + strings.Join(names, ", ")
 	}
 	limit := 0
-	limits, _ := os.ReadFile(fmt.Sprintf("/proc/%d/limits", list[0].PID))
+	most := slices.MaxFunc(list, func(a, b Holding) int { return cmp.Compare(a.FDs, b.FDs) })
+	limits, _ := os.ReadFile(fmt.Sprintf("/proc/%d/limits", most.PID))
 	_, after, _ := strings.Cut(string(limits), "Max open files")
 	_, _ = fmt.Sscan(after, &limit) // the soft limit
-	each := Count(list) / max(messages, 1)
-	if fds, err := procfs.OpenFDs(list[0].PID); err == nil && limit > 0 && messages > 0 && each > 0 {
+	each := most.FDs / max(messages, 1)
+	if fds, err := procfs.OpenFDs(most.PID); err == nil && limit > 0 && messages > 0 && each > 0 {
 		left := max(0, limit-len(fds)) / each
 		text += fmt.Sprintf(": %d per message, so that about %d messages reach its limit of %d", each, left, limit)
 		text += "; who may connect: " + clients(t.address)

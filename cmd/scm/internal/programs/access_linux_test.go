@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/scm-rights/scm/cmd/scm/internal/relay"
@@ -36,11 +37,11 @@ func TestClients(t *testing.T) {
 		want        string
 	}{
 		{0o755, 0o777, 0, "any"},
-		{0o755, 0o775, 0, "user:root"},
+		{0o755, 0o775, 0, "group:root"},
 		{0o755, 0o755, 0, "user:root"},
-		{0o710, 0o777, 0, "user:root"},
+		{0o710, 0o777, 0, "group:root"},
 		{0o700, 0o777, 0, "user:root"},
-		{0o710, 0o775, 54321, "user:root"}, // only root may search the directory
+		{0o710, 0o775, 54321, "group:root"}, // which may search the directory
 		{0o711, 0o775, 54321, "group:54321"},
 	} {
 		err := errors.Join(os.Chmod(dir, c.dir), unix.Chown(address, 0, c.gid), os.Chmod(address, c.socket))
@@ -55,6 +56,16 @@ func TestClients(t *testing.T) {
 		t.Error(got)
 	}
 	if got := clients(address + "2"); got != "unknown" {
+		t.Error(got)
+	}
+}
+
+// A child that has inherited the descriptors of its parent does not double what a message leaves.
+func TestExtentOfSharedDescriptors(t *testing.T) {
+	pid := os.Getpid()
+	server := &target{server: &Server{pid: pid}, address: "@name"}
+	list := []Holding{{PID: pid, FDs: 3}, {PID: pid, FDs: 3}}
+	if got := server.extent(list, 3); !strings.Contains(got, ": 1 per message, ") {
 		t.Error(got)
 	}
 }

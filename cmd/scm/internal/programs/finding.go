@@ -31,12 +31,13 @@ type Finding struct {
 type Trial struct {
 	What     string    `json:"what"` // one of Items or Faults
 	Findings []Finding `json:"findings,omitempty"`
-	Notes    []string  `json:"notes,omitempty"`    // what a reader should know, and what is no finding
-	Skipped  string    `json:"skipped,omitempty"`  // why there is no verdict, or "" if there is one
-	Accepted string    `json:"accepted,omitempty"` // the reason in a list of accepted findings why there may be no verdict
-	Missing  []string  `json:"missing,omitempty"`  // accepted findings that did not occur, although they should have
-	Output   string    `json:"output,omitempty"`   // the end of what the server has printed, if there are findings
-	Seconds  float64   `json:"seconds"`
+	Notes    []string  `json:"notes,omitempty"`   // what a reader should know, and what is no finding
+	Skipped  string    `json:"skipped,omitempty"` // why there is no verdict, or "" if there is one
+	// the reason in a list of accepted findings why there may be no verdict
+	Accepted string   `json:"accepted,omitempty"`
+	Missing  []string `json:"missing,omitempty"` // accepted findings that did not occur, although they should have
+	Output   string   `json:"output,omitempty"`  // the end of what the server has printed, if there are findings
+	Seconds  float64  `json:"seconds"`
 }
 
 // remedies is the page whose sections, which are named after the checks, say how to fix a fault.

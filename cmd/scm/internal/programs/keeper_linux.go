@@ -14,8 +14,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The words that make a program that calls Main the keeper of a server, or make it execute a server to which systemd would
-// pass a socket.
+// The words that make a program that calls Main the keeper of a server, or make it execute a server to which systemd
+// would pass a socket.
 const (
 	keeperArgument   = "scm-programs-keeper"
 	activateArgument = "scm-programs-activate"
@@ -30,11 +30,12 @@ const (
 // killAfter is how long a process has to end after SIGTERM.
 const killAfter = 2 * time.Second
 
-// Main handles the command lines with which Start executes its own binary. For these, it does not return. A program that
-// calls Start must call Main first, and so must TestMain in tests that do.
+// Main handles the command lines with which Start executes its own binary. For these, it does not return. A program
+// that calls Start must call Main first, and so must TestMain in tests that do.
 //
-// A server runs below a keeper, because daemons fork and let their parent end. The kernel gives such orphans to the keeper.
-// So the server and its processes are the descendants of the keeper, which learns how they end, and can end all of them.
+// A server runs below a keeper, because daemons fork and let their parent end. The kernel gives such orphans to the
+// keeper. So the server and its processes are the descendants of the keeper, which learns how they end, and can end all
+// of them.
 func Main() {
 	if len(os.Args) < 4 {
 		return

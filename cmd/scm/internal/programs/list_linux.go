@@ -23,8 +23,8 @@ type Listener struct {
 	Address    string `json:"address"`
 }
 
-// List prints the listening sockets and the bound datagram sockets in this network namespace, without connecting to them. It does
-// not see processes whose descriptors it may not read.
+// List prints the listening sockets and the bound datagram sockets in this network namespace, without connecting to
+// them. It does not see processes whose descriptors it may not read.
 func List(w io.Writer, asJSON bool) error {
 	holders, listeners := map[string][]int{}, []Listener{}
 	paths, _ := filepath.Glob("/proc/[0-9]*/fd/*") // the pattern is valid
@@ -37,8 +37,8 @@ func List(w io.Writer, asJSON bool) error {
 	}
 	for _, s := range sockets() {
 		if s.listens {
-			// The parent of the processes, which scm poke takes, usually has the lowest PID. systemd also listens for the services
-			// that it has started.
+			// The parent of the processes, which scm poke takes, usually has the lowest PID. systemd also listens for
+			// the services that it has started.
 			pids := append([]int{}, holders["socket:["+s.inode+"]"]...)
 			slices.SortFunc(pids, func(a, b int) int { return cmp.Compare(uint(a-2), uint(b-2)) })
 			program := cmp.Or(executable(append(pids, -1)[0]), "-")
@@ -55,7 +55,7 @@ func List(w io.Writer, asJSON bool) error {
 	fmt.Fprintf(w, row, "PID", "TYPE", "CLIENTS", "EXECUTABLE", "ADDRESS")
 	for _, l := range listeners {
 		pid := append(l.PIDs, 0)[0] // 0 if the kernel does not show the process
-		fmt.Fprintf(w, row, strconv.Itoa(pid), l.Type, l.Clients, display.Line(l.Executable), display.Line(l.Address))
+		fmt.Fprintf(w, row, strconv.Itoa(pid), l.Type, l.Clients, strings.ReplaceAll(display.Line(l.Executable), " ", `\x20`), display.Line(l.Address))
 	}
 	return nil
 }

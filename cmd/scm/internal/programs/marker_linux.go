@@ -57,8 +57,8 @@ type Holding struct {
 	FDs     int    // how many
 }
 
-// Held returns for each marker the processes of the server that have it open. It returns an error if a marker is closed, or
-// if the kernel does not let this process look at the server.
+// Held returns for each marker the processes of the server that have it open. It returns an error if a marker is
+// closed, or if the kernel does not let this process look at the server.
 func (s *Server) Held(markers ...*Marker) (map[*Marker][]Holding, error) {
 	byID := map[procfs.FileID]*Marker{}
 	for _, m := range markers {
@@ -101,10 +101,10 @@ func Count(list []Holding) (n int) {
 	return n
 }
 
-// Settle waits until the server has closed the markers, or has closed none of their descriptors for the given time. Then
-// it returns those that are still open, as Held does. If whole is set, it waits also if the server has closed all of them,
-// because it may not have received all messages yet. Settle calls nudge at the beginning and in the middle, to make the
-// server run.
+// Settle waits until the server has closed the markers, or has closed none of their descriptors for the given time.
+// Then it returns those that are still open, as Held does. If whole is set, it waits also if the server has closed all
+// of them, because it may not have received all messages yet. Settle calls nudge at the beginning and in the middle, to
+// make the server run.
 func (s *Server) Settle(
 	ctx context.Context, markers []*Marker, wait time.Duration, whole bool, nudge func(),
 ) (map[*Marker][]Holding, error) {

@@ -60,7 +60,8 @@ type pokeTrial struct {
 	closed   bool   // a second message was discarded
 }
 
-// undelivered reports whether the kernel has rejected every descriptor of the trial, so that none can be the reason for a failure.
+// undelivered reports whether the kernel has rejected every descriptor of the trial, so that none can be the reason for
+// a failure.
 func (t *pokeTrial) undelivered() bool { return t.rejected && t.sent == 0 }
 
 // end ends a trial. It has a verdict if one of its connections has.
@@ -92,9 +93,9 @@ func (t *pokeTrial) find(f *failure, output string) {
 	t.Output, t.judged = output, true
 }
 
-// Poke connects to a server, sends each item, and finds out what the server keeps, whether it has ended, and whether it still
-// accepts connections. An error means that it could not find that out for each item. It then returns the trials, if any of
-// them says something.
+// Poke connects to a server, sends each item, and finds out what the server keeps, whether it has ended, and whether it
+// still accepts connections. An error means that it could not find that out for each item. It then returns the trials,
+// if any of them says something.
 func Poke(ctx context.Context, o PokeOptions) ([]Trial, error) {
 	p := &poker{target: target{PokeOptions: o, ctx: ctx, patience: o.Timeout * 3 / 2}}
 	defer p.stop()
@@ -151,9 +152,9 @@ func (p *poker) stop() {
 // cutShort says why a trial has no verdict if the run ended before it.
 const cutShort = "the run was cut short"
 
-// judgeAll sends the items until each has a verdict, or no more are to be sent. If the server ends, those before are sent
-// again, without the one that ended it. The dangerous items come when the others are judged, because the server may not
-// start again.
+// judgeAll sends the items until each has a verdict, or no more are to be sent. If the server ends, those before are
+// sent again, without the one that ended it. The dangerous items come when the others are judged, because the server
+// may not start again.
 func (p *poker) judgeAll(trials []*pokeTrial) error {
 	for {
 		todo := slices.DeleteFunc(slices.Clone(trials), func(t *pokeTrial) bool { return t.judged })
@@ -232,10 +233,10 @@ func (p *poker) sendAll(t *pokeTrial) (*failure, error) {
 	return nil, nil
 }
 
-// judge finds out whether the descriptors are the reason for a failure. If the server fails in the same way without them,
-// the unit is done. It then has no verdict, unless the server ends without a failure after each connection. A server that
-// cannot be started again, or whose failure takes long to find out, gets no more items. The trials are those sent in the
-// round.
+// judge finds out whether the descriptors are the reason for a failure. If the server fails in the same way without
+// them, the unit is done. It then has no verdict, unless the server ends without a failure after each connection. A
+// server that cannot be started again, or whose failure takes long to find out, gets no more items. The trials are
+// those sent in the round.
 func (p *poker) judge(f *failure, sent []*pokeTrial) error {
 	t, server, unread := f.unit.trial, p.server, f.unit.why
 	if p.PID != 0 || f.slow {
@@ -321,8 +322,8 @@ func (p *poker) excuse(f *failure) (string, error) {
 	return "", nil
 }
 
-// again sends a unit to a new server, with its descriptors or without them. It returns what happens to the server, or "" if
-// nothing does, also in the given time after it.
+// again sends a unit to a new server, with its descriptors or without them. It returns what happens to the server, or
+// "" if nothing does, also in the given time after it.
 func (p *poker) again(u *unit, withFDs bool, wait time.Duration) (string, error) {
 	p.stop()
 	if err := p.ensure(); err != nil {
@@ -369,7 +370,8 @@ func (p *poker) settle(todo []*pokeTrial) error {
 		return p.judge(f, nil)
 	}
 	for _, t := range todo {
-		if n := Count(held[t.marker]); n > 0 {
+		// Processes that inherit a descriptor have it, too.
+		if n := min(Count(held[t.marker]), t.sent); n > 0 {
 			text := fmt.Sprintf("keeps %d of %d descriptors after the end of the connections", n, t.sent)
 			t.Find(CheckLeak, text+p.extent(held[t.marker], t.sent/t.fds))
 			t.Output = t.printed

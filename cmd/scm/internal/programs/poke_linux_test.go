@@ -18,8 +18,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// short is for servers that keep descriptors forever, and limit for those that do not: Poke then ends as soon as they have
-// closed them.
+// short is for servers that keep descriptors forever, and limit for those that do not: Poke then ends as soon as they
+// have closed them.
 const short = 10 * time.Millisecond
 
 // found returns the findings as "WHAT CHECK", and the items without a verdict as "WHAT skipped".
@@ -96,7 +96,8 @@ func TestPoke(t *testing.T) {
 	}
 }
 
-// A datagram server whose queue stays full no longer reads. A running one has no verdict, as it cannot be started again.
+// A datagram server whose queue stays full no longer reads. A running one has no verdict, as it cannot be started
+// again.
 func TestPokeAFullQueue(t *testing.T) {
 	if text, err := os.ReadFile("/proc/sys/net/unix/max_dgram_qlen"); err != nil || len(text) > len("10\n") {
 		t.Skipf("a queue has too many datagrams: %q (%v)", text, err)
@@ -295,7 +296,8 @@ func TestPokeAServerThatDoesNotRead(t *testing.T) {
 			o := PokeOptions{PID: s.PID(), Address: address, Settle: short, Timeout: time.Second, First: []byte(first)}
 			began := time.Now()
 			trials, err := Poke(t.Context(), o)
-			if took := time.Since(began); took > 25*time.Second { // at least the timeout for each message would be longer
+			// at least the timeout for each message would be longer
+			if took := time.Since(began); took > 25*time.Second {
 				t.Errorf("it took %s", took)
 			}
 			if len(trials) > 0 || err == nil || !strings.HasPrefix(err.Error(), "the server has read none of the messages") {

@@ -15,7 +15,8 @@ import (
 	"github.com/scm-rights/scm/cmd/scm/internal/relay"
 )
 
-// ProxyOptions say which server to test, and with which client. Both commands are for /bin/sh, with the socket in $SOCK.
+// ProxyOptions say which server to test, and with which client. Both commands are for /bin/sh, with the socket in
+// $SOCK.
 type ProxyOptions struct {
 	Address string // of the server's socket
 	Listen  string // the address of the proxy's socket, or "" for a path in a new directory
@@ -33,9 +34,9 @@ type proxyTest struct {
 	target
 }
 
-// ProxyTest runs a client of a server through a relay, once for each of the Faults, and finds out what the server keeps,
-// whether it has ended, and whether it still serves clients. An error means that it could not find that out for each fault.
-// It then returns the trials, unless already the first one failed.
+// ProxyTest runs a client of a server through a relay, once for each of the Faults, and finds out what the server
+// keeps, whether it has ended, and whether it still serves clients. An error means that it could not find that out for
+// each fault. It then returns the trials, unless already the first one failed.
 func ProxyTest(ctx context.Context, o ProxyOptions) ([]Trial, error) {
 	server := PokeOptions{Address: o.Address, Args: []string{"/bin/sh", "-c", o.Server}, Timeout: o.Timeout}
 	p := &proxyTest{o, target{PokeOptions: server, ctx: ctx, patience: o.Timeout}}
@@ -68,8 +69,8 @@ func ProxyTest(ctx context.Context, o ProxyOptions) ([]Trial, error) {
 	return trials, failed
 }
 
-// trial injects a fault. A server that then ends, or no longer serves clients, must do so each time, and not without it. With
-// an error, the trial has only what is certain.
+// trial injects a fault. A server that then ends, or no longer serves clients, must do so each time, and not without
+// it. With an error, the trial has only what is certain.
 func (p *proxyTest) trial(name string) (*Trial, error) {
 	t, err := p.once(name)
 	switch {
@@ -102,8 +103,8 @@ func (t *Trial) withdraw(why string) {
 	}
 }
 
-// once starts the server, runs the client without and with the proxy, and looks at the server after all connections have
-// been closed.
+// once starts the server, runs the client without and with the proxy, and looks at the server after all connections
+// have been closed.
 func (p *proxyTest) once(name string) (*Trial, error) {
 	t := &Trial{What: name}
 	defer p.stop()
@@ -137,8 +138,8 @@ func (p *proxyTest) once(name string) (*Trial, error) {
 	return t, nil
 }
 
-// direct starts the server and runs the client without the proxy. Then the server has opened what it opens for its first client
-// only. If it has ended without a failure, it is started again.
+// direct starts the server and runs the client without the proxy. Then the server has opened what it opens for its
+// first client only. If it has ended without a failure, it is started again.
 func (p *proxyTest) direct() error {
 	if err := p.ensure(); err != nil {
 		return err
@@ -212,7 +213,8 @@ func (p *proxyTest) through(f *Fault) (clientErr, err error) {
 	return clientErr, err
 }
 
-// listenFor creates the proxy's socket, to which any client may connect: the relay connects to the server as the same user.
+// listenFor creates the proxy's socket, to which any client may connect: the relay connects to the server as the same
+// user.
 func listenFor(network, address string) (*net.UnixListener, error) {
 	if err := CheckAddress(&address); err != nil {
 		return nil, fmt.Errorf("%w; set it with --listen", err)
@@ -270,18 +272,19 @@ func (p *proxyTest) look(t *Trial, f *Fault) error {
 			}
 		}
 		ended := p.server.Ended()
-		if len(extra)+len(replaced) > 0 && (ended == nil || ExitedWith0(ended)) { // the client may have made it close them
+		// the client may have made it close them
+		if len(extra)+len(replaced) > 0 && (ended == nil || ExitedWith0(ended)) {
 			extra, replaced, err = settle()
 		}
 	}
 	if err := errors.Join(err, context.Cause(p.ctx)); err != nil {
 		return err
 	}
-	if n := Count(replaced); n > 0 {
+	if n := min(Count(replaced), f.swapped); n > 0 {
 		text := "the server keeps %d of %d replaced descriptors, which it may store on purpose"
 		t.Notes = append(t.Notes, fmt.Sprintf(text, n, f.swapped)+p.extent(replaced, 0))
 	}
-	if n := Count(extra); n > 0 {
+	if n := min(Count(extra), f.added); n > 0 {
 		text := fmt.Sprintf("keeps %d of %d extra descriptors after the end of the connections", n, f.added)
 		t.Find(CheckLeak, text+p.extent(extra, f.messages))
 	}

@@ -13,8 +13,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// testClient runs an honest client of the test server at $SOCK. With the argument "once", it does not wait for the server. With
-// "silent", it sends nothing. With "refused", it waits until its connection is closed, and does not complain.
+// testClient runs an honest client of the test server at $SOCK. With the argument "once", it does not wait for the
+// server. With "silent", it sends nothing. With "refused", it waits until its connection is closed, and does not
+// complain.
 func testClient(args []string) {
 	if slices.Contains(args, "refused") {
 		c, _, err := Dial(os.Getenv("SOCK"), 0, limit)

@@ -19,8 +19,9 @@ type Report struct {
 	Program        string  `json:"program"`
 	ProgramVersion string  `json:"program_version,omitempty"`
 	Trials         []Trial `json:"trials"`
-	Aside          int     `json:"aside"`            // lines of the lists of accepted findings that are about something else
-	Broken         string  `json:"broken,omitempty"` // why the run was cut short, or nothing could be found out
+	// lines of the lists of accepted findings that are about something else
+	Aside  int    `json:"aside"`
+	Broken string `json:"broken,omitempty"` // why the run was cut short, or nothing could be found out
 }
 
 // NewReport returns a report without trials.

@@ -37,8 +37,8 @@ type Server struct {
 	first error // how the first process has ended
 }
 
-// Start starts a server, which gets the address of its socket as $SOCK. If listen is set, the server gets this listening
-// socket as from systemd (LISTEN_FDS). Stop ends the server.
+// Start starts a server, which gets the address of its socket as $SOCK. If listen is set, the server gets this
+// listening socket as from systemd (LISTEN_FDS). Stop ends the server.
 func Start(args []string, socket string, listen *os.File) (*Server, error) {
 	report, reportEnd, err := os.Pipe()
 	if err != nil {
@@ -128,8 +128,8 @@ func Attach(pid int) (*Server, error) {
 // PID returns the first process of the server.
 func (s *Server) PID() int { return s.pid }
 
-// Output returns the end of what the server has printed. For a server that was running already, it returns "". If the server
-// has ended, Output first stops what is left of it, so that nothing is missing.
+// Output returns the end of what the server has printed. For a server that was running already, it returns "". If the
+// server has ended, Output first stops what is left of it, so that nothing is missing.
 func (s *Server) Output() string {
 	if s.keeper != nil && s.Ended() != nil {
 		s.Stop()
@@ -137,8 +137,8 @@ func (s *Server) Output() string {
 	return s.output.String()
 }
 
-// Ended returns how the server has ended, or nil if it is running. A server has ended if none of its processes is left, or
-// if the first one has ended with a failure. ExitedWith0 tells whether it is an error that the server meant to end.
+// Ended returns how the server has ended, or nil if it is running. A server has ended if none of its processes is left,
+// or if the first one has ended with a failure. ExitedWith0 tells whether it is an error that the server meant to end.
 func (s *Server) Ended() error {
 	if s.keeper == nil {
 		return s.attachedEnded()
@@ -242,7 +242,8 @@ func executable(pid int) string {
 	return status.Field("Name")
 }
 
-// Await calls ready until it returns true, the server ends, or the context is done. It then returns an error that says why.
+// Await calls ready until it returns true, the server ends, or the context is done. It then returns an error that says
+// why.
 func (s *Server) Await(ctx context.Context, ready func() bool) error {
 	for !ready() {
 		if ended := s.Ended(); ended != nil {

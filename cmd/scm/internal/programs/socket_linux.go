@@ -28,8 +28,8 @@ func typeName(typ int) string {
 	return strconv.Itoa(typ)
 }
 
-// CheckAddress returns an error if the address is too long for a socket. It rewrites the zero bytes of an abstract name,
-// which may be given as \0, in the form in which the kernel lists them.
+// CheckAddress returns an error if the address is too long for a socket. It rewrites the zero bytes of an abstract
+// name, which may be given as \0, in the form in which the kernel lists them.
 func CheckAddress(address *string) error {
 	most := len(unix.RawSockaddrUnix{}.Path)
 	if strings.HasPrefix(*address, "@") {
@@ -54,7 +54,8 @@ func Network(address string, typ int) (string, error) {
 }
 
 // Dial connects a socket to an address: a path, or @NAME for an abstract one. If typ is 0, it finds out the type of the
-// server's socket. If the server's backlog stays full for the timeout, it returns EAGAIN. The caller owns the descriptor.
+// server's socket. If the server's backlog stays full for the timeout, it returns EAGAIN. The caller owns the
+// descriptor.
 func Dial(address string, typ int, timeout time.Duration) (fd, found int, err error) {
 	types := []int{typ}
 	if typ == 0 {
@@ -109,8 +110,8 @@ func (s *Server) WaitListening(ctx context.Context, address string) error {
 // Listening reports whether a socket at the address can be connected to.
 func Listening(address string) bool { return len(listenerTypes(address)) > 0 }
 
-// SocketType returns the type of the socket on which a server listens. It connects only if the list of sockets does not have
-// the address, or has it twice, for sockets in different directories.
+// SocketType returns the type of the socket on which a server listens. It connects only if the list of sockets does not
+// have the address, or has it twice, for sockets in different directories.
 func SocketType(address string) (int, error) {
 	if types := listenerTypes(address); len(types) == 1 {
 		return types[0], nil
@@ -195,8 +196,8 @@ func (s *Server) serves(address string) bool {
 	return slices.ContainsFunc(s.sockets(), func(k socket) bool { return k.address == address })
 }
 
-// Accepted reports whether a server has accepted all connections at the address. If the list of sockets does not have the
-// address, known is false.
+// Accepted reports whether a server has accepted all connections at the address. If the list of sockets does not have
+// the address, known is false.
 func Accepted(address string) (accepted, known bool) {
 	accepted = true
 	for _, s := range sockets() {
@@ -207,8 +208,8 @@ func Accepted(address string) (accepted, known bool) {
 	return accepted && known, known
 }
 
-// Unread returns the number of bytes that were sent through a socket, and that the other process has not received yet. The
-// kernel counts the memory of the messages, which is more than their bytes.
+// Unread returns the number of bytes that were sent through a socket, and that the other process has not received yet.
+// The kernel counts the memory of the messages, which is more than their bytes.
 func Unread(fd int) (int, error) {
 	n, err := unix.IoctlGetUint32(fd, unix.TIOCOUTQ)
 	return int(n), err

@@ -15,8 +15,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// idleWait is how long a target waits for its server to go to sleep after a connection. No verdict depends on it, because
-// the kernel delivers messages after the end of a connection too.
+// idleWait is how long a target waits for its server to go to sleep after a connection. No verdict depends on it,
+// because the kernel delivers messages after the end of a connection too.
 const idleWait = 250 * time.Millisecond
 
 // A target starts a server and stops it, perhaps several times, and asks it whether it accepts connections.
@@ -124,8 +124,8 @@ func (t *target) clear() error {
 	return nil
 }
 
-// listen creates the socket that the server gets as from systemd. Each server gets a new one, so that no connection to the
-// one before is left in its backlog.
+// listen creates the socket that the server gets as from systemd. Each server gets a new one, so that no connection to
+// the one before is left in its backlog.
 func (t *target) listen() error {
 	if t.Type == 0 {
 		t.Type = unix.SOCK_STREAM
@@ -176,8 +176,8 @@ func (t *target) hangUp(c int) {
 	t.rest()
 }
 
-// await calls done until it returns true, the server ends, or the context is done, and reports whether done has. It waits
-// for at most the first time, or for what is left of the patience, but at least for the second one.
+// await calls done until it returns true, the server ends, or the context is done, and reports whether done has. It
+// waits for at most the first time, or for what is left of the patience, but at least for the second one.
 func (t *target) await(most, least time.Duration, done func() bool) bool {
 	began := time.Now()
 	limit := max(min(most, t.patience), least)
@@ -203,8 +203,8 @@ func (t *target) ended(err error) error {
 	return t.server.Ended()
 }
 
-// probe connects and says nothing. It returns an error if the server does not accept the connection in time, and a fault if
-// another process does.
+// probe connects and says nothing. It returns an error if the server does not accept the connection in time, and a
+// fault if another process does.
 func (t *target) probe() (err, fault error) {
 	c, err := t.dial()
 	if err != nil {
@@ -219,7 +219,11 @@ func (t *target) probe() (err, fault error) {
 		accepted, known := Accepted(t.address)
 		late := time.Now().After(deadline)
 		switch {
-		case accepted && !t.accepts && !t.server.serves(t.address) && t.server.Ended() == nil:
+		case accepted && !t.accepts && !t.server.serves(t.address):
+			t.await(t.Timeout, t.Timeout, t.server.Idle) // it may be ending
+			if t.server.Ended() != nil {
+				return nil, nil
+			}
 			return nil, fmt.Errorf("what accepts connections at %s is not process %d or a child of it", t.address, t.server.pid)
 		case accepted:
 			t.accepts = true
