@@ -149,3 +149,4 @@ while read -r job image command <&3; do
 	fi
 done 3< <(awk '/^jobs:/ { on = 1 } on && /^  [a-z-]+:$/ { job = $1 } /^ +(runs-on|image): / { image = $2 }
 	on && sub(/^ +(- )?run: /, "") { print job, image, $0 }' .github/workflows/{ci,release}.yml)
+: "${chroot:?no step of a workflow has run}"

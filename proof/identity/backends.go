@@ -17,7 +17,7 @@ import (
 	machines "github.com/scm-rights/scm/proof/target"
 )
 
-// A row contains the results of comparing csrc with pure Go on one architecture and libc.
+// A row contains the results of comparing the backends on one architecture and libc.
 type row struct {
 	arch, libc   string
 	recorded     int   // system calls of each backend
