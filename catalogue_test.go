@@ -114,8 +114,8 @@ var load = sync.OnceValues(func() ([]*scenario.Scenario, *scenario.Expectations)
 	return scenarios, &scenario.Expectations{List: expected}
 })
 
-// A batch has the specs with one opponent. The peers keep running from one spec to the next, because starting them takes
-// longer than most cases. They end with the batch, so that no other spec sees them.
+// A batch has the specs with one opponent. The peers keep running from one spec to the next, because starting them
+// takes longer than most cases. They end with the batch, so that no other spec sees them.
 type batch struct {
 	opponent *scenario.Peer
 	expected *scenario.Expectations
@@ -123,8 +123,8 @@ type batch struct {
 	session  *interop.Session
 }
 
-// Ginkgo runs the specs of an ordered container in one process. It runs those of a serial one while no other process runs
-// specs.
+// Ginkgo runs the specs of an ordered container in one process. It runs those of a serial one while no other process
+// runs specs.
 func init() {
 	for _, name := range append(slices.Clone(partners), scenario.RunnerName) {
 		labels := Label("catalogue", name)
@@ -277,8 +277,8 @@ var _ = ReportAfterSuite("specs per peer", func(r Report) {
 // thisSuite is the beginning of a command that runs the suite in another process.
 var thisSuite = []string{"/proc/self/exe", "-test.run=^TestSuite$", "-ginkgo.no-color"}
 
-// runSuite runs a command that runs the suite, and returns its output. The partners have these commands, and those without
-// one are missing.
+// runSuite runs a command that runs the suite, and returns its output. The partners have these commands, and those
+// without one are missing.
 func runSuite(commands map[string][]string, words ...string) (string, error) {
 	GinkgoHelper()
 	list := filepath.Join(GinkgoT().TempDir(), "list.json")
@@ -356,7 +356,8 @@ var _ = Describe("the specs of the catalogue", Label("catalogue"), func() {
 		commands, count := counters()
 		out, err := runSuite(commands, append(thisSuite, "-ginkgo.focus=catalogue basics/pass-one-fd/stream/scm-pair-[a-z]+/csrc$")...)
 		Expect(err).NotTo(HaveOccurred(), out)
-		Expect(count()).To(Equal(map[string]int{"csrc starts": 2, "csrc runs": 1})) // it also starts to say what it supports
+		// it also starts to say what it supports
+		Expect(count()).To(Equal(map[string]int{"csrc starts": 2, "csrc runs": 1}))
 	})
 
 	It("run each case once in two processes of Ginkgo", func() {

@@ -44,11 +44,12 @@ type Config struct {
 	// Descriptors that were sent before the option was set, for example to an inherited socket or to a
 	// connection that a Listener has not yet accepted, are still queued. Until [Conn.PassRights] turns the option on,
 	// every method to which Expect applies closes them and returns an [*ExpectError], even if Expect allows them,
-	// or a [*TruncatedError] if more arrive than the call can return. Recv without space for descriptors sets MSG_CTRUNC.
+	// or a [*TruncatedError] if more arrive than the call can return. Recv without space for descriptors sets
+	// MSG_CTRUNC.
 	//
-	// A Conn that [NewConn] creates for the same socket, even from a Conn with NoFiles, has a Config of its own. Without
-	// NoFiles, it returns such descriptors. PassRights of one Conn does not change what the other closes. The same
-	// applies to the Conns of a Listener that [NewListener] creates.
+	// A Conn that [NewConn] creates for the same socket, even from a Conn with NoFiles, has a Config of its own.
+	// Without NoFiles, it returns such descriptors. PassRights of one Conn does not change what the other closes. The
+	// same applies to the Conns of a Listener that [NewListener] creates.
 	NoFiles bool
 
 	// Mode sets the permissions of the socket file that Listen and ListenPacket create, independently of
@@ -67,7 +68,8 @@ type Config struct {
 
 	// Check, if not nil, is called by a Listener for each new connection. If it returns an error,
 	// Accept closes the connection and waits for the next one. The client's first write after that fails with
-	// EPIPE ("broken pipe"), and its reads return [io.EOF] or ECONNRESET, so it does not learn the reason. Set a deadline before you read in Check.
+	// EPIPE ("broken pipe"), and its reads return [io.EOF] or ECONNRESET, so it does not learn the reason. Set a
+	// deadline before you read in Check.
 	Check func(*Conn) error
 }
 

@@ -245,7 +245,8 @@ var _ = Child("newconn-blocking", func([]string) {
 		}
 	}
 	check(scm.Config{Expect: &scm.Expect{Min: 2, Max: 1}}, unix.EINVAL)
-	Expect(deny(unix.SYS_SETSOCKOPT, unix.SECCOMP_RET_ERRNO|uint32(unix.ENOPROTOOPT))).To(Succeed()) // as before Linux 6.16
+	// as before Linux 6.16
+	Expect(deny(unix.SYS_SETSOCKOPT, unix.SECCOMP_RET_ERRNO|uint32(unix.ENOPROTOOPT))).To(Succeed())
 	if scm.PassRights(p[0], true) == nil {
 		fmt.Println("another system call")
 		return
@@ -478,7 +479,8 @@ var _ = DescribeTableSubtree("on", func(network string) {
 	} else {
 		It("no receive returns an ExpectError at the end of the connection", func() {
 			for _, e := range []scm.Expect{{}, {Max: 1}, {Min: 1, Max: 1}} {
-				for _, credentials := range []bool{false, true} { // for which the kernel sets MSG_CTRUNC at the end of a stream
+				// for which the kernel sets MSG_CTRUNC at the end of a stream
+				for _, credentials := range []bool{false, true} {
 					a, b := pairWith(scm.Config{Expect: &e}, network)
 					Expect(b.PassCred(credentials)).To(Succeed())
 					if isPacket && !credentials { // it looks like the end

@@ -253,7 +253,8 @@ func Pair(network string) (a, b *Conn, err error) { return Config{}.Pair(network
 
 // Pair is [Pair] with config.
 func (config Config) Pair(network string) (a, b *Conn, err error) {
-	// The sockets are blocking at first. Otherwise os.NewFile would register them with the poller before package net does.
+	// The sockets are blocking at first. Otherwise os.NewFile would register them with the poller before package net
+	// does.
 	x, y, err := sys.Pair(network)
 	if err != nil {
 		return nil, nil, opError("pair", err)

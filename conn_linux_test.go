@@ -561,7 +561,8 @@ var _ = Child("conn-nofile", func(args []string) {
 			}
 			Expect(before.NewSince()).To(BeEmpty(), c.sent)
 		}
-		for call, sent := range map[string]syscall.Conn{"RecvFile": kinds['e'], "RecvConn": a} { // both need one more descriptor
+		// both need one more descriptor
+		for call, sent := range map[string]syscall.Conn{"RecvFile": kinds['e'], "RecvConn": a} {
 			Expect(a.SendConn(fdtest.AsSocket(sent))).To(Succeed())
 			withFree(1, func() { err = receiving[call](b) })
 			Expect(err).To(opFails("read", unix.EMFILE), call)

@@ -13,9 +13,10 @@ import (
 // program can use any. The zero value accepts no descriptor.
 //
 // On Linux, the check calls fcntl(2), getsockopt(2), statx(2) with AT_STATX_DONT_SYNC, and readlink(2) and
-// fstatat(2) in /proc. For a namespace that is bound to a path, it also calls ioctl(2) with NS_GET_NSTYPE. The kernel answers these calls without asking the file's server (FUSE). If only Min, Max, Access,
-// Flags or Truncated are set, the check calls only fcntl(F_GETFL). It recognizes a memfd that cannot be sealed
-// by its device. To learn the number of that device, it creates a memfd of its own once (memfd_create(2)).
+// fstatat(2) in /proc. For a namespace that is bound to a path, it also calls ioctl(2) with NS_GET_NSTYPE. The kernel
+// answers these calls without asking the file's server (FUSE). If only Min, Max, Access, Flags or Truncated are set,
+// the check calls only fcntl(F_GETFL). It recognizes a memfd that cannot be sealed by its device. To learn the number
+// of that device, it creates a memfd of its own once (memfd_create(2)).
 //
 // [KindRegular] and Linux's namespaces and anonymous files ([KindEventfd], [KindPIDFD], …) need /proc. If it is
 // not mounted, as in an empty chroot, an Expect of such a Kind rejects every file that may be of that kind, and
@@ -89,8 +90,8 @@ type Expect struct {
 // see one.
 type Kind string
 
-// KindRegular includes POSIX message queues, BPF tokens and the files of memfd_secret(2). KindSymlink is a symbolic link
-// itself, opened with O_PATH and O_NOFOLLOW. KindMemfd and the kinds after it are supported on Linux only.
+// KindRegular includes POSIX message queues, BPF tokens and the files of memfd_secret(2). KindSymlink is a symbolic
+// link itself, opened with O_PATH and O_NOFOLLOW. KindMemfd and the kinds after it are supported on Linux only.
 const (
 	KindRegular     Kind = "regular"
 	KindDirectory   Kind = "directory"

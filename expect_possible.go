@@ -26,7 +26,8 @@ var kindRules = []kindRule{
 	{kind: KindDirectory, access: []string{"read-only", "path"}},
 	{kind: KindSymlink, access: []string{sys.SymlinkAccess}},
 	{kind: KindSocket, access: []string{"read-write", "path"}, socket: true},
-	{kind: KindMemfd, access: []string{"read-only", "write-only", "read-write"}, seals: true}, // with O_PATH it is regular
+	// with O_PATH it is regular
+	{kind: KindMemfd, access: []string{"read-only", "write-only", "read-write"}, seals: true},
 }
 
 // rule returns the rule for e.Kind. If that is "", the other fields imply the kind.

@@ -105,7 +105,8 @@ func undecided(e scm.Expect) bool {
 	case slices.Contains([]scm.Kind{scm.KindEventfd, scm.KindPIDFD, "timerfd", "net"}, e.Kind):
 		return e.Family == 0 && e.Type == 0 && e.Protocol == 0 && e.Seals == 0 // the kernel chooses their access mode
 	case e.Kind == scm.KindRegular && e.Seals == unix.F_SEAL_SHRINK:
-		return e.Family == 0 && e.Type == 0 && e.Protocol == 0 && e.Access != scm.AccessPath // a tmpfs may allow sealing
+		// a tmpfs may allow sealing
+		return e.Family == 0 && e.Type == 0 && e.Protocol == 0 && e.Access != scm.AccessPath
 	case e.Kind == "" || e.Kind == scm.KindSocket:
 		// Without a family, a protocol's number has no fixed meaning, so no type is wrong.
 		ofAnyFamily := e.Family == 0 && e.Type != 0 && e.Protocol != 0

@@ -19,9 +19,10 @@ import (
 //
 // On Linux, NewFile puts a file with O_NONBLOCK set into the poller if the file is a pipe, a socket of
 // AF_UNIX, AF_INET, AF_INET6, AF_NETLINK or AF_PACKET, an eventfd, a timerfd, a signalfd, an inotify
-// or fanotify descriptor, a userfaultfd, a pidfd, a terminal (/dev/tty, /dev/console or a pseudoterminal), an input device (in /dev/input),
-// or a TUN or TAP device that has an interface (TUNSETIFF). A Read then waits until the file is ready, and a
-// deadline or Close ends the wait. NewFile recognizes the seven kinds from eventfd to pidfd by their names in
+// or fanotify descriptor, a userfaultfd, a pidfd, a terminal (/dev/tty, /dev/console or a pseudoterminal), an input
+// device (in /dev/input), or a TUN or TAP device that has an interface (TUNSETIFF). A Read then waits until the file is
+// ready, and a deadline or Close ends the wait. NewFile recognizes the seven kinds from eventfd to pidfd by their names
+// in
 // /proc. They stay out of the poller if /proc is not mounted. A userfaultfd reports an error to the poller until its
 // UFFDIO_API handshake, so call NewFile after that. On other systems only pipes and sockets enter the poller.
 //

@@ -604,7 +604,8 @@ var _ = Child("new-file", func([]string) {
 	early := polls()
 	var p [2]int
 	Expect(unix.Pipe2(p[:], unix.O_CLOEXEC|unix.O_NONBLOCK)).To(Succeed())
-	device := ok(unix.Open("/dev/random", unix.O_RDONLY|unix.O_CLOEXEC, 0)) // it is kept out of the poller, for which NewFile needs another descriptor
+	// it is kept out of the poller, for which NewFile needs another descriptor
+	device := ok(unix.Open("/dev/random", unix.O_RDONLY|unix.O_CLOEXEC, 0))
 	regular := ok(unix.Open("/proc/self/exe", unix.O_RDONLY|unix.O_CLOEXEC, 0))
 
 	// withFree would create the poller.

@@ -173,7 +173,8 @@ var _ = DescribeTableSubtree("on", func(network string) {
 			l.SetUnlinkOnClose(true)
 		},
 		"Close removed the file, and SetUnlinkOnClose(true) was called": func(l closer, path string) {
-			// The next file has the same inode number. On some file systems, any new file has the number that was freed last.
+			// The next file has the same inode number. On some file systems, any new file has the number that was freed
+			// last.
 			Expect(os.Link(path, path+"-kept")).To(Succeed())
 			Expect(l.Close()).To(Succeed())
 			Expect(os.Rename(path+"-kept", path)).To(Succeed())

@@ -31,7 +31,8 @@ var _ = DescribeTableSubtree("on", func(typ int) {
 	})
 
 	It("Recv always passes MSG_CMSG_CLOEXEC to the kernel, and never reports it", func() {
-		for _, flags := range []int{unix.MSG_CMSG_CLOEXEC, unix.MSG_CTRUNC} { // the latter has no meaning as an argument
+		// the latter has no meaning as an argument
+		for _, flags := range []int{unix.MSG_CMSG_CLOEXEC, unix.MSG_CTRUNC} {
 			sent := f.file()
 			f.sends("x", sent)
 			f.receives(1, 1, flags, "x", 0, sent)

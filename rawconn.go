@@ -44,7 +44,8 @@ func startSend(socket syscall.Conn) (end func(sent bool)) {
 	if _, err := rawConn(socket); err != nil {
 		return func(bool) {}
 	}
-	if own, ok := socket.(interface{ socketFile() *socketFile }); ok { // a Conn, a Listener, or a struct that embeds one
+	// a Conn, a Listener, or a struct that embeds one
+	if own, ok := socket.(interface{ socketFile() *socketFile }); ok {
 		if file := own.socketFile(); file != nil {
 			file.startSend()
 			return file.endSend

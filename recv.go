@@ -8,9 +8,9 @@ import (
 	"github.com/scm-rights/scm/internal/sys"
 )
 
-// The functions in this file receive with the backend. No other file of the package calls its receives. The kernel makes received descriptors close-on-exec,
-// because the backends (csrc, internal/pure) pass MSG_CMSG_CLOEXEC. On systems without that flag the backend
-// does it after the receive, and no child process may be started in between.
+// The functions in this file receive with the backend. No other file of the package calls its receives. The kernel
+// makes received descriptors close-on-exec, because the backends (csrc, internal/pure) pass MSG_CMSG_CLOEXEC. On
+// systems without that flag the backend does it after the receive, and no child process may be started in between.
 
 func recvOne(sock int32, m *msg.Message, flags int) (err error) {
 	if sys.RecvNeedsForkLock {

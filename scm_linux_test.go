@@ -22,8 +22,8 @@ import (
 	. "github.com/scm-rights/scm/internal/spectest"
 )
 
-// Each call makes one system call, and then closes each descriptor that it does not return, exactly once. A second close
-// would only be noticed if it closed an unrelated file.
+// Each call makes one system call, and then closes each descriptor that it does not return, exactly once. A second
+// close would only be noticed if it closed an unrelated file.
 
 // traced is a call, and the system calls on descriptors that it must make.
 type traced struct {
@@ -141,7 +141,8 @@ var _ = Child("traced", func([]string) {
 // (mmap, epoll, futex).
 const tracedNames = "%network,close,fcntl,?fcntl64,ioctl,dup,dup3,fstat,statx,readlinkat,read,write,poll,ppoll"
 
-// systemCall matches strace's line for a system call, which begins with a counter. It does not match the line for a signal.
+// systemCall matches strace's line for a system call, which begins with a counter. It does not match the line for a
+// signal.
 var systemCall = regexp.MustCompile(`^\[ *(\d+)\] (\w+)\((.*)\)\s+= (-?\d+)`)
 
 var controlLength = regexp.MustCompile(`msg_controllen=(\d+)`)
@@ -277,8 +278,8 @@ var _ = Child("conn-calls", func([]string) {
 	}
 })
 
-// On 386, s390x and mips, calls on sockets can also be made through socketcall, which x/sys does on the first two. C makes
-// the direct call, and so do we.
+// On 386, s390x and mips, calls on sockets can also be made through socketcall, which x/sys does on the first two. C
+// makes the direct call, and so do we.
 
 // directCalls are the system calls that the child "direct" must make, by name and number.
 var directCalls = []string{

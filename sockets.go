@@ -58,9 +58,9 @@ func (c *Conn) sendSocket(socket any) error {
 // seqpacket message is longer, the rest of it is lost. On a stream, further bytes can be received later.
 //
 // RecvConn returns the connection that [net.FileConn] creates from the descriptor: a [*net.TCPConn],
-// [*net.UnixConn], [*net.UDPConn] or, for a raw IP socket, [*net.IPConn]. The caller must close it. [NewConn] turns a *net.UnixConn into a Conn.
-// Like FileConn, RecvConn sets O_NONBLOCK, and on a TCP connection TCP_NODELAY and keepalive. These
-// settings change the sender's connection too.
+// [*net.UnixConn], [*net.UDPConn] or, for a raw IP socket, [*net.IPConn]. The caller must close it. [NewConn] turns a
+// *net.UnixConn into a Conn. Like FileConn, RecvConn sets O_NONBLOCK, and on a TCP connection TCP_NODELAY and
+// keepalive. These settings change the sender's connection too.
 //
 // RecvConn closes the descriptors of any other message. It returns an [*ExpectError] if a descriptor does
 // not match [Config].Expect, ENOTSOCK for a file that is not a socket, EINVAL for a listening socket, and

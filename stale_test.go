@@ -335,7 +335,8 @@ func stopsAfter(call string, cmd *exec.Cmd, options ...string) *stopped {
 	}
 	cmd.SysProcAttr.Setpgid = true
 	Expect(cmd.Start()).To(Succeed())
-	DeferCleanup(func() { _ = unix.Kill(-cmd.Process.Pid, unix.SIGKILL) }) // an interrupted spec would leave them stopped
+	// an interrupted spec would leave them stopped
+	DeferCleanup(func() { _ = unix.Kill(-cmd.Process.Pid, unix.SIGKILL) })
 	Eventually(func() string {
 		text, _ := os.ReadFile(record)
 		return string(text)

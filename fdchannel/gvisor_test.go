@@ -175,8 +175,8 @@ func trace(strace, dir, program string) []string {
 	return nil
 }
 
-// These specs use the interop runner, which asks the kernel about each descriptor. They leave out the scenarios in which the
-// runner is one side, because these need more calls than the two packages have.
+// These specs use the interop runner, which asks the kernel about each descriptor. They leave out the scenarios in
+// which the runner is one side, because these need more calls than the two packages have.
 var _ = Describe("gVisor's package at the other end", Label("gvisor"), Ordered, ContinueOnFailure, func() {
 	lib := inside.FDChannel()
 	us := scenario.Program(lib.Name, "/proc/self/exe", inside.Argument, lib.Name)

@@ -23,9 +23,10 @@
 // # What counts as left open
 //
 // A descriptor counts as left open if it was not open at the start, is open at the end, and refers to the same
-// file for five more seconds. That includes a second descriptor for a file that was open at the start. This delay gives goroutines time to close their files. If a
-// test leaves nothing open, the check does not wait. Before a test ends, it should close idle HTTP connections
-// ([net/http.Client.CloseIdleConnections]) and wait for the processes that it started ([os/exec.Cmd.Wait]).
+// file for five more seconds. That includes a second descriptor for a file that was open at the start. This delay gives
+// goroutines time to close their files. If a test leaves nothing open, the check does not wait. Before a test ends, it
+// should close idle HTTP connections ([net/http.Client.CloseIdleConnections]) and wait for the processes that it
+// started ([os/exec.Cmd.Wait]).
 //
 // While the check waits, it looks at the descriptors every tenth of a second or more often. It stops counting a
 // descriptor that is closed or has another file. Therefore, it does not find:
@@ -45,7 +46,8 @@
 // and of package testing (-cpuprofile, -trace), and pipes that [io.Copy] keeps for later copies between
 // sockets. (If Linux makes new pipes smaller, because the user has too many, those pipes count too: see
 // pipe-user-pages-soft in pipe(7).) If a library opens a file once and keeps it open, the file counts against
-// the test that was running when the library opened it. To avoid that, make the library open the file before the check starts.
+// the test that was running when the library opened it. To avoid that, make the library open the file before the check
+// starts.
 //
 // # Systems
 //

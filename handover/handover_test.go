@@ -1128,8 +1128,8 @@ func TestCloseWhileReadyWritesThePIDFile(t *testing.T) {
 	}
 }
 
-// Close ends Upgrade before it frees the path. Otherwise the process that Upgrade has started, which has not connected yet,
-// would become the first process, and continue to serve.
+// Close ends Upgrade before it frees the path. Otherwise the process that Upgrade has started, which has not connected
+// yet, would become the first process, and continue to serve.
 func TestCloseEndsUpgrade(t *testing.T) {
 	a := start(t, Config{}, socketPath(t))
 	ready(t, a)

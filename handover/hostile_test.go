@@ -123,8 +123,9 @@ func TestNothingIsReadFromARejectedProcess(t *testing.T) {
 
 func init() { reexec.Register("hostile", runHostile) }
 
-// runHostile is a process that connects, but is no successor. Its arguments are PATH KIND N. It keeps N connections, and
-// connects again when one is closed. It prints "connected" when it has been connected N times, and ends with its input.
+// runHostile is a process that connects, but is no successor. Its arguments are PATH KIND N. It keeps N connections,
+// and connects again when one is closed. It prints "connected" when it has been connected N times, and ends with its
+// input.
 func runHostile(args []string) {
 	var n int
 	_ = must(fmt.Sscan(args[2], &n))
@@ -178,8 +179,8 @@ var hostile = map[string][]func(p *peer) error{
 			}
 		}
 	}},
-	// More messages could use up the descriptors that an unprivileged user may have in flight, so that an honest successor
-	// would get ETOOMANYREFS.
+	// More messages could use up the descriptors that an unprivileged user may have in flight, so that an honest
+	// successor would get ETOOMANYREFS.
 	"253 descriptors": {func(p *peer) error {
 		for range 2 {
 			if _, err := p.conn.WriteFiles([]byte{0}, slices.Repeat([]*os.File{os.Stdin}, scm.MaxFDs)...); err != nil {
@@ -200,7 +201,8 @@ func TestHostileProcesses(t *testing.T) {
 		connections int
 	}{
 		{"garbage", 7}, {"without end", 1}, {"253 descriptors", 1},
-		{"silent", 250}, {"silent", 250}, {"silent", 250}, {"silent", 250}, // one process may be limited to 1,024 descriptors
+		// one process may be limited to 1,024 descriptors
+		{"silent", 250}, {"silent", 250}, {"silent", 250}, {"silent", 250},
 	} {
 		cmd, in, lines := command(t, reexec.Command("hostile", a.path, c.kind, fmt.Sprint(c.connections)))
 		if err := cmd.Start(); err != nil {

@@ -314,8 +314,8 @@ func (s passed) addr() net.Addr {
 }
 
 // File returns the file that the predecessor passed to Keep with this name, or a file or socket with this
-// name that the service manager passed. If there is none, it returns nil. It returns each file only once. The caller must
-// close it. Call File before Ready, which closes the files that have not been returned. To let a successor
+// name that the service manager passed. If there is none, it returns nil. It returns each file only once. The caller
+// must close it. Call File before Ready, which closes the files that have not been returned. To let a successor
 // have the file too, pass it to Keep.
 func (p *Process) File(name string) *os.File {
 	p.mu.Lock()

@@ -76,14 +76,15 @@ var managerTime = writeTime // shorter in a test
 const maxStatus = 500
 
 // supervises reports whether a successor belongs to the same unit as this process. If so, this
-// process announces the successor to the manager as the main process. It must not announce a process of another unit: if
-// the sender is root, systemd accepts any process as the main one.
+// process announces the successor to the manager as the main process. It must not announce a process of another unit:
+// if the sender is root, systemd accepts any process as the main one.
 func (m *manager) supervises(a *attempt, hello message) bool {
 	return m != nil && m.unit != "" && m.unit == hello.Unit && a.pid > 0
 }
 
-// setMain tells the manager that the successor is now the main process, and waits until the manager knows. It returns an
-// error if the successor has exited: systemd may have ignored the message then, and would not notice that no process serves.
+// setMain tells the manager that the successor is now the main process, and waits until the manager knows. It returns
+// an error if the successor has exited: systemd may have ignored the message then, and would not notice that no process
+// serves.
 func (m *manager) setMain(ctx context.Context, a *attempt) error {
 	defer time.AfterFunc(managerTime, func() {
 		m.logger.Warn("handover: the service manager has not answered, so both processes serve",
@@ -142,7 +143,8 @@ func (p *Process) store() {
 	var kept []passed
 	for i, s := range p.offered {
 		if s.Network != "" && s.Name != controlName {
-			p.offered[i].kept = true // even if the message fails: the file then remains, and the next process replaces it
+			// even if the message fails: the file then remains, and the next process replaces it
+			p.offered[i].kept = true
 			p.offered[i].unlink(false)
 			kept = append(kept, s)
 		}

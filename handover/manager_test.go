@@ -117,7 +117,8 @@ func (m *testManager) getsNoMore() {
 
 func port(l net.Listener) string { return strconv.Itoa(l.Addr().(*net.TCPAddr).Port) }
 
-// MAINPID comes after going. The predecessor is replaced when the manager has processed it, and then the successor knows.
+// MAINPID comes after going. The predecessor is replaced when the manager has processed it, and then the successor
+// knows.
 func TestManagerKnowsTheSuccessorBeforeThePredecessorIsReplaced(t *testing.T) {
 	m := newManager(t)
 	m.hold = make(chan struct{})
@@ -358,8 +359,8 @@ func TestSuccessorHasTheVariablesOfTheManager(t *testing.T) {
 	}
 }
 
-// A successor of another unit ends a reload of this one. The process that Upgrade has started leaves no descriptor behind
-// when it exits.
+// A successor of another unit ends a reload of this one. The process that Upgrade has started leaves no descriptor
+// behind when it exits.
 func TestReloadEndsIfAnotherUnitTakesOver(t *testing.T) {
 	noLeak(t)
 	m := newManager(t)

@@ -229,8 +229,8 @@ func (p *Process) setUnlink(on bool) {
 
 // converse sends the sockets. It returns nil when it has received going from the successor.
 func (p *Process) converse(a *attempt, hello message) error {
-	// Until then, the manager ignores this process. If it died, its predecessor would continue, and a successor that had
-	// the sockets would serve too.
+	// Until then, the manager ignores this process. If it died, its predecessor would continue, and a successor that
+	// had the sockets would serve too.
 	select {
 	case <-p.isMain:
 	case <-p.ending.Done():
@@ -267,7 +267,8 @@ func (p *Process) converse(a *attempt, hello message) error {
 
 var newPipe = os.Pipe // another function in a test
 
-// makePipe makes the pipe of the next attempt in advance, because this process may lack descriptors when a successor comes.
+// makePipe makes the pipe of the next attempt in advance, because this process may lack descriptors when a successor
+// comes.
 func (p *Process) makePipe() error {
 	r, w, err := newPipe()
 	if err != nil {

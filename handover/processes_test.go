@@ -34,8 +34,9 @@ import (
 
 func init() { reexec.Register("web", runWeb) }
 
-// runWeb is a server with the arguments PATH [OPTION=VALUE …]. It greets each client at PATH.web with its PID, waits for a
-// line, and answers with its PID again. It prints what happens to it, as lines that begin with its PID. The options are:
+// runWeb is a server with the arguments PATH [OPTION=VALUE …]. It greets each client at PATH.web with its PID, waits
+// for a line, and answers with its PID again. It prints what happens to it, as lines that begin with its PID. The
+// options are:
 //
 //	files    the number of further files that it keeps
 //	waits    "yes" if it calls Ready only when it reads the line "ready". The line "cancel" ends the context of Ready
@@ -429,9 +430,9 @@ type relay struct {
 	once      sync.Once
 }
 
-// relay waits in the predecessor's place until a successor connects, which is to be started afterwards. hold is the type of
-// the message that the relay holds back, and nth the number of messages of this type until then. With "", it holds none.
-// Each function changes the text of a message, which then gets another descriptor.
+// relay waits in the predecessor's place until a successor connects, which is to be started afterwards. hold is the
+// type of the message that the relay holds back, and nth the number of messages of this type until then. With "", it
+// holds none. Each function changes the text of a message, which then gets another descriptor.
 func (w *processes) relay(hold string, nth int, change ...func(text []byte) []byte) *relay {
 	w.t.Helper()
 	theirs, ours := w.path+".theirs", w.path+".ours"

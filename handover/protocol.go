@@ -23,16 +23,16 @@ import (
 // version is the version of the protocol.
 const version = 1
 
-// maxMessage is the maximum length of a message. batch is the most descriptors that this package sends with one. maxReason
-// is the maximum length of the reason of an abort, of which JSON can make six times as much.
+// maxMessage is the maximum length of a message. batch is the most descriptors that this package sends with one.
+// maxReason is the maximum length of the reason of an abort, of which JSON can make six times as much.
 const (
 	maxMessage = 1 << 20
 	batch      = 128
 	maxReason  = 1 << 16
 )
 
-// helloTime limits the wait for hello from a process that has connected. writeTime limits the time to send a message, and
-// abortTime the time to send an abort.
+// helloTime limits the wait for hello from a process that has connected. writeTime limits the time to send a message,
+// and abortTime the time to send an abort.
 const (
 	helloTime = 5 * time.Second
 	writeTime = 10 * time.Second

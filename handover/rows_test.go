@@ -11,9 +11,9 @@ import (
 	"time"
 )
 
-// rows are the events in which a process dies or stops while it hands over or takes over, and what must follow. At the end
-// exactly one process serves, and the clients have lost at most what the row says. The events that need a service manager,
-// or a lack of memory, are tests of make proof-systemd.
+// rows are the events in which a process dies or stops while it hands over or takes over, and what must follow. At the
+// end exactly one process serves, and the clients have lost at most what the row says. The events that need a service
+// manager, or a lack of memory, are tests of make proof-systemd.
 var rows = []struct {
 	event string
 	may   loss

@@ -107,7 +107,8 @@ func (p *Process) tryConnect(ctx context.Context) error {
 	return err
 }
 
-// checkUser returns an error unless the process that listens at p.path belongs to root or to the same user as this process.
+// checkUser returns an error unless the process that listens at p.path belongs to root or to the same user as this
+// process.
 func (p *Process) checkUser(conn *scm.Conn) error {
 	cred, err := conn.PeerCred()
 	own := os.Geteuid()

@@ -44,8 +44,8 @@ func program() (string, error) {
 // with it the successor, when the process that it started exits. Only systemd 248 and later allow Upgrade to
 // recognize such a unit, by SYSTEMD_EXEC_PID. cmd must not have been created by [exec.CommandContext],
 // which would kill the successor when its context is done, and its standard files must be nil or [*os.File],
-// because anything else would end with this process. Otherwise, the error wraps [os.ErrInvalid]. On systems that cannot pass descriptors, the
-// error wraps [errors.ErrUnsupported].
+// because anything else would end with this process. Otherwise, the error wraps [os.ErrInvalid]. On systems that cannot
+// pass descriptors, the error wraps [errors.ErrUnsupported].
 //
 // The successor inherits this process's environment, limits and sandbox. Do not call cmd.Wait. Under a
 // service manager on Linux 5.3 and later, the successor is a child of the manager, which receives its exit

@@ -228,7 +228,8 @@ func (a *act) setNonblock() error {
 func (a *act) awaitSleep() error {
 	return a.poll("is awake", func() (bool, error) {
 		idle, err := a.side.IsIdle()
-		answered := a.side.Answered() // asked once, and last: it may answer at any time, and may have done so before it slept
+		// asked once, and last: it may answer at any time, and may have done so before it slept
+		answered := a.side.Answered()
 		if err == nil && answered && a.Verb == "blocked" {
 			a.acted.Found = "does not wait"
 		}

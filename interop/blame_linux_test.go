@@ -44,8 +44,8 @@ func TestBlame(t *testing.T) {
 	}
 }
 
-// A failure in the first batch makes a peer suspect in other scenarios, unless the repository's own list has it, whatever the
-// name of the file.
+// A failure in the first batch makes a peer suspect in other scenarios, unless the repository's own list has it,
+// whatever the name of the file.
 func TestListedFailuresOfTheFirstBatch(t *testing.T) {
 	const line = "group/id answer@x it is known"
 	own, err := scenario.ParseExpectations("built-in list", []byte(line))
@@ -114,7 +114,8 @@ func TestHolderIsTheSenderOfAQueuedFile(t *testing.T) {
 func TestShortCountIsReported(t *testing.T) {
 	s := mustParse(t, rule+"on stream\nfiles a=pipe-r\nA>& send payload=0001 fds=a\nB> recv bytes=1 fds=1\nB< ok n=1 payload=00 fds=a\n"+
 		"B> recv bytes=1 fds=0\nB< ok n=1 payload=01 fds=-\nA<& ok n=2\n")
-	got := finding(t, runBoth(t, onStream(s, testPeer(t, "short"), runner(t)), time.Hour)) // a wait for the receiver would last that long
+	// a wait for the receiver would last that long
+	got := finding(t, runBoth(t, onStream(s, testPeer(t, "short"), runner(t)), time.Hour))
 	if want := `answer@x: answered "ok n=1"` + "\nexpected ok n=2 (n is 1)"; !strings.HasPrefix(got, want) {
 		t.Errorf("got %s\nwant %s", got, want)
 	}

@@ -49,8 +49,8 @@ func TestAnswerThatIsTooLong(t *testing.T) {
 	}
 }
 
-// The runner's sides make the calls of a scenario, and an unexpected answer fails the case. The scenarios of the catalogue make
-// the other calls.
+// The runner's sides make the calls of a scenario, and an unexpected answer fails the case. The scenarios of the
+// catalogue make the other calls.
 func TestCalls(t *testing.T) {
 	const (
 		a   = "files a=pipe-r\n"

@@ -186,8 +186,8 @@ func (cr *caseRun) ask(do judge.Ask) (judge.Request, error) {
 	return cr.heard(sd, scenario.Step{}, sd.SendCommand(cr.ctx, do.Text, cr.timeout), cr.timeout)
 }
 
-// await waits for the answer that a step expects. If the other side's answer ends the case and may be the reason why this
-// side waits in vain, it takes that one.
+// await waits for the answer that a step expects. If the other side's answer ends the case and may be the reason why
+// this side waits in vain, it takes that one.
 func (cr *caseRun) await(do judge.Await) (judge.Request, error) {
 	sd, began := cr.sides[do.Role], time.Now()
 	if do.Step.Line == 0 {
@@ -208,8 +208,8 @@ func (cr *caseRun) await(do judge.Await) (judge.Request, error) {
 	return cr.heard(sd, do.Step, err, time.Since(began))
 }
 
-// awaitFailure waits until the side's pending command fails, so that its library may close the socket. The library may do so
-// before the peer answers, so awaitFailure waits until the peer sleeps.
+// awaitFailure waits until the side's pending command fails, so that its library may close the socket. The library may
+// do so before the peer answers, so awaitFailure waits until the peer sleeps.
 func (cr *caseRun) awaitFailure(do judge.AwaitFailure) (judge.Request, error) {
 	sd := cr.sides[do.Role]
 	text, err := sd.awaitLine(cr.environment, shortestWait, func() bool { return true })

@@ -41,7 +41,8 @@ func runClosing(t *testing.T, text, what string, role scenario.Role, timeout tim
 // A file that a library has left in a queue is a leak only once its socket is closed, which it may be later.
 func TestFileInTheQueueOfAClosedSocket(t *testing.T) {
 	const parked = "parks what it received and closes later"
-	got := findings(runClosing(t, failB, declared+parked, scenario.RoleB, deadline)) // the runner waits for the end of the pipe
+	// the runner waits for the end of the pipe
+	got := findings(runClosing(t, failB, declared+parked, scenario.RoleB, deadline))
 	if want := "leak@x: a is still open somewhere after the end of the case"; got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}

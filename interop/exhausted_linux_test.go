@@ -51,7 +51,8 @@ func TestExhaustedIsOneCase(t *testing.T) {
 		}
 		right := onStream(mustParse(t, text), p, p)
 		s := mustParse(t, strings.ReplaceAll(text, "pipe-r", c.kind))
-		restore := kinds.Substitute(c.kind, 1, c.errno) // the first file is made to find out whether the system supports the kind
+		// the first file is made to find out whether the system supports the kind
+		restore := kinds.Substitute(c.kind, 1, c.errno)
 		o := Run(context.Background(), []scenario.Case{right, onStream(s, p, p), right}, nil, Options{})
 		restore()
 		var got []string

@@ -137,8 +137,8 @@ func runSeparately(t *testing.T, list []scenario.Case, checks []scenario.Check, 
 	return slices.Concat(results...)
 }
 
-// runUnchecked runs the cases, and checks only that each has a result, and that the judge finds the same when it judges the
-// record of a case again. Other runs may be in progress.
+// runUnchecked runs the cases, and checks only that each has a result, and that the judge finds the same when it judges
+// the record of a case again. Other runs may be in progress.
 func runUnchecked(t *testing.T, list []scenario.Case, timeout time.Duration) []scenario.Result {
 	t.Helper()
 	o := interop.Run(context.Background(), list, nil, interop.Options{Jobs: 2, Timeout: timeout, Told: func(r *judge.Record) {
@@ -193,7 +193,8 @@ func TestPeerWithoutFaultPasses(t *testing.T) {
 	}
 	all := casesWith(t, p)
 	if !repeat() {
-		// The tests of the catalogue run kernel scenarios on their first socket type. A peer with itself shows little more.
+		// The tests of the catalogue run kernel scenarios on their first socket type. A peer with itself shows little
+		// more.
 		itself := oneTypeEach(slices.DeleteFunc(slices.Clone(all), func(c scenario.Case) bool { return c.Kernel() || c.A != c.B }))
 		all = slices.DeleteFunc(all, func(c scenario.Case) bool {
 			return c.Kernel() && c.Type == c.Scenario.Types[0] || !c.Kernel() && c.A == c.B && !slices.Contains(itself, c)
@@ -297,8 +298,8 @@ func TestPeerWithoutStandardError(t *testing.T) {
 	}
 }
 
-// The first thread of a peer, whose ID is that of the process, may end before the others. The kernel then shows no descriptors
-// of that thread.
+// The first thread of a peer, whose ID is that of the process, may end before the others. The kernel then shows no
+// descriptors of that thread.
 func TestPeerWithoutFirstThread(t *testing.T) {
 	p := faulty(t, "")
 	p.Command = append(p.Command, "--no-leader")
@@ -316,7 +317,8 @@ func TestPeerWithoutFirstThread(t *testing.T) {
 	}
 }
 
-// TMPDIR may be relative. If its name contains a space or a newline, which no command can express, the run does not start.
+// TMPDIR may be relative. If its name contains a space or a newline, which no command can express, the run does not
+// start.
 func TestTemporaryFolder(t *testing.T) {
 	list := casesWith(t, faulty(t, ""), "sockets/**", "blocking/**/runner/runner")
 	t.Chdir(t.TempDir())
@@ -405,7 +407,8 @@ func casesOfFault(t *testing.T, fault namedFault, p *scenario.Peer) []scenario.C
 	})
 }
 
-// oneTypeEach keeps the cases of each scenario on one socket type: the first scenario's first, the second's second, and so on.
+// oneTypeEach keeps the cases of each scenario on one socket type: the first scenario's first, the second's second, and
+// so on.
 func oneTypeEach(list []scenario.Case) []scenario.Case {
 	types := map[*scenario.Scenario]string{}
 	return slices.DeleteFunc(slices.Clone(list), func(c scenario.Case) bool {
@@ -422,8 +425,8 @@ func oneTypeEach(list []scenario.Case) []scenario.Case {
 	})
 }
 
-// inTurn keeps the cases of the first scenario that names the fault, and of those whose turn it is to run with this one of
-// the faulty peers that they name.
+// inTurn keeps the cases of the first scenario that names the fault, and of those whose turn it is to run with this one
+// of the faulty peers that they name.
 func inTurn(list []scenario.Case, name string) []scenario.Case {
 	all := fault.All()
 	var first *scenario.Scenario
@@ -440,8 +443,8 @@ func inTurn(list []scenario.Case, name string) []scenario.Case {
 	})
 }
 
-// Each scenario that names a fault finds it. By default each scenario runs with one of the faulty peers that it names. With
-// SCM_MUTANTS=full it runs with all.
+// Each scenario that names a fault finds it. By default each scenario runs with one of the faulty peers that it names.
+// With SCM_MUTANTS=full it runs with all.
 func TestFaults(t *testing.T) {
 	if testing.Short() {
 		t.Skip("-short: this test runs the scenarios with every fault")

@@ -15,8 +15,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// This file asks the kernel what the descriptors of a process are and in which state the files of the case are. It returns
-// what has changed since it last looked.
+// This file asks the kernel what the descriptors of a process are and in which state the files of the case are. It
+// returns what has changed since it last looked.
 
 // An observer looks at the two processes of a case and at its files.
 type observer struct {
@@ -51,9 +51,9 @@ func (s *sight) isUnchanged(pid, fd int) bool {
 	return err != nil || id == s.id // on an error, the runner cannot look or it has been closed since
 }
 
-// look returns what has changed among the descriptors of a side, or why the runner may not look at them. It looks closer at
-// the descriptors that an answer names. Those of them that are fresh are compared with what they are now from then on. It
-// looks at the descriptors for later cases, of which there are hundreds, only if all is true.
+// look returns what has changed among the descriptors of a side, or why the runner may not look at them. It looks
+// closer at the descriptors that an answer names. Those of them that are fresh are compared with what they are now from
+// then on. It looks at the descriptors for later cases, of which there are hundreds, only if all is true.
 func (o *observer) look(sd *side, named, fresh []int, all bool) (f fact.Sight) {
 	f.Side = sd.role
 	open, closed, err := sd.openFDs()
@@ -106,7 +106,8 @@ func (o *observer) look(sd *side, named, fresh []int, all bool) (f fact.Sight) {
 }
 
 // openFDs returns the open descriptors of a side, and those that it had open before. A process that has ended has no
-// descriptors, but it has not closed them. If the peer ends while the first list is being read, the second list is empty.
+// descriptors, but it has not closed them. If the peer ends while the first list is being read, the second list is
+// empty.
 func (sd *side) openFDs() (open, closed []int, err error) {
 	for range 2 {
 		if open, err = procfs.OpenFDs(sd.Pid); err != nil || len(open) == 0 {
@@ -241,8 +242,8 @@ func (o *observer) allFiles() []*witness.File {
 	return slices.Concat(o.named, o.sockets, o.made)
 }
 
-// addMade adds the file behind a new descriptor of one of the runner's own processes to the files of the case, so that the
-// side can pass it.
+// addMade adds the file behind a new descriptor of one of the runner's own processes to the files of the case, so that
+// the side can pass it.
 func (o *observer) addMade(role scenario.Role, name string, fd int) {
 	if o.file(name) != nil {
 		return

@@ -23,11 +23,12 @@ import (
 
 // Options configure a run.
 type Options struct {
-	Jobs     int                   // sessions in parallel; 0 is 1
-	Timeout  time.Duration         // for each answer; 0 is process.DefaultTimeout
-	Retries  int                   // how often an unexpected case is run again
-	FailFast bool                  // end the run at the first unexpected case
-	Runner   *scenario.Peer        // is paired with each of two peers to find out which one is at fault; nil disables this
+	Jobs     int           // sessions in parallel; 0 is 1
+	Timeout  time.Duration // for each answer; 0 is process.DefaultTimeout
+	Retries  int           // how often an unexpected case is run again
+	FailFast bool          // end the run at the first unexpected case
+	// is paired with each of two peers to find out which one is at fault; nil disables this
+	Runner   *scenario.Peer
 	Recorder process.Recorder      // records a failed case while it runs once more; nil records nothing
 	Told     func(*judge.Record)   // called with all facts of each case, by several jobs at the same time
 	Done     func(scenario.Result) // called for each result, one at a time, as soon as there is one
@@ -78,17 +79,17 @@ func Run(ctx context.Context, cases []scenario.Case, x *scenario.Expectations, o
 	return outcome
 }
 
-// A Session runs cases one at a time. Peers keep running from one case to the next. Only one goroutine may use a Session
-// at a time.
+// A Session runs cases one at a time. Peers keep running from one case to the next. Only one goroutine may use a
+// Session at a time.
 type Session struct {
 	run      *run
 	pairings []*pairing
 	batch    []scenario.Case // withRunner of the plan; nil once they have run
 }
 
-// Open returns a Session for the cases of the plan. The expectations may be nil. Open starts no peers. A peer inherits the
-// files of the next cases when it starts, so running the cases in another order than that of the plan starts peers more
-// often. A Session does not use the options Jobs, FailFast and Done. The caller must close it.
+// Open returns a Session for the cases of the plan. The expectations may be nil. Open starts no peers. A peer inherits
+// the files of the next cases when it starts, so running the cases in another order than that of the plan starts peers
+// more often. A Session does not use the options Jobs, FailFast and Done. The caller must close it.
 func Open(plan []scenario.Case, x *scenario.Expectations, o Options) (*Session, error) {
 	if o.Timeout == 0 {
 		o.Timeout = process.DefaultTimeout
@@ -126,8 +127,8 @@ func Open(plan []scenario.Case, x *scenario.Expectations, o Options) (*Session, 
 	return s, nil
 }
 
-// Run runs a case of the plan, which may have run before. If ctx is done first, or if the case is not in the plan, the verdict
-// is NotRun.
+// Run runs a case of the plan, which may have run before. If ctx is done first, or if the case is not in the plan, the
+// verdict is NotRun.
 func (s *Session) Run(ctx context.Context, c scenario.Case) scenario.Result {
 	s.run.ctx = ctx
 	for _, p := range s.pairings {
@@ -145,8 +146,8 @@ func (s *Session) Run(ctx context.Context, c scenario.Case) scenario.Result {
 	return without(c, scenario.NotRun, "it is not in the plan of the session", false)
 }
 
-// runBatch runs the cases with which a run begins, if a finding would otherwise name both peers. Most sessions have no such
-// finding, so they save the time.
+// runBatch runs the cases with which a run begins, if a finding would otherwise name both peers. Most sessions have no
+// such finding, so they save the time.
 func (s *Session) runBatch(res *scenario.Result) {
 	r := s.run
 	if s.batch == nil || len(res.Findings) == 0 {
@@ -264,8 +265,8 @@ func groupByPeers(cases []scenario.Case) [][]scenario.Case {
 	return groups
 }
 
-// withRunner returns the cases in which the runner takes a role. For each peer, scenario and role of those that pair two peers,
-// it returns the case with the runner as the partner.
+// withRunner returns the cases in which the runner takes a role. For each peer, scenario and role of those that pair
+// two peers, it returns the case with the runner as the partner.
 func withRunner(cases []scenario.Case, runner *scenario.Peer) (list []scenario.Case) {
 	seen := map[string]bool{}
 	for _, c := range cases {
@@ -286,8 +287,8 @@ func withRunner(cases []scenario.Case, runner *scenario.Peer) (list []scenario.C
 	return list
 }
 
-// complete sets the verdict of a case. A case with an unexpected verdict can run again, or under the recorder. The first
-// result of a case of the first batch also helps to find the peer at fault in later cases.
+// complete sets the verdict of a case. A case with an unexpected verdict can run again, or under the recorder. The
+// first result of a case of the first batch also helps to find the peer at fault in later cases.
 func (r *run) complete(res *scenario.Result, first bool) {
 	r.decide(res)
 	if first {

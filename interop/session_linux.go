@@ -25,8 +25,8 @@ func maxFDs(c scenario.Case) int {
 	return 100
 }
 
-// maxFailures is how many starts in a row may fail until a pairing starts no more peers. A single one can fail because the
-// machine is busy, and each can take as long as the time for an answer.
+// maxFailures is how many starts in a row may fail until a pairing starts no more peers. A single one can fail because
+// the machine is busy, and each can take as long as the time for an answer.
 const maxFailures = 3
 
 // A pairing runs cases that all have the same two peers, in either direction.
@@ -35,9 +35,10 @@ type pairing struct {
 	cases     []scenario.Case                // in the order in which they will probably run
 	first     scenario.Case                  // its roles are the keys of processes
 	processes map[scenario.Role]*peerProcess // those that are running
-	files     map[int]*caseFiles             // those that the processes have for the next cases, by the index of the case
-	broken    error                          // why the processes could not be started the last time
-	failures  int                            // how many starts have failed in a row
+	// those that the processes have for the next cases, by the index of the case
+	files    map[int]*caseFiles
+	broken   error // why the processes could not be started the last time
+	failures int   // how many starts have failed in a row
 }
 
 // runCases runs cases that all have the same two peers, in either direction, and passes each result to
@@ -57,8 +58,8 @@ func without(c scenario.Case, verdict scenario.Verdict, why string, broken bool)
 	return scenario.Result{Name: c.Name(), Hash: c.Scenario.Hash, Case: c, Verdict: verdict, Why: why, Broken: broken}
 }
 
-// run runs the case at index i. It starts new peers unless those that are running have the files of the case. If the run is
-// interrupted, the result has no verdict.
+// run runs the case at index i. It starts new peers unless those that are running have the files of the case. If the
+// run is interrupted, the result has no verdict.
 func (p *pairing) run(i int) scenario.Result {
 	if p.files[i] == nil {
 		if res := p.start(i); p.files[i] == nil {
@@ -77,8 +78,8 @@ func (p *pairing) run(i int) scenario.Result {
 	return res
 }
 
-// start starts new peers with the files of the case at index i and of those after it. If it cannot, it returns the result of
-// the case.
+// start starts new peers with the files of the case at index i and of those after it. If it cannot, it returns the
+// result of the case.
 func (p *pairing) start(i int) scenario.Result {
 	p.close()
 	c := p.cases[i]

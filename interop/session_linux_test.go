@@ -15,8 +15,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// open returns a session for the scenario passOne on three types of socket, with a correct peer x and the given one, and
-// its plan.
+// open returns a session for the scenario passOne on three types of socket, with a correct peer x and the given one,
+// and its plan.
 func open(t *testing.T, p *scenario.Peer, o Options) (*Session, []scenario.Case) {
 	t.Helper()
 	right := testPeer(t, "right")

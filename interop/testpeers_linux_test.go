@@ -26,7 +26,8 @@ var testPeers = map[string]func(sock int, pool []int) peer.Socket{
 	// These change a file that they must not change.
 	"twists": func(sock int, _ []int) peer.Socket { return twister{honest{sock: sock}, false} },
 	"seeks":  func(sock int, _ []int) peer.Socket { return twister{honest{sock: sock}, true} },
-	// This one keeps a received file at the last descriptor of the pool, which belongs to a later case, until the case ends.
+	// This one keeps a received file at the last descriptor of the pool, which belongs to a later case, until the case
+	// ends.
 	"hides": func(sock int, pool []int) peer.Socket {
 		return &hider{honest: honest{sock: sock}, at: pool[len(pool)-1]}
 	},

@@ -9,8 +9,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// lock waits until no other process in this checkout runs the subcommand, because both would write the same files in build.
-// The lock ends with the process. An os.File would release it when the garbage collector closes the file.
+// lock waits until no other process in this checkout runs the subcommand, because both would write the same files in
+// build. The lock ends with the process. An os.File would release it when the garbage collector closes the file.
 func lock(verb string) error {
 	if err := os.MkdirAll("build", 0o777); err != nil {
 		return err

@@ -15,8 +15,8 @@
 //
 // With -run REGEXP, systemd runs only the checks whose names match. With -quick, it runs only those that CI runs.
 //
-// With -kernel "NAME…", kernels boots only these kernels. With -quick, it leaves out the peers. With -keep, it boots none,
-// and writes docs/kernels.md from the results of the last run.
+// With -kernel "NAME…", kernels boots only these kernels. With -quick, it leaves out the peers. With -keep, it boots
+// none, and writes docs/kernels.md from the results of the last run.
 package main
 
 import (

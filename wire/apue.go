@@ -26,8 +26,9 @@ var theAPUE = apue{label{"apue", "unix"}}
 type apue struct{ label }
 
 const (
-	apueBuffer = 4096  // MAXLINE in APUE
-	apueText   = 65536 // the maximum length that Recv accepts; recv_fd in APUE prints text as it arrives and has no limit
+	apueBuffer = 4096 // MAXLINE in APUE
+	// the maximum length that Recv accepts; recv_fd in APUE prints text as it arrives and has no limit
+	apueText = 65536
 )
 
 // APUEError is an error that the other end reported instead of sending a descriptor. When Recv returns one,

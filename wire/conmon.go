@@ -10,8 +10,8 @@ import "strings"
 // messages.
 //
 // Recv treats the result of a single recvmsg(2) call as one message. It rejects a name of 4096 bytes or
-// more, and a message that does not have exactly one descriptor. The name ends at a zero byte or at the end of the message, so Recv also
-// accepts messages in the formats [Runc] and [Crun].
+// more, and a message that does not have exactly one descriptor. The name ends at a zero byte or at the end of the
+// message, so Recv also accepts messages in the formats [Runc] and [Crun].
 //
 // See [Format] for who owns the descriptors on success and on error.
 var Conmon Format = conmon{label{"conmon", "unix"}}

@@ -14,7 +14,8 @@ import (
 // The format uses a datagram socket. A message consists of the state (the text, 1 to 4096 bytes without a
 // terminator) and 0 to 253 descriptors. The state contains assignments such as READY=1, separated by
 // newlines. The manager uses the descriptors only with FDSTORE=1, BARRIER=1 and, since systemd 257,
-// MAINPIDFD=1. Earlier versions of systemd close the descriptor of MAINPIDFD=1. Send sets msg_controllen to CMSG_SPACE, or to 0 if there are no descriptors.
+// MAINPIDFD=1. Earlier versions of systemd close the descriptor of MAINPIDFD=1. Send sets msg_controllen to CMSG_SPACE,
+// or to 0 if there are no descriptors.
 //
 // Recv removes one zero byte from the end of the text. It rejects a message that is longer than 4096 bytes
 // or contains another zero byte.

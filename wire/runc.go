@@ -1,8 +1,9 @@
 package wire
 
-// Runc is the format of SendFile and RecvFile in runc (libcontainer/utils up to v1.5, internal/cmsg since). It passes a file together with
-// its name. runc sends the master end of a container's terminal, with the name /dev/ptmx, or /dev/pts/ptmx since
-// 1.2.8, 1.3.3 and 1.4.0, to a --console-socket in this format, and other files to its seccomp and pidfd sockets.
+// Runc is the format of SendFile and RecvFile in runc (libcontainer/utils up to v1.5, internal/cmsg since). It passes a
+// file together with its name. runc sends the master end of a container's terminal, with the name /dev/ptmx, or
+// /dev/pts/ptmx since 1.2.8, 1.3.3 and 1.4.0, to a --console-socket in this format, and other files to its seccomp and
+// pidfd sockets.
 //
 // The format uses a stream socket. A message consists of the name (the text, 1 to 4095 bytes without a
 // terminator) and one descriptor. Send sets msg_controllen to CMSG_SPACE. The receiver does not acknowledge

@@ -48,8 +48,8 @@ func (f ancil) Recv(sock Socket) (text string, fds []int, err error) {
 // CMSG_SPACE, or to 0 if there are no descriptors. The receiver does not acknowledge messages.
 //
 // Recv rejects a message with a longer text. To receive a text of 256 MiB, Recv can take 1.15 GB of memory,
-// because it lets the text grow with the bytes that arrive. It also rejects a message if the number of descriptors in the
-// header differs from the number received with the header.
+// because it lets the text grow with the bytes that arrive. It also rejects a message if the number of descriptors in
+// the header differs from the number received with the header.
 //
 // See [Format] for who owns the descriptors on success and on error.
 var SkalibsUnixmessage Format = unixmessage{label{"skalibs-unixmessage", "unix"}}

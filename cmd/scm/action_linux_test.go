@@ -263,8 +263,8 @@ func TestActionInAWorkspace(t *testing.T) {
 	}
 }
 
-// The action downloads the programs of a release and checks them. It builds them only if there is no release of its own version, or if
-// the user asks for that.
+// The action downloads the programs of a release and checks them. It builds them only if there is no release of its own
+// version, or if the user asks for that.
 func TestActionDownload(t *testing.T) {
 	for _, need := range []string{"curl", "tar", "sha256sum"} {
 		tool(t, need)

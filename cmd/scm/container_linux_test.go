@@ -47,7 +47,8 @@ func TestRootInContainer(t *testing.T) {
 				if docker[c] {
 					continue
 				}
-				if err := unix.Prctl(unix.PR_CAPBSET_DROP, uintptr(c), 0, 0, 0); err != nil && err != unix.EINVAL { // an older kernel has fewer
+				// an older kernel has fewer
+				if err := unix.Prctl(unix.PR_CAPBSET_DROP, uintptr(c), 0, 0, 0); err != nil && err != unix.EINVAL {
 					t.Error(err)
 					return
 				}

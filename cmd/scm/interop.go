@@ -352,8 +352,8 @@ func (s *selection) findPeers(builtinExpectations bool) (*plan, error) {
 // plainWords matches a command whose words a shell would not change.
 var plainWords = regexp.MustCompile(`^ *[\w./][\w./:@%+,-]*( +[\w./:@%+,=-]+)* *$`)
 
-// peerWords returns the words of a program that starts a COMMAND of --peer. That is a shell only if the command needs one,
-// because a container image may have none.
+// peerWords returns the words of a program that starts a COMMAND of --peer. That is a shell only if the command needs
+// one, because a container image may have none.
 func peerWords(command string) []string {
 	if plainWords.MatchString(command) {
 		return strings.Fields(command)
@@ -361,8 +361,8 @@ func peerWords(command string) []string {
 	return []string{"/bin/sh", "-c", "exec " + command}
 }
 
-// listedPeers returns the peers of --peers that --with selects. It returns an error if a peer that --with names cannot run, or
-// if none of them can. Otherwise, a peer whose language --with names is only listed with the reason.
+// listedPeers returns the peers of --peers that --with selects. It returns an error if a peer that --with names cannot
+// run, or if none of them can. Otherwise, a peer whose language --with names is only listed with the reason.
 func (s *selection) listedPeers() (selected []peers.Built, err error) {
 	if s.list == "" {
 		if len(s.with) > 0 {

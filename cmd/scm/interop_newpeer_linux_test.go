@@ -108,8 +108,8 @@ func TestNewPeerWithLibrary(t *testing.T) {
 			if err := peers.WriteList(list, []peers.Built{{Name: name, Command: strings.Fields(run)}}); err != nil {
 				t.Fatal(err)
 			}
-			// The other cases of a whole run do not involve the peer, or pair it with itself. make interop runs our peers in
-			// every scenario.
+			// The other cases of a whole run do not involve the peer, or pair it with itself. make interop runs our
+			// peers in every scenario.
 			scenarios := "**"
 			if name != "mine" {
 				scenarios = "{basics,truncation}/**"

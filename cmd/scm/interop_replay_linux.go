@@ -208,7 +208,8 @@ func printReplay(out io.Writer, c scenario.Case, old, now scenario.Result) {
 		role := "AB"[i : i+1]
 		fmt.Fprintf(out, "\n# To run %s by hand, with its socket and its files as the descriptors in \"use\":\n", role)
 		command := slices.Clone(peer.Command)
-		if self, err := os.Executable(); err == nil && command[0] == "/proc/self/exe" { // in a shell, that would be the shell
+		// in a shell, that would be the shell
+		if self, err := os.Executable(); err == nil && command[0] == "/proc/self/exe" {
 			command[0] = self
 		}
 		block("", "$ "+shellQuote(command))

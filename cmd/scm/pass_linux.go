@@ -29,7 +29,8 @@ func passSignals(o *recorder.Options) (stop func() unix.Signal) {
 				if fromTerminal(s) {
 					s = unix.Signal(0) // the command has received it; this only asks whether the command has ended
 				}
-				if errors.Is(p.Signal(s), os.ErrProcessDone) && ends { // now scm waits only for processes that the command started
+				// now scm waits only for processes that the command started
+				if errors.Is(p.Signal(s), os.ErrProcessDone) && ends {
 					signal.Reset(got)
 					_ = unix.Kill(unix.Getpid(), got)
 				}

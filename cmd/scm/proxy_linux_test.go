@@ -110,7 +110,8 @@ func TestProxy(t *testing.T) {
 	}
 }
 
-// The saved bytes end before the first descriptor, and are those of the first client without one if no client sends any.
+// The saved bytes end before the first descriptor, and are those of the first client without one if no client sends
+// any.
 func TestProxySavesTheFirstBytes(t *testing.T) {
 	for name, c := range map[string]struct {
 		clients []string // the bytes of each one, with descriptors from "|"

@@ -591,7 +591,8 @@ func inode(fd int) uint64 {
 	return st.Ino
 }
 
-// recv understands what send sends in each format. If the format has a place for the name of the file, send fills it in.
+// recv understands what send sends in each format. If the format has a place for the name of the file, send fills it
+// in.
 func TestSendFormats(t *testing.T) {
 	file := write(t, "")
 	for _, f := range wire.Formats() {
@@ -633,7 +634,8 @@ func TestSendAndRecvReject(t *testing.T) {
 		{"send ADDR --type raw", 2, "scm: unknown --type \"raw\": use stream, dgram or seqpacket\n"},
 		{"send ADDR --format morse", 2, "scm: unknown --format \"morse\": use …\n"},
 		{"send ADDR --format gvisor --type stream", 2, "scm: --type stream cannot be used with --format gvisor\n"},
-		{"send ADDR /etc/passwd --fd 3", 1, "scm: descriptor 3 was not inherited\n"}, // this descriptor would be created for the file
+		// this descriptor would be created for the file
+		{"send ADDR /etc/passwd --fd 3", 1, "scm: descriptor 3 was not inherited\n"},
 		{"send ADDR --hex 0", 2, "scm: --hex: encoding/hex: odd length hex string\n"},
 		{"send ADDR --hex 00 --payload a", 2, "scm: if any flags in the group [payload hex] are set none of the others can be; …\n"},
 		{"send ADDR --mode execute", 2, "scm: --mode must be read, write, read-write or append, not \"execute\"\n"},

@@ -581,8 +581,8 @@ func TestTraceOutcomes(t *testing.T) {
 	}
 }
 
-// The commands for a CI job in docs/programs.md fail if the client does, or if it leaks a descriptor. Only the stricter search
-// finds a descriptor whose file was deleted.
+// The commands for a CI job in docs/programs.md fail if the client does, or if it leaks a descriptor. Only the stricter
+// search finds a descriptor whose file was deleted.
 func TestTraceInCI(t *testing.T) {
 	traceable(t)
 	page := contents(t, "../../docs/programs.md")

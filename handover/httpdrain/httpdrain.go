@@ -51,8 +51,8 @@ type Server struct {
 
 	mu        sync.Mutex
 	listeners map[*listener]bool // whose Accept loop has not ended
-	// conns is true until the first header is complete, and does not contain closed and hijacked connections. A net.Conn
-	// as a key would panic if its type cannot be compared.
+	// conns is true until the first header is complete, and does not contain closed and hijacked connections. A
+	// net.Conn as a key would panic if its type cannot be compared.
 	conns   map[reflect.Value]bool
 	changed chan struct{}
 }
@@ -208,19 +208,19 @@ func (s *Server) serve(l net.Listener, serve func(net.Listener) error) error {
 // ctx.Err().
 //
 // Browsers and the [http.Transport] open connections before they have a request for them. Drain closes an HTTP/1
-// connection that has not sent a complete header within 5 seconds, counted from the call to Drain or, if that was later,
-// from when the connection was accepted. To an HTTP/2 connection without a request, IdleTimeout applies.
+// connection that has not sent a complete header within 5 seconds, counted from the call to Drain or, if that was
+// later, from when the connection was accepted. To an HTTP/2 connection without a request, IdleTimeout applies.
 //
 // A client that sends no further request receives no response, so it can keep its connection open until ctx is done. So
 // can a client whose last response began before the call to Drain. Drain does not close such idle connections earlier,
-// because a request may be on its way. To limit how long it waits for these clients, set IdleTimeout in the http.Server,
-// and ReadHeaderTimeout for those that send only part of a request.
+// because a request may be on its way. To limit how long it waits for these clients, set IdleTimeout in the
+// http.Server, and ReadHeaderTimeout for those that send only part of a request.
 //
-// With HTTP/1, a client that never pauses for as long as IdleTimeout loses no request on the connections that it reuses.
-// When IdleTimeout is over, net/http closes an idle connection, during a drain as at any other time, and a request may be
-// on its way then. It is up to the client to send that request again. The [http.Transport] does so if the method is GET,
-// HEAD, OPTIONS or TRACE, or if the request has the header Idempotency-Key, unless it has a body and no GetBody. Other
-// requests fail then, but no more often than without a drain.
+// With HTTP/1, a client that never pauses for as long as IdleTimeout loses no request on the connections that it
+// reuses. When IdleTimeout is over, net/http closes an idle connection, during a drain as at any other time, and a
+// request may be on its way then. It is up to the client to send that request again. The [http.Transport] does so if
+// the method is GET, HEAD, OPTIONS or TRACE, or if the request has the header Idempotency-Key, unless it has a body and
+// no GetBody. Other requests fail then, but no more often than without a drain.
 //
 // With HTTP/2, requests may be on their way when the server tells the client to open a new connection. The server then
 // also tells it which ones it will not process. A client can send these again without risk. The http.Transport does so

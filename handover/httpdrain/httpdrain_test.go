@@ -95,8 +95,8 @@ func eventually(t *testing.T, what string, is func() bool) {
 	}
 }
 
-// Before each successor, another one dies after it has received the sockets. make proof-stress restarts the server 200 times
-// under each load.
+// Before each successor, another one dies after it has received the sockets. make proof-stress restarts the server 200
+// times under each load.
 func TestNoRequestIsLost(t *testing.T) {
 	restarts := 2
 	if os.Getenv("SCM_HANDOVER") == "full" {
@@ -404,8 +404,8 @@ func TestServeTLS(t *testing.T) {
 	}
 }
 
-// IdleTimeout does not apply to a connection that has not sent a header. Its time begins with the drain, although it was
-// accepted before.
+// IdleTimeout does not apply to a connection that has not sent a header. Its time begins with the drain, although it
+// was accepted before.
 func TestDrainEndsConnectionsWithoutARequest(t *testing.T) {
 	timers := httpdrain.Timers(t)
 	accepted := make(chan bool, 3)
@@ -481,7 +481,8 @@ func TestDrainAsksClientsThatSendOptionsToClose(t *testing.T) {
 	}
 }
 
-// An oneClose is a listener of a program: Close must be called once, and ends Accept with an error that is not net.ErrClosed.
+// An oneClose is a listener of a program: Close must be called once, and ends Accept with an error that is not
+// net.ErrClosed.
 type oneClose struct {
 	net.Listener
 	conns  chan net.Conn
@@ -532,7 +533,8 @@ func TestServeUsesAListenerAsNetHTTPDoes(t *testing.T) {
 	}
 }
 
-// httputil.ReverseProxy adds the Connection header of the response to what the header of the ResponseWriter has already.
+// httputil.ReverseProxy adds the Connection header of the response to what the header of the ResponseWriter has
+// already.
 func TestResponsesDuringADrainHaveOneConnectionHeader(t *testing.T) {
 	switches := func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Add("Connection", "Upgrade")

@@ -84,8 +84,8 @@ type zeros struct{}
 
 func (zeros) Read(p []byte) (int, error) { clear(p); return len(p), nil }
 
-// The net/http package closes an idle connection when IdleTimeout is over, and a request can be on its way to it. No server
-// can prevent this. So the test compares a server that is replaced ten times with one that is not.
+// The net/http package closes an idle connection when IdleTimeout is over, and a request can be on its way to it. No
+// server can prevent this. So the test compares a server that is replaced ten times with one that is not.
 func TestClientsThatPause(t *testing.T) {
 	if os.Getenv("SCM_HANDOVER") != "full" {
 		t.Skip("takes minutes; make proof-stress runs it")
@@ -153,7 +153,8 @@ func TestClientsThatPause(t *testing.T) {
 			}
 			got := float64(once.failed.Load())
 			want := float64(control.failed.Load()) * float64(once.reused.Load()) / float64(control.reused.Load())
-			// Even if both fail equally often, the difference is larger than twice the root of one count in 8% of all runs.
+			// Even if both fail equally often, the difference is larger than twice the root of one count in 8% of all
+			// runs.
 			if got-want > 3*math.Sqrt(got+want) {
 				t.Errorf("%v requests that may not be repeated failed, want about %v", got, want)
 			}

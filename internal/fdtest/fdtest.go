@@ -45,7 +45,8 @@ func Name(fd int) string {
 // kind, such as eventfds. Equal IDs therefore do not prove that two files are the same.
 type ID struct {
 	fileID
-	Name string // the kernel's name for an anonymous file, which has no inode of its own, or one that Identify cannot examine
+	// the kernel's name for an anonymous file, which has no inode of its own, or one that Identify cannot examine
+	Name string
 }
 
 // Identify returns the ID of a descriptor's file. It does not wait for a file system such as FUSE. The error is

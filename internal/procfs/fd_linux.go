@@ -40,8 +40,8 @@ func FDPath(pid, fd int) string {
 	return tableFolder(pid) + "/fd/" + strconv.Itoa(fd)
 }
 
-// tableFolder returns the folder with the descriptors of a process. The kernel shows none of a thread that has ended, and the
-// first thread of this process may have.
+// tableFolder returns the folder with the descriptors of a process. The kernel shows none of a thread that has ended,
+// and the first thread of this process may have.
 func tableFolder(pid int) string {
 	if pid == Self {
 		return "/proc/thread-self"
@@ -49,9 +49,9 @@ func tableFolder(pid int) string {
 	return folder(pid)
 }
 
-// holder returns the ID of a thread that has the descriptors of a process whose first thread has ended, or else pid. Another
-// thread of a process whose first thread is running may have descriptors of its own. The first thread that has ended has none
-// for root, and another user gets EACCES.
+// holder returns the ID of a thread that has the descriptors of a process whose first thread has ended, or else pid.
+// Another thread of a process whose first thread is running may have descriptors of its own. The first thread that has
+// ended has none for root, and another user gets EACCES.
 func holder(pid int) int {
 	if s, err := ReadStatus(pid); pid == Self || err != nil || !s.HasEnded() {
 		return pid

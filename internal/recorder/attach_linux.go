@@ -78,8 +78,8 @@ func (t *tracer) attach(ctx context.Context, pid int) error {
 	return nil
 }
 
-// seizeTree attaches to the threads of a process, which use the table d, then to its descendants, but not to the tracer if it
-// is one of them. Threads and children that start in the meantime are either listed in /proc or traced
+// seizeTree attaches to the threads of a process, which use the table d, then to its descendants, but not to the tracer
+// if it is one of them. Threads and children that start in the meantime are either listed in /proc or traced
 // from their start.
 func (t *tracer) seizeTree(pid int, p *Process, d *descriptorTable) error {
 	seized := 0

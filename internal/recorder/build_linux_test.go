@@ -120,8 +120,8 @@ func words(values ...uint32) (b []byte) {
 
 var hexadecimal = regexp.MustCompile(`\b(?:[0-9a-f]{8}){1,3}\b`)
 
-// native returns an expected text with the bytes of its integers in the order of this architecture. In the text, they are
-// in little-endian order: 4 bytes, 8 bytes, or a structure of three integers of 4 bytes.
+// native returns an expected text with the bytes of its integers in the order of this architecture. In the text, they
+// are in little-endian order: 4 bytes, 8 bytes, or a structure of three integers of 4 bytes.
 func native(text string) string {
 	if lowHalf == 0 {
 		return text

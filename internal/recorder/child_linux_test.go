@@ -345,7 +345,8 @@ func childStop() {
 	fmt.Println("stopped, continued, ended")
 }
 
-// childSpin increments a counter in shared memory until the second word there is set. It must have received SIGCONT then.
+// childSpin increments a counter in shared memory until the second word there is set. It must have received SIGCONT
+// then.
 func childSpin() {
 	continued := make(chan os.Signal, 1)
 	signal.Notify(continued, unix.SIGCONT)

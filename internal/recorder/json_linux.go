@@ -41,11 +41,12 @@ type (
 		Room     uint64        `json:"room,omitempty"` // of a call that receives
 		Name     string        `json:"name,omitempty"`
 		Control  []jsonControl `json:"control"`
-		Rest     string        `json:"rest,omitempty"`           // control data after the last well-formed control message
-		Unread   uint64        `json:"control_unread,omitempty"` // bytes of control data that could not be read
-		NoHeader bool          `json:"msghdr_unread,omitempty"`
-		Flags    []string      `json:"flags,omitempty"`
-		Received bool          `json:"received,omitempty"`
+		// control data after the last well-formed control message
+		Rest     string   `json:"rest,omitempty"`
+		Unread   uint64   `json:"control_unread,omitempty"` // bytes of control data that could not be read
+		NoHeader bool     `json:"msghdr_unread,omitempty"`
+		Flags    []string `json:"flags,omitempty"`
+		Received bool     `json:"received,omitempty"`
 	}
 	jsonControl struct {
 		Level   string     `json:"level"`

@@ -24,9 +24,9 @@ import (
 // of an anonymous file only at the value with which it was received, and the program may have closed that file
 // and created another one there. The same is true of devices that create a file for each open, such as /dev/ptmx.
 //
-// A file system can use the inode number of a deleted file for another one. The recorder distinguishes the two by the time of
-// their creation, if the file system has it, and by their names: the name of a deleted file does not change. A file with
-// another name may be the received one, renamed or deleted.
+// A file system can use the inode number of a deleted file for another one. The recorder distinguishes the two by the
+// time of their creation, if the file system has it, and by their names: the name of a deleted file does not change. A
+// file with another name may be the received one, renamed or deleted.
 //
 // The processes that share a descriptor table have outcomes when the last of them ends. A process that has
 // stopped sharing it, with unshare(2) or close_range(2), is still taken for one of them. If it is not the last
@@ -37,7 +37,8 @@ type Outcome struct {
 	Program string // the path of that program; empty if it is unknown
 	File    File
 	Receipt Receipt
-	perhaps bool // the received descriptor may have been closed, because its file cannot be distinguished from another one
+	// the received descriptor may have been closed, because its file cannot be distinguished from another one
+	perhaps bool
 }
 
 // Text returns the outcome as a line of text.

@@ -276,7 +276,8 @@ func TestOutcomes(t *testing.T) {
 	})
 }
 
-// A file system that has given the inode of a deleted file to another one soon after can be recognized by the time of creation.
+// A file system that has given the inode of a deleted file to another one soon after can be recognized by the time of
+// creation.
 func TestReplaced(t *testing.T) {
 	first, second := unix.StatxTimestamp{Sec: 1}, unix.StatxTimestamp{Sec: 1, Nsec: 4_000_000}
 	for _, c := range []struct {

@@ -51,8 +51,8 @@ type fileID struct {
 	flags int
 
 	// Anonymous files share one inode, and so do the files that each open of some devices creates. They are therefore
-	// also distinguished by name and descriptor. This does not distinguish a received eventfd from an eventfd that the program has
-	// created at the same descriptor. The eventfd-id in /proc/PID/fdinfo would not either, because the
+	// also distinguished by name and descriptor. This does not distinguish a received eventfd from an eventfd that the
+	// program has created at the same descriptor. The eventfd-id in /proc/PID/fdinfo would not either, because the
 	// kernel reuses the one of a closed eventfd.
 	name string
 	fd   int32
@@ -104,8 +104,8 @@ var cloned = []uint64{
 	unix.Mkdev(108, 0),  // ppp
 }
 
-// replaced reports whether a descriptor is for another file now, although its fileID has not changed. A file system can use
-// the inode number of a file that no longer exists for another one.
+// replaced reports whether a descriptor is for another file now, although its fileID has not changed. A file system can
+// use the inode number of a file that no longer exists for another one.
 func (f *seenFile) replaced(now seenFile) bool {
 	const deleted = " (deleted)"
 	var unknown unix.StatxTimestamp

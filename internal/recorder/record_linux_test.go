@@ -241,8 +241,8 @@ func TestRestart(t *testing.T) {
 // wakesThread reports whether Go's scheduler makes such calls on its own, whenever a time slice ends.
 func wakesThread(c Call) bool { return strings.HasPrefix(c.Name(), "futex") }
 
-// The end of a signal handler has no result: the registers are those of the interrupted call. How they say that a call has
-// failed depends on the instruction with which the program made it.
+// The end of a signal handler has no result: the registers are those of the interrupted call. How they say that a call
+// has failed depends on the instruction with which the program made it.
 func TestSigreturnHasNoResult(t *testing.T) {
 	ways(t, func(t *testing.T, o Options) {
 		o.Sections = true

@@ -143,7 +143,8 @@ func (t *tracer) loop() error {
 		if err != nil {
 			return os.NewSyscallError("wait4", err)
 		}
-		if err := t.handle(tid, status); err != nil && !errors.Is(err, unix.ESRCH) { // ESRCH: the thread was killed, and wait reports it
+		// ESRCH: the thread was killed, and wait reports it
+		if err := t.handle(tid, status); err != nil && !errors.Is(err, unix.ESRCH) {
 			return err
 		}
 	}
@@ -205,7 +206,8 @@ func (t *tracer) handle(tid int, status unix.WaitStatus) error {
 		switch sig {
 		case unix.SIGSTOP, unix.SIGTSTP, unix.SIGTTIN, unix.SIGTTOU:
 			// The whole process is stopped, and stays stopped until SIGCONT.
-			if err := resume(unix.PTRACE_LISTEN, tid, 0); err != unix.EIO { // EIO: it was killed, and has stopped to end
+			// EIO: it was killed, and has stopped to end
+			if err := resume(unix.PTRACE_LISTEN, tid, 0); err != unix.EIO {
 				return err
 			}
 			return nil

@@ -7,8 +7,8 @@ import (
 	"syscall"
 )
 
-// InUserNamespace returns the attributes of a child that is root in a user namespace of its own. It returns an error if this
-// user cannot create one.
+// InUserNamespace returns the attributes of a child that is root in a user namespace of its own. It returns an error if
+// this user cannot create one.
 func InUserNamespace() (*syscall.SysProcAttr, error) {
 	unmapped := &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWUSER}
 	mapped := &syscall.SysProcAttr{

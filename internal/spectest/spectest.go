@@ -72,7 +72,8 @@ func CannotEmulate(what string) {
 	}
 }
 
-// PrintSkips prints the first line of each reason for which specs were skipped. It leaves out specs with one of the labels.
+// PrintSkips prints the first line of each reason for which specs were skipped. It leaves out specs with one of the
+// labels.
 func PrintSkips(report ginkgo.Report, labels ...string) {
 	count := map[string]int{}
 	for _, spec := range report.SpecReports.WithState(types.SpecStateSkipped) {

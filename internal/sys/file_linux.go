@@ -232,8 +232,8 @@ func HasPoll(fd int) bool {
 // server, for a process that holds a lock of an epoll or of a vsock socket, or in an unknown driver. The
 // methods of the files that Pollable admits never wait, except that of a terminal.
 //
-// The system calls that identify the file must not wait either, except for a TUN device. fstat(2) waits for a FUSE server, and
-// F_GETPIPE_SZ for a partner that reads from the pipe.
+// The system calls that identify the file must not wait either, except for a TUN device. fstat(2) waits for a FUSE
+// server, and F_GETPIPE_SZ for a partner that reads from the pipe.
 func Pollable(fd int) bool {
 	if family, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_DOMAIN); err == nil {
 		return isNetFamily(family) || family == unix.AF_NETLINK || family == unix.AF_PACKET

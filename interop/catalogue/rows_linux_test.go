@@ -16,8 +16,8 @@ import (
 	"github.com/scm-rights/scm/interop/scenario"
 )
 
-// A row is a fault that shows in the facts of one answer. The facts are those of a peer without faults, with this change.
-// A fault that the runner can only find by conversing with a process is a faulty peer instead.
+// A row is a fault that shows in the facts of one answer. The facts are those of a peer without faults, with this
+// change. A fault that the runner can only find by conversing with a process is a faulty peer instead.
 type row struct {
 	what   string
 	checks []scenario.Check
@@ -170,8 +170,8 @@ func (a *heard) kind(name string) string {
 // withOffset are the kinds of file that have an offset.
 var withOffset = []string{"file", "memfd"}
 
-// alters adds that the peer has changed a state of the files that no side had received before. change returns the state of a
-// file of this kind before and after the change, or twice the same if it has no such state.
+// alters adds that the peer has changed a state of the files that no side had received before. change returns the state
+// of a file of this kind before and after the change, or twice the same if it has no such state.
 func (a *heard) alters(what string, change func(kind string, d *fact.Info) (was, now string)) (altered bool) {
 	for i := range a.List("fds") {
 		a.descriptor(i, func(d *fact.Descriptor) {

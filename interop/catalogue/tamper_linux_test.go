@@ -201,8 +201,8 @@ func wrongAnswers(s *scenario.Scenario, st scenario.Step) (list []wrong) {
 	return list
 }
 
-// An honest peer passes every scenario, and every answer matters: if another one is expected, the judge reports that line
-// for the same facts. Each scenario runs once, on its first socket type. Package interop runs the other types.
+// An honest peer passes every scenario, and every answer matters: if another one is expected, the judge reports that
+// line for the same facts. Each scenario runs once, on its first socket type. Package interop runs the other types.
 func TestEveryAnswerMatters(t *testing.T) {
 	told := records(t)
 	lies, kinds := 0, map[string]int{}

@@ -1,5 +1,5 @@
-// Package fact contains what happened in a case, as the runner saw it. A fact says nothing about what should have happened;
-// package judge decides that. The package is portable and does no input or output.
+// Package fact contains what happened in a case, as the runner saw it. A fact says nothing about what should have
+// happened; package judge decides that. The package is portable and does no input or output.
 package fact
 
 import (

@@ -9,8 +9,8 @@ import (
 	"github.com/scm-rights/scm/interop/scenario"
 )
 
-// acts maps the verb of a line of the runner's own (scenario.ActForms) to what its facts mean. The facts of a verb that it
-// does not contain mean nothing about the peers.
+// acts maps the verb of a line of the runner's own (scenario.ActForms) to what its facts mean. The facts of a verb that
+// it does not contain mean nothing about the peers.
 var acts = map[string]func(acted) Request{
 	"pos":     acted.offset,
 	"flags":   acted.statusFlags,
@@ -85,8 +85,8 @@ func (a acted) statusFlags() Request {
 	return nil
 }
 
-// findState adds a finding about a file whose state differs from the scenario. The finding is about the peer that is known
-// to have changed the file. If none is known, it is about the peer that the line names.
+// findState adds a finding about a file whose state differs from the scenario. The finding is about the peer that is
+// known to have changed the file. If none is known, it is about the peer that the line names.
 func (a acted) findState(format string, args ...any) {
 	if by, ok := a.changedBy[a.step.Act.Name]; ok {
 		a.findChange(by, a.step.Line, format, args...)
@@ -104,8 +104,8 @@ func (a acted) queued() Request {
 	return nil
 }
 
-// awake (blocked ROLE) adds a finding if the peer has answered instead of waiting, unless the call of the other peer fails,
-// and may have closed the connection.
+// awake (blocked ROLE) adds a finding if the peer has answered instead of waiting, unless the call of the other peer
+// fails, and may have closed the connection.
 func (a acted) awake() Request {
 	if a.Found == "" {
 		return nil

@@ -135,15 +135,15 @@ func (sd *side) hasBasicCommand() bool {
 	return false
 }
 
-// IsFailure reports whether an answer says that a call failed. A library may also have rejected a call to which its peer
-// answers unsupported.
+// IsFailure reports whether an answer says that a call failed. A library may also have rejected a call to which its
+// peer answers unsupported.
 func IsFailure(answer string) bool {
 	verb, _, _ := strings.Cut(answer, " ")
 	return verb == "err" || verb == "unsupported"
 }
 
-// noteAnswer takes note that a side has answered. After a failed call the library may close the socket at any time, if the
-// peer's hello has closes=yes. The socket's descriptor may then refer to any file.
+// noteAnswer takes note that a side has answered. After a failed call the library may close the socket at any time, if
+// the peer's hello has closes=yes. The socket's descriptor may then refer to any file.
 func (sd *side) noteAnswer(text string) {
 	sd.pending = false
 	if sd.peer.Hello.Closes && IsFailure(text) {
@@ -156,8 +156,8 @@ func (h heard) endsCase() bool {
 	return h.peer.Hello.Closes && IsFailure(h.Said) || h.read().ends != nil
 }
 
-// taken judges an answer in its turn. If the answer does not match, and the other side has a command whose failure may have
-// closed the connection, taken first waits for that: a library may close its socket before its peer answers.
+// taken judges an answer in its turn. If the answer does not match, and the other side has a command whose failure may
+// have closed the connection, taken first waits for that: a library may close its socket before its peer answers.
 func (j *Judge) taken(h heard) Request {
 	next, expected := h.other.expected(h.step.Line)
 	if !expected || !h.other.peer.Hello.Closes {
@@ -199,8 +199,8 @@ func (j *Judge) judgeAnswer(h heard) Request {
 	return j.conclude(h, a)
 }
 
-// conclude ends the case if the text of the answer is wrong, and otherwise judges the descriptors of the process. It also
-// ends the case if the library may have closed its socket.
+// conclude ends the case if the text of the answer is wrong, and otherwise judges the descriptors of the process. It
+// also ends the case if the library may have closed its socket.
 func (j *Judge) conclude(h heard, a answer) Request {
 	switch {
 	case a.check != "":
@@ -243,14 +243,14 @@ func FillInProcesses(text string, owners [2]fact.Owner) (string, error) {
 	return text, failed
 }
 
-// abstract is the prefix of the name of an abstract socket. A transcript uses symbolic names, because all processes in a
-// network namespace share the actual ones.
+// abstract is the prefix of the name of an abstract socket. A transcript uses symbolic names, because all processes in
+// a network namespace share the actual ones.
 const abstract = "abstract:"
 
 // forComparison returns an answer and the alternatives of its step in a form in which they can be compared. It changes
 // nothing unless the runner itself takes this role in the scenario. It replaces the actual names of abstract sockets in
-// the answer with the symbolic ones from the transcript. In the alternatives, it replaces the process names A and B with
-// the actual IDs, and symbolic lengths with byte counts.
+// the answer with the symbolic ones from the transcript. In the alternatives, it replaces the process names A and B
+// with the actual IDs, and symbolic lengths with byte counts.
 func (h heard) forComparison() (string, []scenario.Answer, error) {
 	if !h.byRunner {
 		return h.Said, h.step.Answers, nil

@@ -7,22 +7,24 @@ import (
 	"github.com/scm-rights/scm/interop/scenario"
 )
 
-// This file decides which of two peers is at fault for a finding. It compares how each of them behaves when it is paired
-// with the runner, which is assumed to be correct.
+// This file decides which of two peers is at fault for a finding. It compares how each of them behaves when it is
+// paired with the runner, which is assumed to be correct.
 
 // Known is what other cases have shown about the two peers of a case.
 type Known struct {
-	Alone  map[scenario.Role][]scenario.Check // the checks that the peer in this role failed in this scenario when paired with the runner
-	Batch  map[scenario.Role][]scenario.Check // those that it failed in any scenario of the first batch; no entry if it has no case there
-	Runner bool                               // peers are paired with the runner
+	// the checks that the peer in this role failed in this scenario when paired with the runner
+	Alone map[scenario.Role][]scenario.Check
+	// those that it failed in any scenario of the first batch; no entry if it has no case there
+	Batch  map[scenario.Role][]scenario.Check
+	Runner bool // peers are paired with the runner
 }
 
 // opposite returns the other of the two roles.
 func opposite(role scenario.Role) scenario.Role { return scenario.RoleA + scenario.RoleB - role }
 
 // MayBeOthersFault reports whether the other peer may be at fault for a finding. The other peer may be at fault if the
-// finding is about what this peer received, if this peer hung or crashed, or if the kernel does not show which of the two
-// peers was responsible. If this peer acted on its own (Finding.Own), the other peer is never at fault.
+// finding is about what this peer received, if this peer hung or crashed, or if the kernel does not show which of the
+// two peers was responsible. If this peer acted on its own (Finding.Own), the other peer is never at fault.
 func MayBeOthersFault(f scenario.Finding) bool {
 	checks := []scenario.Check{scenario.CheckFile, scenario.CheckAnswer, scenario.CheckHang, scenario.CheckCrash}
 	return !f.Own && (f.Ambiguous || slices.Contains(checks, f.Check))
@@ -61,9 +63,9 @@ func Blame(c scenario.Case, findings []scenario.Finding, known Known) (blamed []
 
 // rolesAtFault returns the roles of the peers that are at fault for a finding about the peer in the given role. If only
 // one of the peers also fails the scenario when paired with the runner, that peer is at fault. If both peers fail, the
-// sender is at fault for a finding about what the receiver received. For any other finding, the peer that the finding is
-// about is at fault. If neither peer fails this scenario, and only one of them fails any scenario of the first batch, that
-// peer is at fault. Otherwise both are.
+// sender is at fault for a finding about what the receiver received. For any other finding, the peer that the finding
+// is about is at fault. If neither peer fails this scenario, and only one of them fails any scenario of the first
+// batch, that peer is at fault. Otherwise both are.
 func rolesAtFault(c scenario.Case, role scenario.Role, f scenario.Finding, known Known) []scenario.Role {
 	other := opposite(role)
 	switch {
@@ -77,8 +79,8 @@ func rolesAtFault(c scenario.Case, role scenario.Role, f scenario.Finding, known
 	fails, otherFails := failing(f, known.Alone[role], known.Alone[other])
 	// The sender determines what the receiver receives, even if the receiver makes mistakes of its own.
 	hasMessage := role == scenario.RoleB && !f.Ambiguous && f.Check != scenario.CheckCrash
-	// A fault can depend on what the process did before this scenario, for example on the descriptors that it was started
-	// with or on a buffer that its last call left behind.
+	// A fault can depend on what the process did before this scenario, for example on the descriptors that it was
+	// started with or on a buffer that its last call left behind.
 	_, hasCase := known.Batch[role]
 	_, otherHasCase := known.Batch[other]
 	if !fails && !otherFails && hasCase && otherHasCase {
@@ -116,8 +118,8 @@ func failing(f scenario.Finding, failures, otherFailures []scenario.Check) (fail
 	return fails, otherFails
 }
 
-// causeOfHang describes what the other peer failed to do if the peer in this role hangs at this line. A send hangs because
-// the receiver's queue is full. Any other command hangs because no message arrives.
+// causeOfHang describes what the other peer failed to do if the peer in this role hangs at this line. A send hangs
+// because the receiver's queue is full. Any other command hangs because no message arrives.
 func causeOfHang(s *scenario.Scenario, role scenario.Role, line int) string {
 	verb := ""
 	for _, st := range s.Steps {

@@ -58,7 +58,8 @@ func TestBlame(t *testing.T) {
 		{x, y, "answer@x", " file+", "answer@y: its partner why", false},
 		{x, y, "crash@x", " crash+", "crash@y: its partner did not survive: why", false},
 		{x, y, "crash@y", " answer+", "crash@y: why", false},
-		{x, y, "file@y", "cloexec+ ", "file@y: why file@x: its partner: why", false}, // cloexec has nothing to do with it
+		// cloexec has nothing to do with it
+		{x, y, "file@y", "cloexec+ ", "file@y: why file@x: its partner: why", false},
 		{x, y, "file@y", "leak+ ", "file@y: why file@x: its partner: why", false},
 		{x, y, "leak@y?", "file+ ", "leak@y: why leak@x: why", false},
 		{x, y, "file@y", "answer+ answer+", "file@y: why file@x: its partner: why", false},

@@ -32,18 +32,18 @@ func mustParse(t testing.TB, text string) *scenario.Scenario {
 	return s
 }
 
-// A game runs a transcript without processes. Each side is started with descriptor 3, its socket, and its files after it,
-// in the order of the scenario, and with the descriptors 90 and 91 for a later case.
+// A game runs a transcript without processes. Each side is started with descriptor 3, its socket, and its files after
+// it, in the order of the scenario, and with the descriptors 90 and 91 for a later case.
 //
-// The lines of the script are what happens. A line is an answer, B< ok n=1, one of B< (silent), B< (gone), B< (broken) and
-// A> (unsent), or what a line of the runner's own found, R> TEXT. If it is about the other side than the next answer of the
-// transcript, it comes out of turn, because this side waits in vain. use A is what the runner sees when the case begins, look
-// A and end A before and after it has sent "end", to which a side can answer otherwise than ok: end A no, or end A (gone).
-// settle A is an answer before that, or (gone), to a command that was pending when the case was over. after is what it finds
-// then. What changes is behind a bar:
+// The lines of the script are what happens. A line is an answer, B< ok n=1, one of B< (silent), B< (gone), B< (broken)
+// and A> (unsent), or what a line of the runner's own found, R> TEXT. If it is about the other side than the next
+// answer of the transcript, it comes out of turn, because this side waits in vain. use A is what the runner sees when
+// the case begins, look A and end A before and after it has sent "end", to which a side can answer otherwise than ok:
+// end A no, or end A (gone). settle A is an answer before that, or (gone), to a command that was pending when the case
+// was over. after is what it finds then. What changes is behind a bar:
 //
-//	7=a        7 is the open file description of a, close-on-exec; 7=a! not close-on-exec, 7=a? if only the inode is known,
-//	           7=a~ if its flags are not known
+//	7=a        7 is the open file description of a, close-on-exec; 7=a! not close-on-exec, 7=a? if only the
+//	           inode is known, 7=a~ if its flags are not known
 //	7=         7 is open and no file of the case
 //	7!=a       7 refers to a now, and to something else before; 7!= to no file of the case
 //	-7         7 is closed; for a descriptor that the answer names, it is not open

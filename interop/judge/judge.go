@@ -1,10 +1,10 @@
-// Package judge decides what is wrong in a case, and what the runner has to do. It knows what should have happened, from
-// the scenario. The runner reports what did happen, fact by fact. The package does no input or output and does not wait: it
-// requests both from the runner.
+// Package judge decides what is wrong in a case, and what the runner has to do. It knows what should have happened,
+// from the scenario. The runner reports what did happen, fact by fact. The package does no input or output and does not
+// wait: it requests both from the runner.
 //
-// The order of requests is in course.go, a check of an answer's text in answer.go, one of the descriptors of a process in
-// table.go, what a line of the runner's own (R>) must find in acts.go, and a rule about which of two peers is at fault in
-// blame.go.
+// The order of requests is in course.go, a check of an answer's text in answer.go, one of the descriptors of a process
+// in table.go, what a line of the runner's own (R>) must find in acts.go, and a rule about which of two peers is at
+// fault in blame.go.
 package judge
 
 import (
@@ -20,7 +20,8 @@ import (
 
 // A Process is what a judge has to know about a process from one case to the next.
 type Process struct {
-	held         map[int]bool // the descriptors that it should have open, and whether the files that they refer to are known
+	// the descriptors that it should have open, and whether the files that they refer to are known
+	held         map[int]bool
 	spare        map[int]bool // those of them that belong to a later case: no "use" has named them yet
 	standard     map[int]bool // which of 0, 1 and 2 it had open when it answered hello
 	leakedPidfds map[int]bool // the sender's pidfds that it has leaked
@@ -191,8 +192,8 @@ func (j *Judge) Acted(f fact.Acted) (Found, Request) {
 	return j.goOn(j.acted(f))
 }
 
-// Peeked reports whether the answer that the other process of an Await request owes ends the case, because it is not correct
-// or because the library may close its socket. The runner has not taken the answer yet.
+// Peeked reports whether the answer that the other process of an Await request owes ends the case, because it is not
+// correct or because the library may close its socket. The runner has not taken the answer yet.
 func (j *Judge) Peeked(f fact.Answer) bool {
 	return heard{side: j.sides[f.Side], step: j.request.(Await).Other, Answer: f}.endsCase()
 }
@@ -218,7 +219,8 @@ func (l *ledger) unsupported(sd *side) Request {
 	return l.showsNothing(scenario.Unsupported, "%s: answered unsupported", sd.peer.Name)
 }
 
-// expected returns the step after this line that expects the answer to the side's pending command. ok is false if no step does.
+// expected returns the step after this line that expects the answer to the side's pending command. ok is false if no
+// step does.
 func (sd *side) expected(line int) (st scenario.Step, ok bool) {
 	steps := sd.setup.Case.Scenario.Steps
 	i := slices.IndexFunc(steps, func(st scenario.Step) bool {

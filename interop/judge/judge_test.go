@@ -405,8 +405,8 @@ func TestAlteringCalls(t *testing.T) {
 	}
 }
 
-// A record can be judged again in a scenario that expects another answer, or that ends earlier. If the judge then asks a
-// side out of turn, it cannot know the answer. Nothing counts after the session has ended.
+// A record can be judged again in a scenario that expects another answer, or that ends earlier. If the judge then asks
+// a side out of turn, it cannot know the answer. Nothing counts after the session has ended.
 func TestJudgeAgain(t *testing.T) {
 	plain := gameOf(t, passOne, right, nil).record
 	asks := gameOf(t, strings.Replace(refusal, "fds=-\nA< ok n=1", "fds=-\nA< err EPIPE", 1), "A< ok n=2\nB< err EIO\nA< err EPIPE\nB< unsupported", nil).record

@@ -155,9 +155,10 @@ func (l *ledger) inspect(sd *side, f fact.Sight, line int, states bool) Request 
 	return l.judgeLeaks(sd, f, line)
 }
 
-// judgeHeld adds a finding for each descriptor that the side has closed, or made refer to another file, without a command
-// to do so. It judges the descriptors for later cases only by whether they are open until this case has ended. The other
-// peer is not at fault for what this peer did before its answer, unless both had a command to run at the same time.
+// judgeHeld adds a finding for each descriptor that the side has closed, or made refer to another file, without a
+// command to do so. It judges the descriptors for later cases only by whether they are open until this case has ended.
+// The other peer is not at fault for what this peer did before its answer, unless both had a command to run at the same
+// time.
 func (l *ledger) judgeHeld(sd *side, line int) {
 	for _, fd := range slices.Sorted(maps.Keys(sd.held)) {
 		switch d, open := sd.open[fd]; {
@@ -176,8 +177,8 @@ func (l *ledger) judgeHeld(sd *side, line int) {
 // altering are the calls of the runner's own processes that change the state of a file: its offset or its status flags.
 var altering = []string{"read", "write", "splice", "sendfile", "lseek", "fcntl"}
 
-// judgeStates adds a finding for each file whose state has changed since the states were last judged. sd is the side that
-// has just answered.
+// judgeStates adds a finding for each file whose state has changed since the states were last judged. sd is the side
+// that has just answered.
 func (l *ledger) judgeStates(sd *side, line int) {
 	changes, altered := l.states, l.altered
 	l.states, l.altered, l.overlap = nil, false, false
@@ -201,9 +202,9 @@ type suspect struct {
 	sure bool // the other side cannot have done it
 }
 
-// whoChanged returns the side that changed a file. sd is the side that has just answered. A side that was not started with
-// the file may have it once the other side was sent a command that can pass it, because a peer may receive before it is
-// asked to. The runner changes nothing without a command.
+// whoChanged returns the side that changed a file. sd is the side that has just answered. A side that was not started
+// with the file may have it once the other side was sent a command that can pass it, because a peer may receive before
+// it is asked to. The runner changes nothing without a command.
 func whoChanged(file fact.File, sd *side) suspect {
 	isRunner := func(sd *side) bool { return sd.peer.Name == scenario.RunnerName }
 	for _, by := range []*side{sd, sd.other} {
@@ -225,9 +226,9 @@ func (l *ledger) findChange(by suspect, line int, format string, args ...any) {
 	f.Own, f.Ambiguous = by.sure, !by.sure
 }
 
-// judgeLeaks adds a finding for each descriptor that refers to a file of the case although the peer was not started with
-// it and has not reported it. After the "end" command, any open descriptor for a file of the case is a leak. If the peer
-// has a garbage collector, judgeLeaks first gives it time.
+// judgeLeaks adds a finding for each descriptor that refers to a file of the case although the peer was not started
+// with it and has not reported it. After the "end" command, any open descriptor for a file of the case is a leak. If
+// the peer has a garbage collector, judgeLeaks first gives it time.
 func (l *ledger) judgeLeaks(sd *side, f fact.Sight, line int) Request {
 	if f.Exited {
 		return nil
@@ -274,11 +275,11 @@ func (l *ledger) judgeLeaks(sd *side, f fact.Sight, line int) Request {
 	return nil
 }
 
-// leaked returns the file of the case that a descriptor refers to, if the side should not have it open, or nil. Before the
-// end of the case, duplicates of a side's own socket do not count as leaks.
+// leaked returns the file of the case that a descriptor refers to, if the side should not have it open, or nil. Before
+// the end of the case, duplicates of a side's own socket do not count as leaks.
 func (sd *side) leaked(fd int) *fact.File {
-	// A descriptor for a later case refers to a file of this case only if the peer has made it do so. The runner looks at
-	// them once, when the transcript has ended.
+	// A descriptor for a later case refers to a file of this case only if the peer has made it do so. The runner looks
+	// at them once, when the transcript has ended.
 	if _, held := sd.held[fd]; held && !sd.spare[fd] || sd.leaks[fd] {
 		return nil
 	}

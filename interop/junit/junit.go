@@ -56,7 +56,8 @@ func (s Seconds) MarshalXMLAttr(name xml.Name) (xml.Attr, error) {
 	return xml.Attr{Name: name, Value: fmt.Sprintf("%.3f", float64(s))}, nil
 }
 
-// Add adds a test to the suite. The outcome is the name of an XML element (failure, error or skipped), or "" for a pass.
+// Add adds a test to the suite. The outcome is the name of an XML element (failure, error or skipped), or "" for a
+// pass.
 func (s *Suite) Add(test Case, outcome, message, text string) {
 	s.Tests++
 	s.Seconds += test.Seconds

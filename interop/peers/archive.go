@@ -13,8 +13,8 @@ import (
 // Archive builds the peers that an archive of make dist contains for an architecture, and copies their programs to dir.
 // The environment says how to link them statically (tools/dist.sh). Like Build, it works in outDir.
 //
-// It returns one Built for each peer of the repository. The commands are relative to dir. A peer that the archive does not
-// contain has a reason.
+// It returns one Built for each peer of the repository. The commands are relative to dir. A peer that the archive does
+// not contain has a reason.
 func Archive(ctx context.Context, root, outDir, dir, arch string, log io.Writer) ([]Built, error) {
 	return archive(ctx, embedded(), root, outDir, dir, arch, log)
 }

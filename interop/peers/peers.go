@@ -1,8 +1,8 @@
 // Package peers builds the peers in this directory, and writes and reads lists of the results.
 //
-// The file language.json in the folder of each language lists its peers and describes how to build each of them. If a peer cannot be built, the
-// list of results contains the reason. If the peer were left out of the list, a run without it could be mistaken
-// for a success.
+// The file language.json in the folder of each language lists its peers and describes how to build each of them. If a
+// peer cannot be built, the list of results contains the reason. If the peer were left out of the list, a run without
+// it could be mistaken for a success.
 package peers
 
 import (

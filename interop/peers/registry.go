@@ -92,7 +92,8 @@ type Row struct {
 	Words   map[string]Word `json:"words"`   // replaces the text of some cells, by "COLUMN: TEXT"
 	Readme  bool            `json:"readme"`  // in the table of README.md too, because Go programmers consider it
 	Project string          `json:"project"` // whose version README.md gives (default none)
-	Note    string          `json:"note"`    // what a user of the library has to do, for the row's section in docs/comparison.md
+	// what a user of the library has to do, for the row's section in docs/comparison.md
+	Note string `json:"note"`
 }
 
 // A Word replaces the text that the verdicts give a cell. Why is for the row's section in docs/comparison.md.

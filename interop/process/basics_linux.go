@@ -81,8 +81,8 @@ func ProbeBasics(ctx context.Context, p *scenario.Peer, timeout time.Duration) e
 	return proc.testBasics(ctx, pool, 0, timeout)
 }
 
-// testBasics asks the peer to send and to receive one descriptor with one byte. It fills in Peer.Unfilled if it gets all
-// answers. The sockets for the types in contract.SocketTypes begin with near[first].
+// testBasics asks the peer to send and to receive one descriptor with one byte. It fills in Peer.Unfilled if it gets
+// all answers. The sockets for the types in contract.SocketTypes begin with near[first].
 func (proc *Process) testBasics(ctx context.Context, pool *testPool, first int, timeout time.Duration) error {
 	h := proc.Peer.Hello
 	bytes, fds, _ := strings.Cut(cmp.Or(h.Room, "*,*"), ",")

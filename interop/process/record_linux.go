@@ -195,7 +195,8 @@ func CloseInheritedOnExec() error {
 	fds, err := procfs.OpenFDs(procfs.Self)
 	for _, fd := range fds {
 		if fd > 2 {
-			_, _ = unix.FcntlInt(uintptr(fd), unix.F_SETFD, unix.FD_CLOEXEC) // a descriptor that was closed since is not inherited
+			// a descriptor that was closed since is not inherited
+			_, _ = unix.FcntlInt(uintptr(fd), unix.F_SETFD, unix.FD_CLOEXEC)
 		}
 	}
 	return err
@@ -209,8 +210,8 @@ var starter = sync.OnceValue(func() chan<- func() {
 })
 
 // serveStarter is the thread of starter. It exists as long as this process, because the kernel sends the parent-death
-// signal when the thread that started the child exits. It unblocks all signals, because the runner may have been started
-// with some signals blocked.
+// signal when the thread that started the child exits. It unblocks all signals, because the runner may have been
+// started with some signals blocked.
 func serveStarter(work <-chan func()) {
 	runtime.LockOSThread()
 	_ = unix.PthreadSigmask(unix.SIG_SETMASK, &unix.Sigset_t{}, nil) // it cannot fail with these arguments

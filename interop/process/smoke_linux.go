@@ -133,9 +133,9 @@ func (proc *Process) testSIGPIPE() error {
 	return errors.New("it does not ignore SIGPIPE: a send to a closed socket may kill it")
 }
 
-// testPattern tests that the peer sends and recognizes the payload pattern, which a command writes as @N, and that it writes
-// bytes in lower case. The runner and the peer send each other the file of the pool with the payload. A library may reject
-// the send and recv commands. The sockets for the types in contract.SocketTypes begin with near[first].
+// testPattern tests that the peer sends and recognizes the payload pattern, which a command writes as @N, and that it
+// writes bytes in lower case. The runner and the peer send each other the file of the pool with the payload. A library
+// may reject the send and recv commands. The sockets for the types in contract.SocketTypes begin with near[first].
 func (proc *Process) testPattern(ctx context.Context, pool *testPool, first int, timeout time.Duration) error {
 	i := slices.IndexFunc(contract.SocketTypes, proc.Peer.Hello.Offers)
 	if proc.Peer.Hello.Payload != "" || i < 0 {

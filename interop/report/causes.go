@@ -12,8 +12,8 @@ import (
 	"github.com/scm-rights/scm/interop/scenario"
 )
 
-// A Cause groups cases that failed in the same way. Either the same peer failed the same check unexpectedly, or the same expected
-// failure did not occur, or the cases have the same verdict for the same reason.
+// A Cause groups cases that failed in the same way. Either the same peer failed the same check unexpectedly, or the
+// same expected failure did not occur, or the cases have the same verdict for the same reason.
 type Cause struct {
 	What    string // CHECK@PEER, or the verdict
 	Cases   int

@@ -13,8 +13,9 @@ import (
 
 // A Comparison is the result of comparing a report with an older one. Each string describes one case.
 type Comparison struct {
-	Same   int      // cases with the same outcome
-	Worse  []string // passed before and no longer pass; or fail now, or fail another check too; or are new and fail unexpectedly
+	Same int // cases with the same outcome
+	// passed before and no longer pass; or fail now, or fail another check too; or are new and fail unexpectedly
+	Worse  []string
 	Better []string // failed before and pass now
 	Other  []string // differ in some other way
 	New    int      // cases that are not in the older report

@@ -41,7 +41,8 @@ func (r *Report) HTML(w io.Writer) error {
 		for _, f := range c.Findings {
 			next.Findings = append(next.Findings, f.String())
 		}
-		next.Facts = slices.Compact(slices.Clone(c.Facts)) // a finding about several descriptors stands there once for each
+		// a finding about several descriptors stands there once for each
+		next.Facts = slices.Compact(slices.Clone(c.Facts))
 		if c.Verdict == scenario.Expected {
 			next.Reasons = slices.Compact(slices.Sorted(slices.Values(c.Reasons)))
 		}

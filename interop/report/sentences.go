@@ -10,8 +10,8 @@ import (
 	"github.com/scm-rights/scm/interop/scenario"
 )
 
-// faults says for each check what a peer does that fails it. The name of the peer comes before it. An answer or a file can
-// be that of its partner.
+// faults says for each check what a peer does that fails it. The name of the peer comes before it. An answer or a file
+// can be that of its partner.
 var faults = map[scenario.Check]string{
 	scenario.CheckAnswer:   "gives or causes answers that the scenario does not accept",
 	scenario.CheckFile:     "gets descriptors or files wrong",

@@ -107,7 +107,8 @@ func TestSummaryWithHostileText(t *testing.T) {
 	}
 }
 
-// In a summary, harmless characters are not escaped, and text is in a code span that it cannot end. Otherwise, it is escaped.
+// In a summary, harmless characters are not escaped, and text is in a code span that it cannot end. Otherwise, it is
+// escaped.
 func TestCodeMarkdown(t *testing.T) {
 	for _, c := range []struct{ text, want string }{
 		{`answered "ok n=0 payload=- fds=-"`, "`answered \"ok n=0 payload=- fds=-\"`"},

@@ -11,9 +11,10 @@ import (
 	"github.com/scm-rights/scm/interop/scenario"
 )
 
-// TAP writes the report as TAP 14 (https://testanything.org/tap-version-14-specification.html). Each case is a test point with
-// its name. Expected failures have the directive TODO, and unsupported cases SKIP, so that neither fails the run. Errors that
-// affect the run as a whole are a test point "run". Each other failure has its findings and its transcript in a block of YAML.
+// TAP writes the report as TAP 14 (https://testanything.org/tap-version-14-specification.html). Each case is a test
+// point with its name. Expected failures have the directive TODO, and unsupported cases SKIP, so that neither fails the
+// run. Errors that affect the run as a whole are a test point "run". Each other failure has its findings and its
+// transcript in a block of YAML.
 func (r *Report) TAP(w io.Writer) error {
 	r = r.abbreviated()
 	runErrors := r.runErrors("cut short: " + r.Cut)

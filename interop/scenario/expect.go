@@ -114,7 +114,8 @@ func ParseExpectations(file string, text []byte) (list []Expectation, err error)
 	})
 }
 
-// A LineForm says what the lines of a file are about. Files of expected failures and of accepted findings differ only in this.
+// A LineForm says what the lines of a file are about. Files of expected failures and of accepted findings differ only
+// in this.
 type LineForm struct {
 	First, Name string // what the pattern and the name after the check are called
 	Checks      []Check
@@ -359,14 +360,16 @@ func (e Expectation) mismatch(cases []Case, scenarios []*Scenario, peers []strin
 	case !sits:
 		return fmt.Sprintf("the pattern selects cases of %s, but none with %q", e.Peer, e.seat())
 	}
-	return fmt.Sprintf("it selects cases of %s, but none in which it receives a descriptor", e.Peer) // the check is cloexec
+	// the check is cloexec
+	return fmt.Sprintf("it selects cases of %s, but none in which it receives a descriptor", e.Peer)
 }
 
 // peerWord matches the words of a partner that can be names of peers.
 var peerWord = regexp.MustCompile(`[^*!]+`)
 
 // ValidateExpectations returns an error if an expectation, or an alternative in its pattern, could not
-// apply to any case of the scenarios. It considers every kernel, and every version of the peers that the expectations name.
+// apply to any case of the scenarios. It considers every kernel, and every version of the peers that the expectations
+// name.
 func ValidateExpectations(list []Expectation, scenarios []*Scenario) error {
 	for _, e := range list {
 		if _, err := selectExpectations([]Expectation{e}, Kernel{Kind: KernelLinux}, scenarios, e.namedPeers(), nil, Missing(RunnerName, "")); err != nil {
@@ -414,8 +417,8 @@ func (e Expectation) concerns(c Case) bool {
 	return e.selects(c, func(role Role) bool { return e.plays(c, role) })
 }
 
-// SelectsName is like Selects for a case with this name, but accepts any version, and does not ask whether the case can fail
-// the check.
+// SelectsName is like Selects for a case with this name, but accepts any version, and does not ask whether the case can
+// fail the check.
 func (e Expectation) SelectsName(name string) bool {
 	parts := strings.Split(name, "/")
 	if len(parts) != 5 {
@@ -454,8 +457,8 @@ func (x *Expectations) Builtin(c Case, f Finding) bool {
 	return slices.ContainsFunc(x.For(c), func(e Expectation) bool { return e.Builtin && e.key() == f.Key() })
 }
 
-// MarkBuiltin sets Builtin in the expectations that are also in the repository's own list, which may have been read from a
-// file with another name.
+// MarkBuiltin sets Builtin in the expectations that are also in the repository's own list, which may have been read
+// from a file with another name.
 func MarkBuiltin(list, own []Expectation) {
 	lines := map[string]bool{}
 	for _, e := range own {
@@ -517,9 +520,9 @@ func senderWrong(r *Result, peer string) bool {
 }
 
 // SetVerdict sets the verdict of a result by comparing its findings with the expectations. It
-// leaves verdicts other than Pass and Fail unchanged. It also marks the findings that are expected. If a flaky expectation and another one apply
-// to the same check of the same peer, the failure may be missing. So may one that is expected below a release
-// heading, unless StrictKernel is set.
+// leaves verdicts other than Pass and Fail unchanged. It also marks the findings that are expected. If a flaky
+// expectation and another one apply to the same check of the same peer, the failure may be missing. So may one that is
+// expected below a release heading, unless StrictKernel is set.
 func (x *Expectations) SetVerdict(r *Result) {
 	if r.Verdict != Pass && r.Verdict != Fail {
 		return

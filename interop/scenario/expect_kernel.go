@@ -19,7 +19,8 @@ type Kernel struct {
 	Release string // as in uname -r, for example "6.1.0-37-amd64", or "" if unknown
 }
 
-// A Heading in a file of expected failures limits the lines below it to some kernels. The zero value stands for every kernel.
+// A Heading in a file of expected failures limits the lines below it to some kernels. The zero value stands for every
+// kernel.
 type Heading struct {
 	Kind     string // one of KernelKinds, or "" for any
 	Releases string // of Linux, as in "<5.15", ">=6.16" or ">=6.2<6.7", or "" for any

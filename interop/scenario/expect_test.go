@@ -100,7 +100,8 @@ func TestExpectVersions(t *testing.T) {
 	}
 }
 
-// A line is about a peer in some or all scenarios. It can be limited to a type of socket, to a role of the peer and to partners.
+// A line is about a peer in some or all scenarios. It can be limited to a type of socket, to a role of the peer and to
+// partners.
 func TestExpectationSelects(t *testing.T) {
 	ends := []string{"x/x", "x/y", "y/x", "y/y", "x/" + RunnerName, RunnerName + "/x"}
 	for _, c := range []struct{ text, want string }{

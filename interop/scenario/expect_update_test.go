@@ -112,8 +112,8 @@ func TestUpdateExpectations(t *testing.T) {
 	}
 }
 
-// A line below a release heading is removed only after a strict run on one of these kernels. New lines are below [linux]
-// or [gvisor].
+// A line below a release heading is removed only after a strict run on one of these kernels. New lines are below
+// [linux] or [gvisor].
 func TestUpdateBelowReleases(t *testing.T) {
 	const old, new = "linux 5.10.0-32-cloud-amd64", "linux 6.18.44-fc-v669"
 	const crash, newLine = "** crash@x:receives it ended", "** crash@x:receives ? it ended"

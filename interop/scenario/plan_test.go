@@ -72,7 +72,8 @@ func TestFilter(t *testing.T) {
 		{"", "**/x/x **/absent", "", noMatch},
 		{"group/{id,ic}", "", "", `pattern "group/{id,ic}": the alternative "ic" matches no case: no scenario matches "ic"; did you mean "id"?`},
 		{"", "*/*/{steram,dgram}", "", `pattern "*/*/{steram,dgram}": the alternative "steram" matches no case: no type of socket matches "steram"; did you mean "stream"?`},
-		{"", "**/{x,absent}/**", "stream/runner/runner dgram/runner/runner", ""}, // the peer may take part in another run
+		// the peer may take part in another run
+		{"", "**/{x,absent}/**", "stream/runner/runner dgram/runner/runner", ""},
 		{"**/x/x", "*/*/{stream,dgram}", "", ""},
 	} {
 		selected, err := Filter{Run: patterns(c.run), Skip: patterns(c.skip)}.Apply(all)

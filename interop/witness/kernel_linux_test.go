@@ -25,7 +25,8 @@ func TestKernelOf(t *testing.T) {
 		"<12>[  123.456789] Starting gVisor...\n":                     scenario.KernelLinux,
 		"<12>[  123.456789] x\n<6>[   0.000000] Starting gVisor...\n": scenario.KernelLinux,
 		"<6>Starting gVisor...":                                       scenario.KernelLinux,
-		"":                                                            scenario.KernelLinux, // the buffer is too small for one line
+		// the buffer is too small for one line
+		"": scenario.KernelLinux,
 	} {
 		if got := kernelOf([]byte(log)); got != want {
 			t.Errorf("%q: got %s, want %s", log, got, want)

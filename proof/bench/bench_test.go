@@ -97,7 +97,8 @@ func drawnInside(t *testing.T, picture []byte) {
 				inside("bar", number("x")+number("width"), number("y")+number("height"))
 			case "text":
 				x, y := number("x"), number("y")
-				before := map[string]float64{"middle": 0.5, "end": 1}[attribute["text-anchor"]] // the part of the text to the left of x
+				// the part of the text to the left of x
+				before := map[string]float64{"middle": 0.5, "end": 1}[attribute["text-anchor"]]
 				text := must(d.Token()).(xml.CharData)
 				length := 6.8 * float64(len(text)) // the width of an average character at 12 px
 				if attribute["font-weight"] == "bold" {

@@ -69,7 +69,8 @@ func step() (counts []float64) {
 	cmd := exec.Command("/proc/self/exe", os.Args[1:]...)
 	cmd.Env = append(os.Environ(), stepped+"=1", "GOGC=off", "GOMAXPROCS=1", "GODEBUG=asyncpreemptoff=1")
 	cmd.Stderr = os.Stderr
-	cmd.SysProcAttr = &syscall.SysProcAttr{Ptrace: true, Pdeathsig: syscall.SIGKILL} // without Pdeathsig it would continue untraced
+	// without Pdeathsig it would continue untraced
+	cmd.SysProcAttr = &syscall.SysProcAttr{Ptrace: true, Pdeathsig: syscall.SIGKILL}
 	check(cmd.Start())
 	for pid, steps, counting := cmd.Process.Pid, 0, false; ; {
 		var status unix.WaitStatus

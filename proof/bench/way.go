@@ -64,7 +64,8 @@ var (
 // A pair is two connected blocking sockets, and the descriptor that is passed from a to b.
 type pair struct{ a, b, cargo int }
 
-// newPair makes the sockets of a load. If the load echoes, a and b are the same socket, and another process has the other end.
+// newPair makes the sockets of a load. If the load echoes, a and b are the same socket, and another process has the
+// other end.
 func newPair(l load) pair {
 	two := must(unix.Socketpair(unix.AF_UNIX, l.kind|unix.SOCK_CLOEXEC, 0))
 	cargo := must(unix.Open("/dev/null", unix.O_RDWR|unix.O_CLOEXEC, 0))

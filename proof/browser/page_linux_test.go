@@ -24,8 +24,8 @@ const cells = `[...document.querySelectorAll(".matrix button")].map(b =>
 // opened evaluates to the section below the matrices, or "nothing" if no cell is open.
 const opened = `document.getElementById("title").checkVisibility() ? document.querySelector("section").innerText : "nothing"`
 
-// narrow evaluates to the faults of the page in a narrow window: it is wider than the window, or the names of the senders
-// do not remain visible while the reader scrolls a matrix.
+// narrow evaluates to the faults of the page in a narrow window: it is wider than the window, or the names of the
+// senders do not remain visible while the reader scrolls a matrix.
 const narrow = `(() => {
 	const page = document.documentElement, faults = [];
 	if (page.scrollWidth > page.clientWidth) faults.push("the page is " + page.scrollWidth + " pixels wide");

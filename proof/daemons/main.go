@@ -1,7 +1,7 @@
 //go:build linux
 
-// Command daemons tries scm poke and scm proxy test on real programs. The list is programs.txt, which also says what each
-// of them is known to do. A run fails if a program does anything else.
+// Command daemons tries scm poke and scm proxy test on real programs. The list is programs.txt, which also says what
+// each of them is known to do. A run fails if a program does anything else.
 //
 //	go run -C proof ./daemons [-scm build/programs/scm] [-check] [PROGRAM]...
 //	go run -C proof ./daemons -w
@@ -96,7 +96,8 @@ func run(scm string, check, write bool, names []string) error {
 	return nil
 }
 
-// try runs the program, and returns a line for each run. The error contains the output of those that differ from the list.
+// try runs the program, and returns a line for each run. The error contains the output of those that differ from the
+// list.
 func (p program) try(scm string) (text string, err error) {
 	for _, need := range p.Needs {
 		if _, err := exec.LookPath(need[0]); err == nil {

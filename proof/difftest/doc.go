@@ -1,9 +1,10 @@
 // Package difftest makes the same random calls with both backends, csrc and internal/pure. The same calls in the same
 // state must have the same results.
 //
-// A world is a thread that runs the steps of a sequence with one backend. A step is a call of the backend, or a change to
-// the sockets and descriptors. Worlds start in the same state, so that every descriptor, every file name and every byte can
-// be compared directly. After each step a world looks at the results, the buffers and the whole descriptor table.
+// A world is a thread that runs the steps of a sequence with one backend. A step is a call of the backend, or a change
+// to the sockets and descriptors. Worlds start in the same state, so that every descriptor, every file name and every
+// byte can be compared directly. After each step a world looks at the results, the buffers and the whole descriptor
+// table.
 //
 //	sequence.go  what a sequence is
 //	choose.go    sequences chosen at random (a walk), or by the fuzzer

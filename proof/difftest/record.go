@@ -87,9 +87,9 @@ func record(to io.Writer, b Backend, mark func(n int), sequences func(*layout) i
 }
 
 // prepare makes a sequence fit for a recording. It avoids whatever the backends may do differently, or the
-// kernel in each run. A socket with an option of two gets an address, because the kernel would bind it to a random one when it sends.
-// An address is cut to the bytes that the kernel reads. A recording is kept in memory, so large messages are left to the
-// tests, and to everySize.
+// kernel in each run. A socket with an option of two gets an address, because the kernel would bind it to a random one
+// when it sends. An address is cut to the bytes that the kernel reads. A recording is kept in memory, so large messages
+// are left to the tests, and to everySize.
 func (s *sequence) prepare() {
 	for i := range s.steps {
 		step := &s.steps[i]

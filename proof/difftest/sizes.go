@@ -13,7 +13,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// everySize returns the sequences of every size that docs/identity.md lists. Most of them send from socket a to socket b.
+// everySize returns the sequences of every size that docs/identity.md lists. Most of them send from socket a to socket
+// b.
 func (l *layout) everySize() iter.Seq[*sequence] {
 	return func(yield func(*sequence) bool) {
 		for _, list := range []func() []*sequence{
@@ -47,8 +48,8 @@ func (l *layout) takeBatch(in []message) []step {
 	return []step{{op: recvBatch, sock: l.socks[1], msgs: in}, {op: closeAll}}
 }
 
-// toSend returns a message with n descriptors, in an order that depends on n. If kind&1 is set, the message is unpadded.
-// If kind&2 is set, it contains credentials.
+// toSend returns a message with n descriptors, in an order that depends on n. If kind&1 is set, the message is
+// unpadded. If kind&2 is set, it contains credentials.
 func (l *layout) toSend(n, kind int) message {
 	m := message{buffers: []int{1}, unpadded: kind&1 != 0}
 	for i := range n {
@@ -87,7 +88,8 @@ func (l *layout) everyCount() (list []*sequence) {
 		s.add(step{op: setOption, sock: l.socks[1], option: unix.SO_PASSCRED})
 		s.add(step{op: sendBatch, sock: l.socks[0], msgs: []message{l.toSend(n, n&3), l.toSend(n, n&3^3)}})
 		s.add(l.takeBatch([]message{toReceive(n, n&3), toReceive(n, n&3^3)})...)
-		s.add(l.takeBatch([]message{toReceive(n, 0)})...) // takes the messages that a rejected receive left in the queue
+		// takes the messages that a rejected receive left in the queue
+		s.add(l.takeBatch([]message{toReceive(n, 0)})...)
 		list = append(list, s)
 	}
 	return list

@@ -145,7 +145,8 @@ var changesOn32Bits = [][2]string{
 	{"\ncredentials/ctrunc-creds-eat-the-room answer@{book,", "\n# "},
 }
 
-// listOn32Bits returns the built-in list for 32-bit platforms. It returns an error if the list lacks a line that it should change.
+// listOn32Bits returns the built-in list for 32-bit platforms. It returns an error if the list lacks a line that it
+// should change.
 func listOn32Bits(list string) (string, error) {
 	for _, change := range changesOn32Bits {
 		if strings.Count(list, change[0]) != 1 {

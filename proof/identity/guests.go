@@ -72,8 +72,8 @@ func (p *proof) inGuests(t *table, w workload) {
 	wait.Wait()
 }
 
-// compare builds the program in the folder walk with each backend into a folder, and compares the builds inside an emulated machine, in
-// detail and with `scm diff`. overlay is the file for go build -overlay of the cgo build, or "".
+// compare builds the program in the folder walk with each backend into a folder, and compares the builds inside an
+// emulated machine, in detail and with `scm diff`. overlay is the file for go build -overlay of the cgo build, or "".
 func (g *guest) compare(p *proof, dir, overlay string, w workload) (Result, error) {
 	var result Result
 	if _, err := machines.MachineFor(g.kernel.Arch); err != nil {

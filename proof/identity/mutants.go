@@ -13,7 +13,8 @@ import (
 	machines "github.com/scm-rights/scm/proof/target"
 )
 
-// A fault is built into one backend, for one architecture. The first difference from the other backend must be in Field.
+// A fault is built into one backend, for one architecture. The first difference from the other backend must be in
+// Field.
 type fault struct{ mutant.Fault }
 
 // allMutants returns the faults that the comparison must find.
@@ -206,8 +207,8 @@ func (m *mutation) difference(f *fault, dir, overlay string) (*difference, error
 	}
 }
 
-// inGuest returns the first difference found inside an emulated machine. The overlay puts the fault into the cgo backend.
-// Without an overlay, a difference is an error.
+// inGuest returns the first difference found inside an emulated machine. The overlay puts the fault into the cgo
+// backend. Without an overlay, a difference is an error.
 func (m *mutation) inGuest(g *guest, dir, overlay string) (*difference, error) {
 	r, err := g.compare(m.proof, dir, overlay, workload{guest: mutantCalls})
 	switch {

@@ -1,10 +1,12 @@
 //go:build linux
 
 // Package kernels runs the suite on real kernels, in emulated machines: the kernel scenarios, the built-in peers on
-// amd64, the tests of cmd/scm/internal/relay, the specs of fdchannel on both backends, as static programs, and the archive of make dist.
+// amd64, the tests of cmd/scm/internal/relay, the specs of fdchannel on both backends, as static programs, and the
+// archive of make dist.
 //
-// The output names every case that did not end as expected, and ends with a table. If something is missing for a kernel,
-// such as its emulator, the kernel is listed as not run. That is an error with CI=true, or if no kernel was run.
+// The output names every case that did not end as expected, and ends with a table. If something is missing for a
+// kernel, such as its emulator, the kernel is listed as not run. That is an error with CI=true, or if no kernel was
+// run.
 //
 //	kernels.go    builds the programs, and runs them in the machines
 //	judge.go      the results
@@ -175,7 +177,8 @@ func (p *programs) addArchive(arch string) {
 	p.add(archiveCommand, []string{"/bin/tryarchive", "/" + strings.TrimSuffix(filepath.Base(p.archive), ".tar.gz")})
 }
 
-// specs builds the specs of fdchannel for a backend. It leaves out those about gVisor's package, which need the go command.
+// specs builds the specs of fdchannel for a backend. It leaves out those about gVisor's package, which need the go
+// command.
 func (p *programs) specs(arch, cc, backend string, flags ...string) {
 	p.compile(arch, cc, backend, "test", append(append([]string{"-c"}, flags...), "./fdchannel")...)
 	p.add(backend, []string{"/bin/" + backend, "-ginkgo.no-color", "-ginkgo.label-filter=!gvisor", "-ginkgo.json-report=/out/" + backend + ".json"})

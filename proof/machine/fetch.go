@@ -123,8 +123,8 @@ func get(mirror, pool string) ([]byte, error) {
 	return nil, errors.New(answer.Status)
 }
 
-// mirrors returns the addresses in DEBIAN_MIRROR, or, if it is not set, those that apt uses, in the order of its sources.
-// It leaves out the archive of security updates, because packages have other paths there.
+// mirrors returns the addresses in DEBIAN_MIRROR, or, if it is not set, those that apt uses, in the order of its
+// sources. It leaves out the archive of security updates, because packages have other paths there.
 func mirrors() (list []string) {
 	if list := strings.Fields(os.Getenv("DEBIAN_MIRROR")); len(list) > 0 {
 		return list

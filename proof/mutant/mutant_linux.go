@@ -10,7 +10,8 @@ import (
 	"strings"
 )
 
-// A Fault is put into the sources on purpose, to test the tests. Each kind of test for which it has a field must find it.
+// A Fault is put into the sources on purpose, to test the tests. Each kind of test for which it has a field must find
+// it.
 type Fault struct {
 	What  string
 	Edits []Edit
@@ -62,9 +63,9 @@ func (f *Fault) Hits(backend string) bool {
 // ErrNotFound says that nothing has found a fault.
 var ErrNotFound = errors.New("not found")
 
-// Try puts the fault into copies of files below root, in the folder dir, and calls find, which builds and runs the test.
-// find returns what it has found, or "". For Record this is the field, ": " and the text about the difference. Try returns
-// the same, and an error unless it is what the finder must find.
+// Try puts the fault into copies of files below root, in the folder dir, and calls find, which builds and runs the
+// test. find returns what it has found, or "". For Record this is the field, ": " and the text about the difference.
+// Try returns the same, and an error unless it is what the finder must find.
 func (f *Fault) Try(by Finder, root, dir string, find func(*Overlay) (found string, err error)) (string, error) {
 	o, err := f.overlay(root, dir)
 	if err != nil {

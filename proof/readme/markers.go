@@ -8,12 +8,12 @@ import (
 	"strings"
 )
 
-// marked matches text between markers: a comment that says what the text is, the text, and the comment "end". The groups are
-// the content of the first comment and the text.
+// marked matches text between markers: a comment that says what the text is, the text, and the comment "end". The
+// groups are the content of the first comment and the text.
 var marked = regexp.MustCompile(`(?s)<!--\s+(.*?)\s+-->\n(.*?)<!-- end -->\n`)
 
-// fillMarkers returns a page in which each text between markers is replaced by the result of with, which gets the content of
-// the first marker and the old text. It is an error if the page has none, or a marker without an end.
+// fillMarkers returns a page in which each text between markers is replaced by the result of with, which gets the
+// content of the first marker and the old text. It is an error if the page has none, or a marker without an end.
 func fillMarkers(name, page string, with func(marker, old string) (string, error)) (string, error) {
 	if !marked.MatchString(page) {
 		return "", fmt.Errorf("%s has no text between markers", name)

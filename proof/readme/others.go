@@ -72,8 +72,8 @@ func keepOthers(root, where, file string) error {
 	return os.WriteFile(filepath.Join(root, othersFile), append(text, '\n'), 0o666)
 }
 
-// otherLines returns the rows of docs/comparison.md for other versions of the library in row i. It leaves out those whose
-// cells are the same.
+// otherLines returns the rows of docs/comparison.md for other versions of the library in row i. It leaves out those
+// whose cells are the same.
 func (t *comparison) otherLines(i int) (text string) {
 	var cells []string
 	for _, c := range t.cells[i] {

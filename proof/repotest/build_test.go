@@ -140,7 +140,8 @@ var _ = Describe("the build", Label("build"), func() {
 			func(args ...string) {
 				needsCompiler()
 				ours := publicPackages()
-				// Compare with a program that imports the same standard packages: package os raises RLIMIT_NOFILE, for example.
+				// Compare with a program that imports the same standard packages: package os raises RLIMIT_NOFILE, for
+				// example.
 				standard := strings.Fields(g.must(slices.Concat([]string{"list", "-deps", "-f", "{{if .Standard}}{{.ImportPath}}{{end}}"}, args, ours)...))
 				standard = slices.DeleteFunc(standard, func(p string) bool {
 					return strings.Contains(p, "internal") || strings.HasPrefix(p, "vendor/") || p == "runtime/cgo"
@@ -369,8 +370,8 @@ var _ = Describe("the build", Label("build"), func() {
 	})
 })
 
-// cSymbols returns the names of the C functions and variables that a program or archive defines: in global those that its
-// C files share, and in shown those that are visible to other C code.
+// cSymbols returns the names of the C functions and variables that a program or archive defines: in global those that
+// its C files share, and in shown those that are visible to other C code.
 func cSymbols(name string) (global, shown []string) {
 	GinkgoHelper()
 	dynamic, linked := false, filepath.Ext(name) != ".a"

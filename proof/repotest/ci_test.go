@@ -69,8 +69,8 @@ var (
 	stepInput   = regexp.MustCompile(`(?m)^          (\w+): '?(.*?)'?$`)
 )
 
-// runAction runs the action like GitHub, with the inputs of the page's workflow and changes to the environment of its scripts.
-// It returns the result of the last step.
+// runAction runs the action like GitHub, with the inputs of the page's workflow and changes to the environment of its
+// scripts. It returns the result of the last step.
 func (u ciUser) runAction(changes ...string) (status int, out string) {
 	GinkgoHelper()
 	action := contents("action.yml")
@@ -213,8 +213,8 @@ var _ = Describe("docs/ci.md", func() {
 			Expect(status).To(Equal(1), out)
 			Expect(out).To(MatchRegexp(`(?m)^` + cause + `@mine +×\d+ `))
 		},
-		// The script of the one in Python runs with the built-in peers, as on the page. Flags that the page mentions leave out
-		// cases without the library, which make interop runs.
+		// The script of the one in Python runs with the built-in peers, as on the page. Flags that the page mentions
+		// leave out cases without the library, which make interop runs.
 		Entry("one in C stops setting close-on-exec", "c", fillC,
 			[]string{"--builtin=false"}, []string{"--builtin=false", "--run", "**/mine/**"},
 			"fdpass.c", "MSG_CMSG_CLOEXEC", "0", "cloexec"),

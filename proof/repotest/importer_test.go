@@ -17,7 +17,7 @@ import (
 	"github.com/scm-rights/scm/internal/fdtest"
 )
 
-// These specs compare docs/dependencies.md and docs/migrating.md with what the go command does to a module that imports scm.
+// These specs look at what the go command does to a module that imports scm.
 
 // importer is a module with requirements of its own that imports scm.
 type importer struct{ goTool }

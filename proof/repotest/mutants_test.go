@@ -106,8 +106,8 @@ var _ = Describe("mutants", Label("mutants"), func() {
 						bin := filepath.Join(GinkgoT().TempDir(), "mutant.test")
 						dir, path := target.Folder(".", suite(f))
 						goTool{dir: dir}.must("test", "-c", "-o", bin, "-vet=off", withoutDebug, "-overlay", o.Name, "-tags", tags, path)
-						// A spec that detects a leak does so by waiting in vain. The default timeout of 30 seconds is for specs
-						// that must pass on a busy machine.
+						// A spec that detects a leak does so by waiting in vain. The default timeout of 30 seconds is
+						// for specs that must pass on a busy machine.
 						specs := runSuite(bin, []string{spectest.EventuallyVariable + "=5s"}, focus(f.Spec)...)
 						Expect(specs).To(HaveLen(1))
 						switch state := specs[0].State; {

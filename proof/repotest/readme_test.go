@@ -27,8 +27,9 @@ var (
 	readmeFile  = regexp.MustCompile("as `([^`]+)`")
 )
 
-// pasted returns the blocks of README.md, then of a section of docs/migrating.md and then of docs/c.md as shell input. A block of another language
-// becomes the file that the line above it names, unless it is an excerpt from one of the examples.
+// pasted returns the blocks of README.md, then of a section of docs/migrating.md and then of docs/c.md as shell input.
+// A block of another language becomes the file that the line above it names, unless it is an excerpt from one of the
+// examples.
 func pasted() (blocks []string) {
 	GinkgoHelper()
 	files, programs := 0, ""

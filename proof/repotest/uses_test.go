@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
@@ -75,6 +76,23 @@ var _ = Describe("unix.Poll", Label("house"), func() {
 	It("is repeated after EINTR in every file that uses it", func() {
 		for _, name := range filesCalling("unix.Poll", func(string) bool { return true }) {
 			Expect(contents(name)).To(ContainSubstring("EINTR"), name)
+		}
+	})
+})
+
+var _ = Describe("a comment", Label("house"), func() {
+	// Pages show the code of examples as it is.
+	It("is at most 120 columns wide", func() {
+		for _, name := range filesBelow(".") {
+			if filepath.Ext(name) != ".go" || strings.Contains(name, "/testdata/") || strings.HasPrefix(name, "examples/") {
+				continue
+			}
+			for line := range strings.Lines(contents(name)) {
+				line = strings.ReplaceAll(strings.TrimSpace(line), "\t", "    ")
+				if strings.HasPrefix(line, "//") {
+					Expect(utf8.RuneCountInString(line)).To(BeNumerically("<=", 120), "%s: %s", name, line)
+				}
+			}
 		}
 	})
 })

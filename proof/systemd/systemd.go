@@ -7,11 +7,11 @@
 //	wire/        the checks of package wire
 //	handover/    the checks of package handover
 //
-// A directory that has a plan.txt is a directory of checks, and has a driver that runs them. Each version of systemd has a
-// machine, in which the drivers run one after the other. The versions are listed in proof/target/systemd.txt. The output ends with a table of the results. If a version of
-// systemd is too old for a check, the table gives the version that is needed. Prove returns an error if a check failed or
-// printed no result, if it passed on a version that is too old for it, or if no version was run. With CI=true, it is also
-// an error if a version was not run.
+// A directory that has a plan.txt is a directory of checks, and has a driver that runs them. Each version of systemd
+// has a machine, in which the drivers run one after the other. The versions are listed in proof/target/systemd.txt. The
+// output ends with a table of the results. If a version of systemd is too old for a check, the table gives the version
+// that is needed. Prove returns an error if a check failed or printed no result, if it passed on a version that is too
+// old for it, or if no version was run. With CI=true, it is also an error if a version was not run.
 package systemd
 
 import (
@@ -229,8 +229,8 @@ func run(s target.Systemd, groups []group) (console string, err error) {
 	return string(text), errors.Join(err, unread)
 }
 
-// mergeUsr moves the files of /bin, /lib, /lib64 and /sbin to /usr, and makes those folders symbolic links, as Debian does.
-// Some packages of Debian 12 still have files in both places.
+// mergeUsr moves the files of /bin, /lib, /lib64 and /sbin to /usr, and makes those folders symbolic links, as Debian
+// does. Some packages of Debian 12 still have files in both places.
 func mergeUsr(tree machine.Tree) {
 	for _, dir := range []string{"bin", "lib", "lib64", "sbin"} {
 		for name, file := range tree {

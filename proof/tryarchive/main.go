@@ -1,6 +1,6 @@
-// Command tryarchive runs the programs of an unpacked archive of make dist: scm version, send and recv, trace, and smoke with
-// each peer that the archive contains. The programs must be those of its own architecture. make proof-release runs it on this
-// machine, and make proof-kernels in emulated ones.
+// Command tryarchive runs the programs of an unpacked archive of make dist: scm version, send and recv, trace, and
+// smoke with each peer that the archive contains. The programs must be those of its own architecture. make
+// proof-release runs it on this machine, and make proof-kernels in emulated ones.
 //
 //	tryarchive DIR
 package main

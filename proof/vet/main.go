@@ -1,6 +1,6 @@
-// Command vet runs the analyzers of `go vet` and of scmvet. It type-checks dependencies from source instead of compiling them, which
-// saves most of the time when the target is another operating system. Its go.mod pins the versions of the tools that
-// `make lint` uses.
+// Command vet runs the analyzers of `go vet` and of scmvet. It type-checks dependencies from source instead of
+// compiling them, which saves most of the time when the target is another operating system. Its go.mod pins the
+// versions of the tools that `make lint` uses.
 //
 //	vet [-test=false] PACKAGE…
 //	vet -types [-test=false] PACKAGE…

@@ -8,8 +8,9 @@
 //	go run ./tools/buildpeers -missing GROUP
 //
 // With -partners, it builds only the peers that the tests of package scm need, and writes partners.json instead of
-// peers.json. With -archive, which is for tools/dist.sh, it copies the programs for an archive and their list to DIR. With -lint, it runs the linters of the languages. With -missing, it lists the tools that a group of
-// tools/setup has to install, each with its Debian packages.
+// peers.json. With -archive, which is for tools/dist.sh, it copies the programs for an archive and their list to DIR.
+// With -lint, it runs the linters of the languages. With -missing, it lists the tools that a group of tools/setup has
+// to install, each with its Debian packages.
 package main
 
 import (

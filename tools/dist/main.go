@@ -1,5 +1,5 @@
-// Command dist writes the container image of a release as an OCI layout, from the archives for each architecture. Its go.mod also
-// pins the version of cyclonedx-gomod for tools/dist.sh, which runs both.
+// Command dist writes the container image of a release as an OCI layout, from the archives for each architecture. Its
+// go.mod also pins the version of cyclonedx-gomod for tools/dist.sh, which runs both.
 //
 //	dist DIR scm-VERSION-linux-GOARCH.tar.gz…
 //

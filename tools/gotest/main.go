@@ -1,10 +1,11 @@
-// Command gotest counts the tests in the logs of tools/part.sh: specs instead of a Ginkgo suite, subtests instead of their parent,
-// and the lines "ok NAME", "not ok NAME" and "skip NAME: REASON" of other programs.
+// Command gotest counts the tests in the logs of tools/part.sh: specs instead of a Ginkgo suite, subtests instead of
+// their parent, and the lines "ok NAME", "not ok NAME" and "skip NAME: REASON" of other programs.
 //
 //	gotest [-failed N] [-partners FILE] TITLE LOG…
 //
-// It prints the output of the packages that failed, the counts of each log, the failed tests, which peers in a list were not
-// built, and `N passed, N failed, N skipped`, with at least N failures. It fails unless each part ran and nothing failed.
+// It prints the output of the packages that failed, the counts of each log, the failed tests, which peers in a list
+// were not built, and `N passed, N failed, N skipped`, with at least N failures. It fails unless each part ran and
+// nothing failed.
 package main
 
 import (

@@ -86,8 +86,8 @@ func (p *roff) copied(lines []string) {
 	}
 }
 
-// fill writes text that is filled. Each sentence begins on a new line, because troff puts two spaces after one that ends
-// a line and one space after the others.
+// fill writes text that is filled. Each sentence begins on a new line, because troff puts two spaces after one that
+// ends a line and one space after the others.
 func (p *roff) fill(text string) {
 	line := ""
 	flush := func() {

@@ -2,9 +2,10 @@
 //
 //	go run ./tools/version 0.1.0
 //
-// It changes SCM_VERSION in csrc/scm_rights.h, the versions on the pages, and the heading in CHANGELOG.md. In each record of
-// sentences.txt, it replaces the sentence that is true before the first release ("- ") with the one that is true from then on
-// ("+ "). Delete a record when its page no longer has the sentence. With a version such as 0.2.0-dev, it changes only SCM_VERSION, because the pages name the last release.
+// It changes SCM_VERSION in csrc/scm_rights.h, the versions on the pages, and the heading in CHANGELOG.md. In each
+// record of sentences.txt, it replaces the sentence that is true before the first release ("- ") with the one that is
+// true from then on ("+ "). Delete a record when its page no longer has the sentence. With a version such as 0.2.0-dev,
+// it changes only SCM_VERSION, because the pages name the last release.
 package main
 
 import (

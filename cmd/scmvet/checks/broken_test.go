@@ -16,7 +16,8 @@ import (
 )
 
 // TestTypeErrors runs the analyzers on the test data with type errors, one at a time: too few, too many or exchanged
-// arguments, arguments for a function without parameters, or arguments, operands and operators of the wrong type. RunDespiteErrors is set, so they must not panic.
+// arguments, arguments for a function without parameters, or arguments, operands and operators of the wrong type.
+// RunDespiteErrors is set, so they must not panic.
 func TestTypeErrors(t *testing.T) {
 	names, err := filepath.Glob("testdata/src/*/*.go")
 	if err != nil || len(names) == 0 {

@@ -56,7 +56,8 @@ func check(name, doc, section string, run func(*pass)) *analysis.Analyzer {
 	}
 }
 
-// accept reads notes. A note is about its line. If it has the column of the code below, it is no trailing note, and about that code.
+// accept reads notes. A note is about its line. If it has the column of the code below, it is no trailing note, and
+// about that code.
 func (p *pass) accept(file *ast.File) {
 	hasNote := func(n ast.Node) bool {
 		c, ok := n.(*ast.Comment)

@@ -7,8 +7,8 @@ import (
 	"slices"
 )
 
-// counts reports the first use of fds[0] or messages[0] if nothing checks the count. A buffer for one descriptor often has
-// room for two, so a check that there is at least one descriptor is not enough.
+// counts reports the first use of fds[0] or messages[0] if nothing checks the count. A buffer for one descriptor often
+// has room for two, so a check that there is at least one descriptor is not enough.
 func counts(p *pass) {
 	reported := map[token.Pos]bool{}
 	for _, from := range p.calls {
@@ -77,8 +77,8 @@ func (p *pass) usesWhole(n ast.Node, from *call, isList func(ast.Expr) bool) boo
 	return false
 }
 
-// checksCount reports whether a comparison is a check of the count. All descriptors are in one message, so for messages it
-// is enough that there is one, as it is for descriptors from a buffer that takes only one.
+// checksCount reports whether a comparison is a check of the count. All descriptors are in one message, so for messages
+// it is enough that there is one, as it is for descriptors from a buffer that takes only one.
 func (p *pass) checksCount(n *ast.BinaryExpr, isList func(ast.Expr) bool, isOne bool) bool {
 	x, y, op := n.X, n.Y, n.Op
 	if list := p.counted(y); list != nil && isList(list) {

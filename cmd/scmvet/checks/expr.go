@@ -100,8 +100,9 @@ func (p *pass) line(pos token.Pos) token.Position {
 	return token.Position{Filename: at.Filename, Line: at.Line}
 }
 
-// callee returns the function that a call calls. It returns nil if the call has fewer or more arguments than the function has
-// parameters. Such a call is a type error, passes the results of another call, f(g()), or has the receiver as an argument.
+// callee returns the function that a call calls. It returns nil if the call has fewer or more arguments than the
+// function has parameters. Such a call is a type error, passes the results of another call, f(g()), or has the receiver
+// as an argument.
 func (p *pass) callee(n *ast.CallExpr) types.Object {
 	fn := typeutil.Callee(p.TypesInfo, n)
 	least := 0
@@ -144,7 +145,8 @@ func name(fn types.Object) string {
 	return fn.Name()
 }
 
-// id returns the package and the name of a function, a method or a constant. It is the same for packages unix and syscall.
+// id returns the package and the name of a function, a method or a constant. It is the same for packages unix and
+// syscall.
 func id(obj types.Object) string {
 	switch {
 	case obj == nil:

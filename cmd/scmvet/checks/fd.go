@@ -6,7 +6,8 @@ import (
 	"go/types"
 )
 
-// fdCalls reports calls of Fd on the file of a connection that stays in use: neither the function nor its callers close it.
+// fdCalls reports calls of Fd on the file of a connection that stays in use: neither the function nor its callers close
+// it.
 func fdCalls(p *pass) {
 	for _, n := range p.calls {
 		s, ok := n.Fun.(*ast.SelectorExpr)
@@ -52,7 +53,8 @@ func (p *pass) uses(body ast.Node, conn types.Object, after token.Pos) (used, cl
 	return used, closed
 }
 
-// callersClose reports whether the connection is a parameter, and every caller in the package closes it right afterwards.
+// callersClose reports whether the connection is a parameter, and every caller in the package closes it right
+// afterwards.
 func (p *pass) callersClose(n *call, conn types.Object, after token.Pos) bool {
 	decl, ok := n.decl.(*ast.FuncDecl)
 	if used, _ := p.uses(n.body, conn, after); used || !ok {

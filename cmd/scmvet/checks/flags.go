@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// flags reports receives whose flags nothing reads, if the program takes the descriptors from the control data, unless it
-// turns their loss into an error anyway.
+// flags reports receives whose flags nothing reads, if the program takes the descriptors from the control data, unless
+// it turns their loss into an error anyway.
 func flags(p *pass) {
 	for _, r := range p.calls {
 		if r.oob == nil || !r.dropsFlags() {
@@ -27,7 +27,8 @@ func flags(p *pass) {
 	}
 }
 
-// dropsFlags reports whether a receive has flags that nothing reads. A wrapper in the package is reported where it receives.
+// dropsFlags reports whether a receive has flags that nothing reads. A wrapper in the package is reported where it
+// receives.
 func (n *call) dropsFlags() bool {
 	s := n.summary(n.fn)
 	if s.Flags == 0 {
@@ -37,8 +38,8 @@ func (n *call) dropsFlags() bool {
 	return to != nil && types.ExprString(to) == "_"
 }
 
-// related returns the function of a receive and, if the control buffer is not its own or is returned, the functions of the
-// package that call it or use the buffer, and their callers.
+// related returns the function of a receive and, if the control buffer is not its own or is returned, the functions of
+// the package that call it or use the buffer, and their callers.
 func (p *pass) related(r *call) []ast.Node {
 	list := []ast.Node{r.decl}
 	add := func(obj types.Object) {
@@ -77,7 +78,8 @@ func (p *pass) mentionsObject(n ast.Node, obj types.Object) bool {
 	return found(n, func(n ast.Node) bool { e, ok := n.(*ast.Ident); return ok && p.TypesInfo.Uses[e] == obj })
 }
 
-// isExact reports whether a node compares the count of descriptors with a number. Only a comparison with 0 is of no use.
+// isExact reports whether a node compares the count of descriptors with a number. Only a comparison with 0 is of no
+// use.
 func (p *pass) isExact(n ast.Node) bool {
 	isCount := func(e ast.Expr) bool {
 		list := p.counted(e)
@@ -108,7 +110,8 @@ func (p *pass) isExact(n ast.Node) bool {
 	return false
 }
 
-// needsFirst reports whether a function checks that there is a descriptor, uses the first, and at most closes the others.
+// needsFirst reports whether a function checks that there is a descriptor, uses the first, and at most closes the
+// others.
 func (p *pass) needsFirst(decl ast.Node) bool {
 	return slices.ContainsFunc(p.calls, func(n *call) bool {
 		if n.decl != decl || n.assign == nil || n.id != descriptors || n.carrier == nil {
@@ -133,7 +136,8 @@ func (p *pass) needsFirst(decl ast.Node) bool {
 	})
 }
 
-// onlyCloses reports whether a node is a call that closes descriptors of a list, or a loop over a list that has no other use.
+// onlyCloses reports whether a node is a call that closes descriptors of a list, or a loop over a list that has no
+// other use.
 func (p *pass) onlyCloses(n ast.Node, isList func(ast.Expr) bool) bool {
 	isClose := func(n ast.Node) bool {
 		c, ok := n.(*ast.CallExpr)
@@ -155,7 +159,8 @@ func (p *pass) onlyCloses(n ast.Node, isList func(ast.Expr) bool) bool {
 	return !isUsed
 }
 
-// parsesZeros reports whether a function parses the whole of a buffer for one descriptor, which is an error if it has no descriptor.
+// parsesZeros reports whether a function parses the whole of a buffer for one descriptor, which is an error if it has
+// no descriptor.
 func (p *pass) parsesZeros(r *call, decl ast.Node) bool {
 	return slices.ContainsFunc(p.calls, func(n *call) bool { return n.decl == decl && p.whole(n) == r && p.isForOne(r) })
 }

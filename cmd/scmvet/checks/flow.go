@@ -61,7 +61,8 @@ func (f *flow) statement(n ast.Stmt, s state, label string) state {
 	case *ast.RangeStmt:
 		if s == open {
 			f.rest(n)
-			f.tracker.takes(&ast.RangeStmt{Key: n.Key, Value: n.Value, X: n.X, Body: &ast.BlockStmt{}}) // notes the variable
+			// notes the variable
+			f.tracker.takes(&ast.RangeStmt{Key: n.Key, Value: n.Value, X: n.X, Body: &ast.BlockStmt{}})
 		}
 		return f.loop(n, n.Body, s, label, false)
 	case *ast.SwitchStmt:

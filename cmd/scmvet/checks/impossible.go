@@ -80,8 +80,8 @@ func isBelow(least int64, op token.Token, want constant.Value) bool {
 	return false
 }
 
-// isOnlyOne reports whether there can be only one message, or one descriptor. Linux puts all descriptors into one message,
-// but credentials and pidfds into others.
+// isOnlyOne reports whether there can be only one message, or one descriptor. Linux puts all descriptors into one
+// message, but credentials and pidfds into others.
 func (f *flow) isOnlyOne() bool {
 	if f.result == messages {
 		others := []string{"SizeofUcred", "SCM_CREDENTIALS", "SO_PASSCRED", "ParseUnixCredentials", "SCM_PIDFD", "SO_PASSPIDFD"}

@@ -7,8 +7,9 @@ import (
 	"strconv"
 )
 
-// leaks reports returns, and continues in loops, that a function reaches after an assignment of descriptors to a variable,
-// unless it may have closed them or passed them on. The variable may also be the control buffer, or the messages in it.
+// leaks reports returns, and continues in loops, that a function reaches after an assignment of descriptors to a
+// variable, unless it may have closed them or passed them on. The variable may also be the control buffer, or the
+// messages in it.
 func leaks(p *pass) {
 	reported := map[ast.Node]bool{}
 	for _, l := range p.calls {
@@ -72,8 +73,8 @@ func (f *flow) leaksAt(r *ast.ReturnStmt) bool {
 
 var errorType = types.Universe.Lookup("error").Type().Underlying().(*types.Interface)
 
-// isParsedAfter reports whether the function mentions the control buffer again. A program that receives in a loop may expect
-// no descriptors with most messages.
+// isParsedAfter reports whether the function mentions the control buffer again. A program that receives in a loop may
+// expect no descriptors with most messages.
 func (f *flow) isParsedAfter(r ast.Node) bool {
 	return found(f.home, func(n ast.Node) bool {
 		e, ok := n.(*ast.Ident)
@@ -93,8 +94,8 @@ func (f *flow) rest(loop *ast.RangeStmt) {
 	inner.loop(loop, loop.Body, open, "", false)
 }
 
-// again reports the returns of an error in the next round of a loop, which leak the descriptors that a variable declared before
-// the loop has from this one.
+// again reports the returns of an error in the next round of a loop, which leak the descriptors that a variable
+// declared before the loop has from this one.
 func (f *flow) again(body *ast.BlockStmt, loop *target) {
 	inner := *f
 	inner.onError = true

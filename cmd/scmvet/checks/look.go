@@ -12,8 +12,8 @@ func (n *call) isInternet() bool {
 	return n.mentions(n.decl, "net.ReadMsgUDP") || n.mentions(n.decl, "net.ReadMsgIP")
 }
 
-// findPassed finds control data that functions send, or leave to their callers. Others have the descriptors then, and the
-// functions parse it only to look at it.
+// findPassed finds control data that functions send, or leave to their callers. Others have the descriptors then, and
+// the functions parse it only to look at it.
 func (p *pass) findPassed() {
 	for _, n := range p.calls {
 		if name := strings.ToLower(name(n.fn)); strings.HasPrefix(name, "send") || strings.HasPrefix(name, "write") {

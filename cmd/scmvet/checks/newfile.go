@@ -7,7 +7,8 @@ import (
 	"slices"
 )
 
-// newFiles reports calls of os.NewFile on received descriptors, unless the function cleared O_NONBLOCK of the descriptor before.
+// newFiles reports calls of os.NewFile on received descriptors, unless the function cleared O_NONBLOCK of the
+// descriptor before.
 func newFiles(p *pass) {
 	for _, n := range p.calls {
 		if n.id == "os.NewFile" && p.value(n.Args[0]) == descriptors && !slices.ContainsFunc(p.calls, n.isBlockingSince) {

@@ -6,8 +6,8 @@ import (
 	"slices"
 )
 
-// controlBuffers reports control buffers that are parsed as a whole, unless a function uses a buffer for one descriptor once.
-// Such a buffer is full, or it has only zeros, which are an error to the parser.
+// controlBuffers reports control buffers that are parsed as a whole, unless a function uses a buffer for one descriptor
+// once. Such a buffer is full, or it has only zeros, which are an error to the parser.
 func controlBuffers(p *pass) {
 	for _, parse := range p.calls {
 		r := p.whole(parse)
@@ -44,8 +44,8 @@ func (p *pass) whole(parse *call) *call {
 	return nil
 }
 
-// buffer returns the argument that is the whole buffer of a receive, if a call parses it, or nil. A function of the program
-// may also get its length.
+// buffer returns the argument that is the whole buffer of a receive, if a call parses it, or nil. A function of the
+// program may also get its length.
 func (p *pass) buffer(parse, r *call) ast.Expr {
 	s := parse.summary(parse.fn)
 	if !s.Parses && !slices.Contains(s.Kinds, messages) || parse.id == descriptors {

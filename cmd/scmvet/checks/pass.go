@@ -21,7 +21,8 @@ type pass struct {
 	holds     map[types.Object]string // what variables and fields hold
 	owns      map[types.Object]string // what only a local variable holds
 	params    map[types.Object]bool
-	passed    map[types.Object]bool         // the control data that is sent or left to a caller, and what is parsed from it
+	// the control data that is sent or left to a caller, and what is parsed from it
+	passed    map[types.Object]bool
 	aliases   map[types.Object]types.Object // the x of v, ok := x.(T)
 	summaries map[types.Object]*summary     // of the package's functions
 }
@@ -59,8 +60,8 @@ func (p *pass) isTest(file *ast.File) bool {
 	return strings.HasSuffix(p.Fset.File(file.FileStart).Name(), "_test.go")
 }
 
-// mayReceive reports whether the package takes descriptors from control data, or leaves the control data that it receives to
-// others. Such a package counts only if it does not mention kinds of sockets that carry no descriptors.
+// mayReceive reports whether the package takes descriptors from control data, or leaves the control data that it
+// receives to others. Such a package counts only if it does not mention kinds of sockets that carry no descriptors.
 func (p *pass) mayReceive() bool {
 	received, parsed, other := false, false, false
 	for _, n := range p.calls {

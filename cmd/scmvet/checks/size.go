@@ -18,8 +18,8 @@ func (r *call) isFull(n ast.Node) bool {
 	return r.same(b.X, length) && isSize(b.Y) || r.same(b.Y, length) && isSize(b.X)
 }
 
-// isSize reports whether an expression is the size of a buffer: its length, the expression with which it was made, or a size
-// that CmsgSpace returns.
+// isSize reports whether an expression is the size of a buffer: its length, the expression with which it was made, or a
+// size that CmsgSpace returns.
 func (p *pass) isSize(buffer, e ast.Expr) bool {
 	if list := p.counted(e); list != nil {
 		return p.same(list, buffer)

@@ -6,7 +6,8 @@ import (
 	"slices"
 )
 
-// newFlow returns the flow of descriptors from a call, or nil if a function literal, which may be deferred, has them too.
+// newFlow returns the flow of descriptors from a call, or nil if a function literal, which may be deferred, has them
+// too.
 func newFlow(l *call, carrier types.Object) *flow {
 	f := &flow{call: l, home: l.body, tracker: tracker{l.pass, l.decl, nil, map[types.Object]bool{carrier: true}}}
 	v, ok := carrier.(*types.Var)

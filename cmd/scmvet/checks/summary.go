@@ -13,7 +13,8 @@ const (
 	descriptors = "unix.ParseUnixRights"
 )
 
-// A summary says what a function does with descriptors. It is a fact, so it is known in packages that import the function.
+// A summary says what a function does with descriptors. It is a fact, so it is known in packages that import the
+// function.
 type summary struct {
 	Results int      // how many results it has
 	Kinds   []string // what each of them holds
@@ -48,7 +49,8 @@ func (p *pass) summary(fn types.Object) *summary {
 	return s
 }
 
-// summarize follows values through the package until it finds nothing new, and exports what it knows about each function.
+// summarize follows values through the package until it finds nothing new, and exports what it knows about each
+// function.
 func (p *pass) summarize() {
 	for changed, round := true, 0; changed && round < 20; round++ {
 		changed = false
@@ -83,7 +85,8 @@ func (p *pass) summarize() {
 	}
 }
 
-// hold notes what a variable holds, and reports whether that is new. A variable of some types only says something about it.
+// hold notes what a variable holds, and reports whether that is new. A variable of some types only says something about
+// it.
 func (p *pass) hold(obj types.Object, value string) bool {
 	return note(p.holds, obj, value)
 }

@@ -22,7 +22,8 @@ func (p *pass) borrows(decl *ast.FuncDecl, param types.Object) bool {
 	return !t.takes(decl.Body)
 }
 
-// takes reports whether a node may close the descriptors or pass them on. It notes the variables that the node copies them to.
+// takes reports whether a node may close the descriptors or pass them on. It notes the variables that the node copies
+// them to.
 func (t *tracker) takes(n ast.Node) (yes bool) {
 	if n == nil {
 		return false

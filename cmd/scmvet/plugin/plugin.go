@@ -20,8 +20,8 @@ func newPlugin(any) (register.LinterPlugin, error) { return plugin{}, nil }
 
 func (plugin) GetLoadMode() string { return register.LoadModeTypesInfo }
 
-// BuildAnalyzers returns the analyzers. golangci-lint writes the name of the check before each message, so the copy of the
-// name at the end is removed.
+// BuildAnalyzers returns the analyzers. golangci-lint writes the name of the check before each message, so the copy of
+// the name at the end is removed.
 func (plugin) BuildAnalyzers() (list []*analysis.Analyzer, err error) {
 	for _, a := range checks.Analyzers {
 		short := *a

@@ -12,7 +12,8 @@ import (
 	"github.com/scm-rights/scm/cmd/scmvet/checks"
 )
 
-// TestPlugin gets the analyzers as golangci-lint does. They must have the findings of scmvet, without the names at the end.
+// TestPlugin gets the analyzers as golangci-lint does. They must have the findings of scmvet, without the names at the
+// end.
 func TestPlugin(t *testing.T) {
 	build, err := register.GetPlugin("scmvet")
 	if err != nil {

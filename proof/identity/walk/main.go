@@ -1,7 +1,7 @@
 //go:build linux
 
-// Command walk runs the sequences of package proof/difftest with one backend. It marks the beginning and the end of each
-// call for the recorder. It is built once for each backend, and the recordings of all builds must be the same.
+// Command walk runs the sequences of package proof/difftest with one backend. It marks the beginning and the end of
+// each call for the recorder. It is built once for each backend, and the recordings of all builds must be the same.
 //
 //	walk SEED CALLS   reasonable and hostile calls, derived from a seed
 //	walk sizes        the calls of every size that docs/identity.md lists

@@ -102,7 +102,8 @@ func TestMachineStops(t *testing.T) {
 	}
 }
 
-// If something is lost or changed, Read reports it and continues to read, so that a full pipe does not block the machine.
+// If something is lost or changed, Read reports it and continues to read, so that a full pipe does not block the
+// machine.
 func TestDamagedConsole(t *testing.T) {
 	c, console := run(t, `seq 999 >$OUT/one`, `echo 2 >$OUT/two`)
 	lines := bytes.SplitAfter(console, []byte("\n"))

@@ -1,16 +1,17 @@
-// Package driver is what the drivers in the machines of `make proof-systemd` share with each other and with the host: the plan of
-// a directory of checks, and the lines in which a driver prints the results.
+// Package driver is what the drivers in the machines of `make proof-systemd` share with each other and with the host:
+// the plan of a directory of checks, and the lines in which a driver prints the results.
 //
-// A directory has the unit files that are added to the machine (units/), a driver, which is the main package in the directory
-// itself, and plan.txt. In the machine, the driver is / and the name of the directory. units/drive.service.d/ has a drop-in
-// file that starts it. The lines of plan.txt are these:
+// A directory has the unit files that are added to the machine (units/), a driver, which is the main package in the
+// directory itself, and plan.txt. In the machine, the driver is / and the name of the directory. units/drive.service.d/
+// has a drop-in file that starts it. The lines of plan.txt are these:
 //
 //	program PACKAGE        another program of the machine; its path there is / and its name
 //	quick VERSION CHECK    a check that CI runs
 //	full VERSION CHECK     another check
 //
-// VERSION is the version of systemd that introduced the feature that the check needs, or 0 if all versions in the table have
-// it (https://github.com/systemd/systemd/blob/main/NEWS). The checks run in this order. Lines that begin with # are comments.
+// VERSION is the version of systemd that introduced the feature that the check needs, or 0 if all versions in the table
+// have it (https://github.com/systemd/systemd/blob/main/NEWS). The checks run in this order. Lines that begin with #
+// are comments.
 package driver
 
 import (

@@ -73,7 +73,8 @@ func (h *held) release() error {
 	_ = h.body.Close()
 	text, err := io.ReadAll(h.rest)
 	_ = h.answer.Body.Close()
-	h.client.CloseIdleConnections() // the server has not asked for it, because it drains only since the answer has begun
+	// the server has not asked for it, because it drains only since the answer has begun
+	h.client.CloseIdleConnections()
 	if err != nil {
 		return err
 	}

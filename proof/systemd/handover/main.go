@@ -1,7 +1,7 @@
 //go:build linux
 
-// Command handover is the driver that checks package handover. It starts, reloads and stops units that run the server in
-// server/, while clients send it requests.
+// Command handover is the driver that checks package handover. It starts, reloads and stops units that run the server
+// in server/, while clients send it requests.
 package main
 
 import (
@@ -92,7 +92,8 @@ func (u unit) with(check func(pid int) error) error {
 	return errors.Join(err, u.stop())
 }
 
-// loaded runs f while clients send requests. No connection may be refused, and no client may lose more requests than lose.
+// loaded runs f while clients send requests. No connection may be refused, and no client may lose more requests than
+// lose.
 func (u unit) loaded(title string, lose int, f func() error) error {
 	load, err := u.site.start()
 	if err != nil {
@@ -158,8 +159,8 @@ func checkNotifyReload() error {
 	})
 }
 
-// failedReload reloads the unit with a version that does not serve, and verifies that the old process continues, and that
-// the status says why.
+// failedReload reloads the unit with a version that does not serve, and verifies that the old process continues, and
+// that the status says why.
 func (u unit) failedReload(old int, word string) error {
 	why := "exited before it served"
 	if word == "fail" {
@@ -286,8 +287,8 @@ func checkSuccessorDies() error {
 	})
 }
 
-// checkPredecessorDies kills the old process, which is the main process, while its successor prepares. systemd then stops
-// the successor, and starts a new process.
+// checkPredecessorDies kills the old process, which is the main process, while its successor prepares. systemd then
+// stops the successor, and starts a new process.
 func checkPredecessorDies() error {
 	return plain.with(func(old int) error {
 		successor, err := plain.prepare(old)
@@ -374,8 +375,8 @@ func checkCrash() error {
 	})
 }
 
-// checkCrashAtOnce reloads the unit with a version that exits as soon as Ready has returned. systemd may not know yet that it
-// is the main process. Then the old process continues, because no other one would start otherwise.
+// checkCrashAtOnce reloads the unit with a version that exits as soon as Ready has returned. systemd may not know yet
+// that it is the main process. Then the old process continues, because no other one would start otherwise.
 func checkCrashAtOnce() error {
 	return plain.with(func(int) error {
 		for range 3 {

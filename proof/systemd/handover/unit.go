@@ -122,8 +122,8 @@ func (u unit) start() (pid int, err error) {
 	return u.alone(0)
 }
 
-// reload makes the unit replace its server. ExecReload= only sends a signal, so the old server may still run when systemctl
-// returns.
+// reload makes the unit replace its server. ExecReload= only sends a signal, so the old server may still run when
+// systemctl returns.
 func (u unit) reload(old int) (pid int, err error) {
 	if _, err := driver.Systemctl("reload", u.name+".service"); err != nil {
 		return 0, err
@@ -146,7 +146,8 @@ func (u unit) stop() error {
 	return nil
 }
 
-// install installs a new version of the server, which differs in what the word says. The empty word is the ordinary version.
+// install installs a new version of the server, which differs in what the word says. The empty word is the ordinary
+// version.
 func (u unit) install(word string) error {
 	file := "/run/" + u.name + ".does"
 	if word == "" {

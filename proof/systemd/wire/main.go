@@ -1,7 +1,7 @@
 //go:build linux
 
-// Command wire is the driver that checks package wire. It starts and stops the units with systemctl. Most of them run the
-// services of this command, which report what they received.
+// Command wire is the driver that checks package wire. It starts and stops the units with systemctl. Most of them run
+// the services of this command, which report what they received.
 package main
 
 import (
@@ -115,7 +115,8 @@ func checkBarrier() error {
 	return start("start", "barrier.service", "", "ok")
 }
 
-// start writes the step that the service is to take, runs systemctl with the verb, and verifies the report of the service.
+// start writes the step that the service is to take, runs systemctl with the verb, and verifies the report of the
+// service.
 func start(verb, unit, step, report string) error {
 	_ = os.Remove(reportFile)
 	if err := os.WriteFile(stepFile, []byte(step), 0o666); err != nil {

@@ -25,8 +25,8 @@ const (
 	reportFile = "/run/report" // what a service reports
 )
 
-// ready writes the report, notifies systemd that the service has started, and waits to be stopped. systemd processes the
-// messages of a service in order, so it has processed the earlier ones before systemctl returns to the driver.
+// ready writes the report, notifies systemd that the service has started, and waits to be stopped. systemd processes
+// the messages of a service in order, so it has processed the earlier ones before systemctl returns to the driver.
 func ready(manager wire.Socket, report string) error {
 	err := os.WriteFile(reportFile, []byte(report), 0o666)
 	if err := errors.Join(err, wire.Notify.Send(manager, "READY=1")); err != nil {

@@ -35,7 +35,8 @@ type pump struct {
 	identity identity
 }
 
-// An identity is what a pump can tell the receiver about a sender. The kernel decides, so a pump tries one after the other.
+// An identity is what a pump can tell the receiver about a sender. The kernel decides, so a pump tries one after the
+// other.
 type identity int
 
 const (
@@ -122,10 +123,10 @@ func (p *pump) next() (*Message, error) {
 	return p.receive(p.data[:size])
 }
 
-// beforeDescriptors returns how many of the next size bytes are before the message that contains the last of them, or size if it
-// is the first message. The kernel returns nothing of a message if it can write only a part of what was asked for, so a peek
-// whose last byte cannot be written ends before this message. A kernel that does not work this way returns the descriptors with
-// their byte only if a receive asks for one byte at a time.
+// beforeDescriptors returns how many of the next size bytes are before the message that contains the last of them, or
+// size if it is the first message. The kernel returns nothing of a message if it can write only a part of what was
+// asked for, so a peek whose last byte cannot be written ends before this message. A kernel that does not work this way
+// returns the descriptors with their byte only if a receive asks for one byte at a time.
 func (p *pump) beforeDescriptors(size int) (n int) {
 	page := noMemory()
 	if page == nil || size == 1 {
@@ -143,8 +144,8 @@ func peekBefore(fd int, data, page []byte) (int, error) {
 	return raw.NewMessage([][]byte{data, page[:1]}, nil).Recv(fd, unix.MSG_PEEK|unix.MSG_DONTWAIT)
 }
 
-// noMemory returns a page that cannot be written. It returns nil if the kernel works differently, and returns the bytes of a
-// message that it can write before the page.
+// noMemory returns a page that cannot be written. It returns nil if the kernel works differently, and returns the bytes
+// of a message that it can write before the page.
 var noMemory = sync.OnceValue(func() []byte {
 	page, err := unix.Mmap(-1, 0, os.Getpagesize(), unix.PROT_NONE, unix.MAP_ANON|unix.MAP_PRIVATE)
 	if err != nil {
@@ -169,7 +170,8 @@ func (p *pump) recv(data [][]byte, control []byte, flags int) (n int, m *raw.Mes
 	waitErr := p.from.Read(func(fd uintptr) bool {
 		m = raw.NewMessage(data, control)
 		n, err = m.Recv(int(fd), flags|unix.MSG_DONTWAIT)
-		// A sender that has closed the connection without receiving all messages resets it, once. Its own are still queued.
+		// A sender that has closed the connection without receiving all messages resets it, once. Its own are still
+		// queued.
 		for err == unix.EINTR || err == unix.ECONNRESET {
 			n, err = m.Recv(int(fd), flags|unix.MSG_DONTWAIT)
 		}

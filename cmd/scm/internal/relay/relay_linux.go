@@ -1,12 +1,12 @@
 // Package relay passes messages between the clients of a server and the server, and changes nothing about them. Each
 // descriptor arrives with the byte with which it was sent.
 //
-// This needs care on a stream socket. A receive returns the bytes of several messages, up to the end of the first that has
-// descriptors. A relay that sends what it has received passes the descriptors on with an earlier byte, at which the receiver may
-// not expect them. A peek with a control buffer does not help: it returns copies of the descriptors, and does not report their
-// byte either. A peek without space for descriptors installs none, and sets MSG_CTRUNC if any are queued. Then the pump peeks
-// again, with the last byte on a page that cannot be written. The kernel then returns nothing of the message with the descriptors,
-// and so the bytes before it.
+// This needs care on a stream socket. A receive returns the bytes of several messages, up to the end of the first that
+// has descriptors. A relay that sends what it has received passes the descriptors on with an earlier byte, at which the
+// receiver may not expect them. A peek with a control buffer does not help: it returns copies of the descriptors, and
+// does not report their byte either. A peek without space for descriptors installs none, and sets MSG_CTRUNC if any are
+// queued. Then the pump peeks again, with the last byte on a page that cannot be written. The kernel then returns
+// nothing of the message with the descriptors, and so the bytes before it.
 package relay
 
 import (
@@ -32,19 +32,19 @@ type Relay struct {
 	Type    int    // of the sockets: unix.SOCK_STREAM or unix.SOCK_SEQPACKET
 	Connect string // the address of the server: a path, or an abstract name that starts with @
 
-	// ToServer, if it is not nil, is called with each message that a client sends before the relay passes it on. A message
-	// of a stream begins with the byte that has descriptors. The function may change FDs. The relay closes the descriptors
-	// that it received, and no others. Several goroutines may call it at the same time.
+	// ToServer, if it is not nil, is called with each message that a client sends before the relay passes it on. A
+	// message of a stream begins with the byte that has descriptors. The function may change FDs. The relay closes the
+	// descriptors that it received, and no others. Several goroutines may call it at the same time.
 	ToServer func(m *Message)
 
-	// Drain is how long Serve waits, after the context is done, until the server has received what the clients have sent. If
-	// it is not 0, Serve first accepts the clients that have connected before.
+	// Drain is how long Serve waits, after the context is done, until the server has received what the clients have
+	// sent. If it is not 0, Serve first accepts the clients that have connected before.
 	Drain time.Duration
 
 	Clients int // how many Serve has accepted
 
-	// Failed, if it is not nil, is called if the relay has to give up a connection. Several goroutines may call it at the same
-	// time.
+	// Failed, if it is not nil, is called if the relay has to give up a connection. Several goroutines may call it at
+	// the same time.
 	Failed func(err error)
 }
 
@@ -59,8 +59,9 @@ type Message struct {
 // retry is the time to wait for the kernel if it does not report when a call can succeed.
 const retry = 10 * time.Millisecond
 
-// Serve accepts clients until the context is done, and then closes their connections. It does not close the listener, but
-// leaves it with a deadline that has passed. It returns an error only if it cannot accept clients for another reason.
+// Serve accepts clients until the context is done, and then closes their connections. It does not close the listener,
+// but leaves it with a deadline that has passed. It returns an error only if it cannot accept clients for another
+// reason.
 func (r *Relay) Serve(ctx context.Context, l *net.UnixListener) error {
 	if err := control(l, passCred); err != nil { // for messages that arrive before their client is accepted
 		return err
@@ -126,8 +127,8 @@ func acceptNow(l *net.UnixListener) (*net.UnixConn, error) {
 	return c.(*net.UnixConn), nil
 }
 
-// connect connects to the server for a client, and passes messages on until both sides have closed the connection. It calls
-// sent as soon as the server has received all messages of the client.
+// connect connects to the server for a client, and passes messages on until both sides have closed the connection. It
+// calls sent as soon as the server has received all messages of the client.
 func (r *Relay) connect(ctx context.Context, client *net.UnixConn, n int, sent func()) error {
 	defer client.Close()
 	if err := control(client, passCred); err != nil {

@@ -30,7 +30,8 @@ var full = os.Getenv("SCM_RELAY") == "full"
 
 var types = map[string]int{"stream": unix.SOCK_STREAM, "seqpacket": unix.SOCK_SEQPACKET}
 
-// start starts a relay for a new listener. It returns the address for clients and the listener, on which nothing blocks.
+// start starts a relay for a new listener. It returns the address for clients and the listener, on which nothing
+// blocks.
 func start(t testing.TB, r *Relay) (address string, server int) {
 	t.Helper()
 	l, server := listen(t, r, 64)
@@ -197,8 +198,8 @@ func sendAll(rnd *rand.Rand, sock int, list []sent) error {
 	return unix.Shutdown(sock, unix.SHUT_WR)
 }
 
-// receiveStream receives until the end of a stream. Descriptors must arrive with the first byte of their message, or with
-// earlier bytes that were received with one call. This call must not return bytes that follow their message.
+// receiveStream receives until the end of a stream. Descriptors must arrive with the first byte of their message, or
+// with earlier bytes that were received with one call. This call must not return bytes that follow their message.
 func receiveStream(rnd *rand.Rand, sock int, list []sent) error {
 	position, next, message := 0, 0, 0
 	withFiles := slices.DeleteFunc(slices.Clone(list), func(m sent) bool { return m.files == nil })
@@ -325,7 +326,8 @@ func TestRelayChangesNothing(t *testing.T) {
 	}
 }
 
-// On a kernel that receives a part of a message, each descriptor arrives at the same byte too, but the rest of its message later.
+// On a kernel that receives a part of a message, each descriptor arrives at the same byte too, but the rest of its
+// message later.
 func TestRelayByteAtATime(t *testing.T) {
 	defer func(f func() []byte, long bool) { noMemory, full = f, long }(noMemory, full)
 	noMemory, full = func() []byte { return nil }, false
@@ -545,7 +547,8 @@ func TestListenWithPadding(t *testing.T) {
 	l, err := Listen(unix.SOCK_STREAM, address)
 	must(t, err)
 	defer unix.Close(l)
-	if got, err := unix.Getsockname(l); err != nil || got.(*unix.SockaddrUnix).Name != name { // which ends at a zero byte
+	// which ends at a zero byte
+	if got, err := unix.Getsockname(l); err != nil || got.(*unix.SockaddrUnix).Name != name {
 		t.Errorf("got %q (%v)", got, err)
 	}
 	c, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
@@ -602,7 +605,8 @@ func TestRelayPassesOnPacketsBeforeAReset(t *testing.T) {
 	}
 }
 
-// A client that has ended is not cut off, although the relay should end before it has accepted it, and cannot connect yet.
+// A client that has ended is not cut off, although the relay should end before it has accepted it, and cannot connect
+// yet.
 func TestRelayDrains(t *testing.T) {
 	for name, typ := range types {
 		t.Run(name, func(t *testing.T) {
@@ -681,7 +685,8 @@ func relayWithFewDescriptors(args []string) {
 	fmt.Println(err)
 }
 
-// If the descriptor table is full, the server does not get a message without all its descriptors. The relay serves others.
+// If the descriptor table is full, the server does not get a message without all its descriptors. The relay serves
+// others.
 func TestRelayWithAFullDescriptorTable(t *testing.T) {
 	fds, err := files()
 	must(t, err)

@@ -104,7 +104,8 @@ var recvFaults = map[string]Fault{
 		Checks: []scenario.Check{scenario.CheckLeak},
 		Text:   "the sender's pidfd, as ",
 		recv: func(s *socket, r peer.Room) (peer.Received, error) {
-			got, messages, err := s.recvControl(r, r.FDs+20) // enough for the pidfd after more descriptors than were requested
+			// enough for the pidfd after more descriptors than were requested
+			got, messages, err := s.recvControl(r, r.FDs+20)
 			if err == nil {
 				got, err = s.rights(got, messages)
 			}

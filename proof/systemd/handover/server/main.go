@@ -4,9 +4,9 @@
 //
 //	server SOCKET NETWORK ADDRESS
 //
-// If SOCKET is in the directory DIR and the file DIR.does exists, the words in it are the differences of the new version that
-// the driver has installed. The server then writes its process ID to the file DIR.pid. It writes the error of an upgrade to the
-// file DIR.error.
+// If SOCKET is in the directory DIR and the file DIR.does exists, the words in it are the differences of the new
+// version that the driver has installed. The server then writes its process ID to the file DIR.pid. It writes the error
+// of an upgrade to the file DIR.error.
 //
 //	fail        it exits with an error before Ready
 //	crash       it exits with an error after Ready
