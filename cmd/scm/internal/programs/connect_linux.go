@@ -104,7 +104,7 @@ func (p *poker) splits(u *unit) bool {
 // all asleep no longer reads.
 func (p *poker) full(u *unit) *failure {
 	switch {
-	case !p.server.Idle():
+	case !p.await(p.Timeout, p.Timeout, p.server.Idle):
 		u.why += ", but it is busy"
 	case p.PID != 0:
 		u.why += ", and perhaps because of the bytes alone: scm cannot start the server again to find out"
