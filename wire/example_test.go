@@ -98,8 +98,7 @@ func ExampleLookup() {
 	}
 	// Output:
 	// gvisor unixpacket
-	// apue book conmon crun fusermount gvisor haproxy-sockpair notify openssh passfd python qemu-bridge-helper qmp runc
-	// seccomp-listener skalibs-ancil skalibs-unixmessage
+	// apue book conmon crun fusermount gvisor haproxy-sockpair notify openssh passfd python qemu-bridge-helper qmp runc seccomp-listener skalibs-ancil skalibs-unixmessage
 }
 
 // If a message violates the format, Recv closes all descriptors of the message and returns an error.
