@@ -35,7 +35,7 @@ func List(w io.Writer, asJSON bool) error {
 			holders[name] = append(holders[name], pid)
 		}
 	}
-	for _, s := range sockets() {
+	for _, s := range sockets("/proc/net/unix") {
 		if s.listens {
 			// The parent of the processes, which scm poke takes, usually has the lowest PID. systemd also listens for
 			// the services that it has started.

@@ -255,7 +255,7 @@ func (p *poker) judge(f *failure, sent []*pokeTrial) error {
 			t.end()
 		default:
 			t.find(f, "")
-			t.Notes = append(t.Notes, "perhaps because of the bytes alone: scm cannot start the server again to find out")
+			t.Notes = append(t.Notes, "perhaps because of the bytes alone, or of what it was sent before: scm cannot start the server again to find out")
 		}
 		return nil
 	}

@@ -438,24 +438,42 @@ func TestPokeKeepsAnotherServersSocket(t *testing.T) {
 	}
 }
 
-// A process that does not serve the socket keeps nothing, which says nothing about the server.
+// A process that does not serve the socket keeps nothing, which says nothing about the server. The address may be another
+// name of the server's socket file, or the file may have been renamed.
 func TestPokeAnotherProcess(t *testing.T) {
-	args, address := testServer(t, "all", "stream")
-	server, err := Start(args, address, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer server.Stop()
-	if err := server.WaitListening(t.Context(), address); err != nil {
-		t.Fatal(err)
-	}
-	other, err := Start([]string{"sleep", "1000"}, "", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer other.Stop()
-	_, err = Poke(context.Background(), PokeOptions{PID: other.PID(), Address: address, Settle: short, Timeout: 2 * time.Second})
-	if err == nil || !strings.HasPrefix(err.Error(), "what accepts connections at "+address+" is not process ") {
-		t.Error(err)
+	for _, typ := range []string{"stream", "dgram"} {
+		for _, name := range []string{"bound", "link", "renamed"} {
+			t.Run(typ+" "+name, func(t *testing.T) {
+				t.Parallel()
+				args, address := testServer(t, "all", typ)
+				server := start(t, args, address)
+				otherArgs, otherAddress := testServer(t, "all", "stream")
+				other := start(t, otherArgs, otherAddress)
+				o := PokeOptions{PID: other.PID(), Address: address, Settle: short, Timeout: 2 * time.Second}
+				var err error
+				switch name {
+				case "link":
+					o.Address += "2"
+					err = os.Symlink(address, o.Address)
+				case "renamed":
+					o.Address += "2"
+					err = os.Rename(address, o.Address)
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+				want := fmt.Sprintf("process %d does not listen at %s, as far as the kernel shows", o.PID, o.Address)
+				if _, err = Poke(t.Context(), o); err == nil || !strings.HasPrefix(err.Error(), want) {
+					t.Errorf("got %v, want %s", err, want)
+				}
+				if typ == "dgram" && name == "renamed" {
+					return // the kernel does not show who has the socket
+				}
+				o.PID = server.PID()
+				if got := found(poke(t, o)); len(got) == 0 {
+					t.Error("no findings")
+				}
+			})
+		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -131,7 +132,7 @@ func listenerTypes(address string) (types []int) {
 			return nil
 		}
 	}
-	for _, s := range sockets() {
+	for _, s := range sockets("/proc/net/unix") {
 		if s.address == address && s.listens && !slices.Contains(types, s.typ) {
 			types = append(types, s.typ)
 		}
@@ -147,10 +148,10 @@ type socket struct {
 	listens bool // it can be connected to
 }
 
-// sockets returns all sockets with an address in this network namespace.
-func sockets() (list []socket) {
-	text, _ := os.ReadFile("/proc/net/unix") // without it, WaitListening connects
-	const listens = 1 << 16                  // __SO_ACCEPTCON of linux/net.h
+// sockets returns all sockets with an address in a network namespace, from its /proc/net/unix.
+func sockets(file string) (list []socket) {
+	text, _ := os.ReadFile(file) // without it, WaitListening connects
+	const listens = 1 << 16      // __SO_ACCEPTCON of linux/net.h
 	for line := range strings.Lines(string(text)) {
 		if fields := strings.Fields(line); len(fields) >= 8 {
 			flags, _ := strconv.ParseUint(fields[3], 16, 32)
@@ -165,7 +166,11 @@ func sockets() (list []socket) {
 // sockets returns the sockets with an address that the server has open, as far as the kernel says so.
 func (s *Server) sockets() (list []socket) {
 	all := map[string]socket{}
-	for _, k := range sockets() {
+	file := "/proc/net/unix"
+	if s.keeper == nil { // it may be in another network namespace
+		file = fmt.Sprintf("/proc/%d/net/unix", s.pid)
+	}
+	for _, k := range sockets(file) {
 		all["socket:["+k.inode+"]"] = k
 	}
 	pids, _ := s.Processes()
@@ -191,16 +196,28 @@ func (s *Server) Listens() (addresses []string) {
 	return addresses
 }
 
-// serves reports whether the server has a socket at the address open: one on which it listens, or a connection.
+// serves reports whether the server has a socket at the address open: one on which it listens, or a connection. It
+// may have bound the socket to another path of the same file, or to one in its own directory or root.
 func (s *Server) serves(address string) bool {
-	return slices.ContainsFunc(s.sockets(), func(k socket) bool { return k.address == address })
+	file, err := os.Stat(address)
+	return slices.ContainsFunc(s.sockets(), func(k socket) bool {
+		if k.address == address || err != nil || strings.HasPrefix(k.address, "@") {
+			return k.address == address
+		}
+		from := "cwd"
+		if filepath.IsAbs(k.address) {
+			from = "root"
+		}
+		bound, err := os.Stat(fmt.Sprintf("/proc/%d/%s/%s", s.pid, from, k.address))
+		return err == nil && os.SameFile(file, bound)
+	})
 }
 
 // Accepted reports whether a server has accepted all connections at the address. If the list of sockets does not have
 // the address, known is false.
 func Accepted(address string) (accepted, known bool) {
 	accepted = true
-	for _, s := range sockets() {
+	for _, s := range sockets("/proc/net/unix") {
 		if s.address == address {
 			accepted, known = accepted && s.inode != "0", true
 		}

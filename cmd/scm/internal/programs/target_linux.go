@@ -64,7 +64,26 @@ func (t *target) ensure() (err error) {
 	if err == nil && !t.find() {
 		err = t.explain(fmt.Errorf("process %d does not listen at %s", t.PID, t.Address))
 	}
+	if err == nil && t.PID != 0 && !t.server.serves(t.address) {
+		err = t.identify()
+	}
 	return err
+}
+
+// identify returns an error if another process than the one to test called listen(2), as far as the kernel shows. It
+// is for a socket whose name is not the address, because its file was renamed.
+func (t *target) identify() error {
+	c, err := t.dial()
+	if err != nil {
+		return t.explain(err)
+	}
+	defer unix.Close(c)
+	cred, err := unix.GetsockoptUcred(c, unix.SOL_SOCKET, unix.SO_PEERCRED)
+	pids, _ := t.server.Processes()
+	if err != nil || !slices.Contains(pids, int(cred.Pid)) {
+		return t.explain(fmt.Errorf("process %d does not listen at %s, as far as the kernel shows", t.PID, t.address))
+	}
+	return nil
 }
 
 func (t *target) start() (err error) {
