@@ -115,6 +115,7 @@ func kept(file string) (map[string]record, error) {
 					rules = r.Peers.Rules
 				}
 				rules[rule] = append(rules[rule], name)
+				slices.Sort(rules[rule]) // a rule can have several rows
 			}
 		}
 	}
