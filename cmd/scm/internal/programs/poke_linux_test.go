@@ -438,8 +438,8 @@ func TestPokeKeepsAnotherServersSocket(t *testing.T) {
 	}
 }
 
-// A process that does not serve the socket keeps nothing, which says nothing about the server. The address may be another
-// name of the server's socket file, or the file may have been renamed.
+// A process that does not serve the socket keeps nothing, which says nothing about the server. The address may be
+// another name of the server's socket file, or the file may have been renamed.
 func TestPokeAnotherProcess(t *testing.T) {
 	for _, typ := range []string{"stream", "dgram"} {
 		for _, name := range []string{"bound", "link", "renamed"} {
