@@ -151,6 +151,9 @@ func TestWorse(t *testing.T) {
 			t.Errorf("%+v: got %q, want %q", r, got, want)
 		}
 	}
+	if red := worse(results{goVersion, []row{k}}, []row{{Load: "l", Way: "renamed"}}, true); red["l: renamed"] == "" {
+		t.Error("a row that is not on the page is ok")
+	}
 	if red := worse(results{goVersion, []row{k}}, []row{{Load: "l", Way: "w", Low: 2}}, true); len(red) > 0 {
 		t.Errorf("times are compared: %v", red)
 	}

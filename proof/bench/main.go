@@ -158,16 +158,21 @@ func hold(w io.Writer, file string, rounds int, counts bool) {
 	fmt.Fprintf(w, "scm %s: no row is worse than in %s\n", scm.Backend, file)
 }
 
-// worse returns the rows that are worse than the recorded ones, each with the reason: one more allocation, a tenth
-// more instructions, or a lower quartile of times above the recorded upper quartile.
+// worse returns the rows that are worse than the recorded ones, or not recorded, each with the reason: one more
+// allocation, a tenth more instructions, or a lower quartile of times above the recorded upper quartile.
 func worse(kept results, rows []row, counts bool) map[string]string {
 	red := map[string]string{}
 	for _, r := range rows {
-		i := slices.IndexFunc(kept.Rows, func(k row) bool { return k.Load == r.Load && k.Way == r.Way })
-		if i < 0 || r.Way == "C" {
+		if r.Way == "C" {
 			continue
 		}
-		k, name := kept.Rows[i], r.Load+": "+r.Way
+		name := r.Load + ": " + r.Way
+		i := slices.IndexFunc(kept.Rows, func(k row) bool { return k.Load == r.Load && k.Way == r.Way })
+		if i < 0 {
+			red[name] = "is not on the page"
+			continue
+		}
+		k := kept.Rows[i]
 		switch {
 		case r.Allocs > k.Allocs+0.5:
 			red[name] = fmt.Sprintf("%.1f allocations, not %.1f", r.Allocs, k.Allocs)
