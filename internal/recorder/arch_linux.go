@@ -18,8 +18,6 @@ type Arch struct {
 	column func(*tableRow) int
 	// calls returns the signatures by system call number.
 	calls func() map[uint64]*signature
-	// socketcall returns the number of socketcall(2), and none if the architecture lacks it.
-	socketcall func() int
 }
 
 var (
@@ -44,7 +42,6 @@ func newArch(name string, word int, audit uint32, column func(*tableRow) int) *A
 		}
 		return calls
 	})
-	a.socketcall = sync.OnceValue(func() int { return a.syscallNumber("socketcall") })
 	return a
 }
 

@@ -30,7 +30,7 @@ const (
 
 // put writes the value of a field.
 func put(l layout, b []byte, name string, v uint64) {
-	switch f := l.named(name).cut(b); len(f) {
+	switch f := l[slices.IndexFunc(l, func(f Field) bool { return f.Name == name })].cut(b); len(f) {
 	case 4:
 		order.PutUint32(f, uint32(v))
 	default:
@@ -68,7 +68,7 @@ func (m built) header(a *Arch) []byte {
 // snapshot returns the memory of a call with this message.
 func (m built) snapshot(a *Arch) Snapshot {
 	memory := func(kind MemoryKind, addr uint64, data []byte) Memory {
-		return Memory{Kind: kind, Arg: 1, Addr: addr, Size: uint64(len(data)), Data: data}
+		return Memory{Kind: kind, Addr: addr, Size: uint64(len(data)), Data: data}
 	}
 	var message Message
 	message.Header.Memory = memory(Header, atHeader, m.header(a))
@@ -91,7 +91,9 @@ func (m built) snapshot(a *Arch) Snapshot {
 
 // redecode decodes the call again after a test has changed its bytes.
 func (c *Call) redecode() {
-	c.setArguments(c.Registers)
+	if c.sig != nil {
+		c.Args = c.Registers[:len(c.sig.params)]
+	}
 	c.decode(&c.Entry, false)
 	c.decode(&c.Exit, true)
 }

@@ -1,6 +1,7 @@
 package recorder
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -37,9 +38,9 @@ type Call struct {
 	Nr      uint64 // the system call number on Arch
 	Section int    // 0 outside of marks
 
-	Registers [6]uint64  // the argument registers; the call may not use all of them
-	Args      []Argument // the arguments, which socketcall takes from memory; none of an unknown call
-	Files     []File     // the descriptors that the call names, sends, receives or creates
+	Registers [6]uint64 // the argument registers; the call may not use all of them
+	Args      []uint64  // the arguments, which socketcall takes from memory; none of an unknown call
+	Files     []File    // the socket, and the descriptors that the call sends or receives
 
 	Entry Snapshot // the memory that the arguments point to, before the call
 	Exit  Snapshot // the same memory after it; empty if the call did not return
@@ -51,24 +52,6 @@ type Call struct {
 
 	seq int        // the order of entries
 	sig *signature // nil if the call is not in the table
-}
-
-// An Argument is an argument of a call. The meaning of Value depends on kind.
-type Argument struct {
-	kind     argKind
-	lengthAt int // the index of the argument that contains the length of the memory
-	Value    uint64
-}
-
-// setArguments decodes the argument values for the call's signature.
-func (c *Call) setArguments(values [6]uint64) {
-	c.Args = nil
-	if c.sig == nil {
-		return
-	}
-	for i, p := range c.sig.params {
-		c.Args = append(c.Args, Argument{p.kind, p.lengthAt, values[i]})
-	}
 }
 
 // interrupted reports whether e is ERESTARTSYS or a related error, which only the kernel and
@@ -84,23 +67,20 @@ func (c *Call) Name() string {
 	return c.sig.name
 }
 
-// ViaSocketcall reports whether the program made the call through socketcall(2).
-func (c *Call) ViaSocketcall() bool {
-	nr := c.Arch.socketcall()
-	return nr != none && c.Nr == uint64(nr)
-}
+// ViaSocketcall reports whether the program made a call with messages through socketcall(2).
+func (c *Call) ViaSocketcall() bool { return c.Entry.SocketcallArgs != nil }
+
+// isSocketcall reports whether the call is socketcall(2), before decodeSocketcall has replaced its signature.
+func (c *Call) isSocketcall() bool { return c.sig != nil && c.sig.name == "socketcall" }
 
 // hasMessages reports whether the call is sendmsg, recvmsg, sendmmsg or recvmmsg.
-func (c *Call) hasMessages() bool { return c.sig.messagesAt() >= 0 }
+func (c *Call) hasMessages() bool { return c.sig.hasMessages() }
 
 // receives reports whether the call receives messages.
 func (c *Call) receives() bool { return c.sig.receives() }
 
 // batch reports whether the call is sendmmsg or recvmmsg.
-func (c *Call) batch() bool {
-	i := c.sig.messagesAt()
-	return i >= 0 && c.Args[i].kind == argMmsg
-}
+func (c *Call) batch() bool { return c.hasMessages() && c.sig.params[1] == argMmsg }
 
 // headerLayout returns the layout of the call's message headers.
 func (c *Call) headerLayout() layout { return c.Arch.msghdr(c.batch()) }
@@ -128,41 +108,25 @@ func (c *Call) message(i int) *Message {
 // received reports whether message i was received.
 func (c *Call) received(i int) bool { return c.receives() && i < c.transferred() }
 
-// flags returns the argument with the MSG_ flags.
-func (c *Call) flags() uint32 {
-	for _, a := range c.Args {
-		if a.kind == argFlags {
-			return uint32(a.Value)
-		}
+// flags returns the argument of a call with messages that contains the MSG_ flags.
+func (c *Call) flags() uint32 { return uint32(c.Args[slices.Index(c.sig.params, argFlags)]) }
+
+// timespec returns the layout of the timeout of a call with messages, and nil if it has none.
+func (c *Call) timespec() layout {
+	switch {
+	case len(c.Args) <= timeoutAt || c.Args[timeoutAt] == 0:
+		return nil
+	case c.sig.params[timeoutAt] == argTimeout64:
+		return layouts[8].timespec
 	}
-	return 0
+	return layouts[c.Arch.word].timespec
 }
 
-// createsFD reports whether the result is a descriptor.
-func (c *Call) createsFD() bool {
-	if c.sig == nil || c.Errno != 0 || c.Unfinished {
-		return false
-	}
-	switch c.sig.result {
-	case argFD:
-		return true
-	case argFcntl:
-		command := int32(c.Args[1].Value)
-		return command == unix.F_DUPFD || command == unix.F_DUPFD_CLOEXEC
-	}
-	return false
-}
-
-// socketOption returns the option of a getsockopt at the level SOL_SOCKET, and -1 for all other calls.
-func (c *Call) socketOption() int {
-	if c.sig == nil || c.sig.name != "getsockopt" || int32(c.Args[1].Value) != unix.SOL_SOCKET {
-		return -1
-	}
-	return int(int32(c.Args[2].Value))
-}
+// timeoutAt is the index of the timeout in the arguments.
+const timeoutAt = 4
 
 // file returns the description of a descriptor at the entry of the call. If atExit is true, it
-// returns the description of a descriptor that the call created or received. It returns nil if
+// returns the description of a descriptor that the call received. It returns nil if
 // the descriptor was not looked up.
 func (c *Call) file(fd int32, atExit bool) *File {
 	for i := range c.Files {
@@ -181,12 +145,7 @@ func (c *Call) OnOtherSocket() bool {
 }
 
 // socket returns the descriptor on which a call with messages is made.
-func (c *Call) socket() int32 {
-	if len(c.Args) == 0 {
-		return int32(c.Registers[0])
-	}
-	return int32(c.Args[0].Value)
-}
+func (c *Call) socket() int32 { return int32(c.Args[0]) }
 
 // Ancillary reports whether the call sends or receives control data, or the kernel reported that
 // it truncated control data. It also returns true if control data or a message header could not

@@ -198,7 +198,7 @@ func childPass() {
 // childSocketcall sends and receives a message through socketcall(2).
 func childSocketcall() {
 	a, b := pair(unix.SOCK_STREAM)
-	nr := uintptr(recordable[0].socketcall())
+	nr := uintptr(recordable[0].syscallNumber("socketcall"))
 	out, in := newMessage("payload!", unix.CmsgSpace(4)).rights(0), newMessage("", unix.CmsgSpace(4))
 	send := [3]uintptr{uintptr(a), uintptr(unsafe.Pointer(out)), unix.MSG_NOSIGNAL}
 	receive := [3]uintptr{uintptr(b), uintptr(unsafe.Pointer(in)), unix.MSG_CMSG_CLOEXEC}

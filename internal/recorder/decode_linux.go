@@ -1,18 +1,13 @@
 package recorder
 
-import (
-	"bytes"
-
-	"golang.org/x/sys/unix"
-)
+import "golang.org/x/sys/unix"
 
 // decodeEntry reads the memory that the arguments point to, at the entry of the call, and
 // decodes it.
 func (c *Call) decodeEntry(r *reader) {
-	if c.ViaSocketcall() {
+	if c.isSocketcall() {
 		c.decodeSocketcall(r)
 	}
-	c.readBuffers(r)
 	if c.hasMessages() {
 		c.readMessages(r)
 	}
@@ -23,7 +18,7 @@ func (c *Call) decodeEntry(r *reader) {
 // addresses and lengths from the entry, even if the call has changed a header.
 func (c *Call) decodeExit(r *reader) {
 	c.Exit = c.Entry.clone()
-	c.read(r, c.Exit.memory(c.Args))
+	c.read(r, c.Exit.memory())
 	c.decode(&c.Exit, true)
 	if !r.sum {
 		return
@@ -54,9 +49,9 @@ func (c *Call) read(r *reader, list []*Memory) {
 // decodeSocketcall replaces the signature and the arguments with those of the call that
 // socketcall performs, if it is one of the recorded calls.
 func (c *Call) decodeSocketcall(r *reader) {
-	m := &Memory{Kind: SocketcallArgs, Arg: 1, Addr: c.Args[1].Value, Size: 6 * uint64(c.Arch.word)}
+	m := &Memory{Kind: SocketcallArgs, Addr: c.Args[1], Size: 6 * uint64(c.Arch.word)}
 	c.read(r, []*Memory{m})
-	name := socketcalls[uint64(uint32(c.Args[0].Value))]
+	name := socketcalls[uint64(uint32(c.Args[0]))]
 	if name == "" {
 		return
 	}
@@ -64,79 +59,35 @@ func (c *Call) decodeSocketcall(r *reader) {
 	// Drop the memory after the last argument, which the call does not use.
 	m.Size = uint64(c.Arch.word * len(c.sig.params))
 	m.Data = m.Data[:min(len(m.Data), int(m.Size))]
-	var values [6]uint64
-	for i := range c.sig.params {
-		values[i] = integer(Field{Offset: i * c.Arch.word, Size: c.Arch.word}, m.Data)
+	c.Args = make([]uint64, len(c.sig.params))
+	for i := range c.Args {
+		c.Args[i] = integer(Field{Offset: i * c.Arch.word, Size: c.Arch.word}, m.Data)
 	}
-	c.setArguments(values)
 	c.Entry.SocketcallArgs = m
 }
 
-// readBuffers reads the memory of arguments that point to anything but messages.
-func (c *Call) readBuffers(r *reader) {
-	for i, a := range c.Args {
-		size := uint64(0)
-		switch a.kind {
-		case argP4:
-			size = 4
-		case argFDs:
-			size = 8
-		case argTimeout, argTimeout64:
-			if a.Value == 0 {
-				continue
-			}
-			size = uint64(c.Arch.timespec(a.kind).size())
-		case argStr:
-			size = maxString
-		case argBuf, argOut:
-			size = c.Args[a.lengthAt].Value
-			if c.Args[a.lengthAt].kind == argInt {
-				size = uint64(max(0, int32(size)))
-			}
-		case argLenp: // its length is read first
-		default:
-			continue
-		}
-		c.Entry.Buffers[i] = &Memory{Kind: Buffer, Arg: i, Addr: a.Value, Size: size}
-	}
-	c.read(r, c.Entry.buffers(c.Args, false))
-	for i, a := range c.Args {
-		b := c.Entry.Buffers[i]
-		switch a.kind {
-		case argStr:
-			if end := bytes.IndexByte(b.Data, 0); end >= 0 {
-				b.Data = b.Data[:end+1]
-			}
-			b.Size = uint64(len(b.Data))
-		case argLenp:
-			if length := c.Entry.Buffers[a.lengthAt].bytes(); len(length) == 4 {
-				b.Size = uint64(max(0, int32(order.Uint32(length))))
-			}
-		}
-	}
-	c.read(r, c.Entry.buffers(c.Args, true))
-}
-
-// readMessages reads the headers, then the iovecs, then the memory that these point to.
+// readMessages reads the headers and the timeout, then the iovecs, then the memory that these point to.
 func (c *Call) readMessages(r *reader) {
-	arg := c.sig.messagesAt()
-	array := c.Args[arg]
-	count := 1
-	if array.kind == argMmsg {
-		count = int(min(uint64(uint32(c.Args[array.lengthAt].Value)), maxVector))
+	array, count := c.Args[1], 1
+	if c.batch() {
+		count = int(min(uint64(uint32(c.Args[2])), maxVector))
 	}
 	c.Entry.Messages = make([]Message, count)
 	memory := func(kind MemoryKind, message int, addr, size uint64) Memory {
-		return Memory{Kind: kind, Arg: arg, Message: message, Addr: addr, Size: size}
+		return Memory{Kind: kind, Message: message, Addr: addr, Size: size}
 	}
 
 	size := uint64(c.headerLayout().size())
 	var headers, iovecs, pointees []*Memory
+	if l := c.timespec(); l != nil {
+		c.Entry.Timeout = &Memory{Kind: Timeout, Addr: c.Args[timeoutAt], Size: uint64(l.size())}
+		headers = append(headers, c.Entry.Timeout)
+	}
 	for i := range c.Entry.Messages {
 		m := &c.Entry.Messages[i]
 		addr := uint64(0)
-		if array.Value != 0 {
-			addr = array.Value + uint64(i)*size
+		if array != 0 {
+			addr = array + uint64(i)*size
 		}
 		m.Header.Memory = memory(Header, i, addr, size)
 		headers = append(headers, &m.Header.Memory)
@@ -171,15 +122,9 @@ func (c *Call) readMessages(r *reader) {
 
 // decode fills in everything that follows from the bytes of a snapshot.
 func (c *Call) decode(s *Snapshot, atExit bool) {
-	for i, b := range s.Buffers {
-		if b != nil {
-			b.Used = c.usedOfBuffer(s, c.Args[i], b, atExit)
-		}
-	}
 	for i := range s.Messages {
 		m := &s.Messages[i]
 		m.Header.decode(c.headerLayout())
-		m.Header.Used, m.Iovecs.Used = m.Header.Size, m.Iovecs.Size
 		if atExit && i < c.transferred() {
 			m.Bytes = int(c.Result)
 			if c.batch() {
@@ -200,9 +145,6 @@ func (c *Call) decode(s *Snapshot, atExit bool) {
 		}
 		m.Control.Cmsgs, m.Control.Rest = parseControl(c.Arch, control)
 	}
-	if s.SocketcallArgs != nil {
-		s.SocketcallArgs.Used = s.SocketcallArgs.Size
-	}
 }
 
 // decodeReceived determines how much of the message's memory the kernel has filled. It does nothing
@@ -220,38 +162,12 @@ func (m *Message) decodeReceived(received bool) {
 	}
 }
 
-// usedOfBuffer returns how many bytes of an argument's buffer the kernel reads, or has read or
-// written.
-func (c *Call) usedOfBuffer(s *Snapshot, a Argument, b *Memory, atExit bool) uint64 {
-	switch a.kind {
-	case argOut:
-		if !atExit {
-			return 0
-		}
-		return uint64(max(0, c.Result))
-	case argLenp:
-		length := s.Buffers[a.lengthAt].bytes()
-		if !atExit || c.Errno != 0 || len(length) < 4 {
-			return 0
-		}
-		return uint64(order.Uint32(length))
-	case argFDs:
-		if !atExit {
-			return 0
-		}
-	}
-	return b.Size
-}
-
 // decode reads the fields of the structure.
 func (h *Msghdr) decode(l layout) {
 	h.Name, h.NameLen = l.uint(h.Data, "msg_name"), l.uint(h.Data, "msg_namelen")
 	h.Iov, h.IovLen = l.uint(h.Data, "msg_iov"), l.uint(h.Data, "msg_iovlen")
 	h.ControlPtr, h.ControlLen = l.uint(h.Data, "msg_control"), l.uint(h.Data, "msg_controllen")
-	h.Flags = uint32(l.uint(h.Data, "msg_flags"))
-	if l.has("msg_len") {
-		h.MsgLen = l.uint(h.Data, "msg_len")
-	}
+	h.Flags, h.MsgLen = uint32(l.uint(h.Data, "msg_flags")), l.uint(h.Data, "msg_len")
 }
 
 // parseControl splits control data into its messages. The returned rest begins at the first

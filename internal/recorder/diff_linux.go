@@ -63,7 +63,7 @@ func lengthValue(field string, b []byte) uint64 {
 //   - Two addresses are equal if both or neither of them are NULL.
 //   - Descriptors are numbered in the order in which they first appear in their process. The
 //     comparison includes the kind of file, and whether the descriptor is open for reading, for
-//     writing or as a path. Each descriptor that a call creates or receives gets a new position in
+//     writing or as a path. Each descriptor that a call receives gets a new position in
 //     the order.
 //   - Process IDs are numbered in the order in which they first appear in the record.
 //
@@ -74,8 +74,8 @@ func lengthValue(field string, b []byte) uint64 {
 // processes make calls, which of them receives a message or sends first can also vary
 // (Difference.Several).
 type Comparison struct {
-	// UsedOnly lists kinds of memory. In memory of these kinds, only the bytes that the kernel has
-	// read or written are compared. For a receiving call, this excludes the contents of the buffers
+	// UsedOnly lists kinds of memory: Payload, Address or ControlData. In memory of these kinds, only the
+	// bytes that the kernel has read or written are compared. For a receiving call, this excludes the contents of the buffers
 	// at the entry, and the bytes at the exit that the kernel has not written.
 	UsedOnly []MemoryKind
 	// ExactIDs compares descriptors and process IDs by value. The IDs of processes that
@@ -90,7 +90,7 @@ type Comparison struct {
 
 // UsedMemory is a Comparison that ignores timestamps, and memory that the kernel neither reads nor
 // writes.
-var UsedMemory = Comparison{UsedOnly: []MemoryKind{Payload, Address, ControlData, Buffer}, AnyTime: true}
+var UsedMemory = Comparison{UsedOnly: []MemoryKind{Payload, Address, ControlData}, AnyTime: true}
 
 // All returns all differences, process by process. If a difference at the entry of a call is the
 // same at its exit, All returns it only for the entry.
@@ -239,12 +239,12 @@ func (cmp *comparison) arguments() bool {
 	if a.sig == nil {
 		return cmp.differ("arguments", piece{}, "not known", "not known")
 	}
-	for i, arg := range a.Args {
-		va, vb := arg.Value, b.Args[i].Value
+	for i, kind := range a.sig.params {
+		va, vb := a.Args[i], b.Args[i]
 		p := register(va, vb)
 		field := fmt.Sprintf("argument %d", i)
 		stop := false
-		switch arg.kind {
+		switch kind {
 		case argFD:
 			stop = cmp.descriptor(field, p, false)
 		case argPID:
@@ -280,8 +280,6 @@ func (cmp *comparison) result() bool {
 		return cmp.differ("the result", p, string(a.appendResult(nil)), string(b.appendResult(nil)))
 	case a.Errno != 0 || a.Unfinished:
 		return false
-	case a.createsFD():
-		return cmp.descriptor("the result", p, true)
 	case a.sig != nil && a.sig.result == argPID:
 		return cmp.process("the result", p)
 	case a.sig != nil && a.sig.result == argAddr:

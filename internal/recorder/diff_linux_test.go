@@ -17,7 +17,7 @@ func clone(c Call) Call {
 	c.Files = slices.Clone(c.Files)
 	for _, s := range []*Snapshot{&c.Entry, &c.Exit} {
 		*s = s.clone()
-		for _, m := range s.memory(c.Args) {
+		for _, m := range s.memory() {
 			m.Data = bytes.Clone(m.Data)
 		}
 	}
@@ -48,11 +48,11 @@ func everyByte(t *testing.T, c Call, atExit bool) {
 		}
 		return &c.Entry
 	}
-	for i, m := range snapshot(&c).memory(c.Args) {
+	for i, m := range snapshot(&c).memory() {
 		fields := c.fields(snapshot(&c), m)
 		for at := range m.Data {
 			other := clone(c)
-			snapshot(&other).memory(c.Args)[i].Data[at] ^= 0x10
+			snapshot(&other).memory()[i].Data[at] ^= 0x10
 			other.redecode()
 			f := fields[slices.IndexFunc(fields, func(f Field) bool { return at < f.Offset+f.Size })]
 			d := Comparison{}.First([]Call{c}, []Call{other})

@@ -15,7 +15,7 @@ func (cmp *comparison) memory(atExit bool) bool {
 	if atExit {
 		a, b = &cmp.callA.Exit, &cmp.callB.Exit
 	}
-	return cmp.socketcallArgs(a, b) || cmp.buffers(a, b, atExit) || cmp.messages(a, b, atExit)
+	return cmp.socketcallArgs(a, b) || cmp.timeout(a.Timeout, b.Timeout, atExit) || cmp.messages(a, b, atExit)
 }
 
 // piece returns the bytes of a Memory that are compared.
@@ -36,50 +36,22 @@ func (cmp *comparison) socketcallArgs(a, b *Snapshot) bool {
 	return len(p.a) != len(p.b) && cmp.bytes(p.where, p)
 }
 
-func (cmp *comparison) buffers(a, b *Snapshot, atExit bool) bool {
-	for _, lengthInMemory := range []bool{false, true} {
-		for _, x := range a.buffers(cmp.callA.Args, lengthInMemory) {
-			y := b.Buffers[x.Arg]
-			if y != nil && cmp.buffer(x, cmp.piece(x, y), atExit) {
-				return true
-			}
-		}
-	}
-	return false
-}
-
-// buffer compares the memory of an argument that is not a message.
-func (cmp *comparison) buffer(m *Memory, p piece, atExit bool) bool {
-	c := cmp.callA
-	kind := c.Args[m.Arg].kind
-	switch {
-	case kind.isTimeout():
-		return cmp.timeout(m, p, atExit)
-	case len(p.a) != len(p.b) || !atExit || c.Errno != 0:
-		return cmp.bytes(p.where, p)
-	case kind == argFDs && len(p.a) == 8:
-		return cmp.descriptor("descriptor 0", p.cut(0, 4), true) || cmp.descriptor("descriptor 1", p.cut(4, 4), true)
-	case c.socketOption() == unix.SO_PEERCRED && m.Arg == 3 && len(p.a) == unix.SizeofUcred:
-		return cmp.credentials("SO_PEERCRED, ", p)
-	case c.socketOption() == unix.SO_PEERPIDFD && m.Arg == 3 && len(p.a) == 4:
-		return cmp.descriptor("SO_PEERPIDFD", p, true)
-	}
-	return cmp.bytes(p.where, p)
-}
-
 // timeout compares a timespec at the entry. It ignores the remaining time that the kernel stores in
 // the timespec, which differs from run to run. It also ignores this time if the program passes the
 // same timespec to the next call.
-func (cmp *comparison) timeout(m *Memory, p piece, atExit bool) bool {
-	addrA, addrB := cmp.callA.Args[m.Arg].Value, cmp.callB.Args[m.Arg].Value
+func (cmp *comparison) timeout(a, b *Memory, atExit bool) bool {
+	if a == nil || b == nil {
+		return false
+	}
+	p := cmp.piece(a, b)
 	if atExit {
-		cmp.a.timeouts[addrA], cmp.b.timeouts[addrB] = string(p.a), string(p.b)
+		cmp.a.timeouts[a.Addr], cmp.b.timeouts[b.Addr] = string(p.a), string(p.b)
 		return false
 	}
-	if len(p.a) > 0 && cmp.a.timeouts[addrA] == string(p.a) && cmp.b.timeouts[addrB] == string(p.b) {
+	if len(p.a) > 0 && cmp.a.timeouts[a.Addr] == string(p.a) && cmp.b.timeouts[b.Addr] == string(p.b) {
 		return false
 	}
-	return cmp.fields(p.where+", ", cmp.callA.Arch.timespec(cmp.callA.Args[m.Arg].kind), p)
+	return cmp.fields(p.where+", ", cmp.callA.timespec(), p)
 }
 
 // messages compares the headers of all messages, then the iovecs, then the rest.
@@ -256,7 +228,10 @@ func (cmp *comparison) cmsg(prefix string, m *Cmsg, p piece) bool {
 		}
 		return cmp.bytes(prefix+name+", the rest", data.cut(4*n, 4))
 	case sameLength && m.isCredentials() && len(data.a) >= 4 && len(data.a) <= unix.SizeofUcred:
-		return cmp.credentials(prefix+name+", ", data)
+		prefix += name + ", " // the kernel may have truncated the struct ucred
+		return cmp.process(prefix+"pid", data.cut(0, 4)) ||
+			cmp.bytes(prefix+"uid", data.cut(4, 4)) ||
+			cmp.bytes(prefix+"gid", data.cut(8, 4))
 	case sameLength && cmp.AnyTime && m.isTimestamp():
 		return false
 	}
@@ -274,11 +249,4 @@ func (m *Cmsg) isTimestamp() bool {
 		return true
 	}
 	return false
-}
-
-// credentials compares a struct ucred, which the kernel may have truncated.
-func (cmp *comparison) credentials(prefix string, p piece) bool {
-	return cmp.process(prefix+"pid", p.cut(0, 4)) ||
-		cmp.bytes(prefix+"uid", p.cut(4, 4)) ||
-		cmp.bytes(prefix+"gid", p.cut(8, 4))
 }

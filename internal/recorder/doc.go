@@ -23,10 +23,9 @@
 //   - Registers, the arguments as the kernel received them, and Args, the same arguments decoded
 //     according to the call's signature in the table (table_linux.go)
 //   - Entry and Exit, each a Snapshot of the memory that the arguments point to
-//   - Files, a description of each descriptor that the call names, sends, receives or creates
+//   - Files, a description of the socket and of each descriptor that the call sends or receives
 //
-// A Snapshot (message_linux.go) contains the messages, and the buffers that arguments point to. A
-// Message consists of a header, iovecs, an address, control data and a payload. Each of these is a
+// A Snapshot (message_linux.go) contains the messages, and the timeout of a recvmmsg. A Message consists of a header, iovecs, an address, control data and a payload. Each of these is a
 // Memory, which contains an address, a length, the bytes that could be read, including all padding,
 // and the number of bytes that the kernel has used. The fields of a header and of each control
 // message (Cmsg) are also decoded. The layouts (layout_linux.go) name all fields of the structures,

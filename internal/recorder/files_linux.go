@@ -20,7 +20,7 @@ type File struct {
 	Name        string // the kernel's name: a path, or a name such as pipe:[4711]
 	Access      string // "read", "write", "read-write" or "path"; empty if it was not looked up
 	CloseOnExec bool   // looked up together with Access
-	AtExit      bool   // the call has created or received it
+	AtExit      bool   // the call has received it
 
 	inode string // of a memfd, looked up together with Access
 
@@ -40,13 +40,9 @@ type lookup struct {
 	sockets map[string]string // the kinds of sockets, by name; the kernel does not soon reuse their inodes
 }
 
-// lookUpEntry describes the descriptors that the call names or sends.
+// lookUpEntry describes the socket of a call with messages, and the descriptors that it sends.
 func (c *Call) lookUpEntry(l *lookup) {
-	for _, a := range c.Args {
-		if a.kind == argFD {
-			c.lookUp(l, int32(a.Value), !c.hasMessages(), false)
-		}
-	}
+	c.lookUp(l, c.socket(), false, false)
 	if c.receives() {
 		return
 	}
@@ -57,30 +53,10 @@ func (c *Call) lookUpEntry(l *lookup) {
 	}
 }
 
-// lookUpExit describes the descriptors that the call has created or received.
+// lookUpExit describes the descriptors that the call has received.
 func (c *Call) lookUpExit(l *lookup) {
-	if c.sig == nil || c.Errno != 0 {
-		return
-	}
-	if c.createsFD() {
-		c.lookUp(l, int32(c.Result), true, true)
-	}
-	for i, a := range c.Args {
-		if fds := c.Exit.Buffers[i].bytes(); a.kind == argFDs && len(fds) == 8 {
-			c.lookUp(l, int32(order.Uint32(fds)), true, true)
-			c.lookUp(l, int32(order.Uint32(fds[4:])), true, true)
-		}
-	}
-	if pidfd := c.Exit.Buffers[3].bytes(); c.socketOption() == unix.SO_PEERPIDFD && len(pidfd) == 4 {
-		c.lookUp(l, int32(order.Uint32(pidfd)), true, true)
-	}
-	if !c.receives() {
-		return
-	}
-	for i := range c.transferred() {
-		for _, fd := range c.Exit.Messages[i].Control.firstFDs() {
-			c.lookUp(l, fd, true, true)
-		}
+	for _, fd := range c.ReceivedFDs() {
+		c.lookUp(l, fd, true, true)
 	}
 }
 

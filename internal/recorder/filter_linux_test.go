@@ -52,7 +52,7 @@ func TestFilter(t *testing.T) {
 					want := uint32(unix.SECCOMP_RET_ALLOW)
 					switch {
 					case name == "getpriority" && arg0 == Mark,
-						!sections && a.calls()[uint64(nr)].messagesAt() >= 0,
+						!sections && a.calls()[uint64(nr)].hasMessages(),
 						!sections && name == "socketcall" && socketcalls[uint64(arg0)] != "":
 						want = unix.SECCOMP_RET_TRACE
 					}

@@ -15,8 +15,6 @@ type (
 		Call       string        `json:"call"`
 		Nr         uint64        `json:"nr"`
 		Socketcall bool          `json:"socketcall,omitempty"`
-		Section    int           `json:"section,omitempty"`
-		Args       []uint64      `json:"args,omitempty"` // of a call without messages
 		Socket     *jsonFile     `json:"socket,omitempty"`
 		Flags      []string      `json:"flags,omitempty"`
 		Messages   []jsonMessage `json:"messages,omitempty"`
@@ -83,23 +81,19 @@ func (c *Call) JSON(raw bool) ([]byte, error) {
 	if !raw {
 		return json.Marshal(call)
 	}
-	return json.Marshal(jsonRaw{call, jsonMemories(c.Entry.memory(c.Args)), jsonMemories(c.Exit.memory(c.Args))})
+	return json.Marshal(jsonRaw{call, jsonMemories(c.Entry.memory()), jsonMemories(c.Exit.memory())})
 }
 
 func (c *Call) json() *jsonCall {
 	j := &jsonCall{
 		PID: c.Process.PID, TID: c.Thread, Arch: c.Arch.Name, Call: c.Name(), Nr: c.Nr,
-		Socketcall: c.ViaSocketcall(), Section: c.Section, Errno: c.errorName(),
+		Socketcall: c.ViaSocketcall(), Errno: c.errorName(),
 	}
 	if !c.Unfinished {
 		j.Result = &c.Result
 	}
 	if c.Unread != nil {
 		j.Unread = c.Unread.Error()
-	}
-	if !c.hasMessages() {
-		j.Args = c.Registers[:c.usedRegisters()]
-		return j
 	}
 	socket := c.jsonFile(c.socket(), false)
 	j.Socket = &socket

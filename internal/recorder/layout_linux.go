@@ -1,9 +1,6 @@
 package recorder
 
-import (
-	"encoding/binary"
-	"slices"
-)
+import "encoding/binary"
 
 // order is the byte order of the recorded programs.
 var order = binary.NativeEndian
@@ -36,23 +33,16 @@ func (l layout) size() int {
 	return last.Offset + last.Size
 }
 
-// has reports whether the structure has a field.
-func (l layout) has(name string) bool {
-	return slices.ContainsFunc(l, func(f Field) bool { return f.Name == name })
-}
-
-// named returns the field with a name.
-func (l layout) named(name string) Field {
+// uint returns the value of a field in b, which may contain only part of the structure. It returns 0 if the structure has
+// no such field.
+func (l layout) uint(b []byte, name string) uint64 {
 	for _, f := range l {
 		if f.Name == name {
-			return f
+			return integer(f, b)
 		}
 	}
-	panic("no field " + name)
+	return 0
 }
-
-// uint returns the value of a field in b, which may contain only part of the structure.
-func (l layout) uint(b []byte, name string) uint64 { return integer(l.named(name), b) }
 
 // integer returns the value of a field of 4 or 8 bytes. Bytes that were not recorded are 0.
 func integer(f Field, b []byte) uint64 {
@@ -111,14 +101,6 @@ func (a *Arch) msghdr(many bool) layout {
 		return layouts[a.word].mmsghdr
 	}
 	return layouts[a.word].msghdr
-}
-
-// timespec returns the layout of a timeout.
-func (a *Arch) timespec(kind argKind) layout {
-	if kind == argTimeout64 {
-		return layouts[8].timespec
-	}
-	return layouts[a.word].timespec
 }
 
 func (a *Arch) iovec() layout   { return layouts[a.word].iovec }

@@ -3,9 +3,9 @@ package recorder
 // A Snapshot contains the memory that the arguments of a call point to, at the entry or at the
 // exit of the call.
 type Snapshot struct {
-	SocketcallArgs *Memory    // the arguments in the array of socketcall(2); nil for all other calls
-	Buffers        [6]*Memory // by argument; nil for arguments that are not pointers or not followed
-	Messages       []Message  // the msghdr, or one per mmsghdr
+	SocketcallArgs *Memory   // the arguments in the array of socketcall(2); nil for all other calls
+	Timeout        *Memory   // the timespec of a recvmmsg, in which the kernel stores the remaining time; nil without it
+	Messages       []Message // the msghdr, or one per mmsghdr
 }
 
 // A Message contains a msghdr or mmsghdr, and the memory that it points to.
@@ -68,7 +68,7 @@ const (
 	Payload                          // the buffer of one iovec
 	Address                          // msg_name
 	ControlData                      // msg_control
-	Buffer                           // the memory that an argument points to
+	Timeout                          // a timespec
 )
 
 func (k MemoryKind) String() string {
@@ -78,13 +78,12 @@ func (k MemoryKind) String() string {
 // A Memory describes a range of the program's memory at one moment.
 type Memory struct {
 	Kind    MemoryKind
-	Arg     int    // the argument that points to it
 	Message int    // the index of its message
 	Iovec   int    // of a payload: the index of its iovec
 	Addr    uint64 // its address
 	Size    uint64 // its length, according to the program
 	Data    []byte // the bytes that could be read; of a payload, at most Options.Limit
-	Used    uint64 // how many of its bytes the kernel reads (entry), or has read or written (exit); may exceed Data
+	Used    uint64 // how many bytes the kernel reads (entry), or has read or written (exit); may exceed Data
 	Sum     string // at the exit, of a payload: the SHA-256 of the transferred bytes after Data; see Options.Sum
 }
 
@@ -95,14 +94,6 @@ func (m *Memory) used() []byte { return m.Data[:min(uint64(len(m.Data)), m.Used)
 func (m *Memory) unread() uint64 {
 	recorded := uint64(len(m.Data))
 	return max(min(m.Size, m.Used), recorded) - recorded
-}
-
-// bytes returns the bytes of a buffer, or nil if there is no buffer.
-func (m *Memory) bytes() []byte {
-	if m == nil {
-		return nil
-	}
-	return m.Data
 }
 
 // headerUnread reports whether the header could not be read as a whole.
@@ -142,12 +133,12 @@ func (m *Message) payload() (data []byte, length int) {
 
 // memory returns all memory of the snapshot, in the order in which the recorder reads it. The
 // recorder reads a pointer or a length before the memory that depends on it.
-func (s *Snapshot) memory(args []Argument) (list []*Memory) {
-	if s.SocketcallArgs != nil {
-		list = append(list, s.SocketcallArgs)
+func (s *Snapshot) memory() (list []*Memory) {
+	for _, m := range []*Memory{s.SocketcallArgs, s.Timeout} {
+		if m != nil {
+			list = append(list, m)
+		}
 	}
-	list = append(list, s.buffers(args, false)...)
-	list = append(list, s.buffers(args, true)...)
 	for i := range s.Messages {
 		list = append(list, &s.Messages[i].Header.Memory)
 	}
@@ -156,18 +147,6 @@ func (s *Snapshot) memory(args []Argument) (list []*Memory) {
 	}
 	for i := range s.Messages {
 		list = append(list, s.Messages[i].pointees()...)
-	}
-	return list
-}
-
-// buffers returns the buffers that arguments point to. If lengthInMemory is true, it returns the
-// buffers whose length is stored in memory. Otherwise it returns the buffers whose length is itself
-// an argument.
-func (s *Snapshot) buffers(args []Argument, lengthInMemory bool) (list []*Memory) {
-	for i, b := range s.Buffers {
-		if b != nil && (args[i].kind == argLenp) == lengthInMemory {
-			list = append(list, b)
-		}
 	}
 	return list
 }
@@ -189,10 +168,7 @@ func (m *Message) pointees() (list []*Memory) {
 // clone returns a snapshot of the same memory with the same bytes, to be read again.
 func (s *Snapshot) clone() Snapshot {
 	var c Snapshot
-	c.SocketcallArgs = s.SocketcallArgs.clone()
-	for i, b := range s.Buffers {
-		c.Buffers[i] = b.clone()
-	}
+	c.SocketcallArgs, c.Timeout = s.SocketcallArgs.clone(), s.Timeout.clone()
 	for _, m := range s.Messages {
 		m.Payload = append([]Memory(nil), m.Payload...)
 		c.Messages = append(c.Messages, m)

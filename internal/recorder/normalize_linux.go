@@ -75,8 +75,8 @@ func (n *normalizer) name(a autobound) string {
 }
 
 // descriptor counts the descriptors of a process in the order in which they first appear in its calls,
-// and describes the file. It returns negative values unchanged. A descriptor that the call has created
-// or received counts as new, even if the same value was in use before. The value that the kernel
+// and describes the file. It returns negative values unchanged. A descriptor that the call has
+// received counts as new, even if the same value was in use before. The value that the kernel
 // assigns also depends on files that no recorded call uses.
 func (n *normalizer) descriptor(c *Call, fd int32, atExit bool) string {
 	if fd < 0 {

@@ -17,12 +17,16 @@ const (
 func (c *Call) Raw() string {
 	var out strings.Builder
 	fmt.Fprintf(&out, "  nr %d (%s), arguments", c.Nr, c.Arch.Name)
-	for i := range c.usedRegisters() {
-		fmt.Fprintf(&out, " %#x", c.Registers[i])
+	used := len(c.Args)
+	if c.ViaSocketcall() {
+		used = 2
+	}
+	for _, value := range c.Registers[:used] {
+		fmt.Fprintf(&out, " %#x", value)
 	}
 	out.WriteByte('\n')
-	exits := c.Exit.memory(c.Args) // empty if the call did not return
-	for i, entry := range c.Entry.memory(c.Args) {
+	exits := c.Exit.memory() // empty if the call did not return
+	for i, entry := range c.Entry.memory() {
 		fmt.Fprintf(&out, "  %s, %d bytes at %#x%s\n", c.title(entry), entry.Size, entry.Addr, recorded(entry))
 		exit := entry
 		if len(exits) > 0 {
@@ -31,17 +35,6 @@ func (c *Call) Raw() string {
 		c.writeMemory(&out, entry, exit)
 	}
 	return out.String()
-}
-
-// usedRegisters returns how many registers are arguments.
-func (c *Call) usedRegisters() int {
-	switch {
-	case c.ViaSocketcall():
-		return 2
-	case c.sig == nil:
-		return len(c.Registers)
-	}
-	return len(c.sig.params)
 }
 
 // recorded returns a note about how many bytes were recorded, or "" if all were.
@@ -55,11 +48,8 @@ func recorded(m *Memory) string {
 // title returns the name of the memory, such as "control" or, in an array of messages,
 // "message 2, payload 1".
 func (c *Call) title(m *Memory) string {
-	if m.Kind == Buffer && c.Args[m.Arg].kind.isTimeout() {
+	if m.Kind == Timeout {
 		return "timeout"
-	}
-	if m.Kind == Buffer {
-		return fmt.Sprintf("argument %d", m.Arg)
 	}
 	text := m.Kind.String()
 	if m.Kind == Payload && len(c.Entry.Messages[m.Message].Payload) > 1 {
@@ -122,10 +112,8 @@ func (c *Call) fields(s *Snapshot, m *Memory) []Field {
 	switch m.Kind {
 	case Header:
 		l.structure(c.headerLayout(), 0)
-	case Buffer:
-		if kind := c.Args[m.Arg].kind; kind.isTimeout() {
-			l.structure(c.Arch.timespec(kind), 0)
-		}
+	case Timeout:
+		l.structure(c.timespec(), 0)
 	case Iovecs:
 		for at := 0; at < len(m.Data); at += c.Arch.iovec().size() {
 			l.structure(c.Arch.iovec(), at)

@@ -12,7 +12,7 @@ import (
 const TextBytes = 32
 
 // Text returns the call as a line of text. The line contains the socket, the messages with their
-// control data, the flags and the result.
+// control data, the flags and the result. It does not contain the arguments of a call without messages.
 func (c *Call) Text() string { return string(c.AppendText(nil)) }
 
 // String returns the thread ID, followed by the result of Text.
@@ -28,7 +28,7 @@ func (c *Call) AppendText(b []byte) []byte {
 	b = append(b, c.Name()...)
 	b = append(b, '(')
 	if !c.hasMessages() {
-		b = c.appendArguments(b)
+		b = append(b, "…"...)
 	} else {
 		b = c.appendFD(b, c.socket(), false)
 		b = append(b, ", "...)
@@ -59,8 +59,6 @@ func (c *Call) appendResult(b []byte) []byte {
 	case c.Errno != 0:
 		b = append(b, "-1 "...)
 		b = append(b, c.errorName()...)
-	case c.createsFD():
-		b = c.appendFD(b, int32(c.Result), true)
 	default:
 		b = strconv.AppendInt(b, c.Result, 10)
 	}
@@ -82,36 +80,6 @@ func appendReceivedFlags(b []byte, m *Message) []byte {
 	}
 	b = append(b, ' ')
 	return append(b, FlagText(m.ReceivedFlags)...)
-}
-
-// appendArguments appends the arguments of a call without messages.
-func (c *Call) appendArguments(b []byte) []byte {
-	if c.sig == nil {
-		return append(b, "…"...)
-	}
-	for i, a := range c.Args {
-		if i > 0 {
-			b = append(b, ", "...)
-		}
-		switch a.kind {
-		case argFD:
-			b = c.appendFD(b, int32(a.Value), false)
-		case argInt, argPID:
-			b = strconv.AppendInt(b, int64(int32(a.Value)), 10)
-		case argFlags:
-			b = append(b, FlagText(uint32(a.Value))...)
-		case argStr, argBuf, argOut, argLenp:
-			memory := c.Exit.Buffers[i]
-			if a.kind == argStr || memory == nil {
-				memory = c.Entry.Buffers[i]
-			}
-			b = appendPayload(b, memory.bytes(), -1)
-		default:
-			b = append(b, "0x"...)
-			b = strconv.AppendUint(b, a.Value, 16)
-		}
-	}
-	return b
 }
 
 // appendFD appends a descriptor, such as 3<unix stream socket:[4711]>.
@@ -271,12 +239,8 @@ func (c *Call) appendPassedFD(b []byte, fd int32) []byte {
 	return b
 }
 
-// appendPayload appends the beginning of a payload and, if the payload is longer, its length. If
-// length is -1, data is the whole payload.
+// appendPayload appends the beginning of a payload and, if the payload is longer, its length.
 func appendPayload(b, data []byte, length int) []byte {
-	if length < 0 {
-		length = len(data)
-	}
 	shown := data[:min(len(data), TextBytes)]
 	b = strconv.AppendQuoteToASCII(b, string(shown))
 	if len(shown) < length {

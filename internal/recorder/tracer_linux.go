@@ -16,7 +16,8 @@ type Options struct {
 	// Handle, if set, is called with each call at its exit. Record and Attach then return no calls.
 	// The thread that made the call is stopped until Handle returns.
 	Handle func(*Call)
-	// Sections records all calls between marks, and no other calls.
+	// Sections records all calls between marks, and no other calls. It leaves Call.Files empty, because looking up the
+	// files of all descriptors takes most of the time of a recording.
 	Sections bool
 	// NoFilter stops the program at each of its system calls instead of installing a filter.
 	NoFilter bool
@@ -27,9 +28,6 @@ type Options struct {
 	Limit int
 	// Sum records a checksum of the payload bytes after Limit that the kernel sends or receives.
 	Sum bool
-	// NoFiles leaves Call.Files empty. Looking up the files of all descriptors takes most of the time of
-	// a recording.
-	NoFiles bool
 	// Outcome, if set, is called for each received descriptor that is still open when its process ends,
 	// or that an execve passes on. Its process is stopped until Outcome returns. The process of a
 	// descriptor table that several processes share is the last one that ends. Outcome is not called
@@ -346,10 +344,10 @@ func (t *tracer) enter(th *thread, info *syscallInfo) {
 	c := &Call{Process: th.process, Thread: th.tid, Arch: arch, Nr: nr, Section: th.section, sig: sig, seq: t.seq}
 	t.seq++
 	copy(c.Registers[:], args)
-	c.setArguments(c.Registers)
-	if t.o.Sections || c.hasMessages() || c.ViaSocketcall() {
-		c.decodeEntry(&t.reader)
+	if sig != nil {
+		c.Args = slices.Clone(c.Registers[:len(sig.params)])
 	}
+	c.decodeEntry(&t.reader)
 	if !t.o.Sections && !c.hasMessages() {
 		return
 	}
@@ -357,7 +355,7 @@ func (t *tracer) enter(th *thread, info *syscallInfo) {
 		th.inside = false // do not stop at its exit
 		return
 	}
-	if !t.o.NoFiles {
+	if !t.o.Sections {
 		c.lookUpEntry(&t.lookup)
 	}
 	th.call = c
@@ -386,7 +384,7 @@ func (t *tracer) leave(th *thread, info *syscallInfo) {
 		}
 	}
 	c.decodeExit(&t.reader)
-	if !t.o.NoFiles {
+	if !t.o.Sections {
 		c.lookUpExit(&t.lookup)
 	}
 	t.noteReceived(th, c)

@@ -67,8 +67,7 @@ func (w walk) record(path string) (*recording, error) {
 	// system calls of its own.
 	cmd.Env = []string{"GOGC=off", "GODEBUG=asyncpreemptoff=1", "GOMAXPROCS=2"}
 	cmd.Stdout, cmd.Stderr = &out, &errs
-	// The files need not be looked up, because the walk prints what each descriptor refers to.
-	calls, err := recorder.Record(cmd, recorder.Options{Sections: true, NoFiles: true})
+	calls, err := recorder.Record(cmd, recorder.Options{Sections: true})
 	var exit *recorder.ExitError
 	if err != nil && !errors.As(err, &exit) {
 		return nil, err
