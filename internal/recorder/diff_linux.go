@@ -277,7 +277,7 @@ func (cmp *comparison) result() bool {
 	p := register(uint64(a.Result), uint64(b.Result))
 	switch {
 	case a.Unfinished != b.Unfinished || a.Errno != b.Errno:
-		return cmp.differ("the result", p, string(a.appendResult(nil)), string(b.appendResult(nil)))
+		return cmp.differ("the result", p, a.resultText(), b.resultText())
 	case a.Errno != 0 || a.Unfinished:
 		return false
 	case a.sig != nil && a.sig.result == argPID:

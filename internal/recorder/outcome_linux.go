@@ -3,7 +3,7 @@ package recorder
 import (
 	"encoding/hex"
 	"encoding/json"
-	"strconv"
+	"fmt"
 	"strings"
 	"unicode/utf8"
 )
@@ -43,39 +43,23 @@ type Outcome struct {
 
 // Text returns the outcome as a line of text.
 func (o *Outcome) Text() string {
-	var b []byte
+	event := "exit"
 	if o.Exec {
-		b = append(b, "exec"...)
-		if o.Program != "" {
-			b = append(b, ' ')
-			b = appendName(b, o.Program)
-		}
-	} else {
-		b = append(b, "exit"...)
+		event = "exec"
 	}
-	b = append(b, ": "...)
-	b = append(b, o.state()...)
-	b = append(b, ' ')
-	b = o.File.appendText(b)
+	if o.Program != "" {
+		event += " " + quotedName(o.Program)
+	}
 	r := &o.Receipt
+	moved, receiver := "", ""
 	if r.FD != o.File.FD {
-		b = append(b, ", received as "...)
-		b = strconv.AppendInt(b, int64(r.FD), 10)
+		moved = fmt.Sprintf(", received as %d", r.FD)
 	}
-	b = append(b, ", descriptor "...)
-	b = strconv.AppendInt(b, int64(r.Index), 10)
-	b = append(b, " of "...)
-	b = strconv.AppendInt(b, int64(r.Count), 10)
-	b = append(b, " from "...)
-	b = append(b, r.Call...)
-	b = append(b, '(')
-	b = r.Socket.appendText(b)
-	b = append(b, ')')
 	if r.Process != o.Process {
-		b = append(b, " of process "...)
-		b = strconv.AppendInt(b, int64(r.Process.PID), 10)
+		receiver = fmt.Sprintf(" of process %d", r.Process.PID)
 	}
-	return string(b)
+	return fmt.Sprintf("%s: %s %s%s, descriptor %d of %d from %s(%s)%s",
+		event, o.state(), o.File.text(), moved, r.Index, r.Count, r.Call, r.Socket.text(), receiver)
 }
 
 // state returns whether the descriptor was open, in words.

@@ -1,6 +1,7 @@
 package recorder
 
 import (
+	"encoding/hex"
 	"fmt"
 	"strconv"
 	"strings"
@@ -13,31 +14,20 @@ const TextBytes = 32
 
 // Text returns the call as a line of text. The line contains the socket, the messages with their
 // control data, the flags and the result. It does not contain the arguments of a call without messages.
-func (c *Call) Text() string { return string(c.AppendText(nil)) }
+func (c *Call) Text() string {
+	name, arguments := c.Name(), "…"
+	if c.ViaSocketcall() {
+		name = "socketcall " + name
+	}
+	if c.hasMessages() {
+		arguments = c.fdText(c.socket(), false) + ", " + c.messagesText() + ", " + FlagText(c.flags())
+	}
+	return name + "(" + arguments + ") = " + c.resultText()
+}
 
 // String returns the thread ID, followed by the result of Text.
 func (c *Call) String() string {
 	return fmt.Sprintf("%d %s", c.Thread, c.Text())
-}
-
-// AppendText appends the call as a line.
-func (c *Call) AppendText(b []byte) []byte {
-	if c.ViaSocketcall() && c.hasMessages() {
-		b = append(b, "socketcall "...)
-	}
-	b = append(b, c.Name()...)
-	b = append(b, '(')
-	if !c.hasMessages() {
-		b = append(b, "…"...)
-	} else {
-		b = c.appendFD(b, c.socket(), false)
-		b = append(b, ", "...)
-		b = c.appendMessages(b)
-		b = append(b, ", "...)
-		b = append(b, FlagText(c.flags())...)
-	}
-	b = append(b, ") = "...)
-	return c.appendResult(b)
 }
 
 // errorName returns the name of the errno, and "" if the call did not fail.
@@ -51,230 +41,181 @@ func (c *Call) errorName() string {
 	return errnoName(c.Errno)
 }
 
-// appendResult appends the result or the errno, and the flags of a received message.
-func (c *Call) appendResult(b []byte) []byte {
+// resultText returns the result or the errno, and the flags of a received message.
+func (c *Call) resultText() string {
+	text := strconv.FormatInt(c.Result, 10)
 	switch {
 	case c.Unfinished:
-		b = append(b, "? unfinished"...)
+		text = "? unfinished"
 	case c.Errno != 0:
-		b = append(b, "-1 "...)
-		b = append(b, c.errorName()...)
-	default:
-		b = strconv.AppendInt(b, c.Result, 10)
+		text = "-1 " + c.errorName()
 	}
 	if c.hasMessages() && !c.batch() && c.received(0) {
-		b = appendReceivedFlags(b, c.message(0))
+		text += c.message(0).receivedFlagText()
 	}
 	if c.Unread != nil {
-		b = append(b, " (memory not read: "...)
-		b = append(b, c.Unread.Error()...)
-		b = append(b, ')')
+		text += fmt.Sprintf(" (memory not read: %v)", c.Unread)
 	}
-	return b
+	return text
 }
 
-// appendReceivedFlags appends msg_flags, unless it is 0.
-func appendReceivedFlags(b []byte, m *Message) []byte {
+// receivedFlagText returns msg_flags after a space, and "" if it is 0.
+func (m *Message) receivedFlagText() string {
 	if m.ReceivedFlags == 0 {
-		return b
+		return ""
 	}
-	b = append(b, ' ')
-	return append(b, FlagText(m.ReceivedFlags)...)
+	return " " + FlagText(m.ReceivedFlags)
 }
 
-// appendFD appends a descriptor, such as 3<unix stream socket:[4711]>.
-func (c *Call) appendFD(b []byte, fd int32, atExit bool) []byte {
+// fdText returns a descriptor, such as 3<unix stream socket:[4711]>.
+func (c *Call) fdText(fd int32, atExit bool) string {
 	f := c.file(fd, atExit)
 	if f == nil {
-		return strconv.AppendInt(b, int64(fd), 10)
+		return strconv.Itoa(int(fd))
 	}
-	return f.appendText(b)
+	return f.text()
 }
 
-// appendText appends the descriptor and its description.
-func (f *File) appendText(b []byte) []byte {
-	b = strconv.AppendInt(b, int64(f.FD), 10)
-	b = append(b, '<')
+// text returns the descriptor and its description.
+func (f *File) text() string {
+	var text string
 	switch {
 	case !f.Open() && f.Errno != 0:
-		b = append(b, "not looked up: "...)
-		b = append(b, errnoName(f.Errno)...)
+		text = "not looked up: " + errnoName(f.Errno)
 	case !f.Open():
-		b = append(b, "not open"...)
+		text = "not open"
 	case strings.HasPrefix(f.Name, f.Kind+":"), f.Kind == "memfd", strings.HasPrefix(f.Name, "anon_inode:"):
-		b = appendName(b, f.Name)
+		text = quotedName(f.Name)
 	default:
-		b = append(b, f.Kind...)
-		b = append(b, ' ')
-		b = appendName(b, f.Name)
+		text = f.Kind + " " + quotedName(f.Name)
 	}
 	if f.Access != "" {
-		b = append(b, ", "...)
-		b = append(b, f.Access...)
+		text += ", " + f.Access
 	}
-	return append(b, '>')
+	return fmt.Sprintf("%d<%s>", f.FD, text)
 }
 
-// appendName appends a name. The program can choose any name. appendName therefore quotes a name
-// that a reader could mistake for other text, or that a CI server could mistake for a command
-// such as "##[command]".
-func appendName(b []byte, name string) []byte {
-	start := len(b)
-	b = strconv.AppendQuoteToASCII(b, name)
-	if string(b[start+1:len(b)-1]) == name && !strings.ContainsAny(name, "<>,#") {
-		return append(b[:start], name...)
+// quotedName quotes a name that a reader could mistake for other text, or that a CI server could mistake for a command
+// such as "##[command]". The program can choose any name.
+func quotedName(name string) string {
+	quoted := strconv.QuoteToASCII(name)
+	if quoted == `"`+name+`"` && !strings.ContainsAny(name, "<>,#") {
+		return name
 	}
-	return b
+	return quoted
 }
 
-func (c *Call) appendMessages(b []byte) []byte {
+func (c *Call) messagesText() string {
 	if !c.batch() {
-		return c.appendMessage(b, 0)
+		return c.messageText(0)
 	}
-	b = append(b, '[')
+	var list []string
 	for i := range c.Entry.Messages {
-		if i > 0 {
-			b = append(b, ", "...)
-		}
-		b = append(b, '{')
-		b = c.appendMessage(b, i)
+		text := c.messageText(i)
 		if i < c.transferred() {
-			b = append(b, ", "...)
-			b = strconv.AppendInt(b, int64(c.Exit.Messages[i].Bytes), 10)
-			b = appendReceivedFlags(b, &c.Exit.Messages[i])
+			m := &c.Exit.Messages[i]
+			text += fmt.Sprintf(", %d%s", m.Bytes, m.receivedFlagText())
 		}
-		b = append(b, '}')
+		list = append(list, "{"+text+"}")
 	}
-	return append(b, ']')
+	return "[" + strings.Join(list, ", ") + "]"
 }
 
-// appendMessage appends the payload, the address and the control data that were sent or received. If a
-// receive returned no message, it appends the capacity of the buffers instead.
-func (c *Call) appendMessage(b []byte, i int) []byte {
+// messageText returns the payload, the address and the control data that were sent or received. If a
+// receive returned no message, it returns the capacity of the buffers instead.
+func (c *Call) messageText(i int) string {
 	entry := &c.Entry.Messages[i]
 	if entry.headerUnread() {
-		return append(b, "msghdr unreadable"...)
+		return "msghdr unreadable"
 	}
 	if c.receives() && !c.received(i) {
-		b = append(b, "room for "...)
-		b = strconv.AppendUint(b, entry.capacity(), 10)
-		b = append(b, "+"...)
-		return strconv.AppendUint(b, entry.Header.ControlLen, 10)
+		return fmt.Sprintf("room for %d+%d", entry.capacity(), entry.Header.ControlLen)
 	}
 	m := c.message(i)
 	payload, length := m.payload()
-	b = appendPayload(b, payload, length)
+	shown := payload[:min(len(payload), TextBytes)]
+	text := strconv.QuoteToASCII(string(shown))
+	if len(shown) < length {
+		text += fmt.Sprintf("… of %d", length)
+	}
 	if name := m.Address.used(); len(name) > 0 {
-		b = append(b, ", name "...)
-		b = appendAddress(b, name)
+		text += ", name " + addressText(name)
 	}
 	for i := range m.Control.Cmsgs {
-		b = append(b, ", "...)
-		b = c.appendCmsg(b, &m.Control.Cmsgs[i])
+		text += ", " + c.cmsgText(&m.Control.Cmsgs[i])
 	}
 	if len(m.Control.Rest) > 0 {
-		b = append(b, ", control "...)
-		b = appendHex(b, m.Control.Rest, TextBytes)
+		text += ", control " + hexText(m.Control.Rest)
 	}
 	if n := m.Control.unread(); n > 0 {
-		b = append(b, ", control unreadable ("...)
-		b = strconv.AppendUint(b, n, 10)
-		b = append(b, " bytes)"...)
+		text += fmt.Sprintf(", control unreadable (%d bytes)", n)
 	}
-	return b
+	return text
 }
 
-// appendCmsg appends a control message.
-func (c *Call) appendCmsg(b []byte, m *Cmsg) []byte {
+// cmsgText returns a control message.
+func (c *Call) cmsgText(m *Cmsg) string {
+	name := typeName(m.Level, m.Type) + " "
 	if m.Level != unix.SOL_SOCKET {
-		b = append(b, levelName(m.Level)...)
-		b = append(b, ' ')
+		name = levelName(m.Level) + " " + name
 	}
-	b = append(b, typeName(m.Level, m.Type)...)
-	b = append(b, ' ')
+	cred, isCred := m.credentials()
 	switch {
 	case m.isRights():
-		b = append(b, '[')
-		for i, fd := range m.FDs[:min(len(m.FDs), maxRights)] {
-			if i > 0 {
-				b = append(b, ", "...)
-			}
-			b = c.appendPassedFD(b, fd)
+		var list []string
+		for _, fd := range m.FDs[:min(len(m.FDs), maxRights)] {
+			list = append(list, c.passedFDText(fd))
 		}
 		if len(m.FDs) > maxRights {
-			b = append(b, ", … of "...)
-			b = strconv.AppendInt(b, int64(len(m.FDs)), 10)
+			list = append(list, fmt.Sprintf("… of %d", len(m.FDs)))
 		}
-		return append(b, ']')
+		return name + "[" + strings.Join(list, ", ") + "]"
 	case m.isPIDFD() && len(m.Data) == 4:
-		return c.appendPassedFD(b, m.FDs[0])
+		return name + c.passedFDText(m.FDs[0])
+	case isCred:
+		return name + fmt.Sprintf("{pid=%d, uid=%d, gid=%d}", cred.PID, cred.UID, cred.GID)
+	case m.isSecurity():
+		return name + strconv.QuoteToASCII(strings.TrimRight(string(m.Data), "\x00"))
 	}
-	if cred, ok := m.credentials(); ok {
-		b = append(b, "{pid="...)
-		b = strconv.AppendInt(b, int64(cred.PID), 10)
-		b = append(b, ", uid="...)
-		b = strconv.AppendInt(b, int64(cred.UID), 10)
-		b = append(b, ", gid="...)
-		b = strconv.AppendInt(b, int64(cred.GID), 10)
-		return append(b, '}')
-	}
-	if m.isSecurity() {
-		return strconv.AppendQuoteToASCII(b, strings.TrimRight(string(m.Data), "\x00"))
-	}
-	return appendHex(b, m.Data, TextBytes)
+	return name + hexText(m.Data)
 }
 
-// appendPassedFD appends a descriptor in a message and, if it was received, whether it is
+// passedFDText returns a descriptor in a message and, if it was received, whether it is
 // close-on-exec.
-func (c *Call) appendPassedFD(b []byte, fd int32) []byte {
-	b = c.appendFD(b, fd, c.receives())
+func (c *Call) passedFDText(fd int32) string {
+	text := c.fdText(fd, c.receives())
 	f := c.file(fd, c.receives())
 	switch {
 	case !c.receives() || f == nil:
 	case f.CloseOnExec:
-		b = append(b, " close-on-exec"...)
+		text += " close-on-exec"
 	case f.Errno != 0:
-		b = append(b, " close-on-exec unknown"...)
+		text += " close-on-exec unknown"
 	}
-	return b
+	return text
 }
 
-// appendPayload appends the beginning of a payload and, if the payload is longer, its length.
-func appendPayload(b, data []byte, length int) []byte {
-	shown := data[:min(len(data), TextBytes)]
-	b = strconv.AppendQuoteToASCII(b, string(shown))
-	if len(shown) < length {
-		b = append(b, "… of "...)
-		b = strconv.AppendInt(b, int64(length), 10)
+// hexText returns the first bytes in hexadecimal, and the length if there are more.
+func hexText(data []byte) string {
+	text := hex.EncodeToString(data[:min(len(data), TextBytes)])
+	if len(data) > TextBytes {
+		text += fmt.Sprintf("… of %d", len(data))
 	}
-	return b
+	return text
 }
 
-// appendHex appends at most the given number of bytes in hexadecimal, and the length if there are more.
-func appendHex(b, data []byte, most int) []byte {
-	const digits = "0123456789abcdef"
-	for _, v := range data[:min(len(data), most)] {
-		b = append(b, digits[v>>4], digits[v&15])
-	}
-	if len(data) > most {
-		b = append(b, "… of "...)
-		b = strconv.AppendInt(b, int64(len(data)), 10)
-	}
-	return b
-}
-
-// appendAddress appends a socket address: the path or abstract name of a Unix socket.
-func appendAddress(b, name []byte) []byte {
+// addressText returns a socket address: the path or abstract name of a Unix socket.
+func addressText(name []byte) string {
 	if len(name) < 2 || order.Uint16(name) != unix.AF_UNIX {
-		return appendHex(b, name, TextBytes)
+		return hexText(name)
 	}
 	path := string(name[2:])
 	switch {
 	case path == "":
-		return append(b, "none"...)
+		return "none"
 	case path[0] == 0:
-		return strconv.AppendQuoteToASCII(b, "@"+path[1:])
+		return strconv.QuoteToASCII("@" + path[1:])
 	}
 	path, _, _ = strings.Cut(path, "\x00")
-	return strconv.AppendQuoteToASCII(b, path)
+	return strconv.QuoteToASCII(path)
 }
