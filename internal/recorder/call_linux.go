@@ -30,6 +30,14 @@ func (p *Process) addChild(child *Process) {
 	p.children++
 }
 
+// path returns the place of the process in the tree: 0, 1 is the second child of the first root.
+func (p *Process) path() []int {
+	if p.parent == nil {
+		return []int{p.order}
+	}
+	return append(p.parent.path(), p.order)
+}
+
 // A Call is one system call, decoded. Its fields must not be changed.
 type Call struct {
 	Process *Process

@@ -2,7 +2,9 @@ package recorder
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -121,45 +123,18 @@ func (n *normalizer) descriptor(c *Call, fd int32, atExit bool) string {
 // callsByProcess groups calls by process, in the order of the process tree. It leaves out processes
 // without calls, so that it does not matter whether a shell starts the command.
 func callsByProcess(calls []Call) [][]*Call {
-	var streams [][]*Call
-	index := map[*Process]int{}
+	of := map[*Process][]*Call{}
 	for i := range calls {
 		c := &calls[i]
-		at, ok := index[c.Process]
-		if !ok {
-			at = len(streams)
-			index[c.Process] = at
-			streams = append(streams, nil)
-		}
-		streams[at] = append(streams[at], c)
+		of[c.Process] = append(of[c.Process], c)
 	}
-	position := treeOrder(index)
-	slices.SortFunc(streams, func(a, b []*Call) int { return position[a[0].Process] - position[b[0].Process] })
+	streams := slices.SortedFunc(maps.Values(of), func(a, b []*Call) int {
+		return cmp.Or(slices.Compare(a[0].Process.path(), b[0].Process.path()), a[0].seq-b[0].seq)
+	})
 	for i := range streams {
 		streams[i] = withoutRestarted(streams[i])
 	}
 	return streams
-}
-
-// treeOrder returns the positions of the processes and their ancestors in the order of the tree. A
-// process precedes its children, and children are in the order in which they were created.
-func treeOrder(processes map[*Process]int) map[*Process]int {
-	children, seen := map[*Process][]*Process{}, map[*Process]bool{}
-	for p := range processes {
-		for ; p != nil && !seen[p]; p = p.parent {
-			seen[p] = true
-			children[p.parent] = append(children[p.parent], p)
-		}
-	}
-	position := map[*Process]int{}
-	for next := []*Process{nil}; len(next) > 0; {
-		p := next[len(next)-1]
-		next = next[:len(next)-1]
-		position[p] = len(position)
-		slices.SortFunc(children[p], func(a, b *Process) int { return b.order - a.order })
-		next = append(next, children[p]...)
-	}
-	return position
 }
 
 // withoutRestarted replaces each call that a signal interrupted with the call that restarted it,

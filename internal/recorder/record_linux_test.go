@@ -143,14 +143,6 @@ func TestBatch(t *testing.T) {
 	}
 }
 
-// path returns the place of a process in the tree: 0, 1 is the second child of the first root.
-func (p *Process) path() []int {
-	if p.parent == nil {
-		return []int{p.order}
-	}
-	return append(p.parent.path(), p.order)
-}
-
 func TestTree(t *testing.T) {
 	ways(t, func(t *testing.T, o Options) {
 		calls, _ := recordChild(t, childCommand("fork"), o)
