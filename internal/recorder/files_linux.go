@@ -2,6 +2,7 @@ package recorder
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"os"
 	"strconv"
@@ -118,26 +119,16 @@ func (l *lookup) kind(tid int, fd int32, name string) string {
 
 func fileKind(path, name string) string {
 	var st unix.Stat_t
-	if unix.Stat(path, &st) != nil {
-		return "file"
-	}
-	switch st.Mode & unix.S_IFMT {
-	case unix.S_IFREG:
-		return "regular"
-	case unix.S_IFDIR:
-		return "directory"
-	case unix.S_IFCHR:
-		return "character device"
-	case unix.S_IFBLK:
-		return "block device"
-	case unix.S_IFIFO:
-		return "fifo"
-	case unix.S_IFSOCK:
-		return "socket file"
-	case 0:
+	err := unix.Stat(path, &st)
+	if err == nil && st.Mode&unix.S_IFMT == 0 {
 		return procfs.Kind(name, true)
 	}
-	return "file"
+	return cmp.Or(fileKinds[st.Mode&unix.S_IFMT], "file")
+}
+
+var fileKinds = map[uint32]string{
+	unix.S_IFREG: "regular", unix.S_IFDIR: "directory", unix.S_IFCHR: "character device",
+	unix.S_IFBLK: "block device", unix.S_IFIFO: "fifo", unix.S_IFSOCK: "socket file",
 }
 
 // socketKind returns the kind of a socket: its protocol, and for a Unix socket also its type, which is

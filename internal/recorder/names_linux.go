@@ -1,7 +1,8 @@
 package recorder
 
 import (
-	"strconv"
+	"cmp"
+	"fmt"
 	"strings"
 	"syscall"
 
@@ -9,10 +10,7 @@ import (
 )
 
 func errnoName(e syscall.Errno) string {
-	if name := unix.ErrnoName(e); name != "" {
-		return name
-	}
-	return "errno " + strconv.Itoa(int(e))
+	return cmp.Or(unix.ErrnoName(e), fmt.Sprintf("errno %d", int(e)))
 }
 
 // messageFlags are the MSG_ flags of linux/socket.h, which are the same on all architectures.
@@ -55,7 +53,7 @@ func flagNames(flags uint32) []string {
 		}
 	}
 	if flags != 0 {
-		names = append(names, "0x"+strconv.FormatUint(uint64(flags), 16))
+		names = append(names, fmt.Sprintf("%#x", flags))
 	}
 	return names
 }
@@ -69,42 +67,24 @@ func FlagText(flags uint32) string {
 }
 
 func levelName(level int32) string {
-	switch level {
-	case unix.SOL_SOCKET:
-		return "SOL_SOCKET"
-	case unix.IPPROTO_IP:
-		return "SOL_IP"
-	case unix.IPPROTO_IPV6:
-		return "SOL_IPV6"
-	case unix.IPPROTO_TCP:
-		return "SOL_TCP"
-	case unix.IPPROTO_UDP:
-		return "SOL_UDP"
-	case unix.SOL_NETLINK:
-		return "SOL_NETLINK"
-	}
-	return "level " + strconv.Itoa(int(level))
+	return cmp.Or(levelNames[level], fmt.Sprintf("level %d", level))
+}
+
+var levelNames = map[int32]string{
+	unix.SOL_SOCKET: "SOL_SOCKET", unix.IPPROTO_IP: "SOL_IP", unix.IPPROTO_IPV6: "SOL_IPV6",
+	unix.IPPROTO_TCP: "SOL_TCP", unix.IPPROTO_UDP: "SOL_UDP", unix.SOL_NETLINK: "SOL_NETLINK",
 }
 
 // typeName returns the name of a type of SOL_SOCKET, and the value of a type of any other level.
 func typeName(level, typ int32) string {
-	if level == unix.SOL_SOCKET {
-		switch typ {
-		case unix.SCM_RIGHTS:
-			return "SCM_RIGHTS"
-		case unix.SCM_CREDENTIALS:
-			return "SCM_CREDENTIALS"
-		case scmSecurity:
-			return "SCM_SECURITY"
-		case unix.SCM_PIDFD:
-			return "SCM_PIDFD"
-		case unix.SO_TIMESTAMP:
-			return "SCM_TIMESTAMP"
-		case unix.SO_TIMESTAMPNS:
-			return "SCM_TIMESTAMPNS"
-		case unix.SO_TIMESTAMPING:
-			return "SCM_TIMESTAMPING"
-		}
+	if name := typeNames[typ]; level == unix.SOL_SOCKET && name != "" {
+		return name
 	}
-	return "type " + strconv.Itoa(int(typ))
+	return fmt.Sprintf("type %d", typ)
+}
+
+var typeNames = map[int32]string{
+	unix.SCM_RIGHTS: "SCM_RIGHTS", unix.SCM_CREDENTIALS: "SCM_CREDENTIALS", scmSecurity: "SCM_SECURITY",
+	unix.SCM_PIDFD: "SCM_PIDFD", unix.SO_TIMESTAMP: "SCM_TIMESTAMP",
+	unix.SO_TIMESTAMPNS: "SCM_TIMESTAMPNS", unix.SO_TIMESTAMPING: "SCM_TIMESTAMPING",
 }
