@@ -101,19 +101,12 @@ func without(list, other []comparedOutcome) (rest []comparedOutcome) {
 }
 
 func (o comparedOutcome) difference(a, b *recordedPlaces, textA, textB string) *Difference {
-	streamA, streamB := at(a.streams, o.process), at(b.streams, o.process)
-	d := &Difference{
-		Process: o.process + 1, Call: o.call + 1,
+	streamA, streamB := a.streams[o.process], b.streams[o.process]
+	return &Difference{
+		Process: o.process + 1, Call: o.call + 1, A: streamA[o.call], B: streamB[o.call],
 		Threads: severalThreads(streamA) || severalThreads(streamB),
 		Several: len(a.streams) > 1,
 		Field:   fmt.Sprintf("received descriptor %d at %s", o.descriptor, o.event),
 		TextA:   textA, TextB: textB,
 	}
-	if o.call < len(streamA) {
-		d.A = streamA[o.call]
-	}
-	if o.call < len(streamB) {
-		d.B = streamB[o.call]
-	}
-	return d
 }
