@@ -31,9 +31,8 @@ func answer(k uint32) unix.SockFilter {
 }
 
 // filter returns the BPF program that stops a thread at the calls to record and at marks (see the package
-// comment). If only sections are to be recorded, the BPF program stops a thread only at the marks around
-// them, and the tracer stops it at every call in between.
-func filter(sections bool) []unix.SockFilter {
+// comment). The tracer stops a thread at every call of a section.
+func filter() []unix.SockFilter {
 	trace, allow := answer(unix.SECCOMP_RET_TRACE), answer(unix.SECCOMP_RET_ALLOW)
 	prog := []unix.SockFilter{load(offArch)}
 	for _, a := range recordable {
@@ -51,14 +50,12 @@ func filter(sections bool) []unix.SockFilter {
 			block = append(block, allow)
 		}
 		firstArgument("getpriority", Mark)
-		if !sections {
-			for _, name := range ancillary {
-				if nr := a.syscallNumber(name); nr != none {
-					block = append(block, unless(uint32(nr), 1), trace)
-				}
+		for _, name := range ancillary {
+			if nr := a.syscallNumber(name); nr != none {
+				block = append(block, unless(uint32(nr), 1), trace)
 			}
-			firstArgument("socketcall", 16, 17, 19, 20)
 		}
+		firstArgument("socketcall", 16, 17, 19, 20)
 		block = append(block, allow)
 		prog = append(prog, unless(a.audit, len(block)))
 		prog = append(prog, block...)

@@ -118,26 +118,20 @@ const (
 	noFilter   = "none"
 	mayFilter  = "filter"
 	noNewPrivs = "no-new-privs" // set no_new_privs for the filter
-	atMarks    = "-marks"       // suffix: the filter for sections
 )
 
 // filterMode returns how the stub can install a filter without costing the command any privileges.
 // Without CAP_SYS_ADMIN a filter requires no_new_privs. If the tracer lacks CAP_SYS_PTRACE, setting
 // no_new_privs makes no difference, because a traced program then gains no privileges through execve anyway.
 func (t *tracer) filterMode() string {
-	mode := noFilter
 	switch {
 	case t.o.NoFilter:
-		return mode
 	case capable(unix.CAP_SYS_ADMIN):
-		mode = mayFilter
+		return mayFilter
 	case !capable(unix.CAP_SYS_PTRACE):
-		mode = noNewPrivs
+		return noNewPrivs
 	}
-	if t.o.Sections {
-		mode += atMarks
-	}
-	return mode
+	return noFilter
 }
 
 // ready is set by Main.
@@ -177,13 +171,12 @@ func stub(mode, deathSignal, path string, args []string) error {
 	if err := setDeathSignal(unix.Signal(signal)); err != nil {
 		return err
 	}
-	mode, sections := strings.CutSuffix(mode, atMarks)
 	if mode == noNewPrivs {
 		if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
 			mode = noFilter
 		}
 	}
-	if mode != noFilter && install(filter(sections)) == nil {
+	if mode != noFilter && install(filter()) == nil {
 		// Make a call that the filter stops. The first such stop shows the tracer that the filter
 		// is installed.
 		_, _ = unix.Getpriority(Mark, 0)
