@@ -44,29 +44,21 @@ type Options struct {
 
 // A tracer must always be used on the same operating system thread.
 type tracer struct {
-	o       Options
-	mode    resumeMode
-	reader  reader
-	lookup  lookup
-	threads map[int]*thread
-	dead    *thread // the last thread that has ended
-	queue   []change
-	calls   []Call
-	seq     int
+	o        Options
+	filtered bool // the command has a filter
+	reader   reader
+	lookup   lookup
+	threads  map[int]*thread
+	dead     *thread // the last thread that has ended
+	queue    []change
+	calls    []Call
+	seq      int
 
 	process  *os.Process // the one that Record started
 	starting bool        // the process is still the stub
 	ending   bool        // record nothing more
 	status   unix.WaitStatus
 }
-
-// resumeMode determines how far a thread runs while it is outside calls and sections.
-type resumeMode int
-
-const (
-	toFilter  resumeMode = unix.PTRACE_CONT    // up to a call that the filter stops
-	toSyscall resumeMode = unix.PTRACE_SYSCALL // up to the next call
-)
 
 type thread struct {
 	tid      int
@@ -84,7 +76,7 @@ func newTracer(o Options) *tracer {
 	if limit <= 0 {
 		limit = defaultLimit
 	}
-	return &tracer{o: o, mode: toSyscall, reader: reader{limit, o.Sum}, threads: map[int]*thread{}}
+	return &tracer{o: o, reader: reader{limit, o.Sum}, threads: map[int]*thread{}}
 }
 
 // add adds a thread of a process, which uses a descriptor table.
@@ -182,7 +174,7 @@ func (t *tracer) handle(tid int, status unix.WaitStatus) error {
 		return t.resume(th, sig)
 	case unix.PTRACE_EVENT_SECCOMP:
 		if t.starting { // the stub's mark: the filter is installed
-			t.mode = toFilter
+			t.filtered = true
 			return t.resume(th, 0)
 		}
 		return t.syscallStop(th)
@@ -220,11 +212,9 @@ func (t *tracer) resume(th *thread, sig unix.Signal) error {
 	if !th.left && t.o.Outcome != nil && len(th.table.received) > 0 && inExitStop(th.tid) {
 		t.leaveTable(th, false)
 	}
-	request := int(t.mode)
-	if t.starting {
-		request = unix.PTRACE_CONT
-	} else if th.inside || th.section != 0 {
-		request = unix.PTRACE_SYSCALL
+	request := unix.PTRACE_SYSCALL
+	if t.starting || t.filtered && !th.inside && th.section == 0 {
+		request = unix.PTRACE_CONT // up to a call that the filter stops
 	}
 	return resume(request, th.tid, sig)
 }
