@@ -102,15 +102,34 @@ func (t *fixture) receivedFDs(want int, fds ...int) {
 	t.returnedFD(fds...)
 }
 
-// returnedFile notes a connection, listener or file that the call returned, and closes it at the end.
-func (t *fixture) returnedFile(c interface {
+// A file is a connection, a listener or a file.
+type file interface {
 	io.Closer
-	SyscallConn() (syscall.RawConn, error)
-}) {
+	syscall.Conn
+}
+
+// returnedFile notes a connection, listener or file that the call returned, and closes it at the end.
+func (t *fixture) returnedFile(c file) {
 	raw, err := c.SyscallConn()
 	Expect(err).NotTo(HaveOccurred())
 	Expect(raw.Control(func(fd uintptr) { t.returned = append(t.returned, int(fd)) })).To(Succeed())
 	t.closers = append(t.closers, c)
+}
+
+// returns notes a file that the call returned without an error, and returns the error.
+func (t *fixture) returns(c file, err error) error {
+	if err == nil {
+		t.returnedFile(c)
+	}
+	return err
+}
+
+// returnsFD does the same for a descriptor.
+func (t *fixture) returnsFD(fd int, err error) error {
+	if err == nil {
+		t.returnedFD(fd)
+	}
+	return err
 }
 
 // path returns a name for a socket file that no other call of the run uses.

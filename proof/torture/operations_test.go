@@ -57,21 +57,15 @@ type operation struct {
 	replaced map[string]unix.Errno
 }
 
-// messageSet describes one or several equal messages.
+// messageSet describes a message. The zero value describes none.
 type messageSet struct {
 	payload string
-	files   int // in each message
-	count   int // number of messages; 0 means 1 if there is a payload or a file
+	files   int
 	kind    string
-	format  wire.Format // sends the messages; nil means scm
+	format  wire.Format // sends the message; nil means scm
 }
 
-func (p messageSet) messages() int {
-	if p.count == 0 && (p.payload != "" || p.files > 0) {
-		return 1
-	}
-	return p.count
-}
+func (p messageSet) none() bool { return p.payload == "" && p.files == 0 }
 
 var (
 	allNetworks = []string{"unix", "unixgram", "unixpacket"}
@@ -249,9 +243,7 @@ var operations = []operation{
 		return err
 	}},
 	{name: "Expect.Enforce", networks: unixOnly, setUp: func(t *fixture) {
-		fd, err := unix.Open("/", unix.O_RDONLY|unix.O_CLOEXEC, 0)
-		Expect(err).NotTo(HaveOccurred())
-		t.setUpFDs = []int{fd, t.dup(t.cargo)}
+		t.setUpFDs = []int{opened(unix.Open("/", unix.O_RDONLY|unix.O_CLOEXEC, 0)), t.dup(t.cargo)}
 	}, retries: expectRetries, ignored: expectIgnored, replaced: unknownKind, once: true, call: func(t *fixture) error {
 		fds := []int{t.setUpFDs[0]}
 		err := scm.Expect{Min: 1, Max: 1, Kind: scm.KindDirectory}.Enforce(fds)
@@ -262,34 +254,16 @@ var operations = []operation{
 		return err
 	}},
 	{name: "NewFile", networks: unixOnly, setUp: func(t *fixture) {
-		fd, err := unix.Open("/", unix.O_RDONLY|unix.O_CLOEXEC, 0)
-		Expect(err).NotTo(HaveOccurred())
-		t.setUpFDs = []int{fd}
-	}, ignored: unpolledIgnored, once: true, call: func(t *fixture) error {
-		return t.callNewFile()
-	}},
+		t.setUpFDs = []int{opened(unix.Open("/", unix.O_RDONLY|unix.O_CLOEXEC, 0))}
+	}, ignored: unpolledIgnored, once: true, call: (*fixture).callNewFile},
 	{name: "NewFile with a device that stays out of the poller", networks: unixOnly, setUp: func(t *fixture) {
-		fd, err := unix.Open("/dev/random", unix.O_RDONLY|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
-		Expect(err).NotTo(HaveOccurred())
-		t.setUpFDs = []int{fd}
-	}, ignored: unpolledIgnored, once: true, call: func(t *fixture) error {
-		return t.callNewFile()
-	}},
+		t.setUpFDs = []int{opened(unix.Open("/dev/random", unix.O_RDONLY|unix.O_CLOEXEC|unix.O_NONBLOCK, 0))}
+	}, ignored: unpolledIgnored, once: true, call: (*fixture).callNewFile},
 	{name: "NewFile with an eventfd", networks: unixOnly, setUp: func(t *fixture) {
-		fd, err := unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
-		Expect(err).NotTo(HaveOccurred())
-		t.setUpFDs = []int{fd}
-	}, ignored: with(fileIgnored, map[string]string{"readlinkat": notPolled}), once: true, call: func(t *fixture) error {
-		return t.callNewFile()
-	}},
+		t.setUpFDs = []int{opened(unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK))}
+	}, ignored: with(fileIgnored, map[string]string{"readlinkat": notPolled}), once: true, call: (*fixture).callNewFile},
 	{name: "PeerCred", networks: unixOnly, call: func(t *fixture) error { return Second(scm.PeerCred(t.sock)) }},
-	{name: "PeerPIDFD", networks: unixOnly, call: func(t *fixture) error {
-		fd, err := scm.PeerPIDFD(t.sock)
-		if err == nil {
-			t.returnedFD(fd)
-		}
-		return err
-	}},
+	{name: "PeerPIDFD", networks: unixOnly, call: func(t *fixture) error { return t.returnsFD(scm.PeerPIDFD(t.sock)) }},
 	{name: "PassCred", networks: unixOnly, call: func(t *fixture) error { return scm.PassCred(t.sock, true) }},
 	{name: "PassPIDFD", networks: unixOnly, call: func(t *fixture) error { return scm.PassPIDFD(t.sock, true) }},
 	{name: "PassRights", networks: unixOnly, call: func(t *fixture) error { return scm.PassRights(t.sock, false) }},
@@ -317,13 +291,7 @@ var operations = []operation{
 
 	{name: "NewConnFile", also: []string{"Config.NewConnFile"}, ignored: nonblockIgnored, setUp: func(t *fixture) {
 		t.sockFile = os.NewFile(uintptr(t.dup(t.sock)), "socket")
-	}, call: func(t *fixture) error {
-		c, err := scm.NewConnFile(t.sockFile)
-		if err == nil {
-			t.returnedFile(c)
-		}
-		return err
-	}},
+	}, call: func(t *fixture) error { return t.returns(scm.NewConnFile(t.sockFile)) }},
 
 	{name: "Dial", also: []string{"Config.Dial"}, retries: connRetries, ignored: netIgnored, notInjected: dialNotInjected, setUp: func(t *fixture) {
 		t.bindSocket(filepath.Join(t.folder, "server"))
@@ -348,11 +316,7 @@ var operations = []operation{
 	}), notInjected: listenNotInjected, setUp: func(t *fixture) {
 		Expect(os.Chdir(t.folder)).To(Succeed())
 	}, call: func(t *fixture) error {
-		l, err := scm.Listen(context.Background(), t.network, filepath.Base(t.path()))
-		if err == nil {
-			t.returnedFile(l)
-		}
-		return err
+		return t.returns(scm.Listen(context.Background(), t.network, filepath.Base(t.path())))
 	}},
 	{name: "Listen over a stale file", networks: unixOnly, retries: connRetries, ignored: staleIgnored, notInjected: listenNotInjected, replaced: unknownFileSystem, setUp: func(t *fixture) {
 		for ; t.calls < 2; t.calls++ {
@@ -363,13 +327,7 @@ var operations = []operation{
 	}, call: func(t *fixture) error {
 		return t.callListen(scm.Config{})
 	}},
-	{name: "ListenPacket", also: []string{"Config.ListenPacket"}, networks: gramOnly, retries: connRetries, ignored: netIgnored, call: func(t *fixture) error {
-		c, err := scm.ListenPacket(context.Background(), t.network, t.path())
-		if err == nil {
-			t.returnedFile(c)
-		}
-		return err
-	}},
+	{name: "ListenPacket", also: []string{"Config.ListenPacket"}, networks: gramOnly, retries: connRetries, ignored: netIgnored, call: func(t *fixture) error { return t.returns(scm.ListenPacket(context.Background(), t.network, t.path())) }},
 	{name: "NewListener", networks: connected, ignored: map[string]string{"newfstatat": "without the file, Close leaves the removal to package net"}, setUp: withServer, call: func(t *fixture) error {
 		return Second(scm.NewListener(t.server.UnixListener))
 	}},
@@ -415,13 +373,7 @@ var operations = []operation{
 	}},
 	{name: "Conn.ReadFiles", setUp: withConn, retries: connRetries, ignored: fileIgnored, receives: messageSet{payload: "hello", files: 2}, call: readTwoFiles},
 	{name: "Conn.ReadFiles with terminals", setUp: withConn, retries: connRetries, ignored: unpolledIgnored, receives: messageSet{payload: "hello", files: 2, kind: "terminal"}, call: readTwoFiles},
-	{name: "Conn.RecvFile with a terminal", networks: unixOnly, setUp: withConn, retries: connRetries, ignored: unpolledIgnored, receives: messageSet{payload: "hello", files: 1, kind: "terminal"}, call: func(t *fixture) error {
-		f, err := t.conn.RecvFile()
-		if err == nil {
-			t.returnedFile(f)
-		}
-		return err
-	}},
+	{name: "Conn.RecvFile with a terminal", networks: unixOnly, setUp: withConn, retries: connRetries, ignored: unpolledIgnored, receives: messageSet{payload: "hello", files: 1, kind: "terminal"}, call: func(t *fixture) error { return t.returns(t.conn.RecvFile()) }},
 	{name: "Conn.ReadFiles with too many files", setUp: withConn, retries: connRetries, ignored: truncatedIgnored, receives: messageSet{payload: "hello", files: 3}, call: func(t *fixture) error {
 		return requireTruncated(Third(t.conn.ReadFiles(make([]byte, 5), 2)))
 	}},
@@ -526,13 +478,7 @@ var operations = []operation{
 		return t.conn.Close()
 	}},
 	{name: "Conn.PeerCred", networks: unixOnly, setUp: withConn, call: func(t *fixture) error { return Second(t.conn.PeerCred()) }},
-	{name: "Conn.PeerPIDFD", networks: unixOnly, setUp: withConn, call: func(t *fixture) error {
-		fd, err := t.conn.PeerPIDFD()
-		if err == nil {
-			t.returnedFD(fd)
-		}
-		return err
-	}},
+	{name: "Conn.PeerPIDFD", networks: unixOnly, setUp: withConn, call: func(t *fixture) error { return t.returnsFD(t.conn.PeerPIDFD()) }},
 	{name: "Conn.PassCred", networks: unixOnly, setUp: withConn, call: func(t *fixture) error { return t.conn.PassCred(true) }},
 	{name: "Conn.PassPIDFD", networks: unixOnly, setUp: withConn, call: func(t *fixture) error { return t.conn.PassPIDFD(true) }},
 	{name: "Conn.PassRights", networks: unixOnly, setUp: withConn, call: func(t *fixture) error { return t.conn.PassRights(false) }},
@@ -678,9 +624,13 @@ func (t *fixture) recvOneFD(fd int, err error) error {
 }
 
 func (t *fixture) dup(fd int) int {
-	d, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
+	return opened(unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0))
+}
+
+// opened returns a new descriptor.
+func opened(fd int, err error) int {
 	Expect(err).NotTo(HaveOccurred())
-	return d
+	return fd
 }
 
 // closedByCall notes that a call must have closed a descriptor of setUp.
@@ -730,19 +680,11 @@ func (t *fixture) bindSocket(path string) {
 }
 
 func (t *fixture) callDial(path string) error {
-	c, err := scm.Dial(context.Background(), t.network, path)
-	if err == nil {
-		t.returnedFile(c)
-	}
-	return err
+	return t.returns(scm.Dial(context.Background(), t.network, path))
 }
 
 func (t *fixture) callListen(config scm.Config) error {
-	l, err := config.Listen(context.Background(), t.network, t.path())
-	if err == nil {
-		t.returnedFile(l)
-	}
-	return err
+	return t.returns(config.Listen(context.Background(), t.network, t.path()))
 }
 
 // withServer makes a Listener with two connections in its queue.

@@ -109,7 +109,7 @@ func (o outcome) checkPrefix(add func(string, ...any)) {
 
 // checkSent checks that the partner received the message of a killed sender if and only if it was sent.
 func (o outcome) checkSent(op operation, sent bool, add func(string, ...any)) {
-	if op.sends.messages() == 0 {
+	if op.sends.none() {
 		return
 	}
 	if op.partial {
