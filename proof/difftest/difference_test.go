@@ -106,10 +106,7 @@ func (l *layout) openings(os []opening) string {
 		if i == 8 {
 			return text + " …"
 		}
-		text += fmt.Sprintf(" %d=%s", o.fd, l.holding(o.held))
-		if o.inherits {
-			text += " (not close-on-exec)"
-		}
+		text += l.openingWords(o)
 	}
 	return text
 }

@@ -45,7 +45,7 @@ func FuzzBackends(f *testing.F) {
 		case different != "":
 			defer func() {
 				p.close()
-				if p, err = newPair(backends); err != nil {
+				if p, err = newPair(); err != nil {
 					panic(err)
 				}
 			}()

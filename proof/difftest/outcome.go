@@ -50,14 +50,18 @@ func (w *world) outcomeWords(o *outcome) string {
 		if opened.fd < firstFile {
 			continue // the process itself and the world have opened it
 		}
-		h := opened.held
-		h.inode.Dev, h.inode.Ino = 0, 0
-		text += fmt.Sprintf(" %d=%s", opened.fd, w.holding(h))
-		if h.inherits {
-			text += " (not close-on-exec)"
-		}
+		opened.inode.Dev, opened.inode.Ino = 0, 0
+		text += w.openingWords(opened)
 	}
 	return text + fmt.Sprintf("; %x", o.ready)
+}
+
+func (l *layout) openingWords(o opening) string {
+	text := fmt.Sprintf(" %d=%s", o.fd, l.holding(o.held))
+	if o.inherits {
+		text += " (not close-on-exec)"
+	}
+	return text
 }
 
 func credWords(c *msg.Cred) string {

@@ -31,7 +31,7 @@ type worker struct {
 const hang = 30 * time.Second
 
 // newPair makes two worlds that are the same.
-func newPair(backends [2]Backend) (*pair, error) {
+func newPair() (*pair, error) {
 	at, err := newPlace("")
 	if err != nil {
 		return nil, err

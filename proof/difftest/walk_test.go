@@ -123,13 +123,13 @@ func (s *sequence) words(l *layout) string {
 	return b.String()
 }
 
-// report fails the test with a difference, after it has simplified the sequence.
+// report fails the test with a difference, after it has removed steps that do not matter.
 func (p *pair) report(t *testing.T, s *sequence, different string) {
 	t.Helper()
-	if differs(backends, s) == "" {
+	if differs(s) == "" {
 		t.Fatalf("the backends differed once, and not again, %s\n%s", s.words(p.layout), different)
 	}
-	s, different = shrink(backends, s, different)
+	s, different = shrink(s, different)
 	t.Fatalf("the backends differ, %s\n%s", s.words(p.layout), different)
 }
 
@@ -137,7 +137,7 @@ func (p *pair) report(t *testing.T, s *sequence, different string) {
 // skipped, or fails if CI=true.
 func makePair(t testing.TB) *pair {
 	t.Helper()
-	p, err := newPair(backends)
+	p, err := newPair()
 	switch {
 	case errors.Is(err, unix.EPERM):
 		fdtest.Missing(t, err.Error())
