@@ -132,15 +132,11 @@ func (m *message) rights(fd int) *message {
 	return m
 }
 
-// dump prints the bytes of the message that the record must contain.
-func (m *message) dump(label string) {
-	h := m.hdr()
-	fmt.Printf("%s msghdr %x\n", label, bytesOf(h)[:unsafe.Sizeof(*h)])
+// dump prints the bytes of the message that the record must contain. The control buffer has n bytes.
+func (m *message) dump(label string, n int) {
+	fmt.Printf("%s msghdr %x\n", label, bytesOf(m.hdr()))
 	fmt.Printf("%s iovec %x\n", label, bytesOf(&m.iov))
 	fmt.Printf("%s payload %x %x\n", label, m.payload[:3], m.payload[3:])
-}
-
-func (m *message) dumpControl(label string, n int) {
 	fmt.Printf("%s control %x\n", label, bytesOf(&m.control)[:n])
 }
 
@@ -180,19 +176,14 @@ func childPass() {
 		order.PutUint32(bytesOf(&out.header)[52:], 0xb1b2b3b4)
 	}
 	in := newMessage("stale...", unix.CmsgSpace(4)+4).rights(-1)
-	out.dump("send entry")
-	out.dumpControl("send entry", unix.CmsgSpace(4))
-	in.dump("recv entry")
-	in.dumpControl("recv entry", unix.CmsgSpace(4)+4)
+	out.dump("send entry", unix.CmsgSpace(4))
+	in.dump("recv entry", unix.CmsgSpace(4)+4)
 	_, err = send(a, out, unix.MSG_NOSIGNAL)
 	check(err)
 	_, err = recv(b, in, unix.MSG_CMSG_CLOEXEC)
 	check(err)
-	out.dump("send exit")
-	out.dumpControl("send exit", unix.CmsgSpace(4))
-	in.dump("recv exit")
-	in.dumpControl("recv exit", unix.CmsgSpace(4)+4)
-	fmt.Println("numbers", a, b, file, order.Uint32(bytesOf(&in.control)[unix.SizeofCmsghdr:]))
+	out.dump("send exit", unix.CmsgSpace(4))
+	in.dump("recv exit", unix.CmsgSpace(4)+4)
 }
 
 // childSocketcall sends and receives a message through socketcall(2).
@@ -388,10 +379,9 @@ func childSigreturn() {
 	}
 }
 
-// childSections makes calls inside and outside of two sections. The argument "extra" adds one.
+// childSections makes calls inside and outside of two sections.
 func childSections() {
 	runtime.LockOSThread()
-	extra := len(os.Args) > 1 && os.Args[1] == "extra"
 	a, b := pair(unix.SOCK_STREAM)
 	before, between := newMessage("before", unix.CmsgSpace(4)).rights(0), newMessage("between", 0)
 	out, in := newMessage("inside", unix.CmsgSpace(4)).rights(0), newMessage("", unix.CmsgSpace(4))
@@ -408,10 +398,6 @@ func childSections() {
 
 	mark1(1)
 	raw(unix.SYS_SENDMSG, uintptr(a), uintptr(unsafe.Pointer(out)))
-	if extra {
-		length := uint32(4)
-		raw(unix.SYS_GETSOCKOPT, uintptr(a), unix.SOL_SOCKET, unix.SO_TYPE, uintptr(unsafe.Pointer(&buf[0])), uintptr(unsafe.Pointer(&length)))
-	}
 	raw(unix.SYS_RECVMSG, uintptr(b), uintptr(unsafe.Pointer(in)), unix.MSG_CMSG_CLOEXEC)
 	mark1(0)
 
