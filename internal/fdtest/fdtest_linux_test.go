@@ -3,7 +3,6 @@ package fdtest
 import (
 	"errors"
 	"fmt"
-	"os"
 	"os/exec"
 	"testing"
 
@@ -40,42 +39,6 @@ func dup(t *testing.T, fd int) int {
 	}
 	closeLater(t, d)
 	return d
-}
-
-func TestSame(t *testing.T) {
-	path := t.TempDir() + "/file"
-	if err := os.WriteFile(path, []byte("x"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	open := func(flags int) int {
-		fd, err := unix.Open(path, flags|unix.O_CLOEXEC, 0)
-		if err != nil {
-			t.Fatal(err)
-		}
-		closeLater(t, fd)
-		return fd
-	}
-	a, again, byPath := open(unix.O_RDONLY), open(unix.O_RDONLY), open(unix.O_PATH)
-	r, w := pipe(t)
-
-	for _, c := range []struct {
-		name string
-		a, b int
-		want bool
-	}{
-		{"itself", a, a, true},
-		{"dup", a, dup(t, a), true},
-		{"opened again", a, again, false},
-		{"two ends of a pipe", r, w, false},
-		{"another file", a, r, false},
-		{"not open", a, -1, false},
-		{"dup of O_PATH", byPath, dup(t, byPath), true},
-	} {
-		if got := Same(c.a, c.b); got != c.want {
-			t.Errorf("%s: %v", c.name, got)
-		}
-	}
-
 }
 
 func TestLedger(t *testing.T) {
