@@ -14,36 +14,28 @@ import (
 
 // A Result is the result of Inside. It becomes a row of the table of make proof-identity.
 type Result struct {
-	Arch         string `json:"arch"`
 	Recorded     int    `json:"recorded"`     // system calls of each backend
 	Differential int    `json:"differential"` // calls of each backend
 	Differ       int    `json:"differ"`       // bytes that differ
 	Field        string `json:"field"`        // the field of the first difference
 	First        string `json:"first"`        // the first difference, or the failure that ended the comparison
-
-	printed int // differences
 }
 
 // Inside compares the two backends inside an emulated machine, which has neither the sources nor a compiler. Its
 // arguments are two builds of the program in the folder walk, with the purego backend and with the cgo backend.
 //
-//	prove inside [-calls N] [-sizes] [-difftest BINARY -differential N] [-o FILE] PUREGO CGO
+//	prove inside -o FILE [-calls N] [-difftest BINARY -differential N] PUREGO CGO
 //
-// Inside prints the differences. With -o it writes a Result to a file, even if it returns an error.
+// Inside prints the differences. It writes a Result to the file, even if it returns an error.
 func Inside(args []string) error {
 	flags := flag.NewFlagSet("inside", flag.ExitOnError)
 	calls := flags.Int("calls", full.recorded, "the number of calls of the walk")
-	sizes := flags.Bool("sizes", false, "also record the calls of every size")
 	difftest := flags.String("difftest", "", "the test binary of proof/difftest, built with cgo")
 	differential := flags.Int("differential", full.elsewhere, "the number of calls of proof/difftest")
 	out := flags.String("o", "", "the file for the result")
 	_ = flags.Parse(args) // exits if there is an error
 	if flags.NArg() != 2 {
-		return errors.New("usage: prove inside [-calls N] [-sizes] [-difftest BINARY -differential N] [-o FILE] PUREGO CGO")
-	}
-	walks := []walk{{seed: 1, calls: *calls, slow: true}}
-	if *sizes {
-		walks = append(walks, walk{sizes: true, slow: true})
+		return errors.New("usage: prove inside -o FILE [-calls N] [-difftest BINARY -differential N] PUREGO CGO")
 	}
 	// The paths must be absolute, because the programs run in a folder of their own.
 	purego, err := filepath.Abs(flags.Arg(0))
@@ -52,7 +44,7 @@ func Inside(args []string) error {
 		return err
 	}
 	var r Result
-	err = r.compare(walks, purego, cgo)
+	err = r.compare(walk{seed: 1, calls: *calls, slow: true}, purego, cgo)
 	if err == nil && *difftest != "" {
 		r.Differential, err = runDifftest(*difftest, "", *differential)
 	}
@@ -62,53 +54,40 @@ func Inside(args []string) error {
 	if err == nil && r.Differ > 0 {
 		err = errors.New("the backends are not identical")
 	}
-	r.Arch = runtime.GOARCH
 	fmt.Printf("%s: %s recorded calls, %s differential calls, %s bytes differ\n",
-		r.Arch, commas(r.Recorded), commas(r.Differential), commas(r.Differ))
-	if *out == "" {
-		return err
-	}
+		runtime.GOARCH, commas(r.Recorded), commas(r.Differential), commas(r.Differ))
 	text, marshal := json.Marshal(r)
 	return errors.Join(err, marshal, os.WriteFile(*out, text, 0o644))
 }
 
-// compare records both programs and compares the recordings. If a program fails, compare uses the calls up
+// compare records both programs and compares the recordings. If the program with cgo fails, compare uses its calls up
 // to the failure, because they contain the difference that made the program fail.
-func (r *Result) compare(walks []walk, purego, cgo string) error {
-	for _, w := range walks {
-		a, err := w.record(purego)
-		if err != nil {
-			return fmt.Errorf("%s: %w", purego, err)
+func (r *Result) compare(w walk, purego, cgo string) error {
+	a, err := w.record(purego)
+	if err != nil {
+		return fmt.Errorf("%s: %w", purego, err)
+	}
+	b, failed := w.record(cgo)
+	if b == nil {
+		return fmt.Errorf("%s: %w", cgo, failed)
+	}
+	found := a.differences(b)
+	if failed == nil {
+		found, failed = a.against(b, purego, cgo)
+	}
+	r.Recorded = b.count()
+	const mostPrinted = 10
+	for i, d := range found {
+		if i == 0 {
+			r.Field, r.First = d.field, d.text
 		}
-		b, failed := w.record(cgo)
-		if b == nil {
-			return fmt.Errorf("%s: %w", cgo, failed)
+		if i < mostPrinted {
+			fmt.Println(d.text)
 		}
-		found := a.differences(b)
-		if failed == nil {
-			found, failed = a.against(b, purego, cgo)
-		}
-		r.Recorded += b.count()
-		for _, d := range found {
-			r.add(d)
-		}
-		if failed != nil {
-			return fmt.Errorf("%s: %w", cgo, failed)
-		}
+		r.Differ += d.bytes
+	}
+	if failed != nil {
+		return fmt.Errorf("%s: %w", cgo, failed)
 	}
 	return nil
-}
-
-// mostPrinted is the number of differences that are printed.
-const mostPrinted = 10
-
-func (r *Result) add(d difference) {
-	if r.Differ == 0 {
-		r.Field, r.First = d.field, d.text
-	}
-	if r.printed < mostPrinted {
-		fmt.Println(d.text)
-	}
-	r.printed++
-	r.Differ += d.bytes
 }
