@@ -81,9 +81,9 @@ type Comparison struct {
 	// ExactIDs compares descriptors and process IDs by value. The IDs of processes that
 	// make recorded calls are still normalized.
 	ExactIDs bool
-	// Describe, if set, returns a text that describes a descriptor. Two descriptors are equal if
-	// Describe returns the same text for both.
-	Describe func(c *Call, fd int32, atExit bool) string
+	// Describe, if set, returns a text that describes a descriptor of a file, which is nil if it was not looked up. Two
+	// descriptors are equal if Describe returns the same text for both.
+	Describe func(fd int32, f *File) string
 	// AnyTime ignores the time in SCM_TIMESTAMP, SCM_TIMESTAMPNS and SCM_TIMESTAMPING.
 	AnyTime bool
 }
@@ -350,7 +350,7 @@ func (cmp *comparison) descriptor(field string, p piece, atExit bool) bool {
 func (cmp *comparison) describe(n *normalizer, c *Call, fd int32, atExit bool) string {
 	switch {
 	case cmp.Describe != nil:
-		return cmp.Describe(c, fd, atExit)
+		return cmp.Describe(fd, c.file(fd, atExit))
 	case cmp.ExactIDs:
 		return strconv.Itoa(int(fd))
 	}

@@ -210,7 +210,7 @@ func TestComparison(t *testing.T) {
 	timestamp := func(v uint32) Call { return carrying(100, message(unix.SO_TIMESTAMP, v, 0)) }
 	unknown := Call{Process: someProcess, Arch: amd64, Nr: 9999}
 	exact := Comparison{ExactIDs: true}
-	kinds := Comparison{ExactIDs: true, Describe: func(c *Call, fd int32, atExit bool) string { return c.file(fd, atExit).Kind }}
+	kinds := Comparison{ExactIDs: true, Describe: func(_ int32, f *File) string { return f.Kind }}
 	for _, c := range []struct {
 		name string
 		o    Comparison

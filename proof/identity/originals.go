@@ -198,11 +198,9 @@ func (a *audit) wrong() []error {
 
 // describe returns the name of the stage's file that a descriptor refers to, or the kind of any
 // other file. If the descriptor was not open or not looked up, it returns the descriptor itself.
-func describe(c *recorder.Call, fd int32, atExit bool) string {
-	for _, f := range c.Files {
-		if f.FD == fd && f.AtExit == atExit && f.Open() {
-			return fileName(f.Name)
-		}
+func describe(fd int32, f *recorder.File) string {
+	if f != nil && f.Open() {
+		return fileName(f.Name)
 	}
 	return fmt.Sprint(fd)
 }
