@@ -81,34 +81,30 @@ func (g *guest) compare(p *proof, dir, overlay string, w workload) (Result, erro
 	}
 	tree := machine.Tree{}
 	command := []string{"/bin/prove", "inside", "-o", "/out/result.json", "-calls", strconv.Itoa(w.guest)}
-	prove, err := g.purego.build(p.root, dir, "./proof", "")
-	if err != nil {
-		return result, err
-	}
-	scm, err := g.purego.build(p.root, dir, "./cmd/scm", "")
-	if err != nil {
-		return result, err
-	}
-	purego, err := g.purego.build(p.root, dir, walkPackage, "")
-	if err != nil {
-		return result, err
-	}
-	cgo, err := g.cgo.build(p.root, dir, walkPackage, overlay)
-	if err != nil {
-		return result, err
-	}
-	if w.guestDifferential > 0 {
-		difftest, err := p.buildDifftest(g.cgo)
+	for _, b := range []struct {
+		target             target
+		pkg, name, overlay string
+	}{
+		{g.purego, "./proof", "prove", ""}, {g.purego, "./cmd/scm", "scm", ""},
+		{g.purego, walkPackage, "purego", ""}, {g.cgo, walkPackage, "cgo", overlay},
+	} {
+		path, err := b.target.build(p.root, dir, b.pkg, b.overlay)
+		if err == nil {
+			err = tree.Copy("bin/"+b.name, path)
+		}
 		if err != nil {
 			return result, err
 		}
+	}
+	if w.guestDifferential > 0 {
 		command = append(command, "-difftest", "/bin/difftest", "-differential", strconv.Itoa(w.guestDifferential))
-		if err := tree.Copy("bin/difftest", difftest); err != nil {
+		difftest, err := p.buildDifftest(g.cgo)
+		if err == nil {
+			err = tree.Copy("bin/difftest", difftest)
+		}
+		if err != nil {
 			return result, err
 		}
-	}
-	if err := errors.Join(tree.Copy("bin/prove", prove), tree.Copy("bin/scm", scm), tree.Copy("bin/purego", purego), tree.Copy("bin/cgo", cgo)); err != nil {
-		return result, err
 	}
 	logs := filepath.Join(p.root, "build/identity", g.kernel.Arch)
 	if overlay != "" {
