@@ -250,7 +250,7 @@ func (w *waker) wake() { _ = unix.Kill(w.pid, unix.SIGKILL) }
 // awaitEnd waits until the child has ended.
 func (w *waker) awaitEnd() {
 	for !w.ended {
-		_, status, err := waitStop(w.pid)
+		_, status, err := waitChange(w.pid, 0)
 		w.ended = err != nil || !status.Stopped()
 	}
 }

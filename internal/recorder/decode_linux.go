@@ -37,15 +37,6 @@ func (c *Call) decodeExit(r *reader) {
 	}
 }
 
-func (c *Call) read(r *reader, list []*Memory) {
-	if len(list) == 0 {
-		return
-	}
-	if err := r.read(c.Thread, list); err != nil {
-		c.Unread = err
-	}
-}
-
 // decodeSocketcall replaces the signature and the arguments with those of the call that
 // socketcall performs, if it is one of the recorded calls.
 func (c *Call) decodeSocketcall(r *reader) {

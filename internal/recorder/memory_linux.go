@@ -19,12 +19,15 @@ type reader struct {
 	sum   bool // Options.Sum
 }
 
-// read reads the data of each Memory as far as possible. It returns an error only if no memory of
-// the thread can be read.
-func (r *reader) read(tid int, list []*Memory) error {
-	f, err := openMemory(tid)
+// read reads the data of each Memory as far as possible. It sets Unread only if no memory of the thread can be read.
+func (c *Call) read(r *reader, list []*Memory) {
+	if len(list) == 0 {
+		return
+	}
+	f, err := openMemory(c.Thread)
 	if err != nil {
-		return err
+		c.Unread = err
+		return
 	}
 	defer func() { _ = f.Close() }()
 	left := uint64(callLimit)
@@ -47,7 +50,6 @@ func (r *reader) read(tid int, list []*Memory) error {
 			}
 		}
 	}
-	return nil
 }
 
 // addSum computes the checksum of the payload bytes after Data, up to size.

@@ -64,11 +64,8 @@ func (i *syscallInfo) get(tid int) error {
 	return nil
 }
 
-// waitStop waits for a state change of a thread. If tid is -1, it waits for any thread that the
-// calling thread has started or attached to.
-func waitStop(tid int) (int, unix.WaitStatus, error) { return waitChange(tid, 0) }
-
-// waitChange is like waitStop. With WNOHANG it does not wait, and returns 0 if nothing has changed.
+// waitChange waits for a state change of a thread. If tid is -1, it waits for any thread that the
+// calling thread has started or attached to. With WNOHANG it does not wait, and returns 0 if nothing has changed.
 func waitChange(tid, options int) (int, unix.WaitStatus, error) {
 	var status unix.WaitStatus
 	n, err := wait4(tid, &status, unix.WALL|unix.WNOTHREAD|options)

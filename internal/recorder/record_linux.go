@@ -200,7 +200,7 @@ func (t *tracer) killAll() {
 		_ = unix.Kill(tid, unix.SIGKILL)
 	}
 	for len(t.threads) > 0 {
-		tid, status, err := waitStop(-1)
+		tid, status, err := waitChange(-1, 0)
 		if err != nil {
 			return
 		}

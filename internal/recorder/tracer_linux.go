@@ -98,7 +98,7 @@ type change struct {
 // changes before it returns the first.
 func (t *tracer) wait() (int, unix.WaitStatus, error) {
 	if len(t.queue) == 0 {
-		tid, status, err := waitStop(-1)
+		tid, status, err := waitChange(-1, 0)
 		if err != nil {
 			return 0, 0, err
 		}
