@@ -144,11 +144,11 @@ func at[T any](list []T, i int) (none T) {
 	return none
 }
 
-// A comparison walks through two records in parallel. Its methods return true if the comparison
-// of the current process must end.
+// A comparison walks through two records in parallel.
 type comparison struct {
 	Comparison
-	first   bool // end at the first difference of a process
+	first   bool // find only the first difference of each process
+	done    bool // it is found, and no value is normalized any more
 	a, b    *normalizer
 	threads bool // Difference.Threads of the process
 
@@ -159,7 +159,8 @@ type comparison struct {
 
 // streams compares the calls of a process.
 func (cmp *comparison) streams(a, b []*Call) {
-	for i := range max(len(a), len(b)) {
+	cmp.done = false
+	for i := 0; i < max(len(a), len(b)) && !cmp.done; i++ {
 		cmp.callA, cmp.callB = at(a, i), at(b, i)
 		cmp.d = Difference{
 			Process: cmp.d.Process,
@@ -172,14 +173,22 @@ func (cmp *comparison) streams(a, b []*Call) {
 			cmp.differ(field, piece{}, x, y)
 			return
 		}
-		if cmp.call() {
-			return
-		}
+		cmp.call()
+	}
+}
+
+// texts adds a difference unless both texts are the same.
+func (cmp *comparison) texts(field string, p piece, a, b string) {
+	if a != b {
+		cmp.differ(field, p, a, b)
 	}
 }
 
 // differ adds a difference.
-func (cmp *comparison) differ(field string, p piece, a, b string) bool {
+func (cmp *comparison) differ(field string, p piece, a, b string) {
+	if cmp.done {
+		return
+	}
 	d := cmp.d
 	d.Threads = cmp.threads
 	d.Field, d.Where, d.Offset = field, p.where, p.offset
@@ -188,7 +197,7 @@ func (cmp *comparison) differ(field string, p piece, a, b string) bool {
 	if !slices.ContainsFunc(cmp.found, d.repeats) {
 		cmp.found = append(cmp.found, &d)
 	}
-	return cmp.first
+	cmp.done = cmp.first
 }
 
 // repeats reports whether d is a difference at the exit that already existed at the entry.
@@ -215,13 +224,15 @@ func (cmp *comparison) callMismatch() (field, x, y string) {
 }
 
 // call compares two calls of the same kind.
-func (cmp *comparison) call() bool {
+func (cmp *comparison) call() {
 	cmp.d.When = "entry"
-	if cmp.arguments() || cmp.memory(false) {
-		return true
-	}
+	cmp.arguments()
+	cmp.memory(false)
 	cmp.d.When = "exit"
-	return cmp.result() || !cmp.callA.Unfinished && !cmp.callB.Unfinished && cmp.memory(true)
+	cmp.result()
+	if !cmp.callA.Unfinished && !cmp.callB.Unfinished {
+		cmp.memory(true)
+	}
 }
 
 func nameOf(c *Call) string {
@@ -234,35 +245,31 @@ func nameOf(c *Call) string {
 	return c.Name()
 }
 
-func (cmp *comparison) arguments() bool {
+func (cmp *comparison) arguments() {
 	a, b := cmp.callA, cmp.callB
 	if a.sig == nil {
-		return cmp.differ("arguments", piece{}, "not known", "not known")
+		cmp.differ("arguments", piece{}, "not known", "not known")
+		return
 	}
 	for i, kind := range a.sig.params {
 		va, vb := a.Args[i], b.Args[i]
 		p := register(va, vb)
 		field := fmt.Sprintf("argument %d", i)
-		stop := false
 		switch kind {
 		case argFD:
-			stop = cmp.descriptor(field, p, false)
+			cmp.descriptor(field, p, false)
 		case argPID:
-			stop = cmp.process(field, p)
+			cmp.process(field, p)
 		case argFlags:
-			stop = uint32(va) != uint32(vb) && cmp.differ("flags", p, FlagText(uint32(va)), FlagText(uint32(vb)))
+			cmp.texts("flags", p, FlagText(uint32(va)), FlagText(uint32(vb)))
 		case argInt:
-			stop = int32(va) != int32(vb) && cmp.differ(field, p, fmt.Sprint(int32(va)), fmt.Sprint(int32(vb)))
+			cmp.texts(field, p, fmt.Sprint(int32(va)), fmt.Sprint(int32(vb)))
 		case argWord:
-			stop = va != vb && cmp.differ(field, p, fmt.Sprintf("%#x", va), fmt.Sprintf("%#x", vb))
+			cmp.texts(field, p, fmt.Sprintf("%#x", va), fmt.Sprintf("%#x", vb))
 		default:
-			stop = (va == 0) != (vb == 0) && cmp.differ(field, p, pointerText(va), pointerText(vb))
-		}
-		if stop {
-			return true
+			cmp.texts(field, p, pointerText(va), pointerText(vb))
 		}
 	}
-	return false
 }
 
 func pointerText(p uint64) string {
@@ -272,22 +279,18 @@ func pointerText(p uint64) string {
 	return "an address"
 }
 
-func (cmp *comparison) result() bool {
+func (cmp *comparison) result() {
 	a, b := cmp.callA, cmp.callB
 	p := register(uint64(a.Result), uint64(b.Result))
 	switch {
 	case a.Unfinished != b.Unfinished || a.Errno != b.Errno:
-		return cmp.differ("the result", p, a.resultText(), b.resultText())
-	case a.Errno != 0 || a.Unfinished:
-		return false
+		cmp.differ("the result", p, a.resultText(), b.resultText())
+	case a.Errno != 0, a.Unfinished, a.sig != nil && a.sig.result == argAddr:
 	case a.sig != nil && a.sig.result == argPID:
-		return cmp.process("the result", p)
-	case a.sig != nil && a.sig.result == argAddr:
-		return false
-	case a.Result != b.Result:
-		return cmp.differ("the result", p, fmt.Sprint(a.Result), fmt.Sprint(b.Result))
+		cmp.process("the result", p)
+	default:
+		cmp.texts("the result", p, fmt.Sprint(a.Result), fmt.Sprint(b.Result))
 	}
-	return false
 }
 
 // A piece contains the bytes of a part of memory, or of a register, from both records.
@@ -311,16 +314,16 @@ func (p piece) cut(offset, size int) piece {
 }
 
 // bytes compares a piece byte by byte.
-func (cmp *comparison) bytes(field string, p piece) bool {
+func (cmp *comparison) bytes(field string, p piece) {
 	if bytes.Equal(p.a, p.b) {
-		return false
+		return
 	}
 	first := 0
 	for first < min(len(p.a), len(p.b)) && p.a[first] == p.b[first] {
 		first++
 	}
 	p.offset += first
-	return cmp.differ(field, p, around(p.a, first), around(p.b, first))
+	cmp.differ(field, p, around(p.a, first), around(p.b, first))
 }
 
 // around returns the bytes from the first one that differs, or all bytes of a short field.
@@ -340,11 +343,12 @@ func around(b []byte, first int) string {
 }
 
 // descriptor compares descriptors.
-func (cmp *comparison) descriptor(field string, p piece, atExit bool) bool {
-	a, b := int32Of(p.a), int32Of(p.b)
-	x := cmp.describe(cmp.a, cmp.callA, a, atExit)
-	y := cmp.describe(cmp.b, cmp.callB, b, atExit)
-	return x != y && cmp.differ(field, p, x, y)
+func (cmp *comparison) descriptor(field string, p piece, atExit bool) {
+	if !cmp.done {
+		x := cmp.describe(cmp.a, cmp.callA, int32Of(p.a), atExit)
+		y := cmp.describe(cmp.b, cmp.callB, int32Of(p.b), atExit)
+		cmp.texts(field, p, x, y)
+	}
 }
 
 func (cmp *comparison) describe(n *normalizer, c *Call, fd int32, atExit bool) string {
@@ -358,8 +362,8 @@ func (cmp *comparison) describe(n *normalizer, c *Call, fd int32, atExit bool) s
 }
 
 // process compares process IDs.
-func (cmp *comparison) process(field string, p piece) bool {
-	x := cmp.a.process(int32Of(p.a), cmp.ExactIDs)
-	y := cmp.b.process(int32Of(p.b), cmp.ExactIDs)
-	return x != y && cmp.differ(field, p, x, y)
+func (cmp *comparison) process(field string, p piece) {
+	if !cmp.done {
+		cmp.texts(field, p, cmp.a.process(int32Of(p.a), cmp.ExactIDs), cmp.b.process(int32Of(p.b), cmp.ExactIDs))
+	}
 }
