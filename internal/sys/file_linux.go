@@ -1,6 +1,7 @@
 package sys
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"math/bits"
@@ -108,25 +109,12 @@ func namespaceKind(fd int) string {
 	if err != nil { // with O_PATH
 		return unknownKind
 	}
-	switch flag {
-	case unix.CLONE_NEWCGROUP:
-		return "cgroup"
-	case unix.CLONE_NEWIPC:
-		return "ipc"
-	case unix.CLONE_NEWNS:
-		return "mnt"
-	case unix.CLONE_NEWNET:
-		return "net"
-	case unix.CLONE_NEWPID:
-		return "pid"
-	case unix.CLONE_NEWTIME:
-		return "time"
-	case unix.CLONE_NEWUSER:
-		return "user"
-	case unix.CLONE_NEWUTS:
-		return "uts"
-	}
-	return unknownKind
+	return cmp.Or(namespaceKinds[flag], unknownKind)
+}
+
+var namespaceKinds = map[int]string{
+	unix.CLONE_NEWCGROUP: "cgroup", unix.CLONE_NEWIPC: "ipc", unix.CLONE_NEWNS: "mnt", unix.CLONE_NEWNET: "net",
+	unix.CLONE_NEWPID: "pid", unix.CLONE_NEWTIME: "time", unix.CLONE_NEWUSER: "user", unix.CLONE_NEWUTS: "uts",
 }
 
 // memfdDevices holds the device number of memfds by page size, or by 0 for the ordinary size.

@@ -3,6 +3,7 @@
 package sys
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 	"strings"
@@ -82,30 +83,16 @@ func kindOf(mode uint32) string {
 
 // FamilyName returns a name for an address family.
 func FamilyName(family int) string {
-	switch family {
-	case unix.AF_UNIX:
-		return "Unix"
-	case unix.AF_INET:
-		return "IPv4"
-	case unix.AF_INET6:
-		return "IPv6"
-	}
-	return fmt.Sprintf("family %d", family)
+	names := map[int]string{unix.AF_UNIX: "Unix", unix.AF_INET: "IPv4", unix.AF_INET6: "IPv6"}
+	return cmp.Or(names[family], fmt.Sprintf("family %d", family))
 }
 
 // TypeName returns a name for a socket type.
 func TypeName(typ int) string {
-	switch typ {
-	case unix.SOCK_STREAM:
-		return "stream"
-	case unix.SOCK_DGRAM:
-		return "datagram"
-	case unix.SOCK_SEQPACKET:
-		return "seqpacket"
-	case unix.SOCK_RAW:
-		return "raw"
+	names := map[int]string{
+		unix.SOCK_STREAM: "stream", unix.SOCK_DGRAM: "datagram", unix.SOCK_SEQPACKET: "seqpacket", unix.SOCK_RAW: "raw",
 	}
-	return fmt.Sprintf("type %d", typ)
+	return cmp.Or(names[typ], fmt.Sprintf("type %d", typ))
 }
 
 // ipprotoMPTCP is Linux's IPPROTO_MPTCP, which other systems do not define.
@@ -116,21 +103,11 @@ func ProtocolName(family, protocol int) string {
 	if family != 0 && family != unix.AF_INET && family != unix.AF_INET6 {
 		return "" // the number has a different meaning there
 	}
-	switch protocol {
-	case unix.IPPROTO_ICMP:
-		return "icmp"
-	case unix.IPPROTO_TCP:
-		return "tcp"
-	case unix.IPPROTO_UDP:
-		return "udp"
-	case unix.IPPROTO_ICMPV6:
-		return "icmpv6"
-	case 132: // IPPROTO_SCTP, which some systems do not define
-		return "sctp"
-	case ipprotoMPTCP:
-		return "mptcp"
-	}
-	return ""
+	const sctp = 132 // IPPROTO_SCTP, which some systems do not define
+	return map[int]string{
+		unix.IPPROTO_ICMP: "icmp", unix.IPPROTO_TCP: "tcp", unix.IPPROTO_UDP: "udp", unix.IPPROTO_ICMPV6: "icmpv6",
+		sctp: "sctp", ipprotoMPTCP: "mptcp",
+	}[protocol]
 }
 
 // SocketExists reports whether a socket with this family, type and protocol can exist. 0 means any. It
