@@ -75,13 +75,13 @@ func lengthValue(field string, b []byte) uint64 {
 // (Difference.Several).
 type Comparison struct {
 	// UsedOnly lists kinds of memory: Payload, Address or ControlData. In memory of these kinds, only the
-	// bytes that the kernel has read or written are compared. For a receiving call, this excludes the contents of the buffers
-	// at the entry, and the bytes at the exit that the kernel has not written.
+	// bytes that the kernel has read or written are compared. For a receiving call, this excludes the contents
+	// of the buffers at the entry, and the bytes at the exit that the kernel has not written.
 	UsedOnly []MemoryKind
 	// ExactIDs compares descriptors and process IDs by value. The IDs of processes that
 	// make recorded calls are still normalized.
 	ExactIDs bool
-	// Describe, if set, returns a text that describes a descriptor of a file, which is nil if it was not looked up. Two
+	// Describe, if set, returns a text that describes a descriptor. Its file is nil if it was not looked up. Two
 	// descriptors are equal if Describe returns the same text for both.
 	Describe func(fd int32, f *File) string
 	// AnyTime ignores the time in SCM_TIMESTAMP, SCM_TIMESTAMPNS and SCM_TIMESTAMPING.

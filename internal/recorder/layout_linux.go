@@ -33,8 +33,8 @@ func (l layout) size() int {
 	return last.Offset + last.Size
 }
 
-// uint returns the value of a field in b, which may contain only part of the structure. It returns 0 if the structure has
-// no such field.
+// uint returns the value of a field in b, which may contain only part of the structure. It returns 0 if the
+// structure has no such field.
 func (l layout) uint(b []byte, name string) uint64 {
 	for _, f := range l {
 		if f.Name == name {

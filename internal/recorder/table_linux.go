@@ -16,7 +16,7 @@ type tableRow struct {
 	arguments                                 string
 }
 
-// table lists the calls that a section of the programs under test, or Go's runtime below it, is likely to make. For any
+// table lists the calls with messages, and those that a backend or Go's runtime is likely to make in a section. For any
 // other call, the recorder records only the number, the registers and the result. It does not know which registers are
 // arguments of such a call, so two such calls always compare as different. If the arguments of a call depend on the
 // architecture, the call has several rows.
