@@ -67,8 +67,8 @@ func (p *proof) originals() error {
 				p.printf(line, o.name, ours, "-", "-", "-", "not run: "+firstLine(errors.New(why[ours])))
 				continue
 			}
-			a := audit{rows: rows}
-			err := a.run(&o, commands[o.theirs], commands[ours])
+			performances, err := o.perform(commands[o.theirs], commands[ours])
+			a := newAudit(rows, performances)
 			wrong := a.wrong()
 			if err != nil {
 				wrong = append(wrong, err)
@@ -109,23 +109,36 @@ type audit struct {
 	reported     map[string]bool     // what undocumented contains
 }
 
-// run performs all scenes with both peers.
-func (a *audit) run(o *original, theirs, ours []string) error {
-	a.found, a.reported = map[*departure]bool{}, map[string]bool{}
+// A performance is a scene on one type of socket, with both peers.
+type performance struct {
+	scene         scene
+	original, scm *stage
+}
+
+// perform performs all scenes. If one fails, perform returns those before it.
+func (o *original) perform(theirs, ours []string) (list []performance, err error) {
 	for _, sc := range o.scenes {
 		for _, socketType := range sc.socketTypes {
 			original, err := perform(theirs, "", socketType, sc.actions)
 			if err != nil {
-				return fmt.Errorf("%s: %w", o.theirs, err)
+				return list, fmt.Errorf("%s: %w", o.theirs, err)
 			}
 			scm, err := perform(ours, o.sendFlags, socketType, sc.actions)
 			if err != nil {
-				return err
+				return list, err
 			}
-			a.compare(&sc, original, scm)
+			list = append(list, performance{sc, original, scm})
 		}
 	}
-	return nil
+	return list, nil
+}
+
+func newAudit(rows []*departure, performances []performance) *audit {
+	a := &audit{rows: rows, found: map[*departure]bool{}, reported: map[string]bool{}}
+	for _, p := range performances {
+		a.compare(&p.scene, p.original, p.scm)
+	}
+	return a
 }
 
 func (a *audit) compare(sc *scene, original, scm *stage) {
