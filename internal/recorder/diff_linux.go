@@ -75,14 +75,14 @@ func lengthValue(field string, b []byte) uint64 {
 // (Difference.Several).
 type Comparison struct {
 	// UsedOnly lists kinds of memory: Payload, Address or ControlData. In memory of these kinds, only the
-	// bytes that the kernel has read or written are compared. For a receiving call, this excludes the contents
-	// of the buffers at the entry, and the bytes at the exit that the kernel has not written.
+	// bytes that the kernel has read or written are compared. For a receiving call, this excludes the
+	// contents of the buffers at the entry, and the bytes at the exit that the kernel has not written.
 	UsedOnly []MemoryKind
 	// ExactIDs compares descriptors and process IDs by value. The IDs of processes that
 	// make recorded calls are still normalized.
 	ExactIDs bool
-	// Describe, if set, returns a text that describes a descriptor. Its file is nil if it was not looked up. Two
-	// descriptors are equal if Describe returns the same text for both.
+	// Describe, if set, returns a text that describes a descriptor. Its file is nil if it was not looked
+	// up. Two descriptors are equal if Describe returns the same text for both.
 	Describe func(fd int32, f *File) string
 	// AnyTime ignores the time in SCM_TIMESTAMP, SCM_TIMESTAMPNS and SCM_TIMESTAMPING.
 	AnyTime bool
@@ -364,6 +364,7 @@ func (cmp *comparison) describe(n *normalizer, c *Call, fd int32, atExit bool) s
 // process compares process IDs.
 func (cmp *comparison) process(field string, p piece) {
 	if !cmp.done {
-		cmp.texts(field, p, cmp.a.process(int32Of(p.a), cmp.ExactIDs), cmp.b.process(int32Of(p.b), cmp.ExactIDs))
+		x, y := cmp.a.process(int32Of(p.a), cmp.ExactIDs), cmp.b.process(int32Of(p.b), cmp.ExactIDs)
+		cmp.texts(field, p, x, y)
 	}
 }

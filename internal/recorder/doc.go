@@ -25,11 +25,12 @@
 //   - Entry and Exit, each a Snapshot of the memory that the arguments point to
 //   - Files, a description of the socket and of each descriptor that the call sends or receives
 //
-// A Snapshot (message_linux.go) contains the messages, and the timeout of a recvmmsg. A Message consists of a
-// header, iovecs, an address, control data and a payload. Each of these is a Memory, which contains an address,
-// a length, the bytes that could be read, including all padding, and the number of bytes that the kernel has
-// used. The fields of a header and of each control message (Cmsg) are also decoded. The layouts
-// (layout_linux.go) name all fields of the structures, and the padding between them.
+// A Snapshot (message_linux.go) contains the messages, and the timeout of a recvmmsg. A Message
+// consists of a header, iovecs, an address, control data and a payload. Each of these is a
+// Memory, which contains an address, a length, the bytes that could be read, including all padding,
+// and the number of bytes that the kernel has used. The fields of a header and of each control
+// message (Cmsg) are also decoded. The layouts (layout_linux.go) name all fields of the structures,
+// and the padding between them.
 //
 // Call.decodeEntry and Call.decodeExit (decode_linux.go) read the memory and decode it once. Text,
 // JSON, Raw and Comparison print or compare the decoded fields.

@@ -19,7 +19,8 @@ type reader struct {
 	sum   bool // Options.Sum
 }
 
-// read reads the data of each Memory as far as possible. It sets Unread only if no memory of the thread can be read.
+// read reads the data of each Memory as far as possible. It sets Unread only if no memory of the
+// thread can be read.
 func (c *Call) read(r *reader, list []*Memory) {
 	if len(list) == 0 {
 		return

@@ -4,7 +4,7 @@ package recorder
 // exit of the call.
 type Snapshot struct {
 	SocketcallArgs *Memory   // the arguments in the array of socketcall(2); nil for all other calls
-	Timeout        *Memory   // the timespec of a recvmmsg, in which the kernel stores the remaining time; nil without it
+	Timeout        *Memory   // the timespec of a recvmmsg, which the kernel changes; nil if there is none
 	Messages       []Message // the msghdr, or one per mmsghdr
 }
 

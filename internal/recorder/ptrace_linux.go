@@ -65,7 +65,8 @@ func (i *syscallInfo) get(tid int) error {
 }
 
 // waitChange waits for a state change of a thread. If tid is -1, it waits for any thread that the
-// calling thread has started or attached to. With WNOHANG it does not wait, and returns 0 if nothing has changed.
+// calling thread has started or attached to. With WNOHANG it does not wait, and returns 0 if nothing
+// has changed.
 func waitChange(tid, options int) (int, unix.WaitStatus, error) {
 	var status unix.WaitStatus
 	n, err := wait4(tid, &status, unix.WALL|unix.WNOTHREAD|options)

@@ -95,8 +95,8 @@ func (f *File) text() string {
 	return fmt.Sprintf("%d<%s>", f.FD, text)
 }
 
-// quotedName quotes a name that a reader could mistake for other text, or that a CI server could mistake for a command
-// such as "##[command]". The program can choose any name.
+// quotedName quotes a name that a reader could mistake for other text, or that a CI server could
+// mistake for a command such as "##[command]". The program can choose any name.
 func quotedName(name string) string {
 	quoted := strconv.QuoteToASCII(name)
 	if quoted == `"`+name+`"` && !strings.ContainsAny(name, "<>,#") {

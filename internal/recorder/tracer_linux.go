@@ -16,8 +16,8 @@ type Options struct {
 	// Handle, if set, is called with each call at its exit. Record and Attach then return no calls.
 	// The thread that made the call is stopped until Handle returns.
 	Handle func(*Call)
-	// Sections records all calls between marks, and no other calls. It leaves Call.Files empty, because looking up the
-	// files of all descriptors takes most of the time of a recording.
+	// Sections records all calls between marks, and no other calls. It leaves Call.Files empty, because
+	// looking up the files of all descriptors takes most of the time of a recording.
 	Sections bool
 	// NoFilter stops the program at each of its system calls instead of installing a filter.
 	NoFilter bool

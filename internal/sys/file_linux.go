@@ -113,8 +113,9 @@ func namespaceKind(fd int) string {
 }
 
 var namespaceKinds = map[int]string{
-	unix.CLONE_NEWCGROUP: "cgroup", unix.CLONE_NEWIPC: "ipc", unix.CLONE_NEWNS: "mnt", unix.CLONE_NEWNET: "net",
-	unix.CLONE_NEWPID: "pid", unix.CLONE_NEWTIME: "time", unix.CLONE_NEWUSER: "user", unix.CLONE_NEWUTS: "uts",
+	unix.CLONE_NEWCGROUP: "cgroup", unix.CLONE_NEWIPC: "ipc", unix.CLONE_NEWNS: "mnt",
+	unix.CLONE_NEWNET: "net", unix.CLONE_NEWPID: "pid", unix.CLONE_NEWTIME: "time",
+	unix.CLONE_NEWUSER: "user", unix.CLONE_NEWUTS: "uts",
 }
 
 // memfdDevices holds the device number of memfds by page size, or by 0 for the ordinary size.

@@ -90,7 +90,8 @@ func FamilyName(family int) string {
 // TypeName returns a name for a socket type.
 func TypeName(typ int) string {
 	names := map[int]string{
-		unix.SOCK_STREAM: "stream", unix.SOCK_DGRAM: "datagram", unix.SOCK_SEQPACKET: "seqpacket", unix.SOCK_RAW: "raw",
+		unix.SOCK_STREAM: "stream", unix.SOCK_DGRAM: "datagram",
+		unix.SOCK_SEQPACKET: "seqpacket", unix.SOCK_RAW: "raw",
 	}
 	return cmp.Or(names[typ], fmt.Sprintf("type %d", typ))
 }
@@ -105,8 +106,8 @@ func ProtocolName(family, protocol int) string {
 	}
 	const sctp = 132 // IPPROTO_SCTP, which some systems do not define
 	return map[int]string{
-		unix.IPPROTO_ICMP: "icmp", unix.IPPROTO_TCP: "tcp", unix.IPPROTO_UDP: "udp", unix.IPPROTO_ICMPV6: "icmpv6",
-		sctp: "sctp", ipprotoMPTCP: "mptcp",
+		unix.IPPROTO_ICMP: "icmp", unix.IPPROTO_TCP: "tcp", unix.IPPROTO_UDP: "udp",
+		unix.IPPROTO_ICMPV6: "icmpv6", sctp: "sctp", ipprotoMPTCP: "mptcp",
 	}[protocol]
 }
 

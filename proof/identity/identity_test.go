@@ -124,9 +124,11 @@ func TestDepartures(t *testing.T) {
 				t.Errorf("not noticed that this row is missing: %s", row.text)
 			}
 		}
-		a := newAudit(append(rows,
-			&departure{text: "a scene that does not exist"},
-			&departure{text: "`sendmsg`: `flags`", fields: fieldsOf("`sendmsg`: `flags`"), theirs: "0", ours: "MSG_NOSIGNAL"}), performances)
+		superfluous := []*departure{
+			{text: "a scene that does not exist"},
+			{text: "`sendmsg`: `flags`", fields: fieldsOf("`sendmsg`: `flags`"), theirs: "0", ours: "MSG_NOSIGNAL"},
+		}
+		a := newAudit(append(rows, superfluous...), performances)
 		if wrong := a.wrong(); len(wrong) != 2 {
 			t.Errorf("with two superfluous rows, found: %v", wrong)
 		}

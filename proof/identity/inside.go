@@ -60,8 +60,8 @@ func Inside(args []string) error {
 	return errors.Join(err, marshal, os.WriteFile(*out, text, 0o644))
 }
 
-// compare records both programs and compares the recordings. If the program with cgo fails, compare uses its calls up
-// to the failure, because they contain the difference that made the program fail.
+// compare records both programs and compares the recordings. If the program with cgo fails, compare uses
+// its calls up to the failure, because they contain the difference that made the program fail.
 func (r *Result) compare(w walk, purego, cgo string) error {
 	a, err := w.record(purego)
 	if err != nil {

@@ -261,9 +261,11 @@ var operations = []operation{
 	}, ignored: unpolledIgnored, once: true, call: (*fixture).callNewFile},
 	{name: "NewFile with an eventfd", networks: unixOnly, setUp: func(t *fixture) {
 		t.setUpFDs = []int{opened(unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK))}
-	}, ignored: with(fileIgnored, map[string]string{"readlinkat": notPolled}), once: true, call: (*fixture).callNewFile},
+	}, call: (*fixture).callNewFile, once: true, ignored: with(fileIgnored, map[string]string{"readlinkat": notPolled})},
 	{name: "PeerCred", networks: unixOnly, call: func(t *fixture) error { return Second(scm.PeerCred(t.sock)) }},
-	{name: "PeerPIDFD", networks: unixOnly, call: func(t *fixture) error { return t.returnsFD(scm.PeerPIDFD(t.sock)) }},
+	{name: "PeerPIDFD", networks: unixOnly, call: func(t *fixture) error {
+		return t.returnsFD(scm.PeerPIDFD(t.sock))
+	}},
 	{name: "PassCred", networks: unixOnly, call: func(t *fixture) error { return scm.PassCred(t.sock, true) }},
 	{name: "PassPIDFD", networks: unixOnly, call: func(t *fixture) error { return scm.PassPIDFD(t.sock, true) }},
 	{name: "PassRights", networks: unixOnly, call: func(t *fixture) error { return scm.PassRights(t.sock, false) }},
@@ -327,7 +329,9 @@ var operations = []operation{
 	}, call: func(t *fixture) error {
 		return t.callListen(scm.Config{})
 	}},
-	{name: "ListenPacket", also: []string{"Config.ListenPacket"}, networks: gramOnly, retries: connRetries, ignored: netIgnored, call: func(t *fixture) error { return t.returns(scm.ListenPacket(context.Background(), t.network, t.path())) }},
+	{name: "ListenPacket", also: []string{"Config.ListenPacket"}, networks: gramOnly, retries: connRetries, ignored: netIgnored, call: func(t *fixture) error {
+		return t.returns(scm.ListenPacket(context.Background(), t.network, t.path()))
+	}},
 	{name: "NewListener", networks: connected, ignored: map[string]string{"newfstatat": "without the file, Close leaves the removal to package net"}, setUp: withServer, call: func(t *fixture) error {
 		return Second(scm.NewListener(t.server.UnixListener))
 	}},
@@ -373,7 +377,9 @@ var operations = []operation{
 	}},
 	{name: "Conn.ReadFiles", setUp: withConn, retries: connRetries, ignored: fileIgnored, receives: messageSet{payload: "hello", files: 2}, call: readTwoFiles},
 	{name: "Conn.ReadFiles with terminals", setUp: withConn, retries: connRetries, ignored: unpolledIgnored, receives: messageSet{payload: "hello", files: 2, kind: "terminal"}, call: readTwoFiles},
-	{name: "Conn.RecvFile with a terminal", networks: unixOnly, setUp: withConn, retries: connRetries, ignored: unpolledIgnored, receives: messageSet{payload: "hello", files: 1, kind: "terminal"}, call: func(t *fixture) error { return t.returns(t.conn.RecvFile()) }},
+	{name: "Conn.RecvFile with a terminal", networks: unixOnly, setUp: withConn, retries: connRetries, ignored: unpolledIgnored, receives: messageSet{payload: "hello", files: 1, kind: "terminal"}, call: func(t *fixture) error {
+		return t.returns(t.conn.RecvFile())
+	}},
 	{name: "Conn.ReadFiles with too many files", setUp: withConn, retries: connRetries, ignored: truncatedIgnored, receives: messageSet{payload: "hello", files: 3}, call: func(t *fixture) error {
 		return requireTruncated(Third(t.conn.ReadFiles(make([]byte, 5), 2)))
 	}},
@@ -478,7 +484,9 @@ var operations = []operation{
 		return t.conn.Close()
 	}},
 	{name: "Conn.PeerCred", networks: unixOnly, setUp: withConn, call: func(t *fixture) error { return Second(t.conn.PeerCred()) }},
-	{name: "Conn.PeerPIDFD", networks: unixOnly, setUp: withConn, call: func(t *fixture) error { return t.returnsFD(t.conn.PeerPIDFD()) }},
+	{name: "Conn.PeerPIDFD", networks: unixOnly, setUp: withConn, call: func(t *fixture) error {
+		return t.returnsFD(t.conn.PeerPIDFD())
+	}},
 	{name: "Conn.PassCred", networks: unixOnly, setUp: withConn, call: func(t *fixture) error { return t.conn.PassCred(true) }},
 	{name: "Conn.PassPIDFD", networks: unixOnly, setUp: withConn, call: func(t *fixture) error { return t.conn.PassPIDFD(true) }},
 	{name: "Conn.PassRights", networks: unixOnly, setUp: withConn, call: func(t *fixture) error { return t.conn.PassRights(false) }},
