@@ -84,9 +84,13 @@ func init() {
 }
 
 // The kernel shows no descriptors of a thread that has ended, which can be the first one of a process.
-func TestProcessWithoutFirstThread(t *testing.T) {
+func TestProcessWithoutFirstThread(t *testing.T) { printsNothing(t, noLeader) }
+
+// printsNothing runs this program with a variable in its environment.
+func printsNothing(t *testing.T, variable string) {
+	t.Helper()
 	cmd := exec.Command("/proc/self/exe")
-	cmd.Env = append(os.Environ(), noLeader+"=1")
+	cmd.Env = append(os.Environ(), variable+"=1")
 	if out, err := cmd.CombinedOutput(); err != nil || len(out) > 0 {
 		t.Errorf("%v\n%s", err, out)
 	}
@@ -124,13 +128,7 @@ func init() {
 }
 
 // A process has the descriptors of its first thread while that thread is running, even if it has none.
-func TestProcessWhoseFirstThreadHasNone(t *testing.T) {
-	cmd := exec.Command("/proc/self/exe")
-	cmd.Env = append(os.Environ(), emptyLeader+"=1")
-	if out, err := cmd.CombinedOutput(); err != nil || len(out) > 0 {
-		t.Errorf("%v\n%s", err, out)
-	}
-}
+func TestProcessWhoseFirstThreadHasNone(t *testing.T) { printsNothing(t, emptyLeader) }
 
 func TestOpenFDsOfAnotherProcess(t *testing.T) {
 	cmd := exec.Command("cat")

@@ -15,10 +15,11 @@ import (
 	"testing"
 	"unsafe"
 
-	"github.com/scm-rights/scm/internal/reexec"
 	"golang.org/x/sys/unix"
 
 	"github.com/scm-rights/scm/fdleak"
+	"github.com/scm-rights/scm/internal/procfs"
+	"github.com/scm-rights/scm/internal/reexec"
 )
 
 // The tests record this test binary, which runs one of the functions registered below.
@@ -435,11 +436,10 @@ func childRestart() {
 	}()
 	receiver := <-tid
 	inside := func() bool {
-		text, err := os.ReadFile(fmt.Sprintf("/proc/self/task/%d/syscall", receiver))
+		call, waits, err := procfs.ReadSyscall(receiver)
 		check(err)
 		// A thread that is stopped at the entry is not asleep yet.
-		asleep := strings.HasPrefix(status(receiver).Field("State"), "S")
-		return asleep && strings.HasPrefix(string(text), strconv.Itoa(unix.SYS_RECVMSG)+" ")
+		return waits && call.Number == unix.SYS_RECVMSG && status(receiver).State() == 'S'
 	}
 	for !inside() {
 		runtime.Gosched()
@@ -457,10 +457,7 @@ func childRestart() {
 }
 
 func pending(tid int, sig unix.Signal) bool {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/self/task/%d/status", tid))
-	check(err)
-	_, after, _ := strings.Cut(string(text), "SigPnd:")
-	set, err := strconv.ParseUint(strings.Fields(after)[0], 16, 64)
+	set, err := strconv.ParseUint(status(tid).Field("SigPnd"), 16, 64)
 	check(err)
 	return set&(1<<(sig-1)) != 0
 }

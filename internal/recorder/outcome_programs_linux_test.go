@@ -199,6 +199,35 @@ func (w *witness) serve(t *testing.T, path string) (stop func()) {
 	}
 }
 
+// compiler returns the C compiler that Go would use.
+func compiler(t *testing.T) []string {
+	t.Helper()
+	out, err := exec.Command("go", "env", "CC").Output()
+	cc := strings.Fields(string(out))
+	if err != nil || len(cc) == 0 {
+		fdtest.Missing(t, "go env CC names no C compiler")
+	}
+	if _, err := exec.LookPath(cc[0]); err != nil {
+		fdtest.Missing(t, "no C compiler: "+err.Error())
+	}
+	return cc
+}
+
+// peer builds a C peer of the interop suite.
+func peer(t *testing.T, name string) (path string) {
+	t.Helper()
+	library, err := filepath.Glob(root + "/csrc/*.c")
+	if err != nil || len(library) == 0 {
+		t.Fatal("csrc has no sources")
+	}
+	sources := root + "/interop/peers/c"
+	path = filepath.Join(t.TempDir(), name)
+	source := filepath.Join(sources, strings.ReplaceAll(name, "-", "_")+".c")
+	flags := []string{"-std=c99", "-D_DEFAULT_SOURCE", "-O1", "-I" + root + "/csrc", "-o", path}
+	mustBuild(t, slices.Concat(compiler(t), flags, []string{filepath.Join(sources, "buffers.c"), source}, library)...)
+	return path
+}
+
 // mustBuild runs a build command.
 func mustBuild(t *testing.T, args ...string) {
 	t.Helper()
@@ -234,13 +263,6 @@ func TestOutcomesOfPrograms(t *testing.T) {
 	bin := t.TempDir()
 	scm := filepath.Join(bin, "scm")
 	mustBuild(t, "go", "build", "-o", scm, root+"/cmd/scm")
-	python := func(t *testing.T) string {
-		path, err := exec.LookPath("python3")
-		if err != nil {
-			fdtest.Missing(t, err.Error())
-		}
-		return path
-	}
 	for _, c := range []struct {
 		name string
 		make func(t *testing.T, dir string) program
@@ -287,7 +309,8 @@ func TestOutcomesOfPrograms(t *testing.T) {
 			if err := os.WriteFile(filepath.Join(dir, "pass.py"), source, 0o600); err != nil {
 				t.Fatal(err)
 			}
-			return program{cmd: exec.Command(python(t), "pass.py"), lines: 1}
+			needsProgram(t, "python3")
+			return program{cmd: exec.Command("python3", "pass.py"), lines: 1}
 		}},
 		{"mycat in C", func(t *testing.T, dir string) program {
 			compiler(t)
@@ -314,7 +337,8 @@ os.close(fds[0])
 `
 			// The exec of cat, which closes its standard input; the exec and the end of the second true; and the
 			// end of the fork.
-			return program{cmd: exec.Command(python(t), "-c", text), send: true, lines: 4}
+			needsProgram(t, "python3")
+			return program{cmd: exec.Command("python3", "-c", text), send: true, lines: 4}
 		}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -327,21 +351,12 @@ os.close(fds[0])
 	peers := filepath.Join(root, "interop/peers")
 	script := func(interpreter, name string) func(t *testing.T) []string {
 		return func(t *testing.T) []string {
-			path, err := exec.LookPath(interpreter)
-			if err != nil {
-				fdtest.Missing(t, err.Error())
-			}
-			return []string{path, filepath.Join(peers, name)}
+			needsProgram(t, interpreter)
+			return []string{interpreter, filepath.Join(peers, name)}
 		}
 	}
 	inC := func(name string) func(t *testing.T) []string {
-		return func(t *testing.T) []string {
-			path, err := peer(t, name)
-			if err != nil {
-				t.Fatal(err)
-			}
-			return []string{path}
-		}
+		return func(t *testing.T) []string { return []string{peer(t, name)} }
 	}
 	inGo := func(name string) func(t *testing.T) []string {
 		return func(*testing.T) []string { return []string{scm, "interop", "peer", name} }
