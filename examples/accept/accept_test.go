@@ -35,11 +35,7 @@ func TestWorkersAnswer(t *testing.T) {
 		t.Helper()
 		by := map[int]int{}
 		for range 30 {
-			pid, err := ask()
-			if err != nil {
-				t.Fatal(err)
-			}
-			by[pid]++
+			by[program.Must(ask())]++
 		}
 		return by
 	}
@@ -53,17 +49,13 @@ func TestWorkersAnswer(t *testing.T) {
 	if len(by) != 3 || by[acceptor.PID] != 0 {
 		t.Fatalf("answers by process: %v; the acceptor is %d", by, acceptor.PID)
 	}
-	if err := syscall.Kill(victim, syscall.SIGKILL); err != nil {
-		t.Fatal(err)
-	}
+	program.OK(t, syscall.Kill(victim, syscall.SIGKILL))
 	fdtest.WaitEnded(t, victim) // until then its end of the socket is open
 	if by := answers(); len(by) != 2 || by[victim] != 0 {
 		t.Errorf("answers by process: %v, without %d", by, victim)
 	}
 
-	if err := syscall.Kill(acceptor.PID, syscall.SIGTERM); err != nil {
-		t.Fatal(err)
-	}
+	program.OK(t, syscall.Kill(acceptor.PID, syscall.SIGTERM))
 	_, stderr, err := acceptor.Wait()
 	if err == nil || !strings.Contains(stderr, fmt.Sprintf("worker %d: ", victim)) || !strings.HasSuffix(stderr, "accept: signal: killed\n") {
 		t.Errorf("%v: %q", err, stderr)

@@ -20,9 +20,7 @@ func TestMain(m *testing.M) { program.Main(m, main) }
 func pair(t *testing.T) (a, b *scm.Conn) {
 	t.Helper()
 	a, b, err := scm.Pair("unix")
-	if err != nil {
-		t.Fatal(err)
-	}
+	program.OK(t, err)
 	t.Cleanup(func() { _, _ = a.Close(), b.Close() })
 	return a, b
 }
@@ -36,13 +34,8 @@ func TestCancel(t *testing.T) {
 		if f, err := recvFile(ctx, b); f != nil || !errors.Is(err, context.Canceled) {
 			t.Fatal(f, err)
 		}
-		if err := a.SendFile("null", os.Stdin); err != nil {
-			t.Fatal(err)
-		}
-		f, err := recvFile(context.Background(), b)
-		if err != nil {
-			t.Fatal(err)
-		}
+		program.OK(t, a.SendFile("null", os.Stdin))
+		f := program.Must(recvFile(context.Background(), b))
 		_ = f.Close()
 	}
 }
@@ -95,17 +88,10 @@ func TestSignal(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "socket")
 	p := program.Start(t, program.Command(path))
 	p.Listens(t)
-	conn, err := scm.Dial(context.Background(), "unix", path)
-	if err != nil {
-		t.Fatal(err)
-	}
+	conn := program.Must(scm.Dial(context.Background(), "unix", path))
 	defer func() { _ = conn.Close() }()
-	if err := conn.SendFile(os.DevNull, os.Stdin); err != nil {
-		t.Fatal(err)
-	}
-	if err := syscall.Kill(p.PID, syscall.SIGTERM); err != nil {
-		t.Fatal(err)
-	}
+	program.OK(t, conn.SendFile(os.DevNull, os.Stdin))
+	program.OK(t, syscall.Kill(p.PID, syscall.SIGTERM))
 	if _, stderr, err := p.Wait(); err != nil {
 		t.Error(err, stderr)
 	}

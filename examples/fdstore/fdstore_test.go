@@ -22,10 +22,7 @@ func TestMain(m *testing.M) { program.Main(m, main) }
 // The test plays the role of the service manager.
 func TestFilesAreKeptAcrossRestarts(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "notify")
-	manager, err := scm.ListenPacket(context.Background(), "unixgram", path)
-	if err != nil {
-		t.Fatal(err)
-	}
+	manager := program.Must(scm.ListenPacket(context.Background(), "unixgram", path))
 	defer func() { _ = manager.Close() }()
 	var store []*os.File
 	defer func() {
@@ -33,10 +30,7 @@ func TestFilesAreKeptAcrossRestarts(t *testing.T) {
 			_ = f.Close()
 		}
 	}()
-	other, err := create("another file with the same name")
-	if err != nil {
-		t.Fatal(err)
-	}
+	other := program.Must(create("another file with the same name"))
 	defer func() { _ = other.Close() }()
 	for i := range 3 {
 		service := program.Command()

@@ -10,7 +10,6 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -32,10 +31,7 @@ func start(t *testing.T, address string) *webtest.Load {
 		transport := &http.Transport{DisableKeepAlives: i%2 == 0}
 		clients = append(clients, &webtest.Client{URL: "http://" + address, HTTP: http.Client{Transport: transport}})
 	}
-	load, err := webtest.Start(clients...)
-	if err != nil {
-		t.Fatal(err)
-	}
+	load := program.Must(webtest.Start(clients...))
 	t.Cleanup(func() { _, _ = load.End(0) })
 	return load
 }
@@ -46,23 +42,12 @@ func TestOtherUser(t *testing.T) {
 	if os.Getuid() != 0 {
 		t.Skip("only root can run a program as another user")
 	}
-	// The other user must be able to execute the program and to connect.
-	public, err := os.MkdirTemp("", "scm-handover")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(public) })
-	if out, err := exec.Command("install", os.Args[0], public+"/handover").CombinedOutput(); err != nil {
-		t.Fatal(err, string(out))
-	}
-	if err := os.Chmod(public, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	socket := public + "/socket"
+	public := program.Public(t)
+	socket := filepath.Join(filepath.Dir(public), "socket")
 	refused := func() {
 		t.Helper()
 		cmd := program.Command(socket, "127.0.0.1:0")
-		cmd.Path = public + "/handover"
+		cmd.Path = public
 		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
 		stdout, stderr, err := program.Start(t, cmd).Wait()
 		if err == nil || stdout != "" {
@@ -71,9 +56,7 @@ func TestOtherUser(t *testing.T) {
 	}
 	first := program.Start(t, program.Command(socket, "127.0.0.1:0"))
 	address := first.Listens(t)
-	if err := os.Chmod(socket, 0o777); err != nil {
-		t.Fatal(err)
-	}
+	program.OK(t, os.Chmod(socket, 0o777))
 	refused()
 	program.Start(t, program.Command(socket, address))
 	if _, stderr, err := first.Wait(); err != nil || !strings.Contains(stderr, "user 65534 may not take over") {
@@ -87,21 +70,14 @@ func TestNoRequestIsLost(t *testing.T) {
 	server := program.Start(t, program.Command(socket, "127.0.0.1:0"))
 	address := server.Listens(t)
 	// After a successor that fails, the server continues.
-	failing, err := net.Dial("unix", socket)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := failing.Close(); err != nil {
-		t.Fatal(err)
-	}
+	failing := program.Must(net.Dial("unix", socket))
+	program.OK(t, failing.Close())
 
 	load := start(t, address)
 	answers := func() bool { return load.Answers()[server.PID] > 0 }
 	for range 3 { // each server starts a successor, which the next one replaces
 		before := len(load.Answers())
-		if err := syscall.Kill(server.PID, syscall.SIGHUP); err != nil {
-			t.Fatal(err)
-		}
+		program.OK(t, syscall.Kill(server.PID, syscall.SIGHUP))
 		program.Eventually(t, "the successor answers", func() bool { return len(load.Answers()) > before })
 		successor := program.Start(t, program.Command(socket, address))
 		if _, stderr, err := server.Wait(); err != nil { // returns when both have exited
@@ -113,9 +89,7 @@ func TestNoRequestIsLost(t *testing.T) {
 	if totals, err := load.End(0); err != nil {
 		t.Error(totals, err)
 	}
-	if err := syscall.Kill(server.PID, syscall.SIGTERM); err != nil {
-		t.Fatal(err)
-	}
+	program.OK(t, syscall.Kill(server.PID, syscall.SIGTERM))
 	if _, stderr, err := server.Wait(); err != nil {
 		t.Error("after SIGTERM: ", err, stderr)
 	}
@@ -126,24 +100,16 @@ func TestSignalDuringDrain(t *testing.T) {
 	socket := filepath.Join(t.TempDir(), "socket")
 	old := program.Start(t, program.Command(socket, "127.0.0.1:0"))
 	address := old.Listens(t)
-	conn, err := net.Dial("tcp", address)
-	if err != nil {
-		t.Fatal(err)
-	}
+	conn := program.Must(net.Dial("tcp", address))
 	defer func() { _ = conn.Close() }()
 	in := bufio.NewReader(conn)
 	send := func(text string) {
 		t.Helper()
-		if _, err := io.WriteString(conn, text); err != nil {
-			t.Fatal(err)
-		}
+		program.Must(io.WriteString(conn, text))
 	}
 	receive := func() {
 		t.Helper()
-		response, err := http.ReadResponse(in, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
+		response := program.Must(http.ReadResponse(in, nil))
 		if text, err := io.ReadAll(response.Body); err != nil || string(text) != fmt.Sprintln(old.PID) {
 			t.Fatalf("got %q, %v, want the ID of process %d", text, err, old.PID)
 		}
@@ -152,9 +118,7 @@ func TestSignalDuringDrain(t *testing.T) {
 	receive()
 	send("GET / HTTP/1.1\r\n") // the beginning of another request
 	program.Start(t, program.Command(socket, address)).Listens(t)
-	if err := syscall.Kill(old.PID, syscall.SIGTERM); err != nil {
-		t.Fatal(err)
-	}
+	program.OK(t, syscall.Kill(old.PID, syscall.SIGTERM))
 	_ = conn.SetReadDeadline(time.Now().Add(100 * time.Millisecond))
 	if _, err := in.Peek(1); !errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Fatal("the server has ended the connection: ", err)

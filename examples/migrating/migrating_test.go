@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/scm-rights/scm"
+	"github.com/scm-rights/scm/examples/internal/program"
 	"github.com/scm-rights/scm/fdchannel"
 	"github.com/scm-rights/scm/framed"
 )
@@ -28,29 +29,15 @@ func TestPages(t *testing.T) {
 }
 
 func checkPage(t *testing.T, name, file string) {
-	page, err := os.ReadFile(name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	source, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	flat := func(text string) string {
-		var lines []string
-		for line := range strings.Lines(text) {
-			lines = append(lines, strings.TrimSpace(line))
-		}
-		return strings.Join(lines, "\n")
-	}
+	page, source := program.ReadFlat(name), program.ReadFlat(file)
 	shown := 0
-	for _, part := range strings.Split(string(page), "\nAfter:\n\n```go\n")[1:] {
+	for _, part := range strings.Split(page, "\nAfter:\n\n```go\n")[1:] {
 		code, _, _ := strings.Cut(part, "\n```")
-		if shown++; !strings.Contains(flat(string(source)), flat(code)) {
+		if shown++; !strings.Contains(source, code) {
 			t.Errorf("no example has\n%s", code)
 		}
 	}
-	if functions := strings.Count(string(source), "\nfunc Example"); shown != functions {
+	if functions := strings.Count(source, "\nfunc Example"); shown != functions {
 		t.Errorf("%d examples, and %d on the page", functions, shown)
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/scm-rights/scm"
+	"github.com/scm-rights/scm/examples/internal/program"
 	"github.com/scm-rights/scm/internal/fdtest"
 )
 
@@ -30,9 +31,7 @@ func TestEveryCombinationOfCAndGo(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "file")
 	// The content is larger than a pipe or a buffer.
 	content := []byte(strings.Repeat(lines, 10000))
-	if err := os.WriteFile(file, content, 0o600); err != nil {
-		t.Fatal(err)
-	}
+	program.OK(t, os.WriteFile(file, content, 0o600))
 	missing := filepath.Join(t.TempDir(), "missing")
 
 	for _, cat := range []string{"go", "c"} {
@@ -101,9 +100,5 @@ func buildC(t *testing.T) (dir, why string) {
 
 func compiler(t *testing.T) string {
 	t.Helper()
-	cc, err := exec.Command("go", "env", "CC").Output()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return strings.Fields(string(cc))[0]
+	return strings.Fields(string(program.Must(exec.Command("go", "env", "CC").Output())))[0]
 }

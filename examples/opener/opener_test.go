@@ -26,22 +26,9 @@ func TestOnlyRegularFiles(t *testing.T) {
 		os.Mkdir(folder+"/folder", 0o700),
 		unix.Mkfifo(folder+"/fifo", 0o600),
 	} {
-		if err != nil {
-			t.Fatal(err)
-		}
+		program.OK(t, err)
 	}
-	// The unprivileged user must be able to execute the program.
-	public, err := os.MkdirTemp("", "scm-opener")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(public) })
-	if out, err := exec.Command("install", os.Args[0], public+"/opener").CombinedOutput(); err != nil {
-		t.Fatal(err, string(out))
-	}
-	if err := os.Chmod(public, 0o755); err != nil {
-		t.Fatal(err)
-	}
+	opener := program.Public(t)
 	for name, want := range map[string]struct{ stdout, stderr string }{
 		"motd":    {stdout: "hello\n"},
 		"folder":  {stderr: "wanted a regular file (read-only), got a directory"},
@@ -50,7 +37,7 @@ func TestOnlyRegularFiles(t *testing.T) {
 		"none":    {stderr: "the helper refused: [Errno 2]"},
 	} {
 		cmd := program.Command()
-		cmd.Path, cmd.Args = python, []string{"python3", "opener.py", folder, "65534", public + "/opener", name}
+		cmd.Path, cmd.Args = python, []string{"python3", "opener.py", folder, "65534", opener, name}
 		if out, errs, err := program.Start(t, cmd).Wait(); (err == nil) != (want.stderr == "") || out != want.stdout || !strings.Contains(errs, want.stderr) {
 			t.Errorf("%s: %q, %q, %v", name, out, errs, err)
 		}

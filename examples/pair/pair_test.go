@@ -31,17 +31,11 @@ func TestPair(t *testing.T) {
 
 // README.md shows the parent in C and the child in Go.
 func TestREADME(t *testing.T) {
-	readme, err := os.ReadFile("../../README.md")
-	if err != nil {
-		t.Fatal(err)
-	}
+	readme := program.Must(os.ReadFile("../../README.md"))
 	top := bytes.Join(bytes.SplitAfterN(readme, []byte("\n"), 46)[:45], nil)
 	for _, name := range []string{"c/parent.c", "child/main.go"} {
-		program, err := os.ReadFile(name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if lines := bytes.Count(program, []byte("\n")); lines > 20 || !bytes.Contains(top, program) {
+		source := program.Must(os.ReadFile(name))
+		if lines := bytes.Count(source, []byte("\n")); lines > 20 || !bytes.Contains(top, source) {
 			t.Errorf("the first 45 lines of README.md do not contain %s, which has %d lines", name, lines)
 		}
 	}

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/scm-rights/scm"
+	"github.com/scm-rights/scm/examples/internal/program"
 )
 
 func Example_refusal() {
@@ -73,28 +74,15 @@ func readTerminal(master *os.File) ([]byte, error) {
 // The end is the same for a blocking master. Afterwards another process can open the terminal.
 func TestEndOfTerminal(t *testing.T) {
 	for _, nonblocking := range []bool{false, true} {
-		fd, err := unix.Open("/dev/ptmx", unix.O_RDWR|unix.O_NOCTTY|unix.O_CLOEXEC, 0)
-		if err != nil {
-			t.Fatal(err)
-		}
+		fd := program.Must(unix.Open("/dev/ptmx", unix.O_RDWR|unix.O_NOCTTY|unix.O_CLOEXEC, 0))
 		number, err := unix.IoctlGetUint32(fd, unix.TIOCGPTN)
 		err = errors.Join(err, unix.SetNonblock(fd, nonblocking), unix.IoctlSetPointerInt(fd, unix.TIOCSPTLCK, 0))
-		if err != nil {
-			t.Fatal(err)
-		}
-		master, err := scm.NewFile(fd, "terminal")
-		if err != nil {
-			t.Fatal(err)
-		}
+		program.OK(t, err)
+		master := program.Must(scm.NewFile(fd, "terminal"))
 		for range 2 {
-			terminal, err := os.OpenFile(fmt.Sprint("/dev/pts/", number), os.O_RDWR|unix.O_NOCTTY, 0)
-			if err != nil {
-				t.Fatal(err)
-			}
+			terminal := program.Must(os.OpenFile(fmt.Sprint("/dev/pts/", number), os.O_RDWR|unix.O_NOCTTY, 0))
 			_, err = terminal.WriteString("text")
-			if err := errors.Join(err, terminal.Close()); err != nil {
-				t.Fatal(err)
-			}
+			program.OK(t, errors.Join(err, terminal.Close()))
 			if text, err := readTerminal(master); err != nil || string(text) != "text" {
 				t.Errorf("nonblocking: %v: %q, %v", nonblocking, text, err)
 			}

@@ -89,10 +89,7 @@ func TestTooManyInFlight(t *testing.T) {
 
 // The command on the page finds the receiving socket.
 func TestDescriptorsInFlightAreShown(t *testing.T) {
-	page, err := os.ReadFile("../../docs/questions.md")
-	if err != nil {
-		t.Fatal(err)
-	}
+	page := program.Must(os.ReadFile("../../docs/questions.md"))
 	_, command, _ := strings.Cut(string(page), "\n    $ grep ")
 	command, _, found := strings.Cut(command, "\n")
 	a, b, err := scm.Pair("unix")
@@ -100,14 +97,9 @@ func TestDescriptorsInFlightAreShown(t *testing.T) {
 		t.Fatal(err, found)
 	}
 	defer func() { _, _ = a.Close(), b.Close() }()
-	raw, err := b.SyscallConn()
-	if err != nil {
-		t.Fatal(err)
-	}
+	raw := program.Must(b.SyscallConn())
 	var line string
-	if err := raw.Control(func(fd uintptr) { line = fmt.Sprintf("/proc/%d/fdinfo/%d:scm_fds: 3\n", os.Getpid(), fd) }); err != nil {
-		t.Fatal(err)
-	}
+	program.OK(t, raw.Control(func(fd uintptr) { line = fmt.Sprintf("/proc/%d/fdinfo/%d:scm_fds: 3\n", os.Getpid(), fd) }))
 	out, err := exec.Command("sh", "-c", "grep "+command).Output()
 	if !strings.Contains("\n"+string(out), "\n"+line) {
 		t.Errorf("%s: %q does not contain %q: %v", command, out, line, err)

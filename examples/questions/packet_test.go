@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/scm-rights/scm"
+	"github.com/scm-rights/scm/examples/internal/program"
 )
 
 // longest returns the length of the longest packet that conn can send.
@@ -55,11 +56,7 @@ func sysctl(t *testing.T, name string) int {
 	if err != nil {
 		t.Skip(err) // some containers hide it
 	}
-	n, err := strconv.Atoi(strings.TrimSpace(string(text)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return n
+	return program.Must(strconv.Atoi(strings.TrimSpace(string(text))))
 }
 
 func TestPacketLength(t *testing.T) {
@@ -75,14 +72,10 @@ func TestPacketLength(t *testing.T) {
 		} {
 			t.Run(network+" "+c.name, func(t *testing.T) {
 				a, b, err := scm.Pair(network)
-				if err != nil {
-					t.Fatal(err)
-				}
+				program.OK(t, err)
 				defer func() { _, _ = a.Close(), b.Close() }()
 				if c.set > 0 {
-					if err := a.SetWriteBuffer(c.set); err != nil {
-						t.Fatal(err)
-					}
+					program.OK(t, a.SetWriteBuffer(c.set))
 				}
 				if n, err := longest(a); n != c.want || err != nil {
 					t.Fatalf("%d, %v, not %d", n, err, c.want)

@@ -25,36 +25,17 @@ func TestMain(m *testing.M) { program.Main(m, service) }
 
 // The code on the page is the code of this package, except for the indentation.
 func TestPage(t *testing.T) {
-	flat := func(text string) string {
-		var lines []string
-		for line := range strings.Lines(text) {
-			lines = append(lines, strings.TrimSpace(line))
-		}
-		return strings.Join(lines, "\n")
-	}
-	page, err := os.ReadFile("../../docs/questions.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	names, err := filepath.Glob("*_test.go")
-	if err != nil {
-		t.Fatal(err)
-	}
 	source := ""
-	for _, name := range names {
-		text, err := os.ReadFile(name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		source += flat(string(text))
+	for _, name := range program.Must(filepath.Glob("*_test.go")) {
+		source += program.ReadFlat(name)
 	}
-	blocks := strings.Split(string(page), "\n```go\n")[1:]
+	blocks := strings.Split(program.ReadFlat("../../docs/questions.md"), "\n```go\n")[1:]
 	if len(blocks) < 5 {
 		t.Errorf("only %d blocks of code", len(blocks))
 	}
 	for _, block := range blocks {
 		code, _, _ := strings.Cut(block, "\n```")
-		if !strings.Contains(source, flat(code)) {
+		if !strings.Contains(source, code) {
 			t.Errorf("not in this package:\n%s", code)
 		}
 	}
@@ -231,18 +212,9 @@ func TestReopen(t *testing.T) {
 		t.Skip("no terminals here: ", err)
 	}
 	defer func() { _ = master.Close() }()
-	other, err := reopen(master)
-	if err != nil {
-		t.Fatal(err)
-	}
+	other := program.Must(reopen(master))
 	defer func() { _ = other.Close() }()
-	terminal := func(f *os.File) uint32 {
-		n, err := unix.IoctlGetUint32(int(f.Fd()), unix.TIOCGPTN)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return uint32(n)
-	}
+	terminal := func(f *os.File) uint32 { return program.Must(unix.IoctlGetUint32(int(f.Fd()), unix.TIOCGPTN)) }
 	if a, b := terminal(master), terminal(other); a == b {
 		t.Error("both are the master of terminal ", a)
 	}

@@ -54,10 +54,7 @@ func service() {
 
 // The test is the service manager. It sets LISTEN_PID to the PID of the process that it starts, which is a shell.
 func TestListenPID(t *testing.T) {
-	null, err := os.Open(os.DevNull)
-	if err != nil {
-		t.Fatal(err)
-	}
+	null := program.Must(os.Open(os.DevNull))
 	defer func() { _ = null.Close() }()
 	for script, want := range map[string]string{
 		`"$0"; true`: "0 <nil>\n",
@@ -152,19 +149,13 @@ func TestNotifyProxy(t *testing.T) {
 			dir := t.TempDir()
 			listen := func(name string) *scm.Conn {
 				t.Helper()
-				conn, err := scm.ListenPacket(ctx, "unixgram", filepath.Join(dir, name))
-				if err != nil {
-					t.Fatal(err)
-				}
+				conn := program.Must(scm.ListenPacket(ctx, "unixgram", filepath.Join(dir, name)))
 				t.Cleanup(func() { _ = conn.Close() })
 				_ = conn.SetDeadline(time.Now().Add(time.Minute))
 				return conn
 			}
 			manager, proxy := listen("manager"), listen("proxy")
-			toManager, err := scm.Dial(ctx, "unixgram", manager.LocalAddr().String())
-			if err != nil {
-				t.Fatal(err)
-			}
+			toManager := program.Must(scm.Dial(ctx, "unixgram", manager.LocalAddr().String()))
 			defer func() { _ = toManager.Close() }()
 			var received []string
 			served, forwarded := make(chan error, 1), make(chan error, 1)
@@ -179,10 +170,7 @@ func TestNotifyProxy(t *testing.T) {
 			if c.proxy {
 				t.Setenv("NOTIFY_SOCKET", proxy.LocalAddr().String())
 			}
-			sock, err := wire.DialNotify()
-			if err != nil {
-				t.Fatal(err)
-			}
+			sock := program.Must(wire.DialNotify())
 			defer sock.Close()
 			if stored, err := stores(ctx, sock); err != nil || stored == c.proxy {
 				t.Error(stored, err)
@@ -210,10 +198,7 @@ func TestConmon(t *testing.T) {
 	}
 	dir, statuses := t.TempDir(), t.TempDir()
 	path := func(name string) string { return filepath.Join(dir, name) }
-	manager, err := scm.ListenPacket(context.Background(), "unixgram", path("manager"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	manager := program.Must(scm.ListenPacket(context.Background(), "unixgram", path("manager")))
 	defer func() { _ = manager.Close() }()
 	_ = manager.SetDeadline(time.Now().Add(time.Minute))
 	runtime := `#!/bin/sh
@@ -224,9 +209,7 @@ done
 "$SERVICE" stores </dev/null &
 printf %s $! >"$pid"
 `
-	if err := os.WriteFile(path("runtime"), []byte(runtime), 0o700); err != nil {
-		t.Fatal(err)
-	}
+	program.OK(t, os.WriteFile(path("runtime"), []byte(runtime), 0o700))
 	if err := os.Mkdir(path("notify"), 0o700); err != nil { // for the socket of conmon
 		t.Fatal(err)
 	}
@@ -238,10 +221,7 @@ printf %s $! >"$pid"
 	if _, stderr, err := program.Start(t, cmd).Wait(); err != nil {
 		t.Fatal(err, stderr)
 	}
-	output, err := os.ReadFile(path("log"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	output := program.Must(os.ReadFile(path("log")))
 	if !strings.HasSuffix(string(output), "false <nil>\n") {
 		t.Errorf("the service printed %q", output)
 	}

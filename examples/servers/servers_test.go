@@ -76,9 +76,7 @@ func (l *load) check(t *testing.T) {
 
 func hangUp(t *testing.T, p *program.Process) {
 	t.Helper()
-	if err := syscall.Kill(p.PID, syscall.SIGHUP); err != nil {
-		t.Fatal(err)
-	}
+	program.OK(t, syscall.Kill(p.PID, syscall.SIGHUP))
 }
 
 // call makes a connection and a call.
@@ -137,10 +135,7 @@ func (l *slowAccept) Close() error {
 }
 
 func TestGRPCServesWhatIsAcceptedDuringTheDrain(t *testing.T) {
-	inner, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	inner := program.Must(net.Listen("tcp", "127.0.0.1:0"))
 	closing := make(chan struct{})
 	l := &slowAccept{inner, make(chan struct{}), closing, sync.OnceFunc(func() { close(closing) })}
 	s := newGRPC()
@@ -167,29 +162,19 @@ func TestWeb(t *testing.T) {
 	transport := new(http.Transport)
 	defer transport.CloseIdleConnections()
 	client := &http.Client{Transport: transport}
-	connect := func(pid int) (events *bufio.Reader, conn *websocket.Conn) {
+	connect := func(pid int) (*bufio.Reader, *websocket.Conn) {
 		t.Helper()
-		request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address+"/events", nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		response, err := client.Do(request)
-		if err != nil {
-			t.Fatal(err)
-		}
+		request := program.Must(http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address+"/events", nil))
+		response := program.Must(client.Do(request))
 		t.Cleanup(func() { _ = response.Body.Close() })
-		events = bufio.NewReader(response.Body)
+		events := bufio.NewReader(response.Body)
 		if line, err := events.ReadString('\n'); err != nil || line != fmt.Sprintf("data: %d\n", pid) {
 			t.Fatalf("the event is %q, %v", line, err)
 		}
-		conn, _, err = websocket.Dial(ctx, "ws://"+address+"/socket", &websocket.DialOptions{HTTPClient: client})
-		if err != nil {
-			t.Fatal(err)
-		}
+		conn, _, err := websocket.Dial(ctx, "ws://"+address+"/socket", &websocket.DialOptions{HTTPClient: client})
+		program.OK(t, err)
 		t.Cleanup(func() { _ = conn.CloseNow() })
-		if err := conn.Write(ctx, websocket.MessageText, []byte("who?")); err != nil {
-			t.Fatal(err)
-		}
+		program.OK(t, conn.Write(ctx, websocket.MessageText, []byte("who?")))
 		if _, answer, err := conn.Read(ctx); err != nil || string(answer) != fmt.Sprint(pid) {
 			t.Fatalf("the answer is %q, %v", answer, err)
 		}
@@ -248,15 +233,11 @@ func TestInPlace(t *testing.T) {
 	for i := range upgrades {
 		hangUp(t, server)
 		program.Eventually(t, "another version answers", func() bool {
-			if err := read(client.Get("http://" + address)); err != nil {
-				t.Fatal(err)
-			}
+			program.OK(t, read(client.Get("http://"+address)))
 			return seen() == upgrades+i+2
 		})
 	}
-	if err := syscall.Kill(server.PID, syscall.SIGTERM); err != nil {
-		t.Fatal(err)
-	}
+	program.OK(t, syscall.Kill(server.PID, syscall.SIGTERM))
 	if _, stderr, err := server.Wait(); err != nil || stderr != "" {
 		t.Error(err, stderr)
 	}

@@ -33,10 +33,7 @@ type client struct {
 
 func dial(t *testing.T, address string) *client {
 	t.Helper()
-	conn, err := net.Dial("tcp", address)
-	if err != nil {
-		t.Fatal(err)
-	}
+	conn := program.Must(net.Dial("tcp", address))
 	t.Cleanup(func() { _ = conn.Close() })
 	_ = conn.SetDeadline(time.Now().Add(5 * time.Minute))
 	return &client{Conn: conn, in: bufio.NewReader(conn)}
@@ -73,35 +70,26 @@ func (c *client) round(number int) error {
 // sends before it, and then gives up.
 func failing(t *testing.T, path string, connections int, messages ...string) {
 	t.Helper()
-	server, err := scm.Dial(context.Background(), "unixpacket", path)
-	if err != nil {
-		t.Fatal(err)
-	}
+	server := program.Must(scm.Dial(context.Background(), "unixpacket", path))
 	defer func() { _ = server.Close() }()
 	p := make([]byte, 256<<10)
 	receive := func() (text string, received int) {
 		t.Helper()
 		n, files, err := server.ReadFiles(p, batch)
-		if err != nil {
-			t.Fatal(err)
-		}
+		program.OK(t, err)
 		for _, f := range files {
 			_ = f.Close()
 		}
 		return string(p[:n]), len(files)
 	}
-	if _, err := io.WriteString(server, "take over"); err != nil {
-		t.Fatal(err)
-	}
+	program.Must(io.WriteString(server, "take over"))
 	for range 2 {
 		if _, n := receive(); n != 1 {
 			t.Errorf("%d descriptors instead of a listener", n)
 		}
 	}
 	for _, message := range messages {
-		if _, err := io.WriteString(server, message); err != nil {
-			t.Fatal(err)
-		}
+		program.Must(io.WriteString(server, message))
 		switch message {
 		case "ready":
 			received := 0
@@ -122,19 +110,11 @@ func failing(t *testing.T, path string, connections int, messages ...string) {
 // preparing is a successor that has received the listeners and is not ready. The clients are served until it is.
 func preparing(t *testing.T, path string, served func()) {
 	t.Helper()
-	server, err := scm.Dial(context.Background(), "unixpacket", path)
-	if err != nil {
-		t.Fatal(err)
-	}
+	server := program.Must(scm.Dial(context.Background(), "unixpacket", path))
 	defer func() { _ = server.Close() }()
-	if _, err := io.WriteString(server, "take over"); err != nil {
-		t.Fatal(err)
-	}
+	program.Must(io.WriteString(server, "take over"))
 	for range 2 {
-		l, err := server.RecvListener()
-		if err != nil {
-			t.Fatal(err)
-		}
+		l := program.Must(server.RecvListener())
 		defer func() { _ = l.Close() }()
 	}
 	served()
@@ -143,14 +123,9 @@ func preparing(t *testing.T, path string, served func()) {
 // silent is a process that connects and sends nothing. The server does not pause for it: it sends it no socket.
 func silent(t *testing.T, path string) {
 	t.Helper()
-	server, err := scm.Dial(context.Background(), "unixpacket", path)
-	if err != nil {
-		t.Fatal(err)
-	}
+	server := program.Must(scm.Dial(context.Background(), "unixpacket", path))
 	defer func() { _ = server.Close() }()
-	if err := server.CloseWrite(); err != nil {
-		t.Fatal(err)
-	}
+	program.OK(t, server.CloseWrite())
 	if n, files, err := server.ReadFiles(make([]byte, 256<<10), batch); err != io.EOF {
 		t.Errorf("received %d bytes, %d files, %v", n, len(files), err)
 		for _, f := range files {
@@ -171,16 +146,12 @@ func TestNoClientNotices(t *testing.T) {
 	next := 5
 	split := func() {
 		t.Helper()
-		if err := errors.Join(half.write(fmt.Sprintf("%d\n1", next)), half.answer(next)); err != nil {
-			t.Fatal(err)
-		}
+		program.OK(t, errors.Join(half.write(fmt.Sprintf("%d\n1", next)), half.answer(next)))
 		next = 10
 	}
 	finish := func() {
 		t.Helper()
-		if err := errors.Join(half.write("0\n"), half.answer(10)); err != nil {
-			t.Fatal(err)
-		}
+		program.OK(t, errors.Join(half.write("0\n"), half.answer(10)))
 		next = 5
 	}
 
@@ -235,9 +206,7 @@ func TestNoClientNotices(t *testing.T) {
 // Many connections take many messages, and the time for one does not depend on how many there are.
 func TestEachMessageHasItsOwnDeadline(t *testing.T) {
 	predecessor, successor, err := scm.Pair("unixpacket")
-	if err != nil {
-		t.Fatal(err)
-	}
+	program.OK(t, err)
 	defer func() { _, _ = predecessor.Close(), successor.Close() }()
 	expired := time.Unix(1, 0)
 	_, _ = predecessor.SetDeadline(expired), successor.SetDeadline(expired)
@@ -259,9 +228,7 @@ func TestSessionContinues(t *testing.T) {
 		t.Helper()
 		ended := make(chan error, 1)
 		go func() { ended <- s.serve() }()
-		if err := client(); err != nil {
-			t.Fatal(err)
-		}
+		program.OK(t, client())
 		_ = theirs.SetDeadline(time.Unix(1, 0))
 		if err := <-ended; !errors.Is(err, os.ErrDeadlineExceeded) {
 			t.Fatal(err)

@@ -7,6 +7,8 @@ package program
 import (
 	"os"
 	"os/exec"
+	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -98,6 +100,42 @@ func (p *Process) Listens(t *testing.T) (address string) {
 		return whole
 	})
 	return address
+}
+
+// OK fails the test if err is not nil.
+func OK(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Must returns the value, and panics if err is not nil.
+func Must[T any](value T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return value
+}
+
+// ReadFlat returns the text of a file without its indentation.
+func ReadFlat(name string) string {
+	return indentation.ReplaceAllString(string(Must(os.ReadFile(name))), "")
+}
+
+var indentation = regexp.MustCompile(`(?m)^[ \t]+`)
+
+// Public copies the program to a directory that other users can enter, and returns the path of the copy.
+func Public(t testing.TB) string {
+	t.Helper()
+	dir := Must(os.MkdirTemp("", "scm-example"))
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	file := filepath.Join(dir, "program")
+	if out, err := exec.Command("install", os.Args[0], file).CombinedOutput(); err != nil {
+		t.Fatal(err, string(out))
+	}
+	OK(t, os.Chmod(dir, 0o755))
+	return file
 }
 
 // Eventually waits until something is true.
