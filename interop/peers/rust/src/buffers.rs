@@ -4,7 +4,10 @@ use crate::peer::{integer, integers, list, payload_of, shown, shown_flags};
 use crate::peer::{Failure, Fields, Peer, MAX_PAYLOAD};
 use std::collections::BTreeSet;
 use std::io::{self, IoSlice, IoSliceMut};
-use std::os::fd::RawFd;
+use std::os::fd::{BorrowedFd, RawFd};
+
+/// What the functions of the peers return.
+pub type Result<T, E = Failure> = std::result::Result<T, E>;
 
 /// One interface of one library.
 pub trait Library {
@@ -16,15 +19,10 @@ pub trait Library {
     const POLLS: bool = false;
 
     /// Sends one message and returns the count that the library reports.
-    fn send(sock: RawFd, bufs: &[IoSlice], fds: &[RawFd], flags: i32) -> Result<usize, Failure>;
+    fn send(sock: RawFd, bufs: &[IoSlice], fds: &[RawFd], flags: i32) -> Result<usize>;
 
     /// Receives one message with at most `room` descriptors.
-    fn recv(
-        sock: RawFd,
-        bufs: &mut [IoSliceMut],
-        room: usize,
-        flags: i32,
-    ) -> Result<Received, Failure>;
+    fn recv(sock: RawFd, bufs: &mut [IoSliceMut], room: usize, flags: i32) -> Result<Received>;
 }
 
 /// A received message, as the library reports it.
@@ -35,6 +33,18 @@ pub struct Received {
     pub closed: usize,
     /// MSG_ bits, if the library reports them.
     pub flags: Option<i32>,
+}
+
+impl Received {
+    /// Returns a message of which no descriptor was closed.
+    pub fn new(n: usize, fds: Vec<RawFd>, flags: Option<i32>) -> Self {
+        Received {
+            n,
+            fds,
+            closed: 0,
+            flags,
+        }
+    }
 }
 
 /// Answers the commands on standard input until end of file.
@@ -71,7 +81,7 @@ const RECV: Names = &[
 ];
 
 /// Returns the bits of the field `flags`. Rejects a message that `can` does not include.
-fn flags<L: Library>(fields: &Fields, names: Names, bufs: usize) -> Result<i32, Failure> {
+fn flags<L: Library>(fields: &Fields, names: Names, bufs: usize) -> Result<i32> {
     let can = |what| L::CAN.split(',').any(|word| word == what);
     let text = *fields.get("flags").unwrap_or(&"-");
     if bufs > 1 && !can("iov") || text != "-" && !can("flags") {
@@ -85,7 +95,7 @@ fn flags<L: Library>(fields: &Fields, names: Names, bufs: usize) -> Result<i32, 
     })
 }
 
-fn send<L: Library>(peer: &mut Peer, fields: &Fields, mut at: usize) -> Result<String, Failure> {
+fn send<L: Library>(peer: &mut Peer, fields: &Fields, mut at: usize) -> Result<String> {
     let mut payload = Vec::new();
     for word in fields["payload"].split(',') {
         let buf = payload_of(word, at)?;
@@ -99,7 +109,7 @@ fn send<L: Library>(peer: &mut Peer, fields: &Fields, mut at: usize) -> Result<S
     Ok(format!("ok n={n}"))
 }
 
-fn recv<L: Library>(peer: &mut Peer, fields: &Fields, at: usize) -> Result<String, Failure> {
+fn recv<L: Library>(peer: &mut Peer, fields: &Fields, at: usize) -> Result<String> {
     let sizes = fields["bytes"].split(',');
     let sizes = sizes.map(|word| integer(word, 0..=MAX_PAYLOAD));
     let sizes = sizes.collect::<Result<Vec<_>, _>>()?;
@@ -120,6 +130,16 @@ fn recv<L: Library>(peer: &mut Peer, fields: &Fields, at: usize) -> Result<Strin
     let (n, payload, listed) = (got.n, shown(&bytes, at), list(&fds));
     let flags = got.flags.map(shown_flags).unwrap_or_default();
     Ok(format!("ok n={n} payload={payload} fds={listed}{flags}"))
+}
+
+/// Converts a descriptor to the standard library's type, which cannot be -1.
+pub fn borrow<'a>(fd: RawFd) -> Result<BorrowedFd<'a>> {
+    if fd == -1 {
+        return Err(Failure::Unsupported);
+    }
+    // SAFETY: a later command closes the descriptor. If it is closed already, the scenario
+    // expects EBADF.
+    Ok(unsafe { BorrowedFd::borrow_raw(fd) })
 }
 
 /// Returns SO_TYPE, for libraries with a Rust type for each type of socket.

@@ -2,7 +2,8 @@
 
 use nix::libc::CMSG_SPACE;
 use nix::sys::socket::{recvmsg, sendmsg, ControlMessage, ControlMessageOwned, MsgFlags};
-use peer::{Failure, Library, Received};
+use peer::message::control_size;
+use peer::{Library, Received, Result};
 use std::io::{self, IoSlice, IoSliceMut};
 use std::os::fd::RawFd;
 
@@ -13,21 +14,16 @@ impl Library for Nix {
     const VERSION: &'static str = env!("VERSION_nix");
     const CAN: &'static str = "stream,dgram,seqpacket,multi,iov,flags";
 
-    fn send(sock: RawFd, bufs: &[IoSlice], fds: &[RawFd], flags: i32) -> Result<usize, Failure> {
+    fn send(sock: RawFd, bufs: &[IoSlice], fds: &[RawFd], flags: i32) -> Result<usize> {
         let rights = [ControlMessage::ScmRights(fds)];
         let control = if fds.is_empty() { &[] } else { &rights[..] };
         let flags = MsgFlags::from_bits_retain(flags);
         Ok(sendmsg::<()>(sock, bufs, control, flags, None)?)
     }
 
-    fn recv(
-        sock: RawFd,
-        bufs: &mut [IoSliceMut],
-        room: usize,
-        flags: i32,
-    ) -> Result<Received, Failure> {
+    fn recv(sock: RawFd, bufs: &mut [IoSliceMut], room: usize, flags: i32) -> Result<Received> {
         let flags = MsgFlags::from_bits_retain(flags) | MsgFlags::MSG_CMSG_CLOEXEC;
-        let mut control = (room > 0).then(|| space(room));
+        let mut control = (room > 0).then(|| vec![0; control_size(room, CMSG_SPACE)]);
         let message = recvmsg::<()>(sock, bufs, control.as_deref_mut(), flags)?;
 
         let mut fds = Vec::new();
@@ -39,20 +35,9 @@ impl Library for Nix {
                 }
             }
         }
-        Ok(Received {
-            n: message.bytes,
-            fds,
-            closed: 0,
-            flags: Some(message.flags.bits()),
-        })
+        let flags = message.flags.bits();
+        Ok(Received::new(message.bytes, fds, Some(flags)))
     }
-}
-
-/// Returns cmsg_space!([RawFd; room]). The macro itself takes only constants.
-fn space(room: usize) -> Vec<u8> {
-    let bytes = (room * size_of::<RawFd>()) as u32;
-    // SAFETY: CMSG_SPACE only computes.
-    vec![0; unsafe { CMSG_SPACE(bytes) } as usize]
 }
 
 fn main() -> io::Result<()> {

@@ -1,13 +1,13 @@
 //! Peer for sendmsg and recvmsg of rustix::net, with its ancillary buffers.
 
-use peer::{Failure, Library, Received};
+use peer::{borrow, Failure, Library, Received, Result};
 use rustix::cmsg_space;
 use rustix::net::{recvmsg, sendmsg, RecvFlags, SendFlags};
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage};
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage};
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
-use std::os::fd::{BorrowedFd, IntoRawFd, RawFd};
+use std::os::fd::{IntoRawFd, RawFd};
 
 struct Rustix;
 
@@ -16,7 +16,7 @@ impl Library for Rustix {
     const VERSION: &'static str = env!("VERSION_rustix");
     const CAN: &'static str = "stream,dgram,seqpacket,multi,iov,flags";
 
-    fn send(sock: RawFd, bufs: &[IoSlice], fds: &[RawFd], flags: i32) -> Result<usize, Failure> {
+    fn send(sock: RawFd, bufs: &[IoSlice], fds: &[RawFd], flags: i32) -> Result<usize> {
         let fds = fds.iter().map(|&fd| borrow(fd));
         let fds = fds.collect::<Result<Vec<_>, _>>()?;
         let mut space = space(fds.len());
@@ -28,12 +28,7 @@ impl Library for Rustix {
         Ok(sendmsg(borrow(sock)?, bufs, &mut control, flags)?)
     }
 
-    fn recv(
-        sock: RawFd,
-        bufs: &mut [IoSliceMut],
-        room: usize,
-        flags: i32,
-    ) -> Result<Received, Failure> {
+    fn recv(sock: RawFd, bufs: &mut [IoSliceMut], room: usize, flags: i32) -> Result<Received> {
         let mut space = space(room);
         let mut control = RecvAncillaryBuffer::new(&mut space);
         let flags = RecvFlags::from_bits_retain(flags as u32) | RecvFlags::CMSG_CLOEXEC;
@@ -45,12 +40,8 @@ impl Library for Rustix {
                 fds.extend(received.map(IntoRawFd::into_raw_fd));
             }
         }
-        Ok(Received {
-            n: message.bytes,
-            fds,
-            closed: 0,
-            flags: Some(message.flags.bits() as i32),
-        })
+        let flags = message.flags.bits() as i32;
+        Ok(Received::new(message.bytes, fds, Some(flags)))
     }
 }
 
@@ -61,16 +52,6 @@ fn space(room: usize) -> Vec<MaybeUninit<u8>> {
         _ => cmsg_space!(ScmRights(room)),
     };
     vec![MaybeUninit::uninit(); bytes]
-}
-
-/// Converts a descriptor to the library's type, which cannot be -1.
-fn borrow<'a>(fd: RawFd) -> Result<BorrowedFd<'a>, Failure> {
-    if fd == -1 {
-        return Err(Failure::Unsupported);
-    }
-    // SAFETY: a later command closes the descriptor. If it is closed already, the scenario
-    // expects EBADF.
-    Ok(unsafe { BorrowedFd::borrow_raw(fd) })
 }
 
 fn main() -> io::Result<()> {

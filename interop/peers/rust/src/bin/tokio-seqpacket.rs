@@ -1,9 +1,10 @@
 //! Peer for tokio-seqpacket's UnixSeqpacket with ancillary messages, in a current-thread runtime.
 
 use libc::{CMSG_LEN, CMSG_SPACE, SOCK_SEQPACKET};
-use peer::{Failure, Library, Received};
+use peer::message::control_size;
+use peer::{borrow, Failure, Library, Received, Result};
 use std::io::{self, IoSlice, IoSliceMut};
-use std::os::fd::{BorrowedFd, IntoRawFd, RawFd};
+use std::os::fd::{IntoRawFd, RawFd};
 use std::sync::LazyLock;
 use tokio::runtime::{Builder, Runtime};
 use tokio_seqpacket::ancillary::{AncillaryMessageWriter, OwnedAncillaryMessage};
@@ -22,10 +23,10 @@ impl Library for TokioSeqpacket {
     const CAN: &'static str = "seqpacket,multi,iov";
     const POLLS: bool = true;
 
-    fn send(sock: RawFd, bufs: &[IoSlice], fds: &[RawFd], _: i32) -> Result<usize, Failure> {
+    fn send(sock: RawFd, bufs: &[IoSlice], fds: &[RawFd], _: i32) -> Result<usize> {
         let fds = fds.iter().map(|&fd| borrow(fd));
         let fds = fds.collect::<Result<Vec<_>, _>>()?;
-        let mut space = buffer(fds.len(), CMSG_SPACE);
+        let mut space = vec![0; control_size(fds.len(), CMSG_SPACE)];
         let mut ancillary = AncillaryMessageWriter::new(&mut space);
         if !fds.is_empty() {
             ancillary.add_fds(fds)?;
@@ -39,13 +40,8 @@ impl Library for TokioSeqpacket {
         })
     }
 
-    fn recv(
-        sock: RawFd,
-        bufs: &mut [IoSliceMut],
-        room: usize,
-        _: i32,
-    ) -> Result<Received, Failure> {
-        let mut space = buffer(room, CMSG_LEN);
+    fn recv(sock: RawFd, bufs: &mut [IoSliceMut], room: usize, _: i32) -> Result<Received> {
+        let mut space = vec![0; control_size(room, CMSG_LEN)];
         let (info, ancillary) = RUNTIME.block_on(async {
             let socket = socket(sock)?;
             let received = socket.recv_vectored_with_ancillary(bufs, &mut space);
@@ -61,18 +57,14 @@ impl Library for TokioSeqpacket {
             }
         }
         let bit = |set, bit| if set { bit } else { 0 };
-        let flags = bit(info.truncated(), libc::MSG_TRUNC);
-        Ok(Received {
-            n: info.bytes_read(),
-            fds,
-            closed: 0,
-            flags: Some(flags | bit(info.ancillary_truncated(), libc::MSG_CTRUNC)),
-        })
+        let trunc = bit(info.truncated(), libc::MSG_TRUNC);
+        let flags = trunc | bit(info.ancillary_truncated(), libc::MSG_CTRUNC);
+        Ok(Received::new(info.bytes_read(), fds, Some(flags)))
     }
 }
 
 /// Converts a socket to the library's type, whose from_raw_fd leaves non-blocking mode to its caller.
-fn socket(sock: RawFd) -> Result<UnixSeqpacket, Failure> {
+fn socket(sock: RawFd) -> Result<UnixSeqpacket> {
     if peer::socket_type(sock) != Some(SOCK_SEQPACKET) {
         return Err(Failure::Unsupported);
     }
@@ -82,24 +74,6 @@ fn socket(sock: RawFd) -> Result<UnixSeqpacket, Failure> {
         libc::fcntl(sock, libc::F_SETFL, flags | libc::O_NONBLOCK);
         Ok(UnixSeqpacket::from_raw_fd(sock)?)
     }
-}
-
-/// Returns a buffer of CMSG_LEN or CMSG_SPACE for `count` descriptors, and an empty one for none.
-fn buffer(count: usize, size: unsafe extern "C" fn(u32) -> u32) -> Vec<u8> {
-    let bytes = (count * size_of::<RawFd>()) as u32;
-    // SAFETY: these functions only compute.
-    let bytes = if count > 0 { unsafe { size(bytes) } } else { 0 };
-    vec![0; bytes as usize]
-}
-
-/// Converts a descriptor to the library's type, which cannot be -1.
-fn borrow<'a>(fd: RawFd) -> Result<BorrowedFd<'a>, Failure> {
-    if fd == -1 {
-        return Err(Failure::Unsupported);
-    }
-    // SAFETY: a later command closes the descriptor. If it is closed already, the scenario
-    // expects EBADF.
-    Ok(unsafe { BorrowedFd::borrow_raw(fd) })
 }
 
 fn main() -> io::Result<()> {

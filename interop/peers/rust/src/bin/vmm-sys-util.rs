@@ -1,6 +1,6 @@
 //! Peer for ScmSocket of the published crate vmm-sys-util, which rust-vmm derived from crosvm's.
 
-use peer::{Failure, Library, Received};
+use peer::{Library, Received, Result};
 use std::io::{self, IoSlice, IoSliceMut};
 use std::os::fd::RawFd;
 use vmm_sys_util::sock_ctrl_msg::ScmSocket;
@@ -21,17 +21,12 @@ impl Library for VmmSysUtil {
     const VERSION: &'static str = env!("VERSION_vmm-sys-util");
     const CAN: &'static str = "stream,dgram,seqpacket,multi,iov";
 
-    fn send(sock: RawFd, bufs: &[IoSlice], fds: &[RawFd], _: i32) -> Result<usize, Failure> {
+    fn send(sock: RawFd, bufs: &[IoSlice], fds: &[RawFd], _: i32) -> Result<usize> {
         let bufs: Vec<&[u8]> = bufs.iter().map(|buf| &**buf).collect();
         Ok(Socket(sock).send_with_fds(&bufs, fds)?)
     }
 
-    fn recv(
-        sock: RawFd,
-        bufs: &mut [IoSliceMut],
-        room: usize,
-        _: i32,
-    ) -> Result<Received, Failure> {
+    fn recv(sock: RawFd, bufs: &mut [IoSliceMut], room: usize, _: i32) -> Result<Received> {
         let iovecs = bufs.iter_mut().map(|buf| libc::iovec {
             iov_base: buf.as_mut_ptr().cast(),
             iov_len: buf.len(),
@@ -41,12 +36,7 @@ impl Library for VmmSysUtil {
         // SAFETY: each iovec is one of the buffers, which outlive the call.
         let (n, count) = unsafe { Socket(sock).recv_with_fds(&mut iovecs, &mut fds) }?;
         fds.truncate(count);
-        Ok(Received {
-            n,
-            fds,
-            closed: 0,
-            flags: None,
-        })
+        Ok(Received::new(n, fds, None))
     }
 }
 
