@@ -29,6 +29,7 @@ import (
 	"time"
 
 	"github.com/scm-rights/scm/proof/machine"
+	"github.com/scm-rights/scm/proof/must"
 	"github.com/scm-rights/scm/proof/systemd/driver"
 	"github.com/scm-rights/scm/proof/target"
 )
@@ -50,20 +51,11 @@ type group struct {
 }
 
 // groups returns the directories of which some checks are selected, with these checks.
-func groups(o Options) ([]group, error) {
-	plans, err := fs.Glob(embedded, "*/plan.txt")
-	if err != nil {
-		return nil, err
-	}
-	var list []group
-	for _, name := range plans {
-		text, err := embedded.ReadFile(name)
+func groups(o Options) (list []group) {
+	for _, name := range must.Get(fs.Glob(embedded, "*/plan.txt")) {
+		plan, err := driver.ParsePlan(string(must.Get(embedded.ReadFile(name))))
 		if err != nil {
-			return nil, err
-		}
-		plan, err := driver.ParsePlan(string(text))
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", name, err)
+			must.Failf("%s: %w", name, err)
 		}
 		plan.Checks = slices.DeleteFunc(plan.Checks, func(c driver.Check) bool {
 			return o.Quick && !c.Quick || o.Checks != nil && !o.Checks.MatchString(c.Name)
@@ -72,7 +64,7 @@ func groups(o Options) ([]group, error) {
 			list = append(list, group{path.Dir(name), plan})
 		}
 	}
-	return list, nil
+	return list
 }
 
 // Prove runs the selected checks.
@@ -83,10 +75,7 @@ func Prove(o Options) error {
 			return fmt.Errorf("proof/target/systemd.txt has no systemd %s", v)
 		}
 	}
-	groups, err := groups(o)
-	if err != nil {
-		return err
-	}
+	groups := groups(o)
 	t := tally{notes: []string{""}}
 	for _, g := range groups {
 		for _, c := range g.Checks {
@@ -122,7 +111,8 @@ type tally struct {
 
 // run runs the checks on one version of systemd. The error is that the version cannot be run.
 func (t *tally) run(s target.Systemd, groups []group) error {
-	console, err := run(s, groups)
+	var console string
+	err := must.Try(func() { run(s, groups, &console) })
 	if errors.Is(err, target.ErrMissing) {
 		return err
 	}
@@ -182,39 +172,24 @@ func (t *tally) print() {
 		t.passes, t.lacks, t.failures, len(t.ran), t.missing)
 }
 
-// run boots systemd in an emulated machine, and returns the output on the console, which is also written to
+// run boots systemd in an emulated machine, and sets console to the output there, which is also written to
 // build/systemd/VERSION/console.
-func run(s target.Systemd, groups []group) (console string, err error) {
+func run(s target.Systemd, groups []group, console *string) {
 	i := slices.IndexFunc(target.Kernels(), func(k target.Kernel) bool { return k.Name == s.Kernel })
 	if i < 0 {
-		return "", fmt.Errorf("proof/target/kernels.txt has no kernel %s", s.Kernel)
+		must.Failf("proof/target/kernels.txt has no kernel %s", s.Kernel)
 	}
 	kernel := target.Kernels()[i]
-	if _, err := target.MachineFor(kernel.Arch); err != nil {
-		return "", err
-	}
+	must.Get(target.MachineFor(kernel.Arch))
 	tree := machine.Tree{}
 	for _, p := range s.Packages {
-		file, err := machine.Fetch(p.Path, p.SHA256)
-		if err != nil {
-			return "", err
-		}
-		if err := tree.Unpack(file); err != nil {
-			return "", err
-		}
+		must.OK(tree.Unpack(must.Get(machine.Fetch(p.Path, p.SHA256))))
 	}
 	mergeUsr(tree)
-	if err := addChecks(tree, kernel.Arch, groups); err != nil {
-		return "", err
-	}
+	addChecks(tree, kernel.Arch, groups)
 	dir := filepath.Join("build/systemd", s.Version)
-	if err := os.MkdirAll(dir, 0o777); err != nil {
-		return "", err
-	}
-	log, err := os.Create(filepath.Join(dir, "console"))
-	if err != nil {
-		return "", err
-	}
+	must.OK(os.MkdirAll(dir, 0o777))
+	log := must.Get(os.Create(filepath.Join(dir, "console")))
 	defer log.Close()
 	m := machine.Machine{Kernel: kernel, Tree: tree, Init: "/usr/lib/systemd/systemd", Log: log}
 	// If something is missing, such as a library, systemd hangs. Booting takes a few seconds, and so does a check.
@@ -223,10 +198,10 @@ func run(s target.Systemd, groups []group) (console string, err error) {
 		m.Limit += time.Duration(len(g.Checks)) * time.Minute
 	}
 	fmt.Printf("systemd %s: the console is written to %s\n", s.Version, log.Name())
-	_, err = m.Run()
+	_, err := m.Run()
 	fmt.Printf("systemd %s: %v of CPU time\n", s.Version, m.CPU.Round(time.Second))
-	text, unread := os.ReadFile(log.Name())
-	return string(text), errors.Join(err, unread)
+	*console = string(must.Get(os.ReadFile(log.Name())))
+	must.OK(err)
 }
 
 // mergeUsr moves the files of /bin, /lib, /lib64 and /sbin to /usr, and makes those folders symbolic links, as Debian
@@ -247,28 +222,27 @@ func mergeUsr(tree machine.Tree) {
 }
 
 // addChecks adds the units, the programs that they run, and the names of the checks.
-func addChecks(tree machine.Tree, arch string, groups []group) error {
+func addChecks(tree machine.Tree, arch string, groups []group) {
 	// Without an ID, systemd treats this as the first start of a new installation.
 	tree.Write("etc/machine-id", 0o444, []byte(strings.Repeat("0123456789abcdef", 2)+"\n"))
 	delete(tree, "etc/systemd/system.conf") // Debian's
-	err := addUnits(tree, "units")
+	addUnits(tree, "units")
 	var names strings.Builder
 	for _, g := range groups {
 		for _, c := range g.Checks {
 			fmt.Fprintln(&names, c.Name)
 		}
-		err = errors.Join(err, addUnits(tree, path.Join(g.dir, "units")))
+		addUnits(tree, path.Join(g.dir, "units"))
 		for _, p := range append([]string{"./proof/systemd/" + g.dir}, g.Programs...) {
-			err = errors.Join(err, addProgram(tree, arch, p))
+			addProgram(tree, arch, p)
 		}
 	}
 	tree.Write(driver.File, 0o444, []byte(names.String()))
-	return err
 }
 
 // addUnits adds the files below dir.
-func addUnits(tree machine.Tree, dir string) error {
-	return fs.WalkDir(embedded, dir, func(name string, entry fs.DirEntry, err error) error {
+func addUnits(tree machine.Tree, dir string) {
+	must.OK(fs.WalkDir(embedded, dir, func(name string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.IsDir() {
 			return err
 		}
@@ -282,26 +256,23 @@ func addUnits(tree machine.Tree, dir string) error {
 		}
 		tree.Write(to, 0o644, text)
 		return err
-	})
+	}))
 }
 
 // addProgram builds a program of this module.
-func addProgram(tree machine.Tree, arch, pkg string) error {
+func addProgram(tree machine.Tree, arch, pkg string) {
 	name := path.Base(pkg)
 	dir, pkg := target.Folder(".", pkg)
 	if _, found := tree[name]; found {
-		return fmt.Errorf("two programs are named %s", name)
+		must.Failf("two programs are named %s", name)
 	}
-	bin, err := os.MkdirTemp("", "systemd")
-	if err != nil {
-		return err
-	}
+	bin := must.Get(os.MkdirTemp("", "systemd"))
 	defer func() { _ = os.RemoveAll(bin) }()
 	file := filepath.Join(bin, name)
 	if text, err := target.Go(arch, "", "build", "-C", dir, "-o", file, pkg).CombinedOutput(); err != nil {
-		return fmt.Errorf("%w: %s", err, text)
+		must.Failf("%w: %s", err, text)
 	}
-	return tree.Copy(name, file)
+	must.OK(tree.Copy(name, file))
 }
 
 // isVersion returns an error unless the first process said to each driver that it is this version.

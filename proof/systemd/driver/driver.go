@@ -7,6 +7,8 @@ import (
 	"os/exec"
 	"strings"
 	"time"
+
+	"github.com/scm-rights/scm/proof/must"
 )
 
 // File is a file in the machine. It has the names of the checks that are to run, one a line, in all directories.
@@ -26,8 +28,8 @@ var ErrAbsent = errors.New("absent")
 const Patience = 20 * time.Second
 
 // Main runs the service that the first argument names, or, if there is no argument, the checks. It then exits.
-func Main(services, checks map[string]func() error) {
-	run := func() error { return runChecks(checks) }
+func Main(services, checks map[string]func()) {
+	run := func() { runChecks(checks) }
 	if len(os.Args) > 1 {
 		run = services[os.Args[1]]
 	}
@@ -35,36 +37,27 @@ func Main(services, checks map[string]func() error) {
 		fmt.Fprintf(os.Stderr, "%s: no service is named %q\n", os.Args[0], os.Args[1])
 		os.Exit(2)
 	}
-	if err := run(); err != nil {
+	if err := must.Try(run); err != nil {
 		fmt.Fprintf(os.Stderr, "%s: %v\n", strings.Join(os.Args, " "), err)
 		os.Exit(1)
 	}
 	os.Exit(0)
 }
 
-func runChecks(checks map[string]func() error) error {
-	version, err := Systemctl("show", "--property=Version", "--value")
-	if err != nil {
-		return err
-	}
-	fmt.Printf("\n%s%s\n", versionMark, version)
-	names, err := os.ReadFile("/" + File)
-	if err != nil {
-		return err
-	}
-	for name := range strings.Lines(string(names)) {
+func runChecks(checks map[string]func()) {
+	fmt.Printf("\n%s%s\n", versionMark, Systemctl("show", "--property=Version", "--value"))
+	for name := range strings.Lines(string(must.Get(os.ReadFile("/" + File)))) {
 		name = strings.TrimSpace(name)
 		check := checks[name]
 		if check == nil {
 			continue // another driver has it
 		}
 		result := Passed
-		if err := check(); err != nil {
+		if err := must.Try(check); err != nil {
 			result = strings.Join(strings.Fields(err.Error()), " ")
 		}
 		fmt.Printf("\n%s%s: %s\n", checkMark, name, result)
 	}
-	return nil
 }
 
 // Note prints a line that the host shows below the results.
@@ -73,28 +66,29 @@ func Note(format string, args ...any) {
 }
 
 // Systemctl returns the output of systemctl.
-func Systemctl(args ...string) (string, error) {
+func Systemctl(args ...string) string {
 	text, err := exec.Command("systemctl", args...).CombinedOutput()
 	if err != nil {
-		err = fmt.Errorf("systemctl %s: %w: %s", strings.Join(args, " "), err, text)
+		must.Failf("systemctl %s: %w: %s", strings.Join(args, " "), err, text)
 	}
-	return strings.TrimSpace(string(text)), err
+	return strings.TrimSpace(string(text))
 }
 
-// Want returns an error unless got is the expected text.
-func Want(got, expected string) error {
+// Want fails unless got is the expected text.
+func Want(got, expected string) {
 	if got != expected {
-		return fmt.Errorf("got %q, want %q", got, expected)
+		must.Failf("got %q, want %q", got, expected)
 	}
-	return nil
 }
 
-// Until calls f until it returns nil. If that takes longer than Patience, Until returns f's last error.
-func Until(f func() error) error {
+// Until calls f until it does not fail. If that takes longer than Patience, Until fails as f did.
+func Until(f func()) {
 	end := time.Now().Add(Patience)
 	for pause := 20 * time.Millisecond; ; pause = min(2*pause, time.Second) {
-		if err := f(); err == nil || time.Now().After(end) {
-			return err
+		err := must.Try(f)
+		if err == nil || time.Now().After(end) {
+			must.OK(err)
+			return
 		}
 		time.Sleep(pause)
 	}

@@ -61,7 +61,7 @@ func ParsePlan(text string) (Plan, error) {
 }
 
 // Verify returns an error unless the plan in the file has exactly these checks.
-func Verify(file string, checks map[string]func() error) error {
+func Verify(file string, checks map[string]func()) error {
 	text, err := os.ReadFile(file)
 	if err != nil {
 		return err

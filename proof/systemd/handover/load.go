@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/scm-rights/scm/internal/webtest"
+	"github.com/scm-rights/scm/proof/must"
 	"github.com/scm-rights/scm/proof/systemd/driver"
 )
 
@@ -36,10 +37,10 @@ func (s site) client(kind string, transport *http.Transport, pause time.Duration
 const url = "http://server/"
 
 // ask returns the process that answers on a new connection.
-func (s site) ask() (pid int, err error) {
+func (s site) ask() (pid int) {
 	c := s.client("", s.transport(), 0)
 	defer c.HTTP.CloseIdleConnections()
-	return c.Ask()
+	return must.Get(c.Ask())
 }
 
 // A held request has been accepted by a server, which waits for the end of the body.
@@ -52,20 +53,14 @@ type held struct {
 }
 
 // hold sends a request that is held.
-func (s site) hold() (*held, error) {
+func (s site) hold() *held {
 	r, w := io.Pipe()
 	client := &http.Client{Transport: s.transport()}
-	answer, err := webtest.Post(client, url, r, true)
-	if err != nil {
-		return nil, err
-	}
+	answer := must.Get(webtest.Post(client, url, r, true))
 	rest := bufio.NewReader(answer.Body)
-	line, err := rest.ReadString('\n')
-	if err != nil {
-		return nil, err
-	}
-	pid, err := strconv.Atoi(strings.TrimSpace(line))
-	return &held{pid, client, w, answer, rest}, err
+	line := must.Get(rest.ReadString('\n'))
+	pid := must.Get(strconv.Atoi(strings.TrimSpace(line)))
+	return &held{pid, client, w, answer, rest}
 }
 
 // release lets the server end its answer, and returns an error unless it does.
@@ -78,21 +73,21 @@ func (h *held) release() error {
 	if err != nil {
 		return err
 	}
-	return driver.Want(string(text), webtest.Done)
+	return must.Try(func() { driver.Want(string(text), webtest.Done) })
 }
 
 // start puts the site under the load of clients that use connections in different ways.
-func (s site) start() (*webtest.Load, error) {
+func (s site) start() *webtest.Load {
 	fresh, second := s.transport(), s.transport()
 	fresh.DisableKeepAlives = true
 	second.Protocols = new(http.Protocols)
 	second.Protocols.SetUnencryptedHTTP2(true)
-	return webtest.Start(
+	return must.Get(webtest.Start(
 		s.client("keep-alive", s.transport(), 3*time.Millisecond),
 		s.client("keep-alive with pauses", s.transport(), 40*time.Millisecond),
 		s.client("one request a connection", fresh, 7*time.Millisecond),
 		s.client("HTTP/2", second, 5*time.Millisecond),
-	)
+	))
 }
 
 // end ends a load, and notes the totals under the title.

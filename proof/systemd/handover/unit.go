@@ -3,8 +3,6 @@
 package main
 
 import (
-	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -13,6 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/scm-rights/scm/proof/must"
 	"github.com/scm-rights/scm/proof/systemd/driver"
 )
 
@@ -30,30 +29,27 @@ type state struct {
 }
 
 // parseState parses the output of systemctl show.
-func parseState(text string) (s state, err error) {
+func parseState(text string) state {
 	values := map[string]string{}
 	for line := range strings.Lines(text) {
 		name, value, _ := strings.Cut(strings.TrimSpace(line), "=")
 		values[name] = value
 	}
-	number := func(name string) int {
-		n, notNumber := strconv.Atoi(values[name])
-		err = errors.Join(err, notNumber)
-		return n
-	}
+	number := func(name string) int { return must.Get(strconv.Atoi(values[name])) }
 	return state{
 		number("MainPID"), number("NRestarts"), number("NFileDescriptorStore"),
 		values["ActiveState"], values["SubState"], values["Result"], values["StatusText"], values["ControlGroup"], values["Type"],
-	}, err
+	}
 }
 
-func (u unit) state() (state, error) {
-	text, err := driver.Systemctl("show", u.name+".service",
-		"--property=MainPID,NRestarts,NFileDescriptorStore,ActiveState,SubState,Result,StatusText,ControlGroup,Type")
-	if err != nil {
-		return state{}, err
-	}
-	return parseState(text)
+// systemctl runs systemctl with a verb for the unit.
+func (u unit) systemctl(args ...string) string {
+	return driver.Systemctl(append(args, u.name+".service")...)
+}
+
+func (u unit) state() state {
+	return parseState(u.systemctl("show",
+		"--property=MainPID,NRestarts,NFileDescriptorStore,ActiveState,SubState,Result,StatusText,ControlGroup,Type"))
 }
 
 // processes returns the processes of the unit.
@@ -70,90 +66,72 @@ func (s state) processes() (pids []int) {
 }
 
 // replaced waits until the unit runs, and its main process is not the given one and answers. Others may drain.
-func (u unit) replaced(old int) (pid int, err error) {
-	err = driver.Until(func() error {
-		s, err := u.state()
-		if err != nil {
-			return err
-		}
+func (u unit) replaced(old int) (pid int) {
+	driver.Until(func() {
+		s := u.state()
 		pid = s.MainPID
 		if s.Active != "active" || s.Sub != "running" || pid == 0 || pid == old {
-			return fmt.Errorf("%s is %s (%s, %s), and its main process is %d (it was %d); its status is %q", u.name, s.Active, s.Sub, s.Result, pid, old, s.Status)
+			must.Failf("%s is %s (%s, %s), and its main process is %d (it was %d); its status is %q",
+				u.name, s.Active, s.Sub, s.Result, pid, old, s.Status)
 		}
-		answers, err := u.ask()
-		if err == nil && answers != pid {
-			err = fmt.Errorf("the main process of %s is %d, but %d answers", u.name, pid, answers)
+		if answers := u.ask(); answers != pid {
+			must.Failf("the main process of %s is %d, but %d answers", u.name, pid, answers)
 		}
-		return err
 	})
-	return pid, err
+	return pid
 }
 
 // alone is like replaced, and waits until the unit has no other process.
-func (u unit) alone(old int) (pid int, err error) {
-	if pid, err = u.replaced(old); err != nil {
-		return pid, err
-	}
-	return pid, driver.Until(func() error { return u.runs(pid) })
+func (u unit) alone(old int) (pid int) {
+	pid = u.replaced(old)
+	driver.Until(func() { u.runs(pid) })
+	return pid
 }
 
-// runs returns an error unless the unit's processes are the given ones, of which the last is the main process.
-func (u unit) runs(pids ...int) error {
-	s, err := u.state()
-	if err != nil {
-		return err
-	}
+// runs fails unless the unit's processes are the given ones, of which the last is the main process.
+func (u unit) runs(pids ...int) {
+	s := u.state()
 	got := s.processes()
 	slices.Sort(got)
 	if main := pids[len(pids)-1]; s.MainPID != main {
-		return fmt.Errorf("the main process of %s is %d, want %d", u.name, s.MainPID, main)
+		must.Failf("the main process of %s is %d, want %d", u.name, s.MainPID, main)
 	}
 	if want := slices.Sorted(slices.Values(pids)); !slices.Equal(got, want) {
-		return fmt.Errorf("%s has the processes %d, want %d", u.name, got, want)
+		must.Failf("%s has the processes %d, want %d", u.name, got, want)
 	}
-	return nil
 }
 
 // start starts the unit.
-func (u unit) start() (pid int, err error) {
-	if _, err := driver.Systemctl("start", u.name+".service"); err != nil {
-		return 0, err
-	}
+func (u unit) start() (pid int) {
+	u.systemctl("start")
 	return u.alone(0)
 }
 
 // reload makes the unit replace its server. ExecReload= only sends a signal, so the old server may still run when
 // systemctl returns.
-func (u unit) reload(old int) (pid int, err error) {
-	if _, err := driver.Systemctl("reload", u.name+".service"); err != nil {
-		return 0, err
-	}
+func (u unit) reload(old int) (pid int) {
+	u.systemctl("reload")
 	return u.replaced(old)
 }
 
-// stop stops the unit, and returns an error if that leaves a process.
-func (u unit) stop() error {
-	before, err := u.state()
-	if err != nil {
-		return err
-	}
-	if _, err := driver.Systemctl("stop", u.name+".service"); err != nil {
-		return err
-	}
+// stop stops the unit, and fails if that leaves a process.
+func (u unit) stop() {
+	before := u.state()
+	u.systemctl("stop")
 	if pids := before.processes(); len(pids) > 0 {
-		return fmt.Errorf("%s has been stopped, but has the processes %d", u.name, pids)
+		must.Failf("%s has been stopped, but has the processes %d", u.name, pids)
 	}
-	return nil
 }
 
 // install installs a new version of the server, which differs in what the word says. The empty word is the ordinary
 // version.
-func (u unit) install(word string) error {
+func (u unit) install(word string) {
 	file := "/run/" + u.name + ".does"
 	if word == "" {
-		return os.Remove(file)
+		must.OK(os.Remove(file))
+		return
 	}
-	return os.WriteFile(file, []byte(word), 0o644)
+	must.OK(os.WriteFile(file, []byte(word), 0o644))
 }
 
-func kill(pid int) error { return unix.Kill(pid, unix.SIGKILL) }
+func kill(pid int) { must.OK(unix.Kill(pid, unix.SIGKILL)) }

@@ -1,0 +1,38 @@
+// Package must ends the work of a proof at its first error, as testing.T.FailNow ends a test.
+package must
+
+import "fmt"
+
+// A failure is what the functions of this package panic with.
+type failure struct{ error }
+
+// OK fails if err is not nil.
+func OK(err error) {
+	if err != nil {
+		panic(failure{err})
+	}
+}
+
+// Get returns the value, and fails if err is not nil.
+func Get[T any](value T, err error) T {
+	OK(err)
+	return value
+}
+
+// Failf fails with the error of fmt.Errorf.
+func Failf(format string, args ...any) { OK(fmt.Errorf(format, args...)) }
+
+// Try returns the error with which f failed, or nil.
+func Try(f func()) (err error) {
+	defer func() {
+		switch r := recover().(type) {
+		case nil:
+		case failure:
+			err = r.error
+		default:
+			panic(r)
+		}
+	}()
+	f()
+	return nil
+}
