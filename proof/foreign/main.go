@@ -27,6 +27,7 @@ import (
 	"time"
 
 	"github.com/scm-rights/scm/internal/fdtest"
+	"github.com/scm-rights/scm/proof/must"
 	"github.com/scm-rights/scm/proof/target"
 )
 
@@ -136,7 +137,7 @@ func Prove(archs []string) error {
 			return fmt.Errorf("%s is not the architecture of a platform", arch)
 		}
 	}
-	if err := native.build("csrc"); err != nil {
+	if err := must.Try(func() { native.build("csrc") }); err != nil {
 		return err
 	}
 	var wait sync.WaitGroup
@@ -146,7 +147,7 @@ func Prove(archs []string) error {
 		wait.Add(1)
 		go func() {
 			defer wait.Done()
-			p.err = p.run()
+			p.err = must.Try(p.run)
 			what := cmp.Or(p.err, fmt.Errorf("%d failed", len(p.failures())))
 			fmt.Printf("foreign: %s: %v, %.0f s\n", p.name(), what, (p.testTime + p.matrixTime).Seconds())
 			<-slots
@@ -156,27 +157,24 @@ func Prove(archs []string) error {
 	return printAll(list)
 }
 
-func (p *platform) run() error {
-	if _, err := p.Emulator(); err != nil {
-		return err
-	}
+// run fails if something is missing, or if a part of the run gave no results.
+func (p *platform) run() {
+	must.Get(p.Emulator())
 	// The specs about system calls need strace. They are skipped under an emulator.
 	if _, err := exec.LookPath("strace"); err != nil && p.Native() {
-		return fmt.Errorf("%w: %w", target.ErrMissing, err)
+		must.Failf("%w: %w", target.ErrMissing, err)
 	}
 	if p.cc() != "" {
-		if err := target.Compiles(append(slices.Clone(p.Compiler), "-static")...); err != nil {
-			return err
-		}
+		must.OK(target.Compiles(append(slices.Clone(p.Compiler), "-static")...))
 	}
 	started := time.Now()
-	err := p.runTests()
+	defer func() { p.matrixTime = time.Since(started) - p.testTime }()
+	err := must.Try(p.runTests)
 	p.testTime = time.Since(started)
-	if err == nil && p.Native() {
-		err = p.runMatrix()
+	must.OK(err)
+	if p.Native() {
+		p.runMatrix()
 	}
-	p.matrixTime = time.Since(started) - p.testTime
-	return err
 }
 
 func (p *platform) failures() []string {

@@ -16,6 +16,7 @@ import (
 	"github.com/scm-rights/scm/interop/catalogue"
 	"github.com/scm-rights/scm/interop/peers"
 	"github.com/scm-rights/scm/interop/scenario"
+	"github.com/scm-rights/scm/proof/must"
 	"github.com/scm-rights/scm/proof/target"
 )
 
@@ -24,31 +25,28 @@ import (
 var native = &platform{Target: target.Target{Arch: runtime.GOARCH, Libc: "native", Compiler: []string{"cc"}}}
 
 // build builds the command scm, and peers in C.
-func (p *platform) build(inC ...string) error {
-	if err := os.MkdirAll(p.out(""), 0o777); err != nil {
-		return err
-	}
+func (p *platform) build(inC ...string) {
+	must.OK(os.MkdirAll(p.out(""), 0o777))
 	args := append([]string{"build", "-o", p.out("scm")}, p.buildFlags()...)
 	if text, err := target.Go(p.Arch, p.cc(), append(args, "./cmd/scm")...).CombinedOutput(); err != nil {
-		return fmt.Errorf("go build: %w\n%s", err, text)
+		must.Failf("go build: %w\n%s", err, text)
 	}
-	if p.cc() == "" {
-		return nil
+	if p.cc() != "" {
+		p.makeC("interop/peers/c", append(inC, "OUT="+p.out(""))...)
 	}
-	_, err := p.makeC("interop/peers/c", append(inC, "OUT="+p.out(""))...)
-	return err
 }
 
-// makeC runs make in a folder, with the platform's compiler.
-func (p *platform) makeC(folder string, args ...string) (string, error) {
+// makeC runs make in a folder, with the platform's compiler. It returns the last line of the output.
+func (p *platform) makeC(folder string, args ...string) string {
 	args = append([]string{"-s", "--no-print-directory", "-C", folder, "CC=" + p.cc(), "LDFLAGS=-static"}, args...)
 	cmd := exec.Command("make", args...)
 	cmd.Env = fdtest.WithoutMake()
 	text, err := cmd.CombinedOutput()
 	if err != nil {
-		err = fmt.Errorf("make -C %s: %w\n%s", folder, err, text)
+		must.Failf("make -C %s: %w\n%s", folder, err, text)
 	}
-	return string(text), err
+	lines := strings.Split(strings.TrimSpace(string(text)), "\n")
+	return lines[len(lines)-1]
 }
 
 // peers returns the platform's peers. They include peers written in C if the platform has a C compiler, and
@@ -73,10 +71,8 @@ func (p *platform) peers() (list []peers.Built) {
 
 // runMatrix builds the platform's peers and runs the catalogue with them. It pairs each peer with the machine's
 // own peers and with the runner, in both roles, and pairs scm with itself.
-func (p *platform) runMatrix() error {
-	if err := p.build("csrc", "csrc-pair", "book"); err != nil {
-		return err
-	}
+func (p *platform) runMatrix() {
+	p.build("csrc", "csrc-pair", "book")
 	list := p.peers()
 	var names []string
 	for _, b := range list {
@@ -85,39 +81,30 @@ func (p *platform) runMatrix() error {
 	list = append(list,
 		peers.Built{Name: "native-scm", Lang: "go", Command: []string{native.out("scm"), "interop", "peer", "scm"}},
 		peers.Built{Name: "native-csrc", Lang: "c", Command: []string{native.out("csrc")}})
-	if err := peers.WriteList(p.out("peers.json"), list); err != nil {
-		return err
-	}
-	expect, err := p.expected()
-	if err != nil {
-		return err
-	}
+	must.OK(peers.WriteList(p.out("peers.json"), list))
 	ours := "{" + strings.Join(names, ",") + "}"
 	others := "{runner,native-scm,native-csrc}"
 	args := []string{"--builtin=false", "--peers", p.out("peers.json"),
 		"--run", "*/*/*/" + others + "/" + ours, "--run", "*/*/*/" + ours + "/" + others, "--run", "*/*/*/scm/scm"}
-	err = p.runCases(&p.matrix, "matrix", native.out("scm"), append(args, expect...)...)
+	p.runCases(&p.matrix, "matrix", native.out("scm"), append(args, p.expected()...)...)
 	// Run the kernel scenarios for one backend only, because the runner makes the system calls itself, without
 	// a backend.
-	if err == nil && p.cc() == "" {
-		err = p.runCases(&p.kernel, "kernel", p.out("scm"), "--run", "**/kernel/kernel")
+	if p.cc() == "" {
+		p.runCases(&p.kernel, "kernel", p.out("scm"), "--run", "**/kernel/kernel")
 	}
-	return err
 }
 
 // runCases runs `scm interop run` and counts the verdicts of its report.
-func (p *platform) runCases(c *count, name, runner string, args ...string) error {
+func (p *platform) runCases(c *count, name, runner string, args ...string) {
 	file := p.out(name + ".json")
 	_ = os.Remove(file) // left by an earlier run
 	out, failed := exec.Command(runner, append([]string{"interop", "run", "--report", file}, args...)...).CombinedOutput()
 	text, err := os.ReadFile(file)
 	if err != nil {
-		return fmt.Errorf("%w: %w\n%s", failed, err, out)
+		must.Failf("%w: %w\n%s", failed, err, out)
 	}
 	var report struct{ Cases []scenario.Result }
-	if err := json.Unmarshal(text, &report); err != nil {
-		return err
-	}
+	must.OK(json.Unmarshal(text, &report))
 	for _, r := range report.Cases {
 		switch r.Verdict {
 		case scenario.Pass:
@@ -131,9 +118,8 @@ func (p *platform) runCases(c *count, name, runner string, args ...string) error
 		}
 	}
 	if failed != nil && len(c.failures) == 0 || c.passed == 0 {
-		return fmt.Errorf("interop run: %w\n%s", errors.Join(failed, errors.New("no failure, or no case passed")), out)
+		must.Failf("interop run: %w\n%s", errors.Join(failed, errors.New("no failure, or no case passed")), out)
 	}
-	return nil
 }
 
 // changesOn32Bits adapts the built-in list of expected failures of the peer book to 32-bit platforms.
@@ -145,16 +131,15 @@ var changesOn32Bits = [][2]string{
 	{"\ncredentials/ctrunc-creds-eat-the-room answer@{book,", "\n# "},
 }
 
-// listOn32Bits returns the built-in list for 32-bit platforms. It returns an error if the list lacks a line that it
-// should change.
-func listOn32Bits(list string) (string, error) {
+// listOn32Bits returns the built-in list for 32-bit platforms. It fails if the list lacks a line that it should change.
+func listOn32Bits(list string) string {
 	for _, change := range changesOn32Bits {
 		if strings.Count(list, change[0]) != 1 {
-			return "", fmt.Errorf("the built-in list of expected failures does not contain %q once", change[0])
+			must.Failf("the built-in list of expected failures does not contain %q once", change[0])
 		}
 		list = strings.Replace(list, change[0], change[1], 1)
 	}
-	return list, nil
+	return list
 }
 
 // expectedOn32Bits is an expectation that is met only on 32-bit platforms.
@@ -162,21 +147,15 @@ const expectedOn32Bits = "\n[linux]\ncredentials/{ctrunc-creds-eat-the-room,cred
 	" UNP §15.7 exits at a control message that is not SCM_RIGHTS: the credentials are cut to its very length\n"
 
 // expected returns the flags with which `scm interop run` expects the failures of the platform's peers.
-func (p *platform) expected() ([]string, error) {
+func (p *platform) expected() []string {
 	if !p.is32Bit() {
-		return nil, nil
+		return nil
 	}
-	text, err := fs.ReadFile(catalogue.Files(), "expected.txt")
-	if err != nil {
-		return nil, err
-	}
-	list, err := listOn32Bits(string(text))
-	if err != nil {
-		return nil, err
-	}
+	list := listOn32Bits(string(must.Get(fs.ReadFile(catalogue.Files(), "expected.txt"))))
 	if p.cc() != "" {
 		list += expectedOn32Bits
 	}
 	file := p.out("expected.txt")
-	return []string{"--expect=none", "--expect", file}, os.WriteFile(file, []byte(list), 0o666)
+	must.OK(os.WriteFile(file, []byte(list), 0o666))
+	return []string{"--expect=none", "--expect", file}
 }

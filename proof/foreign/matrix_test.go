@@ -10,22 +10,13 @@ import (
 
 	"github.com/scm-rights/scm/interop/catalogue"
 	"github.com/scm-rights/scm/interop/scenario"
+	"github.com/scm-rights/scm/proof/must"
 )
 
 // On 32-bit platforms, the peer book is expected to leak nothing where its buffer has space for only one descriptor.
 func TestListOn32Bits(t *testing.T) {
-	text, err := fs.ReadFile(catalogue.Files(), catalogue.ExpectedFile)
-	if err != nil {
-		t.Fatal(err)
-	}
-	adapted, err := listOn32Bits(string(text))
-	if err != nil {
-		t.Fatal(err)
-	}
-	list, err := scenario.ParseExpectations("file", []byte(adapted+expectedOn32Bits))
-	if err != nil {
-		t.Fatal(err)
-	}
+	adapted := listOn32Bits(string(must.Get(fs.ReadFile(catalogue.Files(), catalogue.ExpectedFile))))
+	list := must.Get(scenario.ParseExpectations("file", []byte(adapted+expectedOn32Bits)))
 	for name, want := range map[string]string{
 		"truncation/ctrunc-padding-room-extra-fd": "answer cloexec",
 		"truncation/ctrunc-three-into-one":        "answer cloexec",
@@ -44,7 +35,7 @@ func TestListOn32Bits(t *testing.T) {
 			t.Errorf("%s: got %s, want %s", name, text, want)
 		}
 	}
-	if _, err := listOn32Bits("** leak@book why\n"); err == nil {
+	if must.Try(func() { listOn32Bits("** leak@book why\n") }) == nil {
 		t.Error("a list without the lines was accepted")
 	}
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/onsi/ginkgo/v2/types"
 
 	"github.com/scm-rights/scm/internal/fdtest"
+	"github.com/scm-rights/scm/proof/must"
 	"github.com/scm-rights/scm/proof/target"
 )
 
@@ -29,14 +30,12 @@ var (
 var mustPass = []string{"Send and Recv pass 253 descriptors in order", "sends and receives make direct system calls, and never use socketcall"}
 
 // runTests runs the tests of all packages, and csrc's own.
-func (p *platform) runTests() error {
-	if err := os.MkdirAll(p.out(""), 0o777); err != nil {
-		return err
-	}
+func (p *platform) runTests() {
+	must.OK(os.MkdirAll(p.out(""), 0o777))
 	passed := map[string]bool{}
 	for _, pkg := range packages {
 		if !slices.Contains(p.leavesOut("the tests of"), pkg) {
-			if err := p.runPackage(pkg, passed); err != nil {
+			if err := must.Try(func() { p.runPackage(pkg, passed) }); err != nil {
 				p.tests.failures = append(p.tests.failures, fmt.Sprintf("%s: %v", pkg, err))
 			}
 		}
@@ -47,34 +46,27 @@ func (p *platform) runTests() error {
 		}
 	}
 	if p.cc() == "" {
-		return nil
+		return
 	}
-	if err := p.compareBackends(); err != nil {
+	if err := must.Try(p.compareBackends); err != nil {
 		p.tests.failures = append(p.tests.failures, fmt.Sprintf("the walk of proof/identity: %v", err))
 	}
-	if !p.Native() {
-		return nil
+	if p.Native() {
+		fmt.Printf("foreign: %s: csrc: %s\n", p.name(), p.makeC("csrc", "BUILD="+p.out("csrc-tests"), "LDFLAGS=", "test"))
 	}
-	text, err := p.makeC("csrc", "BUILD="+p.out("csrc-tests"), "LDFLAGS=", "test")
-	lines := strings.Split(strings.TrimSpace(text), "\n")
-	fmt.Printf("foreign: %s: csrc: %s\n", p.name(), lines[len(lines)-1])
-	return err
 }
 
 // compareBackends makes the calls of every size, and random ones, with each backend, and compares what the calls return
 // and which descriptors they leave open.
-func (p *platform) compareBackends() error {
-	emulator, err := p.Emulator()
-	if err != nil {
-		return err
-	}
+func (p *platform) compareBackends() {
+	emulator := must.Get(p.Emulator())
 	purego := &platform{Target: target.Target{Arch: p.Arch}}
 	var programs []string
 	for _, b := range []*platform{p, purego} {
 		program := p.out("walk-" + b.name())
 		args := append([]string{"build", "-C", "proof", "-o", program}, b.buildFlags()...)
 		if text, err := target.Go(p.Arch, b.cc(), append(args, "./identity/walk")...).CombinedOutput(); err != nil {
-			return fmt.Errorf("%w\n%s", err, text)
+			must.Failf("%w\n%s", err, text)
 		}
 		programs = append(programs, program)
 	}
@@ -83,20 +75,17 @@ func (p *platform) compareBackends() error {
 		for i, program := range programs {
 			command := slices.DeleteFunc(slices.Concat([]string{emulator, program}, args), func(s string) bool { return s == "" })
 			cmd := exec.Command(command[0], command[1:]...)
-			if cmd.Dir, err = os.MkdirTemp(p.out(""), "walk"); err != nil {
-				return err
-			}
+			cmd.Dir = must.Get(os.MkdirTemp(p.out(""), "walk"))
 			text, err := cmd.Output()
 			if err := errors.Join(err, os.RemoveAll(cmd.Dir)); err != nil {
-				return fmt.Errorf("%s: %w", strings.Join(command, " "), err)
+				must.Failf("%s: %w", strings.Join(command, " "), err)
 			}
 			printed[i] = strings.Split(string(text), "\n")
 		}
 		if err := difference(printed[0], printed[1]); err != nil {
-			return fmt.Errorf("walk %s: %w", strings.Join(args, " "), err)
+			must.Failf("walk %s: %w", strings.Join(args, " "), err)
 		}
 	}
-	return nil
 }
 
 // difference describes the first difference between what the walk printed with csrc and in Go.
@@ -127,12 +116,9 @@ func (p *platform) buildFlags() []string {
 }
 
 // runPackage runs the tests of a package, and notes the specs that passed.
-func (p *platform) runPackage(pkg string, passed map[string]bool) error {
+func (p *platform) runPackage(pkg string, passed map[string]bool) {
 	log := p.out(strings.ReplaceAll(filepath.Clean(pkg), "/", "-") + ".out")
-	emulator, err := p.Emulator()
-	if err != nil {
-		return err
-	}
+	emulator := must.Get(p.Emulator())
 	dir, path := target.Folder(".", pkg)
 	args := append([]string{"test", "-C", dir, "-v", "-count=1", "-vet=off", "-timeout=5m"}, p.buildFlags()...)
 	if emulator != "" {
@@ -153,23 +139,20 @@ func (p *platform) runPackage(pkg string, passed map[string]bool) error {
 	cmd.Env = append(cmd.Env, "SCM_TEST_ALONE=1", "CI=", fdtest.EmulatorVariable+"="+emulator)
 	_ = os.Remove(log + ".json") // left by an earlier run
 	text, failed := cmd.CombinedOutput()
-	if err := os.WriteFile(log, text, 0o666); err != nil {
-		return err
-	}
+	must.OK(os.WriteFile(log, text, 0o666))
 	before, failures := p.tests.passed, len(p.tests.failures)
 	p.tests.addTests(string(text))
 	if suite {
-		if err := p.tests.addSpecs(log+".json", passed); err != nil {
-			return fmt.Errorf("%w: %w; see %s", failed, err, log)
+		if err := must.Try(func() { p.tests.addSpecs(log+".json", passed) }); err != nil {
+			must.Failf("%w: %w; see %s", failed, err, log)
 		}
 	}
 	if failed != nil && len(p.tests.failures) == failures {
-		return fmt.Errorf("%w; see %s", failed, log)
+		must.Failf("%w; see %s", failed, log)
 	}
 	if p.tests.passed == before {
-		return errors.New("nothing passed; see " + log)
+		must.Failf("nothing passed; see %s", log)
 	}
-	return nil
 }
 
 // verdict matches the result that a test prints with -v, and the line before it, which contains the reason for a
@@ -195,15 +178,9 @@ func (c *count) addTests(text string) {
 var tail = regexp.MustCompile(`: (\w+ \w+( @?\S+)?: )?setsockopt: .*`)
 
 // addSpecs counts the specs in the report of a Ginkgo suite.
-func (c *count) addSpecs(report string, passed map[string]bool) error {
-	text, err := os.ReadFile(report)
-	if err != nil {
-		return err
-	}
+func (c *count) addSpecs(report string, passed map[string]bool) {
 	var reports []types.Report
-	if err := json.Unmarshal(text, &reports); err != nil {
-		return err
-	}
+	must.OK(json.Unmarshal(must.Get(os.ReadFile(report)), &reports))
 	last := ""
 	for _, s := range reports[0].SpecReports {
 		reason := s.FailureMessage()
@@ -225,5 +202,4 @@ func (c *count) addSpecs(report string, passed map[string]bool) error {
 			passed[s.LeafNodeText] = true
 		}
 	}
-	return nil
 }
