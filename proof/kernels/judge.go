@@ -14,6 +14,7 @@ import (
 
 	"github.com/scm-rights/scm/interop/report"
 	"github.com/scm-rights/scm/interop/scenario"
+	"github.com/scm-rights/scm/proof/must"
 )
 
 // A record contains the results of a kernel.
@@ -37,18 +38,20 @@ type specs struct{ Passed, Skipped int }
 // These commands leave no report: the one that runs the archive of make dist, and the tests of cmd/scm/internal/relay.
 const archiveCommand, relayCommand = "archive", "relay"
 
-// judge judges the report of a command.
-func (r *run) judge(command, file string) error {
-	if command == archiveCommand || command == relayCommand {
-		return nil
+// judge judges the report of a command, and fails if it cannot.
+func (r *run) judge(command, file string) {
+	switch command {
+	case archiveCommand, relayCommand:
+	case "kernel", "peers":
+		r.judgeCases(command, file)
+	default:
+		r.judgeSpecs(command, file)
 	}
-	if command != "kernel" && command != "peers" {
-		return r.judgeSpecs(command, file)
-	}
-	all, err := report.Read(file)
-	if err != nil {
-		return err
-	}
+}
+
+// judgeCases judges the report of scm interop run.
+func (r *run) judgeCases(command, file string) {
+	all := must.Get(report.Read(file))
 	r.Release = all.System.Identity().Release
 	rules := map[string]string{} // by the case's scenario and type
 	for _, c := range all.Cases {
@@ -78,21 +81,14 @@ func (r *run) judge(command, file string) error {
 		r.Peers = &c
 	}
 	if c.Pass == 0 {
-		return errors.New("no case passed")
+		must.Failf("no case passed")
 	}
-	return nil
 }
 
 // judgeSpecs judges the report of a Ginkgo suite.
-func (r *run) judgeSpecs(backend, file string) error {
-	text, err := os.ReadFile(file)
-	if err != nil {
-		return err
-	}
+func (r *run) judgeSpecs(backend, file string) {
 	var suites []types.Report
-	if err := json.Unmarshal(text, &suites); err != nil {
-		return err
-	}
+	must.OK(json.Unmarshal(must.Get(os.ReadFile(file)), &suites))
 	var n specs
 	for _, suite := range suites {
 		for _, s := range suite.SpecReports {
@@ -112,9 +108,8 @@ func (r *run) judgeSpecs(backend, file string) error {
 	}
 	r.Specs[backend] = n
 	if n.Passed == 0 {
-		return errors.New("no spec passed")
+		must.Failf("no spec passed")
 	}
-	return nil
 }
 
 func inCI() bool { return os.Getenv("CI") == "true" }

@@ -24,6 +24,7 @@ import (
 	"time"
 
 	"github.com/scm-rights/scm/proof/machine"
+	"github.com/scm-rights/scm/proof/must"
 	"github.com/scm-rights/scm/proof/target"
 )
 
@@ -198,7 +199,7 @@ func (r *run) run(p *programs, quick bool) {
 	r.missing = p.missing
 	err := errors.Join(p.err, os.RemoveAll(r.file()))
 	if err == nil {
-		err = r.boot(p)
+		err = must.Try(func() { r.boot(p) })
 	}
 	if err == nil && r.missing == nil && len(r.problems) == 0 && !quick {
 		err = writeJSON(r.file(), r.record)
@@ -218,28 +219,20 @@ func (r *run) failed(err error) {
 }
 
 // boot runs the commands in the machine, and judges their reports.
-func (r *run) boot(p *programs) error {
+func (r *run) boot(p *programs) {
 	dir := filepath.Join(out, r.Name)
-	if err := errors.Join(os.RemoveAll(dir), os.MkdirAll(dir, 0o777)); err != nil {
-		return err
-	}
-	log, err := os.Create(filepath.Join(dir, "console"))
-	if err != nil {
-		return err
-	}
+	must.OK(os.RemoveAll(dir))
+	must.OK(os.MkdirAll(dir, 0o777))
+	log := must.Get(os.Create(filepath.Join(dir, "console")))
 	defer log.Close()
 	m := machine.Machine{Kernel: r.kernel, Tree: machine.Tree{}, Log: log}
 	for _, c := range p.commands {
 		m.Commands = append(m.Commands, c.words)
 		name := filepath.Base(c.words[0])
-		if err := m.Tree.Copy("bin/"+name, filepath.Join(p.dir, name)); err != nil {
-			return err
-		}
+		must.OK(m.Tree.Copy("bin/"+name, filepath.Join(p.dir, name)))
 	}
 	if p.archive != "" {
-		if err := m.Tree.UnpackArchive(p.archive); err != nil {
-			return err
-		}
+		must.OK(m.Tree.UnpackArchive(p.archive))
 	}
 	results, err := m.Run()
 	r.cpu = m.CPU
@@ -247,10 +240,8 @@ func (r *run) boot(p *programs) error {
 		name := p.commands[i].name
 		file := filepath.Join(dir, name+".json")
 		before := len(r.problems)
-		wrong := os.WriteFile(file, result.Files[name+".json"], 0o666)
-		if wrong == nil {
-			wrong = r.judge(name, file)
-		}
+		must.OK(os.WriteFile(file, result.Files[name+".json"], 0o666))
+		wrong := must.Try(func() { r.judge(name, file) })
 		if result.Error != "" && (wrong != nil || len(r.problems) == before) {
 			wrong = errors.Join(wrong, errors.New(result.Error))
 		}
@@ -259,7 +250,6 @@ func (r *run) boot(p *programs) error {
 		}
 	}
 	if err != nil {
-		err = fmt.Errorf("%w; see %s", err, log.Name())
+		must.Failf("%w; see %s", err, log.Name())
 	}
-	return err
 }

@@ -18,17 +18,14 @@ import (
 
 	"github.com/scm-rights/scm/interop/report"
 	"github.com/scm-rights/scm/interop/scenario"
+	"github.com/scm-rights/scm/proof/must"
 	"github.com/scm-rights/scm/proof/target"
 )
 
 func TestChoose(t *testing.T) {
 	names := func(o Options) (list []string) {
 		t.Helper()
-		runs, err := o.choose()
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, r := range runs {
+		for _, r := range must.Get(o.choose()) {
 			list = append(list, r.Name)
 		}
 		return list
@@ -99,9 +96,7 @@ func newReport(t *testing.T, lines ...string) string {
 	}
 	r.End(scenario.Outcome{Results: list})
 	file := filepath.Join(t.TempDir(), "report.json")
-	if err := r.WriteFile(file); err != nil {
-		t.Fatal(err)
-	}
+	must.OK(r.WriteFile(file))
 	return file
 }
 
@@ -110,7 +105,7 @@ const noOOB = "Unix sockets have no MSG_OOB before Linux 5.15"
 
 func TestJudge(t *testing.T) {
 	var r run
-	err := r.judge("kernel", newReport(t,
+	r.judge("kernel", newReport(t,
 		"a/one/stream/kernel/kernel pass",
 		"a/one/dgram/kernel/kernel unsupported no such socket",
 		"a/two/stream/kernel/kernel expected "+noOOB,
@@ -120,17 +115,17 @@ func TestJudge(t *testing.T) {
 		"expected: [linux<5.15] " + noOOB: {"a/two"},
 		"unsupported: no such socket":     {"a/one/dgram", "a/three"},
 	}}
-	if err != nil || len(r.problems) > 0 || !reflect.DeepEqual(r.Kernel, want) || r.Release != "6.1.0-50-cloud" || r.Peers != nil {
-		t.Errorf("got %+v, %v", r, err)
+	if len(r.problems) > 0 || !reflect.DeepEqual(r.Kernel, want) || r.Release != "6.1.0-50-cloud" || r.Peers != nil {
+		t.Errorf("got %+v", r)
 	}
 	// Of the peer scenarios, the rules are those of the runner.
-	err = r.judge("peers", newReport(t,
+	r.judge("peers", newReport(t,
 		"a/one/stream/scm/runner pass",
 		"a/one/stream/net/runner expected a bug",
 		"a/one/stream/runner/runner expected it is old"))
 	want = cases{report.Totals{Pass: 1, Expected: 2}, map[string][]string{"expected: it is old": {"a/one"}}}
-	if err != nil || len(r.problems) > 0 || r.Peers == nil || !reflect.DeepEqual(*r.Peers, want) {
-		t.Errorf("got %+v, %v", r, err)
+	if len(r.problems) > 0 || r.Peers == nil || !reflect.DeepEqual(*r.Peers, want) {
+		t.Errorf("got %+v", r)
 	}
 }
 
@@ -142,25 +137,20 @@ func TestJudgeUnexpected(t *testing.T) {
 		"a/one/dgram/kernel/kernel not-run the peer is absent": "not run the peer is absent",
 	} {
 		var r run
-		err := r.judge("kernel", newReport(t, "a/one/stream/kernel/kernel pass", line))
-		if err != nil || len(r.problems) != 1 || r.problems[0] != "a/one/dgram/kernel/kernel: "+want || r.Kernel.String() != "1/0/0/1" {
-			t.Errorf("%s: got %+v, %v", line, r, err)
+		r.judge("kernel", newReport(t, "a/one/stream/kernel/kernel pass", line))
+		if len(r.problems) != 1 || r.problems[0] != "a/one/dgram/kernel/kernel: "+want || r.Kernel.String() != "1/0/0/1" {
+			t.Errorf("%s: got %+v", line, r)
 		}
 	}
 }
 
 func TestJudgeNothing(t *testing.T) {
-	var r run
-	if err := r.judge("kernel", newReport(t, "a/one/stream/kernel/kernel unsupported it is old")); err == nil {
-		t.Error("nothing passed, without an error")
-	}
 	empty := filepath.Join(t.TempDir(), "empty.json")
-	if err := os.WriteFile(empty, nil, 0o666); err != nil {
-		t.Fatal(err)
-	}
+	must.OK(os.WriteFile(empty, nil, 0o666))
+	none := newReport(t, "a/one/stream/kernel/kernel unsupported it is old")
 	for _, command := range []string{"kernel", "peers", "purego", "cgo"} {
-		for _, file := range []string{empty, empty + "x"} {
-			if err := r.judge(command, file); err == nil {
+		for _, file := range []string{empty, empty + "x", none} {
+			if must.Try(func() { new(run).judge(command, file) }) == nil {
 				t.Error(command, file)
 			}
 		}
@@ -172,14 +162,10 @@ func TestJudgeSpecs(t *testing.T) {
 		return types.SpecReport{LeafNodeType: types.NodeTypeIt, State: state, LeafNodeText: text, LeafNodeLabels: []string{label},
 			Failure: types.Failure{Message: "it is wrong"}}
 	}
-	judge := func(list ...types.SpecReport) (run, error) {
-		text, err := json.Marshal([]types.Report{{SpecReports: list}})
+	judge := func(list ...types.SpecReport) (r run, err error) {
 		file := filepath.Join(t.TempDir(), "specs.json")
-		if err := errors.Join(err, os.WriteFile(file, text, 0o666)); err != nil {
-			t.Fatal(err)
-		}
-		var r run
-		err = r.judge("cgo", file)
+		must.OK(os.WriteFile(file, must.Get(json.Marshal([]types.Report{{SpecReports: list}})), 0o666))
+		err = must.Try(func() { r.judge("cgo", file) })
 		return r, err
 	}
 	after := types.SpecReport{LeafNodeType: types.NodeTypeReportAfterSuite, State: types.SpecStatePassed}
@@ -251,11 +237,9 @@ func TestProveRunsNothing(t *testing.T) {
 	t.Setenv("DEBIAN_MIRROR", "http://127.0.0.1:1")
 	t.Setenv("NO_PROXY", "127.0.0.1")
 	t.Chdir(t.TempDir())
-	err := errors.Join(os.Mkdir("docs", 0o777), os.WriteFile(pageFile, nil, 0o666),
-		os.WriteFile(filepath.Join(bin, "go"), []byte("#!/bin/sh\n: >"+built+"\n"), 0o777))
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(os.Mkdir("docs", 0o777))
+	must.OK(os.WriteFile(pageFile, nil, 0o666))
+	must.OK(os.WriteFile(filepath.Join(bin, "go"), []byte("#!/bin/sh\n: >"+built+"\n"), 0o777))
 	for range 2 {
 		if err := Prove(Options{Archs: []string{"s390x"}}); err == nil || err.Error() != "nothing was run" {
 			t.Error(err)
@@ -263,9 +247,7 @@ func TestProveRunsNothing(t *testing.T) {
 		if _, err := os.Stat(built); err == nil {
 			t.Error("a program was built")
 		}
-		if err := os.WriteFile(filepath.Join(bin, "qemu-system-s390x"), nil, 0o777); err != nil {
-			t.Fatal(err)
-		}
+		must.OK(os.WriteFile(filepath.Join(bin, "qemu-system-s390x"), nil, 0o777))
 	}
 }
 
@@ -282,20 +264,14 @@ func TestFailed(t *testing.T) {
 // The page has all results of kernels of the table: what is read from it gives the same page.
 func TestPage(t *testing.T) {
 	t.Chdir("../..")
-	pages, err := kept(pageFile)
-	if err != nil {
-		t.Fatal(err)
-	}
+	pages := must.Get(kept(pageFile))
 	var list []record
 	for _, k := range target.Kernels() {
 		if r, ok := pages[k.Name]; ok {
 			list = append(list, r)
 		}
 	}
-	text, err := os.ReadFile(pageFile)
-	if err != nil {
-		t.Fatal(err)
-	}
+	text := must.Get(os.ReadFile(pageFile))
 	if len(pages) != len(list) || len(list) == 0 || string(text) != page(list) {
 		t.Errorf("%s differs from what `make proof-kernels KEEP=1` writes:\n%s", pageFile, page(list))
 	}
