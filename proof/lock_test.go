@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/scm-rights/scm/proof/must"
 )
 
 func TestMain(m *testing.M) {
@@ -22,30 +24,15 @@ func TestMain(m *testing.M) {
 // TestTwoRuns starts a run while another one has the lock.
 func TestTwoRuns(t *testing.T) {
 	t.Chdir(t.TempDir())
-	if err := os.Mkdir("build", 0o777); err != nil {
-		t.Fatal(err)
-	}
-	other, err := os.Create("build/systemd.lock")
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(os.Mkdir("build", 0o777))
+	other := must.Get(os.Create("build/systemd.lock"))
 	defer other.Close()
-	if err := unix.Flock(int(other.Fd()), unix.LOCK_EX); err != nil {
-		t.Fatal(err)
-	}
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(unix.Flock(int(other.Fd()), unix.LOCK_EX))
+	self := must.Get(os.Executable())
 	run := exec.Command(self, "systemd", "0") // there is no such version
 	run.Env = append(os.Environ(), "PROVE_TEST=1")
-	out, err := run.StderrPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := run.Start(); err != nil {
-		t.Fatal(err)
-	}
+	out := must.Get(run.StderrPipe())
+	must.OK(run.Start())
 	lines := bufio.NewScanner(out)
 	lines.Scan()
 	if got, want := lines.Text(), "systemd: waiting for another run in this directory"; got != want {

@@ -15,6 +15,8 @@ import (
 	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
+
+	"github.com/scm-rights/scm/proof/must"
 )
 
 // cells evaluates to the buttons of the matrices: the title, text, class and color of each.
@@ -43,10 +45,7 @@ const narrow = `(() => {
 // TestPage opens the golden page of package report, which has a case of each verdict.
 func TestPage(t *testing.T) {
 	browser := findBrowser(t)
-	file, err := filepath.Abs("../../interop/report/testdata/report.html")
-	if err != nil {
-		t.Fatal(err)
-	}
+	file := must.Get(filepath.Abs("../../interop/report/testdata/report.html"))
 	address := (&url.URL{Scheme: "file", Path: file}).String()
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
@@ -71,16 +70,11 @@ func TestPage(t *testing.T) {
 	}
 	do := func(steps ...chromedp.Action[chromedp.Void]) {
 		t.Helper()
-		if err := chromedp.Do(ctx, steps...); err != nil {
-			t.Fatal(err)
-		}
+		must.OK(chromedp.Do(ctx, steps...))
 	}
 	shows := func(want ...string) {
 		t.Helper()
-		text, err := chromedp.Run(ctx, chromedp.Evaluate[string](opened))
-		if err != nil {
-			t.Fatal(err)
-		}
+		text := must.Get(chromedp.Run(ctx, chromedp.Evaluate[string](opened)))
 		for _, part := range want {
 			if !strings.Contains(text, part) {
 				t.Errorf("no %q in\n%s", part, text)
@@ -91,10 +85,7 @@ func TestPage(t *testing.T) {
 	if request := <-events; request != address {
 		t.Errorf("the first request is for %s", request)
 	}
-	begins, err := chromedp.Run(ctx, chromedp.Evaluate[string](`document.body.innerText`))
-	if err != nil {
-		t.Fatal(err)
-	}
+	begins := must.Get(chromedp.Run(ctx, chromedp.Evaluate[string](`document.body.innerText`)))
 	for _, sentence := range []string{"Of 10 cases, 5 passed, 1 failed as expected, 4 did not end as expected. 1 case could not be run.",
 		"the kernel gives or causes answers that the scenario does not accept: 1 case, in gc/asked.", "the runner receives descriptors that are not close-on-exec: 1 case, in basics/pass."} {
 		before, after, found := strings.Cut(begins, sentence)
@@ -125,10 +116,7 @@ func TestPage(t *testing.T) {
 		"Transcript (A is libre, B is x)\nB< ok n=1 payload=00 fds=7")
 	do(chromedp.Evaluate[chromedp.Void](`location.hash = "%"`), chromedp.Poll[chromedp.Void](opened+` === "nothing"`))
 
-	got, err := chromedp.Run(ctx, chromedp.Evaluate[[]string](cells))
-	if err != nil {
-		t.Fatal(err)
-	}
+	got := must.Get(chromedp.Run(ctx, chromedp.Evaluate[[]string](cells)))
 	const pass, expected, fail = "pass rgb(207, 236, 207)", "expected rgb(244, 233, 181)", "fail rgb(243, 188, 188)"
 	const none, lost = "none rgb(238, 238, 238)", "lost rgb(246, 207, 160)"
 	want := []string{

@@ -6,17 +6,13 @@ import (
 	"os"
 	"strings"
 	"testing"
+
+	"github.com/scm-rights/scm/proof/must"
 )
 
 func TestPage(t *testing.T) {
-	list, err := parse(programs)
-	if err != nil {
-		t.Fatal(err)
-	}
-	text, err := os.ReadFile("../../" + page)
-	if err != nil {
-		t.Fatal(err)
-	}
+	list := must.Get(parse(programs))
+	text := must.Get(os.ReadFile("../../" + page))
 	if old, err := between(string(text)); err != nil || old != table(list) {
 		t.Errorf("the table is out of date: go run -C proof ./daemons -w (%v)", err)
 	}
@@ -47,9 +43,7 @@ func TestParse(t *testing.T) {
 // A program that is not as the list says makes the run fail, with its output.
 func TestTry(t *testing.T) {
 	dir := t.TempDir()
-	if err := os.WriteFile(dir+"/scm", []byte("#!/bin/sh\ncat $DIR/file\necho \"$@\"\nexit $STATUS\n"), 0o700); err != nil {
-		t.Fatal(err)
-	}
+	must.OK(os.WriteFile(dir+"/scm", []byte("#!/bin/sh\ncat $DIR/file\necho \"$@\"\nexit $STATUS\n"), 0o700))
 	p := program{Name: "a", Needs: [][2]string{{"sh", "dash"}}, Setup: "echo made >$DIR/file; sleep 1000 &", Poke: "--socket x -- a"}
 	t.Setenv("STATUS", "0")
 	text, err := p.try(dir + "/scm")

@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/scm-rights/scm/proof/must"
 	"github.com/scm-rights/scm/proof/target"
 )
 
@@ -31,9 +32,7 @@ func useTemporary(t *testing.T) {
 func writeSource(t *testing.T, name, text string) {
 	t.Helper()
 	file := filepath.Join(apt, name)
-	if err := errors.Join(os.MkdirAll(filepath.Dir(file), 0o777), os.WriteFile(file, []byte(text), 0o666)); err != nil {
-		t.Fatal(err)
-	}
+	must.OK(errors.Join(os.MkdirAll(filepath.Dir(file), 0o777), os.WriteFile(file, []byte(text), 0o666)))
 }
 
 // newMirror starts a server that has the package with this text. It counts the requests.
@@ -120,9 +119,7 @@ func TestFetch(t *testing.T) {
 		t.Errorf("%d requests, want 1", *requests)
 	}
 	// A damaged file in the cache is replaced.
-	if err := os.WriteFile(filepath.Join(cache, filepath.Base(pool)), []byte("the pack"), 0o666); err != nil {
-		t.Fatal(err)
-	}
+	must.OK(os.WriteFile(filepath.Join(cache, filepath.Base(pool)), []byte("the pack"), 0o666))
 	if _, err := Fetch(pool, sum); err != nil || *requests != 2 {
 		t.Error(err, *requests)
 	}
@@ -183,13 +180,9 @@ func TestFetchFails(t *testing.T) {
 // A write that fails, here to a full device, does not change the file.
 func TestReplaceFails(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "a.deb")
-	if err := os.WriteFile(file, []byte("good"), 0o666); err != nil {
-		t.Fatal(err)
-	}
+	must.OK(os.WriteFile(file, []byte("good"), 0o666))
 	part := fmt.Sprintf("%s.%d", file, os.Getpid())
-	if err := os.Symlink("/dev/full", part); err != nil {
-		t.Fatal(err)
-	}
+	must.OK(os.Symlink("/dev/full", part))
 	if err := replace(file, []byte("new")); !errors.Is(err, unix.ENOSPC) {
 		t.Error(err)
 	}

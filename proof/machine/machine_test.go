@@ -20,6 +20,7 @@ import (
 
 	"github.com/scm-rights/scm/internal/fdtest"
 	"github.com/scm-rights/scm/proof/machine/console"
+	"github.com/scm-rights/scm/proof/must"
 	"github.com/scm-rights/scm/proof/target"
 )
 
@@ -67,9 +68,7 @@ func debian(t *testing.T, headers ...tar.Header) string {
 			err = errors.Join(err, os.WriteFile(name, []byte(h.Name), os.FileMode(h.Mode)))
 		}
 	}
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(err)
 	file := filepath.Join(t.TempDir(), "p.deb")
 	out, err := exec.Command("dpkg-deb", "--root-owner-group", "-Zgzip", "-b", dir, file).CombinedOutput()
 	if errors.Is(err, exec.ErrNotFound) {
@@ -87,9 +86,7 @@ func TestUnpack(t *testing.T) {
 		tar.Header{Name: "usr/bin/a", Mode: 0o755},
 		tar.Header{Name: "usr/bin/b", Typeflag: tar.TypeLink, Linkname: "usr/bin/a"},
 		tar.Header{Name: "usr/bin/c", Typeflag: tar.TypeSymlink, Linkname: "a"}))
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(err)
 	for name, want := range map[string]node{
 		"usr":       {mode: directory | 0o755},
 		"usr/bin/a": {mode: regular | 0o755, data: []byte("usr/bin/a")},
@@ -101,9 +98,7 @@ func TestUnpack(t *testing.T) {
 		}
 	}
 	broken := filepath.Join(t.TempDir(), "broken.deb")
-	if err := os.WriteFile(broken, []byte("no package"), 0o666); err != nil {
-		t.Fatal(err)
-	}
+	must.OK(os.WriteFile(broken, []byte("no package"), 0o666))
 	if err := tree.Unpack(broken); err == nil || errors.Is(err, target.ErrMissing) {
 		t.Error(err)
 	}
@@ -131,9 +126,7 @@ func cached(t *testing.T, file string) target.Kernel {
 	if err == nil {
 		err = replace(filepath.Join(cache, filepath.Base(pool)), text)
 	}
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(err)
 	return target.Kernel{Path: pool, SHA256: sumOf(text)}
 }
 
@@ -150,9 +143,7 @@ func TestEmulatorFails(t *testing.T) {
 	c := &console.Commands{Mark: "@@", List: [][]string{{"echo", "hello"}, {"true"}}}
 	var text strings.Builder
 	first := &console.Commands{Mark: c.Mark, List: c.List[:1]}
-	if err := first.Run(t.TempDir(), &text); err != nil {
-		t.Fatal(err)
-	}
+	must.OK(first.Run(t.TempDir(), &text))
 	m := &Machine{Log: io.Discard}
 	emulator := exec.Command("sh", "-c", `printf %s "$1"; echo no such machine >&2; exit 1`, "sh", text.String())
 	results, err := m.start(emulator, c)
@@ -171,10 +162,7 @@ func TestEmulatorFails(t *testing.T) {
 
 // A machine whose console cannot be logged is stopped, although it would wait until its output is read.
 func TestLogFails(t *testing.T) {
-	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
+	full := must.Get(os.OpenFile("/dev/full", os.O_WRONLY, 0))
 	defer full.Close()
 	m := &Machine{Log: full}
 	results, err := m.start(exec.Command("yes"), &console.Commands{Mark: "@@"})
@@ -205,9 +193,7 @@ func TestStop(t *testing.T) {
 	k.Arch = "amd64"
 	bin, tmp, pid := t.TempDir(), t.TempDir(), filepath.Join(t.TempDir(), "pid")
 	emulator := "#!/bin/sh\necho $$ >" + pid + "\necho booted\nexec sleep infinity\n"
-	if err := os.WriteFile(filepath.Join(bin, "qemu-system-x86_64"), []byte(emulator), 0o777); err != nil {
-		t.Fatal(err)
-	}
+	must.OK(os.WriteFile(filepath.Join(bin, "qemu-system-x86_64"), []byte(emulator), 0o777))
 	t.Setenv("PATH", bin+":"+os.Getenv("PATH"))
 	t.Setenv("TMPDIR", tmp)
 	t.Chdir("../..")
@@ -231,10 +217,7 @@ func TestStop(t *testing.T) {
 	if err != nil || len(left) > 0 {
 		t.Error(left, err)
 	}
-	text, err := os.ReadFile(pid)
-	if err != nil {
-		t.Fatal(err)
-	}
+	text := must.Get(os.ReadFile(pid))
 	if n, err := strconv.Atoi(strings.TrimSpace(string(text))); err != nil || unix.Kill(n, 0) != unix.ESRCH {
 		t.Errorf("the emulator %d is running, %v", n, err)
 	}

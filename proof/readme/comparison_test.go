@@ -14,14 +14,12 @@ import (
 	"github.com/scm-rights/scm/interop/peers"
 	"github.com/scm-rights/scm/interop/report"
 	"github.com/scm-rights/scm/interop/scenario"
+	"github.com/scm-rights/scm/proof/must"
 )
 
 // Each peer has one row or a reason for having none. The words of each row appear in docs/comparison.md.
 func TestRows(t *testing.T) {
-	text, err := os.ReadFile("../../docs/comparison.md")
-	if err != nil {
-		t.Fatal(err)
-	}
+	text := must.Get(os.ReadFile("../../docs/comparison.md"))
 	if !strings.HasPrefix(string(text), head()) {
 		t.Error("docs/comparison.md does not begin with the text of page.go and the columns")
 	}
@@ -142,16 +140,13 @@ func TestWriteAndCheck(t *testing.T) {
 			r.Cases = append(r.Cases, scenario.Result{Name: "names/x/stream/" + pair, Verdict: scenario.Pass, Findings: c.findings})
 		}
 		r.Peers[0].Hello.Version = c.version
-		text, err := json.Marshal(&r)
-		if err != nil {
-			t.Fatal(err)
-		}
+		text := must.Get(json.Marshal(&r))
 		if c.write {
 			_ = os.Mkdir(filepath.Join(dir, "docs"), 0o777)
 			_ = os.WriteFile(filepath.Join(dir, readmeFile), []byte(readme), 0o666)
 		}
 		_ = os.WriteFile(file, text, 0o666)
-		err = run(dir, file, c.write)
+		err := run(dir, file, c.write)
 		if (err == nil) != (c.fails == "") ||
 			err != nil && (!strings.Contains(err.Error(), c.fails) || !strings.HasSuffix(err.Error(), "\nto update the pages: go run -C proof ./readme -w "+file)) {
 			t.Errorf("%+v: %v", c, err)

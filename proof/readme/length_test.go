@@ -6,14 +6,13 @@ import (
 	"os"
 	"strings"
 	"testing"
+
+	"github.com/scm-rights/scm/proof/must"
 )
 
 // README.md is for someone with one minute.
 func TestLength(t *testing.T) {
-	text, err := os.ReadFile("../../README.md")
-	if err != nil {
-		t.Fatal(err)
-	}
+	text := must.Get(os.ReadFile("../../README.md"))
 	if lines := strings.Count(string(text), "\n"); lines > 110 {
 		t.Errorf("README.md has %d lines, and may have 110", lines)
 	}

@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/scm-rights/scm/proof/must"
 )
 
 // run runs scripts, and returns what they print on the console. $OUT is the folder for files.
@@ -21,9 +23,7 @@ func run(t *testing.T, scripts ...string) (*Commands, []byte) {
 		c.List = append(c.List, []string{"sh", "-c", s})
 	}
 	var console bytes.Buffer
-	if err := c.Run(dir, &console); err != nil {
-		t.Fatal(err)
-	}
+	must.OK(c.Run(dir, &console))
 	if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
 		t.Error(left, err)
 	}
@@ -64,9 +64,7 @@ func TestResults(t *testing.T) {
 func TestProgramDoesNotExist(t *testing.T) {
 	c := &Commands{Mark: "@@", List: [][]string{{"/nonexistent"}}}
 	var console strings.Builder
-	if err := c.Run(t.TempDir(), &console); err != nil {
-		t.Fatal(err)
-	}
+	must.OK(c.Run(t.TempDir(), &console))
 	if list := read(t, c, console.String()); !strings.Contains(list[0].Error, "no such file") {
 		t.Errorf("got %v", list)
 	}
@@ -76,9 +74,7 @@ func TestProgramDoesNotExist(t *testing.T) {
 func TestOtherTextOnTheConsole(t *testing.T) {
 	c := &Commands{Mark: "XYZZY", List: [][]string{{"sh", "-c", `printf '@@end\n@@.\n.\nXYZZ\n[    0.5] no end of line'`}, {"true"}}}
 	var console strings.Builder
-	if err := c.Run(t.TempDir(), &console); err != nil {
-		t.Fatal(err)
-	}
+	must.OK(c.Run(t.TempDir(), &console))
 	text := strings.ReplaceAll(console.String(), "\n", "\r\n")
 	text = strings.ReplaceAll(text, "XYZZY", "[    1.0] random: crng init doneXYZZY")
 	for i, r := range read(t, c, "SeaBIOS\r\n"+text+"reboot: Power down") {
