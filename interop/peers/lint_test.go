@@ -33,12 +33,8 @@ func TestLint(t *testing.T) {
 		Commands: []lintCommand{{Files: "*.toy", Run: []string{"{cat}", "{file}"}, Prints: "{file} is good"}},
 	}}
 	write := func(name, text string) {
-		if err := os.MkdirAll(filepath.Dir(filepath.Join(dir, name)), 0o777); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o666); err != nil {
-			t.Fatal(err)
-		}
+		must(t, os.MkdirAll(filepath.Dir(filepath.Join(dir, name)), 0o777))
+		must(t, os.WriteFile(filepath.Join(dir, name), []byte(text), 0o666))
 	}
 	var log bytes.Buffer
 	if _, _, err := findTool(t.Context(), "cat"); err != nil {

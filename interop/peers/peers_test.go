@@ -14,13 +14,18 @@ import (
 	"testing"
 )
 
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestRegistryIsWellFormed(t *testing.T) {
 	r := embedded()
 	for _, l := range r.languages {
 		text, err := records.ReadFile(l.lang + "/language.json")
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		in := json.NewDecoder(bytes.NewReader(text))
 		in.DisallowUnknownFields()
 		if err := in.Decode(&language{}); err != nil {
@@ -175,16 +180,12 @@ func TestList(t *testing.T) {
 		{Name: "csrc", Lang: "c", Why: "no C compiler (gcc) in PATH"},
 		{Name: "glib", Lang: "c", Command: []string{"/x/glib"}, FewPairs: true},
 	}
-	if err := WriteList(file, list); err != nil {
-		t.Fatal(err)
-	}
+	must(t, WriteList(file, list))
 	if got, err := ReadList(file); err != nil || !reflect.DeepEqual(got, list) {
 		t.Errorf("got %+v, %v", got, err)
 	}
 	for _, text := range []string{"", `[{"name":"x"}]`, `[{"command":["x"]}]`, `[{"name":"x","command":["x"],"why":"y"}]`} {
-		if err := os.WriteFile(file, []byte(text), 0o666); err != nil {
-			t.Fatal(err)
-		}
+		must(t, os.WriteFile(file, []byte(text), 0o666))
 		if got, err := ReadList(file); err == nil {
 			t.Errorf("%q is accepted as %+v", text, got)
 		}
@@ -195,17 +196,11 @@ func TestList(t *testing.T) {
 func TestListIsRelativeToItsFolder(t *testing.T) {
 	t.Chdir(t.TempDir())
 	list := []Built{{Name: "a", Command: []string{"./a", "./x"}}, {Name: "b", Command: []string{"../b"}}, {Name: "c", Command: []string{"c"}}}
-	if err := WriteList("peers/list.json", list); err != nil {
-		t.Fatal(err)
-	}
+	must(t, WriteList("peers/list.json", list))
 	dir, err := os.Getwd()
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	got, err := ReadList("peers/list.json")
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	for i, want := range []string{filepath.Join(dir, "peers", "a"), filepath.Join(dir, "b"), "c"} {
 		if got[i].Command[0] != want {
 			t.Errorf("got %q, want %q", got[i].Command, want)
@@ -240,9 +235,7 @@ func TestArchive(t *testing.T) {
 func TestBuildPartners(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "list.json")
 	built := []Built{{Name: "csrc", Lang: "c", Command: []string{"/x/csrc"}}, {Name: "nix", Lang: "rust", Why: "no cargo"}}
-	if err := WriteList(file, built); err != nil {
-		t.Fatal(err)
-	}
+	must(t, WriteList(file, built))
 	get := func(list string) []Built {
 		t.Setenv(PartnersVariable, list)
 		return BuildPartners(context.Background(), t.TempDir(), []string{"nix", "no-such", "csrc"}, io.Discard)
