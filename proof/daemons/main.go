@@ -23,6 +23,7 @@ import (
 	"sync"
 	"syscall"
 
+	"github.com/scm-rights/scm/proof/must"
 	"github.com/scm-rights/scm/proof/target"
 )
 
@@ -41,31 +42,25 @@ func main() {
 	check := flag.Bool("check", false, "run only the programs that CI runs")
 	write := flag.Bool("w", false, "write the table of "+page)
 	flag.Parse()
-	if err := run(*scm, *check, *write, flag.Args()); err != nil {
+	if err := must.Try(func() { run(*scm, *check, *write, flag.Args()) }); err != nil {
 		fmt.Fprintln(os.Stderr, "daemons:", err)
 		os.Exit(1)
 	}
 }
 
-func run(scm string, check, write bool, names []string) error {
-	if err := target.EnterRoot(); err != nil {
-		return err
-	}
-	list, err := parse(programs)
-	if err != nil {
-		return err
-	}
+func run(scm string, check, write bool, names []string) {
+	must.OK(target.EnterRoot())
+	list := must.Get(parse(programs))
 	if write {
-		return writeTable(list)
+		writeTable(list)
+		return
 	}
 	for _, name := range names {
 		if !slices.ContainsFunc(list, func(p program) bool { return p.Name == name }) {
-			return fmt.Errorf("no program is named %q", name)
+			must.Failf("no program is named %q", name)
 		}
 	}
-	if scm, err = filepath.Abs(scm); err != nil {
-		return err
-	}
+	scm = must.Get(filepath.Abs(scm))
 	var group sync.WaitGroup
 	var mu sync.Mutex
 	turns := make(chan bool, 4) // a run mostly waits
@@ -91,9 +86,8 @@ func run(scm string, check, write bool, names []string) error {
 	}
 	group.Wait()
 	if red > 0 {
-		return fmt.Errorf("%d programs differ from proof/daemons/programs.txt", red)
+		must.Failf("%d programs differ from proof/daemons/programs.txt", red)
 	}
-	return nil
 }
 
 // try runs the program, and returns a line for each run. The error contains the output of those that differ from the
@@ -110,7 +104,8 @@ func (p program) try(scm string) (text string, err error) {
 	}
 	var errs []error
 	for _, run := range p.commands() {
-		out, err := p.sh(scm, run[0], run[1])
+		var out string
+		err := must.Try(func() { p.sh(scm, run[0], run[1], &out) })
 		lines := strings.Split(strings.TrimSpace(out), "\n")
 		if err != nil {
 			errs = append(errs, fmt.Errorf("scm %s: %w\n%s", run[0], err, out))
@@ -121,54 +116,40 @@ func (p program) try(scm string) (text string, err error) {
 	return text, errors.Join(errs...)
 }
 
-// sh runs a command of scm in an empty directory. At the end, it kills what the setup has started.
-func (p program) sh(scm, command, args string) (string, error) {
-	dir, err := os.MkdirTemp("", "programs-")
-	if err != nil {
-		return "", err
-	}
+// sh runs a command of scm in an empty directory, and sets out to its output. At the end, it kills what the setup has
+// started.
+func (p program) sh(scm, command, args string, out *string) {
+	dir := must.Get(os.MkdirTemp("", "programs-"))
 	defer os.RemoveAll(dir)
 	accept := filepath.Join(dir, "accept.txt")
-	if err := os.WriteFile(accept, []byte(strings.Join(p.Accept, "\n")+"\n"), 0o666); err != nil {
-		return "", err
-	}
+	must.OK(os.WriteFile(accept, []byte(strings.Join(p.Accept, "\n")+"\n"), 0o666))
 	script := p.Setup + "\nscm " + command + " --accept " + accept + " " + args
 	cmd := exec.Command("sh", "-ec", script)
 	cmd.Env = append(os.Environ(), "DIR="+dir, "HOME="+dir, "XDG_RUNTIME_DIR="+dir, "PATH="+filepath.Dir(scm)+":"+os.Getenv("PATH")+":/usr/sbin:/sbin")
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	file, err := os.Create(filepath.Join(dir, "output.txt")) // not a pipe, which the setup would keep open
-	if err != nil {
-		return "", err
-	}
+	file := must.Get(os.Create(filepath.Join(dir, "output.txt"))) // not a pipe, which the setup would keep open
 	defer file.Close()
 	cmd.Stdout, cmd.Stderr = file, file
-	err = cmd.Run()
+	err := cmd.Run()
 	if cmd.Process != nil {
 		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) // an error means that nothing is left
 	}
-	out, e := os.ReadFile(file.Name())
-	return string(out), errors.Join(err, e)
+	*out = string(must.Get(os.ReadFile(file.Name())))
+	must.OK(err)
 }
 
 // writeTable replaces the table of the page.
-func writeTable(list []program) error {
-	text, err := os.ReadFile(page)
-	if err != nil {
-		return err
-	}
-	old, err := between(string(text))
-	if err != nil {
-		return err
-	}
-	return os.WriteFile(page, []byte(strings.Replace(string(text), begin+old+end, begin+table(list)+end, 1)), 0o666)
+func writeTable(list []program) {
+	text := string(must.Get(os.ReadFile(page)))
+	must.OK(os.WriteFile(page, []byte(strings.Replace(text, begin+between(text)+end, begin+table(list)+end, 1)), 0o666))
 }
 
 // between returns the table in the page.
-func between(text string) (string, error) {
+func between(text string) string {
 	_, rest, ok := strings.Cut(text, begin)
 	old, _, ended := strings.Cut(rest, end)
 	if !ok || !ended {
-		return "", fmt.Errorf("%s: no table between %q and %q", page, begin, end)
+		must.Failf("%s: no table between %q and %q", page, begin, end)
 	}
-	return old, nil
+	return old
 }

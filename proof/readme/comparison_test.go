@@ -146,7 +146,7 @@ func TestWriteAndCheck(t *testing.T) {
 			_ = os.WriteFile(filepath.Join(dir, readmeFile), []byte(readme), 0o666)
 		}
 		_ = os.WriteFile(file, text, 0o666)
-		err := run(dir, file, c.write)
+		err := must.Try(func() { run(dir, file, c.write) })
 		if (err == nil) != (c.fails == "") ||
 			err != nil && (!strings.Contains(err.Error(), c.fails) || !strings.HasSuffix(err.Error(), "\nto update the pages: go run -C proof ./readme -w "+file)) {
 			t.Errorf("%+v: %v", c, err)

@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/scm-rights/scm/interop/report"
+	"github.com/scm-rights/scm/proof/must"
 	"github.com/scm-rights/scm/proof/target"
 )
 
@@ -25,58 +26,49 @@ func main() {
 	write := flag.Bool("w", false, "write README.md and docs/comparison.md")
 	where := flag.String("as", "", "write docs/comparison.json from the report of a run with the packages of this `RELEASE` of Debian")
 	flag.Parse()
-	err := target.EnterRoot()
-	switch {
-	case err != nil:
-	case *where != "" && flag.NArg() == 1:
-		err = keepOthers(".", *where, flag.Arg(0))
-	case flag.NArg() == 1:
-		err = run(".", flag.Arg(0), *write)
-	default:
+	if flag.NArg() != 1 {
 		fmt.Fprintln(os.Stderr, "usage: readme [-w] REPORT | readme -as RELEASE REPORT")
 		os.Exit(2)
 	}
+	err := must.Try(func() {
+		must.OK(target.EnterRoot())
+		if *where != "" {
+			keepOthers(".", *where, flag.Arg(0))
+		} else {
+			run(".", flag.Arg(0), *write)
+		}
+	})
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "readme:", err)
 		os.Exit(1)
 	}
 }
 
-func run(root, file string, write bool) error {
-	r, err := report.Read(file)
-	if err != nil {
-		return err
-	}
+func run(root, file string, write bool) {
+	r := must.Get(report.Read(file))
 	for _, p := range r.Peers {
 		if p.NotRun != "" {
 			fmt.Printf("readme: skipped: the report has no results for %s: %s\n", p.Name, p.NotRun)
-			return nil
+			return
 		}
 	}
 	t := compare(r)
-	if t.others, err = readOthers(root); err != nil {
-		return err
-	}
-	readme, err := os.ReadFile(filepath.Join(root, readmeFile))
-	if err != nil {
-		return err
-	}
-	filled, err := t.readme(string(readme))
-	if err != nil {
-		return err
-	}
+	t.others = must.Get(readOthers(root))
+	readmePath, pagePath := filepath.Join(root, readmeFile), filepath.Join(root, pageFile)
+	readme := string(must.Get(os.ReadFile(readmePath)))
+	filled := must.Get(t.readme(readme))
 	if write {
-		return errors.Join(os.WriteFile(filepath.Join(root, readmeFile), []byte(filled), 0o666),
-			os.WriteFile(filepath.Join(root, pageFile), []byte(t.page()), 0o666))
+		must.OK(os.WriteFile(readmePath, []byte(filled), 0o666))
+		must.OK(os.WriteFile(pagePath, []byte(t.page()), 0o666))
+		return
 	}
-	page, err := os.ReadFile(filepath.Join(root, pageFile))
+	page, err := os.ReadFile(pagePath)
 	if err == nil {
-		err = t.comparePages(string(readme), string(page), filled)
+		err = t.comparePages(readme, string(page), filled)
 	}
 	if err != nil {
-		err = fmt.Errorf("%w\nto update the pages: go run -C proof ./readme -w %s", err, file)
+		must.Failf("%w\nto update the pages: go run -C proof ./readme -w %s", err, file)
 	}
-	return err
 }
 
 // comparePages compares README.md and docs/comparison.md with the generated text. It skips a row if the report is about

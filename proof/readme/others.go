@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/scm-rights/scm/interop/report"
+	"github.com/scm-rights/scm/proof/must"
 )
 
 // othersFile has the cells of rows that were computed from runs with other versions of the libraries.
@@ -40,16 +41,9 @@ func readOthers(root string) (list []otherRow, err error) {
 }
 
 // keepOthers stores the rows of all libraries for which the report has results, as those of a release of Debian.
-func keepOthers(root, where, file string) error {
-	r, err := report.Read(file)
-	if err != nil {
-		return err
-	}
-	list, err := readOthers(root)
-	if err != nil {
-		return err
-	}
-	list = slices.DeleteFunc(list, func(o otherRow) bool { return o.Where == where })
+func keepOthers(root, where, file string) {
+	r := must.Get(report.Read(file))
+	list := slices.DeleteFunc(must.Get(readOthers(root)), func(o otherRow) bool { return o.Where == where })
 	t := compare(r)
 	for i, w := range rows {
 		if len(w.trials(r.Cases)) == 0 {
@@ -65,11 +59,8 @@ func keepOthers(root, where, file string) error {
 		}
 		list = append(list, o)
 	}
-	text, err := json.MarshalIndent(list, "", "  ")
-	if err != nil {
-		return err
-	}
-	return os.WriteFile(filepath.Join(root, othersFile), append(text, '\n'), 0o666)
+	text := must.Get(json.MarshalIndent(list, "", "  "))
+	must.OK(os.WriteFile(filepath.Join(root, othersFile), append(text, '\n'), 0o666))
 }
 
 // otherLines returns the rows of docs/comparison.md for other versions of the library in row i. It leaves out those

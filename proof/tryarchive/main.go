@@ -15,6 +15,7 @@ import (
 	"strings"
 
 	"github.com/scm-rights/scm/interop/peers"
+	"github.com/scm-rights/scm/proof/must"
 )
 
 func main() {
@@ -22,87 +23,68 @@ func main() {
 		fmt.Fprintln(os.Stderr, "usage: tryarchive DIR")
 		os.Exit(2)
 	}
-	if err := try(os.Args[1]); err != nil {
+	if err := must.Try(func() { try(os.Args[1]) }); err != nil {
 		fmt.Fprintln(os.Stderr, "tryarchive:", err)
 		os.Exit(1)
 	}
 }
 
-func try(dir string) error {
+func try(dir string) {
 	scm, list := filepath.Join(dir, "scm"), filepath.Join(dir, "peers", "peers.json")
-	tmp, err := os.MkdirTemp("", "try")
-	if err != nil {
-		return err
-	}
+	tmp := must.Get(os.MkdirTemp("", "try"))
 	defer os.RemoveAll(tmp)
 	for _, part := range []struct {
 		name string
-		run  func(scm, list, tmp string) error
+		run  func(scm, list, tmp string)
 	}{{"version", version}, {"send, recv and trace", pass}, {"smoke", smoke}} {
-		if err := part.run(scm, list, tmp); err != nil {
-			return fmt.Errorf("%s: %w", part.name, err)
+		if err := must.Try(func() { part.run(scm, list, tmp) }); err != nil {
+			must.Failf("%s: %w", part.name, err)
 		}
 		fmt.Printf("tryarchive: %s: ok\n", part.name)
 	}
-	return nil
 }
 
 // run runs a program, and returns what it prints.
-func run(name string, args ...string) (string, error) {
+func run(name string, args ...string) string {
 	out, err := exec.Command(name, args...).CombinedOutput()
 	if err != nil {
-		err = fmt.Errorf("%s: %w\n%s", strings.Join(append([]string{name}, args...), " "), err, out)
+		must.Failf("%s: %w\n%s", strings.Join(append([]string{name}, args...), " "), err, out)
 	}
-	return string(out), err
+	return string(out)
 }
 
-func version(scm, _, _ string) error {
-	out, err := run(scm, "version")
-	if err == nil && (!strings.HasPrefix(out, "scm v") || !strings.HasSuffix(out, " linux/"+runtime.GOARCH+"\n")) {
-		err = fmt.Errorf("got %q", out)
+func version(scm, _, _ string) {
+	out := run(scm, "version")
+	if !strings.HasPrefix(out, "scm v") || !strings.HasSuffix(out, " linux/"+runtime.GOARCH+"\n") {
+		must.Failf("got %q", out)
 	}
-	return err
 }
 
 // pass receives a file from scm send, which runs under scm trace.
-func pass(scm, list, tmp string) error {
+func pass(scm, list, tmp string) {
 	socket := filepath.Join(tmp, "socket")
 	var got bytes.Buffer
 	recv := exec.Command(scm, "recv", "--timeout", "1m", "--cat", socket)
 	recv.Stdout, recv.Stderr = &got, os.Stderr
-	if err := recv.Start(); err != nil {
-		return err
-	}
-	out, err := run(scm, "trace", "--", scm, "send", "--timeout", "1m", socket, list)
-	if received := recv.Wait(); err == nil {
-		err = received
-	}
-	want, unread := os.ReadFile(list)
+	must.OK(recv.Start())
+	defer func() { _ = recv.Process.Kill() }() // if scm send fails
+	out := run(scm, "trace", "--", scm, "send", "--timeout", "1m", socket, list)
+	must.OK(recv.Wait())
+	want := must.Get(os.ReadFile(list))
 	switch {
-	case err != nil:
-		return err
-	case unread != nil:
-		return unread
 	case !strings.Contains(out, "sendmsg(") || !strings.Contains(out, "SCM_RIGHTS ["):
-		return fmt.Errorf("the trace is %q", out)
+		must.Failf("the trace is %q", out)
 	case !bytes.Equal(got.Bytes(), want):
-		return fmt.Errorf("received %q", &got)
+		must.Failf("received %q", &got)
 	}
-	return nil
 }
 
-func smoke(scm, list, _ string) error {
+func smoke(scm, list, _ string) {
 	args := []string{"interop", "smoke", "--peers", list}
-	all, err := peers.ReadList(list)
-	if err != nil {
-		return err
-	}
-	for _, b := range all {
+	for _, b := range must.Get(peers.ReadList(list)) {
 		if b.Why == "" {
 			args = append(args, "--with", b.Name)
 		}
 	}
-	out, err := run(scm, args...)
-	fmt.Print(out)
-	return err
+	fmt.Print(run(scm, args...))
 }
