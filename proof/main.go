@@ -36,6 +36,7 @@ import (
 	"github.com/scm-rights/scm/proof/identity"
 	"github.com/scm-rights/scm/proof/kernels"
 	"github.com/scm-rights/scm/proof/machine"
+	"github.com/scm-rights/scm/proof/must"
 	"github.com/scm-rights/scm/proof/systemd"
 	"github.com/scm-rights/scm/proof/target"
 )
@@ -68,26 +69,26 @@ func main() {
 	if err := lock(verb); err != nil {
 		exit(verb, err)
 	}
-	var err error
-	switch verb {
-	case "identity":
-		err = identity.Prove(*mutants)
-	case "golden":
-		err = golden.Prove(*write, flags.Args())
-	case "foreign":
-		err = foreign.Prove(flags.Args())
-	case "systemd":
-		err = systemd.Prove(systemd.Options{Versions: flags.Args(), Checks: checks, Quick: *quick})
-	case "kernels":
-		if *keep {
-			err = kernels.Keep()
-		} else {
-			err = kernels.Prove(kernels.Options{Kernels: strings.Fields(*names), Archs: flags.Args(), Quick: *quick})
+	exit(verb, must.Try(func() {
+		switch verb {
+		case "identity":
+			must.OK(identity.Prove(*mutants))
+		case "golden":
+			must.OK(golden.Prove(*write, flags.Args()))
+		case "foreign":
+			foreign.Prove(flags.Args())
+		case "systemd":
+			systemd.Prove(systemd.Options{Versions: flags.Args(), Checks: checks, Quick: *quick})
+		case "kernels":
+			if *keep {
+				kernels.Keep()
+			} else {
+				kernels.Prove(kernels.Options{Kernels: strings.Fields(*names), Archs: flags.Args(), Quick: *quick})
+			}
+		default:
+			usage()
 		}
-	default:
-		usage()
-	}
-	exit(verb, err)
+	}))
 }
 
 // stopOnSignal ends the program when it receives a signal, without leaving emulators or their files. A second signal

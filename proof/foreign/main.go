@@ -120,7 +120,7 @@ func (p *platform) leavesOut(kind string) (list []string) {
 
 // Prove runs the tests on the platforms of the given architectures, or on all platforms if archs is empty. On
 // platforms that need no emulator, it also runs the matrix.
-func Prove(archs []string) error {
+func Prove(archs []string) {
 	var list []*platform
 	for _, t := range target.All() {
 		if !t.Foreign || len(archs) > 0 && !slices.Contains(archs, t.Arch) {
@@ -134,12 +134,10 @@ func Prove(archs []string) error {
 	}
 	for _, arch := range archs {
 		if !slices.ContainsFunc(list, func(p *platform) bool { return p.Arch == arch }) {
-			return fmt.Errorf("%s is not the architecture of a platform", arch)
+			must.Failf("%s is not the architecture of a platform", arch)
 		}
 	}
-	if err := must.Try(func() { native.build("csrc") }); err != nil {
-		return err
-	}
+	native.build("csrc")
 	var wait sync.WaitGroup
 	slots := make(chan struct{}, runtime.NumCPU())
 	for _, p := range list {
@@ -154,7 +152,7 @@ func Prove(archs []string) error {
 		}()
 	}
 	wait.Wait()
-	return printAll(list)
+	printAll(list)
 }
 
 // run fails if something is missing, or if a part of the run gave no results.
@@ -181,8 +179,8 @@ func (p *platform) failures() []string {
 	return slices.Concat(p.tests.failures, p.matrix.failures, p.kernel.failures)
 }
 
-// printAll prints everything that was left out, the failures and the table.
-func printAll(list []*platform) error {
+// printAll prints everything that was left out, the failures and the table. It fails if a platform failed.
+func printAll(list []*platform) {
 	fmt.Println()
 	for _, l := range leftOut {
 		fmt.Printf("left out%s: %s %s: %s\n", l.where, l.kind, l.what, l.why)
@@ -241,9 +239,8 @@ func printAll(list []*platform) error {
 	fmt.Printf("foreign: %d specs and %d cases passed, on %d architectures, %d libcs: %d platforms failed, %d not run\n",
 		specs, cases, len(archs), len(libcs), failed, missing)
 	if failed > 0 || specs == 0 || missing > 0 && os.Getenv("CI") == "true" {
-		return errors.New("a platform failed, or did not run")
+		must.Failf("a platform failed, or did not run")
 	}
-	return nil
 }
 
 func seconds(d time.Duration) string { return fmt.Sprintf("%.0f s", d.Seconds()) }

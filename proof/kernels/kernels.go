@@ -62,15 +62,8 @@ type run struct {
 }
 
 // Prove runs the kernels, two at once.
-func Prove(o Options) error {
-	list, err := o.choose()
-	if err != nil {
-		return err
-	}
-	pages, err := kept(pageFile)
-	if err != nil {
-		return err
-	}
+func Prove(o Options) {
+	list, pages := o.choose(), kept(pageFile)
 	var wait sync.WaitGroup
 	slots := make(chan struct{}, 2)
 	built := map[string]*programs{} // by GOARCH
@@ -102,11 +95,11 @@ func Prove(o Options) error {
 		}()
 	}
 	wait.Wait()
-	return printAll(list, pages)
+	printAll(list, pages)
 }
 
 // choose returns a run for each selected kernel.
-func (o Options) choose() (list []*run, err error) {
+func (o Options) choose() (list []*run) {
 	var known []string
 	for _, k := range target.Kernels() {
 		known = append(known, k.Name, k.Arch)
@@ -117,13 +110,13 @@ func (o Options) choose() (list []*run, err error) {
 	for _, name := range slices.Concat(o.Kernels, o.Archs) {
 		if !slices.Contains(known, name) {
 			slices.Sort(known)
-			return nil, fmt.Errorf("no kernel or architecture %q; there are %s", name, strings.Join(slices.Compact(known), ", "))
+			must.Failf("no kernel or architecture %q; there are %s", name, strings.Join(slices.Compact(known), ", "))
 		}
 	}
 	if len(list) == 0 {
-		err = errors.New("no kernel has both this name and this architecture")
+		must.Failf("no kernel has both this name and this architecture")
 	}
-	return list, err
+	return list
 }
 
 // build builds the programs for an architecture, and determines the commands.

@@ -18,6 +18,7 @@ import (
 	"strings"
 
 	"github.com/scm-rights/scm/interop/catalogue"
+	"github.com/scm-rights/scm/proof/must"
 	"github.com/scm-rights/scm/proof/target"
 )
 
@@ -28,11 +29,8 @@ func (r *record) file() string { return filepath.Join(out, r.Name+".json") }
 
 // Keep writes the page. For a kernel whose last run was complete and had no problems, it uses the results of that run,
 // and otherwise those on the page.
-func Keep() error {
-	old, err := kept(pageFile)
-	if err != nil {
-		return err
-	}
+func Keep() {
+	old := kept(pageFile)
 	var list []record
 	for _, k := range target.Kernels() {
 		r := old[k.Name]
@@ -41,19 +39,19 @@ func Keep() error {
 			r = record{} // otherwise, the maps would keep what the new record lacks
 			err = json.Unmarshal(text, &r)
 		}
-		switch {
-		case err != nil && !errors.Is(err, fs.ErrNotExist):
-			return err
-		case r.Name == "":
+		if !errors.Is(err, fs.ErrNotExist) {
+			must.OK(err)
+		}
+		if r.Name == "" {
 			fmt.Printf("kernels: %s has no results yet\n", k.Name)
 			continue
 		}
 		list = append(list, r)
 		if a := list[0]; a.Kernel.ran() != r.Kernel.ran() {
-			return fmt.Errorf("%s ran %d kernel cases, and %s %d: run make proof-kernels", a.Name, a.Kernel.ran(), r.Name, r.Kernel.ran())
+			must.Failf("%s ran %d kernel cases, and %s %d: run make proof-kernels", a.Name, a.Kernel.ran(), r.Name, r.Kernel.ran())
 		}
 	}
-	return os.WriteFile(pageFile, []byte(page(list)), 0o666)
+	must.OK(os.WriteFile(pageFile, []byte(page(list)), 0o666))
 }
 
 func (c *cases) ran() int { return c.Verdicts() + c.Unsupported }
@@ -72,17 +70,10 @@ var (
 )
 
 // kept returns the records on a page, by kernel name.
-func kept(file string) (map[string]record, error) {
-	page, err := os.ReadFile(file)
-	if err != nil {
-		return nil, err
-	}
-	scenarios, err := catalogue.Scenarios()
-	if err != nil {
-		return nil, err
-	}
+func kept(file string) map[string]record {
+	page := must.Get(os.ReadFile(file))
 	ofPeers := map[string]bool{}
-	for _, s := range scenarios {
+	for _, s := range must.Get(catalogue.Scenarios()) {
 		ofPeers[s.Name] = !s.Kernel()
 	}
 	byName := map[string]record{}
@@ -119,7 +110,7 @@ func kept(file string) (map[string]record, error) {
 			}
 		}
 	}
-	return byName, nil
+	return byName
 }
 
 // kernelsIn returns the kernels in a cell.

@@ -10,7 +10,7 @@
 // A directory that has a plan.txt is a directory of checks, and has a driver that runs them. Each version of systemd
 // has a machine, in which the drivers run one after the other. The versions are listed in proof/target/systemd.txt. The
 // output ends with a table of the results. If a version of systemd is too old for a check, the table gives the version
-// that is needed. Prove returns an error if a check failed or printed no result, if it passed on a version that is too
+// that is needed. Prove fails if a check failed or printed no result, if it passed on a version that is too
 // old for it, or if no version was run. With CI=true, it is also an error if a version was not run.
 package systemd
 
@@ -68,11 +68,11 @@ func groups(o Options) (list []group) {
 }
 
 // Prove runs the selected checks.
-func Prove(o Options) error {
+func Prove(o Options) {
 	list := target.Systemds()
 	for _, v := range o.Versions {
 		if !slices.ContainsFunc(list, func(s target.Systemd) bool { return s.Version == v }) {
-			return fmt.Errorf("proof/target/systemd.txt has no systemd %s", v)
+			must.Failf("proof/target/systemd.txt has no systemd %s", v)
 		}
 	}
 	groups := groups(o)
@@ -93,12 +93,11 @@ func Prove(o Options) error {
 	}
 	t.print()
 	if len(t.ran) == 0 || len(groups) == 0 {
-		return errors.New("nothing was run")
+		must.Failf("nothing was run")
 	}
 	if t.failures > 0 || t.missing > 0 && os.Getenv("CI") == "true" {
-		return fmt.Errorf("%d failed, %d not run", t.failures, t.missing)
+		must.Failf("%d failed, %d not run", t.failures, t.missing)
 	}
-	return nil
 }
 
 // A tally is the results of all machines.

@@ -74,7 +74,7 @@ func TestMergeUsr(t *testing.T) {
 }
 
 func TestUnknownVersion(t *testing.T) {
-	if err := Prove(Options{Versions: []string{"1"}}); err == nil || !strings.Contains(err.Error(), "no systemd 1") {
+	if err := must.Try(func() { Prove(Options{Versions: []string{"1"}}) }); err == nil || !strings.Contains(err.Error(), "no systemd 1") {
 		t.Error(err)
 	}
 }
