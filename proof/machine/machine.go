@@ -32,6 +32,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/scm-rights/scm/proof/machine/console"
+	"github.com/scm-rights/scm/proof/must"
 	"github.com/scm-rights/scm/proof/target"
 )
 
@@ -88,7 +89,7 @@ func (m *Machine) Run() ([]Result, error) {
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
 	commands := &console.Commands{Mark: rand.Text(), List: m.Commands}
-	if err := m.prepare(dir, commands); err != nil {
+	if err := must.Try(func() { m.prepare(dir, commands) }); err != nil {
 		return nil, err
 	}
 	// Older kernels disable memfd_secret by default.
@@ -103,26 +104,19 @@ func (m *Machine) Run() ([]Result, error) {
 }
 
 // prepare writes the kernel and the tree to files, and adds the first process to the tree.
-func (m *Machine) prepare(dir string, commands *console.Commands) error {
-	kernel, err := image(m.Kernel)
-	if err != nil {
-		return err
-	}
+func (m *Machine) prepare(dir string, commands *console.Commands) {
+	kernel := image(m.Kernel)
 	init := filepath.Join(dir, "init")
 	build := target.Go(m.Kernel.Arch, "", "build", "-C", "proof", "-o", init, "./machine/init")
 	if text, err := build.CombinedOutput(); err != nil {
-		return fmt.Errorf("%w: %s", err, text)
-	}
-	text, err := json.Marshal(commands)
-	if err != nil {
-		return err
+		must.Failf("%w: %s", err, text)
 	}
 	// The kernel opens /dev/console for the first process before that process can mount devtmpfs.
 	m.Tree.add("dev/console", node{mode: device | 0o600, major: 5, minor: 1})
-	m.Tree.Write("commands", 0o644, text)
-	return errors.Join(m.Tree.Copy("init", init),
-		os.WriteFile(filepath.Join(dir, "kernel"), kernel, 0o666),
-		os.WriteFile(filepath.Join(dir, "tree"), m.Tree.cpio(), 0o666))
+	m.Tree.Write("commands", 0o644, must.Get(json.Marshal(commands)))
+	must.OK(m.Tree.Copy("init", init))
+	must.OK(os.WriteFile(filepath.Join(dir, "kernel"), kernel, 0o666))
+	must.OK(os.WriteFile(filepath.Join(dir, "tree"), m.Tree.cpio(), 0o666))
 }
 
 // start runs the emulator, and reads what the machine prints.

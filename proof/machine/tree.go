@@ -16,6 +16,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/scm-rights/scm/proof/must"
 	"github.com/scm-rights/scm/proof/target"
 )
 
@@ -132,21 +133,18 @@ func each(archive *tar.Reader, f func(h *tar.Header, data io.Reader) error) erro
 }
 
 // image returns the kernel image in a package.
-func image(k target.Kernel) (text []byte, err error) {
-	file, err := Fetch(k.Path, k.SHA256)
-	if err != nil {
-		return nil, err
-	}
-	err = files(file, func(h *tar.Header, data io.Reader) (err error) {
+func image(k target.Kernel) (text []byte) {
+	file := must.Get(Fetch(k.Path, k.SHA256))
+	must.OK(files(file, func(h *tar.Header, data io.Reader) (err error) {
 		if h.Typeflag == tar.TypeReg && strings.HasPrefix(path.Base(h.Name), "vmlinu") {
 			text, err = io.ReadAll(data)
 		}
 		return err
-	})
-	if err == nil && text == nil {
-		err = fmt.Errorf("%s contains no kernel", file)
+	}))
+	if text == nil {
+		must.Failf("%s contains no kernel", file)
 	}
-	return text, err
+	return text
 }
 
 // cpio returns the tree in the format of an initramfs ("newc").

@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/scm-rights/scm/proof/must"
 )
 
 // A Fault is put into the sources on purpose, to test the tests. Each kind of test for which it has a field must find
@@ -67,8 +69,8 @@ var ErrNotFound = errors.New("not found")
 // test. find returns what it has found, or "". For Record this is the field, ": " and the text about the difference.
 // Try returns the same, and an error unless it is what the finder must find.
 func (f *Fault) Try(by Finder, root, dir string, find func(*Overlay) (found string, err error)) (string, error) {
-	o, err := f.overlay(root, dir)
-	if err != nil {
+	var o *Overlay
+	if err := must.Try(func() { o = f.overlay(root, dir) }); err != nil {
 		return "", err
 	}
 	found, err := find(o)
@@ -106,37 +108,25 @@ type Overlay struct {
 	Replace map[string]string // the copy of each file
 }
 
-func (f *Fault) overlay(root, dir string) (*Overlay, error) {
-	root, err := filepath.Abs(root)
-	if err != nil {
-		return nil, err
-	}
+func (f *Fault) overlay(root, dir string) *Overlay {
+	root = must.Get(filepath.Abs(root))
 	texts := map[string]string{}
 	for _, e := range f.Edits {
 		file := filepath.Join(root, e.File)
 		if _, ok := texts[file]; !ok {
-			text, err := os.ReadFile(file)
-			if err != nil {
-				return nil, err
-			}
-			texts[file] = string(text)
+			texts[file] = string(must.Get(os.ReadFile(file)))
 		}
 		if n := strings.Count(texts[file], e.Old); n != 1 {
-			return nil, fmt.Errorf("%q occurs %d times in %s, not once", e.Old, n, e.File)
+			must.Failf("%q occurs %d times in %s, not once", e.Old, n, e.File)
 		}
 		texts[file] = strings.Replace(texts[file], e.Old, e.New, 1)
 	}
 	o := &Overlay{filepath.Join(dir, "overlay.json"), map[string]string{}}
 	for file, text := range texts {
 		changed := filepath.Join(dir, fmt.Sprintf("%d-%s", len(o.Replace), filepath.Base(file)))
-		if err := os.WriteFile(changed, []byte(text), 0o600); err != nil {
-			return nil, err
-		}
+		must.OK(os.WriteFile(changed, []byte(text), 0o600))
 		o.Replace[file] = changed
 	}
-	list, err := json.Marshal(o)
-	if err != nil {
-		return nil, err
-	}
-	return o, os.WriteFile(o.Name, list, 0o600)
+	must.OK(os.WriteFile(o.Name, must.Get(json.Marshal(o)), 0o600))
+	return o
 }

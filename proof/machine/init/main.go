@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/scm-rights/scm/proof/machine/console"
+	"github.com/scm-rights/scm/proof/must"
 )
 
 var mounts = []struct{ kind, dir string }{
@@ -21,7 +22,7 @@ var mounts = []struct{ kind, dir string }{
 
 func main() {
 	if len(os.Args) > 1 {
-		if err := run(); err != nil {
+		if err := must.Try(run); err != nil {
 			fmt.Println("init:", err)
 		}
 		return
@@ -35,7 +36,7 @@ func main() {
 	for name, to := range map[string]string{"fd": "", "stdin": "/0", "stdout": "/1", "stderr": "/2"} {
 		_ = os.Symlink("/proc/self/fd"+to, "/dev/"+name)
 	}
-	if err := loopback(); err != nil {
+	if err := must.Try(loopback); err != nil {
 		fmt.Println("loopback:", err)
 	}
 	// The first process must wait for every orphaned process, so a child runs the commands.
@@ -58,32 +59,18 @@ func main() {
 }
 
 // loopback brings up the network interface lo.
-func loopback() error {
-	sock, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return err
-	}
+func loopback() {
+	sock := must.Get(unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0))
 	defer unix.Close(sock)
-	request, err := unix.NewIfreq("lo")
-	if err != nil {
-		return err
-	}
+	request := must.Get(unix.NewIfreq("lo"))
 	request.SetUint16(unix.IFF_UP)
-	return unix.IoctlIfreq(sock, unix.SIOCSIFFLAGS, request)
+	must.OK(unix.IoctlIfreq(sock, unix.SIOCSIFFLAGS, request))
 }
 
 // run runs the commands. They leave files in /out.
-func run() error {
+func run() {
 	var commands console.Commands
-	text, err := os.ReadFile("/commands")
-	if err == nil {
-		err = json.Unmarshal(text, &commands)
-	}
-	if err == nil {
-		err = os.MkdirAll("/out", 0o777)
-	}
-	if err != nil {
-		return err
-	}
-	return commands.Run("/out", os.Stdout)
+	must.OK(json.Unmarshal(must.Get(os.ReadFile("/commands")), &commands))
+	must.OK(os.MkdirAll("/out", 0o777))
+	must.OK(commands.Run("/out", os.Stdout))
 }
