@@ -29,8 +29,8 @@ func hangup() {
 }
 
 var checks = map[string]func(){
-	"reload under load":                           checkReload,
-	"25 reloads under load":                       checkReloads,
+	"reload under load":                           func() { plain.with(plain.reloads) },
+	"25 reloads under load":                       func() { plain.with(func(old int) { plain.reloadTimes(old, 25) }) },
 	"Type=notify-reload under load":               checkNotifyReload,
 	"a successor fails":                           checkFail,
 	"Type=simple and Type=exec refuse an upgrade": checkRefused,
@@ -41,14 +41,14 @@ var checks = map[string]func(){
 	"a successor crashes during a drain":          checkCrash,
 	"a successor crashes at once":                 checkCrashAtOnce,
 	"OOMPolicy=continue":                          checkMemory,
-	"the store after SIGKILL":                     checkStore,
+	"the store after SIGKILL":                     func() { stored.with(stored.storeKeeps) },
 	"the store of systemd's own $FDSTORE":         checkStoreOfSystemd,
 	"listeners are added and removed":             checkAdd,
 	"the unit of the how-to":                      checkHowTo,
-	"a socket unit":                               checkSocketUnit,
+	"a socket unit":                               func() { activated.activatedBy(activated.keepsSocket) },
 	"a Unix listener":                             checkUnix,
-	"a Unix listener in the store":                checkUnixStore,
-	"a Unix socket unit":                          checkUnixSocketUnit,
+	"a Unix listener in the store":                func() { unixStored.with(unixStored.keepsSocket) },
+	"a Unix socket unit":                          func() { unixActivated.activatedBy(unixActivated.keepsSocket) },
 	"template units":                              checkTemplate,
 	"User= and ProtectSystem=strict":              checkUser,
 	"WatchdogSec=":                                checkWatchdog,
@@ -113,12 +113,6 @@ func (u unit) reloadTimes(old, n int) {
 		u.alone(0)
 	})
 	u.restarts(0)
-}
-
-func checkReload() { plain.with(plain.reloads) }
-
-func checkReloads() {
-	plain.with(func(old int) { plain.reloadTimes(old, 25) })
 }
 
 // checkNotifyReload verifies also that systemctl reload returns when the successor serves.
@@ -329,8 +323,6 @@ func (u unit) storeKeeps(old int) {
 	u.loaded("SIGKILL after a reload", 1, func() { u.crash(pid) })
 }
 
-func checkStore() { stored.with(stored.storeKeeps) }
-
 // checkHowTo runs the unit of docs/howto-handover.md.
 func checkHowTo() {
 	app.with(func(pid int) {
@@ -401,10 +393,6 @@ func (u unit) keepsSocket(pid int) {
 	})
 	u.killed(pid)
 }
-
-func checkSocketUnit()     { activated.activatedBy(activated.keepsSocket) }
-func checkUnixSocketUnit() { unixActivated.activatedBy(unixActivated.keepsSocket) }
-func checkUnixStore()      { unixStored.with(unixStored.keepsSocket) }
 
 // checkUnix runs a unit whose socket systemd does not keep. SIGKILL leaves its file.
 func checkUnix() {
