@@ -214,7 +214,9 @@ func TestReopen(t *testing.T) {
 	defer func() { _ = master.Close() }()
 	other := program.Must(reopen(master))
 	defer func() { _ = other.Close() }()
-	terminal := func(f *os.File) uint32 { return program.Must(unix.IoctlGetUint32(int(f.Fd()), unix.TIOCGPTN)) }
+	terminal := func(f *os.File) uint32 {
+		return program.Must(unix.IoctlGetUint32(int(f.Fd()), unix.TIOCGPTN))
+	}
 	if a, b := terminal(master), terminal(other); a == b {
 		t.Error("both are the master of terminal ", a)
 	}

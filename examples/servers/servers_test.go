@@ -164,7 +164,8 @@ func TestWeb(t *testing.T) {
 	client := &http.Client{Transport: transport}
 	connect := func(pid int) (*bufio.Reader, *websocket.Conn) {
 		t.Helper()
-		request := program.Must(http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address+"/events", nil))
+		url := "http://" + address + "/events"
+		request := program.Must(http.NewRequestWithContext(ctx, http.MethodGet, url, nil))
 		response := program.Must(client.Do(request))
 		t.Cleanup(func() { _ = response.Body.Close() })
 		events := bufio.NewReader(response.Body)

@@ -141,7 +141,8 @@ func (p program) sh(scm, command, args string, out *string) {
 // writeTable replaces the table of the page.
 func writeTable(list []program) {
 	text := string(must.Get(os.ReadFile(page)))
-	must.OK(os.WriteFile(page, []byte(strings.Replace(text, begin+between(text)+end, begin+table(list)+end, 1)), 0o666))
+	text = strings.Replace(text, begin+between(text)+end, begin+table(list)+end, 1)
+	must.OK(os.WriteFile(page, []byte(text), 0o666))
 }
 
 // between returns the table in the page.

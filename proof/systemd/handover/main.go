@@ -298,7 +298,9 @@ func checkCrashAtOnce() {
 
 func checkMemory() {
 	memory.with(func(old int) {
-		memory.loaded("a successor is killed for lack of memory", 0, func() { memory.failedReload(old, "eat") })
+		memory.loaded("a successor is killed for lack of memory", 0, func() {
+			memory.failedReload(old, "eat")
+		})
 		memory.restarts(0)
 	})
 }
