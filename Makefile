@@ -202,7 +202,7 @@ lib: ## seconds: build the C library (libscm_rights.a, libscm_rights.so, scm_rig
 man: ## seconds: write the manual pages of scm (scm.1, scm-send.1, …) to build/man/man1
 	$(GO) build -o build/scm ./cmd/scm
 	rm -rf build/man
-	build/scm command-tree | $(GO) run ./tools/man -out build/man/man1
+	build/scm man-pages build/man/man1
 
 install-man: man ## seconds: install the pages that make man writes, under DESTDIR and PREFIX (/usr/local); make -C csrc install does so for the C library
 	install -d "$(DESTDIR)$(MANDIR)/man1"

@@ -91,7 +91,7 @@ licenses() {
 go build -o "$stage/scm" ./cmd/scm
 go build -o "$stage/buildpeers" ./tools/buildpeers
 go build -C tools/dist -o "$PWD/$stage/" . tool
-"$stage/scm" command-tree | go run ./tools/man -out "$stage/man/man1"
+"$stage/scm" man-pages "$stage/man/man1"
 
 for arch in "${archs[@]}"; do
 	echo "dist: $arch"

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/scm-rights/scm"
+	"github.com/scm-rights/scm/cmd/scm/internal/man"
 	"github.com/scm-rights/scm/interop/display"
 	"github.com/scm-rights/scm/interop/process"
 	"github.com/spf13/cobra"
@@ -89,7 +90,7 @@ in a checkout: go build -C cmd/scmvet -o $PWD/build/scmvet .`,
 	}
 	root.SetVersionTemplate("{{.Version}}\n")
 	root.AddCommand(socketCommands()...)
-	root.AddCommand(interopCommand(), pokeCommand(), proxyCommand(), traceCommand(), diffCommand(), versionCommand(), treeCommand())
+	root.AddCommand(interopCommand(), pokeCommand(), proxyCommand(), traceCommand(), diffCommand(), versionCommand(), man.Command())
 	return root
 }
 

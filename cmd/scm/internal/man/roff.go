@@ -1,4 +1,4 @@
-package main
+package man
 
 import (
 	"fmt"
@@ -167,13 +167,5 @@ func escape(text string) string {
 	return b.String()
 }
 
-func upperFirst(text string) string { return changeFirst(text, unicode.ToUpper) }
-func lowerFirst(text string) string { return changeFirst(text, unicode.ToLower) }
-
-func changeFirst(text string, change func(rune) rune) string {
-	first, size := utf8.DecodeRuneInString(text)
-	if size == 0 {
-		return text
-	}
-	return string(change(first)) + text[size:]
-}
+func upperFirst(text string) string { return strings.ToUpper(text[:1]) + text[1:] }
+func lowerFirst(text string) string { return strings.ToLower(text[:1]) + text[1:] }
