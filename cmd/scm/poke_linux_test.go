@@ -40,7 +40,7 @@ func TestPokeStatus(t *testing.T) {
 		return name
 	}
 	accept := file("accept.txt", "# known\n* leak@mine<2 it is a store\nbyte leak@other why\n")
-	unread := file("unread.txt", "newline unread@mine it closes it\nextra unread@mine not of poke\n")
+	unread := file("unread.txt", "newline unread@mine it closes it\nextra unread@mine not of poke\nbyte leak@other<2 why\n")
 	for _, c := range []struct {
 		name, mode string
 		flags      []string
@@ -55,9 +55,9 @@ func TestPokeStatus(t *testing.T) {
 		{"without a version", "honest", []string{"--accept", accept}, 2, "scm: " + accept + ":2: * leak@mine<2: the line is about versions of mine; add --program-version"},
 		{"no verdict", "closes", nil, 4, "mine: no findings, 1 without a verdict"},
 		{"an accepted item without a verdict", "closes", []string{"--accept", unread}, 0,
-			"mine: no findings, 1 accepted, 1 accepted line set aside"},
+			"mine: no findings, 1 accepted, 2 accepted lines set aside"},
 		{"accepted, but read", "honest", []string{"--accept", unread}, 1,
-			"mine: no findings, 1 accepted but not found, 1 accepted line set aside"},
+			"mine: no findings, 1 accepted but not found, 2 accepted lines set aside"},
 		{"a pattern to create", "honest", []string{"--activate", "--socket=x*"}, 2,
 			"scm: --activate creates the socket, and cannot be used with a pattern"},
 		{"an unfinished reason", "honest", []string{"--accept", file("unfinished.txt", "byte leak@mine ? why")}, 2, `scm: complete the reasons of these lines, and remove the "?"`},

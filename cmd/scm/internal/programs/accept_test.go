@@ -38,25 +38,8 @@ func TestParseAcceptedErrors(t *testing.T) {
 	}
 }
 
-func TestValidateAccepted(t *testing.T) {
-	for _, c := range []struct{ text, version, want string }{
-		{"byte leak@x why\nbyte leak@y<2 why", "", ""},
-		{"byte leak@x<2 why", "", "file:1: byte leak@x<2: the line is about versions of x; add --program-version"},
-		{"byte leak@x<2 why", "1", ""},
-		{"byte leak@x ? why", "", "file:1: unfinished reason: ? why\ncomplete the reasons of these lines, and remove the \"?\""},
-	} {
-		text := ""
-		if err := ValidateAccepted(accepted(t, c.text), "x", c.version); err != nil {
-			text = err.Error()
-		}
-		if text != c.want {
-			t.Errorf("%s: got %q, want %q", c.text, text, c.want)
-		}
-	}
-}
-
-// report returns a report in which the program x keeps a descriptor of the item byte, ends after newline, passes zeros,
-// and has no verdict for ones.
+// testReport returns a report in which the program x keeps a descriptor of the item byte, ends after newline, passes
+// zeros, and has no verdict for ones.
 func testReport() *Report {
 	r := NewReport("scm poke", "v1", "x", "2.3", linux)
 	r.Trials = []Trial{{What: "byte"}, {What: "newline", Notes: []string{"a note"}}, {What: "zeros"}, {What: "ones", Skipped: "a reason"}}

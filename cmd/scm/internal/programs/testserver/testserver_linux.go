@@ -8,7 +8,6 @@ import (
 	"os/signal"
 	"slices"
 	"strconv"
-	"sync"
 	"syscall"
 	"time"
 
@@ -17,18 +16,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Honest lists the modes of servers without a bug.
-var Honest = []string{
-	"honest", // closes all descriptors at once
-	"late",   // closes them some time after the end of the connection
-	"gc",     // closes those of all connections that have ended, at fixed intervals
-	"forks",  // serves each connection in a process of its own, which keeps them until the connection ends
-	"hangup", // closes each connection after one message
-	"once",   // ends with status 0 after one connection
-	"strict", // ends with status 1 after a line that it does not know, with or without descriptors
-}
-
-// Faulty lists the modes of servers with a bug.
+// Faulty lists the modes of servers with a bug. The others are:
+//
+//	honest closes all descriptors at once
+//	late   closes them some time after the end of the connection
+//	forks  serves each connection in a process of its own, which keeps them until the connection ends
+//	hangup closes each connection after one message
+//	once   ends with status 0 after one connection
+//	strict ends with status 1 after a line that it does not know, with or without descriptors
 var Faulty = []string{
 	"two",      // forgets the second descriptor of exactly two
 	"second",   // closes only the first descriptor of each receive
@@ -53,17 +48,12 @@ const NoFiles = "no-files"
 // NoFilesStrict is the mode NoFiles of a server that ends as in the mode strict.
 const NoFilesStrict = "no-files-strict"
 
-// pause is the time that the modes late and gc take.
-const pause = 300 * time.Millisecond
-
 // serveOne is the first argument of a process in the mode forks, which serves the connection at descriptor 3.
 const serveOne = "serve-one"
 
 type server struct {
 	mode   string
 	listen int
-	mu     sync.Mutex
-	unused []int // descriptors of connections that have ended, for the mode gc
 }
 
 // Main runs a server at an address. The arguments are its mode, its type of socket (stream, seqpacket or dgram) and the
@@ -97,7 +87,6 @@ func (s *server) run(typ, address string) (err error) {
 		s.serve(s.listen)
 		return nil
 	}
-	go s.collect()
 	for {
 		c, _, err := unix.Accept4(s.listen, unix.SOCK_CLOEXEC)
 		switch {
@@ -105,15 +94,14 @@ func (s *server) run(typ, address string) (err error) {
 		case err != nil:
 			time.Sleep(time.Hour) // the mode deaf
 		case s.mode == "forks":
-			err = fork(c)
+			if err := fork(c); err != nil {
+				return err
+			}
 		case s.mode == "once":
 			s.serve(c)
 			return nil
 		default:
 			go s.serve(c)
-		}
-		if err != nil && err != unix.EINTR {
-			return err
 		}
 	}
 }
@@ -135,24 +123,18 @@ func fork(c int) error {
 	return err
 }
 
-// collect closes what is no longer used, at fixed intervals.
-func (s *server) collect() {
-	for s.mode == "gc" {
-		time.Sleep(pause)
-		s.mu.Lock()
-		relay.CloseAll(s.unused)
-		s.unused = nil
-		s.mu.Unlock()
-	}
-}
-
 // serve serves a connection, or a datagram socket.
 func (s *server) serve(c int) {
 	var line []byte
 	var held, fds []int
 	defer func() {
 		_ = unix.Close(c)
-		s.ended(append(held, fds...))
+		if s.mode == "late" {
+			time.Sleep(300 * time.Millisecond)
+		}
+		if s.mode != "all" && s.mode != "both" {
+			relay.CloseAll(append(held, fds...))
+		}
 	}()
 	buf := make([]byte, 4096)
 	for {
@@ -230,7 +212,7 @@ func (s *server) handle(c int, line string, fds []int) (held []int) {
 		time.Sleep(time.Hour)
 	case s.mode == "deaf" && !valid && len(fds) > 0:
 		_ = unix.Shutdown(s.listen, unix.SHUT_RDWR)
-	case slices.Contains([]string{"late", "gc", serveOne, "all", "both"}, s.mode):
+	case slices.Contains([]string{"late", serveOne, "all", "both"}, s.mode):
 		return fds
 	case s.mode == "rejected" && !valid:
 		return nil
@@ -239,34 +221,14 @@ func (s *server) handle(c int, line string, fds []int) (held []int) {
 	return nil
 }
 
-// ended does what the server does with the descriptors that it still has at the end of a connection.
-func (s *server) ended(fds []int) {
-	switch s.mode {
-	case "all", "both":
-	case "late":
-		time.Sleep(pause)
-		relay.CloseAll(fds)
-	case "gc":
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		s.unused = append(s.unused, fds...)
-	default:
-		relay.CloseAll(fds)
-	}
-}
-
-// Client is an honest client: it passes one descriptor, and then none. It retries until the server listens.
+// Client is an honest client: it passes one descriptor, and then none.
 func Client(address string) error {
 	c, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = unix.Close(c) }()
-	for err = relay.Connect(c, address); err == unix.ENOENT || err == unix.ECONNREFUSED; {
-		time.Sleep(5 * time.Millisecond)
-		err = relay.Connect(c, address)
-	}
-	if err != nil {
+	if err := relay.Connect(c, address); err != nil {
 		return err
 	}
 	fd, _ := unix.MemfdCreate("client", unix.MFD_CLOEXEC) // with -1, the first send fails
