@@ -59,9 +59,9 @@ func (p *poker) send(u *unit, withFDs bool) (*failure, error) {
 	var fds []int
 	switch t := u.trial; {
 	case withFDs && t.path:
-		fds = slices.Repeat([]int{t.marker.PathFD()}, t.fds)
+		fds = slices.Repeat([]int{t.marker.path}, t.fds)
 	case withFDs:
-		fds = slices.Repeat([]int{t.marker.FD()}, t.fds)
+		fds = slices.Repeat([]int{t.marker.fd}, t.fds)
 	}
 	for alone := u.alone; ; alone = true {
 		c, err := p.dial()

@@ -51,10 +51,10 @@ func (f *Fault) ToServer(m *relay.Message) {
 		extra = relay.MaxFDs
 	case f.name == "opath":
 		f.swapped += len(m.FDs)
-		m.FDs = slices.Repeat([]int{f.replaced.PathFD()}, len(m.FDs))
+		m.FDs = slices.Repeat([]int{f.replaced.path}, len(m.FDs))
 	}
 	extra = min(extra, relay.MaxFDs-len(m.FDs))
 	f.added += extra
 	f.messages += min(extra, 1)
-	m.FDs = append(m.FDs, slices.Repeat([]int{f.extra.FD()}, extra)...)
+	m.FDs = append(m.FDs, slices.Repeat([]int{f.extra.fd}, extra)...)
 }

@@ -1,6 +1,10 @@
 package programs
 
-import "github.com/scm-rights/scm/interop/scenario"
+import (
+	"slices"
+
+	"github.com/scm-rights/scm/interop/scenario"
+)
 
 // The checks that a program can fail.
 const (
@@ -50,10 +54,6 @@ func (t *Trial) Find(check scenario.Check, text string) {
 
 // Failed reports whether the trial has a finding that is not accepted, or lacks one that is.
 func (t *Trial) Failed() bool {
-	for _, f := range t.Findings {
-		if f.Accepted == "" {
-			return true
-		}
-	}
-	return len(t.Missing) > 0
+	open := func(f Finding) bool { return f.Accepted == "" }
+	return len(t.Missing) > 0 || slices.ContainsFunc(t.Findings, open)
 }

@@ -37,17 +37,10 @@ func NewMarker() (*Marker, error) {
 	return m, nil
 }
 
-// FD returns the descriptor of the marker. The marker owns it.
-func (m *Marker) FD() int { return m.fd }
-
-// PathFD returns another descriptor of the marker, opened with O_PATH. The marker owns it.
-func (m *Marker) PathFD() int { return m.path }
-
-// Close closes the marker. A server may still have it open, but Held no longer finds it.
+// Close closes the marker. Held must not be called with it afterwards.
 func (m *Marker) Close() {
 	witness.CloseFD(&m.fd)
 	witness.CloseFD(&m.path)
-	m.id = procfs.FileID{}
 }
 
 // A Holding is a process that has descriptors of a marker open.
@@ -57,14 +50,11 @@ type Holding struct {
 	FDs     int    // how many
 }
 
-// Held returns for each marker the processes of the server that have it open. It returns an error if a marker is
-// closed, or if the kernel does not let this process look at the server.
+// Held returns for each marker the processes of the server that have it open. It returns an error if the kernel does
+// not let this process look at the server.
 func (s *Server) Held(markers ...*Marker) (map[*Marker][]Holding, error) {
 	byID := map[procfs.FileID]*Marker{}
 	for _, m := range markers {
-		if m.fd < 0 {
-			return nil, fmt.Errorf("a marker is closed: %w", unix.EBADF)
-		}
 		byID[m.id] = m
 	}
 	pids, err := s.Processes()

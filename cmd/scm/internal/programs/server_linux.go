@@ -2,7 +2,6 @@ package programs
 
 import (
 	"bufio"
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -125,9 +124,6 @@ func Attach(pid int) (*Server, error) {
 	return &Server{pid: pid, root: pid, pidfd: pidfd}, nil
 }
 
-// PID returns the first process of the server.
-func (s *Server) PID() int { return s.pid }
-
 // Output returns the end of what the server has printed. For a server that was running already, it returns "". If the
 // server has ended, Output first stops what is left of it, so that nothing is missing.
 func (s *Server) Output() string {
@@ -240,20 +236,4 @@ func executable(pid int) string {
 	}
 	status, _ := procfs.ReadStatus(pid)
 	return status.Field("Name")
-}
-
-// Await calls ready until it returns true, the server ends, or the context is done. It then returns an error that says
-// why.
-func (s *Server) Await(ctx context.Context, ready func() bool) error {
-	for !ready() {
-		if ended := s.Ended(); ended != nil {
-			return fmt.Errorf("the server has ended: %w", ended)
-		}
-		select {
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		case <-time.After(5 * time.Millisecond):
-		}
-	}
-	return nil
 }

@@ -1,7 +1,6 @@
 package programs
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -94,18 +93,15 @@ func IsAbsent(err error) bool {
 	return errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ECONNREFUSED)
 }
 
-// WaitListening waits until a process listens at the address. It does not connect, because a server may serve only one
-// connection. If the list of sockets does not have the address, perhaps because the server is in another network
-// namespace, it connects after a second.
-func (s *Server) WaitListening(ctx context.Context, address string) error {
-	connect := time.Now().Add(time.Second)
-	return s.Await(ctx, func() bool {
-		if time.Now().Before(connect) {
-			return Listening(address)
-		}
-		_, err := SocketType(address)
-		return err == nil
-	})
+// listens reports whether a process listens at the address. Before the given time it does not connect, because a server
+// may serve only one connection. Later it does, because the list of sockets may not have the address, perhaps because
+// the server is in another network namespace.
+func listens(address string, connect time.Time) bool {
+	if time.Now().Before(connect) {
+		return Listening(address)
+	}
+	_, err := SocketType(address)
+	return err == nil
 }
 
 // Listening reports whether a socket at the address can be connected to.

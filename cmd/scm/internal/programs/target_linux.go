@@ -99,17 +99,20 @@ func (t *target) start() (err error) {
 	if err != nil {
 		return err
 	}
-	late := fmt.Errorf("after %s, no process listens at %s", t.Timeout, t.Address)
-	ctx, cancel := context.WithTimeoutCause(t.ctx, t.Timeout, late)
-	defer cancel()
-	if err = t.server.Await(ctx, t.find); err == nil {
-		err = t.server.WaitListening(ctx, t.address)
+	connect := time.Now().Add(time.Second)
+	ready := t.await(t.Timeout, t.Timeout, func() bool { return t.find() && listens(t.address, connect) })
+	switch {
+	case ready:
+		t.created = true
+		return nil
+	case t.server.Ended() != nil:
+		err = fmt.Errorf("the server has ended: %w", t.server.Ended())
+	case t.ctx.Err() != nil:
+		err = context.Cause(t.ctx)
+	default:
+		err = fmt.Errorf("after %s, no process listens at %s", t.Timeout, t.Address)
 	}
-	if err != nil {
-		return t.explain(err)
-	}
-	t.created = true
-	return nil
+	return t.explain(err)
 }
 
 // explain adds to an error where the server listens, and what it has printed.
