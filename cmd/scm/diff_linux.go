@@ -144,22 +144,12 @@ func diff(cmd *cobra.Command, a, b []string, all, noFilter bool) error {
 		d = recorder.FirstOutcome(records[0], records[1], outcomes[0], outcomes[1])
 	}
 	if d == nil {
-		calls := "calls"
-		if len(records[0]) == 1 {
-			calls = "call"
-		}
-		_, err = fmt.Fprintf(cmd.OutOrStdout(), "same: %d %s\n", len(records[0]), calls)
-	} else {
-		text := fmt.Sprintf("different: %v\n  A: %v\n  B: %v\n%s", d, orNone(d.A), orNone(d.B), notes(d))
-		_, err = fmt.Fprint(cmd.OutOrStdout(), display.Readable(text))
+		fmt.Fprintf(cmd.OutOrStdout(), "same: %s\n", plural(len(records[0]), "call"))
+		return nil
 	}
-	switch {
-	case err != nil:
-		return broken(err)
-	case d != nil:
-		return &exitError{code: exitFail}
-	}
-	return nil
+	text := fmt.Sprintf("different: %v\n  A: %v\n  B: %v\n%s", d, orNone(d.A), orNone(d.B), notes(d))
+	fmt.Fprint(cmd.OutOrStdout(), display.Readable(text))
+	return &exitError{code: exitFail}
 }
 
 // notes returns reasons why the programs may be the same although the runs differ.
@@ -210,8 +200,7 @@ func record(args []string, in *input, o recorder.Options) error {
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = stdin, os.Stderr, os.Stderr
 	stop := passSignals(&o)
 	_, err = recorder.Record(cmd, o)
-	got := stop()
-	if got != 0 {
+	if got := stop(); got != 0 {
 		return &exitError{code: 128 + int(got)}
 	}
 	var exit *recorder.ExitError

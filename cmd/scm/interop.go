@@ -251,27 +251,25 @@ func readExpectFile(file string) ([]byte, error) {
 // readPatterns parses patterns. It replaces @FILE with the patterns in the file.
 func readPatterns(texts []string) (list []scenario.Pattern, err error) {
 	for _, text := range texts {
-		file, ok := strings.CutPrefix(text, "@")
-		if !ok {
-			p, err := scenario.ParsePattern(text)
+		file, isFile := strings.CutPrefix(text, "@")
+		if isFile {
+			content, err := os.ReadFile(file)
 			if err != nil {
 				return nil, err
 			}
-			list = append(list, p)
-			continue
-		}
-		lines, err := os.ReadFile(file)
-		if err != nil {
-			return nil, err
+			text = string(content)
 		}
 		before := len(list)
-		for i, line := range strings.Split(string(lines), "\n") {
-			if line = strings.TrimSpace(line); line == "" || strings.HasPrefix(line, "#") {
+		for i, line := range strings.Split(text, "\n") {
+			if line = strings.TrimSpace(line); isFile && (line == "" || strings.HasPrefix(line, "#")) {
 				continue
 			}
 			p, err := scenario.ParsePattern(line)
-			if err != nil {
+			switch {
+			case err != nil && isFile:
 				return nil, fmt.Errorf("%s: line %d: %w", file, i+1, err)
+			case err != nil:
+				return nil, err
 			}
 			list = append(list, p)
 		}
@@ -281,12 +279,6 @@ func readPatterns(texts []string) (list []scenario.Pattern, err error) {
 	}
 	return list, nil
 }
-
-// Reasons why a known peer is not used.
-const (
-	notSelected = scenario.NotSelected
-	notBuiltin  = scenario.NotBuiltin
-)
 
 // findPeers returns a plan with the peers that can be started, and the others with the reason.
 //
@@ -301,14 +293,14 @@ func (s *selection) findPeers(builtinExpectations bool) (*plan, error) {
 	var given []*scenario.Peer
 	for i, peer := range builtin {
 		if !s.builtin {
-			builtin[i] = scenario.Missing(peer.Name, notBuiltin)
+			builtin[i] = scenario.Missing(peer.Name, scenario.NotBuiltin)
 		}
 	}
 	// Include all peers in the repository. Otherwise scm would reject the expected failures of unused peers
 	// as lines that apply to no case.
 	known := slices.Clone(builtin)
 	for _, name := range peers.Names() {
-		known = append(known, scenario.Missing(name, notSelected))
+		known = append(known, scenario.Missing(name, scenario.NotSelected))
 	}
 	for _, text := range s.programs {
 		name, command, ok := strings.Cut(text, "=")
@@ -375,22 +367,20 @@ func (s *selection) listedPeers() (selected []peers.Built, err error) {
 		return list, err
 	}
 	for _, word := range s.with {
-		found := false
 		language := slices.ContainsFunc(list, func(b peers.Built) bool { return b.Lang == word })
-		for _, b := range list {
-			switch {
-			case language && b.Lang != word, !language && b.Name != word:
-				continue
-			case !language && b.Why != "":
-				return nil, broken(fmt.Errorf("--with %s: %s", word, b.Obstacle()))
-			}
-			found = true
+		named := slices.DeleteFunc(slices.Clone(list), func(b peers.Built) bool {
+			return language && b.Lang != word || !language && b.Name != word
+		})
+		switch {
+		case len(named) == 0:
+			return nil, fmt.Errorf("--with %q: %s has no such peer or language", word, s.list)
+		case !language && named[0].Why != "":
+			return nil, broken(fmt.Errorf("--with %s: %s", word, named[0].Obstacle()))
+		}
+		for _, b := range named {
 			if !slices.ContainsFunc(selected, func(other peers.Built) bool { return other.Name == b.Name }) {
 				selected = append(selected, b)
 			}
-		}
-		if !found {
-			return nil, fmt.Errorf("--with %q: %s has no such peer or language", word, s.list)
 		}
 	}
 	if !slices.ContainsFunc(selected, func(b peers.Built) bool { return b.Why == "" }) {

@@ -313,7 +313,7 @@ func recordPeer(cmd *exec.Cmd, started func(), call func(lines []string)) error 
 	_, err := recorder.Record(cmd, recorder.Options{
 		Limit:   64,
 		Started: func(*os.Process) { started() },
-		Handle:  func(c *recorder.Call) { call(strings.Split(string(appendCall(nil, c, true)), "\n")) },
+		Handle:  func(c *recorder.Call) { call(strings.Split(callText(c, true), "\n")) },
 	})
 	return err
 }
@@ -389,7 +389,7 @@ Exit status:
 			return untilSignal(func(ctx context.Context) error {
 				total, failed := 0, 0
 				for _, peer := range append(p.peers, p.missing...) {
-					if ctx.Err() != nil || peer.Why == notSelected || peer.Why == notBuiltin {
+					if ctx.Err() != nil || peer.Why == scenario.NotSelected || peer.Why == scenario.NotBuiltin {
 						continue
 					}
 					total++

@@ -42,9 +42,8 @@ func (e *exitError) Unwrap() error { return e.err }
 func broken(err error) error { return &exitError{exitBroken, err} }
 
 func main() {
-	recorderMain()
+	linuxMain()
 	process.Main()
-	programsMain()
 	os.Exit(run(os.Args[1:]))
 }
 
@@ -126,7 +125,7 @@ func versionCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "version",
 		Short: "Print the version, the backend and the platform",
-		Args:  noArgs(""),
+		Args:  exactArgs(),
 		Run: func(cmd *cobra.Command, _ []string) {
 			fmt.Fprintln(cmd.OutOrStdout(), versionText())
 		},

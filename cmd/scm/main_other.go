@@ -17,8 +17,7 @@ func linuxCommands() []*cobra.Command {
 
 const byPtrace = "requires Linux, where it records system calls with ptrace"
 
-func recorderMain() {}
-func programsMain() {}
+func linuxMain() {}
 
 func traceCommand() *cobra.Command { return unsupported("trace", byPtrace) }
 func diffCommand() *cobra.Command  { return unsupported("diff", byPtrace) }

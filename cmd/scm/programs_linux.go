@@ -22,9 +22,6 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// programsMain must be called early in main. In the process that keeps a server, it does not return.
-func programsMain() { programs.Main() }
-
 // acceptHelp is the paragraph for help texts about --accept and the reports.
 const acceptHelp = `--accept reads accepted findings from a file. Each line says what was sent or injected,
 the check and the program, and the reason. Braces contain alternatives, # begins a
@@ -58,7 +55,6 @@ type programOptions struct {
 	accept, reports []string
 	settle, timeout time.Duration
 
-	kernel   scenario.Kernel
 	accepted []scenario.Expectation
 }
 
@@ -106,20 +102,20 @@ func (o *programOptions) prepare(server string) error {
 		}
 		o.accepted = append(o.accepted, list...)
 	}
-	o.kernel = witness.ThisKernel()
 	return programs.ValidateAccepted(o.accepted, o.name, o.version)
 }
 
 // run calls test until a signal arrives, and reports what it returns. The tool is the command, without scm.
 func (o *programOptions) run(cmd *cobra.Command, test func(ctx context.Context) ([]programs.Trial, error)) error {
 	return untilSignal(func(ctx context.Context) error {
-		r := programs.NewReport(cmd.CommandPath(), version(), o.name, o.version, o.kernel)
+		kernel := witness.ThisKernel()
+		r := programs.NewReport(cmd.CommandPath(), version(), o.name, o.version, kernel)
 		trials, err := []programs.Trial(nil), procfs.Check()
 		if err == nil {
 			trials, err = test(ctx)
 		}
 		r.Trials = append(r.Trials, trials...)
-		r.Accept(o.accepted, o.kernel)
+		r.Accept(o.accepted, kernel)
 		switch {
 		case err != nil && ctx.Err() != nil:
 			r.Broken = context.Cause(ctx).Error() // and untilSignal reports the signal

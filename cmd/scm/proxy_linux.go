@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -143,11 +144,9 @@ func (o *proxyOptions) run(ctx context.Context) error {
 
 // A firstSaver saves what a client sends before its first descriptor.
 type firstSaver struct {
-	file string // or "" to save nothing
-
-	mu    sync.Mutex
-	saved bool
-	sent  map[int][]byte // by the clients, without descriptors
+	mu   sync.Mutex
+	file string         // or "" to save nothing, or nothing more
+	sent map[int][]byte // by the clients, without descriptors
 }
 
 // message is called with each message of a client.
@@ -156,7 +155,7 @@ func (s *firstSaver) message(m *relay.Message) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
-	case s.file == "" || s.saved:
+	case s.file == "":
 	case len(m.FDs) > 0:
 		s.save(s.sent[m.Client])
 	case len(s.sent[m.Client]) < most:
@@ -168,18 +167,16 @@ func (s *firstSaver) message(m *relay.Message) {
 func (s *firstSaver) end() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for n := 1; s.file != "" && !s.saved && len(s.sent) > 0; n++ {
-		if text, ok := s.sent[n]; ok {
-			s.save(text)
-		}
+	if len(s.sent) > 0 {
+		s.save(s.sent[slices.Min(slices.Collect(maps.Keys(s.sent)))])
 	}
 }
 
 func (s *firstSaver) save(text []byte) {
-	s.saved, s.sent = true, nil
 	if err := report.ReplaceFile(s.file, text); err != nil {
 		printError(err)
 	}
+	s.file, s.sent = "", nil
 }
 
 func proxyTestCommand() *cobra.Command {

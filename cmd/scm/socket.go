@@ -62,31 +62,20 @@ func formatNames() string {
 
 // formatHelp returns a sentence for help texts that lists the formats, in lines of at most 88 columns.
 func formatHelp() string {
-	text := "With --format, send and recv use the message format of another program: one of"
-	column := len(text)
+	text, line := "", "With --format, send and recv use the message format of another program: one of"
 	names := strings.Split(formatNames(), ", ")
 	for i, name := range names {
 		word := name + ","
 		if i == len(names)-1 {
 			word = "or " + name + "."
 		}
-		separator := " "
-		if column+1+len(word) > 88 {
-			separator, column = "\n", -1
+		if len(line)+1+len(word) > 88 {
+			text, line = text+line+"\n", word
+		} else {
+			line += " " + word
 		}
-		text += separator + word
-		column += 1 + len(word)
 	}
-	return text
-}
-
-// validate checks the flags and SOCKET, and sets the network. It returns the format, or nil if --format is not set.
-func (o *socketOptions) validate(cmd *cobra.Command, addr string) (wire.Format, error) {
-	format, err := o.validateFlags(cmd, addr)
-	if err == nil {
-		err = o.findDescriptor(cmd, addr)
-	}
-	return format, err
+	return text + line
 }
 
 // findDescriptor sets the descriptor and the network if SOCKET is fd:N.
@@ -143,8 +132,9 @@ func typeOf(network string) string {
 	return network
 }
 
-// validateFlags checks the flags and sets the network. A format determines its network.
-func (o *socketOptions) validateFlags(cmd *cobra.Command, addr string) (wire.Format, error) {
+// validate checks the flags and SOCKET, and sets the network. It returns the format, or nil if --format is not set. A
+// format determines its network.
+func (o *socketOptions) validate(cmd *cobra.Command, addr string) (wire.Format, error) {
 	format, known := wire.Lookup(o.format)
 	o.network = networks[o.socketType]
 	switch {
@@ -154,15 +144,14 @@ func (o *socketOptions) validateFlags(cmd *cobra.Command, addr string) (wire.For
 		return nil, fmt.Errorf("unknown --type %q: use stream, dgram or seqpacket", o.socketType)
 	case o.timeout < 0:
 		return nil, errors.New("--timeout must not be negative")
-	case o.format == "":
-		return nil, nil
-	case !known:
+	case o.format != "" && !known:
 		return nil, fmt.Errorf("unknown --format %q: use %s", o.format, formatNames())
-	case cmd.Flags().Changed("type") && o.network != format.Network():
+	case known && cmd.Flags().Changed("type") && o.network != format.Network():
 		return nil, fmt.Errorf("--type %s cannot be used with --format %s", o.socketType, o.format)
+	case known:
+		o.network = format.Network()
 	}
-	o.network = format.Network()
-	return format, nil
+	return format, o.findDescriptor(cmd, addr)
 }
 
 // cleanupTime is the time to remove a socket file after a signal or --timeout.
@@ -184,14 +173,10 @@ func (o *socketOptions) withTimeout(f func(ctx context.Context) error) error {
 			defer cancel()
 			ctx = limited
 		}
-		done, late := make(chan error, 1), make(chan error, 1)
+		done := make(chan error, 2)
 		go func() { done <- f(ctx) }()
-		defer context.AfterFunc(ctx, func() { time.AfterFunc(cleanupTime, func() { late <- ctx.Err() }) })()
-		var err error
-		select {
-		case err = <-done:
-		case err = <-late:
-		}
+		defer context.AfterFunc(ctx, func() { time.AfterFunc(cleanupTime, func() { done <- ctx.Err() }) })()
+		err := <-done
 		cause := context.Cause(ctx)
 		switch {
 		case err == nil:

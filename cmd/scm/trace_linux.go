@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/scm-rights/scm/cmd/scm/internal/programs"
 	"github.com/scm-rights/scm/internal/recorder"
 	"github.com/scm-rights/scm/interop/display"
 	"github.com/spf13/cobra"
@@ -41,9 +42,12 @@ const (
 	exitNotFound      = 127
 )
 
-// recorderMain must be called first in main. In the stub process that the recorder starts, it
-// does not return.
-func recorderMain() { recorder.Main() }
+// linuxMain must be called first in main. In the stub process that the recorder starts, and in the process that keeps a
+// server, it does not return.
+func linuxMain() {
+	recorder.Main()
+	programs.Main()
+}
 
 func traceCommand() *cobra.Command {
 	var p tracePrinter
@@ -156,17 +160,19 @@ trace could not be written, in which case the process runs on.`,
 			}
 			o.Ancillary = !all
 			o.Handle = p.print
-			o.Outcome = p.keep
+			o.Outcome = func(found *recorder.Outcome) { p.outcomes = append(p.outcomes, found) }
 			o.LeftOut = func(pid int, why error) {
 				_, _ = fmt.Fprintf(os.Stderr, "scm: process %d is not in the trace: %v\n", pid, why)
 			}
 			// If the process that reads the trace exits, the command keeps running.
 			signal.Notify(make(chan os.Signal, 1), unix.SIGPIPE)
+			var err error
 			if pid != 0 {
-				return traceProcess(pid, o, &p)
+				err = traceProcess(pid, o, &p)
+			} else {
+				err = traceProgram(args, o)
+				p.printOutcomes()
 			}
-			err := traceProgram(args, o)
-			p.printOutcomes()
 			p.close()
 			if err == nil && p.err != nil {
 				return &exitError{code: exitBroken}
@@ -243,12 +249,8 @@ func traceProcess(pid int, o recorder.Options, p *tracePrinter) error {
 	if ctx.Err() == nil {
 		p.printOutcomes()
 	}
-	p.close()
 	if err != nil {
 		return broken(fmt.Errorf("process %d: %w", pid, err))
-	}
-	if p.err != nil {
-		return &exitError{code: exitBroken}
 	}
 	return nil
 }
@@ -259,71 +261,48 @@ type tracePrinter struct {
 	out      *os.File
 	raw      bool
 	json     bool
-	line     []byte
 	outcomes []*recorder.Outcome
 	err      error
 	failed   func() // if set, called after that error
 }
 
 func (p *tracePrinter) print(c *recorder.Call) {
-	if p.err != nil {
-		return
+	p.write(func() ([]byte, error) { return c.JSON(p.raw) }, func() string { return callText(c, p.raw) })
+}
+
+func (p *tracePrinter) printOutcomes() {
+	for _, o := range p.outcomes {
+		p.write(o.JSON, func() string { return fmt.Sprintf("%d %s", o.Process.PID, display.Line(o.Text())) })
 	}
-	if p.err = p.write(c); p.err != nil && p.failed != nil {
+}
+
+// write writes the object with --json, and otherwise the text.
+func (p *tracePrinter) write(object func() ([]byte, error), text func() string) {
+	var line []byte
+	switch {
+	case p.err != nil:
+		return
+	case p.json:
+		line, p.err = object()
+		line = display.JSON(line)
+	default:
+		line = []byte(text())
+	}
+	if p.err == nil {
+		_, p.err = p.out.Write(append(line, '\n'))
+	}
+	if p.err != nil && p.failed != nil {
 		p.failed()
 	}
 }
 
-func (p *tracePrinter) write(c *recorder.Call) error {
-	if p.json {
-		object, err := c.JSON(p.raw)
-		if err != nil {
-			return err
-		}
-		p.line = append(p.line[:0], display.JSON(object)...)
-	} else {
-		p.line = appendCall(p.line[:0], c, p.raw)
-	}
-	p.line = append(p.line, '\n')
-	_, err := p.out.Write(p.line)
-	return err
-}
-
-// keep keeps an outcome for printOutcomes.
-func (p *tracePrinter) keep(o *recorder.Outcome) { p.outcomes = append(p.outcomes, o) }
-
-// printOutcomes writes the outcomes.
-func (p *tracePrinter) printOutcomes() {
-	for _, o := range p.outcomes {
-		if p.err != nil {
-			return
-		}
-		p.err = p.writeOutcome(o)
-	}
-}
-
-func (p *tracePrinter) writeOutcome(o *recorder.Outcome) error {
-	if p.json {
-		object, err := o.JSON()
-		if err != nil {
-			return err
-		}
-		p.line = append(p.line[:0], display.JSON(object)...)
-	} else {
-		p.line = fmt.Appendf(p.line[:0], "%d %s", o.Process.PID, display.Line(o.Text()))
-	}
-	p.line = append(p.line, '\n')
-	_, err := p.out.Write(p.line)
-	return err
-}
-
-// appendCall appends a call as a line and, if raw is true, its memory. It does not append a final newline.
-func appendCall(b []byte, c *recorder.Call, raw bool) []byte {
-	b = fmt.Appendf(b, "%d %s", c.Thread, display.Line(c.Text()))
+// callText returns a call as a line and, if raw is true, its memory in the lines below.
+func callText(c *recorder.Call, raw bool) string {
+	text := fmt.Sprintf("%d %s", c.Thread, display.Line(c.Text()))
 	if raw {
-		b = append(b, "\n"+strings.TrimSuffix(c.Raw(), "\n")...)
+		text += "\n" + strings.TrimSuffix(c.Raw(), "\n")
 	}
-	return b
+	return text
 }
 
 // close closes the output, and reports if the trace is incomplete.

@@ -73,15 +73,11 @@ func exactArgs(names ...string) cobra.PositionalArgs {
 	}
 }
 
-// noArgs returns a function that rejects any argument. The hint says which flags to use instead, and
-// may be empty.
+// noArgs rejects any argument. The hint says which flags to use instead.
 func noArgs(hint string) cobra.PositionalArgs {
 	return func(_ *cobra.Command, args []string) error {
-		switch {
-		case len(args) == 0:
+		if len(args) == 0 {
 			return nil
-		case hint == "":
-			return fmt.Errorf("unexpected argument %q", args[0])
 		}
 		return fmt.Errorf("unexpected argument %q: %s", args[0], hint)
 	}
