@@ -1,20 +1,21 @@
 package main
 
 import (
-	"bytes"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
+	"github.com/scm-rights/scm/internal/recorder"
 	"golang.org/x/sys/unix"
 )
 
 func TestDiff(t *testing.T) {
 	traceable(t)
 	both := func(a, b []string) []string { return slices.Concat([]string{"diff", "--"}, a, []string{"---"}, b) }
-	one := tracee(t, "pass")
+	one := tracee("pass")
 	for _, c := range []struct {
 		name string
 		args []string
@@ -23,29 +24,28 @@ func TestDiff(t *testing.T) {
 		err  string
 	}{
 		{"a program and itself", both(one, one), 0, "same: 2 calls\n", ""},
-		{"one call", both(tracee(t, "unset"), tracee(t, "unset")), 0, "same: 1 call\n", ""},
+		{"one call", both(tracee("an hour"), tracee("an hour")), 0, "same: 1 call\n", ""},
 		{"with all memory", append([]string{"diff", "--all-memory"}, both(one, one)[1:]...), 0, "same: 2 calls\n", ""},
-		{"names chosen by the kernel", both(tracee(t, "named"), tracee(t, "named")), 0, "same: 2 calls\n", ""},
-		{"timestamps and UDP sockets", both(tracee(t, "timed"), tracee(t, "timed")), 0, "same: 11 calls\n", ""},
-		{"the data available to a receive", both(tracee(t, "early"), tracee(t, "late")), 1, "different: call 1 of process 1 (recvmsg), at its exit: the result: -1 EAGAIN against 1\n  A: …\n  B: …\nThe data available to a receive, from a stream or without waiting, can change from run to run.\n", ""},
-		{"the space available to a send", both(tracee(t, "room"), tracee(t, "no room")), 1, "different: call 1 of process 1 (sendmsg), at its exit: the result: 1 against -1 EAGAIN\n  A: …\n  B: …\nThe space available to a send, to a stream or without waiting, can change from run to run.\n", ""},
+		{"names chosen by the kernel", both(tracee("named"), tracee("named")), 0, "same: 2 calls\n", ""},
+		{"timestamps and UDP sockets", both(tracee("timed"), tracee("timed")), 0, "same: 11 calls\n", ""},
+		{"the data available to a receive", both(tracee("early"), tracee("late")), 1, "different: call 1 of process 1 (recvmsg), at its exit: the result: -1 EAGAIN against 1\n  A: …\n  B: …\nThe data available to a receive, from a stream or without waiting, can change from run to run.\n", ""},
+		{"the space available to a send", both(tracee("room"), tracee("no room")), 1, "different: call 1 of process 1 (sendmsg), at its exit: the result: 1 against -1 EAGAIN\n  A: …\n  B: …\nThe space available to a send, to a stream or without waiting, can change from run to run.\n", ""},
 		{"behind a shell", both(one, []string{"sh", "-c", strings.Join(one, " ") + "; true"}), 0, "same: 2 calls\n", ""},
-		{"the pair and a message of one", both(one, tracee(t, "pair")), 0, "same: 2 calls\n", ""},
-		{"a flag", both(one, tracee(t, "flag")), 1, "different: call 1 of process 1 (sendmsg), at its entry: flags: 0 against MSG_NOSIGNAL\n  A: sendmsg(", ""},
-		{"a call and none", both(one, tracee(t, "plain")), 1, "different: call 1 of process 1 (sendmsg): the call: sendmsg against none\n  A: …\n  B: …\nWhether there is another call, and which, can change from run to run.\n", ""},
-		{"descriptors left open", both(tracee(t, "leak two"), tracee(t, "leak two")), 0, "same: 2 calls\n", ""},
-		{"a descriptor left open", both(tracee(t, "leak one"), tracee(t, "leak two")), 1, "different: call 2 of process 1 (recvmsg): received descriptor 1 at the exit of process 1: no longer open against still open\n  A: recvmsg(…\n  B: recvmsg(…", ""},
-		{"a descriptor left open by the first", both(tracee(t, "leak two"), tracee(t, "leak one")), 1, "different: call 2 of process 1 (recvmsg): received descriptor 1 at the exit of process 1: still open against no longer open\n", ""},
-		{"a descriptor passed on", both(tracee(t, "leak one"), tracee(t, "pass on")), 1, "different: call 2 of process 1 (recvmsg): received descriptor 2 at an exec of process 1: not passed on against passed on\n", ""},
-		{"no calls at all", both(tracee(t, "plain"), []string{"true"}), 4, "", "nothing was compared"},
+		{"a flag", both(one, tracee("flag")), 1, "different: call 1 of process 1 (sendmsg), at its entry: flags: 0 against MSG_NOSIGNAL\n  A: sendmsg(", ""},
+		{"a call and none", both(one, tracee("plain")), 1, "different: call 1 of process 1 (sendmsg): the call: sendmsg against none\n  A: …\n  B: …\nWhether there is another call, and which, can change from run to run.\n", ""},
+		{"descriptors left open", both(tracee("leak two"), tracee("leak two")), 0, "same: 2 calls\n", ""},
+		{"a descriptor left open", both(tracee("leak one"), tracee("leak two")), 1, "different: call 2 of process 1 (recvmsg): received descriptor 1 at the exit of process 1: no longer open against still open\n  A: recvmsg(…\n  B: recvmsg(…", ""},
+		{"a descriptor left open by the first", both(tracee("leak two"), tracee("leak one")), 1, "different: call 2 of process 1 (recvmsg): received descriptor 1 at the exit of process 1: still open against no longer open\n", ""},
+		{"a descriptor passed on", both(tracee("leak one"), tracee("pass on")), 1, "different: call 2 of process 1 (recvmsg): received descriptor 2 at an exec of process 1: not passed on against passed on\n", ""},
+		{"no calls at all", both(tracee("plain"), []string{"true"}), 4, "", "nothing was compared"},
 		{"a command that fails", both(one, []string{"sh", "-c", strings.Join(one, " ") + "; exit 6"}), 0, "same: 2 calls\n", "exit status 6"},
 		{"no such command", both(one, []string{"no-such-command"}), 4, "", "not found"},
 		{"one command", append([]string{"diff", "--"}, one...), 2, "", "two commands"},
 		{"no first command", append([]string{"diff", "--", "---"}, one...), 2, "", "two commands"},
 		{"no second command", append(append([]string{"diff", "--"}, one...), "---"), 2, "", "two commands"},
 	} {
-		r := ran(t, scmCommand(t, c.args...))
-		if r.code != c.code || !like(r.out, c.out+"…") || c.out == "" && r.out != "" || !strings.Contains(r.errors, c.err) {
+		r := finish(t, scmCommand(c.args...))
+		if r.code != c.code || !like(r.stdout, c.out+"…") || c.out == "" && r.stdout != "" || !strings.Contains(r.stderr, c.err) {
 			t.Errorf("%s: %+v, want %d, %s, %s", c.name, r, c.code, c.out, c.err)
 		}
 	}
@@ -63,10 +63,10 @@ func TestDiffNames(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer in.Close()
-	cmd := scmCommand(t, slices.Concat([]string{"diff", "--"}, tracee(t, "pass"), []string{"---"}, tracee(t, "flag"))...)
+	cmd := scmCommand(slices.Concat([]string{"diff", "--"}, tracee("pass"), []string{"---"}, tracee("flag"))...)
 	cmd.Stdin = in
-	r := ran(t, cmd)
-	if r.code != 1 || strings.Contains(r.out, "##") || strings.Count(r.out, `/#\x23vso[task.complete]", read>`) != 2 {
+	r := finish(t, cmd)
+	if r.code != 1 || strings.Contains(r.stdout, "##") || strings.Count(r.stdout, `/#\x23vso[task.complete]", read>`) != 2 {
 		t.Errorf("%+v", r)
 	}
 }
@@ -74,7 +74,7 @@ func TestDiffNames(t *testing.T) {
 // A difference that can be due to the run has a note.
 func TestDiffNotes(t *testing.T) {
 	traceable(t)
-	notes := map[string]string{
+	note := map[string]string{
 		"processes": "Several processes make calls: which of them make calls, and in which order, can change from run to run.\n",
 		"threads":   "The process has several threads that make calls: their order can change from run to run.\n",
 		"call":      "Whether there is another call, and which, can change from run to run.\n",
@@ -82,29 +82,36 @@ func TestDiffNotes(t *testing.T) {
 		"unused":    "The kernel ignores these bytes: a program that leaves them unset can differ from itself.\n",
 	}
 	children := func(a, b string) []string {
-		return []string{"sh", "-c", strings.Join(tracee(t, a), " ") + "; " + strings.Join(tracee(t, b), " ") + "; true"}
+		return []string{"sh", "-c", strings.Join(tracee(a), " ") + "; " + strings.Join(tracee(b), " ") + "; true"}
 	}
 	for _, c := range []struct {
 		name string
 		a, b []string
-		note string
+		want string
 	}{
-		{"several threads", tracee(t, "threads"), tracee(t, "pass"), notes["threads"] + notes["call"]},
-		{"several processes", children("pass", "flag"), children("flag", "pass"), notes["processes"]},
-		{"a flag of the call", tracee(t, "flag"), tracee(t, "pass"), ""},
-		{"timeout", tracee(t, "a minute"), tracee(t, "an hour"), notes["clock"]},
-		{"msg_flags", tracee(t, "unset"), tracee(t, "unset flags"), notes["unused"]},
-		{"padding", tracee(t, "unset"), tracee(t, "unset padding"), notes["unused"]},
+		{"several threads", tracee("threads"), tracee("pass"), note["threads"] + note["call"]},
+		{"several processes", children("pass", "flag"), children("flag", "pass"), note["processes"]},
+		{"a flag of the call", tracee("flag"), tracee("pass"), ""},
+		{"timeout", tracee("a minute"), tracee("an hour"), note["clock"]},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			if c.name == "padding" && unix.CmsgLen(4) == unix.CmsgSpace(4) {
-				t.Skip("on a 32-bit system a control message with one descriptor has no padding")
-			}
-			r := ran(t, scmCommand(t, slices.Concat([]string{"diff", "--"}, c.a, []string{"---"}, c.b)...))
-			if lines := strings.SplitAfterN(r.out, "\n", 4); r.code != 1 || len(lines) < 4 || lines[3] != c.note {
-				t.Errorf("%+v, want the note %q", r, c.note)
+			r := finish(t, scmCommand(slices.Concat([]string{"diff", "--"}, c.a, []string{"---"}, c.b)...))
+			if lines := strings.SplitAfterN(r.stdout, "\n", 4); r.code != 1 || len(lines) < 4 || lines[3] != c.want {
+				t.Errorf("%+v, want the note %q", r, c.want)
 			}
 		})
+	}
+	for _, c := range []struct {
+		d    recorder.Difference
+		want string
+	}{
+		{recorder.Difference{When: "entry", Field: "msg_flags"}, note["unused"]},
+		{recorder.Difference{When: "exit", Field: "msg_flags"}, ""},
+		{recorder.Difference{When: "entry", Field: "padding after cmsg_data"}, note["unused"]},
+	} {
+		if got := notes(&c.d); got != c.want {
+			t.Errorf("%+v: got the note %q", c.d, got)
+		}
 	}
 }
 
@@ -116,9 +123,9 @@ func TestDiffUnreadable(t *testing.T) {
 		t.Skip(err)
 	}
 	_ = unix.Munmap(mem)
-	secret := tracee(t, "secret")
-	r := ran(t, scmCommand(t, slices.Concat([]string{"diff", "--"}, secret, []string{"---"}, secret)...))
-	if r.code != 4 || r.out != "" || r.errors != "scm: not compared: 2 calls whose memory could not be read, or whose descriptors could not be looked up; all other calls are the same\n" {
+	secret := tracee("secret")
+	r := finish(t, scmCommand(slices.Concat([]string{"diff", "--"}, secret, []string{"---"}, secret)...))
+	if r.code != 4 || r.stdout != "" || r.stderr != "scm: not compared: 2 calls whose memory could not be read, or whose descriptors could not be looked up; all other calls are the same\n" {
 		t.Errorf("%+v", r)
 	}
 }
@@ -126,27 +133,17 @@ func TestDiffUnreadable(t *testing.T) {
 // Both commands can read all of standard input, from a pipe and from a file.
 func TestDiffInput(t *testing.T) {
 	traceable(t)
-	args := slices.Concat([]string{"diff", "--"}, tracee(t, "echo"), []string{"---"}, tracee(t, "echo"))
-	text := bytes.Repeat([]byte("many lines\n"), 3000)
-	path := filepath.Join(t.TempDir(), "input")
-	if err := os.WriteFile(path, text, 0o600); err != nil {
-		t.Fatal(err)
-	}
-
-	pipe := scmCommand(t, args...)
-	pipe.Stdin = bytes.NewReader(text)
-	if r := ran(t, pipe); r.code != 0 || r.out != "same: 2 calls\n" || r.errors != "" {
-		t.Errorf("a pipe: %+v", r)
-	}
-
-	file := scmCommand(t, args...)
-	f, err := os.Open(path)
+	text := strings.Repeat("many lines\n", 3000)
+	file, err := os.Open(write(t, text))
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = f.Close() }()
-	file.Stdin = f
-	if r := ran(t, file); r.code != 0 || r.out != "same: 2 calls\n" || r.errors != "" {
-		t.Errorf("a file: %+v", r)
+	defer file.Close()
+	for _, input := range []io.Reader{strings.NewReader(text), file} {
+		cmd := scmCommand(slices.Concat([]string{"diff", "--"}, tracee("echo"), []string{"---"}, tracee("echo"))...)
+		cmd.Stdin = input
+		if r := finish(t, cmd); r.code != 0 || r.stdout != "same: 2 calls\n" || r.stderr != "" {
+			t.Errorf("%T: %+v", input, r)
+		}
 	}
 }

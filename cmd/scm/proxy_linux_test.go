@@ -3,7 +3,6 @@ package main
 import (
 	"encoding/json"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -26,48 +25,23 @@ func init() {
 // startProxy starts scm proxy with SOCK as the socket for clients, and waits until it listens.
 func startProxy(t *testing.T, socket, connect string, flags ...string) (stop func() result) {
 	t.Helper()
-	cmd := exec.Command(program(t, "scm"), append([]string{"proxy", "--listen", socket, "--connect", connect}, flags...)...)
-	done := make(chan result, 1)
-	var stdout, stderr strings.Builder
-	cmd.Stdout, cmd.Stderr = &stdout, &stderr
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	go func() {
-		_ = cmd.Wait()
-		done <- result{cmd.ProcessState.ExitCode(), stdout.String(), stderr.String()}
-	}()
-	for !programs.Listening(socket) {
-		select {
-		case r := <-done:
-			t.Fatalf("scm proxy has ended: %+v", r)
-		default:
-		}
-	}
+	p := start(t, append([]string{"proxy", "--listen", socket, "--connect", connect}, flags...)...)
+	eventually(t, "scm proxy does not listen", func() bool { return programs.Listening(socket) })
 	return func() result {
-		_ = cmd.Process.Signal(syscall.SIGTERM)
-		return <-done
+		_ = p.cmd.Process.Signal(syscall.SIGTERM)
+		return p.wait()
 	}
 }
 
 // startServer starts a test server.
-func startServer(t *testing.T, mode string) (socket string) {
-	t.Helper()
-	return startServerAt(t, mode, filepath.Join(t.TempDir(), "server"))
-}
-
-func startServerAt(t *testing.T, mode, socket string) string {
+func startServer(t *testing.T, mode, socket string) string {
 	t.Helper()
 	cmd := reexec.Command("poked server", mode, "stream", socket)
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
-	for !programs.Listening(socket) {
-		if cmd.ProcessState != nil {
-			t.Fatal("the server has ended")
-		}
-	}
+	eventually(t, "the server does not listen", func() bool { return programs.Listening(socket) })
 	return socket
 }
 
@@ -75,7 +49,7 @@ func startServerAt(t *testing.T, mode, socket string) string {
 func TestProxyOfAServerWithARelativePath(t *testing.T) {
 	program(t, "scm") // builds it in this directory
 	t.Chdir(t.TempDir())
-	server, err := filepath.Abs(startServerAt(t, "once", "server"))
+	server, err := filepath.Abs(startServer(t, "once", "server"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -89,7 +63,7 @@ func TestProxyOfAServerWithARelativePath(t *testing.T) {
 
 // A client does not notice the proxy, and a fault changes what the server receives.
 func TestProxy(t *testing.T) {
-	server := startServer(t, "honest")
+	server := startServer(t, "honest", filepath.Join(t.TempDir(), "server"))
 	for fault, works := range map[string]bool{"none": true, "extra": false, "extra-all": false, "many": false, "opath": true} {
 		t.Run(fault, func(t *testing.T) {
 			socket, first := filepath.Join(t.TempDir(), "proxy"), filepath.Join(t.TempDir(), "first")
@@ -122,7 +96,7 @@ func TestProxySavesTheFirstBytes(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			socket, first := filepath.Join(t.TempDir(), "proxy"), filepath.Join(t.TempDir(), "first")
-			stop := startProxy(t, socket, startServer(t, "honest"), "--save-first", first)
+			stop := startProxy(t, socket, startServer(t, "honest", filepath.Join(t.TempDir(), "server")), "--save-first", first)
 			for _, text := range c.clients {
 				before, after, _ := strings.Cut(text, "|")
 				talk(t, socket, before, after)

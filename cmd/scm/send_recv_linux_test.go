@@ -26,7 +26,7 @@ import (
 	"github.com/scm-rights/scm/internal/fdtest"
 	"github.com/scm-rights/scm/internal/fusetest"
 	"github.com/scm-rights/scm/internal/ownthread"
-	"github.com/scm-rights/scm/internal/procfs"
+	"github.com/scm-rights/scm/interop/witness"
 	"github.com/scm-rights/scm/wire"
 )
 
@@ -68,14 +68,10 @@ func transfer(t *testing.T, recv, send []string) (received, sent result) {
 // await waits until a file exists, or until it does not.
 func await(t *testing.T, file string, exists bool) {
 	t.Helper()
-	for end := time.Now().Add(time.Minute); ; time.Sleep(time.Millisecond) {
-		if _, err := os.Lstat(file); (err == nil) == exists {
-			return
-		}
-		if time.Now().After(end) {
-			t.Fatalf("%s: timed out waiting for exists=%v", file, exists)
-		}
-	}
+	eventually(t, fmt.Sprintf("%s: exists=%v", file, !exists), func() bool {
+		_, err := os.Lstat(file)
+		return (err == nil) == exists
+	})
 }
 
 func TestSendAndRecv(t *testing.T) {
@@ -268,7 +264,6 @@ func TestSendAsMountHelper(t *testing.T) {
 	}
 }
 
-// recv prints the family, type and protocol of a socket, and whether it is listening.
 // The sender can set O_NONBLOCK while scm reads.
 func TestRecvCatWaits(t *testing.T) {
 	r, w := blockingPipe(t)
@@ -298,7 +293,10 @@ func TestRecvCatWaits(t *testing.T) {
 			t.Errorf("read %q, %v, and not %q: %s", p, err, text, &stderr)
 			break
 		}
-		awaitSleep(t, recv.Process.Pid) // it waits for more, or has failed
+		eventually(t, "recv does not wait", func() bool {
+			asleep, err := witness.Sleeps(recv.Process.Pid)
+			return asleep || err != nil // it has failed
+		})
 		if i == 0 {
 			if err := unix.SetNonblock(int(r.Fd()), true); err != nil {
 				t.Fatal(err)
@@ -311,24 +309,6 @@ func TestRecvCatWaits(t *testing.T) {
 	}
 	if err := recv.Wait(); err != nil {
 		t.Errorf("%v: %s", err, &stderr)
-	}
-}
-
-// awaitSleep waits until all threads of a process sleep, or the process has ended.
-func awaitSleep(t *testing.T, pid int) {
-	t.Helper()
-	for awake := true; awake; {
-		awake = false
-		tids, err := procfs.Tasks(pid)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, tid := range tids {
-			if status, err := procfs.ReadStatus(tid); err == nil && status.State() != 'S' && !status.HasEnded() {
-				awake = true
-			}
-		}
-		time.Sleep(time.Millisecond)
 	}
 }
 
@@ -347,52 +327,36 @@ func blockingPipe(t *testing.T) (r, w *os.File) {
 	return r, w
 }
 
+// recv prints the family, type and protocol of a socket, and whether it is listening.
 func TestRecvSocket(t *testing.T) {
-	socket := func(family, typ, protocol int) func() (int, error) {
-		return func() (int, error) { return unix.Socket(family, typ|unix.SOCK_CLOEXEC, protocol) }
-	}
-	listening := func(open func() (int, error)) func() (int, error) {
-		return func() (int, error) {
-			fd, err := open()
-			if err == nil {
-				err = unix.Listen(fd, 1)
-			}
-			return fd, err
-		}
-	}
-	unixListener := func() (int, error) {
-		fd, err := socket(unix.AF_UNIX, unix.SOCK_SEQPACKET, 0)()
-		if err == nil {
-			err = unix.Bind(fd, &unix.SockaddrUnix{Name: filepath.Join(t.TempDir(), "listener")})
-		}
-		return fd, err
-	}
-	byPath := func() (int, error) {
-		fd, err := socket(unix.AF_UNIX, unix.SOCK_STREAM, 0)()
-		if err != nil {
-			return -1, err
-		}
-		defer unix.Close(fd)
-		return unix.Open(fmt.Sprintf("/proc/self/fd/%d", fd), unix.O_PATH|unix.O_CLOEXEC, 0)
-	}
 	for _, c := range []struct {
-		open func() (int, error)
-		text string
+		family, typ, protocol int
+		text                  string
 	}{
-		{socket(unix.AF_UNIX, unix.SOCK_DGRAM, 0), "socket, read-write, Unix, datagram, socket:[…]"},
-		{listening(unixListener), "socket, read-write, Unix, seqpacket, listening, socket:[…]"},
-		{socket(unix.AF_INET, unix.SOCK_DGRAM, 0), "socket, read-write, IPv4, datagram, udp, socket:[…]"},
-		{listening(socket(unix.AF_INET, unix.SOCK_STREAM, unix.IPPROTO_MPTCP)),
-			"socket, read-write, IPv4, stream, mptcp, listening, socket:[…]"},
-		{socket(unix.AF_INET6, unix.SOCK_STREAM, 0), "socket, read-write, IPv6, stream, tcp, socket:[…]"},
-		{socket(unix.AF_NETLINK, unix.SOCK_RAW, unix.NETLINK_KOBJECT_UEVENT),
-			"socket, read-write, family 16, raw, protocol 15, socket:[…]"},
-		{byPath, "socket, path, socket:[…]"},
+		{unix.AF_UNIX, unix.SOCK_DGRAM, 0, "socket, read-write, Unix, datagram, socket:[…]"},
+		{unix.AF_UNIX, unix.SOCK_SEQPACKET, 0, "socket, read-write, Unix, seqpacket, listening, socket:[…]"},
+		{unix.AF_INET, unix.SOCK_DGRAM, 0, "socket, read-write, IPv4, datagram, udp, socket:[…]"},
+		{unix.AF_INET, unix.SOCK_STREAM, unix.IPPROTO_MPTCP, "socket, read-write, IPv4, stream, mptcp, listening, socket:[…]"},
+		{unix.AF_INET6, unix.SOCK_STREAM, 0, "socket, read-write, IPv6, stream, tcp, socket:[…]"},
+		{unix.AF_NETLINK, unix.SOCK_RAW, unix.NETLINK_KOBJECT_UEVENT, "socket, read-write, family 16, raw, protocol 15, socket:[…]"},
+		{unix.AF_UNIX, unix.SOCK_STREAM, 0, "socket, path, socket:[…]"},
 	} {
 		t.Run(c.text, func(t *testing.T) {
-			fd, err := c.open()
+			fd, err := unix.Socket(c.family, c.typ|unix.SOCK_CLOEXEC, c.protocol)
 			if err != nil {
 				t.Skip("this kernel does not support the socket: ", err)
+			}
+			if strings.Contains(c.text, ", path,") {
+				defer unix.Close(fd)
+				fd, err = unix.Open(fmt.Sprintf("/proc/self/fd/%d", fd), unix.O_PATH|unix.O_CLOEXEC, 0)
+			} else if strings.Contains(c.text, ", listening,") {
+				if c.family == unix.AF_UNIX {
+					err = unix.Bind(fd, &unix.SockaddrUnix{Name: filepath.Join(t.TempDir(), "listener")})
+				}
+				err = errors.Join(err, unix.Listen(fd, 1))
+			}
+			if err != nil {
+				t.Fatal(err)
 			}
 			sent := os.NewFile(uintptr(fd), "sent")
 			defer sent.Close()

@@ -66,7 +66,6 @@ func init() {
 
 var tracees = map[string]func() error{
 	"pass":  func() error { return pass([]byte("hello"), scm.Send) },
-	"pair":  func() error { return pass([]byte("hello"), sendPair) },
 	"flag":  func() error { return pass([]byte("hello"), sendWithFlag) },
 	"plain": func() error { return nil },
 	"threads": func() error {
@@ -93,10 +92,6 @@ var tracees = map[string]func() error{
 
 	"a minute": func() error { return receiveWithin(time.Minute) },
 	"an hour":  func() error { return receiveWithin(time.Hour) },
-
-	"unset":         func() error { return passUnset(func(*unix.Msghdr, []byte) {}) },
-	"unset flags":   func() error { return passUnset(func(hdr *unix.Msghdr, _ []byte) { hdr.Flags = 1 }) },
-	"unset padding": func() error { return passUnset(func(_ *unix.Msghdr, padding []byte) { padding[0] = 1 }) },
 
 	"early": func() error { return receiveAtOnce(false) },
 	"late":  func() error { return receiveAtOnce(true) },
@@ -227,22 +222,6 @@ func sendAtOnce(full bool) error {
 	return nil
 }
 
-// passUnset sends the descriptor of standard input. fill changes bytes that the kernel ignores.
-func passUnset(fill func(hdr *unix.Msghdr, padding []byte)) error {
-	p, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return err
-	}
-	control := unix.UnixRights(0)
-	hdr := unix.Msghdr{Control: unsafe.SliceData(control)}
-	hdr.SetControllen(len(control))
-	fill(&hdr, control[unix.CmsgLen(4):])
-	if _, _, errno := unix.Syscall(unix.SYS_SENDMSG, uintptr(p[0]), uintptr(unsafe.Pointer(&hdr)), 0); errno != 0 {
-		return errno
-	}
-	return nil
-}
-
 // timed receives messages with a timestamp, sends its process ID by UDP, and receives with a timeout. The
 // bytes of all three differ from run to run.
 func timed() error {
@@ -361,20 +340,12 @@ func passNamed() error {
 	return err
 }
 
-func sendPair(sock int, m *scm.Message, _ int) error {
-	_, err := scm.WriteFD(sock, m.Buffers[0], m.FDs[0])
-	return err
-}
-
 func sendWithFlag(sock int, m *scm.Message, _ int) error {
 	return scm.Send(sock, m, unix.MSG_NOSIGNAL)
 }
 
 // scmCommand returns a command that runs scm without a terminal.
-func scmCommand(t testing.TB, args ...string) *exec.Cmd {
-	t.Helper()
-	return scmAs(scmChild, args...)
-}
+func scmCommand(args ...string) *exec.Cmd { return scmAs(scmChild, args...) }
 
 // scmAs is scmCommand for one of the children that are scm.
 func scmAs(child string, args ...string) *exec.Cmd {
@@ -385,22 +356,7 @@ func scmAs(child string, args ...string) *exec.Cmd {
 }
 
 // tracee returns the command line of a program to trace.
-func tracee(t testing.TB, name string) []string {
-	t.Helper()
-	return reexec.CommandLine(name)
-}
-
-// outcome is the exit status and the output of a command.
-type outcome struct {
-	code        int
-	out, errors string
-}
-
-func ran(t *testing.T, cmd *exec.Cmd) outcome {
-	t.Helper()
-	r := finish(t, cmd)
-	return outcome{r.code, r.stdout, r.stderr}
-}
+func tracee(name string) []string { return reexec.CommandLine(name) }
 
 // traceable skips a test if this process may not trace. With CI=true that is an error.
 func traceable(t *testing.T) {
@@ -438,11 +394,11 @@ func TestTraceExitStatus(t *testing.T) {
 		{[]string{"--fly", "true"}, 2, "unknown flag"},
 		{[]string{"-o", folder, "true"}, 4, "is a directory"},
 		{[]string{"-p", "1073741824"}, 4, "no such process"},
-		{append([]string{"-o", "/dev/full", "--"}, tracee(t, "pass")...), 4, "the trace is incomplete"},
-		{[]string{"-o", "/dev/full", "--", "sh", "-c", strings.Join(tracee(t, "pass"), " ") + "; exit 5"}, 5, "the trace is incomplete"},
+		{append([]string{"-o", "/dev/full", "--"}, tracee("pass")...), 4, "the trace is incomplete"},
+		{[]string{"-o", "/dev/full", "--", "sh", "-c", strings.Join(tracee("pass"), " ") + "; exit 5"}, 5, "the trace is incomplete"},
 	} {
-		r := ran(t, scmCommand(t, append([]string{"trace"}, c.args...)...))
-		if r.code != c.code || !strings.Contains(r.errors, c.want) || c.want == "" && r.errors != "" {
+		r := finish(t, scmCommand(append([]string{"trace"}, c.args...)...))
+		if r.code != c.code || !strings.Contains(r.stderr, c.want) || c.want == "" && r.stderr != "" {
 			t.Errorf("%v: %+v, want %d, %s", c.args, r, c.code, c.want)
 		}
 	}
@@ -458,7 +414,7 @@ func TestCannotRecord(t *testing.T) {
 		}
 	}
 	t.Run("a security module denies ptrace", func(t *testing.T) {
-		blocked := tracee(t, "without ptrace")
+		blocked := tracee("without ptrace")
 		for _, args := range commands {
 			check(t, exec.Command(blocked[0], slices.Concat(blocked[1:], []string{program(t, "scm")}, args)...), "permission denied: a security module (SELinux, AppArmor, ")
 		}
@@ -504,10 +460,10 @@ func TestRelativePath(t *testing.T) {
 		{[]string{"trace", "--", "six"}, 6, ""},
 		{[]string{"diff", "--", "six", "---", "six"}, 4, "six: exit status 6"},
 	} {
-		cmd := scmCommand(t, c.args...)
+		cmd := scmCommand(c.args...)
 		cmd.Dir = dir
 		cmd.Env = append(cmd.Env, "PATH=.:"+os.Getenv("PATH"))
-		if r := ran(t, cmd); r.code != c.code || !strings.Contains(r.errors, c.want) {
+		if r := finish(t, cmd); r.code != c.code || !strings.Contains(r.stderr, c.want) {
 			t.Errorf("%v: %+v, want %d, %s", c.args, r, c.code, c.want)
 		}
 	}
@@ -519,16 +475,16 @@ func TestTraceLines(t *testing.T) {
 	socket := `<unix seqpacket socket:\[\d+\]>`
 	want := regexp.MustCompile(`^\d+ sendmsg\(\d+` + socket + `, "hello", SCM_RIGHTS \[0` + null + `\], 0\) = 5\n` +
 		`\d+ recvmsg\(\d+` + socket + `, "hello", SCM_RIGHTS \[\d+` + null + ` close-on-exec\], MSG_CMSG_CLOEXEC\) = 5 MSG_CMSG_CLOEXEC\n$`)
-	if r := ran(t, scmCommand(t, append([]string{"trace", "--"}, tracee(t, "pass")...)...)); r.code != 0 || !want.MatchString(r.errors) {
+	if r := finish(t, scmCommand(append([]string{"trace", "--"}, tracee("pass")...)...)); r.code != 0 || !want.MatchString(r.stderr) {
 		t.Errorf("%+v, want %v", r, want)
 	}
 
-	r := ran(t, scmCommand(t, append([]string{"trace", "--raw", "--"}, tracee(t, "pass")...)...))
-	if r.code != 0 || !strings.Contains(r.errors, "\n    entry  68656c6c6f\n") {
+	r := finish(t, scmCommand(append([]string{"trace", "--raw", "--"}, tracee("pass")...)...))
+	if r.code != 0 || !strings.Contains(r.stderr, "\n    entry  68656c6c6f\n") {
 		t.Errorf("with --raw: %+v", r)
 	}
 	file := filepath.Join(t.TempDir(), "trace")
-	if r := ran(t, scmCommand(t, append([]string{"trace", "-o", file, "--"}, tracee(t, "pass")...)...)); r != (outcome{}) {
+	if r := finish(t, scmCommand(append([]string{"trace", "-o", file, "--"}, tracee("pass")...)...)); r != (result{}) {
 		t.Errorf("%+v", r)
 	}
 	if text := contents(t, file); !want.MatchString(text) {
@@ -552,32 +508,36 @@ func TestTraceOutcomes(t *testing.T) {
 		{"leak two", line(exit, "read", 1) + line(exit, "write", 2)},
 		{"pass on", line(`exec \S+: passed on`, "write", 2) + line(exit, "write", 2)},
 	} {
-		r := ran(t, scmCommand(t, append([]string{"trace", "--"}, tracee(t, c.name)...)...))
+		r := finish(t, scmCommand(append([]string{"trace", "--"}, tracee(c.name)...)...))
 		want := regexp.MustCompile(`^\d+ sendmsg\(.*\n\d+ recvmsg\(.*\n` + c.want + "$")
-		if r.code != 0 || !want.MatchString(r.errors) {
+		if r.code != 0 || !want.MatchString(r.stderr) {
 			t.Errorf("%s: %+v, want %v", c.name, r, want)
 		}
 	}
 
-	r := ran(t, scmCommand(t, append([]string{"trace", "--json", "--"}, tracee(t, "leak one")...)...))
-	lines := strings.Split(strings.TrimSuffix(r.errors, "\n"), "\n")
-	var call struct {
-		PID, TID int
-		Socket   struct{ FD int }
-		Messages []struct {
-			Control []struct{ Files []struct{ FD int } }
+	for _, raw := range []bool{false, true} {
+		args := append([]string{"trace", "--json", fmt.Sprintf("--raw=%v", raw), "--"}, tracee("leak one")...)
+		r := finish(t, scmCommand(args...))
+		lines := strings.Split(strings.TrimSuffix(r.stderr, "\n"), "\n")
+		var call struct {
+			PID, TID int
+			Socket   struct{ FD int }
+			Messages []struct {
+				Control []struct{ Files []struct{ FD int } }
+			}
+			Entry []struct{}
 		}
-	}
-	if len(lines) != 3 || json.Unmarshal([]byte(lines[1]), &call) != nil {
-		t.Fatalf("%+v", r)
-	}
-	fd := call.Messages[0].Control[0].Files[1].FD
-	want := fmt.Sprintf(`{"event":"exit","pid":%d,`+
-		`"descriptor":{"fd":%d,"open":true,"kind":"character device","file":"/dev/null","access":"write","close_on_exec":false},`+
-		`"received":{"pid":%d,"tid":%d,"call":"recvmsg","socket":{"fd":%d,"open":true,"kind":"unix seqpacket","file":"…"},"fd":%d,"index":2,"count":2}}`,
-		call.PID, fd, call.PID, call.TID, call.Socket.FD, fd)
-	if !like(lines[2], want) {
-		t.Errorf("got %s\nwant %s", lines[2], want)
+		if len(lines) != 3 || json.Unmarshal([]byte(lines[1]), &call) != nil || len(call.Entry) > 0 != raw {
+			t.Fatalf("%+v", r)
+		}
+		fd := call.Messages[0].Control[0].Files[1].FD
+		want := fmt.Sprintf(`{"event":"exit","pid":%d,`+
+			`"descriptor":{"fd":%d,"open":true,"kind":"character device","file":"/dev/null","access":"write","close_on_exec":false},`+
+			`"received":{"pid":%d,"tid":%d,"call":"recvmsg","socket":{"fd":%d,"open":true,"kind":"unix seqpacket","file":"…"},"fd":%d,"index":2,"count":2}}`,
+			call.PID, fd, call.PID, call.TID, call.Socket.FD, fd)
+		if !like(lines[2], want) {
+			t.Errorf("got %s\nwant %s", lines[2], want)
+		}
 	}
 }
 
@@ -596,50 +556,18 @@ func TestTraceInCI(t *testing.T) {
 		client       string
 		code, strict int
 	}{
-		{quoted(tracee(t, "pass")...), 0, 0},
-		{quoted(tracee(t, "leak one")...), 1, 1},
-		{quoted(tracee(t, "leak deleted")...), 0, 1},
+		{quoted(tracee("pass")...), 0, 0},
+		{quoted(tracee("leak one")...), 1, 1},
+		{quoted(tracee("leak deleted")...), 0, 1},
 		{quoted("sh", "-c", "exit 7"), 7, 7},
 	} {
-		script := "scm() { " + quoted(tracee(t, scmChild)...) + ` "$@"; }` + "\n" + strings.Replace(lines[1]+lines[2], "./myclient", c.client, 1)
+		script := "scm() { " + quoted(tracee(scmChild)...) + ` "$@"; }` + "\n" + strings.Replace(lines[1]+lines[2], "./myclient", c.client, 1)
 		for search, code := range map[string]int{searches[0]: c.code, searches[1]: c.strict} {
 			cmd := exec.Command("sh", "-c", strings.Replace(script, searches[0], search, 1))
 			cmd.Dir = t.TempDir()
-			if r := ran(t, cmd); r.code != code {
+			if r := finish(t, cmd); r.code != code {
 				t.Errorf("%s, %s: %+v, want %d", c.client, search, r, code)
 			}
-		}
-	}
-}
-
-func TestTraceJSON(t *testing.T) {
-	traceable(t)
-	for _, raw := range []bool{false, true} {
-		args := []string{"trace", "--json", fmt.Sprintf("--raw=%v", raw), "--"}
-		r := ran(t, scmCommand(t, append(args, tracee(t, "pass")...)...))
-		var names []string
-		for line := range strings.Lines(r.errors) {
-			var call struct {
-				Call     string
-				Messages []struct {
-					Payload string
-					Control []struct {
-						Files []struct{ File, Access string }
-					}
-				}
-				Entry []struct{ What string }
-			}
-			if err := json.Unmarshal([]byte(line), &call); err != nil {
-				t.Fatalf("%s: %v", line, err)
-			}
-			names = append(names, call.Call)
-			m := call.Messages[0]
-			if m.Payload != "68656c6c6f" || m.Control[0].Files[0].File != "/dev/null" || m.Control[0].Files[0].Access != "read" || len(call.Entry) > 0 != raw {
-				t.Errorf("%s", line)
-			}
-		}
-		if strings.Join(names, " ") != "sendmsg recvmsg" {
-			t.Errorf("%v", names)
 		}
 	}
 }
@@ -647,7 +575,7 @@ func TestTraceJSON(t *testing.T) {
 func TestTraceSignals(t *testing.T) {
 	traceable(t)
 	for _, sig := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT, syscall.SIGUSR1} {
-		cmd := scmCommand(t, append([]string{"trace", "--"}, tracee(t, "handle")...)...)
+		cmd := scmCommand(append([]string{"trace", "--"}, tracee("handle")...)...)
 		lines := startReady(t, cmd)
 		if err := cmd.Process.Signal(sig); err != nil {
 			t.Fatal(err)
@@ -666,7 +594,7 @@ func TestTraceSignals(t *testing.T) {
 func TestTraceKilled(t *testing.T) {
 	traceable(t)
 	for _, flags := range [][]string{{"trace", "--"}, {"trace", "--no-filter", "--"}} {
-		cmd := scmCommand(t, append(flags, tracee(t, "wait")...)...)
+		cmd := scmCommand(append(flags, tracee("wait")...)...)
 		lines := startReady(t, cmd)
 		if err := cmd.Process.Kill(); err != nil {
 			t.Fatal(err)
@@ -681,7 +609,7 @@ func TestTraceKilled(t *testing.T) {
 // After the command has ended, a signal ends scm and the remaining processes.
 func TestTraceLeftOver(t *testing.T) {
 	traceable(t)
-	cmd := scmCommand(t, "trace", "--", "sh", "-c", strings.Join(tracee(t, "wait"), " ")+" &")
+	cmd := scmCommand("trace", "--", "sh", "-c", strings.Join(tracee("wait"), " ")+" &")
 	lines := startReady(t, cmd)
 	ended := make(chan error)
 	go func() {
@@ -750,7 +678,7 @@ func TestTraceProcess(t *testing.T) {
 	target.Stderr = os.Stderr
 	in, expect := startLines(t, target)
 
-	trace := scmCommand(t, "trace", "-p", strconv.Itoa(target.Process.Pid))
+	trace := scmCommand("trace", "-p", strconv.Itoa(target.Process.Pid))
 	traced, err := trace.StderrPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -796,9 +724,9 @@ func TestTraceProcess(t *testing.T) {
 func TestTraceTracer(t *testing.T) {
 	traceable(t)
 	file := filepath.Join(t.TempDir(), "trace")
-	target := scmCommand(t, append([]string{"trace", "-o", file, "--"}, tracee(t, "lines")...)...)
+	target := scmCommand(append([]string{"trace", "-o", file, "--"}, tracee("lines")...)...)
 	in, expect := startLines(t, target)
-	trace := scmCommand(t, "trace", "-p", strconv.Itoa(target.Process.Pid))
+	trace := scmCommand("trace", "-p", strconv.Itoa(target.Process.Pid))
 	told, err := trace.StderrPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -842,16 +770,16 @@ func TestTraceNames(t *testing.T) {
 		if err := os.WriteFile(file, nil, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		cmd := scmCommand(t, append([]string{"trace", "--"}, tracee(t, "pass")...)...)
+		cmd := scmCommand(append([]string{"trace", "--"}, tracee("pass")...)...)
 		in, err := os.Open(file)
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer in.Close()
 		cmd.Stdin = in
-		r := ran(t, cmd)
-		if strings.Count(r.errors, c.want) != 2 || strings.Count(r.errors, "\n") != 2 || strings.Contains(r.errors, "\x1b") {
-			t.Errorf("got %q, want %q", r.errors, c.want)
+		r := finish(t, cmd)
+		if strings.Count(r.stderr, c.want) != 2 || strings.Count(r.stderr, "\n") != 2 || strings.Contains(r.stderr, "\x1b") {
+			t.Errorf("got %q, want %q", r.stderr, c.want)
 		}
 	}
 }

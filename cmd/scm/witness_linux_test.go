@@ -35,7 +35,7 @@ func readExpected(t *testing.T, r result) report.Report {
 }
 
 func TestWitness(t *testing.T) {
-	blocked := tracee(t, "without a witness")
+	blocked := tracee("without a witness")
 	r := finish(t, exec.Command(blocked[0], append(blocked[1:], append([]string{program(t, "scm"), "interop", "run", "--json"}, witnessed...)...)...))
 	ways := readExpected(t, r).Witnesses
 	if ways["O_APPEND"] == 0 || ways["inode"] == 0 || ways["kcmp"] != 0 {
