@@ -31,16 +31,21 @@ func (f *flow) loop(n ast.Stmt, body *ast.BlockStmt, s state, label string, isFo
 	return join(join(s, end), t.out)
 }
 
-// clauses returns the state after a switch or a select.
+// clauses returns the state after a switch or a select. The default clause is the last one that a switch tries,
+// wherever it is.
 func (f *flow) clauses(body *ast.BlockStmt, tag ast.Expr, s state, label string) state {
 	t := &target{label: label, out: dead}
 	f.targets = append(f.targets, t)
 	rest := s
-	for _, clause := range body.List {
+	isDefault := func(n ast.Stmt) bool { c, ok := n.(*ast.CaseClause); return ok && c.List == nil }
+	list := slices.DeleteFunc(slices.Clone(body.List), isDefault)
+	if i := slices.IndexFunc(body.List, isDefault); i >= 0 {
+		list = append(list, body.List[i])
+	}
+	for _, clause := range list {
 		switch c := clause.(type) {
 		case *ast.CommClause:
-			t.out = join(t.out, f.list(c.Body, f.statement(c.Comm, s, "")))
-			rest = dead
+			t.out, rest = join(t.out, f.list(c.Body, f.statement(c.Comm, s, ""))), dead
 		case *ast.CaseClause:
 			in, next := dead, rest
 			for _, e := range c.List {
@@ -52,26 +57,13 @@ func (f *flow) clauses(body *ast.BlockStmt, tag ast.Expr, s state, label string)
 				in, next = join(in, f.when(e, true, rest)), f.when(e, false, next)
 			}
 			if c.List == nil {
-				in, next = f.otherwise(body, tag, s), dead
+				in, next = rest, dead
 			}
 			t.out, rest = join(t.out, f.list(c.Body, in)), next
 		}
 	}
 	f.targets = f.targets[:len(f.targets)-1]
 	return join(t.out, rest)
-}
-
-// otherwise returns the state at the default clause, which need not be the last one.
-func (f *flow) otherwise(body *ast.BlockStmt, tag ast.Expr, s state) state {
-	for _, clause := range body.List {
-		for _, e := range clause.(*ast.CaseClause).List {
-			if tag != nil {
-				e = &ast.BinaryExpr{X: tag, OpPos: e.Pos(), Op: token.EQL, Y: e}
-			}
-			s = f.when(e, false, s)
-		}
-	}
-	return s
 }
 
 // branch handles break and continue. A continue leaks descriptors that no variable outside of the loop has.

@@ -27,7 +27,6 @@ type call struct {
 	result  string
 	oob     ast.Expr     // the control buffer, if the call is a receive
 	carrier types.Object // the variable for the descriptors: the control buffer, or the first result
-	err     types.Object // the variable for the last result
 }
 
 func (p *pass) visit(n ast.Node, stack []ast.Node) bool {
@@ -102,6 +101,6 @@ func (n *call) describe() {
 		n.oob = n.operand(n.Args[i])
 	}
 	if n.assign != nil {
-		n.carrier, n.err = n.object(cmp.Or(n.oob, n.assign.Lhs[0])), n.object(n.assign.Lhs[len(n.assign.Lhs)-1])
+		n.carrier = n.object(cmp.Or(n.oob, n.assign.Lhs[0]))
 	}
 }

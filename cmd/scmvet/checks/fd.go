@@ -16,16 +16,12 @@ func fdCalls(p *pass) {
 		}
 		conn := p.object(p.operand(s.X))
 		file := p.object(n.assign.Lhs[0])
-		var fd ast.Node
-		preorder(n.body, []ast.Node{n.decl}, func(e ast.Node, stack []ast.Node) bool {
-			x, _ := e.(ast.Expr)
-			s, ok := stack[len(stack)-1].(*ast.SelectorExpr)
-			if fd == nil && ok && s.Sel.Name == "Fd" && file != nil && x == s.X && p.object(x) == file {
-				fd = s
-			}
-			return true
-		})
-		if fd != nil && !p.isClosed(n.body, conn, fd.Pos()) && !p.callersClose(n, conn, fd.Pos()) {
+		var fd *ast.SelectorExpr
+		isFd := func(e ast.Node) bool {
+			fd, ok = e.(*ast.SelectorExpr)
+			return ok && fd.Sel.Name == "Fd" && file != nil && p.object(fd.X) == file
+		}
+		if found(n.body, isFd) && !p.isClosed(n.body, conn, fd.Pos()) && !p.callersClose(n, conn, fd.Pos()) {
 			p.report(fd, "Fd clears O_NONBLOCK, so "+types.ExprString(p.operand(s.X))+" blocks a thread and ignores its deadlines from here on", "")
 		}
 	}

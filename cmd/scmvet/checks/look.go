@@ -51,10 +51,12 @@ func (p *pass) pass(list ...ast.Expr) {
 
 func (p *pass) isPassedOn(e ast.Expr) bool { return p.passed[p.object(base(e))] }
 
-// base returns the v of &v[i] and v[:n].
+// base returns the v of &v[i], *v and v[:n].
 func base(e ast.Expr) ast.Expr {
 	switch n := ast.Unparen(e).(type) {
 	case *ast.UnaryExpr:
+		return base(n.X)
+	case *ast.StarExpr:
 		return base(n.X)
 	case *ast.IndexExpr:
 		return base(n.X)

@@ -28,8 +28,6 @@ type summary struct {
 
 func (*summary) AFact() {}
 
-func (s *summary) String() string { return "descriptors" }
-
 // summary returns what is known about a function.
 func (p *pass) summary(fn types.Object) *summary {
 	s := &summary{}
@@ -56,13 +54,13 @@ func (p *pass) summarize() {
 		changed = false
 		for _, n := range p.calls {
 			if n.describe(); n.oob != nil {
-				changed = p.hold(p.object(n.oob), control) || changed
+				changed = note(p.holds, p.object(n.oob), control) || changed
 				changed = p.own(p.object(n.oob), control) || changed
 			}
 		}
 		for _, a := range p.flows {
 			if !a.isField {
-				changed = p.hold(a.to, p.part(p.holds, a.from, a.result)) || changed
+				changed = note(p.holds, a.to, p.part(p.holds, a.from, a.result)) || changed
 			}
 			if owned := p.part(p.owns, a.from, a.result); owned != "" && (!a.isField || p.isFresh(a.to)) {
 				changed = p.own(a.to, owned) || changed
@@ -85,18 +83,14 @@ func (p *pass) summarize() {
 	}
 }
 
-// hold notes what a variable holds, and reports whether that is new. A variable of some types only says something about
-// it.
-func (p *pass) hold(obj types.Object, value string) bool {
-	return note(p.holds, obj, value)
-}
-
 // own notes what a variable owns. A field or a parameter does not: others have the descriptors too.
 func (p *pass) own(obj types.Object, value string) bool {
 	v, ok := obj.(*types.Var)
 	return ok && !v.IsField() && !p.params[obj] && note(p.owns, obj, value)
 }
 
+// note notes what a variable holds, and reports whether that is new. A variable of some types only says something about
+// it.
 func note(of map[types.Object]string, obj types.Object, value string) bool {
 	if obj == nil || value == "" || of[obj] != "" || !canHold(obj.Type()) {
 		return false

@@ -10,15 +10,11 @@ func (p *pass) value(e ast.Expr) string { return p.part(p.holds, e, 0) }
 
 // part returns what one of the values of an expression is, if the variables in it are known.
 func (p *pass) part(of map[types.Object]string, e ast.Expr, result int) string {
-	switch e := p.operand(e).(type) {
-	case *ast.IndexExpr:
-		return p.part(of, e.X, 0)
-	case *ast.SliceExpr:
-		return p.part(of, e.X, 0)
-	case *ast.StarExpr:
-		return p.part(of, e.X, 0)
-	case *ast.UnaryExpr:
-		return p.part(of, e.X, 0)
+	e = p.operand(e)
+	if inner := base(e); inner != e {
+		return p.part(of, inner, 0)
+	}
+	switch e := e.(type) {
 	case *ast.CompositeLit:
 		for _, elem := range e.Elts {
 			if kv, ok := elem.(*ast.KeyValueExpr); ok {
