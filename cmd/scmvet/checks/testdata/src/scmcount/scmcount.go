@@ -85,22 +85,6 @@ func onlyZero(message *unix.SocketControlMessage) (int, error) {
 	return fds[0], nil // want `nothing checks len\(fds\)`
 }
 
-func none(message *unix.SocketControlMessage) (int, error) {
-	fds, err := unix.ParseUnixRights(message)
-	if err != nil || len(fds) < 1 {
-		return -1, err
-	}
-	return fds[0], nil // want `nothing checks len\(fds\)`
-}
-
-func two(message *unix.SocketControlMessage) (int, error) {
-	fds, err := unix.ParseUnixRights(message)
-	if err != nil || len(fds) > 1 {
-		return -1, err
-	}
-	return fds[0], nil
-}
-
 func second(message *unix.SocketControlMessage) (int, int, error) {
 	fds, err := unix.ParseUnixRights(message)
 	if err != nil {

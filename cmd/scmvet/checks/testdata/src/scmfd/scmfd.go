@@ -33,16 +33,6 @@ func usedBeforeClose(conn *net.UnixConn, p []byte) (int, error) {
 	return conn.Read(p)
 }
 
-func closed(conn *net.UnixConn) (int, error) {
-	defer conn.Close()
-	f, err := conn.File()
-	if err != nil {
-		return -1, err
-	}
-	defer f.Close()
-	return use(int(f.Fd())), nil
-}
-
 func closedByOtherName(conn net.Conn) (int, error) {
 	defer conn.Close()
 	tcp, ok := conn.(*net.TCPConn)

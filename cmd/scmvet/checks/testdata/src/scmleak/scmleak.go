@@ -90,18 +90,6 @@ func appended(messages []unix.SocketControlMessage, bad bool) ([]int, error) {
 	return all, nil
 }
 
-func closed(message *unix.SocketControlMessage) ([]int, error) {
-	fds, err := unix.ParseUnixRights(message)
-	if err != nil || len(fds) == 0 {
-		return nil, err
-	}
-	if len(fds) > 1 {
-		closeAll(fds)
-		return nil, errBad
-	}
-	return fds, nil
-}
-
 func deferred(message *unix.SocketControlMessage) error {
 	var fds []int
 	defer func() { closeAll(fds) }()
@@ -190,7 +178,7 @@ func laterError(message *unix.SocketControlMessage) ([]int, error) {
 	}
 	_, err = os.Stat("file")
 	if err != nil {
-		return nil, err // want `this return leaks the descriptors from line 187`
+		return nil, err // want `this return leaks the descriptors from line \d+`
 	}
 	return fds, nil
 }
@@ -206,21 +194,6 @@ func one(conn *net.UnixConn) ([]int, error) {
 		return nil, errBad
 	}
 	return rights(oob[:oobn])
-}
-
-func switchCount(message *unix.SocketControlMessage) ([]int, error) {
-	fds, err := unix.ParseUnixRights(message)
-	if err != nil {
-		return nil, err
-	}
-	switch len(fds) {
-	case 0:
-		return nil, errBad
-	case 1:
-	default:
-		return nil, errBad // want `this return leaks the descriptors from line \d+`
-	}
-	return fds, nil
 }
 
 func switchError(conn *net.UnixConn, p []byte) ([]int, error) {

@@ -41,14 +41,6 @@ func unknownLength(conn *net.UnixConn) ([]syscall.SocketControlMessage, error) {
 	return syscall.ParseSocketControlMessage(oob) // want `the whole control buffer is parsed`
 }
 
-func part(sock int, oob []byte) ([]unix.SocketControlMessage, error) {
-	_, oobn, _, _, err := unix.Recvmsg(sock, nil, oob, 0)
-	if err != nil {
-		return nil, err
-	}
-	return unix.ParseSocketControlMessage(oob[:oobn])
-}
-
 func shortened(sock int, oob []byte) ([]unix.SocketControlMessage, error) {
 	_, oobn, _, _, err := unix.Recvmsg(sock, nil, oob, 0)
 	if err != nil {
