@@ -9,31 +9,20 @@ import (
 
 // A Fault changes the descriptors in the messages of clients. Its methods may be called at the same time.
 type Fault struct {
-	name     string
-	extra    *Marker // what it has added
-	replaced *Marker // what it has passed instead of the client's own
+	*Marker // what it has added, or passed instead of the client's own
+	name    string
 
 	mu       sync.Mutex
 	clients  map[int]bool // that have sent a message
-	carried  int          // descriptors that the clients have sent
 	added    int
 	messages int // to which descriptors were added
 	swapped  int
 }
 
 // NewFault returns one of the Faults, which the caller must close.
-func NewFault(name string) (f *Fault, err error) {
-	f = &Fault{name: name, clients: map[int]bool{}}
-	if f.extra, err = NewMarker(); err == nil {
-		f.replaced, err = NewMarker()
-	}
-	return f, err
-}
-
-// Close closes the files that the fault has passed on.
-func (f *Fault) Close() {
-	f.extra.Close()
-	f.replaced.Close()
+func NewFault(name string) (*Fault, error) {
+	m, err := NewMarker()
+	return &Fault{Marker: m, name: name, clients: map[int]bool{}}, err
 }
 
 // ToServer changes a message. It is the function of that name in a relay.
@@ -42,7 +31,6 @@ func (f *Fault) ToServer(m *relay.Message) {
 	defer f.mu.Unlock()
 	first := !f.clients[m.Client]
 	f.clients[m.Client] = true
-	f.carried += len(m.FDs)
 	extra := 0
 	switch {
 	case f.name == "extra" && len(m.FDs) > 0, f.name == "extra-all":
@@ -51,10 +39,10 @@ func (f *Fault) ToServer(m *relay.Message) {
 		extra = relay.MaxFDs
 	case f.name == "opath":
 		f.swapped += len(m.FDs)
-		m.FDs = slices.Repeat([]int{f.replaced.path}, len(m.FDs))
+		m.FDs = slices.Repeat([]int{f.path}, len(m.FDs))
 	}
 	extra = min(extra, relay.MaxFDs-len(m.FDs))
 	f.added += extra
 	f.messages += min(extra, 1)
-	m.FDs = append(m.FDs, slices.Repeat([]int{f.extra.fd}, extra)...)
+	m.FDs = append(m.FDs, slices.Repeat([]int{f.fd}, extra)...)
 }

@@ -253,16 +253,16 @@ func (p *proxyTest) runClient(address string) error {
 
 // look finds out what the server keeps, and whether it still serves clients.
 func (p *proxyTest) look(t *Trial, f *Fault) error {
-	settle := func() (extra, replaced []Holding, err error) {
-		held, err := p.server.Settle(p.ctx, []*Marker{f.extra, f.replaced}, p.Settle, false, func() {})
-		return held[f.extra], held[f.replaced], err
+	settle := func() ([]Holding, error) {
+		held, err := p.server.Settle(p.ctx, []*Marker{f.Marker}, p.Settle, false, func() {})
+		return held[f.Marker], err
 	}
-	extra, replaced, err := settle()
+	held, err := settle()
 	switch {
 	case err != nil:
 	case p.hasEnded(t):
 		if len(t.Findings) == 0 && f.added > 0 {
-			extra, t.Skipped = nil, "the server has ended without a failure, so what it keeps cannot be seen; use a client that does not end it"
+			held, t.Skipped = nil, "the server has ended without a failure, so what it keeps cannot be seen; use a client that does not end it"
 		}
 	default:
 		if err := p.runClient(p.address); err != nil {
@@ -273,20 +273,20 @@ func (p *proxyTest) look(t *Trial, f *Fault) error {
 		}
 		ended := p.server.Ended()
 		// the client may have made it close them
-		if len(extra)+len(replaced) > 0 && (ended == nil || ExitedWith0(ended)) {
-			extra, replaced, err = settle()
+		if len(held) > 0 && (ended == nil || ExitedWith0(ended)) {
+			held, err = settle()
 		}
 	}
 	if err := errors.Join(err, context.Cause(p.ctx)); err != nil {
 		return err
 	}
-	if n := min(Count(replaced), f.swapped); n > 0 {
+	if n := min(Count(held), f.swapped); n > 0 {
 		text := "the server keeps %d of %d replaced descriptors, which it may store on purpose"
-		t.Notes = append(t.Notes, fmt.Sprintf(text, n, f.swapped)+p.extent(replaced, 0))
+		t.Notes = append(t.Notes, fmt.Sprintf(text, n, f.swapped)+p.extent(held, 0))
 	}
-	if n := min(Count(extra), f.added); n > 0 {
+	if n := min(Count(held), f.added); n > 0 {
 		text := fmt.Sprintf("keeps %d of %d extra descriptors after the end of the connections", n, f.added)
-		t.Find(CheckLeak, text+p.extent(extra, f.messages))
+		t.Find(CheckLeak, text+p.extent(held, f.messages))
 	}
 	if len(t.Findings) > 0 {
 		t.Output = p.server.Output()
