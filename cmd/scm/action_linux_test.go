@@ -18,7 +18,7 @@ import (
 )
 
 // actionCommand returns the step of a CI server, which writes its files to the directory. By
-// default, it does not run the built-in peers.
+// default, it does not run the built-in peers. The tests that run it build scm, and are therefore parallel.
 func actionCommand(t *testing.T, dir string, inputs ...string) *exec.Cmd {
 	t.Helper()
 	if testing.Short() {
@@ -39,6 +39,7 @@ func actionCommand(t *testing.T, dir string, inputs ...string) *exec.Cmd {
 // The action reads its inputs from the environment, one item per line, and writes its results to
 // files.
 func TestAction(t *testing.T) {
+	t.Parallel()
 	fake := program(t, "faulty")
 	dir := t.TempDir()
 	for _, c := range []struct {
@@ -92,6 +93,7 @@ func TestAction(t *testing.T) {
 
 // The directory of the reports can begin with "-".
 func TestActionWithDash(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	cmd := actionCommand(t, dir, "PEERS=bad="+program(t, "faulty")+" --fault cloexec", "RUN=basics/pass-one-fd/stream/runner/bad", "REPORTS=-rep")
 	cmd.Dir = dir
@@ -111,6 +113,7 @@ var actionOutput = regexp.MustCompile(`(?s)^building scm\n::stop-commands::([0-9
 // The CI server obeys no workflow command in the output of a peer, also not on standard error. The
 // annotations after it are those of the action.
 func TestActionWithForgedCommands(t *testing.T) {
+	t.Parallel()
 	ended := "read -r l; printf 'woe\\n::error::forged\\n' >&2; exit 1\n"
 	garbage := "while read -r l; do case $l in hello) echo ok name=x can=stream lang=::error::forged;; *sock*) printf '::error::forged%%0A::add-mask::x ##[error]y\\r\\n';; *) echo unsupported;; esac; done\n"
 	for _, c := range []struct {
@@ -138,6 +141,7 @@ func TestActionWithForgedCommands(t *testing.T) {
 // A run with many causes has a short summary and at most ten annotations. An expected failure that does not occur is
 // annotated at its line, if the user's file is in the workspace.
 func TestActionSummary(t *testing.T) {
+	t.Parallel()
 	fake := program(t, "faulty")
 	dir := t.TempDir()
 	peers := "good=" + fake + "\n"
@@ -167,6 +171,7 @@ func TestActionSummary(t *testing.T) {
 
 // A line without a finished reason ends the run before the first case, and is annotated.
 func TestActionWithUnfinishedReasons(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	text := "# ? is not a reason.\n** leak@good it leaks: why?\n** leak@good ?\n  **\t{leak,file}@good:receives  flaky: ? sometimes\n" + strings.Repeat("** hang@good ? hangs\n", 20)
 	if err := os.WriteFile(dir+"/a,b.txt", []byte(text), 0o600); err != nil {
@@ -191,6 +196,7 @@ func TestActionWithUnfinishedReasons(t *testing.T) {
 
 // The action builds the peers in C and Rust from a checkout, and runs them with the built-in peers and one of the user.
 func TestActionBuildsPeers(t *testing.T) {
+	t.Parallel()
 	for _, need := range []string{"git", "make", "cc", "python3"} {
 		tool(t, need)
 	}
@@ -223,6 +229,7 @@ func TestActionBuildsPeers(t *testing.T) {
 
 // A CI server cancels a step with a signal to its process. The run ends, and still writes its reports.
 func TestActionCancelled(t *testing.T) {
+	t.Parallel()
 	dir, file := t.TempDir(), filepath.Join(t.TempDir(), "pid")
 	p := &started{cmd: actionCommand(t, dir, "PEERS="+slowPeer(file, program(t, "faulty")))}
 	p.cmd.Stdout, p.cmd.Stderr, p.cmd.WaitDelay = &p.stdout, &p.stderr, time.Minute
@@ -247,6 +254,7 @@ func TestActionCancelled(t *testing.T) {
 // If this checkout is inside a user's module, the action ignores the user's go.work and GOFLAGS
 // when it builds scm.
 func TestActionInAWorkspace(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	for name, text := range map[string]string{"go.mod": "module mine\n", "go.work": "go 1.25\n\nuse .\n"} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {

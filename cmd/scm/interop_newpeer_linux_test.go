@@ -16,6 +16,7 @@ import (
 
 // Each skeleton is a complete peer without its library.
 func TestNewPeer(t *testing.T) {
+	t.Parallel()
 	if testing.Short() {
 		t.Skip("-short: a run without it tests every skeleton, and neither the user nor the backend matters")
 	}
@@ -64,6 +65,7 @@ var adapters = map[string]struct {
 // Each skeleton passes every scenario, except for the known failures of the library, with the adapter of a peer of
 // ours or once its two functions are replaced by those in testdata/library, which call sendmsg and recvmsg.
 func TestNewPeerWithLibrary(t *testing.T) {
+	t.Parallel()
 	if testing.Short() {
 		t.Skip("-short: a run without it tests every skeleton, and neither the user nor the backend matters")
 	}
