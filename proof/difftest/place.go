@@ -9,6 +9,8 @@ import (
 	"slices"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/scm-rights/scm/proof/must"
 )
 
 // A place is what worlds have in common: a folder, and the files that they pass.
@@ -30,7 +32,7 @@ func newPlace(parent string) (*place, error) {
 		return nil, err
 	}
 	p := &place{layout: newLayout(), dir: dir}
-	if err := p.begin(); err != nil {
+	if err := must.Try(p.begin); err != nil {
 		p.closeFiles()
 		_ = os.RemoveAll(dir)
 		return nil, err
@@ -38,24 +40,14 @@ func newPlace(parent string) (*place, error) {
 	return p, nil
 }
 
-func (p *place) begin() error {
+func (p *place) begin() {
 	var r unix.Rlimit
-	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &r); err != nil {
-		return err
-	}
+	must.OK(unix.Getrlimit(unix.RLIMIT_NOFILE, &r))
 	r.Cur = limit
-	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &r); err != nil {
-		return err
-	}
-	if err := wakePoller(); err != nil {
-		return err
-	}
-	if err := p.open(); err != nil {
-		return err
-	}
-	var err error
-	p.limited, err = isLimited(p.files[0])
-	return err
+	must.OK(unix.Setrlimit(unix.RLIMIT_NOFILE, &r))
+	wakePoller()
+	must.OK(p.open())
+	p.limited = isLimited(p.files[0])
 }
 
 // closeFiles closes the files, of which the worlds have duplicates.
@@ -104,30 +96,25 @@ func newLayout() *layout {
 
 // wakePoller makes the runtime open the descriptors of its poller. They must be open before a world gets its
 // own descriptor table.
-func wakePoller() error {
+func wakePoller() {
 	r, w, err := os.Pipe()
-	if err != nil {
-		return err
-	}
-	return errors.Join(r.Close(), w.Close())
+	must.OK(err)
+	must.OK(errors.Join(r.Close(), w.Close()))
 }
 
 // isLimited reports whether ETOOMANYREFS applies to this user.
-func isLimited(file int) (bool, error) {
-	s, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return false, err
-	}
+func isLimited(file int) bool {
+	s := must.Get(unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0))
 	defer func() { _, _ = unix.Close(s[0]), unix.Close(s[1]) }()
 	rights := unix.UnixRights(slices.Repeat([]int{file}, 250)...)
 	for range limit/250 + 2 {
 		switch err := unix.Sendmsg(s[0], []byte("x"), rights, nil, unix.MSG_DONTWAIT); err {
 		case nil:
 		case unix.ETOOMANYREFS:
-			return true, nil
+			return true
 		default:
-			return false, err
+			must.OK(err)
 		}
 	}
-	return false, nil
+	return false
 }

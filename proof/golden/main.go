@@ -20,6 +20,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/scm-rights/scm/proof/must"
 	machines "github.com/scm-rights/scm/proof/target"
 )
 
@@ -32,17 +33,15 @@ const (
 )
 
 // golden returns the file with the stored output. The list of the files says which targets have the same.
-func (t target) golden() (string, error) {
-	list, err := os.ReadFile(stored + "targets")
-	if err != nil {
-		return "", err
-	}
+func (t target) golden() string {
+	list := must.Get(os.ReadFile(stored + "targets"))
 	for line := range strings.Lines(string(list)) {
 		if words := strings.Fields(line); slices.Contains(words[1:], t.Arch+"-"+t.Libc) {
-			return stored + words[0] + ".txt", nil
+			return stored + words[0] + ".txt"
 		}
 	}
-	return "", fmt.Errorf("%stargets does not name %s-%s", stored, t.Arch, t.Libc)
+	must.Failf("%stargets does not name %s-%s", stored, t.Arch, t.Libc)
+	return ""
 }
 
 // command returns a command that runs a program of the target, under an emulator if necessary.
@@ -54,29 +53,26 @@ func (t target) command(bin string, args ...string) *exec.Cmd {
 }
 
 // runMacros returns the output of c/golden.c.
-func (t target) runMacros() ([]byte, error) {
+func (t target) runMacros() []byte {
 	cc, bin := t.Compiler, filepath.Join(out, t.Arch+"-"+t.Libc)
 	if _, err := exec.LookPath(cc[0]); err != nil {
-		return nil, fmt.Errorf("%w: %w", machines.ErrMissing, err)
+		must.Failf("%w: %w", machines.ErrMissing, err)
 	}
 	args := append(slices.Clone(cc[1:]), "-std=c99", "-O1", "-D_GNU_SOURCE", "-static", "-o", bin, "proof/golden/c/golden.c")
 	if text, err := exec.Command(cc[0], args...).CombinedOutput(); err != nil {
-		return nil, fmt.Errorf("%s: %w\n%s", strings.Join(cc, " "), err, text)
+		must.Failf("%s: %w\n%s", strings.Join(cc, " "), err, text)
 	}
 	cmd := t.command(bin)
 	cmd.Stderr = os.Stderr
-	return cmd.Output()
+	return must.Get(cmd.Output())
 }
 
 // comparePure runs the golden tests of internal/pure on the target's architecture, and verifies that they
 // compared the target's libc.
-func (t target) comparePure() error {
-	bin, err := filepath.Abs(filepath.Join(out, "pure-"+t.Arch+".test"))
-	if err != nil {
-		return err
-	}
+func (t target) comparePure() {
+	bin := must.Get(filepath.Abs(filepath.Join(out, "pure-"+t.Arch+".test")))
 	if text, err := machines.Go(t.Arch, "", "test", "-c", "-o", bin, "./internal/pure").CombinedOutput(); err != nil {
-		return fmt.Errorf("%w\n%s", err, text)
+		must.Failf("%w\n%s", err, text)
 	}
 	cmd := t.command(bin, "-test.v", "-test.run=^TestGolden$")
 	cmd.Dir = "internal/pure"
@@ -85,57 +81,41 @@ func (t target) comparePure() error {
 		err = errors.New("nothing was compared")
 	}
 	if err != nil {
-		return fmt.Errorf("%w\n%s", err, text)
+		must.Failf("%w\n%s", err, text)
 	}
-	return nil
 }
 
-// difference returns an error about the first line in which two texts differ.
-func difference(c, stored []byte) error {
+// same fails with the first line in which the output of C and the text in the file differ.
+func same(c []byte, file string) {
+	stored := must.Get(os.ReadFile(file))
 	a, b := bytes.Split(c, []byte("\n")), bytes.Split(stored, []byte("\n"))
 	for i := range min(len(a), len(b)) {
 		if !bytes.Equal(a[i], b[i]) {
-			return fmt.Errorf("line %d: in C %q, stored %q", i+1, a[i], b[i])
+			must.Failf("%s: line %d: in C %q, stored %q", file, i+1, a[i], b[i])
 		}
 	}
 	if len(a) != len(b) {
-		return fmt.Errorf("%d lines in C, %d stored", len(a), len(b))
+		must.Failf("%s: %d lines in C, %d stored", file, len(a), len(b))
 	}
-	return nil
 }
 
 // count returns the number of control buffers and their total size, which c/golden.c prints last.
-func count(text []byte) (buffers, size int, err error) {
+func count(text []byte) (buffers, size int) {
 	lines := bytes.Split(bytes.TrimSpace(text), []byte("\n"))
-	_, err = fmt.Sscanf(string(lines[len(lines)-1]), "%d control buffers, %d bytes", &buffers, &size)
-	return buffers, size, err
+	must.Get(fmt.Sscanf(string(lines[len(lines)-1]), "%d control buffers, %d bytes", &buffers, &size))
+	return buffers, size
 }
 
-// run compares the macros with the stored output and pure Go, and returns the output of the macros.
-func (t target) run(write bool) (text []byte, err error) {
-	if _, err := t.Emulator(); err != nil {
-		return nil, err
-	}
-	if text, err = t.runMacros(); err != nil {
-		return nil, err
-	}
-	file, err := t.golden()
-	if err != nil {
-		return nil, err
-	}
+// run compares the macros with the stored output and pure Go, and returns what the macros printed.
+func (t target) run(write bool) []byte {
+	must.Get(t.Emulator())
+	text, file := t.runMacros(), t.golden()
 	if write {
-		if err := os.WriteFile(file, text, 0o666); err != nil {
-			return nil, err
-		}
+		must.OK(os.WriteFile(file, text, 0o666))
 	}
-	kept, err := os.ReadFile(file)
-	if err != nil {
-		return nil, err
-	}
-	if err := difference(text, kept); err != nil {
-		return nil, fmt.Errorf("%s: %w", file, err)
-	}
-	return text, t.comparePure()
+	same(text, file)
+	t.comparePure()
+	return text
 }
 
 // A Row describes what was compared on a target, or why nothing was compared.
@@ -147,10 +127,8 @@ type Row struct {
 
 // Compare runs the comparison on the targets of the given architectures, or on all targets if archs is
 // empty. If write is true, it first stores the output of the macros.
-func Compare(write bool, archs []string) (rows []Row, err error) {
-	if err := os.MkdirAll(out, 0o777); err != nil {
-		return nil, err
-	}
+func Compare(write bool, archs []string) (rows []Row) {
+	must.OK(os.MkdirAll(out, 0o777))
 	for _, machine := range machines.All() {
 		t := target{machine}
 		if len(archs) > 0 && !slices.Contains(archs, t.Arch) {
@@ -160,32 +138,25 @@ func Compare(write bool, archs []string) (rows []Row, err error) {
 		if emulator, _ := t.Emulator(); emulator != "" {
 			r.how = filepath.Base(emulator)
 		}
-		var text []byte
-		if text, r.Err = t.run(write); r.Err == nil {
-			r.buffers, r.Bytes, r.Err = count(text)
-		}
+		r.Err = must.Try(func() { r.buffers, r.Bytes = count(t.run(write)) })
 		rows = append(rows, r)
 	}
 	for _, arch := range archs {
 		if !slices.ContainsFunc(rows, func(r Row) bool { return r.Arch == arch }) {
-			return nil, fmt.Errorf("%s is not the architecture of a target", arch)
+			must.Failf("%s is not the architecture of a target", arch)
 		}
 	}
-	return rows, nil
+	return rows
 }
 
 // Prove calls Compare, and prints a table.
-func Prove(write bool, archs []string) error {
-	rows, err := Compare(write, archs)
-	if err != nil {
-		return err
-	}
+func Prove(write bool, archs []string) {
 	const line = "%-8s %-6s %-24s %8v %8v  %v\n"
 	fmt.Printf(line, "arch", "libc", "run", "buffers", "bytes", "C, stored, pure Go")
 	archsSeen, libcs := map[string]bool{}, map[string]bool{}
 	var sum Row
 	missing, failed := 0, 0
-	for _, r := range rows {
+	for _, r := range Compare(write, archs) {
 		switch {
 		case r.Err == nil:
 			fmt.Printf(line, r.Arch, r.Libc, r.how, r.buffers, r.Bytes, "same")
@@ -203,7 +174,6 @@ func Prove(write bool, archs []string) error {
 	fmt.Printf("golden: %d control buffers, %d bytes, on %d architectures, %d libcs: %d differ, %d not run\n",
 		sum.buffers, sum.Bytes, len(archsSeen), len(libcs), failed, missing)
 	if failed > 0 || sum.buffers == 0 || missing > 0 && os.Getenv("CI") == "true" {
-		return fmt.Errorf("%d differ, %d not run", failed, missing)
+		must.Failf("%d differ, %d not run", failed, missing)
 	}
-	return nil
 }

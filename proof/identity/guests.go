@@ -6,7 +6,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -16,6 +15,7 @@ import (
 	"sync"
 
 	"github.com/scm-rights/scm/proof/machine"
+	"github.com/scm-rights/scm/proof/must"
 	machines "github.com/scm-rights/scm/proof/target"
 )
 
@@ -59,7 +59,8 @@ func (p *proof) inGuests(t *table, w workload) {
 			defer wait.Done()
 			slots <- struct{}{}
 			defer func() { <-slots }()
-			result, err := g.compare(p, p.dir, "", w)
+			var result Result
+			err := must.Try(func() { result = g.compare(p, p.dir, "", w) })
 			row.recorded, row.differential, row.differ = result.Recorded, result.Differential, result.Differ
 			if result.First != "" {
 				err = errors.New(result.First)
@@ -74,11 +75,8 @@ func (p *proof) inGuests(t *table, w workload) {
 
 // compare builds the program in the folder walk with each backend into a folder, and compares the builds inside an
 // emulated machine, in detail and with `scm diff`. overlay is the file for go build -overlay of the cgo build, or "".
-func (g *guest) compare(p *proof, dir, overlay string, w workload) (Result, error) {
-	var result Result
-	if _, err := machines.MachineFor(g.kernel.Arch); err != nil {
-		return result, err
-	}
+func (g *guest) compare(p *proof, dir, overlay string, w workload) (result Result) {
+	must.Get(machines.MachineFor(g.kernel.Arch))
 	tree := machine.Tree{}
 	command := []string{"/bin/prove", "inside", "-o", "/out/result.json", "-calls", strconv.Itoa(w.guest)}
 	for _, b := range []struct {
@@ -88,35 +86,18 @@ func (g *guest) compare(p *proof, dir, overlay string, w workload) (Result, erro
 		{g.purego, "./proof", "prove", ""}, {g.purego, "./cmd/scm", "scm", ""},
 		{g.purego, walkPackage, "purego", ""}, {g.cgo, walkPackage, "cgo", overlay},
 	} {
-		path, err := b.target.build(p.root, dir, b.pkg, b.overlay)
-		if err == nil {
-			err = tree.Copy("bin/"+b.name, path)
-		}
-		if err != nil {
-			return result, err
-		}
+		must.OK(tree.Copy("bin/"+b.name, must.Get(b.target.build(p.root, dir, b.pkg, b.overlay))))
 	}
 	if w.guestDifferential > 0 {
 		command = append(command, "-difftest", "/bin/difftest", "-differential", strconv.Itoa(w.guestDifferential))
-		difftest, err := p.buildDifftest(g.cgo)
-		if err == nil {
-			err = tree.Copy("bin/difftest", difftest)
-		}
-		if err != nil {
-			return result, err
-		}
+		must.OK(tree.Copy("bin/difftest", must.Get(p.buildDifftest(g.cgo))))
 	}
 	logs := filepath.Join(p.root, "build/identity", g.kernel.Arch)
 	if overlay != "" {
 		logs = dir // mutants run at the same time
 	}
-	if err := os.MkdirAll(logs, 0o777); err != nil {
-		return result, err
-	}
-	log, err := os.Create(filepath.Join(logs, "console"))
-	if err != nil {
-		return result, err
-	}
+	must.OK(os.MkdirAll(logs, 0o777))
+	log := must.Get(os.Create(filepath.Join(logs, "console")))
 	defer log.Close()
 	var console bytes.Buffer
 	m := machine.Machine{Kernel: g.kernel, Tree: tree, Log: io.MultiWriter(log, &console), Commands: [][]string{
@@ -125,14 +106,14 @@ func (g *guest) compare(p *proof, dir, overlay string, w workload) (Result, erro
 	}}
 	results, err := m.Run()
 	if err != nil {
-		return result, fmt.Errorf("%w\n%s", err, &console)
+		must.Failf("%w\n%s", err, &console)
 	}
 	text := results[0].Files["result.json"]
 	if err := json.Unmarshal(text, &result); err != nil {
-		return result, fmt.Errorf("%s: %w\n%s", results[0].Error, err, &console)
+		must.Failf("%s: %w\n%s", results[0].Error, err, &console)
 	}
 	if diff := results[1].Error; diff != "" && result.First == "" {
-		return result, fmt.Errorf("scm diff: %s\n%s", diff, &console)
+		must.Failf("scm diff: %s\n%s", diff, &console)
 	}
-	return result, nil
+	return result
 }

@@ -9,6 +9,7 @@ import (
 	"os"
 	"runtime"
 
+	"github.com/scm-rights/scm/proof/must"
 	"github.com/scm-rights/scm/proof/mutant"
 	machines "github.com/scm-rights/scm/proof/target"
 )
@@ -210,7 +211,8 @@ func (m *mutation) difference(f *fault, dir, overlay string) (*difference, error
 // inGuest returns the first difference found inside an emulated machine. The overlay puts the fault into the cgo
 // backend. Without an overlay, a difference is an error.
 func (m *mutation) inGuest(g *guest, dir, overlay string) (*difference, error) {
-	r, err := g.compare(m.proof, dir, overlay, workload{guest: mutantCalls})
+	var r Result
+	err := must.Try(func() { r = g.compare(m.proof, dir, overlay, workload{guest: mutantCalls}) })
 	switch {
 	case err != nil:
 		return nil, err
