@@ -60,7 +60,7 @@ func (p *proof) inGuests(t *table, w workload) {
 			slots <- struct{}{}
 			defer func() { <-slots }()
 			var result Result
-			err := must.Try(func() { result = g.compare(p, p.dir, "", w) })
+			err := must.Try(func() { g.compare(p, p.dir, "", w, &result) })
 			row.recorded, row.differential, row.differ = result.Recorded, result.Differential, result.Differ
 			if result.First != "" {
 				err = errors.New(result.First)
@@ -75,7 +75,7 @@ func (p *proof) inGuests(t *table, w workload) {
 
 // compare builds the program in the folder walk with each backend into a folder, and compares the builds inside an
 // emulated machine, in detail and with `scm diff`. overlay is the file for go build -overlay of the cgo build, or "".
-func (g *guest) compare(p *proof, dir, overlay string, w workload) (result Result) {
+func (g *guest) compare(p *proof, dir, overlay string, w workload, result *Result) {
 	must.Get(machines.MachineFor(g.kernel.Arch))
 	tree := machine.Tree{}
 	command := []string{"/bin/prove", "inside", "-o", "/out/result.json", "-calls", strconv.Itoa(w.guest)}
@@ -109,11 +109,10 @@ func (g *guest) compare(p *proof, dir, overlay string, w workload) (result Resul
 		must.Failf("%w\n%s", err, &console)
 	}
 	text := results[0].Files["result.json"]
-	if err := json.Unmarshal(text, &result); err != nil {
+	if err := json.Unmarshal(text, result); err != nil {
 		must.Failf("%s: %w\n%s", results[0].Error, err, &console)
 	}
 	if diff := results[1].Error; diff != "" && result.First == "" {
 		must.Failf("scm diff: %s\n%s", diff, &console)
 	}
-	return result
 }

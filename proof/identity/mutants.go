@@ -212,7 +212,7 @@ func (m *mutation) difference(f *fault, dir, overlay string) (*difference, error
 // backend. Without an overlay, a difference is an error.
 func (m *mutation) inGuest(g *guest, dir, overlay string) (*difference, error) {
 	var r Result
-	err := must.Try(func() { r = g.compare(m.proof, dir, overlay, workload{guest: mutantCalls}) })
+	err := must.Try(func() { g.compare(m.proof, dir, overlay, workload{guest: mutantCalls}, &r) })
 	switch {
 	case err != nil:
 		return nil, err

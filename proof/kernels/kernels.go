@@ -233,8 +233,10 @@ func (r *run) boot(p *programs) {
 		name := p.commands[i].name
 		file := filepath.Join(dir, name+".json")
 		before := len(r.problems)
-		must.OK(os.WriteFile(file, result.Files[name+".json"], 0o666))
-		wrong := must.Try(func() { r.judge(name, file) })
+		wrong := must.Try(func() {
+			must.OK(os.WriteFile(file, result.Files[name+".json"], 0o666))
+			r.judge(name, file)
+		})
 		if result.Error != "" && (wrong != nil || len(r.problems) == before) {
 			wrong = errors.Join(wrong, errors.New(result.Error))
 		}
