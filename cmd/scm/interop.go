@@ -251,16 +251,17 @@ func readExpectFile(file string) ([]byte, error) {
 // readPatterns parses patterns. It replaces @FILE with the patterns in the file.
 func readPatterns(texts []string) (list []scenario.Pattern, err error) {
 	for _, text := range texts {
+		lines := []string{text}
 		file, isFile := strings.CutPrefix(text, "@")
 		if isFile {
 			content, err := os.ReadFile(file)
 			if err != nil {
 				return nil, err
 			}
-			text = string(content)
+			lines = strings.Split(string(content), "\n")
 		}
 		before := len(list)
-		for i, line := range strings.Split(text, "\n") {
+		for i, line := range lines {
 			if line = strings.TrimSpace(line); isFile && (line == "" || strings.HasPrefix(line, "#")) {
 				continue
 			}

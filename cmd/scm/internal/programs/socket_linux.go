@@ -146,7 +146,7 @@ type socket struct {
 
 // sockets returns all sockets with an address in a network namespace, from its /proc/net/unix.
 func sockets(file string) (list []socket) {
-	text, _ := os.ReadFile(file) // without it, WaitListening connects
+	text, _ := os.ReadFile(file) // without it, listens connects
 	const listens = 1 << 16      // __SO_ACCEPTCON of linux/net.h
 	for line := range strings.Lines(string(text)) {
 		if fields := strings.Fields(line); len(fields) >= 8 {
