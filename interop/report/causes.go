@@ -41,38 +41,40 @@ func (c Cause) Found() string {
 
 // Causes returns the causes of all unexpected outcomes, the most frequent first.
 func (r *Report) Causes() []Cause {
-	found, cases := map[string]*Cause{}, map[string][]scenario.Result{}
-	for _, c := range r.Cases {
-		if !c.Unexpected() && c.Verdict != scenario.NotRun {
-			continue
-		}
-		for _, what := range causesOf(c) {
-			cause := found[what]
-			if cause == nil {
-				cause = &Cause{What: what, Example: c}
-				found[what] = cause
-			}
-			cause.Cases++
-			cases[what] = append(cases[what], c)
-			if c.ReadingEffort() < cause.Example.ReadingEffort() {
-				cause.Example = c
-			}
+	list, cases := r.grouped(causesOf)
+	for i, c := range list {
+		if check, peer, ok := strings.Cut(c.Name(), "@"); ok {
+			list[i].where = r.where(scenario.Check(check), peer, cases[c.What])
 		}
 	}
+	return list
+}
+
+// grouped groups the cases by the texts that of returns for each. It returns the groups, the largest first,
+// and the cases of each.
+func (r *Report) grouped(of func(scenario.Result) []string) ([]Cause, map[string][]scenario.Result) {
 	var list []Cause
-	for _, what := range slices.Sorted(maps.Keys(found)) {
-		cause := *found[what]
-		if check, peer, ok := strings.Cut(cause.Name(), "@"); ok {
-			cause.where = r.where(scenario.Check(check), peer, cases[what])
+	cases := map[string][]scenario.Result{}
+	for _, c := range r.Cases {
+		for _, what := range of(c) {
+			cases[what] = append(cases[what], c)
 		}
-		list = append(list, cause)
+	}
+	for _, what := range slices.Sorted(maps.Keys(cases)) {
+		shortest := slices.MinFunc(cases[what], func(a, b scenario.Result) int {
+			return cmp.Compare(a.ReadingEffort(), b.ReadingEffort())
+		})
+		list = append(list, Cause{What: what, Cases: len(cases[what]), Example: shortest})
 	}
 	slices.SortStableFunc(list, func(a, b Cause) int { return cmp.Compare(b.Cases, a.Cases) })
-	return list
+	return list, cases
 }
 
 // causesOf returns the causes of one case, sorted and without duplicates.
 func causesOf(c scenario.Result) (list []string) {
+	if !c.Unexpected() && c.Verdict != scenario.NotRun {
+		return nil
+	}
 	for _, f := range c.Findings {
 		if !f.Expected {
 			list = append(list, f.Key())
@@ -204,11 +206,12 @@ func (r *Report) countFaults(peer string) (n int) {
 	return n
 }
 
-// Pairs returns the totals for each pair of sender and receiver, summed over all socket types.
-func (r *Report) Pairs() map[[2]string]Totals {
+// pairs returns the totals for each pair of sender and receiver on this type of socket, or on all types
+// if it is "".
+func (r *Report) pairs(socketType string) map[[2]string]Totals {
 	pairs := map[[2]string]Totals{}
 	for _, c := range r.Cases {
-		if _, _, a, b := splitCaseName(c.Name); !c.Kernel() {
+		if _, typ, a, b := splitCaseName(c.Name); !c.Kernel() && (socketType == "" || socketType == typ) {
 			t := pairs[[2]string{a, b}]
 			t.count(c.Verdict)
 			pairs[[2]string{a, b}] = t
@@ -237,7 +240,7 @@ func pairLetter(t Totals) string {
 // writePairMatrix writes the matrix for all socket types, with one letter per pair. Each row ends with the peer's
 // totals as sender and as receiver.
 func (r *Report) writePairMatrix(out *text) {
-	pairs, peers := r.Pairs(), r.shownPeers()
+	pairs, peers := r.pairs(""), r.shownPeers()
 	out.printf("senders in rows, receivers in columns: + all cases pass, x some fail as\n" +
 		"expected, X all fail as expected, ! not as expected, ? not run, - unsupported;\n" +
 		"then the number of cases of each kind for the peer in the row, and the seconds\n" +

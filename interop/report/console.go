@@ -130,18 +130,13 @@ func cell(t Totals) string {
 // Matrix returns the matrix for one socket type, with a row per sender and a column per
 // receiver. It leaves out peers without such a case. It returns "" if the report contains no case of that type.
 func (r *Report) Matrix(socketType string) string {
-	cells := map[[2]string]Totals{}
-	named := map[string]bool{}
-	for _, c := range r.Cases {
-		if _, t, a, b := splitCaseName(c.Name); t == socketType && !c.Kernel() {
-			t := cells[[2]string{a, b}]
-			t.count(c.Verdict)
-			cells[[2]string{a, b}] = t
-			named[a], named[b] = true, true
-		}
-	}
+	cells := r.pairs(socketType)
 	if len(cells) == 0 {
 		return ""
+	}
+	named := map[string]bool{}
+	for pair := range cells {
+		named[pair[0]], named[pair[1]] = true, true
 	}
 	peers := r.peersIn(named)
 	rows := [][]string{{"", ""}}

@@ -43,9 +43,7 @@ func (r *Report) HTML(w io.Writer) error {
 		}
 		// a finding about several descriptors stands there once for each
 		next.Facts = slices.Compact(slices.Clone(c.Facts))
-		if c.Verdict == scenario.Expected {
-			next.Reasons = slices.Compact(slices.Sorted(slices.Values(c.Reasons)))
-		}
+		next.Reasons = expectedReasons(c)
 		if len(next.Facts) > 0 {
 			next.Lines = nil // Facts contains them
 		}

@@ -74,37 +74,18 @@ func (r *Report) Verdict() string {
 	return text + "."
 }
 
-// An ExpectedFailure groups the cases that failed as expected for the same reason.
-type ExpectedFailure struct {
-	Reason  string
-	Cases   int
-	Example string // the name of the shortest of the cases
+// ExpectedFailures returns the reasons of the failures that were expected, the most frequent first.
+func (r *Report) ExpectedFailures() []Cause {
+	list, _ := r.grouped(expectedReasons)
+	return list
 }
 
-// ExpectedFailures returns the reasons of the failures that were expected, the most frequent first.
-func (r *Report) ExpectedFailures() []ExpectedFailure {
-	found := map[string]*ExpectedFailure{}
-	effort := map[string]int{}
-	for _, c := range r.Cases {
-		if c.Verdict != scenario.Expected {
-			continue
-		}
-		for _, reason := range slices.Compact(slices.Sorted(slices.Values(c.Reasons))) {
-			if found[reason] == nil {
-				found[reason] = &ExpectedFailure{Reason: reason}
-			}
-			found[reason].Cases++
-			if n := c.ReadingEffort(); found[reason].Cases == 1 || n < effort[reason] {
-				found[reason].Example, effort[reason] = c.Name, n
-			}
-		}
+// expectedReasons returns the reasons of a case that failed as expected, sorted and without duplicates.
+func expectedReasons(c scenario.Result) []string {
+	if c.Verdict != scenario.Expected {
+		return nil
 	}
-	var list []ExpectedFailure
-	for _, reason := range slices.Sorted(maps.Keys(found)) {
-		list = append(list, *found[reason])
-	}
-	slices.SortStableFunc(list, func(a, b ExpectedFailure) int { return cmp.Compare(b.Cases, a.Cases) })
-	return list
+	return slices.Compact(slices.Sorted(slices.Values(c.Reasons)))
 }
 
 // where says in how many scenarios a peer fails a check, and whether it does so in one role only, on one type of
