@@ -37,12 +37,14 @@ type sight struct {
 	file  *witness.File // the file of the case whose open file description it is, or nil
 }
 
+var self = os.Getpid() // asked for once, because it is a system call
+
 // isUnchanged reports whether a descriptor that is known still refers to the same file. It calls kcmp(2)
 // directly because each case checks hundreds of descriptors. Identify would be slower, because it looks up
 // a name in /proc.
 func (s *sight) isUnchanged(pid, fd int) bool {
 	if s.file != nil && s.file.Own >= 0 {
-		if same, err := procfs.Kcmp(os.Getpid(), s.file.Own, pid, fd); err == nil {
+		if same, err := procfs.Kcmp(self, s.file.Own, pid, fd); err == nil {
 			return same
 		}
 	}

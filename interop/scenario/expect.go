@@ -299,11 +299,11 @@ func selectExpectations(list []Expectation, kernel Kernel, scenarios []*Scenario
 	all := Plan(scenarios, append(slices.Clone(peers), missing...), runner)
 	anywhere := byPeer(all)
 	for _, e := range list {
-		if e.On(kernel) && slices.ContainsFunc(here[e.Peer], e.Selects) {
+		if e.On(kernel) && e.selectsAny(here[e.Peer], e.Selects) {
 			x.List = append(x.List, e)
 			continue
 		}
-		if !slices.ContainsFunc(anywhere[e.Peer], e.concerns) {
+		if !e.selectsAny(anywhere[e.Peer], e.concerns) {
 			return nil, e.unusable(all, scenarios, slices.Concat(peers, missing, []*Peer{runner, runner.Kernel()}))
 		}
 		x.Aside = append(x.Aside, e)
@@ -311,13 +311,30 @@ func selectExpectations(list []Expectation, kernel Kernel, scenarios []*Scenario
 	return x, nil
 }
 
-// byPeer returns the cases of each peer, because an expectation applies only to cases of its peer.
-func byPeer(cases []Case) map[string][]Case {
-	index := map[string][]Case{}
+// selectsAny reports whether a case is selected. It matches the pattern only once for the cases of a group.
+func (e *Expectation) selectsAny(groups [][]Case, selects func(Case) bool) bool {
+	return slices.ContainsFunc(groups, func(group []Case) bool {
+		return e.Pattern.matchParts(group[0].start()) && slices.ContainsFunc(group, selects)
+	})
+}
+
+// byPeer returns the cases of each peer, because an expectation applies only to cases of its peer. A group contains the
+// cases of one scenario on one type of socket.
+func byPeer(cases []Case) map[string][][]Case {
+	index := map[string][][]Case{}
+	add := func(peer string, c Case) {
+		groups := index[peer]
+		last := len(groups) - 1
+		if last < 0 || groups[last][0].Scenario.Name != c.Scenario.Name || groups[last][0].Type != c.Type {
+			index[peer] = append(groups, []Case{c})
+			return
+		}
+		groups[last] = append(groups[last], c)
+	}
 	for _, c := range cases {
-		index[c.A.Name] = append(index[c.A.Name], c)
+		add(c.A.Name, c)
 		if c.B != c.A {
-			index[c.B.Name] = append(index[c.B.Name], c)
+			add(c.B.Name, c)
 		}
 	}
 	return index
@@ -408,12 +425,12 @@ func ValidateReasons(list []Expectation) error {
 
 // Selects reports whether the expectation applies to the case. The case must match the pattern,
 // include the peer in its role, with its partner and in a version within the range, and be able to fail the check.
-func (e Expectation) Selects(c Case) bool {
+func (e *Expectation) Selects(c Case) bool {
 	return e.selects(c, func(role Role) bool { return e.plays(c, role) && inVersions(e.Version, c.Peer(role).Hello.Version) })
 }
 
 // concerns is like Selects, but accepts any version.
-func (e Expectation) concerns(c Case) bool {
+func (e *Expectation) concerns(c Case) bool {
 	return e.selects(c, func(role Role) bool { return e.plays(c, role) })
 }
 
@@ -428,22 +445,22 @@ func (e Expectation) SelectsName(name string) bool {
 	return e.selects(c, func(role Role) bool { return e.sits(c, role) })
 }
 
-func (e Expectation) selects(c Case, plays func(Role) bool) bool {
+func (e *Expectation) selects(c Case, plays func(Role) bool) bool {
 	return (plays(RoleA) || plays(RoleB)) && e.Pattern.matchParts(c.start())
 }
 
 // plays reports whether the peer has this role in the case, as the expectation says, and can fail the check in it.
-func (e Expectation) plays(c Case, role Role) bool {
+func (e *Expectation) plays(c Case, role Role) bool {
 	return e.sits(c, role) && (e.Check != CheckCloexec || c.Scenario.receives(role))
 }
 
 // sits reports whether the peer has this role in the case, as the expectation says.
-func (e Expectation) sits(c Case, role Role) bool {
+func (e *Expectation) sits(c Case, role Role) bool {
 	return c.Peer(role).Name == e.Peer && (e.Role == 0 || e.Role == role) && e.pairs(c.partner(role).Name)
 }
 
 // pairs reports whether the expectation is about cases with this partner.
-func (e Expectation) pairs(partner string) bool {
+func (e *Expectation) pairs(partner string) bool {
 	return e.Partner == "" || matchPart(e.Partner, partner)
 }
 
