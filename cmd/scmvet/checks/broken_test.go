@@ -8,6 +8,7 @@ import (
 	"go/types"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"golang.org/x/tools/go/analysis"
@@ -15,7 +16,7 @@ import (
 	"github.com/scm-rights/scm/cmd/scmvet/checks"
 )
 
-// TestTypeErrors runs the analyzers on the test data with type errors, one at a time: too few, too many or exchanged
+// TestTypeErrors runs the analyzers on the test data with type errors, one in each function at a time: too few, too many or exchanged
 // arguments, arguments for a function without parameters, or arguments, operands and operators of the wrong type.
 // RunDespiteErrors is set, so they must not panic.
 func TestTypeErrors(t *testing.T) {
@@ -36,7 +37,8 @@ func TestTypeErrors(t *testing.T) {
 	}
 }
 
-// breakTypes returns the text with each call, and each operation with two operands, changed in turn.
+// breakTypes returns the text with each call, and each operation with two operands, changed in turn. It changes one
+// in each function at the same time, from the end of the text, so that positions before it stay the same.
 func breakTypes(t *testing.T, name, text string) (broken []string) {
 	t.Helper()
 	fset := token.NewFileSet()
@@ -44,31 +46,38 @@ func breakTypes(t *testing.T, name, text string) (broken []string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	replace := func(from, to token.Pos, by string) {
-		broken = append(broken, text[:fset.Position(from).Offset]+by+text[fset.Position(to).Offset:]+"\nfunc none() int\n")
-	}
-	source := func(e ast.Expr) string { return text[fset.Position(e.Pos()).Offset:fset.Position(e.End()).Offset] }
-	ast.Inspect(file, func(n ast.Node) bool {
-		switch n := n.(type) {
-		case *ast.BinaryExpr:
-			replace(n.OpPos, n.Y.Pos(), "*")
-			replace(n.Y.Pos(), n.Y.End(), `""`)
-		case *ast.CallExpr:
-			replace(n.Lparen, n.Lparen, "[int]")
-			replace(n.Fun.Pos(), n.Fun.End(), "none")
-			for i, arg := range n.Args {
-				replace(arg.Pos(), n.Rparen, "")
-				replace(arg.Pos(), arg.Pos(), source(arg)+", ")
-				if i > 0 {
-					replace(n.Args[0].Pos(), arg.End(), source(arg)+", "+source(n.Args[0]))
-				}
-				for _, wrong := range []string{`""`, "1.5", "int", "undefined", "func() {}"} {
-					replace(arg.Pos(), arg.End(), wrong)
+	for _, decl := range slices.Backward(file.Decls) {
+		n := 0
+		replace := func(from, to token.Pos, by string) {
+			if n == len(broken) {
+				broken = append(broken, text+"\nfunc none() int\n")
+			}
+			broken[n] = broken[n][:fset.Position(from).Offset] + by + broken[n][fset.Position(to).Offset:]
+			n++
+		}
+		source := func(e ast.Expr) string { return text[fset.Position(e.Pos()).Offset:fset.Position(e.End()).Offset] }
+		ast.Inspect(decl, func(n ast.Node) bool {
+			switch n := n.(type) {
+			case *ast.BinaryExpr:
+				replace(n.OpPos, n.Y.Pos(), "*")
+				replace(n.Y.Pos(), n.Y.End(), `""`)
+			case *ast.CallExpr:
+				replace(n.Lparen, n.Lparen, "[int]")
+				replace(n.Fun.Pos(), n.Fun.End(), "none")
+				for i, arg := range n.Args {
+					replace(arg.Pos(), n.Rparen, "")
+					replace(arg.Pos(), arg.Pos(), source(arg)+", ")
+					if i > 0 {
+						replace(n.Args[0].Pos(), arg.End(), source(arg)+", "+source(n.Args[0]))
+					}
+					for _, wrong := range []string{`""`, "1.5", "int", "undefined", "func() {}"} {
+						replace(arg.Pos(), arg.End(), wrong)
+					}
 				}
 			}
-		}
-		return true
-	})
+			return true
+		})
+	}
 	return broken
 }
 
