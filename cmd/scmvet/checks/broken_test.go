@@ -16,9 +16,9 @@ import (
 	"github.com/scm-rights/scm/cmd/scmvet/checks"
 )
 
-// TestTypeErrors runs the analyzers on the test data with type errors, one in each function at a time: too few, too many or exchanged
-// arguments, arguments for a function without parameters, or arguments, operands and operators of the wrong type.
-// RunDespiteErrors is set, so they must not panic.
+// TestTypeErrors runs the analyzers on the test data with type errors, one in each function at a time: too few, too
+// many or exchanged arguments, arguments for a function without parameters, or arguments, operands and operators of
+// the wrong type. RunDespiteErrors is set, so they must not panic.
 func TestTypeErrors(t *testing.T) {
 	names, err := filepath.Glob("testdata/src/*/*.go")
 	if err != nil || len(names) == 0 {
