@@ -68,6 +68,9 @@ func TestUnbuiltPeers(t *testing.T) {
 // A run ends when it finds a peer that answers "unsupported" to every send or every receive, and
 // reports nothing else. Other peers that do not support something are tested as before.
 func TestUnfilledPeer(t *testing.T) {
+	if testing.Short() {
+		t.Skip("-short: neither the user nor the backend matters to these messages")
+	}
 	const (
 		noSend    = "class Mine(Mine):\n    def library_send(self, *_):\n        raise Unsupported\n"
 		noRecv    = "class Mine(Mine):\n    def library_recv(self, *_):\n        raise Unsupported\n"
