@@ -41,7 +41,7 @@ func (r *Report) HTML(w io.Writer) error {
 		for _, f := range c.Findings {
 			next.Findings = append(next.Findings, f.String())
 		}
-		// a finding about several descriptors stands there once for each
+		// c.Facts repeats a finding about several descriptors for each of them
 		next.Facts = slices.Compact(slices.Clone(c.Facts))
 		next.Reasons = expectedReasons(c)
 		if len(next.Facts) > 0 {

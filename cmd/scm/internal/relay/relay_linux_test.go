@@ -442,7 +442,7 @@ func TestRelayWaitsForTheReceiver(t *testing.T) {
 		sent += n
 	}
 	if sent >= most {
-		t.Errorf("sent %d bytes that nobody has received", sent)
+		t.Errorf("%d bytes were sent but not received", sent)
 	}
 	must(t, unix.Shutdown(client, unix.SHUT_WR))
 	for buf := make([]byte, 1<<20); ; {
