@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"syscall"
@@ -17,9 +18,18 @@ import (
 	"github.com/scm-rights/scm/cmd/scm/internal/programs"
 	"github.com/scm-rights/scm/cmd/scm/internal/programs/testserver"
 	"github.com/scm-rights/scm/internal/reexec"
+	"golang.org/x/sys/unix"
 )
 
-func init() { reexec.Register("poked server", testserver.Main) }
+func init() {
+	reexec.Register("poked server", testserver.Main)
+	reexec.Register("undumpable", func([]string) {
+		if unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0) == nil {
+			fmt.Println("ready")
+		}
+		reexec.Forever()
+	})
+}
 
 // poke runs scm poke with a test server. It ends as soon as an honest server has closed everything.
 func poke(t *testing.T, mode string, flags ...string) result {
@@ -156,12 +166,20 @@ func TestPokeReports(t *testing.T) {
 	}
 }
 
-// Without the permission to look at the server, nothing can be found out, and nothing is sent.
+// Without the permission to look at the server, nothing can be found out, and nothing is sent. The reason may be the
+// server, although its user is the right one.
 func TestPokeNeedsPermission(t *testing.T) {
-	if os.Getuid() != 0 {
-		t.Skip("it needs root, to be another user")
+	server := reexec.Command("undumpable")
+	cmd := exec.Command(program(t, "scm"), "poke", "--socket", "/nonexistent/socket", "--pid")
+	cmd.Dir = "/"
+	if os.Getuid() == 0 {
+		other := &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
+		server.SysProcAttr, cmd.SysProcAttr = other, other
 	}
-	server := exec.Command("sleep", "1000")
+	ready, err := server.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
 	if err := server.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -169,10 +187,12 @@ func TestPokeNeedsPermission(t *testing.T) {
 		_ = server.Process.Kill()
 		_ = server.Wait()
 	}()
-	cmd := exec.Command(program(t, "scm"), "poke", "--socket", "/nonexistent/socket", "--pid", strconv.Itoa(server.Process.Pid))
-	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
-	cmd.Dir = "/"
-	if r := finish(t, cmd); r.code != 4 || !strings.Contains(r.text(), "could not run: cannot look at the descriptors of process") {
+	if _, err := ready.Read(make([]byte, 1)); err != nil {
+		t.Fatal(err)
+	}
+	cmd.Args = append(cmd.Args, strconv.Itoa(server.Process.Pid))
+	want := regexp.MustCompile(`could not run: cannot look at the descriptors of process [0-9]+ \(.*\): it is not dumpable `)
+	if r := finish(t, cmd); r.code != 4 || !want.MatchString(r.text()) {
 		t.Errorf("exit status %d\n%s", r.code, r.text())
 	}
 }

@@ -60,6 +60,8 @@ func init() {
 		"steps":      childSteps,
 		"parent":     childParent,
 		"leaderless": childLeaderless,
+		"hidden":     childHidden,
+		"why":        childWhy,
 
 		"death signal": childDeathSignal,
 	} {

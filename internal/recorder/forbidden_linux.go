@@ -41,8 +41,10 @@ func why(pid int, err error) string {
 	target, own, in := status(pid), status(procfs.Self), container()
 	yama, _ := os.ReadFile("/proc/sys/kernel/yama/ptrace_scope") // without Yama the file does not exist
 	scope := strings.TrimSpace(string(yama))
-	privileged := capable(unix.CAP_SYS_PTRACE)
+	privileged, refusal := capable(unix.CAP_SYS_PTRACE), procfs.Refusal(pid)
 	switch {
+	case refusal == procfs.Hidden:
+		return refusal
 	case ended(pid):
 		return "there is no such process, or it has ended"
 	case target.Field("Tgid") == own.Field("Tgid"):
@@ -55,11 +57,11 @@ func why(pid int, err error) string {
 		return module
 	case scope == "3":
 		return "kernel.yama.ptrace_scope is 3: no process can trace until the next boot"
+	case refusal != "" && !privileged:
+		return refusal
 	case scope == "2" && !privileged:
 		return "kernel.yama.ptrace_scope is 2: tracing needs CAP_SYS_PTRACE; run as root, " +
 			"or as root: sysctl kernel.yama.ptrace_scope=1"
-	case target.Field("Uid") != own.Field("Uid") && !privileged:
-		return "it belongs to another user, and this process lacks CAP_SYS_PTRACE"
 	case scope == "1" && !privileged:
 		return "kernel.yama.ptrace_scope is 1: only descendants of the tracer can be traced; " +
 			"start the program with this command, run as root, or as root: sysctl kernel.yama.ptrace_scope=0"
@@ -68,9 +70,6 @@ func why(pid int, err error) string {
 			"it needs --cap-add=SYS_PTRACE or --security-opt seccomp=unconfined"
 	case own.Field("Seccomp") == "2":
 		return "a seccomp filter of this process (Seccomp: 2 in /proc/self/status) forbids ptrace"
-	case !privileged:
-		return "it is not dumpable (PR_SET_DUMPABLE, a set-user-ID program, or one whose file cannot be read), " +
-			"and this process lacks CAP_SYS_PTRACE; or a security module forbids it"
 	}
 	return module
 }

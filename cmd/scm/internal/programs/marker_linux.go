@@ -1,6 +1,7 @@
 package programs
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -135,6 +136,6 @@ func inspectError(pid int, err error) error {
 	if !witness.MayNotInspect(pid, err) {
 		return nil
 	}
-	return fmt.Errorf("cannot look at the descriptors of process %d (%s); run scm as the same user, or as root: %w",
-		pid, ProgramOf(pid), err)
+	why := cmp.Or(procfs.Refusal(pid), "the system forbids it")
+	return fmt.Errorf("cannot look at the descriptors of process %d (%s): %s; run scm as root: %w", pid, ProgramOf(pid), why, err)
 }
