@@ -533,6 +533,18 @@ func TestFail(t *testing.T) {
 	}
 }
 
+// A program that ignores SIGPIPE passes that on to other programs, and Notify would end it.
+func TestIgnoredSIGPIPE(t *testing.T) {
+	sigpipe = sync.Once{}
+	defer func() { sigpipe = sync.Once{} }()
+	signal.Ignore(syscall.SIGPIPE)
+	defer signal.Reset(syscall.SIGPIPE)
+	_ = start(t, Config{}, socketPath(t))
+	if !signal.Ignored(syscall.SIGPIPE) {
+		t.Error("Start has changed what the program set")
+	}
+}
+
 // Files of Unix sockets are removed by the last process, if one of the processes has created them.
 func TestSocketFiles(t *testing.T) {
 	p := start(t, Config{}, socketPath(t))

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"os"
@@ -20,7 +21,31 @@ import (
 	"github.com/scm-rights/scm/internal/webtest"
 )
 
-func TestMain(m *testing.M) { program.Main(m, main) }
+func TestMain(m *testing.M) { program.Main(m, logging) }
+
+// logging runs the server. If LOG is set, the server also logs while it drains and when it ends. The file LOG has each
+// line that was logged without ending the process.
+func logging() {
+	if name := os.Getenv("LOG"); name != "" {
+		log.SetOutput(logged{program.Must(os.Create(name))})
+		defer log.Print("ended")
+	}
+	main()
+}
+
+type logged struct{ file *os.File }
+
+func (l logged) Write(line []byte) (int, error) {
+	_, _ = os.Stderr.Write(line)
+	if strings.Contains(string(line), "handover: replaced ") {
+		go func() {
+			for range time.Tick(time.Millisecond) {
+				log.Print("draining")
+			}
+		}()
+	}
+	return l.file.Write(line)
+}
 
 // start puts the server under load. Half of the clients keep their connections. The others use a new
 // connection for each request.
@@ -92,6 +117,57 @@ func TestNoRequestIsLost(t *testing.T) {
 	program.OK(t, syscall.Kill(server.PID, syscall.SIGTERM))
 	if _, stderr, err := server.Wait(); err != nil {
 		t.Error("after SIGTERM: ", err, stderr)
+	}
+}
+
+// supervisord closes the pipes of a process that has exited. A server that it did not start has these pipes as standard
+// output and standard error, and logs while it hands over and drains.
+func TestLogWithoutReader(t *testing.T) {
+	dir := t.TempDir()
+	run := func(n int, address string) (pid int, ended chan error, listens string) {
+		t.Helper()
+		cmd := program.Command(filepath.Join(dir, "socket"), address)
+		cmd.Env = append(cmd.Env, fmt.Sprint("LOG=", dir, "/log", n))
+		r, w, err := os.Pipe()
+		program.OK(t, err)
+		defer func() { _ = r.Close() }()
+		cmd.Stdout, cmd.Stderr = w, w
+		err = cmd.Start()
+		_ = w.Close()
+		program.OK(t, err)
+		ended = make(chan error, 1)
+		go func() { ended <- cmd.Wait(); close(ended) }()
+		t.Cleanup(func() { _, _ = cmd.Process.Kill(), <-ended })
+		for lines := bufio.NewScanner(r); listens == "" && lines.Scan(); {
+			_, listens, _ = strings.Cut(lines.Text(), "listening at ")
+		}
+		if listens == "" {
+			t.Fatalf("server %d: %v", n, <-ended)
+		}
+		return cmd.Process.Pid, ended, listens
+	}
+	old, ended, address := run(0, "127.0.0.1:0")
+	load := start(t, address)
+	for n := range 3 {
+		conn := program.Must(net.Dial("tcp", address))
+		program.Must(io.WriteString(conn, "GET / HTTP/1.1\r\nConnection: close\r\n")) // the beginning of a request
+		next, nextEnded, _ := run(n+1, address)
+		program.Eventually(t, "the old server logs after Replaced, or has ended", func() bool {
+			text := string(program.Must(os.ReadFile(fmt.Sprint(dir, "/log", n))))
+			return strings.Count(text, "draining\n") > 1 || len(ended) > 0
+		})
+		_, _ = io.WriteString(conn, "Host: x\r\n\r\n")
+		if text, err := io.ReadAll(conn); !strings.HasSuffix(string(text), fmt.Sprintf("\n%d\n", old)) {
+			t.Errorf("handover %d: the request in flight was answered with %q, %v", n, text, err)
+		}
+		_ = conn.Close()
+		if err := <-ended; err != nil {
+			t.Errorf("handover %d: the old server ended: %v", n, err)
+		}
+		old, ended = next, nextEnded
+	}
+	if totals, err := load.End(0); err != nil {
+		t.Error(totals, err)
 	}
 }
 
