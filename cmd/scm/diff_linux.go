@@ -13,23 +13,32 @@ import (
 )
 
 func diffCommand() *cobra.Command {
-	var all, noFilter bool
+	var o diffOptions
 	cmd := &cobra.Command{
 		Use:   "diff [flags] -- COMMAND_A [ARG]... --- COMMAND_B [ARG]...",
 		Short: "Compare the system calls by which two programs pass descriptors",
-		Long: `Run both commands, one after the other, and report the first difference between
-the calls by which they and their children send and receive messages: the byte
-and its field.
+		Long: `Run both commands, one after the other, and report every difference between the
+calls by which they and their children send and receive messages. The report
+shows the first one with its calls, and then lists all of them.
 
-  different: call 1 of process 1 (sendmsg), at its entry: padding after
-  cmsg_data: 00000000 against 7f3a0000 (byte 20 of control)
+  different: call 1 of process 1 (recvmsg), at its entry: flags: 0 against
+  MSG_CMSG_CLOEXEC
+  ...
+  --allow 'recvmsg: flags: 0 against MSG_CMSG_CLOEXEC' (2 calls)
+
+With --allow, the difference does not count. For flags, for the fields of
+msghdr and iovec, and for close-on-exec, --allow 'CALL: FIELD' allows any
+two values. The report names allowed differences that did not occur.
 
 ` + counted() + `
 
 Calls on sockets that are not Unix sockets, which pass no descriptors, are ignored. All
-other calls are compared completely, including padding, except for values that differ
-from run to run:
+other calls are compared completely, except for bytes that the kernel ignores and values
+that differ from run to run:
 
+- Padding, msg_flags (except in sendmmsg) and msg_len before the call, and msg_namelen
+  if msg_name is NULL, are not counted. The report names those that differ. --padding
+  counts them.
 - Times of received messages (SO_TIMESTAMP and similar options) are ignored.
 - An address is only compared with NULL.
 - A descriptor is compared by its kind, its access mode (read, write or path) and, if it
@@ -41,9 +50,9 @@ from run to run:
 - The first 4 KiB of each payload buffer are compared. The rest, as far as the kernel
   has sent or received it, is compared by its SHA-256.
 
-If all calls are the same, scm also compares the received descriptors that were still open
-when their process ended, and those that an exec passed on. "scm trace --help" describes
-how it finds them.
+If a process makes the same calls in both runs, scm also compares the received descriptors
+that were still open when a process ended, and those that an exec passed on. "scm trace
+--help" describes how it finds them.
 
   different: call 2 of process 1 (recvmsg): received descriptor 2 at the exit of
   process 1: no longer open against still open
@@ -52,15 +61,15 @@ Processes are paired by their place in the tree, without those that make none of
 calls. Two regular files, or two eventfds, that have the same descriptor one after the
 other are taken for one.
 
-The calls of a process are compared in the order in which its threads make them. A
-program can differ from itself if several threads or several processes make calls, if it
-polls, if the number of bytes or the free space in a stream varies, or if it leaves bytes
-unset that the kernel ignores (padding, msg_flags and msg_len before the call). Compare
-it with itself first. The report says which of these reasons may apply.
+The calls of a process are compared in the order in which its threads make them, up to a
+call that the other run does not have there. A program can differ from itself if several
+threads or several processes make calls, if it polls, or if the number of bytes or the
+free space in a stream varies. Compare it with itself first. The report says which of
+these reasons may apply.
 
 Memory that scm cannot read, such as that of memfd_secret(2), and descriptors that it
 cannot look up, such as those of a process that is not dumpable, are not compared. If
-there is no other difference, scm reports "not compared" and exits with status 4.
+no other difference counts, scm reports "not compared" and exits with status 4.
 
 Both commands get the same standard input. If it is a pipe, scm first reads it to its
 end, into an unnamed file in the directory TMPDIR (/tmp). Their output is written to
@@ -73,7 +82,7 @@ the comparison.
 
 ` + inherited + `
 
-Exit status: 0 if there is no difference, 1 if there is one, 2 for wrong usage, and 4 if a
+Exit status: 0 if no difference counts, 1 if one does, 2 for wrong usage, and 4 if a
 command could not be recorded, if neither made a call to compare, or if not all could be
 compared. After a signal, 128 plus the signal.`,
 		Example: `  scm diff -- ./client-in-c --- ./client-in-go
@@ -82,20 +91,32 @@ compared. After a signal, 128 plus the signal.`,
 			if at := slices.Index(args, "---"); at <= 0 || at == len(args)-1 {
 				return errors.New("diff needs two commands, separated by ---")
 			}
+			for _, line := range o.allow {
+				if !strings.Contains(line, " against ") && !recorder.AnyValues(line) {
+					return fmt.Errorf("--allow needs a difference with both values, as scm diff prints it: %q", line)
+				}
+			}
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			at := slices.Index(args, "---")
-			return diff(cmd, args[:at], args[at+1:], all, noFilter)
+			return diff(cmd, args[:at], args[at+1:], o)
 		},
 	}
 	cmd.Flags().SetInterspersed(false)
-	cmd.Flags().BoolVar(&all, "all-memory", false, "compare also memory in the buffers of a receive that the kernel neither reads nor writes")
-	cmd.Flags().BoolVar(&noFilter, "no-filter", false, "use no seccomp filter; slower, for programs that use seccomp themselves")
+	cmd.Flags().BoolVar(&o.all, "all-memory", false, "compare also memory in the buffers of a receive that the kernel neither reads nor writes")
+	cmd.Flags().BoolVar(&o.noFilter, "no-filter", false, "use no seccomp filter; slower, for programs that use seccomp themselves")
+	cmd.Flags().BoolVar(&o.padding, "padding", false, "count also differences in padding and in fields that the kernel ignores")
+	cmd.Flags().StringArrayVar(&o.allow, "allow", nil, "allow a `difference`, as it is printed; can be repeated")
 	return cmd
 }
 
-func diff(cmd *cobra.Command, a, b []string, all, noFilter bool) error {
+type diffOptions struct {
+	all, noFilter, padding bool
+	allow                  []string
+}
+
+func diff(cmd *cobra.Command, a, b []string, opts diffOptions) error {
 	in, err := newInput(os.Stdin)
 	if err != nil {
 		return broken(fmt.Errorf("standard input: %w", err))
@@ -104,7 +125,7 @@ func diff(cmd *cobra.Command, a, b []string, all, noFilter bool) error {
 	var outcomes [2][]*recorder.Outcome
 	unread, unreadOutcomes := 0, 0
 	for i, args := range [][]string{a, b} {
-		o := recorder.Options{Limit: 4096, Sum: true, NoFilter: noFilter}
+		o := recorder.Options{Limit: 4096, Sum: true, NoFilter: opts.noFilter}
 		o.Handle = func(c *recorder.Call) {
 			if c.OnOtherSocket() {
 				return
@@ -128,35 +149,31 @@ func diff(cmd *cobra.Command, a, b []string, all, noFilter bool) error {
 		return broken(errors.New("neither command made a call that can carry descriptors: nothing was compared"))
 	}
 	comparison := recorder.UsedMemory
-	if all {
+	if opts.all {
 		comparison.UsedOnly = nil
 	}
-	d := comparison.First(records[0], records[1])
-	if d == nil && unread > 0 {
+	report := newDiffReport(opts)
+	report.add(comparison.All(records[0], records[1]))
+	if len(report.counted) == 0 && unread > 0 {
 		return broken(fmt.Errorf("not compared: %d calls whose memory could not be read, or whose descriptors "+
 			"could not be looked up; all other calls are the same", unread))
 	}
-	if d == nil && unreadOutcomes > 0 {
+	if len(report.counted) == 0 && unreadOutcomes > 0 {
 		return broken(fmt.Errorf("not compared: %d received descriptors that could not be looked up when their process "+
 			"ended or executed another program; the calls are the same", unreadOutcomes))
 	}
-	if d == nil {
-		d = recorder.FirstOutcome(records[0], records[1], outcomes[0], outcomes[1])
+	if unread+unreadOutcomes == 0 {
+		report.add(recorder.AllOutcomes(records[0], records[1], outcomes[0], outcomes[1]))
 	}
-	if d == nil {
-		fmt.Fprintf(cmd.OutOrStdout(), "same: %s\n", plural(len(records[0]), "call"))
+	fmt.Fprint(cmd.OutOrStdout(), display.Readable(report.text(len(records[0]))))
+	if len(report.counted) == 0 {
 		return nil
 	}
-	text := fmt.Sprintf("different: %v\n  A: %v\n  B: %v\n%s", d, orNone(d.A), orNone(d.B), notes(d))
-	fmt.Fprint(cmd.OutOrStdout(), display.Readable(text))
 	return &exitError{code: exitFail}
 }
 
 // notes returns reasons why the programs may be the same although the runs differ.
 func notes(d *recorder.Difference) string {
-	has := func(fields ...string) bool {
-		return slices.ContainsFunc(fields, func(f string) bool { return strings.Contains(d.Field, f) })
-	}
 	result := func(call string) bool {
 		return d.Field == "the result" && strings.HasPrefix(d.A.Name(), call)
 	}
@@ -170,7 +187,7 @@ func notes(d *recorder.Difference) string {
 		{d.Field == "the call", "Whether there is another call, and which, can change from run to run."},
 		{result("recv"), "The data available to a receive, from a stream or without waiting, can change from run to run."},
 		{result("send"), "The space available to a send, to a stream or without waiting, can change from run to run."},
-		{has("padding") || d.When == "entry" && has("msg_flags", "msg_len"), "The kernel ignores these bytes: a program that leaves them unset can differ from itself."},
+		{d.Ignored(), "The kernel ignores these bytes: a program that leaves them unset can differ from itself."},
 		{d.Where == "timeout", "A timeout that a program computes from the clock changes from run to run."},
 	} {
 		if note.applies {

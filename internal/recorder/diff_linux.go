@@ -2,7 +2,6 @@ package recorder
 
 import (
 	"bytes"
-	"encoding/binary"
 	"encoding/hex"
 	"fmt"
 	"slices"
@@ -37,24 +36,68 @@ func (d *Difference) String() string {
 		fmt.Fprintf(&s, ", at its %s", d.When)
 	}
 	fmt.Fprintf(&s, ": %s: %s against %s", d.Field, d.TextA, d.TextB)
-	if a, b := lengthValue(d.Field, d.BytesA), lengthValue(d.Field, d.BytesB); a != b {
-		fmt.Fprintf(&s, ", %d against %d", a, b)
-	}
 	if d.Where != "" {
 		fmt.Fprintf(&s, " (byte %d of %s)", d.Offset, d.Where)
 	}
 	return s.String()
 }
 
-// lengthValue returns the value of a field that contains a length, and 0 for other fields.
-func lengthValue(field string, b []byte) uint64 {
-	switch {
-	case strings.HasSuffix(field, "len") && len(b) == 4:
-		return uint64(binary.NativeEndian.Uint32(b))
-	case strings.HasSuffix(field, "len") && len(b) == 8:
-		return binary.NativeEndian.Uint64(b)
+// Key returns the call and the field, as docs/departures.md writes them: "recvmsg: msg_flags on return".
+func (d *Difference) Key() string {
+	key := d.call().Name() + ": " + d.Field
+	if d.When == "exit" {
+		key += " on return"
 	}
-	return 0
+	return key
+}
+
+// Text returns the key and the two values. It is the same in each call that differs in the same way.
+func (d *Difference) Text() string {
+	return fmt.Sprintf("%s: %s against %s", d.Key(), d.TextA, d.TextB)
+}
+
+// Name returns the name of the field without the message, the control message or the iovec that contains it.
+func (d *Difference) Name() string { return nameIn(d.Field) }
+
+func nameIn(field string) string {
+	parts := strings.Split(field, ", ")
+	return parts[len(parts)-1]
+}
+
+// Ignored reports whether the kernel neither reads nor writes the bytes. It does not read padding, msg_flags (except in
+// sendmmsg), msg_len, or msg_namelen if msg_name is NULL.
+func (d *Difference) Ignored() bool {
+	if d.A == nil || d.B == nil || d.When == "" {
+		return false
+	}
+	message, a, b := 0, d.A, d.B
+	_, _ = fmt.Sscanf(d.Field, "message %d, ", &message)
+	switch name := d.Name(); {
+	case name == "msg_flags":
+		return a.Name() != "sendmmsg" && (d.When == "entry" || !a.received(message) && !b.received(message))
+	case name == "msg_len":
+		return d.When == "entry" || message >= max(a.transferred(), b.transferred())
+	case name == "msg_namelen":
+		return a.Entry.Messages[message].Header.Name == 0 && b.Entry.Messages[message].Header.Name == 0
+	case name == "padding after cmsg_data":
+		return !a.receives()
+	default:
+		return strings.HasPrefix(name, "padding")
+	}
+}
+
+// Allowed reports whether a line of docs/departures.md or an option --allow is about the difference. It is either the text
+// of the difference, or the key of a field for which AnyValues returns true.
+func (d *Difference) Allowed(line string) bool {
+	return line == d.Text() || line == d.Key() && AnyValues(line)
+}
+
+// AnyValues reports whether a key can allow all differences in its field. It cannot for fields that contain what is sent
+// or received, such as the payload, control data and descriptors.
+func AnyValues(key string) bool {
+	_, field, _ := strings.Cut(strings.TrimSuffix(key, " on return"), ": ")
+	fields := slices.Concat(layout{{Name: "flags"}, {Name: "close-on-exec"}}, msghdr64, layouts[8].iovec)
+	return slices.ContainsFunc(fields, func(f Field) bool { return f.Name == nameIn(field) })
 }
 
 // A Comparison determines how two records are compared. The zero value compares everything that
@@ -92,25 +135,12 @@ type Comparison struct {
 // writes.
 var UsedMemory = Comparison{UsedOnly: []MemoryKind{Payload, Address, ControlData}, AnyTime: true}
 
-// All returns all differences, process by process. If a difference at the entry of a call is the
-// same at its exit, All returns it only for the entry.
-func (o Comparison) All(a, b []Call) []*Difference { return o.compare(a, b, false) }
-
-// First returns the difference in the earliest call, or nil if there are no differences.
-func (o Comparison) First(a, b []Call) *Difference { return earliest(o.compare(a, b, true)) }
-
-// earliest returns the difference in the call that was entered first.
-func earliest(found []*Difference) *Difference {
-	if len(found) == 0 {
-		return nil
-	}
-	return slices.MinFunc(found, func(d, e *Difference) int { return d.call().seq - e.call().seq })
-}
-
-// compare returns all differences, or the first one of each process.
-func (o Comparison) compare(a, b []Call, first bool) []*Difference {
+// All returns all differences, in the order in which the calls were entered. If a difference at the
+// entry of a call is the same at its exit, All returns it only for the entry. If one call fails with
+// an errno that the other does not have, All does not compare the memory at their exits.
+func (o Comparison) All(a, b []Call) []*Difference {
 	streamsA, streamsB := callsByProcess(a), callsByProcess(b)
-	c := &comparison{Comparison: o, first: first, a: newNormalizer(streamsA), b: newNormalizer(streamsB)}
+	c := &comparison{Comparison: o, a: newNormalizer(streamsA), b: newNormalizer(streamsB)}
 	processes := max(len(streamsA), len(streamsB))
 	for i := range processes {
 		c.a.nextProcess()
@@ -120,7 +150,13 @@ func (o Comparison) compare(a, b []Call, first bool) []*Difference {
 		c.threads = severalThreads(a) || severalThreads(b)
 		c.streams(a, b)
 	}
-	return c.found
+	return byCall(c.found)
+}
+
+// byCall sorts differences by the time at which their calls were entered.
+func byCall(found []*Difference) []*Difference {
+	slices.SortStableFunc(found, func(d, e *Difference) int { return d.call().seq - e.call().seq })
+	return found
 }
 
 // severalThreads reports whether more than one thread made the calls.
@@ -147,21 +183,19 @@ func at[T any](list []T, i int) (none T) {
 // A comparison walks through two records in parallel.
 type comparison struct {
 	Comparison
-	first   bool // find only the first difference of each process
-	done    bool // it is found, and no value is normalized any more
 	a, b    *normalizer
 	threads bool // Difference.Threads of the process
 
 	callA, callB *Call
 	d            Difference // the current place
 	found        []*Difference
+	before       int // how many were found before the current call
 }
 
 // streams compares the calls of a process.
 func (cmp *comparison) streams(a, b []*Call) {
-	cmp.done = false
-	for i := 0; i < max(len(a), len(b)) && !cmp.done; i++ {
-		cmp.callA, cmp.callB = at(a, i), at(b, i)
+	for i := range max(len(a), len(b)) {
+		cmp.callA, cmp.callB, cmp.before = at(a, i), at(b, i), len(cmp.found)
 		cmp.d = Difference{
 			Process: cmp.d.Process,
 			Several: cmp.d.Several,
@@ -169,7 +203,7 @@ func (cmp *comparison) streams(a, b []*Call) {
 			A:       cmp.callA,
 			B:       cmp.callB,
 		}
-		if field, x, y := cmp.callMismatch(); field != "" {
+		if field, x, y := mismatch(cmp.callA, cmp.callB); field != "" {
 			cmp.differ(field, piece{}, x, y)
 			return
 		}
@@ -186,30 +220,26 @@ func (cmp *comparison) texts(field string, p piece, a, b string) {
 
 // differ adds a difference.
 func (cmp *comparison) differ(field string, p piece, a, b string) {
-	if cmp.done {
-		return
-	}
 	d := cmp.d
 	d.Threads = cmp.threads
 	d.Field, d.Where, d.Offset = field, p.where, p.offset
 	d.TextA, d.TextB = a, b
 	d.BytesA, d.BytesB = p.a, p.b
-	if !slices.ContainsFunc(cmp.found, d.repeats) {
+	if !slices.ContainsFunc(cmp.found[cmp.before:], d.repeats) {
 		cmp.found = append(cmp.found, &d)
 	}
-	cmp.done = cmp.first
 }
 
-// repeats reports whether d is a difference at the exit that already existed at the entry.
+// repeats reports whether d is a difference at the exit that already existed at the entry, and that the kernel has
+// ignored both times or neither.
 func (d *Difference) repeats(entry *Difference) bool {
-	return d.When == "exit" && entry.When == "entry" && d.A == entry.A && d.Field == entry.Field &&
-		d.Where == entry.Where && bytes.Equal(d.BytesA, entry.BytesA) && bytes.Equal(d.BytesB, entry.BytesB)
+	return d.When == "exit" && entry.When == "entry" && d.Field == entry.Field && d.Where == entry.Where &&
+		bytes.Equal(d.BytesA, entry.BytesA) && bytes.Equal(d.BytesB, entry.BytesB) && d.Ignored() == entry.Ignored()
 }
 
-// callMismatch reports whether one call is missing, or the two calls differ in architecture,
-// system call or section. If they match, field is empty.
-func (cmp *comparison) callMismatch() (field, x, y string) {
-	a, b := cmp.callA, cmp.callB
+// mismatch reports whether one call is missing, or the two calls differ in architecture, system call or
+// section. If they match, field is empty.
+func mismatch(a, b *Call) (field, x, y string) {
 	switch {
 	case a == nil || b == nil:
 		return "the call", nameOf(a), nameOf(b)
@@ -230,7 +260,7 @@ func (cmp *comparison) call() {
 	cmp.memory(false)
 	cmp.d.When = "exit"
 	cmp.result()
-	if !cmp.callA.Unfinished && !cmp.callB.Unfinished {
+	if a, b := cmp.callA, cmp.callB; !a.Unfinished && !b.Unfinished && a.Errno == b.Errno {
 		cmp.memory(true)
 	}
 }
@@ -315,15 +345,19 @@ func (p piece) cut(offset, size int) piece {
 
 // bytes compares a piece byte by byte.
 func (cmp *comparison) bytes(field string, p piece) {
-	if bytes.Equal(p.a, p.b) {
-		return
+	if !bytes.Equal(p.a, p.b) {
+		first := p.first()
+		p.offset += first
+		cmp.differ(field, p, around(p.a, first), around(p.b, first))
 	}
-	first := 0
-	for first < min(len(p.a), len(p.b)) && p.a[first] == p.b[first] {
-		first++
+}
+
+// first returns the index of the first byte that differs.
+func (p piece) first() (i int) {
+	for i < min(len(p.a), len(p.b)) && p.a[i] == p.b[i] {
+		i++
 	}
-	p.offset += first
-	cmp.differ(field, p, around(p.a, first), around(p.b, first))
+	return i
 }
 
 // around returns the bytes from the first one that differs, or all bytes of a short field.
@@ -344,10 +378,17 @@ func around(b []byte, first int) string {
 
 // descriptor compares descriptors.
 func (cmp *comparison) descriptor(field string, p piece, atExit bool) {
-	if !cmp.done {
-		x := cmp.describe(cmp.a, cmp.callA, int32Of(p.a), atExit)
-		y := cmp.describe(cmp.b, cmp.callB, int32Of(p.b), atExit)
-		cmp.texts(field, p, x, y)
+	x := cmp.describe(cmp.a, cmp.callA, int32Of(p.a), atExit)
+	y := cmp.describe(cmp.b, cmp.callB, int32Of(p.b), atExit)
+	cmp.texts(field, p, x, y)
+}
+
+// closeOnExec compares the flag of received descriptors, which is not in memory.
+func (cmp *comparison) closeOnExec(field string, p piece) {
+	a, b := cmp.callA.file(int32Of(p.a), true), cmp.callB.file(int32Of(p.b), true)
+	if a != nil && b != nil && a.Access != "" && b.Access != "" && a.CloseOnExec != b.CloseOnExec {
+		text := map[bool]string{false: "not set", true: "set"}
+		cmp.differ(field, piece{}, text[a.CloseOnExec], text[b.CloseOnExec])
 	}
 }
 
@@ -363,8 +404,6 @@ func (cmp *comparison) describe(n *normalizer, c *Call, fd int32, atExit bool) s
 
 // process compares process IDs.
 func (cmp *comparison) process(field string, p piece) {
-	if !cmp.done {
-		x, y := cmp.a.process(int32Of(p.a), cmp.ExactIDs), cmp.b.process(int32Of(p.b), cmp.ExactIDs)
-		cmp.texts(field, p, x, y)
-	}
+	x, y := cmp.a.process(int32Of(p.a), cmp.ExactIDs), cmp.b.process(int32Of(p.b), cmp.ExactIDs)
+	cmp.texts(field, p, x, y)
 }

@@ -3,6 +3,7 @@ package recorder
 import (
 	"fmt"
 	"slices"
+	"strconv"
 
 	"golang.org/x/sys/unix"
 )
@@ -108,14 +109,25 @@ func (cmp *comparison) iovecs(message int, p piece) {
 func (cmp *comparison) fields(prefix string, l layout, p piece) {
 	for _, f := range l {
 		field := p.cut(f.Offset, f.Size)
-		if f.kind == pointer && len(field.a) == f.Size && len(field.b) == f.Size {
-			null := string(make([]byte, f.Size))
-			if (string(field.a) == null) == (string(field.b) == null) {
-				continue
-			}
+		if f.kind == padding || len(field.a) < f.Size || len(field.b) < f.Size {
+			cmp.bytes(prefix+f.Name, field)
+			continue
 		}
-		cmp.bytes(prefix+f.Name, field)
+		field.offset += field.first()
+		cmp.texts(prefix+f.Name, field, f.text(field.a), f.text(field.b))
 	}
+}
+
+// text returns the value of a field.
+func (f Field) text(b []byte) string {
+	v := integer(Field{Size: f.Size}, b)
+	switch {
+	case f.kind == pointer:
+		return pointerText(v)
+	case f.Name == "msg_flags":
+		return FlagText(uint32(v))
+	}
+	return strconv.FormatUint(v, 10)
 }
 
 // address compares msg_name. Names that the kernel has chosen for sockets differ from run to run,
@@ -124,7 +136,7 @@ func (cmp *comparison) address(a, b *Message, atExit bool) {
 	const size = len(autobound{})
 	p := cmp.piece(&a.Address, &b.Address)
 	decoded := atExit || !cmp.callA.receives()
-	if nameA, nameB := a.address(), b.address(); decoded && !cmp.ExactIDs && !cmp.done &&
+	if nameA, nameB := a.address(), b.address(); decoded && !cmp.ExactIDs &&
 		isAutobound(nameA) && isAutobound(nameB) && len(p.a) >= size && len(p.b) >= size {
 		cmp.texts(p.where, p.cut(0, size), cmp.a.name(autobound(nameA)), cmp.b.name(autobound(nameB)))
 		p = p.cut(size, max(len(p.a), len(p.b))-size)
@@ -187,6 +199,7 @@ func (cmp *comparison) cmsg(prefix string, m *Cmsg, p piece) {
 		for i := range n {
 			field := fmt.Sprintf("%s%s, descriptor %d", prefix, name, i)
 			cmp.descriptor(field, data.cut(4*i, 4), cmp.callA.receives())
+			cmp.closeOnExec(prefix+name+", close-on-exec", data.cut(4*i, 4))
 		}
 		cmp.bytes(prefix+name+", the rest", data.cut(4*n, 4))
 	case sameLength && m.isCredentials() && len(data.a) >= 4 && len(data.a) <= unix.SizeofUcred:

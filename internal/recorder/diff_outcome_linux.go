@@ -1,6 +1,9 @@
 package recorder
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // A place is the position of a received descriptor in a record. Its fields count from 0.
 type place struct {
@@ -71,11 +74,20 @@ func (r *recordedPlaces) processName(p *Process) string {
 	return "another process"
 }
 
-// FirstOutcome returns the difference between the outcomes of two records that belongs to the earliest call,
-// or nil if they do not differ. The calls of the two records must be the same.
-func FirstOutcome(callsA, callsB []Call, outcomesA, outcomesB []*Outcome) *Difference {
+// AllOutcomes returns the differences between the outcomes of two records, in the order in which the calls were entered.
+// It compares the outcomes of processes that have made the same system calls in both records.
+func AllOutcomes(callsA, callsB []Call, outcomesA, outcomesB []*Outcome) []*Difference {
 	a, b := newRecordedPlaces(callsA), newRecordedPlaces(callsB)
-	listA, listB := a.compared(outcomesA), b.compared(outcomesB)
+	paired := make([]bool, max(len(a.streams), len(b.streams)))
+	for i := range paired {
+		paired[i] = slices.EqualFunc(at(a.streams, i), at(b.streams, i), func(x, y *Call) bool {
+			field, _, _ := mismatch(x, y)
+			return field == ""
+		})
+	}
+	unpaired := func(o comparedOutcome) bool { return !paired[o.process] }
+	listA := slices.DeleteFunc(a.compared(outcomesA), unpaired)
+	listB := slices.DeleteFunc(b.compared(outcomesB), unpaired)
 	var found []*Difference
 	for _, o := range without(listA, listB) {
 		found = append(found, o.difference(a, b, o.state, o.absent()))
@@ -83,7 +95,7 @@ func FirstOutcome(callsA, callsB []Call, outcomesA, outcomesB []*Outcome) *Diffe
 	for _, o := range without(listB, listA) {
 		found = append(found, o.difference(a, b, o.absent(), o.state))
 	}
-	return earliest(found)
+	return byCall(found)
 }
 
 // without returns the outcomes in list, except for one for each in other.

@@ -113,9 +113,6 @@ func (n *normalizer) descriptor(c *Call, fd int32, atExit bool) string {
 	text := fmt.Sprintf("descriptor %d of the process, %s", i, f.Kind)
 	if access != "" {
 		text += ", " + access
-		if f.AtExit && f.CloseOnExec {
-			text += ", close-on-exec"
-		}
 	}
 	return text
 }

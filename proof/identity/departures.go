@@ -74,7 +74,8 @@ func fieldsOf(cell string) (fields []string) {
 		return nil
 	}
 	for call := range strings.SplitSeq(withoutBackticks(m[1]), ", ") {
-		for field := range strings.SplitSeq(withoutBackticks(m[2]), ", ") {
+		list := withoutBackticks(m[2])
+		for _, field := range append(strings.Split(list, ", "), list) { // the name of one field can contain a comma
 			fields = append(fields, call+": "+field)
 		}
 	}

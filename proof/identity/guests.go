@@ -102,7 +102,7 @@ func (g *guest) compare(p *proof, dir, overlay string, w workload, result *Resul
 	var console bytes.Buffer
 	m := machine.Machine{Kernel: g.kernel, Tree: tree, Log: io.MultiWriter(log, &console), Commands: [][]string{
 		append(command, "/bin/purego", "/bin/cgo"),
-		{"/bin/scm", "diff", "--", "/bin/purego", "1", "64", "---", "/bin/cgo", "1", "64"},
+		{"/bin/scm", "diff", "--padding", "--", "/bin/purego", "1", "64", "---", "/bin/cgo", "1", "64"},
 	}}
 	results, err := m.Run()
 	if err != nil {

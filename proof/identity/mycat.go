@@ -37,7 +37,7 @@ func (p *proof) mycat(scm []string) error {
 	inC := command(cDir, cDir)
 	for _, other := range [][]string{command(goDir, goDir), command(goDir, cDir), command(cDir, goDir)} {
 		ctx, cancel := context.WithTimeout(context.Background(), patience)
-		args := append(append(append([]string{"diff", "--"}, inC...), "---"), other...)
+		args := append(append(append([]string{"diff", "--padding", "--"}, inC...), "---"), other...)
 		out, err := exec.CommandContext(ctx, scm[0], args...).Output()
 		cancel()
 		text := strings.TrimSpace(string(out))

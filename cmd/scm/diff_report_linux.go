@@ -1,0 +1,100 @@
+package main
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/scm-rights/scm/internal/recorder"
+)
+
+// A diffReport divides the differences between two programs into those that count, those that --allow allows, and those
+// in bytes that the kernel ignores.
+type diffReport struct {
+	diffOptions
+	texts    map[string]*sameText // of all that are counted or allowed
+	counted  []*sameText          // in the order in which they first occurred
+	allowed  int                  // how many texts are
+	occurred map[string]bool      // the values of --allow that allowed a difference
+	ignored  map[string]bool      // the names of the fields
+}
+
+// A sameText is one or several differences with the same text.
+type sameText struct {
+	first *recorder.Difference
+	calls int
+	last  [2]*recorder.Call // the calls of the last difference
+}
+
+func newDiffReport(o diffOptions) *diffReport {
+	return &diffReport{diffOptions: o, texts: map[string]*sameText{}, occurred: map[string]bool{}, ignored: map[string]bool{}}
+}
+
+func (r *diffReport) add(found []*recorder.Difference) {
+	for _, d := range found {
+		if d.Ignored() && !r.padding {
+			r.ignored[d.Name()] = true
+			continue
+		}
+		same := r.texts[d.Text()]
+		if same == nil {
+			same = &sameText{first: d}
+			r.texts[d.Text()] = same
+			if r.allows(d) {
+				r.allowed++
+			} else {
+				r.counted = append(r.counted, same)
+			}
+		}
+		if calls := [2]*recorder.Call{d.A, d.B}; calls != same.last {
+			same.calls++
+			same.last = calls
+		}
+	}
+}
+
+// allows reports whether --allow allows the difference.
+func (r *diffReport) allows(d *recorder.Difference) (allows bool) {
+	for _, line := range r.allow {
+		if d.Allowed(line) {
+			r.occurred[line] = true
+			allows = true
+		}
+	}
+	return allows
+}
+
+// mostTexts is how many texts a report lists.
+const mostTexts = 20
+
+// text returns the report of a comparison of that many calls.
+func (r *diffReport) text(calls int) string {
+	var s strings.Builder
+	if len(r.counted) == 0 {
+		fmt.Fprintf(&s, "same: %s", plural(calls, "call"))
+		if r.allowed > 0 {
+			fmt.Fprintf(&s, ", with %s", plural(r.allowed, "allowed difference"))
+		}
+		s.WriteByte('\n')
+	} else {
+		d := r.counted[0].first
+		fmt.Fprintf(&s, "different: %v\n  A: %v\n  B: %v\n%s", d, orNone(d.A), orNone(d.B), notes(d))
+	}
+	for _, t := range r.counted[:min(len(r.counted), mostTexts)] {
+		fmt.Fprintf(&s, "--allow '%s' (%s)\n", t.first.Text(), plural(t.calls, "call"))
+	}
+	if n := len(r.counted) - mostTexts; n > 0 {
+		fmt.Fprintf(&s, "and %s\n", plural(n, "other difference"))
+	}
+	if len(r.ignored) > 0 {
+		fields := strings.Join(slices.Sorted(maps.Keys(r.ignored)), ", ")
+		fmt.Fprintf(&s, "not counted, the kernel ignores them: %s (--padding counts them)\n", fields)
+	}
+	for _, line := range r.allow {
+		if !r.occurred[line] {
+			fmt.Fprintf(&s, "allowed, but did not occur: %s\n", line)
+		}
+	}
+	return s.String()
+}
