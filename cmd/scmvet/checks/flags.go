@@ -9,14 +9,14 @@ import (
 )
 
 // flags reports receives whose flags nothing reads, if the program takes the descriptors from the control data, unless
-// it turns their loss into an error anyway.
+// it turns their loss into an error anyway or only closes them.
 func flags(p *pass) {
 	for _, r := range p.calls {
 		if r.oob == nil || !r.dropsFlags() {
 			continue
 		}
 		related := p.related(r)
-		parses := func(n *call) bool { return slices.Contains(related, n.decl) && n.summary(n.fn).Parses }
+		parses := func(n *call) bool { return slices.Contains(related, n.decl) && n.needs() }
 		exact := func(n *call) bool { return slices.Contains(related, n.decl) && n.summary(n.fn).Exact }
 		isExact := func(n ast.Node) bool {
 			return found(n, p.isExact) || found(n, r.isFull) || p.needsFirst(n) || p.parsesZeros(r, n)
@@ -157,6 +157,31 @@ func (p *pass) onlyCloses(n ast.Node, isList func(ast.Expr) bool) bool {
 		return !isClose(m)
 	})
 	return !isUsed
+}
+
+// needs reports whether a call takes descriptors from control data, and the function around it does not just close
+// them. A program that only closes what it receives needs none that are lost.
+func (n *call) needs() bool {
+	s := n.summary(n.fn)
+	switch v := n.carrier; {
+	case !s.Parses || n.result != descriptors:
+		return s.Parses && s.Needs
+	case v == nil || v.Pos() < n.decl.Pos() || v.Pos() > n.decl.End() || isResultOf(n, v):
+		return true
+	}
+	isClosed, isUsed := false, false
+	preorder(n.decl, nil, func(m ast.Node, stack []ast.Node) bool {
+		e, ok := m.(*ast.Ident)
+		if ok && n.object(e) == n.carrier && n.TypesInfo.Defs[e] == nil {
+			loop, isLoop := stack[len(stack)-1].(*ast.RangeStmt)
+			isUsed = isUsed || !isLoop || loop.Value != nil
+		}
+		c, isCall := m.(*ast.CallExpr)
+		closes := n.onlyCloses(m, func(e ast.Expr) bool { return n.object(e) == n.carrier })
+		isClosed = isClosed || closes
+		return !closes && m != n.assign && !(isCall && n.counted(c) != nil)
+	})
+	return isUsed || !isClosed
 }
 
 // parsesZeros reports whether a function parses the whole of a buffer for one descriptor, which is an error if it has

@@ -17,6 +17,7 @@ func (p *pass) summaryOf(fn types.Object, decl *ast.FuncDecl) *summary {
 		if n.decl != decl {
 			continue
 		}
+		s.Needs = s.Needs || n.needs()
 		s.Exact = s.Exact || n.fn != fn && n.summary(n.fn).Parses && n.summary(n.fn).Exact
 		for i := range params.Len() {
 			if n.oob != nil && n.object(n.oob) == params.At(i) {

@@ -22,6 +22,7 @@ type summary struct {
 	Length  int      // the result that is the length of the control data, likewise
 	Flags   int      // the result that has the flags, likewise, or -1 if it checks them
 	Parses  bool     // it takes the descriptors from control data in a parameter
+	Needs   bool     // it does not just close them
 	Exact   bool     // it compares the count of descriptors with a number
 	Borrows []bool   // for each parameter: it neither closes it nor passes it on
 }

@@ -76,6 +76,7 @@ func onlyZero(conn *net.UnixConn, p, oob []byte, m *unix.SocketControlMessage) e
 	if len(fds) == 0 {
 		return errors.New("no descriptor")
 	}
+	use(fds...)
 	closeAll(fds)
 	return err
 }
@@ -95,6 +96,8 @@ func returned(conn *net.UnixConn, p, oob []byte) (n, oobn int, err error) {
 }
 
 func closeAll([]int)
+
+func use(...int)
 
 type other struct{}
 
@@ -211,9 +214,78 @@ func loop(conn *net.UnixConn, p, oob []byte, m *unix.SocketControlMessage) error
 	}
 	fds, err := unix.ParseUnixRights(m)
 	for i := 0; i < len(fds); i++ {
+		use(fds[i])
 		unix.Close(fds[i])
 	}
 	return err
+}
+
+// What is lost is closed already.
+func drain(conn *net.UnixConn, p, oob []byte, messages []unix.SocketControlMessage) (n int, err error) {
+	n, _, _, _, err = conn.ReadMsgUnix(p, oob)
+	for i := range messages {
+		fds, err := unix.ParseUnixRights(&messages[i])
+		if err == nil && len(fds) > 0 {
+			closeAll(fds)
+		}
+	}
+	return n, err
+}
+
+func drainByIndex(conn *net.UnixConn, p, oob []byte, m *unix.SocketControlMessage) error {
+	_, _, _, _, err := conn.ReadMsgUnix(p, oob)
+	var fds []int
+	if fds, err = unix.ParseUnixRights(m); err != nil {
+		return err
+	}
+	for i := range fds {
+		unix.Close(fds[i])
+	}
+	return nil
+}
+
+func drainWithHelper(conn *net.UnixConn, p, oob []byte) error {
+	_, oobn, _, _, err := conn.ReadMsgUnix(p, oob)
+	closeRights(oob[:oobn])
+	return err
+}
+
+func closeRights(oob []byte) {
+	messages, err := unix.ParseSocketControlMessage(oob)
+	if err != nil {
+		return
+	}
+	for _, m := range messages {
+		if fds, err := unix.ParseUnixRights(&m); err == nil {
+			for _, fd := range fds {
+				unix.Close(fd)
+			}
+		}
+	}
+}
+
+func useWithHelper(conn *net.UnixConn, p, oob []byte) error {
+	_, oobn, _, _, err := conn.ReadMsgUnix(p, oob) // want `nothing reads the flags`
+	useRights(oob[:oobn])
+	return err
+}
+
+func useRights(oob []byte) {
+	messages, err := unix.ParseSocketControlMessage(oob)
+	if err != nil || len(messages) == 0 {
+		return
+	}
+	fds, _ := unix.ParseUnixRights(&messages[0])
+	use(fds...)
+	closeAll(fds)
+}
+
+func drainLater(conn *net.UnixConn, p, oob []byte, m *unix.SocketControlMessage) (fds []int, err error) {
+	_, _, _, _, err = conn.ReadMsgUnix(p, oob) // want `nothing reads the flags`
+	if fds, err = unix.ParseUnixRights(m); err != nil {
+		closeAll(fds)
+	}
+	return
 }
 
 // The others are closed.
