@@ -42,6 +42,10 @@ import (
 // method, it then makes one to three system calls to identify the file. If such a file may not enter the
 // poller, NewFile renumbers it: closing its first descriptor can wait, and removes the process's
 // fcntl(F_SETLK) locks on the file.
+//
+// If fd is 1 or 2, because the program has closed its standard output or standard error, NewFile renumbers the
+// file too. Package os raises SIGPIPE if a write to one of these descriptors fails with EPIPE, so a partner could
+// end the process. Do not call NewFile for the program's own standard files.
 func NewFile(fd int, name string) (*os.File, error) {
 	fd = int(toInt32(fd))
 	return newFile(fd, name, func() error { return sys.CloseOnExec(fd) })
@@ -60,10 +64,25 @@ func newFile(fd int, name string, setFlags func() error) (*os.File, error) {
 	if err := sys.StartPoller(fd); err != nil {
 		return nil, err
 	}
-	if err := setFlags(); err != nil {
+	if fd == 1 || fd == 2 { // a file of package os would raise SIGPIPE for EPIPE
+		own, err := sys.DupFrom(fd, 3)
+		if err != nil {
+			return nil, os.NewSyscallError("fcntl", err)
+		}
+		moved(fd, own)
+		fd = own
+	} else if err := setFlags(); err != nil {
 		return nil, err
 	}
 	return os.NewFile(uintptr(fd), name), nil
+}
+
+// moved closes the received descriptor fd, which own replaces.
+func moved(fd, own int) {
+	if received.On() {
+		received.FD(int32(own))
+	}
+	sys.Close(fd)
 }
 
 // unpolledFile is NewFile for a file that must stay out of the poller. Package os checks O_NONBLOCK once,
@@ -79,10 +98,7 @@ func unpolledFile(fd int, name string) (*os.File, error) {
 		_ = f.Close()
 		return nil, err
 	}
-	if received.On() {
-		received.FD(int32(own))
-	}
-	sys.Close(fd)
+	moved(fd, own)
 	return f, nil
 }
 

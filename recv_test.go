@@ -5,6 +5,7 @@ package scm_test
 import (
 	"errors"
 	"fmt"
+	"os"
 	"runtime"
 	"strconv"
 	"strings"
@@ -111,6 +112,42 @@ var _ = Child("newfile-nofile", func([]string) {
 	withFree(0, func() { Expect(Second(scm.NewFile(fd, "epoll"))).To(MatchError(unix.EMFILE)) })
 	Expect(fdtest.IsOpen(fd)).To(BeTrue())
 	Expect(fdtest.CloseOnExec(fd)).To(BeFalse())
+})
+
+var _ = It("a file that was received as descriptor 1 or 2 is renumbered, so that EPIPE does not raise SIGPIPE", func() {
+	RunChild(ChildCommand("without-output"))
+})
+
+var _ = Child("without-output", func([]string) {
+	a, b := both(scm.Pair("unixpacket"))
+	r, w, err := os.Pipe()
+	Expect(err).NotTo(HaveOccurred())
+	epoll := os.NewFile(uintptr(ok(unix.EpollCreate1(unix.EPOLL_CLOEXEC))), "epoll") // for which RecvFile needs another descriptor
+	defer runtime.KeepAlive(os.Stderr)                                               // its cleanup would close 2
+	os.Stderr = os.NewFile(uintptr(ok(unix.FcntlInt(2, unix.F_DUPFD_CLOEXEC, 3))), "stderr")
+	scm.CloseFDs(1, 2)
+	moved := func(f *os.File, sent *os.File) *os.File {
+		GinkgoHelper()
+		areSame([]*os.File{f}, []*os.File{sent})
+		Expect(FDOf(f)).To(BeNumerically(">", 2))
+		Expect(fdtest.CloseOnExec(FDOf(f))).To(BeTrue())
+		Expect(openBelow(3)).To(Equal([]int{0}))
+		return f
+	}
+	for _, sent := range []*os.File{w, epoll} {
+		Expect(a.SendFile("x", sent)).To(Succeed())
+		Expect(moved(ok(b.RecvFile()), sent).Close()).To(Succeed())
+	}
+	for _, fd := range []int{1, 2} {
+		Expect(unix.Dup3(FDOf(w), fd, 0)).To(Succeed())
+		withFree(0, func() { Expect(Second(scm.NewFile(fd, "x"))).To(MatchError(unix.EMFILE)) })
+		Expect(fdtest.CloseOnExec(fd)).To(BeFalse(), "NewFile leaves it unchanged on error")
+		f := moved(ok(scm.NewFile(fd, "x")), w)
+		if fd == 2 {
+			Expect(r.Close()).To(Succeed())
+			Expect(Second(f.WriteString("x"))).To(MatchError(unix.EPIPE))
+		}
+	}
 })
 
 var _ = It("no call that rejects a message makes the system call close_range", func() {

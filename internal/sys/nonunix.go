@@ -35,6 +35,7 @@ func SetNonblock(int, bool) error       { return errors.ErrUnsupported }
 func Socket(string) (int, error)        { return -1, errors.ErrUnsupported }
 func Pair(string) (a, b int, err error) { return -1, -1, errors.ErrUnsupported }
 func Dup(int) (int, error)              { return -1, errors.ErrUnsupported }
+func DupFrom(int, int) (int, error)     { return -1, errors.ErrUnsupported }
 func HasPoll(int) bool                  { return true }
 func Pollable(int) bool                 { return false }
 func HasNetType(int) bool               { return false }

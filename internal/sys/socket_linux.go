@@ -59,9 +59,8 @@ func fionbio() uint {
 	return 0x5421
 }
 
-// Dup returns a new close-on-exec descriptor for the file of fd. Its error is a bare errno.
-func Dup(fd int) (int, error) {
-	return unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
+func dup(fd, lowest int) (int, error) {
+	return unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, lowest)
 }
 
 func spare() (int, error) {

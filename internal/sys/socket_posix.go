@@ -65,11 +65,10 @@ func closedOnExec(name string, create func() (int, error)) (int, error) {
 	return fd, nil
 }
 
-// Dup returns a bare errno.
-func Dup(fd int) (int, error) {
+func dup(fd, lowest int) (int, error) {
 	syscall.ForkLock.RLock()
 	defer syscall.ForkLock.RUnlock()
-	own, err := unix.Dup(fd)
+	own, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD, lowest)
 	if err == nil {
 		unix.CloseOnExec(own)
 	}

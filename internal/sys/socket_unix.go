@@ -117,6 +117,12 @@ func Writable(fd int32) bool {
 // releases the descriptor even if close fails.
 func Close(fd int) { _ = unix.Close(fd) }
 
+// Dup returns a new close-on-exec descriptor for the file of fd. Its error is a bare errno.
+func Dup(fd int) (int, error) { return DupFrom(fd, 0) }
+
+// DupFrom is Dup with a result of at least lowest.
+func DupFrom(fd, lowest int) (int, error) { return dup(fd, lowest) }
+
 // IsCloseOnExec reports whether a descriptor is close-on-exec.
 func IsCloseOnExec(fd int) (bool, error) {
 	flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0)
@@ -129,13 +135,19 @@ func CloseOnExec(fd int) error {
 	return os.NewSyscallError("fcntl", err)
 }
 
-// StandIn returns a descriptor for a blocking file, with O_APPEND set if fd has it set.
+// StandIn returns a descriptor for a blocking file, with O_APPEND set if fd has it set. The descriptor is not 1 or 2.
 func StandIn(fd int) (own int, err error) {
 	flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFL, 0)
 	if err != nil {
 		return -1, os.NewSyscallError("fcntl", err)
 	}
 	own, err = spare()
+	if own == 1 || own == 2 {
+		low := own
+		own, err = DupFrom(low, 3)
+		err = os.NewSyscallError("fcntl", err)
+		Close(low)
+	}
 	if err != nil {
 		return -1, err
 	}
