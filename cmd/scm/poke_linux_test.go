@@ -158,7 +158,7 @@ func TestPokeReports(t *testing.T) {
 	}
 	for name, want := range map[string]string{
 		"/r.xml": `<testsuites name="scm poke"`,
-		"/r.txt": "path       FOUND crash@mine: is killed by SIGKILL after a descriptor opened with O_PATH. To fix it: https://",
+		"/r.txt": "path       FOUND crash@mine: is killed by SIGKILL after a descriptor opened with O_PATH. To fix it: docs/",
 	} {
 		if text, err := os.ReadFile(dir + name); err != nil || !strings.Contains(string(text), want) {
 			t.Errorf("%s: %v\n%s", name, err, text)

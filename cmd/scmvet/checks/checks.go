@@ -11,7 +11,7 @@ import (
 	"golang.org/x/tools/go/analysis"
 )
 
-const pitfalls = "https://github.com/scm-rights/scm/blob/main/docs/pitfalls.md#"
+const pitfalls = "docs/pitfalls.md#"
 
 // Analyzers are all analyzers.
 var Analyzers = []*analysis.Analyzer{
@@ -38,8 +38,8 @@ var Analyzers = []*analysis.Analyzer{
 func check(name, doc, section string, run func(*pass)) *analysis.Analyzer {
 	return &analysis.Analyzer{
 		Name:             name,
-		Doc:              doc + "\n\nSee " + pitfalls + section + ".\n\nTo accept a finding, write //scmvet:ignore " + name + " REASON on the same line or on the line above it.",
-		URL:              pitfalls + section,
+		Doc:              doc + "\n\nSee " + pitfalls + section + " in the scm repository.\n\nTo accept a finding, write //scmvet:ignore " + name + " REASON on the same line or on the line above it.",
+		URL:              "https://github.com/scm-rights/scm/blob/main/" + pitfalls + section,
 		RunDespiteErrors: true,
 		Requires:         []*analysis.Analyzer{shared},
 		Run: func(of *analysis.Pass) (any, error) {

@@ -112,7 +112,7 @@ func TestReportConsole(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := `byte       accepted leak@x: keeps 1 of 1 (it stores them)
-newline    FOUND crash@x: ends. To fix it: https://github.com/scm-rights/scm/blob/main/docs/programs.md#crash
+newline    FOUND crash@x: ends. To fix it: docs/programs.md#crash in the scm repository
 newline    note: a note
 zeros      NOT FOUND although accepted: file:2: zeros leak@x
 ones       no verdict: a reason
@@ -130,7 +130,7 @@ x: 1 finding, 1 accepted, 1 accepted but not found, 1 without a verdict, 1 accep
 	r.Trials = []Trial{{What: "byte"}, {What: "newline"}, {What: "zeros"}, {What: "ones"}}
 	r.Trials[0].Find(CheckLeak, "keeps 1 of 1")
 	r.Trials[2].Find(CheckLeak, "keeps 1 of 1")
-	want = "byte, zeros FOUND leak@x: keeps 1 of 1. To fix it: " + remedies + "leak\n" +
+	want = "byte, zeros FOUND leak@x: keeps 1 of 1. To fix it: " + remedy(CheckLeak) + "\n" +
 		"newline, ones ok\nx: 2 findings\n"
 	if _ = r.Console(&b); b.String() != want {
 		t.Errorf("got\n%s", b.String())
@@ -163,7 +163,7 @@ func TestReportFiles(t *testing.T) {
 		`<testsuites name="scm poke" tests="5" failures="1" errors="1" time="0.000">`,
 		`<testsuite name="x" tests="5" failures="1" errors="1" skipped="2" time="0.000">`,
 		`<skipped message="accepted leak@x: keeps 1 of 1 (it stores them)">`,
-		`<failure message="FOUND crash@x: ends. To fix it: https://`,
+		`<failure message="FOUND crash@x: ends. To fix it: docs/`,
 		"| ::error::</failure>",
 		`<testcase classname="x" name="zeros" time="0.000"></testcase>`,
 		`<error message="a signal">`,

@@ -27,7 +27,7 @@ var Faults = []string{FaultNone, "extra", "extra-all", "many", "opath"}
 type Finding struct {
 	Check    scenario.Check `json:"check"`
 	Text     string         `json:"text"`               // what happened, as a sentence without a period
-	Remedy   string         `json:"remedy"`             // the address of a section that says how to fix it
+	Remedy   string         `json:"remedy"`             // the section that says how to fix it
 	Accepted string         `json:"accepted,omitempty"` // the reason in a list of accepted findings
 }
 
@@ -44,12 +44,14 @@ type Trial struct {
 	Seconds  float64  `json:"seconds"`
 }
 
-// remedies is the page whose sections, which are named after the checks, say how to fix a fault.
-const remedies = "https://github.com/scm-rights/scm/blob/main/docs/programs.md#"
+// remedy returns the section that says how to fix a fault. The sections are named after the checks.
+func remedy(check scenario.Check) string {
+	return "docs/programs.md#" + string(check) + " in the scm repository"
+}
 
 // Find adds a finding.
 func (t *Trial) Find(check scenario.Check, text string) {
-	t.Findings = append(t.Findings, Finding{Check: check, Text: text, Remedy: remedies + string(check)})
+	t.Findings = append(t.Findings, Finding{Check: check, Text: text, Remedy: remedy(check)})
 }
 
 // Failed reports whether the trial has a finding that is not accepted, or lacks one that is.
