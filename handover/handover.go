@@ -246,9 +246,9 @@ func Start(ctx context.Context, path string) (*Process, error) { return Config{}
 // LISTEN_PID and LISTEN_FDNAMES from the environment. Process.Listen finds these sockets by the names that
 // the manager has given them.
 //
-// On Unix systems, Start calls [os/signal.Notify] for SIGPIPE, unless the program ignores this signal. From then
-// on, a line of the log does not end this process if nothing reads its standard output or standard error any more.
-// A supervisor may close these pipes when a process that it started exits, and successors inherit them.
+// On Unix systems, Start calls [os/signal.Notify] for SIGPIPE, unless the program ignores this signal. A line of
+// the log then does not end this process if nothing reads its standard output or standard error any more. A
+// supervisor may close these pipes when the process that it started exits, and successors inherit them.
 //
 // On systems that cannot pass descriptors, such as Windows, the Process has no predecessor and is never
 // replaced.

@@ -535,8 +535,7 @@ func TestFail(t *testing.T) {
 
 // A program that ignores SIGPIPE passes that on to other programs, and Notify would end it.
 func TestIgnoredSIGPIPE(t *testing.T) {
-	sigpipe = sync.Once{}
-	defer func() { sigpipe = sync.Once{} }()
+	sigpipe = sync.Once{} // Start has not been called
 	signal.Ignore(syscall.SIGPIPE)
 	defer signal.Reset(syscall.SIGPIPE)
 	_ = start(t, Config{}, socketPath(t))
