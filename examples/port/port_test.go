@@ -1,0 +1,96 @@
+//go:build linux && !purego && !scm_purego
+
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/scm-rights/scm/examples/internal/program"
+	"github.com/scm-rights/scm/internal/fdtest"
+)
+
+// The commands of docs/howto-port.md print what the page shows, whatever is on the stack, and find a fault in the port.
+func TestHowto(t *testing.T) {
+	if _, err := exec.LookPath("cc"); err != nil {
+		fdtest.Missing(t, err.Error())
+	}
+	dir := t.TempDir() + "/"
+	commands, output, _ := strings.Cut(string(program.Must(os.ReadFile("session.txt"))), "# ")
+	want := counted(strings.ReplaceAll(output, "\n# ", "\n"))
+	got, code := run("sh", "-ec", strings.ReplaceAll(commands, "build/", dir))
+	if code == 4 {
+		fdtest.Missing(t, "scm diff cannot record programs")
+	}
+	if code != 0 || got != want {
+		t.Fatalf("status %d, %q; want %q", code, got, want)
+	}
+	once := "open LICENSE\n" + string(program.Must(os.ReadFile("../../LICENSE")))
+	if log := string(program.Must(os.ReadFile(dir + "log"))); log != strings.Repeat(once, 4) {
+		t.Errorf("the programs have logged %q", log)
+	}
+	var allow []string
+	unused := ""
+	for _, m := range regexp.MustCompile(`--allow '(.*)'`).FindAllStringSubmatch(commands, -1) {
+		allow = append(allow, "--allow="+m[1])
+		unused += "allowed, but did not occur: " + m[1] + "\n"
+	}
+	below := func(helper string, length int) []string { // an environment of another length moves the stack
+		return []string{"env", "X=" + strings.Repeat("x", length), dir + "port", dir + helper, dir + "log", "LICENSE"}
+	}
+	diff := func(a, b string, i int, allow []string) (string, int) {
+		return run(dir+"scm", slices.Concat([]string{"diff"}, allow, []string{"--"}, below(a, 3*i), []string{"---"}, below(b, 100+5*i))...)
+	}
+	const same, allowed = "same: 5 calls\n", "same: 5 calls, with 3 allowed differences\n"
+	for _, c := range []struct {
+		a, b, want string
+		allow      []string
+	}{{"port", "port", same, nil}, {"port", "cgo", allowed, allow}, {"port", "purego", allowed, allow}, {"cgo", "purego", same, nil}} {
+		for i := range 20 {
+			if got, code := diff(c.a, c.b, i, c.allow); code != 0 || got != c.want {
+				t.Errorf("%s and %s, run %d: status %d, %q; want %q", c.a, c.b, i, code, got, c.want)
+			}
+		}
+	}
+
+	const helper, library, flag = "examples/port/port.go", "internal/pure/pure_linux.go", "&hdr, unix.MSG_CMSG_CLOEXEC)"
+	for _, c := range []struct {
+		a, file, old, new, want string
+		code                    int
+		allow                   []string
+	}{
+		{"port", helper, "1023)", "1024)", "--allow 'recvmsg: iov_len: 1023 against 1024' (2 calls)\n", 1, allow},
+		{"port", helper, "_ = log.Close()", "", "received descriptor 1 at the exit of process 2: no longer open against still open", 1, allow},
+		{"cgo", library, flag, "&hdr, 0)", "SCM_RIGHTS, close-on-exec on return: set against not set", 1, nil},
+		{"port", library, flag, "&hdr, 0)", same + unused, 0, allow},
+	} {
+		file := program.Must(filepath.Abs("../../" + c.file))
+		faulty := bytes.Replace(program.Must(os.ReadFile(file)), []byte(c.old), []byte(c.new), 1)
+		program.OK(t, os.WriteFile(dir+"faulty.go", faulty, 0o666))
+		program.OK(t, os.WriteFile(dir+"overlay", fmt.Appendf(nil, `{"Replace": {%q: %q}}`, file, dir+"faulty.go"), 0o666))
+		_, _ = run("go", "build", "-overlay", dir+"overlay", "-tags", "scm_purego", "-o", dir+"faulty", "./examples/port")
+		if got, code := diff(c.a, "faulty", 0, c.allow); code != c.code || !strings.Contains(got, c.want) {
+			t.Errorf("%q instead of %q: status %d, %q; want status %d, %q", c.new, c.old, code, got, c.code, c.want)
+		}
+	}
+}
+
+// run runs a command in the checkout, and returns its counted output and its status.
+func run(name string, args ...string) (string, int) {
+	cmd := exec.Command(name, args...)
+	cmd.Dir, cmd.Stderr = "../..", os.Stderr
+	out, _ := cmd.Output() // the status says whether it failed
+	return counted(string(out)), cmd.ProcessState.ExitCode()
+}
+
+// counted removes the line about fields that the kernel ignores: which of them differ depends on the stack.
+func counted(text string) string {
+	return regexp.MustCompile(`(?m)^not counted.*\n`).ReplaceAllString(text, "")
+}
