@@ -103,14 +103,15 @@ func Connect(fd int, name string) error {
 // ShutdownBoth shuts down both directions of a socket.
 func ShutdownBoth(fd int) { _ = unix.Shutdown(fd, unix.SHUT_RDWR) }
 
-// Writable reports whether a socket is writable according to poll(2).
+// Writable reports whether a socket is writable according to poll(2), or true if poll fails, as it does if
+// RLIMIT_NOFILE is 0: the caller then sends again after a pause, instead of waiting for the poller.
 func Writable(fd int32) bool {
 	fds := []unix.PollFd{{Fd: fd, Events: unix.POLLOUT}}
 	n, err := unix.Poll(fds, 0)
 	for err == unix.EINTR {
 		n, err = unix.Poll(fds, 0)
 	}
-	return err == nil && n > 0 && fds[0].Revents&unix.POLLOUT != 0
+	return err != nil || n > 0 && fds[0].Revents&unix.POLLOUT != 0
 }
 
 // Close closes a descriptor that is not returned to the caller. It ignores errors, because every system
@@ -121,7 +122,13 @@ func Close(fd int) { _ = unix.Close(fd) }
 func Dup(fd int) (int, error) { return DupFrom(fd, 0) }
 
 // DupFrom is Dup with a result of at least lowest.
-func DupFrom(fd, lowest int) (int, error) { return dup(fd, lowest) }
+func DupFrom(fd, lowest int) (int, error) {
+	own, err := dup(fd, lowest)
+	if err == unix.EINVAL { // RLIMIT_NOFILE is at most lowest
+		err = unix.EMFILE
+	}
+	return own, err
+}
 
 // IsCloseOnExec reports whether a descriptor is close-on-exec.
 func IsCloseOnExec(fd int) (bool, error) {
