@@ -7,6 +7,7 @@ package peers
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -218,7 +219,7 @@ func (b recipe) run(ctx context.Context, root, outDir string) (o recipeOutcome, 
 	cmd.Env = append(cmd.Env, b.Env...)
 	cmd.WaitDelay = 10 * time.Second // a grandchild may keep the output open
 	output, err := cmd.CombinedOutput()
-	if err != nil {
+	if err != nil && !errors.Is(err, exec.ErrWaitDelay) { // exit status 0, and sccache or the like runs on
 		o.why, o.broken = fmt.Sprintf("%s: %v: %s", args[0], err, lastLine(output)), true
 	}
 	return o, output
