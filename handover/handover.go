@@ -71,8 +71,9 @@
 //
 // The Unix socket is a stream socket. A message consists of a length (4 bytes, big-endian) and a JSON object
 // of at most 1 MiB. The descriptors of a message are sent with the first byte of the length. The field "type"
-// is the type of the message, and "descriptors" is the number of its descriptors, at most 253. A receiver
-// ignores fields that it does not know, and closes the descriptors that belong to them.
+// is the type of the message, and "descriptors" is the number of its descriptors, at most 253. Keys are in lower
+// case, except takesConns, and a receiver need not accept them in any other. It ignores fields that it does not
+// know, and closes the descriptors that belong to them.
 //
 //	successor           predecessor
 //	hello           →                 versions, needs, unit

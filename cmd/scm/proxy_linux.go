@@ -55,7 +55,11 @@ If scm runs as root, it connects as the user of the client, and passes on creden
 has the user and the process ID of scm. Out-of-band data is not passed on. If one side
 resets the connection, the other side receives an end. If one side shuts down only its
 input, what the other side sends next is lost, and only then does sending fail. The server
-does not see the name to which a client has bound its socket.
+does not see the name to which a client has bound its socket. Each seqpacket client that
+sends has a name there, which the kernel has chosen.
+
+If one side accepts no descriptors (SO_PASSRIGHTS, Linux 6.16), sending them does not fail
+on the other side. Instead, scm closes the connection.
 
 If the descriptor table of scm is full, scm closes the connection, because it cannot pass
 on all descriptors of a message. What the other side has sent can be lost too.
