@@ -167,7 +167,7 @@ var _ = Describe("docs/ci.md", func() {
 				}
 			}
 			u := newCIUser(library)
-			checkout, template, smoke, run, expect, script := u.blocks[1], u.blocks[2], u.blocks[3], u.blocks[4], u.blocks[5], u.blocks[6]
+			checkout, template, smoke, run, expect, script := u.blocks[0], u.blocks[2], u.blocks[3], u.blocks[4], u.blocks[5], u.blocks[6]
 
 			// One of the peers is enough. make proof-release tests the other way with all of them.
 			Expect(checkout).To(HaveSuffix(" c rust\n"))
@@ -225,7 +225,7 @@ var _ = Describe("docs/ci.md", func() {
 
 	It("has commands that say so if RELEASE or SCM is not set", func() {
 		u := newCIUser("c")
-		for i, name := range []string{"RELEASE", "SCM"} {
+		for i, name := range []string{"SCM", "RELEASE"} {
 			status, out := u.run("unset " + name + "\n" + u.blocks[i])
 			Expect(status).NotTo(Equal(0))
 			Expect(out).To(ContainSubstring(name + ": "))
@@ -236,7 +236,7 @@ var _ = Describe("docs/ci.md", func() {
 		u := newCIUser("c")
 		script := u.blocks[6]
 		var commands []string
-		for line := range strings.Lines(strings.ReplaceAll(u.blocks[0]+script, "\\\n\t", "")) {
+		for line := range strings.Lines(strings.ReplaceAll(u.blocks[1]+script, "\\\n\t", "")) {
 			line = strings.TrimSuffix(strings.TrimSuffix(strings.TrimSpace(line), ` "$@"`), " &&")
 			if line != "#!/bin/sh" && line != "set -eu" {
 				commands = append(commands, line)

@@ -141,7 +141,7 @@ var _ = Describe("make dist", Label("dist"), func() {
 			linked("awk", "bash", "cat", "cc", "as", "ld", "curl", "cut", "dirname", "env", "grep", "gzip", "head", "make", "mkdir", "mktemp", "od", "rm", "sed", "sh", "sha256sum", "tar", "tr", "uname")}
 		status, out := u.run("go version")
 		Expect(status).To(Equal(127), out)
-		release, template, smoke, run := regexp.MustCompile(`scm-[0-9.]+-linux`).ReplaceAllLiteralString(u.blocks[0], "scm-"+version+"-linux"), u.blocks[2], u.blocks[3], u.blocks[4]
+		release, template, smoke, run := regexp.MustCompile(`scm-[0-9.]+-linux`).ReplaceAllLiteralString(u.blocks[1], "scm-"+version+"-linux"), u.blocks[2], u.blocks[3], u.blocks[4]
 		u.must(release)
 		u.must(template)
 		fillC(u)

@@ -5,8 +5,9 @@
 //!     rustc --edition 2021 -O peer.rs
 //!     ./peer
 //!
-//! If the library is a crate, make this file src/main.rs of a new package instead: `cargo init`, then
-//! `cargo add CRATE` and `cargo build --release`. The peer is the program in target/release.
+//! If the library is a crate, make this file examples/peer.rs in its package instead, and build it with
+//! `cargo build --release --example peer`. The peer is target/release/examples/peer. Or make it src/main.rs
+//! of a new package: `cargo init`, `cargo add CRATE`, `cargo build --release`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, BufRead, Write as _};
