@@ -39,7 +39,10 @@ func withName(addr string, use func(name string) error) error {
 			return err
 		}
 		defer func() { _ = folder.Close() }()
-		handle := fmt.Sprintf("/proc/self/fd/%d", folder.Fd())
+		handle := fmt.Sprintf("/proc/thread-self/fd/%d", folder.Fd())
+		if len(handle)+1+len(base) > limit { // shorter, but leads nowhere once the main thread has ended
+			handle = fmt.Sprintf("/proc/self/fd/%d", folder.Fd())
+		}
 		if name := handle + "/" + base; len(name) <= limit {
 			return needsProc(use(name), handle)
 		}

@@ -4,9 +4,11 @@ package scm_test
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"time"
 
@@ -15,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/scm-rights/scm"
+	"github.com/scm-rights/scm/internal/reexec"
 	. "github.com/scm-rights/scm/internal/spectest"
 )
 
@@ -58,7 +61,7 @@ func socketPath() string {
 }
 
 // longPath returns a path that is longer than sun_path. Its last element has the maximum length for a
-// directory whose descriptor has three digits.
+// directory whose descriptor has three digits, for which only a name in /proc/self is short enough.
 func longPath() string {
 	GinkgoHelper()
 	dir := filepath.Join(filepath.Dir(socketPath()), strings.Repeat("d", 100))
@@ -221,3 +224,33 @@ var _ = DescribeTableSubtree("on", func(network string) {
 		wait()
 	})
 }, Entry("unix sockets,", "unix"), Entry("unixpacket sockets,", "unixpacket"))
+
+func init() {
+	if reexec.Name() == "without-main-thread" {
+		runtime.LockOSThread() // init runs on the main thread
+	}
+}
+
+var _ = It("Listen and Dial reach a path that is longer than sun_path after the main thread has ended", func() {
+	CannotEmulate("the threads of a process that qemu-user runs are the emulator's")
+	path := filepath.Join(filepath.Dir(longPath()), "s")
+	Expect(RunChild(ChildCommand("without-main-thread", path))).To(Equal("Srw-rw----"))
+})
+
+// without-main-thread listens on its argument, and prints the mode of the socket file.
+var _ = Child("without-main-thread", func(args []string) {
+	go func() {
+		for err := error(nil); err == nil; _, err = os.Readlink("/proc/self/fd/0") { // leads nowhere once the thread has ended
+			time.Sleep(time.Millisecond)
+		}
+		runtime.LockOSThread()
+		Expect(deny(unix.SYS_FCHMODAT2, unix.SECCOMP_RET_ERRNO|uint32(unix.ENOSYS))).To(Succeed()) // needs no /proc
+		unix.Umask(0o77)
+		l := ok(scm.Config{Mode: 0o660}.Listen(context.Background(), "unix", args[0]))
+		_ = ok(scm.Dial(context.Background(), "unix", args[0]))
+		fmt.Print(ok(os.Lstat(args[0])).Mode())
+		Expect(l.Close()).To(Succeed())
+		os.Exit(0)
+	}()
+	_, _, _ = unix.Syscall(unix.SYS_EXIT, 0, 0, 0)
+})

@@ -140,8 +140,8 @@ func (config Config) Listen(ctx context.Context, network, addr string) (*Listene
 // kernel then looks up the path again, with the permissions of this process. Reply only to abstract names
 // and to paths in directories that no other user can write to (SECURITY.md).
 //
-// If addr is a path that is too long for sun_path, receivers see the sender's name as /proc/self/fd/N/NAME,
-// and cannot reply to it. The kernel would look up the name among the receiver's own descriptors, where it
+// If addr is a path that is too long for sun_path, receivers see the sender's name as
+// /proc/thread-self/fd/N/NAME or /proc/self/fd/N/NAME, and cannot reply to it. The kernel would look up the name among the receiver's own descriptors, where it
 // can lead to a different socket. Use a shorter path if others reply to this socket.
 func ListenPacket(ctx context.Context, network, addr string) (*Conn, error) {
 	return Config{}.ListenPacket(ctx, network, addr)

@@ -23,8 +23,8 @@ type Message struct {
 	// if the sender has none or is not a Unix socket. The sender chooses its path itself: see
 	// [ListenPacket] before you reply.
 	//
-	// Do not reply to a path of the form /proc/self/fd/N/NAME. A sender has such a name if its own path is
-	// too long for sun_path. The kernel would look up descriptor N in this process, and could find another
+	// Do not reply to a path of the form /proc/self/fd/N/NAME or /proc/thread-self/fd/N/NAME. A sender has
+	// such a name if its own path is too long for sun_path. The kernel would look up descriptor N in this process, and could find another
 	// socket.
 	Addr *net.UnixAddr
 

@@ -65,7 +65,8 @@ func ChmodSocket(path string, info fs.FileInfo, mode uint32) error {
 		return os.NewSyscallError("chmod", unix.EPERM)
 	}
 	fd := int(f.Fd())
-	err = unix.Chmod("/proc/self/fd/"+strconv.Itoa(fd), mode)
+	// Not /proc/self: it is the main thread, which may have ended.
+	err = unix.Chmod("/proc/thread-self/fd/"+strconv.Itoa(fd), mode)
 	if err != unix.ENOENT { // fd is open, so ENOENT means that /proc is not mounted
 		return os.NewSyscallError("chmod", err)
 	}
