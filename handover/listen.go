@@ -56,9 +56,9 @@ func (s passed) unlink(on bool) {
 // Listen first looks for a received socket with the given name and address, then for one with the same
 // address and another name. The address is the same if the predecessor called Listen with the same strings,
 // or if a new socket would have the address of the received one. Port 0 matches any port of a socket with the given
-// name. An unspecified IP address matches only if the network is the same too. If there is no such socket,
-// Listen creates one, with Config.Listen if it is set. If that fails because a received socket uses the port,
-// the error says so.
+// name. An unspecified IP address matches only if the network is the same too. Listen compares all strings before it
+// resolves a name. If there is no such socket, Listen creates one, with Config.Listen if it is set. If that fails
+// because a received socket uses the port, the error says so.
 //
 // For a Unix socket, the listener is a [*scm.Listener], unless Config.Listen created it. Listen makes a
 // relative path absolute. Closing the listener removes the socket's file only if one of the server's
@@ -145,7 +145,10 @@ func obtain[T io.Closer](ctx context.Context, p *Process, want socket, open func
 	if err := p.checkFree(want.Name); err != nil {
 		return none, err
 	}
-	l, created, found := claim(p, want, open)
+	l, created, found := claim(p, want, netip.AddrPort{}, open)
+	if !found && p.hasReceived() {
+		l, created, found = claim(p, want, want.resolve(ctx), open)
+	}
 	want.Created = created || !found
 	if !found {
 		if l, err = create(ctx, want.Network, want.Address); err != nil {
@@ -205,32 +208,42 @@ func (p *Process) offer(s socket, conn syscall.Conn) error {
 	return nil
 }
 
-// resolve returns the address of the socket that package net would create, or the zero AddrPort if it would
-// create none.
-func (want socket) resolve() netip.AddrPort {
-	var a interface{ AddrPort() netip.AddrPort }
-	var err error
-	if strings.HasPrefix(want.Network, "udp") {
-		a, err = net.ResolveUDPAddr(want.Network, want.Address)
-	} else {
-		a, err = net.ResolveTCPAddr(want.Network, want.Address) // an error for a Unix socket
-	}
-	switch {
-	case err != nil:
-		return netip.AddrPort{}
-	case !a.AddrPort().Addr().IsValid(): // all addresses of the machine
-		return netip.AddrPortFrom(netip.IPv6Unspecified(), a.AddrPort().Port())
-	}
-	return netip.AddrPortFrom(a.AddrPort().Addr().Unmap(), a.AddrPort().Port())
+func (p *Process) hasReceived() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.received) > 0
 }
 
-// claim takes a socket with the wanted address from p.received.
-func claim[T io.Closer](p *Process, want socket, open func(*os.File) (T, error)) (l T, created, found bool) {
-	at := want.resolve()
+// resolve returns the address of the socket that package net would create, or the zero AddrPort if it would
+// create none.
+func (want socket) resolve(ctx context.Context) (at netip.AddrPort) {
+	host, service, err := net.SplitHostPort(want.Address)
+	port, unknown := net.DefaultResolver.LookupPort(ctx, want.Network, service)
+	if err != nil || unknown != nil || isUnix(want.Network) {
+		return at
+	}
+	if host == "" { // all addresses of the machine
+		return netip.AddrPortFrom(netip.IPv6Unspecified(), uint16(port))
+	}
+	found, _ := net.DefaultResolver.LookupIPAddr(ctx, host)
+	for _, a := range slices.Backward(found) { // the first IPv4 address, or else the first one
+		ip, _ := netip.ParseAddr(a.String())
+		wrong := strings.HasSuffix(want.Network, "4") && !ip.Is4() || strings.HasSuffix(want.Network, "6") && ip.Is4()
+		if !wrong && (ip.Is4() || !at.Addr().Is4()) {
+			at = netip.AddrPortFrom(ip, uint16(port))
+		}
+	}
+	return at
+}
+
+// claim takes a socket with the wanted address, which resolves to at, from p.received. If at is zero, it compares strings.
+func claim[T io.Closer](p *Process, want socket, at netip.AddrPort, open func(*os.File) (T, error)) (l T, created, found bool) {
+	_, port, err := net.SplitHostPort(want.Address)
+	anyPort := err == nil && !isUnix(want.Network) && strings.Trim(port, "0") == ""
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, named := range []bool{true, false} {
-		if !named && at.IsValid() && at.Port() == 0 { // any port, but not that of another socket
+		if !named && anyPort { // any port, but not that of another socket
 			break
 		}
 		for i, s := range p.received {
