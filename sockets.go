@@ -31,9 +31,10 @@ func (c *Conn) SendConn(conn net.Conn) error { return c.sendSocket(conn) }
 // is closed.
 //
 // Closing l no longer removes the socket file, even if the receiver answers, and l is closed, before
-// SendListener returns. If SendListener fails, closing l later removes the file as before. There are two
-// exceptions: if l was closed during the call, the file stays, and for a [*net.UnixListener], or a Listener
-// that NewListener created from one, the caller must call SetUnlinkOnClose(true).
+// SendListener returns. The receiver can take that over: see RecvListener. If SendListener fails,
+// closing l later removes the file as before. There are two exceptions: if l was closed during the call,
+// the file stays, and for a [*net.UnixListener], or a Listener that NewListener created from one, the
+// caller must call SetUnlinkOnClose(true).
 //
 // Do not stop the old server with [net/http.Server.Shutdown] alone: it closes idle connections, even if a
 // request is on its way to one, and the request is lost. docs/howto-handover.md shows how to lose none.
@@ -84,6 +85,9 @@ func (c *Conn) RecvConn() (net.Conn, error) {
 // [*net.UnixListener]. The caller must close it. To accept with a [Config], pass the listener to
 // Config.NewListener. For a socket that is not listening, the error wraps EINVAL. In all other respects
 // RecvListener works like [Conn.RecvConn].
+//
+// Closing a received Unix listener leaves its socket file in place. To make Close remove the file, call
+// SetUnlinkOnClose(true), on the listener or on the one that NewListener returned for it.
 func (c *Conn) RecvListener() (net.Listener, error) {
 	f, err := c.receiveSocket(true)
 	if err != nil {
