@@ -1,8 +1,10 @@
 package procfs
 
 import (
+	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -60,6 +62,26 @@ func (s Status) Owner() (uid, gid int, err error) {
 		return 0, 0, fmt.Errorf("parse Gid in /proc/PID/status: %w", err)
 	}
 	return uid, gid, nil
+}
+
+// Refusal returns why the kernel does not let this process inspect or trace another one, if the reason is the other
+// process. Otherwise it returns "".
+func Refusal(pid int) string {
+	// Reading this link requires the same rights as tracing, except that Yama and seccomp filters have no say.
+	if _, err := unix.Readlink(folder(pid)+"/exe", make([]byte, 1)); !errors.Is(err, unix.EACCES) {
+		return ""
+	}
+	target, _ := ReadStatus(pid)
+	own, _ := ReadStatus(Self)
+	for _, id := range [][2]string{{"Uid", "user"}, {"Gid", "group"}} {
+		one, all := strings.Fields(own.Field(id[0])), strings.Fields(target.Field(id[0]))
+		// This process's own one must be the real, the effective and the saved one.
+		if len(one) > 0 && len(all) > 3 && !slices.Equal(all[:3], []string{one[0], one[0], one[0]}) {
+			return "it belongs to another " + id[1] + ", and this process lacks CAP_SYS_PTRACE"
+		}
+	}
+	return "it is not dumpable (PR_SET_DUMPABLE, a set-user-ID program, or one whose file cannot be read) or has more " +
+		"capabilities, and this process lacks CAP_SYS_PTRACE; or a security module forbids it"
 }
 
 // A Syscall is a system call in which a thread waits.

@@ -43,8 +43,6 @@ func why(pid int, err error) string {
 	scope := strings.TrimSpace(string(yama))
 	privileged, refusal := capable(unix.CAP_SYS_PTRACE), procfs.Refusal(pid)
 	switch {
-	case refusal == procfs.Hidden:
-		return refusal
 	case ended(pid):
 		return "there is no such process, or it has ended"
 	case target.Field("Tgid") == own.Field("Tgid"):
