@@ -373,6 +373,8 @@ func (s *selection) listedPeers() (selected []peers.Built, err error) {
 			return language && b.Lang != word || !language && b.Name != word
 		})
 		switch {
+		case len(named) == 0 && strings.Contains(word, ","):
+			return nil, fmt.Errorf("--with %q: for two peers or languages, give --with twice", word)
 		case len(named) == 0:
 			return nil, fmt.Errorf("--with %q: %s has no such peer or language", word, s.list)
 		case !language && named[0].Why != "":

@@ -127,6 +127,7 @@ func TestExitCodes(t *testing.T) {
 		{"a peer of a list that cannot run", run("--peers", write(t, `[{"name":"gone","lang":"c","why":"no compiler"}]`), "--with", "gone"), 4, "", "scm: --with gone: no compiler\n"},
 		{"a language of a list whose peers cannot run", run("--peers", write(t, `[{"name":"gone","lang":"c","why":"no compiler"},{"name":"here","lang":"go","command":["x"]}]`), "--with", "c"), 4, "", "scm: --with c: no compiler\n"},
 		{"a peer that is not in the list", run("--peers", write(t, "[]"), "--with", "gone"), 2, "", "scm: --with \"gone\": …/file has no such peer or language\n"},
+		{"peers in one word", run("--peers", write(t, "[]"), "--with", "rust,csrc"), 2, "", "scm: --with \"rust,csrc\": for two peers or languages, give --with twice\n"},
 		{"a peer of no list", run("--with", "gone"), 2, "", "scm: --with selects peers from the list of --peers\n"},
 		{"no file of expectations", run("--expect", "/nonexistent"), 2, "",
 			"scm: --expect: open /nonexistent: no such file or directory (\"scm interop expect --update\" creates the file from a report)\n"},

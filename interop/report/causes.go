@@ -158,12 +158,20 @@ func (r *Report) writeCauseTable(out *text) {
 	if len(list) > maxCauses {
 		out.printf("… %d more causes\n", len(list)-maxCauses)
 	}
+	alone := map[string]bool{} // has a case with the runner, or with itself
+	for _, c := range r.Cases {
+		if _, _, a, b := splitCaseName(c.Name); a == b || a == scenario.RunnerName || b == scenario.RunnerName {
+			alone[a], alone[b] = true, true
+		}
+	}
 	var faults []string
+	unsure := false
 	peers := r.usedPeers()
 	slices.SortStableFunc(peers, func(a, b Peer) int { return cmp.Compare(r.countFaults(b.Name), r.countFaults(a.Name)) })
 	for _, p := range peers {
 		if n := r.countFaults(p.Name); n > 0 {
 			faults = append(faults, fmt.Sprintf("%s ×%d", p.Name, n))
+			unsure = unsure || !alone[p.Name]
 		}
 	}
 	if len(faults) > 0 {
@@ -172,6 +180,9 @@ func (r *Report) writeCauseTable(out *text) {
 			faults = append(faults[:maxPeers], fmt.Sprintf("and %d more", len(faults)-maxPeers))
 		}
 		out.paragraph("at fault: " + strings.Join(faults, ", "))
+	}
+	if unsure {
+		out.printf("Some of these may be right: this run lacks their cases with the runner.\n")
 	}
 }
 

@@ -378,6 +378,32 @@ func TestBrief(t *testing.T) {
 	}
 }
 
+// With --run '**/mine', the run has no case that shows whether a partner fails by itself.
+func TestPerhapsNotAtFault(t *testing.T) {
+	r := &Report{Peers: []Peer{{Name: "runner"}, {Name: "mine"}, {Name: "nix"}}}
+	add := func(pair string, peers ...string) string {
+		c := scenario.Result{Name: "a/b/stream/" + pair, Verdict: scenario.Pass}
+		for _, p := range peers {
+			c.Verdict = scenario.Fail
+			c.Findings = append(c.Findings, scenario.Finding{Check: scenario.CheckFile, Peer: p})
+		}
+		r.Cases = append(r.Cases, c)
+		var b strings.Builder
+		if err := r.Brief(&b); err != nil {
+			t.Fatal(err)
+		}
+		return strings.Join(strings.Fields(b.String()), " ")
+	}
+	const line = "at fault: mine ×1, nix ×1 Some of these may be right: this run lacks their cases with the runner. "
+	add("runner/mine")
+	if text := add("nix/mine", "mine", "nix"); !strings.Contains(text, line) {
+		t.Errorf("got %s, want %s", text, line)
+	}
+	if text := add("nix/runner"); strings.Contains(text, "may be right") {
+		t.Errorf("got %s", text)
+	}
+}
+
 // A peer without a case, as with --run, has no row in the tables.
 func TestPeersWithoutCases(t *testing.T) {
 	r := small(t)
