@@ -7,18 +7,10 @@ import (
 )
 
 // APUE is the format of send_fd and recv_fd in Stevens' Advanced Programming in the UNIX Environment,
-// §17.4. The counterpart of send_err is [SendAPUEError].
+// §17.4. The payload is a zero byte and the status 0. Send sets msg_controllen to CMSG_LEN.
 //
-// The format uses a stream socket. A message consists of a zero byte, the status 0 and one descriptor. The
-// text to send must be empty. Send sets msg_controllen to CMSG_LEN. The receiver does not acknowledge
-// messages.
-//
-// Recv reads the text up to a zero byte, and then the status. It rejects a message with bytes after the
-// status, so the partner must not send a second message before the first has been received. If the status
-// is 0, Recv returns the text, and rejects a message that does not have exactly one descriptor. If the
-// status is not 0, Recv returns an [*APUEError].
-//
-// See [Format] for who owns the descriptors on success and on error.
+// Recv returns the text before the zero byte (at most 64 KiB), or an [*APUEError]. It rejects bytes after
+// the status, so the partner must not send ahead.
 var APUE Format = theAPUE
 
 var theAPUE = apue{label{"apue", "unix"}}
@@ -31,8 +23,8 @@ const (
 	apueText = 65536
 )
 
-// APUEError is an error that the other end reported instead of sending a descriptor. When Recv returns one,
-// it has read the whole message, and the conversation can continue.
+// APUEError is an error that the other end reported with [SendAPUEError], or with send_err in APUE,
+// instead of sending a descriptor. The conversation can continue.
 type APUEError struct {
 	Status byte   // never 0
 	Text   string // a message for the user
@@ -42,10 +34,9 @@ func (e *APUEError) Error() string {
 	return fmt.Sprintf("wire: apue: the other end reports status %d: %q", e.Status, strings.TrimSpace(e.Text))
 }
 
-// SendAPUEError reports an error on the stream socket sock, as send_err in APUE does. It sends the text, a
-// zero byte and the status. If status is 0, it sends the status 1, like send_err. If the text contains a
-// zero byte or is longer than 64 KiB, SendAPUEError returns a *FormatError and sends nothing. Other errors
-// are those of sock.Send.
+// SendAPUEError reports an error on the stream socket sock, like send_err in APUE. It sends the text, a
+// zero byte and the status, which is 1 if status is 0. If the text contains a zero byte or is longer than
+// 64 KiB, the error is a *FormatError, and nothing is sent. Other errors are those of sock.Send.
 func SendAPUEError(sock Socket, status byte, text string) error {
 	if strings.ContainsRune(text, 0) {
 		return theAPUE.errorf("text contains a zero byte")

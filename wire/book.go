@@ -1,18 +1,10 @@
 package wire
 
-// Book is the format in which the programs in Stevens' UNIX Network Programming (UNP) §15.7, and many
-// others, pass descriptors with write_fd and read_fd. For the two functions themselves, see scm.WriteFD and
-// scm.ReadFD.
+// Book is the format of write_fd and read_fd in Stevens' UNIX Network Programming (UNP) §15.7, which many
+// programs use. [scm.WriteFD] and [scm.ReadFD] are the functions themselves. The payload is the text (1 to
+// 4096 bytes). A single zero byte stands for an empty text.
 //
-// The format uses a stream socket. A message consists of the text (1 to 4096 bytes) and one descriptor. If
-// the text is empty, Send sends a single zero byte, like the programs in UNP. If Recv receives a single
-// zero byte, it returns an empty text. Send sets msg_controllen to CMSG_SPACE. The receiver does not
-// acknowledge messages.
-//
-// Recv returns the result of a single recvmsg(2) call. As in UNP, a message without a descriptor is not an
-// error. In that case, fds is empty.
-//
-// See [Format] for who owns the descriptors on success and on error.
+// Recv returns what one recvmsg(2) call received. As in UNP, fds may be empty.
 var Book Format = book{label{"book", "unix"}}
 
 type book struct{ label }

@@ -2,20 +2,14 @@ package wire
 
 import "strings"
 
-// Conmon is the format of sendfd and recvfd in conmon. Early versions of runc also used it. It passes a
-// file together with its name. conmon receives the master end of a container's terminal in this format.
+// Conmon is the format of sendfd and recvfd in conmon, which receives the master end of a container's
+// terminal. The payload is the file's name (the text, at most 4095 bytes) and a zero byte.
 //
-// The format uses a stream socket. A message consists of the name (the text, at most 4095 bytes), a zero
-// byte and one descriptor. Send sets msg_controllen to CMSG_SPACE. The receiver does not acknowledge
-// messages.
-//
-// Recv treats the result of a single recvmsg(2) call as one message. It rejects a name of 4096 bytes or
-// more, and a message that does not have exactly one descriptor. The name ends at a zero byte or at the end of the
-// message, so Recv also accepts messages in the formats [Runc] and [Crun].
-//
-// See [Format] for who owns the descriptors on success and on error.
+// Recv treats what one recvmsg(2) call received as one message. The zero byte may be missing, so Recv also
+// accepts [Runc] and [Crun].
 var Conmon Format = conmon{label{"conmon", "unix"}}
 
+// Early versions of runc also used the format of conmon.
 type conmon struct{ label }
 
 // conmonName is TAG_BUFFER in conmon, the maximum length of the name including the zero byte.

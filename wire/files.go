@@ -8,10 +8,9 @@ import (
 	"github.com/scm-rights/scm/internal/sys"
 )
 
-// SendFiles sends files with f.Send. The caller still owns the files. If another goroutine closes a file
-// during the call, it stays open until SendFiles returns. If a file is nil, the error wraps
-// [os.ErrInvalid]. If a file is closed, the error wraps [os.ErrClosed]. In both cases, nothing is sent.
-// Other errors are those of f.Send.
+// SendFiles sends files with f.Send. The caller still owns the files. They stay open during the call, even
+// if another goroutine closes one. If a file is nil or closed, the error wraps [os.ErrInvalid] or
+// [os.ErrClosed], and nothing is sent. Other errors are those of f.Send.
 func SendFiles(f Format, sock Socket, text string, files ...*os.File) error {
 	return holding(f, files, func(fds []int) error { return f.Send(sock, text, fds...) })
 }
@@ -26,9 +25,8 @@ func holding(f Format, files []*os.File, send func(fds []int) error) error {
 }
 
 // RecvFiles receives descriptors with f.Recv and creates files from them with [scm.NewFile]. The caller
-// must close the files. The error is one from f.Recv or NewFile. On error, RecvFiles closes every
-// descriptor that it received. After an error from NewFile, the conversation can continue, because the
-// whole message has been read.
+// must close the files. Errors are those of f.Recv and NewFile. On error, RecvFiles closes every received
+// descriptor.
 func RecvFiles(f Format, sock Socket) (text string, files []*os.File, err error) {
 	text, fds, err := f.Recv(sock)
 	for i, fd := range fds {

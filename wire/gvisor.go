@@ -7,19 +7,11 @@ import (
 	"github.com/scm-rights/scm/internal/sys"
 )
 
-// GVisor is the format of SendFD and RecvFD in gVisor's pkg/fdchannel. Package scm/fdchannel provides the
-// whole API of that package.
+// GVisor is the format of SendFD and RecvFD in gVisor's pkg/fdchannel. Package scm/fdchannel has the whole
+// API. The format uses a seqpacket socket, and has no payload. Send sets msg_controllen to CMSG_LEN.
 //
-// The format uses a seqpacket socket. A message consists of one descriptor and no payload. The text to send
-// must be empty. Send sets msg_controllen to CMSG_LEN. The receiver does not acknowledge messages. Do not
-// use a stream socket: it drops a message without a payload, along with its descriptor, and reports no
-// error.
-//
-// Recv rejects a message with more than one descriptor and, unlike gVisor, a message with a payload. It
-// returns io.EOF for an empty message without a descriptor, because such a message looks the same as the
-// end of the connection.
-//
-// See [Format] for who owns the descriptors on success and on error.
+// Unlike gVisor, Recv rejects a payload. An empty message without a descriptor looks like the end of the
+// connection, and Recv returns io.EOF.
 var GVisor Format = gvisor{label{"gvisor", "unixpacket"}}
 
 type gvisor struct{ label }

@@ -12,23 +12,13 @@ import (
 // listenFDsStart is the first descriptor that a service manager passes.
 const listenFDsStart = 3
 
-// ListenFDs returns the descriptors that a service manager passed to this process when it started the
-// process, and their names, like sd_listen_fds_with_names in libsystemd. If LISTEN_PID is the PID of this
-// process, LISTEN_FDS is the number of descriptors, the first of which is descriptor 3. LISTEN_FDNAMES
-// contains their names. If that variable is not set, each name is "unknown". If nothing was passed to this
-// process, ListenFDs returns no descriptors and no error.
+// ListenFDs returns the descriptors that a service manager passed to this process, if any, and the name of
+// each. The descriptors are close-on-exec, and the caller must close them. ListenFDs removes the variables
+// from the environment: a second call returns none.
 //
-// PIDs can be reused. If LISTEN_PIDFDID is set, as it is by systemd 259, and the kernel assigns each
-// process an inode number (Linux 6.9), the two values must match too.
-//
-// ListenFDs makes the descriptors close-on-exec. The caller owns them and must close them. ListenFDs also
-// removes all four variables from the environment, so that child processes do not inherit them. A second
-// call therefore returns no descriptors.
-//
-// If a variable has an invalid value, the error is a *FormatError. The error is also a *FormatError if one
-// of the LISTEN_FDS descriptors is close-on-exec, because this process, perhaps the Go runtime, opened that
-// descriptor itself. If a descriptor is not open, the error wraps EBADF. On error, ListenFDs does not close
-// or change any descriptor, because it does not know who owns them.
+// If a variable is invalid, or if this process opened one of the descriptors itself, the error is a
+// *FormatError. If one is not open, the error wraps EBADF. On error, ListenFDs does not close or change
+// any descriptor.
 func ListenFDs() (fds []int, names []string, err error) {
 	pid, passed := takeVariable("LISTEN_PID")
 	pidfdID, numbered := takeVariable("LISTEN_PIDFDID")

@@ -7,27 +7,12 @@ import (
 	"github.com/scm-rights/scm/internal/sys"
 )
 
-// Notify is the format of sd_pid_notify_with_fds in libsystemd. A service uses it to notify its service
-// manager, such as systemd. The environment variable NOTIFY_SOCKET contains the name of the manager's
-// socket.
+// Notify is the format of sd_pid_notify_with_fds in libsystemd, with which a service notifies its service
+// manager. It uses a datagram socket. The payload is the state (the text, 1 to 4096 bytes): assignments
+// such as READY=1, separated by newlines. A message has 0 to 253 descriptors.
 //
-// The format uses a datagram socket. A message consists of the state (the text, 1 to 4096 bytes without a
-// terminator) and 0 to 253 descriptors. The state contains assignments such as READY=1, separated by
-// newlines. The manager uses the descriptors only with FDSTORE=1, BARRIER=1 and, since systemd 257,
-// MAINPIDFD=1. Earlier versions of systemd close the descriptor of MAINPIDFD=1. Send sets msg_controllen to CMSG_SPACE,
-// or to 0 if there are no descriptors.
-//
-// Recv removes one zero byte from the end of the text. It rejects a message that is longer than 4096 bytes
-// or contains another zero byte.
-//
-// A manager acknowledges BARRIER=1 by closing the descriptor of that message. A program that receives
-// BARRIER=1 must close the descriptor as soon as it has processed all earlier messages. The manager does
-// not acknowledge other messages.
-//
-// [NotifyStore], [NotifyStoreFiles], [NotifyRemove], [NotifyMain] and [NotifyBarrier] send the states that
-// concern descriptors. [NotifyReady] and [NotifyReloading] send the two that concern a reload.
-//
-// See [Format] for who owns the descriptors on success and on error.
+// Recv removes one zero byte from the end. A program that receives BARRIER=1 must close the descriptor
+// when it has processed all earlier messages.
 var Notify Format = theNotify
 
 var theNotify = notify{label{"notify", "unixgram"}}

@@ -17,10 +17,9 @@ import (
 var ErrNoNotifySocket = errors.New("wire: NOTIFY_SOCKET is not set")
 
 // DialNotify returns a datagram socket connected to the service manager's socket, whose path or abstract
-// name is in NOTIFY_SOCKET. Pass it to NotifyStore, NotifyRemove, NotifyBarrier or Notify.Send. The socket
-// is blocking and close-on-exec, and the caller must close it. If NOTIFY_SOCKET is not set, the error is
-// ErrNoNotifySocket. If it contains an address of another family, the error is a *FormatError. Other errors
-// are those of socket(2) and connect(2).
+// name is in NOTIFY_SOCKET. It is blocking and close-on-exec, and the caller must close it. If
+// NOTIFY_SOCKET is not set, the error is ErrNoNotifySocket. If it has an address of another family, the
+// error is a *FormatError. Other errors are those of socket(2) and connect(2).
 func DialNotify() (FD, error) {
 	name := os.Getenv("NOTIFY_SOCKET")
 	switch {
@@ -41,10 +40,9 @@ func DialNotify() (FD, error) {
 }
 
 // NotifyStore asks the service manager to keep duplicates of the descriptors fds, and to pass them to the
-// service under the given name when it next starts the service (FDSTORE=1 and FDNAME). fds stay open, and
-// the caller still owns them. sock is the result of DialNotify. If systemd does not accept the name, the
-// error is a *FormatError. Other errors are those of Notify.Send. Success means that the message was sent,
-// not that the manager stored the descriptors: see [NotifyBarrier].
+// service under the given name when it next starts the service (FDSTORE=1 and FDNAME). The caller still
+// owns fds. If systemd does not accept the name, the error is a *FormatError. Success does not mean that
+// the descriptors were stored.
 func NotifyStore(sock Socket, name string, fds ...int) error {
 	if err := theNotify.count(fds, 1, scm.MaxFDs); err != nil {
 		return err
@@ -55,13 +53,10 @@ func NotifyStore(sock Socket, name string, fds ...int) error {
 	return Notify.Send(sock, "FDSTORE=1\nFDNAME="+name, fds...)
 }
 
-// NotifyStoreFiles is like [NotifyStore], but takes files. Get the file of a listener or connection from its
-// File method, and close it afterwards. Do not pass the result of a file's Fd method to NotifyStore: Fd can
-// make the open file description blocking, and with it the listener or connection, so that Close no longer
-// interrupts its calls.
-//
-// The caller still owns the files. If a file is nil, the error wraps [os.ErrInvalid]. If a file is closed,
-// the error wraps [os.ErrClosed]. In both cases, nothing is sent.
+// NotifyStoreFiles is like [NotifyStore], but takes files, which the caller still owns. If a file is nil
+// or closed, the error wraps [os.ErrInvalid] or [os.ErrClosed], and nothing is sent. To store a listener
+// or connection, pass the result of its File method, and then close it. Never pass NotifyStore the result
+// of Fd, which can make the listener blocking (docs/pitfalls.md).
 func NotifyStoreFiles(sock Socket, name string, files ...*os.File) error {
 	return holding(Notify, files, func(fds []int) error { return NotifyStore(sock, name, fds...) })
 }
@@ -85,18 +80,9 @@ func (f notify) fdName(name string) error {
 }
 
 // NotifyBarrier waits until the service manager has processed all messages sent to it earlier (BARRIER=1).
-// It sends the write end of a pipe and waits until the manager closes that end. NotifyBarrier leaves
-// neither end of the pipe open.
-//
-// If ctx is done first, NotifyBarrier returns ctx.Err(). The barrier may nevertheless have been sent. While
-// the manager's queue is full, NotifyBarrier retries until ctx is done. A Conn's deadlines apply only if
-// ctx can never be done. Other errors are those of pipe(2) and Notify.Send. Success does not mean that the
-// manager stored the descriptors sent earlier: it may have no store, and a container's proxy that drops
-// descriptors also answers barriers. docs/questions.md shows how to find out.
-//
-// A manager can hold the pipe's lock, for example during splice(2), so that read and close on the pipe
-// block. In that case NotifyBarrier returns up to a second after ctx is done, and a thread of this process
-// stays blocked until the manager releases the lock.
+// It leaves no descriptor open. If ctx is done first, NotifyBarrier returns ctx.Err(), at most a second
+// later. The barrier may nevertheless have been sent. Only ctx limits the whole wait: SO_SNDTIMEO and a
+// Conn's deadlines do not. Other errors are those of pipe(2) and Notify.Send.
 func NotifyBarrier(ctx context.Context, sock Socket) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -135,7 +121,9 @@ func NotifyBarrier(ctx context.Context, sock Socket) error {
 	return err
 }
 
-// barrierPatience is how long NotifyBarrier waits for its pipe to be closed after ctx is done.
+// barrierPatience is how long NotifyBarrier waits for its pipe to be closed after ctx is done. The manager can
+// hold the pipe's lock, for example during splice(2). A read or close of the pipe, and the thread that makes
+// the call, are then blocked until the manager releases the lock.
 const barrierPatience = time.Second
 
 // sendBarrier sends w as soon as the manager's queue has space. It does not call w.Fd, which would make w

@@ -7,17 +7,11 @@ import (
 )
 
 // Python is the format of sendfds, recvfds, send_handle and recv_handle in Python's
-// multiprocessing.reduction.
+// multiprocessing.reduction. A message has 1 to 253 descriptors. The payload is one byte with their
+// number, which Recv checks.
 //
-// The format uses a stream socket. A message consists of one byte (the number of descriptors) and 1 to 253
-// descriptors. The text to send must be empty. Send sets msg_controllen to CMSG_SPACE. Recv rejects a
-// message if its byte differs from the number of descriptors received.
-//
-// On macOS only, the receiver acknowledges a message by sending the byte A. Recv sends this byte after it
-// has accepted a message, and Send waits for it. If Send fails because there is no acknowledgement, the
-// descriptors have already been sent.
-//
-// See [Format] for who owns the descriptors on success and on error.
+// On macOS only, Recv acknowledges a message with a byte, and Send waits for it. If the acknowledgement is
+// missing, Send fails, but the descriptors have been sent.
 var Python Format = python{label{"python", "unix"}, runtime.GOOS == "darwin"}
 
 type python struct {

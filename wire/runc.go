@@ -1,24 +1,17 @@
 package wire
 
-// Runc is the format of SendFile and RecvFile in runc (libcontainer/utils up to v1.5, internal/cmsg since). It passes a
-// file together with its name. runc sends the master end of a container's terminal, with the name /dev/ptmx, or
-// /dev/pts/ptmx since 1.2.8, 1.3.3 and 1.4.0, to a --console-socket in this format, and other files to its seccomp and
-// pidfd sockets.
+// Runc is the format of SendFile and RecvFile in runc, which sends a container's terminal to a
+// --console-socket, and other files to its seccomp and pidfd sockets. The payload is the file's name (the
+// text, 1 to 4095 bytes).
 //
-// The format uses a stream socket. A message consists of the name (the text, 1 to 4095 bytes without a
-// terminator) and one descriptor. Send sets msg_controllen to CMSG_SPACE. The receiver does not acknowledge
-// messages.
-//
-// Recv treats the result of a single recvmsg(2) call as one message. It rejects a name of 4096 bytes or
-// more, and a message that does not have exactly one descriptor. Because the name has no terminator, Recv
-// reads bytes that were sent before it without a descriptor as the beginning of the name.
-//
-// See [Format] for who owns the descriptors on success and on error.
+// Recv treats what one recvmsg(2) call received as one message. Bytes sent earlier become part of the
+// name.
 var Runc Format = runc{label{"runc", "unix"}}
 
 type runc struct{ label }
 
-// runcName is MaxNameLen in runc. A name must be shorter than this.
+// runcName is MaxNameLen in runc (libcontainer/utils up to v1.5, internal/cmsg since). A name must be shorter
+// than this.
 const runcName = 4096
 
 func (f runc) Send(sock Socket, text string, fds ...int) error {

@@ -6,16 +6,9 @@ import (
 	"github.com/scm-rights/scm"
 )
 
-// SkalibsAncil is the format of ancil_send_fd and ancil_recv_fd in skalibs.
-//
-// The format uses a stream socket. A message consists of one byte (the text) and one descriptor. Send sets
-// msg_controllen to CMSG_SPACE. The receiver does not acknowledge messages.
-//
-// Recv rejects a message that does not have exactly one descriptor. The sender and the receiver must agree
-// on the byte. ancil_recv_fd rejects any other byte. Recv returns the byte that it received, and the caller
-// must check it.
-//
-// See [Format] for who owns the descriptors on success and on error.
+// SkalibsAncil is the format of ancil_send_fd and ancil_recv_fd in skalibs. The payload is one byte (the
+// text), on which the sender and the receiver must agree. ancil_recv_fd rejects any other byte. Recv
+// returns the byte that it received, and the caller must check it.
 var SkalibsAncil Format = ancil{label{"skalibs-ancil", "unix"}}
 
 type ancil struct{ label }
@@ -40,18 +33,9 @@ func (f ancil) Recv(sock Socket) (text string, fds []int, err error) {
 }
 
 // SkalibsUnixmessage is the format of unixmessage in skalibs, which s6-fdholder and other programs from
-// skarnet.org use.
-//
-// The format uses a stream socket. A message consists of a header of six bytes, the text (at most 256 MiB)
-// and 0 to 253 descriptors, which are sent with the first byte. The header contains the length of the text
-// in four bytes and the number of descriptors in two, both big-endian. Send sets msg_controllen to
-// CMSG_SPACE, or to 0 if there are no descriptors. The receiver does not acknowledge messages.
-//
-// Recv rejects a message with a longer text. To receive a text of 256 MiB, Recv can take 1.15 GB of memory,
-// because it lets the text grow with the bytes that arrive. It also rejects a message if the number of descriptors in
-// the header differs from the number received with the header.
-//
-// See [Format] for who owns the descriptors on success and on error.
+// skarnet.org use. The payload is the length of the text in four bytes, the number of descriptors (0 to
+// 253) in two, both big-endian, and the text (at most 256 MiB). Recv checks the number. It can take 1.15
+// GB of memory for the longest text.
 var SkalibsUnixmessage Format = unixmessage{label{"skalibs-unixmessage", "unix"}}
 
 type unixmessage struct{ label }

@@ -1,90 +1,113 @@
-// Package wire passes descriptors in the formats of well-known programs. A format defines the payload sent
-// with the descriptors, the length of the control data, which messages a receiver rejects, and whether it
-// acknowledges messages.
+// Package wire passes descriptors in the formats of well-known programs, such as systemd, runc and
+// OpenSSH. This receives the terminal that runc or crun sends to a --console-socket:
+//
+//	name, files, err := wire.RecvFiles(wire.Conmon, conn) // conn is a *scm.Conn
+//	if err != nil {
+//		return err
+//	}
+//	defer files[0].Close()
+//	fmt.Println("received", name)
+//
+// # Formats
+//
+// A [Format] defines the payload sent with the descriptors, the number of descriptors, and which messages
+// a receiver rejects. Unless the comment of a format says otherwise:
+//
+//   - The socket is a stream socket.
+//   - A message has exactly one descriptor. Recv rejects a message with more or fewer.
+//   - The text to send must be empty, and Recv accepts any bytes of the same length in place of a fixed
+//     payload, as the programs do.
+//   - The receiver does not acknowledge messages.
+//   - Send sets msg_controllen to CMSG_SPACE, or to 0 if there are no descriptors.
+//
+// The limits in the comments apply to both Send and Recv.
 //
 // # Sockets
 //
-// A [Format] sends and receives on a [Socket]: a [*scm.Conn], or the descriptor of a socket as an [FD]. The
-// socket must be a Unix socket of the type that Network returns. The functions do not check this. On a TCP
-// socket, the kernel drops the descriptors and reports success. If a stream format is used on a datagram or
-// seqpacket socket, Recv rejects a message that is longer than its buffer, because the rest would be lost.
-// Send and Recv return when they have sent or received a whole message.
+// A Format sends and receives on a [Socket]: a [*scm.Conn], or the descriptor of a socket as an [FD]. It
+// must be a Unix socket of the type that Network returns. The functions do not check this, and on another
+// socket descriptors can be lost without an error: a TCP socket drops them, for example, and [GVisor]
+// sends nothing on a stream. If a stream format is used on a datagram or seqpacket socket, Recv rejects a
+// message that is longer than its buffer.
 //
-// # Using a Conn as the socket
+// Send and Recv return when they have sent or received a whole message, and retry after EINTR. If the
+// other end is closed, Send returns EPIPE without raising SIGPIPE.
 //
-// A Conn's deadlines apply to a Send or Recv as a whole. Close interrupts a call that is waiting. If a
-// message takes more than one system call, a concurrent call in the same direction can interleave with it.
-// Make only one call in each direction at a time.
+// One goroutine may send while another receives. Do not make two calls in the same direction concurrently:
+// a message can take more than one system call, and the messages would mix.
 //
-// The Conn's Config.Expect applies to every receive. If it rejects a message, the error is an
-// [*scm.ExpectError]. Its Min does not apply to the stream formats, because a message can take more than
-// one receive. Min does apply to [Notify] and [GVisor].
+// A Conn's Config.Expect applies to every receive, and its error is an [*scm.ExpectError]. Its Min applies
+// only to [Notify] and [GVisor], because a message on a stream can take more than one receive.
 //
-// # Using a descriptor as the socket
+// The SO_PASSCRED option should be off (see [scm.PassCred], and PassCredentials= in systemd). If it is on,
+// the kernel adds credentials in the space for descriptors, and most formats reject every message as
+// truncated.
 //
-// The socket of an FD should be blocking. Send and Recv retry a system call that fails with EINTR. Each
-// retry restarts the time limits described below.
+// # Deadlines
 //
-// SO_RCVTIMEO and SO_SNDTIMEO limit each system call, not a Send or Recv as a whole. A partner that sends
-// one byte at a time restarts the limit with each byte. When the limit expires, the error wraps EAGAIN, as
-// it does when a call on a non-blocking socket would block.
+// A Conn's deadlines apply to a Send or Recv as a whole. Close interrupts a call that is waiting.
 //
-// To give the whole call a deadline, call shutdown(2) on the socket when the deadline passes. A Recv that
-// is waiting then returns io.EOF or io.ErrUnexpectedEOF, or an empty message on a datagram socket, and
-// closes the descriptors that it has received. A Send that is waiting returns EPIPE. The shutdown ends the
-// connection for every process that shares the open file description. It does not interrupt a Send that is
-// waiting because the queue of a datagram receiver is full, as can happen with [Notify]. To limit such a
-// Send, set SO_SNDTIMEO or use a non-blocking socket. SO_SNDTIMEO does not interrupt [NotifyBarrier]. Only
-// its ctx does.
+// The socket of an FD should be blocking. SO_RCVTIMEO and SO_SNDTIMEO limit each system call, so a partner
+// that sends one byte at a time restarts the limit with each byte, as does EINTR. When the limit expires,
+// the error wraps EAGAIN. A non-blocking socket causes the same error at once.
 //
-// # Either socket
+// To limit a whole call, call shutdown(2) when the deadline passes (see the example of FD). A waiting Recv
+// then returns io.EOF or io.ErrUnexpectedEOF, or an empty message on a datagram socket, and a waiting Send
+// returns EPIPE. The shutdown ends the connection for every process that shares the socket. It does not
+// interrupt a Send that waits because the queue of a datagram receiver is full ([Notify]). To limit such a
+// Send, set SO_SNDTIMEO or use a non-blocking socket.
 //
-// Send passes MSG_NOSIGNAL. If the other end is closed, Send fails with EPIPE instead of raising SIGPIPE.
-//
-// The SO_PASSCRED option should be off (see scm.PassCred, and PassCredentials= in systemd). If it is on,
-// the kernel adds credentials, which take up the space for descriptors. Most formats then reject every
-// message as truncated.
-//
-// No time limit or deadline applies while Recv closes descriptors that it rejects. The sender can make
-// close(2) block by passing a file whose server does not answer (FUSE), or a socket with SO_LINGER.
-//
-// # Errors
-//
-// On a stream, the conversation cannot continue after one of these errors, and the caller should close the
-// socket:
-//
-//   - io.EOF: the other end closed the connection between two messages.
-//   - io.ErrUnexpectedEOF: the other end closed the connection in the middle of a message.
-//   - A *FormatError or an *scm.ExpectError returned by Recv: the rest of the rejected message may still be
-//     unread, and the next Recv would mistake it for the beginning of a message.
-//   - A timeout (os.ErrDeadlineExceeded with a Conn, EAGAIN with an FD): part of a message may have been
-//     sent or received. Recv has closed the descriptors of the part that it received.
-//   - Any other system error, such as EPIPE or ECONNRESET.
-//
-// These errors affect only one message, and the conversation can continue:
-//
-//   - A *FormatError returned by Send, unless it concerns an acknowledgement: nothing was sent.
-//   - EBADF, because a descriptor to send is not open, or ETOOMANYREFS: nothing was sent.
-//   - An [*APUEError]: the whole message was read.
-//   - An error from scm.NewFile, returned by [RecvFiles]: the whole message was read.
-//
-// On a datagram or seqpacket socket, each system call sends or receives one whole message. A *FormatError,
-// an *scm.ExpectError or a timeout therefore affects only one message, and io.ErrUnexpectedEOF does not
-// occur. The conversation ends with io.EOF on a seqpacket socket, and with an error that means that the
-// other end is closed (EPIPE, ECONNRESET or ECONNREFUSED).
-//
-// If the kernel truncated a message's control data (MSG_CTRUNC), Recv returns a *FormatError, not an
-// *scm.TruncatedError.
+// No limit applies while Recv closes descriptors that it rejects. The sender can make close(2) block: see
+// SECURITY.md.
 //
 // # Ownership of descriptors
 //
 // Send leaves its descriptors open, whether it succeeds or fails, and the caller still owns them. The
-// descriptors that Recv returns are close-on-exec, and the caller must close them. If Recv fails, it closes
-// every descriptor that it received and returns none.
+// descriptors that Recv returns are close-on-exec, and the caller must close them. If Recv fails, it
+// closes every descriptor that it received and returns none. This includes messages with more descriptors
+// than the format allows. Most of the programs leave the second one open (docs/pitfalls.md).
 //
-// The programs themselves are often less careful. On 64-bit systems, a control buffer with space for one
-// descriptor also has space for a second, and most programs leave the second one open. Recv rejects a
-// message with more descriptors than the format allows, and returns a [*FormatError].
+// # Errors
+//
+// On a stream, close the socket after one of these errors, because the conversation cannot continue:
+//
+//   - io.EOF: the other end closed the connection between two messages.
+//   - io.ErrUnexpectedEOF: the other end closed the connection in the middle of a message.
+//   - A *FormatError or an *scm.ExpectError returned by Recv: the rest of the message may be unread, and
+//     the next Recv would take it for the beginning of a message.
+//   - A timeout (os.ErrDeadlineExceeded with a Conn, EAGAIN with an FD) or any other system error, such as
+//     EPIPE or ECONNRESET: part of a message, including its descriptors, may have been sent or received.
+//
+// After these errors, the conversation can continue:
+//
+//   - A *FormatError returned by Send, unless it concerns an acknowledgement: nothing was sent.
+//   - EBADF, because a descriptor to send is not open, or ETOOMANYREFS: nothing was sent.
+//   - An [*APUEError], or an error from scm.NewFile that [RecvFiles] returns: the whole message was read.
+//
+// On a datagram or seqpacket socket, each system call sends or receives one whole message. A *FormatError,
+// an *scm.ExpectError or a timeout affects only that message, and io.ErrUnexpectedEOF does not occur. The
+// conversation ends with io.EOF on a seqpacket socket, and with EPIPE, ECONNRESET or ECONNREFUSED.
+//
+// The error for a truncated message is a *FormatError, never an *scm.TruncatedError. The kernel truncates
+// control data (MSG_CTRUNC) if the message has too many descriptors or other control data, or if this
+// process's descriptor table is full. It truncates a datagram or seqpacket message (MSG_TRUNC) that is
+// longer than the format allows.
+//
+// # Service managers
+//
+// [DialNotify] returns the socket for the functions whose names begin with Notify. Their errors include
+// those of Notify.Send. Success means that the message was sent, not that the service manager acted on it:
+// it may have no descriptor store, and in a container a proxy may drop the descriptors, although it
+// answers [NotifyBarrier]. docs/questions.md shows how to find out.
+//
+// systemd uses descriptors only in messages with FDSTORE=1, BARRIER=1 and, since version 257, MAINPIDFD=1.
+// It acknowledges BARRIER=1 by closing the descriptor.
+//
+// [ListenFDs] reads the variables of sd_listen_fds_with_names in libsystemd. If LISTEN_PID is the PID of
+// this process, LISTEN_FDS is the number of descriptors, the first of which is descriptor 3, and
+// LISTEN_FDNAMES contains their names. Without LISTEN_FDNAMES, each name is "unknown". If LISTEN_PIDFDID
+// is set, as it is by systemd 259, it must also match the inode number that Linux 6.9 and later assign to
+// each process.
 package wire
 
 import (
@@ -125,20 +148,19 @@ type Format interface {
 	// Network returns the network of the socket, as in package net: "unix", "unixgram" or "unixpacket".
 	Network() string
 
-	// Send sends one message with the descriptors fds. text is the part of the payload that the sender can
-	// choose. All fds stay open, and the caller still owns them.
+	// Send sends one message with the descriptors fds, which the caller still owns. text is the part of
+	// the payload that the sender can choose.
 	//
 	// If the text or the number of descriptors violates the format, Send returns a *FormatError and sends
-	// nothing. Other errors are those of sock.Send, prefixed with the name of the format. After such an
-	// error on a stream, the descriptors and part of the payload may have been sent.
+	// nothing. Other errors are those of sock.Send, prefixed with the name of the format.
 	Send(sock Socket, text string, fds ...int) error
 
-	// Recv receives one message. The descriptors are close-on-exec, and the caller must close them.
+	// Recv receives one message. The descriptors are close-on-exec, and the caller must close them. On
+	// error, Recv closes every received descriptor.
 	//
-	// If the other end closed the connection, Recv returns io.EOF. If it did so in the middle of a message,
-	// the error wraps io.ErrUnexpectedEOF. If the message violates the format or was truncated, the error
-	// is a *FormatError. Other errors are those of sock.Recv. All errors except io.EOF are prefixed with
-	// the name of the format. On error, Recv closes every descriptor that it received.
+	// At the end of the connection, Recv returns io.EOF. If a message violates the format or is
+	// truncated, the error is a *FormatError. Other errors are io.ErrUnexpectedEOF and those of
+	// sock.Recv, prefixed with the name of the format.
 	Recv(sock Socket) (text string, fds []int, err error)
 }
 
@@ -162,13 +184,9 @@ func Lookup(name string) (Format, bool) {
 	return all[i], true
 }
 
-// FormatError reports a message that violates its format, or a received message that was truncated. The
-// kernel truncates the control data (MSG_CTRUNC) if the message has too many descriptors or other control
-// data, or if this process's descriptor table is full. It truncates the payload (MSG_TRUNC) if the message
-// is longer than the format allows.
-//
-// If Recv returns a FormatError, it has closed all descriptors of the message. If Send returns one, it has
-// sent nothing, unless the error concerns the acknowledgement ([Python] on macOS).
+// FormatError reports a message that violates its format, or a received message that was truncated. If
+// Recv returns one, it has closed all descriptors of the message. If Send returns one, it has sent
+// nothing, unless the error concerns the acknowledgement ([Python] on macOS).
 type FormatError struct {
 	Format string // the name of the format
 	Reason string
