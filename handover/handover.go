@@ -62,8 +62,9 @@
 // the old one exits. Upgrade recognizes that process by SYSTEMD_EXEC_PID, which systemd sets since version 248. With
 // an older version, it cannot return this error, and the service ends after the upgrade.
 //
-// Errors in sending notifications are logged and have no other effect. Without NOTIFY_SOCKET, the package
-// does none of this. Supervisors such as runit, s6 and supervisord start another process when their child exits,
+// Errors in sending notifications are logged and have no other effect. If the manager does not read them, Ready,
+// Upgrade and Close each wait for at most a second. The other notifications are sent later, in order, while
+// the process runs. Without NOTIFY_SOCKET, the package does none of this. Supervisors such as runit, s6 and supervisord start another process when their child exits,
 // which takes over from the successor. A container ends when its process 1 exits, so that process cannot be
 // replaced.
 //
@@ -308,7 +309,8 @@ func (p *Process) Replaced() <-chan struct{} { return p.replaced }
 
 // Ready tells the predecessor that this process is prepared to serve, and waits for permission. If it returns
 // nil, this process may serve, and successors can take over from it. Ready closes any received sockets and
-// files that Listen, ListenPacket and File have not returned. In the first process, it does not wait.
+// files that Listen, ListenPacket and File have not returned. In the first process, it waits only for the
+// service manager.
 //
 // If Ready returns an error, this process must exit without serving, and the predecessor continues unless it
 // is ending. If the predecessor has given up, the error contains the reason. If ctx is done first, the error
@@ -334,7 +336,7 @@ func (p *Process) Ready(ctx context.Context) (err error) {
 		if err := p.writePIDFile(); err != nil {
 			return err
 		}
-		return p.begin(false)
+		return p.begin(ctx, false)
 	}
 	control, main, err := p.takeOver(ctx)
 	if err != nil {
@@ -343,11 +345,11 @@ func (p *Process) Ready(ctx context.Context) (err error) {
 		return err
 	}
 	p.setControl(control)
-	return p.begin(main)
+	return p.begin(ctx, main)
 }
 
 // begin starts to accept successors. If main is true, the predecessor announces this process to the service manager.
-func (p *Process) begin(main bool) error {
+func (p *Process) begin(ctx context.Context, main bool) error {
 	p.mu.Lock()
 	control, closed := p.control, p.isClosed()
 	p.ready = !closed
@@ -377,6 +379,7 @@ func (p *Process) begin(main bool) error {
 		go p.becomeMain(main)
 	} else {
 		p.becomeMain(main)
+		p.manager.wait(ctx)
 	}
 	return nil
 }

@@ -1131,7 +1131,7 @@ func TestCloseWhileReadyWritesThePIDFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = p.Close()
-	if err := p.begin(false); !errors.Is(err, os.ErrClosed) {
+	if err := p.begin(patient(t), false); !errors.Is(err, os.ErrClosed) {
 		t.Error(err)
 	}
 	if _, err := os.Stat(p.config.PIDFile); err == nil {

@@ -8,6 +8,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -21,6 +22,9 @@ type manager struct {
 	conn   *scm.Conn
 	unit   string // of this process, or ""
 	logger *slog.Logger
+
+	mu   sync.Mutex
+	sent <-chan struct{} // closed when the last notification has been sent
 }
 
 // dialManager returns nil if there is no service manager, or if its socket cannot be reached. In the second case, Start
@@ -35,22 +39,67 @@ func (p *Process) dialManager(ctx context.Context) *manager {
 		p.logger.Warn("handover: cannot reach the service manager", "err", err)
 		return nil
 	}
-	return &manager{conn, os.Getenv("INVOCATION_ID"), p.logger}
+	sent := make(chan struct{})
+	close(sent)
+	return &manager{conn: conn, unit: os.Getenv("INVOCATION_ID"), logger: p.logger, sent: sent}
 }
 
+// close closes the connection when everything has been sent.
 func (m *manager) close() {
-	if m != nil {
-		_ = m.conn.Close()
-	}
+	m.tell(func(wire.Socket) error { return m.conn.Close() })
+	m.wait(context.Background())
 }
 
-// tell sends a notification and logs the error. Without a manager, it does nothing.
-func (m *manager) tell(notify func(wire.Socket) error) {
+// wait waits for at most notifyTime until everything has been sent.
+func (m *manager) wait(ctx context.Context) {
 	if m == nil {
 		return
 	}
-	_ = m.conn.SetWriteDeadline(time.Now().Add(writeTime))
-	if err := notify(m.conn); err != nil && !errors.Is(err, os.ErrClosed) {
+	select {
+	case <-m.tell(func(wire.Socket) error { return nil }):
+	case <-ctx.Done():
+	case <-time.After(notifyTime):
+	}
+}
+
+// notifyTime limits the time for which a method of Process waits for a manager that does not read.
+var notifyTime = time.Second // shorter in a test
+
+// dontWait is a connection whose Send does not wait.
+type dontWait struct{ *scm.Conn }
+
+func (c dontWait) Send(m *scm.Message, flags int) error { return c.Conn.Send(m, flags|sys.DontWait) }
+
+// tell sends a notification after all earlier ones, and logs the error. It does not wait: if the manager's queue is
+// full, a goroutine sends the notification, and then closes sent. Without a manager, tell does nothing.
+func (m *manager) tell(notify func(wire.Socket) error) (sent <-chan struct{}) {
+	if m == nil {
+		return nil
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	earlier, done := m.sent, make(chan struct{})
+	select {
+	case <-earlier: // this process may exit before a goroutine runs
+		if err := notify(dontWait{m.conn}); !sys.Again(err) {
+			m.log(err)
+			return earlier
+		}
+	default:
+	}
+	m.sent = done
+	go func() {
+		defer close(done)
+		<-earlier
+		_ = m.conn.SetWriteDeadline(time.Now().Add(writeTime))
+		m.log(notify(m.conn))
+	}()
+	return done
+}
+
+// log logs the error of a notification.
+func (m *manager) log(err error) {
+	if err != nil && !errors.Is(err, os.ErrClosed) {
 		m.logger.Warn("handover: cannot notify the service manager", "err", err)
 	}
 }
@@ -90,19 +139,20 @@ func (m *manager) setMain(ctx context.Context, a *attempt) error {
 		m.logger.Warn("handover: the service manager has not answered, so both processes serve",
 			"manager", m.conn.RemoteAddr().String(), "pid", a.pid, "duration", managerTime)
 	}).Stop()
-	m.tell(func(sock wire.Socket) error {
+	var err error
+	<-m.tell(func(sock wire.Socket) error {
 		// After MAINPID, systemd accepts nothing from this process, so READY is in the same message. An empty STATUS
 		// clears what a failed upgrade has left there. Before version 257, systemd ignores MAINPIDFD without MAINPID.
 		text, fds := fmt.Sprintf("MAINPID=%d\nREADY=1\nSTATUS=", a.pid), []int(nil)
 		if a.pidfd >= 0 {
 			text, fds = text+"\nMAINPIDFD=1", []int{a.pidfd}
 		}
-		if err := wire.Notify.Send(sock, text, fds...); err != nil {
-			return err
-		}
-		// If this process exited before the manager had read the message, the manager would kill the successor too.
-		return wire.NotifyBarrier(ctx, sock)
+		err = wire.Notify.Send(sock, text, fds...)
+		return err
 	})
+	if err == nil { // if this process exited before the manager had read that, the manager would kill the successor too
+		m.log(wire.NotifyBarrier(ctx, m.conn))
+	}
 	if hasExited(a.pidfd, a.pid) {
 		return errors.New("it exited as soon as it served")
 	}

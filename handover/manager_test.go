@@ -482,3 +482,72 @@ func TestManagerThatDoesNotAnswer(t *testing.T) {
 		t.Errorf("%d warnings", n)
 	}
 }
+
+// stops makes the manager stop to read until the caller closes m.hold.
+func (m *testManager) stops() {
+	m.t.Helper()
+	m.getsNoMore()
+	m.hold = make(chan struct{})
+	m.queues()
+	eventually(m.t, "the manager has stopped", func() bool { return unread(m.conn) == 0 })
+}
+
+// queues adds a message to the queue of the manager, and reports whether there was space for it.
+func (m *testManager) queues() bool {
+	m.t.Helper()
+	sock := must(wire.DialNotify())
+	defer scm.CloseFDs(int(sock))
+	err := sock.Send(&scm.Message{Buffers: [][]byte{[]byte("BARRIER=1")}}, unix.MSG_DONTWAIT)
+	if err != nil && !errors.Is(err, unix.EAGAIN) {
+		m.t.Fatal(err)
+	}
+	return err == nil
+}
+
+// No method waits for a manager that does not read, which gets everything later, in order.
+func TestManagerThatDoesNotRead(t *testing.T) {
+	defer func(d time.Duration) { notifyTime = d }(notifyTime)
+	notifyTime = patience
+	noLeak(t)
+	m := newManager(t)
+	t.Setenv("FDSTORE", "10")
+	done, cancel := context.WithCancel(patient(t))
+	cancel()
+	m.stops()
+	exits := start(t, Config{}, socketPath(t))
+	if err := exits.Ready(done); err != nil || unread(m.conn) == 0 {
+		t.Errorf("Ready returned %v before it sent READY=1", err)
+	}
+	for m.queues() {
+	}
+	a := start(t, Config{}, socketPath(t))
+	web := listen(t, a, "web", "tcp", "127.0.0.1:0")
+	if err := a.Ready(done); err != nil {
+		t.Error(err)
+	}
+	notifyTime = time.Millisecond
+	failed := a.Upgrade(patient(t), exec.Command("missing"))
+	last := a.manager.sent
+	b := start(t, Config{}, a.path)
+	ready(t, b)
+	eventually(t, "MAINPID waits, too", func() bool {
+		a.manager.mu.Lock()
+		defer a.manager.mu.Unlock()
+		return a.manager.sent != last
+	})
+	close(m.hold)
+	m.gets("READY=1", "READY=1", "FDSTORE=1 FDNAME=web "+port(web), "RELOADING=1", "READY=1 STATUS="+strings.TrimPrefix(fmt.Sprint(failed), "handover: "))
+	if text := m.next(); !strings.HasPrefix(text, "MAINPID=") {
+		t.Errorf("the manager received %q", text)
+	}
+	m.gets("FDSTOREREMOVE=1 FDNAME=web")
+
+	c := start(t, Config{}, socketPath(t))
+	m.stops()
+	for m.queues() {
+	}
+	ready(t, c)
+	_ = c.Close()
+	close(m.hold)
+	m.gets("READY=1")
+}

@@ -78,6 +78,7 @@ func (p *Process) Upgrade(ctx context.Context, cmd *exec.Cmd) (err error) {
 	case !p.hasResigned():
 		p.manager.ready() // the successor belongs to another unit
 	}
+	p.manager.wait(untilClose)
 	return err
 }
 
