@@ -77,6 +77,18 @@ func isAbstract(addr string) bool {
 	return sys.HasAbstract && (addr == "" || addr[0] == '@')
 }
 
+// wholeAddr returns at, the local address of s in package net, with its whole name. Package net ends an abstract name
+// at its first 0 byte, and shows a path that begins with "@" as an abstract name.
+func wholeAddr(s syscall.Conn, at net.Addr) *net.UnixAddr {
+	u, ok := at.(*net.UnixAddr)
+	if ok && isAbstract(u.Name) {
+		if raw, err := s.SyscallConn(); err == nil {
+			_ = sys.Control(raw, func(fd int) error { u = unixAddr(u.Net, sys.LocalName(fd, u.Name)); return nil })
+		}
+	}
+	return u
+}
+
 func unixAddr(network, name string) *net.UnixAddr {
 	return &net.UnixAddr{Net: network, Name: name}
 }

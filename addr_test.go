@@ -204,3 +204,23 @@ var _ = Describe("Message.Addr", func() {
 		Expect(f.from(f.b, sent)).To(BeEmpty())
 	})
 })
+
+var _ = It("NewListener, NewConn, RecvConn and RecvListener report all bytes of an abstract name", func() {
+	a, b := pair("unixpacket")
+	for _, name := range []string{AbstractName() + "\x00b\x00", AbstractName()} {
+		l := listen(scm.Config{}, "unix", name)
+		dial("unix", name)
+		server := closeLater(ok(l.AcceptUnix()))
+		Expect(a.SendListener(l)).To(Succeed())
+		Expect(a.SendConn(server)).To(Succeed())
+		for _, at := range []net.Addr{
+			ok(scm.NewListener(l.UnixListener)).Addr(), ok(scm.NewConn(server)).LocalAddr(),
+			closeLater(ok(b.RecvListener())).Addr(), closeLater(ok(b.RecvConn())).LocalAddr(),
+		} {
+			Expect(at).To(Equal(&net.UnixAddr{Name: name, Net: "unix"}))
+		}
+	}
+	chdir(GinkgoT().TempDir())
+	f := closeLater(ok(listen(scm.Config{}, "unix", "./@path").File()))
+	Expect(ok(scm.NewListener(closeLater(ok(net.FileListener(f))))).Addr().String()).To(Equal("./@path"), "not an abstract name")
+})

@@ -1,6 +1,7 @@
 package scm
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -38,7 +39,7 @@ type Conn struct {
 	config  Config
 	file    *socketFile   // created by ListenPacket, and shared with Conns that NewConn returned for this one
 	refuses atomic.Bool   // reject descriptors, because of Config.NoFiles
-	local   *net.UnixAddr // the address given to Listen or ListenPacket, or nil if package net knows it
+	local   *net.UnixAddr // the address given to Listen or ListenPacket, or else the socket's
 
 	receiving, sending keptCall
 }
@@ -90,7 +91,7 @@ func (config Config) NewConn(c net.Conn) (*Conn, error) {
 	if err != nil {
 		return nil, opError("conn", err)
 	}
-	conn.file, conn.local = inner.file, inner.local
+	conn.file, conn.local = inner.file, cmp.Or(inner.local, conn.local)
 	return conn, nil
 }
 
@@ -153,7 +154,7 @@ func (config Config) newConn(c *net.UnixConn) (*Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	conn := &Conn{UnixConn: c, raw: raw, config: config}
+	conn := &Conn{UnixConn: c, raw: raw, config: config, local: wholeAddr(c, c.LocalAddr())}
 	conn.refuses.Store(config.NoFiles)
 	if err := adopt(raw, &conn.network, config.NoFiles); err != nil {
 		return nil, err
@@ -419,7 +420,8 @@ func (c *Conn) SetUnlinkOnClose(unlink bool) {
 }
 
 // LocalAddr returns a [*net.UnixAddr] with the name that Listen or [ListenPacket] was given. For any other
-// Conn, it returns the address that package net returns, or nil if the Conn has no socket.
+// Conn, it returns the address of the socket, or nil if the Conn has no socket. Unlike package net, it does not
+// end an abstract name at its first 0 byte. RemoteAddr does.
 func (c *Conn) LocalAddr() net.Addr {
 	switch {
 	case c == nil || c.UnixConn == nil:

@@ -74,7 +74,7 @@ func (config Config) newListener(l net.Listener) (*Listener, error) {
 		return nil, err
 	}
 	if made.addr == nil {
-		made.addr = made.UnixListener.Addr().(*net.UnixAddr)
+		made.addr = wholeAddr(made.UnixListener, made.UnixListener.Addr())
 		made.found, _ = os.Lstat(made.addr.Name)
 	}
 	return made, nil
@@ -345,7 +345,7 @@ func (l *Listener) usable() error {
 }
 
 // Addr returns a [*net.UnixAddr] with the name that Listen was given, or the address of the listener that
-// NewListener was given.
+// NewListener was given. Unlike package net, it does not end an abstract name at its first 0 byte.
 func (l *Listener) Addr() net.Addr { return l.addr }
 
 func (l *Listener) socketFile() *socketFile { return l.file }

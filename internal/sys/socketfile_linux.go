@@ -1,10 +1,12 @@
 package sys
 
 import (
+	"cmp"
 	"fmt"
 	"io/fs"
 	"os"
 	"strconv"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -29,6 +31,14 @@ func OpenFolder(path string) (*os.File, error) {
 // the socket, minus the umask.
 func Restrict(fd int, mode uint32) error {
 	return os.NewSyscallError("fchmod", unix.Fchmod(fd, mode))
+}
+
+// LocalName returns the name of a Unix socket as AddrName does, or known if it has none.
+func LocalName(fd int, known string) string {
+	var buf [unix.SizeofSockaddrAny]byte // stays zero on error
+	size := uint32(len(buf))
+	_, _, _ = unix.Syscall(unix.SYS_GETSOCKNAME, uintptr(fd), uintptr(unsafe.Pointer(&buf)), uintptr(unsafe.Pointer(&size)))
+	return cmp.Or(AddrName(buf[:min(size, unix.SizeofSockaddrAny)]), known)
 }
 
 // HoldFile returns information about a file without following a link. Until release is called, no other

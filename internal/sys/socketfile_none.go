@@ -15,6 +15,8 @@ const MaxPath = math.MaxInt32 // sun_path has a lower limit
 
 func OpenFolder(string) (*os.File, error) { return nil, errors.ErrUnsupported }
 
+func LocalName(_ int, known string) string { return known }
+
 func HoldFile(path string) (info fs.FileInfo, release func(), err error) {
 	info, err = os.Lstat(path)
 	return info, func() {}, err
