@@ -3,7 +3,6 @@
 package identity
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -52,7 +51,7 @@ func (p *proof) originals() error {
 	var failed error
 	total, documented := 0, 0
 	for _, o := range originals {
-		rows, err := departures(p.root, o.heading)
+		rows, allowed, err := departures(p.root, o.heading)
 		if err != nil {
 			return err
 		}
@@ -68,7 +67,7 @@ func (p *proof) originals() error {
 				continue
 			}
 			performances, err := o.perform(commands[o.theirs], commands[ours])
-			a := newAudit(rows, performances)
+			a := newAudit(rows, allowed, performances)
 			wrong := a.wrong()
 			if err != nil {
 				wrong = append(wrong, err)
@@ -103,8 +102,11 @@ func (p *proof) originals() error {
 // rows of docs/departures.md.
 type audit struct {
 	rows         []*departure
+	allowed      []string            // the differences that scm diff has to allow
 	calls        int                 // made by scm's peer
 	found        map[*departure]bool // the rows whose difference was found
+	listed       map[*departure]bool // the rows with a difference that is allowed
+	occurred     map[string]bool     // what is allowed and was found
 	undocumented []error             // the differences that have no row
 	reported     map[string]bool     // what undocumented contains
 }
@@ -133,8 +135,9 @@ func (o *original) perform(theirs, ours []string) (list []performance, err error
 	return list, nil
 }
 
-func newAudit(rows []*departure, performances []performance) *audit {
-	a := &audit{rows: rows, found: map[*departure]bool{}, reported: map[string]bool{}}
+func newAudit(rows []*departure, allowed []string, performances []performance) *audit {
+	a := &audit{rows: rows, allowed: allowed, found: map[*departure]bool{}, listed: map[*departure]bool{},
+		occurred: map[string]bool{}, reported: map[string]bool{}}
 	for _, p := range performances {
 		a.compare(&p.scene, p.original, p.scm)
 	}
@@ -175,14 +178,16 @@ func (a *audit) compare(sc *scene, original, scm *stage) {
 }
 
 func (a *audit) compareField(d *recorder.Difference) {
-	key := cmp.Or(d.A, d.B).Name() + ": " + d.Field
-	if d.When == "exit" {
-		key += " on return"
-	}
+	key := d.Key()
 	for _, row := range a.rows {
 		about, right := row.covers(key, d)
 		if about && right {
 			a.found[row] = true
+			for _, line := range a.allowed {
+				if d.Allowed(line) {
+					a.occurred[line], a.listed[row] = true, true
+				}
+			}
 			return
 		}
 	}
@@ -198,12 +203,20 @@ func (a *audit) report(what, theirs, ours string) {
 	}
 }
 
-// wrong returns the differences that have no row, and the rows whose difference was not found.
+// wrong returns the differences that have no row, and the rows and lines whose difference was not found. It also
+// returns the rows that need a line, but have none.
 func (a *audit) wrong() []error {
 	wrong := a.undocumented
 	for _, row := range a.rows {
 		if !a.found[row] {
 			wrong = append(wrong, fmt.Errorf("docs/departures.md lists a difference that was not found: %s", row.text))
+		} else if row.predictable() && !a.listed[row] {
+			wrong = append(wrong, fmt.Errorf("docs/departures.md has no --allow line for a row: %s", row.text))
+		}
+	}
+	for _, line := range a.allowed {
+		if !a.occurred[line] {
+			wrong = append(wrong, fmt.Errorf("docs/departures.md has an --allow line for a difference that was not found: %s", line))
 		}
 	}
 	return wrong
