@@ -5,16 +5,22 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
+	"github.com/scm-rights/scm/internal/recorder"
 	"golang.org/x/sys/unix"
 )
 
 func TestDiff(t *testing.T) {
 	traceable(t)
-	both := func(a, b []string) []string { return slices.Concat([]string{"diff", "--"}, a, []string{"---"}, b) }
+	both := func(a, b []string, flags ...string) []string {
+		return slices.Concat([]string{"diff"}, flags, []string{"--"}, a, []string{"---"}, b)
+	}
 	one := tracee("pass")
+	const flag = "sendmsg: flags: 0 against MSG_NOSIGNAL"
+	const leak = "recvmsg: received descriptor 1 at the exit of process 1: no longer open against still open"
 	for _, c := range []struct {
 		name string
 		args []string
@@ -24,7 +30,7 @@ func TestDiff(t *testing.T) {
 	}{
 		{"a program and itself", both(one, one), 0, "same: 2 calls\n", ""},
 		{"one call", both(tracee("an hour"), tracee("an hour")), 0, "same: 1 call\n", ""},
-		{"with all memory", append([]string{"diff", "--all-memory"}, both(one, one)[1:]...), 0, "same: 2 calls\n", ""},
+		{"with all memory", both(one, one, "--all-memory"), 0, "same: 2 calls\n", ""},
 		{"names chosen by the kernel", both(tracee("named"), tracee("named")), 0, "same: 2 calls\n", ""},
 		{"timestamps and UDP sockets", both(tracee("timed"), tracee("timed")), 0, "same: 11 calls\n", ""},
 		{"the data available to a receive", both(tracee("early"), tracee("late")), 1, "different: call 1 of process 1 (recvmsg), at its exit: the result: -1 EAGAIN against 1\n  A: …\n  B: …\nThe data available to a receive, from a stream or without waiting, can change from run to run.\n", ""},
@@ -39,6 +45,15 @@ func TestDiff(t *testing.T) {
 		{"no calls at all", both(tracee("plain"), []string{"true"}), 4, "", "nothing was compared"},
 		{"a command that fails", both(one, []string{"sh", "-c", strings.Join(one, " ") + "; exit 6"}), 0, "same: 2 calls\n", "exit status 6"},
 		{"no such command", both(one, []string{"no-such-command"}), 4, "", "not found"},
+		{"an allowed flag", both(one, tracee("flag"), "--allow", flag), 0, "same: 2 calls, with 1 allowed difference\n", ""},
+		{"any flags", both(one, tracee("flag"), "--allow", "sendmsg: flags"), 0, "same: 2 calls, with 1 allowed difference\n", ""},
+		{"other flags", both(one, tracee("flag"), "--allow", "sendmsg: flags: 0 against 1"), 1, "different: …--allow '" + flag + "' (1 call)\nallowed, but did not occur: sendmsg: flags: 0 against 1\n", ""},
+		{"an allowed flag that is the same", both(one, one, "--allow", flag), 0, "same: 2 calls\nallowed, but did not occur: " + flag + "\n", ""},
+		{"an allowed flag and a descriptor left open", both(tracee("leak one"), tracee("leak two at a flag"), "--allow", "recvmsg: flags"), 1, "different: call 2 of process 1 (recvmsg): received descriptor 1 at the exit of process 1: no longer open against still open\n", ""},
+		{"an allowed descriptor left open", both(tracee("leak one"), tracee("leak two"), "--allow", leak), 0, "same: 2 calls, with 1 allowed difference\n", ""},
+		{"a process and none", both(one, []string{"sh", "-c", strings.Join(one, " ") + "; " + strings.Join(tracee("flag"), " ")}), 1, "different: call 1 of process 2 (sendmsg): the call: none against sendmsg\n", ""},
+		{"any result", both(one, one, "--allow", "recvmsg: the result on return"), 2, "", "both values"},
+		{"flags of sendmmsg", both(tracee("clear"), tracee("end of record")), 1, "different: call 3 of process 1 (sendmmsg), at its entry: message 0, msg_flags: 0 against MSG_EOR …", ""},
 		{"one command", append([]string{"diff", "--"}, one...), 2, "", "two commands"},
 		{"no first command", append([]string{"diff", "--", "---"}, one...), 2, "", "two commands"},
 		{"no second command", append(append([]string{"diff", "--"}, one...), "---"), 2, "", "two commands"},
@@ -110,10 +125,47 @@ func TestDiffUnreadable(t *testing.T) {
 		t.Skip(err)
 	}
 	_ = unix.Munmap(mem)
-	secret := tracee("secret")
-	r := finish(t, scmCommand(slices.Concat([]string{"diff", "--"}, secret, []string{"---"}, secret)...))
+	r := finish(t, scmCommand(slices.Concat([]string{"diff", "--allow", "sendmsg: flags", "--"}, tracee("secret"), []string{"---"}, tracee("secret flag"))...))
 	if r.code != 4 || r.stdout != "" || r.stderr != "scm: not compared: 2 calls whose memory could not be read, or whose descriptors could not be looked up; all other calls are the same\n" {
 		t.Errorf("%+v", r)
+	}
+}
+
+// Differences in bytes that the kernel ignores count with --padding only.
+func TestDiffPadding(t *testing.T) {
+	traceable(t)
+	fields := []string{"msg_flags", "msg_len", "msg_namelen", "padding after cmsg_data", "padding after msg_flags",
+		"padding after msg_len", "padding after msg_namelen"}
+	if strconv.IntSize == 32 {
+		fields = fields[:3] // there is no padding
+	}
+	commands := slices.Concat([]string{"--"}, tracee("clear"), []string{"---"}, tracee("unset"))
+	want := "same: 4 calls\nnot counted, the kernel ignores them: " + strings.Join(fields, ", ") + " (--padding counts them)\n"
+	if r := finish(t, scmCommand(append([]string{"diff"}, commands...)...)); r.code != 0 || r.stdout != want {
+		t.Errorf("%+v, want %s", r, want)
+	}
+	r := finish(t, scmCommand(append([]string{"diff", "--padding"}, commands...)...))
+	if r.code != 1 || !like(r.stdout, "different: …\nThe kernel ignores these bytes: a program that leaves them unset can differ from itself.\n--allow …") {
+		t.Errorf("with --padding: %+v", r)
+	}
+	for _, f := range fields {
+		if !like(r.stdout, "…msg: "+f+": …") && !like(r.stdout, "…message 0, "+f+": …") {
+			t.Errorf("with --padding, %s does not count: %s", f, r.stdout)
+		}
+	}
+}
+
+// A report lists each text once, with the number of its calls, and 20 texts at most.
+func TestDiffReport(t *testing.T) {
+	r := newDiffReport(diffOptions{})
+	calls := make([]recorder.Call, 30)
+	for i := range calls {
+		d := &recorder.Difference{A: &calls[i], B: &calls[i], When: "entry", Field: "field", TextA: "0", TextB: strconv.Itoa(min(i, 22))}
+		r.add([]*recorder.Difference{d, d})
+	}
+	text := r.text(30)
+	if strings.Count(text, " (1 call)\n") != 20 || !strings.HasSuffix(text, "0 against 19' (1 call)\nand 3 other differences\n") || r.counted[22].calls != 8 {
+		t.Errorf("%s%+v", text, r.counted[22])
 	}
 }
 

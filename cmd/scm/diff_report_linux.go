@@ -9,13 +9,13 @@ import (
 	"github.com/scm-rights/scm/internal/recorder"
 )
 
-// A diffReport divides the differences between two programs into those that count, those that --allow allows, and those
-// in bytes that the kernel ignores.
+// A diffReport divides the differences between two programs into those that count, those that --allow
+// allows, and those in bytes that the kernel ignores.
 type diffReport struct {
 	diffOptions
-	texts    map[string]*sameText // of all that are counted or allowed
+	texts    map[string]*sameText // counted or allowed
 	counted  []*sameText          // in the order in which they first occurred
-	allowed  int                  // how many texts are
+	allowed  int                  // how many texts are allowed
 	occurred map[string]bool      // the values of --allow that allowed a difference
 	ignored  map[string]bool      // the names of the fields
 }

@@ -75,10 +75,15 @@ var tracees = map[string]func() error{
 		}()
 		return errors.Join(<-done, pass([]byte("hello"), scm.Send))
 	},
-	"leak one": func() error { return receiveTwo(1) },
-	"leak two": func() error { return receiveTwo(2) },
+	"clear":         func() error { return passUnset(0, 0) },
+	"unset":         func() error { return passUnset(0x5a, 0) },
+	"end of record": func() error { return passUnset(0, unix.MSG_EOR) },
+
+	"leak one":           func() error { return receiveTwo(1, 0) },
+	"leak two":           func() error { return receiveTwo(2, 0) },
+	"leak two at a flag": func() error { return receiveTwo(2, unix.MSG_DONTWAIT) },
 	"pass on": func() error {
-		if err := receiveTwo(1); err != nil {
+		if err := receiveTwo(1, 0); err != nil {
 			return err
 		}
 		return unix.Exec("/bin/true", []string{"true"}, nil)
@@ -99,14 +104,8 @@ var tracees = map[string]func() error{
 	"without a witness": withoutWitness,
 	"without ptrace":    withoutPtrace,
 
-	"secret": func() error {
-		mem, err := secretMemory()
-		if err != nil {
-			return err
-		}
-		copy(mem, "hello")
-		return pass(mem[:5], scm.Send)
-	},
+	"secret":      func() error { return passSecret(scm.Send) },
+	"secret flag": func() error { return passSecret(sendWithFlag) },
 	"echo": func() error {
 		text, err := io.ReadAll(os.Stdin)
 		return errors.Join(err, pass(text, scm.Send))
@@ -159,6 +158,52 @@ func pass(payload []byte, send func(sock int, m *scm.Message, flags int) error) 
 	return err
 }
 
+// passSecret passes a descriptor with a payload that a tracer cannot read.
+func passSecret(send func(sock int, m *scm.Message, flags int) error) error {
+	mem, err := secretMemory()
+	if err != nil {
+		return err
+	}
+	copy(mem, "hello")
+	return pass(mem[:5], send)
+}
+
+// passUnset passes a descriptor with each of the four calls. Whatever the kernel ignores has the value unset. recvmmsg
+// has a second header, for which there is no message. flags is the msg_flags of sendmmsg.
+func passUnset(unset byte, flags int32) error {
+	p, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	control := unix.UnixRights(0)
+	for i := unix.CmsgLen(4); i < len(control); i++ {
+		control[i] = unset
+	}
+	iov := unix.Iovec{Base: new(byte)}
+	iov.SetLen(1)
+	for i, call := range []uintptr{unix.SYS_SENDMSG, unix.SYS_RECVMSG, unix.SYS_SENDMMSG, unix.SYS_RECVMMSG} {
+		var m [2]mmsghdr
+		for j, b := 0, unsafe.Slice((*byte)(unsafe.Pointer(&m)), unsafe.Sizeof(m)); j < len(b); j++ {
+			b[j] = unset
+		}
+		for j := range m {
+			h := &m[j].hdr
+			h.Name, h.Iov, h.Control = nil, &iov, &control[0]
+			h.SetIovlen(1)
+			h.SetControllen(len(control))
+			if call == unix.SYS_SENDMMSG {
+				h.Flags = flags
+			}
+		}
+		// The third argument is the number of messages in sendmmsg and recvmmsg, and the flags in the other two.
+		third, fourth := []uintptr{0, 0, 1, 2}[i], []uintptr{0, 0, 0, unix.MSG_DONTWAIT}[i]
+		if _, _, errno := unix.Syscall6(call, uintptr(p[i%2]), uintptr(unsafe.Pointer(&m)), third, fourth, 0, 0); errno != 0 {
+			return errno
+		}
+	}
+	return nil
+}
+
 // leakDeleted receives the descriptor of a file, leaves it open, and deletes the file.
 func leakDeleted() error {
 	f, err := os.CreateTemp("", "scm")
@@ -177,7 +222,7 @@ func leakDeleted() error {
 
 // receiveTwo receives the descriptor of standard input and one for /dev/null, and leaves one or both of them
 // open, without close-on-exec.
-func receiveTwo(leaked int) error {
+func receiveTwo(leaked, flags int) error {
 	p, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return err
@@ -193,7 +238,7 @@ func receiveTwo(leaked int) error {
 		return err
 	}
 	m := scm.Message{Buffers: [][]byte{{0}}, FDs: make([]int, 2)}
-	if err := scm.Recv(p[1], &m, 0); err != nil {
+	if err := scm.Recv(p[1], &m, flags); err != nil {
 		return err
 	}
 	for _, fd := range m.FDs {

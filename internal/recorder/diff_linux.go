@@ -42,7 +42,7 @@ func (d *Difference) String() string {
 	return s.String()
 }
 
-// Key returns the call and the field, as docs/departures.md writes them: "recvmsg: msg_flags on return".
+// Key returns the call and the field, such as "recvmsg: msg_flags on return".
 func (d *Difference) Key() string {
 	key := d.call().Name() + ": " + d.Field
 	if d.When == "exit" {
@@ -56,7 +56,7 @@ func (d *Difference) Text() string {
 	return fmt.Sprintf("%s: %s against %s", d.Key(), d.TextA, d.TextB)
 }
 
-// Name returns the name of the field without the message, the control message or the iovec that contains it.
+// Name returns the name of the field without the message, control message or iovec that contains it.
 func (d *Difference) Name() string { return nameIn(d.Field) }
 
 func nameIn(field string) string {
@@ -64,8 +64,9 @@ func nameIn(field string) string {
 	return parts[len(parts)-1]
 }
 
-// Ignored reports whether the kernel neither reads nor writes the bytes. It does not read padding, msg_flags (except in
-// sendmmsg), msg_len, or msg_namelen if msg_name is NULL.
+// Ignored reports whether the kernel ignores the bytes. It neither reads nor writes padding, and does not
+// read msg_len or msg_flags, except that sendmmsg takes MSG_EOR from msg_flags. If msg_name is NULL, it
+// ignores msg_namelen.
 func (d *Difference) Ignored() bool {
 	if d.A == nil || d.B == nil || d.When == "" {
 		return false
@@ -86,14 +87,15 @@ func (d *Difference) Ignored() bool {
 	}
 }
 
-// Allowed reports whether a line of docs/departures.md or an option --allow is about the difference. It is either the text
-// of the difference, or the key of a field for which AnyValues returns true.
+// Allowed reports whether an argument of scm diff --allow allows the difference. It must be the text of
+// the difference, or its key if AnyValues returns true for the key.
 func (d *Difference) Allowed(line string) bool {
 	return line == d.Text() || line == d.Key() && AnyValues(line)
 }
 
-// AnyValues reports whether a key can allow all differences in its field. It cannot for fields that contain what is sent
-// or received, such as the payload, control data and descriptors.
+// AnyValues reports whether a key allows all differences in its field. It does so for flags, for the
+// fields of msghdr and iovec, and for close-on-exec, but not for what is sent or received, or for the call
+// and its result.
 func AnyValues(key string) bool {
 	_, field, _ := strings.Cut(strings.TrimSuffix(key, " on return"), ": ")
 	fields := slices.Concat(layout{{Name: "flags"}, {Name: "close-on-exec"}}, msghdr64, layouts[8].iovec)
@@ -107,7 +109,7 @@ func AnyValues(key string) bool {
 //   - Descriptors are numbered in the order in which they first appear in their process. The
 //     comparison includes the kind of file, and whether the descriptor is open for reading, for
 //     writing or as a path. Each descriptor that a call receives gets a new position in
-//     the order.
+//     the order. Its close-on-exec flag is compared as a field of its own.
 //   - Process IDs are numbered in the order in which they first appear in the record.
 //
 // The calls of each process are compared in the order in which its threads entered them, up to the
@@ -230,8 +232,8 @@ func (cmp *comparison) differ(field string, p piece, a, b string) {
 	}
 }
 
-// repeats reports whether d is a difference at the exit that already existed at the entry, and that the kernel has
-// ignored both times or neither.
+// repeats reports whether d is a difference at the exit that already existed at the entry. If the kernel
+// ignored the bytes at the entry and has written them since, the values are the same by chance.
 func (d *Difference) repeats(entry *Difference) bool {
 	return d.When == "exit" && entry.When == "entry" && d.Field == entry.Field && d.Where == entry.Where &&
 		bytes.Equal(d.BytesA, entry.BytesA) && bytes.Equal(d.BytesB, entry.BytesB) && d.Ignored() == entry.Ignored()

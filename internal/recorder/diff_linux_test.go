@@ -193,6 +193,78 @@ func TestDiffUsedMemory(t *testing.T) {
 	}
 }
 
+// The kernel ignores a field only as long as neither call makes it read or write the field.
+func TestDiffIgnored(t *testing.T) {
+	header := func(c *Call, atExit bool, field string, value uint64) {
+		s := &c.Entry
+		if atExit {
+			s = &c.Exit
+		}
+		put(c.headerLayout(), s.Messages[0].Header.Data, field, value)
+	}
+	reused := receivedOne(amd64)
+	header(&reused, false, "msg_flags", unix.MSG_CTRUNC)
+	header(&reused, true, "msg_flags", unix.MSG_CTRUNC)
+	for _, c := range []struct {
+		name  string
+		a     Call
+		stale func(*Call)
+		want  string // the differences that count
+	}{
+		{"flags before a send", sentOne(amd64), func(c *Call) { header(c, false, "msg_flags", 1); header(c, true, "msg_flags", 1) }, ""},
+		{"flags before a receive", receivedOne(amd64), func(c *Call) { header(c, false, "msg_flags", 1) }, ""},
+		{"flags on return", receivedOne(amd64), func(c *Call) { header(c, true, "msg_flags", unix.MSG_CTRUNC) },
+			"recvmsg: msg_flags on return: MSG_CTRUNC|MSG_CMSG_CLOEXEC against MSG_CTRUNC"},
+		{"flags before, and the same on return", reused, func(c *Call) {
+			header(c, false, "msg_flags", unix.MSG_TRUNC)
+			header(c, true, "msg_flags", unix.MSG_TRUNC)
+		}, "recvmsg: msg_flags on return: MSG_CTRUNC against MSG_TRUNC"},
+		{"no name", sentOne(amd64), func(c *Call) { header(c, false, "msg_namelen", 9) }, ""},
+		{"a name", receivedOne(amd64), func(c *Call) { header(c, false, "msg_namelen", 9) }, "recvmsg: msg_namelen: 16 against 9"},
+		{"padding before a receive", receivedOne(amd64), func(c *Call) { c.Entry.Messages[0].Header.Data[52] = 1 }, ""},
+		{"padding after sent data", sentOne(amd64), func(c *Call) { c.Entry.Messages[0].Control.Data[20] = 1 }, ""},
+		{"padding in the buffer of a receive", receivedOne(amd64), func(c *Call) { c.Exit.Messages[0].Control.Data[28] = 1 },
+			"recvmsg: control message 0, padding after cmsg_data on return: 00000000 against 01000000"},
+		{"close-on-exec", receivedOne(amd64), func(c *Call) { c.Files[1].CloseOnExec = false },
+			"recvmsg: control message 1, SCM_RIGHTS, close-on-exec on return: set against not set"},
+		{"what a failed call leaves behind", receivedOne(amd64), func(c *Call) {
+			c.Result, c.Errno = -1, unix.EAGAIN
+			c.Exit = c.Entry.clone()
+		}, "recvmsg: the result on return: 5 MSG_CTRUNC|MSG_CMSG_CLOEXEC against -1 EAGAIN"},
+	} {
+		b := clone(c.a)
+		c.stale(&b)
+		b.redecode()
+		var counted []string
+		for _, d := range (Comparison{}).All([]Call{c.a}, []Call{b}) {
+			if !d.Ignored() {
+				counted = append(counted, d.Text())
+			}
+		}
+		if got := strings.Join(counted, "; "); got != c.want {
+			t.Errorf("%s: %s, want %s", c.name, got, c.want)
+		}
+	}
+}
+
+func TestAnyValues(t *testing.T) {
+	for key, want := range map[string]bool{
+		"recvmsg: flags": true, "recvmsg: msg_flags on return": true, "recvmmsg: message 3, iovec 1, iov_len": true,
+		"recvmsg: SCM_RIGHTS, close-on-exec on return": true, "recvmsg: msg_controllen": true,
+		"recvmsg: the result on return": false, "recvmsg: the call": false, "recvmmsg: message 0, msg_len on return": false,
+		"recvmsg: SCM_RIGHTS, descriptor 0 on return": false, "sendmsg: argument 0": false, "sendmsg: payload": false,
+		"sendmsg: control data": false, "sendmsg: cmsg_len": false, "recvmsg: received descriptor 1 at the exit of process 1": false,
+		"flags": false, "": false,
+	} {
+		if got := AnyValues(key); got != want {
+			t.Errorf("%q: %v", key, got)
+		}
+	}
+	if d := (&Difference{A: &Call{}, Field: "the call"}); d.Allowed(d.Key()) || !d.Allowed(d.Text()) {
+		t.Errorf("%v: allowed by its key: %v, by its text: %v", d, d.Allowed(d.Key()), d.Allowed(d.Text()))
+	}
+}
+
 func TestComparison(t *testing.T) {
 	carrying := func(pid int, control []byte) Call {
 		c := call(amd64, "sendmsg", 0, built{control: control}, built{control: control}, 0)
@@ -278,11 +350,57 @@ func TestDiffProcesses(t *testing.T) {
 	if d := (Comparison{}).First(a, b); d == nil || d.Process != 3 || d.Call != 1 {
 		t.Errorf("in the second child: %v", d)
 	}
+	last := clone(a[0])
+	last.seq = 3
+	if found := (Comparison{}).All(append(slices.Clip(a), last), b); len(found) != 2 || found[0].Process != 3 || found[1].Process != 1 {
+		t.Errorf("and a last call of the parent: %v", found)
+	}
 	if d := (Comparison{}).First(a, b[1:]); d == nil || d.Process != 3 || d.TextA != "sendmsg" || d.TextB != "none" {
 		t.Errorf("no second child: %v", d)
 	}
 	if d := (Comparison{}).First(nil, a); d == nil || d.TextA != "none" {
 		t.Errorf("no process: %v", d)
+	}
+}
+
+// Outcomes are compared in each process that makes the same calls, even if another process is missing.
+func TestDiffOutcomes(t *testing.T) {
+	receive := func(seq int, p *Process) Call {
+		c := receivedOne(amd64)
+		c.Process, c.seq = p, seq
+		return c
+	}
+	leak := func(c Call) *Outcome {
+		return &Outcome{Process: c.Process, File: devNull, Receipt: Receipt{seq: c.seq, Process: c.Process, Index: 1, Count: 1}}
+	}
+	one, two := &Process{PID: 10}, &Process{PID: 11, order: 1}
+	calls := []Call{receive(0, one), receive(1, two), receive(2, one)}
+	all := []*Outcome{leak(calls[0]), leak(calls[1]), leak(calls[2])}
+	for _, c := range []struct {
+		name     string
+		b        []Call
+		outcomes []*Outcome
+		calls    []int // of A, by seq, whose outcomes differ
+	}{
+		{"the same", calls, all, nil},
+		{"none left open", calls, nil, []int{0, 1, 2}},
+		{"a process is missing", []Call{calls[0], calls[2]}, nil, []int{0, 2}},
+		{"a call is missing", calls[:2], nil, []int{1}},
+		{"no calls", nil, nil, nil},
+	} {
+		for _, swapped := range []bool{false, true} {
+			found := AllOutcomes(calls, c.b, all, c.outcomes)
+			if swapped {
+				found = AllOutcomes(c.b, calls, c.outcomes, all)
+			}
+			var got []int
+			for _, d := range found {
+				got = append(got, d.A.seq)
+			}
+			if !slices.Equal(got, c.calls) {
+				t.Errorf("%s, swapped %v: %v", c.name, swapped, found)
+			}
+		}
 	}
 }
 

@@ -74,8 +74,8 @@ func (r *recordedPlaces) processName(p *Process) string {
 	return "another process"
 }
 
-// AllOutcomes returns the differences between the outcomes of two records, in the order in which the calls were entered.
-// It compares the outcomes of processes that have made the same system calls in both records.
+// AllOutcomes returns the differences between the outcomes of two records, in the order in which the calls
+// were entered. It leaves out the descriptors of processes that do not make the same calls in both records.
 func AllOutcomes(callsA, callsB []Call, outcomesA, outcomesB []*Outcome) []*Difference {
 	a, b := newRecordedPlaces(callsA), newRecordedPlaces(callsB)
 	paired := make([]bool, max(len(a.streams), len(b.streams)))

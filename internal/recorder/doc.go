@@ -1,7 +1,7 @@
 // Package recorder records the system calls that a tree of processes uses to pass descriptors:
 // sendmsg, recvmsg, sendmmsg, recvmmsg and, on 386, ppc64le and s390x, socketcall. At the entry and at
 // the exit of each call, it reads the memory that the arguments point to. A [Comparison] compares two
-// records, and names the field that contains the first difference. It can also return all differences.
+// records, and returns the differences with the field that contains each of them.
 //
 // The recorder uses ptrace and /proc/PID/mem, and requires Linux 5.3 or later
 // (PTRACE_GET_SYSCALL_INFO). It supports amd64, 386, arm64, arm, riscv64, ppc64le and s390x. A tracer
