@@ -165,7 +165,7 @@ func diff(cmd *cobra.Command, a, b []string, opts diffOptions) error {
 	if unread+unreadOutcomes == 0 {
 		report.add(recorder.AllOutcomes(records[0], records[1], outcomes[0], outcomes[1]))
 	}
-	fmt.Fprint(cmd.OutOrStdout(), display.Readable(report.text(len(records[0]))))
+	fmt.Fprint(cmd.OutOrStdout(), display.Readable(report.text(recorder.Count(records[0]))))
 	if len(report.counted) == 0 {
 		return nil
 	}

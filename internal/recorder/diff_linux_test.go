@@ -444,8 +444,8 @@ func TestDiffRestarted(t *testing.T) {
 	receive, sending := receivedOne(amd64), sentOne(amd64)
 	plain := []Call{on(1, receive, 0), on(2, sending, 0)}
 	again := []Call{on(1, receive, 512), on(1, receive, 512), on(2, sending, 0), on(1, receive, 0)}
-	if d := (Comparison{}).First(plain, again); d != nil {
-		t.Error(d)
+	if d := (Comparison{}).First(plain, again); d != nil || Count(again) != 2 {
+		t.Errorf("%v, %d calls", d, Count(again))
 	}
 	if d := (Comparison{}).First(plain, []Call{on(1, receive, 0), on(1, receive, 0)}); d == nil || !d.Threads {
 		t.Errorf("two threads on one side: %v", d)

@@ -134,6 +134,14 @@ func callsByProcess(calls []Call) [][]*Call {
 	return streams
 }
 
+// Count returns how many calls the program has made. The kernel makes some of them again after a signal.
+func Count(calls []Call) (n int) {
+	for _, stream := range callsByProcess(calls) {
+		n += len(stream)
+	}
+	return n
+}
+
 // withoutRestarted replaces each call that a signal interrupted with the call that restarted it,
 // because the program made only one call.
 func withoutRestarted(calls []*Call) []*Call {
