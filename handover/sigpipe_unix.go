@@ -11,8 +11,9 @@ import (
 
 var sigpipe sync.Once
 
-// catchSIGPIPE makes writes to standard output and standard error fail with EPIPE if nothing reads the pipe. It is never
-// undone, because the program still logs while it drains. signal.Ignore would also affect the programs that it starts.
+// catchSIGPIPE makes writes to standard output and standard error fail with EPIPE if nothing reads the pipe. It is
+// never undone, because the program still logs while it drains. signal.Ignore would also affect the programs that
+// it starts.
 func catchSIGPIPE() {
 	if !signal.Ignored(syscall.SIGPIPE) {
 		sigpipe.Do(func() { signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE) })
