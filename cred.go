@@ -35,20 +35,22 @@ func PeerPIDFD(sock int) (int, error) {
 }
 
 // PassCred enables or disables the SO_PASSCRED option on the socket sock. While the option is on, the
-// kernel adds the sender's credentials to each received message, for [Message].Cred. In a receive that does
+// kernel adds the sender's credentials to each received message, for [Message].Cred, or those that a privileged
+// sender claims. In a receive that does
 // not ask for them, the credentials take up space for descriptors. A client may have connected before the
 // listening socket had the option: set it on the accepted socket too, for example in [Config].Check.
 //
 // PassCred makes one setsockopt(2) call, and one getsockopt(2) call to check that the option took effect.
-// The error wraps the errno. If the kernel does not have the option, the error also wraps
-// [errors.ErrUnsupported], and nothing is changed. On systems other than Linux, PassCred makes no system
+// The error wraps the errno. If the kernel does not have the option, or if the socket is not a Unix socket
+// (since Linux 6.16), the error also matches [errors.ErrUnsupported], and nothing is changed. On systems other than Linux, PassCred makes no system
 // call and always returns such an error.
 func PassCred(sock int, on bool) error {
 	return sys.SetOption(int(toInt32(sock)), sys.OptionPassCred, on)
 }
 
 // PassPIDFD enables or disables the SO_PASSPIDFD option on the socket sock (Linux 6.5 and later). While the
-// option is on, the kernel adds a pidfd of the sender to each received message, for [Message].PIDFD.
+// option is on, the kernel adds a pidfd of the sender to each received message, for [Message].PIDFD, or one of
+// the process that a privileged sender names.
 // Otherwise PassPIDFD works like [PassCred].
 func PassPIDFD(sock int, on bool) error {
 	return sys.SetOption(int(toInt32(sock)), sys.OptionPassPIDFD, on)

@@ -151,7 +151,7 @@ func opError(op string, err error) error {
 // cause removes package net's wrapping, so that err can be wrapped again for another call.
 func cause(err error) error {
 	if op, ok := err.(*net.OpError); ok {
-		return op.Err
+		return sys.PollerError(op.Err)
 	}
 	return err
 }

@@ -19,9 +19,8 @@ import (
 // m.Buffers and its length in m.N, so that the conversation can continue.
 //
 // At the end of a stream or seqpacket connection the error is [io.EOF]. On a stream, Recv detects the end
-// only if m.Buffers is not empty. If e is invalid, or if e.Min is
-// more than len(m.FDs), the error wraps EINVAL, and nothing is received. Other errors are those of the
-// function Recv.
+// only if m.Buffers is not empty. If e is invalid, or if e.Min is more than len(m.FDs), the error wraps
+// EINVAL, and nothing is received. Other errors are those of the function Recv.
 func (e Expect) Recv(sock int, m *Message, flags int) error {
 	m.reset()
 	if err := e.check(); err != nil {

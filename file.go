@@ -19,12 +19,13 @@ import (
 //
 // On Linux, NewFile puts a file with O_NONBLOCK set into the poller if the file is a pipe, a socket of
 // AF_UNIX, AF_INET, AF_INET6, AF_NETLINK or AF_PACKET, an eventfd, a timerfd, a signalfd, an inotify
-// or fanotify descriptor, a userfaultfd, a pidfd, a terminal (/dev/tty, /dev/console or a pseudoterminal), an input
-// device (in /dev/input), or a TUN or TAP device that has an interface (TUNSETIFF). A Read then waits until the file is
-// ready, and a deadline or Close ends the wait. NewFile recognizes the seven kinds from eventfd to pidfd by their names
-// in
-// /proc. They stay out of the poller if /proc is not mounted. A userfaultfd reports an error to the poller until its
-// UFFDIO_API handshake, so call NewFile after that. On other systems only pipes and sockets enter the poller.
+// or fanotify descriptor, a userfaultfd, a pidfd, a terminal (/dev/tty, /dev/console or a pseudoterminal), an
+// input device (in /dev/input), or a TUN or TAP device that has an interface (TUNSETIFF). A Read then waits
+// until the file is ready, and a deadline or Close ends the wait. NewFile recognizes the seven kinds from
+// eventfd to pidfd by their names in /proc. They stay out of the poller if /proc is not mounted, and all files do
+// if the user's epoll watches are used up (the sysctl fs.epoll.max_user_watches). A userfaultfd reports an
+// error to the poller until its UFFDIO_API handshake, so call NewFile after that. On other systems only pipes
+// and sockets enter the poller.
 //
 // Terminals are an exception to the rule that no single received file can stop the process: a partner that
 // shares the terminal can stop it for five seconds at a time, and can repeat this indefinitely. An [Expect]

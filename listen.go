@@ -264,6 +264,9 @@ func (l *Listener) AcceptConn() (*Conn, error) {
 	}
 	for {
 		accepted, err := l.AcceptUnix()
+		if op, ok := err.(*net.OpError); ok {
+			op.Err = cause(op)
+		}
 		if err != nil {
 			return nil, err
 		}

@@ -132,7 +132,8 @@ func afterBind(err error) bool {
 	if errors.As(err, &call) {
 		return call.Syscall == "listen"
 	}
-	return sys.IsErrno(cause(err))
+	op, ok := err.(*net.OpError)
+	return ok && sys.IsErrno(op.Err)
 }
 
 // removeStale locks the directory of path, and removes the file if it is a socket file and no process has

@@ -515,6 +515,20 @@ var _ = Child("listen-chrooted", func(args []string) {
 	listenOnce(args[2:])
 })
 
+var _ = It("an error names the sysctl if the user's epoll watches are used up, and no socket file stays behind", func() {
+	CannotEmulate("the emulator has no seccomp filters")
+	RunChild(ChildCommand("no-epoll-watches", socketPath()))
+})
+
+var _ = Child("no-epoll-watches", func(args []string) {
+	both(scm.Pair("unix")) // starts the poller
+	runtime.LockOSThread()
+	Expect(deny(unix.SYS_EPOLL_CTL, unix.SECCOMP_RET_ERRNO|uint32(unix.ENOSPC))).To(Succeed())
+	_, err := scm.Listen(context.Background(), "unix", args[0])
+	Expect(err).To(And(opFails("listen", unix.ENOSPC), MatchError(HaveSuffix(" (sysctl fs.epoll.max_user_watches)"))))
+	Expect(args[0]).NotTo(BeAnExistingFile())
+})
+
 // deny takes the action of seccomp(2) for a system call of this thread.
 func deny(call, action uint32) error {
 	filter := []unix.SockFilter{

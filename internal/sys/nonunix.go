@@ -86,3 +86,5 @@ type unsupported string
 
 func (e unsupported) Error() string        { return string(e) }
 func (e unsupported) Is(target error) bool { return target == errors.ErrUnsupported }
+
+func PollerError(err error) error { return err }
