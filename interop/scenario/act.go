@@ -29,8 +29,8 @@ var ActForms = []ActForm{
 		"expects that exactly the listed status flags out of O_APPEND and O_NONBLOCK are set on B's descriptor `x`; `-` means neither"},
 	{"pending B", "ROLE",
 		"expects that B's socket has nothing left to receive, except end of file"},
-	{"blocked B", "ROLE",
-		"waits until B has read its command (`B>&`) and all its threads are asleep. If B answers instead, the case fails"},
+	{"blocked B", `ROLE( ms=VALUE)?`,
+		"waits until B has read its command (`B>&`) and all its threads are asleep. If B answers instead, the case fails. With `ms=300`, the runner looks again 300 ms later"},
 	{"settled B", "ROLE",
 		"waits until B has answered its command (`B>&`) or is blocked"},
 	{"limit B nofile=+2", "ROLE LIMIT",
@@ -75,7 +75,7 @@ type Act struct {
 	Verb  string
 	Role  Role   // the role that the act affects, or A if it affects a file
 	Name  string // the name of a file or an option
-	Value int64  // the offset, the value of the option, or the limit
+	Value int64  // the offset, the value of the option, the limit, or the time
 	Word  string // the argument of shutdown, kill and flags; for limit, "+" if it is relative or "-" to restore it
 }
 

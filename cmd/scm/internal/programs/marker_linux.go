@@ -137,5 +137,6 @@ func inspectError(pid int, err error) error {
 		return nil
 	}
 	why := cmp.Or(procfs.Refusal(pid), "the system forbids it")
-	return fmt.Errorf("cannot look at the descriptors of process %d (%s): %s; run scm as root: %w", pid, ProgramOf(pid), why, err)
+	return fmt.Errorf("cannot look at the descriptors of process %d (%s): %s; run scm as root: %w",
+		pid, ProgramOf(pid), why, err)
 }

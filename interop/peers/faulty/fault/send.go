@@ -5,6 +5,7 @@ package fault
 import (
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 
 	"github.com/scm-rights/scm/interop/peers/go/peer"
@@ -48,6 +49,11 @@ var sendFaults = map[string]Fault{
 			return s.inParts(m, m.Flags, func(m *peer.Message, n int) { m.Buffers = [][]byte{m.Buffers[0][n:]} })
 		},
 	},
+	"signed": {
+		What:   "attaches the credentials of the process that started it",
+		Checks: []scenario.Check{scenario.CheckAnswer},
+		send:   (*socket).signed,
+	},
 	"resume": {
 		What:   "continues a partial send at the beginning of the buffer in which it stopped",
 		Checks: []scenario.Check{scenario.CheckAnswer},
@@ -62,6 +68,12 @@ var sendFaults = map[string]Fault{
 			})
 		},
 	},
+}
+
+// signed sends with credentials that a process has taken from its parent. Only a privileged one may.
+func (s *socket) signed(m peer.Message) (int, error) {
+	cred := unix.UnixCredentials(&unix.Ucred{Pid: int32(os.Getppid()), Uid: uint32(os.Getuid()), Gid: uint32(os.Getgid())})
+	return s.sendControl(m, append(cred, rights(m.FDs)...))
 }
 
 // inParts sends repeatedly until the whole message is sent. After each partial send of n bytes, it calls rest
