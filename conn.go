@@ -54,8 +54,8 @@ type Conn struct {
 // *net.UnixConn has no NetConn method: pass the embedded connection, or give the struct the method.
 //
 // If c is or leads to a *Conn, the result has a Config of its own and shares everything else, including the
-// socket file that [ListenPacket] created. Closing either one removes the file, and calling
-// SetUnlinkOnClose on either one applies to both.
+// socket file that [ListenPacket] created. Closing either one removes the file, unless
+// SetUnlinkOnClose(false) was called on one of them.
 //
 // For any other connection, the error wraps [ErrNotUnix]. That includes a connection that NewConn would
 // have to unwrap and that has a HandshakeContext(context.Context) error method, such as a
@@ -409,13 +409,13 @@ func (c *Conn) Close() error {
 	return c.fail("close", removed)
 }
 
-func (c *Conn) socketFile() *socketFile { return c.file }
+func (c *Conn) socketFile() (*socketFile, any) { return c.file, c }
 
 // SetUnlinkOnClose sets whether Close removes the socket file that [ListenPacket] created. By default Close
 // removes it, unless SendConn has sent the socket.
 func (c *Conn) SetUnlinkOnClose(unlink bool) {
 	if c != nil {
-		c.file.keep(!unlink)
+		c.file.keep(c, !unlink)
 	}
 }
 

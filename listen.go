@@ -18,8 +18,7 @@ type Listener struct {
 	*net.UnixListener
 	addr   *net.UnixAddr
 	config Config
-	file   *socketFile // created by Listen, and shared with Listeners that NewListener returned for this one
-	found  fs.FileInfo // without file: what the path led to when NewListener was called, or nil
+	file   *socketFile // shared with Listeners that NewListener returned for this one
 }
 
 // NewListener borrows l's socket: the Listener and l are the same socket. Nothing is duplicated. Closing
@@ -35,7 +34,7 @@ type Listener struct {
 // the *net.UnixListener, which decides whether Close removes the path. But Close of the Listener leaves a
 // file that has replaced the one that was there when NewListener was called. If l is a *Listener, the result has
 // a Config of its own and shares everything else, including the socket file that Listen created. Closing
-// either one removes the file, and calling SetUnlinkOnClose on either one applies to both.
+// either one removes the file, unless SetUnlinkOnClose(false) was called on one of them.
 //
 // Other errors wrap [os.ErrInvalid] if l is nil, [net.ErrClosed], or an errno.
 func NewListener(l net.Listener) (*Listener, error) { return Config{}.NewListener(l) }
@@ -62,7 +61,7 @@ func (config Config) newListener(l net.Listener) (*Listener, error) {
 	case *net.UnixListener:
 		made.UnixListener = l
 	case *Listener:
-		made.UnixListener, made.addr, made.file, made.found = l.UnixListener, l.addr, l.file, l.found
+		made.UnixListener, made.addr, made.file = l.UnixListener, l.addr, l.file
 	default:
 		return nil, fmt.Errorf("%w: a %T", ErrNotUnix, l)
 	}
@@ -75,7 +74,8 @@ func (config Config) newListener(l net.Listener) (*Listener, error) {
 	}
 	if made.addr == nil {
 		made.addr = wholeAddr(made.UnixListener, made.UnixListener.Addr())
-		made.found, _ = os.Lstat(made.addr.Name)
+		found, _ := os.Lstat(made.addr.Name)
+		made.file = &socketFile{info: found, theirs: made.UnixListener, keepers: map[any]bool{}}
 	}
 	return made, nil
 }
@@ -129,7 +129,7 @@ func (config Config) Listen(ctx context.Context, network, addr string) (*Listene
 	if addr != "" {
 		at = unixAddr(network, addr)
 	}
-	return &Listener{l, at, config, file, nil}, nil
+	return &Listener{l, at, config, file}, nil
 }
 
 // ListenPacket creates a named datagram socket, as [net.ListenConfig] does. network is "unixgram".
@@ -310,7 +310,7 @@ func (l *Listener) Close() error {
 		return opError("close", err)
 	}
 	removed := l.file.remove()
-	if l.file == nil && l.isReplaced() {
+	if l.file != nil && l.file.theirs != nil && l.isReplaced() {
 		unlinkOnClose(l.UnixListener, false) // package net would remove the file of another socket
 	}
 	if err := l.UnixListener.Close(); err != nil {
@@ -325,7 +325,7 @@ func (l *Listener) Close() error {
 // isReplaced reports whether the path leads to another file than it did when NewListener was called.
 func (l *Listener) isReplaced() bool {
 	now, err := os.Lstat(l.addr.Name)
-	return err == nil && !os.SameFile(now, l.found)
+	return err == nil && !os.SameFile(now, l.file.info)
 }
 
 // hasSocket returns an error if itself is a struct literal without a UnixListener. It accepts a struct that embeds one.
@@ -351,17 +351,14 @@ func (l *Listener) usable() error {
 // NewListener was given. Unlike package net, it does not end an abstract name at its first 0 byte.
 func (l *Listener) Addr() net.Addr { return l.addr }
 
-func (l *Listener) socketFile() *socketFile { return l.file }
+func (l *Listener) socketFile() (*socketFile, any) { return l.file, l }
 
 // SetUnlinkOnClose sets whether Close removes the socket file. If Listen created the file, Close removes it
 // by default, unless SendListener has sent the socket. On a Listener without a socket file of its own,
-// SetUnlinkOnClose calls [net.UnixListener.SetUnlinkOnClose].
+// SetUnlinkOnClose calls [net.UnixListener.SetUnlinkOnClose]. If several Listeners share the socket, because
+// NewListener returned them, each has a setting of its own, and the file stays if one of them keeps it.
 func (l *Listener) SetUnlinkOnClose(unlink bool) {
-	switch {
-	case l == nil || l.UnixListener == nil:
-	case l.file == nil:
-		unlinkOnClose(l.UnixListener, unlink)
-	default:
-		l.file.keep(!unlink)
+	if l != nil {
+		l.file.keep(l, !unlink)
 	}
 }

@@ -45,10 +45,10 @@ func startSend(socket syscall.Conn) (end func(sent bool)) {
 		return func(bool) {}
 	}
 	// a Conn, a Listener, or a struct that embeds one
-	if own, ok := socket.(interface{ socketFile() *socketFile }); ok {
-		if file := own.socketFile(); file != nil {
+	if own, ok := socket.(interface{ socketFile() (*socketFile, any) }); ok {
+		if file, owner := own.socketFile(); file != nil && file.theirs == nil {
 			file.startSend()
-			return file.endSend
+			return func(sent bool) { file.endSend(owner, sent) }
 		}
 	}
 	unlinkOnClose(socket, false)

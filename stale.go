@@ -28,10 +28,11 @@ type socketFile struct {
 	socket syscall.RawConn
 	names  []string // at first, each of them leads to the file or to none
 	info   fs.FileInfo
+	theirs *net.UnixListener // which removes the file itself, or nil
 
 	mu      sync.Mutex
-	kept    bool
-	sends   int // calls that send the socket
+	keepers map[any]bool // the Conns and Listeners of the socket that leave the file in place
+	sends   int          // calls that send the socket
 	removed bool
 }
 
@@ -49,7 +50,7 @@ func newSocketFile(path string, s netSocket) (*socketFile, error) {
 	if info.Mode().Type() != fs.ModeSocket {
 		return nil, errReplaced
 	}
-	return &socketFile{socket: raw, names: names(path), info: info}, nil
+	return &socketFile{socket: raw, names: names(path), info: info, keepers: map[any]bool{}}, nil
 }
 
 // names returns path and, if it is relative, the absolute path, which still leads to the file after the
@@ -74,12 +75,19 @@ func (f *socketFile) setMode(mode fs.FileMode) error {
 	return sys.ChmodSocket(f.names[0], f.info, uint32(mode))
 }
 
-// keep sets whether remove leaves the file in place.
-func (f *socketFile) keep(kept bool) {
-	if f != nil {
-		f.mu.Lock()
-		defer f.mu.Unlock()
-		f.kept = kept
+// keep sets whether owner, a Conn or Listener of the socket, leaves the file in place. If one of them does, it stays.
+func (f *socketFile) keep(owner any, kept bool) {
+	if f == nil {
+		return
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.keepers[owner] = true
+	if !kept {
+		delete(f.keepers, owner)
+	}
+	if f.theirs != nil {
+		unlinkOnClose(f.theirs, len(f.keepers) == 0)
 	}
 }
 
@@ -90,23 +98,25 @@ func (f *socketFile) startSend() {
 	f.sends++
 }
 
-func (f *socketFile) endSend(sent bool) {
+func (f *socketFile) endSend(owner any, sent bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.sends--
-	f.kept = f.kept || sent
+	if sent {
+		f.keepers[owner] = true
+	}
 }
 
 // remove removes the file once, unless another file has replaced it. If the socket is closed, remove leaves
 // the file, because a newer socket's file can have the same inode number. Package net would remove the file
 // by name, even if it now belongs to a newer socket.
 func (f *socketFile) remove() error {
-	if f == nil {
+	if f == nil || f.theirs != nil {
 		return nil
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.kept || f.sends > 0 || f.removed {
+	if len(f.keepers) > 0 || f.sends > 0 || f.removed {
 		return nil
 	}
 	err := sys.Control(f.socket, func(int) (err error) { // the socket stays open during the call
