@@ -88,10 +88,11 @@
 // time in milliseconds that it takes to become ready, and unit is its INVOCATION_ID. The predecessor chooses
 // one of these versions. So far, 1 is the only one. In sockets, generation is the number of processes that have
 // served, including the predecessor. Each element of sockets has a name, a network, an
-// address, and created, which is true if the predecessor or a process before it created the socket. The first
-// descriptors of the message belong to these elements, in order. For a file that was passed to
-// [Process.Keep], network is absent. The element ":control" is the Unix socket itself. The element ":life" is
-// the read end of a pipe. If more is true, another message of type sockets follows.
+// address, and created, which is true if package handover created the socket, in the predecessor or a
+// process before it, so that it removes the socket's file. The first descriptors of the message belong to
+// these elements, in order. For a file that was passed to [Process.Keep], network is absent. The element
+// ":control" is the Unix socket itself. The element ":life" is the read end of a pipe. If more is true,
+// another message of type sockets follows.
 //
 // After receiving go, the successor may send going and then serve. When the predecessor receives going, it is
 // replaced. Either process may send abort, with a reason, instead of any other message. It then closes the
@@ -154,7 +155,9 @@ type Config struct {
 	// If Listen is not nil, Process.Listen calls it to create the sockets that it has not received, for
 	// example to set socket options or a file mode. Otherwise, Process.Listen uses scm.Listen for Unix
 	// sockets, which replaces a stale file, and net.ListenConfig for others. The listener must have a
-	// SyscallConn method.
+	// SyscallConn method. If it has a method SetUnlinkOnClose, SetUnlinkOnClose(false) is called when a successor
+	// or the service manager receives the socket. From then on, no process removes the socket file, even if the
+	// successor fails.
 	Listen func(ctx context.Context, network, address string) (net.Listener, error)
 
 	// If PIDFile is not empty, this file contains the ID of the process that serves. A successor writes it when

@@ -174,6 +174,17 @@ func replaces(t *testing.T, p *Process) *Process {
 	return next
 }
 
+// fails lets another Process begin to take over from p, and close.
+func fails(t *testing.T, p *Process) {
+	t.Helper()
+	_ = start(t, Config{}, p.path).Close()
+	eventually(t, "the attempt has failed", func() bool {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		return p.current == nil
+	})
+}
+
 // inBackground returns what f will return.
 func inBackground(f func() error) chan error {
 	done := make(chan error, 1)
@@ -578,13 +589,8 @@ func TestSocketFiles(t *testing.T) {
 		exists(true, p.path, web, managers)
 		p, closes = next, nextCloses
 	}
-	_ = start(t, Config{}, p.path).Close() // without Ready: its predecessor continues
+	fails(t, p)
 	exists(true, p.path, web, managers)
-	eventually(t, "the attempt has failed", func() bool {
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		return p.current == nil
-	})
 	closes()
 	exists(false, web)
 	_ = p.Close()

@@ -21,6 +21,7 @@ import (
 type passed struct {
 	socket
 	conn            syscall.Conn // an *os.File until Listen or ListenPacket makes a socket of it
+	own             any          // conn, or a Listener or Conn for it with a SetUnlinkOnClose of its own
 	fromPredecessor bool         // not from the service manager
 	kept            bool         // the service manager has it too
 }
@@ -41,11 +42,11 @@ func (s passed) isClosed() bool {
 	return withFD(s.conn, func(int) error { return nil }) != nil
 }
 
-// unlink sets whether closing the socket removes its file. The file is never removed if none of the server's processes
-// created it, or if the service manager keeps the socket.
+// unlink sets whether closing the socket removes its file, if the program has not turned that off. Without Created, the
+// file is not removed: what the program wants cannot be asked, and it is not turned on again.
 func (s passed) unlink(on bool) {
-	if l, ok := s.conn.(interface{ SetUnlinkOnClose(bool) }); ok {
-		l.SetUnlinkOnClose(on && s.Created && !s.kept)
+	if l, ok := s.own.(interface{ SetUnlinkOnClose(bool) }); ok && (!on || s.Created && !s.kept) {
+		l.SetUnlinkOnClose(on)
 	}
 }
 
@@ -61,8 +62,9 @@ func (s passed) unlink(on bool) {
 // because a received socket uses the port, the error says so.
 //
 // For a Unix socket, the listener is a [*scm.Listener], unless Config.Listen created it. Listen makes a
-// relative path absolute. Closing the listener removes the socket's file only if one of the server's
-// processes created it, and not while a successor or the service manager has the socket.
+// relative path absolute. Closing the listener removes the socket's file only if Listen created it without
+// Config.Listen, in this process or an earlier one, and not while a successor or the service manager has
+// the socket. SetUnlinkOnClose(false) leaves the file in any case. Each process must call it.
 //
 // The name must consist of 1 to 255 printable ASCII characters other than a colon. Otherwise, the error wraps
 // [os.ErrInvalid]. If this process already uses a socket or file with this name, the error wraps
@@ -87,7 +89,7 @@ func (p *Process) Listen(ctx context.Context, name, network, address string) (ne
 			return new(net.ListenConfig).Listen(ctx, network, address)
 		}
 	}
-	return obtain(ctx, p, socket{Name: name, Network: network, Address: address}, open, create)
+	return obtain(ctx, p, socket{name, network, address, p.config.Listen == nil}, open, create)
 }
 
 // ListenPacket is like [Process.Listen], but for packets. It does not use Config.Listen. Until the
@@ -111,7 +113,7 @@ func (p *Process) ListenPacket(ctx context.Context, name, network, address strin
 		}
 		return new(net.ListenConfig).ListenPacket(ctx, network, address)
 	}
-	return obtain(ctx, p, socket{Name: name, Network: network, Address: address}, open, create)
+	return obtain(ctx, p, socket{name, network, address, true}, open, create)
 }
 
 // isListening reports whether a socket is listening, or true on a system that does not say.
@@ -149,8 +151,9 @@ func obtain[T io.Closer](ctx context.Context, p *Process, want socket, open func
 	if !found && p.hasReceived() {
 		l, created, found = claim(p, want, want.resolve(ctx), open)
 	}
-	want.Created = created || !found
-	if !found {
+	if found {
+		want.Created = created
+	} else {
 		if l, err = create(ctx, want.Network, want.Address); err != nil {
 			return none, p.explain(want, err)
 		}
@@ -164,7 +167,7 @@ func obtain[T io.Closer](ctx context.Context, p *Process, want socket, open func
 	if err != nil {
 		err = fmt.Errorf("cannot pass a %T: it provides no descriptor: %w", l, err)
 	} else {
-		err = p.offer(want, s)
+		err = p.offer(want, s, found)
 	}
 	if err != nil {
 		_ = l.Close()
@@ -196,15 +199,25 @@ func (p *Process) isFree(name string) error {
 	return nil
 }
 
-// offer makes a socket or file available to successors.
-func (p *Process) offer(s socket, conn syscall.Conn) error {
+// offer makes a socket or file available to successors. If it was received, closing it leaves its file until Ready.
+func (p *Process) offer(s socket, conn syscall.Conn, received bool) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if err := p.isFree(s.Name); err != nil {
 		return err
 	}
 	p.offered = slices.DeleteFunc(p.offered, func(o passed) bool { return o.Name == s.Name })
-	p.offered = append(p.offered, passed{socket: s, conn: conn})
+	o := passed{socket: s, conn: conn, own: conn}
+	switch c := conn.(type) {
+	case *scm.Listener:
+		o.own, _ = scm.NewListener(c)
+	case *scm.Conn:
+		o.own, _ = scm.NewConn(c)
+	}
+	if received {
+		o.unlink(false)
+	}
+	p.offered = append(p.offered, o)
 	return nil
 }
 
@@ -350,5 +363,5 @@ func (p *Process) Keep(name string, f *os.File) (err error) {
 	if f == nil {
 		return fmt.Errorf("no file for the name %q: %w", name, os.ErrInvalid)
 	}
-	return p.offer(socket{Name: name}, f)
+	return p.offer(socket{Name: name}, f, false)
 }

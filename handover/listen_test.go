@@ -5,7 +5,11 @@ package handover
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io"
 	"net"
+	"os"
+	"strings"
 	"sync/atomic"
 	"testing"
 )
@@ -53,5 +57,76 @@ func TestListenResolvesNamesWithItsContext(t *testing.T) {
 	_, err := d.Listen(ctx, "web", "tcp", "host.test:"+port)
 	if !errors.Is(err, context.Canceled) || !own.Load() {
 		t.Errorf("%v; asked %d times, with the context of Listen: %v", err, asked.Load(), own.Load())
+	}
+}
+
+// The program decides whether a socket's file stays, in each process. It cannot remove what another process needs.
+func TestSetUnlinkOnClose(t *testing.T) {
+	type owner interface {
+		io.Closer
+		SetUnlinkOnClose(bool)
+	}
+	open := func(p *Process, network string) owner {
+		if network == "unix" {
+			return listen(t, p, "web", network, p.path+".web").(owner)
+		}
+		c := must(p.ListenPacket(patient(t), "web", network, p.path+".web"))
+		t.Cleanup(func() { _ = c.Close() })
+		return c.(owner)
+	}
+	stays := func(what any, p *Process, l owner) {
+		t.Helper()
+		_ = l.Close()
+		if _, err := os.Lstat(p.path + ".web"); err != nil {
+			t.Errorf("%v: %v", what, err)
+		}
+	}
+	launched := func(_ context.Context, network, address string) (net.Listener, error) { // a socket that a launcher has
+		l := must(net.Listen(network, address)).(*net.UnixListener)
+		t.Cleanup(func() { _ = l.Close() })
+		f := must(l.File())
+		defer f.Close()
+		return net.FileListener(f)
+	}
+	for _, c := range []struct {
+		what, network string
+		listen        func(context.Context, string, string) (net.Listener, error)
+	}{
+		{"Listen", "unix", nil}, {"ListenPacket", "unixgram", nil},
+		{"Config.Listen, net", "unix", new(net.ListenConfig).Listen}, {"Config.Listen, launcher", "unix", launched},
+	} {
+		for n := range 2 {
+			path := socketPath(t)
+			var p *Process
+			var l owner
+			for range n + 1 {
+				p = start(t, Config{Listen: c.listen}, path)
+				l = open(p, c.network)
+				if !strings.HasSuffix(c.what, "launcher") {
+					l.SetUnlinkOnClose(false)
+				}
+				ready(t, p)
+			}
+			fails(t, p)
+			stays(fmt.Sprint(c.what, ", generation ", n+1), p, l)
+		}
+	}
+
+	a := start(t, Config{}, socketPath(t))
+	l := open(a, "unix")
+	ready(t, a)
+	b := start(t, Config{}, a.path)
+	early := open(b, "unix")
+	early.SetUnlinkOnClose(true)
+	stays("before Ready", b, early)
+	l.SetUnlinkOnClose(true)
+	stays("while a successor has it", a, l)
+
+	p := start(t, Config{Listen: new(net.ListenConfig).Listen}, socketPath(t))
+	l = open(p, "unix")
+	ready(t, p)
+	_ = l.Close()
+	if _, err := os.Lstat(p.path + ".web"); err == nil {
+		t.Error("Config.Listen: the file stays, although no successor has received the socket")
 	}
 }

@@ -270,7 +270,7 @@ func (p *Process) setControl(control *scm.Listener) {
 	p.control = control
 	// If the path was too long for the kernel, its address is another path.
 	s := socket{Name: controlName, Network: "unix", Created: control.Addr().String() == p.path}
-	p.offered = slices.Insert(p.offered, 0, passed{socket: s, conn: control})
+	p.offered = slices.Insert(p.offered, 0, passed{socket: s, conn: control, own: control})
 }
 
 // waitForDeath returns nil if the predecessor has died while it offered its sockets to this process.
