@@ -327,12 +327,16 @@ var _ = DescribeTableSubtree("on", func(typ int) {
 	for _, n := range []int{0, 1, 2, scm.MaxFDs} {
 		It("Send and Recv pass credentials with "+Count(n, "descriptor"), func() {
 			f.option(unix.SO_PASSCRED, 1)
-			sent, cred := f.files(n), self()
+			sent, claimed := f.files(n), self()
+			if os.Geteuid() == 0 { // and can claim to be a user and group with different IDs
+				claimed.UID, claimed.GID = claimed.UID+1, claimed.GID+2
+			}
 			for _, unpadded := range []bool{false, true} {
+				cred := claimed
 				m := scm.Message{Buffers: [][]byte{[]byte("x")}, FDs: sent, Cred: &cred, Unpadded: unpadded}
 				Expect(scm.Send(f.a, &m, 0)).To(Succeed())
-				Expect(cred).To(Equal(self()), "Send wrote to them")
-				Expect(f.credentials(n, sent...)).To(Equal(self()))
+				Expect(cred).To(Equal(claimed), "Send wrote to them")
+				Expect(f.credentials(n, sent...)).To(Equal(claimed))
 			}
 		})
 	}
@@ -547,6 +551,10 @@ var _ = DescribeTableSubtree("on", func(typ int) {
 		}
 	})
 
+	It("Recv returns a pidfd that is descriptor 0", func() {
+		RunChild(ChildCommand("pidfd-0", strconv.Itoa(typ)))
+	})
+
 	It("Send ignores the PIDFD field", func() {
 		pidfd := -7
 		m := scm.Message{Buffers: [][]byte{[]byte("x")}, PIDFD: &pidfd}
@@ -564,6 +572,19 @@ var _ = DescribeTableSubtree("on", func(typ int) {
 		})).To(BeZero())
 	})
 }, everyType)
+
+var _ = Child("pidfd-0", func(args []string) {
+	f := newFixture(ok(strconv.Atoi(args[0])))
+	Expect(scm.PassPIDFD(f.b, true)).To(Succeed())
+	f.sends("x")
+	scm.CloseFDs(0)
+	pidfd := -7
+	m := scm.Message{Buffers: [][]byte{make([]byte, 1)}, PIDFD: &pidfd}
+	Expect(scm.Recv(f.b, &m, 0)).To(Succeed())
+	Expect(pidfd).To(BeZero())
+	m.CloseFDs()
+	Expect(fdtest.IsOpen(0)).To(BeFalse())
+})
 
 var _ = It("Recv reports the user and group of a sender outside the PID namespace, and PID 0", func() {
 	f := connect(unix.SOCK_STREAM)

@@ -67,7 +67,7 @@ var _ = DescribeTableSubtree("on", func(typ int) {
 		f.receives(8, 4, 0, "hello", 0)
 	})
 
-	for _, n := range []int{1, 2, 3, 4, 63, 64, 127, 128, 252, scm.MaxFDs} {
+	for _, n := range []int{1, 2, 3, 4, 8, 9, 63, 64, 127, 128, 252, scm.MaxFDs} {
 		It("Send and Recv pass "+Count(n, "descriptor")+" in order", func() {
 			sent := f.files(n)
 			f.sends("x", sent...)

@@ -529,6 +529,22 @@ var _ = Child("no-epoll-watches", func(args []string) {
 	Expect(args[0]).NotTo(BeAnExistingFile())
 })
 
+var _ = It("AcceptConn closes a connection from which it cannot make a Conn", func() {
+	CannotEmulate("the emulator has no seccomp filters")
+	RunChild(ChildCommand("accept-fails", socketPath()))
+})
+
+var _ = Child("accept-fails", func(args []string) {
+	l := ok(scm.Listen(context.Background(), "unix", args[0]))
+	c := ok(scm.Dial(context.Background(), "unix", args[0]))
+	before := fdtest.Take()
+	runtime.LockOSThread()
+	Expect(deny(unix.SYS_GETSOCKOPT, unix.SECCOMP_RET_ERRNO|uint32(unix.ENOBUFS))).To(Succeed())
+	Expect(Second(l.AcceptConn())).To(opFails("accept", unix.ENOBUFS))
+	Expect(before.NewSince()).To(BeEmpty())
+	runtime.KeepAlive(c)
+})
+
 // deny takes the action of seccomp(2) for a system call of this thread.
 func deny(call, action uint32) error {
 	filter := []unix.SockFilter{

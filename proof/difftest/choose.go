@@ -305,7 +305,7 @@ func (c *chooser) credentials() *msg.Cred {
 	cred := oneOf(c, []msg.Cred{
 		own,
 		{PID: 1},
-		{PID: own.PID, UID: own.UID + 1, GID: own.GID},
+		{PID: own.PID, UID: own.UID + 1, GID: own.GID + 2},
 		{PID: own.PID, UID: own.UID, GID: math.MaxUint32},
 		{PID: math.MaxInt32},
 		{PID: -1, UID: math.MaxUint32, GID: math.MaxUint32},

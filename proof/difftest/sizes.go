@@ -57,6 +57,9 @@ func (l *layout) toSend(n, kind int) message {
 	}
 	if kind&2 != 0 {
 		m.cred = ownCredentials()
+		if m.cred.UID == 0 { // root can claim to be a user and group with different numbers
+			m.cred.UID, m.cred.GID = 1, 2
+		}
 	}
 	return m
 }
