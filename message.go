@@ -31,15 +31,16 @@ type Message struct {
 	// Cred is sent with the message. If it does not identify the sender, the kernel rejects it with
 	// EPERM, ESRCH or EINVAL. But a sender with CAP_SYS_ADMIN can name any process, and one with CAP_SETUID
 	// or CAP_SETGID any user or group. A receive stores what the sender claims, or else its credentials, in
-	// a non-nil Cred if the socket has SO_PASSCRED. If the message has no credentials, PID is 0 and UID and GID are -1. PID is also
-	// 0 if the sender is outside this process's PID namespace. For a message sent before SO_PASSCRED
-	// was set, Linux can report user 65534. At the end of a stream it reports root, so check N first.
+	// a non-nil Cred if the socket has SO_PASSCRED. If the message has no credentials, PID is 0 and UID and
+	// GID are -1. PID is also 0 if the sender is outside this process's PID namespace. For a message sent
+	// before SO_PASSCRED was set, Linux can report user 65534. At the end of a stream it reports root, so
+	// check N first.
 	Cred *Cred
 
 	// If PIDFD is not nil, a receive stores in it a descriptor for the sender's process, or for the one that
-	// it names in Cred, if the socket has SO_PASSPIDFD (Linux 6.5), and -1 otherwise. The caller must close the descriptor. If other
-	// descriptors took its space in the control buffer, PIDFD is set to -1, and MSG_CTRUNC is set. The
-	// process may have ended: see [PeerPIDFD]. Before Linux 6.17, if it has also been waited for, PIDFD is
+	// it names in Cred, if the socket has SO_PASSPIDFD (Linux 6.5), and -1 otherwise. The caller must close
+	// the descriptor. If other descriptors took its space in the control buffer, PIDFD is set to -1, and
+	// MSG_CTRUNC is set. The process may have ended: see [PeerPIDFD]. Before Linux 6.17, if it has also been waited for, PIDFD is
 	// set to -1 and MSG_CTRUNC is set. If PIDFD points to an element of FDs, or is the PIDFD of two messages
 	// in a batch, only one descriptor fits. The receive then closes the pidfd and sets MSG_CTRUNC.
 	PIDFD *int
