@@ -64,9 +64,9 @@
 //
 // Errors in sending notifications are logged and have no other effect. If the manager does not read them, Ready,
 // Upgrade and Close each wait for at most a second. The other notifications are sent later, in order, while
-// the process runs. Without NOTIFY_SOCKET, the package does none of this. Supervisors such as runit, s6 and supervisord start another process when their child exits,
-// which takes over from the successor. A container ends when its process 1 exits, so that process cannot be
-// replaced.
+// the process runs. Without NOTIFY_SOCKET, the package does none of this. Supervisors such as runit, s6 and
+// supervisord start another process when their child exits, which takes over from the successor. A container
+// ends when its process 1 exits, so that process cannot be replaced.
 //
 // # The protocol
 //

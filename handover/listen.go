@@ -249,7 +249,8 @@ func (want socket) resolve(ctx context.Context) (at netip.AddrPort) {
 	return at
 }
 
-// claim takes a socket with the wanted address, which resolves to at, from p.received. If at is zero, it compares strings.
+// claim takes a socket with the wanted address, which resolves to at, from p.received. If at is zero, claim compares
+// only strings.
 func claim[T io.Closer](p *Process, want socket, at netip.AddrPort, open func(*os.File) (T, error)) (l T, created, found bool) {
 	_, port, err := net.SplitHostPort(want.Address)
 	anyPort := err == nil && !isUnix(want.Network) && strings.Trim(port, "0") == ""
