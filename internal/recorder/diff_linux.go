@@ -57,10 +57,8 @@ func (d *Difference) Text() string {
 }
 
 // Name returns the name of the field without the message, control message or iovec that contains it.
-func (d *Difference) Name() string { return nameIn(d.Field) }
-
-func nameIn(field string) string {
-	parts := strings.Split(field, ", ")
+func (d *Difference) Name() string {
+	parts := strings.Split(d.Field, ", ")
 	return parts[len(parts)-1]
 }
 
@@ -98,8 +96,9 @@ func (d *Difference) Allowed(line string) bool {
 // and its result.
 func AnyValues(key string) bool {
 	_, field, _ := strings.Cut(strings.TrimSuffix(key, " on return"), ": ")
+	name := (&Difference{Field: field}).Name()
 	fields := slices.Concat(layout{{Name: "flags"}, {Name: "close-on-exec"}}, msghdr64, layouts[8].iovec)
-	return slices.ContainsFunc(fields, func(f Field) bool { return f.Name == nameIn(field) })
+	return slices.ContainsFunc(fields, func(f Field) bool { return f.Name == name })
 }
 
 // A Comparison determines how two records are compared. The zero value compares everything that
