@@ -1,6 +1,7 @@
 package sys
 
 import (
+	"errors"
 	"slices"
 	"testing"
 
@@ -35,22 +36,15 @@ func TestCloseAll(t *testing.T) {
 
 // With RLIMIT_NOFILE 0, F_DUPFD_CLOEXEC and poll(2) fail with EINVAL.
 func TestLimitOfZero(t *testing.T) {
-	a, b, err := Pair("unixgram")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer CloseAll([]int{a, b})
 	var limit unix.Rlimit
-	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
-		t.Fatal(err)
-	}
-	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Max: limit.Max}); err != nil {
-		t.Fatal(err)
-	}
+	a, b, err := Pair("unixgram")
+	err = errors.Join(err, unix.Getrlimit(unix.RLIMIT_NOFILE, &limit))
+	err = errors.Join(err, unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Max: limit.Max}))
 	writable, cause := Writable(int32(a)), TruncationCause(a, 0, 1)
-	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+	if err := errors.Join(err, unix.Setrlimit(unix.RLIMIT_NOFILE, &limit)); err != nil {
 		t.Fatal(err)
 	}
+	CloseAll([]int{a, b})
 	if !writable || cause != unix.EMFILE {
 		t.Errorf("got %v and %v, want true, so that a send pauses, and EMFILE", writable, cause)
 	}
