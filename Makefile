@@ -103,14 +103,14 @@ TESTED_MODULES = $(filter-out proof tools/%,$(MODULES:./%=%))
 # Prints why the go command is too old for the module $(1), and fails if it is not.
 too_old = { $(GO) -C $(1) list -m 2>&1 || true; } | grep -E 'requires go|toolchain'
 
-# With CI=true, proof-test runs these rules with all other tests of proof.
-HOUSE = $(if $(filter true,$(CI)),,house)
+# With CI=true, proof-test runs these with all other tests of proof.
+PROVED = $(if $(filter true,$(CI)),,house difftest)
 
 .PHONY: test test-partners test-parts test-cgo test-purego test-c test-modules
-test: setup-interop ## minutes: run the tests: Go on both backends, with partners in C and Rust, C plain and under sanitizers and valgrind, the rules of the house; print the totals
+test: setup-interop ## minutes: run the tests: Go on both backends, with partners in C and Rust, C plain and under sanitizers and valgrind, the rules of the house, both backends with the same random calls; print the totals
 	@tools/setup -n test
 	@echo "make test takes about five minutes, and is silent for up to two at a time"
-	$(call judged,test-partners test-parts $(HOUSE:%=check-%),cgo purego c $(TESTED_MODULES) $(HOUSE),-partners build/peers/partners.json)
+	$(call judged,test-partners test-parts $(PROVED:%=check-%),cgo purego c $(TESTED_MODULES) $(PROVED),-partners build/peers/partners.json)
 
 # These programs in C and Rust run the catalogue with package scm in both test-cgo and test-purego, which may run as a user
 # without compilers.
@@ -161,9 +161,9 @@ test-modules:
 # These packages take too long to run before every commit.
 LONG := cmd/scm|interop|interop/catalogue
 
-.PHONY: check check-lint check-go check-house check-c
-check: ## minutes: run the quick parts of lint and test, as before a commit: Go, the library on both backends, C, the rules of the house; print the totals
-	$(call judged,check-lint check-go check-house check-c,lint cgo purego house c,)
+.PHONY: check check-lint check-go check-house check-difftest check-c
+check: ## minutes: run the quick parts of lint and test, as before a commit: Go, the library on both backends, C, the rules of the house, both backends with the same random calls; print the totals
+	$(call judged,check-lint check-go check-house check-difftest check-c,lint cgo purego house difftest c,)
 
 # The linters and the rules of the house are in proof, which needs a newer Go than the library.
 check-lint:
@@ -180,6 +180,10 @@ check-go:
 check-house:
 	@if old=$$($(call too_old,proof)); then $(part) house skip "$$old"; exit; fi; \
 	$(part) house test -C proof ./repotest -ginkgo.label-filter=house
+
+check-difftest:
+	@if old=$$($(call too_old,proof)); then $(part) difftest skip "$$old"; exit; fi; \
+	$(call with_c,difftest) $(part) difftest test -C proof ./difftest
 
 check-c:
 	@$(call with_c,c) $(part) c run $(SUBMAKE) csrc -j2 -Oline test

@@ -3,9 +3,9 @@
 //
 //	gotest [-failed N] [-partners FILE] TITLE LOG…
 //
-// It prints the output of the packages that failed, the counts of each log, the failed tests, which peers in a list
-// were not built, and `N passed, N failed, N skipped`, with at least N failures. It fails unless each part ran and
-// nothing failed.
+// It prints the output of the packages that failed, the counts of each log, the failed tests, what could not run and
+// why, which peers in a list were not built, and `N passed, N failed, N skipped`, with at least N failures. It fails
+// unless each part ran and nothing failed.
 package main
 
 import (
@@ -32,6 +32,7 @@ func main() {
 type part struct {
 	passed, failed, skipped int
 	red                     []string // the failed tests
+	missing                 []string // what could not run, and why
 	output                  string   // of the packages that failed
 }
 
@@ -67,7 +68,10 @@ func count(text string) *part {
 			p.passed++
 		case word == "not" && strings.HasPrefix(name, "ok "):
 			p.fail(strings.TrimPrefix(heading+": "+name[3:], ": "))
-		case word == "skip" || word == "skip:":
+		case word == "skip:":
+			p.missing = append(p.missing, name)
+			p.skipped++
+		case word == "skip":
 			p.skipped++
 		case word == "#":
 			heading = name
@@ -135,6 +139,9 @@ func verdict(w io.Writer, title string, least int, partners string, logs []strin
 		total.passed, total.failed, total.skipped = total.passed+p.passed, total.failed+p.failed, total.skipped+p.skipped
 		for _, name := range p.red {
 			red += "failed: " + name + " (" + file + ")\n"
+		}
+		for _, name := range p.missing {
+			red += "not run: " + name + "\n"
 		}
 	}
 	if total.failed = max(total.failed, least); total.passed+total.failed == 0 {

@@ -123,7 +123,7 @@ func TestVerdict(t *testing.T) {
 	}{
 		{"green", []string{green, green}, 0, "2 passed, 0 failed, 0 skipped\n", true},
 		{"red", []string{green, red}, 0, "failed: p A (1.log)\n1 passed, 1 failed, 0 skipped\n", false},
-		{"a skipped part", []string{green, "x: skip x: old\nskip: x: old\nx: exit status 0\n"}, 0, "1 passed, 0 failed, 1 skipped\n", true},
+		{"a skipped part", []string{green, "x: skip x: old\nskip: x: old\nx: exit status 0\n"}, 0, "not run: x: old\n1 passed, 0 failed, 1 skipped\n", true},
 		{"a failure outside the parts", []string{green}, 2, "\n1 passed, 2 failed, 0 skipped\n", false},
 		{"nothing", nil, 0, "0 passed, 1 failed, 0 skipped\n", false},
 	} {
