@@ -89,17 +89,6 @@ var _ = Describe("on datagram sockets,", func() {
 			other := f.from(a, sent)
 			Expect(scm.Send(a, to(other, sent), 0)).To(Succeed())
 			Expect(f.from(b, sent)).To(Equal(name))
-
-			// The same with a batch.
-			in := slots(4)
-			for i := range in {
-				Expect(scm.Send(a, to(other), 0)).To(Succeed())
-				in[i].Addr = &net.UnixAddr{Name: "stale"}
-			}
-			Expect(scm.RecvBatch(b, in, 0)).To(Equal(len(in)))
-			for _, m := range in {
-				Expect(m.Addr.Name).To(Equal(name))
-			}
 		}
 	})
 
@@ -182,15 +171,10 @@ var _ = Describe("Message.Addr", func() {
 			Skip("there is no loopback: " + err.Error())
 		}
 		self := ok(unix.Getsockname(sock))
-		for range 2 {
-			if err := unix.Sendto(sock, []byte("x"), 0, self); err != nil {
-				Skip("there is no loopback: " + err.Error())
-			}
+		if err := unix.Sendto(sock, []byte("x"), 0, self); err != nil {
+			Skip("there is no loopback: " + err.Error())
 		}
 		Expect(f.from(sock)).To(BeEmpty())
-		ms := []scm.Message{{Buffers: [][]byte{make([]byte, 1)}, Addr: &net.UnixAddr{Name: "stale"}}}
-		Expect(scm.RecvBatch(sock, ms, 0)).To(Equal(1))
-		Expect(ms[0].Addr.Name).To(BeEmpty())
 	})
 
 	It("makes Send fail with EISCONN on a stream socket, and has no effect on a seqpacket socket", func() {

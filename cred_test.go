@@ -381,7 +381,6 @@ var _ = DescribeTableSubtree("on", func(typ int) {
 		} {
 			m := scm.Message{Buffers: [][]byte{[]byte("x")}, Cred: &cred}
 			failsWith(scm.Send(f.a, &m, 0), "sendmsg", unix.EINVAL)
-			Expect(scm.SendBatch(f.a, []scm.Message{m}, 0)).Error().To(failed("sendmmsg", unix.EINVAL))
 		}
 		isEmpty(f.b)
 	})
@@ -455,25 +454,15 @@ var _ = DescribeTableSubtree("on", func(typ int) {
 			Skip("there is no padding on this architecture")
 		}
 		sent := f.files(2)
-		for _, recv := range []func(m *scm.Message) error{
-			func(m *scm.Message) error { return scm.Recv(f.b, m, 0) },
-			func(m *scm.Message) error {
-				ms := []scm.Message{*m}
-				_, err := scm.RecvBatch(f.b, ms, 0)
-				*m = ms[0]
-				return err
-			},
-		} {
-			f.sends("x", sent...)
-			pidfd := -7
-			fds := []int{-7, -7} // of which the message gets one
-			m := scm.Message{Buffers: [][]byte{make([]byte, 1)}, FDs: fds[:1], PIDFD: &pidfd}
-			Expect(recv(&m)).To(Succeed())
-			Expect([]int{m.N, m.Flags, fds[1]}).To(Equal([]int{1, unix.MSG_CTRUNC, -7}))
-			f.receivedSame(m.FDs[:m.NFD], sent[0])
-			Expect(pidOf(pidfd)).To(Equal(strconv.Itoa(os.Getpid())))
-			Expect(unix.Close(pidfd)).To(Succeed())
-		}
+		f.sends("x", sent...)
+		pidfd := -7
+		fds := []int{-7, -7} // of which the message gets one
+		m := scm.Message{Buffers: [][]byte{make([]byte, 1)}, FDs: fds[:1], PIDFD: &pidfd}
+		Expect(scm.Recv(f.b, &m, 0)).To(Succeed())
+		Expect([]int{m.N, m.Flags, fds[1]}).To(Equal([]int{1, unix.MSG_CTRUNC, -7}))
+		f.receivedSame(m.FDs[:m.NFD], sent[0])
+		Expect(pidOf(pidfd)).To(Equal(strconv.Itoa(os.Getpid())))
+		Expect(unix.Close(pidfd)).To(Succeed())
 	})
 
 	It("Recv closes the pidfd if the PIDFD field points to a received descriptor in FDs", func() {
@@ -493,40 +482,6 @@ var _ = DescribeTableSubtree("on", func(typ int) {
 		Expect(pidOf(m.FDs[2])).To(Equal(strconv.Itoa(os.Getpid())))
 		m.CloseFDs()
 	})
-
-	for name, places := range map[string]func(ms []scm.Message) (first, second *int){
-		"one of two pidfds if the PIDFD fields of both messages are the same pointer":            func([]scm.Message) (first, second *int) { p := new(int); return p, p },
-		"both pidfds if each PIDFD field points to a descriptor in the FDs of its own message":   func(ms []scm.Message) (first, second *int) { return &ms[0].FDs[0], &ms[1].FDs[1] },
-		"both pidfds if each PIDFD field points to a descriptor in the FDs of the other message": func(ms []scm.Message) (first, second *int) { return &ms[1].FDs[0], &ms[0].FDs[1] },
-	} {
-		It("RecvBatch closes "+name, func() {
-			sent := f.files(2)
-			ms := make([]scm.Message, 2)
-			for i := range ms {
-				f.sends("x", sent...)
-				ms[i] = scm.Message{Buffers: [][]byte{make([]byte, 1)}, FDs: make([]int, 2)}
-			}
-			first, second := places(ms)
-			ms[0].PIDFD, ms[1].PIDFD = first, second
-			Expect(scm.RecvBatch(f.b, ms, 0)).To(Equal(2))
-			kept := 0
-			for i := range ms {
-				f.receivedSame(ms[i].FDs[:ms[i].NFD], sent...)
-				if ms[i].Flags == 0 {
-					kept++
-					Expect(pidOf(*ms[i].PIDFD)).To(Equal(strconv.Itoa(os.Getpid())))
-					Expect(unix.Close(*ms[i].PIDFD)).To(Succeed())
-				} else {
-					Expect(ms[i].Flags).To(Equal(unix.MSG_CTRUNC))
-				}
-			}
-			if first == second {
-				Expect(kept).To(Equal(1))
-			} else {
-				Expect(kept).To(BeZero())
-			}
-		})
-	}
 
 	It("Recv returns a pidfd of the sender, or -1 while PassPIDFD is off and after an error", func() {
 		sent := f.files(2)

@@ -696,24 +696,6 @@ var _ = DescribeTableSubtree("on", func(typ int) {
 		}
 	})
 
-	It("RecvBatch stops at a message whose buffer the kernel cannot write to, and leaves none of its descriptors open", func() {
-		pidfds := []int{-7, -7, -7}
-		ms := make([]scm.Message, len(pidfds))
-		for i := range ms {
-			ms[i] = scm.Message{Buffers: [][]byte{make([]byte, 1)}, FDs: make([]int, 1), PIDFD: &pidfds[i]}
-		}
-		ms[1].Buffers[0] = nowhere
-		Expect(scm.RecvBatch(f.b, ms, 0)).To(Equal(1))
-		Expect(ms[0].NFD).To(Equal(1))
-		Expect(unix.Close(ms[0].FDs[0])).To(Succeed())
-		Expect(unix.Close(pidfds[0])).To(Succeed())
-		Expect(ms[1].NFD + ms[2].NFD).To(Equal(0))
-		Expect(pidfds[1:]).To(Equal([]int{-1, -1}))
-
-		Expect(scm.RecvBatch(f.b, ms[1:], 0)).Error().To(failed("recvmmsg", unix.EFAULT))
-		Expect(pidfds[1:]).To(Equal([]int{-1, -1}))
-	})
-
 	It("receives on a Conn fail with EFAULT, and leave no descriptor open, if the kernel cannot write to the buffer", func() {
 		c := ok(scm.NewConnFD(copies(f.b)[0]))
 		defer func() { Expect(c.Close()).To(Succeed()) }()

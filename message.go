@@ -40,9 +40,9 @@ type Message struct {
 	// If PIDFD is not nil, a receive stores in it a descriptor for the sender's process, or for the one that
 	// it names in Cred, if the socket has SO_PASSPIDFD (Linux 6.5), and -1 otherwise. The caller must close
 	// the descriptor. If other descriptors took its space in the control buffer, PIDFD is set to -1, and
-	// MSG_CTRUNC is set. The process may have ended: see [PeerPIDFD]. Before Linux 6.17, if it has also been waited for, PIDFD is
-	// set to -1 and MSG_CTRUNC is set. If PIDFD points to an element of FDs, or is the PIDFD of two messages
-	// in a batch, only one descriptor fits. The receive then closes the pidfd and sets MSG_CTRUNC.
+	// MSG_CTRUNC is set. The process may have ended: see [PeerPIDFD]. Before Linux 6.17, if it has also been
+	// waited for, PIDFD is set to -1 and MSG_CTRUNC is set. If PIDFD points to an element of FDs that receives
+	// a descriptor, the receive closes the pidfd and sets MSG_CTRUNC.
 	PIDFD *int
 
 	// Unpadded makes a send set msg_controllen to CMSG_LEN instead of CMSG_SPACE, as some programs do.
@@ -109,7 +109,10 @@ type Cred struct {
 // On a stream, pass at least one byte: with an empty payload Linux sends nothing, loses the descriptors and
 // reports success. Datagram and seqpacket sockets deliver an empty message. If sock is not an AF_UNIX
 // socket, the kernel sends the bytes and drops the descriptors. Pass MSG_NOSIGNAL if SIGPIPE would end the
-// program. With cgo, more than 64 buffers need about 40 KiB of C stack: see [SendBatch].
+// program.
+//
+// With cgo, more than 64 buffers need about 40 KiB of C stack. Threads that Go starts have that much, unless
+// ulimit -s is lower. The stack of a C thread that calls Go must be that large too.
 //
 // If Send returns an error, nothing was sent. The error is ErrTooManyFDs, ErrTooManyBuffers, or one that
 // wraps the errno: EBADF, EPIPE, EAGAIN, EINTR, EMSGSIZE, ETOOMANYREFS, EINVAL for an address that is too
@@ -231,7 +234,7 @@ func (m *Message) reset() {
 type parts struct {
 	name  [msg.NameBytes]byte
 	cred  msg.Cred
-	pidfd int // for *m.PIDFD, until all descriptors of the call are stored in their FDs
+	pidfd int // for *m.PIDFD, until the descriptors are stored in FDs
 }
 
 // outgoing returns the address and the credentials of m in the form that the backends send.
@@ -266,7 +269,7 @@ func (p *parts) incoming(m *Message) (name []byte, cred *msg.Cred, pidfd *int) {
 }
 
 // received stores the received address, credentials and pidfd in m. It must be called after the descriptors
-// of all messages of the call have been stored in their FDs.
+// have been stored in FDs.
 func (p *parts) received(m *Message, in *msg.Message) {
 	if m.Addr != nil {
 		m.Addr.Name = sys.AddrName(p.name[:min(in.NameLen, len(p.name))])
@@ -277,7 +280,7 @@ func (p *parts) received(m *Message, in *msg.Message) {
 	if m.PIDFD == nil || p.pidfd < 0 {
 		return
 	}
-	if *m.PIDFD >= 0 { // it is another descriptor of the call, which must not be lost
+	if *m.PIDFD >= 0 { // it is another descriptor of the message, which must not be lost
 		sys.Close(p.pidfd)
 		m.Flags |= sys.ControlTruncated
 		return

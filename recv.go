@@ -24,21 +24,6 @@ func recvOne(sock int32, m *msg.Message, flags int) (err error) {
 	return err
 }
 
-func recvMany(sock int32, ms []msg.Message, flags int) (n int, err error) {
-	if sys.RecvNeedsForkLock {
-		err = sys.RecvWithForkLock(sock, flags, func(flags int) (err error) {
-			n, err = recvBatch(sock, ms, flags)
-			return err
-		})
-	} else {
-		n, err = recvBatch(sock, ms, flags)
-	}
-	if received.On() && err == nil {
-		received.Messages(ms[:n])
-	}
-	return n, err
-}
-
 func readOne(sock int32, p []byte) (n int, fd int32, err error) {
 	if sys.RecvNeedsForkLock {
 		return readOneWithFlags(sock, p)

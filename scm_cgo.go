@@ -28,13 +28,3 @@ func sendMsg(sock int32, m *msg.Message, flags int) error { return csrc.Send(soc
 
 // recvMsg runs scm_rights_recv, csrc/recv.c.
 func recvMsg(sock int32, m *msg.Message, flags int) error { return csrc.Recv(sock, m, flags) }
-
-// sendBatch runs scm_rights_send_batch, csrc/send_batch.c.
-func sendBatch(sock int32, ms []msg.Message, flags int) (n int, err error) {
-	return csrc.SendBatch(sock, ms, flags)
-}
-
-// recvBatch runs scm_rights_recv_batch, csrc/recv_batch.c.
-func recvBatch(sock int32, ms []msg.Message, flags int) (n int, err error) {
-	return csrc.RecvBatch(sock, ms, flags)
-}

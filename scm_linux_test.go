@@ -75,17 +75,11 @@ var tracedCalls = []traced{
 	{"Send with 1025 buffers", nil, func(f *fixture) { _ = scm.Send(f.a, &scm.Message{Buffers: make([][]byte, 1025)}, 0) }, nil},
 	{"Send without padding", nil, func(f *fixture) { _ = scm.Send(f.a, &unpadded, 0) }, []string{fmt.Sprintf("sendmsg, control %d, flags 0", unix.CmsgLen(4))}},
 	{"Send with credentials", nil, func(f *fixture) { _ = scm.Send(f.a, &scm.Message{FDs: one.FDs, Cred: &scm.Cred{PID: os.Getpid()}}, 0) }, []string{fmt.Sprintf("sendmsg, control %d, flags 0", unix.CmsgSpace(4)+unix.CmsgSpace(unix.SizeofUcred))}},
-	{"SendBatch with three messages", nil, func(f *fixture) { _, _ = scm.SendBatch(f.a, []scm.Message{one, {}, one}, 0) }, []string{"sendmmsg"}},
-	{"SendBatch with a message that has 254 descriptors", nil, func(f *fixture) { _, _ = scm.SendBatch(f.a, []scm.Message{one, {FDs: make([]int, 254)}}, 0) }, nil},
-	{"SendBatch without messages", nil, func(f *fixture) { _, _ = scm.SendBatch(f.a, nil, 0) }, nil},
 	{"Recv with one descriptor", sendsOf(1), func(f *fixture) { _ = scm.Recv(f.b, &one, 0) }, []string{recvmsg}},
 	{"Recv with capacity for one of two descriptors", sendsOf(2), func(f *fixture) { _ = scm.Recv(f.b, &one, 0) }, []string{recvmsg}},
 	{"Recv without capacity for descriptors", sendsOf(2), func(f *fixture) { _ = scm.Recv(f.b, &scm.Message{Buffers: one.Buffers}, 0) }, []string{recvmsg}},
 	{"Recv into 20 buffers", sendsOf(1), func(f *fixture) { _ = scm.Recv(f.b, &scm.Message{Buffers: make([][]byte, 20)}, 0) }, []string{recvmsg}},
 	{"Recv with capacity for 254 descriptors", sendsOf(1), func(f *fixture) { _ = scm.Recv(f.b, &scm.Message{FDs: make([]int, 254)}, 0) }, nil},
-	{"RecvBatch with three messages", sendsOf(1), func(f *fixture) { _, _ = scm.RecvBatch(f.b, []scm.Message{one, {}, {}}, 0) }, []string{"recvmmsg"}},
-	{"RecvBatch with capacity for 254 descriptors", sendsOf(1), func(f *fixture) { _, _ = scm.RecvBatch(f.b, []scm.Message{one, {FDs: make([]int, 254)}}, 0) }, nil},
-	{"RecvBatch without messages", sendsOf(1), func(f *fixture) { _, _ = scm.RecvBatch(f.b, nil, 0) }, nil},
 	{"a failed Recv", nil, func(f *fixture) { _ = scm.Recv(f.b, &one, 0) }, []string{recvmsg}},
 	{"Enforce with a descriptor that is listed twice", nil, func(*fixture) {
 		fd, _ := unix.FcntlInt(0, unix.F_DUPFD_CLOEXEC, 0)
@@ -285,21 +279,17 @@ var _ = Child("conn-calls", func([]string) {
 var directCalls = []string{
 	fmt.Sprint("sendmsg ", unix.SYS_SENDMSG), fmt.Sprint("recvmsg ", unix.SYS_RECVMSG),
 	fmt.Sprint("sendmsg ", unix.SYS_SENDMSG), fmt.Sprint("recvmsg ", unix.SYS_RECVMSG),
-	fmt.Sprint("sendmmsg ", unix.SYS_SENDMMSG), fmt.Sprint("recvmmsg ", unix.SYS_RECVMMSG),
 }
 
 var _ = Child("direct", func([]string) {
 	runtime.LockOSThread()
 	f := newFixture(unix.SOCK_SEQPACKET)
-	batch := []scm.Message{{Buffers: [][]byte{make([]byte, 1)}, FDs: []int{0}}}
 	marker("begin direct")
 	_, _ = scm.WriteFD(f.a, []byte("x"), 0)
 	_, _, _ = scm.ReadFD(f.b, make([]byte, 1))
-	_ = scm.Send(f.a, &batch[0], 0)
-	_ = scm.Recv(f.b, &batch[0], 0)
-	batch[0].FDs[0] = 0
-	_, _ = scm.SendBatch(f.a, batch, 0)
-	_, _ = scm.RecvBatch(f.b, batch, 0)
+	m := scm.Message{Buffers: [][]byte{make([]byte, 1)}, FDs: []int{0}}
+	_ = scm.Send(f.a, &m, 0)
+	_ = scm.Recv(f.b, &m, 0)
 	marker("end")
 })
 

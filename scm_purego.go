@@ -24,13 +24,3 @@ func sendMsg(sock int32, m *msg.Message, flags int) error { return pure.Send(soc
 
 // recvMsg does what scm_rights_recv does in csrc.
 func recvMsg(sock int32, m *msg.Message, flags int) error { return pure.Recv(sock, m, flags) }
-
-// sendBatch does what scm_rights_send_batch does in csrc.
-func sendBatch(sock int32, ms []msg.Message, flags int) (n int, err error) {
-	return pure.SendBatch(sock, ms, flags)
-}
-
-// recvBatch does what scm_rights_recv_batch does in csrc.
-func recvBatch(sock int32, ms []msg.Message, flags int) (n int, err error) {
-	return pure.RecvBatch(sock, ms, flags)
-}

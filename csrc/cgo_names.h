@@ -10,8 +10,6 @@
 #define write_fd scm_rights_go_write_fd
 #define scm_rights_send scm_rights_go_send
 #define scm_rights_recv scm_rights_go_recv
-#define scm_rights_send_batch scm_rights_go_send_batch
-#define scm_rights_recv_batch scm_rights_go_recv_batch
 
 #define scm_check scm_rights_go_check
 #define scm_prepare_send scm_rights_go_prepare_send

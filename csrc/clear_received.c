@@ -6,7 +6,6 @@ scm_clear_received(struct scm_message *m)
 {
 	m->nfds = 0;
 	m->flags = 0;
-	m->len = 0;
 	m->namelen = 0;
 	if (m->cred != NULL) {
 		m->cred->pid = 0;

@@ -21,8 +21,6 @@ package csrc
 #cgo nocallback scm_cgo_some
 #cgo noescape scm_cgo_many
 #cgo nocallback scm_cgo_many
-#cgo noescape scm_cgo_pinned
-#cgo nocallback scm_cgo_pinned
 #include "scm_rights_cgo.h"
 */
 import "C"

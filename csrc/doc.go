@@ -10,10 +10,9 @@
 // path, does not link with cgo, because both copies define the same names. Build such a
 // program with the tag scm_purego.
 //
-// In a Go program, a batch needs about 80 KiB of C stack: 44 KiB for the C function and the
-// rest for the list of buffers. A single message with more than SCM_CGO_SOME buffers needs
-// about 40 KiB. If the stack is smaller, SIGSEGV kills the process. This can happen on C
-// threads that call Go, and if ulimit -s is below 128.
+// In a Go program, a message with more than SCM_CGO_SOME buffers needs about 40 KiB of C
+// stack. If the stack is smaller, SIGSEGV kills the process. This can happen on C threads
+// that call Go, and if ulimit -s is below 128.
 //
 // Without cgo, the package is empty. The only build tag of csrc.go is cgo, because the go
 // command rejects any narrower constraint in a directory with C files.

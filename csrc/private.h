@@ -37,8 +37,9 @@
 
 /*
  * Return the result of a system call, with ERESTARTSYS replaced by EINTR. If a signal
- * ends a recvmmsg after its first message, the kernel leaves its internal ERESTARTSYS
- * in the socket, and the next call on the socket fails with it.
+ * ends a recvmmsg(2) after its first message, in any process that holds the socket, the
+ * kernel leaves its internal ERESTARTSYS in the socket, and the next call on the socket
+ * fails with it.
  */
 static inline long
 scm_result(long n)

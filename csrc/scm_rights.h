@@ -18,16 +18,15 @@
  * On Linux no function is a cancellation point. If a thread is cancelled while it
  * waits in a function, it continues to wait, and is cancelled after the call. With
  * musl, and with glibc 2.41 or later, a call on a socket with SO_RCVTIMEO or
- * SO_SNDTIMEO then fails with EINTR, and a batch ends after its first message. On
- * other systems the functions are cancellation points only while they wait.
- * Asynchronous cancellation, or a signal handler that does not return (siglongjmp,
- * pthread_exit), loses the descriptors that the interrupted call has received.
+ * SO_SNDTIMEO then fails with EINTR. On other systems the functions are cancellation
+ * points only while they wait. Asynchronous cancellation, or a signal handler that does
+ * not return (siglongjmp, pthread_exit), loses the descriptors that the interrupted call
+ * has received.
  *
- * Signal handlers may call these functions if their stack is large enough. On
- * Linux scm_rights_send_batch and scm_rights_recv_batch need 44 KiB, the other
- * functions 6 KiB, in addition to the signal frame (AT_MINSIGSTKSZ). About 3 KiB of
- * that is used by the dynamic linker, which looks up a function when it is first
- * called. A program linked with -z now does not need them. On other systems each
+ * Signal handlers may call these functions if their stack is large enough. On Linux
+ * each function needs 6 KiB in addition to the signal frame (AT_MINSIGSTKSZ). About
+ * 3 KiB of that is used by the dynamic linker, which looks up a function when it is
+ * first called. A program linked with -z now does not need them. On other systems each
  * function needs about 10 KiB.
  */
 #ifndef SCM_RIGHTS_H
@@ -108,7 +107,6 @@ struct scm_message {
 	int *fds;                /* the descriptors to send, or space for received ones */
 	size_t nfds;             /* their number; the capacity, then the number received */
 	int flags;               /* set by a receive: MSG_CTRUNC, MSG_TRUNC, ... */
-	size_t len;              /* set by a batch: the number of bytes sent or received */
 	void *name;              /* the destination, or space for the sender's address */
 	socklen_t namelen;       /* its length; the capacity, then the length (can be more) */
 	struct scm_cred *cred;   /* to attach, or to fill in (needs SO_PASSCRED) */
@@ -157,34 +155,6 @@ ssize_t scm_rights_send(int sock, const struct scm_message *m, int flags);
  * The limits are those of scm_rights_send.
  */
 ssize_t scm_rights_recv(int sock, struct scm_message *m, int flags);
-
-/* The maximum number of messages that one call sends or receives. */
-#define SCM_MAX_BATCH 32
-
-/*
- * Send up to SCM_MAX_BATCH of the n messages ms, with one sendmmsg if the system has
- * it. Return the number of messages sent, and set the len of each. If fewer than n
- * were sent, call again with the remaining ones; if an error ended the batch, that
- * call returns it. All messages are checked as by scm_rights_send before the first is
- * sent.
- *
- * On a stream the last message counted may have been sent only in part: its len is
- * then less than its length. Its descriptors have been sent with its first byte. Send
- * its remaining bytes first, without them. No message is sent after one of more than
- * 0x7ff00000 bytes, because Linux may send only part of such a message.
- */
-int scm_rights_send_batch(int sock, struct scm_message *ms, size_t n, int flags);
-
-/*
- * Receive up to SCM_MAX_BATCH messages into the n messages ms, with one recvmmsg if
- * the system has it. Return the number of messages received, each as by
- * scm_rights_recv, and set the len of each. Without MSG_WAITFORONE or MSG_DONTWAIT the
- * call waits for all of them. The messages that were not received have a capacity of
- * 0, as after a failure: set it again. If an error ends a batch after its first
- * message, Linux reports it from the next call on the socket, for example EINTR after
- * a signal.
- */
-int scm_rights_recv_batch(int sock, struct scm_message *ms, size_t n, int flags);
 
 #if defined(__GNUC__) && !defined(SCM_CGO)
 #pragma GCC visibility pop

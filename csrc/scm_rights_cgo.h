@@ -90,7 +90,6 @@ scm_cgo_recv_few(int sock, struct scm_cgo_few *of, char *p, int *fds, char *name
 struct scm_cgo_message {
 	size_t iovlen;
 	size_t nfds;
-	size_t len;
 	int flags;
 	unsigned int namelen;
 	unsigned int options;
@@ -131,7 +130,6 @@ scm_cgo_out(struct scm_cgo_message *c, const struct scm_message *m)
 {
 	c->nfds = m->nfds;
 	c->flags = m->flags;
-	c->len = m->len;
 	c->namelen = (unsigned int)m->namelen;
 	if (m->cred != NULL) {
 		c->pid = (int)m->cred->pid;
@@ -176,40 +174,8 @@ scm_cgo_args(int receive, int sock, struct scm_cgo_message *c, const size_t *len
 }
 
 /*
- * Send or receive a batch. iov holds the buffers of all messages, in the order of the
- * messages. fds holds SCM_MAX_FDS descriptors per message, and names SCM_CGO_NAME bytes.
- */
-#define SCM_CGO_NAME 128
-
-static inline int
-scm_cgo_batch(int receive, int sock, struct scm_cgo_message *c, size_t n, const struct iovec *iov,
-    int *fds, char *names, int flags)
-{
-	struct scm_message ms[SCM_MAX_BATCH];
-	struct scm_cred creds[SCM_MAX_BATCH];
-	int done;
-	size_t i;
-
-	if (n > SCM_MAX_BATCH)
-		n = SCM_MAX_BATCH;
-	for (i = 0; i < n; i++) {
-		scm_cgo_in(
-		    &ms[i], &creds[i], &c[i], iov, fds + i * SCM_MAX_FDS, names + i * SCM_CGO_NAME);
-		iov += c[i].iovlen;
-	}
-	done = receive ? scm_rights_recv_batch(sock, ms, n, flags)
-		       : scm_rights_send_batch(sock, ms, n, flags);
-	if (done < 0)
-		return -errno;
-	for (i = 0; i < n; i++)
-		scm_cgo_out(&c[i], &ms[i]);
-	return done;
-}
-
-/*
  * If there are more buffers than SCM_CGO_ARGS, their addresses are passed in a struct by
- * value, which cgo treats like separate arguments. total is the number of buffers in all
- * messages. batch is the number of messages, or 0 for a single message outside a batch.
+ * value, which cgo treats like separate arguments.
  */
 #define SCM_CGO_SOME 64
 
@@ -222,48 +188,34 @@ struct scm_cgo_many {
 };
 
 static inline ssize_t
-scm_cgo_listed(int receive, int sock, struct scm_cgo_message *c, size_t batch, struct iovec *iov,
-    char *const *p, const size_t *len, size_t total, int *fds, char *names, int flags)
+scm_cgo_listed(int receive, int sock, struct scm_cgo_message *c, struct iovec *iov, size_t most,
+    char *const *p, const size_t *len, int *fds, char *name, int flags)
 {
 	size_t i;
 
-	for (i = 0; i < total; i++) {
+	for (i = 0; i < c->iovlen && i < most; i++) {
 		iov[i].iov_base = p[i];
 		iov[i].iov_len = len[i];
 	}
-	if (batch > 0)
-		return scm_cgo_batch(receive, sock, c, batch, iov, fds, names, flags);
-	return scm_cgo_call(receive, sock, c, iov, fds, names, flags);
+	return scm_cgo_call(receive, sock, c, iov, fds, name, flags);
 }
 
 static inline ssize_t
-scm_cgo_some(int receive, int sock, struct scm_cgo_message *c, size_t batch, struct scm_cgo_some at,
-    const size_t *len, size_t total, int *fds, char *names, int flags)
+scm_cgo_some(int receive, int sock, struct scm_cgo_message *c, struct scm_cgo_some at,
+    const size_t *len, int *fds, char *name, int flags)
 {
 	struct iovec iov[SCM_CGO_SOME];
 
-	return scm_cgo_listed(receive, sock, c, batch, iov, at.p, len, total, fds, names, flags);
+	return scm_cgo_listed(receive, sock, c, iov, SCM_CGO_SOME, at.p, len, fds, name, flags);
 }
 
 static inline ssize_t
-scm_cgo_many(int receive, int sock, struct scm_cgo_message *c, size_t batch, struct scm_cgo_many at,
-    const size_t *len, size_t total, int *fds, char *names, int flags)
+scm_cgo_many(int receive, int sock, struct scm_cgo_message *c, struct scm_cgo_many at,
+    const size_t *len, int *fds, char *name, int flags)
 {
 	struct iovec iov[SCM_MAX_IOV];
 
-	return scm_cgo_listed(receive, sock, c, batch, iov, at.p, len, total, fds, names, flags);
-}
-
-/*
- * Send or receive a batch with even more buffers. iov is the caller's, and the memory it
- * points to is pinned. It is a char *, because cgo would check the contents of a void *.
- */
-static inline ssize_t
-scm_cgo_pinned(int receive, int sock, struct scm_cgo_message *c, size_t batch, const char *iov,
-    int *fds, char *names, int flags)
-{
-	return scm_cgo_batch(
-	    receive, sock, c, batch, (const struct iovec *)(const void *)iov, fds, names, flags);
+	return scm_cgo_listed(receive, sock, c, iov, SCM_MAX_IOV, at.p, len, fds, name, flags);
 }
 
 #endif

@@ -134,7 +134,6 @@ func TestCheck(t *testing.T) {
 
 		{"ReadFD", null, received + `scm.ReadFD`},
 		{"Recv", null, received + `scm.Recv`},
-		{"RecvBatch", null, received + `scm.RecvBatch`},
 		{"PIDFD", `pidfd of process \d+`, received + `scm.Recv`},
 		{"Conn.Recv", null, received + `scm.(*Conn).Recv`},
 		{"Conn.Recv with credentials", null, received + `scm.(*Conn).Recv`},

@@ -73,24 +73,24 @@ to_and_from(int a, const void *me, socklen_t mylen)
 	int b = bound(&to, &tolen);
 	int i;
 
-	for (i = 0; i < 8; i++) {
-		socklen_t room = rooms[i % 4];
+	for (i = 0; i < 4; i++) {
+		socklen_t room = rooms[i];
 
 		prepare(&m, &iov, &byte, 1, &file, 1);
 		m.name = &to;
 		m.namelen = tolen;
-		CALL(i % 2 ? SEND_BATCH : SEND, a, &m, 0, 1);
+		CALL(SEND, a, &m, 0, 1);
 		memset(&from, '*', sizeof(from));
 		m.fds = &fd;
 		m.name = &from;
 		m.namelen = room;
-		CALL(i < 4 ? RECV_BATCH : RECV, b, &m, 0, 1);
+		CALL(RECV, b, &m, 0, 1);
 		CHECK_EQ(m.namelen, mylen);
 		CHECK(memcmp(&from, me, room < mylen ? room : mylen) == 0);
 		CHECK_EQ(m.nfds, 1);
 		CHECK(raw_same(file, fd));
 		raw_close(1, &fd);
-		CALL(i < 4 ? RECV_BATCH : RECV, b, &m, MSG_DONTWAIT, -EAGAIN);
+		CALL(RECV, b, &m, MSG_DONTWAIT, -EAGAIN);
 	}
 	raw_close(1, &b);
 	m.name = &to;
@@ -116,57 +116,9 @@ addresses(void)
 	CHECK_EQ(rmdir(folder), 0);
 }
 
-/* Send a batch to several sockets, and receive one from several. */
-static void
-batch(void)
-{
-	struct sockaddr_un names[3];
-	struct sockaddr_storage from[3];
-	struct scm_message ms[3];
-	struct iovec iov[3];
-	socklen_t lens[3];
-	char bytes[3] = {'a', 'b', 'c'};
-	int fds[3];
-	int socks[3];
-	int file = raw_file();
-	int i;
-
-	for (i = 0; i < 3; i++) {
-		socks[i] = bound(&names[i], &lens[i]);
-		prepare(&ms[i], &iov[i], &bytes[i], 1, &file, 1);
-		ms[i].name = &names[i];
-		ms[i].namelen = lens[i];
-	}
-	CHECK_EQ(scm_rights_send_batch(socks[0], ms, 3, 0), 3);
-	for (i = 0; i < 3; i++) {
-		prepare(&ms[0], &iov[0], &bytes[0], 1, &fds[0], 1);
-		CALL(RECV_BATCH, socks[i], ms, MSG_DONTWAIT, 1);
-		raw_close(1, &fds[0]);
-		prepare(&ms[0], &iov[0], &bytes[0], 1, &file, 1);
-		ms[0].name = &names[0];
-		ms[0].namelen = lens[0];
-		CALL(SEND, socks[i], ms, 0, 1);
-	}
-	for (i = 0; i < 3; i++) {
-		prepare(&ms[i], &iov[i], &bytes[i], 1, &fds[i], 1);
-		ms[i].name = &from[i];
-		ms[i].namelen = sizeof(from[i]);
-	}
-	CHECK_EQ(scm_rights_recv_batch(socks[0], ms, 3, 0), 3);
-	for (i = 0; i < 3; i++) {
-		CHECK_EQ(ms[i].namelen, lens[i]);
-		CHECK(memcmp(&from[i], &names[i], lens[i]) == 0);
-		CHECK(raw_same(file, fds[i]));
-	}
-	raw_close(3, fds);
-	raw_close(3, socks);
-	raw_close(1, &file);
-}
-
 int
 main(void)
 {
 	check_run("address/to-and-from", addresses);
-	check_run("address/batch", batch);
 	return check_status();
 }

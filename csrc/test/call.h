@@ -4,11 +4,11 @@
 
 #include "scm_rights.h"
 
-enum { SEND, RECV, SEND_BATCH, RECV_BATCH, WRITE_FD, READ_FD };
+enum { SEND, RECV, WRITE_FD, READ_FD };
 
 /*
- * Make a call with the message m and return the number of bytes, or -1. A batch consists of m
- * alone. write_fd and read_fd use its first buffer and descriptor.
+ * Make a call with the message m and return the number of bytes, or -1. write_fd and read_fd use
+ * its first buffer and descriptor.
  */
 ssize_t call(int which, int sock, struct scm_message *m, int flags);
 

@@ -103,8 +103,6 @@ static const struct row {
     {SYS_recvmsg, RECV, 2, 1, 2},
     {SYS_sendmsg, SEND, 2, 1, 0},
     {SYS_recvmsg, RECV, 1, 1, 1},
-    {SYS_sendmmsg, SEND_BATCH, 2, 1, 0},
-    {SYS_recvmmsg, RECV_BATCH, 2, 1, 2},
     {SYS_exit_group, SEND, SCM_MAX_FDS + 1, -1, 0},
     {SYS_exit_group, RECV, SCM_MAX_FDS + 1, -1, 0},
 };
@@ -117,7 +115,7 @@ differs(const struct row *row, const int sv[2])
 	struct iovec iov;
 	char byte = 0;
 	int fds[SCM_MAX_FDS + 1];
-	int sends = row->which == SEND || row->which == SEND_BATCH || row->which == WRITE_FD;
+	int sends = row->which == SEND || row->which == WRITE_FD;
 
 	fds[0] = fds[1] = sv[0];
 	prepare(&m, &iov, &byte, 1, fds, row->nfds);

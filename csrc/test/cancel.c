@@ -25,7 +25,7 @@ struct call {
 	int pidfd;
 };
 
-enum { READ_FD, RECV, RECV_BATCH, WRITE_FD, SEND, SEND_BATCH };
+enum { READ_FD, RECV, WRITE_FD, SEND };
 
 static ssize_t
 make(struct call *c)
@@ -42,13 +42,10 @@ make(struct call *c)
 	prepare(&m, &iov, &byte, 1, &file, 1);
 	if (c->which == SEND)
 		return scm_rights_send(c->sock, &m, 0);
-	if (c->which == SEND_BATCH)
-		return scm_rights_send_batch(c->sock, &m, 1, 0);
 	m.fds = &c->fd;
 	if (c->pidfd != -2)
 		m.pidfd = &c->pidfd;
-	return c->which == RECV ? scm_rights_recv(c->sock, &m, 0)
-				: scm_rights_recv_batch(c->sock, &m, 1, 0);
+	return scm_rights_recv(c->sock, &m, 0);
 }
 
 /* Make the call in a thread that is already cancelled. Any cancellation point in it would end the
@@ -116,19 +113,17 @@ cancel_recv(int type)
 	files[0] = raw_file();
 	files[1] = raw_file();
 	c.sock = sv[1];
-	for (c.which = RECV; c.which <= RECV_BATCH; c.which++) {
-		CHECK_EQ(raw_send(sv[0], 1, 2, files), 1);
-		c.pidfd = -1;
-		survives(&c);
-		CHECK_EQ(c.n, 1);
-		CHECK(raw_same(files[0], c.fd));
-		raw_close(1, &c.fd);
-		/* Without padding, the second descriptor has used up the space of the pidfd. */
-		if (CMSG_SPACE(sizeof(int)) > CMSG_LEN(sizeof(int)))
-			raw_close(1, &c.pidfd);
-		else
-			CHECK_EQ(c.pidfd, -1);
-	}
+	CHECK_EQ(raw_send(sv[0], 1, 2, files), 1);
+	c.pidfd = -1;
+	survives(&c);
+	CHECK_EQ(c.n, 1);
+	CHECK(raw_same(files[0], c.fd));
+	raw_close(1, &c.fd);
+	/* Without padding, the second descriptor has used up the space of the pidfd. */
+	if (CMSG_SPACE(sizeof(int)) > CMSG_LEN(sizeof(int)))
+		raw_close(1, &c.pidfd);
+	else
+		CHECK_EQ(c.pidfd, -1);
 	raw_close(2, files);
 	raw_close(2, sv);
 }
@@ -141,7 +136,7 @@ cancel_send(int type)
 
 	raw_pair(type, sv);
 	c.sock = sv[0];
-	for (c.which = WRITE_FD; c.which <= SEND_BATCH; c.which++) {
+	for (c.which = WRITE_FD; c.which <= SEND; c.which++) {
 		survives(&c);
 		CHECK_EQ(c.n, 1);
 	}

@@ -98,7 +98,7 @@ payload(int type)
 	raw_pair(type, sv);
 	NEED(raw_option(sv[1], SO_PASSPIDFD) == 0);
 	file = raw_file();
-	for (i = 0; i < 3; i++)
+	for (i = 0; i < 2; i++)
 		CHECK_EQ(write_fd(sv[0], "x", 1, file), 1);
 
 	prepare(&m, &iov, nowhere, 1, fds, 2);
@@ -114,71 +114,6 @@ payload(int type)
 	CHECK_EQ(errno, EFAULT);
 	CHECK_EQ(fds[0], SCM_FD_NONE);
 
-	prepare(&m, &iov, nowhere, 1, fds, 2);
-	m.pidfd = &pidfd;
-	m.len = 99;
-	errno = 0;
-	CHECK_EQ(scm_rights_recv_batch(sv[1], &m, 1, 0), -1);
-	CHECK_EQ(errno, EFAULT);
-	CHECK_EQ(m.nfds, 0);
-	CHECK_EQ(m.len, 0);
-	CHECK_EQ(pidfd, -1);
-
-	raw_close(1, &file);
-	raw_close(2, sv);
-	CHECK(munmap(nowhere, SIZE) == 0);
-}
-
-/* The second of three messages cannot be received because of its address, or on a stream its
- * payload. */
-static void
-batch(int type)
-{
-	struct scm_message m[3];
-	struct iovec iov[3];
-	char bytes[3];
-	int fds[3][2];
-	int pidfds[3];
-	int stream = type == SOCK_STREAM;
-	int file;
-	int sv[2];
-	int i;
-
-	if (cannot(stream))
-		return;
-	named_pair(type, sv);
-	if (stream)
-		NEED(raw_option(sv[1], SO_PASSPIDFD) == 0);
-	file = raw_file();
-	for (i = 0; i < 3; i++) {
-		CHECK_EQ(write_fd(sv[0], "x", 1, file), 1);
-		prepare(&m[i], &iov[i], &bytes[i], 1, fds[i], 2);
-		if (stream)
-			m[i].pidfd = &pidfds[i];
-	}
-	if (stream) {
-		iov[1].iov_base = nowhere;
-	} else {
-		m[1].name = nowhere;
-		m[1].namelen = SIZE;
-	}
-	errno = 0;
-	CHECK_EQ(scm_rights_recv_batch(sv[1], m, 3, 0), 1);
-	CHECK_EQ(errno, 0);
-	CHECK_EQ(m[0].nfds, 1);
-	if (m[0].nfds == 1)
-		CHECK(raw_same(file, fds[0][0]));
-	raw_close((int)m[0].nfds, fds[0]);
-	if (stream) {
-		CHECK(pidfds[0] >= 0);
-		raw_close(1, pidfds);
-	}
-	for (i = 1; i < 3; i++) {
-		CHECK_EQ(m[i].nfds, 0);
-		CHECK_EQ(m[i].len, 0);
-		if (stream)
-			CHECK_EQ(pidfds[i], -1);
-	}
 	raw_close(1, &file);
 	raw_close(2, sv);
 	CHECK(munmap(nowhere, SIZE) == 0);
@@ -189,6 +124,5 @@ main(void)
 {
 	check_run_types("DQ", "fault/address", address);
 	check_run_types("SDQ", "fault/payload", payload);
-	check_run_types("SDQ", "fault/batch", batch);
 	return check_status();
 }

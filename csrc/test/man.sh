@@ -34,6 +34,5 @@ example() {
 }
 example read_fd.3 Linux
 example scm_rights_send.3 '2 ab 1 1'
-example scm_rights_send_batch.3 '2 1 1'
 example scm_rights.7 hello
 echo "ok man"

@@ -101,11 +101,8 @@ static const struct way {
 	{SEND, 0, RECV},
 #ifdef __linux__
 #define RAW (-1) /* without the library */
-	{SEND, SCM_UNPADDED, RECV_BATCH},
-	{SEND_BATCH, 0, RECV_BATCH},
-	{SEND_BATCH, SCM_UNPADDED, RECV},
+	{SEND, SCM_UNPADDED, RECV},
 	{RAW, 0, RECV},
-	{RAW, 0, RECV_BATCH},
 #endif
 };
 
@@ -298,7 +295,7 @@ every_way(int type)
 #ifdef __linux__
 	/* Each limit takes a process, so send these only without the library. */
 	if (row->full > 0)
-		way = ways + WAYS - 2;
+		way = ways + WAYS - 1;
 	if ((row->options & PIDFD) != 0 && !raw_passes_pidfd()) {
 		check_skip("this kernel sends no pidfd");
 		return;

@@ -8,16 +8,12 @@ const (
 	// MaxBuffers is the kernel's UIO_MAXIOV.
 	MaxBuffers = 1024
 
-	// MaxBatch is the maximum number of messages that one system call sends or receives.
-	// It is SCM_MAX_BATCH of csrc.
-	MaxBatch = 32
-
 	// NameBytes is sizeof(struct sockaddr_storage), which can hold any address.
 	NameBytes = 128
 
 	// RestartSys is Linux's internal ERESTARTSYS, which is not an errno on other systems.
-	// If a signal ends a recvmmsg after its first message, Linux leaves it in the socket,
-	// and the next call on the socket fails with it.
+	// If a signal ends a recvmmsg(2) after its first message, in any process that holds the
+	// socket, Linux leaves it in the socket, and the next call on the socket fails with it.
 	RestartSys = 512
 )
 

@@ -29,13 +29,3 @@ func Recv(sock int32, m *msg.Message, flags int) error {
 	m.ClearReceived()
 	return errors.ErrUnsupported
 }
-
-// SendBatch returns ErrUnsupported.
-func SendBatch(sock int32, ms []msg.Message, flags int) (n int, err error) {
-	return -1, errors.ErrUnsupported
-}
-
-// RecvBatch returns ErrUnsupported.
-func RecvBatch(sock int32, ms []msg.Message, flags int) (n int, err error) {
-	return -1, errors.ErrUnsupported
-}

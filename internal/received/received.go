@@ -26,13 +26,6 @@ func FD(fd int32) {
 	}
 }
 
-// Messages passes the descriptors of received messages to the registered function.
-func Messages(ms []msg.Message) {
-	for i := range ms {
-		Message(&ms[i])
-	}
-}
-
 // Message passes the descriptors of a received message to the registered function.
 func Message(m *msg.Message) {
 	if m.NFD > 0 || m.PIDFD != nil {

@@ -181,7 +181,7 @@ func TestPage(t *testing.T) {
 
 func TestReferenceRefuses(t *testing.T) {
 	p := newPair(loads[0])
-	for _, l := range []load{{count: 0, messages: 1}, {count: 254, messages: 1}, {count: 1, messages: 17}} {
+	for _, l := range []load{{count: 0}, {count: 254}, {count: 1, payload: -1}} {
 		if err := reference(p, l, 1); err == nil {
 			t.Errorf("%+v: no error", l)
 		}

@@ -32,8 +32,7 @@ func play(l load, ways []way, rounds int) []row {
 	if l.echo {
 		defer onOneProcessor()() // otherwise processors would sleep in between, and take long to wake up
 	}
-	each := l.count * l.messages
-	passes := max(1, 1500/each)
+	passes := max(1, 1500/l.count)
 	c := l.loop(func(p pair, l load) loop { return func(n int) { check(reference(p, l, n)) } })
 	var loops []loop
 	for _, w := range ways {
@@ -48,7 +47,7 @@ func play(l load, ways []way, rounds int) []row {
 			ratios[i] = append(ratios[i], 2*took/(before+after))
 		}
 	}
-	base := quantile(references, 0.5) / float64(passes*each)
+	base := quantile(references, 0.5) / float64(passes*l.count)
 	rows := []row{{Load: l.name, Way: "C", Nanoseconds: base, Ratio: 1, Low: 1, Top: 1}}
 	for i, w := range ways {
 		r := row{Load: l.name, Way: w.name, counted: l.counted(), Ratio: quantile(ratios[i], 0.5), Low: quantile(ratios[i], 0.25), Top: quantile(ratios[i], 0.75)}

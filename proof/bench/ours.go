@@ -62,20 +62,6 @@ func ours() []way {
 				closeFiles(must(r.Take(1)))
 			}
 		}},
-		{"SendBatch, RecvBatch", batched, func(p pair, l load) func() {
-			out, in := make([]scm.Message, l.messages), make([]scm.Message, l.messages)
-			for i := range out {
-				out[i], in[i] = l.message(p.cargo)
-			}
-			return func() {
-				if must(scm.SendBatch(p.a, out, 0)) < len(out) || must(scm.RecvBatch(p.b, in, 0)) < len(in) {
-					panic("not the whole batch")
-				}
-				for i := range in {
-					in[i].CloseFDs()
-				}
-			}
-		}},
 		{"fdchannel", bare, func(p pair, _ load) func() {
 			return endpoints(p.cargo, fdchannel.NewEndpoint(p.a), fdchannel.NewEndpoint(p.b))
 		}},

@@ -1,11 +1,10 @@
 #ifndef REFERENCE_H
 #define REFERENCE_H
 
-/* Each call passes this number of messages, each with count descriptors and payload bytes. */
+/* Each message has count descriptors and payload bytes. */
 struct load {
 	int count;
 	int payload;
-	int messages;
 };
 
 /*

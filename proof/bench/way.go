@@ -22,12 +22,11 @@ type way struct {
 type form int
 
 const (
-	single  form = iota // one descriptor with one buffer
-	any                 // up to 253 descriptors
-	curved              // any, and drawn on the curve of costs by descriptors per message
-	batched             // one descriptor in each of 16 messages
-	bare                // one descriptor without a payload, on a seqpacket socket
-	stream              // one descriptor with bytes of a stream
+	single form = iota // one descriptor with one buffer
+	any                // up to 253 descriptors
+	curved             // any, and drawn on the curve of costs by descriptors per message
+	bare               // one descriptor without a payload, on a seqpacket socket
+	stream             // one descriptor with bytes of a stream
 )
 
 // A load describes the messages of a benchmark.
@@ -36,7 +35,6 @@ type load struct {
 	kind       int // the type of socket
 	count      int // descriptors per message
 	payload    int // bytes per message
-	messages   int // messages per call
 	goroutines int // each has its own sockets
 	echo       bool
 	takes      []form
@@ -45,19 +43,18 @@ type load struct {
 var (
 	one   = []form{single, any, curved}
 	loads = []load{
-		{"a descriptor and a byte, stream", unix.SOCK_STREAM, 1, 1, 1, 1, false, append(one, stream)},
-		{"a descriptor and a byte, seqpacket", unix.SOCK_SEQPACKET, 1, 1, 1, 1, false, one},
-		{"a descriptor and no payload, seqpacket", unix.SOCK_SEQPACKET, 1, 0, 1, 1, false, []form{bare}},
-		{"a descriptor and 64 KiB, seqpacket", unix.SOCK_SEQPACKET, 1, 64 << 10, 1, 1, false, one},
-		{"a descriptor and a byte in each of 16 messages, seqpacket", unix.SOCK_SEQPACKET, 1, 1, 16, 1, false, []form{batched}},
-		{"a descriptor and a byte, there and back from another process on one processor, seqpacket", unix.SOCK_SEQPACKET, 1, 1, 1, 1, true, one},
-		{"a descriptor and a byte, 16 goroutines, stream", unix.SOCK_STREAM, 1, 1, 1, 16, false, one},
-		{"2 descriptors and a byte, stream", unix.SOCK_STREAM, 2, 1, 1, 1, false, []form{curved}},
-		{"4 descriptors and a byte, stream", unix.SOCK_STREAM, 4, 1, 1, 1, false, []form{curved}},
-		{"8 descriptors and a byte, stream", unix.SOCK_STREAM, 8, 1, 1, 1, false, []form{curved}},
-		{"16 descriptors and a byte, stream", unix.SOCK_STREAM, 16, 1, 1, 1, false, []form{any, curved}},
-		{"64 descriptors and a byte, stream", unix.SOCK_STREAM, 64, 1, 1, 1, false, []form{curved}},
-		{"253 descriptors and a byte, stream", unix.SOCK_STREAM, 253, 1, 1, 1, false, []form{any, curved}},
+		{"a descriptor and a byte, stream", unix.SOCK_STREAM, 1, 1, 1, false, append(one, stream)},
+		{"a descriptor and a byte, seqpacket", unix.SOCK_SEQPACKET, 1, 1, 1, false, one},
+		{"a descriptor and no payload, seqpacket", unix.SOCK_SEQPACKET, 1, 0, 1, false, []form{bare}},
+		{"a descriptor and 64 KiB, seqpacket", unix.SOCK_SEQPACKET, 1, 64 << 10, 1, false, one},
+		{"a descriptor and a byte, there and back from another process on one processor, seqpacket", unix.SOCK_SEQPACKET, 1, 1, 1, true, one},
+		{"a descriptor and a byte, 16 goroutines, stream", unix.SOCK_STREAM, 1, 1, 16, false, one},
+		{"2 descriptors and a byte, stream", unix.SOCK_STREAM, 2, 1, 1, false, []form{curved}},
+		{"4 descriptors and a byte, stream", unix.SOCK_STREAM, 4, 1, 1, false, []form{curved}},
+		{"8 descriptors and a byte, stream", unix.SOCK_STREAM, 8, 1, 1, false, []form{curved}},
+		{"16 descriptors and a byte, stream", unix.SOCK_STREAM, 16, 1, 1, false, []form{any, curved}},
+		{"64 descriptors and a byte, stream", unix.SOCK_STREAM, 64, 1, 1, false, []form{curved}},
+		{"253 descriptors and a byte, stream", unix.SOCK_STREAM, 253, 1, 1, false, []form{any, curved}},
 	}
 )
 

@@ -31,12 +31,10 @@ var pattern = func() []byte {
 
 // call makes the call of step s, the nth of its sequence.
 func (w *world) call(s *step, nth int, o *outcome) {
-	ms := s.given()
+	m := s.given()
 	from, at := pattern, begin(nth)
 	if s.op.sends() {
-		for i := range ms {
-			ms[i].FDs = w.harmless(ms[i].FDs, s.sock, len(ms[i].Name) > 0)
-		}
+		m.FDs = w.harmless(m.FDs, s.sock, len(m.Name) > 0)
 	} else {
 		size := s.room()
 		if len(w.room) < size {
@@ -47,22 +45,18 @@ func (w *world) call(s *step, nth int, o *outcome) {
 		}
 		from, at = w.room, 0
 	}
-	for i := range s.msgs {
-		ms[i].Buffers, at = cut(s.msgs[i].buffers, from, at)
-	}
-	w.pass(s, ms, o)
-	o.msgs = ms
+	m.Buffers = cut(s.msg.buffers, from, at)
+	w.pass(s, &m, o)
+	o.msg = m
 	if s.op.sends() {
 		return
 	}
 	o.payload = w.keep(w.room[:s.room()])
-	for i := range ms {
-		maskChosen(&ms[i])
-	}
+	maskChosen(&o.msg)
 }
 
-// pass passes the messages to the backend, and stores what it returns.
-func (w *world) pass(s *step, ms []msg.Message, o *outcome) {
+// pass passes the message to the backend, and stores what it returns.
+func (w *world) pass(s *step, m *msg.Message, o *outcome) {
 	defer func() {
 		if p := recover(); p != nil {
 			o.panicked = fmt.Sprint(p)
@@ -74,17 +68,13 @@ func (w *world) pass(s *step, ms []msg.Message, o *outcome) {
 	defer w.mark(0)
 	switch s.op {
 	case writeFD:
-		o.n, o.err = w.WriteFD(sock, ms[0].Buffers[0], msg.Number(ms[0].FDs[0]))
+		o.n, o.err = w.WriteFD(sock, m.Buffers[0], msg.Number(m.FDs[0]))
 	case readFD:
-		o.n, o.fd, o.err = w.ReadFD(sock, ms[0].Buffers[0])
+		o.n, o.fd, o.err = w.ReadFD(sock, m.Buffers[0])
 	case send:
-		o.err = w.Send(sock, &ms[0], s.flags)
+		o.err = w.Send(sock, m, s.flags)
 	case recv:
-		o.err = w.Recv(sock, &ms[0], s.flags)
-	case sendBatch:
-		o.n, o.err = w.SendBatch(sock, ms, s.flags)
-	case recvBatch:
-		o.n, o.err = w.RecvBatch(sock, ms, s.flags)
+		o.err = w.Recv(sock, m, s.flags)
 	}
 }
 
@@ -99,39 +89,34 @@ func maskChosen(m *msg.Message) {
 	}
 }
 
-// given returns the messages for the backend, without the buffers.
-func (s *step) given() []msg.Message {
-	ms := make([]msg.Message, len(s.msgs))
-	for i := range s.msgs {
-		m := &s.msgs[i]
-		ms[i] = msg.Message{
-			FDs: slices.Clone(m.fds), Name: bytes.Clone(m.name), Unpadded: m.unpadded,
-			N: staleInt, NFD: staleInt, Flags: staleInt, NameLen: staleInt,
-		}
-		if !s.op.sends() {
-			for j := range m.fds {
-				ms[i].FDs[j] = staleInt
-			}
-			copy(ms[i].Name, stale)
-		}
-		if m.cred != nil {
-			cred := *m.cred
-			ms[i].Cred = &cred
-		}
-		if m.pidfd {
-			pidfd := staleInt
-			ms[i].PIDFD = &pidfd
-		}
+// given returns the message for the backend, without the buffers.
+func (s *step) given() msg.Message {
+	from := &s.msg
+	m := msg.Message{
+		FDs: slices.Clone(from.fds), Name: bytes.Clone(from.name), Unpadded: from.unpadded,
+		N: staleInt, NFD: staleInt, Flags: staleInt, NameLen: staleInt,
 	}
-	return ms
+	if !s.op.sends() {
+		for i := range m.FDs {
+			m.FDs[i] = staleInt
+		}
+		copy(m.Name, stale)
+	}
+	if from.cred != nil {
+		cred := *from.cred
+		m.Cred = &cred
+	}
+	if from.pidfd {
+		pidfd := staleInt
+		m.PIDFD = &pidfd
+	}
+	return m
 }
 
 // room returns the size of the buffers of a receive, with the guard after each.
 func (s *step) room() (size int) {
-	for i := range s.msgs {
-		for _, n := range s.msgs[i].buffers {
-			size += n + guard
-		}
+	for _, n := range s.msg.buffers {
+		size += n + guard
 	}
 	return size
 }
@@ -139,10 +124,10 @@ func (s *step) room() (size int) {
 // begin returns the offset in pattern of the payload of the nth step.
 func begin(nth int) int { return nth * 1009 }
 
-// cut returns buffers of the given lengths, which are parts of from, and the offset of the next buffer.
-func cut(lengths []int, from []byte, at int) ([][]byte, int) {
+// cut returns buffers of the given lengths, which are parts of from.
+func cut(lengths []int, from []byte, at int) [][]byte {
 	if len(lengths) == 0 {
-		return nil, at
+		return nil
 	}
 	bufs := make([][]byte, len(lengths))
 	for i, n := range lengths {
@@ -152,7 +137,7 @@ func cut(lengths []int, from []byte, at int) ([][]byte, int) {
 		bufs[i] = from[at : at+n : at+n]
 		at += n + guard
 	}
-	return bufs, at
+	return bufs
 }
 
 // keep returns a copy of b that is valid until the next sequence.

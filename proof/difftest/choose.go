@@ -33,18 +33,16 @@ func oneIn(c choices, n int) bool { return c.pick(n) == n-1 }
 var (
 	types = []int{unix.SOCK_STREAM, unix.SOCK_DGRAM, unix.SOCK_SEQPACKET}
 
-	ops = []op{send, recv, send, recv, send, recv, writeFD, readFD, readFD, sendBatch, recvBatch, recvBatch,
+	ops = []op{send, recv, send, recv, send, recv, writeFD, readFD, readFD,
 		closeFD, closeFD, closeAll, setOption}
 	rareOps = []op{shutdown, fill, closeAll}
 
-	// For up to nine buffers, for those of batches, and for many.
+	// For up to nine buffers, and for many.
 	lengths     = []int{1, 0, 2, 3, 5, 8, 16, 17, 100, 1000, 4096}
 	longLengths = []int{40000, 65536, 200000, 212992, 300000}
-	fewLengths  = []int{1, 0, 2, 3, 8, 100, 1000}
 	tinyLengths = []int{1, 0, 3}
 
 	bufferCounts = []int{1, 1, 1, 1, 2, 3, 0, 7, 8, 9, 10, 100, 1023, 1024, 1025}
-	batchCounts  = []int{2, 1, 3, 5, 0, 31, 32, 33, 40}
 	fdCounts     = []int{1, 0, 0, 2, 1, 3, 2, 4, 5, 8}
 	manyFDs      = []int{253, 254, 252, 100, 127, 300}
 
@@ -117,7 +115,7 @@ func (c *chooser) step() step {
 	default:
 		s.sock = c.socket()
 		s.flags = c.callFlags(s.op)
-		s.msgs = c.messages(s.op)
+		s.msg = c.message(s.op)
 	}
 	return s
 }
@@ -186,33 +184,20 @@ func (c *chooser) callFlags(o op) int {
 	}
 }
 
-func (c *chooser) messages(o op) []message {
+func (c *chooser) message(o op) message {
 	switch o {
 	case writeFD:
-		return []message{{buffers: c.long(c.someBuffers(1, lengths)), fds: []int{c.fdToSend()}}}
+		return message{buffers: c.long(c.someBuffers(1)), fds: []int{c.fdToSend()}}
 	case readFD:
-		return []message{{buffers: c.long(c.someBuffers(1, lengths))}}
+		return message{buffers: c.long(c.someBuffers(1))}
 	case send:
-		return []message{c.outgoing(lengths)}
-	case recv:
-		return []message{c.incoming(lengths)}
+		return c.outgoing()
 	}
-	ms := make([]message, oneOf(c, batchCounts))
-	for i := range ms {
-		switch {
-		case i > 4: // repeat the earlier messages, to save choices
-			ms[i] = ms[i%4]
-		case o == sendBatch:
-			ms[i] = c.outgoing(fewLengths)
-		default:
-			ms[i] = c.incoming(fewLengths)
-		}
-	}
-	return ms
+	return c.incoming()
 }
 
-func (c *chooser) outgoing(lengths []int) message {
-	m := message{buffers: c.long(c.buffers(lengths)), fds: c.fds(), unpadded: oneIn(c, 8)}
+func (c *chooser) outgoing() message {
+	m := message{buffers: c.long(c.buffers()), fds: c.fds(), unpadded: oneIn(c, 8)}
 	if oneIn(c, 8) {
 		m.name = c.address()
 	}
@@ -223,8 +208,8 @@ func (c *chooser) outgoing(lengths []int) message {
 	return m
 }
 
-func (c *chooser) incoming(lengths []int) message {
-	m := message{buffers: c.long(c.buffers(lengths)), fds: make([]int, c.fdCount())}
+func (c *chooser) incoming() message {
+	m := message{buffers: c.long(c.buffers()), fds: make([]int, c.fdCount())}
 	if oneIn(c, 4) {
 		m.name = make([]byte, oneOf(c, nameRooms))
 	}
@@ -236,9 +221,7 @@ func (c *chooser) incoming(lengths []int) message {
 	return m
 }
 
-func (c *chooser) buffers(from []int) []int {
-	return c.someBuffers(oneOf(c, bufferCounts), from)
-}
+func (c *chooser) buffers() []int { return c.someBuffers(oneOf(c, bufferCounts)) }
 
 // long makes one of a few buffers long, once in 16 times.
 func (c *chooser) long(bufs []int) []int {
@@ -248,8 +231,8 @@ func (c *chooser) long(bufs []int) []int {
 	return bufs
 }
 
-func (c *chooser) someBuffers(n int, from []int) []int {
-	bufs := make([]int, n)
+func (c *chooser) someBuffers(n int) []int {
+	bufs, from := make([]int, n), lengths
 	if n > 9 {
 		from = tinyLengths
 	}

@@ -25,10 +25,8 @@ func (l *layout) difference(a, b *outcome) string {
 	if a.fd != b.fd {
 		return fmt.Sprintf("descriptor: %d against %d", a.fd, b.fd)
 	}
-	for i := range a.msgs {
-		if d := differentMessage(&a.msgs[i], &b.msgs[i]); d != "" {
-			return fmt.Sprintf("message %d: %s", i, d)
-		}
+	if d := differentMessage(&a.msg, &b.msg); d != "" {
+		return "message: " + d
 	}
 	if at := firstDifferent(a.payload, b.payload); at >= 0 {
 		return fmt.Sprintf("buffers, which are %d bytes apart, at byte %d: %s against %s", guard, at, around(a.payload, at), around(b.payload, at))

@@ -16,8 +16,8 @@ type outcome struct {
 	fd       int32 // of readFD
 	err      error
 	panicked string
-	msgs     []msg.Message
-	payload  []byte // of a receive: all buffers, with the guard after each
+	msg      msg.Message // of a call
+	payload  []byte      // of a receive: all buffers, with the guard after each
 
 	// Changes of the descriptor table.
 	opened []opening
@@ -33,15 +33,13 @@ type opening struct {
 // outcomeWords describes everything in an outcome that is the same in each run.
 func (w *world) outcomeWords(o *outcome) string {
 	text := fmt.Sprintf("%d %d %v %q", o.n, o.fd, o.err, o.panicked)
-	for i := range o.msgs {
-		m := &o.msgs[i]
-		text += fmt.Sprintf("; %d %d %#x %d %v %q", m.N, m.NFD, m.Flags, m.NameLen, m.FDs, m.Name)
-		if m.Cred != nil {
-			text += " " + credWords(m.Cred)
-		}
-		if m.PIDFD != nil {
-			text += fmt.Sprint(" ", *m.PIDFD)
-		}
+	m := &o.msg
+	text += fmt.Sprintf("; %d %d %#x %d %v %q", m.N, m.NFD, m.Flags, m.NameLen, m.FDs, m.Name)
+	if m.Cred != nil {
+		text += " " + credWords(m.Cred)
+	}
+	if m.PIDFD != nil {
+		text += fmt.Sprint(" ", *m.PIDFD)
 	}
 	hash := fnv.New64a()
 	_, _ = hash.Write(o.payload)

@@ -124,7 +124,7 @@ func (p *pair) run(s *sequence) (different string, err error) {
 		if i == 0 && (a.err != nil || b.err != nil) {
 			return "", errors.Join(a.err, b.err)
 		}
-		if p.limited && (a.err == unix.ETOOMANYREFS || b.err == unix.ETOOMANYREFS || stoppedShort(s, i, a, b)) {
+		if p.limited && (a.err == unix.ETOOMANYREFS || b.err == unix.ETOOMANYREFS) {
 			return "", errElsewhere
 		}
 		if d := p.difference(a, b); d != "" {
@@ -132,12 +132,6 @@ func (p *pair) run(s *sequence) (different string, err error) {
 		}
 	}
 	return "", nil
-}
-
-// stoppedShort reports whether one of the backends sent only a part of a batch. The kernel does not report
-// the reason.
-func stoppedShort(s *sequence, i int, a, b *outcome) bool {
-	return i > 0 && i <= len(s.steps) && s.steps[i-1].op == sendBatch && a.n != b.n && min(a.n, b.n) > 0
 }
 
 // where names the step of the ith outcome.

@@ -96,17 +96,11 @@ func (s *sequence) prepare() {
 		if step.op == setOption && (step.option == unix.SO_PASSCRED || step.option == unix.SO_PASSPIDFD) {
 			s.named = true
 		}
-		most := 100
-		if len(step.msgs) > 1 {
-			most = 10
-		}
-		for j := range step.msgs {
-			m := &step.msgs[j]
-			m.name = m.name[:min(len(m.name), msg.NameBytes)]
-			m.buffers = m.buffers[:min(len(m.buffers), most)]
-			for k, n := range m.buffers {
-				m.buffers[k] = min(n, 4096)
-			}
+		m := &step.msg
+		m.name = m.name[:min(len(m.name), msg.NameBytes)]
+		m.buffers = m.buffers[:min(len(m.buffers), 100)]
+		for j, n := range m.buffers {
+			m.buffers[j] = min(n, 4096)
 		}
 	}
 }

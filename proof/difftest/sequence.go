@@ -22,7 +22,7 @@ type step struct {
 	op    op
 	sock  int
 	flags int
-	msgs  []message // one, but for batches
+	msg   message
 
 	// For setOption, shutdown and fill.
 	option, value int
@@ -45,21 +45,19 @@ const (
 	readFD
 	send
 	recv
-	sendBatch
-	recvBatch
 	closeFD   // sock
 	closeAll  // all received descriptors, and those that fill the table
 	shutdown  // sock, in the direction value
 	setOption // sock, option, value
-	bind      // sock, to the address in msgs
+	bind      // sock, to the address in msg
 	fill      // the descriptor table, except for value descriptors
 )
 
 // isCall reports whether the operation is a call of the backend.
-func (o op) isCall() bool { return o <= recvBatch }
+func (o op) isCall() bool { return o <= recv }
 
 // sends reports whether the operation sends.
-func (o op) sends() bool { return o == writeFD || o == send || o == sendBatch }
+func (o op) sends() bool { return o == writeFD || o == send }
 
 // A message describes a message for a call. writeFD and readFD take one buffer, and writeFD one descriptor.
 type message struct {
@@ -73,7 +71,6 @@ type message struct {
 
 var opWords = map[op]string{
 	writeFD: "WriteFD to", readFD: "ReadFD from", send: "Send to", recv: "Recv from",
-	sendBatch: "SendBatch to", recvBatch: "RecvBatch from",
 	closeFD: "close", shutdown: "shutdown of", setOption: "setsockopt of", bind: "bind",
 }
 
@@ -96,14 +93,7 @@ func (s *step) words(l *layout) string {
 	if s.flags != 0 {
 		text += fmt.Sprintf(", flags %#x", s.flags)
 	}
-	for i := range s.msgs {
-		prefix := ": "
-		if s.op == sendBatch || s.op == recvBatch {
-			prefix = fmt.Sprintf("\n      message %d: ", i)
-		}
-		text += prefix + s.msgs[i].words(l, s.op.sends())
-	}
-	return text
+	return text + ": " + s.msg.words(l, s.op.sends())
 }
 
 func (m *message) words(l *layout, sends bool) string {

@@ -18,7 +18,7 @@ import (
 func (l *layout) everySize() iter.Seq[*sequence] {
 	return func(yield func(*sequence) bool) {
 		for _, list := range []func() []*sequence{
-			l.everyCount, l.everyBuffers, l.everyLength, l.everyFlag, l.everyBit, l.everyAddress, l.everyBatch,
+			l.everyCount, l.everyBuffers, l.everyLength, l.everyFlag, l.everyBit, l.everyAddress,
 		} {
 			for _, s := range list() {
 				if !yield(s) {
@@ -36,16 +36,12 @@ func (l *layout) mostFDs() *sequence {
 
 // pass sends one message and receives another one.
 func (l *layout) pass(flags int, out, in message) []step {
-	return slices.Concat([]step{{op: send, sock: l.socks[0], msgs: []message{out}, flags: flags}}, l.take(flags, in))
+	return slices.Concat([]step{{op: send, sock: l.socks[0], msg: out, flags: flags}}, l.take(flags, in))
 }
 
 // take receives a message, and closes its descriptors.
 func (l *layout) take(flags int, in message) []step {
-	return []step{{op: recv, sock: l.socks[1], msgs: []message{in}, flags: flags}, {op: closeAll}}
-}
-
-func (l *layout) takeBatch(in []message) []step {
-	return []step{{op: recvBatch, sock: l.socks[1], msgs: in}, {op: closeAll}}
+	return []step{{op: recv, sock: l.socks[1], msg: in, flags: flags}, {op: closeAll}}
 }
 
 // toSend returns a message with n descriptors, in an order that depends on n. If kind&1 is set, the message is
@@ -89,10 +85,7 @@ func (l *layout) everyCount() (list []*sequence) {
 			s.add(l.pass(0, l.toSend(n, kind), toReceive(capacity, kind))...)
 		}
 		s.add(step{op: setOption, sock: l.socks[1], option: unix.SO_PASSCRED})
-		s.add(step{op: sendBatch, sock: l.socks[0], msgs: []message{l.toSend(n, n&3), l.toSend(n, n&3^3)}})
-		s.add(l.takeBatch([]message{toReceive(n, n&3), toReceive(n, n&3^3)})...)
-		// takes the messages that a rejected receive left in the queue
-		s.add(l.takeBatch([]message{toReceive(n, 0)})...)
+		s.add(l.take(0, toReceive(n, 0))...) // the message that a rejected receive left in the queue
 		list = append(list, s)
 	}
 	return list
@@ -130,8 +123,8 @@ func (l *layout) everyLength() (list []*sequence) {
 		for _, length := range near(300, 1<<16) {
 			buffers := []int{length}
 			s.add(
-				step{op: writeFD, sock: l.socks[0], msgs: []message{{buffers: buffers, fds: []int{l.file(length % len(l.files))}}}},
-				step{op: readFD, sock: l.socks[1], msgs: []message{{buffers: buffers}}},
+				step{op: writeFD, sock: l.socks[0], msg: message{buffers: buffers, fds: []int{l.file(length % len(l.files))}}},
+				step{op: readFD, sock: l.socks[1], msg: message{buffers: buffers}},
 				step{op: closeAll},
 			)
 			out, in := l.toSend(1, 0), toReceive(1, 0)
@@ -149,7 +142,7 @@ func (l *layout) everyFlag() (list []*sequence) {
 		for bit := range 32 {
 			flag := int(int32(uint32(1) << bit))
 			s := &sequence{typ: typ, steps: l.pass(flag, l.toSend(1, 0), toReceive(1, 0))}
-			s.add(step{op: send, sock: l.socks[0], msgs: []message{l.toSend(2, 0)}})
+			s.add(step{op: send, sock: l.socks[0], msg: l.toSend(2, 0)})
 			s.add(l.take(flag, toReceive(1, 0))...)
 			list = append(list, s)
 		}
@@ -168,7 +161,7 @@ func (l *layout) everyBit() []*sequence {
 		out, in := l.toSend(1, 0), toReceive(1, 0)
 		out.fds[0] = int(int32(value))
 		s.add(l.pass(0, out, in)...)
-		s.add(step{op: writeFD, sock: l.socks[0], msgs: []message{{buffers: []int{1}, fds: out.fds}}})
+		s.add(step{op: writeFD, sock: l.socks[0], msg: message{buffers: []int{1}, fds: out.fds}})
 		s.add(l.take(0, in)...)
 		own := *ownCredentials()
 		for _, cred := range []msg.Cred{
@@ -182,8 +175,8 @@ func (l *layout) everyBit() []*sequence {
 		}
 	}
 	for _, sock := range []int{-1, math.MinInt32, math.MaxInt32, math.MinInt, math.MaxInt} {
-		s.add(step{op: send, sock: sock, msgs: []message{l.toSend(1, 0)}})
-		s.add(step{op: recv, sock: sock, msgs: []message{toReceive(1, 0)}})
+		s.add(step{op: send, sock: sock, msg: l.toSend(1, 0)})
+		s.add(step{op: recv, sock: sock, msg: toReceive(1, 0)})
 	}
 	return []*sequence{s}
 }
@@ -201,37 +194,14 @@ func (l *layout) everyAddress() (list []*sequence) {
 			}
 			s := &sequence{typ: unix.SOCK_DGRAM}
 			if n < 108 {
-				s.add(step{op: bind, sock: l.socks[0], msgs: []message{{name: name("x")}}})
-				s.add(step{op: bind, sock: l.socks[1], msgs: []message{{name: name("y")}}})
+				s.add(step{op: bind, sock: l.socks[0], msg: message{name: name("x")}})
+				s.add(step{op: bind, sock: l.socks[1], msg: message{name: name("y")}})
 			}
 			out, in := l.toSend(1, 0), toReceive(1, 0)
 			out.name, in.name = name("y"), make([]byte, msg.NameBytes)
 			s.add(l.pass(0, out, in)...)
 			list = append(list, s)
 		}
-	}
-	return list
-}
-
-// everyBatch sends and receives batches of every size up to one more than the maximum. The messages in a batch have
-// different numbers of buffers and descriptors.
-func (l *layout) everyBatch() (list []*sequence) {
-	for _, typ := range types {
-		s := &sequence{typ: typ}
-		for size := range msg.MaxBatch + 2 {
-			out, in := make([]message, size), make([]message, size)
-			for i := range size {
-				out[i], in[i] = l.toSend(i%4, i%4), toReceive(i%4, i/2%4)
-				for range i % 11 {
-					out[i].buffers = append(out[i].buffers, i%5)
-					in[i].buffers = append(in[i].buffers, i%5)
-				}
-			}
-			s.add(step{op: sendBatch, sock: l.socks[0], msgs: out})
-			s.add(l.takeBatch(in)...)
-			s.add(l.takeBatch(in)...) // takes the messages that the first receive left in the queue
-		}
-		list = append(list, s)
 	}
 	return list
 }

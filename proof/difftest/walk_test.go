@@ -20,8 +20,8 @@ import (
 )
 
 var backends = [2]Backend{
-	{"csrc", csrc.WriteFD, csrc.ReadFD, csrc.Send, csrc.Recv, csrc.SendBatch, csrc.RecvBatch},
-	{"pure", pure.WriteFD, pure.ReadFD, pure.Send, pure.Recv, pure.SendBatch, pure.RecvBatch},
+	{"csrc", csrc.WriteFD, csrc.ReadFD, csrc.Send, csrc.Recv},
+	{"pure", pure.WriteFD, pure.ReadFD, pure.Send, pure.Recv},
 }
 
 // environment returns an integer from the environment, or a default.

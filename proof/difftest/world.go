@@ -14,13 +14,11 @@ import (
 
 // A Backend is csrc or internal/pure.
 type Backend struct {
-	Name      string
-	WriteFD   func(sock int32, p []byte, fd int32) (int, error)
-	ReadFD    func(sock int32, p []byte) (int, int32, error)
-	Send      func(sock int32, m *msg.Message, flags int) error
-	Recv      func(sock int32, m *msg.Message, flags int) error
-	SendBatch func(sock int32, ms []msg.Message, flags int) (int, error)
-	RecvBatch func(sock int32, ms []msg.Message, flags int) (int, error)
+	Name    string
+	WriteFD func(sock int32, p []byte, fd int32) (int, error)
+	ReadFD  func(sock int32, p []byte) (int, int32, error)
+	Send    func(sock int32, m *msg.Message, flags int) error
+	Recv    func(sock int32, m *msg.Message, flags int) error
 }
 
 // A world runs the steps of one backend, on the thread that made it.
@@ -200,7 +198,7 @@ func (w *world) change(s *step) error {
 	case setOption:
 		return unix.SetsockoptInt(s.sock, unix.SOL_SOCKET, s.option, s.value)
 	case bind:
-		name := string(s.msgs[0].name[2:])
+		name := string(s.msg.name[2:])
 		_ = unix.Unlink(name) // left by an earlier sequence
 		if name[0] == 0 {
 			name = "@" + name[1:] // as x/sys names it

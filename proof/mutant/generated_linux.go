@@ -7,10 +7,8 @@ import (
 )
 
 const (
-	sendC    = "\treturn scm_result(syscall(SYS_sendmsg, sock, msg, flags));\n"
-	recvC    = "\treturn scm_result(syscall(SYS_recvmsg, sock, msg, flags));\n"
-	callGo   = "func (b *batch) call(trap uintptr, sock int32, n, flags int) (int, error) {\n"
-	sendAllC = "\tdone = scm_result(syscall(SYS_sendmmsg, sock, msgs, n, flags));\n"
+	sendC = "\treturn scm_result(syscall(SYS_sendmsg, sock, msg, flags));\n"
+	recvC = "\treturn scm_result(syscall(SYS_recvmsg, sock, msg, flags));\n"
 )
 
 // before inserts lines before a place in a file, and after inserts them after it.
@@ -51,9 +49,6 @@ func paddingFaults() (list []Fault) {
 			{"padding after cmsg_data", false, before(pureLinux, pairGo, fmt.Sprintf("\tc.bytes()[unix.CmsgLen(4)+%d] = 0x5a\n", i))},
 			{"padding after cmsg_data", i == 3, after("csrc/write_fd.c", putC,
 				fmt.Sprintf("\tcontrol.bytes[CMSG_LEN(sizeof(int)) + %d] = 0x5a;\n", i))},
-			{"padding after msg_len", false, after(pureBatch, callGo,
-				fmt.Sprintf("\t(*[64]byte)(unsafe.Pointer(&b.msgs))[%d] = 0x5a\n", 60+i))},
-			{"padding after msg_len", false, before("csrc/send_batch.c", sendAllC, inC("msgs", 60+i))},
 		} {
 			fault := Fault{What: fmt.Sprintf("%s, byte %d", f.field, i), Field: f.field, Edits: f.edits}
 			if f.often {

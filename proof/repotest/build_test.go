@@ -278,7 +278,7 @@ var _ = Describe("the build", Label("build"), func() {
 		It("installs manual pages that man finds, with an overview that refers to each of the others", func() {
 			c.must("install", "DESTDIR="+to, "PREFIX=/usr")
 			pages := filesBelow(to + "/usr/share/man")
-			Expect(pages).To(HaveLen(7))
+			Expect(pages).To(HaveLen(5))
 			if _, err := exec.LookPath("man"); err != nil {
 				fdtest.Missing(GinkgoTB(), err.Error())
 			}

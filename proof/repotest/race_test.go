@@ -110,12 +110,6 @@ var ways = []struct {
 			func() error { return scm.Recv(sock, &scm.Message{Buffers: many}, 0) },
 		}
 	}},
-	{"batch", syscall.SOCK_DGRAM, func(sock int) end {
-		return end{
-			func() error { _, err := scm.SendBatch(sock, make([]scm.Message, 1), 0); return err },
-			func() error { _, err := scm.RecvBatch(sock, make([]scm.Message, 1), 0); return err },
-		}
-	}},
 }
 
 func main() {

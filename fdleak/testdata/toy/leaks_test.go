@@ -83,12 +83,6 @@ var leaks = map[string]func(t *testing.T){
 		must(scm.WriteFD(a, []byte("x"), 0))
 		ok(scm.Recv(b, &scm.Message{Buffers: [][]byte{{0}}, FDs: make([]int, 1)}, 0)) // Recv
 	},
-	"RecvBatch": func(t *testing.T) {
-		a, b := sockets()
-		defer closeAll(a, b)
-		must(scm.WriteFD(a, []byte("x"), 0))
-		must(scm.RecvBatch(b, []scm.Message{{Buffers: [][]byte{{0}}, FDs: make([]int, 1)}}, 0)) // RecvBatch
-	},
 	"PIDFD": func(t *testing.T) {
 		a, b := sockets()
 		defer closeAll(a, b)

@@ -95,8 +95,6 @@ layout(void)
 	    offsetof(struct msghdr, msg_iov), offsetof(struct msghdr, msg_iovlen),
 	    offsetof(struct msghdr, msg_control), offsetof(struct msghdr, msg_controllen),
 	    offsetof(struct msghdr, msg_flags));
-	(void)printf("mmsghdr %zu: %zu %zu\n", sizeof(struct mmsghdr),
-	    offsetof(struct mmsghdr, msg_hdr), offsetof(struct mmsghdr, msg_len));
 }
 
 /* FNV-1a. */

@@ -8,5 +8,5 @@ import (
 )
 
 var backend = difftest.Backend{
-	Name: "csrc", WriteFD: csrc.WriteFD, ReadFD: csrc.ReadFD, Send: csrc.Send, Recv: csrc.Recv, SendBatch: csrc.SendBatch, RecvBatch: csrc.RecvBatch,
+	Name: "csrc", WriteFD: csrc.WriteFD, ReadFD: csrc.ReadFD, Send: csrc.Send, Recv: csrc.Recv,
 }

@@ -8,5 +8,5 @@ import (
 )
 
 var backend = difftest.Backend{
-	Name: "pure", WriteFD: pure.WriteFD, ReadFD: pure.ReadFD, Send: pure.Send, Recv: pure.Recv, SendBatch: pure.SendBatch, RecvBatch: pure.RecvBatch,
+	Name: "pure", WriteFD: pure.WriteFD, ReadFD: pure.ReadFD, Send: pure.Send, Recv: pure.Recv,
 }
