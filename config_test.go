@@ -348,7 +348,7 @@ var _ = DescribeTableSubtree("on", func(network string) {
 			} else {
 				Expect(err).NotTo(HaveOccurred())
 				Expect(m.NFD).To(Equal(n))
-				m.CloseFDs()
+				m.Close()
 			}
 		}
 		Expect(a.WriteFiles([]byte("xyz"), pipes(3)...)).To(Equal(3))
@@ -375,7 +375,7 @@ var _ = DescribeTableSubtree("on", func(network string) {
 		m, payload, err := recv(b, 3, 0)
 		Expect(payload, err).To(Equal("x"))
 		Expect(m.NFD).To(Equal(2))
-		m.CloseFDs()
+		m.Close()
 	})
 
 	It("Recv returns the payload and its length with an ExpectError, and the conversation can continue", func() {
@@ -420,7 +420,7 @@ var _ = DescribeTableSubtree("on", func(network string) {
 			m, payload, err := recv(b, 1, flags)
 			Expect(payload, err).To(Equal("socket"))
 			Expect(fdtest.Same(m.FDs[0], FDOf(a))).To(BeTrue())
-			m.CloseFDs()
+			m.Close()
 		}
 	})
 

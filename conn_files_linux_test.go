@@ -111,7 +111,7 @@ var _ = It("NewConnFile rejects a file that is not a Unix socket", func() {
 	Expect(scm.NewConnFile(r)).Error().To(opFails("conn", os.ErrClosed))
 })
 
-var _ = It("Message.CloseFDs closes the received descriptors once, after Files only the pidfd", func() {
+var _ = It("Message.Close closes the received descriptors once, after Files only the pidfd", func() {
 	a, b := pair("unixpacket")
 	supported(b.PassPIDFD(true), "SO_PASSPIDFD, which is from Linux 6.5")
 	for _, files := range []bool{false, true} {
@@ -126,14 +126,14 @@ var _ = It("Message.CloseFDs closes the received descriptors once, after Files o
 			Expect(ok(m.Files())[0].Close()).To(Succeed())
 			Expect(fdtest.IsOpen(pidfd)).To(BeTrue())
 		}
-		m.CloseFDs()
-		m.CloseFDs()
+		m.Close()
+		m.Close()
 		Expect([]int{m.NFD, pidfd}).To(Equal([]int{0, -1}))
 		noWriterIsLeft(r)
 	}
 })
 
-var _ = It("Message.Files makes files from the received descriptors, and CloseFDs then leaves them open", func() {
+var _ = It("Message.Files makes files from the received descriptors, and Close then leaves them open", func() {
 	a, b := pair("unixpacket")
 	for _, n := range []int{0, 1, 3} {
 		sent := pipes(n)
@@ -142,7 +142,7 @@ var _ = It("Message.Files makes files from the received descriptors, and CloseFD
 		Expect(b.Recv(&m, 0)).To(Succeed())
 		files := ok(m.Files())
 		Expect(m.NFD).To(BeZero())
-		m.CloseFDs()
+		m.Close()
 		areSame(closeAllLater(files), sent)
 		Expect(ok(m.Files())).To(BeEmpty(), "it has none left")
 		for _, f := range files {
@@ -164,18 +164,18 @@ var _ = It("Message.Truncated reports MSG_CTRUNC, and not MSG_TRUNC", func() {
 		Expect(b.Recv(&m, 0)).To(Succeed())
 		Expect(m.Truncated()).To(Equal(sent == 2), payload)
 		Expect(m.Flags&unix.MSG_TRUNC != 0).To(Equal(len(payload) > 3))
-		m.CloseFDs()
+		m.Close()
 	}
 })
 
-var _ = It("Message.CloseFDs closes nothing if nothing was received", func() {
+var _ = It("Message.Close closes nothing if nothing was received", func() {
 	a, _ := pair("unix")
 	r, _ := pipe()
 	number := FDOf(r) // its zero value would be standard input
 	m := scm.Message{Buffers: [][]byte{[]byte("x")}, PIDFD: &number}
-	m.CloseFDs()
+	m.Close()
 	Expect(a.Send(&m, 0)).To(Succeed())
-	m.CloseFDs()
+	m.Close()
 	Expect(fdtest.IsOpen(FDOf(r))).To(BeTrue())
 	Expect(number).To(Equal(FDOf(r)))
 })

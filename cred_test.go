@@ -480,7 +480,7 @@ var _ = DescribeTableSubtree("on", func(typ int) {
 		Expect(scm.Recv(f.b, &m, 0)).To(Succeed())
 		Expect(m.Flags).To(BeZero())
 		Expect(pidOf(m.FDs[2])).To(Equal(strconv.Itoa(os.Getpid())))
-		m.CloseFDs()
+		m.Close()
 	})
 
 	It("Recv returns a pidfd of the sender, or -1 while PassPIDFD is off and after an error", func() {
@@ -537,7 +537,7 @@ var _ = Child("pidfd-0", func(args []string) {
 	m := scm.Message{Buffers: [][]byte{make([]byte, 1)}, PIDFD: &pidfd}
 	Expect(scm.Recv(f.b, &m, 0)).To(Succeed())
 	Expect(pidfd).To(BeZero())
-	m.CloseFDs()
+	m.Close()
 	Expect(fdtest.IsOpen(0)).To(BeFalse())
 })
 

@@ -101,7 +101,7 @@ func ExampleSend() {
 		FDs:     make([]int, 2), // at most two of the three
 	}
 	must(scm.Recv(b, &in, 0))
-	defer in.CloseFDs()
+	defer in.Close()
 	fmt.Printf("received %q and %q\n", in.Buffers[0], in.Buffers[1][:in.N-7])
 	fmt.Println(in.NFD, "descriptors; some are missing:", in.Truncated())
 	// Output:
@@ -205,7 +205,7 @@ func ExampleMessage_Files() {
 		m := scm.Message{Buffers: [][]byte{make([]byte, 64)}, FDs: make([]int, 2)}
 		must(b.Recv(&m, 0))
 		if m.Truncated() {
-			m.CloseFDs()
+			m.Close()
 			fmt.Println("more than 2 files")
 			continue
 		}
@@ -705,7 +705,7 @@ func ExampleConn_WriteFDs() {
 	m := scm.Message{Buffers: [][]byte{make([]byte, 100)}, FDs: make([]int, 8)}
 	must(b.Recv(&m, 0))
 	fmt.Println(m.N, m.NFD)
-	m.CloseFDs()
+	m.Close()
 	// Output: 5 3
 }
 

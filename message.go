@@ -83,11 +83,11 @@ func (m *Message) Files() ([]*os.File, error) {
 	return files, nil
 }
 
-// CloseFDs closes the received descriptors FDs[:NFD] and *PIDFD, and sets NFD to 0 and *PIDFD to -1. It
+// Close closes the received descriptors FDs[:NFD] and *PIDFD, and sets NFD to 0 and *PIDFD to -1. It
 // ignores errors. On Linux, it closes consecutive descriptors with close_range(2). Other functions, which
 // close the descriptors of messages that they reject, call only close(2), so that a partner cannot cause a
 // system call that a seccomp filter may not know.
-func (m *Message) CloseFDs() {
+func (m *Message) Close() {
 	if m.PIDFD != nil && m.asked && *m.PIDFD >= 0 {
 		sys.Close(*m.PIDFD)
 		*m.PIDFD = -1 // before FDs: if it is an element of FDs, it must not be closed twice
@@ -153,7 +153,7 @@ func sendParts(sock int32, m *Message, flags int) (err error) {
 
 // Recv receives one message, or bytes of a stream, from the socket sock into m.Buffers and m.FDs. It makes
 // a single recvmsg(2) call with the given flags and MSG_CMSG_CLOEXEC. The caller must close the descriptors
-// m.FDs[:m.NFD] and *m.PIDFD: see [Message.CloseFDs] and [Message.Files]. At the end of a stream m.N and
+// m.FDs[:m.NFD] and *m.PIDFD: see [Message.Close] and [Message.Files]. At the end of a stream m.N and
 // m.NFD are 0.
 //
 // If more descriptors arrive than fit into m.FDs, the kernel or Recv closes the rest and sets MSG_CTRUNC in

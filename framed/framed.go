@@ -234,7 +234,7 @@ func (r *Reader) receive(p []byte, capacity int) (n int, files []*os.File, err e
 		}
 		cause = err
 	}
-	scm.CloseFDs(m.FDs[:nfd]...) // m.CloseFDs may call close_range(2)
+	scm.CloseFDs(m.FDs[:nfd]...) // m.Close may call close_range(2)
 	err = &scm.TruncatedError{N: m.N, Received: nfd, Room: capacity, Cause: cause}
 	if capacity < scm.MaxFDs && cause == error(sys.EMSGSIZE) {
 		err = &waitingError{r.limits.Waiting, err}

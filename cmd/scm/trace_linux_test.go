@@ -154,7 +154,7 @@ func pass(payload []byte, send func(sock int, m *scm.Message, flags int) error) 
 	}
 	m := scm.Message{Buffers: [][]byte{make([]byte, 100)}, FDs: make([]int, 1)}
 	err = scm.Recv(p[1], &m, 0)
-	m.CloseFDs()
+	m.Close()
 	return err
 }
 
@@ -381,7 +381,7 @@ func passNamed() error {
 	}
 	m := scm.Message{Buffers: [][]byte{make([]byte, 100)}, FDs: make([]int, 1), Addr: &net.UnixAddr{}}
 	err := scm.Recv(socks[1], &m, 0)
-	m.CloseFDs()
+	m.Close()
 	return err
 }
 

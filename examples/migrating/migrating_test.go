@@ -223,7 +223,7 @@ func Example_mdlayher() {
 		if err := c.Recv(&m, 0); err != nil {
 			return 0, err
 		}
-		defer m.CloseFDs()
+		defer m.Close()
 		return m.N, nil
 	}
 

@@ -266,7 +266,7 @@ func Example_datagramClient() {
 
 	question := scm.Message{Buffers: [][]byte{make([]byte, 64)}, FDs: make([]int, 1), Addr: new(net.UnixAddr)}
 	must(server.Recv(&question, 0))
-	question.CloseFDs()
+	question.Close()
 	must(server.Send(&scm.Message{Buffers: [][]byte{[]byte("standard input")}, Addr: question.Addr}, 0))
 
 	answer := make([]byte, 64)

@@ -29,7 +29,7 @@ func ours() []way {
 			return func() {
 				check(scm.Send(p.a, &out, 0))
 				check(scm.Recv(p.b, &in, 0))
-				in.CloseFDs()
+				in.Close()
 			}
 		}},
 		{"Conn.Send, Conn.Recv", any, func(p pair, l load) func() {
@@ -38,7 +38,7 @@ func ours() []way {
 			return func() {
 				check(a.Send(&out, 0))
 				check(b.Recv(&in, 0))
-				in.CloseFDs()
+				in.Close()
 			}
 		}},
 		{"Conn.WriteFiles, Conn.ReadFiles", any, func(p pair, l load) func() {

@@ -390,10 +390,10 @@ var operations = []operation{
 		}
 		return err
 	}},
-	{name: "Conn.Recv and Message.CloseFDs", also: []string{"Message.CloseFDs"}, setUp: withConn, retries: connRetries, ignored: rangeCloseIgnored, receives: messageSet{payload: "hello", files: 2}, call: func(t *fixture) error {
+	{name: "Conn.Recv and Message.Close", also: []string{"Message.Close"}, setUp: withConn, retries: connRetries, ignored: rangeCloseIgnored, receives: messageSet{payload: "hello", files: 2}, call: func(t *fixture) error {
 		m := scm.Message{Buffers: [][]byte{make([]byte, 5)}, FDs: make([]int, 2)}
 		err := t.conn.Recv(&m, 0)
-		m.CloseFDs()
+		m.Close()
 		return err
 	}},
 	{name: "Conn.Recv", setUp: withConn, retries: connRetries, receives: messageSet{payload: "hello", files: 2}, call: func(t *fixture) error {
