@@ -1,0 +1,70 @@
+//go:build linux
+
+package scm_test
+
+import (
+	"slices"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	"golang.org/x/sys/unix"
+
+	"github.com/scm-rights/scm"
+)
+
+// wordings are texts of errors, by what was expected and by the name of the sample that was received.
+var wordings = []struct {
+	expect scm.Expect
+	sample string
+	text   string
+}{
+	{scm.Expect{Kind: scm.KindRegular}, "a memfd with seals", "a regular file, got a memfd (read-write) sealed against shrinking and writing"},
+	{scm.Expect{Kind: scm.KindDirectory}, "a regular file opened for appending", "a directory, got a regular file (write-only)"},
+	{scm.Expect{Kind: scm.KindSymlink, Access: scm.AccessPath}, "the read end of a pipe", "a symbolic link (O_PATH), got a pipe (read end)"},
+	{scm.Expect{Kind: scm.KindPipe}, "a Unix stream socket", "a pipe, got a Unix stream socket (read-write)"},
+	{scm.Expect{Kind: scm.KindSocket}, "/dev/null", "a socket, got a character device (read-write)"},
+	{scm.Expect{Kind: scm.KindCharDevice}, "a directory", "a character device, got a directory (read-only)"},
+	{scm.Expect{Kind: scm.KindBlockDevice, Access: scm.AccessAny}, "a regular file opened with O_PATH", "a block device, got a regular file (O_PATH)"},
+	{scm.Expect{Kind: scm.KindMemfd}, "a regular file opened for appending", "a memfd, got a regular file (write-only)"},
+	{scm.Expect{Kind: scm.KindEventfd}, "a regular file opened for appending", "an eventfd, got a regular file (write-only)"},
+	{scm.Expect{Kind: "anon_inode:[eventpoll]"}, "the read end of a pipe", "an eventpoll, got a pipe (read end)"},
+	{scm.Expect{Kind: "net"}, "a Unix stream socket", "a net, got a Unix stream socket (read-write)"},
+	{scm.Expect{Family: unix.AF_UNIX}, "/dev/null", "a Unix socket, got a character device (read-write)"},
+	{scm.Expect{Family: unix.AF_INET, Type: unix.SOCK_STREAM}, "a directory", "an IPv4 stream socket, got a directory (read-only)"},
+	{scm.Expect{Family: unix.AF_NETLINK, Type: unix.SOCK_RAW}, "a regular file opened with O_PATH", "a family 16 raw socket, got a regular file (O_PATH)"},
+	{scm.Expect{Type: unix.SOCK_SEQPACKET}, "a memfd with seals", "a seqpacket socket, got a memfd (read-write) sealed against shrinking and writing"},
+	{scm.Expect{Protocol: unix.IPPROTO_UDP}, "a regular file opened for appending", "a socket of protocol udp (17), got a regular file (write-only)"},
+	{scm.Expect{Kind: scm.KindSocket, Family: unix.AF_INET6, Type: unix.SOCK_DGRAM, Protocol: unix.IPPROTO_UDP}, "the read end of a pipe", "an IPv6 datagram socket of protocol udp (17), got a pipe (read end)"},
+	{scm.Expect{Type: 15, Protocol: 250}, "a Unix stream socket", "a type 15 socket of protocol 250, got a Unix stream socket (read-write)"},
+	{scm.Expect{Family: 99}, "/dev/null", "a family 99 socket, got a character device (read-write)"},
+	{scm.Expect{}, "a regular file opened with O_PATH", "a file, got a regular file (O_PATH)"},
+	{scm.Expect{Access: scm.AccessRead}, "a regular file opened with O_PATH", "a file open for reading, got a regular file (O_PATH)"},
+	{scm.Expect{Access: scm.AccessWrite}, "the read end of a pipe", "a file open for writing, got a pipe (read end)"},
+	{scm.Expect{Access: scm.AccessReadWrite}, "a regular file opened for appending", "a file (read-write), got a regular file (write-only)"},
+	{scm.Expect{Access: scm.AccessReadOnly}, "a Unix stream socket", "a file (read-only), got a Unix stream socket (read-write)"},
+	{scm.Expect{Access: scm.AccessWriteOnly}, "a Unix stream socket", "a file (write-only), got a Unix stream socket (read-write)"},
+	{scm.Expect{Access: scm.AccessPath}, "/dev/null", "a file (O_PATH), got a character device (read-write)"},
+	{scm.Expect{Kind: scm.KindPipe, Access: scm.AccessReadOnly}, "a directory", "a pipe (read end), got a directory (read-only)"},
+	{scm.Expect{Kind: scm.KindPipe, Access: scm.AccessWriteOnly}, "a regular file opened with O_PATH", "a pipe (write end), got a regular file (O_PATH)"},
+	{scm.Expect{Kind: scm.KindPipe, Access: scm.AccessReadWrite}, "a memfd with seals", "a pipe (read-write), got a memfd (read-write) sealed against shrinking and writing"},
+	{scm.Expect{Kind: scm.KindDirectory, Access: scm.AccessPath}, "a regular file opened for appending", "a directory (O_PATH), got a regular file (write-only)"},
+	{scm.Expect{Kind: scm.KindSocket, Access: scm.AccessReadWrite}, "the read end of a pipe", "a socket (read-write), got a pipe (read end)"},
+	{scm.Expect{Flags: unix.O_APPEND}, "a Unix stream socket", "a file with O_APPEND, got a Unix stream socket (read-write, without O_APPEND)"},
+	{scm.Expect{Flags: unix.O_APPEND | unix.O_NONBLOCK, Access: scm.AccessWrite}, "/dev/null", "a file open for writing with O_APPEND|O_NONBLOCK, got a character device (read-write, without O_APPEND|O_NONBLOCK)"},
+	{scm.Expect{Kind: scm.KindRegular, Flags: unix.O_SYNC}, "a directory", "a regular file with O_SYNC, got a directory (read-only, without O_SYNC)"},
+	{scm.Expect{Kind: scm.KindSocket, Flags: unix.O_NONBLOCK}, "a regular file opened with O_PATH", "a socket with O_NONBLOCK, got a regular file (O_PATH)"},
+	{scm.Expect{Seals: unix.F_SEAL_WRITE}, "a regular file opened for appending", "a file sealed against writing, got a regular file (write-only)"},
+	{scm.Expect{Seals: unix.F_SEAL_WRITE | unix.F_SEAL_GROW | unix.F_SEAL_SHRINK}, "a regular file opened for appending", "a file sealed against shrinking, growing and writing, got a regular file (write-only)"},
+	{scm.Expect{Kind: scm.KindMemfd, Seals: unix.F_SEAL_SEAL | unix.F_SEAL_SHRINK}, "the read end of a pipe", "a memfd sealed against more seals and shrinking, got a pipe (read end)"},
+	{scm.Expect{Kind: scm.KindMemfd, Access: scm.AccessReadOnly, Flags: unix.O_APPEND, Seals: unix.F_SEAL_FUTURE_WRITE}, "a Unix stream socket", "a memfd sealed against future writing (read-only) with O_APPEND, got a Unix stream socket (read-write, without O_APPEND)"},
+	{scm.Expect{Kind: scm.KindRegular, Seals: unix.F_SEAL_WRITE}, "/dev/null", "a regular file sealed against writing, got a character device (read-write)"},
+}
+
+var _ = It("an ExpectError names every property that was expected, and those of the file that was received", func() {
+	f := connect(unix.SOCK_SEQPACKET)
+	for _, w := range wordings {
+		s := samples[slices.IndexFunc(samples, func(s sample) bool { return s.name == w.sample })]
+		w.expect.Max = 1
+		Expect(f.rejects(w.expect, f.opened(s))).To(MatchError("scm: wanted " + w.text))
+	}
+})
