@@ -25,9 +25,9 @@ type Config struct {
 	// as package framed and the stream formats of package wire. There, a message can arrive in pieces, and
 	// some messages, such as error replies, have no descriptor.
 	//
-	// Truncated has no effect here. Recv reports a truncated message in [Message].Flags. Calls that
-	// return files, sockets or descriptors return a [*TruncatedError] (see KeepTruncated), and package
-	// wire returns a FormatError. Min and Max count the descriptors that were received.
+	// Recv reports a truncated message in [Message].Flags. Calls that return files, sockets or descriptors
+	// return a [*TruncatedError] (see KeepTruncated), and package wire returns a FormatError. Min and Max
+	// count the descriptors that were received.
 	//
 	// Expect does not apply to the methods of the embedded [net.UnixConn], such as ReadMsgUnix.
 	Expect *Expect

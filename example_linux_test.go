@@ -265,6 +265,27 @@ func ExampleExpect_Enforce() {
 	// scm: wanted a file open for writing, got a pipe (read end)
 }
 
+// Expect.Recv rejects a truncated message. A program that can use the first descriptors calls the function Recv, and
+// then Enforce.
+func ExampleExpect_Enforce_truncated() {
+	a, b := pairOfSockets()
+	defer unix.Close(a)
+	defer unix.Close(b)
+	r, w, err := os.Pipe()
+	must(err)
+	defer r.Close()
+	defer w.Close()
+	must(scm.Send(a, &scm.Message{Buffers: [][]byte{{0}}, FDs: []int{int(r.Fd()), int(w.Fd()), a}}, 0))
+
+	m := scm.Message{Buffers: [][]byte{make([]byte, 1)}, FDs: make([]int, 2)}
+	must(scm.Recv(b, &m, 0))
+	defer m.Close()
+	err = scm.Expect{Min: 1, Max: 2, Kind: scm.KindPipe}.Enforce(m.FDs[:m.NFD])
+	fmt.Println(m.NFD, m.Truncated(), err)
+	// Output:
+	// 2 true <nil>
+}
+
 // One message can carry files of different kinds, such as a userfaultfd and the memfd with the memory of a virtual
 // machine. One call to Enforce checks each kind. If one fails, the caller closes the descriptors of the other.
 func ExampleExpect_Enforce_mixedKinds() {

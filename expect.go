@@ -14,7 +14,7 @@ import (
 //
 // On Linux, the check calls fcntl(2), getsockopt(2), statx(2) with AT_STATX_DONT_SYNC, and readlink(2) and
 // fstatat(2) in /proc. For a namespace that is bound to a path, it also calls ioctl(2) with NS_GET_NSTYPE. The kernel
-// answers these calls without asking the file's server (FUSE). If only Min, Max, Access, Flags or Truncated are set,
+// answers these calls without asking the file's server (FUSE). If only Min, Max, Access or Flags are set,
 // the check calls only fcntl(F_GETFL). It recognizes a memfd that cannot be sealed by its device. To learn the number
 // of that device, it creates a memfd of its own once (memfd_create(2)).
 //
@@ -26,20 +26,14 @@ import (
 // Seals, AccessPath or the kinds of Linux's anonymous files. On those systems, an Expect that asks for one of
 // these matches nothing: the check closes all descriptors, and its error wraps [errors.ErrUnsupported].
 //
-// An Expect whose fields contradict each other, so that no file can match, is invalid: calls that use it
-// return an error that wraps EINVAL. The valid combinations are:
-//
-//	Kind               exact access modes a file can have    may be combined with
-//	KindRegular        any                                   Flags, Seals
-//	KindMemfd          read-only, write-only, read-write     Flags, Seals
-//	KindSocket         read-write, path                      Flags, Family, Type, Protocol
-//	KindDirectory      read-only, path                       Flags
-//	KindSymlink        path (read-only if not on Linux)      (Flags if not on Linux)
-//	any other Kind     any                                   Flags
-//
 // Family, Type, Protocol, Flags and Seals match no descriptor opened with O_PATH, not even a socket or a
 // memfd. With Family, Type or Protocol, Kind "" means KindSocket. With Seals, it means any file that can
-// have seals.
+// have seals. An Expect that no file satisfies, such as a pipe with Seals, rejects every file.
+//
+// Calls that use an invalid Expect return an error that wraps EINVAL. It is invalid if a value can match
+// nothing by itself: an unknown Kind or Access, a negative number other than Min, a Min above Max, a Type or
+// Flags with other bits than the field describes. It is also invalid if Max is 0 and a property of the
+// descriptors is set.
 type Expect struct {
 	// Min and Max limit the number of descriptors. For "at least n", use n and MaxFDs. A Max that is
 	// negative or less than Min is invalid.
@@ -49,9 +43,7 @@ type Expect struct {
 	Kind Kind
 
 	// Family, Type and Protocol are those of a socket, as in socket(2), such as unix.AF_UNIX. 0 accepts any
-	// value. Any other value accepts only sockets. Type does not include flags such as unix.SOCK_CLOEXEC. A
-	// Type or Protocol that the Family does not have is invalid. This is checked for Unix, TCP and UDP
-	// sockets.
+	// value. Any other value accepts only sockets. Type does not include flags such as unix.SOCK_CLOEXEC.
 	//
 	// Protocol is supported on Linux only. The protocol of a TCP listener created by package net is unix.IPPROTO_MPTCP,
 	// not unix.IPPROTO_TCP: since Go 1.24 listeners use Multipath TCP if the kernel supports it (see
@@ -75,10 +67,6 @@ type Expect struct {
 	// unix.F_SEAL_WRITE, the content cannot change after it was checked. Seals are supported on Linux
 	// only.
 	Seals int
-
-	// Truncated accepts a message even if descriptors (MSG_CTRUNC) or bytes (MSG_TRUNC) are
-	// missing.
-	Truncated bool
 }
 
 // Kind is a kind of file. Besides the constants, it can be the name of one of Linux's namespaces ("net",
@@ -91,7 +79,8 @@ type Expect struct {
 type Kind string
 
 // KindRegular includes POSIX message queues, BPF tokens and the files of memfd_secret(2). KindSymlink is a symbolic
-// link itself, opened with O_PATH and O_NOFOLLOW. KindMemfd and the kinds after it are supported on Linux only.
+// link itself. Linux opens one only with O_PATH and O_NOFOLLOW, so Access must be AccessPath or AccessAny. KindMemfd
+// and the kinds after it are supported on Linux only.
 const (
 	KindRegular     Kind = "regular"
 	KindDirectory   Kind = "directory"
@@ -148,6 +137,61 @@ func (e *ExpectError) Error() string {
 
 // Unwrap returns Err.
 func (e *ExpectError) Unwrap() error { return e.Err }
+
+// check returns EINVAL if e is invalid.
+func (e Expect) check() error {
+	if problem := e.problem(); problem != "" {
+		return sys.Error("scm: Expect "+problem, sys.EINVAL)
+	}
+	return nil
+}
+
+// problem explains why e is invalid. It returns "" if e is valid.
+func (e Expect) problem() string {
+	switch e.Access {
+	case "", AccessRead, AccessWrite, AccessReadWrite, AccessReadOnly, AccessWriteOnly, AccessPath, AccessAny:
+	default:
+		return fmt.Sprintf("has an unknown Access, %q", e.Access)
+	}
+	switch {
+	case e.Kind != "" && !sys.KnownKind(string(e.Kind)):
+		return fmt.Sprintf("has an unknown Kind, %q", e.Kind)
+	case e.Max < 0:
+		return fmt.Sprintf("has a negative Max, %d", e.Max)
+	case e.Min > e.Max:
+		return fmt.Sprintf("requires at least %d and at most %s", e.Min, descriptors(e.Max))
+	case e.Family < 0 || e.Protocol < 0 || e.Flags < 0 || e.Seals < 0:
+		return fmt.Sprintf("has a negative Family (%d), Protocol (%d), Flags (%d) or Seals (%d)", e.Family, e.Protocol, e.Flags, e.Seals)
+	case e.Type&^0xf != 0:
+		return fmt.Sprintf("has a Type with flags, %#x", e.Type)
+	case sys.StatusFlags(e.Flags) != e.Flags:
+		return fmt.Sprintf("has Flags that are not status flags, %#x", e.Flags&^sys.StatusFlags(e.Flags))
+	case e.Max == 0 && e.property() != "":
+		return "has " + e.property() + " but Max 0"
+	}
+	return ""
+}
+
+// property names the first property of the descriptors that e asks for, or returns "".
+func (e Expect) property() string {
+	switch {
+	case e.Kind != "":
+		return "a Kind"
+	case e.Access != "":
+		return "an Access"
+	case e.Family != 0:
+		return "a Family"
+	case e.Type != 0:
+		return "a Type"
+	case e.Protocol != 0:
+		return "a Protocol"
+	case e.Flags != 0:
+		return "Flags"
+	case e.Seals != 0:
+		return "Seals"
+	}
+	return ""
+}
 
 // wantsSocket reports whether e asks for a property that only a socket has.
 func (e Expect) wantsSocket() bool {

@@ -10,9 +10,10 @@ import (
 )
 
 // Recv receives one message with a single recvmsg(2) call, like the function [Recv], and returns nil only
-// if the message matches e. The caller then owns m.FDs[:m.NFD] and *m.PIDFD, and must close them. Unless
-// e.Truncated is set, Recv rejects a message with more than len(m.FDs) descriptors, and a datagram or
-// seqpacket message that is longer than m.Buffers. (Empty m.Buffers ask for no bytes, so none are missing.)
+// if the message matches e and is whole. The caller then owns m.FDs[:m.NFD] and *m.PIDFD, and must close
+// them. A message is not whole if it has more than len(m.FDs) descriptors, or if a datagram or seqpacket
+// message is longer than m.Buffers. (Empty m.Buffers ask for no bytes, so none are missing.) To accept a
+// truncated message, call the function Recv, and then [Expect.Enforce] with m.FDs[:m.NFD].
 //
 // If the message does not match, the error is an [*ExpectError]. Recv has then closed every descriptor of
 // the message, including *m.PIDFD: m.NFD is 0, and -1 replaces the descriptors in m.FDs. The payload is in
@@ -37,7 +38,7 @@ func (e Expect) Recv(sock int, m *Message, flags int) error {
 			return io.EOF
 		}
 	}
-	return e.verify(m)
+	return e.verify(m, true)
 }
 
 // Enforce returns nil if the descriptors fds match e. They then stay open and still belong to the caller.
@@ -45,103 +46,101 @@ func (e Expect) Recv(sock int, m *Message, flags int) error {
 // is invalid, Enforce does the same, and the error wraps EINVAL. Enforce closes a descriptor only once even
 // if it is in fds twice.
 func (e Expect) Enforce(fds []int) error {
-	var failed *ExpectError
+	var found *mismatch
 	if err := e.check(); err != nil {
-		failed = &ExpectError{Index: -1, Want: "a valid Expect", Got: "an invalid one", Err: err}
+		found = &mismatch{field: wrongExpect, index: -1, err: err}
 	} else {
-		failed = e.firstWrong(fds)
+		found = e.find(fds)
 	}
-	if failed == nil {
+	if found == nil {
 		return nil
 	}
 	closeAll(fds)
-	return failed
+	return e.failure(found)
 }
 
-// verify closes all descriptors and returns an *ExpectError unless the message matches e.
-func (e Expect) verify(m *Message) error {
-	fds := m.FDs[:m.NFD]
-	failed := e.truncated(m)
-	if failed == nil {
-		failed = e.firstWrong(fds)
-		if failed != nil && len(fds) < e.Min && m.Truncated() {
-			failed.Got += " in a truncated message"
+// verify closes all descriptors and returns an *ExpectError unless the message matches e. If whole is set, it
+// also rejects a truncated message.
+func (e Expect) verify(m *Message, whole bool) error {
+	fds, a := m.FDs[:m.NFD], m.arrival()
+	var found *mismatch
+	if whole && !a.isWhole() {
+		found = &mismatch{field: partOnly, index: -1, capacity: len(m.FDs)}
+		for _, p := range m.Buffers {
+			found.size += len(p)
 		}
+	} else {
+		found = e.find(fds)
 	}
-	if failed == nil {
+	if found == nil {
 		return nil
 	}
+	found.arrival = a
 	closeAll(fds)
 	m.NFD = 0
 	if m.PIDFD != nil && *m.PIDFD >= 0 {
 		sys.Close(int(toInt32(*m.PIDFD)))
 		*m.PIDFD = -1
 	}
-	return failed
+	return e.failure(found)
 }
 
-// truncated returns an error that describes what is missing from the message, or nil if e accepts that.
-func (e Expect) truncated(m *Message) *ExpectError {
-	a := m.arrival()
-	if e.Truncated || a.isWhole() {
-		return nil
-	}
-	failed := &ExpectError{Index: -1, Want: "a whole message", Got: "a truncated one"}
-	if a.lostBytes() {
-		size := 0
-		for _, p := range m.Buffers {
-			size += len(p)
-		}
-		failed.Got, failed.Err = fmt.Sprintf("only the first %d bytes", size), io.ErrShortBuffer
-	}
-	if a.lostFDs() {
-		if a.lostBytes() {
-			failed.Got += " and"
-		} else {
-			failed.Got += " with"
-		}
-		failed.Got += " " + descriptors(m.NFD)
-		if len(m.FDs) < e.Max && len(m.FDs) == m.NFD {
-			failed.Got += fmt.Sprintf("; Expect allows %s, but len(m.FDs) is %d", e.count(), len(m.FDs))
-		}
-	}
-	return failed
+// A mismatch is the first difference between an Expect and what was received. failure describes it.
+type mismatch struct {
+	field field
+	index int      // of the descriptor that is wrong, or -1
+	file  sys.File // its file
+	err   error    // why the file could not be examined, or why the Expect is invalid
+
+	arrival        arrival // the message, or only its number of descriptors
+	size, capacity int     // of the buffers and of the space for descriptors, if the message is truncated
 }
 
-// firstWrong returns the first mismatch between fds and e, or nil. It closes nothing.
-func (e Expect) firstWrong(fds []int) *ExpectError {
+// A field is what differs in a mismatch.
+type field int
+
+const (
+	wrongExpect field = iota // the Expect is invalid
+	wrongSystem              // it asks for what this system cannot recognize
+	partOnly                 // the message is truncated
+	wrongNumber              // of descriptors
+	wrongFile
+	unknownFile // it could not be examined
+)
+
+// find returns the first mismatch between fds and e, or nil. It closes nothing.
+func (e Expect) find(fds []int) *mismatch {
 	if !sys.CanTell(string(e.Kind), e.Seals != 0 || e.Protocol != 0 || e.Access == AccessPath) {
-		return &ExpectError{Index: -1, Want: e.wanted(), Got: "a system that cannot recognize one", Err: errors.ErrUnsupported}
+		return &mismatch{field: wrongSystem, index: -1, err: errors.ErrUnsupported}
 	}
 	if len(fds) < e.Min || len(fds) > e.Max {
-		return &ExpectError{Index: -1, Want: e.count(), Got: descriptors(len(fds))}
+		return &mismatch{field: wrongNumber, index: -1, arrival: arrival{nfd: len(fds)}}
 	}
 	for i, fd := range fds {
-		if failed := e.wrong(int(toInt32(fd))); failed != nil {
-			failed.Index = i
-			return failed
+		if found := e.compare(int(toInt32(fd))); found != nil {
+			found.index = i
+			return found
 		}
 	}
 	return nil
 }
 
-// wrong returns an error that describes why a descriptor does not match e, or nil if it does. It asks only how
-// the descriptor was opened if e accepts any kind of file.
-func (e Expect) wrong(fd int) *ExpectError {
+// compare returns the mismatch between a descriptor's file and e, or nil. It asks only how the descriptor was
+// opened if e accepts any kind of file.
+func (e Expect) compare(fd int) *mismatch {
 	f, err := sys.Opened(fd)
 	if err == nil && (e.kind() != "" || e.Seals != 0 || !e.matches(f)) {
 		err = f.Identify(fd)
 	}
 	switch {
 	case err != nil:
+		return &mismatch{field: unknownFile, err: err}
 	case e.matches(f):
 		return nil
 	case f.MayBe(string(e.kind())):
-		err = f.Unknown
-	default:
-		return &ExpectError{Want: e.wanted(), Got: e.describe(f)}
+		return &mismatch{field: unknownFile, err: f.Unknown}
 	}
-	return &ExpectError{Want: e.wanted(), Got: "one that could not be examined", Err: err}
+	return &mismatch{field: wrongFile, file: f}
 }
 
 // matches reports whether a file is one that e describes.

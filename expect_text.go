@@ -2,11 +2,55 @@ package scm
 
 import (
 	"fmt"
+	"io"
 	"strconv"
 	"strings"
 
 	"github.com/scm-rights/scm/internal/sys"
 )
+
+// failure returns the error for a mismatch: Want is what e asks for, and Got is what was received instead.
+func (e Expect) failure(found *mismatch) *ExpectError {
+	failed := &ExpectError{Index: found.index, Want: e.wanted(), Err: found.err}
+	switch found.field {
+	case wrongExpect:
+		failed.Want, failed.Got = "a valid Expect", "an invalid one"
+	case wrongSystem:
+		failed.Got = "a system that cannot recognize one"
+	case partOnly:
+		failed.Want, failed.Got = "a whole message", e.part(found)
+		if found.arrival.lostBytes() {
+			failed.Err = io.ErrShortBuffer
+		}
+	case wrongNumber:
+		failed.Want, failed.Got = e.count(), descriptors(found.arrival.nfd)
+		if found.arrival.nfd < e.Min && found.arrival.lostFDs() {
+			failed.Got += " in a truncated message"
+		}
+	case wrongFile:
+		failed.Got = e.describe(found.file)
+	case unknownFile:
+		failed.Got = "one that could not be examined"
+	}
+	return failed
+}
+
+// part describes what was received of a truncated message.
+func (e Expect) part(found *mismatch) string {
+	a, got := found.arrival, "a truncated one with"
+	if a.lostBytes() {
+		got = fmt.Sprintf("only the first %d bytes", found.size)
+		if !a.lostFDs() {
+			return got
+		}
+		got += " and"
+	}
+	got += " " + descriptors(a.nfd)
+	if found.capacity < e.Max && found.capacity == a.nfd {
+		got += fmt.Sprintf("; Expect allows %s, but len(m.FDs) is %d", e.count(), found.capacity)
+	}
+	return got
+}
 
 // count describes in words how many descriptors e accepts.
 func (e Expect) count() string {
@@ -35,7 +79,11 @@ func descriptors(n int) string {
 
 // file describes the file that each descriptor must be, without its access mode and status flags.
 func (e Expect) file() string {
-	text := nameFile(e.kind(), e.Family, e.Type, e.Protocol)
+	kind := e.kind()
+	text := nameFile(kind, e.Family, e.Type, e.Protocol)
+	if kind != KindSocket && e.wantsSocket() { // no file is both
+		text += " that is " + nameFile(KindSocket, e.Family, e.Type, e.Protocol)
+	}
 	if e.Seals != 0 {
 		text += " sealed against " + nameSeals(e.Seals)
 	}

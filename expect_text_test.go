@@ -58,6 +58,17 @@ var wordings = []struct {
 	{scm.Expect{Kind: scm.KindMemfd, Seals: unix.F_SEAL_SEAL | unix.F_SEAL_SHRINK}, "the read end of a pipe", "a memfd sealed against more seals and shrinking, got a pipe (read end)"},
 	{scm.Expect{Kind: scm.KindMemfd, Access: scm.AccessReadOnly, Flags: unix.O_APPEND, Seals: unix.F_SEAL_FUTURE_WRITE}, "a Unix stream socket", "a memfd sealed against future writing (read-only) with O_APPEND, got a Unix stream socket (read-write, without O_APPEND)"},
 	{scm.Expect{Kind: scm.KindRegular, Seals: unix.F_SEAL_WRITE}, "/dev/null", "a regular file sealed against writing, got a character device (read-write)"},
+
+	// no file satisfies these
+	{scm.Expect{Kind: scm.KindRegular, Type: unix.SOCK_STREAM}, "a regular file opened for appending", "a regular file that is a stream socket, got a regular file (write-only)"},
+	{scm.Expect{Kind: scm.KindPipe, Seals: unix.F_SEAL_WRITE}, "the read end of a pipe", "a pipe sealed against writing, got a pipe (read end)"},
+	{scm.Expect{Kind: scm.KindSymlink}, "a symbolic link", "a symbolic link, got a symbolic link (O_PATH)"},
+	{scm.Expect{Kind: scm.KindSymlink, Access: scm.AccessAny, Flags: unix.O_APPEND}, "a symbolic link", "a symbolic link with O_APPEND, got a symbolic link (O_PATH)"},
+	{scm.Expect{Kind: scm.KindDirectory, Access: scm.AccessWrite}, "a directory", "a directory open for writing, got a directory (read-only)"},
+	{scm.Expect{Family: unix.AF_UNIX, Access: scm.AccessPath}, "a socket opened with O_PATH", "a Unix socket (O_PATH), got a socket (O_PATH)"},
+	{scm.Expect{Family: unix.AF_UNIX, Type: unix.SOCK_RAW}, "a Unix stream socket", "a Unix raw socket, got a Unix stream socket (read-write)"},
+	{scm.Expect{Kind: scm.KindPipe, Family: unix.AF_INET, Type: unix.SOCK_DGRAM, Protocol: unix.IPPROTO_TCP, Access: scm.AccessReadOnly, Flags: unix.O_APPEND, Seals: unix.F_SEAL_GROW},
+		"the read end of a pipe", "a pipe that is an IPv4 datagram socket of protocol tcp (6) sealed against growing (read end) with O_APPEND, got a pipe (read end, without O_APPEND)"},
 }
 
 var _ = It("an ExpectError names every property that was expected, and those of the file that was received", func() {

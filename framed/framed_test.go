@@ -130,7 +130,7 @@ func TestReaderReportsAFaultOfThePartnerAndLeavesNoDescriptorOpen(t *testing.T) 
 		"more files than Limits.Message":                {[]send{{"\x03x", 3}}, framed.Limits{Message: 2}, scm.Config{}, 0, isTake, 3},
 		"connection closed inside a message":            {[]send{{"\x01x", 1}, {"\x01", 1}}, framed.Limits{}, scm.Config{}, 1, is(io.ErrUnexpectedEOF), 1},
 		"connection closed":                             {nil, framed.Limits{}, scm.Config{}, 0, is(io.EOF), 0},
-		"files that Config.Expect rejects":              {[]send{{"\x01x", 1}}, framed.Limits{}, scm.Config{Expect: &scm.Expect{Kind: scm.KindSocket}}, 0, func(err error) bool { return errors.As(err, new(*scm.ExpectError)) }, 0},
+		"files that Config.Expect rejects":              {[]send{{"\x01x", 1}}, framed.Limits{}, scm.Config{Expect: &scm.Expect{Max: 1, Kind: scm.KindSocket}}, 0, func(err error) bool { return errors.As(err, new(*scm.ExpectError)) }, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			a, b := connect(t, c.config)

@@ -14,10 +14,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// SymlinkAccess is the access mode of an opened symbolic link. Linux opens one only with O_PATH and
-// O_NOFOLLOW.
-const SymlinkAccess = "path"
-
 // modeFlags are the flags of open(2) that are not status flags: the access mode, O_PATH, and the file
 // creation flags. O_TMPFILE includes O_DIRECTORY.
 const modeFlags = unix.O_ACCMODE | unix.O_PATH | unix.O_CREAT | unix.O_EXCL | unix.O_NOCTTY | unix.O_TRUNC |

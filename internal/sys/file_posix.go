@@ -8,10 +8,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// SymlinkAccess is the access mode of a symbolic link that macOS opens with O_SYMLINK. It is also the
-// result of accessOf for FreeBSD's O_PATH.
-const SymlinkAccess = "read-only"
-
 // modeFlags are the flags of open(2) that are not status flags: the access mode and the file creation flags.
 const modeFlags = unix.O_ACCMODE | unix.O_CREAT | unix.O_EXCL | unix.O_NOCTTY | unix.O_TRUNC | unix.O_CLOEXEC |
 	unix.O_DIRECTORY | unix.O_NOFOLLOW

@@ -110,20 +110,3 @@ func ProtocolName(family, protocol int) string {
 		unix.IPPROTO_ICMPV6: "icmpv6", sctp: "sctp", ipprotoMPTCP: "mptcp",
 	}[protocol]
 }
-
-// SocketExists reports whether a socket with this family, type and protocol can exist. 0 means any. It
-// knows Unix, TCP and UDP sockets, and assumes that any other combination exists.
-func SocketExists(family, typ, protocol int) bool {
-	switch family {
-	case unix.AF_UNIX: // Linux turns SOCK_RAW into SOCK_DGRAM
-		return protocol == 0 && (typ == 0 || typ == unix.SOCK_STREAM || typ == unix.SOCK_DGRAM || typ == unix.SOCK_SEQPACKET)
-	case unix.AF_INET, unix.AF_INET6:
-		switch protocol {
-		case unix.IPPROTO_TCP, ipprotoMPTCP:
-			return typ == 0 || typ == unix.SOCK_STREAM || typ == unix.SOCK_RAW
-		case unix.IPPROTO_UDP:
-			return typ == 0 || typ == unix.SOCK_DGRAM || typ == unix.SOCK_RAW
-		}
-	}
-	return true
-}

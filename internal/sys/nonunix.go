@@ -21,7 +21,6 @@ const (
 	MaxName          = 107
 	MaxAbstract      = 108
 	PairRoom         = 1
-	SymlinkAccess    = "path"
 
 	RecvNeedsForkLock = false
 )
@@ -61,15 +60,14 @@ func UnknownOption(error) bool { return false }
 func OtherType(error) bool     { return false }
 func IsErrno(error) bool       { return false }
 
-func CanTell(string, bool) bool       { return false }
-func Opened(int) (File, error)        { return File{}, errors.ErrUnsupported }
-func (*File) Identify(int) error      { return errors.ErrUnsupported }
-func StatusFlags(flags int) int       { return flags }
-func FlagNames(flags int) string      { return "flags " + strconv.Itoa(flags) }
-func FamilyName(family int) string    { return "family " + strconv.Itoa(family) }
-func TypeName(typ int) string         { return "type " + strconv.Itoa(typ) }
-func ProtocolName(int, int) string    { return "" }
-func SocketExists(int, int, int) bool { return true }
+func CanTell(string, bool) bool    { return false }
+func Opened(int) (File, error)     { return File{}, errors.ErrUnsupported }
+func (*File) Identify(int) error   { return errors.ErrUnsupported }
+func StatusFlags(flags int) int    { return flags }
+func FlagNames(flags int) string   { return "flags " + strconv.Itoa(flags) }
+func FamilyName(family int) string { return "family " + strconv.Itoa(family) }
+func TypeName(typ int) string      { return "type " + strconv.Itoa(typ) }
+func ProtocolName(int, int) string { return "" }
 
 const (
 	EINVAL       = unsupported("unsupported operation")
