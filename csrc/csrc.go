@@ -11,16 +11,18 @@ package csrc
 #cgo nocallback scm_cgo_write_fd
 #cgo noescape scm_cgo_read_fd
 #cgo nocallback scm_cgo_read_fd
-#cgo noescape scm_cgo_send_few
-#cgo nocallback scm_cgo_send_few
-#cgo noescape scm_cgo_recv_few
-#cgo nocallback scm_cgo_recv_few
-#cgo noescape scm_cgo_args
-#cgo nocallback scm_cgo_args
-#cgo noescape scm_cgo_some
-#cgo nocallback scm_cgo_some
-#cgo noescape scm_cgo_many
-#cgo nocallback scm_cgo_many
+#cgo noescape scm_cgo_send_one
+#cgo nocallback scm_cgo_send_one
+#cgo noescape scm_cgo_recv_one
+#cgo nocallback scm_cgo_recv_one
+#cgo noescape scm_cgo_send_some
+#cgo nocallback scm_cgo_send_some
+#cgo noescape scm_cgo_recv_some
+#cgo nocallback scm_cgo_recv_some
+#cgo noescape scm_cgo_send_many
+#cgo nocallback scm_cgo_send_many
+#cgo noescape scm_cgo_recv_many
+#cgo nocallback scm_cgo_recv_many
 #include "scm_rights_cgo.h"
 */
 import "C"
@@ -37,12 +39,6 @@ import (
 // descriptors.
 const FDLost = C.SCM_FD_LOST
 
-// These constants select the function that an entry point calls.
-const (
-	toSend C.int = iota
-	toReceive
-)
-
 // WriteFD calls write_fd, which sends p and fd with a single sendmsg(2) call and no flags.
 func WriteFD(sock int32, p []byte, fd int32) (n int, err error) {
 	return result(C.scm_cgo_write_fd(C.int(sock), base(p), C.size_t(len(p)), C.int(fd)))
@@ -56,26 +52,22 @@ func ReadFD(sock int32, p []byte) (n int, fd int32, err error) {
 	return n, int32(got), err
 }
 
-// fewFDs is the maximum number of descriptors in a message that Send and Recv pass to C
-// without a list of buffers.
-const fewFDs = 8
-
 // Send calls scm_rights_send, which sends m with a single sendmsg(2) call.
 func Send(sock int32, m *msg.Message, flags int) (err error) {
 	m.ClearResults()
-	if len(m.Buffers) > 1 || len(m.FDs) > fewFDs || m.Cred != nil {
-		m.N, err = call(toSend, sock, m, flags)
-		return err
+	c := parts(m)
+	var r C.ssize_t
+	switch {
+	case len(m.Buffers) > C.SCM_CGO_SOME:
+		r = many(sock, m, &c, flags, false)
+	case len(m.Buffers) > 1 || len(m.FDs) > fewFDs:
+		r = some(sock, m, &c, flags, false)
+	default:
+		var fds [fewFDs]C.int
+		put(fds[:], m.FDs)
+		r = C.scm_cgo_send_one(C.int(sock), &c, base(first(m)), &fds[0], base(m.Name), C.int(flags))
 	}
-	var fds [fewFDs]C.int
-	of, p := few(m)
-	for i, fd := range m.FDs {
-		fds[i] = C.int(msg.Number(fd))
-	}
-	if m.Unpadded {
-		of.flags = C.SCM_UNPADDED
-	}
-	m.N, err = result(C.scm_cgo_send_few(C.int(sock), &of, base(p), &fds[0], base(m.Name), C.int(flags)))
+	m.N, err = result(r)
 	m.N = max(m.N, 0)
 	return err
 }
@@ -83,62 +75,37 @@ func Send(sock int32, m *msg.Message, flags int) (err error) {
 // Recv calls scm_rights_recv, which receives into m with a single recvmsg(2) call.
 func Recv(sock int32, m *msg.Message, flags int) (err error) {
 	m.ClearResults()
-	if len(m.Buffers) > 1 || len(m.FDs) > fewFDs || m.Cred != nil || m.PIDFD != nil {
-		m.N, err = call(toReceive, sock, m, flags)
-		return err
+	c := parts(m)
+	var r C.ssize_t
+	switch {
+	case len(m.Buffers) > C.SCM_CGO_SOME:
+		r = many(sock, m, &c, flags, true)
+	case len(m.Buffers) > 1 || len(m.FDs) > fewFDs:
+		r = some(sock, m, &c, flags, true)
+	default:
+		var fds [fewFDs]C.int
+		r = C.scm_cgo_recv_one(C.int(sock), &c, base(first(m)), &fds[0], base(m.Name), C.int(flags))
+		take(m, &c, fds[:])
 	}
-	var fds [fewFDs]C.int
-	of, p := few(m)
-	m.N, err = result(C.scm_cgo_recv_few(C.int(sock), &of, base(p), &fds[0], base(m.Name), C.int(flags)))
-	m.N, m.NFD, m.Flags, m.NameLen = max(m.N, 0), int(of.nfds), int(of.flags), int(of.namelen)
-	for i, fd := range fds[:m.NFD] {
-		m.FDs[i] = int(fd)
+	m.N, err = result(r)
+	m.N, m.Flags, m.NameLen = max(m.N, 0), int(c.flags), int(c.namelen)
+	if m.Cred != nil {
+		*m.Cred = msg.Cred{PID: int32(c.pid), UID: uint32(c.uid), GID: uint32(c.gid)}
+	}
+	if m.PIDFD != nil {
+		*m.PIDFD = int(c.pidfd)
 	}
 	return err
 }
 
-// few prepares a message that is passed without a list of buffers. That saves 497 instructions
-// of a pass with Send and Recv, and 0.03 of a pass in C.
-func few(m *msg.Message) (of C.struct_scm_cgo_few, p []byte) {
-	if len(m.Buffers) > 0 {
-		p = m.Buffers[0]
-	}
-	of.iovlen, of.len = C.size_t(len(m.Buffers)), C.size_t(len(p))
-	of.nfds, of.namelen = C.size_t(len(m.FDs)), C.uint(len(m.Name))
-	return of, p
-}
+// fewFDs is the maximum number of descriptors in a message with at most one buffer, which most messages
+// are. C gets such a message without a list of buffers.
+const fewFDs = 8
 
-// call is separate from Send and Recv because it needs a larger stack.
-//
-//go:noinline
-func call(which C.int, sock int32, m *msg.Message, flags int) (n int, err error) {
-	var c C.struct_scm_cgo_message
-	setParts(&c, m)
-	var fds [msg.MaxFDs]C.int
-	for i, fd := range m.FDs[:min(len(m.FDs), len(fds))] {
-		fds[i] = C.int(msg.Number(fd))
-	}
-	if len(m.Buffers) > C.SCM_CGO_ARGS {
-		n, err = callMany(which, sock, m, &c, &fds[0], flags)
-	} else {
-		var p [C.SCM_CGO_ARGS]*C.char
-		var length [C.SCM_CGO_ARGS]C.size_t
-		for i, b := range m.Buffers {
-			p[i], length[i] = base(b), C.size_t(len(b))
-		}
-		n, err = result(C.scm_cgo_args(which, C.int(sock), &c, &length[0], &fds[0], base(m.Name), C.int(flags),
-			p[0], p[1], p[2], p[3], p[4], p[5], p[6], p[7]))
-	}
-	if which == toReceive {
-		received(m, &c, fds[:])
-	}
-	return max(n, 0), err
-}
-
-// setParts copies to c the fields of m that contain no pointers.
-func setParts(c *C.struct_scm_cgo_message, m *msg.Message) {
-	*c = C.struct_scm_cgo_message{pidfd: -1}
+// parts returns the fields of m that contain no pointers, and the length of the first buffer.
+func parts(m *msg.Message) (c C.struct_scm_cgo_message) {
 	c.iovlen, c.nfds, c.namelen = C.size_t(len(m.Buffers)), C.size_t(len(m.FDs)), C.uint(len(m.Name))
+	c.len, c.pidfd = C.size_t(len(first(m))), -1
 	if m.Unpadded {
 		c.options = C.SCM_UNPADDED
 	}
@@ -149,20 +116,75 @@ func setParts(c *C.struct_scm_cgo_message, m *msg.Message) {
 	if m.PIDFD != nil {
 		c.wants_pidfd = 1
 	}
+	return c
 }
 
-// received stores the results of a receive in m.
-func received(m *msg.Message, c *C.struct_scm_cgo_message, fds []C.int) {
-	m.NFD, m.Flags, m.NameLen = int(c.nfds), int(c.flags), int(c.namelen)
+// some and many send or receive a message with a list of buffers. They are separate because many needs a
+// larger stack, in Go and in C.
+//
+//go:noinline
+func some(sock int32, m *msg.Message, c *C.struct_scm_cgo_message, flags int, receive bool) (r C.ssize_t) {
+	var fds [msg.MaxFDs]C.int
+	at, size := someBuffers(m.Buffers)
+	if receive {
+		r = C.scm_cgo_recv_some(C.int(sock), c, at, &size[0], &fds[0], base(m.Name), C.int(flags))
+		take(m, c, fds[:])
+		return r
+	}
+	put(fds[:], m.FDs)
+	return C.scm_cgo_send_some(C.int(sock), c, at, &size[0], &fds[0], base(m.Name), C.int(flags))
+}
+
+//go:noinline
+func many(sock int32, m *msg.Message, c *C.struct_scm_cgo_message, flags int, receive bool) (r C.ssize_t) {
+	var fds [msg.MaxFDs]C.int
+	at, size := manyBuffers(m.Buffers)
+	if receive {
+		r = C.scm_cgo_recv_many(C.int(sock), c, at, &size[0], &fds[0], base(m.Name), C.int(flags))
+		take(m, c, fds[:])
+		return r
+	}
+	put(fds[:], m.FDs)
+	return C.scm_cgo_send_many(C.int(sock), c, at, &size[0], &fds[0], base(m.Name), C.int(flags))
+}
+
+// someBuffers and manyBuffers return the addresses and the lengths of buffers. They return them by value: cgo
+// does not allow passing an iovec that contains Go pointers, and a helper that stores through a pointer would
+// move every caller's buffers to the heap. The C library rejects a message with more buffers.
+func someBuffers(bufs [][]byte) (at C.struct_scm_cgo_some, size [C.SCM_CGO_SOME]C.size_t) {
+	for i, b := range bufs {
+		at.p[i], size[i] = base(b), C.size_t(len(b))
+	}
+	return at, size
+}
+
+func manyBuffers(bufs [][]byte) (at C.struct_scm_cgo_many, size [C.SCM_MAX_IOV]C.size_t) {
+	for i, b := range bufs[:min(len(bufs), len(size))] {
+		at.p[i], size[i] = base(b), C.size_t(len(b))
+	}
+	return at, size
+}
+
+// put stores the descriptors to send in to. The C library rejects a message with more than msg.MaxFDs.
+func put(to []C.int, fds []int) {
+	for i, fd := range fds[:min(len(fds), len(to))] {
+		to[i] = C.int(msg.Number(fd))
+	}
+}
+
+// take stores the received descriptors in m.
+func take(m *msg.Message, c *C.struct_scm_cgo_message, fds []C.int) {
+	m.NFD = int(c.nfds)
 	for i, fd := range fds[:m.NFD] {
 		m.FDs[i] = int(fd)
 	}
-	if m.Cred != nil {
-		*m.Cred = msg.Cred{PID: int32(c.pid), UID: uint32(c.uid), GID: uint32(c.gid)}
+}
+
+func first(m *msg.Message) []byte {
+	if len(m.Buffers) == 0 {
+		return nil
 	}
-	if m.PIDFD != nil {
-		*m.PIDFD = int(c.pidfd)
-	}
+	return m.Buffers[0]
 }
 
 // result converts the result of an entry point, a count or -errno, into a count and an error.

@@ -11,13 +11,6 @@ func PutControl(m *msg.Message) []byte {
 	return buf[:putControl(buf, m)]
 }
 
-// PutSmallControl does the same for a message with up to SmallFDs descriptors and no credentials.
-func PutSmallControl(m *msg.Message) []byte {
-	var c smallControl
-	buf := c.bytes()
-	return buf[:putControl(buf, m)]
-}
-
 var (
 	ControlRoom = controlRoom
 	TakeControl = takeControl
@@ -27,5 +20,4 @@ var (
 const (
 	PairControl = pairControl
 	CredBytes   = credBytes
-	SmallFDs    = smallFDs
 )

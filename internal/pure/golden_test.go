@@ -3,7 +3,6 @@
 package pure_test
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"hash/fnv"
@@ -102,18 +101,6 @@ func TestGolden(t *testing.T) {
 	}
 	if !compared {
 		t.Skip("testdata/golden has no file for ", runtime.GOARCH)
-	}
-}
-
-// The smaller control buffer for up to SmallFDs descriptors has the same bytes.
-func TestGoldenSmallControl(t *testing.T) {
-	for n := 1; n <= pure.SmallFDs; n++ {
-		for _, padded := range []bool{true, false} {
-			m := message(n, false, padded)
-			if small, want := pure.PutSmallControl(m), pure.PutControl(m); !bytes.Equal(small, want) {
-				t.Errorf("%d descriptors, padded %t: the small buffer is %x, the large one %x", n, padded, small, want)
-			}
-		}
 	}
 }
 

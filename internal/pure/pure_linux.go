@@ -9,29 +9,24 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-const (
-	smallFDs     = 8 // the most descriptors in a smallControl; most messages have fewer
-	stackBuffers = 8 // the most buffers in transferLarge; almost all messages have fewer
-)
-
-// smallControl is a control buffer for up to smallFDs descriptors.
-type smallControl struct {
-	hdr unix.Cmsghdr
-	fds [smallFDs]int32
-}
-
-func (c *smallControl) bytes() []byte {
-	return unsafe.Slice((*byte)(unsafe.Pointer(c)), unsafe.Sizeof(*c))
-}
-
 // pairControl is CMSG_SPACE(sizeof(int)), as in UNP §15.7. It is large enough for two
 // descriptors on 64-bit systems.
 const pairControl = (unix.SizeofCmsghdr + 4 + unix.SizeofPtr - 1) &^ (unix.SizeofPtr - 1)
 
-// WriteFD sends p and fd with one sendmsg and flags 0, like write_fd in csrc. By way of Send and
-// Recv, WriteFD and ReadFD would take 300 instructions more, and 0.02 more of a pass in C.
+// pair is the control buffer of WriteFD and ReadFD.
+type pair struct {
+	hdr unix.Cmsghdr
+	fds [(pairControl - unix.SizeofCmsghdr) / 4]int32
+}
+
+func (c *pair) bytes() []byte {
+	return unsafe.Slice((*byte)(unsafe.Pointer(c)), unsafe.Sizeof(*c))
+}
+
+// WriteFD sends p and fd with one sendmsg and flags 0, like write_fd in csrc.
 func WriteFD(sock int32, p []byte, fd int32) (n int, err error) {
-	c := smallControl{unix.Cmsghdr{Len: unix.SizeofCmsghdr + 4, Level: unix.SOL_SOCKET, Type: unix.SCM_RIGHTS}, [smallFDs]int32{fd}}
+	c := pair{hdr: unix.Cmsghdr{Len: unix.SizeofCmsghdr + 4, Level: unix.SOL_SOCKET, Type: unix.SCM_RIGHTS}}
+	c.fds[0] = fd
 	iov := unix.Iovec{Base: unsafe.SliceData(p)}
 	iov.SetLen(len(p))
 	hdr := unix.Msghdr{Iov: &iov, Control: (*byte)(unsafe.Pointer(&c))}
@@ -47,7 +42,7 @@ func WriteFD(sock int32, p []byte, fd int32) (n int, err error) {
 // ReadFD receives into p with one recvmsg, like read_fd in csrc. fd is -1 or FDLost if there
 // is no descriptor to return.
 func ReadFD(sock int32, p []byte) (n int, fd int32, err error) {
-	var c smallControl
+	var c pair
 	iov := unix.Iovec{Base: unsafe.SliceData(p)}
 	iov.SetLen(len(p))
 	hdr := unix.Msghdr{Iov: &iov, Control: (*byte)(unsafe.Pointer(&c))}
@@ -64,82 +59,61 @@ func ReadFD(sock int32, p []byte) (n int, fd int32, err error) {
 	return int(r), pairFD(&m), nil
 }
 
+// fewBuffers is the most buffers for which Send and Recv have space on the stack. Almost all messages have
+// fewer. With space for all that the kernel accepts, each goroutine's stack would grow to 32 KiB.
+const fewBuffers = 8
+
 // Send sends m with one sendmsg, like scm_rights_send in csrc.
-//
-// Send and Recv have their iovecs and their control buffer on the stack, and so in memory that Go
-// zeroes in each call. The size depends on the message: 64 bytes for one buffer and up to smallFDs
-// descriptors, 1.2 kB in transferLarge, and 17 kB in transferManyBuffers. With 1.2 kB for every
-// message, a pass would take 308 instructions more, and up to 0.022 more of a pass in C. With 17 kB
-// for every message that is not small, 16 descriptors would take 0.04 more.
 func Send(sock int32, m *msg.Message, flags int) error {
 	m.ClearResults()
-	if len(m.Buffers) > 1 || len(m.FDs) > smallFDs || m.Cred != nil {
-		return transferLarge(sock, m, flags, false)
+	if len(m.Buffers) > fewBuffers {
+		return transferMany(sock, m, flags, false)
 	}
-	var c smallControl
-	var iov unix.Iovec
-	if len(m.Buffers) > 0 {
-		iov.Base = unsafe.SliceData(m.Buffers[0])
-		iov.SetLen(len(m.Buffers[0]))
+	if err := check(m); err != nil {
+		return err
 	}
-	return send(sock, &iov, c.bytes(), m, flags)
+	var c control
+	iov := iovecs[[fewBuffers]unix.Iovec](m.Buffers)
+	return send(sock, &iov[0], c.bytes(), m, flags)
 }
 
 // Recv receives into m with one recvmsg, like scm_rights_recv in csrc.
 func Recv(sock int32, m *msg.Message, flags int) error {
 	m.ClearReceived()
-	if len(m.Buffers) > 1 || len(m.FDs) > smallFDs || m.Cred != nil || m.PIDFD != nil {
-		return transferLarge(sock, m, flags, true)
+	if len(m.Buffers) > fewBuffers {
+		return transferMany(sock, m, flags, true)
 	}
-	var c smallControl
-	var iov unix.Iovec
-	if len(m.Buffers) > 0 {
-		iov.Base = unsafe.SliceData(m.Buffers[0])
-		iov.SetLen(len(m.Buffers[0]))
-	}
-	return recv(sock, &iov, c.bytes()[:controlRoom(m)], m, flags)
-}
-
-// transferLarge sends or receives a message with up to stackBuffers buffers and any control data.
-//
-//go:noinline
-func transferLarge(sock int32, m *msg.Message, flags int, receive bool) error {
 	if err := check(m); err != nil {
 		return err
 	}
-	if len(m.Buffers) > stackBuffers {
-		return transferManyBuffers(sock, m, flags, receive)
+	var c control
+	iov := iovecs[[fewBuffers]unix.Iovec](m.Buffers)
+	return recv(sock, &iov[0], c.bytes()[:controlRoom(m)], m, flags)
+}
+
+// transferMany sends or receives a message with every buffer that the kernel accepts.
+//
+//go:noinline
+func transferMany(sock int32, m *msg.Message, flags int, receive bool) error {
+	if err := check(m); err != nil {
+		return err
 	}
 	var c control
-	var iov [stackBuffers]unix.Iovec
-	for i, b := range m.Buffers {
-		iov[i].Base = unsafe.SliceData(b)
-		iov[i].SetLen(len(b))
-	}
+	iov := iovecs[[msg.MaxBuffers]unix.Iovec](m.Buffers)
 	if receive {
 		return recv(sock, &iov[0], c.bytes()[:controlRoom(m)], m, flags)
 	}
 	return send(sock, &iov[0], c.bytes(), m, flags)
 }
 
-// transferManyBuffers sends or receives a message with every buffer that the kernel accepts. An
-// empty buffer has no address, as in csrc. The loop of transferLarge is repeated here, because a
-// function that stores through a pointer would move every caller's buffers to the heap.
-//
-//go:noinline
-func transferManyBuffers(sock int32, m *msg.Message, flags int, receive bool) error {
-	var c control
-	var iov [msg.MaxBuffers]unix.Iovec
-	for i, b := range m.Buffers {
-		if len(b) > 0 {
-			iov[i].Base = &b[0]
-		}
+// iovecs returns the addresses and lengths of buffers. It returns them by value, because a helper that stores
+// through a pointer would move every caller's buffers to the heap.
+func iovecs[A [fewBuffers]unix.Iovec | [msg.MaxBuffers]unix.Iovec](bufs [][]byte) (iov A) {
+	for i, b := range bufs {
+		iov[i].Base = unsafe.SliceData(b)
 		iov[i].SetLen(len(b))
 	}
-	if receive {
-		return recv(sock, &iov[0], c.bytes()[:controlRoom(m)], m, flags)
-	}
-	return send(sock, &iov[0], c.bytes(), m, flags)
+	return iov
 }
 
 // send sends m. iov holds its buffers, and room is zeroed memory for its control messages.
