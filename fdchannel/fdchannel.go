@@ -21,8 +21,6 @@ import (
 	"os"
 
 	"github.com/scm-rights/scm"
-	"github.com/scm-rights/scm/internal/msg"
-	"github.com/scm-rights/scm/internal/received"
 	"github.com/scm-rights/scm/internal/sys"
 )
 
@@ -90,8 +88,8 @@ func (ep *Endpoint) Shutdown() {
 // error, nothing was sent.
 func (ep *Endpoint) SendFD(fd int) error {
 	fds := [1]int{fd}
-	m := msg.Message{FDs: fds[:], Unpadded: true}
-	return send(ep.sockfd, &m, 0)
+	m := scm.Message{FDs: fds[:], Unpadded: true}
+	return bare(scm.Send(ep.sockfd, &m, 0))
 }
 
 // RecvFD receives a message with a single recvmsg(2) call and returns its descriptor. It blocks a thread
@@ -118,12 +116,9 @@ func (ep *Endpoint) RecvFDNonblock() (int, error) {
 
 func (ep *Endpoint) recv(flags int) (int, error) {
 	var fds [1]int
-	m := msg.Message{FDs: fds[:]}
-	if err := recv(ep.sockfd, &m, flags|sys.MsgTrunc); err != nil {
-		return -1, err
-	}
-	if received.On() {
-		received.Message(&m)
+	m := scm.Message{FDs: fds[:]}
+	if err := scm.Recv(ep.sockfd, &m, flags|sys.MsgTrunc); err != nil {
+		return -1, bare(err)
 	}
 	switch {
 	case m.Flags&sys.ControlTruncated != 0:
