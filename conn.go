@@ -291,7 +291,7 @@ func (c *Conn) Send(m *Message, flags int) error {
 	if err == nil {
 		k := newCall(c, true)
 		k.user, k.flags, k.now = m, flags|sys.SendFlags, flags&sys.DontWait != 0
-		err = k.do()
+		err = k.wait((*call).sendUser)
 		k.put()
 	}
 	if err != nil {
@@ -330,7 +330,7 @@ func (c *Conn) Recv(m *Message, flags int) error {
 	if err == nil {
 		k := newCall(c, false)
 		k.user, k.flags, k.now = m, flags|sys.RecvFlags, flags&sys.DontWait != 0
-		err = k.do()
+		err = k.wait((*call).recvUser)
 		k.put()
 	}
 	if err != nil {

@@ -18,7 +18,8 @@ type call struct {
 	sends bool
 	now   bool // whether the flags have MSG_DONTWAIT, so that the call does not wait
 	flags int
-	user  *Message // the argument of Send or Recv. The fields from msg to cause are not used then.
+	op    func(k *call) error // makes a system call, or on a stream all of a payload
+	user  *Message            // the argument of Send or Recv. The fields from msg to cause are not used then.
 
 	msg   msg.Message // the message of one system call
 	bufs  [][]byte    // the caller's buffers; a send removes sent bytes from the front
@@ -93,62 +94,52 @@ func (k *call) put() {
 	callPool.Put(k)
 }
 
-// do makes the attempts of a call, once the Conn's other calls in the same direction are done and the
-// socket is ready. A call with MSG_DONTWAIT does not wait for other calls, unless it could break up a
-// stream's payload.
-func (k *call) do() error {
-	var err error
-	switch {
-	case k.now && !(k.sends && k.conn.isStream()):
-		err = k.conn.raw.Control(func(sock uintptr) { k.try(sock) })
-	case k.sends:
-		err = k.conn.raw.Write(k.try)
-	default:
-		err = k.conn.raw.Read(k.try)
+// wait makes the system calls of op until one succeeds or fails, once the Conn's other calls in the same
+// direction are done and the socket is ready. A call with MSG_DONTWAIT does not wait for other calls, unless it
+// could break up a stream's payload. Package net calls k.try, and keeps the socket open until it returns.
+func (k *call) wait(op func(k *call) error) error {
+	k.op = op
+	for pause := time.Millisecond; ; pause = min(2*pause, 50*time.Millisecond) {
+		var err error
+		switch {
+		case k.now && !(k.sends && k.conn.isStream()):
+			err = k.conn.raw.Control(func(sock uintptr) { k.try(sock) })
+		case k.sends:
+			err = k.conn.raw.Write(k.try)
+		default:
+			err = k.conn.raw.Read(k.try)
+		}
+		switch {
+		case err != nil:
+			return cause(err)
+		case k.full:
+			k.full = false
+			time.Sleep(pause)
+		case k.err == nil || !sys.IsErrno(k.err):
+			return k.err
+		case k.sends:
+			return os.NewSyscallError("sendmsg", k.err)
+		default:
+			return os.NewSyscallError("recvmsg", k.err)
+		}
 	}
-	for pause := time.Millisecond; err == nil && k.full; pause = min(2*pause, 50*time.Millisecond) {
-		time.Sleep(pause)
-		k.full = false
-		err = k.conn.raw.Write(k.try)
-	}
-	switch {
-	case err != nil:
-		return cause(err)
-	case k.err == nil || !sys.IsErrno(k.err):
-		return k.err
-	case k.sends:
-		return os.NewSyscallError("sendmsg", k.err)
-	}
-	return os.NewSyscallError("recvmsg", k.err)
 }
 
-// attempt makes the system calls of one attempt, and reports whether the call is done. Otherwise it waits in
-// the poller. Package net calls attempt, and keeps the socket open until it returns.
+// attempt makes system calls until one succeeds, fails, or would have to wait. It reports whether the call is
+// done, or must sleep because k.full is set. Otherwise package net waits in the poller and calls it again.
 func (k *call) attempt(sock uintptr) (done bool) {
 	k.sock = int32(sock)
-	switch {
-	case k.user != nil && k.sends:
-		k.err = sendMessage(k.sock, k.user, k.flags)
-	case k.user != nil:
-		k.err = recvMessage(k.sock, k.user, k.flags)
-	case k.sends:
-		k.err = k.sendPayload()
-	default:
-		k.err = k.receiveFiles()
+	for {
+		k.err = k.op(k)
+		switch {
+		case sys.Interrupted(k.err):
+			continue
+		case !sys.Again(k.err) || k.now:
+			return true
+		}
+		k.full = k.sends && k.conn.isDatagram() && sys.Writable(k.sock)
+		return k.full
 	}
-	return k.err == nil || k.failed()
-}
-
-// failed reports whether a failed attempt ends the call.
-func (k *call) failed() bool {
-	switch {
-	case sys.Interrupted(k.err):
-		return k.try(uintptr(k.sock))
-	case !sys.Again(k.err) || k.now:
-		return true
-	}
-	k.full = k.sends && k.conn.isDatagram() && sys.Writable(k.sock)
-	return k.full
 }
 
 // addFiles appends to k.files a RawConn of each file, through which sendHoldingFiles reaches its descriptor.
@@ -170,7 +161,7 @@ func (k *call) addFiles(files []*os.File) error {
 func (k *call) send() error {
 	k.msg.Buffers, k.flags = k.bufs, sys.SendFlags
 	k.fds = slices.Grow(k.fds[:k.own], len(k.files))
-	return k.do()
+	return k.wait((*call).sendPayload)
 }
 
 // sendPayload sends the next part of the payload. On a stream it sends all of the rest.
@@ -240,8 +231,12 @@ func (k *call) receive(max int) error {
 	k.msg.Buffers, k.flags = k.bufs, sys.RecvFlags
 	k.msg.FDs = slices.Grow(k.fds[:0], max)[:max]
 	k.fds = k.msg.FDs
-	return k.do()
+	return k.wait((*call).receiveFiles)
 }
+
+// sendUser and recvUser are the operations of Send and Recv.
+func (k *call) sendUser() error { return sendMessage(k.sock, k.user, k.flags) }
+func (k *call) recvUser() error { return recvMessage(k.sock, k.user, k.flags) }
 
 // receiveFiles makes one recvmsg(2) call, and finds out why descriptors are missing.
 func (k *call) receiveFiles() error {

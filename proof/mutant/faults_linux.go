@@ -245,7 +245,7 @@ var faults = []Fault{
 		Edits: []Edit{{"dial.go", "\t\t_ = c.Close()\n", ""}}},
 	{What: "a Conn's call is not repeated after a signal",
 		Spec:  "torture Conn.WriteFiles leaks and loses nothing if a system call fails or the process is killed",
-		Edits: []Edit{{"conn_call.go", "\tcase sys.Interrupted(k.err):\n\t\treturn k.try(uintptr(k.sock))\n", ""}}},
+		Edits: []Edit{{"conn_call.go", "\t\tcase sys.Interrupted(k.err):\n\t\t\tcontinue\n", ""}}},
 	{What: "the descriptor is closed if the call fails",
 		Spec:  "torture NewConnFD leaks and loses nothing if a system call fails or the process is killed",
 		Edits: []Edit{{"conn.go", "config.duplicate(int(toInt32(fd)))\n\tif err != nil {\n", "config.duplicate(int(toInt32(fd)))\n\tif err != nil {\n\t\tsys.Close(fd)\n"}}},
