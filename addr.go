@@ -21,42 +21,57 @@ func checkNetwork(network string, known ...string) error {
 	return net.UnknownNetworkError(network)
 }
 
-// withName calls use with a name for addr that fits into sun_path: addr itself or, if addr is a path that
+// A shortName is a name for an address that fits into sun_path: the address itself or, if it is a path that
 // is too long, a name that leads through a descriptor of its directory.
-func withName(addr string, use func(name string) error) error {
+type shortName struct {
+	text   string
+	handle string // the descriptor's name, or ""
+	folder *os.File
+}
+
+// shorten returns a short name for addr. The caller must close it.
+func shorten(addr string) (name shortName, err error) {
 	limit := sys.MaxName
 	switch {
 	case !sys.HasConns:
-		return errors.ErrUnsupported
+		return name, errors.ErrUnsupported
 	case isAbstract(addr):
 		limit = sys.MaxAbstract
 	case strings.IndexByte(addr, 0) >= 0: // the kernel would end the path there
-		return fmt.Errorf("path %q contains a zero byte: %w", addr, syscall.EINVAL)
+		return name, fmt.Errorf("path %q contains a zero byte: %w", addr, syscall.EINVAL)
 	case len(addr) > limit && sys.HasLongPaths:
 		dir, base := filepath.Split(addr)
 		folder, err := sys.OpenFolder(dir)
 		if err != nil {
-			return err
+			return name, err
 		}
-		defer func() { _ = folder.Close() }()
 		handle := fmt.Sprintf("/proc/thread-self/fd/%d", folder.Fd())
 		if len(handle)+1+len(base) > limit { // shorter, but leads nowhere once the main thread has ended
 			handle = fmt.Sprintf("/proc/self/fd/%d", folder.Fd())
 		}
-		if name := handle + "/" + base; len(name) <= limit {
-			return needsProc(use(name), handle)
+		name = shortName{handle + "/" + base, handle, folder}
+		if len(name.text) <= limit {
+			return name, nil
 		}
+		name.close()
 	}
 	if len(addr) > limit {
-		return fmt.Errorf("the address is %d bytes long, but sun_path holds at most %d: %w", len(addr), limit, sys.ENAMETOOLONG)
+		return shortName{}, fmt.Errorf("the address is %d bytes long, but sun_path holds at most %d: %w", len(addr), limit, sys.ENAMETOOLONG)
 	}
-	return use(addr)
+	return shortName{text: addr}, nil
 }
 
-// needsProc returns err. If the descriptor's name handle does not exist, the error says that /proc is missing.
-func needsProc(err error, handle string) error {
-	if err != nil {
-		if _, missing := os.Lstat(handle); missing != nil {
+func (name shortName) close() {
+	if name.folder != nil {
+		_ = name.folder.Close()
+	}
+}
+
+// explain returns err, the error of a call with the name. If the directory's descriptor has no name, the error
+// says that /proc is missing.
+func (name shortName) explain(err error) error {
+	if err != nil && name.handle != "" {
+		if _, missing := os.Lstat(name.handle); missing != nil {
 			return fmt.Errorf("an address that is too long for sun_path requires /proc: %w", cause(err))
 		}
 	}

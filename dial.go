@@ -44,19 +44,21 @@ func (config Config) dial(ctx context.Context, network, addr string) (*Conn, err
 	if err := config.check(); err != nil {
 		return nil, err // before the server accepts a connection
 	}
+	name, err := shorten(addr)
+	if err != nil {
+		return nil, err
+	}
+	defer name.close()
 	d := net.Dialer{Control: func(_, _ string, raw syscall.RawConn) error { return config.prepare(raw, 0) }}
 	var c net.Conn
 	for pause := time.Millisecond; ; pause = min(2*pause, 100*time.Millisecond) {
-		err := withName(addr, func(name string) (err error) {
-			c, err = d.DialContext(ctx, network, name)
-			return err
-		})
+		c, err = d.DialContext(ctx, network, name.text)
 		if err == nil {
 			break
 		}
 		// The poller does not report when the queue has space again.
 		if !sys.Again(err) {
-			return nil, err
+			return nil, name.explain(err)
 		}
 		if err := sleep(ctx, pause); err != nil {
 			return nil, err

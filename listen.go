@@ -1,6 +1,7 @@
 package scm
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io/fs"
@@ -109,22 +110,11 @@ func Listen(ctx context.Context, network, addr string) (*Listener, error) {
 // Listen is [Listen] with config.
 func (config Config) Listen(ctx context.Context, network, addr string) (*Listener, error) {
 	addr = abstractName(addr)
-	var l *net.UnixListener
-	file, err := config.bind(ctx, network, addr, func(lc *net.ListenConfig, name string) (netSocket, error) {
-		if err := checkNetwork(network, "unix", "unixpacket"); err != nil {
-			return nil, err
-		}
-		made, err := lc.Listen(ctx, network, name)
-		if err != nil {
-			return nil, err
-		}
-		l = made.(*net.UnixListener)
-		unlinkOnClose(l, false) // because socketFile removes the file
-		return l, nil
-	})
+	made, file, err := config.bind(ctx, network, addr, "unix", "unixpacket")
 	if err != nil {
 		return nil, listenError(network, addr, err)
 	}
+	l := made.(*net.UnixListener)
 	at := l.Addr().(*net.UnixAddr)
 	if addr != "" {
 		at = unixAddr(network, addr)
@@ -150,23 +140,12 @@ func ListenPacket(ctx context.Context, network, addr string) (*Conn, error) {
 // ListenPacket is [ListenPacket] with config.
 func (config Config) ListenPacket(ctx context.Context, network, addr string) (*Conn, error) {
 	addr = abstractName(addr)
-	var u *net.UnixConn
-	file, err := config.bind(ctx, network, addr, func(lc *net.ListenConfig, name string) (netSocket, error) {
-		if err := checkNetwork(network, "unixgram"); err != nil {
-			return nil, err
-		}
-		made, err := lc.ListenPacket(ctx, network, name)
-		if err != nil {
-			return nil, err
-		}
-		u = made.(*net.UnixConn)
-		return u, nil
-	})
+	made, file, err := config.bind(ctx, network, addr, "unixgram")
 	var c *Conn
 	if err == nil {
-		if c, err = config.newConn(u); err != nil {
+		if c, err = config.newConn(made.(*net.UnixConn)); err != nil {
 			_ = file.remove()
-			_ = u.Close()
+			_ = made.Close()
 		}
 	}
 	if err != nil {
@@ -183,66 +162,72 @@ func listenError(network, addr string, err error) error {
 	return &net.OpError{Op: "listen", Net: network, Addr: unixAddr(network, addr), Err: cause(err)}
 }
 
-// bind calls listen with a name for addr that fits into sun_path. If a stale socket file has that name,
-// bind removes the file and calls listen again. On error no socket is open, and the new socket file is
-// removed, unless the path now leads to a different file.
-func (config Config) bind(ctx context.Context, network, addr string, listen func(lc *net.ListenConfig, name string) (netSocket, error)) (file *socketFile, err error) {
-	if err := ctx.Err(); err != nil {
-		return nil, err
-	}
-	if err := config.check(); err != nil {
-		return nil, err
+// bind creates a socket with the name addr, and replaces a stale socket file. On error no socket is open, and
+// the new socket file is removed, unless the path now leads to a different file.
+func (config Config) bind(ctx context.Context, network, addr string, known ...string) (made netSocket, file *socketFile, err error) {
+	if err := cmp.Or(ctx.Err(), config.check(), checkNetwork(network, known...)); err != nil {
+		return nil, nil, err
 	}
 	if config.Mode&^fs.ModePerm != 0 || config.Mode != 0 && isAbstract(addr) {
-		return nil, fmt.Errorf("cannot set mode %v on the socket file %q: %w", config.Mode, addr, syscall.EINVAL)
+		return nil, nil, fmt.Errorf("cannot set mode %v on the socket file %q: %w", config.Mode, addr, syscall.EINVAL)
 	}
 	if !isAbstract(addr) && len(addr) > sys.MaxPath { // bind would use its directory, but Close could not
-		return nil, fmt.Errorf("the path is %d bytes long, but the maximum is %d: %w", len(addr), sys.MaxPath, sys.ENAMETOOLONG)
+		return nil, nil, fmt.Errorf("the path is %d bytes long, but the maximum is %d: %w", len(addr), sys.MaxPath, sys.ENAMETOOLONG)
 	}
-	lc := &net.ListenConfig{Control: func(_, _ string, raw syscall.RawConn) error {
-		return config.prepare(raw, uint32(config.Mode))
-	}}
-	left := false // whether the socket is closed, but may have left its file
-	err = withName(addr, func(name string) error {
-		made, err := listen(lc, name)
-		if sys.InUse(err) && !isAbstract(addr) {
-			unlock, stale := removeStale(ctx, addr, name)
-			if stale != nil {
-				return stale
-			}
-			defer unlock()
-			made, err = listen(lc, name)
+	name, err := shorten(addr)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer name.close()
+	made, err = config.listen(ctx, network, name.text)
+	unlock := func() {}
+	if sys.InUse(err) && !isAbstract(addr) {
+		if unlock, err = removeStale(ctx, addr, name.text); err != nil {
+			return nil, nil, name.explain(err)
 		}
-		switch {
-		case sys.InUse(err): // another process has just bound the path, or has the abstract name
-			return sys.ErrLive
-		case isAbstract(addr):
-			return err
-		case err != nil:
-			left = afterBind(err)
-			return err
-		}
+		made, err = config.listen(ctx, network, name.text)
+	}
+	if sys.InUse(err) { // another process has just bound the path, or has the abstract name
+		err = sys.ErrLive
+	}
+	left := afterBind(err) // whether the socket is closed, but has left its file
+	if err == nil && !isAbstract(addr) {
 		if file, err = newSocketFile(addr, made); err != nil {
 			left = true
 		} else if err = file.setMode(config.Mode); err != nil {
 			_ = file.remove()
-			file = nil
 		}
 		if err != nil {
 			_ = made.Close()
 		}
-		return err
-	})
-	if left {
-		_ = withName(addr, func(name string) error {
-			unlock, err := removeStale(context.Background(), addr, name)
-			if err == nil {
-				unlock()
-			}
-			return err
-		})
 	}
-	return file, err
+	unlock()
+	if left && !isAbstract(addr) {
+		if unlock, err := removeStale(context.Background(), addr, name.text); err == nil {
+			unlock()
+		}
+	}
+	return made, file, name.explain(err)
+}
+
+// listen creates a socket with this name. The result is nil if there is an error.
+func (config Config) listen(ctx context.Context, network, name string) (netSocket, error) {
+	lc := net.ListenConfig{Control: func(_, _ string, raw syscall.RawConn) error {
+		return config.prepare(raw, uint32(config.Mode))
+	}}
+	if network == "unixgram" {
+		c, err := lc.ListenPacket(ctx, network, name)
+		if err != nil {
+			return nil, err
+		}
+		return c.(netSocket), nil
+	}
+	l, err := lc.Listen(ctx, network, name)
+	if err != nil {
+		return nil, err
+	}
+	unlinkOnClose(l, false) // because socketFile removes the file
+	return l.(netSocket), nil
 }
 
 // Accept is AcceptConn with the result type that [net.Listener] requires. The connection is a *Conn, and
