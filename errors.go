@@ -96,8 +96,10 @@ func (e *TruncatedError) Error() string {
 // describeLoss describes why descriptors were lost, and how many.
 func (e *TruncatedError) describeLoss(cause error, counts string) string {
 	switch {
+	case (errors.Is(cause, sys.EMSGSIZE) || e.Received > e.Room) && e.Room == 0:
+		return "carried descriptors, but none were requested"
 	case errors.Is(cause, sys.EMSGSIZE) || e.Received > e.Room:
-		return "carried more descriptors than requested" + counts
+		return "carried more than the " + descriptors(e.Room) + " requested"
 	case cause != nil:
 		return "lost descriptors" + counts + ": " + cause.Error()
 	}
