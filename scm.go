@@ -1,42 +1,148 @@
-// Package scm sends open files between processes over Unix sockets (SCM_RIGHTS), as the classic C code does:
-// every byte of a send that Stevens' write_fd defines is the same, and a receive differs from read_fd only
-// where docs/departures.md lists it. A [Conn] adds flags to the calls, and retries them.
+// Package scm passes open files between processes over Unix sockets (SCM_RIGHTS). This sends a file, along
+// with a message for the receiver:
 //
-// Programs that work with [os.File] use [Conn]. Programs that work with raw descriptors, as in C, use
-// [Send] and [Recv], or [WriteFD] and [ReadFD], the counterparts of write_fd and read_fd in W. Richard
-// Stevens' UNIX Network Programming (UNP) §15.7.
+//	conn, err := scm.Dial(ctx, "unix", "/run/example.sock")
+//	if err != nil {
+//		return err
+//	}
+//	_, err = conn.WriteFiles([]byte("log"), f) // f stays open
 //
-// # Two backends, one behaviour
+// The process at the other end receives the message and a file of its own, which it must close:
 //
-// The cgo backend calls the C library in csrc, which is written in the style of UNP §15.7. The pure backend
-// is written in Go. On Linux both make the same system calls with the same bytes. The constant [Backend]
-// names the one in use. Builds without cgo and builds with the tag scm_purego use the pure backend. So do
-// builds with the tag purego, but in the standard library that tag also removes the assembly code of the
-// cryptography: AES-GCM becomes about 45 times slower, and FIPS 140-3 mode fails. Neither tag alone makes a
-// program free of C, because packages net and os/user contain cgo code of their own.
+//	p := make([]byte, 100)
+//	n, files, err := conn.ReadFiles(p, 1) // conn is from Listener.AcceptConn
+//
+// # Which calls to use
+//
+// The methods of a [Conn] come in three groups:
+//
+//   - WriteFiles and ReadFiles, and their variants for buffers and for descriptors, pass any payload with
+//     up to 253 files.
+//   - SendFile and RecvFile, SendConn and RecvConn, and SendListener and RecvListener pass one file or
+//     socket in a format that other programs use too. The receiving methods reject other messages.
+//   - Send and Recv make one system call with a [Message] of raw descriptors, which can have flags, an
+//     address and credentials.
+//
+// The functions [Send] and [Recv] take the descriptor of a socket, as in C. [WriteFD] and [ReadFD] are the
+// counterparts of write_fd and read_fd in W. Richard Stevens' UNIX Network Programming (UNP) §15.7.
+//
+// Three functions create a Conn for an existing socket. On error, the caller still owns it. On success:
+//
+//   - [NewConn] borrows: the Conn and its argument are the same connection. Closing one also closes the
+//     other, and a deadline set on one applies to both. [NewListener] borrows too.
+//   - [NewConnFile] duplicates: the file stays open, and the caller must close both.
+//   - [NewConnFD] consumes: it closes the descriptor, and the Conn owns a duplicate.
 //
 // # Who owns a descriptor
 //
 // Sending a descriptor does not transfer its ownership: it stays open and still belongs to the caller,
 // whether the call succeeds or fails. A received descriptor is a new descriptor for the same open file
 // description. The sender and the receiver therefore share the file offset and the status flags, including
-// O_NONBLOCK. A received descriptor is close-on-exec, and the caller must close it. Every descriptor that
-// the kernel installs during a call is either returned by that call or closed before it returns.
+// O_NONBLOCK. A received descriptor or file is close-on-exec, and the caller must close it.
 //
-// A received file may live on a FUSE file system that the sender runs. Operations on it, including
-// close(2), can then block indefinitely, and no deadline interrupts them. See SECURITY.md.
+// Every descriptor that the kernel installs during a call is either returned by that call or closed before
+// it returns. A call that returns an error returns no descriptors, unless [Config].KeepTruncated is set.
+//
+// A received file may live on a FUSE file system that the sender runs. Operations on it, even close(2), can
+// then block indefinitely, despite deadlines: see SECURITY.md.
+//
+// # Truncated messages
+//
+// A message is truncated if it carries more descriptors than the call requested, if the process's
+// descriptor table is full, or if a security module rejects a descriptor. The descriptors that do not fit
+// are closed and lost. A datagram or seqpacket message that is longer than the buffers loses the remaining
+// bytes. (Empty buffers ask for no bytes.)
+//
+//   - ReadFD, and the methods of Conn that return files, sockets or descriptors, close all descriptors of
+//     the message and return a [*TruncatedError], unless KeepTruncated is set.
+//   - The function Recv and the method Conn.Recv return the descriptors before the first one lost, and no
+//     error. They set MSG_CTRUNC in [Message].Flags if descriptors were lost, and MSG_TRUNC if bytes were.
+//   - ReadFD, RecvConn and RecvListener do not report lost bytes.
+//
+// # Concurrency and deadlines
+//
+// Several goroutines may call the methods of a Conn or Listener concurrently. Sends on a Conn wait for each
+// other, so that payloads do not mix, and so do receives. Deadlines and Close end a call that is waiting,
+// but CloseRead at the other end does not end a send.
+//
+// Functions that take a descriptor may be called concurrently too, but large payloads on a stream can mix.
+// Concurrent calls must not share a Message or buffer. Descriptors, unlike files, must stay open during the
+// call.
 //
 // # Calls that take a descriptor
 //
-// A function that sends or receives on a socket's descriptor makes one system call with the caller's flags.
-// It never retries the call, not even after EINTR or EAGAIN. If the system call fails, the error is an
-// [*os.SyscallError], so errors.Is(err, unix.EPIPE) works.
+// A function that sends or receives on a socket's descriptor makes one system call with the caller's flags,
+// and never retries it. If the call fails, the error is an [*os.SyscallError]. After EINTR or EAGAIN,
+// nothing was sent or received: call the function again. If SIGPIPE would end the program, pass
+// MSG_NOSIGNAL.
 //
-// Not every version of macOS, illumos, Solaris and AIX can receive close-on-exec descriptors in one step.
-// On these systems, a receive first waits until the socket is ready, and then receives the message while no
-// child process can be started. Windows, WebAssembly and Plan 9 cannot pass descriptors: every call fails
-// with [errors.ErrUnsupported]. The race detector can report a false race if package net sends a message
-// that this package receives.
+// A Conn makes the same calls with MSG_NOSIGNAL and MSG_DONTWAIT. It retries after EINTR, and after EAGAIN
+// once the socket is ready. If the caller passes MSG_DONTWAIT to Send or Recv, they return EAGAIN instead,
+// but a Send on a stream still waits for other sends.
+//
+// # Errors
+//
+// Errors wrap the errno, so errors.Is(err, unix.EPIPE) works. They wrap [errors.ErrUnsupported] if the
+// system lacks something, [os.ErrInvalid] for a nil argument and for a Conn or Listener created as a struct
+// literal, and [os.ErrClosed] or [net.ErrClosed] for a closed argument. The methods of Conn and Listener,
+// and the functions that create them, return a [*net.OpError], except for [io.EOF], [*TruncatedError] and
+// [*ExpectError].
+//
+// After these errors the connection is unusable. Close it:
+//
+//   - io.EOF: the other end was closed, or has called CloseWrite and only receives.
+//   - EPIPE, ECONNRESET and, on a connected datagram socket, ECONNREFUSED: the other end was closed.
+//   - net.ErrClosed: this end was closed.
+//   - On a stream, an error of a Write method with 0 < n < len(p), or [io.ErrShortWrite] from SendFile,
+//     unless you send the rest without the files.
+//   - On a stream, ENAMETOOLONG from RecvFile: the rest of the name is unread.
+//
+// After other errors it is usable. If the error concerns what was received, as a TruncatedError, an
+// ExpectError or [ErrNoFile] does, the message has left the queue. Otherwise, as after
+// [os.ErrDeadlineExceeded], nothing was sent or received.
+//
+// # What the kernel does
+//
+// docs/pitfalls.md demonstrates most of these rules:
+//
+//   - On a stream, descriptors need at least one byte, and a receive needs a buffer. Linux sends nothing
+//     for an empty payload, loses the descriptors and reports success. A Conn returns [ErrEmptyPayload].
+//     Datagram and seqpacket sockets deliver an empty message. Without descriptors, a seqpacket receiver
+//     cannot tell it from the end.
+//   - A stream has no message boundaries. The first byte of a send carries its descriptors. On Linux,
+//     received descriptors belong to the send that contains the last byte received with them.
+//   - TCP sockets drop descriptors and report success. A plain read, such as Conn.Read, drops them too.
+//   - With SO_PASSCRED, SO_PASSPIDFD, SO_TIMESTAMP or SO_INQ, other control data takes up space for
+//     descriptors, and can set MSG_CTRUNC. Only Recv makes space, for [Message].Cred and PIDFD. The sender
+//     of a socket may have set them: turn SO_PASSCRED off with [PassCred].
+//   - Each receive with MSG_PEEK installs the descriptors again.
+//   - Setting or clearing O_NONBLOCK applies to every process that shares the file. [os.File.Fd] and
+//     starting a child process with the file clear it. NewConnFD, NewConnFile and RecvConn set it.
+//
+// # Socket files
+//
+// [Listen] and [ListenPacket] replace a stale socket file, for which connect(2) fails with ECONNREFUSED
+// because no process has the socket open. Close removes the file, unless another has replaced it or
+// SendConn or SendListener has sent the socket. Closing a received listener leaves the file.
+// SetUnlinkOnClose changes this. If several Conns or Listeners borrow the same socket, the file stays if
+// one of them is set to leave it.
+//
+// Do not use a path on which other users can replace the file, a directory or a symbolic link
+// (SECURITY.md). docs/questions.md explains long paths, and what happens if several processes listen on the
+// same one.
+//
+// # Other systems
+//
+// docs/platforms.md lists what other systems lack. On Windows, WebAssembly and Plan 9, every call fails
+// with errors.ErrUnsupported.
+//
+// # Two backends, one behaviour
+//
+// The cgo backend calls the C library in csrc, which is written in the style of UNP. The pure backend is
+// written in Go. It is used without cgo and with the tag scm_purego (not purego: see docs/c.md). On Linux
+// both make the same system calls, with every byte that write_fd defines. docs/departures.md lists where a
+// receive differs from read_fd. The race detector can report a false race if package net sends what this
+// package receives.
 package scm
 
 import (
@@ -44,14 +150,8 @@ import (
 )
 
 // WriteFD sends p and the descriptor fd through the socket sock, with a single sendmsg(2) call and no
-// flags, like write_fd in UNP. It returns the number of bytes sent. fd stays open and still belongs to the
-// caller.
-//
-// On a stream, pass at least one byte: with an empty p, Linux sends nothing, loses the descriptor and
-// reports success. If sock is not an AF_UNIX socket, the kernel sends p and drops the descriptor.
-//
-// If an error occurs, n is -1 and err wraps the errno: EPIPE if the other end is closed, EAGAIN, EINTR,
-// EMSGSIZE, … If fd is not open, the error is EBADF and nothing is sent.
+// flags, like write_fd in UNP. On a stream p must not be empty: see "What the kernel does". WriteFD returns
+// the number of bytes sent, or -1 and an error.
 func WriteFD(sock int, p []byte, fd int) (n int, err error) {
 	n, err = writeFD(toInt32(sock), p, toInt32(fd))
 	if err != nil {
@@ -63,17 +163,10 @@ func WriteFD(sock int, p []byte, fd int) (n int, err error) {
 // ReadFD receives up to len(p) bytes and one descriptor from the socket sock, with a single recvmsg(2)
 // call, like read_fd in UNP. The results are:
 //
-//   - n, fd, nil: one descriptor was received. It is close-on-exec, and the caller must close it.
+//   - n, fd, nil: one descriptor was received, and the caller must close it.
 //   - n, -1, nil: no descriptor was received. n is 0 at the end of a stream, and for an empty message.
-//   - n, -1 and a [*TruncatedError]: the control data was not exactly one descriptor, or the kernel
-//     truncated it. ReadFD closes all received descriptors. The n bytes are in p.
+//   - n, -1, *TruncatedError: the control data was truncated, or was not exactly one descriptor.
 //   - -1, -1 and an error that wraps the errno: the call failed.
-//
-// If a datagram or seqpacket message is longer than p, the rest of it is lost. ReadFD does not report that,
-// but [Recv] does.
-//
-// The control buffer has the size that UNP uses, CMSG_SPACE(sizeof(int)). On a socket with SO_PASSCRED,
-// SO_PASSPIDFD, SO_TIMESTAMP or SO_INQ the kernel adds other control data: use [Recv] there.
 func ReadFD(sock int, p []byte) (n, fd int, err error) {
 	n, got, err := readOne(toInt32(sock), p)
 	switch {
