@@ -14,24 +14,8 @@ import (
 )
 
 // Conn is a [net.UnixConn] of any type (stream, datagram or seqpacket) that also sends and receives files.
-// Read, Write, deadlines, addresses and SyscallConn work as in package net. Sends are serialized with each
-// other, so that payloads do not mix. Receives are serialized too.
-//
-// [Dial], [Listener.AcceptConn], [ListenPacket], [Pair], [NewConn], [NewConnFD] and [NewConnFile] return
-// Conns. A Conn created as a struct literal is not usable: the methods that this package defines return an
-// error that wraps [os.ErrInvalid].
-//
-// To send, the Conn calls sendmsg(2) with MSG_NOSIGNAL and MSG_DONTWAIT. To receive, it calls recvmsg(2)
-// with MSG_CMSG_CLOEXEC and MSG_DONTWAIT. It retries a call that fails with EINTR. After EAGAIN, it waits
-// in the runtime's poller until the socket is ready, the deadline passes or the Conn is closed. A send that
-// is waiting does not notice when the other end calls CloseRead. If a datagram receiver's queue is full,
-// the Conn retries the send every 1 to 50 ms.
-//
-// Read passes no control buffer. The kernel therefore drops descriptors that were sent with the bytes,
-// without installing them. Code that treats a Conn as an [io.Reader] loses files.
-//
-// The methods return errors of type [*net.OpError], except [io.EOF], [*TruncatedError] and [*ExpectError].
-// An OpError wraps the errno, [os.ErrDeadlineExceeded] or [net.ErrClosed].
+// Read, Write, deadlines, addresses and SyscallConn work as in package net. Read loses descriptors that
+// were sent with the bytes.
 type Conn struct {
 	*net.UnixConn
 	raw     syscall.RawConn
@@ -44,44 +28,25 @@ type Conn struct {
 	receiving, sending keptCall
 }
 
-// NewConn borrows c's socket: the Conn and c are the same connection. Nothing is duplicated. Closing one
-// also closes the other, and a deadline set on one applies to both. On error c is unchanged and still
-// belongs to the caller.
+// NewConn borrows c's socket. c must be a [*net.UnixConn], a *Conn, or a connection that leads to one of
+// these through NetConn() net.Conn methods. The Conn does not see bytes that such a wrapper has buffered.
+// If c leads to a *Conn, the result has its own Config and shares everything else, including the socket
+// file.
 //
-// c must be a [*net.UnixConn], a *Conn, or a connection that leads to one of these through one or more
-// NetConn() net.Conn methods. The Conn does not see bytes that such a wrapper has already read from the
-// socket into a buffer, and does not wait for bytes that the wrapper has yet to write. A struct that embeds a
-// *net.UnixConn has no NetConn method: pass the embedded connection, or give the struct the method.
-//
-// If c is or leads to a *Conn, the result has a Config of its own and shares everything else, including the
-// socket file that [ListenPacket] created. Closing either one removes the file, unless
-// SetUnlinkOnClose(false) was called on one of them.
-//
-// For any other connection, the error wraps [ErrNotUnix]. That includes a connection that NewConn would
-// have to unwrap and that has a HandshakeContext(context.Context) error method, such as a
-// [*crypto/tls.Conn], a struct that embeds one, or a wrapper that leads to one. Unwrapping it would bypass
-// its encryption. Other errors wrap [os.ErrInvalid] if c is nil, [net.ErrClosed], or an errno.
+// For any other connection, and for one that encrypts, such as a [*crypto/tls.Conn], the error wraps
+// [ErrNotUnix].
 func NewConn(c net.Conn) (*Conn, error) { return Config{}.NewConn(c) }
 
 // NewConnFD consumes the Unix socket fd: on success it closes fd, and the Conn owns a duplicate. On error
-// fd stays open and still belongs to the caller.
-//
-// Like package net, NewConnFD sets O_NONBLOCK on the open file description, and therefore for every process
-// that shares it. On error, it leaves the flag as it was. The error wraps [ErrNotUnix] or an errno such as
-// EBADF. As with package net, the runtime aborts the process if it cannot allocate a descriptor for its
-// poller when it first needs one.
+// fd stays open and unchanged, and still belongs to the caller. The error wraps [ErrNotUnix] or the errno.
 func NewConnFD(fd int) (*Conn, error) { return Config{}.NewConnFD(fd) }
 
 // NewConnFile duplicates the Unix socket f, as [net.FileConn] does. f stays open and still belongs to the
-// caller, and the Conn owns the duplicate.
-//
-// NewConnFile sets O_NONBLOCK on the open file description, and therefore for f and for every process that
-// shares it. On error, it leaves the flag as it was. The error wraps [ErrNotUnix], [os.ErrInvalid] if f is
-// nil, [os.ErrClosed], or an errno.
+// caller. NewConnFile returns the same errors as [NewConnFD].
 func NewConnFile(f *os.File) (*Conn, error) { return Config{}.NewConnFile(f) }
 
 // NewConn is [NewConn] with config. If c is a *Conn, c keeps its own Config. Socket options that were set
-// earlier, such as the one that NoFiles sets, stay set.
+// earlier, such as that of NoFiles, stay set.
 func (config Config) NewConn(c net.Conn) (*Conn, error) {
 	inner, err := unwrap(c)
 	var conn *Conn
@@ -237,19 +202,9 @@ func (config Config) consume(fd int) (*Conn, error) {
 	return conn, err
 }
 
-// Pair creates two connected Conns with a single socketpair(2) call. network is "unix" (a stream),
-// "unixgram" or "unixpacket". The caller must close both Conns. The sockets are non-blocking.
-//
-// To pass one end to a child process, call the Conn's File method and pass the file in ExtraFiles. Packages
-// os and os/exec then call [os.File.Fd], which clears O_NONBLOCK for the child and for this process. In this
-// process, deadlines and Close then no longer interrupt Read and Write or, if the file is that of a
-// [Listener], AcceptConn. The methods that send and receive messages do not depend on the flag.
-//
-// After the child has started, close both the file and the Conn of its end. While either of them is open, the
-// other end does not return [io.EOF] when the child ends. If this process still needs the Conn, set the flag
-// again with [SetNonblock].
-//
-// The error wraps [net.UnknownNetworkError] or the errno, such as EMFILE.
+// Pair creates two connected Conns with socketpair(2). network is "unix" (a stream), "unixgram" or
+// "unixpacket". The caller must close both. To pass one to a child process, pass its File in ExtraFiles.
+// Then close the file and the Conn, or the other never returns [io.EOF].
 func Pair(network string) (a, b *Conn, err error) { return Config{}.Pair(network) }
 
 // Pair is [Pair] with config.
@@ -271,14 +226,8 @@ func (config Config) Pair(network string) (a, b *Conn, err error) {
 	return a, b, nil
 }
 
-// Send sends m with a single sendmsg(2) call, as the function [Send] does, and waits until the socket
-// accepts it. The descriptors stay open and still belong to the caller, who must not close them during the
-// call. On a stream m.N can be less than the length of the payload. In that case, the descriptors were sent
-// with the first byte: send the rest without them.
-//
-// With MSG_DONTWAIT, the error wraps EAGAIN if Send would have to wait for the socket. On a stream, Send
-// still waits for other sends on the Conn, so as not to break up their payloads. Other errors are
-// ErrEmptyPayload and those documented for the function Send and for [Conn].
+// Send sends m as the function [Send] does, and waits until the socket accepts it. On a stream, that can be
+// part of the payload.
 func (c *Conn) Send(m *Message, flags int) error {
 	m.N = 0
 	err := c.usable()
@@ -300,21 +249,9 @@ func (c *Conn) Send(m *Message, flags int) error {
 	return nil
 }
 
-// Recv receives one message, or bytes of a stream, into m with a single recvmsg(2) call, as the function
-// [Recv] does. It waits until a message or bytes arrive. The caller must close the descriptors
-// m.FDs[:m.NFD] and *m.PIDFD. On a stream m.Buffers must not be empty (ErrEmptyPayload). At the end of a
-// connection m.N and m.NFD are 0 and the error is nil. At the end of a stream m.Cred reports that no
-// credentials were received.
-//
-// If the message does not match [Config].Expect, the error is an [*ExpectError], and Recv has closed all of
-// its descriptors, including *m.PIDFD. m.NFD is then 0, and -1 replaces the descriptors in m.FDs. The
-// payload is in m.Buffers and its length in m.N, so that the conversation can continue. With MSG_PEEK the
-// message stays in the queue, but each peek installs new descriptors, and Recv closes or returns them too.
-// On a datagram or seqpacket socket, if Expect.Min is more than len(m.FDs), the error wraps EINVAL and
-// nothing is received.
-//
-// With MSG_DONTWAIT, the error wraps EAGAIN if Recv would have to wait. Other errors are those documented
-// for the function Recv and for [Conn].
+// Recv receives into m as the function [Recv] does, and waits until a message or bytes arrive. The end of a
+// connection is not an error. If the message does not match [Config].Expect, Recv closes its descriptors as
+// [Expect.Recv] does.
 func (c *Conn) Recv(m *Message, flags int) error {
 	m.reset()
 	err := c.usable()
@@ -345,8 +282,7 @@ func (c *Conn) Recv(m *Message, flags int) error {
 	return nil
 }
 
-// PeerCred calls the function [PeerCred] on the Conn's socket. A server can call it in [Config].Check,
-// before it uses the connection.
+// PeerCred calls the function [PeerCred] on the Conn's socket.
 func (c *Conn) PeerCred() (cred Cred, err error) {
 	cred = Cred{0, -1, -1}
 	err = c.withFD("get", func(fd int) error {
@@ -376,8 +312,8 @@ func (c *Conn) PassPIDFD(on bool) error {
 	return c.withFD("set", func(fd int) error { return PassPIDFD(fd, on) })
 }
 
-// PassRights calls the function [PassRights] on the Conn's socket. [Config].NoFiles turns the option off
-// when the Conn is created. If PassRights turns it on, the Conn no longer rejects descriptors itself.
+// PassRights calls the function [PassRights] on the Conn's socket. If it turns the option on, the Conn no
+// longer rejects descriptors itself ([Config].NoFiles).
 func (c *Conn) PassRights(on bool) error {
 	err := c.withFD("set", func(fd int) error { return PassRights(fd, on) })
 	if err == nil && on {
@@ -395,9 +331,8 @@ func (c *Conn) withFD(op string, f func(fd int) error) error {
 	return c.fail(op, err)
 }
 
-// Close closes the connection, as package net does. Before that, it removes the socket file if
-// [ListenPacket] created one. [Listener.Close] documents when the file is left in place, and which error
-// Close returns.
+// Close closes the connection, as package net does. If [ListenPacket] created it, Close first removes the
+// socket file, as [Listener.Close] does.
 func (c *Conn) Close() error {
 	if err := c.usable(); err != nil {
 		return c.fail("close", err)
@@ -411,17 +346,16 @@ func (c *Conn) Close() error {
 
 func (c *Conn) socketFile() (*socketFile, any) { return c.file, c }
 
-// SetUnlinkOnClose sets whether Close removes the socket file that [ListenPacket] created. By default Close
-// removes it, unless SendConn has sent the socket.
+// SetUnlinkOnClose sets whether Close removes the socket file that [ListenPacket] created: see "Socket
+// files".
 func (c *Conn) SetUnlinkOnClose(unlink bool) {
 	if c != nil {
 		c.file.keep(c, !unlink)
 	}
 }
 
-// LocalAddr returns a [*net.UnixAddr] with the name that Listen or [ListenPacket] was given. For any other
-// Conn, it returns the address of the socket, or nil if the Conn has no socket. Unlike package net, it does not
-// end an abstract name at its first 0 byte. RemoteAddr does.
+// LocalAddr returns a [*net.UnixAddr] with the name that Listen or [ListenPacket] was given, or the address
+// of the socket. Unlike RemoteAddr, it does not end an abstract name at its first 0 byte.
 func (c *Conn) LocalAddr() net.Addr {
 	switch {
 	case c == nil || c.UnixConn == nil:
@@ -432,9 +366,8 @@ func (c *Conn) LocalAddr() net.Addr {
 	return c.UnixConn.LocalAddr()
 }
 
-// NetConn returns the [*net.UnixConn] of the Conn, which is the same connection, or nil if the Conn has
-// none. It lets [NewConn] and other code unwrap a struct that embeds a Conn. The result does not know the
-// socket file that [ListenPacket] created. If the result is closed first, the file stays.
+// NetConn returns the [*net.UnixConn] of the Conn, which is the same connection. It lets [NewConn] unwrap a
+// struct that embeds a Conn. Closing the result first leaves the socket file in place.
 func (c *Conn) NetConn() net.Conn {
 	if c == nil || c.UnixConn == nil {
 		return nil

@@ -6,14 +6,9 @@ import (
 	"syscall"
 )
 
-// WriteFiles sends p and the files with sendmsg(2). On a stream, it calls sendmsg until it has sent all of
-// p, and the first byte carries the files. On datagram and seqpacket sockets p is one message, and may be
-// empty. The files stay open and still belong to the caller.
-//
-// n is the number of bytes of p that were sent. If n > 0, the files were sent too: if you send the rest
-// after an error, send it without them. If a file is nil, the error wraps [os.ErrInvalid]. If a file is
-// closed, the error wraps [os.ErrClosed]. Other errors are ErrEmptyPayload, ErrTooManyFDs and those
-// documented for [Conn].
+// WriteFiles sends p and the files. On a stream, it sends all of p, and the first byte carries the files.
+// On other sockets p is one message. n is the number of bytes sent. If n > 0, the files were sent too. For
+// a nil or closed file, the error wraps [os.ErrInvalid] or [os.ErrClosed].
 func (c *Conn) WriteFiles(p []byte, files ...*os.File) (n int, err error) {
 	k := newCall(c, true)
 	k.bufs = append(k.bufs, p)
@@ -22,8 +17,7 @@ func (c *Conn) WriteFiles(p []byte, files ...*os.File) (n int, err error) {
 	return n, err
 }
 
-// WriteBuffers is like [Conn.WriteFiles], but sends the contents of several buffers, in order. If there are
-// more than MaxBuffers buffers, the error is ErrTooManyBuffers.
+// WriteBuffers is like [Conn.WriteFiles], but sends the contents of several buffers, in order.
 func (c *Conn) WriteBuffers(buffers [][]byte, files ...*os.File) (n int, err error) {
 	k := newCall(c, true)
 	k.bufs = append(k.bufs, buffers...)
@@ -32,8 +26,7 @@ func (c *Conn) WriteBuffers(buffers [][]byte, files ...*os.File) (n int, err err
 	return n, err
 }
 
-// WriteFDs is like [Conn.WriteFiles], but takes descriptors. They stay open and still belong to the caller,
-// who must not close them during the call. If one is not open, the error wraps EBADF.
+// WriteFDs is like [Conn.WriteFiles], but takes descriptors.
 func (c *Conn) WriteFDs(p []byte, fds ...int) (n int, err error) {
 	k := newCall(c, true)
 	k.bufs, k.own, k.fds = append(k.bufs, p), len(fds), append(k.fds[:0], fds...)
@@ -70,31 +63,17 @@ func (k *call) write(files []*os.File) (n int, err error) {
 	return k.sent, err
 }
 
-// ReadFiles receives up to len(p) bytes and at most max files (max is at most MaxFDs), with a single
-// recvmsg(2) call. It creates the files as [NewFile] does, and the caller must close them. On a stream p
-// must not be empty (ErrEmptyPayload). The results are:
+// ReadFiles receives up to len(p) bytes and at most max files, with a single recvmsg(2) call. It creates
+// the files as [NewFile] does, and the caller must close them. The results are:
 //
-//   - n > 0, with or without files: bytes were received. On a stream on Linux, the files belong to the
-//     message that contains the last of these bytes.
-//   - n == 0 with files: the message is empty, or p is empty.
-//   - 0, nil, io.EOF: the end of a stream or a seqpacket connection. On a seqpacket socket, an empty
-//     message without files looks the same. On a datagram socket, such a message is 0, nil, nil.
-//   - n, nil, *TruncatedError: part of the message was lost, and ReadFiles closed its files. If files were
-//     lost, there were more than max, or the process's descriptor table was full, or the kernel does not
-//     report why. If bytes were lost, a datagram or seqpacket message was longer than p, and errors.Is
-//     finds [io.ErrShortBuffer]. (An empty p asks for no bytes, so none are lost.) With
-//     [Config].KeepTruncated, ReadFiles returns the files along with the error, up to the first lost one.
-//   - n, nil, *ExpectError: the message does not match [Config].Expect, and ReadFiles closed its files.
+//   - n, files, nil: a message, or bytes of a stream, perhaps without files. n is 0 if the message or p is
+//     empty.
+//   - 0, nil, io.EOF: the end of a stream or seqpacket connection.
+//   - n, nil, *TruncatedError: part of the message was lost, and its files are closed.
+//   - n, nil, *ExpectError: the message does not match [Config].Expect, and its files are closed.
 //
-// In each case, p[:n] contains the bytes received. A partner can therefore refuse with a reason, in a
-// message without files, even if Expect.Min turns that into an *ExpectError.
-//
-// ReadFiles receives nothing if max is invalid: the error wraps EINVAL if max is negative or less than
-// Expect.Min, and is ErrTooManyFDs if max is more than MaxFDs. Other errors are those of [Conn].
-//
-// With SO_PASSCRED, SO_PASSPIDFD, SO_TIMESTAMP or SO_INQ the kernel adds control data that takes up space
-// for files. On such a socket, use [Conn.Recv]. A received socket can have these options set, because its
-// sender can set them: turn SO_PASSCRED off with [Conn.PassCred].
+// In each case p[:n] contains the bytes received, which can be a reason why the partner sent no file. If
+// max is negative or less than Expect.Min, the error wraps EINVAL.
 func (c *Conn) ReadFiles(p []byte, max int) (n int, files []*os.File, err error) {
 	k := newCall(c, false)
 	k.bufs = append(k.bufs, p)
@@ -103,9 +82,7 @@ func (c *Conn) ReadFiles(p []byte, max int) (n int, files []*os.File, err error)
 	return n, files, err
 }
 
-// ReadBuffers is like [Conn.ReadFiles], but fills several buffers, in order. A datagram or seqpacket
-// message that is longer than all of them together is truncated. If there are more than MaxBuffers buffers,
-// the error is ErrTooManyBuffers.
+// ReadBuffers is like [Conn.ReadFiles], but fills several buffers, in order.
 func (c *Conn) ReadBuffers(buffers [][]byte, max int) (n int, files []*os.File, err error) {
 	k := newCall(c, false)
 	k.bufs = append(k.bufs, buffers...)
@@ -114,14 +91,8 @@ func (c *Conn) ReadBuffers(buffers [][]byte, max int) (n int, files []*os.File, 
 	return n, files, err
 }
 
-// ReadFDs is like [Conn.ReadFiles], but stores descriptors in fds, at most len(fds) of them. The
-// descriptors fds[:nfd] are close-on-exec, and the caller must close them, for example with [CloseFDs].
-// ReadFDs does not change the rest of fds.
-//
-// Like ReadFiles, ReadFDs returns [io.EOF] at the end. If it returns a [*TruncatedError], nfd is 0 and the
-// descriptors are closed, unless [Config].KeepTruncated is set. In that case, ReadFDs returns them along
-// with the error. With any other error nfd is 0. A Read method that calls ReadFDs on a stream must itself
-// return 0, nil for an empty p, because ReadFDs returns ErrEmptyPayload in that case.
+// ReadFDs is like [Conn.ReadFiles], but stores at most len(fds) descriptors in fds. The caller must close
+// fds[:nfd].  A Read method that calls ReadFDs must itself return 0, nil for an empty p.
 func (c *Conn) ReadFDs(p []byte, fds []int) (n, nfd int, err error) {
 	k := newCall(c, false)
 	k.bufs = append(k.bufs, p)

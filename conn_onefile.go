@@ -16,11 +16,8 @@ import (
 const nameBytes = 4096
 
 // SendFile sends f and a name for it in runc's format: one descriptor, and the bytes of the name without a
-// terminator. f stays open and still belongs to the caller. On a stream the name must not be empty, and a
-// name that is longer than the socket's buffer arrives in pieces: use "unixpacket" for such names.
-//
-// If the name is 4096 bytes or longer, the error wraps ENAMETOOLONG. Other errors are those of WriteFiles.
-// If errors.Is(err, io.ErrShortWrite) is true, SendFile sent the file but only part of the name.
+// terminator. A long name can arrive in pieces on a stream, so use "unixpacket". A name of 4096 bytes is
+// too long (ENAMETOOLONG). After [io.ErrShortWrite], f and only part of the name were sent.
 func (c *Conn) SendFile(name string, f *os.File) error {
 	if len(name) >= nameBytes {
 		return c.fail("write", sys.ENAMETOOLONG)
@@ -28,17 +25,10 @@ func (c *Conn) SendFile(name string, f *os.File) error {
 	return c.fail("write", c.sendOne([]byte(name), f))
 }
 
-// RecvFile receives one file and its name, as runc, conmon and crun send them, without the NUL that conmon
-// sends at the end of the name. The caller must close the file. RecvFile creates the file as [NewFile]
-// does. NewFile documents which files have deadlines and which can fail with EAGAIN. The file's name is
-// exactly the bytes that the sender chose, and the file's errors contain it: print both with %q.
-//
-// RecvFile rejects a message with no descriptor (ErrNoFile), with more than one descriptor or with other
-// control data (a [*TruncatedError]), with a descriptor that does not match [Config].Expect (an
-// [*ExpectError]), or with 4096 bytes or more (ENAMETOOLONG). It closes the descriptors of a message that
-// it rejects, and discards the bytes: use [Conn.ReadFiles] if the partner may send a reason instead of a
-// file. At the end of the connection the error is [io.EOF]. If Expect requires more than one file,
-// the error wraps EINVAL, and nothing is received. Other errors are those of [Conn].
+// RecvFile receives one file and its name, as runc, conmon and crun send them. The caller must close the
+// file. The partner chose the name, without conmon's final NUL: print it, and the file's errors, with %q.
+// RecvFile rejects a message without a descriptor (ErrNoFile), with several (a [*TruncatedError]), or with
+// 4096 bytes or more (ENAMETOOLONG).
 func (c *Conn) RecvFile() (*os.File, error) {
 	p := make([]byte, nameBytes)
 	n, fd, err := c.receiveOne(p)
