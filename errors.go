@@ -20,57 +20,42 @@ const (
 )
 
 var (
-	// ErrTooManyFDs is returned, before any system call, if a message to send has more than MaxFDs
-	// descriptors, or if a receive asks for more. It wraps EINVAL.
+	// ErrTooManyFDs is returned, before any system call, by a call with more than MaxFDs descriptors. It wraps
+	// EINVAL.
 	ErrTooManyFDs = sys.Error("scm: more than 253 descriptors in a message", sys.EINVAL)
 
-	// ErrTooManyBuffers is returned, before any system call, if a message has more than MaxBuffers
-	// buffers. It wraps EMSGSIZE.
+	// ErrTooManyBuffers is returned, before any system call, by a call with more than MaxBuffers buffers. It wraps
+	// EMSGSIZE.
 	ErrTooManyBuffers = sys.Error("scm: more than 1024 buffers in a message", sys.EMSGSIZE)
 
-	// ErrEmptyPayload is returned when a Conn is asked to send files on a stream with an empty payload.
-	// The kernel would lose the files and report success. A Conn's receive from a stream into an empty
-	// buffer returns an error that wraps ErrEmptyPayload.
+	// ErrEmptyPayload is returned if a Conn is asked to send files on a stream with an empty payload. A receive
+	// from a stream into an empty buffer returns an error that wraps it.
 	ErrEmptyPayload = errors.New("scm: sending files on a stream socket requires at least one byte of payload")
 
-	// ErrNoFile is returned by a call that expects a file if the message has no descriptor. The call
-	// discards the payload, even if it says why the partner sent no file. [Conn.ReadFiles] returns the
-	// payload.
+	// ErrNoFile is returned by a call that expects a file if the message has none. The payload is discarded. Use
+	// [Conn.ReadFiles] if it may be a reason for refusing.
 	ErrNoFile = errors.New("scm: received a message without a file")
 
-	// ErrNotUnix is returned for a connection, listener or descriptor that is not an AF_UNIX socket. On
-	// a TCP socket the kernel would report success and drop the descriptors.
+	// ErrNotUnix is returned for a connection, listener or descriptor that is not a Unix socket.
 	ErrNotUnix = sys.ErrNotUnix
 
-	// ErrInUse is returned by Listen and ListenPacket if another socket already has the name, or if the
-	// path leads to anything other than a stale socket file. It wraps EADDRINUSE.
+	// ErrInUse is returned by Listen and ListenPacket if another socket has the name, or if the path leads to
+	// anything other than a stale socket file. It wraps EADDRINUSE.
 	ErrInUse = sys.ErrInUse
 )
 
-// TruncatedError reports that part of a message was lost. Descriptors were lost if the kernel truncated the
-// control data, or if the message had more descriptors than the call can return or create files from. Bytes
-// were lost if the message was longer than the buffers.
-//
-// [ReadFD] returns this error, and so do the methods of [Conn] that return files, sockets or descriptors.
-// They close all descriptors of the message. With [Config].KeepTruncated, ReadFiles, ReadBuffers and
-// ReadFDs instead return the error along with the files or descriptors that precede the first one lost.
+// TruncatedError reports that part of a message was lost: see "Truncated messages". Descriptors are also
+// lost if no file can be created from one of them.
 type TruncatedError struct {
 	N int // the number of bytes received; they are in the caller's buffer
 
-	// Received is the number of descriptors that the kernel installed. Room is the call's capacity, the
-	// number that it requested. The kernel does not report how many were sent. Both are 0 in an error from
-	// ReadFD, which does not know them.
+	// Received is the number of descriptors that the kernel installed, and Room the number requested. The kernel
+	// does not report how many were sent. In an error from ReadFD, both are 0.
 	Received, Room int
 
-	// Cause is [io.ErrShortBuffer] if the message was longer than the buffers. If descriptors were
-	// lost, it is EMSGSIZE if the message carried more than Room, EMFILE or ENFILE if the descriptor
-	// table was full, and nil if the reason is not known. If both bytes and descriptors were lost,
-	// [errors.Is] finds both causes.
-	//
-	// On Linux the reason is not known if an option of the socket asks for other control data (SO_PASSCRED,
-	// SO_PASSPIDFD, SO_PASSSEC, SO_TIMESTAMP, …), because that data sets MSG_CTRUNC too if it does not fit.
-	// Linux does not report whether SO_INQ is set. With that option, Cause can be EMSGSIZE although the
-	// message carried no more than Room.
+	// Cause is [io.ErrShortBuffer] if bytes were lost. If descriptors were lost, it is EMSGSIZE if the message
+	// carried more than Room, EMFILE or ENFILE if the descriptor table was full, and nil if the reason is not
+	// known, as with SO_PASSCRED. If both were lost, [errors.Is] finds both.
 	Cause error
 
 	pair bool // the error is from ReadFD

@@ -7,46 +7,17 @@ import (
 	"github.com/scm-rights/scm/internal/sys"
 )
 
-// NewFile returns an [os.File] for the received descriptor fd and takes ownership of the descriptor. On
-// success the file owns it. The descriptor is close-on-exec and may have been renumbered. On error fd stays
-// open and unchanged, and still belongs to the caller. The error wraps the errno: EBADF if fd is not open,
-// EMFILE, ENFILE, …
+// NewFile returns an [os.File] for the received descriptor fd and takes ownership of the descriptor, which
+// it may renumber. On error fd is unchanged and still belongs to the caller.
 //
 // Use NewFile instead of [os.NewFile], which puts every file with O_NONBLOCK set into the runtime's poller.
-// The poller asks a file whether it is ready, and the whole process stops until the file answers. A sender
-// can delay that answer indefinitely if it is the file's server (FUSE), or if it has passed an epoll and
-// keeps it locked.
+// A sender that is the file's server (FUSE), or keeps an epoll locked, can then stop the whole process.
+// NewFile puts only files there that answer at once, such as pipes, sockets, eventfds and pidfds, and
+// terminals (SECURITY.md). docs/pitfalls.md lists them all. Other files have no deadlines. With O_NONBLOCK
+// set, a Read that would wait fails with EAGAIN. Without it, the Read blocks a thread, and Close does not
+// interrupt it.
 //
-// On Linux, NewFile puts a file with O_NONBLOCK set into the poller if the file is a pipe, a socket of
-// AF_UNIX, AF_INET, AF_INET6, AF_NETLINK or AF_PACKET, an eventfd, a timerfd, a signalfd, an inotify
-// or fanotify descriptor, a userfaultfd, a pidfd, a terminal (/dev/tty, /dev/console or a pseudoterminal), an
-// input device (in /dev/input), or a TUN or TAP device that has an interface (TUNSETIFF). A Read then waits
-// until the file is ready, and a deadline or Close ends the wait. NewFile recognizes the seven kinds from
-// eventfd to pidfd by their names in /proc. They stay out of the poller if /proc is not mounted, and all files do
-// if the user's epoll watches are used up (the sysctl fs.epoll.max_user_watches). A userfaultfd reports an
-// error to the poller until its UFFDIO_API handshake, so call NewFile after that. On other systems only pipes
-// and sockets enter the poller.
-//
-// Terminals are an exception to the rule that no single received file can stop the process: a partner that
-// shares the terminal can stop it for five seconds at a time, and can repeat this indefinitely. An [Expect]
-// that sets any Kind other than [KindCharDevice] rejects terminals. Once no process has a terminal open, a
-// Read of its master returns EIO instead of [io.EOF].
-//
-// All other files stay out of the poller: those without O_NONBLOCK, such as the terminals that runc and
-// crun send, and FUSE and CUSE files, epolls, vsock sockets and other devices, such as serial lines and
-// virtual consoles. They have no deadlines ([os.ErrNoDeadline]). If O_NONBLOCK is clear, a Read or Write
-// that waits blocks a thread, and Close does not interrupt it. If O_NONBLOCK is set, a Read or Write that
-// would wait fails with EAGAIN: clear the flag with [SetNonblock], which clears it for the sender too. To
-// get deadlines for a blocking file of the kinds above, set O_NONBLOCK on fd before the call.
-//
-// On Linux, NewFile makes one more epoll_ctl(2) call than os.NewFile does. For a file that has a poll
-// method, it then makes one to three system calls to identify the file. If such a file may not enter the
-// poller, NewFile renumbers it: closing its first descriptor can wait, and removes the process's
-// fcntl(F_SETLK) locks on the file.
-//
-// If fd is 1 or 2, because the program has closed its standard output or standard error, NewFile renumbers the
-// file too. Package os raises SIGPIPE if a write to one of these descriptors fails with EPIPE, so a partner could
-// end the process. Do not call NewFile for the program's own standard files.
+// Do not pass the program's own standard output or error: NewFile renumbers descriptors 1 and 2.
 func NewFile(fd int, name string) (*os.File, error) {
 	fd = int(toInt32(fd))
 	return newFile(fd, name, func() error { return sys.CloseOnExec(fd) })

@@ -14,64 +14,51 @@ type Message struct {
 	// Buffers hold the payload, in order. There can be at most MaxBuffers.
 	Buffers [][]byte
 
-	// FDs are the descriptors to send. In a receive, len(FDs) is the capacity: the call receives at
-	// most that many descriptors. There can be at most MaxFDs.
+	// FDs are the descriptors to send. A receive stores at most len(FDs). There can be at most MaxFDs.
 	FDs []int
 
-	// Addr is the destination of an unconnected datagram: a path or, on Linux, an abstract name, in the
-	// form that [Dial] takes. A receive sets the Name of a non-nil Addr to the sender's name, or to ""
-	// if the sender has none or is not a Unix socket. The sender chooses its path itself: see
-	// [ListenPacket] before you reply.
-	//
-	// Do not reply to a path of the form /proc/self/fd/N/NAME or /proc/thread-self/fd/N/NAME. A sender has
-	// such a name if its own path is too long for sun_path. The kernel would look up descriptor N in this
-	// process, and could find another socket.
+	// Addr is the destination of an unconnected datagram, in the form that [Dial] takes. A receive sets the Name
+	// of a non-nil Addr to the sender's name, or to "" if it has none or is not a Unix socket. See [ListenPacket]
+	// before you reply.
 	Addr *net.UnixAddr
 
-	// Cred is sent with the message. If it does not identify the sender, the kernel rejects it with
-	// EPERM, ESRCH or EINVAL. But a sender with CAP_SYS_ADMIN can name any process, and one with CAP_SETUID
-	// or CAP_SETGID any user or group. A receive stores what the sender claims, or else its credentials, in
-	// a non-nil Cred if the socket has SO_PASSCRED. If the message has no credentials, PID is 0 and UID and
-	// GID are -1. PID is also 0 if the sender is outside this process's PID namespace. For a message sent
-	// before SO_PASSCRED was set, Linux can report user 65534. At the end of a stream it reports root, so
-	// check N first.
+	// Cred is sent with the message. If it does not identify the sender, the error is EPERM, ESRCH or EINVAL,
+	// unless the sender has CAP_SYS_ADMIN (PID), CAP_SETUID or CAP_SETGID. With SO_PASSCRED ([PassCred]), a
+	// receive stores what the sender claims, or else its credentials, in a non-nil Cred. If there are none, PID is
+	// 0 and UID and GID are -1. At the end of a stream, the function Recv reports root: check N first.
 	Cred *Cred
 
-	// If PIDFD is not nil, a receive stores in it a descriptor for the sender's process, or for the one that
-	// it names in Cred, if the socket has SO_PASSPIDFD (Linux 6.5), and -1 otherwise. The caller must close
-	// the descriptor. If other descriptors took its space in the control buffer, PIDFD is set to -1, and
-	// MSG_CTRUNC is set. The process may have ended: see [PeerPIDFD]. Before Linux 6.17, if it has also been
-	// waited for, PIDFD is set to -1 and MSG_CTRUNC is set. If PIDFD points to an element of FDs that receives
-	// a descriptor, the receive closes the pidfd and sets MSG_CTRUNC.
+	// With SO_PASSPIDFD ([PassPIDFD]), a receive stores in a non-nil PIDFD a descriptor for the process that Cred
+	// identifies, which the caller must close. Otherwise it stores -1. It also stores -1, and sets MSG_CTRUNC, if
+	// there was no space or, before Linux 6.17, if the process has been waited for. PIDFD must not point to an
+	// element of FDs.
 	PIDFD *int
 
 	// Unpadded makes a send set msg_controllen to CMSG_LEN instead of CMSG_SPACE, as some programs do.
 	Unpadded bool
 
-	// N is the number of payload bytes sent or received. After any error except an [*ExpectError] it is 0.
-	// After a receive with the MSG_TRUNC flag, N is the length of the whole datagram or seqpacket message.
+	// N is the number of payload bytes sent or received. After any error except an [*ExpectError] it is 0. After a
+	// receive with the flag MSG_TRUNC, it is the length of the whole datagram or seqpacket message.
 	N int
 
 	// NFD is the number of descriptors received. They are FDs[:NFD].
 	NFD int
 
-	// Flags are the flags that the kernel returned with a received message: MSG_CTRUNC, MSG_TRUNC,
-	// MSG_EOR, … MSG_CMSG_CLOEXEC is never among them.
+	// Flags are the flags that the kernel returned with a received message, such as MSG_CTRUNC, but without
+	// MSG_CMSG_CLOEXEC.
 	Flags int
 
 	asked bool // whether a receive has set *PIDFD; before that, its value means nothing
 }
 
-// Truncated reports whether the kernel truncated the control data of the received message (MSG_CTRUNC). If
-// it did, descriptors may be missing. Truncated does not report a payload that was longer than the buffers.
-// Flags has MSG_TRUNC in that case.
+// Truncated reports whether Flags has MSG_CTRUNC, which means that descriptors may be missing. It does not
+// report a payload that was longer than the buffers (MSG_TRUNC).
 func (m *Message) Truncated() bool { return arrival{flags: m.Flags}.lostFDs() }
 
 // Files creates files from the received descriptors FDs[:NFD], as [NewFile] does, and takes ownership of
-// the descriptors: it sets NFD to 0, and the caller must close the files. If NewFile returns an error for
-// one of them, Files closes all of them and returns that error. The caller still owns *PIDFD.
-//
-// Files does not check whether the message is complete: see [Message.Truncated].
+// them: it sets NFD to 0, and the caller must close the files. If NewFile returns an error, Files closes
+// all files and descriptors, and returns the error. Files does not check whether the message is truncated,
+// and does not change *PIDFD.
 func (m *Message) Files() ([]*os.File, error) {
 	fds := m.FDs[:m.NFD]
 	m.NFD = 0
@@ -84,9 +71,7 @@ func (m *Message) Files() ([]*os.File, error) {
 }
 
 // Close closes the received descriptors FDs[:NFD] and *PIDFD, and sets NFD to 0 and *PIDFD to -1. It
-// ignores errors. On Linux, it closes consecutive descriptors with close_range(2). Other functions, which
-// close the descriptors of messages that they reject, call only close(2), so that a partner cannot cause a
-// system call that a seccomp filter may not know.
+// ignores errors.
 func (m *Message) Close() {
 	if m.PIDFD != nil && m.asked && *m.PIDFD >= 0 {
 		sys.Close(*m.PIDFD)
@@ -102,21 +87,10 @@ type Cred struct {
 }
 
 // Send sends m.Buffers and m.FDs through the socket sock as one message, with a single sendmsg(2) call and
-// the given flags. It sets m.N to the number of bytes sent. The descriptors stay open and still belong to
-// the caller. On a stream, Send may send only part of the payload. The first byte carries the descriptors,
-// so send the rest without them.
+// the given flags. It sets m.N to the number of bytes sent. On a stream, that can be a part: send the rest
+// without the descriptors.
 //
-// On a stream, pass at least one byte: with an empty payload Linux sends nothing, loses the descriptors and
-// reports success. Datagram and seqpacket sockets deliver an empty message. If sock is not an AF_UNIX
-// socket, the kernel sends the bytes and drops the descriptors. Pass MSG_NOSIGNAL if SIGPIPE would end the
-// program.
-//
-// With cgo, more than 64 buffers need about 40 KiB of C stack. Threads that Go starts have that much, unless
-// ulimit -s is lower. The stack of a C thread that calls Go must be that large too.
-//
-// If Send returns an error, nothing was sent. The error is ErrTooManyFDs, ErrTooManyBuffers, or one that
-// wraps the errno: EBADF, EPIPE, EAGAIN, EINTR, EMSGSIZE, ETOOMANYREFS, EINVAL for an address that is too
-// long, …
+// With cgo, more than 64 buffers need about 40 KiB of C stack.
 func Send(sock int, m *Message, flags int) error {
 	m.N = 0
 	if err := checkLimits(m); err != nil {
@@ -151,26 +125,10 @@ func sendParts(sock int32, m *Message, flags int) (err error) {
 	return err
 }
 
-// Recv receives one message, or bytes of a stream, from the socket sock into m.Buffers and m.FDs. It makes
-// a single recvmsg(2) call with the given flags and MSG_CMSG_CLOEXEC. The caller must close the descriptors
-// m.FDs[:m.NFD] and *m.PIDFD: see [Message.Close] and [Message.Files]. At the end of a stream m.N and
-// m.NFD are 0.
-//
-// If more descriptors arrive than fit into m.FDs, the kernel or Recv closes the rest and sets MSG_CTRUNC in
-// m.Flags: see [Message.Truncated]. Recv does not return an error for that. MSG_CTRUNC is also set if the
-// process has reached its descriptor limit (EMFILE), or if a security module rejected a descriptor. In each
-// case Recv returns the descriptors that precede the first missing one, so each has the index that the
-// sender gave it. With SO_RIGHTS_NOTRUNC the kernel also installs those that follow a rejected descriptor,
-// and Recv closes them.
-//
-// With SO_PASSCRED, SO_PASSPIDFD or SO_TIMESTAMP, control data that the caller does not ask for takes up
-// space for descriptors. With SO_INQ, Linux sets MSG_CTRUNC although no descriptor is missing.
-//
-// If a datagram or seqpacket message is longer than m.Buffers, the rest of it is lost and MSG_TRUNC is set
-// in m.Flags. Recv does not return an error for that either.
-//
-// If Recv returns an error, it received nothing. The error is ErrTooManyFDs, ErrTooManyBuffers, or one that
-// wraps the errno: EAGAIN, EINTR, ENOTCONN, …
+// Recv receives one message, or bytes of a stream, into m, with a single recvmsg(2) call, the given flags
+// and MSG_CMSG_CLOEXEC. The caller must close the descriptors, for example with [Message.Close]. At the end
+// of a connection m.N and m.NFD are 0. A truncated message is not an error: check m.Flags. On error,
+// nothing was received.
 func Recv(sock int, m *Message, flags int) error {
 	m.reset()
 	if err := checkLimits(m); err != nil {
