@@ -10,19 +10,9 @@ import (
 )
 
 // Dial connects to a Unix socket, as [net.Dialer] does. network is "unix" (a stream), "unixgram" or
-// "unixpacket". The caller must close the Conn.
-//
-// addr is a path or, on Linux, an abstract name: "@" or a 0 byte, followed by up to 107 bytes of any value.
-// Addresses and errors show the 0 byte as "@". To reach a C program that binds sizeof(struct sockaddr_un),
-// append 0 bytes until 107 bytes follow the "@".
-//
-// sun_path has space for a path of 107 bytes on Linux and of 103 bytes on the BSDs. On Linux, Dial connects
-// to a longer path through its directory, if the last element of the path has at most about 90 bytes. This
-// requires /proc. For any other longer path, and on other systems, the error wraps ENAMETOOLONG.
-//
-// While the listening socket's queue is full, Dial retries until ctx is done. The error is a [*net.OpError]
-// that wraps ctx's error, a [net.UnknownNetworkError] or the errno: ECONNREFUSED if no process has the
-// socket open, EPROTOTYPE if the socket has another type, ENOENT, EACCES, …
+// "unixpacket". addr is a path or, on Linux, an abstract name: "@" or a 0 byte, followed by up to 107
+// bytes. While the listener's queue is full, Dial retries until ctx is done. The caller must close the
+// Conn.
 func Dial(ctx context.Context, network, addr string) (*Conn, error) {
 	return Config{}.Dial(ctx, network, addr)
 }

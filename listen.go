@@ -13,8 +13,7 @@ import (
 )
 
 // Listener is a [net.UnixListener] that accepts Conns. Deadlines, File and SyscallConn work as in package
-// net. [Listen] and [NewListener] return Listeners. A Listener created as a struct literal is not usable:
-// the methods that this package defines return an error that wraps [os.ErrInvalid].
+// net.
 type Listener struct {
 	*net.UnixListener
 	addr   *net.UnixAddr
@@ -22,26 +21,12 @@ type Listener struct {
 	file   *socketFile // shared with Listeners that NewListener returned for this one
 }
 
-// NewListener borrows l's socket: the Listener and l are the same socket. Nothing is duplicated. Closing
-// one also closes the other, and a deadline set on one applies to both. On error l is unchanged and still
-// belongs to the caller. With NewListener, a server can use its [Config] for a socket that
-// [Conn.RecvListener] or, for LISTEN_FDS, [net.FileListener] returned.
-//
-// l must be a [*net.UnixListener] or a *Listener. For any other listener, the error wraps [ErrNotUnix].
-// That includes wrappers, because there is no conventional method for unwrapping a listener: pass the
-// listener inside the wrapper instead.
-//
-// A Listener created from a *net.UnixListener has no socket file of its own: SetUnlinkOnClose applies to
-// the *net.UnixListener, which decides whether Close removes the path. But Close of the Listener leaves a
-// file that has replaced the one that was there when NewListener was called. If l is a *Listener, the result has
-// a Config of its own and shares everything else, including the socket file that Listen created. Closing
-// either one removes the file, unless SetUnlinkOnClose(false) was called on one of them.
-//
-// Other errors wrap [os.ErrInvalid] if l is nil, [net.ErrClosed], or an errno.
+// NewListener borrows l's socket, as [NewConn] does, so that a server can use a [Config] for a socket from
+// [Conn.RecvListener] or [net.FileListener]. l must be a [*net.UnixListener] or a *Listener, with which the
+// result shares the socket file. For any other, including a wrapper, the error wraps [ErrNotUnix].
 func NewListener(l net.Listener) (*Listener, error) { return Config{}.NewListener(l) }
 
-// NewListener is [NewListener] with config. If l is a *Listener, l keeps its own Config. Socket options
-// that were set earlier, such as the one that NoFiles sets, stay set.
+// NewListener is [NewListener] with config. If l is a *Listener, l keeps its own Config.
 func (config Config) NewListener(l net.Listener) (*Listener, error) {
 	made, err := config.newListener(l)
 	if err != nil {
@@ -81,28 +66,9 @@ func (config Config) newListener(l net.Listener) (*Listener, error) {
 	return made, nil
 }
 
-// Listen creates a listening socket, as [net.ListenConfig] does. network is "unix" (a stream) or
-// "unixpacket". addr has the form that [Dial] takes. If addr is "", Linux chooses an abstract name. If addr
-// is a path that is too long for sun_path (see [Dial]), the socket's address is a name in /proc, and the
-// other end sees that name too. The caller must close the Listener.
-//
-// If a socket file already exists at addr, Listen removes it if it is stale. A file is stale if connect(2)
-// fails with ECONNREFUSED because no process has the socket open. If the file is not stale, or if an
-// abstract name is taken, the error wraps [ErrInUse]. Listen never removes a file that is not a socket.
-// Programs that replace the same stale file at the same time lock its directory with flock(2), and wait at
-// most 200 ms for each other. After that, Listen continues without the lock. It can then remove the file that
-// another program has just created, so that no client reaches that program.
-//
-// A child process that this process or the old server is about to start has a copy of every socket between
-// fork and exec. During that time, a stale file looks as if it were in use, and Listen can return ErrInUse
-// once: try again.
-//
-// Do not listen on a path if other users can replace the file, a directory or a symbolic link on it: after
-// bind, Listen and Close look up the path again (SECURITY.md). Do not listen on both an overlayfs and one
-// of its layers at the same time, or on a file system that is shared with other machines.
-//
-// The error is a [*net.OpError] that wraps ctx's error, ErrInUse, a [net.UnknownNetworkError] or the errno:
-// ENOENT, EACCES, …
+// Listen creates a listening socket, and replaces a stale socket file. network is "unix" (a stream) or
+// "unixpacket". addr has the form that [Dial] takes. If it is "", Linux chooses an abstract name. If
+// another socket has the name, the error wraps [ErrInUse]. The caller must close the Listener.
 func Listen(ctx context.Context, network, addr string) (*Listener, error) {
 	return Config{}.Listen(ctx, network, addr)
 }
@@ -122,17 +88,10 @@ func (config Config) Listen(ctx context.Context, network, addr string) (*Listene
 	return &Listener{l, at, config, file}, nil
 }
 
-// ListenPacket creates a named datagram socket, as [net.ListenConfig] does. network is "unixgram".
-// ListenPacket treats addr and the socket file as [Listen] does, and returns the same errors. The caller
-// must close the Conn.
-//
-// Recv stores the sender's name, if it has one, in [Message].Addr. To reply, call Send with that Addr. The
-// kernel then looks up the path again, with the permissions of this process. Reply only to abstract names
-// and to paths in directories that no other user can write to (SECURITY.md).
-//
-// If addr is a path that is too long for sun_path, receivers see the sender's name as
-// /proc/thread-self/fd/N/NAME or /proc/self/fd/N/NAME, and cannot reply to it. The kernel would look up the name among the receiver's own descriptors, where it
-// can lead to a different socket. Use a shorter path if others reply to this socket.
+// ListenPacket creates a named datagram socket. network is "unixgram". ListenPacket treats addr and the
+// socket file as [Listen] does. The caller must close the Conn. To reply to a message, call Send with its
+// Addr, but only if that is an abstract name, or a path outside /proc in a directory that no other user can
+// write to.
 func ListenPacket(ctx context.Context, network, addr string) (*Conn, error) {
 	return Config{}.ListenPacket(ctx, network, addr)
 }
@@ -230,8 +189,7 @@ func (config Config) listen(ctx context.Context, network, name string) (netSocke
 	return l.(netSocket), nil
 }
 
-// Accept is AcceptConn with the result type that [net.Listener] requires. The connection is a *Conn, and
-// the caller must close it.
+// Accept is AcceptConn with the result type that [net.Listener] requires. The caller must close the *Conn.
 func (l *Listener) Accept() (net.Conn, error) {
 	c, err := l.AcceptConn()
 	if err != nil {
@@ -241,8 +199,7 @@ func (l *Listener) Accept() (net.Conn, error) {
 }
 
 // AcceptConn waits for the next connection and returns it with the Config of l. The caller must close it.
-// If [Config].Check returns an error for a connection, AcceptConn closes that connection and waits for the
-// next one. It returns the same errors as [net.UnixListener.AcceptUnix].
+// If [Config].Check returns an error, AcceptConn closes the connection and waits for the next one.
 func (l *Listener) AcceptConn() (*Conn, error) {
 	if err := l.usable(); err != nil {
 		return nil, opError("accept", err)
@@ -281,15 +238,10 @@ func (l *Listener) admits(c *Conn) (ok bool) {
 	return l.config.Check(c) == nil
 }
 
-// Close closes the socket and ends calls that wait on it. Before that, it removes the socket file if Listen
-// created one and the path still leads to it. If Close cannot remove the file, it closes the socket and
-// returns the error. Close returns no error if the file no longer exists. If the directory of the file was
-// renamed, the file stays, and Close returns no error either.
-//
-// If the socket is already closed, Close removes no file, because the path may belong to another
-// server, and returns an error that wraps [net.ErrClosed]. Closing the embedded UnixListener leaves the
-// socket file in place. To have it removed, pass the Listener itself to functions that close their listener,
-// such as Serve of an http.Server.
+// Close removes the socket file that Listen created (see "Socket files"), and closes the socket. If it
+// cannot remove the file, it closes the socket anyway and returns the error. Closing the embedded
+// UnixListener leaves the file in place, so pass the Listener itself to functions such as Serve of an
+// http.Server.
 func (l *Listener) Close() error {
 	if err := l.usable(); err != nil {
 		return opError("close", err)
@@ -332,16 +284,14 @@ func (l *Listener) usable() error {
 	return nil
 }
 
-// Addr returns a [*net.UnixAddr] with the name that Listen was given, or the address of the listener that
-// NewListener was given. Unlike package net, it does not end an abstract name at its first 0 byte.
+// Addr returns a [*net.UnixAddr] with the name that Listen was given, or the address of the socket. Unlike
+// package net, it does not end an abstract name at its first 0 byte.
 func (l *Listener) Addr() net.Addr { return l.addr }
 
 func (l *Listener) socketFile() (*socketFile, any) { return l.file, l }
 
-// SetUnlinkOnClose sets whether Close removes the socket file. If Listen created the file, Close removes it
-// by default, unless SendListener has sent the socket. On a Listener without a socket file of its own,
-// SetUnlinkOnClose calls [net.UnixListener.SetUnlinkOnClose]. If several Listeners share the socket, because
-// NewListener returned them, each has a setting of its own, and the file stays if one of them keeps it.
+// SetUnlinkOnClose sets whether Close removes the socket file: see "Socket files". If Listen did not create
+// it, SetUnlinkOnClose calls that of the UnixListener.
 func (l *Listener) SetUnlinkOnClose(unlink bool) {
 	if l != nil {
 		l.file.keep(l, !unlink)
