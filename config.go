@@ -9,67 +9,34 @@ import (
 
 // Config holds the options of a [Conn] or [Listener]. Functions that take no Config use the zero value.
 type Config struct {
-	// Expect, if not nil, describes the descriptors that the Conn may receive. It applies to every message
-	// that a method of Conn receives, and therefore also to messages that packages wire and framed receive
-	// from a Conn. If a descriptor does not match, the call closes every descriptor in the message and
-	// returns an [*ExpectError]. The end of a connection is never an ExpectError. On a seqpacket socket, an empty
-	// message without descriptors looks the same as the end.
+	// Expect, if not nil, describes the descriptors that the Conn's methods, and packages wire and framed, may
+	// receive. If one does not match, the call closes all descriptors of the message and returns an
+	// [*ExpectError]. A truncated message is not a mismatch by itself: a call whose max is Expect.Max returns a
+	// [*TruncatedError] for more. The methods of the embedded [net.UnixConn] do not use Expect.
 	//
-	// If Expect is invalid, or if its Min is more than MaxFDs, the function that creates the Conn or
-	// Listener returns an error that wraps EINVAL.
-	//
-	// Min applies to calls that receive one whole message: to ReadFiles, ReadBuffers, ReadFDs, RecvFile,
-	// RecvConn and RecvListener, and to Recv on datagram and seqpacket sockets (and therefore to the Notify
-	// and GVisor formats of package wire). If Min is more than such a call can receive, the error wraps
-	// EINVAL, and nothing is received. Min does not apply to Recv on a stream, or to code built on it, such
-	// as package framed and the stream formats of package wire. There, a message can arrive in pieces, and
-	// some messages, such as error replies, have no descriptor.
-	//
-	// Recv reports a truncated message in [Message].Flags. Calls that return files, sockets or descriptors
-	// return a [*TruncatedError] (see KeepTruncated), and package wire returns a FormatError. Min and Max
-	// count the descriptors that were received.
-	//
-	// Expect does not apply to the methods of the embedded [net.UnixConn], such as ReadMsgUnix.
+	// If Expect is invalid, the call that creates the Conn or Listener returns an error that wraps EINVAL. So does
+	// a call that cannot receive Min descriptors. Min does not apply to Recv on a stream, where a message can
+	// arrive in pieces, or to code that uses it, such as package framed.
 	Expect *Expect
 
-	// KeepTruncated makes ReadFiles, ReadBuffers and ReadFDs return the first files or descriptors of a
-	// truncated message along with the [*TruncatedError]. The conversation can then continue after a
-	// message that lacks descriptors or bytes. The caller must close the files or descriptors.
+	// KeepTruncated makes ReadFiles, ReadBuffers and ReadFDs return the files or descriptors before the first one
+	// lost, along with the [*TruncatedError]. The caller must close them.
 	KeepTruncated bool
 
-	// NoFiles makes the kernel reject descriptors that are sent to the socket: see [PassRights]. If the kernel
-	// cannot do that, the function that creates the Conn or Listener returns an error that wraps
-	// [errors.ErrUnsupported].
-	//
-	// Descriptors that were sent before the option was set, for example to an inherited socket or to a
-	// connection that a Listener has not yet accepted, are still queued. Until [Conn.PassRights] turns the option on,
-	// every method to which Expect applies closes them and returns an [*ExpectError], even if Expect allows them,
-	// or a [*TruncatedError] if more arrive than the call can return. Recv without space for descriptors sets
-	// MSG_CTRUNC.
-	//
-	// A Conn that [NewConn] creates for the same socket, even from a Conn with NoFiles, has a Config of its own.
-	// Without NoFiles, it returns such descriptors. PassRights of one Conn does not change what the other closes. The
-	// same applies to the Conns of a Listener that [NewListener] creates.
+	// NoFiles makes the kernel reject descriptors that are sent to the socket: see [PassRights]. If it cannot, the
+	// call that creates the Conn or Listener fails. Descriptors sent earlier, for example before a Listener
+	// accepted the connection, are still queued. Until [Conn.PassRights] turns the option on, the methods to which
+	// Expect applies close them and return an error. Other Conns for the same socket do not.
 	NoFiles bool
 
-	// Mode sets the permissions of the socket file that Listen and ListenPacket create, independently of
-	// the umask. If Mode is 0, the umask decides. The error wraps EINVAL if Mode has bits other than
-	// permissions, or if the name is abstract. On systems other than Linux, the error wraps
-	// [errors.ErrUnsupported] if Mode is not 0.
-	//
-	// The file never has more permissions than Mode. bind(2) creates it without the permissions that the
-	// umask removes, and Listen then adds them, which requires /proc or Linux 6.6. In between, a client that
-	// needs the added permissions gets EACCES, and Dial does not retry. Start such clients after Listen has
-	// returned, or choose a umask that removes nothing from Mode.
-	//
-	// Mode must let the owner write to the file. Without that permission, a process that is not root cannot
-	// find out whether the file is stale, and a server that was killed cannot listen again (ErrInUse).
+	// Mode sets the permissions of the socket file that Listen and ListenPacket create (Linux only). If it is 0,
+	// the umask decides. It must let the owner write, or a stale file cannot be replaced. The error wraps EINVAL
+	// if Mode has other bits than permissions, or the name is abstract. A client that connects before Listen
+	// returns can get EACCES.
 	Mode fs.FileMode
 
-	// Check, if not nil, is called by a Listener for each new connection. If it returns an error,
-	// Accept closes the connection and waits for the next one. The client's first write after that fails with
-	// EPIPE ("broken pipe"), and its reads return [io.EOF] or ECONNRESET, so it does not learn the reason. Set a
-	// deadline before you read in Check.
+	// Check, if not nil, is called by a Listener for each new connection. If it returns an error, the connection
+	// is closed, and the client gets EPIPE, ECONNRESET or [io.EOF]. Set a deadline before you read in Check.
 	Check func(*Conn) error
 }
 

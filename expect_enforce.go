@@ -9,19 +9,10 @@ import (
 	"github.com/scm-rights/scm/internal/sys"
 )
 
-// Recv receives one message with a single recvmsg(2) call, like the function [Recv], and returns nil only
-// if the message matches e and is whole. The caller then owns m.FDs[:m.NFD] and *m.PIDFD, and must close
-// them. A message is not whole if it has more than len(m.FDs) descriptors, or if a datagram or seqpacket
-// message is longer than m.Buffers. (Empty m.Buffers ask for no bytes, so none are missing.) To accept a
-// truncated message, call the function Recv, and then [Expect.Enforce] with m.FDs[:m.NFD].
-//
-// If the message does not match, the error is an [*ExpectError]. Recv has then closed every descriptor of
-// the message, including *m.PIDFD: m.NFD is 0, and -1 replaces the descriptors in m.FDs. The payload is in
-// m.Buffers and its length in m.N, so that the conversation can continue.
-//
-// At the end of a stream or seqpacket connection the error is [io.EOF]. On a stream, Recv detects the end
-// only if m.Buffers is not empty. If e is invalid, or if e.Min is more than len(m.FDs), the error wraps
-// EINVAL, and nothing is received. Other errors are those of the function Recv.
+// Recv receives a message as the function [Recv] does, but returns an [*ExpectError] if it does not match e
+// or is truncated. Recv then closes all descriptors and replaces them with -1. m.Buffers and m.N are set.
+// To accept a truncated message, call the function Recv and [Expect.Enforce]. At the end of a connection
+// the error is [io.EOF]. It wraps EINVAL if len(m.FDs) < e.Min.
 func (e Expect) Recv(sock int, m *Message, flags int) error {
 	m.reset()
 	if err := e.check(); err != nil {
@@ -42,9 +33,8 @@ func (e Expect) Recv(sock int, m *Message, flags int) error {
 }
 
 // Enforce returns nil if the descriptors fds match e. They then stay open and still belong to the caller.
-// Otherwise Enforce closes all of them, replaces each with -1 in fds, and returns an [*ExpectError]. If e
-// is invalid, Enforce does the same, and the error wraps EINVAL. Enforce closes a descriptor only once even
-// if it is in fds twice.
+// Otherwise Enforce closes all of them, replaces each with -1 in fds, and returns an [*ExpectError], which
+// wraps EINVAL if e is invalid.
 func (e Expect) Enforce(fds []int) error {
 	var found *mismatch
 	if err := e.check(); err != nil {
