@@ -67,8 +67,8 @@ func (config Config) newListener(l net.Listener) (*Listener, error) {
 }
 
 // Listen creates a listening socket, and replaces a stale socket file. network is "unix" (a stream) or
-// "unixpacket". addr has the form that [Dial] takes. If it is "", Linux chooses an abstract name. If
-// another socket has the name, the error wraps [ErrInUse]. The caller must close the Listener.
+// "unixpacket". addr has the form that [Dial] takes. If it is "", Linux chooses an abstract name. The error
+// can wrap [ErrInUse]. The caller must close the Listener.
 func Listen(ctx context.Context, network, addr string) (*Listener, error) {
 	return Config{}.Listen(ctx, network, addr)
 }

@@ -6,8 +6,7 @@ import (
 	"github.com/scm-rights/scm/internal/sys"
 )
 
-// Nonblock reports whether O_NONBLOCK is set on f. Files that a Go program sends often have it set, and a C
-// program that receives one must expect EAGAIN.
+// Nonblock reports whether O_NONBLOCK is set on f, as it often is in Go programs: see docs/pitfalls.md.
 func Nonblock(f syscall.Conn) (bool, error) {
 	raw, err := rawConn(f)
 	if err != nil {

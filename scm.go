@@ -73,8 +73,8 @@
 //
 // A function that sends or receives on a socket's descriptor makes one system call with the caller's flags,
 // and never retries it. If the call fails, the error is an [*os.SyscallError]. After EINTR or EAGAIN,
-// nothing was sent or received: call the function again. If SIGPIPE would end the program, pass
-// MSG_NOSIGNAL.
+// nothing was sent or received: call the function again, after EAGAIN when the socket is ready. If SIGPIPE
+// would end the program, pass MSG_NOSIGNAL.
 //
 // A Conn makes the same calls with MSG_NOSIGNAL and MSG_DONTWAIT. It retries after EINTR, and after EAGAIN
 // once the socket is ready. If the caller passes MSG_DONTWAIT to Send or Recv, they return EAGAIN instead,
