@@ -176,7 +176,7 @@ func (config Config) duplicate(fd int) (*Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	own, err := sys.Dup(fd)
+	own, err := sys.Dup(fd, 0)
 	if err != nil {
 		return nil, os.NewSyscallError("fcntl", err)
 	}

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"syscall"
 
 	"github.com/scm-rights/scm/internal/msg"
 	"github.com/scm-rights/scm/internal/sys"
@@ -118,6 +119,8 @@ var (
 	errListenerLiteral = sys.Error("scm: the Listener was not created by this package: use scm.NewListener", os.ErrInvalid)
 )
 
+var errNoWatches = sys.Error("no epoll watches left for this user (sysctl fs.epoll.max_user_watches)", syscall.ENOSPC)
+
 // errNoBuffer is the error of a receive from a stream into an empty buffer.
 var errNoBuffer = sys.Error("scm: receiving from a stream socket requires a buffer of at least one byte", ErrEmptyPayload)
 
@@ -137,10 +140,14 @@ func opError(op string, err error) error {
 
 // cause removes package net's wrapping, so that err can be wrapped again for another call.
 func cause(err error) error {
-	if op, ok := err.(*net.OpError); ok {
-		return sys.PollerError(op.Err)
+	op, ok := err.(*net.OpError)
+	switch {
+	case !ok:
+		return err
+	case op.Err == error(syscall.ENOSPC): // from the poller: an error of a system call has its name
+		return errNoWatches
 	}
-	return err
+	return op.Err
 }
 
 // toInt32 converts a descriptor to the kernel's type. A value that does not fit becomes -1.

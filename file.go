@@ -37,7 +37,7 @@ func newFile(fd int, name string, setFlags func() error) (*os.File, error) {
 		return nil, err
 	}
 	if fd == 1 || fd == 2 { // a file of package os would raise SIGPIPE for EPIPE
-		own, err := sys.DupFrom(fd, 3)
+		own, err := sys.Dup(fd, 3)
 		if err != nil {
 			return nil, os.NewSyscallError("fcntl", err)
 		}

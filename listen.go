@@ -61,7 +61,7 @@ func (config Config) newListener(l net.Listener) (*Listener, error) {
 	if made.addr == nil {
 		made.addr = wholeAddr(made.UnixListener, made.UnixListener.Addr())
 		found, _ := os.Lstat(made.addr.Name)
-		made.file = &socketFile{info: found, theirs: made.UnixListener, keepers: map[any]bool{}}
+		made.file = &socketFile{names: []string{made.addr.Name}, info: found, theirs: made.UnixListener, keepers: map[any]bool{}}
 	}
 	return made, nil
 }
@@ -247,9 +247,6 @@ func (l *Listener) Close() error {
 		return opError("close", err)
 	}
 	removed := l.file.remove()
-	if l.file != nil && l.file.theirs != nil && l.isReplaced() {
-		unlinkOnClose(l.UnixListener, false) // package net would remove the file of another socket
-	}
 	if err := l.UnixListener.Close(); err != nil {
 		return err
 	}
@@ -257,12 +254,6 @@ func (l *Listener) Close() error {
 		return &net.OpError{Op: "close", Net: l.addr.Net, Addr: l.addr, Err: removed}
 	}
 	return nil
-}
-
-// isReplaced reports whether the path leads to another file than it did when NewListener was called.
-func (l *Listener) isReplaced() bool {
-	now, err := os.Lstat(l.addr.Name)
-	return err == nil && !os.SameFile(now, l.file.info)
 }
 
 // hasSocket returns an error if itself is a struct literal without a UnixListener. It accepts a struct that embeds one.

@@ -111,11 +111,17 @@ func (f *socketFile) endSend(owner any, sent bool) {
 // the file, because a newer socket's file can have the same inode number. Package net would remove the file
 // by name, even if it now belongs to a newer socket.
 func (f *socketFile) remove() error {
-	if f == nil || f.theirs != nil {
+	if f == nil {
 		return nil
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if f.theirs != nil { // package net would also remove another socket's file
+		if now, err := os.Lstat(f.names[0]); err == nil && !os.SameFile(now, f.info) {
+			unlinkOnClose(f.theirs, false)
+		}
+		return nil
+	}
 	if len(f.keepers) > 0 || f.sends > 0 || f.removed {
 		return nil
 	}

@@ -515,34 +515,25 @@ var _ = Child("listen-chrooted", func(args []string) {
 	listenOnce(args[2:])
 })
 
-var _ = It("an error names the sysctl if the user's epoll watches are used up, and no socket file stays behind", func() {
+var _ = It("Listen and AcceptConn leave no file or descriptor behind, and name the sysctl if the epoll watches are used up", func() {
 	CannotEmulate("the emulator has no seccomp filters")
-	RunChild(ChildCommand("no-epoll-watches", socketPath()))
+	RunChild(ChildCommand("fails-late", socketPath()))
 })
 
-var _ = Child("no-epoll-watches", func(args []string) {
-	both(scm.Pair("unix")) // starts the poller
-	runtime.LockOSThread()
-	Expect(deny(unix.SYS_EPOLL_CTL, unix.SECCOMP_RET_ERRNO|uint32(unix.ENOSPC))).To(Succeed())
-	_, err := scm.Listen(context.Background(), "unix", args[0])
-	Expect(err).To(And(opFails("listen", unix.ENOSPC), MatchError(HaveSuffix(" (sysctl fs.epoll.max_user_watches)"))))
-	Expect(args[0]).NotTo(BeAnExistingFile())
-})
-
-var _ = It("AcceptConn closes a connection from which it cannot make a Conn", func() {
-	CannotEmulate("the emulator has no seccomp filters")
-	RunChild(ChildCommand("accept-fails", socketPath()))
-})
-
-var _ = Child("accept-fails", func(args []string) {
+var _ = Child("fails-late", func(args []string) {
 	l := ok(scm.Listen(context.Background(), "unix", args[0]))
-	c := ok(scm.Dial(context.Background(), "unix", args[0]))
+	clients := []*scm.Conn{ok(scm.Dial(context.Background(), "unix", args[0])), ok(scm.Dial(context.Background(), "unix", args[0]))}
 	before := fdtest.Take()
 	runtime.LockOSThread()
 	Expect(deny(unix.SYS_GETSOCKOPT, unix.SECCOMP_RET_ERRNO|uint32(unix.ENOBUFS))).To(Succeed())
 	Expect(Second(l.AcceptConn())).To(opFails("accept", unix.ENOBUFS))
+	Expect(deny(unix.SYS_EPOLL_CTL, unix.SECCOMP_RET_ERRNO|uint32(unix.ENOSPC))).To(Succeed())
+	named := MatchError(HaveSuffix(" (sysctl fs.epoll.max_user_watches)"))
+	Expect(Second(l.AcceptConn())).To(And(opFails("accept", unix.ENOSPC), named))
+	Expect(Second(scm.Listen(context.Background(), "unix", args[0]+"2"))).To(And(opFails("listen", unix.ENOSPC), named))
+	Expect(args[0] + "2").NotTo(BeAnExistingFile())
 	Expect(before.NewSince()).To(BeEmpty())
-	runtime.KeepAlive(c)
+	runtime.KeepAlive(clients)
 })
 
 // deny takes the action of seccomp(2) for a system call of this thread.

@@ -438,7 +438,7 @@ func TestLoggerDoesNotHoldTheLock(t *testing.T) {
 	lines := make(chan string, 5)
 	p = start(t, Config{Logger: newLogger(func(line string) {
 		done := make(chan error, 1)
-		go func() { done <- p.checkFree("name") }()
+		go func() { done <- p.failureOf(-1) }()
 		select {
 		case err := <-done:
 			if err != nil {
@@ -546,7 +546,6 @@ func TestFail(t *testing.T) {
 
 // A program that ignores SIGPIPE passes that on to other programs, and Notify would end it.
 func TestIgnoredSIGPIPE(t *testing.T) {
-	sigpipe = sync.Once{} // Start has not been called
 	signal.Ignore(syscall.SIGPIPE)
 	defer signal.Reset(syscall.SIGPIPE)
 	_ = start(t, Config{}, socketPath(t))

@@ -144,16 +144,18 @@ func obtain[T io.Closer](ctx context.Context, p *Process, want socket, open func
 			return none, err
 		}
 	}
-	if err := p.checkFree(want.Name); err != nil {
+	p.mu.Lock()
+	hasReceived := len(p.received) > 0
+	err = p.isFree(want.Name)
+	p.mu.Unlock()
+	if err != nil {
 		return none, err
 	}
-	l, created, found := claim(p, want, netip.AddrPort{}, open)
-	if !found && p.hasReceived() {
-		l, created, found = claim(p, want, want.resolve(ctx), open)
+	l, found := claim(p, &want, netip.AddrPort{}, open)
+	if !found && hasReceived {
+		l, found = claim(p, &want, want.resolve(ctx), open)
 	}
-	if found {
-		want.Created = created
-	} else {
+	if !found {
 		if l, err = create(ctx, want.Network, want.Address); err != nil {
 			return none, p.explain(want, err)
 		}
@@ -176,14 +178,7 @@ func obtain[T io.Closer](ctx context.Context, p *Process, want socket, open func
 	return l, nil
 }
 
-// checkFree returns an error if the name cannot be used for a socket or file.
-func (p *Process) checkFree(name string) error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.isFree(name)
-}
-
-// isFree is checkFree for callers that hold p.mu.
+// isFree returns an error if the name cannot be used for a socket or file. p.mu must be held.
 func (p *Process) isFree(name string) error {
 	if err := checkName(name); err != nil {
 		return err
@@ -221,12 +216,6 @@ func (p *Process) offer(s socket, conn syscall.Conn, received bool) error {
 	return nil
 }
 
-func (p *Process) hasReceived() bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return len(p.received) > 0
-}
-
 // resolve returns the address of the socket that package net would create, or the zero AddrPort if it would
 // create none.
 func (want socket) resolve(ctx context.Context) (at netip.AddrPort) {
@@ -250,8 +239,8 @@ func (want socket) resolve(ctx context.Context) (at netip.AddrPort) {
 }
 
 // claim takes a socket with the wanted address, which resolves to at, from p.received. If at is zero, claim compares
-// only strings.
-func claim[T io.Closer](p *Process, want socket, at netip.AddrPort, open func(*os.File) (T, error)) (l T, created, found bool) {
+// only strings. It sets want.Created.
+func claim[T io.Closer](p *Process, want *socket, at netip.AddrPort, open func(*os.File) (T, error)) (l T, found bool) {
 	_, port, err := net.SplitHostPort(want.Address)
 	anyPort := err == nil && !isUnix(want.Network) && strings.Trim(port, "0") == ""
 	p.mu.Lock()
@@ -265,7 +254,7 @@ func claim[T io.Closer](p *Process, want socket, at netip.AddrPort, open func(*o
 				continue
 			}
 			have := s.addr()
-			if !s.isAt(have, want, at) {
+			if !s.isAt(have, *want, at) {
 				continue
 			}
 			l, err := open(s.file())
@@ -278,10 +267,11 @@ func claim[T io.Closer](p *Process, want socket, at netip.AddrPort, open func(*o
 				p.unused = append(p.unused, s.Name)
 			}
 			// If the path of a Unix socket was too long for the kernel, its address is another path.
-			return l, s.Created && (!isUnix(want.Network) || have.String() == want.Address), true
+			want.Created = s.Created && (!isUnix(want.Network) || have.String() == want.Address)
+			return l, true
 		}
 	}
-	return l, false, false
+	return l, false
 }
 
 // isAt reports whether the received socket, whose address is have, is the wanted one, which resolves to at.

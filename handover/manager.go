@@ -65,13 +65,14 @@ func (m *manager) wait(ctx context.Context) {
 // notifyTime limits the time for which a method of Process waits for a manager that does not read.
 var notifyTime = time.Second // shorter in a test
 
-// dontWait is a connection whose Send does not wait.
+// dontWait is a connection whose Send does not wait. A notification that sends a socket prevents its owner from closing
+// it meanwhile.
 type dontWait struct{ *scm.Conn }
 
 func (c dontWait) Send(m *scm.Message, flags int) error { return c.Conn.Send(m, flags|sys.DontWait) }
 
-// tell sends a notification after all earlier ones, and logs the error. It does not wait: if the manager's queue is
-// full, a goroutine sends the notification, and then closes sent. Without a manager, tell does nothing.
+// tell sends a notification after all earlier ones, logs the error, and closes sent. It does not wait: if the manager's
+// queue is full, a goroutine tries again for up to writeTime. Without a manager, tell does nothing.
 func (m *manager) tell(notify func(wire.Socket) error) (sent <-chan struct{}) {
 	if m == nil {
 		return nil
@@ -79,20 +80,27 @@ func (m *manager) tell(notify func(wire.Socket) error) (sent <-chan struct{}) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	earlier, done := m.sent, make(chan struct{})
+	m.sent = done
+	try := func(last bool) bool {
+		err := notify(dontWait{m.conn})
+		if sys.Again(err) && !last {
+			return false
+		}
+		m.log(err)
+		close(done)
+		return true
+	}
 	select {
 	case <-earlier: // this process may exit before a goroutine runs
-		if err := notify(dontWait{m.conn}); !sys.Again(err) {
-			m.log(err)
-			return earlier
+		if try(false) {
+			return done
 		}
 	default:
 	}
-	m.sent = done
 	go func() {
-		defer close(done)
 		<-earlier
-		_ = m.conn.SetWriteDeadline(time.Now().Add(writeTime))
-		m.log(notify(m.conn))
+		for end := time.Now().Add(writeTime); !try(time.Now().After(end)); time.Sleep(10 * time.Millisecond) {
+		}
 	}()
 	return done
 }

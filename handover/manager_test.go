@@ -542,12 +542,20 @@ func TestManagerThatDoesNotRead(t *testing.T) {
 	}
 	m.gets("FDSTOREREMOVE=1 FDNAME=web")
 
-	c := start(t, Config{}, socketPath(t))
+	var log logged
+	c := start(t, Config{Logger: log.logger()}, socketPath(t))
+	web = listen(t, c, "web", "tcp", "127.0.0.1:0")
 	m.stops()
 	for m.queues() {
 	}
+	_, _, _ = wire.Notify.Recv(m.conn) // so that the queue has space for READY=1
 	ready(t, c)
+	_ = web.Close() // does not wait until the manager has it
 	_ = c.Close()
+	<-c.manager.sent
+	if n := log.count("cannot notify"); n > 0 {
+		t.Error("Close of the listener waited for the manager")
+	}
 	close(m.hold)
 	m.gets("READY=1")
 }

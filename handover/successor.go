@@ -167,7 +167,7 @@ func withDeadline(f *os.File) (life *os.File, err error) {
 		return nil, err
 	}
 	err = withFD(f, func(fd int) error {
-		if fd, err = sys.Dup(fd); err != nil {
+		if fd, err = sys.Dup(fd, 0); err != nil {
 			return os.NewSyscallError("dup", err)
 		}
 		if life, err = scm.NewFile(fd, lifeName); err != nil {

@@ -196,7 +196,7 @@ func (o *socketOptions) withTimeout(f func(ctx context.Context) error) error {
 func (o *socketOptions) connectTo(ctx context.Context, addr string) (*scm.Conn, error) {
 	switch {
 	case o.descriptor >= 0:
-		fd, err := sys.Dup(o.descriptor)
+		fd, err := sys.Dup(o.descriptor, 0)
 		if err != nil {
 			return nil, os.NewSyscallError("fcntl", err)
 		}

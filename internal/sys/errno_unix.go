@@ -38,14 +38,6 @@ func Interrupted(err error) bool {
 }
 func TableFull(err error) bool { return errors.Is(err, unix.EMFILE) || errors.Is(err, unix.ENFILE) }
 
-// PollerError explains ENOSPC, with which Linux rejects a descriptor for the runtime's poller.
-func PollerError(err error) error {
-	if err == unix.ENOSPC {
-		return Error("no epoll watches left for this user (sysctl fs.epoll.max_user_watches)", unix.ENOSPC)
-	}
-	return err
-}
-
 // IsErrno reports whether an error is a bare errno, to which the caller should add the name of the system
 // call.
 func IsErrno(err error) bool {

@@ -33,8 +33,7 @@ func Nonblock(int) (bool, error)        { return false, errors.ErrUnsupported }
 func SetNonblock(int, bool) error       { return errors.ErrUnsupported }
 func Socket(string) (int, error)        { return -1, errors.ErrUnsupported }
 func Pair(string) (a, b int, err error) { return -1, -1, errors.ErrUnsupported }
-func Dup(int) (int, error)              { return -1, errors.ErrUnsupported }
-func DupFrom(int, int) (int, error)     { return -1, errors.ErrUnsupported }
+func Dup(int, int) (int, error)         { return -1, errors.ErrUnsupported }
 func HasPoll(int) bool                  { return true }
 func Pollable(int) bool                 { return false }
 func HasNetType(int) bool               { return false }
@@ -84,5 +83,3 @@ type unsupported string
 
 func (e unsupported) Error() string        { return string(e) }
 func (e unsupported) Is(target error) bool { return target == errors.ErrUnsupported }
-
-func PollerError(err error) error { return err }

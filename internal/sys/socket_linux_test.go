@@ -14,7 +14,7 @@ func TestCloseAll(t *testing.T) {
 		var fds [8]int
 		for i := range fds {
 			var err error
-			if fds[i], err = DupFrom(2, 100); err != nil { // consecutive, because no other test runs
+			if fds[i], err = Dup(2, 100); err != nil { // consecutive, because no other test runs
 				t.Fatal(err)
 			}
 			if on, err := IsCloseOnExec(fds[i]); !on || err != nil {

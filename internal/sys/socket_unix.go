@@ -118,11 +118,8 @@ func Writable(fd int32) bool {
 // releases the descriptor even if close fails.
 func Close(fd int) { _ = unix.Close(fd) }
 
-// Dup returns a new close-on-exec descriptor for the file of fd. Its error is a bare errno.
-func Dup(fd int) (int, error) { return DupFrom(fd, 0) }
-
-// DupFrom is Dup with a result of at least lowest.
-func DupFrom(fd, lowest int) (int, error) {
+// Dup returns a new close-on-exec descriptor of at least lowest for the file of fd. Its error is a bare errno.
+func Dup(fd, lowest int) (int, error) {
 	own, err := dup(fd, lowest)
 	if err == unix.EINVAL { // RLIMIT_NOFILE is at most lowest
 		err = unix.EMFILE
@@ -151,7 +148,7 @@ func StandIn(fd int) (own int, err error) {
 	own, err = spare()
 	if own == 1 || own == 2 {
 		low := own
-		own, err = DupFrom(low, 3)
+		own, err = Dup(low, 3)
 		err = os.NewSyscallError("fcntl", err)
 		Close(low)
 	}

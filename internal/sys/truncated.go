@@ -10,7 +10,7 @@ func TruncationCause(sock, received, capacity int) error {
 	case received == capacity:
 		return EMSGSIZE
 	}
-	fd, err := Dup(sock)
+	fd, err := Dup(sock, 0)
 	if err == nil {
 		Close(fd)
 	}
