@@ -130,7 +130,6 @@ var _ = Child("without-output", func([]string) {
 		GinkgoHelper()
 		areSame([]*os.File{f}, []*os.File{sent})
 		Expect(FDOf(f)).To(BeNumerically(">", 2))
-		Expect(fdtest.CloseOnExec(FDOf(f))).To(BeTrue())
 		Expect(openBelow(3)).To(Equal([]int{0}))
 		return f
 	}

@@ -9,7 +9,6 @@ import (
 	"io"
 	"net"
 	"os"
-	"strings"
 	"sync/atomic"
 	"testing"
 )
@@ -49,12 +48,7 @@ func TestListenResolvesNamesWithItsContext(t *testing.T) {
 		t.Errorf("asked %d times for names that the predecessor has used", n)
 	}
 
-	c := start(t, config, socketPath(t))
-	l := listen(t, c, "web", "tcp", "host.test:80")
-	ready(t, c)
-	_, port, _ := net.SplitHostPort(l.Addr().String())
-	d := start(t, Config{}, c.path)
-	_, err := d.Listen(ctx, "web", "tcp", "host.test:"+port)
+	_, err := b.Listen(ctx, "new", "tcp", "host.test:1")
 	if !errors.Is(err, context.Canceled) || !own.Load() {
 		t.Errorf("%v; asked %d times, with the context of Listen: %v", err, asked.Load(), own.Load())
 	}
@@ -67,12 +61,8 @@ func TestSetUnlinkOnClose(t *testing.T) {
 		SetUnlinkOnClose(bool)
 	}
 	open := func(p *Process, network string) owner {
-		if network == "unix" {
-			return listen(t, p, "web", network, p.path+".web").(owner)
-		}
-		c := must(p.ListenPacket(patient(t), "web", network, p.path+".web"))
-		t.Cleanup(func() { _ = c.Close() })
-		return c.(owner)
+		l, _, _ := bind(t, p, "web", network, p.path+".web")
+		return l.(owner)
 	}
 	stays := func(what any, p *Process, l owner) {
 		t.Helper()
@@ -81,19 +71,11 @@ func TestSetUnlinkOnClose(t *testing.T) {
 			t.Errorf("%v: %v", what, err)
 		}
 	}
-	launched := func(_ context.Context, network, address string) (net.Listener, error) { // a socket that a launcher has
-		l := must(net.Listen(network, address)).(*net.UnixListener)
-		t.Cleanup(func() { _ = l.Close() })
-		f := must(l.File())
-		defer f.Close()
-		return net.FileListener(f)
-	}
 	for _, c := range []struct {
 		what, network string
 		listen        func(context.Context, string, string) (net.Listener, error)
 	}{
-		{"Listen", "unix", nil}, {"ListenPacket", "unixgram", nil},
-		{"Config.Listen, net", "unix", new(net.ListenConfig).Listen}, {"Config.Listen, launcher", "unix", launched},
+		{"Listen", "unix", nil}, {"ListenPacket", "unixgram", nil}, {"Config.Listen", "unix", new(net.ListenConfig).Listen},
 	} {
 		for n := range 2 {
 			path := socketPath(t)
@@ -102,9 +84,7 @@ func TestSetUnlinkOnClose(t *testing.T) {
 			for range n + 1 {
 				p = start(t, Config{Listen: c.listen}, path)
 				l = open(p, c.network)
-				if !strings.HasSuffix(c.what, "launcher") {
-					l.SetUnlinkOnClose(false)
-				}
+				l.SetUnlinkOnClose(false)
 				ready(t, p)
 			}
 			fails(t, p)

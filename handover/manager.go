@@ -19,7 +19,7 @@ import (
 
 // A manager is the service manager that receives notifications at NOTIFY_SOCKET.
 type manager struct {
-	conn   *scm.Conn
+	conn   dontWait
 	unit   string // of this process, or ""
 	logger *slog.Logger
 
@@ -41,7 +41,7 @@ func (p *Process) dialManager(ctx context.Context) *manager {
 	}
 	sent := make(chan struct{})
 	close(sent)
-	return &manager{conn: conn, unit: os.Getenv("INVOCATION_ID"), logger: p.logger, sent: sent}
+	return &manager{conn: dontWait{conn}, unit: os.Getenv("INVOCATION_ID"), logger: p.logger, sent: sent}
 }
 
 // close closes the connection when everything has been sent.
@@ -65,8 +65,7 @@ func (m *manager) wait(ctx context.Context) {
 // notifyTime limits the time for which a method of Process waits for a manager that does not read.
 var notifyTime = time.Second // shorter in a test
 
-// dontWait is a connection whose Send does not wait. A notification that sends a socket prevents its owner from closing
-// it meanwhile.
+// dontWait is a connection whose Send does not wait. While a socket is being sent, closing it waits.
 type dontWait struct{ *scm.Conn }
 
 func (c dontWait) Send(m *scm.Message, flags int) error { return c.Conn.Send(m, flags|sys.DontWait) }
@@ -80,27 +79,23 @@ func (m *manager) tell(notify func(wire.Socket) error) (sent <-chan struct{}) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	earlier, done := m.sent, make(chan struct{})
-	m.sent = done
-	try := func(last bool) bool {
-		err := notify(dontWait{m.conn})
-		if sys.Again(err) && !last {
-			return false
-		}
-		m.log(err)
-		close(done)
-		return true
-	}
 	select {
 	case <-earlier: // this process may exit before a goroutine runs
-		if try(false) {
-			return done
+		if err := notify(m.conn); !sys.Again(err) {
+			m.log(err)
+			return earlier
 		}
 	default:
 	}
+	m.sent = done
 	go func() {
+		defer close(done)
 		<-earlier
-		for end := time.Now().Add(writeTime); !try(time.Now().After(end)); time.Sleep(10 * time.Millisecond) {
+		err := notify(m.conn)
+		for end := time.Now().Add(writeTime); sys.Again(err) && time.Now().Before(end); err = notify(m.conn) {
+			time.Sleep(10 * time.Millisecond)
 		}
+		m.log(err)
 	}()
 	return done
 }

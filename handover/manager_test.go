@@ -483,25 +483,19 @@ func TestManagerThatDoesNotAnswer(t *testing.T) {
 	}
 }
 
-// stops makes the manager stop to read until the caller closes m.hold.
-func (m *testManager) stops() {
+// stops makes the manager stop reading until the caller closes m.hold.
+func (m *testManager) stops(p *Process) {
 	m.t.Helper()
 	m.getsNoMore()
 	m.hold = make(chan struct{})
-	m.queues()
+	_ = wire.Notify.Send(p.manager.conn, "BARRIER=1")
 	eventually(m.t, "the manager has stopped", func() bool { return unread(m.conn) == 0 })
 }
 
-// queues adds a message to the queue of the manager, and reports whether there was space for it.
-func (m *testManager) queues() bool {
-	m.t.Helper()
-	sock := must(wire.DialNotify())
-	defer scm.CloseFDs(int(sock))
-	err := sock.Send(&scm.Message{Buffers: [][]byte{[]byte("BARRIER=1")}}, unix.MSG_DONTWAIT)
-	if err != nil && !errors.Is(err, unix.EAGAIN) {
-		m.t.Fatal(err)
+// fill fills the queue of the manager.
+func (m *manager) fill() {
+	for wire.Notify.Send(m.conn, "BARRIER=1") == nil {
 	}
-	return err == nil
 }
 
 // No method waits for a manager that does not read, which gets everything later, in order.
@@ -513,13 +507,12 @@ func TestManagerThatDoesNotRead(t *testing.T) {
 	t.Setenv("FDSTORE", "10")
 	done, cancel := context.WithCancel(patient(t))
 	cancel()
-	m.stops()
 	exits := start(t, Config{}, socketPath(t))
+	m.stops(exits)
 	if err := exits.Ready(done); err != nil || unread(m.conn) == 0 {
 		t.Errorf("Ready returned %v before it sent READY=1", err)
 	}
-	for m.queues() {
-	}
+	exits.manager.fill()
 	a := start(t, Config{}, socketPath(t))
 	web := listen(t, a, "web", "tcp", "127.0.0.1:0")
 	if err := a.Ready(done); err != nil {
@@ -545,9 +538,8 @@ func TestManagerThatDoesNotRead(t *testing.T) {
 	var log logged
 	c := start(t, Config{Logger: log.logger()}, socketPath(t))
 	web = listen(t, c, "web", "tcp", "127.0.0.1:0")
-	m.stops()
-	for m.queues() {
-	}
+	m.stops(c)
+	c.manager.fill()
 	_, _, _ = wire.Notify.Recv(m.conn) // so that the queue has space for READY=1
 	ready(t, c)
 	_ = web.Close() // does not wait until the manager has it

@@ -23,24 +23,24 @@ import (
 
 func TestMain(m *testing.M) { program.Main(m, logging) }
 
-// logging runs the server. If LOG is set, the server also logs while it drains and when it ends. The file LOG has each
-// line that was logged without ending the process.
+// logging runs the server. If LOG is set, the server also logs while it drains and when it ends, and prints each line
+// that was logged without ending the process.
 func logging() {
-	if name := os.Getenv("LOG"); name != "" {
-		log.SetOutput(logged{program.Must(os.Create(name))})
+	if os.Getenv("LOG") != "" {
+		log.SetOutput(logged{})
 		defer log.Print("ended")
 	}
 	main()
 }
 
-type logged struct{ file *os.File }
+type logged struct{}
 
-func (l logged) Write(line []byte) (int, error) {
+func (logged) Write(line []byte) (int, error) {
 	_, _ = os.Stderr.Write(line)
 	if strings.Contains(string(line), "handover: replaced ") {
 		time.AfterFunc(time.Millisecond, func() { log.Print("draining") })
 	}
-	return l.file.Write(line)
+	return os.Stdout.Write(line)
 }
 
 // start puts the server under load. Half of the clients keep their connections. The others use a new
@@ -116,49 +116,34 @@ func TestNoRequestIsLost(t *testing.T) {
 	}
 }
 
-// supervisord closes the pipes of a process that has exited. A server that it did not start has these pipes as standard
-// output and standard error, and logs while it hands over and drains.
+// supervisord closes the pipes of a process that has exited. A server that it did not start has such a pipe as standard
+// error, and logs while it hands over and drains.
 func TestLogWithoutReader(t *testing.T) {
-	dir := t.TempDir()
-	run := func(n int, address string) (pid int, ended chan error, listens string) {
-		t.Helper()
-		cmd := program.Command(filepath.Join(dir, "socket"), address)
-		cmd.Env = append(cmd.Env, fmt.Sprint("LOG=", dir, "/log", n))
+	socket := filepath.Join(t.TempDir(), "socket")
+	run := func(address string) (p *program.Process, listens string) {
 		r, w, err := os.Pipe()
 		program.OK(t, err)
-		defer func() { _ = r.Close() }()
-		cmd.Stdout, cmd.Stderr = w, w
-		err = cmd.Start()
-		_ = w.Close()
-		program.OK(t, err)
-		ended = make(chan error, 1)
-		go func() { ended <- cmd.Wait(); close(ended) }()
-		t.Cleanup(func() { _, _ = cmd.Process.Kill(), <-ended })
-		for lines := bufio.NewScanner(r); listens == "" && lines.Scan(); {
-			_, listens, _ = strings.Cut(lines.Text(), "listening at ")
-		}
-		if listens == "" {
-			t.Fatalf("server %d: %v", n, <-ended)
-		}
-		return cmd.Process.Pid, ended, listens
+		cmd := program.Command(socket, address)
+		cmd.Env, cmd.Stderr = append(cmd.Env, "LOG=1"), w
+		p = program.Start(t, cmd)
+		listens = p.Listens(t)
+		_, _ = r.Close(), w.Close()
+		return p, listens
 	}
-	old, ended, address := run(0, "127.0.0.1:0")
+	old, address := run("127.0.0.1:0")
 	load := start(t, address)
 	for n := range 3 {
 		conn := program.Must(net.Dial("tcp", address))
 		program.Must(io.WriteString(conn, "GET / HTTP/1.1\r\nConnection: close\r\n")) // the beginning of a request
-		next, nextEnded, _ := run(n+1, address)
-		program.Eventually(t, "the old server logs after Replaced, or has ended", func() bool {
-			text := program.Must(os.ReadFile(fmt.Sprint(dir, "/log", n)))
-			return strings.Contains(string(text), "draining\n") || len(ended) > 0
-		})
+		next, _ := run(address)
+		program.Eventually(t, "the old server logs after Replaced", func() bool { return strings.Contains(old.Stdout(), "draining\n") })
 		_, _ = io.WriteString(conn, "Host: x\r\n\r\n")
 		text, _ := io.ReadAll(conn)
-		err := errors.Join(<-ended, conn.Close())
-		if err != nil || !strings.HasSuffix(string(text), fmt.Sprintf("\n%d\n", old)) {
+		_, _, err := old.Wait()
+		if err = errors.Join(err, conn.Close()); err != nil || !strings.HasSuffix(string(text), fmt.Sprintf("\n%d\n", old.PID)) {
 			t.Errorf("handover %d: the old server answered the request in flight with %q, and ended: %v", n, text, err)
 		}
-		old, ended = next, nextEnded
+		old = next
 	}
 	if totals, err := load.End(0); err != nil {
 		t.Error(totals, err)

@@ -5,6 +5,8 @@
 package program
 
 import (
+	"cmp"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -62,11 +64,11 @@ func (o *output) String() string {
 	return o.text.String()
 }
 
-// Start starts cmd, which is killed at the test's end.
+// Start starts cmd, which is killed at the test's end. The caller may have set its standard error.
 func Start(t *testing.T, cmd *exec.Cmd) *Process {
 	t.Helper()
 	p := &Process{cmd: cmd}
-	cmd.Stdout, cmd.Stderr = &p.output[0], &p.output[1]
+	cmd.Stdout, cmd.Stderr = &p.output[0], cmp.Or[io.Writer](cmd.Stderr, &p.output[1])
 	cmd.WaitDelay = time.Minute // a process that it leaves behind can hold its output
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -89,6 +91,9 @@ func (p *Process) Wait() (stdout, stderr string, err error) {
 	err = p.cmd.Wait()
 	return p.output[0].String(), p.output[1].String(), err
 }
+
+// Stdout returns what the process has printed so far.
+func (p *Process) Stdout() string { return p.output[0].String() }
 
 // Listens waits until the process prints the line "listening at ADDRESS", and returns the address.
 func (p *Process) Listens(t *testing.T) (address string) {
