@@ -31,7 +31,7 @@ type Config struct {
 
 	// Mode sets the permissions of the socket file that Listen and ListenPacket create (Linux only). If it is 0,
 	// the umask decides. It must let the owner write, or a stale file cannot be replaced. The error wraps EINVAL
-	// if Mode has other bits than permissions, or the name is abstract. A client that connects before Listen
+	// if Mode has bits other than permissions, or the name is abstract. A client that connects before Listen
 	// returns can get EACCES.
 	Mode fs.FileMode
 

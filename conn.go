@@ -250,8 +250,8 @@ func (c *Conn) Send(m *Message, flags int) error {
 }
 
 // Recv receives into m as the function [Recv] does, and waits until a message or bytes arrive. The end of a
-// connection is not an error. If the message does not match [Config].Expect, Recv closes its descriptors as
-// [Expect.Recv] does.
+// connection is not an error, nor is a truncated message. If the message does not match [Config].Expect,
+// Recv closes its descriptors and returns an [*ExpectError].
 func (c *Conn) Recv(m *Message, flags int) error {
 	m.reset()
 	err := c.usable()

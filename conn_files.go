@@ -66,10 +66,10 @@ func (k *call) write(files []*os.File) (n int, err error) {
 // ReadFiles receives up to len(p) bytes and at most max files, with a single recvmsg(2) call. It creates
 // the files as [NewFile] does, and the caller must close them. The results are:
 //
-//   - n, files, nil: a message, or bytes of a stream, perhaps without files. n is 0 if the message or p is
-//     empty.
+//   - n, files, nil: a message, or bytes of a stream, perhaps without files. n is 0 if the message or,
+//     except on a stream, p is empty.
 //   - 0, nil, io.EOF: the end of a stream or seqpacket connection.
-//   - n, nil, *TruncatedError: part of the message was lost, and its files are closed.
+//   - n, nil, *TruncatedError: part of the message was lost. Without KeepTruncated, its files are closed.
 //   - n, nil, *ExpectError: the message does not match [Config].Expect, and its files are closed.
 //
 // In each case p[:n] contains the bytes received, which can be a reason why the partner sent no file. If

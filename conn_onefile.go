@@ -16,8 +16,8 @@ import (
 const nameBytes = 4096
 
 // SendFile sends f and a name for it in runc's format: one descriptor, and the bytes of the name without a
-// terminator. A long name can arrive in pieces on a stream, so use "unixpacket". A name of 4096 bytes is
-// too long (ENAMETOOLONG). After [io.ErrShortWrite], f and only part of the name were sent.
+// terminator. A long name can arrive in pieces on a stream, so use "unixpacket". A name of 4096
+// bytes or more is too long (ENAMETOOLONG). After [io.ErrShortWrite], f and only part of the name were sent.
 func (c *Conn) SendFile(name string, f *os.File) error {
 	if len(name) >= nameBytes {
 		return c.fail("write", sys.ENAMETOOLONG)

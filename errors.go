@@ -33,8 +33,8 @@ var (
 	// from a stream into an empty buffer returns an error that wraps it.
 	ErrEmptyPayload = errors.New("scm: sending files on a stream socket requires at least one byte of payload")
 
-	// ErrNoFile is returned by a call that expects a file if the message has none. The payload is discarded. Use
-	// [Conn.ReadFiles] if it may be a reason for refusing.
+	// ErrNoFile is returned by a call that expects a file if the message has none. The payload is discarded. To
+	// read it, for example a reason for a refusal, use [Conn.ReadFiles].
 	ErrNoFile = errors.New("scm: received a message without a file")
 
 	// ErrNotUnix is returned for a connection, listener or descriptor that is not a Unix socket.

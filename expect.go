@@ -13,12 +13,12 @@ import (
 // descriptor.
 //
 // The check asks the kernel, never the file's server (FUSE). [KindRegular], namespaces and anonymous files
-// ([KindEventfd], [KindPIDFD], …) need /proc: without it, files that may be of that kind are rejected. A
-// Kind or field that the system cannot recognize rejects all ([errors.ErrUnsupported]).
+// ([KindEventfd], [KindPIDFD], …) need /proc: without it, files that may be of that kind are rejected. If
+// the system cannot tell a Kind or field, all are rejected ([errors.ErrUnsupported]).
 //
 // Calls that use an invalid Expect return an error that wraps EINVAL. An unknown Kind or Access, a negative
 // number, a Min above Max, and a Type with flags are invalid, as is a Kind or other property with Max 0.
-// Any other Expect that no file satisfies rejects every file.
+// Other contradictions are not errors, but reject every file.
 type Expect struct {
 	// Min and Max limit the number of descriptors. For "at least n", use n and MaxFDs.
 	Min, Max int
@@ -66,7 +66,7 @@ const (
 	KindPIDFD       Kind = "pidfd"
 )
 
-// Access is how a file was opened. A descriptor opened with O_PATH has no other property than its Kind.
+// Access is how a file was opened. A descriptor opened with O_PATH only has a Kind.
 type Access string
 
 const (

@@ -87,8 +87,8 @@ type Cred struct {
 }
 
 // Send sends m.Buffers and m.FDs through the socket sock as one message, with a single sendmsg(2) call and
-// the given flags. It sets m.N to the number of bytes sent. On a stream, that can be a part: send the rest
-// without the descriptors.
+// the given flags. It sets m.N to the number of bytes sent. On a stream, that can be part of the payload: send
+// the rest without the descriptors.
 //
 // With cgo, more than 64 buffers need about 40 KiB of C stack.
 func Send(sock int, m *Message, flags int) error {

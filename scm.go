@@ -1,5 +1,5 @@
-// Package scm passes open files between processes over Unix sockets (SCM_RIGHTS). This sends a file, along
-// with a message for the receiver:
+// Package scm passes open files between processes over Unix sockets (SCM_RIGHTS). This sends a file and a
+// message:
 //
 //	conn, err := scm.Dial(ctx, "unix", "/run/example.sock")
 //	if err != nil {
@@ -7,7 +7,7 @@
 //	}
 //	_, err = conn.WriteFiles([]byte("log"), f) // f stays open
 //
-// The process at the other end receives the message and a file of its own, which it must close:
+// The other end receives the message and a file of its own, which it must close:
 //
 //	p := make([]byte, 100)
 //	n, files, err := conn.ReadFiles(p, 1) // conn is from Listener.AcceptConn
@@ -23,8 +23,8 @@
 //   - Send and Recv make one system call with a [Message] of raw descriptors, which can have flags, an
 //     address and credentials.
 //
-// The functions [Send] and [Recv] take the descriptor of a socket, as in C. [WriteFD] and [ReadFD] are the
-// counterparts of write_fd and read_fd in W. Richard Stevens' UNIX Network Programming (UNP) §15.7.
+// The functions [Send] and [Recv] take the descriptor of a socket, as in C. [WriteFD] and [ReadFD] are
+// write_fd and read_fd of W. Richard Stevens' UNIX Network Programming (UNP) §15.7.
 //
 // Three functions create a Conn for an existing socket. On error, the caller still owns it. On success:
 //
@@ -35,13 +35,13 @@
 //
 // # Who owns a descriptor
 //
-// Sending a descriptor does not transfer its ownership: it stays open and still belongs to the caller,
-// whether the call succeeds or fails. A received descriptor is a new descriptor for the same open file
+// Sending a descriptor does not transfer its ownership: it stays open and belongs to the caller, even if
+// the call fails. A received descriptor is a new descriptor for the same open file
 // description. The sender and the receiver therefore share the file offset and the status flags, including
 // O_NONBLOCK. A received descriptor or file is close-on-exec, and the caller must close it.
 //
 // Every descriptor that the kernel installs during a call is either returned by that call or closed before
-// it returns. A call that returns an error returns no descriptors, unless [Config].KeepTruncated is set.
+// it returns. A call that fails returns none, unless [Config].KeepTruncated is set.
 //
 // A received file may live on a FUSE file system that the sender runs. Operations on it, even close(2), can
 // then block indefinitely, despite deadlines: see SECURITY.md.
@@ -51,30 +51,30 @@
 // A message is truncated if it carries more descriptors than the call requested, if the process's
 // descriptor table is full, or if a security module rejects a descriptor. The descriptors that do not fit
 // are closed and lost. A datagram or seqpacket message that is longer than the buffers loses the remaining
-// bytes. (Empty buffers ask for no bytes.)
+// bytes, unless the buffers are empty.
 //
 //   - ReadFD, and the methods of Conn that return files, sockets or descriptors, close all descriptors of
-//     the message and return a [*TruncatedError], unless KeepTruncated is set.
+//     the message and return a [*TruncatedError], unless KeepTruncated applies.
 //   - The function Recv and the method Conn.Recv return the descriptors before the first one lost, and no
 //     error. They set MSG_CTRUNC in [Message].Flags if descriptors were lost, and MSG_TRUNC if bytes were.
 //   - ReadFD, RecvConn and RecvListener do not report lost bytes.
 //
 // # Concurrency and deadlines
 //
-// Several goroutines may call the methods of a Conn or Listener concurrently. Sends on a Conn wait for each
-// other, so that payloads do not mix, and so do receives. Deadlines and Close end a call that is waiting,
-// but CloseRead at the other end does not end a send.
+// Several goroutines may call the methods of a Conn or Listener concurrently. Sends on a Conn run one at a
+// time, so that payloads do not mix, and so do receives. Deadlines and Close end a call that is waiting, but
+// CloseRead at the other end does not end a send.
 //
-// Functions that take a descriptor may be called concurrently too, but large payloads on a stream can mix.
-// Concurrent calls must not share a Message or buffer. Descriptors, unlike files, must stay open during the
-// call.
+// Functions that take a descriptor may be called concurrently too, but do not wait for other calls on the
+// socket: large payloads on a stream can mix. Concurrent calls must not share a Message, or a buffer to
+// receive into. Descriptors, unlike files, must stay open during the call.
 //
 // # Calls that take a descriptor
 //
 // A function that sends or receives on a socket's descriptor makes one system call with the caller's flags,
-// and never retries it. If the call fails, the error is an [*os.SyscallError]. After EINTR or EAGAIN,
-// nothing was sent or received: call the function again, after EAGAIN when the socket is ready. If SIGPIPE
-// would end the program, pass MSG_NOSIGNAL.
+// and never retries it. If it fails, the error is an [*os.SyscallError]. After EINTR or EAGAIN, nothing was
+// sent or received: call the function again, after EAGAIN once the socket is ready. If SIGPIPE would end
+// the program, use Send with MSG_NOSIGNAL.
 //
 // A Conn makes the same calls with MSG_NOSIGNAL and MSG_DONTWAIT. It retries after EINTR, and after EAGAIN
 // once the socket is ready. If the caller passes MSG_DONTWAIT to Send or Recv, they return EAGAIN instead,
@@ -90,25 +90,25 @@
 //
 // After these errors the connection is unusable. Close it:
 //
-//   - io.EOF: the other end was closed, or has called CloseWrite and only receives.
+//   - io.EOF: the other end was closed. If it has only called CloseWrite, you can still send.
 //   - EPIPE, ECONNRESET and, on a connected datagram socket, ECONNREFUSED: the other end was closed.
-//   - net.ErrClosed: this end was closed.
+//   - net.ErrClosed: this end was closed, unless the argument of SendConn or SendListener was.
 //   - On a stream, an error of a Write method with 0 < n < len(p), or [io.ErrShortWrite] from SendFile,
 //     unless you send the rest without the files.
 //   - On a stream, ENAMETOOLONG from RecvFile: the rest of the name is unread.
 //
 // After other errors it is usable. If the error concerns what was received, as a TruncatedError, an
-// ExpectError or [ErrNoFile] does, the message has left the queue. Otherwise, as after
-// [os.ErrDeadlineExceeded], nothing was sent or received.
+// ExpectError or [ErrNoFile] does, this has left the queue. Otherwise, as after [os.ErrDeadlineExceeded],
+// nothing was sent or received.
 //
 // # What the kernel does
 //
-// docs/pitfalls.md demonstrates most of these rules:
+// docs/pitfalls.md demonstrates most rules:
 //
 //   - On a stream, descriptors need at least one byte, and a receive needs a buffer. Linux sends nothing
-//     for an empty payload, loses the descriptors and reports success. A Conn returns [ErrEmptyPayload].
-//     Datagram and seqpacket sockets deliver an empty message. Without descriptors, a seqpacket receiver
-//     cannot tell it from the end.
+//     for an empty payload, loses the descriptors and reports success. A Conn then returns
+//     [ErrEmptyPayload], and without descriptors no error. Datagram and seqpacket sockets deliver an empty
+//     message, which a seqpacket receiver cannot tell from the end if it has no descriptors.
 //   - A stream has no message boundaries. The first byte of a send carries its descriptors. On Linux,
 //     received descriptors belong to the send that contains the last byte received with them.
 //   - TCP sockets drop descriptors and report success. A plain read, such as Conn.Read, drops them too.
@@ -117,19 +117,19 @@
 //     of a socket may have set them: turn SO_PASSCRED off with [PassCred].
 //   - Each receive with MSG_PEEK installs the descriptors again.
 //   - Setting or clearing O_NONBLOCK applies to every process that shares the file. [os.File.Fd] and
-//     starting a child process with the file clear it. NewConnFD, NewConnFile and RecvConn set it.
+//     starting a child process with the file clear it. NewConnFD, NewConnFile, RecvConn and RecvListener
+//     set it.
 //
 // # Socket files
 //
-// [Listen] and [ListenPacket] replace a stale socket file, for which connect(2) fails with ECONNREFUSED
-// because no process has the socket open. Close removes the file, unless another has replaced it or
+// [Listen] and [ListenPacket] replace a stale socket file, whose socket no process has open, so that
+// connect(2) fails with ECONNREFUSED. Close removes the file, unless another has replaced it or
 // SendConn or SendListener has sent the socket. Closing a received listener leaves the file.
 // SetUnlinkOnClose changes this. If several Conns or Listeners borrow the same socket, the file stays if
 // one of them is set to leave it.
 //
-// Do not use a path on which other users can replace the file, a directory or a symbolic link
-// (SECURITY.md). docs/questions.md explains long paths, and what happens if several processes listen on the
-// same one.
+// Do not use a path that other users can change (SECURITY.md). docs/questions.md explains long paths, and
+// what happens if several processes listen on one.
 //
 // # Other systems
 //
@@ -140,9 +140,8 @@
 //
 // The cgo backend calls the C library in csrc, which is written in the style of UNP. The pure backend is
 // written in Go. It is used without cgo and with the tag scm_purego (not purego: see docs/c.md). On Linux
-// both make the same system calls, with every byte that write_fd defines. docs/departures.md lists where a
-// receive differs from read_fd. The race detector can report a false race if package net sends what this
-// package receives.
+// both make the same system calls. docs/departures.md lists where they differ from those of UNP. The race
+// detector can report a false race if package net sends what this package receives.
 package scm
 
 import (
@@ -165,7 +164,7 @@ func WriteFD(sock int, p []byte, fd int) (n int, err error) {
 //
 //   - n, fd, nil: one descriptor was received, and the caller must close it.
 //   - n, -1, nil: no descriptor was received. n is 0 at the end of a stream, and for an empty message.
-//   - n, -1, *TruncatedError: the control data was truncated, or was not exactly one descriptor.
+//   - n, -1, *TruncatedError: the control data was truncated, or had more than one descriptor.
 //   - -1, -1 and an error that wraps the errno: the call failed.
 func ReadFD(sock int, p []byte) (n, fd int, err error) {
 	n, got, err := readOne(toInt32(sock), p)
