@@ -147,39 +147,32 @@ func (p *pass) onlyCloses(n ast.Node, isList func(ast.Expr) bool) bool {
 		return isClose(c) && slices.ContainsFunc(c.Args, func(e ast.Expr) bool { return isList(base(e)) })
 	}
 	loop, ok := n.(*ast.RangeStmt)
-	if !ok || loop.Value == nil || !isList(base(loop.X)) {
+	if !ok || !isList(base(loop.X)) {
 		return false
 	}
 	isUsed := false
 	preorder(loop.Body, nil, func(m ast.Node, _ []ast.Node) bool {
 		e, ok := m.(*ast.Ident)
-		isUsed = isUsed || ok && p.same(e, loop.Value)
+		isUsed = isUsed || ok && (p.same(e, loop.Value) || loop.Value == nil && isList(e))
 		return !isClose(m)
 	})
-	return !isUsed
+	return !isUsed && (loop.Value != nil || found(loop.Body, func(m ast.Node) bool { return p.onlyCloses(m, isList) }))
 }
 
 // needs reports whether a call takes descriptors from control data, and the function around it does not just close
 // them. A program that only closes what it receives needs none that are lost.
 func (n *call) needs() bool {
-	s := n.summary(n.fn)
-	switch v := n.carrier; {
-	case !s.Parses || n.result != descriptors:
+	s, v := n.summary(n.fn), n.carrier
+	if !s.Parses || n.result != descriptors || v == nil || v.Pos() < n.body.Pos() || v.Pos() > n.body.End() {
 		return s.Parses && s.Needs
-	case v == nil || v.Pos() < n.decl.Pos() || v.Pos() > n.decl.End() || isResultOf(n, v):
-		return true
 	}
 	isClosed, isUsed := false, false
-	preorder(n.decl, nil, func(m ast.Node, stack []ast.Node) bool {
-		e, ok := m.(*ast.Ident)
-		if ok && n.object(e) == n.carrier && n.TypesInfo.Defs[e] == nil {
-			loop, isLoop := stack[len(stack)-1].(*ast.RangeStmt)
-			isUsed = isUsed || !isLoop || loop.Value != nil
-		}
-		c, isCall := m.(*ast.CallExpr)
-		closes := n.onlyCloses(m, func(e ast.Expr) bool { return n.object(e) == n.carrier })
-		isClosed = isClosed || closes
-		return !closes && m != n.assign && !(isCall && n.counted(c) != nil)
+	ast.Inspect(n.body, func(m ast.Node) bool {
+		e, _ := m.(ast.Expr)
+		name, _ := m.(*ast.Ident)
+		closes := n.onlyCloses(m, func(e ast.Expr) bool { return n.object(e) == v })
+		isClosed, isUsed = isClosed || closes, isUsed || n.TypesInfo.Uses[name] == v
+		return !closes && m != n.assign && n.counted(e) == nil
 	})
 	return isUsed || !isClosed
 }

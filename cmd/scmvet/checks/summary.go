@@ -39,7 +39,7 @@ func (p *pass) summary(fn types.Object) *summary {
 	case strings.HasSuffix(name, ".ReadMsgUnix") && fn.Type().(*types.Signature).Results().Len() == 5:
 		return &summary{Results: 5, Buffer: 2, Length: 2, Flags: 3}
 	case name == messages || name == descriptors:
-		return &summary{Results: 2, Kinds: []string{name, ""}, Parses: name == descriptors}
+		return &summary{Results: 2, Kinds: []string{name, ""}, Parses: name == descriptors, Needs: true}
 	case p.summaries[fn] != nil:
 		return p.summaries[fn]
 	case fn.Pkg() != nil && fn.Pkg() != p.Pkg && !strings.HasPrefix(name, "unix."):

@@ -221,63 +221,26 @@ func loop(conn *net.UnixConn, p, oob []byte, m *unix.SocketControlMessage) error
 }
 
 // What is lost is closed already.
-func drain(conn *net.UnixConn, p, oob []byte, messages []unix.SocketControlMessage) (n int, err error) {
-	n, _, _, _, err = conn.ReadMsgUnix(p, oob)
-	for i := range messages {
-		fds, err := unix.ParseUnixRights(&messages[i])
-		if err == nil && len(fds) > 0 {
-			closeAll(fds)
-		}
-	}
-	return n, err
-}
-
-func drainByIndex(conn *net.UnixConn, p, oob []byte, m *unix.SocketControlMessage) error {
+func drain(conn *net.UnixConn, p, oob []byte, m *unix.SocketControlMessage) error {
 	_, _, _, _, err := conn.ReadMsgUnix(p, oob)
-	var fds []int
-	if fds, err = unix.ParseUnixRights(m); err != nil {
-		return err
-	}
+	fds, _ := unix.ParseUnixRights(m)
 	for i := range fds {
 		unix.Close(fds[i])
 	}
-	return nil
-}
-
-func drainWithHelper(conn *net.UnixConn, p, oob []byte) error {
-	_, oobn, _, _, err := conn.ReadMsgUnix(p, oob)
-	closeRights(oob[:oobn])
 	return err
 }
 
-func closeRights(oob []byte) {
-	messages, err := unix.ParseSocketControlMessage(oob)
-	if err != nil {
-		return
-	}
-	for _, m := range messages {
-		if fds, err := unix.ParseUnixRights(&m); err == nil {
-			for _, fd := range fds {
-				unix.Close(fd)
-			}
-		}
-	}
-}
-
-func useWithHelper(conn *net.UnixConn, p, oob []byte) error {
-	_, oobn, _, _, err := conn.ReadMsgUnix(p, oob) // want `nothing reads the flags`
-	useRights(oob[:oobn])
+func drainWithHelper(conn *net.UnixConn, p, oob []byte, m *unix.SocketControlMessage) error {
+	_, _, _, _, err := conn.ReadMsgUnix(p, oob)
+	closeRights(m)
 	return err
 }
 
-func useRights(oob []byte) {
-	messages, err := unix.ParseSocketControlMessage(oob)
-	if err != nil || len(messages) == 0 {
-		return
+func closeRights(m *unix.SocketControlMessage) {
+	var fds []int
+	if fds, _ = unix.ParseUnixRights(m); len(fds) > 0 {
+		closeAll(fds)
 	}
-	fds, _ := unix.ParseUnixRights(&messages[0])
-	use(fds...)
-	closeAll(fds)
 }
 
 func drainLater(conn *net.UnixConn, p, oob []byte, m *unix.SocketControlMessage) (fds []int, err error) {
