@@ -3,13 +3,10 @@ package recorder
 import (
 	"bufio"
 	"context"
-	"fmt"
 	"io"
-	"os"
 	"os/exec"
 	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -28,12 +25,7 @@ type steps struct {
 func startSteps(t *testing.T, name string) *steps {
 	t.Helper()
 	needsPtrace(t)
-	return startCommand(t, childCommand(name))
-}
-
-func startCommand(t *testing.T, cmd *exec.Cmd) *steps {
-	t.Helper()
-	s := &steps{t: t, cmd: cmd}
+	s := &steps{t: t, cmd: childCommand(name)}
 	var err error
 	if s.in, err = s.cmd.StdinPipe(); err != nil {
 		t.Fatal(err)
@@ -203,48 +195,4 @@ func TestForbiddenInAContainer(t *testing.T) {
 		t.Error(text)
 	}
 	s.end()
-}
-
-// childHidden is not dumpable.
-func childHidden() {
-	check(unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0))
-	childSteps()
-}
-
-// childWhy prints why it cannot trace a process, if the kernel returns EPERM.
-func childWhy() {
-	pid, err := strconv.Atoi(os.Args[1])
-	check(err)
-	fmt.Println(why(pid, unix.EPERM))
-}
-
-// The environment is the reason only if it is not the process.
-func TestForbiddenByTheProcess(t *testing.T) {
-	t.Setenv("container", "lxc")
-	root := os.Getuid() == 0
-	for _, row := range []struct {
-		child    string
-		uid, gid uint32
-		want     string
-	}{
-		{"steps", 65534, 65533, "it belongs to another group, "},
-		{"steps", 65533, 65534, "it belongs to another user, "},
-		{"hidden", 65534, 65534, "it is not dumpable "},
-	} {
-		target := childCommand(row.child)
-		if root {
-			target.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: row.uid, Gid: row.gid}}
-		} else if row.child != "hidden" {
-			continue
-		}
-		s := startCommand(t, target)
-		asker := childCommand("why", strconv.Itoa(target.Process.Pid))
-		if root {
-			asker.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
-		}
-		if out, err := asker.Output(); err != nil || !strings.HasPrefix(string(out), row.want) {
-			t.Errorf("%s: got %q, %v; want %q", row.child, out, err, row.want)
-		}
-		s.end()
-	}
 }

@@ -60,8 +60,6 @@ func init() {
 		"steps":      childSteps,
 		"parent":     childParent,
 		"leaderless": childLeaderless,
-		"hidden":     childHidden,
-		"why":        childWhy,
 
 		"death signal": childDeathSignal,
 	} {
