@@ -22,7 +22,7 @@ type environment struct {
 	ctx       context.Context // of the run, which may be cut short
 	timeout   time.Duration
 	witness   *witness.Witness
-	folder    string        // for the files of the run that have a name
+	folder    string        // for temporary files
 	holders   *sync.Map     // names of the peers that were blamed for a leak in no descriptor table
 	exclusive *sync.RWMutex // held by each running case; write-locked by a case that must run alone
 
@@ -325,7 +325,7 @@ func (cr *caseRun) makeFolder() (dir string, err error) {
 	if len(cr.Scenario.Users) > 0 || slices.ContainsFunc(cr.Scenario.Steps, setsUser) {
 		mode = 0o777
 	}
-	if dir, err = os.MkdirTemp(cr.folder, ""); err == nil {
+	if dir, err = os.MkdirTemp(cr.folder, fmt.Sprintf("scm-interop-%d-*.d", os.Getpid())); err == nil {
 		err = os.Chmod(dir, mode)
 	}
 	return dir, err

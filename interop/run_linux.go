@@ -83,7 +83,6 @@ func Run(ctx context.Context, cases []scenario.Case, x *scenario.Expectations, o
 // Session at a time.
 type Session struct {
 	run      *run
-	folder   *os.File // locked, so that no other run removes it
 	pairings []*pairing
 	batch    []scenario.Case // withRunner of the plan; nil once they have run
 }
@@ -101,7 +100,7 @@ func Open(plan []scenario.Case, x *scenario.Expectations, o Options) (*Session, 
 	if err := process.CloseInheritedOnExec(); err != nil {
 		return nil, err
 	}
-	folder, err := newFolder()
+	folder, err := tempFolder()
 	if err != nil {
 		return nil, err
 	}
@@ -109,7 +108,7 @@ func Open(plan []scenario.Case, x *scenario.Expectations, o Options) (*Session, 
 	r.environment = &environment{
 		ctx:         context.Background(),
 		timeout:     o.Timeout,
-		folder:      folder.Name(),
+		folder:      folder,
 		hangs:       x.Hangs,
 		runnerFails: x.RunnerFails,
 		witness:     &witness.Witness{},
@@ -118,7 +117,7 @@ func Open(plan []scenario.Case, x *scenario.Expectations, o Options) (*Session, 
 		told:        o.Told,
 	}
 	r.attribution = newAttribution(r.environment, o.Runner)
-	s := &Session{run: r, folder: folder}
+	s := &Session{run: r}
 	for _, group := range groupByPeers(plan) {
 		s.pairings = append(s.pairings, &pairing{environment: r.environment, cases: group})
 	}
@@ -173,51 +172,25 @@ func (s *Session) Close() error {
 	for _, p := range s.pairings {
 		p.close()
 	}
-	defer s.folder.Close()
-	return os.RemoveAll(s.run.folder)
+	return nil
 }
 
-// newFolder creates the directory for all named files of a run. The runner sends its own
-// processes chdir commands with paths in this directory, so its path must be absolute and must
-// be printable ASCII without spaces.
-func newFolder() (*os.File, error) {
+// tempFolder returns the directory for files that have a name for a moment, and for the folders of cases. The runner
+// sends its own processes chdir commands with paths in this directory, so its path must be absolute and must be
+// printable ASCII without spaces.
+func tempFolder() (string, error) {
 	temp, err := filepath.Abs(os.TempDir())
 	if err != nil {
-		return nil, err
+		return "", err
 	}
 	if !contract.Printable(temp) || strings.Contains(temp, " ") {
-		return nil, fmt.Errorf("the name of the folder for temporary files, %q, cannot be part of a command: "+
+		return "", fmt.Errorf("the name of the folder for temporary files, %q, cannot be part of a command: "+
 			"set TMPDIR to a folder whose name is printable ASCII without spaces", temp)
 	}
-	removeLeft(temp)
-	dir, err := os.MkdirTemp(temp, fmt.Sprintf("scm-interop-%d-*.d", os.Getpid()))
-	if err != nil {
-		return nil, err
+	if err := unix.Access(temp, unix.W_OK|unix.X_OK); err != nil {
+		return "", fmt.Errorf("the folder for temporary files, %s: %w", temp, err)
 	}
-	f, err := os.Open(dir)
-	if err != nil {
-		return nil, err
-	}
-	_ = unix.Flock(int(f.Fd()), unix.LOCK_SH) // only some network file systems cannot
-	return f, os.Chmod(dir, 0o711)            // peers that run as another user pass through
-}
-
-// removeLeft removes the empty directories of runs that were killed. A process in another PID namespace seems to have
-// ended, but has locked its directory.
-func removeLeft(temp string) {
-	list, _ := filepath.Glob(temp + "/scm-interop-*-*.d")
-	for _, dir := range list {
-		pid, err := strconv.Atoi(strings.Split(filepath.Base(dir), "-")[2])
-		if err != nil || !errors.Is(unix.Kill(pid, 0), unix.ESRCH) {
-			continue
-		}
-		if fd, err := unix.Open(dir, unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0); err == nil {
-			if unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB) == nil {
-				_ = unix.Rmdir(dir)
-			}
-			_ = unix.Close(fd)
-		}
-	}
+	return temp, nil
 }
 
 // A run is one call of Run, or a Session.

@@ -2,17 +2,14 @@ package interop
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
-	"os"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/scm-rights/scm/interop/process"
 	"github.com/scm-rights/scm/interop/scenario"
-	"golang.org/x/sys/unix"
 )
 
 func TestGroupByPeers(t *testing.T) {
@@ -116,42 +113,6 @@ func TestLimitFor(t *testing.T) {
 		}
 		if limit != c.want || free != c.free {
 			t.Errorf("open are %v: below %d are %d free; want %d, and %d", open, limit, free, c.want, c.free)
-		}
-	}
-}
-
-// A run that was killed leaves an empty directory, which the next run removes. It touches no others.
-func TestRunsRemoveWhatIsLeft(t *testing.T) {
-	t.Setenv("TMPDIR", t.TempDir())
-	const ended = 1 << 30 // above the kernel's limit for pids
-	folder := func(pid int, name string) string {
-		return fmt.Sprintf("%s/scm-interop-%d-%s.d", os.TempDir(), pid, name)
-	}
-	left := folder(ended, "empty")
-	kept := []string{folder(ended, "full") + "/x", folder(ended, "locked"), folder(os.Getppid(), "running")}
-	for _, dir := range append(kept, left) {
-		if err := os.MkdirAll(dir, 0o700); err != nil {
-			t.Fatal(err)
-		}
-	}
-	lock, err := os.Open(kept[1])
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer lock.Close()
-	if err := unix.Flock(int(lock.Fd()), unix.LOCK_SH); err != nil {
-		t.Fatal(err)
-	}
-	s, err := Open(nil, nil, Options{})
-	if err == nil {
-		err = s.Close()
-	}
-	if _, e := os.Stat(left); err != nil || !errors.Is(e, os.ErrNotExist) {
-		t.Errorf("%v; %s: %v", err, left, e)
-	}
-	for _, dir := range kept {
-		if _, err := os.Stat(dir); err != nil {
-			t.Error(err)
 		}
 	}
 }

@@ -20,7 +20,7 @@ import (
 func open(t *testing.T, p *scenario.Peer, o Options) (*Session, []scenario.Case) {
 	t.Helper()
 	right := testPeer(t, "right")
-	t.Setenv("TMPDIR", t.TempDir()) // for the folder of the session
+	t.Setenv("TMPDIR", t.TempDir())
 	checkNothingLeft(t)
 	var plan []scenario.Case
 	s := mustParse(t, strings.Replace(passOne, "on stream", "on stream dgram seqpacket", 1))
@@ -32,9 +32,8 @@ func open(t *testing.T, p *scenario.Peer, o Options) (*Session, []scenario.Case)
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if err := session.Close(); err != nil {
-			t.Error(err)
-		}
+		defer session.Close()
+		// Before Close, because a killed session does not call it.
 		if left, err := os.ReadDir(os.TempDir()); err != nil || len(left) > 0 {
 			t.Errorf("left in the folder for temporary files: %v, %v", left, err)
 		}
