@@ -42,7 +42,6 @@ var (
 	ErrLong = fmt.Errorf("longer than %d bytes", contract.MaxLine) // the command was not sent
 
 	errEndless = errors.New("the peer does not end")
-	errLeft    = errors.New("exit status 0, but a process that it started still has its standard error open")
 )
 
 const (
@@ -129,7 +128,7 @@ func Start(p *scenario.Peer, pool []int, as scenario.User, rec *Record) (*Proces
 		rec.awaitEnd(proc.Pid)
 		proc.Kill() // processes that the peer left in its group; the exit status of the peer is fixed already
 		if proc.ended = wait(); errors.Is(proc.ended, exec.ErrWaitDelay) {
-			proc.ended = errLeft
+			proc.ended = errors.New("exit status 0, but a process that it started still has its standard error open")
 		}
 		close(proc.Gone)
 		_ = out.SetReadDeadline(time.Now().Add(Grace)) // a process that has left the group may keep the other end open

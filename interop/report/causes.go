@@ -158,20 +158,17 @@ func (r *Report) writeCauseTable(out *text) {
 	if len(list) > maxCauses {
 		out.printf("… %d more causes\n", len(list)-maxCauses)
 	}
-	alone := map[string]bool{} // has a case with the runner, or with itself
-	for _, c := range r.Cases {
-		if _, _, a, b := splitCaseName(c.Name); a == b || a == scenario.RunnerName || b == scenario.RunnerName {
-			alone[a], alone[b] = true, true
-		}
-	}
 	var faults []string
-	unsure := false
+	unsure := false // whether a peer has no case with the runner or itself
 	peers := r.usedPeers()
 	slices.SortStableFunc(peers, func(a, b Peer) int { return cmp.Compare(r.countFaults(b.Name), r.countFaults(a.Name)) })
 	for _, p := range peers {
 		if n := r.countFaults(p.Name); n > 0 {
 			faults = append(faults, fmt.Sprintf("%s ×%d", p.Name, n))
-			unsure = unsure || !alone[p.Name]
+			unsure = unsure || !slices.ContainsFunc(r.Cases, func(c scenario.Result) bool {
+				_, _, a, b := splitCaseName(c.Name)
+				return (a == p.Name || b == p.Name) && (a == b || a == scenario.RunnerName || b == scenario.RunnerName)
+			})
 		}
 	}
 	if len(faults) > 0 {
