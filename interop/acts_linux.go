@@ -224,20 +224,9 @@ func (a *act) setNonblock() error {
 // awaitSleep (blocked ROLE) waits until the peer is blocked. The peer is blocked if it has read its
 // command but not answered it, and all its threads are asleep. The transcript line "settled ROLE" also
 // accepts a peer that has answered, and a peer that is still awake at the time limit because it
-// retries its call instead of blocking. With a time, the peer must be blocked then too.
+// retries its call instead of blocking.
 func (a *act) awaitSleep() error {
-	err := a.pollSleep()
-	if err == nil && a.acted.Found == "" && a.Value > 0 {
-		select {
-		case <-a.ctx.Done():
-		case <-time.After(time.Duration(a.Value) * time.Millisecond):
-		}
-		err = a.pollSleep()
-	}
-	return err
-}
-
-func (a *act) pollSleep() error {
+	time.Sleep(time.Duration(a.Value) * time.Millisecond) // in which a library must not stop waiting
 	return a.poll("is awake", func() (bool, error) {
 		idle, err := a.side.IsIdle()
 		// asked once, and last: it may answer at any time, and may have done so before it slept

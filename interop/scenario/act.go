@@ -30,7 +30,7 @@ var ActForms = []ActForm{
 	{"pending B", "ROLE",
 		"expects that B's socket has nothing left to receive, except end of file"},
 	{"blocked B", `ROLE( ms=VALUE)?`,
-		"waits until B has read its command (`B>&`) and all its threads are asleep. If B answers instead, the case fails. With `ms=300`, the runner looks again 300 ms later"},
+		"waits until B has read its command (`B>&`) and all its threads are asleep. If B answers instead, the case fails. With `ms=300`, it first waits for 300 ms"},
 	{"settled B", "ROLE",
 		"waits until B has answered its command (`B>&`) or is blocked"},
 	{"limit B nofile=+2", "ROLE LIMIT",

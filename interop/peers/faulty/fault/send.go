@@ -5,7 +5,6 @@ package fault
 import (
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 
 	"github.com/scm-rights/scm/interop/peers/go/peer"
@@ -50,9 +49,11 @@ var sendFaults = map[string]Fault{
 		},
 	},
 	"signed": {
-		What:   "attaches the credentials of the process that started it",
+		What:   "attaches the credentials of process 1",
 		Checks: []scenario.Check{scenario.CheckAnswer},
-		send:   (*socket).signed,
+		send: func(s *socket, m peer.Message) (int, error) {
+			return s.sendControl(m, append(unix.UnixCredentials(&unix.Ucred{Pid: 1}), rights(m.FDs)...)) // needs privileges
+		},
 	},
 	"resume": {
 		What:   "continues a partial send at the beginning of the buffer in which it stopped",
@@ -68,12 +69,6 @@ var sendFaults = map[string]Fault{
 			})
 		},
 	},
-}
-
-// signed sends with credentials that a process has taken from its parent. Only a privileged one may.
-func (s *socket) signed(m peer.Message) (int, error) {
-	cred := unix.UnixCredentials(&unix.Ucred{Pid: int32(os.Getppid()), Uid: uint32(os.Getuid()), Gid: uint32(os.Getgid())})
-	return s.sendControl(m, append(cred, rights(m.FDs)...))
 }
 
 // inParts sends repeatedly until the whole message is sent. After each partial send of n bytes, it calls rest
