@@ -13,7 +13,7 @@ import (
 // descriptors on 64-bit systems.
 const pairControl = (unix.SizeofCmsghdr + 4 + unix.SizeofPtr - 1) &^ (unix.SizeofPtr - 1)
 
-// pair is the control buffer of WriteFD and ReadFD.
+// pair is the control buffer of WriteFD and ReadFD, and of messages for which it is large enough.
 type pair struct {
 	hdr unix.Cmsghdr
 	fds [(pairControl - unix.SizeofCmsghdr) / 4]int32
@@ -72,8 +72,12 @@ func Send(sock int32, m *msg.Message, flags int) error {
 	if err := check(m); err != nil {
 		return err
 	}
-	var c control
 	iov := iovecs[[fewBuffers]unix.Iovec](m.Buffers)
+	if len(m.FDs) == 1 && m.Cred == nil {
+		var c pair // to clear a control takes 0.03 of a pass in C
+		return send(sock, &iov[0], c.bytes(), m, flags)
+	}
+	var c control
 	return send(sock, &iov[0], c.bytes(), m, flags)
 }
 
@@ -86,9 +90,14 @@ func Recv(sock int32, m *msg.Message, flags int) error {
 	if err := check(m); err != nil {
 		return err
 	}
-	var c control
 	iov := iovecs[[fewBuffers]unix.Iovec](m.Buffers)
-	return recv(sock, &iov[0], c.bytes()[:controlRoom(m)], m, flags)
+	room := controlRoom(m)
+	if room <= pairControl {
+		var c pair
+		return recv(sock, &iov[0], c.bytes()[:room], m, flags)
+	}
+	var c control
+	return recv(sock, &iov[0], c.bytes()[:room], m, flags)
 }
 
 // transferMany sends or receives a message with every buffer that the kernel accepts.
