@@ -32,9 +32,10 @@ two values. The report names allowed differences that did not occur.
 
 ` + counted() + `
 
-Calls on sockets that are not Unix sockets, which pass no descriptors, are ignored. All
-other calls are compared completely, except for bytes that the kernel ignores and values
-that differ from run to run:
+Exit statuses, output, and calls that pass no descriptors (read, write) are not compared,
+nor are calls on sockets that are not Unix sockets. All other calls are compared
+completely, except for bytes that the kernel ignores and values that differ from run to
+run:
 
 - Padding, msg_flags (except in sendmmsg) and msg_len before the call, and msg_namelen
   if msg_name is NULL, are not counted. The report names those that differ. --padding
@@ -62,10 +63,11 @@ calls. Two regular files, or two eventfds, that have the same descriptor one aft
 other are taken for one.
 
 The calls of a process are compared in the order in which its threads make them, up to a
-call that the other run does not have there. A program can differ from itself if several
-threads or several processes make calls, if it polls, or if the number of bytes or the
-free space in a stream varies. Compare it with itself first. The report says which of
-these reasons may apply.
+call that the other run does not have there. If --allow allows that difference, scm
+reports "not compared", because it has not compared the calls after it. A program can
+differ from itself if several threads or several processes make calls, if it polls, or
+if the number of bytes or the free space in a stream varies. Compare it with itself
+first. The report says which of these reasons may apply.
 
 Memory that scm cannot read, such as that of memfd_secret(2), and descriptors that it
 cannot look up, such as those of a process that is not dumpable, are not compared. If
@@ -153,12 +155,16 @@ func diff(cmd *cobra.Command, a, b []string, opts diffOptions) error {
 		comparison.UsedOnly = nil
 	}
 	report := newDiffReport(opts)
-	report.add(comparison.All(records[0], records[1]))
-	if len(report.counted) == 0 && unread > 0 {
+	found := comparison.All(records[0], records[1])
+	report.add(found)
+	switch {
+	case len(report.counted) > 0:
+	case slices.ContainsFunc(found, (*recorder.Difference).Ends):
+		return broken(errors.New("not compared: the calls of a process after one that --allow allows the other run not to make"))
+	case unread > 0:
 		return broken(fmt.Errorf("not compared: %d calls whose memory could not be read, or whose descriptors "+
 			"could not be looked up; all other calls are the same", unread))
-	}
-	if len(report.counted) == 0 && unreadOutcomes > 0 {
+	case unreadOutcomes > 0:
 		return broken(fmt.Errorf("not compared: %d received descriptors that could not be looked up when their process "+
 			"ended or executed another program; the calls are the same", unreadOutcomes))
 	}

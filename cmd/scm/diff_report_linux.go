@@ -15,7 +15,6 @@ type diffReport struct {
 	diffOptions
 	texts    map[string]*sameText // counted or allowed
 	counted  []*sameText          // in the order in which they first occurred
-	allowed  int                  // how many texts are allowed
 	occurred map[string]bool      // the values of --allow that allowed a difference
 	ignored  map[string]bool      // the names of the fields
 }
@@ -23,8 +22,7 @@ type diffReport struct {
 // A sameText is one or several differences with the same text.
 type sameText struct {
 	first *recorder.Difference
-	calls int
-	last  [2]*recorder.Call // the calls of the last difference
+	calls map[[2]*recorder.Call]bool
 }
 
 func newDiffReport(o diffOptions) *diffReport {
@@ -39,18 +37,13 @@ func (r *diffReport) add(found []*recorder.Difference) {
 		}
 		same := r.texts[d.Text()]
 		if same == nil {
-			same = &sameText{first: d}
+			same = &sameText{d, map[[2]*recorder.Call]bool{}}
 			r.texts[d.Text()] = same
-			if r.allows(d) {
-				r.allowed++
-			} else {
+			if !r.allows(d) {
 				r.counted = append(r.counted, same)
 			}
 		}
-		if calls := [2]*recorder.Call{d.A, d.B}; calls != same.last {
-			same.calls++
-			same.last = calls
-		}
+		same.calls[[2]*recorder.Call{d.A, d.B}] = true
 	}
 }
 
@@ -73,8 +66,8 @@ func (r *diffReport) text(calls int) string {
 	var s strings.Builder
 	if len(r.counted) == 0 {
 		fmt.Fprintf(&s, "same: %s", plural(calls, "call"))
-		if r.allowed > 0 {
-			fmt.Fprintf(&s, ", with %s", plural(r.allowed, "allowed difference"))
+		if len(r.texts) > 0 {
+			fmt.Fprintf(&s, ", with %s", plural(len(r.texts), "allowed difference"))
 		}
 		s.WriteByte('\n')
 	} else {
@@ -82,7 +75,7 @@ func (r *diffReport) text(calls int) string {
 		fmt.Fprintf(&s, "different: %v\n  A: %v\n  B: %v\n%s", d, orNone(d.A), orNone(d.B), notes(d))
 	}
 	for _, t := range r.counted[:min(len(r.counted), mostTexts)] {
-		fmt.Fprintf(&s, "--allow '%s' (%s)\n", t.first.Text(), plural(t.calls, "call"))
+		fmt.Fprintf(&s, "--allow '%s' (%s)\n", t.first.Text(), plural(len(t.calls), "call"))
 	}
 	if n := len(r.counted) - mostTexts; n > 0 {
 		fmt.Fprintf(&s, "and %s\n", plural(n, "other difference"))

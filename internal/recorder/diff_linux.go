@@ -2,6 +2,7 @@ package recorder
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
 	"slices"
@@ -55,6 +56,9 @@ func (d *Difference) Key() string {
 func (d *Difference) Text() string {
 	return fmt.Sprintf("%s: %s against %s", d.Key(), d.TextA, d.TextB)
 }
+
+// Ends reports whether the rest of the process is not compared, because it makes other calls.
+func (d *Difference) Ends() bool { return d.When == "" && !strings.HasPrefix(d.Field, "received ") }
 
 // Name returns the name of the field without the message, control message or iovec that contains it.
 func (d *Difference) Name() string {
@@ -364,17 +368,16 @@ func (p piece) first() (i int) {
 // around returns the bytes from the first one that differs, or all bytes of a short field.
 func around(b []byte, first int) string {
 	const most = 16
-	if len(b) == 0 {
+	if len(b) > most {
+		b = b[min(first, len(b)):]
+	}
+	switch {
+	case len(b) == 0:
 		return "nothing"
+	case len(b) > most: // the checksum tells texts apart that differ only later
+		return fmt.Sprintf("%x… (%d bytes, SHA-256 %.8x)", b[:most], len(b), sha256.Sum256(b))
 	}
-	if len(b) <= most {
-		return hex.EncodeToString(b)
-	}
-	b = b[min(first, len(b)):]
-	if len(b) <= most {
-		return hex.EncodeToString(b)
-	}
-	return hex.EncodeToString(b[:most]) + "…"
+	return hex.EncodeToString(b)
 }
 
 // descriptor compares descriptors.

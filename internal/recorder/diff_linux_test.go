@@ -227,6 +227,9 @@ func TestDiffIgnored(t *testing.T) {
 			"recvmsg: control message 0, padding after cmsg_data on return: 00000000 against 01000000"},
 		{"close-on-exec", receivedOne(amd64), func(c *Call) { c.Files[1].CloseOnExec = false },
 			"recvmsg: control message 1, SCM_RIGHTS, close-on-exec on return: set against not set"},
+		{"one iovec less", sentOne(amd64), func(c *Call) {
+			c.Entry.Messages[0].Iovecs.Data = c.Entry.Messages[0].Iovecs.Data[:16]
+		}, "sendmsg: iovec 1, iov_base: an address against nothing; sendmsg: iovec 1, iov_len: 2 against nothing"},
 		{"what a failed call leaves behind", receivedOne(amd64), func(c *Call) {
 			c.Result, c.Errno = -1, unix.EAGAIN
 			c.Exit = c.Entry.clone()
@@ -280,6 +283,8 @@ func TestComparison(t *testing.T) {
 		c.Files = append(c.Files, fileAt(int32(fd), false, false))
 		return c
 	}
+	unpadded := carrying(100, message(unix.SCM_RIGHTS, 5)[:amd64.cmsghdr().size()+4])
+	unpadded.Files = descriptor(5).Files
 	pipe := descriptor(5)
 	pipe.Files[1].Kind = "pipe"
 	timestamp := func(v uint32) Call { return carrying(100, message(unix.SO_TIMESTAMP, v, 0)) }
@@ -307,7 +312,12 @@ func TestComparison(t *testing.T) {
 			"SCM_CREDENTIALS, uid"},
 		{"the time", Comparison{}, timestamp(1), timestamp(2), "cmsg_data"},
 		{"any time", Comparison{AnyTime: true}, timestamp(1), timestamp(2), ""},
-		{"a longer buffer", Comparison{}, descriptor(5), descriptor(5, 1, 0, 0, 0), "msg_controllen"},
+		{"a longer buffer", Comparison{}, descriptor(5), descriptor(5, 1, 0, 0, 0), "msg_controllen; control data"},
+		{"a descriptor and none", UsedMemory, descriptor(5), carrying(100, nil),
+			"msg_control; msg_controllen; cmsg_len; cmsg_level; cmsg_type; cmsg_data; padding after cmsg_data"},
+		{"none and a descriptor", UsedMemory, carrying(100, nil), descriptor(5), "msg_control; msg_controllen; control data"},
+		{"without padding", UsedMemory, descriptor(5), unpadded, "msg_controllen; padding after cmsg_data"},
+		{"with padding", UsedMemory, unpadded, descriptor(5), "msg_controllen; padding after cmsg_data"},
 		{"an unknown call", Comparison{}, unknown, unknown, "arguments"},
 	} {
 		var fields []string
@@ -317,6 +327,24 @@ func TestComparison(t *testing.T) {
 		if got := strings.Join(fields, "; "); got != c.want {
 			t.Errorf("%s: %s, want %s", c.name, got, c.want)
 		}
+	}
+}
+
+// Payloads that differ only after the bytes that are printed have different texts.
+func TestDiffLongPayload(t *testing.T) {
+	send := func(ones ...int) []Call {
+		c := sentOne(amd64)
+		m := &c.Entry.Messages[0].Payload[1]
+		m.Data, m.Used = make([]byte, 40), 40
+		for _, i := range ones {
+			m.Data[i] = 1
+		}
+		return []Call{c}
+	}
+	first, second := UsedMemory.First(send(), send(0)), UsedMemory.First(send(), send(0, 39))
+	const zeros = "sendmsg: payload 1: 00000000000000000000000000000000… (40 bytes, SHA-256 "
+	if second.Allowed(first.Text()) || !strings.HasPrefix(second.Text(), zeros) {
+		t.Errorf("%v; %v", first, second)
 	}
 }
 

@@ -69,9 +69,7 @@ func (cmp *comparison) message(a, b *Message, i int, atExit bool) {
 	if a.Address.Size > 0 && b.Address.Size > 0 {
 		cmp.address(a, b, atExit)
 	}
-	if a.Control.Size > 0 && b.Control.Size > 0 {
-		cmp.control(&a.Control, &b.Control, cmp.prefix(i), atExit)
-	}
+	cmp.control(&a.Control, &b.Control, cmp.prefix(i), atExit)
 	for j := range min(len(a.Payload), len(b.Payload)) {
 		x, y := &a.Payload[j], &b.Payload[j]
 		p := cmp.piece(x, y)
@@ -109,7 +107,7 @@ func (cmp *comparison) iovecs(message int, p piece) {
 func (cmp *comparison) fields(prefix string, l layout, p piece) {
 	for _, f := range l {
 		field := p.cut(f.Offset, f.Size)
-		if f.kind == padding || len(field.a) < f.Size || len(field.b) < f.Size {
+		if f.kind == padding {
 			cmp.bytes(prefix+f.Name, field)
 			continue
 		}
@@ -118,10 +116,12 @@ func (cmp *comparison) fields(prefix string, l layout, p piece) {
 	}
 }
 
-// text returns the value of a field.
+// text returns the value of a field, or the bytes of it that exist.
 func (f Field) text(b []byte) string {
 	v := integer(Field{Size: f.Size}, b)
 	switch {
+	case len(b) < f.Size:
+		return around(b, 0)
 	case f.kind == pointer:
 		return pointerText(v)
 	case f.Name == "msg_flags":
@@ -146,17 +146,16 @@ func (cmp *comparison) address(a, b *Message, atExit bool) {
 
 // control compares control data, message by message. It compares the fields of the messages in A with
 // the bytes at the same offsets in B. It reports a difference in cmsg_len before the differences that
-// result from it.
+// result from it. Of buffers for a receive, it compares the bytes that exist in both.
 func (cmp *comparison) control(a, b *Control, prefix string, atExit bool) {
 	p := cmp.piece(&a.Memory, &b.Memory)
-	p = p.cut(0, int(min(a.Size, b.Size, callLimit)))
-	receives := cmp.callA.receives()
+	receives, usedOnly := cmp.callA.receives(), slices.Contains(cmp.UsedOnly, ControlData)
+	if receives && !usedOnly {
+		p = p.cut(0, int(min(a.Size, b.Size, callLimit)))
+	}
 	cmsgs := a.Cmsgs
 	if receives && !atExit {
 		cmsgs = nil // nothing is received yet
-	}
-	if !receives {
-		cmsgs = cmsgsWithin(cmsgs, len(p.a))
 	}
 	end := 0
 	for i := range cmsgs {
@@ -166,25 +165,14 @@ func (cmp *comparison) control(a, b *Control, prefix string, atExit bool) {
 			message += fmt.Sprintf("control message %d, ", i)
 		}
 		cmp.cmsg(message, m, p)
-		end = m.end()
-		if receives && slices.Contains(cmp.UsedOnly, ControlData) {
+		length := m.Offset + int(m.Len)
+		end = cmp.callA.Arch.align(length)
+		if receives && usedOnly {
 			continue // the kernel does not write the padding
 		}
-		cmp.bytes(message+"padding after cmsg_data", p.cut(m.Offset+int(m.Len), len(m.Padding)))
+		cmp.bytes(message+"padding after cmsg_data", p.cut(length, end-length))
 	}
 	cmp.bytes(prefix+"control data", p.cut(end, max(len(p.a), len(p.b))))
-}
-
-// cmsgsWithin returns the control messages that fit into the first bytes of the buffer, without their
-// padding.
-func cmsgsWithin(cmsgs []Cmsg, length int) []Cmsg {
-	for i := range cmsgs {
-		m := &cmsgs[i]
-		if m.Offset+len(m.Header)+len(m.Data) > length {
-			return cmsgs[:i]
-		}
-	}
-	return cmsgs
 }
 
 // cmsg compares the header and the data of a control message.

@@ -44,11 +44,11 @@ func (o *comparedOutcome) absent() string {
 }
 
 // compared returns the outcomes in a form that can be compared. It leaves out outcomes of calls that are
-// not in the record.
-func (r *recordedPlaces) compared(outcomes []*Outcome) (list []comparedOutcome) {
+// not in the record, and of processes that are not paired.
+func (r *recordedPlaces) compared(outcomes []*Outcome, paired []bool) (list []comparedOutcome) {
 	for _, o := range outcomes {
 		p, ok := r.calls[o.Receipt.seq]
-		if !ok {
+		if !ok || !paired[p.process] {
 			continue
 		}
 		p.descriptor = o.Receipt.Index
@@ -85,9 +85,7 @@ func AllOutcomes(callsA, callsB []Call, outcomesA, outcomesB []*Outcome) []*Diff
 			return field == ""
 		})
 	}
-	unpaired := func(o comparedOutcome) bool { return !paired[o.process] }
-	listA := slices.DeleteFunc(a.compared(outcomesA), unpaired)
-	listB := slices.DeleteFunc(b.compared(outcomesB), unpaired)
+	listA, listB := a.compared(outcomesA, paired), b.compared(outcomesB, paired)
 	var found []*Difference
 	for _, o := range without(listA, listB) {
 		found = append(found, o.difference(a, b, o.state, o.absent()))

@@ -55,9 +55,6 @@ type Cmsg struct {
 	FDs     []int32 // the descriptors of SCM_RIGHTS or SCM_PIDFD
 }
 
-// end returns the offset of the byte after the message and its padding.
-func (m *Cmsg) end() int { return m.Offset + len(m.Header) + len(m.Data) + len(m.Padding) }
-
 // A MemoryKind describes the contents of a Memory.
 type MemoryKind int
 
