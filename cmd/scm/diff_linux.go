@@ -106,9 +106,9 @@ compared. After a signal, 128 plus the signal.`,
 		},
 	}
 	cmd.Flags().SetInterspersed(false)
-	cmd.Flags().BoolVar(&o.all, "all-memory", false, "compare also memory in the buffers of a receive that the kernel neither reads nor writes")
+	cmd.Flags().BoolVar(&o.all, "all-memory", false, "also compare memory in the buffers of a receive that the kernel neither reads nor writes")
 	cmd.Flags().BoolVar(&o.noFilter, "no-filter", false, "use no seccomp filter; slower, for programs that use seccomp themselves")
-	cmd.Flags().BoolVar(&o.padding, "padding", false, "count also differences in padding and in fields that the kernel ignores")
+	cmd.Flags().BoolVar(&o.padding, "padding", false, "also count differences in padding and in fields that the kernel ignores")
 	cmd.Flags().StringArrayVar(&o.allow, "allow", nil, "allow a `difference`, as it is printed; can be repeated")
 	return cmd
 }

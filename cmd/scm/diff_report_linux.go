@@ -19,7 +19,7 @@ type diffReport struct {
 	ignored  map[string]bool      // the names of the fields
 }
 
-// A sameText is one or several differences with the same text.
+// A sameText is one or more differences with the same text.
 type sameText struct {
 	first *recorder.Difference
 	calls map[[2]*recorder.Call]bool
