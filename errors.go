@@ -6,7 +6,6 @@ import (
 	"io"
 	"net"
 	"os"
-	"syscall"
 
 	"github.com/scm-rights/scm/internal/msg"
 	"github.com/scm-rights/scm/internal/sys"
@@ -119,7 +118,7 @@ var (
 	errListenerLiteral = sys.Error("scm: the Listener was not created by this package: use scm.NewListener", os.ErrInvalid)
 )
 
-var errNoWatches = sys.Error("no epoll watches left for this user (sysctl fs.epoll.max_user_watches)", syscall.ENOSPC)
+var errNoWatches = sys.Error("no epoll watches left for this user (sysctl fs.epoll.max_user_watches)", sys.ENOSPC)
 
 // errNoBuffer is the error of a receive from a stream into an empty buffer.
 var errNoBuffer = sys.Error("scm: receiving from a stream socket requires a buffer of at least one byte", ErrEmptyPayload)
@@ -144,7 +143,7 @@ func cause(err error) error {
 	switch {
 	case !ok:
 		return err
-	case op.Err == error(syscall.ENOSPC): // from the poller: an error of a system call has its name
+	case op.Err == error(sys.ENOSPC): // from the poller: an error of a system call has its name
 		return errNoWatches
 	}
 	return op.Err

@@ -72,8 +72,8 @@ scm_cgo_in(struct scm_message *m, struct scm_cred *cred, struct scm_cgo_message 
 }
 
 static inline ssize_t
-scm_cgo_send(int sock, struct scm_cgo_message *c, const struct iovec *iov, int *fds, char *name,
-    int flags)
+scm_cgo_send(
+    int sock, struct scm_cgo_message *c, const struct iovec *iov, int *fds, char *name, int flags)
 {
 	struct scm_message m;
 	struct scm_cred cred;
@@ -86,8 +86,8 @@ scm_cgo_send(int sock, struct scm_cgo_message *c, const struct iovec *iov, int *
 
 /* Store in c what the call sets in a struct scm_message, also if it fails. */
 static inline ssize_t
-scm_cgo_recv(int sock, struct scm_cgo_message *c, const struct iovec *iov, int *fds, char *name,
-    int flags)
+scm_cgo_recv(
+    int sock, struct scm_cgo_message *c, const struct iovec *iov, int *fds, char *name, int flags)
 {
 	struct scm_message m;
 	struct scm_cred cred;

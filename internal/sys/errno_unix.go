@@ -17,6 +17,7 @@ const (
 	EMSGSIZE     = syscall.EMSGSIZE
 	ENAMETOOLONG = syscall.ENAMETOOLONG
 	EADDRINUSE   = syscall.EADDRINUSE
+	ENOSPC       = syscall.ENOSPC
 
 	ENOTSOCK        = syscall.ENOTSOCK
 	EPROTONOSUPPORT = syscall.EPROTONOSUPPORT

@@ -72,6 +72,7 @@ const (
 	EINVAL       = unsupported("unsupported operation")
 	EMSGSIZE     = unsupported("unsupported operation")
 	ENAMETOOLONG = unsupported("unsupported operation")
+	ENOSPC       = unsupported("no space left on device") // no error of package sys
 	EADDRINUSE   = unsupported("unsupported operation")
 
 	ENOTSOCK        = unsupported("unsupported operation")
