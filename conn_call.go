@@ -132,6 +132,8 @@ func (k *call) attempt(sock uintptr) (done bool) {
 	for {
 		k.err = k.op(k)
 		switch {
+		case k.err == nil:
+			return true
 		case sys.Interrupted(k.err):
 			continue
 		case !sys.Again(k.err) || k.now:
