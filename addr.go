@@ -96,7 +96,7 @@ func isAbstract(addr string) bool {
 // at its first 0 byte, and shows a path that begins with "@" as an abstract name.
 func wholeAddr(s syscall.Conn, at net.Addr) *net.UnixAddr {
 	u, ok := at.(*net.UnixAddr)
-	if ok && strings.HasPrefix(u.Name, "@") {
+	if ok && strings.HasPrefix(u.Name, "@") && u.Name != "@" { // a socket without a name is "@"
 		if raw, err := s.SyscallConn(); err == nil {
 			_ = sys.Control(raw, func(fd int) error { u = unixAddr(u.Net, sys.LocalName(fd, u.Name)); return nil })
 		}
