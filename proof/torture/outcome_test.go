@@ -149,6 +149,9 @@ func (o outcome) checkError(op operation, add func(string, ...any)) {
 	if !hides {
 		hidden, hides = op.replaced[f.kind+" "+unix.ErrnoName(f.errno)]
 	}
+	if f.kind == "fcntl F_DUPFD_CLOEXEC" && f.errno == unix.EINVAL { // as with RLIMIT_NOFILE 0
+		hidden, hides = unix.EMFILE, true
+	}
 	retried := slices.Contains(op.retries[f.kind], f.errno)
 	switch {
 	case r.Err == "" && ignored:
