@@ -15,8 +15,8 @@
 //
 //   - The socket is a stream socket.
 //   - A message has exactly one descriptor. Recv rejects a message with more or fewer.
-//   - The text to send must be empty, and Recv accepts any bytes of the same length in place of a fixed
-//     payload, as the programs do.
+//   - The text to send must be empty, and Recv accepts any bytes of the same length instead of a
+//     fixed payload, as the programs do.
 //   - The receiver does not acknowledge messages.
 //   - Send sets msg_controllen to CMSG_SPACE, or to 0 if there are no descriptors.
 //
