@@ -20,15 +20,14 @@
 //     up to 253 files.
 //   - SendFile and RecvFile, SendConn and RecvConn, and SendListener and RecvListener pass one file or
 //     socket in a format that other programs use too. The receiving methods reject other messages.
-//   - Send and Recv make one system call with a [Message] of raw descriptors, which can have flags, an
-//     address and credentials.
+//   - Send and Recv pass one [Message] of raw descriptors, which can have flags, an address and credentials.
 //
 // The functions [Send] and [Recv] take the descriptor of a socket, as in C. [WriteFD] and [ReadFD] are
 // write_fd and read_fd of W. Richard Stevens' UNIX Network Programming (UNP) §15.7.
 //
 // Three functions create a Conn for an existing socket. On error, the caller still owns it. On success:
 //
-//   - [NewConn] borrows: the Conn and its argument are the same connection. Closing one also closes the
+//   - [NewConn] borrows: the Conn and its argument are the same connection. Closing one closes the
 //     other, and a deadline set on one applies to both. [NewListener] borrows too.
 //   - [NewConnFile] duplicates: the file stays open, and the caller must close both.
 //   - [NewConnFD] consumes: it closes the descriptor, and the Conn owns a duplicate.
@@ -65,15 +64,15 @@
 // time, so that payloads do not mix, and so do receives. Deadlines and Close end a call that is waiting, but
 // CloseRead at the other end does not end a send.
 //
-// Functions that take a descriptor may be called concurrently too, but do not wait for other calls on the
+// Functions that take a descriptor may be called concurrently, but do not wait for other calls on the
 // socket: large payloads on a stream can mix. Concurrent calls must not share a Message, or a buffer to
 // receive into. Descriptors, unlike files, must stay open during the call.
 //
 // # Calls that take a descriptor
 //
 // A function that sends or receives on a socket's descriptor makes one system call with the caller's flags,
-// and never retries it. If it fails, the error is an [*os.SyscallError]. After EINTR or EAGAIN, nothing was
-// sent or received: call the function again, after EAGAIN once the socket is ready. If SIGPIPE would end
+// and never retries it. If that fails, the error is an [*os.SyscallError]. After EINTR or EAGAIN, nothing was
+// sent or received: call again, after EAGAIN once the socket is ready. If SIGPIPE would end
 // the program, use Send with MSG_NOSIGNAL.
 //
 // A Conn makes the same calls with MSG_NOSIGNAL and MSG_DONTWAIT. It retries after EINTR, and after EAGAIN
@@ -90,8 +89,10 @@
 //
 // After these errors the connection is unusable. Close it:
 //
-//   - io.EOF: the other end was closed. If it has only called CloseWrite, you can still send.
-//   - EPIPE, ECONNRESET and, on a connected datagram socket, ECONNREFUSED: the other end was closed.
+//   - io.EOF: the other end was closed, or sent an empty seqpacket message. After its CloseWrite you can
+//     still send.
+//   - EPIPE, ECONNRESET and, on a connected datagram socket, ECONNREFUSED: the other end was closed (EPIPE
+//     also after your own CloseWrite).
 //   - net.ErrClosed: this end was closed, unless the argument of SendConn or SendListener was.
 //   - On a stream, an error of a Write method with 0 < n < len(p), or [io.ErrShortWrite] from SendFile,
 //     unless you send the rest without the files.
