@@ -1,6 +1,7 @@
 //go:build linux
 
-// Package questions has the programs of docs/questions.md.
+// Package questions has the programs of docs/questions.md, and those for what docs/pitfalls.md says about Fd, Close and
+// terminals.
 package questions
 
 import (
@@ -11,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -23,14 +25,19 @@ import (
 
 func TestMain(m *testing.M) { program.Main(m, service) }
 
-// The code on the page is the code of this package, except for the indentation.
+// The code on the pages is the code of this package, except for the indentation. TestPage leaves out whole programs.
 func TestPage(t *testing.T) {
-	source := ""
+	source, pages := "", ""
 	for _, name := range program.Must(filepath.Glob("*_test.go")) {
 		source += program.ReadFlat(name)
 	}
-	blocks := strings.Split(program.ReadFlat("../../docs/questions.md"), "\n```go\n")[1:]
-	if len(blocks) < 5 {
+	for _, name := range []string{"questions.md", "pitfalls.md"} {
+		pages += program.ReadFlat("../../docs/" + name)
+	}
+	blocks := slices.DeleteFunc(strings.Split(pages, "\n```go\n")[1:], func(block string) bool {
+		return strings.HasPrefix(block, "package main\n")
+	})
+	if len(blocks) < 2 {
 		t.Errorf("only %d blocks of code", len(blocks))
 	}
 	for _, block := range blocks {

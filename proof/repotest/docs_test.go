@@ -93,7 +93,7 @@ var _ = Describe("the pages", Label("house"), func() {
 		for _, file := range filesBelow("examples") {
 			examples += flat(contents("examples" + file))
 		}
-		for _, name := range ok(filepath.Glob("docs/howto-*.md")) {
+		for _, name := range ok(filepath.Glob("docs/howto*.md")) {
 			example := strings.TrimSuffix(strings.TrimPrefix(name, "docs/howto-"), ".md")
 			sources := examples
 			for _, file := range ok(filepath.Glob(example + "/example*_test.go")) { // of the package with this name

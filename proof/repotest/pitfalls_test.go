@@ -47,6 +47,6 @@ var _ = Describe("docs/pitfalls.md", func() {
 			}
 			Expect(printed).To(Equal(want), m[2])
 		}
-		Expect(counts).To(And(HaveKeyWithValue("python", BeNumerically(">=", 14)), HaveKeyWithValue("go", BeNumerically(">=", 3))))
+		Expect(counts).To(And(HaveKeyWithValue("python", BeNumerically(">=", 14)), HaveKeyWithValue("go", BeNumerically(">=", 1))))
 	})
 })

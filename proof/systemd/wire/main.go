@@ -49,10 +49,10 @@ func checkExample() {
 	counted("/run/fdstore")
 }
 
-// transient is the options of systemd-run in docs/howto-fdstore.md.
+// transient is the options of systemd-run in docs/howto.md.
 const transient = "--service-type=notify -p FileDescriptorStoreMax=4 -p Restart=always -p RestartSec=3"
 
-// checkRun verifies what docs/howto-fdstore.md says about the example without a unit file. There is no journal here.
+// checkRun verifies what docs/howto.md says about the example without a unit file. There is no journal here.
 func checkRun() {
 	args := append(strings.Fields(transient), "--unit=run", "-p", "StandardOutput=append:/run/run", "/fdstore")
 	if text, err := exec.Command("systemd-run", args...).CombinedOutput(); err != nil {

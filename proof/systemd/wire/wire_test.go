@@ -17,11 +17,11 @@ func TestEveryPlannedCheckExists(t *testing.T) {
 }
 
 func TestPageHasTheOptions(t *testing.T) {
-	page, err := os.ReadFile("../../../docs/howto-fdstore.md")
+	page, err := os.ReadFile("../../../docs/howto.md")
 	if err != nil {
 		t.Fatal(err)
 	}
 	if command := "    systemd-run --unit=fdstore " + transient + " $PWD/build/fdstore\n"; !strings.Contains(string(page), command) {
-		t.Errorf("docs/howto-fdstore.md lacks %q", command)
+		t.Errorf("docs/howto.md lacks %q", command)
 	}
 }
