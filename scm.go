@@ -43,7 +43,7 @@
 // it returns. A call that fails returns none, unless [Config].KeepTruncated is set.
 //
 // A received file may live on a FUSE file system that the sender runs. Operations on it, even close(2), can
-// then block indefinitely, despite deadlines: see SECURITY.md.
+// block indefinitely, despite deadlines: see SECURITY.md.
 //
 // # Truncated messages
 //
