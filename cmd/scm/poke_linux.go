@@ -21,15 +21,7 @@ func parseType(name string) (int, error) {
 	return typ, nil
 }
 
-func pokeCommand() *cobra.Command {
-	var o programs.PokeOptions
-	var p programOptions
-	var first, socketType string
-	var list, asJSON bool
-	cmd := &cobra.Command{
-		Use:   "poke [flags] {--list | --socket PATH {--pid PID | -- SERVER [ARG]...}}",
-		Short: "Send descriptors to a server that did not ask for them, and see which it keeps",
-		Long: `Start SERVER and connect to its socket, as any of its clients can. Send a few bytes with
+var pokeHelp = `Start SERVER and connect to its socket, as any of its clients can. Send a few bytes with
 descriptors that nobody asked for, close the connection, and ask the kernel whether the
 server still has these descriptors. Neither a client nor its protocol is needed.
 
@@ -71,77 +63,98 @@ of which you have a client, "scm proxy --save-first" writes such a file.
 
 ` + acceptHelp + `
 
-` + programsExit,
+` + programsExit
+
+// pokeOptions contains the flags of poke.
+type pokeOptions struct {
+	programOptions
+	poke              programs.PokeOptions
+	first, socketType string
+	list, json        bool
+}
+
+func pokeCommand() *cobra.Command {
+	var o pokeOptions
+	cmd := &cobra.Command{
+		Use:   "poke [flags] {--list | --socket PATH {--pid PID | -- SERVER [ARG]...}}",
+		Short: "Send descriptors to a server that did not ask for them, and see which it keeps",
+		Long:  pokeHelp,
 		Example: `  scm poke --socket /tmp/s -- mydaemon --socket /tmp/s
   scm poke --socket /tmp/s --accept accepted.txt --report poke.xml -- ./mydaemon
   scm poke --socket /run/mydaemon.sock --pid $(pidof mydaemon)`,
-		Args: func(cmd *cobra.Command, args []string) error {
-			switch {
-			case list && (len(args) > 0 || o.PID != 0 || o.Address != ""):
-				return errors.New("--list prints all sockets: use it without --socket, --pid and SERVER")
-			case list:
-				return nil
-			case asJSON:
-				return errors.New("--json is for --list")
-			case isNameless(o.Address):
-				return errors.New("poke needs the --socket of the server")
-			case cmd.Flags().Changed("pid") && o.PID <= 0:
-				return fmt.Errorf("--pid %d: a process has a PID greater than 0", o.PID)
-			case len(args) > 0 && o.PID != 0:
-				return fmt.Errorf("unexpected argument %q: --pid takes one process, the parent of the others, and no SERVER", args[0])
-			case len(args) == 0 && o.PID == 0:
-				return errors.New("poke needs either a SERVER or --pid PID")
-			}
-			return programs.CheckAddress(&o.Address)
-		},
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if list {
-				return programs.List(cmd.OutOrStdout(), asJSON)
-			}
-			server := programs.ProgramOf(o.PID)
-			switch {
-			case len(args) > 0:
-				server = args[0]
-			case server == "":
-				return broken(fmt.Errorf("--pid %d: %w", o.PID, unix.ESRCH))
-			}
-			if err := p.prepare(server); err != nil {
-				return err
-			}
-			typ, err := parseType(socketType)
-			switch {
-			case err != nil:
-				return err
-			case o.Activate && o.PID != 0:
-				return errors.New("--activate starts a SERVER, and cannot be used with --pid")
-			case o.Activate && strings.Contains(o.Address, "*"):
-				return errors.New("--activate creates the socket, and cannot be used with a pattern")
-			case o.Dangerous && o.PID == 0:
-				return errors.New("--dangerous is for --pid; a SERVER always gets all items")
-			}
-			if first != "" {
-				text, err := os.ReadFile(first)
-				if err != nil {
-					return err
-				}
-				o.First = text
-			}
-			o.Progress = func(item string) { fmt.Fprintln(cmd.ErrOrStderr(), "sending", item) }
-			o.Args, o.Type, o.Settle, o.Timeout = args, typ, p.settle, p.timeout
-			return p.run(cmd, func(ctx context.Context) ([]programs.Trial, error) { return programs.Poke(ctx, o) })
-		},
+		Args: o.validate,
+		RunE: o.run,
 	}
+	o.flags(cmd)
+	return cmd
+}
+
+func (o *pokeOptions) flags(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.SetInterspersed(false)
-	f.BoolVar(&list, "list", false, "print the sockets of this machine, and connect to none")
-	f.BoolVar(&asJSON, "json", false, "print the list as JSON")
-	f.StringVar(&o.Address, "socket", "",
+	f.BoolVar(&o.list, "list", false, "print the sockets of this machine, and connect to none")
+	f.BoolVar(&o.json, "json", false, "print the list as JSON")
+	f.StringVar(&o.poke.Address, "socket", "",
 		"the `PATH` of the server's socket, a pattern for it, or @NAME; SERVER also gets it as $SOCK")
-	f.IntVar(&o.PID, "pid", 0, "poke the running process `PID` and its children, and leave out what may end it")
-	f.BoolVar(&o.Dangerous, "dangerous", false, "with --pid, send all items")
-	f.BoolVar(&o.Activate, "activate", false, "create the socket, and pass it to SERVER as systemd does (LISTEN_FDS)")
-	f.StringVar(&socketType, "type", "", "socket `TYPE`: stream, seqpacket or dgram (default: that of the server; with --activate, stream)")
-	f.StringVar(&first, "first", "", "before each item, send the bytes in `FILE`")
-	p.flags(cmd)
-	return cmd
+	f.IntVar(&o.poke.PID, "pid", 0, "poke the running process `PID` and its children, and leave out what may end it")
+	f.BoolVar(&o.poke.Dangerous, "dangerous", false, "with --pid, send all items")
+	f.BoolVar(&o.poke.Activate, "activate", false, "create the socket, and pass it to SERVER as systemd does (LISTEN_FDS)")
+	f.StringVar(&o.socketType, "type", "", "socket `TYPE`: stream, seqpacket or dgram (default: that of the server; with --activate, stream)")
+	f.StringVar(&o.first, "first", "", "before each item, send the bytes in `FILE`")
+	o.programOptions.flags(cmd)
+}
+
+func (o *pokeOptions) validate(cmd *cobra.Command, args []string) error {
+	switch {
+	case o.list && (len(args) > 0 || o.poke.PID != 0 || o.poke.Address != ""):
+		return errors.New("--list prints all sockets: use it without --socket, --pid and SERVER")
+	case o.list:
+		return nil
+	case o.json:
+		return errors.New("--json is for --list")
+	case isNameless(o.poke.Address):
+		return errors.New("poke needs the --socket of the server")
+	case cmd.Flags().Changed("pid") && o.poke.PID <= 0:
+		return fmt.Errorf("--pid %d: a process has a PID greater than 0", o.poke.PID)
+	case len(args) > 0 && o.poke.PID != 0:
+		return fmt.Errorf("unexpected argument %q: --pid takes one process, the parent of the others, and no SERVER", args[0])
+	case len(args) == 0 && o.poke.PID == 0:
+		return errors.New("poke needs either a SERVER or --pid PID")
+	}
+	return programs.CheckAddress(&o.poke.Address)
+}
+
+func (o *pokeOptions) run(cmd *cobra.Command, args []string) (err error) {
+	if o.list {
+		return programs.List(cmd.OutOrStdout(), o.json)
+	}
+	server := programs.ProgramOf(o.poke.PID)
+	switch {
+	case len(args) > 0:
+		server = args[0]
+	case server == "":
+		return broken(fmt.Errorf("--pid %d: %w", o.poke.PID, unix.ESRCH))
+	}
+	if err := o.prepare(server); err != nil {
+		return err
+	}
+	o.poke.Type, err = parseType(o.socketType)
+	switch {
+	case err != nil:
+		return err
+	case o.poke.Activate && o.poke.PID != 0:
+		return errors.New("--activate starts a SERVER, and cannot be used with --pid")
+	case o.poke.Activate && strings.Contains(o.poke.Address, "*"):
+		return errors.New("--activate creates the socket, and cannot be used with a pattern")
+	case o.poke.Dangerous && o.poke.PID == 0:
+		return errors.New("--dangerous is for --pid; a SERVER always gets all items")
+	}
+	if o.first != "" {
+		if o.poke.First, err = os.ReadFile(o.first); err != nil {
+			return err
+		}
+	}
+	o.poke.Progress = func(item string) { fmt.Fprintln(cmd.ErrOrStderr(), "sending", item) }
+	o.poke.Args, o.poke.Settle, o.poke.Timeout = args, o.settle, o.timeout
+	return o.test(cmd, func(ctx context.Context) ([]programs.Trial, error) { return programs.Poke(ctx, o.poke) })
 }

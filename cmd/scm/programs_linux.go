@@ -105,14 +105,14 @@ func (o *programOptions) prepare(server string) error {
 	return programs.ValidateAccepted(o.accepted, o.name, o.version)
 }
 
-// run calls test until a signal arrives, and reports what it returns. The tool is the command, without scm.
-func (o *programOptions) run(cmd *cobra.Command, test func(ctx context.Context) ([]programs.Trial, error)) error {
+// test calls run until a signal arrives, and reports what it returns. The tool is the command, without scm.
+func (o *programOptions) test(cmd *cobra.Command, run func(ctx context.Context) ([]programs.Trial, error)) error {
 	return untilSignal(func(ctx context.Context) error {
 		kernel := witness.ThisKernel()
 		r := programs.NewReport(cmd.CommandPath(), version(), o.name, o.version, kernel)
 		trials, err := []programs.Trial(nil), procfs.Check()
 		if err == nil {
-			trials, err = test(ctx)
+			trials, err = run(ctx)
 		}
 		r.Trials = append(r.Trials, trials...)
 		r.Accept(o.accepted, kernel)

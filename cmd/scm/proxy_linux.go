@@ -235,7 +235,7 @@ client.
 				return err
 			}
 			o.Settle, o.Timeout = p.settle, p.timeout
-			return p.run(cmd, func(ctx context.Context) ([]programs.Trial, error) { return programs.ProxyTest(ctx, o) })
+			return p.test(cmd, func(ctx context.Context) ([]programs.Trial, error) { return programs.ProxyTest(ctx, o) })
 		},
 	}
 	f := cmd.Flags()

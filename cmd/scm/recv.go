@@ -29,22 +29,7 @@ import (
 // maxBytes limits --bytes, because the buffer is allocated before anything is received.
 const maxBytes = 1 << 30
 
-// recvOptions contains the flags of recv.
-type recvOptions struct {
-	socketOptions
-	connect bool
-	bytes   int
-	expect  string
-	cat     bool
-	json    bool
-}
-
-func recvCommand() *cobra.Command {
-	var r recvOptions
-	cmd := &cobra.Command{
-		Use:   "recv SOCKET [flags] [-- COMMAND ARG…]",
-		Short: "Receive files from a socket, and optionally run a command with them",
-		Long: `Wait on a Unix socket for one message, and print its payload and its files: the kind of
+var recvHelp = `Wait on a Unix socket for one message, and print its payload and its files: the kind of
 each file, how it was opened, its offset, and the name that the kernel reports. For a
 socket, also print its family, type and protocol, and whether it is listening. SOCKET is a
 path, an abstract name that starts with @ (on Linux), or an inherited descriptor fd:N. Any
@@ -83,56 +68,33 @@ Exit status: that of COMMAND. Without COMMAND, or if it did not start:
   1      no message was received, it was not as expected, or COMMAND could not be started
   2      wrong usage
   4      the output cannot be written
-  128+N  signal N ended scm`,
-		Args: func(cmd *cobra.Command, args []string) error {
-			switch dash := cmd.ArgsLenAtDash(); {
-			case len(args) == 0 || dash == 0:
-				return errors.New("SOCKET is missing")
-			case len(args) == 1 && dash == 1:
-				return errors.New("COMMAND is missing after --")
-			case len(args) > 1 && dash != 1:
-				return errors.New("COMMAND must follow SOCKET and --")
-			}
-			return nil
-		},
-		RunE: func(cmd *cobra.Command, args []string) error {
-			format, err := r.socketOptions.validate(cmd, args[0])
-			if err != nil {
-				return err
-			}
-			if err := r.validate(cmd, len(args) > 1); err != nil {
-				return err
-			}
-			r.wait = !r.connect
-			program := ""
-			if len(args) > 1 { // first, because a received message would be lost
-				if program, err = exec.LookPath(args[1]); err != nil {
-					return &exitError{exitFail, err}
-				}
-			}
-			var fds []int
-			var names []string
-			err = r.withTimeout(func(ctx context.Context) (err error) {
-				var payload []byte
-				payload, fds, err = r.receive(ctx, args[0], format)
-				switch {
-				case errors.Is(err, io.EOF):
-					return errors.New("the other side closed the connection without sending a message")
-				case err != nil:
-					return err
-				case len(fds) == 0 && (r.cat || r.expect != "" || len(args) > 1):
-					return errors.New("the message contained no descriptor")
-				}
-				names, err = r.print(cmd.OutOrStdout(), payload, fds, len(args) > 1)
-				return err
-			})
-			if err != nil || len(args) == 1 {
-				return err
-			}
-			return runWith(fds, names, program, args[1:])
-		},
+  128+N  signal N ended scm`
+
+// recvOptions contains the flags of recv.
+type recvOptions struct {
+	socketOptions
+	connect bool
+	bytes   int
+	expect  string
+	cat     bool
+	json    bool
+}
+
+func recvCommand() *cobra.Command {
+	var r recvOptions
+	cmd := &cobra.Command{
+		Use:   "recv SOCKET [flags] [-- COMMAND ARG…]",
+		Short: "Receive files from a socket, and optionally run a command with them",
+		Long:  recvHelp,
+		Args:  recvArgs,
+		RunE:  r.run,
 	}
 	r.flags(cmd)
+	return cmd
+}
+
+func (r *recvOptions) flags(cmd *cobra.Command) {
+	r.socketOptions.flags(cmd)
 	f := cmd.Flags()
 	f.BoolVar(&r.connect, "connect", false, "connect to SOCKET instead of creating it")
 	f.IntVar(&r.bytes, "bytes", 64<<10, "capacity for the payload, in bytes")
@@ -141,7 +103,19 @@ Exit status: that of COMMAND. Without COMMAND, or if it did not start:
 	f.BoolVar(&r.json, "json", false, "print a JSON object")
 	cmd.MarkFlagsMutuallyExclusive("cat", "json")
 	cmd.MarkFlagsMutuallyExclusive("bytes", "format") // a format has a capacity of its own
-	return cmd
+}
+
+// recvArgs requires SOCKET, and -- before COMMAND.
+func recvArgs(cmd *cobra.Command, args []string) error {
+	switch dash := cmd.ArgsLenAtDash(); {
+	case len(args) == 0 || dash == 0:
+		return errors.New("SOCKET is missing")
+	case len(args) == 1 && dash == 1:
+		return errors.New("COMMAND is missing after --")
+	case len(args) > 1 && dash != 1:
+		return errors.New("COMMAND must follow SOCKET and --")
+	}
+	return nil
 }
 
 // validate checks the flags that send does not have. The parameter command is true if the command
@@ -163,6 +137,43 @@ func (r *recvOptions) validate(cmd *cobra.Command, command bool) error {
 		return fmt.Errorf("--expect %q: this system has no such kind of file", r.expect)
 	}
 	return nil
+}
+
+func (r *recvOptions) run(cmd *cobra.Command, args []string) error {
+	format, err := r.socketOptions.validate(cmd, args[0])
+	if err != nil {
+		return err
+	}
+	if err := r.validate(cmd, len(args) > 1); err != nil {
+		return err
+	}
+	r.wait = !r.connect
+	program := ""
+	if len(args) > 1 { // first, because a received message would be lost
+		if program, err = exec.LookPath(args[1]); err != nil {
+			return &exitError{exitFail, err}
+		}
+	}
+	var fds []int
+	var names []string
+	err = r.withTimeout(func(ctx context.Context) (err error) {
+		var payload []byte
+		payload, fds, err = r.receive(ctx, args[0], format)
+		switch {
+		case errors.Is(err, io.EOF):
+			return errors.New("the other side closed the connection without sending a message")
+		case err != nil:
+			return err
+		case len(fds) == 0 && (r.cat || r.expect != "" || len(args) > 1):
+			return errors.New("the message contained no descriptor")
+		}
+		names, err = r.print(cmd.OutOrStdout(), payload, fds, len(args) > 1)
+		return err
+	})
+	if err != nil || len(args) == 1 {
+		return err
+	}
+	return runWith(fds, names, program, args[1:])
 }
 
 // receive connects to the other side and receives one message. It leaves the received descriptors

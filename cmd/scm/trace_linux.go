@@ -49,16 +49,7 @@ func linuxMain() {
 	programs.Main()
 }
 
-func traceCommand() *cobra.Command {
-	var p tracePrinter
-	var output string
-	var pid int
-	var all bool
-	var o recorder.Options
-	cmd := &cobra.Command{
-		Use:   "trace [flags] {-- COMMAND [ARG]... | -p PID}",
-		Short: "Print the messages with ancillary data of a program and its children",
-		Long: `Print every message with ancillary data (descriptors, credentials) that COMMAND
+var traceHelp = `Print every message with ancillary data (descriptors, credentials) that COMMAND
 and its children send or receive. Each line contains the thread, the call, its socket,
 the payload, the ancillary data, the flags, the result and the received flags.
 
@@ -136,59 +127,84 @@ receiving signals that COMMAND sends to its process group.
 Exit status: that of COMMAND, 128 plus the signal that ended it, 127 if it was not found,
 126 if it could not be executed, 2 for wrong usage, and 4 if the trace could not be set
 up, or could not be written and COMMAND has exited with status 0. With -p: 0 if the process has ended or a signal has ended the trace, and 4 if the
-trace could not be written, in which case the process runs on.`,
+trace could not be written, in which case the process runs on.`
+
+// traceOptions contains the flags of trace.
+type traceOptions struct {
+	output   string
+	pid      int
+	all      bool
+	printer  tracePrinter
+	recorder recorder.Options
+}
+
+func traceCommand() *cobra.Command {
+	var o traceOptions
+	cmd := &cobra.Command{
+		Use:   "trace [flags] {-- COMMAND [ARG]... | -p PID}",
+		Short: "Print the messages with ancillary data of a program and its children",
+		Long:  traceHelp,
 		Example: `  scm trace -- ./server --port 80
   scm trace --raw -o server.trace -- ./server
   scm trace --json -p 4711`,
-		Args: func(_ *cobra.Command, args []string) error {
-			if (len(args) == 0) == (pid == 0) || pid < 0 {
-				return errors.New("trace needs either a COMMAND or -p PID")
-			}
-			return nil
-		},
-		RunE: func(_ *cobra.Command, args []string) error {
-			p.out = os.Stderr
-			if output != "" {
-				f, err := os.OpenFile(output, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o666) // a FIFO needs a reader
-				if err != nil {
-					return broken(err)
-				}
-				p.out = f
-			}
-			if !p.raw && !p.json {
-				o.Limit = recorder.TextBytes
-			}
-			o.Ancillary = !all
-			o.Handle = p.print
-			o.Outcome = func(found *recorder.Outcome) { p.outcomes = append(p.outcomes, found) }
-			o.LeftOut = func(pid int, why error) {
-				_, _ = fmt.Fprintf(os.Stderr, "scm: process %d is not in the trace: %v\n", pid, why)
-			}
-			// If the process that reads the trace exits, the command keeps running.
-			signal.Notify(make(chan os.Signal, 1), unix.SIGPIPE)
-			var err error
-			if pid != 0 {
-				err = traceProcess(pid, o, &p)
-			} else {
-				err = traceProgram(args, o)
-				p.printOutcomes()
-			}
-			p.close()
-			if err == nil && p.err != nil {
-				return &exitError{code: exitBroken}
-			}
-			return err
-		},
+		Args: o.validate,
+		RunE: o.run,
 	}
+	o.flags(cmd)
+	return cmd
+}
+
+func (o *traceOptions) flags(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.SetInterspersed(false)
-	f.StringVarP(&output, "output", "o", "", "write to `FILE` instead of standard error")
-	f.BoolVar(&p.raw, "raw", false, "also print the memory in hexadecimal, below the names of the fields")
-	f.BoolVar(&p.json, "json", false, "print one JSON object per line")
-	f.BoolVar(&all, "all", false, "also print messages without ancillary data")
-	f.BoolVar(&o.NoFilter, "no-filter", false, "use no seccomp filter; slower, for programs that use seccomp themselves")
-	f.IntVarP(&pid, "pid", "p", 0, "trace the running process `PID`, its threads and its children")
-	return cmd
+	f.StringVarP(&o.output, "output", "o", "", "write to `FILE` instead of standard error")
+	f.BoolVar(&o.printer.raw, "raw", false, "also print the memory in hexadecimal, below the names of the fields")
+	f.BoolVar(&o.printer.json, "json", false, "print one JSON object per line")
+	f.BoolVar(&o.all, "all", false, "also print messages without ancillary data")
+	f.BoolVar(&o.recorder.NoFilter, "no-filter", false, "use no seccomp filter; slower, for programs that use seccomp themselves")
+	f.IntVarP(&o.pid, "pid", "p", 0, "trace the running process `PID`, its threads and its children")
+}
+
+func (o *traceOptions) validate(_ *cobra.Command, args []string) error {
+	if (len(args) == 0) == (o.pid == 0) || o.pid < 0 {
+		return errors.New("trace needs either a COMMAND or -p PID")
+	}
+	return nil
+}
+
+func (o *traceOptions) run(_ *cobra.Command, args []string) error {
+	p := &o.printer
+	p.out = os.Stderr
+	if o.output != "" {
+		f, err := os.OpenFile(o.output, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o666) // a FIFO needs a reader
+		if err != nil {
+			return broken(err)
+		}
+		p.out = f
+	}
+	if !p.raw && !p.json {
+		o.recorder.Limit = recorder.TextBytes
+	}
+	o.recorder.Ancillary = !o.all
+	o.recorder.Handle = p.print
+	o.recorder.Outcome = func(found *recorder.Outcome) { p.outcomes = append(p.outcomes, found) }
+	o.recorder.LeftOut = func(pid int, why error) {
+		_, _ = fmt.Fprintf(os.Stderr, "scm: process %d is not in the trace: %v\n", pid, why)
+	}
+	// If the process that reads the trace exits, the command keeps running.
+	signal.Notify(make(chan os.Signal, 1), unix.SIGPIPE)
+	var err error
+	if o.pid != 0 {
+		err = traceProcess(o.pid, o.recorder, p)
+	} else {
+		err = traceProgram(args, o.recorder)
+		p.printOutcomes()
+	}
+	p.close()
+	if err == nil && p.err != nil {
+		return &exitError{code: exitBroken}
+	}
+	return err
 }
 
 // counted returns the part of the help text that lists the recorded calls.
