@@ -9,6 +9,8 @@ import (
 )
 
 // receiveFlags reports receives without MSG_CMSG_CLOEXEC, on systems that have it. Package net always passes it.
+//
+//	unix.Recvmsg(sock, p, oob, 0)
 func receiveFlags(p *pass) {
 	for _, r := range p.calls {
 		if !p.rights || r.oob == nil || !strings.HasPrefix(r.id, "unix.") || p.mentions(r.decl, "unix.ForkLock") {
@@ -29,6 +31,8 @@ func receiveFlags(p *pass) {
 }
 
 // duplicates reports calls with F_DUPFD.
+//
+//	unix.FcntlInt(uintptr(fd), unix.F_DUPFD, 0)
 func duplicates(p *pass) {
 	for _, n := range p.calls {
 		for _, arg := range n.Args {

@@ -7,6 +7,9 @@ import (
 )
 
 // closeLoops reports loops that close the index of a list of numbers and use none of its elements.
+//
+//	for fd := range fds { unix.Close(fd) }
+//	for i := 0; i < len(fds); i++ { unix.Close(i) }
 func closeLoops(p *pass) {
 	for _, n := range p.calls {
 		for _, outer := range n.stack {

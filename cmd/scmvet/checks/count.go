@@ -9,6 +9,9 @@ import (
 
 // counts reports the first use of fds[0] or messages[0] if nothing checks the count. A buffer for one descriptor often
 // has room for two, so a check that there is at least one descriptor is not enough.
+//
+//	fds, err := unix.ParseUnixRights(&messages[0])
+//	return fds[0], err
 func counts(p *pass) {
 	reported := map[token.Pos]bool{}
 	for _, from := range p.calls {

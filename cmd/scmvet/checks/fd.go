@@ -8,6 +8,9 @@ import (
 
 // fdCalls reports calls of Fd on the file of a connection that stays in use: neither the function nor its callers close
 // it.
+//
+//	f, err := conn.File()
+//	use(f.Fd())
 func fdCalls(p *pass) {
 	for _, n := range p.calls {
 		s, ok := n.Fun.(*ast.SelectorExpr)

@@ -10,6 +10,9 @@ import (
 
 // flags reports receives whose flags nothing reads, if the program takes the descriptors from the control data, unless
 // it turns their loss into an error anyway or only closes them.
+//
+//	n, oobn, _, _, err := unix.Recvmsg(sock, p, oob, unix.MSG_CMSG_CLOEXEC)
+//	fds, err := unix.ParseUnixRights(&messages[0])
 func flags(p *pass) {
 	for _, r := range p.calls {
 		if r.oob == nil || !r.dropsFlags() {
@@ -80,6 +83,10 @@ func (p *pass) mentionsObject(n ast.Node, obj types.Object) bool {
 
 // isExact reports whether a node compares the count of descriptors with a number. Only a comparison with 0 is of no
 // use.
+//
+//	if len(fds) != 1
+//	switch len(fds)
+//	if fd == -1 { return errNone }
 func (p *pass) isExact(n ast.Node) bool {
 	isCount := func(e ast.Expr) bool {
 		list := p.counted(e)
@@ -112,6 +119,10 @@ func (p *pass) isExact(n ast.Node) bool {
 
 // needsFirst reports whether a function checks that there is a descriptor, uses the first, and at most closes the
 // others.
+//
+//	if len(fds) == 0 { return errNone }
+//	for _, fd := range fds[1:] { unix.Close(fd) }
+//	use(fds[0])
 func (p *pass) needsFirst(decl ast.Node) bool {
 	return slices.ContainsFunc(p.calls, func(n *call) bool {
 		if n.decl != decl || n.assign == nil || n.id != descriptors || n.carrier == nil {
@@ -179,6 +190,10 @@ func (n *call) needs() bool {
 
 // parsesZeros reports whether a function parses the whole of a buffer for one descriptor, which is an error if it has
 // no descriptor.
+//
+//	oob := make([]byte, unix.CmsgSpace(4))
+//	_, _, _, _, err := unix.Recvmsg(sock, p, oob, 0)
+//	messages, err := unix.ParseSocketControlMessage(oob)
 func (p *pass) parsesZeros(r *call, decl ast.Node) bool {
 	return slices.ContainsFunc(p.calls, func(n *call) bool { return n.decl == decl && p.whole(n) == r && p.isForOne(r) })
 }

@@ -6,6 +6,7 @@ import (
 	"go/token"
 	"go/types"
 	"slices"
+	"strings"
 )
 
 // isImpossible reports whether a condition cannot have a value after descriptors were received without an error.
@@ -41,32 +42,36 @@ var (
 
 // neverHolds reports whether a comparison does not hold after a receive with descriptors.
 func (f *flow) neverHolds(x ast.Expr, op token.Token, y ast.Expr) bool {
-	from := f.summary(f.fn)
-	is := func(result int) bool { return f.lhs(result) != nil && f.same(x, f.lhs(result)) }
-	isNil := f.TypesInfo.Types[y].IsNil()
-	want := f.integer(y)
-	carrier := f.tracker.carriers[f.object(x)]
-	switch {
-	case f.isError(x):
-		return (op == token.EQL) != isNil && (op == token.EQL || op == token.NEQ)
-	case carrier && isNil:
-		return op == token.EQL
-	case f.mentions(y, "unix.SCM_RIGHTS") || f.mentions(y, "unix.SOL_SOCKET"):
-		return op == token.NEQ && f.result != descriptors
-	case f.oob != nil && is(from.Length) && (want == nil || op == token.GTR && f.isSize(f.oob, y)): // the length of a buffer for one descriptor
-		return op == token.NEQ || op == token.LSS || op == token.GTR && f.isSize(f.oob, y)
-	case f.oob != nil && is(from.Length) && want != nil:
-		return isBelow(24, op, want) || op == token.NEQ && compare(0, token.LSS, want)
-	case carrier && f.oob == nil && want != nil: // a descriptor
-		return isBelow(3, op, want)
-	case want != nil && f.isCount(x):
-		return isBelow(1, op, want) || !compare(1, op, want) && f.isOnlyOne()
-	case f.oob != nil && is(1) && op == token.GTR && from.Buffer > 1 && f.isSize(f.operand(f.Args[from.Buffer-2]), y):
-		return true
-	case want != nil && f.oob != nil && is(1):
-		return isBelow(1, op, want)
+	from, want, isNil := f.summary(f.fn), f.integer(y), f.TypesInfo.Types[y].IsNil()
+	isResult := func(i int) bool { return f.oob != nil && f.lhs(i) != nil && f.same(x, f.lhs(i)) }
+	isError, isCarrier, isCount := f.isError(x), f.tracker.carriers[f.object(x)], f.isCount(x)
+	isLength := isResult(from.Length)
+	isBytes := isResult(1) && !isLength
+	isRights := f.mentions(y, "unix.SCM_RIGHTS") || f.mentions(y, "unix.SOL_SOCKET")
+	rows := []struct {
+		is    bool
+		ops   string // the operators with which the comparison never holds
+		least int64  // if it is with a number: the least possible value of x
+	}{
+		{isError && isNil, "!=", 0},                                       // err != nil
+		{isError && !isNil, "==", 0},                                      // err == unix.EAGAIN
+		{isCarrier && isNil, "==", 0},                                     // fds == nil
+		{isRights && f.result != descriptors, "!=", 0},                    // m.Header.Type != unix.SCM_RIGHTS
+		{isLength && want == nil, "!= <", 0},                              // oobn != unix.CmsgSpace(4)
+		{isLength && f.isSize(f.oob, y), ">", 0},                          // oobn > len(oob)
+		{isLength && want != nil && compare(0, token.LSS, want), "!=", 0}, // oobn != 24
+		{isLength, "", 24},                                                // oobn == 0, oobn < unix.SizeofCmsghdr
+		{isBytes && from.Buffer > 1 && f.isSize(f.operand(f.Args[from.Buffer-2]), y), ">", 0}, // n > len(p)
+		{isBytes, "", 1},                   // n == 0
+		{isCarrier && f.oob == nil, "", 3}, // fd < 0
+		{isCount, "", 1},                   // len(fds) == 0
 	}
-	return false
+	for _, row := range rows {
+		if row.is && (slices.Contains(strings.Fields(row.ops), op.String()) || row.least > 0 && want != nil && isBelow(row.least, op, want)) {
+			return true
+		}
+	}
+	return isCount && want != nil && !compare(1, op, want) && f.isOnlyOne() // len(messages) != 1
 }
 
 // isBelow reports whether a comparison holds only for numbers less than the least possible one.

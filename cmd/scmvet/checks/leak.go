@@ -10,6 +10,10 @@ import (
 // leaks reports returns, and continues in loops, that a function reaches after an assignment of descriptors to a
 // variable, unless it may have closed them or passed them on. The variable may also be the control buffer, or the
 // messages in it.
+//
+//	fds, err := unix.ParseUnixRights(&messages[0])
+//	if err != nil { return err }
+//	if len(fds) != 1 { return errCount }
 func leaks(p *pass) {
 	reported := map[ast.Node]bool{}
 	for _, l := range p.calls {
@@ -83,6 +87,10 @@ func (f *flow) isParsedAfter(r ast.Node) bool {
 }
 
 // rest reports the returns of an error in a loop over the descriptors. They leak the rest of the list.
+//
+//	for _, fd := range fds {
+//		if err := use(fd); err != nil { return err }
+//	}
 func (f *flow) rest(loop *ast.RangeStmt) {
 	list := f.object(loop.X)
 	if list == nil || !f.tracker.carriers[list] || f.value(loop.X) != descriptors || found(f.decl, f.isOne) {
@@ -96,6 +104,13 @@ func (f *flow) rest(loop *ast.RangeStmt) {
 
 // again reports the returns of an error in the next round of a loop, which leak the descriptors that a variable
 // declared before the loop has from this one.
+//
+//	var all []int
+//	for _, m := range messages {
+//		fds, err := unix.ParseUnixRights(&m)
+//		if err != nil { return err }
+//		all = append(all, fds...)
+//	}
 func (f *flow) again(body *ast.BlockStmt, loop *target) {
 	inner := *f
 	inner.onError = true

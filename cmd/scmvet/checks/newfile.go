@@ -9,6 +9,9 @@ import (
 
 // newFiles reports calls of os.NewFile on received descriptors, unless the function cleared O_NONBLOCK of the
 // descriptor before.
+//
+//	fds, err := unix.ParseUnixRights(&messages[0])
+//	f := os.NewFile(uintptr(fds[0]), "")
 func newFiles(p *pass) {
 	for _, n := range p.calls {
 		if n.id == "os.NewFile" && p.value(n.Args[0]) == descriptors && !slices.ContainsFunc(p.calls, n.isBlockingSince) {

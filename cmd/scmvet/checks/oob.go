@@ -8,6 +8,9 @@ import (
 
 // controlBuffers reports control buffers that are parsed as a whole, unless a function uses a buffer for one descriptor
 // once. Such a buffer is full, or it has only zeros, which are an error to the parser.
+//
+//	_, oobn, flags, _, err := unix.Recvmsg(sock, p, oob, 0)
+//	messages, err := unix.ParseSocketControlMessage(oob) // not oob[:oobn]
 func controlBuffers(p *pass) {
 	for _, parse := range p.calls {
 		r := p.whole(parse)

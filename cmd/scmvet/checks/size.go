@@ -8,6 +8,8 @@ import (
 )
 
 // isFull reports whether a node compares the length of the control data with the size of a buffer.
+//
+//	if oobn != unix.CmsgSpace(4)
 func (r *call) isFull(n ast.Node) bool {
 	b, ok := n.(*ast.BinaryExpr)
 	length := r.lhs(r.summary(r.fn).Length)
