@@ -1,5 +1,5 @@
 # The targets for the library, the suite and the command, for GNU make. `make help` lists them and the variables below.
-# The proofs have a house of their own, with targets of its own: make proof-X makes X of proof/Makefile.
+# The proofs have targets of their own: make proof-X makes X of proof/Makefile.
 #
 # The text after ## begins with the time that the target takes on two cores: seconds, minutes (up to a
 # quarter of an hour) or tens of minutes. The first run takes longer, because it installs tools and
@@ -104,10 +104,10 @@ TESTED_MODULES = $(filter-out proof tools/%,$(MODULES:./%=%))
 too_old = { $(GO) -C $(1) list -m 2>&1 || true; } | grep -E 'requires go|toolchain'
 
 # With CI=true, proof-test runs these with all other tests of proof.
-PROVED = $(if $(filter true,$(CI)),,house difftest)
+PROVED = $(if $(filter true,$(CI)),,tree difftest)
 
 .PHONY: test test-partners test-parts test-cgo test-purego test-c test-modules
-test: setup-interop ## minutes: run the tests: Go on both backends, with partners in C and Rust, C plain and under sanitizers and valgrind, the rules of the house, both backends with the same random calls; print the totals
+test: setup-interop ## minutes: run the tests: Go on both backends, with partners in C and Rust, C plain and under sanitizers and valgrind, the rules of the tree, both backends with the same random calls; print the totals
 	@tools/setup -n test
 	@echo "make test takes about five minutes, and is silent for up to two at a time"
 	$(call judged,test-partners test-parts $(PROVED:%=check-%),cgo purego c $(TESTED_MODULES) $(PROVED),-partners build/peers/partners.json)
@@ -161,11 +161,11 @@ test-modules:
 # These packages take too long to run before every commit.
 LONG := cmd/scm|interop|interop/catalogue
 
-.PHONY: check check-lint check-go check-house check-difftest check-c
-check: ## minutes: run the quick parts of lint and test, as before a commit: Go, the library on both backends, C, the rules of the house, both backends with the same random calls; print the totals
-	$(call judged,check-lint check-go check-house check-difftest check-c,lint cgo purego house difftest c,)
+.PHONY: check check-lint check-go check-tree check-difftest check-c
+check: ## minutes: run the quick parts of lint and test, as before a commit: Go, the library on both backends, C, the rules of the tree, both backends with the same random calls; print the totals
+	$(call judged,check-lint check-go check-tree check-difftest check-c,lint cgo purego tree difftest c,)
 
-# The linters and the rules of the house are in proof, which needs a newer Go than the library.
+# The linters and the rules of the tree are in proof, which needs a newer Go than the library.
 check-lint:
 	@if old=$$($(call too_old,proof)); then $(part) lint skip "$$old"; exit; fi; \
 	$(part) lint run $(MAKE) lint-go
@@ -177,9 +177,9 @@ check-go:
 	$(part) purego test -tags scm_purego $$packages || red=purego; \
 	{ wait $$! || wait $$!; } && [ -z "$${red-}" ]
 
-check-house:
-	@if old=$$($(call too_old,proof)); then $(part) house skip "$$old"; exit; fi; \
-	$(part) house test -C proof ./repotest -ginkgo.label-filter=house
+check-tree:
+	@if old=$$($(call too_old,proof)); then $(part) tree skip "$$old"; exit; fi; \
+	$(part) tree test -C proof ./repotest -ginkgo.label-filter=tree
 
 check-difftest:
 	@if old=$$($(call too_old,proof)); then $(part) difftest skip "$$old"; exit; fi; \

@@ -88,7 +88,7 @@ const (
 var leftOut = []struct{ where, kind, what, why string }{
 	{everywhere, "specs with the label", "catalogue", "left to the matrix and make proof-kernels"},
 	{everywhere, "specs with the label", "build", "they test the tree with the go command, and run no program of the platform"},
-	{everywhere, "specs with the label", "house", "they test the tree with the go command, and run no program of the platform"},
+	{everywhere, "specs with the label", "tree", "they test the tree with the go command, and run no program of the platform"},
 	{everywhere, "specs with the label", "mutants", "they test the tests, which are the same everywhere"},
 	{everywhere, "specs with the label", "gvisor", "they build gVisor's package with the go command, for the machine itself"},
 	{everywhere, "specs with the label", "real", "real programs are the machine's own, with its sizes and byte order"},

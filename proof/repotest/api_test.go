@@ -54,7 +54,7 @@ func api(path string) (text string) {
 	return "package " + path + "\n\n" + strings.Join(declarations, "")
 }
 
-var _ = Describe("the API", Label("house"), func() {
+var _ = Describe("the API", Label("tree"), func() {
 	It("is the one in testdata/api.txt: see -update-api", func() {
 		var now strings.Builder
 		for _, path := range publicPackages() {

@@ -82,7 +82,7 @@ func diagram(imports map[string][]string) string {
 
 func nodeID(name string) string { return strings.ReplaceAll(name, "/", "_") }
 
-var _ = Describe(architecture, Label("house"), func() {
+var _ = Describe(architecture, Label("tree"), func() {
 	It("draws the packages as go list reports them: see -update-architecture", func() {
 		for _, name := range []string{architecture, suitePage} {
 			page := contents(name)

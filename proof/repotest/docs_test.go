@@ -61,7 +61,7 @@ func broken(name, text string) (faults []string) {
 // flat returns a text without its indentation.
 func flat(text string) string { return regexp.MustCompile(`(?m)^[\t ]+`).ReplaceAllString(text, "") }
 
-var _ = Describe("the pages", Label("house"), func() {
+var _ = Describe("the pages", Label("tree"), func() {
 	It("have no broken links, and their Go code is formatted", func() {
 		var faults []string
 		pages := 0

@@ -179,7 +179,6 @@ func runSuite(bin string, env []string, args ...string) types.SpecReports {
 // goPackage has the fields of go list's output that the specs use.
 type goPackage struct {
 	ImportPath string
-	Standard   bool
 	Imports    []string
 	CgoFiles   []string
 	Deps       []string
@@ -188,7 +187,7 @@ type goPackage struct {
 // list returns the output of go list -json.
 func (g goTool) list(args ...string) []goPackage {
 	GinkgoHelper()
-	out := g.must(append([]string{"list", "-json=ImportPath,Standard,Imports,CgoFiles,Deps"}, args...)...)
+	out := g.must(append([]string{"list", "-json=ImportPath,Imports,CgoFiles,Deps"}, args...)...)
 	var packages []goPackage
 	for d := json.NewDecoder(strings.NewReader(out)); ; {
 		var p goPackage

@@ -55,7 +55,7 @@ func filesCalling(function string, match func(name string) bool) (found []string
 	return found
 }
 
-var _ = Describe("os.NewFile", Label("house"), func() {
+var _ = Describe("os.NewFile", Label("tree"), func() {
 	It("is used only for descriptors that cannot come from a partner", func() {
 		found := filesCalling("os.NewFile", func(name string) bool {
 			return !strings.HasSuffix(name, "_test.go") && !strings.Contains(name, "/testdata/")
@@ -64,14 +64,14 @@ var _ = Describe("os.NewFile", Label("house"), func() {
 	})
 })
 
-var _ = Describe("unix.IoctlGetInt", Label("house"), func() {
+var _ = Describe("unix.IoctlGetInt", Label("tree"), func() {
 	// It reads an int of 8 bytes where the kernel has written 4, so its result is wrong on 64-bit big-endian machines.
 	It("is used nowhere, because IoctlGetUint32 is right on all machines", func() {
 		Expect(filesCalling("unix.IoctlGetInt", func(string) bool { return true })).To(BeEmpty())
 	})
 })
 
-var _ = Describe("unix.Poll", Label("house"), func() {
+var _ = Describe("unix.Poll", Label("tree"), func() {
 	// Go's runtime interrupts threads with SIGURG. The kernel never restarts poll, even if it does not wait.
 	It("is repeated after EINTR in every file that uses it", func() {
 		for _, name := range filesCalling("unix.Poll", func(string) bool { return true }) {
@@ -80,7 +80,7 @@ var _ = Describe("unix.Poll", Label("house"), func() {
 	})
 })
 
-var _ = Describe("a comment", Label("house"), func() {
+var _ = Describe("a comment", Label("tree"), func() {
 	// Pages show the code of examples, and the comments of others are their output.
 	It("is at most 120 columns wide", func() {
 		for _, name := range filesBelow(".") {

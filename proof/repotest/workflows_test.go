@@ -14,7 +14,7 @@ import (
 	. "github.com/onsi/gomega"
 )
 
-var _ = Describe("proof/release-missing.sh", Label("house"), func() {
+var _ = Describe("proof/release-missing.sh", Label("tree"), func() {
 	It("succeeds only once nothing but the tags is left", func() {
 		tree, bin := GinkgoT().TempDir(), GinkgoT().TempDir()
 		Expect(os.MkdirAll(tree+"/.github/workflows", 0o700)).To(Succeed())
@@ -41,7 +41,7 @@ var _ = Describe("proof/release-missing.sh", Label("house"), func() {
 	})
 })
 
-var _ = Describe("tools/version", Label("house"), func() {
+var _ = Describe("tools/version", Label("tree"), func() {
 	// documented matches a version of scm on a page. comparison.md has the versions of the last survey.
 	documented := regexp.MustCompile(`(?:scm(?:_rights|vet)?(?:[-:]|@v)|download/v)(\d+\.\d+\.\d+)`)
 	pages := func() []string {
@@ -105,7 +105,7 @@ var _ = Describe("tools/version", Label("house"), func() {
 	})
 })
 
-var _ = Describe("release.yml", Label("house"), func() {
+var _ = Describe("release.yml", Label("tree"), func() {
 	It("publishes only after every job of CI", func() {
 		release, ci := contents(".github/workflows/release.yml"), contents(".github/workflows/ci.yml")
 		Expect(release).To(MatchRegexp(`(?m)^  ci:\n    uses: \./\.github/workflows/ci\.yml\n`))

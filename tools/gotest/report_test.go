@@ -193,7 +193,7 @@ func TestCommand(t *testing.T) {
 
 // The specs that a filter leaves out do not count as skipped.
 func TestFiltered(t *testing.T) {
-	p := count("house: go test -C proof ./repotest -ginkgo.label-filter=house\nSUCCESS! -- 7 Passed | 0 Failed | 0 Pending | 30 Skipped\n--- PASS: TestSuite (0.00s)\nok  \tp\t0.1s\nhouse: exit status 0\n")
+	p := count("tree: go test -C proof ./repotest -ginkgo.label-filter=tree\nSUCCESS! -- 7 Passed | 0 Failed | 0 Pending | 30 Skipped\n--- PASS: TestSuite (0.00s)\nok  \tp\t0.1s\ntree: exit status 0\n")
 	if want := "7 passed, 0 failed, 0 skipped"; p.String() != want {
 		t.Errorf("got %v, want %s", p, want)
 	}
