@@ -7,6 +7,7 @@
 #
 #   SETUP=0    do not install tools (tools/setup)
 #   CI=true    treat a missing tool as an error, instead of skipping what needs it
+#   FAST=1     make check in less than a minute: gofmt, go vet, package scm without the catalogue on one backend, and C
 #   PEERS=all  set up and run every peer in interop, instead of C, Rust and the languages that are installed
 #   PAIRS=few  run the peers that have few_pairs in interop/peers/*/language.json only with scm, the runner and themselves
 #   ARCH=…     restrict dist to these architectures
@@ -15,35 +16,21 @@
 #   DESTDIR=…, PREFIX=…  where install-man installs (PREFIX: /usr/local)
 #   GO=…       the go command
 
-# Keep going after a failure.
-MAKEFLAGS += --warn-undefined-variables --no-print-directory --keep-going
-SHELL := bash
-.SHELLFLAGS = -euo pipefail -c
-.DEFAULT_GOAL := help
-.DELETE_ON_ERROR:
-.SUFFIXES:
-# go, cargo and the sub-makes run things in parallel themselves.
-.NOTPARALLEL:
+include tools/common.mk
 
-SETUP ?= 1
-CI ?=
+FAST ?=
 PEERS ?=
 PAIRS ?=
-ARCH ?=
+RUN ?=
 AS_USER ?=
-RESULTS ?= build/test
 DESTDIR ?=
 PREFIX ?= /usr/local
 MANDIR = $(PREFIX)/share/man
-GO ?= go
-CLANG_FORMAT := clang-format
-CLANG_TIDY := clang-tidy
 # Less garbage collection saves a quarter to a third of the time, and uses half as much memory again, at most 2 GB.
 VET := GOGC=off GOMEMLIMIT=2GiB $(CURDIR)/build/lint/vet
 STATICCHECK := GOGC=400 $(CURDIR)/build/lint/staticcheck
 ACTIONLINT := $(CURDIR)/build/lint/actionlint
 CHECK_JSONSCHEMA := build/venv/bin/check-jsonschema
-RUFF := build/venv/bin/ruff
 # The packages for other programs.
 LIBRARY := . ./fdchannel ./fdleak ./framed ./handover ./handover/httpdrain ./wire
 # The sub-makes use undefined variables.
@@ -57,22 +44,11 @@ H_FILES = $(filter-out ./csrc/%,$(call find,*.h))
 C_FLAGS = -std=c99 -D_GNU_SOURCE -Icsrc $(patsubst -I%,-isystem %,$(shell pkg-config --cflags gio-unix-2.0 libuv))
 SHELL_FILES = tools/setup .ci/run $(call find,*.sh)
 
-# Ignore a go.work in a parent directory.
-export GOWORK := off
-export RESULTS GO
-
-# In a checkout that belongs to another user, git refuses to answer. go build then fails unless it records no version.
-ifeq ($(shell git rev-parse HEAD >/dev/null 2>&1 || echo refused),refused)
-export GOFLAGS += -buildvcs=false
-endif
-
-.PHONY: help
 help: ## seconds: print this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { time = text = $$2; sub(/:.*/, "", time); sub(/[^:]*: /, "", text); printf "make %-12s %-15s  %s\n", $$1, time, text }' Makefile
-	@printf 'make %-12s %-15s  %s\n' proof-X '' 'make X of proof/Makefile, as in make proof-kernels QUICK=1; make proof-help lists them'
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { time = text = $$2; sub(/:.*/, "", time); sub(/[^:]*: /, "", text); printf "make %-13s %-15s  %s\n", $$1, time, text }' Makefile
+	@printf 'make %-13s %-15s  %s\n' proof-X '' 'make X of proof/Makefile, as in make proof-kernels QUICK=1; make proof-help lists them'
 	@echo; echo "The first run takes longer: it installs tools and compiles everything."; echo; echo "Variables, as in make test SETUP=0:"; sed -n '/^$$/q; s/^#   /  /p' Makefile
 
-.PHONY: setup setup-c setup-interop setup-test setup-lint setup-machines
 setup: ## minutes: install the tools that test, interop and lint need, and with CI=true those of .ci/run (with apt, as root; otherwise list what is missing)
 	tools/setup test lint $(if $(filter true,$(CI)),machine programs-check cbmc)
 
@@ -83,17 +59,14 @@ setup-c setup-interop setup-test setup-lint setup-machines: setup-%:
 part = tools/part.sh
 logs = $(addsuffix .log,$(addprefix $(RESULTS)/,$(subst /,-,$(1))))
 
-# Makes the targets $(1). Then, even after an interrupt, it prints the results of the parts $(2), and with the flag $(3) what
-# they did not run.
+# Makes the targets $(1). Then, even after an interrupt, it prints the results of the parts $(2).
 define judged
 @trap : INT; rm -f $(call logs,$(2)); status=0; \
 $(MAKE) $(1) || status=$$?; \
-$(GO) build -o build/gotest ./tools/gotest && build/gotest -failed $$((status > 0)) $(3) "make $@" $(call logs,$(2)) || status=1; \
+$(GO) build -o build/gotest ./tools/gotest && build/gotest -failed $$((status > 0)) "make $@" $(call logs,$(2)) || status=1; \
 exit $$status
 endef
 
-# Without a C compiler, a build without the tag scm_purego is pure Go too.
-has_c = [ "$$($(GO) env CGO_ENABLED)" = 1 ]
 # Runs the rest of the line if there is a C compiler, and otherwise skips the part $(1).
 with_c = $(has_c) || { $(part) $(1) skip "no C compiler ($$($(GO) env CC)) in PATH"; exit; };
 
@@ -102,15 +75,16 @@ TESTED_MODULES = $(filter-out proof tools/%,$(MODULES:./%=%))
 
 # Prints why the go command is too old for the module $(1), and fails if it is not.
 too_old = { $(GO) -C $(1) list -m 2>&1 || true; } | grep -E 'requires go|toolchain'
+# Runs the rest of the line if the go command is new enough for proof, and otherwise skips the part $(1).
+with_proof = ! old=$$($(call too_old,proof)) || { $(part) $(1) skip "$$old"; exit; };
 
 # With CI=true, proof-test runs these with all other tests of proof.
 PROVED = $(if $(filter true,$(CI)),,tree difftest)
 
-.PHONY: test test-partners test-parts test-cgo test-purego test-c test-modules
 test: setup-interop ## minutes: run the tests: Go on both backends, with partners in C and Rust, C plain and under sanitizers and valgrind, the rules of the tree, both backends with the same random calls; print the totals
 	@tools/setup -n test
 	@echo "make test takes about five minutes, and is silent for up to two at a time"
-	$(call judged,test-partners test-parts $(PROVED:%=check-%),cgo purego c $(TESTED_MODULES) $(PROVED),-partners build/peers/partners.json)
+	$(call judged,test-partners test-parts $(PROVED:%=check-%),cgo purego c $(TESTED_MODULES) $(PROVED))
 
 # These programs in C and Rust run the catalogue with package scm in both test-cgo and test-purego, which may run as a user
 # without compilers.
@@ -146,8 +120,8 @@ test-purego:
 	if [ -n "$(AS_USER)" ]; then CGO_ENABLED=0 $(GO) list -trimpath -export -test -deps -tags scm_purego $$packages >/dev/null || :; fi; \
 	$(AS_USER) $(part) purego test -tags scm_purego $$short $$packages
 
-test-c:
-	@$(call with_c,c) $(part) c run $(SUBMAKE) csrc -j2 -Oline check
+test-c check-c:
+	@$(call with_c,c) $(part) c run $(SUBMAKE) csrc -j2 -Oline $(if $(filter check-c,$@),test,check)
 
 test-modules:
 	@red=; for m in $(TESTED_MODULES); do \
@@ -161,14 +135,18 @@ test-modules:
 # These packages take too long to run before every commit.
 LONG := cmd/scm|interop|interop/catalogue
 
-.PHONY: check check-lint check-go check-tree check-difftest check-c
-check: ## minutes: run the quick parts of lint and test, as before a commit: Go, the library on both backends, C, the rules of the tree, both backends with the same random calls; print the totals
-	$(call judged,check-lint check-go check-tree check-difftest check-c,lint cgo purego tree difftest c,)
+check: ## minutes: run the quick parts of lint and test, as before a commit: Go, the library on both backends, C, the rules of the tree, both backends with the same random calls; print the totals; FAST=1 for less
+	$(call judged,$(if $(FAST),check-lint check-fast,check-lint check-go check-tree check-difftest) check-c,lint $(if $(FAST),fast,cgo purego tree difftest) c)
+
+library: ## minutes: run the tests of the library that need no other tools: Go and the same random calls on both backends, C plain and under sanitizers; print the totals
+	$(call judged,check-go check-difftest test-c,cgo purego difftest c)
 
 # The linters and the rules of the tree are in proof, which needs a newer Go than the library.
 check-lint:
-	@if old=$$($(call too_old,proof)); then $(part) lint skip "$$old"; exit; fi; \
-	$(part) lint run $(MAKE) lint-go
+	@$(if $(FAST),,$(call with_proof,lint)) $(part) lint run $(MAKE) lint-$(if $(FAST),fast,go)
+
+check-fast:
+	@SCM_TEST_ALONE=1 $(part) fast test . -ginkgo.label-filter='!catalogue'
 
 check-go:
 	@trap : INT; packages=$$($(GO) list ./... | grep -vxE '[^/]*/[^/]*/scm/($(LONG))'); \
@@ -178,17 +156,16 @@ check-go:
 	{ wait $$! || wait $$!; } && [ -z "$${red-}" ]
 
 check-tree:
-	@if old=$$($(call too_old,proof)); then $(part) tree skip "$$old"; exit; fi; \
-	$(part) tree test -C proof ./repotest -ginkgo.label-filter=tree
+	@$(call with_proof,tree) $(part) tree test -C proof ./repotest -ginkgo.label-filter=tree
 
 check-difftest:
-	@if old=$$($(call too_old,proof)); then $(part) difftest skip "$$old"; exit; fi; \
-	$(call with_c,difftest) $(part) difftest test -C proof ./difftest
+	@$(call with_proof,difftest) $(call with_c,difftest) $(part) difftest test -C proof ./difftest
 
-check-c:
-	@$(call with_c,c) $(part) c run $(SUBMAKE) csrc -j2 -Oline test
+# The jobs of CI on systems other than Debian, and the one with the oldest Go, run this. RUN is a regular expression for names of tests.
+test-portable: ## minutes: run the tests of the packages for other programs with go test alone
+	$(GO) test -timeout 30m $(LIBRARY) -run '$(RUN)'
+	$(GO) test -tags scm_purego . ./fdchannel -run '$(RUN)'
 
-.PHONY: interop peers
 interop: setup-$(if $(filter all,$(PEERS)),test,interop) peers ## minutes: run every scenario between every pair of peers, and print the matrix
 	$(GO) build -o build/scm ./cmd/scm
 	@mkdir -p build/interop; echo "This takes two minutes, and with PEERS=all ten."
@@ -198,11 +175,9 @@ interop: setup-$(if $(filter all,$(PEERS)),test,interop) peers ## minutes: run e
 peers: ## minutes: build the peers into build/peers, and list those that could not be built
 	$(GO) run ./tools/buildpeers -out build/peers
 
-.PHONY: lib
 lib: ## seconds: build the C library (libscm_rights.a, libscm_rights.so, scm_rights.pc) into build/csrc
 	$(SUBMAKE) csrc
 
-.PHONY: man install-man
 man: ## seconds: write the manual pages of scm (scm.1, scm-send.1, …) to build/man/man1
 	$(GO) build -o build/scm ./cmd/scm
 	rm -rf build/man
@@ -213,20 +188,23 @@ install-man: man ## seconds: install the pages that make man writes, under DESTD
 	install -m 644 build/man/man1/*.1 "$(DESTDIR)$(MANDIR)/man1"
 
 # Compilers for other architectures are not needed for the two that this machine runs.
-.PHONY: dist
 dist: setup-interop $(if $(filter-out amd64 386,$(or $(ARCH),all)),setup-machines) ## minutes: build what a release consists of into build/dist: static programs and peers, the C library's source, SBOMs, SHA256SUMS; ARCH="amd64 386" for only some
 	tools/dist.sh $(ARCH)
 
-.PHONY: lint lint-tools lint-go lint-systems lint-modules lint-c lint-peers lint-shell lint-workflows
 lint: setup-lint lint-go lint-systems lint-modules lint-c lint-peers lint-shell lint-workflows ## minutes: run every linter; a missing one is an error
+
+lint-gofmt:
+	@unformatted=$$(gofmt -l $(call find,*.go)); [ -z "$$unformatted" ] || { echo "gofmt: $$unformatted"; exit 1; }
+
+lint-fast: lint-gofmt
+	$(GO) vet ./...
 
 lint-tools:
 	$(GO) build -C proof -o $(CURDIR)/build/lint/ ./vet honnef.co/go/tools/cmd/staticcheck github.com/rhysd/actionlint/cmd/actionlint
 
 # With the tag scm_purego, the linters run again only on the packages whose files differ. The others differ only in a package
 # that they import, which declares the same names.
-lint-go: lint-tools
-	@unformatted=$$(gofmt -l $(call find,*.go)); [ -z "$$unformatted" ] || { echo "gofmt: $$unformatted"; exit 1; }
+lint-go: lint-gofmt lint-tools
 	$(VET) ./...
 	$(STATICCHECK) ./...
 	packages=$$(for tags in cgo scm_purego; do \
@@ -265,8 +243,8 @@ lint-c:
 	$(SUBMAKE) csrc lint CI=true
 	gcc -Wall -Wextra -pedantic -Wconversion -Werror -fsyntax-only $(C_FLAGS) $(C_FILES)
 	clang -Wall -Wextra -pedantic -Wconversion -Werror -fsyntax-only $(C_FLAGS) $(C_FILES)
-	$(CLANG_FORMAT) --dry-run -Werror $(C_FILES) $(H_FILES)
-	$(CLANG_TIDY) --quiet --warnings-as-errors='*' $(C_FILES) -- $(C_FLAGS)
+	clang-format --dry-run -Werror $(C_FILES) $(H_FILES)
+	clang-tidy --quiet --warnings-as-errors='*' $(C_FILES) -- $(C_FLAGS)
 
 # The languages of the peers, except C and Go, everywhere in the tree.
 lint-peers:
@@ -289,17 +267,15 @@ lint-workflows: lint-tools
 	$(CHECK_JSONSCHEMA) --builtin-schema vendor.dependabot .github/dependabot.yml
 	$(CHECK_JSONSCHEMA) --builtin-schema vendor.gitlab-ci --data-transform gitlab-ci docs/ci/gitlab.yml
 
-.PHONY: fmt
 fmt: setup-lint ## seconds: format the Go, C, Rust and Python
 	gofmt -w $(call find,*.go)
-	$(CLANG_FORMAT) -i $(call find,*.c) $(call find,*.h)
+	clang-format -i $(call find,*.c) $(call find,*.h)
 	for manifest in $(call find,Cargo.toml); do cargo fmt --manifest-path $$manifest; done
-	$(RUFF) format
+	build/venv/bin/ruff format
 
 # What only proves something.
 proof-%:
 	@$(MAKE) -C proof $*
 
-.PHONY: clean
 clean: ## seconds: remove build/
 	rm -rf build

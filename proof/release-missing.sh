@@ -34,7 +34,7 @@ GIT_TERMINAL_PROMPT=0 timeout 60 git ls-remote --exit-code "https://$module" HEA
 [ "$steps" = 0 ] || must "First runs on GitHub: ci.yml has $steps steps with continue-on-error, which have never run (macOS and FreeBSD)." \
 	"Watch them: remove it where the step has passed, mend the others, and change docs/platforms.md."
 [[ $tag = *-dev ]] || grep -q 'Nothing has been released yet' README.md && must "Version: go run ./tools/version $(sed 's/^v//; s/-dev$//' <<<"$tag"). Commit what it changes."
-[ -n "$(git tag -l "$tag")" ] || left "Tags: start gh workflow run release.yml --ref BRANCH, which publishes nothing. Watch the job build (podman, cargo)" \
+[ -n "$(git tag -l "$tag")" ] || left "Tags: start gh workflow run release.yml --ref BRANCH, which publishes nothing. Watch the job release (podman, cargo)" \
 	"and its artifact dist. When it is green, push cmd/scmvet/$tag and then $tag, which nothing can take back." \
 	"Watch the job publish. Then try what has never run: gh attestation verify with an archive, docs/ci/github.yml and" \
 	"docs/ci/gitlab.yml in other repositories, go install $module/cmd/scm@$tag." \

@@ -4,8 +4,9 @@
 # script gets the library and installs the commands as a user would, and builds the archives. It does not use checksums of
 # sum.golang.org, or the proxy, for scm, which neither has.
 #
-# As root, with mmdebstrap, it also runs the shell steps of the jobs in ci.yml and release.yml that name a Debian container, in
-# one with nothing else. It prints which it leaves out. With FULL=1 it runs the long ones too.
+# As root, with mmdebstrap, it also runs the shell steps of the jobs in ci.yml and release.yml in bare chroots: those that name
+# a Debian image in one of that release, and the others as an ordinary user of Debian 13 with the packages that README.md
+# names. It prints which it leaves out. With FULL=1 it also runs the jobs with an image, and what CONTRIBUTING.md types in one.
 set -eEuo pipefail
 trap 'echo "release-rehearsal: line $LINENO failed: $BASH_COMMAND" >&2' ERR
 cd "$(dirname "$0")/.."
@@ -115,38 +116,62 @@ if [ "$(id -u)" != 0 ] || ! command -v mmdebstrap >/dev/null; then
 fi
 # container IMAGE: makes the chroot. A copy of Go and a clone take the place of actions/setup-go and actions/checkout.
 container() {
-	declare -A suites=([debian:12]=bookworm [debian:13]=trixie)
+	declare -A suites=([debian:12]=bookworm [debian:13]=trixie [ubuntu-latest]=trixie)
+	rm -rf --one-file-system "$chroot"
 	mmdebstrap --quiet --variant=minbase "${suites[$1]}" "$chroot" ${DEBIAN_MIRROR:+"$DEBIAN_MIRROR"}
 	cp /etc/hosts /etc/resolv.conf "$chroot/etc"
 	cp -r /usr/local/share/ca-certificates "$chroot/usr/local/share"
 	cp -rL "$(go env GOROOT)" "$chroot/usr/local/go"
 	git clone -q --bare . "$chroot/scm.git"
 	git clone -q "$chroot/scm.git" "$chroot/src"
-	chown -R 1001 "$chroot/src"
+	mkdir "$chroot"/home/{0,1001}
+	chown -R 1001 "$chroot"/{src,home/1001}
+	[[ $1 = debian:* ]] || chown -R 1001 "$chroot/scm.git"
 }
 
-# step COMMAND: runs a step in the chroot. Its mounts and processes end with it.
+# step USER COMMAND: runs a step in the chroot. Its mounts and processes end with it.
 step() {
 	# shellcheck disable=SC2016 # the other shell expands these
 	unshare --mount --pid --fork --kill-child bash -euc '
 		mount -t proc proc "$0/proc"
 		mount --rbind /sys "$0/sys"
 		mount --rbind /dev "$0/dev"
-		exec chroot "$0" env -u MAKEFLAGS -u MAKELEVEL "$@"' "$chroot" HOME=/root PATH=/usr/local/go/bin:/usr/sbin:/usr/bin:/sbin:/bin \
-		GIT_CONFIG_KEY_0=url.file:///scm.git.insteadOf CI=true GITHUB_WORKSPACE=/src GITHUB_REF_NAME="v$version" sh -ec "cd /src; $1"
+		exec chroot --userspec="$1:$1" "$0" env -u MAKEFLAGS -u MAKELEVEL "${@:2}"' "$chroot" "$1" HOME="/home/$1" \
+		PATH=/usr/local/go/bin:/usr/sbin:/usr/bin:/sbin:/bin GIT_CONFIG_KEY_0=url.file:///scm.git.insteadOf \
+		CI=true GITHUB_WORKSPACE=/src GITHUB_REF_NAME="v$version" QUICK=1 sh -ec "cd /src; $2"
 }
 
+chroot=$work/chroot last='' packages=$(sed -n 's/.*apt-get install --no-install-recommends \([a-z0-9 -]*\).*/\1/p' README.md)
 while read -r job image command <&3; do
-	if [[ $image != debian:* ]]; then
-		say "left out: $job $command (it runs on GitHub's $image)"
-	elif [[ $command = .ci/run || $command = 'make proof-release' ]] && [ -z "${FULL-}" ]; then
+	user=0
+	if [[ $job =~ ^(oldest-go|macos|freebsd|publish)$ ]]; then
+		say "left out: $job $command (it needs GitHub)"
+		continue
+	elif [[ $image = debian:* && -z ${FULL-} ]]; then
 		say "left out: $job $command (FULL=1 runs it)"
-	else
-		chroot=$work/${job%:}
-		[ -e "$chroot" ] || container "$image"
-		say "$job $command"
-		step "$command"
+		continue
+	elif [[ $image != debian:* && $command != sudo\ * ]]; then
+		user=1001
 	fi
-done 3< <(awk '/^jobs:/ { on = 1 } on && /^  [a-z-]+:$/ { job = $1 } /^ +(runs-on|image): / { image = $2 }
-	on && sub(/^ +(- )?run: /, "") { print job, image, $0 }' .github/workflows/{ci,release}.yml)
-: "${chroot:?no step of a workflow has run}"
+	if [ "$job" != "$last" ]; then
+		container "$image"
+		[[ $image = debian:* ]] || step 0 "apt-get update && apt-get install -y --no-install-recommends $packages"
+		last=$job
+	fi
+	say "$job $command"
+	start=$SECONDS
+	step "$user" "${command//sudo /}"
+	say "$job: $((SECONDS - start)) s"
+done 3< <(sed -n 's/^    \(apt-get update .*\)/CONTRIBUTING.md debian:13 \1/p' CONTRIBUTING.md
+	awk 'function flush(i, j) {
+			for (i = rows > 0; i <= rows; i++) for (j = 1; j <= steps; j++) {
+				line = step[j]; sub(/\$\{\{ matrix.make \}\}/, goals[i], line); print name[i], image, line
+			}
+			rows = steps = 0
+		}
+		/^  [a-z-]+:$/ { flush(); name[0] = $1; sub(/:/, "", name[0]) }
+		sub(/^ +- [{]job: /, "") { name[++rows] = $1; sub(/,/, "", name[rows]); gsub(/.*make: |}$/, ""); goals[rows] = $0 }
+		/^ +(runs-on|image): / { image = $2 }
+		sub(/^ +(- )?run: /, "") { sub(/ +# .*/, ""); step[++steps] = $0 }
+		END { flush() }' .github/workflows/{ci,release}.yml)
+[ -n "$last" ]

@@ -6,13 +6,13 @@ import (
 )
 
 // Missing ends a test that needs something the machine does not have. With CI=true the test fails, otherwise it
-// is skipped. Missing prints the reason.
+// is skipped. Missing prints the reason, in the form that tools/gotest reads.
 func Missing(t testing.TB, reason string) {
 	t.Helper()
 	if os.Getenv("CI") == "true" {
 		t.Fatal(reason + ", and CI=true")
 	}
-	t.Skip(reason)
+	t.Skip("missing: " + reason)
 }
 
 // AloneVariable is an environment variable. If it is set, the suite of package scm runs the specs of the Go API

@@ -3,6 +3,7 @@
 package repotest
 
 import (
+	"cmp"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -109,17 +110,41 @@ var _ = Describe("release.yml", Label("tree"), func() {
 	It("publishes only after every job of CI", func() {
 		release, ci := contents(".github/workflows/release.yml"), contents(".github/workflows/ci.yml")
 		Expect(release).To(MatchRegexp(`(?m)^  ci:\n    uses: \./\.github/workflows/ci\.yml\n`))
-		Expect(release).To(ContainSubstring("\n  publish:\n    needs: [ci, build]\n    if: github.event_name == 'push'\n"))
+		Expect(release).To(ContainSubstring("\n  publish:\n    needs: [ci, ready]\n    if: github.event_name == 'push'\n"))
 		Expect(ci).To(ContainSubstring("\n  workflow_call:"))
-		for _, job := range []string{"linux", "macos", "freebsd"} {
+		for _, job := range []string{"lint", "library", "debian", "oldest-go", "macos", "freebsd"} {
 			Expect(ci).To(ContainSubstring("\n  " + job + ":\n"))
 		}
 		// Only the steps that have never run may fail.
 		allowed := regexp.MustCompile(`(?m)^      - run: .*\n(        shell: freebsd \{0\}\n)?        continue-on-error: true$`)
 		_, others, _ := strings.Cut(ci, "\n  macos:\n")
 		Expect(allowed.FindAllString(others, -1)).To(HaveLen(strings.Count(ci, "continue-on-error: ")))
-		for _, workflow := range []string{release, ci} { // make proof-release runs an image
-			Expect(workflow).To(MatchRegexp(`\n      image: debian:\d+\n      options: --privileged\b`))
+		Expect(ci).To(MatchRegexp(`\n      image: debian:\d+\n      options: --privileged\b`), "make proof-release runs an image")
+	})
+})
+
+var _ = Describe("ci.yml", Label("tree"), func() {
+	It("makes on Linux what .ci/run makes", func() {
+		linux, _, _ := strings.Cut(contents(".github/workflows/ci.yml"), "\n  oldest-go:\n")
+		// The step lint of the script is every linter, and its step test is more than the library.
+		_, lint, _ := strings.Cut(between(contents("Makefile"), "\nlint: ", " ##"), "setup-lint ")
+		whole := map[string]string{"library": "test", "setup-test": "setup", "setup-lint": "setup"}
+		for _, linter := range strings.Fields(lint) {
+			whole[linter] = "lint"
 		}
+		jobs, script, linters := map[string]bool{}, map[string]bool{}, 0
+		for _, m := range regexp.MustCompile(`(?m)\bmake:? ([a-z][a-z -]*[a-z])`).FindAllStringSubmatch(linux, -1) {
+			for _, target := range strings.Fields(m[1]) {
+				if whole[target] == "lint" {
+					linters++
+				}
+				jobs[cmp.Or(whole[target], target)] = true
+			}
+		}
+		for _, m := range regexp.MustCompile(`(?m)^run (\S+)`).FindAllStringSubmatch(contents(".ci/run"), -1) {
+			script[m[1]] = true
+		}
+		Expect(jobs).To(Equal(script))
+		Expect(linters).To(Equal(len(strings.Fields(lint))))
 	})
 })

@@ -1,11 +1,11 @@
 // Command gotest counts the tests in the logs of tools/part.sh: specs instead of a Ginkgo suite, subtests instead of
 // their parent, and the lines "ok NAME", "not ok NAME" and "skip NAME: REASON" of other programs.
 //
-//	gotest [-failed N] [-partners FILE] TITLE LOG…
+//	gotest [-failed N] TITLE LOG…
 //
-// It prints the output of the packages that failed, the counts of each log, the failed tests, what could not run and
-// why, which peers in a list were not built, and `N passed, N failed, N skipped`, with at least N failures. It fails
-// unless each part ran and nothing failed.
+// It prints the output of the packages that failed, the counts of each log, the failed tests, and `N passed, N failed,
+// N skipped`, with at least N failures, and followed by why something could not run on this machine or as this user. It
+// fails unless each part ran and nothing failed.
 package main
 
 import (
@@ -14,16 +14,15 @@ import (
 	"io"
 	"os"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
-
-	"github.com/scm-rights/scm/interop/peers"
 )
 
 func main() {
-	least, partners := flag.Int("failed", 0, ""), flag.String("partners", "", "")
+	least := flag.Int("failed", 0, "")
 	flag.Parse()
-	if !verdict(os.Stdout, flag.Arg(0), *least, *partners, flag.Args()[1:]) {
+	if !verdict(os.Stdout, flag.Arg(0), *least, flag.Args()[1:]) {
 		os.Exit(1)
 	}
 }
@@ -32,7 +31,7 @@ func main() {
 type part struct {
 	passed, failed, skipped int
 	red                     []string // the failed tests
-	missing                 []string // what could not run, and why
+	missing                 []string // why something could not run
 	output                  string   // of the packages that failed
 }
 
@@ -49,6 +48,7 @@ var (
 	suite  = regexp.MustCompile(`(\d+) Passed \| (\d+) Failed \| (\d+) Pending \| (\d+) Skipped`)
 	spec   = regexp.MustCompile(`(?m)^  \[(?:FAIL|PANICKED!|TIMEDOUT|INTERRUPTED|ABORTED)\] (.*)$`)
 	colour = regexp.MustCompile("\x1b\\[[0-9;]*m")
+	lack   = regexp.MustCompile(`(?m)^(?:skip: |    skipped \d+: | +\S+\.go:\d+: )(?:missing: (.*?)|(only root can .*?|no .+ in PATH.*?|\S+ \S+ is older than .*?))(?: \(specs: \d+\))?$`)
 	status = regexp.MustCompile(`(?m)^\S+: (exit status (\d+))\n\z`)
 )
 
@@ -76,6 +76,9 @@ func count(text string) *part {
 		case word == "#":
 			heading = name
 		}
+	}
+	for _, m := range lack.FindAllStringSubmatch(log, -1) {
+		p.missing = append(p.missing, m[1]+m[2])
 	}
 	if m := status.FindStringSubmatch(log); m == nil {
 		p.fail("did not run to its end")
@@ -129,7 +132,7 @@ func (p *part) pkg(block, word, name string, filtered bool) {
 }
 
 // verdict prints the sum of the parts, and reports whether all passed.
-func verdict(w io.Writer, title string, least int, partners string, logs []string) bool {
+func verdict(w io.Writer, title string, least int, logs []string) bool {
 	total, rows, red := &part{}, "", ""
 	for _, file := range logs {
 		text, _ := os.ReadFile(file) // none if the part did not start
@@ -140,19 +143,14 @@ func verdict(w io.Writer, title string, least int, partners string, logs []strin
 		for _, name := range p.red {
 			red += "failed: " + name + " (" + file + ")\n"
 		}
-		for _, name := range p.missing {
-			red += "not run: " + name + "\n"
-		}
+		total.missing = append(total.missing, p.missing...)
 	}
 	if total.failed = max(total.failed, least); total.passed+total.failed == 0 {
 		total.fail("nothing ran")
 	}
 	fmt.Fprintf(w, "\n%s:\n%s%s", title, rows, red)
-	if list, err := peers.ReadList(partners); partners != "" && err == nil {
-		for _, line := range peers.NotBuilt(list) {
-			fmt.Fprintf(w, "not played: %s\n", line)
-		}
-	}
-	fmt.Fprintln(w, total.String())
+	slices.Sort(total.missing)
+	last := append([]string{total.String()}, slices.Compact(total.missing)...)
+	fmt.Fprintln(w, strings.Replace(strings.Join(last, "; "), "; ", "; not run: ", 1))
 	return total.failed == 0
 }

@@ -8,8 +8,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-
-	"github.com/scm-rights/scm/interop/peers"
 )
 
 func TestReport(t *testing.T) {
@@ -90,7 +88,7 @@ func TestGoTest(t *testing.T) {
 	}
 	var text strings.Builder
 	log := filepath.Join(results, "toys.log")
-	if verdict(&text, "make test", 0, "", []string{log, "purego.log"}) {
+	if verdict(&text, "make test", 0, []string{log, "purego.log"}) {
 		t.Error("the verdict is green")
 	}
 	for _, name := range []string{"toy/red TestRed/sub", "toy/panics TestPanic", "toy/exits failed outside its tests", "toy/unbuilt failed outside its tests", "toy/silent ran no test"} {
@@ -123,7 +121,10 @@ func TestVerdict(t *testing.T) {
 	}{
 		{"green", []string{green, green}, 0, "2 passed, 0 failed, 0 skipped\n", true},
 		{"red", []string{green, red}, 0, "failed: p A (1.log)\n1 passed, 1 failed, 0 skipped\n", false},
-		{"a skipped part", []string{green, "x: skip x: old\nskip: x: old\nx: exit status 0\n"}, 0, "not run: x: old\n1 passed, 0 failed, 1 skipped\n", true},
+		{"a skipped part", []string{green, "x: skip x: old\nskip: x: old\nx: exit status 0\n"}, 0, "1 passed, 0 failed, 1 skipped; not run: x: old\n", true},
+		{"what a tool or root is missing for", []string{"x: go test -C .\n--- SKIP: A (0.00s)\n    a_test.go:1: missing: no s6\nskip: missing: strace (specs: 2)\nskip: only root can mount (specs: 1)\n" +
+			"skip: an old kernel (specs: 1)\n    skipped 3: no cargo in PATH\nok  \tp\t0.1s\nx: exit status 0\n", green, "y: make\nskip: strace\ny: exit status 0\n"}, 0,
+			"\n1 passed, 0 failed, 2 skipped; not run: no cargo in PATH; no s6; only root can mount; strace\n", true},
 		{"a failure outside the parts", []string{green}, 2, "\n1 passed, 2 failed, 0 skipped\n", false},
 		{"nothing", nil, 0, "0 passed, 1 failed, 0 skipped\n", false},
 	} {
@@ -136,27 +137,9 @@ func TestVerdict(t *testing.T) {
 			}
 		}
 		var text strings.Builder
-		if ok := verdict(&text, "make test", c.least, "", names); ok != c.ok || !strings.HasSuffix(text.String(), c.want) {
+		if ok := verdict(&text, "make test", c.least, names); ok != c.ok || !strings.HasSuffix(text.String(), c.want) {
 			t.Errorf("%s: got %v and %q, want %v and %q", c.name, ok, &text, c.ok, c.want)
 		}
-	}
-}
-
-// The partners that no test has run are named directly before the counts.
-func TestVerdictNamesPartners(t *testing.T) {
-	t.Chdir(t.TempDir())
-	list := []peers.Built{
-		{Name: "csrc", Command: []string{"csrc"}},
-		{Name: "nix", Why: "no cargo in PATH", Setup: "interop"},
-		{Name: "rustix", Why: "no cargo in PATH", Setup: "interop"},
-	}
-	if err := errors.Join(peers.WriteList("partners.json", list), os.WriteFile("c.log", []byte("c: sh\nok a\nc: exit status 0\n"), 0o666)); err != nil {
-		t.Fatal(err)
-	}
-	var text strings.Builder
-	want := "\nnot played: nix rustix: no cargo in PATH; to install it: make setup-interop\n1 passed, 0 failed, 0 skipped\n"
-	if ok := verdict(&text, "make test", 0, "partners.json", []string{"c.log"}); !ok || !strings.HasSuffix(text.String(), want) {
-		t.Errorf("got %v and %q, want %q", ok, &text, want)
 	}
 }
 
