@@ -75,6 +75,9 @@ func unwrap(c net.Conn) (*Conn, error) {
 			return &Conn{UnixConn: c}, nil
 		case *Conn:
 			return c, nil
+		case sys.OwnedConn:
+			file, _ := newSocketFile(c.Path, c) // nil if the file is gone
+			return &Conn{UnixConn: c.UnixConn, file: file, local: unixAddr("unixgram", c.Path)}, nil
 		}
 		inner, err := unwrapOnce(c)
 		if err != nil {

@@ -48,6 +48,9 @@ func (config Config) newListener(l net.Listener) (*Listener, error) {
 		made.UnixListener = l
 	case *Listener:
 		made.UnixListener, made.addr, made.file = l.UnixListener, l.addr, l.file
+	case sys.OwnedListener:
+		made.UnixListener, made.addr = l.UnixListener, unixAddr(l.Addr().Network(), l.Path)
+		made.file, _ = newSocketFile(l.Path, l) // nil if the file is gone
 	default:
 		return nil, fmt.Errorf("%w: a %T", ErrNotUnix, l)
 	}

@@ -90,7 +90,8 @@
 // served, including the predecessor. Each element of sockets has a name, a network, an
 // address, and created, which is true if package handover created the socket, in the predecessor or a
 // process before it, so that it removes the socket's file. The first descriptors of the message belong to
-// these elements, in order. For a file that was passed to [Process.Keep], network is absent. The element
+// these elements, in order. address is in base64, because a path need not be UTF-8.
+// For a file that was passed to [Process.Keep], network is absent. The element
 // ":control" is the Unix socket itself. The element ":life" is the read end of a pipe. If more is true,
 // another message of type sockets follows.
 //
@@ -115,9 +116,6 @@
 // if the successor dies. For this reason, the successor sends its sockets to no other process until it has
 // received main, or the end of the stream.
 //
-// Processes built before the pipe had this meaning also use version 1. Such a predecessor has one pipe for
-// all attempts and writes nothing into it, so a successor that misses its abort takes its exit for a death.
-//
 // The message types conns and received, and the field takesConns of hello, are reserved for passing open
 // connections.
 package handover
@@ -129,7 +127,6 @@ import (
 	"log/slog"
 	"net"
 	"os"
-	"path/filepath"
 	"sync"
 	"time"
 
@@ -181,43 +178,22 @@ const defaultTimeout = time.Minute
 // A Process represents this program as one of a sequence of processes that serve the same sockets. Multiple
 // goroutines may invoke methods on a Process simultaneously.
 type Process struct {
-	config   Config
-	logger   *slog.Logger
-	began    time.Time
-	path     string
-	program  string // the program that Upgrade starts
-	noStart  error  // why program is not known
-	replaced chan struct{}
-	ending   context.Context // done when Close has been called
-	end      context.CancelFunc
-	turn     chan struct{} // holds an element while a successor tries to take over
-	isMain   chan struct{} // closed when the service manager accepts notifications from this process
+	config     Config
+	logger     *slog.Logger
+	began      time.Time
+	path       string
+	program    program  // which Upgrade starts
+	manager    *manager // nil if there is none
+	generation int      // 1 in the first process
+	replaced   chan struct{}
+	ending     context.Context // done when the state is closed
+	end        context.CancelFunc
 
-	manager     *manager // nil if there is none
-	predecessor *peer    // nil in the first process
-	generation  int      // 1 in the first process
-	life        *os.File // shows how the predecessor's attempt ends
-
-	mu        sync.Mutex
-	control   *scm.Listener // nil in a successor before Ready
-	readying  bool          // Ready has been called
-	ready     bool          // Ready has returned nil
-	upgrading chan struct{} // closed when Upgrade returns; nil if it has not been called
-	resigned  bool          // the service manager has another main process
-	killed    int           // the PID of a successor that Upgrade has killed
-	received  []passed
-	unused    []string // names of received sockets that this process does not use, or under another name
-	offered   []passed
-	waiting   []*peer // processes that have connected and wait for their turn
-	failed    failure
-	current   *attempt
-	pipe      [2]*os.File // for the next attempt; nil if it could not be made yet
+	mu         sync.Mutex
+	state      state
+	succession succession // zero once Ready has returned nil
+	server     server
 }
-
-var (
-	errClosed   = fmt.Errorf("the Process is closed: %w", os.ErrClosed)
-	errReplaced = errors.New("a successor has replaced this process")
-)
 
 // prefix adds the name of the package to the error that an exported function returns.
 func prefix(err *error) {
@@ -264,38 +240,38 @@ func (config Config) Start(ctx context.Context, path string) (p *Process, err er
 		config:   config,
 		logger:   config.Logger,
 		began:    time.Now(),
+		program:  thisProgram(),
 		replaced: make(chan struct{}),
-		turn:     make(chan struct{}, 1),
-		isMain:   make(chan struct{}),
+		state:    preparing,
+		server:   server{turn: make(chan struct{}, 1), isMain: make(chan struct{})},
 	}
 	p.ending, p.end = context.WithCancel(context.Background())
 	if p.logger == nil {
 		p.logger = slog.New(slog.DiscardHandler)
 	}
-	p.program, p.noStart = program()
-	if p.path, err = absolute(path); err != nil {
-		return nil, err
+	if p.path, err = absoluteUnix(path); err == nil && config.PIDFile != "" {
+		p.config.PIDFile, err = absolute(config.PIDFile)
 	}
-	if p.config.PIDFile != "" {
-		if p.config.PIDFile, err = filepath.Abs(p.config.PIDFile); err != nil {
-			return nil, err
-		}
+	if err != nil {
+		return nil, err
 	}
 	fds, names, err := wire.ListenFDs()
 	if err != nil {
 		return nil, err
 	}
 	for i, fd := range fds {
-		f, err := scm.NewFile(fd, names[i])
-		if err != nil {
+		var f *os.File
+		if f, err = scm.NewFile(fd, names[i]); err != nil {
 			scm.CloseFDs(fds[i:]...)
-			p.discard()
-			return nil, err
+			break
 		}
-		p.received = append(p.received, passed{socket: socket{Name: names[i]}, conn: f})
+		p.succession.inherited = append(p.succession.inherited, inherited{socket: socket{Name: names[i]}, file: f})
 	}
-	if err := p.connect(ctx); err != nil {
-		p.discard()
+	if err == nil {
+		err = p.connect(ctx)
+	}
+	if err != nil {
+		p.succession.release()
 		return nil, err
 	}
 	p.logger = p.logger.With("generation", p.generation)
@@ -304,7 +280,7 @@ func (config Config) Start(ctx context.Context, path string) (p *Process, err er
 }
 
 // First reports whether this process is the first one, which had no predecessor.
-func (p *Process) First() bool { return p.predecessor == nil }
+func (p *Process) First() bool { return p.generation == 1 }
 
 // Replaced returns a channel that is closed when a successor starts to serve. This process should then close
 // its listeners, finish serving its clients, and exit with status 0.
@@ -321,69 +297,38 @@ func (p *Process) Replaced() <-chan struct{} { return p.replaced }
 func (p *Process) Ready(ctx context.Context) (err error) {
 	defer prefix(&err)
 	p.mu.Lock()
-	closed, readying := p.isClosed(), p.readying
-	p.readying = true
+	_, err = p.on(callReady)
+	predecessor := p.succession.predecessor
 	p.mu.Unlock()
-	switch {
-	case closed:
-		return errClosed
-	case readying:
-		return errors.New("Ready has been called before")
-	}
-	if p.predecessor == nil {
-		if p.control != nil {
-			if err := p.makePipe(); err != nil {
-				return err
-			}
-		}
-		if err := p.writePIDFile(); err != nil {
-			return err
-		}
-		return p.begin(ctx, false)
-	}
-	control, main, err := p.takeOver(ctx)
 	if err != nil {
-		p.predecessor.close()
-		p.discard()
 		return err
 	}
-	p.setControl(control)
-	return p.begin(ctx, main)
-}
-
-// begin starts to accept successors. If main is true, the predecessor announces this process to the service manager.
-func (p *Process) begin(ctx context.Context, main bool) error {
+	main, err := p.takeOver(ctx, predecessor)
+	if err != nil {
+		e := gotAbort
+		if ctx.Err() != nil || err == errSilent {
+			e = isLate
+		}
+		_ = p.close(e, nil)
+		predecessor.close()
+		return err
+	}
 	p.mu.Lock()
-	control, closed := p.control, p.isClosed()
-	p.ready = !closed
-	if !main { // until then, the predecessor may continue, and needs the files
-		p.setUnlink(true)
-	}
+	p.succession.release()
+	control, unused := p.server.control, p.succession.unused
+	p.succession = succession{}
 	p.mu.Unlock()
-	p.discard()
-	if closed { // since the file was written
-		p.removePIDFile()
-	}
-	switch {
-	case closed && p.predecessor != nil: // too late: the predecessor has been replaced
-		_ = control.Close()
-		p.predecessor.close()
-		return nil
-	case closed && control != nil:
-		_ = control.Close()
-		return errClosed
-	case closed:
-		return errClosed
-	case control != nil:
+	p.logger.Info("handover: serving", "pid", os.Getpid(), "duration", time.Since(p.began))
+	if control != nil {
 		go p.accept(control)
 	}
-	p.logger.Info("handover: serving", "pid", os.Getpid(), "duration", time.Since(p.began))
 	if main {
-		go p.becomeMain(main)
-	} else {
-		p.becomeMain(main)
-		p.manager.wait(ctx)
+		go p.becomeMain(predecessor, unused)
+		return nil
 	}
+	predecessor.close()
+	p.becomeMain(nil, unused)
+	p.manager.wait(ctx)
 	return nil
 }
 
@@ -396,7 +341,9 @@ func (p *Process) begin(ctx context.Context, main bool) error {
 // Close closes the Unix socket, and removes its file unless a successor has the socket. It also closes any
 // received sockets and files that Listen, ListenPacket and File have not returned. The caller still owns the
 // others. Further calls return nil.
-func (p *Process) Close() error { return p.close(errors.New("the successor has been closed")) }
+func (p *Process) Close() error {
+	return p.close(callClose, errors.New("the successor has been closed"))
+}
 
 // Fail closes the Process, and reports to the predecessor why this process cannot take over: err. The
 // predecessor logs err, and Upgrade returns it there. After Ready has been called, or if err is nil, Fail only
@@ -405,40 +352,44 @@ func (p *Process) Fail(err error) {
 	if err == nil {
 		_ = p.Close()
 	} else {
-		_ = p.close(err)
+		_ = p.close(callClose, err)
 	}
 }
 
+// isClosed reports whether the state is closed.
+func (p *Process) isClosed() bool { return p.ending.Err() != nil }
+
 // close implements Close. The reason is for the predecessor.
-func (p *Process) close(reason error) error {
+func (p *Process) close(e event, reason error) error {
 	p.mu.Lock()
-	if p.isClosed() {
+	s, predecessor := &p.server, p.succession.predecessor
+	from, _ := p.on(e)
+	if from == closed {
 		p.mu.Unlock()
 		return nil
 	}
 	p.end()
-	closeFiles(p.pipe[:])
-	p.pipe = [2]*os.File{}
-	current, readying, ready, control, upgrading := p.current, p.readying, p.ready, p.control, p.upgrading
-	aborts := current != nil && !current.told
-	if aborts {
-		_ = current.peer.conn.SetDeadline(expired)
+	closeFiles(s.pipe[:])
+	s.pipe = [2]*os.File{}
+	attempt, control, upgrade := s.attempt, s.control, s.upgrading
+	if from == handing {
+		_ = attempt.peer.conn.SetDeadline(expired)
 	}
-	p.disconnect(len(p.waiting))
+	s.disconnect(len(s.waiting))
 	p.mu.Unlock()
 
-	if aborts {
-		<-current.settled
+	if from == handing {
+		<-attempt.settled
 	}
-	if upgrading != nil && (current == nil || aborts) {
-		<-upgrading // a successor that has not connected yet must not find the path free, and become the first process
+	if upgrade != nil && from != told {
+		<-upgrade // a successor that has not connected yet must not find the path free, and become the first process
 	}
-	if ready && !p.isReplaced() && (current == nil || aborts) {
+	if from == serving || from == handing {
 		p.removePIDFile() // before another first process can write it
 	}
-	if p.predecessor != nil && !readying {
-		p.predecessor.abort(reason)
-		p.predecessor.close()
+	if from == preparing && predecessor != nil {
+		predecessor.abort(reason)
+		predecessor.close()
 	}
 	var err error
 	if control != nil {
@@ -446,25 +397,9 @@ func (p *Process) close(reason error) error {
 			err = nil
 		}
 	}
-	if !readying || control != nil {
-		p.discard()
-	}
+	p.mu.Lock()
+	p.succession.release()
+	p.mu.Unlock()
 	p.manager.close()
 	return err
-}
-
-// isClosed reports whether Close has been called. While p.mu is held, the answer does not change.
-func (p *Process) isClosed() bool { return p.ending.Err() != nil }
-
-// discard closes the received files that have not been used.
-func (p *Process) discard() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for _, s := range p.received {
-		if !s.isFile() && s.Name != controlName {
-			p.unused = append(p.unused, s.Name)
-		}
-		_ = s.file().Close()
-	}
-	p.received = nil
 }

@@ -181,7 +181,7 @@ func fails(t *testing.T, p *Process) {
 	eventually(t, "the attempt has failed", func() bool {
 		p.mu.Lock()
 		defer p.mu.Unlock()
-		return p.current == nil
+		return p.server.attempt == nil
 	})
 }
 
@@ -199,7 +199,7 @@ func upgrades(ctx context.Context, t *testing.T, p *Process, cmd *exec.Cmd) chan
 	eventually(t, "the upgrade begins", func() bool {
 		p.mu.Lock()
 		defer p.mu.Unlock()
-		return p.upgrading != nil
+		return p.server.upgrading != nil
 	})
 	return done
 }
@@ -561,7 +561,7 @@ func TestSocketFiles(t *testing.T) {
 	manager := must(net.Listen("unix", managers)).(*net.UnixListener)
 	manager.SetUnlinkOnClose(false)
 	defer os.Remove(managers)
-	p.received = append(p.received, passed{socket: socket{Name: "managers"}, conn: must(manager.File())})
+	p.succession.inherited = append(p.succession.inherited, inherited{socket: socket{Name: "managers"}, file: must(manager.File())})
 	_ = manager.Close()
 	serves := func(p *Process) (closes func()) {
 		t.Helper()
@@ -689,10 +689,10 @@ func TestListenFindsSocketsOfTheServiceManager(t *testing.T) {
 	for range 2 { // of one socket unit
 		l := must(net.Listen("tcp", "127.0.0.1:0")).(*net.TCPListener)
 		addresses = append(addresses, l.Addr().String())
-		a.received = append(a.received, passed{socket: socket{Name: "web"}, conn: must(l.File())})
+		a.succession.inherited = append(a.succession.inherited, inherited{socket: socket{Name: "web"}, file: must(l.File())})
 		_ = l.Close()
 	}
-	a.received = append(a.received, passed{socket: socket{Name: "file"}, conn: must(os.Open("/dev/null"))})
+	a.succession.inherited = append(a.succession.inherited, inherited{socket: socket{Name: "file"}, file: must(os.Open("/dev/null"))})
 	if l := listen(t, a, "second", "tcp", addresses[1]); l.Addr().String() != addresses[1] {
 		t.Error(l.Addr())
 	}
@@ -724,7 +724,7 @@ func TestListenTakesNoConnection(t *testing.T) {
 		net.Conn
 		File() (*os.File, error)
 	}{conn, packets} {
-		a.received = append(a.received, passed{socket: socket{Name: "web"}, conn: must(c.File())})
+		a.succession.inherited = append(a.succession.inherited, inherited{socket: socket{Name: "web"}, file: must(c.File())})
 		_ = c.Close()
 	}
 	web := listen(t, a, "web", "tcp", conn.LocalAddr().String())
@@ -1028,7 +1028,7 @@ func TestUpgradeKillsASuccessorOnlyBeforeGo(t *testing.T) {
 		t.Error(err)
 	}
 	a.mu.Lock()
-	if a.killed != 0 { // a process whose PID cannot be seen would be taken for it
+	if a.server.killed != 0 { // a process whose PID cannot be seen would be taken for it
 		t.Error("the PID of the successor that was killed is remembered")
 	}
 	a.mu.Unlock()
@@ -1077,7 +1077,7 @@ func TestUpgradeReportsAnExitBeforeTheKill(t *testing.T) {
 	go func() {
 		for killed := 0; killed == 0; runtime.Gosched() {
 			a.mu.Lock()
-			killed = a.killed
+			killed = a.server.killed
 			a.mu.Unlock()
 		}
 		exited <- status
@@ -1102,45 +1102,42 @@ func TestUpgradeRejectsPipesToItself(t *testing.T) {
 	}
 }
 
-// Close after going has been sent does not make Ready fail, because the predecessor has been replaced. No file remains.
+// Close either makes Ready fail, and the predecessor continues, or comes after going has been sent. No file remains.
 func TestCloseDuringReady(t *testing.T) {
-	config := Config{PIDFile: socketPath(t)}
-	pre := newPredecessor(t)
-	pre.control.SetUnlinkOnClose(false)
-	p, s := pre.accepts(config)
-	done := readying(t, p)
-	s.gets("ready")
-	p.mu.Lock() // Ready waits for it after it has sent going
-	s.sends(message{Type: "go"})
-	s.gets("going")
-	p.end()
-	closeFiles(p.pipe[:])
-	p.mu.Unlock()
-	if err := <-done; err != nil {
-		t.Error(err)
-	}
-	if _, err := p.control.AcceptConn(); !errors.Is(err, net.ErrClosed) {
-		t.Error("the control socket is open: ", err)
-	}
-	for _, path := range []string{config.PIDFile, p.path} {
-		if _, err := os.Stat(path); err == nil {
-			t.Error("a file remains: ", path)
+	for _, first := range []bool{true, false} {
+		config := Config{PIDFile: socketPath(t)}
+		pre := newPredecessor(t)
+		pre.control.SetUnlinkOnClose(false)
+		var p *Process
+		closes := make(chan error, 1)
+		createTemp = func(dir, pattern string) (*os.File, error) { // the last step before going
+			go func() { closes <- p.Close() }()
+			return os.CreateTemp(dir, pattern)
 		}
-	}
-}
-
-// The first process, too, removes the file that Ready has just written.
-func TestCloseWhileReadyWritesThePIDFile(t *testing.T) {
-	p := start(t, Config{PIDFile: socketPath(t)}, socketPath(t))
-	if err := p.writePIDFile(); err != nil {
-		t.Fatal(err)
-	}
-	_ = p.Close()
-	if err := p.begin(patient(t), false); !errors.Is(err, os.ErrClosed) {
-		t.Error(err)
-	}
-	if _, err := os.Stat(p.config.PIDFile); err == nil {
-		t.Error("the file remains")
+		var done chan error
+		if first {
+			p = start(t, config, socketPath(t))
+			done = readying(t, p)
+		} else {
+			var s *script
+			p, s = pre.accepts(config)
+			done = readying(t, p)
+			s.gets("ready")
+			s.sends(message{Type: "go"})
+			s.gets("going")
+		}
+		if err := errors.Join(<-done, <-closes); err != nil {
+			t.Error(err)
+		}
+		createTemp = os.CreateTemp
+		if _, err := p.server.control.AcceptConn(); !errors.Is(err, net.ErrClosed) {
+			t.Error("the control socket is open: ", err)
+		}
+		for _, path := range []string{config.PIDFile, p.path} {
+			if _, err := os.Stat(path); err == nil {
+				t.Error("a file remains: ", path)
+			}
+		}
 	}
 }
 
@@ -1260,8 +1257,8 @@ func TestProgramWithoutAPath(t *testing.T) {
 	args := os.Args
 	defer func() { os.Args = args }()
 	for _, os.Args = range [][]string{{"-login-shell"}, {""}, {}} {
-		if path, err := program(); err != nil || path != must(os.Executable()) {
-			t.Errorf("%q: %s, %v", os.Args, path, err)
+		if p := thisProgram(); p.err != nil || p.path != must(os.Executable()) {
+			t.Errorf("%q: %v", os.Args, p)
 		}
 	}
 }

@@ -64,11 +64,11 @@ func TestDisconnectedProcessIsNotRejected(t *testing.T) {
 		p, _ := waits(t, a)
 		waiting = append(waiting, p)
 	}
-	a.serve(waiting[0])
+	a.admit(waiting[0])
 	a.mu.Lock()
-	a.disconnect(len(a.waiting))
+	a.server.disconnect(len(a.server.waiting))
 	a.mu.Unlock()
-	a.serve(waiting[1])
+	a.admit(waiting[1])
 	if len(log.lines) != 1 {
 		t.Errorf("%q", log.lines)
 	}
@@ -77,14 +77,14 @@ func TestDisconnectedProcessIsNotRejected(t *testing.T) {
 // The limit applies to the goroutines, too.
 func TestDisconnectedProcessIsNotWaitedFor(t *testing.T) {
 	a := start(t, Config{}, socketPath(t))
-	a.turn <- struct{}{} // of another process
+	a.server.turn <- struct{}{} // of another process
 	p, s := waits(t, a)
 	s.sends(hello(patience))
 	done := make(chan bool)
-	go func() { a.serve(p); close(done) }()
+	go func() { a.admit(p); close(done) }()
 	eventually(t, "hello has been read", func() bool { return unread(p.conn) == 0 })
 	a.mu.Lock()
-	a.disconnect(1)
+	a.server.disconnect(1)
 	a.mu.Unlock()
 	select {
 	case <-done:

@@ -13,7 +13,7 @@ import (
 )
 
 // limit lets the server open no further descriptor, until restore is called.
-func (s *server) limit() (restore func()) {
+func (s *webServer) limit() (restore func()) {
 	s.w.t.Helper()
 	var old unix.Rlimit
 	set := func(limit, old *unix.Rlimit) {
@@ -74,12 +74,12 @@ func TestAcceptFailsAgain(t *testing.T) {
 	a := start(t, Config{Logger: log.logger()}, socketPath(t))
 	ready(t, a)
 	const text = "WARN handover: cannot accept a successor"
-	_ = a.control.SetDeadline(expired)
+	_ = a.server.control.SetDeadline(expired)
 	eventually(t, "it has failed again and again", func() bool { return failed.Load() >= 3 })
 	if n := log.count(text); n != 1 {
 		t.Errorf("logged %d times", n)
 	}
-	_ = a.control.SetDeadline(time.Time{})
+	_ = a.server.control.SetDeadline(time.Time{})
 	replaces(t, a)
 }
 

@@ -7,7 +7,6 @@ import (
 	"net"
 	"net/netip"
 	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -17,35 +16,42 @@ import (
 	"github.com/scm-rights/scm/internal/sys"
 )
 
-// A passed is a socket or file that this process has received, or that it passes to its successors.
-type passed struct {
+// An inherited is a socket or file that this process has received.
+type inherited struct {
 	socket
-	conn            syscall.Conn // an *os.File until Listen or ListenPacket makes a socket of it
-	own             any          // conn, or a Listener or Conn for it with a SetUnlinkOnClose of its own
-	fromPredecessor bool         // not from the service manager
-	kept            bool         // the service manager has it too
-}
-
-// file returns what this process has received.
-func (s passed) file() *os.File { return s.conn.(*os.File) }
-
-// index returns the index of the first element with the name, or -1.
-func index(list []passed, name string) int {
-	return slices.IndexFunc(list, func(s passed) bool { return s.Name == name })
+	file *os.File
+	from *peer // the predecessor, or nil if the service manager passed it
 }
 
 // isFile reports whether the predecessor passed it to Keep.
-func (s passed) isFile() bool { return s.fromPredecessor && s.Network == "" }
+func (in inherited) isFile() bool { return in.from != nil && in.Network == "" }
+
+// An offered is a socket or file that this process passes to its successors.
+type offered struct {
+	socket
+	conn syscall.Conn // a Listener or Conn of package scm borrows the program's, to have a SetUnlinkOnClose of its own
+	kept bool         // the service manager has it too
+}
+
+func newOffered(s socket, conn syscall.Conn) offered {
+	switch c := conn.(type) {
+	case *scm.Listener:
+		conn, _ = scm.NewListener(c)
+	case *scm.Conn:
+		conn, _ = scm.NewConn(c)
+	}
+	return offered{socket: s, conn: conn}
+}
 
 // isClosed reports whether the owner of the socket has closed it.
-func (s passed) isClosed() bool {
-	return withFD(s.conn, func(int) error { return nil }) != nil
+func (o offered) isClosed() bool {
+	return withFD(o.conn, func(int) error { return nil }) != nil
 }
 
 // unlink sets whether closing the socket removes its file, if the program has not turned that off. Without Created, the
 // file is not removed: what the program wants cannot be asked, and it is not turned on again.
-func (s passed) unlink(on bool) {
-	if l, ok := s.own.(interface{ SetUnlinkOnClose(bool) }); ok && (!on || s.Created && !s.kept) {
+func (o offered) unlink(on bool) {
+	if l, ok := o.conn.(interface{ SetUnlinkOnClose(bool) }); ok && (!on || o.Created && !o.kept) {
 		l.SetUnlinkOnClose(on)
 	}
 }
@@ -70,12 +76,15 @@ func (s passed) unlink(on bool) {
 // [os.ErrInvalid]. If this process already uses a socket or file with this name, the error wraps
 // [os.ErrExist].
 func (p *Process) Listen(ctx context.Context, name, network, address string) (net.Listener, error) {
-	open := func(f *os.File) (net.Listener, error) {
-		if !isListening(f) { // package net would take a connection
+	open := func(in inherited, path string) (net.Listener, error) {
+		if !isListening(in.file) { // package net would take a connection
 			return nil, os.ErrInvalid
 		}
-		l, err := net.FileListener(f)
-		if u, ok := l.(*net.UnixListener); ok {
+		l, err := net.FileListener(in.file)
+		switch u, ok := l.(*net.UnixListener); {
+		case ok && in.Created:
+			return scm.NewListener(sys.OwnedListener{UnixListener: u, Path: path})
+		case ok:
 			return scm.NewListener(u)
 		}
 		return l, err
@@ -89,20 +98,23 @@ func (p *Process) Listen(ctx context.Context, name, network, address string) (ne
 			return new(net.ListenConfig).Listen(ctx, network, address)
 		}
 	}
-	return obtain(ctx, p, socket{name, network, address, p.config.Listen == nil}, open, create)
+	return obtain(ctx, p, socket{name, network, []byte(address), p.config.Listen == nil}, open, create)
 }
 
 // ListenPacket is like [Process.Listen], but for packets. It does not use Config.Listen. Until the
 // predecessor closes its descriptor, either process can receive a packet, and each packet is delivered to
 // only one of them. For a Unix socket, the result is a [*scm.Conn].
 func (p *Process) ListenPacket(ctx context.Context, name, network, address string) (net.PacketConn, error) {
-	open := func(f *os.File) (net.PacketConn, error) {
-		c, err := net.FilePacketConn(f)
+	open := func(in inherited, path string) (net.PacketConn, error) {
+		c, err := net.FilePacketConn(in.file)
 		if s, ok := c.(net.Conn); ok && s.RemoteAddr() != nil {
 			_ = c.Close()
 			return nil, os.ErrInvalid // it receives only from one address
 		}
-		if u, ok := c.(*net.UnixConn); ok {
+		switch u, ok := c.(*net.UnixConn); {
+		case ok && in.Created:
+			return scm.NewConn(sys.OwnedConn{UnixConn: u, Path: path})
+		case ok:
 			return scm.NewConn(u)
 		}
 		return c, err
@@ -113,7 +125,7 @@ func (p *Process) ListenPacket(ctx context.Context, name, network, address strin
 		}
 		return new(net.ListenConfig).ListenPacket(ctx, network, address)
 	}
-	return obtain(ctx, p, socket{name, network, address, true}, open, create)
+	return obtain(ctx, p, socket{name, network, []byte(address), true}, open, create)
 }
 
 // isListening reports whether a socket is listening, or true on a system that does not say.
@@ -125,27 +137,19 @@ func isListening(f *os.File) (listens bool) {
 	return listens || sys.UnknownOption(err)
 }
 
-func isUnix(network string) bool { return strings.HasPrefix(network, "unix") }
-
-// absolute makes the path of a Unix socket absolute. It returns other addresses unchanged.
-func absolute(address string) (string, error) {
-	if address == "" || address[0] == '@' || address[0] == 0 {
-		return address, nil
-	}
-	return filepath.Abs(address)
-}
-
 // obtain implements Listen and ListenPacket.
-func obtain[T io.Closer](ctx context.Context, p *Process, want socket, open func(*os.File) (T, error), create func(ctx context.Context, network, address string) (T, error)) (l T, err error) {
+func obtain[T io.Closer](ctx context.Context, p *Process, want socket, open func(in inherited, path string) (T, error), create func(ctx context.Context, network, address string) (T, error)) (l T, err error) {
 	defer prefix(&err)
 	var none T
 	if isUnix(want.Network) {
-		if want.Address, err = absolute(want.Address); err != nil {
+		path, err := absoluteUnix(string(want.Address))
+		if err != nil {
 			return none, err
 		}
+		want.Address = []byte(path)
 	}
 	p.mu.Lock()
-	hasReceived := len(p.received) > 0
+	hasReceived := len(p.succession.inherited) > 0
 	err = p.isFree(want.Name)
 	p.mu.Unlock()
 	if err != nil {
@@ -156,7 +160,7 @@ func obtain[T io.Closer](ctx context.Context, p *Process, want socket, open func
 		l, found = claim(p, &want, want.resolve(ctx), open)
 	}
 	if !found {
-		if l, err = create(ctx, want.Network, want.Address); err != nil {
+		if l, err = create(ctx, want.Network, string(want.Address)); err != nil {
 			return none, p.explain(want, err)
 		}
 	}
@@ -169,7 +173,11 @@ func obtain[T io.Closer](ctx context.Context, p *Process, want socket, open func
 	if err != nil {
 		err = fmt.Errorf("cannot pass a %T: it provides no descriptor: %w", l, err)
 	} else {
-		err = p.offer(want, s, found)
+		o := newOffered(want, s)
+		if found { // until Ready, the predecessor needs the file
+			o.unlink(false)
+		}
+		err = p.offer(o)
 	}
 	if err != nil {
 		_ = l.Close()
@@ -183,10 +191,10 @@ func (p *Process) isFree(name string) error {
 	if err := checkName(name); err != nil {
 		return err
 	}
-	if p.isClosed() {
+	if p.state == closed {
 		return errClosed
 	}
-	for _, s := range p.offered {
+	for _, s := range p.server.offered {
 		if s.Name == name && !s.isClosed() {
 			return fmt.Errorf("the name %q is in use: %w", name, os.ErrExist)
 		}
@@ -194,54 +202,22 @@ func (p *Process) isFree(name string) error {
 	return nil
 }
 
-// offer makes a socket or file available to successors. If it was received, closing it leaves its file until Ready.
-func (p *Process) offer(s socket, conn syscall.Conn, received bool) error {
+// offer makes a socket or file available to successors.
+func (p *Process) offer(o offered) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if err := p.isFree(s.Name); err != nil {
+	if err := p.isFree(o.Name); err != nil {
 		return err
 	}
-	p.offered = slices.DeleteFunc(p.offered, func(o passed) bool { return o.Name == s.Name })
-	o := passed{socket: s, conn: conn, own: conn}
-	switch c := conn.(type) {
-	case *scm.Listener:
-		o.own, _ = scm.NewListener(c)
-	case *scm.Conn:
-		o.own, _ = scm.NewConn(c)
-	}
-	if received {
-		o.unlink(false)
-	}
-	p.offered = append(p.offered, o)
+	p.server.offered = slices.DeleteFunc(p.server.offered, func(old offered) bool { return old.Name == o.Name })
+	p.server.offered = append(p.server.offered, o)
 	return nil
 }
 
-// resolve returns the address of the socket that package net would create, or the zero AddrPort if it would
-// create none.
-func (want socket) resolve(ctx context.Context) (at netip.AddrPort) {
-	host, service, err := net.SplitHostPort(want.Address)
-	port, unknown := net.DefaultResolver.LookupPort(ctx, want.Network, service)
-	if err != nil || unknown != nil || isUnix(want.Network) {
-		return at
-	}
-	if host == "" { // all addresses of the machine
-		return netip.AddrPortFrom(netip.IPv6Unspecified(), uint16(port))
-	}
-	found, _ := net.DefaultResolver.LookupIPAddr(ctx, host)
-	for _, a := range slices.Backward(found) { // the first IPv4 address, or else the first one
-		ip, _ := netip.ParseAddr(a.String())
-		wrong := strings.HasSuffix(want.Network, "4") && !ip.Is4() || strings.HasSuffix(want.Network, "6") && ip.Is4()
-		if !wrong && (ip.Is4() || !at.Addr().Is4()) {
-			at = netip.AddrPortFrom(ip, uint16(port))
-		}
-	}
-	return at
-}
-
-// claim takes a socket with the wanted address, which resolves to at, from p.received. If at is zero, claim compares
-// only strings. It sets want.Created.
-func claim[T io.Closer](p *Process, want *socket, at netip.AddrPort, open func(*os.File) (T, error)) (l T, found bool) {
-	_, port, err := net.SplitHostPort(want.Address)
+// claim takes a received socket with the wanted address, which resolves to at. If at is zero, claim compares only
+// strings. It sets want.Created.
+func claim[T io.Closer](p *Process, want *socket, at netip.AddrPort, open func(in inherited, path string) (T, error)) (l T, found bool) {
+	_, port, err := net.SplitHostPort(string(want.Address))
 	anyPort := err == nil && !isUnix(want.Network) && strings.Trim(port, "0") == ""
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -249,51 +225,24 @@ func claim[T io.Closer](p *Process, want *socket, at netip.AddrPort, open func(*
 		if !named && anyPort { // any port, but not that of another socket
 			break
 		}
-		for i, s := range p.received {
-			if s.Name == controlName || (s.Name == want.Name) != named || s.isFile() {
+		for i, in := range p.succession.inherited {
+			if (in.Name == want.Name) != named || in.isFile() || !in.isAt(in.bound(), *want, at) {
 				continue
 			}
-			have := s.addr()
-			if !s.isAt(have, *want, at) {
-				continue
-			}
-			l, err := open(s.file())
+			l, err := open(in, string(want.Address))
 			if err != nil {
 				continue // a socket of another kind
 			}
-			_ = s.file().Close() // l has a duplicate
-			p.received = slices.Delete(p.received, i, i+1)
+			_ = in.file.Close() // l has a duplicate
+			p.succession.inherited = slices.Delete(p.succession.inherited, i, i+1)
 			if !named {
-				p.unused = append(p.unused, s.Name)
+				p.succession.unused = append(p.succession.unused, in.Name)
 			}
-			// If the path of a Unix socket was too long for the kernel, its address is another path.
-			want.Created = s.Created && (!isUnix(want.Network) || have.String() == want.Address)
+			want.Created = in.Created
 			return l, true
 		}
 	}
 	return l, false
-}
-
-// isAt reports whether the received socket, whose address is have, is the wanted one, which resolves to at.
-func (s passed) isAt(have net.Addr, want socket, at netip.AddrPort) bool {
-	switch {
-	case s.fromPredecessor && s.Network == want.Network && s.Address == want.Address:
-		return true
-	case have == nil: // not a socket
-		return false
-	case have.Network() == want.Network && have.String() == want.Address:
-		return true
-	}
-	a, ok := have.(interface{ AddrPort() netip.AddrPort })
-	if !ok || !at.IsValid() || at.Port() != 0 && at.Port() != a.AddrPort().Port() { // port 0 means any port
-		return false
-	}
-	ip := a.AddrPort().Addr().Unmap()
-	if at.Addr().IsUnspecified() {
-		// A "tcp" socket may accept IPv4 where a "tcp6" socket does not. Only the network distinguishes them.
-		return ip.IsUnspecified() && (!s.fromPredecessor || s.Network == want.Network)
-	}
-	return ip == at.Addr()
 }
 
 // explain wraps err, the reason that a socket could not be created. If its address overlaps that of a received socket,
@@ -304,30 +253,17 @@ func (p *Process) explain(want socket, err error) error {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	_, port, _ := net.SplitHostPort(want.Address)
-	for _, s := range p.received {
-		have := s.addr()
-		if a, ok := have.(interface{ AddrPort() netip.AddrPort }); ok && strconv.Itoa(int(a.AddrPort().Port())) == port {
-			return fmt.Errorf("the address of %q, %s %s, overlaps that of the received socket %q, %s: %w", want.Name, want.Network, want.Address, s.Name, have, err)
+	_, port, _ := net.SplitHostPort(string(want.Address))
+	for _, in := range p.succession.inherited {
+		bound := in.bound()
+		if a, ok := bound.(interface{ AddrPort() netip.AddrPort }); ok && strconv.Itoa(int(a.AddrPort().Port())) == port {
+			return fmt.Errorf("the address of %q, %s %s, overlaps that of the received socket %q, %s: %w", want.Name, want.Network, want.Address, in.Name, bound, err)
 		}
 	}
-	if p.predecessor == nil {
+	if p.First() {
 		return fmt.Errorf("no predecessor was waiting at %s, and %w", p.path, err)
 	}
 	return err
-}
-
-// addr returns the address that a received socket is bound to, or nil if it is not a socket of package net.
-func (s passed) addr() net.Addr {
-	if l, err := net.FileListener(s.file()); err == nil {
-		defer func() { _ = l.Close() }()
-		return l.Addr()
-	}
-	if c, err := net.FilePacketConn(s.file()); err == nil {
-		defer func() { _ = c.Close() }()
-		return c.LocalAddr()
-	}
-	return nil
 }
 
 // File returns the file that the predecessor passed to Keep with this name, or a file or socket with this
@@ -337,13 +273,7 @@ func (s passed) addr() net.Addr {
 func (p *Process) File(name string) *os.File {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for i, s := range p.received {
-		if s.Name == name && name != lifeName && (s.isFile() || !s.fromPredecessor) {
-			p.received = slices.Delete(p.received, i, i+1)
-			return s.file()
-		}
-	}
-	return nil
+	return p.succession.take(func(in inherited) bool { return in.Name == name && (in.isFile() || in.from == nil) })
 }
 
 // Keep makes the file f available to successors, which call File to get it. The file may be a memfd that
@@ -354,5 +284,5 @@ func (p *Process) Keep(name string, f *os.File) (err error) {
 	if f == nil {
 		return fmt.Errorf("no file for the name %q: %w", name, os.ErrInvalid)
 	}
-	return p.offer(socket{Name: name}, f, false)
+	return p.offer(newOffered(socket{Name: name}, f))
 }

@@ -157,48 +157,44 @@ func (m *manager) setMain(ctx context.Context, a *attempt) error {
 		m.log(wire.NotifyBarrier(ctx, m.conn))
 	}
 	if hasExited(a.pidfd, a.pid) {
-		return errors.New("it exited as soon as it served")
+		return errExited
 	}
 	return nil
 }
 
-// becomeMain completes the work of Ready. Its errors no longer matter to the predecessor. If told is true, the
-// predecessor tells the manager that this process is the main process, and the manager accepts nothing from it until
-// then.
-func (p *Process) becomeMain(told bool) {
-	defer close(p.isMain)
-	if told {
-		stop := context.AfterFunc(p.ending, func() { _ = p.predecessor.conn.Close() })
-		_, _ = p.predecessor.receive("main")
+// becomeMain completes the work of Ready. Its errors no longer matter to the predecessor. A predecessor that announces
+// this process to the manager sends main, until which the manager ignores this process. Otherwise, it is nil.
+func (p *Process) becomeMain(predecessor *peer, unused []string) {
+	defer close(p.server.isMain)
+	if predecessor != nil {
+		stop := context.AfterFunc(p.ending, func() { _ = predecessor.conn.Close() })
+		_, _ = predecessor.receive("main")
 		stop()
-		p.mu.Lock()
-		if !p.isClosed() {
-			p.setUnlink(true)
-		}
-		p.mu.Unlock()
+		predecessor.close()
 	}
-	if p.predecessor != nil {
-		p.predecessor.close()
+	p.mu.Lock()
+	if _, err := p.on(gotMain); err == nil && predecessor != nil {
+		p.server.setUnlink(true)
 	}
-	if !told {
+	p.mu.Unlock()
+	if predecessor == nil {
 		p.manager.ready()
 	}
 	if p.manager != nil && os.Getenv("FDSTORE") != "" {
-		p.store()
+		p.store(unused)
 	}
 }
 
 // store makes the manager keep the sockets, so that no connection is refused after a crash, and forget those that are
 // no longer used. The manager does not keep the same socket under a second name, so store removes the old names first.
-func (p *Process) store() {
+func (p *Process) store(unused []string) {
 	p.mu.Lock()
-	unused := p.unused
-	var kept []passed
-	for i, s := range p.offered {
+	var kept []offered
+	for i, s := range p.server.offered {
 		if s.Network != "" && s.Name != controlName {
 			// even if the message fails: the file then remains, and the next process replaces it
-			p.offered[i].kept = true
-			p.offered[i].unlink(false)
+			p.server.offered[i].kept = true
+			p.server.offered[i].unlink(false)
 			kept = append(kept, s)
 		}
 	}

@@ -226,11 +226,7 @@ func TestManagerIsToldNothingBeforeMain(t *testing.T) {
 	h := hello(patience)
 	h.Unit = "4567"
 	next.sends(h)
-	eventually(t, "it is the turn of the successor", func() bool {
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		return p.current != nil
-	})
+	eventually(t, "it is the turn of the successor", func() bool { return len(p.server.turn) == 1 })
 	m.getsNoMore()
 	s.sends(message{Type: "main"})
 	next.gets("sockets")
@@ -248,7 +244,7 @@ func TestCloseBeforeMain(t *testing.T) {
 	p, s := newPredecessor(t).accepts(Config{})
 	s.letsServe(p, true)
 	_ = p.Close()
-	<-p.isMain
+	<-p.server.isMain
 }
 
 func TestManagerKeepsSocketsAndForgetsOthers(t *testing.T) {

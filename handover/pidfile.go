@@ -17,7 +17,8 @@ func (p *Process) writePIDFile() error {
 	if path == "" {
 		return nil
 	}
-	f, err := createTemp(filepath.Dir(path), filepath.Base(path)+".*")
+	dir, name := filepath.Split(path)
+	f, err := createTemp(dir, name+".*")
 	if err != nil {
 		return err
 	}
@@ -31,9 +32,9 @@ func (p *Process) writePIDFile() error {
 	return err
 }
 
-// rewritePIDFile is writePIDFile for a process that serves in any case.
-func (p *Process) rewritePIDFile() {
-	if err := p.writePIDFile(); err != nil {
+// logPIDFile logs err, the error of writePIDFile in a process that serves in any case.
+func (p *Process) logPIDFile(err error) {
+	if err != nil {
 		p.logger.Warn("handover: cannot write the PID file", "err", err)
 	}
 }

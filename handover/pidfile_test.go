@@ -20,7 +20,7 @@ func TestPIDFile(t *testing.T) {
 	w := newProcesses(t, requests)
 	path := w.path + ".pid"
 	option := "pidfile=" + path
-	names := func(s *server) {
+	names := func(s *webServer) {
 		t.Helper()
 		if text, err := os.ReadFile(path); string(text) != fmt.Sprintln(s.cmd.Process.Pid) {
 			t.Errorf("the file contains %q, %v", text, err)

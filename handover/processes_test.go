@@ -23,8 +23,6 @@ import (
 	"testing"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/scm-rights/scm"
 	"github.com/scm-rights/scm/internal/procfs"
 	"github.com/scm-rights/scm/internal/reexec"
@@ -45,7 +43,6 @@ func init() { reexec.Register("web", runWeb) }
 //	pidfile  Config.PIDFile
 //	fails    why it fails before Ready
 //	user     the user that it becomes after Start
-//	old      "yes" if it uses its pipe as the first processes with version 1 did
 func runWeb(args []string) {
 	options := map[string]string{}
 	for _, arg := range args[1:] {
@@ -79,9 +76,6 @@ func runWeb(args []string) {
 		os.Exit(4) // the test has ended
 	}()
 
-	if options["old"] == "yes" {
-		oldPipe()
-	}
 	config := Config{Timeout: duration("timeout", 0), PIDFile: options["pidfile"], Logger: newLogger(func(line string) { say("log", line) })}
 	starting, started := context.WithTimeout(context.Background(), duration("start", patience))
 	p, err := config.Start(starting, args[0])
@@ -158,17 +152,6 @@ func runWeb(args []string) {
 	}
 }
 
-// oldLife is the pipe of an old process. It ends when the process ends, and is always empty.
-var oldLife [2]*os.File
-
-func oldPipe() {
-	oldLife[0], oldLife[1], _ = os.Pipe()
-	newPipe = func() (r, w *os.File, err error) {
-		end, err := unix.FcntlInt(oldLife[0].Fd(), unix.F_DUPFD_CLOEXEC, 0)
-		return os.NewFile(uintptr(end), ""), must(os.OpenFile(os.DevNull, os.O_WRONLY, 0)), err
-	}
-}
-
 // loss is what clients may lose.
 type loss int
 
@@ -189,10 +172,10 @@ type processes struct {
 
 	mu     sync.Mutex
 	events []string
-	all    []*server
+	all    []*webServer
 }
 
-type server struct {
+type webServer struct {
 	w      *processes
 	cmd    *exec.Cmd
 	in     io.Writer
@@ -242,13 +225,13 @@ func (w *processes) add(event string) {
 }
 
 // start starts a server with the options of runWeb.
-func (w *processes) start(options ...string) *server {
+func (w *processes) start(options ...string) *webServer {
 	w.t.Helper()
 	return w.run(reexec.Command("web", append([]string{w.path}, options...)...))
 }
 
 // run starts a server that prints the same lines as runWeb.
-func (w *processes) run(cmd *exec.Cmd) *server {
+func (w *processes) run(cmd *exec.Cmd) *webServer {
 	w.t.Helper()
 	cmd.Stdout, cmd.Stderr = w.out, os.Stderr
 	in, err := cmd.StdinPipe()
@@ -262,13 +245,13 @@ func (w *processes) run(cmd *exec.Cmd) *server {
 		_ = cmd.Wait()
 		w.add(fmt.Sprint(cmd.Process.Pid, " ended ", cmd.ProcessState))
 	}()
-	s := &server{w: w, cmd: cmd, in: in}
+	s := &webServer{w: w, cmd: cmd, in: in}
 	w.all = append(w.all, s)
 	return s
 }
 
 // first starts the first server, and clients that lose at most w.may.
-func (w *processes) first(options ...string) *server {
+func (w *processes) first(options ...string) *webServer {
 	w.t.Helper()
 	s := w.start(options...)
 	s.says("serving")
@@ -333,7 +316,7 @@ func (w *processes) ask() (pid int, lost loss, err error) {
 
 // only waits until this server alone intends to serve, and all others have ended. Those that were not killed must have
 // ended with status 0, or with an error.
-func (s *server) only() {
+func (s *webServer) only() {
 	s.w.t.Helper()
 	eventually(s.w.t, "one process serves", func() bool {
 		for _, other := range s.w.all {
@@ -352,7 +335,7 @@ func (s *server) only() {
 }
 
 // answers checks that no other server accepts connections.
-func (s *server) answers() {
+func (s *webServer) answers() {
 	s.w.t.Helper()
 	for range 8 {
 		if pid, _, err := s.w.ask(); err != nil || pid != s.cmd.Process.Pid {
@@ -362,12 +345,12 @@ func (s *server) answers() {
 }
 
 // serves reports whether the server intends to keep serving.
-func (s *server) serves() bool {
+func (s *webServer) serves() bool {
 	return s.has("serving") && !s.has("replaced") && !s.has("closing") && !s.has("ended")
 }
 
 // has reports whether there is an event whose text begins with the first argument and contains the others.
-func (s *server) has(text string, more ...string) bool {
+func (s *webServer) has(text string, more ...string) bool {
 	s.w.mu.Lock()
 	defer s.w.mu.Unlock()
 	return slices.ContainsFunc(s.w.events, func(event string) bool {
@@ -376,26 +359,26 @@ func (s *server) has(text string, more ...string) bool {
 	})
 }
 
-func (s *server) says(text string, more ...string) {
+func (s *webServer) says(text string, more ...string) {
 	s.w.t.Helper()
 	eventually(s.w.t, fmt.Sprint("process ", s.cmd.Process.Pid, ": ", text, more), func() bool { return s.has(text, more...) })
 }
 
 // reads sends a line to the server's standard input.
-func (s *server) reads(line string) {
+func (s *webServer) reads(line string) {
 	s.w.t.Helper()
 	if _, err := io.WriteString(s.in, line+"\n"); err != nil {
 		s.w.t.Error(err)
 	}
 }
 
-func (s *server) kill() {
+func (s *webServer) kill() {
 	s.killed = true
 	_ = s.cmd.Process.Kill()
 	s.says("ended")
 }
 
-func (s *server) signal(sig syscall.Signal) {
+func (s *webServer) signal(sig syscall.Signal) {
 	s.w.t.Helper()
 	if err := s.cmd.Process.Signal(sig); err != nil {
 		s.w.t.Error(err)
@@ -403,7 +386,7 @@ func (s *server) signal(sig syscall.Signal) {
 }
 
 // stops stops all threads of the server.
-func (s *server) stops() {
+func (s *webServer) stops() {
 	s.w.t.Helper()
 	s.signal(syscall.SIGSTOP)
 	eventually(s.w.t, "all threads are stopped", func() bool {
@@ -415,7 +398,7 @@ func (s *server) stops() {
 	})
 }
 
-func (s *server) continues() { s.signal(syscall.SIGCONT) }
+func (s *webServer) continues() { s.signal(syscall.SIGCONT) }
 
 // A relay passes the messages between a successor and its predecessor. It holds back one of them.
 type relay struct {

@@ -71,14 +71,6 @@ type message struct {
 	Reason      string   `json:"reason,omitempty"`
 }
 
-// socket describes a socket or a file.
-type socket struct {
-	Name    string `json:"name"`
-	Network string `json:"network,omitempty"`
-	Address string `json:"address,omitempty"`
-	Created bool   `json:"created,omitempty"`
-}
-
 // checkName accepts the same names for descriptors as systemd.
 func checkName(name string) error {
 	bad := func(r rune) bool { return r < ' ' || r > '~' || r == ':' }
@@ -111,7 +103,11 @@ func newPeer(conn *scm.Conn) *peer {
 	return &peer{conn, framed.NewReader(conn, framed.Limits{}), make(chan struct{})}
 }
 
-func (p *peer) close() { _, _ = p.in.Close(), p.conn.Close() }
+func (p *peer) close() {
+	if p != nil {
+		_, _ = p.in.Close(), p.conn.Close()
+	}
+}
 
 // pid returns the ID of the process, or 0 if it is not known.
 func (p *peer) pid() int {

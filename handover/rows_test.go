@@ -23,15 +23,6 @@ var rows = []struct {
 		w.diesBeforeGoing(w.first())
 		w.start().only()
 	}},
-	{"a successor of an old predecessor dies before it has sent going", nothing, func(t *testing.T, w *processes) {
-		w.diesBeforeGoing(w.first("old=yes"))
-		w.start().only()
-	}},
-	{"an old successor dies before it has sent going", nothing, func(t *testing.T, w *processes) {
-		w.diesBeforeGoing(w.first(), "old=yes")
-		w.start("old=yes").only()
-		w.start().only()
-	}},
 	{"the abort is lost, and another successor takes over", nothing, func(t *testing.T, w *processes) {
 		a := w.first()
 		b := w.missesAbort(a)
@@ -163,7 +154,7 @@ var rows = []struct {
 	}},
 	{"the predecessor is told to end", refused, func(t *testing.T, w *processes) {
 		a := w.first()
-		ends := func(b *server, then func()) {
+		ends := func(b *webServer, then func()) {
 			a.signal(syscall.SIGTERM)
 			a.says("ended")
 			for _, path := range []string{w.path, w.path + ".web"} {
@@ -284,7 +275,7 @@ func TestProcessDiesOrStops(t *testing.T) {
 }
 
 // prepares returns a successor that has the sockets, and waits before Ready.
-func (w *processes) prepares(options ...string) *server {
+func (w *processes) prepares(options ...string) *webServer {
 	w.t.Helper()
 	b := w.start(append(options, "waits=yes")...)
 	b.says("prepared")
@@ -292,7 +283,7 @@ func (w *processes) prepares(options ...string) *server {
 }
 
 // holds returns a successor, and a relay that holds a message between it and its predecessor.
-func (w *processes) holds(message string, options ...string) (*relay, *server) {
+func (w *processes) holds(message string, options ...string) (*relay, *webServer) {
 	w.t.Helper()
 	r := w.relay(message, 1)
 	b := w.start(options...)
@@ -301,7 +292,7 @@ func (w *processes) holds(message string, options ...string) (*relay, *server) {
 }
 
 // diesBeforeGoing kills successors at each step before going.
-func (w *processes) diesBeforeGoing(a *server, options ...string) {
+func (w *processes) diesBeforeGoing(a *webServer, options ...string) {
 	w.t.Helper()
 	for _, held := range []string{"hello", "sockets", "ready", "go"} {
 		r, b := w.holds(held, options...)
@@ -314,7 +305,7 @@ func (w *processes) diesBeforeGoing(a *server, options ...string) {
 }
 
 // missesAbort returns a successor that has the sockets, and does not know that its predecessor has given up.
-func (w *processes) missesAbort(a *server) *server {
+func (w *processes) missesAbort(a *webServer) *webServer {
 	w.t.Helper()
 	r := w.relay("abort", 1)
 	b := w.prepares("timeout=1ms")
@@ -326,7 +317,7 @@ func (w *processes) missesAbort(a *server) *server {
 }
 
 // stoppedAfterGo returns a successor that is stopped after it has received go, and before it sends going.
-func (w *processes) stoppedAfterGo() *server {
+func (w *processes) stoppedAfterGo() *webServer {
 	w.t.Helper()
 	r, b := w.holds("go")
 	b.stops()
@@ -340,7 +331,7 @@ func (w *processes) oneOf(n int) {
 	for range n {
 		w.start()
 	}
-	var last *server
+	var last *webServer
 	eventually(w.t, "all but one process have ended", func() bool {
 		running := 0
 		for _, s := range w.all {

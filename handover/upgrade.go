@@ -6,22 +6,27 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strconv"
 )
 
-// program returns the absolute path with which this program was started. It does not resolve symbolic links, because a
-// link may point to a new version later.
-func program() (string, error) {
+// A program is the absolute path with which this program was started, or the reason why it is not known.
+type program struct {
+	path string
+	err  error
+}
+
+// thisProgram does not resolve symbolic links, because a link may point to a new version later.
+func thisProgram() program {
 	if len(os.Args) > 0 {
 		path, err := exec.LookPath(os.Args[0])
 		if err == nil || errors.Is(err, exec.ErrDot) && path != "" {
-			if path, err = filepath.Abs(path); err == nil {
-				return path, nil
+			if path, err = absolute(path); err == nil {
+				return program{path, nil}
 			}
 		}
 	}
-	return os.Executable()
+	path, err := os.Executable()
+	return program{path, err}
 }
 
 // Upgrade starts a successor and waits until it is serving. The program that cmd runs must call Start with
@@ -56,14 +61,15 @@ func (p *Process) Upgrade(ctx context.Context, cmd *exec.Cmd) (err error) {
 	if err := p.beginUpgrade(ctx, cmd); err != nil {
 		return err
 	}
+	s := &p.server
 	defer func() {
 		p.mu.Lock()
 		defer p.mu.Unlock()
-		close(p.upgrading)
-		p.upgrading = nil
+		close(s.upgrading)
+		s.upgrading = nil
 	}()
 	select {
-	case <-p.isMain: // until then, the service manager ignores this process
+	case <-s.isMain: // until then, the service manager ignores this process
 	case <-ctx.Done():
 		return ctx.Err()
 	}
@@ -85,15 +91,15 @@ func (p *Process) Upgrade(ctx context.Context, cmd *exec.Cmd) (err error) {
 func (p *Process) hasResigned() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.resigned
+	return p.server.resigned
 }
 
 func (p *Process) upgrade(ctx context.Context, cmd *exec.Cmd) error {
 	if cmd == nil {
-		if p.noStart != nil {
-			return fmt.Errorf("cannot find this program: %w", p.noStart)
+		if p.program.err != nil {
+			return fmt.Errorf("cannot find this program: %w", p.program.err)
 		}
-		cmd = exec.Command(p.program, os.Args[min(1, len(os.Args)):]...)
+		cmd = exec.Command(p.program.path, os.Args[min(1, len(os.Args)):]...)
 		cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 	}
 	wait, err := p.manager.start(cmd)
@@ -111,16 +117,13 @@ func (p *Process) beginUpgrade(ctx context.Context, cmd *exec.Cmd) error {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	_, err := p.on(callUpgrade)
 	switch {
-	case p.isClosed():
-		return errClosed
-	case p.isReplaced():
-		return errReplaced
-	case !p.ready:
-		return errors.New("Upgrade was called before Ready has returned nil")
-	case p.control == nil:
+	case err != nil:
+		return err
+	case p.server.control == nil:
 		return errors.ErrUnsupported
-	case p.upgrading != nil:
+	case p.server.upgrading != nil:
 		return errors.New("another call to Upgrade is in progress")
 	case p.manager == nil && p.config.PIDFile == "" && os.Getenv("SYSTEMD_EXEC_PID") == strconv.Itoa(os.Getpid()):
 		return errors.New("systemd would end the service with this process: set Type=notify in the unit, or PIDFile= there and in Config")
@@ -131,7 +134,7 @@ func (p *Process) beginUpgrade(ctx context.Context, cmd *exec.Cmd) error {
 	case cmd != nil && !(isFile(cmd.Stdin) && isFile(cmd.Stdout) && isFile(cmd.Stderr)):
 		return fmt.Errorf("the standard files of the command must be nil or *os.File, because others would end with this process: %w", os.ErrInvalid)
 	}
-	p.upgrading, p.killed, p.failed = make(chan struct{}), 0, failure{}
+	p.server.upgrading, p.server.killed, p.server.failed = make(chan struct{}), 0, failure{}
 	return nil
 }
 
@@ -181,7 +184,7 @@ func (p *Process) await(ctx context.Context, cmd *exec.Cmd, exited <-chan error)
 			err := <-exited
 			_ = cmd.Process.Release()
 			p.mu.Lock()
-			p.killed = 0 // it can no longer serve, and others may
+			p.server.killed = 0 // it can no longer serve, and others may
 			p.mu.Unlock()
 			var exit *exec.ExitError
 			switch {
@@ -210,7 +213,7 @@ func (p *Process) exited(pid int, err error) error {
 func (p *Process) attemptOf(pid int) *attempt {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if a := p.current; a != nil && (a.pid == pid || a.pid == 0 && a.told) {
+	if a := p.server.attempt; a != nil && (a.pid == pid || a.pid == 0 && a.told) {
 		return a
 	}
 	return nil
@@ -220,8 +223,8 @@ func (p *Process) attemptOf(pid int) *attempt {
 func (p *Process) failureOf(pid int) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.failed.pid == pid {
-		return p.failed.why
+	if p.server.failed.pid == pid {
+		return p.server.failed.why
 	}
 	return nil
 }
@@ -231,9 +234,9 @@ func (p *Process) failureOf(pid int) error {
 func (p *Process) giveUp(pid int) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.isReplaced() || p.current.hasTold(pid) {
+	if p.isReplaced() || p.server.attempt.hasTold(pid) {
 		return false
 	}
-	p.killed = pid
+	p.server.killed = pid
 	return true
 }

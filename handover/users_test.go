@@ -27,7 +27,7 @@ func as(user uint32, cmd *exec.Cmd) *exec.Cmd {
 }
 
 // startAs starts a server as a user.
-func (w *processes) startAs(user uint32) *server {
+func (w *processes) startAs(user uint32) *webServer {
 	w.t.Helper()
 	return w.run(as(user, reexec.Command("web", w.path)))
 }
@@ -99,7 +99,7 @@ func TestUsersOfThePredecessor(t *testing.T) {
 }
 
 // startOpen starts a server as a user, with a socket to which every user can connect.
-func (w *processes) startOpen(user uint32, options ...string) *server {
+func (w *processes) startOpen(user uint32, options ...string) *webServer {
 	w.t.Helper()
 	if err := os.Chmod(filepath.Dir(w.path), 0o777); err != nil {
 		w.t.Fatal(err)

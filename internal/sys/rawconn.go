@@ -9,6 +9,19 @@ import (
 	"github.com/scm-rights/scm/internal/msg"
 )
 
+// An OwnedListener is one that another process has created, which left its socket file to this process. The kernel may
+// know the file by another name than Path. Package scm's NewListener and NewConn accept these types.
+type OwnedListener struct {
+	*net.UnixListener
+	Path string
+}
+
+// An OwnedConn is like an OwnedListener, for datagrams.
+type OwnedConn struct {
+	*net.UnixConn
+	Path string
+}
+
 // Control calls f once with the descriptor of raw, which stays open during the call, and returns f's error.
 // raw can be of the caller's own type: if its Control never calls f, the error is os.ErrInvalid.
 func Control(raw syscall.RawConn, f func(fd int) error) (err error) {

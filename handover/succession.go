@@ -19,6 +19,41 @@ import (
 // process dies, the kernel closes both at almost the same time.
 var deathTime = 5 * time.Second // shorter in a test
 
+// A succession is what a process has from Start until Ready.
+type succession struct {
+	predecessor *peer    // nil in the first process
+	control     *os.File // the predecessor's Unix socket
+	life        *os.File // a pipe that shows how the predecessor's attempt ends
+	inherited   []inherited
+	unused      []string // names of sockets that this process has not used, or uses under another name
+}
+
+// named returns a function that reports whether an element has the name.
+func named(name string) func(inherited) bool {
+	return func(in inherited) bool { return in.Name == name }
+}
+
+// take removes the first element that is wanted, and returns its file, or nil.
+func (s *succession) take(wanted func(inherited) bool) (f *os.File) {
+	if i := slices.IndexFunc(s.inherited, wanted); i >= 0 {
+		f = s.inherited[i].file
+		s.inherited = slices.Delete(s.inherited, i, i+1)
+	}
+	return f
+}
+
+// release closes what has not been used.
+func (s *succession) release() {
+	_, _ = s.control.Close(), s.life.Close()
+	for _, in := range s.inherited {
+		if !in.isFile() {
+			s.unused = append(s.unused, in.Name)
+		}
+		_ = in.file.Close()
+	}
+	s.inherited = nil
+}
+
 // connect receives the predecessor's sockets, or listens at p.path.
 func (p *Process) connect(ctx context.Context) error {
 	logger, reason := p.logger, errors.New("it has not called Ready, or another process is taking over")
@@ -67,11 +102,10 @@ func (p *Process) tryConnect(ctx context.Context) error {
 		if errors.Is(err, sys.ErrLive) {
 			return errAgain
 		}
-		if err != nil {
-			return err
+		if err == nil {
+			p.server.listen(control)
 		}
-		p.setControl(control)
-		return nil
+		return err
 	default:
 		return err
 	}
@@ -87,13 +121,11 @@ func (p *Process) tryConnect(ctx context.Context) error {
 	received, err := p.receiveSockets(peer)
 	stop()
 	if err == nil && ctx.Err() == nil {
-		p.predecessor = peer
-		p.received = append(received, p.received...)
+		received.inherited = append(received.inherited, p.succession.inherited...)
+		p.succession = received
 		return nil
 	}
-	for _, s := range received {
-		_ = s.file().Close()
-	}
+	received.release()
 	switch {
 	case ctx.Err() != nil:
 		err = fmt.Errorf("%w, while waiting for the predecessor", ctx.Err())
@@ -124,14 +156,15 @@ func (p *Process) checkUser(conn *scm.Conn) error {
 }
 
 // receiveSockets receives the predecessor's sockets. If it fails, it returns those received so far.
-func (p *Process) receiveSockets(peer *peer) (received []passed, err error) {
+func (p *Process) receiveSockets(peer *peer) (received succession, err error) {
+	received.predecessor = peer
 	timeout := p.config.Timeout
 	if timeout <= 0 {
 		timeout = defaultTimeout
 	}
 	hello := message{Type: "hello", Versions: []int{version}, Needs: timeout.Milliseconds(), Unit: os.Getenv("INVOCATION_ID")}
 	if err := peer.send(hello); err != nil {
-		return nil, peer.reason(err)
+		return received, peer.reason(err)
 	}
 	for more := true; more; {
 		m, files, err := peer.receiveFiles("sockets")
@@ -143,25 +176,21 @@ func (p *Process) receiveSockets(peer *peer) (received []passed, err error) {
 			return received, fmt.Errorf("the predecessor sent %d sockets with %d descriptors in version %d of the protocol", len(m.Sockets), len(files), m.Version)
 		}
 		for i, s := range m.Sockets {
-			received = append(received, passed{socket: s, conn: files[i], fromPredecessor: true})
+			received.inherited = append(received.inherited, inherited{s, files[i], peer})
 		}
 		closeFiles(files[len(m.Sockets):]) // of fields that this version does not know
-		more, p.generation = m.More, m.Generation+1
+		more, p.generation = m.More, max(m.Generation, 1)+1
 	}
-	life := index(received, lifeName)
-	if life < 0 || index(received, controlName) < 0 {
+	received.control, received.life = received.take(named(controlName)), received.take(named(lifeName))
+	if received.control == nil || received.life == nil {
 		return received, errors.New("the predecessor did not send its control socket and its pipe")
 	}
-	p.life, err = withDeadline(received[life].file())
-	received[life].conn = p.life
+	received.life, err = withDeadline(received.life)
 	return received, err
 }
 
-// withDeadline replaces a pipe that has no deadlines, because the predecessor has not set O_NONBLOCK.
+// withDeadline replaces a pipe, because it has no deadlines if the predecessor has not set O_NONBLOCK.
 func withDeadline(f *os.File) (life *os.File, err error) {
-	if f.SetReadDeadline(time.Time{}) == nil {
-		return f, nil
-	}
 	defer func() { _ = f.Close() }()
 	if err := scm.SetNonblock(f, true); err != nil {
 		return nil, err
@@ -178,59 +207,88 @@ func withDeadline(f *os.File) (life *os.File, err error) {
 	return life, err
 }
 
-// takeOver returns when this process may serve. Everything that can fail happens before it sends going, because the
-// predecessor stops when it receives that message. If main is true, the predecessor announces this process to the
-// service manager.
-func (p *Process) takeOver(ctx context.Context) (control *scm.Listener, main bool, err error) {
-	peer := p.predecessor
-	if control, err = p.controlListener(); err == nil {
-		if err = p.makePipe(); err != nil {
-			_ = control.Close()
+// takeOver returns when this process may serve, and enters that state. Everything that can fail happens before it sends
+// going, because the predecessor stops when it receives that message. main reports whether the predecessor announces
+// this process to the service manager. predecessor is nil in the first process.
+func (p *Process) takeOver(ctx context.Context, predecessor *peer) (main bool, err error) {
+	if predecessor == nil {
+		if p.server.control != nil {
+			err = p.makePipe()
 		}
+		if err == nil {
+			err = p.begin(gotAnswer, false, p.writePIDFile)
+		}
+		return false, err
+	}
+	life, err := p.takeControl()
+	if err == nil {
+		err = p.makePipe()
 	}
 	if err != nil {
-		peer.abort(err)
-		return nil, false, err
+		predecessor.abort(err)
+		return false, err
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(p.ending, cancel)()
-	stop := peer.watch(ctx)
-	err = peer.send(message{Type: "ready"})
-	if err == nil {
-		m, received := peer.receive("go")
-		main, err = m.Main, received
+	stop := predecessor.watch(ctx)
+	var m message
+	if err = predecessor.send(message{Type: "ready"}); err == nil {
+		m, err = predecessor.receive("go")
 	} else {
-		err = peer.reason(err)
+		err = predecessor.reason(err)
 	}
 	stop()
-	ended := ctx.Err() != nil // once going has been sent, ctx no longer matters
 	gone := isGone(err)
-	if err == nil && !ended {
-		if err = p.writePIDFile(); err == nil {
-			err = peer.send(message{Type: "going"})
+	switch ended := ctx.Err() != nil; { // once going has been sent, ctx no longer matters
+	case ended && !gone:
+		err = p.ended(ctx)
+	case err == nil:
+		err = p.begin(gotAnswer, m.Main, func() error {
+			if err := p.writePIDFile(); err != nil {
+				return err
+			}
+			err := predecessor.send(message{Type: "going"})
 			gone = isGone(err)
-		}
+			return err
+		})
 	}
 	var aborted *abortError
 	switch {
-	case ended && !gone:
-		err = p.ended(ctx)
-		peer.abort(err)
 	case err == nil:
-		return control, main, nil
-	case gone:
-		if err = p.waitForDeath(ctx); err == nil {
-			p.logger.Warn("handover: the predecessor has died")
-			p.rewritePIDFile()
-			return control, false, nil
+		return m.Main, nil
+	case !gone:
+		if !errors.As(err, &aborted) {
+			predecessor.abort(err)
 		}
-	case errors.As(err, &aborted):
-	default:
-		peer.abort(err)
+		return false, err
 	}
-	_ = control.Close()
-	return nil, false, err
+	if err = p.waitForDeath(ctx, life); err != nil {
+		return false, err
+	}
+	p.logger.Warn("handover: the predecessor has died")
+	var unwritten error
+	err = p.begin(peerDied, false, func() error { unwritten = p.writePIDFile(); return nil })
+	p.logPIDFile(unwritten)
+	return false, err
+}
+
+// begin makes this process serve, unless Close has been called. last is what must not happen after Close. If it fails,
+// this process does not serve.
+func (p *Process) begin(e event, main bool, last func() error) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.state == closed {
+		return errClosed
+	}
+	if err := last(); err != nil {
+		return err
+	}
+	if !main { // until then, the predecessor may continue, and needs the files
+		p.server.setUnlink(true)
+	}
+	_, err := p.on(e)
+	return err
 }
 
 // ended returns the error for a call that ctx or Close has interrupted.
@@ -241,44 +299,41 @@ func (p *Process) ended(ctx context.Context) error {
 	return fmt.Errorf("%w, while waiting for the predecessor", ctx.Err())
 }
 
-// controlListener takes the control socket from p.received.
-func (p *Process) controlListener() (*scm.Listener, error) {
+// takeControl makes the Unix socket that this process has received its own, and returns the pipe of the predecessor.
+func (p *Process) takeControl() (life *os.File, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	i := index(p.received, controlName)
-	if i < 0 {
+	if p.state == closed {
 		return nil, errClosed
 	}
-	f := p.received[i].file()
-	p.received = slices.Delete(p.received, i, i+1)
-	defer func() { _ = f.Close() }()
-	l, err := net.FileListener(f)
+	l, err := net.FileListener(p.succession.control)
 	if err != nil {
 		return nil, err
 	}
-	control, err := scm.NewListener(l)
+	u, ok := l.(*net.UnixListener)
+	if !ok {
+		_ = l.Close()
+		return nil, scm.ErrNotUnix
+	}
+	control, err := scm.NewListener(sys.OwnedListener{UnixListener: u, Path: p.path})
 	if err != nil {
 		_ = l.Close()
+		return nil, err
 	}
-	return control, err
+	p.server.listen(control)
+	p.server.setUnlink(false) // until this process serves, the predecessor needs the files
+	return p.succession.life, nil
 }
 
-// setControl makes this process wait for successors at a listener, which they receive in turn.
-func (p *Process) setControl(control *scm.Listener) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.control = control
-	// If the path was too long for the kernel, its address is another path.
-	s := socket{Name: controlName, Network: "unix", Created: control.Addr().String() == p.path}
-	p.offered = slices.Insert(p.offered, 0, passed{socket: s, conn: control, own: control})
-}
+// errSilent means that the predecessor neither answers nor has died.
+var errSilent = errors.New("the predecessor has closed the connection, but has not exited")
 
 // waitForDeath returns nil if the predecessor has died while it offered its sockets to this process.
-func (p *Process) waitForDeath(ctx context.Context) error {
-	err := p.life.SetReadDeadline(time.Now().Add(deathTime))
-	defer context.AfterFunc(ctx, func() { _ = p.life.SetReadDeadline(expired) })()
+func (p *Process) waitForDeath(ctx context.Context, life *os.File) error {
+	err := life.SetReadDeadline(time.Now().Add(deathTime))
+	defer context.AfterFunc(ctx, func() { _ = life.SetReadDeadline(expired) })()
 	if err == nil {
-		_, err = p.life.Read(make([]byte, 1))
+		_, err = life.Read(make([]byte, 1))
 	}
 	switch {
 	case err == io.EOF:
@@ -288,7 +343,7 @@ func (p *Process) waitForDeath(ctx context.Context) error {
 	case ctx.Err() != nil:
 		return p.ended(ctx)
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		return errors.New("the predecessor has closed the connection, but has not exited")
+		return errSilent
 	}
 	return fmt.Errorf("wait for the predecessor's end: %w", err)
 }

@@ -13,8 +13,23 @@ import (
 )
 
 // maxWaiting limits the number of processes that have connected and wait for their turn. When one more process
-// connects, the one that has waited longest is disconnected. An honest process then tries again.
+// connects, the one that has waited longest is disconnected. A correct process then tries again.
 const maxWaiting = 64
+
+// A server is the part of a Process that hands over, from Ready to Replaced. The Process's mu protects it.
+type server struct {
+	control   *scm.Listener // nil in a successor before Ready, and on systems that cannot pass descriptors
+	offered   []offered
+	waiting   []*peer       // processes that have connected and wait for their turn
+	turn      chan struct{} // holds an element while one of them has its turn
+	isMain    chan struct{} // closed when the service manager accepts notifications from this process
+	pipe      [2]*os.File   // for the next attempt; nil if it could not be made yet
+	attempt   *attempt      // in the states handing and told; until it has ended, also in the state closed
+	failed    failure       // of the last attempt
+	resigned  bool          // the service manager has another main process
+	upgrading chan struct{} // closed when Upgrade returns; nil if it has not been called
+	killed    int           // the PID of a successor that Upgrade has killed
+}
 
 // An attempt is an attempt to hand over to one successor.
 type attempt struct {
@@ -23,7 +38,7 @@ type attempt struct {
 	pidfd   int           // -1 if there is none
 	life    [2]*os.File   // a pipe that shows the successor how the attempt ends
 	main    bool          // this process announces the successor to the service manager as the main process
-	told    bool          // go may have been sent, so the successor may serve
+	told    bool          // the state is told, or was until Close was called
 	settled chan struct{} // closed when the attempt has succeeded or failed
 }
 
@@ -31,6 +46,19 @@ type attempt struct {
 type failure struct {
 	pid int
 	why error
+}
+
+// listen sets the Unix socket, which successors receive in turn.
+func (s *server) listen(control *scm.Listener) {
+	s.control = control
+	s.offered = slices.Insert(s.offered, 0, newOffered(socket{Name: controlName, Network: "unix", Created: true}, control))
+}
+
+// setUnlink sets whether closing the sockets removes their files.
+func (s *server) setUnlink(on bool) {
+	for _, o := range s.offered {
+		o.unlink(on)
+	}
 }
 
 // hasTold reports whether the process pid may serve. a can be nil.
@@ -60,49 +88,50 @@ func (p *Process) accept(control *scm.Listener) {
 		go func() {
 			defer peer.close()
 			defer p.dequeue(peer)
-			p.serve(peer)
+			p.admit(peer)
 		}()
 	}
 }
 
 var sleep = time.Sleep // another function in a test
 
-// enqueue adds a process to p.waiting.
+// enqueue adds a process to those that wait.
 func (p *Process) enqueue(peer *peer) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.isClosed() {
+	s := &p.server
+	if p.state == closed || p.state == replaced {
 		return false
 	}
-	if len(p.waiting) == maxWaiting {
-		p.disconnect(1)
+	if len(s.waiting) == maxWaiting {
+		s.disconnect(1)
 	}
-	p.waiting = append(p.waiting, peer)
+	s.waiting = append(s.waiting, peer)
 	return true
 }
 
-// disconnect disconnects the n processes that have waited longest. They try again. p.mu must be held.
-func (p *Process) disconnect(n int) {
-	for _, peer := range p.waiting[:n] {
+// disconnect disconnects the n processes that have waited longest. They try again.
+func (s *server) disconnect(n int) {
+	for _, peer := range s.waiting[:n] {
 		_ = peer.conn.Close()
 		close(peer.disconnected)
 	}
-	p.waiting = slices.Delete(p.waiting, 0, n)
+	s.waiting = slices.Delete(s.waiting, 0, n)
 }
 
-// dequeue removes a process from p.waiting, and reports whether it was there.
+// dequeue removes a process from those that wait, and reports whether it was there.
 func (p *Process) dequeue(peer *peer) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	i := slices.Index(p.waiting, peer)
+	i := slices.Index(p.server.waiting, peer)
 	if i >= 0 {
-		p.waiting = slices.Delete(p.waiting, i, i+1)
+		p.server.waiting = slices.Delete(p.server.waiting, i, i+1)
 	}
 	return i >= 0
 }
 
-// serve hands over to a process, if it is allowed to take over.
-func (p *Process) serve(peer *peer) {
+// admit hands over to a process, if it is allowed to take over.
+func (p *Process) admit(peer *peer) {
 	reject := func(why string, err error) {
 		if p.dequeue(peer) { // otherwise, disconnecting it is the reason for err
 			p.logger.Warn("handover: "+why, "pid", peer.pid(), "err", err)
@@ -126,13 +155,17 @@ func (p *Process) serve(peer *peer) {
 		reject("a process connected, but did not take over", err)
 		return
 	}
+	turn := p.server.turn
 	select {
-	case p.turn <- struct{}{}:
-		defer func() { <-p.turn }()
-	case <-p.replaced:
-		return // the successor tries again, and reaches the process that now listens
-	case <-p.ending.Done():
+	case turn <- struct{}{}:
+		defer func() { <-turn }()
+	case <-peer.disconnected: // perhaps because this process has been replaced, or closed: the successor tries again
 		return
+	}
+	// Until then, the manager ignores this process. If it died, its predecessor would continue, and a successor that
+	// had the sockets would serve too.
+	select {
+	case <-p.server.isMain:
 	case <-peer.disconnected:
 		return
 	}
@@ -155,22 +188,24 @@ func sameUser(successor *scm.Conn) error {
 
 // handOver returns when this process has been replaced, or continues because the attempt has failed.
 func (p *Process) handOver(peer *peer, hello message) {
+	s, began := &p.server, time.Now()
 	a := &attempt{peer: peer, pid: peer.pid(), pidfd: -1, settled: make(chan struct{})}
-	began := time.Now()
 	if p.manager != nil {
 		a.pidfd = openPIDFD(peer.conn, a.pid)
 		defer scm.CloseFDs(a.pidfd)
 	}
 	p.mu.Lock()
-	if p.isClosed() || p.isReplaced() {
-		p.mu.Unlock()
+	_, err := p.on(gotHello)
+	if err == nil {
+		s.attempt = a
+	}
+	p.mu.Unlock()
+	if err != nil {
 		return
 	}
-	p.current = a
-	p.mu.Unlock()
 
 	p.logger.Info("handover: handing over", "pid", a.pid)
-	err := p.converse(a, hello)
+	err = p.converse(a, hello)
 	if err != nil {
 		if p.isClosed() {
 			err = errors.New("the predecessor is ending")
@@ -180,9 +215,6 @@ func (p *Process) handOver(peer *peer, hello message) {
 		a.peer.abort(err)
 	}
 	closeFiles(a.life[:])
-	if err != nil {
-		_ = p.makePipe() // or the next attempt does
-	}
 	if err == nil && a.main {
 		err = p.manager.setMain(p.ending, a)
 	}
@@ -192,49 +224,55 @@ func (p *Process) handOver(peer *peer, hello message) {
 			p.logger.Warn("handover: cannot tell the successor that it is the main process", "pid", a.pid, "err", err)
 		}
 	}
-	if err != nil && a.told && !p.isClosed() {
-		p.rewritePIDFile() // the successor may have written it
-	}
-
 	if err == nil {
 		p.logger.Info("handover: replaced", "pid", a.pid, "duration", time.Since(began))
 	} else {
+		_ = p.makePipe() // or the next attempt does
+		if a.told && !p.isClosed() {
+			p.logPIDFile(p.writePIDFile()) // the successor may have written it
+		}
 		p.logger.Warn("handover: a successor did not take over", "pid", a.pid, "duration", time.Since(began), "err", err)
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	defer close(a.settled)
-	p.current = nil
+	_, _ = p.on(outcome(err))
+	s.attempt = nil
 	if err == nil {
-		p.resigned = a.main
-		_ = p.control.Close()
-		p.disconnect(len(p.waiting))
+		s.resigned = a.main
+		_ = s.control.Close()
+		s.disconnect(len(s.waiting))
 		close(p.replaced)
 		return
 	}
-	if !p.isClosed() {
-		p.setUnlink(true)
+	if p.state == serving {
+		s.setUnlink(true)
 	}
 	if !isGone(err) { // then only Wait knows why the process has exited
-		p.failed = failure{a.pid, err}
+		s.failed = failure{a.pid, err}
 	}
 }
 
-// setUnlink sets whether closing the sockets removes their files. p.mu must be held.
-func (p *Process) setUnlink(on bool) {
-	for _, s := range p.offered {
-		s.unlink(on)
+var (
+	errLate   = errors.New("the successor was not ready")
+	errExited = errors.New("it exited as soon as it served")
+)
+
+// outcome returns the event that ends an attempt with err.
+func outcome(err error) event {
+	switch {
+	case err == nil:
+		return gotMain
+	case isGone(err), errors.Is(err, errExited):
+		return peerDied
+	case errors.Is(err, errLate), errors.Is(err, os.ErrDeadlineExceeded):
+		return isLate
 	}
+	return gotAbort
 }
 
 // converse sends the sockets. It returns nil when it has received going from the successor.
 func (p *Process) converse(a *attempt, hello message) error {
-	// Until then, the manager ignores this process. If it died, its predecessor would continue, and a successor that
-	// had the sockets would serve too.
-	select {
-	case <-p.isMain:
-	case <-p.ending.Done():
-	}
 	if err := p.takePipe(a); err != nil {
 		return err
 	}
@@ -248,7 +286,7 @@ func (p *Process) converse(a *attempt, hello message) error {
 	_, err := a.peer.receive("ready")
 	switch {
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		return fmt.Errorf("the successor was not ready after %v", needs)
+		return fmt.Errorf("%w after %v", errLate, needs)
 	case err != nil:
 		return err
 	}
@@ -261,8 +299,13 @@ func (p *Process) converse(a *attempt, hello message) error {
 	}
 	// Only the end of the connection proves that the successor is not serving. A deadline could expire while it is.
 	_ = a.peer.conn.SetDeadline(time.Time{})
-	_, err = a.peer.receive("going")
-	return err
+	if _, err = a.peer.receive("going"); err != nil {
+		return err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	_, _ = p.on(gotAnswer)
+	return nil
 }
 
 var newPipe = os.Pipe // another function in a test
@@ -276,18 +319,18 @@ func (p *Process) makePipe() error {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.isClosed() {
+	if p.state == closed {
 		_, _ = r.Close(), w.Close()
 		return errClosed
 	}
-	p.pipe = [2]*os.File{r, w}
+	p.server.pipe = [2]*os.File{r, w}
 	return nil
 }
 
 // takePipe sets the pipe of an attempt.
 func (p *Process) takePipe(a *attempt) (err error) {
 	p.mu.Lock()
-	a.life, p.pipe = p.pipe, [2]*os.File{}
+	a.life, p.server.pipe = p.server.pipe, [2]*os.File{}
 	p.mu.Unlock()
 	if a.life[0] == nil {
 		a.life[0], a.life[1], err = newPipe()
@@ -302,11 +345,11 @@ const maxNeeds = 24 * time.Hour
 func (p *Process) tell(a *attempt) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	switch {
-	case p.isClosed():
-		return errClosed
-	case p.killed != 0 && (a.pid == p.killed || a.pid == 0):
+	if killed := p.server.killed; killed != 0 && (a.pid == killed || a.pid == 0) {
 		return errors.New("the upgrade has been given up")
+	}
+	if _, err := p.on(gotAnswer); err != nil {
+		return err
 	}
 	a.told = true
 	_ = a.peer.conn.SetDeadline(time.Now().Add(writeTime))
@@ -317,7 +360,7 @@ func (p *Process) tell(a *attempt) error {
 func (p *Process) deadline(a *attempt, d time.Duration) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.isClosed() {
+	if p.state == closed {
 		return errClosed
 	}
 	return a.peer.conn.SetDeadline(time.Now().Add(d))
@@ -326,11 +369,11 @@ func (p *Process) deadline(a *attempt, d time.Duration) error {
 // sendSockets sends the pipe, the control socket, and everything that was offered.
 func (p *Process) sendSockets(a *attempt) error {
 	p.mu.Lock()
-	all := append([]passed{{socket: socket{Name: lifeName}, conn: a.life[0]}}, p.offered...)
-	p.setUnlink(false) // the successor has the sockets
+	all := append([]offered{newOffered(socket{Name: lifeName}, a.life[0])}, p.server.offered...)
+	p.server.setUnlink(false) // the successor has the sockets
 	p.mu.Unlock()
 	for {
-		all = slices.DeleteFunc(all, passed.isClosed)
+		all = slices.DeleteFunc(all, offered.isClosed)
 		part := all[:min(batch, len(all))]
 		m := message{Type: "sockets", Version: version, Generation: p.generation, More: len(part) < len(all)}
 		conns := make([]syscall.Conn, len(part))
@@ -342,7 +385,7 @@ func (p *Process) sendSockets(a *attempt) error {
 			return err
 		}
 		err := a.peer.send(m, conns...)
-		if errors.Is(err, os.ErrClosed) && !p.isClosed() && slices.ContainsFunc(part, passed.isClosed) {
+		if errors.Is(err, os.ErrClosed) && !p.isClosed() && slices.ContainsFunc(part, offered.isClosed) {
 			continue // one has just been closed, and nothing was sent
 		}
 		if err != nil {

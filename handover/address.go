@@ -1,0 +1,124 @@
+package handover
+
+import (
+	"bytes"
+	"context"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"github.com/scm-rights/scm/internal/sys"
+)
+
+// A socket describes a socket or a file in the protocol.
+type socket struct {
+	Name    string `json:"name"`
+	Network string `json:"network,omitempty"`
+	Address []byte `json:"address,omitempty"` // JSON has them in base64, because a path need not be UTF-8
+	Created bool   `json:"created,omitempty"`
+}
+
+func isUnix(network string) bool { return strings.HasPrefix(network, "unix") }
+
+// absolute makes a path absolute. It asks the kernel for the directory, because $PWD may lead elsewhere. It does not
+// clean the result, because the element before ".." may be a symbolic link.
+func absolute(path string) (string, error) {
+	if filepath.IsAbs(path) {
+		return path, nil
+	}
+	dir, err := syscall.Getwd()
+	return dir + string(filepath.Separator) + path, os.NewSyscallError("getcwd", err)
+}
+
+// absoluteUnix is like absolute, for the address of a Unix socket. An abstract name begins with "@" in the result.
+func absoluteUnix(address string) (string, error) {
+	switch {
+	case address == "":
+		return "", nil
+	case sys.HasAbstract && (address[0] == '@' || address[0] == 0):
+		return "@" + address[1:], nil
+	}
+	return absolute(address)
+}
+
+// samePath reports whether two paths lead to the same name in the same directory.
+func samePath(a, b string) bool {
+	if a == b {
+		return true
+	}
+	dirA, nameA := filepath.Split(a)
+	dirB, nameB := filepath.Split(b)
+	if nameA != nameB {
+		return false
+	}
+	infoA, errA := os.Stat(dirA)
+	infoB, errB := os.Stat(dirB)
+	return errA == nil && errB == nil && os.SameFile(infoA, infoB)
+}
+
+// resolve returns the address of the socket that package net would create, or the zero AddrPort if it would
+// create none.
+func (want socket) resolve(ctx context.Context) (at netip.AddrPort) {
+	host, service, err := net.SplitHostPort(string(want.Address))
+	port, unknown := net.DefaultResolver.LookupPort(ctx, want.Network, service)
+	if err != nil || unknown != nil || isUnix(want.Network) {
+		return at
+	}
+	if host == "" { // all addresses of the machine
+		return netip.AddrPortFrom(netip.IPv6Unspecified(), uint16(port))
+	}
+	found, _ := net.DefaultResolver.LookupIPAddr(ctx, host)
+	for i := len(found) - 1; i >= 0; i-- { // the first IPv4 address, or else the first one
+		ip, _ := netip.ParseAddr(found[i].String())
+		wrong := strings.HasSuffix(want.Network, "4") && !ip.Is4() || strings.HasSuffix(want.Network, "6") && ip.Is4()
+		if !wrong && (ip.Is4() || !at.Addr().Is4()) {
+			at = netip.AddrPortFrom(ip, uint16(port))
+		}
+	}
+	return at
+}
+
+// isAt reports whether a socket, which is bound to the address bound, is the wanted one, which resolves to at. If at is
+// zero, isAt compares only bytes and paths.
+func (in inherited) isAt(bound net.Addr, want socket, at netip.AddrPort) bool {
+	asked := in.from != nil && in.Network == want.Network // by the predecessor
+	switch {
+	case asked && bytes.Equal(in.Address, want.Address):
+		return true
+	case bound == nil: // not a socket
+		return false
+	case isUnix(want.Network):
+		path := string(want.Address)
+		return bound.Network() == want.Network && (samePath(bound.String(), path) || asked && samePath(string(in.Address), path))
+	case bound.Network() == want.Network && bound.String() == string(want.Address):
+		return true
+	}
+	a, ok := bound.(interface{ AddrPort() netip.AddrPort })
+	if !ok || !at.IsValid() || at.Port() != 0 && at.Port() != a.AddrPort().Port() { // port 0 means any port
+		return false
+	}
+	ip := a.AddrPort().Addr().Unmap()
+	if at.Addr().IsUnspecified() {
+		// A "tcp" socket may accept IPv4 where a "tcp6" socket does not. Only the network distinguishes them.
+		return ip.IsUnspecified() && (in.from == nil || asked)
+	}
+	return ip == at.Addr()
+}
+
+// bound returns the address that a socket is bound to, or nil if it is not a socket of package net.
+func (in inherited) bound() (at net.Addr) {
+	if l, err := net.FileListener(in.file); err == nil {
+		defer func() { _ = l.Close() }()
+		at = l.Addr()
+	} else if c, err := net.FilePacketConn(in.file); err == nil {
+		defer func() { _ = c.Close() }()
+		at = c.LocalAddr()
+	}
+	if u, ok := at.(*net.UnixAddr); ok { // package net ends an abstract name at its first zero byte
+		_ = withFD(in.file, func(fd int) error { u.Name = sys.LocalName(fd, u.Name); return nil })
+	}
+	return at
+}
