@@ -1,0 +1,291 @@
+//go:build linux
+
+package handover
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/scm-rights/scm"
+	"github.com/scm-rights/scm/internal/reexec"
+)
+
+var (
+	states = []state{preparing, asking, serving, handing, told, replaced, closed}
+	events = []event{gotHello, gotAnswer, gotAbort, peerDied, isLate, gotMain, callReady, callClose, callUpgrade}
+)
+
+// A situation is a Process in a state, between a predecessor or a successor that the test plays.
+type situation struct {
+	t           *testing.T
+	p           *Process
+	in          state
+	manager     *testManager
+	predecessor *predecessor
+	before      *script // the predecessor's end of the connection
+	next        *script // the successor's
+	ready       chan error
+	cancel      context.CancelFunc // of Ready
+}
+
+func (s *situation) is(want state) bool {
+	s.p.mu.Lock()
+	defer s.p.mu.Unlock()
+	return s.p.state == want
+}
+
+// situationIn returns a Process in the state. One that has been closed was told before.
+func situationIn(t *testing.T, in state) *situation {
+	s := &situation{t: t, in: in, manager: newManager(t)}
+	if in&(preparing|asking|serving) != 0 {
+		s.predecessor = newPredecessor(t)
+		s.p, s.before = s.predecessor.accepts(Config{})
+		if in == preparing {
+			return s
+		}
+		var ctx context.Context
+		ctx, s.cancel = context.WithCancel(patient(t))
+		s.ready = inBackground(func() error { return s.p.Ready(ctx) })
+		s.before.gets("ready")
+		if in == serving { // before main
+			s.before.sends(message{Type: "go", Main: true})
+			s.before.gets("going")
+			if err := <-s.ready; err != nil {
+				t.Fatal(err)
+			}
+		}
+		return s
+	}
+	s.p = start(t, Config{}, socketPath(t))
+	ready(t, s.p)
+	s.manager.gets("READY=1")
+	s.next = successorOf(t, s.p.path)
+	h := hello(patience)
+	h.Unit = "0123"
+	s.next.sends(h)
+	s.next.gets("sockets")
+	if in == handing {
+		return s
+	}
+	s.next.sends(message{Type: "ready"})
+	s.next.gets("go")
+	if in == told {
+		s.manager.hold = make(chan struct{})
+		t.Cleanup(func() { s.lets() })
+	}
+	switch in {
+	case replaced:
+		s.next.sends(message{Type: "going"})
+		s.next.gets("main")
+		isReplaced(t, s.p)
+	case closed:
+		_ = s.p.Close()
+	}
+	return s
+}
+
+// lets lets the manager answer.
+func (s *situation) lets() {
+	select {
+	case <-s.manager.hold:
+	default:
+		close(s.manager.hold)
+	}
+}
+
+// happens lets an event happen, and returns when the Process has noticed. The error is that of the method.
+func (s *situation) happens(e event) error {
+	s.t.Helper()
+	settled := func() {
+		s.t.Helper()
+		eventually(s.t, "the attempt has ended", func() bool {
+			s.p.mu.Lock()
+			defer s.p.mu.Unlock()
+			if a := s.p.server.attempt; a != nil && e == isLate { // again, because the Process sets it too
+				_ = a.peer.conn.SetDeadline(expired)
+			}
+			return s.p.server.attempt == nil
+		})
+	}
+	other := s.next
+	if other == nil {
+		other = s.before
+	}
+	switch e {
+	case gotHello:
+		s.hello()
+	case gotAnswer:
+		switch s.in {
+		case asking:
+			s.before.sends(message{Type: "go"})
+			s.before.gets("going")
+			return <-s.ready
+		case handing:
+			s.next.sends(message{Type: "ready"})
+			s.next.gets("go")
+		default:
+			s.next.sends(message{Type: "going"})
+			if s.in == closed { // there is no manager any more
+				<-s.p.Replaced()
+			} else if text := s.manager.next(); !strings.HasPrefix(text, "MAINPID=") {
+				s.t.Errorf("the manager received %q", text)
+			}
+		}
+		return nil
+	case gotMain:
+		if s.in == serving {
+			s.before.sends(message{Type: "main"})
+			<-s.p.server.isMain
+			return nil
+		}
+		s.next.sends(message{Type: "going"})
+		s.lets()
+		<-s.p.Replaced()
+		return nil
+	case gotAbort:
+		other.sends(message{Type: "abort", Reason: "no memory"})
+	case peerDied:
+		if s.before != nil {
+			s.predecessor.dies(s.before)
+		} else {
+			s.next.close()
+		}
+	case isLate:
+		if s.in == asking {
+			s.cancel()
+		}
+	case callReady:
+		if s.in == preparing { // it waits
+			s.ready = readying(s.t, s.p)
+			s.before.gets("ready")
+			return nil
+		}
+		return s.p.Ready(patient(s.t))
+	case callClose:
+		return s.p.Close()
+	case callUpgrade:
+		if s.in == serving { // Upgrade waits for main
+			s.before.sends(message{Type: "main"})
+		}
+		err := s.p.Upgrade(patient(s.t), reexec.Command("exits"))
+		if err != nil && strings.Contains(err.Error(), "exited before it served") {
+			err = nil
+		}
+		return err
+	}
+	switch {
+	case e == gotHello:
+	case s.in == asking:
+		if err := <-s.ready; (err == nil) != (e == peerDied) {
+			s.t.Error("Ready: ", err)
+		}
+	case s.in == serving:
+		<-s.p.server.isMain
+	default:
+		settled()
+	}
+	return nil
+}
+
+// hello connects as another process.
+func (s *situation) hello() {
+	s.t.Helper()
+	if s.in&(replaced|closed) != 0 { // it connected before
+		ours, theirs, err := scm.Pair("unix")
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		play(s.t, theirs)
+		if s.p.enqueue(play(s.t, ours).peer) {
+			s.t.Error("the process is not disconnected")
+		}
+		return
+	}
+	if s.in == serving {
+		s.before.sends(message{Type: "main"})
+	}
+	another := successorOf(s.t, s.p.path)
+	another.sends(hello(patience))
+	if s.in == serving {
+		another.gets("sockets")
+		return
+	}
+	eventually(s.t, "it waits", func() bool {
+		s.p.mu.Lock()
+		defer s.p.mu.Unlock()
+		return len(s.p.server.waiting) == 1
+	})
+}
+
+// Every event happens in every state in which it can occur, and leads to the state of the table.
+func TestStates(t *testing.T) {
+	for _, in := range states {
+		for _, e := range events {
+			rows := 0
+			for _, row := range transitions {
+				if row.in&in == 0 || row.on != e {
+					continue
+				}
+				rows++
+				if row.does == "" {
+					t.Errorf("%v, %s: the row says nothing", in, e)
+				}
+				want := row.next
+				if want == same || want == never {
+					want = in
+				}
+				bare := &Process{state: in}
+				if from, err := bare.on(e); from != in || bare.state != want || err != row.err {
+					t.Errorf("%v, %s: on returns %v, %v, and the state is %v", in, e, from, err, bare.state)
+				}
+				if row.next == never {
+					continue
+				}
+				t.Run(fmt.Sprintf("%v %s", in, e), func(t *testing.T) {
+					s := situationIn(t, in)
+					if !s.is(in) {
+						t.Fatalf("the state is %v", s.p.state)
+					}
+					err := s.happens(e)
+					isCall := e == callReady || e == callUpgrade
+					if isCall && !errors.Is(err, row.err) || (!isCall || row.err == nil) && err != nil {
+						t.Errorf("got %v, want %v", err, row.err)
+					}
+					eventually(t, "the state is "+want.String(), func() bool { return s.is(want) })
+				})
+			}
+			if rows != 1 {
+				t.Errorf("%v, %s: %d rows", in, e, rows)
+			}
+		}
+	}
+}
+
+// The how-to shows the table of the source.
+func TestStatesAreDocumented(t *testing.T) {
+	const page = "../docs/howto-handover.md"
+	text := string(must(os.ReadFile(page)))
+	for _, in := range states {
+		if !strings.Contains(text, "\n- **"+in.String()+"**: ") {
+			t.Errorf("%s does not explain the state %v", page, in)
+		}
+	}
+	table := []string{"| state | event | what the process does, or why this cannot occur | next state |", "|---|---|---|---|"}
+	for _, row := range transitions {
+		next := row.next.String()
+		if row.next == same {
+			next = "the same"
+		}
+		table = append(table, fmt.Sprintf("| %v | %s | %s | %s |", row.in, row.on, row.does, next))
+	}
+	_, shown, _ := strings.Cut(text, "| state |")
+	shown, _, _ = strings.Cut("| state |"+shown, "\n\n")
+	if got := strings.Split(strings.TrimSpace(shown), "\n"); !slices.Equal(got, table) {
+		t.Errorf("%s must have this table:\n%s", page, strings.Join(table, "\n"))
+	}
+}
