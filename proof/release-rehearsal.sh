@@ -20,9 +20,9 @@ say() {
 	echo "release-rehearsal: $*"
 }
 
-# promised TEXT: prints the version or number that follows a text in docs/dependencies.md.
+# promised TEXT: prints the version or number that follows a text in docs/migrating.md.
 promised() {
-	sed -n "s|.*$1\([^ ,]*[0-9]\).*|\1|p" "$tree/docs/dependencies.md" | head -n 1
+	sed -n "s|.*$1\([^ ,]*[0-9]\).*|\1|p" "$tree/docs/migrating.md" | head -n 1
 }
 
 # user COMMAND…: runs a command in a user's module. Its module cache is new, because another rehearsal may have had other files
@@ -80,13 +80,13 @@ user go mod graph | sort >after
 say 'go get adds to go.mod:'
 comm -13 before after | sed -n 's/^example.com.user \([^ ]*[.].*\)/\1/p' | tee added
 diff added - <<<"$module@v$version
-golang.org/x/sys@$(promised 'require golang.org/x/sys ')"
+golang.org/x/sys@$(promised 'already present, golang.org/x/sys ')"
 for name in net text tools; do
 	newest=$(grep -o " golang.org/x/$name@.*" after | sort -V | tail -n 1)
 	[ "${newest#*@}" = "$(promised "nothing newer than .*x/$name ")" ]
 done
 [ "$(wc -l <go.sum)" = $(($(promised 'go.sum` gains ') + 2)) ] # for scm itself
-say 'go mod graph and go.sum are as docs/dependencies.md says'
+say 'go mod graph and go.sum are as docs/migrating.md says'
 
 user go install "$module/cmd/scm@v$version"
 user go install "$module/cmd/scmvet@v$version"

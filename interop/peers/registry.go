@@ -77,26 +77,23 @@ type source struct {
 	NotSocket string `json:"not_socket"` // the answer to "send payload=00 fds=-" on a descriptor that is not a socket
 
 	// Breakable marks the peer of the language whose library a test breaks. If no peer has it, it is the first.
-	// The peer must call libc's recvmsg, except in Go, and README.md must say that its library has no
+	// The peer must call libc's recvmsg, except in Go, and docs/comparison.md must say that its library has no
 	// leaks, so that the leak changes that row. PHP has one peer, whose library leaks anyway, and the leak only
 	// turns its column of the matrix red.
 	Breakable bool `json:"breakable"`
 }
 
-// A Row describes a library interface in the comparison of README.md, and lists the peers that test it. A cell is
+// A Row describes a library interface in docs/comparison.md, and lists the peers that test it. A cell is
 // "yes" only if all of these peers pass.
 type Row struct {
-	Lang    string          `json:"-"`
-	Name    string          `json:"name"`
-	Peers   []string        `json:"peers"`
-	Words   map[string]Word `json:"words"`   // replaces the text of some cells, by "COLUMN: TEXT"
-	Readme  bool            `json:"readme"`  // in the table of README.md too, because Go programmers consider it
-	Project string          `json:"project"` // whose version README.md gives (default none)
-	// what a user of the library has to do, for the row's section in docs/comparison.md
-	Note string `json:"note"`
+	Lang  string          `json:"-"`
+	Name  string          `json:"name"`
+	Peers []string        `json:"peers"`
+	Words map[string]Word `json:"words"` // replaces the text of some cells, by "COLUMN: TEXT"
+	Note  string          `json:"note"`  // what a user of the library has to do, for docs/comparison.md
 }
 
-// A Word replaces the text that the verdicts give a cell. Why is for the row's section in docs/comparison.md.
+// A Word replaces the text that the verdicts give a cell, and says why.
 type Word struct {
 	Text string `json:"text"`
 	Why  string `json:"why"`

@@ -14,11 +14,12 @@ import (
 )
 
 // A column describes a property of the compared libraries, and the scenarios that test it with a library's
-// peer and the runner. The verdicts of these scenarios determine the cells of the column. The tables in
-// README.md and docs/comparison.md are generated from columns and rows.
+// peer and the runner. The verdicts of these scenarios determine the cells of the column. docs/comparison.md
+// is generated from columns and rows.
 type column struct {
 	name      string
 	meaning   string // what a "yes" in the column means
+	remedy    string // what to do about a "no" in any library
 	role      scenario.Role
 	scenarios patterns
 	except    patterns // scenarios that another column covers
@@ -41,7 +42,8 @@ var columns = []column{
 		scenarios: of("limits/limit-253-ok"), checks: []scenario.Check{answer, file, crash}, passed: "253", untested: "1"},
 	{name: "right file sent", meaning: "The library sends the open file that the caller specified.", role: scenario.RoleA,
 		scenarios: of("**"), checks: []scenario.Check{file}},
-	{name: "truncation reported", meaning: "The library reports truncation with a flag or an error, unless no part of the message is lost.", role: scenario.RoleB,
+	{name: "truncation reported", meaning: "The library reports truncation with a flag or an error, unless no part of the message is lost.",
+		remedy: "Send the number of descriptors in the payload.", role: scenario.RoleB,
 		scenarios: of("truncation", "resources/recv-emfile-*", "names/name-extra-fds-closed", "hostile/receiver-wrong-count",
 			"limits/{max-fds-and-creds-together,peer-limit-7-odd}", "credentials/ctrunc-creds-eat-the-room",
 			"ordering/stream-{coalesced-read-drops-both,partial-read-loses-fd}"),
@@ -49,9 +51,11 @@ var columns = []column{
 		checks: []scenario.Check{answer, crash}},
 	{name: "no leaks", meaning: "Every received descriptor is either reported to the caller or closed.", role: scenario.RoleB,
 		scenarios: of("**"), except: of(withPidfd), checks: []scenario.Check{leak, crash}},
-	{name: "pidfd closed", meaning: "The library does not leave a received pidfd open. The kernel adds one only if the caller has set SO_PASSPIDFD (Linux 6.5).", role: scenario.RoleB,
+	{name: "pidfd closed", meaning: "The library does not leave a received pidfd open. The kernel adds one only if the caller has set SO_PASSPIDFD (Linux 6.5).",
+		remedy: "Keep SO_PASSPIDFD off.", role: scenario.RoleB,
 		scenarios: of(withPidfd), checks: []scenario.Check{leak, answer, crash}},
-	{name: "close-on-exec", meaning: "Received descriptors are close-on-exec.", role: scenario.RoleB,
+	{name: "close-on-exec", meaning: "Received descriptors are close-on-exec.",
+		remedy: "Set FD_CLOEXEC at once, and start no program in another thread meanwhile.", role: scenario.RoleB,
 		scenarios: of("**"), checks: []scenario.Check{scenario.CheckCloexec}},
 	{name: "empty packet sent", meaning: "The library sends a datagram or packet that has a descriptor but no payload, without adding anything to it.", role: scenario.RoleA,
 		scenarios: of("payload/dgram-zero-byte-fd-delivered"),
@@ -92,8 +96,7 @@ var rowless = func() map[string]string {
 // A cell is the result of one row in one column.
 type cell struct {
 	text      string
-	replaced  string   // the text that the verdicts gave, if the row replaces it
-	why       string   // why the row replaces it
+	replaced  bool     // the row replaces the text that the verdicts gave
 	findings  []string // CHECK SCENARIO, sorted
 	decidedBy []string // scenarios with a verdict, sorted
 }
@@ -168,7 +171,7 @@ func (c *column) decide(w row, trials []trial) cell {
 		got.text = cellText(got.findings)
 	}
 	if word, ok := w.Words[c.name+": "+got.text]; ok {
-		got.text, got.replaced, got.why = word.Text, got.text, word.Why
+		got.text, got.replaced = word.Text, true
 	}
 	return got
 }

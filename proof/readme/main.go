@@ -1,7 +1,7 @@
 //go:build linux
 
-// Command readme checks the comparison with other libraries, in README.md and docs/comparison.md, against the report of
-// a run. With -w, the command writes it from the report.
+// Command readme checks the comparison with other libraries, docs/comparison.md, against the report of a run. With -w,
+// the command writes it from the report.
 package main
 
 import (
@@ -17,13 +17,10 @@ import (
 	"github.com/scm-rights/scm/proof/target"
 )
 
-const (
-	readmeFile = "README.md"
-	pageFile   = "docs/comparison.md"
-)
+const pageFile = "docs/comparison.md"
 
 func main() {
-	write := flag.Bool("w", false, "write README.md and docs/comparison.md")
+	write := flag.Bool("w", false, "write docs/comparison.md")
 	where := flag.String("as", "", "write docs/comparison.json from the report of a run with the packages of this `RELEASE` of Debian")
 	flag.Parse()
 	if flag.NArg() != 1 {
@@ -54,53 +51,44 @@ func run(root, file string, write bool) {
 	}
 	t := compare(r)
 	t.others = must.Get(readOthers(root))
-	readmePath, pagePath := filepath.Join(root, readmeFile), filepath.Join(root, pageFile)
-	readme := string(must.Get(os.ReadFile(readmePath)))
-	filled := must.Get(t.readme(readme))
+	path := filepath.Join(root, pageFile)
 	if write {
-		must.OK(os.WriteFile(readmePath, []byte(filled), 0o666))
-		must.OK(os.WriteFile(pagePath, []byte(t.page()), 0o666))
+		must.OK(os.WriteFile(path, []byte(t.page()), 0o666))
 		return
 	}
-	page, err := os.ReadFile(pagePath)
+	page, err := os.ReadFile(path)
 	if err == nil {
-		err = t.comparePages(readme, string(page), filled)
+		err = t.comparePage(string(page))
 	}
 	if err != nil {
-		must.Failf("%w\nto update the pages: go run -C proof ./readme -w %s", err, file)
+		must.Failf("%w\nto update the page: go run -C proof ./readme -w %s", err, file)
 	}
 }
 
-// comparePages compares README.md and docs/comparison.md with the generated text. It skips a row if the report is about
-// different versions of the row's peers, and compares the rest of the pages only if it skips none.
-func (t *comparison) comparePages(readme, page, filled string) (wrong error) {
+// comparePage compares docs/comparison.md with the generated text. It skips a row if the report is about different
+// versions of the row's peers, and compares the rest of the page only if it skips none.
+func (t *comparison) comparePage(page string) (wrong error) {
 	others := false
 	for i, w := range rows {
-		_, section, found := strings.Cut(page, "\n## "+w.Name+"\n")
-		_, version, _ := strings.Cut(section, " Version: ")
+		_, section, found := strings.Cut(page, "\n"+sectionOf(i))
+		section, _, _ = strings.Cut(section, "\n")
+		wanted := strings.TrimPrefix(strings.TrimSuffix(t.section(i), "\n"), sectionOf(i))
+		version, _, _ := strings.Cut(section, " (`")
+		version, _, _ = strings.Cut(version, also)
 		switch {
-		case found && !strings.HasPrefix(version, t.versions[i]+".\n"):
+		case found && version != t.versions[i]:
 			others = true
-			version, _, _ = strings.Cut(version, "\n")
-			fmt.Printf("readme: %s is not compared: the report is about version %s, the pages about %s\n", w.Name, t.versions[i], version)
-		case w.Readme && !strings.Contains(readme, "\n"+t.line(i, "")):
-			wrong = errors.Join(wrong, t.differentRow(readmeFile, i))
-		case !strings.Contains(page, "\n"+t.line(i, mark)):
-			wrong = errors.Join(wrong, t.differentRow(pageFile, i))
-		case !strings.Contains(page, t.section(i)):
-			section, _, _ = strings.Cut(section, "\n## ")
-			_, wanted, _ := strings.Cut(t.section(i), w.Name+"\n")
-			wrong = errors.Join(wrong, difference(pageFile+": "+w.Name, section, strings.TrimSuffix(wanted, "\n")))
+			fmt.Printf("readme: %s is not compared: the report is about version %s, the page about %s\n", w.Name, t.versions[i], version)
+		case !strings.Contains(page, "\n"+t.line(i)):
+			wrong = errors.Join(wrong, fmt.Errorf("%s has a different row for %s; the report gives:\n%s", pageFile, w.Name, t.line(i)))
+		case !found || section != wanted:
+			wrong = errors.Join(wrong, difference(pageFile+": "+w.Name, section, wanted))
 		}
 	}
 	if others || wrong != nil {
 		return wrong
 	}
-	return errors.Join(difference(readmeFile, readme, filled), difference(pageFile, page, t.page()))
-}
-
-func (t *comparison) differentRow(file string, i int) error {
-	return fmt.Errorf("%s has a different row for %s; the report gives:\n%s", file, rows[i].Name, t.line(i, ""))
+	return difference(pageFile, page, t.page())
 }
 
 // difference returns an error with the first line of a text that differs from the wanted one, or nil.
@@ -119,14 +107,4 @@ func difference(name, text, wanted string) error {
 		return text[start:min(end, at+most)]
 	}
 	return fmt.Errorf("%s differs from the report: it has %q, the report gives %q", name, line(text), line(wanted))
-}
-
-// readme returns the text of README.md with the part between the markers replaced.
-func (t *comparison) readme(text string) (string, error) {
-	return fillMarkers(readmeFile, text, func(marker, _ string) (string, error) {
-		if marker != "comparison" {
-			return "", fmt.Errorf("unknown marker %q", marker)
-		}
-		return t.summary(), nil
-	})
 }

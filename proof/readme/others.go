@@ -6,7 +6,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -49,58 +48,61 @@ func keepOthers(root, where, file string) {
 		if len(w.trials(r.Cases)) == 0 {
 			continue
 		}
-		o := otherRow{Row: w.Name, Where: where, Version: t.versions[i]}
-		for _, c := range t.cells[i] {
-			text := c.text
-			if c.replaced != "" {
-				text += mark
-			}
-			o.Cells = append(o.Cells, text)
-		}
+		o := otherRow{Row: w.Name, Where: where, Version: t.versions[i], Cells: t.cellsOf(i)}
 		list = append(list, o)
 	}
 	text := must.Get(json.MarshalIndent(list, "", "  "))
 	must.OK(os.WriteFile(filepath.Join(root, othersFile), append(text, '\n'), 0o666))
 }
 
-// otherLines returns the rows of docs/comparison.md for other versions of the library in row i. It leaves out those
-// whose cells are the same.
-func (t *comparison) otherLines(i int) (text string) {
-	var cells []string
+// cellsOf returns the texts of row i as they are in othersFile.
+func (t *comparison) cellsOf(i int) (texts []string) {
 	for _, c := range t.cells[i] {
-		cell := c.text
-		if c.replaced != "" {
-			cell += mark
+		text := c.text
+		if c.replaced {
+			text += mark
 		}
-		cells = append(cells, cell)
+		texts = append(texts, text)
 	}
-	var seen []string
+	return texts
+}
+
+// otherLines returns the rows of docs/comparison.md for other versions of the library in row i, a row for all versions
+// with the same cells. It leaves out those whose cells are the same as in row i.
+func (t *comparison) otherLines(i int) (text string) {
+	versions, order := map[string][]string{}, []string{}
 	for _, o := range t.others {
-		if o.Row != rows[i].Name || slices.Equal(o.Cells, cells) || slices.Contains(seen, o.Version) {
+		cells := strings.Join(o.Cells, "|")
+		if o.Row != rows[i].Name || slices.Equal(o.Cells, t.cellsOf(i)) {
 			continue
 		}
-		seen = append(seen, o.Version)
-		text += fmt.Sprintf("| %s, version %s | %s |\n", o.Row, o.Version, strings.Join(o.Cells, " | "))
+		if versions[cells] == nil {
+			order = append(order, cells)
+		}
+		if !slices.Contains(versions[cells], o.Version) {
+			versions[cells] = append(versions[cells], o.Version)
+		}
+	}
+	for _, cells := range order {
+		text += "|" + rows[i].Name + ", " + strings.Join(versions[cells], " and ") + "|" + cells + "|\n"
 	}
 	return text
 }
 
-// otherVersions says where the rows of row i for other versions come from.
-func (t *comparison) otherVersions(i int) string {
+// also precedes the versions of other runs.
+const also = ", also "
+
+// version returns the version of the library in row i, and those of other runs.
+func (t *comparison) version(i int) string {
+	text := t.versions[i]
 	var tried []string
 	for _, o := range t.others {
-		if o.Row == rows[i].Name {
-			tried = append(tried, fmt.Sprintf("%s (%s)", o.Version, o.Where))
+		if o.Row == rows[i].Name && o.Version != t.versions[i] && !slices.Contains(tried, o.Version) {
+			tried = append(tried, o.Version)
 		}
 	}
-	if tried == nil {
-		return ""
+	if tried != nil {
+		text += also + strings.Join(tried, " and ")
 	}
-	text := "Also run with " + strings.Join(tried, " and ")
-	if t.otherLines(i) == "" {
-		text += ". The cells are the same"
-	} else {
-		text += ". A version whose cells differ has a row of its own"
-	}
-	return text + ".\n\n"
+	return text
 }
