@@ -64,7 +64,7 @@ func (config Config) newListener(l net.Listener) (*Listener, error) {
 	if made.addr == nil {
 		made.addr = wholeAddr(made.UnixListener, made.UnixListener.Addr())
 		found, _ := os.Lstat(made.addr.Name)
-		made.file = &socketFile{names: []string{made.addr.Name}, info: found, theirs: made.UnixListener, keepers: map[any]bool{}}
+		made.file = &socketFile{names: []string{made.addr.Name}, info: found, theirs: made.UnixListener, keeping: map[any]bool{}}
 	}
 	return made, nil
 }

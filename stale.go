@@ -31,7 +31,7 @@ type socketFile struct {
 	theirs *net.UnixListener // which removes the file itself, or nil
 
 	mu      sync.Mutex
-	keepers map[any]bool // the Conns and Listeners of the socket that leave the file in place
+	keeping map[any]bool // the Conns and Listeners of the socket that leave the file in place
 	sends   int          // calls that send the socket
 	removed bool
 }
@@ -50,7 +50,7 @@ func newSocketFile(path string, s netSocket) (*socketFile, error) {
 	if info.Mode().Type() != fs.ModeSocket {
 		return nil, errReplaced
 	}
-	return &socketFile{socket: raw, names: names(path), info: info, keepers: map[any]bool{}}, nil
+	return &socketFile{socket: raw, names: names(path), info: info, keeping: map[any]bool{}}, nil
 }
 
 // names returns path and, if it is relative, the absolute path, which still leads to the file after the
@@ -82,12 +82,12 @@ func (f *socketFile) keep(owner any, kept bool) {
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.keepers[owner] = true
+	f.keeping[owner] = true
 	if !kept {
-		delete(f.keepers, owner)
+		delete(f.keeping, owner)
 	}
 	if f.theirs != nil {
-		unlinkOnClose(f.theirs, len(f.keepers) == 0)
+		unlinkOnClose(f.theirs, len(f.keeping) == 0)
 	}
 }
 
@@ -103,7 +103,7 @@ func (f *socketFile) endSend(owner any, sent bool) {
 	defer f.mu.Unlock()
 	f.sends--
 	if sent {
-		f.keepers[owner] = true
+		f.keeping[owner] = true
 	}
 }
 
@@ -122,7 +122,7 @@ func (f *socketFile) remove() error {
 		}
 		return nil
 	}
-	if len(f.keepers) > 0 || f.sends > 0 || f.removed {
+	if len(f.keeping) > 0 || f.sends > 0 || f.removed {
 		return nil
 	}
 	err := sys.Control(f.socket, func(int) (err error) { // the socket stays open during the call

@@ -211,28 +211,28 @@ func TestGoTest(t *testing.T) {
 	}
 }
 
-func TestHonestPrograms(t *testing.T) {
+func TestCorrectPrograms(t *testing.T) {
 	if fdtest.Emulator() != "" {
 		t.Skip(fdtest.OwnFiles)
 	}
 	dir := t.TempDir()
 	t.Run("go test with profiles", func(t *testing.T) {
-		args := []string{"-v", "-count=1", "-run=Honest", "-outputdir=" + dir}
+		args := []string{"-v", "-count=1", "-run=Correct", "-outputdir=" + dir}
 		for _, profile := range []string{"cover", "cpu", "mem", "block", "mutex"} {
 			args = append(args, "-"+profile+"profile="+profile)
 		}
 		out, err := goTest(append(args, "-trace=trace")...)
-		if err != nil || strings.Contains(out, "fdleak:") || strings.Count(out, "\n--- PASS: TestHonest") < 11 {
+		if err != nil || strings.Contains(out, "fdleak:") || strings.Count(out, "\n--- PASS: TestCorrect") < 11 {
 			t.Errorf("%v\n%s", err, out)
 		}
 	})
 	for _, c := range []string{
-		"-test.run=^TestHonestPoller$",
-		"-test.run=Honest -test.testlogfile=" + filepath.Join(dir, "log"),
-		"-test.run=Honest -test.count=3",
-		"-test.run=Honest -test.outputdir=" + dir + " -test.cpuprofile=cpu -test.trace=trace",
+		"-test.run=^TestCorrectPoller$",
+		"-test.run=Correct -test.testlogfile=" + filepath.Join(dir, "log"),
+		"-test.run=Correct -test.count=3",
+		"-test.run=Correct -test.outputdir=" + dir + " -test.cpuprofile=cpu -test.trace=trace",
 		"-test.list=.",
-		"-test.run=^$ -test.fuzz=FuzzHonest -test.fuzztime=20x -test.fuzzcachedir=" + dir,
+		"-test.run=^$ -test.fuzz=FuzzCorrect -test.fuzztime=20x -test.fuzzcachedir=" + dir,
 	} {
 		t.Run(c, func(t *testing.T) {
 			t.Setenv("GODEBUG", "netdns=cgo")

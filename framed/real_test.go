@@ -26,8 +26,8 @@ import (
 
 // In these tests the partner is a real program, which the test starts and ends.
 
-// patience is how long a program may take.
-const patience = time.Minute
+// timeout is how long a program may take.
+const timeout = time.Minute
 
 // order is the byte order of Wayland, and of a D-Bus daemon's own messages.
 var order = binary.NativeEndian
@@ -51,7 +51,7 @@ func start(t *testing.T, files []*os.File, name string, args ...string) (wait fu
 	t.Helper()
 	said, before := new(bytes.Buffer), fdtest.Take()
 	cmd := exec.CommandContext(t.Context(), name, args...)
-	cmd.Stdout, cmd.Stderr, cmd.ExtraFiles, cmd.WaitDelay = said, said, files, patience
+	cmd.Stdout, cmd.Stderr, cmd.ExtraFiles, cmd.WaitDelay = said, said, files, timeout
 	must(t, cmd.Start())
 	wait = sync.OnceValue(cmd.Wait)
 	t.Cleanup(func() {
@@ -74,19 +74,19 @@ type partner struct {
 	in *bufio.Reader
 }
 
-// talk returns a partner for conn, which it closes at the end of the test.
-func talk(t *testing.T, conn *scm.Conn) *partner {
+// newPartner returns a partner for conn, which it closes at the end of the test.
+func newPartner(t *testing.T, conn *scm.Conn) *partner {
 	t.Helper()
 	r := framed.NewReader(conn, framed.Limits{})
 	t.Cleanup(func() { _, _ = r.Close(), conn.Close() })
-	must(t, conn.SetDeadline(time.Now().Add(patience)))
+	must(t, conn.SetDeadline(time.Now().Add(timeout)))
 	return &partner{t, r, framed.NewWriter(conn), bufio.NewReader(r)}
 }
 
 // dial connects to a socket that a program is about to create.
 func dial(t *testing.T, path string) *partner {
 	t.Helper()
-	return talk(t, fdtest.Connect(t, func() (*scm.Conn, error) { return scm.Dial(t.Context(), "unix", path) }))
+	return newPartner(t, fdtest.Connect(t, func() (*scm.Conn, error) { return scm.Dial(t.Context(), "unix", path) }))
 }
 
 // send sends each piece with one Write, and the files with the first piece.
@@ -254,7 +254,7 @@ func TestWayland(t *testing.T) {
 	wait := start(t, []*os.File{end}, client)
 	_, _ = end.Close(), b.Close()
 
-	p := talk(t, a)
+	p := newPartner(t, a)
 	event := func(object uint32, opcode int, arguments string) string {
 		return number(int(object)) + number((8+len(arguments))<<16|opcode) + arguments
 	}
@@ -320,7 +320,7 @@ func TestQMP(t *testing.T) {
 			t.Errorf("QEMU does not hold the write end before closefd: %v", err)
 		}
 		p.ask(done, closefd)
-		must(t, r.SetReadDeadline(time.Now().Add(patience)))
+		must(t, r.SetReadDeadline(time.Now().Add(timeout)))
 		if _, err := r.Read(make([]byte, 1)); err != io.EOF {
 			t.Errorf("QEMU holds the write end after closefd: %v", err)
 		}
@@ -378,7 +378,7 @@ func TestVarlink(t *testing.T) {
 			must(t, err)
 			wait := start(t, []*os.File{end}, python, filepath.Join("testdata", "varlink.py"), strconv.Itoa(messages), strconv.Itoa(c.batch))
 			_, _ = end.Close(), b.Close()
-			p := talk(t, a)
+			p := newPartner(t, a)
 			p.in = bufio.NewReaderSize(p.r, c.buffer)
 			if _, err := p.in.Peek(1); err == io.EOF {
 				var exit *exec.ExitError
@@ -426,7 +426,7 @@ func TestVarlinkctl(t *testing.T) {
 	l, err := scm.Listen(t.Context(), "unix", path)
 	must(t, err)
 	t.Cleanup(func() { _ = l.Close() })
-	must(t, l.SetDeadline(time.Now().Add(patience)))
+	must(t, l.SetDeadline(time.Now().Add(timeout)))
 	sent := open(t, 2)
 	_, err = sent[1].WriteString("the answer's file")
 	must(t, err)
@@ -438,7 +438,7 @@ func TestVarlinkctl(t *testing.T) {
 		"--", "sh", "-c", "cat <&3 >"+output)
 	conn, err := l.AcceptConn()
 	must(t, err)
-	p := talk(t, conn)
+	p := newPartner(t, conn)
 	var call struct{ Method string }
 	p.readVarlink(&call)
 	if files := p.takeMessage(); call.Method != "org.example.Exchange" || !same(files, sent[:1]) {

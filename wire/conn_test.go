@@ -63,7 +63,7 @@ var _ = Describe("on a Conn,", func() {
 		Expect(failed(format, b)).To(MatchError(os.ErrDeadlineExceeded))
 		Expect(before.NewSince()).To(BeEmpty())
 		if format.Network() != "unix" {
-			Expect(b.SetReadDeadline(time.Now().Add(patience))).To(Succeed())
+			Expect(b.SetReadDeadline(time.Now().Add(timeout))).To(Succeed())
 			f.passes(format, a, b)
 		}
 	}

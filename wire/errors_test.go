@@ -33,7 +33,7 @@ var _ = Describe("the conversation can continue", func() {
 			g := firstGolden(format)
 			Expect(a.SetWriteDeadline(time.Now().Add(-time.Second))).To(Succeed())
 			Expect(format.Send(a, g.text, f.files(g.fds)...)).To(MatchError(os.ErrDeadlineExceeded))
-			Expect(a.SetWriteDeadline(time.Now().Add(patience))).To(Succeed())
+			Expect(a.SetWriteDeadline(time.Now().Add(timeout))).To(Succeed())
 			f.passes(format, a, b)
 			Expect(b.Recv(&scm.Message{Buffers: [][]byte{make([]byte, 1)}}, unix.MSG_DONTWAIT)).To(MatchError(unix.EAGAIN))
 		})
@@ -104,7 +104,7 @@ var _ = Describe("the conversation cannot continue", func() {
 			ok(a.WriteFDs([]byte(first), f.file("")))
 			Expect(b.SetReadDeadline(time.Now().Add(20 * time.Millisecond))).To(Succeed())
 			Expect(failed(format, b)).To(MatchError(os.ErrDeadlineExceeded))
-			Expect(b.SetReadDeadline(time.Now().Add(patience))).To(Succeed())
+			Expect(b.SetReadDeadline(time.Now().Add(timeout))).To(Succeed())
 			Expect(f.Strays()).To(BeEmpty())
 			ok(a.Write([]byte(rest)))
 			lost(f, format, a, b)
@@ -122,7 +122,7 @@ var _ = It("Recv returns a FormatError for a message truncated by MSG_CTRUNC, ev
 		a, b, err := scm.Config{KeepTruncated: true}.Pair(format.Network())
 		Expect(err).NotTo(HaveOccurred())
 		DeferCleanup(func() { _, _ = a.Close(), b.Close() })
-		Expect(b.SetDeadline(time.Now().Add(patience))).To(Succeed())
+		Expect(b.SetDeadline(time.Now().Add(timeout))).To(Succeed())
 		payload := []byte("{}")
 		if format == wire.GVisor {
 			payload = nil

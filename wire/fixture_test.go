@@ -22,8 +22,8 @@ import (
 	"github.com/scm-rights/scm/wire"
 )
 
-// patience is the time after which a hanging call or program is ended. No spec should take that long.
-const patience = Hang
+// timeout is the time after which a hanging call or program is ended. No spec should take that long.
+const timeout = Hang
 
 // fixture is a connected pair of blocking sockets, and the descriptors that the spec owns.
 type fixture struct {
@@ -67,14 +67,14 @@ func conns(network string) (a, b *scm.Conn) {
 	Expect(err).NotTo(HaveOccurred())
 	for _, c := range []*scm.Conn{a, b} {
 		DeferCleanup(func() { _ = c.Close() }) // a spec may have closed it
-		Expect(c.SetDeadline(time.Now().Add(patience))).To(Succeed())
+		Expect(c.SetDeadline(time.Now().Add(timeout))).To(Succeed())
 	}
 	return a, b
 }
 
 func setTimeouts(sock int) {
 	GinkgoHelper()
-	limit := unix.NsecToTimeval(int64(patience))
+	limit := unix.NsecToTimeval(int64(timeout))
 	for _, option := range []int{unix.SO_RCVTIMEO, unix.SO_SNDTIMEO} {
 		Expect(unix.SetsockoptTimeval(sock, unix.SOL_SOCKET, option, &limit)).To(Succeed())
 	}

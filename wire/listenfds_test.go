@@ -89,7 +89,7 @@ var _ = Describe("ListenFDs", func() {
 			f := connect("unix")
 			cmd := l.service(ctx, reexec.CommandLine("listen")...)
 			Expect(runWithFDs(cmd, f.files(2)...)).To(Equal(l.want))
-		}, NodeTimeout(patience))
+		}, NodeTimeout(timeout))
 	}
 })
 
@@ -117,7 +117,7 @@ var _ = It("ListenFDs does not return or change descriptors that the process ope
 	l := listening{environment: []string{"LISTEN_PID=PID", "LISTEN_FDS=3"}}
 	cmd := l.service(ctx, reexec.CommandLine("listen-own")...)
 	Expect(runWithFDs(cmd, f.files(2)...)).To(Equal("refused\n"))
-}, NodeTimeout(patience))
+}, NodeTimeout(timeout))
 
 // listen-own gets two descriptors and opens descriptor 5 itself.
 var _ = child("listen-own", func([]string) error {

@@ -112,7 +112,7 @@ func NotifyBarrier(ctx context.Context, sock Socket) error {
 	_ = r.SetReadDeadline(time.Unix(1, 0))
 	select {
 	case err = <-answered:
-	case <-time.After(barrierPatience):
+	case <-time.After(barrierTimeout):
 		err = os.ErrDeadlineExceeded
 	}
 	if errors.Is(err, os.ErrDeadlineExceeded) {
@@ -121,10 +121,10 @@ func NotifyBarrier(ctx context.Context, sock Socket) error {
 	return err
 }
 
-// barrierPatience is how long NotifyBarrier waits for its pipe to be closed after ctx is done. The manager can
+// barrierTimeout is how long NotifyBarrier waits for its pipe to be closed after ctx is done. The manager can
 // hold the pipe's lock, for example during splice(2). A read or close of the pipe, and the thread that makes
 // the call, are then blocked until the manager releases the lock.
-const barrierPatience = time.Second
+const barrierTimeout = time.Second
 
 // sendBarrier sends w as soon as the manager's queue has space. It does not call w.Fd, which would make w
 // blocking.

@@ -113,7 +113,7 @@ var _ = It("DialNotify creates its socket with SOCK_CLOEXEC", func(ctx SpecConte
 	record := filepath.Join(GinkgoT().TempDir(), "calls")
 	RunChild(ChildUnder(ChildCommand("dial-notify"), strace, "-f", "-o", record, "-e", "trace=socket"))
 	Expect(os.ReadFile(record)).To(ContainSubstring("socket(AF_UNIX, SOCK_DGRAM|SOCK_CLOEXEC, 0)"))
-}, NodeTimeout(patience))
+}, NodeTimeout(timeout))
 
 var _ = It("FD.Close closes the socket that DialNotify returned", func() {
 	f := connect("unix")
@@ -189,7 +189,7 @@ var _ = Describe("NotifyBarrier", func() {
 			Expect(<-done).NotTo(HaveOccurred())
 			Expect(early).To(BeFalse(), "NotifyBarrier did not wait")
 			Expect(before.NewSince()).To(BeEmpty())
-		}, NodeTimeout(patience))
+		}, NodeTimeout(timeout))
 	}
 
 	It("returns when its context is done", func(ctx SpecContext) {
@@ -220,7 +220,7 @@ var _ = Describe("NotifyBarrier", func() {
 		Expect(<-barrier(called)).To(Equal(context.Canceled))
 		isEmpty(f.b)
 		Expect(before.NewSince()).To(BeEmpty())
-	}, NodeTimeout(patience))
+	}, NodeTimeout(timeout))
 
 	It("returns when its context is done while the manager's queue is full", func(ctx SpecContext) {
 		f := connect("unixgram")
@@ -234,7 +234,7 @@ var _ = Describe("NotifyBarrier", func() {
 		defer cancel()
 		done := make(chan error, 1)
 		go func() { done <- wire.NotifyBarrier(called, wire.FD(sock)) }()
-		Eventually(ctx, done).WithTimeout(patience / 2).Should(Receive(Equal(context.DeadlineExceeded)))
+		Eventually(ctx, done).WithTimeout(timeout / 2).Should(Receive(Equal(context.DeadlineExceeded)))
 
 		// With a context that is never done it waits, whatever the mode and the time limit of the socket are.
 		Expect(unix.SetsockoptTimeval(sock, unix.SOL_SOCKET, unix.SO_SNDTIMEO, &unix.Timeval{Usec: 1000})).To(Succeed())
@@ -251,7 +251,7 @@ var _ = Describe("NotifyBarrier", func() {
 		}
 		Expect(<-done).NotTo(HaveOccurred())
 		Expect(before.NewSince()).To(HaveLen(1), "only the socket")
-	}, NodeTimeout(patience))
+	}, NodeTimeout(timeout))
 
 	It("returns the error if it cannot send the descriptor", func(ctx SpecContext) {
 		f := connect("unixgram")
@@ -259,5 +259,5 @@ var _ = Describe("NotifyBarrier", func() {
 		f.CloseNow(f.b)
 		Expect(wire.NotifyBarrier(ctx, wire.FD(f.a))).To(MatchError(unix.ECONNREFUSED))
 		Expect(before.NewSince()).To(BeEmpty())
-	}, NodeTimeout(patience))
+	}, NodeTimeout(timeout))
 })

@@ -98,10 +98,10 @@ var _ = Describe("conmon", Label("real"), func() {
 				text, _ := os.ReadFile(path)
 				return string(text)
 			}
-			Eventually(contentOf, patience).WithArguments(file("log")).Should(ContainSubstring("hello from the container"))
+			Eventually(contentOf, timeout).WithArguments(file("log")).Should(ContainSubstring("hello from the container"))
 			Expect(input.Close()).To(Succeed())
 			p.waitExit()
 			Expect(contentOf(filepath.Join(statuses, "container"))).To(Equal("3"), "exit status of the container")
-		}, NodeTimeout(patience))
+		}, NodeTimeout(timeout))
 	}
 })

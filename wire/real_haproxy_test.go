@@ -57,7 +57,7 @@ var _ = Describe("HAProxy", Label("real"), func() {
 		Expect(request.URL.Path).To(Equal("/through"))
 		ok(unix.Write(fds[0], []byte("HTTP/1.0 200 OK\r\nContent-Length: 8\r\n\r\nfrom us!")))
 		Expect(answerFrom(client)).To(Equal("from us!"))
-	}, NodeTimeout(patience))
+	}, NodeTimeout(timeout))
 })
 
 // client sends one end of a new connection to HAProxy and returns the other.

@@ -37,5 +37,5 @@ var _ = Describe("netcat -F", Label("real"), func() {
 		text := make([]byte, 5)
 		Expect(conn.Read(text)).To(Equal(5))
 		Expect(string(text)).To(Equal("hello"))
-	}, NodeTimeout(patience))
+	}, NodeTimeout(timeout))
 })

@@ -50,7 +50,7 @@ var _ = Describe("OpenSSH", Label("real"), func() {
 		Expect(line).To(HavePrefix("SSH-2.0-OpenSSH"))
 		Expect(unix.Shutdown(server, unix.SHUT_RDWR)).To(Succeed())
 		Expect(client.waitFailure()).To(Equal(255))
-	}, NodeTimeout(patience))
+	}, NodeTimeout(timeout))
 
 	It("sends its standard input, output and error to the connection's master process in three messages", func(ctx SpecContext) {
 		f := connect("unix")
@@ -75,7 +75,7 @@ var _ = Describe("OpenSSH", Label("real"), func() {
 		master.sends(muxExitMessage, 1, 7)
 		f.CloseNow(master.sock)
 		Expect(client.waitFailure()).To(Equal(7))
-	}, NodeTimeout(patience))
+	}, NodeTimeout(timeout))
 })
 
 // mux is the master's end of OpenSSH's multiplexing protocol, which PROTOCOL.mux in the OpenSSH sources

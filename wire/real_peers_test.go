@@ -86,7 +86,7 @@ var _ = Describe("a program that uses", Label("real"), func() {
 				Expect(p.ask("send payload=" + c.payload + " fds=4")).To(Equal(fmt.Sprintf("ok n=%d", len(c.payload)/2)))
 				Expect(f.from(c.format, f.a, sent)).To(Equal(c.text))
 				p.quit()
-			}, NodeTimeout(patience))
+			}, NodeTimeout(timeout))
 
 			It("receives a message from Send", func(ctx SpecContext) {
 				f := connect(c.format.Network())
@@ -101,7 +101,7 @@ var _ = Describe("a program that uses", Label("real"), func() {
 				Expect(p.file(number)).To(Equal(fdtest.Name(sent)))
 				isEmpty(f.b)
 				p.quit()
-			}, NodeTimeout(patience))
+			}, NodeTimeout(timeout))
 		})
 	}
 })

@@ -22,7 +22,7 @@ var _ = Describe("in the "+quoted(wire.QEMUBridgeHelper)+",", Label("real"), fun
 		f.owns(fds...)
 		Expect(fdtest.Name(fds[0])).To(HaveSuffix("/net/tun"), "the kernel leaves out /dev once the mount namespace is gone")
 		helper.waitSuccess()
-	}, NodeTimeout(patience))
+	}, NodeTimeout(timeout))
 })
 
 // withBridge runs a command in a network namespace with the bridge br0, and with a /etc that allows the helper to

@@ -24,7 +24,7 @@ var _ = Describe("a program that uses runc's real library", Label("real"), func(
 		own := ok(unix.Dup(f.a))
 		c := ok(scm.NewConnFD(own))
 		DeferCleanup(c.Close)
-		Expect(c.SetDeadline(time.Now().Add(patience))).To(Succeed())
+		Expect(c.SetDeadline(time.Now().Add(timeout))).To(Succeed())
 		p := newPeer(commandOf(ctx, command), f.b, sent)
 		Expect(p.ask("use sock=3 fds=4")).To(Equal("ok"))
 
@@ -38,5 +38,5 @@ var _ = Describe("a program that uses runc's real library", Label("real"), func(
 		Expect(before).To(Equal("ok n=9 payload=2f6465762f70746d78"))
 		Expect(p.file(number)).To(Equal(fdtest.Name(sent)))
 		p.quit()
-	}, NodeTimeout(patience))
+	}, NodeTimeout(timeout))
 })

@@ -50,12 +50,12 @@ var _ = DescribeTable("--console-socket passes a container's terminal from", Lab
 		Expect(readTerminal(master)).To(Equal("hello from the container\r\n"))
 		p.waitSuccess()
 	},
-	Entry("runc to Recv in the "+quoted(wire.Runc), NodeTimeout(patience), "runc", wire.Runc, oldName, newName),
-	Entry("runc to Recv in the "+quoted(wire.Conmon), NodeTimeout(patience), "runc", wire.Conmon, oldName, newName),
-	Entry("runc to RecvFile", NodeTimeout(patience), "runc", nil, oldName, newName),
-	Entry("crun to Recv in the "+quoted(wire.Crun), NodeTimeout(patience), "crun", wire.Crun, ""),
-	Entry("crun to Recv in the "+quoted(wire.Conmon), NodeTimeout(patience), "crun", wire.Conmon, " "),
-	Entry("crun to RecvFile", NodeTimeout(patience), "crun", nil, " "),
+	Entry("runc to Recv in the "+quoted(wire.Runc), NodeTimeout(timeout), "runc", wire.Runc, oldName, newName),
+	Entry("runc to Recv in the "+quoted(wire.Conmon), NodeTimeout(timeout), "runc", wire.Conmon, oldName, newName),
+	Entry("runc to RecvFile", NodeTimeout(timeout), "runc", nil, oldName, newName),
+	Entry("crun to Recv in the "+quoted(wire.Crun), NodeTimeout(timeout), "crun", wire.Crun, ""),
+	Entry("crun to Recv in the "+quoted(wire.Conmon), NodeTimeout(timeout), "crun", wire.Conmon, " "),
+	Entry("crun to RecvFile", NodeTimeout(timeout), "crun", nil, " "),
 )
 
 // ociRuntime runs one container and keeps its state in a folder of its own.

@@ -28,7 +28,7 @@ var _ = Describe("in the "+quoted(wire.SkalibsUnixmessage)+",", Label("real"), f
 		f.takes(fds, sent)
 		Expect(wire.SkalibsUnixmessage.Send(wire.FD(client), "\x00")).To(Succeed())
 		p.waitSuccess()
-	}, NodeTimeout(patience))
+	}, NodeTimeout(timeout))
 
 	It("s6-fdholder-retrieve receives a descriptor from Send", func(ctx SpecContext) {
 		retrieve := program("s6-fdholder-retrieve", "s6")
@@ -39,5 +39,5 @@ var _ = Describe("in the "+quoted(wire.SkalibsUnixmessage)+",", Label("real"), f
 		Expect(f.from(wire.SkalibsUnixmessage, client)).To(Equal("R\x00\x08the name\x00"))
 		Expect(wire.SkalibsUnixmessage.Send(wire.FD(client), "\x00", f.file("content"))).To(Succeed())
 		Expect(p.waitSuccess()).To(Equal("content"))
-	}, NodeTimeout(patience))
+	}, NodeTimeout(timeout))
 })

@@ -22,7 +22,7 @@ var _ = Describe("libsystemd", Label("real"), func() {
 		sent := f.files(3)
 		Expect(runWithFDs(commandOf(ctx, libsystemd, "store", "3", "4", "5"), sent...)).To(Equal("1\n"))
 		Expect(f.from(wire.Notify, manager, sent...)).To(Equal("FDSTORE=1\nFDNAME=foo"))
-	}, NodeTimeout(patience))
+	}, NodeTimeout(timeout))
 
 	It("waits in sd_notify_barrier until the receiver closes the descriptor", func(ctx SpecContext) {
 		f := connect("unix")
@@ -34,12 +34,12 @@ var _ = Describe("libsystemd", Label("real"), func() {
 		Expect(fds).To(HaveLen(1))
 		Expect(unix.Close(fds[0])).To(Succeed())
 		Expect(p.waitSuccess()).To(Equal("1\n"))
-	}, NodeTimeout(patience))
+	}, NodeTimeout(timeout))
 
 	for _, l := range listeningServices {
 		It("agrees with ListenFDs if "+l.name, func(ctx SpecContext) {
 			f := connect("unix")
 			Expect(runWithFDs(l.service(ctx, append(libsystemd, "listen")...), f.files(2)...)).To(Equal(l.want))
-		}, NodeTimeout(patience))
+		}, NodeTimeout(timeout))
 	}
 })

@@ -134,7 +134,7 @@ var _ = Describe("in the", func() {
 			if s.fds > 0 {
 				Expect(line).To(ContainSubstring("cmsg_len=%d,", unix.CmsgLen(4*s.fds)))
 			}
-		}, NodeTimeout(patience))
+		}, NodeTimeout(timeout))
 
 		if s.program != "" {
 			It(name+" calls sendmsg with the same arguments as "+s.program, Label("real"), func(ctx SpecContext) {

@@ -98,6 +98,6 @@ func (t thread) interrupt(call int) {
 		text, _ := os.ReadFile(fmt.Sprintf("/proc/self/task/%d/syscall", t))
 		number, _, _ := bytes.Cut(text, []byte(" "))
 		return string(number)
-	}, patience).Should(Equal(strconv.Itoa(call)))
+	}, timeout).Should(Equal(strconv.Itoa(call)))
 	Expect(unix.Tgkill(os.Getpid(), int(t), unix.SIGURG)).To(Succeed())
 }

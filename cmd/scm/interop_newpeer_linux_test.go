@@ -24,7 +24,7 @@ func TestNewPeer(t *testing.T) {
 		t.Run(s.Language, func(t *testing.T) {
 			dir := t.TempDir()
 			buildPeer(t, s, dir, "")
-			talkByHand(t, s, dir, s.Run, "unsupported")
+			sessionByHand(t, s, dir, s.Run, "unsupported")
 			strict := exec.Command("sh", "-c", "exec "+s.Run)
 			strict.Dir = dir
 			peertest.Strict(t, strict, "unsupported")
@@ -100,7 +100,7 @@ func TestNewPeerWithLibrary(t *testing.T) {
 				}
 			}
 			buildPeer(t, s, dir, functions)
-			talkByHand(t, s, dir, s.Run, send)
+			sessionByHand(t, s, dir, s.Run, send)
 			run := "env -C " + dir + " " + s.Run
 			if r := command(t, "interop", "smoke", "--builtin=false", "--peer", "mine="+run, "--timeout", "1m"); r.code != 0 {
 				t.Errorf("got %+v", r)
@@ -197,9 +197,9 @@ func withLibrary(t *testing.T, text, functions string) string {
 	return strings.Join(all, "\n\n")
 }
 
-// talkByHand gives a peer the commands that the contract shows under "By hand", and compares its answers with
+// sessionByHand gives a peer the commands that the contract shows under "By hand", and compares its answers with
 // those that the contract shows. Its answer to send must be the one given. An errno may be a number.
-func talkByHand(t *testing.T, s peers.Skeleton, dir, run, send string) {
+func sessionByHand(t *testing.T, s peers.Skeleton, dir, run, send string) {
 	t.Helper()
 	_, section, _ := strings.Cut(string(peers.Contract), "\n## By hand\n")
 	section, _, _ = strings.Cut(section, "\n## ")

@@ -22,7 +22,7 @@ import (
 
 func init() { reexec.Register("poked server", testserver.Main) }
 
-// poke runs scm poke with a test server. It ends as soon as an honest server has closed everything.
+// poke runs scm poke with a test server. It ends as soon as a correct server has closed everything.
 func poke(t *testing.T, mode string, flags ...string) result {
 	t.Helper()
 	socket := filepath.Join(t.TempDir(), "socket")
@@ -48,23 +48,23 @@ func TestPokeStatus(t *testing.T) {
 		code       int
 		last       string // line of the output
 	}{
-		{"no findings", "honest", nil, 0, "mine: no findings"},
+		{"no findings", "correct", nil, 0, "mine: no findings"},
 		{"findings", "all", []string{"--settle=10ms"}, 1, "mine: 9 findings"},
 		{"accepted", "all", []string{"--settle=10ms", "--accept", accept, "--program-version=1.9"}, 0, "mine: no findings, 9 accepted, 1 accepted line set aside"},
 		{"accepted for another version", "all", []string{"--settle=10ms", "--accept", accept, "--program-version=2"}, 1, "mine: 9 findings, 2 accepted lines set aside"},
-		{"accepted without an occurrence", "honest", []string{"--accept", accept, "--program-version=1.9"}, 1, "mine: no findings, 9 accepted but not found, 1 accepted line set aside"},
-		{"without a version", "honest", []string{"--accept", accept}, 2, "scm: " + accept + ":2: * leak@mine<2: the line is about versions of mine; add --program-version"},
+		{"accepted without an occurrence", "correct", []string{"--accept", accept, "--program-version=1.9"}, 1, "mine: no findings, 9 accepted but not found, 1 accepted line set aside"},
+		{"without a version", "correct", []string{"--accept", accept}, 2, "scm: " + accept + ":2: * leak@mine<2: the line is about versions of mine; add --program-version"},
 		{"no verdict", "closes", nil, 4, "mine: no findings, 1 without a verdict"},
 		{"an accepted item without a verdict", "closes", []string{"--accept", unread}, 0,
 			"mine: no findings, 1 accepted, 2 accepted lines set aside"},
-		{"accepted, but read", "honest", []string{"--accept", unread}, 1,
+		{"accepted, but read", "correct", []string{"--accept", unread}, 1,
 			"mine: no findings, 1 accepted but not found, 2 accepted lines set aside"},
-		{"a pattern to create", "honest", []string{"--activate", "--socket=x*"}, 2,
+		{"a pattern to create", "correct", []string{"--activate", "--socket=x*"}, 2,
 			"scm: --activate creates the socket, and cannot be used with a pattern"},
-		{"an unfinished reason", "honest", []string{"--accept", file("unfinished.txt", "byte leak@mine ? why")}, 2, `scm: complete the reasons of these lines, and remove the "?"`},
-		{"an unknown report", "honest", []string{"--report", "report.html"}, 2, `scm: report "report.html": the file name must end in one of .json .txt .xml`},
-		{"dangerous without a pid", "honest", []string{"--dangerous"}, 2, "scm: --dangerous is for --pid; a SERVER always gets all items"},
-		{"an unknown type", "honest", []string{"--type=datagram"}, 2, `scm: unknown --type "datagram": use stream, dgram or seqpacket`},
+		{"an unfinished reason", "correct", []string{"--accept", file("unfinished.txt", "byte leak@mine ? why")}, 2, `scm: complete the reasons of these lines, and remove the "?"`},
+		{"an unknown report", "correct", []string{"--report", "report.html"}, 2, `scm: report "report.html": the file name must end in one of .json .txt .xml`},
+		{"dangerous without a pid", "correct", []string{"--dangerous"}, 2, "scm: --dangerous is for --pid; a SERVER always gets all items"},
+		{"an unknown type", "correct", []string{"--type=datagram"}, 2, `scm: unknown --type "datagram": use stream, dgram or seqpacket`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			r := poke(t, c.mode, c.flags...)
@@ -194,7 +194,7 @@ func TestPokeNeedsPermission(t *testing.T) {
 // The server may be the parent of scm. What scm and its children have open is not the server's.
 func TestPokeParent(t *testing.T) {
 	socket := filepath.Join(t.TempDir(), "socket")
-	script := shellCommand("poked server", "honest", "stream", socket) + ` &
+	script := shellCommand("poked server", "correct", "stream", socket) + ` &
 		read listening
 		scm poke --pid $$ --name mine --settle 10ms --timeout 1m --socket "$1"; code=$?; kill $!; exit $code`
 	cmd := exec.Command("sh", "-c", script, "sh", socket)
@@ -257,7 +257,7 @@ func TestProgramReportsOfARunThatWasCutShort(t *testing.T) {
 // A signal ends the server too.
 func TestPokeSignal(t *testing.T) {
 	dir := t.TempDir()
-	// The server is a child of the keeper, which is one of scm.
+	// The server is a child of the supervisor, which is one of scm.
 	script := "echo $$ >pid; kill $(sed -n 's/^PPid:\t//p' /proc/$PPID/status); exec sleep 1000"
 	cmd := exec.Command(program(t, "scm"), "poke", "--timeout=10m", "--socket", dir+"/socket", "--", "sh", "-c", script)
 	cmd.Dir = dir

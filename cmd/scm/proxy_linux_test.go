@@ -63,7 +63,7 @@ func TestProxyOfAServerWithARelativePath(t *testing.T) {
 
 // A client does not notice the proxy, and a fault changes what the server receives.
 func TestProxy(t *testing.T) {
-	server := startServer(t, "honest", filepath.Join(t.TempDir(), "server"))
+	server := startServer(t, "correct", filepath.Join(t.TempDir(), "server"))
 	for fault, works := range map[string]bool{"none": true, "extra": false, "extra-all": false, "many": false, "opath": true} {
 		t.Run(fault, func(t *testing.T) {
 			socket, first := filepath.Join(t.TempDir(), "proxy"), filepath.Join(t.TempDir(), "first")
@@ -96,10 +96,10 @@ func TestProxySavesTheFirstBytes(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			socket, first := filepath.Join(t.TempDir(), "proxy"), filepath.Join(t.TempDir(), "first")
-			stop := startProxy(t, socket, startServer(t, "honest", filepath.Join(t.TempDir(), "server")), "--save-first", first)
+			stop := startProxy(t, socket, startServer(t, "correct", filepath.Join(t.TempDir(), "server")), "--save-first", first)
 			for _, text := range c.clients {
 				before, after, _ := strings.Cut(text, "|")
-				talk(t, socket, before, after)
+				sendLines(t, socket, before, after)
 			}
 			stop()
 			if got := contents(t, first); got != c.want {
@@ -109,8 +109,9 @@ func TestProxySavesTheFirstBytes(t *testing.T) {
 	}
 }
 
-// talk sends lines to a test server, those after the first argument with a descriptor each, and waits for the answers.
-func talk(t *testing.T, socket, before, after string) {
+// sendLines sends lines to a test server, those after the first argument with a descriptor each, and waits for the
+// answers.
+func sendLines(t *testing.T, socket, before, after string) {
 	t.Helper()
 	c, err := scm.Dial(t.Context(), "unix", socket)
 	if err != nil {
@@ -167,7 +168,7 @@ func TestProxyTestStatus(t *testing.T) {
 		code               int
 		last               string
 	}{
-		{"no findings", "honest", "", nil, 0, "poked: no findings"},
+		{"no findings", "correct", "", nil, 0, "poked: no findings"},
 		{"findings", "all", "", []string{"--settle=10ms"}, 1, "poked: 3 findings"},
 		{"accepted", "all", "", []string{"--settle=10ms", "--accept", accept}, 0, "poked: no findings, 3 accepted, 1 accepted line set aside"},
 		{"no client", "all", "exit 3", nil, 4, "poked: could not run: none: the client fails without the proxy: exit status 3"},

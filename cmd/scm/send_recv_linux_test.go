@@ -30,8 +30,8 @@ import (
 	"github.com/scm-rights/scm/wire"
 )
 
-// patience is more time than the other side needs to connect.
-const patience = "--timeout=1m"
+// timeout is more time than the other side needs to connect.
+const timeout = "--timeout=1m"
 
 // started is a command that runs in the background.
 type started struct {
@@ -60,8 +60,8 @@ func (s *started) wait() result {
 // transfer runs recv in the background, and send.
 func transfer(t *testing.T, recv, send []string) (received, sent result) {
 	t.Helper()
-	r := start(t, append([]string{"recv", patience}, recv...)...)
-	sent = command(t, append([]string{"send", patience}, send...)...)
+	r := start(t, append([]string{"recv", timeout}, recv...)...)
+	sent = command(t, append([]string{"send", timeout}, send...)...)
 	return r.wait(), sent
 }
 
@@ -91,8 +91,8 @@ func TestSendAndRecv(t *testing.T) {
 	// The sender can create the socket.
 	addr := filepath.Join(t.TempDir(), "socket")
 	for _, kind := range []string{"stream", "seqpacket"} {
-		s := start(t, "send", "--listen", patience, "--type", kind, "--mode", "append", "--hex", "00ff", addr, write(t, ""))
-		r := command(t, "recv", "--connect", patience, "--type", kind, addr)
+		s := start(t, "send", "--listen", timeout, "--type", kind, "--mode", "append", "--hex", "00ff", addr, write(t, ""))
+		r := command(t, "recv", "--connect", timeout, "--type", kind, addr)
 		want := "2 bytes \"\\x00\\xff\", 1 descriptor\nregular, write, offset 0, /"
 		if sent := s.wait(); sent != (result{}) || r.code != 0 || !strings.HasPrefix(r.stdout, want) {
 			t.Errorf("%s: sent %+v, received %+v", kind, sent, r)
@@ -111,8 +111,8 @@ func TestInheritedDescriptor(t *testing.T) {
 		t.Fatal(err)
 	}
 	addr := filepath.Join(t.TempDir(), "socket")
-	r := start(t, "recv", patience, "--cat", addr)
-	send := exec.Command(program(t, "scm"), "send", patience, addr, "--fd", "3")
+	r := start(t, "recv", timeout, "--cat", addr)
+	send := exec.Command(program(t, "scm"), "send", timeout, addr, "--fd", "3")
 	send.ExtraFiles = []*os.File{file}
 	if sent := finish(t, send); sent != (result{}) {
 		t.Errorf("sent %+v", sent)
@@ -279,7 +279,7 @@ func TestRecvCatWaits(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer time.AfterFunc(2*time.Minute, func() { _ = recv.Process.Kill() }).Stop()
-	send := exec.Command(program(t, "scm"), "send", patience, addr, "--fd", "3")
+	send := exec.Command(program(t, "scm"), "send", timeout, addr, "--fd", "3")
 	send.ExtraFiles = []*os.File{r}
 	if sent := finish(t, send); sent != (result{}) {
 		t.Errorf("sent %+v", sent)
@@ -362,8 +362,8 @@ func TestRecvSocket(t *testing.T) {
 			defer sent.Close()
 			receive := func(args ...string) result {
 				addr := filepath.Join(t.TempDir(), "socket")
-				r := start(t, append([]string{"recv", patience, addr}, args...)...)
-				send := exec.Command(program(t, "scm"), "send", patience, addr, "--fd", "3")
+				r := start(t, append([]string{"recv", timeout, addr}, args...)...)
+				send := exec.Command(program(t, "scm"), "send", timeout, addr, "--fd", "3")
 				send.ExtraFiles = []*os.File{sent}
 				if s := finish(t, send); s != (result{}) {
 					t.Fatalf("sent %+v", s)
@@ -398,8 +398,8 @@ func TestRecvCommandWithSilentFUSEServer(t *testing.T) {
 	}
 	defer file.Close()
 	addr := filepath.Join(t.TempDir(), "socket")
-	r := start(t, "recv", patience, addr, "--", "readlink", "/proc/self/fd/3")
-	send := exec.Command(program(t, "scm"), "send", patience, addr, "--fd", "3")
+	r := start(t, "recv", timeout, addr, "--", "readlink", "/proc/self/fd/3")
+	send := exec.Command(program(t, "scm"), "send", timeout, addr, "--fd", "3")
 	send.ExtraFiles = []*os.File{file}
 	if sent := finish(t, send); sent != (result{}) {
 		t.Errorf("sent %+v", sent)
@@ -463,9 +463,9 @@ func TestRecvCommand(t *testing.T) {
 func TestRecvCommandEnvironment(t *testing.T) {
 	file, addr := write(t, ""), filepath.Join(t.TempDir(), "socket")
 	env := []string{"spring.mail.host=a", "BASH_FUNC_f%%=() { :; }", "LISTEN_ADDR=:80", "LISTEN_=", "IFS=x", "OPTIND=7", "PS4=y", "PWD=/nowhere", "a=b=c"}
-	r := exec.Command(program(t, "scm"), "recv", patience, addr, "--", "/usr/bin/env")
+	r := exec.Command(program(t, "scm"), "recv", timeout, addr, "--", "/usr/bin/env")
 	r.Env = append(env, "LISTEN_PID=1", "LISTEN_FDS=9", "LISTEN_FDNAMES=a:b", "LISTEN_PIDFDID=1")
-	sent := start(t, "send", patience, addr, file)
+	sent := start(t, "send", timeout, addr, file)
 	got := finish(t, r)
 	lines := slices.DeleteFunc(strings.Split(got.stdout, "\n"), func(l string) bool { return strings.HasPrefix(l, "LISTEN_PID=") || l == "" })
 	want := append(env, "LISTEN_FDS=1", "LISTEN_FDNAMES="+filepath.Base(file))
@@ -492,11 +492,11 @@ func TestRecvInEmptyRoot(t *testing.T) {
 		"":              "1 byte \"\\x00\", 3 descriptors\n…, read…\n…, read…\n…, read…\n",
 		"--json":        "{…}\n",
 	} {
-		r := exec.Command("/scm", append([]string{"recv", patience, "/socket"}, strings.Fields(args)...)...)
+		r := exec.Command("/scm", append([]string{"recv", timeout, "/socket"}, strings.Fields(args)...)...)
 		r.SysProcAttr = &syscall.SysProcAttr{Chroot: root}
 		r.Dir = "/"
 		addr := filepath.Join(root, "socket")
-		sent := start(t, "send", patience, addr, write(t, "contents"), "/", "/dev/null")
+		sent := start(t, "send", timeout, addr, write(t, "contents"), "/", "/dev/null")
 		got := finish(t, r)
 		if s := sent.wait(); s != (result{}) || !like(got.stdout, want) || got.stderr != "" || got.code != 0 {
 			t.Errorf("%s: sent %+v, received %+v", args, s, got)
@@ -685,12 +685,12 @@ func TestRecvUnwritten(t *testing.T) {
 	defer full.Close()
 	for _, args := range []string{"", "--json", "--cat"} {
 		addr := filepath.Join(t.TempDir(), "socket")
-		r := &started{cmd: exec.Command(program(t, "scm"), append([]string{"recv", patience, addr}, strings.Fields(args)...)...)}
+		r := &started{cmd: exec.Command(program(t, "scm"), append([]string{"recv", timeout, addr}, strings.Fields(args)...)...)}
 		r.cmd.Stdout, r.cmd.Stderr = full, &r.stderr
 		if err := r.cmd.Start(); err != nil {
 			t.Fatal(err)
 		}
-		sent := command(t, "send", patience, addr, write(t, "text"))
+		sent := command(t, "send", timeout, addr, write(t, "text"))
 		if got := r.wait(); sent != (result{}) || got.code != 4 || !strings.Contains(got.stderr, "no space left on device") {
 			t.Errorf("%q: sent %+v, received %+v", args, sent, got)
 		}
@@ -739,7 +739,7 @@ func TestSendAndRecvSignal(t *testing.T) {
 func TestRecvTimeout(t *testing.T) {
 	addr := filepath.Join(t.TempDir(), "socket")
 	r := start(t, "recv", "--timeout", "3s", "--cat", addr)
-	if sent := command(t, "send", patience, "--mode", "read-write", addr, fifo(t, "fifo")); sent != (result{}) {
+	if sent := command(t, "send", timeout, "--mode", "read-write", addr, fifo(t, "fifo")); sent != (result{}) {
 		t.Fatalf("sent %+v", sent)
 	}
 	if got := r.wait(); got != (result{code: 1, stderr: "scm: timed out after 3s\n"}) {

@@ -25,7 +25,7 @@ import (
 )
 
 const (
-	patience = time.Minute      // for a successor to start serving, and for clients after that
+	timeout  = time.Minute      // for a successor to start serving, and for clients after that
 	stopTime = 10 * time.Second // for clients after SIGTERM
 )
 
@@ -46,7 +46,7 @@ func run(path, address string) (err error) {
 	defer stop()
 	context.AfterFunc(ctx, stop) // a second signal ends the process
 
-	config := handover.Config{Timeout: patience, Logger: slog.Default()}
+	config := handover.Config{Timeout: timeout, Logger: slog.Default()}
 	p, err := config.Start(ctx, path)
 	if err != nil {
 		return err
@@ -58,8 +58,8 @@ func run(path, address string) (err error) {
 	}
 	server := httpdrain.New(&http.Server{
 		Handler:           http.HandlerFunc(answer),
-		ReadHeaderTimeout: patience / 6,
-		IdleTimeout:       patience / 2,
+		ReadHeaderTimeout: timeout / 6,
+		IdleTimeout:       timeout / 2,
 	})
 	if err := p.Ready(ctx); err != nil {
 		return err // the predecessor continues
@@ -92,16 +92,16 @@ func wait(ctx context.Context, p *handover.Process, server *httpdrain.Server, ha
 }
 
 func upgrade(ctx context.Context, p *handover.Process) {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	if err := p.Upgrade(ctx, nil); err != nil {
 		log.Print(err)
 	}
 }
 
-// drain waits until the clients have left, for at most patience, and after SIGTERM for at most stopTime.
+// drain waits until the clients have left, for at most timeout, and after SIGTERM for at most stopTime.
 func drain(ctx context.Context, server *httpdrain.Server) {
-	limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
+	limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), timeout)
 	defer cancel()
 	context.AfterFunc(ctx, func() { time.AfterFunc(stopTime, cancel) })
 	if err := server.Drain(limited); err != nil {

@@ -45,7 +45,7 @@ func (s *inPlace) replace(p *handover.Process, l net.Listener) error {
 		return err
 	}
 	defer func() { _ = socket.Close() }()
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
 	if err := s.server.Drain(ctx); err != nil {
 		log.Print(err)

@@ -23,8 +23,8 @@ import (
 	"github.com/scm-rights/scm/handover"
 )
 
-// patience limits how long a successor may take to serve, and clients to leave.
-const patience = time.Minute
+// timeout limits how long a successor may take to serve, and clients to leave.
+const timeout = time.Minute
 
 // A server ends serve with net.ErrClosed or http.ErrServerClosed, but not before drain ends.
 type server interface {
@@ -87,14 +87,14 @@ func run(s server, path, address string) error {
 		case <-ctx.Done():
 			_ = p.Close() // if a successor is preparing, its Ready fails
 		}
-		limited, cancel := context.WithTimeout(context.Background(), patience)
+		limited, cancel := context.WithTimeout(context.Background(), timeout)
 		defer cancel()
 		return s.drain(limited, l)
 	}
 }
 
 func upgrade(ctx context.Context, p *handover.Process) {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	if err := p.Upgrade(ctx, nil); err != nil {
 		log.Print(err)

@@ -29,7 +29,7 @@ func newWeb() *web {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/events", s.events)
 	mux.HandleFunc("/socket", s.socket)
-	s.server = httpdrain.New(&http.Server{Handler: mux, ReadHeaderTimeout: patience / 6, IdleTimeout: patience / 2})
+	s.server = httpdrain.New(&http.Server{Handler: mux, ReadHeaderTimeout: timeout / 6, IdleTimeout: timeout / 2})
 	return s
 }
 

@@ -27,8 +27,8 @@ import (
 )
 
 const (
-	// patience limits how long one server waits for the other, for example for a message with connections.
-	patience = 10 * time.Second
+	// timeout limits how long one server waits for the other, for example for a message with connections.
+	timeout = 10 * time.Second
 
 	// batch is the number of connections in a message. At most 253 descriptors fit into a message, and at most
 	// 208 KiB of payload. A session's state can have 5 KiB.
@@ -170,7 +170,7 @@ func (s *server) replace(c *net.UnixConn) error {
 	if err != nil {
 		return err
 	}
-	if err := successor.SetDeadline(time.Now().Add(patience)); err != nil {
+	if err := successor.SetDeadline(time.Now().Add(timeout)); err != nil {
 		return err
 	}
 	// The successor speaks first, because a process may have connected by mistake.
@@ -224,7 +224,7 @@ func (s *server) handOver(successor *scm.Conn) error {
 // send sends sessions in one message: their states as JSON, and their connections. The deadline is also for the answer
 // to the last message.
 func send(successor *scm.Conn, sessions []*session) error {
-	if err := successor.SetDeadline(time.Now().Add(patience)); err != nil {
+	if err := successor.SetDeadline(time.Now().Add(timeout)); err != nil {
 		return err
 	}
 	states := make([]state, len(sessions))
@@ -247,7 +247,7 @@ func send(successor *scm.Conn, sessions []*session) error {
 
 // takeOver receives what replace and handOver send. After an error the process has to end, which closes what it received.
 func (s *server) takeOver(predecessor *scm.Conn) error {
-	if err := predecessor.SetDeadline(time.Now().Add(patience)); err != nil {
+	if err := predecessor.SetDeadline(time.Now().Add(timeout)); err != nil {
 		return err
 	}
 	if _, err := predecessor.Write([]byte("take over")); err != nil {
@@ -292,7 +292,7 @@ func (s *server) takeOver(predecessor *scm.Conn) error {
 
 // receive receives sessions from one message. An empty one is the last.
 func (s *server) receive(predecessor *scm.Conn) (more bool, err error) {
-	if err := predecessor.SetDeadline(time.Now().Add(patience)); err != nil {
+	if err := predecessor.SetDeadline(time.Now().Add(timeout)); err != nil {
 		return false, err
 	}
 	p := make([]byte, 256<<10)

@@ -110,11 +110,11 @@ func (w *witness) judge(t *testing.T) (outcomes int) {
 
 // A program is recorded by a test.
 type program struct {
-	cmd   *exec.Cmd
-	send  bool                                             // the test passes its file over dir/socket
-	talk  func(p *os.Process, in io.Writer, out io.Reader) // the test talks to the program
-	skip  string                                           // see witness
-	lines int                                              // the number of outcomes, or anyNumber
+	cmd     *exec.Cmd
+	send    bool                                             // the test passes its file over dir/socket
+	session func(p *os.Process, in io.Writer, out io.Reader) // the test writes to the program and reads from it
+	skip    string                                           // see witness
+	lines   int                                              // the number of outcomes, or anyNumber
 }
 
 const anyNumber = -1
@@ -129,9 +129,9 @@ func witnessed(t *testing.T, dir string, w *witness, p program) {
 	var stderr bytes.Buffer
 	p.cmd.Stderr = &stderr
 	o := Options{atOutcome: w.look, Outcome: func(o *Outcome) { w.reported(t, o) }}
-	talked := make(chan struct{})
-	if p.talk == nil {
-		close(talked)
+	sessionEnded := make(chan struct{})
+	if p.session == nil {
+		close(sessionEnded)
 		p.cmd.Stdout = &stderr
 	} else {
 		in, toProgram, err := os.Pipe()
@@ -146,8 +146,8 @@ func witnessed(t *testing.T, dir string, w *witness, p program) {
 		o.Started = func(process *os.Process) {
 			_, _ = in.Close(), out.Close()
 			go func() {
-				defer close(talked)
-				p.talk(process, toProgram, fromProgram)
+				defer close(sessionEnded)
+				p.session(process, toProgram, fromProgram)
 				_ = toProgram.Close()
 				_, _ = io.Copy(io.Discard, fromProgram)
 				_ = fromProgram.Close()
@@ -163,7 +163,7 @@ func witnessed(t *testing.T, dir string, w *witness, p program) {
 	if err != nil && (!errors.As(err, &exit) || exit.Status.Signal() != unix.SIGKILL) {
 		t.Fatalf("%v\n%s", err, &stderr)
 	}
-	<-talked
+	<-sessionEnded
 	if got := w.judge(t); p.lines != anyNumber && got != p.lines {
 		t.Errorf("got %d outcomes, want %d", got, p.lines)
 	}
@@ -403,7 +403,7 @@ func witnessedPeer(t *testing.T, w *witness, dir string, cmd *exec.Cmd, closes b
 		p.lines = 0
 	}
 	answers := make(chan string, 10)
-	p.talk = func(process *os.Process, in io.Writer, out io.Reader) {
+	p.session = func(process *os.Process, in io.Writer, out io.Reader) {
 		lines := bufio.NewScanner(out)
 		ask := func(command string) (answer string) {
 			_, _ = io.WriteString(in, command+"\n")

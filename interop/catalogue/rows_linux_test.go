@@ -22,12 +22,12 @@ type row struct {
 	what   string
 	checks []scenario.Check
 	text   string
-	change func(a *heard) bool // reports whether the answer can have the fault
+	change func(a *reply) bool // reports whether the answer can have the fault
 	runner bool                // an answer of the runner can show the fault of its partner
 }
 
-// heard is an answer, what was seen with it, and what came before it.
-type heard struct {
+// reply is an answer, what was seen with it, and what came before it.
+type reply struct {
 	fact.Answer
 	fact.Sight
 	contract.Line                 // the answer
@@ -41,14 +41,14 @@ type heard struct {
 }
 
 // side returns the role of the process.
-func (a *heard) side() scenario.Role { return a.Answer.Side }
+func (a *reply) side() scenario.Role { return a.Answer.Side }
 
-func (a *heard) receives() bool {
+func (a *reply) receives() bool {
 	return a.Verb == "ok" && a.Fields["payload"] != ""
 }
 
 // set changes a field of the answer.
-func (a *heard) set(key, value string) bool {
+func (a *reply) set(key, value string) bool {
 	if a.Fields[key] == value {
 		return false
 	}
@@ -64,7 +64,7 @@ func (a *heard) set(key, value string) bool {
 }
 
 // setPayload changes the payload and its length.
-func (a *heard) setPayload(payload string, n int) bool {
+func (a *reply) setPayload(payload string, n int) bool {
 	if payload == "" {
 		payload = "-"
 	}
@@ -73,18 +73,18 @@ func (a *heard) setPayload(payload string, n int) bool {
 }
 
 // hex returns the payload if the answer contains its bytes.
-func (a *heard) hex() (text string, ok bool) {
+func (a *reply) hex() (text string, ok bool) {
 	text = strings.TrimPrefix(a.Fields["payload"], "-")
 	return text, a.receives() && !strings.ContainsAny(text, "@!|")
 }
 
-func (a *heard) count() int {
+func (a *reply) count() int {
 	n, _ := strconv.Atoi(a.Fields["n"])
 	return n
 }
 
 // most lets a call transfer at most so many bytes.
-func (a *heard) most(limit int) bool {
+func (a *reply) most(limit int) bool {
 	if a.Verb == "ok" && a.command.Verb == "send" && a.count() > limit {
 		return a.set("n", strconv.Itoa(limit))
 	}
@@ -95,19 +95,19 @@ func (a *heard) most(limit int) bool {
 }
 
 // succeeds makes a failed send return success.
-func (a *heard) succeeds() bool {
+func (a *reply) succeeds() bool {
 	a.Said = "ok n=1"
 	return a.Verb == "err" && a.command.Verb == "send"
 }
 
 // fds changes the list of descriptors.
-func (a *heard) fds(change func(list []string) []string) bool {
+func (a *reply) fds(change func(list []string) []string) bool {
 	list := a.List("fds")
 	return a.receives() && a.set("fds", contract.List(change(slices.Clone(list))))
 }
 
 // descriptor changes what one of the descriptors is that the answer names.
-func (a *heard) descriptor(i int, change func(d *fact.Descriptor)) bool {
+func (a *reply) descriptor(i int, change func(d *fact.Descriptor)) bool {
 	list := a.List("fds")
 	if len(list) <= i || !a.receives() {
 		return false
@@ -123,14 +123,14 @@ func (a *heard) descriptor(i int, change func(d *fact.Descriptor)) bool {
 }
 
 // closes adds that a descriptor is no longer open.
-func (a *heard) closes(fd string) bool {
+func (a *reply) closes(fd string) bool {
 	n, err := strconv.Atoi(fd)
 	a.Descriptors = append(a.Descriptors, fact.Descriptor{Side: a.side(), FD: n, Closed: true})
 	return err == nil
 }
 
 // keeps adds that the side has another descriptor of the file that it has just received.
-func (a *heard) keeps(as int) bool {
+func (a *reply) keeps(as int) bool {
 	var copied fact.Descriptor
 	if !a.descriptor(0, func(d *fact.Descriptor) { copied = *d }) {
 		return false
@@ -141,7 +141,7 @@ func (a *heard) keeps(as int) bool {
 }
 
 // fileOf returns the last file that a side was started with, or the other side's if it had none.
-func (a *heard) fileOf(role scenario.Role) fact.Match {
+func (a *reply) fileOf(role scenario.Role) fact.Match {
 	given := a.record.Setup.Given[role]
 	if len(given) == 1 {
 		given = a.record.Setup.Given[scenario.RoleA+scenario.RoleB-role]
@@ -150,15 +150,15 @@ func (a *heard) fileOf(role scenario.Role) fact.Match {
 }
 
 // has adds that the side has another descriptor of a file of a side.
-func (a *heard) has(role scenario.Role) {
+func (a *reply) has(role scenario.Role) {
 	a.Descriptors = append(a.Descriptors, fact.Descriptor{Side: a.side(), FD: 999, Files: []fact.Match{a.fileOf(role)}})
 }
 
 // isRunner reports whether the runner has given the answer.
-func (a *heard) isRunner() bool { return a.record.Setup.Case.Scenario.RunByRunner(a.side()) }
+func (a *reply) isRunner() bool { return a.record.Setup.Case.Scenario.RunByRunner(a.side()) }
 
 // kind returns the kind of a file of the case.
-func (a *heard) kind(name string) string {
+func (a *reply) kind(name string) string {
 	s := a.record.Setup.Case.Scenario
 	i := slices.IndexFunc(s.Files, func(f scenario.FileSpec) bool { return f.Name == name })
 	if i < 0 {
@@ -172,7 +172,7 @@ var withOffset = []string{"file", "memfd"}
 
 // alters adds that the peer has changed a state of the files that no side had received before. change returns the state
 // of a file of this kind before and after the change, or twice the same if it has no such state.
-func (a *heard) alters(what string, change func(kind string, d *fact.Info) (was, now string)) (altered bool) {
+func (a *reply) alters(what string, change func(kind string, d *fact.Info) (was, now string)) (altered bool) {
 	for i := range a.List("fds") {
 		a.descriptor(i, func(d *fact.Descriptor) {
 			file := d.Files[0].File
@@ -186,7 +186,7 @@ func (a *heard) alters(what string, change func(kind string, d *fact.Info) (was,
 }
 
 // moves changes the offset of files of these kinds.
-func (a *heard) moves(by int64, kinds ...string) bool {
+func (a *reply) moves(by int64, kinds ...string) bool {
 	return a.alters(fact.Offset, func(kind string, d *fact.Info) (was, now string) {
 		if !slices.Contains(kinds, kind) {
 			return "", ""
@@ -196,7 +196,7 @@ func (a *heard) moves(by int64, kinds ...string) bool {
 }
 
 // clears clears a status flag of the files.
-func (a *heard) clears(flag string) bool {
+func (a *reply) clears(flag string) bool {
 	return a.alters("status flags", func(_ string, d *fact.Info) (was, now string) {
 		without := strings.Trim(strings.ReplaceAll(d.Status, flag, ""), "|")
 		return cmp.Or(d.Status, "none"), cmp.Or(without, "none")
@@ -204,7 +204,7 @@ func (a *heard) clears(flag string) bool {
 }
 
 // lacks removes the first byte that the runner has read from a pipe that it had passed to the peer.
-func (a *heard) lacks() bool {
+func (a *reply) lacks() bool {
 	for _, d := range a.record.Setup.Given[a.side()] {
 		name := d.Files[0].Name
 		if strconv.Itoa(d.FD) == a.command.Fields["fd"] && a.command.Verb == "read" && a.kind(name) == "pipe-r" && a.passed[name] {
@@ -216,27 +216,27 @@ func (a *heard) lacks() bool {
 }
 
 // late takes the answer to a receive away. The peer gives it too late, or nobody sees it.
-func late(a *heard) bool {
+func late(a *reply) bool {
 	a.missing = &fact.Missing{Side: a.side(), Why: "no answer in time"}
 	return a.receives()
 }
 
 // early ends a wait that a peer must not end.
-func early(a *heard) bool {
+func early(a *reply) bool {
 	a.Said = "err EAGAIN"
 	return a.step.Async
 }
 
 // more adds a descriptor to a message after the first that had one.
-func more(a *heard) bool {
+func more(a *reply) bool {
 	return len(a.before) > 0 && a.fds(func(list []string) []string { return append(list, "700") })
 }
 
 // none takes the descriptors away.
-func none(a *heard) bool { return a.fds(func([]string) []string { return nil }) }
+func none(a *reply) bool { return a.fds(func([]string) []string { return nil }) }
 
 // another answers a receive as a send.
-func another(a *heard) bool {
+func another(a *reply) bool {
 	a.Said = "ok n=1"
 	return a.receives()
 }
@@ -249,14 +249,14 @@ var (
 )
 
 var rows = map[string]row{
-	"count": {"reports one byte too many", onAnswer, "n is ", func(a *heard) bool {
+	"count": {"reports one byte too many", onAnswer, "n is ", func(a *reply) bool {
 		return a.receives() && a.set("n", strconv.Itoa(a.count()+1))
 	}, false},
-	"eat": {"loses the first byte", onAnswer, "", func(a *heard) bool {
+	"eat": {"loses the first byte", onAnswer, "", func(a *reply) bool {
 		text, ok := a.hex()
 		return ok && text != "" && a.setPayload(text[2:], a.count()-1)
 	}, false},
-	"pad": {"reports its whole buffers as the payload", onAnswer, "payload is", func(a *heard) bool {
+	"pad": {"reports its whole buffers as the payload", onAnswer, "payload is", func(a *reply) bool {
 		room := 0
 		for _, item := range a.command.List("bytes") {
 			n, _ := strconv.Atoi(item)
@@ -265,9 +265,9 @@ var rows = map[string]row{
 		text, ok := a.hex()
 		return ok && room > a.count() && a.set("payload", text+strings.Repeat("00", room-a.count()))
 	}, false},
-	"small":  {"receives at most 1,000 bytes", onAnswer, "", func(a *heard) bool { return a.most(1000) }, false},
-	"bounce": {"copies through a buffer of 65,536 bytes, and loses everything beyond", onAnswer, "", func(a *heard) bool { return a.most(65536) }, false},
-	"text": {"ends the payload at the first zero byte after the first byte", onAnswer, "", func(a *heard) bool {
+	"small":  {"receives at most 1,000 bytes", onAnswer, "", func(a *reply) bool { return a.most(1000) }, false},
+	"bounce": {"copies through a buffer of 65,536 bytes, and loses everything beyond", onAnswer, "", func(a *reply) bool { return a.most(65536) }, false},
+	"text": {"ends the payload at the first zero byte after the first byte", onAnswer, "", func(a *reply) bool {
 		text, ok := a.hex()
 		for i := 2; ok && i < len(text); i += 2 {
 			if text[i:i+2] == "00" {
@@ -276,7 +276,7 @@ var rows = map[string]row{
 		}
 		return a.command.Fields["payload"] != "" && strings.HasPrefix(a.command.Fields["payload"], "@") && a.most(251)
 	}, false},
-	"vector": {"uses only the first of several buffers", onAnswer, "", func(a *heard) bool {
+	"vector": {"uses only the first of several buffers", onAnswer, "", func(a *reply) bool {
 		if parts := a.command.List("payload"); len(parts) > 1 {
 			return a.succeeds() || a.most(len(parts[0])/2)
 		}
@@ -284,157 +284,157 @@ var rows = map[string]row{
 		first, err := strconv.Atoi(slices.Concat(rooms, []string{"-"})[0])
 		return len(rooms) > 1 && err == nil && a.most(first)
 	}, false},
-	"dummy": {"adds a byte to empty messages", onAnswer, "", func(a *heard) bool {
+	"dummy": {"adds a byte to empty messages", onAnswer, "", func(a *reply) bool {
 		if a.Fields["n"] == "0" && a.command.Verb == "send" {
 			return a.set("n", "1")
 		}
 		return a.receives() && a.count() == 0 && a.setPayload("00", 1)
 	}, false},
-	"cry":  {"reports every message as truncated", onAnswer, "there are flags", func(a *heard) bool { return a.receives() && a.set("flags", "ctrunc,trunc") }, false},
-	"hush": {"never reports truncation", onAnswer, "no flag", func(a *heard) bool { return a.receives() && a.Fields["flags"] != "" && a.set("flags", "-") }, false},
-	"optimist": {"reports success for failed calls", onAnswer, "", func(a *heard) bool {
+	"cry":  {"reports every message as truncated", onAnswer, "there are flags", func(a *reply) bool { return a.receives() && a.set("flags", "ctrunc,trunc") }, false},
+	"hush": {"never reports truncation", onAnswer, "no flag", func(a *reply) bool { return a.receives() && a.Fields["flags"] != "" && a.set("flags", "-") }, false},
+	"optimist": {"reports success for failed calls", onAnswer, "", func(a *reply) bool {
 		if a.Said = "ok n=0 payload=- fds=-"; a.command.Verb == "send" {
 			a.Said = "ok n=1"
 		}
 		return a.Verb == "err"
 	}, false},
-	"first": {"returns the first descriptor, and closes the others", onAnswer, " descriptors, and not ", func(a *heard) bool {
+	"first": {"returns the first descriptor, and closes the others", onAnswer, " descriptors, and not ", func(a *reply) bool {
 		return a.fds(func(list []string) []string { return list[:min(1, len(list))] })
 	}, false},
-	"firstcmsg": {"looks only at the first control message", onAnswer, "0 descriptors, and not ", func(a *heard) bool {
+	"firstcmsg": {"looks only at the first control message", onAnswer, "0 descriptors, and not ", func(a *reply) bool {
 		return a.fds(func([]string) []string { return nil })
 	}, false},
-	"believe": {"treats an integer in the payload as a descriptor", onAnswer, " descriptors, and not ", func(a *heard) bool {
+	"believe": {"treats an integer in the payload as a descriptor", onAnswer, " descriptors, and not ", func(a *reply) bool {
 		return a.fds(func(list []string) []string { return append(list, "700") })
 	}, false},
-	"slots": {"pads the list of received descriptors with -1 up to the number requested", onFile, "which it had already", func(a *heard) bool {
+	"slots": {"pads the list of received descriptors with -1 up to the number requested", onFile, "which it had already", func(a *reply) bool {
 		room, _ := strconv.Atoi(a.command.Fields["fds"])
 		return a.fds(func(list []string) []string {
 			return append(list, slices.Repeat([]string{"-1"}, max(0, room-len(list)))...)
 		})
 	}, false},
-	"stale": {"reports the descriptors of the previous receive again if none arrive", onFile, "which it had already", func(a *heard) bool {
+	"stale": {"reports the descriptors of the previous receive again if none arrive", onFile, "which it had already", func(a *reply) bool {
 		return len(a.List("fds")) == 0 && a.fds(func([]string) []string { return a.before })
 	}, false},
-	"cache": {"reports the descriptors of the first peek again at later receives", onFile, "which it had already", func(a *heard) bool {
+	"cache": {"reports the descriptors of the first peek again at later receives", onFile, "which it had already", func(a *reply) bool {
 		return len(a.before) > 0 && a.fds(func([]string) []string { return a.before[:1] })
 	}, false},
-	"swap": {"reports several descriptors in the wrong order", onFile, "is not the open file description of", func(a *heard) bool {
+	"swap": {"reports several descriptors in the wrong order", onFile, "is not the open file description of", func(a *reply) bool {
 		return a.fds(func(list []string) []string {
 			slices.Reverse(list)
 			return list
 		})
 	}, false},
-	"cloexec-rest": {"makes only the first descriptor of a message close-on-exec", []scenario.Check{scenario.CheckCloexec}, "a received descriptor is not close-on-exec", func(a *heard) bool {
+	"cloexec-rest": {"makes only the first descriptor of a message close-on-exec", []scenario.Check{scenario.CheckCloexec}, "a received descriptor is not close-on-exec", func(a *reply) bool {
 		return a.descriptor(1, func(d *fact.Descriptor) { d.Info = &fact.Info{Offset: d.Info.Offset, Status: d.Info.Status} })
 	}, false},
-	"close": {"closes the descriptors of the previous receive at each receive", []scenario.Check{scenario.CheckAnswer, scenario.CheckFile}, "", func(a *heard) bool {
+	"close": {"closes the descriptors of the previous receive at each receive", []scenario.Check{scenario.CheckAnswer, scenario.CheckFile}, "", func(a *reply) bool {
 		return a.receives() && len(a.before) > 0 && a.closes(a.before[len(a.before)-1])
 	}, false},
-	"hangup": {"closes its socket when a call fails, and does not say in hello that it does", onFile, "was closed without a command to do so", func(a *heard) bool {
+	"hangup": {"closes its socket when a call fails, and does not say in hello that it does", onFile, "was closed without a command to do so", func(a *reply) bool {
 		return a.Verb == "err" && a.closes(strconv.Itoa(a.record.Setup.Given[a.side()][0].FD))
 	}, false},
-	"owns": {"closes what it received when its socket is closed", onFile, "was closed without a command to do so", func(a *heard) bool {
+	"owns": {"closes what it received when its socket is closed", onFile, "was closed without a command to do so", func(a *reply) bool {
 		sock := strconv.Itoa(a.record.Setup.Given[a.side()][0].FD)
 		return a.command.Verb == "close" && slices.Contains(a.command.List("fds"), sock) && len(a.before) > 0 && a.closes(a.before[0])
 	}, false},
-	"overwrite": {"duplicates what it received onto its standard error", onLeak, "as 2, is open, and the peer did not report it", func(a *heard) bool { return a.keeps(2) }, false},
-	"hundredth": {"keeps a duplicate of every hundredth descriptor received on a connection", onLeak, "is open, and the peer did not report it", func(a *heard) bool {
+	"overwrite": {"duplicates what it received onto its standard error", onLeak, "as 2, is open, and the peer did not report it", func(a *reply) bool { return a.keeps(2) }, false},
+	"hundredth": {"keeps a duplicate of every hundredth descriptor received on a connection", onLeak, "is open, and the peer did not report it", func(a *reply) bool {
 		return len(a.before)+len(a.List("fds")) >= 100 && a.keeps(999)
 	}, false},
-	"blocking": {"makes the files that it receives blocking", onFile, "status flags", func(a *heard) bool { return a.clears("O_NONBLOCK") }, false},
-	"seek":     {"moves the offset of the files that it receives", onFile, "is at offset", func(a *heard) bool { return a.moves(7, withOffset...) }, false},
-	"read-byte": {"reads a byte from the files that it receives", []scenario.Check{scenario.CheckAnswer, scenario.CheckFile}, "", func(a *heard) bool {
+	"blocking": {"makes the files that it receives blocking", onFile, "status flags", func(a *reply) bool { return a.clears("O_NONBLOCK") }, false},
+	"seek":     {"moves the offset of the files that it receives", onFile, "is at offset", func(a *reply) bool { return a.moves(7, withOffset...) }, false},
+	"read-byte": {"reads a byte from the files that it receives", []scenario.Check{scenario.CheckAnswer, scenario.CheckFile}, "", func(a *reply) bool {
 		return a.moves(1, "file") || a.lacks() // a new memfd is empty
 	}, true},
-	"foreign": {"treats the data of every control message as descriptors", []scenario.Check{scenario.CheckAnswer, scenario.CheckFile}, "", func(a *heard) bool {
+	"foreign": {"treats the data of every control message as descriptors", []scenario.Check{scenario.CheckAnswer, scenario.CheckFile}, "", func(a *reply) bool {
 		return a.fds(func(list []string) []string { return append(list, "0") })
 	}, false},
-	"eof": {"treats a message of zero bytes as the end of the stream", onAnswer, "", func(a *heard) bool {
+	"eof": {"treats a message of zero bytes as the end of the stream", onAnswer, "", func(a *reply) bool {
 		a.Said += " eof"
 		return a.receives() && a.count() == 0 && !a.Has("eof")
 	}, false},
-	"consume": {"closes the descriptors that it sent or failed to send", onFile, "was closed without a command to do so", func(a *heard) bool {
+	"consume": {"closes the descriptors that it sent or failed to send", onFile, "was closed without a command to do so", func(a *reply) bool {
 		fds := a.command.List("fds")
 		return a.command.Verb == "send" && len(fds) > 0 && fds[0] != "-1" && a.closes(fds[0])
 	}, false},
-	"skipbad": {"leaves out bad descriptors", onAnswer, "", (*heard).succeeds, false},
-	"plain":   {"reports success for bytes without descriptors, even if the send failed", onAnswer, "not err", (*heard).succeeds, false},
-	"picky": {"rejects all flags", onAnswer, "EINVAL", func(a *heard) bool {
+	"skipbad": {"leaves out bad descriptors", onAnswer, "", (*reply).succeeds, false},
+	"plain":   {"reports success for bytes without descriptors, even if the send failed", onAnswer, "not err", (*reply).succeeds, false},
+	"picky": {"rejects all flags", onAnswer, "EINVAL", func(a *reply) bool {
 		a.Said = "err EINVAL"
 		return a.command.Fields["flags"] != "" && a.command.Fields["flags"] != "-"
 	}, false},
 	"late":   {"answers too late", onHang, "no answer in time", late, false},
 	"stderr": {"answers on standard error", onHang, "no answer in time", late, false},
 	"leak": {"receives one descriptor more than requested, and keeps it", onLeak, "is open, and the peer did not report it",
-		func(a *heard) bool {
+		func(a *reply) bool {
 			a.has(scenario.RoleA + scenario.RoleB - a.side())
 			return a.receives()
 		}, false},
 	"keep": {"keeps a duplicate of what it sends", onLeak, "open",
-		func(a *heard) bool {
+		func(a *reply) bool {
 			a.has(a.side())
 			return a.command.Verb == "send"
 		}, false},
-	"hide": {"keeps what it sends in flight, in a message to itself", onLeak, "is still open somewhere", func(a *heard) bool {
+	"hide": {"keeps what it sends in flight, in a message to itself", onLeak, "is still open somewhere", func(a *reply) bool {
 		a.held = &fact.Held{File: a.fileOf(a.side()).File, Until: a.side()}
 		return a.Verb == "ok" && a.command.Verb == "send"
 	}, false},
-	"mixup": {"reports the descriptors that it sent last as received", onFile, "which it had already", func(a *heard) bool {
+	"mixup": {"reports the descriptors that it sent last as received", onFile, "which it had already", func(a *reply) bool {
 		given := a.record.Setup.Given[a.side()]
 		return a.fds(func([]string) []string { return []string{strconv.Itoa(given[len(given)-1].FD)} })
 	}, false},
-	"noappend": {"clears O_APPEND on what it receives", onFile, "O_APPEND", func(a *heard) bool { return a.clears("O_APPEND") }, false},
-	"hup": {"reports the end of the connection without reading what is queued", onAnswer, "", func(a *heard) bool {
+	"noappend": {"clears O_APPEND on what it receives", onFile, "O_APPEND", func(a *reply) bool { return a.clears("O_APPEND") }, false},
+	"hup": {"reports the end of the connection without reading what is queued", onAnswer, "", func(a *reply) bool {
 		a.Said = "ok n=0 payload=- fds=- eof"
 		return a.receives() && (a.count() > 0 || len(a.List("fds")) > 0)
 	}, false},
-	"spare": {"needs a spare descriptor for each receive", onAnswer, "EMFILE", func(a *heard) bool {
+	"spare": {"needs a spare descriptor for each receive", onAnswer, "EMFILE", func(a *reply) bool {
 		a.Said = "err EMFILE"
 		return a.receives()
 	}, false},
 	"hasty":  {"never waits", onAnswer, "EAGAIN", early, false},
 	"sticky": {"leaves its socket non-blocking after a call that must not wait", onAnswer, "EAGAIN", early, false},
 	"readv": {"neither passes nor reports flags if there are several buffers, or if no descriptors are requested",
-		[]scenario.Check{scenario.CheckAnswer, scenario.CheckHang}, "", func(a *heard) bool {
+		[]scenario.Check{scenario.CheckAnswer, scenario.CheckHang}, "", func(a *reply) bool {
 			if strings.HasPrefix(a.Said, "err EAGAIN") {
 				late(a)
 				return a.command.Verb == "recv"
 			}
 			return a.receives() && a.set("flags", "-")
 		}, false},
-	"garbage": {"answers with binary noise", []scenario.Check{scenario.CheckContract}, "not text", func(a *heard) bool {
+	"garbage": {"answers with binary noise", []scenario.Check{scenario.CheckContract}, "not text", func(a *reply) bool {
 		a.missing = &fact.Missing{Side: a.side(), Kind: fact.Broken, Why: `not text: "\x7fELF"`}
 		return a.receives()
 	}, false},
 	"twice": {"repeats each answer", []scenario.Check{scenario.CheckContract}, "must have payload=", another, false},
-	"turn": {"answers each command with the previous answer", []scenario.Check{scenario.CheckContract}, "must have n=", func(a *heard) bool {
+	"turn": {"answers each command with the previous answer", []scenario.Check{scenario.CheckContract}, "must have n=", func(a *reply) bool {
 		a.Said = "ok"
 		return a.receives()
 	}, false},
 
 	// These are mistakes of the sender, which its partner receives.
-	"add": {"sends one byte more than the payload", onAnswer, "", func(a *heard) bool {
+	"add": {"sends one byte more than the payload", onAnswer, "", func(a *reply) bool {
 		text, ok := a.hex()
 		return ok && a.setPayload(text+"21", a.count()+1)
 	}, true},
-	"drop": {"sends the payload without the descriptors", onAnswer, "", func(a *heard) bool {
+	"drop": {"sends the payload without the descriptors", onAnswer, "", func(a *reply) bool {
 		return a.fds(func([]string) []string { return nil }) || a.succeeds()
 	}, true},
-	"extra": {"also sends its own standard input", onAnswer, "", func(a *heard) bool {
+	"extra": {"also sends its own standard input", onAnswer, "", func(a *reply) bool {
 		return a.fds(func(list []string) []string { return append(list, "700") }) || a.succeeds()
 	}, true},
-	"length": {"sends a control message that is one descriptor too short", onAnswer, "", func(a *heard) bool {
+	"length": {"sends a control message that is one descriptor too short", onAnswer, "", func(a *reply) bool {
 		return a.fds(func(list []string) []string { return list[:max(0, len(list)-1)] }) || a.succeeds()
 	}, true},
 	"again":  {"sends the rest of a message with the same descriptors again", onAnswer, " descriptors, and not ", more, true},
-	"chunk":  {"splits too many descriptors across several messages", onAnswer, "", (*heard).succeeds, false},
+	"chunk":  {"splits too many descriptors across several messages", onAnswer, "", (*reply).succeeds, false},
 	"forget": {"sends the next message without descriptors if a full socket refused some", onAnswer, " descriptors, and not ", none, true},
 	"fussy":  {"leaves out terminals, and sockets other than those of a connected Unix pair", onAnswer, " descriptor", none, true},
 	"last":   {"sends the descriptors of a stream with the last buffer", onAnswer, " descriptors, and not ", none, true},
 	"lazy": {"reports success at once, and sends only at the next command",
-		[]scenario.Check{scenario.CheckAnswer, scenario.CheckHang}, "", func(a *heard) bool { return a.succeeds() || late(a) }, true},
-	"sort": {"sends descriptors in ascending order", onFile, "is not the open file description of", func(a *heard) bool {
+		[]scenario.Check{scenario.CheckAnswer, scenario.CheckHang}, "", func(a *reply) bool { return a.succeeds() || late(a) }, true},
+	"sort": {"sends descriptors in ascending order", onFile, "is not the open file description of", func(a *reply) bool {
 		return a.fds(func(list []string) []string {
 			slices.Reverse(list)
 			return list
@@ -460,7 +460,7 @@ func (r row) spoil(record *judge.Record) *judge.Record {
 		seen := record.Told[i+1].Fact.(fact.Sight)
 		line, err := contract.ParseLine(answer.Said)
 		received := line.List("fds")
-		a := &heard{Answer: answer, Sight: seen, Line: line, command: commands[answer.Side], step: await.Step,
+		a := &reply{Answer: answer, Sight: seen, Line: line, command: commands[answer.Side], step: await.Step,
 			before: before[answer.Side], passed: passed, record: record}
 		a.Descriptors, a.States, a.Fields = slices.Clone(seen.Descriptors), slices.Clone(seen.States), maps.Clone(line.Fields)
 		if err == nil && r.change(a) {
@@ -567,7 +567,7 @@ func TestReportOfClosedDescriptors(t *testing.T) {
 		if record == nil {
 			continue // this system lacks something
 		}
-		r := row{change: func(a *heard) bool {
+		r := row{change: func(a *reply) bool {
 			return a.fds(func(list []string) []string { return append(list[:1], "closed:1") })
 		}}
 		bad := r.spoil(record)

@@ -21,11 +21,11 @@ import (
 	"github.com/scm-rights/scm/interop/scenario"
 )
 
-// honest is what the judge was told about each scenario when a peer without faults and the runner ran it, on its first
+// correct is what the judge was told about each scenario when a peer without faults and the runner ran it, on its first
 // socket type.
-var honest = sync.OnceValues(func() (told map[string]*judge.Record, results []scenario.Result) {
+var correct = sync.OnceValues(func() (told map[string]*judge.Record, results []scenario.Result) {
 	self, err := process.Runner()
-	p := scenario.Program("honest", self.Command...)
+	p := scenario.Program("correct", self.Command...)
 	list, e := catalogue.Scenarios()
 	if err := errors.Join(err, e, process.Probe(p, process.DefaultTimeout)); err != nil {
 		return nil, []scenario.Result{{Verdict: scenario.NotRun, Why: err.Error()}}
@@ -45,10 +45,10 @@ var honest = sync.OnceValues(func() (told map[string]*judge.Record, results []sc
 	return told, o.Results
 })
 
-// records returns the records of honest, without the scenarios for which the system lacks something.
+// records returns the records of correct, without the scenarios for which the system lacks something.
 func records(t *testing.T) map[string]*judge.Record {
 	t.Helper()
-	told, results := honest()
+	told, results := correct()
 	usable := maps.Clone(told)
 	for _, r := range results {
 		switch {
@@ -72,7 +72,7 @@ type tampered struct {
 // A wrong answer, and the kind of fault in it.
 type wrong struct{ answer, kind string }
 
-// cast returns the peers for a scenario: the honest one, and the runner in the roles that a
+// cast returns the peers for a scenario: the correct one, and the runner in the roles that a
 // process of the runner always has.
 func cast(s *scenario.Scenario, p, self *scenario.Peer) (a, b *scenario.Peer) {
 	switch s.Play {
@@ -201,7 +201,7 @@ func wrongAnswers(s *scenario.Scenario, st scenario.Step) (list []wrong) {
 	return list
 }
 
-// An honest peer passes every scenario, and every answer matters: if another one is expected, the judge reports that
+// A correct peer passes every scenario, and every answer matters: if another one is expected, the judge reports that
 // line for the same facts. Each scenario runs once, on its first socket type. Package interop runs the other types.
 func TestEveryAnswerMatters(t *testing.T) {
 	if testing.Short() {

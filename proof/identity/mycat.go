@@ -36,7 +36,7 @@ func (p *proof) mycat(scm []string) error {
 	}
 	inC := command(cDir, cDir)
 	for _, other := range [][]string{command(goDir, goDir), command(goDir, cDir), command(cDir, goDir)} {
-		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		ctx, cancel := context.WithTimeout(context.Background(), timeout)
 		args := append(append(append([]string{"diff", "--padding", "--"}, inC...), "---"), other...)
 		out, err := exec.CommandContext(ctx, scm[0], args...).Output()
 		cancel()

@@ -43,8 +43,8 @@ type stage struct {
 // An action is performed by the stage, or by the peer when the stage sends it a command.
 type action func(*stage)
 
-// patience limits the time that a peer may take for one answer.
-const patience = 30 * time.Second
+// timeout limits the time that a peer may take for one answer.
+const timeout = 30 * time.Second
 
 // perform starts the command as a peer on sockets of the given type, performs the actions, and
 // ends the peer. It returns the stage with everything that it recorded.
@@ -147,7 +147,7 @@ const ended = "the peer ended"
 // system call until it has added the call to the log. When the peer answers, the log therefore
 // contains all calls that the command caused.
 func (s *stage) ask(line string) string {
-	answer, err := s.peer.Ask(context.Background(), line, patience)
+	answer, err := s.peer.Ask(context.Background(), line, timeout)
 	if err != nil {
 		answer = ended
 		select {

@@ -19,10 +19,10 @@ var _ = Describe("the race detector", Label("build"), func() {
 				Skip("no race detector: " + strings.TrimSpace(stderr))
 			}
 			g := goTool{dir: consumer()}
-			g.writeFiles(map[string]string{"main.go": talkProgram})
-			bin := filepath.Join(g.dir, "talk")
+			g.writeFiles(map[string]string{"main.go": raceProgram})
+			bin := filepath.Join(g.dir, "race")
 			g.must(append(append([]string{"build", "-race", "-o", bin}, args...), ".")...)
-			talk := func(how string) string {
+			run := func(how string) string {
 				out, err := exec.Command(bin, how).CombinedOutput()
 				if err == nil || strings.Contains(string(out), "WARNING: DATA RACE") {
 					return string(out)
@@ -30,11 +30,11 @@ var _ = Describe("the race detector", Label("build"), func() {
 				Fail(how + ": " + err.Error() + "\n" + string(out))
 				return ""
 			}
-			list := strings.Fields(talk("list"))
+			list := strings.Fields(run("list"))
 			Expect(list[0]).To(Equal(backend))
 			var racy []string
 			for _, how := range list[1:] {
-				if out := talk(how); out != "" {
+				if out := run(how); out != "" {
 					GinkgoWriter.Println(how + ":\n" + out)
 					racy = append(racy, how)
 				}
@@ -46,9 +46,9 @@ var _ = Describe("the race detector", Label("build"), func() {
 	)
 })
 
-// talkProgram has a client and a server. The server writes a variable before it answers, and the client
+// raceProgram has a client and a server. The server writes a variable before it answers, and the client
 // reads the variable after the answer. The race detector does not see the system calls of "unseen".
-const talkProgram = `package main
+const raceProgram = `package main
 
 import (
 	"errors"
@@ -126,11 +126,11 @@ func main() {
 		}
 		p, err := syscall.Socketpair(syscall.AF_UNIX, w.typ, 0)
 		check(err)
-		talk(w.end(p[0]), w.end(p[1]))
+		session(w.end(p[0]), w.end(p[1]))
 	}
 }
 
-func talk(client, server end) {
+func session(client, server end) {
 	var n [100]int // more than one: a pool that both ends use can hide a race
 	go func() {
 		for i := range n {

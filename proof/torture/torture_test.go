@@ -42,11 +42,11 @@ func (op operation) runChild(strace, network string, f fault) (o outcome) {
 	defer t.close()
 
 	// The child receives its files in a message. If it inherited them, strace would hold them too.
-	talk, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	Expect(err).NotTo(HaveOccurred())
-	partner, childEnd := os.NewFile(uintptr(talk[0]), "partner"), os.NewFile(uintptr(talk[1]), "child")
+	partner, childEnd := os.NewFile(uintptr(pair[0]), "partner"), os.NewFile(uintptr(pair[1]), "child")
 	defer func() { _ = partner.Close() }()
-	Expect(unix.Sendmsg(talk[0], []byte{0}, unix.UnixRights(sock, cargo), nil, 0)).To(Succeed())
+	Expect(unix.Sendmsg(pair[0], []byte{0}, unix.UnixRights(sock, cargo), nil, 0)).To(Succeed())
 	_, _ = unix.Close(sock), unix.Close(cargo)
 
 	record := filepath.Join(folder, "record")

@@ -1,6 +1,6 @@
 //go:build linux
 
-// Package toy has tests that leave descriptors open, and honest ones, for the tests of fdleak.
+// Package toy has tests that leave descriptors open, and correct ones, for the tests of fdleak.
 package toy
 
 import (

@@ -24,8 +24,8 @@ const (
 // ErrAbsent is the result of a check if this systemd lacks the feature.
 var ErrAbsent = errors.New("absent")
 
-// Patience limits how long a check waits. The machine's clock counts instructions, so a busy host does not matter.
-const Patience = 20 * time.Second
+// Timeout limits how long a check waits. The machine's clock counts instructions, so a busy host does not matter.
+const Timeout = 20 * time.Second
 
 // Main runs the service that the first argument names, or, if there is no argument, the checks. It then exits.
 func Main(services, checks map[string]func()) {
@@ -81,9 +81,9 @@ func Want(got, expected string) {
 	}
 }
 
-// Until calls f until it does not fail. If that takes longer than Patience, Until fails as f did.
+// Until calls f until it does not fail. If that takes longer than Timeout, Until fails as f did.
 func Until(f func()) {
-	end := time.Now().Add(Patience)
+	end := time.Now().Add(Timeout)
 	for pause := 20 * time.Millisecond; ; pause = min(2*pause, time.Second) {
 		err := must.Try(f)
 		if err == nil || time.Now().After(end) {

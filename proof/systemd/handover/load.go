@@ -30,7 +30,7 @@ func (s site) transport() *http.Transport {
 // client returns a client of the site.
 func (s site) client(kind string, transport *http.Transport, pause time.Duration) *webtest.Client {
 	return &webtest.Client{
-		Kind: kind, URL: url, HTTP: http.Client{Transport: transport, Timeout: driver.Patience}, Pause: pause, Rest: webtest.Done}
+		Kind: kind, URL: url, HTTP: http.Client{Transport: transport, Timeout: driver.Timeout}, Pause: pause, Rest: webtest.Done}
 }
 
 // url is the URL of every site, because the transports know the address.

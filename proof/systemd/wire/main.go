@@ -116,7 +116,7 @@ func checkListen() {
 	driver.Systemctl("start", "http.socket", "metrics.socket")
 	conn := must.Get(net.Dial("unix", "/run/http.sock"))
 	defer func() { _ = conn.Close() }()
-	_ = conn.SetDeadline(time.Now().Add(driver.Patience))
+	_ = conn.SetDeadline(time.Now().Add(driver.Timeout))
 	reported = strings.Split(string(must.Get(io.ReadAll(conn))), "\n")
 	driver.Want(reported[0], "http=/run/http.sock metrics=/run/metrics.sock")
 }

@@ -90,7 +90,7 @@ func waitForManager(manager wire.Socket) {
 	defer func() { _ = r.Close() }()
 	err = wire.Notify.Send(manager, "STATUS=checking", int(w.Fd()))
 	must.OK(errors.Join(err, w.Close()))
-	ctx, cancel := context.WithTimeout(context.Background(), driver.Patience)
+	ctx, cancel := context.WithTimeout(context.Background(), driver.Timeout)
 	defer cancel()
 	must.OK(wire.NotifyBarrier(ctx, manager))
 	ends := []unix.PollFd{{Fd: int32(r.Fd())}}

@@ -73,7 +73,7 @@ func (p *poker) send(u *unit, withFDs bool) (*failure, error) {
 			return f, nil
 		}
 		p.last, p.began = u, time.Now()
-		result := p.talk(c, u, fds, alone)
+		result := p.sendUnit(c, u, fds, alone)
 		p.hangUp(c)
 		u.why = ""
 		if result != nil && result != errFirst {
@@ -114,9 +114,9 @@ func (p *poker) full(u *unit) *failure {
 	return nil
 }
 
-// talk sends the messages of a unit, and returns nil if the server has read the one with the descriptors. If alone is
-// set, it first sends only a byte of this.
-func (p *poker) talk(c int, u *unit, fds []int, alone bool) error {
+// sendUnit sends the messages of a unit, and returns nil if the server has read the one with the descriptors. If alone
+// is set, it first sends only a byte of this.
+func (p *poker) sendUnit(c int, u *unit, fds []int, alone bool) error {
 	if len(p.First) > 0 {
 		if err := p.say(c, u, p.First, nil); err != nil && err != errUnread {
 			return fmt.Errorf("the bytes of --first: %w", err)
@@ -194,7 +194,7 @@ func (p *poker) awaitRead(c int) error {
 		}
 		return result != errUnread
 	}
-	if !p.await(p.patience, idleWait, done) { // a server that is busy may be about to read
+	if !p.await(p.waitLimit, idleWait, done) { // a server that is busy may be about to read
 		p.await(time.Second, time.Second, func() bool { return done() || p.server.Idle() })
 	}
 	p.unread = p.unread || result == errUnread

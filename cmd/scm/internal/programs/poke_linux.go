@@ -97,7 +97,7 @@ func (t *pokeTrial) find(f *failure, output string) {
 // still accepts connections. An error means that it could not find that out for each item. It then returns the trials,
 // if any of them says something.
 func Poke(ctx context.Context, o PokeOptions) ([]Trial, error) {
-	p := &poker{target: target{PokeOptions: o, ctx: ctx, patience: o.Timeout * 3 / 2}}
+	p := &poker{target: target{PokeOptions: o, ctx: ctx, waitLimit: o.Timeout * 3 / 2}}
 	defer p.stop()
 	var trials []*pokeTrial
 	for _, it := range items {

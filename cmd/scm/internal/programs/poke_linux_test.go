@@ -47,7 +47,7 @@ func poke(t *testing.T, o PokeOptions) []Trial {
 	return trials
 }
 
-// Each bug is found by the items that can show it, and no honest server is reported.
+// Each bug is found by the items that can show it, and no correct server is reported.
 func TestPoke(t *testing.T) {
 	leaks := func(items ...string) (list []string) {
 		for _, item := range items {
@@ -56,7 +56,7 @@ func TestPoke(t *testing.T) {
 		return list
 	}
 	for mode, want := range map[string][]string{
-		"honest": nil, "late": nil, "forks": nil,
+		"correct": nil, "late": nil, "forks": nil,
 		"hangup": nil, "once": nil, testserver.Store: nil,
 		// It ends after each line that it does not know, also without a descriptor.
 		"strict":   {"newline skipped", "4k skipped"},
@@ -352,7 +352,7 @@ func TestPokeAPattern(t *testing.T) {
 	if left, _ := filepath.Glob(pattern); len(left) > 0 {
 		t.Errorf("left: %q", left)
 	}
-	args, other := testServer(t, "honest", "stream")
+	args, other := testServer(t, "correct", "stream")
 	o = PokeOptions{PID: start(t, args, other).pid, Address: pattern, Settle: short, Timeout: limit}
 	want := fmt.Sprintf("process %d does not listen at %s; the server listens at %s", o.PID, pattern, other)
 	if _, err := Poke(t.Context(), o); err == nil || err.Error() != want {
@@ -392,7 +392,7 @@ func TestPokeErrors(t *testing.T) {
 			t.Errorf("got %v, want %s", err, c.want)
 		}
 	}
-	args, other := testServer(t, "honest", "stream")
+	args, other := testServer(t, "correct", "stream")
 	_, err := Poke(context.Background(), PokeOptions{Args: args, Address: address, Settle: short, Timeout: 2 * time.Second})
 	if err == nil || !strings.HasSuffix(err.Error(), "no process listens at "+address+"; the server listens at "+other) {
 		t.Error(err)

@@ -39,7 +39,7 @@ type proxyTest struct {
 // each fault. It then returns the trials, unless already the first one failed.
 func ProxyTest(ctx context.Context, o ProxyOptions) ([]Trial, error) {
 	server := PokeOptions{Address: o.Address, Args: []string{"/bin/sh", "-c", o.Server}, Timeout: o.Timeout}
-	p := &proxyTest{o, target{PokeOptions: server, ctx: ctx, patience: o.Timeout}}
+	p := &proxyTest{o, target{PokeOptions: server, ctx: ctx, waitLimit: o.Timeout}}
 	var trials []Trial
 	var failed error
 	verdicts, skipped := 0, ""

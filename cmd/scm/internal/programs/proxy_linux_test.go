@@ -13,7 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// testClient runs an honest client of the test server at $SOCK. With "silent", it sends nothing. With "refused", it
+// testClient runs a correct client of the test server at $SOCK. With "silent", it sends nothing. With "refused", it
 // waits until its connection is closed, and does not complain.
 func testClient(args []string) {
 	var err error
@@ -44,7 +44,7 @@ func proxyOptions(t *testing.T, mode string) ProxyOptions {
 		Settle: limit, Timeout: limit, ClientTimeout: limit}
 }
 
-// Each bug is found by the faults that can show it, and no honest server is reported.
+// Each bug is found by the faults that can show it, and no correct server is reported.
 func TestProxyTest(t *testing.T) {
 	counts := func(check string) (list []string) {
 		for _, fault := range []string{"extra", "extra-all", "many"} {
@@ -53,7 +53,7 @@ func TestProxyTest(t *testing.T) {
 		return list
 	}
 	for mode, want := range map[string][]string{
-		"honest": nil, "late": nil, "forks": nil, testserver.Store: nil,
+		"correct": nil, "late": nil, "forks": nil, testserver.Store: nil,
 		"once":     counts("skipped"), // what it would have kept cannot be seen
 		"all":      counts("leak"),
 		"second":   counts("leak"),
@@ -97,7 +97,7 @@ func TestProxyTestNeedsAClient(t *testing.T) {
 
 // A fault that could not be injected has no verdict. If none could be, the test has found out nothing.
 func TestProxyTestOfAClientWithoutDescriptors(t *testing.T) {
-	o := proxyOptions(t, "honest")
+	o := proxyOptions(t, "correct")
 	o.Client = "true"
 	const never = "none: the client never connects to $SOCK, the socket of the proxy"
 	if _, err := ProxyTest(t.Context(), o); err == nil || err.Error() != never {
@@ -143,12 +143,12 @@ func TestProxyTestReportsWhatWasFoundBefore(t *testing.T) {
 
 // If the proxy cannot be between the client and the server, the error says why.
 func TestProxyTestErrors(t *testing.T) {
-	args, address := testServer(t, "honest", "dgram")
+	args, address := testServer(t, "correct", "dgram")
 	o := ProxyOptions{Address: address, Server: shell(args), Client: "true", Settle: short, Timeout: limit, ClientTimeout: limit}
 	if _, err := ProxyTest(t.Context(), o); err == nil || err.Error() != "none: "+address+" is a datagram socket, and a proxy needs connections: use scm poke" {
 		t.Error(err)
 	}
-	args, o.Address = testServer(t, "honest", "stream")
+	args, o.Address = testServer(t, "correct", "stream")
 	o.Server, o.Listen = shell(args), strings.Repeat("x", 108)
 	if _, err := ProxyTest(t.Context(), o); err == nil || !strings.HasSuffix(err.Error(), "use a shorter path, or a relative one; set it with --listen") {
 		t.Error(err)
@@ -157,7 +157,7 @@ func TestProxyTestErrors(t *testing.T) {
 
 // A client that does not notice that the relay cannot connect does not make the run a success.
 func TestProxyTestReportsItsRelay(t *testing.T) {
-	o := proxyOptions(t, "honest")
+	o := proxyOptions(t, "correct")
 	o.Client = fmt.Sprintf(`test "$SOCK" = '%[1]s' || { mv '%[1]s' '%[1]s2'; '%s'; mv '%[1]s2' '%[1]s'; }`,
 		o.Address, strings.Join(reexec.CommandLine("test client", "refused"), "' '"))
 	trials, err := ProxyTest(t.Context(), o)

@@ -22,14 +22,14 @@ import (
 
 // A Server is a program under test, and all its descendants. Its methods may be called at the same time.
 type Server struct {
-	pid    int           // the first process
-	root   int           // the process whose descendants are processes of the server
-	keeper *exec.Cmd     // its parent, or nil if it was running already
-	stop   io.Closer     // closing it ends the server
-	limit  time.Duration // how long Stop waits for processes, which scm may not be permitted to kill
-	output display.Tail
-	gone   chan struct{} // closed when all processes have ended
-	pidfd  int           // of a server that was running already
+	pid        int           // the first process
+	root       int           // the process whose descendants are processes of the server
+	supervisor *exec.Cmd     // its parent, or nil if it was running already
+	stop       io.Closer     // closing it ends the server
+	limit      time.Duration // how long Stop waits for processes, which scm may not be permitted to kill
+	output     display.Tail
+	gone       chan struct{} // closed when all processes have ended
+	pidfd      int           // of a server that was running already
 
 	mu    sync.Mutex
 	ended error // how the first process to end with a failure did, or the last one without
@@ -45,7 +45,7 @@ func Start(args []string, socket string, listen *os.File) (*Server, error) {
 	}
 	s := &Server{gone: make(chan struct{}), pidfd: -1, limit: 10 * time.Second}
 	listens := "-"
-	cmd := exec.Command("/proc/self/exe", keeperArgument)
+	cmd := exec.Command("/proc/self/exe", supervisorArgument)
 	cmd.ExtraFiles = []*os.File{reportEnd}
 	if listen != nil {
 		listens = "listen"
@@ -62,14 +62,14 @@ func Start(args []string, socket string, listen *os.File) (*Server, error) {
 		err = cmd.Start()
 		witness.Forking.Unlock()
 	}
-	reportEnd.Close() // then the keeper has the only one
+	reportEnd.Close() // then the supervisor has the only one
 	if err != nil {
 		report.Close()
 		return nil, err
 	}
-	s.keeper, s.root = cmd, cmd.Process.Pid
+	s.supervisor, s.root = cmd, cmd.Process.Pid
 	events := bufio.NewReader(report)
-	if _, err := fmt.Fscanf(events, "started %d 0\n", &s.pid); err != nil { // the keeper has ended
+	if _, err := fmt.Fscanf(events, "started %d 0\n", &s.pid); err != nil { // the supervisor has ended
 		_ = cmd.Wait()
 		report.Close()
 		return nil, fmt.Errorf("cannot start the server: %s", s.Output())
@@ -127,7 +127,7 @@ func Attach(pid int) (*Server, error) {
 // Output returns the end of what the server has printed. For a server that was running already, it returns "". If the
 // server has ended, Output first stops what is left of it, so that nothing is missing.
 func (s *Server) Output() string {
-	if s.keeper != nil && s.Ended() != nil {
+	if s.supervisor != nil && s.Ended() != nil {
 		s.Stop()
 	}
 	return s.output.String()
@@ -136,7 +136,7 @@ func (s *Server) Output() string {
 // Ended returns how the server has ended, or nil if it is running. A server has ended if none of its processes is left,
 // or if the first one has ended with a failure. ExitedWith0 tells whether it is an error that the server meant to end.
 func (s *Server) Ended() error {
-	if s.keeper == nil {
+	if s.supervisor == nil {
 		return s.attachedEnded()
 	}
 	s.mu.Lock()
@@ -180,7 +180,7 @@ func (s *Server) attachedEnded() error {
 
 // Processes returns the pids of the server's processes that are running.
 func (s *Server) Processes() ([]int, error) {
-	if s.keeper == nil && s.attachedEnded() != nil {
+	if s.supervisor == nil && s.attachedEnded() != nil {
 		return nil, nil
 	}
 	pids := []int{s.root}
@@ -192,7 +192,7 @@ func (s *Server) Processes() ([]int, error) {
 		// scm is no process of a server that is its parent, and has the markers open itself.
 		pids = append(pids, slices.DeleteFunc(children, func(pid int) bool { return pid == os.Getpid() })...)
 	}
-	if s.keeper != nil {
+	if s.supervisor != nil {
 		pids = pids[1:]
 	}
 	return pids, nil
@@ -212,7 +212,7 @@ func (s *Server) Idle() bool {
 
 // Stop ends all processes of a server that Start has started.
 func (s *Server) Stop() {
-	if s.keeper == nil {
+	if s.supervisor == nil {
 		witness.CloseFD(&s.pidfd)
 		return
 	}

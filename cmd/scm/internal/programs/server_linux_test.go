@@ -106,7 +106,7 @@ func TestServerOutlivesItsWorkers(t *testing.T) {
 // Stop does not wait forever for processes that scm cannot kill.
 func TestStopIsBounded(t *testing.T) {
 	_, stop := io.Pipe()
-	s := &Server{keeper: &exec.Cmd{}, stop: stop, gone: make(chan struct{}), limit: time.Millisecond}
+	s := &Server{supervisor: &exec.Cmd{}, stop: stop, gone: make(chan struct{}), limit: time.Millisecond}
 	s.Stop()
 }
 
@@ -116,7 +116,7 @@ func (c closer) Close() error { return c() }
 
 // The end of a server may be reported before what it has printed.
 func TestOutputOfAServerThatHasEnded(t *testing.T) {
-	s := &Server{keeper: &exec.Cmd{}, gone: make(chan struct{}), limit: limit, first: errors.New("exit status 3")}
+	s := &Server{supervisor: &exec.Cmd{}, gone: make(chan struct{}), limit: limit, first: errors.New("exit status 3")}
 	s.stop = closer(func() error {
 		defer close(s.gone)
 		_, err := s.output.Write([]byte("no"))
@@ -129,7 +129,7 @@ func TestOutputOfAServerThatHasEnded(t *testing.T) {
 
 // A signal need not wait until a server has closed all descriptors.
 func TestSettleEndsWithItsContext(t *testing.T) {
-	args, address := testServer(t, "honest", "stream")
+	args, address := testServer(t, "correct", "stream")
 	interrupted := errors.New("interrupted")
 	ctx, cancel := context.WithCancelCause(t.Context())
 	cancel(interrupted)

@@ -163,7 +163,7 @@ func sockets(file string) (list []socket) {
 func (s *Server) sockets() (list []socket) {
 	all := map[string]socket{}
 	file := "/proc/net/unix"
-	if s.keeper == nil { // it may be in another network namespace
+	if s.supervisor == nil { // it may be in another network namespace
 		file = fmt.Sprintf("/proc/%d/net/unix", s.pid)
 	}
 	for _, k := range sockets(file) {

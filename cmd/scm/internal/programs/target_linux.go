@@ -22,9 +22,9 @@ const idleWait = 250 * time.Millisecond
 // A target starts a server and stops it, perhaps several times, and asks it whether it accepts connections.
 type target struct {
 	PokeOptions
-	ctx      context.Context
-	address  string        // or "" if Address is a pattern and no server has started
-	patience time.Duration // how long the waits for the server to read or to go to sleep may still take
+	ctx       context.Context
+	address   string        // or "" if Address is a pattern and no server has started
+	waitLimit time.Duration // how long the waits for the server to read or to go to sleep may still take
 
 	server   *Server // or nil if none is running
 	listener *os.File
@@ -199,12 +199,12 @@ func (t *target) hangUp(c int) {
 }
 
 // await calls done until it returns true, the server ends, or the context is done, and reports whether done has. It
-// waits for at most the first time, or for what is left of the patience, but at least for the second one.
+// waits for at most the first time, or for what is left of waitLimit, but at least for the second one.
 func (t *target) await(most, least time.Duration, done func() bool) bool {
 	began := time.Now()
-	limit := max(min(most, t.patience), least)
+	limit := max(min(most, t.waitLimit), least)
 	if least < most {
-		defer func() { t.patience -= time.Since(began) }()
+		defer func() { t.waitLimit -= time.Since(began) }()
 	}
 	for ; ; time.Sleep(2 * time.Millisecond) {
 		last := time.Since(began) > limit || t.server.Ended() != nil || t.ctx.Err() != nil

@@ -18,7 +18,7 @@ import (
 
 // Faulty lists the modes of servers with a bug. The others are:
 //
-//	honest closes all descriptors at once
+//	correct closes all descriptors at once
 //	late   closes them some time after the end of the connection
 //	forks  serves each connection in a process of its own, which keeps them until the connection ends
 //	hangup closes each connection after one message
@@ -221,7 +221,7 @@ func (s *server) handle(c int, line string, fds []int) (held []int) {
 	return nil
 }
 
-// Client is an honest client: it passes one descriptor, and then none.
+// Client is a correct client: it passes one descriptor, and then none.
 func Client(address string) error {
 	c, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {

@@ -14,16 +14,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The words that make a program that calls Main the keeper of a server, or make it execute a server to which systemd
-// would pass a socket.
+// The words that make a program that calls Main the supervisor of a server, or make it execute a server to which
+// systemd would pass a socket.
 const (
-	keeperArgument   = "scm-programs-keeper"
-	activateArgument = "scm-programs-activate"
+	supervisorArgument = "scm-programs-supervisor"
+	activateArgument   = "scm-programs-activate"
 )
 
-// The descriptors of a keeper, besides its standard input: when that ends, the keeper ends the server.
+// The descriptors of a supervisor, besides its standard input: when that ends, the supervisor ends the server.
 const (
-	reportFD = 3 // the keeper writes lines to it
+	reportFD = 3 // the supervisor writes lines to it
 	listenFD = 4 // the listening socket for the server, if any
 )
 
@@ -33,16 +33,16 @@ const killAfter = 2 * time.Second
 // Main handles the command lines with which Start executes its own binary. For these, it does not return. A program
 // that calls Start must call Main first, and so must TestMain in tests that do.
 //
-// A server runs below a keeper, because daemons fork and let their parent end. The kernel gives such orphans to the
-// keeper. So the server and its processes are the descendants of the keeper, which learns how they end, and can end all
-// of them.
+// A server runs below a supervisor, because daemons fork and let their parent end. The kernel gives such orphans to the
+// supervisor. So the server and its processes are the descendants of the supervisor, which learns how they end, and can
+// end all of them.
 func Main() {
 	if len(os.Args) < 4 {
 		return
 	}
 	switch os.Args[1] {
-	case keeperArgument:
-		if err := keep(os.Args[2] == "listen", os.Args[3:]); err != nil {
+	case supervisorArgument:
+		if err := supervise(os.Args[2] == "listen", os.Args[3:]); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}
@@ -63,16 +63,16 @@ func activate(command []string) error {
 	return fmt.Errorf("%s: %w", program, syscall.Exec(program, command, environ))
 }
 
-// A keeper is the parent of a server.
-type keeper struct {
+// A supervisor is the parent of a server.
+type supervisor struct {
 	mu    sync.Mutex    // held while a child is reaped or killed, so that its pid still belongs to it
 	ended chan struct{} // closed when there are no more children
 }
 
-// keep runs a command, and reaps its processes until all have ended.
-func keep(listen bool, command []string) error {
+// supervise runs a command, and reaps its processes until all have ended.
+func supervise(listen bool, command []string) error {
 	unix.CloseOnExec(reportFD)
-	k := &keeper{ended: make(chan struct{})}
+	s := &supervisor{ended: make(chan struct{})}
 	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
 		return fmt.Errorf("prctl: %w", err)
 	}
@@ -90,7 +90,7 @@ func keep(listen bool, command []string) error {
 		files = append(files, listenFD) // becomes 3
 		program, command = "/proc/self/exe", append([]string{program, activateArgument, "-"}, command...)
 	}
-	// The server has a process group of its own. A shell that ends its group must not end the keeper.
+	// The server has a process group of its own. A shell that ends its group must not end the supervisor.
 	pid, err := syscall.ForkExec(program, command, &syscall.ProcAttr{
 		Env: os.Environ(), Files: files, Sys: &syscall.SysProcAttr{Setpgid: true}})
 	if err != nil {
@@ -98,27 +98,27 @@ func keep(listen bool, command []string) error {
 	}
 	say("started", pid, 0)
 	go func() {
-		_, _ = os.Stdin.Read(make([]byte, 1)) // returns at the end of the process that started the keeper, too
-		k.end()
+		_, _ = os.Stdin.Read(make([]byte, 1)) // returns at the end of the process that started the supervisor, too
+		s.end()
 	}()
-	for k.reap() {
+	for s.reap() {
 	}
-	close(k.ended)
+	close(s.ended)
 	return nil
 }
 
-// say writes a line to the process that started the keeper. If that has ended, standard input has too.
+// say writes a line to the process that started the supervisor. If that has ended, standard input has too.
 func say(event string, pid int, status unix.WaitStatus) {
 	_, _ = unix.Write(reportFD, fmt.Appendf(nil, "%s %d %d\n", event, pid, uint32(status)))
 }
 
 // reap waits for a child to end, and reports how it did. It returns false if there are no children.
-func (k *keeper) reap() bool {
+func (s *supervisor) reap() bool {
 	if err := unix.Waitid(unix.P_ALL, 0, nil, unix.WEXITED|unix.WNOWAIT, nil); err != nil {
 		return err == unix.EINTR
 	}
-	k.mu.Lock()
-	defer k.mu.Unlock()
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	var status unix.WaitStatus
 	if pid, err := unix.Wait4(-1, &status, unix.WNOHANG, nil); err == nil && pid > 0 {
 		say("ended", pid, status)
@@ -127,11 +127,11 @@ func (k *keeper) reap() bool {
 }
 
 // end ends all children, with SIGTERM and later with SIGKILL. The children of one that has ended become those of the
-// keeper. It signals no other process, because only the pid of a child cannot be reused in the meantime.
-func (k *keeper) end() {
+// supervisor. It signals no other process, because only the pid of a child cannot be reused in the meantime.
+func (s *supervisor) end() {
 	var told []int
 	for deadline := time.Now().Add(killAfter); ; {
-		k.mu.Lock()
+		s.mu.Lock()
 		children, err := procfs.Children(procfs.Self)
 		for _, pid := range children {
 			switch {
@@ -143,9 +143,9 @@ func (k *keeper) end() {
 				_ = unix.Kill(pid, unix.SIGCONT)
 			}
 		}
-		k.mu.Unlock()
+		s.mu.Unlock()
 		select {
-		case <-k.ended:
+		case <-s.ended:
 			return
 		case <-time.After(20 * time.Millisecond):
 		}

@@ -22,7 +22,7 @@ import (
 
 // These leave nothing open. Main looks at all of them, Check at those that are not parallel.
 
-func TestHonestPoller(t *testing.T) { // the first of the process, if it is run alone
+func TestCorrectPoller(t *testing.T) { // the first of the process, if it is run alone
 	fdleak.Check(t)
 	r, w := must2(os.Pipe())
 	ok(r.SetReadDeadline(time.Now().Add(time.Millisecond)))
@@ -31,13 +31,13 @@ func TestHonestPoller(t *testing.T) { // the first of the process, if it is run 
 	ok(w.Close())
 }
 
-func TestHonestFiles(t *testing.T) {
+func TestCorrectFiles(t *testing.T) {
 	fdleak.Check(t)
 	f := must(os.Create(filepath.Join(t.TempDir(), "file")))
 	t.Cleanup(func() { ok(f.Close()) })
 }
 
-func TestHonestParallelSubtests(t *testing.T) {
+func TestCorrectParallelSubtests(t *testing.T) {
 	fdleak.Check(t)
 	for range 8 {
 		t.Run("", func(t *testing.T) {
@@ -49,8 +49,8 @@ func TestHonestParallelSubtests(t *testing.T) {
 	}
 }
 
-func TestHonestParallel1(t *testing.T) { parallel(t) }
-func TestHonestParallel2(t *testing.T) { parallel(t) }
+func TestCorrectParallel1(t *testing.T) { parallel(t) }
+func TestCorrectParallel2(t *testing.T) { parallel(t) }
 
 func parallel(t *testing.T) {
 	f := must(os.Open("/dev/null"))
@@ -58,7 +58,7 @@ func parallel(t *testing.T) {
 	ok(f.Close())
 }
 
-func TestHonestExec(t *testing.T) {
+func TestCorrectExec(t *testing.T) {
 	fdleak.Check(t)
 	ended := make(chan error)
 	for range 4 {
@@ -69,7 +69,7 @@ func TestHonestExec(t *testing.T) {
 	}
 }
 
-func TestHonestHTTP(t *testing.T) {
+func TestCorrectHTTP(t *testing.T) {
 	fdleak.Check(t)
 	server := httptest.NewServer(http.FileServer(http.Dir("/")))
 	defer server.Close()
@@ -82,7 +82,7 @@ func TestHonestHTTP(t *testing.T) {
 	}
 }
 
-func TestHonestLookup(t *testing.T) {
+func TestCorrectLookup(t *testing.T) {
 	fdleak.Check(t)
 	_, _ = net.LookupHost("localhost")
 	refusing := net.Resolver{PreferGo: true, Dial: func(_ context.Context, network, _ string) (net.Conn, error) {
@@ -93,7 +93,7 @@ func TestHonestLookup(t *testing.T) {
 }
 
 // io.Copy keeps the pipe that it has spliced through.
-func TestHonestSplice(t *testing.T) {
+func TestCorrectSplice(t *testing.T) {
 	waitForPipeMemory(t)
 	fdleak.Check(t)
 	l := must(net.Listen("tcp", "127.0.0.1:0"))
@@ -132,7 +132,7 @@ func dial(l net.Listener) (client, server net.Conn) {
 	return client, must(l.Accept())
 }
 
-func TestHonestRenumbered(t *testing.T) {
+func TestCorrectRenumbered(t *testing.T) {
 	fd := must(unix.Open("/dev/null", unix.O_RDONLY, 0))
 	t.Run("", func(t *testing.T) {
 		fdleak.Check(t)
@@ -143,14 +143,14 @@ func TestHonestRenumbered(t *testing.T) {
 	ok(unix.Close(fd))
 }
 
-func TestHonestLate(t *testing.T) {
+func TestCorrectLate(t *testing.T) {
 	fdleak.Check(t)
 	f := must(os.Open("/"))
 	time.AfterFunc(100*time.Millisecond, func() { ok(f.Close()) })
 }
 
 // A goroutine of the program always has a socket open, which it replaces while the check waits.
-func TestHonestReplaced(t *testing.T) {
+func TestCorrectReplaced(t *testing.T) {
 	defer replaceSockets()()
 	t.Run("", whileReplaced)
 }
@@ -190,7 +190,7 @@ func replaceSockets() (stop func()) {
 	}
 }
 
-func FuzzHonest(f *testing.F) {
+func FuzzCorrect(f *testing.F) {
 	f.Fuzz(func(t *testing.T, _ []byte) {
 		fdleak.Check(t)
 		ok(must(os.Open("/")).Close())
