@@ -2,8 +2,13 @@
 
 // Package peer turns a Go library into a peer of the interop suite.
 //
-// An adapter fills in a [Library]. [Main] runs it as a program, and [Serve] runs it inside another
-// program. interop/peers/README.md describes the commands and answers of a peer.
+// An adapter fills in a [Library]. Package interoptest runs the suite with it in the library's own tests. [Main] runs
+// it as a program, for scm interop run. interop/peers/README.md describes the commands and answers of a peer.
+//
+// An author of a library needs these names: [Library], [Socket], [Doner], [Message], [Room], [Received], [Uncounted],
+// [ErrUnsupported], [ModuleVersion] and [Main]. In the examples, mine is the package of the library. The other names
+// (Library.More, Peer, Serve, FormatError, FormatFlags, FormatList) are for the peers in this repository, and may
+// change in any version.
 //
 // The loop is peer.go, the template that `scm interop new-peer go` prints. This file adds flags,
 // several buffers, and what else a library can report.
@@ -23,6 +28,13 @@ import (
 )
 
 // Library describes one interface of a library and how a peer calls it.
+//
+//	var library = peer.Library{
+//		Name:    "mine",
+//		Version: peer.ModuleVersion("example.org/mine"),
+//		Can:     "stream,dgram,seqpacket,multi",
+//		Open:    func(sock int) (peer.Socket, error) { return socket{sock}, nil },
+//	}
 type Library struct {
 	Name    string // one word, as in the matrix
 	Version string // one word: see ModuleVersion
@@ -45,6 +57,8 @@ type Library struct {
 //
 // The peer reports ErrUnsupported as "unsupported". It reports an error that wraps a
 // syscall.Errno by the errno, and any other error as the library's own.
+//
+//	type socket struct{ fd int }
 type Socket interface {
 	// Send sends a message. It returns the number of bytes that the library reports, or the
 	// length of the payload if the library reports none. It must not close the descriptors.
@@ -56,18 +70,27 @@ type Socket interface {
 
 // Doner is implemented by a Socket that must be released. The peer calls Done before it
 // closes the socket, or after a failed call if the library closes the socket.
+//
+//	func (c conn) Done() { _ = c.UnixConn.Close() } // made from a duplicate of the socket
 type Doner interface {
 	Done()
 }
 
 // Message is a message to send.
+//
+//	func (s socket) Send(m peer.Message) (int, error) {
+//		if len(m.FDs) > mine.MaxFDs {
+//			return 0, peer.ErrUnsupported
+//		}
+//		return mine.Send(s.fd, m.Buffers[0], m.FDs)
+//	}
 type Message struct {
 	Buffers [][]byte // exactly one, unless Can has "iov"
 	FDs     []int    // at most one, unless Can has "multi"; they may be closed or negative
 	Flags   int      // 0, unless Can has "flags"
 }
 
-// Room contains the buffers and the limits for a receive.
+// Room contains the buffers and the limits for a receive. For an example, see [Received].
 type Room struct {
 	Buffers [][]byte // exactly one, unless Can has "iov"
 	FDs     int      // the maximum number of descriptors
@@ -82,9 +105,18 @@ func (r Room) Filled(n int) []byte {
 
 // Uncounted is the value of Received.Closed if the library reports that it closed
 // descriptors, but not how many.
+//
+//	if errors.Is(err, mine.ErrClosedSome) {
+//		return peer.Received{N: n, Payload: r.Filled(n), Closed: peer.Uncounted}, nil
+//	}
 const Uncounted = -1
 
 // Received is the result of one receive, as the library reported it.
+//
+//	func (s socket) Recv(r peer.Room) (peer.Received, error) {
+//		n, fds, err := mine.Recv(s.fd, r.Buffers[0], r.FDs)
+//		return peer.Received{N: n, Payload: r.Filled(n), FDs: fds}, err
+//	}
 type Received struct {
 	N        int    // the count that the library reported
 	Payload  []byte // the bytes that it returned
@@ -96,7 +128,7 @@ type Received struct {
 }
 
 // ModuleVersion returns the version of a module that is part of this program, as one word. It
-// returns "unknown" if it cannot determine the version.
+// returns "unknown" if it cannot determine the version, as in a test.
 func ModuleVersion(path string) string {
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
@@ -115,6 +147,8 @@ var _ = main
 
 // Main reads commands from standard input and writes the answers to standard output until the
 // end of input. If this fails, it exits with status 1.
+//
+//	func main() { peer.Main(library) }
 func Main(lib Library) {
 	signal.Ignore(syscall.SIGPIPE)
 	if err := Serve(lib, os.Stdin, os.Stdout); err != nil {
