@@ -350,7 +350,8 @@ and PEERS.md explains how to write a peer. To run the scenarios:
 }
 
 func newPeerCommand() *cobra.Command {
-	return &cobra.Command{
+	test := false
+	cmd := &cobra.Command{
 		Use:   "new-peer LANGUAGE",
 		Short: "Print the skeleton of a peer",
 		Long: `Print a peer without a library to standard output. It reads and answers all commands. In
@@ -362,11 +363,17 @@ Save it under the name in the second column, then build and run it:
 Check it, fill in the two functions, and run the scenarios. For example:
 
   scm interop smoke --builtin=false --peer mine="python3 peer.py"
-  scm interop run --peer mine="python3 peer.py" --report report.html`,
+  scm interop run --peer mine="python3 peer.py" --report report.html
+
+--test prints tests/interop.rs instead, with which "cargo test" builds such a peer from
+examples/peer.rs and runs the scenarios with it. In Go, use package interoptest.`,
 		Args:      exactArgs("LANGUAGE"),
 		ValidArgs: peers.SkeletonLanguages(),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			skeleton, err := peers.FindSkeleton(args[0])
+			if err == nil && test {
+				skeleton.Text, err = testFile(skeleton.Language)
+			}
 			if err != nil {
 				return err
 			}
@@ -374,6 +381,23 @@ Check it, fill in the two functions, and run the scenarios. For example:
 			return err
 		},
 	}
+	cmd.Flags().BoolVar(&test, "test", false, "print the tests that run the scenarios (rust)")
+	return cmd
+}
+
+// testFile returns the source of a test that runs the scenarios with a peer.
+func testFile(language string) ([]byte, error) {
+	if language != "rust" {
+		return nil, fmt.Errorf("--test: there is one only for rust, not for %s", language)
+	}
+	list, err := catalogue.Scenarios()
+	var groups []string
+	for _, s := range list {
+		if group, _, _ := strings.Cut(s.Name, "/"); !s.Kernel() && !slices.Contains(groups, group) {
+			groups = append(groups, group)
+		}
+	}
+	return peers.RustTest(groups), err
 }
 
 func checkCatalogueCommand() *cobra.Command {

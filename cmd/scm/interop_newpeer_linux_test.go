@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -122,6 +123,45 @@ func TestNewPeerWithLibrary(t *testing.T) {
 			}
 			t.Log(regexp.MustCompile(`(?m)^verdicts: .*`).FindString(r.stdout))
 		})
+	}
+}
+
+// The tests for a crate find a fault, pass with a list of it, and fail in CI without scm.
+func TestNewPeerTest(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	rust, err := peers.FindSkeleton("rust")
+	if err != nil {
+		t.Fatal(err)
+	}
+	peer := withLibrary(t, string(rust.Text), strings.ReplaceAll(contents(t, "testdata/library/library.rs"), "&mut message, MSG_CMSG_CLOEXEC", "&mut message, 0"))
+	for name, text := range map[string]string{
+		"Cargo.toml": "[package]\nname = \"mine\"\nedition = \"2021\"\n", "src/lib.rs": "", "examples/peer.rs": peer,
+		"tests/interop.rs": command(t, "interop", "new-peer", "rust", "--test").stdout,
+	} {
+		file := filepath.Join(dir, name)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(file), 0o700), os.WriteFile(file, []byte(text), 0o600)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	test := func(name string, passes bool, want string, env ...string) {
+		t.Helper()
+		cmd := exec.Command(tool(t, "cargo"), "test", "--offline", "--test", "interop", name)
+		cmd.Dir, cmd.Env = dir, append(append(os.Environ(), "CARGO_TARGET_DIR="+dir, "SCM="+program(t, "scm")), env...)
+		if r := finish(t, cmd); (r.code == 0) != passes || !strings.Contains(r.text(), want) {
+			t.Errorf("%v %s: got %d\n%s", env, name, r.code, r.text())
+		}
+	}
+	test("truncation", false, "cloexec@mine")
+	test("every_group_has_a_test", true, "1 passed")
+	if err := os.WriteFile(filepath.Join(dir, "tests/interop-expected.txt"), []byte("** cloexec@mine it passes no flags\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	test("truncation", true, "1 passed")
+	test("", false, "Install it, or set SCM", "SCM=/none", "CI=true")
+	test("", true, "did not run: no program /none\n", "SCM=/none", "CI=")
+	if r := command(t, "interop", "new-peer", "c", "--test"); r.code != 2 || !strings.Contains(r.stderr, "only for rust") {
+		t.Errorf("got %+v", r)
 	}
 }
 

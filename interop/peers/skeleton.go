@@ -79,6 +79,15 @@ func (s Skeleton) Functions(commands ...string) (names []string) {
 	return names
 }
 
+// RustTest returns tests/interop.rs, which runs the scenarios of these groups in a crate's own tests.
+func RustTest(groups []string) []byte {
+	text, err := skeletonFiles.ReadFile("skeleton/interop.rs")
+	if err != nil {
+		panic(err) // the file is embedded
+	}
+	return bytes.Replace(text, []byte("GROUPS"), []byte(strings.Join(groups, " ")), 1)
+}
+
 // FindSkeleton returns the skeleton for a language.
 func FindSkeleton(language string) (Skeleton, error) {
 	for _, s := range Skeletons() {
