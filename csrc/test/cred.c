@@ -63,6 +63,27 @@ outside_namespace(int type)
 	raw_close(2, sv);
 }
 
+/* The kernel looks for the process, if the sender has CAP_SYS_ADMIN and may name another one. */
+static void
+no_process(int type)
+{
+	struct scm_cred cred = myself();
+	struct scm_message m;
+	struct iovec iov;
+	char byte = 0;
+	int sv[2];
+
+	raw_pair(type, sv);
+	cred.pid = 1 << 30; /* more than PID_MAX_LIMIT */
+	prepare(&m, &iov, &byte, 1, NULL, 0);
+	m.cred = &cred;
+	errno = 0;
+	CHECK_EQ(scm_rights_send(sv[0], &m, 0), -1);
+	CHECK(errno == ESRCH || errno == EPERM);
+	CHECK_EQ(recv(sv[1], &byte, 1, MSG_DONTWAIT), -1);
+	raw_close(2, sv);
+}
+
 /* In a child, send false credentials. Root first becomes another user. */
 static int
 forge(int sock)
@@ -121,6 +142,7 @@ int
 main(void)
 {
 	check_run_types("SDQ", "cred/forged", forged);
+	check_run_types("SDQ", "cred/no-process", no_process);
 	check_run_types("SDQ", "cred/outside-namespace", outside_namespace);
 	return check_status();
 }

@@ -41,6 +41,12 @@ struct row {
 
 #define LEFT(n) ((n) + 1)
 #define MAX SCM_MAX_FDS
+#ifdef __linux__
+/* How many of the maximum fit into the control buffer after credentials. */
+#define AFTER_CRED \
+	((CMSG_LEN(sizeof(int) * MAX) - CMSG_SPACE(sizeof(struct ucred)) - CMSG_LEN(0)) / \
+	    sizeof(int))
+#endif
 
 static const struct row rows[] = {
     {"message/bytes", "SDQ", .room = 1},
@@ -58,11 +64,13 @@ static const struct row rows[] = {
     /* Control messages before the descriptors are ignored, and may leave no space for them. */
     {"other-control/credentials", "SDQ", 2, MAX, .want = 2, .options = CRED},
     {"other-control/credentials-only", "SDQ", 2, 2, .want_flags = MSG_CTRUNC, .options = CRED},
+    {"other-control/credentials-some", "SDQ", MAX, MAX, AFTER_CRED, MSG_CTRUNC, .options = CRED},
     {"other-control/timestamp", "D", 2, MAX, .want = 2, .options = TIMESTAMP},
     {"other-control/timestamp-only", "D", 2, 2, .want_flags = MSG_CTRUNC, .options = TIMESTAMP},
     /* The call closes a pidfd that was not requested, and sets MSG_CTRUNC. */
     {"other-control/pidfd", "SDQ", 2, MAX, 2, .want_flags = MSG_CTRUNC, .options = PIDFD},
     {"other-control/pidfd-exact", "SDQ", 2, 2, 2, .want_flags = MSG_CTRUNC, .options = PIDFD},
+    {"other-control/pidfd-exact-odd", "SDQ", 3, 3, 3, .want_flags = MSG_CTRUNC, .options = PIDFD},
     {"other-control/pidfd-less", "SDQ", 2, 1, 1, .want_flags = MSG_CTRUNC, .options = PIDFD},
     {"other-control/pidfd-alone", "SDQ", 0, 1, .want_flags = MSG_CTRUNC, .options = PIDFD},
     {"cred/alone", "SDQ", .options = CRED, .request = CRED},
