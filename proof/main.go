@@ -3,15 +3,12 @@
 // Command prove verifies the claims of the documentation about the backends, on the targets of
 // proof/target. Each subcommand is a package.
 //
-//	go run -C proof . identity [-mutants]     both backends make the same system calls, to the byte
+//	go run -C proof . identity                both backends make the same system calls, to the byte
 //	go run -C proof . inside PUREGO CGO       the same inside an emulated machine, for two builds of identity/walk
-//	go run -C proof . golden [-w] [GOARCH…]   control buffers are equal to those of each libc's macros
+//	go run -C proof . golden [GOARCH…]        both backends make the same control buffers with each libc
 //	go run -C proof . foreign [GOARCH…]       the tests pass on other architectures and libcs
 //	go run -C proof . systemd [VERSION…]      packages wire and handover work with real versions of systemd
 //	go run -C proof . kernels [GOARCH…]       the suite gives the expected results on real kernels
-//
-// With -mutants, identity instead inserts faults into one backend, and verifies that it finds each
-// fault. With -w, golden stores the output of the C macros as the expected output.
 //
 // With -run REGEXP, systemd runs only the checks whose names match. With -quick, it runs only those that CI runs.
 //
@@ -47,8 +44,6 @@ func main() {
 		exit("prove", err)
 	}
 	flags := flag.NewFlagSet("prove", flag.ExitOnError)
-	mutants := flags.Bool("mutants", false, "identity: put faults into one backend, and verify that each is found")
-	write := flags.Bool("w", false, "golden: store the output of C as the expected output")
 	names := flags.String("kernel", "", "kernels: boot only the kernels with these `names`")
 	quick := flags.Bool("quick", false, "kernels: leave out the peers; systemd: run only the checks that CI runs")
 	var checks *regexp.Regexp
@@ -72,9 +67,9 @@ func main() {
 	exit(verb, must.Try(func() {
 		switch verb {
 		case "identity":
-			must.OK(identity.Prove(*mutants))
+			must.OK(identity.Prove())
 		case "golden":
-			golden.Prove(*write, flags.Args())
+			golden.Prove(flags.Args())
 		case "foreign":
 			foreign.Prove(flags.Args())
 		case "systemd":
@@ -112,6 +107,6 @@ func exit(verb string, err error) {
 }
 
 func usage() {
-	fmt.Fprintln(os.Stderr, "usage: prove identity [-mutants] | inside PUREGO CGO | golden [-w] [GOARCH…] | foreign [GOARCH…] | systemd [-quick] [-run REGEXP] [VERSION…] | kernels [-quick] [-keep] [-kernel \"NAME…\"] [GOARCH…]")
+	fmt.Fprintln(os.Stderr, "usage: prove identity | inside PUREGO CGO | golden [GOARCH…] | foreign [GOARCH…] | systemd [-quick] [-run REGEXP] [VERSION…] | kernels [-quick] [-keep] [-kernel \"NAME…\"] [GOARCH…]")
 	os.Exit(2)
 }

@@ -31,8 +31,8 @@ func put(buf []byte, kind int32, size int) []byte {
 	return buf[unix.CmsgLen(0):]
 }
 
-// putControl writes the control messages of m to the zeroed buf, and returns their length.
-func putControl(buf []byte, m *msg.Message) int {
+// PutControl writes the control messages of m to the zeroed buf, and returns their length.
+func PutControl(buf []byte, m *msg.Message) int {
 	length, last := 0, 0
 	if len(m.FDs) > 0 {
 		last = 4 * len(m.FDs)

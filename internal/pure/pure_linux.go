@@ -91,7 +91,7 @@ func Recv(sock int32, m *msg.Message, flags int) error {
 		return err
 	}
 	iov := iovecs[[fewBuffers]unix.Iovec](m.Buffers)
-	room := controlRoom(m)
+	room := ControlRoom(m)
 	if room <= pairControl {
 		var c pair
 		return recv(sock, &iov[0], c.bytes()[:room], m, flags)
@@ -110,7 +110,7 @@ func transferMany(sock int32, m *msg.Message, flags int, receive bool) error {
 	var c control
 	iov := iovecs[[msg.MaxBuffers]unix.Iovec](m.Buffers)
 	if receive {
-		return recv(sock, &iov[0], c.bytes()[:controlRoom(m)], m, flags)
+		return recv(sock, &iov[0], c.bytes()[:ControlRoom(m)], m, flags)
 	}
 	return send(sock, &iov[0], c.bytes(), m, flags)
 }
@@ -137,7 +137,7 @@ func send(sock int32, iov *unix.Iovec, room []byte, m *msg.Message, flags int) e
 	}
 	if len(m.FDs) > 0 || m.Cred != nil {
 		hdr.Control = &room[0]
-		hdr.SetControllen(putControl(room, m))
+		hdr.SetControllen(PutControl(room, m))
 	}
 	r, errno := sendmsg(sock, &hdr, flags)
 	if errno != 0 {
@@ -172,10 +172,10 @@ func recv(sock int32, iov *unix.Iovec, room []byte, m *msg.Message, flags int) e
 	return nil
 }
 
-// controlRoom returns the size of the control buffer for m, with its parts in the order in
+// ControlRoom returns the size of the control buffer for m, with its parts in the order in
 // which the kernel writes them. For descriptors alone it is exact, so that the kernel drops
 // those that exceed the capacity.
-func controlRoom(m *msg.Message) (room int) {
+func ControlRoom(m *msg.Message) (room int) {
 	if m.Cred != nil {
 		room += unix.CmsgSpace(credBytes)
 	}

@@ -44,7 +44,7 @@ func Send(sock int32, m *msg.Message, flags int) error {
 	var oob []byte
 	if len(m.FDs) > 0 {
 		var c control
-		oob = c.bytes()[:putControl(c.bytes(), m)]
+		oob = c.bytes()[:PutControl(c.bytes(), m)]
 	}
 	to, err := sockaddr(m.Name)
 	if err != nil {

@@ -214,7 +214,7 @@ func runDifftest(bin, dir string, calls int) (int, error) {
 
 // golden compares control buffers on the given architectures, or on all architectures if archs is empty.
 func (p *proof) golden(t *table, archs []string) {
-	for _, g := range golden.Compare(false, archs) {
+	for _, g := range golden.Compare(archs) {
 		if g.Err != nil {
 			t.row(g.Arch, g.Libc).failed(fmt.Errorf("control bytes %w", g.Err))
 			continue

@@ -11,7 +11,7 @@
 //	guests.go       the same on kernels of other architectures, in emulated machines
 //	inside.go       the part that runs inside an emulated machine
 //	backends.go     the comparison, together with proof/difftest and proof/golden
-//	mutants.go      the test of the proof: faults that the comparison must find
+//	mutants_test.go the test of the proof: faults that the comparison must find
 //
 // Claim (b): scm makes the same system calls as the systems that it is modelled on, called
 // originals, except for the differences listed in docs/departures.md. The peers of the interop

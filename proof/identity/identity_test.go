@@ -13,7 +13,6 @@ import (
 
 	"github.com/scm-rights/scm/internal/fdtest"
 	"github.com/scm-rights/scm/internal/recorder"
-	"github.com/scm-rights/scm/proof/mutant"
 )
 
 // brief is a small part of what make proof-identity compares. The tests of proof/difftest compare the
@@ -87,19 +86,6 @@ func TestOriginals(t *testing.T) {
 		}
 		return err
 	})
-}
-
-func TestMutants(t *testing.T) {
-	brieflyProve(t, func(p *proof) error {
-		return p.mutants(slices.DeleteFunc(allMutants(), func(f fault) bool { return f.Skipped(mutant.Record) }))
-	})
-}
-
-// docs/identity.md states that there are more than a hundred.
-func TestMoreThanAHundredMutants(t *testing.T) {
-	if n := len(allMutants()); n <= 100 {
-		t.Errorf("the comparison must find only %d faults", n)
-	}
 }
 
 // The comparison finds a row that is missing and a row that is superfluous.

@@ -11,16 +11,12 @@ import (
 	"strconv"
 )
 
-// Prove runs the proof. If mutants is true, it instead inserts faults into one backend, one at a
-// time, and verifies that the proof finds each fault.
-func Prove(mutants bool) error {
+// Prove runs the proof.
+func Prove() error {
 	p, err := newProof(".", os.Stdout)
 	defer p.end()
-	switch {
-	case err != nil:
+	if err != nil {
 		return err
-	case mutants:
-		return p.mutants(allMutants())
 	}
 	return p.all(full)
 }

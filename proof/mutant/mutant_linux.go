@@ -8,8 +8,11 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"testing"
 
+	"github.com/scm-rights/scm/internal/fdtest"
 	"github.com/scm-rights/scm/proof/must"
+	"github.com/scm-rights/scm/proof/target"
 )
 
 // A Fault is put into the sources on purpose, to test the tests. Each kind of test for which it has a field must find
@@ -20,6 +23,7 @@ type Fault struct {
 	Often Finder // the kinds of test that look for it even without SCM_MUTANTS=full
 
 	Spec string // a spec of the suites that fails
+	Row  string // a program of csrc/test, and a row of it that fails
 	Walk string // the beginning of the difference that proof/difftest reports, or anything
 
 	// For proof identity.
@@ -34,13 +38,14 @@ type Finder uint
 
 const (
 	Specs  Finder = 1 << iota // of the suites
+	Rows                      // of csrc's tests
 	Walk                      // of proof/difftest
 	Record                    // proof identity
 )
 
 // wants returns what the finder must find, or "" if it need not find the fault.
 func (f *Fault) wants(by Finder) string {
-	return map[Finder]string{Specs: f.Spec, Walk: f.Walk, Record: f.Field}[by]
+	return map[Finder]string{Specs: f.Spec, Rows: f.Row, Walk: f.Walk, Record: f.Field}[by]
 }
 
 // By returns the faults that a finder must find.
@@ -65,6 +70,29 @@ func (f *Fault) Hits(backend string) bool {
 // ErrNotFound says that nothing has found a fault.
 var ErrNotFound = errors.New("not found")
 
+// TryAll tries the faults of a list that the finder looks for, each in a subtest, with Try. It skips those for which find
+// returns target.ErrMissing. With CI=true that is an error.
+func TryAll(t *testing.T, by Finder, list []Fault, root string, find func(*testing.T, *Fault, *Overlay) (string, error)) {
+	t.Run("faults", func(t *testing.T) {
+		for _, f := range list {
+			if f.Skipped(by) {
+				continue
+			}
+			t.Run(strings.TrimSpace(f.Arch+" "+filepath.Dir(f.Edits[0].File)+": "+f.What), func(t *testing.T) {
+				t.Parallel()
+				found, err := f.Try(by, root, t.TempDir(), func(o *Overlay) (string, error) { return find(t, &f, o) })
+				switch {
+				case errors.Is(err, target.ErrMissing):
+					fdtest.Missing(t, err.Error())
+				case err != nil:
+					t.Fatal(err)
+				}
+				t.Log("found: ", found)
+			})
+		}
+	})
+}
+
 // Try puts the fault into copies of files below root, in the folder dir, and calls find, which builds and runs the
 // test. find returns what it has found, or "". For Record this is the field, ": " and the text about the difference.
 // Try returns the same, and an error unless it is what the finder must find.
@@ -88,8 +116,8 @@ func (f *Fault) Try(by Finder, root, dir string, find func(*Overlay) (found stri
 // FoundBy reports whether the finder has found what it must.
 func (f *Fault) FoundBy(by Finder, found string) bool {
 	switch by {
-	case Specs:
-		return found == f.Spec
+	case Specs, Rows:
+		return found == f.wants(by)
 	case Walk:
 		return f.Walk == anything || strings.HasPrefix(found, f.Walk)
 	case Record:

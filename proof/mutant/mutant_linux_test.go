@@ -1,18 +1,116 @@
 package mutant
 
 import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
 	"testing"
 
+	"github.com/scm-rights/scm/internal/fdtest"
+	"github.com/scm-rights/scm/internal/spectest"
 	"github.com/scm-rights/scm/proof/must"
+	"github.com/scm-rights/scm/proof/target"
 )
 
 // Without this test, only SCM_MUTANTS=full would find a fault whose place in the sources has changed.
 func TestFaultsHaveAPlace(t *testing.T) {
-	for _, by := range []Finder{Specs, Walk, Record} {
+	for _, by := range []Finder{Specs, Rows, Walk, Record} {
 		for _, f := range By(by) {
 			if err := must.Try(func() { f.overlay("../..", t.TempDir()) }); err != nil {
 				t.Errorf("%s: %v", f.What, err)
 			}
+		}
+	}
+}
+
+// Each fault of csrc is found by the row of csrc's tests that it names.
+func TestRows(t *testing.T) {
+	TryAll(t, Rows, By(Rows), "../..", func(t *testing.T, f *Fault, o *Overlay) (string, error) {
+		dir := t.TempDir()
+		program, row, _ := strings.Cut(f.Row, " ")
+		script := "cp -r ../../csrc $0"
+		for file, changed := range o.Replace {
+			script += fmt.Sprintf(" && cp %s $0/csrc/%s", changed, filepath.Base(file))
+		}
+		script += " && make -s -C $0/csrc BUILD=b WERROR= CFLAGS=-O1 b/test/$1"
+		cmd := exec.Command("sh", "-c", script, dir, program)
+		cmd.Env = fdtest.WithoutMake()
+		if out, err := cmd.CombinedOutput(); err != nil {
+			return "", fmt.Errorf("%w\n%s", err, out)
+		}
+		out, _ := exec.Command(filepath.Join(dir, "csrc/b/test", program)).Output()
+		line := regexp.MustCompile(`(?m)^(not ok|skip) ` + row + `(/.*)?$`).FindString(string(out))
+		switch {
+		case strings.HasPrefix(line, "skip"):
+			return "", fmt.Errorf("%w: %s", target.ErrMissing, line)
+		case line == "":
+			return "", nil
+		}
+		return f.Row, nil
+	})
+}
+
+// ran matches what Ginkgo says about the specs that did not skip themselves.
+var ran = regexp.MustCompile(`Ran (\d+) of .*\n.*! -- (\d+) Passed`)
+
+// run builds a suite, and returns how many of the specs of these names ran, and how many of them passed. A dry run only
+// counts them.
+func run(t *testing.T, pkg, tags, overlay string, dry bool, names ...string) (all, passed string) {
+	t.Helper()
+	dir, path := target.Folder("../..", pkg)
+	bin := filepath.Join(t.TempDir(), "suite.test")
+	build := exec.Command("go", "test", "-C", dir, "-c", "-o", bin, "-vet=off", "-ldflags=-s -w", "-tags", tags, "-overlay", overlay, path)
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	cmd := exec.Command(bin, "-test.run=^TestSuite$", "-ginkgo.no-color", fmt.Sprint("-ginkgo.dry-run=", dry))
+	for _, name := range names {
+		cmd.Args = append(cmd.Args, "-ginkgo.focus=scm over [a-z]+ "+regexp.QuoteMeta(name)+"$")
+	}
+	cmd.Dir = "../.."
+	// A spec that detects a leak does so by waiting in vain. The default of 30 seconds is for specs that must pass on a
+	// busy machine.
+	cmd.Env = append(os.Environ(), fdtest.AloneVariable+"=1", spectest.EventuallyVariable+"=5s")
+	out, _ := cmd.CombinedOutput()
+	counts := ran.FindSubmatch(out)
+	if counts == nil {
+		t.Fatalf("%s", out)
+	}
+	return string(counts[1]), string(counts[2])
+}
+
+// Each fault of the Go code is found by the spec that it names, over both backends if both have it. With
+// SCM_MUTANTS=full, the specs first run without a fault, and must pass. Otherwise, they must exist.
+func TestSpecs(t *testing.T) {
+	for backend, tags := range map[string]string{"cgo": "", "purego": "scm_purego"} {
+		for _, pkg := range []string{".", "./proof/torture"} {
+			list := slices.DeleteFunc(By(Specs), func(f Fault) bool {
+				return !f.Hits(backend) || strings.HasPrefix(f.Spec, "torture ") != (pkg != ".")
+			})
+			t.Run(backend, func(t *testing.T) {
+				var names []string
+				for _, f := range list {
+					names = append(names, f.Spec)
+				}
+				slices.Sort(names)
+				names = slices.Compact(names)
+				if all, passed := run(t, pkg, tags, "", !Full(), names...); all != passed || !Full() && all != fmt.Sprint(len(names)) {
+					t.Errorf("without a fault, %s of %s specs pass, and %d have names", passed, all, len(names))
+				}
+				TryAll(t, Specs, list, "../..", func(t *testing.T, f *Fault, o *Overlay) (string, error) {
+					switch all, passed := run(t, pkg, tags, o.Name, false, f.Spec); {
+					case all == "0":
+						return "", fmt.Errorf("%w: no spec ran with the name %q", target.ErrMissing, f.Spec)
+					case passed == "0":
+						return f.Spec, nil
+					}
+					return "", nil
+				})
+			})
 		}
 	}
 }

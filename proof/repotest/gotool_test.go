@@ -15,7 +15,6 @@ import (
 	"strings"
 
 	. "github.com/onsi/ginkgo/v2"
-	"github.com/onsi/ginkgo/v2/types"
 	. "github.com/onsi/gomega"
 
 	"github.com/scm-rights/scm/internal/fdtest"
@@ -155,25 +154,6 @@ func needsCompiler() {
 	if (goTool{}).variable("CGO_ENABLED") != "1" {
 		fdtest.Missing(GinkgoTB(), "cgo is disabled: no C compiler ("+goTool{}.variable("CC")+") in PATH")
 	}
-}
-
-// runSuite runs a test binary of this package, and returns the specs that ran.
-// The suite may fail, but it must end with a report.
-func runSuite(bin string, env []string, args ...string) types.SpecReports {
-	GinkgoHelper()
-	report := filepath.Join(GinkgoT().TempDir(), "report.json")
-	cmd := exec.Command(bin, append(args, "--test.run=^TestSuite$", "--ginkgo.json-report="+report)...)
-	cmd.Env = append(append(os.Environ(), env...), fdtest.AloneVariable+"=1")
-	out, runErr := cmd.CombinedOutput()
-	text, err := os.ReadFile(report)
-	Expect(err).NotTo(HaveOccurred(), "%v\n%s", runErr, out)
-	var suites []types.Report
-	Expect(json.Unmarshal(text, &suites)).To(Succeed())
-	Expect(suites).To(HaveLen(1))
-	ran := suites[0].SpecReports.WithLeafNodeType(types.NodeTypeIt)
-	return slices.DeleteFunc(ran, func(s types.SpecReport) bool {
-		return s.State == types.SpecStateSkipped && s.Failure.Message == "" // not chosen
-	})
 }
 
 // goPackage has the fields of go list's output that the specs use.
