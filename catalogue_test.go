@@ -5,11 +5,10 @@ package scm_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -21,8 +20,6 @@ import (
 	"github.com/scm-rights/scm"
 	inside "github.com/scm-rights/scm/internal/builtin"
 	"github.com/scm-rights/scm/internal/fdtest"
-	"github.com/scm-rights/scm/internal/reexec"
-	. "github.com/scm-rights/scm/internal/spectest"
 	"github.com/scm-rights/scm/interop"
 	"github.com/scm-rights/scm/interop/catalogue"
 	"github.com/scm-rights/scm/interop/contract"
@@ -231,157 +228,76 @@ func findings(r scenario.Result) string {
 	return b.String()
 }
 
-// Print how many specs ran with each peer, and why the others were skipped. If the partners must be there, the suite
-// fails if no spec ran with them, or with one of them, unless a filter left these specs out.
+// A tally counts the specs with a peer: those that ran, those that a filter left out, and those that skipped themselves,
+// by the reason.
+type tally struct {
+	built        bool
+	ran, leftOut int
+	skipped      map[string]int
+}
+
+// Print how many specs ran with each peer, and why the others were skipped.
 var _ = ReportAfterSuite("specs per peer", func(r Report) {
-	ran, leftOut := map[string]int{}, map[string]int{}
-	skipped := map[string]map[string]int{}
+	tallies := map[string]*tally{}
+	for name, peer := range opponents {
+		tallies[name] = &tally{built: peer.Why == "", skipped: map[string]int{}}
+	}
 	for _, s := range r.SpecReports {
 		for _, label := range s.Labels() {
-			if opponents[label] == nil {
+			t := tallies[label]
+			if t == nil {
 				continue
 			}
 			if s.State != types.SpecStateSkipped {
-				ran[label]++
+				t.ran++
 			} else if why := s.FailureMessage(); why == "" {
-				leftOut[label]++
+				t.leftOut++
 			} else {
-				if skipped[label] == nil {
-					skipped[label] = map[string]int{}
-				}
-				skipped[label][why]++
+				t.skipped[why]++
 			}
 		}
 	}
 	fmt.Println() // end the line of Ginkgo's dots
 	for _, name := range append(slices.Clone(partners), scenario.RunnerName) {
-		fmt.Printf("specs over %s with %s: %d\n", scm.Backend, name, ran[name])
-		for _, why := range slices.Sorted(maps.Keys(skipped[name])) {
-			fmt.Printf("    skipped %d: %s\n", skipped[name][why], why)
+		t := tallies[name]
+		fmt.Printf("specs over %s with %s: %d\n", scm.Backend, name, t.ran)
+		for _, why := range slices.Sorted(maps.Keys(t.skipped)) {
+			fmt.Printf("    skipped %d: %s\n", t.skipped[why], why)
 		}
 	}
-	if os.Getenv(fdtest.AloneVariable) != "" || os.Getenv(peers.PartnersVariable) == "" && os.Getenv("CI") != "true" {
-		return
+	if os.Getenv(fdtest.AloneVariable) == "" && (os.Getenv(peers.PartnersVariable) != "" || os.Getenv("CI") == "true") {
+		Expect(ranWithPartners(tallies)).To(Succeed())
 	}
+})
+
+// ranWithPartners returns an error if no spec ran with a partner, or with one that was built, unless a filter left these
+// specs out.
+func ranWithPartners(tallies map[string]*tally) error {
 	some, filtered := false, true
 	for _, name := range partners {
-		some = some || ran[name] > 0
-		filtered = filtered && leftOut[name] > 0 && len(skipped[name]) == 0
-		if leftOut[name] == 0 && opponents[name].Why == "" {
-			Expect(ran[name]).NotTo(BeZero(), "no spec ran with %s", name)
+		t := tallies[name]
+		some = some || t.ran > 0
+		filtered = filtered && t.leftOut > 0 && len(t.skipped) == 0
+		if t.built && t.ran+t.leftOut == 0 {
+			return fmt.Errorf("no spec ran with %s", name)
 		}
 	}
-	Expect(some || filtered).To(BeTrue(), "no spec ran with a partner in C or Rust or with the other backend")
-})
-
-// thisSuite is the beginning of a command that runs the suite in another process.
-var thisSuite = []string{"/proc/self/exe", "-test.run=^TestSuite$", "-ginkgo.no-color"}
-
-// runSuite runs a command that runs the suite, and returns its output. The partners have these commands, and those
-// without one are missing.
-func runSuite(commands map[string][]string, words ...string) (string, error) {
-	GinkgoHelper()
-	list := filepath.Join(GinkgoT().TempDir(), "list.json")
-	var built []peers.Built
-	for _, name := range partners {
-		b := peers.Built{Name: name, Command: commands[name]}
-		if b.Command == nil {
-			b.Why = "not built for this spec"
-		}
-		built = append(built, b)
+	if !some && !filtered {
+		return errors.New("no spec ran with a partner in C or Rust or with the other backend")
 	}
-	Expect(peers.WriteList(list, built)).To(Succeed())
-	cmd := exec.Command(words[0], words[1:]...)
-	cmd.Env = append(os.Environ(), "CI=", fdtest.AloneVariable+"=", peers.PartnersVariable+"="+list)
-	out, err := cmd.CombinedOutput()
-	return string(out), err
+	return nil
 }
 
-var _ = DescribeTable("the suite needs a partner if make test has built them,", Label("catalogue"), func(focus string, passes bool) {
-	out, err := runSuite(nil, append(thisSuite, "-ginkgo.focus="+focus)...)
-	Expect(out).To(ContainSubstring(" 0 Failed "))
-	Expect(err == nil).To(Equal(passes), out)
-	if !passes {
-		Expect(out).To(And(ContainSubstring(": not built for this spec"), ContainSubstring("no spec ran with a partner")))
+var _ = DescribeTable("the suite needs a partner if make test has built them,", func(first, others tally, passes bool) {
+	tallies := map[string]*tally{}
+	for _, name := range partners {
+		tallies[name] = &others
 	}
+	tallies[partners[0]] = &first
+	Expect(ranWithPartners(tallies) == nil).To(Equal(passes))
 },
-	Entry("and fails without one", "catalogue basics/pass-one-fd/stream/.*scm-(cgo|purego)", false),
-	Entry("and passes if a filter leaves the catalogue out", "Pair makes|PassCred", true),
-	Entry("and passes if a filter leaves only the runner", "catalogue basics/pass-one-fd/.*/runner/", true),
+	Entry("and passes if one ran", tally{built: true, ran: 1}, tally{skipped: map[string]int{"not built": 1}}, true),
+	Entry("and fails if one that was built did not run", tally{built: true}, tally{built: true, ran: 1}, false),
+	Entry("and fails without one", tally{}, tally{leftOut: 1, skipped: map[string]int{"not built": 1}}, false),
+	Entry("and passes if a filter leaves them out", tally{built: true, leftOut: 1}, tally{leftOut: 1}, true),
 )
-
-// A counter is the package under test as a partner that adds a line with its name to a file when it starts, and in each
-// case.
-const counter = "counter"
-
-var _ = Child(counter, func(args []string) {
-	note := func(what string) {
-		f, err := os.OpenFile(args[0], os.O_APPEND|os.O_WRONLY, 0)
-		Expect(err).NotTo(HaveOccurred())
-		defer f.Close()
-		Expect(Second(fmt.Fprintln(f, args[1], what))).To(Succeed())
-	}
-	note("starts")
-	lib := inside.SCM()
-	open := lib.Open
-	lib.Open = func(sock int) (peer.Socket, error) {
-		note("runs")
-		return open(sock)
-	}
-	peer.Main(lib)
-})
-
-// counters returns the commands of counters for all partners, and a function that returns how often each line is in
-// their file.
-func counters() (commands map[string][]string, count func() map[string]int) {
-	file := filepath.Join(GinkgoT().TempDir(), "count")
-	Expect(os.WriteFile(file, nil, 0o600)).To(Succeed())
-	commands = map[string][]string{}
-	for _, name := range partners {
-		commands[name] = reexec.CommandLine(counter, file, name)
-	}
-	return commands, func() map[string]int {
-		text, err := os.ReadFile(file)
-		Expect(err).NotTo(HaveOccurred())
-		lines := map[string]int{}
-		for line := range strings.Lines(string(text)) {
-			lines[strings.TrimSpace(line)]++
-		}
-		return lines
-	}
-}
-
-var _ = Describe("the specs of the catalogue", Label("catalogue"), func() {
-	It("start only the partners that they need", func() {
-		commands, count := counters()
-		out, err := runSuite(commands, append(thisSuite, "-ginkgo.focus=catalogue basics/pass-one-fd/stream/scm-pair-[a-z]+/csrc$")...)
-		Expect(err).NotTo(HaveOccurred(), out)
-		// it also starts to say what it supports
-		Expect(count()).To(Equal(map[string]int{"csrc starts": 2, "csrc runs": 1}))
-	})
-
-	It("run each case once in two processes of Ginkgo", func() {
-		dir := GinkgoT().TempDir()
-		ginkgo, suite := filepath.Join(dir, "ginkgo"), filepath.Join(dir, "scm.test")
-		if out, err := exec.Command("go", "build", "-o", ginkgo, "github.com/onsi/ginkgo/v2/ginkgo").CombinedOutput(); err != nil {
-			fdtest.Missing(GinkgoTB(), fmt.Sprintf("cannot build the command ginkgo: %v\n%s", err, out))
-		}
-		Expect(os.Symlink(fmt.Sprintf("/proc/%d/exe", os.Getpid()), suite)).To(Succeed())
-		commands, count := counters()
-		out, err := runSuite(commands, ginkgo, "--procs=2", "--no-color", "--label-filter=csrc",
-			"--output-dir="+dir, "--json-report=report.json", suite)
-		Expect(err).NotTo(HaveOccurred(), out)
-		text, err := os.ReadFile(filepath.Join(dir, "report.json"))
-		Expect(err).NotTo(HaveOccurred())
-		var reports []types.Report
-		Expect(json.Unmarshal(text, &reports)).To(Succeed())
-		ran := 0
-		for _, s := range reports[0].SpecReports {
-			if s.LeafNodeType == types.NodeTypeIt && s.State == types.SpecStatePassed {
-				ran++
-			}
-		}
-		Expect(ran).To(BeNumerically(">", 100))
-		Expect(count()).To(HaveKeyWithValue("csrc runs", ran))
-	})
-})
