@@ -331,10 +331,16 @@ var _ = DescribeTableSubtree("on", func(typ int) {
 			cred.UID, cred.GID = cred.UID+1, cred.GID+2
 		}
 		claimed := cred
-		m := scm.Message{Buffers: [][]byte{[]byte("x")}, FDs: sent, Cred: &cred}
-		Expect(scm.Send(f.a, &m, 0)).To(Succeed())
-		Expect(cred).To(Equal(claimed), "Send wrote to them")
+		for range 2 {
+			m := scm.Message{Buffers: [][]byte{[]byte("x")}, FDs: sent, Cred: &cred}
+			Expect(scm.Send(f.a, &m, 0)).To(Succeed())
+			Expect(m.N).To(Equal(1))
+			Expect(cred).To(Equal(claimed), "Send wrote to them")
+		}
 		Expect(f.credentials(2, sent...)).To(Equal(claimed))
+		m := scm.Message{Buffers: [][]byte{make([]byte, 1)}, Cred: &cred}
+		Expect(scm.Recv(f.b, &m, 0)).To(Succeed())
+		Expect(m.Flags).To(Equal(unix.MSG_CTRUNC))
 	})
 
 	It("Recv returns the sender's credentials, or none while PassCred is off and after an error", func() {

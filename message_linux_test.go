@@ -17,13 +17,14 @@ var _ = DescribeTableSubtree("on", func(typ int) {
 	var f *fixture
 	BeforeEach(func() { f = connect(typ) })
 
-	It("Recv always passes MSG_CMSG_CLOEXEC to the kernel, and never reports it", func() {
-		// the latter has no meaning as an argument
-		for _, flags := range []int{unix.MSG_CMSG_CLOEXEC, unix.MSG_CTRUNC} {
-			sent := f.file()
-			f.sends("x", sent)
+	It("Recv passes its flags and always MSG_CMSG_CLOEXEC to the kernel, and never reports the latter", func() {
+		sent := f.file()
+		f.sends("x", sent)
+		// MSG_CTRUNC has no meaning as an argument
+		for _, flags := range []int{unix.MSG_PEEK, unix.MSG_PEEK | unix.MSG_CTRUNC, unix.MSG_CMSG_CLOEXEC} {
 			f.receives(1, 1, flags, "x", 0, sent)
 		}
+		isEmpty(f.b)
 	})
 }, everyType)
 

@@ -200,7 +200,7 @@ var _ = Child("direct", func([]string) {
 	marker("begin direct")
 	_, _ = scm.WriteFD(f.a, []byte("x"), 0)
 	_, _, _ = scm.ReadFD(f.b, make([]byte, 1))
-	m := scm.Message{Buffers: [][]byte{make([]byte, 1)}, FDs: []int{0}}
+	m := scm.Message{Buffers: [][]byte{make([]byte, 1)}, FDs: []int{0}, Unpadded: true}
 	_ = scm.Send(f.a, &m, 0)
 	_ = scm.Recv(f.b, &m, 0)
 	marker("end")
@@ -214,13 +214,17 @@ var _ = It("sends and receives make direct system calls, and never use socketcal
 	Expect(nativeCalls()).To(Equal(directCalls))
 })
 
-// nativeCalls returns the calls that strace recorded. strace gives both kinds the same name.
-func nativeCalls() (calls []string) {
+// nativeCalls returns the calls that strace recorded. strace gives both kinds the same name. It also checks that Send
+// leaves out the padding.
+func nativeCalls() (names []string) {
 	GinkgoHelper()
-	for _, call := range marked(trace("direct"), "direct") {
-		calls = append(calls, call[2]+" "+call[1])
+	calls := marked(trace("direct"), "direct")
+	for _, call := range calls {
+		names = append(names, call[2]+" "+call[1])
 	}
-	return calls
+	Expect(names).To(HaveLen(len(directCalls)))
+	Expect(calls[2][0]).To(ContainSubstring(fmt.Sprintf("msg_controllen=%d,", unix.CmsgLen(4))))
+	return names
 }
 
 // emulatedCalls returns the calls that the emulator logged. It logs those made through socketcall in capitals.
