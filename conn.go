@@ -76,8 +76,12 @@ func unwrap(c net.Conn) (*Conn, error) {
 		case *Conn:
 			return c, nil
 		case sys.OwnedConn:
-			file, _ := newSocketFile(c.Path, c) // nil if the file is gone
-			return &Conn{UnixConn: c.UnixConn, file: file, local: unixAddr("unixgram", c.Path)}, nil
+			made := &Conn{UnixConn: c.UnixConn}
+			if c.Path != "" {
+				made.local = unixAddr("unixgram", c.Path)
+				made.file, _ = newSocketFile(c.Path, c) // nil if the file is gone
+			}
+			return made, nil
 		}
 		inner, err := unwrapOnce(c)
 		if err != nil {

@@ -49,8 +49,11 @@ func (config Config) newListener(l net.Listener) (*Listener, error) {
 	case *Listener:
 		made.UnixListener, made.addr, made.file = l.UnixListener, l.addr, l.file
 	case sys.OwnedListener:
-		made.UnixListener, made.addr = l.UnixListener, unixAddr(l.Addr().Network(), l.Path)
-		made.file, _ = newSocketFile(l.Path, l) // nil if the file is gone
+		made.UnixListener = l.UnixListener
+		if l.Path != "" {
+			made.addr = unixAddr(l.Addr().Network(), l.Path)
+			made.file, _ = newSocketFile(l.Path, l) // nil if the file is gone
+		}
 	default:
 		return nil, fmt.Errorf("%w: a %T", ErrNotUnix, l)
 	}

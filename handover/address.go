@@ -23,25 +23,25 @@ type socket struct {
 
 func isUnix(network string) bool { return strings.HasPrefix(network, "unix") }
 
-// absolute makes a path absolute. It asks the kernel for the directory, because $PWD may lead elsewhere. It does not
-// clean the result, because the element before ".." may be a symbolic link.
+// absolute makes a path absolute, and an abstract name begin with "@". It asks the kernel for the directory, because
+// $PWD may lead elsewhere. It does not clean the result, because the element before ".." may be a symbolic link.
 func absolute(path string) (string, error) {
-	if filepath.IsAbs(path) {
+	switch {
+	case path == "" || filepath.IsAbs(path):
 		return path, nil
+	case sys.HasAbstract && (path[0] == '@' || path[0] == 0):
+		return "@" + path[1:], nil
 	}
 	dir, err := syscall.Getwd()
 	return dir + string(filepath.Separator) + path, os.NewSyscallError("getcwd", err)
 }
 
-// absoluteUnix is like absolute, for the address of a Unix socket. An abstract name begins with "@" in the result.
-func absoluteUnix(address string) (string, error) {
-	switch {
-	case address == "":
-		return "", nil
-	case sys.HasAbstract && (address[0] == '@' || address[0] == 0):
-		return "@" + address[1:], nil
+// path returns the path of the file that this process has to remove, or "".
+func (want socket) path() string {
+	if want.Created && isUnix(want.Network) && !bytes.HasPrefix(want.Address, []byte("@")) {
+		return string(want.Address)
 	}
-	return absolute(address)
+	return ""
 }
 
 // samePath reports whether two paths lead to the same name in the same directory.

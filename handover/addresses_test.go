@@ -49,10 +49,10 @@ func TestPathsAreTheKernels(t *testing.T) {
 	ready(t, p)
 	defer func(old []string) { os.Args = old }(os.Args)
 	os.Args = []string{"../program"}
-	program := thisProgram()
-	for _, path := range []string{up + "/socket", up + "/pid", up + "/web", up + "/packets", program.path} {
+	program, err := program()
+	for _, path := range []string{up + "/socket", up + "/pid", up + "/web", up + "/packets", program} {
 		if _, missing := os.Lstat(path); missing != nil {
-			t.Error(missing, program.err)
+			t.Error(missing, err)
 		}
 	}
 	for _, c := range []struct{ predecessor, pwd, successor string }{

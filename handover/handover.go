@@ -182,7 +182,7 @@ type Process struct {
 	logger     *slog.Logger
 	began      time.Time
 	path       string
-	program    program  // which Upgrade starts
+	program    string   // which Upgrade starts
 	manager    *manager // nil if there is none
 	generation int      // 1 in the first process
 	replaced   chan struct{}
@@ -240,7 +240,6 @@ func (config Config) Start(ctx context.Context, path string) (p *Process, err er
 		config:   config,
 		logger:   config.Logger,
 		began:    time.Now(),
-		program:  thisProgram(),
 		replaced: make(chan struct{}),
 		state:    preparing,
 		server:   server{turn: make(chan struct{}, 1), isMain: make(chan struct{})},
@@ -249,7 +248,8 @@ func (config Config) Start(ctx context.Context, path string) (p *Process, err er
 	if p.logger == nil {
 		p.logger = slog.New(slog.DiscardHandler)
 	}
-	if p.path, err = absoluteUnix(path); err == nil && config.PIDFile != "" {
+	p.program, _ = program()
+	if p.path, err = absolute(path); err == nil && config.PIDFile != "" {
 		p.config.PIDFile, err = absolute(config.PIDFile)
 	}
 	if err != nil {
@@ -293,7 +293,7 @@ func (p *Process) Replaced() <-chan struct{} { return p.replaced }
 //
 // If Ready returns an error, this process must exit without serving, and the predecessor continues unless it
 // is ending. If the predecessor has given up, the error contains the reason. If ctx is done first, the error
-// wraps ctx.Err(). It is an error to call Ready twice.
+// wraps ctx.Err(). After an error, this Process is closed, as after Close. It is an error to call Ready twice.
 func (p *Process) Ready(ctx context.Context) (err error) {
 	defer prefix(&err)
 	p.mu.Lock()
@@ -305,11 +305,7 @@ func (p *Process) Ready(ctx context.Context) (err error) {
 	}
 	main, err := p.takeOver(ctx, predecessor)
 	if err != nil {
-		e := gotAbort
-		if ctx.Err() != nil || err == errSilent {
-			e = isLate
-		}
-		_ = p.close(e, nil)
+		_ = p.close(gotAbort, nil)
 		predecessor.close()
 		return err
 	}

@@ -1257,8 +1257,8 @@ func TestProgramWithoutAPath(t *testing.T) {
 	args := os.Args
 	defer func() { os.Args = args }()
 	for _, os.Args = range [][]string{{"-login-shell"}, {""}, {}} {
-		if p := thisProgram(); p.err != nil || p.path != must(os.Executable()) {
-			t.Errorf("%q: %v", os.Args, p)
+		if path, err := program(); err != nil || path != must(os.Executable()) {
+			t.Errorf("%q: %s, %v", os.Args, path, err)
 		}
 	}
 }

@@ -62,30 +62,28 @@ func (o offered) unlink(on bool) {
 //
 // Listen first looks for a received socket with the given name and address, then for one with the same
 // address and another name. The address is the same if the predecessor called Listen with the same strings,
-// or if a new socket would have the address of the received one. Port 0 matches any port of a socket with the given
-// name. An unspecified IP address matches only if the network is the same too. Listen compares all strings before it
-// resolves a name. If there is no such socket, Listen creates one, with Config.Listen if it is set. If that fails
-// because a received socket uses the port, the error says so.
+// or if a new socket would have the address of the received one. Paths are the same if they lead to the same name in
+// the same directory. Port 0 matches any port of a socket with the given name. An unspecified IP address matches only
+// if the network is the same too. Listen compares all strings before it resolves a name. If there is no such socket,
+// Listen creates one, with Config.Listen if it is set. If that fails because a received socket uses the port, the error
+// says so.
 //
 // For a Unix socket, the listener is a [*scm.Listener], unless Config.Listen created it. Listen makes a
-// relative path absolute. Closing the listener removes the socket's file only if Listen created it without
-// Config.Listen, in this process or an earlier one, and not while a successor or the service manager has
-// the socket. SetUnlinkOnClose(false) leaves the file in any case. Each process must call it.
+// relative path absolute, but does not clean it. Closing the listener removes the socket's file only if Listen
+// created it without Config.Listen, in this process or an earlier one, and not while a successor or the service
+// manager has the socket. SetUnlinkOnClose(false) leaves the file in any case. Each process must call it.
 //
 // The name must consist of 1 to 255 printable ASCII characters other than a colon. Otherwise, the error wraps
 // [os.ErrInvalid]. If this process already uses a socket or file with this name, the error wraps
 // [os.ErrExist].
 func (p *Process) Listen(ctx context.Context, name, network, address string) (net.Listener, error) {
-	open := func(in inherited, path string) (net.Listener, error) {
-		if !isListening(in.file) { // package net would take a connection
+	open := func(f *os.File, path string) (net.Listener, error) {
+		if !isListening(f) { // package net would take a connection
 			return nil, os.ErrInvalid
 		}
-		l, err := net.FileListener(in.file)
-		switch u, ok := l.(*net.UnixListener); {
-		case ok && in.Created:
+		l, err := net.FileListener(f)
+		if u, ok := l.(*net.UnixListener); ok {
 			return scm.NewListener(sys.OwnedListener{UnixListener: u, Path: path})
-		case ok:
-			return scm.NewListener(u)
 		}
 		return l, err
 	}
@@ -105,17 +103,14 @@ func (p *Process) Listen(ctx context.Context, name, network, address string) (ne
 // predecessor closes its descriptor, either process can receive a packet, and each packet is delivered to
 // only one of them. For a Unix socket, the result is a [*scm.Conn].
 func (p *Process) ListenPacket(ctx context.Context, name, network, address string) (net.PacketConn, error) {
-	open := func(in inherited, path string) (net.PacketConn, error) {
-		c, err := net.FilePacketConn(in.file)
+	open := func(f *os.File, path string) (net.PacketConn, error) {
+		c, err := net.FilePacketConn(f)
 		if s, ok := c.(net.Conn); ok && s.RemoteAddr() != nil {
 			_ = c.Close()
 			return nil, os.ErrInvalid // it receives only from one address
 		}
-		switch u, ok := c.(*net.UnixConn); {
-		case ok && in.Created:
+		if u, ok := c.(*net.UnixConn); ok {
 			return scm.NewConn(sys.OwnedConn{UnixConn: u, Path: path})
-		case ok:
-			return scm.NewConn(u)
 		}
 		return c, err
 	}
@@ -138,11 +133,11 @@ func isListening(f *os.File) (listens bool) {
 }
 
 // obtain implements Listen and ListenPacket.
-func obtain[T io.Closer](ctx context.Context, p *Process, want socket, open func(in inherited, path string) (T, error), create func(ctx context.Context, network, address string) (T, error)) (l T, err error) {
+func obtain[T io.Closer](ctx context.Context, p *Process, want socket, open func(f *os.File, path string) (T, error), create func(ctx context.Context, network, address string) (T, error)) (l T, err error) {
 	defer prefix(&err)
 	var none T
 	if isUnix(want.Network) {
-		path, err := absoluteUnix(string(want.Address))
+		path, err := absolute(string(want.Address))
 		if err != nil {
 			return none, err
 		}
@@ -216,7 +211,7 @@ func (p *Process) offer(o offered) error {
 
 // claim takes a received socket with the wanted address, which resolves to at. If at is zero, claim compares only
 // strings. It sets want.Created.
-func claim[T io.Closer](p *Process, want *socket, at netip.AddrPort, open func(in inherited, path string) (T, error)) (l T, found bool) {
+func claim[T io.Closer](p *Process, want *socket, at netip.AddrPort, open func(f *os.File, path string) (T, error)) (l T, found bool) {
 	_, port, err := net.SplitHostPort(string(want.Address))
 	anyPort := err == nil && !isUnix(want.Network) && strings.Trim(port, "0") == ""
 	p.mu.Lock()
@@ -229,7 +224,8 @@ func claim[T io.Closer](p *Process, want *socket, at netip.AddrPort, open func(i
 			if (in.Name == want.Name) != named || in.isFile() || !in.isAt(in.bound(), *want, at) {
 				continue
 			}
-			l, err := open(in, string(want.Address))
+			want.Created = in.Created
+			l, err := open(in.file, want.path())
 			if err != nil {
 				continue // a socket of another kind
 			}
@@ -238,7 +234,6 @@ func claim[T io.Closer](p *Process, want *socket, at netip.AddrPort, open func(i
 			if !named {
 				p.succession.unused = append(p.succession.unused, in.Name)
 			}
-			want.Created = in.Created
 			return l, true
 		}
 	}
@@ -273,7 +268,7 @@ func (p *Process) explain(want socket, err error) error {
 func (p *Process) File(name string) *os.File {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.succession.take(func(in inherited) bool { return in.Name == name && (in.isFile() || in.from == nil) })
+	return p.succession.take(name, true)
 }
 
 // Keep makes the file f available to successors, which call File to get it. The file may be a memfd that

@@ -157,7 +157,7 @@ func (m *manager) setMain(ctx context.Context, a *attempt) error {
 		m.log(wire.NotifyBarrier(ctx, m.conn))
 	}
 	if hasExited(a.pidfd, a.pid) {
-		return errExited
+		return errors.New("it exited as soon as it served")
 	}
 	return nil
 }

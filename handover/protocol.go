@@ -11,7 +11,6 @@ import (
 	"runtime"
 	"slices"
 	"strings"
-	"sync"
 	"syscall"
 	"time"
 
@@ -117,20 +116,12 @@ func (p *peer) pid() int {
 
 // watch makes calls fail once ctx is done, until stop is called. stop also removes the deadline.
 func (p *peer) watch(ctx context.Context) (stop func()) {
-	var once sync.Mutex
-	stopped := false
-	end := context.AfterFunc(ctx, func() {
-		once.Lock()
-		defer once.Unlock()
-		if !stopped {
-			_ = p.conn.SetDeadline(expired)
-		}
-	})
+	done := make(chan struct{})
+	end := context.AfterFunc(ctx, func() { _ = p.conn.SetDeadline(expired); close(done) })
 	return func() {
-		end()
-		once.Lock()
-		defer once.Unlock()
-		stopped = true
+		if !end() {
+			<-done
+		}
 		_ = p.conn.SetDeadline(time.Time{})
 	}
 }

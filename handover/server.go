@@ -61,9 +61,6 @@ func (s *server) setUnlink(on bool) {
 	}
 }
 
-// hasTold reports whether the process pid may serve. a can be nil.
-func (a *attempt) hasTold(pid int) bool { return a != nil && a.told && (a.pid == pid || a.pid == 0) }
-
 // accept accepts successors until one has taken over.
 func (p *Process) accept(control *scm.Listener) {
 	for failing := false; ; {
@@ -197,7 +194,7 @@ func (p *Process) handOver(peer *peer, hello message) {
 	p.mu.Lock()
 	_, err := p.on(gotHello)
 	if err == nil {
-		s.attempt = a
+		s.attempt, a.life, s.pipe = a, s.pipe, [2]*os.File{}
 	}
 	p.mu.Unlock()
 	if err != nil {
@@ -236,16 +233,16 @@ func (p *Process) handOver(peer *peer, hello message) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	defer close(a.settled)
-	_, _ = p.on(outcome(err))
 	s.attempt = nil
 	if err == nil {
+		_, _ = p.on(gotMain)
 		s.resigned = a.main
 		_ = s.control.Close()
 		s.disconnect(len(s.waiting))
 		close(p.replaced)
 		return
 	}
-	if p.state == serving {
+	if _, err := p.on(gotAbort); err == nil {
 		s.setUnlink(true)
 	}
 	if !isGone(err) { // then only Wait knows why the process has exited
@@ -253,28 +250,12 @@ func (p *Process) handOver(peer *peer, hello message) {
 	}
 }
 
-var (
-	errLate   = errors.New("the successor was not ready")
-	errExited = errors.New("it exited as soon as it served")
-)
-
-// outcome returns the event that ends an attempt with err.
-func outcome(err error) event {
-	switch {
-	case err == nil:
-		return gotMain
-	case isGone(err), errors.Is(err, errExited):
-		return peerDied
-	case errors.Is(err, errLate), errors.Is(err, os.ErrDeadlineExceeded):
-		return isLate
-	}
-	return gotAbort
-}
-
 // converse sends the sockets. It returns nil when it has received going from the successor.
-func (p *Process) converse(a *attempt, hello message) error {
-	if err := p.takePipe(a); err != nil {
-		return err
+func (p *Process) converse(a *attempt, hello message) (err error) {
+	if a.life[0] == nil {
+		if a.life[0], a.life[1], err = newPipe(); err != nil {
+			return err
+		}
 	}
 	if err := p.sendSockets(a); err != nil {
 		return err
@@ -283,10 +264,10 @@ func (p *Process) converse(a *attempt, hello message) error {
 	if err := p.deadline(a, needs); err != nil {
 		return err
 	}
-	_, err := a.peer.receive("ready")
+	_, err = a.peer.receive("ready")
 	switch {
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		return fmt.Errorf("%w after %v", errLate, needs)
+		return fmt.Errorf("the successor was not ready after %v", needs)
 	case err != nil:
 		return err
 	}
@@ -325,17 +306,6 @@ func (p *Process) makePipe() error {
 	}
 	p.server.pipe = [2]*os.File{r, w}
 	return nil
-}
-
-// takePipe sets the pipe of an attempt.
-func (p *Process) takePipe(a *attempt) (err error) {
-	p.mu.Lock()
-	a.life, p.server.pipe = p.server.pipe, [2]*os.File{}
-	p.mu.Unlock()
-	if a.life[0] == nil {
-		a.life[0], a.life[1], err = newPipe()
-	}
-	return err
 }
 
 // maxNeeds limits the time that a successor can ask for.

@@ -28,14 +28,10 @@ type succession struct {
 	unused      []string // names of sockets that this process has not used, or uses under another name
 }
 
-// named returns a function that reports whether an element has the name.
-func named(name string) func(inherited) bool {
-	return func(in inherited) bool { return in.Name == name }
-}
-
-// take removes the first element that is wanted, and returns its file, or nil.
-func (s *succession) take(wanted func(inherited) bool) (f *os.File) {
-	if i := slices.IndexFunc(s.inherited, wanted); i >= 0 {
+// take removes the first socket or file with the name, or only a file, and returns it as a file, or nil.
+func (s *succession) take(name string, onlyFile bool) (f *os.File) {
+	is := func(in inherited) bool { return in.Name == name && (!onlyFile || in.isFile() || in.from == nil) }
+	if i := slices.IndexFunc(s.inherited, is); i >= 0 {
 		f = s.inherited[i].file
 		s.inherited = slices.Delete(s.inherited, i, i+1)
 	}
@@ -181,30 +177,11 @@ func (p *Process) receiveSockets(peer *peer) (received succession, err error) {
 		closeFiles(files[len(m.Sockets):]) // of fields that this version does not know
 		more, p.generation = m.More, max(m.Generation, 1)+1
 	}
-	received.control, received.life = received.take(named(controlName)), received.take(named(lifeName))
+	received.control, received.life = received.take(controlName, false), received.take(lifeName, false)
 	if received.control == nil || received.life == nil {
-		return received, errors.New("the predecessor did not send its control socket and its pipe")
+		err = errors.New("the predecessor did not send its control socket and its pipe")
 	}
-	received.life, err = withDeadline(received.life)
 	return received, err
-}
-
-// withDeadline replaces a pipe, because it has no deadlines if the predecessor has not set O_NONBLOCK.
-func withDeadline(f *os.File) (life *os.File, err error) {
-	defer func() { _ = f.Close() }()
-	if err := scm.SetNonblock(f, true); err != nil {
-		return nil, err
-	}
-	err = withFD(f, func(fd int) error {
-		if fd, err = sys.Dup(fd, 0); err != nil {
-			return os.NewSyscallError("dup", err)
-		}
-		if life, err = scm.NewFile(fd, lifeName); err != nil {
-			scm.CloseFDs(fd)
-		}
-		return err
-	})
-	return life, err
 }
 
 // takeOver returns when this process may serve, and enters that state. Everything that can fail happens before it sends
@@ -325,25 +302,25 @@ func (p *Process) takeControl() (life *os.File, err error) {
 	return p.succession.life, nil
 }
 
-// errSilent means that the predecessor neither answers nor has died.
-var errSilent = errors.New("the predecessor has closed the connection, but has not exited")
-
 // waitForDeath returns nil if the predecessor has died while it offered its sockets to this process.
 func (p *Process) waitForDeath(ctx context.Context, life *os.File) error {
-	err := life.SetReadDeadline(time.Now().Add(deathTime))
-	defer context.AfterFunc(ctx, func() { _ = life.SetReadDeadline(expired) })()
-	if err == nil {
-		_, err = life.Read(make([]byte, 1))
-	}
-	switch {
-	case err == io.EOF:
+	read := make(chan error, 1)
+	go func() { // because a predecessor in another language may not have set O_NONBLOCK, and then Read has no deadline
+		_, err := life.Read(make([]byte, 1))
+		read <- err
+	}()
+	select {
+	case err := <-read:
+		if err == nil { // a byte
+			return errors.New("the predecessor has given up")
+		}
+		if err != io.EOF {
+			return fmt.Errorf("wait for the predecessor's end: %w", err)
+		}
 		return nil
-	case err == nil: // a byte
-		return errors.New("the predecessor has given up")
-	case ctx.Err() != nil:
+	case <-ctx.Done():
 		return p.ended(ctx)
-	case errors.Is(err, os.ErrDeadlineExceeded):
-		return errSilent
+	case <-time.After(deathTime):
+		return errors.New("the predecessor has closed the connection, but has not exited")
 	}
-	return fmt.Errorf("wait for the predecessor's end: %w", err)
 }

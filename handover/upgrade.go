@@ -9,24 +9,18 @@ import (
 	"strconv"
 )
 
-// A program is the absolute path with which this program was started, or the reason why it is not known.
-type program struct {
-	path string
-	err  error
-}
-
-// thisProgram does not resolve symbolic links, because a link may point to a new version later.
-func thisProgram() program {
+// program returns the absolute path with which this program was started. It does not resolve symbolic links, because a
+// link may point to a new version later.
+func program() (string, error) {
 	if len(os.Args) > 0 {
 		path, err := exec.LookPath(os.Args[0])
 		if err == nil || errors.Is(err, exec.ErrDot) && path != "" {
 			if path, err = absolute(path); err == nil {
-				return program{path, nil}
+				return path, nil
 			}
 		}
 	}
-	path, err := os.Executable()
-	return program{path, err}
+	return os.Executable()
 }
 
 // Upgrade starts a successor and waits until it is serving. The program that cmd runs must call Start with
@@ -81,25 +75,19 @@ func (p *Process) Upgrade(ctx context.Context, cmd *exec.Cmd) (err error) {
 	switch {
 	case err != nil:
 		p.manager.failed(err)
-	case !p.hasResigned():
+	case !s.resigned:
 		p.manager.ready() // the successor belongs to another unit
 	}
 	p.manager.wait(untilClose)
 	return err
 }
 
-func (p *Process) hasResigned() bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.server.resigned
-}
-
 func (p *Process) upgrade(ctx context.Context, cmd *exec.Cmd) error {
 	if cmd == nil {
-		if p.program.err != nil {
-			return fmt.Errorf("cannot find this program: %w", p.program.err)
+		if p.program == "" {
+			return errors.New("cannot find the file of this program")
 		}
-		cmd = exec.Command(p.program.path, os.Args[min(1, len(os.Args)):]...)
+		cmd = exec.Command(p.program, os.Args[min(1, len(os.Args)):]...)
 		cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 	}
 	wait, err := p.manager.start(cmd)
@@ -234,7 +222,7 @@ func (p *Process) failureOf(pid int) error {
 func (p *Process) giveUp(pid int) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.isReplaced() || p.server.attempt.hasTold(pid) {
+	if a := p.server.attempt; p.isReplaced() || a != nil && a.told && (a.pid == pid || a.pid == 0) {
 		return false
 	}
 	p.server.killed = pid

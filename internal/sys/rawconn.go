@@ -9,8 +9,8 @@ import (
 	"github.com/scm-rights/scm/internal/msg"
 )
 
-// An OwnedListener is one that another process has created, which left its socket file to this process. The kernel may
-// know the file by another name than Path. Package scm's NewListener and NewConn accept these types.
+// An OwnedListener was received from another process, which left the socket file Path to this one. The kernel may know
+// the file by another name. If Path is "", there is none. Package scm's NewListener and NewConn accept these types.
 type OwnedListener struct {
 	*net.UnixListener
 	Path string
