@@ -46,7 +46,7 @@ var (
 	result = regexp.MustCompile(`(?m)^((?: {4})*)--- (PASS|FAIL|SKIP): (\S+)`)
 	noise  = regexp.MustCompile(`(?m)^(=== |\s*--- PASS).*\n`)
 	suite  = regexp.MustCompile(`(\d+) Passed \| (\d+) Failed \| (\d+) Pending \| (\d+) Skipped`)
-	spec   = regexp.MustCompile(`(?m)^  \[(?:FAIL|PANICKED!|TIMEDOUT|INTERRUPTED|ABORTED)\] (.*)$`)
+	spec   = regexp.MustCompile(`(?m)^  \[(?:FAIL|PANICKED!|TIMEDOUT|INTERRUPTED|ABORTED)\] (.*(?:\n  /\S+:\d+$)?)`)
 	colour = regexp.MustCompile("\x1b\\[[0-9;]*m")
 	lack   = regexp.MustCompile(`(?m)^(?:skip: |    skipped \d+: | +\S+\.go:\d+: )(?:missing: (.*?)|(only root can .*?|no .+ in PATH.*?|\S+ \S+ is older than .*?))(?: \(specs: \d+\))?$`)
 	status = regexp.MustCompile(`(?m)^\S+: (exit status (\d+))\n\z`)
@@ -111,7 +111,7 @@ func (p *part) pkg(block, word, name string, filtered bool) {
 				p.skipped += n[3] + n[4]
 			}
 			for _, s := range spec.FindAllStringSubmatch(block, -1) {
-				p.fail(name + " " + s[1])
+				p.fail(name + " " + strings.Replace(s[1], "\n ", "", 1))
 			}
 		case m[2] == "FAIL" && !redChild:
 			p.fail(name + " " + m[3])
