@@ -9,6 +9,7 @@
 package main
 
 import (
+	"cmp"
 	"flag"
 	"fmt"
 	"io"
@@ -48,7 +49,7 @@ var (
 	suite  = regexp.MustCompile(`(\d+) Passed \| (\d+) Failed \| (\d+) Pending \| (\d+) Skipped`)
 	spec   = regexp.MustCompile(`(?m)^  \[(?:FAIL|PANICKED!|TIMEDOUT|INTERRUPTED|ABORTED)\] (.*(?:\n  /\S+:\d+$)?)`)
 	colour = regexp.MustCompile("\x1b\\[[0-9;]*m")
-	lack   = regexp.MustCompile(`(?m)^(?:skip: |    skipped \d+: | +\S+\.go:\d+: )(?:missing: (.*?)|(only root can .*?|no .+ in PATH.*?|\S+ \S+ is older than .*?))(?: \(specs: \d+\))?$`)
+	lack   = regexp.MustCompile(`(?m)^(?:skip: |    skipped \d+: | +\S+\.go:\d+: )(?:missing: (.*?)|(no .+ in PATH.*?|\S+ \S+ is older than .*?)|.*(?:only root can|needs root).*?)(?: \(specs: \d+\))?$`)
 	status = regexp.MustCompile(`(?m)^\S+: (exit status (\d+))\n\z`)
 )
 
@@ -78,7 +79,7 @@ func count(text string) *part {
 		}
 	}
 	for _, m := range lack.FindAllStringSubmatch(log, -1) {
-		p.missing = append(p.missing, m[1]+m[2])
+		p.missing = append(p.missing, cmp.Or(m[1]+m[2], "what needs root"))
 	}
 	if m := status.FindStringSubmatch(log); m == nil {
 		p.fail("did not run to its end")
@@ -149,8 +150,10 @@ func verdict(w io.Writer, title string, least int, logs []string) bool {
 		total.fail("nothing ran")
 	}
 	fmt.Fprintf(w, "\n%s:\n%s%s", title, rows, red)
-	slices.Sort(total.missing)
-	last := append([]string{total.String()}, slices.Compact(total.missing)...)
-	fmt.Fprintln(w, strings.Replace(strings.Join(last, "; "), "; ", "; not run: ", 1))
+	last := total.String()
+	if slices.Sort(total.missing); len(total.missing) > 0 && os.Getenv("CI") != "true" { // where it is a failure
+		last += "; not run: " + strings.Join(slices.Compact(total.missing), "; ")
+	}
+	fmt.Fprintln(w, last)
 	return total.failed == 0
 }
