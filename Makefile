@@ -67,6 +67,8 @@ $(GO) build -o build/gotest ./tools/gotest && build/gotest -failed $$((status > 
 exit $$status
 endef
 
+# Makes the targets $(1), and at the same time $(2). Tests wait for a third of their time, and some packages run alone at the end.
+at_once = trap : INT; $(MAKE) $(1) & red=; $(MAKE) $(2) || red=1; { wait $$! || wait $$!; } && [ -z "$$red" ]
 # Runs the rest of the line if there is a C compiler, and otherwise skips the part $(1).
 with_c = $(has_c) || { $(part) $(1) skip "no C compiler ($$($(GO) env CC)) in PATH"; exit; };
 
@@ -92,11 +94,8 @@ test-partners:
 	$(GO) run ./tools/buildpeers -partners
 
 test-parts: export SCM_PARTNERS = $(CURDIR)/build/peers/partners.json
-# Tests wait for a third of their time, and some packages run alone at the end of a part. The other parts run at the same time.
 test-parts:
-	@trap : INT; $(has_c) || unset SCM_PARTNERS; $(MAKE) test-cgo & \
-	red=; $(MAKE) test-purego test-c test-modules || red=1; \
-	{ wait $$! || wait $$!; } && [ -z "$$red" ]
+	@$(has_c) || unset SCM_PARTNERS; $(call at_once,test-cgo,test-purego test-c test-modules)
 
 # go test starts the packages in this order. The first are the longest, so that none of them runs alone at the end.
 test-cgo:
@@ -136,7 +135,10 @@ test-modules:
 LONG := cmd/scm|interop|interop/catalogue
 
 check: ## minutes: run the quick parts of lint and test, as before a commit: Go, the library on both backends, C, the rules of the tree, both backends with the same random calls; print the totals; FAST=1 for less
-	$(call judged,$(if $(FAST),check-lint check-fast,check-lint check-go check-tree check-difftest) check-c,lint $(if $(FAST),fast,cgo purego tree difftest) c)
+	$(call judged,check-parts,lint $(if $(FAST),fast,cgo purego tree difftest) c)
+
+check-parts:
+	@$(call at_once,check-$(if $(FAST),fast,go),check-lint $(if $(FAST),,check-tree check-difftest) check-c)
 
 library: ## minutes: run the tests of the library that need no other tools: Go and the same random calls on both backends, C plain and under sanitizers; print the totals
 	$(call judged,check-go check-difftest test-c,cgo purego difftest c)

@@ -1,5 +1,4 @@
 # What both Makefiles, here and in proof, have in common.
-
 # Keep going after a failure.
 MAKEFLAGS += --warn-undefined-variables --no-print-directory --keep-going
 SHELL := bash
@@ -11,7 +10,6 @@ SHELL := bash
 .NOTPARALLEL:
 # Every target is a command.
 .PHONY: $(shell sed -n '/^[a-z][a-z -]*:/s/:.*//p' Makefile)
-
 SETUP ?= 1
 CI ?=
 ARCH ?=
