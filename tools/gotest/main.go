@@ -4,8 +4,8 @@
 //	gotest [-failed N] TITLE LOG…
 //
 // It prints the output of the packages that failed, the counts of each log, the failed tests, and `N passed, N failed,
-// N skipped`, with at least N failures, and followed by why something could not run on this machine or as this user. It
-// fails unless each part ran and nothing failed.
+// N skipped`, with at least N failures, and followed by what is missing to run the rest: tools, or root. It fails unless
+// each part ran and nothing failed.
 package main
 
 import (
@@ -49,7 +49,7 @@ var (
 	suite  = regexp.MustCompile(`(\d+) Passed \| (\d+) Failed \| (\d+) Pending \| (\d+) Skipped`)
 	spec   = regexp.MustCompile(`(?m)^  \[(?:FAIL|PANICKED!|TIMEDOUT|INTERRUPTED|ABORTED)\] (.*(?:\n  /\S+:\d+$)?)`)
 	colour = regexp.MustCompile("\x1b\\[[0-9;]*m")
-	lack   = regexp.MustCompile(`(?m)^(?:skip: |    skipped \d+: | +\S+\.go:\d+: )(?:missing: (.*?)|(no .+ in PATH.*?|\S+ \S+ is older than .*?)|.*(?:only root can|needs root).*?)(?: \(specs: \d+\))?$`)
+	lack   = regexp.MustCompile(`(?m)^(?:skip: |    skipped \d+: | +\S+\.go:\d+: )(?:(?:missing: )?no (C compiler|[^ ,]+).* in PATH.*|missing: (.*?)|(\S+ \S+ is older than .*?)|.*(?:only root can|needs root).*)(?: \(specs: \d+\))?$`)
 	status = regexp.MustCompile(`(?m)^\S+: (exit status (\d+))\n\z`)
 )
 
@@ -70,7 +70,7 @@ func count(text string) *part {
 		case word == "not" && strings.HasPrefix(name, "ok "):
 			p.fail(strings.TrimPrefix(heading+": "+name[3:], ": "))
 		case word == "skip:":
-			p.missing = append(p.missing, name)
+			p.missing = append(p.missing, strings.TrimSuffix(name, ": not found"))
 			p.skipped++
 		case word == "skip":
 			p.skipped++
@@ -79,7 +79,7 @@ func count(text string) *part {
 		}
 	}
 	for _, m := range lack.FindAllStringSubmatch(log, -1) {
-		p.missing = append(p.missing, cmp.Or(m[1]+m[2], "what needs root"))
+		p.missing = append(p.missing, cmp.Or(m[1], m[2], m[3], "root"))
 	}
 	if m := status.FindStringSubmatch(log); m == nil {
 		p.fail("did not run to its end")
@@ -152,7 +152,7 @@ func verdict(w io.Writer, title string, least int, logs []string) bool {
 	fmt.Fprintf(w, "\n%s:\n%s%s", title, rows, red)
 	last := total.String()
 	if slices.Sort(total.missing); len(total.missing) > 0 && os.Getenv("CI") != "true" { // where it is a failure
-		last += "; not run: " + strings.Join(slices.Compact(total.missing), "; ")
+		last += "; missing: " + strings.Join(slices.Compact(total.missing), ", ")
 	}
 	fmt.Fprintln(w, last)
 	return total.failed == 0

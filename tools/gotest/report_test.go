@@ -121,10 +121,10 @@ func TestVerdict(t *testing.T) {
 	}{
 		{"green", []string{green, green}, 0, "2 passed, 0 failed, 0 skipped\n", true},
 		{"red", []string{green, red}, 0, "failed: p A (1.log)\n1 passed, 1 failed, 0 skipped\n", false},
-		{"a skipped part", []string{green, "x: skip x: old\nskip: x: old\nx: exit status 0\n"}, 0, "1 passed, 0 failed, 1 skipped; not run: x: old\n", true},
+		{"a skipped part", []string{green, "x: skip x: old\nskip: x: old\nx: exit status 0\n"}, 0, "1 passed, 0 failed, 1 skipped; missing: x: old\n", true},
 		{"what a tool or root is missing for", []string{"x: go test -C .\n--- SKIP: A (0.00s)\n    a_test.go:1: missing: no s6\nskip: missing: strace (specs: 2)\nskip: only root can mount (specs: 1)\n" +
-			"skip: an old kernel (specs: 1)\n    skipped 3: no cargo in PATH\nok  \tp\t0.1s\nx: exit status 0\n", green, "y: make\nskip: strace\ny: exit status 0\n"}, 0,
-			"\n1 passed, 0 failed, 2 skipped; not run: no cargo in PATH; no s6; strace; what needs root\n", true},
+			"skip: an old kernel (specs: 1)\n    skipped 3: no cargo in PATH\nok  \tp\t0.1s\nx: exit status 0\n", green, "y: make\nskip: strace: not found\ny: exit status 0\n"}, 0,
+			"\n1 passed, 0 failed, 2 skipped; missing: cargo, no s6, root, strace\n", true},
 		{"a failure outside the parts", []string{green}, 2, "\n1 passed, 2 failed, 0 skipped\n", false},
 		{"nothing", nil, 0, "0 passed, 1 failed, 0 skipped\n", false},
 	} {
