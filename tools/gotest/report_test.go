@@ -77,7 +77,7 @@ func TestGoTest(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	said, err := runPart(t, results, []string{"GOFLAGS=-trimpath"}, "toys", "test", "-C", dir, "./...")
+	said, err := runPart(t, results, []string{"GOFLAGS=-trimpath", "SLOW=3"}, "toys", "test", "-C", dir, "./...")
 	if err == nil {
 		t.Error("the part passed")
 	}
@@ -88,6 +88,9 @@ func TestGoTest(t *testing.T) {
 	}
 	var text strings.Builder
 	log := filepath.Join(results, "toys.log")
+	if kept, err := os.ReadFile(log); err != nil || !strings.Contains(string(kept), " -timeout=60m ") {
+		t.Errorf("SLOW=3 is not three times 20 minutes: %v\n%.200s", err, kept)
+	}
 	if verdict(&text, "make test", 0, []string{log, "purego.log"}) {
 		t.Error("the verdict is green")
 	}
