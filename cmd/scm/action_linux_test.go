@@ -17,8 +17,8 @@ import (
 	"github.com/scm-rights/scm/interop/report"
 )
 
-// actionCommand returns the step of a CI server, which writes its files to the directory. By
-// default, it does not run the built-in peers. The tests that run it build scm, and are therefore parallel.
+// actionCommand returns the step of a CI server, which writes its files to the directory. By default, it does not run
+// the built-in peers, and finds a built scm. With builds, it builds scm as from a checkout.
 func actionCommand(t *testing.T, dir string, inputs ...string) *exec.Cmd {
 	t.Helper()
 	if testing.Short() {
@@ -29,12 +29,19 @@ func actionCommand(t *testing.T, dir string, inputs ...string) *exec.Cmd {
 	if err != nil {
 		t.Fatal(err)
 	}
+	folder := t.TempDir() // the script removes it
+	if err := os.Symlink(program(t, "scm"), filepath.Join(folder, "scm")); err != nil {
+		t.Fatal(err)
+	}
 	cmd := exec.Command(script)
 	cmd.Env = append(os.Environ(), "RUNNER_TEMP="+dir, "GITHUB_STEP_SUMMARY="+dir+"/summary", "GITHUB_OUTPUT="+dir+"/output",
-		"REPORTS="+dir+"/reports", "PEERS=", "WITH=", "RUN=", "SKIP=", "EXPECT=", "SHARD=", "BUILTIN=false")
+		"REPORTS="+dir+"/reports", "SCM_FOLDER="+folder, "PEERS=", "WITH=", "RUN=", "SKIP=", "EXPECT=", "SHARD=", "BUILTIN=false")
 	cmd.Env = append(cmd.Env, inputs...)
 	return cmd
 }
+
+// builds is an input that makes the action build scm.
+const builds = "SCM_FOLDER="
 
 // The action reads its inputs from the environment, one item per line, and writes its results to
 // files.
@@ -49,11 +56,11 @@ func TestAction(t *testing.T) {
 		summary string // how it starts
 		reports int
 	}{
-		{"as expected", []string{"PEERS=good=" + fake + "\nbad=" + fake + " --fault cloexec\n", "RUN=basics/pass-one-fd\n\n basics/echo-back/stream \r\n",
+		{"as expected", []string{builds, "PEERS=good=" + fake + "\nbad=" + fake + " --fault cloexec\n", "RUN=basics/pass-one-fd\n\n basics/echo-back/stream \r\n",
 			"SKIP=**/dgram/**", "EXPECT=" + write(t, "** cloexec@bad it is a fake")}, 0, "## scm interop: as expected\n", 6},
 		{"not as expected", []string{"PEERS=bad=" + fake + " --fault cloexec", "RUN=basics/pass-one-fd"}, 1, "## scm interop: **not as expected**\n", 6},
 		{"a run that does not start removes the reports of the one before", []string{"SHARD=none"}, 2, "", 0},
-		{"and so does one whose scm cannot be built", []string{"GOFLAGS=-no-such-flag"}, 4, "", 0},
+		{"and so does one whose scm cannot be built", []string{builds, "GOFLAGS=-no-such-flag"}, 4, "", 0},
 		{"without a directory", []string{"REPORTS="}, 2, "", 0},
 	} {
 		r := finish(t, actionCommand(t, dir, c.inputs...))
@@ -108,7 +115,7 @@ func TestActionWithDash(t *testing.T) {
 }
 
 // actionOutput matches the output of the action: the token, what scm printed, and the annotations.
-var actionOutput = regexp.MustCompile(`(?s)^building scm\n::stop-commands::([0-9a-f]{32})\n(.*)\n::([0-9a-f]{32})::\n((?:::error [^\n]*\n)*)$`)
+var actionOutput = regexp.MustCompile(`(?s)^::stop-commands::([0-9a-f]{32})\n(.*)\n::([0-9a-f]{32})::\n((?:::error [^\n]*\n)*)$`)
 
 // The CI server obeys no workflow command in the output of a peer, also not on standard error. The
 // annotations after it are those of the action.
@@ -206,7 +213,7 @@ func TestActionBuildsPeers(t *testing.T) {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	peer := pythonPeer(t, "class Mine(Mine):\n    def library_send(self, *_):\n        return None\n") // no count, and therefore a wrong answer
-	cmd := actionCommand(t, dir, "WITH=c python\nno-such", "BUILTIN=true", "PEERS=mine="+peer, "RUN=basics/pass-one-fd/stream\nbasics/echo-back/stream")
+	cmd := actionCommand(t, dir, builds, "WITH=c python\nno-such", "BUILTIN=true", "PEERS=mine="+peer, "RUN=basics/pass-one-fd/stream\nbasics/echo-back/stream")
 	// Without -trimpath, the build cache does not help in a new directory.
 	cmd.Env = append(cmd.Env, "GOFLAGS=-trimpath -ldflags=-w")
 	cmd.Path, cmd.Args = filepath.Join(tree, "interop/action.sh"), []string{"action.sh"}
@@ -265,7 +272,7 @@ func TestActionInAWorkspace(t *testing.T) {
 		{"GOWORK=" + dir + "/go.work"}, {"GOFLAGS=-mod=vendor"},
 		{"GOFLAGS=-buildvcs=auto", "GIT_TEST_ASSUME_DIFFERENT_OWNER=1"}, // git rejects a checkout that belongs to another user
 	} {
-		if r := finish(t, actionCommand(t, dir, append(set, "RUN=basics/pass-one-fd/stream", "BUILTIN=true")...)); r.code != 0 {
+		if r := finish(t, actionCommand(t, dir, append(set, builds, "RUN=basics/pass-one-fd/stream", "BUILTIN=true")...)); r.code != 0 || !strings.HasPrefix(r.stdout, "building scm\n") {
 			t.Errorf("%s: exit status %d\n%s", set, r.code, r.text())
 		}
 	}
