@@ -125,7 +125,7 @@ func (a *act) checkFree() error {
 	if file == nil || file.Other < 0 {
 		return fmt.Errorf("%q has no other end", a.Name)
 	}
-	held, err := awaitFree(a.ctx, []*witness.File{file}, a.patience())
+	held, err := awaitFree(a.ctx, []*witness.File{file}, a.limit())
 	if err == nil && len(held) > 0 {
 		a.acted.Held, err = a.findHolder(file)
 	}

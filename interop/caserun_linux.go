@@ -277,7 +277,7 @@ func (cr *caseRun) lookAt(do judge.Look) (judge.Request, error) {
 		time.Sleep(time.Millisecond)
 	}
 	sd := cr.sides[do.Role]
-	f := fact.Sight{Side: sd.role, Descriptors: sd.given()}
+	f := fact.Observation{Side: sd.role, Descriptors: sd.given()}
 	if !do.First {
 		f = cr.look(sd, do.Named, do.Fresh, do.All)
 	}

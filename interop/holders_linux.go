@@ -67,7 +67,7 @@ func (cr *caseRun) watch(do judge.Watch) (judge.Request, error) {
 	return cr.found(f), nil
 }
 
-// awaitClosed returns those of the files that are still open somewhere when its patience ends. If
+// awaitClosed returns those of the files that are still open somewhere at the time limit. If
 // queued is true, they may be in a message in a queue, because a library has not closed
 // its socket after a failed call.
 func (cr *caseRun) awaitClosed(files []*witness.File, failed []scenario.Role) (held []*witness.File, queued bool, err error) {
@@ -75,18 +75,18 @@ func (cr *caseRun) awaitClosed(files []*witness.File, failed []scenario.Role) (h
 		return slices.ContainsFunc(failed, func(role scenario.Role) bool { return cr.sides[role].mayHoldSocket() })
 	}
 	before := mayHold()
-	patience := cr.patience()
+	limit := cr.limit()
 	if before {
-		patience = min(expectedHang, patience)
+		limit = min(expectedHang, limit)
 	}
-	held, err = awaitFree(cr.ctx, files, patience)
+	held, err = awaitFree(cr.ctx, files, limit)
 	if err != nil || len(held) == 0 || !before {
 		return held, false, err
 	}
 	if mayHold() {
 		return held, true, nil
 	}
-	held, err = awaitFree(cr.ctx, held, cr.patience()) // it was closed in the meantime
+	held, err = awaitFree(cr.ctx, held, cr.limit()) // it was closed in the meantime
 	return held, false, err
 }
 
@@ -111,10 +111,10 @@ func (cr *caseRun) findHolder(file *witness.File) (*fact.Held, error) {
 	return &fact.Held{File: nameOf(file), Until: until}, nil
 }
 
-// patience returns how long the runner waits until a file is no longer open. The kernel may take
+// limit returns how long the runner waits until a file is no longer open. The kernel may take
 // some time to free sockets in queues that are never read. It waits only briefly if
 // one of the peers has already left a file open in an earlier case.
-func (cr *caseRun) patience() time.Duration {
+func (cr *caseRun) limit() time.Duration {
 	for _, sd := range cr.sides {
 		if _, known := cr.holders.Load(sd.Peer.Name); known {
 			return min(200*time.Millisecond, cr.timeout)
@@ -129,8 +129,8 @@ const nudgeEvery = 50 * time.Millisecond
 // awaitFree waits until the files are no longer open anywhere. It returns the files that are
 // still open when the time limit expires. If the run is interrupted first, it returns
 // process.ErrCut.
-func awaitFree(ctx context.Context, files []*witness.File, patience time.Duration) ([]*witness.File, error) {
-	deadline := time.Now().Add(patience)
+func awaitFree(ctx context.Context, files []*witness.File, limit time.Duration) ([]*witness.File, error) {
+	deadline := time.Now().Add(limit)
 	for wait := 0; len(files) > 0; wait = int(nudgeEvery / time.Millisecond) {
 		late := time.Now().After(deadline) // before the poll: the runner may be stopped in between
 		// Poll always reports POLLHUP and POLLERR, even if they were not requested. At the writing

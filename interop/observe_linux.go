@@ -27,9 +27,9 @@ type observer struct {
 	states map[*witness.File]witness.State // of the named files, when they were last looked at
 }
 
-// A sight is what a descriptor was when the runner last looked. If it is known, the process was started
+// A cachedFD is what a descriptor was when the runner last looked. If it is known, the process was started
 // with it or has named it, and the runner compares it with the file to which it referred then.
-type sight struct {
+type cachedFD struct {
 	fact.Descriptor
 	later bool // it belongs to a later case
 	known bool
@@ -42,7 +42,7 @@ var self = os.Getpid() // asked for once, because it is a system call
 // isUnchanged reports whether a descriptor that is known still refers to the same file. It calls kcmp(2)
 // directly because each case checks hundreds of descriptors. Identify would be slower, because it looks up
 // a name in /proc.
-func (s *sight) isUnchanged(pid, fd int) bool {
+func (s *cachedFD) isUnchanged(pid, fd int) bool {
 	if s.file != nil && s.file.Own >= 0 {
 		if same, err := procfs.Kcmp(self, s.file.Own, pid, fd); err == nil {
 			return same
@@ -56,7 +56,7 @@ func (s *sight) isUnchanged(pid, fd int) bool {
 // look returns what has changed among the descriptors of a side, or why the runner may not look at them. It looks
 // closer at the descriptors that an answer names. Those of them that are fresh are compared with what they are now from
 // then on. It looks at the descriptors for later cases, of which there are hundreds, only if all is true.
-func (o *observer) look(sd *side, named, fresh []int, all bool) (f fact.Sight) {
+func (o *observer) look(sd *side, named, fresh []int, all bool) (f fact.Observation) {
 	f.Side = sd.role
 	open, closed, err := sd.openFDs()
 	if witness.MayNotInspect(sd.Pid, err) {
@@ -83,7 +83,7 @@ func (o *observer) look(sd *side, named, fresh []int, all bool) (f fact.Sight) {
 		isNamed := slices.Contains(named, fd)
 		switch {
 		case was == nil:
-			was = &sight{}
+			was = &cachedFD{}
 		case was.later && !all && !isNamed:
 			continue
 		case slices.Contains(fresh, fd):
@@ -130,7 +130,7 @@ func (sd *side) openFDs() (open, closed []int, err error) {
 }
 
 // descriptor returns what a descriptor is.
-func (o *observer) descriptor(sd *side, fd int, was *sight, named bool) (d fact.Descriptor, err error) {
+func (o *observer) descriptor(sd *side, fd int, was *cachedFD, named bool) (d fact.Descriptor, err error) {
 	d = fact.Descriptor{Side: sd.role, FD: fd}
 	d.Changed = was.known && !was.isUnchanged(sd.Pid, fd)
 	if was.known && !d.Changed && !named && !was.Changed {

@@ -225,11 +225,11 @@ func (p *pairing) close() {
 type peerProcess struct {
 	*process.Process
 	known *judge.Process
-	cache map[int]*sight // of its descriptors, when the runner last looked
+	cache map[int]*cachedFD // of its descriptors, when the runner last looked
 }
 
 func newPeerProcess(proc *process.Process) *peerProcess {
-	return &peerProcess{Process: proc, cache: map[int]*sight{}}
+	return &peerProcess{Process: proc, cache: map[int]*cachedFD{}}
 }
 
 // greet sends hello, and records which descriptors the peer has open afterwards.
@@ -251,5 +251,5 @@ func (p *peerProcess) greet(ctx context.Context, timeout time.Duration) error {
 // giveFD takes note of a descriptor that the peer was started with.
 func (p *peerProcess) giveFD(fd int, file *witness.File) {
 	file.FD = fd
-	p.cache[fd] = &sight{later: true, known: true, id: file.FileID, file: file}
+	p.cache[fd] = &cachedFD{later: true, known: true, id: file.FileID, file: file}
 }

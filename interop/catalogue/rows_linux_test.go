@@ -29,7 +29,7 @@ type row struct {
 // reply is an answer, what was seen with it, and what came before it.
 type reply struct {
 	fact.Answer
-	fact.Sight
+	fact.Observation
 	contract.Line                 // the answer
 	command       contract.Line   // to which it is the answer
 	step          scenario.Step   // that expects it
@@ -457,15 +457,15 @@ func (r row) spoil(record *judge.Record) *judge.Record {
 		if !ok || !awaited || !r.runner && record.Setup.Case.Scenario.RunByRunner(answer.Side) {
 			continue
 		}
-		seen := record.Told[i+1].Fact.(fact.Sight)
+		seen := record.Told[i+1].Fact.(fact.Observation)
 		line, err := contract.ParseLine(answer.Said)
 		received := line.List("fds")
-		a := &reply{Answer: answer, Sight: seen, Line: line, command: commands[answer.Side], step: await.Step,
+		a := &reply{Answer: answer, Observation: seen, Line: line, command: commands[answer.Side], step: await.Step,
 			before: before[answer.Side], passed: passed, record: record}
 		a.Descriptors, a.States, a.Fields = slices.Clone(seen.Descriptors), slices.Clone(seen.States), maps.Clone(line.Fields)
 		if err == nil && r.change(a) {
 			changed, held = true, a.held
-			bad.Told[i].Fact, bad.Told[i+1].Fact = a.Answer, a.Sight
+			bad.Told[i].Fact, bad.Told[i+1].Fact = a.Answer, a.Observation
 			if a.missing != nil {
 				bad.Told[i].Fact = *a.missing
 			}

@@ -43,8 +43,8 @@ const (
 	Unsent             // the command was too long to be sent
 )
 
-// A Sight is what has changed since the runner last looked at a process and the files.
-type Sight struct {
+// An Observation is what has changed since the runner last looked at a process and the files.
+type Observation struct {
 	Side        scenario.Role
 	Time        time.Duration // since the case began
 	Descriptors []Descriptor
@@ -212,7 +212,7 @@ func (f Missing) Line() string {
 const maxListed = 8
 
 // Lines returns a line for each change, and one line for all descriptors that were given or closed.
-func (f Sight) Lines() (lines []string) {
+func (f Observation) Lines() (lines []string) {
 	for _, list := range []struct {
 		verb string
 		is   func(Descriptor) bool

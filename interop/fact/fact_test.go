@@ -19,7 +19,7 @@ func TestLines(t *testing.T) {
 	for fd := range maxListed + 2 {
 		many = append(many, Descriptor{Side: roleB, FD: fd, Closed: true})
 	}
-	seen := func(d ...Descriptor) []string { return Sight{Side: roleB, Descriptors: d}.Lines() }
+	seen := func(d ...Descriptor) []string { return Observation{Side: roleB, Descriptors: d}.Lines() }
 	for _, c := range []struct {
 		name string
 		got  []string
@@ -38,7 +38,7 @@ func TestLines(t *testing.T) {
 		{"many descriptors", seen(many...), "B: no longer has 0, 1, 2, 3, 4, 5, 6, 7, … and 2 more"},
 		{"a file that others may be too", seen(Descriptor{Side: roleB, FD: 7, Files: []Match{{a, "inode", false}}}),
 			"B: descriptor 7 is the open file description of A's file a (inode, which other files share)"},
-		{"a changed file", Sight{States: []State{{a, "offset", "0", "1"}}}.Lines(), "the offset of A's file a changed from 0 to 1"},
+		{"a changed file", Observation{States: []State{{a, "offset", "0", "1"}}}.Lines(), "the offset of A's file a changed from 0 to 1"},
 		{"the file that a line names", Acted{Descriptor: &Descriptor{Side: roleB, FD: 7, Files: []Match{{a, "kcmp", true}}}}.Lines(),
 			"B: descriptor 7 is the open file description of A's file a (kcmp)"},
 		{"a file that is held", Acted{Held: &Held{a, roleB}}.Lines(),
@@ -54,8 +54,8 @@ func TestLines(t *testing.T) {
 	}
 }
 
-func ExampleSight_Lines() {
-	seen := Sight{Side: roleB, Descriptors: []Descriptor{
+func ExampleObservation_Lines() {
+	seen := Observation{Side: roleB, Descriptors: []Descriptor{
 		{Side: roleB, FD: 7, Files: []Match{{File{Name: "a", Owner: roleA}, "kcmp", true}}, Info: &Info{}}}}
 	fmt.Println(strings.Join(seen.Lines(), "\n"))
 	// Output:

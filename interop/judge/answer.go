@@ -215,7 +215,7 @@ func (j *Judge) conclude(h heard, a answer) Request {
 	h.side.order = cmp.Or(h.order, a.order)
 	do := j.received(h, a)
 	if do == nil {
-		do = j.inspect(h.side, h.Sight, h.step.Line, true)
+		do = j.inspect(h.side, h.Observation, h.step.Line, true)
 	}
 	if do == nil && h.failed {
 		do = caseOver

@@ -96,7 +96,7 @@ func (sd *side) at() At { return At{Role: sd.role} }
 type then struct {
 	answered func(fact.Answer) Request
 	missing  func(fact.Missing) Request
-	seen     func(fact.Sight) Request
+	seen     func(fact.Observation) Request
 }
 
 // heard is an answer of a side to a step, and what has changed with it.
@@ -104,7 +104,7 @@ type heard struct {
 	*side
 	step scenario.Step
 	fact.Answer
-	fact.Sight
+	fact.Observation
 }
 
 // Begin begins the case. It returns the first request.
@@ -148,7 +148,7 @@ func (j *Judge) use(sd *side) Request {
 		fds = append(fds, strconv.Itoa(d.FD))
 	}
 	return j.ask(sd, fmt.Sprintf("use sock=%s fds=%s", fds[0], contract.List(fds[1:])), func() Request {
-		return j.look(Look{At: sd.at(), First: true, States: true}, func(fact.Sight) Request {
+		return j.look(Look{At: sd.at(), First: true, States: true}, func(fact.Observation) Request {
 			j.judgeStates(sd, 0)
 			return nil
 		})
@@ -260,15 +260,15 @@ func (j *Judge) await(do Request, next func(heard) Request, missing func(fact.Mi
 				look.Fresh = append(look.Fresh, fd)
 			}
 		}
-		return j.look(look, func(s fact.Sight) Request {
-			h.Sight = s
+		return j.look(look, func(s fact.Observation) Request {
+			h.Observation = s
 			return next(h)
 		})
 	}
 	return do
 }
 
-func (j *Judge) look(do Look, next func(fact.Sight) Request) Request {
+func (j *Judge) look(do Look, next func(fact.Observation) Request) Request {
 	j.seen = next
 	return do
 }
@@ -361,12 +361,12 @@ func (j *Judge) settle(sd *side) Request {
 // lookLast looks at all descriptors of a side before its end and, if it has a garbage collector, until that
 // has closed them.
 func (j *Judge) lookLast(sd *side) Request {
-	return j.look(Look{At: sd.at(), All: true}, func(f fact.Sight) Request { return j.last(sd, f, false) })
+	return j.look(Look{At: sd.at(), All: true}, func(f fact.Observation) Request { return j.last(sd, f, false) })
 }
 
 // last judges what a side has open when the transcript has ended.
-func (j *Judge) last(sd *side, f fact.Sight, states bool) Request {
-	j.seen = func(f fact.Sight) Request { return j.last(sd, f, false) }
+func (j *Judge) last(sd *side, f fact.Observation, states bool) Request {
+	j.seen = func(f fact.Observation) Request { return j.last(sd, f, false) }
 	return j.inspect(sd, f, 0, states)
 }
 
@@ -386,7 +386,7 @@ func (j *Judge) endSide(sd *side) Request {
 	return j.ask(sd, "end", func() Request {
 		sd.ended = true
 		look := Look{At: sd.at(), All: true, States: !sd.other.pending}
-		return j.look(look, func(f fact.Sight) Request { return j.last(sd, f, true) })
+		return j.look(look, func(f fact.Observation) Request { return j.last(sd, f, true) })
 	})
 }
 

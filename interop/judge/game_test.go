@@ -256,7 +256,7 @@ func (g *game) act(role scenario.Role, found string) (Found, Request) {
 var change = regexp.MustCompile(`^(-)?(\d+)?(!?=|:)?([a-z]*)([!?~])?$`)
 
 // change returns what has changed, also among the descriptors that an answer names.
-func (g *game) change(role scenario.Role, named []int) (f fact.Sight, a fact.Acted) {
+func (g *game) change(role scenario.Role, named []int) (f fact.Observation, a fact.Acted) {
 	f.Side = role
 	for word := range strings.FieldsSeq(g.changes) {
 		name, value, _ := strings.Cut(word, ":")
@@ -414,7 +414,7 @@ func ExampleJudge() {
 			said := map[scenario.Role]string{roleA: "ok n=1", roleB: "ok n=1 payload=00 fds=7"}
 			_, do = j.Answered(fact.Answer{Side: request.Role, Said: said[request.Role]})
 		case Look:
-			seen := fact.Sight{Side: request.Role}
+			seen := fact.Observation{Side: request.Role}
 			if slices.Contains(request.Named, 7) {
 				seen.Descriptors = []fact.Descriptor{{Side: roleB, FD: 7, Files: []fact.Match{{File: a, Way: "kcmp", Sure: true}}, Info: &fact.Info{}}}
 			}

@@ -180,7 +180,7 @@ func (j *Judge) Missing(f fact.Missing) (Found, Request) {
 }
 
 // Seen judges what has changed, and with it the answer that the process gave before.
-func (j *Judge) Seen(f fact.Sight) (Found, Request) {
+func (j *Judge) Seen(f fact.Observation) (Found, Request) {
 	j.Record.add(j.request, f)
 	j.learn(f)
 	return j.goOn(j.seen(f))

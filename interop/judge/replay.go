@@ -16,7 +16,7 @@ type Record struct {
 	Found Found // in the whole case
 }
 
-// Told is a request and the fact that followed: one of fact.Sent, Answer, Missing, Sight and Acted.
+// Told is a request and the fact that followed: one of fact.Sent, Answer, Missing, Observation and Acted.
 type Told struct {
 	Request Request
 	Fact    any
@@ -85,7 +85,7 @@ func (t Told) tell(j *Judge) (Found, Request) {
 		return j.Answered(f)
 	case fact.Missing:
 		return j.Missing(f)
-	case fact.Sight:
+	case fact.Observation:
 		return j.Seen(f)
 	}
 	return j.Acted(t.Fact.(fact.Acted))

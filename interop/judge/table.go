@@ -18,7 +18,7 @@ import (
 const maxListed = 3
 
 // learn takes note of what has changed.
-func (l *ledger) learn(f fact.Sight) {
+func (l *ledger) learn(f fact.Observation) {
 	open := l.sides[f.Side].open
 	for _, d := range f.Descriptors {
 		if d.Closed || d.Err != "" {
@@ -144,7 +144,7 @@ func (sd *side) holdsAll(names []string, fds []int) bool {
 }
 
 // inspect judges the descriptors that a process has open, and the states of the files.
-func (l *ledger) inspect(sd *side, f fact.Sight, line int, states bool) Request {
+func (l *ledger) inspect(sd *side, f fact.Observation, line int, states bool) Request {
 	l.judgeHeld(sd, line)
 	if states && !sd.pending && !sd.other.pending {
 		l.judgeStates(sd, line)
@@ -229,7 +229,7 @@ func (l *ledger) findChange(by suspect, line int, format string, args ...any) {
 // judgeLeaks adds a finding for each descriptor that refers to a file of the case although the peer was not started
 // with it and has not reported it. After the "end" command, any open descriptor for a file of the case is a leak. If
 // the peer has a garbage collector, judgeLeaks first gives it time.
-func (l *ledger) judgeLeaks(sd *side, f fact.Sight, line int) Request {
+func (l *ledger) judgeLeaks(sd *side, f fact.Observation, line int) Request {
 	if f.Exited {
 		return nil
 	}

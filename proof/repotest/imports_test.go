@@ -152,7 +152,7 @@ var _ = Describe("the tree", Label("tree"), func() {
 	})
 
 	It("keeps judging out of the files that converse and observe", func() {
-		for _, name := range []string{"interop/talk_linux.go", "interop/observe_linux.go"} {
+		for _, name := range []string{"interop/side_linux.go", "interop/observe_linux.go"} {
 			Expect(contents(name)).NotTo(MatchRegexp(`interop/judge"|\bjudge\.`), name)
 			Expect(contents(name)).To(ContainSubstring("interop/fact"), name)
 		}

@@ -46,7 +46,7 @@ func newSide(p *peerProcess, files *caseFiles, role scenario.Role) *side {
 		}
 	}
 	for i, d := range sd.given() {
-		p.cache[d.FD] = &sight{Descriptor: d, known: true, id: sd.owned[i].FileID, file: sd.owned[i]}
+		p.cache[d.FD] = &cachedFD{Descriptor: d, known: true, id: sd.owned[i].FileID, file: sd.owned[i]}
 	}
 	return sd
 }
