@@ -46,9 +46,9 @@ type act struct {
 	acted fact.Acted
 }
 
-// act runs one of the runner's own lines and reports the outcome to the judge. After the last line that needs the
-// runner's copy of a peer's socket, act closes that copy.
-func (cr *caseRun) act(do judge.Act) (judge.Request, error) {
+// act runs one of the runner's own lines, and returns the outcome. After the last line that needs the runner's copy of a
+// peer's socket, act closes that copy.
+func (cr *caseRun) act(do judge.Act) (any, error) {
 	cr.transcribe("R> %s", do.Step.Text)
 	a := &act{do.Step.Act, cr, cr.sides[do.Role], do.FD, fact.Acted{}}
 	err := acts[a.Verb](a)
@@ -59,13 +59,13 @@ func (cr *caseRun) act(do judge.Act) (judge.Request, error) {
 	missing := []error{unix.EPERM, unix.ENOSYS, unix.ENOPROTOOPT, unix.EOPNOTSUPP}
 	switch {
 	case err == nil:
-		return cr.found(a.acted), nil
+		return a.acted, nil
 	case errors.Is(err, process.ErrCut):
 		return nil, err
 	case errors.As(err, &call) && slices.ContainsFunc(missing, func(errno error) bool { return errors.Is(err, errno) }):
-		return cr.cannot(do.At, scenario.Unsupported, fmt.Errorf("this system does not support %w", err)), nil
+		return cannot(do.At, scenario.Unsupported, fmt.Errorf("this system does not support %w", err)), nil
 	}
-	return cr.cannot(do.At, scenario.NotRun, err), nil
+	return cannot(do.At, scenario.NotRun, err), nil
 }
 
 // needsSocketAfter reports whether a line after this one needs the runner's copy of the socket of this role.

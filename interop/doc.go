@@ -11,13 +11,13 @@
 // each of the roles A and B.
 //
 // Package judge runs the case: it requests one thing after the other, and caserun_linux.go carries out
-// each request and reports the outcome. So a line that a peer prints becomes a verdict:
+// each request and returns what happened as a fact. So a line that a peer prints becomes a verdict:
 //
-//	judge       course.go requests an answer (Await)
+//	judge       course.go, expect: requests an answer (Await)
 //	process     reads the line, within the time limit
-//	judge       Answered requests a look at the descriptors that the line names (Look)
+//	judge       course.go, await: requests a look at the descriptors that the line names (Look)
 //	interop     observe_linux.go asks the kernel which descriptors the process has
-//	judge       Seen says what is wrong, and requests the next step
+//	judge       answer.go, judgeAnswer: says what is wrong
 //	interop     holders_linux.go, once at the end: finds files that are still open elsewhere (Watch)
 //	interop     caserun_linux.go, runCase: a case with findings fails
 //	judge       Blame finds the peer at fault for each finding

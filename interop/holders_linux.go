@@ -22,7 +22,7 @@ var watchable = []string{"pipe-r", "pipe-w", "pair"}
 // watch finds out whether a file of the case is still open after the end of the case although no
 // descriptor of a peer refers to it. If the case uses both ends of a pipe or socket pair, it checks
 // the second end once the first is no longer open.
-func (cr *caseRun) watch(do judge.Watch) (judge.Request, error) {
+func (cr *caseRun) watch(do judge.Watch) (any, error) {
 	for _, socket := range cr.sockets {
 		socket.Drop()
 	}
@@ -53,18 +53,16 @@ func (cr *caseRun) watch(do judge.Watch) (judge.Request, error) {
 		}
 		held, queued, err = cr.awaitClosed(files, do.Failed)
 	}
-	var f fact.Acted
 	switch {
 	case errors.Is(err, process.ErrCut):
 		return nil, process.ErrCut
 	case err != nil:
-		f = fact.Acted{Verdict: scenario.NotRun, Why: err.Error()}
+		return fact.Acted{Verdict: scenario.NotRun, Why: err.Error()}, nil
 	case len(held) > 0 && !queued:
-		if f.Held, err = cr.findHolder(held[0]); err != nil {
-			return nil, err
-		}
+		holder, err := cr.findHolder(held[0])
+		return fact.Acted{Held: holder}, err
 	}
-	return cr.found(f), nil
+	return fact.Acted{}, nil
 }
 
 // awaitClosed returns those of the files that are still open somewhere at the time limit. If

@@ -177,7 +177,7 @@ func (p *pairing) startPeers(owned map[scenario.Role][]*witness.File) error {
 		if err != nil {
 			return fmt.Errorf("%s: %w", p.first.Peer(role).Name, err)
 		}
-		p.processes[role] = newPeerProcess(proc)
+		p.processes[role] = &peerProcess{Process: proc, cache: map[int]*cachedFD{}}
 	}
 	for _, role := range roles {
 		proc := p.processes[role]
@@ -185,7 +185,8 @@ func (p *pairing) startPeers(owned map[scenario.Role][]*witness.File) error {
 			return fmt.Errorf("%s: %w", p.first.Peer(role).Name, err)
 		}
 		for i, file := range owned[role] {
-			proc.giveFD(proc.FDs[i], file)
+			file.FD = proc.FDs[i]
+			proc.cache[file.FD] = &cachedFD{later: true, known: true, id: file.FileID, file: file}
 		}
 	}
 	return nil
@@ -228,10 +229,6 @@ type peerProcess struct {
 	cache map[int]*cachedFD // of its descriptors, when the runner last looked
 }
 
-func newPeerProcess(proc *process.Process) *peerProcess {
-	return &peerProcess{Process: proc, cache: map[int]*cachedFD{}}
-}
-
 // greet sends hello, and records which descriptors the peer has open afterwards.
 func (p *peerProcess) greet(ctx context.Context, timeout time.Duration) error {
 	hello, err := p.Greet(ctx, timeout)
@@ -246,10 +243,4 @@ func (p *peerProcess) greet(ctx context.Context, timeout time.Duration) error {
 	}
 	p.known = judge.NewProcess(p.FDs, standard...)
 	return err
-}
-
-// giveFD takes note of a descriptor that the peer was started with.
-func (p *peerProcess) giveFD(fd int, file *witness.File) {
-	file.FD = fd
-	p.cache[fd] = &cachedFD{later: true, known: true, id: file.FileID, file: file}
 }

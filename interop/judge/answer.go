@@ -15,8 +15,17 @@ import (
 	"github.com/scm-rights/scm/interop/scenario"
 )
 
-// An answer says what the text of an answer is, and what is wrong with it. The text is correct if ends is nil.
+// An answer is what a side has answered to the command of a step, and what has changed with it.
 type answer struct {
+	*side
+	step scenario.Step
+	fact.Answer
+	fact.Observation
+	missing *fact.Missing // there is no answer, and nothing else is known; or nil
+}
+
+// A reading says what the text of an answer is, and what is wrong with it. The text is correct if ends is nil.
+type reading struct {
 	fds         []int          // the descriptors that it names, even if it is wrong
 	matches     bool           // it matches an alternative of the step, or the two cannot be compared
 	formed      bool           // it has the form that the contract requires
@@ -24,44 +33,44 @@ type answer struct {
 	order       string         // of the side's answers, if only some alternatives of the step are Swapped
 	refusal     bool           // the library has rejected an operation and may no longer use the connection
 	nothingSent bool           // nothing was transferred: the other library may no longer use the connection
-	ends        Request        // nil, caseOver, or sessionOver if no later answer can be trusted
+	ends        error          // nil, errCaseOver, or ErrSessionOver if no later answer can be trusted
 	check       scenario.Check // what is wrong; "" if the answer says nothing about the peers
 	text        string         // of the finding, or why it says nothing
 }
 
 // read judges an answer by its text alone.
-func (h heard) read() (a answer) {
+func (a answer) read() (r reading) {
 	switch {
-	case h.Said == "unsupported" && h.hasBasicCommand() && !h.refused:
-		text := fmt.Sprintf("answered unsupported to %q, which its can= offers", h.text)
-		return answer{formed: true, check: scenario.CheckContract, text: text, ends: caseOver}
-	case h.Said == "unsupported":
-		return answer{formed: true, ends: caseOver}
+	case a.Said == "unsupported" && a.hasBasicCommand() && !a.refused:
+		text := fmt.Sprintf("answered unsupported to %q, which its can= offers", a.text)
+		return reading{formed: true, check: scenario.CheckContract, text: text, ends: errCaseOver}
+	case a.Said == "unsupported":
+		return reading{formed: true, ends: errCaseOver}
 	}
-	text, wants, wantsErr := h.forComparison()
-	got, fds, err := contract.ParseAnswer(kernel.Vocabulary, h.command.Verb, text)
+	text, wants, wantsErr := a.forComparison()
+	got, fds, err := contract.ParseAnswer(kernel.Vocabulary, a.command.Verb, text)
 	switch {
 	case err != nil:
-		return answer{fds: fds, check: scenario.CheckContract, text: err.Error(), ends: sessionOver}
+		return reading{fds: fds, check: scenario.CheckContract, text: err.Error(), ends: ErrSessionOver}
 	case wantsErr != nil:
-		return answer{fds: fds, formed: true, matches: true, ends: caseOver, text: wantsErr.Error()}
+		return reading{fds: fds, formed: true, matches: true, ends: errCaseOver, text: wantsErr.Error()}
 	}
-	a.fds, a.formed = fds, true
+	r.fds, r.formed = fds, true
 	namesErrno := false
 	difference := "answered " + contract.Quote(text)
 	for _, want := range wants {
 		names, why := want.Match(got)
 		if why == "" {
-			a.matches = true
-			why = h.surplus(got)
+			r.matches = true
+			why = a.surplus(got)
 		}
-		order := orderOf(h.step, want)
-		if why == "" && order != "" && h.order != "" && order != h.order {
+		order := orderOf(a.step, want)
+		if why == "" && order != "" && a.order != "" && order != a.order {
 			why = "an earlier answer belongs to the other order"
 		}
 		if why == "" {
-			a.order = order
-			a.fits = append(a.fits, names)
+			r.order = order
+			r.fits = append(r.fits, names)
 			namesErrno = namesErrno || len(want.Line.Words) > 0 && want.Line.Words[0] != "lib"
 		}
 		difference += fmt.Sprintf("\nexpected %s (%s)", want.Text, why)
@@ -72,18 +81,18 @@ func (h heard) read() (a answer) {
 		errno = contract.ErrnoName(got.Words[0])
 	}
 	switch {
-	case len(a.fits) > 0:
+	case len(r.fits) > 0:
 		// A library may also stop using a connection that the kernel has reported as lost.
 		lost := slices.Contains([]string{"ECONNRESET", "EPIPE"}, strings.Join(got.Words, " "))
-		a.refusal = isError && (!namesErrno || lost)
-	case h.byRunner && slices.Contains([]string{"ENOSPC", "EDQUOT", "EROFS", "ENFILE"}, errno):
+		r.refusal = isError && (!namesErrno || lost)
+	case a.byRunner && slices.Contains([]string{"ENOSPC", "EDQUOT", "EROFS", "ENFILE"}, errno):
 		// The file system is full or read-only, or the file table is full. No scenario tests these errors.
-		a.ends, a.text = caseOver, "the runner's side answered "+contract.Quote(text)
+		r.ends, r.text = errCaseOver, "the runner's side answered "+contract.Quote(text)
 	default:
-		a.check, a.text, a.ends = scenario.CheckAnswer, difference, caseOver
-		a.nothingSent = isError || got.Fields["n"] == "0" && got.Fields["payload"] == "-"
+		r.check, r.text, r.ends = scenario.CheckAnswer, difference, errCaseOver
+		r.nothingSent = isError || got.Fields["n"] == "0" && got.Fields["payload"] == "-"
 	}
-	return a
+	return r
 }
 
 // orderOf returns the order of answers to which an alternative of a step belongs, or "" if it belongs to both.
@@ -100,12 +109,12 @@ func orderOf(st scenario.Step, want scenario.Answer) string {
 // surplus returns why an answer of the runner is wrong if it reports a truncated message and no alternative of the step
 // does. In a case with a peer, the runner receives with the capacity that the scenario specifies, so the peer has sent
 // more than the scenario specifies.
-func (h heard) surplus(got contract.Line) string {
-	if h.peer.Name != scenario.RunnerName || h.setup.Case.A == h.setup.Case.B {
+func (a answer) surplus(got contract.Line) string {
+	if a.peer.Name != scenario.RunnerName || a.setup.Case.A == a.setup.Case.B {
 		return ""
 	}
 	for _, flag := range got.List("flags") {
-		expected := slices.ContainsFunc(h.step.Answers, func(w scenario.Answer) bool {
+		expected := slices.ContainsFunc(a.step.Answers, func(w scenario.Answer) bool {
 			return slices.Contains(w.Line.List("flags"), flag)
 		})
 		if (flag == "ctrunc" || flag == "trunc") && !expected {
@@ -152,75 +161,64 @@ func (sd *side) noteAnswer(text string) {
 	}
 }
 
-func (h heard) endsCase() bool {
-	return h.peer.Hello.Closes && IsFailure(h.Said) || h.read().ends != nil
+func (a answer) endsCase() bool {
+	return a.peer.Hello.Closes && IsFailure(a.Said) || a.read().ends != nil
 }
 
 // taken judges an answer in its turn. If the answer does not match, and the other side has a command whose failure may
 // have closed the connection, taken first waits for that: a library may close its socket before its peer answers.
-func (j *Judge) taken(h heard) Request {
-	next, expected := h.other.expected(h.step.Line)
-	if !expected || !h.other.peer.Hello.Closes {
-		return j.judgeAnswer(h)
+func (j *judge) taken(a answer) {
+	first := a.other.expected(a.other.asked) // before this step if this answer was taken out of turn
+	if r := a.read(); r.formed && !r.matches && first.Line >= a.step.Line {
+		if failure, ok := j.failure(a.other, a.step.Line); ok {
+			j.aside(a)
+			a = failure
+		}
 	}
-	if first, _ := h.other.expected(h.other.asked); first.Line < h.step.Line {
-		return j.judgeAnswer(h) // this answer was taken out of turn, because of the other side's
-	}
-	if a := h.read(); a.matches || !a.formed {
-		return j.judgeAnswer(h)
-	}
-	return j.await(AwaitFailure{At{h.other.role, next}}, func(failure heard) Request {
-		j.aside(h)
-		return j.judgeAnswer(failure)
-	}, func(fact.Missing, int) Request { return j.judgeAnswer(h) })
+	j.judgeAnswer(a)
 }
 
 // aside takes note of an answer that is not judged, because the case ended before it. The descriptors that the answer
 // names do not count as leaks.
-func (j *Judge) aside(h heard) Request {
-	_, fds, err := contract.ParseAnswer(kernel.Vocabulary, h.command.Verb, h.Said)
-	if err != nil && h.Said != "unsupported" {
-		j.find(scenario.CheckContract, h.side, 0, "answered %s to %q", contract.Quote(h.Said), h.text)
-		return sessionOver
+func (j *judge) aside(a answer) {
+	_, fds, err := contract.ParseAnswer(kernel.Vocabulary, a.command.Verb, a.Said)
+	if err != nil && a.Said != "unsupported" {
+		j.find(scenario.CheckContract, a.side, 0, "answered %s to %q", contract.Quote(a.Said), a.text)
+		stop(ErrSessionOver)
 	}
-	h.noteAnswer(h.Said)
-	j.track(h, fds)
-	return nil
+	a.noteAnswer(a.Said)
+	j.track(a, fds)
 }
 
-// judgeAnswer judges an answer by its text and then by the descriptors of the process that gave it.
-func (j *Judge) judgeAnswer(h heard) Request {
-	h.noteAnswer(h.Said)
-	a := h.read()
-	j.track(h, a.fds)
-	if a.nothingSent {
-		return j.probe(h.other, h.step.Line, func() Request { return j.conclude(h, a) })
-	}
-	return j.conclude(h, a)
-}
-
-// conclude ends the case if the text of the answer is wrong, and otherwise judges the descriptors of the process. It
+// judgeAnswer judges an answer by its text and, if that is correct, by the descriptors of the process that gave it. It
 // also ends the case if the library may have closed its socket.
-func (j *Judge) conclude(h heard, a answer) Request {
+func (j *judge) judgeAnswer(a answer) {
+	a.noteAnswer(a.Said)
+	r := a.read()
+	j.track(a, r.fds)
+	if r.nothingSent {
+		j.probe(a.other, a.step.Line)
+	}
 	switch {
-	case a.check != "":
-		j.find(a.check, h.side, h.step.Line, "%s", a.text)
-		return a.ends
-	case a.text != "":
-		return j.notRun("line %d: %s", h.step.Line, a.text)
-	case a.ends != nil:
-		return j.unsupported(h.side)
+	case r.check != "":
+		j.find(r.check, a.side, a.step.Line, "%s", r.text)
+		stop(r.ends)
+	case r.text != "":
+		j.notRun("line %d: %s", a.step.Line, r.text)
+	case r.ends != nil:
+		j.unsupported(a.side)
 	}
-	h.side.refused = h.refused || a.refusal
-	h.side.order = cmp.Or(h.order, a.order)
-	do := j.received(h, a)
-	if do == nil {
-		do = j.inspect(h.side, h.Observation, h.step.Line, true)
+	a.side.refused = a.refused || r.refusal
+	a.side.order = cmp.Or(a.order, r.order)
+	j.received(a, r)
+	j.judgeHeld(a.side, a.step.Line)
+	j.judgeStates(a.side, a.step.Line)
+	if !a.peer.Hello.GC { // or its collector may close what is leaked before the end of the case
+		j.judgeLeaks(a.side, a.Observation, a.step.Line)
 	}
-	if do == nil && h.failed {
-		do = caseOver
+	if a.failed {
+		stop(errCaseOver)
 	}
-	return do
 }
 
 // processForm matches the symbolic name of a process, A or B, in a transcript.
@@ -251,12 +249,12 @@ const abstract = "abstract:"
 // nothing unless the runner itself takes this role in the scenario. It replaces the actual names of abstract sockets in
 // the answer with the symbolic ones from the transcript. In the alternatives, it replaces the process names A and B
 // with the actual IDs, and symbolic lengths with byte counts.
-func (h heard) forComparison() (string, []scenario.Answer, error) {
-	if !h.byRunner {
-		return h.Said, h.step.Answers, nil
+func (a answer) forComparison() (string, []scenario.Answer, error) {
+	if !a.byRunner {
+		return a.Said, a.step.Answers, nil
 	}
-	text := strings.ReplaceAll(h.Said, abstract+h.setup.Prefix, abstract)
-	wants := slices.Clone(h.step.Answers)
+	text := strings.ReplaceAll(a.Said, abstract+a.setup.Prefix, abstract)
+	wants := slices.Clone(a.step.Answers)
 	for i := range wants {
 		fields := maps.Clone(wants[i].Line.Fields)
 		for key, value := range fields {
@@ -266,7 +264,7 @@ func (h heard) forComparison() (string, []scenario.Answer, error) {
 					fields[key] = strconv.Itoa(n)
 				}
 			case "control", "creds", "pid":
-				value, err := FillInProcesses(key+"="+value, h.Owners)
+				value, err := FillInProcesses(key+"="+value, a.Owners)
 				if err != nil {
 					return text, nil, err
 				}

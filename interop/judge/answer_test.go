@@ -48,8 +48,8 @@ func TestRead(t *testing.T) {
 			sd.Process, sd.peer = NewProcess(nil), &scenario.Peer{}
 			sd.command, sd.text = steps[0].Command, steps[0].Text
 			sd.setup = &Setup{Prefix: "p."}
-			h := heard{side: &sd, step: steps[1], Answer: fact.Answer{Said: c.text}}
-			if got := describe(h.read()); got != c.want {
+			a := answer{side: &sd, step: steps[1], Answer: fact.Answer{Said: c.text}}
+			if got := describe(a.read()); got != c.want {
 				t.Errorf("got  %s\nwant %s", got, c.want)
 			}
 		})
@@ -100,8 +100,8 @@ func TestFillInProcesses(t *testing.T) {
 	}
 }
 
-// describe lists what an answer is.
-func describe(a answer) (text string) {
+// describe lists what a reading is.
+func describe(r reading) (text string) {
 	add := func(has bool, format string, args ...any) {
 		if has && text != "" {
 			text += ", "
@@ -110,20 +110,20 @@ func describe(a answer) (text string) {
 			text += fmt.Sprintf(format, args...)
 		}
 	}
-	if len(a.fds) > 0 {
-		text = fmt.Sprintf("fds %v ", a.fds)
+	if len(r.fds) > 0 {
+		text = fmt.Sprintf("fds %v ", r.fds)
 	}
-	if len(a.fits) > 0 {
-		text += fmt.Sprintf("fits %v", a.fits)
-	} else if a.check != "" {
-		text += string(a.check)
+	if len(r.fits) > 0 {
+		text += fmt.Sprintf("fits %v", r.fits)
+	} else if r.check != "" {
+		text += string(r.check)
 	}
-	add(a.ends == caseOver && a.check != "", "ends the case")
-	add(a.ends != nil && a.ends != caseOver, "ends the session")
-	add(a.nothingSent, "nothing sent")
-	add(a.refusal, "refusal")
-	add(a.ends != nil && a.check == "" && a.text == "", "unsupported")
-	add(a.check == "" && a.text != "", "not run")
-	add(a.check != "" && (a.text == "" || a.ends == nil), "a check without a text, or that ends nothing")
+	add(r.ends == errCaseOver && r.check != "", "ends the case")
+	add(r.ends != nil && r.ends != errCaseOver, "ends the session")
+	add(r.nothingSent, "nothing sent")
+	add(r.refusal, "refusal")
+	add(r.ends != nil && r.check == "" && r.text == "", "unsupported")
+	add(r.check == "" && r.text != "", "not run")
+	add(r.check != "" && (r.text == "" || r.ends == nil), "a check without a text, or that ends nothing")
 	return text
 }

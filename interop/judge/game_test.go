@@ -2,9 +2,9 @@ package judge
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"reflect"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -57,16 +57,17 @@ func mustParse(t testing.TB, text string) *scenario.Scenario {
 // If there is no look or end for a side, it closes everything as it should.
 type game struct {
 	*testing.T
-	*Judge
+	*judge
 	script  []string
 	asked   []string // what the judge has requested beyond the lines of the transcript
 	record  *Record
 	changes string // of the last line of the script, which are not seen yet
 	whole   bool   // the transcript was run to its end
+	ends    []bool // whether the answer that is being judged should end the case; empty if there is none
 }
 
-// newGame returns a game between two peers.
-func newGame(t *testing.T, s *scenario.Scenario, a, b *scenario.Peer, script string) *game {
+// setupOf returns what is known before a case between two peers.
+func setupOf(s *scenario.Scenario, a, b *scenario.Peer) Setup {
 	c := scenario.Case{Scenario: s, Type: s.Types[0], A: a, B: b}
 	setup := Setup{Case: c, Processes: map[scenario.Role]*Process{}, Given: map[scenario.Role][]fact.Descriptor{}, Timeout: time.Second, Prefix: "p.", Record: &Record{}}
 	for _, role := range roles {
@@ -84,7 +85,14 @@ func newGame(t *testing.T, s *scenario.Scenario, a, b *scenario.Peer, script str
 		}
 		setup.Processes[role] = NewProcess(pool, 0, 1, 2)
 	}
-	g := &game{T: t, record: setup.Record, Judge: New(setup)}
+	return setup
+}
+
+// newGame returns a game between two peers.
+func newGame(t *testing.T, s *scenario.Scenario, a, b *scenario.Peer, script string) *game {
+	setup := setupOf(s, a, b)
+	g := &game{T: t, record: setup.Record}
+	g.judge = newJudge(setup, g)
 	for l := range strings.Lines(script) {
 		if l = strings.TrimSpace(l); l != "" {
 			g.script = append(g.script, l)
@@ -93,137 +101,154 @@ func newGame(t *testing.T, s *scenario.Scenario, a, b *scenario.Peer, script str
 	return g
 }
 
-// run runs the case.
+// judgeAll is what Run does.
+func (g *game) judgeAll() (Found, error) {
+	err := g.transcript()
+	g.whole = err == nil
+	return g.finish(err)
+}
+
+// run runs the case to its end.
 func (g *game) run() {
-	_, do := g.Begin()
-	g.todo = slices.Insert(g.todo, len(g.todo)-1, func() Request {
-		g.whole = true
-		return nil
-	})
-	for {
-		if end, over := do.(End); over {
-			if end.Session && !g.spent {
-				g.asked = append(g.asked, "end session")
-			} else if len(g.script) > 0 {
-				g.Errorf("not used: %q", g.script)
-			}
-			return
-		}
-		_, do = g.carryOut(do)
+	_, err := g.judgeAll()
+	g.checkEnds(nil)
+	if err == ErrSessionOver && !g.spent {
+		g.asked = append(g.asked, "end session")
+	} else if err != nil && err != ErrSessionOver || len(g.script) > 0 {
+		g.Errorf("%v; not used: %q", err, g.script)
 	}
 }
 
-// carryOut reports the outcome of a request.
-func (g *game) carryOut(do Request) (Found, Request) {
-	role := do.at().Role
+// CarryOut returns the fact that the script has for a request.
+func (g *game) CarryOut(_ Found, do Request) (any, error) {
+	g.checkEnds(do)
+	role, found := do.at().Role, ""
 	switch do := do.(type) {
 	case Send:
-		if len(g.script) > 0 && strings.HasPrefix(g.script[0], role.String()+">") {
-			return g.line(role.String()+">", role, scenario.Step{})
+		if len(g.script) == 0 || !strings.HasPrefix(g.script[0], role.String()+">") {
+			return fact.Sent{Side: role, Text: do.Text}, nil
 		}
-		return g.Sent(fact.Sent{Side: role, Text: do.Text})
+		return g.line(role.String()+">", role, scenario.Step{}), nil
 	case Ask:
+		verb, _, _ := strings.Cut(do.Text, " ")
 		if do.Step.Line > 0 {
-			if verb := do.Step.Command.Verb; do.Step.Role != role || verb != "send" && verb != "recv" {
+			if do.Step.Role != role || verb != "send" && verb != "recv" {
 				g.Errorf("%s is asked %q", role, do.Step.Text)
 			}
 			g.asked = append(g.asked, "ask")
-			return g.line(role.String()+"<", role, scenario.Step{})
+			return g.line(role.String()+"<", role, scenario.Step{}), nil
 		}
-		verb, _, _ := strings.Cut(do.Text, " ")
-		said, ok := g.optional(verb, role)
-		if said == "(gone)" {
-			return g.Missing(fact.Missing{Side: role, Kind: fact.Gone, Why: "the peer ended: exit status 7"})
-		}
+		said, ok := g.take(verb + " " + role.String())
 		if verb == "end" && !ok {
 			for _, fd := range g.openFiles(role) {
 				g.changes += fmt.Sprintf(" -%d", fd)
 			}
 		}
-		return g.Answered(fact.Answer{Side: role, Said: cmp.Or(said, "ok")})
+		return g.reply(role, cmp.Or(said, "ok")), nil
 	case Await:
 		if do.Step.Line == 0 {
-			return g.line("settle "+role.String(), role, do.Step)
+			return g.line("settle "+role.String(), role, do.Step), nil
 		}
-		if other := opposite(role); do.Other.Line > 0 && len(g.script) > 0 && strings.HasPrefix(g.script[0], other.String()+"<") {
-			return g.line(other.String()+"<", other, do.Other) // this side waits in vain
+		other := opposite(role)
+		if do.EndsCase == nil || len(g.script) == 0 || !strings.HasPrefix(g.script[0], other.String()+"<") {
+			return g.line(role.String()+"<", role, do.Step), nil
 		}
-		return g.line(role.String()+"<", role, do.Step)
+		f := g.line(other.String()+"<", other, do.Other) // this side waits in vain
+		if a, ok := f.(fact.Answer); ok && len(g.ends) > 0 && do.EndsCase(a) != g.ends[0] {
+			g.Errorf("EndsCase(%q): %t", a.Said, !g.ends[0])
+		}
+		return f, nil
 	case AwaitFailure:
 		g.asked = append(g.asked, "await")
-		return g.line(role.String()+"<", role, do.Step)
+		return g.line(role.String()+"<", role, do.Step), nil
 	case Look:
-		return g.look(do)
+		if do.Again {
+			g.asked = append(g.asked, "look again")
+		}
+		if do.Again || do.All && !g.sides[role].ended {
+			g.take("look " + role.String())
+		}
+		f, _ := g.change(role, do.Named)
+		return f, nil
 	case Act:
-		found, _ := g.optional("R>", 0)
-		return g.act(role, found)
+		found, _ = g.take("R>")
 	case Release:
 		if !g.whole {
 			g.asked = append(g.asked, "end case")
 		}
 	case Watch:
-		g.optional("after", 0)
+		g.take("after")
 	}
-	return g.act(roleA, "")
+	seen, f := g.change(role, nil)
+	f.Found = found
+	for _, d := range seen.Descriptors {
+		f.Descriptor = &d
+	}
+	return f, nil
 }
 
-// line reports the next line of the script, which must begin with a word. A side that is settled need not answer.
-func (g *game) line(word string, role scenario.Role, st scenario.Step) (Found, Request) {
+// checkEnds checks that an answer ends the case if, and only if, endsCase has said so. do is the first request after it
+// that is not a look, or nil.
+func (g *game) checkEnds(do Request) {
+	if _, looks := do.(Look); looks || len(g.ends) == 0 {
+		return
+	}
+	_, released := do.(Release)
+	if over := do == nil || released && !g.whole; over != g.ends[0] && !isOutOfTurn(do) {
+		g.Errorf("an answer ends the case: %t, but endsCase: %t", over, g.ends[0])
+	}
+	g.ends = nil
+}
+
+// line returns the next line of the script as a fact. It must begin with a word, but a side that is settled need not
+// answer.
+func (g *game) line(word string, role scenario.Role, st scenario.Step) any {
 	g.Helper()
-	text, ok := g.optional(word, 0)
+	text, ok := g.take(word)
 	if !ok && st.Line > 0 {
 		g.Fatalf("the script has no line for %s at line %d, but %q", role, st.Line, g.script)
 	}
 	if st.Line > 0 && (st.Role != role || st.Kind != scenario.StepAnswer) {
 		g.Errorf("%s is expected to answer at line %d", role, st.Line)
 	}
-	f := fact.Missing{Side: role, Why: "no answer in time"}
-	switch text {
-	case "", "(silent)", "(unasked)":
-	case "(stopped)":
-		f.Signal = "stopped by the runner's own SIGSTOP"
-	case "(gone)":
-		f.Kind, f.Why = fact.Gone, "the peer ended: exit status 7"
-	case "(killed)":
-		f.Kind, f.Signal = fact.Gone, "ended by the runner's own signal: terminated"
-	case "(broken)":
-		f.Kind, f.Why = fact.Broken, "not text"
-	case "(unsent)":
-		f.Kind, f.Why = fact.Unsent, "longer than 9 bytes"
-	default:
-		a := fact.Answer{Side: role, Said: text, Owners: [2]fact.Owner{{PID: 7, UID: 8, GID: 9}, {PID: 17, UID: 18, GID: 19}}}
-		if strings.Contains(g.changes, "no-user") {
-			a.Owners[1].Err = "no such process"
-		}
-		if st.Line == 0 {
-			return g.Answered(a)
-		}
-		ends := heard{side: g.sides[role], step: st, Answer: a}.endsCase()
-		unseen := strings.Contains(g.changes, "unseen")
-		found, do := g.Answered(a)
-		if look, ok := do.(Look); ok {
-			found, do = g.look(look)
-		}
-		_, released := do.(Release)
-		_, ended := do.(End)
-		if over := ended || released && !g.whole; over != ends && !unseen && !isOutOfTurn(do) {
-			g.Errorf("%q ends the case: %t, but EndsCase: %t", text, over, ends)
-		}
-		return found, do
+	f := g.reply(role, text)
+	if a, ok := f.(fact.Answer); ok && st.Line > 0 && !strings.Contains(g.changes, "unseen") {
+		g.ends = []bool{answer{side: g.sides[role], step: st, Answer: a}.endsCase()}
 	}
-	return g.Missing(f)
+	return f
 }
 
-// optional takes the next line of the script if it begins with this word, and with this side unless that is 0.
-func (g *game) optional(word string, role scenario.Role) (said string, ok bool) {
-	if role != 0 {
-		word += " " + role.String()
+// missing are the words in a script for an answer that is missing.
+var missing = map[string]fact.Missing{
+	"":          {Why: "no answer in time"},
+	"(silent)":  {Why: "no answer in time"},
+	"(unasked)": {Why: "no answer in time"},
+	"(stopped)": {Why: "no answer in time", Signal: "stopped by the runner's own SIGSTOP"},
+	"(gone)":    {Kind: fact.Gone, Why: "the peer ended: exit status 7"},
+	"(killed)":  {Kind: fact.Gone, Signal: "ended by the runner's own signal: terminated"},
+	"(broken)":  {Kind: fact.Broken, Why: "not text"},
+	"(unsent)":  {Kind: fact.Unsent, Why: "longer than 9 bytes"},
+}
+
+// reply returns the fact for what a side has answered.
+func (g *game) reply(role scenario.Role, text string) any {
+	if f, ok := missing[text]; ok {
+		f.Side = role
+		return f
 	}
+	a := fact.Answer{Side: role, Said: text, Owners: [2]fact.Owner{{PID: 7, UID: 8, GID: 9}, {PID: 17, UID: 18, GID: 19}}}
+	if strings.Contains(g.changes, "no-user") {
+		a.Owners[1].Err = "no such process"
+	}
+	return a
+}
+
+// take takes the next line of the script if it begins with this word.
+func (g *game) take(word string) (said string, ok bool) {
 	if g.changes = ""; len(g.script) == 0 {
 		return "", false
 	}
-	said, ok = strings.CutPrefix(g.script[0], word)
-	if !ok {
+	if said, ok = strings.CutPrefix(g.script[0], word); !ok {
 		return "", false
 	}
 	g.script = g.script[1:]
@@ -231,85 +256,63 @@ func (g *game) optional(word string, role scenario.Role) (said string, ok bool) 
 	return strings.TrimSpace(said), true
 }
 
-// look reports what has changed.
-func (g *game) look(do Look) (Found, Request) {
-	if do.Again {
-		g.asked = append(g.asked, "look again")
-	}
-	if do.Again || do.All && !g.sides[do.Role].ended {
-		g.optional("look", do.Role)
-	}
-	f, _ := g.change(do.Role, do.Named)
-	return g.Seen(f)
-}
-
-// act reports what a line of the runner's own has found.
-func (g *game) act(role scenario.Role, found string) (Found, Request) {
-	seen, f := g.change(role, nil)
-	f.Found = found
-	for _, d := range seen.Descriptors {
-		f.Descriptor = &d
-	}
-	return g.Acted(f)
-}
-
-var change = regexp.MustCompile(`^(-)?(\d+)?(!?=|:)?([a-z]*)([!?~])?$`)
-
 // change returns what has changed, also among the descriptors that an answer names.
 func (g *game) change(role scenario.Role, named []int) (f fact.Observation, a fact.Acted) {
 	f.Side = role
 	for word := range strings.FieldsSeq(g.changes) {
-		name, value, _ := strings.Cut(word, ":")
-		if ms, ok := strings.CutPrefix(word, "at="); ok {
-			n, _ := strconv.Atoi(ms)
+		name, now, isState := strings.Cut(word, ":")
+		key, value, _ := strings.Cut(word, "=")
+		switch {
+		case word == "no-user":
+		case word == "unseen":
+			f.Unseen = "permission denied"
+		case word == "exited":
+			f.Exited = true
+		case key == "at":
+			n, _ := strconv.Atoi(value)
 			f.Time = time.Duration(n) * time.Millisecond
-			continue
-		}
-		if held, ok := strings.CutPrefix(word, "held="); ok {
-			name, until, _ := strings.Cut(held, "/")
+		case key == "held":
+			name, until, _ := strings.Cut(value, "/")
 			a.Held = &fact.Held{File: g.names[name]}
 			if until != "" {
 				a.Held.Until = scenario.Role(until[0])
 			}
-			continue
+		case strings.HasPrefix(now, "O_"):
+			f.States = append(f.States, fact.State{File: g.names[name], What: "status flags", Was: "none", Now: now})
+		case isState:
+			f.States = append(f.States, fact.State{File: g.names[name], What: fact.Offset, Was: "0", Now: now})
+		default:
+			f.Descriptors = append(f.Descriptors, g.descriptorOf(role, word, named))
 		}
-		switch {
-		case word == "no-user":
-			continue
-		case word == "unseen":
-			f.Unseen = "permission denied"
-			continue
-		case word == "exited":
-			f.Exited = true
-			continue
-		case value != "" && strings.HasPrefix(value, "O_"):
-			f.States = append(f.States, fact.State{File: g.names[name], What: "status flags", Was: "none", Now: value})
-			continue
-		case value != "":
-			f.States = append(f.States, fact.State{File: g.names[name], What: fact.Offset, Was: "0", Now: value})
-			continue
-		}
-		m := change.FindStringSubmatch(word)
-		if m == nil {
-			g.Fatalf("%q is no change", word)
-		}
-		fd, _ := strconv.Atoi(m[2])
-		d := fact.Descriptor{Side: role, FD: fd, Closed: m[1] != "", Changed: m[3] == "!=", Info: &fact.Info{CloseOnExec: m[5] != "!"}}
-		if m[5] == "~" {
-			d.Info, d.InfoErr = nil, "no such process"
-		}
-		if slices.Contains(named, fd) && d.Closed {
-			d.Closed, d.Err = false, "closed since"
-		}
-		if m[4] == "pidfd" {
-			d.Files = []fact.Match{{File: fact.SenderPidfd, Sure: true}}
-		} else if m[4] != "" {
-			d.Files = []fact.Match{{File: g.names[m[4]], Way: "kcmp", Sure: m[5] != "?"}}
-		}
-		f.Descriptors = append(f.Descriptors, d)
 	}
 	g.changes = ""
 	return f, a
+}
+
+// descriptorOf returns a descriptor of a side as the script describes it.
+func (g *game) descriptorOf(role scenario.Role, word string, named []int) fact.Descriptor {
+	number, closed := strings.CutPrefix(word, "-")
+	number, file, _ := strings.Cut(number, "=")
+	number, changed := strings.CutSuffix(number, "!")
+	fd, err := strconv.Atoi(number)
+	if err != nil {
+		g.Fatalf("%q is no change", word)
+	}
+	name := strings.TrimRight(file, "!?~")
+	mark := file[len(name):]
+	d := fact.Descriptor{Side: role, FD: fd, Closed: closed, Changed: changed, Info: &fact.Info{CloseOnExec: mark != "!"}}
+	if mark == "~" {
+		d.Info, d.InfoErr = nil, "no such process"
+	}
+	if closed && slices.Contains(named, fd) {
+		d.Closed, d.Err = false, "closed since"
+	}
+	if name == "pidfd" {
+		d.Files = []fact.Match{{File: fact.SenderPidfd, Sure: true}}
+	} else if name != "" {
+		d.Files = []fact.Match{{File: g.names[name], Way: "kcmp", Sure: mark != "?"}}
+	}
+	return d
 }
 
 // openFiles returns the descriptors that a side has for files of the case.
@@ -385,47 +388,37 @@ func (g *game) judgeAgain() {
 	}
 }
 
-func ExampleJudge() {
+// passer carries out passOne with two peers, of which B forgets the close-on-exec flag.
+type passer struct{}
+
+func (passer) CarryOut(_ Found, do Request) (any, error) {
+	switch do := do.(type) {
+	case Ask:
+		return fact.Answer{Side: do.Role, Said: "ok"}, nil
+	case Send:
+		return fact.Sent{Side: do.Role, Text: do.Text}, nil
+	case Await:
+		said := map[scenario.Role]string{roleA: "ok n=1", roleB: "ok n=1 payload=00 fds=7"}
+		return fact.Answer{Side: do.Role, Said: said[do.Role]}, nil
+	case Look:
+		seen := fact.Observation{Side: do.Role}
+		if slices.Contains(do.Named, 7) {
+			a := fact.Match{File: fact.File{Name: "a", Owner: roleA}, Way: "kcmp", Sure: true}
+			seen.Descriptors = []fact.Descriptor{{Side: roleB, FD: 7, Files: []fact.Match{a}, Info: &fact.Info{}}}
+		}
+		return seen, nil
+	}
+	return nil, errors.New("the case has ended") // which ends Run
+}
+
+func ExampleRun() {
 	s, err := scenario.Parse("group/id", []byte(passOne))
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
-	a := fact.File{Name: "a", Owner: roleA}
-	sockets := map[scenario.Role][]fact.Descriptor{
-		roleA: {{Side: roleA, FD: 3, Files: []fact.Match{{File: fact.File{Name: "asock", Owner: roleA, Socket: true}}}},
-			{Side: roleA, FD: 4, Files: []fact.Match{{File: a}}}},
-		roleB: {{Side: roleB, FD: 3, Files: []fact.Match{{File: fact.File{Name: "bsock", Owner: roleB, Socket: true}}}}},
-	}
-	j := New(Setup{
-		Case:      scenario.Case{Scenario: s, Type: "stream", A: &scenario.Peer{Name: "x"}, B: &scenario.Peer{Name: "y"}},
-		Processes: map[scenario.Role]*Process{roleA: NewProcess([]int{3, 4}), roleB: NewProcess([]int{3})},
-		Given:     sockets,
-	})
-	_, do := j.Begin()
-	for {
-		var found Found
-		switch request := do.(type) {
-		case Ask:
-			_, do = j.Answered(fact.Answer{Side: request.Role, Said: "ok"})
-		case Send:
-			_, do = j.Sent(fact.Sent{Side: request.Role, Text: request.Text})
-		case Await:
-			said := map[scenario.Role]string{roleA: "ok n=1", roleB: "ok n=1 payload=00 fds=7"}
-			_, do = j.Answered(fact.Answer{Side: request.Role, Said: said[request.Role]})
-		case Look:
-			seen := fact.Observation{Side: request.Role}
-			if slices.Contains(request.Named, 7) {
-				seen.Descriptors = []fact.Descriptor{{Side: roleB, FD: 7, Files: []fact.Match{{File: a, Way: "kcmp", Sure: true}}, Info: &fact.Info{}}}
-			}
-			found, do = j.Seen(seen)
-		default:
-			return
-		}
-		if len(found.Findings) > 0 {
-			fmt.Println(found.Findings)
-		}
-	}
+	found, err := Run(setupOf(s, &scenario.Peer{Name: "x"}, &scenario.Peer{Name: "y"}), passer{})
+	fmt.Println(found.Findings, err)
 	// Output:
-	// [cloexec@y: a received descriptor is not close-on-exec]
+	// [cloexec@y: a received descriptor is not close-on-exec] the case has ended
 }

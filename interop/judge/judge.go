@@ -1,15 +1,15 @@
-// Package judge decides what is wrong in a case, and what the runner has to do. It knows what should have happened,
-// from the scenario. The runner reports what did happen, fact by fact. The package does no input or output and does not
-// wait: it requests both from the runner.
+// Package judge runs a case and decides what is wrong in it. It knows from the scenario what should happen. The runner
+// carries out one request after the other, and returns what did happen as a fact. The package does no input or output
+// and does not wait: it requests both from the runner.
 //
-// The order of requests is in course.go, a check of an answer's text in answer.go, one of the descriptors of a process
-// in table.go, what a line of the runner's own (R>) must find in acts.go, and a rule about which of two peers is at
+// The requests are in course.go, in their order. The check of an answer's text is in answer.go, that of the descriptors
+// of a process in table.go, what a line of the runner's own (R>) must find in acts.go, and which of two peers is at
 // fault in blame.go.
 package judge
 
 import (
+	"errors"
 	"fmt"
-	"slices"
 	"strconv"
 	"time"
 
@@ -50,19 +50,28 @@ type Setup struct {
 	Record    *Record                             // to which the judge adds each fact, or nil
 }
 
-// A Judge judges one case.
-type Judge struct {
-	*ledger
-	todo    []func() Request // what is left of the case; one that returns nil has nothing to request
-	request Request          // that the runner carries out
-	then                     // what follows
+// A Runner carries out requests.
+type Runner interface {
+	// CarryOut carries out a request, and returns the fact that followed: each type of request lists the types of its
+	// facts. It also receives everything that has been found so far. An error ends the case.
+	CarryOut(found Found, do Request) (fact any, err error)
 }
 
-// A ledger contains what is known in a case, and what was found.
-type ledger struct {
+// ErrSessionOver is the error of Run if one of the processes cannot run another case.
+var ErrSessionOver = errors.New("one of the processes cannot run another case")
+
+// Run runs a case, and returns everything that it has found. The error is ErrSessionOver or that of the runner.
+func Run(s Setup, r Runner) (Found, error) {
+	j := newJudge(s, r)
+	return j.finish(j.transcript())
+}
+
+// A judge contains what is known in a case, and what was found.
+type judge struct {
 	Setup
-	sides map[scenario.Role]*side
-	names map[string]fact.File // the files of the case
+	runner Runner
+	sides  map[scenario.Role]*side
+	names  map[string]fact.File // the files of the case
 
 	altered bool // a process of the runner was sent a call that changes the states of files
 	overlap bool // both sides have had something to do since the states of the files were judged
@@ -71,26 +80,16 @@ type ledger struct {
 
 	states    []fact.State       // changes that have not been judged yet
 	changedBy map[string]suspect // who changed a file without a command to do so, by its name
-	found     Found              // since the last request
+	found     Found
 }
 
-// Found is what a judge has found since its last request.
+// Found is what was found in a case.
 type Found struct {
 	Findings       []scenario.Finding
 	Made           []NewFile        // by a process of the runner
 	CloexecChecked []string         // the peers whose close-on-exec flags were checked
 	Verdict        scenario.Verdict // NotRun or Unsupported, if the case says nothing about the peers, or ""
 	Why            string           // the reason
-}
-
-// add adds what was found later.
-func (f *Found) add(later Found) {
-	f.Findings = append(f.Findings, later.Findings...)
-	f.Made = append(f.Made, later.Made...)
-	f.CloexecChecked = append(f.CloexecChecked, later.CloexecChecked...)
-	if later.Verdict != "" {
-		f.Verdict, f.Why = later.Verdict, later.Why
-	}
 }
 
 // A NewFile is a file that a process has made, and its descriptor.
@@ -117,28 +116,26 @@ type side struct {
 	asked   int           // the line of that command
 	pending bool          // it has not answered yet
 
-	mayHaveSent bool          // it was sent a command that can pass a file
-	order       string        // the order in which it gives answers that can be swapped, once one of them shows it
-	refused     bool          // its library has rejected an operation and may no longer use the connection
-	failed      bool          // a call has failed, and its library may close the socket at any time
-	killed      bool          // the runner has killed it
-	ended       bool          // it has answered the runner's "end"
-	leaks       map[int]bool  // the descriptors that were already reported as leaks
-	patience    time.Duration // until when a garbage collector may close what is leaked, or 0
+	mayHaveSent bool         // it was sent a command that can pass a file
+	order       string       // the order in which it gives answers that can be swapped, once one of them shows it
+	refused     bool         // its library has rejected an operation and may no longer use the connection
+	failed      bool         // a call has failed, and its library may close the socket at any time
+	killed      bool         // the runner has killed it
+	ended       bool         // it has answered the runner's "end"
+	leaks       map[int]bool // the descriptors that were already reported as leaks
 }
 
 var roles = []scenario.Role{scenario.RoleA, scenario.RoleB}
 
-// New returns the judge of a case.
-func New(s Setup) *Judge {
+func newJudge(s Setup, r Runner) *judge {
 	if s.Record != nil {
 		s.Record.Setup = s.clone()
 	}
-	l := &ledger{Setup: s, sides: map[scenario.Role]*side{}, names: map[string]fact.File{}, changedBy: map[string]suspect{}}
+	j := &judge{Setup: s, runner: r, sides: map[scenario.Role]*side{}, names: map[string]fact.File{}, changedBy: map[string]suspect{}}
 	for _, role := range roles {
 		sd := &side{
 			Process:  s.Processes[role],
-			setup:    &l.Setup,
+			setup:    &j.Setup,
 			role:     role,
 			peer:     s.Case.Peer(role),
 			byRunner: s.Case.Scenario.RunByRunner(role),
@@ -152,84 +149,80 @@ func New(s Setup) *Judge {
 		}
 		for _, d := range s.Given[role] {
 			sd.open[d.FD] = d
-			l.names[d.Files[0].Name] = d.Files[0].File
+			j.names[d.Files[0].Name] = d.Files[0].File
 			delete(sd.spare, d.FD)
 		}
-		l.sides[role] = sd
+		j.sides[role] = sd
 	}
-	l.sides[scenario.RoleA].other, l.sides[scenario.RoleB].other = l.sides[scenario.RoleB], l.sides[scenario.RoleA]
-	return &Judge{ledger: l}
+	a, b := j.sides[scenario.RoleA], j.sides[scenario.RoleB]
+	a.other, b.other = b, a
+	return j
 }
 
-// Sent takes note that a process was sent a command.
-func (j *Judge) Sent(f fact.Sent) (Found, Request) {
-	j.Record.add(j.request, f)
-	return j.goOn(nil)
+// do has the runner carry out a request, and returns the fact that followed.
+func (j *judge) do(r Request) any {
+	f, err := j.runner.CarryOut(j.found, r)
+	if err != nil {
+		stop(err)
+	}
+	if j.Record != nil {
+		j.Record.Told = append(j.Record.Told, Told{r, f})
+	}
+	return f
 }
 
-// Answered judges an answer.
-func (j *Judge) Answered(f fact.Answer) (Found, Request) {
-	j.Record.add(j.request, f)
-	return j.goOn(j.answered(f))
-}
+// errCaseOver ends a case, and ErrSessionOver also the session. Any other error is that of the runner.
+var errCaseOver = errors.New("the case is over")
 
-// Missing judges a process that gave no answer.
-func (j *Judge) Missing(f fact.Missing) (Found, Request) {
-	j.Record.add(j.request, f)
-	return j.goOn(j.missing(f))
-}
+// stop ends the transcript, or what follows it, with an error. It does not return: it panics, and catch recovers. So the
+// functions in between read like the course of a case, without error handling.
+func stop(err error) { panic(stopped{err}) }
 
-// Seen judges what has changed, and with it the answer that the process gave before.
-func (j *Judge) Seen(f fact.Observation) (Found, Request) {
-	j.Record.add(j.request, f)
-	j.learn(f)
-	return j.goOn(j.seen(f))
-}
+type stopped struct{ err error }
 
-// Acted judges what the runner has found.
-func (j *Judge) Acted(f fact.Acted) (Found, Request) {
-	j.Record.add(j.request, f)
-	return j.goOn(j.acted(f))
-}
-
-// Peeked reports whether the answer that the other process of an Await request owes ends the case, because it is not
-// correct or because the library may close its socket. The runner has not taken the answer yet.
-func (j *Judge) Peeked(f fact.Answer) bool {
-	return heard{side: j.sides[f.Side], step: j.request.(Await).Other, Answer: f}.endsCase()
+// catch sets the error of a function that was stopped.
+func catch(err *error) {
+	switch why := recover().(type) {
+	case nil:
+	case stopped:
+		*err = why.err
+	default:
+		panic(why)
+	}
 }
 
 // find adds a finding about the peer on a side.
-func (l *ledger) find(check scenario.Check, sd *side, line int, format string, args ...any) *scenario.Finding {
+func (j *judge) find(check scenario.Check, sd *side, line int, format string, args ...any) *scenario.Finding {
 	f := scenario.Finding{Check: check, Peer: sd.peer.Name, Line: line, Text: fmt.Sprintf(format, args...)}
-	l.found.Findings = append(l.found.Findings, f)
-	return &l.found.Findings[len(l.found.Findings)-1]
+	j.found.Findings = append(j.found.Findings, f)
+	return &j.found.Findings[len(j.found.Findings)-1]
 }
 
-// showsNothing ends the case, which says nothing about the peers.
-func (l *ledger) showsNothing(verdict scenario.Verdict, format string, args ...any) Request {
-	l.found.Verdict, l.found.Why = verdict, fmt.Sprintf(format, args...)
-	return caseOver
+// showsNothing takes note that the case says nothing about the peers.
+func (j *judge) showsNothing(verdict scenario.Verdict, format string, args ...any) {
+	j.found.Verdict, j.found.Why = verdict, fmt.Sprintf(format, args...)
 }
 
-func (l *ledger) notRun(format string, args ...any) Request {
-	return l.showsNothing(scenario.NotRun, format, args...)
+// notRun ends a case that says nothing about the peers. It does not return.
+func (j *judge) notRun(format string, args ...any) {
+	j.showsNothing(scenario.NotRun, format, args...)
+	stop(errCaseOver)
 }
 
-func (l *ledger) unsupported(sd *side) Request {
-	return l.showsNothing(scenario.Unsupported, "%s: answered unsupported", sd.peer.Name)
+// unsupported ends a case in which a peer answers unsupported. It does not return.
+func (j *judge) unsupported(sd *side) {
+	j.showsNothing(scenario.Unsupported, "%s: answered unsupported", sd.peer.Name)
+	stop(errCaseOver)
 }
 
-// expected returns the step after this line that expects the answer to the side's pending command. ok is false if no
-// step does.
-func (sd *side) expected(line int) (st scenario.Step, ok bool) {
-	steps := sd.setup.Case.Scenario.Steps
-	i := slices.IndexFunc(steps, func(st scenario.Step) bool {
-		return st.Role == sd.role && st.Kind == scenario.StepAnswer && st.Line > line
-	})
-	if !sd.pending || i < 0 {
-		return st, false
+// expected returns the step after this line that expects the answer to the side's pending command, or the zero Step.
+func (sd *side) expected(line int) scenario.Step {
+	for _, st := range sd.setup.Case.Scenario.Steps {
+		if sd.pending && st.Role == sd.role && st.Kind == scenario.StepAnswer && st.Line > line {
+			return st
+		}
 	}
-	return steps[i], true
+	return scenario.Step{}
 }
 
 // descriptor returns the side's descriptor for the file with the given name.

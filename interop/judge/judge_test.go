@@ -1,7 +1,9 @@
 package judge
 
 import (
+	"errors"
 	"fmt"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -431,6 +433,56 @@ func TestJudgeAgain(t *testing.T) {
 		}
 	}
 }
+
+// A brokenRunner fails at its last request.
+type brokenRunner struct {
+	*game
+	left int
+}
+
+var errBroken = errors.New("the runner is broken")
+
+func (b *brokenRunner) CarryOut(found Found, do Request) (any, error) {
+	if b.left--; b.left < 0 {
+		return fact.Missing{}, errBroken
+	}
+	return b.game.CarryOut(found, do)
+}
+
+// An error of the runner ends the case at each request, with what was found until then, and is what Run returns.
+func TestRunnerFails(t *testing.T) {
+	whole := gameOf(t, passOne, "A< ok n=1 | -4\nB< ok n=1 payload=00 fds=7 | 7=a!", nil)
+	requests := len(whole.record.Told)
+	before := 0
+	for n := range requests {
+		g := newGame(t, whole.Case.Scenario, whole.Case.A, whole.Case.B, "A< ok n=1 | -4\nB< ok n=1 payload=00 fds=7 | 7=a!")
+		g.runner = &brokenRunner{g, n}
+		found, err := g.judgeAll()
+		if err != errBroken || len(g.record.Told) != n || !reflect.DeepEqual(found, g.record.Found) || len(found.Findings) < before {
+			t.Errorf("at request %d: %v, after %d requests, %+v, recorded %+v", n, err, len(g.record.Told), found, g.record.Found)
+		}
+		before = len(found.Findings)
+	}
+	if before != 2 || requests < 15 {
+		t.Errorf("%d findings, %d requests", before, requests)
+	}
+}
+
+// A runner that panics is not taken for one that returns an error.
+func TestRunnerPanics(t *testing.T) {
+	defer func() {
+		if got := recover(); got != "a fault" {
+			t.Errorf("recovered %v", got)
+		}
+	}()
+	g := newGame(t, mustParse(t, passOne), &scenario.Peer{Name: "x"}, &scenario.Peer{Name: "y"}, "")
+	_, err := Run(g.Setup, panicking{})
+	t.Errorf("Run returned %v", err)
+}
+
+type panicking struct{}
+
+func (panicking) CarryOut(Found, Request) (any, error) { panic("a fault") }
 
 // What the judge tells the runner to add to the files of the case, and to look at more closely.
 func TestNewDescriptors(t *testing.T) {

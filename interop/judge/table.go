@@ -1,6 +1,7 @@
 package judge
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 	"strconv"
@@ -17,115 +18,97 @@ import (
 // maxListed is how many findings of one kind are listed one by one for the same answer.
 const maxListed = 3
 
-// learn takes note of what has changed.
-func (l *ledger) learn(f fact.Observation) {
-	open := l.sides[f.Side].open
-	for _, d := range f.Descriptors {
-		if d.Closed || d.Err != "" {
-			delete(open, d.FD)
-		} else {
-			open[d.FD] = d
-		}
-	}
-	l.states = append(l.states, f.States...)
-}
-
 // wrong adds a finding about a descriptor that an answer names, and only counts those after the first few.
-func (l *ledger) wrong(h heard, count *int, format string, args ...any) {
+func (j *judge) wrong(a answer, count *int, what string) {
 	if *count++; *count <= maxListed {
-		l.find(scenario.CheckFile, h.side, h.step.Line, format, args...)
+		j.find(scenario.CheckFile, a.side, a.step.Line, "%s", what)
 	}
 }
 
-func (l *ledger) more(h heard, wrong int) {
+func (j *judge) more(a answer, wrong int) {
 	if wrong > maxListed {
-		l.find(scenario.CheckFile, h.side, h.step.Line, "%d more descriptors are not what the answer says", wrong-maxListed)
+		j.find(scenario.CheckFile, a.side, a.step.Line, "%d more descriptors are not what the answer says", wrong-maxListed)
 	}
 }
 
 // track takes note of the descriptors that an answer names, so that they do not count as leaks, even if the answer is
 // wrong in other respects.
-func (l *ledger) track(h heard, fds []int) {
+func (j *judge) track(a answer, fds []int) {
 	wrong := 0
 	for i, fd := range fds {
-		if _, held := h.held[fd]; held || fd < 0 || h.standard[fd] || slices.Contains(fds[:i], fd) {
-			l.wrong(h, &wrong, "reported that it received %d, which it had already", fd)
+		if _, held := a.held[fd]; held || fd < 0 || a.standard[fd] || slices.Contains(fds[:i], fd) {
+			j.wrong(a, &wrong, fmt.Sprintf("reported that it received %d, which it had already", fd))
 		}
 	}
-	l.more(h, wrong)
+	j.more(a, wrong)
 	for _, fd := range fds {
-		h.received[strconv.Itoa(fd)] = fd
-		_, held := h.held[fd]
-		d, open := h.open[fd]
-		if !held && (open || h.Unseen != "") { // what is not open cannot be closed later
-			h.held[fd], h.open[fd] = open, d
+		a.received[strconv.Itoa(fd)] = fd
+		_, held := a.held[fd]
+		d, open := a.open[fd]
+		if !held && (open || a.Unseen != "") { // what is not open cannot be closed later
+			a.held[fd], a.open[fd] = open, d
 		}
 	}
 }
 
 // received judges what the descriptors are that a correct answer names.
-func (l *ledger) received(h heard, a answer) Request {
-	names := a.fits[0]
-	if len(a.fits) > 1 {
-		i := slices.IndexFunc(a.fits, func(names []string) bool { return h.holdsAll(names, a.fds) })
-		names = a.fits[max(i, 0)]
+func (j *judge) received(a answer, r reading) {
+	names := r.fits[0]
+	if len(r.fits) > 1 {
+		i := slices.IndexFunc(r.fits, func(names []string) bool { return a.holdsAll(names, r.fds) })
+		names = r.fits[max(i, 0)]
 	}
-	if len(names) > 0 && h.Unseen != "" {
-		return l.cannotLook(h.side, h.Unseen)
+	if len(names) > 0 && a.Unseen != "" {
+		j.cannotLook(a.side, a.Unseen)
+		stop(errCaseOver)
 	}
 	wrong := 0
-	for i, fd := range a.fds[:len(names)] {
+	for i, fd := range r.fds[:len(names)] {
 		name, as, renamed := strings.Cut(names[i], ":")
 		if !renamed {
 			as = name
 		}
-		h.received[as] = fd
-		d, open := h.open[fd]
-		_, known := l.names[name]
+		a.received[as] = fd
+		d, open := a.open[fd]
+		_, known := j.names[name]
+		why := ""
 		switch {
 		case !open:
-			l.wrong(h, &wrong, "%d is not open: %s", fd, h.whyNotOpen(fd))
-			continue
+			why = fmt.Sprintf("%d is not open: %s", fd, a.whyNotOpen(fd))
 		case name == scenario.NewName:
-			l.made(h.side, as, fd)
-			continue
+			j.names[as] = fact.File{Name: as, Owner: a.role, Made: true}
+			if a.byRunner {
+				j.found.Made = append(j.found.Made, NewFile{a.role, as, fd})
+			}
 		case !known:
-			l.wrong(h, &wrong, "the scenario has no file %q", name)
-			continue
+			why = fmt.Sprintf("the scenario has no file %q", name)
 		case !holds(d, name):
-			l.wrong(h, &wrong, "%d is not the open file description of %s", fd, name)
-			continue
+			why = fmt.Sprintf("%d is not the open file description of %s", fd, name)
 		case d.Info == nil:
-			l.wrong(h, &wrong, "%d: %s", fd, d.InfoErr)
-			continue
-		case slices.Contains(h.command.List("flags"), kernel.Inherit):
-			continue // the command asked for descriptors without close-on-exec
+			why = fmt.Sprintf("%d: %s", fd, d.InfoErr)
+		case !slices.Contains(a.command.List("flags"), kernel.Inherit): // which asks for descriptors without close-on-exec
+			if !slices.Contains(j.found.CloexecChecked, a.peer.Name) {
+				j.found.CloexecChecked = append(j.found.CloexecChecked, a.peer.Name)
+			}
+			if !d.Info.CloseOnExec {
+				j.find(scenario.CheckCloexec, a.side, 0, "a received descriptor is not close-on-exec")
+			}
 		}
-		l.found.CloexecChecked = []string{h.peer.Name}
-		if !d.Info.CloseOnExec {
-			l.find(scenario.CheckCloexec, h.side, 0, "a received descriptor is not close-on-exec")
+		if why != "" {
+			j.wrong(a, &wrong, why)
 		}
 	}
-	l.more(h, wrong)
-	return nil
+	j.more(a, wrong)
 }
 
 // whyNotOpen returns the error for a descriptor that an answer names.
-func (h heard) whyNotOpen(fd int) string {
-	for _, d := range h.Descriptors {
+func (a answer) whyNotOpen(fd int) string {
+	for _, d := range a.Descriptors {
 		if d.FD == fd && d.Err != "" {
 			return d.Err
 		}
 	}
 	return "no such file or directory"
-}
-
-// made adds a new file of a side to the files of the case.
-func (l *ledger) made(sd *side, name string, fd int) {
-	l.names[name] = fact.File{Name: name, Owner: sd.role, Made: true}
-	if sd.byRunner {
-		l.found.Made = append(l.found.Made, NewFile{sd.role, name, fd})
-	}
 }
 
 func holds(d fact.Descriptor, name string) bool {
@@ -143,32 +126,20 @@ func (sd *side) holdsAll(names []string, fds []int) bool {
 	return true
 }
 
-// inspect judges the descriptors that a process has open, and the states of the files.
-func (l *ledger) inspect(sd *side, f fact.Observation, line int, states bool) Request {
-	l.judgeHeld(sd, line)
-	if states && !sd.pending && !sd.other.pending {
-		l.judgeStates(sd, line)
-	}
-	if sd.peer.Hello.GC && line > 0 {
-		return nil // the collector may close it before the end of the case
-	}
-	return l.judgeLeaks(sd, f, line)
-}
-
 // judgeHeld adds a finding for each descriptor that the side has closed, or made refer to another file, without a
 // command to do so. It judges the descriptors for later cases only by whether they are open until this case has ended.
 // The other peer is not at fault for what this peer did before its answer, unless both had a command to run at the same
 // time.
-func (l *ledger) judgeHeld(sd *side, line int) {
+func (j *judge) judgeHeld(sd *side, line int) {
 	for _, fd := range slices.Sorted(maps.Keys(sd.held)) {
 		switch d, open := sd.open[fd]; {
 		case !open:
-			l.find(scenario.CheckFile, sd, line, "descriptor %d was closed without a command to do so", fd).Own = !l.overlap
-			l.spent = l.spent || sd.spare[fd]
+			j.find(scenario.CheckFile, sd, line, "descriptor %d was closed without a command to do so", fd).Own = !j.overlap
+			j.spent = j.spent || sd.spare[fd]
 			delete(sd.held, fd)
 		case sd.held[fd] && d.Changed && (sd.ended || !sd.spare[fd]):
-			l.find(scenario.CheckFile, sd, line, "descriptor %d refers to another file now, without a command to do so", fd).Own = !l.overlap
-			l.spent = true // it may have replaced others too
+			j.find(scenario.CheckFile, sd, line, "descriptor %d refers to another file now, without a command to do so", fd).Own = !j.overlap
+			j.spent = true // it may have replaced others too
 			sd.held[fd] = false
 		}
 	}
@@ -178,20 +149,23 @@ func (l *ledger) judgeHeld(sd *side, line int) {
 var altering = []string{"read", "write", "splice", "sendfile", "lseek", "fcntl"}
 
 // judgeStates adds a finding for each file whose state has changed since the states were last judged. sd is the side
-// that has just answered.
-func (l *ledger) judgeStates(sd *side, line int) {
-	changes, altered := l.states, l.altered
-	l.states, l.altered, l.overlap = nil, false, false
+// that has just answered. While a side has a command to answer, its call may change states.
+func (j *judge) judgeStates(sd *side, line int) {
+	if sd.pending || sd.other.pending {
+		return
+	}
+	changes, altered := j.states, j.altered
+	j.states, j.altered, j.overlap = nil, false, false
 	if altered {
 		return // the call did that
 	}
 	for _, s := range changes {
 		by := whoChanged(s.File, sd)
-		l.changedBy[s.File.Name] = by
+		j.changedBy[s.File.Name] = by
 		if s.What == fact.Offset {
-			l.findChange(by, line, "%s is at offset %s, and was at %s before", s.File.Name, s.Now, s.Was)
+			j.findChange(by, line, "%s is at offset %s, and was at %s before", s.File.Name, s.Now, s.Was)
 		} else {
-			l.findChange(by, line, "the %s of %s changed from %s to %s", s.What, s.File.Name, s.Was, s.Now)
+			j.findChange(by, line, "the %s of %s changed from %s to %s", s.What, s.File.Name, s.Was, s.Now)
 		}
 	}
 }
@@ -215,44 +189,28 @@ func whoChanged(file fact.File, sd *side) suspect {
 	return suspect{sd, false}
 }
 
-// cannotLook ends a case in which the runner may not see which descriptors a peer has open.
-func (l *ledger) cannotLook(sd *side, why string) Request {
-	return l.notRun("cannot see which descriptors %s has open: %s", sd.peer.Name, why)
+// cannotLook takes note that the runner may not see which descriptors a peer has open.
+func (j *judge) cannotLook(sd *side, why string) {
+	j.showsNothing(scenario.NotRun, "cannot see which descriptors %s has open: %s", sd.peer.Name, why)
 }
 
 // findChange adds a finding about a changed file.
-func (l *ledger) findChange(by suspect, line int, format string, args ...any) {
-	f := l.find(scenario.CheckFile, by.side, line, format, args...)
+func (j *judge) findChange(by suspect, line int, format string, args ...any) {
+	f := j.find(scenario.CheckFile, by.side, line, format, args...)
 	f.Own, f.Ambiguous = by.sure, !by.sure
 }
 
 // judgeLeaks adds a finding for each descriptor that refers to a file of the case although the peer was not started
-// with it and has not reported it. After the "end" command, any open descriptor for a file of the case is a leak. If
-// the peer has a garbage collector, judgeLeaks first gives it time.
-func (l *ledger) judgeLeaks(sd *side, f fact.Observation, line int) Request {
+// with it and has not reported it. After the "end" command, any open descriptor for a file of the case is a leak.
+func (j *judge) judgeLeaks(sd *side, f fact.Observation, line int) {
 	if f.Exited {
-		return nil
+		return
 	}
 	if f.Unseen != "" {
-		l.cannotLook(sd, f.Unseen)
-		return nil // the case goes on, and is then ended at both peers
+		j.cannotLook(sd, f.Unseen)
+		return // the case goes on, and is then ended at both peers
 	}
-	var leaks []int
-	for fd := range sd.open {
-		if sd.leaked(fd) != nil {
-			leaks = append(leaks, fd)
-		}
-	}
-	slices.Sort(leaks)
-	if len(leaks) > 0 && sd.peer.Hello.GC {
-		if sd.patience == 0 {
-			sd.patience = f.Time + l.Timeout
-		}
-		if f.Time < sd.patience {
-			return Look{At: sd.at(), All: true, Again: true}
-		}
-	}
-	sd.patience = 0
+	leaks := sd.allLeaked()
 	what := "is open, and the peer did not report it"
 	if sd.ended {
 		what = "is still open after the end of the case"
@@ -260,19 +218,29 @@ func (l *ledger) judgeLeaks(sd *side, f fact.Observation, line int) Request {
 	for i, fd := range leaks {
 		file := sd.leaked(fd)
 		if i < maxListed {
-			l.find(scenario.CheckLeak, sd, line, "%s, as %d, %s", file.Name, fd, what)
+			j.find(scenario.CheckLeak, sd, line, "%s, as %d, %s", file.Name, fd, what)
 		}
 		if *file == fact.SenderPidfd {
 			sd.leakedPidfds[fd] = true // it is not reported again in the next case
 		} else {
-			l.leaked = true
+			j.leaked = true
 		}
 		sd.leaks[fd] = true // nor after the end
 	}
 	if more := len(leaks) - maxListed; more > 0 {
-		l.find(scenario.CheckLeak, sd, line, "%d more descriptors are open", more)
+		j.find(scenario.CheckLeak, sd, line, "%d more descriptors are open", more)
 	}
-	return nil
+}
+
+// allLeaked returns the descriptors that the side should not have open.
+func (sd *side) allLeaked() (fds []int) {
+	for fd := range sd.open {
+		if sd.leaked(fd) != nil {
+			fds = append(fds, fd)
+		}
+	}
+	slices.Sort(fds)
+	return fds
 }
 
 // leaked returns the file of the case that a descriptor refers to, if the side should not have it open, or nil. Before
