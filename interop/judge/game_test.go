@@ -51,6 +51,7 @@ func mustParse(t testing.TB, text string) *scenario.Scenario {
 //	unseen     the runner may not look
 //	no-user    the user of B is not known; otherwise A and B are 7,8,9 and 17,18,19
 //	exited     the process has ended
+//	cannot     the runner cannot do what a line needs
 //	held=a     a is open without a descriptor; held=a/A until A ended
 //	at=500     milliseconds since the case began
 //
@@ -264,6 +265,8 @@ func (g *game) change(role scenario.Role, named []int) (f fact.Observation, a fa
 		key, value, _ := strings.Cut(word, "=")
 		switch {
 		case word == "no-user":
+		case word == "cannot":
+			a.Verdict, a.Why = scenario.Unsupported, "this system cannot"
 		case word == "unseen":
 			f.Unseen = "permission denied"
 		case word == "exited":

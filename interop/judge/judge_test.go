@@ -285,6 +285,8 @@ var rows = []struct {
 	{"it waits", rule + "on stream\nB>& recv bytes=1 fds=0\nR> blocked B\nB<& ok n=1 payload=00 fds=-\n", "B< ok n=1 payload=00 fds=-", nil, ""},
 	{"another user", kernelA + "A> setuid uid=65534\nA< ok\n", "A< ok", nil, ""},
 	{"sent a signal", passOne + "R> kill B SIGUSR1\n", right, nil, ""},
+	{"a line about a descriptor that it did not receive", passOne + " | err EMFILE  # full\nR> drop a\nR> pos B a=1\n", "A< ok n=1\nB< err EMFILE", nil, `not run: line 11: B has no "a"`},
+	{"a line that the runner cannot carry out", passOne + "R> setsockopt B passcred=1\nA> end\nA< ok\n", right + "R> | cannot", nil, "unsupported: this system cannot"},
 	{"killed by a line", passOne + "R> kill B SIGKILL\n", right, nil, ""},
 }
 
