@@ -103,12 +103,11 @@ var load = sync.OnceValues(func() ([]*scenario.Scenario, *scenario.Expectations)
 	if err != nil {
 		panic(err)
 	}
-	expected, err := catalogue.Expected()
+	expected, err := catalogue.Expected(witness.ThisKernel().Kind)
 	if err != nil {
 		panic(err)
 	}
-	expected = slices.DeleteFunc(expected, func(e scenario.Expectation) bool { return !e.On(witness.ThisKernel()) })
-	return scenarios, &scenario.Expectations{List: expected}
+	return scenarios, &scenario.Expectations{List: expected, System: witness.ThisKernel()}
 })
 
 // A batch has the specs with one opponent. The peers keep running from one spec to the next, because starting them
@@ -203,7 +202,7 @@ func (b *batch) specify(c scenario.Case, us scenario.Role) {
 	}
 	b.cases = append(b.cases, c)
 	name, want := c.Name(), scenario.Pass
-	if slices.ContainsFunc(b.expected.List, func(e scenario.Expectation) bool { return e.Selects(c) }) {
+	if len(b.expected.For(c)) > 0 {
 		name, want = "expected: "+name, scenario.Expected
 	}
 	It(name, func(ctx SpecContext) {

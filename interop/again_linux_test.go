@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/scm-rights/scm/internal/reexec"
+	"github.com/scm-rights/scm/interop/expected"
 	"github.com/scm-rights/scm/interop/process"
 	"github.com/scm-rights/scm/interop/scenario"
 	"golang.org/x/sys/unix"
@@ -53,7 +54,7 @@ func TestFailFast(t *testing.T) {
 	if len(o.Results) != 2 || o.Results[1].Verdict != scenario.Fail || !errors.Is(o.Cut, errFailFast) {
 		t.Errorf("got %+v, %v", o.Results, o.Cut)
 	}
-	x, err := scenario.Expect([]scenario.Expectation{{Pattern: mustPattern(t, "**"), Check: scenario.CheckCrash, Peer: "x", Reason: "why"}}, scenario.Kernel{Kind: scenario.KernelLinux}, []*scenario.Scenario{s}, []*scenario.Peer{bad}, nil, self)
+	x, err := scenario.Expect([]expected.Line{{Pattern: mustPattern(t, "**"), Check: string(scenario.CheckCrash), Peer: "x", Reason: "why"}}, expected.System{}, []*scenario.Scenario{s}, []*scenario.Peer{bad}, nil, self)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -62,9 +63,9 @@ func TestFailFast(t *testing.T) {
 	}
 }
 
-func mustPattern(t *testing.T, text string) scenario.Pattern {
+func mustPattern(t *testing.T, text string) expected.Pattern {
 	t.Helper()
-	p, err := scenario.ParsePattern(text)
+	p, err := expected.ParsePattern(text)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -104,7 +105,7 @@ func TestExpectedHangIsNotWaitedFor(t *testing.T) {
 	checkNothingLeft(t)
 	s := mustParse(t, passOne)
 	runWith := func(p *scenario.Peer) scenario.Result {
-		x, err := scenario.Expect([]scenario.Expectation{{Pattern: mustPattern(t, "**"), Check: scenario.CheckHang, Peer: "x", Reason: "why"}}, scenario.Kernel{Kind: scenario.KernelLinux}, []*scenario.Scenario{s}, []*scenario.Peer{p}, nil, self)
+		x, err := scenario.Expect([]expected.Line{{Pattern: mustPattern(t, "**"), Check: string(scenario.CheckHang), Peer: "x", Reason: "why"}}, expected.System{}, []*scenario.Scenario{s}, []*scenario.Peer{p}, nil, self)
 		if err != nil {
 			t.Fatal(err)
 		}

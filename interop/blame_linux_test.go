@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/scm-rights/scm/interop/expected"
 	"github.com/scm-rights/scm/interop/scenario"
 )
 
@@ -57,16 +58,16 @@ func TestListedFailuresOfTheFirstBatch(t *testing.T) {
 	x, y, runner := &scenario.Peer{Name: "x"}, &scenario.Peer{Name: "y"}, &scenario.Peer{Name: scenario.RunnerName}
 	const both = "answer@y: why answer@x: its partner why"
 	for text, want := range map[string]string{
-		"":                                  "answer@x: its partner why",
-		line:                                both,
-		"[linux]\n" + line:                  "answer@x: its partner why",
-		"group/id answer@x a user's reason": "answer@x: its partner why",
+		"":                                    "answer@x: its partner why",
+		line:                                  both,
+		"group/id answer@x:sends it is known": "answer@x: its partner why",
+		"group/id answer@x a user's reason":   "answer@x: its partner why",
 	} {
 		list, err := scenario.ParseExpectations("file", []byte(text))
 		if err != nil {
 			t.Fatal(err)
 		}
-		scenario.MarkBuiltin(list, own)
+		expected.MarkBuiltin(list, own)
 		at := newAttribution(&environment{holders: &sync.Map{}}, runner)
 		for _, c := range []scenario.Case{onStream(first, x, runner), onStream(first, runner, y)} {
 			res := scenario.Result{Case: c, Verdict: scenario.Pass}

@@ -20,6 +20,7 @@ import (
 	"github.com/scm-rights/scm/internal/reexec"
 	"github.com/scm-rights/scm/interop"
 	"github.com/scm-rights/scm/interop/catalogue"
+	"github.com/scm-rights/scm/interop/expected"
 	"github.com/scm-rights/scm/interop/judge"
 	"github.com/scm-rights/scm/interop/kinds"
 	"github.com/scm-rights/scm/interop/peers/faulty/fault"
@@ -89,7 +90,7 @@ func casesWith(t *testing.T, p *scenario.Peer, patterns ...string) []scenario.Ca
 	}
 	f := scenario.Filter{}
 	for _, text := range patterns {
-		pattern, err := scenario.ParsePattern(text)
+		pattern, err := expected.ParsePattern(text)
 		if err != nil {
 			t.Fatal(err)
 		}

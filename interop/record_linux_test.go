@@ -9,6 +9,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/scm-rights/scm/interop/expected"
 	"github.com/scm-rights/scm/interop/process"
 	"github.com/scm-rights/scm/interop/scenario"
 )
@@ -34,7 +35,7 @@ func TestRecord(t *testing.T) {
 	bad.Name, hang.Name, gone.Name = "bad", "hang", "gone"
 	checkNothingLeft(t)
 	s := mustParse(t, passOne)
-	x, err := scenario.Expect([]scenario.Expectation{{Pattern: mustPattern(t, "**"), Check: scenario.CheckCrash, Peer: "gone", Reason: "why"}}, scenario.Kernel{Kind: scenario.KernelLinux}, []*scenario.Scenario{s}, []*scenario.Peer{bad, hang, gone}, nil, self)
+	x, err := scenario.Expect([]expected.Line{{Pattern: mustPattern(t, "**"), Check: string(scenario.CheckCrash), Peer: "gone", Reason: "why"}}, expected.System{}, []*scenario.Scenario{s}, []*scenario.Peer{bad, hang, gone}, nil, self)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/scm-rights/scm/interop/expected"
 	"github.com/scm-rights/scm/interop/process"
 	"github.com/scm-rights/scm/interop/scenario"
 )
@@ -50,7 +51,7 @@ func TestPeersOnAnotherKernel(t *testing.T) {
 	}
 	checkNothingLeft(t)
 	s := mustParse(t, strings.Replace(passOne, "on stream", "on stream dgram", 1))
-	list, err := scenario.ParseExpectations("file", []byte("[gvisor]\n*/*/stream hang@runner it is another one"))
+	list, err := scenario.ParseExpectations("file", []byte("*/*/stream hang@runner it is another one"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -58,7 +59,7 @@ func TestPeersOnAnotherKernel(t *testing.T) {
 	for _, socketType := range s.Types {
 		cases = append(cases, scenario.Case{Scenario: s, Type: socketType, A: self, B: self}, scenario.Case{Scenario: s, Type: socketType, A: x, B: self}, scenario.Case{Scenario: s, Type: socketType, A: self, B: x})
 	}
-	expect, err := scenario.Expect(list, scenario.Kernel{Kind: scenario.KernelGVisor}, []*scenario.Scenario{s}, []*scenario.Peer{x}, nil, self)
+	expect, err := scenario.Expect(list, expected.System{Kind: expected.GVisor}, []*scenario.Scenario{s}, []*scenario.Peer{x}, nil, self)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -155,7 +155,7 @@ func TestActionSummary(t *testing.T) {
 	for i, fault := range []string{"cloexec", "reopen", "nonblock", "rob", "park", "flood", "replace", "die", "dup", "buffer", "fill", "unshare"} {
 		peers += fmt.Sprintf("p%d=%s --fault %s\n", i, fake, fault)
 	}
-	if err := os.WriteFile(dir+"/mine.txt", []byte("# Mine.\n** leak@good:receives/runner it leaked once\n"), 0o600); err != nil {
+	if err := os.WriteFile(dir+"/mine.txt", []byte("# Mine.\n** leak@good:receives it leaked once\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	cmd := actionCommand(t, dir, "PEERS="+peers, "RUN={basics,truncation}/*/stream/runner/*", "GITHUB_WORKSPACE="+dir, "EXPECT=mine.txt")

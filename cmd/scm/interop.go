@@ -13,6 +13,7 @@ import (
 	"github.com/scm-rights/scm"
 	"github.com/scm-rights/scm/interop/catalogue"
 	"github.com/scm-rights/scm/interop/display"
+	"github.com/scm-rights/scm/interop/expected"
 	"github.com/scm-rights/scm/interop/peers"
 	"github.com/scm-rights/scm/interop/scenario"
 	"github.com/spf13/cobra"
@@ -43,26 +44,15 @@ names are not identifiers, such as a.b, and set IFS, OPTIND and PS4. A peer does
 inherit other descriptors of scm, so <&9 does not work.`
 
 	expectHelp = `--expect FILE adds expected failures to the built-in list, which covers the peers in the
-scm repository. Write CHECK@PEER REASON, and each SCENARIO on a line below, or a line
-SCENARIO CHECK@PEER REASON. PEER is the name given to --peer. For example:
+scm repository. A line is SCENARIO CHECK@PEER REASON, and PEER is the name given to --peer:
 
-  leak@mine:receives recv_fd ignores MSG_CTRUNC
-    truncation/ctrunc-three-into-one
-    truncation/ctrunc-two-of-three
+  truncation/ctrunc-two-of-three leak@mine:receives recv_fd ignores MSG_CTRUNC
   ** cloexec@mine recv_fd passes no flags
 
-SCENARIO is GROUP/ID or GROUP/ID/TYPE, and may be a pattern. A peer in role A :sends, and
-one in role B :receives. If a failure occurs only with one partner, add /PARTNER.
-
-If an expected failure does not occur, the run fails, unless the reason begins with
-"flaky:". A reason that begins with "?" is unfinished, and scm rejects the file.
---expect=none turns off the built-in list, and so does --catalogue. To use a file named
-none, write --expect=./none. "scm interop expect --update" writes the file for you.
-
-Lines below a heading apply only to some kernels: [linux], [gvisor], [linux<5.15],
-[linux>=6.16] or [linux>=6.2<6.7]. If a failure expected on some releases of Linux does
-not occur on one of them, the line is set aside and named, because a vendor may have
-backported the change. With --strict-kernel, the run fails.`
+"scm interop expect --update" writes the file for you. If an expected failure does not
+occur, the run fails, unless the reason begins with "flaky:". docs/expected.md in the scm
+repository has all rules. --expect=none turns off the built-in list, and so does
+--catalogue. To use a file named none, write --expect=./none.`
 )
 
 // selectionHint says how to select cases and peers, for a user who gave them as arguments.
@@ -82,6 +72,7 @@ type selection struct {
 	skip      []string
 	shard     string
 	fewPairs  bool
+	kernel    bool
 	catalogue string
 	builtin   bool
 }
@@ -96,6 +87,7 @@ func (s *selection) flags(cmd *cobra.Command) {
 	_ = cmd.RegisterFlagCompletionFunc("run", completeScenario)
 	_ = cmd.RegisterFlagCompletionFunc("skip", completeScenario)
 	f.BoolVar(&s.fewPairs, "few-pairs", false, "run peers that have \"few_pairs\" in the list of --peers only with scm, the runner and themselves")
+	f.BoolVar(&s.kernel, "kernel", true, "also run the scenarios of the kernel, which need no peer")
 	f.StringVar(&s.shard, "shard", "", "select part `I/N` of the cases; the name of a case alone determines its part")
 }
 
@@ -124,10 +116,11 @@ type plan struct {
 
 	scenarios []*scenario.Scenario
 	external  bool // the scenarios are those of --catalogue
-	expected  []scenario.Expectation
+	expected  []expected.Line
 	expect    *scenario.Expectations
 	filter    scenario.Filter
 	fewPairs  bool
+	peersOnly bool // without the scenarios of the kernel
 	shard     scenario.Shard
 	cases     []scenario.Case
 	required  map[string]bool // the names of the peers for which the run must have a verdict
@@ -137,7 +130,7 @@ type plan struct {
 func (s *selection) newPlan() (*plan, error) {
 	p, err := s.findPeers(s.usesBuiltinList())
 	if err == nil {
-		p.fewPairs = s.fewPairs
+		p.fewPairs, p.peersOnly = s.fewPairs, !s.kernel
 		p.filter.Run, err = readPatterns(s.run)
 	}
 	if err == nil {
@@ -163,10 +156,10 @@ func (s *selection) readScenarios(p *plan) (err error) {
 	if err != nil {
 		return err
 	}
-	if p.expected, err = s.loadExpectations(files); err != nil {
+	if p.expected, err = s.loadExpectations(files, thisKernel().Kind); err != nil {
 		return err
 	}
-	return scenario.ValidateReasons(p.expected)
+	return expected.ValidateReasons(p.expected)
 }
 
 // loadScenarios returns the scenarios of the catalogue.
@@ -212,9 +205,10 @@ func sameFile(a, b string) bool {
 	return filepath.Clean(a) == filepath.Clean(b) || errA == nil && errB == nil && os.SameFile(infoA, infoB)
 }
 
-// loadExpectations returns the expected failures of the built-in list, if it applies, and of the files.
-func (s *selection) loadExpectations(files []string) (list []scenario.Expectation, err error) {
-	own, err := catalogue.Expected()
+// loadExpectations returns the expected failures of the built-in list for a kernel of this kind, if it applies, and of
+// the files.
+func (s *selection) loadExpectations(files []string, kind string) (list []expected.Line, err error) {
+	own, err := catalogue.Expected(kind)
 	if err != nil {
 		return nil, err
 	}
@@ -232,7 +226,7 @@ func (s *selection) loadExpectations(files []string) (list []scenario.Expectatio
 		}
 		list = append(list, more...)
 	}
-	scenario.MarkBuiltin(list, own)
+	expected.MarkBuiltin(list, own)
 	return list, nil
 }
 
@@ -249,7 +243,7 @@ func readExpectFile(file string) ([]byte, error) {
 }
 
 // readPatterns parses patterns. It replaces @FILE with the patterns in the file.
-func readPatterns(texts []string) (list []scenario.Pattern, err error) {
+func readPatterns(texts []string) (list []expected.Pattern, err error) {
 	for _, text := range texts {
 		lines := []string{text}
 		file, isFile := strings.CutPrefix(text, "@")
@@ -265,7 +259,7 @@ func readPatterns(texts []string) (list []scenario.Pattern, err error) {
 			if line = strings.TrimSpace(line); isFile && (line == "" || strings.HasPrefix(line, "#")) {
 				continue
 			}
-			p, err := scenario.ParsePattern(line)
+			p, err := expected.ParsePattern(line)
 			switch {
 			case err != nil && isFile:
 				return nil, fmt.Errorf("%s: line %d: %w", file, i+1, err)
@@ -395,6 +389,9 @@ func (s *selection) listedPeers() (selected []peers.Built, err error) {
 // selectCases sets the cases of the plan, and the peers for which it requires a verdict.
 func (p *plan) selectCases() (err error) {
 	whole := scenario.Plan(p.scenarios, p.peers, p.runner)
+	if p.peersOnly {
+		whole = slices.DeleteFunc(whole, scenario.Case.Kernel)
+	}
 	if p.fewPairs {
 		whole = slices.DeleteFunc(whole, func(c scenario.Case) bool { return c.Spare(fewPairsPartner) })
 	}

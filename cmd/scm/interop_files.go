@@ -14,6 +14,7 @@ import (
 
 	"github.com/scm-rights/scm/interop/catalogue"
 	"github.com/scm-rights/scm/interop/display"
+	"github.com/scm-rights/scm/interop/expected"
 	"github.com/scm-rights/scm/interop/peers"
 	"github.com/scm-rights/scm/interop/report"
 	"github.com/scm-rights/scm/interop/scenario"
@@ -71,40 +72,31 @@ unexpected failures, each with an example case. To write the file after a run wi
 
 --update rewrites FILE, or creates it. If --expect is repeated, only the last file changes.
 A failure that the built-in list or another file expects needs no line in FILE.
---expect=none turns off the built-in list. Without FILE, the command compares the built-in
-list with the report.
+--expect=none turns off the built-in list.
 
---update keeps a scenario of the file if the failure occurred in all of its cases. Otherwise,
-it replaces the scenario with lines for the cases in which the failure did occur, with the
-same reason. A new reason begins with "?". Complete it and remove the "?" before the next run,
-which otherwise rejects the file. If the failure does not occur every time, begin the
-reason with "flaky:". This command never removes such a line.
+--update removes a line if its failure did not occur in a case that the line selects. For
+the cases in which it did occur, it adds lines with the same reason. The reason of any other
+new line begins with "?". Complete it and remove the "?" before the next run, which otherwise
+rejects the file. If only some partners or some runs showed a failure, the new reason begins
+with "flaky: ?". Lines whose reason begins with "flaky:" stay. So do lines about some releases
+of Linux, such as kernel<5.15, unless the run had --strict-kernel: they are printed with "=".
 
-The report must be of a whole run, without --run, --skip, --shard and --fail-fast, that
-ended normally. Lines about other kernels are ignored. If the report is not from Linux,
-a line about all kernels is not removed, but printed with "=". So is a line below a
-release heading, such as [linux<5.15], unless the run had --strict-kernel. A flaky case
-neither adds nor removes a line. The lines that would accept it are printed with "~", but
-not written.
-
-New lines go at the end of the file. If the file has headings and the last one is not
-[linux], or [gvisor] for a report from gVisor, the command first adds that heading. It
-never adds a release heading. If a failure occurs only on some releases, move its line
-below one.
+The report must be of a run without --run, --skip, --shard, --few-pairs and --fail-fast that
+ended normally. With --kernel=false, lines about the kernel stay.
 
 Exit status:
   0  there is nothing to change, or --update has changed the file
-  1  there is something to change, or a line about all kernels is printed with "="
+  1  there is something to change
   2  wrong usage, or the report is of a part of the cases or of other scenarios, or a
      line of the file applies to no case
   4  the file cannot be written`,
 		Args: exactArgs("REPORT"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			lists, err := s.expectedLists(update)
+			r, err := report.Read(args[0])
 			if err != nil {
 				return err
 			}
-			r, err := report.Read(args[0])
+			lists, err := s.expectedLists(update, r.System.Identity().Kind)
 			if err != nil {
 				return err
 			}
@@ -122,7 +114,7 @@ Exit status:
 				}
 			}
 			u, err := scenario.UpdateExpectations(lists.given, lists.file, lists.text, scenarios, scenario.Run{
-				Kernel:       r.System.Identity(),
+				System:       r.System.Identity(),
 				StrictKernel: r.StrictKernel,
 				Versions:     versions,
 				Results:      r.Cases,
@@ -131,19 +123,16 @@ Exit status:
 				return err
 			}
 			printUpdate(cmd.OutOrStdout(), u)
-			changes := len(u.Dropped) + len(u.Added)
+			changes := len(u.Removed) + len(u.Added)
 			if update && (changes > 0 || lists.missing) {
 				if err := report.ReplaceFile(lists.file, u.Text); err != nil {
 					return broken(err)
 				}
 			}
-			if len(u.Added) > 0 && u.Heading.Kind != "" {
-				fmt.Fprintf(os.Stderr, "scm: the new lines go at the end of the file, below %s; if only some releases of Linux fail, move them below a heading such as [linux<5.15]\n", u.Heading)
-			}
 			if update && len(u.Added) > 0 {
 				fmt.Fprintf(os.Stderr, "scm: complete the reasons of the new lines in %s, and remove the \"?\"\n", display.Line(lists.file))
 			}
-			if changes > 0 && !update || len(u.Kept) > 0 {
+			if changes > 0 && !update {
 				return &exitError{code: exitFail}
 			}
 			return nil
@@ -155,37 +144,22 @@ Exit status:
 }
 
 // printUpdate prints the changes.
-func printUpdate(w io.Writer, u scenario.Update) {
-	for _, l := range u.Dropped {
-		fmt.Fprintf(w, "- %s\n", display.Line(l))
+func printUpdate(w io.Writer, u expected.Update) {
+	for _, l := range u.Removed {
+		fmt.Fprintf(w, "- %s\n", display.Line(l.Text()))
 	}
-	for _, l := range u.Kept {
-		fmt.Fprintf(w, "= %s: did not occur on this kernel; kept, because it applies to all kernels\n", display.Line(l))
+	for _, l := range u.Noted {
+		fmt.Fprintf(w, "= %s: did not occur on this kernel; kept, because a vendor may have backported the change\n", display.Line(l.Text()))
 	}
-	for _, l := range u.KernelPasses {
-		fmt.Fprintf(w, "= %s: did not occur on this kernel; kept, because a vendor may have backported the change\n", display.Line(l))
-	}
-	for _, l := range slices.Concat(u.Narrowed, u.Added) {
-		printBlock(w, "+", l)
-		if example := u.Examples[l]; example != "" {
-			fmt.Fprintf(w, "    for example %s\n", display.Line(example))
-		}
-	}
-	for _, l := range u.Flaky {
-		printBlock(w, "~", l)
-	}
-}
-
-func printBlock(w io.Writer, mark, block string) {
-	for line := range strings.Lines(block + "\n") {
-		fmt.Fprintf(w, "%s %s\n", mark, display.Line(strings.TrimSuffix(line, "\n")))
+	for _, a := range u.Added {
+		fmt.Fprintf(w, "+ %s\n    for example %s\n", display.Line(a.Line), display.Line(a.Example))
 	}
 }
 
 // expectedLists contains the lists of expected failures that the expect command compares with a report.
 type expectedLists struct {
-	given   []scenario.Expectation // of the lists that do not change
-	file    string                 // the list that does
+	given   []expected.Line // of the lists that do not change
+	file    string          // the list that does
 	text    []byte
 	missing bool // the file does not exist yet
 }
@@ -193,9 +167,10 @@ type expectedLists struct {
 // newListText is the text of a new file of expected failures, without any.
 const newListText = "# Expected failures: SCENARIO CHECK@PEER REASON\n"
 
-// expectedLists reads the lists that the flags name. If they name no file, the list to compare is
-// the built-in one. With update, there must be a file, and the last one need not exist.
-func (s *selection) expectedLists(update bool) (lists expectedLists, err error) {
+// expectedLists reads the lists that the flags name, for a report from a kernel of this kind. If they name no file, the
+// list to compare is the built-in one, on gVisor the one for gVisor. With update, there must be a file, and the last one
+// need not exist.
+func (s *selection) expectedLists(update bool, kind string) (lists expectedLists, err error) {
 	files, err := s.expectFiles()
 	if err != nil {
 		return lists, err
@@ -204,15 +179,22 @@ func (s *selection) expectedLists(update bool) (lists expectedLists, err error) 
 		if update {
 			return lists, errors.New("--update requires --expect FILE")
 		}
-		if s.usesBuiltinList() {
-			lists.file = catalogue.BuiltinList
-			lists.text, err = fs.ReadFile(catalogue.Files(), catalogue.ExpectedFile)
+		if !s.usesBuiltinList() {
+			return lists, nil
+		}
+		lists.file = catalogue.ExpectedFile
+		if kind == expected.GVisor {
+			lists.file = catalogue.GVisorFile
+			lists.given, err = catalogue.Expected(expected.Linux)
+		}
+		if err == nil {
+			lists.text, err = fs.ReadFile(catalogue.Files(), lists.file)
 		}
 		return lists, err
 	}
 	last := len(files) - 1
 	lists.file = files[last]
-	if lists.given, err = s.loadExpectations(files[:last]); err != nil {
+	if lists.given, err = s.loadExpectations(files[:last], kind); err != nil {
 		return lists, err
 	}
 	lists.text, err = readExpectFile(lists.file)
@@ -326,8 +308,8 @@ func copyCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "copy DIR",
 		Short: "Copy the built-in scenarios to a new directory",
-		Long: `Copy the built-in scenarios to a new directory: peer/GROUP/ID.txt, kernel/GROUP/ID.txt
-and expected.txt. Each directory has a README.md that explains how to write a scenario,
+		Long: `Copy the built-in scenarios to a new directory: peer/GROUP/ID.txt, kernel/GROUP/ID.txt,
+expected.txt and, for runs on gVisor, expected-gvisor.txt. Each directory has a README.md that explains how to write a scenario,
 and PEERS.md explains how to write a peer. To run the scenarios:
 
   scm interop run --catalogue DIR --expect DIR/expected.txt`,
@@ -407,8 +389,8 @@ func checkCatalogueCommand() *cobra.Command {
 		Long: `Check the scenarios in a directory, or the built-in ones. The directory has the layout that
 "copy" writes, peer/GROUP/ID.txt and kernel/GROUP/ID.txt, or just GROUP/ID.txt. Each
 scenario must be readable and able to fail, have a rule and its source and a reason for
-each alternative, and exist only once. If there is an expected.txt, each of its lines
-must apply to a case and have a finished reason.`,
+each alternative, and exist only once. If there is an expected.txt or
+expected-gvisor.txt, each line must apply to a case and have a finished reason.`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			files, err := fs.FS(catalogue.Files()), error(nil)

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/scm-rights/scm/interop/peers"
 	"github.com/scm-rights/scm/interop/report"
 )
 
@@ -23,11 +24,11 @@ func runFew(args ...string) []string {
 	return slices.Concat([]string{"interop", "run"}, fewCases, args)
 }
 
-// An expected failure of a pair that is left out is no error.
+// An expected failure is no error if pairs are left out.
 func TestFewPairs(t *testing.T) {
 	fake := program(t, "faulty")
 	list := write(t, fmt.Sprintf(`[{"name":"new","command":[%q],"few_pairs":true},{"name":"old","command":[%[1]q]}]`, fake))
-	expect := write(t, "** leak@new:sends/old it is a fake\n")
+	expect := write(t, "** leak@new:sends it is a fake\n")
 	for run, want := range map[string][]string{
 		"basics/pass-one-fd/stream/new":   {"new/new", "new/scm-purego", "new/runner"},
 		"basics/pass-one-fd/stream/*/new": {"new/new", "scm-purego/new", "runner/new"},
@@ -54,9 +55,9 @@ func TestExitCodes(t *testing.T) {
 	}
 	stale := write(t, "** leak@fake:receives it is a fake")
 	unfinished := write(t, "# Ours.\n** cloexec@fake ? it is a fake\n** leak@fake it is so\n** {file,crash}@fake flaky: ?\n")
-	alsoUnfinished := write(t, "[gvisor]\n** hang@fake ?\n")
+	alsoUnfinished := write(t, "** hang@fake ?\n")
 	complaint := "scm: " + unfinished + ":2: unfinished reason: ? it is a fake\nscm: " + unfinished + ":4: unfinished reason: flaky: ?\n" +
-		"scm: " + alsoUnfinished + ":2: unfinished reason: ?\nscm: complete the reasons of these lines, and remove the \"?\"\n"
+		"scm: " + alsoUnfinished + ":1: unfinished reason: ?\nscm: complete the reasons of these lines, and remove the \"?\"\n"
 	// This peer creates a file when it starts.
 	started := filepath.Join(t.TempDir(), "started")
 	marking := "fake=sh -c ': > " + started + "; exec " + fake + "'"
@@ -450,8 +451,8 @@ func TestCatalogue(t *testing.T) {
 		{"basics", good, "basics/good leak@mine why\n", ""},
 		{"peer/basics", good, "basics/good leak@mine why\n", ""},
 		{"kernel/basics", good, "", "scm: kernel/basics/good.txt: a scenario in kernel/ needs the line \"play kernel\"\n"},
-		{"basics", good, "[gvisor]\nbasics/better leak@mine why\n",
-			"scm: expected.txt:2: [gvisor] basics/better leak@mine applies to no case: no scenario matches \"better\"\n"},
+		{"basics", good, "\nbasics/better leak@mine why\n",
+			"scm: expected.txt:2: basics/better leak@mine applies to no case: no scenario matches \"better\"\n"},
 		{"basics", good, "basics/good leak@mine ? it leaks\n",
 			"scm: expected.txt:1: unfinished reason: ? it leaks\n| complete the reasons of these lines, and remove the \"?\"\n"},
 		{"", "", "", "scm: there is no peer/GROUP/ID.txt, kernel/GROUP/ID.txt or GROUP/ID.txt\n"},
@@ -497,5 +498,23 @@ func TestBuiltinPeer(t *testing.T) {
 		if r := finish(t, cmd); r.code != 0 || !strings.HasPrefix(r.stdout, "ok name="+name) || !strings.HasSuffix(r.stdout, "\nunsupported\n") {
 			t.Errorf("%s: got %+v", name, r)
 		}
+	}
+}
+
+// A run names each peer of a list that was not built once, with the command that helps.
+func TestUnbuiltPeers(t *testing.T) {
+	list := filepath.Join(t.TempDir(), "peers.json")
+	const why = "no cargo in PATH"
+	err := peers.WriteList(list, []peers.Built{{Name: "one", Why: why, Setup: "interop"}, {Name: "two", Why: why, Setup: "interop"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := "\nnot used: one two: no cargo in PATH; to install it: make setup-interop\n"
+	if r := command(t, runFew("--peers", list)...); r.code != 0 || !strings.Contains(r.stdout, want) || strings.Count(r.stdout, "two") != 1 {
+		t.Errorf("got %+v", r)
+	}
+	r := command(t, "interop", "smoke", "--peers", list)
+	if want := "one: unavailable: no cargo in PATH; to install it: make setup-interop\n"; r.code != 4 || !strings.Contains(r.stdout, want) {
+		t.Errorf("got %+v", r)
 	}
 }

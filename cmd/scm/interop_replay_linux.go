@@ -13,6 +13,7 @@ import (
 
 	"github.com/scm-rights/scm/interop"
 	"github.com/scm-rights/scm/interop/display"
+	"github.com/scm-rights/scm/interop/expected"
 	"github.com/scm-rights/scm/interop/report"
 	"github.com/scm-rights/scm/interop/scenario"
 	"github.com/spf13/cobra"
@@ -140,7 +141,7 @@ func similarCases(id string, names []string) string {
 			similar = append(similar, name)
 		}
 	}
-	if near := scenario.Near(id, beginnings); near != "" && len(similar) == 0 {
+	if near := expected.Near(id, beginnings); near != "" && len(similar) == 0 {
 		return fmt.Sprintf("; did you mean %q?", near)
 	}
 	if len(similar) == 0 {
@@ -159,11 +160,11 @@ func replayPlan(r *report.Report, old scenario.Result) (*plan, error) {
 	if err != nil {
 		return nil, broken(err)
 	}
-	only, err := scenario.ParsePattern(old.Name)
+	only, err := expected.ParsePattern(old.Name)
 	if err != nil {
 		return nil, err
 	}
-	p := &plan{filter: scenario.Filter{Run: []scenario.Pattern{only}}}
+	p := &plan{filter: scenario.Filter{Run: []expected.Pattern{only}}}
 	parts := strings.Split(old.Name, "/") // GROUP/ID/TYPE/SENDER/RECEIVER
 	for _, peer := range r.Peers {
 		switch {

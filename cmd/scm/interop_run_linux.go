@@ -25,6 +25,7 @@ import (
 	"github.com/scm-rights/scm/interop"
 	"github.com/scm-rights/scm/interop/catalogue"
 	"github.com/scm-rights/scm/interop/display"
+	"github.com/scm-rights/scm/interop/expected"
 	"github.com/scm-rights/scm/interop/peers"
 	"github.com/scm-rights/scm/interop/peers/go/peer"
 	"github.com/scm-rights/scm/interop/process"
@@ -39,6 +40,8 @@ import (
 func linuxCommands() []*cobra.Command {
 	return []*cobra.Command{runCommand(), replayCommand(), summaryCommand(), smokeCommand(), peerCommand()}
 }
+
+func thisKernel() expected.System { return witness.ThisKernel() }
 
 // builtinPeers returns the peers that are built into scm. Each is the command "interop peer NAME".
 func builtinPeers() (list []*scenario.Peer, err error) {
@@ -91,7 +94,7 @@ func (p *plan) resolve(ctx context.Context, timeout time.Duration) (err error) {
 	if p.runner, err = process.Runner(); err != nil {
 		return broken(fmt.Errorf("the runner's own peer: %w", err))
 	}
-	p.expect, err = scenario.Expect(p.expected, witness.ThisKernel(), p.scenarios, p.peers, p.missing, p.runner)
+	p.expect, err = scenario.Expect(p.expected, thisKernel(), p.scenarios, p.peers, p.missing, p.runner)
 	if err != nil {
 		return err
 	}
@@ -171,11 +174,8 @@ Exit status:
 					exit = &exitError{code: exitBroken}
 				}
 			}
-			var unfilled *unfilledError
 			if o.json {
 				_ = r.JSON(cmd.OutOrStdout()) // output keeps the error, here and below
-			} else if errors.As(exit, &unfilled) {
-				return exit // there is nothing else to print
 			} else if o.verbose || o.trace {
 				_ = r.Console(cmd.OutOrStdout())
 			} else {
@@ -202,7 +202,7 @@ Exit status:
 func (o *runOptions) flags(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.DurationVar(&o.Timeout, "timeout", process.DefaultTimeout, "deadline for each answer of a peer")
-	f.BoolVar(&o.strict, "strict-kernel", false, "also fail if an expected failure below a heading such as [linux<5.15] does not occur")
+	f.BoolVar(&o.strict, "strict-kernel", false, "also fail if a failure expected on some releases of Linux, as in kernel<5.15, does not occur")
 	f.BoolVar(&o.trace, "trace", false, "run each unexpected failure again under the recorder, and report the system calls")
 }
 
@@ -262,22 +262,12 @@ func (o *runOptions) runOnce(ctx context.Context, p *plan) (*report.Report, erro
 	if o.trace {
 		options.Recorder = recordPeer
 	}
-	ctx, cut := context.WithCancelCause(ctx)
-	defer cut(nil)
-	probed := map[*scenario.Peer]bool{}
 	options.Done = func(c scenario.Result) {
 		count(c)
 		stream.Case(c)
-		if err := findUnfilled(ctx, c, probed, process.StartTimeout(o.Timeout)); err != nil {
-			cut(err)
-		}
 	}
 	outcome := interop.Run(ctx, p.cases, p.expect, options)
 	stopProgress()
-	var unfilled *unfilledError
-	if errors.As(outcome.Cut, &unfilled) {
-		outcome.Results = nil // they would show nothing else
-	}
 	r.End(outcome)
 	if outcome.Left != nil {
 		printError(outcome.Left)
@@ -288,8 +278,6 @@ func (o *runOptions) runOnce(ctx context.Context, p *plan) (*report.Report, erro
 	switch {
 	case outcome.Broken != nil:
 		return r, broken(outcome.Broken)
-	case unfilled != nil:
-		return r, broken(unfilled)
 	case r.Unexpected() > 0:
 		return r, &exitError{code: exitFail}
 	case r.Totals.NotRun+r.Kernel.NotRun > 0:
@@ -345,6 +333,15 @@ func lineProgress(w io.Writer, format string, total int, first, interval time.Du
 	return count, peers.Every(first, interval, func() {
 		fmt.Fprintf(w, format, done.Load(), total, unexpected.Load())
 	})
+}
+
+// unfilledText says what a peer does not support, and which functions of a skeleton to fill in.
+func unfilledText(peer *scenario.Peer) string {
+	functions := peer.Unfilled
+	if skeleton, err := peers.FindSkeleton(peer.Hello.Lang); err == nil {
+		functions = skeleton.Functions(peer.Unfilled...)
+	}
+	return fmt.Sprintf("answers \"unsupported\" to every %s: fill in %s", strings.Join(peer.Unfilled, " and every "), strings.Join(functions, " and "))
 }
 
 func smokeCommand() *cobra.Command {

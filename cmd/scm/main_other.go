@@ -5,6 +5,7 @@ package main
 import (
 	"errors"
 
+	"github.com/scm-rights/scm/interop/expected"
 	"github.com/scm-rights/scm/interop/scenario"
 	"github.com/spf13/cobra"
 )
@@ -47,6 +48,9 @@ func (p *plan) prepareList() error {
 	p.peers, p.runner = nil, scenario.RunnerPeer()
 	return p.selectCases()
 }
+
+// thisKernel returns no kernel, because this system is not Linux.
+func thisKernel() expected.System { return expected.System{} }
 
 // builtinPeers returns no peers, because this system cannot start them.
 func builtinPeers() ([]*scenario.Peer, error) { return nil, nil }

@@ -16,8 +16,8 @@ import (
 	"github.com/scm-rights/scm/cmd/scm/internal/programs"
 	"github.com/scm-rights/scm/internal/procfs"
 	"github.com/scm-rights/scm/interop/display"
+	"github.com/scm-rights/scm/interop/expected"
 	"github.com/scm-rights/scm/interop/report"
-	"github.com/scm-rights/scm/interop/scenario"
 	"github.com/scm-rights/scm/interop/witness"
 	"github.com/spf13/cobra"
 )
@@ -33,8 +33,7 @@ A version range limits a line to some versions, as in leak@mydaemon<2.4, and is 
 with --program-version. A line fails the run if the finding does not occur, unless the
 reason begins with "flaky:". The check unread accepts that an item of scm poke has no
 verdict. Lines about other programs, and about what did not run, are
-set aside. Headings such as [linux<5.15], and reasons that begin with "?", have the same
-meaning as in the files of scm interop (docs/expected.md).
+set aside. The other rules are those of the files of scm interop (docs/expected.md).
 
 --report writes a report. The extension of the file selects its format: .json, .xml
 (JUnit) or .txt (what scm prints).`
@@ -55,7 +54,7 @@ type programOptions struct {
 	accept, reports []string
 	settle, timeout time.Duration
 
-	accepted []scenario.Expectation
+	accepted []expected.Line
 }
 
 // programReports contains the function that writes each format of a report, by the extension of the file.
@@ -115,7 +114,7 @@ func (o *programOptions) test(cmd *cobra.Command, run func(ctx context.Context) 
 			trials, err = run(ctx)
 		}
 		r.Trials = append(r.Trials, trials...)
-		r.Accept(o.accepted, kernel)
+		r.Accept(o.accepted)
 		switch {
 		case err != nil && ctx.Err() != nil:
 			r.Broken = context.Cause(ctx).Error() // and untilSignal reports the signal

@@ -15,10 +15,11 @@ import (
 	"strings"
 
 	"github.com/scm-rights/scm/interop/display"
+	"github.com/scm-rights/scm/interop/expected"
 	"github.com/scm-rights/scm/interop/scenario"
 )
 
-//go:embed README.md expected.txt peer/README.md peer/*/*.txt kernel/README.md kernel/*/*.txt
+//go:embed README.md expected.txt expected-gvisor.txt peer/README.md peer/*/*.txt kernel/README.md kernel/*/*.txt
 var files embed.FS
 
 // The two folders of a catalogue. A user's own catalogue may omit both folders.
@@ -28,7 +29,7 @@ const (
 )
 
 // Files returns the embedded catalogue, which contains the transcripts, the README files and
-// expected.txt.
+// the lists of expected failures.
 func Files() fs.FS { return files }
 
 // Open opens a folder as a catalogue.
@@ -159,22 +160,29 @@ func (t transcript) read(dir fs.FS) (*scenario.Scenario, error) {
 	return s, nil
 }
 
-// ExpectedFile is the name of the file that lists expected failures.
-const ExpectedFile = "expected.txt"
+// Names of the files that list expected failures. The second one is only for runs on gVisor.
+const ExpectedFile, GVisorFile = "expected.txt", "expected-gvisor.txt"
 
-// BuiltinList is the File of the expectations that Expected returns.
+// BuiltinList begins the File of the lines that Expected returns.
 const BuiltinList = "built-in list"
 
-// Expected returns the failures that are expected of the peers in interop/peers.
-func Expected() ([]scenario.Expectation, error) {
-	list, err := expected(files, BuiltinList)
-	scenario.MarkBuiltin(list, list)
+// Expected returns the failures that are expected of the peers in interop/peers, on a kernel of this kind.
+func Expected(kind string) (list []expected.Line, err error) {
+	if list, err = lines(files, ExpectedFile, BuiltinList); err == nil && kind == expected.GVisor {
+		var more []expected.Line
+		more, err = lines(files, GVisorFile, BuiltinList+" for gVisor")
+		list = append(list, more...)
+	}
+	expected.MarkBuiltin(list, list)
 	return list, err
 }
 
-// expected returns the expectations of a catalogue, with this name as their File.
-func expected(dir fs.FS, name string) ([]scenario.Expectation, error) {
-	text, err := fs.ReadFile(dir, ExpectedFile)
+// lines reads a list of a catalogue, with this name as the File of its lines. A catalogue need not have it.
+func lines(dir fs.FS, file, name string) ([]expected.Line, error) {
+	text, err := fs.ReadFile(dir, file)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -184,8 +192,8 @@ func expected(dir fs.FS, name string) ([]scenario.Expectation, error) {
 var nameForm = regexp.MustCompile(`^[a-z]+/[a-z0-9]+(-[a-z0-9]+)*$`)
 
 // Validate parses the transcripts of a catalogue, compares them with each other, and returns the
-// errors that it finds. If it finds no errors, it also validates the list of expected failures, if
-// the catalogue contains one.
+// errors that it finds. If it finds no errors, it also validates the lists of expected failures that
+// the catalogue contains.
 func Validate(dir fs.FS) []error {
 	list, wrong := load(dir)
 	if len(list)+len(wrong) == 0 {
@@ -223,15 +231,17 @@ func Validate(dir fs.FS) []error {
 	if len(wrong) > 0 {
 		return wrong
 	}
-	lines, err := expected(dir, ExpectedFile)
-	if err == nil {
-		err = scenario.ValidateExpectations(lines, list)
+	for _, file := range []string{ExpectedFile, GVisorFile} {
+		failures, err := lines(dir, file, file)
+		if err == nil {
+			err = scenario.ValidateExpectations(failures, list)
+		}
+		if err == nil {
+			err = expected.ValidateReasons(failures)
+		}
+		if err != nil {
+			wrong = append(wrong, err)
+		}
 	}
-	if err == nil {
-		err = scenario.ValidateReasons(lines)
-	}
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return []error{err}
-	}
-	return nil
+	return wrong
 }

@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/scm-rights/scm/interop/contract"
-	"github.com/scm-rights/scm/interop/scenario"
 	"golang.org/x/sys/unix"
 )
 
@@ -61,24 +60,6 @@ func (p *testPool) sendTo(i int, message []byte) error {
 		return fmt.Errorf("cannot send a message to the peer: %w", err)
 	}
 	return nil
-}
-
-// ProbeBasics starts the peer, asks it to send and to receive, fills in p.Hello and p.Unfilled, and ends the peer.
-func ProbeBasics(ctx context.Context, p *scenario.Peer, timeout time.Duration) error {
-	pool, err := newTestPool(socketTypes...)
-	defer pool.close()
-	if err != nil {
-		return err
-	}
-	proc, err := Start(p, pool.given, scenario.User{}, nil)
-	if err != nil {
-		return err
-	}
-	defer proc.Close()
-	if p.Hello, err = proc.Greet(ctx, timeout); err != nil {
-		return err
-	}
-	return proc.testBasics(ctx, pool, 0, timeout)
 }
 
 // testBasics asks the peer to send and to receive one descriptor with one byte. It fills in Peer.Unfilled if it gets

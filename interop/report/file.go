@@ -15,6 +15,7 @@ import (
 	"strings"
 
 	"github.com/scm-rights/scm/interop/display"
+	"github.com/scm-rights/scm/interop/expected"
 	"github.com/scm-rights/scm/interop/scenario"
 )
 
@@ -293,7 +294,7 @@ func ReadPartial(file string) (r *Report, incomplete, err error) {
 // validateNames returns an error if a name in the report is not one that a run can have written. A
 // report may be from an untrusted source, and commands use the names in patterns and in output.
 func (r *Report) validateNames() error {
-	if kind := r.System.Kind; kind != "" && !slices.Contains(scenario.KernelKinds, kind) {
+	if kind := r.System.Kind; kind != "" && !slices.Contains(expected.Kinds, kind) {
 		return fmt.Errorf("invalid kind of kernel %+q", kind)
 	}
 	var peers []string

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/scm-rights/scm/interop/contract"
+	"github.com/scm-rights/scm/interop/expected"
 	"github.com/scm-rights/scm/interop/scenario"
 )
 
@@ -31,7 +32,7 @@ type Report struct {
 	Aside     []string       `json:"aside"`     // expected failures of unused peers, other versions or other kernels
 
 	// KernelPasses contains the expected failures that were set aside because this kernel does not fail them,
-	// although they are below a heading with its release. With StrictKernel, they are unexpected passes instead.
+	// although they are about its release. With StrictKernel, they are unexpected passes instead.
 	KernelPasses []string `json:"kernel_passes,omitempty"`
 	StrictKernel bool     `json:"strict_kernel,omitempty"`
 
@@ -49,15 +50,15 @@ type Report struct {
 // System describes the machine of the run.
 type System struct {
 	Kernel  string `json:"kernel"`         // name and release, as uname reports them
-	Kind    string `json:"kind,omitempty"` // one of scenario.KernelKinds
+	Kind    string `json:"kind,omitempty"` // one of expected.Kinds
 	Machine string `json:"machine"`
 	User    int    `json:"uid"`
 }
 
 // Identity returns the kernel of the run as expected failures see it.
-func (s System) Identity() scenario.Kernel {
+func (s System) Identity() expected.System {
 	_, release, _ := strings.Cut(s.Kernel, " ")
-	return scenario.Kernel{Kind: cmp.Or(s.Kind, scenario.KernelLinux), Release: release}
+	return expected.System{Kind: cmp.Or(s.Kind, expected.Linux), Release: release}
 }
 
 // A Peer describes a peer that took part in the run, or one that was not used.

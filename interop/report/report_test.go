@@ -14,6 +14,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/scm-rights/scm/interop/contract"
+	"github.com/scm-rights/scm/interop/expected"
 	"github.com/scm-rights/scm/interop/scenario"
 )
 
@@ -67,8 +68,8 @@ func small(t *testing.T) *Report {
 			result(pass, "stream", y, self, scenario.Result{Verdict: scenario.NotRun, Why: "libre: the peer ended"}),
 			result(pass, "stream", self, self, scenario.Result{Verdict: scenario.Pass}),
 			result(limit, "stream", self, self, scenario.Result{Verdict: scenario.Pass,
-				Why:          scenario.KernelPassesWhy + ": file:4: [linux<6.7] limits/many answer@runner",
-				KernelPasses: []string{"file:4: [linux<6.7] limits/many answer@runner"}}),
+				Why:          scenario.KernelPassesWhy + ": file:4: limits/many answer@runner<6.7",
+				KernelPasses: []string{"file:4: limits/many answer@runner<6.7"}}),
 			result(pass, "dgram", x, self, scenario.Result{Verdict: scenario.Unsupported, Why: "x: no dgram"}),
 			result(pass, "dgram", self, self, scenario.Result{Verdict: scenario.Pass}),
 			result(limit, "dgram", y, y, scenario.Result{Verdict: scenario.Flaky, Tries: 2, Why: "fail at first, and pass on attempt 2"}),
@@ -187,7 +188,7 @@ func TestTotals(t *testing.T) {
 func TestKernelPasses(t *testing.T) {
 	kernel := []string{}
 	for i := range maxKernelPasses + 2 {
-		kernel = append(kernel, fmt.Sprintf("file:%02d: [linux<6.7] a/b answer@kernel", i))
+		kernel = append(kernel, fmt.Sprintf("file:%02d: a/b answer@kernel<6.7", i))
 	}
 	r := Begin("v1.0.0", nil, &scenario.Expectations{StrictKernel: true})
 	var cases []scenario.Result
@@ -232,9 +233,9 @@ func TestKernelPasses(t *testing.T) {
 	}
 }
 
-// The release for headings is the second word of what uname reports. Old reports have no kind of kernel.
+// The release is the second word of what uname reports. Old reports have no kind of kernel.
 func TestIdentity(t *testing.T) {
-	for s, want := range map[System]scenario.Kernel{
+	for s, want := range map[System]expected.System{
 		{Kernel: "Linux 5.10.0-32-cloud-amd64"}:   {Kind: "linux", Release: "5.10.0-32-cloud-amd64"},
 		{Kernel: "Linux 4.4.0", Kind: "gvisor"}:   {Kind: "gvisor", Release: "4.4.0"},
 		{Kernel: "Linux 6.19-rc3", Kind: "linux"}: {Kind: "linux", Release: "6.19-rc3"},

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/scm-rights/scm/interop/expected"
 	"github.com/scm-rights/scm/interop/scenario"
 )
 
@@ -79,8 +80,8 @@ func TestSchema(t *testing.T) {
 	if got := schema.Defs["finding"].Properties["check"].Enum; !slices.Equal(got, checks) {
 		t.Errorf("checks are %v, want %v", got, checks)
 	}
-	if got := schema.Defs["system"].Properties["kind"].Enum; !slices.Equal(got, scenario.KernelKinds) {
-		t.Errorf("kinds of kernel are %v, want %v", got, scenario.KernelKinds)
+	if got := schema.Defs["system"].Properties["kind"].Enum; !slices.Equal(got, expected.Kinds) {
+		t.Errorf("kinds of kernel are %v, want %v", got, expected.Kinds)
 	}
 	if got := schema.Defs["case"].Properties["verdict"].Enum; strings.Join(got, ", ") != "pass, fail, expected, fixed, flaky, unsupported, not run" {
 		t.Errorf("verdicts are %v", got)

@@ -16,7 +16,7 @@ import (
 	"github.com/scm-rights/scm/interop/scenario"
 )
 
-// builtinList is the name of the built-in list of expected failures in an Expectation.
+// builtinList begins the name of a built-in list of expected failures.
 const builtinList = "built-in list"
 
 // The limits keep Summary within maxSummaryLines.
@@ -203,7 +203,7 @@ var placeForm = regexp.MustCompile(`^(.+?):([0-9]+): (.*)$`)
 // not in it, rest is the whole text, and the file is "".
 func placeOf(expectation, workspace string) (file string, line int, rest string) {
 	m := placeForm.FindStringSubmatch(expectation)
-	if m == nil || m[1] == builtinList {
+	if m == nil || strings.HasPrefix(m[1], builtinList) {
 		return "", 0, expectation
 	}
 	absolute, errFile := filepath.Abs(m[1])

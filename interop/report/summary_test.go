@@ -51,7 +51,7 @@ func TestSummary(t *testing.T) {
 		"scm interop replay r.json#basics/pass/stream/runner/libre",
 		"scm interop replay r.json#limits/many/dgram/libre/libre",
 		"```", "", "Not used: `gone` (`no C compiler (gcc) in PATH`).",
-		"", "Expected failures set aside, because this kernel does not fail them (a vendor may have backported the change): 1, for example `file:4: [linux<6.7] limits/many answer@runner`.",
+		"", "Expected failures set aside, because this kernel does not fail them (a vendor may have backported the change): 1, for example `file:4: limits/many answer@runner<6.7`.",
 		"", "`a/r.html` shows every case. If the job uploads it, it is among the job's artifacts.",
 	}
 	if got := summaryOf(t, r, "a/r.html"); !slices.Equal(got, want) {

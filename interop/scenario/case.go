@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/scm-rights/scm/interop/expected"
 )
 
 // A Case combines a scenario with one type of socket and one peer in each role.
@@ -23,9 +25,9 @@ func (c Case) Name() string { return path.Join(c.Scenario.Name, c.Type, c.A.Name
 
 // start returns GROUP, ID and TYPE. It does not build the name, because a list of expectations is compared with tens of
 // thousands of cases.
-func (c Case) start() start {
+func (c Case) start() expected.Start {
 	group, id, _ := strings.Cut(c.Scenario.Name, "/")
-	return start{group, id, c.Type}
+	return expected.Start{group, id, c.Type}
 }
 
 // Peer returns the peer in this role.
@@ -34,14 +36,6 @@ func (c Case) Peer(role Role) *Peer {
 		return c.A
 	}
 	return c.B
-}
-
-// partner returns the partner of the peer in this role.
-func (c Case) partner(role Role) *Peer {
-	if role == RoleA {
-		return c.B
-	}
-	return c.A
 }
 
 // AloneName returns a name that identifies the scenario, the type of socket and the peer in this
@@ -167,7 +161,7 @@ type Result struct {
 	Findings []Finding `json:"findings,omitempty"`
 	Reasons  []string  `json:"reasons,omitempty"` // of the expectations that apply
 	Gone     []string  `json:"gone,omitempty"`    // the expectations for which there was no finding
-	// KernelPasses contains the expectations below a release heading for which there was no finding. They do not
+	// KernelPasses contains the expectations about releases of Linux for which there was no finding. They do not
 	// affect the verdict.
 	KernelPasses []string `json:"kernel_passes,omitempty"`
 

@@ -1,6 +1,9 @@
 package scenario
 
-import "github.com/scm-rights/scm/interop/contract"
+import (
+	"github.com/scm-rights/scm/interop/contract"
+	"github.com/scm-rights/scm/interop/expected"
+)
 
 // A Peer is a program that calls one interface of a library. The runner is also a Peer when
 // it takes a role itself.
@@ -16,18 +19,18 @@ type Peer struct {
 
 	// Unfilled contains "send" if the peer answers "unsupported" to the simplest send on each type of
 	// socket, and "recv" likewise. Every peer must support both, so it is probably a skeleton without
-	// a library. Set by ProbeBasics and Smoke.
+	// a library. Set by Smoke.
 	Unfilled []string
 
 	kernel *Peer // for the runner: the peer for kernel scenarios
 }
 
 // RunnerName is the name of the runner when it takes a role in a peer scenario.
-const RunnerName = "runner"
+const RunnerName = expected.Runner
 
 // KernelName is the name of the runner when it takes both roles of a kernel scenario. A
 // finding about this peer is a finding about the kernel.
-const KernelName = "kernel"
+const KernelName = expected.Kernel
 
 // Kernel returns the Peer that stands for the runner in kernel scenarios.
 func (p *Peer) Kernel() *Peer {

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/scm-rights/scm/interop/expected"
 )
 
 // Plan returns all cases that combine the scenarios with the peers and the runner.
@@ -55,17 +57,17 @@ func (p *Peer) spares(other *Peer, partner string) bool {
 // A Filter selects the cases that match a pattern in Run and do not match any pattern in
 // Skip. If Run is empty, it selects all cases that do not match a pattern in Skip.
 type Filter struct {
-	Run, Skip []Pattern
+	Run, Skip []expected.Pattern
 }
 
 // Apply returns the selected cases. It returns an error if a pattern matches no case, or
 // if an alternative in its braces matches no case, whatever the peers.
 func (f Filter) Apply(cases []Case) (selected []Case, err error) {
 	matched := map[string]bool{}
-	match := func(patterns []Pattern, name string) (any bool) {
+	match := func(patterns []expected.Pattern, name string) (any bool) {
 		for _, p := range patterns {
 			if p.Match(name) {
-				matched[p.text], any = true, true
+				matched[p.String()], any = true, true
 			}
 		}
 		return any
@@ -82,12 +84,12 @@ func (f Filter) Apply(cases []Case) (selected []Case, err error) {
 	}
 	starts, peers := partsOf(cases)
 	for _, p := range patterns {
-		if !matched[p.text] {
-			return nil, fmt.Errorf("pattern %q matches no case: %s", p.text, p.mismatch(starts, peers))
+		if !matched[p.String()] {
+			return nil, fmt.Errorf("pattern %q matches no case: %s", p.String(), p.Mismatch(starts, peers))
 		}
-		for _, alt := range p.alternatives() {
-			if !slices.ContainsFunc(starts, alt.only.matchesStart) {
-				return nil, fmt.Errorf("pattern %q: the alternative %q matches no case: %s", p.text, alt.text, alt.only.mismatch(starts, peers))
+		for _, alt := range p.Alternatives() {
+			if !slices.ContainsFunc(starts, alt.Only.MatchesStart) {
+				return nil, fmt.Errorf("pattern %q: the alternative %q matches no case: %s", p.String(), alt.Text, alt.Only.Mismatch(starts, peers))
 			}
 		}
 	}
@@ -95,7 +97,7 @@ func (f Filter) Apply(cases []Case) (selected []Case, err error) {
 }
 
 // partsOf returns the starts of the cases, and the names of their peers.
-func partsOf(cases []Case) (starts []start, peers []string) {
+func partsOf(cases []Case) (starts []expected.Start, peers []string) {
 	seen := map[*Scenario]bool{}
 	for _, c := range cases {
 		if !seen[c.Scenario] {

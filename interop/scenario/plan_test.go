@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/scm-rights/scm/interop/contract"
+	"github.com/scm-rights/scm/interop/expected"
 )
 
 func names(cases []Case) (list []string) {
@@ -51,9 +52,9 @@ func TestSpare(t *testing.T) {
 func TestFilter(t *testing.T) {
 	s := mustParse(t, rule+"on stream dgram\nA> end\nA< ok\n")
 	all := Plan([]*Scenario{s}, []*Peer{{Name: "x"}}, &Peer{Name: RunnerName})
-	patterns := func(text string) (list []Pattern) {
+	patterns := func(text string) (list []expected.Pattern) {
 		for _, w := range strings.Fields(text) {
-			p, err := ParsePattern(w)
+			p, err := expected.ParsePattern(w)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -4,7 +4,7 @@ import (
 	"regexp"
 	"sync"
 
-	"github.com/scm-rights/scm/interop/scenario"
+	"github.com/scm-rights/scm/interop/expected"
 	"golang.org/x/sys/unix"
 )
 
@@ -13,11 +13,11 @@ import (
 var gVisorLog = regexp.MustCompile(`^<6>\[ *0\.000000\] Starting gVisor`)
 
 // ThisKernel returns the running kernel.
-func ThisKernel() scenario.Kernel { return thisKernel() }
+func ThisKernel() expected.System { return thisKernel() }
 
 // thisKernel asks only once, because the kernel goes through its whole log to answer.
-var thisKernel = sync.OnceValue(func() scenario.Kernel {
-	k := scenario.Kernel{Kind: thisKind()}
+var thisKernel = sync.OnceValue(func() expected.System {
+	k := expected.System{Kind: thisKind()}
 	var u unix.Utsname
 	if unix.Uname(&u) == nil {
 		k.Release = unix.ByteSliceToString(u.Release[:])
@@ -25,13 +25,13 @@ var thisKernel = sync.OnceValue(func() scenario.Kernel {
 	return k
 })
 
-// thisKind returns the kind of the running kernel, one of scenario.KernelKinds. It recognizes gVisor by its log,
+// thisKind returns the kind of the running kernel, one of expected.Kinds. It recognizes gVisor by its log,
 // which any user can read. It ignores the kernel's release string, because a kernel can be built with any string.
 func thisKind() string {
 	log := make([]byte, 64)
 	n, err := unix.Klogctl(unix.SYSLOG_ACTION_READ_ALL, log)
 	if err != nil {
-		return scenario.KernelLinux // only Linux restricts access to its log
+		return expected.Linux // only Linux restricts access to its log
 	}
 	return kernelOf(log[:n])
 }
@@ -39,7 +39,7 @@ func thisKind() string {
 // kernelOf returns the kernel that has written a log.
 func kernelOf(log []byte) string {
 	if gVisorLog.Match(log) {
-		return scenario.KernelGVisor
+		return expected.GVisor
 	}
-	return scenario.KernelLinux
+	return expected.Linux
 }

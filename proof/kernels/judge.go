@@ -58,7 +58,7 @@ func (r *run) judgeCases(command, file string) {
 		switch c.Verdict {
 		case scenario.Pass:
 		case scenario.Expected:
-			rule = "expected: " + withHeadings(c.Reasons)
+			rule = "expected: " + withReleases(c.Reasons)
 		case scenario.Unsupported:
 			rule = "unsupported: " + c.Why
 		default:

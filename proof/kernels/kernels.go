@@ -130,7 +130,7 @@ func build(arch string, quick bool) *programs {
 		return p
 	}
 	p.compile(arch, "", "scm", "build", "./cmd/scm")
-	// Strict, because the headings in expected.txt are exact for the kernels in the table.
+	// Strict, because the releases in expected.txt are exact for the kernels in the table.
 	run := []string{"/bin/scm", "interop", "run", "--strict-kernel"}
 	p.add("kernel", append(slices.Clip(run), "--builtin=false", "--run=*/*/*/kernel/kernel", "--report=/out/kernel.json"))
 	if !quick && arch == "amd64" {

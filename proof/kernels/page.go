@@ -18,6 +18,7 @@ import (
 	"strings"
 
 	"github.com/scm-rights/scm/interop/catalogue"
+	"github.com/scm-rights/scm/interop/expected"
 	"github.com/scm-rights/scm/proof/must"
 	"github.com/scm-rights/scm/proof/target"
 )
@@ -59,7 +60,7 @@ func (c *cases) ran() int { return c.Verdicts() + c.Unsupported }
 func writeJSON(file string, v any) error {
 	var text bytes.Buffer
 	enc := json.NewEncoder(&text)
-	enc.SetEscapeHTML(false) // headings contain < and >
+	enc.SetEscapeHTML(false) // releases contain < and >
 	enc.SetIndent("", "\t")
 	return errors.Join(enc.Encode(v), os.WriteFile(file, text.Bytes(), 0o666))
 }
@@ -133,18 +134,21 @@ func specsOf(text string) (s specs) {
 // The cells for all kernels, and for all with results of peers.
 const everyKernel, everyAMD64 = "all", "all on amd64"
 
-// withHeadings returns the reasons of expected failures, each after the release headings that it has in expected.txt.
-func withHeadings(reasons []string) string {
-	list, _ := catalogue.Expected() // the tests of the catalogue verify that it can be parsed
+// withReleases returns the reasons of expected failures, each after the releases of Linux that it has in expected.txt.
+func withReleases(reasons []string) string {
+	list, _ := catalogue.Expected(expected.Linux) // the tests of the catalogue verify that it can be parsed
 	var all []string
 	for _, reason := range reasons {
-		var words []string
-		for _, e := range list {
-			if h := e.Heading.String(); e.Reason == reason && e.Heading.Releases != "" && !slices.Contains(words, h) {
-				words = append(words, h)
+		var releases []string
+		for _, l := range list {
+			if l.Reason == reason && l.Noted() && !slices.Contains(releases, l.Versions) {
+				releases = append(releases, l.Versions)
 			}
 		}
-		all = append(all, strings.Join(append(words, reason), " "))
+		if len(releases) > 0 {
+			reason = "Linux " + strings.Join(releases, ", ") + ": " + reason
+		}
+		all = append(all, reason)
 	}
 	return strings.Join(all, "; ")
 }

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/scm-rights/scm/interop/expected"
 	"github.com/scm-rights/scm/interop/peers"
 	"github.com/scm-rights/scm/interop/report"
 	"github.com/scm-rights/scm/interop/scenario"
@@ -209,11 +210,11 @@ func cellText(findings []string) (text string) {
 }
 
 // patterns selects cases by name.
-type patterns []scenario.Pattern
+type patterns []expected.Pattern
 
 func of(texts ...string) (list patterns) {
 	for _, text := range texts {
-		p, err := scenario.ParsePattern(text)
+		p, err := expected.ParsePattern(text)
 		if err != nil {
 			panic(err)
 		}
@@ -223,7 +224,7 @@ func of(texts ...string) (list patterns) {
 }
 
 func (list patterns) match(name string) bool {
-	return slices.ContainsFunc(list, func(p scenario.Pattern) bool { return p.Match(name) })
+	return slices.ContainsFunc(list, func(p expected.Pattern) bool { return p.Match(name) })
 }
 
 func (list patterns) String() string {

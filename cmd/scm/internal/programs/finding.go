@@ -2,20 +2,18 @@ package programs
 
 import (
 	"slices"
-
-	"github.com/scm-rights/scm/interop/scenario"
 )
 
 // The checks that a program can fail.
 const (
-	CheckLeak    scenario.Check = "leak"    // it keeps a descriptor that nobody asked for
-	CheckCrash   scenario.Check = "crash"   // it ends
-	CheckRefuses scenario.Check = "refuses" // it runs, but no longer serves clients
-	CheckUnread  scenario.Check = "unread"  // an item of scm poke has no verdict, usually because it does not read it
+	CheckLeak    = "leak"    // it keeps a descriptor that nobody asked for
+	CheckCrash   = "crash"   // it ends
+	CheckRefuses = "refuses" // it runs, but no longer serves clients
+	CheckUnread  = "unread"  // an item of scm poke has no verdict, usually because it does not read it
 )
 
 // Checks lists all checks.
-var Checks = []scenario.Check{CheckLeak, CheckCrash, CheckRefuses, CheckUnread}
+var Checks = []string{CheckLeak, CheckCrash, CheckRefuses, CheckUnread}
 
 // FaultNone is the fault that changes nothing.
 const FaultNone = "none"
@@ -25,10 +23,10 @@ var Faults = []string{FaultNone, "extra", "extra-all", "many", "opath"}
 
 // A Finding is a check that a program failed.
 type Finding struct {
-	Check    scenario.Check `json:"check"`
-	Text     string         `json:"text"`               // what happened, as a sentence without a period
-	Remedy   string         `json:"remedy"`             // the section that says how to fix it
-	Accepted string         `json:"accepted,omitempty"` // the reason in a list of accepted findings
+	Check    string `json:"check"`
+	Text     string `json:"text"`               // what happened, as a sentence without a period
+	Remedy   string `json:"remedy"`             // the section that says how to fix it
+	Accepted string `json:"accepted,omitempty"` // the reason in a list of accepted findings
 }
 
 // A Trial is what happened when one item was sent, or when one fault was injected.
@@ -45,12 +43,12 @@ type Trial struct {
 }
 
 // remedy returns the section that says how to fix a fault. The sections are named after the checks.
-func remedy(check scenario.Check) string {
-	return "docs/programs.md#" + string(check) + " in the scm repository"
+func remedy(check string) string {
+	return "docs/programs.md#" + check + " in the scm repository"
 }
 
 // Find adds a finding.
-func (t *Trial) Find(check scenario.Check, text string) {
+func (t *Trial) Find(check string, text string) {
 	t.Findings = append(t.Findings, Finding{Check: check, Text: text, Remedy: remedy(check)})
 }
 

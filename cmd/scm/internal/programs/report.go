@@ -8,7 +8,7 @@ import (
 	"strings"
 
 	"github.com/scm-rights/scm/interop/display"
-	"github.com/scm-rights/scm/interop/scenario"
+	"github.com/scm-rights/scm/interop/expected"
 )
 
 // A Report is the result of scm poke or scm proxy test. Its fields are those of the JSON report.
@@ -25,7 +25,7 @@ type Report struct {
 }
 
 // NewReport returns a report without trials.
-func NewReport(tool, version, program, programVersion string, kernel scenario.Kernel) *Report {
+func NewReport(tool, version, program, programVersion string, kernel expected.System) *Report {
 	return &Report{
 		Tool: tool, Version: version, Program: program, ProgramVersion: programVersion,
 		Kernel: strings.TrimSpace(kernel.Kind + " " + kernel.Release), Trials: []Trial{},

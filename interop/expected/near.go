@@ -1,4 +1,4 @@
-package scenario
+package expected
 
 import (
 	"fmt"
@@ -18,8 +18,8 @@ func Near(word string, names []string) (near string) {
 	return near
 }
 
-// didYouMean returns a question that names the most similar name, or "" if none is similar.
-func didYouMean(word string, names []string) string {
+// DidYouMean returns a question that names the most similar name, or "" if none is similar.
+func DidYouMean(word string, names []string) string {
 	if near := Near(word, names); near != "" {
 		return fmt.Sprintf("; did you mean %q?", near)
 	}

@@ -1,4 +1,4 @@
-package scenario
+package expected
 
 import (
 	"fmt"
@@ -71,9 +71,9 @@ func TestPatternErrors(t *testing.T) {
 
 // A mismatch is also explained for patterns with many alternatives or long parts.
 func TestMismatchOfLongPatterns(t *testing.T) {
-	var starts []start
+	var starts []Start
 	for i := range 1000 {
-		starts = append(starts, start{fmt.Sprint(strings.Repeat("group", 20), i), "id", "stream"})
+		starts = append(starts, Start{fmt.Sprint(strings.Repeat("group", 20), i), "id", "stream"})
 	}
 	for _, text := range []string{
 		strings.Repeat("{g,r}", 9) + strings.Repeat("group", 18),
@@ -83,7 +83,7 @@ func TestMismatchOfLongPatterns(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if why := p.mismatch(starts, nil); !strings.HasPrefix(why, "no group matches ") {
+		if why := p.Mismatch(starts, nil); !strings.HasPrefix(why, "no group matches ") {
 			t.Errorf("got %.100s", why)
 		}
 	}

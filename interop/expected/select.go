@@ -1,0 +1,79 @@
+package expected
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// A Seat is the part of a peer in a case.
+type Seat struct {
+	Start         Start
+	Role          string // Sends or Receives
+	Peer, Version string
+	NoCloexec     bool // the peer receives no descriptor, so it cannot fail Cloexec
+}
+
+// Selects reports whether the line applies to the peer in this seat.
+func (l *Line) Selects(s Seat) bool {
+	return l.Peer == s.Peer && l.takes(s) && l.Pattern.matchParts(s.Start) && InVersions(l.Versions, s.Version)
+}
+
+// SelectsAny reports whether the line applies to one of the seats.
+func (l *Line) SelectsAny(seats []Seat) bool { return slices.ContainsFunc(seats, l.Selects) }
+
+// takes reports whether the line is about the role, and its check can fail.
+func (l *Line) takes(s Seat) bool {
+	return (l.Role == "" || l.Role == s.Role) && (l.Check != Cloexec || !s.NoCloexec)
+}
+
+// Validate returns an error for the first line, or alternative in its pattern, that can apply to no case. The seats are
+// those of all scenarios. A seat without a peer is one of every peer except Kernel. If peers is not nil, it has the
+// names of all peers that lines may be about.
+func Validate(list []Line, seats []Seat, peers []string) error {
+	for i := range list {
+		l := &list[i]
+		if peers != nil && !slices.Contains(peers, l.Peer) {
+			return fmt.Errorf("%s applies to no case: no peer is named %q%s", l, l.Peer, DidYouMean(l.Peer, peers))
+		}
+		if !slices.ContainsFunc(seats, func(s Seat) bool { return l.concerns(s, l.Pattern) }) {
+			return fmt.Errorf("%s applies to no case: %s", l, l.explain(seats, l.Pattern))
+		}
+		for _, alt := range l.Pattern.Alternatives() {
+			if !slices.ContainsFunc(seats, func(s Seat) bool { return l.concerns(s, alt.Only) }) {
+				return fmt.Errorf("%s: the alternative %q applies to no case: %s", l, alt.Text, l.explain(seats, alt.Only))
+			}
+		}
+	}
+	return nil
+}
+
+// concerns is like Selects with another pattern, for any version.
+func (l *Line) concerns(s Seat, p Pattern) bool {
+	return l.mayHave(s) && l.takes(s) && p.matchParts(s.Start)
+}
+
+// mayHave reports whether the seat is one of the peer.
+func (l *Line) mayHave(s Seat) bool { return s.Peer == l.Peer || s.Peer == "" && l.Peer != Kernel }
+
+// explain says why the line, with this pattern, concerns none of the seats.
+func (l *Line) explain(seats []Seat, p Pattern) string {
+	var starts []Start
+	isPeers, hasRole := false, false
+	for _, s := range seats {
+		starts = append(starts, s.Start)
+		if p.matchParts(s.Start) && l.mayHave(s) {
+			isPeers = true
+			hasRole = hasRole || l.Role == "" || l.Role == s.Role
+		}
+	}
+	switch {
+	case !slices.ContainsFunc(starts, func(s Start) bool { return p.matchParts(s) }):
+		return p.Mismatch(starts, nil)
+	case !isPeers:
+		return fmt.Sprintf("the pattern selects no case of %s", l.Peer)
+	case !hasRole:
+		return fmt.Sprintf("the pattern selects cases of %s, but none in which it %s", l.Peer, strings.TrimPrefix(l.Role, ":"))
+	}
+	return fmt.Sprintf("it selects cases of %s, but none in which it receives a descriptor", l.Peer)
+}

@@ -1,0 +1,156 @@
+package expected
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+
+	"github.com/scm-rights/scm/interop/display"
+)
+
+// An Outcome is what a case shows about a check of a peer.
+type Outcome struct {
+	Seats  []Seat // of the peer: one, or two if it is its own partner
+	Check  string
+	Case   string // its name
+	Failed bool   // or passed
+	Flaky  bool   // the case did not end in the same way when it was run again
+	Text   string // of the finding, if it failed
+}
+
+// An Update contains the new text of a list, and what has changed.
+type Update struct {
+	Text    []byte
+	Removed []Line  // their failures did not occur in all cases
+	Noted   []Line  // the same, but a missing failure is only a note
+	Added   []Added // sorted
+}
+
+// An Added is a new line, and a case in which the failure occurred.
+type Added struct{ Line, Example string }
+
+// Rewrite updates the text of a list after a run. The lines are those of the text; given are lines of other lists, which
+// stay as they are. It removes a line if the failure did not occur in a case that it selects, unless it is flaky, or,
+// if the run was not strict, Noted. It adds lines for failures that no line covers, with the reason of a removed line or
+// an unfinished one, and changes nothing else.
+func Rewrite(text []byte, lines, given []Line, strict bool, outcomes []Outcome) (u Update) {
+	byKey := map[string][]Outcome{}
+	for _, o := range outcomes {
+		key := Line{Check: o.Check, Peer: o.Seats[0].Peer}.Key()
+		byKey[key] = append(byKey[key], o)
+	}
+	removed := map[int]bool{} // by number, because several lines can have the same one
+	for _, l := range lines {
+		switch missing := func(o Outcome) bool { return !o.Failed && !o.Flaky && l.SelectsAny(o.Seats) }; {
+		case l.Flaky() || !slices.ContainsFunc(byKey[l.Key()], missing):
+		case l.Noted() && !strict:
+			u.Noted = append(u.Noted, l)
+		default:
+			u.Removed = append(u.Removed, l)
+			removed[l.Number] = true
+		}
+	}
+	stay, gone := map[string][]Line{}, map[string][]Line{} // by Key
+	for i, l := range slices.Concat(lines, given) {
+		if i < len(lines) && removed[l.Number] {
+			gone[l.Key()] = append(gone[l.Key()], l)
+		} else {
+			stay[l.Key()] = append(stay[l.Key()], l)
+		}
+	}
+	for key, list := range byKey {
+		u.Added = append(u.Added, newLines(list, stay[key], gone[key])...)
+	}
+	slices.SortFunc(u.Added, func(a, b Added) int { return cmp.Compare(a.Line, b.Line) })
+	u.Text = rewritten(text, removed, u.Added)
+	return u
+}
+
+// newLines returns lines for the failures among the outcomes of a CHECK@PEER that none of the lines covers.
+func newLines(outcomes []Outcome, lines, gone []Line) (added []Added) {
+	covered := func(o Outcome) bool {
+		return slices.ContainsFunc(lines, func(l Line) bool { return l.SelectsAny(o.Seats) })
+	}
+	var failures, others []Outcome
+	for _, o := range outcomes {
+		isNew := o.Failed && !covered(o)
+		if isNew {
+			failures = append(failures, o)
+		}
+		if !isNew || o.Flaky {
+			others = append(others, o)
+		}
+	}
+	// A case of the peer with itself does not show in which role it failed, so a line for another case may cover it.
+	slices.SortFunc(failures, func(a, b Outcome) int {
+		return cmp.Or(cmp.Compare(len(a.Seats), len(b.Seats)), cmp.Compare(a.Case, b.Case))
+	})
+	for _, o := range failures {
+		if covered(o) {
+			continue
+		}
+		candidates := o.candidates(gone)
+		l := candidates[len(candidates)-1]
+		if i := slices.IndexFunc(candidates, func(l Line) bool {
+			return !slices.ContainsFunc(others, func(o Outcome) bool { return l.SelectsAny(o.Seats) })
+		}); i >= 0 {
+			l = candidates[i]
+		} else {
+			l.Reason = flakyMark + " " + unfinishedMark + " " + strings.TrimPrefix(l.Reason, unfinishedMark+" ")
+		}
+		lines = append(lines, l)
+		added = append(added, Added{l.Text(), o.Case})
+	}
+	return added
+}
+
+const maxReason = 140 // a longer text in a reason is cut
+
+// candidates returns lines about the failure: for all scenarios if they have one reason, the flags of the peer's receive,
+// then for the scenario, and then for the type of socket too. They have the reason of a line that is gone, or propose one.
+func (o Outcome) candidates(gone []Line) (list []Line) {
+	text := display.Line(strings.Join(strings.Fields(o.Text), " "))
+	l := Line{Check: o.Check, Peer: o.Seats[0].Peer, Reason: unfinishedMark + " " + display.Shorten(text, maxReason)}
+	if i := slices.IndexFunc(gone, func(l Line) bool { return l.SelectsAny(o.Seats) }); i >= 0 {
+		l.Versions, l.Reason = gone[i].Versions, gone[i].Reason
+	}
+	add := func(pattern string) {
+		l.Pattern, _ = ParsePattern(pattern) // the names of scenarios are patterns
+		list = append(list, l)
+	}
+	if o.Check == Cloexec {
+		add("**")
+	}
+	if len(o.Seats) == 1 {
+		l.Role = o.Seats[0].Role
+	}
+	start := o.Seats[0].Start
+	add(start[0] + "/" + start[1])
+	add(strings.Join(start, "/"))
+	return list
+}
+
+// rewritten returns the text without the removed lines, and with the new ones at its end.
+func rewritten(text []byte, removed map[int]bool, added []Added) []byte {
+	old, marked := strings.CutPrefix(string(text), byteOrderMark)
+	end, number := "\n", 0
+	var b strings.Builder
+	if marked {
+		b.WriteString(byteOrderMark)
+	}
+	for l := range strings.Lines(old) {
+		if number++; number == 1 && strings.HasSuffix(l, "\r\n") {
+			end = "\r\n"
+		}
+		if len(added) > 0 && !strings.HasSuffix(l, "\n") {
+			l += end
+		}
+		if !removed[number] {
+			b.WriteString(l)
+		}
+	}
+	for _, a := range added {
+		b.WriteString(a.Line + end)
+	}
+	return []byte(b.String())
+}
