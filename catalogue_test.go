@@ -20,8 +20,8 @@ import (
 	"github.com/scm-rights/scm"
 	inside "github.com/scm-rights/scm/internal/builtin"
 	"github.com/scm-rights/scm/internal/fdtest"
+	"github.com/scm-rights/scm/internal/libcases"
 	"github.com/scm-rights/scm/interop"
-	"github.com/scm-rights/scm/interop/catalogue"
 	"github.com/scm-rights/scm/interop/contract"
 	"github.com/scm-rights/scm/interop/peers"
 	"github.com/scm-rights/scm/interop/peers/go/peer"
@@ -99,11 +99,7 @@ func underTest(lib peer.Library) *scenario.Peer {
 
 // load returns the scenarios, and the failures that are expected on this kernel.
 var load = sync.OnceValues(func() ([]*scenario.Scenario, *scenario.Expectations) {
-	scenarios, err := catalogue.Scenarios()
-	if err != nil {
-		panic(err)
-	}
-	expected, err := catalogue.Expected(witness.ThisKernel().Kind)
+	scenarios, expected, err := libcases.Load()
 	if err != nil {
 		panic(err)
 	}
@@ -134,18 +130,9 @@ func describeCases(opponent *scenario.Peer, alone bool) {
 	scenarios, expected := load()
 	b := &batch{opponent: opponent, expected: expected}
 	for _, lib := range []peer.Library{inside.SCM(), inside.SCMPair()} {
-		us := underTest(lib)
-		for _, s := range scenarios {
-			if s.RunsAlone() != alone || !slices.Contains(opposite(s), opponent.Name) {
-				continue
-			}
-			for _, socketType := range s.Types {
-				if s.Play != scenario.PlayReceiver {
-					b.specify(scenario.Case{Scenario: s, Type: socketType, A: us, B: opponent}, scenario.RoleA)
-				}
-				if s.Play != scenario.PlaySender {
-					b.specify(scenario.Case{Scenario: s, Type: socketType, A: opponent, B: us}, scenario.RoleB)
-				}
+		for _, c := range libcases.With(scenarios, underTest(lib), opponent, opponents[scenario.RunnerName]) {
+			if c.Scenario.RunsAlone() == alone {
+				b.specify(c)
 			}
 		}
 	}
@@ -183,23 +170,8 @@ var _ = It("a partner whose build is broken fails its specs", func() {
 	})).To(MatchError(ContainSubstring("undefined reference")))
 })
 
-// opposite returns the names of the peers that run a scenario with the package under test.
-func opposite(s *scenario.Scenario) []string {
-	switch s.Play {
-	case scenario.PlayKernel:
-		return nil
-	case scenario.PlayPair:
-		return partners
-	}
-	return []string{scenario.RunnerName}
-}
-
-// specify defines a spec for a case, unless the package under test, which has this role, does not support it. If the
-// case is expected to fail, the spec's name begins with "expected:".
-func (b *batch) specify(c scenario.Case, us scenario.Role) {
-	if c.UnsupportedBy(us) != "" {
-		return
-	}
+// specify defines a spec for a case. If the case is expected to fail, the spec's name begins with "expected:".
+func (b *batch) specify(c scenario.Case) {
 	b.cases = append(b.cases, c)
 	name, want := c.Name(), scenario.Pass
 	if len(b.expected.For(c)) > 0 {
@@ -215,16 +187,8 @@ func (b *batch) specify(c scenario.Case, us scenario.Role) {
 		if r.Verdict == scenario.Unsupported {
 			Skip(r.Why)
 		}
-		Expect(r.Verdict).To(Equal(want), "%s%s", r.Why, findings(r))
+		Expect(r.Verdict).To(Equal(want), "%s\n%s", r.Why, libcases.Wrong(r))
 	})
-}
-
-func findings(r scenario.Result) string {
-	var b strings.Builder
-	for _, f := range r.Findings {
-		fmt.Fprintf(&b, "\n%s", f)
-	}
-	return b.String()
 }
 
 // A tally counts the specs with a peer: those that ran, those that a filter left out, and those that skipped themselves,

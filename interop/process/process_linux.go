@@ -82,7 +82,8 @@ func Start(p *scenario.Peer, pool []int, as scenario.User, rec *Record) (*Proces
 	}
 	// In a peer written in Go, a preemption signal of the runtime would interrupt a call that waits with a
 	// timeout.
-	cmd.Env = append(os.Environ(), "GODEBUG="+strings.TrimPrefix(os.Getenv("GODEBUG")+",asyncpreemptoff=1", ","))
+	cmd.Env = append(os.Environ(), "GODEBUG="+strings.TrimPrefix(os.Getenv("GODEBUG")+",asyncpreemptoff=1", ","),
+		"GORACE="+os.Getenv("GORACE")+" atexit_sleep_ms=0") // a test binary with -race sleeps for a second when it exits
 	cmd.Stderr = &proc.stderr
 	cmd.WaitDelay = Grace // a process that has left the group may keep standard error open
 	defer func() {

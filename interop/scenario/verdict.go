@@ -224,6 +224,7 @@ type Run struct {
 	System       expected.System
 	StrictKernel bool              // as in Expectations
 	Versions     map[string]string // of the peers that took part, by name; "" if unknown
+	Plan         []Case            // the cases of a whole run; nil if they are all cases of these peers
 	Results      []Result
 }
 
@@ -287,7 +288,10 @@ func (run Run) setCases(scenarios []*Scenario) error {
 	for i := range run.Results {
 		at[run.Results[i].Name] = &run.Results[i]
 	}
-	plan := Plan(scenarios, peers, runner)
+	plan := run.Plan
+	if plan == nil {
+		plan = Plan(scenarios, peers, runner)
+	}
 	if !slices.ContainsFunc(run.Results, Result.Kernel) {
 		plan = slices.DeleteFunc(plan, Case.Kernel)
 	}

@@ -78,10 +78,10 @@ func added(before, after []string) []string {
 	return slices.DeleteFunc(slices.Clone(after), func(line string) bool { return slices.Contains(before, line) })
 }
 
-// publicPackages are the packages that other modules may use.
+// publicPackages are the packages that programs of other modules may use. Two more are for their tests.
 func publicPackages() []string {
 	GinkgoHelper()
-	private := regexp.MustCompile("^" + module + "/(cmd|csrc|examples|internal|interop|proof|tools)(/|$)")
+	private := regexp.MustCompile("^" + module + "/(cmd|csrc|examples|internal|interop|interoptest|proof|tools)(/|$)")
 	return slices.DeleteFunc(strings.Fields(goTool{}.must("list", "./...")), private.MatchString)
 }
 
@@ -145,6 +145,32 @@ var _ = Describe("a module that imports scm", Label("build"), func() {
 		Entry("which is raised in go.mod", "require golang.org/x/sys v0.19.0\n",
 			map[string]string{"sys.go": "package main\n\nimport _ \"golang.org/x/sys/unix\"\n"}, "golang.org/x/sys v0.30.0", "golang.org/x/sys v0.19.0"),
 	)
+
+	It("gains only scm and x/sys if it has a test with interoptest, and a module that uses it gains nothing", func() {
+		test := ""
+		for _, block := range fenced.FindAllStringSubmatch(contents("docs/ci.md"), -1) {
+			if block[1] == "go" {
+				test += strings.Replace(block[2], "example.org/mine", "example.org/importer", 1)
+			}
+		}
+		m := newImporter("1.24", "", map[string]string{"interop_linux_test.go": test, "mine.go": `package mine
+
+func Send(sock int, p []byte, fds []int) (int, error)              { return 0, nil }
+func Recv(sock int, p []byte, room int) (n int, fds []int, e error) { return 0, nil, nil }
+`})
+		local := []string{"mod", "edit", "-require=" + module + "@v0.0.0", "-replace=" + module + "=" + ok(os.Getwd())}
+		m.must(local...)
+		m.tidy()
+		m.must("vet", ".")
+		Expect(m.file("go.mod")).To(ConsistOf("module example.org/importer", "go 1.24", module+" v0.0.0",
+			"golang.org/x/sys v0.30.0 // indirect", "replace "+module+" => "+ok(os.Getwd())))
+
+		user := newImporter("1.24", "", map[string]string{"main.go": "package main\n\nimport _ \"example.org/importer\"\n\nfunc main() {}\n"})
+		user.must("mod", "edit", "-module=example.org/user", "-require=example.org/importer@v0.0.0", "-replace=example.org/importer="+m.dir, local[3])
+		before := user.file("go.mod")
+		user.tidy()
+		Expect(user.file("go.mod")).To(ConsistOf(before))
+	})
 
 	It("gets at least the go line of scm", func() {
 		m := newImporter("1.20", "", map[string]string{"main.go": "package main\n\nfunc main() {}\n"})

@@ -43,6 +43,9 @@ var rules = []rule{
 	{[]string{"internal/webtest"}, []string{"handover/..."}},
 	{[]string{"fdchannel", "wire", "framed"}, []string{".", "internal/sys", xsys}},
 
+	{[]string{"interoptest"}, []string{"interop", "interop/...", "internal/builtin", "internal/libcases", xsys}},
+	{[]string{"internal/libcases"}, []string{"interop/..."}},
+
 	{[]string{"interop/peers/go/...", "interop/peers/faulty/..."}, anything},
 	{[]string{"interop/expected"}, []string{"interop/display"}},
 	{[]string{"interop/contract", "interop/peers"}, []string{"interop/display", xsys}},
@@ -63,8 +66,8 @@ var rules = []rule{
 	{[]string{"internal/builtin", "cmd/...", "tools/...", "examples/..."}, anything},
 }
 
-// programs may be imported only by each other.
-var programs = []string{"cmd/...", "tools/...", "examples/...", "interop/peers/faulty/...", "internal/builtin"}
+// programs, and a package for tests that has them inside, may be imported only by each other.
+var programs = []string{"cmd/...", "tools/...", "examples/...", "interop/peers/faulty/...", "internal/builtin", "interoptest"}
 
 // unsafePackages may import unsafe outside their tests. The faulty peer and fusetest are used only by
 // tests.
@@ -206,6 +209,7 @@ var _ = Describe("the tree", Label("tree"), func() {
 			{goPackage{ImportPath: module + "/tools/x", Imports: []string{module + "/cmd/scm"}}, "imports a command, " + module + "/cmd/scm"},
 			{goPackage{ImportPath: module, Imports: []string{"unsafe"}}, "imports unsafe"},
 			{goPackage{ImportPath: module, CgoFiles: []string{"scm.go"}}, `imports "C"`},
+			{goPackage{ImportPath: module + "/interoptest", Imports: []string{module + "/wire"}}, "interoptest imports " + module + "/wire"},
 			{goPackage{ImportPath: module + "/internal/new"}, "has no rule"},
 		} {
 			Expect(violations([]goPackage{c.p})).To(ConsistOf(HaveSuffix(c.want)), "%+v", c.p)

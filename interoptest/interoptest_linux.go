@@ -1,0 +1,394 @@
+package interoptest
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/scm-rights/scm/internal/builtin"
+	"github.com/scm-rights/scm/internal/libcases"
+	"github.com/scm-rights/scm/interop"
+	"github.com/scm-rights/scm/interop/expected"
+	"github.com/scm-rights/scm/interop/peers"
+	"github.com/scm-rights/scm/interop/peers/go/peer"
+	"github.com/scm-rights/scm/interop/process"
+	"github.com/scm-rights/scm/interop/scenario"
+	"github.com/scm-rights/scm/interop/witness"
+	"golang.org/x/sys/unix"
+)
+
+// Environment variables: a list of further partners, and whether to update the last file of expected failures.
+const (
+	peersVariable  = "SCM_PEERS"
+	updateVariable = "SCM_INTEROP_UPDATE"
+)
+
+// maxHangs is how many cases may end without an answer from the same peer in time.
+const maxHangs = 5
+
+var timeout = process.DefaultTimeout // for an answer; a test shortens it
+
+// argument is the last argument of a test binary that runs as the peer.
+const argument = "scm-interoptest-peer"
+
+// answers is where the peer writes its answers, in a process that is one.
+var answers *os.File
+
+// The runner starts this binary as its own peer, as a partner, and as the peer under test. The first two need no
+// code of the tests, so they run before TestMain. The third one goes on to Run, and until then nothing that the
+// tests print may reach the runner.
+func init() {
+	process.Main()
+	builtin.Main()
+	if len(os.Args) < 2 || os.Args[len(os.Args)-1] != argument {
+		return
+	}
+	fd, err := unix.FcntlInt(1, unix.F_DUPFD_CLOEXEC, 3)
+	if err == nil {
+		err = unix.Dup3(2, 1, 0)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	answers = os.NewFile(uintptr(fd), "answers")
+}
+
+// Run runs the scenarios with a library, each case as a subtest GROUP/SCENARIO/TYPE/ROLE/PARTNER. ROLE is sends or
+// receives. PARTNER is runner, which makes the system calls itself; the library, as its own partner; or scm, with the
+// backend of this build. The environment variable SCM_PEERS can name a list of further partners, such as
+// peers/peers.json of a release. With -short, the only partner is runner.
+//
+// The files list expected failures. A case that fails as expected is skipped, with the reason. One that no longer fails
+// is an error that names the line to remove. If SCM_INTEROP_UPDATE is 1, Run rewrites the last file, as scm interop
+// expect --update does, provided that every case has run. Lines with VERSIONS need a Library.Version that begins with a
+// digit, and [peer.ModuleVersion] returns "unknown" in tests.
+//
+// To call the library in other processes, Run starts the test binary again, with -test.run set to the name of t and the
+// flags that are not of package testing. The test must call Run there too, with the same library, and should not do
+// much before. Run makes the descriptors close-on-exec that the test binary has inherited.
+//
+// Run ends early, with an error, if a peer does not answer within 10 seconds in five cases, shortly before the limit of
+// -timeout, and after SIGINT, SIGTERM or SIGHUP, which then ends the process. It leaves nothing behind.
+func Run(t *testing.T, lib peer.Library, expected ...string) {
+	t.Helper()
+	if answers != nil {
+		signal.Ignore(syscall.SIGPIPE)
+		if err := peer.Serve(lib, os.Stdin, answers); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
+	ctx := testContext(t)
+	s := &suite{files: expected, update: os.Getenv(updateVariable) == "1", shown: map[string]bool{}}
+	if err := s.open(ctx, t, lib); err != nil {
+		t.Fatal(cmp.Or(context.Cause(ctx), err))
+	}
+	cut := s.runAll(ctx, t)
+	count := map[scenario.Verdict]int{}
+	for _, r := range s.results {
+		count[r.Verdict]++
+	}
+	for _, v := range scenario.Verdicts {
+		if count[v] > 0 {
+			t.Logf("%d %s", count[v], v)
+		}
+	}
+	for _, p := range s.partners {
+		t.Logf("partner %s: %s", p.Name, cmp.Or(p.Why, p.Hello.Lang+" "+p.Hello.Version))
+	}
+	if s.update {
+		s.write(t, cut)
+	} else if cut != "" {
+		t.Error(cut)
+	}
+}
+
+// testContext returns a context that ends shortly before the test's deadline, or with a signal, after which the process
+// ends by that signal once the test has cleaned up.
+func testContext(t *testing.T) context.Context {
+	ctx, cancel := context.WithCancelCause(context.Background())
+	if deadline, ok := t.Deadline(); ok {
+		var stop context.CancelFunc
+		early := min(10*time.Second, time.Until(deadline)/5)
+		ctx, stop = context.WithDeadlineCause(ctx, deadline.Add(-early), errors.New("-timeout is near"))
+		t.Cleanup(stop)
+	}
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
+	ended := make(chan syscall.Signal, 1)
+	go func() {
+		s, _ := (<-signals).(syscall.Signal)
+		cancel(errors.New(s.String()))
+		ended <- s
+	}()
+	t.Cleanup(func() {
+		signal.Stop(signals)
+		close(signals) // without a signal, ended gets 0
+		if s := <-ended; s != 0 {
+			_ = syscall.Kill(os.Getpid(), s)
+			time.Sleep(time.Second)
+		}
+	})
+	return ctx
+}
+
+// A suite has the cases of a library.
+type suite struct {
+	files  []string        // with expected failures
+	text   []byte          // of the last one, or nil if it does not exist
+	given  []expected.Line // of the built-in list and the other files
+	update bool
+
+	scenarios []*scenario.Scenario
+	us        *scenario.Peer
+	partners  []*scenario.Peer // other than the runner and us
+	cases     []scenario.Case  // those with the same partner one after the other
+	session   *interop.Session
+	results   []scenario.Result
+	shown     map[string]bool // the findings, CHECK@PEER, of which a case was shown in full
+}
+
+// open finds out what the library and the partners support, and opens the session.
+func (s *suite) open(ctx context.Context, t *testing.T, lib peer.Library) error {
+	if _, err := interop.MaxJobs(); err != nil {
+		return err
+	}
+	command := []string{"/proc/self/exe", "-test.run=" + exactly(t.Name()), fmt.Sprintf("-test.short=%t", testing.Short())}
+	flag.Visit(func(f *flag.Flag) {
+		if !strings.HasPrefix(f.Name, "test.") {
+			command = append(command, "-"+f.Name+"="+f.Value.String())
+		}
+	})
+	s.us = scenario.Program(lib.Name, append(command, argument)...)
+	runner, err := process.Runner()
+	if err != nil {
+		return fmt.Errorf("the runner's own peer: %w", err)
+	}
+	err = process.Smoke(ctx, s.us, process.DefaultTimeout)
+	if err == nil {
+		err = process.ProbeContext(ctx, s.us, process.DefaultTimeout) // sets Slow
+	}
+	switch {
+	case err != nil:
+		return fmt.Errorf("%s, which is this test in another process: %w", lib.Name, err)
+	case len(s.us.Unfilled) > 0:
+		return fmt.Errorf("%s answers ErrUnsupported to every %s", lib.Name, strings.Join(s.us.Unfilled, " and every "))
+	}
+	if err := s.findPartners(ctx); err != nil {
+		return err
+	}
+	x, err := s.expectations(runner)
+	if err != nil {
+		return err
+	}
+	for _, with := range append([]*scenario.Peer{runner, s.us}, s.partners...) {
+		if with == runner || with.Why == "" && !testing.Short() {
+			s.cases = append(s.cases, libcases.With(s.scenarios, s.us, with, runner)...)
+		}
+	}
+	s.session, err = interop.Open(s.cases, x, interop.Options{Runner: runner, Timeout: timeout})
+	if err == nil {
+		t.Cleanup(func() {
+			if err := s.session.Close(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	return err
+}
+
+// exactly returns the pattern for -test.run that selects only this test.
+func exactly(name string) string {
+	return "^" + strings.ReplaceAll(regexp.QuoteMeta(name), "/", "$/^") + "$"
+}
+
+// findPartners sets the partners: scm, which is part of this binary, and those of the list in SCM_PEERS.
+func (s *suite) findPartners(ctx context.Context) error {
+	scm := builtin.SCM().Name
+	s.partners = []*scenario.Peer{scenario.Program(scm, "/proc/self/exe", builtin.Argument, scm)}
+	if file := os.Getenv(peersVariable); file != "" {
+		list, err := peers.ReadList(file)
+		if err != nil {
+			return fmt.Errorf("%s: %w", peersVariable, err)
+		}
+		for _, b := range list {
+			if b.Name != scm {
+				s.partners = append(s.partners, &scenario.Peer{Name: b.Name, Command: b.Command, Why: b.Why})
+			}
+		}
+	}
+	s.partners = slices.DeleteFunc(s.partners, func(p *scenario.Peer) bool { return p.Name == s.us.Name })
+	for _, p := range s.partners {
+		if p.Why == "" {
+			if err := process.ProbeContext(ctx, p, process.DefaultTimeout); err != nil {
+				return fmt.Errorf("partner %s: %w", p.Name, err)
+			}
+		}
+	}
+	return nil
+}
+
+// expectations reads the expected failures of the files and, for the partners, of the built-in list.
+func (s *suite) expectations(runner *scenario.Peer) (*scenario.Expectations, error) {
+	scenarios, list, err := libcases.Load()
+	if err != nil {
+		return nil, err
+	}
+	s.scenarios = scenarios
+	isHere := func(name string) bool {
+		return name == runner.Name || name == s.us.Name ||
+			slices.ContainsFunc(s.partners, func(p *scenario.Peer) bool { return p.Name == name })
+	}
+	list = slices.DeleteFunc(list, func(l expected.Line) bool { return !isHere(l.Peer) })
+	for i, file := range s.files {
+		s.given = list // until there is another file
+		update := s.update && i == len(s.files)-1
+		s.text, err = os.ReadFile(file)
+		if errors.Is(err, fs.ErrNotExist) {
+			if update {
+				continue
+			}
+			err = fmt.Errorf("%w (%s=1 go test creates the last file)", err, updateVariable)
+		}
+		if err != nil {
+			return nil, err
+		}
+		more, err := scenario.ParseExpectations(file, s.text)
+		if err == nil && !update {
+			err = expected.ValidateReasons(more)
+		}
+		if err != nil {
+			return nil, err
+		}
+		for _, l := range more {
+			if version := s.us.Hello.Version; l.Peer == s.us.Name && l.Versions != "" && !expected.InVersions(">=0", version) {
+				return nil, fmt.Errorf("%s selects nothing: the version of %s is %q here, and must begin with a digit", l, l.Peer, version)
+			}
+		}
+		list = append(slices.Clip(list), more...)
+	}
+	return scenario.Expect(list, witness.ThisKernel(), scenarios, append(s.partners, s.us), nil, runner)
+}
+
+// name returns the name of the subtest for a case.
+func (s *suite) name(c scenario.Case) string {
+	role, partner := "sends", c.B
+	if c.A != s.us {
+		role, partner = "receives", c.A
+	}
+	return strings.Join([]string{c.Scenario.Name, c.Type, role, partner.Name}, "/")
+}
+
+// runAll runs the cases that the flags select. If the run is cut short, it says why.
+func (s *suite) runAll(ctx context.Context, t *testing.T) (cut string) {
+	t.Helper()
+	hangs := map[string]int{}
+	for _, c := range s.cases {
+		t.Run(s.name(c), func(t *testing.T) {
+			t.Helper()
+			r := s.session.Run(ctx, c)
+			s.results = append(s.results, r)
+			for _, f := range r.Findings {
+				if f.Check == scenario.CheckHang && !f.Expected {
+					hangs[f.Peer]++
+				}
+			}
+			s.judge(t, r)
+		})
+		if ctx.Err() != nil { // the session would start peers for each further case
+			return "cut short: " + context.Cause(ctx).Error()
+		}
+		for name, n := range hangs {
+			if n == maxHangs && !s.update {
+				return fmt.Sprintf("cut short: %s gave no answer in %d cases", name, n)
+			}
+		}
+	}
+	return ""
+}
+
+// judge ends a subtest with its verdict, in words. Without -v, only one case of each CHECK@PEER shows what happened.
+func (s *suite) judge(t *testing.T, r scenario.Result) {
+	t.Helper()
+	switch r.Verdict {
+	case scenario.Pass:
+		t.Log(strings.Join(r.Transcript, "\n"))
+		return
+	case scenario.Expected:
+		t.Skip("fails as expected: " + strings.Join(r.Reasons, "; "))
+	case scenario.Unsupported:
+		t.Skip(r.Why)
+	case scenario.NotRun:
+		t.Fatal(r.Why)
+	}
+	text := "expected to fail, but does not: remove " + strings.Join(r.Gone, " and ")
+	if r.Verdict != scenario.UnexpectedPass {
+		full := testing.Verbose()
+		for _, f := range r.Findings {
+			full, s.shown[f.Key()] = full || !s.shown[f.Key()], true
+		}
+		if !full {
+			r.Facts = []string{"(as above: to see it, add -v and -run '" + t.Name() + "')"}
+		}
+		text = libcases.Wrong(r)
+	}
+	if s.update {
+		t.Skip(text)
+	}
+	t.Error(text)
+}
+
+// write updates the last file after a whole run. If the run was not a whole one, it says why.
+func (s *suite) write(t *testing.T, left string) {
+	t.Helper()
+	notRun := slices.IndexFunc(s.results, func(r scenario.Result) bool { return r.Verdict == scenario.NotRun })
+	switch {
+	case left != "":
+	case len(s.files) == 0:
+		left = "Run was called without a file"
+	case testing.Short():
+		left = "-short left out partners"
+	case len(s.results) < len(s.cases):
+		left = "-run, -skip or -failfast left out cases"
+	case notRun >= 0:
+		left = s.results[notRun].Name + " was not run"
+	}
+	if left != "" {
+		t.Fatalf("%s: nothing was written: %s", updateVariable, left)
+	}
+	file := s.files[len(s.files)-1]
+	text := s.text
+	if text == nil {
+		text = []byte("# Expected failures: SCENARIO CHECK@PEER REASON\n")
+	}
+	u, err := scenario.UpdateExpectations(s.given, file, text, s.scenarios, scenario.Run{System: witness.ThisKernel(), Plan: s.cases, Results: s.results})
+	if err == nil && (s.text == nil || len(u.Removed)+len(u.Added) > 0) {
+		err = errors.Join(os.MkdirAll(filepath.Dir(file), 0o777), os.WriteFile(file, u.Text, 0o666))
+	}
+	if err != nil {
+		t.Fatalf("%s: %v", updateVariable, err)
+	}
+	for _, l := range u.Removed {
+		t.Logf("- %s", l.Text())
+	}
+	for _, a := range u.Added {
+		t.Logf("+ %s\n    for example %s", a.Line, a.Example)
+	}
+	if len(u.Added) > 0 {
+		t.Errorf("%s: complete the reasons of the new lines, and remove the \"?\"", file)
+	}
+}

@@ -1,0 +1,174 @@
+package interoptest
+
+import (
+	"bufio"
+	"errors"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/scm-rights/scm/internal/builtin"
+	"github.com/scm-rights/scm/interop/peers"
+	"github.com/scm-rights/scm/interop/peers/go/peer"
+	"golang.org/x/sys/unix"
+)
+
+// A faulty library is scm with a fault.
+type faulty struct {
+	peer.Socket
+	fault string
+}
+
+func (f faulty) Recv(r peer.Room) (peer.Received, error) {
+	got, err := f.Socket.Recv(r)
+	switch {
+	case f.fault == "cloexec":
+		for _, fd := range got.FDs {
+			_, _ = unix.FcntlInt(uintptr(fd), unix.F_SETFD, 0)
+		}
+	case r.FDs < 2:
+	case f.fault == "panic":
+		panic("planted")
+	case strings.HasPrefix(f.fault, "hang"):
+		time.Sleep(time.Hour)
+	}
+	return got, err
+}
+
+// TestMain prints to standard output, as tests of other modules may, also in a process that is a peer.
+func TestMain(m *testing.M) {
+	println("TestMain")
+	_, _ = os.Stdout.WriteString("TestMain\n")
+	os.Exit(m.Run())
+}
+
+// TestLibrary is the test of an author. The other tests run it in other processes, with a fault.
+func TestLibrary(t *testing.T) {
+	lib, fault := builtin.SCM(), os.Getenv("FAULT")
+	lib.Name, lib.Version = "mine", os.Getenv("VERSION")+"1"
+	open := lib.Open
+	lib.Open = func(sock int) (peer.Socket, error) {
+		s, err := open(sock)
+		if fault == "unsupported" {
+			err = peer.ErrUnsupported
+		}
+		return faulty{s, fault}, err
+	}
+	if fault == "hangs" {
+		timeout = time.Second
+	}
+	Run(t, lib, filepath.SplitList(os.Getenv("FILES"))...)
+}
+
+// author runs TestLibrary with these arguments, as another user if it can, and signals it in the middle of a case if there
+// is a signal. It checks that nothing is left, and returns the output and how the process ended.
+func author(t *testing.T, env []string, signal syscall.Signal, args ...string) (string, *os.ProcessState) {
+	t.Helper()
+	temp := t.TempDir()
+	cmd := exec.Command("/proc/self/exe", append([]string{"-test.v", "-test.run=^TestLibrary$"}, args...)...)
+	cmd.Env = append(append(os.Environ(), "TMPDIR="+temp), env...)
+	if os.Getuid() == 0 && signal != 0 {
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
+	}
+	out, err := cmd.StdoutPipe()
+	if err == nil {
+		cmd.Stderr = cmd.Stdout
+		err = errors.Join(os.Chmod(temp, 0o777), os.Chmod(filepath.Dir(temp), 0o755))
+	}
+	if err == nil {
+		err = cmd.Start()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	var text strings.Builder
+	lines := bufio.NewReader(io.TeeReader(out, &text))
+	for err == nil {
+		var line string
+		line, err = lines.ReadString('\n')
+		if signal != 0 && strings.HasPrefix(line, "=== RUN   TestLibrary/blocking") {
+			_ = cmd.Process.Signal(signal)
+		}
+	}
+	_ = cmd.Wait()
+	if left, err := os.ReadDir(temp); err != nil || len(left) > 0 {
+		t.Errorf("left %v, %v", left, err)
+	}
+	environments, _ := filepath.Glob("/proc/[0-9]*/environ")
+	for _, file := range environments {
+		if text, _ := os.ReadFile(file); strings.Contains(string(text), "TMPDIR="+temp+"\x00") {
+			t.Errorf("left process %s", file)
+		}
+	}
+	return text.String(), cmd.ProcessState
+}
+
+// Run says what is wrong in words, or ends early, and leaves nothing behind.
+func TestFaults(t *testing.T) {
+	for name, c := range map[string]struct {
+		env    string
+		args   []string
+		signal syscall.Signal
+		want   string
+	}{
+		"check":       {"FAULT=cloexec", []string{"-test.run=^TestLibrary$/basics"}, 0, "cloexec@mine: a received descriptor is not close-on-exec\n        The rule: "},
+		"panic":       {"FAULT=panic", []string{"-test.run=^TestLibrary$/basics/pass-two-fds/stream"}, 0, "panic: planted"},
+		"unsupported": {"FAULT=unsupported", nil, 0, "mine answers ErrUnsupported to every send and every recv\n"},
+		"hangs":       {"FAULT=hangs", nil, 0, " gave no answer in 5 cases\n"},
+		"timeout":     {"FAULT=hang", []string{"-test.timeout=15s"}, 0, "-timeout is near\n"},
+		"SIGINT":      {"FAULT=", nil, syscall.SIGINT, "cut short: interrupt\n"},
+		"SIGTERM":     {"FAULT=", nil, syscall.SIGTERM, "cut short: terminated\n"},
+		"a version":   {"VERSION=v FILES=testdata/version.txt", nil, 0, `:1: ** leak@mine<2 selects nothing: the version of mine is "v1" here`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			text, state := author(t, strings.Fields(c.env), c.signal, c.args...)
+			status, _ := state.Sys().(syscall.WaitStatus)
+			if !strings.Contains(text, c.want) || state.Success() || c.signal != 0 && status.Signal() != c.signal {
+				t.Errorf("%v, no %q in\n%s", state, c.want, text)
+			}
+		})
+	}
+}
+
+// The list of expected failures is made by a whole run, and then the test passes as long as it is right.
+func TestUpdate(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	file, list := filepath.Join(dir, "new", "list"), filepath.Join(dir, "peers")
+	scm := []string{os.Args[0], builtin.Argument, builtin.SCM().Name}
+	if err := peers.WriteList(list, []peers.Built{{Name: "other", Command: scm}, {Name: "absent", Why: "not here"}}); err != nil {
+		t.Fatal(err)
+	}
+	const update, basics = "SCM_INTEROP_UPDATE=1", "-test.run=^TestLibrary$/basics"
+	run := func(passes bool, want, env string, args ...string) {
+		t.Helper()
+		all := append([]string{"FAULT=cloexec", "FILES=" + file, "SCM_PEERS=" + list}, strings.Fields(env)...)
+		if text, state := author(t, all, 0, args...); state.Success() != passes || !strings.Contains(text, want) {
+			t.Errorf("%s %q: %v, no %q in\n%s", env, args, state, want, text)
+		}
+	}
+	run(false, ": no such file or directory ("+update+" go test creates the last file)\n", "")
+	run(false, update[:18]+": nothing was written: -short left out partners\n", update, "-test.short")
+	run(false, "nothing was written: -run, -skip or -failfast left out cases\n", update, basics)
+	run(false, "+ ** cloexec@mine ? ", update)
+	run(false, ":2: unfinished reason: ? a received", "", basics)
+	text, err := os.ReadFile(file)
+	if want := "# Expected failures: SCENARIO CHECK@PEER REASON\n** cloexec@mine ? a received descriptor is not close-on-exec\n"; string(text) != want || err != nil {
+		t.Fatalf("got %q, %v", text, err)
+	}
+	if err := os.WriteFile(file, []byte("** cloexec@mine it is planted\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	run(true, ": fails as expected: it is planted\n", "", basics)
+	run(true, "/echo-back/stream/sends/other ", "", basics)
+	run(true, "partner absent: not here\n", "", "-test.short", basics)
+	run(false, "expected to fail, but does not: remove "+file+":1: ** cloexec@mine\n", "FAULT=", basics)
+	run(true, "- ** cloexec@mine it is planted\n", "FAULT= "+update)
+	run(true, "PASS", "FAULT=")
+}
