@@ -97,7 +97,7 @@ func TestDepartures(t *testing.T) {
 		if text := why[o.theirs] + why[ours]; text != "" {
 			fdtest.Missing(t, text)
 		}
-		rows, allowed, err := o.departures(p.root)
+		rows, allowed, err := departures(p.root, o.heading)
 		if err != nil {
 			return err
 		}

@@ -10,7 +10,7 @@
 //
 //	kernels.go    builds the programs, and runs them in the machines
 //	judge.go      the results
-//	page.go       testdata/results.md
+//	page.go       docs/kernels.md
 package kernels
 
 import (
