@@ -28,9 +28,6 @@ var everyType = withoutSeqpacket([]TableEntry{
 	Entry("seqpacket sockets,", unix.SOCK_SEQPACKET),
 })
 
-// everyPacket are the types of socket that keep messages apart.
-var everyPacket = everyType[1:]
-
 // withoutSeqpacket drops the last entry on systems that do not have seqpacket sockets.
 func withoutSeqpacket(every []TableEntry) []TableEntry {
 	switch runtime.GOOS {

@@ -3,7 +3,7 @@
 // import path is changed. The two packages can be used at opposite ends of a channel.
 //
 // Both make the same system calls and return the same results, except for the differences listed in
-// docs/departures.md: received descriptors are close-on-exec, a message never contains data from an earlier
+// docs/trust.md: received descriptors are close-on-exec, a message never contains data from an earlier
 // one, and a receive that loses descriptors closes those that it did receive and returns an error.
 //
 // If a system call fails, the error is a bare errno, which can be compared with ==:

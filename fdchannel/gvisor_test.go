@@ -94,7 +94,7 @@ var _ = Describe("a program written for gVisor's package", Label("gvisor"), Orde
 		}
 		want, got := trace(strace, dir, programs[theirs]), trace(strace, dir, programs[ours])
 		Expect(len(want)).To(BeNumerically(">", 20))
-		Expect(contents(filepath.Join("..", "docs", "departures.md"))).To(ContainSubstring(departure))
+		Expect(contents(filepath.Join("..", "docs", "trust.md"))).To(ContainSubstring(departure))
 		Expect(undo(got)).To(Equal(want))
 	})
 
@@ -118,7 +118,7 @@ var _ = Describe("a program written for gVisor's package", Label("gvisor"), Orde
 	})
 })
 
-// departure is the line of docs/departures.md that is visible in the output of strace.
+// departure is the line of docs/trust.md that is visible in the output of strace.
 const departure = "| `recvmsg`: `flags` | MSG_TRUNC | MSG_TRUNC and MSG_CMSG_CLOEXEC |"
 
 // undo returns the lines of a trace without that departure.

@@ -13,7 +13,7 @@
 // With -run REGEXP, systemd runs only the checks whose names match. With -quick, it runs only those that CI runs.
 //
 // With -kernel "NAME…", kernels boots only these kernels. With -quick, it leaves out the peers. With -keep, it boots
-// none, and writes docs/kernels.md from the results of the last run.
+// none, and writes proof/kernels/testdata/results.md from the results of the last run.
 package main
 
 import (
@@ -51,7 +51,7 @@ func main() {
 		checks, err = regexp.Compile(text)
 		return err
 	})
-	keep := flags.Bool("keep", false, "kernels: write docs/kernels.md from the results of the last run")
+	keep := flags.Bool("keep", false, "kernels: write proof/kernels/testdata/results.md from the results of the last run")
 	if len(os.Args) < 2 {
 		usage()
 	}

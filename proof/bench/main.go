@@ -95,7 +95,7 @@ func of(rows []row, l load) (some []row) {
 // tables returns the tables as Markdown.
 func tables(found results) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "\nRecorded with %s.\n", found.Go)
+	fmt.Fprintf(&b, "# Benchmarks\n\nRecorded with %s. [performance.md](../../../docs/performance.md) explains them.\n", found.Go)
 	for _, l := range loads {
 		rows := of(found.Rows, l)
 		if len(rows) == 0 {
@@ -120,7 +120,7 @@ func recorded(text string) (found results) {
 	for line := range strings.Lines(text) {
 		line = strings.TrimSuffix(line, "\n")
 		if version, ok := strings.CutPrefix(line, "Recorded with "); ok {
-			found.Go = strings.TrimSuffix(version, ".")
+			found.Go, _, _ = strings.Cut(version, ". ")
 		}
 		if i := slices.IndexFunc(loads, func(l load) bool { return l.heading() == line }); i >= 0 {
 			l = loads[i]
@@ -136,8 +136,7 @@ func recorded(text string) (found results) {
 
 // hold compares measured rows with the recorded ones. A row fails if three runs find it worse.
 func hold(w io.Writer, file string, rounds int, counts bool) {
-	_, page, _ := strings.Cut(string(must(os.ReadFile(file))), "\n## Tables\n")
-	kept := recorded(page)
+	kept := recorded(string(must(os.ReadFile(file))))
 	if len(kept.Rows) == 0 {
 		check(fmt.Errorf("%s has no tables", file))
 	}

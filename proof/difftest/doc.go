@@ -8,7 +8,7 @@
 //
 //	sequence.go  what a sequence is
 //	choose.go    sequences chosen at random (a walk), or by the fuzzer
-//	sizes.go     the sequences of every size that docs/identity.md lists
+//	sizes.go     the sequences of every size that docs/trust.md lists
 //	world.go     the state of a world, and the steps that change it
 //	call.go      the steps that are calls
 //	outcome.go   what a world sees after a step

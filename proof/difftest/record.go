@@ -50,7 +50,7 @@ func Walk(out io.Writer, b Backend, mark func(n int), seed uint64, calls int) er
 	})
 }
 
-// Sizes runs the sequences of every size that docs/identity.md lists, like Walk. A random walk covers a size only by
+// Sizes runs the sequences of every size that docs/trust.md lists, like Walk. A random walk covers a size only by
 // chance.
 func Sizes(out io.Writer, b Backend, mark func(n int)) error {
 	return record(out, b, mark, func(l *layout) iter.Seq[*sequence] { return l.everySize() })

@@ -13,7 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// everySize returns the sequences of every size that docs/identity.md lists. Most of them send from socket a to socket
+// everySize returns the sequences of every size that docs/trust.md lists. Most of them send from socket a to socket
 // b.
 func (l *layout) everySize() iter.Seq[*sequence] {
 	return func(yield func(*sequence) bool) {

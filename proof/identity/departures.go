@@ -15,7 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A departure is a row of docs/departures.md. It describes how scm differs from an original, either in
+// A departure is a row of docs/trust.md. It describes how scm differs from an original, either in
 // fields of its system calls or in the outcome of a scene.
 //
 //	| `sendmsg`, `recvmsg`: `msg_flags`, padding after `msg_flags` | theirs | ours | why |
@@ -26,15 +26,34 @@ type departure struct {
 	theirs, ours string
 }
 
+// sharedHeading is the heading of the rows for all originals that receive without MSG_CMSG_CLOEXEC.
+const sharedHeading = "Originals without MSG_CMSG_CLOEXEC"
+
+// departures returns the rows about the original, and the differences that scm diff has to allow. A row for its fields
+// in its section replaces a shared row.
+func (o *original) departures(root string) (list []*departure, allowed []string, err error) {
+	list, allowed, err = departures(root, o.heading)
+	if o.closeOnExec || err != nil {
+		return list, allowed, err
+	}
+	own := func(field string) bool {
+		return slices.ContainsFunc(list, func(d *departure) bool { return slices.Contains(d.fields, field) })
+	}
+	shared, lines, err := departures(root, sharedHeading)
+	shared = slices.DeleteFunc(shared, func(d *departure) bool { return slices.ContainsFunc(d.fields, own) })
+	lines = slices.DeleteFunc(lines, func(line string) bool { return own(line[:strings.LastIndex(line, ": ")]) })
+	return append(shared, list...), append(lines, allowed...), err
+}
+
 // departures returns the rows of the first table below a heading, and the differences that scm diff has to allow.
 func departures(root, heading string) (list []*departure, allowed []string, err error) {
-	text, err := os.ReadFile(filepath.Join(root, "docs", "departures.md"))
+	text, err := os.ReadFile(filepath.Join(root, "docs", "trust.md"))
 	if err != nil {
 		return nil, nil, err
 	}
 	_, section, ok := strings.Cut(string(text), "\n## "+heading+"\n")
 	if !ok {
-		return nil, nil, fmt.Errorf("docs/departures.md has no section %q", heading)
+		return nil, nil, fmt.Errorf("docs/trust.md has no section %q", heading)
 	}
 	section, _, _ = strings.Cut(section, "\n## ")
 	for _, m := range allowLine.FindAllStringSubmatch(section, -1) {
@@ -56,7 +75,7 @@ func departures(root, heading string) (list []*departure, allowed []string, err 
 		list = append(list, d)
 	}
 	if len(list) == 0 {
-		return nil, nil, fmt.Errorf("section %q of docs/departures.md has no table", heading)
+		return nil, nil, fmt.Errorf("section %q of docs/trust.md has no table", heading)
 	}
 	return list, allowed, nil
 }

@@ -1,4 +1,4 @@
-// Package identity verifies two claims, which docs/identity.md explains. It must run in the root
+// Package identity verifies two claims, which docs/trust.md explains. It must run in the root
 // of the repository, on Linux.
 //
 // Claim (a): the two backends make the same system calls, to the byte. The program in the folder
@@ -14,12 +14,12 @@
 //	mutants_test.go the test of the proof: faults that the comparison must find
 //
 // Claim (b): scm makes the same system calls as the systems that it is modelled on, called
-// originals, except for the differences listed in docs/departures.md. The peers of the interop
+// originals, except for the differences listed in docs/trust.md. The peers of the interop
 // suite perform the same scenes with each original and with scm.
 //
 //	scenes.go       the originals, and the scenes
 //	stage.go        a peer that performs a scene under the recorder
-//	departures.go   the rows of docs/departures.md
+//	departures.go   the rows of docs/trust.md
 //	originals.go    the comparison
 //	sendfile/       a peer that only this proof needs
 //	mycat.go        examples/mycat in C and in Go, compared by scm diff

@@ -97,7 +97,7 @@ func TestDepartures(t *testing.T) {
 		if text := why[o.theirs] + why[ours]; text != "" {
 			fdtest.Missing(t, text)
 		}
-		rows, allowed, err := departures(p.root, o.heading)
+		rows, allowed, err := o.departures(p.root)
 		if err != nil {
 			return err
 		}

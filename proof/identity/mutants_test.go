@@ -23,7 +23,7 @@ const mutantCalls = 1024
 func TestFaults(t *testing.T) {
 	list := mutant.By(mutant.Record)
 	if len(list) <= 100 {
-		t.Errorf("docs/identity.md says that there are more than a hundred, and there are %d", len(list))
+		t.Errorf("docs/trust.md says that there are more than a hundred, and there are %d", len(list))
 	}
 	brieflyProve(t, func(p *proof) error {
 		m := mutation{proof: p, healthy: map[string]*recording{}}

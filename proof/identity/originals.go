@@ -51,7 +51,7 @@ func (p *proof) originals() error {
 	var failed error
 	total, documented := 0, 0
 	for _, o := range originals {
-		rows, allowed, err := departures(p.root, o.heading)
+		rows, allowed, err := o.departures(p.root)
 		if err != nil {
 			return err
 		}
@@ -99,7 +99,7 @@ func (p *proof) originals() error {
 }
 
 // An audit compares an original with one of scm's peers, and checks the differences against the
-// rows of docs/departures.md.
+// rows of docs/trust.md.
 type audit struct {
 	rows         []*departure
 	allowed      []string            // the differences that scm diff has to allow
@@ -197,7 +197,7 @@ func (a *audit) report(what, theirs, ours string) {
 	if !a.reported[what] {
 		a.reported[what] = true
 		a.undocumented = append(a.undocumented,
-			fmt.Errorf("%s: %s against %s, which docs/departures.md does not list", what, theirs, ours))
+			fmt.Errorf("%s: %s against %s, which docs/trust.md does not list", what, theirs, ours))
 	}
 }
 
@@ -207,14 +207,14 @@ func (a *audit) wrong() []error {
 	wrong := a.undocumented
 	for _, row := range a.rows {
 		if !a.found[row.text] {
-			wrong = append(wrong, fmt.Errorf("docs/departures.md lists a difference that was not found: %s", row.text))
+			wrong = append(wrong, fmt.Errorf("docs/trust.md lists a difference that was not found: %s", row.text))
 		} else if row.predictable() && !a.listed[row] {
-			wrong = append(wrong, fmt.Errorf("docs/departures.md has no --allow line for a row: %s", row.text))
+			wrong = append(wrong, fmt.Errorf("docs/trust.md has no --allow line for a row: %s", row.text))
 		}
 	}
 	for _, line := range a.allowed {
 		if !a.found[line] {
-			wrong = append(wrong, fmt.Errorf("docs/departures.md has an --allow line for a difference that was not found: %s", line))
+			wrong = append(wrong, fmt.Errorf("docs/trust.md has an --allow line for a difference that was not found: %s", line))
 		}
 	}
 	return wrong

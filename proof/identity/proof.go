@@ -62,7 +62,7 @@ type workload struct {
 // full is the workload of make proof-identity.
 var full = workload{differential: 1 << 20, elsewhere: 1 << 15, recorded: 20480, guest: 2048, guestDifferential: 4096}
 
-// all tests both claims of docs/identity.md.
+// all tests both claims of docs/trust.md.
 func (p *proof) all(w workload) error {
 	claimB := p.originals()
 	p.printf("\n")

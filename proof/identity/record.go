@@ -18,7 +18,7 @@ import (
 )
 
 // A walk describes a run of the program in the folder walk. It makes either a number of calls derived from
-// a seed, or the calls of every size that docs/identity.md lists.
+// a seed, or the calls of every size that docs/trust.md lists.
 type walk struct {
 	seed, calls int
 	sizes       bool

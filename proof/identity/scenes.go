@@ -11,18 +11,19 @@ import (
 // An original is a system that scm is modelled on. The peer of the original, and the peers of scm
 // with the same interface, perform the same scenes.
 type original struct {
-	name      string
-	heading   string   // of its section in docs/departures.md
-	theirs    string   // the peer on the original
-	ours      []string // the peers on scm
-	sendFlags string   // the flags that the original always passes, which our peers also have to pass
-	scenes    []scene
+	name        string
+	heading     string   // of its section in docs/trust.md
+	theirs      string   // the peer on the original
+	ours        []string // the peers on scm
+	closeOnExec bool     // it receives with MSG_CMSG_CLOEXEC
+	sendFlags   string   // the flags that the original always passes, which our peers also have to pass
+	scenes      []scene
 }
 
 // A scene is a sequence of actions that both peers perform. If departure is empty, both peers
-// must make system calls with the same fields, except for fields listed in docs/departures.md.
+// must make system calls with the same fields, except for fields listed in docs/trust.md.
 // Otherwise, the answers of the peers or the descriptors that they leave open must differ, and
-// docs/departures.md must contain a row with the text of departure.
+// docs/trust.md must contain a row with the text of departure.
 type scene struct {
 	departure   string
 	socketTypes []int
@@ -117,10 +118,11 @@ var originals = []original{
 		},
 	},
 	{
-		name:    "runc's SendFile, RecvFile",
-		heading: "runc's SendFile and RecvFile",
-		theirs:  "runc",
-		ours:    []string{sendFile},
+		name:        "runc's SendFile, RecvFile",
+		heading:     "runc's SendFile and RecvFile",
+		theirs:      "runc",
+		closeOnExec: true,
+		ours:        []string{sendFile},
 		scenes: []scene{
 			same(anyType, commands("send payload=2f6465762f707473 fds=4", "send payload=78 fds=5", "send payload=@4095 fds=4")),
 			differs("sending a name of 4096 bytes", anyType, commands("send payload=@4096 fds=4")),

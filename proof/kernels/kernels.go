@@ -10,7 +10,7 @@
 //
 //	kernels.go    builds the programs, and runs them in the machines
 //	judge.go      the results
-//	page.go       docs/kernels.md
+//	page.go       testdata/results.md
 package kernels
 
 import (

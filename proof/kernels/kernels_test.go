@@ -222,7 +222,7 @@ func TestKeep(t *testing.T) {
 		Specs: map[string]specs{"purego": {1, 0}}}
 	ours := record{Name: old.Name, Arch: "amd64", Release: "6.1", Kernel: rules("new | newer", "b/c/stream"),
 		Specs: map[string]specs{"purego": {}, "cgo": {3, 1}}}
-	err := errors.Join(os.Mkdir("docs", 0o777), os.MkdirAll(out, 0o777), os.WriteFile(pageFile, []byte(page([]record{old})), 0o666),
+	err := errors.Join(os.MkdirAll(filepath.Dir(pageFile), 0o777), os.MkdirAll(out, 0o777), os.WriteFile(pageFile, []byte(page([]record{old})), 0o666),
 		writeJSON(ours.file(), ours))
 	Keep()
 	got := kept(pageFile)
@@ -238,7 +238,7 @@ func TestProveRunsNothing(t *testing.T) {
 	t.Setenv("DEBIAN_MIRROR", "http://127.0.0.1:1")
 	t.Setenv("NO_PROXY", "127.0.0.1")
 	t.Chdir(t.TempDir())
-	must.OK(os.Mkdir("docs", 0o777))
+	must.OK(os.MkdirAll(filepath.Dir(pageFile), 0o777))
 	must.OK(os.WriteFile(pageFile, nil, 0o666))
 	must.OK(os.WriteFile(filepath.Join(bin, "go"), []byte("#!/bin/sh\n: >"+built+"\n"), 0o777))
 	for range 2 {

@@ -24,7 +24,7 @@ import (
 )
 
 // The page, which also keeps the results.
-const pageFile = "docs/kernels.md"
+const pageFile = "proof/kernels/testdata/results.md"
 
 func (r *record) file() string { return filepath.Join(out, r.Name+".json") }
 
@@ -218,13 +218,13 @@ func differences(kept, ours record) (list []string) {
 
 const intro = `# Kernels
 
-` + "`make proof-kernels`" + ` boots Debian kernels in emulated machines (QEMU). In each machine it runs the [kernel scenarios](../interop/catalogue/kernel/README.md), the tests of the relay behind ` + "`scm proxy`" + `, the specs of ` + "`fdchannel`" + ` on both backends, the programs of a release (` + "`make dist`" + `) and, on amd64, the built-in peers. Unlike under qemu-user, the programs make their system calls to a real kernel of their own architecture. The kernels are listed in [proof/target/kernels.txt](../proof/target/kernels.txt), and the machines in [machines.txt](../proof/target/machines.txt).
+` + "`make proof-kernels`" + ` boots Debian kernels in emulated machines (QEMU). In each machine it runs the [kernel scenarios](../../../interop/catalogue/kernel/README.md), the tests of the relay behind ` + "`scm proxy`" + `, the specs of ` + "`fdchannel`" + ` on both backends, the programs of a release (` + "`make dist`" + `) and, on amd64, the built-in peers. Unlike under qemu-user, the programs make their system calls to a real kernel of their own architecture. The kernels are listed in [kernels.txt](../../target/kernels.txt), and the machines in [machines.txt](../../target/machines.txt).
 
-` + "`make proof-kernels KEEP=1`" + ` generates this page from the results. CI boots one kernel, and compares its results with this page. For gVisor, see the [catalogue](catalogue.md#kernels).
+` + "`make proof-kernels KEEP=1`" + ` generates this page from the results. CI boots one kernel, and compares its results with this page. For gVisor, see the [catalogue](../../../docs/catalogue.md#kernels).
 
 ## Results
 
-An *expected* case failed as [expected.txt](../interop/catalogue/expected.txt) says. An *unsupported* case needs something that the kernel or a peer lacks. There were no other results.
+An *expected* case failed as [expected.txt](../../../interop/catalogue/expected.txt) says. An *unsupported* case needs something that the kernel or a peer lacks. There were no other results.
 
 | kernel | architecture | release | kernel cases: pass | expected | unsupported | peer cases: pass | expected | unsupported | specs: purego | cgo |
 |---|---|---|---|---|---|---|---|---|---|---|

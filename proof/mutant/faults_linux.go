@@ -131,7 +131,7 @@ var faults = []Fault{
 		Edits: []Edit{{pureControl, "\ttakeControl(buf, &msg.Message{})\n", ""}}},
 	{What: "the first of two descriptors is not closed",
 		Walk: opened, Edits: []Edit{{purePair, "\t\t\tcloseFD(int32(m.FDs[0]))\n", ""}}},
-	{What: "excess descriptors are closed twice", Field: call, Words: "none against close",
+	{What: "excess descriptors are closed twice", Field: "argument 0",
 		Edits: []Edit{{pureControl, "\t_ = unix.Close(int(fd))\n", "\t_ = unix.Close(int(fd))\n\t_ = unix.Close(int(fd))\n"}}},
 	{What: "the descriptor that was sent is closed", Walk: "closed descriptors: ",
 		Edits: []Edit{{pureLinux, "\tr, errno := sendmsg(sock, &hdr, 0)\n", "\tr, errno := sendmsg(sock, &hdr, 0)\n\tcloseFD(fd)\n"}}},

@@ -58,6 +58,19 @@ func broken(name, text string) (faults []string) {
 	return faults
 }
 
+// named matches a page, with or without one of its anchors, where a comment, a message or a link in code names it.
+var named = regexp.MustCompile(`\b(docs/[a-z-]+\.md)(?:#([\pL\pN_-]+))?`)
+
+// lost returns the pages and anchors that a text names and that do not exist.
+func lost(name, text string) (faults []string) {
+	for _, m := range named.FindAllStringSubmatch(text, -1) {
+		if page, err := os.ReadFile(m[1]); err != nil || m[2] != "" && !anchors(string(page))[m[2]] {
+			faults = append(faults, name+": "+m[0])
+		}
+	}
+	return faults
+}
+
 // flat returns a text without its indentation.
 func flat(text string) string { return regexp.MustCompile(`(?m)^[\t ]+`).ReplaceAllString(text, "") }
 
@@ -75,6 +88,21 @@ var _ = Describe("the pages", Label("tree"), func() {
 		Expect(faults).To(BeEmpty())
 		for _, text := range []string{"[x](none.md)", "[x](README.md#none)", "[x](#none)", "```go\nif {\n```\n", "```go\nx  := 1\n```\n"} {
 			Expect(broken("x.md", text)).To(HaveLen(1), text)
+		}
+	})
+
+	It("have every page and anchor that other files name", func() {
+		var faults []string
+		for _, name := range filesBelow(".") {
+			name = strings.TrimPrefix(name, "/")
+			// release-missing.sh looks for pages in the history.
+			if filepath.Ext(name) != ".md" && filepath.Base(name) != "release-missing.sh" {
+				faults = append(faults, lost(name, contents(name))...)
+			}
+		}
+		Expect(faults).To(BeEmpty())
+		for _, text := range []string{"docs/none" + ".md", "docs/pitfalls" + ".md#none"} {
+			Expect(lost("x.go", "// see "+text+".")).To(ConsistOf("x.go: " + text))
 		}
 	})
 

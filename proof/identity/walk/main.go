@@ -4,7 +4,7 @@
 // each call for the recorder. It is built once for each backend, and the recordings of all builds must be the same.
 //
 //	walk SEED CALLS   reasonable and hostile calls, derived from a seed
-//	walk sizes        the calls of every size that docs/identity.md lists
+//	walk sizes        the calls of every size that docs/trust.md lists
 //
 // It prints the outcome of each step, and creates its files in the current folder, which must be empty.
 package main
