@@ -39,11 +39,11 @@ func TestMain(m *testing.M) {
 	fdleak.Main(m)
 }
 
-// patience limits what must happen soon.
-const patience = time.Minute
+// timeLimit is how long a test waits for what must happen soon.
+const timeLimit = time.Minute
 
 func patient(t *testing.T) context.Context {
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), timeLimit)
 	t.Cleanup(cancel)
 	return ctx
 }
@@ -124,7 +124,7 @@ func (l *logged) count(text string) (n int) {
 
 func eventually(t *testing.T, what string, is func() bool) {
 	t.Helper()
-	for end := time.Now().Add(patience); !is(); time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(timeLimit); !is(); time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatal("not within a minute: ", what)
 		}
@@ -219,7 +219,7 @@ type script struct {
 
 func play(t *testing.T, conn *scm.Conn) *script {
 	s := &script{peer: newPeer(conn), t: t}
-	_ = conn.SetDeadline(time.Now().Add(patience))
+	_ = conn.SetDeadline(time.Now().Add(timeLimit))
 	t.Cleanup(s.close)
 	return s
 }
@@ -253,7 +253,7 @@ func (s *script) gets(kind string) (m message) {
 // takesOver plays a successor of the unit until it has received go, which it returns.
 func (s *script) takesOver(unit string) message {
 	s.t.Helper()
-	s.sends(message{Type: "hello", Versions: []int{version}, Needs: patience.Milliseconds(), Unit: unit})
+	s.sends(message{Type: "hello", Versions: []int{version}, Needs: timeLimit.Milliseconds(), Unit: unit})
 	s.gets("sockets")
 	s.sends(message{Type: "ready"})
 	return s.gets("go")
@@ -405,7 +405,7 @@ func TestLogger(t *testing.T) {
 	a := start(t, Config{Logger: log.logger()}, socketPath(t))
 	ready(t, a)
 	s := successorOf(t, a.path)
-	s.sends(hello(patience))
+	s.sends(hello(timeLimit))
 	s.gets("sockets")
 	s.sends(message{Type: "abort", Reason: "no memory"})
 	eventually(t, "the attempt has failed", log.has("did not take over"))
@@ -444,7 +444,7 @@ func TestLoggerDoesNotHoldTheLock(t *testing.T) {
 			if err != nil {
 				t.Error(err)
 			}
-		case <-time.After(patience):
+		case <-time.After(timeLimit):
 			t.Errorf("locked: %q", line)
 		}
 		lines <- line
@@ -510,7 +510,7 @@ func TestReadyFailsIfThePredecessorLives(t *testing.T) {
 		select {
 		case err := <-readying(t, b):
 			wantError(t, err, "has not exited")
-		case <-time.After(patience):
+		case <-time.After(timeLimit):
 			t.Fatal("Ready has not returned")
 		}
 	}
@@ -924,7 +924,7 @@ func runPaused(args []string) {
 	receive := func(kind string) {
 		_ = must(p.receive(kind))
 	}
-	send(hello(patience))
+	send(hello(timeLimit))
 	receive("sockets")
 	send(message{Type: "ready"})
 	receive("go")
@@ -1014,7 +1014,7 @@ func TestUpgradeKillsASuccessorOnlyBeforeGo(t *testing.T) {
 	s.sendsRaw("stray")
 	eventually(t, "the stray connection is rejected", log.has("invalid message"))
 	s = successorOf(t, a.path)
-	s.sends(hello(patience))
+	s.sends(hello(timeLimit))
 	s.gets("sockets")
 	s.close()
 	eventually(t, "the attempt of another process fails", log.has("err=EOF"))

@@ -79,7 +79,7 @@ func TestDisconnectedProcessIsNotWaitedFor(t *testing.T) {
 	a := start(t, Config{}, socketPath(t))
 	a.server.turn <- struct{}{} // of another process
 	p, s := waits(t, a)
-	s.sends(hello(patience))
+	s.sends(hello(timeLimit))
 	done := make(chan bool)
 	go func() { a.admit(p); close(done) }()
 	eventually(t, "hello has been read", func() bool { return unread(p.conn) == 0 })
@@ -88,7 +88,7 @@ func TestDisconnectedProcessIsNotWaitedFor(t *testing.T) {
 	a.mu.Unlock()
 	select {
 	case <-done:
-	case <-time.After(patience):
+	case <-time.After(timeLimit):
 		t.Error("it waits for its turn")
 	}
 }
@@ -179,7 +179,7 @@ var hostile = map[string][]func(p *peer) error{
 			}
 		}
 	}},
-	// More messages could use up the descriptors that an unprivileged user may have in flight, so that an honest
+	// More messages could use up the descriptors that an unprivileged user may have in flight, so that a correct
 	// successor would get ETOOMANYREFS.
 	"253 descriptors": {func(p *peer) error {
 		for range 2 {
@@ -191,7 +191,7 @@ var hostile = map[string][]func(p *peer) error{
 	}},
 }
 
-// An honest successor takes over while processes that Check accepts do everything else.
+// A correct successor takes over while processes that Check accepts do everything else.
 func TestHostileProcesses(t *testing.T) {
 	noLeak(t)
 	a := start(t, Config{}, socketPath(t))

@@ -98,7 +98,7 @@ func (m *testManager) next() string {
 	select {
 	case text := <-m.texts:
 		return text
-	case <-time.After(patience):
+	case <-time.After(timeLimit):
 		m.t.Fatal("the manager received nothing within a minute")
 		return ""
 	}
@@ -223,7 +223,7 @@ func TestManagerIsToldNothingBeforeMain(t *testing.T) {
 	s.letsServe(p, true)
 	upgraded := upgrades(patient(t), t, p, reexec.Command("exits"))
 	next := successorOf(t, p.path)
-	h := hello(patience)
+	h := hello(timeLimit)
 	h.Unit = "4567"
 	next.sends(h)
 	eventually(t, "it is the turn of the successor", func() bool { return len(p.server.turn) == 1 })
@@ -497,7 +497,7 @@ func (m *manager) fill() {
 // No method waits for a manager that does not read, which gets everything later, in order.
 func TestManagerThatDoesNotRead(t *testing.T) {
 	defer func(d time.Duration) { notifyTime = d }(notifyTime)
-	notifyTime = patience
+	notifyTime = timeLimit
 	noLeak(t)
 	m := newManager(t)
 	t.Setenv("FDSTORE", "10")

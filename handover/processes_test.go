@@ -77,7 +77,7 @@ func runWeb(args []string) {
 	}()
 
 	config := Config{Timeout: duration("timeout", 0), PIDFile: options["pidfile"], Logger: newLogger(func(line string) { say("log", line) })}
-	starting, started := context.WithTimeout(context.Background(), duration("start", patience))
+	starting, started := context.WithTimeout(context.Background(), duration("start", timeLimit))
 	p, err := config.Start(starting, args[0])
 	started()
 	check(err)
@@ -289,7 +289,7 @@ func (w *processes) dial() (conn net.Conn, in *bufio.Reader, pid int, lost loss,
 	if conn, err = net.Dial("unix", w.path+".web"); err != nil {
 		return nil, nil, 0, refused, err
 	}
-	_ = conn.SetDeadline(time.Now().Add(patience))
+	_ = conn.SetDeadline(time.Now().Add(timeLimit))
 	in = bufio.NewReader(conn)
 	if _, err = fmt.Fscanln(in, &pid); err != nil {
 		_ = conn.Close()
@@ -503,7 +503,7 @@ func (r *relay) holds() {
 	r.w.t.Helper()
 	select {
 	case <-r.held:
-	case <-time.After(patience):
+	case <-time.After(timeLimit):
 		r.w.t.Fatal("the relay has not received the message within a minute")
 	}
 }

@@ -205,7 +205,7 @@ var rows = []struct {
 		}
 		a.continues()
 		a.says("log", "context canceled")
-		_ = conn.SetReadDeadline(time.Now().Add(patience))
+		_ = conn.SetReadDeadline(time.Now().Add(timeLimit))
 		if n, err := conn.Read(make([]byte, 1)); n == 0 {
 			t.Error(err)
 		}

@@ -65,7 +65,7 @@ func situationIn(t *testing.T, in state) *situation {
 	ready(t, s.p)
 	s.manager.gets("READY=1")
 	s.next = successorOf(t, s.p.path)
-	h := hello(patience)
+	h := hello(timeLimit)
 	h.Unit = "0123"
 	s.next.sends(h)
 	s.next.gets("sockets")
@@ -210,7 +210,7 @@ func (s *situation) hello() {
 		s.before.sends(message{Type: "main"})
 	}
 	another := successorOf(s.t, s.p.path)
-	another.sends(hello(patience))
+	another.sends(hello(timeLimit))
 	if s.in == serving {
 		another.gets("sockets")
 		return

@@ -21,26 +21,26 @@ const testPeerChild = "test-peer"
 
 // testPeers are peers that the test binary can run as. pool lists the descriptors with which the peer was started.
 var testPeers = map[string]func(sock int, pool []int) peer.Socket{
-	"right": func(sock int, _ []int) peer.Socket { return honest{sock: sock} },
-	"short": func(sock int, _ []int) peer.Socket { return honest{sock: sock, half: true} },
+	"right": func(sock int, _ []int) peer.Socket { return correct{sock: sock} },
+	"short": func(sock int, _ []int) peer.Socket { return correct{sock: sock, half: true} },
 	// These change a file that they must not change.
-	"twists": func(sock int, _ []int) peer.Socket { return twister{honest{sock: sock}, false} },
-	"seeks":  func(sock int, _ []int) peer.Socket { return twister{honest{sock: sock}, true} },
+	"twists": func(sock int, _ []int) peer.Socket { return twister{correct{sock: sock}, false} },
+	"seeks":  func(sock int, _ []int) peer.Socket { return twister{correct{sock: sock}, true} },
 	// This one keeps a received file at the last descriptor of the pool, which belongs to a later case, until the case
 	// ends.
 	"hides": func(sock int, pool []int) peer.Socket {
-		return &hider{honest: honest{sock: sock}, at: pool[len(pool)-1]}
+		return &hider{correct: correct{sock: sock}, at: pool[len(pool)-1]}
 	},
 	// This one also sends the files that it sends to a socket of a later case.
 	"parks what it sends": func(sock int, pool []int) peer.Socket {
-		return parker{honest{sock: sock}, laterSocket(pool, sock)}
+		return parker{correct{sock: sock}, laterSocket(pool, sock)}
 	},
 	// The libraries of these give up the connection when they receive.
-	"quits":      func(sock int, _ []int) peer.Socket { return &quitter{honest{sock: sock}, false, false} },
-	"shuts down": func(sock int, _ []int) peer.Socket { return &quitter{honest{sock: sock}, true, false} },
+	"quits":      func(sock int, _ []int) peer.Socket { return &quitter{correct{sock: sock}, false, false} },
+	"shuts down": func(sock int, _ []int) peer.Socket { return &quitter{correct{sock: sock}, true, false} },
 	// The calls of these fail if the payload begins with 0xff.
 	"closes before it answers": func(sock int, _ []int) peer.Socket {
-		return failer{honest{sock: sock}, func(fds []int) {
+		return failer{correct{sock: sock}, func(fds []int) {
 			closeFDs(append(fds, sock)...)
 			for began := time.Now(); time.Since(began) < 250*time.Millisecond; {
 				// The runner must see that it is awake.
@@ -48,17 +48,17 @@ var testPeers = map[string]func(sock int, pool []int) peer.Socket{
 		}}
 	},
 	"never closes": func(sock int, _ []int) peer.Socket {
-		return failer{honest{sock: sock}, func(fds []int) { closeFDs(fds...) }}
+		return failer{correct{sock: sock}, func(fds []int) { closeFDs(fds...) }}
 	},
 	"parks what it received and closes later": func(sock int, pool []int) peer.Socket {
-		return failer{honest{sock: sock}, func(fds []int) {
+		return failer{correct{sock: sock}, func(fds []int) {
 			_, _ = raw.Send(laterSocket(pool, sock), [][]byte{{0}}, fds, unix.MSG_DONTWAIT)
 			closeFDs(fds...)
 			time.AfterFunc(100*time.Millisecond, func() { closeFDs(sock) })
 		}}
 	},
 	"answers in part": func(sock int, _ []int) peer.Socket {
-		return failer{honest{sock: sock}, func([]int) {
+		return failer{correct{sock: sock}, func([]int) {
 			_, _ = unix.Write(1, []byte("err"))
 			time.Sleep(time.Hour)
 		}}
@@ -106,27 +106,27 @@ func testPeer(t *testing.T, what string, name ...string) *scenario.Peer {
 	return p
 }
 
-// honest sends and receives correctly, except that with half it sends half of the payload, and reports that count.
-type honest struct {
+// correct sends and receives correctly, except that with half it sends half of the payload, and reports that count.
+type correct struct {
 	sock int
 	half bool
 }
 
-func (h honest) Send(m peer.Message) (int, error) {
+func (h correct) Send(m peer.Message) (int, error) {
 	if h.half {
 		m.Buffers[0] = m.Buffers[0][:len(m.Buffers[0])/2]
 	}
 	return raw.Send(h.sock, m.Buffers, m.FDs, m.Flags)
 }
 
-func (h honest) Recv(r peer.Room) (got peer.Received, err error) {
+func (h correct) Recv(r peer.Room) (got peer.Received, err error) {
 	n, fds, _, err := raw.Recv(h.sock, r.Buffers, r.FDs, r.Flags)
 	return peer.Received{N: n, Payload: r.Filled(n), FDs: fds}, err
 }
 
 // quitter gives up the connection when it receives. Its library rejects that call and all later ones.
 type quitter struct {
-	honest
+	correct
 	shuts, over bool
 }
 
@@ -134,7 +134,7 @@ func (h *quitter) Send(m peer.Message) (int, error) {
 	if h.over {
 		return 0, peer.ErrUnsupported
 	}
-	return h.honest.Send(m)
+	return h.correct.Send(m)
 }
 
 func (h *quitter) Recv(peer.Room) (got peer.Received, err error) {
@@ -150,7 +150,7 @@ func (h *quitter) Recv(peer.Room) (got peer.Received, err error) {
 // failer fails if the payload begins with 0xff. It passes the descriptors that it received in the
 // same call to fail.
 type failer struct {
-	honest
+	correct
 	fail func(fds []int)
 }
 
@@ -159,11 +159,11 @@ func (h failer) Send(m peer.Message) (int, error) {
 		h.fail(nil)
 		return 0, unix.EIO
 	}
-	return h.honest.Send(m)
+	return h.correct.Send(m)
 }
 
 func (h failer) Recv(r peer.Room) (peer.Received, error) {
-	got, err := h.honest.Recv(r)
+	got, err := h.correct.Recv(r)
 	if err == nil && got.N > 0 && got.Payload[0] == 0xff {
 		h.fail(got.FDs)
 		return peer.Received{}, unix.EIO
@@ -190,23 +190,23 @@ func laterSocket(pool []int, sock int) int {
 
 // parker also sends the descriptors to another socket.
 type parker struct {
-	honest
+	correct
 	other int
 }
 
 func (h parker) Send(m peer.Message) (int, error) {
 	_, _ = raw.Send(h.other, [][]byte{{0}}, m.FDs, unix.MSG_DONTWAIT)
-	return h.honest.Send(m)
+	return h.correct.Send(m)
 }
 
 // hider keeps a received file at the descriptor of a later case.
 type hider struct {
-	honest
+	correct
 	at, aside int
 }
 
 func (h *hider) Recv(r peer.Room) (peer.Received, error) {
-	got, err := h.honest.Recv(r)
+	got, err := h.correct.Recv(r)
 	if err != nil || len(got.FDs) == 0 {
 		return got, err
 	}
@@ -225,7 +225,7 @@ func (h *hider) Done() {
 
 // twister makes the files that it sends non-blocking, or changes their offset.
 type twister struct {
-	honest
+	correct
 	seeks bool
 }
 
@@ -237,7 +237,7 @@ func (h twister) Send(m peer.Message) (int, error) {
 			_ = unix.SetNonblock(fd, true)
 		}
 	}
-	return h.honest.Send(m)
+	return h.correct.Send(m)
 }
 
 // deadline is the time limit of tests in which a peer does not answer.

@@ -190,11 +190,11 @@ func TestEndedByTheRunnersSignal(t *testing.T) {
 		{"stopped and continued", "recv) sleep 1000;;", waits + "R> kill B SIGSTOP\nR> kill B SIGCONT\n" + answers, "fail: hang@x: no answer in time"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			patience := time.Minute
+			timeLimit := time.Minute
 			if strings.Contains(c.name, "stopped") {
-				patience = deadline // it is waited out
+				timeLimit = deadline // it is waited out
 			}
-			r := runBoth(t, onStream(mustParse(t, rule+"on stream\n"+c.text), runner(t), shellPeer(t, c.verbs)), patience)
+			r := runBoth(t, onStream(mustParse(t, rule+"on stream\n"+c.text), runner(t), shellPeer(t, c.verbs)), timeLimit)
 			if got := outcome(r); got != c.want {
 				t.Errorf("got %s\nwant %s", got, c.want)
 			}

@@ -46,10 +46,10 @@ func TestMain(m *testing.M) {
 	fdleak.Main(m)
 }
 
-const patience = time.Minute
+const timeLimit = time.Minute
 
 func patient(t *testing.T) context.Context {
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), timeLimit)
 	t.Cleanup(cancel)
 	return ctx
 }
@@ -88,7 +88,7 @@ func protocols(names ...string) *http.Protocols {
 
 func eventually(t *testing.T, what string, is func() bool) {
 	t.Helper()
-	for end := time.Now().Add(patience); !is(); time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(timeLimit); !is(); time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatal("not within a minute: ", what)
 		}
