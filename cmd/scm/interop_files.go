@@ -212,6 +212,7 @@ type listedScenario struct {
 	Play   string   `json:"play"`
 	Types  []string `json:"types"`
 	Rule   string   `json:"rule"`
+	IDs    []string `json:"ids"` // of sources.txt in interop/catalogue
 }
 
 func listCommand() *cobra.Command {
@@ -242,7 +243,7 @@ Linux, this starts each peer once, to ask what it supports.
 				names = append(names, c.Name())
 				s := c.Scenario
 				if !slices.ContainsFunc(list, func(l listedScenario) bool { return l.Name == s.Name }) {
-					list = append(list, listedScenario{s.Name, s.Hash, s.Kernel(), string(s.Play), s.Types, s.Rule[0]})
+					list = append(list, listedScenario{s.Name, s.Hash, s.Kernel(), string(s.Play), s.Types, s.Rule[0], catalogue.SourceIDs(s)})
 				}
 			}
 			switch out := cmd.OutOrStdout(); {

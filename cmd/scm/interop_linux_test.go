@@ -257,7 +257,8 @@ func TestList(t *testing.T) {
 	}
 	var list []listedScenario
 	err := json.Unmarshal([]byte(command(t, append(args, "--scenarios", "--json")...).stdout), &list)
-	if err != nil || len(list) != 2 || list[0].Name != "basics/pass-one-fd" || list[0].Hash == "" || list[0].Kernel {
+	if err != nil || len(list) != 2 || list[0].Name != "basics/pass-one-fd" || list[0].Hash == "" || list[0].Kernel ||
+		!slices.Equal(list[0].IDs, []string{"pass-one-fd"}) {
 		t.Errorf("got %+v, %v", list, err)
 	}
 

@@ -103,6 +103,19 @@ func Text(name string) ([]byte, error) {
 	return files.ReadFile(list[i].path)
 }
 
+// SourceIDs returns the IDs of the rows in sources.txt that the second line of a scenario names:
+// "sources.txt: ID, ID". A scenario of another catalogue need not name any.
+func SourceIDs(s *scenario.Scenario) []string {
+	ids := []string{}
+	_, list, found := strings.Cut(s.Rule[1], "sources.txt: ")
+	for id := range strings.SplitSeq(list, ",") {
+		if id, _, _ = strings.Cut(strings.TrimSpace(id), " "); found {
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}
+
 // Scenarios returns all scenarios, sorted by group and file name.
 func Scenarios() ([]*scenario.Scenario, error) { return Load(files) }
 
