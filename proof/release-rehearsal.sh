@@ -5,7 +5,7 @@
 # sum.golang.org, or the proxy, for scm, which neither has.
 #
 # As root, with mmdebstrap, it also runs the shell steps of the jobs in ci.yml and release.yml in bare chroots: those that name
-# a Debian image in one of that release, and the others as an ordinary user of Debian 13 with the packages that README.md
+# a Debian image in one of that release, and the others as an ordinary user of Debian 13 with the packages that CONTRIBUTING.md
 # names. It prints which it leaves out. With FULL=1 it also runs the jobs with an image, and what CONTRIBUTING.md types in one.
 set -eEuo pipefail
 trap 'echo "release-rehearsal: line $LINENO failed: $BASH_COMMAND" >&2' ERR
@@ -141,7 +141,7 @@ step() {
 		CI=true GITHUB_WORKSPACE=/src GITHUB_REF_NAME="v$version" QUICK=1 sh -ec "cd /src; $2"
 }
 
-chroot=$work/chroot last='' packages=$(sed -n 's/.*apt-get install --no-install-recommends \([a-z0-9 -]*\).*/\1/p' README.md)
+chroot=$work/chroot last='' packages=$(sed -n 's/.*apt-get install --no-install-recommends \([a-z0-9 -]*\).*/\1/p' CONTRIBUTING.md)
 while read -r job image command <&3; do
 	user=0
 	if [[ $job =~ ^(oldest-go|macos|freebsd|publish)$ ]]; then
