@@ -91,6 +91,15 @@ var _ = Describe("the pages", Label("tree"), func() {
 		}
 	})
 
+	It("are all in docs/README.md", func() {
+		list := contents("docs/README.md")
+		for _, name := range ok(filepath.Glob("docs/*.md")) {
+			if name = filepath.Base(name); name != "README.md" {
+				Expect(list).To(ContainSubstring("\n- [" + name + "](" + name + "): "))
+			}
+		}
+	})
+
 	It("have every page and anchor that other files name", func() {
 		var faults []string
 		for _, name := range filesBelow(".") {
