@@ -80,8 +80,9 @@ func init() {
 // flags that are not of package testing. The test must call Run there too, with the same library, and should not do
 // much before. Run makes the descriptors close-on-exec that the test binary has inherited.
 //
-// Run ends early, with an error, if a peer does not answer within 10 seconds in five cases, shortly before the limit of
-// -timeout, and after SIGINT, SIGTERM or SIGHUP, which then ends the process. It leaves nothing behind.
+// Run ends early, with an error, if a peer does not answer within 10 seconds in five cases (unless it rewrites a file),
+// shortly before the limit of -timeout, and after SIGINT, SIGTERM or SIGHUP, which then ends the process. It leaves
+// nothing behind.
 func Run(t *testing.T, lib peer.Library, expected ...string) {
 	t.Helper()
 	if answers != nil {
@@ -98,15 +99,6 @@ func Run(t *testing.T, lib peer.Library, expected ...string) {
 		t.Fatal(cmp.Or(context.Cause(ctx), err))
 	}
 	cut := s.runAll(ctx, t)
-	count := map[scenario.Verdict]int{}
-	for _, r := range s.results {
-		count[r.Verdict]++
-	}
-	for _, v := range scenario.Verdicts {
-		if count[v] > 0 {
-			t.Logf("%d %s", count[v], v)
-		}
-	}
 	for _, p := range s.partners {
 		t.Logf("partner %s: %s", p.Name, cmp.Or(p.Why, p.Hello.Lang+" "+p.Hello.Version))
 	}
@@ -167,7 +159,8 @@ func (s *suite) open(ctx context.Context, t *testing.T, lib peer.Library) error 
 	if _, err := interop.MaxJobs(); err != nil {
 		return err
 	}
-	command := []string{"/proc/self/exe", "-test.run=" + exactly(t.Name()), fmt.Sprintf("-test.short=%t", testing.Short())}
+	only := "^" + strings.ReplaceAll(regexp.QuoteMeta(t.Name()), "/", "$/^") + "$"
+	command := []string{"/proc/self/exe", "-test.run=" + only, fmt.Sprintf("-test.short=%t", testing.Short())}
 	flag.Visit(func(f *flag.Flag) {
 		if !strings.HasPrefix(f.Name, "test.") {
 			command = append(command, "-"+f.Name+"="+f.Value.String())
@@ -211,33 +204,28 @@ func (s *suite) open(ctx context.Context, t *testing.T, lib peer.Library) error 
 	return err
 }
 
-// exactly returns the pattern for -test.run that selects only this test.
-func exactly(name string) string {
-	return "^" + strings.ReplaceAll(regexp.QuoteMeta(name), "/", "$/^") + "$"
-}
-
 // findPartners sets the partners: scm, which is part of this binary, and those of the list in SCM_PEERS.
 func (s *suite) findPartners(ctx context.Context) error {
 	scm := builtin.SCM().Name
-	s.partners = []*scenario.Peer{scenario.Program(scm, "/proc/self/exe", builtin.Argument, scm)}
+	list := []peers.Built{{Name: scm, Command: []string{"/proc/self/exe", builtin.Argument, scm}}}
 	if file := os.Getenv(peersVariable); file != "" {
-		list, err := peers.ReadList(file)
+		more, err := peers.ReadList(file)
 		if err != nil {
 			return fmt.Errorf("%s: %w", peersVariable, err)
 		}
-		for _, b := range list {
-			if b.Name != scm {
-				s.partners = append(s.partners, &scenario.Peer{Name: b.Name, Command: b.Command, Why: b.Why})
-			}
-		}
+		list = append(list, more...)
 	}
-	s.partners = slices.DeleteFunc(s.partners, func(p *scenario.Peer) bool { return p.Name == s.us.Name })
-	for _, p := range s.partners {
+	for i, b := range list {
+		if b.Name == s.us.Name || i > 0 && b.Name == scm {
+			continue
+		}
+		p := &scenario.Peer{Name: b.Name, Command: b.Command, Why: b.Why}
 		if p.Why == "" {
 			if err := process.ProbeContext(ctx, p, process.DefaultTimeout); err != nil {
 				return fmt.Errorf("partner %s: %w", p.Name, err)
 			}
 		}
+		s.partners = append(s.partners, p)
 	}
 	return nil
 }
@@ -284,21 +272,16 @@ func (s *suite) expectations(runner *scenario.Peer) (*scenario.Expectations, err
 	return scenario.Expect(list, witness.ThisKernel(), scenarios, append(s.partners, s.us), nil, runner)
 }
 
-// name returns the name of the subtest for a case.
-func (s *suite) name(c scenario.Case) string {
-	role, partner := "sends", c.B
-	if c.A != s.us {
-		role, partner = "receives", c.A
-	}
-	return strings.Join([]string{c.Scenario.Name, c.Type, role, partner.Name}, "/")
-}
-
 // runAll runs the cases that the flags select. If the run is cut short, it says why.
 func (s *suite) runAll(ctx context.Context, t *testing.T) (cut string) {
 	t.Helper()
 	hangs := map[string]int{}
 	for _, c := range s.cases {
-		t.Run(s.name(c), func(t *testing.T) {
+		seat := "sends/" + c.B.Name
+		if c.A != s.us {
+			seat = "receives/" + c.A.Name
+		}
+		t.Run(c.Scenario.Name+"/"+c.Type+"/"+seat, func(t *testing.T) {
 			t.Helper()
 			r := s.session.Run(ctx, c)
 			s.results = append(s.results, r)
