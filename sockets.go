@@ -18,7 +18,7 @@ func (c *Conn) SendConn(conn net.Conn) error { return c.sendSocket(conn) }
 
 // SendListener sends a listening socket as SendConn sends a connection. Both processes can accept
 // connections until l is closed, which then leaves its socket file in place. If SendListener fails, and l
-// is a [*net.UnixListener], call SetUnlinkOnClose(true). docs/howto-handover.md shows how to stop the old
+// is a [*net.UnixListener], call SetUnlinkOnClose(true). docs/handover.md shows how to stop the old
 // server without losing a request.
 func (c *Conn) SendListener(l net.Listener) error { return c.sendSocket(l) }
 

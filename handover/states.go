@@ -64,7 +64,7 @@ var (
 	errNotReady = errors.New("Upgrade was called before Ready has returned nil")
 )
 
-// transitions says what follows each event in each state. docs/howto-handover.md has the same table.
+// transitions says what follows each event in each state. docs/handover.md has the state that follows.
 var transitions = []struct {
 	in   state
 	on   event

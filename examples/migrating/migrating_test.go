@@ -1,6 +1,6 @@
 //go:build unix
 
-// Package migrating has the code that docs/migrating.md and docs/migrating-handover.md show as "after".
+// Package migrating has the code that docs/migrating.md and docs/handover.md show as "after".
 package migrating
 
 import (
@@ -23,7 +23,7 @@ import (
 
 // Each page and its file have the same code, except for its indentation.
 func TestPages(t *testing.T) {
-	for page, file := range map[string]string{"migrating.md": "migrating_test.go", "migrating-handover.md": "handover_test.go"} {
+	for page, file := range map[string]string{"migrating.md": "migrating_test.go", "handover.md": "handover_test.go"} {
 		t.Run(page, func(t *testing.T) { checkPage(t, "../../docs/"+page, file) })
 	}
 }

@@ -31,7 +31,7 @@ func NewHTTP() *http.Server {
 	return s
 }
 
-// A Server is a server that is replaced as docs/howto-handover.md says, on SIGHUP or by another process
+// A Server is a server that is replaced as docs/handover.md says, on SIGHUP or by another process
 // with the same path.
 type Server struct {
 	handover.Config

@@ -51,7 +51,7 @@ func TestUnitsHaveTheAddressesOfTheirFiles(t *testing.T) {
 
 // app.service is the unit of the how-to, with the names of the machine.
 func TestHowToHasTheUnit(t *testing.T) {
-	page, err := os.ReadFile("../../../docs/howto-handover.md")
+	page, err := os.ReadFile("../../../docs/handover.md")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -66,7 +66,7 @@ func TestHowToHasTheUnit(t *testing.T) {
 	).Replace(string(unit))
 	text = "    " + strings.ReplaceAll(strings.TrimSpace(text), "\n", "\n    ") + "\n\n"
 	if !strings.Contains(string(page), text) {
-		t.Errorf("docs/howto-handover.md does not have the unit\n%s", text)
+		t.Errorf("docs/handover.md does not have the unit\n%s", text)
 	}
 }
 

@@ -325,7 +325,7 @@ func (u unit) storeKeeps(old int) {
 	u.loaded("SIGKILL after a reload", 1, func() { u.crash(pid) })
 }
 
-// checkHowTo runs the unit of docs/howto-handover.md.
+// checkHowTo runs the unit of docs/handover.md.
 func checkHowTo() {
 	app.with(func(pid int) {
 		app.reloads(pid)
