@@ -191,8 +191,8 @@ func (b *batch) specify(c scenario.Case) {
 	})
 }
 
-// A tally counts the specs with a peer: those that ran, those that a filter left out, and those that skipped themselves,
-// by the reason.
+// A tally counts the specs with a peer: those that ran, those that a filter left out, and those that skipped
+// themselves, by the reason.
 type tally struct {
 	built        bool
 	ran, leftOut int

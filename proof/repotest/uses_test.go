@@ -31,6 +31,7 @@ var newFileAllowed = map[string]string{
 	"interop/peers/faulty/fault/recv.go":        "a test's peer, which receives only the runner's files",
 	"interop/peers/go/libraries/runc/main.go":   "the runner's files, as runc handles them",
 	"interop/process/process_linux.go":          "the runner's own files, for a peer",
+	"interoptest/interoptest_linux.go":          "the standard output of a peer, which the runner has made",
 	"cmd/scm/internal/programs/target_linux.go": "the listening socket that scm has made for a server",
 	"cmd/scm/internal/relay/relay_linux.go":     "a socket that it has created itself",
 	"proof/identity/sendfile/main.go":           "the tool's files, as runc handles them",
