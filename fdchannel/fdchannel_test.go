@@ -4,8 +4,9 @@ package fdchannel_test
 
 import (
 	"errors"
-	"fmt"
-	"strconv"
+	"math"
+	"runtime"
+	"slices"
 	"syscall"
 	"testing"
 
@@ -16,142 +17,64 @@ import (
 	"github.com/scm-rights/scm"
 	"github.com/scm-rights/scm/fdchannel"
 	"github.com/scm-rights/scm/internal/fdtest"
+	. "github.com/scm-rights/scm/internal/spectest"
 )
 
-// errno compares err with ==, as users of this API do.
-func errno(err error, want syscall.Errno) {
-	GinkgoHelper()
-	Expect(err == error(want)).To(BeTrue(), "got %#v, want the bare errno %v", err, want)
+func TestSuite(t *testing.T) {
+	RegisterFailHandler(Fail)
+	RunSpecs(t, "fdchannel over "+scm.Backend)
 }
 
-// lost checks the results of a receive that lost descriptors, and returns the cause.
-func lost(fd int, err error) (cause error) {
-	GinkgoHelper()
-	var truncated *scm.TruncatedError
-	Expect(errors.As(err, &truncated)).To(BeTrue(), "%d, %v", fd, err)
-	Expect(fd).To(Equal(-1))
-	return truncated.Cause
+var _ = ReportAfterSuite("skips", func(r Report) { PrintSkips(r) })
+
+// receives are the two methods that receive.
+var receives = map[string]func(*fdchannel.Endpoint) (int, error){
+	"RecvFD":         (*fdchannel.Endpoint).RecvFD,
+	"RecvFDNonblock": (*fdchannel.Endpoint).RecvFDNonblock,
 }
 
-// none checks the results of a receive at the end, or of a message without a descriptor.
-func none(fd int, err error) {
-	GinkgoHelper()
-	Expect(err).To(MatchError(ContainSubstring("no descriptor")))
-	Expect(fd).To(Equal(-1))
+// fill fills the descriptor table until the returned function is called.
+func fill() func() {
+	fdtest.Take() // starts the runtime's poller, which has descriptors of its own
+	var limit unix.Rlimit
+	Expect(unix.Getrlimit(unix.RLIMIT_NOFILE, &limit)).To(Succeed())
+	Expect(unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Max: limit.Max})).To(Succeed())
+	return func() { Expect(unix.Setrlimit(unix.RLIMIT_NOFILE, &limit)).To(Succeed()) }
 }
 
-// bothReceives are the two methods that receive.
-var bothReceives = []TableEntry{
-	Entry("RecvFD", (*fdchannel.Endpoint).RecvFD),
-	Entry("RecvFDNonblock", (*fdchannel.Endpoint).RecvFDNonblock),
-}
-
-// bothEnds return one of a channel's endpoints.
-var bothEnds = []TableEntry{
-	Entry("one end", func(c *channel) *fdchannel.Endpoint { return c.a }),
-	Entry("the other end", func(c *channel) *fdchannel.Endpoint { return c.b }),
-}
-
-type receive = func(*fdchannel.Endpoint) (int, error)
-
-var _ = Describe("NewConnectedSockets", func() {
-	It("creates two connected, blocking, close-on-exec seqpacket sockets", func() {
+// lost is nil if the receive returns a descriptor, or, of a message without any, an error.
+var _ = DescribeTable("a receive", func(fds, payload int, full bool, lost *scm.TruncatedError) {
+	for _, recv := range receives {
 		c := connect()
-		for _, fd := range []int{c.as, c.bs} {
-			Expect(unix.Getsockname(fd)).To(BeAssignableToTypeOf(&unix.SockaddrUnix{}))
-			Expect(unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_TYPE)).To(Equal(unix.SOCK_SEQPACKET))
-			Expect(fdtest.CloseOnExec(fd)).To(BeTrue())
-			flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFL, 0)
-			Expect(err).NotTo(HaveOccurred())
-			Expect(flags&unix.O_NONBLOCK).To(BeZero(), "O_NONBLOCK")
+		c.passes(recv) // what it receives must not be returned again
+		m := scm.Message{FDs: slices.Repeat([]int{c.file()}, fds), Buffers: [][]byte{make([]byte, payload)}}
+		Expect(scm.Send(c.as, &m, 0)).To(Succeed())
+		empty := func() {}
+		if full {
+			empty = fill()
 		}
-		c.works()
-	})
-})
-
-var _ = DescribeTableSubtree("the Endpoint method", func(recv receive) {
-	var c *channel
-	BeforeEach(func() { c = connect() })
-
-	It("receives descriptors in the order they were sent, and leaves the sender's open", func() {
-		var sent []int
-		for range 10 {
-			fd := c.file()
-			Expect(c.a.SendFD(fd)).To(Succeed())
-			sent = append(sent, fd)
-		}
-		for _, fd := range sent {
-			got, err := recv(c.b)
-			c.receives(got, err, fd)
-		}
-	})
-
-	It("receives the descriptor of a message with a payload, and drops the payload", func() {
-		sent := c.file()
-		Expect(unix.Sendmsg(c.as, []byte("payload"), unix.UnixRights(sent), nil, 0)).To(Succeed())
-		got, err := recv(c.b)
-		c.receives(got, err, sent)
-		c.works()
-	})
-
-	It("rejects a message without a descriptor, with and without a payload", func() {
-		sent := c.file()
-		Expect(c.a.SendFD(sent)).To(Succeed()) // a later receive must not return this descriptor again
 		fd, err := recv(c.b)
-		c.receives(fd, err, sent)
-		Expect(unix.Write(c.as, []byte("payload"))).To(Equal(7))
-		none(recv(c.b))
-		Expect(scm.Send(c.as, &scm.Message{}, 0)).To(Succeed())
-		none(recv(c.b))
-		c.works()
-	})
-
-	for _, n := range []int{2, 3, scm.MaxFDs} {
-		It(fmt.Sprintf("rejects a message with %d descriptors and closes them", n), func() {
-			var sent []int
-			for range n {
-				sent = append(sent, c.file())
-			}
-			Expect(unix.Sendmsg(c.as, []byte("x"), unix.UnixRights(sent...), nil, 0)).To(Succeed())
-			Expect(lost(recv(c.b))).To(MatchError(unix.EMSGSIZE))
-			Expect(c.Strays()).To(BeEmpty())
-			Expect(scm.Send(c.as, &scm.Message{FDs: sent}, 0)).To(Succeed()) // without a payload
-			Expect(lost(recv(c.b))).To(MatchError(unix.EMSGSIZE))
-			Expect(c.Strays()).To(BeEmpty())
-			c.works()
-		})
+		empty()
+		var got *scm.TruncatedError
+		errors.As(err, &got)
+		Expect(got).To(Equal(lost), "%d, %v", fd, err)
+		if fds == 1 && lost == nil {
+			c.receives(fd, err, m.FDs[0])
+		} else {
+			Expect(err).To(HaveOccurred())
+			Expect(fd).To(Equal(-1))
+		}
+		c.passes(recv)
 	}
-
-	It("does not allocate", func() {
-		sent := c.file()
-		failures := 0
-		Expect(testing.AllocsPerRun(200, func() {
-			if err := c.a.SendFD(sent); err != nil {
-				failures++
-			}
-			fd, err := recv(c.b)
-			if err != nil || unix.Close(fd) != nil {
-				failures++
-			}
-		})).To(BeZero())
-		Expect(failures).To(BeZero(), "number of failed calls")
-	})
-
-	It("does not use the descriptor of its socket after Destroy, even if another socket has it", func() {
-		ep := fdchannel.NewEndpoint(c.duplicate(c.bs))
-		before := fdtest.Open()
-		ep.Destroy()
-		Expect(fdtest.Open()).To(HaveLen(len(before) - 1))
-		next := c.duplicate(c.as)
-		Expect(before).To(ContainElement(next), "the kernel did not reuse the descriptor")
-		errno(ep.SendFD(c.bs), syscall.EBADF)
-		_, err := recv(ep)
-		errno(err, syscall.EBADF)
-		ep.Shutdown()
-		c.Own(next)
-		c.works()
-	})
-}, bothReceives)
+},
+	Entry("of a descriptor", 1, 0, false, nil),
+	Entry("of a descriptor and a payload, which is dropped", 1, 7, false, nil),
+	Entry("of a payload", 0, 7, false, nil),
+	Entry("of nothing", 0, 0, false, nil),
+	Entry("of two descriptors", 2, 0, false, &scm.TruncatedError{Received: 1, Room: 1, Cause: unix.EMSGSIZE}),
+	Entry("of as many as possible", scm.MaxFDs, 1, false, &scm.TruncatedError{N: 1, Received: 1, Room: 1, Cause: unix.EMSGSIZE}),
+	Entry("while the descriptor table is full", 1, 0, true, &scm.TruncatedError{Room: 1}),
+)
 
 var _ = Describe("an Endpoint", func() {
 	var c *channel
@@ -166,76 +89,152 @@ var _ = Describe("an Endpoint", func() {
 		c.receives(m.FDs[0], nil, sent)
 	})
 
-	It("returns EAGAIN and -1 from RecvFDNonblock if there is no message", func() {
+	It("does not allocate", func() {
+		sent := c.file()
+		for name, recv := range receives {
+			failures := 0
+			Expect(testing.AllocsPerRun(200, func() {
+				err := c.a.SendFD(sent)
+				if fd, rerr := recv(c.b); err != nil || rerr != nil || unix.Close(fd) != nil {
+					failures++
+				}
+			})).To(BeZero(), name)
+			Expect(failures).To(BeZero(), "number of failed calls with %s", name)
+		}
+	})
+
+	It("returns bare errnos", func() {
 		fd, err := c.b.RecvFDNonblock()
 		errno(err, syscall.EAGAIN)
 		Expect(fd).To(Equal(-1))
-		c.works()
-	})
-
-	It("returns EBADF for a descriptor that is not open, and sends nothing", func() {
-		high, err := unix.FcntlInt(uintptr(c.as), unix.F_DUPFD_CLOEXEC, 900)
+		errno(c.a.SendFD(-1), syscall.EBADF)
+		errno(c.a.SendFD(math.MaxInt32), syscall.EBADF)
+		errno(Second(c.b.RecvFDNonblock()), syscall.EAGAIN) // nothing was sent
+		null, err := unix.Open("/dev/null", unix.O_RDONLY|unix.O_CLOEXEC, 0)
 		Expect(err).NotTo(HaveOccurred())
-		Expect(unix.Close(high)).To(Succeed())
-		for _, fd := range []int{-1, high} {
-			errno(c.a.SendFD(fd), syscall.EBADF)
-		}
-		_, err = c.b.RecvFDNonblock()
-		errno(err, syscall.EAGAIN)
-	})
-
-	It("does not use or close a socket if its descriptor does not fit into an int32", func() {
-		if strconv.IntSize == 32 {
-			Skip("int has 32 bits, so every descriptor fits")
-		}
-		upper := int64(1) << 32
-		ep := fdchannel.NewEndpoint(c.as + int(upper))
-		errno(ep.SendFD(c.bs), syscall.EBADF)
-		ep.Shutdown()
-		ep.Destroy()
-		c.works()
-	})
-
-	It("returns ENOTSOCK for a descriptor that is not a socket", func() {
-		ep := fdchannel.NewEndpoint(c.file())
+		ep := fdchannel.NewEndpoint(null)
+		defer ep.Destroy()
 		errno(ep.SendFD(c.as), syscall.ENOTSOCK)
-		_, err := ep.RecvFD()
-		errno(err, syscall.ENOTSOCK)
+		errno(Second(ep.RecvFD()), syscall.ENOTSOCK)
+		empty := fill()
+		socks, err := fdchannel.NewConnectedSockets()
+		empty()
+		errno(err, syscall.EMFILE)
+		Expect(socks).To(Equal([2]int{-1, -1}))
 	})
 
-	It("fails to send with EPIPE, and receives the end of the connection, after Destroy at the other end", func() {
-		c.CloseNow(c.bs)
-		errno(c.a.SendFD(c.file()), syscall.EPIPE)
-		none(c.a.RecvFD())
-		none(c.a.RecvFDNonblock())
+	It("uses no socket after Destroy, or whose descriptor does not fit into an int32", func() {
+		duplicate, err := unix.Dup(c.bs)
+		Expect(err).NotTo(HaveOccurred())
+		ep := fdchannel.NewEndpoint(duplicate)
+		ep.Destroy()
+		Expect(fdtest.IsOpen(duplicate)).To(BeFalse())
+		next, err := unix.Dup(c.as)
+		Expect(err).NotTo(HaveOccurred())
+		Expect(next).To(Equal(duplicate), "the kernel did not reuse the descriptor")
+		c.Own(next)
+		eps := []*fdchannel.Endpoint{ep}
+		if upper := int64(1) << 32; upper < math.MaxInt {
+			eps = append(eps, fdchannel.NewEndpoint(c.as+int(upper)))
+		}
+		for _, ep := range eps {
+			errno(ep.SendFD(c.bs), syscall.EBADF)
+			errno(Second(ep.RecvFD()), syscall.EBADF)
+			ep.Shutdown()
+			ep.Destroy()
+		}
+		c.passes((*fdchannel.Endpoint).RecvFD)
+	})
+
+	It("reaches the end after Destroy at the other end, or Shutdown at either, but receives what was sent before", func() {
+		sent := c.file()
+		Expect(c.a.SendFD(sent)).To(Succeed())
+		c.a.Shutdown()
+		fd, err := c.b.RecvFD()
+		c.receives(fd, err, sent)
+		other := connect()
+		other.CloseNow(other.bs)
+		for _, ep := range []*fdchannel.Endpoint{c.a, c.b, other.a} {
+			errno(ep.SendFD(sent), syscall.EPIPE)
+			for _, recv := range receives {
+				Expect(Second(recv(ep))).To(MatchError(ContainSubstring("no descriptor")))
+			}
+		}
 	})
 })
 
-var _ = DescribeTableSubtree("Shutdown at", func(end func(c *channel) *fdchannel.Endpoint) {
-	var c *channel
-	BeforeEach(func() { c = connect() })
-
-	It("makes all later calls fail, except receives of descriptors that were sent before", func() {
-		sent := c.file()
-		Expect(c.a.SendFD(sent)).To(Succeed())
-		end(c).Shutdown()
-		for _, ep := range []*fdchannel.Endpoint{c.a, c.b} {
-			errno(ep.SendFD(sent), syscall.EPIPE)
-		}
-		fd, err := c.b.RecvFD()
-		c.receives(fd, err, sent)
-		for _, ep := range []*fdchannel.Endpoint{c.a, c.b} {
-			none(ep.RecvFD())
-			none(ep.RecvFDNonblock())
-		}
-		end(c).Shutdown() // again
-	})
-}, bothEnds)
-
-// duplicate returns another descriptor for the same socket.
-func (c *channel) duplicate(fd int) int {
+// errno compares err with ==, as users of this API do.
+func errno(err error, want syscall.Errno) {
 	GinkgoHelper()
-	dup, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
+	Expect(err == error(want)).To(BeTrue(), "got %#v, want the bare errno %v", err, want)
+}
+
+// channel is two connected endpoints, their sockets, and the descriptors that the spec owns.
+type channel struct {
+	fdtest.Ledger
+	a, b   *fdchannel.Endpoint
+	as, bs int
+}
+
+// connect returns a channel. It fails a spec that leaves a descriptor open, or that closes one it does not own.
+func connect() *channel {
+	GinkgoHelper()
+	socks, err := fdchannel.NewConnectedSockets()
+	if err == unix.EPROTONOSUPPORT {
+		Skip("no Unix sockets of type seqpacket on " + runtime.GOOS)
+	}
 	Expect(err).NotTo(HaveOccurred())
-	return dup
+	c := &channel{as: socks[0], bs: socks[1]}
+	c.Own(socks[0], socks[1])
+	for _, fd := range socks { // so that no call hangs
+		for _, option := range []int{unix.SO_RCVTIMEO, unix.SO_SNDTIMEO} {
+			Expect(unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, option, &unix.Timeval{Sec: 60})).To(Succeed())
+		}
+		Expect(unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_TYPE)).To(Equal(unix.SOCK_SEQPACKET))
+		Expect(fdtest.CloseOnExec(fd)).To(BeTrue())
+	}
+	c.a, c.b = fdchannel.NewEndpoint(c.as), fdchannel.NewEndpoint(c.bs)
+	DeferCleanup(func() {
+		strays, lost := c.Strays(), c.Lost()
+		c.Close()
+		Expect(strays).To(BeEmpty(), "open descriptors of this spec's files that the spec does not own")
+		Expect(lost).To(BeEmpty(), "descriptors of this spec that other code closed")
+	})
+	return c
+}
+
+// file returns a socket of a new pair.
+func (c *channel) file() int {
+	GinkgoHelper()
+	pair, err := fdchannel.NewConnectedSockets()
+	Expect(err).NotTo(HaveOccurred())
+	c.Own(pair[0], pair[1])
+	return pair[0]
+}
+
+// receives checks that a receive returned a new, close-on-exec descriptor for the open file description of
+// sent.
+func (c *channel) receives(fd int, err error, sent int) {
+	GinkgoHelper()
+	Expect(err).NotTo(HaveOccurred())
+	Expect(fdtest.IsOpen(fd)).To(BeTrue(), "received descriptor %d is not open", fd)
+	Expect(c.Owns(fd)).To(BeFalse(), "received descriptor %d was open before", fd)
+	c.Own(fd)
+	Expect(fdtest.Same(fd, sent)).To(BeTrue(), "sent %s, received %s", fdtest.Name(sent), fdtest.Name(fd))
+	Expect(fdtest.CloseOnExec(fd)).To(BeTrue(), "descriptor %d is not close-on-exec", fd)
+}
+
+// passes checks that the channel passes descriptors in both directions, and in order.
+func (c *channel) passes(recv func(*fdchannel.Endpoint) (int, error)) {
+	GinkgoHelper()
+	for _, way := range [][2]*fdchannel.Endpoint{{c.a, c.b}, {c.b, c.a}} {
+		sent := []int{c.file(), c.file()}
+		for _, fd := range sent {
+			Expect(way[0].SendFD(fd)).To(Succeed())
+		}
+		for _, fd := range sent {
+			got, err := recv(way[1])
+			c.receives(got, err, fd)
+		}
+	}
 }

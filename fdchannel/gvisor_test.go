@@ -3,7 +3,6 @@
 package fdchannel_test
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"os"
@@ -15,32 +14,25 @@ import (
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
-	"github.com/scm-rights/scm/interop/contract"
-	"github.com/scm-rights/scm/interop/process"
-	"github.com/scm-rights/scm/interop/scenario"
-	"github.com/scm-rights/scm/interop/witness"
 
 	"github.com/scm-rights/scm"
-	inside "github.com/scm-rights/scm/internal/builtin"
 	"github.com/scm-rights/scm/internal/fdtest"
-	"github.com/scm-rights/scm/interop"
-	"github.com/scm-rights/scm/interop/catalogue"
-	"github.com/scm-rights/scm/interop/peers"
+	"github.com/scm-rights/scm/internal/spectest"
 )
 
-const (
-	theirs = "gvisor.dev/gvisor/pkg/fdchannel"
-	ours   = "github.com/scm-rights/scm/fdchannel"
-)
+// departure is the line of docs/trust.md that is visible in the output of strace, and undo takes it back.
+const departure = "| `recvmsg`: `flags` | MSG_TRUNC | MSG_TRUNC and MSG_CMSG_CLOEXEC |"
 
-// tags selects the backend under test in the programs that these specs build.
-var tags = map[string]string{"cgo": "-tags=", "purego": "-tags=scm_purego"}[scm.Backend]
+var undo = strings.NewReplacer(
+	"MSG_TRUNC|MSG_CMSG_CLOEXEC)", "MSG_TRUNC)",
+	"MSG_TRUNC|MSG_DONTWAIT|MSG_CMSG_CLOEXEC)", "MSG_TRUNC|MSG_DONTWAIT)",
+	"msg_flags=MSG_CMSG_CLOEXEC", "msg_flags=0",
+)
 
 // A module that requires both packages contains the program of testdata/gvisor twice: as it is, and with the
 // import changed.
 var _ = Describe("a program written for gVisor's package", Label("gvisor"), Ordered, func() {
-	var dir string
-	programs := map[string]string{} // by import path
+	var dir, theirs, ours string // the programs
 
 	BeforeAll(func() {
 		dir = GinkgoT().TempDir()
@@ -49,105 +41,58 @@ var _ = Describe("a program written for gVisor's package", Label("gvisor"), Orde
 		Expect(err).NotTo(HaveOccurred())
 		gomod := contents(filepath.Join(peerModule, "go.mod"))
 		Expect(gomod).To(ContainSubstring("=> ../../../..\n"))
-		gomod = strings.Replace(gomod, "=> ../../../..\n", "=> "+root+"\n", 1)
-		write(filepath.Join(dir, "go.mod"), gomod)
+		write(filepath.Join(dir, "go.mod"), strings.Replace(gomod, "=> ../../../..\n", "=> "+root+"\n", 1))
 		write(filepath.Join(dir, "go.sum"), contents(filepath.Join(peerModule, "go.sum")))
 		if out, err := command(dir, "go", "mod", "download", "gvisor.dev/gvisor"); err != nil {
 			fdtest.Missing(GinkgoTB(), "gVisor's module cannot be downloaded here: "+strings.TrimSpace(out))
 		}
 
 		text := contents(filepath.Join("testdata", "gvisor", "main.go"))
-		Expect(strings.Count(text, `"`+theirs+`"`)).To(Equal(1))
-		for name, path := range map[string]string{"theirs": theirs, "ours": ours} {
-			folder := filepath.Join(dir, name)
-			Expect(os.Mkdir(folder, 0o700)).To(Succeed())
-			write(filepath.Join(folder, "main.go"), strings.Replace(text, `"`+theirs+`"`, `"`+path+`"`, 1))
-			programs[path] = filepath.Join(folder, name)
-		}
-	})
-
-	It("compiles with our package after only the import was changed", func() {
-		for _, path := range []string{theirs, ours} {
-			folder := "./" + filepath.Base(filepath.Dir(programs[path]))
-			for _, args := range [][]string{{"vet", tags, folder}, {"build", tags, "-o", programs[path], folder}} {
+		build := func(path string) string {
+			name := path[:strings.Index(path, ".")]
+			program := strings.Replace(text, `"gvisor.dev/gvisor/pkg/fdchannel"`, `"`+path+`"`, 1)
+			Expect(program).To(ContainSubstring(path))
+			Expect(os.Mkdir(filepath.Join(dir, name), 0o700)).To(Succeed())
+			write(filepath.Join(dir, name, "main.go"), program)
+			tags := map[string]string{"cgo": "-tags=", "purego": "-tags=scm_purego"}[scm.Backend]
+			for _, args := range [][]string{{"vet", tags, "./" + name}, {"build", tags, "-o", name, "./" + name}} {
 				out, err := command(dir, "go", args...)
 				Expect(err).NotTo(HaveOccurred(), "go %v\n%s", args, out)
 			}
+			return filepath.Join(dir, name, name)
 		}
+		theirs, ours = build("gvisor.dev/gvisor/pkg/fdchannel"), build("github.com/scm-rights/scm/fdchannel")
 	})
 
 	It("prints the same results with our package", func() {
-		want, err := command(dir, programs[theirs])
+		want, err := command(dir, theirs)
 		Expect(err).NotTo(HaveOccurred(), want)
 		Expect(strings.Split(want, "\n")).To(HaveLen(18))
-		Expect(command(dir, programs[ours])).To(Equal(want))
+		Expect(command(dir, ours)).To(Equal(want))
 	})
 
 	It("makes the same system calls with our package, except for the documented differences", func() {
-		strace, err := exec.LookPath("strace")
-		if err != nil {
-			fdtest.Missing(GinkgoTB(), "strace: "+err.Error())
-		}
-		if out, err := command(dir, strace, "-o", os.DevNull, "true"); err != nil {
-			reason, _, _ := strings.Cut(out, "\n")
-			fdtest.Missing(GinkgoTB(), "strace cannot trace here: "+reason)
-		}
-		want, got := trace(strace, dir, programs[theirs]), trace(strace, dir, programs[ours])
+		want, got := trace(theirs), trace(ours)
 		Expect(len(want)).To(BeNumerically(">", 20))
 		Expect(contents(filepath.Join("..", "docs", "trust.md"))).To(ContainSubstring(departure))
-		Expect(undo(got)).To(Equal(want))
-	})
-
-	It("passes descriptors to our package and back", func() {
-		c := connect()
-		file := os.NewFile(uintptr(c.duplicate(c.bs)), "socket")
-		defer func() { _ = file.Close() }()
-		cmd := exec.Command(programs[theirs], "echo")
-		cmd.ExtraFiles = []*os.File{file}
-		var stderr bytes.Buffer
-		cmd.Stderr = &stderr
-		Expect(cmd.Start()).To(Succeed())
-		for range 100 {
-			sent := c.file()
-			Expect(c.a.SendFD(sent)).To(Succeed())
-			fd, err := c.a.RecvFD()
-			c.receives(fd, err, sent)
+		for i, line := range got {
+			Expect(line).NotTo(And(HavePrefix("recvmsg("), Not(ContainSubstring("MSG_CMSG_CLOEXEC)"))))
+			got[i] = undo.Replace(line)
 		}
-		c.a.Shutdown()
-		Expect(cmd.Wait()).To(Succeed(), "standard error: %s", &stderr)
+		Expect(got).To(Equal(want))
 	})
 })
-
-// departure is the line of docs/trust.md that is visible in the output of strace.
-const departure = "| `recvmsg`: `flags` | MSG_TRUNC | MSG_TRUNC and MSG_CMSG_CLOEXEC |"
-
-// undo returns the lines of a trace without that departure.
-func undo(lines []string) []string {
-	GinkgoHelper()
-	undo := strings.NewReplacer(
-		"MSG_TRUNC|MSG_CMSG_CLOEXEC)", "MSG_TRUNC)",
-		"MSG_TRUNC|MSG_DONTWAIT|MSG_CMSG_CLOEXEC)", "MSG_TRUNC|MSG_DONTWAIT)",
-		"msg_flags=MSG_CMSG_CLOEXEC", "msg_flags=0",
-	)
-	var without []string
-	for _, line := range lines {
-		Expect(line).NotTo(And(HavePrefix("recvmsg("), Not(ContainSubstring("MSG_CMSG_CLOEXEC)"))))
-		without = append(without, undo.Replace(line))
-	}
-	return without
-}
 
 // number matches the descriptors in a line of strace's output.
 var number = regexp.MustCompile(`^\w+\(\d+|cmsg_data=\[\d+|\[\d+, \d+\]`)
 
 // trace returns the system calls that the main thread of a program makes on sockets, from the first socketpair
 // on. Descriptors are numbered in the order in which they appear.
-func trace(strace, dir, program string) []string {
+func trace(program string) (lines []string) {
 	GinkgoHelper()
-	logs, err := os.MkdirTemp(dir, "trace")
-	Expect(err).NotTo(HaveOccurred())
-	out, err := command(dir, strace, "-ff", "-e", "trace=%network,close,fcntl,ioctl,poll,ppoll", "-e", "signal=none",
-		"-o", filepath.Join(logs, "thread"), program)
+	logs := GinkgoT().TempDir()
+	out, err := command(logs, spectest.FindStrace(), "-ff", "-e", "trace=%network,close,fcntl,ioctl,poll,ppoll",
+		"-e", "signal=none", "-o", "thread", program)
 	Expect(err).NotTo(HaveOccurred(), out)
 	threads, err := filepath.Glob(filepath.Join(logs, "thread.*"))
 	Expect(err).NotTo(HaveOccurred())
@@ -157,7 +102,6 @@ func trace(strace, dir, program string) []string {
 			continue
 		}
 		names := map[string]string{"2": "2"}
-		var lines []string
 		for line := range strings.Lines("socketpair(" + text) {
 			lines = append(lines, number.ReplaceAllStringFunc(line, func(match string) string {
 				return regexp.MustCompile(`\d+`).ReplaceAllStringFunc(match, func(fd string) string {
@@ -168,82 +112,9 @@ func trace(strace, dir, program string) []string {
 				})
 			}))
 		}
-		return lines
 	}
-	Fail("no thread called socketpair")
-	return nil
+	return lines
 }
-
-// These specs use the interop runner, which asks the kernel about each descriptor. They leave out the scenarios in
-// which the runner is one side, because these need more calls than the two packages have.
-var _ = Describe("gVisor's package at the other end", Label("gvisor"), Ordered, ContinueOnFailure, func() {
-	lib := inside.FDChannel()
-	us := scenario.Program(lib.Name, "/proc/self/exe", inside.Argument, lib.Name)
-	gvisor := scenario.Program("fdchannel")
-	us.Hello = contract.Hello{Can: strings.Split(lib.Can, ","), Room: lib.Room}
-	gvisor.Hello = us.Hello
-	scenarios, err := catalogue.Scenarios()
-	if err != nil {
-		panic(err)
-	}
-	expected, err := catalogue.Expected(witness.ThisKernel().Kind)
-	if err != nil {
-		panic(err)
-	}
-	expectations := &scenario.Expectations{List: expected, System: witness.ThisKernel()}
-	var cases []scenario.Case
-	var session *interop.Session
-
-	BeforeAll(func(ctx SpecContext) {
-		b := peers.BuildPartners(ctx, "..", []string{gvisor.Name}, GinkgoWriter)[0]
-		if b.Why != "" {
-			fdtest.Missing(GinkgoTB(), "gVisor's peer was not built: "+b.Why)
-		}
-		gvisor.Command = b.Command
-		for _, p := range []*scenario.Peer{us, gvisor} {
-			assumed := p.Hello
-			Expect(process.Probe(p, process.DefaultTimeout)).To(Succeed())
-			Expect(p.Hello).To(And(HaveField("Can", assumed.Can), HaveField("Room", assumed.Room)))
-		}
-		runner, err := process.Runner()
-		Expect(err).NotTo(HaveOccurred())
-		session, err = interop.Open(cases, expectations, interop.Options{Runner: runner})
-		Expect(err).NotTo(HaveOccurred())
-		DeferCleanup(session.Close)
-	})
-
-	for _, s := range scenarios {
-		if s.Play != scenario.PlayPair && s.Play != scenario.PlaySolo {
-			continue
-		}
-		for _, socketType := range s.Types {
-			for _, c := range []scenario.Case{
-				{Scenario: s, Type: socketType, A: us, B: gvisor},
-				{Scenario: s, Type: socketType, A: gvisor, B: us},
-			} {
-				if c.Unsupported() != "" {
-					continue
-				}
-				cases = append(cases, c)
-				name, want := c.Name(), scenario.Pass
-				if len(expectations.For(c)) > 0 {
-					name, want = "expected: "+name, scenario.Expected
-				}
-				It(name, func(ctx SpecContext) {
-					r := session.Run(ctx, c)
-					AddReportEntry("transcript", strings.Join(r.Transcript, "\n"), ReportEntryVisibilityFailureOrVerbose)
-					if r.Verdict == scenario.Unsupported {
-						Skip(r.Why)
-					}
-					Expect(r.Verdict).To(Equal(want), "%s %v", r.Why, r.Findings)
-				})
-			}
-		}
-	}
-	if len(cases) == 0 {
-		panic("no scenario is for these packages")
-	}
-})
 
 func command(dir, name string, args ...string) (string, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute) // so that no program hangs

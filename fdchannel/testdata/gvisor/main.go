@@ -1,10 +1,8 @@
-// Command gvisor uses the whole API of gVisor's pkg/fdchannel and prints the result of each call. With the
-// argument echo, it sends back each descriptor received from socket 3, until the end.
+// Command gvisor uses the whole API of gVisor's pkg/fdchannel and prints the result of each call.
 package main
 
 import (
 	"fmt"
-	"os"
 	"runtime"
 	"sync"
 	"syscall"
@@ -15,10 +13,6 @@ import (
 func main() {
 	// The test compares the system calls of one thread.
 	runtime.LockOSThread()
-	if len(os.Args) > 1 && os.Args[1] == "echo" {
-		echo()
-		return
-	}
 	socks, err := fdchannel.NewConnectedSockets()
 	if err != nil {
 		panic(err)
@@ -101,20 +95,5 @@ func report(what string, fd int, err error) {
 func shut(fd int) {
 	if err := syscall.Close(fd); err != nil {
 		panic(err)
-	}
-}
-
-func echo() {
-	ep := fdchannel.NewEndpoint(3)
-	for {
-		fd, err := ep.RecvFD()
-		if err != nil {
-			ep.Destroy()
-			return
-		}
-		if err := ep.SendFD(fd); err != nil {
-			panic(err)
-		}
-		shut(fd)
 	}
 }
