@@ -106,7 +106,6 @@ type cell struct {
 type comparison struct {
 	versions []string // by row
 	cells    [][]cell // by row and column
-	others   []otherRow
 }
 
 // compare makes the comparison from a report.

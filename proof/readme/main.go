@@ -21,19 +21,14 @@ const pageFile = "docs/comparison.md"
 
 func main() {
 	write := flag.Bool("w", false, "write docs/comparison.md")
-	where := flag.String("as", "", "write docs/comparison.json from the report of a run with the packages of this `RELEASE` of Debian")
 	flag.Parse()
 	if flag.NArg() != 1 {
-		fmt.Fprintln(os.Stderr, "usage: readme [-w] REPORT | readme -as RELEASE REPORT")
+		fmt.Fprintln(os.Stderr, "usage: readme [-w] REPORT")
 		os.Exit(2)
 	}
 	err := must.Try(func() {
 		must.OK(target.EnterRoot())
-		if *where != "" {
-			keepOthers(".", *where, flag.Arg(0))
-		} else {
-			run(".", flag.Arg(0), *write)
-		}
+		run(".", flag.Arg(0), *write)
 	})
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "readme:", err)
@@ -50,7 +45,6 @@ func run(root, file string, write bool) {
 		}
 	}
 	t := compare(r)
-	t.others = must.Get(readOthers(root))
 	path := filepath.Join(root, pageFile)
 	if write {
 		must.OK(os.WriteFile(path, []byte(t.page()), 0o666))
@@ -74,7 +68,6 @@ func (t *comparison) comparePage(page string) (wrong error) {
 		section, _, _ = strings.Cut(section, "\n")
 		wanted := strings.TrimPrefix(strings.TrimSuffix(t.section(i), "\n"), sectionOf(i))
 		version, _, _ := strings.Cut(section, " (`")
-		version, _, _ = strings.Cut(version, also)
 		switch {
 		case found && version != t.versions[i]:
 			others = true

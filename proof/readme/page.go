@@ -48,7 +48,7 @@ func (t *comparison) table() string {
 	}
 	text += "|\n|---|" + strings.Repeat("---|", len(columns)) + "\n"
 	for i := range rows {
-		text += t.line(i) + t.otherLines(i)
+		text += t.line(i)
 	}
 	return text
 }
@@ -89,7 +89,7 @@ func (t *comparison) page() string {
 
 // section returns the paragraph of docs/comparison.md about a row.
 func (t *comparison) section(i int) string {
-	return strings.TrimSpace(sectionOf(i)+t.version(i)+" ("+quoted(rows[i].Peers)+"). "+rows[i].Note) + "\n"
+	return strings.TrimSpace(sectionOf(i)+t.versions[i]+" ("+quoted(rows[i].Peers)+"). "+rows[i].Note) + "\n"
 }
 
 // sectionOf returns how the paragraph about a row begins, before its version.
