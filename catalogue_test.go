@@ -233,8 +233,8 @@ var _ = ReportAfterSuite("specs per peer", func(r Report) {
 	}
 })
 
-// ranWithPartners returns an error if no spec ran with a partner, or with one that was built, unless a filter left these
-// specs out.
+// ranWithPartners returns an error if no spec ran with a partner, or with one that was built, unless a filter left
+// these specs out.
 func ranWithPartners(tallies map[string]*tally) error {
 	some, filtered := false, true
 	for _, name := range partners {

@@ -67,8 +67,8 @@ func TestLibrary(t *testing.T) {
 	Run(t, lib, filepath.SplitList(os.Getenv("FILES"))...)
 }
 
-// author runs TestLibrary with these arguments. If there is a signal, it runs TestLibrary as another user, if it can, and
-// sends the signal at a case. It checks that nothing is left, and returns the output and how the process ended.
+// author runs TestLibrary with these arguments. If there is a signal, it runs TestLibrary as another user, if it can,
+// and sends the signal at a case. It checks that nothing is left, and returns the output and how the process ended.
 func author(t *testing.T, env []string, signal syscall.Signal, args ...string) (string, *os.ProcessState) {
 	t.Helper()
 	temp := t.TempDir()
