@@ -11,7 +11,7 @@ import (
 	"github.com/scm-rights/scm/internal/fdtest"
 )
 
-// snippetServers contain servers for the functions of docs/programs.md, and the line of each that closes a descriptor.
+// snippetServers contain servers for the functions of docs/testing-a-daemon.md, and the line of each that closes a descriptor.
 // A server that gets no credentials ends.
 var snippetServers = map[string]struct{ file, closes, forgets, server string }{
 	"c": {"server.c", "close(fd);", "(void)fd;", `
@@ -69,13 +69,13 @@ func main() {
 
 // The functions for daemons that want only credentials keep nothing. Without the line that closes, they do.
 func TestPokeSnippets(t *testing.T) {
-	page := contents(t, "../../docs/programs.md")
+	page := contents(t, "../../docs/testing-a-daemon.md")
 	for language, s := range snippetServers {
 		t.Run(language, func(t *testing.T) {
 			t.Parallel()
 			snippet := regexp.MustCompile("(?s)```" + language + "\n(.*?)```").FindStringSubmatch(page)
 			if snippet == nil || strings.Count(snippet[1], s.closes) != 1 {
-				t.Fatal("docs/programs.md has no function that closes descriptors")
+				t.Fatal("docs/testing-a-daemon.md has no function that closes descriptors")
 			}
 			if _, err := exec.LookPath("cc"); language == "c" && err != nil {
 				fdtest.Missing(t, err.Error())

@@ -586,11 +586,11 @@ func TestTraceOutcomes(t *testing.T) {
 	}
 }
 
-// The commands for a CI job in docs/programs.md fail if the client does, or if it leaks a descriptor. Only the stricter
+// The commands for a CI job in docs/testing-a-daemon.md fail if the client does, or if it leaks a descriptor. Only the stricter
 // search finds a descriptor whose file was deleted.
 func TestTraceInCI(t *testing.T) {
 	traceable(t)
-	page := contents(t, "../../docs/programs.md")
+	page := contents(t, "../../docs/testing-a-daemon.md")
 	lines := regexp.MustCompile(`    (scm trace -o .*\n)    (.*\n)`).FindStringSubmatch(page)
 	searches := regexp.MustCompile(`grep '[^']*'`).FindAllString(page, -1)
 	if lines == nil || len(searches) != 2 {

@@ -73,21 +73,3 @@ func (p program) commands() (runs [][2]string) {
 	}
 	return runs
 }
-
-// table returns the table of docs/programs.md.
-func table(list []program) string {
-	var b strings.Builder
-	b.WriteString("| program | version | what was run | verdict |\n|---|---|---|---|\n")
-	for _, p := range list {
-		var runs []string
-		for _, run := range p.commands() {
-			runs = append(runs, "`scm "+run[0]+"`")
-		}
-		verdict := p.Fault
-		if verdict == "" {
-			verdict = "no findings"
-		}
-		fmt.Fprintf(&b, "| %s | %s | %s | %s |\n", p.Name, p.Version, strings.Join(runs, ", "), verdict)
-	}
-	return b.String()
-}

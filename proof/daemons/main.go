@@ -4,10 +4,8 @@
 // each of them is known to do. A run fails if a program does anything else.
 //
 //	go run -C proof ./daemons [-scm build/programs/scm] [-check] [PROGRAM]...
-//	go run -C proof ./daemons -w
 //
-// Programs that are not installed are skipped. With CI=true, they are errors. With -w it writes the table of
-// docs/programs.md instead.
+// Programs that are not installed are skipped. With CI=true, they are errors.
 package main
 
 import (
@@ -30,31 +28,19 @@ import (
 //go:embed programs.txt
 var programs string
 
-// The markers of the table in the page.
-const (
-	page  = "docs/programs.md"
-	begin = "<!-- go run -C proof ./daemons -w -->\n"
-	end   = "<!-- end -->\n"
-)
-
 func main() {
 	scm := flag.String("scm", "build/programs/scm", "the `program` to run, whose name is scm")
 	check := flag.Bool("check", false, "run only the programs that CI runs")
-	write := flag.Bool("w", false, "write the table of "+page)
 	flag.Parse()
-	if err := must.Try(func() { run(*scm, *check, *write, flag.Args()) }); err != nil {
+	if err := must.Try(func() { run(*scm, *check, flag.Args()) }); err != nil {
 		fmt.Fprintln(os.Stderr, "daemons:", err)
 		os.Exit(1)
 	}
 }
 
-func run(scm string, check, write bool, names []string) {
+func run(scm string, check bool, names []string) {
 	must.OK(target.EnterRoot())
 	list := must.Get(parse(programs))
-	if write {
-		writeTable(list)
-		return
-	}
 	for _, name := range names {
 		if !slices.ContainsFunc(list, func(p program) bool { return p.Name == name }) {
 			must.Failf("no program is named %q", name)
@@ -136,21 +122,4 @@ func (p program) sh(scm, command, args string, out *string) {
 	}
 	*out = string(must.Get(os.ReadFile(file.Name())))
 	must.OK(err)
-}
-
-// writeTable replaces the table of the page.
-func writeTable(list []program) {
-	text := string(must.Get(os.ReadFile(page)))
-	text = strings.Replace(text, begin+between(text)+end, begin+table(list)+end, 1)
-	must.OK(os.WriteFile(page, []byte(text), 0o666))
-}
-
-// between returns the table in the page.
-func between(text string) string {
-	_, rest, ok := strings.Cut(text, begin)
-	old, _, ended := strings.Cut(rest, end)
-	if !ok || !ended {
-		must.Failf("%s: no table between %q and %q", page, begin, end)
-	}
-	return old
 }

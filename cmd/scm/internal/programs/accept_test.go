@@ -3,6 +3,7 @@ package programs
 import (
 	"bytes"
 	"encoding/json"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -109,7 +110,7 @@ func TestReportConsole(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := `byte       accepted leak@x: keeps 1 of 1 (it stores them)
-newline    FOUND crash@x: ends. To fix it: docs/programs.md#crash in the scm repository
+newline    FOUND crash@x: ends. To fix it: docs/testing-a-daemon.md#crash in the scm repository
 newline    note: a note
 zeros      NOT FOUND although accepted: file:2: zeros leak@x
 ones       no verdict: a reason
@@ -167,6 +168,19 @@ func TestReportFiles(t *testing.T) {
 	} {
 		if !strings.Contains(b.String(), want) {
 			t.Errorf("%s is missing in\n%s", want, b.String())
+		}
+	}
+}
+
+// The page that findings name has a section for each check.
+func TestRemedy(t *testing.T) {
+	text, err := os.ReadFile("../../../../docs/testing-a-daemon.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, check := range Checks {
+		if check != CheckUnread && !strings.Contains(string(text), "\n### "+check+"\n") {
+			t.Errorf("the page has no section %s", check)
 		}
 	}
 }

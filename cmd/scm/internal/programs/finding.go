@@ -44,7 +44,7 @@ type Trial struct {
 
 // remedy returns the section that says how to fix a fault. The sections are named after the checks.
 func remedy(check string) string {
-	return "docs/programs.md#" + check + " in the scm repository"
+	return "docs/testing-a-daemon.md#" + check + " in the scm repository"
 }
 
 // Find adds a finding.
