@@ -166,26 +166,6 @@ func TestReaderReportsAFaultOfThePartnerAndLeavesNoDescriptorOpen(t *testing.T) 
 	}
 }
 
-// With ReadFiles, Min would reject the second byte of the first message and all of the second one.
-func TestExpectMinDoesNotApplyToPiecesOfAMessage(t *testing.T) {
-	a, b := connect(t, scm.Config{Expect: &scm.Expect{Min: 1, Max: 1}})
-	r := framed.NewReader(b, framed.Limits{})
-	defer r.Close()
-	files := open(t, 1)
-	for _, n := range []int{1, 0} {
-		write(t, a, string([]byte{byte(n), 'x'}), files[:n]...)
-		var p [1]byte
-		for i := range size {
-			if _, err := r.Read(p[:]); err != nil {
-				t.Fatalf("message with %d files, byte %d: %v", n, i, err)
-			}
-		}
-		if got, err := r.Take(n); !same(got, files[:n]) {
-			t.Errorf("got %d files, want %d: %v", len(got), n, err)
-		}
-	}
-}
-
 func TestErrorsNameTheLimitThatWasExceeded(t *testing.T) {
 	for _, c := range []struct {
 		limits  framed.Limits
@@ -349,84 +329,24 @@ func TestWriterSendsSockets(t *testing.T) {
 	if err != nil || len(got) != 3 {
 		t.Fatalf("%d files, %v", len(got), err)
 	}
-	for _, f := range got {
-		defer f.Close()
-	}
-	received, err := net.FileListener(got[0])
-	must(t, err)
-	defer received.Close()
-	if received.Addr().String() != l.Addr().String() {
-		t.Errorf("received a listener at %v instead of %v", received.Addr(), l.Addr())
-	}
-	if !same(got[2:], []*os.File{file}) {
-		t.Error("the third descriptor is not the file")
+	for i, sent := range []syscall.Conn{listener, conn, file} {
+		raw, err := sent.SyscallConn()
+		must(t, err)
+		must(t, raw.Control(func(fd uintptr) {
+			flags, err := unix.FcntlInt(fd, unix.F_GETFL, 0)
+			if same := fdtest.Same(int(fd), int(got[i].Fd())); !same || err != nil || sent != file && flags&unix.O_NONBLOCK == 0 {
+				t.Errorf("%T: the same: %v, flags %#x, %v", sent, same, flags, err)
+			}
+		}))
+		_ = got[i].Close()
 	}
 	if got, err := readMessage(r, r); err != nil || len(got) > 0 {
 		t.Errorf("the next message has %d files, %v", len(got), err)
 	}
-	// The sender's listener still does not block.
-	expired := time.Unix(1, 0)
-	_ = listener.SetDeadline(expired)
-	if _, err := listener.Accept(); !errors.Is(err, os.ErrDeadlineExceeded) {
-		t.Errorf("Accept: %v", err)
-	}
-
 	must(t, w.AttachSockets(conn))
 	_ = conn.Close()
 	if n, err := w.Write([]byte("\x01x")); n != 0 || !errors.Is(err, os.ErrClosed) {
 		t.Errorf("a closed connection: %d, %v", n, err)
-	}
-}
-
-// callersConn is a connection of the caller's program.
-type callersConn struct {
-	syscall.RawConn
-	control func(f func(fd uintptr)) error
-}
-
-func (c callersConn) Control(f func(fd uintptr)) error { return c.control(f) }
-
-func (c callersConn) SyscallConn() (syscall.RawConn, error) {
-	if c.control == nil {
-		return nil, nil
-	}
-	return c, nil
-}
-
-func TestWriterSendsNothingIfASocketProvidesNoDescriptor(t *testing.T) {
-	a, b := connect(t, scm.Config{})
-	file := open(t, 1)[0]
-	for name, c := range map[string]struct {
-		control func(f func(fd uintptr)) error
-		want    error
-	}{
-		"no RawConn":                  {nil, os.ErrInvalid},
-		"Control does not call":       {func(func(uintptr)) error { return nil }, os.ErrInvalid},
-		"Control only returns":        {func(func(uintptr)) error { return io.EOF }, os.ErrClosed},
-		"Control calls twice":         {func(f func(uintptr)) error { f(file.Fd()); f(file.Fd()); return nil }, nil},
-		"Control calls, and an error": {func(f func(uintptr)) error { f(file.Fd()); return io.EOF }, nil},
-	} {
-		w := framed.NewWriter(a)
-		must(t, errors.Join(w.Attach(file), w.AttachSockets(callersConn{control: c.control})))
-		n, err := w.Write([]byte(name))
-		if c.want != nil {
-			if n != 0 || !errors.Is(err, c.want) {
-				t.Errorf("%s: got %d, %v", name, n, err)
-			}
-			continue
-		}
-		p := make([]byte, len(name)+1)
-		received, files, readErr := b.ReadFiles(p, scm.MaxFDs)
-		for _, f := range files {
-			defer f.Close()
-		}
-		if err = errors.Join(err, readErr); n != len(name) || err != nil || string(p[:received]) != name || len(files) != 2 {
-			t.Errorf("%s: sent %d, received %q and %d files: %v", name, n, p[:received], len(files), err)
-		}
-	}
-	_ = a.Close()
-	if rest, err := io.ReadAll(b); len(rest) > 0 || err != nil {
-		t.Errorf("also sent %q, %v", rest, err)
 	}
 }
 
@@ -504,52 +424,6 @@ func FuzzReader(f *testing.F) {
 			}
 		}
 	})
-}
-
-// A server sends its listener with a message. The listener keeps working in both processes.
-func ExampleWriter_AttachSockets() {
-	a, b, err := scm.Pair("unix")
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	defer a.Close()
-	defer b.Close()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	defer l.Close()
-
-	w := framed.NewWriter(a)
-	_ = w.AttachSockets(l.(*net.TCPListener)) // one socket is within the limit
-	if _, err := w.Write([]byte("1 listener\n")); err != nil {
-		fmt.Println(err)
-		return
-	}
-
-	r := framed.NewReader(b, framed.Limits{Message: 1})
-	defer r.Close()
-	line, err := bufio.NewReader(r).ReadString('\n')
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	files, err := r.Take(int(line[0] - '0'))
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	defer files[0].Close() // net.FileListener duplicates the descriptor
-	received, err := net.FileListener(files[0])
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	defer received.Close()
-	fmt.Println(received.Addr().String() == l.Addr().String())
-	// Output: true
 }
 
 func ExampleReader() {

@@ -25,7 +25,7 @@ GINKGO = (".", "fdchannel", "wire")
 # Real programs, stress, allocation and tests that build programs are left out.
 FLAGS = """'-ginkgo.label-filter=!(stress || real || gvisor || memory || catalogue)' -ginkgo.v \
     -ginkgo.seed=1 -ginkgo.no-color -ginkgo.grace-period=2s -ginkgo.json-report=/tmp/json"""
-SKIP = ["Test(DBus|Wayland|QMP|Varlink|Varlinkctl|Python)", "allocat"]
+SKIP = ["Test(Wayland|Varlink|Python)", "allocat"]
 PASSED = ("--- PASS:", "ok", "passed", "--- SKIP:", "skipped", "pending")
 STUCK = ("=== RUN", "timedout", "interrupted")
 
