@@ -8,7 +8,7 @@
 //	}
 //
 // The comments of package github.com/scm-rights/scm/interop/peers/go/peer show the rest: a peer.Socket, here the type
-// socket, has the methods Send and Recv, which call the library. docs/ci.md shows a whole file.
+// socket, has the methods Send and Recv, which call the library. docs/testing-a-library.md shows a whole file.
 //
 // Run exists only on Linux, so save the test as interop_linux_test.go.
 package interoptest

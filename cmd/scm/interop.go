@@ -50,8 +50,8 @@ scm repository. A line is SCENARIO CHECK@PEER REASON, and PEER is the name given
   ** cloexec@mine recv_fd passes no flags
 
 "scm interop expect --update" writes the file for you. If an expected failure does not
-occur, the run fails, unless the reason begins with "flaky:". docs/expected.md in the scm
-repository has all rules. --expect=none turns off the built-in list, and so does
+occur, the run fails, unless the reason begins with "flaky:". docs/testing-a-library.md in
+the scm repository has all rules. --expect=none turns off the built-in list, and so does
 --catalogue. To use a file named none, write --expect=./none.`
 )
 

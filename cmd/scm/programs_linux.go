@@ -32,8 +32,8 @@ comment:
 A version range limits a line to some versions, as in leak@mydaemon<2.4, and is compared
 with --program-version. A line fails the run if the finding does not occur, unless the
 reason begins with "flaky:". The check unread accepts that an item of scm poke has no
-verdict. Lines about other programs, and about what did not run, are
-set aside. The other rules are those of the files of scm interop (docs/expected.md).
+verdict. Lines about other programs, and about what did not run, are set aside. The other
+rules are those of the files of scm interop (docs/testing-a-library.md).
 
 --report writes a report. The extension of the file selects its format: .json, .xml
 (JUnit) or .txt (what scm prints).`

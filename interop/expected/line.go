@@ -89,8 +89,8 @@ type Form struct {
 //
 //	FIRST CHECK@NAME[VERSIONS][:sends|:receives] REASON
 //
-// docs/expected.md describes it. In FIRST and in CHECK@NAME, {a,b} means either a or b, and Parse returns a Line for
-// each CHECK@NAME. Errors and lines name the file, which Parse does not open.
+// docs/testing-a-library.md describes it. In FIRST and in CHECK@NAME, {a,b} means either a or b, and Parse returns a
+// Line for each CHECK@NAME. Errors and lines name the file, which Parse does not open.
 func Parse(file string, text []byte, form Form) (list []Line, err error) {
 	all := strings.Split(strings.TrimPrefix(string(text), byteOrderMark), "\n")
 	for i, l := range all {

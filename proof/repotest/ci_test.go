@@ -17,7 +17,7 @@ import (
 	"github.com/scm-rights/scm/internal/fdtest"
 )
 
-// A ciUser follows docs/ci.md in the directory of a library.
+// A ciUser follows docs/testing-a-library.md in the directory of a library.
 type ciUser struct {
 	dir    string
 	blocks []string // the shell blocks of the page
@@ -28,7 +28,7 @@ type ciUser struct {
 func newCIUser(library string) ciUser {
 	GinkgoHelper()
 	u := ciUser{dir: GinkgoT().TempDir(), env: []string{"SCM=" + ok(os.Getwd())}}
-	for _, block := range fenced.FindAllStringSubmatch(contents("docs/ci.md"), -1) {
+	for _, block := range fenced.FindAllStringSubmatch(contents("docs/testing-a-library.md"), -1) {
 		if block[1] == "sh" {
 			u.blocks = append(u.blocks, block[2])
 		}
@@ -155,7 +155,7 @@ func fillPython(u ciUser) {
 // unfinished matches a line with a reason in the file of expected failures that expect --update wrote.
 var unfinished = regexp.MustCompile(`^((?:\S+ )?\S+@mine\S*) \?(.*\n)$`)
 
-var _ = Describe("docs/ci.md", func() {
+var _ = Describe("docs/testing-a-library.md", func() {
 	DescribeTable("leads from nothing to a green script, which a fault in the library turns red:",
 		func(library string, fill func(ciUser), runFlags, scriptFlags []string, source, good, fault, cause string) {
 			if library == "c" {

@@ -128,7 +128,7 @@ var _ = Describe("make dist", Label("dist"), func() {
 		Entry(nil, "386", "csrc", "csrc-pair", "book", "scm-purego"),
 	)
 
-	It("writes an archive with which docs/ci.md and the action need no Go", func() {
+	It("writes an archive with which docs/testing-a-library.md and the action need no Go", func() {
 		if runtime.GOARCH != "amd64" {
 			Skip("the page names the archive for amd64")
 		}

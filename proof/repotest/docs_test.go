@@ -117,7 +117,7 @@ var _ = Describe("the pages", Label("tree"), func() {
 
 	It("show the files that a user copies into a CI system", func() {
 		var shown []string
-		for _, block := range fenced.FindAllStringSubmatch(contents("docs/ci.md"), -1) {
+		for _, block := range fenced.FindAllStringSubmatch(contents("docs/testing-a-library.md"), -1) {
 			if block[1] == "yaml" {
 				shown = append(shown, block[2])
 			}
