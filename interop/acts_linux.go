@@ -46,8 +46,8 @@ type act struct {
 	acted fact.Acted
 }
 
-// act runs one of the runner's own lines, and returns the outcome. After the last line that needs the runner's copy of a
-// peer's socket, act closes that copy.
+// act runs one of the runner's own lines, and returns the outcome. After the last line that needs the runner's copy of
+// a peer's socket, act closes that copy.
 func (cr *caseRun) act(do judge.Act) (any, error) {
 	cr.transcribe("R> %s", do.Step.Text)
 	a := &act{do.Step.Act, cr, cr.sides[do.Role], do.FD, fact.Acted{}}

@@ -168,8 +168,8 @@ type expectedLists struct {
 const newListText = "# Expected failures: SCENARIO CHECK@PEER REASON\n"
 
 // expectedLists reads the lists that the flags name, for a report from a kernel of this kind. If they name no file, the
-// list to compare is the built-in one, on gVisor the one for gVisor. With update, there must be a file, and the last one
-// need not exist.
+// list to compare is the built-in one, on gVisor the one for gVisor. With update, there must be a file, and the last
+// one need not exist.
 func (s *selection) expectedLists(update bool, kind string) (lists expectedLists, err error) {
 	files, err := s.expectFiles()
 	if err != nil {

@@ -8,7 +8,8 @@ import (
 	"github.com/scm-rights/scm/interop/scenario"
 )
 
-// If a failure expected on some releases of Linux does not occur, the line is named. With --strict-kernel, the run fails. The line is removed only after a strict run.
+// If a failure expected on some releases of Linux does not occur, the line is named. With --strict-kernel, the run
+// fails. The line is removed only after a strict run.
 func TestStrictKernel(t *testing.T) {
 	dir, folder := oneCase(t), t.TempDir()
 	const pattern, reason = "basics/pass-one-fd leak@runner>=0.0", "it was so once"

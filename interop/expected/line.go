@@ -68,8 +68,8 @@ func (l Line) selection() string { return l.Pattern.text + " " + l.Key() + l.Ver
 // Flaky reports whether the failure may or may not occur, so that neither is unexpected.
 func (l Line) Flaky() bool { return strings.HasPrefix(l.Reason, flakyMark) }
 
-// Noted reports whether a missing failure is only a note, because the line is about some releases of Linux, and a vendor
-// may have backported a change.
+// Noted reports whether a missing failure is only a note, because the line is about some releases of Linux, and a
+// vendor may have backported a change.
 func (l Line) Noted() bool { return l.Versions != "" && isKernel(l.Peer) }
 
 func isKernel(peer string) bool { return peer == Runner || peer == Kernel }
@@ -112,7 +112,8 @@ func Parse(file string, text []byte, form Form) (list []Line, err error) {
 	return list, nil
 }
 
-// oldForm returns an error that says how to write a line in the place of a block or a heading, which lists used to have.
+// oldForm returns an error that says how to write a line in the place of a block or a heading, which lists used to
+// have.
 func (form Form) oldForm(words, below []string) error {
 	if strings.HasPrefix(words[0], "[") && strings.HasSuffix(words[0], "]") && len(words) == 1 {
 		ofKernel := ""

@@ -29,10 +29,10 @@ type Update struct {
 // An Added is a new line, and a case in which the failure occurred.
 type Added struct{ Line, Example string }
 
-// Rewrite updates the text of a list after a run. The lines are those of the text; given are lines of other lists, which
-// stay as they are. It removes a line if the failure did not occur in a case that it selects, unless it is flaky, or,
-// if the run was not strict, Noted. It adds lines for failures that no line covers, with the reason of a removed line or
-// an unfinished one, and changes nothing else.
+// Rewrite updates the text of a list after a run. The lines are those of the text; given are lines of other lists,
+// which stay as they are. It removes a line if the failure did not occur in a case that it selects, unless it is flaky,
+// or, if the run was not strict, Noted. It adds lines for failures that no line covers, with the reason of a removed
+// line or an unfinished one, and changes nothing else.
 func Rewrite(text []byte, lines, given []Line, strict bool, outcomes []Outcome) (u Update) {
 	byKey := map[string][]Outcome{}
 	for _, o := range outcomes {
@@ -106,8 +106,9 @@ func newLines(outcomes []Outcome, lines, gone []Line) (added []Added) {
 
 const maxReason = 140 // a longer text in a reason is cut
 
-// candidates returns lines about the failure: for all scenarios if they have one reason, the flags of the peer's receive,
-// then for the scenario, and then for the type of socket too. They have the reason of a line that is gone, or propose one.
+// candidates returns lines about the failure: for all scenarios if they have one reason, the flags of the peer's
+// receive, then for the scenario, and then for the type of socket too. They have the reason of a line that is gone, or
+// propose one.
 func (o Outcome) candidates(gone []Line) (list []Line) {
 	text := display.Line(strings.Join(strings.Fields(o.Text), " "))
 	l := Line{Check: o.Check, Peer: o.Seats[0].Peer, Reason: unfinishedMark + " " + display.Shorten(text, maxReason)}

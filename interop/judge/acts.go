@@ -9,8 +9,8 @@ import (
 	"github.com/scm-rights/scm/interop/scenario"
 )
 
-// act carries out a line of the runner's own (scenario.ActForms), and judges what the runner has found. What it finds for
-// a verb that is not below says nothing about the peers.
+// act carries out a line of the runner's own (scenario.ActForms), and judges what the runner has found. What it finds
+// for a verb that is not below says nothing about the peers.
 func (j *judge) act(st scenario.Step) {
 	do := Act{At: At{st.Act.Role, st}}
 	sd := j.sides[st.Act.Role]
@@ -69,10 +69,10 @@ func (j *judge) carryOut(do Request) fact.Acted {
 	return f
 }
 
-// judgeActed ends the case if the runner could not carry out a line (0 at the end of the case), and the session if it has
-// found a file that is still open. That adds a finding about the peer that keeps the file open without a descriptor. That
-// peer is not necessarily at fault, because the other peer can have sent the file to a socket that is never read. The
-// runner has ended the peer to find out.
+// judgeActed ends the case if the runner could not carry out a line (0 at the end of the case), and the session if it
+// has found a file that is still open. That adds a finding about the peer that keeps the file open without a
+// descriptor. That peer is not necessarily at fault, because the other peer can have sent the file to a socket that is
+// never read. The runner has ended the peer to find out.
 func (j *judge) judgeActed(f fact.Acted, line int) {
 	if f.Why != "" {
 		j.showsNothing(f.Verdict, "%s", f.Why)

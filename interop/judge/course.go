@@ -78,7 +78,8 @@ type (
 
 func (sd *side) at() At { return At{Role: sd.role} }
 
-// transcript gives the peers the descriptors of the case, and runs its transcript. The error is what has ended it early.
+// transcript gives the peers the descriptors of the case, and runs its transcript. The error is what has ended it
+// early.
 func (j *judge) transcript() (err error) {
 	defer catch(&err)
 	for _, role := range roles {
@@ -311,7 +312,8 @@ func (j *judge) probe(sd *side, line int) {
 	sd.pending = true // which ends the session: the descriptors that it may have received are not tracked
 }
 
-// end ends the case at both peers. A side whose command is still pending comes last. The error is what has ended it early.
+// end ends the case at both peers. A side whose command is still pending comes last. The error is what has ended it
+// early.
 func (j *judge) end() (err error) {
 	defer catch(&err)
 	a, b := j.sides[scenario.RoleA], j.sides[scenario.RoleB]

@@ -174,8 +174,8 @@ func (j *judge) do(r Request) any {
 // errCaseOver ends a case, and ErrSessionOver also the session. Any other error is that of the runner.
 var errCaseOver = errors.New("the case is over")
 
-// stop ends the transcript, or what follows it, with an error. It does not return: it panics, and catch recovers. So the
-// functions in between read like the course of a case, without error handling.
+// stop ends the transcript, or what follows it, with an error. It does not return: it panics, and catch recovers. So
+// the functions in between read like the course of a case, without error handling.
 func stop(err error) { panic(stopped{err}) }
 
 type stopped struct{ err error }

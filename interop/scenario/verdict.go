@@ -30,8 +30,8 @@ type Expectations struct {
 	StrictKernel bool
 }
 
-// Expect selects the lines about peers of the plan, in their versions, and sets aside the others. It returns an error if
-// a line, or an alternative in its pattern, could not apply to any case.
+// Expect selects the lines about peers of the plan, in their versions, and sets aside the others. It returns an error
+// if a line, or an alternative in its pattern, could not apply to any case.
 func Expect(list []expected.Line, system expected.System, scenarios []*Scenario, peers []*Peer, missing []*Peer, runner *Peer) (*Expectations, error) {
 	x := &Expectations{System: system}
 	versions := map[string]string{} // of the peers of the plan
@@ -133,8 +133,8 @@ func flakyKeys(list []expected.Line) map[string]bool {
 }
 
 // Hangs reports whether the peer in this role is expected not to answer. If that peer is the runner, Hangs also returns
-// true if the other peer is expected to give a wrong answer, because the runner may then wait in vain for a message from
-// that peer. A flaky line does not count, because the answer may still arrive.
+// true if the other peer is expected to give a wrong answer, because the runner may then wait in vain for a message
+// from that peer. A flaky line does not count, because the answer may still arrive.
 func (x *Expectations) Hangs(c Case, role Role) bool {
 	name := c.Peer(role).Name
 	list := x.For(c)
@@ -171,10 +171,10 @@ func (r *Result) shows(check, peer string) bool {
 	return (check != string(CheckCloexec) || slices.Contains(r.CloexecChecked, peer)) && !senderWrong(r, peer)
 }
 
-// SetVerdict sets the verdict of a result by comparing its findings with the expectations. It leaves verdicts other than
-// Pass and Fail unchanged. It also marks the findings that are expected. If a flaky line and another one apply to the
-// same check of the same peer, the failure may be missing. So may one that is expected on some releases of Linux, unless
-// StrictKernel is set.
+// SetVerdict sets the verdict of a result by comparing its findings with the expectations. It leaves verdicts other
+// than Pass and Fail unchanged. It also marks the findings that are expected. If a flaky line and another one apply to
+// the same check of the same peer, the failure may be missing. So may one that is expected on some releases of Linux,
+// unless StrictKernel is set.
 func (x *Expectations) SetVerdict(r *Result) {
 	if r.Verdict != Pass && r.Verdict != Fail {
 		return

@@ -70,8 +70,8 @@ func (f *Fault) Hits(backend string) bool {
 // ErrNotFound says that nothing has found a fault.
 var ErrNotFound = errors.New("not found")
 
-// TryAll tries the faults of a list that the finder looks for, each in a subtest, with Try. It skips those for which find
-// returns target.ErrMissing. With CI=true that is an error.
+// TryAll tries the faults of a list that the finder looks for, each in a subtest, with Try. It skips those for which
+// find returns target.ErrMissing. With CI=true that is an error.
 func TryAll(t *testing.T, by Finder, list []Fault, root string, find func(*testing.T, *Fault, *Overlay) (string, error)) {
 	t.Run("faults", func(t *testing.T) {
 		for _, f := range list {

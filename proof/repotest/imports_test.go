@@ -13,8 +13,9 @@ import (
 	. "github.com/onsi/gomega"
 )
 
-// A rule lists what packages may import outside the standard library, except in tests. A pattern that ends in /... covers
-// all packages below it, and one without a dot those of this module. Only the first rule that covers a package applies.
+// A rule lists what packages may import outside the standard library, except in tests. A pattern that ends in /...
+// covers all packages below it, and one without a dot those of this module. Only the first rule that covers a package
+// applies.
 type rule struct {
 	packages []string
 	may      []string
