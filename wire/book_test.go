@@ -6,7 +6,6 @@ import (
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 
-	"github.com/scm-rights/scm"
 	"github.com/scm-rights/scm/wire"
 )
 
@@ -15,20 +14,6 @@ var _ = Describe("the "+quoted(wire.Book), func() {
 		f := connect("unix")
 		sends(f.a, "plain")
 		Expect(f.from(wire.Book, f.b)).To(Equal("plain"))
-	})
-
-	It("is compatible with scm.WriteFD and scm.ReadFD", func() {
-		f := connect("unix")
-		sent := f.file("")
-		Expect(wire.Book.Send(wire.FD(f.a), "", sent)).To(Succeed())
-		p := make([]byte, 10)
-		n, fd, err := scm.ReadFD(f.b, p)
-		Expect(err).NotTo(HaveOccurred())
-		Expect(p[:n]).To(Equal([]byte{0}))
-		f.takes([]int{fd}, sent)
-
-		ok(scm.WriteFD(f.a, []byte("more"), sent))
-		Expect(f.from(wire.Book, f.b, sent)).To(Equal("more"))
 	})
 })
 

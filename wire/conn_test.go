@@ -99,18 +99,6 @@ var _ = Describe("on a Conn,", func() {
 		}
 	})
 
-	It("Config.Expect.Min does not reject an APUEError, or text that arrives before the descriptor", func() {
-		f := connect("unix")
-		a, b := expecting(scm.Expect{Min: 1, Max: 1}, "unix")
-		Expect(wire.SendAPUEError(a, 3, "no such file")).To(Succeed())
-		Expect(failed(wire.APUE, b)).To(Equal(&wire.APUEError{Status: 3, Text: "no such file"}))
-
-		sent := f.file("")
-		Expect(a.Write([]byte("a warning"))).To(Equal(9))
-		Expect(wire.APUE.Send(a, "", sent)).To(Succeed())
-		Expect(f.received(wire.APUE, b, sent)).To(Equal("a warning"))
-	})
-
 	It("Recv checks the kind of each descriptor against Config.Expect in every format", func() {
 		for _, format := range wire.Formats() {
 			f := connect("unix")

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"log"
-	"net"
 	"os"
 	"time"
 
@@ -148,50 +147,6 @@ func ExampleNotifyStore() {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
 	if err := wire.NotifyBarrier(ctx, sock); err != nil {
-		log.Fatal(err)
-	}
-}
-
-// A service stores a listener of package net. File returns a duplicate, which leaves the listener as it is.
-func ExampleNotifyStoreFiles() {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		log.Fatal(err)
-	}
-	sock, err := wire.DialNotify()
-	if errors.Is(err, wire.ErrNoNotifySocket) {
-		return // not started by a service manager
-	} else if err != nil {
-		log.Fatal(err)
-	}
-	defer sock.Close()
-	f, err := l.(*net.TCPListener).File()
-	if err != nil {
-		log.Fatal(err)
-	}
-	defer func() { _ = f.Close() }()
-	if err := wire.NotifyStoreFiles(sock, "http", f); err != nil {
-		log.Fatal(err)
-	}
-}
-
-// A service reads its configuration again. It ends the reload even if the new configuration is wrong.
-func ExampleNotifyReloading() {
-	reload := func() error { return nil }
-	sock, err := wire.DialNotify()
-	if errors.Is(err, wire.ErrNoNotifySocket) {
-		return // not started by a service manager
-	} else if err != nil {
-		log.Fatal(err)
-	}
-	defer sock.Close()
-	if err := wire.NotifyReloading(sock); err != nil {
-		log.Fatal(err)
-	}
-	if err := reload(); err != nil {
-		log.Print(err)
-	}
-	if err := wire.NotifyReady(sock); err != nil {
 		log.Fatal(err)
 	}
 }

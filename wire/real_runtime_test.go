@@ -16,9 +16,7 @@ import (
 	. "github.com/onsi/gomega"
 	"golang.org/x/sys/unix"
 
-	"github.com/scm-rights/scm"
 	"github.com/scm-rights/scm/internal/fdtest"
-	. "github.com/scm-rights/scm/internal/spectest"
 	"github.com/scm-rights/scm/wire"
 )
 
@@ -31,31 +29,18 @@ var _ = DescribeTable("--console-socket passes a container's terminal from", Lab
 		f := connect("unix")
 		path, accept := f.listen()
 		p := begin(r.command(ctx, "run", "--detach", "--bundle", bundle("echo hello from the container"), "--console-socket", path, r.container))
-		var master int
-		if sock := accept(); receiver != nil {
-			name, fds, err := receiver.Recv(wire.FD(sock))
-			Expect(name, err).To(BeElementOf(texts))
-			f.owns(fds...)
-			master = fds[0]
-		} else { // the same with package scm
-			c := ok(scm.NewConnFD(ok(unix.Dup(sock))))
-			DeferCleanup(c.Close)
-			file := ok(c.RecvFile())
-			DeferCleanup(file.Close)
-			Expect(file.Name()).To(BeElementOf(texts))
-			master = FDOf(file)
-			Expect(fdtest.CloseOnExec(master)).To(BeTrue())
-		}
+		name, fds, err := receiver.Recv(wire.FD(accept()))
+		Expect(name, err).To(BeElementOf(texts))
+		f.owns(fds...)
+		master := fds[0]
 		Expect(fdtest.Name(master)).To(HaveSuffix("ptmx"))
 		Expect(readTerminal(master)).To(Equal("hello from the container\r\n"))
 		p.waitSuccess()
 	},
 	Entry("runc to Recv in the "+quoted(wire.Runc), NodeTimeout(timeout), "runc", wire.Runc, oldName, newName),
 	Entry("runc to Recv in the "+quoted(wire.Conmon), NodeTimeout(timeout), "runc", wire.Conmon, oldName, newName),
-	Entry("runc to RecvFile", NodeTimeout(timeout), "runc", nil, oldName, newName),
 	Entry("crun to Recv in the "+quoted(wire.Crun), NodeTimeout(timeout), "crun", wire.Crun, ""),
 	Entry("crun to Recv in the "+quoted(wire.Conmon), NodeTimeout(timeout), "crun", wire.Conmon, " "),
-	Entry("crun to RecvFile", NodeTimeout(timeout), "crun", nil, " "),
 )
 
 // ociRuntime runs one container and keeps its state in a folder of its own.

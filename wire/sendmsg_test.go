@@ -19,6 +19,7 @@ import (
 	"github.com/scm-rights/scm/internal/fdtest"
 	"github.com/scm-rights/scm/internal/reexec"
 	. "github.com/scm-rights/scm/internal/spectest"
+	"github.com/scm-rights/scm/interop/peers"
 	"github.com/scm-rights/scm/wire"
 )
 
@@ -43,15 +44,15 @@ var sendmsgCases = []sendmsgCase{
 	{message{wire.HAProxySockpair, "", 1, ""}, cmsgSpace, "", "", nil},
 	{message{wire.Notify, "READY=1", 0, ""}, noControl, "", "", nil},
 	{message{wire.Notify, "FDSTORE=1\nFDNAME=foo", 3, ""}, cmsgSpace, "", "", nil},
-	{message{wire.OpenSSH, "", 1, ""}, cmsgSpace, "GLib", "MSG_NOSIGNAL", scriptSends("glib.py", "gio-2.0", "libglib2.0-0", "send", "4")},
-	{message{wire.Passfd, "", 1, ""}, cmsgSpace, "the passfd crate", "0", func(ctx SpecContext) *exec.Cmd { return commandOf(ctx, buildPassfd(ctx), "send", "4") }},
+	{message{wire.OpenSSH, "", 1, ""}, cmsgSpace, "GLib", "MSG_NOSIGNAL", scriptSends("glib.py", "gio-2.0", "libglib2.0-0", "4")},
+	{message{wire.Passfd, "", 1, ""}, cmsgSpace, "the passfd crate", "0", func(ctx SpecContext) *exec.Cmd { return commandOf(ctx, buildPassfd(ctx), "4") }},
 	{message{wire.Python, "", 1, ""}, cmsgSpace, "Python", "0", scriptSends("reduction.py", "", "", "sendfds", "1")},
 	{message{wire.Python, "", 4, ""}, cmsgSpace, "Python", "0", scriptSends("reduction.py", "", "", "sendfds", "4")},
 	{message{wire.QEMUBridgeHelper, "", 1, ""}, cmsgLen, "qemu-bridge-helper", "0", bridgeHelper},
 	{message{wire.QMP, getfd, 1, ""}, cmsgSpace, "", "", nil},
 	{message{wire.Runc, "name", 1, ""}, cmsgSpace, "runc", "0", peerSends("runc", "send payload=6e616d65 fds=4")},
 	{message{wire.SeccompListener, `{"fds":["a","b"]}`, 2, ""}, cmsgSpace, "", "", nil},
-	{message{wire.SkalibsAncil, "|", 1, ""}, cmsgSpace, "skalibs", "MSG_NOSIGNAL", scriptSends("skalibs.py", "skarnet", "s6", "send", "|", "4")},
+	{message{wire.SkalibsAncil, "|", 1, ""}, cmsgSpace, "skalibs", "MSG_NOSIGNAL", scriptSends("skalibs.py", "skarnet", "s6", "|", "4")},
 	{message{wire.SkalibsUnixmessage, "text", 3, ""}, cmsgSpace, "", "", nil},
 	{message{wire.SkalibsUnixmessage, "text", 0, ""}, noControl, "", "", nil},
 }
@@ -89,6 +90,28 @@ func peerSends(peer, line string) func(ctx SpecContext) *exec.Cmd {
 		cmd.Stdin = strings.NewReader("use sock=3 fds=4\n" + line + "\n")
 		return cmd
 	}
+}
+
+// build builds a peer and returns its command. The first build is slow.
+func build(ctx SpecContext, name string) []string {
+	GinkgoHelper()
+	built := peers.BuildPartners(ctx, "..", []string{name}, GinkgoWriter)[0]
+	if built.Why != "" {
+		fdtest.Missing(GinkgoTB(), "peer "+name+": "+built.Why)
+	}
+	return built.Command
+}
+
+// buildPassfd builds a program that only calls the crate passfd, and returns its command.
+func buildPassfd(ctx SpecContext) []string {
+	GinkgoHelper()
+	cargo := program("cargo", "cargo-web rustc-web")
+	program("cc", "gcc") // for linking
+	target := ok(filepath.Abs("../build/wire/passfd"))
+	out, err := exec.CommandContext(ctx, cargo, "build", "--quiet", "--release", "--locked",
+		"--manifest-path", "testdata/passfd/Cargo.toml", "--target-dir", target).CombinedOutput()
+	Expect(err).NotTo(HaveOccurred(), "%s", out)
+	return []string{filepath.Join(target, "release", "passfd-peer")}
 }
 
 // sending returns the command of a program that sends the message with package wire.

@@ -1,7 +1,6 @@
-"""Use GLib's GUnixConnection on socket 3: send FD, or recv."""
+"""Send descriptor FD through socket 3 with GLib's GUnixConnection."""
 
 import ctypes
-import os
 import sys
 
 gio = ctypes.CDLL("libgio-2.0.so.0")
@@ -26,11 +25,4 @@ def call(function, result, *arguments):
 sock = call(gio.g_socket_new_from_fd, pointer, 3)
 gio.g_socket_connection_factory_create_connection.restype = pointer
 connection = pointer(gio.g_socket_connection_factory_create_connection(pointer(sock)))
-if sys.argv[1] == "send":
-    print(call(gio.g_unix_connection_send_fd, ctypes.c_int, connection, int(sys.argv[2]), None))
-else:
-    print(
-        os.read(
-            call(gio.g_unix_connection_receive_fd, ctypes.c_int, connection, None), 100
-        ).decode()
-    )
+print(call(gio.g_unix_connection_send_fd, ctypes.c_int, connection, int(sys.argv[1]), None))

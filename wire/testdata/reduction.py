@@ -6,16 +6,11 @@ With ACKNOWLEDGE as the last argument, multiprocessing acknowledges as on macOS.
 import os
 import socket
 import sys
-from multiprocessing import connection, reduction
+from multiprocessing import reduction
 
 n = int(sys.argv[2])
 reduction.ACKNOWLEDGE = len(sys.argv) > 3
 sock = socket.socket(fileno=3)
-
-
-def tell(fds):
-    """Print the content of each file, which is short."""
-    print([os.read(fd, 100).decode() for fd in fds])
 
 
 def sendfds():
@@ -23,25 +18,7 @@ def sendfds():
 
 
 def recvfds():
-    tell(reduction.recvfds(sock, n))
-
-
-def send_handle():
-    reduction.send_handle(connection.Connection(os.dup(3)), 4, os.getppid())
-
-
-def recv_handle():
-    tell([reduction.recv_handle(connection.Connection(os.dup(3)))])
-
-
-def send_fds():
-    socket.send_fds(sock, [b"some ", b"bytes"], range(4, 4 + n))
-
-
-def recv_fds():
-    data, fds, flags, _ = socket.recv_fds(sock, 100, n)
-    print(data.decode(), flags)
-    tell(fds)
+    print([os.read(fd, 100).decode() for fd in reduction.recvfds(sock, n)])
 
 
 globals()[sys.argv[1]]()
