@@ -110,10 +110,10 @@ func (in inherited) isAt(bound net.Addr, want socket, at netip.AddrPort) bool {
 
 // bound returns the address that a socket is bound to, or nil if it is not a socket of package net.
 func (in inherited) bound() (at net.Addr) {
-	if l, err := net.FileListener(in.file); err == nil {
+	if l, err := hold(in.file, net.FileListener); err == nil {
 		defer func() { _ = l.Close() }()
 		at = l.Addr()
-	} else if c, err := net.FilePacketConn(in.file); err == nil {
+	} else if c, err := hold(in.file, net.FilePacketConn); err == nil {
 		defer func() { _ = c.Close() }()
 		at = c.LocalAddr()
 	}

@@ -310,20 +310,20 @@ func (p *Process) Ready(ctx context.Context) (err error) {
 		return err
 	}
 	p.mu.Lock()
-	p.succession.release()
-	control, unused := p.server.control, p.succession.unused
+	control, received := p.server.control, p.succession
 	p.succession = succession{}
 	p.mu.Unlock()
+	received.release()
 	p.logger.Info("handover: serving", "pid", os.Getpid(), "duration", time.Since(p.began))
 	if control != nil {
 		go p.accept(control)
 	}
 	if main {
-		go p.becomeMain(predecessor, unused)
+		go p.becomeMain(predecessor, received.unused)
 		return nil
 	}
 	predecessor.close()
-	p.becomeMain(nil, unused)
+	p.becomeMain(nil, received.unused)
 	p.manager.wait(ctx)
 	return nil
 }
@@ -358,13 +358,14 @@ func (p *Process) isClosed() bool { return p.ending.Err() != nil }
 // close implements Close. The reason is for the predecessor.
 func (p *Process) close(e event, reason error) error {
 	p.mu.Lock()
-	s, predecessor := &p.server, p.succession.predecessor
+	s, received := &p.server, p.succession
 	from, _ := p.on(e)
 	if from == closed {
 		p.mu.Unlock()
 		return nil
 	}
 	p.end()
+	p.succession = succession{}
 	closeFiles(s.pipe[:])
 	s.pipe = [2]*os.File{}
 	attempt, control, upgrade := s.attempt, s.control, s.upgrading
@@ -374,6 +375,13 @@ func (p *Process) close(e event, reason error) error {
 	s.disconnect(len(s.waiting))
 	p.mu.Unlock()
 
+	if from == asking {
+		select {
+		case s.turn <- struct{}{}: // Ready is not writing the PID file, or has removed it
+			<-s.turn
+		case <-time.After(writeTime):
+		}
+	}
 	if from == handing {
 		<-attempt.settled
 	}
@@ -383,9 +391,9 @@ func (p *Process) close(e event, reason error) error {
 	if from == serving || from == handing {
 		p.removePIDFile() // before another first process can write it
 	}
-	if from == preparing && predecessor != nil {
-		predecessor.abort(reason)
-		predecessor.close()
+	if from == preparing && received.predecessor != nil {
+		received.predecessor.abort(reason)
+		received.predecessor.close()
 	}
 	var err error
 	if control != nil {
@@ -393,9 +401,7 @@ func (p *Process) close(e event, reason error) error {
 			err = nil
 		}
 	}
-	p.mu.Lock()
-	p.succession.release()
-	p.mu.Unlock()
+	received.release()
 	p.manager.close()
 	return err
 }

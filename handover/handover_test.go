@@ -1102,41 +1102,56 @@ func TestUpgradeRejectsPipesToItself(t *testing.T) {
 	}
 }
 
-// Close either makes Ready fail, and the predecessor continues, or comes after going has been sent. No file remains.
+// The file system of the PID file does not respond. That delays only Ready and Close. No file remains.
 func TestCloseDuringReady(t *testing.T) {
 	for _, first := range []bool{true, false} {
 		config := Config{PIDFile: socketPath(t)}
-		pre := newPredecessor(t)
-		pre.control.SetUnlinkOnClose(false)
-		var p *Process
-		closes := make(chan error, 1)
-		createTemp = func(dir, pattern string) (*os.File, error) { // the last step before going
-			go func() { closes <- p.Close() }()
+		writes, responds := make(chan bool), make(chan bool)
+		createTemp = func(dir, pattern string) (*os.File, error) {
+			close(writes)
+			<-responds
 			return os.CreateTemp(dir, pattern)
 		}
-		var done chan error
+		pre := newPredecessor(t)
+		var p *Process
+		var s *script
 		if first {
 			p = start(t, config, socketPath(t))
-			done = readying(t, p)
 		} else {
-			var s *script
 			p, s = pre.accepts(config)
-			done = readying(t, p)
+		}
+		done := readying(t, p)
+		if !first {
 			s.gets("ready")
 			s.sends(message{Type: "go"})
-			s.gets("going")
 		}
-		if err := errors.Join(<-done, <-closes); err != nil {
+		<-writes
+		others := inBackground(func() error { p.File("web"); return p.Keep("stdin", os.Stdin) })
+		eventually(t, "other methods return", func() bool { return len(others) == 1 })
+		closes := inBackground(p.Close)
+		eventually(t, "Close has begun", p.isClosed)
+		if len(closes) > 0 {
+			t.Error("Close has not waited")
+		}
+		close(responds)
+		if err := <-done; !errors.Is(err, os.ErrClosed) {
+			t.Error(err)
+		}
+		if err := errors.Join(<-others, <-closes); err != nil {
 			t.Error(err)
 		}
 		createTemp = os.CreateTemp
 		if _, err := p.server.control.AcceptConn(); !errors.Is(err, net.ErrClosed) {
 			t.Error("the control socket is open: ", err)
 		}
-		for _, path := range []string{config.PIDFile, p.path} {
-			if _, err := os.Stat(path); err == nil {
-				t.Error("a file remains: ", path)
-			}
+		if files := must(filepath.Glob(config.PIDFile + "*")); len(files) > 0 {
+			t.Errorf("files remain: %q", files)
+		}
+		if _, err := os.Stat(p.path); (err == nil) == first {
+			t.Error("the file of the Unix socket: ", err)
+		}
+		if !first {
+			s.getsAbort(errClosed.Error())
 		}
 	}
 }

@@ -81,7 +81,7 @@ func (p *Process) Listen(ctx context.Context, name, network, address string) (ne
 		if !isListening(f) { // package net would take a connection
 			return nil, os.ErrInvalid
 		}
-		l, err := net.FileListener(f)
+		l, err := hold(f, net.FileListener)
 		if u, ok := l.(*net.UnixListener); ok {
 			return scm.NewListener(sys.OwnedListener{UnixListener: u, Path: path})
 		}
@@ -104,7 +104,7 @@ func (p *Process) Listen(ctx context.Context, name, network, address string) (ne
 // only one of them. For a Unix socket, the result is a [*scm.Conn].
 func (p *Process) ListenPacket(ctx context.Context, name, network, address string) (net.PacketConn, error) {
 	open := func(f *os.File, path string) (net.PacketConn, error) {
-		c, err := net.FilePacketConn(f)
+		c, err := hold(f, net.FilePacketConn)
 		if s, ok := c.(net.Conn); ok && s.RemoteAddr() != nil {
 			_ = c.Close()
 			return nil, os.ErrInvalid // it receives only from one address
@@ -215,29 +215,48 @@ func claim[T io.Closer](p *Process, want *socket, at netip.AddrPort, open func(f
 	_, port, err := net.SplitHostPort(string(want.Address))
 	anyPort := err == nil && !isUnix(want.Network) && strings.Trim(port, "0") == ""
 	p.mu.Lock()
-	defer p.mu.Unlock()
+	received := slices.Clone(p.succession.inherited)
+	p.mu.Unlock() // while it examines paths, whose file systems may not respond
 	for _, named := range []bool{true, false} {
 		if !named && anyPort { // any port, but not that of another socket
 			break
 		}
-		for i, in := range p.succession.inherited {
+		for _, in := range received {
 			if (in.Name == want.Name) != named || in.isFile() || !in.isAt(in.bound(), *want, at) {
 				continue
 			}
-			want.Created = in.Created
-			l, err := open(in.file, want.path())
+			have := *want
+			have.Created = in.Created
+			l, err := open(in.file, have.path())
 			if err != nil {
 				continue // a socket of another kind
 			}
-			_ = in.file.Close() // l has a duplicate
-			p.succession.inherited = slices.Delete(p.succession.inherited, i, i+1)
-			if !named {
-				p.succession.unused = append(p.succession.unused, in.Name)
+			if p.use(in, named) {
+				want.Created = in.Created
+				return l, true
 			}
-			return l, true
+			newOffered(have, any(l).(syscall.Conn)).unlink(false) // another call has used or closed it
+			_ = l.Close()
 		}
 	}
 	return l, false
+}
+
+// use closes a received socket, of which this process has a duplicate. It returns false if another call has used it.
+func (p *Process) use(in inherited, named bool) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	s := &p.succession
+	i := slices.IndexFunc(s.inherited, func(other inherited) bool { return other.file == in.file })
+	if i < 0 {
+		return false
+	}
+	s.inherited = slices.Delete(s.inherited, i, i+1)
+	if !named {
+		s.unused = append(s.unused, in.Name)
+	}
+	_ = in.file.Close()
+	return true
 }
 
 // explain wraps err, the reason that a socket could not be created. If its address overlaps that of a received socket,

@@ -8,9 +8,15 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"os"
+	"path/filepath"
 	"sync/atomic"
 	"testing"
+
+	"github.com/scm-rights/scm"
+	"github.com/scm-rights/scm/internal/fusetest"
+	"github.com/scm-rights/scm/internal/sys"
 )
 
 // A name is resolved only if no received socket has the same strings, and not longer than ctx allows.
@@ -51,6 +57,47 @@ func TestListenResolvesNamesWithItsContext(t *testing.T) {
 	_, err := b.Listen(ctx, "new", "tcp", "host.test:1")
 	if !errors.Is(err, context.Canceled) || !own.Load() {
 		t.Errorf("%v; asked %d times, with the context of Listen: %v", err, asked.Load(), own.Load())
+	}
+}
+
+// Listen examines a directory whose file system does not respond. That delays no other method.
+func TestListenOnAFileSystemThatDoesNotRespond(t *testing.T) {
+	a := start(t, Config{}, socketPath(t))
+	listen(t, a, "web", "unix", a.path+".web")
+	ready(t, a)
+	b := start(t, Config{}, a.path)
+	server := fusetest.Mount(t, fusetest.Options{})
+	server.Hush(fusetest.Getattr)
+	done := inBackground(func() error {
+		_, err := b.Listen(patient(t), "other", "unix", filepath.Join(filepath.Dir(server.File), "socket.web"))
+		return err
+	})
+	<-server.Waiting
+	failed := inBackground(func() error { b.Fail(errors.New("no memory")); return nil })
+	eventually(t, "Fail returns", func() bool { return len(failed) == 1 })
+	server.Release()
+	if err := <-done; err == nil {
+		t.Error("Listen succeeds")
+	}
+}
+
+// While Listen makes a listener of a received socket, the Process is closed. The predecessor needs the socket's file.
+func TestCloseDuringListen(t *testing.T) {
+	a := start(t, Config{}, socketPath(t))
+	listen(t, a, "web", "unix", a.path+".web")
+	ready(t, a)
+	b := start(t, Config{}, a.path)
+	want := socket{"web", "unix", []byte(a.path + ".web"), true}
+	var l *scm.Listener
+	_, found := claim(b, &want, netip.AddrPort{}, func(f *os.File, path string) (net.Listener, error) {
+		l = must(scm.NewListener(sys.OwnedListener{UnixListener: must(net.FileListener(f)).(*net.UnixListener), Path: path}))
+		return l, b.Close()
+	})
+	if _, err := l.Accept(); found || !errors.Is(err, net.ErrClosed) {
+		t.Error("the listener is open: ", found, err)
+	}
+	if _, err := os.Lstat(a.path + ".web"); err != nil {
+		t.Error(err)
 	}
 }
 

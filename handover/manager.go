@@ -210,6 +210,12 @@ func (p *Process) store(unused []string) {
 	}
 }
 
+// hold calls a function of package net with f, which stays open during the call.
+func hold[T any](f *os.File, call func(*os.File) (T, error)) (made T, err error) {
+	err = withFD(f, func(int) error { made, err = call(f); return err })
+	return made, err
+}
+
 // withFD calls f with the descriptor of a socket, which stays open during the call.
 func withFD(conn syscall.Conn, f func(fd int) error) error {
 	_, err := sys.Hold([]syscall.Conn{conn}, func(fds []int) error { return f(fds[0]) })

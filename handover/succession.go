@@ -38,7 +38,7 @@ func (s *succession) take(name string, onlyFile bool) (f *os.File) {
 	return f
 }
 
-// release closes what has not been used.
+// release closes what has not been used. The Process's mu must not be held, because a file system may not respond.
 func (s *succession) release() {
 	_, _ = s.control.Close(), s.life.Close()
 	for _, in := range s.inherited {
@@ -193,7 +193,7 @@ func (p *Process) takeOver(ctx context.Context, predecessor *peer) (main bool, e
 			err = p.makePipe()
 		}
 		if err == nil {
-			err = p.begin(gotAnswer, false, p.writePIDFile)
+			err = p.begin(gotAnswer, false, func() error { return nil })
 		}
 		return false, err
 	}
@@ -222,9 +222,6 @@ func (p *Process) takeOver(ctx context.Context, predecessor *peer) (main bool, e
 		err = p.ended(ctx)
 	case err == nil:
 		err = p.begin(gotAnswer, m.Main, func() error {
-			if err := p.writePIDFile(); err != nil {
-				return err
-			}
 			err := predecessor.send(message{Type: "going"})
 			gone = isGone(err)
 			return err
@@ -244,27 +241,40 @@ func (p *Process) takeOver(ctx context.Context, predecessor *peer) (main bool, e
 		return false, err
 	}
 	p.logger.Warn("handover: the predecessor has died")
-	var unwritten error
-	err = p.begin(peerDied, false, func() error { unwritten = p.writePIDFile(); return nil })
-	p.logPIDFile(unwritten)
-	return false, err
+	return false, p.begin(peerDied, false, func() error { return nil })
 }
 
-// begin makes this process serve, unless Close has been called. last is what must not happen after Close. If it fails,
-// this process does not serve.
+// begin writes the PID file and makes this process serve, unless Close has been called. last is what must not happen
+// after Close. If it fails, this process does not serve, and begin removes the file.
 func (p *Process) begin(e event, main bool, last func() error) error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.state == closed {
+	turn := p.server.turn // Close waits for it
+	turn <- struct{}{}
+	defer func() { <-turn }()
+	if p.isClosed() {
 		return errClosed
 	}
-	if err := last(); err != nil {
-		return err
+	err := p.writePIDFile() // mu is not held, because the file system may not respond
+	if e == peerDied {
+		p.logPIDFile(err)
+		err = nil
 	}
-	if !main { // until then, the predecessor may continue, and needs the files
+	p.mu.Lock()
+	if p.state == closed {
+		err = errClosed
+	}
+	if err == nil {
+		err = last()
+	}
+	if err == nil {
+		_, err = p.on(e)
+	}
+	if err == nil && !main { // until then, the predecessor may continue, and needs the files
 		p.server.setUnlink(true)
 	}
-	_, err := p.on(e)
+	p.mu.Unlock()
+	if err != nil {
+		p.removePIDFile()
+	}
 	return err
 }
 
