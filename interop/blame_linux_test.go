@@ -121,26 +121,3 @@ func TestShortCountIsReported(t *testing.T) {
 		t.Errorf("got %s\nwant %s", got, want)
 	}
 }
-
-// A library may be done with the connection after it has refused something. The runner asks it, and neither side is at
-// fault if it then answers unsupported.
-func TestUnsupportedAfterARefusal(t *testing.T) {
-	const (
-		refuse = "A> send payload=0001 fds=a\nA< ok n=2\nB> recv bytes=1 fds=1\nB< ok n=1 payload=00 fds=a\n | err  # refused\n"
-		again  = "A> send payload=00 fds=-\nA< ok n=1\nB> recv bytes=1 fds=1\nB< ok n=1 payload=00 fds=-\n"
-		room   = "A>& send payload=@1000000 fds=a\nB> recv bytes=1 fds=1\nB< ok n=1 payload=00 fds=a\n | err  # refused\n" +
-			"A<& ok n=1000000\nB> recv bytes=1 fds=1\nB< ok n=1 payload=01 fds=-\n"
-	)
-	for _, c := range []struct{ name, text, peer string }{
-		{"the other side finds the end", refuse + again, "shuts down"},
-		{"the other side waits for room", room, "quits"}, // the runner waits it out
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			s := mustParse(t, rule+"on stream\nfiles a=pipe-r\n"+c.text)
-			r := runBoth(t, onStream(s, runner(t), testPeer(t, c.peer)), deadline)
-			if got, want := outcome(r), "unsupported: x: answered unsupported"; got != want {
-				t.Errorf("got %s\nwant %s", got, want)
-			}
-		})
-	}
-}

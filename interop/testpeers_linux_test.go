@@ -1,7 +1,6 @@
 package interop
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -26,18 +25,10 @@ var testPeers = map[string]func(sock int, pool []int) peer.Socket{
 	// These change a file that they must not change.
 	"twists": func(sock int, _ []int) peer.Socket { return twister{correct{sock: sock}, false} },
 	"seeks":  func(sock int, _ []int) peer.Socket { return twister{correct{sock: sock}, true} },
-	// This one keeps a received file at the last descriptor of the pool, which belongs to a later case, until the case
-	// ends.
-	"hides": func(sock int, pool []int) peer.Socket {
-		return &hider{correct: correct{sock: sock}, at: pool[len(pool)-1]}
-	},
 	// This one also sends the files that it sends to a socket of a later case.
 	"parks what it sends": func(sock int, pool []int) peer.Socket {
 		return parker{correct{sock: sock}, laterSocket(pool, sock)}
 	},
-	// The libraries of these give up the connection when they receive.
-	"quits":      func(sock int, _ []int) peer.Socket { return &quitter{correct{sock: sock}, false, false} },
-	"shuts down": func(sock int, _ []int) peer.Socket { return &quitter{correct{sock: sock}, true, false} },
 	// The calls of these fail if the payload begins with 0xff.
 	"closes before it answers": func(sock int, _ []int) peer.Socket {
 		return failer{correct{sock: sock}, func(fds []int) {
@@ -57,18 +48,10 @@ var testPeers = map[string]func(sock int, pool []int) peer.Socket{
 			time.AfterFunc(100*time.Millisecond, func() { closeFDs(sock) })
 		}}
 	},
-	"answers in part": func(sock int, _ []int) peer.Socket {
-		return failer{correct{sock: sock}, func([]int) {
-			_, _ = unix.Write(1, []byte("err"))
-			time.Sleep(time.Hour)
-		}}
-	},
 }
 
 // declared is a prefix of the name of a test peer. The answer to hello then has closes=yes.
 const declared = "closes=yes: "
-
-var errNoMore = errors.New("no more")
 
 func init() {
 	reexec.Register(testPeerChild, func(args []string) { runTestPeer(args[0]) })
@@ -124,29 +107,6 @@ func (h correct) Recv(r peer.Room) (got peer.Received, err error) {
 	return peer.Received{N: n, Payload: r.Filled(n), FDs: fds}, err
 }
 
-// quitter gives up the connection when it receives. Its library rejects that call and all later ones.
-type quitter struct {
-	correct
-	shuts, over bool
-}
-
-func (h *quitter) Send(m peer.Message) (int, error) {
-	if h.over {
-		return 0, peer.ErrUnsupported
-	}
-	return h.correct.Send(m)
-}
-
-func (h *quitter) Recv(peer.Room) (got peer.Received, err error) {
-	if h.over {
-		return got, peer.ErrUnsupported
-	}
-	if h.over = true; h.shuts {
-		_ = unix.Shutdown(h.sock, unix.SHUT_RDWR)
-	}
-	return got, errNoMore
-}
-
 // failer fails if the payload begins with 0xff. It passes the descriptors that it received in the
 // same call to fail.
 type failer struct {
@@ -197,30 +157,6 @@ type parker struct {
 func (h parker) Send(m peer.Message) (int, error) {
 	_, _ = raw.Send(h.other, [][]byte{{0}}, m.FDs, unix.MSG_DONTWAIT)
 	return h.correct.Send(m)
-}
-
-// hider keeps a received file at the descriptor of a later case.
-type hider struct {
-	correct
-	at, aside int
-}
-
-func (h *hider) Recv(r peer.Room) (peer.Received, error) {
-	got, err := h.correct.Recv(r)
-	if err != nil || len(got.FDs) == 0 {
-		return got, err
-	}
-	if h.aside, err = unix.FcntlInt(uintptr(h.at), unix.F_DUPFD_CLOEXEC, 900); err == nil {
-		err = unix.Dup3(got.FDs[0], h.at, 0)
-	}
-	return got, err
-}
-
-func (h *hider) Done() {
-	if h.aside > 0 {
-		_ = unix.Dup3(h.aside, h.at, 0)
-		_ = unix.Close(h.aside)
-	}
 }
 
 // twister makes the files that it sends non-blocking, or changes their offset.

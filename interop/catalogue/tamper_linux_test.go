@@ -15,6 +15,7 @@ import (
 	"github.com/scm-rights/scm/interop"
 	"github.com/scm-rights/scm/interop/catalogue"
 	"github.com/scm-rights/scm/interop/contract"
+	"github.com/scm-rights/scm/interop/fact"
 	"github.com/scm-rights/scm/interop/judge"
 	"github.com/scm-rights/scm/interop/kernel"
 	"github.com/scm-rights/scm/interop/process"
@@ -232,5 +233,31 @@ func TestEveryAnswerMatters(t *testing.T) {
 	t.Logf("%d scenarios, %d wrong answers in them: %v", len(told), lies, kinds)
 	if lies < 1000 || len(kinds) < 10 {
 		t.Error("too few wrong answers")
+	}
+}
+
+// returned matches the descriptors in an answer to a receive.
+var returned = regexp.MustCompile(`\bfds=(\d+)\S*`)
+
+// A library may close what it did not return, if its peer reports that.
+func TestReportOfClosedDescriptors(t *testing.T) {
+	told := records(t)
+	for _, name := range []string{"truncation/ctrunc-three-into-one", "credentials/scm-pidfd-live"} {
+		record := told[name]
+		if record == nil {
+			continue // this system lacks something
+		}
+		reports := &judge.Record{Setup: record.Setup, Told: slices.Clone(record.Told)}
+		changed := 0
+		for i, told := range reports.Told {
+			if a, ok := told.Fact.(fact.Answer); ok && returned.MatchString(a.Said) {
+				changed++
+				a.Said = returned.ReplaceAllString(a.Said, "fds=$1,closed:1")
+				reports.Told[i].Fact = a
+			}
+		}
+		if found := reports.Judge(record.Setup.Case.Scenario); changed == 0 || len(found.Findings) > 0 || found.Verdict != "" {
+			t.Errorf("%s: with closed:1 in %d answers: %+v", name, changed, found)
+		}
 	}
 }

@@ -90,6 +90,7 @@ var rows = []struct {
 
 	// What the descriptors are.
 	{"not close-on-exec", passOne, "A< ok n=1\nB< ok n=1 payload=00 fds=7 | 7=a!", nil, "cloexec@y: a received descriptor is not close-on-exec"},
+	{"only the first is close-on-exec", passTwo, "A< ok n=1\nB< ok n=1 payload=00 fds=7,8 | 7=a 8=b!", nil, "cloexec@y: a received descriptor is not close-on-exec"},
 	{"not close-on-exec by command", kernelA + "B> recvmsg bytes=1 control=space(1) flags=inherit\nB< ok n=1 payload=00 fds=a\n", "B< ok n=1 payload=00 fds=7 | 7=a!", nil, ""},
 	{"its flags are not known", passOne, "A< ok n=1\nB< ok n=1 payload=00 fds=7 | 7=a~", nil, "line 8: file@y: 7: no such process"},
 	{"another file", passOne, "A< ok n=1\nB< ok n=1 payload=00 fds=7 | 7=b", nil, "line 8: file@y: 7 is not the open file description of a"},
