@@ -382,7 +382,7 @@ func (p *Process) close(e event, reason error) error {
 		case <-time.After(writeTime):
 		}
 	}
-	if from == handing {
+	if attempt != nil && from != told {
 		<-attempt.settled
 	}
 	if upgrade != nil && from != told {

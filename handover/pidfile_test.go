@@ -90,3 +90,33 @@ func TestPIDFileFailsAsAConnectionDoes(t *testing.T) {
 	}
 	eventually(t, "the predecessor has the reason", log.has(syscall.ENOTCONN.Error()))
 }
+
+// The successor gives up after go. When Close is called then, it waits until the attempt has ended. No file remains.
+func TestCloseWhileAnAttemptFails(t *testing.T) {
+	writes, responds := make(chan bool, 1), make(chan bool, 1)
+	createTemp = func(dir, pattern string) (*os.File, error) {
+		writes <- true
+		<-responds
+		return os.CreateTemp(dir, pattern)
+	}
+	defer func() { createTemp = os.CreateTemp }()
+	path := socketPath(t)
+	a := start(t, Config{PIDFile: path + ".pid"}, path)
+	responds <- true
+	ready(t, a)
+	<-writes
+	s := successorOf(t, path)
+	s.takesOver("")
+	s.close()
+	<-writes
+	closes := inBackground(a.Close)
+	eventually(t, "Close has begun", a.isClosed)
+	close(responds)
+	if err := <-closes; err != nil {
+		t.Error(err)
+	}
+	a.server.turn <- struct{}{} // the attempt has ended, even if Close has not waited
+	if files := must(filepath.Glob(path + "*")); len(files) > 0 {
+		t.Errorf("files remain: %q", files)
+	}
+}

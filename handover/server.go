@@ -24,7 +24,7 @@ type server struct {
 	turn      chan struct{} // holds an element while one of them has its turn
 	isMain    chan struct{} // closed when the service manager accepts notifications from this process
 	pipe      [2]*os.File   // for the next attempt; nil if it could not be made yet
-	attempt   *attempt      // in the states handing and told; until it has ended, also in the state closed
+	attempt   *attempt      // in the states handing and told, and after them until it has ended
 	failed    failure       // of the last attempt
 	resigned  bool          // the service manager has another main process
 	upgrading chan struct{} // closed when Upgrade returns; nil if it has not been called
@@ -209,7 +209,6 @@ func (p *Process) handOver(peer *peer, hello message) {
 		}
 		// A byte in the pipe says that this process lives, even if the message does not fit into the socket's buffer.
 		_, _ = a.life[1].Write([]byte{0})
-		a.peer.abort(err)
 	}
 	closeFiles(a.life[:])
 	if err == nil && a.main {
@@ -224,8 +223,15 @@ func (p *Process) handOver(peer *peer, hello message) {
 	if err == nil {
 		p.logger.Info("handover: replaced", "pid", a.pid, "duration", time.Since(began))
 	} else {
+		p.mu.Lock()
+		_, closed := p.on(gotAbort) // from now on, Close waits for the end of the attempt
+		if closed == nil {
+			s.setUnlink(true)
+		}
+		p.mu.Unlock()
+		a.peer.abort(err)
 		_ = p.makePipe() // or the next attempt does
-		if a.told && !p.isClosed() {
+		if a.told && closed == nil {
 			p.logPIDFile(p.writePIDFile()) // the successor may have written it
 		}
 		p.logger.Warn("handover: a successor did not take over", "pid", a.pid, "duration", time.Since(began), "err", err)
@@ -241,9 +247,6 @@ func (p *Process) handOver(peer *peer, hello message) {
 		s.disconnect(len(s.waiting))
 		close(p.replaced)
 		return
-	}
-	if _, err := p.on(gotAbort); err == nil {
-		s.setUnlink(true)
 	}
 	if !isGone(err) { // then only Wait knows why the process has exited
 		s.failed = failure{a.pid, err}
