@@ -23,13 +23,14 @@ type socket struct {
 
 func isUnix(network string) bool { return strings.HasPrefix(network, "unix") }
 
-// absolute makes a path absolute, and an abstract name begin with "@". It asks the kernel for the directory, because
-// $PWD may lead elsewhere. It does not clean the result, because the element before ".." may be a symbolic link.
-func absolute(path string) (string, error) {
+// absolute makes a path absolute, and the abstract name of a socket begin with "@". It asks the kernel for the
+// directory, because $PWD may lead elsewhere. It does not clean the result, because the element before ".." may be a
+// symbolic link.
+func absolute(path string, isSocket bool) (string, error) {
 	switch {
 	case path == "" || filepath.IsAbs(path):
 		return path, nil
-	case sys.HasAbstract && (path[0] == '@' || path[0] == 0):
+	case isSocket && sys.HasAbstract && (path[0] == '@' || path[0] == 0):
 		return "@" + path[1:], nil
 	}
 	dir, err := syscall.Getwd()

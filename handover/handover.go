@@ -27,8 +27,8 @@
 //
 // If the successor fails before Ready returns nil, the predecessor continues, and its clients notice nothing.
 // If the predecessor dies after it has sent the sockets, the successor serves alone. At most one process at a
-// time intends to keep serving. Stopping a process (SIGSTOP) between two messages may make the other one
-// wait, but never makes both serve.
+// time intends to keep serving. Stopping a process (SIGSTOP) between two messages may make either one wait or
+// fail, but never makes both serve.
 //
 // # Who may take over
 //
@@ -249,8 +249,8 @@ func (config Config) Start(ctx context.Context, path string) (p *Process, err er
 		p.logger = slog.New(slog.DiscardHandler)
 	}
 	p.program, _ = program()
-	if p.path, err = absolute(path); err == nil && config.PIDFile != "" {
-		p.config.PIDFile, err = absolute(config.PIDFile)
+	if p.path, err = absolute(path, true); err == nil && config.PIDFile != "" {
+		p.config.PIDFile, err = absolute(config.PIDFile, false)
 	}
 	if err != nil {
 		return nil, err
@@ -331,8 +331,8 @@ func (p *Process) Ready(ctx context.Context) (err error) {
 // Close ends this process's part in handovers. If a successor is preparing to take over, Close aborts the
 // handover, and Ready fails in the successor. If Upgrade has started the successor, it kills the process and
 // returns. If the successor may already be serving, Close does not wait for it. If this process is itself a
-// successor that has not called Ready, its predecessor continues. Errors of later calls of other methods wrap
-// [os.ErrClosed].
+// successor that has not called Ready, its predecessor continues. If Ready is writing Config.PIDFile, Close
+// waits for that, for at most ten seconds. Errors of later calls of other methods wrap [os.ErrClosed].
 //
 // Close closes the Unix socket, and removes its file unless a successor has the socket. It also closes any
 // received sockets and files that Listen, ListenPacket and File have not returned. The caller still owns the

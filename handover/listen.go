@@ -137,7 +137,7 @@ func obtain[T io.Closer](ctx context.Context, p *Process, want socket, open func
 	defer prefix(&err)
 	var none T
 	if isUnix(want.Network) {
-		path, err := absolute(string(want.Address))
+		path, err := absolute(string(want.Address), true)
 		if err != nil {
 			return none, err
 		}
@@ -231,8 +231,15 @@ func claim[T io.Closer](p *Process, want *socket, at netip.AddrPort, open func(f
 			if err != nil {
 				continue // a socket of another kind
 			}
-			if p.use(in, named) {
+			p.mu.Lock()
+			taken := p.succession.take(func(other inherited) bool { return other.file == in.file }) != nil
+			if taken && !named {
+				p.succession.unused = append(p.succession.unused, in.Name)
+			}
+			p.mu.Unlock()
+			if taken {
 				want.Created = in.Created
+				_ = in.file.Close() // l has a duplicate
 				return l, true
 			}
 			newOffered(have, any(l).(syscall.Conn)).unlink(false) // another call has used or closed it
@@ -240,23 +247,6 @@ func claim[T io.Closer](p *Process, want *socket, at netip.AddrPort, open func(f
 		}
 	}
 	return l, false
-}
-
-// use closes a received socket, of which this process has a duplicate. It returns false if another call has used it.
-func (p *Process) use(in inherited, named bool) bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	s := &p.succession
-	i := slices.IndexFunc(s.inherited, func(other inherited) bool { return other.file == in.file })
-	if i < 0 {
-		return false
-	}
-	s.inherited = slices.Delete(s.inherited, i, i+1)
-	if !named {
-		s.unused = append(s.unused, in.Name)
-	}
-	_ = in.file.Close()
-	return true
 }
 
 // explain wraps err, the reason that a socket could not be created. If its address overlaps that of a received socket,
@@ -287,7 +277,7 @@ func (p *Process) explain(want socket, err error) error {
 func (p *Process) File(name string) *os.File {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.succession.take(name, true)
+	return p.succession.take(func(in inherited) bool { return in.Name == name && (in.isFile() || in.from == nil) })
 }
 
 // Keep makes the file f available to successors, which call File to get it. The file may be a memfd that

@@ -32,10 +32,10 @@ func (p *Process) writePIDFile() error {
 	return err
 }
 
-// logPIDFile logs err, the error of writePIDFile in a process that serves in any case.
+// logPIDFile logs err, which no method returns.
 func (p *Process) logPIDFile(err error) {
 	if err != nil {
-		p.logger.Warn("handover: cannot write the PID file", "err", err)
+		p.logger.Warn("handover: cannot write or remove the PID file", "err", err)
 	}
 }
 
@@ -43,6 +43,9 @@ func (p *Process) logPIDFile(err error) {
 func (p *Process) removePIDFile() {
 	text, err := os.ReadFile(p.config.PIDFile)
 	if err == nil && strings.TrimSpace(string(text)) == strconv.Itoa(os.Getpid()) {
-		_ = os.Remove(p.config.PIDFile)
+		err = os.Remove(p.config.PIDFile)
+	}
+	if !errors.Is(err, os.ErrNotExist) {
+		p.logPIDFile(err)
 	}
 }

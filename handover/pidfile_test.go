@@ -120,3 +120,27 @@ func TestCloseWhileAnAttemptFails(t *testing.T) {
 		t.Errorf("files remain: %q", files)
 	}
 }
+
+// In the current directory, the name of a PID file may begin with "@". Close logs why it cannot remove the file.
+func TestPIDFileThatIsNotRemoved(t *testing.T) {
+	dir := t.TempDir()
+	t.Chdir(dir)
+	for _, want := range []int{0, 1} {
+		var log logged
+		p := start(t, Config{PIDFile: "@pid", Logger: log.logger()}, socketPath(t))
+		ready(t, p)
+		path := filepath.Join(dir, "@pid")
+		if want == 1 {
+			if err := errors.Join(os.Remove(path), os.Mkdir(path, 0o700)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		t.Chdir("/")
+		_ = p.Close()
+		_, err := os.Stat(path)
+		if n := log.count("is a directory"); n != want || (err == nil) != (want == 1) {
+			t.Errorf("%d: %v; logged %q", want, err, log.lines)
+		}
+		t.Chdir(dir)
+	}
+}

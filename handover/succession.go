@@ -28,9 +28,8 @@ type succession struct {
 	unused      []string // names of sockets that this process has not used, or uses under another name
 }
 
-// take removes the first socket or file with the name, or only a file, and returns it as a file, or nil.
-func (s *succession) take(name string, onlyFile bool) (f *os.File) {
-	is := func(in inherited) bool { return in.Name == name && (!onlyFile || in.isFile() || in.from == nil) }
+// take removes the first socket or file for which is returns true, and returns it as a file, or nil.
+func (s *succession) take(is func(inherited) bool) (f *os.File) {
 	if i := slices.IndexFunc(s.inherited, is); i >= 0 {
 		f = s.inherited[i].file
 		s.inherited = slices.Delete(s.inherited, i, i+1)
@@ -177,7 +176,8 @@ func (p *Process) receiveSockets(peer *peer) (received succession, err error) {
 		closeFiles(files[len(m.Sockets):]) // of fields that this version does not know
 		more, p.generation = m.More, max(m.Generation, 1)+1
 	}
-	received.control, received.life = received.take(controlName, false), received.take(lifeName, false)
+	received.control = received.take(func(in inherited) bool { return in.Name == controlName })
+	received.life = received.take(func(in inherited) bool { return in.Name == lifeName })
 	if received.control == nil || received.life == nil {
 		err = errors.New("the predecessor did not send its control socket and its pipe")
 	}

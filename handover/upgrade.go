@@ -15,7 +15,7 @@ func program() (string, error) {
 	if len(os.Args) > 0 {
 		path, err := exec.LookPath(os.Args[0])
 		if err == nil || errors.Is(err, exec.ErrDot) && path != "" {
-			if path, err = absolute(path); err == nil {
+			if path, err = absolute(path, false); err == nil {
 				return path, nil
 			}
 		}
