@@ -11,7 +11,8 @@ import (
 	"github.com/scm-rights/scm/internal/fdtest"
 )
 
-// snippetServers contain servers for the functions of docs/testing-a-daemon.md, and the line of each that closes a descriptor.
+// snippetServers contain servers for the functions of docs/testing-a-daemon.md, and the line of each that closes a
+// descriptor.
 // A server that gets no credentials ends.
 var snippetServers = map[string]struct{ file, closes, forgets, server string }{
 	"c": {"server.c", "close(fd);", "(void)fd;", `

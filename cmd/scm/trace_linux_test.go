@@ -586,8 +586,8 @@ func TestTraceOutcomes(t *testing.T) {
 	}
 }
 
-// The commands for a CI job in docs/testing-a-daemon.md fail if the client does, or if it leaks a descriptor. Only the stricter
-// search finds a descriptor whose file was deleted.
+// The commands for a CI job in docs/testing-a-daemon.md fail if the client does, or if it leaks a descriptor. Only the
+// stricter search finds a descriptor whose file was deleted.
 func TestTraceInCI(t *testing.T) {
 	traceable(t)
 	page := contents(t, "../../docs/testing-a-daemon.md")

@@ -83,8 +83,8 @@ func TestExpectedNamesItsScenarios(t *testing.T) {
 	}
 }
 
-// The lines in docs/testing-a-library.md can be used: each applies to a case of the peer that the page starts or of the kernel,
-// and only the last one is flaky.
+// The lines in docs/testing-a-library.md can be used: each applies to a case of the peer that the page starts or of the
+// kernel, and only the last one is flaky.
 func TestExpectedPage(t *testing.T) {
 	page, err := os.ReadFile("../../docs/testing-a-library.md")
 	if err != nil {
