@@ -56,8 +56,9 @@ type command struct {
 type run struct {
 	record
 	kernel   target.Kernel
-	cpu      time.Duration // 0 if the kernel was not run
-	missing  error         // why the kernel, or a part, was not run
+	cpu      time.Duration  // 0 if the kernel was not run
+	missing  error          // why the kernel, or a part, was not run
+	specs    map[string]int // of fdchannel that passed, by backend
 	problems []string
 }
 

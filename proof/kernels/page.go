@@ -66,7 +66,7 @@ func writeJSON(file string, v any) error {
 }
 
 var (
-	kernelRow   = regexp.MustCompile(`(?m)^\| (\S+) \| (\S+) \| (\S*) \| (\d+) \| (\d+) \| (\d+) \| (?:(\d+) \| (\d+) \| (\d+)|\| \|) \| (.*?) \| (.*?) \|$`)
+	kernelRow   = regexp.MustCompile(`(?m)^\| (\S+) \| (\S+) \| (\S*) \| (\d+) \| (\d+) \| (\d+) \| (?:(\d+) \| (\d+) \| (\d+)|\| \|) \|$`)
 	scenarioRow = regexp.MustCompile("(?m)^\\| `(.*?)` \\| ([^`]*?) \\| (\\w+) \\| (.*) \\|$")
 )
 
@@ -88,7 +88,7 @@ func kept(file string) map[string]record {
 			c.Pass, c.Expected, c.Unsupported, c.Rules = number(m[0]), number(m[1]), number(m[2]), map[string][]string{}
 			return c
 		}
-		r := record{Name: m[1], Arch: m[2], Release: m[3], Kernel: counted(m[4:7]), Specs: map[string]specs{"purego": specsOf(m[10]), "cgo": specsOf(m[11])}}
+		r := record{Name: m[1], Arch: m[2], Release: m[3], Kernel: counted(m[4:7])}
 		all = append(all, r.Name)
 		if m[7] != "" {
 			c := counted(m[7:10])
@@ -123,12 +123,6 @@ func kernelsIn(cell string, all, withPeers []string) []string {
 		return withPeers
 	}
 	return strings.Split(cell, ", ")
-}
-
-// specsOf parses what String returns.
-func specsOf(text string) (s specs) {
-	_, _ = fmt.Sscanf(text, "%d, %d skipped", &s.Passed, &s.Skipped) // the second number may be missing
-	return s
 }
 
 // The cells for all kernels, and for all with results of peers.
@@ -226,8 +220,8 @@ const intro = `# Kernels
 
 An *expected* case failed as [expected.txt](../../../interop/catalogue/expected.txt) says. An *unsupported* case needs something that the kernel or a peer lacks. There were no other results.
 
-| kernel | architecture | release | kernel cases: pass | expected | unsupported | peer cases: pass | expected | unsupported | specs: purego | cgo |
-|---|---|---|---|---|---|---|---|---|---|---|
+| kernel | architecture | release | kernel cases: pass | expected | unsupported | peer cases: pass | expected | unsupported |
+|---|---|---|---|---|---|---|---|---|
 `
 
 const differ = `
@@ -253,7 +247,7 @@ func page(list []record) string {
 			withPeers = append(withPeers, r.Name)
 			peers = r.Peers.row()
 		}
-		text += fmt.Sprintf("| %s | %s | %s | %s | %s | %s | %s |\n", r.Name, r.Arch, r.Release, r.Kernel.row(), peers, r.Specs["purego"], r.Specs["cgo"])
+		text += fmt.Sprintf("| %s | %s | %s | %s | %s |\n", r.Name, r.Arch, r.Release, r.Kernel.row(), peers)
 		for _, c := range []*cases{&r.Kernel, r.Peers} {
 			if c == nil {
 				continue
