@@ -224,8 +224,8 @@ func Start(ctx context.Context, path string) (*Process, error) { return Config{}
 // [scm.PeerCred], Start does not check the user, and the directory of path must keep other users out.
 //
 // Start also takes the sockets passed by a service manager (see [wire.ListenFDs]), and removes LISTEN_FDS,
-// LISTEN_PID and LISTEN_FDNAMES from the environment. Process.Listen finds these sockets by the names that
-// the manager has given them.
+// LISTEN_PID and LISTEN_FDNAMES from the environment. Process.Listen finds these sockets by their
+// addresses.
 //
 // On Unix systems, Start calls [os/signal.Notify] for SIGPIPE, unless the program ignores this signal. A line of
 // the log then does not end this process if nothing reads its standard output or standard error any more. A

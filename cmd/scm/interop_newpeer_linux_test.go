@@ -142,7 +142,7 @@ func TestNewPeerTest(t *testing.T) {
 	test := func(name string, passes bool, want string, env ...string) {
 		t.Helper()
 		cmd := exec.Command(tool(t, "cargo"), "test", "--offline", "--test", "interop", name)
-		cmd.Dir, cmd.Env = dir, append(append(os.Environ(), "CARGO_TARGET_DIR="+dir, "SCM="+program(t, "scm")), env...)
+		cmd.Dir, cmd.Env = dir, append(append(os.Environ(), "CARGO_TARGET_DIR="+dir, "SCM_PROGRAM="+program(t, "scm")), env...)
 		if r := finish(t, cmd); (r.code == 0) != passes || !strings.Contains(r.text(), want) {
 			t.Errorf("%v %s: got %d\n%s", env, name, r.code, r.text())
 		}
@@ -153,8 +153,8 @@ func TestNewPeerTest(t *testing.T) {
 		t.Fatal(err)
 	}
 	test("truncation", true, "1 passed")
-	test("", false, "Install it, or set SCM", "SCM=/none", "CI=true")
-	test("", true, "did not run: no program /none\n", "SCM=/none", "CI=")
+	test("", false, "Install it, or set SCM_PROGRAM", "SCM_PROGRAM=/none", "CI=true")
+	test("", true, "did not run: no program /none\n", "SCM_PROGRAM=/none", "CI=")
 	if r := command(t, "interop", "new-peer", "c", "--test"); r.code != 2 || !strings.Contains(r.stderr, "only for rust") {
 		t.Errorf("got %+v", r)
 	}

@@ -1,5 +1,5 @@
 //! Runs the scenarios of `scm interop` with this crate: one test for each group. It needs the program scm in
-//! PATH, or its path in SCM. Save it as tests/interop.rs, and the peer as examples/peer.rs:
+//! PATH, or its path in SCM_PROGRAM. Save it as tests/interop.rs, and the peer as examples/peer.rs:
 //!
 //!     scm interop new-peer rust >examples/peer.rs
 //!     scm interop new-peer rust --test >tests/interop.rs
@@ -30,12 +30,12 @@ static ONCE: Once = Once::new();
 
 /// Runs scm interop, and returns what it printed. Without scm, it returns None, or fails if CI is set.
 fn scm(args: &[&str]) -> Option<String> {
-    let scm = env::var("SCM").unwrap_or("scm".into());
+    let scm = env::var("SCM_PROGRAM").unwrap_or("scm".into());
     let out = match Command::new(&scm).arg("interop").args(args).output() {
         Err(e) if e.kind() == ErrorKind::NotFound => {
             let note = format!("The scenarios of scm interop did not run: no program {scm}\n");
             let ci = !env::var("CI").unwrap_or_default().is_empty();
-            assert!(!ci, "{note}Install it, or set SCM to its path.");
+            assert!(!ci, "{note}Install it, or set SCM_PROGRAM to its path.");
             // libtest does not show what eprintln! prints in a test that passes.
             ONCE.call_once(|| drop(io::stderr().write_all(note.as_bytes())));
             return None;
