@@ -852,7 +852,7 @@ func TestStartReportsWhyThePathCannotBeUsed(t *testing.T) {
 	}
 }
 
-// A process that has bound the path and does not listen yet is a reason, too. The log says so once.
+// A process that has bound the path and does not listen yet is a reason, too, and is logged once.
 func TestStartWaitsForAProcess(t *testing.T) {
 	noLeak(t)
 	path := socketPath(t)

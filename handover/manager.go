@@ -71,7 +71,7 @@ type dontWait struct{ *scm.Conn }
 func (c dontWait) Send(m *scm.Message, flags int) error { return c.Conn.Send(m, flags|sys.DontWait) }
 
 // tell sends a notification after all earlier ones, logs the error, and closes sent. It does not wait: if the manager's
-// queue is full, a goroutine tries again for up to writeTime. Without a manager, tell does nothing.
+// queue is full, a goroutine tries again for up to writeTime. It does nothing if m is nil.
 func (m *manager) tell(notify func(wire.Socket) error) (sent <-chan struct{}) {
 	if m == nil {
 		return nil

@@ -456,7 +456,7 @@ func TestUpgradeInAUnitThatEndsWithThisProcess(t *testing.T) {
 	wantError(t, upgrade(), "exited before it served")
 }
 
-// Until the manager answers, both processes serve. One warning says so.
+// Until the manager answers, both processes serve, and there is one warning.
 func TestManagerThatDoesNotAnswer(t *testing.T) {
 	managerTime = time.Millisecond
 	defer func() { managerTime = writeTime }()

@@ -18,9 +18,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// acts maps the verb of each of the runner's own lines (scenario.ActForms) to the method that carries
-// it out. What the line must find is in interop/judge/acts.go. A method returns process.ErrCut to end
-// the session. Any other error explains why the case could not be run.
+// acts maps the verb of each of the runner's own lines (scenario.ActForms) to its method. interop/judge/acts.go
+// judges what the method finds. process.ErrCut ends the session. Any other error explains why the case could not be
+// run.
 var acts = map[string]func(*act) error{
 	"seek":       (*act).setOffset,
 	"pos":        (*act).look,

@@ -89,7 +89,7 @@ func testPeer(t *testing.T, what string, name ...string) *scenario.Peer {
 	return p
 }
 
-// correct sends and receives correctly, except that with half it sends half of the payload, and reports that count.
+// correct does what the runner asks, except that with half it sends half of the payload, and reports that count.
 type correct struct {
 	sock int
 	half bool
