@@ -1,0 +1,101 @@
+package main
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/scm-rights/scm/internal/reexec"
+)
+
+func TestTraceProcess(t *testing.T) {
+	traceable(t)
+	target := reexec.Command("lines")
+	target.Env = append(target.Env, "GODEBUG=asyncpreemptoff=1")
+	target.Stderr = os.Stderr
+	in, expect := startLines(t, target)
+
+	trace := scmCommand("trace", "-p", strconv.Itoa(target.Process.Pid))
+	traced, err := trace.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := trace.Start(); err != nil {
+		t.Fatal(err)
+	}
+	seen := make(chan string, 1000)
+	go func() {
+		defer close(seen)
+		for text := bufio.NewScanner(traced); text.Scan(); {
+			seen <- text.Text()
+		}
+	}()
+	for n := 0; len(seen) == 0; n++ {
+		if _, err := fmt.Fprintln(in, "line", n); err != nil {
+			t.Fatal(err)
+		}
+		expect("done")
+	}
+	if err := trace.Process.Signal(syscall.SIGINT); err != nil {
+		t.Fatal(err)
+	}
+	first := <-seen
+	for line := range seen {
+		if !strings.Contains(line, `msg(`) || strings.Contains(line, "still open") {
+			t.Errorf("a trace that a signal ended lists %s", line)
+		}
+	}
+	if err := trace.Wait(); err != nil || !strings.Contains(first, `msg(`) {
+		t.Errorf("%s, %v", first, err)
+	}
+	if _, err := fmt.Fprintln(in, "after"); err != nil {
+		t.Fatal(err)
+	}
+	expect("done")
+	if err := errors.Join(in.Close(), target.Wait()); err != nil {
+		t.Error(err)
+	}
+}
+
+// A process that traces its own child can be traced. The child keeps its tracer, and is reported.
+func TestTraceTracer(t *testing.T) {
+	traceable(t)
+	file := filepath.Join(t.TempDir(), "trace")
+	target := scmCommand(append([]string{"trace", "-o", file, "--"}, tracee("lines")...)...)
+	in, expect := startLines(t, target)
+	trace := scmCommand("trace", "-p", strconv.Itoa(target.Process.Pid))
+	told, err := trace.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := trace.Start(); err != nil {
+		t.Fatal(err)
+	}
+	text := bufio.NewReader(told)
+	if line, err := text.ReadString('\n'); !strings.Contains(line, "is not in the trace: ptrace: ") || !strings.Contains(line, "already traces it") {
+		t.Errorf("%q, %v", line, err)
+	}
+	if _, err := fmt.Fprintln(in, "during"); err != nil {
+		t.Fatal(err)
+	}
+	expect("done")
+	if err := trace.Process.Signal(syscall.SIGINT); err != nil {
+		t.Fatal(err)
+	}
+	if rest, err := io.ReadAll(text); err != nil || len(rest) > 0 {
+		t.Errorf("%q, %v", rest, err)
+	}
+	if err := errors.Join(trace.Wait(), in.Close(), target.Wait()); err != nil {
+		t.Error(err)
+	}
+	if text := contents(t, file); strings.Count(text, "during") != 2 {
+		t.Errorf("%s", text)
+	}
+}
