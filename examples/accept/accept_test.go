@@ -57,7 +57,8 @@ func TestWorkersAnswer(t *testing.T) {
 
 	program.OK(t, syscall.Kill(acceptor.PID, syscall.SIGTERM))
 	_, stderr, err := acceptor.Wait()
-	if err == nil || !strings.Contains(stderr, fmt.Sprintf("worker %d: ", victim)) || !strings.HasSuffix(stderr, "accept: signal: killed\n") {
-		t.Errorf("%v: %q", err, stderr)
+	dead, end := fmt.Sprintf("worker %d: ", victim), "accept: signal: killed\n"
+	if err == nil || !strings.Contains(stderr, dead) || !strings.HasSuffix(stderr, end) {
+		t.Errorf("the acceptor ended with %v and printed %q, want %q and %q", err, stderr, dead, end)
 	}
 }

@@ -28,11 +28,11 @@ func pair(t *testing.T) (a, b *scm.Conn) {
 // A call that waits ends with its context, and the next call works.
 func TestCancel(t *testing.T) {
 	a, b := pair(t)
-	for range 100 {
+	for i := range 100 {
 		ctx, cancel := context.WithCancel(context.Background())
 		go cancel() // before the call, while it waits, or after it
 		if f, err := recvFile(ctx, b); f != nil || !errors.Is(err, context.Canceled) {
-			t.Fatal(f, err)
+			t.Fatalf("round %d: the receive returned %v, %v; want no file and context.Canceled", i, f, err)
 		}
 		program.OK(t, a.SendFile("null", os.Stdin))
 		f := program.Must(recvFile(context.Background(), b))
@@ -92,9 +92,7 @@ func TestSignal(t *testing.T) {
 	defer func() { _ = conn.Close() }()
 	program.OK(t, conn.SendFile(os.DevNull, os.Stdin))
 	program.OK(t, syscall.Kill(p.PID, syscall.SIGTERM))
-	if _, stderr, err := p.Wait(); err != nil {
-		t.Error(err, stderr)
-	}
+	p.Succeeds(t, "the program, after SIGTERM,")
 	if _, err := os.Stat(path); !errors.Is(err, os.ErrNotExist) {
 		t.Error("the socket was not removed: ", err)
 	}

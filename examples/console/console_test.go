@@ -63,9 +63,7 @@ func exchange(t *testing.T, nonblocking bool) {
 	}
 	_, _ = inside.WriteString("hello from the container\n")
 	_ = inside.Close()
-	if out, errs, err := p.Wait(); err != nil || errs != "" || out != "typed\r\nhello from the container\r\n" {
-		t.Errorf("%q, %q, %v", out, errs, err)
-	}
+	p.Prints(t, "typed\r\nhello from the container\r\n")
 }
 
 func TestOtherFilesAreRejected(t *testing.T) {
@@ -73,7 +71,7 @@ func TestOtherFilesAreRejected(t *testing.T) {
 	f, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
 	send(t, path, f, err)
 	if out, errs, err := p.Wait(); err == nil || out != "" || !strings.Contains(errs, "not a terminal") {
-		t.Errorf("%q, %q, %v", out, errs, err)
+		t.Errorf("not a terminal: printed %q and %q, and ended with %v; want an error", out, errs, err)
 	}
 }
 
@@ -86,9 +84,7 @@ func TestRunc(t *testing.T) {
 	}
 	path, p := begin(t, "")
 	if out, err := exec.Command("./runc.sh", path, "echo hello from runc").CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
+		t.Fatalf("runc.sh: %v\n%s", err, out)
 	}
-	if out, errs, err := p.Wait(); err != nil || errs != "" || out != "hello from runc\r\n" {
-		t.Errorf("%q, %q, %v", out, errs, err)
-	}
+	p.Prints(t, "hello from runc\r\n")
 }

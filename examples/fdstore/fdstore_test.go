@@ -62,7 +62,7 @@ func TestFilesAreKeptAcrossRestarts(t *testing.T) {
 			}
 		}
 		if out, stderr, err := p.Wait(); err != nil || out != fmt.Sprintf("start %d\n", i+1) {
-			t.Fatalf("%q, %q, %v", out, stderr, err)
+			t.Fatalf("start %d: printed %q and %q, and ended with %v", i+1, out, stderr, err)
 		}
 	}
 }

@@ -96,24 +96,20 @@ func TestNoRequestIsLost(t *testing.T) {
 
 	load := start(t, address)
 	answers := func() bool { return load.Answers()[server.PID] > 0 }
-	for range 3 { // each server starts a successor, which the next one replaces
+	for n := range 3 { // each server starts a successor, which the next one replaces
 		before := len(load.Answers())
 		program.OK(t, syscall.Kill(server.PID, syscall.SIGHUP))
 		program.Eventually(t, "the successor answers", func() bool { return len(load.Answers()) > before })
 		successor := program.Start(t, program.Command(socket, address))
-		if _, stderr, err := server.Wait(); err != nil { // returns when both have exited
-			t.Error("the predecessor: ", err, stderr)
-		}
+		server.Succeeds(t, fmt.Sprint("server ", n)) // returns when it and its successor have exited
 		server = successor
 		program.Eventually(t, "the new server answers", answers)
 	}
 	if totals, err := load.End(0); err != nil {
-		t.Error(totals, err)
+		t.Errorf("%v, want no failed request; %s", err, totals)
 	}
 	program.OK(t, syscall.Kill(server.PID, syscall.SIGTERM))
-	if _, stderr, err := server.Wait(); err != nil {
-		t.Error("after SIGTERM: ", err, stderr)
-	}
+	server.Succeeds(t, "the last server, after SIGTERM,")
 }
 
 // supervisord closes the pipes of a process that has exited. A server that it did not start has such a pipe as standard
@@ -146,7 +142,7 @@ func TestLogWithoutReader(t *testing.T) {
 		old = next
 	}
 	if totals, err := load.End(0); err != nil {
-		t.Error(totals, err)
+		t.Errorf("%v, want no failed request; %s", err, totals)
 	}
 }
 
@@ -183,6 +179,6 @@ func TestSignalDuringDrain(t *testing.T) {
 	receive()
 	_, stderr, err := old.Wait()
 	if err != nil || strings.Count(stderr, "\n") != strings.Count(stderr, " INFO handover: ") {
-		t.Error(err, stderr)
+		t.Errorf("the drained server ended with %v and printed %q; want only INFO lines", err, stderr)
 	}
 }

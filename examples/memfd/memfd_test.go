@@ -24,7 +24,5 @@ func TestPartnerInC(t *testing.T) {
 	if out, err := exec.Command(cc, args...).CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	if out, errs, err := program.Start(t, program.Command(partner, "hello")).Wait(); err != nil || errs != "" || out != "HELLO\n" {
-		t.Errorf("%q, %q, %v", out, errs, err)
-	}
+	program.Start(t, program.Command(partner, "hello")).Prints(t, "HELLO\n")
 }

@@ -38,8 +38,9 @@ func TestOnlyRegularFiles(t *testing.T) {
 	} {
 		cmd := program.Command()
 		cmd.Path, cmd.Args = python, []string{"python3", "opener.py", folder, "65534", opener, name}
-		if out, errs, err := program.Start(t, cmd).Wait(); (err == nil) != (want.stderr == "") || out != want.stdout || !strings.Contains(errs, want.stderr) {
-			t.Errorf("%s: %q, %q, %v", name, out, errs, err)
+		out, errs, err := program.Start(t, cmd).Wait()
+		if (err == nil) != (want.stderr == "") || out != want.stdout || !strings.Contains(errs, want.stderr) {
+			t.Errorf("%s: printed %q and %q, and ended with %v; want %+q", name, out, errs, err, want)
 		}
 	}
 }

@@ -25,7 +25,7 @@ func TestPair(t *testing.T) {
 	cmd.Stderr = &errs
 	// It builds four programs first, so only the limit of go test applies to it.
 	if out, err := cmd.Output(); err != nil || errs.Len() > 0 || string(out) != want {
-		t.Errorf("%q, %q, %v", out, errs.String(), err)
+		t.Errorf("printed %q and the errors %q, and ended with %v; want %q", out, errs.String(), err, want)
 	}
 }
 

@@ -88,7 +88,7 @@ func TestEndOfTerminal(t *testing.T) {
 			}
 		}
 		if _, err := master.Read(make([]byte, 1)); !errors.Is(err, unix.EIO) {
-			t.Error(err)
+			t.Errorf("a read after the last terminal was closed: %v, want EIO", err)
 		}
 		_ = master.Close()
 	}

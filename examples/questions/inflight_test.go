@@ -79,7 +79,7 @@ func TestTooManyInFlight(t *testing.T) {
 	out, stderr, err := program.Start(t, program.Command("in flight")).Wait()
 	var sent int
 	if n, _ := fmt.Sscan(out, &sent); n != 1 || err != nil || !strings.HasSuffix(out, ": too many references: cannot splice\n") {
-		t.Errorf("%q, %q, %v", out, stderr, err)
+		t.Errorf("printed %q and %q, and ended with %v; want a count and ETOOMANYREFS", out, stderr, err)
 	}
 	// The message that exceeds the limit is sent. Other processes of the same user can have some in flight too.
 	if most := mayHave + perWrite - mayHave%perWrite; sent > most || os.Getuid() == 0 && sent != most {
@@ -94,7 +94,7 @@ func TestDescriptorsInFlightAreShown(t *testing.T) {
 	command, _, found := strings.Cut(command, "\n")
 	a, b, err := scm.Pair("unix")
 	if err := errors.Join(err, writeFiles(a, []byte("x"), os.Stdin, os.Stdin, os.Stdin)); err != nil || !found {
-		t.Fatal(err, found)
+		t.Fatalf("%v; the command is on the page: %v", err, found)
 	}
 	defer func() { _, _ = a.Close(), b.Close() }()
 	raw := program.Must(b.SyscallConn())

@@ -82,17 +82,18 @@ func TestPacketLength(t *testing.T) {
 				}
 				for _, files := range [][]*os.File{nil, {os.Stdin}} { // a descriptor has no bytes of payload
 					if _, err := a.WriteFiles(make([]byte, c.want+1), files...); !errors.Is(err, unix.EMSGSIZE) {
-						t.Errorf("%d bytes: %v", c.want+1, err)
+						t.Errorf("%d bytes and %d files: got %v, want EMSGSIZE", c.want+1, len(files), err)
 					}
 					if c.want > 1<<20 {
 						continue // the kernel may not have the memory
 					}
 					if _, err := a.WriteFiles(make([]byte, c.want), files...); err != nil {
-						t.Errorf("%d bytes: %v", c.want, err)
+						t.Errorf("%d bytes and %d files: %v", c.want, len(files), err)
 					}
 					n, received, err := b.ReadFiles(make([]byte, c.want), len(files))
 					if n != c.want || len(received) != len(files) || err != nil {
-						t.Error(n, received, err)
+						t.Errorf("received %d bytes and %d files, %v; want %d and %d",
+							n, len(received), err, c.want, len(files))
 					}
 					for _, f := range received {
 						_ = f.Close()

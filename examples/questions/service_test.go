@@ -64,7 +64,7 @@ func TestListenPID(t *testing.T) {
 		cmd := exec.Command("sh", "-c", `export LISTEN_PID=$$ LISTEN_FDS=1; exec sh -c "$1" "$0"`, command.Path, script)
 		cmd.Env, cmd.ExtraFiles = command.Env, []*os.File{null}
 		if out, stderr, err := program.Start(t, cmd).Wait(); out != want || err != nil {
-			t.Errorf("%s: %q, %q, %v", script, out, stderr, err)
+			t.Errorf("%s: printed %q and %q, and ended with %v; want %q", script, out, stderr, err, want)
 		}
 	}
 }
@@ -173,7 +173,7 @@ func TestNotifyProxy(t *testing.T) {
 			sock := program.Must(wire.DialNotify())
 			defer sock.Close()
 			if stored, err := stores(ctx, sock); err != nil || stored == c.proxy {
-				t.Error(stored, err)
+				t.Errorf("the manager stores descriptors: %v, %v; want %v", stored, err, !c.proxy)
 			}
 
 			_ = proxy.Close()
@@ -184,7 +184,7 @@ func TestNotifyProxy(t *testing.T) {
 				t.Error(err)
 			}
 			if err := <-served; err != nil || !slices.Equal(received, c.want) {
-				t.Errorf("%q, %v", received, err)
+				t.Errorf("the manager received %q, %v; want %q", received, err, c.want)
 			}
 		})
 	}
@@ -219,7 +219,7 @@ printf %s $! >"$pid"
 		"--log-path", "k8s-file:"+path("log"), "--exit-dir", statuses, "--sdnotify-socket", path("manager"))
 	cmd.Env = append(command.Env, "SERVICE="+command.Path, "NOTIFY_SOCKET="+path("notify/notify.sock"))
 	if _, stderr, err := program.Start(t, cmd).Wait(); err != nil {
-		t.Fatal(err, stderr)
+		t.Fatalf("conmon ended with %v: %s", err, stderr)
 	}
 	output := program.Must(os.ReadFile(path("log")))
 	if !strings.HasSuffix(string(output), "false <nil>\n") {

@@ -104,10 +104,8 @@ func TestGRPC(t *testing.T) {
 		servers = append(servers, next)
 	}
 	l.more(t, 50)
-	for _, old := range servers[:upgrades] {
-		if _, stderr, err := old.Wait(); err != nil {
-			t.Error(err, stderr)
-		}
+	for i, old := range servers[:upgrades] {
+		old.Succeeds(t, fmt.Sprint("server ", i))
 	}
 	stop()
 	l.check(t)
@@ -190,8 +188,8 @@ func TestWeb(t *testing.T) {
 		if _, err := io.Copy(io.Discard, events); err != nil {
 			t.Error("the stream of events ended with ", err)
 		}
-		if _, stderr, err := server.Wait(); err != nil || stderr != "" {
-			t.Error(err, stderr)
+		if stderr := server.Succeeds(t, "the server"); stderr != "" {
+			t.Errorf("the server printed %q, want nothing", stderr)
 		}
 		server = successor
 	}
@@ -239,7 +237,7 @@ func TestInPlace(t *testing.T) {
 		})
 	}
 	program.OK(t, syscall.Kill(server.PID, syscall.SIGTERM))
-	if _, stderr, err := server.Wait(); err != nil || stderr != "" {
-		t.Error(err, stderr)
+	if stderr := server.Succeeds(t, "the server, after SIGTERM,"); stderr != "" {
+		t.Errorf("the server printed %q, want nothing", stderr)
 	}
 }

@@ -160,7 +160,7 @@ func TestNoClientNotices(t *testing.T) {
 	for i := range connections {
 		c := dial(t, address)
 		if err := c.round(i); err != nil { // the server has accepted it
-			t.Fatal(err)
+			t.Fatalf("client %d: %v", i, err)
 		}
 		clients = append(clients, c)
 	}
@@ -172,7 +172,7 @@ func TestNoClientNotices(t *testing.T) {
 			for last := false; !last; {
 				last = done.Load() // one round after the last takeover
 				if err := c.round(i); err != nil {
-					t.Error(err)
+					t.Errorf("client %d, last round %v: %v", i, last, err)
 					return
 				}
 			}
@@ -190,9 +190,7 @@ func TestNoClientNotices(t *testing.T) {
 	for range 3 { // each replaces the one before
 		split()
 		successor := program.Start(t, program.Command(socket, address))
-		if _, stderr, err := server.Wait(); err != nil {
-			t.Error("the predecessor: ", err, stderr)
-		}
+		server.Succeeds(t, "the predecessor")
 		finish()
 		server = successor
 		if err := dial(t, address).round(1); err != nil {
@@ -239,7 +237,8 @@ func TestSessionContinues(t *testing.T) {
 	want := func(sum int64, unread, unwritten string) {
 		t.Helper()
 		if s.Sum != sum || string(s.Unread) != unread || string(s.Unwritten) != unwritten {
-			t.Fatalf("%d, %q, %q", s.Sum, s.Unread, s.Unwritten)
+			t.Fatalf("the session has the sum %d and the bytes %q and %q, want %d, %q and %q",
+				s.Sum, s.Unread, s.Unwritten, sum, unread, unwritten)
 		}
 	}
 	p := make([]byte, 1)
@@ -261,7 +260,7 @@ func TestSessionContinues(t *testing.T) {
 		text := make([]byte, len("\n30\n"))
 		_, err := io.ReadFull(ours, text)
 		if string(text) != "\n30\n" {
-			t.Errorf("%q", text)
+			t.Errorf("the client received %q, want %q", text, "\n30\n")
 		}
 		return err
 	})

@@ -92,6 +92,24 @@ func (p *Process) Wait() (stdout, stderr string, err error) {
 	return p.output[0].String(), p.output[1].String(), err
 }
 
+// Succeeds waits for the end of the process, and fails the test unless its exit status is 0.
+func (p *Process) Succeeds(t *testing.T, what string) (stderr string) {
+	t.Helper()
+	_, stderr, err := p.Wait()
+	if err != nil {
+		t.Errorf("%s ended with %v, want exit status 0; standard error: %q", what, err, stderr)
+	}
+	return stderr
+}
+
+// Prints waits for the end of the process, which must succeed and print exactly this.
+func (p *Process) Prints(t *testing.T, want string) {
+	t.Helper()
+	if stdout, stderr, err := p.Wait(); err != nil || stderr != "" || stdout != want {
+		t.Errorf("printed %q and the errors %q, and ended with %v; want %q", stdout, stderr, err, want)
+	}
+}
+
 // Stdout returns what the process has printed so far.
 func (p *Process) Stdout() string { return p.output[0].String() }
 
