@@ -72,12 +72,12 @@ func TestAction(t *testing.T) {
 			t.Errorf("%s: the summary is %q", c.what, summary)
 		}
 		if reports, err := os.ReadDir(dir + "/reports"); err != nil || len(reports) != c.reports {
-			t.Errorf("%s: %v, %v", c.what, reports, err)
+			t.Errorf("%s: got the reports %v, %v; want %d", c.what, reports, err, c.reports)
 		}
 		if c.code == 0 {
 			whole, err := report.Read(dir + "/reports/report.json")
 			if err != nil {
-				t.Fatal(err)
+				t.Fatalf("%s: %v", c.what, err)
 			}
 			if whole.Totals.Expected == 0 || whole.Totals.Pass == 0 {
 				t.Errorf("%s: got %+v", c.what, whole.Totals)

@@ -49,7 +49,7 @@ func TestRootInContainer(t *testing.T) {
 				}
 				// an older kernel has fewer
 				if err := unix.Prctl(unix.PR_CAPBSET_DROP, uintptr(c), 0, 0, 0); err != nil && err != unix.EINVAL {
-					t.Error(err)
+					t.Errorf("drop capability %d: %v", c, err)
 					return
 				}
 			}

@@ -81,8 +81,9 @@ func TestDiffNames(t *testing.T) {
 	cmd := scmCommand(slices.Concat([]string{"diff", "--"}, tracee("pass"), []string{"---"}, tracee("flag"))...)
 	cmd.Stdin = in
 	r := finish(t, cmd)
-	if r.code != 1 || strings.Contains(r.stdout, "##") || strings.Count(r.stdout, `/#\x23vso[task.complete]", read>`) != 2 {
-		t.Errorf("%+v", r)
+	const want = `/#\x23vso[task.complete]", read>`
+	if r.code != 1 || strings.Contains(r.stdout, "##") || strings.Count(r.stdout, want) != 2 {
+		t.Errorf("got %+v, want exit status 1, %s twice, and no ##", r, want)
 	}
 }
 
@@ -127,8 +128,10 @@ func TestDiffUnreadable(t *testing.T) {
 	}
 	_ = unix.Munmap(mem)
 	r := finish(t, scmCommand(slices.Concat([]string{"diff", "--allow", "sendmsg: flags", "--"}, tracee("secret"), []string{"---"}, tracee("secret flag"))...))
-	if r.code != 4 || r.stdout != "" || r.stderr != "scm: not compared: 2 calls whose memory could not be read, or whose descriptors could not be looked up; all other calls are the same\n" {
-		t.Errorf("%+v", r)
+	const want = "scm: not compared: 2 calls whose memory could not be read, or whose descriptors could " +
+		"not be looked up; all other calls are the same\n"
+	if r != (result{code: 4, stderr: want}) {
+		t.Errorf("got %+v, want exit status 4 and %q", r, want)
 	}
 }
 
@@ -165,8 +168,10 @@ func TestDiffReport(t *testing.T) {
 		r.add([]*recorder.Difference{d, d})
 	}
 	text := r.text(30)
-	if strings.Count(text, " (1 call)\n") != 20 || !strings.HasSuffix(text, "0 against 19' (1 call)\nand 3 other differences\n") || len(r.counted[22].calls) != 8 {
-		t.Errorf("%s%+v", text, r.counted[22])
+	const end = "0 against 19' (1 call)\nand 3 other differences\n"
+	last := len(r.counted[22].calls)
+	if strings.Count(text, " (1 call)\n") != 20 || !strings.HasSuffix(text, end) || last != 8 {
+		t.Errorf("got\n%sand %d calls of the last, want 20 differences, %q and 8 calls", text, last, end)
 	}
 }
 
@@ -183,7 +188,7 @@ func TestDiffInput(t *testing.T) {
 		cmd := scmCommand(slices.Concat([]string{"diff", "--"}, tracee("echo"), []string{"---"}, tracee("echo"))...)
 		cmd.Stdin = input
 		if r := finish(t, cmd); r.code != 0 || r.stdout != "same: 2 calls\n" || r.stderr != "" {
-			t.Errorf("%T: %+v", input, r)
+			t.Errorf("standard input of type %T: got %+v, want the same 2 calls", input, r)
 		}
 	}
 }

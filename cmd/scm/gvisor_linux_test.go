@@ -35,7 +35,7 @@ func readJSON(t *testing.T, r result) (*report.Report, map[string]scenario.Resul
 	t.Helper()
 	all := &report.Report{}
 	if err := json.Unmarshal([]byte(r.stdout), all); err != nil {
-		t.Fatalf("%v: %+v", err, r)
+		t.Fatalf("the JSON report: %v: %+v", err, r)
 	}
 	cases := map[string]scenario.Result{}
 	for _, c := range all.Cases {
@@ -68,7 +68,7 @@ func TestGVisor(t *testing.T) {
 		"death/reset-before-message/seqpacket/runner/xsys":   {scenario.Unsupported, "the runner fails it with itself: …"},
 	} {
 		if c := cases[name]; c.Verdict != want.verdict || !like(c.Why, want.why) {
-			t.Errorf("%s: %s, %s", name, c.Verdict, c.Why)
+			t.Errorf("%s: got %s, %s; want %s, %s", name, c.Verdict, c.Why, want.verdict, want.why)
 		}
 	}
 	for _, aside := range all.Aside {

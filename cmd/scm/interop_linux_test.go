@@ -199,8 +199,9 @@ func TestReports(t *testing.T) {
 	}
 	for _, c := range whole.Cases {
 		failed := strings.HasSuffix(c.Name, "/fake")
-		if failed != (len(c.Findings) > 0) || failed && (c.Findings[0].Check != "cloexec" || c.Findings[0].Peer != "fake") || len(c.Transcript) == 0 || c.Hash == "" {
-			t.Errorf("%+v", c)
+		if failed != (len(c.Findings) > 0) || len(c.Transcript) == 0 || c.Hash == "" ||
+			failed && (c.Findings[0].Check != "cloexec" || c.Findings[0].Peer != "fake") {
+			t.Errorf("%s: got %+v, want a transcript and a hash; cloexec@fake: %v", c.Name, c, failed)
 		}
 	}
 	text := func(name string) string { return contents(t, filepath.Join(dir, name)) }

@@ -165,7 +165,7 @@ func writePeer(t *testing.T, language, file string) {
 	t.Helper()
 	r := command(t, "interop", "new-peer", language)
 	if err := os.WriteFile(file, []byte(r.stdout), 0o600); err != nil || r.code != 0 {
-		t.Fatal(err, r)
+		t.Fatalf("new-peer %s: %+v, %v", language, r, err)
 	}
 }
 

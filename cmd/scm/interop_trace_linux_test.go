@@ -26,12 +26,12 @@ func TestRunTrace(t *testing.T) {
 	for _, c := range whole.Cases {
 		if c.Verdict == scenario.Pass {
 			if c.Trace != nil {
-				t.Errorf("%s: %+v", c.Name, c.Trace)
+				t.Errorf("%s passed: got the trace %+v, want none", c.Name, c.Trace)
 			}
 			continue
 		}
 		if c.Trace == nil || c.Trace.Why != "" || len(c.Trace.Transcript) != len(c.Transcript) {
-			t.Fatalf("%s: %+v", c.Name, c.Trace)
+			t.Fatalf("%s failed: got the trace %+v, want one of\n%q", c.Name, c.Trace, c.Transcript)
 		}
 		a, b := strings.Join(c.Trace.A, "\n"), strings.Join(c.Trace.B, "\n")
 		if !strings.Contains(a, ` sendmsg(3<unix stream socket:`) || !strings.Contains(a, `"hello", SCM_RIGHTS [4<pipe:`) || !hexRow.MatchString(a) {

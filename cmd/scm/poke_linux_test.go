@@ -144,15 +144,17 @@ func TestPokeReports(t *testing.T) {
 		err = json.Unmarshal(text, &got)
 	}
 	last := got.Trials[len(got.Trials)-1]
-	if err != nil || got.Tool != "scm poke" || last.What != "path" || last.Findings[0].Check != programs.CheckCrash || last.Output != "assertion failed: not O_PATH" {
-		t.Errorf("%v\n%s", err, text)
+	const output = "assertion failed: not O_PATH"
+	if err != nil || got.Tool != "scm poke" || last.What != "path" ||
+		last.Findings[0].Check != programs.CheckCrash || last.Output != output {
+		t.Errorf("%v; want a crash at path with the output %q in\n%s", err, output, text)
 	}
 	for name, want := range map[string]string{
 		"/r.xml": `<testsuites name="scm poke"`,
 		"/r.txt": "path       FOUND crash@mine: is killed by SIGKILL after a descriptor opened with O_PATH. To fix it: docs/",
 	} {
 		if text, err := os.ReadFile(dir + name); err != nil || !strings.Contains(string(text), want) {
-			t.Errorf("%s: %v\n%s", name, err, text)
+			t.Errorf("%s: %v; want %q in\n%s", name, err, want, text)
 		}
 	}
 }
@@ -184,7 +186,8 @@ func TestPokeNeedsPermission(t *testing.T) {
 		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
 		cmd.Dir = "/"
 		if r := finish(t, cmd); r.code != 4 || !strings.Contains(r.text(), c.want) {
-			t.Errorf("exit status %d\n%s", r.code, r.text())
+			t.Errorf("%s of user %d, group %d: exit status %d, want 4 and %q\n%s",
+				c.command, c.uid, c.gid, r.code, c.want, r.text())
 		}
 		_ = server.Process.Kill()
 		_ = server.Wait()
@@ -240,16 +243,20 @@ func TestProgramReportsOfARunThatWasCutShort(t *testing.T) {
 			args = append(args, "--client-timeout=1m", "--server", script, "--client", shellCommand("proxied client"))
 		}
 		r := command(t, args...)
-		if text := contents(t, dir+"/r.txt"); r.code != c.code || r.stdout != text || !strings.HasSuffix(text, "\n"+verdict+strings.ReplaceAll(c.why, "\n", "\n| ")+"\n") {
-			t.Errorf("exit status %d, want %d and %s\n%s", r.code, c.code, verdict+c.why, r.text())
+		text, end := contents(t, dir+"/r.txt"), "\n"+verdict+strings.ReplaceAll(c.why, "\n", "\n| ")+"\n"
+		if r.code != c.code || r.stdout != text || !strings.HasSuffix(text, end) {
+			t.Errorf("%s: exit status %d, want %d and%s\ngot %s", c.name, r.code, c.code, end, r.text())
 		}
 		var got programs.Report
 		if err := json.Unmarshal([]byte(contents(t, dir+"/r.json")), &got); err != nil || got.Broken != c.why || len(got.Trials) < 5 {
-			t.Errorf("%v: %+v", err, got)
+			t.Errorf("%s: %v; got %+v, want %q after at least 5 trials", c.name, err, got, c.why)
 		}
 		first, _, _ := strings.Cut(c.why, "\n")
-		if text := contents(t, dir+"/r.xml"); !strings.Contains(text, `<error message="`+first) || !strings.Contains(text, "accepted leak@mine") {
-			t.Error(text)
+		text = contents(t, dir+"/r.xml")
+		for _, want := range []string{`<error message="` + first, "accepted leak@mine"} {
+			if !strings.Contains(text, want) {
+				t.Errorf("%s: no %q in\n%s", c.name, want, text)
+			}
 		}
 	}
 }
@@ -264,7 +271,7 @@ func TestPokeSignal(t *testing.T) {
 	r := finish(t, cmd)
 	text, err := os.ReadFile(dir + "/pid")
 	if err != nil {
-		t.Fatal(err, r.text())
+		t.Fatalf("the server did not start: %v\n%s", err, r.text())
 	}
 	pid, _ := strconv.Atoi(strings.TrimSpace(string(text)))
 	if err := syscall.Kill(pid, 0); r.code != 128+int(syscall.SIGTERM) || err != syscall.ESRCH {

@@ -125,10 +125,11 @@ func sendLines(t *testing.T, socket, before, after string) {
 				fds = []int{0}
 			}
 			if _, err := c.WriteFDs([]byte(line), fds...); err != nil {
-				t.Fatal(err)
+				t.Fatalf("send %q: %v", line, err)
 			}
-			if n, err := c.Read(make([]byte, 10)); n != len("ok\n") || err != nil {
-				t.Fatal(n, err)
+			answer := make([]byte, 10)
+			if n, err := c.Read(answer); n != len("ok\n") || err != nil {
+				t.Fatalf("the answer to %q is %q, %v; want ok", line, answer[:n], err)
 			}
 		}
 	}
@@ -187,8 +188,10 @@ func TestProxyTestStatus(t *testing.T) {
 				t.Errorf("exit status %d, want %d and %s\n%s", r.code, c.code, c.last, r.text())
 			}
 			var got programs.Report
-			if err := json.Unmarshal([]byte(contents(t, dir+"/r.json")), &got); err != nil || got.Tool != "scm proxy test" || c.code != 4 && len(got.Trials) != len(programs.Faults) {
-				t.Errorf("%v: %+v", err, got)
+			err := json.Unmarshal([]byte(contents(t, dir+"/r.json")), &got)
+			const tool = "scm proxy test"
+			if err != nil || got.Tool != tool || c.code != 4 && len(got.Trials) != len(programs.Faults) {
+				t.Errorf("%v; got %+v, want %d trials of %s", err, got, len(programs.Faults), tool)
 			}
 		})
 	}

@@ -287,10 +287,10 @@ func TestRecvCatWaits(t *testing.T) {
 	p := make([]byte, 1)
 	for i, text := range []string{"a", "b", "c"} {
 		if _, err := w.WriteString(text); err != nil {
-			t.Fatal(err)
+			t.Fatalf("write %q: %v", text, err)
 		}
 		if _, err := io.ReadFull(stdout, p); err != nil || string(p) != text {
-			t.Errorf("read %q, %v, and not %q: %s", p, err, text, &stderr)
+			t.Errorf("read %q, %v, want %q: %s", p, err, text, &stderr)
 			break
 		}
 		eventually(t, "recv does not wait", func() bool {
@@ -305,10 +305,10 @@ func TestRecvCatWaits(t *testing.T) {
 	}
 	_ = w.Close()
 	if rest, err := io.ReadAll(stdout); len(rest) > 0 || err != nil {
-		t.Errorf("%q, %v after the end", rest, err)
+		t.Errorf("after the end of the pipe: read %q, %v; want nothing", rest, err)
 	}
 	if err := recv.Wait(); err != nil {
-		t.Errorf("%v: %s", err, &stderr)
+		t.Errorf("recv ended with %v: %s", err, &stderr)
 	}
 }
 
@@ -692,7 +692,7 @@ func TestRecvUnwritten(t *testing.T) {
 		}
 		sent := command(t, "send", timeout, addr, write(t, "text"))
 		if got := r.wait(); sent != (result{}) || got.code != 4 || !strings.Contains(got.stderr, "no space left on device") {
-			t.Errorf("%q: sent %+v, received %+v", args, sent, got)
+			t.Errorf("recv %s: sent %+v, received %+v; want exit status 4 and ENOSPC", args, sent, got)
 		}
 	}
 }
@@ -705,7 +705,7 @@ func TestSendAndRecvSignal(t *testing.T) {
 			p := start(t, strings.Fields(strings.ReplaceAll(args, "ADDR", addr))...)
 			await(t, addr, true)
 			if err := p.cmd.Process.Signal(s); err != nil {
-				t.Fatal(err)
+				t.Fatalf("%s, %s: %v", args, name, err)
 			}
 			if r := p.wait(); r != (result{code: 128 + int(s), stderr: "scm: " + name + "\n"}) {
 				t.Errorf("%s, %s: got %+v", args, name, r)
@@ -729,7 +729,7 @@ func TestSendAndRecvSignal(t *testing.T) {
 			t.Fatal(err)
 		}
 		if got := r.wait(); got != want {
-			t.Errorf("got %+v, want %+v", got, want)
+			t.Errorf("closes=%v: got %+v, want %+v", closes, got, want)
 		}
 		_ = conn.Close()
 	}

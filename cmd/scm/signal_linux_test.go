@@ -191,7 +191,7 @@ func killedWhileStarting(t *testing.T, s syscall.Signal, child string, args ...s
 	})
 	for _, s := range []syscall.Signal{s, syscall.SIGCONT} {
 		if err := cmd.Process.Signal(s); err != nil {
-			t.Fatal(err)
+			t.Fatalf("%v: %v", s, err)
 		}
 	}
 	_ = out.SetReadDeadline(time.Now().Add(time.Minute))

@@ -39,7 +39,7 @@ func TestTraceProcess(t *testing.T) {
 	}()
 	for n := 0; len(seen) == 0; n++ {
 		if _, err := fmt.Fprintln(in, "line", n); err != nil {
-			t.Fatal(err)
+			t.Fatalf("line %d: %v", n, err)
 		}
 		expect("done")
 	}
@@ -53,7 +53,7 @@ func TestTraceProcess(t *testing.T) {
 		}
 	}
 	if err := trace.Wait(); err != nil || !strings.Contains(first, `msg(`) {
-		t.Errorf("%s, %v", first, err)
+		t.Errorf("the trace begins with %q, and ended with %v; want a call and exit status 0", first, err)
 	}
 	if _, err := fmt.Fprintln(in, "after"); err != nil {
 		t.Fatal(err)
@@ -79,8 +79,9 @@ func TestTraceTracer(t *testing.T) {
 		t.Fatal(err)
 	}
 	text := bufio.NewReader(told)
-	if line, err := text.ReadString('\n'); !strings.Contains(line, "is not in the trace: ptrace: ") || !strings.Contains(line, "already traces it") {
-		t.Errorf("%q, %v", line, err)
+	line, err := text.ReadString('\n')
+	if !like(line, "…is not in the trace: ptrace: …already traces it…") {
+		t.Errorf("got %q, %v; want a line about the child, which already has a tracer", line, err)
 	}
 	if _, err := fmt.Fprintln(in, "during"); err != nil {
 		t.Fatal(err)
@@ -90,12 +91,12 @@ func TestTraceTracer(t *testing.T) {
 		t.Fatal(err)
 	}
 	if rest, err := io.ReadAll(text); err != nil || len(rest) > 0 {
-		t.Errorf("%q, %v", rest, err)
+		t.Errorf("after that line, the trace has %q, %v; want nothing", rest, err)
 	}
 	if err := errors.Join(trace.Wait(), in.Close(), target.Wait()); err != nil {
 		t.Error(err)
 	}
 	if text := contents(t, file); strings.Count(text, "during") != 2 {
-		t.Errorf("%s", text)
+		t.Errorf("want two calls with the text during in the trace of the child\n%s", text)
 	}
 }

@@ -16,20 +16,22 @@ func TestTraceLines(t *testing.T) {
 	socket := `<unix seqpacket socket:\[\d+\]>`
 	want := regexp.MustCompile(`^\d+ sendmsg\(\d+` + socket + `, "hello", SCM_RIGHTS \[0` + null + `\], 0\) = 5\n` +
 		`\d+ recvmsg\(\d+` + socket + `, "hello", SCM_RIGHTS \[\d+` + null + ` close-on-exec\], MSG_CMSG_CLOEXEC\) = 5 MSG_CMSG_CLOEXEC\n$`)
-	if r := finish(t, scmCommand(append([]string{"trace", "--"}, tracee("pass")...)...)); r.code != 0 || !want.MatchString(r.stderr) {
-		t.Errorf("%+v, want %v", r, want)
+	r := finish(t, scmCommand(append([]string{"trace", "--"}, tracee("pass")...)...))
+	if r.code != 0 || !want.MatchString(r.stderr) {
+		t.Errorf("got %+v, want %v", r, want)
 	}
 
-	r := finish(t, scmCommand(append([]string{"trace", "--raw", "--"}, tracee("pass")...)...))
+	r = finish(t, scmCommand(append([]string{"trace", "--raw", "--"}, tracee("pass")...)...))
 	if r.code != 0 || !strings.Contains(r.stderr, "\n    entry  68656c6c6f\n") {
-		t.Errorf("with --raw: %+v", r)
+		t.Errorf("with --raw: got %+v, want the bytes of hello at the entry", r)
 	}
 	file := filepath.Join(t.TempDir(), "trace")
-	if r := finish(t, scmCommand(append([]string{"trace", "-o", file, "--"}, tracee("pass")...)...)); r != (result{}) {
-		t.Errorf("%+v", r)
+	r = finish(t, scmCommand(append([]string{"trace", "-o", file, "--"}, tracee("pass")...)...))
+	if r != (result{}) {
+		t.Errorf("with -o: got %+v, want exit status 0 and no output", r)
 	}
 	if text := contents(t, file); !want.MatchString(text) {
-		t.Errorf("%s", text)
+		t.Errorf("with -o: got\n%swant %v", text, want)
 	}
 }
 
@@ -69,7 +71,7 @@ func TestTraceOutcomes(t *testing.T) {
 			Entry []struct{}
 		}
 		if len(lines) != 3 || json.Unmarshal([]byte(lines[1]), &call) != nil || len(call.Entry) > 0 != raw {
-			t.Fatalf("%+v", r)
+			t.Fatalf("--raw=%v: got %+v, want three lines, with the bytes only if raw", raw, r)
 		}
 		fd := call.Messages[0].Control[0].Files[1].FD
 		want := fmt.Sprintf(`{"event":"exit","pid":%d,`+

@@ -14,7 +14,7 @@ func TestTraceSignals(t *testing.T) {
 		cmd := scmCommand(append([]string{"trace", "--"}, tracee("handle")...)...)
 		lines := startReady(t, cmd)
 		if err := cmd.Process.Signal(sig); err != nil {
-			t.Fatal(err)
+			t.Fatalf("%v: %v", sig, err)
 		}
 		if line, _ := lines.ReadString('\n'); line != sig.String()+"\n" {
 			t.Errorf("%v: the command got %q", sig, line)
@@ -33,10 +33,10 @@ func TestTraceKilled(t *testing.T) {
 		cmd := scmCommand(append(flags, tracee("wait")...)...)
 		lines := startReady(t, cmd)
 		if err := cmd.Process.Kill(); err != nil {
-			t.Fatal(err)
+			t.Fatalf("%q: %v", flags, err)
 		}
 		if rest, err := io.ReadAll(lines); err != nil || len(rest) > 0 {
-			t.Errorf("%q, %v", rest, err)
+			t.Errorf("%q: after the kill: read %q, %v; want the end of the output", flags, rest, err)
 		}
 		_ = cmd.Wait() // it was killed
 	}
@@ -61,7 +61,7 @@ func TestTraceLeftOver(t *testing.T) {
 		case err := <-ended:
 			done = true
 			if err != nil {
-				t.Error(err)
+				t.Errorf("read the output of the remaining process: %v", err)
 			}
 		default:
 			time.Sleep(10 * time.Millisecond) // without a pause, the signals would keep interrupting the end of scm

@@ -42,7 +42,7 @@ func TestTraceExitStatus(t *testing.T) {
 	} {
 		r := finish(t, scmCommand(append([]string{"trace"}, c.args...)...))
 		if r.code != c.code || !strings.Contains(r.stderr, c.want) || c.want == "" && r.stderr != "" {
-			t.Errorf("%v: %+v, want %d, %s", c.args, r, c.code, c.want)
+			t.Errorf("%q: got %+v, want %d and %q", c.args, r, c.code, c.want)
 		}
 	}
 }
@@ -107,7 +107,7 @@ func TestRelativePath(t *testing.T) {
 		cmd.Dir = dir
 		cmd.Env = append(cmd.Env, "PATH=.:"+os.Getenv("PATH"))
 		if r := finish(t, cmd); r.code != c.code || !strings.Contains(r.stderr, c.want) {
-			t.Errorf("%v: %+v, want %d, %s", c.args, r, c.code, c.want)
+			t.Errorf("%q: got %+v, want %d and %q", c.args, r, c.code, c.want)
 		}
 	}
 }
@@ -137,7 +137,7 @@ func TestTraceInCI(t *testing.T) {
 			cmd := exec.Command("sh", "-c", strings.Replace(script, searches[0], search, 1))
 			cmd.Dir = t.TempDir()
 			if r := finish(t, cmd); r.code != code {
-				t.Errorf("%s, %s: %+v, want %d", c.client, search, r, code)
+				t.Errorf("%s, %s: got %+v, want exit status %d", c.client, search, r, code)
 			}
 		}
 	}

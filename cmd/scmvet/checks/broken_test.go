@@ -22,7 +22,7 @@ import (
 func TestTypeErrors(t *testing.T) {
 	names, err := filepath.Glob("testdata/src/*/*.go")
 	if err != nil || len(names) == 0 {
-		t.Fatal(names, err)
+		t.Fatalf("got %d files, %v; want the test data", len(names), err)
 	}
 	c := checker{fset: token.NewFileSet()}
 	c.std = importer.ForCompiler(c.fset, "gc", nil)
@@ -140,7 +140,7 @@ func (c *checker) run(t *testing.T, text string) {
 			}()
 			result, err := pass.Analyzer.Run(pass)
 			if err != nil {
-				t.Error(err)
+				t.Errorf("%s: %v", pass.Analyzer.Name, err)
 			}
 			pass.ResultOf[pass.Analyzer] = result
 		}()

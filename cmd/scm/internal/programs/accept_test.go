@@ -149,8 +149,9 @@ func TestReportFiles(t *testing.T) {
 		t.Fatal(err)
 	}
 	var again Report
-	if err := json.Unmarshal(b.Bytes(), &again); err != nil || len(again.Trials) != 4 || again.Trials[0].Findings[0].Accepted != "it stores them" || again.ProgramVersion != "2.3" {
-		t.Errorf("%v\n%s", err, b.String())
+	if err := json.Unmarshal(b.Bytes(), &again); err != nil || len(again.Trials) != 4 ||
+		again.Trials[0].Findings[0].Accepted != "it stores them" || again.ProgramVersion != "2.3" {
+		t.Errorf("%v; want version 2.3 and four trials, the first accepted, in\n%s", err, b.String())
 	}
 	b.Reset()
 	r.Broken = "a signal"

@@ -88,8 +88,8 @@ func TestPoke(t *testing.T) {
 			}
 			for _, trial := range trials {
 				closed := slices.Contains(trial.Notes, "the server closed the connection after the first message")
-				if closed != (mode == "hangup" && trial.What == "second") {
-					t.Errorf("%+v", trial)
+				if want := mode == "hangup" && trial.What == "second"; closed != want {
+					t.Errorf("%s: closed the connection: %v, want %v: %+v", trial.What, closed, want, trial)
 				}
 			}
 		})
@@ -123,7 +123,7 @@ func TestPokeAFullQueue(t *testing.T) {
 			for _, trial := range trials[full+1:] {
 				untried := strings.HasPrefix(trial.Skipped, "not tried")
 				if !untried && !strings.HasPrefix(trial.Skipped, "before that") {
-					t.Errorf("%+v", trial)
+					t.Errorf("%s: got %+v, want it skipped", trial.What, trial)
 				}
 			}
 		})
@@ -180,8 +180,9 @@ func TestPokeRejected(t *testing.T) {
 				t.Skip("this kernel has no SO_PASSRIGHTS")
 			}
 			for _, trial := range trials {
-				if len(trial.Findings) > 0 || trial.Skipped != "" || len(trial.Notes) != 1 || !strings.Contains(trial.Notes[0], "SO_PASSRIGHTS") {
-					t.Errorf("%+v", trial)
+				if len(trial.Findings) > 0 || trial.Skipped != "" || len(trial.Notes) != 1 ||
+					!strings.Contains(trial.Notes[0], "SO_PASSRIGHTS") {
+					t.Errorf("%s: got %+v, want only a note about SO_PASSRIGHTS", trial.What, trial)
 				}
 			}
 			if err != nil || len(trials) != len(Items) {
@@ -242,7 +243,7 @@ func TestPokeAttached(t *testing.T) {
 	o := PokeOptions{PID: s.pid, Address: address, Settle: limit}
 	trials := poke(t, o)
 	if len(found(trials)) > 0 || len(trials) != len(Items)-2 {
-		t.Errorf("%+v", trials)
+		t.Errorf("got %d trials, want %d without a finding: %+v", len(trials), len(Items)-2, trials)
 	}
 	if ended := s.Ended(); ended != nil {
 		t.Error(ended)
@@ -277,8 +278,8 @@ func TestPokeReportsWhatWasFoundBefore(t *testing.T) {
 	} {
 		args, address := testServer(t, c.mode, "stream")
 		trials, err := Poke(t.Context(), PokeOptions{Args: limited(t, c.starts, args), Address: address, Settle: short, Timeout: limit})
-		if err == nil || err.Error() != "the server has ended: exit status 3; it has printed:\nlocked" {
-			t.Errorf("%s: %v", c.mode, err)
+		if want := "the server has ended: exit status 3; it has printed:\nlocked"; fmt.Sprint(err) != want {
+			t.Errorf("%s: got %v, want %s", c.mode, err, want)
 		}
 		if got := found(trials); !slices.Equal(got, c.want) {
 			t.Errorf("%s: got %q, want %q", c.mode, got, c.want)
@@ -422,8 +423,9 @@ func TestPokeErrors(t *testing.T) {
 	// The socket file stays, even if the server should have another type.
 	for _, typ := range []int{0, unix.SOCK_DGRAM} {
 		o := PokeOptions{Args: sh("sleep 1000"), Address: address, Type: typ, Settle: short, Timeout: limit}
-		if _, err := Poke(t.Context(), o); err == nil || !strings.Contains(err.Error(), "did not start") || !Listening(address) {
-			t.Error(err)
+		_, err := Poke(t.Context(), o)
+		if err == nil || !strings.Contains(err.Error(), "did not start") || !Listening(address) {
+			t.Errorf("type %d: got %v, want a server that did not start, and its socket left", typ, err)
 		}
 	}
 }

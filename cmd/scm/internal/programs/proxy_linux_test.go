@@ -128,15 +128,16 @@ func TestProxyTestReportsWhatWasFoundBefore(t *testing.T) {
 		o := ProxyOptions{Address: address, Server: shell(limited(t, c.starts, args)), Client: shell(reexec.CommandLine("test client")),
 			Settle: short, Timeout: limit, ClientTimeout: limit}
 		trials, err := ProxyTest(t.Context(), o)
-		if want := c.err + "the server has ended: exit status 3; it has printed:\nlocked"; err == nil || err.Error() != want {
-			t.Errorf("%s: %v", c.mode, err)
+		want := c.err + "the server has ended: exit status 3; it has printed:\nlocked"
+		if fmt.Sprint(err) != want {
+			t.Errorf("%s: got %v, want %s", c.mode, err, want)
 		}
 		if got := found(trials); !slices.Equal(got, c.want) {
 			t.Errorf("%s: got %q, want %q", c.mode, got, c.want)
 		}
 		const once = "the server ends (exit status 1), but scm could not repeat that"
 		if c.mode == "ebadf" && !slices.ContainsFunc(trials, func(t Trial) bool { return t.Skipped == once }) {
-			t.Errorf("%+v", trials)
+			t.Errorf("%s: no trial was skipped with %q: %+v", c.mode, once, trials)
 		}
 	}
 }

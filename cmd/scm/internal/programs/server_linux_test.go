@@ -47,7 +47,7 @@ func start(t *testing.T, args []string, address string) *Server {
 	t.Cleanup(s.Stop)
 	for end := time.Now().Add(limit); !Listening(address); time.Sleep(time.Millisecond) {
 		if s.Ended() != nil || time.Now().After(end) {
-			t.Fatal(s.Ended(), s.Output())
+			t.Fatalf("nothing listens at %s; the server: %v, %s", address, s.Ended(), s.Output())
 		}
 	}
 	return s
@@ -72,7 +72,7 @@ func TestServerFindsDaemon(t *testing.T) {
 	}
 	pids, err := s.Processes()
 	if len(pids) != 1 || pids[0] == s.pid || err != nil {
-		t.Error(pids, err)
+		t.Errorf("got the processes %v, %v; want only the daemon, which is not %d", pids, err, s.pid)
 	}
 	if ended := s.Ended(); ended != nil {
 		t.Error(ended)
@@ -183,7 +183,7 @@ func TestAttachFindsDescendants(t *testing.T) {
 	}
 	held, err := attached.Held(m)
 	if Count(held[m]) != 1 || err != nil {
-		t.Fatal(held, err)
+		t.Fatalf("got %v, %v; want the file in one descriptor", held, err)
 	}
 	pids, _ := attached.Processes()
 	if !slices.Contains(pids, held[m][0].PID) || held[m][0].PID == s.pid {

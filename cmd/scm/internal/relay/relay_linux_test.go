@@ -621,7 +621,7 @@ func TestRelayInAUserNamespace(t *testing.T) {
 	cmd.SysProcAttr = attr
 	out, err := cmd.Output()
 	if string(out) != "0 <nil>\n" {
-		t.Fatalf("%s (%v)", out, err)
+		t.Fatalf("the relay in a user namespace printed %q (%v), want 0 <nil>", out, err)
 	}
 	conn := accept(t, server)
 	defer unix.Close(conn)
@@ -666,18 +666,18 @@ func TestRelayWithAFullDescriptorTable(t *testing.T) {
 		unix.Close(client)
 	}
 	lines := bufio.NewReader(output)
-	for range 10 {
+	for round := range 10 {
 		client := dial(t, dir+"/relay", unix.SOCK_STREAM)
 		server := accept(t, l)
 		if _, err := raw.Send(client, [][]byte{[]byte("first")}, fds[:5], 0); err != nil {
-			t.Fatal(err)
+			t.Fatalf("round %d, first message: %v", round, err)
 		}
 		if got, sizes, err := receiveOnce(server, make([]byte, 100)); err != nil || string(got) != "first" || len(sizes) != 5 {
-			t.Errorf("%q, files %v (%v)", got, sizes, err)
+			t.Errorf("round %d: got %q, files %v (%v); want %q and 5 files", round, got, sizes, err, "first")
 		}
 		send(t, client, "before")
 		if _, err := raw.Send(client, [][]byte{[]byte("second")}, slices.Concat(fds, fds), 0); err != nil {
-			t.Fatal(err)
+			t.Fatalf("round %d, second message: %v", round, err)
 		}
 		expect(t, server, "before")
 		expect(t, server, "")
