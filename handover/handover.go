@@ -28,7 +28,7 @@
 // If the successor fails before Ready returns nil, the predecessor continues, and its clients notice nothing.
 // If the predecessor dies after it has sent the sockets, the successor serves alone. At most one process at a
 // time intends to keep serving. Stopping a process (SIGSTOP) between two messages may make either one wait or
-// fail, but never makes both serve.
+// fail, but never makes both keep serving.
 //
 // # Who may take over
 //
@@ -96,8 +96,8 @@
 // another message of type sockets follows.
 //
 // After receiving go, the successor may send going and then serve. When the predecessor receives going, it is
-// replaced. Either process may send abort, with a reason, instead of any other message. It then closes the
-// connection, and the attempt has failed.
+// replaced, unless main was set. Either process may send abort, with a reason, instead of any other message. It then
+// closes the connection, and the attempt has failed.
 //
 // The end of the stream does not say why it ended, and an abort is lost if the buffer of the socket is full.
 // Therefore each process decides as follows:
@@ -136,8 +136,8 @@ import (
 
 // Config contains options for a [Process]. The function [Start] uses the zero Config.
 type Config struct {
-	// Timeout is the maximum time that this process may take from Start until it calls Ready, if it has a
-	// predecessor. If it takes longer, the predecessor stops waiting for it, and Ready fails. Zero or less
+	// Timeout is the maximum time that this process may take until it calls Ready, from when it has received a
+	// predecessor's sockets. If it takes longer, the predecessor stops waiting for it, and Ready fails. Zero or less
 	// means one minute. The maximum is a day.
 	Timeout time.Duration
 
@@ -282,8 +282,8 @@ func (config Config) Start(ctx context.Context, path string) (p *Process, err er
 // First reports whether this process is the first one, which had no predecessor.
 func (p *Process) First() bool { return p.generation == 1 }
 
-// Replaced returns a channel that is closed when a successor starts to serve. This process should then close
-// its listeners, finish serving its clients, and exit with status 0.
+// Replaced returns a channel that is closed when a successor serves, and the service manager, if any, knows it. This
+// process should then close its listeners, finish serving its clients, and exit with status 0.
 func (p *Process) Replaced() <-chan struct{} { return p.replaced }
 
 // Ready tells the predecessor that this process is prepared to serve, and waits for permission. If it returns
@@ -305,7 +305,7 @@ func (p *Process) Ready(ctx context.Context) (err error) {
 	}
 	main, err := p.takeOver(ctx, predecessor)
 	if err != nil {
-		_ = p.close(gotAbort, nil)
+		_ = p.close(gotFailure, nil)
 		predecessor.close()
 		return err
 	}

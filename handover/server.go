@@ -224,14 +224,14 @@ func (p *Process) handOver(peer *peer, hello message) {
 		p.logger.Info("handover: replaced", "pid", a.pid, "duration", time.Since(began))
 	} else {
 		p.mu.Lock()
-		_, closed := p.on(gotAbort) // from now on, Close waits for the end of the attempt
-		if closed == nil {
+		_, ended := p.on(gotFailure) // from now on, Close waits for the end of the attempt
+		if ended == nil {
 			s.setUnlink(true)
 		}
 		p.mu.Unlock()
 		a.peer.abort(err)
 		_ = p.makePipe() // or the next attempt does
-		if a.told && closed == nil {
+		if a.told && ended == nil {
 			p.logPIDFile(p.writePIDFile()) // the successor may have written it
 		}
 		p.logger.Warn("handover: a successor did not take over", "pid", a.pid, "duration", time.Since(began), "err", err)

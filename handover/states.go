@@ -31,19 +31,18 @@ func (s state) String() string {
 type event int
 
 const (
-	gotHello  event = 1 << iota // a process wants to take over
-	gotAnswer                   // ready and going of a successor, or go of the predecessor
-	gotAbort                    // the other process, or this one, gives up
-	peerDied                    // the other process has died, which :life or the end of the stream proves
-	isLate                      // the other process has not answered in time
-	gotMain                     // the service manager, if there is one, knows which process is the main one
+	gotHello   event = 1 << iota // a process wants to take over
+	gotAnswer                    // ready and going of a successor, or go of the predecessor
+	gotFailure                   // the attempt: an abort, the end of the stream, a deadline, or this process gives up
+	peerDied                     // the predecessor, which :life proves
+	gotMain                      // the service manager, if there is one, knows which process is the main one
 	callReady
 	callClose
 	callUpgrade
 )
 
 func (e event) String() string {
-	return names(int(e), "hello", "answer", "abort", "death", "deadline", "main", "Ready", "Close", "Upgrade")
+	return names(int(e), "hello", "answer", "failure", "death", "main", "Ready", "Close", "Upgrade")
 }
 
 // names returns the names of bits.
@@ -74,34 +73,35 @@ var transitions = []struct {
 }{
 	{preparing, callReady, "sends ready, if there is a predecessor", asking, nil},
 	{preparing, callClose, "sends abort to the predecessor; the first process removes the file of the Unix socket", closed, nil},
-	{preparing, gotAnswer | gotAbort | peerDied | isLate, "nothing is read, or waited for, before Ready", never, nil},
+	{preparing, gotAnswer | gotFailure | peerDied, "Start has ended, and nothing is read before Ready", never, nil},
 	{preparing | asking, gotHello, "processes are not accepted yet, and wait in the queue of the Unix socket", never, nil},
 	{preparing | asking, gotMain, "it follows going", never, nil},
 	{preparing | asking, callUpgrade, "returns an error", same, errNotReady},
 	{asking, gotAnswer, "writes the PID file and sends going; Ready returns nil", serving, nil},
 	{asking, peerDied, "Ready returns nil: the predecessor can neither serve nor hand over to another process", serving, nil},
-	{asking, gotAbort | isLate, "Ready returns an error", closed, nil},
+	{asking, gotFailure, "Ready returns an error", closed, nil},
 	{asking, callClose, "Ready removes the PID file if it has written it, sends abort, and returns an error", closed, nil},
 	{asking | serving | handing | told | replaced, callReady, "returns an error", same, errReadied},
 	{serving, gotHello, "sends the sockets", handing, nil},
-	{serving, gotMain | gotAbort | peerDied, "of the predecessor: lets the manager store the sockets; only then, a successor receives them", same, nil},
-	{serving, gotAnswer | isLate, "no successor has the sockets, and the wait for main has no deadline", never, nil},
+	{serving, gotMain, "or the end of the stream: lets the manager store the sockets; only then, a successor receives them", same, nil},
+	{serving, gotAnswer | gotFailure, "no successor has the sockets, and the wait for main has no deadline", never, nil},
 	{serving, callClose, "removes the PID file and, unless it waits for main, the file of the Unix socket", closed, nil},
+	{serving | handing | told | replaced | closed, peerDied, "there is no predecessor, or its death does not matter any more", never, nil},
 	{serving | handing | told, callUpgrade, "starts a process, which sends hello", same, nil},
 	{handing | told, gotHello, "lets the process wait for its turn", same, nil},
 	{handing, gotAnswer, "sends go", told, nil},
 	{handing, gotMain, "it precedes this state", never, nil},
-	{handing, callClose, "ends the attempt as abort does, and then removes the PID file; the files of sockets stay", closed, nil},
-	{handing | told, gotAbort | peerDied | isLate, "writes a byte into :life and sends abort; after go, writes the PID file again", serving, nil},
+	{handing, callClose, "ends the attempt as a failure does, and then removes the PID file; the files of sockets stay", closed, nil},
+	{handing | told, gotFailure, "writes a byte into :life and sends abort; after go, writes the PID file again", serving, nil},
 	{told, gotAnswer, "announces the successor to the manager, and waits for main", same, nil},
 	{told, gotMain, "sends main, and closes the Unix socket and the channel of Replaced", replaced, nil},
 	{told | replaced, callClose, "leaves the files to the successor, which may serve", closed, nil},
-	{replaced, gotAnswer | gotAbort | peerDied | isLate | gotMain, "the conversation has ended", never, nil},
+	{replaced, gotAnswer | gotFailure | gotMain, "the conversation has ended", never, nil},
 	{replaced, gotHello, "disconnects the process, which reaches the successor when it tries again", same, errReplaced},
 	{replaced, callUpgrade, "returns an error", same, errReplaced},
 	{closed, gotHello, "disconnects the process, which tries again", same, errClosed},
 	{closed, gotAnswer, "sends abort if it is ready or go; main follows going", same, errClosed},
-	{closed, gotAbort | peerDied | isLate, "ends the attempt, if there is one", same, errClosed},
+	{closed, gotFailure, "ends the attempt, if there is one", same, errClosed},
 	{closed, gotMain, "closes the channel of Replaced if a successor serves", same, errClosed},
 	{closed, callReady | callUpgrade, "returns an error", same, errClosed},
 	{closed, callClose, "returns nil", same, errClosed},

@@ -3,6 +3,7 @@
 package handover
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -17,7 +18,7 @@ import (
 
 var (
 	states = []state{preparing, asking, serving, handing, told, replaced, closed}
-	events = []event{gotHello, gotAnswer, gotAbort, peerDied, isLate, gotMain, callReady, callClose, callUpgrade}
+	events = []event{gotHello, gotAnswer, gotFailure, peerDied, gotMain, callReady, callClose, callUpgrade}
 )
 
 // A situation is a Process in a state, between a predecessor or a successor that the test plays.
@@ -98,23 +99,32 @@ func (s *situation) lets() {
 	}
 }
 
+// ways are those in which an event can happen.
+func ways(in state, e event) []string {
+	switch {
+	case e == gotFailure && in == asking:
+		return []string{" abort", " deadline"}
+	case e == gotFailure:
+		return []string{" abort", " deadline", " end"}
+	case e == gotMain && in == serving:
+		return []string{" main", " abort", " end"}
+	}
+	return []string{""}
+}
+
 // happens lets an event happen, and returns when the Process has noticed. The error is that of the method.
-func (s *situation) happens(e event) error {
+func (s *situation) happens(e event, way string) error {
 	s.t.Helper()
 	settled := func() {
 		s.t.Helper()
 		eventually(s.t, "the attempt has ended", func() bool {
 			s.p.mu.Lock()
 			defer s.p.mu.Unlock()
-			if a := s.p.server.attempt; a != nil && e == isLate { // again, because the Process sets it too
+			if a := s.p.server.attempt; a != nil && way == " deadline" { // again, because the Process sets it too
 				_ = a.peer.conn.SetDeadline(expired)
 			}
 			return s.p.server.attempt == nil
 		})
-	}
-	other := s.next
-	if other == nil {
-		other = s.before
 	}
 	switch e {
 	case gotHello:
@@ -139,7 +149,14 @@ func (s *situation) happens(e event) error {
 		return nil
 	case gotMain:
 		if s.in == serving {
-			s.before.sends(message{Type: "main"})
+			switch way {
+			case " main":
+				s.before.sends(message{Type: "main"})
+			case " abort":
+				s.before.sends(message{Type: "abort", Reason: "no memory"})
+			default:
+				s.predecessor.dies(s.before)
+			}
 			<-s.p.server.isMain
 			return nil
 		}
@@ -147,18 +164,18 @@ func (s *situation) happens(e event) error {
 		s.lets()
 		<-s.p.Replaced()
 		return nil
-	case gotAbort:
-		other.sends(message{Type: "abort", Reason: "no memory"})
-	case peerDied:
-		if s.before != nil {
-			s.predecessor.dies(s.before)
-		} else {
-			s.next.close()
-		}
-	case isLate:
-		if s.in == asking {
+	case gotFailure:
+		other := cmp.Or(s.next, s.before)
+		switch {
+		case way == " abort":
+			other.sends(message{Type: "abort", Reason: "no memory"})
+		case way == " end":
+			other.close()
+		case s.in == asking:
 			s.cancel()
 		}
+	case peerDied:
+		s.predecessor.dies(s.before)
 	case callReady:
 		if s.in == preparing { // it waits
 			s.ready = readying(s.t, s.p)
@@ -184,8 +201,6 @@ func (s *situation) happens(e event) error {
 		if err := <-s.ready; (err == nil) != (e == peerDied) {
 			s.t.Error("Ready: ", err)
 		}
-	case s.in == serving:
-		<-s.p.server.isMain
 	default:
 		settled()
 	}
@@ -246,18 +261,20 @@ func TestStates(t *testing.T) {
 				if row.next == never {
 					continue
 				}
-				t.Run(fmt.Sprintf("%v %s", in, e), func(t *testing.T) {
-					s := situationIn(t, in)
-					if !s.is(in) {
-						t.Fatalf("the state is %v", s.p.state)
-					}
-					err := s.happens(e)
-					isCall := e == callReady || e == callUpgrade
-					if isCall && !errors.Is(err, row.err) || (!isCall || row.err == nil) && err != nil {
-						t.Errorf("got %v, want %v", err, row.err)
-					}
-					eventually(t, "the state is "+want.String(), func() bool { return s.is(want) })
-				})
+				for _, way := range ways(in, e) {
+					t.Run(fmt.Sprintf("%v %s%s", in, e, way), func(t *testing.T) {
+						s := situationIn(t, in)
+						if !s.is(in) {
+							t.Fatalf("the state is %v", s.p.state)
+						}
+						err := s.happens(e, way)
+						isCall := e == callReady || e == callUpgrade
+						if isCall && !errors.Is(err, row.err) || (!isCall || row.err == nil) && err != nil {
+							t.Errorf("got %v, want %v", err, row.err)
+						}
+						eventually(t, "the state is "+want.String(), func() bool { return s.is(want) })
+					})
+				}
 			}
 			if rows != 1 {
 				t.Errorf("%v, %s: %d rows", in, e, rows)

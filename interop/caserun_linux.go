@@ -192,7 +192,7 @@ func (cr *caseRun) await(do judge.Await) (any, error) {
 	sd, began := cr.sides[do.Role], time.Now()
 	if do.Step.Line == 0 {
 		_, err := sd.PeekAnswer(cr.ctx, min(lastAnswer, cr.timeout))
-		return cr.answer(sd, do.Step, err, lastAnswer)
+		return cr.answer(sd, do.Step, err, time.Since(began))
 	}
 	hangs, wait := cr.hangs(cr.Case, sd.role), cr.timeout
 	if hangs {

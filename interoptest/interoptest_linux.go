@@ -35,7 +35,7 @@ const (
 	updateVariable = "SCM_INTEROP_UPDATE"
 )
 
-// maxHangs is how many cases may end without an answer from the same peer in time.
+// maxHangs is the number of cases without an answer from the same peer in time, and not expected, that ends a run.
 const maxHangs = 5
 
 var timeout = process.DefaultTimeout // for an answer; a test shortens it
@@ -80,9 +80,9 @@ func init() {
 // flags that are not of package testing. The test must call Run there too, with the same library, and should not do
 // much before. Run makes the descriptors close-on-exec that the test binary has inherited.
 //
-// Run ends early, with an error, if a peer does not answer within 10 seconds in five cases (unless it rewrites a file),
-// shortly before the limit of -timeout, and after SIGINT, SIGTERM or SIGHUP, which then ends the process. It leaves
-// nothing behind.
+// Run ends early, with an error, if a peer unexpectedly does not answer within 10 seconds in five cases (unless it
+// rewrites a file), shortly before the limit of -timeout, and after SIGINT, SIGTERM or SIGHUP, which then ends the
+// process. It leaves nothing behind.
 func Run(t *testing.T, lib peer.Library, expected ...string) {
 	t.Helper()
 	if answers != nil {
@@ -230,7 +230,8 @@ func (s *suite) findPartners(ctx context.Context) error {
 	return nil
 }
 
-// expectations reads the expected failures of the files and, for the partners, of the built-in list.
+// expectations reads the expected failures of the files and, for the partners, of the built-in list. A library that has
+// the name of a peer in the repository does not get its lines.
 func (s *suite) expectations(runner *scenario.Peer) (*scenario.Expectations, error) {
 	scenarios, list, err := libcases.Load()
 	if err != nil {
@@ -238,7 +239,7 @@ func (s *suite) expectations(runner *scenario.Peer) (*scenario.Expectations, err
 	}
 	s.scenarios = scenarios
 	isHere := func(name string) bool {
-		return name == runner.Name || name == s.us.Name ||
+		return name == runner.Name ||
 			slices.ContainsFunc(s.partners, func(p *scenario.Peer) bool { return p.Name == name })
 	}
 	list = slices.DeleteFunc(list, func(l expected.Line) bool { return !isHere(l.Peer) })

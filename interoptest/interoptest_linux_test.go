@@ -2,6 +2,7 @@ package interoptest
 
 import (
 	"bufio"
+	"cmp"
 	"errors"
 	"io"
 	"os"
@@ -52,7 +53,7 @@ func TestMain(m *testing.M) {
 func TestLibrary(t *testing.T) {
 	fdleak.Check(t)
 	lib, fault := builtin.SCM(), os.Getenv("FAULT")
-	lib.Name, lib.Version = "mine", os.Getenv("VERSION")+"1"
+	lib.Name, lib.Version = cmp.Or(os.Getenv("NAME"), "mine"), os.Getenv("VERSION")+"1"
 	open := lib.Open
 	lib.Open = func(sock int) (peer.Socket, error) {
 		s, err := open(sock)
@@ -119,6 +120,7 @@ func TestFaults(t *testing.T) {
 		want   string
 	}{
 		"check":       {"FAULT=cloexec", []string{"-test.run=^TestLibrary$/basics"}, 0, "cloexec@mine: a received descriptor is not close-on-exec\n        The rule: "},
+		"built in":    {"FAULT=cloexec NAME=qa", []string{"-test.run=^TestLibrary$/basics"}, 0, "cloexec@qa: a received descriptor is not close-on-exec\n"},
 		"panic":       {"FAULT=panic", []string{"-test.run=^TestLibrary$/basics/pass-two-fds/stream"}, 0, "panic: planted"},
 		"unsupported": {"FAULT=unsupported", nil, 0, "mine answers ErrUnsupported to every send and every recv\n"},
 		"hangs":       {"FAULT=hangs", nil, 0, " gave no answer in 5 cases\n"},

@@ -80,7 +80,7 @@ func mismatchOf(parts []string, starts []Start, peers []string) (matched int, wh
 		starts = left
 	}
 	if peers == nil {
-		return len(parts), func() string { return "no scenario matches all of its parts" }
+		return len(parts), func() string { return "no scenario matches all of its parts, which are GROUP/ID/TYPE" }
 	}
 	ends := parts[min(3, slices.Index(parts, "**")):] // ParsePattern adds "**" to a pattern without it
 	if ends[0] == "**" {

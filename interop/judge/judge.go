@@ -46,7 +46,7 @@ type Setup struct {
 	Given     map[scenario.Role][]fact.Descriptor // what each process was started with for this case, its socket first
 	Prefix    string                              // of the names of the case's abstract sockets
 	Folder    string                              // for the files that the processes of the runner name, or ""
-	Timeout   time.Duration                       // how long a garbage collector may take
+	Timeout   time.Duration                       // of an answer, which is also how long a garbage collector may take
 	Record    *Record                             // to which the judge adds each fact, or nil
 }
 

@@ -46,7 +46,7 @@ var (
 
 const (
 	// DefaultTimeout is the time limit for an answer. No verdict depends on how fast a peer answers within the
-	// limit.
+	// limit, except where a hang is expected: then a peer that sleeps is not waited for.
 	DefaultTimeout = 10 * time.Second
 
 	// Grace is how long a peer may take to exit after the runner has closed its standard input. It is also how

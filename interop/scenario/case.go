@@ -139,7 +139,7 @@ const (
 	Fail           Verdict = "fail"        // there is an unexpected finding
 	Expected       Verdict = "expected"    // all findings were expected
 	UnexpectedPass Verdict = "fixed"       // an expected finding is missing; "fixed" is the word in JSON reports
-	Flaky          Verdict = "flaky"       // it failed, but not when it was run again
+	Flaky          Verdict = "flaky"       // it was unexpected, but not when it was run again
 	Unsupported    Verdict = "unsupported" // a peer or the system lacks something that it needs
 	NotRun         Verdict = "not run"     // the runner could not run it
 )
