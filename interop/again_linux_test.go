@@ -38,8 +38,10 @@ func TestRetries(t *testing.T) {
 		{scenario.Fail, 4, ""},
 		{scenario.Pass, 0, ""},
 	} {
-		if r := o.Results[i]; r.Verdict != want.verdict || r.Tries != want.tries || r.Why != want.why || r.Unexpected() == (i == 2) {
-			t.Errorf("%s: %+v", r.Name, r)
+		r := o.Results[i]
+		if r.Verdict != want.verdict || r.Tries != want.tries || r.Why != want.why ||
+			r.Unexpected() == (i == 2) {
+			t.Errorf("case %d, %s: got %+v, want %+v, unexpected: %v", i, r.Name, r, want, i != 2)
 		}
 	}
 }
@@ -52,7 +54,7 @@ func TestFailFast(t *testing.T) {
 	cases := []scenario.Case{onStream(s, self, self), onStream(s, self, bad), onStream(s, self, bad), onStream(s, self, bad)}
 	o := Run(context.Background(), cases, nil, Options{FailFast: true})
 	if len(o.Results) != 2 || o.Results[1].Verdict != scenario.Fail || !errors.Is(o.Cut, errFailFast) {
-		t.Errorf("got %+v, %v", o.Results, o.Cut)
+		t.Errorf("got %+v and %v, want a second case that fails and ends the run", o.Results, o.Cut)
 	}
 	x, err := scenario.Expect([]expected.Line{{Pattern: mustPattern(t, "**"), Check: string(scenario.CheckCrash), Peer: "x", Reason: "why"}}, expected.System{}, []*scenario.Scenario{s}, []*scenario.Peer{bad}, nil, self)
 	if err != nil {

@@ -79,7 +79,7 @@ func TestListedFailuresOfTheFirstBatch(t *testing.T) {
 		res := scenario.Result{Case: onStream(later, x, y), Verdict: scenario.Fail}
 		res.Findings = []scenario.Finding{{Check: scenario.CheckAnswer, Peer: "y", Text: "why"}}
 		if got := at.blame(&res); (len(got) > 1) != (want == both) {
-			t.Errorf("%q: %v", text, got)
+			t.Errorf("%q: blames %v, want %s", text, got, want)
 		}
 		at.assignBlame(&res)
 		if got := strings.ReplaceAll(findings(res), "\n", " "); got != want {
@@ -101,12 +101,13 @@ func TestHolderIsTheSenderOfAQueuedFile(t *testing.T) {
 	first := append(with(self), onStream(s, other, self))
 	o := Run(context.Background(), append(first, with(other)...), nil, Options{Runner: self, Timeout: deadline})
 	if got := finding(t, o.Results[3]); got != "leak@x"+leak {
-		t.Errorf("got %s", got)
+		t.Errorf("got %s, want leak@x", got)
 	}
 	// Alone opposite the runner, it has no socket of a later case: both are at fault.
 	o = Run(context.Background(), with(other), nil, Options{Runner: self, Timeout: deadline})
-	if got := finding(t, o.Results[0]); !strings.Contains(got, "leak@x"+leak) || !strings.Contains(got, "leak@other"+leak) {
-		t.Errorf("got %s", got)
+	got := finding(t, o.Results[0])
+	if !strings.Contains(got, "leak@x"+leak) || !strings.Contains(got, "leak@other"+leak) {
+		t.Errorf("got %s, want leak@x and leak@other", got)
 	}
 }
 

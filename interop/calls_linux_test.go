@@ -211,11 +211,11 @@ func TestNothingStaysOfACase(t *testing.T) {
 	}
 	for _, r := range runCases(t, list, 0) {
 		if got := outcome(r); got != "pass" {
-			t.Errorf("%s: %s\n%s", r.Name, got, strings.Join(r.Transcript, "\n"))
+			t.Errorf("%s: got %s, want pass\n%s", r.Name, got, strings.Join(r.Transcript, "\n"))
 		}
 	}
 	if left, err := filepath.Glob(filepath.Join(os.TempDir(), fmt.Sprintf("scm-interop-%d-*", os.Getpid()))); err != nil || len(left) > 0 {
-		t.Errorf("left: %v, %v", left, err)
+		t.Errorf("left after the cases: %v, %v", left, err)
 	}
 }
 

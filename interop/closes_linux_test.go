@@ -77,10 +77,10 @@ func TestSessionSurvivesAFailedCall(t *testing.T) {
 	s := mustParse(t, rule+"on stream\nfiles a=pipe-r\nB>& recv bytes=2 fds=1\n"+failA+"B<& ok n=2 payload=0001 fds=a\nR> shutdown A wr\n")
 	one := onStream(s, p, self)
 	var last string
-	for _, r := range Run(context.Background(), []scenario.Case{one, one, one}, nil, Options{}).Results {
+	for i, r := range Run(context.Background(), []scenario.Case{one, one, one}, nil, Options{}).Results {
 		number := socketNumber.FindString(strings.Join(r.Transcript, "\n"))
 		if r.Verdict != scenario.Pass || number == last {
-			t.Errorf("%s, %s, after %s", outcome(r), number, last)
+			t.Errorf("case %d: got %s with %q after %q, want pass with another", i, outcome(r), number, last)
 		}
 		last = number
 	}

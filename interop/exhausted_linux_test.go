@@ -25,7 +25,7 @@ func TestExhaustedIsNotUnsupported(t *testing.T) {
 		}
 		for _, r := range Run(context.Background(), list, nil, Options{}).Results {
 			if r.Verdict != want || !strings.Contains(r.Why, errno.Error()) {
-				t.Errorf("%v: %s: %s%v", errno, r.Verdict, r.Why, r.Findings)
+				t.Errorf("%v: %s: got %s, want %s", errno, r.Name, outcome(r), want)
 			}
 		}
 		restore()

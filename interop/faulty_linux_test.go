@@ -188,11 +188,7 @@ func processesOf(t *testing.T, program string) (pids []string) {
 }
 
 func TestPeerWithoutFaultPasses(t *testing.T) {
-	p := faulty(t, "")
-	if err := process.Probe(p, process.DefaultTimeout); err != nil {
-		t.Fatal(err)
-	}
-	all := casesWith(t, p)
+	all := casesWith(t, probed(t, ""))
 	if !repeat() {
 		// The tests of the catalogue run kernel scenarios on their first socket type. A peer with itself shows little
 		// more.
@@ -207,17 +203,25 @@ func TestPeerWithoutFaultPasses(t *testing.T) {
 		switch {
 		case r.Verdict == scenario.Unsupported && absent.MatchString(r.Why):
 			t.Logf("skip: %s: %s", r.Name, r.Why)
-		case r.Verdict != scenario.Pass:
-			t.Errorf("%s: %s: %s%v", r.Name, r.Verdict, r.Why, r.Findings)
+		default:
+			wantPass(t, r)
 		}
 	}
 	for _, r := range runCases(t, left, 0) {
 		if r.Verdict != scenario.Unsupported || r.Why != kinds.LacksRoot() {
-			t.Errorf("%s: %s: %s%v", r.Name, r.Verdict, r.Why, r.Findings)
+			t.Errorf("%s: got %s, want unsupported: %s", r.Name, outcome(r), kinds.LacksRoot())
 		}
 	}
 	if len(left) > 0 {
 		t.Logf("skip: %d of %d cases need root", len(left), len(left)+len(list))
+	}
+}
+
+// wantPass fails the test if a case did not pass.
+func wantPass(t *testing.T, r scenario.Result) {
+	t.Helper()
+	if r.Verdict != scenario.Pass {
+		t.Errorf("%s: got %s, want pass", r.Name, outcome(r))
 	}
 }
 
@@ -247,15 +251,14 @@ func TestStrictLibraryConforms(t *testing.T) {
 	failed := map[string]bool{} // by name of case
 	for _, when := range append(slices.Sorted(maps.Keys(fault.Closers)), "undeclared") {
 		t.Run(when, func(t *testing.T) {
-			p := faulty(t, "")
 			declared := when != "undeclared"
-			if declared {
-				p.Command = append(p.Command, "--closes", when)
-			} else {
-				p.Command = append(p.Command, "--strict")
+			args := []string{"--closes", when}
+			if !declared {
+				args = []string{"--strict"}
 			}
-			if err := process.Probe(p, process.DefaultTimeout); err != nil || p.Hello.Closes != declared {
-				t.Fatal(p.Hello, err)
+			p := probed(t, "", args...)
+			if p.Hello.Closes != declared {
+				t.Fatalf("%q: in hello, closes is %v, want %v", p.Command, p.Hello.Closes, declared)
 			}
 			list, left := splitByPrivilege(casesWith(t, p))
 			if len(left) > 0 {
@@ -273,8 +276,8 @@ func TestStrictLibraryConforms(t *testing.T) {
 				case r.Verdict == scenario.Unsupported && absent.MatchString(r.Why):
 					t.Logf("skip: %s: %s", r.Name, r.Why)
 				case r.Verdict == scenario.Unsupported && !declared && r.Why == "faulty: answered unsupported":
-				case r.Verdict != scenario.Pass:
-					t.Errorf("%s: %s: %s%v", r.Name, r.Verdict, r.Why, r.Findings)
+				default:
+					wantPass(t, r)
 				}
 			}
 			t.Logf("%d cases", len(list))
@@ -287,34 +290,22 @@ func TestStrictLibraryConforms(t *testing.T) {
 
 // A peer that closed its standard error before hello can receive a descriptor as 2.
 func TestPeerWithoutStandardError(t *testing.T) {
-	p := faulty(t, "")
-	p.Command = append(p.Command, "--no-stderr")
-	if err := process.Probe(p, process.DefaultTimeout); err != nil {
-		t.Fatal(err)
-	}
+	p := probed(t, "", "--no-stderr")
 	for _, r := range runCases(t, casesWith(t, p, "basics/**", "limits/counts-sweep"), 0) {
-		if r.Verdict != scenario.Pass {
-			t.Errorf("%s: %s: %s%v", r.Name, r.Verdict, r.Why, r.Findings)
-		}
+		wantPass(t, r)
 	}
 }
 
 // The first thread of a peer, whose ID is that of the process, may end before the others. The kernel then shows no
 // descriptors of that thread.
 func TestPeerWithoutFirstThread(t *testing.T) {
-	p := faulty(t, "")
-	p.Command = append(p.Command, "--no-leader")
-	if err := process.Probe(p, process.DefaultTimeout); err != nil {
-		t.Fatal(err)
-	}
-	list := casesWith(t, p, "basics/**", "death/inflight-sender-killed", "resources/recv-emfile-*", "kinds/kind-shared-*")
+	list := casesWith(t, probed(t, "", "--no-leader"),
+		"basics/**", "death/inflight-sender-killed", "resources/recv-emfile-*", "kinds/kind-shared-*")
 	if !repeat() {
 		list = oneTypeEach(list)
 	}
 	for _, r := range runCases(t, list, 0) {
-		if r.Verdict != scenario.Pass {
-			t.Errorf("%s: %s: %s%v", r.Name, r.Verdict, r.Why, r.Findings)
-		}
+		wantPass(t, r)
 	}
 }
 
@@ -331,17 +322,17 @@ func TestTemporaryFolder(t *testing.T) {
 		o := interop.Run(context.Background(), list, nil, interop.Options{Jobs: 2})
 		if name != "relative" {
 			if o.Broken == nil || !strings.Contains(o.Broken.Error(), "TMPDIR") || len(o.Results) > 0 {
-				t.Errorf("TMPDIR=%q: %v, and %d results", name, o.Broken, len(o.Results))
+				t.Errorf("TMPDIR=%q: got %v and %d results, want an error", name, o.Broken, len(o.Results))
 			}
 			continue
 		}
 		for _, r := range o.Results {
 			if r.Verdict != scenario.Pass && r.Verdict != scenario.Unsupported {
-				t.Errorf("TMPDIR=%q: %s: %s: %s%v", name, r.Name, r.Verdict, r.Why, r.Findings)
+				t.Errorf("TMPDIR=%q: %s: got %s, want pass or unsupported", name, r.Name, outcome(r))
 			}
 		}
 		if o.Broken != nil || len(o.Results) != len(list) {
-			t.Errorf("TMPDIR=%q: %v, and %d results of %d", name, o.Broken, len(o.Results), len(list))
+			t.Errorf("TMPDIR=%q: %v; got %d results, want %d", name, o.Broken, len(o.Results), len(list))
 		}
 	}
 }
@@ -472,10 +463,7 @@ func TestFaults(t *testing.T) {
 	slots := make(chan bool, 4) // the slow faults wait for time limits, so run several at once
 	check := checkNothingLeft(t)
 	for i, fault := range faults {
-		p := faulty(t, fault.name)
-		if err := process.Probe(p, process.DefaultTimeout); err != nil {
-			t.Fatal(err)
-		}
+		p := probed(t, fault.name)
 		runs[i].list, runs[i].left = splitByPrivilege(casesOfFault(t, fault, p))
 		if !repeat() {
 			runs[i].list = oneTypeEach(inTurn(runs[i].list, fault.name))
@@ -502,11 +490,11 @@ func TestFaults(t *testing.T) {
 			reported := map[string]bool{} // by scenario
 			for _, r := range runs[i].results {
 				if r.Verdict != scenario.Pass && r.Verdict != scenario.Fail {
-					t.Errorf("%s: %s: %s", r.Name, r.Verdict, r.Why)
+					t.Errorf("%s: got %s, want pass or fail", r.Name, outcome(r))
 				}
 				for _, f := range r.Findings {
 					if f.Peer != "faulty" {
-						t.Errorf("%s: the finding is about the wrong peer: %s", r.Name, f)
+						t.Errorf("%s: the finding is about another peer than faulty: %s", r.Name, f)
 					}
 					if slices.Contains(fault.Checks, f.Check) && strings.Contains(f.Text, fault.Text) {
 						reported[r.Case.Scenario.Name] = true
@@ -530,22 +518,22 @@ func TestHolderOfEitherEnd(t *testing.T) {
 		{"park", "b", "[leak@faulty: b is still open somewhere after the end of the case]"},
 	} {
 		for _, kind := range []string{"pipe-r", "pipe-w"} {
-			s, err := scenario.Parse("group/id", []byte("# A rule.\n# a source\non stream\nplay receiver\nfiles a="+kind+" b=end:a\nA> send payload=61 fds="+c.sent+
-				"\nA< ok n=1\nB> recv bytes=16 fds=2\nB< ok n=1 payload=61 fds="+c.sent+"\n"))
+			s, err := scenario.Parse("group/id", []byte("# A rule.\n# a source\non stream\nplay receiver\n"+
+				"files a="+kind+" b=end:a\nA> send payload=61 fds="+c.sent+"\nA< ok n=1\n"+
+				"B> recv bytes=16 fds=2\nB< ok n=1 payload=61 fds="+c.sent+"\n"))
 			if err != nil {
-				t.Fatal(err)
+				t.Fatalf("a scenario that sends %s of a pair %s: %v", c.sent, kind, err)
 			}
-			p := faulty(t, c.fault)
-			if err := process.Probe(p, process.DefaultTimeout); err != nil {
-				t.Fatal(err)
-			}
+			p := probed(t, c.fault)
 			timeout := process.DefaultTimeout
 			if c.fault != "" {
 				timeout = deadline
 			}
-			for _, r := range runCases(t, scenario.Plan([]*scenario.Scenario{s}, []*scenario.Peer{p}, runner(t)), timeout) {
+			plan := scenario.Plan([]*scenario.Scenario{s}, []*scenario.Peer{p}, runner(t))
+			for _, r := range runCases(t, plan, timeout) {
 				if got := fmt.Sprint(r.Findings); r.Case.B == p && got != c.want {
-					t.Errorf("%s with %s=%s of a pair %s: %s: got %s, want %s", r.Name, c.fault, c.sent, kind, r.Verdict, got, c.want)
+					t.Errorf("%s with %s=%s of a pair %s: %s: got %s, want %s",
+						r.Name, c.fault, c.sent, kind, r.Verdict, got, c.want)
 				}
 			}
 		}
@@ -554,13 +542,8 @@ func TestHolderOfEitherEnd(t *testing.T) {
 
 // If one peer is restarted all the time, its new processes do not keep the sockets of another peer open.
 func TestStartingPeersLeaksNoSockets(t *testing.T) {
-	dying, steady := faulty(t, "die"), faulty(t, "")
+	dying, steady := probed(t, "die"), probed(t, "")
 	steady.Name = "steady"
-	for _, p := range []*scenario.Peer{dying, steady} {
-		if err := process.Probe(p, process.DefaultTimeout); err != nil {
-			t.Fatal(err)
-		}
-	}
 	var list []scenario.Case
 	times := 8
 	if repeat() {
@@ -571,8 +554,8 @@ func TestStartingPeersLeaksNoSockets(t *testing.T) {
 		list = append(list, casesWith(t, steady, "death/peer-closed-before-send/*/steady/runner")...)
 	}
 	for _, r := range runCases(t, list, 0) {
-		if r.Verdict != scenario.Pass && r.Case.A == steady {
-			t.Errorf("%s: %s: %s%v", r.Name, r.Verdict, r.Why, r.Findings)
+		if r.Case.A == steady {
+			wantPass(t, r)
 		}
 	}
 }
@@ -593,13 +576,8 @@ func TestFaultOfAProcess(t *testing.T) {
 		if !of.Process {
 			continue
 		}
-		list := []*scenario.Peer{faulty(t, name), faulty(t, "")}
+		list := []*scenario.Peer{probed(t, name), probed(t, "")}
 		list[1].Name = "right"
-		for _, p := range list {
-			if err := process.Probe(p, process.DefaultTimeout); err != nil {
-				t.Fatal(err)
-			}
-		}
 		for _, jobs := range []int{1, 4} {
 			accused := map[string]int{}
 			o := interop.Run(context.Background(), scenario.Plan(scenarios, list, runner(t)), nil, interop.Options{Jobs: jobs, Runner: runner(t)})
@@ -609,7 +587,8 @@ func TestFaultOfAProcess(t *testing.T) {
 				}
 			}
 			if len(accused) != 1 || accused["faulty"] == 0 {
-				t.Errorf("%s, %d jobs, first %s: got %v", name, jobs, list[0].Name, accused)
+				t.Errorf("%s, %d jobs, first %s: got findings about %v, want only faulty",
+					name, jobs, list[0].Name, accused)
 			}
 			slices.Reverse(list)
 		}

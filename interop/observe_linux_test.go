@@ -11,12 +11,13 @@ import (
 	"github.com/scm-rights/scm/interop/scenario"
 )
 
-// probed returns the faulty peer with a fault, or without one, after hello.
-func probed(t *testing.T, fault string) *scenario.Peer {
+// probed returns the faulty peer with a fault, or without one, and with further arguments, after hello.
+func probed(t *testing.T, fault string, args ...string) *scenario.Peer {
 	t.Helper()
 	p := faulty(t, fault)
+	p.Command = append(p.Command, args...)
 	if err := process.Probe(p, process.DefaultTimeout); err != nil {
-		t.Fatal(err)
+		t.Fatalf("%q: %v", p.Command, err)
 	}
 	return p
 }
@@ -85,7 +86,7 @@ func TestNoFactsAsExpected(t *testing.T) {
 		}
 		r := interop.Run(context.Background(), list, x, interop.Options{}).Results[0]
 		if r.Verdict != want || r.Facts != nil {
-			t.Errorf("%s, and %q", r.Verdict, r.Facts)
+			t.Errorf("fault %q: got %s with the facts %q, want %s and none", fault, r.Verdict, r.Facts, want)
 		}
 	}
 }

@@ -44,7 +44,7 @@ func open(t *testing.T, p *scenario.Peer, o Options) (*Session, []scenario.Case)
 func passes(t *testing.T, s *Session, c scenario.Case) {
 	t.Helper()
 	if r := s.Run(context.Background(), c); r.Verdict != scenario.Pass || r.Name != c.Name() {
-		t.Errorf("got %+v", r)
+		t.Errorf("%s: got %s: %s, want %s to pass", r.Name, outcome(r), r.Transcript, c.Name())
 	}
 }
 
@@ -82,8 +82,9 @@ func TestSessionAfterACrash(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if r := s.Run(context.Background(), plan[1]); r.Verdict != scenario.Fail || r.Findings[0].Check != scenario.CheckCrash {
-		t.Errorf("got %+v", r)
+	r := s.Run(context.Background(), plan[1])
+	if r.Verdict != scenario.Fail || r.Findings[0].Check != scenario.CheckCrash {
+		t.Errorf("after the peers were killed: got %+v, want a crash", r)
 	}
 	passes(t, s, plan[2])
 	passes(t, s, plan[1])
@@ -96,19 +97,19 @@ func TestSessionIsCutShort(t *testing.T) {
 	soon, stop := context.WithTimeoutCause(context.Background(), deadline, why)
 	defer stop()
 	s, plan := open(t, shellPeer(t, `recv) exec sleep 1000;;`), Options{Timeout: time.Hour})
-	for _, ctx := range []context.Context{cut, soon, cut} {
+	for i, ctx := range []context.Context{cut, soon, cut} {
 		r := s.Run(ctx, plan[0])
 		if r.Name != plan[0].Name() || r.Verdict != scenario.NotRun || r.Why != "cut short: enough" {
-			t.Errorf("got %+v", r)
+			t.Errorf("context %d: got %+v, want %s to be cut short", i, r, plan[0].Name())
 		}
 		if pids := children(t); len(pids) > 0 {
-			t.Errorf("left running: %v", pids)
+			t.Errorf("context %d: left running: %v", i, pids)
 		}
 	}
 	ready, plan := open(t, testPeer(t, "right", "other"), Options{})
 	passes(t, ready, plan[0])
 	if r := ready.Run(cut, plan[1]); r.Verdict != scenario.NotRun {
-		t.Errorf("got %+v", r)
+		t.Errorf("after the end of the context: got %+v, want not run", r)
 	}
 	passes(t, ready, plan[1])
 }
@@ -118,14 +119,16 @@ func TestSessionCannotStartAPeer(t *testing.T) {
 	missing.Hello = testPeer(t, "right").Hello
 	s, plan := open(t, missing, Options{})
 	for _, c := range plan {
-		if r := s.Run(context.Background(), c); r.Verdict != scenario.NotRun || !r.Broken || !strings.Contains(r.Why, "/nonexistent") {
-			t.Errorf("got %+v", r)
+		r := s.Run(context.Background(), c)
+		if r.Verdict != scenario.NotRun || !r.Broken || !strings.Contains(r.Why, "/nonexistent") {
+			t.Errorf("%s: got %+v, want it not run because of /nonexistent", c.Name(), r)
 		}
 	}
 	other := plan[0]
 	other.Type = "none"
-	if r := s.Run(context.Background(), other); r.Verdict != scenario.NotRun || r.Broken || r.Why != "it is not in the plan of the session" {
-		t.Errorf("got %+v", r)
+	const why = "it is not in the plan of the session"
+	if r := s.Run(context.Background(), other); r.Verdict != scenario.NotRun || r.Broken || r.Why != why {
+		t.Errorf("a case of another type: got %+v, want it not run: %s", r, why)
 	}
 }
 
@@ -140,7 +143,7 @@ func TestSessionStartsAPeerAgain(t *testing.T) {
 	right.Command = append([]string{program}, right.Command[1:]...)
 	s, plan := open(t, right, Options{})
 	if r := s.Run(context.Background(), plan[0]); r.Verdict != scenario.NotRun {
-		t.Errorf("got %+v", r)
+		t.Errorf("without the program: got %+v, want not run", r)
 	}
 	if err := os.Symlink(path, program); err != nil {
 		t.Fatal(err)
@@ -153,8 +156,9 @@ func TestSessionCompletesResults(t *testing.T) {
 	other := shellPeer(t, `recv) echo err EAGAIN;;`)
 	other.Name = "other"
 	s, plan := open(t, other, Options{Runner: runner(t), Retries: 1})
-	if r := s.Run(context.Background(), plan[0]); r.Verdict != scenario.Fail || r.Tries != 2 || !strings.HasPrefix(finding(t, r), "answer@other: ") {
-		t.Errorf("got %+v", r)
+	r := s.Run(context.Background(), plan[0])
+	if r.Verdict != scenario.Fail || r.Tries != 2 || !strings.HasPrefix(finding(t, r), "answer@other: ") {
+		t.Errorf("got %+v, want answer@other after two tries", r)
 	}
 }
 

@@ -54,7 +54,7 @@ func TestPeerThatCannotBeSeen(t *testing.T) {
 			continue
 		}
 		if r := o.Results[0]; r.Verdict != scenario.NotRun || !strings.Contains(r.Why, "permission denied") {
-			t.Errorf("%s: %s, %s", name, r.Verdict, r.Why)
+			t.Errorf("%s: got %s, want it not run: permission denied", name, outcome(r))
 		}
 	}
 }

@@ -85,7 +85,7 @@ func runBoth(t *testing.T, liar scenario.Case, timeout time.Duration) scenario.R
 	right := scenario.Case{Scenario: mustParse(t, passOne), Type: "stream", A: self, B: self}
 	o := Run(context.Background(), []scenario.Case{liar, right}, nil, Options{Timeout: timeout})
 	if len(o.Results) != 2 || o.Results[1].Verdict != scenario.Pass {
-		t.Fatalf("the run does not go on: %+v", o.Results)
+		t.Fatalf("got %+v, want two results and a pass after the case with %s", o.Results, liar.Name())
 	}
 	return o.Results[0]
 }
@@ -105,7 +105,7 @@ func outcome(r scenario.Result) string { return string(r.Verdict) + ": " + r.Why
 func finding(t *testing.T, r scenario.Result) string {
 	t.Helper()
 	if r.Verdict != scenario.Fail {
-		t.Errorf("the verdict is %s (%s)", r.Verdict, r.Why)
+		t.Errorf("%s: got %s, want fail", r.Name, outcome(r))
 	}
 	return findings(r)
 }

@@ -57,7 +57,7 @@ func records(t *testing.T) map[string]*judge.Record {
 			t.Logf("skipped: %s: %s", r.Name, r.Why)
 			delete(usable, r.Case.Scenario.Name)
 		case r.Verdict != scenario.Pass:
-			t.Errorf("%s: %s: %s%v", r.Name, r.Verdict, r.Why, r.Findings)
+			t.Errorf("%s: got %s: %s%v, want pass", r.Name, r.Verdict, r.Why, r.Findings)
 		}
 	}
 	return usable

@@ -19,7 +19,7 @@ func TestLintNamesMissingTools(t *testing.T) {
 		err := Lint(t.Context(), t.TempDir(), []string{l.lang}, &log)
 		tool, _, _ := strings.Cut(l.Lint.Needs[0], " ")
 		if err == nil || !strings.Contains(log.String(), l.lang+": no "+tool+" in PATH\n") {
-			t.Errorf("%s: %v\n%s", l.lang, err, &log)
+			t.Errorf("%s: got %v, want an error about the missing %s in\n%s", l.lang, err, tool, &log)
 		}
 	}
 }
@@ -43,10 +43,10 @@ func TestLint(t *testing.T) {
 	write("a/x.toy", "a/x.toy is good\n")
 	write("build/y.toy", "")
 	if err := l.lint(t.Context(), dir, &log); err != nil {
-		t.Errorf("%v\n%s", err, &log)
+		t.Errorf("a file that is good: %v\n%s", err, &log)
 	}
 	write("b/z.toy", "warning\nb/z.toy is good\n")
 	if err := l.lint(t.Context(), dir, &log); err == nil || !strings.Contains(log.String(), "cat b/z.toy: ") {
-		t.Errorf("%v\n%s", err, &log)
+		t.Errorf("a file with a warning: got %v, want an error about b/z.toy in\n%s", err, &log)
 	}
 }

@@ -25,24 +25,25 @@ func pair(t *testing.T, kind int) (a, b int) {
 func TestSendAndRecv(t *testing.T) {
 	a, b := pair(t, unix.SOCK_DGRAM)
 	if n, err := Send(a, [][]byte{[]byte("he"), []byte("llo")}, []int{0, 0, 0}, 0); n != 5 || err != nil {
-		t.Fatalf("%d, %v", n, err)
+		t.Fatalf("sent %d bytes, %v; want 5", n, err)
 	}
 	buf := make([]byte, 9)
 	n, fds, flags, err := Recv(b, [][]byte{buf[:1], buf[1:]}, 2, 0)
 	if n != 5 || string(buf[:5]) != "hello" || len(fds) != 2 || flags != unix.MSG_CTRUNC || err != nil {
-		t.Errorf("%d, %q, %v, %#x, %v", n, buf, fds, flags, err)
+		t.Errorf("received %q, descriptors %v, flags %#x, %v; want hello, 2 descriptors and MSG_CTRUNC",
+			buf[:max(n, 0)], fds, flags, err)
 	}
 	for _, fd := range fds {
 		if v, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0); err != nil || v&unix.FD_CLOEXEC == 0 {
-			t.Errorf("%d: %#x, %v", fd, v, err)
+			t.Errorf("descriptor %d has the flags %#x, %v; want FD_CLOEXEC", fd, v, err)
 		}
 		_ = unix.Close(fd)
 	}
 	if _, _, _, err := Recv(b, [][]byte{buf}, 1, unix.MSG_DONTWAIT); !errors.Is(err, unix.EAGAIN) {
-		t.Errorf("got %v", err)
+		t.Errorf("receive from an empty socket: got %v, want EAGAIN", err)
 	}
 	if _, err := Send(a, [][]byte{{0}}, []int{-1}, 0); !errors.Is(err, unix.EBADF) {
-		t.Errorf("got %v", err)
+		t.Errorf("send descriptor -1: got %v, want EBADF", err)
 	}
 }
 
@@ -79,18 +80,19 @@ func TestOptions(t *testing.T) {
 		"passcred": {unix.SO_PASSCRED, 1}, "oobinline": {unix.SO_OOBINLINE, 1}, "peekoff": {unix.SO_PEEK_OFF, 5}, "timestamp": {unix.SO_TIMESTAMP, 1},
 	} {
 		if err := SetOption(a, name, want.value); err != nil {
-			t.Fatal(err)
+			t.Fatalf("%s: %v", name, err)
 		}
 		got, err := GetOption(a, name)
-		if kernel, kernelErr := unix.GetsockoptInt(a, unix.SOL_SOCKET, want.option); got != want.value || kernel != got || err != nil || kernelErr != nil {
-			t.Errorf("%s: got %d, %d, %v", name, got, kernel, err)
+		kernel, kernelErr := unix.GetsockoptInt(a, unix.SOL_SOCKET, want.option)
+		if err := errors.Join(err, kernelErr); err != nil || got != want.value || kernel != got {
+			t.Errorf("%s: got %d, and from the kernel %d, %v; want %d", name, got, kernel, err, want.value)
 		}
 	}
 	if err := SetOption(a, "rcvtimeo", 1500); err != nil {
 		t.Fatal(err)
 	}
 	if got, err := GetOption(a, "rcvtimeo"); got < 1490 || got > 1510 || err != nil {
-		t.Errorf("got %d, %v", got, err)
+		t.Errorf("rcvtimeo: got %d, %v; want about 1500", got, err)
 	}
 	if err := SetOption(a, "humor", 1); err == nil {
 		t.Error("SetOption accepts an unknown option")
