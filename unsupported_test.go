@@ -37,7 +37,7 @@ func TestUnsupported(t *testing.T) {
 		"ErrTooManyFDs": scm.ErrTooManyFDs, "ErrTooManyBuffers": scm.ErrTooManyBuffers, "ErrInUse": scm.ErrInUse,
 	} {
 		if !errors.Is(err, errors.ErrUnsupported) {
-			t.Errorf("%s: %v", name, err)
+			t.Errorf("%s: got %v, want ErrUnsupported", name, err)
 		}
 	}
 	if scm.Backend != "purego" {

@@ -16,7 +16,7 @@ func TestUnsupported(t *testing.T) {
 	fd, received := ep.RecvFD()
 	for _, err := range []error{err, ep.SendFD(0), received} {
 		if err != errors.ErrUnsupported || socks != [2]int{-1, -1} || fd != -1 {
-			t.Error(socks, fd, err)
+			t.Errorf("got %v, %v and descriptor %d; want ErrUnsupported and -1", err, socks, fd)
 		}
 	}
 }

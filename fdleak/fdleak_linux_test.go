@@ -223,7 +223,7 @@ func TestCorrectPrograms(t *testing.T) {
 		}
 		out, err := goTest(append(args, "-trace=trace")...)
 		if err != nil || strings.Contains(out, "fdleak:") || strings.Count(out, "\n--- PASS: TestCorrect") < 11 {
-			t.Errorf("%v\n%s", err, out)
+			t.Errorf("ended with %v, want 11 tests that pass and no report of fdleak:\n%s", err, out)
 		}
 	})
 	for _, c := range []string{

@@ -48,7 +48,7 @@ func TestPoll(t *testing.T) {
 func TestPollAfterNone(t *testing.T) {
 	s := take()
 	if isLeft, err := s.poll(); isLeft || err != nil {
-		t.Fatal(isLeft, err)
+		t.Fatalf("nothing was opened: a descriptor is left: %v, %v; want false", isLeft, err)
 	}
 	fd, err := unix.Open("/dev/null", unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -56,6 +56,6 @@ func TestPollAfterNone(t *testing.T) {
 	}
 	defer func() { _ = unix.Close(fd) }()
 	if isLeft, err := s.poll(); isLeft || err != nil {
-		t.Error(isLeft, err)
+		t.Errorf("opened after the first poll: a descriptor is left: %v, %v; want false", isLeft, err)
 	}
 }

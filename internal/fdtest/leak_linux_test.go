@@ -77,7 +77,7 @@ func TestKeptByC(t *testing.T) {
 		"Unix stream socket /run/x, peer without a name of process 1":                 false,
 	} {
 		if got := keptByC(description); got != want {
-			t.Errorf("%s: %v", description, got)
+			t.Errorf("%s: got %v, want %v", description, got, want)
 		}
 	}
 }

@@ -49,7 +49,8 @@ func TestIdentify(t *testing.T) {
 		byPath, pathErr := Identify(os.Getpid(), fd)
 		own, ownErr := IdentifyOwn(fd)
 		if byPath != want || own != want || files[fd] != want || pathErr != nil || ownErr != nil {
-			t.Errorf("got %v, %v, %v, %v and %v, want %v", byPath, pathErr, own, ownErr, files[fd], want)
+			t.Errorf("anonymous=%v: Identify returns %v, %v, IdentifyOwn %v, %v, and Files %v; want %v",
+				anonymous, byPath, pathErr, own, ownErr, files[fd], want)
 		}
 		if want.Anonymous() != anonymous {
 			t.Errorf("%v: Anonymous is %t", want, !anonymous)

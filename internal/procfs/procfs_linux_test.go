@@ -37,7 +37,7 @@ func TestOpenFDsOfSelf(t *testing.T) {
 	for _, pid := range []int{Self, os.Getpid()} {
 		fds, err := OpenFDs(pid)
 		if err != nil {
-			t.Fatal(err)
+			t.Fatalf("pid %d: %v", pid, err)
 		}
 		if !slices.IsSorted(fds) || !slices.Contains(fds, r) || !slices.Contains(fds, w) {
 			t.Errorf("pid %d: got %v, want a sorted list with %d and %d", pid, fds, r, w)
@@ -92,7 +92,7 @@ func printsNothing(t *testing.T, variable string) {
 	cmd := exec.Command("/proc/self/exe")
 	cmd.Env = append(os.Environ(), variable+"=1")
 	if out, err := cmd.CombinedOutput(); err != nil || len(out) > 0 {
-		t.Errorf("%v\n%s", err, out)
+		t.Errorf("with %s: ended with %v and printed %q, want nothing", variable, err, out)
 	}
 }
 

@@ -61,7 +61,7 @@ func TestSeqpacketMessages(t *testing.T) {
 	a, b := sockets(t, unix.SOCK_SEQPACKET)
 	for _, payload := range []string{"first", "second"} {
 		if err := pure.Send(a, &msg.Message{Buffers: [][]byte{[]byte(payload)}}, 0); err != nil {
-			t.Fatal(err)
+			t.Fatalf("send %q: %v", payload, err)
 		}
 	}
 	for _, want := range []string{"first", "second"} {
@@ -80,6 +80,6 @@ func TestWithoutBuffers(t *testing.T) {
 	}
 	m := msg.Message{}
 	if err := pure.Recv(b, &m, unix.MSG_PEEK); err != nil || m.N != 0 {
-		t.Errorf("%d, %v", m.N, err)
+		t.Errorf("received %d bytes, %v; want none", m.N, err)
 	}
 }

@@ -117,7 +117,7 @@ func TestAttach(t *testing.T) {
 				select {
 				case first = <-seen:
 				case err := <-ended:
-					t.Fatal(err)
+					t.Fatalf("Attach ended with %v before the first call, after %d messages", err, n+1)
 				default:
 				}
 			}

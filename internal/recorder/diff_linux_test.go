@@ -83,7 +83,7 @@ func everyByte(t *testing.T, c Call, atExit bool) {
 			}
 			when := map[bool]string{false: "entry", true: "exit"}[atExit]
 			if !strings.HasSuffix(d.Field, want) || d.When != when || d.Where != c.title(m) {
-				t.Errorf("%s: %v", where, d)
+				t.Errorf("%s: got %v, want field %q of %s, at the %s", where, d, want, c.title(m), when)
 			}
 			// The length in a control message decides which fields follow it.
 			if f.kind != descriptor && d.Offset != at && m.Kind != ControlData {
@@ -152,7 +152,7 @@ func TestDiffFields(t *testing.T) {
 		d := Comparison{}.First([]Call{sentOne(amd64)}, []Call{other})
 		switch {
 		case c.want == "" && d != nil:
-			t.Errorf("%s: %v", c.name, d)
+			t.Errorf("%s: got %v, want no difference", c.name, d)
 		case c.want != "" && (d == nil || !strings.Contains(d.String(), c.want)):
 			t.Errorf("%s: %v, want %s", c.name, d, c.want)
 		}
@@ -260,7 +260,7 @@ func TestAnyValues(t *testing.T) {
 		"flags": false, "": false,
 	} {
 		if got := AnyValues(key); got != want {
-			t.Errorf("%q: %v", key, got)
+			t.Errorf("%q: got %v, want %v", key, got, want)
 		}
 	}
 	if d := (&Difference{A: &Call{}, Field: "the call"}); d.Allowed(d.Key()) || !d.Allowed(d.Text()) {
@@ -344,7 +344,7 @@ func TestDiffLongPayload(t *testing.T) {
 	first, second := UsedMemory.First(send(), send(0)), UsedMemory.First(send(), send(0, 39))
 	const zeros = "sendmsg: payload 1: 00000000000000000000000000000000… (40 bytes, SHA-256 "
 	if second.Allowed(first.Text()) || !strings.HasPrefix(second.Text(), zeros) {
-		t.Errorf("%v; %v", first, second)
+		t.Errorf("got %q after %q, want another that begins with %q", second.Text(), first.Text(), zeros)
 	}
 }
 
@@ -439,13 +439,13 @@ func TestParseControl(t *testing.T) {
 		short := one[:len(one)-1]
 		list, rest := parseControl(a, two)
 		if len(list) != 2 || len(rest) != 0 || list[1].Offset != len(one) || list[1].Type != 2 {
-			t.Errorf("%s: %+v, %x", a.Name, list, rest)
+			t.Errorf("%s: got %+v and the rest %x, want two messages and no rest", a.Name, list, rest)
 		}
 		if fds := list[0].FDs; len(fds) != 1 || fds[0] != 5 {
-			t.Errorf("%s: descriptors %v", a.Name, fds)
+			t.Errorf("%s: got the descriptors %v, want 5", a.Name, fds)
 		}
 		if list, rest = parseControl(a, short); a.word == 8 && (len(list) != 1 || len(list[0].Padding) != 3) || a.word == 4 && len(rest) != len(short) {
-			t.Errorf("%s: short: %+v, %x", a.Name, list, rest)
+			t.Errorf("%s: a message cut short: got %+v and the rest %x", a.Name, list, rest)
 		}
 		for _, length := range []uint64{0, 1, uint64(a.cmsghdr().size() - 1), uint64(len(one) + 1), 1<<63 + 16} {
 			bad := bytes.Clone(one)
@@ -454,7 +454,7 @@ func TestParseControl(t *testing.T) {
 				continue
 			}
 			if list, rest := parseControl(a, bad); len(list) != 0 || !bytes.Equal(rest, bad) {
-				t.Errorf("%s: cmsg_len %d: %+v, %x", a.Name, length, list, rest)
+				t.Errorf("%s: cmsg_len %d: got %+v and the rest %x, want none", a.Name, length, list, rest)
 			}
 		}
 	}

@@ -68,7 +68,7 @@ func outcomes(t *testing.T, cmd *exec.Cmd, o Options) (list []*Outcome, stdout s
 	_, err := Record(cmd, o)
 	var exit *ExitError
 	if err != nil && (!errors.As(err, &exit) || exit.Status.Signal() != unix.SIGKILL) {
-		t.Fatalf("%v\n%s", err, &out)
+		t.Fatalf("record %q: %v\n%s", cmd.Args, err, &out)
 	}
 	return list, out.String()
 }
@@ -93,7 +93,7 @@ func listed(t *testing.T, stdout string) map[openFD]bool {
 		pid, err := strconv.Atoi(f[0])
 		fd, err2 := strconv.Atoi(value)
 		if err := errors.Join(err, err2); err != nil {
-			t.Fatal(err)
+			t.Fatalf("the receiver printed %q: %v", line, err)
 		}
 		open[openFD{pid, fd, f[2]}] = !closeOnExec
 	}

@@ -161,7 +161,7 @@ func witnessed(t *testing.T, dir string, w *witness, p program) {
 	_, err := Record(p.cmd, o)
 	var exit *ExitError
 	if err != nil && (!errors.As(err, &exit) || exit.Status.Signal() != unix.SIGKILL) {
-		t.Fatalf("%v\n%s", err, &stderr)
+		t.Fatalf("record %q: %v\n%s", p.cmd.Args, err, &stderr)
 	}
 	<-sessionEnded
 	if got := w.judge(t); p.lines != anyNumber && got != p.lines {

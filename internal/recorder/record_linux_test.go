@@ -53,7 +53,7 @@ func recordChild(t *testing.T, cmd *exec.Cmd, o Options) (calls []Call, stdout s
 	cmd.Stdout = &out
 	calls, err := Record(cmd, o)
 	if err != nil {
-		t.Fatalf("%v\n%s", err, &out)
+		t.Fatalf("record %q: %v\n%s", cmd.Args, err, &out)
 	}
 	return calls, out.String()
 }
@@ -237,11 +237,11 @@ func TestSigreturnHasNoResult(t *testing.T) {
 		o.Sections = true
 		calls, _ := recordChild(t, childCommand("sigreturn"), o)
 		if list := byName(calls, "write"); len(list) != 1 || list[0].Errno != unix.EPIPE {
-			t.Errorf("%v", list)
+			t.Errorf("got the writes %v, want one that fails with EPIPE", list)
 		}
 		list := append(byName(calls, "rt_sigreturn"), byName(calls, "sigreturn")...)
 		if len(list) != 1 || list[0].Errno != 0 || list[0].Result != 0 {
-			t.Errorf("%v", list)
+			t.Errorf("got the returns from a signal handler %v, want one without a result", list)
 		}
 	})
 }
@@ -264,7 +264,7 @@ func TestSections(t *testing.T) {
 			t.Fatalf("recorded %s, want %s", got, want)
 		}
 		if c := calls[4]; c.Errno != unix.EBADF || c.errorName() != "EBADF" {
-			t.Errorf("%v", &c)
+			t.Errorf("got %v, want a close that fails with EBADF", &c)
 		}
 		both = append(both, calls)
 	})
@@ -350,7 +350,7 @@ func TestKilledParent(t *testing.T) {
 			cmd := exec.Command("sh", "-c", "while echo; do (:) & done")
 			r, w, err := os.Pipe()
 			if err != nil {
-				t.Fatal(err)
+				t.Fatalf("round %d: %v", n, err)
 			}
 			cmd.Stdout = w
 			o.Started = func(p *os.Process) {
@@ -362,7 +362,7 @@ func TestKilledParent(t *testing.T) {
 			_, err = Record(cmd, o)
 			var exit *ExitError
 			if !errors.As(err, &exit) || exit.Status.Signal() != unix.SIGKILL {
-				t.Errorf("the shell ended with %v", err)
+				t.Errorf("round %d: the shell ended with %v, want SIGKILL", n, err)
 			}
 			_, _ = r.Close(), w.Close()
 		}

@@ -30,7 +30,7 @@ func TestTable(t *testing.T) {
 		numbers := map[string]int{}
 		for _, m := range regexp.MustCompile(`SYS_(\w+)\s+= (\d+)`).FindAllStringSubmatch(string(text), -1) {
 			if numbers[strings.ToLower(m[1])], err = strconv.Atoi(m[2]); err != nil {
-				t.Fatal(err)
+				t.Fatalf("%s: %v", a.Name, err)
 			}
 		}
 		rows := map[string]int{} // with a number

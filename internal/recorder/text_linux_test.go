@@ -138,7 +138,7 @@ func TestJSON(t *testing.T) {
 			Entry  []struct{ What, Data string }
 		}
 		if err := json.Unmarshal(text, &j); err != nil || j.Result != -1 || j.Errno != "EBADF" || len(j.Entry) > 0 != raw {
-			t.Errorf("%s: %v", text, err)
+			t.Errorf("raw=%v: got %s, %v; want -1 EBADF, and the bytes only if raw", raw, text, err)
 		}
 	}
 }
@@ -175,7 +175,7 @@ func TestAncillary(t *testing.T) {
 		"truncated without a buffer": {call(amd64, "recvmsg", 0, plain, cut, 1), true},
 	} {
 		if got := c.call.Ancillary(); got != c.want {
-			t.Errorf("%s: %v", name, got)
+			t.Errorf("%s: got %v, want %v", name, got, c.want)
 		}
 	}
 }

@@ -53,7 +53,7 @@ func TestTestCommandRunsOneTest(t *testing.T) {
 	}
 	out, err := TestCommand(t).CombinedOutput()
 	if err != nil || !strings.Contains(string(out), "--- PASS: "+t.Name()) || strings.Count(string(out), "=== RUN") != 1 {
-		t.Errorf("%v\n%s", err, out)
+		t.Errorf("ended with %v, want one test, which passes:\n%s", err, out)
 	}
 }
 

@@ -53,7 +53,7 @@ func constraintOf(t *testing.T, file string) constraint.Expr {
 func TestFileNames(t *testing.T) {
 	files, err := filepath.Glob("*.go")
 	if err != nil || len(files) < 20 {
-		t.Fatal(files, err)
+		t.Fatalf("found %d files, %v; want at least 20", len(files), err)
 	}
 	doc, err := os.ReadFile("doc.go")
 	if err != nil {

@@ -15,7 +15,7 @@ func TestCloseAll(t *testing.T) {
 		for i := range fds {
 			var err error
 			if fds[i], err = Dup(2, 100); err != nil { // consecutive, because no other test runs
-				t.Fatal(err)
+				t.Fatalf("duplicate %d for CloseAll of %v: %v", i, closes, err)
 			}
 			if on, err := IsCloseOnExec(fds[i]); !on || err != nil {
 				t.Error("a duplicate is not close-on-exec", err)

@@ -76,7 +76,7 @@ func TestBasicCommands(t *testing.T) {
 	} {
 		line, err := contract.ParseLine(command)
 		if sd := (side{Process: NewProcess([]int{4}), command: line}); err != nil || sd.hasBasicCommand() != want {
-			t.Errorf("%s: %t, %v", command, sd.hasBasicCommand(), err)
+			t.Errorf("%s: basic: %t, %v; want %t", command, sd.hasBasicCommand(), err, want)
 		}
 	}
 }

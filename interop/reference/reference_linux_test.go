@@ -126,7 +126,7 @@ func expectable(t *testing.T, answer string) {
 		err = contract.ValidateAnswer(kernel.Vocabulary, "recvmsg", l)
 	}
 	if err != nil {
-		t.Errorf("%s: %v", answer, err)
+		t.Errorf("no scenario can expect the answer %q: %v", answer, err)
 	}
 }
 

@@ -31,7 +31,7 @@ func TestAbbreviatedReports(t *testing.T) {
 	} {
 		var b bytes.Buffer
 		if err := write(&b); err != nil {
-			t.Fatal(err)
+			t.Fatalf("%s: %v", name, err)
 		}
 		got := b.String()
 		if strings.Contains(got, strings.Repeat("00,", 13)) || strings.Contains(got, strings.Repeat("7f", 65)) || strings.Contains(got, strings.Repeat("word ", 90)) {

@@ -31,7 +31,7 @@ func TestWriteFile(t *testing.T) {
 		file := filepath.Join(t.TempDir(), "new", "report"+ext)
 		for range 2 {
 			if err := r.WriteFile(file); err != nil {
-				t.Fatal(err)
+				t.Fatalf("%s: %v", ext, err)
 			}
 			if err := os.Chmod(file, 0o600); err != nil {
 				t.Fatal(err)
@@ -41,10 +41,10 @@ func TestWriteFile(t *testing.T) {
 			}
 		}
 		if err := r.WriteFile(file); err != nil {
-			t.Fatal(err)
+			t.Fatalf("%s, over an old report: %v", ext, err)
 		}
 		if info, err := os.Stat(file); err != nil || info.Mode() != 0o600 && runtime.GOOS != "windows" {
-			t.Errorf("%s: %v, %v", ext, info.Mode(), err)
+			t.Errorf("%s: the new file has the mode %v, %v; want 0600 as before", ext, info.Mode(), err)
 		}
 		if left, err := os.ReadDir(filepath.Dir(file)); err != nil || len(left) != 1 {
 			t.Errorf("%s: other files are left: %v, %v", ext, left, err)
@@ -161,7 +161,7 @@ func TestValidateFiles(t *testing.T) {
 		"must end in one of .html .json .jsonl .md .tap .txt .xml": {"x.json", "x.pdf"},
 	} {
 		if err := ValidateFiles(files); (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
-			t.Errorf("%q: %v", files, err)
+			t.Errorf("%q: got %v, want %q", files, err, want)
 		}
 	}
 }

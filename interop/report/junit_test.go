@@ -36,7 +36,7 @@ func readJUnit(t *testing.T, r *Report) (all readSuites) {
 		t.Fatal(err)
 	}
 	if err := xml.Unmarshal(b.Bytes(), &all); err != nil {
-		t.Fatalf("%v\n%s", err, &b)
+		t.Fatalf("the JUnit report: %v\n%s", err, &b)
 	}
 	return all
 }

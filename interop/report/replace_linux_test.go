@@ -20,7 +20,7 @@ func TestReplaceLinkedFile(t *testing.T) {
 	}
 	for _, text := range []string{"created", "rewritten"} {
 		if err := ReplaceFile(link, []byte(text)); err != nil {
-			t.Fatal(err)
+			t.Fatalf("%s: %v", text, err)
 		}
 		info, err := os.Lstat(link)
 		if err != nil || info.Mode().Type() != os.ModeSymlink {
@@ -51,7 +51,7 @@ func TestReplaceInPlace(t *testing.T) {
 			t.Fatal(err)
 		}
 		if err := ReplaceFile(file, []byte("new")); err != nil {
-			t.Fatal(err)
+			t.Fatalf("a file with %s: %v", name, err)
 		}
 		after, err := os.Stat(file)
 		if err != nil || !os.SameFile(before, after) || after.Mode() != 0o640 || after.Size() != 3 {

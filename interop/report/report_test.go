@@ -99,7 +99,7 @@ func TestFormats(t *testing.T) {
 		r := small(t)
 		var got bytes.Buffer
 		if err := write(r, &got); err != nil {
-			t.Fatal(err)
+			t.Fatalf("%s: %v", ext, err)
 		}
 		if os.Getenv("SCM_GOLDEN") == "write" {
 			if err := r.WriteFile(golden); err != nil {
@@ -133,12 +133,13 @@ func TestFormatsWithHostileText(t *testing.T) {
 	for ext, write := range formats {
 		var b bytes.Buffer
 		if err := write(r, &b); err != nil {
-			t.Fatal(err)
+			t.Fatalf("%s: %v", ext, err)
 		}
 		reports[ext] = b.String()
 		text := strings.ReplaceAll(b.String(), "&#xA;", "\n")
-		if ext != ".html" && (strings.Contains(text, "##[") || strings.Contains(text, "\n::")) || !strings.Contains(text, "forged") {
-			t.Errorf("%s: %s", ext, text)
+		obeyed := strings.Contains(text, "##[") || strings.Contains(text, "\n::")
+		if ext != ".html" && obeyed || !strings.Contains(text, "forged") {
+			t.Errorf("%s: a CI server would obey it: %v; want the text of the peer in\n%s", ext, obeyed, text)
 		}
 	}
 	if n := strings.Count(reports[".html"], "</script>"); n != 1 {
@@ -204,7 +205,7 @@ func TestKernelPasses(t *testing.T) {
 	for _, ext := range []string{".txt", ".md", ".html"} {
 		var b strings.Builder
 		if err := formats[ext](r, &b); err != nil {
-			t.Fatal(err)
+			t.Fatalf("%s: %v", ext, err)
 		}
 		at := 0
 		for _, line := range shown {
@@ -283,7 +284,7 @@ func TestHeadline(t *testing.T) {
 		}
 		var b strings.Builder
 		if err := c.r.JUnit(&b); err != nil || strings.Contains(b.String(), `<error message="`+c.want) != c.runError {
-			t.Errorf("%s: %v\n%s", c.want, err, b.String())
+			t.Errorf("%s: %v; want it as an error of JUnit: %v, in\n%s", c.want, err, c.runError, b.String())
 		}
 	}
 }
@@ -330,12 +331,15 @@ func TestMarkdownIsBounded(t *testing.T) {
 		}
 		var b strings.Builder
 		if err := r.Markdown(&b); err != nil {
-			t.Fatal(err)
+			t.Fatalf("%+v: %v", c, err)
 		}
 		text := b.String()
 		shown := strings.Count(text, "<details>")
-		if len(text) >= 1<<20 || shown != c.shown || shown != strings.Count(text, "</details>") || strings.Count(text, "```") != 2*shown || !utf8.ValidString(text) {
-			t.Errorf("%+v: %d bytes, %d cases", c, len(text), shown)
+		ends, marks := strings.Count(text, "</details>"), strings.Count(text, "```")
+		valid := len(text) < 1<<20 && utf8.ValidString(text)
+		if !valid || shown != c.shown || ends != shown || marks != 2*shown {
+			t.Errorf("%+v: got %d bytes, %d cases, %d ends of them and %d code marks",
+				c, len(text), shown, ends, marks)
 		}
 		if want := fmt.Sprintf("\n… and %d more.\n", c.cases-shown); !strings.Contains(text, want) || !strings.Contains(text, "\n| peer | language |") {
 			t.Errorf("%+v: no %q, or no peers", c, want)
@@ -362,7 +366,7 @@ func TestBrief(t *testing.T) {
 		}
 		var b strings.Builder
 		if err := r.Brief(&b); err != nil {
-			t.Fatal(err)
+			t.Fatalf("%d peers: %v", peers, err)
 		}
 		// With --run '**/peer-of-a-library-0', only that peer has a case which shows whether it fails by itself.
 		if sure := !strings.Contains(b.String(), "\nSome of these may be right: "); sure != (peers == 1) {
@@ -370,15 +374,19 @@ func TestBrief(t *testing.T) {
 		}
 		lines := strings.Split(strings.TrimSuffix(b.String(), "\n"), "\n")
 		if len(lines) > maxBriefLines || len(r.Causes()) != peers*len(scenario.Checks) {
-			t.Errorf("%d lines, %d causes", len(lines), len(r.Causes()))
+			t.Errorf("%d peers: got %d lines and %d causes, want at most %d and %d",
+				peers, len(lines), len(r.Causes()), maxBriefLines, peers*len(scenario.Checks))
 		}
 		for _, l := range lines {
 			if utf8.RuneCountInString(l) > columns && !strings.HasPrefix(l, "fail: ") {
-				t.Errorf("a line of %d columns: %s", len(l), l)
+				t.Errorf("%d peers: a line of %d columns, want at most %d: %s", peers, len(l), columns, l)
 			}
 		}
-		if !strings.HasPrefix(lines[0], "A rule. It is long. ") || !strings.HasPrefix(lines[2], "fail: a/c") || !regexp.MustCompile(`(?m)^×6 +answer@peer-of-a-library-0\n +a/credentials0/stream/peer-of-a-library-0/`+partner+`$`).MatchString(b.String()) {
-			t.Errorf("got\n%s", b.String())
+		cause := regexp.MustCompile(`(?m)^×6 +answer@peer-of-a-library-0\n` +
+			` +a/credentials0/stream/peer-of-a-library-0/` + partner + `$`)
+		begins := strings.HasPrefix(lines[0], "A rule. It is long") && strings.HasPrefix(lines[2], "fail: a/c")
+		if !begins || !cause.MatchString(b.String()) {
+			t.Errorf("%d peers: got\n%swant a rule, a failure, and the cause %s", peers, b.String(), cause)
 		}
 	}
 }
@@ -390,10 +398,10 @@ func TestPeersWithoutCases(t *testing.T) {
 	for name, write := range map[string]func(io.Writer) error{"Console": r.Console, "Brief": r.Brief} {
 		var b bytes.Buffer
 		if err := write(&b); err != nil {
-			t.Fatal(err)
+			t.Fatalf("%s: %v", name, err)
 		}
 		if strings.Contains(b.String(), "libre") || !strings.Contains(b.String(), "runner") {
-			t.Errorf("%s:\n%s", name, b.String())
+			t.Errorf("%s: want only the peer libre left out of\n%s", name, b.String())
 		}
 	}
 }

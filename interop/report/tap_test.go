@@ -29,7 +29,7 @@ func readTAP(t *testing.T, r *Report) (outcomes map[string]int, text string) {
 	points := 0
 	for _, line := range lines[2:] {
 		if strings.ContainsFunc(line, func(c rune) bool { return !unicode.IsPrint(c) }) {
-			t.Errorf("%q", line)
+			t.Errorf("%q has a character that is not printable", line)
 		}
 		if m := tapYAML.FindStringSubmatch(line); m != nil {
 			if m[2] != "" && json.Unmarshal([]byte(m[2]), new(string)) != nil {

@@ -70,7 +70,7 @@ func TestMatch(t *testing.T) {
 		want, err := contract.ParseLine(strings.TrimSpace(c.want))
 		got, err2 := contract.ParseLine(strings.TrimSpace(c.got))
 		if err != nil || err2 != nil {
-			t.Fatal(err, err2)
+			t.Fatalf("%q: %v; %q: %v", c.want, err, c.got, err2)
 		}
 		names, why := Answer{Line: want}.Match(got)
 		if strings.Join(names, ",") != c.names || why != c.why {

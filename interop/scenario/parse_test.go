@@ -192,7 +192,7 @@ func TestParseKinds(t *testing.T) {
 		text := rule + "on stream\nfiles a=" + k.Name + "\n%sA> end\nA< ok\n"
 		s, err := Parse("group/id", fmt.Appendf(nil, text, ""))
 		if err != nil {
-			t.Errorf("%s: %v", k.Name, err)
+			t.Errorf("a file of kind %s: %v", k.Name, err)
 			continue
 		}
 		want := "<nil>"

@@ -99,7 +99,7 @@ func TestPlanWithAFixedPayload(t *testing.T) {
 	} {
 		c := all[slices.IndexFunc(all, func(c Case) bool { return c.Name() == "group/id/stream/"+name })]
 		if why := c.Unsupported(); (why == "") != (want != "") {
-			t.Errorf("%s: %q", name, why)
+			t.Errorf("%s: unsupported because %q, want the payload %q", name, why, want)
 		}
 		command, answer := c.Scenario.Steps[0], c.Scenario.Steps[3].Answers[0]
 		got := []string{command.Text, command.Command.Fields["payload"], answer.Text, answer.Line.Fields["payload"], c.Scenario.Hash}

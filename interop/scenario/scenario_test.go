@@ -43,7 +43,7 @@ func TestUnsupportedBy(t *testing.T) {
 	} {
 		hello, err := contract.ParseHello("ok name=x " + c.hello)
 		if err != nil {
-			t.Fatal(err)
+			t.Fatalf("%q: %v", c.hello, err)
 		}
 		p := &Peer{Hello: hello}
 		is := Case{mustParse(t, c.text), "stream", p, p}

@@ -192,7 +192,7 @@ func TestUpdateExpectations(t *testing.T) {
 		return results
 	}
 	random := rand.New(rand.NewPCG(1, 2))
-	for range 200 {
+	for round := range 200 {
 		failures, often := map[string]bool{}, random.IntN(10)
 		for _, c := range Plan(scenarios, peers, RunnerPeer()) {
 			for _, key := range []string{"leak@x", "answer@y", "cloexec@y", "leak@kernel"} {
@@ -203,20 +203,23 @@ func TestUpdateExpectations(t *testing.T) {
 		report := Run{Versions: map[string]string{"x": "", "y": "", "runner": ""}, Results: run(&Expectations{}, failures)}
 		u, err := UpdateExpectations(nil, "file", []byte(old), scenarios, report)
 		if err != nil {
-			t.Fatal(err)
+			t.Fatalf("round %d: %v", round, err)
 		}
 		for _, r := range run(&Expectations{List: mustExpect(t, string(u.Text))}, failures) {
 			if r.Unexpected() {
-				t.Fatalf("%s is %s, %v %s, after\n%s", r.Name, r.Verdict, r.Findings, r.Why, u.Text)
+				t.Fatalf("round %d: %s is %s, %v %s, after\n%s",
+					round, r.Name, r.Verdict, r.Findings, r.Why, u.Text)
 			}
 		}
 		report.Results = slices.DeleteFunc(report.Results, Result.Kernel)
-		if u, err = UpdateExpectations(nil, "file", []byte(old), scenarios, report); err != nil || !strings.Contains(string(u.Text), "** leak@kernel c\n") {
-			t.Fatalf("without kernel cases: %v, %s", err, u.Text)
+		u, err = UpdateExpectations(nil, "file", []byte(old), scenarios, report)
+		if err != nil || !strings.Contains(string(u.Text), "** leak@kernel c\n") {
+			t.Fatalf("round %d, without kernel cases: %v, want leak@kernel in\n%s", round, err, u.Text)
 		}
 		report.Results = report.Results[1:]
-		if _, err = UpdateExpectations(nil, "file", nil, scenarios, report); err == nil || !strings.HasSuffix(err.Error(), " was not run") {
-			t.Fatalf("a case is missing: %v", err)
+		_, err = UpdateExpectations(nil, "file", nil, scenarios, report)
+		if err == nil || !strings.HasSuffix(err.Error(), " was not run") {
+			t.Fatalf("round %d, a case is missing: got %v, want an error that it was not run", round, err)
 		}
 	}
 }

@@ -139,12 +139,12 @@ func TestPage(t *testing.T) {
 		do(chromedp.EmulateViewport(width, 800))
 		faults, err := chromedp.Run(ctx, chromedp.Evaluate[[]string](narrow))
 		if err != nil || len(faults) > 0 {
-			t.Errorf("%d pixels: %q, %v", width, faults, err)
+			t.Errorf("a window %d pixels wide: got the faults %q, %v; want none", width, faults, err)
 		}
 	}
 	for len(events) > 0 {
 		if event := <-events; !strings.HasPrefix(event, address) {
-			t.Error(event)
+			t.Errorf("the browser reports %q, want only requests to %s", event, address)
 		}
 	}
 }

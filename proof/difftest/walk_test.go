@@ -57,7 +57,7 @@ func TestWalk(t *testing.T) {
 			elsewhere++
 			continue
 		case err != nil:
-			t.Fatal(err)
+			t.Fatalf("sequence %d of seed %d: %v", i, seed, err)
 		case different != "":
 			t.Logf("difftest: %d calls and then a difference, in sequence %d of seed %d", calls, i, seed)
 			p.report(t, s, different)

@@ -151,7 +151,7 @@ func TestJudgeNothing(t *testing.T) {
 	for _, command := range []string{"kernel", "peers", "purego", "cgo"} {
 		for _, file := range []string{empty, empty + "x", none} {
 			if must.Try(func() { new(run).judge(command, file) }) == nil {
-				t.Error(command, file)
+				t.Errorf("scm %s: no error for %s", command, filepath.Base(file))
 			}
 		}
 	}
@@ -239,12 +239,13 @@ func TestProveRunsNothing(t *testing.T) {
 	must.OK(os.MkdirAll(filepath.Dir(pageFile), 0o777))
 	must.OK(os.WriteFile(pageFile, nil, 0o666))
 	must.OK(os.WriteFile(filepath.Join(bin, "go"), []byte("#!/bin/sh\n: >"+built+"\n"), 0o777))
-	for range 2 {
-		if err := must.Try(func() { Prove(Options{Archs: []string{"s390x"}}) }); err == nil || err.Error() != "nothing was run" {
-			t.Error(err)
+	for _, emulator := range []string{"without an emulator", "with an emulator"} {
+		err := must.Try(func() { Prove(Options{Archs: []string{"s390x"}}) })
+		if want := "nothing was run"; fmt.Sprint(err) != want {
+			t.Errorf("%s: got %v, want %s", emulator, err, want)
 		}
 		if _, err := os.Stat(built); err == nil {
-			t.Error("a program was built")
+			t.Errorf("%s: a program was built", emulator)
 		}
 		must.OK(os.WriteFile(filepath.Join(bin, "qemu-system-s390x"), nil, 0o777))
 	}

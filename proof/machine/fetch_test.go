@@ -108,11 +108,11 @@ func TestFetch(t *testing.T) {
 	right, requests := newMirror(t, "the package")
 	writeSource(t, "sources.list", fmt.Sprintf("deb %s trixie main\ndeb %s trixie main\ndeb %s/ trixie main\n", none, wrong, right))
 	sum := sumOf([]byte("the package"))
-	for range 2 {
+	for _, from := range []string{"a mirror", "the cache"} {
 		file, err := Fetch(pool, sum)
 		text, unread := os.ReadFile(file)
 		if err := errors.Join(err, unread); err != nil || string(text) != "the package" {
-			t.Fatal(file, string(text), err)
+			t.Fatalf("from %s: %s is %q, %v; want %q", from, file, text, err, "the package")
 		}
 	}
 	if *requests != 1 {
@@ -121,11 +121,11 @@ func TestFetch(t *testing.T) {
 	// A damaged file in the cache is replaced.
 	must.OK(os.WriteFile(filepath.Join(cache, filepath.Base(pool)), []byte("the pack"), 0o666))
 	if _, err := Fetch(pool, sum); err != nil || *requests != 2 {
-		t.Error(err, *requests)
+		t.Errorf("a damaged file in the cache: %v after %d requests, want 2", err, *requests)
 	}
 	files, err := os.ReadDir(cache)
 	if err != nil || len(files) != 1 {
-		t.Error(files, err)
+		t.Errorf("the cache has %v, %v; want one file", files, err)
 	}
 }
 
@@ -200,7 +200,7 @@ func TestFetchOnlyBelowPoolMain(t *testing.T) {
 	t.Setenv("DEBIAN_MIRROR", address)
 	for _, path := range []string{"pool/contrib/a.deb", "pool/main/../../x.deb", "/pool/main/a.deb", "pool/main/", "pool/main/a//b.deb", ""} {
 		if _, err := Fetch(path, sumOf([]byte("the package"))); err == nil || !strings.Contains(err.Error(), "not below pool/main") {
-			t.Errorf("%q: %v", path, err)
+			t.Errorf("%q: got %v, want an error that it is not below pool/main", path, err)
 		}
 	}
 	if *requests > 0 {

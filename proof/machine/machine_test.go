@@ -75,7 +75,7 @@ func debian(t *testing.T, headers ...tar.Header) string {
 		fdtest.Missing(t, err.Error())
 	}
 	if err != nil {
-		t.Fatal(err, string(out))
+		t.Fatalf("dpkg-deb: %v\n%s", err, out)
 	}
 	return file
 }
@@ -148,7 +148,7 @@ func TestEmulatorFails(t *testing.T) {
 	emulator := exec.Command("sh", "-c", `printf %s "$1"; echo no such machine >&2; exit 1`, "sh", text.String())
 	results, err := m.start(emulator, c)
 	if err == nil || len(results) != 1 {
-		t.Fatal(results, err)
+		t.Fatalf("got %v, %v; want the result of the first command, and an error", results, err)
 	}
 	for _, want := range []string{"stopped after 1 of 2 commands", "exit status 1", "no such machine"} {
 		if !strings.Contains(err.Error(), want) {
@@ -167,15 +167,16 @@ func TestLogFails(t *testing.T) {
 	m := &Machine{Log: full}
 	results, err := m.start(exec.Command("yes"), &console.Commands{Mark: "@@"})
 	if !errors.Is(err, unix.ENOSPC) || len(results) > 0 {
-		t.Error(results, err)
+		t.Errorf("got %v, %v; want no result, and ENOSPC", results, err)
 	}
 }
 
 func TestLimit(t *testing.T) {
 	m := &Machine{Log: io.Discard, Limit: time.Second}
 	_, err := m.start(exec.Command("sh", "-c", "while :; do :; done"), &console.Commands{Mark: "@@"})
-	if err == nil || !strings.Contains(err.Error(), "the limit of the emulator is 1s of CPU time") {
-		t.Error(err)
+	want := "the limit of the emulator is 1s of CPU time"
+	if err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("got %v, want %s", err, want)
 	}
 }
 
@@ -211,11 +212,11 @@ func TestStop(t *testing.T) {
 	_, err := m.Run()
 	<-done
 	if !errors.Is(err, context.Canceled) && (err == nil || !strings.Contains(err.Error(), "signal: killed")) {
-		t.Error(err)
+		t.Errorf("got %v, want that it was stopped", err)
 	}
 	left, err := os.ReadDir(tmp)
 	if err != nil || len(left) > 0 {
-		t.Error(left, err)
+		t.Errorf("left after Stop: %v, %v; want nothing", left, err)
 	}
 	text := must.Get(os.ReadFile(pid))
 	if n, err := strconv.Atoi(strings.TrimSpace(string(text))); err != nil || unix.Kill(n, 0) != unix.ESRCH {

@@ -65,7 +65,7 @@ func run(t *testing.T, pkg, tags, overlay string, dry bool, names ...string) (al
 	bin := filepath.Join(t.TempDir(), "suite.test")
 	build := exec.Command("go", "test", "-C", dir, "-c", "-o", bin, "-vet=off", "-ldflags=-s -w", "-tags", tags, "-overlay", overlay, path)
 	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
+		t.Fatalf("build %s with the tags %q: %v\n%s", pkg, tags, err, out)
 	}
 	cmd := exec.Command(bin, "-test.run=^TestSuite$", "-ginkgo.no-color", fmt.Sprint("-ginkgo.dry-run=", dry))
 	for _, name := range names {
@@ -78,7 +78,7 @@ func run(t *testing.T, pkg, tags, overlay string, dry bool, names ...string) (al
 	out, _ := cmd.CombinedOutput()
 	counts := ran.FindSubmatch(out)
 	if counts == nil {
-		t.Fatalf("%s", out)
+		t.Fatalf("%s with the tags %q does not say how many specs ran:\n%s", pkg, tags, out)
 	}
 	return string(counts[1]), string(counts[2])
 }

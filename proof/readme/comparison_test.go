@@ -143,9 +143,11 @@ func TestWriteAndCheck(t *testing.T) {
 		}
 		_ = os.WriteFile(file, text, 0o666)
 		err := must.Try(func() { run(dir, file, c.write) })
+		hint := "\nto update the page: go run -C proof ./readme -w " + file
 		if (err == nil) != (c.fails == "") ||
-			err != nil && (!strings.Contains(err.Error(), c.fails) || !strings.HasSuffix(err.Error(), "\nto update the page: go run -C proof ./readme -w "+file)) {
-			t.Errorf("%+v: %v", c, err)
+			err != nil && (!strings.Contains(err.Error(), c.fails) || !strings.HasSuffix(err.Error(), hint)) {
+			t.Errorf("version %s, findings %v, write %v: got %v, want %q",
+				c.version, c.findings, c.write, err, c.fails)
 		}
 	}
 }

@@ -54,7 +54,7 @@ func TestIsVersion(t *testing.T) {
 		"@@systemd 256.1\n" + "@@systemd 257.1": false,
 	} {
 		if err := isVersion("256", text); (err == nil) != want {
-			t.Errorf("%q: %v", text, err)
+			t.Errorf("%q: got %v, want it to be version 256: %v", text, err, want)
 		}
 	}
 }

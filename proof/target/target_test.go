@@ -19,6 +19,6 @@ func TestCompilerIsGivenNoDevice(t *testing.T) {
 		t.Error(err)
 	}
 	if left, err := os.ReadDir(tmp); err != nil || len(left) > 0 {
-		t.Error(left, err)
+		t.Errorf("left in TMPDIR: %v, %v; want nothing", left, err)
 	}
 }

@@ -5,6 +5,7 @@ package console
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -25,7 +26,7 @@ func run(t *testing.T, scripts ...string) (*Commands, []byte) {
 	var console bytes.Buffer
 	must.OK(c.Run(dir, &console))
 	if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
-		t.Error(left, err)
+		t.Errorf("left in the directory: %v, %v; want nothing", left, err)
 	}
 	return c, console.Bytes()
 }
@@ -34,7 +35,7 @@ func read(t *testing.T, c *Commands, console string) []Result {
 	t.Helper()
 	list, err := c.Read(strings.NewReader(console))
 	if err != nil || len(list) != len(c.List) {
-		t.Fatal(list, err)
+		t.Fatalf("got %d results, %v; want %d: %.200v", len(list), err, len(c.List), list)
 	}
 	return list
 }
@@ -79,7 +80,7 @@ func TestOtherTextOnTheConsole(t *testing.T) {
 	text = strings.ReplaceAll(text, "XYZZY", "[    1.0] random: crng init doneXYZZY")
 	for i, r := range read(t, c, "SeaBIOS\r\n"+text+"reboot: Power down") {
 		if r.Error != "" {
-			t.Error(i, r)
+			t.Errorf("command %d: got %v, want no error", i, r)
 		}
 	}
 }
@@ -89,12 +90,13 @@ func TestMachineStops(t *testing.T) {
 	first := bytes.Index(console, []byte(".\n")) + 2
 	for _, end := range []int{first, len(console) - 3} {
 		list, err := c.Read(bytes.NewReader(console[:end]))
-		if err == nil || err.Error() != "the machine stopped after 1 of 2 commands" || len(list) != 1 || string(list[0].Files["one"]) != "1\n" {
-			t.Error(end, list, err)
+		want := "the machine stopped after 1 of 2 commands"
+		if fmt.Sprint(err) != want || len(list) != 1 || string(list[0].Files["one"]) != "1\n" {
+			t.Errorf("a console of %d bytes: got %v, %v; want the first file and %s", end, list, err, want)
 		}
 	}
 	if list, err := c.Read(strings.NewReader("")); err == nil || len(list) > 0 {
-		t.Error(list, err)
+		t.Errorf("an empty console: got %v, %v; want an error", list, err)
 	}
 }
 

@@ -99,6 +99,6 @@ func TestHold(t *testing.T) {
 	}
 	load := s.start()
 	if err := end(load, "a load", 0); err != nil || len(load.Answers()) != 1 {
-		t.Error(err, load.Answers())
+		t.Errorf("%v; got answers from %v, want one process", err, load.Answers())
 	}
 }
