@@ -8,10 +8,12 @@ import (
 	"io"
 	"iter"
 	"math/rand/v2"
+	"os"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/scm-rights/scm/internal/msg"
+	"github.com/scm-rights/scm/proof/must"
 )
 
 // random returns the sequences of a walk with a seed: the same ones each time.
@@ -30,9 +32,9 @@ func random(seed uint64, l *layout) iter.Seq[*sequence] {
 // outcome. mark is called with the number of each call before the call, and with 0 after it.
 //
 // Walk makes the world of the calling thread, which must be locked to its goroutine. It creates files in the current
-// folder. It gives the thread a descriptor table of its own, and leaves it full.
-func Walk(out io.Writer, b Backend, mark func(n int), seed uint64, calls int) error {
-	return record(out, b, mark, func(l *layout) iter.Seq[*sequence] {
+// folder. It gives the thread a descriptor table of its own, and leaves it full. It fails as package must does.
+func Walk(out io.Writer, b Backend, mark func(n int), seed uint64, calls int) {
+	record(out, b, mark, func(l *layout) iter.Seq[*sequence] {
 		return func(yield func(*sequence) bool) {
 			most := l.mostFDs()
 			made := most.calls()
@@ -52,30 +54,20 @@ func Walk(out io.Writer, b Backend, mark func(n int), seed uint64, calls int) er
 
 // Sizes runs the sequences of every size that docs/trust.md lists, like Walk. A random walk covers a size only by
 // chance.
-func Sizes(out io.Writer, b Backend, mark func(n int)) error {
-	return record(out, b, mark, func(l *layout) iter.Seq[*sequence] { return l.everySize() })
+func Sizes(out io.Writer, b Backend, mark func(n int)) {
+	record(out, b, mark, func(l *layout) iter.Seq[*sequence] { return l.everySize() })
 }
 
-func record(to io.Writer, b Backend, mark func(n int), sequences func(*layout) iter.Seq[*sequence]) error {
-	at, err := newPlace(".")
-	if err != nil {
-		return err
-	}
+func record(to io.Writer, b Backend, mark func(n int), sequences func(*layout) iter.Seq[*sequence]) {
+	at := must.Get(newPlace("."))
 	// Other threads open files too: glibc counts the processors when a thread first allocates memory.
-	if err := unix.Unshare(unix.CLONE_FILES); err != nil {
-		return fmt.Errorf("unshare: %w", err)
-	}
-	w, err := newWorld(b, at)
-	if err != nil {
-		return err
-	}
+	must.OK(os.NewSyscallError("unshare", unix.Unshare(unix.CLONE_FILES)))
+	w := must.Get(newWorld(b, at))
 	w.mark = mark
 	out := bufio.NewWriter(to)
 	for s := range sequences(w.layout) {
 		outcomes := w.run(s)
-		if err := outcomes[0].err; err != nil {
-			return err
-		}
+		must.OK(outcomes[0].err)
 		for i := range outcomes {
 			if i > 0 && i <= len(s.steps) {
 				fmt.Fprintf(out, "%s\n", s.steps[i-1].words(w.layout))
@@ -83,7 +75,7 @@ func record(to io.Writer, b Backend, mark func(n int), sequences func(*layout) i
 			fmt.Fprintf(out, "\t%s\n", w.outcomeWords(&outcomes[i]))
 		}
 	}
-	return out.Flush()
+	must.OK(out.Flush())
 }
 
 // prepare makes a sequence fit for a recording. It avoids whatever the backends may do differently, or the

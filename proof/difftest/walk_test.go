@@ -17,6 +17,7 @@ import (
 	"github.com/scm-rights/scm/internal/fdtest"
 	"github.com/scm-rights/scm/internal/ownthread"
 	"github.com/scm-rights/scm/internal/pure"
+	"github.com/scm-rights/scm/proof/must"
 )
 
 var backends = [2]Backend{
@@ -78,7 +79,7 @@ func TestOtherThreadsOpenFiles(t *testing.T) {
 	walk := func() (printed string) {
 		var out strings.Builder
 		var err error
-		ownthread.Run(func() { err = Walk(&out, backends[1], func(int) {}, 1, 300) })
+		ownthread.Run(func() { err = must.Try(func() { Walk(&out, backends[1], func(int) {}, 1, 300) }) })
 		if err != nil {
 			t.Fatal(err)
 		}

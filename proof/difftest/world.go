@@ -5,10 +5,12 @@ package difftest
 import (
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 
 	"github.com/scm-rights/scm/internal/msg"
 	"github.com/scm-rights/scm/internal/procfs"
+	"github.com/scm-rights/scm/proof/must"
 	"golang.org/x/sys/unix"
 )
 
@@ -63,26 +65,20 @@ func (l *layout) socketIdentity(i int) identity { return identity(len(l.files) +
 // descriptor table. The sockets get addresses in the thread's working folder.
 func newWorld(b Backend, at *place) (*world, error) {
 	w := &world{Backend: b, layout: at.layout, mark: func(int) {}, tid: unix.Gettid(), limited: at.limited}
-	return w, w.fillTable(at.files)
+	return w, must.Try(func() { w.fillTable(at.files) })
 }
 
-func (w *world) fillTable(files []int) error {
+func (w *world) fillTable(files []int) {
 	// Each world needs a socket of its own, because the kernel counts how often a socket is in flight.
 	own, err := unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return fmt.Errorf("socket: %w", err)
-	}
+	must.OK(os.NewSyscallError("socket", err))
 	files = append(slices.Clip(files), own)
 	// First duplicate all files to high descriptors, so that no file overwrites another one.
 	for i, fd := range files {
-		if err := unix.Dup3(fd, limit/2+i, unix.O_CLOEXEC); err != nil {
-			return fmt.Errorf("dup3: %w", err)
-		}
+		duplicate(fd, limit/2+i)
 	}
 	for i := range files {
-		if err := unix.Dup3(limit/2+i, w.file(i), unix.O_CLOEXEC); err != nil {
-			return fmt.Errorf("dup3: %w", err)
-		}
+		duplicate(limit/2+i, w.file(i))
 	}
 	// The runtime's descriptors stay open. All others below the first free one are filled, so that the kernel
 	// allocates descriptors from there on. All descriptors from the end on are filled too.
@@ -91,66 +87,52 @@ func (w *world) fillTable(files []int) error {
 			continue
 		}
 		if _, err := unix.FcntlInt(uintptr(n), unix.F_GETFD, 0); err != nil {
-			if err := unix.Dup3(w.filler(), n, unix.O_CLOEXEC); err != nil {
-				return fmt.Errorf("dup3: %w", err)
-			}
+			duplicate(w.filler(), n)
 		}
 	}
 	w.table = make([]held, w.end)
 	w.polls = make([]unix.PollFd, w.end)
 	w.ids = map[procfs.FileID][]identity{}
 	for i := range w.files {
-		at, err := procfs.IdentifyOwn(w.file(i))
-		if err != nil {
-			return err
-		}
+		at := must.Get(procfs.IdentifyOwn(w.file(i)))
 		w.ids[at] = append(w.ids[at], identity(i))
 	}
-	return nil
 }
 
+func duplicate(fd, to int) { must.OK(os.NewSyscallError("dup3", unix.Dup3(fd, to, unix.O_CLOEXEC))) }
+
 // setUp closes the descriptors that the last sequence left, and makes the sockets of this one.
-func (w *world) setUp(s *sequence) error {
-	if err := w.closeFrom(w.first); err != nil {
-		return fmt.Errorf("close_range: %w", err)
-	}
+func (w *world) setUp(s *sequence) {
+	must.OK(os.NewSyscallError("close_range", w.closeFrom(w.first)))
 	w.kept, w.sent = w.kept[:0], 0
 	for i := 0; i < len(w.socks); i += 2 {
 		p, err := unix.Socketpair(unix.AF_UNIX, s.typ|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
-		if err != nil {
-			return fmt.Errorf("socketpair: %w", err)
-		}
+		must.OK(os.NewSyscallError("socketpair", err))
 		if p[0] != w.socks[i] || p[1] != w.socks[i+1] {
-			return fmt.Errorf("the sockets are %v, and not %v", p, w.socks[i:i+2])
+			must.Failf("the sockets are %v, and not %v", p, w.socks[i:i+2])
 		}
 	}
 	clear(w.table)
 	for i, fd := range w.socks {
-		at, err := procfs.IdentifyOwn(fd)
-		if err != nil {
-			return err
-		}
+		at := must.Get(procfs.IdentifyOwn(fd))
 		delete(w.ids, w.inode[i])
 		w.inode[i] = at
 		w.ids[at] = []identity{w.socketIdentity(i)}
 		name := string(rune('a' + i))
 		if err := unix.Unlink(name); err != nil && !errors.Is(err, unix.ENOENT) {
-			return fmt.Errorf("unlink: %w", err)
+			must.Failf("unlink: %w", err)
 		}
 		if s.named {
-			if err := unix.Bind(fd, &unix.SockaddrUnix{Name: name}); err != nil {
-				return fmt.Errorf("bind: %w", err)
-			}
+			must.OK(os.NewSyscallError("bind", unix.Bind(fd, &unix.SockaddrUnix{Name: name})))
 		}
 	}
-	return nil
 }
 
 // run runs a sequence. It returns the outcomes of the set-up, of each step and of the end, when it looks at
 // every descriptor again.
 func (w *world) run(s *sequence) []outcome {
 	outcomes := make([]outcome, 1, len(s.steps)+2)
-	outcomes[0].err = w.setUp(s)
+	outcomes[0].err = must.Try(func() { w.setUp(s) })
 	w.look(&outcomes[0])
 	for i := range s.steps {
 		outcomes = append(outcomes, w.step(&s.steps[i], i))

@@ -14,6 +14,7 @@ import (
 	"strings"
 
 	"github.com/scm-rights/scm/proof/golden"
+	"github.com/scm-rights/scm/proof/must"
 	machines "github.com/scm-rights/scm/proof/target"
 )
 
@@ -42,7 +43,7 @@ func (t *table) row(arch, libc string) *row {
 }
 
 // backends tests claim (a), and prints the table.
-func (p *proof) backends(w workload) error {
+func (p *proof) backends(w workload) {
 	var t table
 	all := []walk{{seed: 1, calls: w.recorded}, {sizes: true}}
 	var base []*recording
@@ -60,7 +61,7 @@ func (p *proof) backends(w workload) error {
 		switch {
 		case target.backend == "purego":
 			if err != nil {
-				return fmt.Errorf("%v: %w", target, err)
+				must.Failf("%v: %w", target, err)
 			}
 			base, basePath = recordings, path
 			continue
@@ -80,7 +81,9 @@ func (p *proof) backends(w workload) error {
 			calls = w.differential
 		}
 		if err == nil && calls > 0 {
-			row.differential, err = p.difftest(target, calls)
+			err = must.Try(func() {
+				row.differential = must.Get(runDifftest(must.Get(p.buildDifftest(target)), p.dir, calls))
+			})
 		}
 		if err != nil {
 			row.failed(err)
@@ -90,7 +93,7 @@ func (p *proof) backends(w workload) error {
 		p.inGuests(&t, w)
 	}
 	p.golden(&t, w.golden)
-	return p.print(&t, w)
+	p.print(&t, w)
 }
 
 // add adds the differences between two recordings.
@@ -112,7 +115,7 @@ func (r *row) failed(err error) {
 	}
 }
 
-func (p *proof) print(t *table, w workload) error {
+func (p *proof) print(t *table, w workload) {
 	const line = "%-8s %-6s %-17s %9s %13s %13s %7s  %s\n"
 	p.printf(line, "arch", "libc", "backends", "recorded", "differential", "control bytes", "differ", "")
 	var sum row
@@ -156,7 +159,7 @@ func (p *proof) print(t *table, w workload) error {
 		"control bytes on %d, %d libcs, %s bytes differ\n",
 		verdict, commas(sum.differential), commas(sum.recorded), len(recorded),
 		len(archs), len(libcs), commas(sum.differ))
-	return failed
+	must.OK(failed)
 }
 
 // cell formats a count. A zero means that nothing was compared.
@@ -174,16 +177,6 @@ func firstLine(err error) string {
 
 var differentialCalls = regexp.MustCompile(`(?m)^difftest: (\d+) calls, 0 differ$`)
 
-// difftest builds proof/difftest for a target, and runs it for the given number of calls. It returns
-// the number of calls that proof/difftest has compared.
-func (p *proof) difftest(t target, calls int) (int, error) {
-	bin, err := p.buildDifftest(t)
-	if err != nil {
-		return 0, err
-	}
-	return runDifftest(bin, p.dir, calls)
-}
-
 // buildDifftest builds the test binary of proof/difftest for a target, and returns its path.
 func (p *proof) buildDifftest(t target) (string, error) {
 	bin := filepath.Join(p.dir, "difftest-"+t.arch+"-"+t.libc)
@@ -194,7 +187,8 @@ func (p *proof) buildDifftest(t target) (string, error) {
 	return bin, nil
 }
 
-// runDifftest runs the tests of proof/difftest, which compares the backends in one process.
+// runDifftest runs the tests of proof/difftest, which compares the backends in one process, for the given number of
+// calls. It returns the number of calls that they have compared.
 func runDifftest(bin, dir string, calls int) (int, error) {
 	cmd := exec.Command(bin, "-test.run=^TestWalk$", "-test.v", "-test.timeout=2h")
 	cmd.Dir = dir

@@ -4,7 +4,6 @@ package identity
 
 import (
 	"encoding/binary"
-	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -12,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/scm-rights/scm/internal/recorder"
+	"github.com/scm-rights/scm/proof/must"
 	"golang.org/x/sys/unix"
 )
 
@@ -31,29 +31,26 @@ const sharedHeading = "Originals without MSG_CMSG_CLOEXEC"
 
 // departures returns the rows about the original, and the differences that scm diff has to allow. A row for its fields
 // in its section replaces a shared row.
-func (o *original) departures(root string) (list []*departure, allowed []string, err error) {
-	list, allowed, err = departures(root, o.heading)
-	if o.closeOnExec || err != nil {
-		return list, allowed, err
+func (o *original) departures(root string) (list []*departure, allowed []string) {
+	list, allowed = departures(root, o.heading)
+	if o.closeOnExec {
+		return list, allowed
 	}
 	own := func(field string) bool {
 		return slices.ContainsFunc(list, func(d *departure) bool { return slices.Contains(d.fields, field) })
 	}
-	shared, lines, err := departures(root, sharedHeading)
+	shared, lines := departures(root, sharedHeading)
 	shared = slices.DeleteFunc(shared, func(d *departure) bool { return slices.ContainsFunc(d.fields, own) })
 	lines = slices.DeleteFunc(lines, func(line string) bool { return own(line[:strings.LastIndex(line, ": ")]) })
-	return append(shared, list...), append(lines, allowed...), err
+	return append(shared, list...), append(lines, allowed...)
 }
 
 // departures returns the rows of the first table below a heading, and the differences that scm diff has to allow.
-func departures(root, heading string) (list []*departure, allowed []string, err error) {
-	text, err := os.ReadFile(filepath.Join(root, "docs", "trust.md"))
-	if err != nil {
-		return nil, nil, err
-	}
+func departures(root, heading string) (list []*departure, allowed []string) {
+	text := must.Get(os.ReadFile(filepath.Join(root, "docs", "trust.md")))
 	_, section, ok := strings.Cut(string(text), "\n## "+heading+"\n")
 	if !ok {
-		return nil, nil, fmt.Errorf("docs/trust.md has no section %q", heading)
+		must.Failf("docs/trust.md has no section %q", heading)
 	}
 	section, _, _ = strings.Cut(section, "\n## ")
 	for _, m := range allowLine.FindAllStringSubmatch(section, -1) {
@@ -75,9 +72,9 @@ func departures(root, heading string) (list []*departure, allowed []string, err 
 		list = append(list, d)
 	}
 	if len(list) == 0 {
-		return nil, nil, fmt.Errorf("section %q of docs/trust.md has no table", heading)
+		must.Failf("section %q of docs/trust.md has no table", heading)
 	}
-	return list, allowed, nil
+	return list, allowed
 }
 
 var allowLine = regexp.MustCompile("(?m)^ *--allow '(.*)'$")

@@ -10,6 +10,8 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+
+	"github.com/scm-rights/scm/proof/must"
 )
 
 // A Result is the result of Inside. It becomes a row of the table of make proof-identity.
@@ -26,8 +28,8 @@ type Result struct {
 //
 //	prove inside -o FILE [-calls N] [-difftest BINARY -differential N] PUREGO CGO
 //
-// Inside prints the differences. It writes a Result to the file, even if it returns an error.
-func Inside(args []string) error {
+// Inside prints the differences. It writes a Result to the file, even if it fails.
+func Inside(args []string) {
 	flags := flag.NewFlagSet("inside", flag.ExitOnError)
 	calls := flags.Int("calls", full.recorded, "the number of calls of the walk")
 	difftest := flags.String("difftest", "", "the test binary of proof/difftest, built with cgo")
@@ -35,16 +37,12 @@ func Inside(args []string) error {
 	out := flags.String("o", "", "the file for the result")
 	_ = flags.Parse(args) // exits if there is an error
 	if flags.NArg() != 2 {
-		return errors.New("usage: prove inside -o FILE [-calls N] [-difftest BINARY -differential N] PUREGO CGO")
+		must.Failf("usage: prove inside -o FILE [-calls N] [-difftest BINARY -differential N] PUREGO CGO")
 	}
 	// The paths must be absolute, because the programs run in a folder of their own.
-	purego, err := filepath.Abs(flags.Arg(0))
-	cgo, err2 := filepath.Abs(flags.Arg(1))
-	if err := errors.Join(err, err2); err != nil {
-		return err
-	}
+	purego, cgo := must.Get(filepath.Abs(flags.Arg(0))), must.Get(filepath.Abs(flags.Arg(1)))
 	var r Result
-	err = r.compare(walk{seed: 1, calls: *calls, slow: true}, purego, cgo)
+	err := r.compare(walk{seed: 1, calls: *calls, slow: true}, purego, cgo)
 	if err == nil && *difftest != "" {
 		r.Differential, err = runDifftest(*difftest, "", *differential)
 	}
@@ -57,7 +55,7 @@ func Inside(args []string) error {
 	fmt.Printf("%s: %s recorded calls, %s differential calls, %s bytes differ\n",
 		runtime.GOARCH, commas(r.Recorded), commas(r.Differential), commas(r.Differ))
 	text, marshal := json.Marshal(r)
-	return errors.Join(err, marshal, os.WriteFile(*out, text, 0o644))
+	must.OK(errors.Join(err, marshal, os.WriteFile(*out, text, 0o644)))
 }
 
 // compare records both programs and compares the recordings. If the program with cgo fails, compare uses

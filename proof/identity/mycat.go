@@ -4,18 +4,17 @@ package identity
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"os/exec"
 	"path/filepath"
 	"strings"
 
 	"github.com/scm-rights/scm/internal/fdtest"
+	"github.com/scm-rights/scm/proof/must"
 )
 
 // mycat uses scm diff to compare examples/mycat in C with the same program in Go, and with
 // mixtures of the two. All these programs must make the same system calls.
-func (p *proof) mycat(scm []string) error {
+func (p *proof) mycat(scm []string) {
 	source := filepath.Join(p.root, "examples", "mycat")
 	goDir, cDir := filepath.Join(p.dir, "mycat-go"), filepath.Join(p.dir, "mycat-c")
 	builds := []*exec.Cmd{
@@ -25,11 +24,11 @@ func (p *proof) mycat(scm []string) error {
 	for _, cmd := range builds {
 		cmd.Env = fdtest.WithoutMake()
 		if out, err := cmd.CombinedOutput(); err != nil {
-			return fmt.Errorf("mycat: %w\n%s", err, out)
+			must.Failf("mycat: %w\n%s", err, out)
 		}
 	}
 	if len(scm) == 0 {
-		return errors.New("mycat: the command scm was not built")
+		must.Failf("mycat: the command scm was not built")
 	}
 	command := func(mycat, openfile string) []string {
 		return []string{filepath.Join(mycat, "mycat"), "-o", filepath.Join(openfile, "openfile"), filepath.Join(source, "mycat_test.go")}
@@ -42,11 +41,10 @@ func (p *proof) mycat(scm []string) error {
 		cancel()
 		text := strings.TrimSpace(string(out))
 		if err != nil || !strings.HasPrefix(text, "same: ") {
-			return fmt.Errorf("mycat: scm %s: %w\n%s", strings.Join(args, " "), errors.Join(err), text)
+			must.Failf("mycat: scm %s: %w\n%s", strings.Join(args, " "), err, text)
 		}
 		p.printf("mycat in C, and %s with %s: %s\n", describeProgram(other[0]), describeProgram(other[2]), text)
 	}
-	return nil
 }
 
 // describeProgram returns the name of one of the two programs, and its language.

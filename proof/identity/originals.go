@@ -13,6 +13,7 @@ import (
 
 	"github.com/scm-rights/scm/internal/recorder"
 	"github.com/scm-rights/scm/interop/peers"
+	"github.com/scm-rights/scm/proof/must"
 )
 
 // A peer that is not part of the interop suite. buildPeers builds it itself.
@@ -44,17 +45,14 @@ func (p *proof) buildPeers() (commands map[string][]string, why map[string]strin
 }
 
 // originals tests claim (b), and prints a table of the originals.
-func (p *proof) originals() error {
+func (p *proof) originals() {
 	commands, why := p.buildPeers()
 	const line = "%-44s %-17s %6s %11s %13s  %s\n"
 	p.printf(line, "original", "scm's", "calls", "departures", "undocumented", "")
 	var failed error
 	total, documented := 0, 0
 	for _, o := range originals {
-		rows, allowed, err := o.departures(p.root)
-		if err != nil {
-			return err
-		}
+		rows, allowed := o.departures(p.root)
 		if why[o.theirs] != "" {
 			p.missing++
 			p.printf(line, o.name, "", "-", "-", "-", "not run: "+firstLine(errors.New(why[o.theirs])))
@@ -84,9 +82,7 @@ func (p *proof) originals() error {
 		}
 		documented += len(rows)
 	}
-	if err := p.mycat(commands["scm-purego"]); err != nil {
-		failed = errors.Join(failed, err)
-	}
+	failed = errors.Join(failed, must.Try(func() { p.mycat(commands["scm-purego"]) }))
 	if total == 0 {
 		failed = errors.Join(failed, errors.New("nothing was compared with any original"))
 	}
@@ -95,7 +91,7 @@ func (p *proof) originals() error {
 		verdict = "not as documented"
 	}
 	p.printf("%s: %s calls compared with %d originals, %d departures\n", verdict, commas(total), len(originals), documented)
-	return failed
+	must.OK(failed)
 }
 
 // An audit compares an original with one of scm's peers, and checks the differences against the
@@ -118,20 +114,15 @@ type performance struct {
 
 // perform performs all scenes. If one fails, perform returns those before it.
 func (o *original) perform(theirs, ours []string) (list []performance, err error) {
-	for _, sc := range o.scenes {
-		for _, socketType := range sc.socketTypes {
-			original, err := perform(theirs, "", socketType, sc.actions)
-			if err != nil {
-				return list, fmt.Errorf("%s: %w", o.theirs, err)
+	err = must.Try(func() {
+		for _, sc := range o.scenes {
+			for _, socketType := range sc.socketTypes {
+				original := perform(theirs, "", socketType, sc.actions)
+				list = append(list, performance{sc, original, perform(ours, o.sendFlags, socketType, sc.actions)})
 			}
-			scm, err := perform(ours, o.sendFlags, socketType, sc.actions)
-			if err != nil {
-				return list, err
-			}
-			list = append(list, performance{sc, original, scm})
 		}
-	}
-	return list, nil
+	})
+	return list, err
 }
 
 func newAudit(rows []*departure, allowed []string, performances []performance) *audit {

@@ -9,16 +9,15 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+
+	"github.com/scm-rights/scm/proof/must"
 )
 
 // Prove runs the proof.
-func Prove() error {
-	p, err := newProof(".", os.Stdout)
+func Prove() {
+	p := newProof(".", os.Stdout)
 	defer p.end()
-	if err != nil {
-		return err
-	}
-	return p.all(full)
+	p.all(full)
 }
 
 // A proof is one run of Prove, which prints its tables to out.
@@ -30,20 +29,11 @@ type proof struct {
 	missing int // comparisons that could not be made because this machine lacks a tool
 }
 
-func newProof(root string, out io.Writer) (*proof, error) {
-	root, err := filepath.Abs(root)
-	if err != nil {
-		return nil, err
-	}
-	dir, err := os.MkdirTemp("", "identity")
-	return &proof{root: root, dir: dir, out: out}, err
+func newProof(root string, out io.Writer) *proof {
+	return &proof{root: must.Get(filepath.Abs(root)), dir: must.Get(os.MkdirTemp("", "identity")), out: out}
 }
 
-func (p *proof) end() {
-	if p != nil {
-		_ = os.RemoveAll(p.dir)
-	}
-}
+func (p *proof) end() { _ = os.RemoveAll(p.dir) }
 
 func (p *proof) printf(format string, args ...any) {
 	_, _ = fmt.Fprintf(p.out, format, args...)
@@ -63,17 +53,19 @@ type workload struct {
 var full = workload{differential: 1 << 20, elsewhere: 1 << 15, recorded: 20480, guest: 2048, guestDifferential: 4096}
 
 // all tests both claims of docs/trust.md.
-func (p *proof) all(w workload) error {
-	claimB := p.originals()
+func (p *proof) all(w workload) {
+	claimB := must.Try(p.originals)
 	p.printf("\n")
-	claimA := p.backends(w)
-	switch {
-	case claimA != nil || claimB != nil:
-		return errors.Join(claimA, claimB)
-	case p.missing > 0 && os.Getenv("CI") == "true":
-		return fmt.Errorf("%d not run, and CI=true", p.missing)
+	claimA := must.Try(func() { p.backends(w) })
+	must.OK(errors.Join(claimA, claimB))
+	p.isWhole()
+}
+
+// isWhole fails if a comparison could not be made, and CI=true.
+func (p *proof) isWhole() {
+	if p.missing > 0 && os.Getenv("CI") == "true" {
+		must.Failf("%d not run, and CI=true", p.missing)
 	}
-	return nil
 }
 
 // commas formats n with a comma between thousands.

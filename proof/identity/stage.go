@@ -21,6 +21,7 @@ import (
 	"github.com/scm-rights/scm/interop/process"
 	"github.com/scm-rights/scm/interop/raw"
 	"github.com/scm-rights/scm/interop/scenario"
+	"github.com/scm-rights/scm/proof/must"
 	"golang.org/x/sys/unix"
 )
 
@@ -32,6 +33,7 @@ type stage struct {
 	near      int            // the stage's duplicate of the peer's end, for setsockopt
 	far       int            // the other end
 	files     map[string]int // x, y and z
+	owned     []int          // all descriptors of the stage
 	sendFlags string         // appended to every send command
 
 	recording callLog
@@ -48,17 +50,16 @@ const timeout = 30 * time.Second
 
 // perform starts the command as a peer on sockets of the given type, performs the actions, and
 // ends the peer. It returns the stage with everything that it recorded.
-func perform(command []string, sendFlags string, socketType int, actions []action) (*stage, error) {
+func perform(command []string, sendFlags string, socketType int, actions []action) *stage {
 	s := &stage{files: map[string]int{}, sendFlags: sendFlags}
-	pool, closePool, err := s.open(socketType)
-	defer closePool()
-	if err != nil {
-		return nil, err
-	}
+	defer s.close()
+	pool := s.open(socketType)
+	name := strings.Join(command, " ")
+	var err error
 	s.peer, err = process.Start(scenario.Program(filepath.Base(command[0]), command...), pool,
 		scenario.User{}, &process.Record{With: s.recording.record})
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", command[0], err)
+		must.Failf("%s: %w", name, err)
 	}
 	for _, line := range []string{"hello", "use sock=3 fds=4,5,6"} {
 		if answer := s.ask(line); !strings.HasPrefix(answer, "ok") {
@@ -75,42 +76,37 @@ func perform(command []string, sendFlags string, socketType int, actions []actio
 	if errors.As(err, &exit) {
 		err = nil // its exit is part of the outcome
 	}
-	return s, errors.Join(s.err, err)
+	if err := errors.Join(s.err, err); err != nil {
+		must.Failf("%s: %w", name, err)
+	}
+	return s
 }
 
-// open makes the sockets and the files. It returns the descriptors to duplicate into the peer,
-// and a function that closes all of the stage's own descriptors.
-func (s *stage) open(socketType int) (pool []int, closeAll func(), err error) {
-	var owned []int
-	closeAll = func() {
-		for _, fd := range owned {
-			_ = unix.Close(fd)
-		}
+// close closes the stage's own descriptors.
+func (s *stage) close() {
+	for _, fd := range s.owned {
+		_ = unix.Close(fd)
 	}
-	pair, err := unix.Socketpair(unix.AF_UNIX, socketType|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return nil, closeAll, err
-	}
-	owned = append(owned, pair[0], pair[1])
+}
+
+// open makes the sockets and the files. It returns the descriptors to duplicate into the peer.
+func (s *stage) open(socketType int) (pool []int) {
+	pair := must.Get(unix.Socketpair(unix.AF_UNIX, socketType|unix.SOCK_CLOEXEC, 0))
+	s.owned = pair[:]
 	s.near, s.far = pair[0], pair[1]
 	pool = append(pool, s.near)
 	// A peer that stops receiving must not block the stage forever.
-	if err := unix.SetsockoptTimeval(s.far, unix.SOL_SOCKET, unix.SO_SNDTIMEO, &unix.Timeval{Sec: 10}); err != nil {
-		return nil, closeAll, err
-	}
+	must.OK(unix.SetsockoptTimeval(s.far, unix.SOL_SOCKET, unix.SO_SNDTIMEO, &unix.Timeval{Sec: 10}))
 	for _, name := range []string{"a", "b", "c", "x", "y", "z"} {
-		fd, err := unix.MemfdCreate(name, unix.MFD_CLOEXEC)
-		if err != nil {
-			return nil, closeAll, err
-		}
-		owned = append(owned, fd)
+		fd := must.Get(unix.MemfdCreate(name, unix.MFD_CLOEXEC))
+		s.owned = append(s.owned, fd)
 		if name < "x" {
 			pool = append(pool, fd)
 		} else {
 			s.files[name] = fd
 		}
 	}
-	return pool, closeAll, nil
+	return pool
 }
 
 // A callLog is a [process.Recorder] that keeps the recorded calls themselves, not their text.

@@ -18,33 +18,29 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/scm-rights/scm/proof/difftest"
+	"github.com/scm-rights/scm/proof/must"
 )
 
 func main() {
 	// The recorder records one thread.
 	runtime.LockOSThread()
+	if err := must.Try(run); err != nil {
+		fmt.Fprintf(os.Stderr, "walk: %v\n", err)
+		os.Exit(1)
+	}
+}
+
+func run() {
 	warmUp()
-	var err error
 	switch len(os.Args) {
 	case 2:
-		err = difftest.Sizes(os.Stdout, backend, mark)
+		difftest.Sizes(os.Stdout, backend, mark)
 	case 3:
-		seed, err1 := strconv.ParseUint(os.Args[1], 10, 64)
-		calls, err2 := strconv.Atoi(os.Args[2])
-		check(err1)
-		check(err2)
-		err = difftest.Walk(os.Stdout, backend, mark, seed, calls)
+		seed := must.Get(strconv.ParseUint(os.Args[1], 10, 64))
+		difftest.Walk(os.Stdout, backend, mark, seed, must.Get(strconv.Atoi(os.Args[2])))
 	default:
 		fmt.Fprintln(os.Stderr, "usage: walk SEED CALLS | walk sizes")
 		os.Exit(2)
-	}
-	check(err)
-}
-
-func check(err error) {
-	if err != nil {
-		fmt.Fprintf(os.Stderr, "walk: %v\n", err)
-		os.Exit(1)
 	}
 }
 
@@ -53,9 +49,9 @@ func check(err error) {
 func warmUp() {
 	for range 2 {
 		r, wr, err := os.Pipe() // starts the poller, and the goroutine for cleanups
-		check(err)
-		check(r.Close())
-		check(wr.Close())
+		must.OK(err)
+		must.OK(r.Close())
+		must.OK(wr.Close())
 		// Make the runtime allocate pages, and the data structures in which it keeps track of them.
 		memory := make([][]byte, 12<<10)
 		for i := range memory {
