@@ -3,15 +3,13 @@
 package main
 
 import (
-	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"runtime"
-	"strconv"
-	"strings"
+	"slices"
 	"syscall"
 
+	"github.com/scm-rights/scm/internal/procfs"
 	"golang.org/x/sys/unix"
 )
 
@@ -110,7 +108,7 @@ func onOneProcessor() (back func()) {
 		one.Clear(cpu)
 	}
 	use := func(set *unix.CPUSet) {
-		for _, tid := range threads(os.Getpid()) {
+		for _, tid := range must(procfs.Tasks(procfs.Self)) {
 			check(unix.SchedSetaffinity(tid, set))
 		}
 	}
@@ -121,7 +119,7 @@ func onOneProcessor() (back func()) {
 // freeze stops all other threads for good, because the scheduler would interrupt a pass that is stepped through. A
 // thread that is not asleep may hold a lock of the runtime, so freeze lets it continue until it sleeps.
 func freeze(pid int) {
-	for _, tid := range threads(pid) {
+	for _, tid := range must(procfs.Tasks(pid)) {
 		for frozen := tid == pid; !frozen; {
 			check(unix.PtraceAttach(tid))
 			must(unix.Wait4(tid, nil, unix.WALL, nil))
@@ -134,18 +132,7 @@ func freeze(pid int) {
 
 // asleep reports whether a stopped thread was in one of the system calls in which the runtime waits.
 func asleep(tid int) bool {
-	text := must(os.ReadFile(fmt.Sprintf("/proc/%d/syscall", tid)))
-	number, _, _ := strings.Cut(string(text), " ")
-	switch number {
-	case strconv.Itoa(unix.SYS_FUTEX), strconv.Itoa(unix.SYS_NANOSLEEP), strconv.Itoa(unix.SYS_EPOLL_PWAIT):
-		return true
-	}
-	return false
-}
-
-func threads(pid int) (tids []int) {
-	for _, task := range must(filepath.Glob("/proc/" + strconv.Itoa(pid) + "/task/*")) {
-		tids = append(tids, must(strconv.Atoi(filepath.Base(task))))
-	}
-	return tids
+	call, waits, err := procfs.ReadSyscall(tid)
+	check(err)
+	return waits && slices.Contains([]int{unix.SYS_FUTEX, unix.SYS_NANOSLEEP, unix.SYS_EPOLL_PWAIT}, call.Number)
 }

@@ -86,11 +86,11 @@ func (g *guest) compare(p *proof, dir, overlay string, w workload, result *Resul
 		{g.purego, "./proof", "prove", ""}, {g.purego, "./cmd/scm", "scm", ""},
 		{g.purego, walkPackage, "purego", ""}, {g.cgo, walkPackage, "cgo", overlay},
 	} {
-		must.OK(tree.Copy("bin/"+b.name, must.Get(b.target.build(p.root, dir, b.pkg, b.overlay))))
+		tree.Copy("bin/"+b.name, must.Get(b.target.build(p.root, dir, b.pkg, b.overlay)))
 	}
 	if w.guestDifferential > 0 {
 		command = append(command, "-difftest", "/bin/difftest", "-differential", strconv.Itoa(w.guestDifferential))
-		must.OK(tree.Copy("bin/difftest", must.Get(p.buildDifftest(g.cgo))))
+		tree.Copy("bin/difftest", must.Get(p.buildDifftest(g.cgo)))
 	}
 	logs := filepath.Join(p.root, "build/identity", g.kernel.Arch)
 	if overlay != "" {

@@ -223,10 +223,10 @@ func (r *run) boot(p *programs) {
 	for _, c := range p.commands {
 		m.Commands = append(m.Commands, c.words)
 		name := filepath.Base(c.words[0])
-		must.OK(m.Tree.Copy("bin/"+name, filepath.Join(p.dir, name)))
+		m.Tree.Copy("bin/"+name, filepath.Join(p.dir, name))
 	}
 	if p.archive != "" {
-		must.OK(m.Tree.UnpackArchive(p.archive))
+		m.Tree.UnpackArchive(p.archive)
 	}
 	results, err := m.Run()
 	r.cpu = m.CPU

@@ -17,6 +17,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/scm-rights/scm/proof/must"
 	"github.com/scm-rights/scm/proof/target"
 )
 
@@ -42,7 +43,8 @@ func Fetch(pool, sum string) (string, error) {
 	}
 	var errs []error
 	for _, mirror := range list {
-		text, err := get(mirror, pool)
+		var text []byte
+		err := must.Try(func() { text = get(mirror, pool) })
 		if err == nil && sumOf(text) != sum {
 			err = fmt.Errorf("the SHA-256 is %s, not %s", sumOf(text), sum)
 		}
@@ -100,27 +102,19 @@ var client = &http.Client{Timeout: 10 * time.Minute, Transport: &http.Transport{
 	ResponseHeaderTimeout: 30 * time.Second,
 }}
 
-func get(mirror, pool string) ([]byte, error) {
-	address, err := url.JoinPath(mirror, pool)
-	if err != nil {
-		return nil, err
-	}
-	request, err := http.NewRequestWithContext(stopped, http.MethodGet, address, nil)
-	if err != nil {
-		return nil, err
-	}
-	answer, err := client.Do(request)
-	if err != nil {
-		return nil, err
-	}
+func get(mirror, pool string) []byte {
+	address := must.Get(url.JoinPath(mirror, pool))
+	request := must.Get(http.NewRequestWithContext(stopped, http.MethodGet, address, nil))
+	answer := must.Get(client.Do(request))
 	defer answer.Body.Close()
 	switch answer.StatusCode {
 	case http.StatusOK:
-		return io.ReadAll(answer.Body)
 	case http.StatusNotFound:
-		return nil, errNotFound
+		must.OK(errNotFound)
+	default:
+		must.OK(errors.New(answer.Status))
 	}
-	return nil, errors.New(answer.Status)
+	return must.Get(io.ReadAll(answer.Body))
 }
 
 // mirrors returns the addresses in DEBIAN_MIRROR, or, if it is not set, those that apt uses, in the order of its

@@ -114,7 +114,7 @@ func (m *Machine) prepare(dir string, commands *console.Commands) {
 	// The kernel opens /dev/console for the first process before that process can mount devtmpfs.
 	m.Tree.add("dev/console", node{mode: device | 0o600, major: 5, minor: 1})
 	m.Tree.Write("commands", 0o644, must.Get(json.Marshal(commands)))
-	must.OK(m.Tree.Copy("init", init))
+	m.Tree.Copy("init", init)
 	must.OK(os.WriteFile(filepath.Join(dir, "kernel"), kernel, 0o666))
 	must.OK(os.WriteFile(filepath.Join(dir, "tree"), m.Tree.cpio(), 0o666))
 }

@@ -43,11 +43,7 @@ func (t Tree) Write(name string, perm uint32, data []byte) {
 }
 
 // Copy adds an executable file from the host.
-func (t Tree) Copy(name, file string) error {
-	data, err := os.ReadFile(file)
-	t.Write(name, 0o755, data)
-	return err
-}
+func (t Tree) Copy(name, file string) { t.Write(name, 0o755, must.Get(os.ReadFile(file))) }
 
 // Symlink adds a symbolic link.
 func (t Tree) Symlink(name, to string) {
@@ -67,17 +63,10 @@ func (t Tree) Unpack(file string) error {
 }
 
 // UnpackArchive adds the files of a compressed tar archive.
-func (t Tree) UnpackArchive(file string) error {
-	f, err := os.Open(file)
-	if err != nil {
-		return err
-	}
+func (t Tree) UnpackArchive(file string) {
+	f := must.Get(os.Open(file))
 	defer f.Close()
-	z, err := gzip.NewReader(f)
-	if err != nil {
-		return err
-	}
-	return each(tar.NewReader(z), t.unpack)
+	must.OK(each(tar.NewReader(must.Get(gzip.NewReader(f))), t.unpack))
 }
 
 // unpack adds a file of an archive.

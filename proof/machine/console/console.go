@@ -15,6 +15,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/scm-rights/scm/proof/must"
 )
 
 // Commands is the list of commands, which both ends of the console need.
@@ -97,8 +99,8 @@ func (c *Commands) Read(console io.Reader) (list []Result, err error) {
 		case line != end:
 			text.WriteString(line)
 		default:
-			r, damaged := decode(text.String())
-			if damaged != nil {
+			var r Result
+			if damaged := must.Try(func() { r = decode(text.String()) }); damaged != nil {
 				err = errors.Join(err, fmt.Errorf("the result of command %d arrived damaged: %w", len(list)+1, damaged))
 			}
 			list = append(list, r)
@@ -111,19 +113,11 @@ func (c *Commands) Read(console io.Reader) (list []Result, err error) {
 	return list, err
 }
 
-func decode(text string) (r Result, err error) {
-	packed, err := base64.StdEncoding.DecodeString(text)
-	if err != nil {
-		return r, err
-	}
-	z, err := gzip.NewReader(bytes.NewReader(packed))
-	if err != nil {
-		return r, err
-	}
+func decode(text string) (r Result) {
+	packed := must.Get(base64.StdEncoding.DecodeString(text))
+	z := must.Get(gzip.NewReader(bytes.NewReader(packed)))
 	// Read to the end, so that gzip verifies the checksum.
-	whole, err := io.ReadAll(z)
-	if err != nil {
-		return r, err
-	}
-	return r, gob.NewDecoder(bytes.NewReader(whole)).Decode(&r)
+	whole := must.Get(io.ReadAll(z))
+	must.OK(gob.NewDecoder(bytes.NewReader(whole)).Decode(&r))
+	return r
 }
