@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"strings"
 )
 
 // A state is what a Process does. It is a bit, because a transition can begin in several states.
@@ -22,10 +21,6 @@ const (
 	same      state = 0         // the event does not change the state
 )
 
-func (s state) String() string {
-	return names(int(s), "preparing", "asking", "serving", "handing", "told", "replaced", "closed", "cannot occur")
-}
-
 // An event is what happens to a Process, as a bit. The other process is the predecessor until the service manager knows
 // this process, and a successor after that.
 type event int
@@ -40,21 +35,6 @@ const (
 	callClose
 	callUpgrade
 )
-
-func (e event) String() string {
-	return names(int(e), "hello", "answer", "failure", "death", "main", "Ready", "Close", "Upgrade")
-}
-
-// names returns the names of bits.
-func names(bits int, all ...string) string {
-	var set []string
-	for i, name := range all {
-		if bits&(1<<i) != 0 {
-			set = append(set, name)
-		}
-	}
-	return strings.Join(set, ", ")
-}
 
 var (
 	errClosed   = fmt.Errorf("the Process is closed: %w", os.ErrClosed)

@@ -21,6 +21,25 @@ var (
 	events = []event{gotHello, gotAnswer, gotFailure, peerDied, gotMain, callReady, callClose, callUpgrade}
 )
 
+func (s state) String() string {
+	return names(int(s), "preparing", "asking", "serving", "handing", "told", "replaced", "closed", "cannot occur")
+}
+
+func (e event) String() string {
+	return names(int(e), "hello", "answer", "failure", "death", "main", "Ready", "Close", "Upgrade")
+}
+
+// names returns the names of bits.
+func names(bits int, all ...string) string {
+	var set []string
+	for i, name := range all {
+		if bits&(1<<i) != 0 {
+			set = append(set, name)
+		}
+	}
+	return strings.Join(set, ", ")
+}
+
 // A situation is a Process in a state, between a predecessor or a successor that the test plays.
 type situation struct {
 	t           *testing.T

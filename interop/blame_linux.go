@@ -70,7 +70,7 @@ func (at *attribution) assignBlame(res *scenario.Result) {
 	at.mu.Lock()
 	defer at.mu.Unlock()
 	for _, role := range roles {
-		if c.Peer(opposite(role)).Name != scenario.RunnerName {
+		if c.Peer(role.Other()).Name != scenario.RunnerName {
 			continue
 		}
 		name := c.AloneName(role)

@@ -15,9 +15,6 @@ import (
 // roles are the two roles of a case.
 var roles = []scenario.Role{scenario.RoleA, scenario.RoleB}
 
-// opposite returns the other of the two roles.
-func opposite(role scenario.Role) scenario.Role { return scenario.RoleA + scenario.RoleB - role }
-
 // caseFiles contains the files that are created for one case. They are a pair of
 // connected sockets and the files that the scenario names.
 type caseFiles struct {

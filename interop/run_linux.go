@@ -375,18 +375,10 @@ func (r *run) record(res *scenario.Result) {
 // differs returns how the result of a case under the recorder differs from the one before,
 // or "".
 func differs(was, now *scenario.Result) string {
-	keys := func(r *scenario.Result) []string {
-		var list []string
-		for _, f := range r.Findings {
-			list = append(list, f.Key())
-		}
-		slices.Sort(list)
-		return slices.Compact(list)
-	}
-	switch found := keys(now); {
+	switch found := now.Keys(); {
 	case !now.Unexpected():
 		return strings.TrimSuffix(fmt.Sprintf("it does not fail under the recorder: %s: %s", now.Verdict, now.Why), ": ")
-	case !slices.Equal(keys(was), found):
+	case !slices.Equal(was.Keys(), found):
 		return "it fails in another way under the recorder: " + strings.Join(found, " ")
 	}
 	return ""

@@ -162,7 +162,7 @@ func processRole(first, c scenario.Case, role scenario.Role) scenario.Role {
 	if c.A == first.A && c.B == first.B {
 		return role
 	}
-	return opposite(role)
+	return role.Other()
 }
 
 // startPeers starts the two peers and passes them these files.

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/scm-rights/scm/internal/recorder"
+	"github.com/scm-rights/scm/interop/display"
 )
 
 // A diffReport divides the differences between two programs into those that count, those that --allow
@@ -65,9 +66,9 @@ const mostTexts = 20
 func (r *diffReport) text(calls int) string {
 	var s strings.Builder
 	if len(r.counted) == 0 {
-		fmt.Fprintf(&s, "same: %s", plural(calls, "call"))
+		fmt.Fprintf(&s, "same: %s", display.Plural(calls, "call"))
 		if len(r.texts) > 0 {
-			fmt.Fprintf(&s, ", with %s", plural(len(r.texts), "allowed difference"))
+			fmt.Fprintf(&s, ", with %s", display.Plural(len(r.texts), "allowed difference"))
 		}
 		s.WriteByte('\n')
 	} else {
@@ -75,10 +76,10 @@ func (r *diffReport) text(calls int) string {
 		fmt.Fprintf(&s, "different: %v\n  A: %v\n  B: %v\n%s", d, orNone(d.A), orNone(d.B), notes(d))
 	}
 	for _, t := range r.counted[:min(len(r.counted), mostTexts)] {
-		fmt.Fprintf(&s, "--allow '%s' (%s)\n", t.first.Text(), plural(len(t.calls), "call"))
+		fmt.Fprintf(&s, "--allow '%s' (%s)\n", t.first.Text(), display.Plural(len(t.calls), "call"))
 	}
 	if n := len(r.counted) - mostTexts; n > 0 {
-		fmt.Fprintf(&s, "and %s\n", plural(n, "other difference"))
+		fmt.Fprintf(&s, "and %s\n", display.Plural(n, "other difference"))
 	}
 	if len(r.ignored) > 0 {
 		fields := strings.Join(slices.Sorted(maps.Keys(r.ignored)), ", ")

@@ -12,24 +12,20 @@ import (
 
 // linuxCommands returns replacements for the commands that start peers.
 func linuxCommands() []*cobra.Command {
-	const why = "requires Linux, where it asks the kernel about descriptors"
-	return []*cobra.Command{unsupported("run", why), unsupported("replay", why), unsupported("smoke", why)}
+	return []*cobra.Command{unsupported("run", byKernel), unsupported("replay", byKernel), unsupported("smoke", byKernel)}
 }
 
-const byPtrace = "requires Linux, where it records system calls with ptrace"
+const (
+	byKernel = "requires Linux, where it asks the kernel about descriptors"
+	byPtrace = "requires Linux, where it records system calls with ptrace"
+)
 
 func linuxMain() {}
 
 func traceCommand() *cobra.Command { return unsupported("trace", byPtrace) }
 func diffCommand() *cobra.Command  { return unsupported("diff", byPtrace) }
-
-func pokeCommand() *cobra.Command {
-	return unsupported("poke", "requires Linux, where it asks the kernel about descriptors")
-}
-
-func proxyCommand() *cobra.Command {
-	return unsupported("proxy", "requires Linux, where it asks the kernel about descriptors")
-}
+func pokeCommand() *cobra.Command  { return unsupported("poke", byKernel) }
+func proxyCommand() *cobra.Command { return unsupported("proxy", byKernel) }
 
 // unsupported returns a command that always fails, because this system cannot run it.
 func unsupported(use, why string) *cobra.Command {

@@ -252,7 +252,7 @@ func (r *recvOptions) print(w io.Writer, payload []byte, fds []int, command bool
 			Descriptors []file `json:"descriptors"`
 		}{hex.EncodeToString(payload), list})
 	default:
-		fmt.Fprintf(w, "%s, %s\n", display.Line(quoted(payload)), plural(len(list), "descriptor"))
+		fmt.Fprintf(w, "%s, %s\n", display.Line(quoted(payload)), display.Plural(len(list), "descriptor"))
 		for _, f := range list {
 			fmt.Fprintln(w, f)
 		}
@@ -265,7 +265,7 @@ const maxShown = 64
 
 // quoted returns the length of a payload, and its first bytes in quotes.
 func quoted(payload []byte) string {
-	text := plural(len(payload), "byte")
+	text := display.Plural(len(payload), "byte")
 	if len(payload) > 0 {
 		text += fmt.Sprintf(" %q", payload[:min(len(payload), maxShown)])
 	}
@@ -273,14 +273,6 @@ func quoted(payload []byte) string {
 		text += "…"
 	}
 	return text
-}
-
-// plural returns "1 byte", "2 bytes" and so on.
-func plural(n int, what string) string {
-	if n == 1 {
-		return "1 " + what
-	}
-	return fmt.Sprintf("%d %ss", n, what)
 }
 
 // copyFiles copies received files to w, each from its current offset to its end.

@@ -73,6 +73,14 @@ func Block(indent, s string) string {
 	return indent + strings.ReplaceAll(Readable(s), "\n", "\n"+indent+continued)
 }
 
+// Plural returns a number with a noun: "1 byte", "2 bytes" and so on.
+func Plural(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}
+
 // longestName is the length of the longest valid name. It keeps tables readable.
 const longestName = 64
 

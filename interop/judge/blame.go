@@ -19,9 +19,6 @@ type Known struct {
 	Runner bool // peers are paired with the runner
 }
 
-// opposite returns the other of the two roles.
-func opposite(role scenario.Role) scenario.Role { return scenario.RoleA + scenario.RoleB - role }
-
 // MayBeOthersFault reports whether the other peer may be at fault for a finding. The other peer may be at fault if the
 // finding is about what this peer received, if this peer hung or crashed, or if the kernel does not show which of the
 // two peers was responsible. If this peer acted on its own (Finding.Own), the other peer is never at fault.
@@ -67,7 +64,7 @@ func Blame(c scenario.Case, findings []scenario.Finding, known Known) (blamed []
 // is about is at fault. If neither peer fails this scenario, and only one of them fails any scenario of the first
 // batch, that peer is at fault. Otherwise both are.
 func rolesAtFault(c scenario.Case, role scenario.Role, f scenario.Finding, known Known) []scenario.Role {
-	other := opposite(role)
+	other := role.Other()
 	switch {
 	case c.A == c.B, c.Peer(other).Name == scenario.RunnerName:
 		return []scenario.Role{role}

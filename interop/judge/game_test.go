@@ -150,7 +150,7 @@ func (g *game) CarryOut(_ Found, do Request) (any, error) {
 		if do.Step.Line == 0 {
 			return g.line("settle "+role.String(), role, do.Step), nil
 		}
-		other := opposite(role)
+		other := role.Other()
 		if do.EndsCase == nil || len(g.script) == 0 || !strings.HasPrefix(g.script[0], other.String()+"<") {
 			return g.line(role.String()+"<", role, do.Step), nil
 		}

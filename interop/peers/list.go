@@ -3,8 +3,10 @@ package peers
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/scm-rights/scm/interop/display"
@@ -53,19 +55,13 @@ func ReadList(file string) ([]Built, error) {
 
 // NotBuilt returns a line for each reason for which peers in the list were not built: "NAME NAME: REASON".
 func NotBuilt(list []Built) (lines []string) {
-	var reasons []string
 	names := map[string][]string{} // by reason
 	for _, b := range list {
-		if b.Why == "" {
-			continue
+		if b.Why != "" {
+			names[b.Obstacle()] = append(names[b.Obstacle()], b.Name)
 		}
-		reason := b.Obstacle()
-		if names[reason] == nil {
-			reasons = append(reasons, reason)
-		}
-		names[reason] = append(names[reason], b.Name)
 	}
-	for _, reason := range reasons {
+	for _, reason := range slices.Sorted(maps.Keys(names)) {
 		lines = append(lines, strings.Join(names[reason], " ")+": "+reason)
 	}
 	return lines

@@ -3,7 +3,6 @@ package report
 import (
 	"fmt"
 	"io"
-	"maps"
 	"slices"
 	"strings"
 
@@ -41,8 +40,8 @@ func Compare(old, new *Report) Comparison {
 		was, is := statusOf(before), statusOf(after)
 		var newFindings []string // in a case that failed before
 		if was == failed && is == failed {
-			known := findingKeys(before)
-			newFindings = slices.DeleteFunc(findingKeys(after), func(key string) bool { return slices.Contains(known, key) })
+			known := before.Keys()
+			newFindings = slices.DeleteFunc(after.Keys(), func(key string) bool { return slices.Contains(known, key) })
 		}
 		if len(newFindings) > 0 {
 			line += fmt.Sprintf(" (%s is new)", strings.Join(newFindings, " "))
@@ -94,18 +93,9 @@ func statusOf(r scenario.Result) status {
 	return noVerdict
 }
 
-// findingKeys returns CHECK@PEER of each finding, sorted and without duplicates.
-func findingKeys(r scenario.Result) []string {
-	keys := map[string]bool{}
-	for _, f := range r.Findings {
-		keys[f.Key()] = true
-	}
-	return slices.Sorted(maps.Keys(keys))
-}
-
 // outcome returns the verdict and the findings of a case, without details that may differ between two runs.
 func outcome(r scenario.Result) string {
-	return strings.Join(append([]string{r.Verdict.String()}, findingKeys(r)...), " ")
+	return strings.Join(append([]string{r.Verdict.String()}, r.Keys()...), " ")
 }
 
 // Console writes the comparison for a person.

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/scm-rights/scm/interop/display"
 	"github.com/scm-rights/scm/interop/scenario"
 )
 
@@ -35,7 +36,7 @@ func (c Cause) Sentence() string {
 	if check, peer, ok := strings.Cut(c.Name(), "@"); ok {
 		what = subject(peer) + " " + faults[scenario.Check(check)]
 	}
-	return fmt.Sprintf("%s: %s%s", what, plural(c.Cases, "case"), c.where)
+	return fmt.Sprintf("%s: %s%s", what, display.Plural(c.Cases, "case"), c.where)
 }
 
 // subject returns the name of a peer as the subject of a sentence.
@@ -44,13 +45,6 @@ func subject(peer string) string {
 		return "the " + peer
 	}
 	return peer
-}
-
-func plural(n int, noun string) string {
-	if n == 1 {
-		return "1 " + noun
-	}
-	return fmt.Sprintf("%d %ss", n, noun)
 }
 
 // Verdict describes the outcome of the run in a sentence.
@@ -66,10 +60,10 @@ func (r *Report) Verdict() string {
 	add(r.Unexpected(), "did not end as expected")
 	text := "No case has a verdict"
 	if len(parts) > 0 {
-		text = fmt.Sprintf("Of %s, %s", plural(r.Verdicts(), "case"), strings.Join(parts, ", "))
+		text = fmt.Sprintf("Of %s, %s", display.Plural(r.Verdicts(), "case"), strings.Join(parts, ", "))
 	}
 	if n := r.Totals.NotRun + r.Kernel.NotRun; n > 0 {
-		text += fmt.Sprintf(". %s could not be run", plural(n, "case"))
+		text += fmt.Sprintf(". %s could not be run", display.Plural(n, "case"))
 	}
 	return text + "."
 }
@@ -109,7 +103,7 @@ func (r *Report) where(check scenario.Check, peer string, failed []scenario.Resu
 			alike = append(alike, c)
 		}
 	}
-	text := fmt.Sprintf(", in %d of %s", len(failing), plural(len(all), "scenario"))
+	text := fmt.Sprintf(", in %d of %s", len(failing), display.Plural(len(all), "scenario"))
 	switch {
 	case len(failing) == 1:
 		text = ", in " + slices.Collect(maps.Keys(failing))[0]

@@ -206,6 +206,15 @@ var Verdicts = []Verdict{Pass, Fail, Expected, UnexpectedPass, Flaky, Unsupporte
 // Kernel reports whether the result is for a kernel scenario.
 func (r Result) Kernel() bool { return strings.HasSuffix(r.Name, "/"+KernelName+"/"+KernelName) }
 
+// Keys returns CHECK@PEER of each finding, sorted and without duplicates.
+func (r Result) Keys() (keys []string) {
+	for _, f := range r.Findings {
+		keys = append(keys, f.Key())
+	}
+	slices.Sort(keys)
+	return slices.Compact(keys)
+}
+
 // Unexpected reports whether the verdict is Fail, UnexpectedPass or Flaky.
 func (r Result) Unexpected() bool {
 	return r.Verdict == Fail || r.Verdict == UnexpectedPass || r.Verdict == Flaky

@@ -66,6 +66,9 @@ const (
 
 func (r Role) String() string { return string(r) }
 
+// Other returns the other of RoleA and RoleB.
+func (r Role) Other() Role { return RoleA + RoleB - r }
+
 // A StepKind says whether a Step is a command or an answer.
 type StepKind byte
 
