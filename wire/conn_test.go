@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"slices"
+	"strings"
 	"time"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -43,7 +44,7 @@ var _ = Describe("on a Conn,", func() {
 			sent := f.files(g.fds)
 			done := make(chan error, 1)
 			go func() { done <- sendByteByByte(a, g.payload, sent) }()
-			Expect(f.received(g.format, b, sent...)).To(Equal(g.text))
+			Expect(f.from(g.format, b, sent...)).To(Equal(g.text))
 			Expect(<-done).NotTo(HaveOccurred())
 		})
 	}
@@ -68,7 +69,9 @@ var _ = Describe("on a Conn,", func() {
 		}
 	}
 	for _, format := range wire.Formats() {
-		It("Recv in the "+quoted(format)+" returns at the deadline if no message has arrived", func() { expires(format, "", 0) })
+		It("Recv in the "+quoted(format)+" returns at the deadline if no message has arrived", func() {
+			expires(format, "", 0)
+		})
 	}
 	for _, c := range beginnings {
 		It("Recv in the "+quoted(c.format)+" returns at the deadline after "+Count(len(c.payload), "byte"), func() {
@@ -95,7 +98,7 @@ var _ = Describe("on a Conn,", func() {
 				Expect(a.Write([]byte("\n "))).To(Equal(2))
 			}
 			Expect(wire.QMP.Send(a, `{"execute": "getfd"}`, sent)).To(Succeed())
-			Expect(f.received(wire.QMP, b, sent)).To(Equal(`{"execute": "getfd"}`))
+			Expect(f.from(wire.QMP, b, sent)).To(Equal(`{"execute": "getfd"}`))
 		}
 	})
 
@@ -125,10 +128,10 @@ var _ = Describe("on a Conn,", func() {
 
 		sent := f.files(2) // the conversation can continue
 		Expect(wire.NotifyStore(a, "foo", sent...)).To(Succeed())
-		Expect(f.received(wire.Notify, b, sent...)).To(Equal("FDSTORE=1\nFDNAME=foo"))
+		Expect(f.from(wire.Notify, b, sent...)).To(Equal("FDSTORE=1\nFDNAME=foo"))
 	})
 
-	It("Config.Expect.Min applies to Recv in the \"gvisor\" format, which still returns io.EOF at the end of the connection", func() {
+	It("Config.Expect.Min applies to Recv in the \"gvisor\" format, which still returns io.EOF at the end", func() {
 		f := connect("unix")
 		a, b := expecting(scm.Expect{Min: 1, Max: 1}, "unixpacket")
 		Expect(a.Write([]byte("a payload alone"))).To(Equal(15))
@@ -142,4 +145,77 @@ var _ = Describe("on a Conn,", func() {
 		Expect(a.Close()).To(Succeed())
 		Expect(failed(wire.GVisor, b)).To(BeIdenticalTo(io.EOF))
 	})
+})
+
+// These specs check after which errors the conversation can continue, as the package documentation says. The
+// callers of passes in other files do so too.
+
+var _ = Describe("the conversation can continue", func() {
+	for _, format := range wire.Formats() {
+		if format.Network() == "unix" {
+			continue
+		}
+		It("after Send in the "+quoted(format)+" times out without sending anything", func() {
+			cannotEmulateFormat(format)
+			f := connect("unix")
+			a, b := conns(format.Network())
+			g := firstGolden(format)
+			Expect(a.SetWriteDeadline(time.Now().Add(-time.Second))).To(Succeed())
+			Expect(format.Send(a, g.text, f.files(g.fds)...)).To(MatchError(os.ErrDeadlineExceeded))
+			Expect(a.SetWriteDeadline(time.Now().Add(timeout))).To(Succeed())
+			f.passes(format, a, b)
+			more := scm.Message{Buffers: [][]byte{make([]byte, 1)}}
+			Expect(b.Recv(&more, unix.MSG_DONTWAIT)).To(MatchError(unix.EAGAIN))
+		})
+	}
+
+	It("after Recv in the "+quoted(wire.APUE)+" returns an APUEError and closes a descriptor", func() {
+		long := strings.Repeat("x", 65536)
+		for _, c := range []struct {
+			status        byte
+			text, payload string
+		}{
+			{2, "can't open /x\n", "can't open /x\n\x00\x02"},
+			{255, "", "\x00\xff"},
+			{0, "", "\x00\x01"}, // status 0 becomes 1
+			{3, long, long + "\x00\x03"},
+		} {
+			f := connect("unix")
+			Expect(wire.SendAPUEError(f.a, c.status, c.text)).To(Succeed())
+			got, fds := f.receives(f.b)
+			Expect(got).To(Equal(c.payload), "what send_err sends for status %d", c.status)
+			Expect(fds).To(BeEmpty())
+
+			sends(f.a, c.payload, f.file(""))
+			err := failed(wire.APUE, f.b)
+			Expect(err).To(Equal(&wire.APUEError{Status: max(c.status, 1), Text: c.text}))
+			Expect(err).To(MatchError(ContainSubstring("the other end reports status")))
+			f.passes(wire.APUE, f.a, f.b)
+		}
+	})
+
+	It("after SendAPUEError rejects a text", func() {
+		f := connect("unix")
+		Expect(wire.SendAPUEError(f.a, 1, "a\x00b")).To(beFormatError(wire.APUE, "zero byte"))
+		long := strings.Repeat("x", 65537)
+		Expect(wire.SendAPUEError(f.a, 1, long)).To(beFormatError(wire.APUE, "text is 65537 bytes long"))
+		isEmpty(f.b)
+	})
+})
+
+var _ = It("Recv returns a FormatError for truncated control data, even with KeepTruncated", func() {
+	CannotEmulate(fdtest.NotCut)
+	for _, format := range []wire.Format{wire.OpenSSH, wire.GVisor, wire.QMP} {
+		f := connect("unix")
+		a, b, err := scm.Config{KeepTruncated: true}.Pair(format.Network())
+		Expect(err).NotTo(HaveOccurred())
+		DeferCleanup(func() { _, _ = a.Close(), b.Close() })
+		Expect(b.SetDeadline(time.Now().Add(timeout))).To(Succeed())
+		payload := []byte("{}")
+		if format == wire.GVisor {
+			payload = nil
+		}
+		ok(a.WriteFDs(payload, f.files(2)...))
+		Expect(failed(format, b)).To(beFormatError(format, tooMany)) // not a TruncatedError
+	}
 })

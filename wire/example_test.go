@@ -32,16 +32,12 @@ func ExampleFormat() {
 		log.Fatal(err)
 	}
 
-	name, fds, err := wire.Conmon.Recv(wire.FD(pair[1]))
+	name, files, err := wire.RecvFiles(wire.Conmon, wire.FD(pair[1]))
 	if err != nil {
 		log.Fatal(err)
 	}
-	master, err := scm.NewFile(fds[0], name)
-	if err != nil {
-		log.Fatal(err)
-	}
-	defer func() { _ = master.Close() }()
-	fmt.Println(master.Name())
+	defer func() { _ = files[0].Close() }()
+	fmt.Println(name)
 	// Output: /dev/ptmx
 }
 

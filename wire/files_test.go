@@ -7,6 +7,7 @@ import (
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+	"golang.org/x/sys/unix"
 
 	"github.com/scm-rights/scm/internal/fdtest"
 	. "github.com/scm-rights/scm/internal/spectest"
@@ -31,25 +32,20 @@ func files(n int) []*os.File {
 	return list
 }
 
-var _ = Describe("SendFiles and RecvFiles", func() {
-	for _, g := range golden {
-		It("pass "+g.content()+" in the "+quoted(g.format)+" through descriptors and Conns", func() {
-			cannotEmulateFormat(g.format)
-			f := connect(g.format.Network())
-			a, b := conns(g.format.Network())
-			for _, end := range [][2]wire.Socket{{wire.FD(f.a), wire.FD(f.b)}, {a, b}} {
-				sent := files(g.fds)
-				Expect(wire.SendFiles(g.format, end[0], g.text, sent...)).To(Succeed())
-				text, received, err := wire.RecvFiles(g.format, end[1])
-				Expect(text, err).To(Equal(g.text))
-				Expect(received).To(HaveLen(len(sent)))
-				for i, file := range received {
-					Expect(fdtest.Same(FDOf(file), FDOf(sent[i]))).To(BeTrue())
-					Expect(fdtest.CloseOnExec(FDOf(file))).To(BeTrue())
-					Expect(file.Close()).To(Succeed())
-				}
-			}
-		})
+var _ = It("SendFiles and RecvFiles pass files through descriptors and Conns", func() {
+	f := connect("unix")
+	a, b := conns("unix")
+	for _, end := range [][2]wire.Socket{{f.a, f.b}, {a, b}} {
+		sent := files(2)
+		Expect(wire.SendFiles(wire.SkalibsUnixmessage, end[0], "data", sent...)).To(Succeed())
+		text, received, err := wire.RecvFiles(wire.SkalibsUnixmessage, end[1])
+		Expect(text, err).To(Equal("data"))
+		Expect(received).To(HaveLen(2), "through a %T", end[1])
+		for i, file := range received {
+			Expect(fdtest.Same(FDOf(file), FDOf(sent[i]))).To(BeTrue(), "file %d through a %T", i, end[1])
+			Expect(fdtest.CloseOnExec(FDOf(file))).To(BeTrue(), "file %d through a %T", i, end[1])
+			Expect(file.Close()).To(Succeed())
+		}
 	}
 })
 
@@ -57,10 +53,10 @@ var _ = It("SendFiles sends nothing if a file is closed or nil", func() {
 	f := connect("unix")
 	closed := null()
 	Expect(closed.Close()).To(Succeed())
-	err := wire.SendFiles(wire.Python, wire.FD(f.a), "", null(), closed)
+	err := wire.SendFiles(wire.Python, f.a, "", null(), closed)
 	Expect(err).To(And(MatchError(os.ErrClosed), MatchError("wire: python: file 1: file already closed")))
-	Expect(wire.SendFiles(wire.Python, wire.FD(f.a), "", nil, null())).To(MatchError(os.ErrInvalid))
-	Expect(wire.SendFiles(wire.Crun, wire.FD(f.a), "", files(2)...)).To(beFormatError(wire.Crun, "cannot send 2 descriptors"))
+	Expect(wire.SendFiles(wire.Python, f.a, "", nil, null())).To(MatchError(os.ErrInvalid))
+	Expect(wire.SendFiles(wire.Crun, f.a, "", files(2)...)).To(beFormatError(wire.Crun, "cannot send 2 descriptors"))
 	isEmpty(f.b)
 })
 
@@ -72,10 +68,14 @@ func (f notOpen) Recv(sock wire.Socket) (string, []int, error) {
 	return text, append(fds, -1), err
 }
 
-var _ = It("RecvFiles closes every descriptor if it cannot make a file from one of them", func() {
+var _ = It("RecvFiles closes every descriptor if it cannot make a file from one, and can continue", func() {
 	f := connect("unix")
-	Expect(wire.OpenSSH.Send(wire.FD(f.a), "", f.file(""))).To(Succeed())
-	_, received, err := wire.RecvFiles(notOpen{wire.OpenSSH}, wire.FD(f.b))
-	Expect(err).To(MatchError(HavePrefix("wire: openssh: descriptor 1: ")))
+	sent := f.file("")
+	for range 2 {
+		Expect(wire.OpenSSH.Send(f.a, "", sent)).To(Succeed())
+	}
+	_, received, err := wire.RecvFiles(notOpen{wire.OpenSSH}, f.b)
+	Expect(err).To(And(MatchError(unix.EBADF), MatchError(HavePrefix("wire: openssh: descriptor 1: "))))
 	Expect(received).To(BeEmpty())
+	f.from(wire.OpenSSH, f.b, sent)
 })

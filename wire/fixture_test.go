@@ -5,6 +5,7 @@ package wire_test
 import (
 	"errors"
 	"io"
+	"os"
 	"path/filepath"
 	"runtime"
 	"strings"
@@ -28,7 +29,7 @@ const timeout = Hang
 // fixture is a connected pair of blocking sockets, and the descriptors that the spec owns.
 type fixture struct {
 	fdtest.Ledger
-	a, b int
+	a, b wire.FD
 }
 
 // connect returns a pair of sockets of the type that a format needs. It fails a spec that leaves a descriptor
@@ -37,9 +38,8 @@ func connect(network string) *fixture {
 	GinkgoHelper()
 	a, b, err := sys.Pair(network)
 	hasType(network, err)
-	Expect(err).NotTo(HaveOccurred())
-	f := &fixture{a: a, b: b}
-	f.Own(f.a, f.b)
+	f := &fixture{a: wire.FD(a), b: wire.FD(b)}
+	f.Own(a, b)
 	setTimeouts(f.a)
 	setTimeouts(f.b)
 	DeferCleanup(func() {
@@ -51,12 +51,14 @@ func connect(network string) *fixture {
 	return f
 }
 
-// hasType skips a spec if the system has no Unix sockets of a type, according to the error for a new pair.
+// hasType skips a spec if the system has no Unix sockets of a type, according to the error for a new pair. It
+// fails the spec after any other error.
 func hasType(network string, err error) {
 	GinkgoHelper()
 	if errors.Is(err, unix.EPROTONOSUPPORT) {
 		Skip("no sockets of type " + network + " on " + runtime.GOOS)
 	}
+	Expect(err).NotTo(HaveOccurred(), "a pair of sockets of type %s", network)
 }
 
 // conns returns a connected pair of Conns, which are closed at the end of the spec.
@@ -64,7 +66,6 @@ func conns(network string) (a, b *scm.Conn) {
 	GinkgoHelper()
 	a, b, err := scm.Pair(network)
 	hasType(network, err)
-	Expect(err).NotTo(HaveOccurred())
 	for _, c := range []*scm.Conn{a, b} {
 		DeferCleanup(func() { _ = c.Close() }) // a spec may have closed it
 		Expect(c.SetDeadline(time.Now().Add(timeout))).To(Succeed())
@@ -72,11 +73,11 @@ func conns(network string) (a, b *scm.Conn) {
 	return a, b
 }
 
-func setTimeouts(sock int) {
+func setTimeouts(sock wire.FD) {
 	GinkgoHelper()
 	limit := unix.NsecToTimeval(int64(timeout))
 	for _, option := range []int{unix.SO_RCVTIMEO, unix.SO_SNDTIMEO} {
-		Expect(unix.SetsockoptTimeval(sock, unix.SOL_SOCKET, option, &limit)).To(Succeed())
+		Expect(unix.SetsockoptTimeval(int(sock), unix.SOL_SOCKET, option, &limit)).To(Succeed())
 	}
 }
 
@@ -125,15 +126,18 @@ func (f *fixture) takes(received []int, sent ...int) {
 	}
 }
 
-// from receives a message with the given format and returns its text. The message must have the descriptors
-// that were sent. The spec owns them afterwards.
-func (f *fixture) from(format wire.Format, sock int, sent ...int) string {
+// recv receives a message with the given format and returns its text and its descriptors, which the spec owns
+// afterwards.
+func (f *fixture) recv(format wire.Format, sock wire.Socket) (text string, fds []int) {
 	GinkgoHelper()
-	return f.received(format, wire.FD(sock), sent...)
+	text, fds, err := format.Recv(sock)
+	Expect(err).NotTo(HaveOccurred())
+	f.owns(fds...)
+	return text, fds
 }
 
-// received is like from, and also takes a Conn.
-func (f *fixture) received(format wire.Format, sock wire.Socket, sent ...int) string {
+// from is like recv, and checks that the message has the descriptors that were sent.
+func (f *fixture) from(format wire.Format, sock wire.Socket, sent ...int) string {
 	GinkgoHelper()
 	text, fds, err := format.Recv(sock)
 	Expect(err).NotTo(HaveOccurred())
@@ -161,7 +165,7 @@ func (f *fixture) passes(format wire.Format, a, b wire.Socket) {
 	g := firstGolden(format)
 	sent := f.files(g.fds)
 	Expect(format.Send(a, g.text, sent...)).To(Succeed())
-	Expect(f.received(format, b, sent...)).To(Equal(g.text))
+	Expect(f.from(format, b, sent...)).To(Equal(g.text))
 }
 
 // expecting returns a connected pair of Conns, of which b has a Config.Expect.
@@ -172,21 +176,21 @@ func expecting(e scm.Expect, network string) (a, b *scm.Conn) {
 }
 
 // sends sends raw bytes and descriptors through the socket.
-func sends(sock int, payload string, fds ...int) {
+func sends(sock wire.FD, payload string, fds ...int) {
 	GinkgoHelper()
 	m := scm.Message{FDs: fds}
 	if payload != "" {
 		m.Buffers = [][]byte{[]byte(payload)}
 	}
-	Expect(again(func() error { return scm.Send(sock, &m, 0) })).To(Succeed())
+	Expect(again(func() error { return sock.Send(&m, 0) })).To(Succeed())
 	Expect(m.N).To(Equal(len(payload)))
 }
 
 // receives receives raw bytes and descriptors from the socket.
-func (f *fixture) receives(sock int) (payload string, fds []int) {
+func (f *fixture) receives(sock wire.FD) (payload string, fds []int) {
 	GinkgoHelper()
-	m := scm.Message{Buffers: [][]byte{make([]byte, 1<<16)}, FDs: make([]int, scm.MaxFDs)}
-	Expect(again(func() error { return scm.Recv(sock, &m, 0) })).To(Succeed())
+	m := scm.Message{Buffers: [][]byte{make([]byte, 1<<17)}, FDs: make([]int, scm.MaxFDs)}
+	Expect(again(func() error { return sock.Recv(&m, 0) })).To(Succeed())
 	Expect(m.Flags&(unix.MSG_CTRUNC|unix.MSG_TRUNC)).To(BeZero(), "the message was truncated")
 	fds = m.FDs[:m.NFD]
 	f.owns(fds...)
@@ -203,46 +207,41 @@ func again(call func() error) error {
 	}
 }
 
-// reader reads from a descriptor.
-type reader int
-
-func (r reader) Read(p []byte) (n int, err error) {
-	err = again(func() error {
-		n, err = unix.Read(int(r), p)
-		return err
-	})
-	if n == 0 && err == nil {
-		err = io.EOF
-	}
-	return max(n, 0), err
+// duplicate returns a file with a duplicate of a descriptor. The file is closed at the end of the spec.
+func duplicate(fd int) *os.File {
+	GinkgoHelper()
+	file := os.NewFile(uintptr(ok(unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0))), "duplicate")
+	DeferCleanup(file.Close)
+	return file
 }
 
 // listen returns the path of a listening stream socket, and a function that waits for a client.
-func (f *fixture) listen() (path string, accept func() int) {
+func (f *fixture) listen() (path string, accept func() wire.FD) {
 	GinkgoHelper()
 	path = filepath.Join(GinkgoT().TempDir(), "socket")
 	listener := ok(sys.Socket("unix"))
 	f.Own(listener)
-	setTimeouts(listener)
+	setTimeouts(wire.FD(listener))
 	Expect(unix.Bind(listener, &unix.SockaddrUnix{Name: path})).To(Succeed())
 	Expect(unix.Listen(listener, 1)).To(Succeed())
-	return path, func() (client int) {
+	return path, func() wire.FD {
 		GinkgoHelper()
+		var client int
 		Expect(again(func() (err error) {
 			client, _, err = unix.Accept(listener)
 			return err
 		})).To(Succeed(), "no client connected")
 		unix.CloseOnExec(client)
 		f.Own(client)
-		setTimeouts(client)
-		return client
+		setTimeouts(wire.FD(client))
+		return wire.FD(client)
 	}
 }
 
 // isEmpty checks that there is nothing to receive from a socket.
-func isEmpty(sock int) {
+func isEmpty(sock wire.FD) {
 	GinkgoHelper()
-	_, _, err := unix.Recvfrom(sock, make([]byte, 1), unix.MSG_DONTWAIT)
+	_, _, err := unix.Recvfrom(int(sock), make([]byte, 1), unix.MSG_DONTWAIT)
 	Expect(err).To(MatchError(unix.EAGAIN), "there is something to receive")
 }
 

@@ -4,17 +4,19 @@ package wire_test
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
-	"golang.org/x/sys/unix"
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
 
 	. "github.com/scm-rights/scm/internal/spectest"
 	"github.com/scm-rights/scm/wire"
 )
 
-// These tables list what each format sends, receives and rejects. Every format has rows in golden and in
-// sendmsgCases. Those without code of their own have no rows in rejectedByRecv and rejectedBySend: OpenSSH has
-// rows for all formats with a fixed payload. ExampleLookup prints its name.
+// These tables list what each format sends, receives and rejects. Every format has rows in golden, and
+// ExampleLookup prints its name. Those without code of their own have no rows in rejectedByRecv and
+// rejectedBySend: OpenSSH has rows for all formats with a fixed payload.
 
 // message is the text and the number of descriptors of a Send or Recv, and the payload on the wire.
 type message struct {
@@ -70,6 +72,18 @@ var golden = []message{
 	{wire.SkalibsUnixmessage, "data", 2, "\x00\x00\x00\x04\x00\x02data"},
 	{wire.SkalibsUnixmessage, strings.Repeat("d", 300), 253, "\x00\x00\x01\x2c\x00\xfd" + strings.Repeat("d", 300)},
 }
+
+// alsoReceived are other messages that Recv accepts. A row's text and descriptors are what it returns.
+var alsoReceived = []message{
+	{wire.Book, "plain", 0, "plain"},           // as read_fd does
+	{wire.Conmon, "/dev/ptmx", 1, "/dev/ptmx"}, // from runc
+	{wire.Conmon, " ", 1, " "},                 // from crun
+	{wire.Notify, "READY=1", 0, "READY=1\x00"},
+	{wire.QMP, getfd, 1, " \t\r\n" + getfd},
+}
+
+// unpadded are the formats that set msg_controllen to CMSG_LEN, and not to CMSG_SPACE.
+var unpadded = []wire.Format{wire.APUE, wire.GVisor, wire.QEMUBridgeHelper}
 
 // rejected is a message that violates its format, and a part of the error.
 type rejected struct {
@@ -183,7 +197,43 @@ var beginnings = []message{
 	{wire.SkalibsUnixmessage, "", 1, "\x00\x00\x00\x04\x00\x01dat"},
 }
 
-var cmsgLen, cmsgSpace = unix.CmsgLen, unix.CmsgSpace
+var _ = Describe("in the", func() {
+	for _, g := range golden {
+		It(quoted(g.format)+", Send sends "+g.content()+" with the payload that the format defines", func() {
+			cannotEmulateFormat(g.format)
+			f := connect(g.format.Network())
+			Expect(g.format.Send(f.a, g.text, f.files(g.fds)...)).To(Succeed())
+			payload, fds := f.receives(f.b)
+			Expect(payload).To(Equal(g.payload))
+			Expect(fds).To(HaveLen(g.fds))
+			isEmpty(f.b)
+		})
+	}
 
-// noControl is the msg_controllen of a message without descriptors.
-func noControl(int) int { return 0 }
+	for _, g := range slices.Concat(golden, alsoReceived) {
+		payload := Count(len(g.payload), "byte")
+		It(quoted(g.format)+", Recv receives "+g.content()+" from a payload of "+payload, func() {
+			cannotEmulateFormat(g.format)
+			f := connect(g.format.Network())
+			sent := f.files(g.fds)
+			sends(f.a, g.payload, sent...)
+			Expect(f.from(g.format, f.b, sent...)).To(Equal(g.text), "payload %.80q", g.payload)
+			isEmpty(f.b)
+		})
+	}
+})
+
+// firstGolden panics if a format has no row in golden.
+var _ = It("Formats returns every format, sorted by name, and Lookup finds each", func() {
+	var names []string
+	for _, format := range wire.Formats() {
+		names = append(names, format.Name())
+		found, ok := wire.Lookup(format.Name())
+		Expect(ok).To(BeTrue(), format.Name())
+		Expect(found).To(Equal(format))
+		Expect(format.Network()).To(BeElementOf("unix", "unixgram", "unixpacket"))
+	}
+	Expect(slices.IsSorted(names)).To(BeTrue(), "%v", names)
+	_, ok := wire.Lookup("unknown")
+	Expect(ok).To(BeFalse())
+})

@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -22,34 +21,37 @@ import (
 )
 
 // manager returns a datagram socket that is bound to the name, and sets NOTIFY_SOCKET to the name.
-func (f *fixture) manager(name string) int {
+func (f *fixture) manager(name string) wire.FD {
 	GinkgoHelper()
 	sock := ok(unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0))
 	f.Own(sock)
-	setTimeouts(sock)
+	setTimeouts(wire.FD(sock))
 	Expect(unix.Bind(sock, &unix.SockaddrUnix{Name: name})).To(Succeed())
 	GinkgoT().Setenv("NOTIFY_SOCKET", name)
-	return sock
+	return wire.FD(sock)
 }
 
-func (f *fixture) dialNotify() int {
+// barrier receives a barrier, and returns its descriptor.
+func (f *fixture) barrier(manager wire.Socket) int {
 	GinkgoHelper()
-	sock := int(ok(wire.DialNotify()))
-	f.owns(sock)
-	return sock
+	state, fds := f.recv(wire.Notify, manager)
+	Expect(state).To(Equal("BARRIER=1"))
+	Expect(fds).To(HaveLen(1))
+	return fds[0]
 }
 
 var _ = It("NotifyStore and NotifyRemove ask the service manager to store and remove descriptors", func() {
 	for _, name := range []string{filepath.Join(GinkgoT().TempDir(), "notify"), AbstractName()} {
 		f := connect("unix")
 		manager := f.manager(name)
-		sock := f.dialNotify()
+		sock := ok(wire.DialNotify())
+		f.owns(int(sock))
 		sent := f.files(2)
 
-		Expect(wire.NotifyStore(wire.FD(sock), "foo", sent...)).To(Succeed())
+		Expect(wire.NotifyStore(sock, "foo", sent...)).To(Succeed())
 		Expect(f.from(wire.Notify, manager, sent...)).To(Equal("FDSTORE=1\nFDNAME=foo"))
 
-		Expect(wire.NotifyRemove(wire.FD(sock), "foo")).To(Succeed())
+		Expect(wire.NotifyRemove(sock, "foo")).To(Succeed())
 		Expect(f.from(wire.Notify, manager)).To(Equal("FDSTOREREMOVE=1\nFDNAME=foo"))
 	}
 })
@@ -59,24 +61,23 @@ var _ = It("NotifyStoreFiles stores a listener without making it blocking", func
 	l := ok(net.Listen("tcp", "127.0.0.1:0")).(*net.TCPListener)
 	DeferCleanup(l.Close)
 	file := ok(l.File())
-	Expect(wire.NotifyStoreFiles(wire.FD(f.a), "web", file)).To(Succeed())
-	state, fds, err := wire.Notify.Recv(wire.FD(f.b))
-	Expect(err).NotTo(HaveOccurred())
-	f.owns(fds...)
+	Expect(wire.NotifyStoreFiles(f.a, "web", file)).To(Succeed())
+	state, fds := f.recv(wire.Notify, f.b)
 	Expect(state).To(Equal("FDSTORE=1\nFDNAME=web"))
-	Expect(ok(unix.FcntlInt(uintptr(fds[0]), unix.F_GETFL, 0))&unix.O_NONBLOCK).NotTo(BeZero(), "the listener blocks")
+	mode := ok(unix.FcntlInt(uintptr(fds[0]), unix.F_GETFL, 0))
+	Expect(mode&unix.O_NONBLOCK).NotTo(BeZero(), "the listener blocks")
 
 	Expect(file.Close()).To(Succeed())
-	Expect(wire.NotifyStoreFiles(wire.FD(f.a), "web", file)).To(MatchError(os.ErrClosed))
-	Expect(wire.NotifyStoreFiles(wire.FD(f.a), "web", nil)).To(MatchError(os.ErrInvalid))
-	Expect(wire.NotifyStoreFiles(wire.FD(f.a), "web")).To(beFormatError(wire.Notify, "cannot send 0 descriptors"))
-	Expect(wire.NotifyStoreFiles(wire.FD(f.a), "a:b", os.Stdin)).To(beFormatError(wire.Notify, "name "))
+	Expect(wire.NotifyStoreFiles(f.a, "web", file)).To(MatchError(os.ErrClosed))
+	Expect(wire.NotifyStoreFiles(f.a, "web", nil)).To(MatchError(os.ErrInvalid))
+	Expect(wire.NotifyStoreFiles(f.a, "web")).To(beFormatError(wire.Notify, "cannot send 0 descriptors"))
+	Expect(wire.NotifyStoreFiles(f.a, "a:b", os.Stdin)).To(beFormatError(wire.Notify, "name "))
 	isEmpty(f.b)
 })
 
 var _ = It("NotifyReady and NotifyReloading report the start and a reload", func() {
 	f := connect("unixgram")
-	Expect(wire.NotifyReady(wire.FD(f.a))).To(Succeed())
+	Expect(wire.NotifyReady(f.a)).To(Succeed())
 	Expect(f.from(wire.Notify, f.b)).To(Equal("READY=1"))
 
 	monotonic := func() (usec int64) {
@@ -85,7 +86,7 @@ var _ = It("NotifyReady and NotifyReloading report the start and a reload", func
 		return now.Nano() / 1000
 	}
 	before := monotonic()
-	Expect(wire.NotifyReloading(wire.FD(f.a))).To(Succeed())
+	Expect(wire.NotifyReloading(f.a)).To(Succeed())
 	after := monotonic()
 	usec, found := strings.CutPrefix(f.from(wire.Notify, f.b), "RELOADING=1\nMONOTONIC_USEC=")
 	Expect(found).To(BeTrue())
@@ -95,13 +96,13 @@ var _ = It("NotifyReady and NotifyReloading report the start and a reload", func
 var _ = It("NotifyMain names the main process by its PID and, if there is one, its pidfd", func() {
 	f := connect("unixgram")
 	pidfd := f.file("stands for a pidfd")
-	Expect(wire.NotifyMain(wire.FD(f.a), 42, pidfd)).To(Succeed())
+	Expect(wire.NotifyMain(f.a, 42, pidfd)).To(Succeed())
 	Expect(f.from(wire.Notify, f.b, pidfd)).To(Equal("MAINPID=42\nMAINPIDFD=1"))
-	Expect(wire.NotifyMain(wire.FD(f.a), 42, -1)).To(Succeed())
+	Expect(wire.NotifyMain(f.a, 42, -1)).To(Succeed())
 	Expect(f.from(wire.Notify, f.b)).To(Equal("MAINPID=42"))
 
-	Expect(wire.NotifyMain(wire.FD(f.a), 0, -1)).To(MatchError(os.ErrInvalid))
-	Expect(wire.NotifyMain(wire.FD(f.a), 42, -2)).To(MatchError(os.ErrInvalid))
+	Expect(wire.NotifyMain(f.a, 0, -1)).To(MatchError(os.ErrInvalid))
+	Expect(wire.NotifyMain(f.a, 42, -2)).To(MatchError(os.ErrInvalid))
 	isEmpty(f.b)
 })
 
@@ -141,83 +142,49 @@ var _ = It("DialNotify fails if there is no service manager", func() {
 	Expect(before.NewSince()).To(BeEmpty())
 })
 
-var _ = It("NotifyStore and NotifyRemove reject names that systemd does not accept, and NotifyStore requires a descriptor", func() {
+var _ = It("NotifyStore and NotifyRemove reject names that systemd does not accept", func() {
 	f := connect("unixgram")
 	for _, name := range []string{"", "a:b", "a\nb", "é", strings.Repeat("n", 256)} {
-		Expect(wire.NotifyStore(wire.FD(f.a), name, f.file(""))).To(beFormatError(wire.Notify, "name "))
-		Expect(wire.NotifyRemove(wire.FD(f.a), name)).To(beFormatError(wire.Notify, "name "))
+		Expect(wire.NotifyStore(f.a, name, f.file(""))).To(beFormatError(wire.Notify, "name "))
+		Expect(wire.NotifyRemove(f.a, name)).To(beFormatError(wire.Notify, "name "))
 	}
-	Expect(wire.NotifyStore(wire.FD(f.a), "foo")).To(beFormatError(wire.Notify, "cannot send 0 descriptors"))
+	Expect(wire.NotifyStore(f.a, "foo")).To(beFormatError(wire.Notify, "cannot send 0 descriptors"))
 	isEmpty(f.b)
 })
 
-var _ = It("Recv in the "+quoted(wire.Notify)+" accepts a state that ends with one zero byte", func() {
-	f := connect("unixgram")
-	sends(f.a, "READY=1\x00")
-	Expect(f.from(wire.Notify, f.b)).To(Equal("READY=1"))
-})
-
-var _ = child("dial-notify", func([]string) error {
-	sock, err := wire.DialNotify()
-	if err != nil {
-		return err
-	}
-	return unix.Close(int(sock))
-})
+var _ = Child("dial-notify", func([]string) { Expect(ok(wire.DialNotify()).Close()).To(Succeed()) })
 
 var _ = Describe("NotifyBarrier", func() {
-	for _, kind := range []string{"descriptor", "Conn"} {
-		It("returns when the manager closes the descriptor that it sent through a "+kind, func(ctx SpecContext) {
-			f := connect("unixgram")
-			var a, b wire.Socket = wire.FD(f.a), wire.FD(f.b)
-			if kind == "Conn" {
-				a, b = conns("unixgram")
-			}
-			before := fdtest.Take()
-			var closed atomic.Bool
-			done, early := make(chan error, 1), false
-			go func() {
-				err := wire.NotifyBarrier(ctx, a)
-				early = !closed.Load()
-				done <- err
-			}()
-			state, fds, err := wire.Notify.Recv(b)
-			Expect(state, err).To(Equal("BARRIER=1"))
-			Expect(fds).To(HaveLen(1))
-			closed.Store(true)
-			Expect(unix.Close(fds[0])).To(Succeed())
-			Expect(<-done).NotTo(HaveOccurred())
-			Expect(early).To(BeFalse(), "NotifyBarrier did not wait")
-			Expect(before.NewSince()).To(BeEmpty())
-		}, NodeTimeout(timeout))
+	start := func(ctx context.Context, sock wire.Socket) chan error {
+		done := make(chan error, 1)
+		go func() { done <- wire.NotifyBarrier(ctx, sock) }()
+		return done
 	}
+
+	It("returns when the manager closes the descriptor sent through an FD or a Conn", func(ctx SpecContext) {
+		f := connect("unixgram")
+		a, b := conns("unixgram")
+		for _, end := range [][2]wire.Socket{{f.a, f.b}, {a, b}} {
+			before := fdtest.Take()
+			done := start(ctx, end[0])
+			fd := f.barrier(end[1])
+			Consistently(done, "50ms").ShouldNot(Receive(), "NotifyBarrier on a %T did not wait", end[0])
+			f.CloseNow(fd)
+			Expect(<-done).NotTo(HaveOccurred(), "NotifyBarrier on a %T", end[0])
+			Expect(before.NewSince()).To(BeEmpty())
+		}
+	}, NodeTimeout(timeout))
 
 	It("returns when its context is done", func(ctx SpecContext) {
 		f := connect("unixgram")
 		before := fdtest.Take()
-		barrier := func(ctx context.Context) chan error {
-			done := make(chan error, 1)
-			go func() { done <- wire.NotifyBarrier(ctx, wire.FD(f.a)) }()
-			return done
-		}
-		answer := func() {
-			GinkgoHelper()
-			_, fds, err := wire.Notify.Recv(wire.FD(f.b))
-			Expect(err).NotTo(HaveOccurred())
-			Expect(fds).To(HaveLen(1))
-			Expect(unix.Close(fds[0])).To(Succeed())
-		}
-
 		called, cancel := context.WithCancel(ctx)
-		done := barrier(called)
-		Expect(again(func() error {
-			_, _, err := unix.Recvfrom(f.b, make([]byte, 1), unix.MSG_PEEK)
-			return err
-		})).To(Succeed())
+		done := start(called, f.a)
+		fd := f.barrier(f.b)
 		cancel()
 		Expect(<-done).To(Equal(context.Canceled))
-		answer()
-		Expect(<-barrier(called)).To(Equal(context.Canceled))
+		f.CloseNow(fd)
+		Expect(<-start(called, f.a)).To(Equal(context.Canceled))
 		isEmpty(f.b)
 		Expect(before.NewSince()).To(BeEmpty())
 	}, NodeTimeout(timeout))
@@ -225,39 +192,36 @@ var _ = Describe("NotifyBarrier", func() {
 	It("returns when its context is done while the manager's queue is full", func(ctx SpecContext) {
 		f := connect("unixgram")
 		manager := f.manager(filepath.Join(GinkgoT().TempDir(), "notify"))
+		sock := ok(wire.DialNotify())
+		f.owns(int(sock))
 		before := fdtest.Take()
-		sock := f.dialNotify()
-		for err := error(nil); err == nil; {
-			err = unix.Sendto(sock, []byte("x"), unix.MSG_DONTWAIT, nil)
+		queued := 0
+		for ; unix.Sendto(int(sock), []byte("x"), unix.MSG_DONTWAIT, nil) == nil; queued++ {
 		}
 		called, cancel := context.WithTimeout(ctx, 10*time.Millisecond)
 		defer cancel()
-		done := make(chan error, 1)
-		go func() { done <- wire.NotifyBarrier(called, wire.FD(sock)) }()
+		done := start(called, sock)
 		Eventually(ctx, done).WithTimeout(timeout / 2).Should(Receive(Equal(context.DeadlineExceeded)))
 
 		// With a context that is never done it waits, whatever the mode and the time limit of the socket are.
-		Expect(unix.SetsockoptTimeval(sock, unix.SOL_SOCKET, unix.SO_SNDTIMEO, &unix.Timeval{Usec: 1000})).To(Succeed())
-		Expect(unix.SetNonblock(sock, true)).To(Succeed())
-		go func() { done <- wire.NotifyBarrier(context.Background(), wire.FD(sock)) }()
+		limit := unix.Timeval{Usec: 1000}
+		Expect(unix.SetsockoptTimeval(int(sock), unix.SOL_SOCKET, unix.SO_SNDTIMEO, &limit)).To(Succeed())
+		Expect(unix.SetNonblock(int(sock), true)).To(Succeed())
+		done = start(context.Background(), sock)
 		Consistently(done, "50ms").ShouldNot(Receive())
-		for {
-			state, fds, err := wire.Notify.Recv(wire.FD(manager))
-			Expect(err).NotTo(HaveOccurred())
-			if state == "BARRIER=1" {
-				Expect(unix.Close(fds[0])).To(Succeed())
-				break
-			}
+		for range queued {
+			Expect(f.from(wire.Notify, manager)).To(Equal("x"))
 		}
+		f.CloseNow(f.barrier(manager))
 		Expect(<-done).NotTo(HaveOccurred())
-		Expect(before.NewSince()).To(HaveLen(1), "only the socket")
+		Expect(before.NewSince()).To(BeEmpty())
 	}, NodeTimeout(timeout))
 
 	It("returns the error if it cannot send the descriptor", func(ctx SpecContext) {
 		f := connect("unixgram")
 		before := fdtest.Take()
-		f.CloseNow(f.b)
-		Expect(wire.NotifyBarrier(ctx, wire.FD(f.a))).To(MatchError(unix.ECONNREFUSED))
+		f.CloseNow(int(f.b))
+		Expect(wire.NotifyBarrier(ctx, f.a)).To(MatchError(unix.ECONNREFUSED))
 		Expect(before.NewSince()).To(BeEmpty())
 	}, NodeTimeout(timeout))
 })

@@ -3,10 +3,7 @@
 package wire_test
 
 import (
-	"bytes"
-	"errors"
-	"io"
-	"os"
+	"context"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -15,7 +12,7 @@ import (
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
-	"golang.org/x/sys/unix"
+	"github.com/onsi/gomega/gexec"
 
 	"github.com/scm-rights/scm/internal/fdtest"
 )
@@ -49,11 +46,12 @@ func script(name, library, debian string) []string {
 		fdtest.Missing(GinkgoTB(), "python3 does not run: "+why)
 	}
 	if library != "" {
-		load, _ := loads.LoadOrStore(library, sync.OnceValue(func() string {
-			_, why := output(python, "-c", "import ctypes, ctypes.util, sys; ctypes.CDLL(ctypes.util.find_library(sys.argv[1]) or sys.argv[1])", library)
-			return why
-		}))
-		if why := load.(func() string)(); why != "" {
+		why, known := loads[library]
+		if !known {
+			_, why = output(python, "-c", load, library)
+			loads[library] = why
+		}
+		if why != "" {
 			fdtest.Missing(GinkgoTB(), "python3 cannot load "+library+" (Debian: "+debian+"): "+why)
 		}
 	}
@@ -66,8 +64,10 @@ var interpreter = sync.OnceValues(func() (path, why string) {
 	return output("python3", "-c", "import sys; print(sys.executable)")
 })
 
-// loads maps each library to a function that returns why Python cannot load it.
-var loads sync.Map
+// load is a Python program that loads a library, and loads has the reason why it failed, or "", by library.
+const load = "from ctypes import *; import ctypes.util as u, sys; l = sys.argv[1]; CDLL(u.find_library(l) or l)"
+
+var loads = map[string]string{}
 
 // output returns the output of a command, and why it failed.
 func output(name string, args ...string) (text, why string) {
@@ -79,76 +79,35 @@ func output(name string, args ...string) (text, why string) {
 	return text, ""
 }
 
-func commandOf(ctx SpecContext, words []string, more ...string) *exec.Cmd {
+func commandOf(ctx context.Context, words []string, more ...string) *exec.Cmd {
 	words = append(words, more...)
 	return exec.CommandContext(ctx, words[0], words[1:]...)
 }
 
-// process is a running program, which is killed at the end of the spec.
-type process struct {
-	*exec.Cmd
-	stdout, stderr bytes.Buffer
-	waited         bool
-}
-
-// begin starts the program, which gets duplicates of the descriptors as 3, 4, 5 …
-func begin(cmd *exec.Cmd, fds ...int) *process {
+// begin starts the program, which gets duplicates of the descriptors as 3, 4, 5 … It is killed at the end of
+// the spec.
+func begin(cmd *exec.Cmd, fds ...int) *gexec.Session {
 	GinkgoHelper()
 	for _, fd := range fds {
-		file := duplicate(fd)
-		defer func() { _ = file.Close() }()
-		cmd.ExtraFiles = append(cmd.ExtraFiles, file)
+		cmd.ExtraFiles = append(cmd.ExtraFiles, duplicate(fd))
 	}
-	p := &process{Cmd: cmd}
-	if cmd.Stdout == nil {
-		cmd.Stdout = &p.stdout
-	}
-	if cmd.Stderr == nil {
-		cmd.Stderr = io.MultiWriter(&p.stderr, GinkgoWriter)
-	}
-	Expect(cmd.Start()).To(Succeed())
-	DeferCleanup(func() {
-		if !p.waited {
-			_ = cmd.Process.Kill()
-			_ = cmd.Wait()
-		}
-	})
+	p := ok(gexec.Start(cmd, nil, GinkgoWriter))
+	DeferCleanup(func() { <-p.Kill().Exited })
 	return p
 }
 
-// waitExit waits until the program has exited, with any status.
-func (p *process) waitExit() {
-	p.waited = true
-	_ = p.Wait()
-}
-
-// waitSuccess waits until the program has exited with status 0, and returns its standard output.
-func (p *process) waitSuccess() string {
+// exits waits until the program has exited, which must be with the status, and returns its standard output.
+func exits(p *gexec.Session, status int) string {
 	GinkgoHelper()
-	p.waited = true
-	Expect(p.Wait()).To(Succeed(), "%s\nstandard output: %sstandard error: %s", p.Cmd, &p.stdout, &p.stderr)
-	return p.stdout.String()
+	<-p.Exited
+	out := string(p.Out.Contents())
+	Expect(p.ExitCode()).To(Equal(status), "exit status of %s\nstandard output: %s", p.Command, out)
+	return out
 }
 
-// waitFailure waits until the program has exited with a status other than 0, and returns the status.
-func (p *process) waitFailure() int {
-	GinkgoHelper()
-	p.waited = true
-	var status *exec.ExitError
-	err := p.Wait()
-	Expect(errors.As(err, &status)).To(BeTrue(), "%s: %v", p.Cmd, err)
-	return status.ExitCode()
-}
-
-// runWithFDs runs the program, which gets duplicates of the descriptors as 3, 4, 5 …, and returns its standard
-// output.
+// runWithFDs runs the program, which gets duplicates of the descriptors as 3, 4, 5 …, and returns its
+// standard output.
 func runWithFDs(cmd *exec.Cmd, fds ...int) string {
 	GinkgoHelper()
-	return begin(cmd, fds...).waitSuccess()
-}
-
-func duplicate(fd int) *os.File {
-	GinkgoHelper()
-	d := ok(unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0))
-	return os.NewFile(uintptr(d), "")
+	return exits(begin(cmd, fds...), 0)
 }

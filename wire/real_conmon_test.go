@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/scm-rights/scm/internal/reexec"
+	. "github.com/scm-rights/scm/internal/spectest"
 	"github.com/scm-rights/scm/wire"
 )
 
@@ -25,50 +26,28 @@ const (
 
 // The child is the runtime that conmon runs. It starts a shell as the container and sends the master of its
 // terminal in the format.
-var _ = child("runtime", func(args []string) error {
+var _ = Child("runtime", func(args []string) {
 	option := func(name string) string { return args[slices.Index(args, name)+1] }
-	master, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = master.Close() }()
-	number, err := unix.IoctlGetUint32(int(master.Fd()), unix.TIOCGPTN)
-	if err != nil {
-		return err
-	}
-	if err := unix.IoctlSetPointerInt(int(master.Fd()), unix.TIOCSPTLCK, 0); err != nil {
-		return err
-	}
-	terminal, err := os.OpenFile(fmt.Sprintf("/dev/pts/%d", number), os.O_RDWR|unix.O_NOCTTY, 0)
-	if err != nil {
-		return err
-	}
-	input, err := os.Open(os.Getenv(inputVariable))
-	if err != nil {
-		return err
-	}
+	master := ok(os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0))
+	number := ok(unix.IoctlGetUint32(int(master.Fd()), unix.TIOCGPTN))
+	Expect(unix.IoctlSetPointerInt(int(master.Fd()), unix.TIOCSPTLCK, 0)).To(Succeed())
+	terminal := ok(os.OpenFile(fmt.Sprintf("/dev/pts/%d", number), os.O_RDWR|unix.O_NOCTTY, 0))
+
 	container := exec.Command("sh", "-c", "echo hello from the container; read line; exit 3")
-	container.Stdin, container.Stdout, container.Stderr = input, terminal, terminal
-	if err := container.Start(); err != nil {
-		return err
-	}
+	container.Stdin = ok(os.Open(os.Getenv(inputVariable)))
+	container.Stdout, container.Stderr = terminal, terminal
+	Expect(container.Start()).To(Succeed())
 	pid := strconv.Itoa(container.Process.Pid)
-	if err := os.WriteFile(option("--pid-file"), []byte(pid), 0o600); err != nil {
-		return err
-	}
-	sock, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM, 0)
-	if err != nil {
-		return err
-	}
-	if err := unix.Connect(sock, &unix.SockaddrUnix{Name: option("--console-socket")}); err != nil {
-		return err
-	}
+	Expect(os.WriteFile(option("--pid-file"), []byte(pid), 0o600)).To(Succeed())
+
+	sock := ok(unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM, 0))
+	Expect(unix.Connect(sock, &unix.SockaddrUnix{Name: option("--console-socket")})).To(Succeed())
 	format, _ := wire.Lookup(os.Getenv(formatVariable))
-	text := ""
-	if format != wire.Crun {
-		text = "/dev/ptmx"
+	text := "/dev/ptmx"
+	if format == wire.Crun {
+		text = ""
 	}
-	return format.Send(wire.FD(sock), text, int(master.Fd()))
+	Expect(format.Send(wire.FD(sock), text, int(master.Fd()))).To(Succeed())
 })
 
 var _ = Describe("conmon", Label("real"), func() {
@@ -78,8 +57,7 @@ var _ = Describe("conmon", Label("real"), func() {
 			self := ok(os.Executable())
 			folder := GinkgoT().TempDir()
 			file := func(name string) string { return filepath.Join(folder, name) }
-			// When conmon 2.1.12 exits, it removes the files with the container's name from the folder of
-			// sockets.
+			// When conmon 2.1.12 exits, it removes the container's files from the folder of sockets.
 			statuses := GinkgoT().TempDir()
 
 			// The container ends when all write ends of its input are closed.
@@ -87,20 +65,21 @@ var _ = Describe("conmon", Label("real"), func() {
 			input := ok(os.OpenFile(file("input"), os.O_RDWR, 0))
 			DeferCleanup(func() { _ = input.Close() })
 
-			cmd := exec.CommandContext(ctx, conmon, "--sync", "--terminal", "--cid", "container", "--cuuid", "container", "--runtime", self,
-				"--bundle", folder, "--container-pidfile", file("pid"),
-				"--log-path", "k8s-file:"+file("log"), "--exit-dir", statuses, "--socket-dir-path", folder)
-			cmd.Env = reexec.Environ("runtime")
-			cmd.Env = append(cmd.Env, formatVariable+"="+format.Name(), inputVariable+"="+file("input"))
+			cmd := exec.CommandContext(ctx, conmon, "--sync", "--terminal",
+				"--cid", "container", "--cuuid", "container", "--runtime", self, "--bundle", folder,
+				"--container-pidfile", file("pid"), "--log-path", "k8s-file:"+file("log"),
+				"--exit-dir", statuses, "--socket-dir-path", folder)
+			cmd.Env = append(reexec.Environ("runtime"),
+				formatVariable+"="+format.Name(), inputVariable+"="+file("input"))
 			p := begin(cmd)
 
 			contentOf := func(path string) string {
 				text, _ := os.ReadFile(path)
 				return string(text)
 			}
-			Eventually(contentOf, timeout).WithArguments(file("log")).Should(ContainSubstring("hello from the container"))
+			Eventually(contentOf, timeout).WithArguments(file("log")).Should(ContainSubstring("hello from the"))
 			Expect(input.Close()).To(Succeed())
-			p.waitExit()
+			<-p.Exited // with any status
 			Expect(contentOf(filepath.Join(statuses, "container"))).To(Equal("3"), "exit status of the container")
 		}, NodeTimeout(timeout))
 	}

@@ -4,11 +4,11 @@ package wire_test
 
 import (
 	"bufio"
+	"io"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
@@ -39,7 +39,7 @@ var _ = Describe("HAProxy", Label("real"), func() {
 		in, out := connect("unix"), connect("unix")
 		configuration := filepath.Join(GinkgoT().TempDir(), "haproxy.cfg")
 		Expect(os.WriteFile(configuration, []byte(haproxyConfiguration), 0o600)).To(Succeed())
-		begin(exec.CommandContext(ctx, haproxy, "-db", "-f", configuration), in.b, out.b)
+		begin(exec.CommandContext(ctx, haproxy, "-db", "-f", configuration), int(in.b), int(out.b))
 
 		By("sending it a client")
 		client := in.client()
@@ -49,11 +49,9 @@ var _ = Describe("HAProxy", Label("real"), func() {
 		By("receiving a client from it")
 		client = in.client()
 		ok(unix.Write(client, []byte("GET /through HTTP/1.0\r\n\r\n")))
-		_, fds, err := wire.HAProxySockpair.Recv(wire.FD(out.a))
-		Expect(err).NotTo(HaveOccurred())
-		out.owns(fds...)
-		setTimeouts(fds[0])
-		request := ok(http.ReadRequest(bufio.NewReader(reader(fds[0]))))
+		_, fds := out.recv(wire.HAProxySockpair, out.a)
+		setTimeouts(wire.FD(fds[0]))
+		request := ok(http.ReadRequest(bufio.NewReader(duplicate(fds[0]))))
 		Expect(request.URL.Path).To(Equal("/through"))
 		ok(unix.Write(fds[0], []byte("HTTP/1.0 200 OK\r\nContent-Length: 8\r\n\r\nfrom us!")))
 		Expect(answerFrom(client)).To(Equal("from us!"))
@@ -65,8 +63,8 @@ func (f *fixture) client() int {
 	GinkgoHelper()
 	p := ok(unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0))
 	f.Own(p[0], p[1])
-	setTimeouts(p[0])
-	Expect(wire.HAProxySockpair.Send(wire.FD(f.a), "", p[1])).To(Succeed())
+	setTimeouts(wire.FD(p[0]))
+	Expect(wire.HAProxySockpair.Send(f.a, "", p[1])).To(Succeed())
 	f.CloseNow(p[1])
 	return p[0]
 }
@@ -74,9 +72,7 @@ func (f *fixture) client() int {
 // answerFrom reads an HTTP response and returns its body.
 func answerFrom(sock int) string {
 	GinkgoHelper()
-	response := ok(http.ReadResponse(bufio.NewReader(reader(sock)), nil))
+	response := ok(http.ReadResponse(bufio.NewReader(duplicate(sock)), nil))
 	Expect(response.StatusCode).To(Equal(http.StatusOK))
-	var body strings.Builder
-	ok(bufio.NewReader(response.Body).WriteTo(&body))
-	return body.String()
+	return string(ok(io.ReadAll(response.Body)))
 }

@@ -16,12 +16,11 @@ import (
 var _ = Describe("in the "+quoted(wire.QEMUBridgeHelper)+",", Label("real"), func() {
 	It("qemu-bridge-helper sends a TAP device that Recv receives", func(ctx SpecContext) {
 		f := connect("unix")
-		helper := begin(bridgeHelper(ctx), f.b)
-		_, fds, err := wire.QEMUBridgeHelper.Recv(wire.FD(f.a))
-		Expect(err).NotTo(HaveOccurred())
-		f.owns(fds...)
-		Expect(fdtest.Name(fds[0])).To(HaveSuffix("/net/tun"), "the kernel leaves out /dev once the mount namespace is gone")
-		helper.waitSuccess()
+		helper := begin(bridgeHelper(ctx), int(f.b))
+		_, fds := f.recv(wire.QEMUBridgeHelper, f.a)
+		// The kernel leaves out /dev once the mount namespace is gone.
+		Expect(fdtest.Name(fds[0])).To(HaveSuffix("/net/tun"))
+		exits(helper, 0)
 	}, NodeTimeout(timeout))
 })
 
@@ -49,5 +48,6 @@ func bridgeHelper(ctx SpecContext) *exec.Cmd {
 	if why := canBridge(); why != "" {
 		Skip("cannot create a bridge and a TAP device: " + why)
 	}
-	return exec.CommandContext(ctx, "unshare", "--net", "--mount", "sh", "-c", withBridge, helper, "--br=br0", "--fd=3")
+	words := []string{"unshare", "--net", "--mount", "sh", "-c", withBridge, helper, "--br=br0", "--fd=3"}
+	return commandOf(ctx, words)
 }

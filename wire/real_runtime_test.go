@@ -6,10 +6,10 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"sync"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -28,14 +28,13 @@ var _ = DescribeTable("--console-socket passes a container's terminal from", Lab
 		r := newRuntime(runtime)
 		f := connect("unix")
 		path, accept := f.listen()
-		p := begin(r.command(ctx, "run", "--detach", "--bundle", bundle("echo hello from the container"), "--console-socket", path, r.container))
-		name, fds, err := receiver.Recv(wire.FD(accept()))
-		Expect(name, err).To(BeElementOf(texts))
-		f.owns(fds...)
-		master := fds[0]
-		Expect(fdtest.Name(master)).To(HaveSuffix("ptmx"))
-		Expect(readTerminal(master)).To(Equal("hello from the container\r\n"))
-		p.waitSuccess()
+		folder := bundle("echo hello from the container")
+		p := begin(r.command(ctx, "run", "--detach", "--bundle", folder, "--console-socket", path, r.container))
+		name, fds := f.recv(receiver, accept())
+		Expect(texts).To(ContainElement(name))
+		Expect(fdtest.Name(fds[0])).To(HaveSuffix("ptmx"))
+		Expect(readTerminal(fds[0])).To(Equal("hello from the container\r\n"))
+		exits(p, 0)
 	},
 	Entry("runc to Recv in the "+quoted(wire.Runc), NodeTimeout(timeout), "runc", wire.Runc, oldName, newName),
 	Entry("runc to Recv in the "+quoted(wire.Conmon), NodeTimeout(timeout), "runc", wire.Conmon, oldName, newName),
@@ -51,7 +50,8 @@ type ociRuntime struct {
 // newRuntime returns the runtime with the given name. The container is deleted at the end of the spec.
 func newRuntime(name string) ociRuntime {
 	GinkgoHelper()
-	r := ociRuntime{program(name, name), GinkgoT().TempDir(), fmt.Sprintf("scm-wire-%d-%d", os.Getpid(), GinkgoRandomSeed())}
+	container := fmt.Sprintf("scm-wire-%d-%d", os.Getpid(), GinkgoRandomSeed())
+	r := ociRuntime{program(name, name), GinkgoT().TempDir(), container}
 	if why := canRunContainers(); why != "" {
 		Skip(name + " cannot run a container: " + why)
 	}
@@ -72,8 +72,8 @@ mount -t cgroup2 cgroup2 /sys/fs/cgroup
 exec "$0" "$@"`
 
 func (r ociRuntime) command(ctx context.Context, words ...string) *exec.Cmd {
-	words = append([]string{"--mount", "sh", "-c", ownMounts, r.path, "--root", r.root}, words...)
-	return exec.CommandContext(ctx, "unshare", words...)
+	own := []string{"unshare", "--mount", "sh", "-c", ownMounts, r.path, "--root", r.root}
+	return commandOf(ctx, own, words...)
 }
 
 // canRunContainers returns why this process cannot run containers, or "" if it can.
@@ -81,10 +81,8 @@ var canRunContainers = sync.OnceValue(func() string {
 	if os.Geteuid() != 0 {
 		return "not root"
 	}
-	if out, err := exec.Command("unshare", "--mount", "sh", "-c", ownMounts, "true").CombinedOutput(); err != nil {
-		return fmt.Sprintf("cannot create a mount namespace: %v: %s", err, out)
-	}
-	return ""
+	_, why := output("unshare", "--mount", "sh", "-c", ownMounts, "true")
+	return why
 })
 
 // bundle returns the folder of a container that has this machine's programs, and runs a script on a terminal.
@@ -92,31 +90,28 @@ func bundle(script string) string {
 	GinkgoHelper()
 	folder := GinkgoT().TempDir()
 	Expect(os.Mkdir(filepath.Join(folder, "rootfs"), 0o755)).To(Succeed())
-	type mount struct {
-		Destination string   `json:"destination"`
-		Type        string   `json:"type"`
-		Source      string   `json:"source"`
-		Options     []string `json:"options,omitempty"`
-	}
-	mounts := []mount{
-		{"/proc", "proc", "proc", nil},
-		{"/dev", "tmpfs", "tmpfs", nil},
-		{"/dev/pts", "devpts", "devpts", []string{"newinstance", "ptmxmode=0666", "mode=0620"}},
+	type object map[string]any
+	mounts := []object{
+		{"destination": "/proc", "type": "proc", "source": "proc"},
+		{"destination": "/dev", "type": "tmpfs", "source": "tmpfs"},
+		{"destination": "/dev/pts", "type": "devpts", "source": "devpts",
+			"options": []string{"newinstance", "ptmxmode=0666", "mode=0620"}},
 	}
 	for _, path := range []string{"/usr", "/bin", "/lib", "/lib32", "/lib64"} {
 		if _, err := os.Stat(path); err == nil {
-			mounts = append(mounts, mount{path, "bind", path, []string{"rbind", "ro"}})
+			options := []string{"rbind", "ro"}
+			mounts = append(mounts, object{"destination": path, "type": "bind", "source": path, "options": options})
 		}
 	}
-	type object map[string]any
-	text, err := json.Marshal(object{
+	process := object{"terminal": true, "user": object{"uid": 0, "gid": 0}, "cwd": "/"}
+	process["args"] = []string{"/bin/sh", "-c", script}
+	text := ok(json.Marshal(object{
 		"ociVersion": "1.0.2",
-		"process":    object{"terminal": true, "user": object{"uid": 0, "gid": 0}, "args": []string{"/bin/sh", "-c", script}, "cwd": "/"},
+		"process":    process,
 		"root":       object{"path": "rootfs"},
 		"mounts":     mounts,
 		"linux":      object{"namespaces": []object{{"type": "pid"}, {"type": "mount"}}},
-	})
-	Expect(err).NotTo(HaveOccurred())
+	}))
 	Expect(os.WriteFile(filepath.Join(folder, "config.json"), text, 0o600)).To(Succeed())
 	return folder
 }
@@ -124,17 +119,7 @@ func bundle(script string) string {
 // readTerminal reads from a terminal's master until no process has the terminal open.
 func readTerminal(master int) string {
 	GinkgoHelper()
-	var text strings.Builder
-	p := make([]byte, 1024)
-	for {
-		n, err := unix.Read(master, p)
-		if err == unix.EINTR {
-			continue
-		}
-		if err == unix.EIO || n == 0 {
-			return text.String()
-		}
-		Expect(err).NotTo(HaveOccurred())
-		text.Write(p[:n])
-	}
+	text, err := io.ReadAll(duplicate(master))
+	Expect(err).To(Or(Succeed(), MatchError(unix.EIO)))
+	return string(text)
 }

@@ -20,14 +20,12 @@ var _ = Describe("in the "+quoted(wire.SkalibsUnixmessage)+",", Label("real"), f
 		sent := f.file("")
 		p := begin(exec.CommandContext(ctx, store, "-d", "3", path, "the name"), sent)
 		client := accept()
-		text, fds, err := wire.SkalibsUnixmessage.Recv(wire.FD(client))
-		Expect(err).NotTo(HaveOccurred())
+		text := f.from(wire.SkalibsUnixmessage, client, sent)
 		// S, a time of 12 bytes, the length of the name, the name and a zero byte.
 		Expect(text).To(HavePrefix("S"))
 		Expect(text[13:]).To(Equal("\x08the name\x00"))
-		f.takes(fds, sent)
-		Expect(wire.SkalibsUnixmessage.Send(wire.FD(client), "\x00")).To(Succeed())
-		p.waitSuccess()
+		Expect(wire.SkalibsUnixmessage.Send(client, "\x00")).To(Succeed())
+		exits(p, 0)
 	}, NodeTimeout(timeout))
 
 	It("s6-fdholder-retrieve receives a descriptor from Send", func(ctx SpecContext) {
@@ -37,7 +35,7 @@ var _ = Describe("in the "+quoted(wire.SkalibsUnixmessage)+",", Label("real"), f
 		p := begin(exec.CommandContext(ctx, retrieve, path, "the name", "cat"))
 		client := accept()
 		Expect(f.from(wire.SkalibsUnixmessage, client)).To(Equal("R\x00\x08the name\x00"))
-		Expect(wire.SkalibsUnixmessage.Send(wire.FD(client), "\x00", f.file("content"))).To(Succeed())
-		Expect(p.waitSuccess()).To(Equal("content"))
+		Expect(wire.SkalibsUnixmessage.Send(client, "\x00", f.file("content"))).To(Succeed())
+		Expect(exits(p, 0)).To(Equal("content"))
 	}, NodeTimeout(timeout))
 })

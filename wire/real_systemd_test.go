@@ -4,10 +4,10 @@ package wire_test
 
 import (
 	"path/filepath"
+	"strconv"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
-	"golang.org/x/sys/unix"
 
 	"github.com/scm-rights/scm/wire"
 )
@@ -28,16 +28,12 @@ var _ = Describe("libsystemd", Label("real"), func() {
 		f := connect("unix")
 		manager := f.manager(filepath.Join(GinkgoT().TempDir(), "notify"))
 		p := begin(commandOf(ctx, libsystemd, "barrier", "20"))
-		state, fds, err := wire.Notify.Recv(wire.FD(manager))
-		Expect(err).NotTo(HaveOccurred())
-		Expect(state).To(Equal("BARRIER=1"))
-		Expect(fds).To(HaveLen(1))
-		Expect(unix.Close(fds[0])).To(Succeed())
-		Expect(p.waitSuccess()).To(Equal("1\n"))
+		f.CloseNow(f.barrier(manager))
+		Expect(exits(p, 0)).To(Equal("1\n"))
 	}, NodeTimeout(timeout))
 
 	for _, l := range listeningServices {
-		It("agrees with ListenFDs if "+l.name, func(ctx SpecContext) {
+		It("agrees with ListenFDs in a service with "+strconv.Quote(l.variables), func(ctx SpecContext) {
 			f := connect("unix")
 			Expect(runWithFDs(l.service(ctx, append(libsystemd, "listen")...), f.files(2)...)).To(Equal(l.want))
 		}, NodeTimeout(timeout))

@@ -27,9 +27,9 @@ var _ = Describe("in the", func() {
 			cannotEmulateFormat(c.format)
 			f := connect(c.format.Network())
 			sends(f.a, c.payload, f.files(c.fds)...)
-			Expect(failed(c.format, wire.FD(f.b))).To(beFormatError(c.format, c.reason))
+			Expect(failed(c.format, f.b)).To(beFormatError(c.format, c.reason))
 			if c.format.Network() != "unix" {
-				f.passes(c.format, wire.FD(f.a), wire.FD(f.b))
+				f.passes(c.format, f.a, f.b)
 			}
 		})
 	}
@@ -38,18 +38,19 @@ var _ = Describe("in the", func() {
 		It(quoted(c.format)+", Send rejects "+c.sent()+", and sends nothing", func() {
 			cannotEmulateFormat(c.format)
 			f := connect(c.format.Network())
-			Expect(c.format.Send(wire.FD(f.a), c.text, f.files(c.fds)...)).To(beFormatError(c.format, c.reason))
+			Expect(c.format.Send(f.a, c.text, f.files(c.fds)...)).To(beFormatError(c.format, c.reason))
 			isEmpty(f.b)
-			f.passes(c.format, wire.FD(f.a), wire.FD(f.b))
+			f.passes(c.format, f.a, f.b)
 		})
 	}
 
 	for _, c := range beginnings {
-		It(quoted(c.format)+", Recv returns io.ErrUnexpectedEOF if the connection ends after "+Count(len(c.payload), "byte"), func() {
+		end := Count(len(c.payload), "byte")
+		It(quoted(c.format)+", Recv returns io.ErrUnexpectedEOF if the connection ends after "+end, func() {
 			f := connect(c.format.Network())
 			sends(f.a, c.payload, f.files(c.fds)...)
-			f.CloseNow(f.a)
-			Expect(failed(c.format, wire.FD(f.b))).To(MatchError(io.ErrUnexpectedEOF))
+			f.CloseNow(int(f.a))
+			Expect(failed(c.format, f.b)).To(MatchError(io.ErrUnexpectedEOF))
 		})
 	}
 
@@ -60,11 +61,11 @@ var _ = Describe("in the", func() {
 				for _, payload := range []string{"", "\x00", "{", getfd, strings.Repeat("x", 5000)} {
 					for _, n := range []int{0, 1, 2, scm.MaxFDs} {
 						f := connect(network)
-						Expect(unix.SetNonblock(f.b, true)).To(Succeed())
+						Expect(unix.SetNonblock(int(f.b), true)).To(Succeed())
 						sent := slices.Repeat(f.files(1), n)
 						sends(f.a, payload, sent...)
 						sends(f.a, payload, sent...)
-						_, fds, err := format.Recv(wire.FD(f.b))
+						_, fds, err := format.Recv(f.b)
 						if err != nil {
 							Expect(fds).To(BeEmpty())
 						}
@@ -84,10 +85,10 @@ var _ = It("Recv in a stream format rejects a message that a socket of another t
 			continue
 		}
 		f := connect("unixpacket")
-		Expect(unix.SetNonblock(f.b, true)).To(Succeed())
+		Expect(unix.SetNonblock(int(f.b), true)).To(Succeed())
 		payload := "{" + strings.Repeat("x", 5000)
 		sends(f.a, payload, f.file(""))
-		Expect(failed(format, wire.FD(f.b))).To(beFormatError(format, "message truncated: the format needs a stream socket"))
+		Expect(failed(format, f.b)).To(beFormatError(format, "message truncated: the format needs a stream socket"))
 	}
 })
 
@@ -96,7 +97,7 @@ var _ = DescribeTable("Recv rejects a second descriptor that arrives with the re
 		f := connect("unix")
 		sends(f.a, first, f.file(""))
 		sends(f.a, rest, f.file(""))
-		Expect(failed(format, wire.FD(f.b))).To(beFormatError(format, tooMany))
+		Expect(failed(format, f.b)).To(beFormatError(format, tooMany))
 	},
 	Entry(quoted(wire.Passfd), wire.Passfd, "\x00", "\x00\x00\x00"),
 	Entry(quoted(wire.APUE), wire.APUE, "text", "\x00\x00"),
@@ -109,20 +110,46 @@ func ends(format wire.Format, passCred bool) {
 	f := connect(format.Network())
 	a, b := conns(format.Network())
 	if passCred {
-		err := errors.Join(scm.PassCred(f.b, true), b.PassCred(true))
+		err := errors.Join(scm.PassCred(int(f.b), true), b.PassCred(true))
 		if errors.Is(err, errors.ErrUnsupported) {
 			Skip(err.Error())
 		}
 		Expect(err).NotTo(HaveOccurred())
 	}
-	f.CloseNow(f.a)
+	f.CloseNow(int(f.a))
 	Expect(a.Close()).To(Succeed())
-	for _, sock := range []wire.Socket{wire.FD(f.b), b} {
+	for _, sock := range []wire.Socket{f.b, b} {
 		_, received, err := wire.RecvFiles(format, sock)
 		Expect(err).To(BeIdenticalTo(io.EOF))
 		Expect(received).To(BeEmpty())
 	}
 }
+
+var _ = Describe("Recv in the "+quoted(wire.QMP), func() {
+	It("returns io.EOF if white space alone follows the JSON object", func() {
+		f := connect("unix")
+		sent := f.file("")
+		sends(f.a, getfd+"\r\n", sent)
+		f.CloseNow(int(f.a))
+		f.from(wire.QMP, f.b, sent)
+		Expect(failed(wire.QMP, f.b)).To(BeIdenticalTo(io.EOF))
+	})
+
+	It("rejects a JSON object that is too long, and closes the descriptor received with it", func() {
+		f := connect("unix")
+		a := ok(scm.NewConnFD(ok(unix.Dup(int(f.a)))))
+		DeferCleanup(a.Close)
+		sent := f.file("")
+		done := make(chan error, 1)
+		go func() {
+			_, err := a.WriteFDs([]byte(`{"`+strings.Repeat("x", 1<<20)), sent)
+			done <- err
+		}()
+		// The time limit of f.b is for each of a million receives.
+		Expect(failed(wire.QMP, f.b)).To(beFormatError(wire.QMP, "text is longer than 1048576 bytes"))
+		Expect(<-done).NotTo(HaveOccurred())
+	})
+})
 
 var _ = Describe("in the", func() {
 	for _, format := range wire.Formats() {
@@ -140,8 +167,8 @@ var _ = Describe("in the", func() {
 		It(quoted(format)+", Send returns the error of the system call if the other end is closed", func() {
 			cannotEmulateFormat(format)
 			f := connect(format.Network())
-			f.CloseNow(f.b)
-			err := format.Send(wire.FD(f.a), g.text, f.files(g.fds)...)
+			f.CloseNow(int(f.b))
+			err := format.Send(f.a, g.text, f.files(g.fds)...)
 			if format.Network() == "unixgram" {
 				Expect(err).To(MatchError(unix.ECONNREFUSED))
 			} else {
@@ -155,16 +182,16 @@ var _ = Describe("in the", func() {
 			f := connect(format.Network())
 			fds := f.files(g.fds)
 			fds[0] = -1
-			Expect(format.Send(wire.FD(f.a), g.text, fds...)).To(MatchError(unix.EBADF))
+			Expect(format.Send(f.a, g.text, fds...)).To(MatchError(unix.EBADF))
 			isEmpty(f.b)
-			f.passes(format, wire.FD(f.a), wire.FD(f.b))
+			f.passes(format, f.a, f.b)
 		})
 
 		It(quoted(format)+", Recv returns EAGAIN if the socket is non-blocking and has no message", func() {
 			cannotEmulateFormat(format)
 			f := connect(format.Network())
-			Expect(unix.SetNonblock(f.b, true)).To(Succeed())
-			Expect(failed(format, wire.FD(f.b))).To(MatchError(unix.EAGAIN))
+			Expect(unix.SetNonblock(int(f.b), true)).To(Succeed())
+			Expect(failed(format, f.b)).To(MatchError(unix.EAGAIN))
 		})
 	}
 })

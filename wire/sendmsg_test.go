@@ -23,55 +23,49 @@ import (
 	"github.com/scm-rights/scm/wire"
 )
 
-// sendmsgCase is a message, the function that computes its msg_controllen (CMSG_LEN or CMSG_SPACE), and
-// the program that sends the same message.
-type sendmsgCase struct {
+// realSender is a program that sends a message, and the flags of its sendmsg.
+type realSender struct {
 	message
-	control func(int) int
-	program string
-	flags   string // of the program's sendmsg
-	command func(ctx SpecContext) *exec.Cmd
+	program, flags string
+	command        func(ctx SpecContext) *exec.Cmd
 }
 
-// sendmsgCases are the arguments of sendmsg(2) for each format.
-var sendmsgCases = []sendmsgCase{
-	{message{wire.APUE, "", 1, ""}, cmsgLen, "", "", nil},
-	{message{wire.Book, "", 1, ""}, cmsgSpace, "UNP", "0", peerSends("book", "send payload=00 fds=4")},
-	{message{wire.Conmon, "name", 1, ""}, cmsgSpace, "", "", nil},
-	{message{wire.Crun, "", 1, ""}, cmsgSpace, "", "", nil},
-	{message{wire.Fusermount, "", 1, ""}, cmsgSpace, "", "", nil},
-	{message{wire.GVisor, "", 1, ""}, cmsgLen, "gVisor", "0", peerSends("fdchannel", "send payload=- fds=4")},
-	{message{wire.HAProxySockpair, "", 1, ""}, cmsgSpace, "", "", nil},
-	{message{wire.Notify, "READY=1", 0, ""}, noControl, "", "", nil},
-	{message{wire.Notify, "FDSTORE=1\nFDNAME=foo", 3, ""}, cmsgSpace, "", "", nil},
-	{message{wire.OpenSSH, "", 1, ""}, cmsgSpace, "GLib", "MSG_NOSIGNAL", scriptSends("glib.py", "gio-2.0", "libglib2.0-0", "4")},
-	{message{wire.Passfd, "", 1, ""}, cmsgSpace, "the passfd crate", "0", func(ctx SpecContext) *exec.Cmd { return commandOf(ctx, buildPassfd(ctx), "4") }},
-	{message{wire.Python, "", 1, ""}, cmsgSpace, "Python", "0", scriptSends("reduction.py", "", "", "sendfds", "1")},
-	{message{wire.Python, "", 4, ""}, cmsgSpace, "Python", "0", scriptSends("reduction.py", "", "", "sendfds", "4")},
-	{message{wire.QEMUBridgeHelper, "", 1, ""}, cmsgLen, "qemu-bridge-helper", "0", bridgeHelper},
-	{message{wire.QMP, getfd, 1, ""}, cmsgSpace, "", "", nil},
-	{message{wire.Runc, "name", 1, ""}, cmsgSpace, "runc", "0", peerSends("runc", "send payload=6e616d65 fds=4")},
-	{message{wire.SeccompListener, `{"fds":["a","b"]}`, 2, ""}, cmsgSpace, "", "", nil},
-	{message{wire.SkalibsAncil, "|", 1, ""}, cmsgSpace, "skalibs", "MSG_NOSIGNAL", scriptSends("skalibs.py", "skarnet", "s6", "|", "4")},
-	{message{wire.SkalibsUnixmessage, "text", 3, ""}, cmsgSpace, "", "", nil},
-	{message{wire.SkalibsUnixmessage, "text", 0, ""}, noControl, "", "", nil},
+var realSenders = []realSender{
+	{message{wire.Book, "", 1, ""}, "UNP", "0", peerSends("book", "send payload=00 fds=4")},
+	{message{wire.GVisor, "", 1, ""}, "gVisor", "0", peerSends("fdchannel", "send payload=- fds=4")},
+	{message{wire.OpenSSH, "", 1, ""}, "GLib", "MSG_NOSIGNAL",
+		scriptSends("glib.py", "gio-2.0", "libglib2.0-0", "4")},
+	{message{wire.Passfd, "", 1, ""}, "the passfd crate", "0", passfdSends},
+	{message{wire.Python, "", 1, ""}, "Python", "0", scriptSends("reduction.py", "", "", "sendfds", "1")},
+	{message{wire.Python, "", 4, ""}, "Python", "0", scriptSends("reduction.py", "", "", "sendfds", "4")},
+	{message{wire.QEMUBridgeHelper, "", 1, ""}, "qemu-bridge-helper", "0", bridgeHelper},
+	{message{wire.Runc, "name", 1, ""}, "runc", "0", peerSends("runc", "send payload=6e616d65 fds=4")},
+	{message{wire.SkalibsAncil, "|", 1, ""}, "skalibs", "MSG_NOSIGNAL",
+		scriptSends("skalibs.py", "skarnet", "s6", "|", "4")},
+}
+
+// control returns the msg_controllen of the message.
+func (m message) control() int {
+	switch {
+	case m.fds == 0:
+		return 0
+	case slices.Contains(unpadded, m.format):
+		return unix.CmsgLen(4 * m.fds)
+	}
+	return unix.CmsgSpace(4 * m.fds)
 }
 
 // A receiver cannot see the length of the control data that was sent, but strace can. Each format passes the
 // same arguments to sendmsg as its program, except that all formats add MSG_NOSIGNAL to the flags.
 
 // The child sends a message of the format through socket 3, with the descriptors from 4 on.
-var _ = child("send", func(args []string) error {
+var _ = Child("send", func(args []string) {
 	format, _ := wire.Lookup(args[0])
-	n, err := strconv.Atoi(args[2])
-	if err != nil {
-		return err
-	}
-	fds := make([]int, n)
+	fds := make([]int, ok(strconv.Atoi(args[2])))
 	for i := range fds {
 		fds[i] = 4 + i
 	}
-	return format.Send(wire.FD(3), args[1], fds...)
+	Expect(format.Send(wire.FD(3), args[1], fds...)).To(Succeed())
 })
 
 // scriptSends returns a function that makes the command of a script in testdata that sends a message.
@@ -102,8 +96,8 @@ func build(ctx SpecContext, name string) []string {
 	return built.Command
 }
 
-// buildPassfd builds a program that only calls the crate passfd, and returns its command.
-func buildPassfd(ctx SpecContext) []string {
+// passfdSends builds a program that only calls the crate passfd, and returns the command that sends.
+func passfdSends(ctx SpecContext) *exec.Cmd {
 	GinkgoHelper()
 	cargo := program("cargo", "cargo-web rustc-web")
 	program("cc", "gcc") // for linking
@@ -111,14 +105,12 @@ func buildPassfd(ctx SpecContext) []string {
 	out, err := exec.CommandContext(ctx, cargo, "build", "--quiet", "--release", "--locked",
 		"--manifest-path", "testdata/passfd/Cargo.toml", "--target-dir", target).CombinedOutput()
 	Expect(err).NotTo(HaveOccurred(), "%s", out)
-	return []string{filepath.Join(target, "release", "passfd-peer")}
+	return exec.CommandContext(ctx, filepath.Join(target, "release", "passfd-peer"), "4")
 }
 
 // sending returns the command of a program that sends the message with package wire.
-func (s sendmsgCase) sending(ctx SpecContext) *exec.Cmd {
-	GinkgoHelper()
-	line := reexec.CommandLine("send", s.format.Name(), s.text, strconv.Itoa(s.fds))
-	return exec.CommandContext(ctx, line[0], line[1:]...)
+func (m message) sending(ctx SpecContext) *exec.Cmd {
+	return commandOf(ctx, reexec.CommandLine("send", m.format.Name(), m.text, strconv.Itoa(m.fds)))
 }
 
 // varying matches what may differ between two programs: the descriptors, a field that sendmsg does not
@@ -128,15 +120,16 @@ var varying = regexp.MustCompile(`cmsg_data=\[[^]]*\]|msg_flags=[^}]*|msg_iov=(N
 var sendmsgLine = regexp.MustCompile(`(?m)^(?:\d+ +)?(sendmsg\(3, .*\)) += \d+$`)
 
 // traced runs the command and returns the line that strace prints for its only sendmsg on descriptor 3.
-func (s sendmsgCase) traced(ctx SpecContext, cmd *exec.Cmd) string {
+func (m message) traced(ctx SpecContext, cmd *exec.Cmd) string {
 	GinkgoHelper()
 	CannotEmulate(fdtest.Traced)
 	strace := FindStrace()
-	f := connect(s.format.Network())
+	f := connect(m.format.Network())
 	file := filepath.Join(GinkgoT().TempDir(), "strace")
-	traced := exec.CommandContext(ctx, strace, append([]string{"-f", "-v", "-e", "trace=sendmsg", "-e", "signal=none", "-o", file}, cmd.Args...)...)
+	words := []string{strace, "-f", "-v", "-e", "trace=sendmsg", "-e", "signal=none", "-o", file}
+	traced := commandOf(ctx, words, cmd.Args...)
 	traced.Env, traced.Stdin = cmd.Env, cmd.Stdin
-	runWithFDs(traced, append([]int{f.b}, f.files(s.fds)...)...)
+	runWithFDs(traced, append([]int{int(f.b)}, f.files(m.fds)...)...)
 	text := ok(os.ReadFile(file))
 	lines := sendmsgLine.FindAllStringSubmatch(string(text), -1)
 	Expect(lines).To(HaveLen(1), "%s", text)
@@ -147,37 +140,30 @@ func (s sendmsgCase) traced(ctx SpecContext, cmd *exec.Cmd) string {
 }
 
 var _ = Describe("in the", func() {
-	for _, s := range sendmsgCases {
-		name := quoted(s.format) + ", sending " + Count(s.fds, "descriptor")
-
+	for _, g := range golden {
+		name := quoted(g.format) + ", sending " + g.content()
 		It(name+" calls sendmsg with exactly as much control data as the format defines", func(ctx SpecContext) {
-			line := s.traced(ctx, s.sending(ctx))
-			Expect(line).To(ContainSubstring("msg_controllen=%d,", s.control(4*s.fds)))
+			line := g.traced(ctx, g.sending(ctx))
+			Expect(line).To(ContainSubstring("msg_controllen=%d,", g.control()))
 			Expect(line).To(HaveSuffix(", MSG_NOSIGNAL)"))
-			if s.fds > 0 {
-				Expect(line).To(ContainSubstring("cmsg_len=%d,", unix.CmsgLen(4*s.fds)))
+			if g.fds > 0 {
+				Expect(line).To(ContainSubstring("cmsg_len=%d,", unix.CmsgLen(4*g.fds)))
 			}
 		}, NodeTimeout(timeout))
-
-		if s.program != "" {
-			It(name+" calls sendmsg with the same arguments as "+s.program, Label("real"), func(ctx SpecContext) {
-				our, their := s.traced(ctx, s.sending(ctx)), s.traced(ctx, s.command(ctx))
-				if data := 4 * s.fds; unix.SizeofPtr == 4 { // the program may be a 64-bit one, with longer control data
-					their = strings.NewReplacer(
-						fmt.Sprintf("cmsg_len=%d,", 16+data), fmt.Sprintf("cmsg_len=%d,", unix.CmsgLen(data)),
-						fmt.Sprintf("msg_controllen=%d,", 16+data), fmt.Sprintf("msg_controllen=%d,", s.control(data)),
-						fmt.Sprintf("msg_controllen=%d,", 16+(data+7)&^7), fmt.Sprintf("msg_controllen=%d,", s.control(data)),
-					).Replace(their)
-				}
-				Expect(their).To(Equal(strings.TrimSuffix(our, "MSG_NOSIGNAL)") + s.flags + ")"))
-			}, NodeTimeout(buildTime))
-		}
 	}
-})
 
-var _ = It("every format has a row in sendmsgCases", func() {
-	for _, format := range wire.Formats() {
-		sent := slices.ContainsFunc(sendmsgCases, func(s sendmsgCase) bool { return s.format == format })
-		Expect(sent).To(BeTrue(), format.Name())
+	for _, s := range realSenders {
+		name := quoted(s.format) + ", sending " + s.content()
+		It(name+" calls sendmsg with the same arguments as "+s.program, Label("real"), func(ctx SpecContext) {
+			our, their := s.traced(ctx, s.sending(ctx)), s.traced(ctx, s.command(ctx))
+			if data := 4 * s.fds; unix.SizeofPtr == 4 { // the program may be a 64-bit one, with longer control data
+				their = strings.NewReplacer(
+					fmt.Sprintf("cmsg_len=%d,", 16+data), fmt.Sprintf("cmsg_len=%d,", unix.CmsgLen(data)),
+					fmt.Sprintf("msg_controllen=%d,", 16+data), fmt.Sprintf("msg_controllen=%d,", s.control()),
+					fmt.Sprintf("msg_controllen=%d,", 16+(data+7)&^7), fmt.Sprintf("msg_controllen=%d,", s.control()),
+				).Replace(their)
+			}
+			Expect(their).To(Equal(strings.TrimSuffix(our, "MSG_NOSIGNAL)") + s.flags + ")"))
+		}, NodeTimeout(buildTime))
 	}
 })

@@ -27,14 +27,12 @@ var _ = It("Send sends the whole payload, in several parts if necessary, and the
 	text := strings.Repeat("0123456789", 100_000)
 	sent := f.files(253)
 	done := make(chan error, 1)
-	thread := onThread(func() { done <- wire.SkalibsUnixmessage.Send(wire.FD(f.a), text, sent...) })
+	thread := onThread(func() { done <- wire.SkalibsUnixmessage.Send(f.a, text, sent...) })
 	for range 3 {
 		thread.interrupt(unix.SYS_SENDMSG)
 	}
-	got, fds, err := wire.SkalibsUnixmessage.Recv(wire.FD(f.b))
-	Expect(err).NotTo(HaveOccurred())
+	got := f.from(wire.SkalibsUnixmessage, f.b, sent...)
 	Expect(got == text).To(BeTrue(), "received a different text, of %d bytes", len(got))
-	f.takes(fds, sent...)
 	Expect(<-done).NotTo(HaveOccurred())
 	isEmpty(f.b)
 })
@@ -44,34 +42,31 @@ var _ = It("Recv continues after a signal interrupts it", func() {
 	// The kernel does not restart the call, because the socket has a time limit.
 	f := connect("unix")
 	sent := f.file("")
-	type receipt struct {
-		fds []int
-		err error
-	}
-	done := make(chan receipt, 1)
+	var fds []int
+	done := make(chan error, 1)
 	thread := onThread(func() {
-		_, fds, err := wire.OpenSSH.Recv(wire.FD(f.b))
-		done <- receipt{fds, err}
+		var err error
+		_, fds, err = wire.OpenSSH.Recv(f.b)
+		done <- err
 	})
 	for range 3 {
 		thread.interrupt(unix.SYS_RECVMSG)
 	}
-	Expect(wire.OpenSSH.Send(wire.FD(f.a), "", sent)).To(Succeed())
-	r := <-done
-	Expect(r.err).NotTo(HaveOccurred())
-	f.takes(r.fds, sent)
+	Expect(wire.OpenSSH.Send(f.a, "", sent)).To(Succeed())
+	Expect(<-done).NotTo(HaveOccurred())
+	f.takes(fds, sent)
 })
 
 var _ = It("Recv rejects a message if the descriptor table is full, and closes the descriptors received", func() {
 	f := connect("unix")
-	Expect(wire.Python.Send(wire.FD(f.a), "", f.files(5)...)).To(Succeed())
+	Expect(wire.Python.Send(f.a, "", f.files(5)...)).To(Succeed())
 	fdtest.Take() // starts the runtime's poller, which has descriptors of its own
 	var limit unix.Rlimit
 	Expect(unix.Getrlimit(unix.RLIMIT_NOFILE, &limit)).To(Succeed())
 	free := []int{ok(unix.Dup(0)), ok(unix.Dup(0)), ok(unix.Dup(0))}
 	scm.CloseFDs(free...)
 	Expect(unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: uint64(free[2]), Max: limit.Max})).To(Succeed())
-	_, fds, err := wire.Python.Recv(wire.FD(f.b))
+	_, fds, err := wire.Python.Recv(f.b)
 	Expect(unix.Setrlimit(unix.RLIMIT_NOFILE, &limit)).To(Succeed())
 	Expect(err).To(beFormatError(wire.Python, "the descriptor table of this process is full"))
 	Expect(fds).To(BeEmpty())

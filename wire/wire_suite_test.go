@@ -16,6 +16,9 @@ import (
 	. "github.com/scm-rights/scm/internal/spectest"
 )
 
+// TestMain runs a child that a spec has started, or the suite.
+func TestMain(m *testing.M) { Main(m) }
+
 func TestSuite(t *testing.T) {
 	RegisterFailHandler(Fail)
 	RunSpecs(t, "wire over "+scm.Backend)
