@@ -44,17 +44,31 @@ func program(t *testing.T, debian, name string) string {
 	return path
 }
 
-// start starts a program, which gets the files as descriptors 3, 4, and so on. wait waits until it ends.
-// The program is killed at the end of the test.
-func start(t *testing.T, files []*os.File, name string, args ...string) (wait func() error) {
+// partner is a connection to a program. Its input is read ahead.
+type partner struct {
+	*scm.Conn
+	r    *framed.Reader
+	in   *bufio.Reader
+	wait func() error // waits until the program ends
+}
+
+// start starts a program, which gets one end of a connection as descriptor 3. The program is killed at the end of
+// the test.
+func start(t *testing.T, name string, args ...string) *partner {
 	t.Helper()
+	a, b := connect(t, scm.Config{})
+	end, err := b.File()
+	must(t, err)
 	said, before := new(bytes.Buffer), fdtest.Take()
 	cmd := exec.CommandContext(t.Context(), name, args...)
-	cmd.Stdout, cmd.Stderr, cmd.ExtraFiles, cmd.WaitDelay = said, said, files, timeout
+	cmd.Stdout, cmd.Stderr, cmd.ExtraFiles, cmd.WaitDelay = said, said, []*os.File{end}, timeout
 	must(t, cmd.Start())
-	wait = sync.OnceValue(cmd.Wait)
+	_, _ = end.Close(), b.Close()
+	r := framed.NewReader(a, framed.Limits{})
+	p := &partner{a, r, bufio.NewReader(r), sync.OnceValue(cmd.Wait)}
 	t.Cleanup(func() {
-		err := wait()
+		_, _ = r.Close(), a.Close()
+		err := p.wait()
 		if left := before.NewSince(); len(left) > 0 {
 			t.Errorf("left open: %v", left)
 		}
@@ -62,22 +76,7 @@ func start(t *testing.T, files []*os.File, name string, args ...string) (wait fu
 			t.Logf("%s: %v\n%s", name, err, said)
 		}
 	})
-	return wait
-}
-
-// partner is a connection to a program. Its input is read ahead.
-type partner struct {
-	r  *framed.Reader
-	in *bufio.Reader
-}
-
-// newPartner returns a partner for conn, which it closes at the end of the test.
-func newPartner(t *testing.T, conn *scm.Conn) *partner {
-	t.Helper()
-	r := framed.NewReader(conn, framed.Limits{})
-	t.Cleanup(func() { _, _ = r.Close(), conn.Close() })
-	must(t, conn.SetDeadline(time.Now().Add(timeout)))
-	return &partner{r, bufio.NewReader(r)}
+	return p
 }
 
 // The test is a Wayland server that receives the memory pools of a libwayland client.
@@ -92,16 +91,10 @@ func TestWayland(t *testing.T) {
 	if out, err := exec.Command(cc, args...).CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	a, b := connect(t, scm.Config{})
-	end, err := b.File()
-	must(t, err)
 	t.Setenv("WAYLAND_SOCKET", "3")
-	wait := start(t, []*os.File{end}, client)
-	_, _ = end.Close(), b.Close()
-
-	p := newPartner(t, a)
+	p := start(t, client)
 	send := func(text string) {
-		_, err := a.Write([]byte(text))
+		_, err := p.Write([]byte(text))
 		must(t, err)
 	}
 	event := func(object uint32, opcode int, arguments string) string {
@@ -135,17 +128,16 @@ func TestWayland(t *testing.T) {
 			ahead = max(ahead, p.r.Waiting())
 			files, err := p.r.Take(1)
 			must(t, err)
-			text, err := io.ReadAll(io.NewSectionReader(files[0], 0, 1<<20))
-			if err != nil || len(text) != int(last) || !bytes.HasPrefix(text, fmt.Appendf(nil, "pool of %d\n", last)) {
-				t.Errorf("a pool of %d bytes has a file of %d bytes, %v: %.20q", last, len(text), err, text)
+			text := contentOf(t, files[0])
+			if len(text) != int(last) || !strings.HasPrefix(text, fmt.Sprintf("pool of %d\n", last)) {
+				t.Errorf("a pool of %d bytes has a file of %d bytes: %.20q", last, len(text), text)
 			}
-			_ = files[0].Close()
 			pools++
 		default:
 			t.Fatalf("request %d of object %d", opcode, object)
 		}
 	}
-	if err := wait(); err != nil || pools != 60 || ahead < 2 || p.r.Waiting() != 0 {
+	if err := p.wait(); err != nil || pools != 60 || ahead < 2 || p.r.Waiting() != 0 {
 		t.Errorf("%d pools, at most %d descriptors in the queue, %d left: %v", pools, ahead, p.r.Waiting(), err)
 	}
 }
@@ -174,16 +166,11 @@ func TestVarlink(t *testing.T) {
 		{"several messages in a sendmsg, small buffer, by count", 5, 16, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			a, b := connect(t, scm.Config{})
-			end, err := b.File()
-			must(t, err)
-			wait := start(t, []*os.File{end}, python, filepath.Join("testdata", "varlink.py"), strconv.Itoa(messages), strconv.Itoa(c.batch))
-			_, _ = end.Close(), b.Close()
-			p := newPartner(t, a)
+			p := start(t, python, filepath.Join("testdata", "varlink.py"), strconv.Itoa(messages), strconv.Itoa(c.batch))
 			p.in = bufio.NewReaderSize(p.r, c.buffer)
 			if _, err := p.in.Peek(1); err == io.EOF {
 				var exit *exec.ExitError
-				if err := wait(); errors.As(err, &exit) && exit.ExitCode() == 77 {
+				if err := p.wait(); errors.As(err, &exit) && exit.ExitCode() == 77 {
 					t.Skip("no libsystemd with sd-varlink: systemd has it from version 257 on")
 				}
 			}
@@ -211,7 +198,7 @@ func TestVarlink(t *testing.T) {
 			if _, err := p.in.ReadByte(); err != io.EOF || p.r.Waiting() != 0 {
 				t.Errorf("after the last message: %v, %d descriptors in the queue", err, p.r.Waiting())
 			}
-			must(t, wait())
+			must(t, p.wait())
 		})
 	}
 }
