@@ -663,44 +663,31 @@ func cutMemory() []byte {
 }
 
 // On a stream the kernel adds a pidfd even if it could not write the payload. The payload stays in the queue.
-var _ = DescribeTableSubtree("on", func(typ int) {
-	var f *fixture
-	var nowhere []byte
-	var before fdtest.Snapshot
-	BeforeEach(func() {
-		f = connect(typ)
+var _ = DescribeTable("receives fail with EFAULT, and leave no descriptor open, if the kernel cannot write to the buffer, on",
+	func(typ int) {
+		f := connect(typ)
 		f.passesPidfd()
-		nowhere = cutMemory()
+		nowhere := cutMemory()
 		file := f.file()
 		for range 5 {
 			f.sends("x", file)
 		}
-		before = fdtest.Take()
-	})
-	AfterEach(func() { Expect(before.NewSince()).To(BeEmpty(), "numbers left open") })
+		before := fdtest.Take()
+		n, fd, err := scm.ReadFD(f.b, nowhere)
+		failsWith(err, "recvmsg", unix.EFAULT)
+		Expect([]int{n, fd}).To(Equal([]int{-1, -1}))
 
-	It("ReadFD fails with EFAULT, and leaves no descriptor open, if the kernel cannot write to its buffer", func() {
-		for range 2 {
-			n, fd, err := scm.ReadFD(f.b, nowhere)
-			failsWith(err, "recvmsg", unix.EFAULT)
-			Expect([]int{n, fd}).To(Equal([]int{-1, -1}))
-		}
-	})
-
-	It("Recv fails with EFAULT, and leaves no descriptor open, if the kernel cannot write to its buffer", func() {
 		for _, flags := range []int{unix.MSG_PEEK, 0} {
 			pidfd := -7
 			m := scm.Message{Buffers: [][]byte{nowhere}, FDs: make([]int, 2), PIDFD: &pidfd}
 			failsWith(scm.Recv(f.b, &m, flags), "recvmsg", unix.EFAULT)
-			Expect([]int{m.NFD, pidfd}).To(Equal([]int{0, -1}))
+			Expect([]int{m.NFD, pidfd}).To(Equal([]int{0, -1}), "flags %#x", flags)
 		}
-	})
 
-	It("receives on a Conn fail with EFAULT, and leave no descriptor open, if the kernel cannot write to the buffer", func() {
 		c := ok(scm.NewConnFD(copies(f.b)[0]))
-		defer func() { Expect(c.Close()).To(Succeed()) }()
 		Expect(Third(c.ReadFiles(nowhere, 1))).To(MatchError(unix.EFAULT))
 		m := scm.Message{Buffers: [][]byte{nowhere}, FDs: make([]int, 1)}
 		Expect(c.Recv(&m, 0)).To(MatchError(unix.EFAULT))
-	})
-}, everyType)
+		Expect(c.Close()).To(Succeed())
+		Expect(before.NewSince()).To(BeEmpty(), "descriptors left open")
+	}, everyType)
