@@ -70,9 +70,8 @@ var rules = []rule{
 // programs, and a package for tests that has them inside, may be imported only by each other.
 var programs = []string{"cmd/...", "tools/...", "examples/...", "interop/peers/faulty/...", "internal/builtin", "interoptest"}
 
-// unsafePackages may import unsafe outside their tests. The faulty peer and fusetest are used only by
-// tests.
-var unsafePackages = []string{"csrc", "internal/pure", "internal/sys", "internal/recorder", "interop/raw", "interop/peers/faulty/fault", "internal/fusetest"}
+// unsafePackages may import unsafe outside their tests. Package fusetest is used only by tests.
+var unsafePackages = []string{"csrc", "internal/pure", "internal/sys", "internal/recorder", "interop/raw", "internal/fusetest"}
 
 // isStandard reports whether a package is of the standard library.
 func isStandard(path string) bool {

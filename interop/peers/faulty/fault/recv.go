@@ -10,6 +10,7 @@ import (
 
 	"github.com/scm-rights/scm/internal/ownthread"
 	"github.com/scm-rights/scm/interop/peers/go/peer"
+	"github.com/scm-rights/scm/interop/raw"
 	"github.com/scm-rights/scm/interop/scenario"
 	"golang.org/x/sys/unix"
 )
@@ -105,10 +106,7 @@ var recvFaults = map[string]Fault{
 		Text:   "the sender's pidfd, as ",
 		recv: func(s *socket, r peer.Room) (peer.Received, error) {
 			// enough for the pidfd after more descriptors than were requested
-			got, messages, err := s.recvControl(r, r.FDs+20)
-			if err == nil {
-				got, err = s.rights(got, messages)
-			}
+			got, _, err := s.recvControl(r, raw.NewMessage(r.Buffers, controlFor(r.FDs+20)))
 			if len(got.FDs) > r.FDs {
 				closeAll(got.FDs[r.FDs:])
 				got.FDs = got.FDs[:r.FDs]
@@ -201,17 +199,12 @@ var recvFaults = map[string]Fault{
 		Checks:  []scenario.Check{scenario.CheckAnswer},
 		Process: true,
 		recv: func(s *socket, r peer.Room) (peer.Received, error) {
-			control := make([]byte, min(lastControl, unix.CmsgLen(4*r.FDs)))
-			n, h, err := message(unix.SYS_RECVMSG, s.fd, r.Buffers, control, r.Flags|unix.MSG_CMSG_CLOEXEC)
-			if err != nil {
-				return peer.Received{}, err
+			m := raw.NewMessage(r.Buffers, make([]byte, min(lastControl, unix.CmsgLen(4*r.FDs))))
+			got, _, err := s.recvControl(r, m)
+			if err == nil {
+				lastControl = m.ControlLen
 			}
-			lastControl = int(h.Controllen)
-			messages, err := unix.ParseSocketControlMessage(control[:h.Controllen])
-			if err != nil {
-				return peer.Received{}, err
-			}
-			return s.rights(peer.Received{N: n, Payload: r.Filled(n), HasFlags: true, Flags: int(h.Flags)}, messages)
+			return got, err
 		},
 	},
 }

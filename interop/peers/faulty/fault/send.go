@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"github.com/scm-rights/scm/interop/peers/go/peer"
+	"github.com/scm-rights/scm/interop/raw"
 	"github.com/scm-rights/scm/interop/scenario"
 	"golang.org/x/sys/unix"
 )
@@ -52,7 +53,11 @@ var sendFaults = map[string]Fault{
 		What:   "attaches the credentials of process 1",
 		Checks: []scenario.Check{scenario.CheckAnswer},
 		send: func(s *socket, m peer.Message) (int, error) {
-			return s.sendControl(m, append(unix.UnixCredentials(&unix.Ucred{Pid: 1}), rights(m.FDs)...)) // needs privileges
+			control := unix.UnixCredentials(&unix.Ucred{Pid: 1}) // needs privileges
+			if len(m.FDs) > 0 {
+				control = append(control, raw.Rights(m.FDs...)...)
+			}
+			return raw.NewMessage(m.Buffers, control).Send(s.fd, m.Flags)
 		},
 	},
 	"resume": {

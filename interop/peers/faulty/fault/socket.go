@@ -3,12 +3,11 @@
 package fault
 
 import (
-	"encoding/binary"
 	"errors"
 	"slices"
-	"unsafe"
 
 	"github.com/scm-rights/scm/interop/peers/go/peer"
+	"github.com/scm-rights/scm/interop/raw"
 	"golang.org/x/sys/unix"
 )
 
@@ -51,19 +50,7 @@ func (s *socket) Recv(r peer.Room) (got peer.Received, err error) {
 
 // send sends correctly.
 func (s *socket) send(m peer.Message) (int, error) {
-	return s.sendControl(m, rights(m.FDs))
-}
-
-func (s *socket) sendControl(m peer.Message, control []byte) (int, error) {
-	n, _, err := message(unix.SYS_SENDMSG, s.fd, m.Buffers, control, m.Flags)
-	return n, err
-}
-
-func rights(fds []int) []byte {
-	if len(fds) == 0 {
-		return nil
-	}
-	return unix.UnixRights(fds...)
+	return raw.Send(s.fd, m.Buffers, m.FDs, m.Flags)
 }
 
 // recv receives correctly, with capacity for exactly the descriptors requested.
@@ -73,78 +60,41 @@ func (s *socket) recv(r peer.Room) (peer.Received, error) {
 }
 
 // recvAll receives correctly and closes pidfds. It also returns all control messages.
-func (s *socket) recvAll(r peer.Room) (peer.Received, []unix.SocketControlMessage, error) {
-	got, messages, err := s.recvControl(r, r.FDs)
-	if err != nil {
-		return got, nil, err
-	}
+func (s *socket) recvAll(r peer.Room) (peer.Received, []raw.Cmsg, error) {
+	got, messages, err := s.recvControl(r, raw.NewMessage(r.Buffers, controlFor(r.FDs)))
 	for _, m := range messages {
-		if isPidfd(m) {
-			closeAll([]int{int(int32(binary.NativeEndian.Uint32(m.Data)))})
+		if m.Level == unix.SOL_SOCKET && m.Type == unix.SCM_PIDFD {
+			closeAll(m.Int32s())
 		}
 	}
-	got, err = s.rights(got, messages)
 	return got, messages, err
 }
 
-// rights adds the descriptors of the SCM_RIGHTS messages to got.
-func (s *socket) rights(got peer.Received, messages []unix.SocketControlMessage) (peer.Received, error) {
-	for _, m := range messages {
-		if !isRights(m) {
-			continue
-		}
-		fds, err := unix.ParseUnixRights(&m)
-		if err != nil {
-			return got, err
-		}
-		got.FDs = append(got.FDs, fds...)
+// controlFor returns a control buffer with capacity for exactly this number of descriptors.
+func controlFor(fds int) []byte {
+	if fds == 0 {
+		return nil
 	}
-	return got, nil
+	return make([]byte, unix.CmsgLen(4*fds))
 }
 
-func isRights(m unix.SocketControlMessage) bool {
-	return m.Header.Level == unix.SOL_SOCKET && m.Header.Type == unix.SCM_RIGHTS
-}
-
-func isPidfd(m unix.SocketControlMessage) bool {
-	return m.Header.Level == unix.SOL_SOCKET && m.Header.Type == unix.SCM_PIDFD && len(m.Data) >= 4
-}
-
-// recvControl receives, and returns the control messages for the caller to parse.
-func (s *socket) recvControl(r peer.Room, room int) (got peer.Received, messages []unix.SocketControlMessage, err error) {
-	var control []byte
-	if room > 0 {
-		control = make([]byte, unix.CmsgLen(4*room))
-	}
-	n, h, err := message(unix.SYS_RECVMSG, s.fd, r.Buffers, control, r.Flags|unix.MSG_CMSG_CLOEXEC)
+// recvControl receives into a message, and returns all control messages.
+func (s *socket) recvControl(r peer.Room, m *raw.Message) (got peer.Received, messages []raw.Cmsg, err error) {
+	n, err := m.Recv(s.fd, r.Flags|unix.MSG_CMSG_CLOEXEC)
 	if err != nil {
 		return got, nil, err
 	}
-	got = peer.Received{N: n, Payload: r.Filled(n), HasFlags: true, Flags: int(h.Flags)}
-	messages, err = unix.ParseSocketControlMessage(control[:h.Controllen])
-	return got, messages, err
+	got = peer.Received{N: n, Payload: r.Filled(n), HasFlags: true, Flags: m.Flags}
+	messages = raw.Parse(m.Control[:m.ControlLen])
+	for _, c := range messages {
+		if isRights(c) {
+			got.FDs = append(got.FDs, c.Int32s()...)
+		}
+	}
+	return got, messages, nil
 }
 
-// message makes one system call, and returns the msghdr as the kernel left it.
-func message(trap uintptr, sock int, buffers [][]byte, control []byte, flags int) (int, unix.Msghdr, error) {
-	iov := make([]unix.Iovec, len(buffers))
-	for i, b := range buffers {
-		iov[i].Base = unsafe.SliceData(b)
-		iov[i].SetLen(len(b))
-	}
-	var h unix.Msghdr
-	h.Iov = unsafe.SliceData(iov)
-	h.SetIovlen(len(iov))
-	if len(control) > 0 {
-		h.Control = &control[0]
-		h.SetControllen(len(control))
-	}
-	n, _, errno := unix.Syscall(trap, uintptr(sock), uintptr(unsafe.Pointer(&h)), uintptr(flags))
-	if errno != 0 {
-		return -1, h, errno
-	}
-	return int(n), h, nil
-}
+func isRights(c raw.Cmsg) bool { return c.Level == unix.SOL_SOCKET && c.Type == unix.SCM_RIGHTS }
 
 func closeAll(fds []int) {
 	for _, fd := range fds {
@@ -189,7 +139,7 @@ func (s *strict) Recv(r peer.Room) (peer.Received, error) {
 	case s.over:
 		_ = unix.Shutdown(s.fd, unix.SHUT_RDWR) // the other end may be gone
 		err = errTruncated
-	case slices.ContainsFunc(messages, func(m unix.SocketControlMessage) bool { return !isRights(m) }):
+	case slices.ContainsFunc(messages, func(c raw.Cmsg) bool { return !isRights(c) }):
 		err = errControl
 	}
 	if err != nil {
