@@ -94,13 +94,13 @@ func Run(t *testing.T, lib peer.Library, expected ...string) {
 		os.Exit(0)
 	}
 	ctx := testContext(t)
-	s := &suite{files: expected, update: os.Getenv(updateVariable) == "1", shown: map[string]bool{}}
+	s := &suite{files: expected, update: os.Getenv(updateVariable) == "1", shown: map[string]bool{}, tests: map[string]string{}}
 	if err := s.open(ctx, t, lib); err != nil {
 		t.Fatal(cmp.Or(context.Cause(ctx), err))
 	}
 	cut := s.runAll(ctx, t)
 	for _, p := range s.partners {
-		t.Logf("partner %s: %s", p.Name, cmp.Or(p.Why, p.Hello.Lang+" "+p.Hello.Version))
+		t.Logf("partner %s: %s", p.Name, cmp.Or(p.Why, "in "+p.Hello.Lang+", version "+p.Hello.Version))
 	}
 	if s.update {
 		s.write(t, cut)
@@ -151,7 +151,8 @@ type suite struct {
 	cases     []scenario.Case  // those with the same partner one after the other
 	session   *interop.Session
 	results   []scenario.Result
-	shown     map[string]bool // the findings, CHECK@PEER, of which a case was shown in full
+	shown     map[string]bool   // the findings, CHECK@PEER and whether it sends, of which a case was shown in full
+	tests     map[string]string // the name of each case's subtest
 }
 
 // open finds out what the library and the partners support, and opens the session.
@@ -286,6 +287,7 @@ func (s *suite) runAll(ctx context.Context, t *testing.T) (cut string) {
 			t.Helper()
 			r := s.session.Run(ctx, c)
 			s.results = append(s.results, r)
+			s.tests[r.Name] = t.Name()
 			for _, f := range r.Findings {
 				if f.Check == scenario.CheckHang && !f.Expected {
 					hangs[f.Peer]++
@@ -305,7 +307,8 @@ func (s *suite) runAll(ctx context.Context, t *testing.T) (cut string) {
 	return ""
 }
 
-// judge ends a subtest with its verdict, in words. Without -v, only one case of each CHECK@PEER shows what happened.
+// judge ends a subtest with its verdict, in words. Without -v, only one case of each CHECK@PEER and role
+// shows what happened.
 func (s *suite) judge(t *testing.T, r scenario.Result) {
 	t.Helper()
 	switch r.Verdict {
@@ -319,11 +322,12 @@ func (s *suite) judge(t *testing.T, r scenario.Result) {
 	case scenario.NotRun:
 		t.Fatal(r.Why)
 	}
-	text := "expected to fail, but does not: remove " + strings.Join(r.Gone, " and ")
+	text := "expected to fail, but does not: remove or narrow " + strings.Join(r.Gone, " and ")
 	if r.Verdict != scenario.UnexpectedPass {
 		full := testing.Verbose()
 		for _, f := range r.Findings {
-			full, s.shown[f.Key()] = full || !s.shown[f.Key()], true
+			key := fmt.Sprint(f.Key(), r.Case.A == s.us)
+			full, s.shown[key] = full || !s.shown[key], true
 		}
 		if !full {
 			r.Facts = []string{"(as above: to see it, add -v and -run '" + t.Name() + "')"}
@@ -370,7 +374,7 @@ func (s *suite) write(t *testing.T, left string) {
 		t.Logf("- %s", l.Text())
 	}
 	for _, a := range u.Added {
-		t.Logf("+ %s\n    for example %s", a.Line, a.Example)
+		t.Logf("+ %s\n    for example -run '%s'", a.Line, s.tests[a.Example])
 	}
 	if len(u.Added) > 0 {
 		t.Errorf("%s: complete the reasons of the new lines, and remove the \"?\"", file)
