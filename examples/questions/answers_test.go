@@ -15,53 +15,6 @@ import (
 	"github.com/scm-rights/scm/examples/internal/program"
 )
 
-func Example_refusal() {
-	ends := func(expect *scm.Expect) (server, client *scm.Conn) {
-		server, c, err := scm.Pair("unixpacket")
-		must(err)
-		config := scm.Config{Expect: expect}
-		client, err = config.NewConn(c.UnixConn)
-		must(err)
-		return server, client
-	}
-	for _, expect := range []*scm.Expect{nil, {Min: 1, Max: 1}, {Max: 1, Kind: scm.KindDirectory}} {
-		server, client := ends(expect)
-		defer server.Close()
-		defer client.Close()
-		if expect != nil && expect.Min == 0 {
-			_, err := server.WriteFiles([]byte("a file"), os.Stdin)
-			must(err)
-		} else {
-			_, err := server.Write([]byte("no such file"))
-			must(err)
-		}
-		answer := make([]byte, 256)
-		n, files, err := client.ReadFiles(answer, 1)
-		if err == nil && len(files) == 0 {
-			err = fmt.Errorf("the server refused: %q", answer[:n])
-		}
-		wrong := (*scm.ExpectError)(nil)
-		if !errors.As(err, &wrong) {
-			fmt.Println(err)
-			continue
-		}
-		fmt.Printf("%v: %q\n", wrong.Index, answer[:n])
-	}
-
-	server, client := ends(nil)
-	defer server.Close()
-	defer client.Close()
-	_, err := server.Write([]byte("no such file"))
-	must(err)
-	_, err = client.RecvFile()
-	fmt.Println(errors.Is(err, scm.ErrNoFile))
-	// Output:
-	// the server refused: "no such file"
-	// -1: "no such file"
-	// 0: "a file"
-	// true
-}
-
 // readTerminal returns what is written to a terminal until the last process closes it.
 func readTerminal(master *os.File) ([]byte, error) {
 	text, err := io.ReadAll(master)

@@ -4,7 +4,6 @@ package questions
 
 import (
 	"errors"
-	"fmt"
 	"os"
 	"strconv"
 	"strings"
@@ -26,27 +25,6 @@ func longest(conn *scm.Conn) (n int, err error) {
 		n, err = unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_SNDBUF)
 	})
 	return n - 32, errors.Join(err, failed)
-}
-
-func Example_packetLength() {
-	a, b, err := scm.Pair("unixpacket")
-	must(err)
-	defer a.Close()
-	defer b.Close()
-	n, err := longest(a)
-	must(err)
-	_, err = a.WriteFiles(make([]byte, n+1), os.Stdin)
-	fmt.Println(errors.Is(err, unix.EMSGSIZE))
-	_, err = a.WriteFiles(make([]byte, n), os.Stdin)
-	fmt.Println(err)
-
-	must(a.SetWriteBuffer(n))
-	_, err = a.WriteFiles(make([]byte, n+1), os.Stdin)
-	fmt.Println(err)
-	// Output:
-	// true
-	// <nil>
-	// <nil>
 }
 
 // sysctl reads a number from /proc/sys/net/core.

@@ -5,10 +5,8 @@
 package questions
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -227,67 +225,4 @@ func TestReopen(t *testing.T) {
 	if a, b := terminal(master), terminal(other); a == b {
 		t.Error("both are the master of terminal ", a)
 	}
-}
-
-func Example_emptyName() {
-	for _, network := range []string{"unix", "unixpacket", "unixgram"} {
-		a, b, err := scm.Pair(network)
-		must(err)
-		defer a.Close()
-		defer b.Close()
-		err = a.SendFile("", os.Stdin)
-		if errors.Is(err, scm.ErrEmptyPayload) {
-			fmt.Println(network, "needs a byte")
-			must(a.SendFile("\x00", os.Stdin))
-		}
-		f, err := b.RecvFile()
-		must(err)
-		fmt.Printf("%s: a file with the name %q\n", network, f.Name())
-		must(f.Close())
-	}
-	// Output:
-	// unix needs a byte
-	// unix: a file with the name ""
-	// unixpacket: a file with the name ""
-	// unixgram: a file with the name ""
-}
-
-func Example_datagramClient() {
-	ctx := context.Background()
-	dir, err := os.MkdirTemp("", "scm")
-	must(err)
-	defer os.RemoveAll(dir)
-	server, err := scm.ListenPacket(ctx, "unixgram", filepath.Join(dir, "server"))
-	must(err)
-	defer server.Close()
-
-	local := &net.UnixAddr{Net: "unixgram", Name: filepath.Join(dir, "client")}
-	c, err := net.DialUnix("unixgram", local, server.LocalAddr().(*net.UnixAddr))
-	must(err)
-	defer os.Remove(local.Name) // Close does not remove it
-	client, err := scm.NewConn(c)
-	must(err)
-	defer client.Close()
-	_, err = client.WriteFiles([]byte("what is this?"), os.Stdin)
-	must(err)
-
-	question := scm.Message{Buffers: [][]byte{make([]byte, 64)}, FDs: make([]int, 1), Addr: new(net.UnixAddr)}
-	must(server.Recv(&question, 0))
-	question.Close()
-	must(server.Send(&scm.Message{Buffers: [][]byte{[]byte("standard input")}, Addr: question.Addr}, 0))
-
-	answer := make([]byte, 64)
-	n, err := client.Read(answer)
-	must(err)
-	fmt.Printf("%s\n", answer[:n])
-
-	// The client's socket is connected. Only the server can send to it.
-	stranger, err := scm.ListenPacket(ctx, "unixgram", "")
-	must(err)
-	defer stranger.Close()
-	err = stranger.Send(&scm.Message{Buffers: [][]byte{[]byte("x")}, Addr: local}, 0)
-	fmt.Println(errors.Is(err, unix.EPERM))
-	// Output:
-	// standard input
-	// true
 }
