@@ -161,7 +161,7 @@ func TestUpdate(t *testing.T) {
 	run(false, ": no such file or directory ("+update+" go test creates the last file)\n", "")
 	run(false, update[:18]+": nothing was written: -short left out partners\n", update, "-test.short")
 	run(false, "nothing was written: -run, -skip or -failfast left out cases\n", update, basics)
-	run(false, "for example -run 'TestLibrary/basics/pass-two-fds/dgram/sends/mine'\n", update)
+	run(false, "for example -run 'TestLibrary/basics/bidirectional-simultaneous/dgram/sends/runner'\n", update)
 	run(false, ":2: unfinished reason: ? a received", "", basics)
 	text, err := os.ReadFile(file)
 	if want := "# Expected failures: SCENARIO CHECK@PEER REASON\n** cloexec@mine ? a received descriptor is not close-on-exec\n"; string(text) != want || err != nil {
