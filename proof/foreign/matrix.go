@@ -28,9 +28,7 @@ var native = &platform{Target: target.Target{Arch: runtime.GOARCH, Libc: "native
 func (p *platform) build(inC ...string) {
 	must.OK(os.MkdirAll(p.out(""), 0o777))
 	args := append([]string{"build", "-o", p.out("scm")}, p.buildFlags()...)
-	if text, err := target.Go(p.Arch, p.cc(), append(args, "./cmd/scm")...).CombinedOutput(); err != nil {
-		must.Failf("go build: %w\n%s", err, text)
-	}
+	must.Run(target.Go(p.Arch, p.cc(), append(args, "./cmd/scm")...))
 	if p.cc() != "" {
 		p.makeC("interop/peers/c", append(inC, "OUT="+p.out(""))...)
 	}
@@ -41,11 +39,7 @@ func (p *platform) makeC(folder string, args ...string) string {
 	args = append([]string{"-s", "--no-print-directory", "-C", folder, "CC=" + p.cc(), "LDFLAGS=-static"}, args...)
 	cmd := exec.Command("make", args...)
 	cmd.Env = fdtest.WithoutMake()
-	text, err := cmd.CombinedOutput()
-	if err != nil {
-		must.Failf("make -C %s: %w\n%s", folder, err, text)
-	}
-	lines := strings.Split(strings.TrimSpace(string(text)), "\n")
+	lines := strings.Split(strings.TrimSpace(must.Run(cmd)), "\n")
 	return lines[len(lines)-1]
 }
 

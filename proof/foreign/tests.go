@@ -65,9 +65,7 @@ func (p *platform) compareBackends() {
 	for _, b := range []*platform{p, purego} {
 		program := p.out("walk-" + b.name())
 		args := append([]string{"build", "-C", "proof", "-o", program}, b.buildFlags()...)
-		if text, err := target.Go(p.Arch, b.cc(), append(args, "./identity/walk")...).CombinedOutput(); err != nil {
-			must.Failf("%w\n%s", err, text)
-		}
+		must.Run(target.Go(p.Arch, b.cc(), append(args, "./identity/walk")...))
 		programs = append(programs, program)
 	}
 	for _, args := range [][]string{{"sizes"}, {"1", "4096"}} {

@@ -36,21 +36,15 @@ func (r *Row) run(t machines.Target) {
 		cc[0] = must.Get(filepath.Abs(cc[0]))
 	}
 	bin := must.Get(filepath.Abs(filepath.Join(out, t.Arch+"-"+t.Libc)))
-	build := machines.Go(t.Arch, strings.Join(cc, " "), "build", "-C", "proof", "-tags=netgo,osusergo",
-		"-ldflags=-linkmode=external -extldflags=-static", "-o", bin, "./golden/backends")
-	if text, err := build.CombinedOutput(); err != nil {
-		must.Failf("%w\n%s", err, text)
-	}
+	must.Run(machines.Go(t.Arch, strings.Join(cc, " "), "build", "-C", "proof", "-tags=netgo,osusergo",
+		"-ldflags=-linkmode=external -extldflags=-static", "-o", bin, "./golden/backends"))
 	command := []string{bin}
 	if emulator != "" {
 		r.how = filepath.Base(emulator)
 		command = []string{emulator, bin}
 	}
-	text, err := exec.Command(command[0], command[1:]...).CombinedOutput()
-	if err != nil {
-		must.Failf("%w\n%s", err, text)
-	}
-	must.Get(fmt.Sscanf(string(text), "%d control buffers, %d bytes", &r.buffers, &r.Bytes))
+	text := must.Run(exec.Command(command[0], command[1:]...))
+	must.Get(fmt.Sscanf(text, "%d control buffers, %d bytes", &r.buffers, &r.Bytes))
 }
 
 // Compare runs the comparison on the targets of the given architectures, or on all targets if archs is empty.

@@ -82,7 +82,7 @@ func (p *proof) backends(w workload) {
 		}
 		if err == nil && calls > 0 {
 			err = must.Try(func() {
-				row.differential = must.Get(runDifftest(must.Get(p.buildDifftest(target)), p.dir, calls))
+				row.differential = runDifftest(p.buildDifftest(target), p.dir, calls)
 			})
 		}
 		if err != nil {
@@ -178,32 +178,28 @@ func firstLine(err error) string {
 var differentialCalls = regexp.MustCompile(`(?m)^difftest: (\d+) calls, 0 differ$`)
 
 // buildDifftest builds the test binary of proof/difftest for a target, and returns its path.
-func (p *proof) buildDifftest(t target) (string, error) {
+func (p *proof) buildDifftest(t target) string {
 	bin := filepath.Join(p.dir, "difftest-"+t.arch+"-"+t.libc)
 	args := append([]string{"test", "-C", filepath.Join(p.root, "proof"), "-c", "-vet=off", "-o", bin}, append(slices.Clone(t.flags), "./difftest")...)
-	if out, err := machines.Go(t.arch, t.cc, args...).CombinedOutput(); err != nil {
-		return "", fmt.Errorf("%v: difftest: %w\n%s", t, err, out)
-	}
-	return bin, nil
+	must.Run(machines.Go(t.arch, t.cc, args...))
+	return bin
 }
 
 // runDifftest runs the tests of proof/difftest, which compares the backends in one process, for the given number of
 // calls. It returns the number of calls that they have compared.
-func runDifftest(bin, dir string, calls int) (int, error) {
+func runDifftest(bin, dir string, calls int) int {
 	cmd := exec.Command(bin, "-test.run=^TestWalk$", "-test.v", "-test.timeout=2h")
 	cmd.Dir = dir
 	cmd.Env = append(os.Environ(), "SCM_DIFFTEST_CALLS="+strconv.Itoa(calls), "SCM_DIFFTEST_SEED=1")
-	out, err := cmd.CombinedOutput()
-	match := differentialCalls.FindSubmatch(out)
-	switch {
-	case strings.Contains(string(out), "--- SKIP"):
-		return 0, fmt.Errorf("%w: %s", machines.ErrMissing, out)
-	case err != nil:
-		return 0, fmt.Errorf("difftest: %w\n%s", err, out)
-	case match == nil:
-		return 0, fmt.Errorf("difftest printed no number of calls\n%s", out)
+	out := must.Run(cmd)
+	if strings.Contains(out, "--- SKIP") {
+		must.Failf("%w: %s", machines.ErrMissing, out)
 	}
-	return strconv.Atoi(string(match[1]))
+	match := differentialCalls.FindStringSubmatch(out)
+	if match == nil {
+		must.Failf("difftest printed no number of calls\n%s", out)
+	}
+	return must.Get(strconv.Atoi(match[1]))
 }
 
 // golden compares control buffers on the given architectures, or on all architectures if archs is empty.

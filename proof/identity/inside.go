@@ -42,10 +42,12 @@ func Inside(args []string) {
 	// The paths must be absolute, because the programs run in a folder of their own.
 	purego, cgo := must.Get(filepath.Abs(flags.Arg(0))), must.Get(filepath.Abs(flags.Arg(1)))
 	var r Result
-	err := r.compare(walk{seed: 1, calls: *calls, slow: true}, purego, cgo)
-	if err == nil && *difftest != "" {
-		r.Differential, err = runDifftest(*difftest, "", *differential)
-	}
+	err := must.Try(func() {
+		must.OK(r.compare(walk{seed: 1, calls: *calls, slow: true}, purego, cgo))
+		if *difftest != "" {
+			r.Differential = runDifftest(*difftest, "", *differential)
+		}
+	})
 	if err != nil && r.First == "" {
 		r.First = err.Error()
 	}

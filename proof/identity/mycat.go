@@ -23,9 +23,7 @@ func (p *proof) mycat(scm []string) {
 	}
 	for _, cmd := range builds {
 		cmd.Env = fdtest.WithoutMake()
-		if out, err := cmd.CombinedOutput(); err != nil {
-			must.Failf("mycat: %w\n%s", err, out)
-		}
+		must.Run(cmd)
 	}
 	if len(scm) == 0 {
 		must.Failf("mycat: the command scm was not built")

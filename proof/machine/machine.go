@@ -107,10 +107,7 @@ func (m *Machine) Run() ([]Result, error) {
 func (m *Machine) prepare(dir string, commands *console.Commands) {
 	kernel := image(m.Kernel)
 	init := filepath.Join(dir, "init")
-	build := target.Go(m.Kernel.Arch, "", "build", "-C", "proof", "-o", init, "./machine/init")
-	if text, err := build.CombinedOutput(); err != nil {
-		must.Failf("%w: %s", err, text)
-	}
+	must.Run(target.Go(m.Kernel.Arch, "", "build", "-C", "proof", "-o", init, "./machine/init"))
 	// The kernel opens /dev/console for the first process before that process can mount devtmpfs.
 	m.Tree.add("dev/console", node{mode: device | 0o600, major: 5, minor: 1})
 	m.Tree.Write("commands", 0o644, must.Get(json.Marshal(commands)))

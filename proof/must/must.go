@@ -1,7 +1,11 @@
 // Package must ends the work of a proof at its first error, as testing.T.FailNow ends a test.
 package must
 
-import "fmt"
+import (
+	"fmt"
+	"os/exec"
+	"strings"
+)
 
 // A failure is what the functions of this package panic with.
 type failure struct{ error }
@@ -21,6 +25,15 @@ func Get[T any](value T, err error) T {
 
 // Failf fails with the error of fmt.Errorf.
 func Failf(format string, args ...any) { OK(fmt.Errorf(format, args...)) }
+
+// Run runs a program, and returns what the program writes to both outputs. It fails with that text if the program fails.
+func Run(cmd *exec.Cmd) string {
+	text, err := cmd.CombinedOutput()
+	if err != nil {
+		Failf("%s: %w\n%s", strings.Join(cmd.Args, " "), err, text)
+	}
+	return string(text)
+}
 
 // Try returns the error with which f failed, or nil.
 func Try(f func()) (err error) {

@@ -268,9 +268,7 @@ func addProgram(tree machine.Tree, arch, pkg string) {
 	bin := must.Get(os.MkdirTemp("", "systemd"))
 	defer func() { _ = os.RemoveAll(bin) }()
 	file := filepath.Join(bin, name)
-	if text, err := target.Go(arch, "", "build", "-C", dir, "-o", file, pkg).CombinedOutput(); err != nil {
-		must.Failf("%w: %s", err, text)
-	}
+	must.Run(target.Go(arch, "", "build", "-C", dir, "-o", file, pkg))
 	tree.Copy(name, file)
 }
 

@@ -46,11 +46,7 @@ func try(dir string) {
 
 // run runs a program, and returns what it prints.
 func run(name string, args ...string) string {
-	out, err := exec.Command(name, args...).CombinedOutput()
-	if err != nil {
-		must.Failf("%s: %w\n%s", strings.Join(append([]string{name}, args...), " "), err, out)
-	}
-	return string(out)
+	return must.Run(exec.Command(name, args...))
 }
 
 func version(scm, _, _ string) {

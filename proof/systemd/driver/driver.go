@@ -67,11 +67,7 @@ func Note(format string, args ...any) {
 
 // Systemctl returns the output of systemctl.
 func Systemctl(args ...string) string {
-	text, err := exec.Command("systemctl", args...).CombinedOutput()
-	if err != nil {
-		must.Failf("systemctl %s: %w: %s", strings.Join(args, " "), err, text)
-	}
-	return strings.TrimSpace(string(text))
+	return strings.TrimSpace(must.Run(exec.Command("systemctl", args...)))
 }
 
 // Want fails unless got is the expected text.

@@ -55,9 +55,7 @@ const transient = "--service-type=notify -p FileDescriptorStoreMax=4 -p Restart=
 // checkRun verifies what docs/howto.md says about the example without a unit file. There is no journal here.
 func checkRun() {
 	args := append(strings.Fields(transient), "--unit=run", "-p", "StandardOutput=append:/run/run", "/fdstore")
-	if text, err := exec.Command("systemd-run", args...).CombinedOutput(); err != nil {
-		must.Failf("systemd-run: %w: %s", err, text)
-	}
+	must.Run(exec.Command("systemd-run", args...))
 	keeps := func(n int) {
 		driver.Want(driver.Systemctl("show", "-p", "NFileDescriptorStore", "run"), fmt.Sprint("NFileDescriptorStore=", n))
 	}
