@@ -69,6 +69,7 @@ var _ = DescribeTableSubtree("on", func(typ int) {
 
 	It("NewConnFD consumes the descriptor of a blocking or non-blocking socket, and sets O_NONBLOCK", func() {
 		for _, flags := range []int{0, unix.SOCK_NONBLOCK} {
+			step("O_NONBLOCK: ", flags != 0)
 			a, b := sockets(typ | flags)
 			checkNoLeak()
 			inherited := ok(unix.Dup(a))
@@ -300,6 +301,7 @@ var _ = DescribeTableSubtree("on", func(network string) {
 		calls := maps.Clone(checked)
 		calls["Recv"] = func(c *scm.Conn) error { return Third(recv(c, 1, 0)) }
 		for _, keep := range []bool{false, true} {
+			step("KeepTruncated: ", keep)
 			a, b := pairWith(scm.Config{Expect: &scm.Expect{Max: 1, Family: unix.AF_INET}, KeepTruncated: keep}, network)
 			for name, receive := range calls {
 				r, w := pipe()
@@ -339,6 +341,7 @@ var _ = DescribeTableSubtree("on", func(network string) {
 		e := scm.Expect{Min: 2, Max: 2}
 		a, b := pairWith(scm.Config{Expect: &e}, network)
 		for n := range 2 {
+			step(n, " descriptors")
 			Expect(a.WriteFiles([]byte("xyz"), pipes(n)...)).To(Equal(3))
 			m, payload, err := recv(b, 2, 0)
 			Expect(payload).To(Equal("xyz"))
@@ -408,7 +411,8 @@ var _ = DescribeTableSubtree("on", func(network string) {
 		a, b := pairWith(scm.Config{Expect: &e}, network)
 		Expect(a.WriteFiles([]byte("pipe"), pipes(1)...)).To(Equal(4))
 		before := fdtest.Take()
-		for _, flags := range []int{unix.MSG_PEEK, unix.MSG_PEEK, 0} {
+		for i, flags := range []int{unix.MSG_PEEK, unix.MSG_PEEK, 0} {
+			step("receive ", i)
 			m, payload, err := recv(b, 1, flags)
 			Expect(errorOf[*scm.ExpectError](err).Got).To(Equal("a pipe (read end)"))
 			Expect(payload).To(Equal("pipe"))
@@ -479,6 +483,7 @@ var _ = DescribeTableSubtree("on", func(network string) {
 			for _, e := range []scm.Expect{{}, {Max: 1}, {Min: 1, Max: 1}} {
 				// for which the kernel sets MSG_CTRUNC at the end of a stream
 				for _, credentials := range []bool{false, true} {
+					step("credentials: ", credentials)
 					a, b := pairWith(scm.Config{Expect: &e}, network)
 					Expect(b.PassCred(credentials)).To(Succeed())
 					if isPacket && !credentials { // it looks like the end
@@ -518,6 +523,7 @@ var _ = DescribeTableSubtree("on", func(network string) {
 		all := maps.Clone(invalid)
 		all["scm: Expect requires at least 254 descriptors, but a message carries at most 253"] = scm.Expect{Min: scm.MaxFDs + 1, Max: 300}
 		for text, e := range all {
+			step(text)
 			config, wrong := scm.Config{Expect: &e}, And(MatchError(unix.EINVAL), MatchError(HaveSuffix(text)))
 			Expect(Third(config.Pair(network))).To(wrong)
 			Expect(Second(config.Dial(ctx, network, AbstractName()))).To(And(opFails("dial", unix.EINVAL), wrong))

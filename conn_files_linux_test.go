@@ -69,6 +69,7 @@ var _ = DescribeTableSubtree("on", func(network string) {
 var _ = It("WriteBuffers writes the whole payload to a stream, and only the first byte carries the descriptors", func() {
 	payload := paged(1 << 19)
 	for _, size := range []int{len(payload), 4099, 100_003} {
+		step("buffers of ", size, " bytes")
 		a, b := pair("unix")
 		Expect(a.SetWriteBuffer(4096)).To(Succeed())
 		f := pipes(1)[0]
@@ -115,6 +116,7 @@ var _ = It("Message.Close closes the received descriptors once, after Files only
 	a, b := pair("unixpacket")
 	supported(b.PassPIDFD(true), "SO_PASSPIDFD, which is from Linux 6.5")
 	for _, files := range []bool{false, true} {
+		step("after Files: ", files)
 		r, w := pipe()
 		Expect(a.WriteFiles([]byte("x"), w)).To(Equal(1))
 		Expect(w.Close()).To(Succeed())
@@ -136,6 +138,7 @@ var _ = It("Message.Close closes the received descriptors once, after Files only
 var _ = It("Message.Files makes files from the received descriptors, and Close then leaves them open", func() {
 	a, b := pair("unixpacket")
 	for _, n := range []int{0, 1, 3} {
+		step(n, " files")
 		sent := pipes(n)
 		Expect(a.WriteFiles([]byte("x"), sent...)).To(Equal(1))
 		m := scm.Message{Buffers: [][]byte{make([]byte, 1)}, FDs: make([]int, 4)}
@@ -225,6 +228,7 @@ var _ = It("a deadline or Close, on a connection or on the Conn that NewConn mad
 	checkNoLeak()
 	f := pipes(1)[0]
 	for round := range 24 {
+		step("round ", round)
 		x, y := sockets(unix.SOCK_STREAM)
 		original := ok(net.FileConn(asFile(x))).(*net.UnixConn)
 		c := closeLater(ok(scm.NewConn(original)))

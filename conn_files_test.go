@@ -84,6 +84,7 @@ var _ = DescribeTableSubtree("on", func(network string) {
 		f := pipes(1)[0]
 		if network == "unix" {
 			for _, empty := range [][]byte{nil, {}} {
+				step("a nil payload: ", empty == nil)
 				Expect(a.WriteFiles(empty)).To(BeZero())
 				n, err := a.WriteFiles(empty, f)
 				Expect(n).To(BeZero())
@@ -247,6 +248,7 @@ var _ = DescribeTableSubtree("on", func(network string) {
 						{3, 2, 2, ", and carried more than the 2 descriptors requested", unix.EMSGSIZE},
 						{1, 0, 0, ", and carried descriptors, but none were requested", unix.EMSGSIZE},
 					} {
+						step("KeepTruncated: ", keep, "; ", c.sent, " files sent, ", c.max, " requested")
 						sent := pipes(c.sent)
 						before := fdtest.Take()
 						Expect(a.WriteFiles([]byte("longer"), sent...)).To(Equal(6))
@@ -316,6 +318,7 @@ var _ = DescribeTableSubtree("on", func(network string) {
 	It("ReadFDs returns close-on-exec descriptors in order, and leaves the rest of fds unchanged", func() {
 		a, b := pair(network)
 		for _, n := range []int{0, 1, 3, scm.MaxFDs} {
+			step(n, " files")
 			sent := pipes(n)
 			Expect(a.WriteFiles([]byte("payload"), sent...)).To(Equal(7))
 			p, fds := make([]byte, 8), slices.Repeat([]int{-7}, scm.MaxFDs)
@@ -337,6 +340,7 @@ var _ = DescribeTableSubtree("on", func(network string) {
 			a, b := pairWith(scm.Config{KeepTruncated: keep}, network)
 			reads := func(sent []*os.File, cause error, counts ...int) {
 				GinkgoHelper()
+				step("KeepTruncated: ", keep, "; ", len(sent), " files")
 				before := fdtest.Take()
 				Expect(a.WriteFiles([]byte("longer"), sent...)).To(Equal(6))
 				p, fds := make([]byte, 5), []int{-7, -7}

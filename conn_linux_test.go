@@ -79,6 +79,7 @@ var _ = DescribeTableSubtree("on", func(network string) {
 				waits = append(waits, start(func() { Expect(receive(b)).To(opFails("read", want), name) }))
 			}
 			for name, send := range sending {
+				step(name)
 				waits = append(waits, start(func() { Expect(send(b, f)).To(opFails("write", want), name) }))
 			}
 			waitsIn("RawRead", 1) // the other calls wait for these two
@@ -227,7 +228,8 @@ var _ = DescribeTableSubtree("on", func(network string) {
 		CannotEmulate(fdtest.OwnFiles)
 		a, b := pair(network)
 		other, _ := pipe()
-		for range 300 {
+		for round := range 300 {
+			step("round ", round)
 			r, w := both(os.Pipe())
 			number, want := FDOf(w), fdtest.Name(FDOf(w))
 			ready := make(chan struct{})
@@ -308,6 +310,7 @@ var _ = DescribeTableSubtree("on", func(network string) {
 			return c.Recv(&scm.Message{Buffers: [][]byte{make([]byte, 1)}, FDs: make([]int, 1)}, 0)
 		}
 		for name, receive := range calls {
+			step(name)
 			a, b := pair(network)
 			strict, err := scm.Config{NoFiles: true, Expect: &scm.Expect{Max: 1}}.NewConn(b.UnixConn)
 			supported(err, "SO_PASSRIGHTS, which is from Linux 6.16")
@@ -386,6 +389,7 @@ var _ = DescribeTableSubtree("on", func(network string) {
 
 	It("RecvFile returns io.EOF at the end of the connection, although Linux sets MSG_CTRUNC with SO_PASSCRED", func() {
 		for _, config := range []scm.Config{{}, {KeepTruncated: true}} {
+			step("KeepTruncated: ", config.KeepTruncated)
 			a, b := pairWith(config, network)
 			if network == "unixgram" {
 				Expect(a.Write(nil)).To(BeZero())
@@ -407,6 +411,7 @@ var _ = DescribeTableSubtree("on", func(network string) {
 		Expect(a.Send(&out, 0)).To(Succeed())
 		Expect(out.N).To(Equal(5))
 		for _, flags := range []int{unix.MSG_PEEK, 0} {
+			step("MSG_PEEK: ", flags != 0)
 			in := scm.Message{Buffers: [][]byte{make([]byte, 1), make([]byte, 8)}, FDs: make([]int, 2), Cred: new(scm.Cred)}
 			Expect(b.Recv(&in, flags)).To(Succeed())
 			Expect(string(in.Buffers[0]) + string(in.Buffers[1][:in.N-1])).To(Equal("hello"))
@@ -644,6 +649,7 @@ var _ = DescribeTableSubtree("on", func(connected bool) {
 		sent()
 		fillQueue(sender, m)
 		for _, deadline := range []time.Time{time.Unix(1, 0), time.Now().Add(100 * time.Millisecond)} {
+			step("deadline ", deadline)
 			ended := sends(opFails("write", os.ErrDeadlineExceeded))
 			Expect(sender.SetWriteDeadline(deadline)).To(Succeed())
 			ended()

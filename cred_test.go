@@ -344,7 +344,8 @@ var _ = DescribeTableSubtree("on", func(typ int) {
 	})
 
 	It("Recv returns the sender's credentials, or none while PassCred is off and after an error", func() {
-		for _, on := range []bool{true, true, false, false, true} {
+		for i, on := range []bool{true, true, false, false, true} {
+			step("round ", i, ": ", on)
 			Expect(scm.PassCred(f.b, on)).To(Succeed())
 			cred := stale
 			m := scm.Message{Buffers: [][]byte{make([]byte, 1)}, Cred: &cred}
@@ -438,7 +439,8 @@ var _ = DescribeTableSubtree("on", func(typ int) {
 
 	It("Recv returns a pidfd of the sender, or -1 while PassPIDFD is off and after an error", func() {
 		sent := f.files(2)
-		for _, on := range []bool{true, true, false, false, true} {
+		for i, on := range []bool{true, true, false, false, true} {
+			step("round ", i, ": ", on)
 			Expect(scm.PassPIDFD(f.b, on)).To(Succeed())
 			pidfd := -7
 			m := scm.Message{Buffers: [][]byte{make([]byte, 1)}, FDs: make([]int, 2), PIDFD: &pidfd}

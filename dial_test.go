@@ -189,6 +189,7 @@ var _ = DescribeTableSubtree("on", func(network string) {
 var _ = It("Dial, Listen, ListenPacket and Pair reject unknown networks", func() {
 	ctx := context.Background()
 	for _, network := range []string{"", "tcp", "unixseqpacket"} {
+		step("network ", network)
 		unknown := net.UnknownNetworkError(network)
 		Expect(Second(scm.Dial(ctx, network, "@x"))).To(opFails("dial", unknown))
 		Expect(Second(scm.Listen(ctx, network, "@x"))).To(opFails("listen", unknown))

@@ -441,6 +441,7 @@ var _ = It("Enforce closes all descriptors if one is not open, or if the Expect 
 		bad = append(bad, int(huge)) // its lower half is an open descriptor
 	}
 	for _, fd := range bad {
+		step("descriptor ", fd)
 		fds := append(copies(f.file()), fd, copies(f.file())[0])
 		failed := errorOf[*scm.ExpectError](scm.Expect{Min: 3, Max: 3}.Enforce(fds))
 		Expect(failed.Index).To(Equal(1))

@@ -534,6 +534,7 @@ var _ = Describe("NewFile", func() {
 			f := connect(unix.SOCK_SEQPACKET)
 			fd := f.opened(s)
 			for _, flags := range []int{0, unix.O_NONBLOCK, unix.O_NONBLOCK | unix.O_APPEND} {
+				step("status flags ", flags)
 				if s.access == "path" && flags != 0 {
 					continue // it has no O_NONBLOCK
 				}

@@ -5,6 +5,7 @@ package scm_test
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"os"
@@ -36,6 +37,9 @@ func withoutSeqpacket(every []TableEntry) []TableEntry {
 	}
 	return every
 }
+
+// step begins a row or a round of a spec, but not of a child. Ginkgo prints it if the spec fails.
+func step(what ...any) { By(fmt.Sprint(what...)) }
 
 // fixture is a connected pair of sockets and the descriptors that the spec owns.
 type fixture struct {

@@ -432,6 +432,7 @@ var _ = DescribeTableSubtree("on", func(network string) {
 			},
 		}
 		for how, open := range listens {
+			step(how)
 			path := socketPath()
 			asked := 0
 			config := scm.Config{Expect: &scm.Expect{Min: 1, Max: 1}, Check: func(c *scm.Conn) error {
@@ -480,6 +481,7 @@ var _ = DescribeTableSubtree("on", func(network string) {
 		}
 
 		for _, twice := range []bool{true, false} {
+			step("NewListener twice: ", twice)
 			path := socketPath()
 			l := ok(scm.NewListener(netListener(path)))
 			if twice {

@@ -29,6 +29,7 @@ var _ = DescribeTableSubtree("on", func(network string) {
 	It("RecvConn returns a *net.UnixConn for a Unix socket, and NewConn makes a Conn from it", func() {
 		a, b := pair(network)
 		for _, kind := range []string{"unix", "unixgram", "unixpacket"} {
+			step("a socket of type ", kind)
 			near, far := pair(kind)
 			Expect(a.SendConn(near)).To(Succeed())
 			Expect(near.Close()).To(Succeed())
@@ -42,6 +43,7 @@ var _ = DescribeTableSubtree("on", func(network string) {
 	It("RecvConn returns a *net.TCPConn for a TCP connection, even if the sender uses it in blocking mode, as Python does", func() {
 		a, b := pair(network)
 		for _, blocks := range []bool{false, true} {
+			step("the sender blocks: ", blocks)
 			near, far := tcpPair()
 			sent := closeLater(ok(near.File()))
 			Expect(scm.SetNonblock(sent, !blocks)).To(Succeed())
@@ -101,6 +103,7 @@ var _ = DescribeTableSubtree("on", func(network string) {
 			"net.Listen of TCP": func() net.Listener { return ok(net.Listen("tcp", "127.0.0.1:0")) },
 		}
 		for name, listen := range listens {
+			step(name)
 			l := closeLater(listen())
 			dial := func() net.Conn { return withDeadline(ok(net.Dial(l.Addr().Network(), l.Addr().String()))) }
 			waiting := dial() // already in the queue

@@ -64,6 +64,7 @@ var _ = DescribeTableSubtree("on", func(network string) {
 	It("Listen replaces a stale socket file of any type", func() {
 		for _, path := range []string{socketPath(), longPath()} {
 			for _, other := range []string{"unix", "unixgram", "unixpacket"} {
+				step("a stale file of type ", other)
 				leaveStale(other, path)
 				l := mustListen(scm.Config{}, network, path)
 				Expect(os.ReadDir(filepath.Dir(path))).To(HaveLen(1), "nothing else is left")
@@ -134,6 +135,7 @@ var _ = DescribeTableSubtree("on", func(network string) {
 
 	It("Close leaves the file of a socket that was sent, also if it is closed before the send returns", func() {
 		for _, early := range []bool{false, true} {
+			step("closed before the send returns: ", early)
 			a, b := pair("unix")
 			path := socketPath()
 			l := mustListen(scm.Config{}, network, path)
@@ -153,6 +155,7 @@ var _ = DescribeTableSubtree("on", func(network string) {
 
 	It("Close removes the socket file after a send that failed, unless another send was successful", func() {
 		for _, sent := range []bool{false, true} {
+			step("sent before: ", sent)
 			a, _ := pair("unix")
 			failing, far := pair("unix")
 			Expect(far.Close()).To(Succeed())
@@ -170,7 +173,8 @@ var _ = DescribeTableSubtree("on", func(network string) {
 	})
 
 	It("Close removes the socket file before it ends waiting calls", func() {
-		for range 20 {
+		for round := range 20 {
+			step("round ", round)
 			path := socketPath()
 			l := mustListen(scm.Config{}, network, path)
 			method, waits := "AcceptConn", func() error { return Second(l.(*scm.Listener).AcceptConn()) }

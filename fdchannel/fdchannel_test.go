@@ -44,7 +44,8 @@ func fill() func() {
 
 // lost is nil if the receive returns a descriptor, or, of a message without any, an error.
 var _ = DescribeTable("a receive", func(fds, payload int, full bool, lost *scm.TruncatedError) {
-	for _, recv := range receives {
+	for name, recv := range receives {
+		By(name)
 		c := connect()
 		c.passes(recv) // what it receives must not be returned again
 		m := scm.Message{FDs: slices.Repeat([]int{c.file()}, fds), Buffers: [][]byte{make([]byte, payload)}}
