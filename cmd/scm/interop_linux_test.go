@@ -184,7 +184,7 @@ func TestReports(t *testing.T) {
 	}
 	r := command(t, args...)
 	if r.code != 4 || !like(r.stderr, "scm: cannot write the report: …\n") {
-		t.Fatalf("got %+v", r)
+		t.Fatalf("a report that cannot be written: got %+v, want exit status 4", r)
 	}
 	whole, err1 := report.Read(filepath.Join(dir, "r.json"))
 	streamed, err2 := report.Read(filepath.Join(dir, "r.jsonl"))
@@ -192,10 +192,11 @@ func TestReports(t *testing.T) {
 		t.Fatal(err)
 	}
 	if whole.Totals != streamed.Totals || whole.Totals.Fail != 6 || len(whole.Cases) != 12 || len(streamed.Cases) != 12 {
-		t.Errorf("got %+v, %+v", whole.Totals, streamed.Totals)
+		t.Errorf("got %+v, and in the stream %+v; want 6 failures in 12 cases", whole.Totals, streamed.Totals)
 	}
-	if whole.Schema != report.Schema || whole.Version == "" || whole.System.Kernel == "" || whole.System.User != os.Getuid() || whole.Started.IsZero() {
-		t.Errorf("got %+v", whole)
+	if whole.Schema != report.Schema || whole.Version == "" || whole.System.Kernel == "" ||
+		whole.System.User != os.Getuid() || whole.Started.IsZero() {
+		t.Errorf("got %+v, want the schema, a version, the kernel, the user and the start", whole)
 	}
 	for _, c := range whole.Cases {
 		failed := strings.HasSuffix(c.Name, "/fake")
@@ -209,7 +210,7 @@ func TestReports(t *testing.T) {
 		Failures int `xml:"failures,attr"`
 	}
 	if err := xml.Unmarshal([]byte(text("r.xml")), &junit); err != nil || junit.Failures != 6 {
-		t.Errorf("got %+v, %v", junit, err)
+		t.Errorf("r.xml: got %+v, %v; want 6 failures", junit, err)
 	}
 	if text("r.json") != r.stdout || !strings.Contains(text("r.txt"), "fail: ") || !strings.Contains(text("r.md"), "**not as expected**") ||
 		!strings.Contains(text("r.html"), "<!DOCTYPE html>") {
@@ -226,17 +227,16 @@ func faultyAt(t *testing.T, comparison string, n int) string {
 func TestRepeatFailFastAndRetry(t *testing.T) {
 	alone := []string{"interop", "run", "--builtin=false", "--run", "basics/pass-one-fd/stream/runner/x", "--peer"}
 	r := command(t, append(alone, faultyAt(t, "-gt", 6), "--repeat-until-unexpected")...)
-	if r.code != 1 || !like(r.stderr, "scm: as expected after … s, starting round 2\nscm: as expected after … s, starting round 3\n…") || strings.Count(r.stdout, "\nverdicts: ") != 1 {
-		t.Errorf("got %+v", r)
+	const rounds = "scm: as expected after … s, starting round 2\n" +
+		"scm: as expected after … s, starting round 3\n…"
+	if n := strings.Count(r.stdout, "\nverdicts: "); r.code != 1 || !like(r.stderr, rounds) || n != 1 {
+		t.Errorf("--repeat-until-unexpected: got %+v, want exit status 1, one summary and %s", r, rounds)
 	}
-	r = command(t, runFew("--peer", "x="+program(t, "faulty")+" --fault cloexec", "--fail-fast", "--jobs", "1")...)
-	if r.code != 1 || !strings.Contains(r.stdout, " 1 unexpected failures,") || !strings.Contains(r.stdout, "\ncut short: the first case that is not as expected\n") {
-		t.Errorf("got %+v", r)
-	}
-	r = command(t, append(alone, faultyAt(t, "-eq", 2), "--retry", "1")...)
-	if r.code != 1 || !strings.Contains(r.stdout, "flaky: basics/pass-one-fd/stream/runner/x\n") || !strings.Contains(r.stdout, " 1 flaky\n") {
-		t.Errorf("got %+v", r)
-	}
+	const cut = "… 1 unexpected failures,…\ncut short: the first case that is not as expected\n…"
+	fake := "x=" + program(t, "faulty") + " --fault cloexec"
+	runs(t, result{1, cut, "…"}, runFew("--peer", fake, "--fail-fast", "--jobs", "1")...)
+	const flaky = "…flaky: basics/pass-one-fd/stream/runner/x\n… 1 flaky\n…"
+	runs(t, result{1, flaky, "…"}, append(alone, faultyAt(t, "-eq", 2), "--retry", "1")...)
 }
 
 func TestList(t *testing.T) {
@@ -246,21 +246,18 @@ func TestList(t *testing.T) {
 		"basics/pass-one-fd/stream/x/x", "basics/pass-one-fd/stream/x/runner", "basics/pass-one-fd/stream/runner/runner",
 		"basics/pass-two-fds/stream/x/x",
 	}
-	if r := command(t, args...); r != (result{stdout: strings.Join(want, "\n") + "\n"}) {
-		t.Errorf("got %+v", r)
-	}
+	runs(t, result{stdout: strings.Join(want, "\n") + "\n"}, args...)
 	var names []string
 	if err := json.Unmarshal([]byte(command(t, append(args, "--json")...).stdout), &names); err != nil || !slices.Equal(names, want) {
-		t.Errorf("got %v, %v", names, err)
+		t.Errorf("list --json: got %q, %v; want %q", names, err, want)
 	}
-	if r := command(t, append(args, "--scenarios")...); r.code != 0 || !like(r.stdout, "basics/pass-one-fd\tpair\t…\nbasics/pass-two-fds\tpair\t…\n") {
-		t.Errorf("got %+v", r)
-	}
+	const lines = "basics/pass-one-fd\tpair\t…\nbasics/pass-two-fds\tpair\t…\n"
+	runs(t, result{stdout: lines}, append(args, "--scenarios")...)
 	var list []listedScenario
 	err := json.Unmarshal([]byte(command(t, append(args, "--scenarios", "--json")...).stdout), &list)
 	if err != nil || len(list) != 2 || list[0].Name != "basics/pass-one-fd" || list[0].Hash == "" || list[0].Kernel ||
 		!slices.Equal(list[0].IDs, []string{"pass-one-fd"}) {
-		t.Errorf("got %+v, %v", list, err)
+		t.Errorf("list --scenarios --json: got %+v, %v; want pass-one-fd first, with its hash", list, err)
 	}
 
 	// Each case is in exactly one part.
@@ -270,7 +267,7 @@ func TestList(t *testing.T) {
 	}
 	slices.Sort(want)
 	if slices.Sort(parts); !slices.Equal(parts, want) {
-		t.Errorf("the parts have %v", parts)
+		t.Errorf("the parts have %q, want %q", parts, want)
 	}
 }
 
@@ -278,9 +275,8 @@ func TestList(t *testing.T) {
 func TestReplay(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "r.json")
 	fake, self := program(t, "faulty"), program(t, "scm")
-	if r := command(t, "interop", "run", "--run", "basics/pass-one-fd", "--peer", "fake="+fake+" --fault cloexec", "--report", file); r.code != 1 {
-		t.Fatalf("got %+v", r)
-	}
+	runs(t, result{1, "…", "…"}, "interop", "run", "--run", "basics/pass-one-fd",
+		"--peer", "fake="+fake+" --fault cloexec", "--report", file)
 	const id, inside = "basics/pass-one-fd/dgram/runner/fake", "basics/pass-one-fd/stream/runner/net"
 	r := command(t, "interop", "replay", file+"#"+id)
 	for _, want := range []string{id + ": was fail, is now fail\n", "cloexec@fake: a received descriptor is not close-on-exec\n", "\nA> send payload=68656c6c6f fds=4\n",
@@ -299,18 +295,15 @@ func TestReplay(t *testing.T) {
 		t.Fatal(err)
 	}
 	for recorded, want := range map[string]string{"/nowhere/scm": self, other: other} {
-		r := command(t, "interop", "replay", write(t, strings.ReplaceAll(contents(t, file), self, recorded))+"#"+inside)
-		if r.code != 0 || !strings.HasPrefix(r.stdout, inside+": was pass, is now pass\n") || !strings.Contains(r.stderr, ": "+want+" interop peer ") {
-			t.Errorf("got %+v", r)
-		}
+		runs(t, result{0, inside + ": was pass, is now pass\n…", "…: " + want + " interop peer …"},
+			"interop", "replay", write(t, strings.ReplaceAll(contents(t, file), self, recorded))+"#"+inside)
 	}
 	// The incomplete report of a run that was killed.
 	const head = `{"schema": 2, "peers": [{"name": "stream", "command": ["/bin/false"]}]}` + "\n"
 	cut := write(t, head+`{"case": {"name": "basics/pass-one-fd/stream/runner/runner", "verdict": "pass"}}`+"\n"+`{"case": {"na`)
-	if r := command(t, "interop", "replay", "--expect=none", cut+"#1"); r.code != 0 ||
-		!strings.Contains(r.stdout, ": was pass, is now pass\n") || r.stderr != "scm: "+cut+": the report is incomplete: unexpected EOF\n" {
-		t.Errorf("got %+v", r)
-	}
+	incomplete := "scm: " + cut + ": the report is incomplete: unexpected EOF\n"
+	runs(t, result{0, "…: was pass, is now pass\n…", incomplete},
+		"interop", "replay", "--expect=none", cut+"#1")
 	for arg, want := range map[string]string{
 		file:                "scm: \"" + file + "\" is not REPORT#ID\nusage: scm interop replay REPORT#ID [flags]\n…",
 		file + "#0":         "scm: the report has no case \"0\"; it has …\n",
@@ -404,7 +397,7 @@ func TestSmoke(t *testing.T) {
 	} {
 		r := command(t, append([]string{"interop", "smoke"}, c.args...)...)
 		if r.code != c.want.code || !like(r.stdout, c.want.stdout) || r.stderr != c.want.stderr {
-			t.Errorf("got %+v, want %+v", r, c.want)
+			t.Errorf("smoke %q: got %+v, want %+v", c.args, r, c.want)
 		}
 	}
 }
@@ -414,18 +407,15 @@ func TestCatalogue(t *testing.T) {
 	r := command(t, "interop", "show", "basics/pass-one-fd", "basics/echo-back")
 	text := contents(t, "../../interop/catalogue/peer/basics/pass-one-fd.txt")
 	if r.code != 0 || !strings.HasPrefix(r.stdout, text) || len(r.stdout) == len(text) {
-		t.Errorf("got %+v", r)
+		t.Errorf("show of two scenarios: got %+v, want more than\n%s", r, text)
 	}
 	for _, name := range []string{"basics/nothing", "README", "../catalogue/basics/echo-back"} {
-		if r := command(t, "interop", "show", name); r.code != 2 || r.stderr != "scm: no scenario is named \""+name+"\"\n" {
-			t.Errorf("got %+v", r)
-		}
+		want := fmt.Sprintf("scm: no scenario is named %q\n", name)
+		runs(t, result{code: 2, stderr: want}, "interop", "show", name)
 	}
 
 	dir := filepath.Join(t.TempDir(), "new", "copy")
-	if r := command(t, "interop", "copy", dir); r != (result{}) {
-		t.Fatalf("got %+v", r)
-	}
+	runs(t, result{}, "interop", "copy", dir)
 	for name, from := range map[string]string{"peer/basics/pass-one-fd.txt": "catalogue/peer/basics/pass-one-fd.txt", "README.md": "catalogue/README.md",
 		"peer/README.md": "catalogue/peer/README.md", "kernel/README.md": "catalogue/kernel/README.md",
 		"expected.txt": "catalogue/expected.txt", "PEERS.md": "peers/README.md"} {
@@ -435,15 +425,15 @@ func TestCatalogue(t *testing.T) {
 	}
 	for dir, want := range map[string]int{dir: 2, "": 2, "/dev/null/copy": 4} {
 		if r := command(t, "interop", "copy", dir); r.code != want || r.stderr == "" {
-			t.Errorf("%q: got %+v", dir, r)
+			t.Errorf("copy to %q: got %+v, want exit status %d and a message", dir, r, want)
 		}
 	}
-	if r := command(t, "interop", "check-catalogue", dir); r.code != 0 || !like(r.stdout, "… scenarios of peers, … of the kernel\n") {
-		t.Errorf("got %+v", r)
-	}
-	builtin, copied := command(t, append([]string{"interop", "list"}, fewCases...)...), command(t, append([]string{"interop", "list", "--catalogue", dir}, fewCases...)...)
+	const counts = "… scenarios of peers, … of the kernel\n"
+	runs(t, result{0, counts, "…"}, "interop", "check-catalogue", dir)
+	builtin := command(t, append([]string{"interop", "list"}, fewCases...)...)
+	copied := command(t, append([]string{"interop", "list", "--catalogue", dir}, fewCases...)...)
 	if builtin.code != 0 || builtin != copied {
-		t.Errorf("got %+v, %+v", builtin, copied)
+		t.Errorf("list: got %+v, and with the copy %+v", builtin, copied)
 	}
 
 	const good = "# A rule.\n# Its source.\non stream\nA> end\nA< ok\n"
@@ -469,7 +459,7 @@ func TestCatalogue(t *testing.T) {
 			t.Fatal(err)
 		}
 		if r := command(t, "interop", "check-catalogue", own); (r.code == 0) != (c.want == "") || r.code > 1 || r.stderr != c.want {
-			t.Errorf("%+v: got %+v", c, r)
+			t.Errorf("%s/good.txt and the line %q: got %+v, want %q", c.folder, c.expected, r, c.want)
 		}
 	}
 }
@@ -480,7 +470,7 @@ func TestNothingElseInstalled(t *testing.T) {
 	cmd.Env, cmd.Dir = []string{"PATH=/nonexistent"}, t.TempDir()
 	r := finish(t, cmd)
 	if r.code != 0 {
-		t.Fatalf("got %+v", r)
+		t.Fatalf("without PATH: got %+v, want exit status 0", r)
 	}
 	for _, want := range []string{" scm-purego ", " scm-pair-purego ", " net ", " xsys ", " runner "} {
 		if !strings.Contains(r.stdout, want) {
@@ -497,9 +487,7 @@ func TestBuiltinPeer(t *testing.T) {
 	for _, name := range []string{"scm", "scm-pair", "net", "xsys"} {
 		cmd := exec.Command(program(t, "scm"), "interop", "peer", name)
 		cmd.Stdin = strings.NewReader("hello\nlevitate\n")
-		if r := finish(t, cmd); r.code != 0 || !strings.HasPrefix(r.stdout, "ok name="+name) || !strings.HasSuffix(r.stdout, "\nunsupported\n") {
-			t.Errorf("%s: got %+v", name, r)
-		}
+		ends(t, result{0, "ok name=" + name + "…\nunsupported\n", "…"}, cmd)
 	}
 }
 
@@ -512,11 +500,10 @@ func TestUnbuiltPeers(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := "\nnot used: one two: no cargo in PATH; to install it: make setup-interop\n"
-	if r := command(t, runFew("--peers", list)...); r.code != 0 || !strings.Contains(r.stdout, want) || strings.Count(r.stdout, "two") != 1 {
-		t.Errorf("got %+v", r)
+	r := command(t, runFew("--peers", list)...)
+	if r.code != 0 || !strings.Contains(r.stdout, want) || strings.Count(r.stdout, "two") != 1 {
+		t.Errorf("run: got %+v, want exit status 0 and once%s", r, want)
 	}
-	r := command(t, "interop", "smoke", "--peers", list)
-	if want := "one: unavailable: no cargo in PATH; to install it: make setup-interop\n"; r.code != 4 || !strings.Contains(r.stdout, want) {
-		t.Errorf("got %+v", r)
-	}
+	want = "…one: unavailable: no cargo in PATH; to install it: make setup-interop\n…"
+	runs(t, result{4, want, "…"}, "interop", "smoke", "--peers", list)
 }

@@ -31,19 +31,14 @@ func TestNewPeer(t *testing.T) {
 			peertest.Strict(t, strict, "unsupported")
 			peer := "mine=env -C " + dir + " " + s.Run
 			unfilled := `answers "unsupported" to every send and every recv: fill in ` + strings.Join(s.Functions("send", "recv"), " and ") + "\n"
-			r := command(t, "interop", "smoke", "--builtin=false", "--peer", peer, "--timeout", "1m")
-			if r.code != 0 || !strings.HasPrefix(r.stdout, "mine: ok, "+s.Language+" 0, ") || !strings.HasSuffix(r.stdout, "; "+unfilled) {
-				t.Errorf("got %+v", r)
-			}
-			r = command(t, "interop", "run", "--builtin=false", "--peer", peer, "--timeout", "1m", "--run", "basics/pass-one-fd/stream/mine/runner")
-			if r.code != 1 || !strings.Contains(r.stdout, "contract@mine") {
-				t.Errorf("without a library: %+v", r)
-			}
+			runs(t, result{0, "mine: ok, " + s.Language + " 0, …; " + unfilled, "…"},
+				"interop", "smoke", "--builtin=false", "--peer", peer, "--timeout", "1m")
+			runs(t, result{1, "…contract@mine…", "…"}, // without a library
+				"interop", "run", "--builtin=false", "--peer", peer, "--timeout", "1m",
+				"--run", "basics/pass-one-fd/stream/mine/runner")
 		})
 	}
-	if r := command(t, "interop", "new-peer", "cobol"); r.code != 2 || !strings.Contains(r.stderr, "c, go, rust, python") {
-		t.Errorf("got %+v", r)
-	}
+	runs(t, result{2, "…", "…c, go, rust, python…"}, "interop", "new-peer", "cobol")
 }
 
 // Our own peers are skeletons with adapters. In these languages, a test builds one of them from what new-peer
@@ -103,9 +98,8 @@ func TestNewPeerWithLibrary(t *testing.T) {
 			buildPeer(t, s, dir, functions)
 			sessionByHand(t, s, dir, s.Run, send)
 			run := "env -C " + dir + " " + s.Run
-			if r := command(t, "interop", "smoke", "--builtin=false", "--peer", "mine="+run, "--timeout", "1m"); r.code != 0 {
-				t.Errorf("got %+v", r)
-			}
+			runs(t, result{0, "…", "…"},
+				"interop", "smoke", "--builtin=false", "--peer", "mine="+run, "--timeout", "1m")
 			// A list may have a peer with the expected failures of a peer of ours.
 			list := filepath.Join(dir, "peers.json")
 			if err := peers.WriteList(list, []peers.Built{{Name: name, Command: strings.Fields(run)}}); err != nil {
@@ -155,9 +149,7 @@ func TestNewPeerTest(t *testing.T) {
 	test("truncation", true, "1 passed")
 	test("", false, "Install it, or set SCM_PROGRAM", "SCM_PROGRAM=/none", "CI=true")
 	test("", true, "did not run: no program /none\n", "SCM_PROGRAM=/none", "CI=")
-	if r := command(t, "interop", "new-peer", "c", "--test"); r.code != 2 || !strings.Contains(r.stderr, "only for rust") {
-		t.Errorf("got %+v", r)
-	}
+	runs(t, result{2, "…", "…only for rust…"}, "interop", "new-peer", "c", "--test")
 }
 
 // writePeer writes what new-peer prints to a file.
@@ -257,7 +249,7 @@ func sessionByHand(t *testing.T, s peers.Skeleton, dir, run, send string) {
 	r := finish(t, peer)
 	got := strings.Split(r.stdout, "\n")
 	if r.code != 0 || len(got) != len(answers)+1 {
-		t.Fatalf("got %+v", r)
+		t.Fatalf("%q: got %+v, want %d answers", peer.Args, r, len(answers))
 	}
 	for i, want := range answers {
 		switch verb, _, _ := strings.Cut(commands[i], " "); verb {

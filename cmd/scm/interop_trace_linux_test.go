@@ -42,12 +42,12 @@ func TestRunTrace(t *testing.T) {
 		}
 	}
 	again := command(t, "interop", "replay", file+"#basics/pass-one-fd/stream/runner/fake", "--trace")
-	if again.code != 1 || len(hexRow.FindAllString(again.stdout, -1)) != 2 || !strings.Contains(again.stdout, "\ncalls of A, runner:\n") {
-		t.Errorf("got %+v", again)
+	rows, calls := len(hexRow.FindAllString(again.stdout, -1)), "\ncalls of A, runner:\n"
+	if again.code != 1 || rows != 2 || !strings.Contains(again.stdout, calls) {
+		t.Errorf("replay --trace: got %+v with %d rows, want status 1, 2 rows and %q", again, rows, calls)
 	}
 	// A case that fails, but not under the recorder, has still failed.
-	r = command(t, "interop", "run", "--builtin=false", "--trace", "--peer", faultyAt(t, "-eq", 2), "--run", "basics/pass-one-fd/stream/runner/x")
-	if r.code != 1 || !strings.Contains(r.stdout, "it does not fail under the recorder: pass") {
-		t.Errorf("got %+v", r)
-	}
+	runs(t, result{1, "…it does not fail under the recorder: pass…", "…"},
+		"interop", "run", "--builtin=false", "--trace", "--peer", faultyAt(t, "-eq", 2),
+		"--run", "basics/pass-one-fd/stream/runner/x")
 }

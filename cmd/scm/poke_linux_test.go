@@ -82,10 +82,8 @@ func TestPokeStatus(t *testing.T) {
 
 // A process that does not exist has no name either.
 func TestPokeAProcessThatDoesNotExist(t *testing.T) {
-	r := command(t, "poke", "--socket=x", "--pid=2147483647")
-	if r.code != 4 || r.text() != "scm: --pid 2147483647: no such process\n" {
-		t.Errorf("got %+v", r)
-	}
+	const want = "scm: --pid 2147483647: no such process\n"
+	runs(t, result{code: 4, stderr: want}, "poke", "--socket=x", "--pid=2147483647")
 }
 
 func TestPokeUsage(t *testing.T) {

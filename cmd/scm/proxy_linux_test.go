@@ -69,10 +69,10 @@ func TestProxy(t *testing.T) {
 			socket, first := filepath.Join(t.TempDir(), "proxy"), filepath.Join(t.TempDir(), "first")
 			stop := startProxy(t, socket, server, "--fault", fault, "--save-first", first)
 			if err := testserver.Client(socket); (err == nil) != works {
-				t.Errorf("the client: %v", err)
+				t.Errorf("the client: %v; it works: want %v", err, works)
 			}
 			if r := stop(); r.code != 128+int(syscall.SIGTERM) || r.text() != "scm: terminated\n" {
-				t.Errorf("got %+v", r)
+				t.Errorf("after SIGTERM: got %+v, want scm: terminated", r)
 			}
 			if text := contents(t, first); text != "" {
 				t.Errorf("saved %q, but the first message has a descriptor", text)

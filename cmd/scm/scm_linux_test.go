@@ -130,6 +130,21 @@ func finish(t *testing.T, cmd *exec.Cmd) result {
 	return result{cmd.ProcessState.ExitCode(), stdout.String(), progressLine.ReplaceAllString(stderr.String(), "")}
 }
 
+// runs runs scm, and fails the test unless it has this result. "…" in what is wanted matches any text.
+func runs(t *testing.T, want result, args ...string) {
+	t.Helper()
+	ends(t, want, exec.Command(program(t, "scm"), args...))
+}
+
+// ends is runs for another command.
+func ends(t *testing.T, want result, cmd *exec.Cmd) {
+	t.Helper()
+	r := finish(t, cmd)
+	if r.code != want.code || !like(r.stdout, want.stdout) || !like(r.stderr, want.stderr) {
+		t.Errorf("%q: got %+v, want %+v", cmd.Args, r, want)
+	}
+}
+
 // progressLine matches a line that a run prints if it takes long, as it may on a busy machine.
 var progressLine = regexp.MustCompile(`(?m)^scm: \d+ of \d+ cases, \d+ not as expected\n`)
 
@@ -171,7 +186,7 @@ func contents(t *testing.T, file string) string {
 func TestVersion(t *testing.T) {
 	want := regexp.MustCompile(`^scm \S+, backend purego, ` + regexp.QuoteMeta(fmt.Sprintf("%s %s/%s", runtime.Version(), runtime.GOOS, runtime.GOARCH)) + "\n$")
 	if r := command(t, "version"); r.code != 0 || !want.MatchString(r.stdout) || r.stderr != "" {
-		t.Errorf("got %+v", r)
+		t.Errorf("version: got %+v, want %v", r, want)
 	}
 }
 
@@ -220,16 +235,12 @@ func TestUsage(t *testing.T) {
 		}
 	}
 	for _, args := range []string{"", "help", "interop", "help interop run", "interop run --help"} {
-		if r := command(t, strings.Fields(args)...); r.code != 0 || !strings.Contains(r.stdout, "Usage:") || r.stderr != "" {
-			t.Errorf("%s: got %+v", args, r)
-		}
+		runs(t, result{stdout: "…Usage:…"}, strings.Fields(args)...)
 	}
-	if r := command(t, "help"); !strings.Contains(r.stdout, "scmvet") {
-		t.Errorf("got %+v, want a mention of scmvet", r)
-	}
+	runs(t, result{stdout: "…scmvet…"}, "help")
 	// Only an error about the form of the command line has a hint.
 	if r := command(t, "interop", "show", "no/such"); r.code != 2 || strings.Contains(r.stderr, "usage:") {
-		t.Errorf("got %+v", r)
+		t.Errorf("interop show no/such: got %+v, want exit status 2 and no hint", r)
 	}
 }
 

@@ -87,7 +87,7 @@ func TestSignal(t *testing.T) {
 				"--expect", write(t, "** leak@slow the shell before it keeps what both were given"),
 				"--run", "basics/no-fd-message-has-no-cmsg/stream/slow/runner", "--run", "basics/pass-one-fd/stream/runner/slow")
 			if r.code != 128+int(s) || r.stderr != "scm: "+name+"\n" {
-				t.Errorf("exit status %d, %q", r.code, r.stderr)
+				t.Errorf("exit status %d, %q; want %d and %s", r.code, r.stderr, 128+int(s), name)
 			}
 			for _, want := range []string{"verdicts: 1: 0 pass, 1 expected failures,", "\ncut short: " + name + "\n", " slow "} {
 				if !strings.Contains(r.stdout, want) {
@@ -95,20 +95,20 @@ func TestSignal(t *testing.T) {
 				}
 			}
 			if whole, err := report.Read(json); err != nil || whole.Cut != name {
-				t.Errorf("got %+v, %v", whole, err)
+				t.Errorf("the report: got %+v, %v; want it cut short by %s", whole, err, name)
 			}
 
 			file += "2"
 			r = signalled(t, s, file, "interop", "list", "--peer", "slow=sh -c 'echo $$ > "+file+"; exec sleep 1000'")
-			if r != (result{code: 128 + int(s), stderr: "scm: " + name + "\n"}) {
-				t.Errorf("got %+v", r)
+			if want := (result{code: 128 + int(s), stderr: "scm: " + name + "\n"}); r != want {
+				t.Errorf("list: got %+v, want %+v", r, want)
 			}
 		})
 	}
 	file := filepath.Join(t.TempDir(), "pid") // QUIT also prints the stacks
 	r := signalled(t, syscall.SIGQUIT, file, "interop", "run", "--peer", "slow=sh -c 'echo $$ > "+file+"; exec sleep 1000'")
-	if r.code != 128+int(syscall.SIGQUIT) || !strings.HasPrefix(r.stderr, "goroutine ") || !strings.HasSuffix(r.stderr, "\nscm: quit\n") {
-		t.Errorf("got %+v", r)
+	if r.code != 128+int(syscall.SIGQUIT) || !like(r.stderr, "goroutine …\nscm: quit\n") {
+		t.Errorf("after SIGQUIT: got %+v, want the stacks", r)
 	}
 }
 
@@ -232,6 +232,6 @@ func TestIgnoredSignal(t *testing.T) {
 	cmd := exec.Command("/bin/sh", "-c", `trap "" HUP; exec "$@"`, "sh", program(t, "scm"), "interop", "run", "--builtin=false",
 		"--peer", "fake=sh -c 'kill -HUP $PPID; echo $PPID > "+file+"; exec "+program(t, "faulty")+"'", "--run", "basics")
 	if r := finish(t, cmd); r.code != 0 || strings.Contains(r.stdout, "cut short") || contents(t, file) == "" {
-		t.Errorf("got %+v", r)
+		t.Errorf("after an ignored SIGHUP: got %+v, want exit status 0 and all cases", r)
 	}
 }

@@ -52,9 +52,7 @@ func TestCannotRecord(t *testing.T) {
 	commands := [][]string{{"trace", "true"}, {"trace", "-p", strconv.Itoa(os.Getpid())}, {"diff", "true", "---", "true"}}
 	check := func(t *testing.T, cmd *exec.Cmd, want string) {
 		t.Helper()
-		if r := finish(t, cmd); r.code != 4 || !strings.Contains(r.stderr, want) || r.stdout != "" {
-			t.Errorf("%q: got %+v, want exit status 4 and %q", cmd.Args, r, want)
-		}
+		ends(t, result{code: 4, stderr: "…" + want + "…"}, cmd)
 	}
 	t.Run("a security module denies ptrace", func(t *testing.T) {
 		blocked := tracee("without ptrace")
@@ -106,9 +104,7 @@ func TestRelativePath(t *testing.T) {
 		cmd := scmCommand(c.args...)
 		cmd.Dir = dir
 		cmd.Env = append(cmd.Env, "PATH=.:"+os.Getenv("PATH"))
-		if r := finish(t, cmd); r.code != c.code || !strings.Contains(r.stderr, c.want) {
-			t.Errorf("%q: got %+v, want %d and %q", c.args, r, c.code, c.want)
-		}
+		ends(t, result{c.code, "…", "…" + c.want + "…"}, cmd)
 	}
 }
 

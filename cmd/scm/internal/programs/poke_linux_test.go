@@ -118,7 +118,7 @@ func TestPokeAFullQueue(t *testing.T) {
 			})
 			got := found(trials) // byte and newline were read
 			if full < 2 || len(got) != len(Items)-2 || got[full-2] != Items[full]+" "+want {
-				t.Fatalf("got %q", got)
+				t.Fatalf("got %q, want %d findings, of which that at %d is %s", got, len(Items)-2, full, want)
 			}
 			for _, trial := range trials[full+1:] {
 				untried := strings.HasPrefix(trial.Skipped, "not tried")
@@ -148,7 +148,7 @@ func TestPokeSockets(t *testing.T) {
 				want := len(Items)
 				trials := poke(t, PokeOptions{Args: args, Address: address, Settle: short})
 				if got := found(trials); len(got) != want {
-					t.Errorf("got %q", got)
+					t.Errorf("got %q, want %d findings", got, want)
 				}
 				var limit unix.Rlimit
 				_ = unix.Getrlimit(unix.RLIMIT_NOFILE, &limit)
@@ -348,7 +348,7 @@ func TestPokeAPattern(t *testing.T) {
 	args = append([]string{"sh", "-c", script, "sh"}, args...)
 	o := PokeOptions{Args: args, Address: pattern, Settle: short}
 	if got := found(poke(t, o)); !slices.Equal(got, []string{"path crash"}) {
-		t.Errorf("got %q", got)
+		t.Errorf("got %q, want only a crash at path", got)
 	}
 	if left, _ := filepath.Glob(pattern); len(left) > 0 {
 		t.Errorf("left: %q", left)
@@ -361,7 +361,7 @@ func TestPokeAPattern(t *testing.T) {
 	}
 	o.Address = other[:len(other)-3] + "*"
 	if got := found(poke(t, o)); len(got) > 0 {
-		t.Errorf("got %q", got)
+		t.Errorf("at %s: got %q, want no findings", o.Address, got)
 	}
 }
 
