@@ -94,7 +94,7 @@ func TestPendingPackets(t *testing.T) {
 	} {
 		s, err := scenario.Parse("group/id", []byte(strings.Replace(head, "stream", "seqpacket", 1)+c.text))
 		if err != nil {
-			t.Fatal(err)
+			t.Fatalf("%q: %v", c.text, err)
 		}
 		if got := outcome(runCases(t, []scenario.Case{{Scenario: s, Type: "seqpacket", A: self, B: self}}, 0)[0]); got != c.want {
 			t.Errorf("%s: got %s\nwant %s", c.text, got, c.want)
@@ -108,7 +108,6 @@ func TestReusedFD(t *testing.T) {
 	self := runner(t)
 	const text = "files a=eventfd b@B=eventfd\n" + send + "R> drop a\nA> close fds=a\nA< ok\n" +
 		"B> send payload=01 fds=b\nB< ok n=1\nA> recv bytes=1 fds=1\nA< ok n=1 payload=01 fds=b\n" + recv
-	if got := outcome(runCases(t, []scenario.Case{{Scenario: parse(t, text), Type: "stream", A: self, B: self}}, 0)[0]); got != "pass" {
-		t.Errorf("got %s", got)
-	}
+	c := scenario.Case{Scenario: parse(t, text), Type: "stream", A: self, B: self}
+	wantPass(t, runCases(t, []scenario.Case{c}, 0)[0])
 }

@@ -114,11 +114,12 @@ func TestExpectedHangIsNotWaitedFor(t *testing.T) {
 		return Run(context.Background(), []scenario.Case{onStream(s, self, p)}, x, Options{Timeout: time.Hour}).Results[0]
 	}
 	if r := runWith(hang); r.Verdict != scenario.Expected {
-		t.Errorf("got %+v", r)
+		t.Errorf("a peer that hangs: got %s, want expected", outcome(r))
 	}
 	// This peer runs for longer than the runner waits for one that sleeps.
-	if r := runWith(shellPeer(t, `recv) i=0; while [ $i -lt 500000 ]; do i=$((i+1)); done; echo err EAGAIN;;`)); r.Verdict != scenario.Fail || r.Findings[0].Check != scenario.CheckAnswer {
-		t.Errorf("got %+v", r)
+	busy := shellPeer(t, `recv) i=0; while [ $i -lt 500000 ]; do i=$((i+1)); done; echo err EAGAIN;;`)
+	if r := runWith(busy); r.Verdict != scenario.Fail || r.Findings[0].Check != scenario.CheckAnswer {
+		t.Errorf("a peer that runs long: got %s, want fail because of its answer", outcome(r))
 	}
 }
 
@@ -195,8 +196,9 @@ func TestSmoke(t *testing.T) {
 			t.Errorf("%s: got %v", c.command, err)
 		}
 	}
-	if err := process.Smoke(context.Background(), scenario.Missing("x", "no compiler"), process.DefaultTimeout); err == nil || err.Error() != "no compiler" {
-		t.Errorf("got %v", err)
+	err := process.Smoke(context.Background(), scenario.Missing("x", "no compiler"), process.DefaultTimeout)
+	if fmt.Sprint(err) != "no compiler" {
+		t.Errorf("a peer that is missing: got %v, want no compiler", err)
 	}
 }
 

@@ -65,7 +65,7 @@ func TestListedFailuresOfTheFirstBatch(t *testing.T) {
 	} {
 		list, err := scenario.ParseExpectations("file", []byte(text))
 		if err != nil {
-			t.Fatal(err)
+			t.Fatalf("%q: %v", text, err)
 		}
 		expected.MarkBuiltin(list, own)
 		at := newAttribution(&environment{holders: &sync.Map{}}, runner)

@@ -128,7 +128,7 @@ func TestStoppedInASend(t *testing.T) {
 	text := "A> setsockopt sndbuf=4608\nA< ok\nA>& sendmsg payload=@1000000\nR> blocked A\nR> kill A SIGSTOP\n" +
 		"B> recvmsg bytes=1000000\nB< ok n=* payload=*\nR> pending B\nR> kill A SIGCONT\nA<& ok n=*\nR> pending B\n"
 	if got := kernel(t, "stream", text); got != "pass" {
-		t.Errorf("got %s", got)
+		t.Errorf("got %s, want pass", got)
 	}
 }
 
@@ -204,7 +204,7 @@ func TestNothingStaysOfACase(t *testing.T) {
 		for j, text := range []string{text, after} {
 			s, err := scenario.Parse(fmt.Sprintf("group/id-%d-%d", i, j), []byte(head+"play kernel\n"+text))
 			if err != nil {
-				t.Fatal(err)
+				t.Fatalf("scenario %d-%d: %v", i, j, err)
 			}
 			list = append(list, scenario.Plan([]*scenario.Scenario{s}, nil, self)...)
 		}
@@ -223,11 +223,11 @@ func TestNothingStaysOfACase(t *testing.T) {
 func TestNeeds(t *testing.T) {
 	got := kernel(t, "stream", "needs rightsnotrunc\nA> sendmsg payload=00\nA< ok n=1\n")
 	if got != "pass" && !strings.HasPrefix(got, "unsupported: this kernel has no socket option rightsnotrunc: ") {
-		t.Errorf("got %s", got)
+		t.Errorf("needs rightsnotrunc: got %s, want pass, or unsupported with the reason", got)
 	}
 	got = kernel(t, "stream", "files a=kvm\nA> sendmsg payload=00\nA< ok n=1\n")
 	if got != "pass" && !strings.HasPrefix(got, "unsupported: this system has no kvm: ") {
-		t.Errorf("got %s", got)
+		t.Errorf("needs kvm: got %s, want pass, or unsupported with the reason", got)
 	}
 	got = kernel(t, "stream", "needs root\nA> sendmsg payload=00\nA< ok n=1\n")
 	want := "pass"

@@ -92,7 +92,7 @@ func casesWith(t *testing.T, p *scenario.Peer, patterns ...string) []scenario.Ca
 	for _, text := range patterns {
 		pattern, err := expected.ParsePattern(text)
 		if err != nil {
-			t.Fatal(err)
+			t.Fatalf("%q: %v", text, err)
 		}
 		f.Run = append(f.Run, pattern)
 	}

@@ -79,7 +79,7 @@ func TestSessionAfterACrash(t *testing.T) {
 	passes(t, s, plan[0])
 	for _, pid := range children(t) {
 		if err := unix.Kill(pid, unix.SIGKILL); err != nil {
-			t.Fatal(err)
+			t.Fatalf("kill %d: %v", pid, err)
 		}
 	}
 	r := s.Run(context.Background(), plan[1])

@@ -3,6 +3,7 @@ package interop
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -227,7 +228,7 @@ func TestRunIsCutShort(t *testing.T) {
 	cases := []scenario.Case{onStream(s, self, self), onStream(s, self, liar), onStream(s, liar, self)}
 	o := Run(ctx, cases, nil, Options{Timeout: time.Hour})
 	if len(o.Results) != 1 || o.Results[0].Verdict != scenario.Pass || o.Cut == nil || o.Cut.Error() != "enough" {
-		t.Errorf("got %+v", o)
+		t.Errorf("got %+v, want one case that passed, and a run that is cut short", o)
 	}
 }
 
@@ -237,7 +238,7 @@ func TestProbeIsCutShort(t *testing.T) {
 	ctx, cut := context.WithCancel(context.Background())
 	cut()
 	if err := process.ProbeContext(ctx, scenario.Program("x", "sleep", "1000"), time.Hour); !errors.Is(err, process.ErrCut) {
-		t.Errorf("got %v", err)
+		t.Errorf("after the end of the context: got %v, want %v", err, process.ErrCut)
 	}
 }
 
@@ -269,7 +270,8 @@ func TestProbe(t *testing.T) {
 			t.Errorf("%s: got %v, want %s", c.name, err, c.want)
 		}
 	}
-	if err := process.Probe(scenario.Missing("x", "no compiler"), process.DefaultTimeout); err == nil || err.Error() != "no compiler" {
-		t.Errorf("got %v", err)
+	err := process.Probe(scenario.Missing("x", "no compiler"), process.DefaultTimeout)
+	if fmt.Sprint(err) != "no compiler" {
+		t.Errorf("a peer that is missing: got %v, want no compiler", err)
 	}
 }

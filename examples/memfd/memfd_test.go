@@ -22,7 +22,7 @@ func TestPartnerInC(t *testing.T) {
 	library, _ := filepath.Glob("../../csrc/*.c")
 	args := append([]string{"-std=c99", "-D_GNU_SOURCE", "-Wall", "-Wextra", "-Werror", "-I../../csrc", "-o", partner, "c/partner.c"}, library...)
 	if out, err := exec.Command(cc, args...).CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
+		t.Fatalf("build the partner: %v\n%s", err, out)
 	}
 	program.Start(t, program.Command(partner, "hello")).Prints(t, "HELLO\n")
 }

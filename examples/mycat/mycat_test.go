@@ -76,7 +76,7 @@ func buildGo(t *testing.T) string {
 		args = append(args, "-tags", "scm_purego")
 	}
 	if out, err := exec.Command("go", append(args, "./go/...")...).CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
+		t.Fatalf("build the programs in Go: %v\n%s", err, out)
 	}
 	return dir
 }
@@ -93,7 +93,7 @@ func buildC(t *testing.T) (dir, why string) {
 	cmd := exec.Command("make", "-C", "c", "CC="+compiler(t), "OUT="+dir)
 	cmd.Env = fdtest.WithoutMake()
 	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
+		t.Fatalf("build the programs in C: %v\n%s", err, out)
 	}
 	return dir, ""
 }

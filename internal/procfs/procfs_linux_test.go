@@ -156,7 +156,7 @@ func TestOpenFDsOfAnotherProcess(t *testing.T) {
 	for end := time.Now().Add(time.Minute); ; time.Sleep(time.Millisecond) {
 		fds, err := OpenFDs(cmd.Process.Pid)
 		if err != nil {
-			t.Fatal(err)
+			t.Fatalf("process %d: %v", cmd.Process.Pid, err)
 		}
 		if slices.Equal(fds, want) {
 			break

@@ -44,7 +44,7 @@ func receiver(t *testing.T, flags ...string) string {
 		if len(flags) > 0 {
 			fdtest.Missing(t, "the compiler cannot build for 386")
 		}
-		t.Fatalf("%v\n%s", err, out)
+		t.Fatalf("build the receiver: %v\n%s", err, out)
 	}
 	return path
 }

@@ -316,7 +316,7 @@ func TestOtherWidth(t *testing.T) {
 	build := exec.Command("go", "test", "-c", "-o", bin, ".")
 	build.Env = append(os.Environ(), "GOARCH=386", "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
+		t.Fatalf("build for 386: %v\n%s", err, out)
 	}
 	cmd := childCommand("pass")
 	cmd.Path = bin

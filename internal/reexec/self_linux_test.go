@@ -29,6 +29,6 @@ func TestChildrenInheritNoDescriptor(t *testing.T) {
 	cmd.Env = append(os.Environ(), inherits+"=1")
 	cmd.ExtraFiles = []*os.File{f}
 	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Errorf("%v\n%s", err, out)
+		t.Errorf("the child, which must have no other descriptor, ended with %v\n%s", err, out)
 	}
 }

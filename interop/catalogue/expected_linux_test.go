@@ -36,11 +36,11 @@ func TestExpectedIsAboutSomething(t *testing.T) {
 	} {
 		list, err := catalogue.Expected(system.Kind)
 		if err != nil {
-			t.Fatal(err)
+			t.Fatalf("%v: %v", system, err)
 		}
 		x, err := scenario.Expect(list, system, scenarios(t), all, nil, scenario.Missing(scenario.RunnerName, ""))
 		if err != nil {
-			t.Fatal(err)
+			t.Fatalf("%v: %v", system, err)
 		}
 		ofKernel := 0 // that apply to this release
 		for _, l := range x.List {

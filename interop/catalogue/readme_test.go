@@ -101,7 +101,7 @@ func TestActExamples(t *testing.T) {
 		text := "# A rule.\n# Its source.\non stream\nfiles a=" + kind + "\nA> send payload=00 fds=a\nA< ok n=1\n" +
 			"B> recv bytes=1 fds=1\nB< ok n=1 payload=00 fds=a:x\n" + before + "R> " + f.Example + "\n" + after
 		if _, err := scenario.Parse("x/x", []byte(text)); err != nil {
-			t.Errorf("%v\n%s", err, text)
+			t.Errorf("the example %q: %v\n%s", f.Example, err, text)
 		}
 	}
 }

@@ -126,6 +126,6 @@ func TestFormatPayload(t *testing.T) {
 		}
 	}
 	if got := (Payload{{pattern: 2}, {}, {data: []byte{9}}, {pattern: 2}}).Buffers(250); !reflect.DeepEqual(got, [][]byte{{250, 0}, {}, {9}, {2, 3}}) {
-		t.Errorf("got %v", got)
+		t.Errorf("got the buffers %v, want 250 0, nothing, 9 and 2 3", got)
 	}
 }

@@ -337,7 +337,7 @@ func TestPidfdOfAnEarlierCase(t *testing.T) {
 	const leak = ", as 8, is open, and the peer did not report it"
 	first := gameOf(t, passOne, "A< ok n=1\nB< ok n=1 payload=00 fds=7 | 7=a 8=pidfd\n", nil)
 	if got := first.outcome(); got != "line 8: leak@y: the sender's pidfd"+leak {
-		t.Errorf("got %s", got)
+		t.Errorf("got %s, want a leak of y", got)
 	}
 	for file, want := range map[string]string{"pidfd": "", "a": "line 8: leak@y: a" + leak} {
 		next := newGame(t, first.Case.Scenario, first.Case.A, first.Case.B, "A< ok n=1\nB< ok n=1 payload=00 fds=7 | 7=a 8="+file)

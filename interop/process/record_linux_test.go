@@ -96,7 +96,7 @@ func TestRecordKeepsCallsOfCase(t *testing.T) {
 		t.Errorf("got\n%s", strings.Join(lines, "\n"))
 	}
 	if l := lines[len(lines)-2]; !strings.HasPrefix(l, "… without the memory of ") {
-		t.Errorf("got %s", l)
+		t.Errorf("the line before the last is %q, want that there is no memory", l)
 	}
 }
 

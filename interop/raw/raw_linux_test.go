@@ -53,11 +53,11 @@ func TestParse(t *testing.T) {
 	control := slices.Concat(Rights(3, 4, 5), Cmsg{Level: 9, Type: 8, Data: []byte{1}}.Bytes())
 	list := Parse(control)
 	if len(list) != 2 || !slices.Equal(list[0].Int32s(), []int{3, 4, 5}) || list[1].Level != 9 || list[1].Type != 8 {
-		t.Errorf("got %+v", list)
+		t.Errorf("got %+v, want descriptors 3, 4, 5 and a message of level 9, type 8", list)
 	}
 	truncated := Rights(3, 4)[:unix.CmsgLen(4)]
 	if list := Parse(truncated); len(list) != 1 || !slices.Equal(list[0].Int32s(), []int{3}) {
-		t.Errorf("got %+v", list)
+		t.Errorf("a truncated message: got %+v, want descriptor 3", list)
 	}
 	for _, control := range [][]byte{nil, make([]byte, 15), make([]byte, 64), Cmsg{Len: &short}.Bytes()} {
 		if list := Parse(control); len(list) != 0 {

@@ -70,7 +70,7 @@ other: known: fail answer@x leak@x, then expected answer@x leak@x
 		t.Errorf("%v, got\n%s\nwant\n%s", err, &got, want)
 	}
 	if err := c.Console(&full{}); !errors.Is(err, errFull) {
-		t.Errorf("got %v", err)
+		t.Errorf("on a full device: got %v, want %v", err, errFull)
 	}
 	got.Reset()
 	if err := Compare(old, old).Console(&got); err != nil || !strings.HasPrefix(got.String(), "17 the same, 0 worse, 0 better, 0 other, 0 new") {

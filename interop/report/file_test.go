@@ -109,7 +109,7 @@ func TestStreamToFullDevice(t *testing.T) {
 		s.Case(c)
 	}
 	if err := s.Close(r); !errors.Is(err, errFull) {
-		t.Errorf("got %v", err)
+		t.Errorf("on a full device: got %v, want %v", err, errFull)
 	}
 	if err := r.writeStream(&want); err != nil || whole.String() != want.String() {
 		t.Errorf("%v, got\n%s", err, &whole)

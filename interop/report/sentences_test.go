@@ -74,6 +74,6 @@ func TestExpectedFailures(t *testing.T) {
 		{Name: "a/d/stream/x/y", Verdict: scenario.Pass, Reasons: []string{"never"}}}}
 	got := r.ExpectedFailures()
 	if len(got) != 1 || got[0].What != "why" || got[0].Cases != 2 || got[0].Example.Name != "a/c/stream/x/y" {
-		t.Errorf("got %+v", got)
+		t.Errorf("got %+v, want why, of two cases, with a/c as the example", got)
 	}
 }

@@ -203,11 +203,12 @@ func TestParagraph(t *testing.T) {
 	var out text
 	out.paragraph(strings.Repeat("word ", 15) + "::error::forged\n::error::forged ##[error]forged " + strings.Repeat("word ", 20))
 	for _, l := range strings.Split(out.String(), "\n") {
-		if strings.HasPrefix(strings.TrimSpace(l), "::") || strings.Contains(l, "##[") || len(l) > columns+2*len("::error::forged") {
-			t.Errorf("got %q", out.String())
+		obeyed := strings.HasPrefix(strings.TrimSpace(l), "::") || strings.Contains(l, "##[")
+		if obeyed || len(l) > columns+2*len("::error::forged") {
+			t.Errorf("line %q: a CI server would obey it: %v, or it is too long", l, obeyed)
 		}
 	}
 	if !strings.Contains(out.String(), "\n  word") {
-		t.Errorf("got %q", out.String())
+		t.Errorf("got %q, want a second line that is indented", out.String())
 	}
 }

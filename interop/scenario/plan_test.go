@@ -56,7 +56,7 @@ func TestFilter(t *testing.T) {
 		for _, w := range strings.Fields(text) {
 			p, err := expected.ParsePattern(w)
 			if err != nil {
-				t.Fatal(err)
+				t.Fatalf("%q: %v", w, err)
 			}
 			list = append(list, p)
 		}

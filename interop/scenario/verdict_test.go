@@ -30,7 +30,7 @@ func TestExpect(t *testing.T) {
 		one := &Peer{Name: "one", Hello: contract.Hello{Version: "1.2"}}
 		x, err := Expect(mustExpect(t, text), system, []*Scenario{mustParse(t, simple)}, []*Peer{one}, []*Peer{Missing("gone", "")}, RunnerPeer())
 		if err != nil {
-			t.Fatal(err)
+			t.Fatalf("%v: %v", system, err)
 		}
 		var got []string
 		for _, l := range x.List {

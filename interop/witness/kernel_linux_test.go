@@ -12,7 +12,7 @@ func TestThisKernelReadsTheLogOnce(t *testing.T) {
 		t.Errorf("%v allocations in a call", n)
 	}
 	if k := ThisKernel(); k.Kind == "" || k.Release == "" {
-		t.Errorf("got %+v", k)
+		t.Errorf("got %+v, want its kind and its release", k)
 	}
 }
 

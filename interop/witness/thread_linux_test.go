@@ -13,7 +13,7 @@ func TestMayNotInspect(t *testing.T) {
 	ended := exec.Command("true")
 	for _, cmd := range []*exec.Cmd{running, ended} {
 		if err := cmd.Start(); err != nil {
-			t.Fatal(err)
+			t.Fatalf("%q: %v", cmd.Args, err)
 		}
 		t.Cleanup(func() {
 			_ = cmd.Process.Kill()

@@ -116,7 +116,7 @@ func TestJudge(t *testing.T) {
 		"unsupported: no such socket":     {"a/one/dgram", "a/three"},
 	}}
 	if len(r.problems) > 0 || !reflect.DeepEqual(r.Kernel, want) || r.Release != "6.1.0-50-cloud" || r.Peers != nil {
-		t.Errorf("got %+v", r)
+		t.Errorf("got %+v, want no problem, and the cases %+v", r, want)
 	}
 	// Of the peer scenarios, the rules are those of the runner.
 	r.judge("peers", newReport(t,
@@ -125,7 +125,7 @@ func TestJudge(t *testing.T) {
 		"a/one/stream/runner/runner expected it is old"))
 	want = cases{report.Totals{Pass: 1, Expected: 2}, map[string][]string{"expected: it is old": {"a/one"}}}
 	if len(r.problems) > 0 || r.Peers == nil || !reflect.DeepEqual(*r.Peers, want) {
-		t.Errorf("got %+v", r)
+		t.Errorf("got %+v, want no problem, and the cases of peers %+v", r, want)
 	}
 }
 

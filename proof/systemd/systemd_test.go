@@ -38,7 +38,7 @@ func TestGroups(t *testing.T) {
 	}
 	some := groups(Options{Checks: regexp.MustCompile("^NotifyBarrier$")})
 	if len(some) != 1 || len(some[0].Checks) != 1 {
-		t.Errorf("got %v", some)
+		t.Errorf("got %v, want one group with one check", some)
 	}
 }
 

@@ -77,7 +77,7 @@ func TestMachineFor(t *testing.T) {
 		t.Error(err)
 	}
 	if m.Command[0] != "qemu-system-s390x" || m.Console != "ttysclp0" {
-		t.Errorf("got %+v", m)
+		t.Errorf("got %+v, want the emulator and the console of s390x", m)
 	}
 	// A wrong architecture is not a missing emulator.
 	if _, err := MachineFor("vax"); err == nil || errors.Is(err, ErrMissing) {

@@ -48,7 +48,7 @@ func TestResults(t *testing.T) {
 		`:`)
 	list := read(t, c, string(console))
 	if r := list[0]; r.Error != "" || len(r.Files) != 2 || string(r.Files["one"]) != "a\x00b" || len(r.Files["two"]) != 48888 {
-		t.Errorf("got %.200v", r)
+		t.Errorf("got the error %q and %d files, want none and two: %.200v", r.Error, len(r.Files), r)
 	}
 	for i, want := range []string{"", "exit status 3", "signal: killed", ""} {
 		if list[i].Error != want || i > 0 && len(list[i].Files) > 0 {
@@ -67,7 +67,7 @@ func TestProgramDoesNotExist(t *testing.T) {
 	var console strings.Builder
 	must.OK(c.Run(t.TempDir(), &console))
 	if list := read(t, c, console.String()); !strings.Contains(list[0].Error, "no such file") {
-		t.Errorf("got %v", list)
+		t.Errorf("got %v, want an error that there is no such file", list)
 	}
 }
 

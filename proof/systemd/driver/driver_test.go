@@ -43,6 +43,6 @@ func TestJudge(t *testing.T) {
 func TestNotes(t *testing.T) {
 	got := Notes("@@check a: ok\r\n@@note 5 requests\r\n")
 	if len(got) != 1 || got[0] != "5 requests" {
-		t.Errorf("got %q", got)
+		t.Errorf("got %q, want 5 requests", got)
 	}
 }

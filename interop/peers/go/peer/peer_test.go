@@ -218,7 +218,7 @@ func TestSocketClosedByTheLibrary(t *testing.T) {
 			t.Errorf("closes=%v, %v: open=%v, done=%v", c.closes, c.err, isOpen(sock), q.done)
 		}
 		if err := hangUp(); err != nil {
-			t.Error(err)
+			t.Errorf("closes=%v, %v: end of the session: %v", c.closes, c.err, err)
 		}
 		_ = unix.Close(other)
 	}
