@@ -178,7 +178,7 @@ func TestPokeNeedsPermission(t *testing.T) {
 		server := exec.Command("sleep", "1000")
 		server.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: c.uid, Gid: c.gid}, AmbientCaps: c.caps}
 		if err := server.Start(); err != nil {
-			t.Fatal(err)
+			t.Fatalf("as user %d, group %d: %v", c.uid, c.gid, err)
 		}
 		cmd := exec.Command(program(t, "scm"), strings.Fields(c.command+" "+strconv.Itoa(server.Process.Pid))...)
 		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}

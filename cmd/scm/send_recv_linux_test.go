@@ -140,7 +140,7 @@ func TestInheritedSocket(t *testing.T) {
 	} {
 		pair, err := unix.Socketpair(unix.AF_UNIX, c.typ|unix.SOCK_CLOEXEC, 0)
 		if err != nil {
-			t.Fatal(err)
+			t.Fatalf("socket type %d: %v", c.typ, err)
 		}
 		run := func(end int, args string) result {
 			cmd := exec.Command(program(t, "scm"), strings.Fields(args)...)
@@ -688,7 +688,7 @@ func TestRecvUnwritten(t *testing.T) {
 		r := &started{cmd: exec.Command(program(t, "scm"), append([]string{"recv", timeout, addr}, strings.Fields(args)...)...)}
 		r.cmd.Stdout, r.cmd.Stderr = full, &r.stderr
 		if err := r.cmd.Start(); err != nil {
-			t.Fatal(err)
+			t.Fatalf("recv %s: %v", args, err)
 		}
 		sent := command(t, "send", timeout, addr, write(t, "text"))
 		if got := r.wait(); sent != (result{}) || got.code != 4 || !strings.Contains(got.stderr, "no space left on device") {

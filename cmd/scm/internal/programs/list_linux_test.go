@@ -27,7 +27,7 @@ func TestList(t *testing.T) {
 	} {
 		fd, err := testserver.Listen(l.typ, l.address)
 		if err != nil {
-			t.Fatal(err)
+			t.Fatalf("%s socket %s: %v", l.typ, l.address, err)
 		}
 		defer unix.Close(fd)
 		want[l.address] = fmt.Sprintf("%-9s %-15s", l.typ, l.clients)

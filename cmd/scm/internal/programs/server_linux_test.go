@@ -149,7 +149,7 @@ func TestServerReportsItsEnd(t *testing.T) {
 	} {
 		s, err := Start([]string{"sh", "-c", c.script}, "", nil)
 		if err != nil {
-			t.Fatal(err)
+			t.Fatalf("%q: %v", c.script, err)
 		}
 		for s.Ended() == nil {
 			time.Sleep(time.Millisecond)
