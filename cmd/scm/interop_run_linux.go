@@ -169,7 +169,7 @@ Exit status:
 				if filepath.Ext(file) == report.StreamExt {
 					continue // it was written during the run
 				}
-				if err := r.WriteFile(file); err != nil {
+				if err := report.Formats.WriteFile(file, r); err != nil {
 					printError(writeError(err).err)
 					exit = &exitError{code: exitBroken}
 				}
@@ -214,7 +214,7 @@ func (o *runOptions) validate() error {
 	case o.Retries < 0:
 		return errors.New("--retry must not be negative")
 	}
-	if err := report.ValidateFiles(o.reports); err != nil {
+	if err := report.Formats.Validate(o.reports); err != nil {
 		return err
 	}
 	maxJobs, err := interop.MaxJobs()

@@ -1,16 +1,11 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"maps"
 	"os"
 	"path/filepath"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/scm-rights/scm/cmd/scm/internal/programs"
@@ -57,8 +52,8 @@ type programOptions struct {
 	accepted []expected.Line
 }
 
-// programReports contains the function that writes each format of a report, by the extension of the file.
-var programReports = map[string]func(*programs.Report, io.Writer) error{
+// programReports are the formats of a report about a program.
+var programReports = report.Writers[*programs.Report]{
 	".json": (*programs.Report).JSON,
 	".xml":  (*programs.Report).JUnit,
 	".txt":  (*programs.Report).Console,
@@ -85,10 +80,8 @@ func (o *programOptions) prepare(server string) error {
 	if o.settle <= 0 || o.timeout <= 0 {
 		return errors.New("--settle and --timeout must be greater than 0")
 	}
-	for _, file := range o.reports {
-		if programReports[filepath.Ext(file)] == nil {
-			return fmt.Errorf("report %q: the file name must end in one of %s", file, strings.Join(slices.Sorted(maps.Keys(programReports)), " "))
-		}
+	if err := programReports.Validate(o.reports); err != nil {
+		return err
 	}
 	for _, file := range o.accept {
 		text, err := os.ReadFile(file)
@@ -123,12 +116,7 @@ func (o *programOptions) test(cmd *cobra.Command, run func(ctx context.Context) 
 		}
 		_ = r.Console(cmd.OutOrStdout())
 		for _, file := range o.reports {
-			var text bytes.Buffer
-			err := programReports[filepath.Ext(file)](r, &text)
-			if err == nil {
-				err = report.ReplaceFile(file, text.Bytes())
-			}
-			if err != nil {
+			if err := programReports.WriteFile(file, r); err != nil {
 				return writeError(err)
 			}
 		}

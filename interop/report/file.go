@@ -22,8 +22,11 @@ import (
 // StreamExt is the extension of a report that is written during the run.
 const StreamExt = ".jsonl"
 
-// formats contains the function that writes each format, by the extension of the file.
-var formats = map[string]func(*Report, io.Writer) error{
+// Writers contains the function that writes each format of a report, by the extension of the file.
+type Writers[R any] map[string]func(R, io.Writer) error
+
+// Formats are the formats of the report of a run.
+var Formats = Writers[*Report]{
 	".json":   (*Report).JSON,
 	StreamExt: (*Report).writeStream,
 	".xml":    (*Report).JUnit,
@@ -33,12 +36,12 @@ var formats = map[string]func(*Report, io.Writer) error{
 	".txt":    (*Report).Console,
 }
 
-// ValidateFiles checks the file names of the reports of a run. It returns an error if a file has an
-// unknown extension, if a file is a directory, or if two names refer to the same file.
-func ValidateFiles(files []string) error {
+// Validate checks the file names of reports. It returns an error if a file has an unknown extension,
+// if a file is a directory, or if two names refer to the same file.
+func (w Writers[R]) Validate(files []string) error {
 	for i, file := range files {
-		if formats[filepath.Ext(file)] == nil {
-			known := strings.Join(slices.Sorted(maps.Keys(formats)), " ")
+		if w[filepath.Ext(file)] == nil {
+			known := strings.Join(slices.Sorted(maps.Keys(w)), " ")
 			return fmt.Errorf("report %q: the file name must end in one of %s", file, known)
 		}
 		if info, err := os.Stat(file); err == nil && info.IsDir() {
@@ -53,11 +56,11 @@ func ValidateFiles(files []string) error {
 	return nil
 }
 
-// WriteFile writes the report to a file, in the format that the extension selects, as ReplaceFile does.
-func (r *Report) WriteFile(file string) error {
-	write := formats[filepath.Ext(file)]
+// WriteFile writes a report to a file, in the format that the extension selects, as ReplaceFile does.
+func (w Writers[R]) WriteFile(file string, r R) error {
+	write := w[filepath.Ext(file)]
 	if write == nil {
-		return ValidateFiles([]string{file})
+		return w.Validate([]string{file})
 	}
 	var text bytes.Buffer
 	if err := write(r, &text); err != nil {

@@ -27,10 +27,10 @@ func asRead(t *testing.T) *Report {
 // WriteFile replaces an old report and keeps its mode. Read returns the same report.
 func TestWriteFile(t *testing.T) {
 	r := asRead(t)
-	for ext := range formats {
+	for ext := range Formats {
 		file := filepath.Join(t.TempDir(), "new", "report"+ext)
 		for range 2 {
-			if err := r.WriteFile(file); err != nil {
+			if err := Formats.WriteFile(file, r); err != nil {
 				t.Fatalf("%s: %v", ext, err)
 			}
 			if err := os.Chmod(file, 0o600); err != nil {
@@ -40,7 +40,7 @@ func TestWriteFile(t *testing.T) {
 				t.Errorf("%s: %v, got\n%+v\nwant\n%+v", ext, err, got, r)
 			}
 		}
-		if err := r.WriteFile(file); err != nil {
+		if err := Formats.WriteFile(file, r); err != nil {
 			t.Fatalf("%s, over an old report: %v", ext, err)
 		}
 		if info, err := os.Stat(file); err != nil || info.Mode() != 0o600 && runtime.GOOS != "windows" {
@@ -54,7 +54,7 @@ func TestWriteFile(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, file := range []string{folder, filepath.Join(file, "report"+ext), "report", "report.pdf"} {
-			if err := r.WriteFile(file); err == nil {
+			if err := Formats.WriteFile(file, r); err == nil {
 				t.Errorf("%s is written", file)
 			}
 		}
@@ -154,13 +154,13 @@ func TestReadInvalid(t *testing.T) {
 	}
 }
 
-func TestValidateFiles(t *testing.T) {
+func TestValidate(t *testing.T) {
 	for want, files := range map[string][]string{
 		"":                  {"x.json", "x.jsonl", "folder/x.json"},
 		"are the same file": {"x.json", "y.md", "./folder/../x.json"},
 		"must end in one of .html .json .jsonl .md .tap .txt .xml": {"x.json", "x.pdf"},
 	} {
-		if err := ValidateFiles(files); (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+		if err := Formats.Validate(files); (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: got %v, want %q", files, err, want)
 		}
 	}

@@ -94,7 +94,7 @@ func small(t *testing.T) *Report {
 // TestFormats compares the report of small in each format with the files in testdata. With SCM_GOLDEN=write, it
 // writes the files.
 func TestFormats(t *testing.T) {
-	for ext, write := range formats {
+	for ext, write := range Formats {
 		golden := "testdata/report" + ext
 		r := small(t)
 		var got bytes.Buffer
@@ -102,7 +102,7 @@ func TestFormats(t *testing.T) {
 			t.Fatalf("%s: %v", ext, err)
 		}
 		if os.Getenv("SCM_GOLDEN") == "write" {
-			if err := r.WriteFile(golden); err != nil {
+			if err := Formats.WriteFile(golden, r); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -130,7 +130,7 @@ func TestFormatsWithHostileText(t *testing.T) {
 		KernelPasses: []string{hostile},
 	}
 	reports := map[string]string{}
-	for ext, write := range formats {
+	for ext, write := range Formats {
 		var b bytes.Buffer
 		if err := write(r, &b); err != nil {
 			t.Fatalf("%s: %v", ext, err)
@@ -204,7 +204,7 @@ func TestKernelPasses(t *testing.T) {
 	shown := append(kernel[:maxKernelPasses:maxKernelPasses], "… and 2 more")
 	for _, ext := range []string{".txt", ".md", ".html"} {
 		var b strings.Builder
-		if err := formats[ext](r, &b); err != nil {
+		if err := Formats[ext](r, &b); err != nil {
 			t.Fatalf("%s: %v", ext, err)
 		}
 		at := 0
@@ -226,7 +226,7 @@ func TestKernelPasses(t *testing.T) {
 		}
 	}
 	r.KernelPasses = nil
-	for ext, write := range formats {
+	for ext, write := range Formats {
 		var b strings.Builder
 		if err := write(r, &b); err != nil || strings.Contains(b.String(), kernelPassesTitle) {
 			t.Errorf("%s: %v, and the title is in\n%s", ext, err, b.String())

@@ -96,7 +96,7 @@ func newReport(t *testing.T, lines ...string) string {
 	}
 	r.End(scenario.Outcome{Results: list})
 	file := filepath.Join(t.TempDir(), "report.json")
-	must.OK(r.WriteFile(file))
+	must.OK(report.Formats.WriteFile(file, r))
 	return file
 }
 
