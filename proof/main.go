@@ -61,10 +61,8 @@ func main() {
 	}
 	_ = flags.Parse(os.Args[2:]) // exits if there is an error
 	go stopOnSignal()
-	if err := lock(verb); err != nil {
-		exit(verb, err)
-	}
 	exit(verb, must.Try(func() {
+		lock(verb)
 		switch verb {
 		case "identity":
 			identity.Prove()

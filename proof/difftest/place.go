@@ -46,7 +46,7 @@ func (p *place) begin() {
 	r.Cur = limit
 	must.OK(unix.Setrlimit(unix.RLIMIT_NOFILE, &r))
 	wakePoller()
-	must.OK(p.open())
+	p.open()
 	p.limited = isLimited(p.files[0])
 }
 
@@ -59,19 +59,16 @@ func (p *place) closeFiles() {
 }
 
 // open opens the files that the worlds pass. One of them is opened twice.
-func (p *place) open() (err error) {
-	add := func(fd int, failed error) {
-		if failed == nil {
-			p.files = append(p.files, fd)
-		}
-		err = errors.Join(err, failed)
+func (p *place) open() {
+	add := func(fd int, err error) {
+		must.OK(err)
+		p.files = append(p.files, fd)
 	}
 	path := filepath.Join(p.dir, "file")
 	add(unix.Open("/dev/null", unix.O_RDWR|unix.O_CLOEXEC, 0))
 	var ends [2]int
-	failed := unix.Pipe2(ends[:], unix.O_CLOEXEC|unix.O_NONBLOCK)
-	add(ends[0], failed)
-	add(ends[1], failed)
+	must.OK(unix.Pipe2(ends[:], unix.O_CLOEXEC|unix.O_NONBLOCK))
+	p.files = append(p.files, ends[:]...)
 	add(unix.Open(path, unix.O_RDWR|unix.O_CREAT|unix.O_CLOEXEC, 0o600))
 	add(unix.Open(path, unix.O_RDWR|unix.O_CLOEXEC, 0))
 	add(unix.Open(path, unix.O_PATH|unix.O_CLOEXEC, 0))
@@ -80,7 +77,6 @@ func (p *place) open() (err error) {
 	add(unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK))
 	add(unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK))
 	add(unix.EpollCreate1(unix.EPOLL_CLOEXEC))
-	return err
 }
 
 func newLayout() *layout {

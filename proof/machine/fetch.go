@@ -49,7 +49,7 @@ func Fetch(pool, sum string) (string, error) {
 			err = fmt.Errorf("the SHA-256 is %s, not %s", sumOf(text), sum)
 		}
 		if err == nil {
-			return file, replace(file, text)
+			return file, must.Try(func() { replace(file, text) })
 		}
 		errs = append(errs, fmt.Errorf("%s: %w", mirror, err))
 	}
@@ -78,19 +78,12 @@ func isUnreachable(err error) bool {
 func sumOf(text []byte) string { return fmt.Sprintf("%x", sha256.Sum256(text)) }
 
 // replace writes a file so that a reader sees all of it or nothing.
-func replace(file string, text []byte) error {
-	if err := os.MkdirAll(filepath.Dir(file), 0o777); err != nil {
-		return err
-	}
+func replace(file string, text []byte) {
+	must.OK(os.MkdirAll(filepath.Dir(file), 0o777))
 	part := fmt.Sprintf("%s.%d", file, os.Getpid())
-	err := os.WriteFile(part, text, 0o666)
-	if err == nil {
-		err = os.Rename(part, file)
-	}
-	if err != nil {
-		_ = os.Remove(part)
-	}
-	return err
+	defer func() { _ = os.Remove(part) }() // fails after the rename
+	must.OK(os.WriteFile(part, text, 0o666))
+	must.OK(os.Rename(part, file))
 }
 
 var errNotFound = errors.New("not found")

@@ -53,10 +53,7 @@ type group struct {
 // groups returns the directories of which some checks are selected, with these checks.
 func groups(o Options) (list []group) {
 	for _, name := range must.Get(fs.Glob(embedded, "*/plan.txt")) {
-		plan, err := driver.ParsePlan(string(must.Get(embedded.ReadFile(name))))
-		if err != nil {
-			must.Failf("%s: %w", name, err)
-		}
+		plan := driver.ParsePlan(name, must.Get(embedded.ReadFile(name)))
 		plan.Checks = slices.DeleteFunc(plan.Checks, func(c driver.Check) bool {
 			return o.Quick && !c.Quick || o.Checks != nil && !o.Checks.MatchString(c.Name)
 		})

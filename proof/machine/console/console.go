@@ -36,7 +36,7 @@ const end = "."
 
 // Run runs the commands one after the other. It prints the result of each as soon as the command has ended, with
 // the files that the command has left in dir, which it removes.
-func (c *Commands) Run(dir string, console io.Writer) error {
+func (c *Commands) Run(dir string, console io.Writer) {
 	for _, words := range c.List {
 		r := Result{Files: map[string][]byte{}}
 		cmd := exec.Command(words[0], words[1:]...)
@@ -54,27 +54,19 @@ func (c *Commands) Run(dir string, console io.Writer) error {
 		if err != nil {
 			r.Error = err.Error()
 		}
-		if err := c.print(r, console); err != nil {
-			return err
-		}
+		c.print(r, console)
 	}
-	return nil
 }
 
-func (c *Commands) print(r Result, console io.Writer) error {
+func (c *Commands) print(r Result, console io.Writer) {
 	var packed bytes.Buffer
 	z := gzip.NewWriter(&packed)
-	if err := errors.Join(gob.NewEncoder(z).Encode(r), z.Close()); err != nil {
-		return err
-	}
+	must.OK(errors.Join(gob.NewEncoder(z).Encode(r), z.Close()))
 	text := []byte(base64.StdEncoding.EncodeToString(packed.Bytes()))
 	for line := range slices.Chunk(text, 120) {
-		if _, err := fmt.Fprintf(console, "\n%s%s", c.Mark, line); err != nil {
-			return err
-		}
+		must.Get(fmt.Fprintf(console, "\n%s%s", c.Mark, line))
 	}
-	_, err := fmt.Fprintf(console, "\n%s%s\n", c.Mark, end)
-	return err
+	must.Get(fmt.Fprintf(console, "\n%s%s\n", c.Mark, end))
 }
 
 // ErrRead means that Read did not reach the end of the console.

@@ -3,16 +3,18 @@ package driver
 import (
 	"reflect"
 	"testing"
+
+	"github.com/scm-rights/scm/proof/must"
 )
 
 func TestParsePlan(t *testing.T) {
-	got, err := ParsePlan("# a comment\n\nprogram ./examples/fdstore\nquick 0   one check\nfull  254 another\n")
+	got := ParsePlan("plan.txt", []byte("# a comment\n\nprogram ./examples/fdstore\nquick 0   one check\nfull  254 another\n"))
 	want := Plan{[]string{"./examples/fdstore"}, []Check{{"one check", 0, true}, {"another", 254, false}}}
-	if err != nil || !reflect.DeepEqual(got, want) {
-		t.Errorf("got %v, %v, want %v", got, err, want)
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("got %v, want %v", got, want)
 	}
 	for _, text := range []string{"slow 0 name", "quick name", "quick 0", "full 0 "} {
-		if _, err := ParsePlan(text); err == nil {
+		if must.Try(func() { ParsePlan("plan.txt", []byte(text)) }) == nil {
 			t.Errorf("%q: no error", text)
 		}
 	}

@@ -15,12 +15,13 @@
 package driver
 
 import (
-	"fmt"
 	"maps"
 	"os"
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/scm-rights/scm/proof/must"
 )
 
 // A Plan is the content of plan.txt.
@@ -36,10 +37,9 @@ type Check struct {
 	Quick bool
 }
 
-// ParsePlan parses the text of plan.txt.
-func ParsePlan(text string) (Plan, error) {
-	var plan Plan
-	for line := range strings.Lines(text) {
+// ParsePlan parses the text of the file plan.txt.
+func ParsePlan(file string, text []byte) (plan Plan) {
+	for line := range strings.Lines(string(text)) {
 		line = strings.TrimSpace(line)
 		kind, rest, _ := strings.Cut(line, " ")
 		switch kind {
@@ -50,33 +50,24 @@ func ParsePlan(text string) (Plan, error) {
 			version, name, _ := strings.Cut(strings.TrimSpace(rest), " ")
 			since, err := strconv.Atoi(version)
 			if err != nil || strings.TrimSpace(name) == "" {
-				return Plan{}, fmt.Errorf("plan.txt: %q has no version or no name", line)
+				must.Failf("%s: %q has no version or no name", file, line)
 			}
 			plan.Checks = append(plan.Checks, Check{strings.TrimSpace(name), since, kind == "quick"})
 		default:
-			return Plan{}, fmt.Errorf("plan.txt: unknown word %q", kind)
+			must.Failf("%s: unknown word %q", file, kind)
 		}
 	}
-	return plan, nil
+	return plan
 }
 
-// Verify returns an error unless the plan in the file has exactly these checks.
-func Verify(file string, checks map[string]func()) error {
-	text, err := os.ReadFile(file)
-	if err != nil {
-		return err
-	}
-	plan, err := ParsePlan(string(text))
-	if err != nil {
-		return err
-	}
+// Verify fails unless the plan in the file has exactly these checks.
+func Verify(file string, checks map[string]func()) {
 	var names []string
-	for _, c := range plan.Checks {
+	for _, c := range ParsePlan(file, must.Get(os.ReadFile(file))).Checks {
 		names = append(names, c.Name)
 	}
 	slices.Sort(names)
 	if got := slices.Sorted(maps.Keys(checks)); !slices.Equal(got, names) {
-		return fmt.Errorf("the driver has the checks %q, but %s has %q", got, file, names)
+		must.Failf("the driver has the checks %q, but %s has %q", got, file, names)
 	}
-	return nil
 }
