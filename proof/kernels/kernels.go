@@ -43,7 +43,7 @@ type programs struct {
 	commands []command
 	archive  string // of make dist
 	missing  error  // why a part is missing
-	err      error
+	err      error  // why they could not be built
 }
 
 // A command runs in the machine, and leaves a report with the command's name.
@@ -81,7 +81,8 @@ func Prove(o Options) {
 		}
 		p := built[r.Arch]
 		if p == nil {
-			p = build(r.Arch, o.Quick)
+			p = &programs{}
+			p.err = must.Try(func() { p.build(r.Arch, o.Quick) })
 			built[r.Arch] = p
 		}
 		slots <- struct{}{}
@@ -121,15 +122,9 @@ func (o Options) choose() (list []*run) {
 }
 
 // build builds the programs for an architecture, and determines the commands.
-func build(arch string, quick bool) *programs {
-	dir, err := filepath.Abs(filepath.Join(out, arch)) // the go command starts in the folder of a module
-	if err != nil {
-		return &programs{err: err}
-	}
-	p := &programs{dir: dir}
-	if p.err = os.RemoveAll(p.dir); p.err != nil {
-		return p
-	}
+func (p *programs) build(arch string, quick bool) {
+	p.dir = must.Get(filepath.Abs(filepath.Join(out, arch))) // the go command starts in the folder of a module
+	must.OK(os.RemoveAll(p.dir))
 	p.compile(arch, "", "scm", "build", "./cmd/scm")
 	// Strict, because the releases in expected.txt are exact for the kernels in the table.
 	run := []string{"/bin/scm", "interop", "run", "--strict-kernel"}
@@ -154,7 +149,6 @@ func build(arch string, quick bool) *programs {
 		}
 		p.specs(arch, strings.Join(t.Compiler, " "), "cgo", "-tags=netgo,osusergo", "-ldflags=-linkmode=external -extldflags=-static")
 	}
-	return p
 }
 
 func (p *programs) add(name string, words []string) {
@@ -165,8 +159,7 @@ func (p *programs) add(name string, words []string) {
 func (p *programs) addArchive(arch string) {
 	found, err := filepath.Glob("build/dist/scm-*-linux-" + arch + ".tar.gz")
 	if err != nil || len(found) != 1 {
-		p.err = errors.Join(p.err, fmt.Errorf("make dist has written %d archives for %s", len(found), arch))
-		return
+		must.Failf("make dist has written %d archives for %s", len(found), arch)
 	}
 	p.archive = found[0]
 	p.add(archiveCommand, []string{"/bin/tryarchive", "/" + strings.TrimSuffix(filepath.Base(p.archive), ".tar.gz")})
@@ -183,9 +176,7 @@ func (p *programs) specs(arch, cc, backend string, flags ...string) {
 func (p *programs) compile(arch, cc, name, verb string, args ...string) {
 	dir, pkg := target.Folder(".", args[len(args)-1])
 	args = append([]string{verb, "-C", dir, "-o", filepath.Join(p.dir, name)}, append(args[:len(args)-1:len(args)-1], pkg)...)
-	if text, err := target.Go(arch, cc, args...).CombinedOutput(); err != nil {
-		p.err = errors.Join(p.err, fmt.Errorf("go %s: %w\n%s", strings.Join(args, " "), err, text))
-	}
+	must.Run(target.Go(arch, cc, args...))
 }
 
 // run runs a kernel, and writes the record to a file if the run was complete and had no problems.

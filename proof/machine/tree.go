@@ -58,19 +58,17 @@ func (t Tree) add(name string, n node) {
 }
 
 // Unpack adds the files of a Debian package.
-func (t Tree) Unpack(file string) error {
-	return files(file, t.unpack)
-}
+func (t Tree) Unpack(file string) { files(file, t.unpack) }
 
 // UnpackArchive adds the files of a compressed tar archive.
 func (t Tree) UnpackArchive(file string) {
 	f := must.Get(os.Open(file))
 	defer f.Close()
-	must.OK(each(tar.NewReader(must.Get(gzip.NewReader(f))), t.unpack))
+	each(tar.NewReader(must.Get(gzip.NewReader(f))), t.unpack)
 }
 
 // unpack adds a file of an archive.
-func (t Tree) unpack(h *tar.Header, data io.Reader) error {
+func (t Tree) unpack(h *tar.Header, data io.Reader) {
 	name := path.Clean(h.Name)
 	perm := uint32(h.Mode) & 0o7777
 	switch h.Typeflag {
@@ -83,53 +81,45 @@ func (t Tree) unpack(h *tar.Header, data io.Reader) error {
 	case tar.TypeLink:
 		t.add(name, t[path.Clean(h.Linkname)])
 	case tar.TypeReg:
-		text, err := io.ReadAll(data)
-		t.Write(name, perm, text)
-		return err
+		t.Write(name, perm, must.Get(io.ReadAll(data)))
 	}
-	return nil
 }
 
-// files calls f for each file of a Debian package, until f returns an error.
-func files(file string, f func(h *tar.Header, data io.Reader) error) error {
+// files calls f for each file of a Debian package.
+func files(file string, f func(h *tar.Header, data io.Reader)) {
 	var out, errs bytes.Buffer
 	cmd := exec.Command("dpkg-deb", "--fsys-tarfile", file)
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	err := cmd.Run()
 	if errors.Is(err, exec.ErrNotFound) {
-		return fmt.Errorf("%w: %w; root can install it: apt-get install dpkg", target.ErrMissing, err)
+		must.Failf("%w: %w; root can install it: apt-get install dpkg", target.ErrMissing, err)
 	}
 	if err != nil {
-		return fmt.Errorf("%s: %w: %s", file, err, &errs)
+		must.Failf("%s: %w: %s", file, err, &errs)
 	}
-	return each(tar.NewReader(&out), f)
+	each(tar.NewReader(&out), f)
 }
 
-// each calls f for each file of an archive, until f returns an error.
-func each(archive *tar.Reader, f func(h *tar.Header, data io.Reader) error) error {
+// each calls f for each file of an archive.
+func each(archive *tar.Reader, f func(h *tar.Header, data io.Reader)) {
 	for {
 		h, err := archive.Next()
 		if err == io.EOF {
-			return nil
+			return
 		}
-		if err == nil {
-			err = f(h, archive)
-		}
-		if err != nil {
-			return err
-		}
+		must.OK(err)
+		f(h, archive)
 	}
 }
 
 // image returns the kernel image in a package.
 func image(k target.Kernel) (text []byte) {
 	file := must.Get(Fetch(k.Path, k.SHA256))
-	must.OK(files(file, func(h *tar.Header, data io.Reader) (err error) {
+	files(file, func(h *tar.Header, data io.Reader) {
 		if h.Typeflag == tar.TypeReg && strings.HasPrefix(path.Base(h.Name), "vmlinu") {
-			text, err = io.ReadAll(data)
+			text = must.Get(io.ReadAll(data))
 		}
-		return err
-	}))
+	})
 	if text == nil {
 		must.Failf("%s contains no kernel", file)
 	}

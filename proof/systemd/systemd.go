@@ -179,7 +179,7 @@ func run(s target.Systemd, groups []group, console *string) {
 	must.Get(target.MachineFor(kernel.Arch))
 	tree := machine.Tree{}
 	for _, p := range s.Packages {
-		must.OK(tree.Unpack(must.Get(machine.Fetch(p.Path, p.SHA256))))
+		tree.Unpack(must.Get(machine.Fetch(p.Path, p.SHA256)))
 	}
 	mergeUsr(tree)
 	addChecks(tree, kernel.Arch, groups)
