@@ -10,7 +10,6 @@ const (
 	defaultLimit = 1 << 20  // bytes per buffer
 	callLimit    = 16 << 20 // bytes per call
 	maxVector    = 1024     // UIO_MAXIOV, the kernel's limit for iovecs and for messages
-	maxString    = 4096
 )
 
 // A reader reads the memory of stopped threads.

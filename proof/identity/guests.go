@@ -39,15 +39,6 @@ func guests() (list []guest) {
 	return list
 }
 
-// guestFor returns the guest for an architecture, or nil.
-func guestFor(arch string) *guest {
-	list := guests()
-	if i := slices.IndexFunc(list, func(g guest) bool { return g.kernel.Arch == arch }); i >= 0 {
-		return &list[i]
-	}
-	return nil
-}
-
 // inGuests adds the rows of the guests. It boots as many machines at once as the host has processors.
 func (p *proof) inGuests(t *table, w workload) {
 	var wait sync.WaitGroup

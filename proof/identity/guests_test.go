@@ -19,3 +19,12 @@ func TestEachKernelHasAGuest(t *testing.T) {
 		}
 	}
 }
+
+// guestFor returns the guest for an architecture, or nil.
+func guestFor(arch string) *guest {
+	list := guests()
+	if i := slices.IndexFunc(list, func(g guest) bool { return g.kernel.Arch == arch }); i >= 0 {
+		return &list[i]
+	}
+	return nil
+}

@@ -86,14 +86,6 @@ var rows = func() (list []row) {
 	return list
 }()
 
-// rowless maps the peers that have no row to the reason.
-var rowless = func() map[string]string {
-	why := peers.Rowless()
-	why[scenario.RunnerName] = "the other peers are tested against it"
-	why[scenario.KernelName] = "the runner is tested against it"
-	return why
-}()
-
 // A cell is the result of one row in one column.
 type cell struct {
 	text      string
