@@ -3,6 +3,7 @@
 package wire_test
 
 import (
+	"fmt"
 	"io"
 	"os"
 	"slices"
@@ -180,10 +181,11 @@ var _ = Describe("the conversation can continue", func() {
 			{0, "", "\x00\x01"}, // status 0 becomes 1
 			{3, long, long + "\x00\x03"},
 		} {
+			By(fmt.Sprintf("status %d and %s of text", c.status, Count(len(c.text), "byte")))
 			f := connect("unix")
 			Expect(wire.SendAPUEError(f.a, c.status, c.text)).To(Succeed())
 			got, fds := f.receives(f.b)
-			Expect(got).To(Equal(c.payload), "what send_err sends for status %d", c.status)
+			Expect(got).To(Equal(c.payload))
 			Expect(fds).To(BeEmpty())
 
 			sends(f.a, c.payload, f.file(""))

@@ -4,6 +4,7 @@ package wire_test
 
 import (
 	"os"
+	"slices"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
@@ -60,22 +61,23 @@ var _ = It("SendFiles sends nothing if a file is closed or nil", func() {
 	isEmpty(f.b)
 })
 
-// notOpen is a format that adds a descriptor that is not open to each received message.
+// notOpen is a format that adds a descriptor that is not open to each received message, as the second one.
 type notOpen struct{ wire.Format }
 
 func (f notOpen) Recv(sock wire.Socket) (string, []int, error) {
 	text, fds, err := f.Format.Recv(sock)
-	return text, append(fds, -1), err
+	return text, slices.Insert(fds, 1, -1), err
 }
 
 var _ = It("RecvFiles closes every descriptor if it cannot make a file from one, and can continue", func() {
 	f := connect("unix")
-	sent := f.file("")
+	sent := f.files(2)
 	for range 2 {
-		Expect(wire.OpenSSH.Send(f.a, "", sent)).To(Succeed())
+		Expect(wire.SkalibsUnixmessage.Send(f.a, "", sent...)).To(Succeed())
 	}
-	_, received, err := wire.RecvFiles(notOpen{wire.OpenSSH}, f.b)
-	Expect(err).To(And(MatchError(unix.EBADF), MatchError(HavePrefix("wire: openssh: descriptor 1: "))))
+	_, received, err := wire.RecvFiles(notOpen{wire.SkalibsUnixmessage}, f.b)
+	Expect(err).To(And(MatchError(unix.EBADF), MatchError(HavePrefix("wire: skalibs-unixmessage: descriptor 1: "))))
 	Expect(received).To(BeEmpty())
-	f.from(wire.OpenSSH, f.b, sent)
+	Expect(f.Strays()).To(BeEmpty())
+	f.from(wire.SkalibsUnixmessage, f.b, sent...)
 })

@@ -42,6 +42,7 @@ func (f *fixture) barrier(manager wire.Socket) int {
 
 var _ = It("NotifyStore and NotifyRemove ask the service manager to store and remove descriptors", func() {
 	for _, name := range []string{filepath.Join(GinkgoT().TempDir(), "notify"), AbstractName()} {
+		By("the manager's socket is " + name)
 		f := connect("unix")
 		manager := f.manager(name)
 		sock := ok(wire.DialNotify())
@@ -134,8 +135,8 @@ var _ = It("DialNotify fails if there is no service manager", func() {
 	} {
 		GinkgoT().Setenv("NOTIFY_SOCKET", name)
 		sock, err := wire.DialNotify()
-		Expect(err).To(want)
-		Expect(sock).To(Equal(wire.FD(-1)))
+		Expect(err).To(want, "NOTIFY_SOCKET=%s", name)
+		Expect(sock).To(Equal(wire.FD(-1)), "NOTIFY_SOCKET=%s", name)
 	}
 	Expect(os.Unsetenv("NOTIFY_SOCKET")).To(Succeed())
 	Expect(Second(wire.DialNotify())).To(Equal(wire.ErrNoNotifySocket))
@@ -145,8 +146,8 @@ var _ = It("DialNotify fails if there is no service manager", func() {
 var _ = It("NotifyStore and NotifyRemove reject names that systemd does not accept", func() {
 	f := connect("unixgram")
 	for _, name := range []string{"", "a:b", "a\nb", "é", strings.Repeat("n", 256)} {
-		Expect(wire.NotifyStore(f.a, name, f.file(""))).To(beFormatError(wire.Notify, "name "))
-		Expect(wire.NotifyRemove(f.a, name)).To(beFormatError(wire.Notify, "name "))
+		Expect(wire.NotifyStore(f.a, name, f.file(""))).To(beFormatError(wire.Notify, "name "), "%q", name)
+		Expect(wire.NotifyRemove(f.a, name)).To(beFormatError(wire.Notify, "name "), "%q", name)
 	}
 	Expect(wire.NotifyStore(f.a, "foo")).To(beFormatError(wire.Notify, "cannot send 0 descriptors"))
 	isEmpty(f.b)
