@@ -43,7 +43,7 @@ func TestIdentify(t *testing.T) {
 	for fd, anonymous := range map[int]bool{file: false, event: true} {
 		var st unix.Stat_t
 		if err := unix.Fstat(fd, &st); err != nil {
-			t.Fatal(err)
+			t.Fatalf("descriptor %d: %v", fd, err)
 		}
 		want := FileID{uint64(st.Dev), st.Ino, st.Mode & unix.S_IFMT}
 		byPath, pathErr := Identify(os.Getpid(), fd)

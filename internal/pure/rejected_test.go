@@ -37,7 +37,7 @@ func open(t *testing.T, n, rejected int) (fds []int) {
 		if rejected>>i&1 == 0 {
 			var err error
 			if fd, err = unix.Dup(0); err != nil {
-				t.Fatal(err)
+				t.Fatalf("duplicate %d of %d: %v", i, n, err)
 			}
 		}
 		fds = append(fds, fd)

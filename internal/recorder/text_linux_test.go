@@ -130,7 +130,7 @@ func TestJSON(t *testing.T) {
 	for _, raw := range []bool{false, true} {
 		text, err := failed.JSON(raw)
 		if err != nil {
-			t.Fatal(err)
+			t.Fatalf("raw=%v: %v", raw, err)
 		}
 		var j struct {
 			Result int

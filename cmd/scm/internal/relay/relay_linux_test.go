@@ -524,7 +524,7 @@ func TestRelayChangesMessagesToTheServer(t *testing.T) {
 	must(t, err)
 	client, server := connected(t, &Relay{Type: unix.SOCK_STREAM, ToServer: func(m *Message) {
 		if m.Client != 1 || string(m.Data) != "request" {
-			t.Errorf("client %d, bytes %q", m.Client, m.Data)
+			t.Errorf("got %q from client %d, want request from 1", m.Data, m.Client)
 		}
 		m.FDs = append(m.FDs, fds[7])
 	}})
@@ -533,7 +533,7 @@ func TestRelayChangesMessagesToTheServer(t *testing.T) {
 	}
 	got, sizes, err := receiveOnce(server, make([]byte, 100))
 	if err != nil || string(got) != "request" || !slices.Equal(sizes, []int{3, 4, 7}) {
-		t.Errorf("%q, files %v (%v)", got, sizes, err)
+		t.Errorf("got %q, files %v (%v); want request, and files 3, 4 and 7", got, sizes, err)
 	}
 	send(t, server, "answer")
 	expect(t, client, "answer")
