@@ -26,7 +26,7 @@ func Get[T any](value T, err error) T {
 // Failf fails with the error of fmt.Errorf.
 func Failf(format string, args ...any) { OK(fmt.Errorf(format, args...)) }
 
-// Run runs a program, and returns what the program writes to both outputs. It fails with that text if the program fails.
+// Run runs a program, and returns what that writes to both outputs. It fails with that text if the program fails.
 func Run(cmd *exec.Cmd) string {
 	text, err := cmd.CombinedOutput()
 	if err != nil {
