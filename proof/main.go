@@ -40,9 +40,7 @@ import (
 
 func main() {
 	recorder.Main()
-	if err := target.EnterRoot(); err != nil {
-		exit("prove", err)
-	}
+	must.Main("prove", func() { must.OK(target.EnterRoot()) })
 	flags := flag.NewFlagSet("prove", flag.ExitOnError)
 	names := flags.String("kernel", "", "kernels: boot only the kernels with these `names`")
 	quick := flags.Bool("quick", false, "kernels: leave out the peers; systemd: run only the checks that CI runs")
@@ -57,11 +55,12 @@ func main() {
 	}
 	verb := os.Args[1]
 	if verb == "inside" { // it has flags of its own
-		exit(verb, must.Try(func() { identity.Inside(os.Args[2:]) }))
+		must.Main(verb, func() { identity.Inside(os.Args[2:]) })
+		return
 	}
 	_ = flags.Parse(os.Args[2:]) // exits if there is an error
 	go stopOnSignal()
-	exit(verb, must.Try(func() {
+	must.Main(verb, func() {
 		lock(verb)
 		switch verb {
 		case "identity":
@@ -81,7 +80,7 @@ func main() {
 		default:
 			usage()
 		}
-	}))
+	})
 }
 
 // stopOnSignal ends the program when it receives a signal, without leaving emulators or their files. A second signal
@@ -93,15 +92,6 @@ func stopOnSignal() {
 	fmt.Fprintln(os.Stderr, "prove: stopped by a signal")
 	machine.Stop()
 	os.Exit(1)
-}
-
-// exit prints the error, if any, and ends the program.
-func exit(verb string, err error) {
-	if err != nil {
-		fmt.Fprintf(os.Stderr, "%s: %v\n", verb, err)
-		os.Exit(1)
-	}
-	os.Exit(0)
 }
 
 func usage() {

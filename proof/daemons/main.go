@@ -32,10 +32,7 @@ func main() {
 	scm := flag.String("scm", "build/programs/scm", "the `program` to run, whose name is scm")
 	check := flag.Bool("check", false, "run only the programs that CI runs")
 	flag.Parse()
-	if err := must.Try(func() { run(*scm, *check, flag.Args()) }); err != nil {
-		fmt.Fprintln(os.Stderr, "daemons:", err)
-		os.Exit(1)
-	}
+	must.Main("daemons", func() { run(*scm, *check, flag.Args()) })
 }
 
 func run(scm string, check bool, names []string) {

@@ -5,7 +5,6 @@ package identity
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -39,7 +38,6 @@ type stage struct {
 	recording callLog
 	calls     [][]recorder.Call // the system calls that the peer made, by command
 	outcome   []string          // the peer's answers, and the descriptors that it left open
-	err       error             // the first failure of the stage itself
 }
 
 // An action is performed by the stage, or by the peer when the stage sends it a command.
@@ -61,22 +59,22 @@ func perform(command []string, sendFlags string, socketType int, actions []actio
 	if err != nil {
 		must.Failf("%s: %w", name, err)
 	}
-	for _, line := range []string{"hello", "use sock=3 fds=4,5,6"} {
-		if answer := s.ask(line); !strings.HasPrefix(answer, "ok") {
-			s.check(fmt.Errorf("answered %q to %q", answer, line))
+	failed := must.Try(func() {
+		for _, line := range []string{"hello", "use sock=3 fds=4,5,6"} {
+			if answer := s.ask(line); !strings.HasPrefix(answer, "ok") {
+				must.Failf("answered %q to %q", answer, line)
+			}
 		}
-	}
-	s.calls = nil
-	if s.err == nil {
+		s.calls = nil
 		inOrder(actions...)(s)
-	}
+	})
 	s.outcome = append(s.outcome, s.leftOpen()...)
 	err = s.peer.Close()
 	var exit *recorder.ExitError
 	if errors.As(err, &exit) {
 		err = nil // its exit is part of the outcome
 	}
-	if err := errors.Join(s.err, err); err != nil {
+	if err := errors.Join(failed, err); err != nil {
 		must.Failf("%s: %w", name, err)
 	}
 	return s
@@ -149,7 +147,7 @@ func (s *stage) ask(line string) string {
 		select {
 		case <-s.peer.Gone:
 		case <-time.After(process.Grace):
-			s.check(fmt.Errorf("%s: %w", line, err))
+			must.Failf("%s: %w", line, err)
 		}
 	}
 	s.calls = append(s.calls, s.recording.take())
@@ -186,8 +184,7 @@ func (s *stage) normalize(answer string) string {
 	return answeredFDs.ReplaceAllStringFunc(strings.Join(words, " "), func(text string) string {
 		var names []string
 		for word := range strings.SplitSeq(strings.TrimPrefix(text, "fds="), ",") {
-			fd, err := strconv.Atoi(word)
-			s.check(err)
+			fd := must.Get(strconv.Atoi(word))
 			link, err := procfs.ReadLink(s.peer.Pid, fd)
 			if err != nil {
 				names = append(names, "nothing")
@@ -195,7 +192,7 @@ func (s *stage) normalize(answer string) string {
 			}
 			names = append(names, fileName(link))
 			if answer := s.ask("close fds=" + word); answer != "ok" {
-				s.check(fmt.Errorf("close fds=%s: %s", word, answer))
+				must.Failf("close fds=%s: %s", word, answer)
 			}
 		}
 		return "fds=" + strings.Join(names, ",")
@@ -256,24 +253,22 @@ func message(payload string, names ...string) action {
 		for _, name := range names {
 			fds = append(fds, s.files[name])
 		}
-		_, err := raw.Send(s.far, [][]byte{[]byte(payload)}, fds, unix.MSG_NOSIGNAL)
-		s.check(err)
+		must.Get(raw.Send(s.far, [][]byte{[]byte(payload)}, fds, unix.MSG_NOSIGNAL))
 	}
 }
 
 // enable sets an option of level SOL_SOCKET on the peer's socket.
 func enable(option int) action {
-	return func(s *stage) { s.check(unix.SetsockoptInt(s.near, unix.SOL_SOCKET, option, 1)) }
+	return func(s *stage) { must.OK(unix.SetsockoptInt(s.near, unix.SOL_SOCKET, option, 1)) }
 }
 
 // endOfStream shuts down the sending direction of the stage's socket.
-func endOfStream(s *stage) { s.check(unix.Shutdown(s.far, unix.SHUT_WR)) }
+func endOfStream(s *stage) { must.OK(unix.Shutdown(s.far, unix.SHUT_WR)) }
 
 // freeFDs lowers the peer's limit of open files so that it can open n more descriptors.
 func freeFDs(n int) action {
 	return func(s *stage) {
-		open, err := procfs.OpenFDs(s.peer.Pid)
-		s.check(err)
+		open := must.Get(procfs.OpenFDs(s.peer.Pid))
 		limit := 0
 		for free := 0; slices.Contains(open, limit) || free < n; limit++ {
 			if !slices.Contains(open, limit) {
@@ -281,14 +276,7 @@ func freeFDs(n int) action {
 			}
 		}
 		var old unix.Rlimit
-		s.check(unix.Prlimit(s.peer.Pid, unix.RLIMIT_NOFILE, nil, &old))
-		s.check(unix.Prlimit(s.peer.Pid, unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: uint64(limit), Max: old.Max}, nil))
-	}
-}
-
-// check keeps the first error.
-func (s *stage) check(err error) {
-	if err != nil && s.err == nil {
-		s.err = err
+		must.OK(unix.Prlimit(s.peer.Pid, unix.RLIMIT_NOFILE, nil, &old))
+		must.OK(unix.Prlimit(s.peer.Pid, unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: uint64(limit), Max: old.Max}, nil))
 	}
 }

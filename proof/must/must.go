@@ -3,6 +3,7 @@ package must
 
 import (
 	"fmt"
+	"os"
 	"os/exec"
 	"strings"
 )
@@ -33,6 +34,14 @@ func Run(cmd *exec.Cmd) string {
 		Failf("%s: %w\n%s", strings.Join(cmd.Args, " "), err, text)
 	}
 	return string(text)
+}
+
+// Main calls f. If f fails, Main prints the error after the name of the program, and exits with the status 1.
+func Main(name string, f func()) {
+	if err := Try(f); err != nil {
+		fmt.Fprintf(os.Stderr, "%s: %v\n", name, err)
+		os.Exit(1)
+	}
 }
 
 // Try returns the error with which f failed, or nil.

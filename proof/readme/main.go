@@ -26,14 +26,10 @@ func main() {
 		fmt.Fprintln(os.Stderr, "usage: readme [-w] REPORT")
 		os.Exit(2)
 	}
-	err := must.Try(func() {
+	must.Main("readme", func() {
 		must.OK(target.EnterRoot())
 		run(".", flag.Arg(0), *write)
 	})
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "readme:", err)
-		os.Exit(1)
-	}
 }
 
 func run(root, file string, write bool) {

@@ -23,10 +23,7 @@ func main() {
 		fmt.Fprintln(os.Stderr, "usage: tryarchive DIR")
 		os.Exit(2)
 	}
-	if err := must.Try(func() { try(os.Args[1]) }); err != nil {
-		fmt.Fprintln(os.Stderr, "tryarchive:", err)
-		os.Exit(1)
-	}
+	must.Main("tryarchive", func() { try(os.Args[1]) })
 }
 
 func try(dir string) {

@@ -24,10 +24,7 @@ import (
 func main() {
 	// The recorder records one thread.
 	runtime.LockOSThread()
-	if err := must.Try(run); err != nil {
-		fmt.Fprintf(os.Stderr, "walk: %v\n", err)
-		os.Exit(1)
-	}
+	must.Main("walk", run)
 }
 
 func run() {

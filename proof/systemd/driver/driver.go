@@ -37,10 +37,7 @@ func Main(services, checks map[string]func()) {
 		fmt.Fprintf(os.Stderr, "%s: no service is named %q\n", os.Args[0], os.Args[1])
 		os.Exit(2)
 	}
-	if err := must.Try(run); err != nil {
-		fmt.Fprintf(os.Stderr, "%s: %v\n", strings.Join(os.Args, " "), err)
-		os.Exit(1)
-	}
+	must.Main(strings.Join(os.Args, " "), run)
 	os.Exit(0)
 }
 
