@@ -89,8 +89,8 @@ static const struct row rows[] = {
     {"cred/no-pidfd", "SDQ", .request = PIDFD},
     {"cred/pidfd-full", "SDQ", .want_flags = MSG_CTRUNC, .options = PIDFD, .request = PIDFD,
 	.full = LEFT(0)},
-    /* Each peek installs a new descriptor and leaves the message in the queue. */
-    {"flags/peek", "SDQ", 1, 1, 1, .peeks = 2},
+    /* Each peek installs a new descriptor and leaves the message in the queue, so nothing waits. */
+    {"flags/peek", "SDQ", 1, 1, 1, .flags = MSG_DONTWAIT, .peeks = 2},
     /* A packet longer than the buffers. With MSG_TRUNC, the kernel returns its length. */
     {"flags/short", "DQ", 1, 1, 1, MSG_TRUNC, .in = FIRST},
     {"flags/length", "DQ", 1, 1, 1, MSG_TRUNC, .in = FIRST, .flags = MSG_TRUNC},

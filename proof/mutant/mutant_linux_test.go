@@ -42,7 +42,7 @@ func TestRows(t *testing.T) {
 		if out, err := cmd.CombinedOutput(); err != nil {
 			return "", fmt.Errorf("%w\n%s", err, out)
 		}
-		out, _ := exec.Command(filepath.Join(dir, "csrc/b/test", program)).Output()
+		out, _ := exec.Command("timeout", "120", filepath.Join(dir, "csrc/b/test", program)).Output()
 		line := regexp.MustCompile(`(?m)^(not ok|skip) ` + row + `(/.*)?$`).FindString(string(out))
 		switch {
 		case strings.HasPrefix(line, "skip"):

@@ -404,7 +404,7 @@ var operations = []operation{
 		conn, err := scm.Config{Expect: &scm.Expect{Min: 1, Max: 1, Kind: scm.KindPipe}}.NewConn(t.conn.UnixConn)
 		Expect(err).NotTo(HaveOccurred())
 		t.conn = conn
-	}, retries: connRetries, ignored: expectIgnored, receives: hello, call: func(t *fixture) error {
+	}, retries: connRetries, ignored: pipeIgnored, receives: hello, call: func(t *fixture) error {
 		return t.recvHello(1, func(m *scm.Message) error { return t.conn.Recv(m, 0) })
 	}},
 	{name: "Conn.ReadFDs", setUp: withConn, retries: connRetries, receives: messageSet{payload: "hello", files: 2}, call: func(t *fixture) error {
