@@ -136,6 +136,7 @@ test-modules:
 LONG := cmd/scm|interop|interop/catalogue
 
 check: ## minutes: run the quick parts of lint and test, as before a commit: Go, the library on both backends, C, the rules of the tree, both backends with the same random calls; print the totals; FAST=1 for less
+	@echo "make check $(if $(FAST),FAST=1 leaves out the catalogue and pure Go,takes about three minutes and the first time more)"
 	$(call judged,check-parts,lint $(if $(FAST),fast,cgo purego tree difftest) c)
 
 check-parts:

@@ -427,7 +427,7 @@ func witnessedPeer(t *testing.T, w *witness, dir string, cmd *exec.Cmd, closes b
 	hello.Stdin = strings.NewReader("hello\n")
 	hello.WaitDelay = time.Minute
 	if out, err := hello.Output(); err != nil || !bytes.HasPrefix(out, []byte("ok ")) {
-		fdtest.Missing(t, fmt.Sprintf("the peer does not run here: %q, %v", out, err))
+		fdtest.Missing(t, fmt.Sprintf("the peer %q does not run here: %q, %v", hello.Args, out, err))
 	}
 	witnessed(t, dir, w, p)
 	close(answers)

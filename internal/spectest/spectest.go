@@ -75,10 +75,14 @@ func CannotEmulate(what string) {
 // PrintSkips prints the first line of each reason for which specs were skipped. It leaves out specs with one of the
 // labels.
 func PrintSkips(report ginkgo.Report, labels ...string) {
-	count := map[string]int{}
+	count, last := map[string]int{}, ""
 	for _, spec := range report.SpecReports.WithState(types.SpecStateSkipped) {
 		labelled := slices.ContainsFunc(spec.Labels(), func(l string) bool { return slices.Contains(labels, l) })
 		reason, _, _ := strings.Cut(strings.TrimSpace(spec.FailureMessage()), "\n")
+		if strings.HasPrefix(reason, "Spec skipped because Skip() was called in BeforeAll") {
+			reason = last // that of the container's first spec
+		}
+		last = reason
 		if reason != "" && !labelled { // "" if a filter left it out
 			count[reason]++
 		}

@@ -37,6 +37,9 @@ var (
 
 // The list of commands and flags comes from the text of --help, which cobra writes.
 func TestEveryCommandAndFlagHasAPage(t *testing.T) {
+	if _, err := exec.LookPath("mandoc"); err != nil { // before a build that takes long
+		fdtest.Missing(t, err.Error())
+	}
 	dir, flags, commands := t.TempDir(), 0, 0
 	output(t, "", "go", "build", "-buildvcs=false", "-o", dir+"/scm", "../..")
 	output(t, "", dir+"/scm", "man-pages", dir+"/man1")
