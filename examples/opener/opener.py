@@ -17,13 +17,14 @@ def main():
     theirs.close()
 
     at = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    while name := ours.recv(256).decode():
+    while name := ours.recv(256):
         try:
+            name = name.decode()
             if "/" in name or name.startswith("."):
                 raise PermissionError("not a plain file name")
             # O_NONBLOCK: opening a FIFO must not block.
             fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=at)
-        except OSError as error:
+        except (OSError, ValueError) as error:  # ValueError: not UTF-8, or a 0 byte
             ours.send(str(error).encode())
             continue
         socket.send_fds(ours, [b"ok"], [fd])

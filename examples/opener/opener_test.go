@@ -13,7 +13,12 @@ import (
 	"github.com/scm-rights/scm/examples/internal/program"
 )
 
-func TestMain(m *testing.M) { program.Main(m, main) }
+func TestMain(m *testing.M) {
+	program.Main(m, func() {
+		os.Args[1] = strings.ReplaceAll(os.Args[1], "NUL", "\x00") // which an argument cannot contain
+		main()
+	})
+}
 
 func TestOnlyRegularFiles(t *testing.T) {
 	python, err := exec.LookPath("python3")
@@ -35,6 +40,8 @@ func TestOnlyRegularFiles(t *testing.T) {
 		"fifo":    {stderr: "got a pipe"},
 		"../motd": {stderr: "the helper refused: not a plain file name"},
 		"none":    {stderr: "the helper refused: [Errno 2]"},
+		"NUL":     {stderr: "the helper refused: embedded null"},
+		"\xff":    {stderr: "the helper refused: 'utf-8' codec can't decode"},
 	} {
 		cmd := program.Command()
 		cmd.Path, cmd.Args = python, []string{"python3", "opener.py", folder, "65534", opener, name}
