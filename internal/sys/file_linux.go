@@ -189,7 +189,7 @@ type inodeInfo struct {
 	blockSize uint32
 }
 
-// inode returns what the kernel knows about a file, without waiting for a file system.
+// inode returns what the kernel knows about a file. It does not wait for a file system if statx(2) is allowed.
 func inode(fd int) (inodeInfo, error) {
 	var sx unix.Statx_t
 	err := unix.Statx(fd, "", unix.AT_EMPTY_PATH|unix.AT_STATX_DONT_SYNC, unix.STATX_TYPE, &sx)
@@ -197,7 +197,7 @@ func inode(fd int) (inodeInfo, error) {
 		dev, rdev := unix.Mkdev(sx.Dev_major, sx.Dev_minor), unix.Mkdev(sx.Rdev_major, sx.Rdev_minor)
 		return inodeInfo{uint32(sx.Mode), dev, rdev, sx.Blksize}, os.NewSyscallError("statx", err)
 	}
-	// Some seccomp filters do not know statx.
+	// Some seccomp filters do not know statx. fstat can wait for a FUSE server.
 	var st unix.Stat_t
 	err = unix.Fstat(fd, &st)
 	return inodeInfo{st.Mode, uint64(st.Dev), uint64(st.Rdev), uint32(st.Blksize)}, os.NewSyscallError("fstat", err)
