@@ -135,7 +135,7 @@ func TestNewPeerTest(t *testing.T) {
 	}
 	test := func(name string, passes bool, want string, env ...string) {
 		t.Helper()
-		cmd := exec.Command(tool(t, "cargo"), "test", "--offline", "--test", "interop", name)
+		cmd := exec.Command(tool(t, "cargo"), append([]string{"test", "--offline", "--test", "interop"}, strings.Fields(name)...)...)
 		cmd.Dir, cmd.Env = dir, append(append(os.Environ(), "CARGO_TARGET_DIR="+dir, "SCM_PROGRAM="+program(t, "scm")), env...)
 		if r := finish(t, cmd); (r.code == 0) != passes || !strings.Contains(r.text(), want) {
 			t.Errorf("%v %s: got %d\n%s", env, name, r.code, r.text())
@@ -147,6 +147,12 @@ func TestNewPeerTest(t *testing.T) {
 		t.Fatal(err)
 	}
 	test("truncation", true, "1 passed")
+	rustc, err := exec.Command(tool(t, "rustc"), "-vV").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, host, _ := strings.Cut(string(rustc), "host: ")
+	test("truncation --target "+strings.Fields(host)[0], true, "1 passed")
 	test("", false, "Install it, or set SCM_PROGRAM", "SCM_PROGRAM=/none", "CI=true")
 	test("", true, "did not run: no program /none\n", "SCM_PROGRAM=/none", "CI=")
 	runs(t, result{2, "…", "…only for rust…"}, "interop", "new-peer", "c", "--test")

@@ -6,6 +6,7 @@
 //!     cargo test --test interop
 //!
 //! The expected failures are in tests/interop-expected.txt, if there is such a file.
+#![cfg(target_os = "linux")]
 
 use std::io::{self, ErrorKind, Write as _};
 use std::process::Command;
@@ -16,12 +17,15 @@ const EXPECTED: &str = "tests/interop-expected.txt";
 
 /// The example that calls this crate. `cargo test --test interop` does not build it.
 static PEER: LazyLock<String> = LazyLock::new(|| {
-    let profile = ["release", "dev"][usize::from(cfg!(debug_assertions))];
+    let deps = env::current_exe().unwrap(); // target/debug/deps/interop-…, or target/TRIPLE/debug/…
+    let above = |n| deps.ancestors().nth(n)?.file_name()?.to_str();
+    let profile = above(2).map(|name| if name == "debug" { "dev" } else { name });
+    let target = above(3).filter(|name| name.contains("-linux-"));
     let mut build = Command::new(env!("CARGO"));
     build.args("build --quiet --example peer --profile".split(' '));
-    let status = build.arg(profile).status().unwrap();
-    assert!(status.success(), "the peer does not build");
-    let deps = env::current_exe().unwrap(); // target/debug/deps/interop-…
+    build.args(profile);
+    build.args(target.map(|triple| format!("--target={triple}")));
+    assert!(build.status().unwrap().success(), "the peer does not build");
     let peer = deps.parent().unwrap().with_file_name("examples/peer");
     peer.to_str().unwrap().to_string()
 });
