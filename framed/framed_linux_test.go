@@ -1,7 +1,9 @@
 package framed_test
 
 import (
+	"bufio"
 	"errors"
+	"io"
 	"strings"
 	"testing"
 
@@ -25,7 +27,7 @@ func TestCredentialsAreNotReportedAsDescriptors(t *testing.T) {
 		t.Errorf("got %v, want %s", err, want)
 	}
 	if errors.Is(err, unix.EMSGSIZE) {
-		t.Errorf("%v wraps EMSGSIZE", err)
+		t.Errorf("%v wraps EMSGSIZE, want no limit as the reason", err)
 	}
 }
 
@@ -41,18 +43,18 @@ func TestReadReportsAFullDescriptorTable(t *testing.T) {
 		withFree(t, sent-1, func() { _, err = r.Read(make([]byte, 1)) })
 		var truncated *scm.TruncatedError
 		if !errors.As(err, &truncated) || !errors.Is(err, unix.EMFILE) || strings.Contains(err.Error(), "Limits") {
-			t.Errorf("%d sent: got %v", sent, err)
+			t.Errorf("%d sent: got %v, want a TruncatedError with EMFILE", sent, err)
 		} else if truncated.Received != sent-1 || truncated.Room != 4 || truncated.N != 1 {
-			t.Errorf("%d sent: got %+v", sent, truncated)
+			t.Errorf("%d sent: got %+v, want %d received, Room 4 and N 1", sent, truncated, sent-1)
 		}
 		if _, again := r.Take(0); again != err {
-			t.Errorf("Take after the loss: %v", again)
+			t.Errorf("Take after the loss: got %v, want %v", again, err)
 		}
 	}
 }
 
-// A socket that is not a stream can lose the descriptors of an empty message.
-func TestReadKeepsTheErrorIfAnEmptyMessageLosesDescriptors(t *testing.T) {
+// A socket that is not a stream can lose the descriptors of an empty message, and the end of a long one.
+func TestReadReportsWhatASeqpacketSocketLoses(t *testing.T) {
 	for _, config := range []scm.Config{{}, {Expect: &scm.Expect{Max: 2, Kind: scm.KindSocket}}} {
 		a, b, err := config.Pair("unixpacket")
 		must(t, err)
@@ -63,7 +65,32 @@ func TestReadKeepsTheErrorIfAnEmptyMessageLosesDescriptors(t *testing.T) {
 		must(t, a.Send(&scm.Message{FDs: []int{0, 0}}, 0))
 		_, err = r.Read(make([]byte, 1))
 		if _, again := r.Take(0); err == nil || again != err {
-			t.Errorf("got %v, then %v", err, again)
+			t.Errorf("got %v, then %v; want an error, twice", err, again)
+		}
+		r = framed.NewReader(b, framed.Limits{})
+		must(t, a.Send(&scm.Message{Buffers: [][]byte{{1, 2}}}, 0))
+		if n, err := r.Read(make([]byte, 1)); n != 1 || !errors.Is(err, io.ErrShortBuffer) {
+			t.Errorf("got %d, %v; want 1, %v", n, err, io.ErrShortBuffer)
+		}
+	}
+}
+
+// Linux splits a sendmsg of this length, and its first part has the files. The second part arrives with the
+// first part of the next message.
+func TestTakeUpToFindsTheFilesOfALongMessage(t *testing.T) {
+	const length = 40_000
+	a, b := connect(t, scm.Config{})
+	files, r := open(t, 2), framed.NewReader(b, framed.Limits{})
+	defer r.Close()
+	in := bufio.NewReaderSize(r, 2*length)
+	for n := 1; n <= 2; n++ {
+		write(t, a, strings.Repeat("x", length), files[:n]...)
+	}
+	for n := 1; n <= 2; n++ {
+		_, err := in.Discard(length)
+		must(t, err)
+		if got, err := r.TakeUpTo(r.Offset() - int64(in.Buffered())); err != nil || !same(got, files[:n]) {
+			t.Errorf("message %d: got %d files, %v; want %[1]d", n, len(got), err)
 		}
 	}
 }

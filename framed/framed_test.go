@@ -11,8 +11,8 @@ import (
 	"math"
 	"net"
 	"os"
+	"runtime"
 	"slices"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -40,7 +40,7 @@ func connect(t testing.TB, config scm.Config) (a, b *scm.Conn) {
 	t.Cleanup(func() {
 		_, _ = a.Close(), b.Close()
 		if left := before.NewSince(); len(left) > 0 {
-			t.Errorf("left open: %v", left)
+			t.Errorf("the test left %v open, want no new descriptor", left)
 		}
 	})
 	limit(t, a, b)
@@ -102,11 +102,15 @@ func readMessage(in io.Reader, r *framed.Reader) (files []*os.File, err error) {
 }
 
 func TestReaderReportsAFaultOfThePartnerAndLeavesNoDescriptorOpen(t *testing.T) {
-	var claim *framed.ClaimError
-	var truncated *scm.TruncatedError
-	isTake := func(err error) bool { return errors.As(err, &claim) }
-	isLoss := func(err error) bool { return errors.As(err, &truncated) }
-	is := func(target error) func(error) bool { return func(err error) bool { return errors.Is(err, target) } }
+	type kind struct {
+		name string
+		is   func(error) bool
+	}
+	is := func(want error) kind { return kind{want.Error(), func(err error) bool { return errors.Is(err, want) }} }
+	as := func(want any) kind {
+		return kind{fmt.Sprintf("%T", want), func(err error) bool { return errors.As(err, want) }}
+	}
+	claim, loss, rejected := as(new(*framed.ClaimError)), as(new(*scm.TruncatedError)), as(new(*scm.ExpectError))
 	type send struct {
 		payload string
 		files   int
@@ -116,21 +120,23 @@ func TestReaderReportsAFaultOfThePartnerAndLeavesNoDescriptorOpen(t *testing.T) 
 		limits  framed.Limits
 		config  scm.Config
 		good    int // the number of correct messages first
-		wrong   func(error) bool
+		want    kind
 		waiting int
 	}{
-		"more files than announced":                     {[]send{{"\x01x", 3}}, framed.Limits{}, scm.Config{}, 1, is(io.EOF), 2},
-		"fewer files than announced":                    {[]send{{"\x02x", 1}}, framed.Limits{}, scm.Config{}, 0, isTake, 1},
-		"no file":                                       {[]send{{"\x01x", 0}}, framed.Limits{}, scm.Config{}, 0, isTake, 0},
-		"file with the last byte":                       {[]send{{"\x01", 0}, {"x", 1}, {"\x00x", 0}}, framed.Limits{}, scm.Config{}, 2, is(io.EOF), 0},
-		"file with the next message":                    {[]send{{"\x01x", 0}, {"\x00x", 1}}, framed.Limits{}, scm.Config{}, 0, isTake, 0},
-		"files that no message claims":                  {[]send{{"\x00x", 3}, {"\x00x", 3}}, framed.Limits{}, scm.Config{}, 2, is(io.EOF), 6},
-		"more files than Limits.Waiting":                {[]send{{"\x00x", 2}, {"\x00x", 3}}, framed.Limits{Waiting: 4}, scm.Config{}, 1, isLoss, 0},
-		"more files than Limits.Waiting, KeepTruncated": {[]send{{"\x00x", 2}, {"\x00x", 3}}, framed.Limits{Waiting: 4}, scm.Config{KeepTruncated: true}, 1, isLoss, 0},
-		"more files than Limits.Message":                {[]send{{"\x03x", 3}}, framed.Limits{Message: 2}, scm.Config{}, 0, isTake, 3},
-		"connection closed inside a message":            {[]send{{"\x01x", 1}, {"\x01", 1}}, framed.Limits{}, scm.Config{}, 1, is(io.ErrUnexpectedEOF), 1},
-		"connection closed":                             {nil, framed.Limits{}, scm.Config{}, 0, is(io.EOF), 0},
-		"files that Config.Expect rejects":              {[]send{{"\x01x", 1}}, framed.Limits{}, scm.Config{Expect: &scm.Expect{Max: 1, Kind: scm.KindSocket}}, 0, func(err error) bool { return errors.As(err, new(*scm.ExpectError)) }, 0},
+		"more files than announced":      {sends: []send{{"\x01x", 3}}, good: 1, want: is(io.EOF), waiting: 2},
+		"fewer files than announced":     {sends: []send{{"\x02x", 1}}, want: claim, waiting: 1},
+		"no file":                        {sends: []send{{"\x01x", 0}}, want: claim},
+		"file with the last byte":        {sends: []send{{"\x01", 0}, {"x", 1}, {"\x00x", 0}}, good: 2, want: is(io.EOF)},
+		"file with the next message":     {sends: []send{{"\x01x", 0}, {"\x00x", 1}}, want: claim},
+		"files that no message claims":   {sends: []send{{"\x00x", 3}, {"\x00x", 3}}, good: 2, want: is(io.EOF), waiting: 6},
+		"more files than Limits.Waiting": {sends: []send{{"\x00x", 2}, {"\x00x", 3}}, limits: framed.Limits{Waiting: 4}, good: 1, want: loss},
+		"more files than Limits.Waiting, KeepTruncated": {sends: []send{{"\x00x", 2}, {"\x00x", 3}}, limits: framed.Limits{Waiting: 4},
+			config: scm.Config{KeepTruncated: true}, good: 1, want: loss},
+		"more files than Limits.Message":     {sends: []send{{"\x03x", 3}}, limits: framed.Limits{Message: 2}, want: claim, waiting: 3},
+		"connection closed inside a message": {sends: []send{{"\x01x", 1}, {"\x01", 1}}, good: 1, want: is(io.ErrUnexpectedEOF), waiting: 1},
+		"connection closed":                  {want: is(io.EOF)},
+		"files that Config.Expect rejects": {sends: []send{{"\x01x", 1}},
+			config: scm.Config{Expect: &scm.Expect{Max: 1, Kind: scm.KindSocket}}, want: rejected},
 	} {
 		t.Run(name, func(t *testing.T) {
 			a, b := connect(t, c.config)
@@ -143,25 +149,27 @@ func TestReaderReportsAFaultOfThePartnerAndLeavesNoDescriptorOpen(t *testing.T) 
 			for i := range c.good {
 				got, err := readMessage(r, r)
 				if err != nil || !same(got, files[:len(got)]) {
-					t.Fatalf("message %d: %v", i, err)
+					t.Fatalf("message %d: got %d files, %v; want those that were sent", i, len(got), err)
 				}
 			}
 			files, err := readMessage(r, r)
-			if !c.wrong(err) || files != nil || r.Waiting() != c.waiting {
-				t.Fatalf("got %v, %v and %d descriptors in the queue", files, err, r.Waiting())
+			if !c.want.is(err) || files != nil || r.Waiting() != c.waiting {
+				t.Fatalf("got %v, %v and %d descriptors in the queue, want no files, %s and %d",
+					files, err, r.Waiting(), c.want.name, c.waiting)
 			}
-			if isLoss(err) {
-				if _, again := r.Read(make([]byte, 1)); !isLoss(again) {
-					t.Errorf("Read after the loss: %v", again)
+			check := func(when string, want error) {
+				_, read := r.Read(make([]byte, 1))
+				if _, take := r.Take(0); read != want || take != want {
+					t.Errorf("after %s: Read returned %v and Take %v, want %v", when, read, take, want)
 				}
-				if _, again := r.Take(0); !isLoss(again) {
-					t.Errorf("Take after the loss: %v", again)
-				}
+			}
+			want := os.ErrClosed
+			if loss.is(err) || rejected.is(err) {
+				want = err
+				check("the loss", want)
 			}
 			_ = r.Close()
-			if _, err := r.Take(1); err == nil {
-				t.Error("Take from a closed Reader succeeded")
-			}
+			check("Close", want)
 		})
 	}
 }
@@ -192,13 +200,13 @@ func TestErrorsNameTheLimitThatWasExceeded(t *testing.T) {
 		}
 		var truncated *scm.TruncatedError
 		if !errors.As(err, &truncated) || !errors.Is(err, unix.EMSGSIZE) {
-			t.Errorf("%v does not wrap a TruncatedError", err)
+			t.Errorf("got %v, want a TruncatedError and EMSGSIZE", err)
 		}
 		if _, again := r.Take(0); again != err {
-			t.Errorf("Take: %v", again)
+			t.Errorf("Take: got %v, want %v", again, err)
 		}
 		if r.Waiting() != 0 {
-			t.Errorf("%d descriptors in the queue", r.Waiting())
+			t.Errorf("%d descriptors in the queue, want 0", r.Waiting())
 		}
 	}
 
@@ -233,65 +241,61 @@ func TestDefaultLimitsAcceptFullMessagesThatFollowEachOther(t *testing.T) {
 		in := bufio.NewReader(r)
 		for i := range 2 {
 			if got, err := readMessage(in, r); err != nil || !same(got, files) {
-				t.Errorf("%v, message %d: %d files, %v", limits, i, len(got), err)
+				t.Errorf("%+v, message %d: got %d files, %v; want the %d sent", limits, i, len(got), err, len(files))
 			}
 		}
 	}
 }
 
-// Another goroutine calls Close before, during or after a Read that receives descriptors.
+// Another goroutine calls Close while a Read waits for bytes, which then arrive with descriptors.
 func TestCloseLeavesNoDescriptorOpenDuringARead(t *testing.T) {
 	a, b := connect(t, scm.Config{})
-	files := open(t, 2)
-	for range 300 {
-		r := framed.NewReader(b, framed.Limits{})
-		var both sync.WaitGroup
-		both.Add(2)
-		go func() {
-			defer both.Done()
-			_, _ = r.Read(make([]byte, 1))
-		}()
-		go func() {
-			defer both.Done()
-			if _, err := a.WriteFiles([]byte{0}, files...); err != nil {
-				t.Error(err)
-			}
-			_ = r.Close()
-		}()
-		both.Wait()
-		if r.Waiting() != 0 {
-			t.Fatal("a closed Reader has descriptors in its queue")
+	files, r := open(t, 2), framed.NewReader(b, framed.Limits{})
+	write(t, a, "x", files...)
+	_, err := r.Read(make([]byte, 1))
+	must(t, err)
+	done := make(chan string, 1)
+	go func() { done <- fmt.Sprint(r.Read(make([]byte, 1))) }()
+	for stacks := make([]byte, 1<<20); len(done) == 0; runtime.Gosched() {
+		if bytes.Contains(stacks[:runtime.Stack(stacks, true)], []byte(".(*Reader).receive(")) {
+			break // Read has already found that the Reader is not closed
 		}
-		_ = b.SetReadDeadline(time.Now().Add(time.Millisecond))
-		_, rest, _ := b.ReadFiles(make([]byte, 1), 2)
-		for _, f := range rest {
-			_ = f.Close()
-		}
-		limit(t, a, b)
+	}
+	if must(t, r.Close()); r.Waiting() != 0 {
+		t.Errorf("Close left %d descriptors in the queue, want 0", r.Waiting())
+	}
+	write(t, a, "x", files...)
+	if got, want := <-done, fmt.Sprint(1, os.ErrClosed); got != want || r.Waiting() != 0 {
+		t.Errorf("Read returned %q and left %d descriptors in the queue, want %q and 0", got, r.Waiting(), want)
 	}
 }
 
+// The first Write sends only part of the payload, because nothing else is read until its deadline has passed.
 func TestWriterSendsTheAttachedFilesOnce(t *testing.T) {
 	a, b := connect(t, scm.Config{})
 	files := open(t, 2)
 	w, r := framed.NewWriter(a), framed.NewReader(b, framed.Limits{})
 	defer r.Close()
-	must(t, w.Attach(files...))
-	payload := append([]byte("\x02x"), bytes.Repeat([]byte("\x00x"), 1<<18)...)
-	done := make(chan error, 1)
-	go func() {
-		_, err := w.Write(payload)
+	must(t, errors.Join(w.Attach(files...), a.SetWriteBuffer(1<<12)))
+	payload, sent, done := append([]byte("\x02x"), make([]byte, 1<<19)...), 0, make(chan error, 1)
+	write := func() {
+		n, err := w.Write(payload[sent:])
+		sent += n
 		done <- err
-	}()
-	in := bufio.NewReader(r)
-	for i := range len(payload) / size {
-		got, err := readMessage(in, r)
-		if want := []*os.File(nil); err != nil || i > 0 && !same(got, want) || i == 0 && !same(got, files) {
-			t.Fatalf("message %d: %v", i, err)
-		}
 	}
-	if err := <-done; err != nil {
-		t.Error(err)
+	go write()
+	if got, err := readMessage(r, r); err != nil || !same(got, files) {
+		t.Fatalf("got %d files, %v; want the 2 attached", len(got), err)
+	}
+	must(t, a.SetWriteDeadline(time.Unix(1, 0)))
+	if err := <-done; !errors.Is(err, os.ErrDeadlineExceeded) || sent < size || sent == len(payload) {
+		t.Fatalf("the first Write sent %d of %d bytes, %v; want a part of them and a timeout", sent, len(payload), err)
+	}
+	limit(t, a)
+	go write()
+	_, err := io.CopyN(io.Discard, r, int64(len(payload)-size))
+	if err = errors.Join(err, <-done); err != nil || r.Waiting() != 0 {
+		t.Errorf("the rest was sent with %d descriptors, %v; want 0 and no error", r.Waiting(), err)
 	}
 }
 
@@ -309,25 +313,26 @@ func TestWriterSendsSockets(t *testing.T) {
 
 	for _, socket := range []syscall.Conn{nil, (*net.TCPConn)(nil), (*os.File)(nil), &scm.Conn{}} {
 		if err := w.AttachSockets(listener, socket); !errors.Is(err, os.ErrInvalid) {
-			t.Errorf("%T: %v", socket, err)
+			t.Errorf("%T: got %v, want %v", socket, err, os.ErrInvalid)
 		}
 	}
 	if err := w.AttachSockets(slices.Repeat([]syscall.Conn{listener}, scm.MaxFDs+1)...); !errors.Is(err, scm.ErrTooManyFDs) {
-		t.Errorf("too many: %v", err)
+		t.Errorf("too many: got %v, want %v", err, scm.ErrTooManyFDs)
 	}
 	must(t, errors.Join(w.AttachSockets(listener, conn), w.Attach(file)))
 	// A Write that sends nothing keeps them attached.
 	_ = a.SetWriteDeadline(time.Now().Add(-time.Second))
 	if n, err := w.Write([]byte("\x03x")); n != 0 || !errors.Is(err, os.ErrDeadlineExceeded) {
-		t.Fatalf("got %d, %v", n, err)
+		t.Fatalf("got %d, %v; want 0 and a timeout", n, err)
 	}
 	_ = a.SetWriteDeadline(time.Time{})
-	if _, err := w.Write([]byte("\x03x\x00x")); err != nil {
-		t.Fatal(err)
+	for _, p := range []string{"\x03x", "\x00x"} {
+		_, err := w.Write([]byte(p))
+		must(t, err)
 	}
 	got, err := readMessage(r, r)
 	if err != nil || len(got) != 3 {
-		t.Fatalf("%d files, %v", len(got), err)
+		t.Fatalf("got %d files, %v; want 3", len(got), err)
 	}
 	for i, sent := range []syscall.Conn{listener, conn, file} {
 		raw, err := sent.SyscallConn()
@@ -335,18 +340,18 @@ func TestWriterSendsSockets(t *testing.T) {
 		must(t, raw.Control(func(fd uintptr) {
 			flags, err := unix.FcntlInt(fd, unix.F_GETFL, 0)
 			if same := fdtest.Same(int(fd), int(got[i].Fd())); !same || err != nil || sent != file && flags&unix.O_NONBLOCK == 0 {
-				t.Errorf("%T: the same: %v, flags %#x, %v", sent, same, flags, err)
+				t.Errorf("%T: the same: %v, flags %#x, %v; want true and O_NONBLOCK", sent, same, flags, err)
 			}
 		}))
 		_ = got[i].Close()
 	}
-	if got, err := readMessage(r, r); err != nil || len(got) > 0 {
-		t.Errorf("the next message has %d files, %v", len(got), err)
+	if _, err := readMessage(r, r); err != nil || r.Waiting() != 0 {
+		t.Errorf("the next message has %d files, %v; want 0", r.Waiting(), err)
 	}
 	must(t, w.AttachSockets(conn))
 	_ = conn.Close()
 	if n, err := w.Write([]byte("\x01x")); n != 0 || !errors.Is(err, os.ErrClosed) {
-		t.Errorf("a closed connection: %d, %v", n, err)
+		t.Errorf("a closed connection: got %d, %v; want 0, %v", n, err, os.ErrClosed)
 	}
 }
 

@@ -132,7 +132,7 @@ func TestTakeUpToWithAJSONDecoder(t *testing.T) {
 		}
 		got, err := r.TakeUpTo(decoder.InputOffset() + 1)
 		if err != nil || !same(got, files[:message.Files]) {
-			t.Errorf("message %d: got %d files: %v", messages, len(got), err)
+			t.Errorf("message %d: got %d files, %v; want %d", messages, len(got), err, message.Files)
 		}
 	}
 }
@@ -148,18 +148,18 @@ func TestTakeUpToReturnsNoFileOnError(t *testing.T) {
 	must(t, err)
 	got, err := r.TakeUpTo(1)
 	if want := (framed.ClaimError{Claimed: 3, Waiting: 3, Most: 2}); got != nil || !errors.As(err, &claim) || *claim != want {
-		t.Errorf("got %v, %v", got, err)
+		t.Errorf("got %v, %v; want no files and %v", got, err, &want)
 	}
 	for _, offset := range []int64{-1, 0} {
 		if got, err := r.TakeUpTo(offset); got != nil || err != nil || r.Waiting() != 3 {
-			t.Errorf("offset %d: got %v, %v", offset, got, err)
+			t.Errorf("offset %d: got %v, %v and %d descriptors in the queue, want nothing and 3", offset, got, err, r.Waiting())
 		}
 	}
 	if got, err := r.Take(1); !same(got, files[:1]) {
-		t.Errorf("got %v, %v", got, err)
+		t.Errorf("got %d files, %v; want the first", len(got), err)
 	}
 	if got, err := r.TakeUpTo(1 << 62); !same(got, files[1:]) {
-		t.Errorf("got %v, %v", got, err)
+		t.Errorf("got %d files, %v; want the other two", len(got), err)
 	}
 
 	for range 2 {
@@ -167,12 +167,12 @@ func TestTakeUpToReturnsNoFileOnError(t *testing.T) {
 		_, err = r.Read(make([]byte, 1))
 	}
 	if got, again := r.TakeUpTo(3); err == nil || got != nil || again != err {
-		t.Errorf("after %v: got %v, %v", err, got, again)
+		t.Errorf("got %v, %v; want no files and the error of Read, %v", got, again, err)
 	}
 	r = framed.NewReader(b, framed.Limits{})
 	_ = r.Close()
 	if got, err := r.TakeUpTo(0); got != nil || err != os.ErrClosed {
-		t.Errorf("after Close: got %v, %v", got, err)
+		t.Errorf("after Close: got %v, %v; want no files and %v", got, err, os.ErrClosed)
 	}
 }
 
