@@ -114,6 +114,7 @@ var rejectedByRecv = []rejected{
 	{message{wire.APUE, "", 0, "\x00\x00"}, none},
 	{message{wire.APUE, "", 1, "\x00\x00x"}, "received 1 byte after the status"},
 	{message{wire.APUE, "", 1, strings.Repeat("x", 65537)}, "text is longer than 65536 bytes"},
+	{message{wire.APUE, "", 1, strings.Repeat("x", 65537) + "\x00\x00"}, "text is longer than 65536 bytes"},
 	{message{wire.Book, "", 2, "\x00"}, tooMany},
 	{message{wire.Conmon, "", 2, "/dev/ptmx\x00"}, tooMany},
 	{message{wire.Conmon, "", 0, "/dev/ptmx\x00"}, none},

@@ -57,8 +57,12 @@ var _ = It("Recv continues after a signal interrupts it", func() {
 	f.takes(fds, sent)
 })
 
-var _ = It("Recv rejects a message if the descriptor table is full, and closes the descriptors received", func() {
+// The file of /dev/random is kept out of the poller, for which NewFile needs one more descriptor.
+var _ = It("RecvFiles and Recv reject a message if the descriptor table is full, and close its descriptors", func() {
 	f := connect("unix")
+	random := ok(unix.Open("/dev/random", unix.O_CLOEXEC, 0))
+	f.Own(random)
+	Expect(wire.Python.Send(f.a, "", f.file(""), random)).To(Succeed())
 	Expect(wire.Python.Send(f.a, "", f.files(5)...)).To(Succeed())
 	fdtest.Take() // starts the runtime's poller, which has descriptors of its own
 	var limit unix.Rlimit
@@ -66,8 +70,10 @@ var _ = It("Recv rejects a message if the descriptor table is full, and closes t
 	free := []int{ok(unix.Dup(0)), ok(unix.Dup(0)), ok(unix.Dup(0))}
 	scm.CloseFDs(free...)
 	Expect(unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: uint64(free[2]), Max: limit.Max})).To(Succeed())
+	_, _, noFile := wire.RecvFiles(wire.Python, f.b)
 	_, fds, err := wire.Python.Recv(f.b)
 	Expect(unix.Setrlimit(unix.RLIMIT_NOFILE, &limit)).To(Succeed())
+	Expect(noFile).To(And(MatchError(unix.EMFILE), MatchError(HavePrefix("wire: python: descriptor 1: "))))
 	Expect(err).To(beFormatError(wire.Python, "the descriptor table of this process is full"))
 	Expect(fds).To(BeEmpty())
 })
