@@ -28,6 +28,7 @@ import (
 
 	"github.com/scm-rights/scm"
 	"github.com/scm-rights/scm/fdleak"
+	"github.com/scm-rights/scm/internal/fdtest"
 	"github.com/scm-rights/scm/internal/reexec"
 )
 
@@ -245,7 +246,7 @@ func (s *script) gets(kind string) (m message) {
 	s.t.Helper()
 	m, err := s.receive(kind)
 	if err != nil {
-		s.t.Fatal(err)
+		s.t.Fatalf("got %v, want the message %q", err, kind)
 	}
 	return m
 }
@@ -708,6 +709,28 @@ func TestListenFindsSocketsOfTheServiceManager(t *testing.T) {
 	if conn, err := net.Dial("tcp", addresses[0]); err == nil {
 		t.Error("a socket that was not used is open")
 		_ = conn.Close()
+	}
+}
+
+func init() {
+	reexec.Register("full", func([]string) {
+		_, _ = os.Setenv("LISTEN_PID", fmt.Sprint(os.Getpid())), os.Setenv("LISTEN_FDS", "2")
+		fdtest.Take() // starts the runtime's poller, which has descriptors of its own
+		_ = unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{})
+		_, err := Start(context.Background(), "/none/socket")
+		fmt.Print(err, ", open: ", fdtest.IsOpen(3), fdtest.IsOpen(4))
+	})
+}
+
+// If Start cannot make files from the service manager's descriptors, it closes them. That of /dev/random takes another.
+func TestStartWithoutDescriptors(t *testing.T) {
+	random := must(os.Open("/dev/random"))
+	defer random.Close()
+	cmd := reexec.Command("full")
+	cmd.ExtraFiles = []*os.File{random, os.Stdin}
+	out, err := cmd.Output()
+	if want := "handover: eventfd2: too many open files, open: false false"; string(out) != want || err != nil {
+		t.Errorf("got %q, %v, want %q", out, err, want)
 	}
 }
 

@@ -5,17 +5,19 @@ package handover
 import (
 	"encoding/json"
 	"fmt"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/scm-rights/scm/internal/fdtest"
 )
 
-// The predecessor chooses one of the successor's versions.
-func TestOtherVersions(t *testing.T) {
+// The predecessor chooses one of the successor's versions, and limits the time that it asks for.
+func TestHello(t *testing.T) {
 	noLeak(t)
 	p := newPredecessor(t)
 	failed := make(chan error, 1)
@@ -38,16 +40,21 @@ func TestOtherVersions(t *testing.T) {
 	s.sendsRaw(`{"type":"hello","versions":[2,3]}`)
 	s.getsAbort("supports the versions [2 3] of the protocol, but this process requires 1")
 	s = successorOf(t, a.path)
-	s.sendsRaw(`{"type":"hello","versions":[7,1],"needs":60000}`)
+	s.sendsRaw(`{"type":"hello","versions":[1],"descriptors":0}`, os.Stdin)
+	s.getsAbort("received more than the 0 descriptors of a message")
+	s = successorOf(t, a.path)
+	s.sendsRaw(fmt.Sprintf(`{"type":"hello","versions":[7,1],"needs":%d}`, int64(1)<<62))
 	if m := s.gets("sockets"); m.Version != version {
 		t.Errorf("version %d", m.Version)
 	}
+	_ = s.send(message{Type: "ready"}) // fails if the predecessor has given up
+	s.gets("go")
 }
 
 // sendsRaw sends a message that this version cannot express.
-func (s *script) sendsRaw(text string) {
+func (s *script) sendsRaw(text string, sockets ...syscall.Conn) {
 	s.t.Helper()
-	if err := s.sendText([]byte(text)); err != nil {
+	if err := s.sendText([]byte(text), sockets...); err != nil {
 		s.t.Fatal(err)
 	}
 }
