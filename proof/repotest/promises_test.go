@@ -4,6 +4,7 @@ package repotest
 
 import (
 	"os"
+	"regexp"
 	"strings"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -12,7 +13,8 @@ import (
 	"github.com/scm-rights/scm/proof/mutant"
 )
 
-// evidence checks that the file of a test exists and contains its name.
+// evidence checks that the file of a test exists and contains the test: a function, a row or a line of a plan with
+// exactly this name, or a spec with the name in its text.
 func evidence(test string) {
 	GinkgoHelper()
 	file, name, ok := strings.Cut(test, ": ")
@@ -21,7 +23,9 @@ func evidence(test string) {
 	}
 	text, err := os.ReadFile(file)
 	Expect(err).NotTo(HaveOccurred())
-	Expect(string(text)).To(ContainSubstring(name), file)
+	n := regexp.QuoteMeta(name)
+	test = `(?m)^func ` + n + `\(|\b(It|DescribeTable)\(.*` + n + `|"` + n + `"|^(quick|full) .* ` + n + `$`
+	Expect(!ok || regexp.MustCompile(test).Match(text)).To(BeTrue(), "%s: want a test, a row or a spec %q", file, name)
 }
 
 var _ = It("the tests and comparisons that proof/promises.txt names exist", func() {
@@ -43,6 +47,6 @@ var _ = It("the tests and comparisons that proof/promises.txt names exist", func
 var _ = It("the rows of csrc's tests that faults name exist", func() {
 	for _, f := range mutant.By(mutant.Rows) {
 		program, row, _ := strings.Cut(f.Row, " ")
-		evidence("csrc/test/" + program + `.c: "` + row + `"`)
+		evidence("csrc/test/" + program + ".c: " + row)
 	}
 })
