@@ -8,16 +8,14 @@ import (
 )
 
 // Expect describes the descriptors that a partner may pass: how many, and what each must be. It can apply
-// to the methods of a Conn ([Config].Expect), to one receive ([Expect.Recv]), or to descriptors received
-// by other means ([Expect.Enforce]). If one does not match, all are closed. The zero value accepts no
-// descriptor.
+// to the methods of a Conn ([Config].Expect), to one receive ([Expect.Recv]), or to other descriptors
+// ([Expect.Enforce]). If one does not match, all are closed. The zero value accepts no descriptor.
 //
-// On Linux, the check never waits for the file's server (FUSE), unless statx(2) is not allowed: it then calls
-// fstat(2). [KindRegular], namespaces and anonymous files ([KindEventfd], [KindPIDFD], …) need /proc: without
-// it, files that may be of that kind are rejected. If the system cannot tell a Kind or field, all are rejected
-// ([errors.ErrUnsupported]).
+// On Linux, if statx(2) is allowed, the check never waits for the file's server (FUSE). [KindRegular],
+// namespaces and anonymous files ([KindEventfd], [KindPIDFD], …) need /proc: without it, files that may be
+// one are rejected. If the system cannot tell a Kind or field, all are rejected ([errors.ErrUnsupported]).
 //
-// Calls that use an invalid Expect return an error that wraps EINVAL. An unknown Kind or Access, a negative
+// Calls with an invalid Expect return an error that wraps EINVAL. An unknown Kind or Access, a negative
 // number, a Min above Max, and a Type with flags are invalid, as is a Kind or other property with Max 0.
 // Other contradictions are not errors, but reject every file.
 type Expect struct {

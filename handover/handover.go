@@ -111,7 +111,7 @@
 //     that the attempt has failed. The end of the pipe means that the predecessor died while it still offered
 //     its sockets to this successor. Only then does the successor serve without go.
 //
-// If go has main set to true, the predecessor tells the service manager that the successor is now the main
+// If go has main set to true, the predecessor notifies the service manager that the successor is the main
 // process, and then sends main. Until then, the manager ignores the successor, and the predecessor continues
 // if the successor dies. For this reason, the successor sends its sockets to no other process until it has
 // received main, or the end of the stream.
@@ -183,7 +183,7 @@ type Process struct {
 	began      time.Time
 	path       string
 	program    string   // which Upgrade starts
-	manager    *manager // nil if there is none
+	manager    *manager // or nil
 	generation int      // 1 in the first process
 	replaced   chan struct{}
 	ending     context.Context // done when the state is closed

@@ -110,7 +110,7 @@ func (m *manager) log(err error) {
 func (m *manager) ready()     { m.tell(wire.NotifyReady) }
 func (m *manager) reloading() { m.tell(wire.NotifyReloading) }
 
-// failed tells the manager that a reload has ended, and why it failed.
+// failed notifies the manager that a reload has ended, and why it failed.
 func (m *manager) failed(reason error) {
 	text := []rune(strings.Join(strings.Fields(strings.ToValidUTF8(reason.Error(), "?")), " "))
 	m.tell(func(sock wire.Socket) error {

@@ -199,7 +199,7 @@ func TestHasExitedWithoutPIDFD(t *testing.T) {
 	}
 }
 
-// A process of another unit, or one that says nothing about its unit, tells its own manager.
+// A process of another unit, or one that says nothing about its unit, notifies its own manager.
 func TestManagerOfAnotherUnitIsNotTold(t *testing.T) {
 	for _, unit := range []string{"4567", ""} {
 		m := newManager(t)

@@ -35,7 +35,7 @@ func TestList(t *testing.T) {
 	if err := os.Remove(dir + "/removed"); err != nil {
 		t.Fatal(err)
 	}
-	// Nobody can connect to a connection, even if it is bound.
+	// Connecting to a connection fails, even if it is bound.
 	conn, err := net.DialUnix("unix", &net.UnixAddr{Name: dir + "/client"}, &net.UnixAddr{Name: dir + "/two  words"})
 	if err != nil {
 		t.Fatal(err)

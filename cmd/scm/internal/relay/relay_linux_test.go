@@ -539,7 +539,7 @@ func TestRelayChangesMessagesToTheServer(t *testing.T) {
 	expect(t, client, "answer")
 }
 
-// A client that closes its socket without receiving an answer has sent its packets all the same.
+// A client that closes its socket without receiving an answer has still sent its packets.
 func TestRelayPassesOnPacketsBeforeAReset(t *testing.T) {
 	for range 20 {
 		address, l := start(t, &Relay{Type: unix.SOCK_SEQPACKET})
