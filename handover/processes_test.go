@@ -138,8 +138,8 @@ func runWeb(args []string) {
 		check(errors.Join(p.Close(), l.Close()))
 		return
 	case <-p.Replaced():
-		say("replaced")
 		check(l.Close())
+		say("replaced")
 	}
 	drained := make(chan bool)
 	go func() {
