@@ -39,9 +39,9 @@ func (s suite) Run() int {
 // binary is the path of the test binary of testdata/toy.
 var binary string
 
-// goTest runs the go command's test of the toy.
-func goTest(args ...string) (string, error) {
-	args = append([]string{"test", "-o", binary}, args...)
+// goTest runs the go command's test of the toy, and keeps its binary as output.
+func goTest(output string, args ...string) (string, error) {
+	args = append([]string{"test", "-o", output}, args...)
 	if scm.Backend == "purego" {
 		args = append(args, "-tags=scm_purego")
 	}
@@ -50,7 +50,7 @@ func goTest(args ...string) (string, error) {
 }
 
 var build = sync.OnceValue(func() error {
-	if out, err := goTest("-c"); err != nil {
+	if out, err := goTest(binary, "-c"); err != nil {
 		return errors.Join(err, errors.New(out))
 	}
 	return nil
@@ -203,7 +203,7 @@ func TestGoTest(t *testing.T) {
 		{"fdleak: the tests left 1 descriptor open:", "-run=^TestLeakWithoutCheck$"},
 	} {
 		t.Run(c.flags, func(t *testing.T) {
-			out, err := goTest(append(strings.Fields(c.flags), "-count=1")...)
+			out, err := goTest(os.DevNull, append(strings.Fields(c.flags), "-count=1")...)
 			if err == nil || !strings.Contains(out, c.want+"\n") || !strings.HasSuffix(out, "\nFAIL\n") {
 				t.Errorf("want %q, got %v\n%s", c.want, err, out)
 			}
@@ -221,7 +221,7 @@ func TestCorrectPrograms(t *testing.T) {
 		for _, profile := range []string{"cover", "cpu", "mem", "block", "mutex"} {
 			args = append(args, "-"+profile+"profile="+profile)
 		}
-		out, err := goTest(append(args, "-trace=trace")...)
+		out, err := goTest(os.DevNull, append(args, "-trace=trace")...)
 		if err != nil || strings.Contains(out, "fdleak:") || strings.Count(out, "\n--- PASS: TestCorrect") < 11 {
 			t.Errorf("ended with %v, want 11 tests that pass and no report of fdleak:\n%s", err, out)
 		}

@@ -20,8 +20,8 @@ case $2 in
 test)
 	keep=(grep -E --line-buffered '^(ok  |FAIL|skip|panic:|fatal error:|#? ?go: |# )|^ *--- (FAIL|SKIP)|\.go:[0-9]+:[0-9]+: ')
 	# Tests wait for half of their time. A package that takes 20 minutes hangs, and go test prints the stacks. A slow
-	# machine exceeds that without a fault: SLOW=N multiplies it. make lint runs vet. The linker is faster without debugging information, also for the
-	# programs that tests build.
+	# machine exceeds that without a fault: SLOW=N multiplies it. make lint runs vet. The linker is faster without
+	# debugging information, also for the programs that tests build.
 	GOFLAGS="-ldflags=-w $("$go" env GOFLAGS)"
 	export GOFLAGS
 	dir=.
