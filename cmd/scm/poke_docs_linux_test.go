@@ -1,13 +1,17 @@
 package main
 
 import (
+	"errors"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/scm-rights/scm"
 	"github.com/scm-rights/scm/internal/fdtest"
 )
 
@@ -42,6 +46,15 @@ main(int argc, char **argv)
 `},
 	"go": {"server.go", "syscall.Close(fd)", "_ = fd", `
 func main() {
+	if len(os.Args) == 1 {
+		conn, err := net.FileConn(os.Stdin)
+		for range 2 {
+			if err == nil {
+				receiveFrom(conn.(*net.UnixConn), nil)
+			}
+		}
+		return
+	}
 	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: os.Args[1]})
 	for err == nil {
 		var conn *net.UnixConn
@@ -96,6 +109,9 @@ func TestPokeSnippets(t *testing.T) {
 				if out, err := build.CombinedOutput(); err != nil {
 					t.Fatalf("%v\n%s", err, out)
 				}
+				if language == "go" && code == 0 {
+					receivesEmptyPacket(t, dir+"/server")
+				}
 				socket := filepath.Join(dir, "socket")
 				r := command(t, "poke", "--timeout=1m", "--settle=1s", "--socket", socket, "--", dir+"/server", socket)
 				if r.code != code || code == 1 && !strings.Contains(r.stdout, "FOUND leak@server: ") {
@@ -103,5 +119,32 @@ func TestPokeSnippets(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// receivesEmptyPacket checks that the server closes the descriptor of an empty packet, for which net returns io.EOF.
+func receivesEmptyPacket(t *testing.T, server string) {
+	a, b, err := scm.Pair("unixpacket")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	_, err = a.WriteFiles(nil, w)
+	stdin, err2 := b.File()
+	if err := errors.Join(err, err2, w.Close(), b.Close()); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(server)
+	cmd.Stdin = stdin
+	err = errors.Join(cmd.Start(), stdin.Close(), r.SetReadDeadline(time.Now().Add(time.Minute)))
+	if n, err2 := r.Read(make([]byte, 1)); err != nil || err2 != io.EOF {
+		t.Errorf("an empty packet: got %d, %v of the pipe, want io.EOF: %v", n, err2, err)
+	}
+	if err := errors.Join(a.Close(), cmd.Wait()); err != nil {
+		t.Error(err)
 	}
 }

@@ -247,9 +247,9 @@ func Example_c() {
 	defer closeAll(a, b)
 	files := []int{0, 1, 2}
 
-	_, err = a.WriteFDs([]byte("hello"), files...) // vmm-sys-util's send_with_fd, send_bufs_with_fds
+	_, err = a.WriteFDs([]byte("hello"), files...) // vmm-sys-util's send_with_fd, send_with_fds
 	first, second := make([]byte, 2), make([]byte, 8)
-	n, received, err2 := b.ReadBuffers([][]byte{first, second}, 3) // recv_iovecs_with_fds
+	n, received, err2 := b.ReadBuffers([][]byte{first, second}, 3) // recv_with_fds
 
 	fmt.Println(err, n, len(received), err2)
 	closeFiles(received)
