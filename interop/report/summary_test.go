@@ -163,6 +163,10 @@ func TestAnnotationsWithHostileText(t *testing.T) {
 		if want := min(causes+1, maxAnnotations); len(lines) != want { // 1 for the run
 			t.Errorf("%d causes: %d annotations, want %d", causes, len(lines), want)
 		}
+		const more = "; see the summary and the reports\n"
+		if got := strings.HasSuffix(lines[len(lines)-1], more); got != (causes+1 > maxAnnotations) {
+			t.Errorf("%d causes: the last annotation is %q", causes, lines[len(lines)-1])
+		}
 		for _, l := range lines {
 			if !form.MatchString(l) || strings.Contains(l, "##[") || strings.Contains(escapes.ReplaceAllString(l, ""), "%") {
 				t.Errorf("not a workflow command: %q", l)
