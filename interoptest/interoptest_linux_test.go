@@ -54,6 +54,7 @@ func TestLibrary(t *testing.T) {
 	fdleak.Check(t)
 	lib, fault := builtin.SCM(), os.Getenv("FAULT")
 	lib.Name, lib.Version = cmp.Or(os.Getenv("NAME"), "mine"), os.Getenv("VERSION")+"1"
+	lib.Can = cmp.Or(os.Getenv("CAN"), lib.Can)
 	open := lib.Open
 	lib.Open = func(sock int) (peer.Socket, error) {
 		s, err := open(sock)
@@ -141,7 +142,8 @@ func TestFaults(t *testing.T) {
 	}
 }
 
-// The list of expected failures is made by a whole run, and then the test passes as long as it is right.
+// The list of expected failures is made by a whole run, and then the test passes as long as it is right. A library for
+// datagrams alone has a short one.
 func TestUpdate(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -153,13 +155,13 @@ func TestUpdate(t *testing.T) {
 	const update, basics = "SCM_INTEROP_UPDATE=1", "-test.run=^TestLibrary$/basics"
 	run := func(passes bool, want, env string, args ...string) {
 		t.Helper()
-		all := append([]string{"FAULT=cloexec", "FILES=" + file, "SCM_PEERS=" + list}, strings.Fields(env)...)
+		all := append([]string{"CAN=dgram", "FAULT=cloexec", "FILES=" + file, "SCM_PEERS=" + list}, strings.Fields(env)...)
 		if text, state := author(t, all, 0, args...); state.Success() != passes || !strings.Contains(text, want) {
 			t.Errorf("%s %q: %v, no %q in\n%s", env, args, state, want, text)
 		}
 	}
 	run(false, ": no such file or directory ("+update+" go test creates the last file)\n", "")
-	run(false, update[:18]+": nothing was written: -short left out partners\n", update, "-test.short")
+	run(false, update[:18]+": nothing was written: -short left out partners\n", update, "-test.short", basics)
 	run(false, "nothing was written: -run, -skip or -failfast left out cases\n", update, basics)
 	run(false, "for example -run 'TestLibrary/basics/bidirectional-simultaneous/dgram/sends/runner'\n", update)
 	run(false, ":2: unfinished reason: ? a received", "", basics)
@@ -171,9 +173,9 @@ func TestUpdate(t *testing.T) {
 		t.Fatal(err)
 	}
 	run(true, ": fails as expected: it is planted\n", "", basics)
-	run(true, "/echo-back/stream/sends/other ", "", basics)
+	run(true, "/echo-back/dgram/sends/other ", "", basics)
 	run(true, "partner absent: not here\n", "", "-test.short", basics)
 	run(false, "expected to fail, but does not: remove or narrow "+file+":1: ** cloexec@mine\n", "FAULT=", basics)
 	run(true, "- ** cloexec@mine it is planted\n", "FAULT= "+update)
-	run(true, "PASS", "FAULT=")
+	run(true, "PASS", "FAULT=", basics)
 }
