@@ -102,8 +102,8 @@ test-parts:
 test-cgo:
 	@$(call with_c,cgo) $(part) cgo test ./interop ./cmd/scm ./interop/catalogue ./...
 
-# The tests of these packages run programs that use pure Go on either backend.
-BOTH := cmd/scm|interop/catalogue
+# The tests of these packages run programs that use pure Go on either backend, or show the same on either.
+BOTH := cmd/scm|interop/catalogue|interoptest
 
 # If there is a C compiler, test-cgo has already tested the packages that do not depend on the backend. An unprivileged
 # user also runs the packages that inspect descriptors and processes, except for long tests to which the user makes no difference.
@@ -155,7 +155,7 @@ check-fast:
 check-go:
 	@trap : INT; packages=$$($(GO) list ./... | grep -vxE '[^/]*/[^/]*/scm/($(LONG))'); \
 	{ $(call with_c,cgo) $(part) cgo test $$packages; } & \
-	! $(has_c) || packages="$(LIBRARY) ./internal/pure"; \
+	! $(has_c) || packages="$(filter-out ./interoptest,$(LIBRARY)) ./internal/pure"; \
 	$(part) purego test -tags scm_purego $$packages || red=purego; \
 	{ wait $$! || wait $$!; } && [ -z "$${red-}" ]
 
