@@ -140,7 +140,7 @@ check: ## minutes: run the quick parts of lint and test, as before a commit: Go,
 	$(call judged,check-parts,lint $(if $(FAST),fast,cgo purego tree difftest) c)
 
 check-parts:
-	@$(call at_once,check-$(if $(FAST),fast,go),check-lint $(if $(FAST),,check-tree check-difftest) check-c)
+	@$(call at_once,check-$(if $(FAST),fast,go),$(if $(FAST),,check-tree check-difftest) check-c check-lint)
 
 library: ## minutes: run the tests of the library that need no other tools: Go and the same random calls on both backends, C plain and under sanitizers; print the totals
 	$(call judged,check-go check-difftest test-c,cgo purego difftest c)
@@ -207,14 +207,16 @@ lint-tools:
 	$(GO) build -C proof -o $(CURDIR)/build/lint/ ./vet honnef.co/go/tools/cmd/staticcheck github.com/rhysd/actionlint/cmd/actionlint
 
 # With the tag scm_purego, the linters run again only on the packages whose files differ. The others differ only in a package
-# that they import, which declares the same names.
+# that they import, which declares the same names. On this system the packages are compiled for the tests anyway, and go vet
+# remembers which of them it has checked.
+lint-go: VETTOOL := $(GO) vet -vettool=$(CURDIR)/build/lint/vet
 lint-go: lint-gofmt lint-tools
-	$(VET) ./...
+	$(VETTOOL) ./...
 	$(STATICCHECK) ./...
 	packages=$$(for tags in cgo scm_purego; do \
 		$(GO) list -tags $$tags -f '{{.ImportPath}} {{.GoFiles}} {{.CgoFiles}} {{.TestGoFiles}} {{.XTestGoFiles}}' ./...; \
 	done | sort | uniq -u | sed 's/ .*//' | sort -u); \
-	GOFLAGS="$$($(GO) env GOFLAGS) -tags=scm_purego" $(VET) $$packages; \
+	$(VETTOOL) -tags scm_purego $$packages; \
 	$(STATICCHECK) -tags scm_purego $$packages
 	$(GO) mod tidy -diff
 
