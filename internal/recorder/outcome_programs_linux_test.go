@@ -21,6 +21,7 @@ import (
 
 	"github.com/scm-rights/scm/internal/fdtest"
 	"github.com/scm-rights/scm/internal/procfs"
+	"github.com/scm-rights/scm/interop/peers"
 )
 
 // The tests in this file compare the outcomes of real programs with /proc, which the test itself reads while the
@@ -213,21 +214,6 @@ func compiler(t *testing.T) []string {
 	return cc
 }
 
-// peer builds a C peer of the interop suite.
-func peer(t *testing.T, name string) (path string) {
-	t.Helper()
-	library, err := filepath.Glob(root + "/csrc/*.c")
-	if err != nil || len(library) == 0 {
-		t.Fatal("csrc has no sources")
-	}
-	sources := root + "/interop/peers/c"
-	path = filepath.Join(t.TempDir(), name)
-	source := filepath.Join(sources, strings.ReplaceAll(name, "-", "_")+".c")
-	flags := []string{"-std=c99", "-D_DEFAULT_SOURCE", "-O1", "-I" + root + "/csrc", "-o", path}
-	mustBuild(t, slices.Concat(compiler(t), flags, []string{filepath.Join(sources, "buffers.c"), source}, library)...)
-	return path
-}
-
 // mustBuild runs a build command.
 func mustBuild(t *testing.T, args ...string) {
 	t.Helper()
@@ -262,7 +248,8 @@ func TestOutcomesOfPrograms(t *testing.T) {
 	needsProgram(t, "go")
 	bin := t.TempDir()
 	scm := filepath.Join(bin, "scm")
-	mustBuild(t, "go", "build", "-o", scm, root+"/cmd/scm")
+	mustBuild(t, "go", "build", "-o", bin+"/", root+"/cmd/scm", root+"/examples/pass/fetch",
+		root+"/examples/mycat/go/mycat", root+"/examples/mycat/go/openfile")
 	for _, c := range []struct {
 		name string
 		make func(t *testing.T, dir string) program
@@ -276,10 +263,8 @@ func TestOutcomesOfPrograms(t *testing.T) {
 			mustBuild(t, slices.Concat(compiler(t), []string{"-I" + root + "/csrc", "-o", binary, source}, library)...)
 			return program{cmd: exec.Command(binary), send: true, lines: 1}
 		}},
-		{"examples/pass/fetch", func(t *testing.T, dir string) program {
-			binary := filepath.Join(dir, "fetch")
-			mustBuild(t, "go", "build", "-o", binary, root+"/examples/pass/fetch")
-			return program{cmd: exec.Command(binary), send: true, lines: 0}
+		{"examples/pass/fetch", func(*testing.T, string) program {
+			return program{cmd: exec.Command(bin + "/fetch"), send: true, lines: 0}
 		}},
 		{"scm recv", func(t *testing.T, _ string) program {
 			return program{cmd: exec.Command(scm, "recv", "--connect", "socket"), send: true, lines: anyNumber}
@@ -317,9 +302,10 @@ func TestOutcomesOfPrograms(t *testing.T) {
 			mustBuild(t, "make", "-s", "-C", root+"/examples/mycat/c", "OUT="+dir)
 			return program{cmd: exec.Command(dir+"/mycat", "file"), skip: "openfile", lines: 0}
 		}},
-		{"mycat in Go", func(t *testing.T, dir string) program {
-			mustBuild(t, "go", "build", "-o", dir+"/", root+"/examples/mycat/go/mycat", root+"/examples/mycat/go/openfile")
-			return program{cmd: exec.Command(dir+"/mycat", "file"), skip: "openfile", lines: 0}
+		{"mycat in Go", func(_ *testing.T, dir string) program {
+			cmd := exec.Command(bin+"/mycat", dir+"/file")
+			cmd.Dir = bin // where openfile is
+			return program{cmd: cmd, skip: "openfile", lines: 0}
 		}},
 		{"python with a child", func(t *testing.T, dir string) program {
 			const text = `
@@ -348,15 +334,24 @@ os.close(fds[0])
 		})
 	}
 
-	peers := filepath.Join(root, "interop/peers")
+	folder := filepath.Join(root, "interop/peers")
 	script := func(interpreter, name string) func(t *testing.T) []string {
 		return func(t *testing.T) []string {
 			needsProgram(t, interpreter)
-			return []string{interpreter, filepath.Join(peers, name)}
+			return []string{interpreter, filepath.Join(folder, name)}
 		}
 	}
 	inC := func(name string) func(t *testing.T) []string {
-		return func(t *testing.T) []string { return []string{peer(t, name)} }
+		return func(t *testing.T) []string {
+			var log bytes.Buffer
+			b := peers.BuildPartners(t.Context(), root, []string{name}, &log)[0]
+			if b.Broken {
+				t.Fatalf("%s\n%s", b.Why, &log)
+			} else if b.Why != "" {
+				fdtest.Missing(t, b.Why)
+			}
+			return b.Command
+		}
 	}
 	inGo := func(name string) func(t *testing.T) []string {
 		return func(*testing.T) []string { return []string{scm, "interop", "peer", name} }
