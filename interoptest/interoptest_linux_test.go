@@ -145,6 +145,9 @@ func TestFaults(t *testing.T) {
 // The list of expected failures is made by a whole run, and then the test passes as long as it is right. A library for
 // datagrams alone has a short one.
 func TestUpdate(t *testing.T) {
+	if testing.Short() {
+		t.Skip("-short: the user makes no difference to the list")
+	}
 	t.Parallel()
 	dir := t.TempDir()
 	file, list := filepath.Join(dir, "new", "list"), filepath.Join(dir, "peers")
