@@ -145,7 +145,7 @@ func TestActionWithForgedCommands(t *testing.T) {
 	}
 }
 
-// The user's files of expected failures are relative to the workspace. One that does not occur is annotated at its line.
+// Files of expected failures are relative to the workspace. A failure that does not occur is annotated at its line.
 func TestActionSummary(t *testing.T) {
 	t.Parallel()
 	fake := program(t, "faulty")
