@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/scm-rights/scm/interop/kernel"
 )
@@ -90,6 +91,14 @@ func (a Act) OfFile() bool {
 	return slices.Contains([]string{"seek", "drop", "eof"}, a.Verb)
 }
 
+// actForms returns the regular expressions for the words of ActForms.
+var actForms = sync.OnceValue(func() (list []*regexp.Regexp) {
+	for _, f := range ActForms {
+		list = append(list, regexp.MustCompile("^"+wordForms.Replace(f.words)+"$"))
+	}
+	return list
+})
+
 func parseAct(text string) (a Act, err error) {
 	verb, words, _ := strings.Cut(text, " ")
 	i := slices.IndexFunc(ActForms, func(f ActForm) bool { return f.Verb() == verb })
@@ -100,7 +109,7 @@ func parseAct(text string) (a Act, err error) {
 		}
 		return a, fmt.Errorf("the runner has no verb %q; verbs are %s", verb, strings.Join(verbs, " "))
 	}
-	form := regexp.MustCompile("^" + wordForms.Replace(ActForms[i].words) + "$")
+	form := actForms()[i]
 	if !form.MatchString(words) {
 		return a, fmt.Errorf("%s is written as in %q, not %q", verb, "R> "+ActForms[i].Example, text)
 	}
