@@ -29,6 +29,8 @@ PREFIX ?= /usr/local
 MANDIR = $(PREFIX)/share/man
 # Less garbage collection saves a quarter to a third of the time, and uses half as much memory again, at most 2 GB.
 VET := GOGC=off GOMEMLIMIT=2GiB $(CURDIR)/build/lint/vet
+# On this system the packages are compiled for the tests anyway, and go vet remembers which of them it has checked.
+VETTOOL = $(GO) vet -vettool=$(CURDIR)/build/lint/vet
 STATICCHECK := GOGC=400 $(CURDIR)/build/lint/staticcheck
 ACTIONLINT := $(CURDIR)/build/lint/actionlint
 CHECK_JSONSCHEMA := build/venv/bin/check-jsonschema
@@ -207,9 +209,7 @@ lint-tools:
 	$(GO) build -C proof -o $(CURDIR)/build/lint/ ./vet honnef.co/go/tools/cmd/staticcheck github.com/rhysd/actionlint/cmd/actionlint
 
 # With the tag scm_purego, the linters run again only on the packages whose files differ. The others differ only in a package
-# that they import, which declares the same names. On this system the packages are compiled for the tests anyway, and go vet
-# remembers which of them it has checked.
-lint-go: VETTOOL := $(GO) vet -vettool=$(CURDIR)/build/lint/vet
+# that they import, which declares the same names.
 lint-go: lint-gofmt lint-tools
 	$(VETTOOL) ./...
 	$(STATICCHECK) ./...
@@ -242,7 +242,7 @@ lint-systems: lint-tools
 # Only modules with a build constraint on cgo differ without cgo.
 lint-modules: lint-tools
 	@for m in $(MODULES); do echo "$$m: vet, staticcheck, go mod tidy -diff"; \
-		(cd $$m; $(VET) ./...; ! grep -qr --include='*.go' '^//go:build.*cgo' . || CGO_ENABLED=0 $(VET) ./...; \
+		(cd $$m; $(VETTOOL) ./...; ! grep -qr --include='*.go' '^//go:build.*cgo' . || CGO_ENABLED=0 $(VETTOOL) ./...; \
 		$(STATICCHECK) ./...; $(GO) mod tidy -diff); done
 
 lint-c:
