@@ -7,6 +7,7 @@
 # As root, with mmdebstrap, it also runs the shell steps of the jobs in ci.yml and release.yml in bare chroots: those that name
 # a Debian image in one of that release, and the others as an ordinary user of Debian 13 with the packages that CONTRIBUTING.md
 # names. It prints which it leaves out. With FULL=1 it also runs the jobs with an image, and what CONTRIBUTING.md types in one.
+# JOB='suite peers' runs only these jobs.
 set -eEuo pipefail
 trap 'echo "release-rehearsal: line $LINENO failed: $BASH_COMMAND" >&2' ERR
 cd "$(dirname "$0")/.."
@@ -144,6 +145,7 @@ step() {
 chroot=$work/chroot last='' packages=$(sed -n 's/.*apt-get install --no-install-recommends \([a-z0-9 -]*\).*/\1/p' CONTRIBUTING.md)
 while read -r job image command <&3; do
 	user=0
+	[[ " ${JOB:-$job} " = *" $job "* ]] || continue
 	if [[ $job =~ ^(oldest-go|macos|freebsd|publish)$ ]]; then
 		say "left out: $job $command (it needs GitHub)"
 		continue
