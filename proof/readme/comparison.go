@@ -52,7 +52,7 @@ var columns = []column{
 		checks: []scenario.Check{answer, crash}},
 	{name: "no leaks", meaning: "Every received descriptor is either reported to the caller or closed.", role: scenario.RoleB,
 		scenarios: of("**"), except: of(withPidfd), checks: []scenario.Check{leak, crash}},
-	{name: "pidfd closed", meaning: "The library does not leave a received pidfd open. The kernel adds one only if the caller has set SO_PASSPIDFD (Linux 6.5).",
+	{name: "pidfd closed", meaning: "The library does not leave a received pidfd open. The kernel adds one only if SO_PASSPIDFD is set (Linux 6.5).",
 		remedy: "Keep SO_PASSPIDFD off.", role: scenario.RoleB,
 		scenarios: of(withPidfd), checks: []scenario.Check{leak, answer, crash}},
 	{name: "close-on-exec", meaning: "Received descriptors are close-on-exec.",
