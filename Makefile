@@ -29,7 +29,7 @@ PREFIX ?= /usr/local
 MANDIR = $(PREFIX)/share/man
 # Less garbage collection saves a quarter to a third of the time, and uses half as much memory again, at most 2 GB.
 VET := GOGC=off GOMEMLIMIT=2GiB $(CURDIR)/build/lint/vet
-# On this system the packages are compiled for the tests anyway, and go vet remembers which of them it has checked.
+# go vet compiles the packages, as the tests do, and remembers which it has checked.
 VETTOOL = $(GO) vet -vettool=$(CURDIR)/build/lint/vet
 STATICCHECK := GOGC=400 $(CURDIR)/build/lint/staticcheck
 ACTIONLINT := $(CURDIR)/build/lint/actionlint
@@ -141,6 +141,7 @@ check: ## minutes: run the quick parts of lint and test, as before a commit: Go,
 	@echo "make check $(if $(FAST),FAST=1 leaves out the catalogue and pure Go,takes about three minutes and the first time more)"
 	$(call judged,check-parts,lint $(if $(FAST),fast,cgo purego tree difftest) c)
 
+# check-lint is last, because go vet needs the packages compiled, which the tests do.
 check-parts:
 	@$(call at_once,check-$(if $(FAST),fast,go),$(if $(FAST),,check-tree check-difftest) check-c check-lint)
 
@@ -154,6 +155,7 @@ check-lint:
 check-fast:
 	@SCM_TEST_ALONE=1 $(part) fast test . -ginkgo.label-filter='!catalogue'
 
+# Like test-purego, this tests interoptest on one backend.
 check-go:
 	@trap : INT; packages=$$($(GO) list ./... | grep -vxE '[^/]*/[^/]*/scm/($(LONG))'); \
 	{ $(call with_c,cgo) $(part) cgo test $$packages; } & \

@@ -143,7 +143,7 @@ func TestFaults(t *testing.T) {
 }
 
 // The list of expected failures is made by a whole run, and then the test passes as long as it is right. A library for
-// datagrams alone has a short one.
+// datagrams alone has few cases.
 func TestUpdate(t *testing.T) {
 	if testing.Short() {
 		t.Skip("-short: the user makes no difference to the list")

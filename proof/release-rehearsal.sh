@@ -7,7 +7,7 @@
 # As root, with mmdebstrap, it also runs the shell steps of the jobs in ci.yml and release.yml in bare chroots: those that name
 # a Debian image in one of that release, and the others as an ordinary user of Debian 13 with the packages that CONTRIBUTING.md
 # names. It prints which it leaves out. With FULL=1 it also runs the jobs with an image, and what CONTRIBUTING.md types in one.
-# JOB='suite peers' runs only these jobs.
+# JOB='lint library' runs only these of the jobs. Those with an image, such as suite, also need FULL=1.
 set -eEuo pipefail
 trap 'echo "release-rehearsal: line $LINENO failed: $BASH_COMMAND" >&2' ERR
 cd "$(dirname "$0")/.."
@@ -162,7 +162,7 @@ while read -r job image command <&3; do
 	fi
 	say "$job $command"
 	start=$SECONDS
-	step "$user" "${command//sudo /}"
+	step "$user" "${command//sudo /}" 3<&-
 	say "$job: $((SECONDS - start)) s"
 done 3< <(sed -n 's/^    \(apt-get update .*\)/CONTRIBUTING.md debian:13 \1/p' CONTRIBUTING.md
 	awk 'function flush(i, j) {

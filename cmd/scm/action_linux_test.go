@@ -145,7 +145,7 @@ func TestActionWithForgedCommands(t *testing.T) {
 	}
 }
 
-// Files of expected failures are relative to the workspace. A failure that does not occur is annotated at its line.
+// Files of expected failures are relative to the workspace. An expected failure that does not occur is annotated.
 func TestActionSummary(t *testing.T) {
 	t.Parallel()
 	fake := program(t, "faulty")

@@ -472,7 +472,7 @@ func TestCatalogue(t *testing.T) {
 
 // A run needs no other program and no environment variable, and leaves no file. make interop runs the other cases.
 func TestNothingElseInstalled(t *testing.T) {
-	cmd := exec.Command(program(t, "scm"), "interop", "run", "--run", "{basics,death,sockets}/*/stream/*/runner")
+	cmd := exec.Command(program(t, "scm"), "interop", "run", "--run", "{basics,death}/*/stream/*/runner", "--run", "sockets/**")
 	cmd.Env, cmd.Dir = []string{"PATH=/nonexistent"}, t.TempDir()
 	r := finish(t, cmd)
 	if r.code != 0 {

@@ -11,7 +11,7 @@ import (
 )
 
 // The peers in C, Rust and Go are built from the skeletons in these languages, which TestNewPeer in cmd/scm tests.
-// This test starts each peer in another language, and builds it where make peers does.
+// This test starts each peer in another language. It builds them where make peers does, so that either uses them again.
 func TestPeersAreStrict(t *testing.T) {
 	var names []string
 	notSocket := map[string]string{}

@@ -91,7 +91,7 @@ func (a Act) OfFile() bool {
 	return slices.Contains([]string{"seek", "drop", "eof"}, a.Verb)
 }
 
-// actForms returns the regular expressions for the words of ActForms.
+// actForms returns the regular expressions for the words of ActForms, in the same order.
 var actForms = sync.OnceValue(func() (list []*regexp.Regexp) {
 	for _, f := range ActForms {
 		list = append(list, regexp.MustCompile("^"+wordForms.Replace(f.words)+"$"))

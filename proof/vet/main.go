@@ -1,8 +1,9 @@
 // Command vet runs the analyzers of `go vet` and of scmvet. It type-checks dependencies from source instead of
 // compiling them, which saves most of the time when the target is another operating system. Its go.mod pins the
-// versions of the tools that `make lint` uses.
+// versions of the tools that `make lint` uses. As the tool of go vet, it reads compiled packages instead.
 //
 //	vet [-test=false] PACKAGE…
+//	go vet -vettool=VET PACKAGE…
 //	vet -types [-test=false] PACKAGE…
 //
 // With -types, vet runs no analyzer and only type-checks the packages. That takes a third of the time, and is enough
