@@ -40,16 +40,20 @@ for the server to read take at most one and a half times --timeout together.
 A server that closes a descriptor late keeps none. scm waits until the server has closed
 all of them, or has closed none for --settle. Use more if a garbage collector closes
 them. A server that stores every descriptor on purpose is reported, and the finding can
-be accepted. scm does not find descriptors that the server has passed on to other
-processes, or sent to one of its own sockets.
+be accepted. To see whether it stores only a limited number, such as the last eight, scm
+sends the items whose descriptors it keeps as often again. If it then keeps no more, and
+its descriptor table has space, that is a note, and no finding. scm does not find
+descriptors that the server has passed on to other processes, or sent to one of its own
+sockets.
 
 If the path of the socket contains the PID of the server, use a pattern with a * instead.
 Zero bytes at the end of an abstract name are written as @, as in /proc/net/unix, or \0.
 
 Warning: scm poke can end the server, or make it run out of descriptors. With --pid, it
-therefore leaves out the items 253 and path, and sends each message once, unless
---dangerous is set. It then cannot find out whether the bytes alone end the server. With
---pid, scm must run as the same user and group as the server, or as root.
+therefore leaves out the items 253 and path, and sends each message once, or twice if the
+server keeps its descriptors, unless --dangerous is set. It then cannot find out whether
+the bytes alone end the server. With --pid, scm must run as the same user and group as the
+server, or as root.
 
 --list connects to nothing. It prints the sockets on which processes listen, and bound
 datagram sockets, in this network namespace: a process, the type, which users may connect

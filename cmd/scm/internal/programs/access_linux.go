@@ -63,16 +63,23 @@ func (t *target) extent(list []Holding, messages int) (text string) {
 	if len(names) > 1 || len(names) == 1 && names[0] != ProgramOf(t.server.pid) {
 		text = ", in " + strings.Join(names, ", ")
 	}
-	limit := 0
 	most := slices.MaxFunc(list, func(a, b Holding) int { return cmp.Compare(a.FDs, b.FDs) })
-	limits, _ := os.ReadFile(fmt.Sprintf("/proc/%d/limits", most.PID))
-	_, after, _ := strings.Cut(string(limits), "Max open files")
-	_, _ = fmt.Sscan(after, &limit) // the soft limit
-	each := most.FDs / max(messages, 1)
-	if fds, err := procfs.OpenFDs(most.PID); err == nil && limit > 0 && messages > 0 && each > 0 {
-		left := max(0, limit-len(fds)) / each
-		text += fmt.Sprintf(": %d per message, so that about %d messages reach its limit of %d", each, left, limit)
+	limit, free := room(most.PID)
+	if each := most.FDs / max(messages, 1); limit > 0 && messages > 0 && each > 0 {
+		text += fmt.Sprintf(": %d per message, so that about %d messages reach its limit of %d", each, free/each, limit)
 		text += "; who may connect: " + clients(t.address)
 	}
 	return text
+}
+
+// room returns the limit of descriptors of a process, and how many more it can open, or 0 if the kernel does not say.
+func room(pid int) (limit, free int) {
+	limits, _ := os.ReadFile(fmt.Sprintf("/proc/%d/limits", pid))
+	_, after, _ := strings.Cut(string(limits), "Max open files")
+	_, _ = fmt.Sscan(after, &limit) // the soft limit
+	fds, err := procfs.OpenFDs(pid)
+	if err != nil {
+		return 0, 0
+	}
+	return limit, max(0, limit-len(fds))
 }

@@ -2,6 +2,7 @@ package programs
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -346,19 +347,8 @@ func (p *poker) again(u *unit, withFDs bool, wait time.Duration) (string, error)
 
 // settle waits until the server closes no more descriptors, and judges the items by what it keeps.
 func (p *poker) settle(todo []*pokeTrial) error {
-	var markers []*Marker
-	for _, t := range todo {
-		markers = append(markers, t.marker)
-	}
-	held, err := p.server.Settle(p.ctx, markers, p.Settle, p.unread, func() {
-		if c, _, err := Dial(p.address, p.Type, idleWait); err == nil {
-			unix.Close(c)
-		}
-	})
+	held, err := p.held(todo)
 	if err != nil {
-		return err
-	}
-	if err := context.Cause(p.ctx); err != nil {
 		return err
 	}
 	if f := p.failed(nil); f != nil {
@@ -369,14 +359,64 @@ func (p *poker) settle(todo []*pokeTrial) error {
 		}
 		return p.judge(f, nil)
 	}
+	var kept []*pokeTrial
 	for _, t := range todo {
 		// Processes that inherit a descriptor have it, too.
 		if n := min(Count(held[t.marker]), t.sent); n > 0 {
 			text := fmt.Sprintf("keeps %d of %d descriptors after the end of the connections", n, t.sent)
 			t.Find(CheckLeak, text+p.extent(held[t.marker], t.sent/t.fds))
 			t.Output = t.printed
+			kept = append(kept, t)
 		}
+	}
+	if len(kept) > 0 {
+		err = p.repeat(kept, held)
+	}
+	for _, t := range todo {
 		t.end()
+	}
+	return err
+}
+
+// held waits until the server closes no more descriptors, and returns which it keeps.
+func (p *poker) held(sent []*pokeTrial) (map[*Marker][]Holding, error) {
+	var markers []*Marker
+	for _, t := range sent {
+		markers = append(markers, t.marker)
+	}
+	held, err := p.server.Settle(p.ctx, markers, p.Settle, p.unread, func() {
+		if c, _, err := Dial(p.address, p.Type, idleWait); err == nil {
+			unix.Close(c)
+		}
+	})
+	return held, cmp.Or(err, context.Cause(p.ctx))
+}
+
+// repeat sends items with a leak as often again. If the server then keeps no more, although it could, it stores a
+// limited number of descriptors, such as the last eight. The leak becomes a note.
+func (p *poker) repeat(kept []*pokeTrial, held map[*Marker][]Holding) error {
+	for _, t := range kept {
+		f, err := p.sendAll(t)
+		switch {
+		case f != nil:
+			t.Notes = append(t.Notes, fmt.Sprintf("when it was sent again, the server %s", f))
+			p.stop()
+			return nil
+		case err != nil || p.enough != "":
+			return err
+		}
+	}
+	more, err := p.held(kept)
+	if err != nil || p.failed(nil) != nil {
+		return err
+	}
+	for _, t := range kept {
+		full := func(h Holding) bool { _, free := room(h.PID); return free < t.fds }
+		if n := Count(more[t.marker]); n <= Count(held[t.marker]) && !slices.ContainsFunc(more[t.marker], full) {
+			text := "the server keeps %d of %d descriptors, no more than of the first %d"
+			t.Notes = append(t.Notes, fmt.Sprintf(text, min(n, t.sent), t.sent, t.sent/2))
+			t.Findings, t.Output = nil, ""
+		}
 	}
 	return nil
 }

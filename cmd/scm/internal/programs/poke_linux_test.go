@@ -55,13 +55,22 @@ func TestPoke(t *testing.T) {
 		}
 		return list
 	}
+	notes := map[string]struct {
+		text  string
+		items []string
+	}{
+		"hangup":         {"the server closed the connection after the first message", []string{"second"}},
+		testserver.Cache: {"descriptors, no more than of the first", []string{"second", "two", "253", "path"}},
+		"hoard":          {"when it was sent again, the server ends (exit status 1)", []string{"newline"}},
+	}
 	for mode, want := range map[string][]string{
 		"correct": nil, "late": nil, "forks": nil,
-		"hangup": nil, "once": nil, testserver.Store: nil,
+		"hangup": nil, "once": nil, testserver.Store: nil, testserver.Cache: nil,
 		// It ends after each line that it does not know, also without a descriptor.
 		"strict":   {"newline skipped", "4k skipped"},
 		"all":      leaks(Items...),
 		"both":     append(leaks(Items[:8]...), "path crash"),
+		"hoard":    append(leaks(Items[:7]...), "253 crash", "path leak"),
 		"two":      leaks("two"),
 		"second":   leaks("two", "253"),
 		"rejected": leaks("newline", "4k", "second", "two", "253", "path"),
@@ -75,8 +84,11 @@ func TestPoke(t *testing.T) {
 		t.Run(mode, func(t *testing.T) {
 			t.Parallel()
 			args, address := testServer(t, mode, "stream")
+			if mode == "second" { // its descriptor table gets full, and then it keeps no more
+				args = append([]string{"sh", "-c", `ulimit -n 200; exec "$@"`, "sh"}, args...)
+			}
 			o := PokeOptions{Args: args, Address: address, Settle: limit}
-			if slices.Contains(testserver.Faulty, mode) {
+			if mode == testserver.Cache || slices.Contains(testserver.Faulty, mode) {
 				o.Settle = short
 			}
 			if mode == "unread" {
@@ -87,9 +99,11 @@ func TestPoke(t *testing.T) {
 				t.Errorf("got %q, want %q\n%+v", got, want, trials)
 			}
 			for _, trial := range trials {
-				closed := slices.Contains(trial.Notes, "the server closed the connection after the first message")
-				if want := mode == "hangup" && trial.What == "second"; closed != want {
-					t.Errorf("%s: closed the connection: %v, want %v: %+v", trial.What, closed, want, trial)
+				for other, note := range notes {
+					got := strings.Contains(fmt.Sprint(trial.Notes), note.text)
+					if want := other == mode && slices.Contains(note.items, trial.What); got != want {
+						t.Errorf("%s: a note with %q: %v, want %v: %+v", trial.What, note.text, got, want, trial)
+					}
 				}
 			}
 		})

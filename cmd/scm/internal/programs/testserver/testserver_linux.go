@@ -37,10 +37,15 @@ var Faulty = []string{
 	"closes",   // closes the connection instead
 	"quits",    // ends instead, with status 0
 	"both",     // has the bugs of all and of opath
+	"hoard",    // closes none, and ends with status 1 when it has more than 30
 }
 
 // Store is the mode of a server that stores the descriptors that a valid message announces, and closes all others.
 const Store = "store"
+
+// Cache is the mode of a server that stores only the last descriptors of all connections: before it receives a message,
+// it closes all but seven.
+const Cache = "cache"
 
 // NoFiles is the mode of a server for which the kernel rejects descriptors (Linux 6.16).
 const NoFiles = "no-files"
@@ -54,13 +59,14 @@ const serveOne = "serve-one"
 type server struct {
 	mode   string
 	listen int
+	stored chan int // the descriptors of the modes Cache and hoard
 }
 
 // Main runs a server at an address. The arguments are its mode, its type of socket (stream, seqpacket or dgram) and the
 // address. With LISTEN_FDS, it uses the socket that it has inherited. It returns only after an error, which it prints.
 func Main(args []string) {
 	signal.Ignore(unix.SIGPIPE)
-	s := &server{mode: args[0], listen: 3}
+	s := &server{mode: args[0], listen: 3, stored: make(chan int, 1000)}
 	if s.mode == serveOne {
 		s.serve(3)
 		return
@@ -138,7 +144,11 @@ func (s *server) serve(c int) {
 	}()
 	buf := make([]byte, 4096)
 	for {
-		if n, _, _ := unix.Recvfrom(c, buf[:1], unix.MSG_PEEK); n == 1 && buf[0] == '\n' {
+		n, _, _ := unix.Recvfrom(c, buf[:1], unix.MSG_PEEK)
+		for s.mode == Cache && n == 1 && len(s.stored) > 7 {
+			_ = unix.Close(<-s.stored)
+		}
+		if n == 1 && buf[0] == '\n' {
 			switch s.mode {
 			case "unread":
 				time.Sleep(time.Hour)
@@ -156,6 +166,12 @@ func (s *server) serve(c int) {
 			return
 		}
 		s.inspect(got)
+		for ; len(got) > 0 && (s.mode == Cache || s.mode == "hoard"); got = got[1:] {
+			s.stored <- got[0]
+			if s.mode == "hoard" && len(s.stored) > 30 {
+				os.Exit(1)
+			}
+		}
 		if s.mode == "second" && len(got) > 1 || s.mode == "two" && len(got) == 2 {
 			got = got[:1]
 		}
