@@ -45,6 +45,10 @@ and USR2, ignores INT and QUIT, and exits with 128+N if signal N kills COMMAND.
 
 ` + inherited + `
 
+In LISTEN_FDNAMES, each file has the last element of its path or, if it has none, its kind:
+two sockets are "socket:socket". With --format runc or conmon, the sender names it. An
+underscore replaces each character that systemd does not allow.
+
 Do not trust the names of files, here or in LISTEN_FDNAMES. The sender can give a file any
 path. To identify a file, compare its device and inode (fstat(2) in COMMAND). With --json,
 the payload is printed in hexadecimal. If a name is not UTF-8, name_hex contains its bytes.
