@@ -27,14 +27,14 @@ func PassCred(sock int, on bool) error {
 	return sys.SetOption(int(toInt32(sock)), sys.OptionPassCred, on)
 }
 
-// PassPIDFD is like [PassCred], but for SO_PASSPIDFD (Linux 6.5), with which the kernel adds a pidfd of the sender,
-// for [Message].PIDFD.
+// PassPIDFD is like [PassCred], but for SO_PASSPIDFD (Linux 6.5), with which the kernel adds a pidfd of the sender
+// (before Linux 6.17, unless the sender has been waited for), for [Message].PIDFD.
 func PassPIDFD(sock int, on bool) error {
 	return sys.SetOption(int(toInt32(sock)), sys.OptionPassPIDFD, on)
 }
 
 // PassRights is like [PassCred], but for SO_PASSRIGHTS (Linux 6.16). While it is off, sending descriptors to the
-// socket fails with EPERM. Other data, and descriptors that are already queued, still get through. If you
+// socket fails with EPERM. Other data, and descriptors already queued, still get through. If you
 // expect no descriptors, turn it off. If it is not supported, receive with a capacity of 0 instead.
 func PassRights(sock int, on bool) error {
 	return sys.SetOption(int(toInt32(sock)), sys.OptionPassRights, on)

@@ -93,7 +93,7 @@
 //     still send.
 //   - EPIPE, ECONNRESET and, on a connected datagram socket, ECONNREFUSED: the other end was closed (EPIPE
 //     also after your own CloseWrite).
-//   - net.ErrClosed: this end was closed, unless the argument of SendConn or SendListener was.
+//   - net.ErrClosed: this end was closed.
 //   - On a stream, an error of a Write method with 0 < n < len(p), or [io.ErrShortWrite] from SendFile,
 //     unless you send the rest without the files.
 //   - On a stream, ENAMETOOLONG from RecvFile: the rest of the name is unread.
