@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -85,25 +86,35 @@ func TestFilter(t *testing.T) {
 	}
 }
 
-// A peer whose fixed payload is another byte runs scenarios written for 00, if the other peer
-// has no fixed payload or the same one.
+// A peer with a fixed payload of up to 16 bytes runs scenarios written for 00, if the other peer has no fixed payload
+// or the same one.
 func TestPlanWithAFixedPayload(t *testing.T) {
 	var peers []*Peer
-	for _, payload := range []string{"21", "00", "2121", ""} {
+	sixteen := strings.Repeat("21", 16)
+	for _, payload := range []string{"21", "00", sixteen, sixteen + "21", ""} {
 		peers = append(peers, &Peer{Name: "p" + payload, Hello: contract.Hello{Can: []string{"stream"}, Payload: payload}})
 	}
-	fixed := mustParse(t, strings.Replace(simple, " dgram", "", 1))
-	all := Plan([]*Scenario{fixed}, peers[:3], peers[3])
+	fixed := mustParse(t, strings.Replace(simple, " dgram", "", 1)+"B> recv bytes=4096 fds=1\nB< ok n=0 payload=- fds=-\n")
+	all := Plan([]*Scenario{fixed}, peers[:4], peers[4])
 	for name, want := range map[string]string{
-		"p21/p": "21", "p/p21": "21", "p21/p21": "21", "p/p": "00", "p00/p": "00", "p21/p00": "", "p00/p21": "", "p2121/p": "",
+		"p21/p": "21", "p/p21": "21", "p21/p21": "21", "p/p": "00", "p00/p": "00", "p21/p00": "", "p00/p21": "",
+		"p" + sixteen + "/p": sixteen, "p/p" + sixteen: sixteen, "p21/p" + sixteen: "", "p" + sixteen + "21/p": "", "p/p" + sixteen + "21": "",
 	} {
 		c := all[slices.IndexFunc(all, func(c Case) bool { return c.Name() == "group/id/stream/"+name })]
 		if why := c.Unsupported(); (why == "") != (want != "") {
 			t.Errorf("%s: unsupported because %q, want the payload %q", name, why, want)
 		}
-		command, answer := c.Scenario.Steps[0], c.Scenario.Steps[3].Answers[0]
-		got := []string{command.Text, command.Command.Fields["payload"], answer.Text, answer.Line.Fields["payload"], c.Scenario.Hash}
-		if is := []string{"send payload=" + want + " fds=a", want, "ok n=1 payload=" + want + " fds=a", want, fixed.Hash}; want != "" && !slices.Equal(got, is) {
+		got := []string{c.Scenario.Hash}
+		for _, st := range c.Scenario.Steps {
+			got = append(got, st.Text)
+			for _, a := range st.Answers {
+				got = append(got, a.Text)
+			}
+		}
+		length := strconv.Itoa(len(want) / 2)
+		is := []string{fixed.Hash, "send payload=" + want + " fds=a", "", "ok n=" + length,
+			"recv bytes=" + length + " fds=1", "", "ok n=" + length + " payload=" + want + " fds=a", "recv bytes=4096 fds=1", "", "ok n=0 payload=- fds=-"}
+		if want != "" && !slices.Equal(got, is) {
 			t.Errorf("%s: got %q, want %q", name, got, is)
 		}
 	}

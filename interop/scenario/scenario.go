@@ -4,6 +4,7 @@ import (
 	"os"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/scm-rights/scm/interop/contract"
@@ -156,17 +157,21 @@ func (s *Scenario) otherPayload(payload string) bool {
 // fixedPayload is the payload of the scenarios that also suit libraries with a fixed payload.
 const fixedPayload = "00"
 
-var fixedForm = regexp.MustCompile(`(?m) payload=` + fixedPayload + `( |$)`)
+// fixedForm matches fixedPayload, its length, and the capacity of a receive for it.
+var fixedForm = regexp.MustCompile(`(?m)\b(payload=` + fixedPayload + `|n=1|bytes=1)( |$)`)
 
 // withPayload returns the scenario with fixedPayload replaced by payload, for a library that
 // always sends payload. It returns the scenario unchanged if the scenario also sends other
-// payloads, or if payload and fixedPayload differ in length. The result keeps the name and the hash
-// of the scenario.
+// payloads, or if payload is longer than 16 bytes, which might not fit into a receive. The result
+// keeps the name and the hash of the scenario.
 func (s *Scenario) withPayload(payload string) *Scenario {
-	if payload == fixedPayload || len(payload) != len(fixedPayload) || s.otherPayload(fixedPayload) {
+	n := len(payload) / 2
+	if payload == fixedPayload || n < 1 || n > 16 || s.otherPayload(fixedPayload) {
 		return s
 	}
-	other, err := Parse(s.Name, []byte(fixedForm.ReplaceAllString(s.text, " payload="+payload+"$1")))
+	length := strconv.Itoa(n)
+	replace := strings.NewReplacer("payload="+fixedPayload, "payload="+payload, "n=1", "n="+length, "bytes=1", "bytes="+length)
+	other, err := Parse(s.Name, []byte(fixedForm.ReplaceAllStringFunc(s.text, replace.Replace)))
 	if err != nil {
 		return s // the payload in the peer's answer to hello is invalid
 	}
