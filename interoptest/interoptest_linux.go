@@ -102,6 +102,9 @@ func Run(t *testing.T, lib peer.Library, expected ...string) {
 	for _, p := range s.partners {
 		t.Logf("partner %s: %s", p.Name, cmp.Or(p.Why, "in "+p.Hello.Lang+", version "+p.Hello.Version))
 	}
+	if s.notAsked != "" {
+		t.Log(lib.Name + ": " + s.notAsked)
+	}
 	if s.update {
 		s.write(t, cut)
 	} else if cut != "" {
@@ -149,6 +152,7 @@ type suite struct {
 	us        *scenario.Peer
 	partners  []*scenario.Peer // other than the runner and us
 	cases     []scenario.Case  // those with the same partner one after the other
+	notAsked  string           // which cases the library does not support
 	session   *interop.Session
 	results   []scenario.Result
 	shown     map[string]bool   // the findings, CHECK@PEER and whether it sends, of which a case was shown in full
@@ -194,6 +198,10 @@ func (s *suite) open(ctx context.Context, t *testing.T, lib peer.Library) error 
 			s.cases = append(s.cases, libcases.With(s.scenarios, s.us, with, runner)...)
 		}
 	}
+	if !slices.ContainsFunc(s.cases, func(c scenario.Case) bool { return c.Scenario.PassesFiles() }) {
+		return fmt.Errorf("no case that %s supports passes a descriptor", lib.Name)
+	}
+	s.notAsked = scenario.NotAsked(scenario.Plan(s.scenarios, []*scenario.Peer{s.us}, runner), s.us)
 	s.session, err = interop.Open(s.cases, x, interop.Options{Runner: runner, Timeout: timeout})
 	if err == nil {
 		t.Cleanup(func() {

@@ -54,7 +54,7 @@ func TestLibrary(t *testing.T) {
 	fdleak.Check(t)
 	lib, fault := builtin.SCM(), os.Getenv("FAULT")
 	lib.Name, lib.Version = cmp.Or(os.Getenv("NAME"), "mine"), os.Getenv("VERSION")+"1"
-	lib.Can = cmp.Or(os.Getenv("CAN"), lib.Can)
+	lib.Can, lib.Room = cmp.Or(os.Getenv("CAN"), lib.Can), os.Getenv("ROOM")
 	open := lib.Open
 	lib.Open = func(sock int) (peer.Socket, error) {
 		s, err := open(sock)
@@ -124,6 +124,7 @@ func TestFaults(t *testing.T) {
 		"built in":    {"FAULT=cloexec NAME=qa", []string{"-test.run=^TestLibrary$/basics"}, 0, "cloexec@qa: a received descriptor is not close-on-exec\n"},
 		"panic":       {"FAULT=panic", []string{"-test.run=^TestLibrary$/basics/pass-two-fds/stream"}, 0, "panic: planted"},
 		"unsupported": {"FAULT=unsupported", nil, 0, "mine answers ErrUnsupported to every send and every recv\n"},
+		"no files":    {"CAN=stream ROOM=0,0", nil, 0, "no case that mine supports passes a descriptor\n"},
 		"hangs":       {"FAULT=hangs", nil, 0, " gave no answer in 5 cases\n"},
 		"timeout":     {"FAULT=hang", []string{"-test.timeout=15s"}, 0, "-timeout is near\n"},
 		"SIGINT":      {"FAULT=", nil, syscall.SIGINT, "cut short: interrupt\n"},
@@ -178,6 +179,7 @@ func TestUpdate(t *testing.T) {
 	run(true, ": fails as expected: it is planted\n", "", basics)
 	run(true, "/echo-back/dgram/sends/other ", "", basics)
 	run(true, "partner absent: not here\n", "", "-test.short", basics)
+	run(true, " cases with the runner are not asked: no ", "", "-test.short", basics)
 	run(false, "expected to fail, but does not: remove or narrow "+file+":1: ** cloexec@mine\n", "FAULT=", basics)
 	run(true, "- ** cloexec@mine it is planted\n", "FAULT= "+update)
 	run(true, "PASS", "FAULT=", basics)

@@ -123,7 +123,11 @@ type plan struct {
 	peersOnly bool // without the scenarios of the kernel
 	shard     scenario.Shard
 	cases     []scenario.Case
-	required  map[string]bool // the names of the peers for which the run must have a verdict
+
+	// See report.Report.
+	required map[string]bool
+	notAsked map[string]string
+	noFiles  []string
 }
 
 // newPlan reads the files that the flags name. It does not start any peer.
@@ -402,16 +406,27 @@ func (p *plan) selectCases() (err error) {
 
 	// If all cases are selected, every peer that has cases must get a verdict. If only some cases are
 	// selected, only a peer that does not support any case must get one, because selecting such a
-	// peer is probably a mistake. Built-in peers need no verdict on a user's own scenarios, because
-	// they may support none of them.
+	// peer is probably a mistake. So is selecting one that supports no case that passes a descriptor.
+	// Built-in peers need no verdict on a user's own scenarios, because they may support none of them,
+	// and these need not pass descriptors.
 	supported := map[string]bool{} // the peers that have cases, and whether they support any
+	passing := map[string]bool{}   // the peers that support a case in which they send or receive a descriptor
 	for _, c := range whole {
-		supported[c.A.Name] = supported[c.A.Name] || c.UnsupportedBy(scenario.RoleA) == ""
-		supported[c.B.Name] = supported[c.B.Name] || c.UnsupportedBy(scenario.RoleB) == ""
+		for _, role := range []scenario.Role{scenario.RoleA, scenario.RoleB} {
+			name, supports := c.Peer(role).Name, c.UnsupportedBy(role) == ""
+			supported[name] = supported[name] || supports
+			passing[name] = passing[name] || supports && c.Scenario.PassesFiles()
+		}
 	}
 	partial := len(p.filter.Run)+len(p.filter.Skip) > 0 || p.shard != scenario.Shard{}
-	p.required = map[string]bool{}
+	p.required, p.notAsked, p.noFiles = map[string]bool{}, map[string]string{}, nil
 	for _, peer := range p.peers {
+		if !p.builtin[peer.Name] {
+			p.notAsked[peer.Name] = scenario.NotAsked(p.cases, peer)
+		}
+		if !p.external && !passing[peer.Name] {
+			p.noFiles = append(p.noFiles, peer.Name)
+		}
 		supportsAny, hasCases := supported[peer.Name]
 		p.required[peer.Name] = hasCases && !(partial && supportsAny) && !(p.external && p.builtin[peer.Name])
 	}

@@ -151,6 +151,11 @@ func TestExitCodes(t *testing.T) {
 		{"a peer that supports cases of other types only", with("--skip", "*/*/dgram", "--peer", dumb("dgram")), 0, "verdicts: 2:", ""},
 		{"a partial run in which a peer supports nothing", run("--catalogue", dgramOnly, "--shard", "1/1", "--builtin=false", "--peer", dumb("stream")), 3, "verdicts: 1:",
 			"scm: peer x: none of its cases has a verdict\n"},
+		{"a part of a run, with a peer that supports no case with a descriptor", whole("--shard", "1/1", "--peer", dumb("stream,dgram,seqpacket payload="+strings.Repeat("21", 17))), 3,
+			"\npeer x: 0 cases ran; 6 of 6 cases with the runner are not asked: its payload is\n  2121",
+			"scm: peer x: no case that it supports passes a descriptor\n"},
+		{"a part of a run without descriptors", run("--builtin=false", "--run", "death/plain-send-after-close/stream", "--peer", "fake="+fake), 0,
+			"\npeer fake: 1 case ran\nthe run: as expected\n", ""},
 		{"a catalogue that a built-in peer does not support", run("--catalogue", dgramOnly), 0, " pass, ", ""},
 
 		{"a peer that does not exist", peer("x=/nonexistent/peer"), 4, "", "scm: peer x: …/nonexistent/peer: no such file or directory\n"},

@@ -143,12 +143,14 @@ does not kill a process that called setsid.
 
 With --run, --skip or --shard, a peer without a verdict is an error only if it supports
 none of the cases of a whole run. With --catalogue, it is not an error for a built-in peer.
+Without --catalogue, it is an error if a peer supports no case that passes a descriptor.
 
 Exit status:
   0      every case ended as expected
   1      at least one case did not
   2      wrong usage
-  3      nothing ran, or a peer has no case with a verdict
+  3      nothing ran, or a peer has no case with a verdict, or supports none that passes a
+         descriptor
   4      a peer or the set-up is broken
   128+N  signal N ended the run`,
 		Args: noArgs(selectionHint),
@@ -251,7 +253,7 @@ func (o *runOptions) runOnce(ctx context.Context, p *plan) (*report.Report, erro
 		return nil, broken(err)
 	}
 	r := report.Begin(version(), slices.Concat(p.peers, p.missing, []*scenario.Peer{p.runner}), p.expect)
-	r.Required = p.required
+	r.Required, r.NotAsked, r.NoFiles = p.required, p.notAsked, p.noFiles
 	stream, err := r.Stream(o.reports)
 	if err != nil {
 		return nil, writeError(err)
@@ -284,8 +286,8 @@ func (o *runOptions) runOnce(ctx context.Context, p *plan) (*report.Report, erro
 		return r, &exitError{code: exitBroken}
 	case r.Verdicts() == 0:
 		return r, &exitError{exitNone, errors.New("nothing ran")}
-	case len(r.MissingVerdicts()) > 0:
-		return r, &exitError{exitNone, errors.Join(r.MissingVerdicts()...)}
+	case len(r.UntestedPeers()) > 0:
+		return r, &exitError{exitNone, errors.Join(r.UntestedPeers()...)}
 	}
 	return r, nil
 }
@@ -402,7 +404,7 @@ Exit status:
 					case len(peer.Unfilled) > 0:
 						text += "; " + unfilledText(peer)
 					default:
-						if skipped := scenario.NotAsked(scenarios, peer); skipped != "" {
+						if skipped := scenario.NotAsked(scenario.Plan(scenarios, []*scenario.Peer{peer}, scenario.RunnerPeer()), peer); skipped != "" {
 							text += "; " + skipped
 						}
 					}

@@ -220,6 +220,12 @@ func (r *Report) writeTotals(out *text, writeMore func(*text)) {
 		}
 	}
 	writeMore(out)
+	for _, p := range r.shownPeers() {
+		if notAsked, ok := r.NotAsked[p.Name]; ok {
+			ran := fmt.Sprintf("peer %s: %s ran", p.Name, display.Plural(p.Totals.Verdicts(), "case"))
+			out.paragraph(strings.TrimSuffix(ran+"; "+notAsked, "; "))
+		}
+	}
 	out.printf("the run: %s\n", r.Headline())
 }
 

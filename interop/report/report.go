@@ -45,6 +45,12 @@ type Report struct {
 
 	// Required says for each peer that took part whether it must have at least one verdict.
 	Required map[string]bool `json:"required,omitempty"`
+
+	// NotAsked contains the peers that are not built in, and for each what [scenario.NotAsked] returns.
+	NotAsked map[string]string `json:"not_asked,omitempty"`
+
+	// NoFiles contains the peers that support no case in which they send or receive a descriptor.
+	NoFiles []string `json:"no_files,omitempty"`
 }
 
 // System describes the machine of the run.
@@ -106,11 +112,14 @@ func (r *Report) Unexpected() int { return r.Totals.Unexpected() + r.Kernel.Unex
 // together.
 func (r *Report) Verdicts() int { return r.Totals.Verdicts() + r.Kernel.Verdicts() }
 
-// MissingVerdicts returns an error for each required peer that has no verdict.
-func (r *Report) MissingVerdicts() (list []error) {
+// UntestedPeers returns an error for each required peer that has no verdict, and for each peer in NoFiles.
+func (r *Report) UntestedPeers() (list []error) {
 	for _, p := range r.Peers {
-		if r.Required[p.Name] && p.Totals.Verdicts() == 0 {
+		switch {
+		case r.Required[p.Name] && p.Totals.Verdicts() == 0:
 			list = append(list, fmt.Errorf("peer %s: none of its cases has a verdict", p.Name))
+		case slices.Contains(r.NoFiles, p.Name):
+			list = append(list, fmt.Errorf("peer %s: no case that it supports passes a descriptor", p.Name))
 		}
 	}
 	return list
@@ -142,7 +151,7 @@ func (r *Report) runErrors(cut string) (list []string) {
 	if r.Verdicts() == 0 && r.Totals.NotRun+r.Kernel.NotRun == 0 {
 		return append(list, "nothing ran")
 	}
-	for _, err := range r.MissingVerdicts() {
+	for _, err := range r.UntestedPeers() {
 		list = append(list, err.Error())
 	}
 	return list

@@ -264,6 +264,8 @@ func TestHeadline(t *testing.T) {
 		{Report{Totals: pass, Cut: "interrupt"}, "cut short", true},
 		{Report{Totals: pass, Peers: []Peer{{Name: "x"}, {Name: "y", Totals: pass}}, Required: map[string]bool{"x": true, "y": true}},
 			"peer x: none of its cases has a verdict", true},
+		{Report{Totals: pass, Peers: []Peer{{Name: "x", Totals: pass}}, NoFiles: []string{"x"}},
+			"peer x: no case that it supports passes a descriptor", true},
 	} {
 		mark := ""
 		if c.want != "as expected" {

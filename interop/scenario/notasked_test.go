@@ -22,7 +22,7 @@ func TestNotAsked(t *testing.T) {
 		{[]string{"stream", "dgram"}, "*,253", "3 of 5 cases with the runner are not asked: its room is *,253 (2), no flags (1)"},
 	} {
 		p := &Peer{Name: "x", Hello: contract.Hello{Can: c.can, Room: c.room}}
-		if got := NotAsked(all, p); got != c.want {
+		if got := NotAsked(Plan(all, []*Peer{p, {Name: "y"}}, RunnerPeer()), p); got != c.want {
 			t.Errorf("can %v, room %q: got %q, want %q", c.can, c.room, got, c.want)
 		}
 	}

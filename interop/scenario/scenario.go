@@ -196,6 +196,9 @@ func (s *Scenario) PassesPidfds(role Role) bool {
 	})
 }
 
+// PassesFiles reports whether a role receives a file, which the other role has sent.
+func (s *Scenario) PassesFiles() bool { return s.receives(RoleA) || s.receives(RoleB) }
+
 // receives reports whether an answer of this role names a received file.
 func (s *Scenario) receives(role Role) bool {
 	return slices.ContainsFunc(s.Steps, func(st Step) bool {
