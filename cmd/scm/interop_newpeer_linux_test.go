@@ -75,7 +75,7 @@ func TestNewPeerWithLibrary(t *testing.T) {
 	}
 }
 
-// The tests for a crate find a fault, pass with a list of it, and fail in CI without scm.
+// The tests for a crate find a fault, pass with a list of it, say what was not asked, and fail in CI without scm.
 func TestNewPeerTest(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -111,6 +111,7 @@ func TestNewPeerTest(t *testing.T) {
 		t.Fatal(err)
 	}
 	test("-- basics truncation every_group_has_a_test", true, "3 passed")
+	test("basics", true, " cases with the runner are not asked: no flags (3), no iov (6)\n")
 	test("", false, "Install it, or set SCM_PROGRAM", "SCM_PROGRAM=/none", "CI=true")
 	test("", true, "did not run: no program /none\n", "SCM_PROGRAM=/none", "CI=")
 	runs(t, result{2, "…", "…only for rust…"}, "interop", "new-peer", "c", "--test")

@@ -60,7 +60,13 @@ fn run(group: &str) {
     if Path::new(EXPECTED).exists() {
         args.extend(["--expect", EXPECTED]);
     }
-    scm(&args);
+    let Some(text) = scm(&args) else { return };
+    // Before the last line, scm says how many cases of the peer ran, and how many were not asked.
+    let counts = text.lines().skip_while(|line| !line.starts_with("peer "));
+    let counts = counts.take_while(|line| !line.starts_with("the run: "));
+    let counts: Vec<_> = counts.map(str::trim).collect();
+    let note = format!("{group}: {}\n", counts.join(" "));
+    drop(io::stderr().write_all(note.as_bytes()));
 }
 
 macro_rules! groups {
