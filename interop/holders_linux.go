@@ -1,6 +1,7 @@
 package interop
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -88,13 +89,15 @@ func (cr *caseRun) awaitClosed(files []*witness.File, failed []scenario.Role) (h
 	return held, false, err
 }
 
-// findHolder finds out which peer keeps a file open. It ends the peers one after the other until the file is no longer
-// open, which also ends the session. It starts with a peer that has already left a file open in an earlier case.
+// findHolder finds out which process and which peer keep a file open. It ends the peers one after the other until the
+// file is no longer open, which also ends the session. It starts with a peer that has already left a file open in an
+// earlier case.
 func (cr *caseRun) findHolder(file *witness.File) (*fact.Held, error) {
 	order := []scenario.Role{scenario.RoleB, scenario.RoleA}
 	if _, known := cr.holders.Load(cr.A.Name); known {
 		order = roles
 	}
+	where := witness.Holder(file.FileID, cr.sides[scenario.RoleA].Pid, cr.sides[scenario.RoleB].Pid)
 	var until scenario.Role // with whose end the file is closed
 	for _, role := range order {
 		_ = cr.sides[role].Close() // it has answered "end": how it ends now does not matter
@@ -106,7 +109,7 @@ func (cr *caseRun) findHolder(file *witness.File) (*fact.Held, error) {
 	if cr.ctx.Err() != nil {
 		return nil, process.ErrCut
 	}
-	return &fact.Held{File: nameOf(file), Until: until}, nil
+	return &fact.Held{File: nameOf(file), Until: until, Where: cmp.Or(where, "somewhere")}, nil
 }
 
 // limit returns how long the runner waits until a file is no longer open. The kernel may take

@@ -47,7 +47,7 @@ func TestFacts(t *testing.T) {
 )?    ✗ file: descriptor \d+ was closed without a command to do so`},
 		{"park", pass, `B< ok
     B: no longer has .*
-    no descriptor of A or B refers to A's file a, but it is still open: it was closed when the runner ended B
+    no descriptor of A or B refers to A's file a, but it is still open somewhere: it was closed when the runner ended B
     ✗ leak: a is still open somewhere after the end of the case`},
 		{"die", pass, `B> recv .*
 B< \(no answer: the process ended\)

@@ -125,6 +125,7 @@ type State struct {
 type Held struct {
 	File  File
 	Until scenario.Role // of the process with whose end the file was closed, or 0
+	Where string        // "in process PID (PROGRAM)", before that end, or "somewhere"
 }
 
 func (f File) String() string {
@@ -249,7 +250,7 @@ func (f Acted) Lines() (lines []string) {
 		lines = append(lines, d.String())
 	}
 	if h := f.Held; h != nil {
-		line := fmt.Sprintf("no descriptor of A or B refers to %s, but it is still open", h.File)
+		line := fmt.Sprintf("no descriptor of A or B refers to %s, but it is still open %s", h.File, h.Where)
 		if h.Until != 0 {
 			line += fmt.Sprintf(": it was closed when the runner ended %s", h.Until)
 		}

@@ -79,12 +79,12 @@ func (j *judge) judgeActed(f fact.Acted, line int) {
 		stop(errCaseOver)
 	}
 	if f.Held != nil {
-		text := "%s is still open somewhere"
+		text := "%s is still open %s"
 		if line == 0 {
 			text += " after the end of the case"
 		}
 		sd := j.sides[cmp.Or(f.Held.Until, scenario.RoleB)]
-		j.find(scenario.CheckLeak, sd, line, text, f.Held.File.Name).Ambiguous = true
+		j.find(scenario.CheckLeak, sd, line, text, f.Held.File.Name, f.Held.Where).Ambiguous = true
 		stop(ErrSessionOver)
 	}
 }

@@ -276,7 +276,7 @@ func (g *game) change(role scenario.Role, named []int) (f fact.Observation, a fa
 			f.Time = time.Duration(n) * time.Millisecond
 		case key == "held":
 			name, until, _ := strings.Cut(value, "/")
-			a.Held = &fact.Held{File: g.names[name]}
+			a.Held = &fact.Held{File: g.names[name], Where: "somewhere"}
 			if until != "" {
 				a.Held.Until = scenario.Role(until[0])
 			}

@@ -14,6 +14,7 @@ import (
 	"github.com/scm-rights/scm/internal/procfs"
 	"github.com/scm-rights/scm/interop/contract"
 	"github.com/scm-rights/scm/interop/scenario"
+	"github.com/scm-rights/scm/interop/witness"
 	"golang.org/x/sys/unix"
 )
 
@@ -57,6 +58,7 @@ func Smoke(ctx context.Context, p *scenario.Peer, timeout time.Duration) error {
 	var wrong []error
 	tests := []func() error{
 		proc.testSIGPIPE,
+		func() error { return proc.testAlone(pool.near[0]) },
 		func() error { return proc.testPattern(ctx, pool, len(socketTypes), timeout) },
 		func() error { return proc.testBasics(ctx, pool, 2*len(socketTypes), timeout) },
 	}
@@ -116,6 +118,22 @@ func (proc *Process) startsPeer() bool {
 		processes = append(processes, children...)
 	}
 	return slices.ContainsFunc(processes[1:], func(pid int) bool { return same(pid, 1) && same(pid, proc.FDs[0]) })
+}
+
+// testAlone tests that no other process has a socket of the pool, which the peer itself has closed. The peer, or a
+// script that starts it, has left such a process behind, unless the process ends soon.
+func (proc *Process) testAlone(near int) error {
+	socket, err := procfs.IdentifyOwn(near)
+	for deadline := time.Now().Add(Grace); err == nil; time.Sleep(Grace / 100) {
+		where := witness.Holder(socket, proc.Pid)
+		if where == "" {
+			return nil
+		}
+		if time.Now().After(deadline) {
+			err = fmt.Errorf("a socket is still open %s after the end of the case", where)
+		}
+	}
+	return err
 }
 
 // testSIGPIPE tests that SIGPIPE does not kill the peer. The runtime of a language may catch the signal instead.

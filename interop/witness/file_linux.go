@@ -1,7 +1,12 @@
 package witness
 
 import (
+	"fmt"
+	"maps"
 	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
 	"sync"
 
 	"github.com/scm-rights/scm/internal/procfs"
@@ -22,6 +27,23 @@ type File struct {
 // Sure reports whether a result that Holds found out in this way is certain. It is not if only the inodes were compared
 // and other files have the same inode.
 func (f *File) Sure(way string) bool { return way != procfs.ByInode || f.Unique() }
+
+// Holder returns "in process PID (PROGRAM)" for a process that has the file open, other than the runner and those in
+// except, or "" if /proc shows none.
+func Holder(id procfs.FileID, except ...int) string {
+	Forking.RLock()
+	defer Forking.RUnlock()
+	paths, _ := filepath.Glob("/proc/[0-9]*") // the pattern is valid
+	for _, path := range paths {
+		pid, _ := strconv.Atoi(filepath.Base(path))
+		files, _ := procfs.Files(pid) // the error means that the process has ended, or may not be inspected
+		if slices.Contains(slices.Collect(maps.Values(files)), id) && pid != os.Getpid() && !slices.Contains(except, pid) {
+			status, _ := procfs.ReadStatus(pid)
+			return fmt.Sprintf("in process %d (%s)", pid, status.Field("Name"))
+		}
+	}
+	return ""
+}
 
 // OtherEnd returns the other end of a file as a separate File. Until then, only the runner has that end open.
 func (f *File) OtherEnd(spec scenario.FileSpec) (*File, error) {

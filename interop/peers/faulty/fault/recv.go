@@ -84,7 +84,7 @@ var recvFaults = map[string]Fault{
 	"fork": {
 		What:   "leaves behind a child process that inherited what it received",
 		Checks: []scenario.Check{scenario.CheckLeak},
-		Text:   "is still open somewhere",
+		Text:   "is still open in process",
 		Slow:   true,
 		spoil: func(got *peer.Received) {
 			child := exec.Command("sleep", "600")
