@@ -70,9 +70,9 @@ unexpected failures, each with an example case. To write the file after a run wi
 
   scm interop expect --update --expect FILE report.json
 
---update rewrites FILE, or creates it. If --expect is repeated, only the last file changes.
-A failure that the built-in list or another file expects needs no line in FILE.
---expect=none turns off the built-in list.
+--update rewrites FILE, or creates it and its directory. If --expect is repeated, only the
+last file changes. A failure that the built-in list or another file expects needs no line in
+FILE. --expect=none turns off the built-in list.
 
 --update removes a line if its failure did not occur in a case that the line selects. For
 the cases in which it did occur, it adds lines with the same reason. The reason of any other

@@ -188,7 +188,7 @@ Exit status:
 	}
 	s.flags(cmd)
 	f := cmd.Flags()
-	f.StringArrayVar(&o.reports, "report", nil, "write a report to `FILE`; may be repeated")
+	f.StringArrayVar(&o.reports, "report", nil, "write a report to `FILE`, creating its directory; may be repeated")
 	f.BoolVarP(&o.verbose, "verbose", "v", false, "print every unexpected case, and the number of passes of each pair")
 	f.BoolVar(&o.json, "json", false, "print the JSON report instead of the matrix")
 	f.IntVar(&o.Jobs, "jobs", 2*runtime.NumCPU(), "number of peer pairs to run in parallel")

@@ -64,7 +64,7 @@ func (o *programOptions) flags(cmd *cobra.Command) {
 	f.StringVar(&o.name, "name", "", "the `PROGRAM` in the report and in accepted findings (default: the base name of the server)")
 	f.StringVar(&o.version, "program-version", "", "the `VERSION` of the server, for accepted findings with a version range")
 	f.StringArrayVar(&o.accept, "accept", nil, "accept the findings in `FILE`; may be repeated")
-	f.StringArrayVar(&o.reports, "report", nil, "write a report to `FILE`; may be repeated")
+	f.StringArrayVar(&o.reports, "report", nil, "write a report to `FILE`, creating its directory; may be repeated")
 	f.DurationVar(&o.settle, "settle", 5*time.Second, "how long the server may take to close a descriptor, since the last one that it has closed")
 	f.DurationVar(&o.timeout, "timeout", 10*time.Second, "how long the server may take to start and to accept a connection")
 }
