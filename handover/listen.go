@@ -281,7 +281,8 @@ func (p *Process) File(name string) *os.File {
 }
 
 // Keep makes the file f available to successors, which call File to get it. The file may be a memfd that
-// contains state, for example, or a lock. The caller still owns f. If f has been closed, it is no longer
+// contains state, for example. The processes share the locks of flock(2) and F_OFD_SETLK on f, so never unlock f, only
+// close it. Locks of F_SETLK stay with this process. The caller still owns f. If f has been closed, it is no longer
 // passed. The name must meet the requirements of Listen. If f is nil, the error wraps [os.ErrInvalid].
 func (p *Process) Keep(name string, f *os.File) (err error) {
 	defer prefix(&err)
