@@ -167,8 +167,8 @@ type Config struct {
 	// another one, serves, hands over, and is replaced. With level Warn, that is why another process could
 	// not take over, and errors that no method returns. The attribute pid is the other process, or this one
 	// when it serves, and 0 if it is not known. The attribute generation counts the processes from the first
-	// one, which is 1, to this one. Other attributes are duration, err, path (of the Unix socket) and manager
-	// (the address of the service manager). A handler must not call Ready, Close, Fail or Upgrade.
+	// one, which is 1, to this one. Other attributes are duration, err, path (of a Unix socket), name, names (of
+	// sockets) and manager (the service manager's address). A handler must not call Ready, Close, Fail or Upgrade.
 	Logger *slog.Logger
 }
 
@@ -313,7 +313,9 @@ func (p *Process) Ready(ctx context.Context) (err error) {
 	control, received := p.server.control, p.succession
 	p.succession = succession{}
 	p.mu.Unlock()
-	received.release()
+	if closed := received.release(); len(closed) > 0 {
+		p.logger.Warn("handover: closed received sockets that Listen, ListenPacket and File have not returned", "names", closed)
+	}
 	p.logger.Info("handover: serving", "pid", os.Getpid(), "duration", time.Since(p.began))
 	if control != nil {
 		go p.accept(control)

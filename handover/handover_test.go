@@ -685,7 +685,8 @@ func TestListenFindsSocketsByNameAndAddress(t *testing.T) {
 }
 
 func TestListenFindsSocketsOfTheServiceManager(t *testing.T) {
-	a := start(t, Config{}, socketPath(t))
+	var log logged
+	a := start(t, Config{Logger: log.logger()}, socketPath(t))
 	var addresses []string
 	for range 2 { // of one socket unit
 		l := must(net.Listen("tcp", "127.0.0.1:0")).(*net.TCPListener)
@@ -709,6 +710,10 @@ func TestListenFindsSocketsOfTheServiceManager(t *testing.T) {
 	if conn, err := net.Dial("tcp", addresses[0]); err == nil {
 		t.Error("a socket that was not used is open")
 		_ = conn.Close()
+	}
+	const want = "WARN handover: closed received sockets that Listen, ListenPacket and File have not returned names=[web] "
+	if !log.has(want)() { // not the socket that Listen returned as "second"
+		t.Errorf("%q", log.lines)
 	}
 }
 

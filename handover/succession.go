@@ -37,16 +37,18 @@ func (s *succession) take(is func(inherited) bool) (f *os.File) {
 	return f
 }
 
-// release closes what has not been used. The Process's mu must not be held, because a file system may not respond.
-func (s *succession) release() {
+// release closes what has not been used, and returns the names of the sockets. The Process's mu must not be held,
+// because a file system may not respond.
+func (s *succession) release() (closed []string) {
 	_, _ = s.control.Close(), s.life.Close()
 	for _, in := range s.inherited {
 		if !in.isFile() {
-			s.unused = append(s.unused, in.Name)
+			closed = append(closed, in.Name)
 		}
 		_ = in.file.Close()
 	}
-	s.inherited = nil
+	s.inherited, s.unused = nil, append(s.unused, closed...)
+	return closed
 }
 
 // connect receives the predecessor's sockets, or listens at p.path.
