@@ -84,7 +84,7 @@ func (want socket) resolve(ctx context.Context) (at netip.AddrPort) {
 
 // isAt reports whether a socket, which is bound to the address bound, is the wanted one, which resolves to at. If at is
 // zero, isAt compares only bytes and paths.
-func (in inherited) isAt(bound net.Addr, want socket, at netip.AddrPort) bool {
+func (in *inherited) isAt(bound net.Addr, want socket, at netip.AddrPort) bool {
 	asked := in.from != nil && in.Network == want.Network // by the predecessor
 	switch {
 	case asked && bytes.Equal(in.Address, want.Address):
@@ -110,7 +110,11 @@ func (in inherited) isAt(bound net.Addr, want socket, at netip.AddrPort) bool {
 }
 
 // bound returns the address that a socket is bound to, or nil if it is not a socket of package net.
-func (in inherited) bound() (at net.Addr) {
+func (in *inherited) bound() net.Addr {
+	at, known := in.at.Load().(net.Addr)
+	if known {
+		return at
+	}
 	if l, err := hold(in.file, net.FileListener); err == nil {
 		defer func() { _ = l.Close() }()
 		at = l.Addr()
@@ -120,6 +124,9 @@ func (in inherited) bound() (at net.Addr) {
 	}
 	if u, ok := at.(*net.UnixAddr); ok { // package net ends an abstract name at its first zero byte
 		_ = withFD(in.file, func(fd int) error { u.Name = sys.LocalName(fd, u.Name); return nil })
+	}
+	if at != nil { // an error, such as EMFILE, may be temporary
+		in.at.Store(at)
 	}
 	return at
 }

@@ -3,6 +3,7 @@
 package handover
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -33,6 +34,29 @@ func bind(t *testing.T, p *Process, name, network, address string) (l io.Closer,
 	var stat unix.Stat_t
 	_ = withFD(l.(syscall.Conn), func(fd int) error { return unix.Fstat(fd, &stat) })
 	return l, at, stat.Ino
+}
+
+// An address is not asked for again, except after an error.
+func TestBoundAsksOnce(t *testing.T) {
+	files := []*os.File{must(os.Open(os.DevNull))}
+	var want string
+	for range 2 {
+		l := must(net.Listen("tcp", "127.0.0.1:0")).(*net.TCPListener)
+		defer l.Close()
+		files = append(files, must(l.File()))
+		want = cmp.Or(want, l.Addr().String())
+	}
+	in := inherited{file: must(os.Open(os.DevNull))}
+	defer in.file.Close()
+	for i, f := range files {
+		defer f.Close()
+		_ = withFD(in.file, func(fd int) error {
+			return withFD(f, func(other int) error { return unix.Dup3(other, fd, unix.O_CLOEXEC) })
+		})
+		if at := in.bound(); (at != nil) != (i > 0) || at != nil && at.String() != want {
+			t.Errorf("file %d: got %v, want %s", i, at, want)
+		}
+	}
 }
 
 // In a directory that is a symbolic link, ".." and $PWD lead elsewhere than the text says.

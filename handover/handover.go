@@ -265,7 +265,7 @@ func (config Config) Start(ctx context.Context, path string) (p *Process, err er
 			scm.CloseFDs(fds[i:]...)
 			break
 		}
-		p.succession.inherited = append(p.succession.inherited, inherited{socket: socket{Name: names[i]}, file: f})
+		p.succession.inherited = append(p.succession.inherited, &inherited{socket: socket{Name: names[i]}, file: f})
 	}
 	if err == nil {
 		err = p.connect(ctx)

@@ -562,7 +562,7 @@ func TestSocketFiles(t *testing.T) {
 	manager := must(net.Listen("unix", managers)).(*net.UnixListener)
 	manager.SetUnlinkOnClose(false)
 	defer os.Remove(managers)
-	p.succession.inherited = append(p.succession.inherited, inherited{socket: socket{Name: "managers"}, file: must(manager.File())})
+	p.succession.inherited = append(p.succession.inherited, &inherited{socket: socket{Name: "managers"}, file: must(manager.File())})
 	_ = manager.Close()
 	serves := func(p *Process) (closes func()) {
 		t.Helper()
@@ -691,10 +691,10 @@ func TestListenFindsSocketsOfTheServiceManager(t *testing.T) {
 	for range 2 { // of one socket unit
 		l := must(net.Listen("tcp", "127.0.0.1:0")).(*net.TCPListener)
 		addresses = append(addresses, l.Addr().String())
-		a.succession.inherited = append(a.succession.inherited, inherited{socket: socket{Name: "web"}, file: must(l.File())})
+		a.succession.inherited = append(a.succession.inherited, &inherited{socket: socket{Name: "web"}, file: must(l.File())})
 		_ = l.Close()
 	}
-	a.succession.inherited = append(a.succession.inherited, inherited{socket: socket{Name: "file"}, file: must(os.Open("/dev/null"))})
+	a.succession.inherited = append(a.succession.inherited, &inherited{socket: socket{Name: "file"}, file: must(os.Open("/dev/null"))})
 	if l := listen(t, a, "second", "tcp", addresses[1]); l.Addr().String() != addresses[1] {
 		t.Error(l.Addr())
 	}
@@ -752,7 +752,7 @@ func TestListenTakesNoConnection(t *testing.T) {
 		net.Conn
 		File() (*os.File, error)
 	}{conn, packets} {
-		a.succession.inherited = append(a.succession.inherited, inherited{socket: socket{Name: "web"}, file: must(c.File())})
+		a.succession.inherited = append(a.succession.inherited, &inherited{socket: socket{Name: "web"}, file: must(c.File())})
 		_ = c.Close()
 	}
 	web := listen(t, a, "web", "tcp", conn.LocalAddr().String())

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 
 	"github.com/scm-rights/scm"
@@ -20,11 +21,12 @@ import (
 type inherited struct {
 	socket
 	file *os.File
-	from *peer // the predecessor, or nil if the service manager passed it
+	from *peer        // the predecessor, or nil if the service manager passed it
+	at   atomic.Value // the result of bound
 }
 
 // isFile reports whether the predecessor passed it to Keep.
-func (in inherited) isFile() bool { return in.from != nil && in.Network == "" }
+func (in *inherited) isFile() bool { return in.from != nil && in.Network == "" }
 
 // An offered is a socket or file that this process passes to its successors.
 type offered struct {
@@ -151,7 +153,7 @@ func obtain[T io.Closer](ctx context.Context, p *Process, want socket, open func
 		return none, err
 	}
 	l, found := claim(p, &want, netip.AddrPort{}, open)
-	if !found && hasReceived {
+	if !found && hasReceived && !isUnix(want.Network) {
 		l, found = claim(p, &want, want.resolve(ctx), open)
 	}
 	if !found {
@@ -232,7 +234,7 @@ func claim[T io.Closer](p *Process, want *socket, at netip.AddrPort, open func(f
 				continue // a socket of another kind
 			}
 			p.mu.Lock()
-			taken := p.succession.take(func(other inherited) bool { return other.file == in.file }) != nil
+			taken := p.succession.take(func(other *inherited) bool { return other.file == in.file }) != nil
 			if taken && !named {
 				p.succession.unused = append(p.succession.unused, in.Name)
 			}
@@ -277,7 +279,7 @@ func (p *Process) explain(want socket, err error) error {
 func (p *Process) File(name string) *os.File {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.succession.take(func(in inherited) bool { return in.Name == name && (in.isFile() || in.from == nil) })
+	return p.succession.take(func(in *inherited) bool { return in.Name == name && (in.isFile() || in.from == nil) })
 }
 
 // Keep makes the file f available to successors, which call File to get it. The file may be a memfd that

@@ -24,12 +24,12 @@ type succession struct {
 	predecessor *peer    // nil in the first process
 	control     *os.File // the predecessor's Unix socket
 	life        *os.File // a pipe that shows how the predecessor's attempt ends
-	inherited   []inherited
+	inherited   []*inherited
 	unused      []string // names of sockets that this process has not used, or uses under another name
 }
 
 // take removes the first socket or file for which is returns true, and returns it as a file, or nil.
-func (s *succession) take(is func(inherited) bool) (f *os.File) {
+func (s *succession) take(is func(*inherited) bool) (f *os.File) {
 	if i := slices.IndexFunc(s.inherited, is); i >= 0 {
 		f = s.inherited[i].file
 		s.inherited = slices.Delete(s.inherited, i, i+1)
@@ -173,13 +173,13 @@ func (p *Process) receiveSockets(peer *peer) (received succession, err error) {
 			return received, fmt.Errorf("the predecessor sent %d sockets with %d descriptors in version %d of the protocol", len(m.Sockets), len(files), m.Version)
 		}
 		for i, s := range m.Sockets {
-			received.inherited = append(received.inherited, inherited{s, files[i], peer})
+			received.inherited = append(received.inherited, &inherited{socket: s, file: files[i], from: peer})
 		}
 		closeFiles(files[len(m.Sockets):]) // of fields that this version does not know
 		more, p.generation = m.More, max(m.Generation, 1)+1
 	}
-	received.control = received.take(func(in inherited) bool { return in.Name == controlName })
-	received.life = received.take(func(in inherited) bool { return in.Name == lifeName })
+	received.control = received.take(func(in *inherited) bool { return in.Name == controlName })
+	received.life = received.take(func(in *inherited) bool { return in.Name == lifeName })
 	if received.control == nil || received.life == nil {
 		err = errors.New("the predecessor did not send its control socket and its pipe")
 	}
