@@ -79,7 +79,7 @@ func unwrap(c net.Conn) (*Conn, error) {
 			made := &Conn{UnixConn: c.UnixConn}
 			if c.Path != "" {
 				made.local = unixAddr("unixgram", c.Path)
-				made.file, _ = newSocketFile(c.Path, c) // nil if the file is gone
+				made.file, _ = newSocketFile(c.Path, c, &c.FileID) // nil if the file is gone
 			}
 			return made, nil
 		}

@@ -52,7 +52,7 @@ func (config Config) newListener(l net.Listener) (*Listener, error) {
 		made.UnixListener = l.UnixListener
 		if l.Path != "" {
 			made.addr = unixAddr(l.Addr().Network(), l.Path)
-			made.file, _ = newSocketFile(l.Path, l) // nil if the file is gone
+			made.file, _ = newSocketFile(l.Path, l, &l.FileID) // nil if the file is gone
 		}
 	default:
 		return nil, fmt.Errorf("%w: a %T", ErrNotUnix, l)
@@ -157,7 +157,7 @@ func (config Config) bind(ctx context.Context, network, addr string, known ...st
 	}
 	left := afterBind(err) // whether the socket is closed, but has left its file
 	if err == nil && !isAbstract(addr) {
-		if file, err = newSocketFile(addr, made); err != nil {
+		if file, err = newSocketFile(addr, made, nil); err != nil {
 			left = true
 		} else if err = file.setMode(config.Mode); err != nil {
 			_ = file.remove()

@@ -36,9 +36,9 @@ type socketFile struct {
 	removed bool
 }
 
-// newSocketFile examines the file that bind(2) has just created for s. It does not follow a symbolic link
-// at path.
-func newSocketFile(path string, s netSocket) (*socketFile, error) {
+// newSocketFile examines the file that bind(2) has just created for s or, if received is not nil, the file of a
+// socket from another process. It does not follow a symbolic link at path.
+func newSocketFile(path string, s netSocket, received *sys.FileID) (*socketFile, error) {
 	raw, err := s.SyscallConn()
 	if err != nil {
 		return nil, err
@@ -47,7 +47,7 @@ func newSocketFile(path string, s netSocket) (*socketFile, error) {
 	if err != nil {
 		return nil, err
 	}
-	if info.Mode().Type() != fs.ModeSocket {
+	if info.Mode().Type() != fs.ModeSocket || received != nil && *received != sys.FileIDOf(info, nil) {
 		return nil, errReplaced
 	}
 	return &socketFile{socket: raw, names: names(path), info: info, keeping: map[any]bool{}}, nil

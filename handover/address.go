@@ -3,6 +3,7 @@ package handover
 import (
 	"bytes"
 	"context"
+	"errors"
 	"net"
 	"net/netip"
 	"os"
@@ -19,6 +20,7 @@ type socket struct {
 	Network string `json:"network,omitempty"`
 	Address []byte `json:"address,omitempty"` // JSON has them in base64, because a path need not be UTF-8
 	Created bool   `json:"created,omitempty"`
+	sys.FileID
 }
 
 func isUnix(network string) bool { return strings.HasPrefix(network, "unix") }
@@ -43,6 +45,12 @@ func (want socket) path() string {
 		return string(want.Address)
 	}
 	return ""
+}
+
+// isLost reports whether the socket's path no longer leads to it. Without permission to know, it returns false.
+func (want socket) isLost() bool {
+	info, err := os.Stat(want.path()) // clients follow a symbolic link
+	return want.FileID != sys.FileID{} && !errors.Is(err, os.ErrPermission) && sys.FileIDOf(info, err) != want.FileID
 }
 
 // samePath reports whether two paths lead to the same name in the same directory.

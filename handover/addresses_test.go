@@ -10,11 +10,14 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/scm-rights/scm/internal/sys"
 )
 
 // bind calls Listen or ListenPacket, and returns the socket, its address and the number of its inode.
@@ -56,6 +59,23 @@ func TestBoundAsksOnce(t *testing.T) {
 		if at := in.bound(); (at != nil) != (i > 0) || at != nil && at.String() != want {
 			t.Errorf("file %d: got %v, want %s", i, at, want)
 		}
+	}
+}
+
+// Clients may reach a socket in a directory that this process may not search.
+func TestIsLostWithoutPermission(t *testing.T) {
+	s := socket{Network: "unix", Address: []byte(socketPath(t)), Created: true, FileID: sys.FileID{Device: "1", Inode: "1"}}
+	if !s.isLost() {
+		t.Error("the file does not exist")
+	}
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	if err := errors.Join(os.Chmod(filepath.Dir(s.path()), 0), unix.Setfsuid(nobody)); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = unix.Setfsuid(os.Getuid()) }()
+	if s.isLost() {
+		t.Error("it cannot know")
 	}
 }
 

@@ -89,8 +89,9 @@
 // one of these versions. So far, 1 is the only one. In sockets, generation is the number of processes that have
 // served, including the predecessor. Each element of sockets has a name, a network, an
 // address, and created, which is true if package handover created the socket, in the predecessor or a
-// process before it, so that it removes the socket's file. The first descriptors of the message belong to
-// these elements, in order. address is in base64, because a path need not be UTF-8.
+// process before it, so that it removes the socket's file. device and inode identify this file: each is a decimal
+// number in a string. Without them, or if the path leads to another file, the file stays. The first descriptors of
+// the message belong to these elements, in order. address is in base64, because a path need not be UTF-8.
 // For a file that was passed to [Process.Keep], network is absent. The element
 // ":control" is the Unix socket itself. The element ":life" is the read end of a pipe. If more is true,
 // another message of type sockets follows.

@@ -30,6 +30,7 @@ import (
 	"github.com/scm-rights/scm/fdleak"
 	"github.com/scm-rights/scm/internal/fdtest"
 	"github.com/scm-rights/scm/internal/reexec"
+	"github.com/scm-rights/scm/internal/sys"
 )
 
 func TestMain(m *testing.M) {
@@ -598,28 +599,52 @@ func TestSocketFiles(t *testing.T) {
 	exists(true, managers)
 }
 
-// Another server has replaced the files of a process that is not the first.
+// Files at the paths of a process that is not the first may belong to another server.
 func TestCloseLeavesTheFilesOfOthers(t *testing.T) {
-	a := start(t, Config{}, socketPath(t))
-	web := a.path + ".web"
-	_ = listen(t, a, "web", "unix", web)
-	ready(t, a)
-	b := start(t, Config{}, a.path)
-	l := listen(t, b, "web", "unix", web)
-	ready(t, b)
-	for _, path := range []string{a.path, web} {
-		if err := os.Remove(path); err != nil {
-			t.Fatal(err)
+	replace := func(p *Process) {
+		for _, path := range []string{p.path, p.path + ".web"} {
+			_ = os.Remove(path)
+			other := must(net.Listen("unix", path))
+			t.Cleanup(func() { _ = other.Close() })
 		}
-		other := must(net.Listen("unix", path))
-		defer other.Close()
 	}
-	if err := errors.Join(l.Close(), b.Close()); err != nil {
-		t.Error(err)
-	}
-	for _, path := range []string{a.path, web} {
-		if _, err := os.Stat(path); err != nil {
-			t.Error(err)
+	never := func(*Process) {}
+	for _, c := range []struct {
+		what        string
+		early, late func(*Process) // before Listen, and after Ready
+		lost        bool
+	}{
+		{"replaced", replace, never, true},
+		{"replaced late", never, replace, false},
+		{"an older predecessor", func(p *Process) {
+			p.succession.controlID = sys.FileID{}
+			for _, in := range p.succession.inherited {
+				in.FileID = sys.FileID{}
+			}
+		}, never, false},
+		{"moved", func(p *Process) { _ = os.Rename(p.path+".web", p.path); _ = os.Symlink(p.path, p.path+".web") }, never, false},
+	} {
+		for _, network := range []string{"unix", "unixgram"} {
+			a := start(t, Config{}, socketPath(t))
+			_, _, _ = bind(t, a, "web", network, a.path+".web")
+			ready(t, a)
+			var log logged
+			b := start(t, Config{Logger: log.logger()}, a.path)
+			c.early(b)
+			l, _, _ := bind(t, b, "web", network, a.path+".web")
+			ready(t, b)
+			c.late(b)
+			if lost := log.has("cannot reach a received socket")(); lost != c.lost {
+				t.Errorf("%s, %s: logged %v", c.what, network, lost)
+			}
+			if err := errors.Join(l.Close(), b.Close()); err != nil {
+				t.Error(err)
+			}
+			for _, path := range []string{a.path, a.path + ".web"} {
+				if _, err := os.Lstat(path); err != nil {
+					t.Error(c.what, network, err)
+				}
+			}
 		}
 	}
 }

@@ -73,19 +73,20 @@ func (o offered) unlink(on bool) {
 // For a Unix socket, the listener is a [*scm.Listener], unless Config.Listen created it. Listen makes a
 // relative path absolute, but does not clean it. Closing the listener removes the socket's file only if Listen
 // created it without Config.Listen, in this process or an earlier one, and not while a successor or the service
-// manager has the socket. SetUnlinkOnClose(false) leaves the file in any case. Each process must call it.
+// manager has the socket, and never removes a file that has replaced the socket's. SetUnlinkOnClose(false) leaves the
+// file in any case. Each process must call it.
 //
 // The name must consist of 1 to 255 printable ASCII characters other than a colon. Otherwise, the error wraps
 // [os.ErrInvalid]. If this process already uses a socket or file with this name, the error wraps
 // [os.ErrExist].
 func (p *Process) Listen(ctx context.Context, name, network, address string) (net.Listener, error) {
-	open := func(f *os.File, path string) (net.Listener, error) {
+	open := func(f *os.File, have socket) (net.Listener, error) {
 		if !isListening(f) { // package net would take a connection
 			return nil, os.ErrInvalid
 		}
 		l, err := hold(f, net.FileListener)
 		if u, ok := l.(*net.UnixListener); ok {
-			return scm.NewListener(sys.OwnedListener{UnixListener: u, Path: path})
+			return scm.NewListener(sys.OwnedListener{UnixListener: u, Path: have.path(), FileID: have.FileID})
 		}
 		return l, err
 	}
@@ -98,21 +99,21 @@ func (p *Process) Listen(ctx context.Context, name, network, address string) (ne
 			return new(net.ListenConfig).Listen(ctx, network, address)
 		}
 	}
-	return obtain(ctx, p, socket{name, network, []byte(address), p.config.Listen == nil}, open, create)
+	return obtain(ctx, p, socket{Name: name, Network: network, Address: []byte(address), Created: p.config.Listen == nil}, open, create)
 }
 
 // ListenPacket is like [Process.Listen], but for packets. It does not use Config.Listen. Until the
 // predecessor closes its descriptor, either process can receive a packet, and each packet is delivered to
 // only one of them. For a Unix socket, the result is a [*scm.Conn].
 func (p *Process) ListenPacket(ctx context.Context, name, network, address string) (net.PacketConn, error) {
-	open := func(f *os.File, path string) (net.PacketConn, error) {
+	open := func(f *os.File, have socket) (net.PacketConn, error) {
 		c, err := hold(f, net.FilePacketConn)
 		if s, ok := c.(net.Conn); ok && s.RemoteAddr() != nil {
 			_ = c.Close()
 			return nil, os.ErrInvalid // it receives only from one address
 		}
 		if u, ok := c.(*net.UnixConn); ok {
-			return scm.NewConn(sys.OwnedConn{UnixConn: u, Path: path})
+			return scm.NewConn(sys.OwnedConn{UnixConn: u, Path: have.path(), FileID: have.FileID})
 		}
 		return c, err
 	}
@@ -122,7 +123,7 @@ func (p *Process) ListenPacket(ctx context.Context, name, network, address strin
 		}
 		return new(net.ListenConfig).ListenPacket(ctx, network, address)
 	}
-	return obtain(ctx, p, socket{name, network, []byte(address), true}, open, create)
+	return obtain(ctx, p, socket{Name: name, Network: network, Address: []byte(address), Created: true}, open, create)
 }
 
 // isListening reports whether a socket is listening, or true on a system that does not say.
@@ -135,7 +136,7 @@ func isListening(f *os.File) (listens bool) {
 }
 
 // obtain implements Listen and ListenPacket.
-func obtain[T io.Closer](ctx context.Context, p *Process, want socket, open func(f *os.File, path string) (T, error), create func(ctx context.Context, network, address string) (T, error)) (l T, err error) {
+func obtain[T io.Closer](ctx context.Context, p *Process, want socket, open func(f *os.File, have socket) (T, error), create func(ctx context.Context, network, address string) (T, error)) (l T, err error) {
 	defer prefix(&err)
 	var none T
 	if isUnix(want.Network) {
@@ -160,6 +161,9 @@ func obtain[T io.Closer](ctx context.Context, p *Process, want socket, open func
 		if l, err = create(ctx, want.Network, string(want.Address)); err != nil {
 			return none, p.explain(want, err)
 		}
+		want.FileID = sys.FileIDOf(os.Lstat(want.path()))
+	} else if want.isLost() {
+		p.logger.Warn("handover: clients cannot reach a received socket, because its path does not lead to it", "name", want.Name, "path", want.path())
 	}
 	s, ok := any(l).(syscall.Conn)
 	if !ok {
@@ -212,8 +216,8 @@ func (p *Process) offer(o offered) error {
 }
 
 // claim takes a received socket with the wanted address, which resolves to at. If at is zero, claim compares only
-// strings. It sets want.Created.
-func claim[T io.Closer](p *Process, want *socket, at netip.AddrPort, open func(f *os.File, path string) (T, error)) (l T, found bool) {
+// strings. It sets want.Created and want.FileID.
+func claim[T io.Closer](p *Process, want *socket, at netip.AddrPort, open func(f *os.File, have socket) (T, error)) (l T, found bool) {
 	_, port, err := net.SplitHostPort(string(want.Address))
 	anyPort := err == nil && !isUnix(want.Network) && strings.Trim(port, "0") == ""
 	p.mu.Lock()
@@ -228,8 +232,8 @@ func claim[T io.Closer](p *Process, want *socket, at netip.AddrPort, open func(f
 				continue
 			}
 			have := *want
-			have.Created = in.Created
-			l, err := open(in.file, have.path())
+			have.Created, have.FileID = in.Created, in.FileID
+			l, err := open(in.file, have)
 			if err != nil {
 				continue // a socket of another kind
 			}
@@ -240,7 +244,7 @@ func claim[T io.Closer](p *Process, want *socket, at netip.AddrPort, open func(f
 			}
 			p.mu.Unlock()
 			if taken {
-				want.Created = in.Created
+				*want = have
 				_ = in.file.Close() // l has a duplicate
 				return l, true
 			}

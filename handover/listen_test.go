@@ -87,10 +87,10 @@ func TestCloseDuringListen(t *testing.T) {
 	listen(t, a, "web", "unix", a.path+".web")
 	ready(t, a)
 	b := start(t, Config{}, a.path)
-	want := socket{"web", "unix", []byte(a.path + ".web"), true}
+	want := socket{Name: "web", Network: "unix", Address: []byte(a.path + ".web"), Created: true}
 	var l *scm.Listener
-	_, found := claim(b, &want, netip.AddrPort{}, func(f *os.File, path string) (net.Listener, error) {
-		l = must(scm.NewListener(sys.OwnedListener{UnixListener: must(net.FileListener(f)).(*net.UnixListener), Path: path}))
+	_, found := claim(b, &want, netip.AddrPort{}, func(f *os.File, have socket) (net.Listener, error) {
+		l = must(scm.NewListener(sys.OwnedListener{UnixListener: must(net.FileListener(f)).(*net.UnixListener), Path: have.path(), FileID: have.FileID}))
 		return l, b.Close()
 	})
 	if _, err := l.Accept(); found || !errors.Is(err, net.ErrClosed) {

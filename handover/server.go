@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/scm-rights/scm"
+	"github.com/scm-rights/scm/internal/sys"
 )
 
 // maxWaiting limits the number of processes that have connected and wait for their turn. When one more process
@@ -49,9 +50,9 @@ type failure struct {
 }
 
 // listen sets the Unix socket, which successors receive in turn.
-func (s *server) listen(control *scm.Listener) {
+func (s *server) listen(control *scm.Listener, file sys.FileID) {
 	s.control = control
-	s.offered = slices.Insert(s.offered, 0, newOffered(socket{Name: controlName, Network: "unix", Created: true}, control))
+	s.offered = slices.Insert(s.offered, 0, newOffered(socket{Name: controlName, Network: "unix", Created: true, FileID: file}, control))
 }
 
 // setUnlink sets whether closing the sockets removes their files.

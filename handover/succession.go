@@ -23,6 +23,7 @@ var deathTime = 5 * time.Second // shorter in a test
 type succession struct {
 	predecessor *peer    // nil in the first process
 	control     *os.File // the predecessor's Unix socket
+	controlID   sys.FileID
 	life        *os.File // a pipe that shows how the predecessor's attempt ends
 	inherited   []*inherited
 	unused      []string // names of sockets that this process has not used, or uses under another name
@@ -100,7 +101,7 @@ func (p *Process) tryConnect(ctx context.Context) error {
 			return errAgain
 		}
 		if err == nil {
-			p.server.listen(control)
+			p.server.listen(control, sys.FileIDOf(os.Lstat(p.path)))
 		}
 		return err
 	default:
@@ -173,6 +174,9 @@ func (p *Process) receiveSockets(peer *peer) (received succession, err error) {
 			return received, fmt.Errorf("the predecessor sent %d sockets with %d descriptors in version %d of the protocol", len(m.Sockets), len(files), m.Version)
 		}
 		for i, s := range m.Sockets {
+			if s.Name == controlName {
+				received.controlID = s.FileID
+			}
 			received.inherited = append(received.inherited, &inherited{socket: s, file: files[i], from: peer})
 		}
 		closeFiles(files[len(m.Sockets):]) // of fields that this version does not know
@@ -304,12 +308,12 @@ func (p *Process) takeControl() (life *os.File, err error) {
 		_ = l.Close()
 		return nil, scm.ErrNotUnix
 	}
-	control, err := scm.NewListener(sys.OwnedListener{UnixListener: u, Path: p.path})
+	control, err := scm.NewListener(sys.OwnedListener{UnixListener: u, Path: p.path, FileID: p.succession.controlID})
 	if err != nil {
 		_ = l.Close()
 		return nil, err
 	}
-	p.server.listen(control)
+	p.server.listen(control, p.succession.controlID)
 	p.server.setUnlink(false) // until this process serves, the predecessor needs the files
 	return p.succession.life, nil
 }

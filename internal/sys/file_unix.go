@@ -5,11 +5,22 @@ package sys
 import (
 	"cmp"
 	"fmt"
+	"io/fs"
 	"os"
 	"strings"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 )
+
+// FileIDOf returns the FileID of a file from the results of os.Lstat or os.Stat.
+func FileIDOf(info fs.FileInfo, err error) (id FileID) {
+	if err == nil {
+		stat := info.Sys().(*syscall.Stat_t)
+		id = FileID{fmt.Sprint(stat.Dev), fmt.Sprint(stat.Ino)}
+	}
+	return id
+}
 
 // Opened returns only how a descriptor was opened: Access and Flags.
 func Opened(fd int) (File, error) {

@@ -4,6 +4,7 @@ package sys
 
 import (
 	"errors"
+	"io/fs"
 	"strconv"
 )
 
@@ -59,14 +60,15 @@ func UnknownOption(error) bool { return false }
 func OtherType(error) bool     { return false }
 func IsErrno(error) bool       { return false }
 
-func CanTell(string, bool) bool    { return false }
-func Opened(int) (File, error)     { return File{}, errors.ErrUnsupported }
-func (*File) Identify(int) error   { return errors.ErrUnsupported }
-func StatusFlags(flags int) int    { return flags }
-func FlagNames(flags int) string   { return "flags " + strconv.Itoa(flags) }
-func FamilyName(family int) string { return "family " + strconv.Itoa(family) }
-func TypeName(typ int) string      { return "type " + strconv.Itoa(typ) }
-func ProtocolName(int, int) string { return "" }
+func CanTell(string, bool) bool          { return false }
+func Opened(int) (File, error)           { return File{}, errors.ErrUnsupported }
+func (*File) Identify(int) error         { return errors.ErrUnsupported }
+func StatusFlags(flags int) int          { return flags }
+func FlagNames(flags int) string         { return "flags " + strconv.Itoa(flags) }
+func FamilyName(family int) string       { return "family " + strconv.Itoa(family) }
+func TypeName(typ int) string            { return "type " + strconv.Itoa(typ) }
+func ProtocolName(int, int) string       { return "" }
+func FileIDOf(fs.FileInfo, error) FileID { return FileID{} }
 
 const (
 	EINVAL       = unsupported("unsupported operation")

@@ -9,17 +9,26 @@ import (
 	"github.com/scm-rights/scm/internal/msg"
 )
 
+// A FileID identifies the file of a socket while the socket is open, in decimal. It is zero if the file is not known.
+type FileID struct {
+	Device string `json:"device,omitempty"`
+	Inode  string `json:"inode,omitempty"`
+}
+
 // An OwnedListener was received from another process, which left the socket file Path to this one. The kernel may know
-// the file by another name. If Path is "", there is none. Package scm's NewListener and NewConn accept these types.
+// the file by another name. If Path is "", there is none. If Path does not lead to the file FileID, no file is removed.
+// Package scm's NewListener and NewConn accept these types.
 type OwnedListener struct {
 	*net.UnixListener
 	Path string
+	FileID
 }
 
 // An OwnedConn is like an OwnedListener, for datagrams.
 type OwnedConn struct {
 	*net.UnixConn
 	Path string
+	FileID
 }
 
 // Control calls f once with the descriptor of raw, which stays open during the call, and returns f's error.
