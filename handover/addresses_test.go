@@ -3,7 +3,6 @@
 package handover
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -41,41 +40,28 @@ func bind(t *testing.T, p *Process, name, network, address string) (l io.Closer,
 
 // An address is not asked for again, except after an error.
 func TestBoundAsksOnce(t *testing.T) {
-	files := []*os.File{must(os.Open(os.DevNull))}
-	var want string
-	for range 2 {
-		l := must(net.Listen("tcp", "127.0.0.1:0")).(*net.TCPListener)
-		defer l.Close()
-		files = append(files, must(l.File()))
-		want = cmp.Or(want, l.Addr().String())
+	l := must(net.Listen("tcp", "127.0.0.1:0")).(*net.TCPListener)
+	f := must(l.File())
+	defer func() { _, _ = l.Close(), f.Close() }()
+	var in inherited
+	var got []net.Addr
+	for _, in.file = range []*os.File{nil, f, nil} { // with nil, it cannot ask
+		got = append(got, in.bound())
 	}
-	in := inherited{file: must(os.Open(os.DevNull))}
-	defer in.file.Close()
-	for i, f := range files {
-		defer f.Close()
-		_ = withFD(in.file, func(fd int) error {
-			return withFD(f, func(other int) error { return unix.Dup3(other, fd, unix.O_CLOEXEC) })
-		})
-		if at := in.bound(); (at != nil) != (i > 0) || at != nil && at.String() != want {
-			t.Errorf("file %d: got %v, want %s", i, at, want)
-		}
+	if got[0] != nil || fmt.Sprint(got[1]) != l.Addr().String() || got[2] != got[1] {
+		t.Error(got)
 	}
 }
 
 // Clients may reach a socket in a directory that this process may not search.
 func TestIsLostWithoutPermission(t *testing.T) {
 	s := socket{Network: "unix", Address: []byte(socketPath(t)), Created: true, FileID: sys.FileID{Device: "1", Inode: "1"}}
-	if !s.isLost() {
-		t.Error("the file does not exist")
-	}
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	if err := errors.Join(os.Chmod(filepath.Dir(s.path()), 0), unix.Setfsuid(nobody)); err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = unix.Setfsuid(os.Getuid()) }()
-	if s.isLost() {
-		t.Error("it cannot know")
+	defer func() { _ = unix.Setfsuid(os.Geteuid()) }()
+	err := errors.Join(os.Chmod(filepath.Dir(s.path()), 0), unix.Setfsuid(nobody))
+	if err != nil || s.isLost() {
+		t.Error("it cannot know", err)
 	}
 }
 
