@@ -13,6 +13,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -20,6 +22,7 @@ import (
 	"github.com/scm-rights/scm/internal/builtin"
 	"github.com/scm-rights/scm/internal/libcases"
 	"github.com/scm-rights/scm/interop"
+	"github.com/scm-rights/scm/interop/display"
 	"github.com/scm-rights/scm/interop/expected"
 	"github.com/scm-rights/scm/interop/peers"
 	"github.com/scm-rights/scm/interop/peers/go/peer"
@@ -38,13 +41,19 @@ const (
 // maxHangs is the number of cases without an answer from the same peer in time, and not expected, that ends a run.
 const maxHangs = 5
 
+// reserved lists the names that no library or partner may have.
+var reserved = []string{scenario.RunnerName, scenario.KernelName}
+
 var timeout = process.DefaultTimeout // for an answer; a test shortens it
 
-// argument is the last argument of a test binary that runs as the peer.
+// argument is the last argument of a test binary that runs as the peer, after the call of Run that serves.
 const argument = "scm-interoptest-peer"
 
-// answers is where the peer writes its answers, in a process that is one.
-var answers *os.File
+// In a process that is the peer: where it writes its answers, and the call of Run that serves.
+var (
+	answers *os.File
+	serves  string
+)
 
 // The runner starts this binary as its own peer, as a partner, and as the peer under test. The first two need no
 // code of the tests, so they run before TestMain. The third one goes on to Run, and until then nothing that the
@@ -52,9 +61,10 @@ var answers *os.File
 func init() {
 	process.Main()
 	builtin.Main()
-	if len(os.Args) < 2 || os.Args[len(os.Args)-1] != argument {
+	if len(os.Args) < 3 || os.Args[len(os.Args)-1] != argument {
 		return
 	}
+	serves = os.Args[len(os.Args)-2]
 	fd, err := unix.FcntlInt(1, unix.F_DUPFD_CLOEXEC, 3)
 	if err == nil {
 		err = unix.Dup3(2, 1, 0)
@@ -77,15 +87,20 @@ func init() {
 // digit, and [peer.ModuleVersion] returns "unknown" in tests.
 //
 // To call the library in other processes, Run starts the test binary again, with -test.run set to the name of t and the
-// flags that are not of package testing. The test must call Run there too, with the same library, and should not do
-// much before. Run makes the descriptors close-on-exec that the test binary has inherited.
+// flags that are not of package testing. There, the same call of Run calls the library, and the calls before it return
+// at once. So the calls of Run in a test must always have the same order, and the test should not do much before them.
+// Run makes the descriptors close-on-exec that the test binary has inherited.
 //
 // Run ends early, with an error, if a peer unexpectedly does not answer within 10 seconds in five cases (unless it
 // rewrites a file), shortly before the limit of -timeout, and after SIGINT, SIGTERM or SIGHUP, which then ends the
 // process. It leaves nothing behind.
 func Run(t *testing.T, lib peer.Library, expected ...string) {
 	t.Helper()
+	call := nextCall(t)
 	if answers != nil {
+		if call != serves {
+			return // it may be of another library
+		}
 		signal.Ignore(syscall.SIGPIPE)
 		if err := peer.Serve(lib, os.Stdin, answers); err != nil {
 			fmt.Fprintln(os.Stderr, err)
@@ -94,7 +109,7 @@ func Run(t *testing.T, lib peer.Library, expected ...string) {
 		os.Exit(0)
 	}
 	ctx := testContext(t)
-	s := &suite{files: expected, update: os.Getenv(updateVariable) == "1", shown: map[string]bool{}, tests: map[string]string{}}
+	s := &suite{call: call, files: expected, update: os.Getenv(updateVariable) == "1", shown: map[string]bool{}, tests: map[string]string{}}
 	if err := s.open(ctx, t, lib); err != nil {
 		t.Fatal(cmp.Or(context.Cause(ctx), err))
 	}
@@ -110,6 +125,15 @@ func Run(t *testing.T, lib peer.Library, expected ...string) {
 	} else if cut != "" {
 		t.Error(cut)
 	}
+}
+
+var calls sync.Map // from a *testing.T to the number of its calls of Run
+
+// nextCall returns the identity of a call of Run, which is the same in another process: the N-th call of a test is
+// NAME#N.
+func nextCall(t *testing.T) string {
+	n, _ := calls.LoadOrStore(t, new(atomic.Int32))
+	return fmt.Sprintf("%s#%d", t.Name(), n.(*atomic.Int32).Add(1))
 }
 
 // testContext returns a context that ends shortly before the test's deadline, or with a signal, after which the process
@@ -143,6 +167,7 @@ func testContext(t *testing.T) context.Context {
 
 // A suite has the cases of a library.
 type suite struct {
+	call   string          // of Run
 	files  []string        // with expected failures
 	text   []byte          // of the last one, or nil if it does not exist
 	given  []expected.Line // of the built-in list and the other files
@@ -164,6 +189,9 @@ func (s *suite) open(ctx context.Context, t *testing.T, lib peer.Library) error 
 	if _, err := interop.MaxJobs(); err != nil {
 		return err
 	}
+	if !display.IsName(lib.Name) || slices.Contains(reserved, lib.Name) {
+		return fmt.Errorf("Library.Name is %q: choose letters, digits and any of \"_.+-\", other than runner and kernel", lib.Name)
+	}
 	only := "^" + strings.ReplaceAll(regexp.QuoteMeta(t.Name()), "/", "$/^") + "$"
 	command := []string{"/proc/self/exe", "-test.run=" + only, fmt.Sprintf("-test.short=%t", testing.Short())}
 	flag.Visit(func(f *flag.Flag) {
@@ -171,7 +199,7 @@ func (s *suite) open(ctx context.Context, t *testing.T, lib peer.Library) error 
 			command = append(command, "-"+f.Name+"="+f.Value.String())
 		}
 	})
-	s.us = scenario.Program(lib.Name, append(command, argument)...)
+	s.us = scenario.Program(lib.Name, append(command, s.call, argument)...)
 	runner, err := process.Runner()
 	if err != nil {
 		return fmt.Errorf("the runner's own peer: %w", err)
@@ -183,6 +211,8 @@ func (s *suite) open(ctx context.Context, t *testing.T, lib peer.Library) error 
 	switch {
 	case err != nil:
 		return fmt.Errorf("%s, which is this test in another process: %w", lib.Name, err)
+	case s.us.Hello.Name != lib.Name:
+		return fmt.Errorf("%s, in another process, is %s: a test must call Run with the same libraries in the same order", s.call, s.us.Hello.Name)
 	case len(s.us.Unfilled) > 0:
 		return fmt.Errorf("%s answers ErrUnsupported to every %s", lib.Name, strings.Join(s.us.Unfilled, " and every "))
 	}
@@ -217,6 +247,7 @@ func (s *suite) open(ctx context.Context, t *testing.T, lib peer.Library) error 
 func (s *suite) findPartners(ctx context.Context) error {
 	scm := builtin.SCM().Name
 	list := []peers.Built{{Name: scm, Command: []string{"/proc/self/exe", builtin.Argument, scm}}}
+	seen := slices.Clone(reserved)
 	if file := os.Getenv(peersVariable); file != "" {
 		more, err := peers.ReadList(file)
 		if err != nil {
@@ -225,9 +256,13 @@ func (s *suite) findPartners(ctx context.Context) error {
 		list = append(list, more...)
 	}
 	for i, b := range list {
-		if b.Name == s.us.Name || i > 0 && b.Name == scm {
+		switch {
+		case b.Name == s.us.Name || i > 0 && b.Name == scm:
 			continue
+		case slices.Contains(seen, b.Name):
+			return fmt.Errorf("%s: two peers are named %q", peersVariable, b.Name)
 		}
+		seen = append(seen, b.Name)
 		p := &scenario.Peer{Name: b.Name, Command: b.Command, Why: b.Why}
 		if p.Why == "" {
 			if err := process.ProbeContext(ctx, p, process.DefaultTimeout); err != nil {

@@ -4,10 +4,13 @@ import (
 	"bufio"
 	"cmp"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -33,6 +36,8 @@ func (f faulty) Recv(r peer.Room) (peer.Received, error) {
 		for _, fd := range got.FDs {
 			_, _ = unix.FcntlInt(uintptr(fd), unix.F_SETFD, 0)
 		}
+	case f.fault == "answer":
+		got.N++
 	case r.FDs < 2:
 	case f.fault == "panic":
 		panic("planted")
@@ -66,7 +71,18 @@ func TestLibrary(t *testing.T) {
 	if fault == "hangs" {
 		timeout = time.Second
 	}
+	if lib.Name == "changes" {
+		lib.Name = fmt.Sprint("process", os.Getpid())
+	}
 	Run(t, lib, filepath.SplitList(os.Getenv("FILES"))...)
+	if os.Getenv("MORE") != "" {
+		lib.Name, fault = "two", "answer"
+		Run(t, lib)
+		t.Run("basics", func(t *testing.T) {
+			lib.Name, fault = "three", "cloexec"
+			Run(t, lib)
+		})
+	}
 }
 
 // author runs TestLibrary with these arguments. If there is a signal, it runs TestLibrary as another user, if it can,
@@ -129,6 +145,9 @@ func TestFaults(t *testing.T) {
 		"timeout":     {"FAULT=hang", []string{"-test.timeout=15s"}, 0, "-timeout is near\n"},
 		"SIGINT":      {"FAULT=", nil, syscall.SIGINT, "cut short: interrupt\n"},
 		"SIGTERM":     {"FAULT=", nil, syscall.SIGTERM, "cut short: terminated\n"},
+		"a name":      {"NAME=kernel", nil, 0, `Library.Name is "kernel": choose `},
+		"names":       {"NAME=changes", nil, 0, "TestLibrary#1, in another process, is process"},
+		"a partner":   {"SCM_PEERS=testdata/peers.json", nil, 0, `SCM_PEERS: two peers are named "runner"`},
 		"a version":   {"VERSION=v FILES=testdata/version.txt", nil, 0, `:1: ** leak@mine<2 selects nothing: the version of mine is "v1" here`},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -140,6 +159,17 @@ func TestFaults(t *testing.T) {
 				t.Errorf("%v, no %q in\n%s", state, c.want, text)
 			}
 		})
+	}
+}
+
+// Each call of Run in a test tests its own library, also when the test runs again.
+func TestCalls(t *testing.T) {
+	t.Parallel()
+	text, _ := author(t, []string{"MORE=1", "CAN=stream"}, 0, "-test.short", "-test.count=2",
+		"-test.run=^TestLibrary$/^basics$/^(pass-one-fd|basics)$/^(stream|pass-one-fd)$")
+	found := regexp.MustCompile(`[a-z]+@[a-z]+: `).FindAllString(text, -1)
+	if want := slices.Repeat([]string{"answer@two: ", "cloexec@three: "}, 2); !slices.Equal(found, want) {
+		t.Errorf("found %q, want %q, in\n%s", found, want, text)
 	}
 }
 

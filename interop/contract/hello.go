@@ -30,6 +30,7 @@ var helloForms = map[string][2]string{
 
 // A Hello is a peer's answer to the command hello. A peer must give the same answer every time.
 type Hello struct {
+	Name    string   `json:"-"` // a report has the peer's name in the run
 	Lang    string   `json:"lang,omitempty"`
 	Version string   `json:"version,omitempty"`
 	Can     []string `json:"can,omitempty"`
@@ -75,6 +76,7 @@ func ParseHello(answer string) (h Hello, err error) {
 		return h, fmt.Errorf("duplicate %s in can=", word)
 	}
 	return Hello{
+		Name:    f["name"],
 		Lang:    f["lang"],
 		Version: f["version"],
 		Can:     can,
