@@ -74,12 +74,13 @@ unexpected failures, each with an example case. To write the file after a run wi
 last file changes. A failure that the built-in list or another file expects needs no line in
 FILE. --expect=none turns off the built-in list.
 
---update removes a line if its failure did not occur in a case that the line selects. For
-the cases in which it did occur, it adds lines with the same reason. The reason of any other
-new line begins with "?". Complete it and remove the "?" before the next run, which otherwise
-rejects the file. If only some partners or some runs showed a failure, the new reason begins
-with "flaky: ?". Lines whose reason begins with "flaky:" stay. So do lines about some releases
-of Linux, such as kernel<5.15, unless the run had --strict-kernel: they are printed with "=".
+--update removes a line if its failure did not occur in a case that the line selects, unless
+a line whose reason begins with "flaky:" selects the case too. For the cases in which it did
+occur, it adds lines with the same reason. The reason of any other new line begins with "?".
+Complete it and remove the "?" before the next run, which otherwise rejects the file. If only
+some partners or some runs showed a failure, the new reason begins with "flaky: ?". Flaky
+lines stay. So do lines about some releases of Linux, such as kernel<5.15, unless the run had
+--strict-kernel: they are printed with "=".
 
 The report must be of a run without --run, --skip, --shard, --few-pairs and --fail-fast that
 ended normally. With --kernel=false, lines about the kernel stay.

@@ -162,10 +162,13 @@ func TestRewrite(t *testing.T) {
 		{"of other releases", "** leak@runner<6.1 why", "i/dgram/x/runner=leak@runner", "** leak@runner<6.1 why\ng/i leak@runner:receives ? it fails i/dgram/x/runner\n", ""},
 		{"the case or the line is flaky", "g/i leak@x a\ng/j leak@x flaky: b\n", "~i/dgram/x/y j/dgram/x/y ~k/dgram/x/y=leak@x",
 			"g/i leak@x a\ng/j leak@x flaky: b\ng/k/dgram leak@x:sends flaky: ? it fails k/dgram/x/y\n", ""},
+		{"a flaky line is an exception to another one", "** leak@x a\ng/i leak@x flaky: b\n", "i/dgram/x/y j/dgram/x/y=leak@x",
+			"** leak@x a\ng/i leak@x flaky: b\n", ""},
+		{"the exception is in another list", "** leak@given a\n", "i/dgram/x/given=leak@given j/dgram/x/given", "** leak@given a\n", ""},
 		{"another list has the line", "", "i/dgram/x/given=leak@given", "", ""},
 		{"the run has no case of it", "g/i leak@kernel why", "i/dgram/x/y", "g/i leak@kernel why", ""},
 	} {
-		given, err := Parse("given", []byte("g/i leak@given why"), form)
+		given, err := Parse("given", []byte("g/i leak@given why\ng/j leak@given flaky: why"), form)
 		u := Rewrite([]byte(c.old), parse(t, c.old), given, false, outcomes(c.outcomes))
 		noted := ""
 		for _, l := range u.Noted {

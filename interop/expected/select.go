@@ -22,6 +22,12 @@ func (l *Line) Selects(s Seat) bool {
 // SelectsAny reports whether the line applies to one of the seats.
 func (l *Line) SelectsAny(seats []Seat) bool { return slices.ContainsFunc(seats, l.Selects) }
 
+// MayPass reports whether a check of a peer may pass in these seats although a line is about its failure, because a
+// flaky line is too.
+func MayPass(list []Line, key string, seats []Seat) bool {
+	return slices.ContainsFunc(list, func(l Line) bool { return l.Flaky() && l.Key() == key && l.SelectsAny(seats) })
+}
+
 // takes reports whether the line is about the role, and its check can fail.
 func (l *Line) takes(s Seat) bool {
 	return (l.Role == "" || l.Role == s.Role) && (l.Check != Cloexec || !s.NoCloexec)

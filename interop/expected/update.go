@@ -30,19 +30,23 @@ type Update struct {
 type Added struct{ Line, Example string }
 
 // Rewrite updates the text of a list after a run. The lines are those of the text; given are lines of other lists,
-// which stay as they are. It removes a line if the failure did not occur in a case that it selects, unless it is flaky,
-// or, if the run was not strict, Noted. It adds lines for failures that no line covers, with the reason of a removed
-// line or an unfinished one, and changes nothing else.
+// which stay as they are. It removes a line if the failure did not occur in a case that it selects, unless a flaky
+// line, of any list, selects the case too, or, if the run was not strict, the line is Noted. It adds lines for failures
+// that no line covers, with the reason of a removed line or an unfinished one, and changes nothing else.
 func Rewrite(text []byte, lines, given []Line, strict bool, outcomes []Outcome) (u Update) {
 	byKey := map[string][]Outcome{}
 	for _, o := range outcomes {
 		key := Line{Check: o.Check, Peer: o.Seats[0].Peer}.Key()
 		byKey[key] = append(byKey[key], o)
 	}
+	all := slices.Concat(lines, given)
 	removed := map[int]bool{} // by number, because several lines can have the same one
 	for _, l := range lines {
-		switch missing := func(o Outcome) bool { return !o.Failed && !o.Flaky && l.SelectsAny(o.Seats) }; {
-		case l.Flaky() || !slices.ContainsFunc(byKey[l.Key()], missing):
+		missing := func(o Outcome) bool {
+			return !o.Failed && !o.Flaky && l.SelectsAny(o.Seats) && !MayPass(all, l.Key(), o.Seats)
+		}
+		switch {
+		case !slices.ContainsFunc(byKey[l.Key()], missing):
 		case l.Noted() && !strict:
 			u.Noted = append(u.Noted, l)
 		default:
@@ -51,7 +55,7 @@ func Rewrite(text []byte, lines, given []Line, strict bool, outcomes []Outcome) 
 		}
 	}
 	stay, gone := map[string][]Line{}, map[string][]Line{} // by Key
-	for i, l := range slices.Concat(lines, given) {
+	for i, l := range all {
 		if i < len(lines) && removed[l.Number] {
 			gone[l.Key()] = append(gone[l.Key()], l)
 		} else {

@@ -97,6 +97,10 @@ func (x *Expectations) seat(c Case, role Role) expected.Seat {
 		Version: x.System.Version(p.Name, p.Hello.Version), NoCloexec: !c.Scenario.receives(role)}
 }
 
+func (x *Expectations) seats(c Case) []expected.Seat {
+	return []expected.Seat{x.seat(c, RoleA), x.seat(c, RoleB)}
+}
+
 // For returns the lines that apply to the case. Each case asks several times, and few lines of the long list are about
 // its peers.
 func (x *Expectations) For(c Case) (list []expected.Line) {
@@ -107,7 +111,7 @@ func (x *Expectations) For(c Case) (list []expected.Line) {
 			continue
 		}
 		if seats == nil {
-			seats = []expected.Seat{x.seat(c, RoleA), x.seat(c, RoleB)}
+			seats = x.seats(c)
 		}
 		if l.SelectsAny(seats) {
 			list = append(list, *l)
@@ -121,28 +125,16 @@ func (x *Expectations) Builtin(c Case, f Finding) bool {
 	return slices.ContainsFunc(x.For(c), func(l expected.Line) bool { return l.Builtin && l.Key() == f.Key() })
 }
 
-// flakyKeys returns the CHECK@PEER of each flaky line. The failure may be missing even if another line is not flaky.
-func flakyKeys(list []expected.Line) map[string]bool {
-	keys := map[string]bool{}
-	for _, l := range list {
-		if l.Flaky() {
-			keys[l.Key()] = true
-		}
-	}
-	return keys
-}
-
 // Hangs reports whether the peer in this role is expected not to answer. If that peer is the runner, Hangs also returns
 // true if the other peer is expected to give a wrong answer, because the runner may then wait in vain for a message
 // from that peer. A flaky line does not count, because the answer may still arrive.
 func (x *Expectations) Hangs(c Case, role Role) bool {
 	name := c.Peer(role).Name
-	list := x.For(c)
-	flaky := flakyKeys(list)
+	list, seats := x.For(c), x.seats(c)
 	return slices.ContainsFunc(list, func(l expected.Line) bool {
 		hangs := l.Check == string(CheckHang) && l.Peer == name
 		waitsInVain := name == RunnerName && l.Peer != name && l.Check == string(CheckAnswer)
-		return (hangs || waitsInVain) && !flaky[l.Key()]
+		return (hangs || waitsInVain) && !expected.MayPass(list, l.Key(), seats)
 	})
 }
 
@@ -183,15 +175,14 @@ func (x *Expectations) SetVerdict(r *Result) {
 	for _, f := range r.Findings {
 		unexpected[f.Key()] = true
 	}
-	list := x.For(r.Case)
-	flaky := flakyKeys(list)
+	list, seats := x.For(r.Case), x.seats(r.Case)
 	for _, l := range list {
 		_, found := unexpected[l.Key()]
 		switch {
 		case found:
 			unexpected[l.Key()] = false
 			r.Reasons = append(r.Reasons, l.Reason)
-		case flaky[l.Key()] || !r.shows(l.Check, l.Peer):
+		case expected.MayPass(list, l.Key(), seats) || !r.shows(l.Check, l.Peer):
 		case l.Noted() && !x.StrictKernel:
 			r.KernelPasses = append(r.KernelPasses, l.String())
 		default:
