@@ -41,9 +41,6 @@ const (
 // maxHangs is the number of cases without an answer from the same peer in time, and not expected, that ends a run.
 const maxHangs = 5
 
-// reserved lists the names that no library or partner may have.
-var reserved = []string{scenario.RunnerName, scenario.KernelName}
-
 var timeout = process.DefaultTimeout // for an answer; a test shortens it
 
 // argument is the last argument of a test binary that runs as the peer, after the call of Run that serves.
@@ -189,9 +186,6 @@ func (s *suite) open(ctx context.Context, t *testing.T, lib peer.Library) error 
 	if _, err := interop.MaxJobs(); err != nil {
 		return err
 	}
-	if !display.IsName(lib.Name) || slices.Contains(reserved, lib.Name) {
-		return fmt.Errorf("Library.Name is %q: choose letters, digits and any of \"_.+-\", other than runner and kernel", lib.Name)
-	}
 	only := "^" + strings.ReplaceAll(regexp.QuoteMeta(t.Name()), "/", "$/^") + "$"
 	command := []string{"/proc/self/exe", "-test.run=" + only, fmt.Sprintf("-test.short=%t", testing.Short())}
 	flag.Visit(func(f *flag.Flag) {
@@ -245,9 +239,12 @@ func (s *suite) open(ctx context.Context, t *testing.T, lib peer.Library) error 
 
 // findPartners sets the partners: scm, which is part of this binary, and those of the list in SCM_PEERS.
 func (s *suite) findPartners(ctx context.Context) error {
+	taken := []string{scenario.RunnerName, scenario.KernelName}
+	if !display.IsName(s.us.Name) || slices.Contains(taken, s.us.Name) {
+		return fmt.Errorf("Library.Name is %q: choose letters, digits and any of \"_.+-\", other than runner and kernel", s.us.Name)
+	}
 	scm := builtin.SCM().Name
 	list := []peers.Built{{Name: scm, Command: []string{"/proc/self/exe", builtin.Argument, scm}}}
-	seen := slices.Clone(reserved)
 	if file := os.Getenv(peersVariable); file != "" {
 		more, err := peers.ReadList(file)
 		if err != nil {
@@ -259,10 +256,10 @@ func (s *suite) findPartners(ctx context.Context) error {
 		switch {
 		case b.Name == s.us.Name || i > 0 && b.Name == scm:
 			continue
-		case slices.Contains(seen, b.Name):
+		case slices.Contains(taken, b.Name):
 			return fmt.Errorf("%s: two peers are named %q", peersVariable, b.Name)
 		}
-		seen = append(seen, b.Name)
+		taken = append(taken, b.Name)
 		p := &scenario.Peer{Name: b.Name, Command: b.Command, Why: b.Why}
 		if p.Why == "" {
 			if err := process.ProbeContext(ctx, p, process.DefaultTimeout); err != nil {
@@ -417,9 +414,9 @@ func (s *suite) write(t *testing.T, left string) {
 		t.Logf("- %s", l.Text())
 	}
 	for _, a := range u.Added {
-		t.Logf("+ %s\n    for example -run '%s'", a.Line, s.tests[a.Example])
+		t.Logf("+ %s\n    for example -run '%s'", a.Text(), s.tests[a.Example])
 	}
-	if len(u.Added) > 0 {
+	if u.Unfinished() {
 		t.Errorf("%s: complete the reasons of the new lines, and remove the \"?\"", file)
 	}
 }

@@ -203,9 +203,10 @@ func TestUpdate(t *testing.T) {
 	if want := "# Expected failures: SCENARIO CHECK@PEER REASON\n** cloexec@mine ? a received descriptor is not close-on-exec\n"; string(text) != want || err != nil {
 		t.Fatalf("got %q, %v", text, err)
 	}
-	if err := os.WriteFile(file, []byte("** cloexec@mine it is planted\n"), 0o600); err != nil {
+	if err := os.WriteFile(file, []byte("** {leak,cloexec}@mine it is planted\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	run(true, "+ ** cloexec@mine it is planted\n", update) // no reason is to be completed
 	run(true, ": fails as expected: it is planted\n", "", basics)
 	run(true, "/echo-back/dgram/sends/other ", "", basics)
 	run(true, "partner absent: not here\n", "", "-test.short", basics)

@@ -59,6 +59,13 @@ func TestExpectUpdate(t *testing.T) {
 	if r := command(t, "interop", "expect", file, "--catalogue", dir, "--expect", expected); r.code != 0 || r.stdout != "" {
 		t.Errorf("got %+v", r)
 	}
+	if err := os.WriteFile(expected, []byte("** {leak,cloexec}@fake it is a fake\n"), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	const narrowed = "- ** leak@fake it is a fake\n+ ** cloexec@fake it is a fake\n…"
+	if r := command(t, "interop", "expect", file, "--catalogue", dir, "--expect", expected, "--update"); r.code != 0 || !like(r.stdout, narrowed) || r.stderr != "" {
+		t.Errorf("got %+v", r) // no reason is to be completed
+	}
 	for _, args := range [][]string{{"--update"}, {"--update", "--expect=none"}} {
 		if r := command(t, append([]string{"interop", "expect", file}, args...)...); r.code != 2 || r.stderr != "scm: --update requires --expect FILE\n" {
 			t.Errorf("%q: got %+v", args, r)

@@ -130,7 +130,7 @@ Exit status:
 					return broken(err)
 				}
 			}
-			if update && len(u.Added) > 0 {
+			if update && u.Unfinished() {
 				fmt.Fprintf(os.Stderr, "scm: complete the reasons of the new lines in %s, and remove the \"?\"\n", display.Line(lists.file))
 			}
 			if changes > 0 && !update {
@@ -153,7 +153,7 @@ func printUpdate(w io.Writer, u expected.Update) {
 		fmt.Fprintf(w, "= %s: did not occur on this kernel; kept, because a vendor may have backported the change\n", display.Line(l.Text()))
 	}
 	for _, a := range u.Added {
-		fmt.Fprintf(w, "+ %s\n    for example %s\n", display.Line(a.Line), display.Line(a.Example))
+		fmt.Fprintf(w, "+ %s\n    for example %s\n", display.Line(a.Text()), display.Line(a.Example))
 	}
 }
 

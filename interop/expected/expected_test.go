@@ -57,6 +57,7 @@ func TestParseErrors(t *testing.T) {
 		"leak@x two\n# a\n\n a/b\nc":  block + `"a/b leak@x two"`,
 		"leak@x why\nb leak@y c\na/b": block + `"SCENARIO leak@x why"`,
 		"a leak@x why\n[gvisor]":      "2" + headings,
+		"# a\r\n# b\r** leak@x":       "2: a carriage return is within the line: end each line with a newline",
 		"** leak@x:sends/y why":       `1: "leak@x:sends/y" names a partner: write leak@x:sends with a reason that begins with "flaky:" and names y`,
 	} {
 		if list, err := Parse("file", []byte(text), form); err == nil || err.Error() != "file:"+want {

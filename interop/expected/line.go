@@ -74,6 +74,9 @@ func (l Line) Noted() bool { return l.Versions != "" && isKernel(l.Peer) }
 
 func isKernel(peer string) bool { return peer == Runner || peer == Kernel }
 
+// unfinished reports whether the reason is only a proposal.
+func (l Line) unfinished() bool { return strings.HasPrefix(l.ownReason(), unfinishedMark) }
+
 // ownReason returns the reason without the mark of a flaky failure.
 func (l Line) ownReason() string { return strings.TrimSpace(strings.TrimPrefix(l.Reason, flakyMark)) }
 
@@ -94,11 +97,14 @@ type Form struct {
 func Parse(file string, text []byte, form Form) (list []Line, err error) {
 	all := strings.Split(strings.TrimPrefix(string(text), byteOrderMark), "\n")
 	for i, l := range all {
+		at := Line{File: file, Number: i + 1}
+		if strings.Contains(strings.TrimSuffix(l, "\r"), "\r") {
+			return nil, fmt.Errorf("%s: a carriage return is within the line: end each line with a newline", at.Place())
+		}
 		words := strings.Fields(l)
 		if len(words) == 0 || strings.HasPrefix(words[0], "#") {
 			continue
 		}
-		at := Line{File: file, Number: i + 1}
 		err := form.oldForm(words, all[i+1:])
 		var more []Line
 		if err == nil {
@@ -198,7 +204,7 @@ func ValidateReasons(list []Line) error {
 	var errs []error
 	last := "" // several expectations can be in the same line
 	for _, l := range list {
-		if strings.HasPrefix(l.ownReason(), unfinishedMark) && l.Place() != last {
+		if l.unfinished() && l.Place() != last {
 			last = l.Place()
 			errs = append(errs, fmt.Errorf("%s: unfinished reason: %s", last, l.Reason))
 		}

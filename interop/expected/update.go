@@ -27,7 +27,15 @@ type Update struct {
 }
 
 // An Added is a new line, and a case in which the failure occurred.
-type Added struct{ Line, Example string }
+type Added struct {
+	Line
+	Example string
+}
+
+// Unfinished reports whether a new line has an unfinished reason.
+func (u Update) Unfinished() bool {
+	return slices.ContainsFunc(u.Added, func(a Added) bool { return a.unfinished() })
+}
 
 // Rewrite updates the text of a list after a run. The lines are those of the text; given are lines of other lists,
 // which stay as they are. It removes a line if the failure did not occur in a case that it selects, unless a flaky
@@ -65,7 +73,7 @@ func Rewrite(text []byte, lines, given []Line, strict bool, outcomes []Outcome) 
 	for key, list := range byKey {
 		u.Added = append(u.Added, newLines(list, stay[key], gone[key])...)
 	}
-	slices.SortFunc(u.Added, func(a, b Added) int { return cmp.Compare(a.Line, b.Line) })
+	slices.SortFunc(u.Added, func(a, b Added) int { return cmp.Compare(a.Text(), b.Text()) })
 	u.Text = rewritten(text, removed, u.Added)
 	return u
 }
@@ -103,7 +111,7 @@ func newLines(outcomes []Outcome, lines, gone []Line) (added []Added) {
 			l.Reason = flakyMark + " " + unfinishedMark + " " + strings.TrimPrefix(l.Reason, unfinishedMark+" ")
 		}
 		lines = append(lines, l)
-		added = append(added, Added{l.Text(), o.Case})
+		added = append(added, Added{l, o.Case})
 	}
 	return added
 }
@@ -155,7 +163,7 @@ func rewritten(text []byte, removed map[int]bool, added []Added) []byte {
 		}
 	}
 	for _, a := range added {
-		b.WriteString(a.Line + end)
+		b.WriteString(a.Text() + end)
 	}
 	return []byte(b.String())
 }
