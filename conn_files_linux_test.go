@@ -171,6 +171,18 @@ var _ = It("Message.Truncated reports MSG_CTRUNC, and not MSG_TRUNC", func() {
 	}
 })
 
+var _ = It("Message.Files makes files of what is left of a truncated message", func() {
+	CannotEmulate(fdtest.NotCut)
+	a, b := pair("unixpacket")
+	sent := pipes(2)
+	Expect(a.WriteFiles([]byte("long"), sent...)).To(Equal(4))
+	m := scm.Message{Buffers: [][]byte{make([]byte, 3)}, FDs: make([]int, 1)}
+	Expect(b.Recv(&m, 0)).To(Succeed())
+	const truncated = unix.MSG_CTRUNC | unix.MSG_TRUNC
+	Expect(m.Flags & truncated).To(Equal(truncated))
+	areSame(closeAllLater(ok(m.Files())), sent[:1])
+})
+
 var _ = It("Message.Close closes nothing if nothing was received", func() {
 	a, _ := pair("unix")
 	r, _ := pipe()
