@@ -14,7 +14,6 @@
 #   SLOW=N     give a package of tests N times 20 minutes, on a slow or busy machine
 #   RESULTS=…  the directory in which test and check keep the output and the counts of each part (build/test)
 #   AS_USER=tools/as-user.sh  as root, run the pure-Go tests as an unprivileged user without a C compiler
-#   DESTDIR=…, PREFIX=…  where install-man installs (PREFIX: /usr/local)
 #   GO=…       the go command
 
 include tools/common.mk
@@ -24,9 +23,6 @@ PEERS ?=
 PAIRS ?=
 RUN ?=
 AS_USER ?=
-DESTDIR ?=
-PREFIX ?= /usr/local
-MANDIR = $(PREFIX)/share/man
 # Less garbage collection saves a quarter to a third of the time, and uses half as much memory again, at most 2 GB.
 VET := GOGC=off GOMEMLIMIT=2GiB $(CURDIR)/build/lint/vet
 # go vet compiles the packages, as the tests do, and remembers which it has checked.
@@ -185,15 +181,6 @@ peers: ## minutes: build the peers into build/peers, and list those that could n
 
 lib: ## seconds: build the C library (libscm_rights.a, libscm_rights.so, scm_rights.pc) into build/csrc
 	$(SUBMAKE) csrc
-
-man: ## seconds: write the manual pages of scm (scm.1, scm-send.1, …) to build/man/man1
-	$(GO) build -o build/scm ./cmd/scm
-	rm -rf build/man
-	build/scm man-pages build/man/man1
-
-install-man: man ## seconds: install the pages that make man writes, under DESTDIR and PREFIX (/usr/local); make -C csrc install does so for the C library
-	install -d "$(DESTDIR)$(MANDIR)/man1"
-	install -m 644 build/man/man1/*.1 "$(DESTDIR)$(MANDIR)/man1"
 
 # Compilers for other architectures are not needed for the two that this machine runs.
 dist: setup-interop $(if $(filter-out amd64 386,$(or $(ARCH),all)),setup-machines) ## minutes: build what a release consists of into build/dist: static programs and peers, the C library's source, SBOMs, SHA256SUMS; ARCH="amd64 386" for only some

@@ -91,7 +91,6 @@ licenses() {
 go build -o "$stage/scm" ./cmd/scm
 go build -o "$stage/buildpeers" ./tools/buildpeers
 go build -C tools/dist -o "$PWD/$stage/" . tool
-"$stage/scm" man-pages "$stage/man/man1"
 
 for arch in "${archs[@]}"; do
 	echo "dist: $arch"
@@ -104,7 +103,7 @@ for arch in "${archs[@]}"; do
 	# The peer scm-purego is the command itself.
 	mv "$to/peers/scm-purego" "$to/scm"
 	ln -s ../scm "$to/peers/scm-purego"
-	cp -r "$stage/man" LICENSE "$to"
+	cp LICENSE "$to"
 	"$stage/scm" completion bash >"$to/completions/scm.bash"
 	"$stage/scm" completion zsh >"$to/completions/_scm"
 	"$stage/scm" completion fish >"$to/completions/scm.fish"

@@ -12,7 +12,6 @@ import (
 	"strings"
 
 	"github.com/scm-rights/scm"
-	"github.com/scm-rights/scm/cmd/scm/internal/man"
 	"github.com/scm-rights/scm/interop/display"
 	"github.com/scm-rights/scm/interop/process"
 	"github.com/spf13/cobra"
@@ -89,7 +88,7 @@ in a checkout: go build -C cmd/scmvet -o $PWD/build/scmvet .`,
 	}
 	root.SetVersionTemplate("{{.Version}}\n")
 	root.AddCommand(socketCommands()...)
-	root.AddCommand(interopCommand(), pokeCommand(), proxyCommand(), traceCommand(), diffCommand(), versionCommand(), man.Command())
+	root.AddCommand(interopCommand(), pokeCommand(), proxyCommand(), traceCommand(), diffCommand(), versionCommand())
 	return root
 }
 
