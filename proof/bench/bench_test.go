@@ -3,14 +3,8 @@
 package main
 
 import (
-	"bytes"
-	"encoding/xml"
-	"errors"
-	"io"
 	"os"
-	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 )
@@ -20,8 +14,8 @@ func TestMain(m *testing.M) {
 	m.Run()
 }
 
-// Every way passes each load that it supports, the ways of scm without files allocate nothing, and the pictures are
-// valid. Times are not tested.
+// Every way passes each load that it supports, and the ways of scm without files allocate
+// nothing. Times are not tested.
 func TestRows(t *testing.T) {
 	ways := append(ours(), others()...)
 	var rows []row
@@ -47,94 +41,6 @@ func TestRows(t *testing.T) {
 			t.Errorf("%s has no row", w.name)
 		}
 	}
-	for _, picture := range [][]byte{ratios(rows), curve(rows)} {
-		drawnInside(t, picture)
-	}
-}
-
-var (
-	numbers = regexp.MustCompile(`-?[0-9.]+`)
-	corners = regexp.MustCompile(`([MLV])([-0-9. ]+)`)
-)
-
-// drawnInside checks that a picture is XML and that everything is drawn inside its viewBox.
-func drawnInside(t *testing.T, picture []byte) {
-	t.Helper()
-	var width, height float64
-	shapes := 0
-	inside := func(what string, x, y float64) {
-		shapes++
-		if !(x >= 0 && x <= width && y >= 0 && y <= height) {
-			t.Errorf("%s: (%.0f, %.0f) is outside %.0f by %.0f", what, x, y, width, height)
-		}
-	}
-	for d := xml.NewDecoder(bytes.NewReader(picture)); ; {
-		token, err := d.Token()
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if err != nil {
-			t.Fatalf("%v in\n%s", err, picture)
-		}
-		switch e := token.(type) {
-		case xml.StartElement:
-			attribute := map[string]string{}
-			for _, a := range e.Attr {
-				attribute[a.Name.Local] = a.Value
-			}
-			number := func(name string) float64 { return must(strconv.ParseFloat(attribute[name], 64)) }
-			switch e.Name.Local {
-			case "svg":
-				if attribute["viewBox"] != "0 0 "+attribute["width"]+" "+attribute["height"] {
-					t.Errorf("the viewBox is %q", attribute["viewBox"])
-				}
-				width, height = number("width"), number("height")
-			case "rect":
-				if attribute["width"] == "100%" {
-					continue
-				}
-				inside("bar", number("x"), number("y"))
-				inside("bar", number("x")+number("width"), number("y")+number("height"))
-			case "text":
-				x, y := number("x"), number("y")
-				// the part of the text to the left of x
-				before := map[string]float64{"middle": 0.5, "end": 1}[attribute["text-anchor"]]
-				text := must(d.Token()).(xml.CharData)
-				length := 6.8 * float64(len(text)) // the width of an average character at 12 px
-				if attribute["font-weight"] == "bold" {
-					length *= 1.1
-				}
-				inside(string(text), x-before*length, y-10)
-				inside(string(text), x+(1-before)*length, y+3)
-			case "path":
-				x := 0.0
-				for _, c := range corners.FindAllStringSubmatch(attribute["d"], -1) {
-					at := numbers.FindAllString(c[2], -1)
-					if c[1] != "V" {
-						x = must(strconv.ParseFloat(at[0], 64))
-					}
-					inside("line", x, must(strconv.ParseFloat(at[len(at)-1], 64)))
-				}
-			}
-		}
-	}
-	if shapes < 20 {
-		t.Errorf("%d shapes in\n%s", shapes, picture)
-	}
-}
-
-// The pictures can show rows that are much slower or faster than the recorded ones.
-func TestPictures(t *testing.T) {
-	for _, factor := range []float64{1, 0.05, 20} {
-		_, kept := page()
-		for i := range kept {
-			if kept[i].Way != "C" {
-				kept[i].Ratio *= factor
-			}
-		}
-		drawnInside(t, ratios(kept))
-		drawnInside(t, curve(kept))
-	}
 }
 
 func TestWorse(t *testing.T) {
@@ -159,27 +65,16 @@ func TestWorse(t *testing.T) {
 	}
 }
 
-// page returns the recorded tables, and their rows.
-func page() (text string, rows []row) {
-	text = string(must(os.ReadFile("testdata/tables.md")))
-	return text, recorded(text).Rows
-}
-
-// make proof-bench QUICK=1 compares with the recorded tables, so none of their rows may be lost. The pictures show the
-// same rows, and docs/performance.md ends with the first table.
+// make proof-bench QUICK=1 compares with the recorded tables, so none of their rows may be lost.
+// docs/performance.md ends with the first table.
 func TestPage(t *testing.T) {
-	text, rows := page()
+	text := string(must(os.ReadFile("testdata/tables.md")))
 	if again := tables(recorded(text)); again != text {
 		t.Errorf("the tables are not read as they are; make proof-bench KEEP=1 would write\n%s", again)
 	}
 	first := text[strings.Index(text, loads[0].heading()):strings.Index(text, "\n"+loads[1].heading())]
 	if !strings.HasSuffix(string(must(os.ReadFile("../../docs/performance.md"))), "\n\n"+first) {
 		t.Errorf("docs/performance.md does not end with the first table:\n%s", first)
-	}
-	for file, drawn := range map[string][]byte{"ratios": ratios(rows), "descriptors": curve(rows)} {
-		if kept := must(os.ReadFile("../../docs/performance-" + file + ".svg")); !bytes.Equal(kept, drawn) {
-			t.Errorf("docs/performance-%s.svg does not show the tables", file)
-		}
 	}
 }
 

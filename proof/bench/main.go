@@ -49,7 +49,7 @@ func main() {
 	rounds := flag.Int("rounds", 30, "measure each row `N` times")
 	only := flag.String("only", "", "measure only rows whose names contain `TEXT`")
 	in := flag.String("in", "", "include the rows in this `FILE`, which another build wrote")
-	out := flag.String("out", "", "write the rows and two pictures of them to this `FOLDER`")
+	out := flag.String("out", "", "write the rows to this `FOLDER`")
 	kept := flag.String("check", "", "compare the rows of scm with those in the tables of this `FILE`")
 	counts := flag.Bool("counts", false, "compare only allocations and instructions, and measure no times")
 	flag.Parse()
@@ -66,13 +66,9 @@ func main() {
 	}
 	ways := slices.DeleteFunc(append(ours(), others()...), func(w way) bool { return !strings.Contains(w.name, *only) })
 	found.Rows = append(found.Rows, measure(ways, *rounds)...)
-	text := tables(found)
-	fmt.Print(text)
+	fmt.Print(tables(found))
 	if *out != "" {
 		check(os.WriteFile(filepath.Join(*out, "rows.json"), must(json.Marshal(found)), 0o666))
-		rows := recorded(text).Rows // rounded, so that the tables suffice to draw the pictures again
-		check(os.WriteFile(filepath.Join(*out, "ratios.svg"), ratios(rows), 0o666))
-		check(os.WriteFile(filepath.Join(*out, "descriptors.svg"), curve(rows), 0o666))
 	}
 }
 

@@ -24,7 +24,7 @@ type form int
 const (
 	single form = iota // one descriptor with one buffer
 	any                // up to 253 descriptors
-	curved             // any, and drawn on the curve of costs by descriptors per message
+	curved             // any, for the cost by the number of descriptors per message
 	bare               // one descriptor without a payload, on a seqpacket socket
 	stream             // one descriptor with bytes of a stream
 )
