@@ -88,7 +88,7 @@ in a checkout: go build -C cmd/scmvet -o $PWD/build/scmvet .`,
 	}
 	root.SetVersionTemplate("{{.Version}}\n")
 	root.AddCommand(socketCommands()...)
-	root.AddCommand(interopCommand(), pokeCommand(), proxyCommand(), traceCommand(), diffCommand(), versionCommand())
+	root.AddCommand(interopCommand(), pokeCommand(), traceCommand(), diffCommand(), versionCommand())
 	return root
 }
 

@@ -25,7 +25,6 @@ func linuxMain() {}
 func traceCommand() *cobra.Command { return unsupported("trace", byPtrace) }
 func diffCommand() *cobra.Command  { return unsupported("diff", byPtrace) }
 func pokeCommand() *cobra.Command  { return unsupported("poke", byKernel) }
-func proxyCommand() *cobra.Command { return unsupported("proxy", byKernel) }
 
 // unsupported returns a command that always fails, because this system cannot run it.
 func unsupported(use, why string) *cobra.Command {

@@ -5,9 +5,16 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/scm-rights/scm/cmd/scm/internal/programs"
+	"github.com/scm-rights/scm/internal/procfs"
+	"github.com/scm-rights/scm/interop/display"
+	"github.com/scm-rights/scm/interop/expected"
+	"github.com/scm-rights/scm/interop/report"
+	"github.com/scm-rights/scm/interop/witness"
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 )
@@ -62,19 +69,47 @@ and the address. Run it as root to see the processes of all users. With --json, 
 prints further processes that have the socket open.
 
 Many servers read the beginning of a protocol before anything else. --first sends the
-bytes in a file before each item, and waits until the server has read them. For a stream
-of which you have a client, "scm proxy --save-first" writes such a file.
+bytes in a file before each item, and waits until the server has read them.
 
-` + acceptHelp + `
+--accept reads accepted findings from a file. Each line says what was sent, the check and
+the program, and the reason. Braces contain alternatives, # begins a comment:
 
-` + programsExit
+  {byte,newline} leak@mydaemon it keeps them until the login times out
+
+A version range limits a line to some versions, as in leak@mydaemon<2.4, and is compared
+with --program-version. A line fails the run if the finding does not occur, unless the
+reason begins with "flaky:". The check unread accepts that an item has no verdict.
+Lines about other programs, and about what did not run, are set aside. The other rules are
+those of the files of scm interop (docs/testing-a-library.md).
+
+--report writes a report. The extension of the file selects its format: .json, .xml
+(JUnit) or .txt (what scm prints).
+
+Exit status:
+  0      no findings, except for accepted ones
+  1      a finding that is not accepted, or an accepted one that did not occur
+  2      wrong usage, or an unfinished reason
+  4      it could not be found out, or not completely, for example because the server did
+         not start, because it has not read an item, or because the kernel does not let
+         scm look at its descriptors. What was found is still reported
+  128+N  signal N ended the run`
 
 // pokeOptions contains the flags of poke.
 type pokeOptions struct {
-	programOptions
 	poke              programs.PokeOptions
 	first, socketType string
 	list, json        bool
+	name, version     string
+	accept, reports   []string
+
+	accepted []expected.Line
+}
+
+// pokeReports are the formats of a report.
+var pokeReports = report.Writers[*programs.Report]{
+	".json": (*programs.Report).JSON,
+	".xml":  (*programs.Report).JUnit,
+	".txt":  (*programs.Report).Console,
 }
 
 func pokeCommand() *cobra.Command {
@@ -105,7 +140,12 @@ func (o *pokeOptions) flags(cmd *cobra.Command) {
 	f.BoolVar(&o.poke.Activate, "activate", false, "create the socket, and pass it to SERVER as systemd does (LISTEN_FDS)")
 	f.StringVar(&o.socketType, "type", "", "socket `TYPE`: stream, seqpacket or dgram (default: that of the server; with --activate, stream)")
 	f.StringVar(&o.first, "first", "", "before each item, send the bytes in `FILE`")
-	o.programOptions.flags(cmd)
+	f.StringVar(&o.name, "name", "", "the `PROGRAM` in the report and in accepted findings (default: the base name of the server)")
+	f.StringVar(&o.version, "program-version", "", "the `VERSION` of the server, for accepted findings with a version range")
+	f.StringArrayVar(&o.accept, "accept", nil, "accept the findings in `FILE`; may be repeated")
+	f.StringArrayVar(&o.reports, "report", nil, "write a report to `FILE`, creating its directory; may be repeated")
+	f.DurationVar(&o.poke.Settle, "settle", 5*time.Second, "how long the server may take to close a descriptor, since the last one that it has closed")
+	f.DurationVar(&o.poke.Timeout, "timeout", 10*time.Second, "how long the server may take to start and to accept a connection")
 }
 
 func (o *pokeOptions) validate(cmd *cobra.Command, args []string) error {
@@ -159,6 +199,70 @@ func (o *pokeOptions) run(cmd *cobra.Command, args []string) (err error) {
 		}
 	}
 	o.poke.Progress = func(item string) { fmt.Fprintln(cmd.ErrOrStderr(), "sending", item) }
-	o.poke.Args, o.poke.Settle, o.poke.Timeout = args, o.settle, o.timeout
-	return o.test(cmd, func(ctx context.Context) ([]programs.Trial, error) { return programs.Poke(ctx, o.poke) })
+	o.poke.Args = args
+	return o.test(cmd)
+}
+
+// isNameless reports whether a socket has no name that others could use.
+func isNameless(socket string) bool { return socket == "" || socket == "@" }
+
+// prepare checks the flags and reads the accepted findings. The server is the name of the program by default.
+func (o *pokeOptions) prepare(server string) error {
+	if o.name == "" {
+		o.name = filepath.Base(server)
+	}
+	if !display.IsName(o.name) {
+		return fmt.Errorf("the program needs a --name: %q is none", o.name)
+	}
+	if o.poke.Settle <= 0 || o.poke.Timeout <= 0 {
+		return errors.New("--settle and --timeout must be greater than 0")
+	}
+	if err := pokeReports.Validate(o.reports); err != nil {
+		return err
+	}
+	for _, file := range o.accept {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			return err
+		}
+		list, err := programs.ParseAccepted(file, text)
+		if err != nil {
+			return err
+		}
+		o.accepted = append(o.accepted, list...)
+	}
+	return programs.ValidateAccepted(o.accepted, o.name, o.version)
+}
+
+// test pokes the server until a signal arrives, and reports what it finds.
+func (o *pokeOptions) test(cmd *cobra.Command) error {
+	return untilSignal(func(ctx context.Context) error {
+		kernel := witness.ThisKernel()
+		r := programs.NewReport(version(), o.name, o.version, kernel)
+		trials, err := []programs.Trial(nil), procfs.Check()
+		if err == nil {
+			trials, err = programs.Poke(ctx, o.poke)
+		}
+		r.Trials = append(r.Trials, trials...)
+		r.Accept(o.accepted)
+		switch {
+		case err != nil && ctx.Err() != nil:
+			r.Broken = context.Cause(ctx).Error() // and untilSignal reports the signal
+		case err != nil:
+			r.Broken = err.Error()
+		}
+		_ = r.Console(cmd.OutOrStdout())
+		for _, file := range o.reports {
+			if err := pokeReports.WriteFile(file, r); err != nil {
+				return writeError(err)
+			}
+		}
+		switch {
+		case r.Broken != "" || r.Undecided():
+			return &exitError{code: exitBroken}
+		case r.Failed():
+			return &exitError{code: exitFail}
+		}
+		return nil
+	})
 }

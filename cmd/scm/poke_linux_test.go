@@ -41,7 +41,7 @@ func TestPokeStatus(t *testing.T) {
 		return name
 	}
 	accept := file("accept.txt", "# known\n* leak@mine<2 it is a store\nbyte leak@other why\n")
-	unread := file("unread.txt", "newline unread@mine it closes it\nextra unread@mine not of poke\nbyte leak@other<2 why\n")
+	unread := file("unread.txt", "newline unread@mine it closes it\nbyte leak@other<2 why\n")
 	for _, c := range []struct {
 		name, mode string
 		flags      []string
@@ -56,9 +56,9 @@ func TestPokeStatus(t *testing.T) {
 		{"without a version", "correct", []string{"--accept", accept}, 2, "scm: " + accept + ":2: * leak@mine<2: the line is about versions of mine; add --program-version"},
 		{"no verdict", "closes", nil, 4, "mine: no findings, 1 without a verdict"},
 		{"an accepted item without a verdict", "closes", []string{"--accept", unread}, 0,
-			"mine: no findings, 1 accepted, 2 accepted lines set aside"},
+			"mine: no findings, 1 accepted, 1 accepted line set aside"},
 		{"accepted, but read", "correct", []string{"--accept", unread}, 1,
-			"mine: no findings, 1 accepted but not found, 2 accepted lines set aside"},
+			"mine: no findings, 1 accepted but not found, 1 accepted line set aside"},
 		{"a pattern to create", "correct", []string{"--activate", "--socket=x*"}, 2,
 			"scm: --activate creates the socket, and cannot be used with a pattern"},
 		{"an unfinished reason", "correct", []string{"--accept", file("unfinished.txt", "byte leak@mine ? why")}, 2, `scm: complete the reasons of these lines, and remove the "?"`},
@@ -216,44 +216,36 @@ func TestPokeParent(t *testing.T) {
 }
 
 // A run that ends early reports what was found before, in each format, and does not look like a whole run.
-func TestProgramReportsOfARunThatWasCutShort(t *testing.T) {
+func TestPokeReportsOfARunThatWasCutShort(t *testing.T) {
 	signal := `kill -INT $(sed -n 's/^PPid:\t//p' /proc/$PPID/status); exec sleep 1000`
 	for _, c := range []struct {
-		name, second string // what the server does instead of starting for the second time
-		starts, code int
-		why          string
+		second string // what the server does instead of starting for the second time
+		code   int
+		why    string
 	}{
-		{"poke", "echo locked; exit 3", 1, 4, "the server has ended: exit status 3; it has printed:\nlocked"},
-		{"poke", signal, 1, 130, "interrupt"},
-		{"proxy test", "echo locked; exit 3", 2, 4, "extra-all: the server has ended: exit status 3; it has printed:\nlocked"},
-		{"proxy test", signal, 2, 130, "interrupt"},
+		{"echo locked; exit 3", 4, "the server has ended: exit status 3; it has printed:\nlocked"},
+		{signal, 130, "interrupt"},
 	} {
 		dir := t.TempDir()
-		script := fmt.Sprintf(`echo >>%s/starts; [ $(wc -l <%s/starts) -le %d ] || { %s; }; %s`,
-			dir, dir, c.starts, c.second, shellCommand("poked server", "both", "stream", dir+"/socket"))
-		args := append(strings.Fields(c.name), "--name=mine", "--timeout=1m", "--settle=10ms", "--socket", dir+"/socket",
-			"--report", dir+"/r.json", "--report", dir+"/r.xml", "--report", dir+"/r.txt", "--accept", write(t, "{byte,extra} leak@mine why\n"))
-		verdict := "mine: 6 findings, 1 accepted, 2 without a verdict, cut short: "
-		if c.name == "poke" {
-			args = append(args, "--", "sh", "-c", script)
-		} else {
-			verdict = "mine: no findings, 1 accepted, 3 without a verdict, cut short: "
-			args = append(args, "--client-timeout=1m", "--server", script, "--client", shellCommand("proxied client"))
-		}
+		script := fmt.Sprintf(`echo >>%s/starts; [ $(wc -l <%s/starts) -le 1 ] || { %s; }; %s`,
+			dir, dir, c.second, shellCommand("poked server", "both", "stream", dir+"/socket"))
+		args := []string{"poke", "--name=mine", "--timeout=1m", "--settle=10ms", "--socket", dir + "/socket",
+			"--report", dir + "/r.json", "--report", dir + "/r.xml", "--report", dir + "/r.txt", "--accept", write(t, "byte leak@mine why\n"), "--", "sh", "-c", script}
+		const verdict = "mine: 6 findings, 1 accepted, 2 without a verdict, cut short: "
 		r := command(t, args...)
 		text, end := contents(t, dir+"/r.txt"), "\n"+verdict+strings.ReplaceAll(c.why, "\n", "\n| ")+"\n"
 		if r.code != c.code || r.stdout != text || !strings.HasSuffix(text, end) {
-			t.Errorf("%s: exit status %d, want %d and%s\ngot %s", c.name, r.code, c.code, end, r.text())
+			t.Errorf("exit status %d, want %d and%s\ngot %s", r.code, c.code, end, r.text())
 		}
 		var got programs.Report
 		if err := json.Unmarshal([]byte(contents(t, dir+"/r.json")), &got); err != nil || got.Broken != c.why || len(got.Trials) < 5 {
-			t.Errorf("%s: %v; got %+v, want %q after at least 5 trials", c.name, err, got, c.why)
+			t.Errorf("%v; got %+v, want %q after at least 5 trials", err, got, c.why)
 		}
 		first, _, _ := strings.Cut(c.why, "\n")
 		text = contents(t, dir+"/r.xml")
 		for _, want := range []string{`<error message="` + first, "accepted leak@mine"} {
 			if !strings.Contains(text, want) {
-				t.Errorf("%s: no %q in\n%s", c.name, want, text)
+				t.Errorf("no %q in\n%s", want, text)
 			}
 		}
 	}
@@ -275,4 +267,9 @@ func TestPokeSignal(t *testing.T) {
 	if err := syscall.Kill(pid, 0); r.code != 128+int(syscall.SIGTERM) || err != syscall.ESRCH {
 		t.Errorf("exit status %d, and the server: %v\n%s", r.code, err, r.text())
 	}
+}
+
+// shellCommand returns a command for /bin/sh that executes a registered program.
+func shellCommand(name string, args ...string) string {
+	return "exec '" + strings.Join(reexec.CommandLine(name, args...), "' '") + "'"
 }

@@ -3,6 +3,7 @@ package raw
 
 import (
 	"encoding/binary"
+	"strings"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -208,6 +209,17 @@ func Edge(n int) ([]byte, error) {
 		return nil, err
 	}
 	return mem[size-n:], nil
+}
+
+// Sockaddr returns the bytes of a sockaddr_un for a path, or for an abstract name that starts with @ and ends, as the
+// kernel lists it, with @ for each zero byte of padding. Package unix refuses a name that fills the address.
+func Sockaddr(address string) []byte {
+	name := binary.NativeEndian.AppendUint16(nil, unix.AF_UNIX)
+	if address, abstract := strings.CutPrefix(address, "@"); abstract {
+		short := strings.TrimRight(address, "@")
+		return append(append(append(name, 0), short...), make([]byte, len(address)-len(short))...)
+	}
+	return append(append(name, address...), 0)
 }
 
 // Bind binds a socket to an address. The name contains the raw bytes of a sockaddr.

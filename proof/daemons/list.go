@@ -10,11 +10,10 @@ import (
 
 // A program is a record of programs.txt, which describes the keys.
 type program struct {
-	Name, Version, Setup, Fault string
-	Needs                       [][2]string // commands and their packages
-	Poke, Proxy                 string
-	Accept                      []string
-	Check                       bool
+	Name, Version, Setup, Poke, Fault string
+	Needs                             [][2]string // commands and their packages
+	Accept                            []string
+	Check                             bool
 }
 
 // parse reads the records.
@@ -33,7 +32,7 @@ func parse(text string) (list []program, err error) {
 			return nil, fmt.Errorf("line %d: a record begins with program, and each key has a value", i+1)
 		}
 		p := &list[len(list)-1]
-		field := map[string]*string{"version": &p.Version, "setup": &p.Setup, "poke": &p.Poke, "proxy": &p.Proxy, "fault": &p.Fault}[key]
+		field := map[string]*string{"version": &p.Version, "setup": &p.Setup, "poke": &p.Poke, "fault": &p.Fault}[key]
 		switch {
 		case field != nil:
 			*field = value
@@ -49,8 +48,8 @@ func parse(text string) (list []program, err error) {
 	}
 	for _, p := range list {
 		switch {
-		case p.Version == "" || p.Needs == nil || p.Poke == "" && p.Proxy == "":
-			return nil, fmt.Errorf("%s: needs, version, or both poke and proxy are missing", p.Name)
+		case p.Version == "" || p.Needs == nil || p.Poke == "":
+			return nil, fmt.Errorf("%s: needs, version or poke is missing", p.Name)
 		case (p.Fault != "") != slices.ContainsFunc(p.Accept, isFinding):
 			return nil, fmt.Errorf("%s: a fault needs lines to accept it, and an accepted finding a fault", p.Name)
 		}
@@ -63,13 +62,3 @@ func parse(text string) (list []program, err error) {
 
 // isFinding reports whether a line accepts a finding, and not that an item has no verdict.
 func isFinding(line string) bool { return !strings.Contains(line, " unread@") }
-
-// commands returns the runs of a program, by the subcommand of scm.
-func (p program) commands() (runs [][2]string) {
-	for _, run := range [][2]string{{"poke", p.Poke}, {"proxy test", p.Proxy}} {
-		if run[1] != "" {
-			runs = append(runs, run)
-		}
-	}
-	return runs
-}

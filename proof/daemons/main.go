@@ -1,6 +1,6 @@
 //go:build linux
 
-// Command daemons tries scm poke and scm proxy test on real programs. The list is programs.txt, which also says what
+// Command daemons tries scm poke on real programs. The list is programs.txt, which also says what
 // each of them is known to do. A run fails if a program does anything else.
 //
 //	go run -C proof ./daemons [-scm build/programs/scm] [-check] [PROGRAM]...
@@ -10,7 +10,6 @@ package main
 
 import (
 	_ "embed"
-	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -73,8 +72,7 @@ func run(scm string, check bool, names []string) {
 	}
 }
 
-// try runs the program, and returns a line for each run. The error contains the output of those that differ from the
-// list.
+// try runs the program, and returns a line about it. The error contains the output if it differs from the list.
 func (p program) try(scm string) (text string, err error) {
 	for _, need := range p.Needs {
 		if _, err := exec.LookPath(need[0]); err == nil {
@@ -85,28 +83,22 @@ func (p program) try(scm string) (text string, err error) {
 		}
 		return p.Name + ": skipped: not installed: " + need[1] + "\n", nil
 	}
-	var errs []error
-	for _, run := range p.commands() {
-		var out string
-		err := must.Try(func() { p.sh(scm, run[0], run[1], &out) })
-		lines := strings.Split(strings.TrimSpace(out), "\n")
-		if err != nil {
-			errs = append(errs, fmt.Errorf("scm %s: %w\n%s", run[0], err, out))
-			continue
-		}
-		text += fmt.Sprintf("%s: scm %s: %s\n", p.Name, run[0], lines[len(lines)-1])
+	var out string
+	if err := must.Try(func() { p.sh(scm, &out) }); err != nil {
+		return "", fmt.Errorf("%w\n%s", err, out)
 	}
-	return text, errors.Join(errs...)
+	lines := strings.Split(strings.TrimSpace(out), "\n")
+	return fmt.Sprintf("%s: %s\n", p.Name, lines[len(lines)-1]), nil
 }
 
-// sh runs a command of scm in an empty directory, and sets out to its output. At the end, it kills what the setup has
+// sh runs scm poke in an empty directory, and sets out to its output. At the end, it kills what the setup has
 // started.
-func (p program) sh(scm, command, args string, out *string) {
+func (p program) sh(scm string, out *string) {
 	dir := must.Get(os.MkdirTemp("", "programs-"))
 	defer os.RemoveAll(dir)
 	accept := filepath.Join(dir, "accept.txt")
 	must.OK(os.WriteFile(accept, []byte(strings.Join(p.Accept, "\n")+"\n"), 0o666))
-	script := p.Setup + "\nscm " + command + " --accept " + accept + " " + args
+	script := p.Setup + "\nscm poke --accept " + accept + " " + p.Poke
 	cmd := exec.Command("sh", "-ec", script)
 	cmd.Env = append(os.Environ(), "DIR="+dir, "HOME="+dir, "XDG_RUNTIME_DIR="+dir, "PATH="+filepath.Dir(scm)+":"+os.Getenv("PATH")+":/usr/sbin:/sbin")
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}

@@ -32,13 +32,13 @@ func TestPage(t *testing.T) {
 func TestParse(t *testing.T) {
 	const good = "program: a\nneeds: a a\nversion: 1\npoke: --socket x -- a\n"
 	for text, want := range map[string]string{
-		good: "", good + "\nprogram: b\nneeds: b b\nversion: 1\nproxy: x\naccept: x\nfault: y": "",
+		good: "", good + "\nprogram: b\nneeds: b b\nversion: 1\npoke: x\naccept: x\nfault: y": "",
 		good + "accept: x unread@a y": "",
 		"version: 1":                  "line 1: a record begins with program, and each key has a value",
 		good + "mood: good":           `line 5: unknown "mood: good"`,
 		good + "needs: a":             `line 5: unknown "needs: a"`,
 		good + "fault: y":             "a: a fault needs lines to accept it, and an accepted finding a fault",
-		"program: b\n" + good:         "b: needs, version, or both poke and proxy are missing",
+		"program: b\n" + good:         "b: needs, version or poke is missing",
 		strings.Replace(good, "program: a", "program: b", 1) + good: "the programs are not in alphabetical order",
 	} {
 		got := ""
@@ -58,11 +58,11 @@ func TestTry(t *testing.T) {
 	p := program{Name: "a", Needs: [][2]string{{"sh", "dash"}}, Setup: "echo made >$DIR/file; sleep 1000 &", Poke: "--socket x -- a"}
 	t.Setenv("STATUS", "0")
 	text, err := p.try(dir + "/scm")
-	if err != nil || !strings.HasPrefix(text, "a: scm poke: poke --accept ") || !strings.HasSuffix(text, " --socket x -- a\n") {
+	if err != nil || !strings.HasPrefix(text, "a: poke --accept ") || !strings.HasSuffix(text, " --socket x -- a\n") {
 		t.Errorf("got %q, %v", text, err)
 	}
 	t.Setenv("STATUS", "1")
-	if _, err := p.try(dir + "/scm"); err == nil || !strings.HasPrefix(err.Error(), "scm poke: exit status 1\nmade\npoke") {
+	if _, err := p.try(dir + "/scm"); err == nil || !strings.HasPrefix(err.Error(), "exit status 1\nmade\npoke") {
 		t.Error(err)
 	}
 	p.Needs = append(p.Needs, [2]string{"/nonexistent", "none"})

@@ -1,7 +1,7 @@
 //go:build linux
 
 // Package kernels runs the suite on real kernels, in emulated machines: the kernel scenarios, the built-in peers on
-// amd64, the tests of cmd/scm/internal/relay, the specs of fdchannel on both backends, as static programs, and the
+// amd64, the specs of fdchannel on both backends, as static programs, and the
 // archive of make dist.
 //
 // The output names every case that did not end as expected, and ends with a table. If something is missing for a
@@ -136,8 +136,6 @@ func (p *programs) build(arch string, quick bool) {
 		p.compile(arch, "", "tryarchive", "build", "./proof/tryarchive")
 		p.addArchive(arch)
 	}
-	p.compile(arch, "", relayCommand, "test", "-c", "./cmd/scm/internal/relay")
-	p.add(relayCommand, []string{"/bin/" + relayCommand})
 	p.specs(arch, "", "purego", "-tags=scm_purego")
 	for _, t := range target.OnePerArch() {
 		if t.Arch != arch {

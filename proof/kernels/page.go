@@ -212,7 +212,7 @@ func differences(kept, ours record) (list []string) {
 
 const intro = `# Kernels
 
-` + "`make proof-kernels`" + ` boots Debian kernels in emulated machines (QEMU). In each machine it runs the [kernel scenarios](../../../interop/catalogue/kernel/README.md), the tests of the relay behind ` + "`scm proxy`" + `, the specs of ` + "`fdchannel`" + ` on both backends, the programs of a release (` + "`make dist`" + `) and, on amd64, the built-in peers. Unlike under qemu-user, the programs make their system calls to a real kernel of their own architecture. The kernels are listed in [kernels.txt](../../target/kernels.txt), and the machines in [machines.txt](../../target/machines.txt).
+` + "`make proof-kernels`" + ` boots Debian kernels in emulated machines (QEMU). In each machine it runs the [kernel scenarios](../../../interop/catalogue/kernel/README.md), the specs of ` + "`fdchannel`" + ` on both backends, the programs of a release (` + "`make dist`" + `) and, on amd64, the built-in peers. Unlike under qemu-user, the programs make their system calls to a real kernel of their own architecture. The kernels are listed in [kernels.txt](../../target/kernels.txt), and the machines in [machines.txt](../../target/machines.txt).
 
 ` + "`make proof-kernels KEEP=1`" + ` generates this page from the results. CI boots one kernel, and compares its results with this page. For gVisor, see [expected-gvisor.txt](../../../interop/catalogue/expected-gvisor.txt).
 

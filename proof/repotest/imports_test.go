@@ -62,7 +62,7 @@ var rules = []rule{
 	{[]string{"interop/catalogue"}, []string{"interop/expected", "interop/scenario", "interop/display"}},
 	{[]string{"interop/..."}, []string{"interop/...", "internal/procfs", xsys}},
 
-	{[]string{"cmd/scm/internal/programs"}, []string{"cmd/scm/internal/relay", "interop/expected", "interop/display", "interop/junit", "interop/raw", "interop/witness", "internal/procfs", xsys}},
+	{[]string{"cmd/scm/internal/programs"}, []string{"interop/expected", "interop/display", "interop/junit", "interop/raw", "interop/witness", "internal/procfs", xsys}},
 	{[]string{"cmd/scm/internal/..."}, []string{"cmd/scm/internal/...", "interop/...", "internal/procfs", "internal/ownthread", "libraries"}},
 	{[]string{"internal/builtin", "cmd/...", "tools/...", "examples/..."}, anything},
 }
@@ -204,7 +204,7 @@ var _ = Describe("the tree", Label("tree"), func() {
 			{goPackage{ImportPath: module + "/interop/contract", Imports: []string{module + "/interop/scenario"}}, "interop/contract imports " + module + "/interop/scenario"},
 			{goPackage{ImportPath: module + "/interop/judge", Imports: []string{module + "/internal/sys"}}, "interop/judge imports " + module + "/internal/sys"},
 			{goPackage{ImportPath: module + "/internal/sys", Imports: []string{module + "/internal/procfs"}}, "internal/sys imports " + module + "/internal/procfs"},
-			{goPackage{ImportPath: module + "/cmd/scm/internal/relay", Imports: []string{module + "/wire"}}, "relay imports " + module + "/wire"},
+			{goPackage{ImportPath: module + "/cmd/scm/internal/programs", Imports: []string{module + "/wire"}}, "programs imports " + module + "/wire"},
 			{goPackage{ImportPath: module, Imports: []string{"golang.org/x/net"}}, "imports golang.org/x/net"},
 			{goPackage{ImportPath: module + "/tools/x", Imports: []string{module + "/cmd/scm"}}, "imports a command, " + module + "/cmd/scm"},
 			{goPackage{ImportPath: module, Imports: []string{"unsafe"}}, "imports unsafe"},

@@ -33,7 +33,6 @@ var newFileAllowed = map[string]string{
 	"interop/process/process_linux.go":          "the runner's own files, for a peer",
 	"interoptest/interoptest_linux.go":          "the standard output of a peer, which the runner has made",
 	"cmd/scm/internal/programs/target_linux.go": "the listening socket that scm has made for a server",
-	"cmd/scm/internal/relay/relay_linux.go":     "a socket that it has created itself",
 	"proof/identity/sendfile/main.go":           "the tool's files, as runc handles them",
 }
 

@@ -12,18 +12,17 @@ import (
 //
 //	WHAT CHECK@PROGRAM[VERSIONS] REASON
 //
-// WHAT is one of Items or Faults, or a pattern for several. [expected.Parse] describes the rest.
+// WHAT is one of Items, or a pattern for several. [expected.Parse] describes the rest.
 func ParseAccepted(file string, text []byte) ([]expected.Line, error) {
-	known := append(slices.Clone(Items), Faults...)
 	return expected.Parse(file, text, expected.Form{
 		First: "WHAT", Name: "PROGRAM", Checks: Checks,
 		Validate: func(l expected.Line) error {
-			unknown := l.Pattern.Unmatched(known)
+			unknown := l.Pattern.Unmatched(Items)
 			if len(unknown) == 0 {
 				return nil
 			}
-			return fmt.Errorf("%q is neither an item of scm poke (%s) nor a fault of scm proxy (%s)%s",
-				unknown[0], strings.Join(Items, ", "), strings.Join(Faults, ", "), expected.DidYouMean(unknown[0], known))
+			return fmt.Errorf("%q is not an item of scm poke (%s)%s",
+				unknown[0], strings.Join(Items, ", "), expected.DidYouMean(unknown[0], Items))
 		},
 	})
 }
@@ -41,7 +40,7 @@ func ValidateAccepted(list []expected.Line, program, version string) error {
 
 // Accept marks the findings that the list accepts. For each of its lines that did not occur in a trial, it adds the
 // line to the trial, unless the line is about a flaky finding. It counts the lines that are about another program or
-// version, or about an item or fault that has no verdict, or no such finding.
+// version, or about an item that has no verdict.
 func (r *Report) Accept(list []expected.Line) {
 	used, aside := map[string]bool{}, map[string]bool{}
 	for _, l := range list {
@@ -53,22 +52,13 @@ func (r *Report) Accept(list []expected.Line) {
 	for _, l := range list {
 		for i := range r.Trials {
 			t := &r.Trials[i]
-			if (t.Skipped == "" || l.Check == CheckUnread) && l.Pattern.Match(t.What) && t.canHave(l.Check) {
+			if (t.Skipped == "" || l.Check == CheckUnread) && l.Pattern.Match(t.What) {
 				used[l.Place()] = true
 				t.accept(l, list)
 			}
 		}
 	}
 	r.Aside = len(aside) - len(used)
-}
-
-// canHave reports whether a finding of the check is possible. The fault none changes nothing, opath adds no
-// descriptor, and only an item must have a verdict.
-func (t *Trial) canHave(check string) bool {
-	if check == CheckUnread {
-		return slices.Contains(Items, t.What)
-	}
-	return t.What != FaultNone && (t.What != "opath" || check != CheckLeak)
 }
 
 // accept marks the findings that the line accepts, or adds the line to those that are missing.

@@ -7,7 +7,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/scm-rights/scm/cmd/scm/internal/relay"
 	"golang.org/x/sys/unix"
 )
 
@@ -26,7 +25,7 @@ func TestClients(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	l, err := relay.Listen(unix.SOCK_STREAM, address)
+	l, err := Listen(unix.SOCK_STREAM, address)
 	if err != nil {
 		t.Fatal(err)
 	}

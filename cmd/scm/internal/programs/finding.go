@@ -9,17 +9,11 @@ const (
 	CheckLeak    = "leak"    // it keeps a descriptor that nobody asked for
 	CheckCrash   = "crash"   // it ends
 	CheckRefuses = "refuses" // it runs, but no longer serves clients
-	CheckUnread  = "unread"  // an item of scm poke has no verdict, usually because it does not read it
+	CheckUnread  = "unread"  // an item has no verdict, usually because it does not read it
 )
 
 // Checks lists all checks.
 var Checks = []string{CheckLeak, CheckCrash, CheckRefuses, CheckUnread}
-
-// FaultNone is the fault that changes nothing.
-const FaultNone = "none"
-
-// Faults lists what scm proxy does to the messages of a client, in this order.
-var Faults = []string{FaultNone, "extra", "extra-all", "many", "opath"}
 
 // A Finding is a check that a program failed.
 type Finding struct {
@@ -29,9 +23,9 @@ type Finding struct {
 	Accepted string `json:"accepted,omitempty"` // the reason in a list of accepted findings
 }
 
-// A Trial is what happened when one item was sent, or when one fault was injected.
+// A Trial is what happened when one item was sent.
 type Trial struct {
-	What     string    `json:"what"` // one of Items or Faults
+	What     string    `json:"what"` // one of Items
 	Findings []Finding `json:"findings,omitempty"`
 	Notes    []string  `json:"notes,omitempty"`   // what a reader should know, and what is no finding
 	Skipped  string    `json:"skipped,omitempty"` // why there is no verdict, or "" if there is one

@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/scm-rights/scm/cmd/scm/internal/programs/testserver"
-	"github.com/scm-rights/scm/cmd/scm/internal/relay"
 	"github.com/scm-rights/scm/internal/reexec"
 	"golang.org/x/sys/unix"
 )
@@ -65,7 +64,7 @@ func TestPoke(t *testing.T) {
 	}
 	for mode, want := range map[string][]string{
 		"correct": nil, "late": nil, "forks": nil,
-		"hangup": nil, "once": nil, testserver.Store: nil, testserver.Cache: nil,
+		"hangup": nil, "once": nil, testserver.Cache: nil,
 		// It ends after each line that it does not know, also without a descriptor.
 		"strict":   {"newline skipped", "4k skipped"},
 		"all":      leaks(Items...),
@@ -328,7 +327,7 @@ func TestPokeAServerThatDoesNotRead(t *testing.T) {
 // lazyServer accepts connections, and reads only a few bytes of each. Then it may close the connection.
 func lazyServer(args []string) {
 	n, _ := strconv.Atoi(args[1])
-	l, err := relay.Listen(unix.SOCK_STREAM, args[0])
+	l, err := Listen(unix.SOCK_STREAM, args[0])
 	for err == nil {
 		var c int
 		if c, _, err = unix.Accept(l); err == nil && n > 0 {
@@ -429,7 +428,7 @@ func TestPokeErrors(t *testing.T) {
 	if _, err := Poke(t.Context(), PokeOptions{Args: sh("sleep 1000"), Address: unreachable, Settle: short, Timeout: limit}); !errors.Is(err, unix.ENOTDIR) {
 		t.Error(err)
 	}
-	l, err := relay.Listen(unix.SOCK_STREAM, address)
+	l, err := Listen(unix.SOCK_STREAM, address)
 	if err != nil {
 		t.Fatal(err)
 	}

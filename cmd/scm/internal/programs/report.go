@@ -11,9 +11,9 @@ import (
 	"github.com/scm-rights/scm/interop/expected"
 )
 
-// A Report is the result of scm poke or scm proxy test. Its fields are those of the JSON report.
+// A Report is the result of scm poke. Its fields are those of the JSON report.
 type Report struct {
-	Tool           string  `json:"tool"` // "scm poke" or "scm proxy test"
+	Tool           string  `json:"tool"` // "scm poke"
 	Version        string  `json:"version"`
 	Kernel         string  `json:"kernel"`
 	Program        string  `json:"program"`
@@ -25,9 +25,9 @@ type Report struct {
 }
 
 // NewReport returns a report without trials.
-func NewReport(tool, version, program, programVersion string, kernel expected.System) *Report {
+func NewReport(version, program, programVersion string, kernel expected.System) *Report {
 	return &Report{
-		Tool: tool, Version: version, Program: program, ProgramVersion: programVersion,
+		Tool: "scm poke", Version: version, Program: program, ProgramVersion: programVersion,
 		Kernel: strings.TrimSpace(kernel.Kind + " " + kernel.Release), Trials: []Trial{},
 	}
 }
@@ -39,9 +39,7 @@ func (r *Report) Failed() bool {
 
 // Undecided reports whether an item has no verdict, and no line accepts that.
 func (r *Report) Undecided() bool {
-	return slices.ContainsFunc(r.Trials, func(t Trial) bool {
-		return t.Skipped != "" && t.Accepted == "" && slices.Contains(Items, t.What)
-	})
+	return slices.ContainsFunc(r.Trials, func(t Trial) bool { return t.Skipped != "" && t.Accepted == "" })
 }
 
 // JSON writes the report as JSON.
@@ -126,7 +124,7 @@ func (r *Report) Verdict() string {
 			accepted++
 		case t.Skipped != "":
 			skipped++
-		case t.What != FaultNone:
+		default:
 			verdicts++
 		}
 	}

@@ -158,13 +158,6 @@ func (s *Server) Ended() error {
 // ExitedWith0 reports whether a server that has ended in this way did so without a failure.
 func ExitedWith0(ended error) bool { return errors.Is(ended, errStatus0) }
 
-// firstEnded returns how the first process has ended, or nil if it is running.
-func (s *Server) firstEnded() error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.first
-}
-
 func (s *Server) attachedEnded() error {
 	for {
 		n, err := unix.Poll([]unix.PollFd{{Fd: int32(s.pidfd), Events: unix.POLLIN}}, 0)

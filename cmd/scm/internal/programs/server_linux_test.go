@@ -20,7 +20,6 @@ import (
 
 func TestMain(m *testing.M) {
 	reexec.Register("test server", testserver.Main)
-	reexec.Register("test client", testClient)
 	reexec.Register("lazy server", lazyServer)
 	Main()
 	reexec.Main()
@@ -67,8 +66,10 @@ func marker(t *testing.T) *Marker {
 func TestServerFindsDaemon(t *testing.T) {
 	args, address := testServer(t, "all", "stream")
 	s := start(t, append([]string{"sh", "-c", `setsid "$@" & exit 0`, "sh"}, args...), address)
-	for s.firstEnded() == nil {
-		time.Sleep(time.Millisecond)
+	for ended := error(nil); ended == nil; time.Sleep(time.Millisecond) {
+		s.mu.Lock()
+		ended = s.first
+		s.mu.Unlock()
 	}
 	pids, err := s.Processes()
 	if len(pids) != 1 || pids[0] == s.pid || err != nil {

@@ -10,8 +10,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/scm-rights/scm/cmd/scm/internal/relay"
 	"github.com/scm-rights/scm/internal/procfs"
+	"github.com/scm-rights/scm/interop/raw"
 	"golang.org/x/sys/unix"
 )
 
@@ -44,13 +44,20 @@ func CheckAddress(address *string) error {
 	return nil
 }
 
-// Network returns the name that package net has for a type of socket to which a proxy can connect.
-func Network(address string, typ int) (string, error) {
-	network := map[int]string{unix.SOCK_STREAM: "unix", unix.SOCK_SEQPACKET: "unixpacket"}[typ]
-	if network == "" {
-		return "", fmt.Errorf("%s is a datagram socket, and a proxy needs connections: use scm poke", address)
+// Listen creates a listening socket, or a datagram socket, at an address.
+func Listen(typ int, address string) (int, error) {
+	fd, err := unix.Socket(unix.AF_UNIX, typ|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return -1, os.NewSyscallError("socket", err)
 	}
-	return network, nil
+	if err = raw.Bind(fd, raw.Sockaddr(address)); err == nil && typ != unix.SOCK_DGRAM {
+		err = unix.Listen(fd, 128)
+	}
+	if err != nil {
+		unix.Close(fd)
+		return -1, fmt.Errorf("bind to %s: %w", address, err)
+	}
+	return fd, nil
 }
 
 // Dial connects a socket to an address: a path, or @NAME for an abstract one. If typ is 0, it finds out the type of the
@@ -79,7 +86,7 @@ func dial(address string, typ int, timeout time.Duration) (int, error) {
 	limit := unix.NsecToTimeval(int64(max(timeout, time.Millisecond)))
 	err = unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_SNDTIMEO, &limit)
 	if err == nil {
-		err = relay.Connect(fd, address)
+		err = raw.Connect(fd, raw.Sockaddr(address))
 	}
 	if err != nil {
 		unix.Close(fd)

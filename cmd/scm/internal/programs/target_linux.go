@@ -11,7 +11,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/scm-rights/scm/cmd/scm/internal/relay"
 	"golang.org/x/sys/unix"
 )
 
@@ -152,7 +151,7 @@ func (t *target) listen() error {
 	if t.Type == 0 {
 		t.Type = unix.SOCK_STREAM
 	}
-	fd, err := relay.Listen(t.Type, t.address)
+	fd, err := Listen(t.Type, t.address)
 	if err == nil {
 		t.created, t.listener = true, os.NewFile(uintptr(fd), t.address)
 	}

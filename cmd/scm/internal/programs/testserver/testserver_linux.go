@@ -11,7 +11,6 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/scm-rights/scm/cmd/scm/internal/relay"
 	"github.com/scm-rights/scm/interop/raw"
 	"golang.org/x/sys/unix"
 )
@@ -39,9 +38,6 @@ var Faulty = []string{
 	"both",     // has the bugs of all and of opath
 	"hoard",    // closes none, and ends with status 1 when it has more than 30
 }
-
-// Store is the mode of a server that stores the descriptors that a valid message announces, and closes all others.
-const Store = "store"
 
 // Cache is the mode of a server that stores only the last descriptors of all connections: before it receives a message,
 // it closes all but seven.
@@ -115,7 +111,14 @@ func (s *server) run(typ, address string) (err error) {
 // Listen creates a listening socket, or a datagram socket, at an address.
 func Listen(typ, address string) (int, error) {
 	types := map[string]int{"stream": unix.SOCK_STREAM, "seqpacket": unix.SOCK_SEQPACKET, "dgram": unix.SOCK_DGRAM}
-	return relay.Listen(types[typ], address)
+	fd, err := unix.Socket(unix.AF_UNIX, types[typ]|unix.SOCK_CLOEXEC, 0)
+	if err == nil {
+		err = raw.Bind(fd, raw.Sockaddr(address))
+	}
+	if err == nil && typ != "dgram" {
+		err = unix.Listen(fd, 128)
+	}
+	return fd, err
 }
 
 // fork serves a connection in another process.
@@ -139,7 +142,7 @@ func (s *server) serve(c int) {
 			time.Sleep(300 * time.Millisecond)
 		}
 		if s.mode != "all" && s.mode != "both" {
-			relay.CloseAll(append(held, fds...))
+			closeAll(append(held, fds...))
 		}
 	}()
 	buf := make([]byte, 4096)
@@ -211,10 +214,6 @@ func (s *server) inspect(fds []int) {
 // handle answers a line, and returns the descriptors that the server holds until the connection ends.
 func (s *server) handle(c int, line string, fds []int) (held []int) {
 	valid := line == "ping" && len(fds) == 0 || line == "take "+strconv.Itoa(len(fds))
-	var announced int
-	if _, err := fmt.Sscanf(line, "take %d", &announced); err == nil && s.mode == Store && announced > 0 && announced <= len(fds) {
-		fds, valid = fds[announced:], true
-	}
 	answer := "ok\n"
 	if !valid {
 		answer = "error\n"
@@ -224,7 +223,7 @@ func (s *server) handle(c int, line string, fds []int) (held []int) {
 	case (s.mode == "strict" || s.mode == NoFilesStrict) && !valid:
 		os.Exit(1)
 	case s.mode == "stuck" && !valid && len(fds) > 0:
-		relay.CloseAll(fds)
+		closeAll(fds)
 		time.Sleep(time.Hour)
 	case s.mode == "deaf" && !valid && len(fds) > 0:
 		_ = unix.Shutdown(s.listen, unix.SHUT_RDWR)
@@ -233,32 +232,13 @@ func (s *server) handle(c int, line string, fds []int) (held []int) {
 	case s.mode == "rejected" && !valid:
 		return nil
 	}
-	relay.CloseAll(fds)
+	closeAll(fds)
 	return nil
 }
 
-// Client is a correct client: it passes one descriptor, and then none.
-func Client(address string) error {
-	c, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return err
+// closeAll closes descriptors.
+func closeAll(fds []int) {
+	for _, fd := range fds {
+		_ = unix.Close(fd)
 	}
-	defer func() { _ = unix.Close(c) }()
-	if err := relay.Connect(c, address); err != nil {
-		return err
-	}
-	fd, _ := unix.MemfdCreate("client", unix.MFD_CLOEXEC) // with -1, the first send fails
-	defer func() { _ = unix.Close(fd) }()
-	for i, text := range []string{"take 1\n", "ping\n"} {
-		fds := []int{fd}[i:]
-		if _, err := raw.Send(c, [][]byte{[]byte(text)}, fds, unix.MSG_NOSIGNAL); err != nil {
-			return err
-		}
-		answer := make([]byte, 64)
-		n, err := unix.Read(c, answer)
-		if answer = answer[:max(n, 0)]; err != nil || string(answer) != "ok\n" {
-			return fmt.Errorf("%q: got %q, %v", text, answer, err)
-		}
-	}
-	return nil
 }
