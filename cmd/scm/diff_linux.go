@@ -73,10 +73,10 @@ Memory that scm cannot read, such as that of memfd_secret(2), and descriptors th
 cannot look up, such as those of a process that is not dumpable, are not compared. If
 no other difference counts, scm reports "not compared" and exits with status 4.
 
-Both commands get the same standard input. If it is a pipe, scm first reads it to its
-end, into an unnamed file in the directory TMPDIR (/tmp). Their output is written to
-standard error. HUP, INT, QUIT and TERM are forwarded to the running command, and end
-the comparison.
+Both commands get the same standard input. If it is a pipe, or a file that scm may not
+open again, scm first reads it to its end, into an unnamed file in the directory TMPDIR
+(/tmp). Their output is written to standard error. HUP, INT, QUIT and TERM are forwarded
+to the running command, and end the comparison.
 
 ` + blind + `
 
@@ -124,6 +124,10 @@ func diff(cmd *cobra.Command, a, b []string, opts diffOptions) error {
 		return broken(fmt.Errorf("standard input: %w", err))
 	}
 	var records [2][]recorder.Call
+	comparison := recorder.UsedMemory
+	if opts.all {
+		comparison.UsedOnly = nil
+	}
 	var outcomes [2][]*recorder.Outcome
 	unread, unreadOutcomes := 0, 0
 	for i, args := range [][]string{a, b} {
@@ -133,7 +137,7 @@ func diff(cmd *cobra.Command, a, b []string, opts diffOptions) error {
 				return
 			}
 			records[i] = append(records[i], *c)
-			if !c.Whole() {
+			if !comparison.Whole(c) {
 				unread++
 			}
 		}
@@ -149,10 +153,6 @@ func diff(cmd *cobra.Command, a, b []string, opts diffOptions) error {
 	}
 	if len(records[0]) == 0 && len(records[1]) == 0 {
 		return broken(errors.New("neither command made a call that can carry descriptors: nothing was compared"))
-	}
-	comparison := recorder.UsedMemory
-	if opts.all {
-		comparison.UsedOnly = nil
 	}
 	report := newDiffReport(opts)
 	found := comparison.All(records[0], records[1])

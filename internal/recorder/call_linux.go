@@ -174,35 +174,3 @@ func (c *Call) Ancillary() bool {
 	}
 	return false
 }
-
-// Whole reports whether the recorder could read all memory that the call uses and look up all of
-// its descriptors. It ignores memory that the kernel could not read either (EFAULT).
-func (c *Call) Whole() bool {
-	for i := range c.Files {
-		if c.Files[i].Errno != 0 {
-			return false
-		}
-	}
-	if c.Unread != nil {
-		return false
-	}
-	if c.Errno == unix.EFAULT {
-		return true
-	}
-	for i := range c.Entry.Messages {
-		m := &c.Entry.Messages[i]
-		read := []*Memory{&m.Header.Memory, &m.Iovecs}
-		if len(m.Payload) > 0 {
-			read = append(read, &m.Payload[0])
-		}
-		for _, memory := range read {
-			if memory.Size > 0 && len(memory.Data) == 0 {
-				return false
-			}
-		}
-		if (!c.receives() || c.received(i)) && c.message(i).Control.unread() > 0 {
-			return false
-		}
-	}
-	return true
-}

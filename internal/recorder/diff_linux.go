@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"golang.org/x/sys/unix"
 )
 
 // A Difference describes a difference between two records.
@@ -156,6 +158,27 @@ func (o Comparison) All(a, b []Call) []*Difference {
 		c.streams(a, b)
 	}
 	return byCall(c.found)
+}
+
+// Whole reports whether the recorder could read all memory that the comparison compares, and look up all
+// descriptors of the call. It ignores memory that the kernel could not read either (EFAULT).
+func (o Comparison) Whole(c *Call) bool {
+	unknown := slices.ContainsFunc(c.Files, func(f File) bool { return f.Errno != 0 })
+	if unknown || c.Unread != nil {
+		return false
+	}
+	memory := slices.Concat(c.Entry.memory(), c.Exit.memory())
+	return c.Errno == unix.EFAULT || !slices.ContainsFunc(memory, o.incomplete)
+}
+
+// incomplete reports whether bytes that are compared could not be read. Of a payload, the bytes after
+// Options.Limit are not recorded.
+func (o Comparison) incomplete(m *Memory) bool {
+	size := m.Size
+	if slices.Contains(o.UsedOnly, m.Kind) {
+		size = min(size, m.Used)
+	}
+	return m.Addr != 0 && uint64(len(m.Data)) < size && (m.short || m.Kind != Payload)
 }
 
 // byCall sorts differences by the time at which their calls were entered.

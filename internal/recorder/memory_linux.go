@@ -41,11 +41,11 @@ func (c *Call) read(r *reader, list []*Memory) {
 			if (m.Kind == Payload) != payloads {
 				continue
 			}
-			m.Data = nil
+			m.Data, m.short = nil, false
 			if n := min(m.Size, limit, left); n > 0 && m.Addr != 0 {
 				m.Data = make([]byte, n)
 				got, _ := f.ReadAt(m.Data, int64(m.Addr)) // unreadable bytes are left out
-				m.Data = m.Data[:got]
+				m.Data, m.short = m.Data[:got], uint64(got) < n
 				left -= uint64(got)
 			}
 		}
@@ -56,6 +56,7 @@ func (c *Call) read(r *reader, list []*Memory) {
 func (m *Memory) addSum(tid int, size uint64) {
 	f, err := openMemory(tid)
 	if err != nil {
+		m.short = true
 		return
 	}
 	defer func() { _ = f.Close() }()
@@ -64,6 +65,7 @@ func (m *Memory) addSum(tid int, size uint64) {
 	for at := uint64(len(m.Data)); at < size; {
 		n, _ := f.ReadAt(chunk[:min(size-at, uint64(len(chunk)))], int64(m.Addr+at))
 		if n == 0 {
+			m.short = true
 			break
 		}
 		_, _ = hash.Write(chunk[:n]) // never fails

@@ -82,6 +82,8 @@ type Memory struct {
 	Data    []byte // the bytes that could be read; of a payload, at most Options.Limit
 	Used    uint64 // how many bytes the kernel reads (entry), or has read or written (exit); may exceed Data
 	Sum     string // at the exit, of a payload: the SHA-256 of the transferred bytes after Data; see Options.Sum
+
+	short bool // a byte that was to be recorded or summed could not be read
 }
 
 // used returns the recorded bytes that the kernel reads, or has read or written.
