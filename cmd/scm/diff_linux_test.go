@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"io"
 	"os"
 	"path/filepath"
@@ -9,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/scm-rights/scm/internal/ownthread"
 	"github.com/scm-rights/scm/internal/recorder"
 	"golang.org/x/sys/unix"
 )
@@ -189,4 +191,31 @@ func TestDiffInput(t *testing.T) {
 		cmd.Stdin = input
 		ends(t, result{stdout: "same: 2 calls\n"}, cmd)
 	}
+}
+
+// An input that may not be opened again, as below sudo -u, is copied.
+func TestDiffInputNotReopened(t *testing.T) {
+	file, err := os.Open(write(t, "text"))
+	if err := errors.Join(err, file.Chmod(0)); err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	ownthread.Run(func() { // without capabilities, with which root may open any file
+		dropped := unix.Capset(&unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}, &make([]unix.CapUserData, 2)[0])
+		in, err := newInput(file)
+		if err := errors.Join(dropped, err); err != nil {
+			t.Error(err)
+			return
+		}
+		defer in.file.Close()
+		again, err := in.open()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer again.Close()
+		if text, err := io.ReadAll(again); string(text) != "text" || err != nil {
+			t.Errorf("read %q, %v", text, err)
+		}
+	})
 }

@@ -1,14 +1,16 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 )
 
-// An input provides the same standard input to several commands in turn. If standard input is a
-// pipe or a socket, newInput first copies all of it to an unnamed file. A terminal or other
-// device is passed to each command unchanged.
+// An input provides the same standard input to several commands in turn. If standard input is a pipe, a
+// socket or a file that scm may not open again, newInput first copies the rest of it to an unnamed file. A
+// terminal or other device is passed to each command unchanged.
 type input struct {
 	file   *os.File
 	offset int64 // where the input starts; -1 if it cannot be read twice
@@ -21,7 +23,15 @@ func newInput(file *os.File) (*input, error) {
 		return nil, err
 	case info.Mode().IsRegular():
 		offset, err := file.Seek(0, io.SeekCurrent)
-		return &input{file, offset}, err
+		if err != nil {
+			return nil, err
+		}
+		in := &input{file, offset}
+		again, err := in.open()
+		if !errors.Is(err, fs.ErrPermission) {
+			_ = again.Close()
+			return in, err
+		}
 	case info.Mode()&(os.ModeNamedPipe|os.ModeSocket) == 0:
 		return &input{file, -1}, nil
 	}
