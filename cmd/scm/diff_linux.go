@@ -47,7 +47,8 @@ run:
   appearance in its process. Each received descriptor is a new one.
 - A process ID is replaced by a count in the order of first appearance, and so is an
   abstract name of five hexadecimal digits, as the kernel chooses them.
-- Buffers for a receive are compared as far as the kernel has filled them.
+- Buffers for a receive are compared as far as the kernel has filled them, and messages of
+  recvmmsg only if both runs received them.
 - The first 4 KiB of each payload buffer are compared. The rest, as far as the kernel
   has sent or received it, is compared by its SHA-256.
 
@@ -123,11 +124,11 @@ func diff(cmd *cobra.Command, a, b []string, opts diffOptions) error {
 	if err != nil {
 		return broken(fmt.Errorf("standard input: %w", err))
 	}
-	var records [2][]recorder.Call
 	comparison := recorder.UsedMemory
 	if opts.all {
 		comparison.UsedOnly = nil
 	}
+	var records [2][]recorder.Call
 	var outcomes [2][]*recorder.Outcome
 	unread, unreadOutcomes := 0, 0
 	for i, args := range [][]string{a, b} {

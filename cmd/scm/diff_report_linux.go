@@ -68,7 +68,11 @@ func (r *diffReport) text(calls int) string {
 	if len(r.counted) == 0 {
 		fmt.Fprintf(&s, "same: %s", display.Plural(calls, "call"))
 		if len(r.texts) > 0 {
-			fmt.Fprintf(&s, ", with %s", display.Plural(len(r.texts), "allowed difference"))
+			differing := map[[2]*recorder.Call]bool{}
+			for _, t := range r.texts {
+				maps.Copy(differing, t.calls)
+			}
+			fmt.Fprintf(&s, ", with %s in %s", display.Plural(len(r.texts), "allowed difference"), display.Plural(len(differing), "call"))
 		}
 		s.WriteByte('\n')
 	} else {

@@ -371,12 +371,20 @@ func (p piece) cut(offset, size int) piece {
 	return piece{p.where, p.offset + offset, f.cut(p.a), f.cut(p.b)}
 }
 
+// after returns the piece after the first bytes of each record.
+func (p piece) after(a, b int) piece {
+	return piece{p.where, p.offset + a, p.a[min(a, len(p.a)):], p.b[min(b, len(p.b)):]}
+}
+
 // bytes compares a piece byte by byte.
 func (cmp *comparison) bytes(field string, p piece) {
 	if !bytes.Equal(p.a, p.b) {
 		first := p.first()
 		p.offset += first
-		cmp.differ(field, p, around(p.a, first), around(p.b, first))
+		if max(len(p.a), len(p.b)) <= mostBytes {
+			first = -1
+		}
+		cmp.differ(field, p, bytesText(p.a, first), bytesText(p.b, first))
 	}
 }
 
@@ -388,25 +396,36 @@ func (p piece) first() (i int) {
 	return i
 }
 
-// around returns the bytes from the first one that differs, or all bytes of a short field.
-func around(b []byte, first int) string {
-	const most = 16
-	if len(b) > most {
-		b = b[min(first, len(b)):]
-	}
+// mostBytes is how many bytes a text shows.
+const mostBytes = 16
+
+// bytesText returns all bytes of a short field, for which first is -1. Of a longer field, it returns the
+// bytes from the first one that differs, with its index and the length of the field, because other fields
+// can differ in the same bytes.
+func bytesText(b []byte, first int) string {
+	rest := b[min(max(first, 0), len(b)):]
 	switch {
 	case len(b) == 0:
 		return "nothing"
-	case len(b) > most: // the checksum tells texts apart that differ only later
-		return fmt.Sprintf("%x… (%d bytes, SHA-256 %.8x)", b[:most], len(b), sha256.Sum256(b))
+	case first < 0:
+		return hex.EncodeToString(b)
+	case len(rest) == 0:
+		return fmt.Sprintf("nothing after %d bytes", len(b))
+	case len(rest) > mostBytes: // the checksum tells texts apart that differ only later
+		return fmt.Sprintf("%x… (byte %d of %d, SHA-256 %.8x)", rest[:mostBytes], first, len(b), sha256.Sum256(rest))
 	}
-	return hex.EncodeToString(b)
+	return fmt.Sprintf("%x (byte %d of %d)", rest, first, len(b))
 }
 
-// descriptor compares descriptors.
+// descriptor compares descriptors. One that only one of the calls passes does not change how later
+// descriptors are numbered.
 func (cmp *comparison) descriptor(field string, p piece, atExit bool) {
-	x := cmp.describe(cmp.a, cmp.callA, int32Of(p.a), atExit)
-	y := cmp.describe(cmp.b, cmp.callB, int32Of(p.b), atExit)
+	x := numberText(p.a, func(fd int32) string { return cmp.describe(cmp.a, cmp.callA, fd, atExit) })
+	y := numberText(p.b, func(fd int32) string { return cmp.describe(cmp.b, cmp.callB, fd, atExit) })
+	if len(p.a) != len(p.b) {
+		seen := max(cmp.a.seenFDs, cmp.b.seenFDs)
+		cmp.a.seenFDs, cmp.b.seenFDs = seen, seen
+	}
 	cmp.texts(field, p, x, y)
 }
 
@@ -431,6 +450,15 @@ func (cmp *comparison) describe(n *normalizer, c *Call, fd int32, atExit bool) s
 
 // process compares process IDs.
 func (cmp *comparison) process(field string, p piece) {
-	x, y := cmp.a.process(int32Of(p.a), cmp.ExactIDs), cmp.b.process(int32Of(p.b), cmp.ExactIDs)
+	x := numberText(p.a, func(pid int32) string { return cmp.a.process(pid, cmp.ExactIDs) })
+	y := numberText(p.b, func(pid int32) string { return cmp.b.process(pid, cmp.ExactIDs) })
 	cmp.texts(field, p, x, y)
+}
+
+// numberText returns the text of an int, or the bytes of it that exist.
+func numberText(b []byte, text func(int32) string) string {
+	if len(b) < 4 {
+		return bytesText(b, -1)
+	}
+	return text(int32Of(b))
 }

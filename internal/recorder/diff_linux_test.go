@@ -145,6 +145,12 @@ func TestDiffFields(t *testing.T) {
 		{"the length of an iovec", func(c *Call) { put(c.Arch.iovec(), c.Entry.Messages[0].Iovecs.Data[16:], "iov_len", 9) },
 			"iovec 1, iov_len: 2 against 9 (byte " + inOrder(24, 31) + " of iovec)"},
 		{"the payload", func(c *Call) { c.Entry.Messages[0].Payload[1].Data[1] = 'p' }, "payload 1: 6c6f against 6c70 (byte 1 of payload 1)"},
+		{"a longer payload", func(c *Call) {
+			c.Entry.Messages[0].Payload[1].Data, c.Entry.Messages[0].Payload[1].Size = []byte("lo"+strings.Repeat("o", 15)), 17
+		},
+			"payload 1: nothing after 2 bytes against 6f6f6f6f6f6f6f6f6f6f6f6f6f6f6f (byte 2 of 17)"},
+		{"the payload after the recorded bytes", func(c *Call) { c.Exit.Messages[0].Payload[1].Sum = "sum" },
+			"at its exit: payload 1 after its first 2 bytes, SHA-256: nothing against 73756d"},
 	} {
 		other := sentOne(amd64)
 		c.change(&other)
@@ -283,6 +289,15 @@ func TestComparison(t *testing.T) {
 		c.Files = append(c.Files, fileAt(int32(fd), false, false))
 		return c
 	}
+	two := carrying(100, message(unix.SCM_RIGHTS, 5, 6))
+	two.Files = append(descriptor(5).Files, fileAt(6, false, false))
+	payload := func(parts ...string) Call {
+		return call(amd64, "sendmsg", 0, built{payload: parts}, built{payload: parts}, 0)
+	}
+	to := func(path string) Call {
+		m := built{name: append(order.AppendUint16(nil, unix.AF_UNIX), path...)}
+		return call(amd64, "sendmsg", 0, m, m, 0)
+	}
 	unpadded := carrying(100, message(unix.SCM_RIGHTS, 5)[:amd64.cmsghdr().size()+4])
 	unpadded.Files = descriptor(5).Files
 	pipe := descriptor(5)
@@ -314,8 +329,16 @@ func TestComparison(t *testing.T) {
 		{"any time", Comparison{AnyTime: true}, timestamp(1), timestamp(2), ""},
 		{"a longer buffer", Comparison{}, descriptor(5), descriptor(5, 1, 0, 0, 0), "msg_controllen; control data"},
 		{"a descriptor and none", UsedMemory, descriptor(5), carrying(100, nil),
-			"msg_control; msg_controllen; cmsg_len; cmsg_level; cmsg_type; cmsg_data; padding after cmsg_data"},
-		{"none and a descriptor", UsedMemory, carrying(100, nil), descriptor(5), "msg_control; msg_controllen; control data"},
+			"msg_control; msg_controllen; cmsg_len; cmsg_level; cmsg_type; SCM_RIGHTS, descriptor 0"},
+		{"none and a descriptor", UsedMemory, carrying(100, nil), descriptor(5),
+			"msg_control; msg_controllen; cmsg_len; cmsg_level; cmsg_type; SCM_RIGHTS, descriptor 0"},
+		{"one descriptor and two", UsedMemory, descriptor(5), two, "cmsg_len; SCM_RIGHTS, descriptor 1"},
+		{"a descriptor and credentials", UsedMemory, descriptor(5), credentials(100, 100), "msg_controllen; cmsg_len; cmsg_type; " +
+			"SCM_RIGHTS, descriptor 0; SCM_CREDENTIALS, pid; SCM_CREDENTIALS, uid; SCM_CREDENTIALS, gid"},
+		{"an iovec less", UsedMemory, payload("1", "2"), payload("1"), "msg_iovlen; iovec 1, iov_base; iovec 1, iov_len; payload 1"},
+		{"an iovec more", UsedMemory, payload("1"), payload("1", "2"), "msg_iovlen; iovec 1, iov_base; iovec 1, iov_len; payload 1"},
+		{"another recipient", UsedMemory, to("one"), to("two"), "address"},
+		{"no recipient", UsedMemory, payload(), to("two"), "msg_name; msg_namelen; address"},
 		{"without padding", UsedMemory, descriptor(5), unpadded, "msg_controllen; padding after cmsg_data"},
 		{"with padding", UsedMemory, unpadded, descriptor(5), "msg_controllen; padding after cmsg_data"},
 		{"an unknown call", Comparison{}, unknown, unknown, "arguments"},
@@ -328,9 +351,16 @@ func TestComparison(t *testing.T) {
 			t.Errorf("%s: %s, want %s", c.name, got, c.want)
 		}
 	}
+	one, later := descriptor(5), descriptor(7)
+	two.Process, later.Process = one.Process, one.Process
+	found := UsedMemory.All([]Call{one, later}, []Call{two, later})
+	const text = "sendmsg: SCM_RIGHTS, descriptor 1: nothing against descriptor 3 of the process, character device, read-write"
+	if last := at(found, 1); len(found) != 2 || last.Text() != text {
+		t.Errorf("one descriptor and two, and the same descriptor later: %v, want %s at the end", found, text)
+	}
 }
 
-// Payloads that differ only after the bytes that are printed have different texts.
+// Payloads that differ in another byte, or only after the bytes that are printed, have different texts.
 func TestDiffLongPayload(t *testing.T) {
 	send := func(ones ...int) []Call {
 		c := sentOne(amd64)
@@ -342,9 +372,12 @@ func TestDiffLongPayload(t *testing.T) {
 		return []Call{c}
 	}
 	first, second := UsedMemory.First(send(), send(0)), UsedMemory.First(send(), send(0, 39))
-	const zeros = "sendmsg: payload 1: 00000000000000000000000000000000… (40 bytes, SHA-256 "
+	const zeros = "sendmsg: payload 1: 00000000000000000000000000000000… (byte 0 of 40, SHA-256 "
 	if second.Allowed(first.Text()) || !strings.HasPrefix(second.Text(), zeros) {
 		t.Errorf("got %q after %q, want another that begins with %q", second.Text(), first.Text(), zeros)
+	}
+	if last := UsedMemory.First(send(), send(39)); last.Text() != "sendmsg: payload 1: 00 (byte 39 of 40) against 01 (byte 39 of 40)" {
+		t.Error(last.Text())
 	}
 }
 

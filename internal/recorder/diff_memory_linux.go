@@ -8,9 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// memory compares the memory that the arguments point to, at the entry or at the exit. It compares
-// only memory that was recorded for both calls. If memory was recorded for one call only, the argument
-// or the header that points to it differs, and that has been reported already.
+// memory compares the memory that the arguments point to, at the entry or at the exit. It does not compare
+// a timeout or a header that only one of the calls has, because an argument differs.
 func (cmp *comparison) memory(atExit bool) {
 	a, b := &cmp.callA.Entry, &cmp.callB.Entry
 	if atExit {
@@ -28,8 +27,12 @@ func (cmp *comparison) memory(atExit bool) {
 
 // piece returns the bytes of a Memory that are compared.
 func (cmp *comparison) piece(a, b *Memory) piece {
-	p := piece{where: cmp.callA.title(a), a: a.Data, b: b.Data}
-	if slices.Contains(cmp.UsedOnly, a.Kind) {
+	c, m := cmp.callA, a
+	if a.Size == 0 { // A may have no such memory
+		c, m = cmp.callB, b
+	}
+	p := piece{where: c.title(m), a: a.Data, b: b.Data}
+	if slices.Contains(cmp.UsedOnly, m.Kind) {
 		p.a, p.b = a.used(), b.used()
 	}
 	return p
@@ -49,35 +52,44 @@ func (cmp *comparison) timeout(a, b *Memory, atExit bool) {
 	}
 }
 
-// messages compares the headers of all messages, then the iovecs, then the rest.
+// messages compares the headers of all messages, then the iovecs, then the rest. At the exit, it does not
+// compare a message that only one of the calls has received.
 func (cmp *comparison) messages(a, b *Snapshot, atExit bool) {
+	skipped := func(i int) bool { return atExit && cmp.callA.received(i) != cmp.callB.received(i) }
 	both := min(len(a.Messages), len(b.Messages))
 	for i := range both {
-		x, y := &a.Messages[i].Header.Memory, &b.Messages[i].Header.Memory
-		cmp.fields(cmp.prefix(i), cmp.callA.headerLayout(), cmp.piece(x, y))
+		if !skipped(i) {
+			x, y := &a.Messages[i].Header.Memory, &b.Messages[i].Header.Memory
+			cmp.fields(cmp.prefix(i), cmp.callA.headerLayout(), cmp.piece(x, y))
+		}
 	}
 	for i := range both {
-		cmp.iovecs(i, cmp.piece(&a.Messages[i].Iovecs, &b.Messages[i].Iovecs))
+		if !skipped(i) {
+			cmp.iovecs(i, cmp.piece(&a.Messages[i].Iovecs, &b.Messages[i].Iovecs))
+		}
 	}
-	for i := range both {
-		cmp.message(&a.Messages[i], &b.Messages[i], i, atExit)
+	for i := range max(len(a.Messages), len(b.Messages)) {
+		if !skipped(i) {
+			cmp.message(at(a.Messages, i), at(b.Messages, i), i, atExit)
+		}
 	}
 }
 
-// message compares the address, the control data and the payload.
-func (cmp *comparison) message(a, b *Message, i int, atExit bool) {
-	if a.Address.Size > 0 && b.Address.Size > 0 {
-		cmp.address(a, b, atExit)
+// message compares the address, the control data and the payload. A message that one of the calls does not
+// have is empty.
+func (cmp *comparison) message(a, b Message, i int, atExit bool) {
+	if a.Address.Size > 0 || b.Address.Size > 0 {
+		cmp.address(&a, &b, atExit)
 	}
 	cmp.control(&a.Control, &b.Control, cmp.prefix(i), atExit)
-	for j := range min(len(a.Payload), len(b.Payload)) {
-		x, y := &a.Payload[j], &b.Payload[j]
-		p := cmp.piece(x, y)
+	for j := range max(len(a.Payload), len(b.Payload)) {
+		x, y := at(a.Payload, j), at(b.Payload, j)
+		p := cmp.piece(&x, &y)
 		cmp.bytes(p.where, p)
 		if atExit && x.Sum != y.Sum { // the payload after the recorded bytes
-			rest := piece{where: p.where, offset: len(x.Data)}
-			field := fmt.Sprintf("%s after its first %d bytes", p.where, rest.offset)
-			cmp.differ(field, rest, fmt.Sprintf("SHA-256 %.8x", x.Sum), fmt.Sprintf("SHA-256 %.8x", y.Sum))
+			rest := piece{where: p.where, offset: max(len(x.Data), len(y.Data))}
+			field := fmt.Sprintf("%s after its first %d bytes, SHA-256", p.where, rest.offset)
+			cmp.differ(field, rest, bytesText([]byte(x.Sum), -1), bytesText([]byte(y.Sum), -1))
 		}
 	}
 }
@@ -121,7 +133,7 @@ func (f Field) text(b []byte) string {
 	v := integer(Field{Size: f.Size}, b)
 	switch {
 	case len(b) < f.Size:
-		return around(b, 0)
+		return bytesText(b, -1)
 	case f.kind == pointer:
 		return pointerText(v)
 	case f.Name == "msg_flags":
@@ -144,58 +156,62 @@ func (cmp *comparison) address(a, b *Message, atExit bool) {
 	cmp.bytes(p.where, p)
 }
 
-// control compares control data, message by message. It compares the fields of the messages in A with
-// the bytes at the same offsets in B. It reports a difference in cmsg_len before the differences that
-// result from it. Of buffers for a receive, it compares the bytes that exist in both.
+// control compares control data, message by message, then the bytes after the last one. Of buffers for a
+// receive, it compares the bytes that exist in both.
 func (cmp *comparison) control(a, b *Control, prefix string, atExit bool) {
 	p := cmp.piece(&a.Memory, &b.Memory)
 	receives, usedOnly := cmp.callA.receives(), slices.Contains(cmp.UsedOnly, ControlData)
 	if receives && !usedOnly {
 		p = p.cut(0, int(min(a.Size, b.Size, callLimit)))
 	}
-	cmsgs := a.Cmsgs
+	x, y := a.Cmsgs, b.Cmsgs
 	if receives && !atExit {
-		cmsgs = nil // nothing is received yet
+		x, y = nil, nil // nothing is received yet
 	}
-	end := 0
-	for i := range cmsgs {
-		m := &cmsgs[i]
+	arch, messages := cmp.callA.Arch, max(len(x), len(y))
+	for i := range messages {
+		m, n := at(x, i), at(y, i) // empty after the last one
 		message := prefix
-		if len(cmsgs) > 1 {
+		if messages > 1 {
 			message += fmt.Sprintf("control message %d, ", i)
 		}
-		cmp.cmsg(message, m, p)
-		length := m.Offset + int(m.Len)
-		end = cmp.callA.Arch.align(length)
-		if receives && usedOnly {
-			continue // the kernel does not write the padding
+		cmp.fields(message, arch.cmsghdr(), p.cut(0, arch.cmsghdr().size()))
+		data := piece{p.where, p.offset + arch.cmsghdr().size(), m.Data, n.Data}
+		if m.Level == n.Level && m.Type == n.Type {
+			cmp.data(message, &m, data)
+		} else {
+			cmp.data(message, &m, piece{data.where, data.offset, data.a, nil})
+			cmp.data(message, &n, piece{data.where, data.offset, nil, data.b})
 		}
-		cmp.bytes(message+"padding after cmsg_data", p.cut(length, end-length))
+		p = p.after(int(m.Len), int(n.Len))
+		paddingA, paddingB := arch.align(int(m.Len))-int(m.Len), arch.align(int(n.Len))-int(n.Len)
+		if !receives || !usedOnly { // a receive does not write the padding
+			cmp.bytes(message+"padding after cmsg_data", p.cut(0, min(paddingA, paddingB)))
+		}
+		p = p.after(paddingA, paddingB)
 	}
-	cmp.bytes(prefix+"control data", p.cut(end, max(len(p.a), len(p.b))))
+	cmp.bytes(prefix+"control data", p)
 }
 
-// cmsg compares the header and the data of a control message.
-func (cmp *comparison) cmsg(prefix string, m *Cmsg, p piece) {
-	cmp.fields(prefix, cmp.callA.Arch.cmsghdr(), p.cut(m.Offset, len(m.Header)))
-	data := p.cut(m.Offset+len(m.Header), len(m.Data))
+// data compares the data of a control message of the type of m.
+func (cmp *comparison) data(prefix string, m *Cmsg, data piece) {
 	name := typeName(m.Level, m.Type)
-	sameLength := len(data.a) == len(data.b)
 	switch {
-	case sameLength && (m.isRights() || m.isPIDFD()):
-		n := len(data.a) / 4
+	case m.isRights() || m.isPIDFD():
+		n := max(len(data.a), len(data.b)) / 4
 		for i := range n {
 			field := fmt.Sprintf("%s%s, descriptor %d", prefix, name, i)
 			cmp.descriptor(field, data.cut(4*i, 4), cmp.callA.receives())
 			cmp.closeOnExec(prefix+name+", close-on-exec", data.cut(4*i, 4))
 		}
 		cmp.bytes(prefix+name+", the rest", data.cut(4*n, 4))
-	case sameLength && m.isCredentials() && len(data.a) >= 4 && len(data.a) <= unix.SizeofUcred:
-		prefix += name + ", " // the kernel may have truncated the struct ucred
+	case m.isCredentials(): // the kernel may have truncated the struct ucred
+		prefix += name + ", "
 		cmp.process(prefix+"pid", data.cut(0, 4))
 		cmp.bytes(prefix+"uid", data.cut(4, 4))
 		cmp.bytes(prefix+"gid", data.cut(8, 4))
-	case sameLength && cmp.AnyTime && m.isTimestamp():
+		cmp.bytes(prefix+"the rest", data.cut(12, callLimit))
+	case cmp.AnyTime && m.isTimestamp():
 	default:
 		cmp.bytes(prefix+"cmsg_data", data)
 	}

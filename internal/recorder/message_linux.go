@@ -69,7 +69,7 @@ const (
 )
 
 func (k MemoryKind) String() string {
-	return [...]string{"socketcall's arguments", "msghdr", "iovec", "payload", "msg_name", "control", "memory"}[k]
+	return [...]string{"socketcall's arguments", "msghdr", "iovec", "payload", "address", "control", "memory"}[k]
 }
 
 // A Memory describes a range of the program's memory at one moment.

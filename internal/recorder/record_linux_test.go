@@ -138,6 +138,23 @@ func TestBatch(t *testing.T) {
 	if text := calls[1].Text(); !strings.Contains(text, `{room for 8+`) {
 		t.Errorf("the fourth message: %s", text)
 	}
+	fewer := []Call{clone(calls[0]), clone(calls[1])}
+	fewer[0].Registers[2], fewer[1].Result = 2, 2
+	for _, s := range []*Snapshot{&fewer[0].Entry, &fewer[0].Exit} {
+		s.Messages = s.Messages[:2]
+	}
+	fewer[0].redecode()
+	fewer[1].Exit.Messages[2] = fewer[1].Entry.Messages[2]
+	fewer[1].redecode()
+	var fields []string
+	for _, d := range UsedMemory.All(calls, fewer) {
+		fields = append(fields, d.Field)
+	}
+	const want = "argument 2; message 2, cmsg_len; message 2, cmsg_level; message 2, cmsg_type; message 2, SCM_RIGHTS, descriptor 0; " +
+		"message 2, payload; the result" // what is not received is not compared
+	if got := strings.Join(fields, "; "); got != want {
+		t.Errorf("with a message less: %s, want %s", got, want)
+	}
 }
 
 func TestTree(t *testing.T) {
