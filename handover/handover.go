@@ -62,11 +62,12 @@
 // the old one exits. Upgrade recognizes that process by SYSTEMD_EXEC_PID, which systemd sets since version 248. With
 // an older version, it cannot return this error, and the service ends after the upgrade.
 //
-// Errors in sending notifications are logged and have no other effect. If the manager does not read them, Ready,
-// Upgrade and Close each wait for at most a second. The other notifications are sent later, in order, while
-// the process runs. Without NOTIFY_SOCKET, the package does none of this. Supervisors such as runit, s6 and
-// supervisord start another process when their child exits, which takes over from the successor. A container
-// ends when its process 1 exits, so that process cannot be replaced.
+// Errors in sending notifications are logged and have no other effect. If the manager does not read them,
+// Ready, Close and a failed Upgrade each wait for at most a second. The notifications are sent later, in
+// order, while the process runs. Those that still wait ten seconds after a call to Close are dropped. Without
+// NOTIFY_SOCKET, the package does none of this. Supervisors such as runit, s6 and supervisord start another
+// process when their child exits, which takes over from the successor. A container ends when its process 1
+// exits, so that process cannot be replaced.
 //
 // # The protocol
 //

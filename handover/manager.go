@@ -22,6 +22,8 @@ type manager struct {
 	conn   dontWait
 	unit   string // of this process, or ""
 	logger *slog.Logger
+	open   context.Context // done when the notifications that still wait are dropped
+	drop   context.CancelFunc
 
 	mu   sync.Mutex
 	sent <-chan struct{} // closed when the last notification has been sent
@@ -41,11 +43,17 @@ func (p *Process) dialManager(ctx context.Context) *manager {
 	}
 	sent := make(chan struct{})
 	close(sent)
-	return &manager{conn: dontWait{conn}, unit: os.Getenv("INVOCATION_ID"), logger: p.logger, sent: sent}
+	m := &manager{conn: dontWait{conn}, unit: os.Getenv("INVOCATION_ID"), logger: p.logger, sent: sent}
+	m.open, m.drop = context.WithCancel(context.Background())
+	return m
 }
 
-// close closes the connection when everything has been sent.
+// close closes the connection when everything has been sent, or after managerTime.
 func (m *manager) close() {
+	if m == nil {
+		return
+	}
+	time.AfterFunc(managerTime, m.drop)
 	m.tell(func(wire.Socket) error { return m.conn.Close() })
 	m.wait(context.Background())
 }
@@ -71,7 +79,7 @@ type dontWait struct{ *scm.Conn }
 func (c dontWait) Send(m *scm.Message, flags int) error { return c.Conn.Send(m, flags|sys.DontWait) }
 
 // tell sends a notification after all earlier ones, logs the error, and closes sent. It does not wait: if the manager's
-// queue is full, a goroutine tries again for up to writeTime. It does nothing if m is nil.
+// queue is full, a goroutine tries again until managerTime after Close. It does nothing if m is nil.
 func (m *manager) tell(notify func(wire.Socket) error) (sent <-chan struct{}) {
 	if m == nil {
 		return nil
@@ -92,8 +100,9 @@ func (m *manager) tell(notify func(wire.Socket) error) (sent <-chan struct{}) {
 		defer close(done)
 		<-earlier
 		err := notify(m.conn)
-		for end := time.Now().Add(writeTime); sys.Again(err) && time.Now().Before(end); err = notify(m.conn) {
-			time.Sleep(10 * time.Millisecond)
+		for pause := time.Millisecond; sys.Again(err) && m.open.Err() == nil; pause = min(2*pause, 100*time.Millisecond) {
+			time.Sleep(pause)
+			err = notify(m.conn)
 		}
 		m.log(err)
 	}()
@@ -121,7 +130,7 @@ func (m *manager) failed(reason error) {
 // errReaped means that the service manager has received the exit status of a process.
 var errReaped = errors.New("the service manager has its exit status")
 
-// managerTime is how long the manager may take to answer before a warning is logged.
+// managerTime is how long the manager may take to answer before a warning is logged, and to read after Close.
 var managerTime = writeTime // shorter in a test
 
 // maxStatus is the maximum length of a status, in characters.
@@ -139,18 +148,22 @@ func (m *manager) supervises(a *attempt, hello message) bool {
 // serves.
 func (m *manager) setMain(ctx context.Context, a *attempt) error {
 	defer time.AfterFunc(managerTime, func() {
-		m.logger.Warn("handover: the service manager has not answered, so both processes serve",
-			"manager", m.conn.RemoteAddr().String(), "pid", a.pid, "duration", managerTime)
+		if ctx.Err() == nil && !hasExited(-1, a.pid) { // the pidfd may be closed
+			m.logger.Warn("handover: the service manager has not answered, so both processes serve",
+				"manager", m.conn.RemoteAddr().String(), "pid", a.pid, "duration", managerTime)
+		}
 	}).Stop()
 	var err error
 	<-m.tell(func(sock wire.Socket) error {
 		// After MAINPID, systemd accepts nothing from this process, so READY is in the same message. An empty STATUS
 		// clears what a failed upgrade has left there. Before version 257, systemd ignores MAINPIDFD without MAINPID.
-		text, fds := fmt.Sprintf("MAINPID=%d\nREADY=1\nSTATUS=", a.pid), []int(nil)
+		text := fmt.Sprintf("MAINPID=%d\nREADY=1\nSTATUS=", a.pid)
 		if a.pidfd >= 0 {
-			text, fds = text+"\nMAINPIDFD=1", []int{a.pidfd}
+			err = wire.Notify.Send(sock, text+"\nMAINPIDFD=1", a.pidfd)
 		}
-		err = wire.Notify.Send(sock, text, fds...)
+		if a.pidfd < 0 || err != nil && !sys.Again(err) { // ETOOMANYREFS, for example: the pidfd can be left out
+			err = wire.Notify.Send(sock, text)
+		}
 		return err
 	})
 	if err == nil { // if this process exited before the manager had read that, the manager would kill the successor too

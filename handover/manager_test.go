@@ -547,3 +547,11 @@ func TestManagerThatDoesNotRead(t *testing.T) {
 	close(m.hold)
 	m.gets("READY=1")
 }
+
+// If the kernel does not send the pidfd, systemd must know the process by its PID.
+func TestMainProcessWithoutPIDFD(t *testing.T) {
+	m := newManager(t)
+	p := start(t, Config{}, socketPath(t))
+	_ = p.manager.setMain(patient(t), &attempt{pid: os.Getpid(), pidfd: 1 << 20}) // EBADF
+	m.gets(fmt.Sprintf("MAINPID=%d READY=1 STATUS=", os.Getpid()))
+}
