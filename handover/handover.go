@@ -162,7 +162,8 @@ type Config struct {
 	// If PIDFile is not empty, this file contains the ID of the process that serves. A successor writes it when
 	// it has been allowed to serve, and before its predecessor is replaced. If that fails, the predecessor
 	// continues, and writes its own ID again. The first process, and one whose predecessor has died, write it in
-	// Ready. Close removes the file, unless a successor serves or may serve. The directory must be writable.
+	// Ready. Close removes the file, unless a successor serves or may serve. The directory must be writable. If
+	// its file system does not respond, this process gives up after ten seconds.
 	PIDFile string
 
 	// If Logger is not nil, it records what happens. With level Info, that is when this process waits for
@@ -195,6 +196,8 @@ type Process struct {
 	state      state
 	succession succession // zero once Ready has returned nil
 	server     server
+
+	pidFile sync.Mutex // held while a goroutine writes or removes Config.PIDFile
 }
 
 // prefix adds the name of the package to the error that an exported function returns.
@@ -335,8 +338,8 @@ func (p *Process) Ready(ctx context.Context) (err error) {
 // Close ends this process's part in handovers. If a successor is preparing to take over, Close aborts the
 // handover, and Ready fails in the successor. If Upgrade has started the successor, it kills the process and
 // returns. If the successor may already be serving, Close does not wait for it. If this process is itself a
-// successor that has not called Ready, its predecessor continues. If Ready is writing Config.PIDFile, Close
-// waits for that, for at most ten seconds. Errors of later calls of other methods wrap [os.ErrClosed].
+// successor that has not called Ready, its predecessor continues. Close waits for at most ten seconds until
+// Config.PIDFile has been written or removed. Errors of later calls of other methods wrap [os.ErrClosed].
 //
 // Close closes the Unix socket, and removes its file unless a successor has the socket. It also closes any
 // received sockets and files that Listen, ListenPacket and File have not returned. The caller still owns the

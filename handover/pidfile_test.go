@@ -3,6 +3,7 @@
 package handover
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -11,6 +12,9 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/scm-rights/scm/internal/reexec"
 )
@@ -91,8 +95,45 @@ func TestPIDFileFailsAsAConnectionDoes(t *testing.T) {
 	eventually(t, "the predecessor has the reason", log.has(syscall.ENOTCONN.Error()))
 }
 
-// The successor gives up after go. When Close is called then, it waits until the attempt has ended. No file remains.
+// If the file system does not respond, no method waits for long, and what was given up has no effect later.
+func TestPIDFileWithoutAResponse(t *testing.T) {
+	defer func(limit time.Duration) { pidFileTime, createTemp = limit, os.CreateTemp }(pidFileTime)
+	responds := make(chan bool)
+	createTemp = func(dir, pattern string) (*os.File, error) {
+		<-responds
+		return os.CreateTemp(dir, pattern)
+	}
+	path := socketPath(t)
+	p := start(t, Config{PIDFile: path + ".pid"}, path)
+	done, cancel := context.WithCancel(context.Background())
+	cancel()
+	if err := p.Ready(done); !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+	responds <- true
+	p.pidFile.Lock() // until the write has ended
+	if files := must(filepath.Glob(path + "*")); len(files) > 0 {
+		t.Errorf("files remain: %q", files)
+	}
+	p.pidFile.Unlock()
+	if err := unix.Mkfifo(path+".pid", 0o600); err != nil {
+		t.Fatal(err)
+	}
+	pidFileTime = time.Millisecond
+	removed := inBackground(func() error { p.removePIDFile(); return nil })
+	eventually(t, "removePIDFile returns", func() bool { return len(removed) > 0 })
+	err := os.WriteFile(path+".pid", fmt.Appendln(nil, os.Getpid()), 0)
+	p.pidFile.Lock()
+	defer p.pidFile.Unlock()
+	if _, removed := os.Stat(path + ".pid"); err != nil || removed != nil {
+		t.Error(err, removed)
+	}
+}
+
+// The successor gives up after go. When Close is called then, the predecessor no longer writes. No file remains.
 func TestCloseWhileAnAttemptFails(t *testing.T) {
+	defer func(limit time.Duration) { pidFileTime = limit }(pidFileTime)
+	pidFileTime = 2 * timeLimit
 	writes, responds := make(chan bool, 1), make(chan bool, 1)
 	createTemp = func(dir, pattern string) (*os.File, error) {
 		writes <- true
@@ -110,12 +151,14 @@ func TestCloseWhileAnAttemptFails(t *testing.T) {
 	s.close()
 	<-writes
 	closes := inBackground(a.Close)
-	eventually(t, "Close has begun", a.isClosed)
+	eventually(t, "the attempt has ended", func() bool { return len(a.server.turn) == 0 })
+	if a.pidFile.TryLock() {
+		t.Error("Close does not wait for the write")
+	}
 	close(responds)
 	if err := <-closes; err != nil {
 		t.Error(err)
 	}
-	a.server.turn <- struct{}{} // the attempt has ended, even if Close has not waited
 	if files := must(filepath.Glob(path + "*")); len(files) > 0 {
 		t.Errorf("files remain: %q", files)
 	}

@@ -233,7 +233,7 @@ func (p *Process) handOver(peer *peer, hello message) {
 		a.peer.abort(err)
 		_ = p.makePipe() // or the next attempt does
 		if a.told && ended == nil {
-			p.logPIDFile(p.writePIDFile()) // the successor may have written it
+			p.logPIDFile(p.writePIDFile(p.ending)) // the successor may have written it
 		}
 		p.logger.Warn("handover: a successor did not take over", "pid", a.pid, "duration", time.Since(began), "err", err)
 	}

@@ -199,7 +199,7 @@ func (p *Process) takeOver(ctx context.Context, predecessor *peer) (main bool, e
 			err = p.makePipe()
 		}
 		if err == nil {
-			err = p.begin(gotAnswer, false, func() error { return nil })
+			err = p.begin(ctx, gotAnswer, false, func() error { return nil })
 		}
 		return false, err
 	}
@@ -211,10 +211,10 @@ func (p *Process) takeOver(ctx context.Context, predecessor *peer) (main bool, e
 		predecessor.abort(err)
 		return false, err
 	}
-	ctx, cancel := context.WithCancel(ctx)
+	untilClose, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(p.ending, cancel)()
-	stop := predecessor.watch(ctx)
+	stop := predecessor.watch(untilClose)
 	var m message
 	if err = predecessor.send(message{Type: "ready"}); err == nil {
 		m, err = predecessor.receive("go")
@@ -223,11 +223,11 @@ func (p *Process) takeOver(ctx context.Context, predecessor *peer) (main bool, e
 	}
 	stop()
 	gone := isGone(err)
-	switch ended := ctx.Err() != nil; { // once going has been sent, ctx no longer matters
+	switch ended := untilClose.Err() != nil; { // once going has been sent, ctx no longer matters
 	case ended && !gone:
 		err = p.ended(ctx)
 	case err == nil:
-		err = p.begin(gotAnswer, m.Main, func() error {
+		err = p.begin(ctx, gotAnswer, m.Main, func() error {
 			err := predecessor.send(message{Type: "going"})
 			gone = isGone(err)
 			return err
@@ -243,23 +243,24 @@ func (p *Process) takeOver(ctx context.Context, predecessor *peer) (main bool, e
 		}
 		return false, err
 	}
-	if err = p.waitForDeath(ctx, life); err != nil {
+	if err = p.waitForDeath(untilClose, life); err != nil {
 		return false, err
 	}
 	p.logger.Warn("handover: the predecessor has died")
-	return false, p.begin(peerDied, false, func() error { return nil })
+	return false, p.begin(ctx, peerDied, false, func() error { return nil })
 }
 
 // begin writes the PID file and makes this process serve, unless Close has been called. last is what must not happen
 // after Close. If it fails, this process does not serve, and begin removes the file.
-func (p *Process) begin(e event, main bool, last func() error) error {
+func (p *Process) begin(ctx context.Context, e event, main bool, last func() error) error {
 	turn := p.server.turn // Close waits for it
 	turn <- struct{}{}
 	defer func() { <-turn }()
 	if p.isClosed() {
 		return errClosed
 	}
-	err := p.writePIDFile() // mu is not held, because the file system may not respond
+	err := p.writePIDFile(ctx) // mu is not held, because the file system may not respond
+	written := err == nil
 	if e == peerDied {
 		p.logPIDFile(err)
 		err = nil
@@ -278,7 +279,7 @@ func (p *Process) begin(e event, main bool, last func() error) error {
 		p.server.setUnlink(true)
 	}
 	p.mu.Unlock()
-	if err != nil {
+	if err != nil && written {
 		p.removePIDFile()
 	}
 	return err
