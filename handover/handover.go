@@ -129,6 +129,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"path/filepath"
 	"sync"
 	"time"
 
@@ -215,12 +216,13 @@ func Start(ctx context.Context, path string) (*Process, error) { return Config{}
 // does. Call Start only once in a program. A test may start several Processes, which take over from each
 // other. The caller must close the Process.
 //
-// If another process is taking over, or if the process at path has not called Ready yet, Start waits, and logs
-// once what it waits for. If ctx is done first, the error wraps ctx.Err(). Start does not wait if path cannot be
-// used, for example because it is a regular file, but returns the error of [scm.Dial] or [scm.Listen]. If the
-// predecessor rejects this process, the error contains the reason. A process that has received the sockets
-// keeps them until its call to Ready returns, even if its predecessor has given up. Other processes wait for
-// it.
+// If another process is taking over, or if the process at path has not called Ready yet, Start waits, and
+// logs once what it waits for. If ctx is done first, the error wraps ctx.Err(). Start does not wait if path
+// cannot be used, for example because it is a regular file, but returns the error of [scm.Dial] or
+// [scm.Listen]. If path is an abstract name, such as "@name", which has no mode to keep other users out,
+// the error wraps [os.ErrInvalid]. If the predecessor rejects this process, the error contains the reason.
+// A process that has received the sockets keeps them until its call to Ready returns, even if its
+// predecessor has given up. Other processes wait for it.
 //
 // Before it sends anything, Start asks the kernel which user called listen(2) at path. That must be root or the
 // effective user of this process. Otherwise, Start returns an error at once, because another user could pass
@@ -256,6 +258,9 @@ func (config Config) Start(ctx context.Context, path string) (p *Process, err er
 	p.program, _ = program()
 	if p.path, err = absolute(path, true); err == nil && config.PIDFile != "" {
 		p.config.PIDFile, err = absolute(config.PIDFile, false)
+	}
+	if err == nil && !filepath.IsAbs(p.path) {
+		err = fmt.Errorf("%q is not the path of a file, whose mode keeps other users out: %w", path, os.ErrInvalid)
 	}
 	if err != nil {
 		return nil, err

@@ -903,6 +903,8 @@ func TestStartReportsWhyThePathCannotBeUsed(t *testing.T) {
 	if _, err := Start(patient(t), path("missing/socket")); !errors.Is(err, os.ErrNotExist) {
 		t.Error(err)
 	}
+	_, err := Start(patient(t), "@name")
+	wantError(t, err, "is not the path of a file")
 }
 
 // A process that has bound the path and does not listen yet is a reason, too, and is logged once.

@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"slices"
 	"strconv"
+	"strings"
 )
 
 // program returns the absolute path with which this program was started. It does not resolve symbolic links, because a
@@ -38,13 +40,16 @@ func program() (string, error) {
 //
 // It is an error to call Upgrade before Ready has returned nil, after Close, after a successor has replaced
 // this process, or while another call is in progress. It is also an error to call it in process 1, because
-// the container or system ends with that process. The same holds in a systemd unit that does not set
-// NOTIFY_SOCKET, as with Type=simple and Type=exec, unless Config.PIDFile is set: systemd stops the unit, and
-// with it the successor, when the process that it started exits. Only systemd 248 and later allow Upgrade to
-// recognize such a unit, by SYSTEMD_EXEC_PID. cmd must not have been created by [exec.CommandContext],
-// which would kill the successor when its context is done, and its standard files must be nil or [*os.File],
-// because anything else would end with this process. Otherwise, the error wraps [os.ErrInvalid]. On systems that cannot
-// pass descriptors, the error wraps [errors.ErrUnsupported].
+// the container or system ends with that process, and in a child of process 1 if the program there is tini,
+// docker-init, podman-init, dumb-init or catatonit, which exit when their child does. Upgrade does not
+// recognize other programs that do so, such as a shell. Below them, it returns nil, and the container ends
+// when this process exits. It is also an error to call Upgrade in a systemd unit that does not set
+// NOTIFY_SOCKET, as with Type=simple and Type=exec, unless Config.PIDFile is set: systemd stops the unit,
+// and with it the successor, when the process that it started exits. Only systemd 248 and later allow
+// Upgrade to recognize such a unit, by SYSTEMD_EXEC_PID. cmd must not have been created by
+// [exec.CommandContext], which would kill the successor when its context is done, and its standard files
+// must be nil or [*os.File], because anything else would end with this process. Otherwise, the error wraps
+// [os.ErrInvalid]. On systems that cannot pass descriptors, the error wraps [errors.ErrUnsupported].
 //
 // The successor inherits this process's environment, limits and sandbox. Do not call cmd.Wait. Under a
 // service manager on Linux 5.3 and later, the successor is a child of the manager, which receives its exit
@@ -117,6 +122,8 @@ func (p *Process) beginUpgrade(ctx context.Context, cmd *exec.Cmd) error {
 		return errors.New("systemd would end the service with this process: set Type=notify in the unit, or PIDFile= there and in Config")
 	case os.Getpid() == 1:
 		return errors.New("process 1 cannot be replaced: its end is the end of the container")
+	case os.Getppid() == 1 && endsWithChild():
+		return errors.New("this process cannot be replaced: process 1 exits when its child does, which is the end of the container")
 	case cmd != nil && cmd.Cancel != nil:
 		return fmt.Errorf("the command was created by exec.CommandContext, which would kill the successor: %w", os.ErrInvalid)
 	case cmd != nil && !(isFile(cmd.Stdin) && isFile(cmd.Stdout) && isFile(cmd.Stderr)):
@@ -124,6 +131,13 @@ func (p *Process) beginUpgrade(ctx context.Context, cmd *exec.Cmd) error {
 	}
 	p.server.upgrading, p.server.killed, p.server.failed = make(chan struct{}), 0, failure{}
 	return nil
+}
+
+// endsWithChild reports whether process 1 is known to exit when its child does.
+func endsWithChild() bool {
+	name, _ := os.ReadFile("/proc/1/comm")
+	known := []string{"tini", "docker-init", "podman-init", "dumb-init", "catatonit"}
+	return slices.Contains(known, strings.TrimSpace(string(name)))
 }
 
 // isFile reports whether the child has the file itself, not a pipe to a goroutine of this process.

@@ -132,20 +132,19 @@ func TestSquatter(t *testing.T) {
 	if err := os.Chmod(dir, 0o777|os.ModeSticky); err != nil {
 		t.Fatal(err)
 	}
-	for _, address := range []string{filepath.Join(dir, "socket"), "@" + dir} {
-		cmd, _, lines := command(t, as(nobody, reexec.Command("squatter", address)))
-		if err := cmd.Start(); err != nil {
-			t.Fatal(err)
-		}
-		next(t, lines)
-		_, err := Start(patient(t), address)
-		wantError(t, err, "belongs to user 65534, and this one to user 0")
-		if got := next(t, lines); got != "0 <nil>" {
-			t.Errorf("the squatter has received %s", got)
-		}
-		if err := cmd.Wait(); err != nil {
-			t.Error(err)
-		}
+	address := filepath.Join(dir, "socket")
+	cmd, _, lines := command(t, as(nobody, reexec.Command("squatter", address)))
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	next(t, lines)
+	_, err := Start(patient(t), address)
+	wantError(t, err, "belongs to user 65534, and this one to user 0")
+	if got := next(t, lines); got != "0 <nil>" {
+		t.Errorf("the squatter has received %s", got)
+	}
+	if err := cmd.Wait(); err != nil {
+		t.Error(err)
 	}
 }
 
@@ -175,5 +174,30 @@ func TestUpgradeOfProcess1(t *testing.T) {
 	}
 	if got := next(t, lines); !strings.HasPrefix(got, "failed handover: process 1 cannot be replaced") {
 		t.Error(got)
+	}
+}
+
+// A container ends with the child of its process 1, if that is a small init. Other programs start another child.
+func TestUpgradeBelowProcess1(t *testing.T) {
+	args := []string{"--user", "--map-root-user", "--pid", "--fork", "--kill-child", "--mount-proc"}
+	if out, err := exec.Command("unshare", append(args, "true")...).CombinedOutput(); err != nil {
+		t.Skipf("this user cannot create the namespaces of a container: %v %s", err, out)
+	}
+	for name, want := range map[string]string{"tini": "failed handover: this process cannot be replaced", "supervisord": "serving "} {
+		init := filepath.Join(t.TempDir(), name)
+		if err := os.Symlink("/bin/sh", init); err != nil {
+			t.Fatal(err)
+		}
+		cmd, in, lines := command(t, reexec.Command("server", socketPath(t)))
+		err := reexec.Under(cmd, must(exec.LookPath("unshare")), append(args, init, "-c", `"$@" & read line; kill -HUP $!; read line`, name)...)
+		if err := errors.Join(err, cmd.Start()); err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _, _ = cmd.Process.Kill(), cmd.Wait() }()
+		next(t, lines) // it serves
+		_, _ = io.WriteString(in, "\n")
+		if got := next(t, lines); !strings.HasPrefix(got, want) {
+			t.Errorf("below %s: %s", name, got)
+		}
 	}
 }
