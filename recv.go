@@ -18,6 +18,9 @@ func recvOne(sock int32, m *msg.Message, flags int) (err error) {
 	} else {
 		err = recvMsg(sock, m, flags)
 	}
+	if err == nil {
+		sys.AfterReceive(sock)
+	}
 	if received.On() && err == nil {
 		received.Message(m)
 	}
@@ -29,6 +32,9 @@ func readOne(sock int32, p []byte) (n int, fd int32, err error) {
 		return readOneWithFlags(sock, p)
 	}
 	n, fd, err = readFD(sock, p)
+	if err == nil {
+		sys.AfterReceive(sock)
+	}
 	if received.On() {
 		received.FD(fd)
 	}

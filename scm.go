@@ -142,7 +142,7 @@
 // The cgo backend calls the C library in csrc, which is written in the style of UNP. The pure backend is
 // written in Go. It is used without cgo and with the tag scm_purego (not purego: see docs/c.md). On Linux
 // both make the same system calls. docs/trust.md lists where they differ from those of UNP. The race
-// detector can report a false race if package net sends what this package receives.
+// detector does not see net's ReadFrom, WriteTo, ReadMsgUnix, WriteMsgUnix and Buffers.
 package scm
 
 import (

@@ -50,7 +50,6 @@ func Send(sock int32, m *msg.Message, flags int) error {
 	if err != nil {
 		return err
 	}
-	sys.BeforeSend()
 	n, err := unix.SendmsgBuffers(int(sock), buffers(m), oob, to, flags)
 	m.N = max(n, 0)
 	return err
@@ -72,7 +71,6 @@ func Recv(sock int32, m *msg.Message, flags int) error {
 		closeInstalled(oob)
 		return err
 	}
-	sys.AfterReceive()
 	m.N, m.Flags = n, rflags
 	m.NameLen = putSockaddr(m.Name, from)
 	takeControl(oob[:oobn], m)

@@ -16,7 +16,7 @@
 //	_forklock      without that flag, under syscall.ForkLock
 //	_xucred        with LOCAL_PEERCRED, of macOS and FreeBSD
 //	_ucred         with getpeerucred, of Solaris and illumos
-//	_detector      with the race detector
+//	_detector      with the race detector, on Unix systems
 //	_none          not at all: the functions do nothing, or return ErrUnsupported
 //
 // On systems that are not Unix, nonunix.go takes the place of all files that need a Unix system.

@@ -21,7 +21,7 @@ var suffixes = map[string]string{
 	"forklock":    "aix || darwin || solaris",
 	"xucred":      "darwin || freebsd",
 	"ucred":       "solaris",
-	"detector":    "race",
+	"detector":    "race && unix",
 }
 
 // systems are the build tags of the supported systems, with the race detector on the last.
