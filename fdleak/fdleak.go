@@ -24,9 +24,9 @@
 //
 // A descriptor counts as left open if it was not open at the start, is open at the end, and refers to the same
 // file for five more seconds. That includes a second descriptor for a file that was open at the start. This delay gives
-// goroutines time to close their files. If a test leaves nothing open, the check does not wait. Before a test ends, it
-// should close idle HTTP connections ([net/http.Client.CloseIdleConnections]) and wait for the processes that it
-// started ([os/exec.Cmd.Wait]).
+// goroutines time to close their files. In a bubble of testing/synctest, the check waits for five seconds of real time
+// too. If a test leaves nothing open, the check does not wait. Before a test ends, it should close idle HTTP connections
+// ([net/http.Client.CloseIdleConnections]) and wait for the processes that it started ([os/exec.Cmd.Wait]).
 //
 // While the check waits, it looks at the descriptors every tenth of a second or more often. It stops counting a
 // descriptor that is closed or has another file. Therefore, it does not find:
@@ -37,14 +37,15 @@
 // files of one kind, such as eventfds. They count, unless the check looks while the descriptor is closed.
 //
 // An [os.File] or a connection that the program can no longer reach also counts, because it stays open
-// until the garbage collector runs. The check does not run the collector. If the collector happens to run
-// earlier and closes the file, the check does not report it.
+// until the garbage collector runs. If the collector happens to run earlier and closes the file, the check does not
+// report it.
 //
 // The check compares how many descriptors each file has. If a file that was open at the start has lost a
 // descriptor and gained another one, it has only changed its descriptor, and the check ignores it (except for an
 // anonymous file, such as an eventfd). The check also ignores files of the runtime
 // and of package testing (-cpuprofile, -trace), and pipes that [io.Copy] keeps for later copies between
-// sockets. (If Linux makes new pipes smaller, because the user has too many, those pipes count too: see
+// sockets: if only pipes of that capacity are left, the check runs the garbage collector, which closes them.
+// (If Linux makes new pipes smaller, because the user has too many, those pipes count too: see
 // pipe-user-pages-soft in pipe(7).) If a library opens a file once and keeps it open, the file counts against
 // the test that was running when the library opened it. To avoid that, make the library open the file before the check
 // starts.
@@ -137,13 +138,13 @@ const gracePeriod = 5 * time.Second
 // descriptors that are still open.
 func (s *snapshot) wait() string {
 	pause := time.Millisecond
-	for end := time.Now().Add(gracePeriod); ; time.Sleep(pause) {
+	for end := time.Now().Add(gracePeriod); ; sleep(pause) {
 		isLeft, err := s.poll()
 		switch {
 		case err == nil && !isLeft:
 			return ""
 		case time.Now().Before(end):
-			pause = min(2*pause, 100*time.Millisecond)
+			pause = min(2*pause, 50*time.Millisecond)
 		case err != nil: // EMFILE
 			return "descriptors open: " + err.Error()
 		default:

@@ -118,6 +118,7 @@ func TestCheck(t *testing.T) {
 		{"regular", `regular file /.*/file \(deleted\) \(read-write\)`, ""},
 		{"directory", `directory / \(read-only\)`, ""},
 		{"pipe, both ends", `read end of pipe:\[\d+\]\n +\d+: write end of pipe:\[\d+\]`, ""},
+		{"pipe of 1 MiB", `read end of pipe:\[\d+\]\n +\d+: write end of pipe:\[\d+\]`, ""},
 		{"fifo", `pipe /.*/fifo \(deleted\) \(read-write\)`, ""},
 		{"memfd", `memfd scm memfd`, ""},
 		{"eventfd", `eventfd`, ""},

@@ -16,7 +16,7 @@ import (
 
 // Left returns a snapshot of the files that were not open when s was taken. It omits a descriptor if
 // another one of the same file was closed, because the file may only have got another descriptor. It also omits
-// files that the standard library and the C library keep open for later.
+// files that the C library keeps open for later.
 func (s Snapshot) Left() (Snapshot, error) {
 	open, err := procfs.OpenFDs(procfs.Self)
 	if err != nil {
@@ -35,7 +35,6 @@ func (s Snapshot) Left() (Snapshot, error) {
 		}
 	}
 	left := Snapshot{}
-	ends := map[ID]int{}
 	for _, fd := range open {
 		id, ok := now[fd]
 		switch {
@@ -44,13 +43,22 @@ func (s Snapshot) Left() (Snapshot, error) {
 			closed[id]--
 		default:
 			left[fd] = id
-			ends[id]++
 		}
 	}
-	maps.DeleteFunc(left, func(fd int, id ID) bool {
-		return ends[id] == 2 && isSplicePipe(fd) || keptByC(Describe(fd))
-	})
+	maps.DeleteFunc(left, func(fd int, _ ID) bool { return keptByC(Describe(fd)) })
 	return left, nil
+}
+
+// WithoutSplicePipes returns the snapshot without both ends of each pipe that io.Copy may have kept for later. It
+// cannot distinguish such a pipe from another one of the same capacity.
+func (s Snapshot) WithoutSplicePipes() Snapshot {
+	ends := map[ID]int{}
+	for _, id := range s {
+		ends[id]++
+	}
+	others := maps.Clone(s)
+	maps.DeleteFunc(others, func(fd int, id ID) bool { return ends[id] == 2 && isSplicePipe(fd) })
+	return others
 }
 
 // isSplicePipe reports whether fd is a pipe of the capacity that internal/poll sets. io.Copy between

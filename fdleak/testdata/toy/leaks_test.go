@@ -30,6 +30,12 @@ var leaks = map[string]func(t *testing.T){
 		var p [2]int
 		ok(unix.Pipe(p[:]))
 	},
+	"pipe of 1 MiB": func(t *testing.T) {
+		waitForPipeMemory(t)
+		var p [2]int
+		ok(unix.Pipe(p[:]))
+		must(unix.FcntlInt(uintptr(p[0]), unix.F_SETPIPE_SZ, 1<<20))
+	},
 	"fifo": func(t *testing.T) {
 		name := filepath.Join(t.TempDir(), "fifo")
 		ok(unix.Mkfifo(name, 0o600))
