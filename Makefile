@@ -11,7 +11,7 @@
 #   PEERS=all  set up and run every peer in interop, instead of C, Rust and the languages that are installed
 #   PAIRS=few  run the peers that have few_pairs in interop/peers/*/language.json only with scm, the runner and themselves
 #   ARCH=…     restrict dist to these architectures
-#   SLOW=N     give a package of tests N times 20 minutes, on a slow or busy machine
+#   SLOW=N     multiply the time limits of tests, such as 20 minutes for a package, on a slow or busy machine
 #   RESULTS=…  the directory in which test and check keep the output and the counts of each part (build/test)
 #   AS_USER=tools/as-user.sh  as root, run the pure-Go tests as an unprivileged user without a C compiler
 #   GO=…       the go command

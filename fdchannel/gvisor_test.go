@@ -4,6 +4,7 @@ package fdchannel_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -117,12 +118,16 @@ func trace(program string) (lines []string) {
 }
 
 func command(dir, name string, args ...string) (string, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute) // so that no program hangs
-	defer cancel()
-	cmd := exec.CommandContext(ctx, name, args...)
-	cmd.Dir = dir
-	out, err := cmd.CombinedOutput()
-	return string(out), err
+	GinkgoHelper()
+	var out strings.Builder
+	cmd := exec.Command(name, args...)
+	cmd.Dir, cmd.Stdout, cmd.Stderr = dir, &out, &out
+	Expect(cmd.Start()).To(Succeed())
+	err := fdtest.Wait(cmd, 5*time.Minute)
+	if errors.Is(err, context.DeadlineExceeded) {
+		Fail(err.Error() + "\n" + out.String())
+	}
+	return out.String(), err
 }
 
 func contents(name string) string {

@@ -19,7 +19,7 @@ keep=(cat)
 case $2 in
 test)
 	keep=(grep -E --line-buffered '^(ok  |FAIL|skip|panic:|fatal error:|#? ?go: |# )|^ *--- (FAIL|SKIP)|\.go:[0-9]+:[0-9]+: ')
-	# Tests wait for half of their time. A package that takes 20 minutes hangs, and go test prints the stacks. A slow
+	# Tests wait for a third of their time. A package that takes 20 minutes hangs, and go test prints the stacks. A slow
 	# machine exceeds that without a fault: SLOW=N multiplies it. make lint runs vet. The linker is faster without
 	# debugging information, also for the programs that tests build.
 	GOFLAGS="-ldflags=-w $("$go" env GOFLAGS)"

@@ -21,7 +21,7 @@ import (
 
 // buildTime is the time limit of a build. The first build downloads its dependencies, and may wait for the
 // build of another suite.
-const buildTime = 8 * time.Minute
+var buildTime = fdtest.Limit(8 * time.Minute)
 
 // program returns the path of a program. debian is the Debian package that has it. If the program is missing,
 // the spec fails with CI=true and is skipped otherwise.

@@ -117,12 +117,7 @@ func finish(t *testing.T, cmd *exec.Cmd) result {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	late := time.AfterFunc(10*time.Minute, func() {
-		t.Errorf("%q did not end", cmd.Args)
-		_ = cmd.Process.Kill()
-	})
-	defer late.Stop()
-	err := cmd.Wait()
+	err := fdtest.Wait(cmd, 10*time.Minute)
 	var exit *exec.ExitError
 	if err != nil && !errors.As(err, &exit) {
 		t.Fatal(err)

@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -51,9 +52,9 @@ func start(t *testing.T, args ...string) *started {
 
 // wait waits for the command to end. It kills the command after two minutes.
 func (s *started) wait() result {
-	late := time.AfterFunc(2*time.Minute, func() { _ = s.cmd.Process.Kill() })
-	defer late.Stop()
-	_ = s.cmd.Wait() // the result contains the exit status
+	if err := fdtest.Wait(s.cmd, 2*time.Minute); errors.Is(err, context.DeadlineExceeded) { // the result contains other errors
+		s.stderr.WriteString(err.Error())
+	}
 	return result{s.cmd.ProcessState.ExitCode(), s.stdout.String(), s.stderr.String()}
 }
 

@@ -4,8 +4,8 @@
 //	gotest [-failed N] TITLE LOG…
 //
 // It prints the output of the packages that failed, the counts of each log, the failed tests, and `N passed, N failed,
-// N skipped`, with at least N failures, and followed by what is missing to run the rest: tools, or root. It fails
-// unless each part ran and nothing failed.
+// N skipped`, with at least N failures, and followed by what is missing to run the rest: tools, or root. The line before
+// says how to multiply time limits, if one was reached. gotest fails unless each part ran and nothing failed.
 package main
 
 import (
@@ -50,6 +50,8 @@ var (
 	spec   = regexp.MustCompile(`(?m)^  \[(?:FAIL|PANICKED!|TIMEDOUT|INTERRUPTED|ABORTED)\] (.*(?:\n  /\S+:\d+$)?)`)
 	colour = regexp.MustCompile("\x1b\\[[0-9;]*m")
 	lack   = regexp.MustCompile(`(?m)^(?:skip: |    skipped \d+: | +\S+\.go:\d+: )(?:(?:missing: )?no (C compiler|[^ ,]+).* in PATH.*|missing: (.*?)|(\S+ \S+ is older than .*?)|.*(?:only root can|needs root).*)(?: \(specs: \d+\))?$`)
+	late   = regexp.MustCompile(`(?m)^panic: test timed out after (\S+)\n(?:\trunning tests:\n((?:\t\t.*\n)+))?|^\*\*\* Test killed.*: ran too long \((\S+)\)`)
+	limit  = regexp.MustCompile(`time limit of \d|\[TIMEDOUT\]`) // a package or a program (fdtest.Wait); a spec
 	status = regexp.MustCompile(`(?m)^\S+: (exit status (\d+))\n\z`)
 )
 
@@ -122,6 +124,10 @@ func (p *part) pkg(block, word, name string, filtered bool) {
 			p.passed++
 		}
 	}
+	if m := late.FindStringSubmatch(block); word == "FAIL" && m != nil {
+		running := strings.ReplaceAll(strings.TrimSpace(m[2]), "\n\t\t", ", ")
+		p.fail(strings.TrimSuffix(name+" reached the time limit of "+m[1]+m[3]+": "+running, ": "))
+	}
 	if word == "FAIL" && p.failed == before.failed {
 		p.fail(name + " failed outside its tests")
 		p.output += block // it names the tests that were running
@@ -134,7 +140,7 @@ func (p *part) pkg(block, word, name string, filtered bool) {
 
 // verdict prints the sum of the parts, and reports whether all passed.
 func verdict(w io.Writer, title string, least int, logs []string) bool {
-	total, rows, red := &part{}, "", ""
+	total, rows, red, busy := &part{}, "", "", false
 	for _, file := range logs {
 		text, _ := os.ReadFile(file) // none if the part did not start
 		p := count(string(text))
@@ -144,12 +150,16 @@ func verdict(w io.Writer, title string, least int, logs []string) bool {
 		for _, name := range p.red {
 			red += "failed: " + name + " (" + file + ")\n"
 		}
+		busy = busy || limit.MatchString(p.output+red)
 		total.missing = append(total.missing, p.missing...)
 	}
 	if total.failed = max(total.failed, least); total.passed+total.failed == 0 {
 		total.fail("nothing ran")
 	}
 	fmt.Fprintf(w, "\n%s:\n%s%s", title, rows, red)
+	if busy && strings.HasPrefix(title, "make ") { // .ci/run runs these
+		fmt.Fprintf(w, "on a busy machine: %s SLOW=3\n", title)
+	}
 	last := total.String()
 	if slices.Sort(total.missing); len(total.missing) > 0 && os.Getenv("CI") != "true" { // where it is a failure
 		last += "; missing: " + strings.Join(slices.Compact(total.missing), ", ")

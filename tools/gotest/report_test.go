@@ -32,6 +32,7 @@ func TestReport(t *testing.T) {
 		{"a suite that fails without a failed spec counts as one",
 			"FAIL! -- 7 Passed | 0 Failed | 0 Pending | 0 Skipped\n--- FAIL: TestSuite (0.00s)\nFAIL\tp\t0.1s\n", "7 passed, 1 failed, 0 skipped", "p failed outside its tests", ""},
 		{"a package whose process dies counts as one", "=== RUN   B\ndying\nFAIL\tp\t0.1s\n", "0 passed, 1 failed, 0 skipped", "p failed outside its tests", "dying"},
+		{"a package that go test kills has reached its limit", "dying\n*** Test killed with quit: ran too long (21m0s).\nFAIL\tp\t0.1s\n", "0 passed, 1 failed, 0 skipped", "p reached the time limit of 21m0s", "dying"},
 		{"a package that does not build counts as one", "# p\np/a.go:1:1: undefined: x\nFAIL\tp [build failed]\n", "0 passed, 1 failed, 0 skipped", "p failed outside its tests", "undefined: x"},
 		{"a package that runs no test counts as one", "ok  \tp\t0.1s\n", "0 passed, 1 failed, 0 skipped", "p ran no test", ""},
 		{"a package without test files does not count", "?   \tq\t[no test files]\n--- PASS: A (0.00s)\nok  \tp\t0.1s\n", "1 passed, 0 failed, 0 skipped", "", ""},
@@ -113,6 +114,25 @@ func TestGoTest(t *testing.T) {
 	}
 }
 
+func TestTimeLimit(t *testing.T) {
+	dir, results := t.TempDir(), t.TempDir()
+	test := "package a\nimport \"testing\"\nfunc TestHangs(t *testing.T) { t.Run(\"sub\", func(t *testing.T) { select {} }) }\n"
+	for name, text := range map[string]string{"go.mod": toys["go.mod"], "a_test.go": test} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o666); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := runPart(t, results, nil, "late", "test", "-C", dir, "-timeout=99ms", "."); err == nil {
+		t.Error("the part passed")
+	}
+	var text strings.Builder
+	log := filepath.Join(results, "late.log")
+	verdict(&text, "make test", 0, []string{log})
+	if want := "\nfailed: toy reached the time limit of 99ms: TestHangs (0s), TestHangs/sub (0s) (" + log + ")\non a busy machine: make test SLOW=3\n0 passed, 1 failed, 0 skipped\n"; !strings.HasSuffix(text.String(), want) {
+		t.Errorf("the verdict does not end with %q:\n%s", want, &text)
+	}
+}
+
 func TestVerdict(t *testing.T) {
 	const green, red = "x: go test -C .\n--- PASS: A (0.00s)\nok  \tp\t0.1s\nx: exit status 0\n", "x: go test -C .\n--- FAIL: A (0.00s)\nFAIL\tp\t0.1s\nx: exit status 1\n"
 	for _, c := range []struct {
@@ -129,6 +149,8 @@ func TestVerdict(t *testing.T) {
 			"skip: an old kernel (specs: 1)\n    skipped 3: no cargo in PATH\nok  \tp\t0.1s\nx: exit status 0\n", green, "y: make\nskip: strace: not found\ny: exit status 0\n"}, 0,
 			"\n1 passed, 0 failed, 2 skipped; missing: cargo, no s6, root, strace\n", true},
 		{"a failure outside the parts", []string{green}, 2, "\n1 passed, 2 failed, 0 skipped\n", false},
+		{"a program that reached its time limit", []string{"x: go test -C .\n--- FAIL: A (0.00s)\n    a_test.go:1: [\"b\"] reached the time limit of 5m0s: it was killed\nFAIL\tp\t0.1s\nx: exit status 1\n"}, 0,
+			"failed: p A (0.log)\non a busy machine: make test SLOW=3\n0 passed, 1 failed, 0 skipped\n", false},
 		{"nothing", nil, 0, "0 passed, 1 failed, 0 skipped\n", false},
 	} {
 		t.Chdir(t.TempDir())
