@@ -4,8 +4,8 @@
 //	gotest [-failed N] TITLE LOG…
 //
 // It prints the output of the packages that failed, the counts of each log, the failed tests, and `N passed, N failed,
-// N skipped`, with at least N failures, and followed by what is missing to run the rest: tools, or root. The line before
-// says how to multiply time limits, if one was reached. gotest fails unless each part ran and nothing failed.
+// N skipped`, with at least N failures, and followed by what is missing to run the rest: tools, or root. The line
+// before says how to multiply time limits, if one was reached. gotest fails unless each part ran and nothing failed.
 package main
 
 import (
