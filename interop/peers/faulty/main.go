@@ -55,11 +55,7 @@ func main() {
 		_ = syscall.Close(2) // it may be closed already
 	}
 	signal.Ignore(syscall.SIGPIPE)
-	full := "faulty"
-	if *name != "" {
-		full += "-" + *name
-	}
-	lib := fault.Library(full, chosen)
+	lib := fault.Library("faulty", chosen) // with or without a fault, it gives the same answer to hello
 	if *strict {
 		lib = fault.Strict()
 	}
