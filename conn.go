@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"syscall"
 
+	"github.com/scm-rights/scm/internal/msg"
 	"github.com/scm-rights/scm/internal/sys"
 )
 
@@ -238,7 +239,7 @@ func (config Config) Pair(network string) (a, b *Conn, err error) {
 func (c *Conn) Send(m *Message, flags int) error {
 	m.N = 0
 	err := c.usable()
-	if err == nil && c.isStream() && len(m.FDs) > 0 && isEmpty(m.Buffers) {
+	if err == nil && c.isStream() && len(m.FDs) > 0 && msg.IsEmpty(m.Buffers) {
 		err = ErrEmptyPayload
 	}
 	if err == nil {
@@ -262,7 +263,7 @@ func (c *Conn) Send(m *Message, flags int) error {
 func (c *Conn) Recv(m *Message, flags int) error {
 	m.reset()
 	err := c.usable()
-	if err == nil && c.isStream() && isEmpty(m.Buffers) {
+	if err == nil && c.isStream() && msg.IsEmpty(m.Buffers) {
 		err = errNoBuffer
 	}
 	if err == nil {

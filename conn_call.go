@@ -251,7 +251,7 @@ func (k *call) receiveFiles() error {
 
 // arrival returns what receiveFiles stored in k.msg.
 func (k *call) arrival() arrival {
-	return arrival{n: k.msg.N, nfd: k.msg.NFD, flags: k.msg.Flags, asked: !isEmpty(k.bufs)}
+	return arrival{n: k.msg.N, nfd: k.msg.NFD, flags: k.msg.Flags, asked: !msg.IsEmpty(k.bufs)}
 }
 
 // received returns the received descriptors.

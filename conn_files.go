@@ -4,6 +4,8 @@ import (
 	"io"
 	"os"
 	"syscall"
+
+	"github.com/scm-rights/scm/internal/msg"
 )
 
 // WriteFiles sends p and the files. On a stream, it sends all of p, and the first byte carries the files.
@@ -48,7 +50,7 @@ func (k *call) write(files []*os.File) (n int, err error) {
 	default:
 		err = k.addFiles(files)
 	}
-	if err == nil && c.isStream() && isEmpty(k.bufs) {
+	if err == nil && c.isStream() && msg.IsEmpty(k.bufs) {
 		if k.own+len(files) == 0 {
 			return 0, nil
 		}
@@ -149,7 +151,7 @@ func (k *call) read(max int) (n int, err error) {
 		err = syscall.EINVAL
 	case len(k.bufs) > MaxBuffers:
 		err = ErrTooManyBuffers
-	case isEmpty(k.bufs) && c.isStream():
+	case msg.IsEmpty(k.bufs) && c.isStream():
 		err = errNoBuffer
 	default:
 		err = c.config.checkCapacity(max)

@@ -167,7 +167,7 @@ func recvParts(sock int32, m *Message, flags int) error {
 
 // arrival returns what a receive stored in m.
 func (m *Message) arrival() arrival {
-	return arrival{m.N, m.NFD, m.Flags, !isEmpty(m.Buffers), m.PIDFD != nil && *m.PIDFD >= 0}
+	return arrival{m.N, m.NFD, m.Flags, !msg.IsEmpty(m.Buffers), m.PIDFD != nil && *m.PIDFD >= 0}
 }
 
 // hasParts reports whether m asks for more than buffers and descriptors.

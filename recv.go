@@ -108,13 +108,3 @@ func (a arrival) lost(capacity int, descriptors bool, cause error) *TruncatedErr
 func (a arrival) truncated(capacity int, cause error) *TruncatedError {
 	return &TruncatedError{N: a.n, Received: a.nfd, Room: capacity, Cause: cause}
 }
-
-// isEmpty reports whether the buffers hold no byte.
-func isEmpty(buffers [][]byte) bool {
-	for _, p := range buffers {
-		if len(p) > 0 {
-			return false
-		}
-	}
-	return true
-}

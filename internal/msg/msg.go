@@ -71,3 +71,13 @@ func (m *Message) ClearReceived() {
 		*m.PIDFD = -1
 	}
 }
+
+// IsEmpty reports whether the buffers hold no byte.
+func IsEmpty(buffers [][]byte) bool {
+	for _, p := range buffers {
+		if len(p) > 0 {
+			return false
+		}
+	}
+	return true
+}

@@ -72,6 +72,21 @@ func TestSeqpacketMessages(t *testing.T) {
 	}
 }
 
+// If x/sys would add a byte to a message, the call fails before the system call.
+func TestEmptyMessagesAreRejected(t *testing.T) {
+	switch runtime.GOOS {
+	case "netbsd", "freebsd", "dragonfly", "solaris", "illumos":
+		t.Skip("x/sys adds no byte on", runtime.GOOS)
+	}
+	a, b := sockets(t, unix.SOCK_STREAM)
+	if n, err := pure.WriteFD(a, nil, a); n != -1 || !errors.Is(err, errors.ErrUnsupported) {
+		t.Errorf("WriteFD: %d, %v", n, err)
+	}
+	if n, fd, err := pure.ReadFD(b, nil); n != -1 || fd != -1 || !errors.Is(err, errors.ErrUnsupported) {
+		t.Errorf("ReadFD: %d, %d, %v", n, fd, err)
+	}
+}
+
 // A message without buffers can be sent and received.
 func TestWithoutBuffers(t *testing.T) {
 	a, b := sockets(t, unix.SOCK_DGRAM)
