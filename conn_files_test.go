@@ -50,11 +50,16 @@ var _ = DescribeTableSubtree("on", func(network string) {
 		Expect(a.WriteFiles([]byte("one"), sent[0])).To(Equal(3))
 		Expect(a.Write([]byte("none"))).To(Equal(4))
 		Expect(a.WriteFiles([]byte("two"), sent[1], sent[2], sent[1])).To(Equal(3))
-		receives(b, "one", sent[0])
-		if network == "unix" {
-			receives(b, "nonetwo", sent[1], sent[2], sent[1])
-		} else {
+		switch {
+		case network != "unix":
+			receives(b, "one", sent[0])
 			receives(b, "none")
+			receives(b, "two", sent[1], sent[2], sent[1])
+		case runtime.GOOS == "linux":
+			receives(b, "one", sent[0])
+			receives(b, "nonetwo", sent[1], sent[2], sent[1])
+		default: // a receive ends before the first byte of a send with files
+			receives(b, "onenone", sent[0])
 			receives(b, "two", sent[1], sent[2], sent[1])
 		}
 	})
@@ -96,6 +101,7 @@ var _ = DescribeTableSubtree("on", func(network string) {
 			hasNothing(b)
 			return
 		}
+		needsEmpty()
 		Expect(a.WriteFiles(nil, f)).To(BeZero())
 		receives(b, "", f)
 		// An empty buffer does not make a message look like the end.
@@ -379,6 +385,7 @@ var _ = DescribeTableSubtree("on", func(network string) {
 		if network == "unix" {
 			Expect(Third(b.ReadFDs(nil, make([]int, 1)))).To(opFails("read", scm.ErrEmptyPayload))
 		} else {
+			needsEmpty()
 			Expect(a.WriteFiles(nil, pipes(1)...)).To(BeZero())
 			fds := make([]int, 1)
 			n, nfd, err := b.ReadFDs(nil, fds)

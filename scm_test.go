@@ -73,6 +73,8 @@ var _ = DescribeTableSubtree("on", func(typ int) {
 	})
 
 	It("ReadFD returns the descriptor if the buffer is empty", func() {
+		needsEmpty()
+		Expect(Third(scm.ReadFD(f.b, nil))).To(MatchError(unix.EAGAIN), "it waits for a message")
 		sent := f.file()
 		Expect(scm.WriteFD(f.a, []byte("x"), sent)).To(Equal(1))
 		f.readsFD(nil, 0, sent)

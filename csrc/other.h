@@ -8,7 +8,9 @@
 #define __EXTENSIONS__ 1
 #endif
 
+#include <errno.h>
 #include <pthread.h>
+#include <string.h>
 #include <sys/types.h>
 #include <sys/socket.h>
 
@@ -43,10 +45,48 @@ scm_sendmsg(int sock, const struct msghdr *msg, int flags)
 	return sendmsg(sock, msg, flags);
 }
 
+/* Return whether the buffers of msg hold no byte. */
+static inline int
+scm_is_empty(const struct msghdr *msg)
+{
+	size_t i;
+
+	for (i = 0; i < (size_t)msg->msg_iovlen; i++)
+		if (msg->msg_iov[i].iov_len > 0)
+			return 0;
+	return 1;
+}
+
+/*
+ * A receive into empty buffers does not wait on these systems, so it receives a byte too. On a
+ * stream, where the byte would be lost, it first waits for one.
+ */
 static inline ssize_t
 scm_recvmsg(int sock, struct msghdr *msg, int flags)
 {
-	return recvmsg(sock, msg, flags);
+	char byte;
+	struct iovec one = {&byte, 1};
+	int type = 0, extra = 0;
+	socklen_t len = sizeof(type);
+	ssize_t n;
+
+	if (scm_is_empty(msg)) {
+		(void)getsockopt(sock, SOL_SOCKET, SO_TYPE, &type, &len);
+		if (type != SOCK_STREAM) {
+			msg->msg_iov = &one;
+			msg->msg_iovlen = 1;
+			extra = 1;
+		} else if (recv(sock, &byte, 1, flags | MSG_PEEK) < 0) {
+			return -1;
+		}
+	}
+	n = recvmsg(sock, msg, flags);
+	if (extra && n > 0) {
+		msg->msg_flags |= MSG_TRUNC;
+		if ((flags & MSG_TRUNC) == 0) /* with the flag, n is the length of the message */
+			n = 0;
+	}
+	return n;
 }
 
 /*

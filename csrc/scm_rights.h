@@ -2,7 +2,8 @@
  * Pass open files between processes over Unix sockets (SCM_RIGHTS). write_fd and
  * read_fd, in write_fd.c and read_fd.c, are the pair of UNP §15.7.
  *
- * Each function makes one system call and retries nothing. On failure it returns
+ * Each function makes one system call and retries nothing, except that on systems
+ * other than Linux a receive into empty buffers makes up to three. On failure it returns
  * -1 and sets errno. Every descriptor that the kernel installs during a call is
  * returned to the caller or closed before the call returns. Descriptors that are
  * sent stay open and still belong to the caller.

@@ -5,6 +5,7 @@ package pure
 import (
 	"github.com/scm-rights/scm/internal/msg"
 	"github.com/scm-rights/scm/internal/sys"
+	"golang.org/x/sys/unix"
 )
 
 // roomBytes is the size of the control buffer. It is enough for more descriptors than any of
@@ -53,17 +54,37 @@ func Recv(sock int32, m *msg.Message, flags int) error {
 	if err := check(m); err != nil {
 		return err
 	}
+	bufs, extra := m.Buffers, false
+	if msg.IsEmpty(bufs) {
+		// A receive into empty buffers does not wait, so receive a byte too, or on a stream wait for one.
+		if typ, _ := unix.GetsockoptInt(int(sock), unix.SOL_SOCKET, unix.SO_TYPE); typ != unix.SOCK_STREAM {
+			bufs, extra = oneByte, true
+		} else if !sendsEmpty {
+			return unix.EOPNOTSUPP
+		} else if _, err := recvmsg(sock, &msg.Message{}, oneByte, nil, flags|unix.MSG_PEEK); err != nil {
+			return err
+		}
+	}
 	var oob []byte
 	if len(m.FDs) > 0 {
 		oob = make([]byte, roomBytes)
 	}
-	oobn, err := recvmsg(sock, m, m.Buffers, oob, flags|sys.CmsgCloexec)
+	oobn, err := recvmsg(sock, m, bufs, oob, flags|sys.CmsgCloexec)
 	if err != nil {
 		// The kernel or x/sys can reject the sender's address after descriptors were installed.
 		closeInstalled(oob)
 		return err
 	}
+	if extra && m.N > 0 {
+		m.Flags |= unix.MSG_TRUNC
+		if flags&unix.MSG_TRUNC == 0 { // with the flag, N is the length of the message
+			m.N = 0
+		}
+	}
 	takeControl(oob[:oobn], m)
 	m.Flags &^= sys.CmsgCloexec
 	return nil
 }
+
+// oneByte is where a receive into empty buffers stores a byte that is discarded.
+var oneByte = [][]byte{make([]byte, 1)}
