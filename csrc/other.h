@@ -21,8 +21,10 @@
 #endif
 
 /*
- * macOS installs all descriptors before it truncates, and FreeBSD delivers none if the
- * control buffer is exact. This one holds more than any of these systems can send.
+ * The control buffer holds more descriptors than any of these systems can send. A receive that
+ * requests none needs it too: without a control buffer these systems drop the descriptors and do
+ * not set MSG_CTRUNC. If it is too small, macOS leaks descriptors, FreeBSD delivers none, and
+ * OpenBSD fails.
  */
 #define SCM_CONTROL_BYTES CMSG_SPACE(sizeof(int) * 1024)
 #define SCM_PAIR_BYTES SCM_CONTROL_BYTES

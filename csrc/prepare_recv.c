@@ -32,8 +32,7 @@ scm_prepare_recv(struct msghdr *msg, void *control, const struct scm_message *m)
 	if (m->pidfd != NULL)
 		room += CMSG_SPACE(sizeof(int));
 #else
-	if (m->nfds > 0)
-		room = SCM_CONTROL_BYTES;
+	room = SCM_CONTROL_BYTES;
 #endif
 	if (room == 0)
 		return;

@@ -8,9 +8,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// roomBytes is the size of the control buffer. It is enough for more descriptors than any of
-// these systems passes in a message: macOS installs all of them before it truncates, and
-// FreeBSD delivers none if the size is exact.
+// roomBytes is the size of the control buffer. It is enough for more descriptors than any of these systems passes
+// in a message. A receive that requests none needs it too: without a control buffer these systems drop the
+// descriptors and do not set MSG_CTRUNC. If it is too small, macOS leaks descriptors, FreeBSD delivers none, and
+// OpenBSD fails.
 const roomBytes = 1024*4 + 64
 
 // WriteFD does the same as write_fd in csrc.
@@ -65,10 +66,7 @@ func Recv(sock int32, m *msg.Message, flags int) error {
 			return err
 		}
 	}
-	var oob []byte
-	if len(m.FDs) > 0 {
-		oob = make([]byte, roomBytes)
-	}
+	oob := make([]byte, roomBytes)
 	oobn, err := recvmsg(sock, m, bufs, oob, flags|sys.CmsgCloexec)
 	if err != nil {
 		// The kernel or x/sys can reject the sender's address after descriptors were installed.
