@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime"
 	"slices"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -107,6 +108,20 @@ var _ = DescribeTableSubtree("on", func(typ int) {
 		}
 		f.sends("x", sent)
 		f.receives(0, 1, 0, "", flags, sent)
+	})
+
+	It("Recv with MSG_PEEK returns the payload, and on Linux the descriptors too", func() {
+		sent := f.file()
+		f.sends("x", sent)
+		m := scm.Message{Buffers: [][]byte{make([]byte, 1)}, FDs: make([]int, 4)}
+		Expect(scm.Recv(f.b, &m, unix.MSG_PEEK)).To(Succeed())
+		Expect([]any{string(m.Buffers[0]), m.N, m.Truncated()}).To(Equal([]any{"x", 1, false}))
+		if runtime.GOOS == "linux" {
+			f.receivedSame(m.FDs[:m.NFD], sent)
+		} else {
+			Expect(m.NFD).To(BeZero())
+		}
+		f.receives(1, 4, 0, "x", 0, sent)
 	})
 
 	It("Recv overwrites the results of an earlier receive", func() {

@@ -116,7 +116,7 @@
 //   - With SO_PASSCRED, SO_PASSPIDFD, SO_TIMESTAMP or SO_INQ, other control data takes up space for
 //     descriptors, and can set MSG_CTRUNC. Only Recv makes space, for [Message].Cred and PIDFD. The sender
 //     of a socket may have set them: turn SO_PASSCRED off with [PassCred].
-//   - Each receive with MSG_PEEK installs the descriptors again.
+//   - On Linux, each receive with MSG_PEEK installs the descriptors again.
 //   - Setting or clearing O_NONBLOCK applies to every process that shares the file. If Go set
 //     it, [os.File.Fd] and starting a child process clear it. NewConnFD, NewConnFile, RecvConn and
 //     RecvListener set it.

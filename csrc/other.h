@@ -61,7 +61,8 @@ scm_is_empty(const struct msghdr *msg)
 
 /*
  * A receive into empty buffers does not wait on these systems, so it receives a byte too. On a
- * stream, where the byte would be lost, it first waits for one.
+ * stream, where the byte would be lost, it first waits for one. A peek has no control buffer,
+ * because the kernels would return halves of pointers, or 0, as descriptors.
  */
 static inline ssize_t
 scm_recvmsg(int sock, struct msghdr *msg, int flags)
@@ -81,6 +82,10 @@ scm_recvmsg(int sock, struct msghdr *msg, int flags)
 		} else if (recv(sock, &byte, 1, flags | MSG_PEEK) < 0) {
 			return -1;
 		}
+	}
+	if ((flags & MSG_PEEK) != 0) {
+		msg->msg_control = NULL;
+		msg->msg_controllen = 0;
 	}
 	n = recvmsg(sock, msg, flags);
 	if (extra && n > 0) {

@@ -154,6 +154,8 @@ ssize_t scm_rights_send(int sock, const struct scm_message *m, int flags);
  * failure sets m->nfds, m->namelen and m->flags to 0. Set m->nfds and m->namelen again
  * before you retry, for example after EINTR or EAGAIN, because the capacity is now 0.
  * The limits are those of scm_rights_send.
+ *
+ * On systems other than Linux, MSG_PEEK returns no descriptors.
  */
 ssize_t scm_rights_recv(int sock, struct scm_message *m, int flags);
 

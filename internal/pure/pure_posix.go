@@ -66,7 +66,10 @@ func Recv(sock int32, m *msg.Message, flags int) error {
 			return err
 		}
 	}
-	oob := make([]byte, roomBytes)
+	var oob []byte
+	if flags&unix.MSG_PEEK == 0 { // a peek would return halves of kernel pointers as descriptors
+		oob = make([]byte, roomBytes)
+	}
 	oobn, err := recvmsg(sock, m, bufs, oob, flags|sys.CmsgCloexec)
 	if err != nil {
 		// The kernel or x/sys can reject the sender's address after descriptors were installed.
