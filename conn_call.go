@@ -119,8 +119,10 @@ func (k *call) wait(op func(k *call) error) error {
 			return k.err
 		case k.sends:
 			return os.NewSyscallError("sendmsg", k.err)
+		case k.user != nil:
+			return recvError(k.err, len(k.user.FDs))
 		default:
-			return os.NewSyscallError("recvmsg", k.err)
+			return recvError(k.err, len(k.msg.FDs))
 		}
 	}
 }

@@ -134,7 +134,10 @@ func Recv(sock int, m *Message, flags int) error {
 	if err := checkLimits(m); err != nil {
 		return err
 	}
-	return os.NewSyscallError("recvmsg", recvMessage(toInt32(sock), m, flags))
+	if err := recvMessage(toInt32(sock), m, flags); err != nil {
+		return recvError(err, len(m.FDs)) // not inlined
+	}
+	return nil
 }
 
 // recvMessage makes the system call of Recv. Its error is a bare errno.

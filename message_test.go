@@ -124,6 +124,31 @@ var _ = DescribeTableSubtree("on", func(typ int) {
 		f.receives(1, 4, 0, "x", 0, sent)
 	})
 
+	It("ReadFD and ReadFiles report the descriptors that a full descriptor table lost", func() {
+		p := make([]byte, 1)
+		c := closeLater(ok(scm.NewConnFD(copies(f.b)[0])))
+		var limit unix.Rlimit
+		Expect(unix.Getrlimit(unix.RLIMIT_NOFILE, &limit)).To(Succeed())
+		for name, receive := range map[string]func() error{
+			"ReadFD":    func() error { return Third(scm.ReadFD(f.b, p)) },
+			"ReadFiles": func() error { return Third(c.ReadFiles(p, 2)) },
+		} {
+			step(name)
+			f.sends("x", f.file())
+			Expect(unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Max: limit.Max})).To(Succeed())
+			err := receive()
+			Expect(unix.Setrlimit(unix.RLIMIT_NOFILE, &limit)).To(Succeed())
+			lost := errorOf[*scm.TruncatedError](err)
+			if runtime.GOOS != "linux" {
+				Expect(lost).To(MatchError(unix.EMFILE))
+				if typ == unix.SOCK_STREAM { // the byte is still queued
+					Expect(unix.Read(f.b, p)).To(Equal(1))
+				}
+			}
+			isEmpty(f.b)
+		}
+	})
+
 	It("Recv overwrites the results of an earlier receive", func() {
 		CannotEmulate(fdtest.NotCut)
 		m := scm.Message{Buffers: [][]byte{make([]byte, 4)}, FDs: make([]int, 1)}

@@ -2,6 +2,7 @@ package scm
 
 import (
 	"io"
+	"os"
 
 	"github.com/scm-rights/scm/internal/msg"
 	"github.com/scm-rights/scm/internal/received"
@@ -57,6 +58,14 @@ func readOneWithFlags(sock int32, p []byte) (n int, fd int32, err error) {
 		return m.N, -1, nil
 	}
 	return m.N, int32(m.FDs[0]), nil
+}
+
+// recvError returns the error for err, which a receive with this capacity for descriptors returned.
+func recvError(err error, capacity int) error {
+	if sys.LostToFullTable(err) {
+		return &TruncatedError{Room: capacity, Cause: err}
+	}
+	return os.NewSyscallError("recvmsg", err)
 }
 
 // An arrival says what a receive returned: whether the message is whole, whether it is empty, and whether it

@@ -28,7 +28,7 @@
 // Three functions create a Conn for an existing socket. On error, the caller still owns it. On success:
 //
 //   - [NewConn] borrows: the Conn and its argument are the same connection. Closing one closes the
-//     other, and a deadline set on one applies to both. [NewListener] borrows too.
+//     other, and deadlines apply to both. [NewListener] borrows too.
 //   - [NewConnFile] duplicates: the file stays open, and the caller must close both.
 //   - [NewConnFD] consumes: it closes the descriptor, and the Conn owns a duplicate.
 //
@@ -36,7 +36,7 @@
 //
 // Sending a descriptor does not transfer its ownership: it stays open and belongs to the caller, even if
 // the call fails. A received descriptor is a new descriptor for the same open file
-// description. The sender and the receiver therefore share the file offset and the status flags, including
+// description. The sender and the receiver therefore share its offset and status flags, including
 // O_NONBLOCK. A received descriptor or file is close-on-exec, and the caller must close it.
 //
 // Every descriptor that the kernel installs during a call is either returned by that call or closed before
@@ -56,6 +56,7 @@
 //     the message and return a [*TruncatedError], unless KeepTruncated applies.
 //   - The function Recv and the method Conn.Recv return the descriptors before the first one lost, and no
 //     error. They set MSG_CTRUNC in [Message].Flags if descriptors were lost, and MSG_TRUNC if bytes were.
+//     Outside Linux, a full table is a TruncatedError.
 //   - ReadFD, RecvConn and RecvListener do not report lost bytes.
 //
 // # Concurrency and deadlines
@@ -130,7 +131,7 @@
 // one of them is set to leave it.
 //
 // Do not use a path that other users can change (SECURITY.md). docs/questions.md explains long paths, and
-// what happens if several processes listen on one.
+// several listeners on one path.
 //
 // # Other systems
 //
@@ -139,7 +140,7 @@
 //
 // # Two backends, one behaviour
 //
-// The cgo backend calls the C library in csrc, which is written in the style of UNP. The pure backend is
+// The cgo backend calls the C library in csrc, written in the style of UNP. The pure backend is
 // written in Go. It is used without cgo and with the tag scm_purego (not purego: see docs/c.md). On Linux
 // both make the same system calls. docs/trust.md lists where they differ from those of UNP. The race
 // detector does not see net's ReadFrom, WriteTo, ReadMsgUnix, WriteMsgUnix and Buffers.
@@ -147,6 +148,8 @@ package scm
 
 import (
 	"os"
+
+	"github.com/scm-rights/scm/internal/sys"
 )
 
 // WriteFD sends p and the descriptor fd through the socket sock, with a single sendmsg(2) call and no
@@ -170,6 +173,8 @@ func WriteFD(sock int, p []byte, fd int) (n int, err error) {
 func ReadFD(sock int, p []byte) (n, fd int, err error) {
 	n, got, err := readOne(toInt32(sock), p)
 	switch {
+	case err != nil && sys.LostToFullTable(err):
+		return 0, -1, &TruncatedError{Cause: err, pair: true}
 	case err != nil:
 		return -1, -1, os.NewSyscallError("recvmsg", err)
 	case got == fdLost:

@@ -62,7 +62,8 @@ scm_is_empty(const struct msghdr *msg)
 /*
  * A receive into empty buffers does not wait on these systems, so it receives a byte too. On a
  * stream, where the byte would be lost, it first waits for one. A peek has no control buffer,
- * because the kernels would return halves of pointers, or 0, as descriptors.
+ * because the kernels would return halves of pointers, or 0, as descriptors. Most kernels return
+ * EMSGSIZE if the descriptor table is full.
  */
 static inline ssize_t
 scm_recvmsg(int sock, struct msghdr *msg, int flags)
@@ -88,6 +89,8 @@ scm_recvmsg(int sock, struct msghdr *msg, int flags)
 		msg->msg_controllen = 0;
 	}
 	n = recvmsg(sock, msg, flags);
+	if (n < 0 && errno == EMSGSIZE && msg->msg_control != NULL)
+		errno = EMFILE;
 	if (extra && n > 0) {
 		msg->msg_flags |= MSG_TRUNC;
 		if ((flags & MSG_TRUNC) == 0) /* with the flag, n is the length of the message */

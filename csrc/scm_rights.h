@@ -155,7 +155,9 @@ ssize_t scm_rights_send(int sock, const struct scm_message *m, int flags);
  * before you retry, for example after EINTR or EAGAIN, because the capacity is now 0.
  * The limits are those of scm_rights_send.
  *
- * On systems other than Linux, MSG_PEEK returns no descriptors.
+ * On systems other than Linux, MSG_PEEK returns no descriptors. If the descriptor table is
+ * full, the call fails with EMFILE there and the descriptors are lost, but not the bytes of
+ * a stream.
  */
 ssize_t scm_rights_recv(int sock, struct scm_message *m, int flags);
 

@@ -74,6 +74,9 @@ func Recv(sock int32, m *msg.Message, flags int) error {
 	if err != nil {
 		// The kernel or x/sys can reject the sender's address after descriptors were installed.
 		closeInstalled(oob)
+		if err == unix.EMSGSIZE && oob != nil { // most of these systems return it if the descriptor table is full
+			err = unix.EMFILE
+		}
 		return err
 	}
 	if extra && m.N > 0 {
