@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"path/filepath"
@@ -27,6 +28,47 @@ func ExamplePeerCred() {
 	// Output:
 	// this process: true
 	// this user: true
+}
+
+// Only the owner and the group can connect, from the moment the socket file exists. The server accepts only
+// clients that send the password.
+func ExampleConfig_Listen() {
+	ctx := context.Background()
+	dir, err := os.MkdirTemp("", "scm")
+	must(err)
+	defer os.RemoveAll(dir)
+	path := filepath.Join(dir, "socket")
+
+	config := scm.Config{
+		Mode: 0o660,
+		Check: func(c *scm.Conn) error {
+			p := make([]byte, 6)
+			if _, err := io.ReadFull(c, p); err != nil || string(p) != "please" {
+				return errors.New("not polite")
+			}
+			return nil
+		},
+	}
+	l, err := config.Listen(ctx, "unix", path)
+	must(err)
+	defer l.Close()
+	info, err := os.Stat(path)
+	must(err)
+	fmt.Println(info.Mode().Perm())
+
+	for _, word := range []string{"let me", "please"} {
+		c, err := scm.Dial(ctx, "unix", path)
+		must(err)
+		defer c.Close()
+		fmt.Fprint(c, word)
+	}
+	c, err := l.AcceptConn()
+	must(err)
+	defer c.Close()
+	fmt.Println("accepted at", filepath.Base(c.LocalAddr().String()))
+	// Output:
+	// -rw-rw----
+	// accepted at socket
 }
 
 // This server accepts only its own user and root. The listener closes other connections before the server

@@ -44,7 +44,13 @@ func fill() func() {
 
 // lost is nil if the receive returns a descriptor, or, of a message without any, an error.
 var _ = DescribeTable("a receive", func(fds, payload int, full bool, lost *scm.TruncatedError) {
+	if full && runtime.GOOS != "linux" {
+		lost.Cause = unix.EMFILE // an error of recvmsg, and not a flag that can have another cause
+	}
 	for name, recv := range receives {
+		if fds+payload == 0 && name == "RecvFD" && runtime.GOOS == "netbsd" {
+			continue // it would wait, because NetBSD does not deliver an empty message without descriptors
+		}
 		By(name)
 		c := connect()
 		c.passes(recv) // what it receives must not be returned again
@@ -156,7 +162,9 @@ var _ = Describe("an Endpoint", func() {
 		other := connect()
 		other.CloseNow(other.bs)
 		for _, ep := range []*fdchannel.Endpoint{c.a, c.b, other.a} {
-			errno(ep.SendFD(sent), syscall.EPIPE)
+			if ep != c.b || runtime.GOOS != "netbsd" { // NetBSD drops what is sent after the partner's Shutdown
+				errno(ep.SendFD(sent), syscall.EPIPE)
+			}
 			for _, recv := range receives {
 				Expect(Second(recv(ep))).To(MatchError(ContainSubstring("no descriptor")))
 			}

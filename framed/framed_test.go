@@ -355,6 +355,30 @@ func TestWriterSendsSockets(t *testing.T) {
 	}
 }
 
+// On some systems, a receive that lost its descriptors leaves the bytes in the queue. They must not be read.
+func TestReaderStaysAtTheLossToAFullDescriptorTable(t *testing.T) {
+	a, b := connect(t, scm.Config{})
+	files, p := open(t, 2), make([]byte, 1)
+	write(t, a, "1", files[0])
+	write(t, a, "2", files[1])
+	r := framed.NewReader(b, framed.Limits{})
+	var limit unix.Rlimit
+	must(t, unix.Getrlimit(unix.RLIMIT_NOFILE, &limit))
+	must(t, unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Max: limit.Max}))
+	_, err := r.Read(p)
+	must(t, unix.Setrlimit(unix.RLIMIT_NOFILE, &limit))
+	var lost *scm.TruncatedError
+	if !errors.As(err, &lost) || !errors.Is(err, unix.EMFILE) {
+		t.Fatalf("got %v, want a TruncatedError with EMFILE", err)
+	}
+	if n, again := r.Read(p); n != 0 || again != err {
+		t.Errorf("Read after the loss: got %d, %v, want 0, %v", n, again, err)
+	}
+	if got, again := r.Take(1); again != err {
+		t.Errorf("Take after the loss: got %v, %v, want %v", got, again, err)
+	}
+}
+
 // Each byte of the script is an action of the partner or of the protocol. The queue is the model that the
 // Reader must agree with.
 func FuzzReader(f *testing.F) {
@@ -367,7 +391,7 @@ func FuzzReader(f *testing.F) {
 		r := framed.NewReader(b, framed.Limits{Message: 4, Waiting: 8})
 		defer r.Close()
 		var queue []*os.File // received and not taken
-		var owners []int     // the offset of the last byte received with each file of the queue
+		var owners []int     // the offset of the byte that owns each file of the queue
 		offset := 0
 		type piece struct {
 			bytes int
@@ -391,10 +415,14 @@ func FuzzReader(f *testing.F) {
 					continue
 				}
 				got, err := r.Read(make([]byte, n+1))
+				owner := offset // of the first byte received
+				if runtime.GOOS == "linux" {
+					owner += got - 1 // of the last one
+				}
 				offset += got
 				for left := got; left > 0; {
 					if flying[0].files != nil {
-						owners = append(owners, slices.Repeat([]int{offset - 1}, len(flying[0].files))...)
+						owners = append(owners, slices.Repeat([]int{owner}, len(flying[0].files))...)
 						queue, flying[0].files = append(queue, flying[0].files...), nil
 					}
 					take := min(left, flying[0].bytes)

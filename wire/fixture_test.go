@@ -40,8 +40,14 @@ func connect(network string) *fixture {
 	hasType(network, err)
 	f := &fixture{a: wire.FD(a), b: wire.FD(b)}
 	f.Own(a, b)
-	setTimeouts(f.a)
-	setTimeouts(f.b)
+	for _, sock := range []wire.FD{f.a, f.b} {
+		setTimeouts(sock)
+		if runtime.GOOS != "linux" { // the default holds 2 KiB of messages, and 8 KiB of a stream
+			for _, option := range []int{unix.SO_RCVBUF, unix.SO_SNDBUF} {
+				Expect(unix.SetsockoptInt(int(sock), unix.SOL_SOCKET, option, 1<<17)).To(Succeed())
+			}
+		}
+	}
 	DeferCleanup(func() {
 		strays, lost := f.Strays(), f.Lost()
 		f.Close()
