@@ -266,3 +266,24 @@ func beLimit(err, sentinel, errno error) {
 	Expect(errors.As(err, &call)).To(BeFalse(), "%v comes from a system call", err)
 	Expect(err.Error()).To(HavePrefix("scm: more than "))
 }
+
+var _ = It("a receive reports a directory outside the receiver's root that the kernel dropped", func() {
+	if os.Geteuid() != 0 {
+		Skip("chroot(2) needs root on " + runtime.GOOS)
+	}
+	RunChild(ChildCommand("chroot"))
+})
+
+var _ = Child("chroot", func([]string) {
+	a, b := both(scm.Pair("unix"))
+	dir := ok(os.Open("/"))
+	Expect(unix.Chroot(os.TempDir())).To(Succeed())
+	Expect(a.WriteFiles([]byte("x"), dir)).To(Equal(1))
+	err := Third(b.ReadFiles(make([]byte, 1), 1))
+	switch runtime.GOOS {
+	case "netbsd", "openbsd":
+		Expect(errorOf[*scm.TruncatedError](err)).To(MatchError(unix.EPERM))
+	default:
+		Expect(err).NotTo(HaveOccurred())
+	}
+})

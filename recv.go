@@ -62,7 +62,7 @@ func readOneWithFlags(sock int32, p []byte) (n int, fd int32, err error) {
 
 // recvError returns the error for err, which a receive with this capacity for descriptors returned.
 func recvError(err error, capacity int) error {
-	if sys.LostToFullTable(err) {
+	if sys.LostDescriptors(err) {
 		return &TruncatedError{Room: capacity, Cause: err}
 	}
 	return os.NewSyscallError("recvmsg", err)

@@ -173,7 +173,7 @@ func WriteFD(sock int, p []byte, fd int) (n int, err error) {
 func ReadFD(sock int, p []byte) (n, fd int, err error) {
 	n, got, err := readOne(toInt32(sock), p)
 	switch {
-	case err != nil && sys.LostToFullTable(err):
+	case err != nil && sys.LostDescriptors(err):
 		return 0, -1, &TruncatedError{Cause: err, pair: true}
 	case err != nil:
 		return -1, -1, os.NewSyscallError("recvmsg", err)

@@ -1,8 +1,16 @@
 package sys
 
-// LostToFullTable reports whether err, an error of recvmsg(2), means that the descriptor table was full, so that the
-// kernel discarded the descriptors of a message. Linux sets MSG_CTRUNC instead.
-func LostToFullTable(err error) bool { return !isLinux && TableFull(err) }
+import (
+	"errors"
+	"syscall"
+)
+
+// LostDescriptors reports whether err, an error of recvmsg(2), means that the kernel discarded the descriptors of a
+// message, because the table was full, or with EPERM because a directory is outside the process's root. Linux sets
+// MSG_CTRUNC instead.
+func LostDescriptors(err error) bool {
+	return !isLinux && (TableFull(err) || errors.Is(err, syscall.EPERM))
+}
 
 // TruncationCause returns why a message lost descriptors, for a receive from sock that returned received of
 // at most capacity descriptors: EMSGSIZE if the message carried more, the error of dup if the descriptor table
