@@ -15,6 +15,7 @@
 //	_cmsgcloexec   with MSG_CMSG_CLOEXEC
 //	_forklock      without that flag, under syscall.ForkLock
 //	_xucred        with LOCAL_PEERCRED, of macOS and FreeBSD
+//	_peereid       with an option that gives three IDs, of NetBSD and OpenBSD
 //	_ucred         with getpeerucred, of Solaris and illumos
 //	_detector      with the race detector, on Unix systems
 //	_none          not at all: the functions do nothing, or return ErrUnsupported

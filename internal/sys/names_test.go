@@ -20,6 +20,7 @@ var suffixes = map[string]string{
 	"cmsgcloexec": "unix && !aix && !darwin && !solaris",
 	"forklock":    "aix || darwin || solaris",
 	"xucred":      "darwin || freebsd",
+	"peereid":     "netbsd || openbsd",
 	"ucred":       "solaris",
 	"detector":    "race && unix",
 }

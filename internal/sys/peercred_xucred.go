@@ -5,6 +5,7 @@ package sys
 import (
 	"os"
 	"runtime"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -14,7 +15,10 @@ const localPeerPID = 2
 
 func PeerCred(sock int) (pid, uid, gid int, err error) {
 	x, err := unix.GetsockoptXucred(sock, unix.SOL_LOCAL, unix.LOCAL_PEERCRED)
-	if err == nil && runtime.GOOS != "freebsd" {
+	if err == nil && runtime.GOOS == "freebsd" {
+		// The PID follows the groups, at the end, in a union with a pointer. Before FreeBSD 13, it is 0.
+		pid = int(*(*int32)(unsafe.Add(unsafe.Pointer(x), unix.SizeofXucred-unix.SizeofPtr)))
+	} else if err == nil {
 		pid, err = unix.GetsockoptInt(sock, unix.SOL_LOCAL, localPeerPID)
 	}
 	if err != nil {

@@ -1,0 +1,34 @@
+//go:build netbsd || openbsd
+
+package sys
+
+import (
+	"os"
+	"runtime"
+
+	"golang.org/x/sys/unix"
+)
+
+// The options are LOCAL_PEEREID of NetBSD, and SO_PEERCRED of OpenBSD.
+const (
+	solLocal     = 0
+	localPeerEID = 3
+	soPeerCred   = 0x1022
+)
+
+func PeerCred(sock int) (pid, uid, gid int, err error) {
+	level, option := solLocal, localPeerEID
+	if runtime.GOOS == "openbsd" {
+		level, option = unix.SOL_SOCKET, soPeerCred
+	}
+	f, err := unix.GetsockoptICMPv6Filter(sock, level, option) // any getter of x/sys with room for three integers
+	if err != nil {
+		return 0, -1, -1, os.NewSyscallError("getsockopt", err)
+	}
+	if ids := f.Filt; runtime.GOOS == "openbsd" {
+		uid, gid, pid = int(ids[0]), int(ids[1]), int(ids[2])
+	} else {
+		pid, uid, gid = int(ids[0]), int(ids[1]), int(ids[2])
+	}
+	return pid, uid, gid, nil
+}
