@@ -1,4 +1,4 @@
-//go:build linux
+//go:build unix
 
 package httpdrain_test
 
