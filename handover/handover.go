@@ -148,8 +148,8 @@ type Config struct {
 	// it returns an error, that process receives the text of the error but no sockets. Check must not read
 	// from or write to the connection. It may be called by multiple goroutines simultaneously. If Check is
 	// nil, the process must belong to the same user or to root. Check cannot admit other users, because the
-	// mode of the socket file keeps them out on Linux. On systems without [scm.PeerCred] (AIX, NetBSD,
-	// OpenBSD and DragonFly BSD), Check is required.
+	// mode of the socket file keeps them out on Linux. On systems without [scm.PeerCred] (AIX and
+	// DragonFly BSD), Check is required.
 	Check func(successor *scm.Conn) error
 
 	// If Listen is not nil, Process.Listen calls it to create the sockets that it has not received, for
