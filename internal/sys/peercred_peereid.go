@@ -21,6 +21,9 @@ func PeerCred(sock int) (pid, uid, gid int, err error) {
 	if runtime.GOOS == "openbsd" {
 		level, option = unix.SOL_SOCKET, soPeerCred
 	}
+	if err := needUnix(sock); err != nil {
+		return 0, -1, -1, err
+	}
 	f, err := unix.GetsockoptICMPv6Filter(sock, level, option) // any getter of x/sys with room for three integers
 	if err != nil {
 		return 0, -1, -1, os.NewSyscallError("getsockopt", err)

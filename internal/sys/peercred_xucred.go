@@ -14,6 +14,9 @@ import (
 const localPeerPID = 2
 
 func PeerCred(sock int) (pid, uid, gid int, err error) {
+	if err := needUnix(sock); err != nil {
+		return 0, -1, -1, err
+	}
 	x, err := unix.GetsockoptXucred(sock, unix.SOL_LOCAL, unix.LOCAL_PEERCRED)
 	if err == nil && runtime.GOOS == "freebsd" {
 		// The PID follows the groups, at the end, in a union with a pointer. Before FreeBSD 13, it is 0.

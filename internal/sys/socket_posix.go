@@ -26,6 +26,16 @@ func socketFamily(fd int) (int, error) {
 	return unix.AF_UNIX, nil
 }
 
+// needUnix returns the error of PeerCred unless sock is a Unix socket. The options of Unix sockets have the numbers of
+// IP's. On a TCP socket, getsockopt would succeed, and its result would be the user root.
+func needUnix(sock int) error {
+	family, err := socketFamily(sock)
+	if err == nil && family != unix.AF_UNIX {
+		err = os.NewSyscallError("getsockopt", unix.ENOTCONN)
+	}
+	return err
+}
+
 func Socket(network string) (int, error) {
 	typ, err := socketType(network)
 	if err != nil {
