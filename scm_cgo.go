@@ -27,11 +27,11 @@ func writeFD(sock int32, p []byte, fd int32) (n int, err error) {
 // readFD runs read_fd, csrc/read_fd.c.
 func readFD(sock int32, p []byte) (n int, fd int32, err error) { return csrc.ReadFD(sock, p) }
 
-// sendMsg runs scm_rights_send, csrc/send.c.
+// sendMsg runs scm_rights_send, csrc/scm_rights.c.
 func sendMsg(sock int32, m *msg.Message, flags int) error {
 	sys.BeforeSend()
 	return csrc.Send(sock, m, flags)
 }
 
-// recvMsg runs scm_rights_recv, csrc/recv.c.
+// recvMsg runs scm_rights_recv, csrc/scm_rights.c.
 func recvMsg(sock int32, m *msg.Message, flags int) error { return csrc.Recv(sock, m, flags) }

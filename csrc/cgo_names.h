@@ -11,14 +11,4 @@
 #define scm_rights_send scm_rights_go_send
 #define scm_rights_recv scm_rights_go_recv
 
-#define scm_check scm_rights_go_check
-#define scm_prepare_send scm_rights_go_prepare_send
-#define scm_prepare_recv scm_rights_go_prepare_recv
-#define scm_clear_received scm_rights_go_clear_received
-#define scm_take scm_rights_go_take
-#define scm_close_installed scm_rights_go_close_installed
-#define scm_take_fds scm_rights_go_take_fds
-#define scm_put scm_rights_go_put
-#define scm_close_keep_errno scm_rights_go_close_keep_errno
-
 #endif

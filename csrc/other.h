@@ -9,10 +9,12 @@
 #endif
 
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <string.h>
 #include <sys/types.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 /* macOS, Solaris, older illumos and AIX lack the flag. scm_take_fds sets close-on-exec there. */
 #ifndef MSG_CMSG_CLOEXEC

@@ -19,7 +19,7 @@ mkdir -p "$build/test"
 C
 	# The program defines every function of the library's sources except the two that it uses. It gives the names to
 	# the assembler, because scm_rights.h declares some of them.
-	sed -n 's/^\([a-z_]*\)(.*/\1/p' ./*.c | grep -vx 'scm_rights_\(send\|recv\)' |
+	sed -n 's/^\([a-z_]*\)(.*/\1/p' ./*.c private.h | grep -vx 'scm_rights_\(send\|recv\)' |
 		sed -e 's/.*/int own_&(void) __asm__("&"); int own_&(void) { return 1; }/'
 	cat <<'C'
 

@@ -4,11 +4,10 @@
 package main
 
 /*
-#cgo CFLAGS: -std=c99 -DSCM_STATIC -I${SRCDIR}/../../../csrc
-#include "private.h"
-#include "put.c"
-#include "prepare_recv.c"
-#include "prepare_send.c"
+#cgo CFLAGS: -std=c99 -I${SRCDIR}/../../../csrc
+#define scm_rights_send own_send
+#define scm_rights_recv own_recv
+#include "scm_rights.c"
 
 struct buffer {
 	size_t n;
