@@ -386,9 +386,9 @@ func (c *Conn) NetConn() net.Conn {
 func (c *Conn) isStream() bool   { return c.network == "unix" }
 func (c *Conn) isDatagram() bool { return c.network == "unixgram" }
 
-// hasSocket returns an error if itself is a struct literal without a UnixConn. It accepts a struct that embeds one.
-func (c *Conn) hasSocket(itself any) error {
-	if itself == any(c) && c.UnixConn == nil {
+// checkLiteral returns an error if self is a Conn without a UnixConn. A struct that embeds one is accepted.
+func (c *Conn) checkLiteral(self any) error {
+	if self == any(c) && c.UnixConn == nil {
 		return errConnLiteral
 	}
 	return nil

@@ -94,7 +94,7 @@ func (c *Conn) ReadBuffers(buffers [][]byte, max int) (n int, files []*os.File, 
 }
 
 // ReadFDs is like [Conn.ReadFiles], but stores at most len(fds) descriptors in fds. The caller must close
-// fds[:nfd].  A Read method that calls ReadFDs must itself return 0, nil for an empty p.
+// fds[:nfd]. On a stream, a Read method that calls it must return 0, nil for an empty p.
 func (c *Conn) ReadFDs(p []byte, fds []int) (n, nfd int, err error) {
 	k := newCall(c, false)
 	k.bufs = append(k.bufs, p)

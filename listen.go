@@ -262,9 +262,9 @@ func (l *Listener) Close() error {
 	return nil
 }
 
-// hasSocket returns an error if itself is a struct literal without a UnixListener. It accepts a struct that embeds one.
-func (l *Listener) hasSocket(itself any) error {
-	if itself == any(l) && l.UnixListener == nil {
+// checkLiteral returns an error if self is a Listener without a UnixListener. A struct that embeds one is accepted.
+func (l *Listener) checkLiteral(self any) error {
+	if self == any(l) && l.UnixListener == nil {
 		return errListenerLiteral
 	}
 	return nil

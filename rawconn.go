@@ -24,8 +24,8 @@ func checkPresent(c any) error {
 	if v := reflect.ValueOf(c); !v.IsValid() || v.Kind() == reflect.Pointer && v.IsNil() {
 		return os.ErrInvalid
 	}
-	if own, ok := c.(interface{ hasSocket(c any) error }); ok { // a Conn, a Listener, or a struct that embeds one
-		return own.hasSocket(c)
+	if own, ok := c.(interface{ checkLiteral(self any) error }); ok { // a Conn, a Listener, or a struct that embeds one
+		return own.checkLiteral(c)
 	}
 	return nil
 }
