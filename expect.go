@@ -78,22 +78,25 @@ const (
 	AccessAny       Access = "any"        // anything
 )
 
-// ExpectError reports a message that does not match an [Expect]. The call that returned it has closed all
-// descriptors of the message.
+// ExpectError reports a message that does not match an [Expect]. The call has closed all descriptors of
+// the message.
 type ExpectError struct {
-	// Index is the index of the wrong descriptor. It is -1 if the number of descriptors is wrong or the message
-	// was truncated.
+	// Index is the index of the wrong descriptor, or -1 if the number of descriptors is wrong or the message was
+	// truncated.
 	Index int
 
-	// Want and Got describe what was expected and what was received, in words.
+	// Want and Got describe what was expected and received. Both are "" if the Expect is invalid.
 	Want, Got string
 
-	// Err is the reason why a descriptor could not be examined or the Expect not applied, or [io.ErrShortBuffer]
+	// Err is why a descriptor could not be examined or the Expect not applied, or [io.ErrShortBuffer]
 	// if the message was longer than the buffers.
 	Err error
 }
 
 func (e *ExpectError) Error() string {
+	if e.Want == "" && e.Err != nil {
+		return e.Err.Error()
+	}
 	text := "scm: wanted " + e.Want + ", got " + e.Got
 	if e.Index > 0 {
 		text += fmt.Sprintf(" at index %d", e.Index)

@@ -36,12 +36,11 @@ func (e Expect) Recv(sock int, m *Message, flags int) error {
 // Otherwise Enforce closes all of them, replaces each with -1 in fds, and returns an [*ExpectError], which
 // wraps EINVAL if e is invalid.
 func (e Expect) Enforce(fds []int) error {
-	var found *mismatch
 	if err := e.check(); err != nil {
-		found = &mismatch{field: wrongExpect, index: -1, err: err}
-	} else {
-		found = e.find(fds)
+		closeAll(fds)
+		return &ExpectError{Index: -1, Err: err}
 	}
+	found := e.find(fds)
 	if found == nil {
 		return nil
 	}
@@ -80,7 +79,7 @@ type mismatch struct {
 	field field
 	index int      // of the descriptor that is wrong, or -1
 	file  sys.File // its file
-	err   error    // why the file could not be examined, or why the Expect is invalid
+	err   error    // why the file could not be examined, or the Expect not applied
 
 	arrival        arrival // the message, or only its number of descriptors
 	size, capacity int     // of the buffers and of the space for descriptors, if the message is truncated
@@ -90,8 +89,7 @@ type mismatch struct {
 type field int
 
 const (
-	wrongExpect field = iota // the Expect is invalid
-	wrongSystem              // it asks for what this system cannot recognize
+	wrongSystem field = iota // the Expect asks for what this system cannot recognize
 	partOnly                 // the message is truncated
 	wrongNumber              // of descriptors
 	wrongFile

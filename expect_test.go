@@ -450,7 +450,7 @@ var _ = It("Enforce closes all descriptors if one is not open, or if the Expect 
 	}
 	for text, e := range invalid {
 		fds := copies(f.file(), f.file())
-		Expect(errorOf[*scm.ExpectError](e.Enforce(fds)).Err).To(And(MatchError(unix.EINVAL), MatchError(text)))
+		Expect(errorOf[*scm.ExpectError](e.Enforce(fds))).To(And(MatchError(unix.EINVAL), MatchError(text)))
 		Expect(fds).To(HaveEach(-1))
 	}
 	Expect(f.Strays()).To(BeEmpty())

@@ -13,8 +13,6 @@ import (
 func (e Expect) failure(found *mismatch) *ExpectError {
 	failed := &ExpectError{Index: found.index, Want: e.wanted(), Err: found.err}
 	switch found.field {
-	case wrongExpect:
-		failed.Want, failed.Got = "a valid Expect", "an invalid one"
 	case wrongSystem:
 		failed.Got = "a system that cannot recognize one"
 	case partOnly:
