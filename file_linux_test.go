@@ -492,40 +492,12 @@ var _ = Describe("a FUSE server that does not answer a poll", func() {
 	}
 })
 
-// inputDevice opens an input device of this machine.
-func inputDevice() (int, error) {
-	names, _ := filepath.Glob("/dev/input/event*")
-	if len(names) == 0 {
-		return -1, errors.New("there is no device in /dev/input")
-	}
-	return unix.Open(names[0], unix.O_RDONLY|unix.O_CLOEXEC, 0)
-}
-
 var _ = Describe("NewFile", func() {
 	polled := func(f *os.File) bool { return !errors.Is(f.SetDeadline(time.Time{}), os.ErrNoDeadline) }
-	more := []sample{
-		{"a netlink socket", optional(socket(unix.AF_NETLINK, unix.SOCK_RAW)), scm.KindSocket, "read-write", ""},
-		{"a packet socket", optional(socket(unix.AF_PACKET, unix.SOCK_DGRAM)), scm.KindSocket, "read-write", ""},
-		{"a vsock socket", optional(socket(unix.AF_VSOCK, unix.SOCK_STREAM)), scm.KindSocket, "read-write", ""},
-		{"an inotify descriptor", func() (int, error) { return unix.InotifyInit1(unix.IN_CLOEXEC) }, "inotify", "read-write", ""},
-		{"a signalfd", func() (int, error) { return unix.Signalfd(-1, &unix.Sigset_t{}, unix.SFD_CLOEXEC) }, "signalfd", "read-write", ""},
-		{"a terminal", optional(opens("/dev/ptmx", unix.O_RDWR|unix.O_NOCTTY)), scm.KindCharDevice, "read-write", ""},
-		{"an input device", optional(inputDevice), scm.KindCharDevice, "read-only", ""},
-		{"a TUN device", optional(func() (int, error) {
-			fd, _, err := tun()
-			return fd, err
-		}), scm.KindCharDevice, "read-write", ""},
-		{"a TUN device without an interface", optional(opens("/dev/net/tun", unix.O_RDWR)), scm.KindCharDevice, "read-write", ""},
-		{"/dev/random", opens("/dev/random", unix.O_RDONLY), scm.KindCharDevice, "read-only", ""},
-	}
 	withoutPoll := []scm.Kind{scm.KindRegular, scm.KindDirectory, scm.KindMemfd}
-	// The poll methods of epoll and vsock can wait. That of a TUN device without an interface never wakes the poller.
-	// /dev/random represents other drivers.
-	keptOut := []string{"an epoll descriptor", "a vsock socket", "a TUN device without an interface", "/dev/random"}
-
-	for _, s := range append(slices.Clone(samples), more...) {
+	for _, s := range samples {
 		hasPoll := s.access != "path" && !slices.Contains(withoutPoll, s.kind) && s.name != "/dev/null"
-		poller := hasPoll && !slices.Contains(keptOut, s.name)
+		poller := hasPoll && s.name != "an epoll descriptor" // whose poll method can wait
 		adds := "never adds it to the poller"
 		if poller {
 			adds = "adds it to the poller only if it has O_NONBLOCK"
