@@ -325,8 +325,7 @@ var _ = DescribeTableSubtree("on", func(network string) {
 	})
 
 	It("Config.Expect.Min applies to ReadFiles, ReadBuffers, ReadFDs, RecvFile, RecvConn and RecvListener", func() {
-		e := scm.Expect{Min: 1, Max: 1}
-		a, b := pairWith(scm.Config{Expect: &e}, network)
+		a, b := pairWith(scm.Config{Expect: &scm.Expect{Min: 1, Max: 1}}, network)
 		for name, receive := range checked {
 			Expect(a.Write([]byte("x"))).To(Equal(1))
 			if slices.Contains([]string{"RecvFile", "RecvConn", "RecvListener"}, name) {
@@ -338,8 +337,7 @@ var _ = DescribeTableSubtree("on", func(network string) {
 	})
 
 	It("Config.Expect.Min applies to Recv on datagram and seqpacket sockets, but not on stream sockets", func() {
-		e := scm.Expect{Min: 2, Max: 2}
-		a, b := pairWith(scm.Config{Expect: &e}, network)
+		a, b := pairWith(scm.Config{Expect: &scm.Expect{Min: 2, Max: 2}}, network)
 		for n := range 2 {
 			step(n, " descriptors")
 			Expect(a.WriteFiles([]byte("xyz"), pipes(n)...)).To(Equal(3))
@@ -363,8 +361,7 @@ var _ = DescribeTableSubtree("on", func(network string) {
 	})
 
 	It("a receive fails with EINVAL, and receives nothing, if its capacity is less than Config.Expect.Min", func() {
-		e := scm.Expect{Min: 2, Max: 3}
-		a, b := pairWith(scm.Config{Expect: &e}, network)
+		a, b := pairWith(scm.Config{Expect: &scm.Expect{Min: 2, Max: 3}}, network)
 		sent := pipes(2)
 		Expect(a.WriteFiles([]byte("x"), sent...)).To(Equal(1))
 		impossible := And(opFails("read", unix.EINVAL),
@@ -382,8 +379,7 @@ var _ = DescribeTableSubtree("on", func(network string) {
 	})
 
 	It("Recv returns the payload and its length with an ExpectError, and the conversation can continue", func() {
-		e := scm.Expect{Max: 2}
-		a, b := pairWith(scm.Config{Expect: &e}, network)
+		a, b := pairWith(scm.Config{Expect: &scm.Expect{Max: 2}}, network)
 		before := fdtest.Take()
 		Expect(a.WriteFDs([]byte("abcdef"), slices.Repeat([]int{FDOf(a)}, 3)...)).To(Equal(6))
 		m, payload, err := recv(b, 4, 0)
@@ -407,8 +403,7 @@ var _ = DescribeTableSubtree("on", func(network string) {
 	})
 
 	It("Config.Expect applies to the descriptors of each receive with MSG_PEEK", func() {
-		e := scm.Expect{Max: 1, Kind: scm.KindSocket}
-		a, b := pairWith(scm.Config{Expect: &e}, network)
+		a, b := pairWith(scm.Config{Expect: &scm.Expect{Max: 1, Kind: scm.KindSocket}}, network)
 		Expect(a.WriteFiles([]byte("pipe"), pipes(1)...)).To(Equal(4))
 		before := fdtest.Take()
 		for i, flags := range []int{unix.MSG_PEEK, unix.MSG_PEEK, 0} {
@@ -430,8 +425,7 @@ var _ = DescribeTableSubtree("on", func(network string) {
 
 	It("Recv reports truncation in Flags, also with Config.Expect", func() {
 		CannotEmulate(fdtest.NotCut)
-		e := scm.Expect{Min: 1, Max: 8, Kind: scm.KindPipe}
-		a, b := pairWith(scm.Config{Expect: &e}, network)
+		a, b := pairWith(scm.Config{Expect: &scm.Expect{Min: 1, Max: 8, Kind: scm.KindPipe}}, network)
 		sent := pipes(3)
 		Expect(a.WriteFiles([]byte("xyz"), sent...)).To(Equal(3))
 		m, _ := both(recv(b, 2, 0))
@@ -454,8 +448,7 @@ var _ = DescribeTableSubtree("on", func(network string) {
 	})
 
 	It("Config.Expect.Min applies to a truncated message too", func() {
-		e := scm.Expect{Min: 1, Max: 1}
-		a, b := pairWith(scm.Config{Expect: &e}, network)
+		a, b := pairWith(scm.Config{Expect: &scm.Expect{Min: 1, Max: 1}}, network)
 		Expect(b.PassCred(true)).To(Succeed()) // the credentials take the space of the descriptor
 		Expect(a.WriteFiles([]byte("x"), pipes(1)...)).To(Equal(1))
 		m, _, err := recv(b, 1, 0)
@@ -469,8 +462,7 @@ var _ = DescribeTableSubtree("on", func(network string) {
 
 	if network == "unixgram" {
 		It("Config.Expect.Min applies to an empty datagram", func() {
-			e := scm.Expect{Min: 1, Max: 1}
-			a, b := pairWith(scm.Config{Expect: &e}, network)
+			a, b := pairWith(scm.Config{Expect: &scm.Expect{Min: 1, Max: 1}}, network)
 			for range 2 {
 				Expect(a.Write(nil)).To(BeZero())
 			}
@@ -510,8 +502,7 @@ var _ = DescribeTableSubtree("on", func(network string) {
 	}
 
 	It("Config.Expect does not apply to the methods of net.UnixConn", func() {
-		e := scm.Expect{Min: 1, Max: 1}
-		a, b := pairWith(scm.Config{Expect: &e}, network)
+		a, b := pairWith(scm.Config{Expect: &scm.Expect{Min: 1, Max: 1}}, network)
 		Expect(a.Write([]byte("x"))).To(Equal(1))
 		Expect(b.Read(make([]byte, 1))).To(Equal(1))
 	})
@@ -530,6 +521,72 @@ var _ = DescribeTableSubtree("on", func(network string) {
 			Expect(Second(config.NewConnFD(a))).To(wrong)
 			Expect(fdtest.IsOpen(a)).To(BeTrue())
 			Expect(Second(listenAny(ctx, config, network, AbstractName()))).To(wrong)
+		}
+	})
+
+	It("Config.NoFiles rejects files that were sent before, and Conn.PassRights admits them", func() {
+		calls := maps.Clone(receiving)
+		calls["Recv"] = func(c *scm.Conn) error { // its payload arrives
+			return c.Recv(&scm.Message{Buffers: [][]byte{make([]byte, 1)}, FDs: make([]int, 1)}, 0)
+		}
+		for name, receive := range calls {
+			step(name)
+			a, b := pair(network)
+			strict, err := scm.Config{NoFiles: true, Expect: &scm.Expect{Max: 1}}.NewConn(b.UnixConn)
+			supported(err, "SO_PASSRIGHTS, which is from Linux 6.16")
+			send := func() *os.File {
+				r, w := pipe()
+				Expect(strict.PassRights(true)).To(Succeed())
+				Expect(a.WriteFiles([]byte("x"), w)).To(Equal(1))
+				Expect(w.Close()).To(Succeed())
+				return r
+			}
+			r := send()
+			strict = ok(scm.Config{NoFiles: true, Expect: &scm.Expect{Max: 1}}.NewConn(b.UnixConn))
+			err = receive(strict)
+			Expect(errorOf[*scm.ExpectError](err)).To(MatchError("scm: wanted no descriptor, got 1 descriptor"), name)
+			noWriterIsLeft(r)
+			Expect(a.Write([]byte("y"))).To(Equal(1), "bytes still arrive")
+			receives(strict, "y")
+			send()
+			n, files, err := strict.ReadFiles(make([]byte, 1), 1)
+			closeAllLater(files)
+			Expect(n, err).To(Equal(1))
+			Expect(files).To(HaveLen(1))
+		}
+	})
+
+	It("a Conn that NewConn creates from one with NoFiles returns files that were sent before, and its PassRights leaves the other as it is", func() {
+		a, b := pair(network)
+		f := pipes(1)[0]
+		for range 2 {
+			Expect(a.WriteFiles([]byte("x"), f)).To(Equal(1))
+		}
+		strict, err := scm.Config{NoFiles: true}.NewConn(b)
+		supported(err, "SO_PASSRIGHTS, which is from Linux 6.16")
+		other := ok(scm.NewConn(strict))
+		receives(other, "x", f)
+		Expect(other.PassRights(true)).To(Succeed())
+		Expect(Third(strict.ReadFiles(make([]byte, 1), 1))).To(BeAssignableToTypeOf(&scm.ExpectError{}))
+	})
+
+	It("Config.NoFiles makes the kernel reject files sent to a Conn, also if it was dialed", func() {
+		a, b := pair(network)
+		strict, err := scm.Config{NoFiles: true}.NewConn(b.UnixConn)
+		supported(err, "SO_PASSRIGHTS, which is from Linux 6.16")
+		f := pipes(1)[0]
+		Expect(a.WriteFiles([]byte("x"), f)).Error().To(opFails("write", unix.EPERM))
+		Expect(strict.WriteFiles([]byte("x"), f)).To(Equal(1), "the other direction is not affected")
+		receives(a, "x", f)
+		Expect(strict.PassRights(true)).To(Succeed())
+		Expect(a.WriteFiles([]byte("x"), f)).To(Equal(1))
+		receives(strict, "x", f)
+
+		if network != "unixgram" { // where the other socket could not reply
+			addr := AbstractName()
+			accept := bound(scm.Config{}, network, addr)
+			withDeadline(ok(scm.Config{NoFiles: true}.Dial(context.Background(), network, addr)))
+			Expect(accept().WriteFiles([]byte("x"), f)).Error().To(opFails("write", unix.EPERM))
 		}
 	})
 }, everyNetwork)

@@ -4,24 +4,21 @@ package scm_test
 
 import (
 	"bytes"
-	"encoding/binary"
+	"context"
 	"errors"
-	"fmt"
 	"io"
-	"math/rand/v2"
 	"net"
 	"os"
-	"runtime"
+	"path/filepath"
 	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+	"github.com/onsi/gomega/types"
 	"golang.org/x/sys/unix"
 
 	"github.com/scm-rights/scm"
@@ -297,312 +294,218 @@ func hasRaceDetector() bool {
 	return ok && slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"})
 }
 
-// A connWalk calls random methods of two Conns. proof/difftest compares the calls of the backends below them.
-type connWalk struct {
-	*rand.Rand
-	files          []*os.File
-	closed, socket *os.File
-	open           fdtest.Snapshot // outside of a call
-}
-
 var _ = DescribeTableSubtree("on", func(network string) {
-	It("random calls of a Conn leave no descriptor open, and return only files that were sent", func() {
-		for seed := range uint64(6) {
-			w := connWalk{Rand: rand.New(rand.NewPCG(seed, 0)), files: pipes(4), closed: pipes(1)[0]}
-			Expect(w.closed.Close()).To(Succeed())
-			s, _ := sockets(unix.SOCK_STREAM)
-			w.socket = asFile(s)
-			config := []scm.Config{{}, {KeepTruncated: true}, {Expect: &scm.Expect{}}}[w.IntN(3)]
-			a, b := pairWith(config, network)
-			w.open = fdtest.Take()
-			for range 60 {
-				c := []*scm.Conn{a, b}[w.IntN(2)]
-				// Make no call that would block.
-				ready := readiness(FDOf(c))
-				what := ""
-				switch send := w.IntN(2) == 0; {
-				case send && ready&unix.POLLOUT != 0:
-					what = w.send(c)
-				case !send && ready&unix.POLLIN != 0:
-					what = w.receive(c)
-				}
-				Expect(w.open.NewSince()).To(BeEmpty(), "left open by %s, seed %d", what, seed)
+	past := time.Unix(1, 0)
+
+	DescribeTable("calls that wait on a Conn end when a deadline is set or the Conn is closed", func(nonblocking bool) {
+		for want, end := range map[error]func(c *scm.Conn) error{
+			os.ErrDeadlineExceeded: func(c *scm.Conn) error { return c.SetDeadline(past) },
+			net.ErrClosed:          (*scm.Conn).Close,
+		} {
+			_, b := pair(network)
+			fill(b)
+			Expect(scm.SetNonblock(b, nonblocking)).To(Succeed())
+			f := pipes(1)[0]
+			var waits []func()
+			for name, receive := range receiving {
+				waits = append(waits, start(func() { Expect(receive(b)).To(opFails("read", want), name) }))
+			}
+			for name, send := range sending {
+				step(name)
+				waits = append(waits, start(func() { Expect(send(b, f)).To(opFails("write", want), name) }))
+			}
+			waitsIn("RawRead", 1) // the other calls wait for these two
+			waitsIn("RawWrite", 1)
+			Expect(end(b)).To(Succeed())
+			for _, wait := range waits {
+				wait()
+			}
+		}
+	},
+		Entry("while its socket is non-blocking", true),
+		Entry("after a child process made its socket blocking", false),
+	)
+
+	It("calls on a Conn whose deadline has passed neither send nor receive anything", func() {
+		a, b := pair(network)
+		f := pipes(1)[0]
+		Expect(a.Write([]byte("x"))).To(Equal(1))
+		Expect(a.SetWriteDeadline(past)).To(Succeed())
+		Expect(b.SetReadDeadline(past)).To(Succeed())
+		for name, send := range sending {
+			err := send(a, f)
+			Expect(err).To(opFails("write", os.ErrDeadlineExceeded), name)
+			Expect(errorOf[net.Error](err).Timeout()).To(BeTrue())
+		}
+		for name, receive := range receiving {
+			Expect(receive(b)).To(opFails("read", os.ErrDeadlineExceeded), name)
+		}
+		Expect(b.SetReadDeadline(time.Now().Add(Hang))).To(Succeed())
+		receives(b, "x")
+		hasNothing(b)
+	})
+
+	It("ReadFiles still waits after an interrupted recvmmsg has left error 512 (ERESTARTSYS) on the socket", func() {
+		a, b := pair(network)
+		f := pipes(1)[0]
+		Expect(a.Write([]byte("x"))).To(Equal(1))
+		Expect(scm.SetNonblock(b, false)).To(Succeed())
+		leavesRestartSys(FDOf(b))
+		Expect(scm.SetNonblock(b, true)).To(Succeed())
+		reads := start(func() { receives(b, "y", f) })
+		waitsIn("ReadFiles", 1)
+		Expect(a.WriteFiles([]byte("y"), f)).To(Equal(1))
+		reads()
+	})
+
+	It("WriteFiles does not send files that are closed while it waits", func() {
+		a, b := pair(network)
+		fill(a)
+		r, w := pipe()
+		wait := start(func() {
+			n, err := a.WriteFiles([]byte("last"), r, w)
+			Expect(n).To(BeZero())
+			Expect(err).To(opFails("write", os.ErrClosed))
+			Expect(err).NotTo(MatchError(net.ErrClosed), "the Conn is open")
+		})
+		waitsIn("WriteFiles", 1)
+		Expect(w.Close()).To(Succeed(), "nothing is held while the call waits")
+		noWriterIsLeft(r)
+		drain(b)
+		wait()
+	})
+
+	It("WriteFiles never sends a file that reuses the descriptor of one that is being closed", func() {
+		CannotEmulate(fdtest.OwnFiles)
+		a, b := pair(network)
+		other, _ := pipe()
+		for round := range 300 {
+			step("round ", round)
+			r, w := both(os.Pipe())
+			number, want := FDOf(w), fdtest.Name(FDOf(w))
+			ready := make(chan struct{})
+			wait := start(func() {
+				<-ready
+				Expect(w.Close()).To(Succeed())
+				Expect(unix.Dup3(FDOf(other), number, unix.O_CLOEXEC)).To(Succeed())
+			})
+			close(ready)
+			n, err := a.WriteFiles([]byte("x"), r, w)
+			wait()
+			Expect(unix.Close(number)).To(Succeed())
+			Expect(r.Close()).To(Succeed())
+			if err != nil {
+				Expect(n).To(BeZero())
+				Expect(err).To(MatchError(os.ErrClosed))
+				continue
+			}
+			_, files := both(b.ReadFiles(make([]byte, 1), 2))
+			Expect(files).To(HaveLen(2))
+			for _, f := range files {
+				Expect(fdtest.Name(FDOf(f))).To(Equal(want), "the two ends have one name")
+				Expect(f.Close()).To(Succeed())
 			}
 		}
 	})
+
+	It("Conn.Send and Recv with MSG_DONTWAIT return EAGAIN instead of waiting, even for another call", func() {
+		a, b := pair(network)
+		in := scm.Message{Buffers: [][]byte{make([]byte, 1)}, N: 7}
+		wouldWait := And(opFails("read", unix.EAGAIN), MatchError(ContainSubstring("recvmsg")))
+		Expect(b.Recv(&in, unix.MSG_DONTWAIT)).To(wouldWait)
+		Expect(in.N).To(BeZero())
+		reads := start(func() { receives(b, "x") })
+		waitsIn("ReadFiles", 1)
+		Expect(b.Recv(&in, unix.MSG_DONTWAIT)).To(wouldWait)
+		Expect(a.Write([]byte("x"))).To(Equal(1))
+		reads()
+		Expect(a.Write([]byte("y"))).To(Equal(1))
+		Expect(b.Recv(&in, unix.MSG_DONTWAIT)).To(Succeed())
+		Expect(in.N).To(Equal(1))
+
+		fill(a)
+		out := scm.Message{Buffers: [][]byte{[]byte("x")}, N: 7}
+		Expect(a.Send(&out, unix.MSG_DONTWAIT)).To(And(opFails("write", unix.EAGAIN), MatchError(ContainSubstring("sendmsg"))))
+		Expect(out.N).To(BeZero())
+	})
 }, everyNetwork)
 
-// readiness returns the events that poll(2) reports for a descriptor.
-func readiness(fd int) int16 {
+// A send to a datagram socket whose queue is full is EAGAIN, although the poller reports that the sender's socket
+// is writable.
+
+// fullQueue makes a datagram socket with a full queue, a sender that is connected to it or sends to its name, and
+// the message to send.
+func fullQueue(connected bool) (receiver, sender *scm.Conn, m *scm.Message) {
 	GinkgoHelper()
-	p := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN | unix.POLLOUT}}
-	_, err := unix.Poll(p, 0)
-	for err == unix.EINTR {
-		_, err = unix.Poll(p, 0)
+	ctx, name := context.Background(), AbstractName()
+	receiver = ok(scm.ListenPacket(ctx, "unixgram", name))
+	m = &scm.Message{Buffers: [][]byte{[]byte("x")}}
+	if connected {
+		sender = ok(scm.Dial(ctx, "unixgram", name))
+	} else {
+		m.Addr = receiver.LocalAddr().(*net.UnixAddr)
+		sender = ok(scm.ListenPacket(ctx, "unixgram", AbstractName()))
 	}
-	Expect(err).NotTo(HaveOccurred())
-	return p[0].Revents
+	fillQueue(sender, m)
+	return receiver, sender, m
 }
 
-func (w *connWalk) one(list ...int) int { return list[w.IntN(len(list))] }
-
-func (w *connWalk) oneFile(list ...*os.File) *os.File { return list[w.IntN(len(list))] }
-
-func (w *connWalk) length() int { return w.one(0, 1, 1, 2, 5, 16, 100, 1000, 4096) }
-
-func (w *connWalk) count() int { return w.one(0, 0, 1, 1, 1, 2, 2, 3, 4, 5, 253, 254) }
-
-// send makes a call that sends, and names it. The call may fail.
-func (w *connWalk) send(c *scm.Conn) string {
-	var pass []*os.File
-	for range w.count() {
-		pass = append(pass, w.oneFile(w.files...))
-	}
-	if w.IntN(12) == 0 {
-		pass = append(pass, w.oneFile(nil, w.closed))
-	}
-	p := make([]byte, w.length())
-	switch w.IntN(6) {
-	case 0:
-		_, _ = c.WriteFiles(p, pass...)
-		return "WriteFiles"
-	case 1:
-		_, _ = c.Write(p)
-		return "Write"
-	case 2:
-		_ = c.SendFile(strings.Repeat("n", w.one(0, 1, 5, 4095, 4096)), w.oneFile(append(w.files, w.closed)...))
-		return "SendFile"
-	case 3:
-		m := scm.Message{Buffers: [][]byte{p, p[:len(p)/2]}, Unpadded: w.IntN(8) == 0}
-		for range w.one(0, 1, 2, 3) {
-			m.FDs = append(m.FDs, FDOf(w.files[w.IntN(len(w.files))]))
-		}
-		_ = c.Send(&m, w.one(0, unix.MSG_NOSIGNAL, unix.MSG_DONTWAIT, unix.MSG_EOR, unix.MSG_MORE))
-		return "Send"
-	case 4:
-		_ = c.SendConn(fdtest.AsSocket(w.oneFile(w.socket, w.files[0])))
-		return "SendConn"
-	}
-	_ = c.SendListener(fdtest.AsSocket(w.oneFile(w.socket, w.files[0])))
-	return "SendListener"
-}
-
-// receive makes a call that receives, closes what it has received, and names the call. The call may fail.
-func (w *connWalk) receive(c *scm.Conn) string {
-	p := make([]byte, w.length())
-	switch w.IntN(6) {
-	case 0:
-		_, files, _ := c.ReadFiles(p, w.count())
-		for _, f := range files {
-			w.take(FDOf(f), f)
-		}
-		return "ReadFiles"
-	case 1:
-		_, _ = c.Read(p)
-		return "Read"
-	case 2:
-		if f, err := c.RecvFile(); err == nil {
-			w.take(FDOf(f), f)
-		}
-		return "RecvFile"
-	case 3:
-		pidfd := -7
-		m := scm.Message{Buffers: [][]byte{p}, FDs: make([]int, w.count()), PIDFD: &pidfd}
-		_ = c.Recv(&m, w.one(0, unix.MSG_PEEK, unix.MSG_TRUNC, unix.MSG_CMSG_CLOEXEC))
-		w.takeFDs(m.FDs[:m.NFD])
-		if pidfd >= 0 {
-			scm.CloseFDs(pidfd)
-		}
-		return "Recv"
-	case 4:
-		fds := make([]int, w.count())
-		_, n, _ := c.ReadFDs(p, fds)
-		w.takeFDs(fds[:n])
-		return "ReadFDs"
-	}
-	var got io.Closer
-	got, err := c.RecvConn()
-	if err == nil {
-		Expect(got.Close()).To(Succeed())
-	}
-	return "RecvConn"
-}
-
-func (w *connWalk) takeFDs(fds []int) {
-	for _, fd := range fds {
-		w.take(fd, os.NewFile(uintptr(fd), "received"))
-	}
-}
-
-// take checks that a received file is one that was sent, and closes it.
-func (w *connWalk) take(fd int, f *os.File) {
+func fillQueue(sender *scm.Conn, m *scm.Message) {
 	GinkgoHelper()
-	sent := slices.ContainsFunc(append(w.files, w.socket), func(o *os.File) bool { return fdtest.Same(fd, FDOf(o)) })
-	Expect(sent).To(BeTrue(), "descriptor %d is not one of the files", fd)
-	Expect(f.Close()).To(Succeed())
+	var err error
+	for err == nil {
+		err = sender.Send(m, unix.MSG_DONTWAIT)
+	}
+	Expect(err).To(opFails("write", unix.EAGAIN))
 }
 
-// Each spec runs in its own process, so that it can count the threads and descriptors. SCM_STRESS=full sends a million
-// messages.
+var _ = DescribeTableSubtree("on", func(connected bool) {
+	It("Send to a full queue waits until the receiver reads, a deadline passes, or the Conn is closed", func() {
+		checkNoLeak()
+		receiver, sender, m := fullQueue(connected)
+		withDeadline(receiver)
+		withDeadline(sender)
+		sends := func(matcher types.GomegaMatcher) (wait func()) {
+			wait = start(func() { Expect(sender.Send(m, 0)).To(matcher) })
+			waitsIn("Send", 1)
+			return wait
+		}
+		m.Buffers[0][0] = 'y'
+		sent := sends(Succeed())
+		for p := []byte{0}; p[0] != 'y'; {
+			Expect(receiver.Read(p)).To(Equal(1))
+		}
+		sent()
+		fillQueue(sender, m)
+		for _, deadline := range []time.Time{time.Unix(1, 0), time.Now().Add(100 * time.Millisecond)} {
+			step("deadline ", deadline)
+			ended := sends(opFails("write", os.ErrDeadlineExceeded))
+			Expect(sender.SetWriteDeadline(deadline)).To(Succeed())
+			ended()
+			Expect(m.N).To(BeZero())
+			Expect(sender.SetWriteDeadline(time.Now().Add(Hang))).To(Succeed())
+		}
+		ended := sends(opFails("write", net.ErrClosed))
+		Expect(sender.Close()).To(Succeed())
+		ended()
+	})
 
-const (
-	stressConns   = 100
-	stressWorkers = 5 // that send at each Conn, and as many that receive
-	maxThreads    = 64
+	It("Send to a full queue does not retry in a busy loop", func() {
+		CannotEmulate(fdtest.Traced)
+		strace := FindStrace()
+		record := filepath.Join(GinkgoT().TempDir(), "calls")
+		cmd := ChildCommand("full-queue", strconv.FormatBool(connected))
+		RunChild(ChildUnder(cmd, strace, "-f", "-o", record, "-e", "trace=sendmsg"))
+		// The sends that fill the queue, and then at most one every 50 ms.
+		Expect(strings.Count(string(ok(os.ReadFile(record))), "EAGAIN")).To(And(BeNumerically(">=", 2), BeNumerically("<", 60)))
+	})
+},
+	Entry("unconnected datagram sockets,", false),
+	Entry("connected datagram sockets,", true),
 )
 
-var _ = DescribeTableSubtree("on", Label("stress"), func(network string) {
-	It("many goroutines on many Conns lose no message, and need few threads", func() {
-		messages := 20_000
-		if os.Getenv("SCM_STRESS") == "full" {
-			messages = 1_000_000
-		}
-		AddReportEntry("stress", strings.TrimSpace(RunChild(ChildCommand("conn-stress", network, strconv.Itoa(messages)))))
-	})
-
-	It("deadlines and Close end the calls of many goroutines on one Conn, and leave no descriptor open", func() {
-		RunChild(ChildCommand("conn-storm", network))
-	})
-}, everyNetwork)
-
-// leavesNothing returns the write end of a pipe, and a function which checks that no descriptor, no goroutine and no
-// other copy of w is left.
-func leavesNothing() (w *os.File, check func()) {
-	before, goroutines := fdtest.Take(), runtime.NumGoroutine()
-	r, w := both(os.Pipe())
-	return w, func() {
-		Expect(w.Close()).To(Succeed())
-		noWriterIsLeft(r)
-		Expect(r.Close()).To(Succeed())
-		Expect(before.NewSince()).To(BeEmpty())
-		Eventually(runtime.NumGoroutine, Hang).Should(BeNumerically("<=", goroutines))
-	}
-}
-
-// conn-storm repeatedly closes a pair of Conns that a hundred goroutines use, while others change its deadlines.
-var _ = Child("conn-storm", func(args []string) {
-	w, check := leavesNothing()
-	time.AfterFunc(4*Hang, func() { panic("a call hangs") })
-	for range 20 {
-		a, b := both(scm.Pair(args[0]))
-		var received atomic.Int64
-		calls := []func(c *scm.Conn) error{
-			func(c *scm.Conn) error { return sending["WriteFiles"](c, w) },
-			func(c *scm.Conn) error { return sending["SendFile"](c, w) },
-			func(c *scm.Conn) error { return sending["Send"](c, w) },
-			func(c *scm.Conn) error {
-				_, files, err := c.ReadFiles(make([]byte, 1), 1)
-				for _, f := range files {
-					received.Add(1)
-					Expect(f.Close()).To(Succeed())
-				}
-				return err
-			},
-			func(c *scm.Conn) error {
-				fds := make([]int, 1)
-				_, nfd, err := c.ReadFDs(make([]byte, 1), fds)
-				closeAll(fds[:nfd])
-				return err
-			},
-		}
-		var users sync.WaitGroup
-		for i := range 100 {
-			c := []*scm.Conn{a, b}[i%2]
-			users.Add(1)
-			go func() {
-				defer users.Done()
-				for {
-					err := calls[i/2%len(calls)](c)
-					switch {
-					case err == nil, errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, unix.ETOOMANYREFS):
-						continue
-					case errors.Is(err, net.ErrClosed), err == io.EOF, errors.Is(err, unix.EPIPE),
-						errors.Is(err, unix.ECONNRESET), errors.Is(err, unix.ECONNREFUSED), errors.Is(err, unix.ENOTCONN):
-						return
-					}
-					Expect(err).NotTo(HaveOccurred())
-				}
-			}()
-		}
-		for _, c := range []*scm.Conn{a, b} {
-			users.Add(1)
-			go func() {
-				defer users.Done()
-				var err error
-				for n := 0; err == nil; n++ {
-					err = c.SetDeadline([]time.Time{time.Unix(1, 0), {}}[n%2])
-					runtime.Gosched()
-				}
-				Expect(err).To(MatchError(net.ErrClosed))
-			}()
-			users.Add(1)
-			go func() {
-				defer users.Done()
-				Eventually(received.Load, Hang).Should(BeNumerically(">", 100))
-				Expect(c.Close()).To(Succeed())
-			}()
-		}
-		users.Wait()
-	}
-	check()
-})
-
-var _ = Child("conn-stress", func(args []string) {
-	each := ok(strconv.Atoi(args[1])) / stressConns / stressWorkers
-	begin := time.Now()
-	w, check := leavesNothing()
-	var next, threads atomic.Int64
-	var workers sync.WaitGroup
-	seen := make([]atomic.Int32, each*stressConns*stressWorkers)
-
-	send := func(c *scm.Conn) {
-		p := binary.NativeEndian.AppendUint64(nil, uint64(next.Add(1)-1))
-		n, err := c.WriteFiles(p, w)
-		for errors.Is(err, unix.ETOOMANYREFS) { // who is not root can have too much in flight
-			runtime.Gosched()
-			n, err = c.WriteFiles(p, w)
-		}
-		Expect(n, err).To(Equal(len(p)))
-	}
-	receive := func(c *scm.Conn) {
-		p := make([]byte, 8)
-		n, files, err := c.ReadFiles(p, 1)
-		Expect(n, err).To(Equal(len(p)))
-		Expect(files).To(HaveLen(1))
-		Expect(files[0].Close()).To(Succeed())
-		id := binary.NativeEndian.Uint64(p)
-		seen[id].Add(1)
-		if id%500 == 0 {
-			threads.Store(max(threads.Load(), int64(len(ok(os.ReadDir("/proc/self/task"))))))
-		}
-	}
-	var conns []*scm.Conn
-	for range stressConns / 2 {
-		a, b := both(scm.Pair(args[0]))
-		conns = append(conns, a, b)
-	}
-	for _, c := range conns {
-		Expect(c.SetDeadline(time.Now().Add(30 * time.Minute))).To(Succeed())
-		for range stressWorkers { // what this end sends, the other one receives
-			for _, call := range []func(c *scm.Conn){send, receive} {
-				workers.Add(1)
-				go func() {
-					defer workers.Done()
-					for range each {
-						call(c)
-					}
-				}()
-			}
-		}
-	}
-	workers.Wait()
-	for _, c := range conns {
-		Expect(c.Close()).To(Succeed())
-	}
-	check()
-	for i := range seen {
-		Expect(seen[i].Load()).To(Equal(int32(1)), "how often message %d was received", i)
-	}
-	Expect(threads.Load()).To(BeNumerically("<", maxThreads))
-	fmt.Printf("%d messages in %v, at most %d threads\n", len(seen), time.Since(begin).Round(time.Millisecond), threads.Load())
+var _ = Child("full-queue", func(args []string) {
+	_, sender, m := fullQueue(args[0] == "true")
+	Expect(sender.SetWriteDeadline(time.Now().Add(time.Second))).To(Succeed())
+	Expect(sender.Send(m, 0)).To(opFails("write", os.ErrDeadlineExceeded))
 })

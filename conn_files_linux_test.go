@@ -2,11 +2,15 @@ package scm_test
 
 import (
 	"bytes"
+	"errors"
+	"fmt"
+	"io"
 	"math"
 	"net"
 	"os"
 	"slices"
 	"strconv"
+	"syscall"
 	"time"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -64,7 +68,162 @@ var _ = DescribeTableSubtree("on", func(network string) {
 		Expect(a.WriteFDs([]byte("none"))).To(Equal(4))
 		receives(b, "none")
 	})
+
+	It("passing a file changes neither its blocking mode nor that of the sockets", func() {
+		a, b := pair(network)
+		nonblocking, _ := pipe()
+		blocking := closeLater(os.NewFile(uintptr(ok(pipeEnd(0)())), "blocking"))
+		status := func() (all []int) {
+			for _, c := range []syscall.Conn{a, b, nonblocking, blocking} {
+				all = append(all, statusOf(c))
+			}
+			return all
+		}
+		before := status()
+		Expect(a.WriteFiles([]byte("x"), nonblocking, blocking)).To(Equal(1))
+		_, files := both(b.ReadFiles(make([]byte, 1), 2))
+		closeAllLater(files)
+		Expect(status()).To(Equal(before))
+		Expect(scm.Nonblock(files[0])).To(BeTrue())
+		Expect(scm.Nonblock(files[1])).To(BeFalse())
+		Expect(files[0].SetDeadline(time.Time{})).To(Succeed(), "it is in the poller")
+	})
+
+	for name, option := range controlOptions {
+		It("ReadFiles does not blame the sender for control data that "+name+" asks for", func() {
+			CannotEmulate(fdtest.NotCut)
+			a, b := pair(network)
+			if err := unix.SetsockoptInt(FDOf(b), unix.SOL_SOCKET, option, 1); errors.Is(err, unix.ENOPROTOOPT) {
+				Skip("this kernel does not have " + name)
+			} else {
+				Expect(err).NotTo(HaveOccurred())
+			}
+			for count := range 3 {
+				sent := pipes(count)
+				before := fdtest.Take()
+				for _, max := range []int{0, count} {
+					Expect(a.WriteFiles([]byte("x"), sent...)).To(Equal(1))
+					n, files, err := b.ReadFiles(make([]byte, 8), max)
+					if err == nil { // the option has no effect on this kernel, or on this type of socket
+						areSame(files, sent)
+						for _, f := range files {
+							Expect(f.Close()).To(Succeed())
+						}
+						continue
+					}
+					truncated := isTruncated(n, files, err, 1, nil)
+					Expect(err).To(MatchError(fmt.Sprintf("scm: message lost descriptors or other control data (%d received, %d requested): if SO_PASSCRED is set on the socket, turn it off with PassCred(false)", truncated.Received, max)))
+				}
+				Expect(before.NewSince()).To(BeEmpty())
+			}
+		})
+	}
+
+	if network != "unix" {
+		It("ReadFiles reports both lost bytes and lost files, but no cause for the files if credentials took their space", func() {
+			a, b := pair(network)
+			Expect(b.PassCred(true)).To(Succeed())
+			Expect(a.WriteFiles([]byte("longer"), pipes(1)[0])).To(Equal(6))
+			n, files, err := b.ReadFiles(make([]byte, 5), 1)
+			isTruncated(n, files, err, 5, io.ErrShortBuffer)
+			Expect(err).To(MatchError("scm: message was longer than the 5-byte buffer, and " +
+				"lost descriptors or other control data (0 received, 1 requested): if SO_PASSCRED is set on the socket, turn it off with PassCred(false)"))
+			Expect(errors.Unwrap(err)).To(MatchError("short buffer"))
+		})
+	}
+
+	It("ReadFiles with KeepTruncated returns the files before the first lost one if the descriptor table is full", func() {
+		RunChild(ChildCommand("conn-nofile", network))
+	})
+
+	It("RecvFile returns io.EOF at the end of the connection, although Linux sets MSG_CTRUNC with SO_PASSCRED", func() {
+		for _, config := range []scm.Config{{}, {KeepTruncated: true}} {
+			step("KeepTruncated: ", config.KeepTruncated)
+			a, b := pairWith(config, network)
+			if network == "unixgram" {
+				Expect(a.Write(nil)).To(BeZero())
+				Expect(Second(b.RecvFile())).To(opFails("read", scm.ErrNoFile))
+				continue
+			}
+			Expect(b.PassCred(true)).To(Succeed())
+			Expect(a.Close()).To(Succeed())
+			Expect(Second(b.RecvFile())).To(BeIdenticalTo(io.EOF))
+			Expect(Third(b.ReadFiles(make([]byte, 1), 1))).To(BeIdenticalTo(io.EOF))
+		}
+	})
 }, everyNetwork)
+
+// controlOptions are the options of a socket that add other control data to the descriptors.
+var controlOptions = map[string]int{
+	"SO_PASSCRED":        unix.SO_PASSCRED,
+	"SO_PASSPIDFD":       unix.SO_PASSPIDFD,
+	"SO_PASSSEC":         unix.SO_PASSSEC,
+	"SO_TIMESTAMP":       unix.SO_TIMESTAMP,
+	"SO_TIMESTAMP_NEW":   unix.SO_TIMESTAMP_NEW,
+	"SO_TIMESTAMPNS":     unix.SO_TIMESTAMPNS,
+	"SO_TIMESTAMPNS_NEW": unix.SO_TIMESTAMPNS_NEW,
+}
+
+// conn-nofile receives while only a few descriptors are free. In sent, "p" is the writing end of a pipe, "r" a
+// regular file, and "e" a device that is kept out of the poller, whose file needs one more descriptor.
+var _ = Child("conn-nofile", func(args []string) {
+	r, w := both(os.Pipe())
+	kinds := map[rune]*os.File{
+		'p': w, 'r': ok(os.Open("/proc/self/exe")), 'e': ok(os.Open("/dev/random")),
+	}
+	for _, keep := range []bool{false, true} {
+		a, b := both(scm.Config{KeepTruncated: keep}.Pair(args[0]))
+		Expect(b.SetDeadline(time.Now().Add(Hang))).To(Succeed())
+		before, err := fdtest.Take(), error(nil)
+		for _, c := range []struct {
+			free     int
+			sent     string
+			files    int
+			received string
+		}{
+			{0, "pppp", 0, "0"}, {1, "pppp", 1, "1"}, {3, "pppp", 3, "3"}, {3, "epp", 0, "3"}, {3, "pep", 1, "3"}, {3, "ppe", 2, "3"},
+			{1, "r", 1, ""}, {3, "prr", 3, ""}, {2, "e", 1, ""},
+		} {
+			var sent []*os.File
+			for _, kind := range c.sent {
+				sent = append(sent, kinds[kind])
+			}
+			Expect(a.WriteFiles([]byte("xyz"), sent...)).To(Equal(3))
+			var n int
+			var files []*os.File
+			withFree(c.free, func() { n, files, err = b.ReadFiles(make([]byte, 8), 8) })
+			Expect(n).To(Equal(3), c.sent)
+			if c.received == "" {
+				Expect(err).NotTo(HaveOccurred(), c.sent)
+			} else {
+				Expect(errorOf[*scm.TruncatedError](err)).To(MatchError(unix.EMFILE))
+				Expect(err).To(MatchError(HavePrefix("scm: message lost descriptors (" + c.received + " received, 8 requested): ")))
+			}
+			if keep || c.received == "" {
+				areSame(files, sent[:c.files])
+			} else {
+				Expect(files).To(BeNil())
+			}
+			for _, f := range files {
+				Expect(f.Close()).To(Succeed())
+			}
+			Expect(before.NewSince()).To(BeEmpty(), c.sent)
+		}
+		// both need one more descriptor
+		for call, sent := range map[string]syscall.Conn{"RecvFile": kinds['e'], "RecvConn": a} {
+			Expect(a.SendConn(fdtest.AsSocket(sent))).To(Succeed())
+			withFree(1, func() { err = receiving[call](b) })
+			Expect(err).To(opFails("read", unix.EMFILE), call)
+		}
+		Expect(a.SendFile("x", kinds['r'])).To(Succeed())
+		var f *os.File
+		withFree(1, func() { f, err = b.RecvFile() })
+		Expect(f.Close(), err).To(Succeed())
+		Expect(before.NewSince()).To(BeEmpty())
+	}
+	Expect(w.Close()).To(Succeed())
+	noWriterIsLeft(r)
+})
 
 var _ = It("WriteBuffers writes the whole payload to a stream, and only the first byte carries the descriptors", func() {
 	payload := paged(1 << 19)

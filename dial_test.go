@@ -26,8 +26,7 @@ func listen(config scm.Config, network, addr string) *scm.Listener {
 	GinkgoHelper()
 	l := ok(config.Listen(context.Background(), network, addr))
 	Expect(l.SetDeadline(time.Now().Add(Hang))).To(Succeed())
-	DeferCleanup(func() { _ = l.Close() })
-	return l
+	return closeLater(l)
 }
 
 // bound makes a socket of any type with a name, and closes it after the spec. accept returns the server's end
@@ -41,15 +40,13 @@ func bound(config scm.Config, network, addr string) (accept func() *scm.Conn) {
 	l := listen(config, network, addr)
 	return func() *scm.Conn {
 		GinkgoHelper()
-		c := ok(l.AcceptConn())
-		return withDeadline(c)
+		return withDeadline(ok(l.AcceptConn()))
 	}
 }
 
 func dial(network, addr string) *scm.Conn {
 	GinkgoHelper()
-	c := ok(scm.Dial(context.Background(), network, addr))
-	return withDeadline(c)
+	return withDeadline(ok(scm.Dial(context.Background(), network, addr)))
 }
 
 // socketPath returns an unused path in a directory of the spec.

@@ -94,15 +94,6 @@ func memfd(seals int) func() (int, error) {
 	}
 }
 
-// opened opens a sample. The spec owns its descriptor.
-func (f *fixture) opened(s sample) int {
-	GinkgoHelper()
-	fd, err := s.open()
-	Expect(err).NotTo(HaveOccurred(), s.name)
-	f.Own(fd)
-	return fd
-}
-
 // accepts checks that e matches these files, and leaves them open.
 func (f *fixture) accepts(e scm.Expect, fds ...int) {
 	GinkgoHelper()
@@ -147,8 +138,9 @@ var _ = It("Enforce recognizes the kind and access mode of a file, and does not 
 	f := connect(unix.SOCK_SEQPACKET)
 	for _, s := range samples {
 		step(s.name)
-		fd := f.opened(s)
-		before := state(fd)
+		fd := f.own(s.open())
+		state := func() string { return string(ok(os.ReadFile("/proc/self/fdinfo/" + strconv.Itoa(fd)))) }
+		before := state()
 		f.accepts(single(""), fd)
 		for _, kind := range kinds {
 			if kind == s.kind {
@@ -181,7 +173,7 @@ var _ = It("Enforce recognizes the kind and access mode of a file, and does not 
 				Expect(f.rejects(e, fd).Want).To(ContainSubstring("socket"))
 			}
 		}
-		Expect(state(fd)).To(Equal(before))
+		Expect(state()).To(Equal(before))
 	}
 })
 
@@ -219,25 +211,27 @@ var _ = It("Enforce distinguishes the family, type and protocol of a socket", fu
 	}
 })
 
-var _ = DescribeTable("Enforce accepts files that have at least",
-	func(all []int, open func(set int) func() (int, error), expect func(want int) scm.Expect) {
-		f := connect(unix.SOCK_SEQPACKET)
-		for set := range 1 << len(all) {
-			fd := f.own(open(bits(all, set))())
-			for want := range 1 << len(all) {
-				e := expect(bits(all, want))
-				e.Min, e.Max = 1, 1
-				f.takesOnly(set&want == want, e, fd)
-			}
-			f.CloseNow(fd)
+var _ = It("Enforce accepts files that have at least these Seals", func() {
+	f := connect(unix.SOCK_SEQPACKET)
+	for has := range 16 { // F_SEAL_SEAL, F_SEAL_SHRINK, F_SEAL_GROW and F_SEAL_WRITE
+		fd := f.own(memfd(has)())
+		for wants := range 16 {
+			f.takesOnly(has&wants == wants, scm.Expect{Min: 1, Max: 1, Kind: scm.KindMemfd, Seals: wants}, fd)
 		}
-	},
-	Entry("these Seals", []int{unix.F_SEAL_SEAL, unix.F_SEAL_SHRINK, unix.F_SEAL_GROW, unix.F_SEAL_WRITE}, memfd,
-		func(want int) scm.Expect { return scm.Expect{Kind: scm.KindMemfd, Seals: want} }),
-	Entry("these Flags", []int{unix.O_APPEND, unix.O_NONBLOCK, unix.O_SYNC},
-		func(set int) func() (int, error) { return opens("file", unix.O_WRONLY|set) },
-		func(want int) scm.Expect { return scm.Expect{Access: scm.AccessWrite, Flags: want} }),
-)
+		f.CloseNow(fd)
+	}
+})
+
+var _ = It("Enforce accepts files that have at least these Flags", func() {
+	f := connect(unix.SOCK_SEQPACKET)
+	sets := []int{0, unix.O_APPEND, unix.O_SYNC, unix.O_APPEND | unix.O_NONBLOCK, unix.O_APPEND | unix.O_NONBLOCK | unix.O_SYNC}
+	for _, has := range sets {
+		fd := f.own(opens("file", unix.O_WRONLY|has)())
+		for _, wants := range sets {
+			f.takesOnly(has&wants == wants, scm.Expect{Min: 1, Max: 1, Access: scm.AccessWrite, Flags: wants}, fd)
+		}
+	}
+})
 
 var _ = It("Expect.Flags works for files of every kind, unless they were opened with O_PATH", func() {
 	f := connect(unix.SOCK_SEQPACKET)
@@ -344,23 +338,6 @@ var _ = It("Enforce closes all descriptors if one is not open, or if the Expect 
 	Expect(f.Strays()).To(BeEmpty())
 	Expect(f.Lost()).To(BeEmpty())
 })
-
-// state returns what fdinfo in /proc shows of a file: offset, flags, counters.
-func state(fd int) string {
-	GinkgoHelper()
-	return string(ok(os.ReadFile("/proc/self/fdinfo/" + strconv.Itoa(fd))))
-}
-
-// bits combines those of the values whose bit in set is 1.
-func bits(values []int, set int) int {
-	sum := 0
-	for i, v := range values {
-		if set&(1<<i) != 0 {
-			sum |= v
-		}
-	}
-	return sum
-}
 
 // invalid are Expects of which a field can match nothing by itself, by the text of the error.
 var invalid = map[string]scm.Expect{

@@ -59,6 +59,6 @@ var _ = It("an ExpectError names every property that was expected, and those of 
 	for _, w := range wordings {
 		s := samples[slices.IndexFunc(samples, func(s sample) bool { return s.name == w.sample })]
 		w.expect.Max = 1
-		Expect(f.rejects(w.expect, f.opened(s))).To(MatchError("scm: wanted " + w.text))
+		Expect(f.rejects(w.expect, f.own(s.open()))).To(MatchError("scm: wanted " + w.text))
 	}
 })

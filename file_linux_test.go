@@ -15,6 +15,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 	"unsafe"
@@ -504,7 +505,7 @@ var _ = Describe("NewFile", func() {
 		}
 		It("wraps "+s.name+", and "+adds, func() {
 			f := connect(unix.SOCK_SEQPACKET)
-			fd := f.opened(s)
+			fd := f.own(s.open())
 			for _, flags := range []int{0, unix.O_NONBLOCK, unix.O_NONBLOCK | unix.O_APPEND} {
 				step("status flags ", flags)
 				if s.access == "path" && flags != 0 {
@@ -621,6 +622,25 @@ func openBelow(max int) (open []int) {
 	}
 	return open
 }
+
+// F_SETFL would write all flags back, and undo a change that the sender made.
+var _ = It("SetNonblock does not undo another change of the status flags", func() {
+	a, _ := pair("unix")
+	var stop atomic.Bool
+	changes := start(func() {
+		for on := true; !stop.Load(); on = !on {
+			Expect(scm.SetNonblock(a, on)).To(Succeed())
+		}
+	})
+	defer changes()
+	defer stop.Store(true)
+	theirs := FDOf(asFile(FDOf(a)))
+	for i := range 50_000 {
+		want := i % 2 * unix.O_ASYNC
+		fcntl(theirs, unix.F_SETFL, want)
+		Expect(fcntl(theirs, unix.F_GETFL, 0) & unix.O_ASYNC).To(Equal(want))
+	}
+})
 
 // cutMemory returns a page of a file that a partner truncated: the kernel cannot write to it.
 func cutMemory() []byte {

@@ -59,9 +59,7 @@ func embedded(l closer) io.Closer {
 
 func mustListen(config scm.Config, network, addr string) closer {
 	GinkgoHelper()
-	l := ok(listenAny(context.Background(), config, network, addr))
-	DeferCleanup(func() { _ = l.Close() })
-	return l
+	return closeLater(ok(listenAny(context.Background(), config, network, addr)))
 }
 
 var _ = DescribeTableSubtree("on", func(network string) {
@@ -268,11 +266,8 @@ var _ = DescribeTableSubtree("on", func(network string) {
 	It("Config.NoFiles makes the kernel reject descriptors from the start", func() {
 		addr := "@" + UniqueName()
 		l, err := listenAny(ctx, scm.Config{NoFiles: true}, network, addr)
-		if errors.Is(err, errors.ErrUnsupported) {
-			Skip("SO_PASSRIGHTS requires Linux 6.16: " + err.Error())
-		}
-		Expect(err).NotTo(HaveOccurred())
-		DeferCleanup(func() { _ = l.Close() })
+		supported(err, "SO_PASSRIGHTS, which is from Linux 6.16")
+		closeLater(l)
 		client := dial(network, addr)
 		refuses := func() {
 			GinkgoHelper()
@@ -520,6 +515,26 @@ var _ = DescribeTableSubtree("on", func(network string) {
 }, Entry("unix sockets,", "unix"), Entry("unixpacket sockets,", "unixpacket"))
 
 var _ net.Listener = (*scm.Listener)(nil)
+
+var _ = It("a Conn from ListenPacket receives from any sender, and can reply to a sender that has an address", func() {
+	checkNoLeak()
+	ctx, f := context.Background(), pipes(1)[0]
+	server := withDeadline(ok(scm.ListenPacket(ctx, "unixgram", AbstractName())))
+	client := withDeadline(ok(scm.ListenPacket(ctx, "unixgram", AbstractName())))
+	unnamed := withDeadline(ok(scm.Dial(ctx, "unixgram", server.LocalAddr().String())))
+	question := scm.Message{Buffers: [][]byte{[]byte("question")}, FDs: []int{FDOf(f)}, Addr: server.LocalAddr().(*net.UnixAddr)}
+	Expect(client.Send(&question, 0)).To(Succeed())
+	in := scm.Message{Buffers: [][]byte{make([]byte, 64)}, FDs: make([]int, 1), Addr: new(net.UnixAddr)}
+	Expect(server.Recv(&in, 0)).To(Succeed())
+	Expect(in.Addr.Name).To(Equal(client.LocalAddr().String()))
+	areSame([]*os.File{closeLater(os.NewFile(uintptr(in.FDs[0]), "received"))}, []*os.File{f})
+	Expect(server.Send(&scm.Message{Buffers: [][]byte{[]byte("answer")}, Addr: in.Addr}, 0)).To(Succeed())
+	receives(client, "answer")
+
+	Expect(unnamed.WriteFiles([]byte("no name"), f)).To(Equal(7))
+	receives(server, "no name", f)
+	Expect(server.WriteFiles([]byte("an answer"), f)).Error().To(opFails("write", unix.ENOTCONN))
+})
 
 var _ = It("methods of a nil Listener and of a Listener created as a struct literal return os.ErrInvalid", func() {
 	theirs := closeLater(ok(net.ListenUnix("unix", &net.UnixAddr{Name: socketPath(), Net: "unix"})))
