@@ -19,7 +19,7 @@ type call struct {
 	now   bool // whether the flags have MSG_DONTWAIT, so that the call does not wait
 	flags int
 	op    func(k *call) error // makes a system call, or on a stream all of a payload
-	user  *Message            // the argument of Send or Recv. The fields from msg to cause are not used then.
+	user  *Message            // the argument of Send or Recv, which do not use the fields from msg to cause
 
 	msg   msg.Message // the message of one system call
 	bufs  [][]byte    // the caller's buffers; a send removes sent bytes from the front
