@@ -147,11 +147,10 @@ var _ = It("Enforce accepts a memfd that cannot be sealed as soon as the process
 var _ = Child("full-table", func([]string) {
 	plain := ok(unix.MemfdCreate("plain", unix.MFD_CLOEXEC))
 	sealed := ok(memfd(unix.F_SEAL_SHRINK)())
-	enforce := func(kind scm.Kind, fd int) error { return single(kind).Enforce([]int{ok(unix.Dup(fd))}) }
 	inFullTable := func(kind scm.Kind, fd int) error {
 		var limit unix.Rlimit
 		Expect(unix.Getrlimit(unix.RLIMIT_NOFILE, &limit)).To(Succeed())
-		fds := []int{ok(unix.Dup(fd))}
+		fds := copies(fd)
 		Expect(unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: 0, Max: limit.Max})).To(Succeed())
 		defer func() { Expect(unix.Setrlimit(unix.RLIMIT_NOFILE, &limit)).To(Succeed()) }()
 		return single(kind).Enforce(fds)
@@ -161,7 +160,7 @@ var _ = Child("full-table", func([]string) {
 	}
 	Expect(inFullTable(scm.KindMemfd, sealed)).To(Succeed())
 	Expect(inFullTable(scm.KindPipe, plain)).To(MatchError("scm: wanted a pipe, got a possible memfd (read-write)"))
-	Expect(enforce(scm.KindMemfd, plain)).To(Succeed())
+	Expect(single(scm.KindMemfd).Enforce(copies(plain))).To(Succeed())
 	Expect(inFullTable(scm.KindMemfd, plain)).To(Succeed(), "the device is known now")
 	Expect(inFullTable(scm.KindRegular, plain)).To(MatchError("scm: wanted a regular file, got a memfd (read-write) sealed against more seals"))
 })
