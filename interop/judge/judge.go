@@ -71,7 +71,7 @@ type judge struct {
 	Setup
 	runner Runner
 	sides  map[scenario.Role]*side
-	names  map[string]fact.File // the files of the case
+	names  map[string]bool // of the files of the case
 
 	altered bool // a process of the runner was sent a call that changes the states of files
 	overlap bool // both sides have had something to do since the states of the files were judged
@@ -131,7 +131,7 @@ func newJudge(s Setup, r Runner) *judge {
 	if s.Record != nil {
 		s.Record.Setup = s.clone()
 	}
-	j := &judge{Setup: s, runner: r, sides: map[scenario.Role]*side{}, names: map[string]fact.File{}, changedBy: map[string]suspect{}}
+	j := &judge{Setup: s, runner: r, sides: map[scenario.Role]*side{}, names: map[string]bool{}, changedBy: map[string]suspect{}}
 	for _, role := range roles {
 		sd := &side{
 			Process:  s.Processes[role],
@@ -149,7 +149,7 @@ func newJudge(s Setup, r Runner) *judge {
 		}
 		for _, d := range s.Given[role] {
 			sd.open[d.FD] = d
-			j.names[d.Files[0].Name] = d.Files[0].File
+			j.names[d.Files[0].Name] = true
 			delete(sd.spare, d.FD)
 		}
 		j.sides[role] = sd

@@ -1,7 +1,6 @@
 package judge
 
 import (
-	"errors"
 	"fmt"
 	"reflect"
 	"strings"
@@ -15,8 +14,9 @@ import (
 const right = "A< ok n=1\nB< ok n=1 payload=00 fds=7 | 7=a\n"
 
 // gc makes B a peer with a garbage collector, closes one that may close its socket when a call fails.
-func gc(_, y *scenario.Peer)     { y.Hello.GC = true }
-func closes(x, y *scenario.Peer) { x.Hello.Closes, y.Hello.Closes = true, true }
+func gc(_, y *scenario.Peer)      { y.Hello.GC = true }
+func closes(x, y *scenario.Peer)  { x.Hello.Closes, y.Hello.Closes = true, true }
+func xCloses(x, _ *scenario.Peer) { x.Hello.Closes = true }
 
 // receives makes B the runner.
 func receives(_, y *scenario.Peer) { y.Name = scenario.RunnerName }
@@ -81,12 +81,23 @@ var rows = []struct {
 	{"the credentials of a process", kernelA + "B> recvmsg bytes=1 control=creds\nB< ok n=1 payload=00 control=creds(A)\n",
 		"B< ok n=1 payload=00 control=creds(7,8,9)", nil, ""},
 	{"a process whose user is not known", kernelA + "A> peercred\nA< ok creds=creds(B)\n", "A< ok creds=creds(17,0,0) | no-user", nil, "not run: line 7: no such process"},
-	{"another answer to end", passOne, right + "look A\nend A no", nil, `contract@x: answered "no" to "end"`},
+	{"another answer to end", passOne, right + "end A no", nil, `contract@x: answered "no" to "end"`},
 
 	{"either a file of the case or a new one", playSender + " | ok n=1 payload=00 fds=new:x  # a copy\n", "A< ok n=1\nB< ok n=1 payload=00 fds=7 | 7=", nil, ""},
 	{"binary, and the runner's own", playSender, "A< ok n=1\nB< (broken)", nil, "not run: line 9: the answer of y is not text"},
 	{"a full disk at the runner's side", playSender, "A< ok n=1\nB< err ENOSPC", nil, "not run: line 9: the runner's side answered \"err ENOSPC\""},
 	{"a command that is too long", passOne, "A> (unsent)", nil, "not run: line 5: the command to x is longer than 9 bytes with its descriptors filled in"},
+
+	{"a descriptor that is no number", passOne, "A< ok n=1\nB< ok n=1 payload=00 fds=7,x", nil, `line 8: contract@y: x is not a descriptor, and only the last item can be closed or closed:N: "ok n=1 payload=00 fds=7,x"`},
+	{"an errno that has a line of its own", refusals, "A< err EIO\nA< unsupported", nil, `line 11: contract@x: answered unsupported to "send payload=00 fds=4", which its can= offers`},
+	{"an error of the library", refusals, "A< err lib closed\nA< unsupported", nil, "unsupported: x: answered unsupported"},
+	{"the connection is gone", refusals, "A< err EPIPE\nA< unsupported", nil, "unsupported: x: answered unsupported"},
+	{"the connection was reset", refusals, "A< err ECONNRESET\nA< unsupported", nil, "unsupported: x: answered unsupported"},
+	{"an errno that may also be any", onA + "A> send payload=00 fds=a\nA< err EIO\n | err  # refused\nA> send payload=00 fds=a\nA< ok n=1\n", "A< err EIO\nA< unsupported", nil, `line 9: contract@x: answered unsupported to "send payload=00 fds=4", which its can= offers`},
+	{"a full quota at the runner's side", playSender, "A< ok n=1\nB< err EDQUOT", nil, "not run: line 9: the runner's side answered \"err EDQUOT\""},
+	{"a read-only disk at the runner's side", playSender, "A< ok n=1\nB< err EROFS", nil, "not run: line 9: the runner's side answered \"err EROFS\""},
+	{"a full table of files at the runner's side", playSender, "A< ok n=1\nB< err ENFILE", nil, "not run: line 9: the runner's side answered \"err ENFILE\""},
+	{"a full disk at a peer", passOne, "A< err ENOSPC", nil, "line 6: answer@x: answered \"err ENOSPC\"\nexpected ok n=1 (not ok)"},
 
 	// What the descriptors are.
 	{"not close-on-exec", passOne, "A< ok n=1\nB< ok n=1 payload=00 fds=7 | 7=a!", nil, "cloexec@y: a received descriptor is not close-on-exec"},
@@ -109,7 +120,7 @@ var rows = []struct {
 	{"only the inode is known", passOne, "A< ok n=1\nB< ok n=1 payload=00 fds=7 | 7=a?", nil, ""},
 	{"a descriptor that it has already", passOne, "A< ok n=1\nB< ok n=1 payload=00 fds=3 | 3=bsock", nil,
 		"line 8: file@y: reported that it received 3, which it had already\nline 8: file@y: 3 is not the open file description of a"},
-	{"its standard input", passOne, "A< ok n=1\nB< ok n=1 payload=00 fds=0 | 0=a\nlook A\nend A | -3 -4 -5\nlook B\nend B | -0 -3", nil,
+	{"its standard input", passOne, "A< ok n=1\nB< ok n=1 payload=00 fds=0 | 0=a\nend A | -3 -4 -5\nend B | -0 -3", nil,
 		"line 8: file@y: reported that it received 0, which it had already"},
 	{"-1", passOne, "A< ok n=1\nB< ok n=1 payload=00 fds=-1 | ", nil,
 		"line 8: file@y: reported that it received -1, which it had already\nline 8: file@y: -1 is not open: no such file or directory"},
@@ -120,7 +131,7 @@ var rows = []struct {
 			"line 8: file@y: reported that it received 2, which it had already\nline 8: file@y: 2 more descriptors are not what the answer says\n" +
 			"line 8: answer@y: answered \"ok n=1 payload=00 fds=0,1,2,3,0\"\nexpected ok n=1 payload=00 fds=a (5 descriptors, and not 1)"},
 	{"the runner may not look", passOne, "A< ok n=1\nB< ok n=1 payload=00 fds=7 | unseen", nil, "not run: cannot see which descriptors y has open: permission denied"},
-	{"the runner may not look, but may later", passOne, "A< ok n=1\nB< ok n=1 payload=00 fds=7 | unseen\nlook A\nend A | -3 -4 -5\nlook B | 7=a\nend B | -3 -7", nil,
+	{"the runner may not look, but may later", passOne, "A< ok n=1\nB< ok n=1 payload=00 fds=7 | unseen\nend A | -3 -4 -5\nlook B | 7=a\nend B | -3 -7", nil,
 		"not run: cannot see which descriptors y has open: permission denied"},
 	{"the runner may not look at the sender", passOne, "A< ok n=1 | unseen\nB< ok n=1 payload=00 fds=7 | 7=a", nil,
 		"not run: cannot see which descriptors x has open: permission denied"},
@@ -158,33 +169,33 @@ var rows = []struct {
 	// What it should not have open.
 	{"a duplicate", passOne, "A< ok n=1 | 8=a\nB< ok n=1 payload=00 fds=7 | 7=a", nil, "line 6: leak@x: a, as 8, is open, and the peer did not report it"},
 	{"a duplicate of which only the inode is known", passOne, "A< ok n=1 | 8=a?\nB< ok n=1 payload=00 fds=7 | 7=a", nil, ""},
-	{"a duplicate of its socket", passOne, "A< ok n=1 | 8=asock\nB< ok n=1 payload=00 fds=7 | 7=a", nil, ""},
+	{"a duplicate of its socket", passOne, "A< ok n=1 | 8=asock\nB< ok n=1 payload=00 fds=7 | 7=a\nend A | -3 -4 -5 -8", nil, ""},
 	{"a duplicate of its socket at the end", passOne, right + "look A | 8=asock\nend A | -3 -4 -5", nil, "leak@x: asock, as 8, is still open after the end of the case"},
 	{"many duplicates", passOne, "A< ok n=1 | 8=a 9=a 10=b 11=b 12=b\nB< ok n=1 payload=00 fds=7 | 7=a", nil,
 		"line 6: leak@x: a, as 8, is open, and the peer did not report it\nline 6: leak@x: a, as 9, is open, and the peer did not report it\n" +
 			"line 6: leak@x: b, as 10, is open, and the peer did not report it\nline 6: leak@x: 2 more descriptors are open"},
-	{"kept at the end", passOne, right + "look A\nend A | -3 -5", nil, "leak@x: a, as 4, is still open after the end of the case"},
-	{"kept its socket at the end", passOne, right + "look A\nend A | -4 -5", nil, "leak@x: asock, as 3, is still open after the end of the case"},
-	{"kept what it received", passOne, right + "look A\nend A | -3 -4 -5\nlook B\nend B | -3", nil, "leak@y: a, as 7, is still open after the end of the case"},
-	{"hidden at a descriptor of a later case", passOne, right + "look A\nend A | -3 -4 -5\nlook B | 90!=a\nend B | -3 -7 90=", nil, "leak@y: a, as 90, is open, and the peer did not report it"},
+	{"kept at the end", passOne, right + "end A | -3 -5", nil, "leak@x: a, as 4, is still open after the end of the case"},
+	{"kept its socket at the end", passOne, right + "end A | -4 -5", nil, "leak@x: asock, as 3, is still open after the end of the case"},
+	{"kept what it received", passOne, right + "end A | -3 -4 -5\nend B | -3", nil, "leak@y: a, as 7, is still open after the end of the case"},
+	{"hidden at a descriptor of a later case", passOne, right + "end A | -3 -4 -5\nlook B | 90!=a\nend B | -3 -7 90=", nil, "leak@y: a, as 90, is open, and the peer did not report it"},
 	{"the sender's pidfd", passOne, "A< ok n=1\nB< ok n=1 payload=00 fds=7 | 7=a 8=pidfd", nil, "line 8: leak@y: the sender's pidfd, as 8, is open, and the peer did not report it"},
 	{"on standard error", passOne, "A< ok n=1\nB< ok n=1 payload=00 fds=7 | 7=a 2=a", nil, "line 8: leak@y: a, as 2, is open, and the peer did not report it"},
 	{"while the other side waits", rule + "on stream\nfiles a=file\nB>& recv bytes=1 fds=1\nA> send payload=00 fds=a\nA< ok n=1\nB<& ok n=1 payload=00 fds=a\n",
 		"A< ok n=1 | 8=a\nB< ok n=1 payload=00 fds=7 | 7=a", nil, "line 7: leak@x: a, as 8, is open, and the peer did not report it"},
-	{"kept at the end, and unsupported", onA + "A> send payload=00 fds=-\nA< ok n=1\n", "A< unsupported\nlook A\nend A | -3", nil,
+	{"kept at the end, and unsupported", onA + "A> send payload=00 fds=-\nA< ok n=1\n", "A< unsupported\nend A | -3", nil,
 		"unsupported: x: answered unsupported\nleak@x: a, as 4, is still open after the end of the case"},
 	{"unsupported while the other side waits", strings.Replace(passBoth, "send payload=00 fds=a\nA<& ok n=1", "send payload=@9 fds=a\nA<& ok n=9", 1), "A< unsupported", nil,
 		"unsupported: x: answered unsupported"},
 	{"closed by command, and collected", passOne + "B> close fds=a\nB< ok\n", right + "B< ok\nlook B | -7", gc, ""},
 	{"collected before the end", passOne, "A< ok n=1\nB< ok n=1 payload=00 fds=7 | 7=a 8=a\nlook B | -8", gc, ""},
-	{"collected in time", passOne, right + "look A\nend A | -3 -4 -5\nlook B\nend B | at=100 -3\nlook B | at=900 -7", gc, ""},
-	{"collected in time, twice", passOne, "A< ok n=1\nB< ok n=1 payload=00 fds=7 | 7=a 8=a\nlook A\nend A | -3 -4 -5\nlook B | at=100\nlook B | at=900 -8\nend B | at=1200 -3\nlook B | at=1900 -7", gc, ""},
-	{"not collected", passOne, right + "look A\nend A | -3 -4 -5\nlook B\nend B | at=100 -3\nlook B | at=900\nlook B | at=1100", gc, "leak@y: a, as 7, is still open after the end of the case"},
-	{"open somewhere", passOne, right + "look A\nend A | -3 -4 -5\nlook B\nend B | -3 -7\nafter | held=a/A", nil, "leak@x: a is still open somewhere after the end of the case (ambiguous)"},
+	{"collected in time", passOne, right + "end A | -3 -4 -5\nend B | at=100ms -3\nlook B | at=900ms -7", gc, ""},
+	{"collected in time, twice", passOne, "A< ok n=1\nB< ok n=1 payload=00 fds=7 | 7=a 8=a\nend A | -3 -4 -5\nlook B | at=100ms\nlook B | at=900ms -8\nend B | at=1200ms -3\nlook B | at=1900ms -7", gc, ""},
+	{"not collected", passOne, right + "end A | -3 -4 -5\nend B | at=100ms -3\nlook B | at=900ms\nlook B | at=1100ms", gc, "leak@y: a, as 7, is still open after the end of the case"},
+	{"open somewhere", passOne, right + "end A | -3 -4 -5\nend B | -3 -7\nR> | held=a/A", nil, "leak@x: a is still open somewhere after the end of the case (ambiguous)"},
 
 	// What it has changed.
 	{"an offset", passOne, "A< ok n=1 | a:9\nB< ok n=1 payload=00 fds=7 | 7=a", nil, "line 6: file@x: a is at offset 9, and was at 0 before (ambiguous)"},
-	{"an offset, before it can have sent the file", passOne, "use A | a:9\n" + right, nil, "file@x: a is at offset 9, and was at 0 before (own)"},
+	{"an offset, before it can have sent the file", passOne, "look A | a:9\n" + right, nil, "file@x: a is at offset 9, and was at 0 before (own)"},
 	{"an offset, and it was only to close the file", onA + "A> close fds=a\nA< ok\n", "A< ok | -4 a:9", nil, "line 6: file@x: a is at offset 9, and was at 0 before (own)"},
 	{"an offset, while the sender waits", onA + "B>& recv bytes=1 fds=1\nA>& send payload=00 fds=a\nB<& ok n=1 payload=00 fds=a\nA<& ok n=1\n",
 		"B< ok n=1 payload=00 fds=7 | 7=a a:9\nA< ok n=1", nil, "line 8: file@x: a is at offset 9, and was at 0 before (ambiguous)"},
@@ -201,9 +212,9 @@ var rows = []struct {
 
 	// No answer.
 	{"silent", passOne, "A< ok n=1\nB< (silent)", nil, "line 8: hang@y: no answer in time"},
-	{"it exits behind its answer", passOne, right + "look A\nend A | exited", nil, ""},
+	{"it exits behind its answer", passOne, right + "end A | exited", nil, ""},
 	{"gone", passOne, "A< ok n=1\nB< (gone)", nil, "line 8: crash@y: the peer ended: exit status 7"},
-	{"gone at the end", passOne, right + "look A\nend A (gone)", nil, "crash@x: the peer ended: exit status 7"},
+	{"gone at the end", passOne, right + "end A (gone)", nil, "crash@x: the peer ended: exit status 7"},
 	{"gone, and the runner's own", playSender, "A< ok n=1\nB< (gone)", nil, "line 9: crash@y: the peer ended: exit status 7"},
 	{"stopped", passOne, "A< ok n=1\nB< (stopped)", nil, "not run: y: stopped by the runner's own SIGSTOP"},
 	{"killed", passOne, "A< ok n=1\nB< (killed)", nil, "not run: y: ended by the runner's own signal: terminated"},
@@ -222,45 +233,48 @@ var rows = []struct {
 		"A< err EIO\nA< ok | -4\nA< unsupported", nil, "unsupported: x: answered unsupported"},
 	{"it cannot be asked while it waits", strings.Replace(refusal, "A> send payload=00 fds=-\nA< ok n=1\n", "B>& recv bytes=1 fds=1\nA> send payload=00 fds=-\nA< ok n=1\nB<& ok n=1 payload=00 fds=-\n", 1),
 		"A< ok n=2\nB< err EIO\nA< err EPIPE", nil, "line 11: answer@x: answered \"err EPIPE\"\nexpected ok n=1 (not ok)"},
+	{"it has given up, and the other finds the end", gaveUp, "A< ok n=2\nB< err EIO\nA< ok n=0 payload=- fds=-\nB< unsupported", nil, "unsupported: y: answered unsupported"},
+	{"an empty message of a byte is not the end", gaveUp, "A< ok n=2\nB< err EIO\nA< ok n=0 payload=00 fds=-", nil, "line 10: answer@x: answered \"ok n=0 payload=00 fds=-\"\nexpected ok n=1 payload=01 fds=- (n is 0)"},
+	{"a byte of an empty message is not the end", gaveUp, "A< ok n=2\nB< err EIO\nA< ok n=1 payload=- fds=-", nil, "line 10: answer@x: answered \"ok n=1 payload=- fds=-\"\nexpected ok n=1 payload=01 fds=- (payload is -)"},
 	{"it has nothing more to do", refusal[:strings.LastIndex(refusal, "B> ")], "A< ok n=2\nB< err EIO\nA< err EPIPE", nil, "line 10: answer@x: answered \"err EPIPE\"\nexpected ok n=1 (not ok)"},
 	{"it has rejected nothing", passOne, "A< err EPIPE", nil, "line 6: answer@x: answered \"err EPIPE\"\nexpected ok n=1 (not ok)"},
-	{"it cannot be asked", refusal, "A< ok n=2\nB< err EIO\nA< err EPIPE\nB< (unasked)", nil, "line 10: answer@x: answered \"err EPIPE\"\nexpected ok n=1 (not ok)"},
+	{"it cannot be asked", refusal, "A< ok n=2\nB< err EIO\nA< err EPIPE", nil, "line 10: answer@x: answered \"err EPIPE\"\nexpected ok n=1 (not ok)"},
 	{"it has given up, and the other waits", refusal, "A< ok n=2\nB< err EIO\nA< (silent)\nB< unsupported", nil, "unsupported: y: answered unsupported"},
 	{"it has not given up, and the other waits", refusal, "A< ok n=2\nB< err EIO\nA< (silent)\nB< ok n=0 payload=- fds=-", nil, "line 10: hang@x: no answer in time"},
 	{"a failed call closes the socket", passOne, "A< ok n=1\nB< err EIO | -3", closes, "line 8: answer@y: answered \"err EIO\"\nexpected ok n=1 payload=00 fds=a (not ok)"},
-	{"a failed call leaves the socket open", passOne, "A< ok n=1\nB< err EIO\nlook B\nend B |", closes, "line 8: answer@y: answered \"err EIO\"\nexpected ok n=1 payload=00 fds=a (not ok)"},
-	{"an answer after a failed call", passBoth, "A< err EIO\nB< (unasked)\nsettle B ok n=1 payload=00 fds=7 | 7=a", closes, "line 7: answer@x: answered \"err EIO\"\nexpected ok n=1 (not ok)"},
-	{"unsupported after a failed call", passBoth, "A< err EIO\nB< (unasked)\nsettle B unsupported", closes, "line 7: answer@x: answered \"err EIO\"\nexpected ok n=1 (not ok)"},
+	{"a failed call leaves the socket open", passOne, "A< ok n=1\nB< err EIO\nend B |", closes, "line 8: answer@y: answered \"err EIO\"\nexpected ok n=1 payload=00 fds=a (not ok)"},
+	{"an answer after a failed call", passBoth, "A< err EIO\nB< ok n=1 payload=00 fds=7 | 7=a", closes, "line 7: answer@x: answered \"err EIO\"\nexpected ok n=1 (not ok)"},
+	{"unsupported after a failed call", passBoth, "A< err EIO\nB< unsupported", xCloses, "line 7: answer@x: answered \"err EIO\"\nexpected ok n=1 (not ok)"},
 	{"another file at its socket after a failed call", failed, "A< ok n=1\nB< err EIO | 3!=", closes, ""},
 	{"a file of the case at its socket after a failed call", failed, "A< ok n=1\nB< err EIO | 3!=a", closes, "line 8: leak@y: a, as 3, is open, and the peer did not report it"},
 	{"its own file at its socket after a failed call", onA + "A> send payload=00 fds=a\nA< err EIO\n", "A< err EIO | 3!=a", closes,
 		"line 6: leak@x: a, as 3, is open, and the peer did not report it"},
-	{"the other socket at its socket after a failed call", failed, "A< ok n=1\nB< err EIO | 3!=asock\nlook B\nend B |", closes,
+	{"the other socket at its socket after a failed call", failed, "A< ok n=1\nB< err EIO | 3!=asock\nend B |", closes,
 		"leak@y: asock, as 3, is still open after the end of the case"},
 	{"an answer that is not awaited yet excuses nothing", onA + "B> recv bytes=1 fds=0\nB< ok n=1 payload=00 fds=-\nA> send payload=00 fds=-\nA< ok n=1\n",
 		"B< ok n=0 payload=- fds=-", closes, "line 6: answer@y: answered \"ok n=0 payload=- fds=-\"\nexpected ok n=1 payload=00 fds=- (n is 0)"},
 	{"the failure of the other excuses it, before an answer", strings.Replace(excuse, "A<& ", "B> recv bytes=1 fds=0\nB< ok n=1 payload=00 fds=-\nA<& ", 1),
 		"B< ok n=0 payload=- fds=-\nA< err EIO | -3", closes, ""},
 	{"the failure of the other excuses it, after an answer", strings.Replace(excuse, "B>& ", "A> send payload=09 fds=-\nA< ok n=1\nB>& ", 1),
-		"A< ok n=1\nB< ok n=0 payload=- fds=-\nA< ok n=1", closes, "line 10: answer@x: answered \"ok n=1\"\nexpected err EIO (not err)"},
+		"A< ok n=1\nB< ok n=0 payload=- fds=-\nA< err EIO | -3", closes, ""},
 	{"what it received after a failed call", failed, "A< ok n=1\nB< err EIO | -3 7=a", closes, "line 8: leak@y: a, as 7, is open, and the peer did not report it"},
-	{"a duplicate of its socket after a failed call", failed, "A< ok n=1\nB< err EIO | -3 7=bsock\nlook B\nend B |", closes, "leak@y: bsock, as 7, is still open after the end of the case"},
+	{"a duplicate of its socket after a failed call", failed, "A< ok n=1\nB< err EIO | -3 7=bsock\nend B |", closes, "leak@y: bsock, as 7, is still open after the end of the case"},
 	{"another descriptor closed after a failed call", failed, "A< ok n=1\nB< err EIO | -3 -90", closes, "line 8: file@y: descriptor 90 was closed without a command to do so (own)"},
 	{"its socket closed after a failed call, and it does not say so", failed, "A< ok n=1\nB< err EIO | -3", nil, "line 8: file@y: descriptor 3 was closed without a command to do so (own)"},
 	{"its socket closed without a failed call", passOne, "A< ok n=1\nB< ok n=1 payload=00 fds=7 | 7=a -3", closes, "line 8: file@y: descriptor 3 was closed without a command to do so (own)"},
 	{"its socket closed after unsupported", passOne, "A< ok n=1\nB< unsupported | -3", closes, `line 8: contract@y: answered unsupported to "recv bytes=1 fds=1", which its can= offers`},
 	{"its socket closed after unsupported to what not every library can", onA + "A> send payload=00 fds=-\nA< ok n=1\n", "A< unsupported | -3", closes,
 		"unsupported: x: answered unsupported"},
-	{"both calls fail", onA + "A>& send payload=00 fds=a\nB>& send payload=00 fds=-\nA<& err EIO\nB<& err EIO\n", "A< err EIO | -3\nsettle B err EIO | -3", closes, ""},
+	{"both calls fail", onA + "A>& send payload=00 fds=a\nB>& send payload=00 fds=-\nA<& err EIO\nB<& err EIO\n", "A< err EIO | -3\nB< err EIO | -3", closes, ""},
 	{"a failed call after a kill", onA + "R> kill A SIGKILL\nB> recv bytes=1 fds=1\nB< err EIO\n", "B< err EIO | -3", closes, ""},
-	{"a descriptor that it has already, after a failed call", passBoth, "A< err EIO\nB< (unasked)\nsettle B ok n=1 payload=00 fds=3", closes,
+	{"a descriptor that it has already, after a failed call", passBoth, "A< err EIO\nB< ok n=1 payload=00 fds=3", closes,
 		"line 7: answer@x: answered \"err EIO\"\nexpected ok n=1 (not ok)\nfile@y: reported that it received 3, which it had already"},
-	{"a leak after a failed call", passBoth, "A< err EIO\nB< (unasked)\nsettle B err EIO | 9=a\nlook B\nend B | -3", closes,
+	{"a leak after a failed call", passBoth, "A< err EIO\nB< err EIO | 9=a\nend B | -3", xCloses,
 		"line 7: answer@x: answered \"err EIO\"\nexpected ok n=1 (not ok)\nleak@y: a, as 9, is open, and the peer did not report it"},
-	{"gone after a failed call", passBoth, "A< err EIO\nB< (unasked)\nsettle B (gone)", closes,
+	{"gone after a failed call", passBoth, "A< err EIO\nB< (gone)", closes,
 		"line 7: answer@x: answered \"err EIO\"\nexpected ok n=1 (not ok)\ncrash@y: the peer ended: exit status 7"},
 	{"a failed call ends the case", failed + "B> recv bytes=1 fds=0\nB< ok n=0 payload=- fds=-\n", "A< ok n=1\nB< err EIO | -3", closes, ""},
-	{"another language after a failed call", passBoth, "A< err EIO\nB< (unasked)\nsettle B yes", closes,
+	{"another language after a failed call", passBoth, "A< err EIO\nB< yes", closes,
 		"line 7: answer@x: answered \"err EIO\"\nexpected ok n=1 (not ok)\ncontract@y: answered \"yes\" to \"recv bytes=1 fds=1\""},
 	{"the failure of the other excuses it, and what it received is no leak", excuse, "B< ok n=1 payload=00 fds=7 | 7=a\nA< err EIO | -3", closes, ""},
 	{"not of the contract, whatever the other side does", excuse, "B< yes", closes, `line 7: contract@y: an answer begins with ok or err, not yes: "yes"`},
@@ -268,7 +282,10 @@ var rows = []struct {
 	{"a peer that keeps its socket open excuses nothing", excuse, "B< ok n=0 payload=- fds=-", nil, "line 7: answer@y: answered \"ok n=0 payload=- fds=-\"\nexpected ok n=2 payload=0001 fds=a (0 descriptors, and not 1)"},
 	{"an answer out of turn is not excused by the one that is awaited", passBoth + "A> send payload=01 fds=-\nA< ok n=1\n", "B< ok n=0 payload=- fds=-", closes,
 		"line 8: answer@y: answered \"ok n=0 payload=- fds=-\"\nexpected ok n=1 payload=00 fds=a (0 descriptors, and not 1)"},
-	{"nothing excuses it", excuse, "B< ok n=0 payload=- fds=-\nA< (unasked)", closes, "line 7: answer@y: answered \"ok n=0 payload=- fds=-\"\nexpected ok n=2 payload=0001 fds=a (0 descriptors, and not 1)"},
+	{"an answer before its turn", passBoth, "B< ok n=1 payload=00 fds=7 | 7=a\nA< ok n=1", closes, ""},
+	{"a failed call before its turn", fails, "B< err EIO\nA< ok n=1", nil, ""},
+	{"a failed call before its turn closes the socket", fails, "B< err EIO | -3", closes, ""},
+	{"nothing excuses it", excuse, "B< ok n=0 payload=- fds=-", closes, "line 7: answer@y: answered \"ok n=0 payload=- fds=-\"\nexpected ok n=2 payload=0001 fds=a (0 descriptors, and not 1)"},
 
 	// Lines of the runner's own.
 	{"something is pending", passOne[:strings.Index(passOne, "B>")] + "R> pending B\n", "A< ok n=1\nR> something to receive", nil,
@@ -307,6 +324,13 @@ const refusal = rule + "on stream\nfiles a=file\nA> send payload=0001 fds=a\nA< 
 // lastOf is the end of refusal.
 const lastOf = "B> recv bytes=1 fds=1\nB< ok n=1 payload=00 fds=-\n"
 
+// gaveUp is refusal, but the sender receives then.
+var gaveUp = strings.Replace(refusal, "A> send payload=00 fds=-\nA< ok n=1\n", "A> recv bytes=1 fds=0\nA< ok n=1 payload=01 fds=-\n", 1)
+
+// refusals is how a library can reject an operation, and an operation after that.
+const refusals = onA + "A> send payload=00 fds=a\nA< err EPIPE\n | err ECONNRESET  # reset\n | err EIO  # broken\n | err lib  # refused\n" +
+	"A> send payload=00 fds=a\nA< ok n=1\n"
+
 const excuse = rule + "on stream\nfiles a=file\nB>& recv bytes=2 fds=1\nA>& send payload=00 fds=a\nB<& ok n=2 payload=0001 fds=a\nA<& err EIO\n"
 
 // sendfile sends a part of a file with calls of the runner's processes, while the other side receives.
@@ -314,6 +338,9 @@ const sendfile = rule + "on stream\nplay kernel\nfiles a=file\nA>& sendfile fds=
 
 // passBoth passes a file while the other side waits for it.
 const passBoth = rule + "on stream\nfiles a=file\nB>& recv bytes=1 fds=1\nA>& send payload=00 fds=a\nA<& ok n=1\nB<& ok n=1 payload=00 fds=a\n"
+
+// fails is passBoth in which the receiver fails.
+var fails = strings.Replace(passBoth, "ok n=1 payload=00 fds=a", "err EIO", 1)
 
 func TestRows(t *testing.T) {
 	names := map[string]bool{}
@@ -323,37 +350,86 @@ func TestRows(t *testing.T) {
 				t.Error("two rows have this name")
 			}
 			names[r.name] = true
-			g := gameOf(t, r.text, r.script, r.change)
-			if got := g.outcome(); got != r.want {
+			record, err := run(t, setupOf(t, r.text, r.change), r.script)
+			if got := describe(record.Found); got != r.want {
 				t.Errorf("got\n%s\nwant\n%s", got, r.want)
 			}
-			g.judgeAgain()
+			if want, ok := requested[r.name]; ok && requests(record, err) != want {
+				t.Errorf("requested %s, want %s", requests(record, err), want)
+			}
 		})
 	}
+	for name := range requested {
+		if !names[name] {
+			t.Errorf("there is no row %q", name)
+		}
+	}
+}
+
+// ended is what the judge requests after a transcript in which nothing happens that matters then.
+const ended = "release, end A, end B, watch[]"
+
+// requested is what the judge requests in some rows out of turn and after the transcript.
+var requested = map[string]string{
+	"right":       ended,
+	"silent":      "over",
+	"other bytes": ended,
+	"not of the contract, whatever the other side does": "over",
+	"closed for a later case":                           ended + ", over",
+	"replaced what is for a later case":                 ended + ", over",
+	"kept at the end":                                   "release, end A, end B",
+	"the sender's pidfd":                                ended, // it keeps no file of the case open
+	"it has given up":                                   "recv B, " + ended,
+	"it has not given up":                               "recv B, over", // it may have received something that was not looked at
+	"it cannot be asked":                                "recv B, over",
+	"it does not wait":                                  "over",
+	"open at eof":                                       "over",
+	"open somewhere":                                    ended + ", over",
+	"it has not given up, and the other waits":          "recv B, over",
+	"collected before the end":                          ended,
+	"collected in time":                                 "release, end A, end B, look again, watch[]",
+	"not collected":                                     "release, end A, end B, look again, look again",
+	"the failure of the other excuses it":               "await failure of A, release, end A, end B, watch[A]",
+	"the failure of the other excuses it, and what it received is no leak": "await failure of A, release, end A, end B, watch[A]",
+	"a failed call ends the case":                                          "release, end A, end B, watch[B]",
+	"an answer before its turn":                                            ended,
+	"it has given up, and was to send":                                     "send B, " + ended,
+	"it has given up, and the other was to send first":                     "recv B, " + ended,
+	"it has given up, and was to close something first":                    "recv B, " + ended,
+	"an answer that is not awaited yet excuses nothing":                    ended,
+	"an answer out of turn is not excused by the one that is awaited":      "over",
+	"killed by a line":                                                     "release, end A, watch[], over",
+	"sent a signal":                                                        ended,
+	"another user":                                                         ended + ", over",
+	"closed":                                                               ended,
+	"closed for a later case, and then another":                            ended + ", over",
+	"killed":                           "over",
+	"the runner may not look":          ended,
+	"a full disk at the runner's side": ended,
 }
 
 // A peer that leaves the sender's pidfd open is found to do so in one case of a session, and not in each that follows.
 func TestPidfdOfAnEarlierCase(t *testing.T) {
 	const leak = ", as 8, is open, and the peer did not report it"
-	first := gameOf(t, passOne, "A< ok n=1\nB< ok n=1 payload=00 fds=7 | 7=a 8=pidfd\n", nil)
-	if got := first.outcome(); got != "line 8: leak@y: the sender's pidfd"+leak {
-		t.Errorf("got %s, want a leak of y", got)
+	first := setupOf(t, passOne, nil)
+	if r, _ := run(t, first, "A< ok n=1\nB< ok n=1 payload=00 fds=7 | 7=a 8=pidfd"); describe(r.Found) != "line 8: leak@y: the sender's pidfd"+leak {
+		t.Errorf("got %s, want a leak of y", describe(r.Found))
 	}
 	for file, want := range map[string]string{"pidfd": "", "a": "line 8: leak@y: a" + leak} {
-		next := newGame(t, first.Case.Scenario, first.Case.A, first.Case.B, "A< ok n=1\nB< ok n=1 payload=00 fds=7 | 7=a 8="+file)
-		next.sides[roleB].leakedPidfds = first.sides[roleB].leakedPidfds
-		if next.run(); next.outcome() != want {
-			t.Errorf("then %s: got %s, want %s", file, next.outcome(), want)
+		next := setupOf(t, passOne, nil)
+		next.Processes[roleB].leakedPidfds = first.Processes[roleB].leakedPidfds
+		if r, _ := run(t, next, "A< ok n=1\nB< ok n=1 payload=00 fds=7 | 7=a 8="+file); describe(r.Found) != want {
+			t.Errorf("then %s: got %s, want %s", file, describe(r.Found), want)
 		}
 	}
 }
 
 // A process that was started without standard input can receive a descriptor as 0.
 func TestWithoutStandardInput(t *testing.T) {
-	g := newGame(t, mustParse(t, passOne), &scenario.Peer{Name: "x"}, &scenario.Peer{Name: "y"}, "A< ok n=1\nB< ok n=1 payload=00 fds=0 | 0=a\nlook B\nend B | -0 -3")
-	delete(g.sides[roleB].standard, 0)
-	if g.run(); g.outcome() != "" {
-		t.Error(g.outcome())
+	setup := setupOf(t, passOne, nil)
+	setup.Processes[roleB] = NewProcess([]int{3, 90, 91}, 1, 2)
+	if r, _ := run(t, setup, "A< ok n=1\nB< ok n=1 payload=00 fds=0 | 0=a"); describe(r.Found) != "" {
+		t.Error(describe(r.Found))
 	}
 }
 
@@ -364,9 +440,10 @@ func TestRunnerByItself(t *testing.T) {
 		"7=a":     "",
 		"7=a a:9": "line 8: file@runner: a is at offset 9, and was at 0 before (ambiguous)",
 	} {
-		g := newGame(t, mustParse(t, passOne), self, self, "A< ok n=1\nB< ok n=1 payload=00 fds=7 flags=ctrunc | "+changes)
-		if g.run(); g.outcome() != want {
-			t.Errorf("%s: got %s, want %s", changes, g.outcome(), want)
+		setup := setupOf(t, passOne, nil)
+		setup.Case.A, setup.Case.B = self, self
+		if r, _ := run(t, setup, "A< ok n=1\nB< ok n=1 payload=00 fds=7 flags=ctrunc | "+changes); describe(r.Found) != want {
+			t.Errorf("%s: got %s, want %s", changes, describe(r.Found), want)
 		}
 	}
 }
@@ -379,10 +456,10 @@ func TestFolder(t *testing.T) {
 		kernelA + "A> end\nA< ok\n": {"chdir A err EACCES\n",
 			`not run: the runner's side cannot enter the folder of the case: it answered "err EACCES" to "chdir path=/case"`},
 	} {
-		g := newGame(t, mustParse(t, text), &scenario.Peer{Name: "x"}, &scenario.Peer{Name: "y"}, c.script)
-		g.Folder = "/case"
-		if g.run(); g.outcome() != c.want {
-			t.Errorf("got %s, want %s", g.outcome(), c.want)
+		setup := setupOf(t, text, nil)
+		setup.Folder = "/case"
+		if r, _ := run(t, setup, c.script); describe(r.Found) != c.want {
+			t.Errorf("got %s, want %s", describe(r.Found), c.want)
 		}
 	}
 }
@@ -390,8 +467,8 @@ func TestFolder(t *testing.T) {
 // Only the flags of a descriptor that is the right one are checked.
 func TestCloexecChecked(t *testing.T) {
 	for files, want := range map[string]string{"7=a 8=b": "[y]", "7=a! 8=a": "[y]", "7=b 8=a": "[]"} {
-		g := gameOf(t, passTwo, "A< ok n=1\nB< ok n=1 payload=00 fds=7,8 | "+files, nil)
-		if got := fmt.Sprint(g.record.Found.CloexecChecked); got != want {
+		r, _ := run(t, setupOf(t, passTwo, nil), "A< ok n=1\nB< ok n=1 payload=00 fds=7,8 | "+files)
+		if got := fmt.Sprint(r.Found.CloexecChecked); got != want {
 			t.Errorf("%s: got %s, want %s", files, got, want)
 		}
 	}
@@ -404,8 +481,8 @@ func TestAlteringCalls(t *testing.T) {
 		"read fd=a bytes=1": "", "write fd=a payload=00": "", "splice fds=a,asock bytes=1": "", "lseek fd=a offset=9": "", "fcntl fd=a set=fl:nonblock": "",
 		"stat fd=a": strings.Replace(changed, "own", "ambiguous", 1),
 	} {
-		if got := gameOf(t, kernelA+"A> "+call+"\nA< ok\n", "A< ok | a:9", nil).outcome(); got != want {
-			t.Errorf("%s: got %s, want %s", call, got, want)
+		if r, _ := run(t, setupOf(t, kernelA+"A> "+call+"\nA< ok\n", nil), "A< ok | a:9"); describe(r.Found) != want {
+			t.Errorf("%s: got %s, want %s", call, describe(r.Found), want)
 		}
 	}
 }
@@ -413,9 +490,10 @@ func TestAlteringCalls(t *testing.T) {
 // A record can be judged again in a scenario that expects another answer, or that ends earlier. If the judge then asks
 // a side out of turn, it cannot know the answer. Nothing counts after the session has ended.
 func TestJudgeAgain(t *testing.T) {
-	plain := gameOf(t, passOne, right, nil).record
-	asks := gameOf(t, strings.Replace(refusal, "fds=-\nA< ok n=1", "fds=-\nA< err EPIPE", 1), "A< ok n=2\nB< err EIO\nA< err EPIPE\nB< unsupported", nil).record
-	wrong := gameOf(t, passOne, right, nil).record
+	plain, _ := run(t, setupOf(t, passOne, nil), right)
+	asks, _ := run(t, setupOf(t, strings.Replace(refusal, "fds=-\nA< ok n=1", "fds=-\nA< err EPIPE", 1), nil), "A< ok n=2\nB< err EIO\nA< err EPIPE\nB< unsupported")
+	both, _ := run(t, setupOf(t, passBoth, closes), right)
+	wrong, _ := run(t, setupOf(t, passOne, nil), right)
 	for i, told := range wrong.Told {
 		if f, ok := told.Fact.(fact.Answer); ok && told.Request.at().Step.Line > 0 {
 			f.Said = "yes"
@@ -426,48 +504,32 @@ func TestJudgeAgain(t *testing.T) {
 		record *Record
 		want   string
 	}{
-		strings.Replace(passOne, "ok n=1\n", "ok n=2\n", 1): {plain, "line 6: answer@x: answered \"ok n=1\"\nexpected ok n=2 (n is 1)"},
-		passOne[:strings.Index(passOne, "B>")]:              {plain, ""},
-		refusal:                                             {asks, "line 10: answer@x: answered \"err EPIPE\"\nexpected ok n=1 (not ok)"},
-		passOne:                                             {wrong, `line 6: contract@x: an answer begins with ok or err, not yes: "yes"`},
+		strings.Replace(passOne, "ok n=1\n", "ok n=2\n", 1):      {plain, "line 6: answer@x: answered \"ok n=1\"\nexpected ok n=2 (n is 1)"},
+		passOne[:strings.Index(passOne, "B>")]:                   {plain, ""},
+		strings.Replace(passBoth, "A<& ok n=1", "A<& ok n=2", 1): {both, "line 7: answer@x: answered \"ok n=1\"\nexpected ok n=2 (n is 1)"},
+		refusal: {asks, "line 10: answer@x: answered \"err EPIPE\"\nexpected ok n=1 (not ok)"},
+		passOne: {wrong, `line 6: contract@x: an answer begins with ok or err, not yes: "yes"`},
 	} {
-		if got := describeFound(c.record.Judge(mustParse(t, text))); got != c.want {
+		if got := describe(c.record.Judge(mustParse(t, text))); got != c.want {
 			t.Errorf("%s: got %s, want %s", text, got, c.want)
 		}
 	}
 }
 
-// A brokenRunner fails at its last request.
-type brokenRunner struct {
-	*game
-	left int
-}
-
-var errBroken = errors.New("the runner is broken")
-
-func (b *brokenRunner) CarryOut(found Found, do Request) (any, error) {
-	if b.left--; b.left < 0 {
-		return fact.Missing{}, errBroken
-	}
-	return b.game.CarryOut(found, do)
-}
-
 // An error of the runner ends the case at each request, with what was found until then, and is what Run returns.
 func TestRunnerFails(t *testing.T) {
-	whole := gameOf(t, passOne, "A< ok n=1 | -4\nB< ok n=1 payload=00 fds=7 | 7=a!", nil)
-	requests := len(whole.record.Told)
+	whole, _ := run(t, setupOf(t, passOne, nil), "A< ok n=1 | -4\nB< ok n=1 payload=00 fds=7 | 7=a!")
 	before := 0
-	for n := range requests {
-		g := newGame(t, whole.Case.Scenario, whole.Case.A, whole.Case.B, "A< ok n=1 | -4\nB< ok n=1 payload=00 fds=7 | 7=a!")
-		g.runner = &brokenRunner{g, n}
-		found, err := g.judgeAll()
-		if err != errBroken || len(g.record.Told) != n || !reflect.DeepEqual(found, g.record.Found) || len(found.Findings) < before {
-			t.Errorf("at request %d: %v, after %d requests, %+v, recorded %+v", n, err, len(g.record.Told), found, g.record.Found)
+	for n := range whole.Told {
+		setup := setupOf(t, passOne, nil)
+		found, err := Run(setup, &replay{whole, setup.Case.Scenario, whole.Told[:n]})
+		if err == nil || err == ErrSessionOver || len(setup.Record.Told) != n || !reflect.DeepEqual(found, setup.Record.Found) || len(found.Findings) < before {
+			t.Errorf("at request %d: %v, after %d requests, %+v, recorded %+v", n, err, len(setup.Record.Told), found, setup.Record.Found)
 		}
 		before = len(found.Findings)
 	}
-	if before != 2 || requests < 15 {
-		t.Errorf("%d findings, %d requests", before, requests)
+	if before != 2 || len(whole.Told) < 15 {
+		t.Errorf("%d findings, %d requests", before, len(whole.Told))
 	}
 }
 
@@ -478,8 +540,7 @@ func TestRunnerPanics(t *testing.T) {
 			t.Errorf("recovered %v", got)
 		}
 	}()
-	g := newGame(t, mustParse(t, passOne), &scenario.Peer{Name: "x"}, &scenario.Peer{Name: "y"}, "")
-	_, err := Run(g.Setup, panicking{})
+	_, err := Run(setupOf(t, passOne, nil), panicking{})
 	t.Errorf("Run returned %v", err)
 }
 
@@ -489,65 +550,18 @@ func (panicking) CarryOut(Found, Request) (any, error) { panic("a fault") }
 
 // What the judge tells the runner to add to the files of the case, and to look at more closely.
 func TestNewDescriptors(t *testing.T) {
-	g := gameOf(t, passMade, "A< ok fds=7,8 | 7= 8=\nB< ok n=1 payload=00 fds=9 | 9=s", nil)
-	if got := fmt.Sprint(g.record.Found.Made); got != "[{A s 7} {A u 8}]" {
+	made, _ := run(t, setupOf(t, passMade, nil), "A< ok fds=7,8 | 7= 8=\nB< ok n=1 payload=00 fds=9 | 9=s")
+	if got := fmt.Sprint(made.Found.Made); got != "[{A s 7} {A u 8}]" {
 		t.Errorf("made: %s", got)
 	}
-	g = gameOf(t, passTwo, "A< ok n=1\nB< ok n=1 payload=00 fds=3,7 | 3=bsock 7=b", nil)
+	r, _ := run(t, setupOf(t, passTwo, nil), "A< ok n=1\nB< ok n=1 payload=00 fds=3,7 | 3=bsock 7=b")
 	var got []string
-	for _, told := range g.record.Told {
+	for _, told := range r.Told {
 		if look, ok := told.Request.(Look); ok && look.Named != nil {
 			got = append(got, fmt.Sprint(look.Role, look.Named, look.Fresh))
 		}
 	}
 	if fmt.Sprint(got) != "[B [3 7] [7]]" {
 		t.Errorf("looked at %s", got)
-	}
-	if fd, err := g.sides[roleB].descriptor("c"); fmt.Sprint(err) != `B has no "c"` {
-		t.Errorf("got %d, %v", fd, err)
-	}
-}
-
-// What the judge asks for, and what it knows at the end.
-func TestRequests(t *testing.T) {
-	for _, c := range []struct{ name, want string }{
-		{"right", ""},
-		{"silent", "end session"},
-		{"other bytes", "end case"},
-		{"not of the contract, whatever the other side does", "end session"},
-		{"closed for a later case", "spent"},
-		{"replaced what is for a later case", "spent"},
-		{"kept at the end", "leaked"},
-		{"the sender's pidfd", ""}, // it keeps no file of the case open
-		{"it has given up", "ask, end case"},
-		{"it has not given up", "ask, end session"}, // it may have received something that was not looked at
-		{"it cannot be asked", "ask, end session"},
-		{"it does not wait", "end session"},
-		{"open at eof", "end session"},
-		{"open somewhere", "end session"},
-		{"it has not given up, and the other waits", "ask, end session"},
-		{"collected before the end", ""},
-		{"collected in time", "look again"},
-		{"not collected", "look again, look again, leaked"},
-		{"the failure of the other excuses it", "await, end case, A failed"},
-		{"the failure of the other excuses it, and what it received is no leak", "await, end case, A failed"},
-		{"a failed call ends the case", "end case, B failed"},
-		{"killed by a line", "B killed, spent"},
-		{"sent a signal", ""},
-		{"another user", "spent"},
-		{"closed", ""},
-		{"closed for a later case, and then another", "spent"},
-		{"killed", "end session"},
-		{"the runner may not look", "end case"},
-		{"a full disk at the runner's side", "end case"},
-	} {
-		for _, r := range rows {
-			if r.name != c.name {
-				continue
-			}
-			if got := gameOf(t, r.text, r.script, r.change).requests(); got != c.want {
-				t.Errorf("%s: got %s, want %s", c.name, got, c.want)
-			}
-		}
 	}
 }

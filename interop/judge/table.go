@@ -70,17 +70,16 @@ func (j *judge) received(a answer, r reading) {
 		}
 		a.received[as] = fd
 		d, open := a.open[fd]
-		_, known := j.names[name]
 		why := ""
 		switch {
 		case !open:
 			why = fmt.Sprintf("%d is not open: %s", fd, a.whyNotOpen(fd))
 		case name == scenario.NewName:
-			j.names[as] = fact.File{Name: as, Owner: a.role, Made: true}
+			j.names[as] = true
 			if a.byRunner {
 				j.found.Made = append(j.found.Made, NewFile{a.role, as, fd})
 			}
-		case !known:
+		case !j.names[name]:
 			why = fmt.Sprintf("the scenario has no file %q", name)
 		case !holds(d, name):
 			why = fmt.Sprintf("%d is not the open file description of %s", fd, name)
