@@ -6,7 +6,6 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"io/fs"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -164,10 +163,9 @@ func testContext(t *testing.T) context.Context {
 
 // A suite has the cases of a library.
 type suite struct {
-	call   string          // of Run
-	files  []string        // with expected failures
-	text   []byte          // of the last one, or nil if it does not exist
-	given  []expected.Line // of the built-in list and the other files
+	call   string         // of Run
+	files  []string       // with expected failures
+	lists  scenario.Lists // the built-in one and those of the files
 	update bool
 
 	scenarios []*scenario.Scenario
@@ -284,32 +282,22 @@ func (s *suite) expectations(runner *scenario.Peer) (*scenario.Expectations, err
 			slices.ContainsFunc(s.partners, func(p *scenario.Peer) bool { return p.Name == name })
 	}
 	list = slices.DeleteFunc(list, func(l expected.Line) bool { return !isHere(l.Peer) })
-	for i, file := range s.files {
-		s.given = list // until there is another file
-		update := s.update && i == len(s.files)-1
-		s.text, err = os.ReadFile(file)
-		if errors.Is(err, fs.ErrNotExist) {
-			if update {
-				continue
-			}
-			err = fmt.Errorf("%w (%s=1 go test creates the last file)", err, updateVariable)
+	s.lists, err = scenario.ReadLists(list, s.files, s.update, updateVariable+"=1 go test creates the last file")
+	if err != nil {
+		return nil, err
+	}
+	list = s.lists.All()
+	complete := list
+	if s.update {
+		complete = s.lists.Given
+	}
+	if err := expected.ValidateReasons(complete); err != nil {
+		return nil, err
+	}
+	for _, l := range list {
+		if version := s.us.Hello.Version; l.Peer == s.us.Name && l.Versions != "" && !expected.InVersions(">=0", version) {
+			return nil, fmt.Errorf("%s selects nothing: the version of %s is %q here, and must begin with a digit", l, l.Peer, version)
 		}
-		if err != nil {
-			return nil, err
-		}
-		more, err := scenario.ParseExpectations(file, s.text)
-		if err == nil && !update {
-			err = expected.ValidateReasons(more)
-		}
-		if err != nil {
-			return nil, err
-		}
-		for _, l := range more {
-			if version := s.us.Hello.Version; l.Peer == s.us.Name && l.Versions != "" && !expected.InVersions(">=0", version) {
-				return nil, fmt.Errorf("%s selects nothing: the version of %s is %q here, and must begin with a digit", l, l.Peer, version)
-			}
-		}
-		list = append(slices.Clip(list), more...)
 	}
 	return scenario.Expect(list, witness.ThisKernel(), scenarios, append(s.partners, s.us), nil, runner)
 }
@@ -398,13 +386,9 @@ func (s *suite) write(t *testing.T, left string) {
 	if left != "" {
 		t.Fatalf("%s: nothing was written: %s", updateVariable, left)
 	}
-	file := s.files[len(s.files)-1]
-	text := s.text
-	if text == nil {
-		text = []byte("# Expected failures: SCENARIO CHECK@PEER REASON\n")
-	}
-	u, err := scenario.UpdateExpectations(s.given, file, text, s.scenarios, scenario.Run{System: witness.ThisKernel(), Plan: s.cases, Results: s.results})
-	if err == nil && (s.text == nil || len(u.Removed)+len(u.Added) > 0) {
+	file := s.lists.File
+	u, err := scenario.UpdateExpectations(s.lists, s.scenarios, scenario.Run{System: witness.ThisKernel(), Plan: s.cases, Results: s.results})
+	if err == nil && (s.lists.Missing || len(u.Removed)+len(u.Added) > 0) {
 		err = errors.Join(os.MkdirAll(filepath.Dir(file), 0o777), os.WriteFile(file, u.Text, 0o666))
 	}
 	if err != nil {

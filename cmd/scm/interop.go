@@ -156,13 +156,11 @@ func (s *selection) readScenarios(p *plan) (err error) {
 	if p.scenarios, err = s.loadScenarios(); err != nil {
 		return err
 	}
-	files, err := s.expectFiles()
+	lists, err := s.readLists(false, thisKernel().Kind)
 	if err != nil {
 		return err
 	}
-	if p.expected, err = s.loadExpectations(files, thisKernel().Kind); err != nil {
-		return err
-	}
+	p.expected = lists.All()
 	return expected.ValidateReasons(p.expected)
 }
 
@@ -209,41 +207,28 @@ func sameFile(a, b string) bool {
 	return filepath.Clean(a) == filepath.Clean(b) || errA == nil && errB == nil && os.SameFile(infoA, infoB)
 }
 
-// loadExpectations returns the expected failures of the built-in list for a kernel of this kind, if it applies, and of
-// the files.
-func (s *selection) loadExpectations(files []string, kind string) (list []expected.Line, err error) {
+// readLists reads the built-in list of expected failures for a kernel of this kind, if it applies, and the files that
+// the --expect flags name. With update, the last file need not exist.
+func (s *selection) readLists(update bool, kind string) (lists scenario.Lists, err error) {
+	files, err := s.expectFiles()
+	if err != nil {
+		return lists, err
+	}
 	own, err := catalogue.Expected(kind)
 	if err != nil {
-		return nil, err
+		return lists, err
 	}
+	var given []expected.Line
 	if s.usesBuiltinList() {
-		list = slices.Clone(own)
+		given = own
 	}
-	for _, file := range files {
-		text, err := readExpectFile(file)
-		if err != nil {
-			return nil, err
-		}
-		more, err := scenario.ParseExpectations(file, text)
-		if err != nil {
-			return nil, err
-		}
-		list = append(list, more...)
+	lists, err = scenario.ReadLists(given, files, update, "\"scm interop expect --update\" creates the file from a report")
+	if file := (*fs.PathError)(nil); errors.As(err, &file) {
+		return lists, fmt.Errorf("--expect: %w", err)
 	}
-	expected.MarkBuiltin(list, own)
-	return list, nil
-}
-
-// readExpectFile reads a file of expected failures.
-func readExpectFile(file string) ([]byte, error) {
-	text, err := os.ReadFile(file)
-	if errors.Is(err, fs.ErrNotExist) {
-		err = fmt.Errorf("%w (\"scm interop expect --update\" creates the file from a report)", err)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("--expect: %w", err)
-	}
-	return text, nil
+	expected.MarkBuiltin(lists.Given, own)
+	expected.MarkBuiltin(lists.Last, own)
+	return lists, err
 }
 
 // readPatterns parses patterns. It replaces @FILE with the patterns in the file.

@@ -97,7 +97,7 @@ Exit status:
 			if err != nil {
 				return err
 			}
-			lists, err := s.expectedLists(update, r.System.Identity().Kind)
+			lists, err := s.listsToCompare(update, r.System.Identity().Kind)
 			if err != nil {
 				return err
 			}
@@ -114,7 +114,7 @@ Exit status:
 					versions[p.Name] = p.Version
 				}
 			}
-			u, err := scenario.UpdateExpectations(lists.given, lists.file, lists.text, scenarios, scenario.Run{
+			u, err := scenario.UpdateExpectations(lists, scenarios, scenario.Run{
 				System:       r.System.Identity(),
 				StrictKernel: r.StrictKernel,
 				Versions:     versions,
@@ -125,13 +125,13 @@ Exit status:
 			}
 			printUpdate(cmd.OutOrStdout(), u)
 			changes := len(u.Removed) + len(u.Added)
-			if update && (changes > 0 || lists.missing) {
-				if err := report.ReplaceFile(lists.file, u.Text); err != nil {
+			if update && (changes > 0 || lists.Missing) {
+				if err := report.ReplaceFile(lists.File, u.Text); err != nil {
 					return broken(err)
 				}
 			}
 			if update && u.Unfinished() {
-				fmt.Fprintf(os.Stderr, "scm: complete the reasons of the new lines in %s, and remove the \"?\"\n", display.Line(lists.file))
+				fmt.Fprintf(os.Stderr, "scm: complete the reasons of the new lines in %s, and remove the \"?\"\n", display.Line(lists.File))
 			}
 			if changes > 0 && !update {
 				return &exitError{code: exitFail}
@@ -157,50 +157,28 @@ func printUpdate(w io.Writer, u expected.Update) {
 	}
 }
 
-// expectedLists contains the lists of expected failures that the expect command compares with a report.
-type expectedLists struct {
-	given   []expected.Line // of the lists that do not change
-	file    string          // the list that does
-	text    []byte
-	missing bool // the file does not exist yet
-}
-
-// newListText is the text of a new file of expected failures, without any.
-const newListText = "# Expected failures: SCENARIO CHECK@PEER REASON\n"
-
-// expectedLists reads the lists that the flags name, for a report from a kernel of this kind. If they name no file, the
-// list to compare is the built-in one, on gVisor the one for gVisor. With update, there must be a file, and the last
-// one need not exist.
-func (s *selection) expectedLists(update bool, kind string) (lists expectedLists, err error) {
-	files, err := s.expectFiles()
-	if err != nil {
+// listsToCompare reads the lists that the flags name, for a report from a kernel of this kind. If they name no file, the
+// list to compare is the built-in one, on gVisor the one for gVisor.
+func (s *selection) listsToCompare(update bool, kind string) (lists scenario.Lists, err error) {
+	lists, err = s.readLists(update, kind)
+	switch {
+	case err != nil || lists.File != "":
 		return lists, err
+	case update:
+		return lists, errors.New("--update requires --expect FILE")
+	case !s.usesBuiltinList():
+		return lists, nil
 	}
-	if len(files) == 0 {
-		if update {
-			return lists, errors.New("--update requires --expect FILE")
-		}
-		if !s.usesBuiltinList() {
-			return lists, nil
-		}
-		lists.file = catalogue.ExpectedFile
-		if kind == expected.GVisor {
-			lists.file = catalogue.GVisorFile
-			lists.given, err = catalogue.Expected(expected.Linux)
-		}
-		if err == nil {
-			lists.text, err = fs.ReadFile(catalogue.Files(), lists.file)
-		}
-		return lists, err
+	lists = scenario.Lists{File: catalogue.ExpectedFile}
+	if kind == expected.GVisor {
+		lists.File = catalogue.GVisorFile
+		lists.Given, err = catalogue.Expected(expected.Linux)
 	}
-	last := len(files) - 1
-	lists.file = files[last]
-	if lists.given, err = s.loadExpectations(files[:last], kind); err != nil {
-		return lists, err
+	if err == nil {
+		lists.Text, err = fs.ReadFile(catalogue.Files(), lists.File)
 	}
-	lists.text, err = readExpectFile(lists.file)
-	if update && errors.Is(err, fs.ErrNotExist) {
-		lists.missing, lists.text, err = true, []byte(newListText), nil
+	if err == nil {
+		lists.Last, err = scenario.ParseExpectations(lists.File, lists.Text)
 	}
 	return lists, err
 }

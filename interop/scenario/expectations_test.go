@@ -1,0 +1,169 @@
+package scenario
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/scm-rights/scm/interop/contract"
+	"github.com/scm-rights/scm/interop/expected"
+)
+
+func mustExpect(t *testing.T, text string) []expected.Line {
+	t.Helper()
+	list, err := ParseExpectations("file", []byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return list
+}
+
+// Lines about missing peers and other versions are set aside. The version of the runner is the release of Linux.
+func TestExpect(t *testing.T) {
+	const text = "** leak@one why\n** leak@gone why\n** leak@one<1.3 why\n** leak@one>=1.3 why\n** leak@runner<5.15 why\n** leak@runner>=5.15<6.2 why"
+	for system, want := range map[expected.System]string{
+		{Kind: expected.Linux, Release: "5.10.0-32-cloud-amd64"}: "1 3 5", {Kind: expected.Linux, Release: "6.1.0"}: "1 3 6",
+		{Kind: expected.Linux}: "1 3", {Kind: expected.GVisor, Release: "4.4.0"}: "1 3",
+	} {
+		one := &Peer{Name: "one", Hello: contract.Hello{Version: "1.2"}}
+		x, err := Expect(mustExpect(t, text), system, []*Scenario{mustParse(t, simple)}, []*Peer{one}, []*Peer{Missing("gone", "")}, RunnerPeer())
+		if err != nil {
+			t.Fatalf("%v: %v", system, err)
+		}
+		var got []string
+		for _, l := range x.List {
+			got = append(got, fmt.Sprint(l.Number))
+		}
+		if strings.Join(got, " ") != want || len(x.List)+len(x.Aside) != 6 {
+			t.Errorf("%v: lines %v apply, want %s, and %d are set aside", system, got, want, len(x.Aside))
+		}
+	}
+	if _, err := Expect(mustExpect(t, "group/other leak@one why"), expected.System{}, []*Scenario{mustParse(t, simple)}, nil, nil, RunnerPeer()); err == nil {
+		t.Error("a line about an unknown peer and scenario was accepted")
+	}
+}
+
+// A line is about a peer in some or all scenarios. It can be limited to a type of socket and to a role of the peer.
+func TestExpectationsFor(t *testing.T) {
+	for text, want := range map[string]string{
+		"** leak@x":                             "x/x x/y y/x x/runner runner/x",
+		"** leak@x:sends":                       "x/x x/y x/runner",
+		"group/id leak@runner<7.0":              "x/runner runner/x",
+		"group/id leak@runner<6.1":              "",
+		"**/{stream,seqpacket} leak@y:receives": "x/y y/y",
+		"**/dgram leak@x":                       "",
+		"** cloexec@x":                          "x/x y/x runner/x", // A receives nothing
+	} {
+		var got []string
+		x := &Expectations{List: mustExpect(t, text+" why"), System: expected.System{Release: "6.1.0"}}
+		for _, pair := range strings.Fields("x/x x/y y/x y/y x/runner runner/x") {
+			a, b, _ := strings.Cut(pair, "/")
+			if len(x.For(Case{mustParse(t, simple), "stream", &Peer{Name: a}, &Peer{Name: b}})) > 0 {
+				got = append(got, pair)
+			}
+		}
+		if strings.Join(got, " ") != want {
+			t.Errorf("%s selects %v, want %s", text, got, want)
+		}
+	}
+}
+
+func TestExpectedHang(t *testing.T) {
+	for _, c := range []struct {
+		text, a, b string
+		hangs      [2]bool
+	}{
+		{"** hang@two:receives why\n** leak@one why", "one", "two", [2]bool{false, true}},
+		{"** hang@two:receives why", "two", "one", [2]bool{}},
+		// The runner may wait for a message that a peer does not send, but not after a fault of its own.
+		{"** answer@one why\n** answer@runner why", "runner", "one", [2]bool{true, false}},
+		{"** answer@one why\n** answer@runner why", "runner", "runner", [2]bool{}},
+		// A flaky peer may still answer.
+		{"** answer@one flaky: why", "runner", "one", [2]bool{}},
+		{"** hang@one flaky: why\n** hang@one why", "one", "runner", [2]bool{}},
+	} {
+		x := &Expectations{List: mustExpect(t, c.text)}
+		is := Case{Scenario: mustParse(t, simple), Type: "stream", A: &Peer{Name: c.a}, B: &Peer{Name: c.b}}
+		if got := [2]bool{x.Hangs(is, RoleA), x.Hangs(is, RoleB)}; got != c.hangs {
+			t.Errorf("%s with %s and %s: %v", c.text, c.a, c.b, got)
+		}
+	}
+}
+
+// The runner does not judge peers by a scenario that it fails with itself, even if only sometimes. What it fails on
+// other releases of Linux, or on Linux if this is gVisor, makes no case unsupported.
+func TestRunnerFails(t *testing.T) {
+	c := Case{Scenario: mustParse(t, simple), Type: "stream", A: &Peer{Name: "one"}, B: &Peer{Name: "two"}}
+	for text, want := range map[string]string{
+		"** answer@one why":               "",
+		"** answer@runner flaky: why":     "the runner fails it with itself: flaky: why",
+		"**/dgram answer@runner why":      "",
+		"** answer@runner<5.15 old":       "",
+		"** answer@runner>=6.1<6.2 today": "the runner fails it with itself: today",
+	} {
+		x := &Expectations{List: mustExpect(t, text), System: expected.System{Kind: expected.Linux, Release: "6.1.0-37-amd64"}}
+		if got := x.RunnerFails(c); got != want {
+			t.Errorf("%s: got %q, want %q", text, got, want)
+		}
+		x.System = expected.System{Kind: expected.GVisor, Release: "4.4.0"}
+		if got := x.RunnerFails(c); got != "" && strings.ContainsAny(text, "<>") {
+			t.Errorf("%s on gVisor: got %q", text, got)
+		}
+	}
+}
+
+// After an update with the report of a run, the same run ends as expected, unless a case is flaky.
+func TestUpdateExpectations(t *testing.T) {
+	kernel := mustParse(t, simple)
+	kernel.Name, kernel.Play = "group/kernel", PlayKernel
+	scenarios := []*Scenario{mustParse(t, simple), kernel}
+	peers := []*Peer{{Name: "x"}, {Name: "y"}}
+	run := func(x *Expectations, failures map[string]bool) (results []Result) {
+		for _, c := range Plan(scenarios, peers, RunnerPeer()) {
+			r := Result{Case: c, Name: c.Name(), Hash: c.Scenario.Hash, Verdict: Pass, CloexecChecked: []string{"runner", "x", "y"}}
+			for _, key := range []string{"leak@x", "answer@y", "cloexec@y", "leak@kernel"} {
+				check, peer, _ := strings.Cut(key, "@")
+				if (peer == c.A.Name || peer == c.B.Name) && failures[c.Name()+key] && (check != "cloexec" || peer == c.B.Name) {
+					r.Verdict, r.Findings = Fail, append(r.Findings, Finding{Check: Check(check), Peer: peer, Text: "why"})
+				}
+			}
+			x.SetVerdict(&r)
+			results = append(results, r)
+		}
+		return results
+	}
+	random := rand.New(rand.NewPCG(1, 2))
+	for round := range 200 {
+		failures, often := map[string]bool{}, random.IntN(10)
+		for _, c := range Plan(scenarios, peers, RunnerPeer()) {
+			for _, key := range []string{"leak@x", "answer@y", "cloexec@y", "leak@kernel"} {
+				failures[c.Name()+key] = random.IntN(10) <= often
+			}
+		}
+		const old = "** {leak,answer}@x:sends a\ngroup/id/stream answer@y b\n** leak@kernel c\n** cloexec@y:receives d\n"
+		lists := Lists{Last: mustExpect(t, old), Text: []byte(old)}
+		report := Run{Versions: map[string]string{"x": "", "y": "", "runner": ""}, Results: run(&Expectations{}, failures)}
+		u, err := UpdateExpectations(lists, scenarios, report)
+		if err != nil {
+			t.Fatalf("round %d: %v", round, err)
+		}
+		for _, r := range run(&Expectations{List: mustExpect(t, string(u.Text))}, failures) {
+			if r.Unexpected() {
+				t.Fatalf("round %d: %s is %s, %v %s, after\n%s",
+					round, r.Name, r.Verdict, r.Findings, r.Why, u.Text)
+			}
+		}
+		report.Results = slices.DeleteFunc(report.Results, Result.Kernel)
+		u, err = UpdateExpectations(lists, scenarios, report)
+		if err != nil || !strings.Contains(string(u.Text), "** leak@kernel c\n") {
+			t.Fatalf("round %d, without kernel cases: %v, want leak@kernel in\n%s", round, err, u.Text)
+		}
+		report.Results = report.Results[1:]
+		_, err = UpdateExpectations(lists, scenarios, report)
+		if err == nil || !strings.HasSuffix(err.Error(), " was not run") {
+			t.Fatalf("round %d, a case is missing: got %v, want an error that it was not run", round, err)
+		}
+	}
+}
