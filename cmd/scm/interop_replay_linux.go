@@ -141,11 +141,8 @@ func similarCases(id string, names []string) string {
 			similar = append(similar, name)
 		}
 	}
-	if near := expected.Near(id, beginnings); near != "" && len(similar) == 0 {
-		return fmt.Sprintf("; did you mean %q?", near)
-	}
 	if len(similar) == 0 {
-		return ""
+		return expected.DidYouMean(id, beginnings)
 	}
 	more := len(similar) - most
 	if more > 0 {

@@ -111,7 +111,7 @@ func nearStart(part string, i int, starts []Start) string {
 	}
 	for _, s := range starts {
 		if s[1] == part {
-			return fmt.Sprintf("; did you mean %q?", path.Join(s[0], s[1]))
+			return didYouMean(path.Join(s[0], s[1]))
 		}
 	}
 	return ""

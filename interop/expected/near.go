@@ -1,12 +1,10 @@
 package expected
 
-import (
-	"fmt"
-)
+import "fmt"
 
-// Near returns the name that is most similar to the word, or "" if none is similar.
-func Near(word string, names []string) (near string) {
-	best := max(1, len(word)/4) + 1 // a name with more differences is not similar
+// DidYouMean returns a question that names the name most similar to the word, or "" if none is similar.
+func DidYouMean(word string, names []string) string {
+	near, best := "", max(1, len(word)/4)+1 // a name with more differences is not similar
 	for _, name := range names {
 		if max(len(word)-len(name), len(name)-len(word)) >= best { // the distance is at least that
 			continue
@@ -15,16 +13,13 @@ func Near(word string, names []string) (near string) {
 			near, best = name, d
 		}
 	}
-	return near
+	if near == "" {
+		return ""
+	}
+	return didYouMean(near)
 }
 
-// DidYouMean returns a question that names the most similar name, or "" if none is similar.
-func DidYouMean(word string, names []string) string {
-	if near := Near(word, names); near != "" {
-		return fmt.Sprintf("; did you mean %q?", near)
-	}
-	return ""
-}
+func didYouMean(name string) string { return fmt.Sprintf("; did you mean %q?", name) }
 
 // distance returns the number of bytes to insert, delete, replace or swap with the next byte to
 // turn one text into the other.

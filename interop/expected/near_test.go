@@ -2,7 +2,7 @@ package expected
 
 import "testing"
 
-func TestNear(t *testing.T) {
+func TestDidYouMean(t *testing.T) {
 	names := []string{"scm-pidfd-alone", "scm-pidfd-live", "stream", "dgram", "one", "a"}
 	for word, want := range map[string]string{
 		"scm-pidfd-alnoe": "scm-pidfd-alone",
@@ -14,8 +14,11 @@ func TestNear(t *testing.T) {
 		"b":               "",
 		"":                "",
 	} {
-		if near := Near(word, names); near != want {
-			t.Errorf("Near(%q) is %q, want %q", word, near, want)
+		if want != "" {
+			want = didYouMean(want)
+		}
+		if got := DidYouMean(word, names); got != want {
+			t.Errorf("%q: got %q, want %q", word, got, want)
 		}
 	}
 }
