@@ -145,7 +145,7 @@ func (a *act) checkNothingQueued() error {
 		return fmt.Errorf("poll: %w", err)
 	}
 	if n != 0 && !onlyEnd(fd, fds[0].Revents) {
-		a.acted.Found = "something to receive"
+		a.acted.Saw = "something to receive"
 	}
 	return nil
 }
@@ -232,7 +232,7 @@ func (a *act) awaitSleep() error {
 		// asked once, and last: it may answer at any time, and may have done so before it slept
 		answered := a.side.Answered()
 		if err == nil && answered && a.Verb == "blocked" {
-			a.acted.Found = "does not wait"
+			a.acted.Saw = "does not wait"
 		}
 		return answered || idle, err
 	})
@@ -292,7 +292,7 @@ func (a *act) awaitDeath() error {
 		sd.Kill()
 		return process.ErrCut
 	case <-time.After(a.timeout):
-		a.acted.Found = "it does not end after SIGKILL: " + sd.Explain(process.ErrHang).Error()
+		a.acted.Saw = "it does not end after SIGKILL: " + sd.Explain(process.ErrHang).Error()
 	}
 	return nil
 }

@@ -30,7 +30,7 @@ type environment struct {
 	hangs       func(scenario.Case, scenario.Role) bool // whether the peer is expected not to answer
 	runnerFails func(scenario.Case) string              // why the case shows nothing about the peers here, or ""
 	records     map[scenario.Role]*process.Record       // of the peers, if they are recorded
-	told        func(*judge.Record)                     // Options.Told
+	told        func(*judge.Log)                        // Options.Told
 }
 
 // A caseRun is the state of a case while it runs. It is the judge.Runner of the case.
@@ -53,14 +53,14 @@ func runCase(env *environment, files *caseFiles, peers map[scenario.Role]*peerPr
 	}
 	defer files.close()
 	setup := judge.Setup{
-		Case:      files.Case,
-		Processes: map[scenario.Role]*judge.Process{},
-		Given:     map[scenario.Role][]fact.Descriptor{},
-		Timeout:   env.timeout,
+		Case:    files.Case,
+		Held:    map[scenario.Role]*judge.Held{},
+		Given:   map[scenario.Role][]fact.Descriptor{},
+		Timeout: env.timeout,
 	}
 	for _, role := range roles {
 		cr.sides[role] = newSide(peers[role], files, role)
-		setup.Processes[role], setup.Given[role] = peers[role].known, cr.sides[role].given()
+		setup.Held[role], setup.Given[role] = peers[role].held, cr.sides[role].given()
 		if !cr.needsSocketAfter(0, role) {
 			cr.sides[role].socket.Drop()
 		}
@@ -70,14 +70,14 @@ func runCase(env *environment, files *caseFiles, peers map[scenario.Role]*peerPr
 	setup.Prefix = fmt.Sprintf("scm-%s-%d-%d.", processRandom(), a.Pid, a.socket.FD)
 	var err error
 	if setup.Folder, err = cr.makeFolder(); err != nil {
-		return without(files.Case, scenario.NotRun, err.Error(), false), judge.ErrSessionOver
+		return without(files.Case, scenario.NotRun, err.Error(), false), judge.ErrPairOver
 	}
 	if setup.Folder != "" {
 		defer os.RemoveAll(setup.Folder)
 	}
 	if env.told != nil {
-		setup.Record = &judge.Record{}
-		defer func() { env.told(setup.Record) }()
+		setup.Log = &judge.Log{}
+		defer func() { env.told(setup.Log) }()
 	}
 	found, err := judge.Run(setup, cr)
 	cr.note(found)

@@ -30,7 +30,7 @@ type Options struct {
 	// is paired with each of two peers to find out which one is at fault; nil disables this
 	Runner   *scenario.Peer
 	Recorder process.Recorder      // records a failed case while it runs once more; nil records nothing
-	Told     func(*judge.Record)   // called with all facts of each case, by several jobs at the same time
+	Told     func(*judge.Log)      // called with all facts of each case, by several jobs at the same time
 	Done     func(scenario.Result) // called for each result, one at a time, as soon as there is one
 }
 
@@ -65,16 +65,16 @@ func MaxJobs() (int, error) {
 }
 
 // Run runs the cases and compares their results with the expectations, which may be nil.
-func Run(ctx context.Context, cases []scenario.Case, x *scenario.Expectations, o Options) scenario.Outcome {
+func Run(ctx context.Context, cases []scenario.Case, x *scenario.Expectations, o Options) scenario.RunResult {
 	s, err := Open(nil, x, o)
 	if err != nil {
-		return scenario.Outcome{Broken: err}
+		return scenario.RunResult{Broken: err}
 	}
 	r := s.run
 	r.ctx, r.cut = context.WithCancelCause(ctx)
 	defer r.cut(nil)
 	r.runAll(cases)
-	outcome := scenario.Outcome{Results: r.results, Witnesses: r.witness.Counts(), Cut: context.Cause(r.ctx)}
+	outcome := scenario.RunResult{Results: r.results, Witnesses: r.witness.Counts(), Cut: context.Cause(r.ctx)}
 	outcome.Left = s.Close()
 	return outcome
 }

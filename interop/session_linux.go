@@ -225,7 +225,7 @@ func (p *pairing) close() {
 // A peerProcess is one of the two processes of a session. It runs many cases, in either role.
 type peerProcess struct {
 	*process.Process
-	known *judge.Process
+	held  *judge.Held
 	cache map[int]*cachedFD // of its descriptors, when the runner last looked
 }
 
@@ -241,6 +241,6 @@ func (p *peerProcess) greet(ctx context.Context, timeout time.Duration) error {
 			standard = append(standard, fd)
 		}
 	}
-	p.known = judge.NewProcess(p.FDs, standard...)
+	p.held = judge.NewHeld(p.FDs, standard...)
 	return err
 }

@@ -387,7 +387,7 @@ func (s *suite) write(t *testing.T, left string) {
 		t.Fatalf("%s: nothing was written: %s", updateVariable, left)
 	}
 	file := s.lists.File
-	u, err := scenario.UpdateExpectations(s.lists, s.scenarios, scenario.Run{System: witness.ThisKernel(), Plan: s.cases, Results: s.results})
+	u, err := scenario.UpdateExpectations(s.lists, s.scenarios, scenario.Finished{System: witness.ThisKernel(), Plan: s.cases, Results: s.results})
 	if err == nil && (s.lists.Missing || len(u.Removed)+len(u.Added) > 0) {
 		err = errors.Join(os.MkdirAll(filepath.Dir(file), 0o777), os.WriteFile(file, u.Text, 0o666))
 	}

@@ -114,7 +114,7 @@ Exit status:
 					versions[p.Name] = p.Version
 				}
 			}
-			u, err := scenario.UpdateExpectations(lists, scenarios, scenario.Run{
+			u, err := scenario.UpdateExpectations(lists, scenarios, scenario.Finished{
 				System:       r.System.Identity(),
 				StrictKernel: r.StrictKernel,
 				Versions:     versions,

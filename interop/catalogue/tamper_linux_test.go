@@ -24,7 +24,7 @@ import (
 
 // correct is what the judge was told about each scenario when a peer without faults and the runner ran it, on its first
 // socket type.
-var correct = sync.OnceValues(func() (told map[string]*judge.Record, results []scenario.Result) {
+var correct = sync.OnceValues(func() (told map[string]*judge.Log, results []scenario.Result) {
 	self, err := process.Runner()
 	p := scenario.Program("correct", self.Command...)
 	list, e := catalogue.Scenarios()
@@ -36,9 +36,9 @@ var correct = sync.OnceValues(func() (told map[string]*judge.Record, results []s
 		a, b := cast(s, p, self)
 		cases = append(cases, scenario.Case{Scenario: s, Type: s.Types[0], A: a, B: b})
 	}
-	told = map[string]*judge.Record{}
+	told = map[string]*judge.Log{}
 	var mu sync.Mutex
-	o := interop.Run(context.Background(), cases, nil, interop.Options{Jobs: 2, Told: func(r *judge.Record) {
+	o := interop.Run(context.Background(), cases, nil, interop.Options{Jobs: 2, Told: func(r *judge.Log) {
 		mu.Lock()
 		defer mu.Unlock()
 		told[r.Setup.Case.Scenario.Name] = r
@@ -46,8 +46,8 @@ var correct = sync.OnceValues(func() (told map[string]*judge.Record, results []s
 	return told, o.Results
 })
 
-// records returns the records of correct, without the scenarios for which the system lacks something.
-func records(t *testing.T) map[string]*judge.Record {
+// logs returns the logs of correct, without the scenarios for which the system lacks something.
+func logs(t *testing.T) map[string]*judge.Log {
 	t.Helper()
 	told, results := correct()
 	usable := maps.Clone(told)
@@ -208,7 +208,7 @@ func TestEveryAnswerMatters(t *testing.T) {
 	if testing.Short() {
 		t.Skip("-short: the user makes no difference to the judge")
 	}
-	told := records(t)
+	told := logs(t)
 	lies, kinds := 0, map[string]int{}
 	for _, s := range scenarios(t) {
 		r := told[s.Name]
@@ -241,13 +241,13 @@ var returned = regexp.MustCompile(`\bfds=(\d+)\S*`)
 
 // A library may close what it did not return, if its peer reports that.
 func TestReportOfClosedDescriptors(t *testing.T) {
-	told := records(t)
+	told := logs(t)
 	for _, name := range []string{"truncation/ctrunc-three-into-one", "credentials/scm-pidfd-live"} {
-		record := told[name]
-		if record == nil {
+		log := told[name]
+		if log == nil {
 			continue // this system lacks something
 		}
-		reports := &judge.Record{Setup: record.Setup, Told: slices.Clone(record.Told)}
+		reports := &judge.Log{Setup: log.Setup, Told: slices.Clone(log.Told)}
 		changed := 0
 		for i, told := range reports.Told {
 			if a, ok := told.Fact.(fact.Answer); ok && returned.MatchString(a.Said) {
@@ -256,7 +256,7 @@ func TestReportOfClosedDescriptors(t *testing.T) {
 				reports.Told[i].Fact = a
 			}
 		}
-		if found := reports.Judge(record.Setup.Case.Scenario); changed == 0 || len(found.Findings) > 0 || found.Verdict != "" {
+		if found := reports.Judge(log.Setup.Case.Scenario); changed == 0 || len(found.Findings) > 0 || found.Verdict != "" {
 			t.Errorf("%s: with closed:1 in %d answers: %+v", name, changed, found)
 		}
 	}

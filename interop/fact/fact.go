@@ -50,12 +50,12 @@ type Observation struct {
 	Descriptors []Descriptor
 	States      []State
 	Unseen      string // why the runner may not look at the descriptors of the process, or ""
-	Exited      bool   // the process has ended, and has no descriptors any more
+	Exited      bool   // the process has ended, and no longer has descriptors
 }
 
 // Acted is what the runner found when it carried out a line of its own or looked for files that are still open.
 type Acted struct {
-	Found      string      // by the line, or ""
+	Saw        string      // by the line, or ""
 	Descriptor *Descriptor // that the line names
 	Held       *Held       // a file that is open without a descriptor
 

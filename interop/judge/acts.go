@@ -18,11 +18,11 @@ func (j *judge) act(st scenario.Step) {
 	case "pos", "flags":
 		var err error
 		if do.FD, err = sd.descriptor(st.Act.Name); err != nil {
-			j.notRun("line %d: %v", st.Line, err)
+			j.endNotRun("line %d: %v", st.Line, err)
 		}
 	case "blocked", "settled":
 		if !sd.pending {
-			j.notRun("line %d: %s has no command to answer", st.Line, sd.peer.Name)
+			j.endNotRun("line %d: %s has no command to answer", st.Line, sd.peer.Name)
 		}
 	}
 	f := j.carryOut(do)
@@ -37,24 +37,24 @@ func (j *judge) act(st scenario.Step) {
 			j.findState(sd, st, "%s has the status flags %s, not %s", st.Act.Name, have, want)
 		}
 	case "pending":
-		if f.Found != "" {
+		if f.Saw != "" {
 			const text = "sent %s %s, and nothing should have been sent"
-			j.find(scenario.CheckAnswer, sd.other, st.Line, text, sd.role, f.Found)
+			j.find(scenario.CheckAnswer, sd.other, st.Line, text, sd.role, f.Saw)
 		}
 	case "blocked":
-		if f.Found == "" {
+		if f.Saw == "" {
 			break
 		}
 		if failure, ok := j.failure(sd.other, st.Line); ok {
-			j.taken(failure)
+			j.judgeInTurn(failure)
 			break
 		}
-		j.find(scenario.CheckAnswer, sd, st.Line, "%s", f.Found)
-		stop(ErrSessionOver)
+		j.find(scenario.CheckAnswer, sd, st.Line, "%s", f.Saw)
+		endCase(ErrPairOver)
 	case "kill":
-		if f.Found != "" {
-			j.find(scenario.CheckHang, sd, st.Line, "%s", f.Found)
-			stop(ErrSessionOver)
+		if f.Saw != "" {
+			j.find(scenario.CheckHang, sd, st.Line, "%s", f.Saw)
+			endCase(ErrPairOver)
 		}
 		if st.Act.Word == "SIGKILL" {
 			sd.pending, sd.killed, j.spent = false, true, true
@@ -69,14 +69,14 @@ func (j *judge) carryOut(do Request) fact.Acted {
 	return f
 }
 
-// judgeActed ends the case if the runner could not carry out a line (0 at the end of the case), and the session if it
+// judgeActed ends the case if the runner could not carry out a line (0 at the end of the case), and the pair if it
 // has found a file that is still open. That adds a finding about the peer that keeps the file open without a
 // descriptor. That peer is not necessarily at fault, because the other peer can have sent the file to a socket that is
 // never read. The runner has ended the peer to find out.
 func (j *judge) judgeActed(f fact.Acted, line int) {
 	if f.Why != "" {
 		j.showsNothing(f.Verdict, "%s", f.Why)
-		stop(errCaseOver)
+		endCase(errCaseOver)
 	}
 	if f.Held != nil {
 		text := "%s is still open %s"
@@ -85,7 +85,7 @@ func (j *judge) judgeActed(f fact.Acted, line int) {
 		}
 		sd := j.sides[cmp.Or(f.Held.Until, scenario.RoleB)]
 		j.find(scenario.CheckLeak, sd, line, text, f.Held.File.Name, f.Held.Where).Ambiguous = true
-		stop(ErrSessionOver)
+		endCase(ErrPairOver)
 	}
 }
 

@@ -24,7 +24,7 @@ type answer struct {
 	missing *fact.Missing // there is no answer, and nothing else is known; or nil
 }
 
-// A reading says what the text of an answer is, and what is wrong with it. The text is correct if ends is nil.
+// A reading says what the text of an answer is, and what is wrong with it. The text is correct if then is nil.
 type reading struct {
 	fds         []int          // the descriptors that it names, even if it is wrong
 	matches     bool           // it matches an alternative of the step, or the two cannot be compared
@@ -33,7 +33,7 @@ type reading struct {
 	order       string         // of the side's answers, if only some alternatives of the step are Swapped
 	refusal     bool           // the library has rejected an operation and may no longer use the connection
 	nothingSent bool           // nothing was transferred: the other library may no longer use the connection
-	ends        error          // nil, errCaseOver, or ErrSessionOver if no later answer can be trusted
+	then        error          // nil, errCaseOver, or ErrPairOver if no later answer can be trusted
 	check       scenario.Check // what is wrong; "" if the answer says nothing about the peers
 	text        string         // of the finding, or why it says nothing
 }
@@ -43,17 +43,17 @@ func (a answer) read() (r reading) {
 	switch {
 	case a.Said == "unsupported" && a.hasBasicCommand() && !a.refused:
 		text := fmt.Sprintf("answered unsupported to %q, which its can= offers", a.text)
-		return reading{formed: true, check: scenario.CheckContract, text: text, ends: errCaseOver}
+		return reading{formed: true, check: scenario.CheckContract, text: text, then: errCaseOver}
 	case a.Said == "unsupported":
-		return reading{formed: true, ends: errCaseOver}
+		return reading{formed: true, then: errCaseOver}
 	}
 	text, wants, wantsErr := a.forComparison()
 	got, fds, err := contract.ParseAnswer(kernel.Vocabulary, a.command.Verb, text)
 	switch {
 	case err != nil:
-		return reading{fds: fds, check: scenario.CheckContract, text: err.Error(), ends: ErrSessionOver}
+		return reading{fds: fds, check: scenario.CheckContract, text: err.Error(), then: ErrPairOver}
 	case wantsErr != nil:
-		return reading{fds: fds, formed: true, matches: true, ends: errCaseOver, text: wantsErr.Error()}
+		return reading{fds: fds, formed: true, matches: true, then: errCaseOver, text: wantsErr.Error()}
 	}
 	r.fds, r.formed = fds, true
 	namesErrno := false
@@ -87,9 +87,9 @@ func (a answer) read() (r reading) {
 		r.refusal = isError && (!namesErrno || lost)
 	case a.byRunner && slices.Contains([]string{"ENOSPC", "EDQUOT", "EROFS", "ENFILE"}, errno):
 		// The file system is full or read-only, or the file table is full. No scenario tests these errors.
-		r.ends, r.text = errCaseOver, "the runner's side answered "+contract.Quote(text)
+		r.then, r.text = errCaseOver, "the runner's side answered "+contract.Quote(text)
 	default:
-		r.check, r.text, r.ends = scenario.CheckAnswer, difference, errCaseOver
+		r.check, r.text, r.then = scenario.CheckAnswer, difference, errCaseOver
 		r.nothingSent = isError || got.Fields["n"] == "0" && got.Fields["payload"] == "-"
 	}
 	return r
@@ -162,29 +162,30 @@ func (sd *side) noteAnswer(text string) {
 }
 
 func (a answer) endsCase() bool {
-	return a.peer.Hello.Closes && IsFailure(a.Said) || a.read().ends != nil
+	return a.peer.Hello.Closes && IsFailure(a.Said) || a.read().then != nil
 }
 
-// taken judges an answer in its turn. If the answer does not match, and the other side has a command whose failure may
-// have closed the connection, taken first waits for that: a library may close its socket before its peer answers.
-func (j *judge) taken(a answer) {
+// judgeInTurn judges an answer in its turn. If the answer does not match, and the other side has a command whose
+// failure may have closed the connection, it first waits for that: a library may close its socket before its peer
+// answers.
+func (j *judge) judgeInTurn(a answer) {
 	first := a.other.expected(a.other.asked) // before this step if this answer was taken out of turn
 	if r := a.read(); r.formed && !r.matches && first.Line >= a.step.Line {
 		if failure, ok := j.failure(a.other, a.step.Line); ok {
-			j.aside(a)
+			j.noteUnjudged(a)
 			a = failure
 		}
 	}
 	j.judgeAnswer(a)
 }
 
-// aside takes note of an answer that is not judged, because the case ended before it. The descriptors that the answer
+// noteUnjudged notes an answer that is not judged, because the case ended before it. The descriptors that the answer
 // names do not count as leaks.
-func (j *judge) aside(a answer) {
+func (j *judge) noteUnjudged(a answer) {
 	_, fds, err := contract.ParseAnswer(kernel.Vocabulary, a.command.Verb, a.Said)
 	if err != nil && a.Said != "unsupported" {
 		j.find(scenario.CheckContract, a.side, 0, "answered %s to %q", contract.Quote(a.Said), a.text)
-		stop(ErrSessionOver)
+		endCase(ErrPairOver)
 	}
 	a.noteAnswer(a.Said)
 	j.track(a, fds)
@@ -202,11 +203,11 @@ func (j *judge) judgeAnswer(a answer) {
 	switch {
 	case r.check != "":
 		j.find(r.check, a.side, a.step.Line, "%s", r.text)
-		stop(r.ends)
+		endCase(r.then)
 	case r.text != "":
-		j.notRun("line %d: %s", a.step.Line, r.text)
-	case r.ends != nil:
-		j.unsupported(a.side)
+		j.endNotRun("line %d: %s", a.step.Line, r.text)
+	case r.then != nil:
+		j.endUnsupported(a.side)
 	}
 	a.side.refused = a.refused || r.refusal
 	a.side.order = cmp.Or(a.order, r.order)
@@ -217,7 +218,7 @@ func (j *judge) judgeAnswer(a answer) {
 		j.judgeLeaks(a.side, a.Observation, a.step.Line)
 	}
 	if a.failed {
-		stop(errCaseOver)
+		endCase(errCaseOver)
 	}
 }
 

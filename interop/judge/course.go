@@ -111,10 +111,10 @@ func (j *judge) finish(err error) (Found, error) {
 		err = nil
 	}
 	if err == nil && j.spent {
-		err = ErrSessionOver
+		err = ErrPairOver
 	}
-	if j.Record != nil {
-		j.Record.Found = j.found
+	if j.Log != nil {
+		j.Log.Found = j.found
 	}
 	return j.found, err
 }
@@ -138,7 +138,7 @@ func (j *judge) enter(sd *side) {
 	}
 	command := "chdir path=" + j.Folder
 	if said := j.ask(sd, command); said != "ok" {
-		j.notRun("the runner's side cannot enter the folder of the case: it answered %s to %q", contract.Quote(said), command)
+		j.endNotRun("the runner's side cannot enter the folder of the case: it answered %s to %q", contract.Quote(said), command)
 	}
 }
 
@@ -146,7 +146,7 @@ func (j *judge) enter(sd *side) {
 func (j *judge) tell(sd *side, command string) {
 	if said := j.ask(sd, command); said != "ok" {
 		j.find(scenario.CheckContract, sd, 0, "answered %s to %q", contract.Quote(said), command)
-		stop(ErrSessionOver)
+		endCase(ErrPairOver)
 	}
 }
 
@@ -154,7 +154,7 @@ func (j *judge) tell(sd *side, command string) {
 func (j *judge) ask(sd *side, command string) string {
 	f := j.do(Ask{sd.at(), command})
 	if missing, ok := f.(fact.Missing); ok {
-		j.noAnswer(missing, 0)
+		j.endPair(missing, 0)
 	}
 	return f.(fact.Answer).Said
 }
@@ -163,7 +163,7 @@ func (j *judge) ask(sd *side, command string) string {
 func (j *judge) send(sd *side, st scenario.Step) {
 	text, err := sd.fillIn(st)
 	if err != nil {
-		j.notRun("line %d: %v", st.Line, err)
+		j.endNotRun("line %d: %v", st.Line, err)
 	}
 	line, _ := contract.ParseLine(text) // the judge has made it
 	switch line.Verb {
@@ -185,7 +185,7 @@ func (j *judge) send(sd *side, st scenario.Step) {
 	j.altered = j.altered || slices.Contains(altering, line.Verb)
 	switch f := j.do(Send{At{sd.role, st}, text}).(type) {
 	case fact.Missing:
-		j.noAnswer(f, st.Line)
+		j.endPair(f, st.Line)
 	case fact.Acted:
 		j.judgeActed(f, st.Line)
 	}
@@ -210,13 +210,13 @@ func (j *judge) expect(sd *side, st scenario.Step) {
 	}
 	a := j.await(do)
 	if a.missing == nil {
-		j.taken(a)
+		j.judgeInTurn(a)
 		return
 	}
 	if a.missing.Kind == fact.Silent {
 		j.probe(a.other, a.step.Line)
 	}
-	j.noAnswer(*a.missing, a.step.Line)
+	j.endPair(*a.missing, a.step.Line)
 }
 
 // await waits for an answer, and then looks at the descriptors that it names.
@@ -270,8 +270,9 @@ func (j *judge) look(do Look) fact.Observation {
 	return f
 }
 
-// noAnswer ends the session. There is a finding unless the runner itself is the reason. It does not return.
-func (j *judge) noAnswer(f fact.Missing, line int) {
+// endPair ends the pair, because a process has not answered. There is a finding unless the runner itself is the reason.
+// It does not return.
+func (j *judge) endPair(f fact.Missing, line int) {
 	sd := j.sides[f.Side]
 	switch {
 	case f.Kind == fact.Unsent:
@@ -287,7 +288,7 @@ func (j *judge) noAnswer(f fact.Missing, line int) {
 	default:
 		j.find(scenario.CheckCrash, sd, line, "%s", f.Why)
 	}
-	stop(ErrSessionOver)
+	endCase(ErrPairOver)
 }
 
 // probe finds out whether the library of a side no longer uses the connection because it has rejected an
@@ -307,9 +308,9 @@ func (j *judge) probe(sd *side, line int) {
 		return // it names a file that the peer has not received
 	}
 	if f, ok := j.do(Ask{At{sd.role, steps[i]}, text}).(fact.Answer); ok && f.Said == "unsupported" {
-		j.unsupported(sd)
+		j.endUnsupported(sd)
 	}
-	sd.pending = true // which ends the session: the descriptors that it may have received are not tracked
+	sd.pending = true // which ends the pair: the descriptors that it may have received are not tracked
 }
 
 // end ends the case at both peers. A side whose command is still pending comes last. The error is what has ended it
@@ -319,7 +320,7 @@ func (j *judge) end() (err error) {
 	a, b := j.sides[scenario.RoleA], j.sides[scenario.RoleB]
 	pending := a.pending || b.pending
 	if pending && !a.failed && !b.failed {
-		return ErrSessionOver // the answer would be taken for the one to "end"
+		return ErrPairOver // the answer would be taken for the one to "end"
 	}
 	order := []*side{a, b}
 	if a.pending {
@@ -336,7 +337,7 @@ func (j *judge) end() (err error) {
 // endSide makes a peer close all descriptors of the case. It looks at all its descriptors before and after.
 func (j *judge) endSide(sd *side) {
 	if sd.pending {
-		j.settle(sd)
+		j.drain(sd)
 	}
 	if sd.killed {
 		return
@@ -348,18 +349,18 @@ func (j *judge) endSide(sd *side) {
 	j.lookLast(sd, !sd.other.pending)
 }
 
-// settle waits briefly for the answer of a side whose command was pending when a failure at the other side
+// drain waits briefly for the answer of a side whose command was pending when a failure at the other side
 // ended the case. The answer is not judged. A side that does not answer waits for a message that will not
 // arrive.
-func (j *judge) settle(sd *side) {
+func (j *judge) drain(sd *side) {
 	a := j.await(Await{At: sd.at()})
 	switch {
 	case a.missing == nil:
-		j.aside(a)
+		j.noteUnjudged(a)
 	case a.missing.Kind == fact.Silent:
-		stop(ErrSessionOver)
+		endCase(ErrPairOver)
 	default:
-		j.noAnswer(*a.missing, 0)
+		j.endPair(*a.missing, 0)
 	}
 }
 

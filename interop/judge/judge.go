@@ -18,18 +18,17 @@ import (
 	"github.com/scm-rights/scm/interop/scenario"
 )
 
-// A Process is what a judge has to know about a process from one case to the next.
-type Process struct {
-	// the descriptors that it should have open, and whether the files that they refer to are known
-	held         map[int]bool
+// Held is what a process should have open, from one case to the next.
+type Held struct {
+	held         map[int]bool // its descriptors, and whether the files that they refer to are known
 	spare        map[int]bool // those of them that belong to a later case: no "use" has named them yet
 	standard     map[int]bool // which of 0, 1 and 2 it had open when it answered hello
 	leakedPidfds map[int]bool // the sender's pidfds that it has leaked
 }
 
-// NewProcess returns a Process that was started with the descriptors of a pool, and has these of 0, 1 and 2 open.
-func NewProcess(pool []int, standard ...int) *Process {
-	p := &Process{map[int]bool{}, map[int]bool{}, map[int]bool{}, map[int]bool{}}
+// NewHeld returns what a process holds that was started with the descriptors of a pool, and with these of 0, 1 and 2.
+func NewHeld(pool []int, standard ...int) *Held {
+	p := &Held{map[int]bool{}, map[int]bool{}, map[int]bool{}, map[int]bool{}}
 	for _, fd := range pool {
 		p.held[fd], p.spare[fd] = true, true
 	}
@@ -41,13 +40,13 @@ func NewProcess(pool []int, standard ...int) *Process {
 
 // A Setup is what a judge knows before a case begins.
 type Setup struct {
-	Case      scenario.Case
-	Processes map[scenario.Role]*Process
-	Given     map[scenario.Role][]fact.Descriptor // what each process was started with for this case, its socket first
-	Prefix    string                              // of the names of the case's abstract sockets
-	Folder    string                              // for the files that the processes of the runner name, or ""
-	Timeout   time.Duration                       // of an answer, which is also how long a garbage collector may take
-	Record    *Record                             // to which the judge adds each fact, or nil
+	Case    scenario.Case
+	Held    map[scenario.Role]*Held             // what each process should have open
+	Given   map[scenario.Role][]fact.Descriptor // what each process was started with for this case, its socket first
+	Prefix  string                              // of the names of the case's abstract sockets
+	Folder  string                              // for the files that the processes of the runner name, or ""
+	Timeout time.Duration                       // of an answer, which is also how long a garbage collector may take
+	Log     *Log                                // to which the judge adds each fact, or nil
 }
 
 // A Runner carries out requests.
@@ -57,10 +56,10 @@ type Runner interface {
 	CarryOut(found Found, do Request) (fact any, err error)
 }
 
-// ErrSessionOver is the error of Run if one of the processes cannot run another case.
-var ErrSessionOver = errors.New("one of the processes cannot run another case")
+// ErrPairOver is the error of Run if one of the processes cannot run another case.
+var ErrPairOver = errors.New("one of the processes cannot run another case")
 
-// Run runs a case, and returns everything that it has found. The error is ErrSessionOver or that of the runner.
+// Run runs a case, and returns everything that it has found. The error is ErrPairOver or that of the runner.
 func Run(s Setup, r Runner) (Found, error) {
 	j := newJudge(s, r)
 	return j.finish(j.transcript())
@@ -101,7 +100,7 @@ type NewFile struct {
 
 // A side is one of the two processes, and its role in the case.
 type side struct {
-	*Process
+	*Held
 	setup    *Setup
 	role     scenario.Role
 	peer     *scenario.Peer
@@ -128,13 +127,13 @@ type side struct {
 var roles = []scenario.Role{scenario.RoleA, scenario.RoleB}
 
 func newJudge(s Setup, r Runner) *judge {
-	if s.Record != nil {
-		s.Record.Setup = s.clone()
+	if s.Log != nil {
+		s.Log.Setup = s.clone()
 	}
 	j := &judge{Setup: s, runner: r, sides: map[scenario.Role]*side{}, names: map[string]bool{}, changedBy: map[string]suspect{}}
 	for _, role := range roles {
 		sd := &side{
-			Process:  s.Processes[role],
+			Held:     s.Held[role],
 			setup:    &j.Setup,
 			role:     role,
 			peer:     s.Case.Peer(role),
@@ -163,20 +162,20 @@ func newJudge(s Setup, r Runner) *judge {
 func (j *judge) do(r Request) any {
 	f, err := j.runner.CarryOut(j.found, r)
 	if err != nil {
-		stop(err)
+		endCase(err)
 	}
-	if j.Record != nil {
-		j.Record.Told = append(j.Record.Told, Told{r, f})
+	if j.Log != nil {
+		j.Log.Told = append(j.Log.Told, Told{r, f})
 	}
 	return f
 }
 
-// errCaseOver ends a case, and ErrSessionOver also the session. Any other error is that of the runner.
+// errCaseOver ends a case, and ErrPairOver also the pair. Any other error is that of the runner.
 var errCaseOver = errors.New("the case is over")
 
-// stop ends the transcript, or what follows it, with an error. It does not return: it panics, and catch recovers. So
+// endCase ends the transcript, or what follows it, with an error. It does not return: it panics, and catch recovers. So
 // the functions in between read like the course of a case, without error handling.
-func stop(err error) { panic(stopped{err}) }
+func endCase(err error) { panic(stopped{err}) }
 
 type stopped struct{ err error }
 
@@ -203,16 +202,16 @@ func (j *judge) showsNothing(verdict scenario.Verdict, format string, args ...an
 	j.found.Verdict, j.found.Why = verdict, fmt.Sprintf(format, args...)
 }
 
-// notRun ends a case that says nothing about the peers. It does not return.
-func (j *judge) notRun(format string, args ...any) {
+// endNotRun ends a case that says nothing about the peers. It does not return.
+func (j *judge) endNotRun(format string, args ...any) {
 	j.showsNothing(scenario.NotRun, format, args...)
-	stop(errCaseOver)
+	endCase(errCaseOver)
 }
 
-// unsupported ends a case in which a peer answers unsupported. It does not return.
-func (j *judge) unsupported(sd *side) {
+// endUnsupported ends a case in which a peer answers unsupported. It does not return.
+func (j *judge) endUnsupported(sd *side) {
 	j.showsNothing(scenario.Unsupported, "%s: answered unsupported", sd.peer.Name)
-	stop(errCaseOver)
+	endCase(errCaseOver)
 }
 
 // expected returns the step after this line that expects the answer to the side's pending command, or the zero Step.

@@ -350,12 +350,12 @@ func TestRows(t *testing.T) {
 				t.Error("two rows have this name")
 			}
 			names[r.name] = true
-			record, err := run(t, setupOf(t, r.text, r.change), r.script)
-			if got := describe(record.Found); got != r.want {
+			log, err := run(t, setupOf(t, r.text, r.change), r.script)
+			if got := describe(log.Found); got != r.want {
 				t.Errorf("got\n%s\nwant\n%s", got, r.want)
 			}
-			if want, ok := requested[r.name]; ok && requests(record, err) != want {
-				t.Errorf("requested %s, want %s", requests(record, err), want)
+			if want, ok := requested[r.name]; ok && requests(log, err) != want {
+				t.Errorf("requested %s, want %s", requests(log, err), want)
 			}
 		})
 	}
@@ -408,7 +408,7 @@ var requested = map[string]string{
 	"a full disk at the runner's side": ended,
 }
 
-// A peer that leaves the sender's pidfd open is found to do so in one case of a session, and not in each that follows.
+// A peer that leaves the sender's pidfd open is found to do so in one case of a pair, and not in each that follows.
 func TestPidfdOfAnEarlierCase(t *testing.T) {
 	const leak = ", as 8, is open, and the peer did not report it"
 	first := setupOf(t, passOne, nil)
@@ -417,7 +417,7 @@ func TestPidfdOfAnEarlierCase(t *testing.T) {
 	}
 	for file, want := range map[string]string{"pidfd": "", "a": "line 8: leak@y: a" + leak} {
 		next := setupOf(t, passOne, nil)
-		next.Processes[roleB].leakedPidfds = first.Processes[roleB].leakedPidfds
+		next.Held[roleB].leakedPidfds = first.Held[roleB].leakedPidfds
 		if r, _ := run(t, next, "A< ok n=1\nB< ok n=1 payload=00 fds=7 | 7=a 8="+file); describe(r.Found) != want {
 			t.Errorf("then %s: got %s, want %s", file, describe(r.Found), want)
 		}
@@ -427,7 +427,7 @@ func TestPidfdOfAnEarlierCase(t *testing.T) {
 // A process that was started without standard input can receive a descriptor as 0.
 func TestWithoutStandardInput(t *testing.T) {
 	setup := setupOf(t, passOne, nil)
-	setup.Processes[roleB] = NewProcess([]int{3, 90, 91}, 1, 2)
+	setup.Held[roleB] = NewHeld([]int{3, 90, 91}, 1, 2)
 	if r, _ := run(t, setup, "A< ok n=1\nB< ok n=1 payload=00 fds=0 | 0=a"); describe(r.Found) != "" {
 		t.Error(describe(r.Found))
 	}
@@ -487,8 +487,8 @@ func TestAlteringCalls(t *testing.T) {
 	}
 }
 
-// A record can be judged again in a scenario that expects another answer, or that ends earlier. If the judge then asks
-// a side out of turn, it cannot know the answer. Nothing counts after the session has ended.
+// A log can be judged again in a scenario that expects another answer, or that ends earlier. If the judge then asks
+// a side out of turn, it cannot know the answer. Nothing counts after the pair has ended.
 func TestJudgeAgain(t *testing.T) {
 	plain, _ := run(t, setupOf(t, passOne, nil), right)
 	asks, _ := run(t, setupOf(t, strings.Replace(refusal, "fds=-\nA< ok n=1", "fds=-\nA< err EPIPE", 1), nil), "A< ok n=2\nB< err EIO\nA< err EPIPE\nB< unsupported")
@@ -501,8 +501,8 @@ func TestJudgeAgain(t *testing.T) {
 		}
 	}
 	for text, c := range map[string]struct {
-		record *Record
-		want   string
+		log  *Log
+		want string
 	}{
 		strings.Replace(passOne, "ok n=1\n", "ok n=2\n", 1):      {plain, "line 6: answer@x: answered \"ok n=1\"\nexpected ok n=2 (n is 1)"},
 		passOne[:strings.Index(passOne, "B>")]:                   {plain, ""},
@@ -510,7 +510,7 @@ func TestJudgeAgain(t *testing.T) {
 		refusal: {asks, "line 10: answer@x: answered \"err EPIPE\"\nexpected ok n=1 (not ok)"},
 		passOne: {wrong, `line 6: contract@x: an answer begins with ok or err, not yes: "yes"`},
 	} {
-		if got := describe(c.record.Judge(mustParse(t, text))); got != c.want {
+		if got := describe(c.log.Judge(mustParse(t, text))); got != c.want {
 			t.Errorf("%s: got %s, want %s", text, got, c.want)
 		}
 	}
@@ -523,8 +523,8 @@ func TestRunnerFails(t *testing.T) {
 	for n := range whole.Told {
 		setup := setupOf(t, passOne, nil)
 		found, err := Run(setup, &replay{whole, setup.Case.Scenario, whole.Told[:n]})
-		if err == nil || err == ErrSessionOver || len(setup.Record.Told) != n || !reflect.DeepEqual(found, setup.Record.Found) || len(found.Findings) < before {
-			t.Errorf("at request %d: %v, after %d requests, %+v, recorded %+v", n, err, len(setup.Record.Told), found, setup.Record.Found)
+		if err == nil || err == ErrPairOver || len(setup.Log.Told) != n || !reflect.DeepEqual(found, setup.Log.Found) || len(found.Findings) < before {
+			t.Errorf("at request %d: %v, after %d requests, %+v, logged %+v", n, err, len(setup.Log.Told), found, setup.Log.Found)
 		}
 		before = len(found.Findings)
 	}

@@ -10,8 +10,8 @@ import (
 	"github.com/scm-rights/scm/interop/scenario"
 )
 
-// A Record contains what is needed to judge a case again.
-type Record struct {
+// A Log contains what is needed to judge a case again.
+type Log struct {
 	Setup Setup
 	Told  []Told
 	Found Found // in the whole case
@@ -23,29 +23,29 @@ type Told struct {
 	Fact    any
 }
 
-// clone returns a copy without a record, which another judge can change.
+// clone returns a copy without a log, which another judge can change.
 func (s Setup) clone() Setup {
-	processes := map[scenario.Role]*Process{}
-	for role, p := range s.Processes {
-		processes[role] = &Process{maps.Clone(p.held), maps.Clone(p.spare), maps.Clone(p.standard), maps.Clone(p.leakedPidfds)}
+	held := map[scenario.Role]*Held{}
+	for role, h := range s.Held {
+		held[role] = &Held{maps.Clone(h.held), maps.Clone(h.spare), maps.Clone(h.standard), maps.Clone(h.leakedPidfds)}
 	}
-	s.Processes, s.Record = processes, nil
+	s.Held, s.Log = held, nil
 	return s
 }
 
 // Judge judges the facts again, as if they had happened in another scenario, which expects different
 // answers from the same steps or ends earlier. It returns what is found until there is a request which the
-// record does not answer. A side that has to be asked out of turn cannot be asked.
-func (r *Record) Judge(s *scenario.Scenario) Found {
-	setup := r.Setup.clone()
+// log does not answer. A side that has to be asked out of turn cannot be asked.
+func (l *Log) Judge(s *scenario.Scenario) Found {
+	setup := l.Setup.clone()
 	setup.Case.Scenario = s
-	found, _ := Run(setup, &replay{r, s, r.Told})
+	found, _ := Run(setup, &replay{l, s, l.Told})
 	return found
 }
 
-// A replay is a Runner that returns the facts of a record.
+// A replay is a Runner that returns the facts of a log.
 type replay struct {
-	*Record
+	*Log
 	scenario *scenario.Scenario
 	left     []Told
 }
@@ -59,7 +59,7 @@ func (r *replay) CarryOut(_ Found, do Request) (any, error) {
 	case isOutOfTurn(do):
 		return fact.Missing{Side: do.at().Role}, nil
 	}
-	return nil, errors.New("the record does not answer this request")
+	return nil, errors.New("the log does not answer this request")
 }
 
 // answers reports whether the request that was recorded is this one, in the scenario of the replay.

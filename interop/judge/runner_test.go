@@ -42,7 +42,7 @@ func setupOf(t *testing.T, text string, change func(x, y *scenario.Peer)) Setup 
 	if change != nil {
 		change(c.A, c.B)
 	}
-	setup := Setup{Case: c, Processes: map[scenario.Role]*Process{}, Given: map[scenario.Role][]fact.Descriptor{}, Timeout: time.Second, Prefix: "p.", Record: &Record{}}
+	setup := Setup{Case: c, Held: map[scenario.Role]*Held{}, Given: map[scenario.Role][]fact.Descriptor{}, Timeout: time.Second, Prefix: "p.", Log: &Log{}}
 	for _, role := range roles {
 		files := []scenario.FileSpec{{Name: scenario.SockNames[role], Owner: role, Kind: "sock"}}
 		for _, f := range c.Scenario.Files {
@@ -56,7 +56,7 @@ func setupOf(t *testing.T, text string, change func(x, y *scenario.Peer)) Setup 
 			setup.Given[role] = append(setup.Given[role], fact.Descriptor{Side: role, FD: 3 + i, Given: true, Files: []fact.Match{m}})
 			pool = append(pool, 3+i)
 		}
-		setup.Processes[role] = NewProcess(pool, 0, 1, 2)
+		setup.Held[role] = NewHeld(pool, 0, 1, 2)
 	}
 	return setup
 }
@@ -87,21 +87,21 @@ type script struct {
 	has     map[scenario.Role][]int // what each side was given and what it has named
 }
 
-// run runs a case, and judges its record again, which finds the same. The error is nil or ErrSessionOver.
-func run(t *testing.T, setup Setup, lines string) (*Record, error) {
+// run runs a case, and judges its log again, which finds the same. The error is nil or ErrPairOver.
+func run(t *testing.T, setup Setup, lines string) (*Log, error) {
 	t.Helper()
 	s := &script{strings.Split(strings.TrimSpace(lines)+"\n", "\n"), "", map[string]fact.File{"pidfd": fact.SenderPidfd}, map[scenario.Role][]int{}}
 	for _, d := range slices.Concat(setup.Given[roleA], setup.Given[roleB]) {
 		s.files[d.Files[0].Name] = d.Files[0].File
 	}
 	found, err := Run(setup, s)
-	if left := strings.Join(s.lines, "\n"); err != nil && err != ErrSessionOver || left != "" {
+	if left := strings.Join(s.lines, "\n"); err != nil && err != ErrPairOver || left != "" {
 		t.Errorf("%v; not used: %s", err, left)
 	}
-	if again := setup.Record.Judge(setup.Case.Scenario); !reflect.DeepEqual(again, found) || !reflect.DeepEqual(setup.Record.Found, found) {
-		t.Errorf("found %+v, recorded %+v, judged again: %+v", found, setup.Record.Found, again)
+	if again := setup.Log.Judge(setup.Case.Scenario); !reflect.DeepEqual(again, found) || !reflect.DeepEqual(setup.Log.Found, found) {
+		t.Errorf("found %+v, logged %+v, judged again: %+v", found, setup.Log.Found, again)
 	}
-	return setup.Record, err
+	return setup.Log, err
 }
 
 // CarryOut returns the fact that the script has for a request.
@@ -166,7 +166,7 @@ func (s *script) CarryOut(found Found, do Request) (any, error) {
 	}
 	text, _ := s.take("R>")
 	seen, f := s.see(role, nil)
-	f.Found = text
+	f.Saw = text
 	for _, d := range seen.Descriptors {
 		f.Descriptor = &d
 	}
@@ -263,7 +263,7 @@ func (s *script) see(role scenario.Role, named []int) (f fact.Observation, a fac
 
 // requests lists what the judge has requested out of turn and after the transcript, and whether the processes can run
 // another case.
-func requests(r *Record, err error) string {
+func requests(r *Log, err error) string {
 	var list []string
 	for _, told := range r.Told {
 		role := told.Request.at().Role

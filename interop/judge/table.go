@@ -18,14 +18,14 @@ import (
 // maxListed is how many findings of one kind are listed one by one for the same answer.
 const maxListed = 3
 
-// wrong adds a finding about a descriptor that an answer names, and only counts those after the first few.
-func (j *judge) wrong(a answer, count *int, what string) {
+// listWrong adds a finding about a descriptor that an answer names, and only counts those after the first few.
+func (j *judge) listWrong(a answer, count *int, what string) {
 	if *count++; *count <= maxListed {
 		j.find(scenario.CheckFile, a.side, a.step.Line, "%s", what)
 	}
 }
 
-func (j *judge) more(a answer, wrong int) {
+func (j *judge) countRest(a answer, wrong int) {
 	if wrong > maxListed {
 		j.find(scenario.CheckFile, a.side, a.step.Line, "%d more descriptors are not what the answer says", wrong-maxListed)
 	}
@@ -37,10 +37,10 @@ func (j *judge) track(a answer, fds []int) {
 	wrong := 0
 	for i, fd := range fds {
 		if _, held := a.held[fd]; held || fd < 0 || a.standard[fd] || slices.Contains(fds[:i], fd) {
-			j.wrong(a, &wrong, fmt.Sprintf("reported that it received %d, which it had already", fd))
+			j.listWrong(a, &wrong, fmt.Sprintf("reported that it received %d, which it had already", fd))
 		}
 	}
-	j.more(a, wrong)
+	j.countRest(a, wrong)
 	for _, fd := range fds {
 		a.received[strconv.Itoa(fd)] = fd
 		_, held := a.held[fd]
@@ -60,7 +60,7 @@ func (j *judge) received(a answer, r reading) {
 	}
 	if len(names) > 0 && a.Unseen != "" {
 		j.cannotLook(a.side, a.Unseen)
-		stop(errCaseOver)
+		endCase(errCaseOver)
 	}
 	wrong := 0
 	for i, fd := range r.fds[:len(names)] {
@@ -94,10 +94,10 @@ func (j *judge) received(a answer, r reading) {
 			}
 		}
 		if why != "" {
-			j.wrong(a, &wrong, why)
+			j.listWrong(a, &wrong, why)
 		}
 	}
-	j.more(a, wrong)
+	j.countRest(a, wrong)
 }
 
 // whyNotOpen returns the error for a descriptor that an answer names.

@@ -204,7 +204,7 @@ func Begin(version string, peers []*scenario.Peer, x *scenario.Expectations) *Re
 }
 
 // End adds the outcome of the run to the report.
-func (r *Report) End(o scenario.Outcome) {
+func (r *Report) End(o scenario.RunResult) {
 	r.Seconds = time.Since(r.Started).Seconds()
 	r.Witnesses = o.Witnesses
 	if o.Cut != nil {

@@ -52,7 +52,7 @@ func small(t *testing.T) *Report {
 	known.Expected = true
 	runners := cloexec
 	runners.Peer = scenario.RunnerName
-	o := scenario.Outcome{
+	o := scenario.RunResult{
 		Results: []scenario.Result{
 			result(pass, "stream", x, y, scenario.Result{Verdict: scenario.Pass, Seconds: 1.5}),
 			result(limit, "stream", x, y, scenario.Result{Verdict: scenario.Unsupported, Why: "x: no multi"}),
@@ -197,7 +197,7 @@ func TestKernelPasses(t *testing.T) {
 		line := kernel[len(kernel)-1-i]
 		cases = append(cases, scenario.Result{Name: "a/b/stream/x/y", Verdict: scenario.Pass, KernelPasses: []string{line, kernel[0]}})
 	}
-	r.End(scenario.Outcome{Results: cases})
+	r.End(scenario.RunResult{Results: cases})
 	if !r.StrictKernel || !slices.Equal(r.KernelPasses, kernel) {
 		t.Errorf("got %v, %q", r.StrictKernel, r.KernelPasses)
 	}

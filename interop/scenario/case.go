@@ -229,8 +229,8 @@ func (r Result) ReadingEffort() (characters int) {
 	return characters
 }
 
-// An Outcome contains the results of a run and the errors that affected the run as a whole.
-type Outcome struct {
+// A RunResult contains the results of a run and the errors that affected the run as a whole.
+type RunResult struct {
 	Results   []Result
 	Witnesses map[string]int // how often each of the kernel's interfaces identified a file
 	Cut       error          // why the run ended early

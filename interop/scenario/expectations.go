@@ -187,8 +187,8 @@ func (x *Expectations) RunnerFails(c Case) string {
 	return ""
 }
 
-// A Run describes the run of a report.
-type Run struct {
+// A Finished run is one with a report.
+type Finished struct {
 	System       expected.System
 	StrictKernel bool              // as in Expectations
 	Versions     map[string]string // of the peers that took part, by name; "" if unknown
@@ -197,7 +197,7 @@ type Run struct {
 }
 
 // UpdateExpectations updates the last list after a run of all scenarios, or of all peer scenarios.
-func UpdateExpectations(lists Lists, scenarios []*Scenario, run Run) (u expected.Update, err error) {
+func UpdateExpectations(lists Lists, scenarios []*Scenario, run Finished) (u expected.Update, err error) {
 	if err = ValidateExpectations(lists.All(), scenarios); err == nil {
 		err = run.setCases(scenarios)
 	}
@@ -208,7 +208,7 @@ func UpdateExpectations(lists Lists, scenarios []*Scenario, run Run) (u expected
 }
 
 // outcomes returns what the results show about each check of each peer.
-func (run Run) outcomes() (list []expected.Outcome) {
+func (run Finished) outcomes() (list []expected.Outcome) {
 	x := &Expectations{System: run.System}
 	for i := range run.Results {
 		r := &run.Results[i]
@@ -238,7 +238,7 @@ func (run Run) outcomes() (list []expected.Outcome) {
 
 // setCases sets the Case of each result. It returns an error unless there is a result for every case of the scenarios
 // with these peers, or of the peer scenarios, no other results, and no case that was not run.
-func (run Run) setCases(scenarios []*Scenario) error {
+func (run Finished) setCases(scenarios []*Scenario) error {
 	runner := RunnerPeer()
 	runner.Hello.Version = run.Versions[RunnerName]
 	var peers []*Peer

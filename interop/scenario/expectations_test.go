@@ -144,7 +144,7 @@ func TestUpdateExpectations(t *testing.T) {
 		}
 		const old = "** {leak,answer}@x:sends a\ngroup/id/stream answer@y b\n** leak@kernel c\n** cloexec@y:receives d\n"
 		lists := Lists{Last: mustExpect(t, old), Text: []byte(old)}
-		report := Run{Versions: map[string]string{"x": "", "y": "", "runner": ""}, Results: run(&Expectations{}, failures)}
+		report := Finished{Versions: map[string]string{"x": "", "y": "", "runner": ""}, Results: run(&Expectations{}, failures)}
 		u, err := UpdateExpectations(lists, scenarios, report)
 		if err != nil {
 			t.Fatalf("round %d: %v", round, err)

@@ -94,7 +94,7 @@ func newReport(t *testing.T, lines ...string) string {
 		}
 		list = append(list, c)
 	}
-	r.End(scenario.Outcome{Results: list})
+	r.End(scenario.RunResult{Results: list})
 	file := filepath.Join(t.TempDir(), "report.json")
 	must.OK(report.Formats.WriteFile(file, r))
 	return file
