@@ -157,8 +157,8 @@ func printUpdate(w io.Writer, u expected.Update) {
 	}
 }
 
-// listsToCompare reads the lists that the flags name, for a report from a kernel of this kind. If they name no file, the
-// list to compare is the built-in one, on gVisor the one for gVisor.
+// listsToCompare reads the lists that the flags name, for a report from a kernel of this kind. If they name no file,
+// the list to compare is the built-in one, on gVisor the one for gVisor.
 func (s *selection) listsToCompare(update bool, kind string) (lists scenario.Lists, err error) {
 	lists, err = s.readLists(update, kind)
 	switch {

@@ -128,7 +128,7 @@ func (a answer) surplus(got contract.Line) string {
 // support such a command on every socket type that it lists in can=, a field of its answer to hello.
 func (sd *side) hasBasicCommand() bool {
 	c := sd.command
-	if len(c.Words) > 0 || len(c.Fields) != 2 {
+	if len(c.Fields) != 2 {
 		return false
 	}
 	fd, err := strconv.Atoi(c.Fields["fds"])
