@@ -1,8 +1,12 @@
 package scenario
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -18,6 +22,51 @@ func mustExpect(t *testing.T, text string) []expected.Line {
 		t.Fatal(err)
 	}
 	return list
+}
+
+// keys returns the keys of lines.
+func keys(list []expected.Line) string {
+	var text []string
+	for _, l := range list {
+		text = append(text, l.Key())
+	}
+	return strings.Join(text, " ")
+}
+
+// Only the last file may be missing, and only for an update.
+func TestReadLists(t *testing.T) {
+	file, missing := filepath.Join(t.TempDir(), "a"), filepath.Join(t.TempDir(), "b")
+	if err := os.WriteFile(file, []byte("** leak@b why\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		files  []string
+		update bool
+		want   string
+	}{
+		{nil, true, "leak@a, and no file"},
+		{[]string{file}, false, "leak@a, then leak@b"},
+		{[]string{file, missing}, true, "leak@a leak@b, and a new file"},
+		{[]string{file, missing}, false, "the hint"},
+		{[]string{missing, file}, true, "the hint"},
+	} {
+		l, err := ReadLists(mustExpect(t, "** leak@a why"), c.files, c.update, "the hint")
+		got := keys(l.Given)
+		switch {
+		case l.Missing && strings.HasPrefix(string(l.Text), "# "):
+			got += ", and a new file"
+		case l.File == "":
+			got += ", and no file"
+		default:
+			got += ", then " + keys(l.Last)
+		}
+		if errors.Is(err, fs.ErrNotExist) && strings.HasSuffix(err.Error(), "(the hint)") {
+			got = "the hint"
+		}
+		if got != c.want {
+			t.Errorf("%v: got %s, %v, want %s", c.files, got, err, c.want)
+		}
+	}
 }
 
 // Lines about missing peers and other versions are set aside. The version of the runner is the release of Linux.
