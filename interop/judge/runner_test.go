@@ -33,9 +33,9 @@ func mustParse(t testing.TB, text string) *scenario.Scenario {
 	return s
 }
 
-// setupOf returns what is known before a case between the peers x and y. Unless change is nil, it changes the peers. Each
-// side is started with descriptor 3, its socket, and its files after it, in the order of the scenario, and with the
-// descriptors 90 and 91 for a later case.
+// setupOf returns what is known before a case between the peers x and y, after a change to them, or nil. Each side is
+// started with descriptor 3, its socket, and its files after it, in the order of the scenario, and with the descriptors
+// 90 and 91 for a later case.
 func setupOf(t *testing.T, text string, change func(x, y *scenario.Peer)) Setup {
 	t.Helper()
 	c := scenario.Case{Scenario: mustParse(t, text), Type: "stream", A: &scenario.Peer{Name: "x"}, B: &scenario.Peer{Name: "y"}}
