@@ -28,7 +28,7 @@ fi
 rm -rf "$out" "$stage"
 mkdir -p "$out" "$stage"
 
-export CGO_ENABLED=0 GOFLAGS="-trimpath -buildvcs=false '-ldflags=-s -w -X main.release=v$version'"
+export CGO_ENABLED=0 GOFLAGS="-trimpath -buildvcs=false '-ldflags=-s -w -X github.com/scm-rights/scm/cmd/scm/internal/cli.release=v$version'"
 # make and cargo read these. The libc is glibc, because musl's sendmsg and recvmsg give some peers other results. A crate's
 # messages contain the paths of its files.
 export LDFLAGS='-static -s'

@@ -264,7 +264,11 @@ func TestList(t *testing.T) {
 	}
 	const lines = "basics/pass-one-fd\tpair\t…\nbasics/pass-two-fds\tpair\t…\n"
 	runs(t, result{stdout: lines}, append(args, "--scenarios")...)
-	var list []listedScenario
+	var list []struct {
+		Name, Hash string
+		Kernel     bool
+		IDs        []string
+	}
 	err := json.Unmarshal([]byte(command(t, append(args, "--scenarios", "--json")...).stdout), &list)
 	if err != nil || len(list) != 2 || list[0].Name != "basics/pass-one-fd" || list[0].Hash == "" || list[0].Kernel ||
 		!slices.Equal(list[0].IDs, []string{"pass-one-fd"}) {
@@ -363,32 +367,6 @@ func TestCompare(t *testing.T) {
 }
 
 // scm starts a shell only for a command that needs one. A container image may have none.
-func TestPeerWords(t *testing.T) {
-	for command, want := range map[string][]string{
-		"./peer":                     {"./peer"},
-		" python3  a/peer.py --x=1 ": {"python3", "a/peer.py", "--x=1"},
-		"env A=b /x/peer":            {"env", "A=b", "/x/peer"},
-		"A=b ./peer":                 nil,
-		"-x":                         nil,
-		"./peer 'a b'":               nil,
-		"~/peer":                     nil,
-		"./peer $HOME":               nil,
-		"./peer\n./other":            nil,
-		"./peer\tx":                  nil,
-		"./peer *":                   nil,
-		"./peer #x":                  nil,
-		"./peer 2>log":               nil,
-		"./péer":                     nil,
-	} {
-		if want == nil {
-			want = []string{"/bin/sh", "-c", "exec " + command}
-		}
-		if got := peerWords(command); !slices.Equal(got, want) {
-			t.Errorf("%q: got %q, want %q", command, got, want)
-		}
-	}
-}
-
 func TestSmoke(t *testing.T) {
 	fake := program(t, "faulty")
 	list := write(t, `[{"name":"a","lang":"x","command":["`+fake+`"]},{"name":"gone","lang":"x","why":"no compiler"},{"name":"b","lang":"y","command":["`+fake+`"]}]`)

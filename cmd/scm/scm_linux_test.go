@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/scm-rights/scm/cmd/scm/internal/cli"
 	"github.com/scm-rights/scm/fdleak"
 	"github.com/scm-rights/scm/internal/fdtest"
 	"github.com/scm-rights/scm/internal/recorder"
@@ -247,7 +248,7 @@ func TestUnknownFlag(t *testing.T) {
 		path := cmd.CommandPath()
 		args := append(strings.Fields(path)[1:], "--no-such-flag")
 		r := command(t, args...)
-		want := "scm: unknown flag: --no-such-flag\n" + usageHint(cmd)
+		want := "scm: unknown flag: --no-such-flag\n" + cli.UsageHint(cmd)
 		if r.code != 2 || r.stderr != want || !strings.HasSuffix(want, "help:  "+path+" --help\n") {
 			t.Errorf("%s: got %+v, want %s", path, r, want)
 		}

@@ -63,7 +63,12 @@ var rules = []rule{
 	{[]string{"interop/..."}, []string{"interop/...", "internal/procfs", xsys}},
 
 	{[]string{"cmd/scm/internal/programs"}, []string{"interop/expected", "interop/display", "interop/junit", "interop/raw", "interop/witness", "internal/procfs", xsys}},
-	{[]string{"cmd/scm/internal/..."}, []string{"cmd/scm/internal/...", "interop/...", "internal/procfs", "internal/ownthread", "libraries"}},
+	{[]string{"cmd/scm/internal/programs/testserver"}, []string{"interop/raw", xsys}},
+	{[]string{"cmd/scm/internal/cli"}, []string{"interop/display", "libraries"}},
+	{[]string{"cmd/scm/internal/socketcmd"}, []string{"cmd/scm/internal/cli", ".", "wire", "internal/sys", "interop/display", "libraries"}},
+	{[]string{"cmd/scm/internal/tracecmd"}, []string{"cmd/scm/internal/cli", "internal/recorder", "interop/display", "libraries"}},
+	{[]string{"cmd/scm/internal/programcmd"}, []string{"cmd/scm/internal/cli", "cmd/scm/internal/programs", "internal/procfs", "interop/...", "libraries"}},
+	{[]string{"cmd/scm/internal/suitecmd"}, []string{"cmd/scm/internal/cli", "cmd/scm/internal/tracecmd", ".", "internal/builtin", "internal/procfs", "internal/recorder", "interop/...", "libraries"}},
 	{[]string{"internal/builtin", "cmd/...", "tools/...", "examples/..."}, anything},
 }
 
@@ -205,6 +210,7 @@ var _ = Describe("the tree", Label("tree"), func() {
 			{goPackage{ImportPath: module + "/interop/judge", Imports: []string{module + "/internal/sys"}}, "interop/judge imports " + module + "/internal/sys"},
 			{goPackage{ImportPath: module + "/internal/sys", Imports: []string{module + "/internal/procfs"}}, "internal/sys imports " + module + "/internal/procfs"},
 			{goPackage{ImportPath: module + "/cmd/scm/internal/programs", Imports: []string{module + "/wire"}}, "programs imports " + module + "/wire"},
+			{goPackage{ImportPath: module + "/cmd/scm/internal/socketcmd", Imports: []string{module + "/cmd/scm/internal/suitecmd"}}, "imports " + module + "/cmd/scm/internal/suitecmd"},
 			{goPackage{ImportPath: module, Imports: []string{"golang.org/x/net"}}, "imports golang.org/x/net"},
 			{goPackage{ImportPath: module + "/tools/x", Imports: []string{module + "/cmd/scm"}}, "imports a command, " + module + "/cmd/scm"},
 			{goPackage{ImportPath: module, Imports: []string{"unsafe"}}, "imports unsafe"},

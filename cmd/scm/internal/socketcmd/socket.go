@@ -1,6 +1,7 @@
 //go:build unix
 
-package main
+// Package socketcmd implements scm send and scm recv.
+package socketcmd
 
 import (
 	"context"
@@ -14,13 +15,12 @@ import (
 	"time"
 
 	"github.com/scm-rights/scm"
+	"github.com/scm-rights/scm/cmd/scm/internal/cli"
 	"github.com/scm-rights/scm/internal/sys"
 	"github.com/scm-rights/scm/wire"
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 )
-
-func socketCommands() []*cobra.Command { return []*cobra.Command{sendCommand(), recvCommand()} }
 
 // networks contains the name of each type of socket in package net.
 var networks = map[string]string{"stream": "unix", "dgram": "unixgram", "seqpacket": "unixpacket"}
@@ -78,6 +78,9 @@ func formatHelp() string {
 	return text + line
 }
 
+// namesFile reports whether the payload of a format is the name of the file.
+func namesFile(format string) bool { return format == wire.Runc.Name() || format == wire.Conmon.Name() }
+
 // findDescriptor sets the descriptor and the network if SOCKET is fd:N.
 func (o *socketOptions) findDescriptor(cmd *cobra.Command, addr string) error {
 	o.descriptor = -1
@@ -96,7 +99,7 @@ func (o *socketOptions) findDescriptor(cmd *cobra.Command, addr string) error {
 	}
 	o.descriptor = int(fd)
 	if err := o.askDescriptor(o.format != "" || cmd.Flags().Changed("type")); err != nil {
-		return &exitError{exitFail, err}
+		return cli.Exit(cli.ExitFail, err)
 	}
 	return nil
 }
@@ -167,7 +170,7 @@ func (o *socketOptions) withTimeout(f func(ctx context.Context) error) error {
 			_ = sys.SetNonblock(o.descriptor, false)
 		}
 	}()
-	return untilSignal(func(ctx context.Context) error {
+	return cli.UntilSignal(func(ctx context.Context) error {
 		if o.timeout > 0 {
 			limited, cancel := context.WithTimeoutCause(ctx, o.timeout, fmt.Errorf("timed out after %s", o.timeout))
 			defer cancel()
@@ -186,7 +189,7 @@ func (o *socketOptions) withTimeout(f func(ctx context.Context) error) error {
 		case cause != nil:
 			err = cause
 		}
-		return &exitError{exitFail, err}
+		return cli.Exit(cli.ExitFail, err)
 	})
 }
 

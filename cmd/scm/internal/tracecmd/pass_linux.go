@@ -1,10 +1,11 @@
-package main
+package tracecmd
 
 import (
 	"errors"
 	"os"
 	"os/signal"
 
+	"github.com/scm-rights/scm/cmd/scm/internal/cli"
 	"github.com/scm-rights/scm/internal/recorder"
 	"golang.org/x/sys/unix"
 )
@@ -14,10 +15,10 @@ import (
 // HUP, INT, QUIT or TERM that arrived, or 0 if none did.
 func passSignals(o *recorder.Options) (stop func() unix.Signal) {
 	signals, end := make(chan os.Signal, 16), make(chan unix.Signal, 1)
-	notify(signals, unix.SIGUSR1, unix.SIGUSR2)
+	cli.Notify(signals, unix.SIGUSR1, unix.SIGUSR2)
 	started := false
 	o.Started = func(p *os.Process) {
-		notify(signals, unix.SIGHUP, unix.SIGINT, unix.SIGQUIT, unix.SIGTERM)
+		cli.Notify(signals, unix.SIGHUP, unix.SIGINT, unix.SIGQUIT, unix.SIGTERM)
 		started = true
 		go func() {
 			got := unix.Signal(0)

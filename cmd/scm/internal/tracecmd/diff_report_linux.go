@@ -1,4 +1,4 @@
-package main
+package tracecmd
 
 import (
 	"fmt"
@@ -95,4 +95,36 @@ func (r *diffReport) text(calls int) string {
 		}
 	}
 	return s.String()
+}
+
+// notes returns reasons why the programs may be the same although the runs differ.
+func notes(d *recorder.Difference) string {
+	result := func(call string) bool {
+		return d.Field == "the result" && strings.HasPrefix(d.A.Name(), call)
+	}
+	text := ""
+	for _, note := range []struct {
+		applies bool
+		text    string
+	}{
+		{d.Threads, "The process has several threads that make calls: their order can change from run to run."},
+		{d.Several, "Several processes make calls: which of them make calls, and in which order, can change from run to run."},
+		{d.Field == "the call", "Whether there is another call, and which, can change from run to run."},
+		{result("recv"), "The data available to a receive, from a stream or without waiting, can change from run to run."},
+		{result("send"), "The space available to a send, to a stream or without waiting, can change from run to run."},
+		{d.Ignored(), "The kernel ignores these bytes: a program that leaves them unset can differ from itself."},
+		{d.Where == "timeout", "A timeout that a program computes from the clock changes from run to run."},
+	} {
+		if note.applies {
+			text += note.text + "\n"
+		}
+	}
+	return text
+}
+
+func orNone(c *recorder.Call) string {
+	if c == nil {
+		return "no more calls"
+	}
+	return c.Text()
 }

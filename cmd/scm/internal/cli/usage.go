@@ -1,4 +1,4 @@
-package main
+package cli
 
 import (
 	"errors"
@@ -8,8 +8,8 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// usageHint returns the lines that follow an error about the arguments or flags of a command.
-func usageHint(cmd *cobra.Command) string {
+// UsageHint returns the lines that follow an error about the arguments or flags of a command.
+func UsageHint(cmd *cobra.Command) string {
 	form := cmd.UseLine()
 	if cmd.HasAvailableSubCommands() {
 		form = cmd.CommandPath() + " COMMAND"
@@ -17,9 +17,9 @@ func usageHint(cmd *cobra.Command) string {
 	return fmt.Sprintf("usage: %s\nhelp:  %s --help\n", form, cmd.CommandPath())
 }
 
-// commandArg rejects all arguments of a command that only has subcommands. The first one is probably a
+// CommandArg rejects all arguments of a command that only has subcommands. The first one is probably a
 // misspelled subcommand, or a subcommand of another command.
-func commandArg(cmd *cobra.Command, args []string) error {
+func CommandArg(cmd *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return nil
 	}
@@ -53,8 +53,8 @@ func similarCommands(cmd *cobra.Command, name string) (paths []string) {
 	return paths
 }
 
-// needArgs returns a function that requires an argument for each of the names.
-func needArgs(names ...string) cobra.PositionalArgs {
+// NeedArgs returns a function that requires an argument for each of the names.
+func NeedArgs(names ...string) cobra.PositionalArgs {
 	return func(_ *cobra.Command, args []string) error {
 		if len(args) < len(names) {
 			return fmt.Errorf("%s is missing", names[len(args)])
@@ -63,18 +63,18 @@ func needArgs(names ...string) cobra.PositionalArgs {
 	}
 }
 
-// exactArgs is like needArgs, but also rejects further arguments.
-func exactArgs(names ...string) cobra.PositionalArgs {
+// ExactArgs is like NeedArgs, but also rejects further arguments.
+func ExactArgs(names ...string) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		if len(args) > len(names) {
 			return fmt.Errorf("unexpected argument %q", args[len(names)])
 		}
-		return needArgs(names...)(cmd, args)
+		return NeedArgs(names...)(cmd, args)
 	}
 }
 
-// noArgs rejects any argument. The hint says which flags to use instead.
-func noArgs(hint string) cobra.PositionalArgs {
+// NoArgs rejects any argument. The hint says which flags to use instead.
+func NoArgs(hint string) cobra.PositionalArgs {
 	return func(_ *cobra.Command, args []string) error {
 		if len(args) == 0 {
 			return nil

@@ -1,4 +1,4 @@
-package main
+package socketcmd
 
 import (
 	"fmt"
@@ -8,6 +8,7 @@ import (
 	"runtime/debug"
 	"slices"
 
+	"github.com/scm-rights/scm/cmd/scm/internal/cli"
 	"golang.org/x/sys/unix"
 )
 
@@ -22,14 +23,14 @@ func runWith(fds []int, names []string, program string, args []string) error {
 	debug.SetGCPercent(-1)
 	_ = unshareFiles() // without its own table, the poller almost certainly does not run before exec
 	if err := moveFiles(fds); err != nil {
-		return &exitError{exitFail, err}
+		return cli.Exit(cli.ExitFail, err)
 	}
 	err := unix.Exec(program, args, env)
 	if err == unix.ENOEXEC { // a script without #!, which execvp(3) also passes to the shell
 		program, args = "/bin/sh", slices.Concat([]string{"sh", program}, args[1:])
 		err = unix.Exec(program, args, env)
 	}
-	return &exitError{exitFail, &os.PathError{Op: "exec", Path: program, Err: err}}
+	return cli.Exit(cli.ExitFail, &os.PathError{Op: "exec", Path: program, Err: err})
 }
 
 // unshareFiles gives the calling thread a descriptor table of its own.

@@ -1,8 +1,9 @@
-package main
+package suitecmd
 
 import (
 	"os"
 
+	"github.com/scm-rights/scm/cmd/scm/internal/cli"
 	"github.com/scm-rights/scm/interop/report"
 	"github.com/spf13/cobra"
 )
@@ -23,7 +24,7 @@ line in the file of expected failures.
 
 Pass the --catalogue and --expect flags of the run too. They become part of the commands
 that run examples again.`,
-		Args: exactArgs("REPORT"),
+		Args: cli.ExactArgs("REPORT"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			r, err := report.Read(args[0])
 			if err != nil {

@@ -1,7 +1,6 @@
-package main
+package suitecmd
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -12,6 +11,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/scm-rights/scm/cmd/scm/internal/cli"
 	"github.com/scm-rights/scm/interop/catalogue"
 	"github.com/scm-rights/scm/interop/display"
 	"github.com/scm-rights/scm/interop/expected"
@@ -35,7 +35,7 @@ Exit status:
   0  no case is worse; with --exact, no case differs
   1  a case is worse; with --exact, a case differs
   2  wrong usage, or a report cannot be read`,
-		Args: exactArgs("OLD", "NEW"),
+		Args: cli.ExactArgs("OLD", "NEW"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			old, err := report.Read(args[0])
 			if err != nil {
@@ -48,7 +48,7 @@ Exit status:
 			c := report.Compare(old, new)
 			_ = c.Console(cmd.OutOrStdout()) // output keeps the error
 			if len(c.Worse) > 0 || exact && len(c.Better)+len(c.Other)+c.New > 0 {
-				return &exitError{code: exitFail}
+				return cli.Exit(cli.ExitFail, nil)
 			}
 			return nil
 		},
@@ -91,7 +91,7 @@ Exit status:
   2  wrong usage, or the report is of a part of the cases or of other scenarios, or a
      line of the file applies to no case
   4  the file cannot be written`,
-		Args: exactArgs("REPORT"),
+		Args: cli.ExactArgs("REPORT"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			r, err := report.Read(args[0])
 			if err != nil {
@@ -127,14 +127,14 @@ Exit status:
 			changes := len(u.Removed) + len(u.Added)
 			if update && (changes > 0 || lists.Missing) {
 				if err := report.ReplaceFile(lists.File, u.Text); err != nil {
-					return broken(err)
+					return cli.Broken(err)
 				}
 			}
 			if update && u.Unfinished() {
 				fmt.Fprintf(os.Stderr, "scm: complete the reasons of the new lines in %s, and remove the \"?\"\n", display.Line(lists.File))
 			}
 			if changes > 0 && !update {
-				return &exitError{code: exitFail}
+				return cli.Exit(cli.ExitFail, nil)
 			}
 			return nil
 		},
@@ -204,7 +204,7 @@ func listCommand() *cobra.Command {
 Linux, this starts each peer once, to ask what it supports.
 
 ` + patternHelp,
-		Args: noArgs(selectionHint),
+		Args: cli.NoArgs(selectionHint),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			p, err := s.newPlan()
 			if err != nil {
@@ -214,7 +214,7 @@ Linux, this starts each peer once, to ask what it supports.
 				return err
 			}
 			if len(p.cases) == 0 {
-				return &exitError{exitNone, errors.New("no cases")}
+				return cli.Exit(cli.ExitNone, errors.New("no cases"))
 			}
 			var names []string
 			var list []listedScenario
@@ -227,9 +227,9 @@ Linux, this starts each peer once, to ask what it supports.
 			}
 			switch out := cmd.OutOrStdout(); {
 			case scenarios && asJSON:
-				printJSON(out, list)
+				cli.PrintJSON(out, list)
 			case asJSON:
-				printJSON(out, names)
+				cli.PrintJSON(out, names)
 			case scenarios:
 				for _, l := range list {
 					fmt.Fprintf(out, "%s\t%s\t%s\n", l.Name, l.Play, display.Line(l.Rule))
@@ -246,22 +246,11 @@ Linux, this starts each peer once, to ask what it supports.
 	return cmd
 }
 
-// printJSON prints a value as one line of JSON.
-func printJSON(w io.Writer, v any) {
-	text, _ := json.Marshal(v) // cannot fail for the types that scm prints
-	_, _ = w.Write(append(display.JSON(text), '\n'))
-}
-
-// completeScenario completes the name of a scenario.
-func completeScenario(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
-	return catalogue.Names(), cobra.ShellCompDirectiveNoFileComp
-}
-
 func showCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:               "show GROUP/ID…",
 		Short:             "Print the text of scenarios, or the names of the scenarios in a GROUP",
-		Args:              needArgs("GROUP/ID"),
+		Args:              cli.NeedArgs("GROUP/ID"),
 		ValidArgsFunction: completeScenario,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			for _, name := range args {
@@ -293,7 +282,7 @@ expected.txt and, for runs on gVisor, expected-gvisor.txt. Each directory has a 
 and PEERS.md explains how to write a peer. To run the scenarios:
 
   scm interop run --catalogue DIR --expect DIR/expected.txt`,
-		Args: exactArgs("DIR"),
+		Args: cli.ExactArgs("DIR"),
 		RunE: func(_ *cobra.Command, args []string) error {
 			dir := args[0]
 			if _, err := os.Lstat(dir); err == nil || dir == "" {
@@ -304,7 +293,7 @@ and PEERS.md explains how to write a peer. To run the scenarios:
 				err = os.WriteFile(filepath.Join(dir, "PEERS.md"), peers.Contract, 0o666)
 			}
 			if err != nil {
-				return broken(err)
+				return cli.Broken(err)
 			}
 			return nil
 		},
@@ -329,7 +318,7 @@ Check it, fill in the two functions, and run the scenarios. For example:
 
 --test prints tests/interop.rs instead, with which "cargo test" builds such a peer from
 examples/peer.rs and runs the scenarios with it. In Go, use package interoptest.`,
-		Args:      exactArgs("LANGUAGE"),
+		Args:      cli.ExactArgs("LANGUAGE"),
 		ValidArgs: peers.SkeletonLanguages(),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			skeleton, err := peers.FindSkeleton(args[0])
@@ -380,7 +369,7 @@ expected-gvisor.txt, each line must apply to a case and have a finished reason.`
 				}
 			}
 			if wrong := catalogue.Validate(files); len(wrong) > 0 {
-				return &exitError{exitFail, errors.Join(wrong...)}
+				return cli.Exit(cli.ExitFail, errors.Join(wrong...))
 			}
 			list, err := catalogue.Load(files)
 			peers := slices.DeleteFunc(slices.Clone(list), (*scenario.Scenario).Kernel)

@@ -1,4 +1,4 @@
-package main
+package suitecmd
 
 import (
 	"errors"
@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/scm-rights/scm"
+	"github.com/scm-rights/scm/cmd/scm/internal/cli"
 	"github.com/scm-rights/scm/interop/catalogue"
 	"github.com/scm-rights/scm/interop/display"
 	"github.com/scm-rights/scm/interop/expected"
@@ -18,18 +19,6 @@ import (
 	"github.com/scm-rights/scm/interop/scenario"
 	"github.com/spf13/cobra"
 )
-
-func interopCommand() *cobra.Command {
-	cmd := &cobra.Command{
-		Use:   "interop",
-		Short: "Test descriptor passing between peers in many languages",
-		Args:  commandArg,
-		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
-	}
-	cmd.AddCommand(linuxCommands()...)
-	cmd.AddCommand(compareCommand(), expectCommand(), listCommand(), showCommand(), copyCommand(), newPeerCommand(), checkCatalogueCommand())
-	return cmd
-}
 
 // Paragraphs shared by the help texts of several commands.
 const (
@@ -272,7 +261,7 @@ func readPatterns(texts []string) (list []expected.Pattern, err error) {
 func (s *selection) findPeers(builtinExpectations bool) (*plan, error) {
 	builtin, err := builtinPeers()
 	if err != nil {
-		return nil, broken(err)
+		return nil, cli.Broken(err)
 	}
 	var given []*scenario.Peer
 	for i, peer := range builtin {
@@ -361,7 +350,7 @@ func (s *selection) listedPeers() (selected []peers.Built, err error) {
 		case len(named) == 0:
 			return nil, fmt.Errorf("--with %q: %s has no such peer or language", word, s.list)
 		case !language && named[0].Why != "":
-			return nil, broken(fmt.Errorf("--with %s: %s", word, named[0].Obstacle()))
+			return nil, cli.Broken(fmt.Errorf("--with %s: %s", word, named[0].Obstacle()))
 		}
 		for _, b := range named {
 			if !slices.ContainsFunc(selected, func(other peers.Built) bool { return other.Name == b.Name }) {
@@ -370,7 +359,7 @@ func (s *selection) listedPeers() (selected []peers.Built, err error) {
 		}
 	}
 	if !slices.ContainsFunc(selected, func(b peers.Built) bool { return b.Why == "" }) {
-		return nil, broken(fmt.Errorf("--with %s: %s", strings.Join(s.with, ", "), selected[0].Obstacle()))
+		return nil, cli.Broken(fmt.Errorf("--with %s: %s", strings.Join(s.with, ", "), selected[0].Obstacle()))
 	}
 	return selected, nil
 }
@@ -416,4 +405,9 @@ func (p *plan) selectCases() (err error) {
 		p.required[peer.Name] = hasCases && !(partial && supportsAny) && !(p.external && p.builtin[peer.Name])
 	}
 	return nil
+}
+
+// completeScenario completes the name of a scenario.
+func completeScenario(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+	return catalogue.Names(), cobra.ShellCompDirectiveNoFileComp
 }

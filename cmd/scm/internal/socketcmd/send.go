@@ -1,6 +1,6 @@
 //go:build unix
 
-package main
+package socketcmd
 
 import (
 	"context"
@@ -9,6 +9,7 @@ import (
 	"fmt"
 
 	"github.com/scm-rights/scm"
+	"github.com/scm-rights/scm/cmd/scm/internal/cli"
 	"github.com/scm-rights/scm/wire"
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
@@ -28,7 +29,8 @@ var openModes = map[string]int{
 	"read": unix.O_RDONLY, "write": unix.O_WRONLY, "read-write": unix.O_RDWR, "append": unix.O_WRONLY | unix.O_APPEND,
 }
 
-func sendCommand() *cobra.Command {
+// Send returns the send command.
+func Send() *cobra.Command {
 	var s sendOptions
 	cmd := &cobra.Command{
 		Use:   "send SOCKET [FILE…]",
@@ -66,7 +68,7 @@ Exit status:
   1      the message was not sent
   2      wrong usage
   128+N  signal N ended scm`,
-		Args: needArgs("SOCKET"),
+		Args: cli.NeedArgs("SOCKET"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			format, err := s.socketOptions.validate(cmd, args[0])
 			if err != nil {
@@ -128,9 +130,6 @@ func (s *sendOptions) payloadBytes(cmd *cobra.Command, files []string) (string, 
 	}
 	return "\x00", nil
 }
-
-// namesFile reports whether the payload of a format is the name of the file.
-func namesFile(format string) bool { return format == wire.Runc.Name() || format == wire.Conmon.Name() }
 
 // validateMessage returns an error if no receiver could receive the message: if it has too many files,
 // or a text that the format does not allow.

@@ -1,4 +1,5 @@
-package main
+// Package tracecmd implements scm trace and scm diff.
+package tracecmd
 
 import (
 	"context"
@@ -11,7 +12,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/scm-rights/scm/cmd/scm/internal/programs"
+	"github.com/scm-rights/scm/cmd/scm/internal/cli"
 	"github.com/scm-rights/scm/internal/recorder"
 	"github.com/scm-rights/scm/interop/display"
 	"github.com/spf13/cobra"
@@ -42,12 +43,8 @@ const (
 	exitNotFound      = 127
 )
 
-// linuxMain must be called first in main. In the stub process that the recorder starts, and in the process that keeps a
-// server, it does not return.
-func linuxMain() {
-	recorder.Main()
-	programs.Main()
-}
+// Main must be called first in main. In the stub process that the recorder starts, it does not return.
+func Main() { recorder.Main() }
 
 var traceHelp = `Print every message with ancillary data (descriptors, credentials) that COMMAND
 and its children send or receive. Each line contains the thread, the call, its socket,
@@ -122,7 +119,7 @@ receiving signals that COMMAND sends to its process group.
 
 ` + privileges + `
 
-` + inherited + `
+` + cli.Inherited + `
 
 Exit status: that of COMMAND, 128 plus the signal that ended it, 127 if it was not found,
 126 if it could not be executed, 2 for wrong usage, and 4 if the trace could not be set
@@ -138,7 +135,8 @@ type traceOptions struct {
 	recorder recorder.Options
 }
 
-func traceCommand() *cobra.Command {
+// Trace returns the trace command.
+func Trace() *cobra.Command {
 	var o traceOptions
 	cmd := &cobra.Command{
 		Use:   "trace [flags] {-- COMMAND [ARG]... | -p PID}",
@@ -178,7 +176,7 @@ func (o *traceOptions) run(_ *cobra.Command, args []string) error {
 	if o.output != "" {
 		f, err := os.OpenFile(o.output, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o666) // a FIFO needs a reader
 		if err != nil {
-			return broken(err)
+			return cli.Broken(err)
 		}
 		p.out = f
 	}
@@ -202,7 +200,7 @@ func (o *traceOptions) run(_ *cobra.Command, args []string) error {
 	}
 	p.close()
 	if err == nil && p.err != nil {
-		return &exitError{code: exitBroken}
+		return cli.Exit(cli.ExitBroken, nil)
 	}
 	return err
 }
@@ -223,7 +221,7 @@ func traceProgram(args []string, o recorder.Options) error {
 	stop()
 	var exit *recorder.ExitError
 	if errors.As(err, &exit) {
-		return &exitError{code: exit.Code()}
+		return cli.Exit(exit.Code(), nil)
 	}
 	return startError(err)
 }
@@ -247,13 +245,13 @@ func startError(err error) error {
 	case err == nil:
 		return nil
 	case !errors.As(err, &search) && (!errors.As(err, &start) || start.Op != "exec"):
-		return broken(err)
+		return cli.Broken(err)
 	case errors.Is(err, exec.ErrNotFound) || errors.Is(err, fs.ErrNotExist):
-		return &exitError{exitNotFound, err}
+		return cli.Exit(exitNotFound, err)
 	case errors.Is(err, fs.ErrPermission) || errors.Is(err, unix.ENOEXEC) || errors.Is(err, unix.EISDIR):
-		return &exitError{exitNotExecutable, err}
+		return cli.Exit(exitNotExecutable, err)
 	}
-	return broken(err)
+	return cli.Broken(err)
 }
 
 func traceProcess(pid int, o recorder.Options, p *tracePrinter) error {
@@ -266,7 +264,7 @@ func traceProcess(pid int, o recorder.Options, p *tracePrinter) error {
 		p.printOutcomes()
 	}
 	if err != nil {
-		return broken(fmt.Errorf("process %d: %w", pid, err))
+		return cli.Broken(fmt.Errorf("process %d: %w", pid, err))
 	}
 	return nil
 }
@@ -283,7 +281,7 @@ type tracePrinter struct {
 }
 
 func (p *tracePrinter) print(c *recorder.Call) {
-	p.write(func() ([]byte, error) { return c.JSON(p.raw) }, func() string { return callText(c, p.raw) })
+	p.write(func() ([]byte, error) { return c.JSON(p.raw) }, func() string { return CallText(c, p.raw) })
 }
 
 func (p *tracePrinter) printOutcomes() {
@@ -312,8 +310,8 @@ func (p *tracePrinter) write(object func() ([]byte, error), text func() string) 
 	}
 }
 
-// callText returns a call as a line and, if raw is true, its memory in the lines below.
-func callText(c *recorder.Call, raw bool) string {
+// CallText returns a call as a line and, if raw is true, its memory in the lines below.
+func CallText(c *recorder.Call, raw bool) string {
 	text := fmt.Sprintf("%d %s", c.Thread, display.Line(c.Text()))
 	if raw {
 		text += "\n" + strings.TrimSuffix(c.Raw(), "\n")

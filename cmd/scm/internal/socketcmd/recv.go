@@ -1,6 +1,6 @@
 //go:build unix
 
-package main
+package socketcmd
 
 import (
 	"cmp"
@@ -19,6 +19,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/scm-rights/scm"
+	"github.com/scm-rights/scm/cmd/scm/internal/cli"
 	"github.com/scm-rights/scm/internal/sys"
 	"github.com/scm-rights/scm/interop/display"
 	"github.com/scm-rights/scm/wire"
@@ -43,7 +44,7 @@ replaces scm (execve(2)), and the rest of its environment is unchanged. On other
 starts COMMAND through /bin/sh, which may drop variables. There, scm forwards HUP, TERM, USR1
 and USR2, ignores INT and QUIT, and exits with 128+N if signal N kills COMMAND.
 
-` + inherited + `
+` + cli.Inherited + `
 
 In LISTEN_FDNAMES, each file has the last element of its path or, if it has none, its kind:
 two sockets are "socket:socket". With --format runc or conmon, the sender names it. An
@@ -84,7 +85,8 @@ type recvOptions struct {
 	json    bool
 }
 
-func recvCommand() *cobra.Command {
+// Recv returns the recv command.
+func Recv() *cobra.Command {
 	var r recvOptions
 	cmd := &cobra.Command{
 		Use:   "recv SOCKET [flags] [-- COMMAND ARG…]",
@@ -155,7 +157,7 @@ func (r *recvOptions) run(cmd *cobra.Command, args []string) error {
 	program := ""
 	if len(args) > 1 { // first, because a received message would be lost
 		if program, err = exec.LookPath(args[1]); err != nil {
-			return &exitError{exitFail, err}
+			return cli.Exit(cli.ExitFail, err)
 		}
 	}
 	var fds []int
@@ -209,7 +211,7 @@ func (r *recvOptions) receive(ctx context.Context, addr string, format wire.Form
 		return nil, nil, err
 	}
 	if r.network == "unix" && hasPendingByte(c) {
-		printError(errors.New("more bytes are waiting, but recv makes only one receive (use a larger --bytes, or --type seqpacket)"))
+		cli.PrintError(errors.New("more bytes are waiting, but recv makes only one receive (use a larger --bytes, or --type seqpacket)"))
 	}
 	return payload[:n], fds[:nfd], nil
 }
@@ -251,7 +253,7 @@ func (r *recvOptions) print(w io.Writer, payload []byte, fds []int, command bool
 	switch {
 	case command: // COMMAND prints what it wants
 	case r.json:
-		printJSON(w, struct {
+		cli.PrintJSON(w, struct {
 			Payload     string `json:"payload"`
 			Descriptors []file `json:"descriptors"`
 		}{hex.EncodeToString(payload), list})

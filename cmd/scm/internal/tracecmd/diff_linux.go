@@ -1,4 +1,4 @@
-package main
+package tracecmd
 
 import (
 	"errors"
@@ -7,12 +7,14 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/scm-rights/scm/cmd/scm/internal/cli"
 	"github.com/scm-rights/scm/internal/recorder"
 	"github.com/scm-rights/scm/interop/display"
 	"github.com/spf13/cobra"
 )
 
-func diffCommand() *cobra.Command {
+// Diff returns the diff command.
+func Diff() *cobra.Command {
 	var o diffOptions
 	cmd := &cobra.Command{
 		Use:   "diff [flags] -- COMMAND_A [ARG]... --- COMMAND_B [ARG]...",
@@ -83,7 +85,7 @@ to the running command, and end the comparison.
 
 ` + privileges + `
 
-` + inherited + `
+` + cli.Inherited + `
 
 Exit status: 0 if no difference counts, 1 if one does, 2 for wrong usage, and 4 if a
 command could not be recorded, if neither made a call to compare, or if not all could be
@@ -122,7 +124,7 @@ type diffOptions struct {
 func diff(cmd *cobra.Command, a, b []string, opts diffOptions) error {
 	in, err := newInput(os.Stdin)
 	if err != nil {
-		return broken(fmt.Errorf("standard input: %w", err))
+		return cli.Broken(fmt.Errorf("standard input: %w", err))
 	}
 	comparison := recorder.UsedMemory
 	if opts.all {
@@ -153,7 +155,7 @@ func diff(cmd *cobra.Command, a, b []string, opts diffOptions) error {
 		}
 	}
 	if len(records[0]) == 0 && len(records[1]) == 0 {
-		return broken(errors.New("neither command made a call that can carry descriptors: nothing was compared"))
+		return cli.Broken(errors.New("neither command made a call that can carry descriptors: nothing was compared"))
 	}
 	report := newDiffReport(opts)
 	found := comparison.All(records[0], records[1])
@@ -161,12 +163,12 @@ func diff(cmd *cobra.Command, a, b []string, opts diffOptions) error {
 	switch {
 	case len(report.counted) > 0:
 	case slices.ContainsFunc(found, (*recorder.Difference).Ends):
-		return broken(errors.New("not compared: the calls of a process after one that --allow allows the other run not to make"))
+		return cli.Broken(errors.New("not compared: the calls of a process after one that --allow allows the other run not to make"))
 	case unread > 0:
-		return broken(fmt.Errorf("not compared: %d calls whose memory could not be read, or whose descriptors "+
+		return cli.Broken(fmt.Errorf("not compared: %d calls whose memory could not be read, or whose descriptors "+
 			"could not be looked up; all other calls are the same", unread))
 	case unreadOutcomes > 0:
-		return broken(fmt.Errorf("not compared: %d received descriptors that could not be looked up when their process "+
+		return cli.Broken(fmt.Errorf("not compared: %d received descriptors that could not be looked up when their process "+
 			"ended or executed another program; the calls are the same", unreadOutcomes))
 	}
 	if unread+unreadOutcomes == 0 {
@@ -176,39 +178,7 @@ func diff(cmd *cobra.Command, a, b []string, opts diffOptions) error {
 	if len(report.counted) == 0 {
 		return nil
 	}
-	return &exitError{code: exitFail}
-}
-
-// notes returns reasons why the programs may be the same although the runs differ.
-func notes(d *recorder.Difference) string {
-	result := func(call string) bool {
-		return d.Field == "the result" && strings.HasPrefix(d.A.Name(), call)
-	}
-	text := ""
-	for _, note := range []struct {
-		applies bool
-		text    string
-	}{
-		{d.Threads, "The process has several threads that make calls: their order can change from run to run."},
-		{d.Several, "Several processes make calls: which of them make calls, and in which order, can change from run to run."},
-		{d.Field == "the call", "Whether there is another call, and which, can change from run to run."},
-		{result("recv"), "The data available to a receive, from a stream or without waiting, can change from run to run."},
-		{result("send"), "The space available to a send, to a stream or without waiting, can change from run to run."},
-		{d.Ignored(), "The kernel ignores these bytes: a program that leaves them unset can differ from itself."},
-		{d.Where == "timeout", "A timeout that a program computes from the clock changes from run to run."},
-	} {
-		if note.applies {
-			text += note.text + "\n"
-		}
-	}
-	return text
-}
-
-func orNone(c *recorder.Call) string {
-	if c == nil {
-		return "no more calls"
-	}
-	return c.Text()
+	return cli.Exit(cli.ExitFail, nil)
 }
 
 // record runs and records one of the commands.
@@ -216,7 +186,7 @@ func record(args []string, in *input, o recorder.Options) error {
 	cmd := programCommand(args)
 	stdin, err := in.open()
 	if err != nil {
-		return broken(fmt.Errorf("standard input: %w", err))
+		return cli.Broken(fmt.Errorf("standard input: %w", err))
 	}
 	if stdin != os.Stdin {
 		defer stdin.Close()
@@ -225,13 +195,13 @@ func record(args []string, in *input, o recorder.Options) error {
 	stop := passSignals(&o)
 	_, err = recorder.Record(cmd, o)
 	if got := stop(); got != 0 {
-		return &exitError{code: 128 + int(got)}
+		return cli.Exit(cli.ExitSignal+int(got), nil)
 	}
 	var exit *recorder.ExitError
 	if errors.As(err, &exit) {
 		_, _ = fmt.Fprintf(os.Stderr, "scm: %s: %v\n", args[0], exit) // its calls are compared anyway
 	} else if err != nil {
-		return broken(err)
+		return cli.Broken(err)
 	}
 	return nil
 }

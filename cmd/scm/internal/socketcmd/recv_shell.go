@@ -1,6 +1,6 @@
 //go:build unix && !linux
 
-package main
+package socketcmd
 
 import (
 	"errors"
@@ -10,6 +10,7 @@ import (
 	"syscall"
 
 	"github.com/scm-rights/scm"
+	"github.com/scm-rights/scm/cmd/scm/internal/cli"
 )
 
 // runWith runs a program with the received files as descriptors 3 and up, and with the environment variables of
@@ -23,13 +24,13 @@ func runWith(fds []int, names []string, _ string, args []string) error {
 	for _, fd := range fds {
 		f, err := scm.NewFile(fd, "received")
 		if err != nil {
-			return &exitError{exitFail, err}
+			return cli.Exit(cli.ExitFail, err)
 		}
 		cmd.ExtraFiles = append(cmd.ExtraFiles, f)
 	}
 	ignored, forwarded := make(chan os.Signal, 1), make(chan os.Signal, 8)
-	notify(ignored, syscall.SIGINT, syscall.SIGQUIT) // the terminal also sends them to the command
-	notify(forwarded, syscall.SIGHUP, syscall.SIGTERM, syscall.SIGUSR1, syscall.SIGUSR2)
+	cli.Notify(ignored, syscall.SIGINT, syscall.SIGQUIT) // the terminal also sends them to the command
+	cli.Notify(forwarded, syscall.SIGHUP, syscall.SIGTERM, syscall.SIGUSR1, syscall.SIGUSR2)
 	defer signal.Stop(ignored)
 	defer signal.Stop(forwarded)
 	err := cmd.Start()
@@ -37,7 +38,7 @@ func runWith(fds []int, names []string, _ string, args []string) error {
 		_ = f.Close() // the command has a copy
 	}
 	if err != nil {
-		return &exitError{exitFail, err}
+		return cli.Exit(cli.ExitFail, err)
 	}
 	go func() {
 		for s := range forwarded {
@@ -49,10 +50,10 @@ func runWith(fds []int, names []string, _ string, args []string) error {
 	case err == nil:
 		return nil
 	case !errors.As(err, &exit):
-		return &exitError{exitFail, err}
+		return cli.Exit(cli.ExitFail, err)
 	}
 	if s := exit.Sys().(syscall.WaitStatus); s.Signaled() {
-		return &exitError{code: exitSignal + int(s.Signal())}
+		return cli.Exit(cli.ExitSignal+int(s.Signal()), nil)
 	}
-	return &exitError{code: exit.ExitCode()}
+	return cli.Exit(exit.ExitCode(), nil)
 }

@@ -1,4 +1,4 @@
-package main
+package suitecmd
 
 import (
 	"errors"
@@ -6,11 +6,11 @@ import (
 	"io"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 
+	"github.com/scm-rights/scm/cmd/scm/internal/cli"
 	"github.com/scm-rights/scm/interop"
 	"github.com/scm-rights/scm/interop/display"
 	"github.com/scm-rights/scm/interop/expected"
@@ -47,7 +47,7 @@ The exit status is that of "scm interop run".`,
 				return err
 			}
 			if incomplete != nil { // print a warning; the cases that it contains can be run
-				printError(incomplete)
+				cli.PrintError(incomplete)
 			}
 			old, err := findCase(r, args[0][at+1:])
 			if err != nil {
@@ -87,32 +87,6 @@ func replayArgs(_ *cobra.Command, args []string) error {
 		return fmt.Errorf("join REPORT and ID with a #: %q", args[0]+"#"+args[1])
 	}
 	return fmt.Errorf("%q is not REPORT#ID", strings.Join(args, " "))
-}
-
-// replayPrefix returns the command that runs a case again, without the name of the case. It returns ""
-// if none of the reports is in JSON.
-func (s *selection) replayPrefix(reports []string, strictKernel bool) string {
-	i := slices.IndexFunc(reports, func(file string) bool {
-		return filepath.Ext(file) == ".json" || filepath.Ext(file) == report.StreamExt
-	})
-	if i < 0 {
-		return ""
-	}
-	command := []string{"scm", "interop", "replay"}
-	if s.catalogue != "" {
-		command = append(command, "--catalogue", s.catalogue)
-	}
-	for _, expect := range s.expect {
-		command = append(command, "--expect", expect)
-	}
-	if strictKernel {
-		command = append(command, "--strict-kernel")
-	}
-	file := reports[i]
-	if strings.HasPrefix(file, "-") {
-		file = "./" + file // or it would be a flag
-	}
-	return shellQuote(append(command, file)) + "#"
 }
 
 // findCase returns the case with this name, or at this position in the report, starting at 1.
@@ -155,7 +129,7 @@ func similarCases(id string, names []string) string {
 func replayPlan(r *report.Report, old scenario.Result) (*plan, error) {
 	builtin, err := builtinPeers()
 	if err != nil {
-		return nil, broken(err)
+		return nil, cli.Broken(err)
 	}
 	only, err := expected.ParsePattern(old.Name)
 	if err != nil {
@@ -217,16 +191,4 @@ func printReplay(out io.Writer, c scenario.Case, old, now scenario.Result) {
 			}
 		}
 	}
-}
-
-// shellQuote quotes a command for a shell.
-func shellQuote(command []string) string {
-	var words []string
-	for _, w := range command {
-		if strings.ContainsAny(w, " \t\n'\"\\$&|;<>()*?[]#~`!{}") || w == "" {
-			w = "'" + strings.ReplaceAll(w, "'", `'\''`) + "'"
-		}
-		words = append(words, w)
-	}
-	return strings.Join(words, " ")
 }

@@ -1,83 +1,32 @@
-package main
+package suitecmd
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
 	"runtime/debug"
 	"slices"
-	"strconv"
 	"strings"
-	"sync/atomic"
 	"time"
 
-	"github.com/scm-rights/scm"
-	"github.com/scm-rights/scm/internal/builtin"
+	"github.com/scm-rights/scm/cmd/scm/internal/cli"
+	"github.com/scm-rights/scm/cmd/scm/internal/tracecmd"
 	"github.com/scm-rights/scm/internal/procfs"
 	"github.com/scm-rights/scm/internal/recorder"
 	"github.com/scm-rights/scm/interop"
-	"github.com/scm-rights/scm/interop/catalogue"
-	"github.com/scm-rights/scm/interop/display"
-	"github.com/scm-rights/scm/interop/expected"
-	"github.com/scm-rights/scm/interop/peers"
-	"github.com/scm-rights/scm/interop/peers/go/peer"
 	"github.com/scm-rights/scm/interop/process"
 	"github.com/scm-rights/scm/interop/report"
 	"github.com/scm-rights/scm/interop/scenario"
-	"github.com/scm-rights/scm/interop/witness"
 	"github.com/spf13/cobra"
-	"golang.org/x/sys/unix"
 )
-
-// linuxCommands returns the commands that start peers.
-func linuxCommands() []*cobra.Command {
-	return []*cobra.Command{runCommand(), replayCommand(), summaryCommand(), smokeCommand(), peerCommand()}
-}
-
-func thisKernel() expected.System { return witness.ThisKernel() }
-
-// builtinPeers returns the peers that are built into scm. Each is the command "interop peer NAME".
-func builtinPeers() (list []*scenario.Peer, err error) {
-	self, err := os.Executable()
-	if err != nil {
-		err = cmp.Or(procfs.Check(), err)
-	}
-	for _, lib := range builtin.All() {
-		list = append(list, scenario.Program(lib.Name, self, "interop", "peer", shortName(lib)))
-	}
-	return list, err
-}
-
-// shortName returns the name of a peer without the backend, because scm has only one.
-func shortName(lib peer.Library) string { return strings.TrimSuffix(lib.Name, "-"+scm.Backend) }
-
-// peerCommand returns the command that acts as a built-in peer.
-func peerCommand() *cobra.Command {
-	libs := map[string]peer.Library{}
-	for _, lib := range builtin.All() {
-		libs[shortName(lib)] = lib
-	}
-	names := slices.Sorted(maps.Keys(libs))
-	return &cobra.Command{
-		Use:       "peer NAME",
-		Short:     "Act as a built-in peer, on standard input and output",
-		Long:      fmt.Sprintf("Act as a built-in peer, on standard input and output. NAME is one of: %s.", strings.Join(names, ", ")),
-		Args:      cobra.MatchAll(exactArgs("NAME"), cobra.OnlyValidArgs),
-		ValidArgs: names,
-		Run:       func(_ *cobra.Command, args []string) { peer.Main(libs[args[0]]) },
-	}
-}
 
 // prepareList prepares the plan for the list command.
 func (p *plan) prepareList() error {
-	return untilSignal(func(ctx context.Context) error { return p.resolve(ctx, process.DefaultTimeout) })
+	return cli.UntilSignal(func(ctx context.Context) error { return p.resolve(ctx, process.DefaultTimeout) })
 }
 
 // resolve starts each peer once to ask what it supports, and then determines the cases and the expected failures.
@@ -89,10 +38,10 @@ func (p *plan) resolve(ctx context.Context, timeout time.Duration) (err error) {
 		}
 	}
 	if len(errs) > 0 {
-		return broken(errors.Join(errs...))
+		return cli.Broken(errors.Join(errs...))
 	}
 	if p.runner, err = process.Runner(); err != nil {
-		return broken(fmt.Errorf("the runner's own peer: %w", err))
+		return cli.Broken(fmt.Errorf("the runner's own peer: %w", err))
 	}
 	p.expect, err = scenario.Expect(p.expected, thisKernel(), p.scenarios, p.peers, p.missing, p.runner)
 	if err != nil {
@@ -153,7 +102,7 @@ Exit status:
          descriptor
   4      a peer or the set-up is broken
   128+N  signal N ended the run`,
-		Args: noArgs(selectionHint),
+		Args: cli.NoArgs(selectionHint),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := o.validate(); err != nil {
 				return err
@@ -172,8 +121,8 @@ Exit status:
 					continue // it was written during the run
 				}
 				if err := report.Formats.WriteFile(file, r); err != nil {
-					printError(writeError(err).err)
-					exit = &exitError{code: exitBroken}
+					cli.PrintError(cli.WriteError(err).Err)
+					exit = cli.Exit(cli.ExitBroken, nil)
 				}
 			}
 			if o.json {
@@ -221,7 +170,7 @@ func (o *runOptions) validate() error {
 	}
 	maxJobs, err := interop.MaxJobs()
 	if err != nil {
-		return broken(err)
+		return cli.Broken(err)
 	}
 	o.Jobs = min(o.Jobs, maxJobs)
 	debug.SetGCPercent(400) // saves a tenth of the CPU time, which limits a run; memory does not
@@ -231,7 +180,7 @@ func (o *runOptions) validate() error {
 // resolveAndRun resolves a plan and runs its cases, repeatedly with --repeat-until-unexpected. The error
 // contains the exit code. The report is nil if no case was run.
 func (o *runOptions) resolveAndRun(p *plan) (r *report.Report, exit error) {
-	exit = untilSignal(func(ctx context.Context) error {
+	exit = cli.UntilSignal(func(ctx context.Context) error {
 		if err := p.resolve(ctx, o.Timeout); err != nil {
 			return err
 		}
@@ -250,13 +199,13 @@ func (o *runOptions) resolveAndRun(p *plan) (r *report.Report, exit error) {
 // runOnce runs the cases of a plan once, and streams the .jsonl reports.
 func (o *runOptions) runOnce(ctx context.Context, p *plan) (*report.Report, error) {
 	if err := procfs.Check(); err != nil {
-		return nil, broken(err)
+		return nil, cli.Broken(err)
 	}
-	r := report.Begin(version(), slices.Concat(p.peers, p.missing, []*scenario.Peer{p.runner}), p.expect)
+	r := report.Begin(cli.Version(), slices.Concat(p.peers, p.missing, []*scenario.Peer{p.runner}), p.expect)
 	r.Required, r.NotAsked, r.NoFiles = p.required, p.notAsked, p.noFiles
 	stream, err := r.Stream(o.reports)
 	if err != nil {
-		return nil, writeError(err)
+		return nil, cli.WriteError(err)
 	}
 	count, stopProgress := newProgress(os.Stderr, len(p.cases))
 	options := o.Options
@@ -272,29 +221,24 @@ func (o *runOptions) runOnce(ctx context.Context, p *plan) (*report.Report, erro
 	stopProgress()
 	r.End(outcome)
 	if outcome.Left != nil {
-		printError(outcome.Left)
+		cli.PrintError(outcome.Left)
 	}
 	if err := stream.Close(r); err != nil {
-		return r, writeError(err)
+		return r, cli.WriteError(err)
 	}
 	switch {
 	case outcome.Broken != nil:
-		return r, broken(outcome.Broken)
+		return r, cli.Broken(outcome.Broken)
 	case r.Unexpected() > 0:
-		return r, &exitError{code: exitFail}
+		return r, cli.Exit(cli.ExitFail, nil)
 	case r.Totals.NotRun+r.Kernel.NotRun > 0:
-		return r, &exitError{code: exitBroken}
+		return r, cli.Exit(cli.ExitBroken, nil)
 	case r.Verdicts() == 0:
-		return r, &exitError{exitNone, errors.New("nothing ran")}
+		return r, cli.Exit(cli.ExitNone, errors.New("nothing ran"))
 	case len(r.UntestedPeers()) > 0:
-		return r, &exitError{exitNone, errors.Join(r.UntestedPeers()...)}
+		return r, cli.Exit(cli.ExitNone, errors.Join(r.UntestedPeers()...))
 	}
 	return r, nil
-}
-
-// writeError returns the error for a report that cannot be written.
-func writeError(err error) *exitError {
-	return &exitError{exitBroken, fmt.Errorf("cannot write the report: %w", err)}
 }
 
 // recordPeer runs a peer under the recorder. It records at most 64 bytes of each payload, because
@@ -303,124 +247,7 @@ func recordPeer(cmd *exec.Cmd, started func(), call func(lines []string)) error 
 	_, err := recorder.Record(cmd, recorder.Options{
 		Limit:   64,
 		Started: func(*os.Process) { started() },
-		Handle:  func(c *recorder.Call) { call(strings.Split(callText(c, true), "\n")) },
+		Handle:  func(c *recorder.Call) { call(strings.Split(tracecmd.CallText(c, true), "\n")) },
 	})
 	return err
-}
-
-// newProgress shows the progress of the run on f until stop is called. On a terminal it replaces one line, and removes
-// it at the end. Elsewhere it prints a line after 5 seconds, and then every 15 seconds. Call count for each result.
-func newProgress(f *os.File, total int) (count func(scenario.Result), stop func()) {
-	if _, err := unix.IoctlGetTermios(int(f.Fd()), unix.TCGETS); err != nil {
-		return lineProgress(f, progressText+"\n", total, 5*time.Second, 15*time.Second)
-	}
-	count, stopLines := lineProgress(f, "\r"+progressText, total, 100*time.Millisecond, 100*time.Millisecond)
-	return count, func() {
-		stopLines()
-		fmt.Fprint(f, "\r\x1b[K")
-	}
-}
-
-const progressText = "scm: %d of %d cases, %d not as expected"
-
-// lineProgress prints the progress at these times, also if no case ends.
-func lineProgress(w io.Writer, format string, total int, first, interval time.Duration) (count func(scenario.Result), stop func()) {
-	var done, unexpected atomic.Int32
-	count = func(c scenario.Result) {
-		done.Add(1)
-		if c.Unexpected() {
-			unexpected.Add(1)
-		}
-	}
-	return count, peers.Every(first, interval, func() {
-		fmt.Fprintf(w, format, done.Load(), total, unexpected.Load())
-	})
-}
-
-// unfilledText says what a peer does not support, and which functions of a skeleton to fill in.
-func unfilledText(peer *scenario.Peer) string {
-	functions := peer.Unfilled
-	if skeleton, err := peers.FindSkeleton(peer.Hello.Lang); err == nil {
-		functions = skeleton.Functions(peer.Unfilled...)
-	}
-	return fmt.Sprintf("answers \"unsupported\" to every %s: fill in %s", strings.Join(peer.Unfilled, " and every "), strings.Join(functions, " and "))
-}
-
-func smokeCommand() *cobra.Command {
-	var s selection
-	timeout := time.Duration(0)
-	cmd := &cobra.Command{
-		Use:   "smoke",
-		Short: "Check that the peers work, without running any scenario",
-		Long: `Check the peers themselves, rather than their libraries. Each peer must start, follow the
-contract, send and recognize a long payload (@N), answer "unsupported" to unknown
-commands, leave no other process with its sockets, and exit at the end of its input. A peer
-that answers "unsupported" to every send or to every receive, as a new template does, also
-passes, and the output says so. The output also says how many of the peer's cases with the
-runner are not run because of its answer to hello.
-
-` + peerHelp + `
-
-Exit status:
-  0      all peers work
-  2      wrong usage
-  3      no peer was selected
-  4      a peer does not work, or is unavailable
-  128+N  signal N ended the check`,
-		Args: func(_ *cobra.Command, args []string) error {
-			if len(args) > 0 {
-				return fmt.Errorf("smoke takes no arguments; to add a peer, use --peer mine=%s", strconv.Quote(args[0]))
-			}
-			return nil
-		},
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			if timeout <= 0 {
-				return errors.New("--timeout must be more than 0")
-			}
-			p, err := s.findPeers(false)
-			if err != nil {
-				return err
-			}
-			scenarios, err := catalogue.Scenarios()
-			if err != nil {
-				return err
-			}
-			return untilSignal(func(ctx context.Context) error {
-				total, failed := 0, 0
-				for _, peer := range append(p.peers, p.missing...) {
-					if ctx.Err() != nil || peer.Why == scenario.NotSelected || peer.Why == scenario.NotBuiltin {
-						continue
-					}
-					total++
-					err := fmt.Errorf("unavailable: %s", peer.Why)
-					if peer.Why == "" {
-						err = process.Smoke(ctx, peer, timeout)
-					}
-					text := fmt.Sprintf("ok, %s %s, can %s", peer.Hello.Lang, peer.Hello.Version, strings.Join(peer.Hello.Can, ","))
-					switch {
-					case err != nil:
-						failed++
-						text = err.Error()
-					case len(peer.Unfilled) > 0:
-						text += "; " + unfilledText(peer)
-					default:
-						if skipped := scenario.NotAsked(scenario.Plan(scenarios, []*scenario.Peer{peer}, scenario.RunnerPeer()), peer); skipped != "" {
-							text += "; " + skipped
-						}
-					}
-					fmt.Fprintln(cmd.OutOrStdout(), display.Block("", peer.Name+": "+text))
-				}
-				switch {
-				case failed > 0:
-					return broken(fmt.Errorf("%d of %d peers do not work", failed, total))
-				case total == 0:
-					return &exitError{exitNone, errors.New("no peers")}
-				}
-				return nil
-			})
-		},
-	}
-	s.peerFlags(cmd)
-	cmd.Flags().DurationVar(&timeout, "timeout", process.DefaultTimeout, "deadline for each answer of a peer")
-	return cmd
 }

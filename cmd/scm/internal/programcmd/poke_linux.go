@@ -1,4 +1,5 @@
-package main
+// Package programcmd implements scm poke.
+package programcmd
 
 import (
 	"context"
@@ -9,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/scm-rights/scm/cmd/scm/internal/cli"
 	"github.com/scm-rights/scm/cmd/scm/internal/programs"
 	"github.com/scm-rights/scm/internal/procfs"
 	"github.com/scm-rights/scm/interop/display"
@@ -112,7 +114,11 @@ var pokeReports = report.Writers[*programs.Report]{
 	".txt":  (*programs.Report).Console,
 }
 
-func pokeCommand() *cobra.Command {
+// Main must be called first in main. In the process that keeps a server, it does not return.
+func Main() { programs.Main() }
+
+// Poke returns the poke command.
+func Poke() *cobra.Command {
 	var o pokeOptions
 	cmd := &cobra.Command{
 		Use:   "poke [flags] {--list | --socket PATH {--pid PID | -- SERVER [ARG]...}}",
@@ -177,7 +183,7 @@ func (o *pokeOptions) run(cmd *cobra.Command, args []string) (err error) {
 	case len(args) > 0:
 		server = args[0]
 	case server == "":
-		return broken(fmt.Errorf("--pid %d: %w", o.poke.PID, unix.ESRCH))
+		return cli.Broken(fmt.Errorf("--pid %d: %w", o.poke.PID, unix.ESRCH))
 	}
 	if err := o.prepare(server); err != nil {
 		return err
@@ -236,9 +242,9 @@ func (o *pokeOptions) prepare(server string) error {
 
 // test pokes the server until a signal arrives, and reports what it finds.
 func (o *pokeOptions) test(cmd *cobra.Command) error {
-	return untilSignal(func(ctx context.Context) error {
+	return cli.UntilSignal(func(ctx context.Context) error {
 		kernel := witness.ThisKernel()
-		r := programs.NewReport(version(), o.name, o.version, kernel)
+		r := programs.NewReport(cli.Version(), o.name, o.version, kernel)
 		trials, err := []programs.Trial(nil), procfs.Check()
 		if err == nil {
 			trials, err = programs.Poke(ctx, o.poke)
@@ -254,14 +260,14 @@ func (o *pokeOptions) test(cmd *cobra.Command) error {
 		_ = r.Console(cmd.OutOrStdout())
 		for _, file := range o.reports {
 			if err := pokeReports.WriteFile(file, r); err != nil {
-				return writeError(err)
+				return cli.WriteError(err)
 			}
 		}
 		switch {
 		case r.Broken != "" || r.Undecided():
-			return &exitError{code: exitBroken}
+			return cli.Exit(cli.ExitBroken, nil)
 		case r.Failed():
-			return &exitError{code: exitFail}
+			return cli.Exit(cli.ExitFail, nil)
 		}
 		return nil
 	})

@@ -1,0 +1,106 @@
+package suitecmd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/scm-rights/scm/cmd/scm/internal/cli"
+	"github.com/scm-rights/scm/interop/catalogue"
+	"github.com/scm-rights/scm/interop/display"
+	"github.com/scm-rights/scm/interop/peers"
+	"github.com/scm-rights/scm/interop/process"
+	"github.com/scm-rights/scm/interop/scenario"
+	"github.com/spf13/cobra"
+)
+
+func smokeCommand() *cobra.Command {
+	var s selection
+	timeout := time.Duration(0)
+	cmd := &cobra.Command{
+		Use:   "smoke",
+		Short: "Check that the peers work, without running any scenario",
+		Long: `Check the peers themselves, rather than their libraries. Each peer must start, follow the
+contract, send and recognize a long payload (@N), answer "unsupported" to unknown
+commands, leave no other process with its sockets, and exit at the end of its input. A peer
+that answers "unsupported" to every send or to every receive, as a new template does, also
+passes, and the output says so. The output also says how many of the peer's cases with the
+runner are not run because of its answer to hello.
+
+` + peerHelp + `
+
+Exit status:
+  0      all peers work
+  2      wrong usage
+  3      no peer was selected
+  4      a peer does not work, or is unavailable
+  128+N  signal N ended the check`,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return fmt.Errorf("smoke takes no arguments; to add a peer, use --peer mine=%s", strconv.Quote(args[0]))
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if timeout <= 0 {
+				return errors.New("--timeout must be more than 0")
+			}
+			p, err := s.findPeers(false)
+			if err != nil {
+				return err
+			}
+			scenarios, err := catalogue.Scenarios()
+			if err != nil {
+				return err
+			}
+			return cli.UntilSignal(func(ctx context.Context) error {
+				total, failed := 0, 0
+				for _, peer := range append(p.peers, p.missing...) {
+					if ctx.Err() != nil || peer.Why == scenario.NotSelected || peer.Why == scenario.NotBuiltin {
+						continue
+					}
+					total++
+					err := fmt.Errorf("unavailable: %s", peer.Why)
+					if peer.Why == "" {
+						err = process.Smoke(ctx, peer, timeout)
+					}
+					text := fmt.Sprintf("ok, %s %s, can %s", peer.Hello.Lang, peer.Hello.Version, strings.Join(peer.Hello.Can, ","))
+					switch {
+					case err != nil:
+						failed++
+						text = err.Error()
+					case len(peer.Unfilled) > 0:
+						text += "; " + unfilledText(peer)
+					default:
+						if skipped := scenario.NotAsked(scenario.Plan(scenarios, []*scenario.Peer{peer}, scenario.RunnerPeer()), peer); skipped != "" {
+							text += "; " + skipped
+						}
+					}
+					fmt.Fprintln(cmd.OutOrStdout(), display.Block("", peer.Name+": "+text))
+				}
+				switch {
+				case failed > 0:
+					return cli.Broken(fmt.Errorf("%d of %d peers do not work", failed, total))
+				case total == 0:
+					return cli.Exit(cli.ExitNone, errors.New("no peers"))
+				}
+				return nil
+			})
+		},
+	}
+	s.peerFlags(cmd)
+	cmd.Flags().DurationVar(&timeout, "timeout", process.DefaultTimeout, "deadline for each answer of a peer")
+	return cmd
+}
+
+// unfilledText says what a peer does not support, and which functions of a skeleton to fill in.
+func unfilledText(peer *scenario.Peer) string {
+	functions := peer.Unfilled
+	if skeleton, err := peers.FindSkeleton(peer.Hello.Lang); err == nil {
+		functions = skeleton.Functions(peer.Unfilled...)
+	}
+	return fmt.Sprintf("answers \"unsupported\" to every %s: fill in %s", strings.Join(peer.Unfilled, " and every "), strings.Join(functions, " and "))
+}
