@@ -179,7 +179,7 @@ func (r *recvOptions) run(cmd *cobra.Command, args []string) error {
 	if err != nil || len(args) == 1 {
 		return err
 	}
-	return runWith(fds, names, program, args[1:])
+	return runWith(fds, listenEnviron(names), program, args[1:])
 }
 
 // receive connects to the other side and receives one message. It leaves the received descriptors

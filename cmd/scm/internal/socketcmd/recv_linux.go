@@ -12,10 +12,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// runWith replaces scm with a program. The program has the received files as descriptors 3 and up, and the environment
-// variables of systemd. If runWith returns, the program was not started.
-func runWith(fds []int, names []string, program string, args []string) error {
-	env := append(listenEnviron(names), fmt.Sprintf("LISTEN_PID=%d", os.Getpid()))
+// runWith replaces scm with a program. The program has the received files as descriptors 3 and up. runWith adds
+// LISTEN_PID to the environment. If runWith returns, the program was not started.
+func runWith(fds []int, env []string, program string, args []string) error {
+	env = append(env, fmt.Sprintf("LISTEN_PID=%d", os.Getpid()))
 	// The files replace descriptors of the runtime's poller, which aborts the process if it finds another file there.
 	// So this thread gets a descriptor table of its own, and then polls no more: it runs no other goroutine and
 	// collects no garbage.

@@ -13,14 +13,14 @@ import (
 	"github.com/scm-rights/scm/cmd/scm/internal/cli"
 )
 
-// runWith runs a program with the received files as descriptors 3 and up, and with the environment variables of
-// systemd. It starts a shell, which sets LISTEN_PID to its own process ID and then replaces itself with the program. It
+// runWith runs a program with the received files as descriptors 3 and up, and with this environment. It
+// starts a shell, which sets LISTEN_PID to its own process ID and then replaces itself with the program. It
 // does not replace scm, because that could abort scm: on these systems, a thread cannot have its own descriptor table
 // (see recv_linux.go).
-func runWith(fds []int, names []string, _ string, args []string) error {
+func runWith(fds []int, env []string, _ string, args []string) error {
 	cmd := exec.Command("/bin/sh", append([]string{"-c", `LISTEN_PID=$$ && export LISTEN_PID && exec "$@"`, "sh"}, args...)...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
-	cmd.Env = listenEnviron(names)
+	cmd.Env = env
 	for _, fd := range fds {
 		f, err := scm.NewFile(fd, "received")
 		if err != nil {

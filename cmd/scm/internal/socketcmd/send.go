@@ -29,13 +29,7 @@ var openModes = map[string]int{
 	"read": unix.O_RDONLY, "write": unix.O_WRONLY, "read-write": unix.O_RDWR, "append": unix.O_WRONLY | unix.O_APPEND,
 }
 
-// Send returns the send command.
-func Send() *cobra.Command {
-	var s sendOptions
-	cmd := &cobra.Command{
-		Use:   "send SOCKET [FILE…]",
-		Short: "Open files, and send them over a socket",
-		Long: `Open files, and send them over a Unix socket in one message. SOCKET is a path, an abstract
+var sendHelp = `Open files, and send them over a Unix socket in one message. SOCKET is a path, an abstract
 name that starts with @ (on Linux), or an inherited descriptor fd:N. The descriptors of
 --fd follow those of the files. If descriptor 0, 1 or 2 is closed when scm starts, it
 refers to /dev/null.
@@ -67,41 +61,24 @@ Exit status:
   0      the message was sent
   1      the message was not sent
   2      wrong usage
-  128+N  signal N ended scm`,
-		Args: cli.NeedArgs("SOCKET"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			format, err := s.socketOptions.validate(cmd, args[0])
-			if err != nil {
-				return err
-			}
-			if s.wait && s.network == "unixgram" {
-				return errors.New("--listen cannot be used with --type dgram")
-			}
-			payload, err := s.payloadBytes(cmd, args[1:])
-			if err != nil {
-				return err
-			}
-			if err := s.validateMessage(format, payload, len(args)-1+len(s.inherited)); err != nil {
-				return err
-			}
-			flags, ok := openModes[s.mode]
-			if !ok {
-				return fmt.Errorf("--mode must be read, write, read-write or append, not %q", s.mode)
-			}
-			return s.withTimeout(func(ctx context.Context) error {
-				fds, err := openFiles(args[1:], s.inherited, flags)
-				if err != nil {
-					return err
-				}
-				c, err := s.connectTo(ctx, args[0])
-				if err != nil {
-					return err
-				}
-				return s.send(ctx, c, format, payload, fds)
-			})
-		},
+  128+N  signal N ended scm`
+
+// Send returns the send command.
+func Send() *cobra.Command {
+	var s sendOptions
+	cmd := &cobra.Command{
+		Use:   "send SOCKET [FILE…]",
+		Short: "Open files, and send them over a socket",
+		Long:  sendHelp,
+		Args:  cli.NeedArgs("SOCKET"),
+		RunE:  s.run,
 	}
 	s.flags(cmd)
+	return cmd
+}
+
+func (s *sendOptions) flags(cmd *cobra.Command) {
+	s.socketOptions.flags(cmd)
 	f := cmd.Flags()
 	f.BoolVar(&s.wait, "listen", false, "create the socket, and wait for the other side to connect")
 	f.IntSliceVar(&s.inherited, "fd", nil, "also send the inherited descriptor `N`; may be repeated")
@@ -109,7 +86,38 @@ Exit status:
 	f.StringVar(&s.hex, "hex", "", "the payload in hexadecimal digits")
 	f.StringVar(&s.mode, "mode", "read", "open the files in this `MODE`: read, write, read-write or append")
 	cmd.MarkFlagsMutuallyExclusive("payload", "hex")
-	return cmd
+}
+
+func (s *sendOptions) run(cmd *cobra.Command, args []string) error {
+	format, err := s.socketOptions.validate(cmd, args[0])
+	if err != nil {
+		return err
+	}
+	if s.wait && s.network == "unixgram" {
+		return errors.New("--listen cannot be used with --type dgram")
+	}
+	payload, err := s.payloadBytes(cmd, args[1:])
+	if err != nil {
+		return err
+	}
+	if err := s.validateMessage(format, payload, len(args)-1+len(s.inherited)); err != nil {
+		return err
+	}
+	flags, ok := openModes[s.mode]
+	if !ok {
+		return fmt.Errorf("--mode must be read, write, read-write or append, not %q", s.mode)
+	}
+	return s.withTimeout(func(ctx context.Context) error {
+		fds, err := openFiles(args[1:], s.inherited, flags)
+		if err != nil {
+			return err
+		}
+		c, err := s.connectTo(ctx, args[0])
+		if err != nil {
+			return err
+		}
+		return s.send(ctx, c, format, payload, fds)
+	})
 }
 
 // payloadBytes returns the payload, or the text for the format.

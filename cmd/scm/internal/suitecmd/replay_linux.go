@@ -20,7 +20,6 @@ import (
 )
 
 func replayCommand() *cobra.Command {
-	var s selection
 	o := runOptions{Options: interop.Options{Jobs: 1}}
 	cmd := &cobra.Command{
 		Use:   "replay REPORT#ID",
@@ -36,40 +35,42 @@ replay uses this scm.
 
 The exit status is that of "scm interop run".`,
 		Args: replayArgs,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if o.Timeout <= 0 {
-				return fmt.Errorf("--timeout must be greater than 0")
-			}
-			// The path of a report may contain a #, but the name of a case cannot.
-			at := strings.LastIndex(args[0], "#")
-			r, incomplete, err := report.ReadPartial(args[0][:at])
-			if err != nil {
-				return err
-			}
-			if incomplete != nil { // print a warning; the cases that it contains can be run
-				cli.PrintError(incomplete)
-			}
-			old, err := findCase(r, args[0][at+1:])
-			if err != nil {
-				return err
-			}
-			p, err := replayPlan(r, old)
-			if err != nil {
-				return err
-			}
-			if err := s.readScenarios(p); err != nil {
-				return err
-			}
-			replayed, exit := o.resolveAndRun(p)
-			if replayed != nil && len(replayed.Cases) > 0 {
-				printReplay(cmd.OutOrStdout(), p.cases[0], old, replayed.Cases[0])
-			}
-			return exit
-		},
+		RunE: o.replay,
 	}
-	s.catalogueFlags(cmd)
-	o.flags(cmd)
+	o.cases.catalogueFlags(cmd)
+	o.sharedFlags(cmd)
 	return cmd
+}
+
+func (o *runOptions) replay(cmd *cobra.Command, args []string) error {
+	if o.Timeout <= 0 {
+		return fmt.Errorf("--timeout must be greater than 0")
+	}
+	// The path of a report may contain a #, but the name of a case cannot.
+	at := strings.LastIndex(args[0], "#")
+	r, incomplete, err := report.ReadPartial(args[0][:at])
+	if err != nil {
+		return err
+	}
+	if incomplete != nil { // print a warning; the cases that it contains can be run
+		cli.PrintError(incomplete)
+	}
+	old, err := findCase(r, args[0][at+1:])
+	if err != nil {
+		return err
+	}
+	p, err := replayPlan(r, old)
+	if err != nil {
+		return err
+	}
+	if err := o.cases.readScenarios(p); err != nil {
+		return err
+	}
+	replayed, exit := o.resolveAndRun(p)
+	if replayed != nil && len(replayed.Cases) > 0 {
+		printReplay(cmd.OutOrStdout(), p.cases[0], old, replayed.Cases[0])
+	}
+	return exit
 }
 
 // replayArgs accepts one argument that contains a "#".

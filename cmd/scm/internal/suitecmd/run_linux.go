@@ -24,50 +24,7 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// prepareList prepares the plan for the list command.
-func (p *plan) prepareList() error {
-	return cli.UntilSignal(func(ctx context.Context) error { return p.resolve(ctx, process.DefaultTimeout) })
-}
-
-// resolve starts each peer once to ask what it supports, and then determines the cases and the expected failures.
-func (p *plan) resolve(ctx context.Context, timeout time.Duration) (err error) {
-	var errs []error
-	for _, peer := range p.peers {
-		if err := process.ProbeContext(ctx, peer, process.StartTimeout(timeout)); err != nil {
-			errs = append(errs, fmt.Errorf("peer %s: %w", peer.Name, err))
-		}
-	}
-	if len(errs) > 0 {
-		return cli.Broken(errors.Join(errs...))
-	}
-	if p.runner, err = process.Runner(); err != nil {
-		return cli.Broken(fmt.Errorf("the runner's own peer: %w", err))
-	}
-	p.expect, err = scenario.Expect(p.expected, thisKernel(), p.scenarios, p.peers, p.missing, p.runner)
-	if err != nil {
-		return err
-	}
-	return p.selectCases()
-}
-
-// runOptions contains the flags of run and replay that are not in selection.
-type runOptions struct {
-	interop.Options
-	reports []string
-	json    bool
-	verbose bool
-	trace   bool // record cases that fail
-	repeat  bool // until a case does not end as expected
-	strict  bool // see scenario.Expectations.StrictKernel
-}
-
-func runCommand() *cobra.Command {
-	var s selection
-	var o runOptions
-	cmd := &cobra.Command{
-		Use:   "run",
-		Short: "Run the scenarios, and print the interoperability matrix",
-		Long: `Run every scenario between every pair of peers, and print the interoperability matrix.
+var runHelp = `Run every scenario between every pair of peers, and print the interoperability matrix.
 The scenarios and several peers are built into scm. To test your library, write a peer
 for it (see "scm interop new-peer --help"), and add it with --peer.
 
@@ -101,56 +58,49 @@ Exit status:
   3      nothing ran, or a peer has no case with a verdict, or supports none that passes a
          descriptor
   4      a peer or the set-up is broken
-  128+N  signal N ended the run`,
-		Args: cli.NoArgs(selectionHint),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := o.validate(); err != nil {
-				return err
-			}
-			p, err := s.newPlan()
-			if err != nil {
-				return err
-			}
-			r, exit := o.resolveAndRun(p)
-			if r == nil {
-				return exit
-			}
-			r.Replay = s.replayPrefix(o.reports, o.strict)
-			for _, file := range o.reports {
-				if filepath.Ext(file) == report.StreamExt {
-					continue // it was written during the run
-				}
-				if err := report.Formats.WriteFile(file, r); err != nil {
-					cli.PrintError(cli.WriteError(err).Err)
-					exit = cli.Exit(cli.ExitBroken, nil)
-				}
-			}
-			if o.json {
-				_ = r.JSON(cmd.OutOrStdout()) // output keeps the error, here and below
-			} else if o.verbose || o.trace {
-				_ = r.Console(cmd.OutOrStdout())
-			} else {
-				_ = r.Brief(cmd.OutOrStdout())
-			}
-			return exit
-		},
+  128+N  signal N ended the run`
+
+// runOptions contains the flags of run and replay that are not in selection, and the selection.
+type runOptions struct {
+	cases selection
+	interop.Options
+	reports []string
+	json    bool
+	verbose bool
+	trace   bool // record cases that fail
+	repeat  bool // until a case does not end as expected
+	strict  bool // see scenario.Expectations.StrictKernel
+}
+
+func runCommand() *cobra.Command {
+	var o runOptions
+	cmd := &cobra.Command{
+		Use:   "run",
+		Short: "Run the scenarios, and print the interoperability matrix",
+		Long:  runHelp,
+		Args:  cli.NoArgs(selectionHint),
+		RunE:  o.run,
 	}
-	s.flags(cmd)
+	o.flags(cmd)
+	return cmd
+}
+
+func (o *runOptions) flags(cmd *cobra.Command) {
+	o.cases.flags(cmd)
+	o.sharedFlags(cmd)
 	f := cmd.Flags()
 	f.StringArrayVar(&o.reports, "report", nil, "write a report to `FILE`, creating its directory; may be repeated")
 	f.BoolVarP(&o.verbose, "verbose", "v", false, "print every unexpected case, and the number of passes of each pair")
 	f.BoolVar(&o.json, "json", false, "print the JSON report instead of the matrix")
 	f.IntVar(&o.Jobs, "jobs", 2*runtime.NumCPU(), "number of peer pairs to run in parallel")
-	f.Lookup("jobs").DefValue = "2 per processor" // the manual page is the same wherever it is written
+	f.Lookup("jobs").DefValue = "2 per processor" // the help text is the same on every machine
 	f.BoolVar(&o.FailFast, "fail-fast", false, "stop after the first case that does not end as expected")
 	f.IntVar(&o.Retries, "retry", 0, "run a case again, up to `N` times, if it does not end as expected")
 	f.BoolVar(&o.repeat, "repeat-until-unexpected", false, "repeat the run until a case does not end as expected")
-	o.flags(cmd)
-	return cmd
 }
 
-// flags adds the flags that run and replay share.
-func (o *runOptions) flags(cmd *cobra.Command) {
+// sharedFlags adds the flags that run and replay share.
+func (o *runOptions) sharedFlags(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.DurationVar(&o.Timeout, "timeout", process.DefaultTimeout, "deadline for each answer of a peer")
 	f.BoolVar(&o.strict, "strict-kernel", false, "also fail if a failure expected on some releases of Linux, as in kernel<5.15, does not occur")
@@ -175,6 +125,64 @@ func (o *runOptions) validate() error {
 	o.Jobs = min(o.Jobs, maxJobs)
 	debug.SetGCPercent(400) // saves a tenth of the CPU time, which limits a run; memory does not
 	return nil
+}
+
+func (o *runOptions) run(cmd *cobra.Command, _ []string) error {
+	if err := o.validate(); err != nil {
+		return err
+	}
+	p, err := o.cases.newPlan()
+	if err != nil {
+		return err
+	}
+	r, exit := o.resolveAndRun(p)
+	if r == nil {
+		return exit
+	}
+	r.Replay = o.cases.replayPrefix(o.reports, o.strict)
+	for _, file := range o.reports {
+		if filepath.Ext(file) == report.StreamExt {
+			continue // it was written during the run
+		}
+		if err := report.Formats.WriteFile(file, r); err != nil {
+			cli.PrintError(cli.WriteError(err).Err)
+			exit = cli.Exit(cli.ExitBroken, nil)
+		}
+	}
+	if o.json {
+		_ = r.JSON(cmd.OutOrStdout()) // output keeps the error, here and below
+	} else if o.verbose || o.trace {
+		_ = r.Console(cmd.OutOrStdout())
+	} else {
+		_ = r.Brief(cmd.OutOrStdout())
+	}
+	return exit
+}
+
+// resolve starts each peer once to ask what it supports, and then determines the cases and the expected failures.
+func (p *plan) resolve(ctx context.Context, timeout time.Duration) (err error) {
+	var errs []error
+	for _, peer := range p.peers {
+		if err := process.ProbeContext(ctx, peer, process.StartTimeout(timeout)); err != nil {
+			errs = append(errs, fmt.Errorf("peer %s: %w", peer.Name, err))
+		}
+	}
+	if len(errs) > 0 {
+		return cli.Broken(errors.Join(errs...))
+	}
+	if p.runner, err = process.Runner(); err != nil {
+		return cli.Broken(fmt.Errorf("the runner's own peer: %w", err))
+	}
+	p.expect, err = scenario.Expect(p.expected, thisKernel(), p.scenarios, p.peers, p.missing, p.runner)
+	if err != nil {
+		return err
+	}
+	return p.selectCases()
+}
+
+// prepareList prepares the plan for the list command.
+func (p *plan) prepareList() error {
+	return cli.UntilSignal(func(ctx context.Context) error { return p.resolve(ctx, process.DefaultTimeout) })
 }
 
 // resolveAndRun resolves a plan and runs its cases, repeatedly with --repeat-until-unexpected. The error

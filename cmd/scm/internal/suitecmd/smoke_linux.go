@@ -17,13 +17,7 @@ import (
 	"github.com/spf13/cobra"
 )
 
-func smokeCommand() *cobra.Command {
-	var s selection
-	timeout := time.Duration(0)
-	cmd := &cobra.Command{
-		Use:   "smoke",
-		Short: "Check that the peers work, without running any scenario",
-		Long: `Check the peers themselves, rather than their libraries. Each peer must start, follow the
+var smokeHelp = `Check the peers themselves, rather than their libraries. Each peer must start, follow the
 contract, send and recognize a long payload (@N), answer "unsupported" to unknown
 commands, leave no other process with its sockets, and exit at the end of its input. A peer
 that answers "unsupported" to every send or to every receive, as a new template does, also
@@ -37,63 +31,90 @@ Exit status:
   2      wrong usage
   3      no peer was selected
   4      a peer does not work, or is unavailable
-  128+N  signal N ended the check`,
-		Args: func(_ *cobra.Command, args []string) error {
-			if len(args) > 0 {
-				return fmt.Errorf("smoke takes no arguments; to add a peer, use --peer mine=%s", strconv.Quote(args[0]))
-			}
-			return nil
-		},
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			if timeout <= 0 {
-				return errors.New("--timeout must be more than 0")
-			}
-			p, err := s.findPeers(false)
-			if err != nil {
-				return err
-			}
-			scenarios, err := catalogue.Scenarios()
-			if err != nil {
-				return err
-			}
-			return cli.UntilSignal(func(ctx context.Context) error {
-				total, failed := 0, 0
-				for _, peer := range append(p.peers, p.missing...) {
-					if ctx.Err() != nil || peer.Why == scenario.NotSelected || peer.Why == scenario.NotBuiltin {
-						continue
-					}
-					total++
-					err := fmt.Errorf("unavailable: %s", peer.Why)
-					if peer.Why == "" {
-						err = process.Smoke(ctx, peer, timeout)
-					}
-					text := fmt.Sprintf("ok, %s %s, can %s", peer.Hello.Lang, peer.Hello.Version, strings.Join(peer.Hello.Can, ","))
-					switch {
-					case err != nil:
-						failed++
-						text = err.Error()
-					case len(peer.Unfilled) > 0:
-						text += "; " + unfilledText(peer)
-					default:
-						if skipped := scenario.NotAsked(scenario.Plan(scenarios, []*scenario.Peer{peer}, scenario.RunnerPeer()), peer); skipped != "" {
-							text += "; " + skipped
-						}
-					}
-					fmt.Fprintln(cmd.OutOrStdout(), display.Block("", peer.Name+": "+text))
-				}
-				switch {
-				case failed > 0:
-					return cli.Broken(fmt.Errorf("%d of %d peers do not work", failed, total))
-				case total == 0:
-					return cli.Exit(cli.ExitNone, errors.New("no peers"))
-				}
-				return nil
-			})
-		},
+  128+N  signal N ended the check`
+
+// smokeOptions contains the flags of smoke.
+type smokeOptions struct {
+	peers   selection
+	timeout time.Duration
+}
+
+func smokeCommand() *cobra.Command {
+	var o smokeOptions
+	cmd := &cobra.Command{
+		Use:   "smoke",
+		Short: "Check that the peers work, without running any scenario",
+		Long:  smokeHelp,
+		Args:  o.validate,
+		RunE:  o.run,
 	}
-	s.peerFlags(cmd)
-	cmd.Flags().DurationVar(&timeout, "timeout", process.DefaultTimeout, "deadline for each answer of a peer")
+	o.flags(cmd)
 	return cmd
+}
+
+func (o *smokeOptions) flags(cmd *cobra.Command) {
+	o.peers.peerFlags(cmd)
+	cmd.Flags().DurationVar(&o.timeout, "timeout", process.DefaultTimeout, "deadline for each answer of a peer")
+}
+
+func (o *smokeOptions) validate(_ *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return fmt.Errorf("smoke takes no arguments; to add a peer, use --peer mine=%s", strconv.Quote(args[0]))
+	}
+	return nil
+}
+
+func (o *smokeOptions) run(cmd *cobra.Command, _ []string) error {
+	if o.timeout <= 0 {
+		return errors.New("--timeout must be more than 0")
+	}
+	p, err := o.peers.findPeers(false)
+	if err != nil {
+		return err
+	}
+	scenarios, err := catalogue.Scenarios()
+	if err != nil {
+		return err
+	}
+	return cli.UntilSignal(func(ctx context.Context) error {
+		total, failed := 0, 0
+		for _, peer := range append(p.peers, p.missing...) {
+			if ctx.Err() != nil || peer.Why == scenario.NotSelected || peer.Why == scenario.NotBuiltin {
+				continue
+			}
+			total++
+			text, err := o.check(ctx, peer, scenarios)
+			if err != nil {
+				failed++
+				text = err.Error()
+			}
+			fmt.Fprintln(cmd.OutOrStdout(), display.Block("", peer.Name+": "+text))
+		}
+		switch {
+		case failed > 0:
+			return cli.Broken(fmt.Errorf("%d of %d peers do not work", failed, total))
+		case total == 0:
+			return cli.Exit(cli.ExitNone, errors.New("no peers"))
+		}
+		return nil
+	})
+}
+
+// check checks a peer, and returns what it can do.
+func (o *smokeOptions) check(ctx context.Context, peer *scenario.Peer, scenarios []*scenario.Scenario) (string, error) {
+	if peer.Why != "" {
+		return "", fmt.Errorf("unavailable: %s", peer.Why)
+	}
+	if err := process.Smoke(ctx, peer, o.timeout); err != nil {
+		return "", err
+	}
+	text := fmt.Sprintf("ok, %s %s, can %s", peer.Hello.Lang, peer.Hello.Version, strings.Join(peer.Hello.Can, ","))
+	if len(peer.Unfilled) > 0 {
+		text += "; " + unfilledText(peer)
+	} else if skipped := scenario.NotAsked(scenario.Plan(scenarios, []*scenario.Peer{peer}, scenario.RunnerPeer()), peer); skipped != "" {
+		text += "; " + skipped
+	}
+	return text, nil
 }
 
 // unfilledText says what a peer does not support, and which functions of a skeleton to fill in.

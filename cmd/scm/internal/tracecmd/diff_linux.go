@@ -13,13 +13,7 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// Diff returns the diff command.
-func Diff() *cobra.Command {
-	var o diffOptions
-	cmd := &cobra.Command{
-		Use:   "diff [flags] -- COMMAND_A [ARG]... --- COMMAND_B [ARG]...",
-		Short: "Compare the system calls by which two programs pass descriptors",
-		Long: `Run both commands, one after the other, and report every difference between the
+var diffHelp = `Run both commands, one after the other, and report every difference between the
 calls by which they and their children send and receive messages. The report
 shows the first one with its calls, and then lists all of them.
 
@@ -89,77 +83,76 @@ to the running command, and end the comparison.
 
 Exit status: 0 if no difference counts, 1 if one does, 2 for wrong usage, and 4 if a
 command could not be recorded, if neither made a call to compare, or if not all could be
-compared. After a signal, 128 plus the signal.`,
-		Example: `  scm diff -- ./client-in-c --- ./client-in-go
-  scm diff -- ./client --- env LD_PRELOAD=./new.so ./client`,
-		Args: func(_ *cobra.Command, args []string) error {
-			if at := slices.Index(args, "---"); at <= 0 || at == len(args)-1 {
-				return errors.New("diff needs two commands, separated by ---")
-			}
-			for _, line := range o.allow {
-				if !strings.Contains(line, " against ") && !recorder.AnyValues(line) {
-					return fmt.Errorf("--allow needs a difference with both values, as scm diff prints it: %q", line)
-				}
-			}
-			return nil
-		},
-		RunE: func(cmd *cobra.Command, args []string) error {
-			at := slices.Index(args, "---")
-			return diff(cmd, args[:at], args[at+1:], o)
-		},
-	}
-	cmd.Flags().SetInterspersed(false)
-	cmd.Flags().BoolVar(&o.all, "all-memory", false, "also compare memory in the buffers of a receive that the kernel neither reads nor writes")
-	cmd.Flags().BoolVar(&o.noFilter, "no-filter", false, "use no seccomp filter; slower, for programs that use seccomp themselves")
-	cmd.Flags().BoolVar(&o.padding, "padding", false, "also count differences in padding and in fields that the kernel ignores")
-	cmd.Flags().StringArrayVar(&o.allow, "allow", nil, "allow a `difference`, as it is printed; can be repeated")
-	return cmd
-}
+compared. After a signal, 128 plus the signal.`
 
+// diffOptions contains the flags of diff.
 type diffOptions struct {
 	all, noFilter, padding bool
 	allow                  []string
 }
 
-func diff(cmd *cobra.Command, a, b []string, opts diffOptions) error {
+// Diff returns the diff command.
+func Diff() *cobra.Command {
+	var o diffOptions
+	cmd := &cobra.Command{
+		Use:   "diff [flags] -- COMMAND_A [ARG]... --- COMMAND_B [ARG]...",
+		Short: "Compare the system calls by which two programs pass descriptors",
+		Long:  diffHelp,
+		Example: `  scm diff -- ./client-in-c --- ./client-in-go
+  scm diff -- ./client --- env LD_PRELOAD=./new.so ./client`,
+		Args: o.validate,
+		RunE: o.run,
+	}
+	o.flags(cmd)
+	return cmd
+}
+
+func (o *diffOptions) flags(cmd *cobra.Command) {
+	f := cmd.Flags()
+	f.SetInterspersed(false)
+	f.BoolVar(&o.all, "all-memory", false, "also compare memory in the buffers of a receive that the kernel neither reads nor writes")
+	f.BoolVar(&o.noFilter, "no-filter", false, "use no seccomp filter; slower, for programs that use seccomp themselves")
+	f.BoolVar(&o.padding, "padding", false, "also count differences in padding and in fields that the kernel ignores")
+	f.StringArrayVar(&o.allow, "allow", nil, "allow a `difference`, as it is printed; can be repeated")
+}
+
+func (o *diffOptions) validate(_ *cobra.Command, args []string) error {
+	if at := slices.Index(args, "---"); at <= 0 || at == len(args)-1 {
+		return errors.New("diff needs two commands, separated by ---")
+	}
+	for _, line := range o.allow {
+		if !strings.Contains(line, " against ") && !recorder.AnyValues(line) {
+			return fmt.Errorf("--allow needs a difference with both values, as scm diff prints it: %q", line)
+		}
+	}
+	return nil
+}
+
+func (o *diffOptions) run(cmd *cobra.Command, args []string) error {
 	in, err := newInput(os.Stdin)
 	if err != nil {
 		return cli.Broken(fmt.Errorf("standard input: %w", err))
 	}
 	comparison := recorder.UsedMemory
-	if opts.all {
+	if o.all {
 		comparison.UsedOnly = nil
 	}
-	var records [2][]recorder.Call
-	var outcomes [2][]*recorder.Outcome
-	unread, unreadOutcomes := 0, 0
-	for i, args := range [][]string{a, b} {
-		o := recorder.Options{Limit: 4096, Sum: true, NoFilter: opts.noFilter}
-		o.Handle = func(c *recorder.Call) {
-			if c.OnOtherSocket() {
-				return
-			}
-			records[i] = append(records[i], *c)
-			if !comparison.Whole(c) {
-				unread++
-			}
-		}
-		o.Outcome = func(found *recorder.Outcome) {
-			outcomes[i] = append(outcomes[i], found)
-			if found.File.Errno != 0 {
-				unreadOutcomes++
-			}
-		}
-		if err := record(args, in, o); err != nil {
-			return err
-		}
+	at := slices.Index(args, "---")
+	a, err := o.record(args[:at], in, comparison)
+	if err != nil {
+		return err
 	}
-	if len(records[0]) == 0 && len(records[1]) == 0 {
+	b, err := o.record(args[at+1:], in, comparison)
+	if err != nil {
+		return err
+	}
+	if len(a.calls) == 0 && len(b.calls) == 0 {
 		return cli.Broken(errors.New("neither command made a call that can carry descriptors: nothing was compared"))
 	}
-	report := newDiffReport(opts)
-	found := comparison.All(records[0], records[1])
+	report := newDiffReport(o.padding, o.allow)
+	found := comparison.All(a.calls, b.calls)
 	report.add(found)
+	unread, unreadOutcomes := a.unread+b.unread, a.unreadOutcomes+b.unreadOutcomes
 	switch {
 	case len(report.counted) > 0:
 	case slices.ContainsFunc(found, (*recorder.Difference).Ends):
@@ -172,36 +165,59 @@ func diff(cmd *cobra.Command, a, b []string, opts diffOptions) error {
 			"ended or executed another program; the calls are the same", unreadOutcomes))
 	}
 	if unread+unreadOutcomes == 0 {
-		report.add(recorder.AllOutcomes(records[0], records[1], outcomes[0], outcomes[1]))
+		report.add(recorder.AllOutcomes(a.calls, b.calls, a.outcomes, b.outcomes))
 	}
-	fmt.Fprint(cmd.OutOrStdout(), display.Readable(report.text(recorder.Count(records[0]))))
+	fmt.Fprint(cmd.OutOrStdout(), display.Readable(report.text(recorder.Count(a.calls))))
 	if len(report.counted) == 0 {
 		return nil
 	}
 	return cli.Exit(cli.ExitFail, nil)
 }
 
+// A recording contains what one of the commands did.
+type recording struct {
+	calls                  []recorder.Call
+	outcomes               []*recorder.Outcome
+	unread, unreadOutcomes int // of these, how many could not be read completely
+}
+
 // record runs and records one of the commands.
-func record(args []string, in *input, o recorder.Options) error {
+func (o *diffOptions) record(args []string, in *input, comparison recorder.Comparison) (r recording, err error) {
+	options := recorder.Options{Limit: 4096, Sum: true, NoFilter: o.noFilter}
+	options.Handle = func(c *recorder.Call) {
+		if c.OnOtherSocket() {
+			return
+		}
+		r.calls = append(r.calls, *c)
+		if !comparison.Whole(c) {
+			r.unread++
+		}
+	}
+	options.Outcome = func(found *recorder.Outcome) {
+		r.outcomes = append(r.outcomes, found)
+		if found.File.Errno != 0 {
+			r.unreadOutcomes++
+		}
+	}
 	cmd := programCommand(args)
 	stdin, err := in.open()
 	if err != nil {
-		return cli.Broken(fmt.Errorf("standard input: %w", err))
+		return r, cli.Broken(fmt.Errorf("standard input: %w", err))
 	}
 	if stdin != os.Stdin {
 		defer stdin.Close()
 	}
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = stdin, os.Stderr, os.Stderr
-	stop := passSignals(&o)
-	_, err = recorder.Record(cmd, o)
+	stop := passSignals(&options)
+	_, err = recorder.Record(cmd, options)
 	if got := stop(); got != 0 {
-		return cli.Exit(cli.ExitSignal+int(got), nil)
+		return r, cli.Exit(cli.ExitSignal+int(got), nil)
 	}
 	var exit *recorder.ExitError
 	if errors.As(err, &exit) {
 		_, _ = fmt.Fprintf(os.Stderr, "scm: %s: %v\n", args[0], exit) // its calls are compared anyway
 	} else if err != nil {
-		return cli.Broken(err)
+		return r, cli.Broken(err)
 	}
-	return nil
+	return r, nil
 }

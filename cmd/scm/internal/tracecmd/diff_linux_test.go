@@ -19,7 +19,7 @@ func TestMain(m *testing.M) { fdleak.Main(m) }
 
 // A report lists each text once, with the number of its calls, and 20 texts at most.
 func TestDiffReport(t *testing.T) {
-	r := newDiffReport(diffOptions{})
+	r := newDiffReport(false, nil)
 	calls := make([]recorder.Call, 30)
 	for i := range calls {
 		d := &recorder.Difference{A: &calls[i], B: &calls[i], When: "entry", Field: "field", TextA: "0", TextB: strconv.Itoa(min(i, 22))}

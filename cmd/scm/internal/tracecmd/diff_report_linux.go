@@ -13,7 +13,8 @@ import (
 // A diffReport divides the differences between two programs into those that count, those that --allow
 // allows, and those in bytes that the kernel ignores.
 type diffReport struct {
-	diffOptions
+	padding  bool
+	allow    []string
 	texts    map[string]*sameText // counted or allowed
 	counted  []*sameText          // in the order in which they first occurred
 	occurred map[string]bool      // the values of --allow that allowed a difference
@@ -26,8 +27,8 @@ type sameText struct {
 	calls map[[2]*recorder.Call]bool
 }
 
-func newDiffReport(o diffOptions) *diffReport {
-	return &diffReport{diffOptions: o, texts: map[string]*sameText{}, occurred: map[string]bool{}, ignored: map[string]bool{}}
+func newDiffReport(padding bool, allow []string) *diffReport {
+	return &diffReport{padding: padding, allow: allow, texts: map[string]*sameText{}, occurred: map[string]bool{}, ignored: map[string]bool{}}
 }
 
 func (r *diffReport) add(found []*recorder.Difference) {
