@@ -65,7 +65,7 @@ func TestAction(t *testing.T) {
 	} {
 		r := finish(t, actionCommand(t, dir, c.inputs...))
 		if got := contents(t, dir+"/output"); r.code != c.code || got != fmt.Sprintf("status=%d\n", c.code) {
-			t.Errorf("%s: the outputs are %q, got %+v", c.what, got, r)
+			t.Errorf("%s: the outputs are %q, got %v, want exit status %d in both", c.what, got, r, c.code)
 		}
 		summary, _ := os.ReadFile(dir + "/summary")
 		if !strings.HasPrefix(string(summary), c.summary) || c.summary == "" && len(summary) > 0 {
@@ -80,7 +80,7 @@ func TestAction(t *testing.T) {
 				t.Fatalf("%s: %v", c.what, err)
 			}
 			if whole.Totals.Expected == 0 || whole.Totals.Pass == 0 {
-				t.Errorf("%s: got %+v", c.what, whole.Totals)
+				t.Errorf("%s: got the totals %+v, want passes and expected failures", c.what, whole.Totals)
 			}
 			for _, r := range whole.Cases {
 				if strings.Contains(r.Name, "/dgram/") {
@@ -107,7 +107,7 @@ func TestActionWithDash(t *testing.T) {
 	r := finish(t, cmd)
 	m := actionOutput.FindStringSubmatch(r.text())
 	if r.code != 1 || m == nil || !strings.HasPrefix(m[4], "::error title=scm interop%3A cloexec@bad ×1::") {
-		t.Errorf("got %+v", r)
+		t.Errorf("got %v, want exit status 1 and an annotation for cloexec@bad", r)
 	}
 	if summary := contents(t, dir+"/summary"); !strings.Contains(summary, "scm interop replay ./-rep/report.json#basics/pass-one-fd/stream/runner/bad\n") {
 		t.Errorf("the summary is %s", summary)
@@ -158,7 +158,7 @@ func TestActionSummary(t *testing.T) {
 	r := finish(t, cmd)
 	m := actionOutput.FindStringSubmatch(r.text())
 	if r.code != 1 || m == nil {
-		t.Fatalf("got %+v", r)
+		t.Fatalf("got %v, want exit status 1 and annotations", r)
 	}
 	const want = "::error file=mine.txt,line=2,title=scm interop%3A unexpected pass ×"
 	if n := strings.Count(m[4], "\n"); n != 2 || !strings.Contains(m[4], want) {
@@ -187,7 +187,7 @@ func TestActionWithUnfinishedReasons(t *testing.T) {
 		r := finish(t, cmd)
 		m := actionOutput.FindStringSubmatch(r.text())
 		if r.code != 2 || m == nil {
-			t.Fatalf("%s: got %+v", file, r)
+			t.Fatalf("%s: got %v, want exit status 2 and annotations", file, r)
 		}
 		lines := strings.Split(strings.TrimSuffix(m[4], "\n"), "\n")
 		const first = "::error title=scm interop::no case was run (exit status 2); the log of this step shows why"
@@ -216,7 +216,7 @@ func TestActionBuildsPeers(t *testing.T) {
 		"GOWORK="+module+"/go.work", "GOFLAGS=-mod=vendor -buildvcs=auto -ldflags=-w",
 		"GIT_TEST_ASSUME_DIFFERENT_OWNER=1")) // git rejects a checkout that belongs to another user
 	if r.code != 1 || contents(t, dir+"/reports/badge.json") != `{"schemaVersion":1,"label":"scm interop","message":"not as expected","color":"red"}`+"\n" {
-		t.Fatalf("got %+v", r)
+		t.Fatalf("got %v, want exit status 1 and a red badge", r)
 	}
 	summary, page := contents(t, dir+"/summary"), contents(t, dir+"/reports/report.md")
 	for _, want := range []string{"contract@mine", "no-such.*no such peer"} {
@@ -245,10 +245,10 @@ func TestActionCancelled(t *testing.T) {
 		t.Fatal(err)
 	}
 	if r := p.wait(); r.code != 143 || contents(t, dir+"/output") != "status=143\n" || !ended(t, peer) {
-		t.Errorf("got %+v", r)
+		t.Errorf("got %v, want exit status 143, also in the outputs, and no peer left", r)
 	}
 	if r, err := report.Read(dir + "/reports/report.json"); err != nil || r.Cut != "terminated" {
-		t.Errorf("got %+v, %v", r, err)
+		t.Errorf("the report: got %+v, %v; want it cut short by terminated", r, err)
 	}
 	if got := contents(t, dir+"/summary"); !strings.Contains(got, "cut short: `terminated`") {
 		t.Errorf("the summary is %q", got)
@@ -302,7 +302,7 @@ for f in broken/v1.2.3/scm*; do echo woe >>$f; done`
 		r := finish(t, cmd)
 		got := contents(t, dir+"/output")
 		if !strings.HasPrefix(got, c.output) || (r.code == 4) != (got == "status=4\n") || r.code != 4 && r.code != 0 {
-			t.Errorf("%s: the outputs are %q, got %+v", c.what, got, r)
+			t.Errorf("%s: the outputs are %q, got %v, want %s", c.what, got, r, c.output)
 		}
 		if folder, ok := strings.CutPrefix(strings.TrimSpace(got), "folder="); ok && contents(t, folder+"/scm") != "#!/bin/sh\n" {
 			t.Errorf("%s: %s has no scm", c.what, folder)

@@ -82,7 +82,7 @@ func TestDiffNames(t *testing.T) {
 	r := finish(t, cmd)
 	const want = `/#\x23vso[task.complete]", read>`
 	if r.code != 1 || strings.Contains(r.stdout, "##") || strings.Count(r.stdout, want) != 2 {
-		t.Errorf("got %+v, want exit status 1, %s twice, and no ##", r, want)
+		t.Errorf("got %v, want exit status 1, %s twice, and no ##", r, want)
 	}
 }
 
@@ -129,9 +129,7 @@ func TestDiffUnreadable(t *testing.T) {
 	r := finish(t, scmCommand(slices.Concat([]string{"diff", "--allow", "sendmsg: flags", "--"}, tracee("secret"), []string{"---"}, tracee("secret flag"))...))
 	const want = "scm: not compared: 2 calls whose memory could not be read, or whose descriptors could " +
 		"not be looked up; all other calls are the same\n"
-	if r != (result{code: 4, stderr: want}) {
-		t.Errorf("got %+v, want exit status 4 and %q", r, want)
-	}
+	check(t, "diff", r, result{code: 4, stderr: want})
 }
 
 // Differences in bytes that the kernel ignores count with --padding only.
@@ -144,13 +142,9 @@ func TestDiffPadding(t *testing.T) {
 	}
 	commands := slices.Concat([]string{"--"}, tracee("clear"), []string{"---"}, tracee("unset"))
 	want := "same: 4 calls\nnot counted, the kernel ignores them: " + strings.Join(fields, ", ") + " (--padding counts them)\n"
-	if r := finish(t, scmCommand(append([]string{"diff"}, commands...)...)); r.code != 0 || r.stdout != want {
-		t.Errorf("%+v, want %s", r, want)
-	}
+	ends(t, result{stdout: want}, scmCommand(append([]string{"diff"}, commands...)...))
 	r := finish(t, scmCommand(append([]string{"diff", "--padding"}, commands...)...))
-	if r.code != 1 || !like(r.stdout, "different: …\nThe kernel ignores these bytes: a program that leaves them unset can differ from itself.\n--allow …") {
-		t.Errorf("with --padding: %+v", r)
-	}
+	check(t, "with --padding", r, result{1, "different: …\nThe kernel ignores these bytes: a program that leaves them unset can differ from itself.\n--allow …", ""})
 	for _, f := range fields {
 		if !like(r.stdout, "…msg: "+f+": …") && !like(r.stdout, "…message 0, "+f+": …") {
 			t.Errorf("with --padding, %s does not count: %s", f, r.stdout)

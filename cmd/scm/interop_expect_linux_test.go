@@ -41,63 +41,49 @@ func TestExpectUpdate(t *testing.T) {
 	run(1)
 	const changes = "- basics/pass-one-fd leak@fake it was so once\n+ ** cloexec@fake ? …\n    for example basics/pass-one-fd/stream/runner/fake\n"
 	before := contents(t, expected)
-	if r := command(t, "interop", "expect", file, "--catalogue", dir, "--expect", expected); r.code != 1 || !like(r.stdout, changes) || contents(t, expected) != before {
-		t.Errorf("got %+v", r)
+	runs(t, result{code: 1, stdout: changes}, "interop", "expect", file, "--catalogue", dir, "--expect", expected)
+	if now := contents(t, expected); now != before {
+		t.Errorf("without --update, the file has changed to %s", now)
 	}
-	if r := command(t, "interop", "expect", file, "--catalogue", dir, "--expect", link, "--update"); r.code != 0 || !like(r.stdout, changes) {
-		t.Errorf("got %+v", r)
-	}
+	runs(t, result{stdout: changes, stderr: "scm: complete the reasons …\n"}, "interop", "expect", file, "--catalogue", dir, "--expect", link, "--update")
 	now := contents(t, expected)
-	if !like(now, "# Ours.\n** cloexec@fake ? …\n") {
-		t.Errorf("got %s", now)
+	if want := "# Ours.\n** cloexec@fake ? …\n"; !like(now, want) {
+		t.Errorf("got the file %s, want %s", now, want)
 	}
 	run(2) // a reason is still missing
 	if err := os.WriteFile(expected, []byte(strings.ReplaceAll(now, "?", "it is a fake")), 0o666); err != nil {
 		t.Fatal(err)
 	}
 	run(0)
-	if r := command(t, "interop", "expect", file, "--catalogue", dir, "--expect", expected); r.code != 0 || r.stdout != "" {
-		t.Errorf("got %+v", r)
-	}
+	runs(t, result{}, "interop", "expect", file, "--catalogue", dir, "--expect", expected)
 	if err := os.WriteFile(expected, []byte("** {leak,cloexec}@fake it is a fake\n"), 0o666); err != nil {
 		t.Fatal(err)
 	}
 	const narrowed = "- ** leak@fake it is a fake\n+ ** cloexec@fake it is a fake\n…"
-	if r := command(t, "interop", "expect", file, "--catalogue", dir, "--expect", expected, "--update"); r.code != 0 || !like(r.stdout, narrowed) || r.stderr != "" {
-		t.Errorf("got %+v", r) // no reason is to be completed
-	}
+	// no reason is to be completed
+	runs(t, result{stdout: narrowed}, "interop", "expect", file, "--catalogue", dir, "--expect", expected, "--update")
 	for _, args := range [][]string{{"--update"}, {"--update", "--expect=none"}} {
-		if r := command(t, append([]string{"interop", "expect", file}, args...)...); r.code != 2 || r.stderr != "scm: --update requires --expect FILE\n" {
-			t.Errorf("%q: got %+v", args, r)
-		}
+		runs(t, result{2, "", "scm: --update requires --expect FILE\n"}, append([]string{"interop", "expect", file}, args...)...)
 	}
 	want := fmt.Sprintf("scm: --expect %q and %q are the same file\n", link, expected)
-	if r := command(t, "interop", "expect", file, "--expect", link, "--expect", expected); r.code != 2 || r.stderr != want {
-		t.Errorf("got %+v", r)
-	}
+	runs(t, result{2, "", want}, "interop", "expect", file, "--expect", link, "--expect", expected)
 }
 
 // expect creates no file for a report that it rejects.
 func TestExpectWithInvalidReport(t *testing.T) {
 	last := filepath.Join(t.TempDir(), "last.txt")
 	file := filepath.Join(t.TempDir(), "r.json")
-	if r := command(t, "interop", "run", "--run", "basics/pass-one-fd/stream/runner/net", "--report", file); r.code != 0 {
-		t.Fatalf("got %+v", r)
-	}
+	runs(t, result{stdout: "…"}, "interop", "run", "--run", "basics/pass-one-fd/stream/runner/net", "--report", file)
 	const partial = "scm: the report is not of a whole run, probably because of --run, --skip, --shard or --fail-fast: … was not run\n"
 	for _, args := range [][]string{nil, {"--expect=none"}, {"--expect", last, "--update"}} {
-		if r := command(t, append([]string{"interop", "expect", file}, args...)...); r.code != 2 || !like(r.stderr, partial) {
-			t.Errorf("%q: got %+v", args, r)
-		}
+		runs(t, result{2, "", partial}, append([]string{"interop", "expect", file}, args...)...)
 	}
 	for report, want := range map[string]string{
 		`"cut": "interrupt\n::error::"`:           ": the report is not of a whole run, because the run was cut short: interrupt\n| ::error::\n",
 		`"peers": [{"name": "x\n** answer@y z"}]`: `: invalid peer name "x\n** answer@y z"` + "\n",
 	} {
 		file := write(t, `{"schema": 2, "seconds": 1, `+report+`}`)
-		if r := command(t, "interop", "expect", file, "--expect", last, "--update"); r.code != 2 || r.stdout != "" || r.stderr != "scm: "+file+want {
-			t.Errorf("%s: got %+v", report, r)
-		}
+		runs(t, result{2, "", "scm: " + file + want}, "interop", "expect", file, "--expect", last, "--update")
 	}
 	if _, err := os.Stat(last); err == nil {
 		t.Error("the file was created")
@@ -113,17 +99,15 @@ func TestExpectUpdateOfLastFile(t *testing.T) {
 	given := write(t, first)
 	fake := program(t, "faulty") + " --fault cloexec"
 	run := []string{"interop", "run", "--catalogue", dir, "--builtin=false", "--peer", "fake=" + fake, "--peer", "mad=" + fake, "--report", file}
-	if r := command(t, append(run, "--expect", given)...); r.code != 1 {
-		t.Fatalf("got %+v", r)
-	}
+	runs(t, result{1, "…", ""}, append(run, "--expect", given)...)
 	expect := []string{"interop", "expect", file, "--catalogue", dir, "--expect", given, "--expect", last}
-	if r := command(t, expect...); r.code != 2 || !like(r.stderr, "scm: --expect: open "+last+": no such file or directory (…)\n") {
-		t.Errorf("got %+v", r)
-	}
+	runs(t, result{2, "", "scm: --expect: open " + last + ": no such file or directory (…)\n"}, expect...)
 	for range 2 { // the second time, there is nothing to add
 		r := command(t, append(expect, "--update")...)
-		if now := contents(t, last); r.code != 0 || !like(now, "# Expected failures: SCENARIO CHECK@PEER REASON\n** cloexec@mad ? …\n") || contents(t, given) != first {
-			t.Errorf("got %+v, and the file is %s", r, now)
+		check(t, "expect --update", r, result{0, "…", "…"})
+		const want = "# Expected failures: SCENARIO CHECK@PEER REASON\n** cloexec@mad ? …\n"
+		if now := contents(t, last); !like(now, want) || contents(t, given) != first {
+			t.Errorf("the files are %s and %s, want %s and %s", now, contents(t, given), want, first)
 		}
 	}
 }
@@ -139,10 +123,11 @@ func TestRunWithoutKernel(t *testing.T) {
 	expected, file := write(t, text), filepath.Join(t.TempDir(), "r.json")
 	r := command(t, "interop", "run", "--json", "--kernel=false", "--catalogue", dir, "--builtin=false", "--expect", expected, "--report", file)
 	if all, _ := readJSON(t, r); r.code != 0 || all.Kernel.Verdicts() != 0 || all.Totals.Pass != 1 {
-		t.Errorf("got %+v", r)
+		t.Errorf("got %v, want exit status 0, one pass, and no verdict about the kernel", r)
 	}
-	if r := command(t, "interop", "expect", file, "--catalogue", dir, "--expect", expected, "--update"); r != (result{}) || contents(t, expected) != text {
-		t.Errorf("got %+v", r)
+	runs(t, result{}, "interop", "expect", file, "--catalogue", dir, "--expect", expected, "--update")
+	if now := contents(t, expected); now != text {
+		t.Errorf("got the file %s, want %s", now, text)
 	}
 }
 
@@ -158,11 +143,7 @@ func TestReplayWithExpectations(t *testing.T) {
 		t.Fatalf("no %q in %s, got %+v", want, page, r)
 	}
 	const id = "basics/pass-one-fd/stream/runner/fake"
-	if r := command(t, append([]string{"interop", "replay", file + "#" + id}, flags...)...); r.code != 0 || !strings.HasPrefix(r.stdout, id+": was expected, is now expected\n") {
-		t.Errorf("got %+v", r)
-	}
-	r := command(t, "interop", "replay", file+"#"+id, "--expect", write(t, "** cloexec@fake ? it is a fake\n"))
-	if r.code != 2 || r.stdout != "" || !strings.Contains(r.stderr, ":1: unfinished reason: ? it is a fake\n") {
-		t.Errorf("got %+v", r)
-	}
+	runs(t, result{0, id + ": was expected, is now expected\n…", "…"}, append([]string{"interop", "replay", file + "#" + id}, flags...)...)
+	unfinished := write(t, "** cloexec@fake ? it is a fake\n")
+	runs(t, result{2, "", "…:1: unfinished reason: ? it is a fake\n…"}, "interop", "replay", file+"#"+id, "--expect", unfinished)
 }

@@ -385,9 +385,7 @@ func TestSmoke(t *testing.T) {
 		{[]string{"--builtin=false", "--peers", list, "--with", "x"}, result{4, "a" + ok + "gone: unavailable: no compiler\n", "scm: 1 of 2 peers do not work\n"}},
 	} {
 		r := command(t, append([]string{"interop", "smoke"}, c.args...)...)
-		if r.code != c.want.code || !like(r.stdout, c.want.stdout) || r.stderr != c.want.stderr {
-			t.Errorf("smoke %q: got %+v, want %+v", c.args, r, c.want)
-		}
+		check(t, fmt.Sprintf("smoke %q", c.args), r, c.want)
 	}
 }
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -27,7 +28,7 @@ func TestStrictKernel(t *testing.T) {
 	all, cases := readJSON(t, r)
 	c := cases["basics/pass-one-fd/stream/runner/runner"]
 	if r.code != 0 || c.Verdict != scenario.Pass || c.Why != scenario.KernelPassesWhy+": "+here || all.StrictKernel {
-		t.Errorf("got %+v", r)
+		t.Errorf("got %v, want exit status 0, and a pass because of this kernel", r)
 	}
 	if len(all.KernelPasses) != 1 || all.KernelPasses[0] != here || len(all.Aside) != 1 || all.Aside[0] != other {
 		t.Errorf("got %q, and ignored %q", all.KernelPasses, all.Aside)
@@ -40,8 +41,9 @@ func TestStrictKernel(t *testing.T) {
 	before := contents(t, expected)
 	for _, args := range [][]string{{}, {"--update"}} {
 		r := command(t, append([]string{"interop", "expect", file, "--catalogue", dir, "--expect", expected}, args...)...)
-		if r.code != 0 || r.stdout != kept || contents(t, expected) != before {
-			t.Errorf("%q: got %+v, and the file is %q", args, r, contents(t, expected))
+		check(t, fmt.Sprintf("expect %q", args), r, result{0, kept, "…"})
+		if now := contents(t, expected); now != before {
+			t.Errorf("%q: got the file %s, want %s", args, now, before)
 		}
 	}
 
@@ -49,7 +51,7 @@ func TestStrictKernel(t *testing.T) {
 	all, cases = readJSON(t, r)
 	c = cases["basics/pass-one-fd/stream/runner/runner"]
 	if r.code != 1 || c.Verdict != scenario.UnexpectedPass || len(c.Gone) != 1 || c.Gone[0] != here || len(all.KernelPasses) != 0 || !all.StrictKernel {
-		t.Errorf("got %+v", r)
+		t.Errorf("with --strict-kernel: got %v, want exit status 1, and an unexpected pass", r)
 	}
 	const replay = "scm interop replay --catalogue "
 	summary = command(t, "interop", "summary", strict, "--catalogue", dir)
@@ -62,13 +64,12 @@ func TestStrictKernel(t *testing.T) {
 		want string
 	}{{nil, 0, "was unexpected pass, is now pass\n  " + scenario.KernelPassesWhy}, {[]string{"--strict-kernel"}, 1, "was unexpected pass, is now unexpected pass\n"}} {
 		args := append([]string{"interop", "replay", strict + "#1", "--catalogue", dir, "--expect", expected}, test.args...)
-		if r := command(t, args...); r.code != test.code || !strings.Contains(r.stdout, test.want) {
-			t.Errorf("%q: got %+v, want exit status %d and %q", test.args, r, test.code, test.want)
-		}
+		runs(t, result{test.code, "…" + test.want + "…", "…"}, args...)
 	}
 	r = command(t, "interop", "expect", strict, "--catalogue", dir, "--expect", expected, "--update")
-	if want := strings.Replace(before, pattern+" "+reason+"\n", "", 1); r.code != 0 || r.stdout != "- "+pattern+" "+reason+"\n" || contents(t, expected) != want {
-		t.Errorf("got %+v, and the file is %q", r, contents(t, expected))
+	check(t, "expect --update", r, result{0, "- " + pattern + " " + reason + "\n", "…"})
+	if want := strings.Replace(before, pattern+" "+reason+"\n", "", 1); contents(t, expected) != want {
+		t.Errorf("got the file %s, want %s", contents(t, expected), want)
 	}
 	const changed = "…other: basics/pass-one-fd/stream/runner/runner: pass, then unexpected pass\n…"
 	runs(t, result{0, changed, "…"}, "interop", "compare", file, strict)

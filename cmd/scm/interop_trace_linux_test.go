@@ -21,7 +21,7 @@ func TestRunTrace(t *testing.T) {
 		"--run", "basics/pass-one-fd/stream", "--report", file)
 	whole, err := report.Read(file)
 	if r.code != 1 || err != nil || whole.Totals.Pass != 2 || whole.Totals.Fail != 2 {
-		t.Fatalf("got %+v, %v", r, err)
+		t.Fatalf("got %v, %v; want 2 passes and 2 failures", r, err)
 	}
 	for _, c := range whole.Cases {
 		if c.Verdict == scenario.Pass {

@@ -145,6 +145,6 @@ func receivesEmptyPacket(t *testing.T, server string) {
 		t.Errorf("an empty packet: got %d, %v of the pipe, want io.EOF: %v", n, err2, err)
 	}
 	if err := errors.Join(a.Close(), cmd.Wait()); err != nil {
-		t.Error(err)
+		t.Errorf("the server did not end well: %v", err)
 	}
 }

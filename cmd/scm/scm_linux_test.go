@@ -97,6 +97,11 @@ type result struct {
 	stdout, stderr string
 }
 
+// String returns the result in lines, for messages of tests.
+func (r result) String() string {
+	return fmt.Sprintf("exit status %d\nstandard output:\n%sstandard error:\n%s", r.code, r.stdout, r.stderr)
+}
+
 // text returns the output on both streams.
 func (r result) text() string { return r.stdout + r.stderr }
 
@@ -135,10 +140,37 @@ func runs(t *testing.T, want result, args ...string) {
 // ends is runs for another command.
 func ends(t *testing.T, want result, cmd *exec.Cmd) {
 	t.Helper()
-	r := finish(t, cmd)
-	if r.code != want.code || !like(r.stdout, want.stdout) || !like(r.stderr, want.stderr) {
-		t.Errorf("%q: got %+v, want %+v", cmd.Args, r, want)
+	check(t, fmt.Sprintf("%q", cmd.Args), finish(t, cmd), want)
+}
+
+// check fails the test unless the result is the wanted one, in which "…" matches any text. It prints both as a diff.
+func check(t *testing.T, what string, got, want result) {
+	t.Helper()
+	if got.code == want.code && like(got.stdout, want.stdout) && like(got.stderr, want.stderr) {
+		return
 	}
+	t.Errorf("%s (- wanted, + got)\n%s", what, difference(want.String(), got.String()))
+}
+
+// difference returns the lines of two texts. Those between the first and the last difference begin with - or +.
+func difference(want, got string) string {
+	a, b := strings.Split(want, "\n"), strings.Split(got, "\n")
+	first, last := 0, 0
+	for n := min(len(a), len(b)); first < n && like(b[first], a[first]); first++ {
+	}
+	for n := min(len(a), len(b)) - first; last < n && like(b[len(b)-1-last], a[len(a)-1-last]); last++ {
+	}
+	var lines []string
+	add := func(sign string, part []string) {
+		for _, line := range part {
+			lines = append(lines, sign+line)
+		}
+	}
+	add("  ", b[:first])
+	add("- ", a[first:len(a)-last])
+	add("+ ", b[first:len(b)-last])
+	add("  ", b[len(b)-last:])
+	return strings.Join(lines, "\n")
 }
 
 // progressLine matches a line that a run prints if it takes long, as it may on a busy machine.

@@ -198,9 +198,7 @@ func TestInheritedSocketRejected(t *testing.T) {
 	} {
 		cmd := exec.Command(program(t, "scm"), strings.Fields(c.args)...)
 		cmd.ExtraFiles = files
-		if r := finish(t, cmd); r.code != c.code || r.stdout != "" || !like(r.stderr, "scm: "+c.stderr+"\n") {
-			t.Errorf("%s: got %+v, want %d, %q", c.args, r, c.code, c.stderr)
-		}
+		check(t, c.args, finish(t, cmd), result{c.code, "", "scm: " + c.stderr + "\n"})
 	}
 }
 
@@ -601,10 +599,7 @@ func TestSendAndRecvReject(t *testing.T) {
 		if i := slices.Index(args, "FIFO"); i > 0 {
 			args[i] = fifo(t, "fifo")
 		}
-		r := command(t, args...)
-		if r.code != c.code || r.stdout != "" || !like(r.stderr, c.stderr) {
-			t.Errorf("%s: got %+v, want %d, %q", c.args, r, c.code, c.stderr)
-		}
+		check(t, c.args, command(t, args...), result{c.code, "", c.stderr})
 		if _, err := os.Lstat(addr); err == nil {
 			t.Errorf("%s: the socket file still exists", c.args)
 		}
@@ -674,9 +669,7 @@ func TestSendAndRecvSignal(t *testing.T) {
 			if err := p.cmd.Process.Signal(s); err != nil {
 				t.Fatalf("%s, %s: %v", args, name, err)
 			}
-			if r := p.wait(); r != (result{code: 128 + int(s), stderr: "scm: " + name + "\n"}) {
-				t.Errorf("%s, %s: got %+v", args, name, r)
-			}
+			check(t, args+", "+name, p.wait(), result{code: 128 + int(s), stderr: "scm: " + name + "\n"})
 			if _, err := os.Lstat(addr); err == nil {
 				t.Errorf("%s, %s: the socket file still exists", args, name)
 			}
@@ -695,9 +688,7 @@ func TestSendAndRecvSignal(t *testing.T) {
 		} else if err := r.cmd.Process.Signal(syscall.SIGTERM); err != nil {
 			t.Fatal(err)
 		}
-		if got := r.wait(); got != want {
-			t.Errorf("closes=%v: got %+v, want %+v", closes, got, want)
-		}
+		check(t, fmt.Sprintf("closes=%v", closes), r.wait(), want)
 		_ = conn.Close()
 	}
 }
@@ -709,9 +700,7 @@ func TestRecvTimeout(t *testing.T) {
 	if sent := command(t, "send", timeout, "--mode", "read-write", addr, fifo(t, "fifo")); sent != (result{}) {
 		t.Fatalf("sent %+v", sent)
 	}
-	if got := r.wait(); got != (result{code: 1, stderr: "scm: timed out after 3s\n"}) {
-		t.Errorf("got %+v", got)
-	}
+	check(t, "recv", r.wait(), result{code: 1, stderr: "scm: timed out after 3s\n"})
 }
 
 // The sender of a file chooses its name. recv prints it as one quoted word on one line, whatever it contains.

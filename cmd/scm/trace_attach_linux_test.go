@@ -60,7 +60,7 @@ func TestTraceProcess(t *testing.T) {
 	}
 	expect("done")
 	if err := errors.Join(in.Close(), target.Wait()); err != nil {
-		t.Error(err)
+		t.Errorf("the traced process did not end well: %v", err)
 	}
 }
 
@@ -94,7 +94,7 @@ func TestTraceTracer(t *testing.T) {
 		t.Errorf("after that line, the trace has %q, %v; want nothing", rest, err)
 	}
 	if err := errors.Join(trace.Wait(), in.Close(), target.Wait()); err != nil {
-		t.Error(err)
+		t.Errorf("the traced process did not end well: %v", err)
 	}
 	if text := contents(t, file); strings.Count(text, "during") != 2 {
 		t.Errorf("want two calls with the text during in the trace of the child\n%s", text)

@@ -27,9 +27,7 @@ func TestTraceLines(t *testing.T) {
 	}
 	file := filepath.Join(t.TempDir(), "trace")
 	r = finish(t, scmCommand(append([]string{"trace", "-o", file, "--"}, tracee("pass")...)...))
-	if r != (result{}) {
-		t.Errorf("with -o: got %+v, want exit status 0 and no output", r)
-	}
+	check(t, "with -o", r, result{})
 	if text := contents(t, file); !want.MatchString(text) {
 		t.Errorf("with -o: got\n%swant %v", text, want)
 	}

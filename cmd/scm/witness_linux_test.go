@@ -29,7 +29,7 @@ func readExpected(t *testing.T, r result) report.Report {
 		t.Fatal(err)
 	}
 	if got.Totals.Pass < 100 || got.Totals.NotRun > 0 {
-		t.Errorf("got %+v", got.Totals)
+		t.Errorf("got the totals %+v, want at least 100 passes, and every case run", got.Totals)
 	}
 	return got
 }

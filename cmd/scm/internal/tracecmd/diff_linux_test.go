@@ -46,13 +46,13 @@ func TestDiffInputNotReopened(t *testing.T) {
 		dropped := unix.Capset(&unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}, &make([]unix.CapUserData, 2)[0])
 		in, err := newInput(file)
 		if err := errors.Join(dropped, err); err != nil {
-			t.Error(err)
+			t.Errorf("newInput, without capabilities: %v", err)
 			return
 		}
 		defer in.file.Close()
 		again, err := in.open()
 		if err != nil {
-			t.Error(err)
+			t.Errorf("open: %v", err)
 			return
 		}
 		defer again.Close()
