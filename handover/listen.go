@@ -10,53 +10,11 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync/atomic"
 	"syscall"
 
 	"github.com/scm-rights/scm"
 	"github.com/scm-rights/scm/internal/sys"
 )
-
-// An inherited is a socket or file that this process has received.
-type inherited struct {
-	socket
-	file *os.File
-	from *peer        // the predecessor, or nil if the service manager passed it
-	at   atomic.Value // the result of bound
-}
-
-// isFile reports whether the predecessor passed it to Keep.
-func (in *inherited) isFile() bool { return in.from != nil && in.Network == "" }
-
-// An offered is a socket or file that this process passes to its successors.
-type offered struct {
-	socket
-	conn syscall.Conn // a Listener or Conn of package scm borrows the program's, to have a SetUnlinkOnClose of its own
-	kept bool         // the service manager has it too
-}
-
-func newOffered(s socket, conn syscall.Conn) offered {
-	switch c := conn.(type) {
-	case *scm.Listener:
-		conn, _ = scm.NewListener(c)
-	case *scm.Conn:
-		conn, _ = scm.NewConn(c)
-	}
-	return offered{socket: s, conn: conn}
-}
-
-// isClosed reports whether the owner of the socket has closed it.
-func (o offered) isClosed() bool {
-	return withFD(o.conn, func(int) error { return nil }) != nil
-}
-
-// unlink sets whether closing the socket removes its file, if the program has not turned that off. Without Created, the
-// file is not removed: what the program wants cannot be asked, and it is not turned on again.
-func (o offered) unlink(on bool) {
-	if l, ok := o.conn.(interface{ SetUnlinkOnClose(bool) }); ok && (!on || o.Created && !o.kept) {
-		l.SetUnlinkOnClose(on)
-	}
-}
 
 // Listen returns a listening socket received from the predecessor or the service manager, or creates one.
 // Successors receive the socket in turn. The caller must close the listener. Call Listen before Ready, so
@@ -283,7 +241,7 @@ func (p *Process) explain(want socket, err error) error {
 func (p *Process) File(name string) *os.File {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.succession.take(func(in *inherited) bool { return in.Name == name && (in.isFile() || in.from == nil) })
+	return p.succession.take(func(in *inherited) bool { return in.Name == name && (in.isFile() || !in.passed) })
 }
 
 // Keep makes the file f available to successors, which call File to get it. The file may be a memfd that

@@ -9,7 +9,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/scm-rights/scm"
@@ -26,24 +25,24 @@ type manager struct {
 	drop   context.CancelFunc
 
 	mu   sync.Mutex
-	sent <-chan struct{} // closed when the last notification has been sent
+	last <-chan struct{} // closed when the latest notification has been sent
 }
 
 // dialManager returns nil if there is no service manager, or if its socket cannot be reached. In the second case, Start
 // does not fail, because the variable may have been inherited by accident.
-func (p *Process) dialManager(ctx context.Context) *manager {
+func dialManager(ctx context.Context, logger *slog.Logger) *manager {
 	name := os.Getenv("NOTIFY_SOCKET")
 	if name == "" {
 		return nil
 	}
 	conn, err := scm.Dial(ctx, "unixgram", name)
 	if err != nil {
-		p.logger.Warn("handover: cannot reach the service manager", "err", err)
+		logger.Warn("handover: cannot reach the service manager", "err", err)
 		return nil
 	}
 	sent := make(chan struct{})
 	close(sent)
-	m := &manager{conn: dontWait{conn}, unit: os.Getenv("INVOCATION_ID"), logger: p.logger, sent: sent}
+	m := &manager{conn: dontWait{conn}, unit: os.Getenv("INVOCATION_ID"), logger: logger, last: sent}
 	m.open, m.drop = context.WithCancel(context.Background())
 	return m
 }
@@ -86,7 +85,7 @@ func (m *manager) tell(notify func(wire.Socket) error) (sent <-chan struct{}) {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	earlier, done := m.sent, make(chan struct{})
+	earlier, done := m.last, make(chan struct{})
 	select {
 	case <-earlier: // this process may exit before a goroutine runs
 		if err := notify(m.conn); !sys.Again(err) {
@@ -95,7 +94,7 @@ func (m *manager) tell(notify func(wire.Socket) error) (sent <-chan struct{}) {
 		}
 	default:
 	}
-	m.sent = done
+	m.last = done
 	go func() {
 		defer close(done)
 		<-earlier
@@ -136,32 +135,32 @@ var managerTime = writeTime // shorter in a test
 // maxStatus is the maximum length of a status, in characters.
 const maxStatus = 500
 
-// supervises reports whether a successor belongs to the same unit as this process. If so, this
-// process announces the successor to the manager as the main process. It must not announce a process of another unit:
-// if the sender is root, systemd accepts any process as the main one.
-func (m *manager) supervises(a *attempt, hello message) bool {
-	return m != nil && m.unit != "" && m.unit == hello.Unit && a.pid > 0
+// supervises reports whether a successor, which says that it belongs to a unit, belongs to that of this process. If so,
+// this process announces the successor to the manager as the main process. It must not announce a process of another
+// unit: if the sender is root, systemd accepts any process as the main one.
+func (m *manager) supervises(pid int, unit string) bool {
+	return m != nil && m.unit != "" && m.unit == unit && pid > 0
 }
 
 // setMain tells the manager that the successor is now the main process, and waits until the manager knows. It returns
 // an error if the successor has exited: systemd may have ignored the message then, and would not notice that no process
 // serves.
-func (m *manager) setMain(ctx context.Context, a *attempt) error {
+func (m *manager) setMain(ctx context.Context, pid, pidfd int) error {
 	defer time.AfterFunc(managerTime, func() {
-		if ctx.Err() == nil && !hasExited(-1, a.pid) { // the pidfd may be closed
+		if ctx.Err() == nil && !hasExited(-1, pid) { // the pidfd may be closed
 			m.logger.Warn("handover: the service manager has not answered, so both processes serve",
-				"manager", m.conn.RemoteAddr().String(), "pid", a.pid, "duration", managerTime)
+				"manager", m.conn.RemoteAddr().String(), "pid", pid, "duration", managerTime)
 		}
 	}).Stop()
 	var err error
 	<-m.tell(func(sock wire.Socket) error {
 		// After MAINPID, systemd accepts nothing from this process, so READY is in the same message. An empty STATUS
 		// clears what a failed upgrade has left there. Before version 257, systemd ignores MAINPIDFD without MAINPID.
-		text := fmt.Sprintf("MAINPID=%d\nREADY=1\nSTATUS=", a.pid)
-		if a.pidfd >= 0 {
-			err = wire.Notify.Send(sock, text+"\nMAINPIDFD=1", a.pidfd)
+		text := fmt.Sprintf("MAINPID=%d\nREADY=1\nSTATUS=", pid)
+		if pidfd >= 0 {
+			err = wire.Notify.Send(sock, text+"\nMAINPIDFD=1", pidfd)
 		}
-		if a.pidfd < 0 || err != nil && !sys.Again(err) { // ETOOMANYREFS, for example: the pidfd can be left out
+		if pidfd < 0 || err != nil && !sys.Again(err) { // ETOOMANYREFS, for example: the pidfd can be left out
 			err = wire.Notify.Send(sock, text)
 		}
 		return err
@@ -169,68 +168,22 @@ func (m *manager) setMain(ctx context.Context, a *attempt) error {
 	if err == nil { // if this process exited before the manager had read that, the manager would kill the successor too
 		m.log(wire.NotifyBarrier(ctx, m.conn))
 	}
-	if hasExited(a.pidfd, a.pid) {
+	if hasExited(pidfd, pid) {
 		return errors.New("it exited as soon as it served")
 	}
 	return nil
 }
 
-// becomeMain completes the work of Ready. Its errors no longer matter to the predecessor. A predecessor that announces
-// this process to the manager sends main, until which the manager ignores this process. Otherwise, it is nil.
-func (p *Process) becomeMain(predecessor *peer, unused []string) {
-	defer close(p.server.isMain)
-	if predecessor != nil {
-		stop := context.AfterFunc(p.ending, func() { _ = predecessor.conn.Close() })
-		_, _ = predecessor.receive("main")
-		stop()
-		predecessor.close()
-	}
-	p.mu.Lock()
-	if _, err := p.on(gotMain); err == nil && predecessor != nil {
-		p.server.setUnlink(true)
-	}
-	p.mu.Unlock()
-	if predecessor == nil {
-		p.manager.ready()
-	}
-	if p.manager != nil && os.Getenv("FDSTORE") != "" {
-		p.store(unused)
-	}
-}
-
-// store makes the manager keep the sockets, so that no connection is refused after a crash, and forget those that are
-// no longer used. The manager does not keep the same socket under a second name, so store removes the old names first.
-func (p *Process) store(unused []string) {
-	p.mu.Lock()
-	var kept []offered
-	for i, s := range p.server.offered {
-		if s.Network != "" && s.Name != controlName {
-			// even if the message fails: the file then remains, and the next process replaces it
-			p.server.offered[i].kept = true
-			p.server.offered[i].unlink(false)
-			kept = append(kept, s)
-		}
-	}
-	p.mu.Unlock()
+// store makes the manager keep sockets, so that no connection is refused after a crash, and forget those that are no
+// longer used. The manager does not keep the same socket under a second name, so store removes the old names first.
+func (m *manager) store(kept []offered, unused []string) {
 	slices.Sort(unused)
 	for _, name := range slices.Compact(unused) {
-		p.manager.tell(func(sock wire.Socket) error { return wire.NotifyRemove(sock, name) })
+		m.tell(func(sock wire.Socket) error { return wire.NotifyRemove(sock, name) })
 	}
 	for _, s := range kept {
-		p.manager.tell(func(sock wire.Socket) error {
+		m.tell(func(sock wire.Socket) error {
 			return withFD(s.conn, func(fd int) error { return wire.NotifyStore(sock, s.Name, fd) })
 		})
 	}
-}
-
-// hold calls a function of package net with f, which stays open during the call.
-func hold[T any](f *os.File, call func(*os.File) (T, error)) (made T, err error) {
-	err = withFD(f, func(int) error { made, err = call(f); return err })
-	return made, err
-}
-
-// withFD calls f with the descriptor of a socket, which stays open during the call.
-func withFD(conn syscall.Conn, f func(fd int) error) error {
-	_, err := sys.Hold([]syscall.Conn{conn}, func(fds []int) error { return f(fds[0]) })
-	return err
 }

@@ -516,13 +516,13 @@ func TestManagerThatDoesNotRead(t *testing.T) {
 	}
 	notifyTime = time.Millisecond
 	failed := a.Upgrade(patient(t), exec.Command("missing"))
-	last := a.manager.sent
+	last := a.manager.last
 	b := start(t, Config{}, a.path)
 	ready(t, b)
 	eventually(t, "MAINPID waits, too", func() bool {
 		a.manager.mu.Lock()
 		defer a.manager.mu.Unlock()
-		return a.manager.sent != last
+		return a.manager.last != last
 	})
 	close(m.hold)
 	m.gets("READY=1", "READY=1", "FDSTORE=1 FDNAME=web "+port(web), "RELOADING=1", "READY=1 STATUS="+strings.TrimPrefix(fmt.Sprint(failed), "handover: "))
@@ -540,7 +540,7 @@ func TestManagerThatDoesNotRead(t *testing.T) {
 	ready(t, c)
 	_ = web.Close() // does not wait until the manager has it
 	_ = c.Close()
-	<-c.manager.sent
+	<-c.manager.last
 	if n := log.count("cannot notify"); n > 0 {
 		t.Error("Close of the listener waited for the manager")
 	}
@@ -552,6 +552,6 @@ func TestManagerThatDoesNotRead(t *testing.T) {
 func TestMainProcessWithoutPIDFD(t *testing.T) {
 	m := newManager(t)
 	p := start(t, Config{}, socketPath(t))
-	_ = p.manager.setMain(patient(t), &attempt{pid: os.Getpid(), pidfd: 1 << 20}) // EBADF
+	_ = p.manager.setMain(patient(t), os.Getpid(), 1<<20) // EBADF
 	m.gets(fmt.Sprintf("MAINPID=%d READY=1 STATUS=", os.Getpid()))
 }

@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 )
 
 var createTemp = os.CreateTemp // another function in a test
@@ -15,19 +17,26 @@ var createTemp = os.CreateTemp // another function in a test
 // pidFileTime limits the wait for the file system of Config.PIDFile, which may not respond.
 var pidFileTime = writeTime // shorter in a test
 
-// changePIDFile calls change after all earlier changes. It waits until ctx is done, for at most pidFileTime. When it no
-// longer waits, the context of change is done, and change must leave the file as it is.
-func (p *Process) changePIDFile(ctx context.Context, change func(ctx context.Context, path string) error) error {
-	if p.config.PIDFile == "" {
+// A pidFile is the file Config.PIDFile.
+type pidFile struct {
+	path   string // or "", and then the methods do nothing
+	logger *slog.Logger
+	mu     sync.Mutex // held while a goroutine writes or removes the file
+}
+
+// change calls a function after all earlier changes. It waits until ctx is done, for at most pidFileTime. When it no
+// longer waits, the context of apply is done, and apply must leave the file as it is.
+func (f *pidFile) change(ctx context.Context, apply func(ctx context.Context) error) error {
+	if f.path == "" {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, pidFileTime)
 	defer cancel()
 	changed := make(chan error, 1)
 	go func() {
-		p.pidFile.Lock()
-		defer p.pidFile.Unlock()
-		changed <- change(ctx, p.config.PIDFile)
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		changed <- apply(ctx)
 	}()
 	select {
 	case err := <-changed:
@@ -37,42 +46,42 @@ func (p *Process) changePIDFile(ctx context.Context, change func(ctx context.Con
 	}
 }
 
-// writePIDFile makes Config.PIDFile name this process. Readers see the old content or the new one.
-func (p *Process) writePIDFile(ctx context.Context) error {
-	return p.changePIDFile(ctx, func(ctx context.Context, path string) error {
-		dir, name := filepath.Split(path)
-		f, err := createTemp(dir, name+".*")
+// write makes the file name this process. Readers see the old content or the new one.
+func (f *pidFile) write(ctx context.Context) error {
+	return f.change(ctx, func(ctx context.Context) error {
+		dir, name := filepath.Split(f.path)
+		temp, err := createTemp(dir, name+".*")
 		if err != nil {
 			return err
 		}
-		_, err = fmt.Fprintln(f, os.Getpid())
-		if err = errors.Join(err, f.Chmod(0o644), f.Close(), ctx.Err()); err == nil {
-			err = os.Rename(f.Name(), path)
+		_, err = fmt.Fprintln(temp, os.Getpid())
+		if err = errors.Join(err, temp.Chmod(0o644), temp.Close(), ctx.Err()); err == nil {
+			err = os.Rename(temp.Name(), f.path)
 		}
 		if err != nil {
-			_ = os.Remove(f.Name())
+			_ = os.Remove(temp.Name())
 		}
 		return err
 	})
 }
 
-// logPIDFile logs err, which no method returns.
-func (p *Process) logPIDFile(err error) {
-	if err != nil {
-		p.logger.Warn("handover: cannot write or remove the PID file", "err", err)
-	}
-}
-
-// removePIDFile removes the file if it names this process.
-func (p *Process) removePIDFile() {
-	err := p.changePIDFile(context.Background(), func(ctx context.Context, path string) error {
-		text, err := os.ReadFile(path)
+// remove removes the file if it names this process.
+func (f *pidFile) remove() {
+	err := f.change(context.Background(), func(ctx context.Context) error {
+		text, err := os.ReadFile(f.path)
 		if err == nil && strings.TrimSpace(string(text)) == strconv.Itoa(os.Getpid()) && ctx.Err() == nil {
-			err = os.Remove(path)
+			err = os.Remove(f.path)
 		}
 		return err
 	})
 	if !errors.Is(err, os.ErrNotExist) {
-		p.logPIDFile(err)
+		f.log(err)
+	}
+}
+
+// log logs err, which no method of Process returns.
+func (f *pidFile) log(err error) {
+	if err != nil {
+		f.logger.Warn("handover: cannot write or remove the PID file", "err", err)
 	}
 }

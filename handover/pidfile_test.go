@@ -111,20 +111,20 @@ func TestPIDFileWithoutAResponse(t *testing.T) {
 		t.Error(err)
 	}
 	responds <- true
-	p.pidFile.Lock() // until the write has ended
+	p.pidFile.mu.Lock() // until the write has ended
 	if files := must(filepath.Glob(path + "*")); len(files) > 0 {
 		t.Errorf("files remain: %q", files)
 	}
-	p.pidFile.Unlock()
+	p.pidFile.mu.Unlock()
 	if err := unix.Mkfifo(path+".pid", 0o600); err != nil {
 		t.Fatal(err)
 	}
 	pidFileTime = time.Millisecond
-	removed := inBackground(func() error { p.removePIDFile(); return nil })
-	eventually(t, "removePIDFile returns", func() bool { return len(removed) > 0 })
+	removed := inBackground(func() error { p.pidFile.remove(); return nil })
+	eventually(t, "remove returns", func() bool { return len(removed) > 0 })
 	err := os.WriteFile(path+".pid", fmt.Appendln(nil, os.Getpid()), 0)
-	p.pidFile.Lock()
-	defer p.pidFile.Unlock()
+	p.pidFile.mu.Lock()
+	defer p.pidFile.mu.Unlock()
 	if _, removed := os.Stat(path + ".pid"); err != nil || removed != nil {
 		t.Error(err, removed)
 	}
@@ -152,7 +152,7 @@ func TestCloseWhileAnAttemptFails(t *testing.T) {
 	<-writes
 	closes := inBackground(a.Close)
 	eventually(t, "the attempt has ended", func() bool { return len(a.server.turn) == 0 })
-	if a.pidFile.TryLock() {
+	if a.pidFile.mu.TryLock() {
 		t.Error("Close does not wait for the write")
 	}
 	close(responds)

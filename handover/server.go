@@ -62,6 +62,19 @@ func (s *server) setUnlink(on bool) {
 	}
 }
 
+// keep returns the sockets that the service manager is to keep.
+func (s *server) keep() (kept []offered) {
+	for i, o := range s.offered {
+		if o.Network != "" && o.Name != controlName {
+			// even if the message fails: the file then remains, and the next process replaces it
+			s.offered[i].kept = true
+			s.offered[i].unlink(false)
+			kept = append(kept, o)
+		}
+	}
+	return kept
+}
+
 // accept accepts successors until one has taken over.
 func (p *Process) accept(control *scm.Listener) {
 	for failing := false; ; {
@@ -213,7 +226,7 @@ func (p *Process) handOver(peer *peer, hello message) {
 	}
 	closeFiles(a.life[:])
 	if err == nil && a.main {
-		err = p.manager.setMain(p.ending, a)
+		err = p.manager.setMain(p.ending, a.pid, a.pidfd)
 	}
 	if err == nil && a.main {
 		_ = a.peer.conn.SetDeadline(time.Now().Add(writeTime))
@@ -233,7 +246,7 @@ func (p *Process) handOver(peer *peer, hello message) {
 		a.peer.abort(err)
 		_ = p.makePipe() // or the next attempt does
 		if a.told && ended == nil {
-			p.logPIDFile(p.writePIDFile(p.ending)) // the successor may have written it
+			p.pidFile.log(p.pidFile.write(p.ending)) // the successor may have written it
 		}
 		p.logger.Warn("handover: a successor did not take over", "pid", a.pid, "duration", time.Since(began), "err", err)
 	}
@@ -278,7 +291,7 @@ func (p *Process) converse(a *attempt, hello message) (err error) {
 	if err := p.tell(a); err != nil {
 		return err
 	}
-	a.main = p.manager.supervises(a, hello)
+	a.main = p.manager.supervises(a.pid, hello.Unit)
 	if err := a.peer.send(message{Type: "go", Main: a.main}); err != nil {
 		return err
 	}

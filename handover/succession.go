@@ -177,7 +177,7 @@ func (p *Process) receiveSockets(peer *peer) (received succession, err error) {
 			if s.Name == controlName {
 				received.controlID = s.FileID
 			}
-			received.inherited = append(received.inherited, &inherited{socket: s, file: files[i], from: peer})
+			received.inherited = append(received.inherited, &inherited{socket: s, file: files[i], passed: true})
 		}
 		closeFiles(files[len(m.Sockets):]) // of fields that this version does not know
 		more, p.generation = m.More, max(m.Generation, 1)+1
@@ -259,10 +259,10 @@ func (p *Process) begin(ctx context.Context, e event, main bool, last func() err
 	if p.isClosed() {
 		return errClosed
 	}
-	err := p.writePIDFile(ctx) // mu is not held, because the file system may not respond
+	err := p.pidFile.write(ctx) // mu is not held, because the file system may not respond
 	written := err == nil
 	if e == peerDied {
-		p.logPIDFile(err)
+		p.pidFile.log(err)
 		err = nil
 	}
 	p.mu.Lock()
@@ -280,7 +280,7 @@ func (p *Process) begin(ctx context.Context, e event, main bool, last func() err
 	}
 	p.mu.Unlock()
 	if err != nil && written {
-		p.removePIDFile()
+		p.pidFile.remove()
 	}
 	return err
 }
@@ -339,5 +339,33 @@ func (p *Process) waitForDeath(ctx context.Context, life *os.File) error {
 		return p.ended(ctx)
 	case <-time.After(deathTime):
 		return errors.New("the predecessor has closed the connection, but has not exited")
+	}
+}
+
+// becomeMain completes the work of Ready. Its errors no longer matter to the predecessor. A predecessor that announces
+// this process to the manager sends main, until which the manager ignores this process. Otherwise, it is nil.
+func (p *Process) becomeMain(predecessor *peer, unused []string) {
+	defer close(p.server.isMain)
+	if predecessor != nil {
+		stop := context.AfterFunc(p.ending, func() { _ = predecessor.conn.Close() })
+		_, _ = predecessor.receive("main")
+		stop()
+		predecessor.close()
+	}
+	var kept []offered
+	stores := p.manager != nil && os.Getenv("FDSTORE") != ""
+	p.mu.Lock()
+	if _, err := p.on(gotMain); err == nil && predecessor != nil {
+		p.server.setUnlink(true)
+	}
+	if stores {
+		kept = p.server.keep()
+	}
+	p.mu.Unlock()
+	if predecessor == nil {
+		p.manager.ready()
+	}
+	if stores {
+		p.manager.store(kept, unused)
 	}
 }

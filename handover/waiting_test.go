@@ -34,11 +34,11 @@ func TestNotificationsWaitUntilClose(t *testing.T) {
 			defer func() { _ = l.Close() }()
 			t.Setenv("NOTIFY_SOCKET", name)
 			var log logged
-			m := (&Process{logger: log.logger()}).dialManager(context.Background())
+			m := dialManager(context.Background(), log.logger())
 			m.fill()
 			var tries atomic.Int32
 			m.tell(func(sock wire.Socket) error { tries.Add(1); return wire.NotifyReady(sock) })
-			told := inBackground(func() error { return m.setMain(c.ending, &attempt{pid: c.pid, pidfd: -1}) })
+			told := inBackground(func() error { return m.setMain(c.ending, c.pid, -1) })
 			time.Sleep(time.Minute)
 			if n := log.count("both processes serve"); len(told) > 0 || n != c.warnings || tries.Load() > 700 {
 				t.Errorf("process %d: %d warnings, and %d attempts to send READY in a minute", c.pid, n, tries.Load())

@@ -9,8 +9,10 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"syscall"
 
+	"github.com/scm-rights/scm"
 	"github.com/scm-rights/scm/internal/sys"
 )
 
@@ -93,7 +95,7 @@ func (want socket) resolve(ctx context.Context) (at netip.AddrPort) {
 // isAt reports whether a socket, which is bound to the address bound, is the wanted one, which resolves to at. If at is
 // zero, isAt compares only bytes and paths.
 func (in *inherited) isAt(bound net.Addr, want socket, at netip.AddrPort) bool {
-	asked := in.from != nil && in.Network == want.Network // by the predecessor
+	asked := in.passed && in.Network == want.Network // by the predecessor
 	switch {
 	case asked && bytes.Equal(in.Address, want.Address):
 		return true
@@ -112,7 +114,7 @@ func (in *inherited) isAt(bound net.Addr, want socket, at netip.AddrPort) bool {
 	ip := a.AddrPort().Addr().Unmap()
 	if at.Addr().IsUnspecified() {
 		// A "tcp" socket may accept IPv4 where a "tcp6" socket does not. Only the network distinguishes them.
-		return ip.IsUnspecified() && (in.from == nil || asked)
+		return ip.IsUnspecified() && (!in.passed || asked)
 	}
 	return ip == at.Addr()
 }
@@ -137,4 +139,57 @@ func (in *inherited) bound() net.Addr {
 		in.at.Store(at)
 	}
 	return at
+}
+
+// An inherited is a socket or file that this process has received.
+type inherited struct {
+	socket
+	file   *os.File
+	passed bool         // by the predecessor, not by the service manager
+	at     atomic.Value // the result of bound
+}
+
+// isFile reports whether the predecessor passed it to Keep.
+func (in *inherited) isFile() bool { return in.passed && in.Network == "" }
+
+// An offered is a socket or file that this process passes to its successors.
+type offered struct {
+	socket
+	conn syscall.Conn // a Listener or Conn of package scm borrows the program's, to have a SetUnlinkOnClose of its own
+	kept bool         // the service manager has it too
+}
+
+func newOffered(s socket, conn syscall.Conn) offered {
+	switch c := conn.(type) {
+	case *scm.Listener:
+		conn, _ = scm.NewListener(c)
+	case *scm.Conn:
+		conn, _ = scm.NewConn(c)
+	}
+	return offered{socket: s, conn: conn}
+}
+
+// isClosed reports whether the owner of the socket has closed it.
+func (o offered) isClosed() bool {
+	return withFD(o.conn, func(int) error { return nil }) != nil
+}
+
+// unlink sets whether closing the socket removes its file, if the program has not turned that off. Without Created, the
+// file is not removed: what the program wants cannot be asked, and it is not turned on again.
+func (o offered) unlink(on bool) {
+	if l, ok := o.conn.(interface{ SetUnlinkOnClose(bool) }); ok && (!on || o.Created && !o.kept) {
+		l.SetUnlinkOnClose(on)
+	}
+}
+
+// hold calls a function of package net with f, which stays open during the call.
+func hold[T any](f *os.File, call func(*os.File) (T, error)) (made T, err error) {
+	err = withFD(f, func(int) error { made, err = call(f); return err })
+	return made, err
+}
+
+// withFD calls f with the descriptor of a socket, which stays open during the call.
+func withFD(conn syscall.Conn, f func(fd int) error) error {
+	_, err := sys.Hold([]syscall.Conn{conn}, func(fds []int) error { return f(fds[0]) })
+	return err
 }
