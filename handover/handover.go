@@ -127,7 +127,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"sync"
 	"time"
 
 	"github.com/scm-rights/scm"
@@ -185,13 +184,8 @@ type Process struct {
 	program    string   // which Upgrade starts
 	manager    *manager // or nil
 	pidFile    pidFile
-	generation int // 1 in the first process
-	replaced   chan struct{}
-	ending     context.Context // done when the state is closed
-	end        context.CancelFunc
-
-	mu         sync.Mutex
-	state      state
+	generation int        // 1 in the first process
+	machine               // its mu protects the rest
 	succession succession // zero once Ready has returned nil
 	server     server
 }

@@ -201,7 +201,7 @@ func upgrades(ctx context.Context, t *testing.T, p *Process, cmd *exec.Cmd) chan
 	eventually(t, "the upgrade begins", func() bool {
 		p.mu.Lock()
 		defer p.mu.Unlock()
-		return p.server.upgrading != nil
+		return p.server.upgrade != nil
 	})
 	return done
 }
@@ -440,7 +440,7 @@ func TestLoggerDoesNotHoldTheLock(t *testing.T) {
 	lines := make(chan string, 5)
 	p = start(t, Config{Logger: newLogger(func(line string) {
 		done := make(chan error, 1)
-		go func() { done <- p.failureOf(-1) }()
+		go func() { p.attemptOf(-1).wait(); done <- nil }()
 		select {
 		case err := <-done:
 			if err != nil {
@@ -1082,11 +1082,6 @@ func TestUpgradeKillsASuccessorOnlyBeforeGo(t *testing.T) {
 	if err := <-done; !errors.Is(err, context.Canceled) {
 		t.Error(err)
 	}
-	a.mu.Lock()
-	if a.server.killed != 0 { // a process whose PID cannot be seen would be taken for it
-		t.Error("the PID of the successor that was killed is remembered")
-	}
-	a.mu.Unlock()
 	replaces(t, a)
 }
 
@@ -1129,15 +1124,20 @@ func TestUpgradeReportsAnExitBeforeTheKill(t *testing.T) {
 	cancel()
 	cmd, exited := reexec.Command("exits"), make(chan error)
 	status := cmd.Run()
+	a.server.upgrade = new(upgrade)
 	go func() {
 		for killed := 0; killed == 0; runtime.Gosched() {
 			a.mu.Lock()
-			killed = a.server.killed
+			killed = a.server.upgrade.killed
 			a.mu.Unlock()
 		}
 		exited <- status
 	}()
 	wantError(t, a.await(ctx, cmd, exited), "exit status 3")
+	if a.server.upgrade.killed != 0 { // a process whose PID cannot be seen would be taken for it
+		t.Error("the PID of the successor that was killed is remembered")
+	}
+	a.server.upgrade = nil
 }
 
 // A pipe to a goroutine of this process would end with it, and with the pipe the successor.

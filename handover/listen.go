@@ -150,7 +150,7 @@ func (p *Process) isFree(name string) error {
 	if err := checkName(name); err != nil {
 		return err
 	}
-	if p.state == closed {
+	if p.isClosed() {
 		return errClosed
 	}
 	for _, s := range p.server.offered {

@@ -50,14 +50,12 @@ func (config Config) Start(ctx context.Context, path string) (p *Process, err er
 	defer prefix(&err)
 	catchSIGPIPE()
 	p = &Process{
-		config:   config,
-		logger:   config.Logger,
-		began:    time.Now(),
-		replaced: make(chan struct{}),
-		state:    preparing,
-		server:   server{turn: make(chan struct{}, 1), isMain: make(chan struct{})},
+		config:  config,
+		logger:  config.Logger,
+		began:   time.Now(),
+		machine: newMachine(preparing),
+		server:  server{turn: make(chan struct{}, 1), isMain: make(chan struct{})},
 	}
-	p.ending, p.end = context.WithCancel(context.Background())
 	if p.logger == nil {
 		p.logger = slog.New(slog.DiscardHandler)
 	}
@@ -170,52 +168,46 @@ func (p *Process) Fail(err error) {
 	}
 }
 
-// isClosed reports whether the state is closed.
-func (p *Process) isClosed() bool { return p.ending.Err() != nil }
-
 // close implements Close. The reason is for the predecessor.
 func (p *Process) close(e event, reason error) error {
 	p.mu.Lock()
-	s, received := &p.server, p.succession
 	from, _ := p.on(e)
-	if from == closed {
+	if from&(leaving|closed) != 0 {
 		p.mu.Unlock()
 		return nil
 	}
-	p.end()
+	s, received := &p.server, p.succession
 	p.succession = succession{}
 	closeFiles(s.pipe[:])
 	s.pipe = [2]*os.File{}
-	attempt, control, upgrade := s.attempt, s.control, s.upgrading
+	attempt, upgrade := s.attempt, s.upgrade
 	if from == handing {
 		_ = attempt.peer.conn.SetDeadline(expired)
 	}
 	s.disconnect(len(s.waiting))
 	p.mu.Unlock()
 
-	if from == asking {
+	switch from {
+	case preparing:
+		received.predecessor.abort(reason)
+		received.predecessor.close()
+	case asking:
 		select {
 		case s.turn <- struct{}{}: // Ready is not writing the PID file, or has removed it
 			<-s.turn
 		case <-time.After(writeTime):
 		}
-	}
-	if attempt != nil && from != told {
-		<-attempt.settled
-	}
-	if upgrade != nil && from != told {
-		<-upgrade // a successor that has not connected yet must not find the path free, and become the first process
-	}
-	if from == serving || from == handing {
+	case serving, handing:
+		attempt.wait()
+		upgrade.wait()     // a successor that has not connected yet must not find the path free, and become the first process
 		p.pidFile.remove() // before another first process can write it
-	}
-	if from == preparing && received.predecessor != nil {
-		received.predecessor.abort(reason)
-		received.predecessor.close()
+	case told: // the successor may serve, and has the files
+	case replaced:
+		upgrade.wait()
 	}
 	var err error
-	if control != nil {
-		if err = control.Close(); errors.Is(err, net.ErrClosed) { // a successor has it
+	if s.control != nil {
+		if err = s.control.Close(); errors.Is(err, net.ErrClosed) { // a successor has it
 			err = nil
 		}
 	}

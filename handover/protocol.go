@@ -94,24 +94,20 @@ func isGone(err error) bool {
 // A peer is the process at the other end of the connection.
 type peer struct {
 	conn         *scm.Conn
+	pid          int // 0 if unknown
 	in           *framed.Reader
 	disconnected chan struct{} // closed by disconnect
 }
 
 func newPeer(conn *scm.Conn) *peer {
-	return &peer{conn, framed.NewReader(conn, framed.Limits{}), make(chan struct{})}
+	cred, _ := conn.PeerCred()
+	return &peer{conn, cred.PID, framed.NewReader(conn, framed.Limits{}), make(chan struct{})}
 }
 
 func (p *peer) close() {
 	if p != nil {
 		_, _ = p.in.Close(), p.conn.Close()
 	}
-}
-
-// pid returns the ID of the process, or 0 if it is not known.
-func (p *peer) pid() int {
-	cred, _ := p.conn.PeerCred()
-	return cred.PID
 }
 
 // watch makes calls fail once ctx is done, until stop is called. stop also removes the deadline.
@@ -152,6 +148,9 @@ func (p *peer) sendText(text []byte, sockets ...syscall.Conn) error {
 // abort tells the other process why this one is giving up. It waits for at most abortTime. If the connection has ended,
 // it has no effect.
 func (p *peer) abort(reason error) {
+	if p == nil {
+		return
+	}
 	text := strings.TrimPrefix(reason.Error(), "handover: ")
 	_ = p.conn.SetDeadline(time.Now().Add(abortTime))
 	_ = p.send(message{Type: "abort", Reason: text[:min(len(text), maxReason)]})

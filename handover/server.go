@@ -19,34 +19,45 @@ const maxWaiting = 64
 
 // A server is the part of a Process that hands over, from Ready to Replaced. The Process's mu protects it.
 type server struct {
-	control   *scm.Listener // nil in a successor before Ready, and on systems that cannot pass descriptors
-	offered   []offered
-	waiting   []*peer       // processes that have connected and wait for their turn
-	turn      chan struct{} // holds an element while one of them has its turn
-	isMain    chan struct{} // closed when the service manager accepts notifications from this process
-	pipe      [2]*os.File   // for the next attempt; nil if it could not be made yet
-	attempt   *attempt      // in the states handing and told, and after them until it has ended
-	failed    failure       // of the last attempt
-	resigned  bool          // the service manager has another main process
-	upgrading chan struct{} // closed when Upgrade returns; nil if it has not been called
-	killed    int           // the PID of a successor that Upgrade has killed
+	control *scm.Listener // nil in a successor before Ready, and on systems that cannot pass descriptors
+	offered []offered
+	waiting []*peer       // processes that have connected and wait for their turn
+	turn    chan struct{} // holds an element while one of them has its turn
+	isMain  chan struct{} // closed when the service manager accepts notifications from this process
+	pipe    [2]*os.File   // for the next attempt; nil if it could not be made yet
+	attempt *attempt      // the one that has not ended, or the one that has succeeded
+	upgrade *upgrade      // the call to Upgrade in progress
 }
 
 // An attempt is an attempt to hand over to one successor.
 type attempt struct {
-	peer    *peer
-	pid     int           // 0 if unknown
-	pidfd   int           // -1 if there is none
-	life    [2]*os.File   // a pipe that shows the successor how the attempt ends
-	main    bool          // this process announces the successor to the service manager as the main process
-	told    bool          // the state is told, or was until Close was called
-	settled chan struct{} // closed when the attempt has succeeded or failed
+	peer  *peer
+	pidfd int           // -1 if there is none
+	life  [2]*os.File   // a pipe that shows the successor how the attempt ends
+	main  bool          // this process announces the successor to the service manager as the main process
+	done  chan struct{} // closed when the attempt has succeeded or failed
 }
 
-// A failure records why a process did not take over.
-type failure struct {
-	pid int
-	why error
+// wait waits until the attempt, if there is one, has ended.
+func (a *attempt) wait() {
+	if a != nil {
+		<-a.done
+	}
+}
+
+// An upgrade is a call to Upgrade.
+type upgrade struct {
+	killed int           // the PID of the successor that it kills, until that has exited, or 0
+	failed int           // the PID of the last process that did not take over, and
+	why    error         // the reason, if it is known
+	done   chan struct{} // closed when Upgrade returns
+}
+
+// wait waits until Upgrade, if it has been called, returns.
+func (u *upgrade) wait() {
+	if u != nil {
+		<-u.done
+	}
 }
 
 // listen sets the Unix socket, which successors receive in turn.
@@ -111,7 +122,7 @@ func (p *Process) enqueue(peer *peer) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	s := &p.server
-	if p.state == closed || p.state == replaced {
+	if p.isClosed() || p.isReplaced() {
 		return false
 	}
 	if len(s.waiting) == maxWaiting {
@@ -145,7 +156,7 @@ func (p *Process) dequeue(peer *peer) bool {
 func (p *Process) admit(peer *peer) {
 	reject := func(why string, err error) {
 		if p.dequeue(peer) { // otherwise, disconnecting it is the reason for err
-			p.logger.Warn("handover: "+why, "pid", peer.pid(), "err", err)
+			p.logger.Warn("handover: "+why, "pid", peer.pid, "err", err)
 		}
 		peer.abort(err)
 	}
@@ -199,71 +210,99 @@ func sameUser(successor *scm.Conn) error {
 
 // handOver returns when this process has been replaced, or continues because the attempt has failed.
 func (p *Process) handOver(peer *peer, hello message) {
-	s, began := &p.server, time.Now()
-	a := &attempt{peer: peer, pid: peer.pid(), pidfd: -1, settled: make(chan struct{})}
-	if p.manager != nil {
-		a.pidfd = openPIDFD(peer.conn, a.pid)
-		defer scm.CloseFDs(a.pidfd)
-	}
-	p.mu.Lock()
-	_, err := p.on(gotHello)
-	if err == nil {
-		s.attempt, a.life, s.pipe = a, s.pipe, [2]*os.File{}
-	}
-	p.mu.Unlock()
+	began := time.Now()
+	a, err := p.newAttempt(peer)
 	if err != nil {
 		return
 	}
-
-	p.logger.Info("handover: handing over", "pid", a.pid)
-	err = p.converse(a, hello)
-	if err != nil {
-		if p.isClosed() {
-			err = errors.New("the predecessor is ending")
-		}
-		// A byte in the pipe says that this process lives, even if the message does not fit into the socket's buffer.
-		_, _ = a.life[1].Write([]byte{0})
+	defer scm.CloseFDs(a.pidfd)
+	p.logger.Info("handover: handing over", "pid", peer.pid)
+	if err = p.converse(a, hello); err != nil {
+		err = p.revoke(a, err)
 	}
 	closeFiles(a.life[:])
 	if err == nil && a.main {
-		err = p.manager.setMain(p.ending, a.pid, a.pidfd)
+		err = p.announce(a)
 	}
-	if err == nil && a.main {
-		_ = a.peer.conn.SetDeadline(time.Now().Add(writeTime))
-		if err := a.peer.send(message{Type: "main"}); err != nil && !isGone(err) {
-			p.logger.Warn("handover: cannot tell the successor that it is the main process", "pid", a.pid, "err", err)
-		}
-	}
-	if err == nil {
-		p.logger.Info("handover: replaced", "pid", a.pid, "duration", time.Since(began))
+	if err != nil {
+		p.resume(a, err)
+		p.logger.Warn("handover: a successor did not take over", "pid", peer.pid, "duration", time.Since(began), "err", err)
 	} else {
-		p.mu.Lock()
-		_, ended := p.on(gotFailure) // from now on, Close waits for the end of the attempt
-		if ended == nil {
-			s.setUnlink(true)
-		}
-		p.mu.Unlock()
-		a.peer.abort(err)
-		_ = p.makePipe() // or the next attempt does
-		if a.told && ended == nil {
-			p.pidFile.log(p.pidFile.write(p.ending)) // the successor may have written it
-		}
-		p.logger.Warn("handover: a successor did not take over", "pid", a.pid, "duration", time.Since(began), "err", err)
+		p.logger.Info("handover: replaced", "pid", peer.pid, "duration", time.Since(began))
 	}
+	p.endAttempt(a, err)
+}
+
+// newAttempt begins an attempt.
+func (p *Process) newAttempt(peer *peer) (*attempt, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	defer close(a.settled)
-	s.attempt = nil
+	if _, err := p.on(gotHello); err != nil {
+		return nil, err
+	}
+	s := &p.server
+	a := &attempt{peer: peer, pidfd: -1, life: s.pipe, done: make(chan struct{})}
+	if p.manager != nil {
+		a.pidfd = openPIDFD(peer.conn, peer.pid)
+	}
+	s.attempt, s.pipe = a, [2]*os.File{}
+	return a, nil
+}
+
+// announce tells the manager, and then the successor, that the successor is the main process.
+func (p *Process) announce(a *attempt) error {
+	if err := p.manager.setMain(p.ending, a.peer.pid, a.pidfd); err != nil {
+		return err
+	}
+	_ = a.peer.conn.SetDeadline(time.Now().Add(writeTime))
+	if err := a.peer.send(message{Type: "main"}); err != nil && !isGone(err) {
+		p.logger.Warn("handover: cannot tell the successor that it is the main process", "pid", a.peer.pid, "err", err)
+	}
+	return nil
+}
+
+// revoke writes a byte into the pipe, which says that this process lives, even if the message that follows does not fit
+// into the socket's buffer. It returns the reason for the successor.
+func (p *Process) revoke(a *attempt, err error) error {
+	_, _ = a.life[1].Write([]byte{0})
+	if p.isClosed() {
+		return errors.New("the predecessor is ending")
+	}
+	return err
+}
+
+// resume makes this process continue after an attempt that has failed, unless Close has been called.
+func (p *Process) resume(a *attempt, reason error) {
+	p.mu.Lock()
+	from, ended := p.on(gotFailure) // from now on, Close waits for the end of the attempt
+	if ended == nil {
+		p.server.setUnlink(true)
+		_ = p.server.makePipe() // or the next attempt makes it
+	}
+	p.mu.Unlock()
+	a.peer.abort(reason)
+	if from == told {
+		p.pidFile.log(p.pidFile.write(p.ending)) // the successor may have written it
+	}
+}
+
+// endAttempt ends an attempt. If err is nil, a successor serves.
+func (p *Process) endAttempt(a *attempt, err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	defer close(a.done)
+	s := &p.server
 	if err == nil {
-		_, _ = p.on(gotMain)
-		s.resigned = a.main
+		_, err = p.on(gotMain)
+	}
+	if err == nil {
 		_ = s.control.Close()
 		s.disconnect(len(s.waiting))
-		close(p.replaced)
 		return
 	}
-	if !isGone(err) { // then only Wait knows why the process has exited
-		s.failed = failure{a.pid, err}
+	s.attempt = nil
+	if s.upgrade != nil && !isGone(err) { // then only Wait knows why the process has exited
+		s.upgrade.failed, s.upgrade.why = a.peer.pid, err
 	}
 }
 
@@ -291,38 +330,23 @@ func (p *Process) converse(a *attempt, hello message) (err error) {
 	if err := p.tell(a); err != nil {
 		return err
 	}
-	a.main = p.manager.supervises(a.pid, hello.Unit)
+	a.main = p.manager.supervises(a.peer.pid, hello.Unit)
 	if err := a.peer.send(message{Type: "go", Main: a.main}); err != nil {
 		return err
 	}
 	// Only the end of the connection proves that the successor is not serving. A deadline could expire while it is.
 	_ = a.peer.conn.SetDeadline(time.Time{})
-	if _, err = a.peer.receive("going"); err != nil {
-		return err
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	_, _ = p.on(gotAnswer)
-	return nil
+	_, err = a.peer.receive("going")
+	return err
 }
 
 var newPipe = os.Pipe // another function in a test
 
 // makePipe makes the pipe of the next attempt in advance, because this process may lack descriptors when a successor
 // comes.
-func (p *Process) makePipe() error {
-	r, w, err := newPipe()
-	if err != nil {
-		return err
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.state == closed {
-		_, _ = r.Close(), w.Close()
-		return errClosed
-	}
-	p.server.pipe = [2]*os.File{r, w}
-	return nil
+func (s *server) makePipe() (err error) {
+	s.pipe[0], s.pipe[1], err = newPipe()
+	return err
 }
 
 // maxNeeds limits the time that a successor can ask for.
@@ -332,13 +356,12 @@ const maxNeeds = 24 * time.Hour
 func (p *Process) tell(a *attempt) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if killed := p.server.killed; killed != 0 && (a.pid == killed || a.pid == 0) {
+	if u, pid := p.server.upgrade, a.peer.pid; u != nil && u.killed != 0 && (pid == u.killed || pid == 0) {
 		return errors.New("the upgrade has been given up")
 	}
 	if _, err := p.on(gotAnswer); err != nil {
 		return err
 	}
-	a.told = true
 	_ = a.peer.conn.SetDeadline(time.Now().Add(writeTime))
 	return nil
 }
@@ -347,7 +370,7 @@ func (p *Process) tell(a *attempt) error {
 func (p *Process) deadline(a *attempt, d time.Duration) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.state == closed {
+	if p.isClosed() {
 		return errClosed
 	}
 	return a.peer.conn.SetDeadline(time.Now().Add(d))

@@ -17,12 +17,12 @@ import (
 )
 
 var (
-	states = []state{preparing, asking, serving, handing, told, replaced, closed}
+	states = []state{preparing, asking, serving, handing, told, replaced, leaving, closed}
 	events = []event{gotHello, gotAnswer, gotFailure, peerDied, gotMain, callReady, callClose, callUpgrade}
 )
 
 func (s state) String() string {
-	return names(int(s), "preparing", "asking", "serving", "handing", "told", "replaced", "closed", "cannot occur")
+	return names(int(s), "preparing", "asking", "serving", "handing", "told", "replaced", "leaving", "closed")
 }
 
 func (e event) String() string {
@@ -59,10 +59,10 @@ func (s *situation) is(want state) bool {
 	return s.p.state == want
 }
 
-// situationIn returns a Process in the state. One that has been closed was told before.
+// situationIn returns a Process in the state. One that has been closed waited for main of its predecessor.
 func situationIn(t *testing.T, in state) *situation {
 	s := &situation{t: t, in: in, manager: newManager(t)}
-	if in&(preparing|asking|serving) != 0 {
+	if in&(preparing|asking|serving|closed) != 0 {
 		s.predecessor = newPredecessor(t)
 		s.p, s.before = s.predecessor.accepts(Config{})
 		if in == preparing {
@@ -72,12 +72,15 @@ func situationIn(t *testing.T, in state) *situation {
 		ctx, s.cancel = context.WithCancel(patient(t))
 		s.ready = inBackground(func() error { return s.p.Ready(ctx) })
 		s.before.gets("ready")
-		if in == serving { // before main
+		if in&(serving|closed) != 0 { // before main
 			s.before.sends(message{Type: "go", Main: true})
 			s.before.gets("going")
 			if err := <-s.ready; err != nil {
 				t.Fatal(err)
 			}
+		}
+		if in == closed {
+			_ = s.p.Close()
 		}
 		return s
 	}
@@ -103,7 +106,7 @@ func situationIn(t *testing.T, in state) *situation {
 		s.next.sends(message{Type: "going"})
 		s.next.gets("main")
 		isReplaced(t, s.p)
-	case closed:
+	case leaving:
 		_ = s.p.Close()
 	}
 	return s
@@ -121,6 +124,7 @@ func (s *situation) lets() {
 // ways are those in which an event can happen.
 func ways(in state, e event) []string {
 	switch {
+	case in == closed:
 	case e == gotFailure && in == asking:
 		return []string{" abort", " deadline"}
 	case e == gotFailure:
@@ -150,6 +154,10 @@ func (s *situation) happens(e event, way string) error {
 		s.hello()
 	case gotAnswer:
 		switch s.in {
+		case closed: // ready was received just before
+			if err := s.p.tell(&attempt{peer: new(peer)}); err != errClosed {
+				s.t.Error(err)
+			}
 		case asking:
 			s.before.sends(message{Type: "go"})
 			s.before.gets("going")
@@ -159,7 +167,7 @@ func (s *situation) happens(e event, way string) error {
 			s.next.gets("go")
 		default:
 			s.next.sends(message{Type: "going"})
-			if s.in == closed { // there is no manager any more
+			if s.in == leaving { // the manager is no longer told
 				<-s.p.Replaced()
 			} else if text := s.manager.next(); !strings.HasPrefix(text, "MAINPID=") {
 				s.t.Errorf("the manager received %q", text)
@@ -167,6 +175,10 @@ func (s *situation) happens(e event, way string) error {
 		}
 		return nil
 	case gotMain:
+		if s.in == closed {
+			<-s.p.server.isMain
+			return nil
+		}
 		if s.in == serving {
 			switch way {
 			case " main":
@@ -184,6 +196,10 @@ func (s *situation) happens(e event, way string) error {
 		<-s.p.Replaced()
 		return nil
 	case gotFailure:
+		if s.in == closed {
+			s.p.resume(&attempt{}, errClosed)
+			return nil
+		}
 		other := cmp.Or(s.next, s.before)
 		switch {
 		case way == " abort":
@@ -229,7 +245,7 @@ func (s *situation) happens(e event, way string) error {
 // hello connects as another process.
 func (s *situation) hello() {
 	s.t.Helper()
-	if s.in&(replaced|closed) != 0 { // it connected before
+	if s.in&(replaced|leaving|closed) != 0 { // it connected before
 		ours, theirs, err := scm.Pair("unix")
 		if err != nil {
 			s.t.Fatal(err)
@@ -266,18 +282,19 @@ func TestStates(t *testing.T) {
 					continue
 				}
 				rows++
-				if row.does == "" {
-					t.Errorf("%v, %s: the row says nothing", in, e)
+				if (row.does == "") == (row.why == "") {
+					t.Errorf("%v, %s: the row must say what the process does, or why the event cannot occur", in, e)
 				}
 				want := row.next
-				if want == same || want == never {
+				if want == same {
 					want = in
 				}
-				bare := &Process{state: in}
-				if from, err := bare.on(e); from != in || bare.state != want || err != row.err {
+				bare := newMachine(in)
+				from, err := bare.on(e)
+				if from != in || bare.state != want || err != row.err || bare.isClosed() != (want != in && want&(leaving|closed) != 0) || bare.isReplaced() != (want == replaced && in != want || in == leaving && e&(gotAnswer|gotMain) != 0) {
 					t.Errorf("%v, %s: on returns %v, %v, and the state is %v", in, e, from, err, bare.state)
 				}
-				if row.next == never {
+				if row.why != "" {
 					continue
 				}
 				for _, way := range ways(in, e) {
@@ -310,7 +327,7 @@ func TestStatesAreDocumented(t *testing.T) {
 		var changes, stays []string
 		for _, row := range transitions {
 			switch {
-			case row.in&in == 0, row.next == never:
+			case row.in&in == 0, row.why != "":
 			case row.next == same:
 				stays = append(stays, row.on.String())
 			default:

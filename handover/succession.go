@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/scm-rights/scm"
@@ -54,12 +55,13 @@ func (s *succession) release() (closed []string) {
 
 // connect receives the predecessor's sockets, or listens at p.path.
 func (p *Process) connect(ctx context.Context) error {
-	logger, reason := p.logger, errors.New("it has not called Ready, or another process is taking over")
+	var again atomic.Bool
 	notice := time.AfterFunc(time.Second, func() {
-		p.mu.Lock()
-		err := reason
-		p.mu.Unlock()
-		logger.Info("handover: waiting for the process at the path", "path", p.path, "err", err)
+		err := errors.New("it has not called Ready, or another process is taking over")
+		if again.Load() {
+			err = errAgain
+		}
+		p.logger.Info("handover: waiting for the process at the path", "path", p.path, "err", err)
 	})
 	defer notice.Stop()
 	for pause := time.Millisecond; ; pause = min(2*pause, 100*time.Millisecond) {
@@ -67,9 +69,7 @@ func (p *Process) connect(ctx context.Context) error {
 		if !errors.Is(err, errAgain) {
 			return err
 		}
-		p.mu.Lock()
-		reason = err
-		p.mu.Unlock()
+		again.Store(true)
 		select {
 		case <-ctx.Done():
 			return fmt.Errorf("%w, while waiting for the predecessor", ctx.Err())
@@ -150,7 +150,7 @@ func (p *Process) checkUser(conn *scm.Conn) error {
 	case cred.UID == 0 || cred.UID == own:
 		return nil
 	}
-	return fmt.Errorf("the process at %s belongs to user %d, and this one to user %d, which trusts only itself and root: a server that changes its user must call Start first", p.path, cred.UID, own)
+	return fmt.Errorf("the process at %s belongs to user %d, but only user %d and root are trusted here: if the server changes its user, call Start first", p.path, cred.UID, own)
 }
 
 // receiveSockets receives the predecessor's sockets. If it fails, it returns those received so far.
@@ -169,9 +169,15 @@ func (p *Process) receiveSockets(peer *peer) (received succession, err error) {
 		if err != nil {
 			return received, err
 		}
-		if len(files) < len(m.Sockets) || m.Version != version {
+		switch {
+		case m.Version != version:
+			err = fmt.Errorf("the predecessor uses version %d of the protocol, but this process supports only %d", m.Version, version)
+		case len(files) < len(m.Sockets):
+			err = fmt.Errorf("the predecessor sent %d sockets, but only %d descriptors", len(m.Sockets), len(files))
+		}
+		if err != nil {
 			closeFiles(files)
-			return received, fmt.Errorf("the predecessor sent %d sockets with %d descriptors in version %d of the protocol", len(m.Sockets), len(files), m.Version)
+			return received, err
 		}
 		for i, s := range m.Sockets {
 			if s.Name == controlName {
@@ -190,27 +196,104 @@ func (p *Process) receiveSockets(peer *peer) (received succession, err error) {
 	return received, err
 }
 
+// An outcome is how the conversation with the predecessor has ended.
+type outcome int
+
+const (
+	confirmed outcome = iota // the predecessor allows this process to serve, and stops when it reads going
+	aborted                  // the predecessor has given up, and said so
+	withdrawn                // this process cannot serve, and the predecessor does not know that yet
+	unknown                  // the connection has ended: the predecessor has died, or it continues
+)
+
+// errGone is the error of a conversation whose outcome is unknown.
+var errGone = errors.New("the predecessor has closed the connection")
+
+// outcomeOf returns the outcome of a conversation that has ended with err.
+func outcomeOf(err error) outcome {
+	var abort *abortError
+	switch {
+	case err == nil:
+		return confirmed
+	case errors.Is(err, errGone):
+		return unknown
+	case errors.As(err, &abort):
+		return aborted
+	}
+	return withdrawn
+}
+
 // takeOver returns when this process may serve, and enters that state. Everything that can fail happens before it sends
 // going, because the predecessor stops when it receives that message. main reports whether the predecessor announces
 // this process to the service manager. predecessor is nil in the first process.
 func (p *Process) takeOver(ctx context.Context, predecessor *peer) (main bool, err error) {
-	if predecessor == nil {
-		if p.server.control != nil {
-			err = p.makePipe()
-		}
-		if err == nil {
-			err = p.begin(ctx, gotAnswer, false, func() error { return nil })
-		}
-		return false, err
-	}
 	life, err := p.takeControl()
-	if err == nil {
-		err = p.makePipe()
-	}
-	if err != nil {
-		predecessor.abort(err)
+	if predecessor == nil {
+		if err == nil {
+			err = p.begin(ctx, gotAnswer, false, nil)
+		}
 		return false, err
 	}
+	if err == nil {
+		main, err = p.ask(ctx, predecessor)
+	}
+	if err == nil {
+		err = p.confirm(ctx, predecessor, main)
+	}
+	switch outcomeOf(err) {
+	case confirmed:
+		return main, nil
+	case withdrawn:
+		predecessor.abort(err)
+	case unknown:
+		err = p.resolve(ctx, life)
+	}
+	return false, err
+}
+
+// takeControl makes the Unix socket that this process has received its own, and returns the pipe of the predecessor. It
+// also makes a pipe for the first attempt.
+func (p *Process) takeControl() (life *os.File, err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.isClosed() {
+		return nil, errClosed
+	}
+	s := &p.succession
+	if s.predecessor != nil {
+		control, err := ownListener(s.control, p.path, s.controlID)
+		if err != nil {
+			return nil, err
+		}
+		p.server.listen(control, s.controlID)
+		p.server.setUnlink(false) // until this process serves, the predecessor needs the files
+	}
+	if p.server.control != nil {
+		err = p.server.makePipe()
+	}
+	return s.life, err
+}
+
+// ownListener returns a listener for a Unix socket that this process has received.
+func ownListener(f *os.File, path string, id sys.FileID) (*scm.Listener, error) {
+	l, err := net.FileListener(f)
+	if err != nil {
+		return nil, err
+	}
+	u, ok := l.(*net.UnixListener)
+	if !ok {
+		_ = l.Close()
+		return nil, scm.ErrNotUnix
+	}
+	control, err := scm.NewListener(sys.OwnedListener{UnixListener: u, Path: path, FileID: id})
+	if err != nil {
+		_ = l.Close()
+	}
+	return control, err
+}
+
+// ask sends ready and waits for go. main is that of takeOver.
+func (p *Process) ask(ctx context.Context, predecessor *peer) (main bool, err error) {
 	untilClose, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(p.ending, cancel)()
@@ -222,32 +305,50 @@ func (p *Process) takeOver(ctx context.Context, predecessor *peer) (main bool, e
 		err = predecessor.reason(err)
 	}
 	stop()
-	gone := isGone(err)
-	switch ended := untilClose.Err() != nil; { // once going has been sent, ctx no longer matters
-	case ended && !gone:
-		err = p.ended(ctx)
-	case err == nil:
-		err = p.begin(ctx, gotAnswer, m.Main, func() error {
-			err := predecessor.send(message{Type: "going"})
-			gone = isGone(err)
-			return err
-		})
-	}
-	var aborted *abortError
 	switch {
-	case err == nil:
-		return m.Main, nil
-	case !gone:
-		if !errors.As(err, &aborted) {
-			predecessor.abort(err)
-		}
-		return false, err
+	case isGone(err):
+		err = errGone
+	case untilClose.Err() != nil: // once going has been sent, ctx no longer matters
+		err = p.ended(ctx)
 	}
-	if err = p.waitForDeath(untilClose, life); err != nil {
-		return false, err
+	return m.Main, err
+}
+
+// confirm sends going, and makes this process serve.
+func (p *Process) confirm(ctx context.Context, predecessor *peer, main bool) error {
+	return p.begin(ctx, gotAnswer, main, func() error {
+		err := predecessor.send(message{Type: "going"})
+		if isGone(err) {
+			err = errGone
+		}
+		return err
+	})
+}
+
+// resolve makes this process serve if the predecessor has died while it offered its sockets to this process.
+func (p *Process) resolve(ctx context.Context, life *os.File) error {
+	read := make(chan error, 1)
+	go func() { // because a predecessor in another language may not have set O_NONBLOCK, and then Read has no deadline
+		_, err := life.Read(make([]byte, 1))
+		read <- err
+	}()
+	select {
+	case err := <-read:
+		if err == nil { // a byte
+			return errors.New("the predecessor has given up")
+		}
+		if err != io.EOF {
+			return fmt.Errorf("wait for the predecessor's end: %w", err)
+		}
+	case <-ctx.Done():
+		return p.ended(ctx)
+	case <-p.ending.Done():
+		return errClosed
+	case <-time.After(deathTime):
+		return errors.New("the predecessor has closed the connection, but has not exited")
 	}
 	p.logger.Warn("handover: the predecessor has died")
-	return false, p.begin(ctx, peerDied, false, func() error { return nil })
+	return p.begin(ctx, peerDied, false, nil)
 }
 
 // begin writes the PID file and makes this process serve, unless Close has been called. last is what must not happen
@@ -266,10 +367,10 @@ func (p *Process) begin(ctx context.Context, e event, main bool, last func() err
 		err = nil
 	}
 	p.mu.Lock()
-	if p.state == closed {
+	if p.isClosed() {
 		err = errClosed
 	}
-	if err == nil {
+	if err == nil && last != nil {
 		err = last()
 	}
 	if err == nil {
@@ -291,55 +392,6 @@ func (p *Process) ended(ctx context.Context) error {
 		return errClosed
 	}
 	return fmt.Errorf("%w, while waiting for the predecessor", ctx.Err())
-}
-
-// takeControl makes the Unix socket that this process has received its own, and returns the pipe of the predecessor.
-func (p *Process) takeControl() (life *os.File, err error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.state == closed {
-		return nil, errClosed
-	}
-	l, err := net.FileListener(p.succession.control)
-	if err != nil {
-		return nil, err
-	}
-	u, ok := l.(*net.UnixListener)
-	if !ok {
-		_ = l.Close()
-		return nil, scm.ErrNotUnix
-	}
-	control, err := scm.NewListener(sys.OwnedListener{UnixListener: u, Path: p.path, FileID: p.succession.controlID})
-	if err != nil {
-		_ = l.Close()
-		return nil, err
-	}
-	p.server.listen(control, p.succession.controlID)
-	p.server.setUnlink(false) // until this process serves, the predecessor needs the files
-	return p.succession.life, nil
-}
-
-// waitForDeath returns nil if the predecessor has died while it offered its sockets to this process.
-func (p *Process) waitForDeath(ctx context.Context, life *os.File) error {
-	read := make(chan error, 1)
-	go func() { // because a predecessor in another language may not have set O_NONBLOCK, and then Read has no deadline
-		_, err := life.Read(make([]byte, 1))
-		read <- err
-	}()
-	select {
-	case err := <-read:
-		if err == nil { // a byte
-			return errors.New("the predecessor has given up")
-		}
-		if err != io.EOF {
-			return fmt.Errorf("wait for the predecessor's end: %w", err)
-		}
-		return nil
-	case <-ctx.Done():
-		return p.ended(ctx)
-	case <-time.After(deathTime):
-		return errors.New("the predecessor has closed the connection, but has not exited")
-	}
 }
 
 // becomeMain completes the work of Ready. Its errors no longer matter to the predecessor. A predecessor that announces

@@ -64,8 +64,8 @@ func (p *Process) Upgrade(ctx context.Context, cmd *exec.Cmd) (err error) {
 	defer func() {
 		p.mu.Lock()
 		defer p.mu.Unlock()
-		close(s.upgrading)
-		s.upgrading = nil
+		close(s.upgrade.done)
+		s.upgrade = nil
 	}()
 	select {
 	case <-s.isMain: // until then, the service manager ignores this process
@@ -80,7 +80,7 @@ func (p *Process) Upgrade(ctx context.Context, cmd *exec.Cmd) (err error) {
 	switch {
 	case err != nil:
 		p.manager.failed(err)
-	case !s.resigned:
+	case !s.attempt.main:
 		p.manager.ready() // the successor belongs to another unit
 	}
 	p.manager.wait(untilClose)
@@ -116,7 +116,7 @@ func (p *Process) beginUpgrade(ctx context.Context, cmd *exec.Cmd) error {
 		return err
 	case p.server.control == nil:
 		return errors.ErrUnsupported
-	case p.server.upgrading != nil:
+	case p.server.upgrade != nil:
 		return errors.New("another call to Upgrade is in progress")
 	case p.manager == nil && p.config.PIDFile == "" && os.Getenv("SYSTEMD_EXEC_PID") == strconv.Itoa(os.Getpid()):
 		return errors.New("systemd would end the service with this process: set Type=notify in the unit, or PIDFile= there and in Config")
@@ -129,7 +129,7 @@ func (p *Process) beginUpgrade(ctx context.Context, cmd *exec.Cmd) error {
 	case cmd != nil && !(isFile(cmd.Stdin) && isFile(cmd.Stdout) && isFile(cmd.Stderr)):
 		return fmt.Errorf("the standard files of the command must be nil or *os.File, because others would end with this process: %w", os.ErrInvalid)
 	}
-	p.server.upgrading, p.server.killed, p.server.failed = make(chan struct{}), 0, failure{}
+	p.server.upgrade = &upgrade{done: make(chan struct{})}
 	return nil
 }
 
@@ -146,16 +146,6 @@ func isFile(f any) bool {
 	return file || f == nil
 }
 
-// isReplaced reports whether a successor is serving.
-func (p *Process) isReplaced() bool {
-	select {
-	case <-p.replaced:
-		return true
-	default:
-		return false
-	}
-}
-
 // await waits until a successor is serving, the process exits, or ctx is done.
 func (p *Process) await(ctx context.Context, cmd *exec.Cmd, exited <-chan error) error {
 	pid, done := cmd.Process.Pid, ctx.Done()
@@ -170,9 +160,7 @@ func (p *Process) await(ctx context.Context, cmd *exec.Cmd, exited <-chan error)
 			return nil
 		case err := <-exited:
 			_ = cmd.Process.Release() // Wait does not, if it fails
-			if a := p.attemptOf(pid); a != nil {
-				<-a.settled // soon, because the process has died
-			}
+			p.attemptOf(pid).wait()   // soon, because the process has died
 			if p.isReplaced() {
 				return nil
 			}
@@ -185,28 +173,30 @@ func (p *Process) await(ctx context.Context, cmd *exec.Cmd, exited <-chan error)
 			_ = cmd.Process.Kill()
 			err := <-exited
 			_ = cmd.Process.Release()
-			p.mu.Lock()
-			p.server.killed = 0 // it can no longer serve, and others may
-			p.mu.Unlock()
+			byItself := p.exited(pid, err)
 			var exit *exec.ExitError
 			switch {
 			case context.Cause(ctx) == errClosed:
 				return errClosed
 			case err == nil || errors.As(err, &exit) && exit.Exited(): // before it could be killed
-				return p.exited(pid, err)
+				return byItself
 			}
 			return fmt.Errorf("the successor did not serve in time: %w", ctx.Err())
 		}
 	}
 }
 
-// exited returns the error for a process that has ended by itself.
+// exited returns the error for a process that has ended by itself. If Upgrade has killed it, others may serve now.
 func (p *Process) exited(pid int, err error) error {
 	if err == nil {
 		err = errors.New("exit status 0")
 	}
-	if why := p.failureOf(pid); why != nil {
-		return fmt.Errorf("the successor exited before it served: %w (%w)", err, why)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	u := p.server.upgrade
+	u.killed = 0
+	if u.failed == pid {
+		return fmt.Errorf("the successor exited before it served: %w (%w)", err, u.why)
 	}
 	return fmt.Errorf("the successor exited before it served: %w", err)
 }
@@ -215,18 +205,8 @@ func (p *Process) exited(pid int, err error) error {
 func (p *Process) attemptOf(pid int) *attempt {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if a := p.server.attempt; a != nil && (a.pid == pid || a.pid == 0 && a.told) {
+	if a := p.server.attempt; a != nil && (a.peer.pid == pid || a.peer.pid == 0 && p.state&(told|leaving) != 0) {
 		return a
-	}
-	return nil
-}
-
-// failureOf returns why the process pid did not take over, if its attempt was the last one.
-func (p *Process) failureOf(pid int) error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.server.failed.pid == pid {
-		return p.server.failed.why
 	}
 	return nil
 }
@@ -236,9 +216,9 @@ func (p *Process) failureOf(pid int) error {
 func (p *Process) giveUp(pid int) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if a := p.server.attempt; p.isReplaced() || a != nil && a.told && (a.pid == pid || a.pid == 0) {
+	if a := p.server.attempt; p.isReplaced() || a != nil && p.state&(told|leaving) != 0 && (a.peer.pid == pid || a.peer.pid == 0) {
 		return false
 	}
-	p.server.killed = pid
+	p.server.upgrade.killed = pid
 	return true
 }

@@ -85,7 +85,7 @@ func TestUsersOfThePredecessor(t *testing.T) {
 			b.only()
 			continue
 		}
-		b.says("failed", fmt.Sprintf("belongs to user %d, and this one to user %d", c.predecessor, c.successor))
+		b.says("failed", fmt.Sprintf("belongs to user %d, but only user %d and root", c.predecessor, c.successor))
 		a.only()
 	}
 	w := newProcesses(t, nothing)
@@ -95,7 +95,7 @@ func TestUsersOfThePredecessor(t *testing.T) {
 	if err := exec.Command("unshare", "--user", "true").Run(); err != nil {
 		t.Skip("this user cannot create a user namespace: ", err)
 	}
-	w.run(cmd).says("failed", "belongs to user 65534, and this one to user 0")
+	w.run(cmd).says("failed", "belongs to user 65534, but only user 0 and root")
 }
 
 // startOpen starts a server as a user, with a socket to which every user can connect.
@@ -139,7 +139,7 @@ func TestSquatter(t *testing.T) {
 	}
 	next(t, lines)
 	_, err := Start(patient(t), address)
-	wantError(t, err, "belongs to user 65534, and this one to user 0")
+	wantError(t, err, "belongs to user 65534, but only user 0 and root")
 	if got := next(t, lines); got != "0 <nil>" {
 		t.Errorf("the squatter has received %s", got)
 	}

@@ -32,7 +32,7 @@ func TestHello(t *testing.T) {
 	m, conns := p.sockets()
 	m.Version = 2
 	s.sends(m, conns...)
-	wantError(t, <-failed, "in version 2 of the protocol")
+	wantError(t, <-failed, "uses version 2 of the protocol")
 
 	a := start(t, Config{}, socketPath(t))
 	ready(t, a)
