@@ -1,12 +1,12 @@
 //go:build linux
 
-// Package machine boots a Linux kernel in an emulated machine, runs commands in it, and returns the files
+// Package machine boots a kernel in an emulated machine, runs commands in it, and returns the files
 // that they wrote.
 //
 //	fetch.go      downloads Debian packages from a mirror
 //	tree.go       the files of the machine, as an initramfs
 //	machine.go    the machine
-//	init/         the first process in it
+//	init/         the first process in it, on Linux and NetBSD
 //	console/      runs the commands, and returns their results over the serial console
 //
 // The package installs nothing and does not need root. The machine has one processor, no disk and no network. Its clock
@@ -38,6 +38,7 @@ import (
 
 // A Machine describes an emulated machine, which can be booted once.
 type Machine struct {
+	// Only Run uses these.
 	Kernel target.Kernel
 	Tree   Tree
 
@@ -74,22 +75,11 @@ func Stop() {
 	running.Lock()
 }
 
-// Run boots the machine, and returns the results of the commands. If the machine stops too early, Run returns an error
-// and the results so far.
+// Run boots Linux in the machine, and returns the results of the commands. If the machine stops too early, Run returns
+// an error and the results so far.
 func (m *Machine) Run() ([]Result, error) {
-	running.RLock()
-	defer running.RUnlock()
 	hardware, err := target.MachineFor(m.Kernel.Arch)
 	if err != nil {
-		return nil, err
-	}
-	dir, err := os.MkdirTemp("", "machine")
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = os.RemoveAll(dir) }()
-	commands := &console.Commands{Mark: rand.Text(), List: m.Commands}
-	if err := must.Try(func() { m.prepare(dir, commands) }); err != nil {
 		return nil, err
 	}
 	// Older kernels disable memfd_secret by default.
@@ -97,10 +87,30 @@ func (m *Machine) Run() ([]Result, error) {
 	if m.Init != "" {
 		boot += " rdinit=" + m.Init
 	}
-	args := append(hardware.Command[1:len(hardware.Command):len(hardware.Command)],
-		"-accel", "tcg", "-icount", "shift=0,sleep=off", "-smp", "1", "-m", "1024", "-nographic", "-nodefaults", "-no-reboot",
-		"-kernel", filepath.Join(dir, "kernel"), "-initrd", filepath.Join(dir, "tree"), "-append", boot)
-	return m.start(exec.CommandContext(stopped, hardware.Command[0], args...), commands)
+	return m.Emulate(func(dir string, commands *console.Commands) []string {
+		m.prepare(dir, commands)
+		return append(hardware.Command[:len(hardware.Command):len(hardware.Command)],
+			"-kernel", filepath.Join(dir, "kernel"), "-initrd", filepath.Join(dir, "tree"), "-append", boot)
+	})
+}
+
+// Emulate is Run for any system. prepare writes the files of the machine to a temporary directory, and returns the
+// command of the emulator.
+func (m *Machine) Emulate(prepare func(dir string, commands *console.Commands) []string) ([]Result, error) {
+	running.RLock()
+	defer running.RUnlock()
+	dir, err := os.MkdirTemp("", "machine")
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = os.RemoveAll(dir) }()
+	commands := &console.Commands{Mark: rand.Text(), List: m.Commands}
+	var emulator []string
+	if err := must.Try(func() { emulator = prepare(dir, commands) }); err != nil {
+		return nil, err
+	}
+	args := append(emulator[1:], "-accel", "tcg", "-icount", "shift=0,sleep=off", "-smp", "1", "-m", "1024", "-nographic", "-nodefaults", "-no-reboot")
+	return m.start(exec.CommandContext(stopped, emulator[0], args...), commands)
 }
 
 // prepare writes the kernel and the tree to files, and adds the first process to the tree.
@@ -132,11 +142,11 @@ func (m *Machine) start(emulator *exec.Cmd, commands *console.Commands) ([]Resul
 	most := &unix.Rlimit{Cur: uint64(limit.Seconds()), Max: uint64(limit.Seconds()) + 10}
 	unlimited := unix.Prlimit(emulator.Process.Pid, unix.RLIMIT_CPU, most, nil)
 	results, err := commands.Read(io.TeeReader(out, m.Log))
-	if errors.Is(err, console.ErrRead) {
-		_ = emulator.Process.Kill() // nothing reads its output any more
+	if err == nil || errors.Is(err, console.ErrRead) {
+		_ = emulator.Process.Kill() // nothing reads its output any more, and some machines take a minute to turn off
 	}
 	ended := emulator.Wait()
-	if ended != nil {
+	if err != nil && ended != nil {
 		err = errors.Join(err, fmt.Errorf("%s: %w: %s", emulator.Args[0], ended, &errs))
 	}
 	m.CPU = emulator.ProcessState.UserTime() + emulator.ProcessState.SystemTime()

@@ -161,7 +161,7 @@ func TestLogFails(t *testing.T) {
 	full := must.Get(os.OpenFile("/dev/full", os.O_WRONLY, 0))
 	defer full.Close()
 	m := &Machine{Log: full}
-	results, err := m.start(exec.Command("yes"), &console.Commands{Mark: "@@"})
+	results, err := m.start(exec.Command("yes"), &console.Commands{Mark: "@@", List: [][]string{{"true"}}})
 	if !errors.Is(err, unix.ENOSPC) || len(results) > 0 {
 		t.Errorf("got %v, %v; want no result, and ENOSPC", results, err)
 	}
@@ -169,7 +169,7 @@ func TestLogFails(t *testing.T) {
 
 func TestLimit(t *testing.T) {
 	m := &Machine{Log: io.Discard, Limit: time.Second}
-	_, err := m.start(exec.Command("sh", "-c", "while :; do :; done"), &console.Commands{Mark: "@@"})
+	_, err := m.start(exec.Command("sh", "-c", "while :; do :; done"), &console.Commands{Mark: "@@", List: [][]string{{"true"}}})
 	want := "the limit of the emulator is 1s of CPU time"
 	if err == nil || !strings.Contains(err.Error(), want) {
 		t.Errorf("got %v, want %s", err, want)
@@ -199,7 +199,7 @@ func TestStop(t *testing.T) {
 		running.Unlock()
 	})
 	done := make(chan bool)
-	m := &Machine{Kernel: k, Tree: Tree{}, Log: writer(func() {
+	m := &Machine{Kernel: k, Tree: Tree{}, Commands: [][]string{{"true"}}, Log: writer(func() {
 		go func() {
 			Stop()
 			close(done)

@@ -1,13 +1,21 @@
-//go:build linux
+//go:build linux || netbsd
 
 // Command init is the first process in an emulated machine. It runs the commands in the file /commands, and then
 // turns the machine off. If the machine has a different first process, it starts `/init run` to run the commands.
+//
+// `init as UID PROGRAM ARGUMENT…` is a command that runs a program in /src as another user. The program's output goes to
+// the console and, without what the kernel prints there, to a file.
 package main
 
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"os"
+	"os/exec"
+	"strconv"
+	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -15,32 +23,17 @@ import (
 	"github.com/scm-rights/scm/proof/must"
 )
 
-var mounts = []struct{ kind, dir string }{
-	{"proc", "/proc"}, {"sysfs", "/sys"}, {"devtmpfs", "/dev"}, {"devpts", "/dev/pts"}, {"mqueue", "/dev/mqueue"},
-	{"tmpfs", "/dev/shm"}, {"tmpfs", "/tmp"}, {"tmpfs", "/run"}, {"cgroup2", "/sys/fs/cgroup"},
-}
-
 func main() {
 	if len(os.Args) > 1 {
-		if err := must.Try(run); err != nil {
-			fmt.Println("init:", err)
-		}
+		must.Main("init", map[string]func(){"run": run, "as": as}[os.Args[1]])
 		return
 	}
-	for _, m := range mounts {
-		_ = os.MkdirAll(m.dir, 0o755)
-		if err := unix.Mount(m.kind, m.dir, m.kind, 0, ""); err != nil {
-			fmt.Println("mount", m.dir, err)
-		}
-	}
-	for name, to := range map[string]string{"fd": "", "stdin": "/0", "stdout": "/1", "stderr": "/2"} {
-		_ = os.Symlink("/proc/self/fd"+to, "/dev/"+name)
-	}
+	prepare()
 	if err := must.Try(loopback); err != nil {
 		fmt.Println("loopback:", err)
 	}
 	// The first process must wait for every orphaned process, so a child runs the commands.
-	child, err := os.StartProcess("/init", []string{"init", "run"}, &os.ProcAttr{
+	child, err := os.StartProcess(self, []string{"init", "run"}, &os.ProcAttr{
 		Files: []*os.File{os.Stdin, os.Stdout, os.Stderr},
 		Env:   []string{"PATH=/bin:/usr/bin", "HOME=/tmp", "TMPDIR=/tmp"},
 	})
@@ -52,19 +45,7 @@ func main() {
 			break
 		}
 	}
-	// Some machines cannot power off. QEMU also ends when the machine restarts (-no-reboot).
-	unix.Sync()
-	_ = unix.Reboot(unix.LINUX_REBOOT_CMD_POWER_OFF)
-	fmt.Println(unix.Reboot(unix.LINUX_REBOOT_CMD_RESTART))
-}
-
-// loopback brings up the network interface lo.
-func loopback() {
-	sock := must.Get(unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0))
-	defer unix.Close(sock)
-	request := must.Get(unix.NewIfreq("lo"))
-	request.SetUint16(unix.IFF_UP)
-	must.OK(unix.IoctlIfreq(sock, unix.SIOCSIFFLAGS, request))
+	off()
 }
 
 // run runs the commands. They leave files in /out.
@@ -73,4 +54,16 @@ func run() {
 	must.OK(json.Unmarshal(must.Get(os.ReadFile("/commands")), &commands))
 	must.OK(os.MkdirAll("/out", 0o777))
 	commands.Run("/out", os.Stdout)
+}
+
+func as() {
+	id := uint32(must.Get(strconv.ParseUint(os.Args[2], 10, 32)))
+	log := must.Get(os.Create("/out/log"))
+	cmd := exec.Command(os.Args[3], os.Args[4:]...)
+	cmd.Dir = "/src"
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: id, Gid: id}}
+	cmd.Stdout = io.MultiWriter(os.Stdout, log)
+	cmd.Stderr = cmd.Stdout
+	cmd.WaitDelay = time.Minute // a child that the program leaves behind keeps the pipe open
+	must.OK(cmd.Run())
 }
