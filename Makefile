@@ -32,6 +32,8 @@ ACTIONLINT := $(CURDIR)/build/lint/actionlint
 CHECK_JSONSCHEMA := build/venv/bin/check-jsonschema
 # The packages for other programs.
 LIBRARY := . ./fdchannel ./fdleak ./framed ./handover ./handover/httpdrain ./interoptest ./wire
+# The internal packages with tests that run on other Unix systems.
+PORTABLE := ./internal/fdtest ./internal/promises ./internal/pure ./internal/reexec ./internal/sys ./internal/webtest
 # The sub-makes use undefined variables.
 SUBMAKE = env -u MAKEFLAGS $(MAKE) --keep-going --no-print-directory CC="$$($(GO) env CC)" -C
 
@@ -49,7 +51,7 @@ help: ## seconds: print this list
 	@echo; echo "The first run takes longer: it installs tools and compiles everything."; echo; echo "Variables, as in make test SETUP=0:"; sed -n '/^$$/q; s/^#   /  /p' Makefile
 
 setup: ## minutes: install the tools that test, interop and lint need, and with CI=true those of .ci/run (with apt, as root; otherwise list what is missing)
-	tools/setup test lint $(if $(filter true,$(CI)),machine programs-check cbmc)
+	tools/setup test lint $(if $(filter true,$(CI)),machine programs-check cbmc bsd)
 
 setup-c setup-interop setup-test setup-lint setup-machines: setup-%:
 	@[ "$(SETUP)" = 0 ] || tools/setup $*
@@ -165,9 +167,10 @@ check-tree:
 check-difftest:
 	@$(call with_proof,difftest) $(call with_c,difftest) $(part) difftest test -C proof ./difftest
 
-# The jobs of CI on systems other than Debian, and the one with the oldest Go, run this. RUN is a regular expression for names of tests.
-test-portable: ## minutes: run the tests of the packages for other programs with go test alone
-	$(GO) test -timeout 30m $(LIBRARY) -run '$(RUN)'
+# The jobs of CI on systems other than Debian, and the one with the oldest Go, run this. RUN is a regular expression for names
+# of tests. make proof-bsd runs the same packages on NetBSD.
+test-portable: ## minutes: run the tests that other systems have, with go test alone
+	$(GO) test -timeout 30m $(LIBRARY) $(PORTABLE) -run '$(RUN)'
 	$(GO) test -tags scm_purego . ./fdchannel -run '$(RUN)'
 
 interop: setup-$(if $(filter all,$(PEERS)),test,interop) peers ## minutes: run every scenario between every pair of peers, and print the matrix

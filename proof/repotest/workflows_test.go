@@ -145,6 +145,7 @@ var _ = Describe("ci.yml", Label("tree"), func() {
 			script[m[1]] = true
 		}
 		Expect(jobs).To(Equal(script))
+		Expect(contents(".ci/run")).To(ContainSubstring(" run proof-bsd "), "on other systems, GitHub has the systems themselves")
 		Expect(linters).To(Equal(len(strings.Fields(lint))))
 	})
 })

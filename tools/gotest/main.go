@@ -45,6 +45,7 @@ func (p *part) fail(name string) { p.failed, p.red = p.failed+1, append(p.red, n
 var (
 	end    = regexp.MustCompile(`^(ok  |FAIL|\?   )\t(\S+)`)
 	result = regexp.MustCompile(`(?m)^((?: {4})*)--- (PASS|FAIL|SKIP): (\S+)`)
+	began  = regexp.MustCompile(`(?m)^=== RUN +(.+)|^-{30}\n(.+)\n.+_test\.go:\d+$`) // the second with -ginkgo.v
 	noise  = regexp.MustCompile(`(?m)^(=== |\s*--- PASS).*\n`)
 	suite  = regexp.MustCompile(`(\d+) Passed \| (\d+) Failed \| (\d+) Pending \| (\d+) Skipped`)
 	spec   = regexp.MustCompile(`(?m)^  \[(?:FAIL|PANICKED!|TIMEDOUT|INTERRUPTED|ABORTED)\] (.*(?:\n  /\S+:\d+$)?)`)
@@ -57,7 +58,7 @@ var (
 
 // count counts the tests in a log. Its first line is the command.
 func count(text string) *part {
-	p, block, heading, log := &part{}, "", "", colour.ReplaceAllString(text, "")
+	p, block, heading, log := &part{}, "", "", colour.ReplaceAllString(strings.ReplaceAll(text, "\r", ""), "")
 	command, _, _ := strings.Cut(log, "\n")
 	for line := range strings.Lines(log) {
 		block += line
@@ -129,13 +130,22 @@ func (p *part) pkg(block, word, name string, filtered bool) {
 		p.fail(strings.TrimSuffix(name+" reached the time limit of "+m[1]+m[3]+": "+running, ": "))
 	}
 	if word == "FAIL" && p.failed == before.failed {
-		p.fail(name + " failed outside its tests")
+		p.fail(name + " failed outside its tests" + last(block))
 		p.output += block // it names the tests that were running
 	} else if p.failed > before.failed {
 		p.output += noise.ReplaceAllString(block, "")
 	} else if word == "ok  " && p.passed+p.skipped == before.passed+before.skipped {
 		p.fail(name + " ran no test")
 	}
+}
+
+// last names the test or spec that began last.
+func last(block string) string {
+	all := began.FindAllStringSubmatch(block, -1)
+	if len(all) == 0 {
+		return ""
+	}
+	return "; the last to start was " + cmp.Or(all[len(all)-1][1:]...)
 }
 
 // verdict prints the sum of the parts, and reports whether all passed.
