@@ -34,6 +34,14 @@ func isTest(file string) bool {
 	return strings.HasSuffix(file, "_test.go") || strings.Contains(file, "/internal/fdtest/files_")
 }
 
+var _ = Describe("PORTABLE in Makefile", Label("tree"), func() {
+	It("lists the internal packages that have tests on other Unix systems", func() {
+		g := goTool{env: []string{"GOOS=netbsd", "CGO_ENABLED=0"}}
+		list := strings.ReplaceAll(between(contents("Makefile"), "\nPORTABLE := ", "\n"), "./", module+"/")
+		Expect(strings.Fields(g.must("list", "-f", "{{if or .TestGoFiles .XTestGoFiles}}{{.ImportPath}}{{end}}", "./internal/..."))).To(Equal(strings.Fields(list)))
+	})
+})
+
 var _ = Describe("the tests on macOS and FreeBSD", Label("build"), func() {
 	for _, system := range []string{"darwin/arm64", "freebsd/amd64"} {
 		It("can be built for "+system, func() {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"unsafe"
 
@@ -27,6 +28,10 @@ func prepare() {
 			fmt.Println("mount", dir, errno)
 		}
 	}
+	// The first Unix socket has the inode number 0, for which the kernel chooses another at each fstat(2).
+	if pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM, 0); err == nil {
+		_ = errors.Join(unix.Fstat(pair[0], new(unix.Stat_t)), unix.Fstat(pair[1], new(unix.Stat_t)), unix.Close(pair[0]), unix.Close(pair[1]))
+	}
 }
 
 // loopback gives the network interface lo0 an address, and brings it up.
@@ -34,7 +39,7 @@ func loopback() {
 	sock := must.Get(unix.Socket(unix.AF_INET, unix.SOCK_DGRAM, 0))
 	defer unix.Close(sock)
 	address := [64]byte{16: 16, unix.AF_INET, 0, 0, 127, 0, 0, 1, 48: 16, unix.AF_INET, 0, 0, 255} // struct ifaliasreq
-	flags := [144]byte{16: unix.IFF_UP}                                                            // struct ifreq
+	flags := [144]byte{16: unix.IFF_UP | unix.IFF_LOOPBACK}                                        // struct ifreq
 	ioctl := func(request uintptr, p unsafe.Pointer) {
 		if _, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(sock), request, uintptr(p)); errno != 0 {
 			must.OK(errno)
