@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"runtime"
 	"strings"
 	"testing"
 )
@@ -29,7 +30,15 @@ func TestCommandStartsChild(t *testing.T) {
 	}
 }
 
+// needs skips the test on a system without the program, such as a bare kernel.
+func needs(t *testing.T, program string) {
+	if _, err := os.Stat(program); err != nil {
+		t.Skip(runtime.GOOS+":", err)
+	}
+}
+
 func TestCommandLineStartsChild(t *testing.T) {
+	needs(t, "/usr/bin/env")
 	line := CommandLine("prints its arguments", "a", "b c")
 	cmd := exec.Command(line[0], line[1:]...)
 	if out, err := cmd.CombinedOutput(); string(out) != want || err != nil {
@@ -38,6 +47,7 @@ func TestCommandLineStartsChild(t *testing.T) {
 }
 
 func TestUnderStartsChild(t *testing.T) {
+	needs(t, "/bin/sh")
 	cmd := Command("prints its arguments", "a", "b c")
 	if err := Under(cmd, "/bin/sh", "-c", `echo shell; exec "$0" "$@"`); err != nil {
 		t.Fatal(err)
