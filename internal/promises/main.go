@@ -1,8 +1,8 @@
 //go:build unix
 
-// Command promises checks what SECURITY.md and package framed promise, as far as a program can see it: which descriptors
-// are open after a call, and which file each of them is. It uses only what other modules can use. It prints each promise
-// before it checks it, and panics if one is broken.
+// Command promises checks what SECURITY.md and package framed promise, as far as a program can see it: which
+// descriptors are open after a call, and which file each of them is. It uses only what other modules can use. It prints
+// each promise before it checks it, and panics if one is broken.
 package main
 
 import (
@@ -203,8 +203,8 @@ func positions() {
 	end(a, b)
 }
 
-// framedLosses loses a file because the table is full, and one to the limit of the queue. Later messages must not get the
-// files of others.
+// framedLosses loses a file because the table is full, and one to the limit of the queue. Later messages must not get
+// the files of others.
 func framedLosses() {
 	a, b := pair("unix", scm.Config{})
 	r := framed.NewReader(b, framed.Limits{})

@@ -5,8 +5,8 @@
 //	GOOS=netbsd GOARCH=amd64 go test -exec 'bsd [-user UID] KERNEL INIT' PACKAGE…
 //
 // KERNEL is a file with a kernel of NetBSD/amd64, which can be compressed with gzip or xz. INIT is the program
-// proof/machine/init. The program runs in a copy of the current directory, without the subdirectories except testdata. The
-// machine has no other programs, and no libc.
+// proof/machine/init. The program runs in a copy of the current directory, of whose subdirectories only testdata is
+// copied. The machine has no other programs, and no libc.
 //
 // If the program does not end, bsd prints everything that appeared on the console.
 package main

@@ -3,8 +3,8 @@
 // Command init is the first process in an emulated machine. It runs the commands in the file /commands, and then
 // turns the machine off. If the machine has a different first process, it starts `/init run` to run the commands.
 //
-// `init as UID PROGRAM ARGUMENT…` is a command that runs a program in /src as another user. The program's output goes to
-// the console and, without what the kernel prints there, to a file.
+// `init as UID PROGRAM ARGUMENT…` is a command that runs a program in /src as another user. The program's output goes
+// to the console and, without what the kernel prints there, to a file.
 package main
 
 import (
