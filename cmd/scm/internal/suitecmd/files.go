@@ -57,13 +57,7 @@ Exit status:
 	return cmd
 }
 
-func expectCommand() *cobra.Command {
-	var s selection
-	update := false
-	cmd := &cobra.Command{
-		Use:   "expect REPORT",
-		Short: "Compare the expected failures with a report, and update them",
-		Long: `Compare a file of expected failures with the JSON report of a whole run. Print the lines
+var expectCommandHelp = `Compare a file of expected failures with the JSON report of a whole run. Print the lines
 to remove (-), because the failure no longer occurs, and the lines to add (+) for
 unexpected failures, each with an example case. To write the file after a run with
 --report report.json:
@@ -90,58 +84,73 @@ Exit status:
   1  there is something to change
   2  wrong usage, or the report is of a part of the cases or of other scenarios, or a
      line of the file applies to no case
-  4  the file cannot be written`,
-		Args: cli.ExactArgs("REPORT"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			r, err := report.Read(args[0])
-			if err != nil {
-				return err
-			}
-			lists, err := s.listsToCompare(update, r.System.Identity().Kind)
-			if err != nil {
-				return err
-			}
-			if r.Cut != "" {
-				return fmt.Errorf("%s: the report is not of a whole run, because the run was cut short: %s", args[0], r.Cut)
-			}
-			scenarios, err := s.loadScenarios()
-			if err != nil {
-				return err
-			}
-			versions := map[string]string{} // of the peers that took part
-			for _, p := range r.Peers {
-				if p.NotRun == "" {
-					versions[p.Name] = p.Version
-				}
-			}
-			u, err := scenario.UpdateExpectations(lists, scenarios, scenario.Finished{
-				System:       r.System.Identity(),
-				StrictKernel: r.StrictKernel,
-				Versions:     versions,
-				Results:      r.Cases,
-			})
-			if err != nil {
-				return err
-			}
-			printUpdate(cmd.OutOrStdout(), u)
-			changes := len(u.Removed) + len(u.Added)
-			if update && (changes > 0 || lists.Missing) {
-				if err := report.ReplaceFile(lists.File, u.Text); err != nil {
-					return cli.Broken(err)
-				}
-			}
-			if update && u.Unfinished() {
-				fmt.Fprintf(os.Stderr, "scm: complete the reasons of the new lines in %s, and remove the \"?\"\n", display.Line(lists.File))
-			}
-			if changes > 0 && !update {
-				return cli.Exit(cli.ExitFail, nil)
-			}
-			return nil
-		},
+  4  the file cannot be written`
+
+// expectOptions contains the flags of expect.
+type expectOptions struct {
+	lists  selection
+	update bool
+}
+
+func expectCommand() *cobra.Command {
+	var o expectOptions
+	cmd := &cobra.Command{
+		Use:   "expect REPORT",
+		Short: "Compare the expected failures with a report, and update them",
+		Long:  expectCommandHelp,
+		Args:  cli.ExactArgs("REPORT"),
+		RunE:  o.run,
 	}
-	s.catalogueFlags(cmd)
-	cmd.Flags().BoolVar(&update, "update", false, "rewrite the last file that --expect names, or create it")
+	o.lists.catalogueFlags(cmd)
+	cmd.Flags().BoolVar(&o.update, "update", false, "rewrite the last file that --expect names, or create it")
 	return cmd
+}
+
+func (o *expectOptions) run(cmd *cobra.Command, args []string) error {
+	r, err := report.Read(args[0])
+	if err != nil {
+		return err
+	}
+	lists, err := o.lists.listsToCompare(o.update, r.System.Identity().Kind)
+	if err != nil {
+		return err
+	}
+	if r.Cut != "" {
+		return fmt.Errorf("%s: the report is not of a whole run, because the run was cut short: %s", args[0], r.Cut)
+	}
+	scenarios, err := o.lists.loadScenarios()
+	if err != nil {
+		return err
+	}
+	versions := map[string]string{} // of the peers that took part
+	for _, p := range r.Peers {
+		if p.NotRun == "" {
+			versions[p.Name] = p.Version
+		}
+	}
+	u, err := scenario.UpdateExpectations(lists, scenarios, scenario.Finished{
+		System:       r.System.Identity(),
+		StrictKernel: r.StrictKernel,
+		Versions:     versions,
+		Results:      r.Cases,
+	})
+	if err != nil {
+		return err
+	}
+	printUpdate(cmd.OutOrStdout(), u)
+	changes := len(u.Removed) + len(u.Added)
+	if o.update && (changes > 0 || lists.Missing) {
+		if err := report.ReplaceFile(lists.File, u.Text); err != nil {
+			return cli.Broken(err)
+		}
+	}
+	if o.update && u.Unfinished() {
+		fmt.Fprintf(os.Stderr, "scm: complete the reasons of the new lines in %s, and remove the \"?\"\n", display.Line(lists.File))
+	}
+	if changes > 0 && !o.update {
+		return cli.Exit(cli.ExitFail, nil)
+	}
+	return nil
 }
 
 // printUpdate prints the changes.
