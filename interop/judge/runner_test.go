@@ -68,7 +68,7 @@ func setupOf(t *testing.T, text string, change func(x, y *scenario.Peer)) Setup 
 //	A> (unsent)  A cannot be sent a command
 //	R> TEXT      a line of the runner's own, or the search after the end, has found this
 //	look A       the runner looks at A when the case begins or ends
-//	end A no     A gives another answer to "end" than ok. Without such a line, A closes what it was given and has named
+//	end A no     A gives another answer to "end" than ok. Without it, A closes what it was given and has named
 //
 // What the runner then sees is behind a bar:
 //
