@@ -194,6 +194,7 @@ func (k *call) sendPayload() error {
 func (k *call) sendHoldingFiles() error {
 	next := len(k.msg.FDs) - k.own
 	if next == len(k.files) {
+		sys.BeforeSend()
 		return sendMsg(k.sock, &k.msg, k.flags)
 	}
 	if k.addFile == nil { // made once, because it allocates

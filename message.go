@@ -101,6 +101,7 @@ func Send(sock int, m *Message, flags int) error {
 
 // sendMessage makes the system call of Send. Its error is a bare errno.
 func sendMessage(sock int32, m *Message, flags int) error {
+	sys.BeforeSend()
 	if m.Addr != nil || m.Cred != nil {
 		return sendParts(sock, m, flags)
 	}

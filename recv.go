@@ -19,9 +19,7 @@ func recvOne(sock int32, m *msg.Message, flags int) (err error) {
 	} else {
 		err = recvMsg(sock, m, flags)
 	}
-	if err == nil {
-		sys.AfterReceive(sock)
-	}
+	sys.AfterReceive(sock, err)
 	if received.On() && err == nil {
 		received.Message(m)
 	}
@@ -33,9 +31,7 @@ func readOne(sock int32, p []byte) (n int, fd int32, err error) {
 		return readOneWithFlags(sock, p)
 	}
 	n, fd, err = readFD(sock, p)
-	if err == nil {
-		sys.AfterReceive(sock)
-	}
+	sys.AfterReceive(sock, err)
 	if received.On() {
 		received.FD(fd)
 	}

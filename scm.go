@@ -156,6 +156,7 @@ import (
 // flags, like write_fd in UNP. On a stream p must not be empty: see "What the kernel does". WriteFD returns
 // the number of bytes sent, or -1 and an error.
 func WriteFD(sock int, p []byte, fd int) (n int, err error) {
+	sys.BeforeSend()
 	n, err = writeFD(toInt32(sock), p, toInt32(fd))
 	if err != nil {
 		return -1, os.NewSyscallError("sendmsg", err)

@@ -9,7 +9,6 @@ package scm
 import (
 	"github.com/scm-rights/scm/csrc"
 	"github.com/scm-rights/scm/internal/msg"
-	"github.com/scm-rights/scm/internal/sys"
 )
 
 // Backend names the implementation in use: "cgo" or "purego".
@@ -19,19 +18,13 @@ const Backend = "cgo"
 const fdLost = csrc.FDLost
 
 // writeFD runs write_fd, csrc/write_fd.c.
-func writeFD(sock int32, p []byte, fd int32) (n int, err error) {
-	sys.BeforeSend()
-	return csrc.WriteFD(sock, p, fd)
-}
+func writeFD(sock int32, p []byte, fd int32) (n int, err error) { return csrc.WriteFD(sock, p, fd) }
 
 // readFD runs read_fd, csrc/read_fd.c.
 func readFD(sock int32, p []byte) (n int, fd int32, err error) { return csrc.ReadFD(sock, p) }
 
 // sendMsg runs scm_rights_send, csrc/scm_rights.c.
-func sendMsg(sock int32, m *msg.Message, flags int) error {
-	sys.BeforeSend()
-	return csrc.Send(sock, m, flags)
-}
+func sendMsg(sock int32, m *msg.Message, flags int) error { return csrc.Send(sock, m, flags) }
 
 // recvMsg runs scm_rights_recv, csrc/scm_rights.c.
 func recvMsg(sock int32, m *msg.Message, flags int) error { return csrc.Recv(sock, m, flags) }

@@ -5,7 +5,6 @@ package scm
 import (
 	"github.com/scm-rights/scm/internal/msg"
 	"github.com/scm-rights/scm/internal/pure"
-	"github.com/scm-rights/scm/internal/sys"
 )
 
 // Backend names the implementation in use: "cgo" or "purego".
@@ -15,19 +14,13 @@ const Backend = "purego"
 const fdLost = pure.FDLost
 
 // writeFD does what write_fd does in csrc.
-func writeFD(sock int32, p []byte, fd int32) (n int, err error) {
-	sys.BeforeSend()
-	return pure.WriteFD(sock, p, fd)
-}
+func writeFD(sock int32, p []byte, fd int32) (n int, err error) { return pure.WriteFD(sock, p, fd) }
 
 // readFD does what read_fd does in csrc.
 func readFD(sock int32, p []byte) (n int, fd int32, err error) { return pure.ReadFD(sock, p) }
 
 // sendMsg does what scm_rights_send does in csrc.
-func sendMsg(sock int32, m *msg.Message, flags int) error {
-	sys.BeforeSend()
-	return pure.Send(sock, m, flags)
-}
+func sendMsg(sock int32, m *msg.Message, flags int) error { return pure.Send(sock, m, flags) }
 
 // recvMsg does what scm_rights_recv does in csrc.
 func recvMsg(sock int32, m *msg.Message, flags int) error { return pure.Recv(sock, m, flags) }

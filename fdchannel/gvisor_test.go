@@ -4,7 +4,6 @@ package fdchannel_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -119,15 +118,14 @@ func trace(program string) (lines []string) {
 
 func command(dir, name string, args ...string) (string, error) {
 	GinkgoHelper()
-	var out strings.Builder
-	cmd := exec.Command(name, args...)
-	cmd.Dir, cmd.Stdout, cmd.Stderr = dir, &out, &out
-	Expect(cmd.Start()).To(Succeed())
-	err := fdtest.Wait(cmd, 5*time.Minute)
-	if errors.Is(err, context.DeadlineExceeded) {
-		Fail(err.Error() + "\n" + out.String())
-	}
-	return out.String(), err
+	limit := fdtest.Limit(5 * time.Minute) // so that no program hangs
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, name, args...)
+	cmd.Dir = dir
+	out, err := cmd.CombinedOutput()
+	Expect(ctx.Err()).NotTo(HaveOccurred(), "%q reached the time limit of %v\n%s", cmd.Args, limit, out)
+	return string(out), err
 }
 
 func contents(name string) string {

@@ -62,9 +62,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"testing"
-	"time"
 )
 
 // Check fails t if the test leaves descriptors open. Call it at the start of the test.
@@ -129,38 +127,6 @@ func Main(m interface{ Run() int }) {
 		}
 	}
 	os.Exit(code)
-}
-
-// gracePeriod is how long a descriptor may stay open after the tests.
-const gracePeriod = 5 * time.Second
-
-// wait waits until no descriptor is left open, for at most gracePeriod. It returns a list of the
-// descriptors that are still open.
-func (s *snapshot) wait() string {
-	pause := time.Millisecond
-	for end := time.Now().Add(gracePeriod); ; sleep(pause) {
-		isLeft, err := s.poll()
-		switch {
-		case err == nil && !isLeft:
-			return ""
-		case time.Now().Before(end):
-			pause = min(2*pause, 50*time.Millisecond)
-		case err != nil: // EMFILE
-			return "descriptors open: " + err.Error()
-		default:
-			return list(s.describe())
-		}
-	}
-}
-
-func list(left []string) string {
-	switch len(left) {
-	case 0:
-		return ""
-	case 1:
-		return "1 descriptor open:\n    " + left[0]
-	}
-	return fmt.Sprintf("%d descriptors open:\n    %s", len(left), strings.Join(left, "\n    "))
 }
 
 // ofTesting reports whether a file is the CPU profile or the trace, which package testing never closes.

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"runtime"
 	"slices"
+	"strings"
 	"syscall"
 	"time"
 
@@ -28,6 +29,38 @@ type snapshot struct {
 func take() *snapshot {
 	fdtest.NoteReceived()
 	return &snapshot{Snapshot: fdtest.Take()}
+}
+
+// gracePeriod is how long a descriptor may stay open after the tests.
+const gracePeriod = 5 * time.Second
+
+// wait waits until no descriptor is left open, for at most gracePeriod. It returns a list of the
+// descriptors that are still open.
+func (s *snapshot) wait() string {
+	pause := time.Millisecond
+	for end := time.Now().Add(gracePeriod); ; sleep(pause) {
+		isLeft, err := s.poll()
+		switch {
+		case err == nil && !isLeft:
+			return ""
+		case time.Now().Before(end):
+			pause = min(2*pause, 50*time.Millisecond)
+		case err != nil: // EMFILE
+			return "descriptors open: " + err.Error()
+		default:
+			return list(s.describe())
+		}
+	}
+}
+
+func list(left []string) string {
+	switch len(left) {
+	case 0:
+		return ""
+	case 1:
+		return "1 descriptor open:\n    " + left[0]
+	}
+	return fmt.Sprintf("%d descriptors open:\n    %s", len(left), strings.Join(left, "\n    "))
 }
 
 // sleep sleeps twice. In a bubble of testing/synctest, time.Sleep takes no time outside the bubble, and Nanosleep

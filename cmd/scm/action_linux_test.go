@@ -235,7 +235,7 @@ func TestActionBuildsPeers(t *testing.T) {
 func TestActionCancelled(t *testing.T) {
 	t.Parallel()
 	dir, file := t.TempDir(), filepath.Join(t.TempDir(), "pid")
-	p := &started{cmd: actionCommand(t, dir, "PEERS="+slowPeer(file, program(t, "faulty")))}
+	p := &started{t: t, cmd: actionCommand(t, dir, "PEERS="+slowPeer(file, program(t, "faulty")))}
 	p.cmd.Stdout, p.cmd.Stderr, p.cmd.WaitDelay = &p.stdout, &p.stderr, time.Minute
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)

@@ -111,7 +111,7 @@ func command(t *testing.T, args ...string) result {
 	return finish(t, exec.Command(program(t, "scm"), args...))
 }
 
-// finish runs a command until it ends. It kills the command after ten minutes.
+// finish runs a command until it ends, or until killLate kills it.
 func finish(t *testing.T, cmd *exec.Cmd) result {
 	t.Helper()
 	var stdout, stderr bytes.Buffer
@@ -123,12 +123,22 @@ func finish(t *testing.T, cmd *exec.Cmd) result {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	err := fdtest.Wait(cmd, 10*time.Minute)
+	defer killLate(t, cmd)()
+	err := cmd.Wait()
 	var exit *exec.ExitError
 	if err != nil && !errors.As(err, &exit) {
 		t.Fatal(err)
 	}
 	return result{cmd.ProcessState.ExitCode(), stdout.String(), progressLine.ReplaceAllString(stderr.String(), "")}
+}
+
+// killLate kills a command that reaches its time limit, unless stop is called before.
+func killLate(t *testing.T, cmd *exec.Cmd) (stop func() bool) {
+	limit := fdtest.Limit(10 * time.Minute)
+	return time.AfterFunc(limit, func() {
+		t.Errorf("%q reached the time limit of %v", cmd.Args, limit)
+		_ = cmd.Process.Kill()
+	}).Stop
 }
 
 // runs runs scm, and fails the test unless it has this result. "…" in what is wanted matches any text.

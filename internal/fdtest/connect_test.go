@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // A server makes its socket file, and listens only after a client has been refused.
@@ -36,5 +37,14 @@ func TestConnectWaitsForListen(t *testing.T) {
 	}
 	if len(refusals) != 2 || !errors.Is(refusals[0], syscall.ENOENT) || !errors.Is(refusals[1], syscall.ECONNREFUSED) {
 		t.Errorf("before listen: %v", refusals)
+	}
+}
+
+func TestLimit(t *testing.T) {
+	for slow, want := range map[string]time.Duration{"": time.Minute, "3": 3 * time.Minute} {
+		t.Setenv("SLOW", slow)
+		if got := Limit(time.Minute); got != want {
+			t.Errorf("SLOW=%s: got %v, want %v", slow, got, want)
+		}
 	}
 }

@@ -3,7 +3,9 @@ package fdtest
 import (
 	"os"
 	"regexp"
+	"strconv"
 	"testing"
+	"time"
 )
 
 var notFound = regexp.MustCompile(`.*exec: "(.*)": executable file not found in \$PATH`)
@@ -17,6 +19,12 @@ func Missing(t testing.TB, reason string) {
 		t.Fatal(reason + ", and CI=true")
 	}
 	t.Skip("missing: " + reason)
+}
+
+// Limit returns the time limit d multiplied by $SLOW, as tools/part.sh multiplies that of a package.
+func Limit(d time.Duration) time.Duration {
+	slow, _ := strconv.Atoi(os.Getenv("SLOW"))
+	return d * time.Duration(max(slow, 1))
 }
 
 // AloneVariable is an environment variable. If it is set, the suite of package scm runs the specs of the Go API

@@ -159,7 +159,7 @@ func positions() {
 		f := get(os.CreateTemp("", "promise"))
 		get(fmt.Fprint(f, i))
 		get(a.WriteFiles(fmt.Appendf(nil, "%*d\n", 2+i/2, i), []*os.File{f, f}[:i%3]...))
-		ok(errors.Join(os.Remove(f.Name()), f.Close())) // a send leaves it open
+		ok(errors.Join(os.Remove(f.Name()), f.Close()))             // a send leaves it open
 		for message := i - 3; message <= i && i%4 == 3; message++ { // every fourth time, four messages
 			get(in.ReadString('\n'))
 			files := get(r.TakeUpTo(r.Offset() - int64(in.Buffered())))

@@ -4,4 +4,4 @@ package sys
 
 func BeforeSend() {}
 
-func AfterReceive(int32) {}
+func AfterReceive(int32, error) {}

@@ -52,7 +52,7 @@ var (
 	colour = regexp.MustCompile("\x1b\\[[0-9;]*m")
 	lack   = regexp.MustCompile(`(?m)^(?:skip: |    skipped \d+: | +\S+\.go:\d+: )(?:(?:missing: )?no (C compiler|[^ ,]+).* in PATH.*|missing: (.*?)|(\S+ \S+ is older than .*?)|.*(?:only root can|needs root).*)(?: \(specs: \d+\))?$`)
 	late   = regexp.MustCompile(`(?m)^panic: test timed out after (\S+)\n(?:\trunning tests:\n((?:\t\t.*\n)+))?|^\*\*\* Test killed.*: ran too long \((\S+)\)`)
-	limit  = regexp.MustCompile(`time limit of \d|\[TIMEDOUT\]`) // a package or a program (fdtest.Wait); a spec
+	limit  = regexp.MustCompile(`time limit of \d|\[TIMEDOUT\]`) // of a package or a program; of a spec
 	status = regexp.MustCompile(`(?m)^\S+: (exit status (\d+))\n\z`)
 )
 

@@ -31,6 +31,7 @@ func TestReport(t *testing.T) {
 			"7 passed, 1 failed, 3 skipped", "p a file [It] is closed", ""},
 		{"a suite that fails without a failed spec counts as one",
 			"FAIL! -- 7 Passed | 0 Failed | 0 Pending | 0 Skipped\n--- FAIL: TestSuite (0.00s)\nFAIL\tp\t0.1s\n", "7 passed, 1 failed, 0 skipped", "p failed outside its tests", ""},
+		{"a package that reached its time limit counts as one", "=== RUN   A/b\npanic: test timed out after 1s\n\trunning tests:\n\t\tA (1s)\n\t\tA/b (1s)\n\ngoroutine 3 [running]:\nFAIL\tp\t0.1s\n", "0 passed, 1 failed, 0 skipped", "p reached the time limit of 1s: A (1s), A/b (1s)", "goroutine 3"},
 		{"a package that go test kills has reached its limit", "dying\n*** Test killed with quit: ran too long (21m0s).\nFAIL\tp\t0.1s\n", "0 passed, 1 failed, 0 skipped", "p reached the time limit of 21m0s", "dying"},
 		{"a package whose process dies counts as one", "=== RUN   B\ndying\nFAIL\tp\t0.1s\n", "0 passed, 1 failed, 0 skipped", "p failed outside its tests; the last to start was B", "dying"},
 		{"a suite whose process dies names the spec", "=== RUN   TestSuite\n------------------------------\na file, it is closed\n/a/b_test.go:1\r\ndying\nFAIL\tp\t0.1s\n",
@@ -113,25 +114,6 @@ func TestGoTest(t *testing.T) {
 	}
 	if t.Failed() {
 		t.Logf("printed:\n%s\nverdict:\n%s", said, &text)
-	}
-}
-
-func TestTimeLimit(t *testing.T) {
-	dir, results := t.TempDir(), t.TempDir()
-	test := "package a\nimport \"testing\"\nfunc TestHangs(t *testing.T) { t.Run(\"sub\", func(t *testing.T) { select {} }) }\n"
-	for name, text := range map[string]string{"go.mod": toys["go.mod"], "a_test.go": test} {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o666); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if _, err := runPart(t, results, nil, "late", "test", "-C", dir, "-timeout=99ms", "."); err == nil {
-		t.Error("the part passed")
-	}
-	var text strings.Builder
-	log := filepath.Join(results, "late.log")
-	verdict(&text, "make test", 0, []string{log})
-	if want := "\nfailed: toy reached the time limit of 99ms: TestHangs (0s), TestHangs/sub (0s) (" + log + ")\non a busy machine: make test SLOW=3\n0 passed, 1 failed, 0 skipped\n"; !strings.HasSuffix(text.String(), want) {
-		t.Errorf("the verdict does not end with %q:\n%s", want, &text)
 	}
 }
 
