@@ -181,7 +181,7 @@ type Process struct {
 	logger     *slog.Logger
 	began      time.Time
 	path       string
-	program    string   // which Upgrade starts
+	executable string   // which Upgrade starts
 	manager    *manager // or nil
 	pidFile    pidFile
 	generation int        // 1 in the first process

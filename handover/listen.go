@@ -38,16 +38,6 @@ import (
 // [os.ErrInvalid]. If this process already uses a socket or file with this name, the error wraps
 // [os.ErrExist].
 func (p *Process) Listen(ctx context.Context, name, network, address string) (net.Listener, error) {
-	open := func(f *os.File, have socket) (net.Listener, error) {
-		if !isListening(f) { // package net would take a connection
-			return nil, os.ErrInvalid
-		}
-		l, err := hold(f, net.FileListener)
-		if u, ok := l.(*net.UnixListener); ok {
-			return scm.NewListener(sys.OwnedListener{UnixListener: u, Path: have.path(), FileID: have.FileID})
-		}
-		return l, err
-	}
 	create := p.config.Listen
 	if create == nil {
 		create = func(ctx context.Context, network, address string) (net.Listener, error) {
@@ -57,40 +47,20 @@ func (p *Process) Listen(ctx context.Context, name, network, address string) (ne
 			return new(net.ListenConfig).Listen(ctx, network, address)
 		}
 	}
-	return obtain(ctx, p, socket{Name: name, Network: network, Address: []byte(address), Created: p.config.Listen == nil}, open, create)
+	return obtain(ctx, p, socket{Name: name, Network: network, Address: []byte(address), Created: p.config.Listen == nil}, openListener, create)
 }
 
 // ListenPacket is like [Process.Listen], but for packets. It does not use Config.Listen. Until the
 // predecessor closes its descriptor, either process can receive a packet, and each packet is delivered to
 // only one of them. For a Unix socket, the result is a [*scm.Conn].
 func (p *Process) ListenPacket(ctx context.Context, name, network, address string) (net.PacketConn, error) {
-	open := func(f *os.File, have socket) (net.PacketConn, error) {
-		c, err := hold(f, net.FilePacketConn)
-		if s, ok := c.(net.Conn); ok && s.RemoteAddr() != nil {
-			_ = c.Close()
-			return nil, os.ErrInvalid // it receives only from one address
-		}
-		if u, ok := c.(*net.UnixConn); ok {
-			return scm.NewConn(sys.OwnedConn{UnixConn: u, Path: have.path(), FileID: have.FileID})
-		}
-		return c, err
-	}
 	create := func(ctx context.Context, network, address string) (net.PacketConn, error) {
 		if isUnix(network) {
 			return scm.ListenPacket(ctx, network, address)
 		}
 		return new(net.ListenConfig).ListenPacket(ctx, network, address)
 	}
-	return obtain(ctx, p, socket{Name: name, Network: network, Address: []byte(address), Created: true}, open, create)
-}
-
-// isListening reports whether a socket is listening, or true on a system that does not say.
-func isListening(f *os.File) (listens bool) {
-	err := withFD(f, func(fd int) (err error) {
-		listens, err = sys.Listening(fd)
-		return err
-	})
-	return listens || sys.UnknownOption(err)
+	return obtain(ctx, p, socket{Name: name, Network: network, Address: []byte(address), Created: true}, openPacketConn, create)
 }
 
 // obtain implements Listen and ListenPacket.

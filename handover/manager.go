@@ -176,9 +176,9 @@ func (m *manager) setMain(ctx context.Context, pid, pidfd int) error {
 
 // store makes the manager keep sockets, so that no connection is refused after a crash, and forget those that are no
 // longer used. The manager does not keep the same socket under a second name, so store removes the old names first.
-func (m *manager) store(kept []offered, unused []string) {
-	slices.Sort(unused)
-	for _, name := range slices.Compact(unused) {
+func (m *manager) store(kept []offered, dropped []string) {
+	slices.Sort(dropped)
+	for _, name := range slices.Compact(dropped) {
 		m.tell(func(sock wire.Socket) error { return wire.NotifyRemove(sock, name) })
 	}
 	for _, s := range kept {

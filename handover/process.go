@@ -59,7 +59,7 @@ func (config Config) Start(ctx context.Context, path string) (p *Process, err er
 	if p.logger == nil {
 		p.logger = slog.New(slog.DiscardHandler)
 	}
-	p.program, _ = program()
+	p.executable, _ = program()
 	if p.path, err = absolute(path, true); err == nil && config.PIDFile != "" {
 		p.pidFile.path, err = absolute(config.PIDFile, false)
 	}

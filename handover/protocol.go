@@ -95,28 +95,31 @@ func isGone(err error) bool {
 type peer struct {
 	conn         *scm.Conn
 	pid          int // 0 if unknown
+	pidfd        int // -1 if there is none
 	in           *framed.Reader
 	disconnected chan struct{} // closed by disconnect
 }
 
 func newPeer(conn *scm.Conn) *peer {
 	cred, _ := conn.PeerCred()
-	return &peer{conn, cred.PID, framed.NewReader(conn, framed.Limits{}), make(chan struct{})}
+	return &peer{conn, cred.PID, -1, framed.NewReader(conn, framed.Limits{}), make(chan struct{})}
 }
 
 func (p *peer) close() {
 	if p != nil {
 		_, _ = p.in.Close(), p.conn.Close()
+		scm.CloseFDs(p.pidfd)
+		p.pidfd = -1
 	}
 }
 
 // watch makes calls fail once ctx is done, until stop is called. stop also removes the deadline.
 func (p *peer) watch(ctx context.Context) (stop func()) {
-	done := make(chan struct{})
-	end := context.AfterFunc(ctx, func() { _ = p.conn.SetDeadline(expired); close(done) })
+	expires := make(chan struct{})
+	ignore := context.AfterFunc(ctx, func() { _ = p.conn.SetDeadline(expired); close(expires) })
 	return func() {
-		if !end() {
-			<-done
+		if !ignore() {
+			<-expires
 		}
 		_ = p.conn.SetDeadline(time.Time{})
 	}

@@ -31,17 +31,16 @@ type server struct {
 
 // An attempt is an attempt to hand over to one successor.
 type attempt struct {
-	peer  *peer
-	pidfd int           // -1 if there is none
-	life  [2]*os.File   // a pipe that shows the successor how the attempt ends
-	main  bool          // this process announces the successor to the service manager as the main process
-	done  chan struct{} // closed when the attempt has succeeded or failed
+	peer *peer
+	life [2]*os.File   // a pipe that shows the successor how the attempt ends
+	main bool          // this process announces the successor to the service manager as the main process
+	over chan struct{} // closed when the attempt has succeeded or failed
 }
 
 // wait waits until the attempt, if there is one, has ended.
 func (a *attempt) wait() {
 	if a != nil {
-		<-a.done
+		<-a.over
 	}
 }
 
@@ -49,14 +48,14 @@ func (a *attempt) wait() {
 type upgrade struct {
 	killed int           // the PID of the successor that it kills, until that has exited, or 0
 	failed int           // the PID of the last process that did not take over, and
-	why    error         // the reason, if it is known
-	done   chan struct{} // closed when Upgrade returns
+	reason error         // for that, if it is known
+	over   chan struct{} // closed when Upgrade returns
 }
 
 // wait waits until Upgrade, if it has been called, returns.
 func (u *upgrade) wait() {
 	if u != nil {
-		<-u.done
+		<-u.over
 	}
 }
 
@@ -67,9 +66,9 @@ func (s *server) listen(control *scm.Listener, file sys.FileID) {
 }
 
 // setUnlink sets whether closing the sockets removes their files.
-func (s *server) setUnlink(on bool) {
+func (s *server) setUnlink(remove bool) {
 	for _, o := range s.offered {
-		o.unlink(on)
+		o.unlink(remove)
 	}
 }
 
@@ -215,7 +214,6 @@ func (p *Process) handOver(peer *peer, hello message) {
 	if err != nil {
 		return
 	}
-	defer scm.CloseFDs(a.pidfd)
 	p.logger.Info("handover: handing over", "pid", peer.pid)
 	if err = p.converse(a, hello); err != nil {
 		err = p.revoke(a, err)
@@ -241,17 +239,16 @@ func (p *Process) newAttempt(peer *peer) (*attempt, error) {
 		return nil, err
 	}
 	s := &p.server
-	a := &attempt{peer: peer, pidfd: -1, life: s.pipe, done: make(chan struct{})}
 	if p.manager != nil {
-		a.pidfd = openPIDFD(peer.conn, peer.pid)
+		peer.pidfd = openPIDFD(peer.conn, peer.pid)
 	}
-	s.attempt, s.pipe = a, [2]*os.File{}
-	return a, nil
+	s.attempt, s.pipe = &attempt{peer: peer, life: s.pipe, over: make(chan struct{})}, [2]*os.File{}
+	return s.attempt, nil
 }
 
 // announce tells the manager, and then the successor, that the successor is the main process.
 func (p *Process) announce(a *attempt) error {
-	if err := p.manager.setMain(p.ending, a.peer.pid, a.pidfd); err != nil {
+	if err := p.manager.setMain(p.ending, a.peer.pid, a.peer.pidfd); err != nil {
 		return err
 	}
 	_ = a.peer.conn.SetDeadline(time.Now().Add(writeTime))
@@ -290,7 +287,7 @@ func (p *Process) resume(a *attempt, reason error) {
 func (p *Process) endAttempt(a *attempt, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	defer close(a.done)
+	defer close(a.over)
 	s := &p.server
 	if err == nil {
 		_, err = p.on(gotMain)
@@ -302,7 +299,7 @@ func (p *Process) endAttempt(a *attempt, err error) {
 	}
 	s.attempt = nil
 	if s.upgrade != nil && !isGone(err) { // then only Wait knows why the process has exited
-		s.upgrade.failed, s.upgrade.why = a.peer.pid, err
+		s.upgrade.failed, s.upgrade.reason = a.peer.pid, err
 	}
 }
 

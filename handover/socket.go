@@ -176,10 +176,40 @@ func (o offered) isClosed() bool {
 
 // unlink sets whether closing the socket removes its file, if the program has not turned that off. Without Created, the
 // file is not removed: what the program wants cannot be asked, and it is not turned on again.
-func (o offered) unlink(on bool) {
-	if l, ok := o.conn.(interface{ SetUnlinkOnClose(bool) }); ok && (!on || o.Created && !o.kept) {
-		l.SetUnlinkOnClose(on)
+func (o offered) unlink(remove bool) {
+	if l, ok := o.conn.(interface{ SetUnlinkOnClose(bool) }); ok && (!remove || o.Created && !o.kept) {
+		l.SetUnlinkOnClose(remove)
 	}
+}
+
+// openListener opens a received socket that is listening.
+func openListener(f *os.File, have socket) (net.Listener, error) {
+	listens := false
+	err := withFD(f, func(fd int) (err error) {
+		listens, err = sys.Listening(fd)
+		return err
+	})
+	if !listens && !sys.UnknownOption(err) { // package net would take a connection
+		return nil, os.ErrInvalid
+	}
+	l, err := hold(f, net.FileListener)
+	if u, ok := l.(*net.UnixListener); ok {
+		return scm.NewListener(sys.OwnedListener{UnixListener: u, Path: have.path(), FileID: have.FileID})
+	}
+	return l, err
+}
+
+// openPacketConn opens a received socket for packets.
+func openPacketConn(f *os.File, have socket) (net.PacketConn, error) {
+	c, err := hold(f, net.FilePacketConn)
+	if s, ok := c.(net.Conn); ok && s.RemoteAddr() != nil {
+		_ = c.Close()
+		return nil, os.ErrInvalid // it receives only from one address
+	}
+	if u, ok := c.(*net.UnixConn); ok {
+		return scm.NewConn(sys.OwnedConn{UnixConn: u, Path: have.path(), FileID: have.FileID})
+	}
+	return c, err
 }
 
 // hold calls a function of package net with f, which stays open during the call.

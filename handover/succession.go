@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"net"
 	"os"
 	"slices"
 	"sync/atomic"
@@ -201,12 +200,12 @@ type outcome int
 
 const (
 	confirmed outcome = iota // the predecessor allows this process to serve, and stops when it reads going
-	aborted                  // the predecessor has given up, and said so
+	rejected                 // the predecessor has given up, and said so
 	withdrawn                // this process cannot serve, and the predecessor does not know that yet
-	unknown                  // the connection has ended: the predecessor has died, or it continues
+	lost                     // the connection has ended: the predecessor has died, or it continues
 )
 
-// errGone is the error of a conversation whose outcome is unknown.
+// errGone is the error of a conversation whose outcome is lost.
 var errGone = errors.New("the predecessor has closed the connection")
 
 // outcomeOf returns the outcome of a conversation that has ended with err.
@@ -216,9 +215,9 @@ func outcomeOf(err error) outcome {
 	case err == nil:
 		return confirmed
 	case errors.Is(err, errGone):
-		return unknown
+		return lost
 	case errors.As(err, &abort):
-		return aborted
+		return rejected
 	}
 	return withdrawn
 }
@@ -245,7 +244,7 @@ func (p *Process) takeOver(ctx context.Context, predecessor *peer) (main bool, e
 		return main, nil
 	case withdrawn:
 		predecessor.abort(err)
-	case unknown:
+	case lost:
 		err = p.resolve(ctx, life)
 	}
 	return false, err
@@ -261,9 +260,14 @@ func (p *Process) takeControl() (life *os.File, err error) {
 	}
 	s := &p.succession
 	if s.predecessor != nil {
-		control, err := ownListener(s.control, p.path, s.controlID)
+		l, err := openListener(s.control, socket{Network: "unix", Address: []byte(p.path), Created: true, FileID: s.controlID})
 		if err != nil {
 			return nil, err
+		}
+		control, ok := l.(*scm.Listener)
+		if !ok {
+			_ = l.Close()
+			return nil, scm.ErrNotUnix
 		}
 		p.server.listen(control, s.controlID)
 		p.server.setUnlink(false) // until this process serves, the predecessor needs the files
@@ -272,24 +276,6 @@ func (p *Process) takeControl() (life *os.File, err error) {
 		err = p.server.makePipe()
 	}
 	return s.life, err
-}
-
-// ownListener returns a listener for a Unix socket that this process has received.
-func ownListener(f *os.File, path string, id sys.FileID) (*scm.Listener, error) {
-	l, err := net.FileListener(f)
-	if err != nil {
-		return nil, err
-	}
-	u, ok := l.(*net.UnixListener)
-	if !ok {
-		_ = l.Close()
-		return nil, scm.ErrNotUnix
-	}
-	control, err := scm.NewListener(sys.OwnedListener{UnixListener: u, Path: path, FileID: id})
-	if err != nil {
-		_ = l.Close()
-	}
-	return control, err
 }
 
 // ask sends ready and waits for go. main is that of takeOver.
@@ -309,7 +295,7 @@ func (p *Process) ask(ctx context.Context, predecessor *peer) (main bool, err er
 	case isGone(err):
 		err = errGone
 	case untilClose.Err() != nil: // once going has been sent, ctx no longer matters
-		err = p.ended(ctx)
+		err = p.interrupted(ctx)
 	}
 	return m.Main, err
 }
@@ -341,7 +327,7 @@ func (p *Process) resolve(ctx context.Context, life *os.File) error {
 			return fmt.Errorf("wait for the predecessor's end: %w", err)
 		}
 	case <-ctx.Done():
-		return p.ended(ctx)
+		return p.interrupted(ctx)
 	case <-p.ending.Done():
 		return errClosed
 	case <-time.After(deathTime):
@@ -386,8 +372,8 @@ func (p *Process) begin(ctx context.Context, e event, main bool, last func() err
 	return err
 }
 
-// ended returns the error for a call that ctx or Close has interrupted.
-func (p *Process) ended(ctx context.Context) error {
+// interrupted returns the error for a call that ctx or Close has interrupted.
+func (p *Process) interrupted(ctx context.Context) error {
 	if p.isClosed() {
 		return errClosed
 	}

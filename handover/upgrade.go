@@ -64,7 +64,7 @@ func (p *Process) Upgrade(ctx context.Context, cmd *exec.Cmd) (err error) {
 	defer func() {
 		p.mu.Lock()
 		defer p.mu.Unlock()
-		close(s.upgrade.done)
+		close(s.upgrade.over)
 		s.upgrade = nil
 	}()
 	select {
@@ -89,10 +89,10 @@ func (p *Process) Upgrade(ctx context.Context, cmd *exec.Cmd) (err error) {
 
 func (p *Process) upgrade(ctx context.Context, cmd *exec.Cmd) error {
 	if cmd == nil {
-		if p.program == "" {
+		if p.executable == "" {
 			return errors.New("cannot find the file of this program")
 		}
-		cmd = exec.Command(p.program, os.Args[min(1, len(os.Args)):]...)
+		cmd = exec.Command(p.executable, os.Args[min(1, len(os.Args)):]...)
 		cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 	}
 	wait, err := p.manager.start(cmd)
@@ -129,7 +129,7 @@ func (p *Process) beginUpgrade(ctx context.Context, cmd *exec.Cmd) error {
 	case cmd != nil && !(isFile(cmd.Stdin) && isFile(cmd.Stdout) && isFile(cmd.Stderr)):
 		return fmt.Errorf("the standard files of the command must be nil or *os.File, because others would end with this process: %w", os.ErrInvalid)
 	}
-	p.server.upgrade = &upgrade{done: make(chan struct{})}
+	p.server.upgrade = &upgrade{over: make(chan struct{})}
 	return nil
 }
 
@@ -164,7 +164,7 @@ func (p *Process) await(ctx context.Context, cmd *exec.Cmd, exited <-chan error)
 			if p.isReplaced() {
 				return nil
 			}
-			return p.exited(pid, err)
+			return p.exitError(pid, err)
 		case <-done:
 			if !p.giveUp(pid) {
 				done = nil
@@ -173,7 +173,7 @@ func (p *Process) await(ctx context.Context, cmd *exec.Cmd, exited <-chan error)
 			_ = cmd.Process.Kill()
 			err := <-exited
 			_ = cmd.Process.Release()
-			byItself := p.exited(pid, err)
+			byItself := p.exitError(pid, err)
 			var exit *exec.ExitError
 			switch {
 			case context.Cause(ctx) == errClosed:
@@ -186,8 +186,8 @@ func (p *Process) await(ctx context.Context, cmd *exec.Cmd, exited <-chan error)
 	}
 }
 
-// exited returns the error for a process that has ended by itself. If Upgrade has killed it, others may serve now.
-func (p *Process) exited(pid int, err error) error {
+// exitError returns the error for a process that has ended by itself. If Upgrade has killed it, others may serve now.
+func (p *Process) exitError(pid int, err error) error {
 	if err == nil {
 		err = errors.New("exit status 0")
 	}
@@ -196,7 +196,7 @@ func (p *Process) exited(pid int, err error) error {
 	u := p.server.upgrade
 	u.killed = 0
 	if u.failed == pid {
-		return fmt.Errorf("the successor exited before it served: %w (%w)", err, u.why)
+		return fmt.Errorf("the successor exited before it served: %w (%w)", err, u.reason)
 	}
 	return fmt.Errorf("the successor exited before it served: %w", err)
 }
