@@ -174,22 +174,6 @@ type Config struct {
 // defaultTimeout is the Timeout of the zero Config.
 const defaultTimeout = time.Minute
 
-// A Process represents this program as one of a sequence of processes that serve the same sockets. Multiple
-// goroutines may invoke methods on a Process simultaneously.
-type Process struct {
-	config     Config
-	logger     *slog.Logger
-	began      time.Time
-	path       string
-	executable string   // which Upgrade starts
-	manager    *manager // or nil
-	pidFile    pidFile
-	generation int        // 1 in the first process
-	machine               // its mu protects the rest
-	succession succession // zero once Ready has returned nil
-	server     server
-}
-
 // prefix adds the name of the package to the error that an exported function returns.
 func prefix(err *error) {
 	if *err != nil {

@@ -14,6 +14,22 @@ import (
 	"github.com/scm-rights/scm/wire"
 )
 
+// A Process represents this program as one of a sequence of processes that serve the same sockets. Multiple
+// goroutines may invoke methods on a Process simultaneously.
+type Process struct {
+	config     Config
+	logger     *slog.Logger
+	began      time.Time
+	path       string
+	executable string   // which Upgrade starts
+	manager    *manager // or nil
+	pidFile    pidFile
+	generation int        // 1 in the first process
+	machine               // its mu protects the rest
+	succession succession // zero once Ready has returned nil
+	server     server
+}
+
 // Start calls [Config.Start] with the zero Config.
 func Start(ctx context.Context, path string) (*Process, error) { return Config{}.Start(ctx, path) }
 
