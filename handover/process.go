@@ -57,7 +57,7 @@ func Start(ctx context.Context, path string) (*Process, error) { return Config{}
 // addresses.
 //
 // On Unix systems, Start calls [os/signal.Notify] for SIGPIPE, unless the program ignores this signal. A line of
-// the log then does not end this process if nothing reads its standard output or standard error any more. A
+// the log then does not end this process if nothing reads its standard output or standard error. A
 // supervisor may close these pipes when the process that it started exits, and successors inherit them.
 //
 // On systems that cannot pass descriptors, such as Windows, the Process has no predecessor and is never

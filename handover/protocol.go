@@ -23,7 +23,7 @@ import (
 const version = 1
 
 // maxMessage is the maximum length of a message. batch is the most descriptors that this package sends with one.
-// maxReason is the maximum length of the reason of an abort, of which JSON can make six times as much.
+// maxReason is the maximum length of the reason of an abort, which JSON can make six times as long.
 const (
 	maxMessage = 1 << 20
 	batch      = 128
