@@ -75,15 +75,15 @@ func obtain[T io.Closer](ctx context.Context, p *Process, want socket, open func
 		want.Address = []byte(path)
 	}
 	p.mu.Lock()
-	hasReceived := len(p.succession.inherited) > 0
+	received := slices.Clone(p.succession.inherited)
 	err = p.isFree(want.Name)
 	p.mu.Unlock()
 	if err != nil {
 		return none, err
 	}
-	l, found := claim(p, &want, netip.AddrPort{}, open)
-	if !found && hasReceived && !isUnix(want.Network) {
-		l, found = claim(p, &want, want.resolve(ctx), open)
+	l, found := claim(p, received, &want, netip.AddrPort{}, open)
+	if !found && len(received) > 0 && !isUnix(want.Network) {
+		l, found = claim(p, received, &want, want.resolve(ctx), open)
 	}
 	if !found {
 		if l, err = create(ctx, want.Network, string(want.Address)); err != nil {
@@ -144,13 +144,11 @@ func (p *Process) offer(o offered) error {
 }
 
 // claim takes a received socket with the wanted address, which resolves to at. If at is zero, claim compares only
-// strings. It sets want.Created and want.FileID.
-func claim[T io.Closer](p *Process, want *socket, at netip.AddrPort, open func(f *os.File, have socket) (T, error)) (l T, found bool) {
+// strings. It sets want.Created and want.FileID. p.mu must not be held while claim examines paths, whose file systems
+// may not respond.
+func claim[T io.Closer](p *Process, received []*inherited, want *socket, at netip.AddrPort, open func(f *os.File, have socket) (T, error)) (l T, found bool) {
 	_, port, err := net.SplitHostPort(string(want.Address))
 	anyPort := err == nil && !isUnix(want.Network) && strings.Trim(port, "0") == ""
-	p.mu.Lock()
-	received := slices.Clone(p.succession.inherited)
-	p.mu.Unlock() // while it examines paths, whose file systems may not respond
 	for _, named := range []bool{true, false} {
 		if !named && anyPort { // any port, but not that of another socket
 			break

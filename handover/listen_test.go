@@ -89,7 +89,7 @@ func TestCloseDuringListen(t *testing.T) {
 	b := start(t, Config{}, a.path)
 	want := socket{Name: "web", Network: "unix", Address: []byte(a.path + ".web"), Created: true}
 	var l *scm.Listener
-	_, found := claim(b, &want, netip.AddrPort{}, func(f *os.File, have socket) (net.Listener, error) {
+	_, found := claim(b, b.succession.inherited, &want, netip.AddrPort{}, func(f *os.File, have socket) (net.Listener, error) {
 		l = must(scm.NewListener(sys.OwnedListener{UnixListener: must(net.FileListener(f)).(*net.UnixListener), Path: have.path(), FileID: have.FileID}))
 		return l, b.Close()
 	})
