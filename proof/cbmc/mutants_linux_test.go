@@ -15,7 +15,8 @@ import (
 	"github.com/scm-rights/scm/proof/mutant"
 )
 
-// harnesses lists the functions of csrc that are proved, and the harnesses that find a fault in each, the fastest first.
+// harnesses lists the functions of csrc that are proved, and the harnesses that find a fault in each, the fastest
+// first.
 var harnesses = map[string]string{
 	"read_fd": "read_fd", "write_fd": "write_fd", "scm_result": "write_fd read_fd", "scm_sendmsg": "write_fd",
 	"scm_recvmsg": "read_fd", "scm_put": "write_fd send_3 send_207",
