@@ -1085,15 +1085,18 @@ func TestUpgradeKillsASuccessorOnlyBeforeGo(t *testing.T) {
 	replaces(t, a)
 }
 
-// Fault T11: ctx ends after go.
+// Fault T11: ctx ends after go, or Close is called then.
 func TestUpgradeNeverKillsAProcessThatMayServe(t *testing.T) {
-	for _, answer := range []string{"go\n", "die\n"} {
+	for i, answer := range []string{"go\n", "go\n", "die\n"} {
 		a := start(t, Config{}, socketPath(t))
 		ready(t, a)
 		cmd, in, lines := command(t, reexec.Command("paused", a.path))
 		ctx, cancel := context.WithCancel(context.Background())
 		done := upgrades(ctx, t, a, cmd)
 		told := next(t, lines)
+		if i == 1 {
+			_ = a.Close()
+		}
 		cancel()
 		if _, err := io.WriteString(in, answer); err != nil {
 			t.Fatal(err)
