@@ -215,7 +215,8 @@ func (p *Process) close(e event, reason error) error {
 		}
 	case serving, handing:
 		attempt.wait()
-		upgrade.wait()     // a successor that has not connected yet must not find the path free, and become the first process
+		// A successor that has not connected yet must not find the path free, and become the first process.
+		upgrade.wait()
 		p.pidFile.remove() // before another first process can write it
 	case told: // the successor may serve, and has the files
 	case replaced:
