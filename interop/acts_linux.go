@@ -19,7 +19,7 @@ import (
 )
 
 // acts maps the verb of each of the runner's own lines (scenario.ActForms) to its method. interop/judge/acts.go
-// judges what the method finds. process.ErrCut ends the session. Any other error explains why the case could not be
+// judges what the method finds. process.ErrCut ends the pair. Any other error explains why the case could not be
 // run.
 var acts = map[string]func(*act) error{
 	"seek":       (*act).setOffset,

@@ -63,7 +63,7 @@ func TestRunnerVerbs(t *testing.T) {
 		{"limit given back", file + send + "R> limit B nofile=+0\nR> limit B nofile=-\n" + recv, self, p, "pass"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			// The second case checks that the first has no effect on later cases of the session.
+			// The second case checks that the first has no effect on later cases of the pair.
 			list := []scenario.Case{
 				{Scenario: parse(t, c.text), Type: "stream", A: c.a, B: c.b},
 				{Scenario: parse(t, "files a=file b=pipe-r\nA> send payload=00 fds=a,b\nA< ok n=1\nB> recv bytes=1 fds=2\n"+

@@ -24,7 +24,7 @@ func newAttribution(env *environment, runner *scenario.Peer) *attribution {
 }
 
 // runPeersAlone pairs each of the two peers with the runner and runs the scenario, if the other
-// peer may be at fault for a finding. It skips a pair that has already run. The results of these
+// peer may be at fault for a finding. It skips what has already run. The results of these
 // runs are used for attribution only and do not appear in the report.
 func (at *attribution) runPeersAlone(res *scenario.Result) {
 	c := res.Case

@@ -18,7 +18,7 @@ import (
 	"github.com/scm-rights/scm/interop/witness"
 )
 
-// An environment contains the settings and the state that all sessions of a run share.
+// An environment contains the settings and the state that all pairs of a run share.
 type environment struct {
 	ctx       context.Context // of the run, which may be cut short
 	timeout   time.Duration
@@ -101,7 +101,7 @@ func runCase(env *environment, files *caseFiles, peers map[scenario.Role]*peerPr
 // because another process in the same network namespace can run in its own PID namespace.
 var processRandom = sync.OnceValue(func() string { return rand.Text()[:12] })
 
-// CarryOut carries out a request of the judge, and returns what happened. An error ends the session.
+// CarryOut carries out a request of the judge, and returns what happened. An error ends the pair.
 func (cr *caseRun) CarryOut(found judge.Found, do judge.Request) (any, error) {
 	cr.note(found)
 	f, err := cr.carryOut(do)

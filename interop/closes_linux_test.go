@@ -71,7 +71,7 @@ var socketNumber = regexp.MustCompile(`use sock=(\d+)`)
 
 // If the failed call closes the connection, the other side answers, and the same processes run the
 // next case.
-func TestSessionSurvivesAFailedCall(t *testing.T) {
+func TestPairSurvivesAFailedCall(t *testing.T) {
 	self, p := runner(t), testPeer(t, declared+"closes before it answers")
 	checkNothingLeft(t)
 	s := mustParse(t, rule+"on stream\nfiles a=pipe-r\nB>& recv bytes=2 fds=1\n"+failA+"B<& ok n=2 payload=0001 fds=a\nR> shutdown A wr\n")

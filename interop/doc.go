@@ -6,7 +6,7 @@
 // instead. It runs on Linux.
 //
 // Run runs all cases of a plan. In a test, Open and Session.Run run them one at a time. Both group the
-// cases by the pair of peers that they test. A pairing starts two peers, which run many of its cases one
+// cases by the pair of peers that they test. A pair starts two peers, which run many of its cases one
 // after the other. A caseRun holds the state of one of these cases while it runs, including a side for
 // each of the roles A and B.
 //

@@ -404,7 +404,7 @@ func faultsNamedBy(s *scenario.Scenario) []string {
 func casesOfFault(t *testing.T, fault namedFault, p *scenario.Peer) []scenario.Case {
 	return slices.DeleteFunc(casesWith(t, p), func(c scenario.Case) bool {
 		return c.A == c.B || c.A != p && c.B != p || !slices.Contains(faultsNamedBy(c.Scenario), fault.name) ||
-			fault.EndsSession && c.Type != c.Scenario.Types[0]
+			fault.EndsPair && c.Type != c.Scenario.Types[0]
 	})
 }
 

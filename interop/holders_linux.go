@@ -90,7 +90,7 @@ func (cr *caseRun) awaitClosed(files []*witness.File, failed []scenario.Role) (h
 }
 
 // findHolder finds out which process and which peer keep a file open. It ends the peers one after the other until the
-// file is no longer open, which also ends the session. It starts with a peer that has already left a file open in an
+// file is no longer open, which also ends the pair. It starts with a peer that has already left a file open in an
 // earlier case.
 func (cr *caseRun) findHolder(file *witness.File) (*fact.Held, error) {
 	order := []scenario.Role{scenario.RoleB, scenario.RoleA}

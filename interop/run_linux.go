@@ -23,7 +23,7 @@ import (
 
 // Options configure a run.
 type Options struct {
-	Jobs     int           // sessions in parallel; 0 is 1
+	Jobs     int           // pairs in parallel; 0 is 1
 	Timeout  time.Duration // for each answer; 0 is process.DefaultTimeout
 	Retries  int           // how often an unexpected case is run again
 	FailFast bool          // end the run at the first unexpected case
@@ -38,7 +38,7 @@ type Options struct {
 var errFailFast = errors.New("the first case that is not as expected")
 
 // fdsPerJob is how many descriptors of this process a job may need: the runner's copies of the
-// files of a session, and their other ends.
+// files of a pair, and their other ends.
 const fdsPerJob = 2400
 
 // fdsPerPeer is how many descriptors a peer may need: those that it is started with and those
@@ -82,9 +82,9 @@ func Run(ctx context.Context, cases []scenario.Case, x *scenario.Expectations, o
 // A Session runs cases one at a time. Peers keep running from one case to the next. Only one goroutine may use a
 // Session at a time.
 type Session struct {
-	run      *run
-	pairings []*pairing
-	batch    []scenario.Case // withRunner of the plan; nil once they have run
+	run   *run
+	pairs []*pair
+	batch []scenario.Case // withRunner of the plan; nil once they have run
 }
 
 // Open returns a Session for the cases of the plan. The expectations may be nil. Open starts no peers. A peer inherits
@@ -119,7 +119,7 @@ func Open(plan []scenario.Case, x *scenario.Expectations, o Options) (*Session, 
 	r.attribution = newAttribution(r.environment, o.Runner)
 	s := &Session{run: r}
 	for _, group := range groupByPeers(plan) {
-		s.pairings = append(s.pairings, &pairing{environment: r.environment, cases: group})
+		s.pairs = append(s.pairs, &pair{environment: r.environment, cases: group})
 	}
 	if o.Runner != nil {
 		s.batch = withRunner(plan, o.Runner)
@@ -131,7 +131,7 @@ func Open(plan []scenario.Case, x *scenario.Expectations, o Options) (*Session, 
 // verdict is NotRun.
 func (s *Session) Run(ctx context.Context, c scenario.Case) scenario.Result {
 	s.run.ctx = ctx
-	for _, p := range s.pairings {
+	for _, p := range s.pairs {
 		i := slices.Index(p.cases, c)
 		if i < 0 {
 			continue
@@ -169,7 +169,7 @@ func (s *Session) runBatch(res *scenario.Result) {
 
 // Close ends the peers.
 func (s *Session) Close() error {
-	for _, p := range s.pairings {
+	for _, p := range s.pairs {
 		p.close()
 	}
 	return nil
@@ -245,13 +245,13 @@ const maxBatch = 400
 
 // groupByPeers returns a group of cases for each two peers, with the cases of both directions.
 func groupByPeers(cases []scenario.Case) [][]scenario.Case {
-	type pair struct{ a, b *scenario.Peer }
-	at := map[pair]int{}
+	type peers struct{ a, b *scenario.Peer }
+	at := map[peers]int{}
 	var groups [][]scenario.Case
 	for _, c := range cases {
-		key := pair{c.A, c.B}
-		if _, ok := at[pair{c.B, c.A}]; ok {
-			key = pair{c.B, c.A}
+		key := peers{c.A, c.B}
+		if _, ok := at[peers{c.B, c.A}]; ok {
+			key = peers{c.B, c.A}
 		}
 		i, ok := at[key]
 		if !ok {

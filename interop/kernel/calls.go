@@ -74,7 +74,7 @@ var CallUsages = []CallUsage{
 	{"chmod path=P mode=0600", "", ""},
 	{"chown path=P uid=N", "", ""},
 	{"chdir path=P", "", ""},
-	{"setuid uid=N", "", "permanent, and drops all groups, so the session ends with the case; set limits before it"},
+	{"setuid uid=N", "", "permanent, and drops all groups, so the pair ends with the case; set limits before it"},
 	{"setuid pid=A", "", "the same, to a user ID that is derived from a process and that no other case uses"},
 }
 

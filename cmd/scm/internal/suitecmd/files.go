@@ -251,7 +251,7 @@ Linux, this starts each peer once, to ask what it supports.
 	}
 	s.flags(cmd)
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print a JSON list")
-	cmd.Flags().BoolVar(&scenarios, "scenarios", false, "list scenarios instead of cases: the name, the pairing (pair, solo, …) and the rule, with --json also the IDs of its sources")
+	cmd.Flags().BoolVar(&scenarios, "scenarios", false, "list scenarios instead of cases: the name, the play (pair, solo, …) and the rule, with --json also the IDs of its sources")
 	return cmd
 }
 

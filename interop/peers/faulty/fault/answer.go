@@ -17,10 +17,10 @@ import (
 // to successful receives.
 var answerFaults = map[string]Fault{
 	"die": {
-		What:        "exits in the middle of an answer",
-		Checks:      []scenario.Check{scenario.CheckCrash},
-		Text:        "exit status 3; standard error: faulty: the disk is full of eels",
-		EndsSession: true,
+		What:     "exits in the middle of an answer",
+		Checks:   []scenario.Check{scenario.CheckCrash},
+		Text:     "exit status 3; standard error: faulty: the disk is full of eels",
+		EndsPair: true,
 		say: func(answer []byte) []byte {
 			_, _ = os.Stdout.Write(answer[:len(answer)/2])
 			fmt.Fprintln(os.Stderr, "faulty: the disk is full of eels")
@@ -29,19 +29,19 @@ var answerFaults = map[string]Fault{
 		},
 	},
 	"flood": {
-		What:        "repeats an answer a hundred thousand times",
-		Checks:      []scenario.Check{scenario.CheckContract},
-		EndsSession: true,
+		What:     "repeats an answer a hundred thousand times",
+		Checks:   []scenario.Check{scenario.CheckContract},
+		EndsPair: true,
 		say: func(answer []byte) []byte {
 			return bytes.Repeat(answer, 100_000)
 		},
 	},
 	"full-input": {
-		What:        "shrinks its input pipe, fills it, and reads no more",
-		Checks:      []scenario.Check{scenario.CheckHang},
-		Text:        "no answer in time",
-		EndsSession: true,
-		Slow:        true,
+		What:     "shrinks its input pipe, fills it, and reads no more",
+		Checks:   []scenario.Check{scenario.CheckHang},
+		Text:     "no answer in time",
+		EndsPair: true,
+		Slow:     true,
 		say: func(answer []byte) []byte {
 			input, err := os.OpenFile("/proc/self/fd/0", os.O_WRONLY|unix.O_NONBLOCK, 0)
 			must(err)
@@ -55,11 +55,11 @@ var answerFaults = map[string]Fault{
 		},
 	},
 	"setpgid": {
-		What:        "joins the runner's process group, and never answers",
-		Checks:      []scenario.Check{scenario.CheckHang},
-		Text:        "no answer in time",
-		EndsSession: true,
-		Slow:        true,
+		What:     "joins the runner's process group, and never answers",
+		Checks:   []scenario.Check{scenario.CheckHang},
+		Text:     "no answer in time",
+		EndsPair: true,
+		Slow:     true,
 		say: func([]byte) []byte {
 			group, err := unix.Getpgid(os.Getppid())
 			must(err)
@@ -69,11 +69,11 @@ var answerFaults = map[string]Fault{
 		},
 	},
 	"hang": {
-		What:        "never answers",
-		Checks:      []scenario.Check{scenario.CheckHang},
-		Text:        "no answer in time",
-		EndsSession: true,
-		Slow:        true,
+		What:     "never answers",
+		Checks:   []scenario.Check{scenario.CheckHang},
+		Text:     "no answer in time",
+		EndsPair: true,
+		Slow:     true,
 		say: func([]byte) []byte {
 			time.Sleep(Forever)
 			return nil

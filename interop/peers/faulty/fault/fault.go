@@ -24,9 +24,9 @@ type Fault struct {
 	Checks []scenario.Check
 	Text   string
 
-	EndsSession bool // each case costs a new pair of processes
-	Slow        bool // the runner waits for an answer, or for the end of a file, until its timeout
-	Process     bool // it depends on what the process did in earlier cases, so no scenario finds it by itself
+	EndsPair bool // each case costs a new pair of processes
+	Slow     bool // the runner waits for an answer, or for the end of a file, until its timeout
+	Process  bool // it depends on what the process did in earlier cases, so no scenario finds it by itself
 
 	send func(s *socket, m peer.Message) (int, error)
 	recv func(s *socket, r peer.Room) (peer.Received, error)

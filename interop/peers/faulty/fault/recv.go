@@ -183,10 +183,10 @@ var recvFaults = map[string]Fault{
 		},
 	},
 	"deaf": {
-		What:        "ignores flags",
-		Checks:      []scenario.Check{scenario.CheckAnswer, scenario.CheckHang},
-		EndsSession: true,
-		Slow:        true,
+		What:     "ignores flags",
+		Checks:   []scenario.Check{scenario.CheckAnswer, scenario.CheckHang},
+		EndsPair: true,
+		Slow:     true,
 		message: func(m *peer.Message) {
 			m.Flags = 0
 		},

@@ -14,10 +14,9 @@ import (
 	"github.com/scm-rights/scm/interop/witness"
 )
 
-// maxFDs returns the number of descriptors per peer at which a session gets no more cases. A higher
-// limit makes each case slower, because the runner inspects all of a peer's descriptors in each case.
-// With a lower limit, peers are started more often. Starting a peer takes as long as a few cases, or as
-// a hundred cases if the peer is slow.
+// maxFDs returns the number of descriptors per peer at which the processes of a pair get no more cases. A higher limit
+// makes each case slower, because the runner inspects all of a peer's descriptors in each case. With a lower limit,
+// peers are started more often. Starting a peer takes as long as a few cases, or a hundred if the peer is slow.
 func maxFDs(c scenario.Case) int {
 	if c.A.Slow || c.B.Slow {
 		return 600
@@ -25,12 +24,13 @@ func maxFDs(c scenario.Case) int {
 	return 100
 }
 
-// maxFailures is how many starts in a row may fail until a pairing starts no more peers. A single one can fail because
+// maxFailures is how many starts in a row may fail until a pair starts no more peers. A single one can fail because
 // the machine is busy, and each can take as long as the time for an answer.
 const maxFailures = 3
 
-// A pairing runs cases that all have the same two peers, in either direction.
-type pairing struct {
+// A pair runs cases that all have the same two peers, in either direction, in two processes. It starts new ones if
+// these cannot run the next case.
+type pair struct {
 	*environment
 	cases     []scenario.Case                // in the order in which they will probably run
 	first     scenario.Case                  // its roles are the keys of processes
@@ -44,7 +44,7 @@ type pairing struct {
 // runCases runs cases that all have the same two peers, in either direction, and passes each result to
 // done. If the run is interrupted, the current case has no result.
 func runCases(cases []scenario.Case, env *environment, done func(scenario.Result)) {
-	p := &pairing{environment: env, cases: cases}
+	p := &pair{environment: env, cases: cases}
 	defer p.close()
 	for i := 0; i < len(cases) && env.ctx.Err() == nil; i++ {
 		if res := p.run(i); res.Verdict != "" {
@@ -60,7 +60,7 @@ func without(c scenario.Case, verdict scenario.Verdict, why string, broken bool)
 
 // run runs the case at index i. It starts new peers unless those that are running have the files of the case. If the
 // run is interrupted, the result has no verdict.
-func (p *pairing) run(i int) scenario.Result {
+func (p *pair) run(i int) scenario.Result {
 	if p.files[i] == nil {
 		if res := p.start(i); p.files[i] == nil {
 			return res
@@ -80,7 +80,7 @@ func (p *pairing) run(i int) scenario.Result {
 
 // start starts new peers with the files of the case at index i and of those after it. If it cannot, it returns the
 // result of the case.
-func (p *pairing) start(i int) scenario.Result {
+func (p *pair) start(i int) scenario.Result {
 	p.close()
 	c := p.cases[i]
 	if verdict, why := p.obstacle(c); why != "" {
@@ -128,7 +128,7 @@ func (env *environment) obstacle(c scenario.Case) (verdict scenario.Verdict, why
 
 // makeFiles creates the files of the case at index first, and of as many of the next ones as the same processes run. It
 // returns those that each process is started with, or an error if it cannot create the files of the first case.
-func (p *pairing) makeFiles(first int) (owned map[scenario.Role][]*witness.File, err error) {
+func (p *pair) makeFiles(first int) (owned map[scenario.Role][]*witness.File, err error) {
 	p.first, p.files, owned = p.cases[first], map[int]*caseFiles{}, map[scenario.Role][]*witness.File{}
 	for i, c := range p.cases[first:] {
 		full := max(len(owned[scenario.RoleA]), len(owned[scenario.RoleB])) >= maxFDs(c)
@@ -156,8 +156,8 @@ func (p *pairing) makeFiles(first int) (owned map[scenario.Role][]*witness.File,
 	return owned, nil
 }
 
-// processRole returns the role that a process of the session had in the first case, if the process has
-// the given role in case c. The two roles can differ, because a session runs cases in both directions.
+// processRole returns the role that a process of the pair had in the first case, if the process has
+// the given role in case c. The two roles can differ, because a pair runs cases in both directions.
 func processRole(first, c scenario.Case, role scenario.Role) scenario.Role {
 	if c.A == first.A && c.B == first.B {
 		return role
@@ -166,7 +166,7 @@ func processRole(first, c scenario.Case, role scenario.Role) scenario.Role {
 }
 
 // startPeers starts the two peers and passes them these files.
-func (p *pairing) startPeers(owned map[scenario.Role][]*witness.File) error {
+func (p *pair) startPeers(owned map[scenario.Role][]*witness.File) error {
 	p.processes = map[scenario.Role]*peerProcess{}
 	for _, role := range roles { // both start at the same time
 		var fds []int
@@ -193,7 +193,7 @@ func (p *pairing) startPeers(owned map[scenario.Role][]*witness.File) error {
 }
 
 // runOne runs a case.
-func (p *pairing) runOne(files *caseFiles) (scenario.Result, error) {
+func (p *pair) runOne(files *caseFiles) (scenario.Result, error) {
 	if files.Scenario.RunsAlone() {
 		p.exclusive.Lock()
 		defer p.exclusive.Unlock()
@@ -212,7 +212,7 @@ func (p *pairing) runOne(files *caseFiles) (scenario.Result, error) {
 }
 
 // close ends the running peers and closes the files that they have inherited.
-func (p *pairing) close() {
+func (p *pair) close() {
 	for _, proc := range p.processes {
 		_ = proc.Close() // how a peer ends after its cases is not judged
 	}
@@ -222,7 +222,7 @@ func (p *pairing) close() {
 	p.processes, p.files = nil, nil
 }
 
-// A peerProcess is one of the two processes of a session. It runs many cases, in either role.
+// A peerProcess is one of the two processes of a pair. It runs many cases, in either role.
 type peerProcess struct {
 	*process.Process
 	held  *judge.Held
