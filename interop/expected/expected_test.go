@@ -125,9 +125,9 @@ func TestValidateReasons(t *testing.T) {
 	}
 }
 
-// outcomes has a word CASE=CHECK@PEER for each failure, and CASE for a pass of every peer. CASE is ID/TYPE/A/B, and a
+// shown has a word CASE=CHECK@PEER for each failure, and CASE for a pass of every peer. CASE is ID/TYPE/A/B, and a
 // flaky one begins with "~".
-func outcomes(text string) (list []Outcome) {
+func shown(text string) (list []Shown) {
 	for _, word := range strings.Fields(text) {
 		name, keys, _ := strings.Cut(word, "=")
 		name, flaky := strings.CutPrefix(name, "~")
@@ -138,7 +138,7 @@ func outcomes(text string) (list []Outcome) {
 		}
 		for peer, s := range seat {
 			for _, check := range form.Checks {
-				list = append(list, Outcome{Seats: s, Check: check, Case: "g/" + name, Flaky: flaky,
+				list = append(list, Shown{Seats: s, Check: check, Case: "g/" + name, Flaky: flaky,
 					Failed: slices.Contains(strings.Split(keys, ","), check+"@"+peer), Text: "it\nfails " + name})
 			}
 		}
@@ -147,7 +147,7 @@ func outcomes(text string) (list []Outcome) {
 }
 
 func TestRewrite(t *testing.T) {
-	for _, c := range []struct{ name, old, outcomes, want, noted string }{
+	for _, c := range []struct{ name, old, shown, want, noted string }{
 		{"nothing changes", "# a\r\n\r\ng/i leak@x why", "i/dgram/x/y=leak@x i/dgram/y/y", "# a\r\n\r\ng/i leak@x why", ""},
 		{"comments stay, and new lines are sorted", "# a\ng/i leak@x why\n\n# b\ng/j leak@y b", "i/dgram/x/z j/dgram/y/x=leak@y,leak@x i/dgram/y/y=answer@y",
 			"# a\n\n# b\ng/j leak@y b\ng/i answer@y ? it fails i/dgram/y/y\ng/j leak@x:receives ? it fails j/dgram/y/x\n", ""},
@@ -170,7 +170,7 @@ func TestRewrite(t *testing.T) {
 		{"the run has no case of it", "g/i leak@kernel why", "i/dgram/x/y", "g/i leak@kernel why", ""},
 	} {
 		given, err := Parse("given", []byte("g/i leak@given why\ng/j leak@given flaky: why"), form)
-		u := Rewrite([]byte(c.old), parse(t, c.old), given, false, outcomes(c.outcomes))
+		u := Rewrite([]byte(c.old), parse(t, c.old), given, false, shown(c.shown))
 		noted := ""
 		for _, l := range u.Noted {
 			noted += l.Text()
@@ -180,7 +180,7 @@ func TestRewrite(t *testing.T) {
 		}
 	}
 	const old = "** leak@runner<6.7 why\n"
-	if u := Rewrite([]byte(old), parse(t, old), nil, true, outcomes("i/dgram/x/runner")); len(u.Text) > 0 || len(u.Removed) != 1 {
+	if u := Rewrite([]byte(old), parse(t, old), nil, true, shown("i/dgram/x/runner")); len(u.Text) > 0 || len(u.Removed) != 1 {
 		t.Errorf("a strict run: %q", u.Text)
 	}
 }

@@ -8,8 +8,8 @@ import (
 	"github.com/scm-rights/scm/interop/display"
 )
 
-// An Outcome is what a case shows about a check of a peer.
-type Outcome struct {
+// A Shown is what a case shows about a check of a peer.
+type Shown struct {
 	Seats  []Seat // of the peer: one, or two if it is its own partner
 	Check  string
 	Case   string // its name
@@ -41,17 +41,17 @@ func (u Update) Unfinished() bool {
 // which stay as they are. It removes a line if the failure did not occur in a case that it selects, unless a flaky
 // line, of any list, selects the case too, or, if the run was not strict, the line is Noted. It adds lines for failures
 // that no line covers, with the reason of a removed line or an unfinished one, and changes nothing else.
-func Rewrite(text []byte, lines, given []Line, strict bool, outcomes []Outcome) (u Update) {
-	byKey := map[string][]Outcome{}
-	for _, o := range outcomes {
-		key := Line{Check: o.Check, Peer: o.Seats[0].Peer}.Key()
-		byKey[key] = append(byKey[key], o)
+func Rewrite(text []byte, lines, given []Line, strict bool, shown []Shown) (u Update) {
+	byKey := map[string][]Shown{}
+	for _, s := range shown {
+		key := Line{Check: s.Check, Peer: s.Seats[0].Peer}.Key()
+		byKey[key] = append(byKey[key], s)
 	}
 	all := slices.Concat(lines, given)
 	removed := map[int]bool{} // by number, because several lines can have the same one
 	for _, l := range lines {
-		missing := func(o Outcome) bool {
-			return !o.Failed && !o.Flaky && l.SelectsAny(o.Seats) && !MayPass(all, l.Key(), o.Seats)
+		missing := func(s Shown) bool {
+			return !s.Failed && !s.Flaky && l.SelectsAny(s.Seats) && !MayPass(all, l.Key(), s.Seats)
 		}
 		switch {
 		case !slices.ContainsFunc(byKey[l.Key()], missing):
@@ -78,40 +78,40 @@ func Rewrite(text []byte, lines, given []Line, strict bool, outcomes []Outcome) 
 	return u
 }
 
-// newLines returns lines for the failures among the outcomes of a CHECK@PEER that none of the lines covers.
-func newLines(outcomes []Outcome, lines, gone []Line) (added []Added) {
-	covered := func(o Outcome) bool {
-		return slices.ContainsFunc(lines, func(l Line) bool { return l.SelectsAny(o.Seats) })
+// newLines returns lines for the failures among what is shown about a CHECK@PEER that none of the lines covers.
+func newLines(shown []Shown, lines, gone []Line) (added []Added) {
+	covered := func(s Shown) bool {
+		return slices.ContainsFunc(lines, func(l Line) bool { return l.SelectsAny(s.Seats) })
 	}
-	var failures, others []Outcome
-	for _, o := range outcomes {
-		isNew := o.Failed && !covered(o)
+	var failures, others []Shown
+	for _, s := range shown {
+		isNew := s.Failed && !covered(s)
 		if isNew {
-			failures = append(failures, o)
+			failures = append(failures, s)
 		}
-		if !isNew || o.Flaky {
-			others = append(others, o)
+		if !isNew || s.Flaky {
+			others = append(others, s)
 		}
 	}
 	// A case of the peer with itself does not show in which role it failed, so a line for another case may cover it.
-	slices.SortFunc(failures, func(a, b Outcome) int {
+	slices.SortFunc(failures, func(a, b Shown) int {
 		return cmp.Or(cmp.Compare(len(a.Seats), len(b.Seats)), cmp.Compare(a.Case, b.Case))
 	})
-	for _, o := range failures {
-		if covered(o) {
+	for _, s := range failures {
+		if covered(s) {
 			continue
 		}
-		candidates := o.candidates(gone)
+		candidates := s.candidates(gone)
 		l := candidates[len(candidates)-1]
 		if i := slices.IndexFunc(candidates, func(l Line) bool {
-			return !slices.ContainsFunc(others, func(o Outcome) bool { return l.SelectsAny(o.Seats) })
+			return !slices.ContainsFunc(others, func(s Shown) bool { return l.SelectsAny(s.Seats) })
 		}); i >= 0 {
 			l = candidates[i]
 		} else {
 			l.Reason = flakyMark + " " + unfinishedMark + " " + strings.TrimPrefix(l.Reason, unfinishedMark+" ")
 		}
 		lines = append(lines, l)
-		added = append(added, Added{l, o.Case})
+		added = append(added, Added{l, s.Case})
 	}
 	return added
 }
@@ -121,23 +121,23 @@ const maxReason = 140 // a longer text in a reason is cut
 // candidates returns lines about the failure: for all scenarios if they have one reason, the flags of the peer's
 // receive, then for the scenario, and then for the type of socket too. They have the reason of a line that is gone, or
 // propose one.
-func (o Outcome) candidates(gone []Line) (list []Line) {
-	text := display.Line(strings.Join(strings.Fields(o.Text), " "))
-	l := Line{Check: o.Check, Peer: o.Seats[0].Peer, Reason: unfinishedMark + " " + display.Shorten(text, maxReason)}
-	if i := slices.IndexFunc(gone, func(l Line) bool { return l.SelectsAny(o.Seats) }); i >= 0 {
+func (s Shown) candidates(gone []Line) (list []Line) {
+	text := display.Line(strings.Join(strings.Fields(s.Text), " "))
+	l := Line{Check: s.Check, Peer: s.Seats[0].Peer, Reason: unfinishedMark + " " + display.Shorten(text, maxReason)}
+	if i := slices.IndexFunc(gone, func(l Line) bool { return l.SelectsAny(s.Seats) }); i >= 0 {
 		l.Versions, l.Reason = gone[i].Versions, gone[i].Reason
 	}
 	add := func(pattern string) {
 		l.Pattern, _ = ParsePattern(pattern) // the names of scenarios are patterns
 		list = append(list, l)
 	}
-	if o.Check == Cloexec {
+	if s.Check == Cloexec {
 		add("**")
 	}
-	if len(o.Seats) == 1 {
-		l.Role = o.Seats[0].Role
+	if len(s.Seats) == 1 {
+		l.Role = s.Seats[0].Role
 	}
-	start := o.Seats[0].Start
+	start := s.Seats[0].Start
 	add(start[0] + "/" + start[1])
 	add(strings.Join(start, "/"))
 	return list

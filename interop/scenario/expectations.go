@@ -204,11 +204,11 @@ func UpdateExpectations(lists Lists, scenarios []*Scenario, run Finished) (u exp
 	if err != nil {
 		return u, err
 	}
-	return expected.Rewrite(lists.Text, lists.Last, lists.Given, run.StrictKernel, run.outcomes()), nil
+	return expected.Rewrite(lists.Text, lists.Last, lists.Given, run.StrictKernel, run.shown()), nil
 }
 
-// outcomes returns what the results show about each check of each peer.
-func (run Finished) outcomes() (list []expected.Outcome) {
+// shown returns what the results show about each check of each peer.
+func (run Finished) shown() (list []expected.Shown) {
 	x := &Expectations{System: run.System}
 	for i := range run.Results {
 		r := &run.Results[i]
@@ -222,14 +222,14 @@ func (run Finished) outcomes() (list []expected.Outcome) {
 		}
 		for _, seats := range bySeat {
 			for _, check := range Checks {
-				o := expected.Outcome{Seats: seats, Check: string(check), Case: r.Name, Flaky: r.Verdict == Flaky}
+				s := expected.Shown{Seats: seats, Check: string(check), Case: r.Name, Flaky: r.Verdict == Flaky}
 				key := Finding{Check: check, Peer: seats[0].Peer}.Key()
 				if i := slices.IndexFunc(r.Findings, func(f Finding) bool { return f.Key() == key }); i >= 0 {
-					o.Failed, o.Text = true, r.Findings[i].Text
-				} else if !r.shows(o.Check, seats[0].Peer) {
+					s.Failed, s.Text = true, r.Findings[i].Text
+				} else if !r.shows(s.Check, seats[0].Peer) {
 					continue
 				}
-				list = append(list, o)
+				list = append(list, s)
 			}
 		}
 	}
