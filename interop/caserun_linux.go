@@ -29,7 +29,7 @@ type environment struct {
 
 	hangs       func(scenario.Case, scenario.Role) bool // whether the peer is expected not to answer
 	runnerFails func(scenario.Case) string              // why the case shows nothing about the peers here, or ""
-	records     map[scenario.Role]*process.Record       // of the peers, if they are recorded
+	recordings     map[scenario.Role]*process.Recording    // of the peers, if they are recorded
 	told        func(*judge.Log)                        // Options.Told
 }
 

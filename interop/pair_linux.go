@@ -173,7 +173,7 @@ func (p *pair) startPeers(owned map[scenario.Role][]*witness.File) error {
 		for _, file := range owned[role] {
 			fds = append(fds, file.Own)
 		}
-		proc, err := process.Start(p.first.Peer(role), fds, p.first.Scenario.Users[role], p.records[role])
+		proc, err := process.Start(p.first.Peer(role), fds, p.first.Scenario.Users[role], p.recordings[role])
 		if err != nil {
 			return fmt.Errorf("%s: %w", p.first.Peer(role).Name, err)
 		}

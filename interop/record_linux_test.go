@@ -74,7 +74,7 @@ func TestRecorderThatFails(t *testing.T) {
 	s := mustParse(t, passOne)
 	forbidden := errors.New("a setting forbids it")
 	for _, c := range []struct {
-		with process.Recorder
+		with process.Launcher
 		why  string
 	}{
 		{func(*exec.Cmd, func(), func([]string)) error { return forbidden }, "runner cannot be recorded: a setting forbids it"},

@@ -29,7 +29,7 @@ type Options struct {
 	FailFast bool          // end the run at the first unexpected case
 	// is paired with each of two peers to find out which one is at fault; nil disables this
 	Runner   *scenario.Peer
-	Recorder process.Recorder      // records a failed case while it runs once more; nil records nothing
+	Recorder process.Launcher      // records a failed case while it runs once more; nil records nothing
 	Told     func(*judge.Log)      // called with all facts of each case, by several jobs at the same time
 	Done     func(scenario.Result) // called for each result, one at a time, as soon as there is one
 }
@@ -352,9 +352,9 @@ func (r *run) record(res *scenario.Result) {
 		return
 	}
 	env := *r.environment
-	env.records = map[scenario.Role]*process.Record{}
+	env.recordings = map[scenario.Role]*process.Recording{}
 	for _, role := range roles {
-		env.records[role] = &process.Record{With: r.options.Recorder}
+		env.recordings[role] = &process.Recording{With: r.options.Recorder}
 	}
 	var next *scenario.Result
 	runCases([]scenario.Case{res.Case}, &env, func(again scenario.Result) { next = &again })
@@ -363,9 +363,9 @@ func (r *run) record(res *scenario.Result) {
 	}
 	next.Findings = r.attribution.blame(next) // how a peer behaves under a recorder is no reference
 	r.expectations.SetVerdict(next)
-	a, b := env.records[scenario.RoleA].Take(), env.records[scenario.RoleB].Take()
+	a, b := env.recordings[scenario.RoleA].Take(), env.recordings[scenario.RoleB].Take()
 	res.Trace = &scenario.Trace{Why: differs(res, next), Transcript: next.Transcript, A: a, B: b}
-	for role, rec := range env.records {
+	for role, rec := range env.recordings {
 		if rec.Err != nil {
 			res.Trace.Why = fmt.Sprintf("%s cannot be recorded: %v", res.Case.Peer(role).Name, rec.Err)
 		}

@@ -62,7 +62,7 @@ func StartTimeout(answer time.Duration) time.Duration { return max(answer, Defau
 
 // Start starts the peer. If as is set, the peer runs as that user. If rec is not nil, the peer runs under the
 // recorder. The peer receives duplicates of the descriptors in pool; the caller still owns the originals.
-func Start(p *scenario.Peer, pool []int, as scenario.User, rec *Record) (*Process, error) {
+func Start(p *scenario.Peer, pool []int, as scenario.User, rec *Recording) (*Process, error) {
 	if len(p.Command) == 0 {
 		return nil, errors.New(p.Why)
 	}

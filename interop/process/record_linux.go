@@ -14,27 +14,27 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A Recorder starts a command, records its system calls, and returns when the command and all its descendants have
+// A Launcher starts a command, records its system calls, and returns when the command and all its descendants have
 // exited. It returns the error that cmd.Wait would return. It calls started before the command executes its first
 // instruction, and calls call once for each system call, with the lines that describe it. If it returns without
 // having called started, the command cannot be recorded. The thread that starts the command must not exit before the
 // command does, because the kernel would then send the command its parent-death signal.
-type Recorder func(cmd *exec.Cmd, started func(), call func(lines []string)) error
+type Launcher func(cmd *exec.Cmd, started func(), call func(lines []string)) error
 
 const (
-	// MostRecorded is the maximum number of lines that a Record keeps, not counting the lines that say what it
+	// MostRecorded is the maximum number of lines that a Recording keeps, not counting the lines that say what it
 	// leaves out.
 	MostRecorded = 400
 
-	// mostCalls is the maximum number of calls that a Record keeps. It leaves some lines for their memory.
+	// mostCalls is the maximum number of calls that a Recording keeps. It leaves some lines for their memory.
 	mostCalls = 200
 )
 
-// A Record contains the system calls of a peer as lines of text. If there are too many lines, it shortens the memory of
-// the calls, then leaves the memory of some calls out, and then whole calls. It keeps calls on the sockets of the
+// A Recording contains the system calls of a peer as lines of text. If there are too many lines, it shortens the memory
+// of the calls, then leaves the memory of some calls out, and then whole calls. It keeps calls on the sockets of the
 // case longer than others, such as those that a library makes when it starts.
-type Record struct {
-	With Recorder
+type Recording struct {
+	With Launcher
 	Err  error
 
 	mu        sync.Mutex
@@ -53,7 +53,7 @@ type recordedCall struct {
 }
 
 // watch makes the sockets among these descriptors of the runner the sockets of the case.
-func (rec *Record) watch(pool []int) {
+func (rec *Recording) watch(pool []int) {
 	if rec == nil {
 		return
 	}
@@ -65,7 +65,7 @@ func (rec *Record) watch(pool []int) {
 }
 
 // Add appends the lines of a call.
-func (rec *Record) Add(lines []string) {
+func (rec *Recording) Add(lines []string) {
 	rec.mu.Lock()
 	defer rec.mu.Unlock()
 	c := recordedCall{}
@@ -82,7 +82,7 @@ func (rec *Record) Add(lines []string) {
 }
 
 // shrink leaves out what exceeds the limits.
-func (rec *Record) shrink() {
+func (rec *Recording) shrink() {
 	if len(rec.calls) > mostCalls {
 		i := rec.last(func(recordedCall) bool { return true })
 		rec.size -= len(rec.calls[i].lines)
@@ -106,7 +106,7 @@ func (rec *Record) shrink() {
 }
 
 // last returns the index of the last call that satisfies the condition. It prefers calls that do not concern the case.
-func (rec *Record) last(condition func(recordedCall) bool) int {
+func (rec *Recording) last(condition func(recordedCall) bool) int {
 	of := -1
 	for i, c := range slices.Backward(rec.calls) {
 		if !condition(c) {
@@ -121,7 +121,7 @@ func (rec *Record) last(condition func(recordedCall) bool) int {
 }
 
 // Take returns the lines so far.
-func (rec *Record) Take() (lines []string) {
+func (rec *Recording) Take() (lines []string) {
 	rec.mu.Lock()
 	defer rec.mu.Unlock()
 	bare := 0
@@ -142,7 +142,7 @@ func (rec *Record) Take() (lines []string) {
 
 // awaitEnd waits until a program has exited, but does not reap it. Until the program is reaped, its process ID and
 // its process group ID cannot be reused.
-func (rec *Record) awaitEnd(pid int) {
+func (rec *Recording) awaitEnd(pid int) {
 	if rec == nil {
 		for unix.Waitid(unix.P_PID, pid, nil, unix.WEXITED|unix.WNOWAIT, nil) == unix.EINTR {
 		}
@@ -162,7 +162,7 @@ func (rec *Record) awaitEnd(pid int) {
 }
 
 // launch starts a program, under the recorder unless rec is nil. It returns a function that waits for the program.
-func (rec *Record) launch(cmd *exec.Cmd) (wait func() error, err error) {
+func (rec *Recording) launch(cmd *exec.Cmd) (wait func() error, err error) {
 	witness.Forking.Lock()
 	defer witness.Forking.Unlock()
 	if rec == nil {

@@ -36,7 +36,7 @@ func count(lines []string, prefix string) (n int) {
 
 // A record that is not too long is complete.
 func TestRecordIsComplete(t *testing.T) {
-	rec := &Record{}
+	rec := &Recording{}
 	lines := longCall("1 sendmsg()", 50)
 	rec.Add(lines)
 	if got := rec.Take(); !slices.Equal(got, lines) {
@@ -46,7 +46,7 @@ func TestRecordIsComplete(t *testing.T) {
 
 // A record shortens the memory of calls before it leaves anything else out.
 func TestRecordShortensMemory(t *testing.T) {
-	rec := &Record{}
+	rec := &Recording{}
 	for i := range 4 {
 		rec.Add(longCall(fmt.Sprintf("%d sendmsg()", i), 1024))
 	}
@@ -72,7 +72,7 @@ func TestRecordShortensMemory(t *testing.T) {
 // A record with many calls keeps the calls on the sockets of the case, and their memory, longest.
 func TestRecordKeepsCallsOfCase(t *testing.T) {
 	const ours, other = "1 sendmsg(3<unix stream socket:[4711]>)", "2 sendmsg(3<unix stream socket:[471]>)"
-	rec := &Record{sockets: []string{"socket:[4711]"}}
+	rec := &Recording{sockets: []string{"socket:[4711]"}}
 	for range 150 {
 		rec.Add(longCall(other, 1))
 	}
@@ -113,7 +113,7 @@ func TestStartWatchesPool(t *testing.T) {
 		t.Fatal(err)
 	}
 	ours := fmt.Sprintf("1 sendmsg(3<unix stream %s>)", name)
-	rec := &Record{With: func(cmd *exec.Cmd, started func(), call func([]string)) error {
+	rec := &Recording{With: func(cmd *exec.Cmd, started func(), call func([]string)) error {
 		if err := onStarter(cmd.Start); err != nil {
 			return err
 		}

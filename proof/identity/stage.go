@@ -55,7 +55,7 @@ func perform(command []string, sendFlags string, socketType int, actions []actio
 	name := strings.Join(command, " ")
 	var err error
 	s.peer, err = process.Start(scenario.Program(filepath.Base(command[0]), command...), pool,
-		scenario.User{}, &process.Record{With: s.recording.record})
+		scenario.User{}, &process.Recording{With: s.recording.record})
 	if err != nil {
 		must.Failf("%s: %w", name, err)
 	}
@@ -107,7 +107,7 @@ func (s *stage) open(socketType int) (pool []int) {
 	return pool
 }
 
-// A callLog is a [process.Recorder] that keeps the recorded calls themselves, not their text.
+// A callLog is a [process.Launcher] that keeps the recorded calls themselves, not their text.
 type callLog struct {
 	mu    sync.Mutex
 	calls []recorder.Call
