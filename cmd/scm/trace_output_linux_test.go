@@ -35,7 +35,7 @@ func TestTraceLines(t *testing.T) {
 
 // At its end, the trace lists the received descriptors that were still open, or that an exec passed on. The exit
 // status stays that of the command.
-func TestTraceOutcomes(t *testing.T) {
+func TestTraceStillOpen(t *testing.T) {
 	traceable(t)
 	// Both can be /dev/null, which is then open for reading and for writing.
 	line := func(event, access string, descriptor int) string {

@@ -91,7 +91,7 @@ func tracers(t *testing.T, pid int) (list []string) {
 	return list
 }
 
-// A trace that ends before the process reports no outcome, although the child has descriptors open.
+// A trace that ends before the process reports nothing still open, although the child has descriptors open.
 func TestAttach(t *testing.T) {
 	for _, name := range []string{"steps", "parent", "leaderless"} {
 		t.Run(name, func(t *testing.T) {
@@ -106,8 +106,8 @@ func TestAttach(t *testing.T) {
 			ended := make(chan error, 1)
 			go func() {
 				_, err := Attach(ctx, s.cmd.Process.Pid, Options{
-					Handle:  func(c *Call) { seen <- c.Text() },
-					Outcome: func(o *Outcome) { t.Errorf("an outcome: %s", o.Text()) },
+					Handle:    func(c *Call) { seen <- c.Text() },
+					StillOpen: func(o *StillOpen) { t.Errorf("reported: %s", o.Text()) },
 				})
 				ended <- err
 			}()

@@ -26,7 +26,7 @@ import (
 //
 // The static test binary (CGO_ENABLED=0) also runs on a machine that has nothing but a kernel. It skips the tests
 // that need a shell, a compiler or the go command: TestKilledInEvent, TestKilledParent, TestOtherWidth, TestTable
-// and the tests of programs. TestOutcomes and TestOutcomeUnread need receiverVariable, and TestOutcomes also needs
+// and the tests of programs. TestStillOpen and TestStillOpenUnread need receiverVariable, and TestStillOpen also needs
 // /bin/true, /etc/hosts, /etc/passwd and /etc/group.
 
 // testBinary is looked up while the process still has its first thread.

@@ -424,24 +424,24 @@ func TestDiffProcesses(t *testing.T) {
 	}
 }
 
-// Outcomes are compared in each process that makes the same calls, even if another process is missing.
-func TestDiffOutcomes(t *testing.T) {
+// What is still open is compared in each process that makes the same calls, even if another process is missing.
+func TestDiffStillOpen(t *testing.T) {
 	receive := func(seq int, p *Process) Call {
 		c := receivedOne(amd64)
 		c.Process, c.seq = p, seq
 		return c
 	}
-	leak := func(c Call) *Outcome {
-		return &Outcome{Process: c.Process, File: devNull, Receipt: Receipt{seq: c.seq, Process: c.Process, Index: 1, Count: 1}}
+	leak := func(c Call) *StillOpen {
+		return &StillOpen{Process: c.Process, File: devNull, Receipt: Receipt{seq: c.seq, Process: c.Process, Index: 1, Count: 1}}
 	}
 	one, two := &Process{PID: 10}, &Process{PID: 11, order: 1}
 	calls := []Call{receive(0, one), receive(1, two), receive(2, one)}
-	all := []*Outcome{leak(calls[0]), leak(calls[1]), leak(calls[2])}
+	all := []*StillOpen{leak(calls[0]), leak(calls[1]), leak(calls[2])}
 	for _, c := range []struct {
-		name     string
-		b        []Call
-		outcomes []*Outcome
-		calls    []int // of A, by seq, whose outcomes differ
+		name  string
+		b     []Call
+		open  []*StillOpen
+		calls []int // of A, by seq, whose descriptors differ
 	}{
 		{"the same", calls, all, nil},
 		{"none left open", calls, nil, []int{0, 1, 2}},
@@ -450,9 +450,9 @@ func TestDiffOutcomes(t *testing.T) {
 		{"no calls", nil, nil, nil},
 	} {
 		for _, swapped := range []bool{false, true} {
-			found := AllOutcomes(calls, c.b, all, c.outcomes)
+			found := AllStillOpen(calls, c.b, all, c.open)
 			if swapped {
-				found = AllOutcomes(c.b, calls, c.outcomes, all)
+				found = AllStillOpen(c.b, calls, c.open, all)
 			}
 			var got []int
 			for _, d := range found {

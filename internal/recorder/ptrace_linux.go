@@ -92,9 +92,9 @@ func waitable(tid int) bool {
 // event returns the PTRACE_EVENT_ value of a stop, and 0 for any other kind of stop.
 func event(s unix.WaitStatus) int { return int(s) >> 16 }
 
-// exitOption returns the option that stops a thread before it ends, if Options.Outcome needs it.
+// exitOption returns the option that stops a thread before it ends, if Options.StillOpen needs it.
 func (t *tracer) exitOption() int {
-	if t.o.Outcome == nil {
+	if t.o.StillOpen == nil {
 		return 0
 	}
 	return unix.PTRACE_O_TRACEEXIT
@@ -105,7 +105,7 @@ func (t *tracer) exitOption() int {
 // of the process can block. In the meantime, a thread that the execve ends would have to be resumed.
 func (t *tracer) completeOptions(th *thread) {
 	th.complete = true
-	if t.process == nil && t.o.Outcome != nil {
+	if t.process == nil && t.o.StillOpen != nil {
 		_ = unix.PtraceSetOptions(th.tid, options|t.exitOption()) // it fails if the thread was killed
 	}
 }

@@ -134,7 +134,7 @@ func (c *Call) ReceivedFDs() (fds []int32) {
 // noteReceived adds the descriptors that a call has received to the table of its thread.
 func (t *tracer) noteReceived(th *thread, c *Call) {
 	fds := c.ReceivedFDs()
-	if t.o.Outcome == nil || len(fds) == 0 {
+	if t.o.StillOpen == nil || len(fds) == 0 {
 		return
 	}
 	socket := File{FD: c.socket()}
@@ -301,18 +301,18 @@ func (t *tracer) leaveTable(th *thread, ended bool) {
 		return
 	}
 	if ended {
-		t.report(th, Outcome{}, unix.ESRCH)
+		t.report(th, StillOpen{}, unix.ESRCH)
 	} else {
 		t.witnessed(th)
-		t.report(th, Outcome{}, th.updateTable())
+		t.report(th, StillOpen{}, th.updateTable())
 	}
 	th.table.received = nil // a thread that was killed as soon as it was created may appear only now
 }
 
-// witnessed lets a test look at a process before its outcomes are reported.
+// witnessed lets a test look at a process before its descriptors are reported.
 func (t *tracer) witnessed(th *thread) {
-	if t.o.atOutcome != nil {
-		t.o.atOutcome(th.tid)
+	if t.o.atStillOpen != nil {
+		t.o.atStillOpen(th.tid)
 	}
 }
 
@@ -327,7 +327,7 @@ func (t *tracer) passOn(th *thread) {
 		return
 	}
 	program, _ := os.Readlink("/proc/" + strconv.Itoa(th.tid) + "/exe") // "" if it may not be read
-	t.report(th, Outcome{Exec: true, Program: program}, th.updateTable())
+	t.report(th, StillOpen{Exec: true, Program: program}, th.updateTable())
 }
 
 // updateTable settles the thread's table.
@@ -338,10 +338,10 @@ func (th *thread) updateTable() (errno syscall.Errno) {
 	return errno
 }
 
-// report passes an outcome for each received descriptor to Options.Outcome. If errno is not 0, the
+// report passes each received descriptor to Options.StillOpen. If errno is not 0, the
 // descriptors could not be looked up.
-func (t *tracer) report(th *thread, o Outcome, errno syscall.Errno) {
-	if t.o.Outcome == nil || t.ending {
+func (t *tracer) report(th *thread, o StillOpen, errno syscall.Errno) {
+	if t.o.StillOpen == nil || t.ending {
 		return
 	}
 	for _, r := range th.table.received {
@@ -356,6 +356,6 @@ func (t *tracer) report(th *thread, o Outcome, errno syscall.Errno) {
 		}
 		o.perhaps = r.id.Type == unix.S_IFCHR && r.id.name != "" || o.File.Name != r.name
 		found := o
-		t.o.Outcome(&found)
+		t.o.StillOpen(&found)
 	}
 }

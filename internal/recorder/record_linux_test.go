@@ -362,7 +362,7 @@ func TestKilledParent(t *testing.T) {
 	needsProgram(t, "sh")
 	ways(t, func(t *testing.T, o Options) {
 		needsPtrace(t)
-		o.Outcome = func(*Outcome) {} // the shell then also stops before it ends
+		o.StillOpen = func(*StillOpen) {} // the shell then also stops before it ends
 		for n := range 40 {
 			cmd := exec.Command("sh", "-c", "while echo; do (:) & done")
 			r, w, err := os.Pipe()

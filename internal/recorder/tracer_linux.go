@@ -28,18 +28,18 @@ type Options struct {
 	Limit int
 	// Sum records a checksum of the payload bytes after Limit that the kernel sends or receives.
 	Sum bool
-	// Outcome, if set, is called for each received descriptor that is still open when its process ends,
-	// or that an execve passes on. Its process is stopped until Outcome returns. The process of a
-	// descriptor table that several processes share is the last one that ends. Outcome is not called
+	// StillOpen, if set, is called for each received descriptor that is still open when its process ends,
+	// or that an execve passes on. Its process is stopped until StillOpen returns. The process of a
+	// descriptor table that several processes share is the last one that ends. StillOpen is not called
 	// for processes that Attach has detached from.
-	Outcome func(*Outcome)
+	StillOpen func(*StillOpen)
 	// LeftOut is called for each child that Attach does not record because another process traces
 	// it. Processes that such a child starts later are not recorded either.
 	LeftOut func(pid int, why error)
 	// Started is called with the command's process before the command executes its first instruction.
 	Started func(*os.Process)
 
-	atOutcome func(tid int) // for tests: called before the outcomes of a process are reported, if any
+	atStillOpen func(tid int) // for tests: called before the descriptors of a process are reported, if any
 }
 
 // A tracer must always be used on the same operating system thread.
@@ -209,7 +209,7 @@ func (t *tracer) handle(tid int, status unix.WaitStatus) error {
 // resume lets a thread run to the next stop that the tracer needs.
 func (t *tracer) resume(th *thread, sig unix.Signal) error {
 	// The thread may have been killed after it stopped, and stopped again because it ends.
-	if !th.left && t.o.Outcome != nil && len(th.table.received) > 0 && inExitStop(th.tid) {
+	if !th.left && t.o.StillOpen != nil && len(th.table.received) > 0 && inExitStop(th.tid) {
 		t.leaveTable(th, false)
 	}
 	request := unix.PTRACE_SYSCALL

@@ -152,7 +152,7 @@ func (o *diffOptions) run(cmd *cobra.Command, args []string) error {
 	report := newDiffReport(o.padding, o.allow)
 	found := comparison.All(a.calls, b.calls)
 	report.add(found)
-	unread, unreadOutcomes := a.unread+b.unread, a.unreadOutcomes+b.unreadOutcomes
+	unread, unreadFiles := a.unread+b.unread, a.unreadFiles+b.unreadFiles
 	switch {
 	case len(report.counted) > 0:
 	case slices.ContainsFunc(found, (*recorder.Difference).Ends):
@@ -160,12 +160,12 @@ func (o *diffOptions) run(cmd *cobra.Command, args []string) error {
 	case unread > 0:
 		return cli.Broken(fmt.Errorf("not compared: %d calls whose memory could not be read, or whose descriptors "+
 			"could not be looked up; all other calls are the same", unread))
-	case unreadOutcomes > 0:
+	case unreadFiles > 0:
 		return cli.Broken(fmt.Errorf("not compared: %d received descriptors that could not be looked up when their process "+
-			"ended or executed another program; the calls are the same", unreadOutcomes))
+			"ended or executed another program; the calls are the same", unreadFiles))
 	}
-	if unread+unreadOutcomes == 0 {
-		report.add(recorder.AllOutcomes(a.calls, b.calls, a.outcomes, b.outcomes))
+	if unread+unreadFiles == 0 {
+		report.add(recorder.AllStillOpen(a.calls, b.calls, a.stillOpen, b.stillOpen))
 	}
 	fmt.Fprint(cmd.OutOrStdout(), display.Readable(report.text(recorder.Count(a.calls))))
 	if len(report.counted) == 0 {
@@ -176,9 +176,9 @@ func (o *diffOptions) run(cmd *cobra.Command, args []string) error {
 
 // A recording contains what one of the commands did.
 type recording struct {
-	calls                  []recorder.Call
-	outcomes               []*recorder.Outcome
-	unread, unreadOutcomes int // of these, how many could not be read completely
+	calls               []recorder.Call
+	stillOpen           []*recorder.StillOpen
+	unread, unreadFiles int // of these, how many could not be read completely
 }
 
 // record runs and records one of the commands.
@@ -193,10 +193,10 @@ func (o *diffOptions) record(args []string, in *input, comparison recorder.Compa
 			r.unread++
 		}
 	}
-	options.Outcome = func(found *recorder.Outcome) {
-		r.outcomes = append(r.outcomes, found)
+	options.StillOpen = func(found *recorder.StillOpen) {
+		r.stillOpen = append(r.stillOpen, found)
 		if found.File.Errno != 0 {
-			r.unreadOutcomes++
+			r.unreadFiles++
 		}
 	}
 	cmd := programCommand(args)

@@ -185,7 +185,7 @@ func (o *traceOptions) run(_ *cobra.Command, args []string) error {
 	}
 	o.recorder.Ancillary = !o.all
 	o.recorder.Handle = p.print
-	o.recorder.Outcome = func(found *recorder.Outcome) { p.outcomes = append(p.outcomes, found) }
+	o.recorder.StillOpen = func(found *recorder.StillOpen) { p.stillOpen = append(p.stillOpen, found) }
 	o.recorder.LeftOut = func(pid int, why error) {
 		_, _ = fmt.Fprintf(os.Stderr, "scm: process %d is not in the trace: %v\n", pid, why)
 	}
@@ -196,7 +196,7 @@ func (o *traceOptions) run(_ *cobra.Command, args []string) error {
 		err = traceProcess(o.pid, o.recorder, p)
 	} else {
 		err = traceProgram(args, o.recorder)
-		p.printOutcomes()
+		p.printStillOpen()
 	}
 	p.close()
 	if err == nil && p.err != nil {
@@ -261,7 +261,7 @@ func traceProcess(pid int, o recorder.Options, p *tracePrinter) error {
 	p.failed = stop
 	_, err := recorder.Attach(ctx, pid, o)
 	if ctx.Err() == nil {
-		p.printOutcomes()
+		p.printStillOpen()
 	}
 	if err != nil {
 		return cli.Broken(fmt.Errorf("process %d: %w", pid, err))
@@ -269,23 +269,23 @@ func traceProcess(pid int, o recorder.Options, p *tracePrinter) error {
 	return nil
 }
 
-// A tracePrinter writes calls and, at the end of the trace, outcomes. It stops writing after the first
+// A tracePrinter writes calls and, at the end of the trace, what is still open. It stops writing after the first
 // error.
 type tracePrinter struct {
-	out      *os.File
-	raw      bool
-	json     bool
-	outcomes []*recorder.Outcome
-	err      error
-	failed   func() // if set, called after that error
+	out       *os.File
+	raw       bool
+	json      bool
+	stillOpen []*recorder.StillOpen
+	err       error
+	failed    func() // if set, called after that error
 }
 
 func (p *tracePrinter) print(c *recorder.Call) {
 	p.write(func() ([]byte, error) { return c.JSON(p.raw) }, func() string { return CallText(c, p.raw) })
 }
 
-func (p *tracePrinter) printOutcomes() {
-	for _, o := range p.outcomes {
+func (p *tracePrinter) printStillOpen() {
+	for _, o := range p.stillOpen {
 		p.write(o.JSON, func() string { return fmt.Sprintf("%d %s", o.Process.PID, display.Line(o.Text())) })
 	}
 }

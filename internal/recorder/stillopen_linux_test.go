@@ -59,12 +59,12 @@ func receivers(t *testing.T, test func(t *testing.T, path string)) {
 	}
 }
 
-// outcomes records a command, and returns the outcomes and what the command printed.
-func outcomes(t *testing.T, cmd *exec.Cmd, o Options) (list []*Outcome, stdout string) {
+// stillOpen records a command, and returns what is still open and what the command printed.
+func stillOpen(t *testing.T, cmd *exec.Cmd, o Options) (list []*StillOpen, stdout string) {
 	t.Helper()
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
-	o.Outcome = func(found *Outcome) { list = append(list, found) }
+	o.StillOpen = func(found *StillOpen) { list = append(list, found) }
 	_, err := Record(cmd, o)
 	var exit *ExitError
 	if err != nil && (!errors.As(err, &exit) || exit.Status.Signal() != unix.SIGKILL) {
@@ -102,8 +102,8 @@ func listed(t *testing.T, stdout string) map[openFD]bool {
 
 var socketInode = regexp.MustCompile(`socket:\[\d+\]`)
 
-// normalized returns the texts of outcomes, without process IDs and the inodes of sockets.
-func normalized(list []*Outcome) (texts []string) {
+// normalized returns the texts of reports, without process IDs and the inodes of sockets.
+func normalized(list []*StillOpen) (texts []string) {
 	for _, o := range list {
 		text := socketInode.ReplaceAllString(o.Text(), "socket")
 		if o.Process.parent != nil {
@@ -124,7 +124,7 @@ const (
 	from2  = ", descriptor 2 of 2 from recvmsg(4<unix stream socket>)"
 )
 
-var outcomeTests = []struct {
+var stillOpenTests = []struct {
 	name  string
 	steps string
 	want  []string
@@ -232,9 +232,9 @@ var outcomeTests = []struct {
 	}},
 }
 
-// Every received descriptor that is open at the end, or that an exec passes on, has an outcome, and no other
+// Every received descriptor that is open at the end, or that an exec passes on, is reported, and no other
 // descriptor has one. The receiver itself lists what is open.
-func TestOutcomes(t *testing.T) {
+func TestStillOpen(t *testing.T) {
 	program, err := filepath.EvalSymlinks("/bin/true") // on Alpine, busybox
 	if err != nil {
 		fdtest.Missing(t, err.Error())
@@ -246,14 +246,14 @@ func TestOutcomes(t *testing.T) {
 	receivers(t, func(t *testing.T, path string) {
 		ways(t, func(t *testing.T, o Options) {
 			for _, threads := range []string{"", "threads:4 ", "other "} {
-				for _, c := range outcomeTests {
+				for _, c := range stillOpenTests {
 					t.Run(threads+c.name, func(t *testing.T) {
 						dir := t.TempDir()
 						if err := errors.Join(os.WriteFile(dir+"/one", nil, 0o666), os.Link(dir+"/one", dir+"/two")); err != nil {
 							t.Fatal(err)
 						}
 						steps := strings.ReplaceAll(threads+c.steps, "DIR", dir)
-						list, stdout := outcomes(t, exec.Command(path, strings.Fields(steps)...), o)
+						list, stdout := stillOpen(t, exec.Command(path, strings.Fields(steps)...), o)
 						got := normalized(list)
 						want := slices.Clone(c.want)
 						for i := range want {
@@ -321,11 +321,11 @@ func TestSettleReadsFewDetails(t *testing.T) {
 
 // The descriptors of a process that is not dumpable can be read only with CAP_SYS_PTRACE. The same is true of
 // its memory, so the recorder does not know what such a process has received.
-func TestOutcomeUnread(t *testing.T) {
-	receivers(t, outcomesUnread)
+func TestStillOpenUnread(t *testing.T) {
+	receivers(t, stillOpenUnread)
 }
 
-func outcomesUnread(t *testing.T, path string) {
+func stillOpenUnread(t *testing.T, path string) {
 	for _, c := range []struct{ name, steps, want string }{
 		{"before the receive", hosts + "send:a close:a hide recvx:a", ""},
 		{"after the receive", hosts + "send:a close:a recvx:a hide", "exit: perhaps still open 5<not looked up: EACCES>" + from},
@@ -334,7 +334,7 @@ func outcomesUnread(t *testing.T, path string) {
 			if capable(unix.CAP_SYS_PTRACE) {
 				c.want = "exit: still open 5<regular /etc/hosts, read>" + from
 			}
-			list, _ := outcomes(t, exec.Command(path, strings.Fields(c.steps+" quit")...), Options{})
+			list, _ := stillOpen(t, exec.Command(path, strings.Fields(c.steps+" quit")...), Options{})
 			if got := strings.Join(normalized(list), "\n"); got != c.want {
 				t.Errorf("got %q, want %q", got, c.want)
 			}
@@ -342,18 +342,18 @@ func outcomesUnread(t *testing.T, path string) {
 	}
 }
 
-// Attach reports outcomes of descriptors that were received while it was attached. The tracer can miss the exit stop
+// Attach reports descriptors that were received while it was attached. The tracer can miss the exit stop
 // of a thread that is killed just when the tracer resumes it from another stop, so the test has several attempts.
-func TestOutcomesAttached(t *testing.T) {
+func TestStillOpenAttached(t *testing.T) {
 	for _, name := range []string{"steps", "parent", "grandchild", "leaderless"} {
 		t.Run(name, func(t *testing.T) {
 			const attempts = 5
 			for n := 1; ; n++ {
 				received, list := attachedToTheEnd(t, name)
 				if received == 0 || len(list) != received {
-					t.Fatalf("received %d, outcomes %v", received, normalized(list))
+					t.Fatalf("received %d, still open %v", received, normalized(list))
 				}
-				if !slices.ContainsFunc(list, func(o *Outcome) bool { return !o.File.Open() }) {
+				if !slices.ContainsFunc(list, func(o *StillOpen) bool { return !o.File.Open() }) {
 					return
 				}
 				if n == attempts {
@@ -365,8 +365,8 @@ func TestOutcomesAttached(t *testing.T) {
 }
 
 // attachedToTheEnd attaches to a child, or to the child of one, until it ends. It returns how many descriptors
-// the process has received in that time, and the outcomes.
-func attachedToTheEnd(t *testing.T, name string) (received int, list []*Outcome) {
+// the process has received in that time, and what is still open.
+func attachedToTheEnd(t *testing.T, name string) (received int, list []*StillOpen) {
 	t.Helper()
 	s := startSteps(t, strings.Replace(name, "grandchild", "parent", 1))
 	pid := s.cmd.Process.Pid
@@ -379,7 +379,7 @@ func attachedToTheEnd(t *testing.T, name string) (received int, list []*Outcome)
 	}
 	// A thread can end without an exit stop until it has stopped for the first time.
 	ready, ended := make(chan struct{}, 100), make(chan error, 1)
-	tr := newTracer(Options{Outcome: func(o *Outcome) { list = append(list, o) }})
+	tr := newTracer(Options{StillOpen: func(o *StillOpen) { list = append(list, o) }})
 	tr.o.Handle = func(c *Call) {
 		received += len(c.ReceivedFDs())
 		for _, th := range tr.threads {
@@ -407,9 +407,9 @@ func attachedToTheEnd(t *testing.T, name string) (received int, list []*Outcome)
 }
 
 // A thread that was being created when its process was killed can appear after all others have ended.
-func TestOutcomeIsReportedOnce(t *testing.T) {
+func TestStillOpenIsReportedOnce(t *testing.T) {
 	reported := 0
-	tr := newTracer(Options{Outcome: func(*Outcome) { reported++ }})
+	tr := newTracer(Options{StillOpen: func(*StillOpen) { reported++ }})
 	process, table := new(Process), &descriptorTable{received: make([]receivedFD, 1)}
 	for tid := range 3 {
 		tr.leaveTable(tr.add(tid, process, table), true)
@@ -419,23 +419,23 @@ func TestOutcomeIsReportedOnce(t *testing.T) {
 	}
 }
 
-func TestOutcomeText(t *testing.T) {
+func TestStillOpenText(t *testing.T) {
 	process, other := &Process{PID: 7}, &Process{PID: 8}
 	socket := File{FD: 4, Kind: "unix stream", Name: "socket:[1]"}
 	file := File{FD: 9, Kind: "regular", Name: "/a\xff", Access: "read"}
 	receipt := Receipt{Process: process, Thread: 70, Call: "recvmmsg", Socket: socket, FD: 9, Index: 2, Count: 3}
 	for _, c := range []struct {
-		o    Outcome
+		o    StillOpen
 		text string
 		json string
 	}{
-		{Outcome{Process: process, File: file, Receipt: receipt},
+		{StillOpen{Process: process, File: file, Receipt: receipt},
 			`exit: still open 9<regular "/a\xff", read>, descriptor 2 of 3 from recvmmsg(4<unix stream socket:[1]>)`,
 			`"event":"exit","pid":7,"descriptor":{"fd":9,"open":true,"kind":"regular","file":"/a\ufffd","file_hex":"2f61ff","access":"read","close_on_exec":false}`},
-		{Outcome{Process: other, Exec: true, Program: "/b, x", File: File{FD: 10, Errno: unix.ESRCH}, Receipt: receipt},
+		{StillOpen{Process: other, Exec: true, Program: "/b, x", File: File{FD: 10, Errno: unix.ESRCH}, Receipt: receipt},
 			`exec "/b, x": perhaps passed on 10<not looked up: ESRCH>, received as 9, descriptor 2 of 3 from recvmmsg(4<unix stream socket:[1]>) of process 7`,
 			`"event":"exec","pid":8,"program":"/b, x","perhaps":true,"descriptor":{"fd":10,"open":null,"unread":"ESRCH"}`},
-		{Outcome{Process: process, File: File{FD: 9, Kind: "eventfd", Name: "anon_inode:[eventfd]", Access: "read-write"}, Receipt: receipt},
+		{StillOpen{Process: process, File: File{FD: 9, Kind: "eventfd", Name: "anon_inode:[eventfd]", Access: "read-write"}, Receipt: receipt},
 			`exit: perhaps still open 9<anon_inode:[eventfd], read-write>, descriptor 2 of 3 from recvmmsg(4<unix stream socket:[1]>)`,
 			`"event":"exit","pid":7,"perhaps":true,"descriptor":{"fd":9,"open":true,"kind":"eventfd","file":"anon_inode:[eventfd]","access":"read-write","close_on_exec":false}`},
 	} {
@@ -457,7 +457,7 @@ func TestKilledInEvent(t *testing.T) {
 	needsProgram(t, "sh")
 	ownthread.Run(func() {
 		cmd := exec.Command("sh", "-c", "(:) & wait")
-		tr := newTracer(Options{Outcome: func(*Outcome) {}})
+		tr := newTracer(Options{StillOpen: func(*StillOpen) {}})
 		if err := tr.start(cmd); err != nil {
 			t.Error(err)
 			return

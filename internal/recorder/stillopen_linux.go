@@ -8,7 +8,7 @@ import (
 	"unicode/utf8"
 )
 
-// An Outcome reports that a received descriptor was still open when its process ended, or when its
+// A StillOpen reports that a received descriptor was still open when its process ended, or when its
 // process had executed another program. The process may have inherited the descriptor from the
 // process that received it.
 //
@@ -28,10 +28,10 @@ import (
 // time of their creation, if the file system has it, and by their names: the name of a deleted file does not change. A
 // file with another name may be the received one, renamed or deleted.
 //
-// The processes that share a descriptor table have outcomes when the last of them ends. A process that has
+// The processes that share a descriptor table are reported when the last of them ends. A process that has
 // stopped sharing it, with unshare(2) or close_range(2), is still taken for one of them. If it is not the last
-// one, it has no outcomes.
-type Outcome struct {
+// one, it is not reported.
+type StillOpen struct {
 	Process *Process
 	Exec    bool   // the process has executed a program, and has not ended
 	Program string // the path of that program; empty if it is unknown
@@ -41,8 +41,8 @@ type Outcome struct {
 	perhaps bool
 }
 
-// Text returns the outcome as a line of text.
-func (o *Outcome) Text() string {
+// Text returns the report as a line of text.
+func (o *StillOpen) Text() string {
 	event := "exit"
 	if o.Exec {
 		event = "exec"
@@ -63,7 +63,7 @@ func (o *Outcome) Text() string {
 }
 
 // state returns whether the descriptor was open, in words.
-func (o *Outcome) state() string {
+func (o *StillOpen) state() string {
 	state := "still open"
 	if o.Exec {
 		state = "passed on"
@@ -76,12 +76,12 @@ func (o *Outcome) state() string {
 
 // uncertain reports whether the received descriptor may have been closed. An anonymous file cannot be distinguished
 // from another one of its kind.
-func (o *Outcome) uncertain() bool {
+func (o *StillOpen) uncertain() bool {
 	return o.perhaps || o.File.Errno != 0 || strings.HasPrefix(o.File.Name, "anon_inode:")
 }
 
 type (
-	jsonOutcome struct {
+	jsonStillOpen struct {
 		Event      string      `json:"event"` // "exit" or "exec"
 		PID        int         `json:"pid"`
 		Program    string      `json:"program,omitempty"`
@@ -101,10 +101,10 @@ type (
 	}
 )
 
-// JSON returns the outcome as one object.
-func (o *Outcome) JSON() ([]byte, error) {
+// JSON returns the report as one object.
+func (o *StillOpen) JSON() ([]byte, error) {
 	r := &o.Receipt
-	j := jsonOutcome{
+	j := jsonStillOpen{
 		Event: "exit", PID: o.Process.PID, Program: o.Program, Perhaps: o.uncertain(), Descriptor: o.File.json(),
 		Received: jsonReceipt{r.Process.PID, r.Thread, r.Call, r.Socket.json(), r.FD, r.Index, r.Count},
 	}

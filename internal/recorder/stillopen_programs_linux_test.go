@@ -24,7 +24,7 @@ import (
 	"github.com/scm-rights/scm/interop/peers"
 )
 
-// The tests in this file compare the outcomes of real programs with /proc, which the test itself reads while the
+// The tests in this file compare the reports about real programs with /proc, which the test itself reads while the
 // process is stopped. The test passes a file of its own to each program. A descriptor is the received one if it
 // refers to that file.
 
@@ -42,7 +42,7 @@ type witness struct {
 type checkpoint struct {
 	pid, program string
 	open         []int // all descriptors for the file
-	outcomes     []int // those that the recorder has reported
+	reported     []int // the descriptors that the recorder has reported
 }
 
 func newWitness(t *testing.T, dir string) *witness {
@@ -78,35 +78,35 @@ func (w *witness) look(tid int) {
 	w.points = append(w.points, e)
 }
 
-// reported adds an outcome to the last checkpoint, unless it is about another file that parts of the program pass to
+// reported adds a descriptor to the last checkpoint, unless it is about another file that parts of the program pass to
 // each other.
-func (w *witness) reported(t *testing.T, o *Outcome) {
+func (w *witness) reported(t *testing.T, o *StillOpen) {
 	t.Logf("%d %s", o.Process.PID, o.Text())
 	e := &w.points[len(w.points)-1]
 	if pid := strconv.Itoa(o.Process.PID); pid != e.pid {
-		t.Errorf("the outcome of process %s was reported at the end of process %s", pid, e.pid)
+		t.Errorf("a descriptor of process %s was reported at the end of process %s", pid, e.pid)
 	}
 	if o.File.Name == w.file.Name() {
-		e.outcomes = append(e.outcomes, int(o.File.FD))
+		e.reported = append(e.reported, int(o.File.FD))
 	}
 }
 
-// judge compares the outcomes with what /proc has shown. If there are several descriptors for the file, all but
+// judge compares the reports with what /proc has shown. If there are several descriptors for the file, all but
 // one are duplicates, because the file was received once.
-func (w *witness) judge(t *testing.T) (outcomes int) {
+func (w *witness) judge(t *testing.T) (reported int) {
 	t.Helper()
 	for _, e := range w.points {
-		outcomes += len(e.outcomes)
-		if len(e.outcomes) != min(len(e.open), 1) {
-			t.Errorf("process %s (%s): outcomes for %v; open are %v", e.pid, e.program, e.outcomes, e.open)
+		reported += len(e.reported)
+		if len(e.reported) != min(len(e.open), 1) {
+			t.Errorf("process %s (%s): reported %v; open are %v", e.pid, e.program, e.reported, e.open)
 		}
-		for _, fd := range e.outcomes {
+		for _, fd := range e.reported {
 			if !slices.Contains(e.open, fd) {
-				t.Errorf("process %s (%s): an outcome for %d; open are %v", e.pid, e.program, fd, e.open)
+				t.Errorf("process %s (%s): reported %d; open are %v", e.pid, e.program, fd, e.open)
 			}
 		}
 	}
-	return outcomes
+	return reported
 }
 
 // A program is recorded by a test.
@@ -115,12 +115,12 @@ type program struct {
 	send    bool                                             // the test passes its file over dir/socket
 	session func(p *os.Process, in io.Writer, out io.Reader) // the test writes to the program and reads from it
 	skip    string                                           // see witness
-	lines   int                                              // the number of outcomes, or anyNumber
+	lines   int                                              // the number of reports, or anyNumber
 }
 
 const anyNumber = -1
 
-// witnessed records a program, and compares its outcomes with what the witness has seen.
+// witnessed records a program, and compares the reports with what the witness has seen.
 func witnessed(t *testing.T, dir string, w *witness, p program) {
 	t.Helper()
 	w.skip = p.skip
@@ -129,7 +129,7 @@ func witnessed(t *testing.T, dir string, w *witness, p program) {
 	}
 	var stderr bytes.Buffer
 	p.cmd.Stderr = &stderr
-	o := Options{atOutcome: w.look, Outcome: func(o *Outcome) { w.reported(t, o) }}
+	o := Options{atStillOpen: w.look, StillOpen: func(o *StillOpen) { w.reported(t, o) }}
 	sessionEnded := make(chan struct{})
 	if p.session == nil {
 		close(sessionEnded)
@@ -166,7 +166,7 @@ func witnessed(t *testing.T, dir string, w *witness, p program) {
 	}
 	<-sessionEnded
 	if got := w.judge(t); p.lines != anyNumber && got != p.lines {
-		t.Errorf("got %d outcomes, want %d", got, p.lines)
+		t.Errorf("got %d reports, want %d", got, p.lines)
 	}
 }
 
@@ -240,9 +240,9 @@ func codeBlock(t *testing.T, page, language, text string) []byte {
 	return nil
 }
 
-func TestOutcomesOfPrograms(t *testing.T) {
+func TestStillOpenInPrograms(t *testing.T) {
 	if runtime.GOARCH == "386" {
-		t.Skip("the test builds and runs programs for amd64 only; TestOutcomes has programs for 386")
+		t.Skip("the test builds and runs programs for amd64 only; TestStillOpen has programs for 386")
 	}
 	needsPtrace(t)
 	needsProgram(t, "go")

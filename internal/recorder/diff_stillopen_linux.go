@@ -28,25 +28,25 @@ func newRecordedPlaces(calls []Call) *recordedPlaces {
 	return r
 }
 
-// A comparedOutcome is an outcome without the values that differ from run to run.
-type comparedOutcome struct {
+// A comparedOpen is a StillOpen without the values that differ from run to run.
+type comparedOpen struct {
 	place
 	exec         bool
 	event, state string
 }
 
-// absent describes the descriptor in a record without the outcome.
-func (o *comparedOutcome) absent() string {
+// absent describes the descriptor in a record that does not have it.
+func (o *comparedOpen) absent() string {
 	if o.exec {
 		return "not passed on"
 	}
 	return "no longer open"
 }
 
-// compared returns the outcomes in a form that can be compared. It leaves out outcomes of calls that are
+// compared returns them in a form that can be compared. It leaves out descriptors of calls that are
 // not in the record, and of processes that are not paired.
-func (r *recordedPlaces) compared(outcomes []*Outcome, paired []bool) (list []comparedOutcome) {
-	for _, o := range outcomes {
+func (r *recordedPlaces) compared(open []*StillOpen, paired []bool) (list []comparedOpen) {
+	for _, o := range open {
 		p, ok := r.calls[o.Receipt.seq]
 		if !ok || !paired[p.process] {
 			continue
@@ -56,7 +56,7 @@ func (r *recordedPlaces) compared(outcomes []*Outcome, paired []bool) (list []co
 		if o.Exec {
 			event = "an exec"
 		}
-		list = append(list, comparedOutcome{p, o.Exec, event + " of " + r.processName(o.Process), o.state()})
+		list = append(list, comparedOpen{p, o.Exec, event + " of " + r.processName(o.Process), o.state()})
 	}
 	return list
 }
@@ -74,9 +74,9 @@ func (r *recordedPlaces) processName(p *Process) string {
 	return "another process"
 }
 
-// AllOutcomes returns the differences between the outcomes of two records, in the order in which the calls
+// AllStillOpen returns the differences in what is still open in two records, in the order in which the calls
 // were entered. It leaves out the descriptors of processes that do not make the same calls in both records.
-func AllOutcomes(callsA, callsB []Call, outcomesA, outcomesB []*Outcome) []*Difference {
+func AllStillOpen(callsA, callsB []Call, openA, openB []*StillOpen) []*Difference {
 	a, b := newRecordedPlaces(callsA), newRecordedPlaces(callsB)
 	paired := make([]bool, max(len(a.streams), len(b.streams)))
 	for i := range paired {
@@ -85,7 +85,7 @@ func AllOutcomes(callsA, callsB []Call, outcomesA, outcomesB []*Outcome) []*Diff
 			return field == ""
 		})
 	}
-	listA, listB := a.compared(outcomesA, paired), b.compared(outcomesB, paired)
+	listA, listB := a.compared(openA, paired), b.compared(openB, paired)
 	var found []*Difference
 	for _, o := range without(listA, listB) {
 		found = append(found, o.difference(a, b, o.state, o.absent()))
@@ -96,9 +96,9 @@ func AllOutcomes(callsA, callsB []Call, outcomesA, outcomesB []*Outcome) []*Diff
 	return byCall(found)
 }
 
-// without returns the outcomes in list, except for one for each in other.
-func without(list, other []comparedOutcome) (rest []comparedOutcome) {
-	count := map[comparedOutcome]int{}
+// without returns the elements of list, except for one for each in other.
+func without(list, other []comparedOpen) (rest []comparedOpen) {
+	count := map[comparedOpen]int{}
 	for _, o := range other {
 		count[o]++
 	}
@@ -110,7 +110,7 @@ func without(list, other []comparedOutcome) (rest []comparedOutcome) {
 	return rest
 }
 
-func (o comparedOutcome) difference(a, b *recordedPlaces, textA, textB string) *Difference {
+func (o comparedOpen) difference(a, b *recordedPlaces, textA, textB string) *Difference {
 	streamA, streamB := a.streams[o.process], b.streams[o.process]
 	return &Difference{
 		Process: o.process + 1, Call: o.call + 1, A: streamA[o.call], B: streamB[o.call],
