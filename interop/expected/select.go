@@ -16,7 +16,7 @@ type Seat struct {
 
 // Selects reports whether the line applies to the peer in this seat.
 func (l *Line) Selects(s Seat) bool {
-	return l.Peer == s.Peer && l.takes(s) && l.Pattern.matchParts(s.Start) && InVersions(l.Versions, s.Version)
+	return l.Peer == s.Peer && l.fits(s) && l.Pattern.matchParts(s.Start) && InVersions(l.Versions, s.Version)
 }
 
 // SelectsAny reports whether the line applies to one of the seats.
@@ -28,8 +28,8 @@ func MayPass(list []Line, key string, seats []Seat) bool {
 	return slices.ContainsFunc(list, func(l Line) bool { return l.Flaky() && l.Key() == key && l.SelectsAny(seats) })
 }
 
-// takes reports whether the line is about the role, and its check can fail.
-func (l *Line) takes(s Seat) bool {
+// fits reports whether the line is about the role, and its check can fail.
+func (l *Line) fits(s Seat) bool {
 	return (l.Role == "" || l.Role == s.Role) && (l.Check != Cloexec || !s.NoCloexec)
 }
 
@@ -42,33 +42,33 @@ func Validate(list []Line, seats []Seat, peers []string) error {
 		if peers != nil && !slices.Contains(peers, l.Peer) {
 			return fmt.Errorf("%s applies to no case: no peer is named %q%s", l, l.Peer, DidYouMean(l.Peer, peers))
 		}
-		if !slices.ContainsFunc(seats, func(s Seat) bool { return l.concerns(s, l.Pattern) }) {
-			return fmt.Errorf("%s applies to no case: %s", l, l.explain(seats, l.Pattern))
+		if !slices.ContainsFunc(seats, func(s Seat) bool { return l.fitsPattern(s, l.Pattern) }) {
+			return fmt.Errorf("%s applies to no case: %s", l, l.whyNone(seats, l.Pattern))
 		}
 		for _, alt := range l.Pattern.Alternatives() {
-			if !slices.ContainsFunc(seats, func(s Seat) bool { return l.concerns(s, alt.Only) }) {
-				return fmt.Errorf("%s: the alternative %q applies to no case: %s", l, alt.Text, l.explain(seats, alt.Only))
+			if !slices.ContainsFunc(seats, func(s Seat) bool { return l.fitsPattern(s, alt.Only) }) {
+				return fmt.Errorf("%s: the alternative %q applies to no case: %s", l, alt.Text, l.whyNone(seats, alt.Only))
 			}
 		}
 	}
 	return nil
 }
 
-// concerns is like Selects with another pattern, for any version.
-func (l *Line) concerns(s Seat, p Pattern) bool {
-	return l.mayHave(s) && l.takes(s) && p.matchParts(s.Start)
+// fitsPattern is like Selects with another pattern, for any version.
+func (l *Line) fitsPattern(s Seat, p Pattern) bool {
+	return l.isOf(s) && l.fits(s) && p.matchParts(s.Start)
 }
 
-// mayHave reports whether the seat is one of the peer.
-func (l *Line) mayHave(s Seat) bool { return s.Peer == l.Peer || s.Peer == "" && l.Peer != Kernel }
+// isOf reports whether the seat is one of the line's peer.
+func (l *Line) isOf(s Seat) bool { return s.Peer == l.Peer || s.Peer == "" && l.Peer != Kernel }
 
-// explain says why the line, with this pattern, concerns none of the seats.
-func (l *Line) explain(seats []Seat, p Pattern) string {
+// whyNone says why the line, with this pattern, fits none of the seats.
+func (l *Line) whyNone(seats []Seat, p Pattern) string {
 	var starts []Start
 	isPeers, hasRole := false, false
 	for _, s := range seats {
 		starts = append(starts, s.Start)
-		if p.matchParts(s.Start) && l.mayHave(s) {
+		if p.matchParts(s.Start) && l.isOf(s) {
 			isPeers = true
 			hasRole = hasRole || l.Role == "" || l.Role == s.Role
 		}
