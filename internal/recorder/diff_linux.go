@@ -152,7 +152,7 @@ func (o Comparison) All(a, b []Call) []*Difference {
 	for i := range processes {
 		c.a.nextProcess()
 		c.b.nextProcess()
-		c.d.Process, c.d.Several = i+1, processes > 1
+		c.place.Process, c.place.Several = i+1, processes > 1
 		a, b := at(streamsA, i), at(streamsB, i)
 		c.threads = severalThreads(a) || severalThreads(b)
 		c.streams(a, b)
@@ -215,46 +215,46 @@ type comparison struct {
 	threads bool // Difference.Threads of the process
 
 	callA, callB *Call
-	d            Difference // the current place
+	place        Difference // the current place
 	found        []*Difference
 	before       int // how many were found before the current call
 }
 
 // streams compares the calls of a process.
-func (cmp *comparison) streams(a, b []*Call) {
+func (c *comparison) streams(a, b []*Call) {
 	for i := range max(len(a), len(b)) {
-		cmp.callA, cmp.callB, cmp.before = at(a, i), at(b, i), len(cmp.found)
-		cmp.d = Difference{
-			Process: cmp.d.Process,
-			Several: cmp.d.Several,
+		c.callA, c.callB, c.before = at(a, i), at(b, i), len(c.found)
+		c.place = Difference{
+			Process: c.place.Process,
+			Several: c.place.Several,
 			Call:    i + 1,
-			A:       cmp.callA,
-			B:       cmp.callB,
+			A:       c.callA,
+			B:       c.callB,
 		}
-		if field, x, y := mismatch(cmp.callA, cmp.callB); field != "" {
-			cmp.differ(field, piece{}, x, y)
+		if field, x, y := mismatch(c.callA, c.callB); field != "" {
+			c.differ(field, piece{}, x, y)
 			return
 		}
-		cmp.call()
+		c.call()
 	}
 }
 
 // texts adds a difference unless both texts are the same.
-func (cmp *comparison) texts(field string, p piece, a, b string) {
+func (c *comparison) texts(field string, p piece, a, b string) {
 	if a != b {
-		cmp.differ(field, p, a, b)
+		c.differ(field, p, a, b)
 	}
 }
 
 // differ adds a difference.
-func (cmp *comparison) differ(field string, p piece, a, b string) {
-	d := cmp.d
-	d.Threads = cmp.threads
+func (c *comparison) differ(field string, p piece, a, b string) {
+	d := c.place
+	d.Threads = c.threads
 	d.Field, d.Where, d.Offset = field, p.where, p.offset
 	d.TextA, d.TextB = a, b
 	d.BytesA, d.BytesB = p.a, p.b
-	if !slices.ContainsFunc(cmp.found[cmp.before:], d.repeats) {
-		cmp.found = append(cmp.found, &d)
+	if !slices.ContainsFunc(c.found[c.before:], d.repeats) {
+		c.found = append(c.found, &d)
 	}
 }
 
@@ -282,14 +282,14 @@ func mismatch(a, b *Call) (field, x, y string) {
 }
 
 // call compares two calls of the same kind.
-func (cmp *comparison) call() {
-	cmp.d.When = "entry"
-	cmp.arguments()
-	cmp.memory(false)
-	cmp.d.When = "exit"
-	cmp.result()
-	if a, b := cmp.callA, cmp.callB; !a.Unfinished && !b.Unfinished && a.Errno == b.Errno {
-		cmp.memory(true)
+func (c *comparison) call() {
+	c.place.When = "entry"
+	c.arguments()
+	c.memory(false)
+	c.place.When = "exit"
+	c.result()
+	if a, b := c.callA, c.callB; !a.Unfinished && !b.Unfinished && a.Errno == b.Errno {
+		c.memory(true)
 	}
 }
 
@@ -303,10 +303,10 @@ func nameOf(c *Call) string {
 	return c.Name()
 }
 
-func (cmp *comparison) arguments() {
-	a, b := cmp.callA, cmp.callB
+func (c *comparison) arguments() {
+	a, b := c.callA, c.callB
 	if a.sig == nil {
-		cmp.differ("arguments", piece{}, "not known", "not known")
+		c.differ("arguments", piece{}, "not known", "not known")
 		return
 	}
 	for i, kind := range a.sig.params {
@@ -315,17 +315,17 @@ func (cmp *comparison) arguments() {
 		field := fmt.Sprintf("argument %d", i)
 		switch kind {
 		case argFD:
-			cmp.descriptor(field, p, false)
+			c.descriptor(field, p, false)
 		case argPID:
-			cmp.process(field, p)
+			c.process(field, p)
 		case argFlags:
-			cmp.texts("flags", p, FlagText(uint32(va)), FlagText(uint32(vb)))
+			c.texts("flags", p, FlagText(uint32(va)), FlagText(uint32(vb)))
 		case argInt:
-			cmp.texts(field, p, fmt.Sprint(int32(va)), fmt.Sprint(int32(vb)))
+			c.texts(field, p, fmt.Sprint(int32(va)), fmt.Sprint(int32(vb)))
 		case argWord:
-			cmp.texts(field, p, fmt.Sprintf("%#x", va), fmt.Sprintf("%#x", vb))
+			c.texts(field, p, fmt.Sprintf("%#x", va), fmt.Sprintf("%#x", vb))
 		default:
-			cmp.texts(field, p, pointerText(va), pointerText(vb))
+			c.texts(field, p, pointerText(va), pointerText(vb))
 		}
 	}
 }
@@ -337,17 +337,17 @@ func pointerText(p uint64) string {
 	return "an address"
 }
 
-func (cmp *comparison) result() {
-	a, b := cmp.callA, cmp.callB
+func (c *comparison) result() {
+	a, b := c.callA, c.callB
 	p := register(uint64(a.Result), uint64(b.Result))
 	switch {
 	case a.Unfinished != b.Unfinished || a.Errno != b.Errno:
-		cmp.differ("the result", p, a.resultText(), b.resultText())
+		c.differ("the result", p, a.resultText(), b.resultText())
 	case a.Errno != 0, a.Unfinished, a.sig != nil && a.sig.result == argAddr:
 	case a.sig != nil && a.sig.result == argPID:
-		cmp.process("the result", p)
+		c.process("the result", p)
 	default:
-		cmp.texts("the result", p, fmt.Sprint(a.Result), fmt.Sprint(b.Result))
+		c.texts("the result", p, fmt.Sprint(a.Result), fmt.Sprint(b.Result))
 	}
 }
 
@@ -377,14 +377,14 @@ func (p piece) after(a, b int) piece {
 }
 
 // bytes compares a piece byte by byte.
-func (cmp *comparison) bytes(field string, p piece) {
+func (c *comparison) bytes(field string, p piece) {
 	if !bytes.Equal(p.a, p.b) {
 		first := p.first()
 		p.offset += first
 		if max(len(p.a), len(p.b)) <= mostBytes {
 			first = -1
 		}
-		cmp.differ(field, p, bytesText(p.a, first), bytesText(p.b, first))
+		c.differ(field, p, bytesText(p.a, first), bytesText(p.b, first))
 	}
 }
 
@@ -419,40 +419,40 @@ func bytesText(b []byte, first int) string {
 
 // descriptor compares descriptors. One that only one of the calls passes does not change how later
 // descriptors are numbered.
-func (cmp *comparison) descriptor(field string, p piece, atExit bool) {
-	x := numberText(p.a, func(fd int32) string { return cmp.describe(cmp.a, cmp.callA, fd, atExit) })
-	y := numberText(p.b, func(fd int32) string { return cmp.describe(cmp.b, cmp.callB, fd, atExit) })
+func (c *comparison) descriptor(field string, p piece, atExit bool) {
+	x := numberText(p.a, func(fd int32) string { return c.describe(c.a, c.callA, fd, atExit) })
+	y := numberText(p.b, func(fd int32) string { return c.describe(c.b, c.callB, fd, atExit) })
 	if len(p.a) != len(p.b) {
-		seen := max(cmp.a.seenFDs, cmp.b.seenFDs)
-		cmp.a.seenFDs, cmp.b.seenFDs = seen, seen
+		seen := max(c.a.seenFDs, c.b.seenFDs)
+		c.a.seenFDs, c.b.seenFDs = seen, seen
 	}
-	cmp.texts(field, p, x, y)
+	c.texts(field, p, x, y)
 }
 
 // closeOnExec compares the flag of received descriptors, which is not in memory.
-func (cmp *comparison) closeOnExec(field string, p piece) {
-	a, b := cmp.callA.file(int32Of(p.a), true), cmp.callB.file(int32Of(p.b), true)
+func (c *comparison) closeOnExec(field string, p piece) {
+	a, b := c.callA.file(int32Of(p.a), true), c.callB.file(int32Of(p.b), true)
 	if a != nil && b != nil && a.Access != "" && b.Access != "" && a.CloseOnExec != b.CloseOnExec {
 		text := map[bool]string{false: "not set", true: "set"}
-		cmp.differ(field, piece{}, text[a.CloseOnExec], text[b.CloseOnExec])
+		c.differ(field, piece{}, text[a.CloseOnExec], text[b.CloseOnExec])
 	}
 }
 
-func (cmp *comparison) describe(n *normalizer, c *Call, fd int32, atExit bool) string {
+func (c *comparison) describe(n *normalizer, by *Call, fd int32, atExit bool) string {
 	switch {
-	case cmp.Describe != nil:
-		return cmp.Describe(fd, c.file(fd, atExit))
-	case cmp.ExactIDs:
+	case c.Describe != nil:
+		return c.Describe(fd, by.file(fd, atExit))
+	case c.ExactIDs:
 		return strconv.Itoa(int(fd))
 	}
-	return n.descriptor(c, fd, atExit)
+	return n.descriptor(by, fd, atExit)
 }
 
 // process compares process IDs.
-func (cmp *comparison) process(field string, p piece) {
-	x := numberText(p.a, func(pid int32) string { return cmp.a.process(pid, cmp.ExactIDs) })
-	y := numberText(p.b, func(pid int32) string { return cmp.b.process(pid, cmp.ExactIDs) })
-	cmp.texts(field, p, x, y)
+func (c *comparison) process(field string, p piece) {
+	x := numberText(p.a, func(pid int32) string { return c.a.process(pid, c.ExactIDs) })
+	y := numberText(p.b, func(pid int32) string { return c.b.process(pid, c.ExactIDs) })
+	c.texts(field, p, x, y)
 }
 
 // numberText returns the text of an int, or the bytes of it that exist.

@@ -10,29 +10,29 @@ import (
 
 // memory compares the memory that the arguments point to, at the entry or at the exit. It does not compare
 // a timeout or a header that only one of the calls has, because an argument differs.
-func (cmp *comparison) memory(atExit bool) {
-	a, b := &cmp.callA.Entry, &cmp.callB.Entry
+func (c *comparison) memory(atExit bool) {
+	a, b := &c.callA.Entry, &c.callB.Entry
 	if atExit {
-		a, b = &cmp.callA.Exit, &cmp.callB.Exit
+		a, b = &c.callA.Exit, &c.callB.Exit
 	}
 	if x, y := a.SocketcallArgs, b.SocketcallArgs; x != nil && y != nil && len(x.Data) != len(y.Data) {
-		p := cmp.piece(x, y)
-		cmp.bytes(p.where, p) // of the same length, they were compared as arguments
+		p := c.piece(x, y)
+		c.bytes(p.where, p) // of the same length, they were compared as arguments
 	}
 	if x, y := a.Timeout, b.Timeout; x != nil && y != nil {
-		cmp.timeout(x, y, atExit)
+		c.timeout(x, y, atExit)
 	}
-	cmp.messages(a, b, atExit)
+	c.messages(a, b, atExit)
 }
 
 // piece returns the bytes of a Memory that are compared.
-func (cmp *comparison) piece(a, b *Memory) piece {
-	c, m := cmp.callA, a
+func (c *comparison) piece(a, b *Memory) piece {
+	call, m := c.callA, a
 	if a.Size == 0 { // A may have no such memory
-		c, m = cmp.callB, b
+		call, m = c.callB, b
 	}
-	p := piece{where: c.title(m), a: a.Data, b: b.Data}
-	if slices.Contains(cmp.UsedOnly, m.Kind) {
+	p := piece{where: call.title(m), a: a.Data, b: b.Data}
+	if slices.Contains(c.UsedOnly, m.Kind) {
 		p.a, p.b = a.used(), b.used()
 	}
 	return p
@@ -41,90 +41,90 @@ func (cmp *comparison) piece(a, b *Memory) piece {
 // timeout compares a timespec at the entry. It ignores the remaining time that the kernel stores in
 // the timespec, which differs from run to run. It also ignores this time if the program passes the
 // same timespec to the next call.
-func (cmp *comparison) timeout(a, b *Memory, atExit bool) {
-	p := cmp.piece(a, b)
+func (c *comparison) timeout(a, b *Memory, atExit bool) {
+	p := c.piece(a, b)
 	switch {
 	case atExit:
-		cmp.a.timeouts[a.Addr], cmp.b.timeouts[b.Addr] = string(p.a), string(p.b)
-	case len(p.a) > 0 && cmp.a.timeouts[a.Addr] == string(p.a) && cmp.b.timeouts[b.Addr] == string(p.b):
+		c.a.timeouts[a.Addr], c.b.timeouts[b.Addr] = string(p.a), string(p.b)
+	case len(p.a) > 0 && c.a.timeouts[a.Addr] == string(p.a) && c.b.timeouts[b.Addr] == string(p.b):
 	default:
-		cmp.fields(p.where+", ", cmp.callA.timespec(), p)
+		c.fields(p.where+", ", c.callA.timespec(), p)
 	}
 }
 
 // messages compares the headers of all messages, then the iovecs, then the rest. At the exit, it does not
 // compare a message that only one of the calls has received.
-func (cmp *comparison) messages(a, b *Snapshot, atExit bool) {
-	skipped := func(i int) bool { return atExit && cmp.callA.received(i) != cmp.callB.received(i) }
+func (c *comparison) messages(a, b *Snapshot, atExit bool) {
+	skipped := func(i int) bool { return atExit && c.callA.received(i) != c.callB.received(i) }
 	both := min(len(a.Messages), len(b.Messages))
 	for i := range both {
 		if !skipped(i) {
 			x, y := &a.Messages[i].Header.Memory, &b.Messages[i].Header.Memory
-			cmp.fields(cmp.prefix(i), cmp.callA.headerLayout(), cmp.piece(x, y))
+			c.fields(c.prefix(i), c.callA.headerLayout(), c.piece(x, y))
 		}
 	}
 	for i := range both {
 		if !skipped(i) {
-			cmp.iovecs(i, cmp.piece(&a.Messages[i].Iovecs, &b.Messages[i].Iovecs))
+			c.iovecs(i, c.piece(&a.Messages[i].Iovecs, &b.Messages[i].Iovecs))
 		}
 	}
 	for i := range max(len(a.Messages), len(b.Messages)) {
 		if !skipped(i) {
-			cmp.message(at(a.Messages, i), at(b.Messages, i), i, atExit)
+			c.message(at(a.Messages, i), at(b.Messages, i), i, atExit)
 		}
 	}
 }
 
 // message compares the address, the control data and the payload. A message that one of the calls does not
 // have is empty.
-func (cmp *comparison) message(a, b Message, i int, atExit bool) {
+func (c *comparison) message(a, b Message, i int, atExit bool) {
 	if a.Address.Size > 0 || b.Address.Size > 0 {
-		cmp.address(&a, &b, atExit)
+		c.address(&a, &b, atExit)
 	}
-	cmp.control(&a.Control, &b.Control, cmp.prefix(i), atExit)
+	c.control(&a.Control, &b.Control, c.prefix(i), atExit)
 	for j := range max(len(a.Payload), len(b.Payload)) {
 		x, y := at(a.Payload, j), at(b.Payload, j)
-		p := cmp.piece(&x, &y)
-		cmp.bytes(p.where, p)
+		p := c.piece(&x, &y)
+		c.bytes(p.where, p)
 		if atExit && x.Sum != y.Sum { // the payload after the recorded bytes
 			rest := piece{where: p.where, offset: max(len(x.Data), len(y.Data))}
 			field := fmt.Sprintf("%s after its first %d bytes, SHA-256", p.where, rest.offset)
-			cmp.differ(field, rest, bytesText([]byte(x.Sum), -1), bytesText([]byte(y.Sum), -1))
+			c.differ(field, rest, bytesText([]byte(x.Sum), -1), bytesText([]byte(y.Sum), -1))
 		}
 	}
 }
 
 // prefix returns the index of the message if the call can have several, for the name of a field.
-func (cmp *comparison) prefix(message int) string {
-	if !cmp.callA.batch() {
+func (c *comparison) prefix(message int) string {
+	if !c.callA.batch() {
 		return ""
 	}
 	return fmt.Sprintf("message %d, ", message)
 }
 
-func (cmp *comparison) iovecs(message int, p piece) {
-	l := cmp.callA.Arch.iovec()
+func (c *comparison) iovecs(message int, p piece) {
+	l := c.callA.Arch.iovec()
 	length := max(len(p.a), len(p.b))
 	for i := 0; i*l.size() < length; i++ {
-		prefix := cmp.prefix(message)
+		prefix := c.prefix(message)
 		if length > l.size() {
 			prefix += fmt.Sprintf("iovec %d, ", i)
 		}
-		cmp.fields(prefix, l, p.cut(i*l.size(), l.size()))
+		c.fields(prefix, l, p.cut(i*l.size(), l.size()))
 	}
 }
 
 // fields compares a structure field by field. Two pointers are equal if both or neither of them
 // are NULL.
-func (cmp *comparison) fields(prefix string, l layout, p piece) {
+func (c *comparison) fields(prefix string, l layout, p piece) {
 	for _, f := range l {
 		field := p.cut(f.Offset, f.Size)
 		if f.kind == padding {
-			cmp.bytes(prefix+f.Name, field)
+			c.bytes(prefix+f.Name, field)
 			continue
 		}
 		field.offset += field.first()
-		cmp.texts(prefix+f.Name, field, f.text(field.a), f.text(field.b))
+		c.texts(prefix+f.Name, field, f.text(field.a), f.text(field.b))
 	}
 }
 
@@ -144,23 +144,23 @@ func (f Field) text(b []byte) string {
 
 // address compares msg_name. Names that the kernel has chosen for sockets differ from run to run,
 // so address compares only the order in which they first appear.
-func (cmp *comparison) address(a, b *Message, atExit bool) {
+func (c *comparison) address(a, b *Message, atExit bool) {
 	const size = len(autobound{})
-	p := cmp.piece(&a.Address, &b.Address)
-	decoded := atExit || !cmp.callA.receives()
-	if nameA, nameB := a.address(), b.address(); decoded && !cmp.ExactIDs &&
+	p := c.piece(&a.Address, &b.Address)
+	decoded := atExit || !c.callA.receives()
+	if nameA, nameB := a.address(), b.address(); decoded && !c.ExactIDs &&
 		isAutobound(nameA) && isAutobound(nameB) && len(p.a) >= size && len(p.b) >= size {
-		cmp.texts(p.where, p.cut(0, size), cmp.a.name(autobound(nameA)), cmp.b.name(autobound(nameB)))
+		c.texts(p.where, p.cut(0, size), c.a.name(autobound(nameA)), c.b.name(autobound(nameB)))
 		p = p.cut(size, max(len(p.a), len(p.b))-size)
 	}
-	cmp.bytes(p.where, p)
+	c.bytes(p.where, p)
 }
 
 // control compares control data, message by message, then the bytes after the last one. Of buffers for a
 // receive, it compares the bytes that exist in both.
-func (cmp *comparison) control(a, b *Control, prefix string, atExit bool) {
-	p := cmp.piece(&a.Memory, &b.Memory)
-	receives, usedOnly := cmp.callA.receives(), slices.Contains(cmp.UsedOnly, ControlData)
+func (c *comparison) control(a, b *Control, prefix string, atExit bool) {
+	p := c.piece(&a.Memory, &b.Memory)
+	receives, usedOnly := c.callA.receives(), slices.Contains(c.UsedOnly, ControlData)
 	if receives && !usedOnly {
 		p = p.cut(0, int(min(a.Size, b.Size, callLimit)))
 	}
@@ -168,52 +168,52 @@ func (cmp *comparison) control(a, b *Control, prefix string, atExit bool) {
 	if receives && !atExit {
 		x, y = nil, nil // nothing is received yet
 	}
-	arch, messages := cmp.callA.Arch, max(len(x), len(y))
+	arch, messages := c.callA.Arch, max(len(x), len(y))
 	for i := range messages {
 		m, n := at(x, i), at(y, i) // empty after the last one
 		message := prefix
 		if messages > 1 {
 			message += fmt.Sprintf("control message %d, ", i)
 		}
-		cmp.fields(message, arch.cmsghdr(), p.cut(0, arch.cmsghdr().size()))
+		c.fields(message, arch.cmsghdr(), p.cut(0, arch.cmsghdr().size()))
 		data := piece{p.where, p.offset + arch.cmsghdr().size(), m.Data, n.Data}
 		if m.Level == n.Level && m.Type == n.Type {
-			cmp.data(message, &m, data)
+			c.data(message, &m, data)
 		} else {
-			cmp.data(message, &m, piece{data.where, data.offset, data.a, nil})
-			cmp.data(message, &n, piece{data.where, data.offset, nil, data.b})
+			c.data(message, &m, piece{data.where, data.offset, data.a, nil})
+			c.data(message, &n, piece{data.where, data.offset, nil, data.b})
 		}
 		p = p.after(int(m.Len), int(n.Len))
 		paddingA, paddingB := arch.align(int(m.Len))-int(m.Len), arch.align(int(n.Len))-int(n.Len)
 		if !receives || !usedOnly { // a receive does not write the padding
-			cmp.bytes(message+"padding after cmsg_data", p.cut(0, min(paddingA, paddingB)))
+			c.bytes(message+"padding after cmsg_data", p.cut(0, min(paddingA, paddingB)))
 		}
 		p = p.after(paddingA, paddingB)
 	}
-	cmp.bytes(prefix+"control data", p)
+	c.bytes(prefix+"control data", p)
 }
 
 // data compares the data of a control message of the type of m.
-func (cmp *comparison) data(prefix string, m *Cmsg, data piece) {
+func (c *comparison) data(prefix string, m *Cmsg, data piece) {
 	name := typeName(m.Level, m.Type)
 	switch {
 	case m.isRights() || m.isPIDFD():
 		n := max(len(data.a), len(data.b)) / 4
 		for i := range n {
 			field := fmt.Sprintf("%s%s, descriptor %d", prefix, name, i)
-			cmp.descriptor(field, data.cut(4*i, 4), cmp.callA.receives())
-			cmp.closeOnExec(prefix+name+", close-on-exec", data.cut(4*i, 4))
+			c.descriptor(field, data.cut(4*i, 4), c.callA.receives())
+			c.closeOnExec(prefix+name+", close-on-exec", data.cut(4*i, 4))
 		}
-		cmp.bytes(prefix+name+", the rest", data.cut(4*n, 4))
+		c.bytes(prefix+name+", the rest", data.cut(4*n, 4))
 	case m.isCredentials(): // the kernel may have truncated the struct ucred
 		prefix += name + ", "
-		cmp.process(prefix+"pid", data.cut(0, 4))
-		cmp.bytes(prefix+"uid", data.cut(4, 4))
-		cmp.bytes(prefix+"gid", data.cut(8, 4))
-		cmp.bytes(prefix+"the rest", data.cut(12, callLimit))
-	case cmp.AnyTime && m.isTimestamp():
+		c.process(prefix+"pid", data.cut(0, 4))
+		c.bytes(prefix+"uid", data.cut(4, 4))
+		c.bytes(prefix+"gid", data.cut(8, 4))
+		c.bytes(prefix+"the rest", data.cut(12, callLimit))
+	case c.AnyTime && m.isTimestamp():
 	default:
-		cmp.bytes(prefix+"cmsg_data", data)
+		c.bytes(prefix+"cmsg_data", data)
 	}
 }
 

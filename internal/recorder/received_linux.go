@@ -181,16 +181,16 @@ func (d *descriptorTable) add(tid int, arrived []receivedFD, inodes map[procfs.F
 		}
 	} else {
 		maps.DeleteFunc(open, func(fd int, _ procfs.FileID) bool { return isNew(int32(fd)) })
-		d.settle(tid, inodes, open, false)
+		d.follow(tid, inodes, open, false)
 	}
 	d.received = append(d.received, arrived...)
 }
 
-// settle drops the received descriptors for the given files that are no longer open, and follows those
+// follow drops the received descriptors for the given files that are no longer open, and follows those
 // that the program has moved to another value. A descriptor counts as moved if the process has one
-// more than the other descriptors that it already had for the file. Only then, or if whole, does settle look at the
+// more than the other descriptors that it already had for the file. Only then, or if whole, does follow look at the
 // details of descriptors that still have their value and their file, because that takes long if there are many.
-func (d *descriptorTable) settle(tid int, files map[procfs.FileID]bool, open map[int]procfs.FileID, whole bool) {
+func (d *descriptorTable) follow(tid int, files map[procfs.FileID]bool, open map[int]procfs.FileID, whole bool) {
 	seen := map[int32]seenFile{}
 	is := func(r *receivedFD, fd int32) bool {
 		now, ok := seen[fd]
@@ -251,7 +251,7 @@ func (d *descriptorTable) settle(tid int, files map[procfs.FileID]bool, open map
 	}
 }
 
-// update settles all received descriptors.
+// update follows all received descriptors.
 func (d *descriptorTable) update(tid int) error {
 	files := map[procfs.FileID]bool{}
 	for _, r := range d.received {
@@ -259,7 +259,7 @@ func (d *descriptorTable) update(tid int) error {
 	}
 	open, err := openFiles(tid, files)
 	if err == nil {
-		d.settle(tid, files, open, true)
+		d.follow(tid, files, open, true)
 	}
 	return err
 }
@@ -330,7 +330,7 @@ func (t *tracer) passOn(th *thread) {
 	t.report(th, StillOpen{Exec: true, Program: program}, th.updateTable())
 }
 
-// updateTable settles the thread's table.
+// updateTable updates the thread's table.
 func (th *thread) updateTable() (errno syscall.Errno) {
 	if len(th.table.received) > 0 {
 		_ = errors.As(th.table.update(th.tid), &errno)

@@ -301,7 +301,7 @@ func TestReplaced(t *testing.T) {
 }
 
 // A receive does not read the details of all descriptors that were received before it.
-func TestSettleReadsFewDetails(t *testing.T) {
+func TestFollowReadsFewDetails(t *testing.T) {
 	const noThread = 1 << 30
 	null, zero := procfs.FileID{Ino: 1, Type: unix.S_IFCHR}, procfs.FileID{Ino: 2, Type: unix.S_IFCHR}
 	received := func(fd int32, id procfs.FileID) receivedFD {
@@ -309,7 +309,7 @@ func TestSettleReadsFewDetails(t *testing.T) {
 	}
 	table := &descriptorTable{received: []receivedFD{received(5, null), received(6, null), received(7, zero)}}
 	table.others = map[procfs.FileID][]int32{null: {8, 9}}
-	table.settle(noThread, map[procfs.FileID]bool{null: true}, map[int]procfs.FileID{5: null, 9: null, 10: null}, false)
+	table.follow(noThread, map[procfs.FileID]bool{null: true}, map[int]procfs.FileID{5: null, 9: null, 10: null}, false)
 	var kept []int32
 	for _, r := range table.received {
 		kept = append(kept, r.fd)
