@@ -29,7 +29,7 @@ type environment struct {
 
 	hangs       func(scenario.Case, scenario.Role) bool // whether the peer is expected not to answer
 	runnerFails func(scenario.Case) string              // why the case shows nothing about the peers here, or ""
-	recordings     map[scenario.Role]*process.Recording    // of the peers, if they are recorded
+	recordings  map[scenario.Role]*process.Recording    // of the peers, if they are recorded
 	told        func(*judge.Log)                        // Options.Told
 }
 
@@ -40,7 +40,7 @@ type caseRun struct {
 	began      time.Time
 	transcript []string
 	lines      []string    // what a reader sees: the transcript, what changed at each line, and the findings there
-	noted      judge.Found // of which the lines have the findings
+	noted      judge.Found // its findings are in lines already, and its files among those of the case
 }
 
 // runCase runs one case with the processes of its two peers. If it returns an error, the two

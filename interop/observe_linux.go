@@ -54,8 +54,8 @@ func (s *cachedFD) isUnchanged(pid, fd int) bool {
 }
 
 // look returns what has changed among the descriptors of a side, or why the runner may not look at them. It looks
-// closer at the descriptors that an answer names. Those of them that are fresh are compared with what they are now from
-// then on. It looks at the descriptors for later cases, of which there are hundreds, only if all is true.
+// closer at the descriptors that an answer names. Later looks compare the fresh ones with what they are now. It looks
+// at the descriptors for later cases, of which there are hundreds, only if all is true.
 func (o *observer) look(sd *side, named, fresh []int, all bool) (f fact.Observation) {
 	f.Side = sd.role
 	open, closed, err := sd.openFDs()

@@ -26,11 +26,11 @@ type side struct {
 	other    *side // the side opposite
 	socket   *witness.File
 	owned    []*witness.File  // the files of the case that the peer was started with, its socket first
-	signals  []syscall.Signal // sent by the runner, except those that have no effect any more
+	signals  []syscall.Signal // sent by the runner, except those that no longer have an effect
 	ownLimit *unix.Rlimit     // its RLIMIT_NOFILE before the scenario changed it, or nil
 }
 
-// newSide returns a side. Of the descriptors of earlier cases, nothing is known any more.
+// newSide returns a side. It forgets the descriptors of earlier cases.
 func newSide(p *peerProcess, files *caseFiles, role scenario.Role) *side {
 	sd := &side{
 		peerProcess: p,

@@ -46,7 +46,7 @@ func (s Status) HasEnded() bool {
 	return state == 'Z' || state == 'X'
 }
 
-// IsEnding reports whether the process or thread has ended, or has no memory any more because it is about to. The files
+// IsEnding reports whether the process or thread has ended, or no longer has memory because it is about to. The files
 // of such a process in /proc belong to root, so that opening them fails with EACCES for the user whose process it was.
 func (s Status) IsEnding() bool {
 	return s != "" && s.Field("VmSize") == ""

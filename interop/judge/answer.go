@@ -42,7 +42,7 @@ type reading struct {
 func (a answer) read() (r reading) {
 	switch {
 	case a.Said == "unsupported" && a.hasBasicCommand() && !a.refused:
-		text := fmt.Sprintf("answered unsupported to %q, which its can= offers", a.text)
+		text := fmt.Sprintf("answered unsupported to %q, but its answer to hello lists that type in can=", a.text)
 		return reading{formed: true, check: scenario.CheckContract, text: text, then: errCaseOver}
 	case a.Said == "unsupported":
 		return reading{formed: true, then: errCaseOver}
@@ -151,7 +151,7 @@ func IsFailure(answer string) bool {
 	return verb == "err" || verb == "unsupported"
 }
 
-// noteAnswer takes note that a side has answered. After a failed call the library may close the socket at any time, if
+// noteAnswer notes that a side has answered. After a failed call the library may close the socket at any time, if
 // the peer's hello has closes=yes. The socket's descriptor may then refer to any file.
 func (sd *side) noteAnswer(text string) {
 	sd.pending = false

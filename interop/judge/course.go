@@ -256,7 +256,7 @@ func (j *judge) failure(sd *side, line int) (a answer, ok bool) {
 	return a, a.missing == nil
 }
 
-// look returns what has changed, and takes note of it.
+// look returns what has changed, and notes it.
 func (j *judge) look(do Look) fact.Observation {
 	f := j.do(do).(fact.Observation)
 	for _, d := range f.Descriptors {
@@ -380,7 +380,7 @@ func (j *judge) lookLast(sd *side, states bool) {
 	j.judgeLeaks(sd, seen, 0)
 }
 
-// release takes note of a command to close all descriptors of the case.
+// release notes a command to close all descriptors of the case.
 func (sd *side) release() {
 	for _, d := range sd.setup.Given[sd.role] {
 		delete(sd.held, d.FD)

@@ -197,7 +197,7 @@ func (j *judge) find(check scenario.Check, sd *side, line int, format string, ar
 	return &j.found.Findings[len(j.found.Findings)-1]
 }
 
-// showsNothing takes note that the case says nothing about the peers.
+// showsNothing notes that the case says nothing about the peers.
 func (j *judge) showsNothing(verdict scenario.Verdict, format string, args ...any) {
 	j.found.Verdict, j.found.Why = verdict, fmt.Sprintf(format, args...)
 }

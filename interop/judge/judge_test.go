@@ -48,7 +48,7 @@ var rows = []struct {
 	// What the answer says.
 	{"other bytes", passOne, "A< ok n=1\nB< ok n=1 payload=01 fds=7 | 7=a", nil,
 		"line 8: answer@y: answered \"ok n=1 payload=01 fds=7\"\nexpected ok n=1 payload=00 fds=a (payload is 01)"},
-	{"unsupported, which can= offers", passOne, "A< unsupported", nil, `line 6: contract@x: answered unsupported to "send payload=00 fds=4", which its can= offers`},
+	{"unsupported, which can= offers", passOne, "A< unsupported", nil, `line 6: contract@x: answered unsupported to "send payload=00 fds=4", but its answer to hello lists that type in can=`},
 	{"another language", passOne, "A< yes", nil, `line 6: contract@x: an answer begins with ok or err, not yes: "yes"`},
 	{"a library that no longer offers the other flags", rule + "on stream\nfiles a=file\nA> send payload=00 fds=a flags=dontwait\nA< ok n=1\n", "A< unsupported", nil,
 		"unsupported: x: answered unsupported"},
@@ -72,7 +72,7 @@ var rows = []struct {
 		"A< ok n=1\nA< err ECONNRESET\nA< ok n=1 payload=61 fds=7 | 7=a\nA< ok n=0 payload=- fds=-", nil, ""},
 	{"another flag than the scenario says", passOne, "A< ok n=1\nB< ok n=1 payload=00 fds=7 flags=eor | 7=a", receives, ""},
 	{"unsupported after an answer", passOne + "A> send payload=01 fds=b\nA< ok n=1\n", right + "A< unsupported", nil,
-		`line 10: contract@x: answered unsupported to "send payload=01 fds=5", which its can= offers`},
+		`line 10: contract@x: answered unsupported to "send payload=01 fds=5", but its answer to hello lists that type in can=`},
 	{"the name of an abstract socket", kernelA + "A> sockname\nA< ok name=abstract:there\n", "A< ok name=abstract:p.there", nil, ""},
 	{"a length in words", kernelA + "B> recvmsg bytes=1 control=space(1)\nB< ok n=1 payload=00 controllen=space(1)\n", "B< ok n=1 payload=00 controllen=24", nil, ""},
 	{"any length", kernelA + "B> recvmsg bytes=1 control=space(1)\nB< ok n=1 payload=00 controllen=*\n", "B< ok n=1 payload=00 controllen=24", nil, ""},
@@ -90,11 +90,11 @@ var rows = []struct {
 	{"a command that is too long", passOne, "A> (unsent)", nil, "not run: line 5: the command to x is longer than 9 bytes with its descriptors filled in"},
 
 	{"a descriptor that is no number", passOne, "A< ok n=1\nB< ok n=1 payload=00 fds=7,x", nil, `line 8: contract@y: x is not a descriptor, and only the last item can be closed or closed:N: "ok n=1 payload=00 fds=7,x"`},
-	{"an errno that has a line of its own", refusals, "A< err EIO\nA< unsupported", nil, `line 11: contract@x: answered unsupported to "send payload=00 fds=4", which its can= offers`},
+	{"an errno that has a line of its own", refusals, "A< err EIO\nA< unsupported", nil, `line 11: contract@x: answered unsupported to "send payload=00 fds=4", but its answer to hello lists that type in can=`},
 	{"an error of the library", refusals, "A< err lib closed\nA< unsupported", nil, "unsupported: x: answered unsupported"},
 	{"the connection is gone", refusals, "A< err EPIPE\nA< unsupported", nil, "unsupported: x: answered unsupported"},
 	{"the connection was reset", refusals, "A< err ECONNRESET\nA< unsupported", nil, "unsupported: x: answered unsupported"},
-	{"an errno that may also be any", onA + "A> send payload=00 fds=a\nA< err EIO\n | err  # refused\nA> send payload=00 fds=a\nA< ok n=1\n", "A< err EIO\nA< unsupported", nil, `line 9: contract@x: answered unsupported to "send payload=00 fds=4", which its can= offers`},
+	{"an errno that may also be any", onA + "A> send payload=00 fds=a\nA< err EIO\n | err  # refused\nA> send payload=00 fds=a\nA< ok n=1\n", "A< err EIO\nA< unsupported", nil, `line 9: contract@x: answered unsupported to "send payload=00 fds=4", but its answer to hello lists that type in can=`},
 	{"a full quota at the runner's side", playSender, "A< ok n=1\nB< err EDQUOT", nil, "not run: line 9: the runner's side answered \"err EDQUOT\""},
 	{"a read-only disk at the runner's side", playSender, "A< ok n=1\nB< err EROFS", nil, "not run: line 9: the runner's side answered \"err EROFS\""},
 	{"a full table of files at the runner's side", playSender, "A< ok n=1\nB< err ENFILE", nil, "not run: line 9: the runner's side answered \"err ENFILE\""},
@@ -129,7 +129,7 @@ var rows = []struct {
 		"A< ok n=1\nB< ok n=1 payload=00 fds=7,7 | 7=a", nil, "line 8: file@y: reported that it received 7, which it had already"},
 	{"many that it has already", passOne, "A< ok n=1\nB< ok n=1 payload=00 fds=0,1,2,3,0 | ", nil,
 		"line 8: file@y: reported that it received 0, which it had already\nline 8: file@y: reported that it received 1, which it had already\n" +
-			"line 8: file@y: reported that it received 2, which it had already\nline 8: file@y: 2 more descriptors are not what the answer says\n" +
+			"line 8: file@y: reported that it received 2, which it had already\nline 8: file@y: 2 more descriptors are wrong\n" +
 			"line 8: answer@y: answered \"ok n=1 payload=00 fds=0,1,2,3,0\"\nexpected ok n=1 payload=00 fds=a (5 descriptors, and not 1)"},
 	{"the runner may not look", passOne, "A< ok n=1\nB< ok n=1 payload=00 fds=7 | unseen", nil, "not run: cannot see which descriptors y has open: permission denied"},
 	{"the runner may not look, but may later", passOne, "A< ok n=1\nB< ok n=1 payload=00 fds=7 | unseen\nend A | -3 -4 -5\nlook B | 7=a\nend B | -3 -7", nil,
@@ -263,7 +263,7 @@ var rows = []struct {
 	{"another descriptor closed after a failed call", failed, "A< ok n=1\nB< err EIO | -3 -90", closes, "line 8: file@y: descriptor 90 was closed without a command to do so (own)"},
 	{"its socket closed after a failed call, and it does not say so", failed, "A< ok n=1\nB< err EIO | -3", nil, "line 8: file@y: descriptor 3 was closed without a command to do so (own)"},
 	{"its socket closed without a failed call", passOne, "A< ok n=1\nB< ok n=1 payload=00 fds=7 | 7=a -3", closes, "line 8: file@y: descriptor 3 was closed without a command to do so (own)"},
-	{"its socket closed after unsupported", passOne, "A< ok n=1\nB< unsupported | -3", closes, `line 8: contract@y: answered unsupported to "recv bytes=1 fds=1", which its can= offers`},
+	{"its socket closed after unsupported", passOne, "A< ok n=1\nB< unsupported | -3", closes, `line 8: contract@y: answered unsupported to "recv bytes=1 fds=1", but its answer to hello lists that type in can=`},
 	{"its socket closed after unsupported to what not every library can", onA + "A> send payload=00 fds=-\nA< ok n=1\n", "A< unsupported | -3", closes,
 		"unsupported: x: answered unsupported"},
 	{"both calls fail", onA + "A>& send payload=00 fds=a\nB>& send payload=00 fds=-\nA<& err EIO\nB<& err EIO\n", "A< err EIO | -3\nB< err EIO | -3", closes, ""},

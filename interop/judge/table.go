@@ -27,11 +27,11 @@ func (j *judge) listWrong(a answer, count *int, what string) {
 
 func (j *judge) countRest(a answer, wrong int) {
 	if wrong > maxListed {
-		j.find(scenario.CheckFile, a.side, a.step.Line, "%d more descriptors are not what the answer says", wrong-maxListed)
+		j.find(scenario.CheckFile, a.side, a.step.Line, "%d more descriptors are wrong", wrong-maxListed)
 	}
 }
 
-// track takes note of the descriptors that an answer names, so that they do not count as leaks, even if the answer is
+// track notes the descriptors that an answer names, so that they do not count as leaks, even if the answer is
 // wrong in other respects.
 func (j *judge) track(a answer, fds []int) {
 	wrong := 0
@@ -188,7 +188,7 @@ func whoChanged(file fact.File, sd *side) suspect {
 	return suspect{sd, false}
 }
 
-// cannotLook takes note that the runner may not see which descriptors a peer has open.
+// cannotLook notes that the runner may not see which descriptors a peer has open.
 func (j *judge) cannotLook(sd *side, why string) {
 	j.showsNothing(scenario.NotRun, "cannot see which descriptors %s has open: %s", sd.peer.Name, why)
 }
