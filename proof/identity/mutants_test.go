@@ -98,7 +98,7 @@ func (m *mutation) find(t *testing.T, f *mutant.Fault, o *mutant.Overlay) (strin
 			return "", failed
 		}
 		text := found[0].field + ": " + found[0].text
-		if f.FoundBy(mutant.Record, text) || found[0].field != aCall || n == attempts || r.settle(path) != nil {
+		if f.FoundBy(mutant.Record, text) || found[0].field != aCall || n == attempts || r.recordAgain(path) != nil {
 			return text, nil // or the mutant behaves differently each time
 		}
 	}

@@ -144,15 +144,15 @@ func (r *recording) against(other *recording, path, otherPath string) ([]differe
 		if !again || n == attempts {
 			return found, nil
 		}
-		if err := errors.Join(r.settle(path), other.settle(otherPath)); err != nil {
+		if err := errors.Join(r.recordAgain(path), other.recordAgain(otherPath)); err != nil {
 			return nil, err
 		}
 	}
 }
 
-// settle records the walk again. For each section, it keeps the recording with fewer calls, because
+// recordAgain records the walk again. For each section, it keeps the recording with fewer calls, because
 // the runtime adds calls of its own to different sections in each run.
-func (r *recording) settle(path string) error {
+func (r *recording) recordAgain(path string) error {
 	again, err := r.walk.record(path)
 	if err != nil {
 		return err
