@@ -140,7 +140,7 @@ func TestKilledWhileStarting(t *testing.T) {
 }
 
 // killedWhileStarting stops scm, sends it the signal when its stub waits to be traced, and
-// waits until no process has its standard output open any more. It reports whether scm was
+// waits until no process still has its standard output open. It reports whether scm was
 // stopped before it traced the stub.
 func killedWhileStarting(t *testing.T, s syscall.Signal, child string, args ...string) (caught bool) {
 	t.Helper()

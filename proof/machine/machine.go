@@ -143,7 +143,7 @@ func (m *Machine) start(emulator *exec.Cmd, commands *console.Commands) ([]Resul
 	unlimited := unix.Prlimit(emulator.Process.Pid, unix.RLIMIT_CPU, most, nil)
 	results, err := commands.Read(io.TeeReader(out, m.Log))
 	if err == nil || errors.Is(err, console.ErrRead) {
-		_ = emulator.Process.Kill() // nothing reads its output any more, and some machines take a minute to turn off
+		_ = emulator.Process.Kill() // nothing reads its output from here on, and some machines take a minute to turn off
 	}
 	ended := emulator.Wait()
 	if err != nil && ended != nil {

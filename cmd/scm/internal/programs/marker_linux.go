@@ -92,11 +92,11 @@ func Count(list []Holding) (n int) {
 	return n
 }
 
-// Settle waits until the server has closed the markers, or has closed none of their descriptors for the given time.
-// Then it returns those that are still open, as Held does. If whole is set, it waits also if the server has closed all
-// of them, because it may not have received all messages yet. Settle calls nudge at the beginning and in the middle, to
-// make the server run.
-func (s *Server) Settle(
+// WaitUntilClosed waits until the server has closed the markers, or has closed none of their descriptors for the given
+// time. Then it returns those that are still open, as Held does. If whole is set, it waits also if the server has
+// closed all of them, because it may not have received all messages yet. It calls nudge at the beginning and in the
+// middle, to make the server run.
+func (s *Server) WaitUntilClosed(
 	ctx context.Context, markers []*Marker, wait time.Duration, whole bool, nudge func(),
 ) (map[*Marker][]Holding, error) {
 	nudge()

@@ -195,7 +195,7 @@ func (p *poker) round(todo []*pokeTrial) error {
 	}
 	for i, t := range todo {
 		if p.enough != "" {
-			return p.settle(todo[:i])
+			return p.judgeKept(todo[:i])
 		}
 		if p.Progress != nil && t.Seconds == 0 {
 			p.Progress(t.What)
@@ -212,7 +212,7 @@ func (p *poker) round(todo []*pokeTrial) error {
 			return p.judge(f, todo[:i+1])
 		}
 	}
-	return p.settle(todo)
+	return p.judgeKept(todo)
 }
 
 // sendAll sends the connections of an item that are not done, until the server fails.
@@ -244,7 +244,7 @@ func (p *poker) judge(f *failure, sent []*pokeTrial) error {
 		p.enough = fmt.Sprintf("before that, the server %s", f)
 		others := slices.DeleteFunc(slices.Clone(sent), func(o *pokeTrial) bool { return o == t })
 		if f.ended == nil && len(others) > 0 { // it still has what it keeps
-			if err := p.settle(others); err != nil {
+			if err := p.judgeKept(others); err != nil {
 				return err
 			}
 		}
@@ -345,8 +345,8 @@ func (p *poker) again(u *unit, withFDs bool, wait time.Duration) (string, error)
 	return f.String(), nil
 }
 
-// settle waits until the server closes no more descriptors, and judges the items by what it keeps.
-func (p *poker) settle(todo []*pokeTrial) error {
+// judgeKept waits until the server closes no more descriptors, and judges the items by what it keeps.
+func (p *poker) judgeKept(todo []*pokeTrial) error {
 	held, err := p.held(todo)
 	if err != nil {
 		return err
@@ -384,7 +384,7 @@ func (p *poker) held(sent []*pokeTrial) (map[*Marker][]Holding, error) {
 	for _, t := range sent {
 		markers = append(markers, t.marker)
 	}
-	held, err := p.server.Settle(p.ctx, markers, p.Settle, p.unread, func() {
+	held, err := p.server.WaitUntilClosed(p.ctx, markers, p.Settle, p.unread, func() {
 		if c, _, err := Dial(p.address, p.Type, idleWait); err == nil {
 			unix.Close(c)
 		}

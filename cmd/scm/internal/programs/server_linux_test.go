@@ -129,12 +129,12 @@ func TestOutputOfAServerThatHasEnded(t *testing.T) {
 }
 
 // A signal need not wait until a server has closed all descriptors.
-func TestSettleEndsWithItsContext(t *testing.T) {
+func TestWaitUntilClosedEndsWithItsContext(t *testing.T) {
 	args, address := testServer(t, "correct", "stream")
 	interrupted := errors.New("interrupted")
 	ctx, cancel := context.WithCancelCause(t.Context())
 	cancel(interrupted)
-	if held, err := start(t, args, address).Settle(ctx, []*Marker{marker(t)}, 10*limit, true, func() {}); err != interrupted {
+	if held, err := start(t, args, address).WaitUntilClosed(ctx, []*Marker{marker(t)}, 10*limit, true, func() {}); err != interrupted {
 		t.Errorf("got %v, %v", held, err)
 	}
 }

@@ -156,7 +156,7 @@ func (o *diffOptions) run(cmd *cobra.Command, args []string) error {
 	switch {
 	case len(report.counted) > 0:
 	case slices.ContainsFunc(found, (*recorder.Difference).Ends):
-		return cli.Broken(errors.New("not compared: the calls of a process after one that --allow allows the other run not to make"))
+		return cli.Broken(errors.New("not compared: --allow permits a missing call, and what follows it"))
 	case unread > 0:
 		return cli.Broken(fmt.Errorf("not compared: %d calls whose memory could not be read, or whose descriptors "+
 			"could not be looked up; all other calls are the same", unread))

@@ -15,20 +15,20 @@ import (
 type diffReport struct {
 	padding  bool
 	allow    []string
-	texts    map[string]*sameText // counted or allowed
-	counted  []*sameText          // in the order in which they first occurred
-	occurred map[string]bool      // the values of --allow that allowed a difference
-	ignored  map[string]bool      // the names of the fields
+	texts    map[string]*group // counted or allowed
+	counted  []*group          // in the order in which they first occurred
+	occurred map[string]bool   // the values of --allow that allowed a difference
+	ignored  map[string]bool   // the names of the fields
 }
 
-// A sameText is one or more differences with the same text.
-type sameText struct {
+// A group is one or more differences with the same text.
+type group struct {
 	first *recorder.Difference
 	calls map[[2]*recorder.Call]bool
 }
 
 func newDiffReport(padding bool, allow []string) *diffReport {
-	return &diffReport{padding: padding, allow: allow, texts: map[string]*sameText{}, occurred: map[string]bool{}, ignored: map[string]bool{}}
+	return &diffReport{padding: padding, allow: allow, texts: map[string]*group{}, occurred: map[string]bool{}, ignored: map[string]bool{}}
 }
 
 func (r *diffReport) add(found []*recorder.Difference) {
@@ -37,15 +37,15 @@ func (r *diffReport) add(found []*recorder.Difference) {
 			r.ignored[d.Name()] = true
 			continue
 		}
-		same := r.texts[d.Text()]
-		if same == nil {
-			same = &sameText{d, map[[2]*recorder.Call]bool{}}
-			r.texts[d.Text()] = same
+		g := r.texts[d.Text()]
+		if g == nil {
+			g = &group{d, map[[2]*recorder.Call]bool{}}
+			r.texts[d.Text()] = g
 			if !r.allows(d) {
-				r.counted = append(r.counted, same)
+				r.counted = append(r.counted, g)
 			}
 		}
-		same.calls[[2]*recorder.Call{d.A, d.B}] = true
+		g.calls[[2]*recorder.Call{d.A, d.B}] = true
 	}
 }
 
