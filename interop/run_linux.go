@@ -41,8 +41,7 @@ var errFailFast = errors.New("the first case that is not as expected")
 // files of a pair, and their other ends.
 const fdsPerJob = 2400
 
-// fdsPerPeer is how many descriptors a peer may need: those that it is started with and those
-// that it receives.
+// fdsPerPeer is how many descriptors a peer may need: those that it is started with and those that it receives.
 const fdsPerPeer = 1024
 
 // MaxJobs returns the number of jobs that the limit of open files allows. It returns an error if
@@ -239,8 +238,7 @@ func (r *run) runAll(cases []scenario.Case) {
 	}
 }
 
-// maxBatch is how many cases of two peers run one after the other; the rest may run in
-// parallel.
+// maxBatch is how many cases of two peers run one after the other; the rest may run in parallel.
 const maxBatch = 400
 
 // groupByPeers returns a group of cases for each two peers, with the cases of both directions.
@@ -323,8 +321,8 @@ func (r *run) decide(res *scenario.Result) {
 	}
 }
 
-// retry runs an unexpected case again, up to Options.Retries times. If a later result is as
-// expected, the case is flaky.
+// retry runs an unexpected case again, up to Options.Retries times. If a later result is as expected, the case is
+// flaky.
 func (r *run) retry(res *scenario.Result) {
 	for try := range r.options.Retries {
 		var next scenario.Result
@@ -372,8 +370,7 @@ func (r *run) record(res *scenario.Result) {
 	}
 }
 
-// differs returns how the result of a case under the recorder differs from the one before,
-// or "".
+// differs returns how the result of a case under the recorder differs from the one before, or "".
 func differs(was, now *scenario.Result) string {
 	switch found := now.Keys(); {
 	case !now.Unexpected():

@@ -8,29 +8,28 @@ import (
 	"unicode/utf8"
 )
 
-// A StillOpen reports that a received descriptor was still open when its process ended, or when its
-// process had executed another program. The process may have inherited the descriptor from the
-// process that received it.
+// A StillOpen reports that a received descriptor was still open when its process ended, or when its process had
+// executed another program. The process may have inherited the descriptor from the process that received it.
 //
-// The recorder does not see the calls that open, duplicate and close descriptors. It finds the
-// descriptor by its value and its file, or by its file alone if the process has more descriptors for the
-// file than just before the receive. If the process has opened the same file again, with the same flags,
-// the recorder can mistake that descriptor for the received one. It misses a descriptor that the process
-// has moved to another value, if the process has also closed another descriptor for the file that it had
-// before the receive. If the descriptor table has more than 512 entries, the recorder does not count the
-// other descriptors, and finds a descriptor only at the value with which it was received.
+// The recorder does not see the calls that open, duplicate and close descriptors. It finds the descriptor by its value
+// and its file, or by its file alone if the process has more descriptors for the file than just before the receive. If
+// the process has opened the same file again, with the same flags, the recorder can mistake that descriptor for the
+// received one. It misses a descriptor that the process has moved to another value, if the process has also closed
+// another descriptor for the file that it had before the receive. If the descriptor table has more than 512 entries,
+// the recorder does not count the other descriptors, and finds a descriptor only at the value with which it was
+// received.
 //
-// The recorder cannot distinguish anonymous files of one kind, such as two eventfds. It finds the descriptor
-// of an anonymous file only at the value with which it was received, and the program may have closed that file
-// and created another one there. The same is true of devices that create a file for each open, such as /dev/ptmx.
+// The recorder cannot distinguish anonymous files of one kind, such as two eventfds. It finds the descriptor of an
+// anonymous file only at the value with which it was received, and the program may have closed that file and created
+// another one there. The same is true of devices that create a file for each open, such as /dev/ptmx.
 //
 // A file system can use the inode number of a deleted file for another one. The recorder distinguishes the two by the
 // time of their creation, if the file system has it, and by their names: the name of a deleted file does not change. A
 // file with another name may be the received one, renamed or deleted.
 //
-// The processes that share a descriptor table are reported when the last of them ends. A process that has
-// stopped sharing it, with unshare(2) or close_range(2), is still taken for one of them. If it is not the last
-// one, it is not reported.
+// The descriptors of processes that share a table are reported when the last of them ends. A process that has stopped
+// sharing it, with unshare(2) or close_range(2), is still taken for one of them, so if it is not the last one, its
+// descriptors are not reported.
 type StillOpen struct {
 	Process *Process
 	Exec    bool   // the process has executed a program, and has not ended
