@@ -19,15 +19,9 @@ type call struct {
 	now   bool // whether the flags have MSG_DONTWAIT, so that the call does not wait
 	flags int
 	op    func(k *call) error // makes a system call, or on a stream all of a payload
-	user  *Message            // the argument of Send or Recv, which do not use the fields from msg to cause
+	user  *Message            // the argument of Send or Recv, which do not use the transfer
 
-	msg   msg.Message // the message of one system call
-	bufs  [][]byte    // the caller's buffers; a send removes sent bytes from the front
-	fds   []int
-	own   int               // how many of fds are the caller's descriptors to send
-	files []syscall.RawConn // the files to send
-	sent  int
-	cause error // why descriptors are missing, or nil if it is not known
+	transfer
 
 	err  error // the error of the last attempt
 	full bool  // a datagram receiver's queue is full, which the poller does not report
@@ -40,8 +34,18 @@ type call struct {
 	kept *keptCall // where put returns the call to, or nil for the pool
 }
 
-// A keptCall holds the call that a Conn keeps for one direction. A second, concurrent call takes its own
-// from the pool.
+// A transfer is what the methods other than Send and Recv send or receive.
+type transfer struct {
+	msg   msg.Message // the message of one system call
+	bufs  [][]byte    // the caller's buffers; a send removes sent bytes from the front
+	fds   []int
+	own   int               // how many of fds are the caller's descriptors to send
+	files []syscall.RawConn // the files to send
+	sent  int
+	cause error // why descriptors are missing, or nil if it is not known
+}
+
+// A keptCall holds the call that a Conn keeps for one direction. A second, concurrent call takes its own from the pool.
 type keptCall struct {
 	busy atomic.Bool
 	call *call
@@ -55,9 +59,8 @@ func makeCall() *call {
 	return k
 }
 
-// newCall returns the call that the Conn keeps for the direction. With a call from the pool instead,
-// WriteFiles and ReadFiles take 180 instructions more, and 0.02 to 0.04 more of a pass in C (see
-// docs/architecture.md).
+// newCall returns the call that the Conn keeps for the direction. With a call from the pool instead, WriteFiles and
+// ReadFiles take 180 instructions more, and 0.02 to 0.04 more of a pass in C (see docs/architecture.md).
 func newCall(c *Conn, sends bool) *call {
 	var kept *keptCall
 	switch {
