@@ -24,7 +24,7 @@ func TestNewPeer(t *testing.T) {
 		t.Run(s.Language, func(t *testing.T) {
 			dir := t.TempDir()
 			buildPeer(t, s, dir, "")
-			sessionByHand(t, s, dir, "unsupported")
+			commandsByHand(t, s, dir, "unsupported")
 			peer := "mine=env -C " + dir + " " + s.Run
 			unfilled := `answers "unsupported" to every send and every recv: fill in ` + strings.Join(s.Functions("send", "recv"), " and ") + "\n"
 			runs(t, result{0, "mine: ok, " + s.Language + " 0, …; " + unfilled, "…"},
@@ -66,7 +66,7 @@ func TestNewPeerWithLibrary(t *testing.T) {
 				s.Build = append(s.Build, "cc -shared -fPIC -o library.node "+absolute(t, "testdata/library/node.c"))
 			}
 			buildPeer(t, s, dir, functions)
-			sessionByHand(t, s, dir, "err ENOTSOCK")
+			commandsByHand(t, s, dir, "err ENOTSOCK")
 			peer := "mine=env -C " + dir + " " + s.Run
 			runs(t, result{0, "mine: ok, …", ""}, "interop", "smoke", "--builtin=false", "--peer", peer, "--timeout", "1m")
 			runs(t, result{0, "…\nthe run: as expected\n", "…"}, "interop", "run", "--builtin=false", "--peer", peer, "--timeout", "1m",
@@ -189,9 +189,9 @@ func withLibrary(t *testing.T, text, functions string) string {
 	return strings.Join(all, "\n\n")
 }
 
-// sessionByHand gives a peer the commands that the contract shows under "By hand", and compares its answers with
+// commandsByHand gives a peer the commands that the contract shows under "By hand", and compares its answers with
 // those that the contract shows. Its answer to send must be the one given. An errno may be a number.
-func sessionByHand(t *testing.T, s peers.Skeleton, dir, send string) {
+func commandsByHand(t *testing.T, s peers.Skeleton, dir, send string) {
 	t.Helper()
 	_, section, _ := strings.Cut(string(peers.Contract), "\n## By hand\n")
 	section, _, _ = strings.Cut(section, "\n## ")

@@ -162,7 +162,7 @@ func Main(lib Library) {
 // Serve closes only descriptors that it was given by a "use" command, that the library reported, or
 // that were passed to Hold. Before it returns, it closes any of them that are still open.
 func Serve(lib Library, in io.Reader, out io.Writer) error {
-	s := &session{Peer: newPeer(lib.hello()), lib: lib}
+	s := &libraryPeer{Peer: newPeer(lib.hello()), lib: lib}
 	s.closeFD = s.closeDescriptor
 	for _, form := range []string{"send fds payload", "send at fds payload", "send fds flags payload", "send at fds flags payload"} {
 		s.forms[form] = s.send
@@ -206,14 +206,14 @@ func (p *Peer) Sock() int {
 	return p.sock
 }
 
-// A session is a Peer that calls a Library.
-type session struct {
+// A libraryPeer is a Peer that calls a Library.
+type libraryPeer struct {
 	*Peer
 	lib    Library
 	socket Socket // the library's object for the socket of the case, once opened
 }
 
-func (s *session) answer(line string) string {
+func (s *libraryPeer) answer(line string) string {
 	verb, _, _ := strings.Cut(line, " ")
 	for form := range s.forms {
 		if name, _, _ := strings.Cut(form, " "); name == verb {
@@ -257,7 +257,7 @@ func (c *command) flags(known map[string]int) (flags int) {
 	return flags
 }
 
-func (s *session) send(c *command) string {
+func (s *libraryPeer) send(c *command) string {
 	m := Message{FDs: c.integers(c.fields["fds"], math.MinInt32), Flags: c.flags(sendFlags)}
 	size := 0
 	for text := range strings.SplitSeq(c.fields["payload"], ",") {
@@ -281,7 +281,7 @@ func (s *session) send(c *command) string {
 	return fmt.Sprintf("ok n=%d", n)
 }
 
-func (s *session) recv(c *command) string {
+func (s *libraryPeer) recv(c *command) string {
 	r := Room{FDs: c.integer(c.fields["fds"], 0, math.MaxUint16), Flags: c.flags(recvFlags)}
 	left := maxPayload
 	for text := range strings.SplitSeq(c.fields["bytes"], ",") {
@@ -329,7 +329,7 @@ func formatReceived(got Received, at int) string {
 
 // open returns the library's object for the socket. The object is created for the first message and
 // not for "use", because the answer to "use" cannot report an error.
-func (s *session) open() (socket Socket, err error) {
+func (s *libraryPeer) open() (socket Socket, err error) {
 	if s.Sock() < 0 {
 		return nil, ErrUnsupported
 	}
@@ -344,7 +344,7 @@ func (s *session) open() (socket Socket, err error) {
 
 // failed returns the answer to a failed call. If the library closes its socket, the descriptor no
 // longer belongs to the peer, and may soon refer to another file.
-func (s *session) failed(err error) (answer string) {
+func (s *libraryPeer) failed(err error) (answer string) {
 	if s.lib.Closes && !errors.Is(err, ErrUnsupported) {
 		s.done()
 		delete(s.held, s.sock)
@@ -353,14 +353,14 @@ func (s *session) failed(err error) (answer string) {
 }
 
 // closeDescriptor closes a descriptor, and the library's object first if it is the socket.
-func (s *session) closeDescriptor(fd int) error {
+func (s *libraryPeer) closeDescriptor(fd int) error {
 	if fd == s.sock {
 		s.done()
 	}
 	return syscall.Close(fd)
 }
 
-func (s *session) done() {
+func (s *libraryPeer) done() {
 	if d, ok := s.socket.(Doner); ok {
 		d.Done()
 	}

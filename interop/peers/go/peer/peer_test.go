@@ -55,9 +55,9 @@ func (v *view) Recv(r Room) (Received, error) {
 
 func (v *view) Done() { v.done = true }
 
-// startSession starts a peer. say sends a line to it and returns the answer. hangUp ends its input and
+// startPeer starts a peer. say sends a line to it and returns the answer. hangUp ends its input and
 // returns the error of Serve.
-func startSession(t *testing.T, lib Library) (say func(string) string, hangUp func() error) {
+func startPeer(t *testing.T, lib Library) (say func(string) string, hangUp func() error) {
 	in, commands := io.Pipe()
 	answers, out := io.Pipe()
 	done := make(chan error, 1)
@@ -107,10 +107,10 @@ func expect(t *testing.T, say func(string) string, line, want string) {
 	}
 }
 
-func TestSession(t *testing.T) {
+func TestAnswers(t *testing.T) {
 	v := &view{}
 	opened := 0
-	say, hangUp := startSession(t, Library{Name: "view", Version: "1", Can: "stream", Open: func(int) (Socket, error) {
+	say, hangUp := startPeer(t, Library{Name: "view", Version: "1", Can: "stream", Open: func(int) (Socket, error) {
 		opened++
 		return v, nil
 	}})
@@ -197,7 +197,7 @@ func TestSocketClosedByTheLibrary(t *testing.T) {
 	} {
 		sock := null(t)
 		q := &quitter{sock: sock, err: c.err}
-		say, hangUp := startSession(t, Library{Name: "x", Version: "1", Can: "stream", Closes: c.closes, Open: func(int) (Socket, error) { return q, nil }})
+		say, hangUp := startPeer(t, Library{Name: "x", Version: "1", Can: "stream", Closes: c.closes, Open: func(int) (Socket, error) { return q, nil }})
 		want := "ok name=x lang=go version=1 can=stream"
 		if c.closes {
 			want += " closes=yes"
@@ -218,7 +218,7 @@ func TestSocketClosedByTheLibrary(t *testing.T) {
 			t.Errorf("closes=%v, %v: open=%v, done=%v", c.closes, c.err, isOpen(sock), q.done)
 		}
 		if err := hangUp(); err != nil {
-			t.Errorf("closes=%v, %v: end of the session: %v", c.closes, c.err, err)
+			t.Errorf("closes=%v, %v: at the end: %v", c.closes, c.err, err)
 		}
 		_ = unix.Close(other)
 	}
@@ -226,7 +226,7 @@ func TestSocketClosedByTheLibrary(t *testing.T) {
 
 func TestFlagsOfCommands(t *testing.T) {
 	v := &view{}
-	say, hangUp := startSession(t, Library{Can: "flags", Open: func(int) (Socket, error) { return v, nil }})
+	say, hangUp := startPeer(t, Library{Can: "flags", Open: func(int) (Socket, error) { return v, nil }})
 	expect(t, say, fmt.Sprintf("use sock=%d", null(t)), "ok")
 	expect(t, say, "send payload=00 fds=- flags=dontwait,nosignal,eor,oob,more", "ok n=1")
 	if want := unix.MSG_DONTWAIT | unix.MSG_NOSIGNAL | unix.MSG_EOR | unix.MSG_OOB | unix.MSG_MORE; len(v.sent) != 1 || v.sent[0].Flags != want {
@@ -244,7 +244,7 @@ func TestFlagsOfCommands(t *testing.T) {
 // The fields of a command can have any order, and the pattern continues from one buffer to the next.
 func TestBuffersOfCommands(t *testing.T) {
 	v := &view{}
-	say, hangUp := startSession(t, Library{Can: "iov,flags", Open: func(int) (Socket, error) { return v, nil }})
+	say, hangUp := startPeer(t, Library{Can: "iov,flags", Open: func(int) (Socket, error) { return v, nil }})
 	expect(t, say, fmt.Sprintf("use fds=- sock=%d", null(t)), "ok")
 	expect(t, say, "send flags=- payload=@2,-,09,@2 at=250 fds=-", "ok n=2")
 	if want := [][]byte{{250, 0}, {}, {9}, {2, 3}}; len(v.sent) != 1 || !reflect.DeepEqual(v.sent[0].Buffers, want) {
@@ -262,7 +262,7 @@ func TestBuffersOfCommands(t *testing.T) {
 // Package peertest gives the template malformed commands without flags or several buffers.
 func TestMalformed(t *testing.T) {
 	v := &view{}
-	say, hangUp := startSession(t, Library{Can: "multi,iov,flags", Open: func(int) (Socket, error) { return v, nil }})
+	say, hangUp := startPeer(t, Library{Can: "multi,iov,flags", Open: func(int) (Socket, error) { return v, nil }})
 	sock := null(t)
 	expect(t, say, fmt.Sprintf("use sock=%d", sock), "ok")
 	for _, line := range []string{
@@ -284,7 +284,7 @@ func TestMalformed(t *testing.T) {
 // More receives the lines that have no command of the contract, as they are, and no other lines.
 func TestMore(t *testing.T) {
 	sock := null(t)
-	say, hangUp := startSession(t, Library{More: func(p *Peer, line string) string {
+	say, hangUp := startPeer(t, Library{More: func(p *Peer, line string) string {
 		return fmt.Sprintf("ok sock=%d line=%s", p.Sock(), line)
 	}})
 	expect(t, say, fmt.Sprintf("use sock=%d", sock), "ok")
@@ -312,7 +312,7 @@ func TestLibraries(t *testing.T) {
 		"recv bytes=1 fds=2":                  {Library{Open: works}, "unsupported"},
 		strings.Repeat("x", contract.MaxLine): {Library{}, "unsupported"},
 	} {
-		say, hangUp := startSession(t, c.lib)
+		say, hangUp := startPeer(t, c.lib)
 		sock := null(t)
 		expect(t, say, fmt.Sprintf("use sock=%d", sock), "ok")
 		if got := say(line); !strings.HasPrefix(got, c.want) {
@@ -322,7 +322,7 @@ func TestLibraries(t *testing.T) {
 			t.Errorf("%.80s: %v, or it did not close its descriptors, or closed others", line, err)
 		}
 	}
-	say, hangUp := startSession(t, Library{})
+	say, hangUp := startPeer(t, Library{})
 	expect(t, say, strings.Repeat("x", contract.MaxLine+1), "")
 	if err := hangUp(); err == nil {
 		t.Error("Serve accepts a line that is too long")
