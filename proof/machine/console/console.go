@@ -72,11 +72,12 @@ func (c *Commands) print(r Result, console io.Writer) {
 // ErrRead means that Read did not reach the end of the console.
 var ErrRead = errors.New("reading the console")
 
-// Read reads the console up to the last result. It returns an error unless it found the result of each command.
+// Read reads the console up to the last result, or to its end if there are no commands. It returns an error unless it
+// found the result of each command.
 func (c *Commands) Read(console io.Reader) (list []Result, err error) {
 	var text strings.Builder
 	in := bufio.NewReader(console)
-	for len(list) < len(c.List) {
+	for len(c.List) == 0 || len(list) < len(c.List) {
 		line, ended := in.ReadString('\n')
 		if ended != nil {
 			if ended != io.EOF {

@@ -40,6 +40,14 @@ func read(t *testing.T, c *Commands, console string) []Result {
 	return list
 }
 
+// A machine without commands runs until it ends.
+func TestNoCommands(t *testing.T) {
+	console := strings.NewReader("a line\nanother\n")
+	if list, err := (&Commands{Mark: "@@"}).Read(console); err != nil || len(list) > 0 || console.Len() > 0 {
+		t.Errorf("got %v, %v and %d bytes left, want none", list, err, console.Len())
+	}
+}
+
 func TestResults(t *testing.T) {
 	c, console := run(t,
 		`printf 'a\0b' >$OUT/one; for i in $(seq 9999); do echo $i; done >$OUT/two; echo hello; echo there >&2`,
