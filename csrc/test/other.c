@@ -14,7 +14,18 @@
 /* What the kernel does with descriptors: it installs none, or all, before it sets MSG_CTRUNC. */
 enum kernel { DELIVERS, INSTALLS_NONE, INSTALLS_ALL, TABLE_IS_FULL };
 
-static enum kernel kernel;
+struct row {
+	const char *name;
+	enum kernel kernel;
+	int sends_nothing; /* instead of a byte and a descriptor */
+	int pair;          /* receives with read_fd */
+	size_t len, room;
+	int flags;
+	int want, want_errno;
+	int want_nfds, want_flags, want_fd;
+};
+
+static const struct row *row;
 
 ssize_t
 recvmsg(int fd, struct msghdr *message, int flags)
@@ -24,7 +35,7 @@ recvmsg(int fd, struct msghdr *message, int flags)
 	struct cmsghdr *cmsg;
 	ssize_t n;
 
-	if (kernel == TABLE_IS_FULL) {
+	if (row->kernel == TABLE_IS_FULL) {
 		errno = EMSGSIZE;
 		return -1;
 	}
@@ -42,41 +53,67 @@ recvmsg(int fd, struct msghdr *message, int flags)
 	cmsg = CMSG_FIRSTHDR(message);
 	if (cmsg == NULL)
 		return n;
-	if ((flags & MSG_PEEK) != 0 || kernel == INSTALLS_NONE)
+	if ((flags & MSG_PEEK) != 0 || row->kernel == INSTALLS_NONE)
 		raw_close(1, (const int *)(const void *)CMSG_DATA(cmsg));
 	if ((flags & MSG_PEEK) != 0)
 		memcpy(CMSG_DATA(cmsg), &half_pointer, sizeof(half_pointer));
-	else if (kernel != DELIVERS)
+	else if (row->kernel != DELIVERS)
 		message->msg_flags |= MSG_CTRUNC;
-	if (kernel == INSTALLS_NONE)
+	if (row->kernel == INSTALLS_NONE)
 		message->msg_controllen = 0;
 	/* macOS has no padding, and leaves the length of what was sent. */
-	if (kernel == INSTALLS_ALL) {
+	if (row->kernel == INSTALLS_ALL) {
 		message->msg_controllen = cmsg->cmsg_len;
 		cmsg->cmsg_len += 9 * sizeof(int);
 	}
 	return n;
 }
 
-/* Send a byte and a descriptor, and receive into this many bytes with this capacity. */
+static const struct row rows[] = {
+    {"other/no-capacity", .len = 1, .want = 1, .want_flags = MSG_CTRUNC},
+    {"other/installs-none", INSTALLS_NONE, .len = 1, .room = 2, .want = 1,
+	.want_flags = MSG_CTRUNC},
+    {"other/installs-all", INSTALLS_ALL, .len = 1, .room = 2, .want = 1, .want_nfds = 1,
+	.want_flags = MSG_CTRUNC},
+    {"other/table-is-full", TABLE_IS_FULL, .len = 1, .room = 1, .want = -1, .want_errno = EMFILE},
+    {"other/peek", .len = 1, .room = 1, .flags = MSG_PEEK, .want = 1},
+    /* On a stream, the byte is still queued. */
+    {"other/empty-buffer", .room = 1, .want_nfds = 1, .want_flags = MSG_TRUNC},
+    {"other/empty-buffer-waits", .sends_nothing = 1, .flags = MSG_DONTWAIT, .want = -1,
+	.want_errno = EAGAIN},
+    {"other/pair-installs-none", INSTALLS_NONE, .pair = 1, .len = 1, .want = 1,
+	.want_fd = SCM_FD_LOST},
+    {"other/pair-installs-all", INSTALLS_ALL, .pair = 1, .len = 1, .want = 1,
+	.want_fd = SCM_FD_LOST},
+    {"other/pair-table-is-full", TABLE_IS_FULL, .pair = 1, .len = 1, .want = -1,
+	.want_errno = EMFILE, .want_fd = SCM_FD_NONE},
+};
+
 static void
-pass(int type, size_t len, size_t room, int flags, ssize_t want, size_t want_nfds, int want_flags)
+receive(int type)
 {
 	char byte = 'x';
 	int file = raw_file();
-	int got[2];
+	int got[2] = {-7, -7};
 	int sv[2];
 	struct iovec iov;
 	struct scm_message m;
+	ssize_t n;
 
 	raw_pair(type, sv);
-	CHECK_EQ(raw_send(sv[0], 1, 1, &file), 1);
-	prepare(&m, &iov, &byte, len, got, room);
+	if (!row->sends_nothing)
+		CHECK_EQ(write_fd(sv[0], "", 1, file), 1);
+	prepare(&m, &iov, &byte, row->len, got, row->room);
 	errno = 0;
-	CHECK_EQ(scm_rights_recv(sv[1], &m, flags), want);
-	CHECK_EQ(errno, want < 0 ? EMFILE : 0);
-	CHECK_EQ(m.nfds, want_nfds);
-	CHECK_EQ(m.flags & (MSG_CTRUNC | MSG_TRUNC), want_flags);
+	n = row->pair ? read_fd(sv[1], &byte, row->len, got)
+		      : scm_rights_recv(sv[1], &m, row->flags);
+	CHECK_EQ(errno, row->want_errno);
+	CHECK_EQ(n, row->want);
+	CHECK_EQ(m.nfds, row->want_nfds);
+	CHECK_EQ(m.flags & (MSG_CTRUNC | MSG_TRUNC),
+	    type == SOCK_STREAM ? row->want_flags & ~MSG_TRUNC : row->want_flags);
+	if (row->pair)
+		CHECK_EQ(got[0], row->want_fd);
 	if (m.nfds == 1) {
 		CHECK(raw_same(file, got[0]));
 		raw_close(1, got);
@@ -85,95 +122,10 @@ pass(int type, size_t len, size_t room, int flags, ssize_t want, size_t want_nfd
 	raw_close(2, sv);
 }
 
-static void
-no_capacity(int type)
-{
-	kernel = DELIVERS;
-	pass(type, 1, 0, 0, 1, 0, MSG_CTRUNC);
-}
-
-static void
-truncated(int type)
-{
-	kernel = INSTALLS_NONE;
-	pass(type, 1, 2, 0, 1, 0, MSG_CTRUNC);
-	kernel = INSTALLS_ALL;
-	pass(type, 1, 2, 0, 1, 1, MSG_CTRUNC);
-}
-
-static void
-descriptor_table_full(int type)
-{
-	kernel = TABLE_IS_FULL;
-	pass(type, 1, 1, 0, -1, 0, 0);
-}
-
-static void
-peek(int type)
-{
-	kernel = DELIVERS;
-	pass(type, 1, 1, MSG_PEEK, 1, 0, 0);
-}
-
-static void
-empty_buffer(int type)
-{
-	kernel = DELIVERS;
-	pass(type, 0, 1, 0, 0, 1, type == SOCK_STREAM ? 0 : MSG_TRUNC);
-}
-
-/* A receive into an empty buffer waits too: without a message, it fails with MSG_DONTWAIT. */
-static void
-empty_buffer_waits(int type)
-{
-	int sv[2];
-	struct iovec iov;
-	struct scm_message m;
-
-	kernel = DELIVERS;
-	raw_pair(type, sv);
-	prepare(&m, &iov, NULL, 0, NULL, 0);
-	CHECK_EQ(scm_rights_recv(sv[1], &m, MSG_DONTWAIT), -1);
-	CHECK_EQ(errno, EAGAIN);
-	raw_close(2, sv);
-}
-
-/* read_fd closes what a kernel installs before it sets MSG_CTRUNC. */
-static void
-pair(int type)
-{
-	static const struct {
-		enum kernel kernel;
-		int want, want_fd;
-	} rows[] = {{INSTALLS_NONE, 1, SCM_FD_LOST}, {INSTALLS_ALL, 1, SCM_FD_LOST},
-	    {TABLE_IS_FULL, -1, SCM_FD_NONE}};
-	size_t i;
-
-	for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-		char byte;
-		int fd = -7;
-		int file = raw_file();
-		int sv[2];
-
-		kernel = rows[i].kernel;
-		raw_pair(type, sv);
-		CHECK_EQ(write_fd(sv[0], "", 1, file), 1);
-		CHECK_EQ(read_fd(sv[1], &byte, 1, &fd), rows[i].want);
-		CHECK_EQ(fd, rows[i].want_fd);
-		raw_close(1, &file);
-		raw_close(2, sv);
-	}
-}
-
 int
 main(void)
 {
-	check_run_types("SDQ", "other/no-capacity", no_capacity);
-	check_run_types("SDQ", "other/truncated", truncated);
-	check_run_types("SDQ", "other/descriptor-table-full", descriptor_table_full);
-	check_run_types("SDQ", "other/peek", peek);
-	check_run_types("SDQ", "other/empty-buffer", empty_buffer);
-	check_run_types("SDQ", "other/empty-buffer-waits", empty_buffer_waits);
-	check_run_types("SDQ", "other/pair", pair);
+	for (row = rows; row < rows + sizeof(rows) / sizeof(rows[0]); row++)
+		check_run_types("SDQ", row->name, receive);
 	return check_status();
 }
