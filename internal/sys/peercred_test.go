@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"syscall"
 	"testing"
 )
 
@@ -15,31 +16,28 @@ func TestPeerCred(t *testing.T) {
 	if runtime.GOOS == "aix" || runtime.GOOS == "dragonfly" {
 		t.Skip("no PeerCred on", runtime.GOOS)
 	}
-	for _, address := range [][2]string{{"unix", filepath.Join(t.TempDir(), "s")}, {"tcp", "127.0.0.1:0"}} {
-		l, err := net.Listen(address[0], address[1])
+	for address, want := range map[net.Addr][3]int{
+		&net.UnixAddr{Net: "unix", Name: filepath.Join(t.TempDir(), "s")}: {os.Getpid(), os.Geteuid(), os.Getegid()},
+		&net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)}:                          {0, -1, -1},
+	} {
+		l, err := net.Listen(address.Network(), address.String())
 		if err != nil {
 			t.Fatal(err)
 		}
-		client, err := net.Dial(address[0], l.Addr().String())
+		client, err := net.Dial(address.Network(), l.Addr().String())
 		if err != nil {
 			t.Fatal(err)
 		}
 		server, _ := l.Accept()
-		for _, conn := range []net.Conn{client, server} {
-			f, err := conn.(interface{ File() (*os.File, error) }).File()
-			if err != nil {
-				t.Fatal(err)
+		_, _ = Hold([]syscall.Conn{client.(syscall.Conn), server.(syscall.Conn)}, func(fds []int) error {
+			for _, fd := range fds {
+				pid, uid, gid, err := PeerCred(fd)
+				if got := [3]int{pid, uid, gid}; got != want || (err == nil) != (pid > 0) {
+					t.Errorf("%s: got the process, user and group %v, %v; want %v", address.Network(), got, err, want)
+				}
 			}
-			want := [3]int{os.Getpid(), os.Geteuid(), os.Getegid()}
-			if address[0] == "tcp" {
-				want = [3]int{0, -1, -1}
-			}
-			pid, uid, gid, err := PeerCred(int(f.Fd()))
-			if got := [3]int{pid, uid, gid}; got != want || (err == nil) != (address[0] == "unix") {
-				t.Errorf("%s: got the process, user and group %v, %v; want %v", address[0], got, err, want)
-			}
-			_, _ = f.Close(), conn.Close()
-		}
-		_ = l.Close()
+			return nil
+		})
+		_, _, _ = l.Close(), client.Close(), server.Close()
 	}
 }
