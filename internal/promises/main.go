@@ -1,8 +1,8 @@
 //go:build unix
 
 // Command promises checks what SECURITY.md and package framed promise, as far as a program can see it: which
-// descriptors are open after a call, and which file each of them is. It uses only what other modules can use. It prints
-// each promise before it checks it, and panics if one is broken.
+// descriptors are open after a call, and which file each of them is. It prints each promise before
+// it checks it, and panics if one is broken.
 package main
 
 import (
@@ -20,6 +20,7 @@ import (
 
 	"github.com/scm-rights/scm"
 	"github.com/scm-rights/scm/framed"
+	"github.com/scm-rights/scm/internal/fdtest"
 )
 
 // losses are the ways in which a message loses its three files. Nothing of it may stay open.
@@ -53,20 +54,11 @@ func main() {
 func check(name string, f func()) {
 	fmt.Println(name)
 	end(pair("unix", scm.Config{})) // the first opens what the runtime's poller needs
-	before := open()
+	before := fdtest.Open()
 	f()
-	if after := open(); !slices.Equal(after, before) {
+	if after := fdtest.Open(); !slices.Equal(after, before) {
 		panic(fmt.Sprintf("open before: %v; afterwards: %v", before, after))
 	}
-}
-
-func open() (fds []int) {
-	for fd := range 1024 {
-		if _, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0); err == nil {
-			fds = append(fds, fd)
-		}
-	}
-	return fds
 }
 
 func ok(err error) {
@@ -163,15 +155,14 @@ func positions() {
 		for message := i - 3; message <= i && i%4 == 3; message++ { // every fourth time, four messages
 			get(in.ReadString('\n'))
 			files := get(r.TakeUpTo(r.Offset() - int64(in.Buffered())))
+			got := ""
 			for _, f := range files {
 				p := make([]byte, 8)
 				n, _ := f.ReadAt(p, 0)
-				if flags := get(unix.FcntlInt(f.Fd(), unix.F_GETFD, 0)); string(p[:n]) != fmt.Sprint(message) || flags&unix.FD_CLOEXEC == 0 {
-					panic(fmt.Sprintf("message %d: file of %s, with the flags %d", message, p[:n], flags))
-				}
+				got += fmt.Sprintf("the file of %s, close-on-exec: %t; ", p[:n], fdtest.CloseOnExec(int(f.Fd())))
 			}
-			if len(files) != message%3 {
-				panic(fmt.Sprintf("message %d: %d files", message, len(files)))
+			if want := strings.Repeat(fmt.Sprintf("the file of %d, close-on-exec: true; ", message), message%3); got != want {
+				panic(fmt.Sprintf("message %d has %swant: %s", message, got, want))
 			}
 			end(files...)
 		}

@@ -9,17 +9,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The options are LOCAL_PEEREID of NetBSD, and SO_PEERCRED of OpenBSD.
-const (
-	solLocal     = 0
-	localPeerEID = 3
-	soPeerCred   = 0x1022
-)
-
 func PeerCred(sock int) (pid, uid, gid int, err error) {
-	level, option := solLocal, localPeerEID
+	level, option := 0, 3 // LOCAL_PEEREID of NetBSD
 	if runtime.GOOS == "openbsd" {
-		level, option = unix.SOL_SOCKET, soPeerCred
+		level, option = unix.SOL_SOCKET, 0x1022 // SO_PEERCRED
 	}
 	if err := needUnix(sock); err != nil {
 		return 0, -1, -1, err
