@@ -141,6 +141,9 @@ func (k *call) attempt(sock uintptr) (done bool) {
 			return true
 		case sys.Interrupted(k.err):
 			continue
+		case k.sends && k.conn.isDatagram() && sys.QueueFull(k.err) && !k.now:
+			k.full = true
+			return true
 		case !sys.Again(k.err) || k.now:
 			return true
 		}

@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"slices"
 	"sync/atomic"
+	"time"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
@@ -185,6 +186,22 @@ var _ = DescribeTableSubtree("on", func(network string) {
 			hasNothing(b)
 		})
 	}
+
+	It("Send to a full queue waits until a deadline, and loses no message or file", func() {
+		a, b := pair(network)
+		f := pipes(1)[0]
+		m := scm.Message{Buffers: [][]byte{[]byte("x")}, FDs: []int{int(f.Fd())}}
+		sent := 0
+		for a.Send(&m, unix.MSG_DONTWAIT) == nil {
+			sent++
+		}
+		Expect(a.SetWriteDeadline(time.Now().Add(100 * time.Millisecond))).To(Succeed())
+		Expect(a.Send(&m, 0)).To(opFails("write", os.ErrDeadlineExceeded))
+		for range sent {
+			receives(b, "x", f)
+		}
+		hasNothing(b)
+	})
 
 	for room := range 4 {
 		It("ReadFiles with a limit of "+Count(room, "file")+" closes all files of a message that carries 4", func() {

@@ -4,6 +4,7 @@ package sys
 
 import (
 	"errors"
+	"runtime"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -38,6 +39,10 @@ func Interrupted(err error) bool {
 	return errors.Is(err, unix.EINTR) || errors.Is(err, syscall.Errno(msg.RestartSys))
 }
 func TableFull(err error) bool { return errors.Is(err, unix.EMFILE) || errors.Is(err, unix.ENFILE) }
+
+// QueueFull reports whether a send to a datagram socket failed because its queue is full: systems other than Linux
+// do not return EAGAIN then.
+func QueueFull(err error) bool { return runtime.GOOS != "linux" && errors.Is(err, unix.ENOBUFS) }
 
 // IsErrno reports whether an error is a bare errno, to which the caller should add the name of the system
 // call.

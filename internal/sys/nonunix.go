@@ -53,6 +53,7 @@ func reserve(int) error                 { return errors.ErrUnsupported }
 func Again(error) bool         { return false }
 func Interrupted(error) bool   { return false }
 func TableFull(error) bool     { return false }
+func QueueFull(error) bool     { return false }
 func InUse(error) bool         { return false }
 func Refused(error) bool       { return false }
 func Disconnected(error) bool  { return false }
