@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"io"
 	"net"
 	"net/netip"
 	"os"
@@ -194,7 +195,8 @@ func openListener(f *os.File, have socket) (net.Listener, error) {
 	}
 	l, err := hold(f, net.FileListener)
 	if u, ok := l.(*net.UnixListener); ok {
-		return scm.NewListener(sys.OwnedListener{UnixListener: u, Path: have.path(), FileID: have.FileID})
+		owned, err := scm.NewListener(sys.OwnedListener{UnixListener: u, Path: have.path(), FileID: have.FileID})
+		return closeUnless(owned, u, err)
 	}
 	return l, err
 }
@@ -207,9 +209,18 @@ func openPacketConn(f *os.File, have socket) (net.PacketConn, error) {
 		return nil, os.ErrInvalid // it receives only from one address
 	}
 	if u, ok := c.(*net.UnixConn); ok {
-		return scm.NewConn(sys.OwnedConn{UnixConn: u, Path: have.path(), FileID: have.FileID})
+		owned, err := scm.NewConn(sys.OwnedConn{UnixConn: u, Path: have.path(), FileID: have.FileID})
+		return closeUnless(owned, u, err)
 	}
 	return c, err
+}
+
+// closeUnless closes what package scm has not taken over.
+func closeUnless[T any](owned T, from io.Closer, err error) (T, error) {
+	if err != nil {
+		_ = from.Close()
+	}
+	return owned, err
 }
 
 // hold calls a function of package net with f, which stays open during the call.

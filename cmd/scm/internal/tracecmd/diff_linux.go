@@ -38,6 +38,8 @@ run:
   counts them.
 - Times of received messages (SO_TIMESTAMP and similar options) are ignored.
 - An address is only compared with NULL.
+- What a call received is not compared if the other run's call ended in another way, as
+  the result says.
 - A descriptor is compared by its kind, its access mode (read, write or path) and, if it
   was received, by close-on-exec. Its value is replaced by a count in the order of first
   appearance in its process. Each received descriptor is a new one.
