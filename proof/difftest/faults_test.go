@@ -16,7 +16,7 @@ import (
 // TestFaults tests TestWalk and TestFault, which must find each fault. Faults that neither a result nor the descriptor
 // table shows, such as a padding byte or a second close, are for the recorder of system calls.
 func TestFaults(t *testing.T) {
-	difference := regexp.MustCompile(`(?s).*csrc against pure: ([^\n]*)|: (\w+ leaves open [^\n]*)`)
+	difference := regexp.MustCompile(`(?s).*csrc against pure: ([^\n]*)|: (\w+ on type \d leaves open [^\n]*)`)
 	mutant.TryAll(t, mutant.Walk, mutant.By(mutant.Walk), "../..", func(t *testing.T, _ *mutant.Fault, o *mutant.Overlay) (string, error) {
 		bin := filepath.Join(t.TempDir(), "difftest.test")
 		build := exec.Command("go", "test", "-c", "-vet=off", "-o", bin, "-overlay", o.Name, ".")

@@ -128,7 +128,7 @@ var faults = []Fault{
 		Edits: []Edit{{pureLinux, "flags|unix.MSG_CMSG_CLOEXEC)", "flags)"}}},
 	{What: "excess descriptors are not closed", Often: Walk,
 		Walk: opened, Field: call, Words: "close", Edits: []Edit{{pureControl, "\t\t\t\tcloseFD(fd)\n", ""}}},
-	{What: "descriptors installed by a failed receive are not closed", Walk: "pure leaves open",
+	{What: "descriptors installed by a failed receive are not closed", Walk: "pure on type",
 		Edits: []Edit{{pureControl, "\ttakeControl(buf, &msg.Message{})\n", ""}}},
 	{What: "the first of two descriptors is not closed",
 		Walk: opened, Edits: []Edit{{purePair, "\t\t\tcloseFD(int32(m.FDs[0]))\n", ""}}},
