@@ -22,7 +22,9 @@ var faults = []Fault{
 		Edits: []Edit{{"csrc/scm_rights.c", "flags | MSG_CMSG_CLOEXEC)", "flags)"}}},
 	{What: "close-on-exec is set a second time", Row: "calls calls",
 		Field: call, Words: "against fcntl",
-		Edits: []Edit{{"csrc/private.h", "#ifdef SCM_CLOEXEC_BY_FCNTL", "#ifndef SCM_CLOEXEC_BY_FCNTL"}}},
+		Edits: []Edit{
+			{"csrc/private.h", "#ifdef SCM_CLOEXEC_BY_FCNTL", "#ifndef SCM_CLOEXEC_BY_FCNTL"},
+			{"csrc/private.h", "#include <string.h>\n", "#include <fcntl.h>\n#include <string.h>\n"}}},
 	{What: "excess descriptors are not closed", Often: Rows | Walk, Row: "pair_lost pair-lost/two", Walk: opened,
 		Edits: []Edit{{"csrc/private.h", "\t\t\tif (fd >= 0)\n\t\t\t\tscm_close_keep_errno(fd);\n", ""}}},
 	{What: "descriptors installed by a failed receive are not closed", Row: "fault fault/address",
