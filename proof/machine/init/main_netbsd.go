@@ -15,7 +15,7 @@ const self = "/sbin/init"
 
 // prepare opens the console, and mounts what programs write to.
 func prepare() {
-	console, _ := unix.Open("/dev/console", unix.O_RDWR, 0) // if there is none, nothing can tell it
+	console, _ := unix.Open("/dev/console", unix.O_RDWR, 0) // without a console, nothing can be reported
 	for fd := range 3 {
 		_ = unix.Dup2(console, fd)
 	}
