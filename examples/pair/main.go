@@ -1,91 +1,170 @@
 //go:build unix
 
-// Pair shows that Stevens' write_fd and read_fd and their counterparts in Go understand each other. A parent, in C or Go,
-// starts a child with one end of a socketpair as descriptor 3, passes its standard input to it, gets the same file back,
-// and prints it. It builds the four programs, and needs a checkout and, for those in C, a C compiler.
+// Pair shows that Stevens' write_fd and read_fd and their counterparts in Go understand each other, and that both
+// backends of package scm make the same system calls. A parent starts a child with one end of a socketpair as
+// descriptor 3, passes its standard input to it, gets the same file back, and prints it. Pair builds parents and
+// children in C, in Go with cgo and in pure Go, and runs each parent with each child. On Linux, it also compares the
+// system calls of the two backends, as scm diff --padding does.
+//
+// It needs a checkout and, except for pure Go, a C compiler.
 package main
 
 import (
+	"context"
+	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
+	"syscall"
+	"text/tabwriter"
+	"time"
+)
+
+const (
+	module   = "github.com/scm-rights/scm"
+	contents = "the contents of a file"
+
+	c      = "C"
+	cgo    = "Go with cgo"
+	pureGo = "pure Go"
 )
 
 func main() {
-	if err := try(); err != nil {
+	ready()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGHUP, syscall.SIGPIPE, syscall.SIGTERM)
+	defer stop()
+	go func() { // the first build can take a minute
+		for start := time.Now(); ; {
+			time.Sleep(5 * time.Second)
+			fmt.Fprintf(os.Stderr, "still running after %v\n", time.Since(start).Round(time.Second))
+		}
+	}()
+	if err := try(ctx); err != nil {
+		if ctx.Err() != nil {
+			err = errors.New("interrupted")
+		}
 		fmt.Fprintln(os.Stderr, "pair:", err)
 		os.Exit(1)
 	}
 }
 
-func try() error {
+func try(ctx context.Context) error {
 	dir, err := os.MkdirTemp("", "pair")
 	if err != nil {
 		return err
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
-	file := filepath.Join(dir, "file")
-	if err := os.WriteFile(file, []byte("the contents of a file"), 0o666); err != nil {
-		return err
+	for _, variable := range []string{"TMPDIR", "GOTMPDIR"} { // the compilers may leave files after an interrupt
+		_ = os.Setenv(variable, dir)
 	}
-	languages, err := build(dir)
-	for _, parent := range languages {
-		for _, child := range languages {
-			if err == nil {
-				err = pass(file, dir, parent, child)
-			}
-		}
-	}
-	return err
-}
-
-// build returns the languages whose programs it has built.
-func build(dir string) (languages []string, err error) {
-	const module = "github.com/scm-rights/scm"
-	for _, name := range []string{"parent", "child"} {
-		if err := run("go", "build", "-o", filepath.Join(dir, "Go-"+name), module+"/examples/pair/"+name); err != nil {
-			return nil, err
-		}
-	}
-	root, err := exec.Command("go", "list", "-f", "{{.Dir}}", module).Output()
-	if err != nil {
-		return nil, err
-	}
-	if _, err := exec.LookPath("cc"); err != nil {
-		fmt.Println("no C compiler (cc), so only the programs in Go run")
-		return []string{"Go"}, nil
-	}
-	csrc := filepath.Join(strings.TrimSpace(string(root)), "csrc")
-	library, _ := filepath.Glob(filepath.Join(csrc, "*.c")) // the pattern is valid
-	for _, name := range []string{"parent", "child"} {
-		source := filepath.Join(filepath.Dir(csrc), "examples/pair/c", name+".c")
-		if err := run("cc", append([]string{"-std=c99", "-D_GNU_SOURCE", "-I", csrc, "-o", filepath.Join(dir, "C-"+name), source}, library...)...); err != nil {
-			return nil, err
-		}
-	}
-	return []string{"C", "Go"}, nil
-}
-
-// pass runs a parent, which prints the file that it has passed to the child and got back.
-func pass(name, dir, parent, child string) error {
-	file, err := os.Open(name)
+	file, err := os.Create(filepath.Join(dir, "file"))
 	if err != nil {
 		return err
 	}
 	defer func() { _ = file.Close() }()
-	cmd := exec.Command(filepath.Join(dir, parent+"-parent"), filepath.Join(dir, child+"-child"))
-	cmd.Stdin, cmd.Stderr = file, os.Stderr
-	out, err := cmd.Output()
-	if err == nil {
-		fmt.Printf("from %s to %s and back: %s\n", parent, child, out)
+	if _, err := file.WriteString(contents); err != nil {
+		return err
 	}
-	return err
+	languages, err := build(ctx, dir)
+	if err != nil {
+		return err
+	}
+
+	// pair returns the command of a parent in one language with a child in another.
+	pair := func(parent, child string) *exec.Cmd {
+		_, _ = file.Seek(0, io.SeekStart) // the previous parent has read the file to its end
+		cmd := command(ctx, filepath.Join(dir, parent+" parent"), filepath.Join(dir, child+" child"))
+		cmd.Stdin = file
+		return cmd
+	}
+	err = passAll(languages, pair)
+	if len(languages) == 1 {
+		fmt.Println("left out, because no C compiler works: C, Go with cgo, and comparing cgo with pure Go")
+		fmt.Println("on Debian, root can install a compiler: apt-get install gcc libc6-dev")
+		return err
+	}
+	return errors.Join(err, compare(pair))
 }
 
-func run(name string, args ...string) error {
-	cmd := exec.Command(name, args...)
-	cmd.Stdout, cmd.Stderr = os.Stderr, os.Stderr
-	return cmd.Run()
+// build builds a parent and a child in each language, as files in dir, and returns the languages.
+func build(ctx context.Context, dir string) ([]string, error) {
+	found, err := command(ctx, "go", "list", "-f", "{{.Dir}}", module).Output()
+	if err != nil {
+		return nil, err
+	}
+	root := strings.TrimSpace(string(found))
+	csrc, _ := filepath.Glob(filepath.Join(root, "csrc/*.c")) // the pattern is valid
+	languages := []string{c, cgo, pureGo}
+	compile, err := compiler(ctx, dir)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "no C compiler works:", err)
+		languages = []string{pureGo}
+	}
+	for _, language := range languages {
+		fmt.Fprintln(os.Stderr, "building a parent and a child in", language)
+		for _, name := range []string{"parent", "child"} {
+			program := filepath.Join(dir, language+" "+name)
+			// GOFLAGS may contain -tags=scm_purego.
+			cmd := command(ctx, "go", "build", "-buildvcs=false", "-tags=", "-o", program, module+"/examples/pair/"+name)
+			switch language {
+			case c:
+				source := filepath.Join(root, "examples/pair/c", name+".c")
+				cmd = compile(append(csrc, source, "-std=c99", "-D_GNU_SOURCE", "-I", filepath.Join(root, "csrc"), "-o", program)...)
+			case cgo:
+				cmd.Env = append(os.Environ(), "CGO_ENABLED=1")
+			case pureGo:
+				cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+			}
+			if err := cmd.Run(); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return languages, nil
+}
+
+// compiler returns the commands of the C compiler, after it has built a program with it.
+func compiler(ctx context.Context, dir string) (func(args ...string) *exec.Cmd, error) {
+	cc, err := command(ctx, "go", "env", "CC").Output() // cgo uses it too
+	if err != nil {
+		return nil, err
+	}
+	words := strings.Fields(string(cc))
+	compile := func(args ...string) *exec.Cmd { return command(ctx, words[0], slices.Concat(words[1:], args)...) }
+	empty := compile("-x", "c", "-o", filepath.Join(dir, "empty"), "-")
+	empty.Stdin = strings.NewReader("#include <stdio.h>\nint main(void) { return 0; }\n")
+	return compile, empty.Run()
+}
+
+// passAll runs each parent with each child, and prints a table with the results.
+func passAll(languages []string, pair func(parent, child string) *exec.Cmd) (err error) {
+	fmt.Println("\nEach parent passes an open file to each child, gets it back and reads it:")
+	table := tabwriter.NewWriter(os.Stdout, 0, 0, 3, ' ', 0)
+	fmt.Fprintf(table, "\tchild in %s\n", strings.Join(languages, "\tchild in "))
+	for _, parent := range languages {
+		fmt.Fprintf(table, "parent in %s", parent)
+		for _, child := range languages {
+			result := "passed"
+			if out, failed := pair(parent, child).Output(); failed != nil || string(out) != contents {
+				result = "FAILED"
+				err = errors.Join(err, fmt.Errorf("parent in %s, child in %s: printed %q, %v", parent, child, out, failed))
+			}
+			fmt.Fprintf(table, "\t%s", result)
+		}
+		fmt.Fprintln(table)
+	}
+	return errors.Join(err, table.Flush())
+}
+
+// command returns a command that ends when ctx is done. Compilers that are interrupted end what they have started.
+func command(ctx context.Context, name string, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, name, args...)
+	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
+	cmd.Stderr = os.Stderr
+	return cmd
 }

@@ -1,0 +1,46 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/scm-rights/scm/examples/internal/program"
+	"github.com/scm-rights/scm/internal/fdtest"
+	"github.com/scm-rights/scm/internal/recorder"
+)
+
+func needsCompilerAndPtrace(t *testing.T) {
+	t.Helper()
+	needsCompiler(t)
+	if _, err := recorder.Record(exec.Command("true"), recorder.Options{}); err != nil {
+		fdtest.Missing(t, err.Error())
+	}
+}
+
+// Pair must say that it compares nothing, because a process has only one tracer.
+func TestTraced(t *testing.T) {
+	needsCompilerAndPtrace(t)
+	var out bytes.Buffer
+	pair := program.Command()
+	pair.Stdout = &out
+	_, err := recorder.Record(pair, recorder.Options{})
+	if want := nine + "cgo and pure Go: not compared: ptrace: "; err != nil || !strings.HasPrefix(out.String(), want) {
+		t.Errorf("%v, and printed:\n%s\nwant:\n%s", err, &out, want)
+	}
+}
+
+func TestDifferentCalls(t *testing.T) {
+	needsCompilerAndPtrace(t)
+	dir, file := t.TempDir(), program.Must(filepath.Abs("../../internal/pure/pure_linux.go"))
+	text := strings.Replace(string(program.Must(os.ReadFile(file))), "c.fds[0] = fd", "c.fds[0], c.fds[1] = fd, 7", 1)
+	program.OK(t, os.WriteFile(dir+"/faulty.go", []byte(text), 0o666))
+	program.OK(t, os.WriteFile(dir+"/overlay", fmt.Appendf(nil, `{"Replace": {%q: %q}}`, file, dir+"/faulty.go"), 0o666))
+	t.Setenv("GOFLAGS", os.Getenv("GOFLAGS")+" -overlay="+dir+"/overlay")
+	const call = `cgo against pure Go: call \d of process \d \(sendmsg\), at its entry: padding after cmsg_data: 00000000 against 07000000 .*\n`
+	prints(t, 1, nine+"("+call+"){2}")
+}
