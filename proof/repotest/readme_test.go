@@ -60,11 +60,12 @@ func pasted() (blocks []string) {
 // debugging information, as tools/part.sh does.
 const cachedBuilds = "GOFLAGS=-trimpath -ldflags=-w"
 
-// checkout returns a copy of the tree without the files that git ignores.
+// checkout returns a copy of the tree without the files that git ignores, and with an empty build directory.
 func checkout() string {
 	GinkgoHelper()
 	tree := GinkgoT().TempDir()
 	output(exec.Command("sh", "-ec", "git ls-files -z --cached --others --exclude-standard | xargs -0 cp -a --parents -t "+tree))
+	Expect(os.Mkdir(tree+"/build", 0o777)).To(Succeed())
 	return tree
 }
 
@@ -193,7 +194,6 @@ var _ = Describe("README", func() {
 		}
 		cmd := exec.Command("bash", "-c", "set -euo pipefail\n"+strings.Join(pasted(), ""))
 		cmd.Dir = checkout()
-		Expect(os.Mkdir(cmd.Dir+"/build", 0o777)).To(Succeed())
 		// Tests must not install anything.
 		temporary := GinkgoT().TempDir()
 		cmd.Env = append(fdtest.WithoutMake(), "SETUP=0", "TMPDIR="+temporary, cachedBuilds)
