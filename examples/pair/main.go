@@ -109,7 +109,7 @@ func build(ctx context.Context, dir string) ([]string, error) {
 		fmt.Fprintln(os.Stderr, "building a parent and a child in", language)
 		for _, name := range []string{"parent", "child"} {
 			program := filepath.Join(dir, language+" "+name)
-			// GOFLAGS may contain -tags=scm_purego.
+			// CGO_ENABLED and tags in the user's environment do not change the backend.
 			cmd := command(ctx, "go", "build", "-buildvcs=false", "-tags=", "-o", program, module+"/examples/pair/"+name)
 			switch language {
 			case c:
