@@ -60,13 +60,16 @@ setup-c setup-interop setup-test setup-lint setup-machines: setup-%:
 part = tools/part.sh
 logs = $(addsuffix .log,$(addprefix $(RESULTS)/,$(subst /,-,$(1))))
 
-# Makes the targets $(1). Then, even after an interrupt, it prints the results of the parts $(2).
+# Makes the targets $(1), and prints how far they are. Then, even after an interrupt, it prints the results of the parts $(2).
 define judged
 @trap : INT; rm -f $(call logs,$(2)); status=0; \
-$(MAKE) $(1) || status=$$?; \
-$(GO) build -o build/gotest ./tools/gotest && build/gotest -failed $$((status > 0)) "make $@" $(call logs,$(2)) || status=1; \
+tools/progress.sh $(MAKE) gotest $(1) || status=$$?; \
+build/gotest -failed $$((status > 0)) "make $@" $(call logs,$(2)) || status=1; \
 exit $$status
 endef
+
+gotest:
+	@$(GO) build -o build/gotest ./tools/gotest
 
 # Makes the targets $(1), and at the same time $(2). Tests wait for a third of their time, and some packages run alone at the end.
 at_once = trap : INT; $(MAKE) $(1) & red=; $(MAKE) $(2) || red=1; { wait $$! || wait $$!; } && [ -z "$$red" ]
@@ -84,14 +87,14 @@ with_proof = ! old=$$($(call too_old,proof)) || { $(part) $(1) skip "$$old"; exi
 # With CI=true, proof-test runs these with all other tests of proof.
 PROVED = $(if $(filter true,$(CI)),,tree difftest)
 
-test: setup-interop ## minutes: run the tests: Go on both backends, with partners in C and Rust, C plain and under sanitizers and valgrind, the rules of the tree, both backends with the same random calls; print the totals
-	@tools/setup -n test
-	@echo "make test takes about five minutes, and is silent for up to two at a time"
-	$(call judged,test-partners test-parts $(PROVED:%=check-%),cgo purego c $(TESTED_MODULES) $(PROVED))
+test: ## minutes: run the tests: Go on both backends, with partners in C and Rust, C plain and under sanitizers and valgrind, the rules of the tree, both backends with the same random calls; print the totals
+	@echo "make test takes about five minutes"
+	$(call judged,setup-interop test-partners test-parts $(PROVED:%=check-%),cgo purego c $(TESTED_MODULES) $(PROVED))
 
 # These programs in C and Rust run the catalogue with package scm in both test-cgo and test-purego, which may run as a user
 # without compilers.
 test-partners:
+	@tools/setup -n test
 	$(GO) run ./tools/buildpeers -partners
 
 test-parts: export SCM_PARTNERS = $(CURDIR)/build/peers/partners.json
