@@ -5,21 +5,16 @@ package scm_test
 import (
 	"context"
 	"encoding/json"
-	"errors"
-	"fmt"
-	"maps"
 	"os"
 	"slices"
 	"strings"
 	"sync"
 
 	. "github.com/onsi/ginkgo/v2"
-	"github.com/onsi/ginkgo/v2/types"
 	. "github.com/onsi/gomega"
 
 	"github.com/scm-rights/scm"
 	inside "github.com/scm-rights/scm/internal/builtin"
-	"github.com/scm-rights/scm/internal/fdtest"
 	"github.com/scm-rights/scm/internal/libcases"
 	"github.com/scm-rights/scm/interop"
 	"github.com/scm-rights/scm/interop/contract"
@@ -190,80 +185,3 @@ func (b *batch) specify(c scenario.Case) {
 		Expect(r.Verdict).To(Equal(want), "%s\n%s", r.Why, libcases.Wrong(r))
 	})
 }
-
-// A tally counts the specs with a peer: those that ran, those that a filter left out, and those that skipped
-// themselves, by the reason.
-type tally struct {
-	built        bool
-	ran, leftOut int
-	skipped      map[string]int
-}
-
-// Print how many specs ran with each peer, and why the others were skipped.
-var _ = ReportAfterSuite("specs per peer", func(r Report) {
-	tallies := map[string]*tally{}
-	for name, peer := range opponents {
-		tallies[name] = &tally{built: peer.Why == "", skipped: map[string]int{}}
-	}
-	for _, s := range r.SpecReports {
-		for _, label := range s.Labels() {
-			t := tallies[label]
-			if t == nil {
-				continue
-			}
-			if s.State != types.SpecStateSkipped {
-				t.ran++
-			} else if why := s.FailureMessage(); why == "" {
-				t.leftOut++
-			} else {
-				t.skipped[why]++
-			}
-		}
-	}
-	fmt.Println() // end the line of Ginkgo's dots
-	for _, name := range append(slices.Clone(partners), scenario.RunnerName) {
-		t := tallies[name]
-		if t.ran == 0 && len(t.skipped) == 0 && t.leftOut > 0 {
-			continue
-		}
-		fmt.Printf("specs over %s with %s: %d\n", scm.Backend, name, t.ran)
-		for _, why := range slices.Sorted(maps.Keys(t.skipped)) {
-			fmt.Printf("    skipped %d: %s\n", t.skipped[why], why)
-		}
-	}
-	if os.Getenv(fdtest.AloneVariable) == "" && (os.Getenv(peers.PartnersVariable) != "" || os.Getenv("CI") == "true") {
-		Expect(ranWithPartners(tallies)).To(Succeed())
-	}
-})
-
-// ranWithPartners returns an error if no spec ran with a partner, or with one that was built, unless a filter left
-// these specs out.
-func ranWithPartners(tallies map[string]*tally) error {
-	some, filtered := false, true
-	for _, name := range partners {
-		t := tallies[name]
-		some = some || t.ran > 0
-		filtered = filtered && t.leftOut > 0 && len(t.skipped) == 0
-		if t.built && t.ran+t.leftOut == 0 {
-			return fmt.Errorf("no spec ran with %s", name)
-		}
-	}
-	if !some && !filtered {
-		return errors.New("no spec ran with a partner in C or Rust or with the other backend")
-	}
-	return nil
-}
-
-var _ = DescribeTable("the suite needs a partner if make test has built them,", func(first, others tally, passes bool) {
-	tallies := map[string]*tally{}
-	for _, name := range partners {
-		tallies[name] = &others
-	}
-	tallies[partners[0]] = &first
-	Expect(ranWithPartners(tallies) == nil).To(Equal(passes))
-},
-	Entry("and passes if one ran", tally{built: true, ran: 1}, tally{skipped: map[string]int{"not built": 1}}, true),
-	Entry("and fails if one that was built did not run", tally{built: true}, tally{built: true, ran: 1}, false),
-	Entry("and fails without one", tally{}, tally{leftOut: 1, skipped: map[string]int{"not built": 1}}, false),
-	Entry("and passes if a filter leaves them out", tally{built: true, leftOut: 1}, tally{leftOut: 1}, true),
-)

@@ -362,7 +362,7 @@ var _ = DescribeTableSubtree("on", Label("stress"), func(network string) {
 		if os.Getenv("SCM_STRESS") == "full" {
 			messages = 1_000_000
 		}
-		AddReportEntry("stress", strings.TrimSpace(RunChild(ChildCommand("conn-stress", network, strconv.Itoa(messages)))))
+		AddReportEntry("stress", strings.TrimSpace(RunChild(ChildCommand("conn-stress", network, strconv.Itoa(messages)))), ReportEntryVisibilityFailureOrVerbose)
 	})
 
 	It("deadlines and Close end the calls of many goroutines on one Conn, and leave no descriptor open", func() {

@@ -17,6 +17,7 @@ import (
 	"github.com/scm-rights/scm/internal/fdtest"
 	. "github.com/scm-rights/scm/internal/spectest"
 	"github.com/scm-rights/scm/interop/process"
+	"github.com/scm-rights/scm/interop/scenario"
 )
 
 func TestMain(m *testing.M) {
@@ -30,8 +31,8 @@ func TestSuite(t *testing.T) {
 	RunSpecs(t, "scm over "+scm.Backend)
 }
 
-// Specs with a peer are listed separately.
-var _ = ReportAfterSuite("skips", func(r Report) { PrintSkips(r, partners...) })
+// writePartners prints why specs with a peer were skipped.
+var _ = ReportAfterSuite("skips", func(r Report) { PrintSkips(r, append(slices.Clone(partners), scenario.RunnerName)...) })
 
 // The first process builds the peers, which all processes share. Each process checks for leaks.
 var _ = SynchronizedBeforeSuite(func(ctx SpecContext) []byte {

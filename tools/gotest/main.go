@@ -3,9 +3,11 @@
 //
 //	gotest [-failed N] TITLE LOG…
 //
-// It prints the output of the packages that failed, the counts of each log, the failed tests, and `N passed, N failed,
-// N skipped`, with at least N failures, and followed by what is missing to run the rest: tools, or root. The line
-// before says how to multiply time limits, if one was reached. gotest fails unless each part ran and nothing failed.
+// It prints the output of the packages that failed, the counts of each log, the failed tests, and how to multiply time
+// limits if one was reached. If the suite of package scm ran, a table has the specs with each partner on each backend,
+// from cgo.log and purego.log. Then it prints which parts and partners were skipped, what is missing to run the rest
+// (tools, or root), a sentence about the specs with C and Rust, and `N passed, N failed, N skipped`, with at least N
+// failures. gotest fails unless each part ran and nothing failed.
 package main
 
 import (
@@ -13,7 +15,9 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"maps"
 	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
@@ -31,9 +35,11 @@ func main() {
 // A part is the result of a part of the tests.
 type part struct {
 	passed, failed, skipped int
-	red                     []string // the failed tests
-	missing                 []string // why something could not run
-	output                  string   // of the packages that failed
+	red                     []string      // the failed tests
+	missing                 []string      // the tools, or root
+	skips                   []string      // the parts and partners that did not run, with the reasons
+	scores                  map[key]score // of the specs with each partner
+	output                  string        // of the packages that failed
 }
 
 func (p *part) String() string {
@@ -50,7 +56,7 @@ var (
 	suite  = regexp.MustCompile(`(\d+) Passed \| (\d+) Failed \| (\d+) Pending \| (\d+) Skipped`)
 	spec   = regexp.MustCompile(`(?m)^  \[(?:FAIL|PANICKED!|TIMEDOUT|INTERRUPTED|ABORTED)\] (.*(?:\n  /\S+:\d+$)?)`)
 	colour = regexp.MustCompile("\x1b\\[[0-9;]*m")
-	lack   = regexp.MustCompile(`(?m)^(?:skip: |    skipped \d+: | +\S+\.go:\d+: )(?:(?:missing: )?no (C compiler|[^ ,]+).* in PATH.*|missing: (.*?)|(\S+ \S+ is older than .*?)|.*(?:only root can|needs root).*)(?: \(specs: \d+\))?$`)
+	lack   = regexp.MustCompile(`(?m)^(?:skip: (?:\S+: )?| +\S+\.go:\d+: )(?:(?:missing: )?no (C compiler|[^ ,]+).* in PATH.*|missing: (.*?)|(\S+ \S+ is older than .*?)|.*(?:only root can|needs root).*)(?: \(specs: \d+\))?$`)
 	late   = regexp.MustCompile(`(?m)^panic: test timed out after (\S+)\n(?:\trunning tests:\n((?:\t\t.*\n)+))?|^\*\*\* Test killed.*: ran too long \((\S+)\)`)
 	limit  = regexp.MustCompile(`time limit of \d|\[TIMEDOUT\]`) // of a package or a program; of a spec
 	status = regexp.MustCompile(`(?m)^\S+: (exit status (\d+))\n\z`)
@@ -73,7 +79,10 @@ func count(text string) *part {
 		case word == "not" && strings.HasPrefix(name, "ok "):
 			p.fail(strings.TrimPrefix(heading+": "+name[3:], ": "))
 		case word == "skip:":
-			p.missing = append(p.missing, strings.TrimSuffix(name, ": not found"))
+			p.skips = append(p.skips, name)
+			if tool, found := strings.CutSuffix(name, ": not found"); found {
+				p.missing = append(p.missing, tool)
+			}
 			p.skipped++
 		case word == "skip":
 			p.skipped++
@@ -81,7 +90,7 @@ func count(text string) *part {
 			heading = name
 		}
 	}
-	for _, m := range lack.FindAllStringSubmatch(log, -1) {
+	for _, m := range lack.FindAllStringSubmatch(log+p.readPartners(log), -1) {
 		p.missing = append(p.missing, cmp.Or(m[1], m[2], m[3], "root"))
 	}
 	if m := status.FindStringSubmatch(log); m == nil {
@@ -150,7 +159,7 @@ func last(block string) string {
 
 // verdict prints the sum of the parts, and reports whether all passed.
 func verdict(w io.Writer, title string, least int, logs []string) bool {
-	total, rows, red, busy := &part{}, "", "", false
+	total, rows, red, busy, scores := &part{}, "", "", false, map[key]score{}
 	for _, file := range logs {
 		text, _ := os.ReadFile(file) // none if the part did not start
 		p := count(string(text))
@@ -161,7 +170,10 @@ func verdict(w io.Writer, title string, least int, logs []string) bool {
 			red += "failed: " + name + " (" + file + ")\n"
 		}
 		busy = busy || limit.MatchString(p.output+red)
-		total.missing = append(total.missing, p.missing...)
+		total.missing, total.skips = append(total.missing, p.missing...), append(total.skips, p.skips...)
+		if name := filepath.Base(file); name == "cgo.log" || name == "purego.log" { // newest.log repeats them
+			maps.Copy(scores, p.scores)
+		}
 	}
 	if total.failed = max(total.failed, least); total.passed+total.failed == 0 {
 		total.fail("nothing ran")
@@ -170,10 +182,20 @@ func verdict(w io.Writer, title string, least int, logs []string) bool {
 	if busy && strings.HasPrefix(title, "make ") { // .ci/run runs these
 		fmt.Fprintf(w, "on a busy machine: %s SLOW=3\n", title)
 	}
-	last := total.String()
-	if slices.Sort(total.missing); len(total.missing) > 0 && os.Getenv("CI") != "true" { // where it is a failure
-		last += "; missing: " + strings.Join(slices.Compact(total.missing), ", ")
+	table, sentence := catalogue(scores)
+	if len(scores) > 0 {
+		fmt.Fprint(w, table)
 	}
-	fmt.Fprintln(w, last)
+	slices.Sort(total.skips)
+	for _, skip := range slices.Compact(total.skips) {
+		fmt.Fprintf(w, "skipped: %s\n", skip)
+	}
+	if slices.Sort(total.missing); len(total.missing) > 0 && os.Getenv("CI") != "true" { // where it is a failure
+		fmt.Fprintf(w, "missing: %s (as root on Debian, tools/setup test installs the tools)\n", strings.Join(slices.Compact(total.missing), ", "))
+	}
+	if len(scores) > 0 {
+		fmt.Fprintln(w, sentence)
+	}
+	fmt.Fprintln(w, total)
 	return total.failed == 0
 }

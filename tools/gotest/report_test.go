@@ -1,13 +1,19 @@
 package main
 
 import (
+	"bufio"
 	"errors"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
+
+	"github.com/scm-rights/scm/interop/peers"
 )
 
 func TestReport(t *testing.T) {
@@ -68,7 +74,7 @@ var toys = map[string]string{
 func runPart(t *testing.T, results string, environment []string, args ...string) (string, error) {
 	t.Helper()
 	cmd := exec.Command("../part.sh", args...)
-	cmd.Env = append(os.Environ(), append(environment, "RESULTS="+results)...)
+	cmd.Env = append(os.Environ(), append(environment, "RESULTS="+results, "PROGRESS=")...)
 	out, err := cmd.CombinedOutput()
 	return string(out), err
 }
@@ -118,6 +124,14 @@ func TestGoTest(t *testing.T) {
 }
 
 func TestVerdict(t *testing.T) {
+	const book, nix = "with book: 5 passed, 0 failed, 2 skipped (2 no iov)", "with nix: 7 passed, 0 failed, 0 skipped"
+	suite := func(backend string, lines ...string) string {
+		text := "x: go test -C .\n"
+		for _, line := range lines {
+			text += "specs over " + backend + " " + line + "\n"
+		}
+		return text + "--- PASS: A (0.00s)\nok  \tp\t0.1s\nx: exit status 0\n"
+	}
 	const green, red = "x: go test -C .\n--- PASS: A (0.00s)\nok  \tp\t0.1s\nx: exit status 0\n", "x: go test -C .\n--- FAIL: A (0.00s)\nFAIL\tp\t0.1s\nx: exit status 1\n"
 	for _, c := range []struct {
 		name  string
@@ -127,21 +141,32 @@ func TestVerdict(t *testing.T) {
 		ok    bool
 	}{
 		{"green", []string{green, green}, 0, "2 passed, 0 failed, 0 skipped\n", true},
-		{"red", []string{green, red}, 0, "failed: p A (1.log)\n1 passed, 1 failed, 0 skipped\n", false},
-		{"a skipped part", []string{green, "x: skip x: old\nskip: x: old\nx: exit status 0\n"}, 0, "1 passed, 0 failed, 1 skipped; missing: x: old\n", true},
+		{"red", []string{green, red}, 0, "failed: p A (purego.log)\n1 passed, 1 failed, 0 skipped\n", false},
+		{"a skipped part", []string{green, "x: skip x: old\nskip: x: old\nx: exit status 0\n"}, 0, "\nskipped: x: old\n1 passed, 0 failed, 1 skipped\n", true},
 		{"what a tool or root is missing for", []string{"x: go test -C .\n--- SKIP: A (0.00s)\n    a_test.go:1: missing: no s6\nskip: missing: strace (specs: 2)\nskip: only root can mount (specs: 1)\n" +
-			"skip: an old kernel (specs: 1)\n    skipped 3: no cargo in PATH\nok  \tp\t0.1s\nx: exit status 0\n", green, "y: make\nskip: strace: not found\ny: exit status 0\n"}, 0,
-			"\n1 passed, 0 failed, 2 skipped; missing: cargo, no s6, root, strace\n", true},
+			"skip: an old kernel (specs: 1)\nspecs over cgo with nix: 0 passed, 0 failed, 3 skipped (2 no cargo in PATH; 1 no iov)\nok  \tp\t0.1s\nx: exit status 0\n", green, "y: make\nskip: strace: not found\ny: exit status 0\n"}, 0,
+			"\nskipped: nix: no cargo in PATH\nskipped: nix: no iov\nskipped: strace: not found\nmissing: cargo, no s6, root, strace (as root on Debian, tools/setup test installs the tools)\n0 specs against C and 0 against Rust passed on both backends\n1 passed, 0 failed, 2 skipped\n", true},
 		{"a failure outside the parts", []string{green}, 2, "\n1 passed, 2 failed, 0 skipped\n", false},
 		{"a program that reached its time limit", []string{"x: go test -C .\n--- FAIL: A (0.00s)\n    a_test.go:1: [\"b\"] reached the time limit of 5m0s: it was killed\nFAIL\tp\t0.1s\nx: exit status 1\n"}, 0,
-			"failed: p A (0.log)\non a busy machine: make test SLOW=3\n0 passed, 1 failed, 0 skipped\n", false},
+			"failed: p A (cgo.log)\non a busy machine: make test SLOW=3\n0 passed, 1 failed, 0 skipped\n", false},
+		{"partners", []string{suite("cgo", nix, book), suite("purego", book, nix)}, 0, "\n12 specs against C and Rust passed on both backends\n2 passed, 0 failed, 0 skipped\n", true},
+		{"a failed partner", []string{suite("cgo", book, "with nix: 4 passed, 3 failed, 0 skipped"), suite("purego", book, nix)}, 0,
+			"\n9 specs against C and Rust passed on cgo, and 12 specs against C and Rust passed on pure Go; 3 failed\n2 passed, 0 failed, 0 skipped\n", true},
+		{"a failed runner", []string{suite("cgo", book, nix, "with runner: 1 passed, 9 failed, 0 skipped"), suite("purego", book, nix, "with scm-cgo: 0 passed, 4 failed, 0 skipped")}, 0,
+			"\nthe other backend                    0       0       0           0       4       0\n" +
+				"the runner                           1       9       0           0       0       0\n12 specs against C and Rust passed on both backends\n2 passed, 0 failed, 0 skipped\n", true},
+		{"no Rust", []string{suite("cgo", book), suite("purego", book)}, 0, "\n5 specs against C and 0 against Rust passed on both backends\n2 passed, 0 failed, 0 skipped\n", true},
+		{"no compiler", []string{"cgo: skip cgo: no C compiler\nskip: cgo: no C compiler (gcc) in PATH\ncgo: exit status 0\n",
+			suite("purego", "with book: 0 passed, 0 failed, 9 skipped (9 no C compiler (gcc) in PATH)")}, 0,
+			"\nskipped: book: no C compiler (gcc) in PATH\nskipped: cgo: no C compiler (gcc) in PATH\nmissing: C compiler (as root on Debian, tools/setup test installs the tools)\n" +
+				"0 specs against C and 0 against Rust passed on both backends\n1 passed, 0 failed, 1 skipped\n", true},
 		{"nothing", nil, 0, "0 passed, 1 failed, 0 skipped\n", false},
 	} {
 		t.Chdir(t.TempDir())
 		t.Setenv("CI", "")
 		var names []string
 		for i, log := range c.logs {
-			names = append(names, string(rune('0'+i))+".log")
+			names = append(names, []string{"cgo.log", "purego.log", "c.log"}[i])
 			if err := os.WriteFile(names[i], []byte(log), 0o666); err != nil {
 				t.Fatal(err)
 			}
@@ -149,6 +174,38 @@ func TestVerdict(t *testing.T) {
 		var text strings.Builder
 		if ok := verdict(&text, "make test", c.least, names); ok != c.ok || !strings.HasSuffix(text.String(), c.want) {
 			t.Errorf("%s: got %v and %q, want %v and %q", c.name, ok, &text, c.ok, c.want)
+		}
+	}
+}
+
+// An interrupt of the tests leaves no temporary file.
+func TestProgress(t *testing.T) {
+	cmd := exec.Command("../progress.sh", "../part.sh", "a/b", "run", "sh", "-c",
+		`echo "$TMPDIR"; echo "1204 of 2995 specs" >"$SCM_PROGRESS"; printf "ok  \tp\t0.1s\n"; sleep 600`)
+	cmd.Env = append(os.Environ(), "RESULTS="+t.TempDir())
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	out, err := cmd.StdoutPipe()
+	if err = errors.Join(err, cmd.Start()); err != nil {
+		t.Fatal(err)
+	}
+	var lines []string
+	for s := bufio.NewScanner(out); s.Scan(); {
+		if lines = append(lines, s.Text()); len(lines) == 3 {
+			syscall.Kill(-cmd.Process.Pid, syscall.SIGINT)
+		}
+	}
+	err = cmd.Wait()
+	if want := regexp.MustCompile(`^0:1\d  a-b: 1,204 of 2,995 specs, packages: 1$`); len(lines) != 3 || !want.MatchString(lines[2]) {
+		t.Errorf("it ended with %v, and printed %q", err, lines)
+	} else if _, err := os.Stat(lines[0]); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("%s is left: %v", lines[0], err)
+	}
+}
+
+func TestRowsNameThePartners(t *testing.T) {
+	for i, name := range peers.Partners {
+		if !strings.HasPrefix(partnerRows[i], name+", ") {
+			t.Errorf("row %d is %q, not %s", i, partnerRows[i], name)
 		}
 	}
 }

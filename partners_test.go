@@ -1,0 +1,172 @@
+//go:build linux
+
+package scm_test
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	. "github.com/onsi/ginkgo/v2"
+	"github.com/onsi/ginkgo/v2/types"
+	. "github.com/onsi/gomega"
+
+	"github.com/scm-rights/scm"
+	"github.com/scm-rights/scm/internal/fdtest"
+	. "github.com/scm-rights/scm/internal/spectest"
+	"github.com/scm-rights/scm/interop/peers"
+	"github.com/scm-rights/scm/interop/scenario"
+)
+
+// haveRun and willRun are for tools/progress.sh.
+var haveRun, willRun int
+
+var _ = ReportBeforeSuite(func(r Report) {
+	willRun = r.PreRunStats.SpecsThatWillRun
+	fmt.Printf("%s over %s, with %s. -ginkgo.v prints each (go test -v does not), and -ginkgo.label-filter=nix runs those with nix.\n",
+		Count(willRun, "spec"), scm.Backend, cmp.Or(strings.Join(chosen(), ", "), "no partner"))
+})
+
+// chosen returns the names of the opponents that the label filter leaves in.
+func chosen() []string {
+	matches := types.MustParseLabelFilter(GinkgoLabelFilter())
+	return slices.DeleteFunc(append(slices.Clone(partners), scenario.RunnerName), func(name string) bool {
+		return !matches([]string{"catalogue", name})
+	})
+}
+
+var _ = ReportAfterEach(func(s SpecReport) {
+	if file := os.Getenv("SCM_PROGRESS"); file != "" && (s.State != types.SpecStateSkipped || s.FailureMessage() != "") {
+		haveRun++
+		Expect(os.WriteFile(file+".new", fmt.Appendf(nil, "%d of %d specs\n", haveRun, willRun), 0o666)).To(Succeed())
+		Expect(os.Rename(file+".new", file)).To(Succeed())
+	}
+})
+
+// A tally counts the specs with a peer: those that passed or failed, those that a filter left out, and those that
+// skipped themselves, by the reason.
+type tally struct {
+	built                   bool
+	passed, failed, leftOut int
+	skipped                 map[string]int
+}
+
+// String returns what the suite says about the peer, in a form that tools/gotest reads.
+func (t *tally) String() string {
+	total, reasons := 0, []string(nil)
+	for _, why := range slices.Sorted(maps.Keys(t.skipped)) {
+		total += t.skipped[why]
+		reasons = append(reasons, fmt.Sprintf("%d %s", t.skipped[why], why))
+	}
+	text := fmt.Sprintf("%d passed, %d failed, %d skipped", t.passed, t.failed, total)
+	if total > 0 {
+		text += " (" + strings.Join(reasons, "; ") + ")"
+	}
+	return text
+}
+
+var _ = ReportAfterSuite("specs per peer", func(r Report) {
+	tallies := tallySpecs(r)
+	writePartners(tallies)
+	if os.Getenv(fdtest.AloneVariable) == "" && (os.Getenv(peers.PartnersVariable) != "" || os.Getenv("CI") == "true") {
+		Expect(ranWithPartners(tallies)).To(Succeed())
+	}
+})
+
+// tallySpecs counts the specs with each peer.
+func tallySpecs(r Report) map[string]*tally {
+	tallies := map[string]*tally{}
+	for name, peer := range opponents {
+		tallies[name] = &tally{built: peer.Why == "", skipped: map[string]int{}}
+	}
+	for _, s := range r.SpecReports {
+		for _, label := range s.Labels() {
+			t := tallies[label]
+			if t == nil {
+				continue
+			}
+			why, _, _ := strings.Cut(s.FailureMessage(), "\n")
+			switch {
+			case s.State == types.SpecStatePassed:
+				t.passed++
+			case s.State != types.SpecStateSkipped:
+				t.failed++
+			case why == "":
+				t.leftOut++
+			default:
+				t.skipped[strings.TrimPrefix(why, label+": ")]++
+			}
+		}
+	}
+	return tallies
+}
+
+// writePartners prints a line for each peer, unless a filter left out its specs.
+func writePartners(tallies map[string]*tally) {
+	fmt.Println() // end the line of Ginkgo's dots
+	for _, name := range append(slices.Clone(partners), scenario.RunnerName) {
+		if t := tallies[name]; t.passed+t.failed+len(t.skipped) > 0 || t.leftOut == 0 {
+			fmt.Printf("specs over %s with %s: %v\n", scm.Backend, name, t)
+		}
+	}
+}
+
+// ranWithPartners returns an error if no spec ran with a partner, or with one that was built, unless a filter left
+// these specs out.
+func ranWithPartners(tallies map[string]*tally) error {
+	some, filtered := false, true
+	for _, name := range partners {
+		t := tallies[name]
+		some = some || t.passed+t.failed > 0
+		filtered = filtered && t.leftOut > 0 && len(t.skipped) == 0
+		if t.built && t.passed+t.failed+t.leftOut == 0 {
+			return fmt.Errorf("no spec ran with %s", name)
+		}
+	}
+	if !some && !filtered {
+		return errors.New("no spec ran with a partner in C or Rust or with the other backend")
+	}
+	return nil
+}
+
+var _ = It("the suite says what it runs, how far it is, and what ran with each partner", func() {
+	progress := filepath.Join(GinkgoT().TempDir(), "progress")
+	cmd := exec.Command("/proc/self/exe", "-test.run=^TestSuite$", "-ginkgo.label-filter=nix", "-ginkgo.no-color")
+	cmd.Env = append(os.Environ(), fdtest.AloneVariable+"=1", "SCM_PROGRESS="+progress)
+	out := RunChild(cmd)
+	Expect(out).To(MatchRegexp(`(?m)^\d+ specs over \w+, with nix\. -ginkgo\.v prints each`))
+	Expect(out).To(MatchRegexp(`(?m)^specs over \w+ with nix: 0 passed, 0 failed, \d+ skipped \(\d+ not built yet\)$`))
+	Expect(out).NotTo(ContainSubstring("with book"))
+	Expect(os.ReadFile(progress)).To(MatchRegexp(`^[1-9]\d* of [1-9]\d* specs\n$`))
+})
+
+var _ = It("specs with a partner are counted as passed, failed or skipped", func() {
+	spec := func(state types.SpecState, why string) types.SpecReport {
+		return types.SpecReport{State: state, LeafNodeLabels: []string{"catalogue", "book"}, Failure: types.Failure{Message: why}}
+	}
+	tallies := tallySpecs(Report{SpecReports: types.SpecReports{
+		spec(types.SpecStatePassed, ""), spec(types.SpecStatePassed, ""), spec(types.SpecStateFailed, "wrong"), spec(types.SpecStatePanicked, "nil"),
+		spec(types.SpecStateSkipped, "book: no iov"), spec(types.SpecStateSkipped, "no root\nhere"), spec(types.SpecStateSkipped, ""),
+	}})
+	Expect(tallies["book"].String()).To(Equal("2 passed, 2 failed, 2 skipped (1 no iov; 1 no root)"))
+})
+
+var _ = DescribeTable("the suite needs a partner if make test has built them,", func(first, others tally, passes bool) {
+	tallies := map[string]*tally{}
+	for _, name := range partners {
+		tallies[name] = &others
+	}
+	tallies[partners[0]] = &first
+	Expect(ranWithPartners(tallies) == nil).To(Equal(passes))
+},
+	Entry("and passes if one ran", tally{built: true, passed: 1}, tally{skipped: map[string]int{"not built": 1}}, true),
+	Entry("and fails if one that was built did not run", tally{built: true}, tally{built: true, passed: 1}, false),
+	Entry("and fails without one", tally{}, tally{leftOut: 1, skipped: map[string]int{"not built": 1}}, false),
+	Entry("and passes if a filter leaves them out", tally{built: true, leftOut: 1}, tally{leftOut: 1}, true),
+)
