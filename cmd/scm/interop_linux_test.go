@@ -115,7 +115,7 @@ func TestExitCodes(t *testing.T) {
 		{"a shard that does not exist", run("--shard", "3/2"), 2, "", "scm: \"3/2\" is not I/N, from 1/N to N/N\n"},
 		{"a negative number of retries", run("--retry", "-1"), 2, "", "scm: --retry must not be negative\n"},
 		{"a report of unknown format", run("--report", "report.pdf"), 2, "",
-			"scm: report \"report.pdf\": the file name must end in one of .html .json .jsonl .md .tap .txt .xml\n"},
+			"scm: report \"report.pdf\": the file name must end in one of .html .json .jsonl .md .txt .xml\n"},
 		{"no such catalogue", run("--catalogue", "/nonexistent"), 2, "", "scm: no scenario in /nonexistent: there must be a peer/GROUP/ID.txt, kernel/GROUP/ID.txt or GROUP/ID.txt\n"},
 		{"a peer named kernel", run("--peer", "kernel=y"), 2, "", "scm: two peers are named \"kernel\"\n"},
 		{"a peer without a command", run("--peer", "x"), 2, "", "scm: --peer \"x\" is not NAME=COMMAND\n"},
@@ -190,7 +190,7 @@ func TestExitCodes(t *testing.T) {
 func TestReports(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "new")
 	args := runFew("--json", "--peer", "fake="+program(t, "faulty")+" --fault cloexec", "--report", filepath.Join(write(t, ""), "no-folder.json"))
-	for _, name := range []string{"r.json", "r.jsonl", "r.xml", "r.md", "r.html", "r.txt", "r.tap"} {
+	for _, name := range []string{"r.json", "r.jsonl", "r.xml", "r.md", "r.html", "r.txt"} {
 		args = append(args, "--report", filepath.Join(dir, name))
 	}
 	r := command(t, args...)

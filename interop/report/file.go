@@ -30,7 +30,6 @@ var Formats = Writers[*Report]{
 	".json":   (*Report).JSON,
 	StreamExt: (*Report).writeStream,
 	".xml":    (*Report).JUnit,
-	".tap":    (*Report).TAP,
 	".md":     (*Report).Markdown,
 	".html":   (*Report).HTML,
 	".txt":    (*Report).Console,

@@ -158,7 +158,7 @@ func TestValidate(t *testing.T) {
 	for want, files := range map[string][]string{
 		"":                  {"x.json", "x.jsonl", "folder/x.json"},
 		"are the same file": {"x.json", "y.md", "./folder/../x.json"},
-		"must end in one of .html .json .jsonl .md .tap .txt .xml": {"x.json", "x.pdf"},
+		"must end in one of .html .json .jsonl .md .txt .xml": {"x.json", "x.pdf"},
 	} {
 		if err := Formats.Validate(files); (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: got %v, want %q", files, err, want)

@@ -61,7 +61,7 @@ func (r *Report) JUnit(w io.Writer) error {
 	return all.Write(w)
 }
 
-// maxMessage is the maximum length of a message, also in TAP.
+// maxMessage is the maximum length of a message.
 const maxMessage = junit.MaxMessage
 
 // junitBody returns the findings of a case, each with its line in the scenario, and the transcript.

@@ -1,5 +1,5 @@
 // Package report presents the outcome of an interop run on the console, and writes it to
-// files as JSON, JUnit XML, TAP, Markdown or HTML.
+// files as JSON, JUnit XML, Markdown or HTML.
 package report
 
 import (

@@ -35,7 +35,7 @@ for it (see "scm interop new-peer --help"), and add it with --peer.
 ` + expectHelp + `
 
 The extension of a report selects its format: .json, .jsonl (written during the run), .xml
-(JUnit), .tap (TAP 14), .md, .html or .txt.
+(JUnit), .md, .html or .txt.
 
 Scenarios from --catalogue run with your rights, and may use the network.
 
