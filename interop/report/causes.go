@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/scm-rights/scm/interop/display"
+	"github.com/scm-rights/scm/interop/fact"
 	"github.com/scm-rights/scm/interop/scenario"
 )
 
@@ -41,7 +42,7 @@ func (c Cause) Found() string {
 
 // Causes returns the causes of all unexpected outcomes, the most frequent first.
 func (r *Report) Causes() []Cause {
-	list, cases := r.grouped(causesOf)
+	list, cases := r.grouped(CausesOf)
 	for i, c := range list {
 		if check, peer, ok := strings.Cut(c.Name(), "@"); ok {
 			list[i].where = r.where(scenario.Check(check), peer, cases[c.What])
@@ -70,8 +71,8 @@ func (r *Report) grouped(of func(scenario.Result) []string) ([]Cause, map[string
 	return list, cases
 }
 
-// causesOf returns the causes of one case, sorted and without duplicates.
-func causesOf(c scenario.Result) (list []string) {
+// CausesOf returns the causes of one case, sorted and without duplicates. A case that ended as expected has none.
+func CausesOf(c scenario.Result) (list []string) {
 	if !c.Unexpected() && c.Verdict != scenario.NotRun {
 		return nil
 	}
@@ -98,108 +99,193 @@ func causesOf(c scenario.Result) (list []string) {
 	return slices.Compact(list)
 }
 
-// maxBriefLines is the maximum length of Brief.
-const maxBriefLines = 120
+// FirstCases contains the name of the first case of each cause.
+type FirstCases map[string]string
 
-// Brief writes a short report for a terminal with 80 columns. It shows an example of each cause, as long as the
-// report does not become longer than maxBriefLines. After the examples, it prints the matrix for all socket types,
-// the totals and a table of the causes.
+// Add adds the causes of a case. If another case has failed for each of them, Add returns a text that names it.
+// Otherwise it returns "": the case should be shown.
+func (f FirstCases) Add(name string, c scenario.Result) string {
+	var known []string
+	list := CausesOf(c)
+	for _, what := range list {
+		if f[what] == "" {
+			f[what] = name
+		}
+		if f[what] != name {
+			known = append(known, "as "+f[what]+" does: "+what)
+		}
+	}
+	if len(known) < len(list) || len(list) == 0 {
+		return ""
+	}
+	return "fails " + strings.Join(known, ", ")
+}
+
+// Example describes a case that did not end as expected: the rule, what was found, and the transcript with what the
+// kernel showed at each line. It shortens the transcript to at most this number of lines, and abbreviates them. If the
+// number is 0, it does neither.
+func Example(c scenario.Result, lines int) string {
+	if lines > 0 {
+		c = Abbreviate(c)
+	}
+	var t text
+	t.writeFindings(c)
+	t.writeTranscript(c, lines)
+	return strings.TrimSuffix(t.String(), "\n")
+}
+
+// writeFindings writes the rule of a case and what was found.
+func (t *text) writeFindings(c scenario.Result) {
+	if s := c.Case.Scenario; s != nil && len(s.Rule) > 0 {
+		t.paragraph("The rule: " + s.Rule[0])
+	}
+	if c.Why != "" {
+		t.block("", c.Why)
+	}
+	for _, f := range c.Findings {
+		if !f.Expected {
+			t.block("", f.Located())
+		}
+	}
+}
+
+// writeTranscript writes the transcript of a case with findings, and what the kernel showed, if that is known. If it has
+// more than most lines, and most is not 0, it shows those that lead to the first wrong one.
+func (t *text) writeTranscript(c scenario.Result, most int) {
+	if len(c.Findings) == 0 {
+		return
+	}
+	lines := c.Transcript
+	if len(c.Facts) > 0 {
+		lines = slices.Compact(slices.Clone(c.Facts)) // a finding about several descriptors is repeated for each of them
+	}
+	begin, end := 0, len(lines)
+	if most > 0 && end > most {
+		wrong := slices.IndexFunc(lines, func(l string) bool { return strings.HasPrefix(strings.TrimSpace(l), fact.Mark) })
+		if end = most; wrong >= 0 {
+			end = wrong + 1
+		}
+		begin = max(0, end-most)
+	}
+	if begin > 0 {
+		t.printf("    … %s\n", display.Plural(begin, "earlier line"))
+	}
+	for _, l := range lines[begin:end] {
+		t.block("    ", l)
+	}
+	if more := len(lines) - end; more > 0 {
+		t.printf("    … %s\n", display.Plural(more, "more line"))
+	}
+}
+
+// CauseTable describes the causes: what is wrong, with which peer, how often and where, and the shortest example. The
+// function returns the command that runs a case again and shows everything. The last lines name the peers at fault. The
+// report may consist of nothing but cases.
+func (r *Report) CauseTable(again func(scenario.Result) string) string {
+	r = r.abbreviated()
+	var out text
+	r.writeCauses(&out, maxBriefLines, 0, again)
+	r.writePeers(&out)
+	return strings.TrimSuffix(out.String(), "\n")
+}
+
+// Brief writes a short report for a terminal with 80 columns, in at most maxBriefLines: the causes, then a table of the
+// cases that passed, and a summary.
 func (r *Report) Brief(w io.Writer) error {
 	r = r.abbreviated()
 	var tail text
-	r.writePairMatrix(&tail)
-	r.writeUnused(&tail)
+	r.writeTable(&tail)
 	tail.printf("\n")
-	r.writeTotals(&tail, r.writeCauseTable)
-	var out text
-	list := r.Causes()
-	for i, c := range list {
-		var one text
-		one.writeExample(c)
-		if out.lines()+one.lines()+tail.lines()+2 > maxBriefLines {
-			out.printf("… %d more causes: use -v or --report FILE.html to see every case\n\n", len(list)-i)
-			break
-		}
-		out.WriteString(one.String())
+	r.writeEnd(&tail)
+	lines := 0
+	if len(r.Causes()) <= maxTranscripts {
+		lines = maxExampleLines
 	}
+	var out text
+	r.writeCauses(&out, maxBriefLines-tail.lines(), lines, func(c scenario.Result) string { return r.Replay + c.Name })
 	_, err := io.WriteString(w, out.String()+tail.String())
 	return err
 }
 
+const (
+	maxBriefLines   = 120
+	maxTranscripts  = 3  // causes that Brief shows with a transcript
+	maxExampleLines = 14 // of such a transcript
+)
+
 func (t *text) lines() int { return strings.Count(t.String(), "\n") }
 
-// maxExampleLines is the number of lines of a transcript that Brief shows.
-const maxExampleLines = 14
-
-// writeExample writes the example of a cause, with the rule of its scenario.
-func (t *text) writeExample(cause Cause) {
-	c := cause.Example
-	if s := c.Case.Scenario; s != nil && len(s.Rule) > 0 {
-		t.paragraph(s.Rule[0])
+// writeCauses describes the most frequent causes, in at most this number of lines. If exampleLines is 0, it leaves out
+// the transcripts.
+func (r *Report) writeCauses(out *text, most, exampleLines int, again func(scenario.Result) string) {
+	list := r.Causes()
+	for i, c := range list {
+		var one text
+		one.paragraph(c.Sentence())
+		one.printf("Example: %s\n", c.Example.Name)
+		one.writeFindings(c.Example)
+		if exampleLines > 0 {
+			one.writeTranscript(c.Example, exampleLines)
+		}
+		one.printf("To run it again: %s\n", display.Line(again(c.Example)))
+		if out.lines()+one.lines()+3 > most {
+			out.printf("… %s: use -v or --report FILE.html to see every case\n\n", display.Plural(len(list)-i, "more cause"))
+			return
+		}
+		out.printf("%s\n", one.String())
 	}
-	if n := len(c.Transcript); n > maxExampleLines {
-		omitted := n - maxExampleLines + 1
-		c.Transcript = append(slices.Clone(c.Transcript[:maxExampleLines-1]), fmt.Sprintf("… %d more lines", omitted))
-	}
-	t.writeCase(c)
 }
 
-// maxCauses is the number of causes that a report shows at first.
-const maxCauses = 12
+// maxAtFault is the number of peers at fault that writePeers names.
+const maxAtFault = 3
 
-// writeCauseTable writes the most frequent causes, and the peers at fault.
-func (r *Report) writeCauseTable(out *text) {
-	list := r.Causes()
-	if len(list) == 0 {
-		return
-	}
-	out.printf("\n")
-	out.writeCauses(list[:min(len(list), maxCauses)])
-	if len(list) > maxCauses {
-		out.printf("… %d more causes\n", len(list)-maxCauses)
-	}
-	var faults []string
-	unsure := false // whether a peer has no case with the runner or itself
-	peers := r.usedPeers()
-	slices.SortStableFunc(peers, func(a, b Peer) int { return cmp.Compare(r.countFaults(b.Name), r.countFaults(a.Name)) })
-	for _, p := range peers {
-		if n := r.countFaults(p.Name); n > 0 {
-			faults = append(faults, fmt.Sprintf("%s ×%d", p.Name, n))
-			unsure = unsure || !slices.ContainsFunc(r.Cases, func(c scenario.Result) bool {
-				_, _, a, b := splitCaseName(c.Name)
-				return (a == p.Name || b == p.Name) && (a == b || a == scenario.RunnerName || b == scenario.RunnerName)
-			})
+// writePeers writes a sentence for each peer in NotAsked and each peer at fault: how many of its cases it fails.
+func (r *Report) writePeers(out *text) {
+	all := map[string]Totals{}
+	alone := map[string]bool{} // the peers that have a case with the runner or with themselves
+	for _, c := range r.Cases {
+		_, _, a, b := splitCaseName(c.Name)
+		for _, name := range slices.Compact([]string{a, b}) {
+			t := all[name]
+			t.count(c.Verdict)
+			all[name] = t
+			alone[name] = alone[name] || a == b || a == scenario.RunnerName || b == scenario.RunnerName
 		}
 	}
-	if len(faults) > 0 {
-		const maxPeers = 3
-		if len(faults) > maxPeers {
-			faults = append(faults[:maxPeers], fmt.Sprintf("and %d more", len(faults)-maxPeers))
+	rules, faults := map[string]int{}, map[string]int{}
+	for _, c := range r.Causes() {
+		if _, peer, ok := strings.Cut(c.Name(), "@"); ok {
+			rules[peer]++
+			faults[peer] = r.countFaults(peer)
 		}
-		out.paragraph("at fault: " + strings.Join(faults, ", "))
+	}
+	for name := range r.NotAsked {
+		faults[name] += 0 // to name it too
+	}
+	more, unsure := 0, false
+	for i, name := range slices.SortedFunc(maps.Keys(faults), func(a, b string) int {
+		return cmp.Or(cmp.Compare(faults[b], faults[a]), cmp.Compare(a, b))
+	}) {
+		text := name + ": " + counts(all[name])
+		if faults[name] > 0 {
+			text = fmt.Sprintf("%s breaks %s in %d of %s", subject(name), display.Plural(rules[name], "rule"), faults[name],
+				display.Plural(all[name].Verdicts(), "case"))
+			unsure = unsure || !alone[name]
+		}
+		if r.NotAsked[name] != "" {
+			text += "; " + r.NotAsked[name]
+		}
+		if faults[name] > 0 && i >= maxAtFault {
+			more++
+			continue
+		}
+		out.paragraph(text + ".")
+	}
+	if more > 0 {
+		out.printf("%s at fault.\n", display.Plural(more, "more peer"))
 	}
 	if unsure {
 		out.printf("Some of these may be right: this run lacks their cases with the runner.\n")
-	}
-}
-
-// writeCauses writes causes as a table. If a row would be longer than a line of the terminal, each
-// example follows its cause on a line of its own.
-func (t *text) writeCauses(list []Cause) {
-	rows := [][]string{{"cause", "cases", "example"}}
-	for _, c := range list {
-		rows = append(rows, []string{display.Line(c.What), fmt.Sprint("×", c.Cases), c.Example.Name})
-	}
-	var table text
-	table.table(rows, 2)
-	if table.width() <= columns {
-		t.WriteString(table.String())
-		return
-	}
-	t.printf("cases  cause, and an example\n")
-	for i, row := range rows[1:] {
-		const indent = 7
-		t.printf("%-5s  %s\n%*s%s\n", row[1], shorten(list[i].What, columns-indent), indent, "", row[2])
 	}
 }
 
@@ -226,43 +312,4 @@ func (r *Report) pairs(socketType string) map[[2]string]Totals {
 		}
 	}
 	return pairs
-}
-
-// pairLetter returns the letter for a sender and a receiver in the matrix of Brief.
-func pairLetter(t Totals) string {
-	switch {
-	case t.Unexpected() > 0:
-		return "!"
-	case t.NotRun > 0:
-		return "?"
-	case t.Verdicts() == 0:
-		return "-"
-	case t.Expected == 0:
-		return "+"
-	case t.Pass == 0:
-		return "X"
-	}
-	return "x"
-}
-
-// writePairMatrix writes the matrix for all socket types, with one letter per pair. Each row ends with the peer's
-// totals as sender and as receiver.
-func (r *Report) writePairMatrix(out *text) {
-	pairs, peers := r.pairs(""), r.shownPeers()
-	out.printf("senders in rows, receivers in columns: + all cases pass, x some fail as\n" +
-		"expected, X all fail as expected, ! not as expected, ? not run, - unsupported;\n" +
-		"then the number of cases of each kind for the peer in the row, and the seconds\n" +
-		"that its cases took\n\n")
-	rows := [][]string{{"", "", "", "+", "x", "!", "?", "-", "s"}}
-	for i, a := range peers {
-		row := ""
-		for _, b := range peers {
-			row += pairLetter(pairs[[2]string{a.Name, b.Name}])
-		}
-		rows[0][2] += fmt.Sprint((i + 1) % 10)
-		t := a.Totals
-		cells := appendCounts([]string{fmt.Sprint(i + 1), a.Name, row}, t.Pass, t.Expected, t.Unexpected(), t.NotRun, t.Unsupported)
-		rows = append(rows, append(cells, fmt.Sprintf("%.1f", a.Seconds)))
-	}
-	out.table(rows, 1)
 }

@@ -22,7 +22,13 @@ func (r *Report) Console(w io.Writer) error {
 	var out text
 	for _, c := range r.Cases {
 		if c.Unexpected() || c.Verdict == scenario.NotRun {
-			out.writeCase(c)
+			out.printf("%s: %s\n", c.Verdict, c.Name)
+			out.writeFindings(c)
+			out.writeTranscript(c, 0)
+			for _, l := range Trace(c) {
+				out.block("    ", l)
+			}
+			out.printf("\n")
 		}
 	}
 	for _, t := range contract.SocketTypes {
@@ -31,18 +37,14 @@ func (r *Report) Console(w io.Writer) error {
 		}
 	}
 	out.table(r.peerRows(display.Line), 2)
-	r.writeUnused(&out)
-	out.printf("\nIn the matrix: passes, x expected failures, ! not as expected, ? not run, - unsupported.\n\n")
-	r.writeTotals(&out, func(*text) {})
-	_, err := io.WriteString(w, out.String())
-	return err
-}
-
-// writeUnused writes the peers that took no part in the run, grouped by reason.
-func (r *Report) writeUnused(out *text) {
-	for _, group := range r.unused() {
+	for _, group := range r.unused(nil) {
 		out.paragraph("not used: " + group)
 	}
+	out.printf("\nIn the matrix: passes, x expected failures, ! not as expected, ? not run, - unsupported.\n\n")
+	r.writeDetails(&out)
+	r.writeEnd(&out)
+	_, err := io.WriteString(w, out.String())
+	return err
 }
 
 // A text collects readable output.
@@ -88,26 +90,6 @@ func (t *text) width() (longest int) {
 		longest = max(longest, utf8.RuneCountInString(strings.TrimSuffix(l, "\n")))
 	}
 	return longest
-}
-
-// writeCase writes a case with its findings, transcript and recorded calls.
-func (t *text) writeCase(c scenario.Result) {
-	t.printf("%s: %s\n", c.Verdict, c.Name)
-	if c.Why != "" {
-		t.block("    ", c.Why)
-	}
-	for _, f := range c.Findings {
-		t.block("    ", f.Located())
-	}
-	if len(c.Findings) > 0 {
-		for _, l := range c.Transcript {
-			t.block("      ", l)
-		}
-	}
-	for _, l := range Trace(c) {
-		t.block("    ", l)
-	}
-	t.printf("\n")
 }
 
 // cell returns the text of a cell of the matrix: the totals of one sender and one receiver.
@@ -167,6 +149,55 @@ func (t *text) table(rows [][]string, gap int) {
 	}
 }
 
+// writeTable writes the table of Brief. If peers were added to the run, it shows how many of their cases passed.
+// Otherwise it has a row for each peer.
+func (r *Report) writeTable(out *text) {
+	var rows [][]string
+	if len(r.NotAsked) > 0 {
+		added := slices.Sorted(maps.Keys(r.NotAsked))
+		out.printf("cases of %s that passed, by group and type of socket\n", strings.Join(added, ", "))
+		rows = r.groupRows()
+	} else {
+		for _, row := range r.peerRows(display.Line) {
+			rows = append(rows, slices.Delete(row, 1, 3)) // language and version
+		}
+		rows[0] = []string{"peer", "passed", "expected", "unexpected", "unsupported", "not run", "time"}
+	}
+	out.table(rows, 2)
+	if unused := r.unused(notAsked); len(unused) > 0 && !r.Selected && len(r.NotAsked) == 0 {
+		out.paragraph("not used: " + strings.Join(unused, "; "))
+	}
+}
+
+// groupRows returns a table of the cases that passed, of the peers in NotAsked.
+func (r *Report) groupRows() [][]string {
+	cells := map[string]map[string]Totals{} // by group and type of socket
+	for _, c := range r.Cases {
+		name, socketType, a, b := splitCaseName(c.Name)
+		_, isA := r.NotAsked[a]
+		if _, isB := r.NotAsked[b]; !isA && !isB {
+			continue
+		}
+		group, _, _ := strings.Cut(name, "/")
+		if cells[group] == nil {
+			cells[group] = map[string]Totals{}
+		}
+		t := cells[group][socketType]
+		t.count(c.Verdict)
+		cells[group][socketType] = t
+	}
+	rows := [][]string{append([]string{""}, contract.SocketTypes...)}
+	for _, group := range slices.Sorted(maps.Keys(cells)) {
+		row := []string{group}
+		for _, socketType := range contract.SocketTypes {
+			t := cells[group][socketType]
+			row = append(row, fmt.Sprintf("%d of %d", t.Pass, t.Verdicts()))
+		}
+		rows = append(rows, row)
+	}
+	return rows
+}
+
 // peerRows returns the table of the peers that took part. It applies escape to the language and
 // the version, because both are text from the peer.
 func (r *Report) peerRows(escape func(string) string) [][]string {
@@ -188,9 +219,8 @@ func appendCounts(row []string, counts ...int) []string {
 	return row
 }
 
-// writeTotals writes the summary of the run. It calls writeMore before the last line.
-func (r *Report) writeTotals(out *text, writeMore func(*text)) {
-	out.printf("%s %s, %d peers of %d, %.1f s\n", r.System.Kernel, r.System.Machine, len(r.usedPeers()), len(r.Peers), r.Seconds)
+// writeDetails writes what only Console shows about the run.
+func (r *Report) writeDetails(out *text) {
 	out.writeVerdicts("verdicts", r.Totals)
 	if r.Kernel != (Totals{}) {
 		out.writeVerdicts("verdicts of the kernel", r.Kernel)
@@ -205,28 +235,27 @@ func (r *Report) writeTotals(out *text, writeMore func(*text)) {
 	if len(r.Aside) > 0 {
 		out.printf("expected failures ignored (unused peers, other versions, other kernels): %d\n", len(r.Aside))
 	}
+}
+
+// writeEnd writes the summary of the run. It ends with sentences.
+func (r *Report) writeEnd(out *text) {
+	out.printf("%s %s, %d peers of %d, %.1f s\n", r.System.Kernel, r.System.Machine, len(r.usedPeers()), len(r.Peers), r.Seconds)
 	if len(r.KernelPasses) > 0 {
 		out.paragraph(kernelPassesTitle + ":")
 	}
 	for _, line := range r.shownKernelPasses() {
 		out.block("  ", line)
 	}
-	if r.Cut != "" {
-		out.block("", "cut short: "+r.Cut)
-	}
 	for _, c := range r.Cases {
 		if name, socketType, a, b := splitCaseName(c.Name); c.Verdict == scenario.Fail && a == scenario.RunnerName && b == a {
 			out.printf("the runner itself fails %s on %s: suspect the scenario or the kernel before the peers\n", name, socketType)
 		}
 	}
-	writeMore(out)
-	for _, p := range r.shownPeers() {
-		if notAsked, ok := r.NotAsked[p.Name]; ok {
-			ran := fmt.Sprintf("peer %s: %s ran", p.Name, display.Plural(p.Totals.Verdicts(), "case"))
-			out.paragraph(strings.TrimSuffix(ran+"; "+notAsked, "; "))
-		}
+	for _, text := range r.runErrors("cut short: " + r.Cut) {
+		out.block("", text)
 	}
-	out.printf("the run: %s\n", r.Headline())
+	out.paragraph(r.Verdict())
+	r.writePeers(out)
 }
 
 // writeVerdicts writes the totals of the peers or of the kernel.

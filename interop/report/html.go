@@ -29,6 +29,9 @@ type pageCase struct {
 	Trace         []string `json:",omitempty"`
 }
 
+// maxCauses is the number of causes that the page shows at first.
+const maxCauses = 12
+
 // HTML writes the report as one self-contained page. It begins with the verdict and the causes as sentences,
 // followed by a matrix for each type of socket. Clicking a cell shows the cases with that sender and receiver. Each
 // case is shown with its findings, its transcript and the command that runs it again.

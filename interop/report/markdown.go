@@ -49,7 +49,7 @@ func (r *Report) Markdown(w io.Writer) error {
 	var peers text
 	peers.printf("\n")
 	peers.markdownTable(r.peerRows(escapeMarkdown))
-	unused := r.unused()
+	unused := r.unused(nil)
 	if len(unused) > 0 {
 		peers.printf("\nNot used:\n\n")
 	}

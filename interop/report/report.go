@@ -39,9 +39,12 @@ type Report struct {
 	Cut   string            `json:"cut,omitempty"` // why the run ended early
 	Cases []scenario.Result `json:"cases"`
 
-	// Replay is the command that runs a case again. The name of the case must be appended to it. It
-	// is empty if the run writes no JSON report. Only HTML reports and summaries contain it.
+	// Replay is the command that runs a case again. The name of the case must be appended to it. JSON reports do not
+	// contain it.
 	Replay string `json:"-"`
+
+	// Selected says that the user selected cases. Brief does not list the peers that were not used then.
+	Selected bool `json:"-"`
 
 	// Required says for each peer that took part whether it must have at least one verdict.
 	Required map[string]bool `json:"required,omitempty"`

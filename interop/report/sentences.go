@@ -11,19 +11,7 @@ import (
 	"github.com/scm-rights/scm/interop/scenario"
 )
 
-// faults says for each check what a peer does that fails it. The name of the peer comes before it. An answer or a file
-// can be that of its partner.
-var faults = map[scenario.Check]string{
-	scenario.CheckAnswer:   "gives or causes answers that the scenario does not accept",
-	scenario.CheckFile:     "gets descriptors or files wrong",
-	scenario.CheckCloexec:  "receives descriptors that are not close-on-exec",
-	scenario.CheckLeak:     "keeps descriptors open that it did not report, or should have closed",
-	scenario.CheckContract: "gives answers that break the contract for peers",
-	scenario.CheckCrash:    "ends before the case does",
-	scenario.CheckHang:     "does not answer in time",
-}
-
-// outcomes says the same about verdicts that are causes.
+// outcomes describes the verdicts that are causes.
 var outcomes = map[string]string{
 	scenario.UnexpectedPass.String(): "an expected failure does not occur",
 	scenario.Flaky.String():          "the outcome differs when the case is run again",
@@ -34,7 +22,7 @@ var outcomes = map[string]string{
 func (c Cause) Sentence() string {
 	what := cmp.Or(outcomes[c.Name()], c.Name())
 	if check, peer, ok := strings.Cut(c.Name(), "@"); ok {
-		what = subject(peer) + " " + faults[scenario.Check(check)]
+		what = subject(peer) + " " + scenario.Faults[scenario.Check(check)]
 	}
 	return fmt.Sprintf("%s: %s%s", what, display.Plural(c.Cases, "case"), c.where)
 }
@@ -49,23 +37,35 @@ func subject(peer string) string {
 
 // Verdict describes the outcome of the run in a sentence.
 func (r *Report) Verdict() string {
+	text := counts(r.Totals, r.Kernel)
+	if n := r.Totals.NotRun + r.Kernel.NotRun; n > 0 {
+		text += fmt.Sprintf(". %s could not be run", display.Plural(n, "case"))
+	}
+	return text + "."
+}
+
+// counts says how the cases in these totals ended.
+func counts(list ...Totals) string {
+	var verdicts, pass, expected, unexpected int
+	for _, t := range list {
+		verdicts += t.Verdicts()
+		pass += t.Pass
+		expected += t.Expected
+		unexpected += t.Unexpected()
+	}
 	var parts []string
 	add := func(n int, what string) {
 		if n > 0 {
 			parts = append(parts, fmt.Sprintf("%d %s", n, what))
 		}
 	}
-	add(r.Totals.Pass+r.Kernel.Pass, "passed")
-	add(r.Totals.Expected+r.Kernel.Expected, "failed as expected")
-	add(r.Unexpected(), "did not end as expected")
-	text := "No case has a verdict"
-	if len(parts) > 0 {
-		text = fmt.Sprintf("Of %s, %s", display.Plural(r.Verdicts(), "case"), strings.Join(parts, ", "))
+	add(pass, "passed")
+	add(expected, "failed as expected")
+	add(unexpected, "did not end as expected")
+	if len(parts) == 0 {
+		return "No case has a verdict"
 	}
-	if n := r.Totals.NotRun + r.Kernel.NotRun; n > 0 {
-		text += fmt.Sprintf(". %s could not be run", display.Plural(n, "case"))
-	}
-	return text + "."
+	return fmt.Sprintf("Of %s, %s", display.Plural(verdicts, "case"), strings.Join(parts, ", "))
 }
 
 // ExpectedFailures returns the reasons of the failures that were expected, the most frequent first.
@@ -82,8 +82,8 @@ func expectedReasons(c scenario.Result) []string {
 	return slices.Compact(slices.Sorted(slices.Values(c.Reasons)))
 }
 
-// where says in how many scenarios a peer fails a check, and whether it does so in one role only, on one type of
-// socket, or with one partner, although the report has its cases with others.
+// where says in how many scenarios a peer fails a check, and with how many partners. It also says if that happens in one
+// role or on one type of socket only, although the report has its cases with others.
 func (r *Report) where(check scenario.Check, peer string, failed []scenario.Result) string {
 	failing := map[string]bool{}
 	for _, c := range failed {
@@ -114,10 +114,10 @@ func (r *Report) where(check scenario.Check, peer string, failed []scenario.Resu
 		return text
 	}
 	for _, limit := range []struct {
-		form string
-		of   func(socketType, a, b string) string
+		form, many string
+		of         func(socketType, a, b string) string
 	}{
-		{"%s", func(_, a, b string) string {
+		{"%s", "", func(_, a, b string) string {
 			switch {
 			case a == b:
 				return "" // it has both roles
@@ -126,8 +126,8 @@ func (r *Report) where(check scenario.Check, peer string, failed []scenario.Resu
 			}
 			return "only as the receiver"
 		}},
-		{"only on %s sockets", func(socketType, _, _ string) string { return socketType }},
-		{"only with %s", func(_, a, b string) string {
+		{"only on %s sockets", "", func(socketType, _, _ string) string { return socketType }},
+		{"only with %s", "with %d of %d partners", func(_, a, b string) string {
 			if a == peer {
 				return subject(b)
 			}
@@ -143,8 +143,13 @@ func (r *Report) where(check scenario.Check, peer string, failed []scenario.Resu
 			delete(found, "")
 			return slices.Collect(maps.Keys(found))
 		}
-		if one := values(failed); len(one) == 1 && len(values(alike)) > 1 {
-			text += ", " + fmt.Sprintf(limit.form, one[0])
+		some, all := values(failed), values(alike)
+		switch {
+		case len(all) < 2:
+		case len(some) == 1:
+			text += ", " + fmt.Sprintf(limit.form, some[0])
+		case limit.many != "":
+			text += ", " + fmt.Sprintf(limit.many, len(some), len(all))
 		}
 	}
 	return text

@@ -7,8 +7,8 @@ import (
 	"github.com/scm-rights/scm/interop/scenario"
 )
 
-// A sentence says what the peer does, how often, and where. It names a role, a type of socket or a partner only if
-// the peer also has cases of these scenarios with another.
+// A sentence says what the peer does, how often, and where. It names a role, a type of socket or partners only if the
+// peer also has cases of these scenarios with another.
 func TestSentences(t *testing.T) {
 	failed := func(check scenario.Check, peer, name string) scenario.Result {
 		return scenario.Result{Name: name, Verdict: scenario.Fail, CloexecChecked: []string{"mine"}, Findings: []scenario.Finding{{Check: check, Peer: peer}}}
@@ -18,15 +18,15 @@ func TestSentences(t *testing.T) {
 	}
 	const leak, cloexec, hang = scenario.CheckLeak, scenario.CheckCloexec, scenario.CheckHang
 	for want, cases := range map[string][]scenario.Result{
-		"mine receives descriptors that are not close-on-exec: 2 cases, in every scenario": {
+		"mine receives descriptors without close-on-exec, so child processes inherit them: 2 cases, in every scenario": {
 			failed(cloexec, "mine", "a/b/stream/runner/mine"), failed(cloexec, "mine", "a/c/stream/runner/mine"), pass("a/d/stream/runner/mine")},
-		"mine receives descriptors that are not close-on-exec: 1 case, in a/b": {
+		"mine receives descriptors without close-on-exec, so child processes inherit them: 1 case, in a/b": {
 			failed(cloexec, "mine", "a/b/stream/runner/mine"), pass("a/c/stream/runner/mine", "mine")},
-		"mine keeps descriptors open that it did not report, or should have closed: 2 cases, in 2 of 3 scenarios, only as the receiver": {
+		"mine keeps descriptors open that it did not report, or should have closed: 2 cases, in 2 of 3 scenarios, only as the receiver, with 2 of 2 partners": {
 			failed(leak, "mine", "a/b/stream/runner/mine"), failed(leak, "mine", "a/c/dgram/mine/mine"), pass("a/b/stream/mine/runner"), pass("a/d/stream/mine/runner")},
 		"mine does not answer in time: 2 cases, in every scenario, only on dgram sockets, only with x": {
 			failed(hang, "mine", "a/b/dgram/x/mine"), failed(hang, "mine", "a/c/dgram/mine/x"), pass("a/b/stream/x/mine"), pass("a/c/dgram/mine/runner")},
-		"the kernel gives or causes answers that the scenario does not accept: 1 case, in a/b": {
+		"the kernel reports a wrong result, or makes its partner report one: 1 case, in a/b": {
 			failed(scenario.CheckAnswer, "kernel", "a/b/stream/kernel/kernel")},
 		"an expected failure does not occur: 1 case": {{Name: "a/b/stream/x/y", Verdict: scenario.UnexpectedPass, Gone: []string{"a line"}}},
 		"the runner could not run the case: 1 case":  {{Name: "a/b/stream/x/y", Verdict: scenario.NotRun, Why: "why"}},
@@ -37,7 +37,7 @@ func TestSentences(t *testing.T) {
 		}
 	}
 	for _, check := range scenario.Checks {
-		if faults[check] == "" {
+		if scenario.Faults[check] == "" {
 			t.Errorf("no sentence for %s", check)
 		}
 	}

@@ -7,10 +7,11 @@ import (
 	"strings"
 )
 
-// unused returns a text for each reason why peers took no part in the run. The text contains the
-// names of these peers and the reason.
-func (r *Report) unused() (groups []string) {
+// unused returns a text for each reason why peers took no part in the run, other than those left out. The text contains
+// the names of these peers and the reason.
+func (r *Report) unused(without map[string]bool) (groups []string) {
 	names := r.unusedByReason()
+	maps.DeleteFunc(names, func(reason string, _ []string) bool { return without[reason] })
 	for _, reason := range slices.Sorted(maps.Keys(names)) {
 		groups = append(groups, strings.Join(names[reason], " ")+": "+reason)
 	}

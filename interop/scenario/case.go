@@ -92,14 +92,25 @@ func (c Case) Unsupported() string { return cmp.Or(c.UnsupportedBy(RoleA), c.Uns
 type Check string
 
 const (
-	CheckAnswer   Check = "answer"   // the scenario does not accept the answer
-	CheckFile     Check = "file"     // a descriptor does not refer to the file that the peer reported
-	CheckCloexec  Check = "cloexec"  // a received descriptor is not close-on-exec
-	CheckLeak     Check = "leak"     // a file of the case is open in the peer, which did not report it
-	CheckContract Check = "contract" // the answer does not have the format of the contract
-	CheckCrash    Check = "crash"    // the peer ended
-	CheckHang     Check = "hang"     // the peer did not answer in time
+	CheckAnswer   Check = "answer"
+	CheckFile     Check = "file"
+	CheckCloexec  Check = "cloexec"
+	CheckLeak     Check = "leak"
+	CheckContract Check = "contract"
+	CheckCrash    Check = "crash"
+	CheckHang     Check = "hang"
 )
+
+// Faults says for each check what a peer does that fails it. The name of the peer comes before it.
+var Faults = map[Check]string{
+	CheckAnswer:   "reports a wrong result, or makes its partner report one",
+	CheckFile:     "mixes up descriptors, or changes the files behind them",
+	CheckCloexec:  "receives descriptors without close-on-exec, so child processes inherit them",
+	CheckLeak:     "keeps descriptors open that it did not report, or should have closed",
+	CheckContract: "prints an answer that does not have the form required of peers",
+	CheckCrash:    "ends in the middle of a case",
+	CheckHang:     "does not answer in time",
+}
 
 // Checks lists all checks.
 var Checks = []Check{CheckAnswer, CheckFile, CheckCloexec, CheckLeak, CheckContract, CheckCrash, CheckHang}

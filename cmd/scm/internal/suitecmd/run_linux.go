@@ -139,7 +139,10 @@ func (o *runOptions) run(cmd *cobra.Command, _ []string) error {
 	if r == nil {
 		return exit
 	}
-	r.Replay = o.cases.replayPrefix(o.reports, o.strict)
+	r.Selected = len(o.cases.run) > 0
+	if r.Replay = o.cases.replayPrefix(o.reports, o.strict); r.Replay == "" {
+		r.Replay = runPrefix(cmd)
+	}
 	for _, file := range o.reports {
 		if filepath.Ext(file) == report.StreamExt {
 			continue // it was written during the run

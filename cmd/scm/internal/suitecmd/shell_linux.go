@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/scm-rights/scm/interop/report"
+	"github.com/spf13/cobra"
 )
 
 // replayPrefix returns the command that runs a case again, without the name of the case. It returns ""
@@ -32,6 +33,24 @@ func (s *selection) replayPrefix(reports []string, strictKernel bool) string {
 		file = "./" + file // or it would be a flag
 	}
 	return shellQuote(append(command, file)) + "#"
+}
+
+// runPrefix returns the command that runs a case again without a report, without the name of the case.
+func runPrefix(cmd *cobra.Command) string {
+	command := []string{"scm", "interop", "run"}
+	for _, name := range []string{"peers", "with", "peer", "builtin", "catalogue", "expect", "strict-kernel", "timeout"} {
+		f := cmd.Flags().Lookup(name)
+		values := []string{f.Value.String()}
+		if list, ok := f.Value.(interface{ GetSlice() []string }); ok {
+			values = list.GetSlice()
+		}
+		for _, value := range values {
+			if f.Changed {
+				command = append(command, "--"+name+"="+value)
+			}
+		}
+	}
+	return shellQuote(append(command, "--trace", "--run")) + " "
 }
 
 // shellQuote quotes a command for a shell.

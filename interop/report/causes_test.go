@@ -1,0 +1,67 @@
+package report
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/scm-rights/scm/interop/scenario"
+)
+
+// A table of causes says what rule was broken, by whom, how often and with which partners, and shows the shortest
+// example, its line, and the command that runs it again. It needs only the cases.
+func TestCauseTable(t *testing.T) {
+	failed := func(name string, facts ...string) scenario.Result {
+		return scenario.Result{Name: name, Verdict: scenario.Fail, Transcript: facts, Facts: facts,
+			Case:     scenario.Case{Scenario: &scenario.Scenario{Name: "a/b", Rule: []string{"Bytes pass."}}},
+			Findings: []scenario.Finding{{Check: scenario.CheckHang, Peer: "mine", Line: 7, Text: "no answer"}, {Check: scenario.CheckLeak, Peer: "x", Expected: true}}}
+	}
+	r := &Report{Cases: []scenario.Result{
+		failed("a/b/stream/runner/mine", "A> end"), failed("a/b/stream/x/mine", "A> end", "A< ok"), {Name: "a/c/stream/mine/mine", Verdict: scenario.Pass}}}
+	const want = `mine does not answer in time: 2 cases, in a/b, with 2 of 2 partners
+Example: a/b/stream/runner/mine
+The rule: Bytes pass.
+line 7: hang@mine: no answer
+To run it again: go test a/b/stream/runner/mine
+
+mine breaks 1 rule in 2 of 3 cases.`
+	if got := r.CauseTable(func(c scenario.Result) string { return "go test " + c.Name }); got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+
+	long := failed("a/b/stream/x/mine", "1", "2", "3", "    ✗ hang: no answer", "5")
+	const example = "The rule: Bytes pass.\nline 7: hang@mine: no answer\n    … 2 earlier lines\n    3\n        ✗ hang: no answer\n    … 1 more line"
+	if got := Example(long, 2); got != example {
+		t.Errorf("got\n%s\nwant\n%s", got, example)
+	}
+	if got := Example(long, 0); !strings.Contains(got, "\n    1\n") || !strings.HasSuffix(got, "\n    5") {
+		t.Errorf("got\n%s\nwant all lines", got)
+	}
+}
+
+// A case whose causes are all known from another one is not shown. The case itself may run again.
+func TestFirstCases(t *testing.T) {
+	failed := func(keys ...string) scenario.Result {
+		c := scenario.Result{Verdict: scenario.Fail}
+		for _, key := range keys {
+			check, peer, _ := strings.Cut(key, "@")
+			c.Findings = append(c.Findings, scenario.Finding{Check: scenario.Check(check), Peer: peer})
+		}
+		return c
+	}
+	first := FirstCases{}
+	for _, c := range []struct {
+		name string
+		r    scenario.Result
+		want string
+	}{
+		{"one", failed("leak@x"), ""},
+		{"one", failed("leak@x"), ""},
+		{"two", failed("leak@x", "hang@x"), ""},
+		{"three", failed("leak@x", "hang@x"), "fails as two does: hang@x, as one does: leak@x"},
+		{"four", scenario.Result{Verdict: scenario.Pass}, ""},
+	} {
+		if got := first.Add(c.name, c.r); got != c.want {
+			t.Errorf("%s: got %q, want %q", c.name, got, c.want)
+		}
+	}
+}
