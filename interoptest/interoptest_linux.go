@@ -26,6 +26,7 @@ import (
 	"github.com/scm-rights/scm/interop/peers"
 	"github.com/scm-rights/scm/interop/peers/go/peer"
 	"github.com/scm-rights/scm/interop/process"
+	"github.com/scm-rights/scm/interop/report"
 	"github.com/scm-rights/scm/interop/scenario"
 	"github.com/scm-rights/scm/interop/witness"
 	"golang.org/x/sys/unix"
@@ -105,7 +106,7 @@ func Run(t *testing.T, lib peer.Library, expected ...string) {
 		os.Exit(0)
 	}
 	ctx := testContext(t)
-	s := &suite{call: call, files: expected, update: os.Getenv(updateVariable) == "1", shown: map[string]bool{}, tests: map[string]string{}}
+	s := &suite{call: call, files: expected, update: os.Getenv(updateVariable) == "1", first: report.FirstCases{}, tests: map[string]string{}}
 	if err := s.open(ctx, t, lib); err != nil {
 		t.Fatal(cmp.Or(context.Cause(ctx), err))
 	}
@@ -113,14 +114,20 @@ func Run(t *testing.T, lib peer.Library, expected ...string) {
 	for _, p := range s.partners {
 		t.Logf("partner %s: %s", p.Name, cmp.Or(p.Why, "in "+p.Hello.Lang+", version "+p.Hello.Version))
 	}
-	if s.notAsked != "" {
-		t.Log(lib.Name + ": " + s.notAsked)
-	}
 	if s.update {
 		s.write(t, cut)
-	} else if cut != "" {
+		return
+	}
+	if cut != "" {
 		t.Error(cut)
 	}
+	r := report.Report{Cases: s.results, NotAsked: map[string]string{lib.Name: s.notAsked}}
+	t.Log(r.CauseTable(func(c scenario.Result) string { return "go test -run '" + onlyTest(s.tests[c.Name]) + "' -v" }))
+}
+
+// onlyTest returns a pattern for -run that selects only this test.
+func onlyTest(name string) string {
+	return "^" + strings.ReplaceAll(regexp.QuoteMeta(name), "/", "$/^") + "$"
 }
 
 var calls sync.Map // from a *testing.T to the number of its calls of Run
@@ -175,7 +182,7 @@ type suite struct {
 	notAsked  string           // which cases the library does not support
 	session   *interop.Session
 	results   []scenario.Result
-	shown     map[string]bool   // the findings, CHECK@PEER and whether it sends, of which a case was shown in full
+	first     report.FirstCases // the subtest that was the first to fail for each cause
 	tests     map[string]string // the name of each case's subtest
 }
 
@@ -184,8 +191,7 @@ func (s *suite) open(ctx context.Context, t *testing.T, lib peer.Library) error 
 	if _, err := interop.MaxJobs(); err != nil {
 		return err
 	}
-	only := "^" + strings.ReplaceAll(regexp.QuoteMeta(t.Name()), "/", "$/^") + "$"
-	command := []string{"/proc/self/exe", "-test.run=" + only, fmt.Sprintf("-test.short=%t", testing.Short())}
+	command := []string{"/proc/self/exe", "-test.run=" + onlyTest(t.Name()), fmt.Sprintf("-test.short=%t", testing.Short())}
 	flag.Visit(func(f *flag.Flag) {
 		if !strings.HasPrefix(f.Name, "test.") {
 			command = append(command, "-"+f.Name+"="+f.Value.String())
@@ -335,8 +341,8 @@ func (s *suite) runAll(ctx context.Context, t *testing.T) (cut string) {
 	return ""
 }
 
-// judge ends a subtest with its verdict, in words. Without -v, only one case of each CHECK@PEER and role
-// shows what happened.
+// judge ends a subtest with its verdict, in words. Each failed subtest is at least a line of output. So without -v, a
+// case that has only known causes is skipped, and Run counts it.
 func (s *suite) judge(t *testing.T, r scenario.Result) {
 	t.Helper()
 	switch r.Verdict {
@@ -347,21 +353,15 @@ func (s *suite) judge(t *testing.T, r scenario.Result) {
 		t.Skip("fails as expected: " + strings.Join(r.Reasons, "; "))
 	case scenario.Unsupported:
 		t.Skip(r.Why)
-	case scenario.NotRun:
-		t.Fatal(r.Why)
 	}
-	text := "expected to fail, but does not: remove or narrow " + strings.Join(r.Gone, " and ")
-	if r.Verdict != scenario.UnexpectedPass {
-		full := testing.Verbose()
-		for _, f := range r.Findings {
-			key := fmt.Sprint(f.Key(), r.Case.A == s.us)
-			full, s.shown[key] = full || !s.shown[key], true
-		}
-		if !full {
-			r.Facts = []string{"(as above: to see it, add -v and -run '" + t.Name() + "')"}
-		}
-		text = libcases.Wrong(r)
+	lines := report.ExampleLines
+	if testing.Verbose() {
+		lines = 0
 	}
+	if known := s.first.Add(t.Name(), r); known != "" && lines > 0 {
+		t.Skip(known)
+	}
+	text := report.Example(r, lines)
 	if s.update {
 		t.Skip(text)
 	}

@@ -199,7 +199,7 @@ func (r *Report) Brief(w io.Writer) error {
 	r.writeEnd(&tail)
 	lines := 0
 	if len(r.Causes()) <= maxTranscripts {
-		lines = maxExampleLines
+		lines = ExampleLines
 	}
 	var out text
 	r.writeCauses(&out, maxBriefLines-tail.lines(), lines, func(c scenario.Result) string { return r.Replay + c.Name })
@@ -207,10 +207,12 @@ func (r *Report) Brief(w io.Writer) error {
 	return err
 }
 
+// ExampleLines is the number of lines of a transcript that an example shows if nobody asked for more.
+const ExampleLines = 14
+
 const (
-	maxBriefLines   = 120
-	maxTranscripts  = 3  // causes that Brief shows with a transcript
-	maxExampleLines = 14 // of such a transcript
+	maxBriefLines  = 120
+	maxTranscripts = 3 // causes that Brief shows with a transcript
 )
 
 func (t *text) lines() int { return strings.Count(t.String(), "\n") }

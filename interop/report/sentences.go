@@ -13,7 +13,7 @@ import (
 
 // outcomes describes the verdicts that are causes.
 var outcomes = map[string]string{
-	scenario.UnexpectedPass.String(): "an expected failure does not occur",
+	scenario.UnexpectedPass.String(): "an expected failure does not occur, so remove or narrow its line",
 	scenario.Flaky.String():          "the outcome differs when the case is run again",
 	scenario.NotRun.String():         "the runner could not run the case",
 }
@@ -41,7 +41,7 @@ func (r *Report) Verdict() string {
 	if n := r.Totals.NotRun + r.Kernel.NotRun; n > 0 {
 		text += fmt.Sprintf(". %s could not be run", display.Plural(n, "case"))
 	}
-	return text + "."
+	return strings.ToUpper(text[:1]) + text[1:] + "."
 }
 
 // counts says how the cases in these totals ended.
@@ -63,9 +63,9 @@ func counts(list ...Totals) string {
 	add(expected, "failed as expected")
 	add(unexpected, "did not end as expected")
 	if len(parts) == 0 {
-		return "No case has a verdict"
+		return "no case has a verdict"
 	}
-	return fmt.Sprintf("Of %s, %s", display.Plural(verdicts, "case"), strings.Join(parts, ", "))
+	return fmt.Sprintf("of %s, %s", display.Plural(verdicts, "case"), strings.Join(parts, ", "))
 }
 
 // ExpectedFailures returns the reasons of the failures that were expected, the most frequent first.
