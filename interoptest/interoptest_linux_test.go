@@ -166,7 +166,7 @@ func TestFaults(t *testing.T) {
 func TestOneFault(t *testing.T) {
 	t.Parallel()
 	text, state := author(t, []string{"FAULT=cloexec", "CAN=dgram"}, 0, "-test.v=false")
-	sum := regexp.MustCompile(`mine breaks 1 rule in [0-9]{2,} of [0-9]+ cases; .* not asked`)
+	sum := regexp.MustCompile(`mine breaks 1 rule \(cloexec\) in [0-9]{2,} of [0-9]+ cases; .* not asked`)
 	if state.Success() || strings.Count(text, "--- FAIL: TestLibrary/") != 1 || !sum.MatchString(oneLine(text)) || strings.Count(text, "\n") > 40 {
 		t.Errorf("%v, want one subtest that fails, %s, and at most 40 lines:\n%s", state, sum, text)
 	}

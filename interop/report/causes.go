@@ -254,10 +254,10 @@ func (r *Report) writePeers(out *text) {
 			alone[name] = alone[name] || a == b || a == scenario.RunnerName || b == scenario.RunnerName
 		}
 	}
-	rules, faults := map[string]int{}, map[string]int{}
+	checks, faults := map[string][]string{}, map[string]int{} // those that the peer fails, and in how many cases
 	for _, c := range r.Causes() {
-		if _, peer, ok := strings.Cut(c.Name(), "@"); ok {
-			rules[peer]++
+		if check, peer, ok := strings.Cut(c.Name(), "@"); ok {
+			checks[peer] = append(checks[peer], check)
 			faults[peer] = r.countFaults(peer)
 		}
 	}
@@ -270,8 +270,8 @@ func (r *Report) writePeers(out *text) {
 	}) {
 		text := name + ": " + counts(all[name])
 		if faults[name] > 0 {
-			text = fmt.Sprintf("%s breaks %s in %d of %s", subject(name), display.Plural(rules[name], "rule"), faults[name],
-				display.Plural(all[name].Verdicts(), "case"))
+			text = fmt.Sprintf("%s breaks %s (%s) in %d of %s", subject(name), display.Plural(len(checks[name]), "rule"),
+				strings.Join(checks[name], ", "), faults[name], display.Plural(all[name].Verdicts(), "case"))
 			unsure = unsure || !alone[name]
 		}
 		if r.NotAsked[name] != "" {

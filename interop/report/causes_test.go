@@ -23,7 +23,7 @@ The rule: Bytes pass.
 line 7: hang@mine: no answer
 To run it again: go test a/b/stream/runner/mine
 
-mine breaks 1 rule in 2 of 3 cases.`
+mine breaks 1 rule (hang) in 2 of 3 cases.`
 	if got := r.CauseTable(func(c scenario.Result) string { return "go test " + c.Name }); got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
