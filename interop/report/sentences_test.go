@@ -29,7 +29,7 @@ func TestSentences(t *testing.T) {
 		"the kernel reports a wrong result, or makes its partner report one: 1 case, in a/b": {
 			failed(scenario.CheckAnswer, "kernel", "a/b/stream/kernel/kernel")},
 		"an expected failure does not occur, so remove or narrow its line: 1 case": {{Name: "a/b/stream/x/y", Verdict: scenario.UnexpectedPass, Gone: []string{"a line"}}},
-		"the runner could not run the case: 1 case":  {{Name: "a/b/stream/x/y", Verdict: scenario.NotRun, Why: "why"}},
+		"the runner could not run the case: 1 case":                                {{Name: "a/b/stream/x/y", Verdict: scenario.NotRun, Why: "why"}},
 	} {
 		list := (&Report{Cases: cases}).Causes()
 		if len(list) != 1 || list[0].Sentence() != want {

@@ -149,7 +149,7 @@ var _ = Describe("a module that imports scm", Label("build"), func() {
 	It("gains only scm and x/sys if it has a test with interoptest, and a module that uses it gains nothing", func() {
 		test := ""
 		for _, block := range fenced.FindAllStringSubmatch(contents("docs/testing-a-library.md"), -1) {
-			if block[1] == "go" {
+			if block[1] == "go" && strings.HasPrefix(block[2], "package") {
 				test += strings.Replace(block[2], "example.org/mine", "example.org/importer", 1)
 			}
 		}

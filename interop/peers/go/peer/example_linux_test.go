@@ -1,15 +1,20 @@
 package peer_test
 
 import (
+	"encoding/binary"
 	"errors"
+	"fmt"
 	"go/parser"
 	"go/token"
 	"net"
 	"os"
+	"runtime"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/scm-rights/scm/interop/peers/go/peer"
+	"golang.org/x/sys/unix"
 )
 
 // mine stands for the package of a library.
@@ -18,6 +23,8 @@ var mine struct {
 	ErrClosedSome error
 	Send          func(sock int, p []byte, fds []int) (int, error)
 	Recv          func(sock int, p []byte, room int) (int, []int, error)
+	SendFile      func(sock *os.File, p []byte, f *os.File) error
+	RecvFile      func(sock *os.File, p []byte) (int, *os.File, error)
 }
 
 var library = peer.Library{
@@ -56,6 +63,78 @@ func (c conn) Recv(r peer.Room) (peer.Received, error) {
 	return peer.Received{N: n, FDs: fds}, err
 }
 
+type fileSocket struct{ f *os.File } // Open returns fileSocket{kept(os.NewFile(uintptr(sock), "socket"))}
+
+func (s fileSocket) Send(m peer.Message) (int, error) {
+	if len(m.FDs) != 1 || m.FDs[0] < 0 {
+		return 0, peer.ErrUnsupported
+	}
+	return len(m.Buffers[0]), mine.SendFile(s.f, m.Buffers[0], kept(os.NewFile(uintptr(m.FDs[0]), "file")))
+}
+
+func (s fileSocket) Recv(r peer.Room) (peer.Received, error) {
+	n, f, err := mine.RecvFile(s.f, r.Buffers[0])
+	got := peer.Received{N: n, Payload: r.Filled(n)}
+	if f != nil {
+		got.FDs = []int{int(kept(f).Fd())}
+	}
+	return got, err
+}
+
+var files []*os.File
+
+func kept(f *os.File) *os.File {
+	files = append(files, f)
+	return f
+}
+
+// The peer closes what a library for files was given and has received, and the garbage collector closes nothing more.
+func TestFileSocket(t *testing.T) {
+	mine.SendFile = func(sock *os.File, p []byte, f *os.File) error {
+		return unix.Sendmsg(int(sock.Fd()), p, unix.UnixRights(int(f.Fd())), nil, 0)
+	}
+	mine.RecvFile = func(sock *os.File, p []byte) (int, *os.File, error) {
+		control := make([]byte, unix.CmsgSpace(4))
+		n, _, _, _, err := unix.Recvmsg(int(sock.Fd()), p, control, unix.MSG_CMSG_CLOEXEC)
+		return n, os.NewFile(uintptr(binary.NativeEndian.Uint32(control[unix.CmsgLen(0):])), "received"), err
+	}
+	lib := peer.Library{Name: "mine", Version: "1", Can: "seqpacket", Open: func(sock int) (peer.Socket, error) {
+		return fileSocket{kept(os.NewFile(uintptr(sock), "socket"))}, nil
+	}}
+	socketpair := func() [2]int {
+		t.Helper()
+		pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return pair
+	}
+	sock, sent := socketpair(), socketpair()
+	var answers strings.Builder
+	for _, commands := range []string{
+		fmt.Sprintf("use sock=%d fds=%d,%d\nsend payload=61 fds=%[2]d\n", sock[0], sent[0], sent[1]),
+		fmt.Sprintf("use sock=%d\nrecv bytes=1 fds=1\n", sock[1]),
+	} {
+		if err := peer.Serve(lib, strings.NewReader(commands), &answers); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if want := fmt.Sprintf("ok\nok n=1\nok\nok n=1 payload=61 fds=%d\n", sock[0]); answers.String() != want {
+		t.Fatalf("got %q, want %q", &answers, want)
+	}
+	pairs := [][2]int{socketpair(), socketpair()} // they have the same descriptors
+	collected := make(chan bool)
+	runtime.SetFinalizer(&os.File{}, func(*os.File) { close(collected) })
+	runtime.GC()
+	<-collected
+	runtime.GC()
+	for _, fd := range slices.Concat(pairs[0][:], pairs[1][:]) {
+		if err := unix.Close(fd); err != nil {
+			t.Errorf("descriptor %d, of another pair: %v", fd, err)
+		}
+	}
+}
+
 func main() { peer.Main(library) }
 
 var (
@@ -87,7 +166,7 @@ func TestExamples(t *testing.T) {
 			}
 		}
 	}
-	if examples != 7 {
+	if examples != 8 {
 		t.Errorf("%d examples", examples)
 	}
 }

@@ -12,6 +12,36 @@
 //
 // The loop is peer.go, the template that `scm interop new-peer go` prints. This file adds flags,
 // several buffers, and what else a library can report.
+//
+// The peer closes the socket, the descriptors that it passes to Send, and those that Recv returns. If the library takes
+// and returns values of type *os.File, keep them: the garbage collector closes those that are not reachable. A Socket
+// with a duplicate of its own, such as a net.UnixConn, closes that in [Doner]. Recv fills at most the buffers of its
+// [Room]; if the library decides how much it receives, set Library.Room.
+//
+//	type fileSocket struct{ f *os.File } // Open returns fileSocket{kept(os.NewFile(uintptr(sock), "socket"))}
+//
+//	func (s fileSocket) Send(m peer.Message) (int, error) {
+//		if len(m.FDs) != 1 || m.FDs[0] < 0 {
+//			return 0, peer.ErrUnsupported
+//		}
+//		return len(m.Buffers[0]), mine.SendFile(s.f, m.Buffers[0], kept(os.NewFile(uintptr(m.FDs[0]), "file")))
+//	}
+//
+//	func (s fileSocket) Recv(r peer.Room) (peer.Received, error) {
+//		n, f, err := mine.RecvFile(s.f, r.Buffers[0])
+//		got := peer.Received{N: n, Payload: r.Filled(n)}
+//		if f != nil {
+//			got.FDs = []int{int(kept(f).Fd())}
+//		}
+//		return got, err
+//	}
+//
+//	var files []*os.File
+//
+//	func kept(f *os.File) *os.File {
+//		files = append(files, f)
+//		return f
+//	}
 package peer
 
 import (
@@ -36,13 +66,20 @@ import (
 //		Open:    func(sock int) (peer.Socket, error) { return socket{sock}, nil },
 //	}
 type Library struct {
-	Name    string // one word, as in the matrix
+	Name    string // one word, as in reports
 	Version string // one word: see ModuleVersion
 	Can     string // what the library supports: "stream,dgram,seqpacket,multi,iov,flags"
 	Room    string // "BYTES,FDS" if the library itself sets the limits of a receive, else ""
-	Polls   bool   // the library puts its sockets in non-blocking mode
-	GC      bool   // received descriptors are closed by the garbage collector
-	Closes  bool   // the library closes its socket when a call fails, or some time later
+
+	// Polls says that the library puts its sockets in non-blocking mode. Scenarios in which a call has to block are
+	// left out then.
+	Polls bool
+	// GC says that only the garbage collector closes some of the descriptors that the library receives. The runner
+	// then waits for that, instead of reporting a leak at once.
+	GC bool
+	// Closes says that the library closes its socket when a call fails, or some time later. The peer then takes the
+	// socket for closed after an error.
+	Closes bool
 
 	// Open returns a Socket that calls the library for sock. The peer calls Open once per
 	// case, before the first send or receive. Neither Open nor the Socket may close sock,
