@@ -20,6 +20,7 @@ import (
 	"github.com/scm-rights/scm/internal/builtin"
 	"github.com/scm-rights/scm/interop/peers"
 	"github.com/scm-rights/scm/interop/peers/go/peer"
+	"github.com/scm-rights/scm/interop/scenario"
 	"golang.org/x/sys/unix"
 )
 
@@ -212,9 +213,9 @@ func TestUpdate(t *testing.T) {
 	run(false, update[:18]+": nothing was written: -short left out partners\n", update, "-test.short", basics)
 	run(false, "nothing was written: -run, -skip or -failfast left out cases\n", update, basics)
 	run(false, "for example -run 'TestLibrary/basics/bidirectional-simultaneous/dgram/sends/runner'\n", update)
-	run(false, ":2: unfinished reason: ? a received", "", basics)
+	run(false, ":2: unfinished reason: ? receives descriptors", "", basics)
 	text, err := os.ReadFile(file)
-	if want := "# Expected failures: SCENARIO CHECK@PEER REASON\n** cloexec@mine ? a received descriptor is not close-on-exec\n"; string(text) != want || err != nil {
+	if want := "# Expected failures: SCENARIO CHECK@PEER REASON\n** cloexec@mine ? " + scenario.Faults[scenario.CheckCloexec] + ": a received descriptor is not close-on-exec\n"; string(text) != want || err != nil {
 		t.Fatalf("got %q, %v", text, err)
 	}
 	if err := os.WriteFile(file, []byte("** {leak,cloexec}@mine it is planted\n"), 0o600); err != nil {

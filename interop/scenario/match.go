@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/scm-rights/scm/interop/contract"
+	"github.com/scm-rights/scm/interop/display"
 	"github.com/scm-rights/scm/interop/kernel"
 )
 
@@ -85,7 +86,7 @@ func matchFDs(want, got []string) (names []string, why string) {
 	}
 	switch {
 	case len(want) != len(got):
-		return nil, fmt.Sprintf("%d descriptors, and not %d", len(got), len(want))
+		return nil, fmt.Sprintf("%s, and not %d", display.Plural(len(got), "descriptor"), len(want))
 	case wantClosed == "" && gotClosed != "":
 		return nil, "it reports closed descriptors"
 	case wantClosed != "" && gotClosed == "":
@@ -102,8 +103,10 @@ func matchFlags(want, have string, reported bool) string {
 	switch {
 	case want == "-" && reported && have != "-":
 		return "there are flags"
+	case want != "-" && !reported && strings.Contains(want, "ctrunc"):
+		return "a descriptor was lost, and the library did not report it"
 	case want != "-" && !reported:
-		return "it reports no flags"
+		return "the library reports no flags"
 	}
 	for f := range strings.SplitSeq(want, ",") {
 		if f != "-" && !slices.Contains(strings.Split(have, ","), f) {

@@ -19,7 +19,7 @@ func TestMatch(t *testing.T) {
 		{"ok n=* payload=* fds=-", "ok n=5000 payload=!7 fds=-", "", "payload is !7"},
 
 		// Descriptors.
-		{recv + "fds=-", recv + "fds=7", "", "1 descriptors, and not 0"},
+		{recv + "fds=-", recv + "fds=7", "", "1 descriptor, and not 0"},
 		{recv + "fds=-", recv, "", "fds is missing"},
 		{recv + "fds=a", recv + "fds=7", "a", ""},
 		{recv + "fds=a", recv + "fds=-", "", "0 descriptors, and not 1"},
@@ -42,7 +42,8 @@ func TestMatch(t *testing.T) {
 		{recv + "fds=-", recv + "fds=- flags=ctrunc", "", ""},
 		{recv + "fds=- flags=ctrunc", recv + "fds=- flags=eor,ctrunc,0x40", "", ""},
 		{recv + "fds=- flags=ctrunc", recv + "fds=- flags=trunc", "", "no flag ctrunc"},
-		{recv + "fds=- flags=ctrunc", recv + "fds=-", "", "it reports no flags"},
+		{recv + "fds=- flags=ctrunc", recv + "fds=-", "", "a descriptor was lost, and the library did not report it"},
+		{recv + "fds=- flags=trunc", recv + "fds=-", "", "the library reports no flags"},
 		{recv + "fds=- flags=-", recv + "fds=- flags=ctrunc", "", "there are flags"},
 		{recv + "fds=- flags=-", recv + "fds=-", "", ""},
 
