@@ -95,8 +95,7 @@ type Form struct {
 // docs/testing-a-library.md describes it. In FIRST and in CHECK@NAME, {a,b} means either a or b, and Parse returns a
 // Line for each CHECK@NAME. Errors and lines name the file, which Parse does not open.
 func Parse(file string, text []byte, form Form) (list []Line, err error) {
-	all := strings.Split(strings.TrimPrefix(string(text), byteOrderMark), "\n")
-	for i, l := range all {
+	for i, l := range strings.Split(strings.TrimPrefix(string(text), byteOrderMark), "\n") {
 		at := Line{File: file, Number: i + 1}
 		if strings.Contains(strings.TrimSuffix(l, "\r"), "\r") {
 			return nil, fmt.Errorf("%s: a carriage return is within the line: end each line with a newline", at.Place())
@@ -105,11 +104,7 @@ func Parse(file string, text []byte, form Form) (list []Line, err error) {
 		if len(words) == 0 || strings.HasPrefix(words[0], "#") {
 			continue
 		}
-		err := form.oldForm(words, all[i+1:])
-		var more []Line
-		if err == nil {
-			more, err = form.parse(at, words)
-		}
+		more, err := form.parse(at, words)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", at.Place(), err)
 		}
@@ -118,38 +113,8 @@ func Parse(file string, text []byte, form Form) (list []Line, err error) {
 	return list, nil
 }
 
-// oldForm returns an error that says how to write a line in the place of a block or a heading, which lists used to
-// have.
-func (form Form) oldForm(words, below []string) error {
-	if strings.HasPrefix(words[0], "[") && strings.HasSuffix(words[0], "]") && len(words) == 1 {
-		ofKernel := ""
-		if form.Roles {
-			ofKernel = fmt.Sprintf("write a release of Linux as in CHECK@%s<5.15 and CHECK@%s>=6.2<6.7, and ", Kernel, Runner)
-		}
-		return fmt.Errorf("a list has no headings: %smove other lines below %s to a file of their own, for runs on these kernels", ofKernel, words[0])
-	}
-	if !strings.Contains(words[0], "@") {
-		return nil
-	}
-	first := form.First
-	for _, l := range below {
-		if next := strings.Fields(l); len(next) == 1 {
-			first = next[0]
-			break
-		} else if len(next) > 1 && !strings.HasPrefix(next[0], "#") {
-			break
-		}
-	}
-	return fmt.Errorf("a line begins with %s: instead of a block, write a line for each %s, such as %q", form.First, form.First,
-		first+" "+strings.Join(words, " "))
-}
-
-var (
-	// keyForm matches CHECK@PEER with an optional version range and role.
-	keyForm = regexp.MustCompile(`^([a-z]+)@([^<>=:/]+)((?:>=[0-9]+(?:\.[0-9]+)*)?(?:<[0-9]+(?:\.[0-9]+)*)?)(:sends|:receives)?$`)
-	// partnerForm matches the end of a key that names a partner, which lists used to have.
-	partnerForm = regexp.MustCompile(`^([^/]*)/([^/]+)$`)
-)
+// keyForm matches CHECK@PEER with an optional version range and role.
+var keyForm = regexp.MustCompile(`^([a-z]+)@([^<>=:/]+)((?:>=[0-9]+(?:\.[0-9]+)*)?(?:<[0-9]+(?:\.[0-9]+)*)?)(:sends|:receives)?$`)
 
 // parse returns a Line for each alternative in the braces of CHECK@NAME.
 func (form Form) parse(l Line, words []string) (list []Line, err error) {
@@ -189,9 +154,6 @@ func (form Form) parse(l Line, words []string) (list []Line, err error) {
 }
 
 func (form Form) keyError(key string) error {
-	if m := partnerForm.FindStringSubmatch(key); m != nil && form.Roles {
-		return fmt.Errorf("%q names a partner: write %s with a reason that begins with %q and names %s", key, m[1], flakyMark, m[2])
-	}
 	roles := " or both"
 	if form.Roles {
 		roles = " or both, then :sends or :receives"

@@ -25,13 +25,12 @@ func accepted(t *testing.T, text string) []expected.Line {
 func TestParseAcceptedErrors(t *testing.T) {
 	const whats = "byte, newline, zeros, ones, 4k, second, two, 253, path)"
 	for text, want := range map[string]string{
-		"byte leak@x":                 "file:1: a line is WHAT CHECK@PROGRAM REASON, and the reason is required",
-		"\nbyte hang@x why":           `file:2: "hang@x" is not CHECK@PROGRAM, optionally followed by <VERSION, >=VERSION or both; checks are [leak crash refuses unread]`,
-		"byte leak@x:sends why":       `file:1: "leak@x:sends" is not CHECK@PROGRAM, optionally followed by <VERSION, >=VERSION or both; checks are [leak crash refuses unread]`,
-		"{byte,newlin} leak@x w":      `file:1: "newlin" is not an item of scm poke (` + whats + `; did you mean "newline"?`,
-		"basics/pass leak@x why":      `file:1: "basics/pass" is not an item of scm poke (` + whats,
-		"leak@x why\n  byte\n  zeros": `file:1: a line begins with WHAT: instead of a block, write a line for each WHAT, such as "byte leak@x why"`,
-		"byte leak@x flaky:":          `file:1: the reason after "flaky:" is missing`,
+		"byte leak@x":            "file:1: a line is WHAT CHECK@PROGRAM REASON, and the reason is required",
+		"\nbyte hang@x why":      `file:2: "hang@x" is not CHECK@PROGRAM, optionally followed by <VERSION, >=VERSION or both; checks are [leak crash refuses unread]`,
+		"byte leak@x:sends why":  `file:1: "leak@x:sends" is not CHECK@PROGRAM, optionally followed by <VERSION, >=VERSION or both; checks are [leak crash refuses unread]`,
+		"{byte,newlin} leak@x w": `file:1: "newlin" is not an item of scm poke (` + whats + `; did you mean "newline"?`,
+		"basics/pass leak@x why": `file:1: "basics/pass" is not an item of scm poke (` + whats,
+		"byte leak@x flaky:":     `file:1: the reason after "flaky:" is missing`,
 	} {
 		if list, err := ParseAccepted("file", []byte(text)); err == nil || err.Error() != want {
 			t.Errorf("%q: got %v, %v; want %s", text, list, err, want)
