@@ -14,7 +14,7 @@ import (
 // unsupported there, and do not fail.
 func TestRootInContainer(t *testing.T) {
 	run := func(t *testing.T) *exec.Cmd {
-		return exec.Command(program(t, "scm"), "interop", "run", "--builtin=false", "--run", "basics/pass-one-fd",
+		return exec.Command(program(t, "scm"), "interop", "run", "-v", "--builtin=false", "--run", "basics/pass-one-fd",
 			"--run", "credentials/{creds-forged-uid,privilege-at-open}", "--run", "kinds/kind-namespace-fd")
 	}
 	check := func(t *testing.T, r result) {

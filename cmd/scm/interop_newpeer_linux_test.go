@@ -69,7 +69,7 @@ func TestNewPeerWithLibrary(t *testing.T) {
 			commandsByHand(t, s, dir, "err ENOTSOCK")
 			peer := "mine=env -C " + dir + " " + s.Run
 			runs(t, result{0, "mine: ok, …", ""}, "interop", "smoke", "--builtin=false", "--peer", peer, "--timeout", "1m")
-			runs(t, result{0, "…\nthe run: as expected\n", "…"}, "interop", "run", "--builtin=false", "--peer", peer, "--timeout", "1m",
+			runs(t, result{0, "…\nmine: of … cases, … passed.\n", "…"}, "interop", "run", "--builtin=false", "--peer", peer, "--timeout", "1m",
 				"--run", "{basics,truncation}/**/{mine/runner,runner/mine}")
 		})
 	}
@@ -106,12 +106,12 @@ func TestNewPeerTest(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, host, _ := strings.Cut(string(rustc), "host: ")
-	test("truncation --target "+strings.Fields(host)[0], false, "cloexec@mine")
+	test("--target "+strings.Fields(host)[0]+" -- basics truncation", false, " does: mine receives descriptors without close-on-exec, so child processes inherit them\n")
 	if err := os.WriteFile(filepath.Join(dir, "tests/interop-expected.txt"), []byte("** cloexec@mine it passes no flags\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	test("-- basics truncation every_group_has_a_test", true, "3 passed")
-	test("basics", true, " cases with the runner are not asked: no flags (3), no iov (6)\n")
+	test("basics", true, " cases with the runner are not asked: no flags (3), no iov (6).\n")
 	test("", false, "Install it, or set SCM_PROGRAM", "SCM_PROGRAM=/none", "CI=true")
 	test("", true, "did not run: no program /none\n", "SCM_PROGRAM=/none", "CI=")
 	runs(t, result{2, "…", "…only for rust…"}, "interop", "new-peer", "c", "--test")

@@ -149,8 +149,8 @@ func (t *text) writeFindings(c scenario.Result) {
 	}
 }
 
-// writeTranscript writes the transcript of a case with findings, and what the kernel showed, if that is known. If it has
-// more than most lines, and most is not 0, it shows those that lead to the first wrong one.
+// writeTranscript writes the transcript of a case with findings, and what the kernel showed, if that is known. If most
+// is not 0 and there are more lines, it writes the last ones up to the first that is wrong.
 func (t *text) writeTranscript(c scenario.Result, most int) {
 	if len(c.Findings) == 0 {
 		return

@@ -8,10 +8,11 @@
 //! The expected failures are in tests/interop-expected.txt, if there is such a file.
 #![cfg(target_os = "linux")]
 
+use std::collections::BTreeMap;
 use std::io::{self, ErrorKind, Write as _};
 use std::process::Command;
-use std::sync::{LazyLock, Once};
-use std::{env, path::Path};
+use std::sync::{LazyLock, Mutex, Once};
+use std::{env, panic, path::Path};
 
 const EXPECTED: &str = "tests/interop-expected.txt";
 
@@ -33,22 +34,51 @@ static PEER: LazyLock<String> = LazyLock::new(|| {
 static ONCE: Once = Once::new();
 
 /// Runs scm interop, and returns what it printed. Without scm, it returns None, or fails if CI is set.
-fn scm(args: &[&str]) -> Option<String> {
+fn scm(args: &[&str]) -> Option<Result<String, String>> {
     let scm = env::var("SCM_PROGRAM").unwrap_or("scm".into());
     let out = match Command::new(&scm).arg("interop").args(args).output() {
         Err(e) if e.kind() == ErrorKind::NotFound => {
-            let note = format!("The scenarios of scm interop did not run: no program {scm}\n");
+            let why = format!("The scenarios of scm interop did not run: no program {scm}\n");
             let ci = !env::var("CI").unwrap_or_default().is_empty();
-            assert!(!ci, "{note}Install it, or set SCM_PROGRAM to its path.");
-            // libtest does not show what eprintln! prints in a test that passes.
-            ONCE.call_once(|| drop(io::stderr().write_all(note.as_bytes())));
+            assert!(!ci, "{why}Install it, or set SCM_PROGRAM to its path.");
+            ONCE.call_once(|| note(&why));
             return None;
         }
         result => result.unwrap(),
     };
-    let text = String::from_utf8_lossy(&out.stdout) + String::from_utf8_lossy(&out.stderr);
-    assert!(out.status.success(), "scm interop: {}\n{text}", out.status);
-    Some(text.into_owned())
+    let text = String::from_utf8_lossy(&out.stdout).into_owned();
+    Some(match out.status.code() {
+        Some(0) => Ok(text),
+        Some(1) => Err(text), // cases failed
+        _ => Err(String::from_utf8_lossy(&out.stderr).into_owned() + &text),
+    })
+}
+
+/// Prints a line. libtest does not show what eprintln! prints in a test that passes.
+fn note(line: &str) {
+    drop(io::stderr().write_all(line.as_bytes()));
+}
+
+/// The first group that failed for each cause.
+static FIRST: Mutex<BTreeMap<String, String>> = Mutex::new(BTreeMap::new());
+
+/// Fails the test of a group. It prints each cause that is not known from another group.
+fn fail(group: &str, text: &str) -> ! {
+    let mut known = String::new();
+    let parts = text.split("\n\n");
+    for cause in parts.take_while(|part| !part.starts_with("cases of ")) {
+        let what = cause.split(": ").next().unwrap().to_string();
+        let mut first = FIRST.lock().unwrap();
+        let other = first.entry(what.clone()).or_insert(group.to_string());
+        if other == group {
+            println!("{cause}\n");
+        } else {
+            let what = what.replace("\n ", "");
+            known += &format!("{group}: fails as {other} does: {what}\n");
+        }
+    }
+    note(&known);
+    panic::resume_unwind(Box::new(())) // this prints nothing
 }
 
 fn run(group: &str) {
@@ -60,13 +90,17 @@ fn run(group: &str) {
     if Path::new(EXPECTED).exists() {
         args.extend(["--expect", EXPECTED]);
     }
-    let Some(text) = scm(&args) else { return };
-    // Before the last line, scm says how many cases of the peer ran, and how many were not asked.
-    let counts = text.lines().skip_while(|line| !line.starts_with("peer "));
-    let counts = counts.take_while(|line| !line.starts_with("the run: "));
-    let counts: Vec<_> = counts.map(str::trim).collect();
-    let note = format!("{group}: {}\n", counts.join(" "));
-    drop(io::stderr().write_all(note.as_bytes()));
+    match scm(&args) {
+        None => {}
+        Some(Err(text)) => fail(group, &text),
+        Some(Ok(text)) => {
+            // The last lines say how many cases of the peer passed, and how many were not asked.
+            let begin = format!("{name}: ");
+            let counts = text.lines().skip_while(|line| !line.starts_with(&begin));
+            let counts: Vec<_> = counts.map(str::trim).collect();
+            note(&format!("{group}: {}\n", counts.join(" ")));
+        }
+    }
 }
 
 macro_rules! groups {
@@ -74,8 +108,8 @@ macro_rules! groups {
         $(#[test] fn $group() { run(stringify!($group)) })*
         /// A newer scm may have another group: print this file again.
         #[test] fn every_group_has_a_test() {
-            let list = scm(&["list", "--scenarios", "--builtin=false"]).unwrap_or_default();
-            for line in list.lines().filter(|line| !line.contains("\tkernel\t")) {
+            let list = scm(&["list", "--scenarios", "--builtin=false"]).unwrap_or(Ok(String::new()));
+            for line in list.unwrap().lines().filter(|line| !line.contains("\tkernel\t")) {
                 let group = line.split('/').next().unwrap();
                 assert!([$(stringify!($group)),*].contains(&group), "group {group} has no test");
             }

@@ -24,9 +24,10 @@ import (
 	"github.com/spf13/cobra"
 )
 
-var runHelp = `Run every scenario between every pair of peers, and print the interoperability matrix.
-The scenarios and several peers are built into scm. To test your library, write a peer
-for it (see "scm interop new-peer --help"), and add it with --peer.
+var runHelp = `Run every scenario between every pair of peers. For each cause of failures, print how many
+cases fail and the shortest of them. The scenarios and several peers are built into scm.
+To test your library, write a peer for it (see "scm interop new-peer --help"), and add it
+with --peer.
 
 ` + peerHelp + `
 
@@ -76,7 +77,7 @@ func runCommand() *cobra.Command {
 	var o runOptions
 	cmd := &cobra.Command{
 		Use:   "run",
-		Short: "Run the scenarios, and print the interoperability matrix",
+		Short: "Run the scenarios, and print the causes of failures",
 		Long:  runHelp,
 		Args:  cli.NoArgs(selectionHint),
 		RunE:  o.run,
@@ -90,8 +91,8 @@ func (o *runOptions) flags(cmd *cobra.Command) {
 	o.sharedFlags(cmd)
 	f := cmd.Flags()
 	f.StringArrayVar(&o.reports, "report", nil, "write a report to `FILE`, creating its directory; may be repeated")
-	f.BoolVarP(&o.verbose, "verbose", "v", false, "print every unexpected case, and the number of passes of each pair")
-	f.BoolVar(&o.json, "json", false, "print the JSON report instead of the matrix")
+	f.BoolVarP(&o.verbose, "verbose", "v", false, "print every unexpected case, a matrix of the peers, and details of the run")
+	f.BoolVar(&o.json, "json", false, "print the JSON report instead")
 	f.IntVar(&o.Jobs, "jobs", 2*runtime.NumCPU(), "number of peer pairs to run in parallel")
 	f.Lookup("jobs").DefValue = "2 per processor" // the help text is the same on every machine
 	f.BoolVar(&o.FailFast, "fail-fast", false, "stop after the first case that does not end as expected")
