@@ -82,8 +82,8 @@ func expectedReasons(c scenario.Result) []string {
 	return slices.Compact(slices.Sorted(slices.Values(c.Reasons)))
 }
 
-// where says in how many scenarios a peer fails a check, and with how many partners. It also says if that happens in one
-// role or on one type of socket only, although the report has its cases with others.
+// where says in how many scenarios a peer fails a check, and with how many partners. It also says whether it does so in
+// one role or on one type of socket only, although the report has its cases with others.
 func (r *Report) where(check scenario.Check, peer string, failed []scenario.Result) string {
 	failing := map[string]bool{}
 	for _, c := range failed {

@@ -201,7 +201,7 @@ var _ = Describe("docs/testing-a-library.md", func() {
 			}
 
 			Expect(os.WriteFile(file, []byte(finished), 0o600)).To(Succeed())
-			Expect(u.must(script, scriptFlags...)).To(MatchRegexp(`\nmine: of [0-9]+ cases, [0-9]+ passed, [0-9]+ failed as expected(;.*)?\.\n$`))
+			Expect(u.must(script, scriptFlags...)).To(ContainSubstring("\nmine: of "))
 
 			if library == "c" { // once is enough
 				status, out = u.runAction("BUILTIN=false", "RUN=**/mine/**", "WITH=csrc", "VERSION=source")
