@@ -144,7 +144,7 @@ func TestExitCodes(t *testing.T) {
 		{"unfinished reasons", run("--peer", marking, "--expect", unfinished, "--expect", alsoUnfinished), 2, "", complaint},
 		{"unfinished reasons in list", []string{"list", "--peer", marking, "--expect", unfinished, "--expect", alsoUnfinished}, 2, "", complaint},
 
-		{"nothing is supported", run("--run", "limits/limit-253-ok/*/*/scm-pair-purego"), 3, "No case has a verdict.\n", "scm: nothing ran\n"},
+		{"nothing is supported", run("--run", "limits/limit-253-ok/*/*/scm-pair-purego"), 3, "No case has a verdict. Unsupported: ", "scm: nothing ran\n"},
 		{"all is skipped", with("--skip", "basics"), 3, "No case has a verdict.\n", "scm: nothing ran\n"},
 		{"nothing to list", slices.Concat([]string{"list"}, fewCases, []string{"--skip", "basics"}), 3, "", "scm: no cases\n"},
 		{"a peer that supports nothing", peer(dumb("multi")), 3, "Of 3 cases, ", "scm: peer x: none of its cases has a verdict\n"},

@@ -84,14 +84,6 @@ func (t *text) paragraph(untrusted string) {
 	t.printf("\n")
 }
 
-// width returns the length of the longest line.
-func (t *text) width() (longest int) {
-	for l := range strings.Lines(t.String()) {
-		longest = max(longest, utf8.RuneCountInString(strings.TrimSuffix(l, "\n")))
-	}
-	return longest
-}
-
 // cell returns the text of a cell of the matrix: the totals of one sender and one receiver.
 func cell(t Totals) string {
 	switch {
@@ -171,26 +163,23 @@ func (r *Report) writeTable(out *text) {
 
 // groupRows returns a table of the cases that passed, of the peers in NotAsked.
 func (r *Report) groupRows() [][]string {
-	cells := map[string]map[string]Totals{} // by group and type of socket
+	cells, groups := map[[2]string]Totals{}, map[string]bool{}
 	for _, c := range r.Cases {
 		name, socketType, a, b := splitCaseName(c.Name)
 		_, isA := r.NotAsked[a]
-		if _, isB := r.NotAsked[b]; !isA && !isB {
-			continue
+		if _, isB := r.NotAsked[b]; isA || isB {
+			group, _, _ := strings.Cut(name, "/")
+			groups[group] = true
+			t := cells[[2]string{group, socketType}]
+			t.count(c.Verdict)
+			cells[[2]string{group, socketType}] = t
 		}
-		group, _, _ := strings.Cut(name, "/")
-		if cells[group] == nil {
-			cells[group] = map[string]Totals{}
-		}
-		t := cells[group][socketType]
-		t.count(c.Verdict)
-		cells[group][socketType] = t
 	}
 	rows := [][]string{append([]string{""}, contract.SocketTypes...)}
-	for _, group := range slices.Sorted(maps.Keys(cells)) {
+	for _, group := range slices.Sorted(maps.Keys(groups)) {
 		row := []string{group}
 		for _, socketType := range contract.SocketTypes {
-			t := cells[group][socketType]
+			t := cells[[2]string{group, socketType}]
 			row = append(row, fmt.Sprintf("%d of %d", t.Pass, t.Verdicts()))
 		}
 		rows = append(rows, row)
@@ -221,10 +210,6 @@ func appendCounts(row []string, counts ...int) []string {
 
 // writeDetails writes what only Console shows about the run.
 func (r *Report) writeDetails(out *text) {
-	out.writeVerdicts("verdicts", r.Totals)
-	if r.Kernel != (Totals{}) {
-		out.writeVerdicts("verdicts of the kernel", r.Kernel)
-	}
 	var ways []string
 	for _, way := range slices.Sorted(maps.Keys(r.Witnesses)) {
 		ways = append(ways, fmt.Sprintf("%s %d", way, r.Witnesses[way]))
@@ -256,15 +241,4 @@ func (r *Report) writeEnd(out *text) {
 	}
 	out.paragraph(r.Verdict())
 	r.writePeers(out)
-}
-
-// writeVerdicts writes the totals of the peers or of the kernel.
-func (t *text) writeVerdicts(name string, n Totals) {
-	line := fmt.Sprintf("%s: %d: %d pass, %d expected failures, %d unexpected failures, %d unexpected passes", name,
-		n.Verdicts(), n.Pass, n.Expected, n.Fail, n.Fixed)
-	if n.Flaky > 0 {
-		line += fmt.Sprintf(", %d flaky", n.Flaky)
-	}
-	t.paragraph(line)
-	t.printf("without a verdict: %d unsupported, %d not run\n", n.Unsupported, n.NotRun)
 }

@@ -257,10 +257,10 @@ func TestHeadline(t *testing.T) {
 		text     string // in the report for a terminal
 	}{
 		{Report{Totals: pass}, "as expected", false, "\nOf 1 case, 1 passed.\n"},
-		{Report{Totals: Totals{Expected: 1, Unsupported: 1}, Peers: []Peer{{Name: "x"}}}, "as expected", false, "\nOf 1 case, 1 failed as expected.\n"},
+		{Report{Totals: Totals{Expected: 1, Unsupported: 1}, Peers: []Peer{{Name: "x"}}}, "as expected", false, "\nOf 1 case, 1 failed as expected. Unsupported: 1.\n"},
 		{Report{Totals: Totals{Fail: 1}}, "not as expected", false, "\nOf 1 case, 1 did not end as expected.\n"},
 		{Report{Totals: pass, Kernel: Totals{NotRun: 2}}, "2 not run", false, "2 cases could not be run.\n"},
-		{Report{Totals: Totals{Unsupported: 1}}, "nothing ran", true, "\nnothing ran\nNo case has a verdict.\n"},
+		{Report{Totals: Totals{Unsupported: 1}}, "nothing ran", true, "\nnothing ran\nNo case has a verdict. Unsupported: 1.\n"},
 		{Report{Totals: pass, Cut: "interrupt"}, "cut short", true, "\ncut short: interrupt\n"},
 		{Report{Totals: pass, Peers: []Peer{{Name: "x"}, {Name: "y", Totals: pass}}, Required: map[string]bool{"x": true, "y": true}},
 			"peer x: none of its cases has a verdict", true, "\npeer x: none of its cases has a verdict\n"},

@@ -38,6 +38,9 @@ func subject(peer string) string {
 // Verdict describes the outcome of the run in a sentence.
 func (r *Report) Verdict() string {
 	text := counts(r.Totals, r.Kernel)
+	if n := r.Totals.Unsupported + r.Kernel.Unsupported; n > 0 {
+		text += fmt.Sprintf(". Unsupported: %d", n)
+	}
 	if n := r.Totals.NotRun + r.Kernel.NotRun; n > 0 {
 		text += fmt.Sprintf(". %s could not be run", display.Plural(n, "case"))
 	}
