@@ -1,7 +1,6 @@
 package catalogue_test
 
 import (
-	"cmp"
 	"fmt"
 	"os"
 	"regexp"
@@ -31,16 +30,22 @@ func TestReadme(t *testing.T) {
 		acts += fmt.Sprintf("| `R> %s` | %s |\n", f.Example, f.Does)
 	}
 	peerText = generated(t, peerPage, peerText, "\n| line | |\n|---|---|\n", acts)
-	peerText = generated(t, peerPage, peerText, callsHead, peerCallRows())
-	peerText = generated(t, peerPage, peerText, kindsHead, kindRows(func(k scenario.FileKind) bool { return k.Peer }))
+	words := func(list []string) string { return "`" + strings.Join(list, " ") + "`\n" }
+	peerText = generated(t, peerPage, peerText, "#calls):\n\n", words(scenario.PeerCalls))
+	var kinds []string
+	for _, k := range scenario.FileKinds {
+		if k.Peer {
+			kinds = append(kinds, k.Name)
+		}
+	}
+	peerText = generated(t, peerPage, peerText, "#kinds-of-file):\n\n", words(kinds))
 
 	calls := ""
 	for _, c := range kernel.CallUsages {
 		calls += callRow(c.Usage, c.Gives, c.Does)
 	}
 	kernelText = generated(t, kernelPage, kernelText, callsHead, calls)
-	kernelText = generated(t, kernelPage, kernelText, kindsHead, kindRows(func(scenario.FileKind) bool { return true }))
-	words := func(list []string) string { return "`" + strings.Join(list, " ") + "`\n" }
+	kernelText = generated(t, kernelPage, kernelText, kindsHead, kindRows())
 	flags := slices.DeleteFunc(slices.Clone(kernel.Words["message flags"]), func(w string) bool { return w == kernel.Inherit })
 	kernelText = generated(t, kernelPage, kernelText, " is a list of these words:\n\n", words(flags))
 	kernelText = generated(t, kernelPage, kernelText, " are in milliseconds.\n\n", words(kernel.OptionNames()))
@@ -115,10 +120,10 @@ func readPage(t *testing.T, name string) string {
 	return string(b)
 }
 
-// kindRows returns the rows of a table of kinds of file. Neighbours with the same
+// kindRows returns the rows of the table of kinds of file. Neighbours with the same
 // description share a row.
-func kindRows(in func(scenario.FileKind) bool) (rows string) {
-	kinds := slices.DeleteFunc(slices.Clone(scenario.FileKinds), func(k scenario.FileKind) bool { return !in(k) })
+func kindRows() (rows string) {
+	kinds := scenario.FileKinds
 	for i, k := range kinds {
 		if i == 0 || kinds[i-1].What != k.What {
 			rows += "| "
@@ -128,28 +133,6 @@ func kindRows(in func(scenario.FileKind) bool) (rows string) {
 		} else {
 			rows += fmt.Sprintf("`%s` | %s |\n", k.Name, k.What)
 		}
-	}
-	return rows
-}
-
-// peerCallRows returns the rows of the calls in peer scenarios, one for each call.
-func peerCallRows() (rows string) {
-	for _, call := range scenario.PeerCalls {
-		usages, gives, does := "", "", []string{}
-		for _, c := range kernel.CallUsages {
-			if name, _, _ := strings.Cut(c.Usage, " "); name != call {
-				continue
-			}
-			if usages != "" {
-				usages += "` or `"
-			}
-			usages += c.Usage
-			gives = cmp.Or(gives, c.Gives)
-			if c.Does != "" {
-				does = append(does, c.Does)
-			}
-		}
-		rows += callRow(usages, gives, strings.Join(does, "; "))
 	}
 	return rows
 }
