@@ -27,7 +27,7 @@ var ActForms = []ActForm{
 	{"pos B x=32", "ROLE NAME=OFFSET",
 		"expects that B's descriptor `x` is at offset 32"},
 	{"flags B x=nonblock,append", "ROLE NAME=FLAGS",
-		"expects that exactly the listed status flags out of O_APPEND and O_NONBLOCK are set on B's descriptor `x`; `-` means neither"},
+		"expects that of O_APPEND and O_NONBLOCK, exactly those listed are set on B's descriptor `x`; `-` means neither"},
 	{"pending B", "ROLE",
 		"expects that B's socket has nothing left to receive, except end of file"},
 	{"blocked B", `ROLE( ms=VALUE)?`,
@@ -35,9 +35,9 @@ var ActForms = []ActForm{
 	{"settled B", "ROLE",
 		"waits until B has answered its command (`B>&`) or is blocked"},
 	{"limit B nofile=+2", "ROLE LIMIT",
-		"sets B's RLIMIT_NOFILE so that B can open 2 more descriptors. `nofile=64` sets the limit to 64. `nofile=-` restores B's own limit. The runner also restores it at the end of the case"},
+		"sets B's RLIMIT_NOFILE so that B can open 2 more descriptors. `nofile=64` sets it to 64. `nofile=-`, and the end of the case, restore B's own limit"},
 	{"setsockopt B passcred=1", "ROLE NAME=VALUE",
-		"sets an option of B's socket, such as `passcred`, `passpidfd`, `passrights`, `peekoff`, `timestamp`, `oobinline`, `sndbuf`, `rcvbuf`, `rcvlowat`, or `sndtimeo` and `rcvtimeo` in milliseconds"},
+		"sets [an option](../kernel/README.md#socket-options) of B's socket"},
 	{"shutdown B wr", "ROLE HOW",
 		"shuts down B's socket for `rd`, `wr` or `rdwr`. B itself does nothing"},
 	{"nonblock A", "ROLE",
@@ -45,9 +45,9 @@ var ActForms = []ActForm{
 	{"drop a", "NAME",
 		"closes the runner's own descriptor for `a`"},
 	{"eof a", "NAME",
-		"expects end of file at the other end of the pipe or pair `a`, which means that no process and no queued message refers to `a`. Before this line, the scenario must `drop a` and close all descriptors that A or B has for `a`"},
+		"expects end of file at the other end of the pipe or pair `a`: no process and no queued message refers to `a`. Before this line, `drop a`, and close the descriptors that A and B have for `a`"},
 	{"kill B SIGUSR1", "ROLE SIGNAL",
-		"sends a signal to B. If a thread of B is blocked in a call on the case's socket, that thread receives the signal. For `SIGSTOP`, the runner waits until all threads have stopped. After `SIGKILL`, the scenario cannot send B any more commands. It does not need a line for the answer to a command that B has not answered"},
+		"sends a signal to B. The thread that is blocked in a call on the case's socket, if there is one, receives it. After `SIGSTOP`, the runner waits until all threads have stopped. After `SIGKILL`, the scenario sends B no more commands, and needs no answer to the last one"},
 }
 
 // Signals lists the signals that the runner can send.
