@@ -279,7 +279,7 @@ fmt: setup-lint ## seconds: format the Go, C, Rust and Python
 	for manifest in $(call find,Cargo.toml); do cargo fmt --manifest-path $$manifest; done
 	build/venv/bin/ruff format
 
-# What only proves something.
+# The proofs, which nothing imports.
 proof-%:
 	@$(MAKE) -C proof $*
 
