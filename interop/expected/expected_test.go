@@ -35,7 +35,7 @@ func TestParse(t *testing.T) {
 	}
 }
 
-// An error about a block, a heading or a partner, which lists used to have, says how to write the line.
+// An error names the line, and says how to write it.
 func TestParseErrors(t *testing.T) {
 	const checks = ` is not CHECK@PEER, optionally followed by <VERSION, >=VERSION or both, then :sends or :receives; checks are [answer cloexec leak]`
 	const releases = "a release of Linux has exactly two numbers, as in kernel<5.15, kernel>=6.16 or kernel>=6.2<6.7"
