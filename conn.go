@@ -26,6 +26,12 @@ type Conn struct {
 	refuses atomic.Bool   // reject descriptors, because of Config.NoFiles
 	local   *net.UnixAddr // the address given to Listen or ListenPacket, or else the socket's
 
+	base *Conn // the Conn on which WithContext was called, or this one
+	ctx  context.Context
+
+	first         *Conn // the first Conn of the socket, whose directions are used
+	reads, writes direction
+
 	receiving, sending keptCall
 }
 
@@ -58,6 +64,7 @@ func (config Config) NewConn(c net.Conn) (*Conn, error) {
 		return nil, opError("conn", err)
 	}
 	conn.file, conn.local = inner.file, cmp.Or(inner.local, conn.local)
+	conn.first, conn.ctx = cmp.Or(inner.first, conn), cmp.Or(inner.ctx, conn.ctx)
 	return conn, nil
 }
 
@@ -127,7 +134,9 @@ func (config Config) newConn(c *net.UnixConn) (*Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	conn := &Conn{UnixConn: c, raw: raw, config: config, local: wholeAddr(c, c.LocalAddr())}
+	conn := &Conn{UnixConn: c, raw: raw, config: config, local: wholeAddr(c, c.LocalAddr()), ctx: context.Background()}
+	conn.base, conn.first = conn, conn
+	conn.reads.socket, conn.writes.socket = readSide{c}, writeSide{c}
 	conn.refuses.Store(config.NoFiles)
 	if err := adopt(raw, &conn.network, config.NoFiles); err != nil {
 		return nil, err
@@ -325,7 +334,7 @@ func (c *Conn) PassPIDFD(on bool) error {
 func (c *Conn) PassRights(on bool) error {
 	err := c.withFD("set", func(fd int) error { return PassRights(fd, on) })
 	if err == nil && on {
-		c.refuses.Store(false)
+		c.base.refuses.Store(false)
 	}
 	return err
 }
@@ -352,13 +361,13 @@ func (c *Conn) Close() error {
 	return c.fail("close", removed)
 }
 
-func (c *Conn) socketFile() (*socketFile, any) { return c.file, c }
+func (c *Conn) socketFile() (*socketFile, any) { return c.file, c.base }
 
 // SetUnlinkOnClose sets whether Close removes the socket file that [ListenPacket] created: see "Socket
 // files".
 func (c *Conn) SetUnlinkOnClose(unlink bool) {
 	if c != nil {
-		c.file.keep(c, !unlink)
+		c.file.keep(c.base, !unlink)
 	}
 }
 
@@ -423,7 +432,7 @@ func (c *Conn) fail(op string, err error) error {
 
 // expected returns what a message with nfd descriptors must match, or nil.
 func (c *Conn) expected(nfd int) *Expect {
-	if nfd > 0 && c.refuses.Load() {
+	if nfd > 0 && c.base.refuses.Load() {
 		return &Expect{}
 	}
 	return c.config.Expect

@@ -65,6 +65,7 @@ func newCall(c *Conn, sends bool) *call {
 	var kept *keptCall
 	switch {
 	case c == nil: // the method returns the error later
+	case c != c.base: // which WithContext often returned for one call
 	case sends:
 		kept = &c.sending
 	default:
@@ -104,13 +105,15 @@ func (k *call) wait(op func(k *call) error) error {
 	k.op = op
 	for pause := time.Millisecond; ; pause = min(2*pause, 50*time.Millisecond) {
 		var err error
-		switch {
-		case k.now && !(k.sends && k.conn.isStream()):
-			err = k.conn.raw.Control(func(sock uintptr) { k.try(sock) })
+		switch c := k.conn; {
+		case k.now && !(k.sends && c.isStream()):
+			if err = contextErr(c.ctx); err == nil {
+				err = c.raw.Control(func(sock uintptr) { k.try(sock) })
+			}
 		case k.sends:
-			err = k.conn.raw.Write(k.try)
+			err = c.first.writes.run(c.ctx, func() error { return c.raw.Write(k.try) })
 		default:
-			err = k.conn.raw.Read(k.try)
+			err = c.first.reads.run(c.ctx, func() error { return c.raw.Read(k.try) })
 		}
 		switch {
 		case err != nil:

@@ -19,6 +19,10 @@ type Listener struct {
 	addr   *net.UnixAddr
 	config Config
 	file   *socketFile // shared with Listeners that NewListener returned for this one
+
+	accepts *direction // shared too
+	base    *Listener  // the Listener on which WithContext was called, or this one
+	ctx     context.Context
 }
 
 // NewListener borrows l's socket, as [NewConn] does, so that a server can use a [Config] for a socket from
@@ -42,12 +46,14 @@ func (config Config) newListener(l net.Listener) (*Listener, error) {
 	if err := config.check(); err != nil {
 		return nil, err
 	}
-	made := &Listener{config: config}
+	made := &Listener{config: config, ctx: context.Background()}
+	made.base = made
 	switch l := l.(type) {
 	case *net.UnixListener:
 		made.UnixListener = l
 	case *Listener:
 		made.UnixListener, made.addr, made.file = l.UnixListener, l.addr, l.file
+		made.accepts, made.ctx = l.accepts, cmp.Or(l.ctx, made.ctx)
 	case sys.OwnedListener:
 		made.UnixListener = l.UnixListener
 		if l.Path != "" {
@@ -56,6 +62,9 @@ func (config Config) newListener(l net.Listener) (*Listener, error) {
 		}
 	default:
 		return nil, fmt.Errorf("%w: a %T", ErrNotUnix, l)
+	}
+	if made.accepts == nil {
+		made.accepts = &direction{socket: made.UnixListener}
 	}
 	raw, err := made.SyscallConn()
 	if err != nil {
@@ -91,7 +100,9 @@ func (config Config) Listen(ctx context.Context, network, addr string) (*Listene
 	if addr != "" {
 		at = unixAddr(network, addr)
 	}
-	return &Listener{l, at, config, file}, nil
+	listener := &Listener{UnixListener: l, addr: at, config: config, file: file}
+	listener.accepts, listener.base, listener.ctx = &direction{socket: l}, listener, context.Background()
+	return listener, nil
 }
 
 // ListenPacket creates a named datagram socket. network is "unixgram". ListenPacket treats addr and the
@@ -211,17 +222,18 @@ func (l *Listener) AcceptConn() (*Conn, error) {
 		return nil, opError("accept", err)
 	}
 	for {
-		accepted, err := l.AcceptUnix()
-		if op, ok := err.(*net.OpError); ok {
-			op.Err = cause(op)
-		}
+		var accepted *net.UnixConn
+		err := l.accepts.run(l.ctx, func() (err error) {
+			accepted, err = l.AcceptUnix()
+			return err
+		})
 		if err != nil {
-			return nil, err
+			return nil, l.fail("accept", err)
 		}
 		c, err := l.config.newConn(accepted)
 		if err != nil {
 			_ = accepted.Close()
-			return nil, &net.OpError{Op: "accept", Net: l.addr.Net, Addr: l.addr, Err: cause(err)}
+			return nil, l.fail("accept", err)
 		}
 		c.local = l.addr
 		if l.admits(c) {
@@ -257,9 +269,14 @@ func (l *Listener) Close() error {
 		return err
 	}
 	if removed != nil {
-		return &net.OpError{Op: "close", Net: l.addr.Net, Addr: l.addr, Err: removed}
+		return l.fail("close", removed)
 	}
 	return nil
+}
+
+// fail wraps err in a *net.OpError, as the methods of a net.Listener do.
+func (l *Listener) fail(op string, err error) error {
+	return &net.OpError{Op: op, Net: l.addr.Net, Addr: l.addr, Err: cause(err)}
 }
 
 // checkLiteral returns an error if self is a Listener without a UnixListener. A struct that embeds one is accepted.
@@ -285,12 +302,12 @@ func (l *Listener) usable() error {
 // package net, it does not end an abstract name at its first 0 byte.
 func (l *Listener) Addr() net.Addr { return l.addr }
 
-func (l *Listener) socketFile() (*socketFile, any) { return l.file, l }
+func (l *Listener) socketFile() (*socketFile, any) { return l.file, l.base }
 
 // SetUnlinkOnClose sets whether Close removes the socket file: see "Socket files". If Listen did not create
 // it, SetUnlinkOnClose calls that of the UnixListener.
 func (l *Listener) SetUnlinkOnClose(unlink bool) {
 	if l != nil {
-		l.file.keep(l, !unlink)
+		l.file.keep(l.base, !unlink)
 	}
 }

@@ -41,12 +41,9 @@ func run(ctx context.Context, path string) error {
 	}
 	defer func() { _ = l.Close() }() // which removes the socket
 	fmt.Println("listening at", path)
+	l = l.WithContext(ctx)
 	for {
-		var conn *scm.Conn
-		err := withContext(ctx, l.SetDeadline, func() (err error) {
-			conn, err = l.AcceptConn()
-			return err
-		})
+		conn, err := l.AcceptConn()
 		if err != nil {
 			return err
 		}
@@ -75,37 +72,9 @@ func serve(ctx context.Context, conn *scm.Conn) error {
 	}
 }
 
-// recvFile is RecvFile with a context. It waits at most a second.
-func recvFile(ctx context.Context, conn *scm.Conn) (f *os.File, err error) {
+// recvFile waits at most a second, and not after ctx is done.
+func recvFile(ctx context.Context, conn *scm.Conn) (*os.File, error) {
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
-	err = withContext(ctx, conn.SetReadDeadline, func() error {
-		f, err = conn.RecvFile()
-		return err
-	})
-	return f, err
-}
-
-// withContext runs call, which waits on a connection or listener. When ctx is done, withContext sets a deadline in
-// the past, so that call returns, and returns ctx's error. The connection has no deadline afterwards.
-func withContext(ctx context.Context, setDeadline func(time.Time) error, call func() error) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	expired := make(chan struct{})
-	stop := context.AfterFunc(ctx, func() {
-		_ = setDeadline(time.Unix(1, 0))
-		close(expired)
-	})
-	err := call()
-	if stop() {
-		return err
-	}
-	// The function has started. If it set its deadline after the reset below, the next call would fail.
-	<-expired
-	_ = setDeadline(time.Time{})
-	if errors.Is(err, os.ErrDeadlineExceeded) {
-		return ctx.Err()
-	}
-	return err // call may have succeeded: do not lose the files that it received
+	return conn.WithContext(ctx).RecvFile()
 }

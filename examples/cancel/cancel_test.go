@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/scm-rights/scm"
 	"github.com/scm-rights/scm/examples/internal/program"
@@ -37,50 +36,6 @@ func TestCancel(t *testing.T) {
 		program.OK(t, a.SendFile("null", os.Stdin))
 		f := program.Must(recvFile(context.Background(), b))
 		_ = f.Close()
-	}
-}
-
-// A call is not made if the context is already done, so that a file in the queue stays there.
-func TestCanceledBefore(t *testing.T) {
-	ctx, cancel := context.WithCancel(context.Background())
-	cancel()
-	err := withContext(ctx, func(time.Time) error { return nil }, func() error {
-		t.Error("called")
-		return nil
-	})
-	if !errors.Is(err, context.Canceled) {
-		t.Error(err)
-	}
-}
-
-// If a call succeeds although its context is done, its result is kept, and the deadline is reset last.
-func TestCanceledAfter(t *testing.T) {
-	ctx, cancel := context.WithCancel(context.Background())
-	expiring, reset := make(chan struct{}), make(chan struct{})
-	set := make(chan time.Time, 2)
-	setDeadline := func(d time.Time) error {
-		if d.IsZero() {
-			close(reset)
-		} else {
-			close(expiring)
-			select { // a reset that does not wait for this call is first
-			case <-reset:
-			case <-time.After(50 * time.Millisecond):
-			}
-		}
-		set <- d
-		return nil
-	}
-	err := withContext(ctx, setDeadline, func() error {
-		cancel()
-		<-expiring
-		return nil
-	})
-	if err != nil {
-		t.Error(err)
-	}
-	if first, last := <-set, <-set; first.IsZero() || !last.IsZero() {
-		t.Error("the deadline was set after the reset")
 	}
 }
 

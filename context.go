@@ -1,0 +1,231 @@
+package scm
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"net"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// WithContext returns c with ctx. It is the same connection, with the same Config, socket file and deadlines. When ctx
+// is done, its Read, Write and the methods of this package that wait return an error that wraps ctx.Err() and
+// [context.Cause]. If ctx is done before, they send and receive nothing. A call that has received something returns it,
+// and n > 0 still means that part of a payload was sent.
+//
+// To end a call, the Conn sets a deadline in the past, and afterwards the program's again. A deadline that the program
+// has set on the [net.UnixConn], or on another Conn for it, is lost, and their calls can return
+// [os.ErrDeadlineExceeded]. The other methods of net.UnixConn do not use ctx.
+func (c *Conn) WithContext(ctx context.Context) *Conn {
+	if ctx == nil {
+		panic("scm: nil context")
+	}
+	if c == nil {
+		return nil
+	}
+	return &Conn{
+		UnixConn: c.UnixConn, raw: c.raw, network: c.network, config: c.config, file: c.file, local: c.local,
+		base: c.base, first: c.first, ctx: ctx,
+	}
+}
+
+// SetDeadline sets the deadline of package net, for all Conns that NewConn and WithContext made from one.
+func (c *Conn) SetDeadline(t time.Time) error {
+	return cmp.Or(c.SetReadDeadline(t), c.SetWriteDeadline(t))
+}
+
+// SetReadDeadline is like [Conn.SetDeadline], for calls that receive.
+func (c *Conn) SetReadDeadline(t time.Time) error {
+	if err := c.usable(); err != nil {
+		return c.fail("set", err)
+	}
+	return c.first.reads.set(t)
+}
+
+// SetWriteDeadline is like [Conn.SetDeadline], for calls that send.
+func (c *Conn) SetWriteDeadline(t time.Time) error {
+	if err := c.usable(); err != nil {
+		return c.fail("set", err)
+	}
+	return c.first.writes.set(t)
+}
+
+// Read reads as package net does. It loses descriptors that were sent with the bytes.
+func (c *Conn) Read(p []byte) (n int, err error) {
+	if err = c.usable(); err == nil {
+		err = c.first.reads.run(c.ctx, func() error {
+			n, err = c.UnixConn.Read(p)
+			return err
+		})
+	}
+	return n, c.fail("read", err)
+}
+
+// Write writes as package net does.
+func (c *Conn) Write(p []byte) (n int, err error) {
+	if err = c.usable(); err == nil {
+		err = c.first.writes.run(c.ctx, func() error {
+			n, err = c.UnixConn.Write(p)
+			return err
+		})
+	}
+	return n, c.fail("write", err)
+}
+
+// WithContext returns l with ctx, which ends Accept and AcceptConn as [Conn.WithContext] describes. The Conns that they
+// return have no context.
+func (l *Listener) WithContext(ctx context.Context) *Listener {
+	if ctx == nil {
+		panic("scm: nil context")
+	}
+	if l == nil {
+		return nil
+	}
+	return &Listener{l.UnixListener, l.addr, l.config, l.file, l.accepts, l.base, ctx}
+}
+
+// SetDeadline sets the deadline of package net, for all Listeners that NewListener and WithContext made from one.
+func (l *Listener) SetDeadline(t time.Time) error {
+	if err := l.usable(); err != nil {
+		return opError("set", err)
+	}
+	return l.accepts.set(t)
+}
+
+// A direction makes the calls that wait on a socket to receive, to send or to accept. All Conns, or Listeners, that
+// were made from one share it.
+type direction struct {
+	socket interface{ SetDeadline(time.Time) error }
+
+	mu      sync.Mutex
+	program time.Time // the deadline that the program has set, for which package net has no method
+	ending  bool      // a context ends the call: the socket has a deadline in the past
+
+	// One call at a time waits in package net, so that its context ends no other.
+	busy    atomic.Bool
+	waiters atomic.Int32
+	once    sync.Once
+	free    chan struct{} // has a value if a waiter must look whether busy is false
+}
+
+// readSide and writeSide are a connection as the socket of a direction.
+type readSide struct{ *net.UnixConn }
+type writeSide struct{ *net.UnixConn }
+
+func (s readSide) SetDeadline(t time.Time) error  { return s.SetReadDeadline(t) }
+func (s writeSide) SetDeadline(t time.Time) error { return s.SetWriteDeadline(t) }
+
+// set sets the program's deadline.
+func (d *direction) set(t time.Time) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.program = t
+	return d.apply()
+}
+
+// end sets whether a context ends the call.
+func (d *direction) end(ending bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.ending = ending
+	_ = d.apply()
+}
+
+func (d *direction) apply() error {
+	if d.ending {
+		return d.socket.SetDeadline(time.Unix(1, 0))
+	}
+	return d.socket.SetDeadline(d.program)
+}
+
+// run makes a call that waits on the socket, and ends it when ctx is done.
+func (d *direction) run(ctx context.Context, call func() error) error {
+	if !d.lock(ctx) {
+		return contextErr(ctx)
+	}
+	defer d.unlock()
+	if ctx.Done() == nil {
+		return call()
+	}
+	if err := contextErr(ctx); err != nil {
+		return err
+	}
+	defer d.endWith(ctx)()
+	err := call()
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		err = cmp.Or(contextErr(ctx), err)
+	}
+	return err
+}
+
+// endWith ends the call that is made next when ctx is done. The caller must call restore after it.
+func (d *direction) endWith(ctx context.Context) (restore func()) {
+	returned, restored := make(chan struct{}), make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		defer close(restored)
+		for pause := time.Millisecond; ; pause = min(2*pause, 100*time.Millisecond) {
+			d.end(true) // again, because a deadline set with the UnixConn can replace it before the call wakes up
+			select {
+			case <-returned:
+				d.end(false)
+				return
+			case <-time.After(pause):
+			}
+		}
+	})
+	return func() {
+		if !stop() {
+			close(returned)
+			<-restored
+		}
+	}
+}
+
+// lock waits until no other call runs. It returns false if ctx is done first.
+func (d *direction) lock(ctx context.Context) bool {
+	if d.busy.CompareAndSwap(false, true) {
+		return true
+	}
+	d.once.Do(func() { d.free = make(chan struct{}, 1) })
+	d.waiters.Add(1)
+	defer d.waiters.Add(-1)
+	for !d.busy.CompareAndSwap(false, true) {
+		select {
+		case <-d.free:
+		case <-ctx.Done():
+			return false
+		}
+	}
+	return true
+}
+
+func (d *direction) unlock() {
+	d.busy.Store(false)
+	if d.waiters.Load() > 0 {
+		select {
+		case d.free <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// contextErr returns a *contextError if ctx is done.
+func contextErr(ctx context.Context) error {
+	if ctx.Err() == nil {
+		return nil
+	}
+	return &contextError{ctx.Err(), context.Cause(ctx)}
+}
+
+// A contextError is the error of a call that a context ended. It hides a cause that callers of a Conn would compare
+// with ==, io.EOF.
+type contextError struct{ err, cause error }
+
+func (e *contextError) Error() string   { return e.cause.Error() }
+func (e *contextError) Unwrap() []error { return []error{e.err, e.cause} }
+
+// Timeout implements net.Error. net.OpError calls it.
+func (e *contextError) Timeout() bool { return e.err == context.DeadlineExceeded }

@@ -1,0 +1,376 @@
+//go:build linux
+
+package scm_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	"golang.org/x/sys/unix"
+
+	"github.com/scm-rights/scm"
+	. "github.com/scm-rights/scm/internal/spectest"
+)
+
+// done returns a context that is done.
+func done() context.Context {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	return ctx
+}
+
+// races is how often a context ends a call that would succeed at about the same time.
+func races() int {
+	if os.Getenv("SCM_STRESS") == "full" {
+		return 10_000
+	}
+	return 1000
+}
+
+// A rival lets a call succeed whose context is about to end.
+type rival struct {
+	call  func(ctx context.Context) error
+	let   func()
+	check func(ended bool) // that nothing was lost; it prepares the next round
+}
+
+// receiver returns the rival of a call that receives the file that send sends.
+func receiver(send func(c *scm.Conn, f *os.File) error, receive func(c *scm.Conn) (io.Closer, error)) func() rival {
+	return func() rival {
+		a, b := pair("unix")
+		f := ok(tcpPairFile())
+		call := func(ctx context.Context) error {
+			got, err := receive(b.WithContext(ctx))
+			if err == nil {
+				err = got.Close()
+			}
+			return err
+		}
+		return rival{call, func() { Expect(send(a, f)).To(Succeed()) }, func(ended bool) {
+			if ended {
+				Expect(call(context.Background())).To(Succeed())
+			}
+			hasNothing(b)
+		}}
+	}
+}
+
+// sender returns the rival of a call that sends, on a socket that is full.
+func sender(send func(c *scm.Conn, f *os.File) error) func() rival {
+	return func() rival {
+		a, b := pair("unixpacket")
+		Expect(a.SetWriteBuffer(0)).To(Succeed())
+		f, full := pipes(1)[0], 0
+		fill := func() {
+			for full = 0; Second(unix.Write(FDOf(a), []byte("full"))) == nil; full++ {
+			}
+		}
+		fill()
+		return rival{
+			func(ctx context.Context) error { return send(a.WithContext(ctx), f) },
+			func() {
+				for range full {
+					Expect(unix.Read(FDOf(b), make([]byte, 4))).To(Equal(4))
+				}
+			},
+			func(ended bool) {
+				if !ended {
+					n, files := both(b.ReadFiles(make([]byte, 1), 1))
+					Expect(n).To(Equal(1))
+					Expect(files).To(HaveLen(1))
+					Expect(files[0].Close()).To(Succeed())
+				}
+				hasNothing(b)
+				fill()
+			},
+		}
+	}
+}
+
+var _ = DescribeTable("when a context ends a call that another goroutine lets succeed, nothing is lost:", Label("stress"), func(prepare func() rival) {
+	r := prepare()
+	ends := 0
+	for i := range races() {
+		ctx, cancel := context.WithCancel(context.Background())
+		first, second := cancel, r.let
+		if i%2 == 0 {
+			first, second = second, first
+		}
+		wait := start(func() {
+			first()
+			time.Sleep(time.Duration(i%100) * time.Microsecond)
+			second()
+		})
+		err := r.call(ctx)
+		wait()
+		if err != nil {
+			Expect(err).To(MatchError(context.Canceled))
+			ends++
+		}
+		r.check(err != nil)
+	}
+	AddReportEntry("the context won", ends)
+},
+	Entry("Send", sender(sending["Send"])),
+	Entry("WriteFiles", sender(sending["WriteFiles"])),
+	Entry("Recv", receiver(sending["Send"], func(c *scm.Conn) (io.Closer, error) {
+		m := scm.Message{Buffers: [][]byte{make([]byte, 1)}, FDs: make([]int, 1)}
+		err := c.Recv(&m, 0)
+		files, err2 := m.Files()
+		return firstOf(files), errors.Join(err, err2)
+	})),
+	Entry("ReadFiles", receiver(sending["WriteFiles"], func(c *scm.Conn) (io.Closer, error) {
+		_, files, err := c.ReadFiles(make([]byte, 1), 1)
+		return firstOf(files), err
+	})),
+	Entry("RecvConn", receiver(
+		func(c *scm.Conn, f *os.File) error { return Second(c.WriteFiles([]byte{0}, f)) },
+		func(c *scm.Conn) (io.Closer, error) { return c.RecvConn() },
+	)),
+	Entry("Accept", func() rival {
+		checkNoLeak()
+		l := listen(scm.Config{}, "unix", AbstractName())
+		call := func(ctx context.Context) error {
+			c, err := l.WithContext(ctx).Accept()
+			if err == nil {
+				err = c.Close()
+			}
+			return err
+		}
+		return rival{call, func() { Expect(dial("unix", l.Addr().String()).Close()).To(Succeed()) }, func(ended bool) {
+			if ended {
+				Expect(call(context.Background())).To(Succeed())
+			}
+		}}
+	}),
+)
+
+// firstOf returns the first file, or nil.
+func firstOf(files []*os.File) io.Closer {
+	if len(files) == 0 {
+		return nil
+	}
+	return files[0]
+}
+
+// tcpPairFile returns a file that RecvConn accepts.
+func tcpPairFile() (*os.File, error) {
+	GinkgoHelper()
+	a, _ := tcpPair()
+	f, err := a.File()
+	return closeLater(f), err
+}
+
+// waitingCalls are the calls that wait on a Conn that is full and has nothing to receive.
+func waitingCalls(f *os.File) map[string]func(c *scm.Conn) error {
+	calls := map[string]func(c *scm.Conn) error{
+		"Read":  func(c *scm.Conn) error { return Second(c.Read(make([]byte, 1))) },
+		"Write": func(c *scm.Conn) error { return Second(c.Write([]byte("x"))) },
+		"Recv with MSG_DONTWAIT": func(c *scm.Conn) error {
+			return c.Recv(&scm.Message{Buffers: [][]byte{make([]byte, 1)}}, unix.MSG_DONTWAIT)
+		},
+	}
+	for name, receive := range receiving {
+		calls[name] = receive
+	}
+	for name, send := range sending {
+		calls[name] = func(c *scm.Conn) error { return send(c, f) }
+	}
+	return calls
+}
+
+var _ = DescribeTableSubtree("WithContext, on", func(network string) {
+	It("lets no call send or receive if the context is done before", func() {
+		a, b := pair(network)
+		Expect(a.Write([]byte("x"))).To(Equal(1))
+		for name, call := range waitingCalls(pipes(1)[0]) {
+			Expect(call(b.WithContext(done()))).To(MatchError(context.Canceled), name)
+		}
+		receives(b, "x")
+		hasNothing(a)
+	})
+
+	It("ends each call that waits, and no other", func() {
+		_, b := pair(network)
+		fill(b)
+		f := pipes(1)[0]
+		other, cancel := context.WithCancel(context.Background())
+		defer cancel()
+		reads := start(func() { Expect(receiving["ReadFiles"](b.WithContext(other))).To(opFails("read", net.ErrClosed)) })
+		writes := start(func() { Expect(sending["WriteFiles"](b, f)).To(opFails("write", net.ErrClosed)) })
+		waitsIn("RawRead", 1)
+		waitsIn("RawWrite", 1)
+		calls := waitingCalls(f)
+		delete(calls, "Recv with MSG_DONTWAIT")
+		for name, call := range calls {
+			step(name)
+			ctx, cancel := context.WithCancelCause(context.Background())
+			wait := start(func() {
+				err := call(b.WithContext(ctx))
+				Expect(err).To(And(BeAssignableToTypeOf(&net.OpError{}), MatchError(io.ErrNoProgress)))
+			})
+			cancel(io.ErrNoProgress)
+			wait()
+		}
+		waitsIn("RawRead", 1)
+		waitsIn("RawWrite", 1)
+		Expect(b.Close()).To(Succeed())
+		reads()
+		writes()
+	})
+
+	It("ends a call, and keeps the deadline that the program sets before, meanwhile or afterwards", func() {
+		_, b := pair(network)
+		for i := range 100 {
+			set := []func(t time.Time) error{b.SetReadDeadline, b.SetDeadline, ok(scm.NewConn(b)).SetReadDeadline}[i%3]
+			Expect(set(time.Time{})).To(Succeed())
+			ctx, cancel := context.WithCancel(context.Background())
+			ends := []func(){cancel, func() { Expect(set(time.Unix(1, 0))).To(Succeed()) }}
+			waits := []func(){start(ends[i%2]), start(ends[1-i%2])}
+			err := receiving["ReadFiles"](b.WithContext(ctx))
+			Expect(err).To(Or(MatchError(context.Canceled), MatchError(os.ErrDeadlineExceeded)))
+			for _, wait := range waits {
+				wait()
+			}
+			Expect(receiving["ReadFiles"](b)).To(MatchError(os.ErrDeadlineExceeded))
+		}
+		later := time.Now().Add(50 * time.Millisecond)
+		Expect(b.SetReadDeadline(later)).To(Succeed())
+		ctx, cancel := context.WithCancel(context.Background())
+		wait := start(cancel)
+		Expect(receiving["ReadFiles"](b.WithContext(ctx))).To(Or(MatchError(context.Canceled), MatchError(os.ErrDeadlineExceeded)))
+		wait()
+		Expect(receiving["ReadFiles"](b)).To(MatchError(os.ErrDeadlineExceeded))
+		Expect(time.Now()).To(BeTemporally(">=", later))
+	})
+
+	It("leaves a deadline set on the UnixConn to end its calls, but not to keep them from ending with the context", func() {
+		_, b := pair(network)
+		ctx, cancel := context.WithCancel(context.Background())
+		for _, c := range []*scm.Conn{b, b.WithContext(ctx)} {
+			Expect(b.UnixConn.SetReadDeadline(time.Time{})).To(Succeed())
+			wait := start(func() { Expect(receiving["ReadFiles"](c)).To(MatchError(os.ErrDeadlineExceeded)) })
+			waitsIn("ReadFiles", 1)
+			Expect(b.UnixConn.SetReadDeadline(time.Unix(1, 0))).To(Succeed())
+			wait()
+			Expect(receiving["Recv"](c)).To(MatchError(os.ErrDeadlineExceeded))
+		}
+
+		Expect(b.UnixConn.SetReadDeadline(time.Time{})).To(Succeed())
+		ended := make(chan struct{})
+		wait := start(func() {
+			defer close(ended)
+			Expect(receiving["ReadFiles"](b.WithContext(ctx))).To(MatchError(context.Canceled))
+		})
+		waitsIn("ReadFiles", 1)
+		sets := start(func() {
+			for {
+				select {
+				case <-ended:
+					return
+				default:
+					Expect(b.UnixConn.SetReadDeadline(time.Time{})).To(Succeed())
+				}
+			}
+		})
+		cancel()
+		wait()
+		sets()
+		Expect(b.UnixConn.SetReadDeadline(time.Unix(1, 0))).To(Succeed())
+		Expect(receiving["ReadFiles"](b)).To(MatchError(os.ErrDeadlineExceeded))
+	})
+}, everyNetwork)
+
+var _ = Describe("the Conn that WithContext returns", func() {
+	It("does not break up the payload of another call when its own waits for it", func() {
+		a, b := narrow()
+		payload, f := paged(1<<20), pipes(1)[0]
+		writes := start(func() { Expect(a.WriteFiles(payload, f)).To(Equal(len(payload))) })
+		waitsIn("WriteFiles", 1)
+		ctx, cancel := context.WithCancel(context.Background())
+		ends := start(func() { Expect(Second(a.WithContext(ctx).Write([]byte("lost")))).To(MatchError(context.Canceled)) })
+		last := start(func() {
+			writes()
+			Expect(a.Write([]byte("last"))).To(Equal(4))
+			Expect(a.CloseWrite()).To(Succeed())
+		})
+		cancel()
+		ends()
+		got, files, _, _ := receiveAll(b)
+		last()
+		Expect(bytes.Equal(got, append(payload, "last"...))).To(BeTrue(), "%d bytes were received", len(got))
+		areSame(files, []*os.File{f})
+	})
+
+	It("returns how much of a payload it has sent", func() {
+		a, b := narrow()
+		ctx, cancel := context.WithCancel(context.Background())
+		f := pipes(1)[0]
+		n := 0
+		wait := start(func() {
+			var err error
+			n, err = a.WithContext(ctx).WriteFiles(paged(1<<20), f)
+			Expect(err).To(opFails("write", context.Canceled))
+		})
+		waitsIn("WriteFiles", 1)
+		cancel()
+		wait()
+		Expect(a.CloseWrite()).To(Succeed())
+		got, files, _, _ := receiveAll(b)
+		Expect(got).To(HaveLen(n))
+		areSame(files, []*os.File{f})
+	})
+
+	It("returns an error that is a timeout if the context has a deadline, and never io.EOF itself", func() {
+		_, b := pair("unix")
+		ctx, cancel := context.WithTimeout(context.Background(), 0)
+		defer cancel()
+		_, err := b.WithContext(ctx).RecvFile()
+		Expect(err).To(opFails("read", context.DeadlineExceeded))
+		Expect(err.(net.Error).Timeout()).To(BeTrue())
+		cause, end := context.WithCancelCause(context.Background())
+		end(io.EOF)
+		Expect(b.WithContext(cause).Read(make([]byte, 1))).Error().To(opFails("read", io.EOF))
+	})
+
+	It("is the same connection for PassRights and SetUnlinkOnClose", func() {
+		supported(passRightsError(), "SO_PASSRIGHTS")
+		a, b := pairWith(scm.Config{NoFiles: true}, "unix")
+		Expect(b.WithContext(context.Background()).PassRights(true)).To(Succeed())
+		f := pipes(1)[0]
+		Expect(a.WriteFiles([]byte("x"), f)).To(Equal(1))
+		receives(b, "x", f)
+	})
+
+	It("and that of a Listener leave the socket file if the other does", func() {
+		checkNoLeak()
+		for _, leave := range []func(l *scm.Listener){
+			func(l *scm.Listener) { l.WithContext(done()).SetUnlinkOnClose(false) },
+			func(l *scm.Listener) {
+				l.SetUnlinkOnClose(false)
+				l.WithContext(done()).SetUnlinkOnClose(true)
+				l.WithContext(done()).SetUnlinkOnClose(false)
+			},
+		} {
+			l := listen(scm.Config{}, "unix", socketPath())
+			leave(l)
+			l.WithContext(done()).SetUnlinkOnClose(true)
+			Expect(l.Close()).To(Succeed())
+			Expect(os.Lstat(l.Addr().String())).Error().To(MatchError(os.ErrNotExist))
+		}
+	})
+})
+
+// passRightsError returns the error of PassRights on a socket of this kernel.
+func passRightsError() error {
+	a, b := both(scm.Pair("unix"))
+	defer func() { Expect(errors.Join(a.Close(), b.Close())).To(Succeed()) }()
+	return a.PassRights(false)
+}
