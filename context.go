@@ -101,8 +101,7 @@ type direction struct {
 	socket interface{ SetDeadline(time.Time) error }
 
 	mu      sync.Mutex
-	program time.Time // the deadline that the program has set, for which package net has no method
-	ending  bool      // a context ends the call: the socket has a deadline in the past
+	program time.Time // the deadline that the program has set, which package net cannot return
 
 	// One call at a time waits in package net, so that its context ends no other.
 	busy    atomic.Bool
@@ -123,22 +122,7 @@ func (d *direction) set(t time.Time) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.program = t
-	return d.apply()
-}
-
-// end sets whether a context ends the call.
-func (d *direction) end(ending bool) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.ending = ending
-	_ = d.apply()
-}
-
-func (d *direction) apply() error {
-	if d.ending {
-		return d.socket.SetDeadline(time.Unix(1, 0))
-	}
-	return d.socket.SetDeadline(d.program)
+	return d.socket.SetDeadline(t)
 }
 
 // run makes a call that waits on the socket, and ends it when ctx is done.
@@ -167,10 +151,12 @@ func (d *direction) endWith(ctx context.Context) (restore func()) {
 	stop := context.AfterFunc(ctx, func() {
 		defer close(restored)
 		for pause := time.Millisecond; ; pause = min(2*pause, 100*time.Millisecond) {
-			d.end(true) // again, because a deadline set with the UnixConn can replace it before the call wakes up
+			_ = d.socket.SetDeadline(time.Unix(1, 0)) // again, because the program can set another before the call wakes up
 			select {
 			case <-returned:
-				d.end(false)
+				d.mu.Lock()
+				defer d.mu.Unlock()
+				_ = d.socket.SetDeadline(d.program)
 				return
 			case <-time.After(pause):
 			}

@@ -3,6 +3,7 @@
 package torture
 
 import (
+	"context"
 	"errors"
 	"go/ast"
 	"go/build"
@@ -12,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"time"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
@@ -131,6 +133,12 @@ var noSystemCall = map[string]func(t *fixture){
 	"Conn.NetConn":              func(t *fixture) { t.conn.NetConn() },
 	"Conn.SetUnlinkOnClose":     func(t *fixture) { t.conn.SetUnlinkOnClose(true) },
 	"Listener.Addr":             func(t *fixture) { t.server.Addr() },
+	"Conn.WithContext":          func(t *fixture) { t.conn.WithContext(context.Background()) },
+	"Listener.WithContext":      func(t *fixture) { t.server.WithContext(context.Background()) },
+	"Conn.SetDeadline":          func(t *fixture) { _ = t.conn.SetDeadline(time.Time{}) },
+	"Conn.SetReadDeadline":      func(t *fixture) { _ = t.conn.SetReadDeadline(time.Time{}) },
+	"Conn.SetWriteDeadline":     func(t *fixture) { _ = t.conn.SetWriteDeadline(time.Time{}) },
+	"Listener.SetDeadline":      func(t *fixture) { _ = t.server.SetDeadline(time.Time{}) },
 	"Conn.LocalAddr":            func(t *fixture) { t.conn.LocalAddr() },
 	"Listener.SetUnlinkOnClose": func(t *fixture) { t.server.SetUnlinkOnClose(true) },
 	"Message.Truncated":         func(*fixture) { _ = (&scm.Message{}).Truncated() },

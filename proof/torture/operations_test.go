@@ -79,7 +79,7 @@ var (
 
 	// connRetries applies to Conn and Listener. They retry after EINTR, and wait after EAGAIN.
 	connRetries = map[string][]unix.Errno{
-		"sendmsg": eintrOrEAGAIN, "recvmsg": eintrOrEAGAIN, "connect": eintrOrEAGAIN, "flock": eintrOrEAGAIN,
+		"sendmsg": eintrOrEAGAIN, "recvmsg": eintrOrEAGAIN, "write": eintrOrEAGAIN, "read": eintrOrEAGAIN, "connect": eintrOrEAGAIN, "flock": eintrOrEAGAIN,
 		"accept4": {unix.EINTR, unix.EAGAIN, unix.ECONNABORTED}, "ppoll": eintr,
 		"openat": eintr, "newfstatat": eintr, "renameat": eintr, "fstat": eintr, "unlinkat": eintr,
 		"readlinkat": eintr,
@@ -350,6 +350,12 @@ var operations = []operation{
 		return t.server.Close()
 	}},
 
+	{name: "Conn.Write", setUp: withConn, retries: connRetries, sends: messageSet{payload: "hello"}, call: func(t *fixture) error {
+		return Second(t.conn.Write([]byte("hello")))
+	}},
+	{name: "Conn.Read", setUp: withConn, retries: connRetries, receives: messageSet{payload: "hello"}, call: func(t *fixture) error {
+		return Second(t.conn.Read(make([]byte, 5)))
+	}},
 	{name: "Conn.WriteFiles", setUp: withConn, retries: connRetries, sends: messageSet{payload: "hello", files: 2}, call: func(t *fixture) error {
 		n, err := t.conn.WriteFiles([]byte("hello"), t.file, t.file)
 		if err != nil {

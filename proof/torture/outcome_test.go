@@ -74,7 +74,7 @@ func (o outcome) violations(op operation) (found []string) {
 		}
 	}
 	if o.fault.kill {
-		o.checkSent(op, o.record.succeeded("sendmsg", "sendmmsg") > 0, add)
+		o.checkSent(op, o.record.succeeded("sendmsg", "sendmmsg", "write") > 0, add)
 		return found
 	}
 	if o.report == nil {

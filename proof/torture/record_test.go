@@ -122,6 +122,8 @@ var plausible = map[string][]unix.Errno{
 	"sendmmsg":                {unix.EINTR, unix.EAGAIN, unix.ETOOMANYREFS, unix.EPIPE, unix.ENOBUFS, unix.ECONNRESET, unix.EPERM, unix.EINVAL, unix.ENOMEM},
 	"recvmsg":                 {unix.EINTR, unix.EAGAIN, unix.ECONNRESET, unix.ENOMEM, unix.ENOTCONN, unix.EINVAL, unix.EPERM, unix.EBADF},
 	"recvmmsg":                {unix.EINTR, unix.EAGAIN, unix.ECONNRESET, unix.ENOMEM, unix.ENOTCONN, unix.EINVAL, unix.EPERM},
+	"write":                   {unix.EINTR, unix.EAGAIN, unix.EPIPE, unix.ENOBUFS, unix.ENOMEM, unix.EPERM},
+	"read":                    {unix.EINTR, unix.EAGAIN, unix.ECONNRESET, unix.ENOMEM, unix.EPERM},
 	"close":                   {unix.EIO, unix.EINTR},
 	"fcntl F_DUPFD_CLOEXEC":   {unix.EMFILE, unix.EINVAL},
 	"fcntl F_GETFL":           {unix.EPERM},
