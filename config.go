@@ -29,9 +29,9 @@ type Config struct {
 	// Expect applies close them and return an error. Other Conns for the same socket do not.
 	NoFiles bool
 
-	// Mode sets the permissions of the socket file that Listen and ListenPacket create (Linux only). If it is 0,
-	// the umask decides. It must let the owner write, or a stale file cannot be replaced. The error wraps EINVAL
-	// if Mode has bits other than permissions, or the name is abstract. A client that connects before Listen
+	// Mode sets the permissions of the socket file that Listen, ListenPacket and DialPacket create (Linux only). If
+	// it is 0, the umask decides. It must let the owner write, or a stale file cannot be replaced. The error wraps
+	// EINVAL if Mode has bits other than permissions, or the name is abstract. A client that connects before Listen
 	// returns can get EACCES.
 	Mode fs.FileMode
 

@@ -22,9 +22,9 @@ type Conn struct {
 	raw     syscall.RawConn
 	network string
 	config  Config
-	file    *socketFile   // created by ListenPacket, and shared with Conns that NewConn returned for this one
+	file    *socketFile   // created by ListenPacket or DialPacket, and shared with Conns made from this one
 	refuses atomic.Bool   // reject descriptors, because of Config.NoFiles
-	local   *net.UnixAddr // the address given to Listen or ListenPacket, or else the socket's
+	local   *net.UnixAddr // the address given to Listen, ListenPacket or DialPacket, or else the socket's
 
 	base *Conn // the Conn on which WithContext was called, or this one
 	ctx  context.Context

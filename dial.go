@@ -2,6 +2,8 @@ package scm
 
 import (
 	"context"
+	"fmt"
+	"io/fs"
 	"net"
 	"syscall"
 	"time"
@@ -12,7 +14,7 @@ import (
 // Dial connects to a Unix socket, as [net.Dialer] does. network is "unix" (a stream), "unixgram" or
 // "unixpacket". addr is a path or, on Linux, an abstract name: "@" or a 0 byte, followed by up to 107
 // bytes. While the listener's queue is full, Dial retries until ctx is done. The caller must close the
-// Conn.
+// Conn. The server cannot reply to a "unixgram" Conn: use [DialPacket].
 func Dial(ctx context.Context, network, addr string) (*Conn, error) {
 	return Config{}.Dial(ctx, network, addr)
 }
@@ -20,14 +22,55 @@ func Dial(ctx context.Context, network, addr string) (*Conn, error) {
 // Dial is [Dial] with config.
 func (config Config) Dial(ctx context.Context, network, addr string) (*Conn, error) {
 	addr = abstractName(addr)
-	c, err := config.dial(ctx, network, addr)
+	c, err := config.dial(ctx, network, addr, 0)
 	if err != nil {
 		return nil, &net.OpError{Op: "dial", Net: network, Addr: unixAddr(network, addr), Err: cause(err)}
 	}
 	return c, nil
 }
 
-func (config Config) dial(ctx context.Context, network, addr string) (*Conn, error) {
+// DialPacket is [Dial] for "unixgram" from an address of its own, to which the server can reply. No other
+// socket can send to it. DialPacket treats local and its socket file as [ListenPacket] does. The server
+// needs permission to write to the file: see [Config].Mode.
+func DialPacket(ctx context.Context, network, local, addr string) (*Conn, error) {
+	return Config{}.DialPacket(ctx, network, local, addr)
+}
+
+// DialPacket is [DialPacket] with config.
+func (config Config) DialPacket(ctx context.Context, network, local, addr string) (*Conn, error) {
+	local, addr = abstractName(local), abstractName(addr)
+	var c *Conn
+	_, file, err := config.bind(ctx, network, local, func(ctx context.Context, network, name string) (netSocket, error) {
+		if name != local { // it leads through this process's directory in /proc
+			return nil, fmt.Errorf("the server cannot reply to a path of %d bytes: %w", len(local), sys.ENAMETOOLONG)
+		}
+		made, err := config.dial(ctx, network, addr, config.Mode)
+		if err != nil {
+			return nil, err
+		}
+		// Only now, so that no other process could send to the socket before it was connected.
+		if err := sys.Control(made.raw, func(fd int) error { return sys.Bind(fd, name) }); err != nil {
+			_ = made.Close()
+			return nil, err
+		}
+		c = made
+		return made, nil
+	}, "unixgram")
+	if err != nil {
+		return nil, &net.OpError{Op: "dial", Net: network, Source: unixAddr(network, local), Addr: unixAddr(network, addr), Err: cause(err)}
+	}
+	c.file = file
+	if local == "" {
+		_ = sys.Control(c.raw, func(fd int) error { local = sys.LocalName(fd, ""); return nil })
+	}
+	c.local = unixAddr(network, local)
+	if at, ok := c.UnixConn.LocalAddr().(*net.UnixAddr); ok { // no other code uses it yet
+		*at = *c.local
+	}
+	return c, nil
+}
+
+func (config Config) dial(ctx context.Context, network, addr string, mode fs.FileMode) (*Conn, error) {
 	if err := checkNetwork(network, "unix", "unixgram", "unixpacket"); err != nil {
 		return nil, err
 	}
@@ -39,7 +82,7 @@ func (config Config) dial(ctx context.Context, network, addr string) (*Conn, err
 		return nil, err
 	}
 	defer name.close()
-	d := net.Dialer{Control: func(_, _ string, raw syscall.RawConn) error { return config.prepare(raw, 0) }}
+	d := net.Dialer{Control: func(_, _ string, raw syscall.RawConn) error { return config.prepare(raw, uint32(mode)) }}
 	var c net.Conn
 	for pause := time.Millisecond; ; pause = min(2*pause, 100*time.Millisecond) {
 		c, err = d.DialContext(ctx, network, name.text)

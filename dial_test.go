@@ -191,6 +191,7 @@ var _ = It("Dial, Listen, ListenPacket and Pair reject unknown networks", func()
 		Expect(Second(scm.Dial(ctx, network, "@x"))).To(opFails("dial", unknown))
 		Expect(Second(scm.Listen(ctx, network, "@x"))).To(opFails("listen", unknown))
 		Expect(Second(scm.ListenPacket(ctx, network, "@x"))).To(opFails("listen", unknown))
+		Expect(Second(scm.DialPacket(ctx, network, "@x", "@y"))).To(opFails("dial", unknown))
 		Expect(Third(scm.Pair(network))).To(opFails("pair", unknown))
 	}
 	Expect(Second(scm.Listen(ctx, "unixgram", "@x"))).To(opFails("listen", net.UnknownNetworkError("unixgram")))
@@ -222,6 +223,63 @@ var _ = DescribeTableSubtree("on", func(network string) {
 		wait()
 	})
 }, Entry("unix sockets,", "unix"), Entry("unixpacket sockets,", "unixpacket"))
+
+var _ = Describe("DialPacket", func() {
+	ctx := context.Background()
+
+	DescribeTable("connects to a server that can reply, both with files, and no other socket can send to it, from", func(local func() string) {
+		checkNoLeak()
+		server := withDeadline(ok(scm.ListenPacket(ctx, "unixgram", longPath())))
+		name := local()
+		client := withDeadline(ok(scm.DialPacket(ctx, "unixgram", name, server.LocalAddr().String())))
+		if name != "" {
+			Expect(client.LocalAddr()).To(Equal(&net.UnixAddr{Name: name, Net: "unixgram"}))
+		}
+		Expect(client.NetConn().LocalAddr()).To(Equal(client.LocalAddr()))
+		f := pipes(1)[0]
+		Expect(client.WriteFiles([]byte("request"), f)).To(Equal(7))
+		in := scm.Message{Buffers: [][]byte{make([]byte, 9)}, FDs: make([]int, 1), Addr: new(net.UnixAddr)}
+		Expect(server.Recv(&in, 0)).To(Succeed())
+		Expect(in.Addr.Name).To(Equal(client.LocalAddr().String()))
+		out := scm.Message{Buffers: [][]byte{[]byte("answer")}, FDs: in.FDs, Addr: in.Addr}
+		Expect(closeLater(ok(scm.ListenPacket(ctx, "unixgram", AbstractName()))).Send(&out, 0)).To(MatchError(unix.EPERM))
+		Expect(server.Send(&out, 0)).To(Succeed())
+		in.Close()
+		receives(client, "answer", f)
+		Expect(client.Close()).To(Succeed())
+		if filepath.IsAbs(name) {
+			Expect(os.Lstat(name)).Error().To(MatchError(os.ErrNotExist))
+		}
+	},
+		Entry("a path", socketPath),
+		Entry("an abstract name", AbstractName),
+		Entry("a name that Linux chooses", func() string { return "" }),
+	)
+
+	It("replaces a stale socket file, and applies the mode", func() {
+		checkNoLeak()
+		path := socketPath()
+		stale := ok(scm.ListenPacket(ctx, "unixgram", path))
+		Expect(stale.UnixConn.Close()).To(Succeed())
+		Expect(os.Lstat(path)).Error().NotTo(HaveOccurred())
+		server := closeLater(ok(scm.ListenPacket(ctx, "unixgram", AbstractName())))
+		closeLater(ok(scm.Config{Mode: 0o606}.DialPacket(ctx, "unixgram", path, server.LocalAddr().String())))
+		Expect(ok(os.Lstat(path)).Mode().Perm()).To(Equal(os.FileMode(0o606)))
+	})
+
+	It("creates no file if it fails, and leaves that of another socket", func() {
+		checkNoLeak()
+		path, name := socketPath(), AbstractName()
+		Expect(scm.DialPacket(ctx, "unixgram", path, name)).Error().To(opFails("dial", unix.ECONNREFUSED))
+		Expect(os.Lstat(path)).Error().To(MatchError(os.ErrNotExist))
+		Expect(scm.DialPacket(ctx, "unixgram", longPath(), name)).Error().To(opFails("dial", unix.ENAMETOOLONG))
+		server := closeLater(ok(scm.ListenPacket(ctx, "unixgram", path)))
+		_, err := scm.DialPacket(ctx, "unixgram", path, server.LocalAddr().String())
+		Expect(err).To(opFails("dial", scm.ErrInUse))
+		Expect(err.Error()).To(HavePrefix("dial unixgram " + path + "->" + path + ": "))
+		Expect(os.Lstat(path)).Error().NotTo(HaveOccurred())
+	})
+})
 
 func init() {
 	if reexec.Name() == "without-main-thread" {

@@ -478,8 +478,8 @@ func ExampleConn_WriteFiles_partial() {
 	// Output: true true
 }
 
-// A datagram socket receives from any sender, and can reply to one that has a name.
-func ExampleListenPacket() {
+// A datagram client sends a request with a file, and receives an answer with a file.
+func ExampleDialPacket() {
 	ctx := context.Background()
 	dir, err := os.MkdirTemp("", "scm")
 	must(err)
@@ -488,35 +488,31 @@ func ExampleListenPacket() {
 	server, err := scm.ListenPacket(ctx, "unixgram", filepath.Join(dir, "server"))
 	must(err)
 	defer server.Close()
-	client, err := scm.ListenPacket(ctx, "unixgram", filepath.Join(dir, "client"))
+	client, err := scm.DialPacket(ctx, "unixgram", filepath.Join(dir, "client"), filepath.Join(dir, "server"))
 	must(err)
 	defer client.Close()
-
-	question := scm.Message{
-		Buffers: [][]byte{[]byte("what is this?")},
-		FDs:     []int{0},
-		Addr:    server.LocalAddr().(*net.UnixAddr),
-	}
-	must(client.Send(&question, 0))
+	_, err = client.WriteFiles([]byte("request"), os.Stdin)
+	must(err)
 
 	in := scm.Message{Buffers: [][]byte{make([]byte, 64)}, FDs: make([]int, 1), Addr: new(net.UnixAddr)}
 	must(server.Recv(&in, 0))
 	fmt.Printf("%q and %d descriptor from %s\n", in.Buffers[0][:in.N], in.NFD, filepath.Base(in.Addr.Name))
-	must(unix.Close(in.FDs[0]))
 	// The sender chose the path. It is only safe to reply to a path in our own directory.
 	base, ours := strings.CutPrefix(in.Addr.Name, dir+"/")
 	if !ours || strings.Contains(base, "/") {
 		panic("not a client of ours")
 	}
-	must(server.Send(&scm.Message{Buffers: [][]byte{[]byte("standard input")}, Addr: in.Addr}, 0))
+	must(server.Send(&scm.Message{Buffers: [][]byte{[]byte("answer")}, FDs: in.FDs, Addr: in.Addr}, 0))
+	in.Close()
 
 	p := make([]byte, 64)
-	n, err := client.Read(p)
+	n, files, err := client.ReadFiles(p, 1)
 	must(err)
-	fmt.Printf("%q\n", p[:n])
+	fmt.Printf("%q and %d file\n", p[:n], len(files))
+	must(files[0].Close())
 	// Output:
-	// "what is this?" and 1 descriptor from client
-	// "standard input"
+	// "request" and 1 descriptor from client
+	// "answer" and 1 file
 }
 
 // A connection created by package net can pass files too.

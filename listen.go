@@ -91,7 +91,7 @@ func Listen(ctx context.Context, network, addr string) (*Listener, error) {
 // Listen is [Listen] with config.
 func (config Config) Listen(ctx context.Context, network, addr string) (*Listener, error) {
 	addr = abstractName(addr)
-	made, file, err := config.bind(ctx, network, addr, "unix", "unixpacket")
+	made, file, err := config.bind(ctx, network, addr, config.listen, "unix", "unixpacket")
 	if err != nil {
 		return nil, listenError(network, addr, err)
 	}
@@ -108,7 +108,7 @@ func (config Config) Listen(ctx context.Context, network, addr string) (*Listene
 // ListenPacket creates a named datagram socket. network is "unixgram". ListenPacket treats addr and the
 // socket file as [Listen] does. The caller must close the Conn. To reply to a message, call Send with its
 // Addr, but only if that is an abstract name, or a path outside /proc in a directory that no other user can
-// write to.
+// write to. A client gets an address for replies from [DialPacket].
 func ListenPacket(ctx context.Context, network, addr string) (*Conn, error) {
 	return Config{}.ListenPacket(ctx, network, addr)
 }
@@ -116,7 +116,7 @@ func ListenPacket(ctx context.Context, network, addr string) (*Conn, error) {
 // ListenPacket is [ListenPacket] with config.
 func (config Config) ListenPacket(ctx context.Context, network, addr string) (*Conn, error) {
 	addr = abstractName(addr)
-	made, file, err := config.bind(ctx, network, addr, "unixgram")
+	made, file, err := config.bind(ctx, network, addr, config.listen, "unixgram")
 	var c *Conn
 	if err == nil {
 		if c, err = config.newConn(made.(*net.UnixConn)); err != nil {
@@ -138,9 +138,12 @@ func listenError(network, addr string, err error) error {
 	return &net.OpError{Op: "listen", Net: network, Addr: unixAddr(network, addr), Err: cause(err)}
 }
 
+// A binder creates a socket with this name. The result is nil if there is an error.
+type binder func(ctx context.Context, network, name string) (netSocket, error)
+
 // bind creates a socket with the name addr, and replaces a stale socket file. On error no socket is open, and
 // the new socket file is removed, unless the path now leads to a different file.
-func (config Config) bind(ctx context.Context, network, addr string, known ...string) (made netSocket, file *socketFile, err error) {
+func (config Config) bind(ctx context.Context, network, addr string, create binder, known ...string) (made netSocket, file *socketFile, err error) {
 	if err := cmp.Or(ctx.Err(), config.check(), checkNetwork(network, known...)); err != nil {
 		return nil, nil, err
 	}
@@ -155,13 +158,13 @@ func (config Config) bind(ctx context.Context, network, addr string, known ...st
 		return nil, nil, err
 	}
 	defer name.close()
-	made, err = config.listen(ctx, network, name.text)
+	made, err = create(ctx, network, name.text)
 	unlock := func() {}
 	if sys.InUse(err) && !isAbstract(addr) {
 		if unlock, err = removeStale(ctx, addr, name.text); err != nil {
 			return nil, nil, name.explain(err)
 		}
-		made, err = config.listen(ctx, network, name.text)
+		made, err = create(ctx, network, name.text)
 	}
 	if sys.InUse(err) { // another process has just bound the path, or has the abstract name
 		err = sys.ErrLive
@@ -186,7 +189,7 @@ func (config Config) bind(ctx context.Context, network, addr string, known ...st
 	return made, file, name.explain(err)
 }
 
-// listen creates a socket with this name. The result is nil if there is an error.
+// listen is a binder.
 func (config Config) listen(ctx context.Context, network, name string) (netSocket, error) {
 	lc := net.ListenConfig{Control: func(_, _ string, raw syscall.RawConn) error {
 		return config.prepare(raw, uint32(config.Mode))

@@ -43,6 +43,7 @@ func CloseOnExec(int) error             { return errors.ErrUnsupported }
 func StandIn(int) (int, error)          { return -1, errors.ErrUnsupported }
 func Replace(int, int) error            { return errors.ErrUnsupported }
 func Connect(int, string) error         { return errors.ErrUnsupported }
+func Bind(int, string) error            { return errors.ErrUnsupported }
 func ShutdownBoth(int)                  {}
 func Writable(int32) bool               { return false }
 func Close(int)                         {}

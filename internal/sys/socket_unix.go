@@ -100,6 +100,11 @@ func Connect(fd int, name string) error {
 	}
 }
 
+// Bind gives a socket a name. For "" Linux chooses an abstract name.
+func Bind(fd int, name string) error {
+	return os.NewSyscallError("bind", syscall.Bind(fd, &syscall.SockaddrUnix{Name: name}))
+}
+
 // ShutdownBoth shuts down both directions of a socket.
 func ShutdownBoth(fd int) { _ = unix.Shutdown(fd, unix.SHUT_RDWR) }
 

@@ -332,6 +332,11 @@ var operations = []operation{
 	{name: "ListenPacket", also: []string{"Config.ListenPacket"}, networks: gramOnly, retries: connRetries, ignored: netIgnored, call: func(t *fixture) error {
 		return t.returns(scm.ListenPacket(context.Background(), t.network, t.path()))
 	}},
+	{name: "DialPacket", also: []string{"Config.DialPacket"}, networks: gramOnly, retries: connRetries, ignored: netIgnored, notInjected: dialNotInjected, setUp: func(t *fixture) {
+		t.bindSocket(filepath.Join(t.folder, "server"))
+	}, call: func(t *fixture) error {
+		return t.returns(scm.DialPacket(context.Background(), t.network, t.path(), filepath.Join(t.folder, "server")))
+	}},
 	{name: "NewListener", networks: connected, ignored: map[string]string{"newfstatat": "without the file, Close leaves the removal to package net"}, setUp: withServer, call: func(t *fixture) error {
 		return Second(scm.NewListener(t.server.UnixListener))
 	}},
