@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"sync/atomic"
 	"time"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -255,6 +256,7 @@ var _ = DescribeTableSubtree("WithContext, on", func(network string) {
 	It("leaves a deadline set on the UnixConn to end its calls, but not to keep them from ending with the context", func() {
 		_, b := pair(network)
 		ctx, cancel := context.WithCancel(context.Background())
+		defer cancel()
 		for _, c := range []*scm.Conn{b, b.WithContext(ctx)} {
 			Expect(b.UnixConn.SetReadDeadline(time.Time{})).To(Succeed())
 			wait := start(func() { Expect(receiving["ReadFiles"](c)).To(MatchError(os.ErrDeadlineExceeded)) })
@@ -264,26 +266,23 @@ var _ = DescribeTableSubtree("WithContext, on", func(network string) {
 			Expect(receiving["Recv"](c)).To(MatchError(os.ErrDeadlineExceeded))
 		}
 
-		Expect(b.UnixConn.SetReadDeadline(time.Time{})).To(Succeed())
-		ended := make(chan struct{})
-		wait := start(func() {
-			defer close(ended)
-			Expect(receiving["ReadFiles"](b.WithContext(ctx))).To(MatchError(context.Canceled))
-		})
-		waitsIn("ReadFiles", 1)
-		sets := start(func() {
-			for {
-				select {
-				case <-ended:
-					return
-				default:
-					Expect(b.UnixConn.SetReadDeadline(time.Time{})).To(Succeed())
+		for range 50 {
+			Expect(b.UnixConn.SetReadDeadline(time.Time{})).To(Succeed())
+			ctx, cancel := context.WithCancel(context.Background())
+			var ended atomic.Bool
+			wait := start(func() {
+				defer ended.Store(true)
+				Expect(receiving["ReadFiles"](b.WithContext(ctx))).To(MatchError(context.Canceled))
+			})
+			sets := start(func() {
+				for !ended.Load() {
+					_ = b.UnixConn.SetReadDeadline(time.Time{})
 				}
-			}
-		})
-		cancel()
-		wait()
-		sets()
+			})
+			cancel()
+			wait()
+			sets()
+		}
 		Expect(b.UnixConn.SetReadDeadline(time.Unix(1, 0))).To(Succeed())
 		Expect(receiving["ReadFiles"](b)).To(MatchError(os.ErrDeadlineExceeded))
 	})
