@@ -74,7 +74,7 @@ const maxUnwraps = 64
 // unwrap returns the Conn that c is or leads to. If c leads to a *net.UnixConn instead, only the UnixConn of
 // the result is set.
 func unwrap(c net.Conn) (*Conn, error) {
-	if err := checkPresent(c); err != nil {
+	if err := checkPresent("connection", c); err != nil {
 		return nil, err
 	}
 	for range maxUnwraps {
@@ -110,7 +110,7 @@ func unwrapOnce(c net.Conn) (net.Conn, error) {
 		return nil, fmt.Errorf("%w: %T has no NetConn method", ErrNotUnix, c)
 	}
 	inner := wrapper.NetConn()
-	if checkPresent(inner) != nil {
+	if checkPresent("connection", inner) != nil {
 		return nil, fmt.Errorf("%w: NetConn of %T returned nil", ErrNotUnix, c)
 	}
 	// A struct that embeds a Conn has this method too. Unlike inner, the Conn knows its socket file.
@@ -168,7 +168,7 @@ func (config Config) NewConnFD(fd int) (*Conn, error) {
 
 // NewConnFile is [NewConnFile] with config.
 func (config Config) NewConnFile(f *os.File) (conn *Conn, err error) {
-	raw, err := f.SyscallConn()
+	raw, err := rawConn("file", f)
 	if err == nil {
 		err = sys.Control(raw, func(fd int) error {
 			conn, err = config.duplicate(fd)
@@ -246,13 +246,12 @@ func (config Config) Pair(network string) (a, b *Conn, err error) {
 // Send sends m as the function [Send] does, and waits until the socket accepts it. On a stream, that can be
 // part of the payload.
 func (c *Conn) Send(m *Message, flags int) error {
-	m.N = 0
-	err := c.usable()
+	err := m.check()
+	if err == nil {
+		err = c.usable()
+	}
 	if err == nil && c.isStream() && len(m.FDs) > 0 && msg.IsEmpty(m.Buffers) {
 		err = ErrEmptyPayload
-	}
-	if err == nil {
-		err = checkLimits(m)
 	}
 	if err == nil {
 		k := newCall(c, true)
@@ -271,12 +270,12 @@ func (c *Conn) Send(m *Message, flags int) error {
 // Recv closes its descriptors and returns an [*ExpectError].
 func (c *Conn) Recv(m *Message, flags int) error {
 	m.reset()
-	err := c.usable()
+	err := m.check()
+	if err == nil {
+		err = c.usable()
+	}
 	if err == nil && c.isStream() && msg.IsEmpty(m.Buffers) {
 		err = errNoBuffer
-	}
-	if err == nil {
-		err = checkLimits(m)
 	}
 	if err == nil && c.config.Expect != nil && !c.isStream() {
 		err = c.config.checkCapacity(len(m.FDs))
@@ -407,7 +406,7 @@ func (c *Conn) checkLiteral(self any) error {
 func (c *Conn) usable() error {
 	switch {
 	case c == nil:
-		return os.ErrInvalid
+		return errNilConn
 	case c.raw == nil:
 		return errConnLiteral
 	}

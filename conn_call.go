@@ -1,8 +1,10 @@
 package scm
 
 import (
+	"fmt"
 	"os"
 	"slices"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -124,13 +126,25 @@ func (k *call) wait(op func(k *call) error) error {
 		case k.err == nil || !sys.IsErrno(k.err):
 			return k.err
 		case k.sends:
-			return os.NewSyscallError("sendmsg", k.err)
+			return k.sendError()
 		case k.user != nil:
 			return recvError(k.err, len(k.user.FDs))
 		default:
 			return recvError(k.err, len(k.msg.FDs))
 		}
 	}
+}
+
+// sendError returns the error for k.err. If a descriptor to send is negative, the error names the first.
+func (k *call) sendError() error {
+	err, fds := os.NewSyscallError("sendmsg", k.err), k.msg.FDs
+	if k.user != nil {
+		fds = k.user.FDs
+	}
+	if i := slices.IndexFunc(fds, func(fd int) bool { return toInt32(fd) < 0 }); i >= 0 {
+		err = fmt.Errorf("descriptor %d is %d: %w", i, fds[i], err)
+	}
+	return err
 }
 
 // attempt makes system calls until one succeeds, fails, or would have to wait. It reports whether the call is
@@ -161,6 +175,9 @@ func (k *call) addFiles(files []*os.File) error {
 		return ErrTooManyFDs
 	}
 	for i, f := range files {
+		if f == nil {
+			return nilError("file " + strconv.Itoa(i))
+		}
 		raw, err := f.SyscallConn()
 		if err != nil {
 			return &fileError{i, err}
@@ -224,7 +241,7 @@ func (k *call) sendHoldingFiles() error {
 	case err != nil:
 		return &fileError{next, os.ErrClosed} // not net.ErrClosed: the Conn is open
 	}
-	return &fileError{next, os.ErrInvalid} // a caller's own type of connection, without a descriptor
+	return &fileError{next, sys.Error("no descriptor", os.ErrInvalid)} // a caller's own type of connection
 }
 
 // advance removes n bytes from the front of the buffers to send, and reports whether none are left.

@@ -3,9 +3,10 @@ package scm
 import (
 	"io"
 	"os"
-	"syscall"
+	"strconv"
 
 	"github.com/scm-rights/scm/internal/msg"
+	"github.com/scm-rights/scm/internal/sys"
 )
 
 // WriteFiles sends p and the files. On a stream, it sends all of p, and the first byte carries the files.
@@ -148,7 +149,7 @@ func (k *call) read(max int) (n int, err error) {
 	case max > MaxFDs:
 		err = ErrTooManyFDs
 	case max < 0:
-		err = syscall.EINVAL
+		err = sys.Error("scm: max is "+strconv.Itoa(max), sys.EINVAL)
 	case len(k.bufs) > MaxBuffers:
 		err = ErrTooManyBuffers
 	case msg.IsEmpty(k.bufs) && c.isStream():

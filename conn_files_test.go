@@ -162,7 +162,7 @@ var _ = DescribeTableSubtree("on", func(network string) {
 			want  error
 			text  string
 		}{
-			{[]*os.File{r, nil}, os.ErrInvalid, "file 1: "},
+			{[]*os.File{r, nil}, os.ErrInvalid, "file 1 is nil"},
 			{[]*os.File{r, r, w, r}, os.ErrClosed, "file 2: "},
 			{many, scm.ErrTooManyFDs, "more than 253"},
 		} {

@@ -22,7 +22,7 @@ func (c *Conn) SendFile(name string, f *os.File) error {
 	if len(name) >= nameBytes {
 		return c.fail("write", sys.ENAMETOOLONG)
 	}
-	return c.fail("write", c.sendOne([]byte(name), f))
+	return c.fail("write", c.sendOne([]byte(name), "file", f))
 }
 
 // RecvFile receives one file and its name, as runc, conmon and crun send them. The caller must close the
@@ -47,15 +47,15 @@ func (c *Conn) RecvFile() (*os.File, error) {
 	return f, nil
 }
 
-// sendOne sends p and one descriptor.
-func (c *Conn) sendOne(p []byte, f syscall.Conn) error {
+// sendOne sends p and the descriptor of f, which what names in errors.
+func (c *Conn) sendOne(p []byte, what string, f syscall.Conn) error {
 	if err := c.usable(); err != nil {
 		return err
 	}
 	if len(p) == 0 && c.isStream() {
 		return ErrEmptyPayload
 	}
-	raw, err := rawConn(f)
+	raw, err := rawConn(what, f)
 	if errors.Is(err, net.ErrClosed) {
 		err = &fileError{0, os.ErrClosed} // not net.ErrClosed: c is open
 	}

@@ -20,9 +20,6 @@ import (
 // has set on the [net.UnixConn], or on another Conn for it, is lost, and their calls can return
 // [os.ErrDeadlineExceeded]. The other methods of net.UnixConn do not use ctx.
 func (c *Conn) WithContext(ctx context.Context) *Conn {
-	if ctx == nil {
-		panic("scm: nil context")
-	}
 	if c == nil {
 		return nil
 	}
@@ -78,9 +75,6 @@ func (c *Conn) Write(p []byte) (n int, err error) {
 // WithContext returns l with ctx, which ends Accept and AcceptConn as [Conn.WithContext] describes. The Conns that they
 // return have no context.
 func (l *Listener) WithContext(ctx context.Context) *Listener {
-	if ctx == nil {
-		panic("scm: nil context")
-	}
 	if l == nil {
 		return nil
 	}

@@ -60,9 +60,7 @@ func (config Config) DialPacket(ctx context.Context, network, local, addr string
 		return nil, &net.OpError{Op: "dial", Net: network, Source: unixAddr(network, local), Addr: unixAddr(network, addr), Err: cause(err)}
 	}
 	c.file = file
-	if local == "" {
-		_ = sys.Control(c.raw, func(fd int) error { local = sys.LocalName(fd, ""); return nil })
-	}
+	_ = sys.Control(c.raw, func(fd int) error { local = sys.LocalName(fd, local); return nil }) // if it was ""
 	c.local = unixAddr(network, local)
 	if at, ok := c.UnixConn.LocalAddr().(*net.UnixAddr); ok { // no other code uses it yet
 		*at = *c.local

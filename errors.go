@@ -118,6 +118,11 @@ var (
 	errListenerLiteral = sys.Error("scm: the Listener was not created by this package: use scm.NewListener", os.ErrInvalid)
 )
 
+var errNilConn = nilError("Conn")
+
+// nilError returns the error for an argument or receiver that is nil.
+func nilError(what string) error { return sys.Error("scm: "+what+" is nil", os.ErrInvalid) }
+
 var errNoWatches = sys.Error("no epoll watches left for this user (sysctl fs.epoll.max_user_watches)", sys.ENOSPC)
 
 // errNoBuffer is the error of a receive from a stream into an empty buffer.

@@ -3,12 +3,18 @@
 package scm_test
 
 import (
+	"context"
+	"crypto/tls"
 	"errors"
 	"math"
+	"net"
 	"os"
+	"regexp"
 	"runtime"
 	"strconv"
+	"strings"
 	"sync"
+	"time"
 	"unsafe"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -17,6 +23,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/scm-rights/scm"
+	"github.com/scm-rights/scm/internal/fdtest"
 	. "github.com/scm-rights/scm/internal/spectest"
 )
 
@@ -191,4 +198,112 @@ var _ = It("a send to a closed connection does not kill the process with SIGPIPE
 var _ = Child("epipe", func([]string) {
 	writeFails(1, []byte("x"), 0, unix.EPIPE)
 	sendFails(1, "x", unix.EPIPE, 0)
+})
+
+// quiet calls f, which returns no error for a bad argument.
+func quiet(f func()) error {
+	f()
+	return nil
+}
+
+var _ = It("every function returns an error that names a bad argument, does not panic and leaves the same descriptors open", func() {
+	const far = math.MaxInt32 // no descriptor
+	ctx, p, f, path := context.Background(), []byte("x"), pipes(1)[0], socketPath()
+	c, _ := pair("unix")
+	many := make([]int, scm.MaxFDs+1)
+	crowd := &scm.Message{Buffers: [][]byte{p}, FDs: many}
+	short := func(nfd int) *scm.Message { return &scm.Message{FDs: []int{-1}, NFD: nfd} }
+	wrong := scm.Config{Expect: &scm.Expect{Min: 2, Max: 1}}
+	var conn *scm.Conn
+	var listener *scm.Listener
+	var message *scm.Message
+	open := fdtest.Open()
+	type texts = map[string]error // by what the error contains; "" for no error
+	rows := map[string]texts{
+		"CloseFDs":                       {"": quiet(func() { scm.CloseFDs(-1, far) })},
+		"NewFile":                        {"bad file descriptor": Second(scm.NewFile(-1, "x"))},
+		"Nonblock":                       {"file is nil": Second(scm.Nonblock(nil)), "file has no desc": Second(scm.Nonblock(withoutRaw{}))},
+		"SetNonblock":                    {"file is nil": scm.SetNonblock((*os.File)(nil), true)},
+		"PassCred":                       {"bad file descriptor": scm.PassCred(far, true)},
+		"PassPIDFD":                      {"bad file descriptor": scm.PassPIDFD(far, true)},
+		"PassRights":                     {"bad file descriptor": scm.PassRights(far, true)},
+		"PeerCred":                       {"bad file descriptor": Second(scm.PeerCred(far))},
+		"PeerPIDFD":                      {"bad file descriptor": Second(scm.PeerPIDFD(far))},
+		"ReadFD":                         {"recvmsg: bad file descriptor": Third(scm.ReadFD(far, p))},
+		"WriteFD":                        {"sendmsg: bad file descriptor": Second(scm.WriteFD(FDOf(c), p, far))},
+		"Recv":                           {"Message is nil": scm.Recv(FDOf(c), nil, 0), "253 desc": scm.Recv(FDOf(c), crowd, 0)},
+		"Send":                           {"Message is nil": scm.Send(FDOf(c), nil, 0), "253 desc": scm.Send(FDOf(c), crowd, 0)},
+		"Expect.Recv":                    {"Message is nil": scm.Expect{}.Recv(FDOf(c), nil, 0), "Expect requires": wrong.Expect.Recv(far, short(0), 0)},
+		"Expect.Enforce":                 {"bad file descriptor": scm.Expect{Max: 1}.Enforce([]int{far})},
+		"Message.Close":                  {"": quiet(func() { message.Close(); short(2).Close(); short(-1).Close() })},
+		"Message.Files":                  {"Message is nil": Second(message.Files()), "NFD is 2": Second(short(2).Files()), "NFD is -1": Second(short(-1).Files())},
+		"Message.Truncated":              {"": quiet(func() { message.Truncated() })},
+		"ExpectError.Error":              {"": quiet(func() { _ = new(scm.ExpectError).Error() })},
+		"ExpectError.Unwrap":             {"": new(scm.ExpectError).Unwrap()},
+		"TruncatedError.Error":           {"": quiet(func() { _ = new(scm.TruncatedError).Error() })},
+		"TruncatedError.Unwrap":          {"": new(scm.TruncatedError).Unwrap()},
+		"Dial Config.Dial":               {"network x": Second(scm.Dial(ctx, "x", path)), "missing addr": Second(scm.Dial(ctx, "unix", "")), "Expect": Second(wrong.Dial(ctx, "unix", path))},
+		"Listen Config.Listen":           {"network x": Second(scm.Listen(ctx, "x", path)), "mode d---": Second(scm.Config{Mode: os.ModeDir}.Listen(ctx, "unix", path))},
+		"ListenPacket":                   {"network x": Second(scm.ListenPacket(ctx, "x", path))},
+		"Config.ListenPacket":            {"Expect": Second(wrong.ListenPacket(ctx, "unixgram", path))},
+		"DialPacket Config.DialPacket":   {"network x": Second(scm.DialPacket(ctx, "x", path, path)), "Expect": Second(wrong.DialPacket(ctx, "unixgram", path, path))},
+		"Pair Config.Pair":               {"network x": Third(scm.Pair("x")), "Expect": Third(wrong.Pair("unix"))},
+		"NewConn Config.NewConn":         {"connection is nil": Second(scm.NewConn(nil)), "use scm.NewConn": Second(scm.NewConn(&scm.Conn{})), "Expect": Second(wrong.NewConn(c))},
+		"NewConnFD Config.NewConnFD":     {"bad file descriptor": Second(scm.NewConnFD(far)), "Expect": Second(wrong.NewConnFD(FDOf(c)))},
+		"NewConnFile Config.NewConnFile": {"file is nil": Second(scm.NewConnFile(nil)), "not a Unix socket": Second(scm.NewConnFile(f))},
+		"NewListener Config.NewListener": {"listener is nil": Second(scm.NewListener(nil)), "use scm.NewListener": Second(scm.NewListener(&scm.Listener{}))},
+
+		"Listener.Accept":           {"Listener is nil": Second(listener.Accept())},
+		"Listener.AcceptConn":       {"Listener is nil": Second(listener.AcceptConn())},
+		"Listener.Addr":             {"": quiet(func() { listener.Addr(); new(scm.Listener).Addr() })},
+		"Listener.Close":            {"Listener is nil": listener.Close()},
+		"Listener.SetDeadline":      {"Listener is nil": listener.SetDeadline(time.Time{})},
+		"Listener.SetUnlinkOnClose": {"": quiet(func() { listener.SetUnlinkOnClose(true) })},
+		"Listener.WithContext":      {"Listener is nil": Second(listener.WithContext(ctx).Accept())},
+
+		"Conn.LocalAddr":        {"": quiet(func() { conn.LocalAddr() })},
+		"Conn.NetConn":          {"": quiet(func() { conn.NetConn() })},
+		"Conn.Read":             {"Conn is nil": Second(conn.Read(p))},
+		"Conn.ReadBuffers":      {"Conn is nil": Third(conn.ReadBuffers(nil, 0)), "1024 buffers": Third(c.ReadBuffers(make([][]byte, 1025), 0)), "at least one byte": Third(c.ReadBuffers(nil, 0))},
+		"Conn.ReadFDs":          {"253 desc": Third(c.ReadFDs(p, many))},
+		"Conn.ReadFiles":        {"max is -1": Third(c.ReadFiles(p, -1)), "253 desc": Third(c.ReadFiles(p, len(many)))},
+		"Conn.Recv":             {"Message is nil": c.Recv(nil, 0), "253 desc": c.Recv(crowd, 0)},
+		"Conn.Send":             {"Message is nil": c.Send(nil, 0), "descriptor 0 is -1": c.Send(&scm.Message{Buffers: [][]byte{p}, FDs: []int{-1}}, 0)},
+		"Conn.SendConn":         {"connection is nil": c.SendConn(nil), "no SyscallConn": c.SendConn(&tls.Conn{})},
+		"Conn.SendFile":         {"file is nil": c.SendFile("x", nil), "name too long": c.SendFile(strings.Repeat("x", 4096), f)},
+		"Conn.SendListener":     {"listener is nil": c.SendListener((*net.TCPListener)(nil))},
+		"Conn.SetDeadline":      {"Conn is nil": conn.SetDeadline(time.Time{})},
+		"Conn.SetReadDeadline":  {"Conn is nil": conn.SetReadDeadline(time.Time{})},
+		"Conn.SetWriteDeadline": {"Conn is nil": conn.SetWriteDeadline(time.Time{})},
+		"Conn.SetUnlinkOnClose": {"": quiet(func() { conn.SetUnlinkOnClose(true) })},
+		"Conn.WithContext":      {"Conn is nil": Second(conn.WithContext(ctx).Write(p))},
+		"Conn.Write":            {"Conn is nil": Second(conn.Write(p))},
+		"Conn.WriteBuffers":     {"Conn is nil": Second(conn.WriteBuffers(nil)), "file 1 is nil": Second(c.WriteBuffers([][]byte{p}, f, nil))},
+		"Conn.WriteFDs":         {"descriptor 1 is -1": Second(c.WriteFDs(p, FDOf(f), -1)), "253 desc": Second(c.WriteFDs(p, many...))},
+		"Conn.WriteFiles":       {"file 0 is nil": Second(c.WriteFiles(p, nil)), "253 desc": Second(c.WriteFiles(p, make([]*os.File, 254)...))},
+	}
+	for name, err := range everyCall(nil, f) {
+		if rows["Conn."+name] == nil {
+			rows["Conn."+name] = texts{}
+		}
+		rows["Conn."+name]["Conn is nil"] = err
+	}
+	Expect(fdtest.Open()).To(Equal(open))
+	listed := map[string]bool{}
+	for names, errs := range rows {
+		for _, name := range strings.Fields(names) {
+			listed[name] = true
+		}
+		for text, err := range errs {
+			if text == "" {
+				Expect(err).NotTo(HaveOccurred(), names)
+			} else {
+				Expect(err).To(MatchError(ContainSubstring(text)), names)
+			}
+		}
+	}
+	api, _, _ := strings.Cut(string(ok(os.ReadFile("proof/repotest/testdata/api.txt"))), "\npackage ")
+	for _, f := range regexp.MustCompile(`(?m)^func (?:\(\w+ \*?(\w+)\) )?(\w+)\(`).FindAllStringSubmatch(api, -1) {
+		Expect(listed).To(HaveKey(strings.TrimPrefix(f[1]+"."+f[2], ".")))
+	}
 })

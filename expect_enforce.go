@@ -1,6 +1,7 @@
 package scm
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -15,7 +16,7 @@ import (
 // the error is [io.EOF]. It wraps EINVAL if len(m.FDs) < e.Min.
 func (e Expect) Recv(sock int, m *Message, flags int) error {
 	m.reset()
-	if err := e.check(); err != nil {
+	if err := cmp.Or(m.check(), e.check()); err != nil {
 		return err
 	}
 	if len(m.FDs) < e.Min {

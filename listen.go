@@ -40,7 +40,7 @@ func (config Config) NewListener(l net.Listener) (*Listener, error) {
 }
 
 func (config Config) newListener(l net.Listener) (*Listener, error) {
-	if err := checkPresent(l); err != nil {
+	if err := checkPresent("listener", l); err != nil {
 		return nil, err
 	}
 	if err := config.check(); err != nil {
@@ -294,7 +294,7 @@ func (l *Listener) checkLiteral(self any) error {
 func (l *Listener) usable() error {
 	switch {
 	case l == nil:
-		return os.ErrInvalid
+		return nilError("Listener")
 	case l.UnixListener == nil || l.addr == nil:
 		return errListenerLiteral
 	}
@@ -303,7 +303,12 @@ func (l *Listener) usable() error {
 
 // Addr returns a [*net.UnixAddr] with the name that Listen was given, or the address of the socket. Unlike
 // package net, it does not end an abstract name at its first 0 byte.
-func (l *Listener) Addr() net.Addr { return l.addr }
+func (l *Listener) Addr() net.Addr {
+	if l.usable() != nil {
+		return nil
+	}
+	return l.addr
+}
 
 func (l *Listener) socketFile() (*socketFile, any) { return l.file, l.base }
 

@@ -1,6 +1,7 @@
 package scm
 
 import (
+	"fmt"
 	"math"
 	"net"
 	"os"
@@ -53,13 +54,19 @@ type Message struct {
 
 // Truncated reports whether Flags has MSG_CTRUNC, which means that descriptors may be missing. It does not
 // report a payload that was longer than the buffers (MSG_TRUNC).
-func (m *Message) Truncated() bool { return arrival{flags: m.Flags}.lostFDs() }
+func (m *Message) Truncated() bool { return m != nil && arrival{flags: m.Flags}.lostFDs() }
 
 // Files creates files from the received descriptors FDs[:NFD], as [NewFile] does, and takes ownership of
 // them: it sets NFD to 0, and the caller must close the files. If NewFile returns an error, Files closes
 // all files and descriptors, and returns the error. Files does not check whether the message is truncated,
-// and does not change *PIDFD.
+// and does not change *PIDFD. If NFD is out of range, Files closes nothing.
 func (m *Message) Files() ([]*os.File, error) {
+	if m == nil {
+		return nil, nilError("Message")
+	}
+	if m.NFD < 0 || m.NFD > len(m.FDs) {
+		return nil, sys.Error(fmt.Sprintf("scm: NFD is %d, but len(FDs) is %d", m.NFD, len(m.FDs)), sys.EINVAL)
+	}
 	fds := m.FDs[:m.NFD]
 	m.NFD = 0
 	files, err := makeFiles(fds)
@@ -73,11 +80,14 @@ func (m *Message) Files() ([]*os.File, error) {
 // Close closes the received descriptors FDs[:NFD] and *PIDFD, and sets NFD to 0 and *PIDFD to -1. It
 // ignores errors.
 func (m *Message) Close() {
+	if m == nil {
+		return
+	}
 	if m.PIDFD != nil && m.asked && *m.PIDFD >= 0 {
 		sys.Close(*m.PIDFD)
 		*m.PIDFD = -1 // before FDs: if it is an element of FDs, it must not be closed twice
 	}
-	sys.CloseAll(m.FDs[:m.NFD])
+	sys.CloseAll(m.FDs[:max(0, min(m.NFD, len(m.FDs)))])
 	m.NFD = 0
 }
 
@@ -92,8 +102,7 @@ type Cred struct {
 //
 // With cgo, more than 64 buffers need about 40 KiB of C stack.
 func Send(sock int, m *Message, flags int) error {
-	m.N = 0
-	if err := checkLimits(m); err != nil {
+	if err := m.check(); err != nil {
 		return err
 	}
 	return os.NewSyscallError("sendmsg", sendMessage(toInt32(sock), m, flags))
@@ -132,7 +141,7 @@ func sendParts(sock int32, m *Message, flags int) (err error) {
 // nothing was received.
 func Recv(sock int, m *Message, flags int) error {
 	m.reset()
-	if err := checkLimits(m); err != nil {
+	if err := m.check(); err != nil {
 		return err
 	}
 	if err := recvMessage(toInt32(sock), m, flags); err != nil {
@@ -179,6 +188,9 @@ func (m *Message) hasParts() bool { return m.Addr != nil || m.Cred != nil || m.P
 
 // reset clears what a receive stores in m, as if nothing was received.
 func (m *Message) reset() {
+	if m == nil {
+		return
+	}
 	m.N, m.NFD, m.Flags = 0, 0, 0
 	if m.Addr != nil {
 		m.Addr.Name = ""
@@ -260,7 +272,12 @@ func toID(id int) uint32 {
 	return math.MaxUint32
 }
 
-func checkLimits(m *Message) error {
+// check returns an error if m cannot be sent or received into, and sets N to 0.
+func (m *Message) check() error {
+	if m == nil {
+		return nilError("Message")
+	}
+	m.N = 0
 	if len(m.FDs) > MaxFDs {
 		return ErrTooManyFDs
 	}

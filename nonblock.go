@@ -8,7 +8,7 @@ import (
 
 // Nonblock reports whether O_NONBLOCK is set on f, as it often is in Go programs: see docs/pitfalls.md.
 func Nonblock(f syscall.Conn) (bool, error) {
-	raw, err := rawConn(f)
+	raw, err := rawConn("file", f)
 	if err != nil {
 		return false, err
 	}
@@ -25,7 +25,7 @@ func Nonblock(f syscall.Conn) (bool, error) {
 // deadline. If it is set on an [os.File] that was created without it, calls fail with EAGAIN: create a new
 // file with [NewFile].
 func SetNonblock(f syscall.Conn, on bool) error {
-	raw, err := rawConn(f)
+	raw, err := rawConn("file", f)
 	if err != nil {
 		return err
 	}

@@ -4,25 +4,27 @@ import (
 	"os"
 	"reflect"
 	"syscall"
+
+	"github.com/scm-rights/scm/internal/sys"
 )
 
-// rawConn returns c.SyscallConn, or an error if c or its RawConn is nil.
-func rawConn(c syscall.Conn) (syscall.RawConn, error) {
-	if err := checkPresent(c); err != nil {
+// rawConn returns c.SyscallConn, or an error if c or its RawConn is nil. what names c in the error.
+func rawConn(what string, c syscall.Conn) (syscall.RawConn, error) {
+	if err := checkPresent(what, c); err != nil {
 		return nil, err
 	}
 	raw, err := c.SyscallConn()
 	if raw == nil && err == nil {
-		err = os.ErrInvalid
+		err = sys.Error("scm: "+what+" has no descriptor", os.ErrInvalid)
 	}
 	return raw, err
 }
 
 // checkPresent returns an error if c is nil, a nil pointer of any type, or a Conn or Listener without a
 // socket. The methods of package net's connections panic on a nil pointer.
-func checkPresent(c any) error {
+func checkPresent(what string, c any) error {
 	if v := reflect.ValueOf(c); !v.IsValid() || v.Kind() == reflect.Pointer && v.IsNil() {
-		return os.ErrInvalid
+		return nilError(what)
 	}
 	if own, ok := c.(interface{ checkLiteral(self any) error }); ok { // a Conn, a Listener, or a struct that embeds one
 		return own.checkLiteral(c)
@@ -41,7 +43,7 @@ func unlinkOnClose(socket any, unlink bool) {
 // startSend makes Close leave the file of a socket in place, because the receiver may answer before the send
 // has returned. If the send fails, end restores the setting, unless it cannot be read.
 func startSend(socket syscall.Conn) (end func(sent bool)) {
-	if _, err := rawConn(socket); err != nil {
+	if _, err := rawConn("socket", socket); err != nil {
 		return func(bool) {}
 	}
 	// a Conn, a Listener, or a struct that embeds one

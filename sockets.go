@@ -14,21 +14,21 @@ import (
 // already read from conn stay in this process. conn must have a SyscallConn method, as *Conn and package
 // net's types have. For any other, the error wraps [os.ErrInvalid]. To send other bytes, pass its File to
 // WriteFiles.
-func (c *Conn) SendConn(conn net.Conn) error { return c.sendSocket(conn) }
+func (c *Conn) SendConn(conn net.Conn) error { return c.sendSocket("connection", conn) }
 
 // SendListener sends a listening socket as SendConn sends a connection. Both processes can accept
 // connections until l is closed, which then leaves its socket file in place. If SendListener fails, and l
 // is a [*net.UnixListener], call SetUnlinkOnClose(true). docs/handover.md shows how to stop the old
 // server without losing a request.
-func (c *Conn) SendListener(l net.Listener) error { return c.sendSocket(l) }
+func (c *Conn) SendListener(l net.Listener) error { return c.sendSocket("listener", l) }
 
-func (c *Conn) sendSocket(socket any) error {
+func (c *Conn) sendSocket(what string, socket any) error {
 	s, ok := socket.(syscall.Conn)
 	if !ok && socket != nil {
 		return c.fail("write", fmt.Errorf("cannot send a %T: it has no SyscallConn method, and therefore no descriptor: %w", socket, os.ErrInvalid))
 	}
 	end := startSend(s)
-	err := c.sendOne([]byte{0}, s)
+	err := c.sendOne([]byte{0}, what, s)
 	end(err == nil)
 	return c.fail("write", err)
 }
