@@ -269,8 +269,7 @@ func (c *Conn) Send(m *Message, flags int) error {
 // connection is not an error, nor is a truncated message. If the message does not match [Config].Expect,
 // Recv closes its descriptors and returns an [*ExpectError].
 func (c *Conn) Recv(m *Message, flags int) error {
-	m.reset()
-	err := m.check()
+	err := m.reset()
 	if err == nil {
 		err = c.usable()
 	}
@@ -406,7 +405,7 @@ func (c *Conn) checkLiteral(self any) error {
 func (c *Conn) usable() error {
 	switch {
 	case c == nil:
-		return errNilConn
+		return nilError("Conn")
 	case c.raw == nil:
 		return errConnLiteral
 	}

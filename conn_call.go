@@ -1,7 +1,6 @@
 package scm
 
 import (
-	"fmt"
 	"os"
 	"slices"
 	"strconv"
@@ -126,25 +125,13 @@ func (k *call) wait(op func(k *call) error) error {
 		case k.err == nil || !sys.IsErrno(k.err):
 			return k.err
 		case k.sends:
-			return k.sendError()
+			return os.NewSyscallError("sendmsg", k.err)
 		case k.user != nil:
 			return recvError(k.err, len(k.user.FDs))
 		default:
 			return recvError(k.err, len(k.msg.FDs))
 		}
 	}
-}
-
-// sendError returns the error for k.err. If a descriptor to send is negative, the error names the first.
-func (k *call) sendError() error {
-	err, fds := os.NewSyscallError("sendmsg", k.err), k.msg.FDs
-	if k.user != nil {
-		fds = k.user.FDs
-	}
-	if i := slices.IndexFunc(fds, func(fd int) bool { return toInt32(fd) < 0 }); i >= 0 {
-		err = fmt.Errorf("descriptor %d is %d: %w", i, fds[i], err)
-	}
-	return err
 }
 
 // attempt makes system calls until one succeeds, fails, or would have to wait. It reports whether the call is

@@ -35,41 +35,39 @@ func (c *Conn) SetDeadline(t time.Time) error {
 }
 
 // SetReadDeadline is like [Conn.SetDeadline], for calls that receive.
-func (c *Conn) SetReadDeadline(t time.Time) error {
-	if err := c.usable(); err != nil {
-		return c.fail("set", err)
-	}
-	return c.first.reads.set(t)
-}
+func (c *Conn) SetReadDeadline(t time.Time) error { return c.setDeadline(false, t) }
 
 // SetWriteDeadline is like [Conn.SetDeadline], for calls that send.
-func (c *Conn) SetWriteDeadline(t time.Time) error {
+func (c *Conn) SetWriteDeadline(t time.Time) error { return c.setDeadline(true, t) }
+
+func (c *Conn) setDeadline(sends bool, t time.Time) error {
 	if err := c.usable(); err != nil {
 		return c.fail("set", err)
 	}
-	return c.first.writes.set(t)
+	return c.direction(sends).set(t)
 }
 
 // Read reads as package net does. It loses descriptors that were sent with the bytes.
-func (c *Conn) Read(p []byte) (n int, err error) {
-	if err = c.usable(); err == nil {
-		err = c.first.reads.run(c.ctx, func() error {
-			n, err = c.UnixConn.Read(p)
-			return err
-		})
-	}
-	return n, c.fail("read", err)
-}
+func (c *Conn) Read(p []byte) (n int, err error) { return c.pass("read", (*net.UnixConn).Read, p) }
 
 // Write writes as package net does.
-func (c *Conn) Write(p []byte) (n int, err error) {
+func (c *Conn) Write(p []byte) (n int, err error) { return c.pass("write", (*net.UnixConn).Write, p) }
+
+func (c *Conn) pass(op string, method func(*net.UnixConn, []byte) (int, error), p []byte) (n int, err error) {
 	if err = c.usable(); err == nil {
-		err = c.first.writes.run(c.ctx, func() error {
-			n, err = c.UnixConn.Write(p)
+		err = c.direction(op == "write").run(c.ctx, func() error {
+			n, err = method(c.UnixConn, p)
 			return err
 		})
 	}
-	return n, c.fail("write", err)
+	return n, c.fail(op, err)
+}
+
+func (c *Conn) direction(sends bool) *direction {
+	if sends {
+		return &c.first.writes
+	}
+	return &c.first.reads
 }
 
 // WithContext returns l with ctx, which ends Accept and AcceptConn as [Conn.WithContext] describes. The Conns that they

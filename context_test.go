@@ -46,7 +46,7 @@ type rival struct {
 func receiver(send func(c *scm.Conn, f *os.File) error, receive func(c *scm.Conn) (io.Closer, error)) func() rival {
 	return func() rival {
 		a, b := pair("unix")
-		f := ok(tcpPairFile())
+		f := closeLater(ok(a.File()))
 		call := func(ctx context.Context) error {
 			got, err := receive(b.WithContext(ctx))
 			if err == nil {
@@ -159,14 +159,6 @@ func firstOf(files []*os.File) io.Closer {
 		return nil
 	}
 	return files[0]
-}
-
-// tcpPairFile returns a file that RecvConn accepts.
-func tcpPairFile() (*os.File, error) {
-	GinkgoHelper()
-	a, _ := tcpPair()
-	f, err := a.File()
-	return closeLater(f), err
 }
 
 // waitingCalls are the calls that wait on a Conn that is full and has nothing to receive.
@@ -341,36 +333,21 @@ var _ = Describe("the Conn that WithContext returns", func() {
 	})
 
 	It("is the same connection for PassRights and SetUnlinkOnClose", func() {
-		supported(passRightsError(), "SO_PASSRIGHTS")
-		a, b := pairWith(scm.Config{NoFiles: true}, "unix")
+		a, b := pair("unix")
+		b, err := scm.Config{NoFiles: true}.NewConn(b)
+		supported(err, "SO_PASSRIGHTS")
 		Expect(b.WithContext(context.Background()).PassRights(true)).To(Succeed())
 		f := pipes(1)[0]
 		Expect(a.WriteFiles([]byte("x"), f)).To(Equal(1))
 		receives(b, "x", f)
 	})
 
-	It("and that of a Listener leave the socket file if the other does", func() {
+	It("is the same socket file as that of the Listener", func() {
 		checkNoLeak()
-		for _, leave := range []func(l *scm.Listener){
-			func(l *scm.Listener) { l.WithContext(done()).SetUnlinkOnClose(false) },
-			func(l *scm.Listener) {
-				l.SetUnlinkOnClose(false)
-				l.WithContext(done()).SetUnlinkOnClose(true)
-				l.WithContext(done()).SetUnlinkOnClose(false)
-			},
-		} {
-			l := listen(scm.Config{}, "unix", socketPath())
-			leave(l)
-			l.WithContext(done()).SetUnlinkOnClose(true)
-			Expect(l.Close()).To(Succeed())
-			Expect(os.Lstat(l.Addr().String())).Error().To(MatchError(os.ErrNotExist))
-		}
+		l := listen(scm.Config{}, "unix", socketPath())
+		l.WithContext(done()).SetUnlinkOnClose(false)
+		l.SetUnlinkOnClose(true)
+		Expect(l.Close()).To(Succeed())
+		Expect(os.Lstat(l.Addr().String())).Error().To(MatchError(os.ErrNotExist))
 	})
 })
-
-// passRightsError returns the error of PassRights on a socket of this kernel.
-func passRightsError() error {
-	a, b := both(scm.Pair("unix"))
-	defer func() { Expect(errors.Join(a.Close(), b.Close())).To(Succeed()) }()
-	return a.PassRights(false)
-}

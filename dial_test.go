@@ -183,21 +183,6 @@ var _ = DescribeTableSubtree("on", func(network string) {
 	})
 }, everyNetwork)
 
-var _ = It("Dial, Listen, ListenPacket and Pair reject unknown networks", func() {
-	ctx := context.Background()
-	for _, network := range []string{"", "tcp", "unixseqpacket"} {
-		step("network ", network)
-		unknown := net.UnknownNetworkError(network)
-		Expect(Second(scm.Dial(ctx, network, "@x"))).To(opFails("dial", unknown))
-		Expect(Second(scm.Listen(ctx, network, "@x"))).To(opFails("listen", unknown))
-		Expect(Second(scm.ListenPacket(ctx, network, "@x"))).To(opFails("listen", unknown))
-		Expect(Second(scm.DialPacket(ctx, network, "@x", "@y"))).To(opFails("dial", unknown))
-		Expect(Third(scm.Pair(network))).To(opFails("pair", unknown))
-	}
-	Expect(Second(scm.Listen(ctx, "unixgram", "@x"))).To(opFails("listen", net.UnknownNetworkError("unixgram")))
-	Expect(Second(scm.ListenPacket(ctx, "unix", "@x"))).To(opFails("listen", net.UnknownNetworkError("unix")))
-})
-
 var _ = DescribeTableSubtree("on", func(network string) {
 	It("Dial waits while the queue of the listening socket is full", func() {
 		ctx := context.Background()

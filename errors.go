@@ -118,8 +118,6 @@ var (
 	errListenerLiteral = sys.Error("scm: the Listener was not created by this package: use scm.NewListener", os.ErrInvalid)
 )
 
-var errNilConn = nilError("Conn")
-
 // nilError returns the error for an argument or receiver that is nil.
 func nilError(what string) error { return sys.Error("scm: "+what+" is nil", os.ErrInvalid) }
 

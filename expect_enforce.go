@@ -15,8 +15,7 @@ import (
 // To accept a truncated message, call the function Recv and [Expect.Enforce]. At the end of a connection
 // the error is [io.EOF]. It wraps EINVAL if len(m.FDs) < e.Min.
 func (e Expect) Recv(sock int, m *Message, flags int) error {
-	m.reset()
-	if err := cmp.Or(m.check(), e.check()); err != nil {
+	if err := cmp.Or(m.reset(), e.check()); err != nil {
 		return err
 	}
 	if len(m.FDs) < e.Min {

@@ -140,8 +140,7 @@ func sendParts(sock int32, m *Message, flags int) (err error) {
 // of a connection m.N and m.NFD are 0. A truncated message is not an error: check m.Flags. On error,
 // nothing was received.
 func Recv(sock int, m *Message, flags int) error {
-	m.reset()
-	if err := m.check(); err != nil {
+	if err := m.reset(); err != nil {
 		return err
 	}
 	if err := recvMessage(toInt32(sock), m, flags); err != nil {
@@ -186,10 +185,10 @@ func (m *Message) arrival() arrival {
 // hasParts reports whether m asks for more than buffers and descriptors.
 func (m *Message) hasParts() bool { return m.Addr != nil || m.Cred != nil || m.PIDFD != nil }
 
-// reset clears what a receive stores in m, as if nothing was received.
-func (m *Message) reset() {
+// reset clears what a receive stores in m, as if nothing was received. It returns the error of check.
+func (m *Message) reset() error {
 	if m == nil {
-		return
+		return nilError("Message")
 	}
 	m.N, m.NFD, m.Flags = 0, 0, 0
 	if m.Addr != nil {
@@ -201,6 +200,7 @@ func (m *Message) reset() {
 	if m.PIDFD != nil {
 		*m.PIDFD, m.asked = -1, true
 	}
+	return m.check()
 }
 
 // parts are the values that a msg.Message points to. They are a separate struct so that both can stay on

@@ -203,7 +203,7 @@ var faults = []Fault{
 		Edits: []Edit{{"message.go", "len(m.FDs) > MaxFDs", "len(m.FDs) >= MaxFDs"}}},
 	{What: "the limit on descriptors is checked after the system call",
 		Spec:  "on stream sockets, Send and Recv return ErrTooManyFDs for 254 descriptors before any system call, and lose nothing",
-		Edits: []Edit{{"message.go", "\tm.reset()\n\tif err := m.check(); err != nil {\n", "\tm.reset()\n\tif err := m.check(); err != nil {\n\t\t_ = recvOne(toInt32(sock), &msg.Message{Buffers: m.Buffers}, flags)\n"}}},
+		Edits: []Edit{{"message.go", "\tif err := m.reset(); err != nil {\n", "\tif err := m.reset(); err != nil {\n\t\t_ = recvOne(toInt32(sock), &msg.Message{Buffers: m.Buffers}, flags)\n"}}},
 	{What: "there is no limit on buffers",
 		Spec:  "on stream sockets, Send and Recv return ErrTooManyBuffers for 1025 buffers before any system call, and lose nothing",
 		Edits: []Edit{{"message.go", "len(m.Buffers) > MaxBuffers", "false"}}},
