@@ -119,13 +119,17 @@ func (d *direction) set(t time.Time) error {
 
 // run makes a call that waits on the socket, and ends it when ctx is done.
 func (d *direction) run(ctx context.Context, call func() error) error {
-	if !d.lock(ctx) {
+	if !d.busy.CompareAndSwap(false, true) && !d.wait(ctx) {
 		return contextErr(ctx)
 	}
 	defer d.unlock()
 	if ctx.Done() == nil {
 		return call()
 	}
+	return d.runUntil(ctx, call)
+}
+
+func (d *direction) runUntil(ctx context.Context, call func() error) error {
 	if err := contextErr(ctx); err != nil {
 		return err
 	}
@@ -162,11 +166,8 @@ func (d *direction) endWith(ctx context.Context) (restore func()) {
 	}
 }
 
-// lock waits until no other call runs. It returns false if ctx is done first.
-func (d *direction) lock(ctx context.Context) bool {
-	if d.busy.CompareAndSwap(false, true) {
-		return true
-	}
+// wait waits until no other call runs. It returns false if ctx is done first.
+func (d *direction) wait(ctx context.Context) bool {
 	d.once.Do(func() { d.free = make(chan struct{}, 1) })
 	d.waiters.Add(1)
 	defer d.waiters.Add(-1)
@@ -183,10 +184,14 @@ func (d *direction) lock(ctx context.Context) bool {
 func (d *direction) unlock() {
 	d.busy.Store(false)
 	if d.waiters.Load() > 0 {
-		select {
-		case d.free <- struct{}{}:
-		default:
-		}
+		d.wake()
+	}
+}
+
+func (d *direction) wake() {
+	select {
+	case d.free <- struct{}{}:
+	default:
 	}
 }
 

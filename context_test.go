@@ -258,7 +258,7 @@ var _ = DescribeTableSubtree("WithContext, on", func(network string) {
 			Expect(receiving["Recv"](c)).To(MatchError(os.ErrDeadlineExceeded))
 		}
 
-		for range 50 {
+		for range races() {
 			Expect(b.UnixConn.SetReadDeadline(time.Time{})).To(Succeed())
 			ctx, cancel := context.WithCancel(context.Background())
 			var ended atomic.Bool
@@ -266,6 +266,7 @@ var _ = DescribeTableSubtree("WithContext, on", func(network string) {
 				defer ended.Store(true)
 				Expect(receiving["ReadFiles"](b.WithContext(ctx))).To(MatchError(context.Canceled))
 			})
+			waitsIn("ReadFiles", 1)
 			sets := start(func() {
 				for !ended.Load() {
 					_ = b.UnixConn.SetReadDeadline(time.Time{})
