@@ -7,8 +7,11 @@ import (
 	"io"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -125,6 +128,33 @@ func ExamplePeerPIDFD() {
 	})
 	fmt.Println("running:", errors.Is(err, os.ErrDeadlineExceeded))
 	// Output: running: true
+}
+
+// A privileged helper finds out which service is asking. The cgroup of a service of systemd ends with its name, such as
+// cups.service. The pidfd shows that the PID was not reused in the meantime.
+func ExampleConn_PeerPIDFD() {
+	helper, client := twoConns()
+	defer helper.Close()
+	defer client.Close()
+
+	pidfd, err := helper.PeerPIDFD()
+	if errors.Is(err, errors.ErrUnsupported) { // before Linux 6.5
+		peer, _ := helper.PeerCred()
+		pidfd, err = unix.PidfdOpen(peer.PID, 0)
+	}
+	must(err)
+	defer unix.Close(pidfd)
+	info, err := os.ReadFile(fmt.Sprint("/proc/self/fdinfo/", pidfd))
+	must(err)
+	var pid int // 0 or -1 if it is in another PID namespace or has ended
+	for line := range strings.Lines(string(info)) {
+		fmt.Sscanf(line, "Pid: %d", &pid)
+	}
+	cgroup, err := os.ReadFile(fmt.Sprintf("/proc/%d/cgroup", pid))
+	must(err)
+	must(unix.PidfdSendSignal(pidfd, 0, nil, 0)) // ESRCH: the process has ended, and cgroup may be another's
+	fmt.Println(pid == os.Getpid(), strings.Contains(string(cgroup), ":/"))
+	// Output: true true
 }
 
 // The process that sends a message need not be the one that made the connection. With each message, the
@@ -447,4 +477,86 @@ func ExampleKind() {
 	// /proc/self/exe regular read
 	// /proc/self/exe regular read-only
 	// /proc/self/exe regular any
+}
+
+// A socket that has no Conn yet can be passed too, such as one that net.Dialer is about to connect. Here another
+// process sets an option of the socket first.
+func ExampleConn_WriteFDs_dialer() {
+	app, daemon, err := scm.Config{Expect: &scm.Expect{Min: 1, Max: 1, Kind: scm.KindSocket}}.Pair("unix")
+	must(err)
+	defer app.Close()
+	defer daemon.Close()
+	go func() {
+		p, fds := make([]byte, 64), make([]int, 1)
+		n, _, err := daemon.ReadFDs(p, fds)
+		must(err)
+		defer scm.CloseFDs(fds...)
+		must(unix.SetsockoptInt(fds[0], unix.SOL_SOCKET, unix.SO_PRIORITY, 3))
+		fmt.Printf("set an option of the socket for %s\n", p[:n])
+		fmt.Fprint(daemon, "done")
+	}()
+
+	dialer := net.Dialer{ControlContext: func(ctx context.Context, _, addr string, raw syscall.RawConn) (err error) {
+		must(raw.Control(func(fd uintptr) { _, err = app.WithContext(ctx).WriteFDs([]byte(addr), int(fd)) }))
+		must(err)
+		_, err = app.WithContext(ctx).Read(make([]byte, 64)) // wait for the daemon
+		return err
+	}}
+	c, err := dialer.Dial("udp", "127.0.0.1:9")
+	must(err)
+	c.Close()
+	// Output: set an option of the socket for 127.0.0.1:9
+}
+
+// A child process gets a received file as descriptor 3, and those after it as 4 and up.
+func ExampleConn_ReadFiles_child() {
+	a, b := twoConns()
+	defer a.Close()
+	defer b.Close()
+	r, w, err := os.Pipe()
+	must(err)
+	defer r.Close()
+	_, err = a.WriteFiles([]byte("log"), w)
+	must(err)
+	w.Close()
+
+	_, files, err := b.ReadFiles(make([]byte, 64), 1)
+	must(err)
+	child := exec.Command("sh", "-c", "echo hello from the child >&3")
+	child.ExtraFiles = files
+	must(child.Run())
+	for _, f := range files {
+		f.Close()
+	}
+	text, err := io.ReadAll(r)
+	must(err)
+	fmt.Printf("%s", text)
+	// Output: hello from the child
+}
+
+// More than MaxFDs files need several messages. On a seqpacket socket, each receive returns one.
+func ExampleConn_WriteFiles_manyFiles() {
+	a, b, err := scm.Pair("unixpacket")
+	must(err)
+	defer b.Close()
+	for batch := range slices.Chunk(slices.Repeat([]*os.File{os.Stdin}, 300), scm.MaxFDs) {
+		_, err := a.WriteFiles([]byte("files"), batch...)
+		must(err)
+	}
+	a.Close()
+
+	var all []*os.File
+	for {
+		_, files, err := b.ReadFiles(make([]byte, 64), scm.MaxFDs)
+		if err == io.EOF {
+			break
+		}
+		must(err)
+		all = append(all, files...)
+	}
+	fmt.Println(len(all))
+	for _, f := range all {
+		f.Close()
+	}
+	// Output: 300
 }
