@@ -15,8 +15,8 @@ import (
 )
 
 // Conn is a [net.UnixConn] of any type (stream, datagram or seqpacket) that also sends and receives files.
-// Read, Write, deadlines, addresses and SyscallConn work as in package net. Read loses descriptors that
-// were sent with the bytes.
+// Read, Write, deadlines, addresses and SyscallConn work as in package net. A call never raises SIGPIPE, and
+// is repeated after EINTR, and after EAGAIN once the socket is ready.
 type Conn struct {
 	*net.UnixConn
 	raw     syscall.RawConn
@@ -35,21 +35,22 @@ type Conn struct {
 	receiving, sending keptCall
 }
 
-// NewConn borrows c's socket. c must be a [*net.UnixConn], a *Conn, or a connection that leads to one of
-// these through NetConn() net.Conn methods. The Conn does not see bytes that such a wrapper has buffered.
-// If c leads to a *Conn, the result has its own Config and shares everything else, including the socket
-// file.
+// NewConn borrows c's socket: closing the Conn or c closes the other, and deadlines apply to both. c must be a
+// [*net.UnixConn], a *Conn, or a connection that leads to one of these through NetConn() net.Conn methods.
+// The Conn does not see bytes that such a wrapper has buffered. If c leads to a *Conn, the result has its own
+// Config and shares everything else, including the socket file.
 //
 // For any other connection, and for one that encrypts, such as a [*crypto/tls.Conn], the error wraps
 // [ErrNotUnix].
 func NewConn(c net.Conn) (*Conn, error) { return Config{}.NewConn(c) }
 
-// NewConnFD consumes the Unix socket fd: on success it closes fd, and the Conn owns a duplicate. On error
-// fd stays open and unchanged, and still belongs to the caller. The error wraps [ErrNotUnix] or the errno.
+// NewConnFD consumes the Unix socket fd: on success it closes fd, and the Conn owns a duplicate, with
+// O_NONBLOCK set for every process that shares the socket. On error fd stays open and unchanged, and still
+// belongs to the caller. The error wraps [ErrNotUnix] or the errno.
 func NewConnFD(fd int) (*Conn, error) { return Config{}.NewConnFD(fd) }
 
-// NewConnFile duplicates the Unix socket f, as [net.FileConn] does. f stays open and still belongs to the
-// caller. NewConnFile returns the same errors as [NewConnFD].
+// NewConnFile duplicates the Unix socket f, as [net.FileConn] does, and sets O_NONBLOCK as [NewConnFD] does.
+// The caller must close both f and the Conn. NewConnFile returns the same errors as NewConnFD.
 func NewConnFile(f *os.File) (*Conn, error) { return Config{}.NewConnFile(f) }
 
 // NewConn is [NewConn] with config. If c is a *Conn, c keeps its own Config. Socket options that were set
@@ -244,7 +245,8 @@ func (config Config) Pair(network string) (a, b *Conn, err error) {
 }
 
 // Send sends m as the function [Send] does, and waits until the socket accepts it. On a stream, that can be
-// part of the payload.
+// part of the payload. With MSG_DONTWAIT, it returns EAGAIN instead of waiting, but on a stream still waits
+// for other sends.
 func (c *Conn) Send(m *Message, flags int) error {
 	err := m.check()
 	if err == nil {
@@ -267,7 +269,8 @@ func (c *Conn) Send(m *Message, flags int) error {
 
 // Recv receives into m as the function [Recv] does, and waits until a message or bytes arrive. The end of a
 // connection is not an error, nor is a truncated message. If the message does not match [Config].Expect,
-// Recv closes its descriptors and returns an [*ExpectError].
+// Recv closes its descriptors and returns an [*ExpectError]. With MSG_DONTWAIT, it returns EAGAIN instead of
+// waiting.
 func (c *Conn) Recv(m *Message, flags int) error {
 	err := m.reset()
 	if err == nil {
@@ -346,8 +349,9 @@ func (c *Conn) withFD(op string, f func(fd int) error) error {
 	return c.fail(op, err)
 }
 
-// Close closes the connection, as package net does. If [ListenPacket] created it, Close first removes the
-// socket file, as [Listener.Close] does.
+// Close closes the connection, as package net does, with files that were not received. A partner can make
+// that block (SECURITY.md). If [ListenPacket] created it, Close first removes the socket file, as
+// [Listener.Close] does.
 func (c *Conn) Close() error {
 	if err := c.usable(); err != nil {
 		return c.fail("close", err)
@@ -361,8 +365,8 @@ func (c *Conn) Close() error {
 
 func (c *Conn) socketFile() (*socketFile, any) { return c.file, c.base }
 
-// SetUnlinkOnClose sets whether Close removes the socket file that [ListenPacket] created: see "Socket
-// files".
+// SetUnlinkOnClose sets whether Close removes the socket file that [ListenPacket] created. If several Conns
+// borrow the socket, the file stays if one of them is set to leave it.
 func (c *Conn) SetUnlinkOnClose(unlink bool) {
 	if c != nil {
 		c.file.keep(c.base, !unlink)

@@ -28,7 +28,7 @@ func (c *Conn) SendFile(name string, f *os.File) error {
 // RecvFile receives one file and its name, as runc, conmon and crun send them. The caller must close the
 // file. The partner chose the name, without conmon's final NUL: print it, and the file's errors, with %q.
 // RecvFile rejects a message without a descriptor (ErrNoFile), with several (a [*TruncatedError]), or with
-// 4096 bytes or more (ENAMETOOLONG).
+// 4096 bytes or more (ENAMETOOLONG). On a stream, the rest is then unread.
 func (c *Conn) RecvFile() (*os.File, error) {
 	p := make([]byte, nameBytes)
 	n, fd, err := c.receiveOne(p)

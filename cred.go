@@ -21,8 +21,9 @@ func PeerPIDFD(sock int) (int, error) {
 }
 
 // PassCred turns the SO_PASSCRED option of the socket sock on or off. While it is on, the kernel adds the
-// sender's credentials to each received message: see [Message].Cred. Set it on accepted sockets too, for
-// example in [Config].Check, because a client may have connected earlier.
+// sender's credentials to each received message: see [Message].Cred. Only Recv makes space for them, and other
+// calls can lose descriptors. Set the option on accepted sockets too, for example in [Config].Check, because
+// a client may have connected earlier.
 func PassCred(sock int, on bool) error {
 	return sys.SetOption(int(toInt32(sock)), sys.OptionPassCred, on)
 }

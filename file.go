@@ -10,12 +10,10 @@ import (
 // NewFile returns an [os.File] for the received descriptor fd and takes ownership of the descriptor, which
 // it may renumber. On error fd is unchanged and still belongs to the caller.
 //
-// Use NewFile instead of [os.NewFile], which puts every file with O_NONBLOCK set into the runtime's poller.
-// A sender that is the file's server (FUSE), or keeps an epoll locked, can then stop the whole process.
-// NewFile puts only files there that answer at once, such as pipes, sockets, eventfds and pidfds, and
-// terminals (SECURITY.md). docs/pitfalls.md lists them all. Other files have no deadlines. With O_NONBLOCK
-// set, a Read that would wait fails with EAGAIN. Without it, the Read blocks a thread, and Close does not
-// interrupt it.
+// Use NewFile instead of [os.NewFile], which puts every file with O_NONBLOCK set into the runtime's poller. A
+// sender can then stop the whole process, for example as the file's server (FUSE). NewFile puts only the
+// files there that docs/pitfalls.md lists. Others have no deadlines. With O_NONBLOCK set, a Read that would
+// wait fails with EAGAIN. Without it, the Read blocks a thread, and Close does not interrupt it.
 //
 // Do not pass the program's own standard output or error: NewFile renumbers descriptors 1 and 2.
 func NewFile(fd int, name string) (*os.File, error) {

@@ -81,9 +81,10 @@ func (config Config) newListener(l net.Listener) (*Listener, error) {
 	return made, nil
 }
 
-// Listen creates a listening socket, and replaces a stale socket file. network is "unix" (a stream) or
-// "unixpacket". addr has the form that [Dial] takes. If it is "", Linux chooses an abstract name. The error
-// can wrap [ErrInUse]. The caller must close the Listener.
+// Listen creates a listening socket, and replaces a stale socket file, whose socket no process has open. network is
+// "unix" (a stream) or "unixpacket". addr has the form that [Dial] takes. If it is "", Linux chooses an
+// abstract name. Do not use a path that other users can change (SECURITY.md). The error can wrap [ErrInUse].
+// The caller must close the Listener.
 func Listen(ctx context.Context, network, addr string) (*Listener, error) {
 	return Config{}.Listen(ctx, network, addr)
 }
@@ -259,10 +260,10 @@ func (l *Listener) admits(c *Conn) (ok bool) {
 	return l.config.Check(c) == nil
 }
 
-// Close removes the socket file that Listen created (see "Socket files"), and closes the socket. If it
-// cannot remove the file, it closes the socket anyway and returns the error. Closing the embedded
-// UnixListener leaves the file in place, so pass the Listener itself to functions such as Serve of an
-// http.Server.
+// Close closes the socket, after removing the file that Listen created, unless another file has replaced it or
+// SendListener has sent the socket. If it cannot remove the file, it closes the socket anyway and returns the
+// error. Closing the embedded UnixListener leaves the file in place, so pass the Listener itself to functions
+// such as Serve of an http.Server.
 func (l *Listener) Close() error {
 	if err := l.usable(); err != nil {
 		return opError("close", err)
@@ -312,8 +313,8 @@ func (l *Listener) Addr() net.Addr {
 
 func (l *Listener) socketFile() (*socketFile, any) { return l.file, l.base }
 
-// SetUnlinkOnClose sets whether Close removes the socket file: see "Socket files". If Listen did not create
-// it, SetUnlinkOnClose calls that of the UnixListener.
+// SetUnlinkOnClose sets whether Close removes the socket file, as [Conn.SetUnlinkOnClose] does. If Listen did
+// not create it, SetUnlinkOnClose calls that of the UnixListener.
 func (l *Listener) SetUnlinkOnClose(unlink bool) {
 	if l != nil {
 		l.file.keep(l.base, !unlink)

@@ -45,8 +45,8 @@ type Message struct {
 	// NFD is the number of descriptors received. They are FDs[:NFD].
 	NFD int
 
-	// Flags are the flags that the kernel returned with a received message, such as MSG_CTRUNC, but without
-	// MSG_CMSG_CLOEXEC.
+	// Flags are the flags that the kernel returned with a received message, except MSG_CMSG_CLOEXEC: MSG_CTRUNC if
+	// descriptors were lost, MSG_TRUNC if bytes were, and others.
 	Flags int
 
 	asked bool // whether a receive has set *PIDFD; before that, its value means nothing
@@ -97,8 +97,9 @@ type Cred struct {
 }
 
 // Send sends m.Buffers and m.FDs through the socket sock as one message, with a single sendmsg(2) call and
-// the given flags. It sets m.N to the number of bytes sent. On a stream, that can be part of the payload: send
-// the rest without the descriptors.
+// the given flags, such as MSG_NOSIGNAL to avoid SIGPIPE. It sets m.N to the number of bytes sent. On a
+// stream, that can be part of the payload: send the rest without the descriptors. Payloads of concurrent calls
+// can mix.
 //
 // With cgo, more than 64 buffers need about 40 KiB of C stack.
 func Send(sock int, m *Message, flags int) error {

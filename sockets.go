@@ -34,9 +34,9 @@ func (c *Conn) sendSocket(what string, socket any) error {
 }
 
 // RecvConn receives a connection that SendConn, or OpenSSH with ProxyUseFdpass, sent: one descriptor and
-// one byte of any value. The caller must close the result, which [net.FileConn] creates. RecvConn rejects
-// messages as RecvFile does. It also rejects other files (ENOTSOCK) and listeners (EINVAL). An untrusted
-// sender can make calls on the connection block: use ReadFiles.
+// one byte of any value. The caller must close the result, which [net.FileConn] creates, with O_NONBLOCK
+// set. RecvConn rejects messages as RecvFile does. It also rejects other files (ENOTSOCK) and listeners
+// (EINVAL). An untrusted sender can make calls on the connection block: use ReadFiles.
 func (c *Conn) RecvConn() (net.Conn, error) {
 	f, err := c.receiveSocket(false)
 	if err != nil {
@@ -51,7 +51,8 @@ func (c *Conn) RecvConn() (net.Conn, error) {
 }
 
 // RecvListener is like [Conn.RecvConn], but receives a listening socket. The caller must close the result,
-// which [net.FileListener] creates. To accept with a [Config], pass it to Config.NewListener.
+// which [net.FileListener] creates. That leaves the socket file, unless SetUnlinkOnClose changes it. To accept
+// with a [Config], pass the result to Config.NewListener.
 func (c *Conn) RecvListener() (net.Listener, error) {
 	f, err := c.receiveSocket(true)
 	if err != nil {
