@@ -1,0 +1,2 @@
+// Package nettest runs the tests for a net.Conn of golang.org/x/net with a scm.Conn.
+package nettest
