@@ -295,20 +295,17 @@ func ExampleConn_WriteFiles() {
 	// 1 <nil>
 }
 
-// To cancel a call with a context, set the deadline when the context is done.
-func ExampleConn_ReadFiles() {
+// A context ends this receive, and no other call on the connection.
+func ExampleConn_WithContext() {
 	a, b := twoConns()
 	defer a.Close()
 	defer b.Close()
 
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Millisecond)
 	defer cancel()
-	stop := context.AfterFunc(ctx, func() { b.SetReadDeadline(time.Now()) })
-	defer stop()
-
-	_, _, err := b.ReadFiles(make([]byte, 64), 1) // no message arrives
-	fmt.Println(errors.Is(err, os.ErrDeadlineExceeded), ctx.Err())
-	// Output: true context deadline exceeded
+	_, _, err := b.WithContext(ctx).ReadFiles(make([]byte, 64), 1) // no message arrives
+	fmt.Println(errors.Is(err, context.DeadlineExceeded))
+	// Output: true
 }
 
 // With KeepTruncated, a conversation can continue after a message has lost files.
