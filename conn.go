@@ -350,8 +350,8 @@ func (c *Conn) withFD(op string, f func(fd int) error) error {
 }
 
 // Close closes the connection, as package net does, with files that were not received. A partner can make
-// that block (SECURITY.md). If [ListenPacket] created it, Close first removes the socket file, as
-// [Listener.Close] does.
+// that block (SECURITY.md). If [ListenPacket] or [DialPacket] created it, Close first removes the socket file,
+// as [Listener.Close] does.
 func (c *Conn) Close() error {
 	if err := c.usable(); err != nil {
 		return c.fail("close", err)
@@ -365,16 +365,16 @@ func (c *Conn) Close() error {
 
 func (c *Conn) socketFile() (*socketFile, any) { return c.file, c.base }
 
-// SetUnlinkOnClose sets whether Close removes the socket file that [ListenPacket] created. If several Conns
-// borrow the socket, the file stays if one of them is set to leave it.
+// SetUnlinkOnClose sets whether Close removes the socket file that [ListenPacket] or [DialPacket] created. If
+// several Conns borrow the socket, the file stays if one of them is set to leave it.
 func (c *Conn) SetUnlinkOnClose(unlink bool) {
 	if c != nil {
 		c.file.keep(c.base, !unlink)
 	}
 }
 
-// LocalAddr returns a [*net.UnixAddr] with the name that Listen or [ListenPacket] was given, or the address
-// of the socket. Unlike RemoteAddr, it does not end an abstract name at its first 0 byte.
+// LocalAddr returns a [*net.UnixAddr] with the name that [Listen], [ListenPacket] or [DialPacket] was given, or
+// the address of the socket. Unlike RemoteAddr, it does not end an abstract name at its first 0 byte.
 func (c *Conn) LocalAddr() net.Addr {
 	switch {
 	case c == nil || c.UnixConn == nil:

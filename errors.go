@@ -39,8 +39,8 @@ var (
 	// ErrNotUnix is returned for a connection, listener or descriptor that is not a Unix socket.
 	ErrNotUnix = sys.ErrNotUnix
 
-	// ErrInUse is returned by Listen and ListenPacket if another socket has the name, or if the path leads to
-	// anything other than a stale socket file. It wraps EADDRINUSE.
+	// ErrInUse is returned by Listen, ListenPacket and DialPacket if another socket has the name, or if the path
+	// leads to anything other than a stale socket file. It wraps EADDRINUSE.
 	ErrInUse = sys.ErrInUse
 )
 
