@@ -1,7 +1,7 @@
 //go:build linux
 
-// Package questions has the programs of docs/questions.md, and those for what docs/pitfalls.md says about Fd, Close and
-// terminals.
+// Package questions has the programs of docs/questions.md and docs/c.md, and those for what docs/pitfalls.md says about
+// Fd, Close and terminals.
 package questions
 
 import (
@@ -29,7 +29,7 @@ func TestPage(t *testing.T) {
 	for _, name := range program.Must(filepath.Glob("*_test.go")) {
 		source += program.ReadFlat(name)
 	}
-	for _, name := range []string{"questions.md", "pitfalls.md"} {
+	for _, name := range []string{"questions.md", "pitfalls.md", "c.md"} {
 		pages += program.ReadFlat("../../docs/" + name)
 	}
 	blocks := slices.DeleteFunc(strings.Split(pages, "\n```go\n")[1:], func(block string) bool {
@@ -121,6 +121,31 @@ func Example_oneOwner() {
 	_, err = conn.Write([]byte("x"))
 	fmt.Println(err)
 	// Output: <nil>
+}
+
+// Code that closes a descriptor, as C code can, gets one of its own.
+func Example_borrowAndClose() {
+	f, err := os.Open("/dev/null")
+	must(err)
+	defer f.Close()
+	borrow := func(fd int) { fmt.Println("borrowed:", isOpen(fd)) }
+	closes := func(fd int) { must(unix.Close(fd)) }
+	raw, err := f.SyscallConn()
+	must(err)
+
+	var own int
+	failed := raw.Control(func(fd uintptr) { // raw is f.SyscallConn()
+		borrow(int(fd))
+		if own, err = unix.FcntlInt(fd, unix.F_DUPFD_CLOEXEC, 0); err == nil {
+			closes(own)
+		}
+	})
+	must(errors.Join(err, failed))
+	_, err = f.Stat()
+	fmt.Println("still open:", err == nil)
+	// Output:
+	// borrowed: true
+	// still open: true
 }
 
 // socketFile returns a socket as an os.File, and the socket that it is connected to.
