@@ -45,7 +45,7 @@ var (
 	errNotReady = errors.New("Upgrade was called before Ready has returned nil")
 )
 
-// transitions says what follows each event in each state. docs/handover.md has the state that follows.
+// transitions says what follows each event in each state.
 var transitions = []struct {
 	in   state
 	on   event
