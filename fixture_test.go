@@ -48,7 +48,7 @@ type fixture struct {
 }
 
 // connect makes a pair of type typ. The sockets do not block, so a receive of nothing is EAGAIN and no spec hangs.
-// At the end of the spec it checks the law of descriptors.
+// At the end of the spec it checks that every installed descriptor was returned or closed.
 func connect(typ int) *fixture {
 	GinkgoHelper()
 	f := newFixture(typ)

@@ -69,7 +69,7 @@ func head() string {
 	for _, c := range columns {
 		text += fmt.Sprintf("| %s | %s | %s |\n", c.name, c.meaning, c.remedy)
 	}
-	return text + "\nA text marked with " + mark + " replaces the one that the verdicts give; the record of the row says why. " +
+	return text + "\nA text marked with " + mark + " was written by hand instead of computed: the row's entry in language.json gives the reason. " +
 		quoted([]string{callersFlag}) + " means that the library passes MSG_CMSG_CLOEXEC only if its caller asks for it, and " +
 		quoted([]string{callersControl}) + " that it returns the control messages as they are, and its caller must close the pidfd.\n" +
 		"\n## Results\n\n"
