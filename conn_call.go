@@ -61,7 +61,7 @@ func makeCall() *call {
 }
 
 // newCall returns the call that the Conn keeps for the direction. With a call from the pool instead, WriteFiles and
-// ReadFiles take 180 instructions more, and 0.02 to 0.04 more of a pass in C (see docs/architecture.md).
+// ReadFiles take 180 instructions more, and 0.02 to 0.04 more of a pass in C.
 func newCall(c *Conn, sends bool) *call {
 	var kept *keptCall
 	switch {
