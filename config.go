@@ -11,12 +11,12 @@ import (
 type Config struct {
 	// Expect, if not nil, describes the descriptors that the Conn's methods, and packages wire and framed, may
 	// receive. If one does not match, the call closes all descriptors of the message and returns an
-	// [*ExpectError]. A truncated message is not a mismatch by itself: a call whose max is Expect.Max returns a
-	// [*TruncatedError] for more. The methods of the embedded [net.UnixConn] do not use Expect.
+	// [*ExpectError]. If a Read method requests fewer descriptors than the message has, the error is a
+	// [*TruncatedError] instead. The methods of the embedded [net.UnixConn] do not use Expect.
 	//
 	// If Expect is invalid, the call that creates the Conn or Listener returns an error that wraps EINVAL. So does
 	// a call that cannot receive Min descriptors. Min does not apply to Recv on a stream, where a message can
-	// arrive in pieces, or to code that uses it, such as package framed.
+	// arrive in pieces, or to package framed, which calls Recv.
 	Expect *Expect
 
 	// KeepTruncated makes ReadFiles, ReadBuffers and ReadFDs return the files or descriptors before the first one

@@ -98,7 +98,7 @@ func (c *Conn) ReadBuffers(buffers [][]byte, max int) (n int, files []*os.File, 
 }
 
 // ReadFDs is like [Conn.ReadFiles], but stores at most len(fds) descriptors in fds. The caller must close
-// fds[:nfd]. On a stream, a Read method that calls it must return 0, nil for an empty p.
+// fds[:nfd]. To implement [io.Reader] with it on a stream, return 0, nil yourself if p is empty.
 func (c *Conn) ReadFDs(p []byte, fds []int) (n, nfd int, err error) {
 	k := newCall(c, false)
 	k.bufs = append(k.bufs, p)

@@ -45,8 +45,8 @@ var (
 )
 
 // TruncatedError reports that part of a message was lost. The call has closed all descriptors of the message,
-// unless [Config].KeepTruncated applies. Descriptors are also lost if no file can be created from one of
-// them.
+// except in ReadFiles, ReadBuffers and ReadFDs with [Config].KeepTruncated. Descriptors are also lost if no
+// file can be created from one of them.
 type TruncatedError struct {
 	N int // the number of bytes received; they are in the caller's buffer
 

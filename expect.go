@@ -17,7 +17,7 @@ import (
 //
 // Calls with an invalid Expect return an error that wraps EINVAL. An unknown Kind or Access, a negative
 // number, a Min above Max, and a Type with flags are invalid, as is a Kind or other property with Max 0.
-// Other contradictions are not errors, but reject every file.
+// Other contradictions, such as Seals with KindPipe, are not errors, but reject every file.
 type Expect struct {
 	// Min and Max limit the number of descriptors. For "at least n", use n and MaxFDs.
 	Min, Max int

@@ -24,9 +24,11 @@ type Message struct {
 	Addr *net.UnixAddr
 
 	// Cred is sent with the message. If it does not identify the sender, the error is EPERM, ESRCH or EINVAL,
-	// unless the sender has CAP_SYS_ADMIN (PID), CAP_SETUID or CAP_SETGID. With SO_PASSCRED ([PassCred]), a
-	// receive stores what the sender claims, or else its credentials, in a non-nil Cred. If there are none, PID is
-	// 0 and UID and GID are -1. At the end of a stream, the function Recv reports root: check N first.
+	// unless the sender has CAP_SYS_ADMIN (PID), CAP_SETUID or CAP_SETGID.
+	//
+	// With SO_PASSCRED ([PassCred]), a receive stores in a non-nil Cred the credentials that the sender attached,
+	// or those that the kernel supplies. If there are none, PID is 0 and UID and GID are -1. At the end of a
+	// stream, the function Recv reports root: check N first.
 	Cred *Cred
 
 	// With SO_PASSPIDFD ([PassPIDFD]), a receive stores in a non-nil PIDFD a descriptor for the process that Cred

@@ -207,8 +207,8 @@ func (o *traceOptions) run(_ *cobra.Command, args []string) error {
 
 // counted returns the part of the help text that lists the recorded calls.
 func counted() string {
-	return "scm sees the calls " + strings.Join(recorder.Calls(), ", ") + `,
-on 386, ppc64le and s390x also if they are made with socketcall. It does not see the payload
+	return "scm sees the calls " + strings.Join(recorder.Calls(), ", ") + `.
+On 386, ppc64le and s390x, it also sees those made with socketcall. It does not see the payload
 of other calls, such as send, recv, sendto, recvfrom, read and write.
 It can record programs on ` + strings.Join(recorder.Architectures(), ", ") + `.`
 }
