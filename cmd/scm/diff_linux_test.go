@@ -18,6 +18,8 @@ func TestDiff(t *testing.T) {
 		return slices.Concat([]string{"diff"}, flags, []string{"--"}, a, []string{"---"}, b)
 	}
 	one := tracee("pass")
+	send := func(text string) []string { return append(tracee("send"), text) }
+	const middle, received = "sendmsg: payload[1:4] of 6", "recvmsg: payload[1:4] of 6 on return"
 	const flag = "sendmsg: flags: 0 against MSG_NOSIGNAL"
 	const leak = "recvmsg: received descriptor 1 at the exit of process 1: no longer open against still open"
 	for _, c := range []struct {
@@ -54,6 +56,11 @@ func TestDiff(t *testing.T) {
 		{"an allowed call", both(one, tracee("plain"), "--allow", "sendmsg: the call: sendmsg against none"), 4, "", "not compared: --allow permits a missing call"},
 		{"any result", both(one, one, "--allow", "recvmsg: the result on return"), 2, "", "both values"},
 		{"flags of sendmmsg", both(tracee("clear"), tracee("end of record")), 1, "different: call 3 of process 1 (sendmmsg), at its entry: message 0, msg_flags: 0 against MSG_EOR …", ""},
+		{"any bytes", both(send("abcdef"), send("axxxef"), "--allow", middle, "--allow", received), 0, "same: 2 calls, with 2 allowed differences in 2 calls\n", ""},
+		{"the next byte", both(send("abcdef"), send("axxxxf"), "--allow", middle), 1, "different: call 1 of process 1 (sendmsg), at its entry: payload[4:5] of 6: 65 against 78\n", ""},
+		{"a longer payload", both(send("abcdef"), send("axxxefg"), "--allow", middle), 1, "different: …sendmsg: payload[1:7] of 6 and 7: 6263646566 against 787878656667' (1 call)…allowed, but did not occur: " + middle, ""},
+		{"another value beside allowed ones", both(send("abcdef"), send("xbcdef"), "--allow", "sendmsg: payload[0:1] of 6: 61 against 79"), 1, "different: …payload[0:1] of 6: 61 against 78\n", ""},
+		{"another field beside any values", both(send("abcdef"), tracee("flag"), "--allow", "sendmsg: iov_len"), 1, "different: …flags: 0 against MSG_NOSIGNAL\n", ""},
 		{"one command", append([]string{"diff", "--"}, one...), 2, "", "two commands"},
 		{"no first command", append([]string{"diff", "--", "---"}, one...), 2, "", "two commands"},
 		{"no second command", append(append([]string{"diff", "--"}, one...), "---"), 2, "", "two commands"},
@@ -146,7 +153,7 @@ func TestDiffPadding(t *testing.T) {
 	r := finish(t, scmCommand(append([]string{"diff", "--padding"}, commands...)...))
 	check(t, "with --padding", r, result{1, "different: …\nThe kernel ignores these bytes: a program that leaves them unset can differ from itself.\n--allow …", ""})
 	for _, f := range fields {
-		if !like(r.stdout, "…msg: "+f+": …") && !like(r.stdout, "…message 0, "+f+": …") {
+		if !like(r.stdout, "…msg: "+f+"…") && !like(r.stdout, "…message 0, "+f+"…") {
 			t.Errorf("with --padding, %s does not count: %s", f, r.stdout)
 		}
 	}

@@ -63,6 +63,7 @@ var tracees = map[string]func() error{
 	"pass":  func() error { return pass([]byte("hello"), scm.Send) },
 	"flag":  func() error { return pass([]byte("hello"), sendWithFlag) },
 	"plain": func() error { return nil },
+	"send":  func() error { return pass([]byte(os.Args[1]), scm.Send) },
 	"threads": func() error {
 		done := make(chan error)
 		go func() { // on another thread: this one is locked

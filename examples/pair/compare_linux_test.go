@@ -43,6 +43,6 @@ func TestDifferentCalls(t *testing.T) {
 	program.OK(t, os.WriteFile(dir+"/overlay", fmt.Appendf(nil, `{"Replace": {%q: %q}}`, file, dir+"/faulty.go"), 0o666))
 	t.Setenv("GOFLAGS", os.Getenv("GOFLAGS")+" -tags=scm_purego -overlay="+dir+"/overlay")
 	t.Setenv("CGO_ENABLED", "0")
-	const call = `cgo against pure Go: call \d of process \d \(sendmsg\), at its entry: padding after cmsg_data: 00000000 against 07000000 .*\n`
+	const call = `cgo against pure Go: call \d of process \d.* \(sendmsg\), at its entry: padding after cmsg_data\[0:1\] of 4: 00 against 07 .*\n`
 	prints(t, 1, nine+"("+call+"){2}")
 }

@@ -2,6 +2,7 @@ package recorder
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
@@ -14,97 +15,72 @@ import (
 
 // A Difference describes a difference between two records.
 type Difference struct {
-	Process int    // from 1, in the order of the process tree; processes without calls are not counted
-	Call    int    // from 1, among the calls of the process
-	Threads bool   // in one record, several threads of the process made calls, whose order can vary
-	Several bool   // in one record, several processes made calls, whose interaction can vary
-	A, B    *Call  // nil if the process has no more calls in that record
-	When    string // "entry" or "exit"; empty if the difference concerns the call as a whole
-	Field   string // the name of the field, such as "padding after cmsg_data"
-	Where   string // the memory that contains it, such as "control"; empty if it is not in memory
-	Offset  int    // of the first byte that differs, in that memory
-	TextA   string // the two values as text
-	TextB   string
-	BytesA  []byte // the two values in memory or in a register; empty if they are in neither
-	BytesB  []byte
+	Process int   // from 1, in the order of the process tree; processes without calls are not counted
+	Call    int   // from 1, among the calls of the process
+	Threads bool  // in one record, several threads of the process made calls, whose order can vary
+	Several bool  // in one record, several processes made calls, whose interaction can vary
+	A, B    *Call // nil if the process has no more calls in that record
+	Place
+	TextA  string // the two values as text
+	TextB  string
+	BytesA []byte // the two values in memory or in a register; empty if they are in neither
+	BytesB []byte
 }
 
 func (d *Difference) String() string {
 	var s strings.Builder
-	fmt.Fprintf(&s, "call %d of process %d", d.Call, d.Process)
-	if c := d.call(); c != nil {
-		fmt.Fprintf(&s, " (%s)", c.Name())
+	fmt.Fprintf(&s, "call %d of process %d (%s)", d.Call, d.Process, d.call().Name())
+	switch d.When {
+	case AtEntry:
+		s.WriteString(", at its entry")
+	case AtReturn:
+		s.WriteString(", at its exit")
 	}
-	if d.When != "" {
-		fmt.Fprintf(&s, ", at its %s", d.When)
-	}
-	fmt.Fprintf(&s, ": %s: %s against %s", d.Field, d.TextA, d.TextB)
-	if d.Where != "" {
-		fmt.Fprintf(&s, " (byte %d of %s)", d.Offset, d.Where)
+	fmt.Fprintf(&s, ": %s%s: %s against %s", d.Place, d.bytes(), d.TextA, d.TextB)
+	if d.Memory != Registers && d.Memory != Payload && len(d.BytesA)+len(d.BytesB) > 0 {
+		fmt.Fprintf(&s, " (byte %d of %v)", d.Offset, d.Memory)
 	}
 	return s.String()
 }
 
 // Key returns the call and the field, such as "recvmsg: msg_flags on return".
-func (d *Difference) Key() string {
-	key := d.call().Name() + ": " + d.Field
-	if d.When == "exit" {
+func (d *Difference) Key() string { return d.key("") }
+
+func (d *Difference) key(bytes string) string {
+	key := d.call().Name() + ": " + d.Place.String() + bytes
+	if d.When == AtReturn {
 		key += " on return"
 	}
 	return key
 }
 
-// Text returns the key and the two values. It is the same in each call that differs in the same way.
+// Text returns the key with the bytes that differ, and the two values. It is the same in each call that differs in the
+// same way.
 func (d *Difference) Text() string {
-	return fmt.Sprintf("%s: %s against %s", d.Key(), d.TextA, d.TextB)
+	return fmt.Sprintf("%s: %s against %s", d.key(d.bytes()), d.TextA, d.TextB)
 }
 
 // Ends reports whether the rest of the process is not compared, because it makes other calls.
-func (d *Difference) Ends() bool { return d.When == "" && !strings.HasPrefix(d.Field, "received ") }
-
-// Name returns the name of the field without the message, control message or iovec that contains it.
-func (d *Difference) Name() string {
-	parts := strings.Split(d.Field, ", ")
-	return parts[len(parts)-1]
-}
+func (d *Difference) Ends() bool { return d.When == AsAWhole }
 
 // Ignored reports whether the kernel ignores the bytes. It neither reads nor writes padding, and does not
 // read msg_len or msg_flags, except that sendmmsg takes MSG_EOR from msg_flags. If msg_name is NULL, it
 // ignores msg_namelen.
 func (d *Difference) Ignored() bool {
-	if d.A == nil || d.B == nil || d.When == "" {
+	message, a, b := max(d.Message, 0), d.A, d.B
+	switch {
+	case d.padding:
+		return d.Memory != ControlData || !a.receives()
+	case d.Memory != Header:
 		return false
-	}
-	message, a, b := 0, d.A, d.B
-	_, _ = fmt.Sscanf(d.Field, "message %d, ", &message)
-	switch name := d.Name(); {
-	case name == "msg_flags":
-		return a.Name() != "sendmmsg" && (d.When == "entry" || !a.received(message) && !b.received(message))
-	case name == "msg_len":
-		return d.When == "entry" || message >= max(a.transferred(), b.transferred())
-	case name == "msg_namelen":
+	case d.Field == "msg_flags":
+		return a.Name() != "sendmmsg" && (d.When == AtEntry || !a.received(message) && !b.received(message))
+	case d.Field == "msg_len":
+		return d.When == AtEntry || message >= max(a.transferred(), b.transferred())
+	case d.Field == "msg_namelen":
 		return a.Entry.Messages[message].Header.Name == 0 && b.Entry.Messages[message].Header.Name == 0
-	case name == "padding after cmsg_data":
-		return !a.receives()
-	default:
-		return strings.HasPrefix(name, "padding")
 	}
-}
-
-// Allowed reports whether an argument of scm diff --allow allows the difference. It must be the text of
-// the difference, or its key if AnyValues returns true for the key.
-func (d *Difference) Allowed(line string) bool {
-	return line == d.Text() || line == d.Key() && AnyValues(line)
-}
-
-// AnyValues reports whether a key allows all differences in its field. It does so for flags, for the
-// fields of msghdr and iovec, and for close-on-exec, but not for what is sent or received, or for the call
-// and its result.
-func AnyValues(key string) bool {
-	_, field, _ := strings.Cut(strings.TrimSuffix(key, " on return"), ": ")
-	name := (&Difference{Field: field}).Name()
-	fields := slices.Concat(layout{{Name: "flags"}, {Name: "close-on-exec"}}, msghdr64, layouts[8].iovec)
-	return slices.ContainsFunc(fields, func(f Field) bool { return f.Name == name })
+	return false
 }
 
 // A Comparison determines how two records are compared. The zero value compares everything that
@@ -134,6 +110,8 @@ type Comparison struct {
 	// Describe, if set, returns a text that describes a descriptor. Its file is nil if it was not looked
 	// up. Two descriptors are equal if Describe returns the same text for both.
 	Describe func(fd int32, f *File) string
+	// AnyBytes lists ranges of bytes that are reported by themselves, apart from the other bytes of their payload.
+	AnyBytes []PayloadBytes
 	// AnyTime ignores the time in SCM_TIMESTAMP, SCM_TIMESTAMPNS and SCM_TIMESTAMPING.
 	AnyTime bool
 }
@@ -152,7 +130,7 @@ func (o Comparison) All(a, b []Call) []*Difference {
 	for i := range processes {
 		c.a.nextProcess()
 		c.b.nextProcess()
-		c.place.Process, c.place.Several = i+1, processes > 1
+		c.current.Process, c.current.Several = i+1, processes > 1
 		a, b := at(streamsA, i), at(streamsB, i)
 		c.threads = severalThreads(a) || severalThreads(b)
 		c.streams(a, b)
@@ -215,7 +193,8 @@ type comparison struct {
 	threads bool // Difference.Threads of the process
 
 	callA, callB *Call
-	place        Difference // the current place
+	current      Difference // the current calls
+	when         When
 	found        []*Difference
 	before       int // how many were found before the current call
 }
@@ -224,15 +203,15 @@ type comparison struct {
 func (c *comparison) streams(a, b []*Call) {
 	for i := range max(len(a), len(b)) {
 		c.callA, c.callB, c.before = at(a, i), at(b, i), len(c.found)
-		c.place = Difference{
-			Process: c.place.Process,
-			Several: c.place.Several,
+		c.when, c.current = AsAWhole, Difference{
+			Process: c.current.Process,
+			Several: c.current.Several,
 			Call:    i + 1,
 			A:       c.callA,
 			B:       c.callB,
 		}
 		if field, x, y := mismatch(c.callA, c.callB); field != "" {
-			c.differ(field, piece{}, x, y)
+			c.differ(inCall(field), x, y)
 			return
 		}
 		c.call()
@@ -240,17 +219,17 @@ func (c *comparison) streams(a, b []*Call) {
 }
 
 // texts adds a difference unless both texts are the same.
-func (c *comparison) texts(field string, p piece, a, b string) {
+func (c *comparison) texts(p piece, a, b string) {
 	if a != b {
-		c.differ(field, p, a, b)
+		c.differ(p, a, b)
 	}
 }
 
 // differ adds a difference.
-func (c *comparison) differ(field string, p piece, a, b string) {
-	d := c.place
+func (c *comparison) differ(p piece, a, b string) {
+	d := c.current
 	d.Threads = c.threads
-	d.Field, d.Where, d.Offset = field, p.where, p.offset
+	d.Place, d.When = p.Place, c.when
 	d.TextA, d.TextB = a, b
 	d.BytesA, d.BytesB = p.a, p.b
 	if !slices.ContainsFunc(c.found[c.before:], d.repeats) {
@@ -261,7 +240,9 @@ func (c *comparison) differ(field string, p piece, a, b string) {
 // repeats reports whether d is a difference at the exit that already existed at the entry. If the kernel
 // ignored the bytes at the entry and has written them since, the values are the same by chance.
 func (d *Difference) repeats(entry *Difference) bool {
-	return d.When == "exit" && entry.When == "entry" && d.Field == entry.Field && d.Where == entry.Where &&
+	place := entry.Place
+	place.When = AtReturn
+	return entry.When == AtEntry && d.Place == place &&
 		bytes.Equal(d.BytesA, entry.BytesA) && bytes.Equal(d.BytesB, entry.BytesB) && d.Ignored() == entry.Ignored()
 }
 
@@ -270,11 +251,11 @@ func (d *Difference) repeats(entry *Difference) bool {
 func mismatch(a, b *Call) (field, x, y string) {
 	switch {
 	case a == nil || b == nil:
-		return "the call", nameOf(a), nameOf(b)
+		return OtherCall, nameOf(a), nameOf(b)
 	case a.Arch != b.Arch:
 		return "the processor", a.Arch.Name, b.Arch.Name
 	case a.Nr != b.Nr || a.Name() != b.Name():
-		return "the call", nameOf(a), nameOf(b)
+		return OtherCall, nameOf(a), nameOf(b)
 	case a.Section != b.Section:
 		return "the section", fmt.Sprint(a.Section), fmt.Sprint(b.Section)
 	}
@@ -283,10 +264,10 @@ func mismatch(a, b *Call) (field, x, y string) {
 
 // call compares two calls of the same kind.
 func (c *comparison) call() {
-	c.place.When = "entry"
+	c.when = AtEntry
 	c.arguments()
 	c.memory(false)
-	c.place.When = "exit"
+	c.when = AtReturn
 	c.result()
 	if a, b := c.callA, c.callB; !a.Unfinished && !b.Unfinished && a.Errno == b.Errno {
 		c.memory(true)
@@ -306,26 +287,25 @@ func nameOf(c *Call) string {
 func (c *comparison) arguments() {
 	a, b := c.callA, c.callB
 	if a.sig == nil {
-		c.differ("arguments", piece{}, "not known", "not known")
+		c.differ(inCall("arguments"), "not known", "not known")
 		return
 	}
 	for i, kind := range a.sig.params {
 		va, vb := a.Args[i], b.Args[i]
-		p := register(va, vb)
-		field := fmt.Sprintf("argument %d", i)
+		p := register(fmt.Sprintf("argument %d", i), va, vb)
 		switch kind {
 		case argFD:
-			c.descriptor(field, p, false)
+			c.descriptor(p, false)
 		case argPID:
-			c.process(field, p)
+			c.process(p)
 		case argFlags:
-			c.texts("flags", p, FlagText(uint32(va)), FlagText(uint32(vb)))
+			c.texts(p.named("flags"), FlagText(uint32(va)), FlagText(uint32(vb)))
 		case argInt:
-			c.texts(field, p, fmt.Sprint(int32(va)), fmt.Sprint(int32(vb)))
+			c.texts(p, fmt.Sprint(int32(va)), fmt.Sprint(int32(vb)))
 		case argWord:
-			c.texts(field, p, fmt.Sprintf("%#x", va), fmt.Sprintf("%#x", vb))
+			c.texts(p, fmt.Sprintf("%#x", va), fmt.Sprintf("%#x", vb))
 		default:
-			c.texts(field, p, pointerText(va), pointerText(vb))
+			c.texts(p, pointerText(va), pointerText(vb))
 		}
 	}
 }
@@ -339,27 +319,35 @@ func pointerText(p uint64) string {
 
 func (c *comparison) result() {
 	a, b := c.callA, c.callB
-	p := register(uint64(a.Result), uint64(b.Result))
+	p := register(Result, uint64(a.Result), uint64(b.Result))
 	switch {
 	case a.Unfinished != b.Unfinished || a.Errno != b.Errno:
-		c.differ("the result", p, a.resultText(), b.resultText())
+		c.differ(p, a.resultText(), b.resultText())
 	case a.Errno != 0, a.Unfinished, a.sig != nil && a.sig.result == argAddr:
 	case a.sig != nil && a.sig.result == argPID:
-		c.process("the result", p)
+		c.process(p)
 	default:
-		c.texts("the result", p, fmt.Sprint(a.Result), fmt.Sprint(b.Result))
+		c.texts(p, fmt.Sprint(a.Result), fmt.Sprint(b.Result))
 	}
 }
 
 // A piece contains the bytes of a part of memory, or of a register, from both records.
 type piece struct {
-	where  string // the title of the memory
-	offset int    // in that memory
-	a, b   []byte
+	Place // its When is not set
+	a, b  []byte
 }
 
-func register(a, b uint64) piece {
-	return piece{a: order.AppendUint64(nil, a), b: order.AppendUint64(nil, b)}
+// inCall returns a piece without bytes.
+func inCall(field string) piece { return piece{Place: Place{Message: -1, Index: -1, Field: field}} }
+
+func register(field string, a, b uint64) piece {
+	return piece{inCall(field).Place, order.AppendUint64(nil, a), order.AppendUint64(nil, b)}
+}
+
+// named returns the piece as the field of that name.
+func (p piece) named(field string) piece {
+	p.Field = field
+	return p
 }
 
 // int32Of returns the int in a register or in 4 bytes of memory.
@@ -368,24 +356,71 @@ func int32Of(b []byte) int32 { return int32(integer(Field{Size: len(b)}, b)) }
 // cut returns a part of the piece.
 func (p piece) cut(offset, size int) piece {
 	f := Field{Offset: offset, Size: size}
-	return piece{p.where, p.offset + offset, f.cut(p.a), f.cut(p.b)}
+	p.Offset += offset
+	return piece{p.Place, f.cut(p.a), f.cut(p.b)}
 }
 
 // after returns the piece after the first bytes of each record.
 func (p piece) after(a, b int) piece {
-	return piece{p.where, p.offset + a, p.a[min(a, len(p.a)):], p.b[min(b, len(p.b)):]}
+	p.Offset += a
+	return piece{p.Place, p.a[min(a, len(p.a)):], p.b[min(b, len(p.b)):]}
 }
 
-// bytes compares a piece byte by byte.
-func (c *comparison) bytes(field string, p piece) {
-	if !bytes.Equal(p.a, p.b) {
-		first := p.first()
-		p.offset += first
-		if max(len(p.a), len(p.b)) <= mostBytes {
-			first = -1
-		}
-		c.differ(field, p, bytesText(p.a, first), bytesText(p.b, first))
+// bytes compares a piece byte by byte. It reports the bytes of each of c.AnyBytes by themselves. A difference extends
+// from the first to the last byte that differs.
+func (c *comparison) bytes(p piece) {
+	if bytes.Equal(p.a, p.b) {
+		return
 	}
+	if p.Memory != Payload { // whose rest may not be recorded
+		p.LenA, p.LenB = len(p.a), len(p.b)
+	}
+	p.Offset += p.first()
+	n := max(len(p.a), len(p.b))
+	a, b := hexBytes(p.a, n), hexBytes(p.b, n)
+	report := func(from, to int) {
+		p.From, p.To = n, 0
+		for i := from; i < min(to, n); i++ {
+			if a[i] != b[i] {
+				p.From, p.To = min(p.From, i), i+1
+			}
+		}
+		if p.To > 0 {
+			c.differ(p, joined(a[p.From:p.To]), joined(b[p.From:p.To]))
+		}
+	}
+	for _, any := range c.AnyBytes {
+		if any.of(c.callA, p.Place) {
+			p.AnyBytes = any.String()
+			report(any.From, any.To)
+			for i := any.From; i < min(any.To, n); i++ {
+				a[i], b[i] = "..", ".."
+			}
+		}
+	}
+	p.AnyBytes = ""
+	report(0, n)
+}
+
+// hexBytes returns n bytes in hexadecimal, with empty texts after the last one.
+func hexBytes(b []byte, n int) []string {
+	texts := make([]string, n)
+	for i, x := range b {
+		texts[i] = hex.EncodeToString([]byte{x})
+	}
+	return texts
+}
+
+// mostBytes is how many bytes a text shows.
+const mostBytes = 16
+
+// joined returns the text of bytes. Its checksum tells apart texts that differ only later.
+func joined(texts []string) string {
+	text := strings.Join(texts, "")
+	if len(text) > 2*mostBytes {
+		return fmt.Sprintf("%s… (SHA-256 %.8x)", text[:2*mostBytes], sha256.Sum256([]byte(text)))
+	}
+	return cmp.Or(text, "nothing")
 }
 
 // first returns the index of the first byte that differs.
@@ -396,45 +431,25 @@ func (p piece) first() (i int) {
 	return i
 }
 
-// mostBytes is how many bytes a text shows.
-const mostBytes = 16
-
-// bytesText returns all bytes of a short field, for which first is -1. Of a longer field, it returns the
-// bytes from the first one that differs, with its index and the length of the field, because other fields
-// can differ in the same bytes.
-func bytesText(b []byte, first int) string {
-	rest := b[min(max(first, 0), len(b)):]
-	switch {
-	case len(b) == 0:
-		return "nothing"
-	case first < 0:
-		return hex.EncodeToString(b)
-	case len(rest) == 0:
-		return fmt.Sprintf("nothing after %d bytes", len(b))
-	case len(rest) > mostBytes: // the checksum tells texts apart that differ only later
-		return fmt.Sprintf("%x… (byte %d of %d, SHA-256 %.8x)", rest[:mostBytes], first, len(b), sha256.Sum256(rest))
-	}
-	return fmt.Sprintf("%x (byte %d of %d)", rest, first, len(b))
-}
-
 // descriptor compares descriptors. One that only one of the calls passes does not change how later
 // descriptors are numbered.
-func (c *comparison) descriptor(field string, p piece, atExit bool) {
+func (c *comparison) descriptor(p piece, atExit bool) {
 	x := numberText(p.a, func(fd int32) string { return c.describe(c.a, c.callA, fd, atExit) })
 	y := numberText(p.b, func(fd int32) string { return c.describe(c.b, c.callB, fd, atExit) })
 	if len(p.a) != len(p.b) {
 		seen := max(c.a.seenFDs, c.b.seenFDs)
 		c.a.seenFDs, c.b.seenFDs = seen, seen
 	}
-	c.texts(field, p, x, y)
+	c.texts(p, x, y)
 }
 
 // closeOnExec compares the flag of received descriptors, which is not in memory.
-func (c *comparison) closeOnExec(field string, p piece) {
+func (c *comparison) closeOnExec(p piece) {
 	a, b := c.callA.file(int32Of(p.a), true), c.callB.file(int32Of(p.b), true)
 	if a != nil && b != nil && a.Access != "" && b.Access != "" && a.CloseOnExec != b.CloseOnExec {
 		text := map[bool]string{false: "not set", true: "set"}
-		c.differ(field, piece{}, text[a.CloseOnExec], text[b.CloseOnExec])
+		p.a, p.b = nil, nil
+		c.differ(p, text[a.CloseOnExec], text[b.CloseOnExec])
 	}
 }
 
@@ -449,16 +464,16 @@ func (c *comparison) describe(n *normalizer, by *Call, fd int32, atExit bool) st
 }
 
 // process compares process IDs.
-func (c *comparison) process(field string, p piece) {
+func (c *comparison) process(p piece) {
 	x := numberText(p.a, func(pid int32) string { return c.a.process(pid, c.ExactIDs) })
 	y := numberText(p.b, func(pid int32) string { return c.b.process(pid, c.ExactIDs) })
-	c.texts(field, p, x, y)
+	c.texts(p, x, y)
 }
 
 // numberText returns the text of an int, or the bytes of it that exist.
 func numberText(b []byte, text func(int32) string) string {
 	if len(b) < 4 {
-		return bytesText(b, -1)
+		return joined(hexBytes(b, len(b)))
 	}
 	return text(int32Of(b))
 }

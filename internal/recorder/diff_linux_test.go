@@ -77,13 +77,13 @@ func everyByte(t *testing.T, c Call, atExit bool) {
 			case f.kind == descriptor:
 				want = "SCM_RIGHTS, descriptor 0"
 			case m.Kind == Payload, m.Kind == Address:
-				want = c.title(m)
+				want = m.Kind.String()
 			case f.Name == "data", strings.HasPrefix(f.Name, "+"), f.Name == "unused":
 				want = ""
 			}
-			when := map[bool]string{false: "entry", true: "exit"}[atExit]
-			if !strings.HasSuffix(d.Field, want) || d.When != when || d.Where != c.title(m) {
-				t.Errorf("%s: got %v, want field %q of %s, at the %s", where, d, want, c.title(m), when)
+			when := map[bool]When{false: AtEntry, true: AtReturn}[atExit]
+			if !strings.HasSuffix(d.Field, want) || d.When != when || d.Memory != m.Kind {
+				t.Errorf("%s: got %v, want field %q of %s, at %v", where, d, want, c.title(m), when)
 			}
 			// The length in a control message decides which fields follow it.
 			if f.kind != descriptor && d.Offset != at && m.Kind != ControlData {
@@ -116,7 +116,7 @@ func TestDiffFields(t *testing.T) {
 		{"NULL", func(c *Call) { put(c.headerLayout(), c.Entry.Messages[0].Header.Data, "msg_control", 0) },
 			"at its entry: msg_control: an address against NULL (byte " + inOrder(33, 36) + " of msghdr)"},
 		{"padding", func(c *Call) { c.Entry.Messages[0].Control.Data[21] = 0x7f },
-			"padding after cmsg_data: 00000000 against 007f0000 (byte 21 of control)"},
+			"padding after cmsg_data[1:2] of 4: 00 against 7f (byte 21 of control)"},
 		{"a register that is not an argument", func(c *Call) { c.Registers[5] = 1 }, ""},
 		{"the upper half of an int", func(c *Call) { c.Registers[2] |= 1 << 40 }, ""},
 		{"flags", func(c *Call) { c.Registers[2] = 0 }, "flags: MSG_NOSIGNAL against 0"},
@@ -144,13 +144,13 @@ func TestDiffFields(t *testing.T) {
 		}, "msg_iovlen"},
 		{"the length of an iovec", func(c *Call) { put(c.Arch.iovec(), c.Entry.Messages[0].Iovecs.Data[16:], "iov_len", 9) },
 			"iovec 1, iov_len: 2 against 9 (byte " + inOrder(24, 31) + " of iovec)"},
-		{"the payload", func(c *Call) { c.Entry.Messages[0].Payload[1].Data[1] = 'p' }, "payload 1: 6c6f against 6c70 (byte 1 of payload 1)"},
+		{"the payload", func(c *Call) { c.Entry.Messages[0].Payload[1].Data[1] = 'p' }, "payload 1[1:2] of 2: 6f against 70"},
 		{"a longer payload", func(c *Call) {
 			c.Entry.Messages[0].Payload[1].Data, c.Entry.Messages[0].Payload[1].Size = []byte("lo"+strings.Repeat("o", 15)), 17
 		},
-			"payload 1: nothing after 2 bytes against 6f6f6f6f6f6f6f6f6f6f6f6f6f6f6f (byte 2 of 17)"},
+			"payload 1[2:17] of 2 and 17: nothing against 6f6f6f6f6f6f6f6f6f6f6f6f6f6f6f"},
 		{"the payload after the recorded bytes", func(c *Call) { c.Exit.Messages[0].Payload[1].Sum = "sum" },
-			"at its exit: payload 1 after its first 2 bytes, SHA-256: nothing against 73756d"},
+			"at its exit: payload 1[2:2] of 2: SHA-256  against SHA-256 73756d"},
 	} {
 		other := sentOne(amd64)
 		c.change(&other)
@@ -230,7 +230,7 @@ func TestDiffIgnored(t *testing.T) {
 		{"padding before a receive", receivedOne(amd64), func(c *Call) { c.Entry.Messages[0].Header.Data[52] = 1 }, ""},
 		{"padding after sent data", sentOne(amd64), func(c *Call) { c.Entry.Messages[0].Control.Data[20] = 1 }, ""},
 		{"padding in the buffer of a receive", receivedOne(amd64), func(c *Call) { c.Exit.Messages[0].Control.Data[28] = 1 },
-			"recvmsg: control message 0, padding after cmsg_data on return: 00000000 against 01000000"},
+			"recvmsg: control message 0, padding after cmsg_data[0:1] of 4 on return: 00 against 01"},
 		{"close-on-exec", receivedOne(amd64), func(c *Call) { c.Files[1].CloseOnExec = false },
 			"recvmsg: control message 1, SCM_RIGHTS, close-on-exec on return: set against not set"},
 		{"one iovec less", sentOne(amd64), func(c *Call) {
@@ -263,13 +263,14 @@ func TestAnyValues(t *testing.T) {
 		"recvmsg: the result on return": false, "recvmsg: the call": false, "recvmmsg: message 0, msg_len on return": false,
 		"recvmsg: SCM_RIGHTS, descriptor 0 on return": false, "sendmsg: argument 0": false, "sendmsg: payload": false,
 		"sendmsg: control data": false, "sendmsg: cmsg_len": false, "recvmsg: received descriptor 1 at the exit of process 1": false,
-		"flags": false, "": false,
+		"flags": false, "": false, "sendmsg: payload[1:4] of 16": true, "recvmsg: payload[0:4] of 4 on return": true,
+		"sendmsg: payload[4:4] of 16": false, "sendmsg: payload[1:17] of 16": false, "sendmsg: address[1:4] of 16": false,
 	} {
 		if got := AnyValues(key); got != want {
 			t.Errorf("%q: got %v, want %v", key, got, want)
 		}
 	}
-	if d := (&Difference{A: &Call{}, Field: "the call"}); d.Allowed(d.Key()) || !d.Allowed(d.Text()) {
+	if d := (&Difference{A: &Call{}, Place: inCall(OtherCall).Place}); d.Allowed(d.Key()) || !d.Allowed(d.Text()) {
 		t.Errorf("%v: allowed by its key: %v, by its text: %v", d, d.Allowed(d.Key()), d.Allowed(d.Text()))
 	}
 }
@@ -345,7 +346,7 @@ func TestComparison(t *testing.T) {
 	} {
 		var fields []string
 		for _, d := range c.o.All([]Call{c.a}, []Call{c.b}) {
-			fields = append(fields, d.Field)
+			fields = append(fields, d.Place.String())
 		}
 		if got := strings.Join(fields, "; "); got != c.want {
 			t.Errorf("%s: %s, want %s", c.name, got, c.want)
@@ -365,19 +366,46 @@ func TestDiffLongPayload(t *testing.T) {
 	send := func(ones ...int) []Call {
 		c := sentOne(amd64)
 		m := &c.Entry.Messages[0].Payload[1]
-		m.Data, m.Used = make([]byte, 40), 40
+		m.Data, m.Size, m.Used = make([]byte, 40), 40, 40
 		for _, i := range ones {
 			m.Data[i] = 1
 		}
 		return []Call{c}
 	}
 	first, second := UsedMemory.First(send(), send(0)), UsedMemory.First(send(), send(0, 39))
-	const zeros = "sendmsg: payload 1: 00000000000000000000000000000000… (byte 0 of 40, SHA-256 "
+	const zeros = "sendmsg: payload 1[0:40] of 40: 00000000000000000000000000000000… (SHA-256 "
 	if second.Allowed(first.Text()) || !strings.HasPrefix(second.Text(), zeros) {
 		t.Errorf("got %q after %q, want another that begins with %q", second.Text(), first.Text(), zeros)
 	}
-	if last := UsedMemory.First(send(), send(39)); last.Text() != "sendmsg: payload 1: 00 (byte 39 of 40) against 01 (byte 39 of 40)" {
+	if last := UsedMemory.First(send(), send(39)); last.Text() != "sendmsg: payload 1[39:40] of 40: 00 against 01" {
 		t.Error(last.Text())
+	}
+}
+
+// A range of bytes in payloads of one length is reported by itself, and hides neither the bytes around it nor payloads
+// of another length.
+func TestDiffPayloadBytes(t *testing.T) {
+	const middle = "sendmsg: payload[1:4] of 6"
+	for _, c := range []struct{ a, b, want string }{
+		{"abcdef", "axxxef", "allowed " + middle + ": 626364 against 787878"},
+		{"abcdef", "abcxef", "allowed sendmsg: payload[3:4] of 6: 64 against 78"},
+		{"abcdef", "xxcdex", "allowed sendmsg: payload[1:2] of 6: 62 against 78; sendmsg: payload[0:6] of 6: 61......6566 against 78......6578"},
+		{"abcdef", "abcdxf", "sendmsg: payload[4:5] of 6: 65 against 78"},
+		{"abcdexy", "abxdexy", "sendmsg: payload[2:3] of 7: 63 against 78"},
+		{"abc", "abcdef", "sendmsg: iov_len: 3 against 6; sendmsg: payload[3:6] of 3 and 6: nothing against 646566"},
+	} {
+		allowed, ok := ParsePayloadBytes(middle)
+		send := func(text string) []Call {
+			m := built{payload: []string{text}}
+			return []Call{call(amd64, "sendmsg", 0, m, m, 0)}
+		}
+		var got []string
+		for _, d := range (Comparison{AnyBytes: []PayloadBytes{allowed}}).All(send(c.a), send(c.b)) {
+			got = append(got, map[bool]string{true: "allowed "}[d.Allowed(middle)]+d.Text())
+		}
+		if text := strings.Join(got, "; "); !ok || text != c.want {
+			t.Errorf("%q and %q: %s, want %s", c.a, c.b, text, c.want)
+		}
 	}
 }
 

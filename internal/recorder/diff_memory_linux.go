@@ -16,8 +16,7 @@ func (c *comparison) memory(atExit bool) {
 		a, b = &c.callA.Exit, &c.callB.Exit
 	}
 	if x, y := a.SocketcallArgs, b.SocketcallArgs; x != nil && y != nil && len(x.Data) != len(y.Data) {
-		p := c.piece(x, y)
-		c.bytes(p.where, p) // of the same length, they were compared as arguments
+		c.bytes(c.piece(x, y)) // of the same length, they were compared as arguments
 	}
 	if x, y := a.Timeout, b.Timeout; x != nil && y != nil {
 		c.timeout(x, y, atExit)
@@ -31,9 +30,11 @@ func (c *comparison) piece(a, b *Memory) piece {
 	if a.Size == 0 { // A may have no such memory
 		call, m = c.callB, b
 	}
-	p := piece{where: call.title(m), a: a.Data, b: b.Data}
+	p := piece{call.place(m), a.Data, b.Data}
+	p.LenA, p.LenB = int(a.Size), int(b.Size)
 	if slices.Contains(c.UsedOnly, m.Kind) {
 		p.a, p.b = a.used(), b.used()
+		p.LenA, p.LenB = int(min(a.Size, a.Used)), int(min(b.Size, b.Used))
 	}
 	return p
 }
@@ -48,7 +49,7 @@ func (c *comparison) timeout(a, b *Memory, atExit bool) {
 		c.a.timeouts[a.Addr], c.b.timeouts[b.Addr] = string(p.a), string(p.b)
 	case len(p.a) > 0 && c.a.timeouts[a.Addr] == string(p.a) && c.b.timeouts[b.Addr] == string(p.b):
 	default:
-		c.fields(p.where+", ", c.callA.timespec(), p)
+		c.fields(c.callA.timespec(), p)
 	}
 }
 
@@ -60,12 +61,12 @@ func (c *comparison) messages(a, b *Snapshot, atExit bool) {
 	for i := range both {
 		if !skipped(i) {
 			x, y := &a.Messages[i].Header.Memory, &b.Messages[i].Header.Memory
-			c.fields(c.prefix(i), c.callA.headerLayout(), c.piece(x, y))
+			c.fields(c.callA.headerLayout(), c.piece(x, y))
 		}
 	}
 	for i := range both {
 		if !skipped(i) {
-			c.iovecs(i, c.piece(&a.Messages[i].Iovecs, &b.Messages[i].Iovecs))
+			c.iovecs(c.piece(&a.Messages[i].Iovecs, &b.Messages[i].Iovecs))
 		}
 	}
 	for i := range max(len(a.Messages), len(b.Messages)) {
@@ -81,50 +82,42 @@ func (c *comparison) message(a, b Message, i int, atExit bool) {
 	if a.Address.Size > 0 || b.Address.Size > 0 {
 		c.address(&a, &b, atExit)
 	}
-	c.control(&a.Control, &b.Control, c.prefix(i), atExit)
+	c.control(&a.Control, &b.Control, atExit)
 	for j := range max(len(a.Payload), len(b.Payload)) {
 		x, y := at(a.Payload, j), at(b.Payload, j)
 		p := c.piece(&x, &y)
-		c.bytes(p.where, p)
+		c.bytes(p)
 		if atExit && x.Sum != y.Sum { // the payload after the recorded bytes
-			rest := piece{where: p.where, offset: max(len(x.Data), len(y.Data))}
-			field := fmt.Sprintf("%s after its first %d bytes, SHA-256", p.where, rest.offset)
-			c.differ(field, rest, bytesText([]byte(x.Sum), -1), bytesText([]byte(y.Sum), -1))
+			rest := p.cut(max(len(p.a), len(p.b)), 0)
+			rest.From, rest.To = rest.Offset, max(p.LenA, p.LenB)
+			c.differ(rest, fmt.Sprintf("SHA-256 %x", x.Sum), fmt.Sprintf("SHA-256 %x", y.Sum))
 		}
 	}
 }
 
-// prefix returns the index of the message if the call can have several, for the name of a field.
-func (c *comparison) prefix(message int) string {
-	if !c.callA.batch() {
-		return ""
-	}
-	return fmt.Sprintf("message %d, ", message)
-}
-
-func (c *comparison) iovecs(message int, p piece) {
+func (c *comparison) iovecs(p piece) {
 	l := c.callA.Arch.iovec()
 	length := max(len(p.a), len(p.b))
 	for i := 0; i*l.size() < length; i++ {
-		prefix := c.prefix(message)
 		if length > l.size() {
-			prefix += fmt.Sprintf("iovec %d, ", i)
+			p.Index = i
 		}
-		c.fields(prefix, l, p.cut(i*l.size(), l.size()))
+		c.fields(l, p.cut(i*l.size(), l.size()))
 	}
 }
 
 // fields compares a structure field by field. Two pointers are equal if both or neither of them
 // are NULL.
-func (c *comparison) fields(prefix string, l layout, p piece) {
+func (c *comparison) fields(l layout, p piece) {
 	for _, f := range l {
-		field := p.cut(f.Offset, f.Size)
+		field := p.cut(f.Offset, f.Size).named(f.Name)
 		if f.kind == padding {
-			c.bytes(prefix+f.Name, field)
+			field.padding = true
+			c.bytes(field)
 			continue
 		}
-		field.offset += field.first()
-		c.texts(prefix+f.Name, field, f.text(field.a), f.text(field.b))
+		field.Offset += field.first()
+		c.texts(field, f.text(field.a), f.text(field.b))
 	}
 }
 
@@ -133,7 +126,7 @@ func (f Field) text(b []byte) string {
 	v := integer(Field{Size: f.Size}, b)
 	switch {
 	case len(b) < f.Size:
-		return bytesText(b, -1)
+		return joined(hexBytes(b, len(b)))
 	case f.kind == pointer:
 		return pointerText(v)
 	case f.Name == "msg_flags":
@@ -150,15 +143,15 @@ func (c *comparison) address(a, b *Message, atExit bool) {
 	decoded := atExit || !c.callA.receives()
 	if nameA, nameB := a.address(), b.address(); decoded && !c.ExactIDs &&
 		isAutobound(nameA) && isAutobound(nameB) && len(p.a) >= size && len(p.b) >= size {
-		c.texts(p.where, p.cut(0, size), c.a.name(autobound(nameA)), c.b.name(autobound(nameB)))
+		c.texts(p.cut(0, size), c.a.name(autobound(nameA)), c.b.name(autobound(nameB)))
 		p = p.cut(size, max(len(p.a), len(p.b))-size)
 	}
-	c.bytes(p.where, p)
+	c.bytes(p)
 }
 
 // control compares control data, message by message, then the bytes after the last one. Of buffers for a
 // receive, it compares the bytes that exist in both.
-func (c *comparison) control(a, b *Control, prefix string, atExit bool) {
+func (c *comparison) control(a, b *Control, atExit bool) {
 	p := c.piece(&a.Memory, &b.Memory)
 	receives, usedOnly := c.callA.receives(), slices.Contains(c.UsedOnly, ControlData)
 	if receives && !usedOnly {
@@ -171,49 +164,54 @@ func (c *comparison) control(a, b *Control, prefix string, atExit bool) {
 	arch, messages := c.callA.Arch, max(len(x), len(y))
 	for i := range messages {
 		m, n := at(x, i), at(y, i) // empty after the last one
-		message := prefix
 		if messages > 1 {
-			message += fmt.Sprintf("control message %d, ", i)
+			p.Index = i
 		}
-		c.fields(message, arch.cmsghdr(), p.cut(0, arch.cmsghdr().size()))
-		data := piece{p.where, p.offset + arch.cmsghdr().size(), m.Data, n.Data}
+		header := p.cut(0, arch.cmsghdr().size())
+		c.fields(arch.cmsghdr(), header)
+		data := header.after(arch.cmsghdr().size(), 0)
 		if m.Level == n.Level && m.Type == n.Type {
-			c.data(message, &m, data)
+			data.a, data.b = m.Data, n.Data
+			c.data(&m, data)
 		} else {
-			c.data(message, &m, piece{data.where, data.offset, data.a, nil})
-			c.data(message, &n, piece{data.where, data.offset, nil, data.b})
+			data.a, data.b = m.Data, nil
+			c.data(&m, data)
+			data.a, data.b = nil, n.Data
+			c.data(&n, data)
 		}
 		p = p.after(int(m.Len), int(n.Len))
 		paddingA, paddingB := arch.align(int(m.Len))-int(m.Len), arch.align(int(n.Len))-int(n.Len)
 		if !receives || !usedOnly { // a receive does not write the padding
-			c.bytes(message+"padding after cmsg_data", p.cut(0, min(paddingA, paddingB)))
+			between := p.cut(0, min(paddingA, paddingB)).named("padding after cmsg_data")
+			between.padding = true
+			c.bytes(between)
 		}
 		p = p.after(paddingA, paddingB)
 	}
-	c.bytes(prefix+"control data", p)
+	p.Index = -1
+	c.bytes(p.named("control data"))
 }
 
 // data compares the data of a control message of the type of m.
-func (c *comparison) data(prefix string, m *Cmsg, data piece) {
+func (c *comparison) data(m *Cmsg, data piece) {
 	name := typeName(m.Level, m.Type)
+	part := func(field string, offset, size int) piece { return data.cut(offset, size).named(name + ", " + field) }
 	switch {
 	case m.isRights() || m.isPIDFD():
 		n := max(len(data.a), len(data.b)) / 4
 		for i := range n {
-			field := fmt.Sprintf("%s%s, descriptor %d", prefix, name, i)
-			c.descriptor(field, data.cut(4*i, 4), c.callA.receives())
-			c.closeOnExec(prefix+name+", close-on-exec", data.cut(4*i, 4))
+			c.descriptor(part(fmt.Sprintf("descriptor %d", i), 4*i, 4), c.callA.receives())
+			c.closeOnExec(part("close-on-exec", 4*i, 4))
 		}
-		c.bytes(prefix+name+", the rest", data.cut(4*n, 4))
+		c.bytes(part("the rest", 4*n, 4))
 	case m.isCredentials(): // the kernel may have truncated the struct ucred
-		prefix += name + ", "
-		c.process(prefix+"pid", data.cut(0, 4))
-		c.bytes(prefix+"uid", data.cut(4, 4))
-		c.bytes(prefix+"gid", data.cut(8, 4))
-		c.bytes(prefix+"the rest", data.cut(12, callLimit))
+		c.process(part("pid", 0, 4))
+		c.bytes(part("uid", 4, 4))
+		c.bytes(part("gid", 8, 4))
+		c.bytes(part("the rest", 12, callLimit))
 	case c.AnyTime && m.isTimestamp():
 	default:
-		c.bytes(prefix+"cmsg_data", data)
+		c.bytes(data.named("cmsg_data"))
 	}
 }
 

@@ -116,7 +116,10 @@ func (o comparedOpen) difference(a, b *recordedPlaces, textA, textB string) *Dif
 		Process: o.process + 1, Call: o.call + 1, A: streamA[o.call], B: streamB[o.call],
 		Threads: severalThreads(streamA) || severalThreads(streamB),
 		Several: len(a.streams) > 1,
-		Field:   fmt.Sprintf("received descriptor %d at %s", o.descriptor, o.event),
-		TextA:   textA, TextB: textB,
+		Place: Place{
+			When: AtExit, Message: -1, Index: -1,
+			Field: fmt.Sprintf("received descriptor %d at %s", o.descriptor, o.event),
+		},
+		TextA: textA, TextB: textB,
 	}
 }

@@ -59,7 +59,8 @@ type Cmsg struct {
 type MemoryKind int
 
 const (
-	SocketcallArgs MemoryKind = iota // the array of socketcall's arguments
+	Registers      MemoryKind = iota // not memory: the arguments and the result
+	SocketcallArgs                   // the array of socketcall's arguments
 	Header                           // a msghdr or mmsghdr
 	Iovecs                           // all iovecs of a message
 	Payload                          // the buffer of one iovec
@@ -69,7 +70,7 @@ const (
 )
 
 func (k MemoryKind) String() string {
-	return [...]string{"socketcall's arguments", "msghdr", "iovec", "payload", "address", "control", "memory"}[k]
+	return [...]string{"registers", "socketcall's arguments", "msghdr", "iovec", "payload", "address", "control", "timeout"}[k]
 }
 
 // A Memory describes a range of the program's memory at one moment.

@@ -47,19 +47,7 @@ func recorded(m *Memory) string {
 
 // title returns the name of the memory, such as "control" or, in an array of messages,
 // "message 2, payload 1".
-func (c *Call) title(m *Memory) string {
-	if m.Kind == Timeout {
-		return "timeout"
-	}
-	text := m.Kind.String()
-	if m.Kind == Payload && len(c.Entry.Messages[m.Message].Payload) > 1 {
-		text = fmt.Sprintf("%s %d", text, m.Iovec)
-	}
-	if c.batch() {
-		text = fmt.Sprintf("message %d, %s", m.Message, text)
-	}
-	return text
-}
+func (c *Call) title(m *Memory) string { return c.place(m).String() }
 
 // writeMemory writes memory at the entry and, if the call has changed it, at the exit.
 func (c *Call) writeMemory(out *strings.Builder, entry, exit *Memory) {

@@ -148,7 +148,7 @@ func TestBatch(t *testing.T) {
 	fewer[1].redecode()
 	var fields []string
 	for _, d := range UsedMemory.All(calls, fewer) {
-		fields = append(fields, d.Field)
+		fields = append(fields, d.Place.String())
 	}
 	const want = "argument 2; message 2, cmsg_len; message 2, cmsg_level; message 2, cmsg_type; message 2, SCM_RIGHTS, descriptor 0; " +
 		"message 2, payload; the result" // what is not received is not compared

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/scm-rights/scm/internal/recorder"
 	"github.com/scm-rights/scm/proof/must"
 	"github.com/scm-rights/scm/proof/mutant"
 	machines "github.com/scm-rights/scm/proof/target"
@@ -98,7 +99,7 @@ func (m *mutation) find(t *testing.T, f *mutant.Fault, o *mutant.Overlay) (strin
 			return "", failed
 		}
 		text := found[0].field + ": " + found[0].text
-		if f.FoundBy(mutant.Record, text) || found[0].field != aCall || n == attempts || r.recordAgain(path) != nil {
+		if f.FoundBy(mutant.Record, text) || found[0].field != recorder.OtherCall || n == attempts || r.recordAgain(path) != nil {
 			return text, nil // or the mutant behaves differently each time
 		}
 	}

@@ -140,7 +140,7 @@ const attempts = 8
 func (r *recording) against(other *recording, path, otherPath string) ([]difference, error) {
 	for n := 1; ; n++ {
 		found := r.differences(other)
-		again := slices.ContainsFunc(found, func(d difference) bool { return d.field == aCall })
+		again := slices.ContainsFunc(found, func(d difference) bool { return d.field == recorder.OtherCall })
 		if !again || n == attempts {
 			return found, nil
 		}
@@ -170,12 +170,9 @@ func (r *recording) recordAgain(path string) error {
 
 // A difference describes how the system calls of two recordings, or their outputs, differ.
 type difference struct {
-	field, text string
-	bytes       int // the number of bytes that differ
+	field, text string // the field is "line" for the outputs
+	bytes       int    // the number of bytes that differ
 }
-
-// aCall is the field of a difference if one recording contains a different call, or no call.
-const aCall = "the call"
 
 // exactly compares everything except values that necessarily differ from run to run, and the part
 // of a receive's buffers that the kernel did not write. The unwritten bytes differ because csrc reuses
@@ -195,8 +192,7 @@ func (r *recording) differences(other *recording) (found []difference) {
 	for i := range max(len(r.lines), len(other.lines)) {
 		if a, b := at(r.lines, i), at(other.lines, i); a != b {
 			// Report only the first line that differs, because it makes later lines differ too.
-			line := fmt.Sprintf("line %d", i+1)
-			found = append(found, difference{line, fmt.Sprintf("the walk: %s: %s against %s", line, a, b), 1})
+			found = append(found, difference{"line", fmt.Sprintf("the walk: line %d: %s against %s", i+1, a, b), 1})
 			break
 		}
 	}

@@ -178,7 +178,7 @@ var faults = []Fault{
 		Edits: []Edit{{pureLinux, "\tr, errno := sendmsg(sock, &hdr, 0)\n", "\tiov.SetLen(max(len(p)-1, 0))\n\tr, errno := sendmsg(sock, &hdr, 0)\n"}}},
 	{What: "cmsg_type is wrong", Field: "cmsg_type",
 		Edits: []Edit{{pureControl, "put(buf, unix.SCM_RIGHTS, last)", "put(buf, unix.SCM_RIGHTS^2, last)"}}},
-	{What: "cmsg_data has the descriptors in another order", Field: "SCM_RIGHTS, descriptor",
+	{What: "cmsg_data has the descriptors in another order", Field: "SCM_RIGHTS, descriptor 0",
 		Edits: []Edit{{pureControl, "PutUint32(data[4*i:], uint32(msg", "PutUint32(data[4*(len(m.FDs)-1-i):], uint32(msg"}}},
 	{What: "padding after three descriptors", Field: "padding after cmsg_data",
 		Edits: []Edit{{pureControl, "\tif m.Unpadded {\n", "\tif len(m.FDs) == 3 {\n\t\tbuf[unix.CmsgLen(4*3)] = 0x5a\n\t}\n\tif m.Unpadded {\n"}}},

@@ -121,8 +121,8 @@ func (f *Fault) FoundBy(by Finder, found string) bool {
 	case Walk:
 		return f.Walk == anything || strings.HasPrefix(found, f.Walk)
 	case Record:
-		field, text, _ := strings.Cut(found, ": ")
-		return strings.Contains(", "+field, ", "+f.Field) && strings.Contains(text, f.Words)
+		text, ok := strings.CutPrefix(found, f.Field+": ")
+		return ok && strings.Contains(text, f.Words)
 	}
 	return strings.Contains(found, f.wants(by))
 }

@@ -24,7 +24,9 @@ shows the first one with its calls, and then lists all of them.
 
 With --allow, the difference does not count. For flags, for the fields of
 msghdr and iovec, and for close-on-exec, --allow 'CALL: FIELD' allows any
-two values. The report names allowed differences that did not occur.
+two values. --allow 'sendmsg: payload[1:4] of 16' allows the bytes 1 to 3, whatever
+they are, in each payload of 16 bytes. The report names allowed differences that did
+not occur.
 
 ` + counted() + `
 
@@ -136,6 +138,11 @@ func (o *diffOptions) run(cmd *cobra.Command, args []string) error {
 		return cli.Broken(fmt.Errorf("standard input: %w", err))
 	}
 	comparison := recorder.UsedMemory
+	for _, line := range o.allow {
+		if bytes, ok := recorder.ParsePayloadBytes(line); ok {
+			comparison.AnyBytes = append(comparison.AnyBytes, bytes)
+		}
+	}
 	if o.all {
 		comparison.UsedOnly = nil
 	}

@@ -1,6 +1,7 @@
 package tracecmd
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -21,7 +22,7 @@ type diffReport struct {
 	ignored  map[string]bool   // the names of the fields
 }
 
-// A group is one or more differences with the same text.
+// A group is one or more differences with the same text, or that one value of --allow allows.
 type group struct {
 	first *recorder.Difference
 	calls map[[2]*recorder.Call]bool
@@ -34,14 +35,16 @@ func newDiffReport(padding bool, allow []string) *diffReport {
 func (r *diffReport) add(found []*recorder.Difference) {
 	for _, d := range found {
 		if d.Ignored() && !r.padding {
-			r.ignored[d.Name()] = true
+			r.ignored[d.Field] = true
 			continue
 		}
-		g := r.texts[d.Text()]
+		line := r.allows(d)
+		text := cmp.Or(line, d.Text())
+		g := r.texts[text]
 		if g == nil {
 			g = &group{d, map[[2]*recorder.Call]bool{}}
-			r.texts[d.Text()] = g
-			if !r.allows(d) {
+			r.texts[text] = g
+			if line == "" {
 				r.counted = append(r.counted, g)
 			}
 		}
@@ -49,15 +52,15 @@ func (r *diffReport) add(found []*recorder.Difference) {
 	}
 }
 
-// allows reports whether --allow allows the difference.
-func (r *diffReport) allows(d *recorder.Difference) (allows bool) {
+// allows returns the value of --allow that allows the difference, or "".
+func (r *diffReport) allows(d *recorder.Difference) (by string) {
 	for _, line := range r.allow {
 		if d.Allowed(line) {
 			r.occurred[line] = true
-			allows = true
+			by = line
 		}
 	}
-	return allows
+	return by
 }
 
 // mostTexts is how many texts a report lists.
@@ -101,7 +104,7 @@ func (r *diffReport) text(calls int) string {
 // notes returns reasons why the programs may be the same although the runs differ.
 func notes(d *recorder.Difference) string {
 	result := func(call string) bool {
-		return d.Field == "the result" && strings.HasPrefix(d.A.Name(), call)
+		return d.Field == recorder.Result && strings.HasPrefix(d.A.Name(), call)
 	}
 	text := ""
 	for _, note := range []struct {
@@ -110,11 +113,11 @@ func notes(d *recorder.Difference) string {
 	}{
 		{d.Threads, "The process has several threads that make calls: their order can change from run to run."},
 		{d.Several, "Several processes make calls: which of them make calls, and in which order, can change from run to run."},
-		{d.Field == "the call", "Whether there is another call, and which, can change from run to run."},
+		{d.Field == recorder.OtherCall, "Whether there is another call, and which, can change from run to run."},
 		{result("recv"), "The data available to a receive, from a stream or without waiting, can change from run to run."},
 		{result("send"), "The space available to a send, to a stream or without waiting, can change from run to run."},
 		{d.Ignored(), "The kernel ignores these bytes: a program that leaves them unset can differ from itself."},
-		{d.Where == "timeout", "A timeout that a program computes from the clock changes from run to run."},
+		{d.Memory == recorder.Timeout, "A timeout that a program computes from the clock changes from run to run."},
 	} {
 		if note.applies {
 			text += note.text + "\n"
