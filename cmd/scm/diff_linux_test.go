@@ -61,6 +61,14 @@ func TestDiff(t *testing.T) {
 		{"a longer payload", both(send("abcdef"), send("axxxefg"), "--allow", middle), 1, "different: …sendmsg: payload[1:7] of 6 and 7: 6263646566 against 787878656667' (1 call)…allowed, but did not occur: " + middle, ""},
 		{"another value beside allowed ones", both(send("abcdef"), send("xbcdef"), "--allow", "sendmsg: payload[0:1] of 6: 61 against 79"), 1, "different: …payload[0:1] of 6: 61 against 78\n", ""},
 		{"another field beside any values", both(send("abcdef"), tracee("flag"), "--allow", "sendmsg: iov_len"), 1, "different: …flags: 0 against MSG_NOSIGNAL\n", ""},
+		{"one process", both(children("pass", "flag"), children("flag", "flag"), "--process", "2"), 0, "same: 2 calls\nleft out by --process: 2 calls of A, 2 of B\n", ""},
+		{"a process at another place", both(children("pass", "flag"), tracee("flag"), "--process", "2:1"), 0, "same: 2 calls\nleft out by --process: 2 calls of A, 0 of B\n", ""},
+		{"a flag in one process", both(children("flag", "pass"), children("pass", "flag"), "--process", "2"), 1, "different: call 1 of process 2 (sendmsg), at its entry: flags: 0 against MSG_NOSIGNAL\n", ""},
+		{"an extra call in one process", both(children("flag", "pass"), children("pass", "twice"), "--process", "2"), 1, "different: call 3 of process 2 (sendmsg): the call: none against sendmsg\n", ""},
+		{"a descriptor that one process leaves open", both(children("flag", "leak one"), tracee("leak two"), "--process", "2:1"), 1, "different: call 2 of process 2 (recvmsg): received descriptor 1 at the exit of process 2: no longer open against still open\n", ""},
+		{"a process that only one program has", both(children("pass", "pass"), one, "--process", "2"), 1, "different: call 1 of process 2 (sendmsg): the call: sendmsg against none\n", ""},
+		{"no such process", both(one, one, "--process", "2"), 4, "", "nothing was compared"},
+		{"not the number of a process", both(one, one, "--process", "1:0"), 2, "", "with numbers from 1"},
 		{"one command", append([]string{"diff", "--"}, one...), 2, "", "two commands"},
 		{"no first command", append([]string{"diff", "--", "---"}, one...), 2, "", "two commands"},
 		{"no second command", append(append([]string{"diff", "--"}, one...), "---"), 2, "", "two commands"},
@@ -93,6 +101,12 @@ func TestDiffNames(t *testing.T) {
 	}
 }
 
+// children returns a command that runs two tracees, one after the other.
+func children(a, b string) []string {
+	quoted := func(name string) string { return "'" + strings.Join(tracee(name), "' '") + "'; " }
+	return []string{"sh", "-c", quoted(a) + quoted(b) + "true"}
+}
+
 // A difference that can be due to the run has a note.
 func TestDiffNotes(t *testing.T) {
 	traceable(t)
@@ -101,9 +115,6 @@ func TestDiffNotes(t *testing.T) {
 		"threads":   "The process has several threads that make calls: their order can change from run to run.\n",
 		"call":      "Whether there is another call, and which, can change from run to run.\n",
 		"clock":     "A timeout that a program computes from the clock changes from run to run.\n",
-	}
-	children := func(a, b string) []string {
-		return []string{"sh", "-c", strings.Join(tracee(a), " ") + "; " + strings.Join(tracee(b), " ") + "; true"}
 	}
 	for _, c := range []struct {
 		name string

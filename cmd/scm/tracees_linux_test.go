@@ -62,6 +62,7 @@ func init() {
 var tracees = map[string]func() error{
 	"pass":  func() error { return pass([]byte("hello"), scm.Send) },
 	"flag":  func() error { return pass([]byte("hello"), sendWithFlag) },
+	"twice": func() error { return errors.Join(pass([]byte("hello"), scm.Send), pass([]byte("hello"), scm.Send)) },
 	"plain": func() error { return nil },
 	"send":  func() error { return pass([]byte(os.Args[1]), scm.Send) },
 	"threads": func() error {

@@ -112,6 +112,8 @@ type Comparison struct {
 	Describe func(fd int32, f *File) string
 	// AnyBytes lists ranges of bytes that are reported by themselves, apart from the other bytes of their payload.
 	AnyBytes []PayloadBytes
+	// Processes lists the processes to compare, by their numbers in A and in B. If it is empty, all are compared.
+	Processes [][2]int
 	// AnyTime ignores the time in SCM_TIMESTAMP, SCM_TIMESTAMPNS and SCM_TIMESTAMPING.
 	AnyTime bool
 }
@@ -124,13 +126,13 @@ var UsedMemory = Comparison{UsedOnly: []MemoryKind{Payload, Address, ControlData
 // entry of a call is the same at its exit, All returns it only for the entry. If one call fails with
 // an errno that the other does not have, All does not compare the memory at their exits.
 func (o Comparison) All(a, b []Call) []*Difference {
-	streamsA, streamsB := callsByProcess(a), callsByProcess(b)
+	streamsA, streamsB := o.streams(a, inA), o.streams(b, inB)
 	c := &comparison{Comparison: o, a: newNormalizer(streamsA), b: newNormalizer(streamsB)}
 	processes := max(len(streamsA), len(streamsB))
 	for i := range processes {
 		c.a.nextProcess()
 		c.b.nextProcess()
-		c.current.Process, c.current.Several = i+1, processes > 1
+		c.current.Process, c.current.Several = o.number(i), processes > 1
 		a, b := at(streamsA, i), at(streamsB, i)
 		c.threads = severalThreads(a) || severalThreads(b)
 		c.streams(a, b)

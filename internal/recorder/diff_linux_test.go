@@ -478,9 +478,9 @@ func TestDiffStillOpen(t *testing.T) {
 		{"no calls", nil, nil, nil},
 	} {
 		for _, swapped := range []bool{false, true} {
-			found := AllStillOpen(calls, c.b, all, c.open)
+			found := Comparison{}.AllStillOpen(calls, c.b, all, c.open)
 			if swapped {
-				found = AllStillOpen(c.b, calls, c.open, all)
+				found = Comparison{}.AllStillOpen(c.b, calls, c.open, all)
 			}
 			var got []int
 			for _, d := range found {
@@ -533,8 +533,9 @@ func TestDiffRestarted(t *testing.T) {
 	receive, sending := receivedOne(amd64), sentOne(amd64)
 	plain := []Call{on(1, receive, 0), on(2, sending, 0)}
 	again := []Call{on(1, receive, 512), on(1, receive, 512), on(2, sending, 0), on(1, receive, 0)}
-	if d := (Comparison{}).First(plain, again); d != nil || Count(again) != 2 {
-		t.Errorf("%v, %d calls", d, Count(again))
+	d := Comparison{}.First(plain, again)
+	if _, n := (Comparison{}).Count(plain, again); d != nil || n != 2 {
+		t.Errorf("%v, %d calls", d, n)
 	}
 	if d := (Comparison{}).First(plain, []Call{on(1, receive, 0), on(1, receive, 0)}); d == nil || !d.Threads {
 		t.Errorf("two threads on one side: %v", d)

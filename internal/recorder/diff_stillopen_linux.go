@@ -14,13 +14,16 @@ type place struct {
 type recordedPlaces struct {
 	streams [][]*Call
 	calls   map[int]place    // by Call.seq
-	process map[*Process]int // the processes that made calls
+	process map[*Process]int // the numbers of the processes that made calls
 }
 
-func newRecordedPlaces(calls []Call) *recordedPlaces {
-	r := &recordedPlaces{callsByProcess(calls), map[int]place{}, map[*Process]int{}}
+func (o Comparison) recordedPlaces(calls []Call, in int) *recordedPlaces {
+	r := &recordedPlaces{o.streams(calls, in), map[int]place{}, map[*Process]int{}}
 	for i, stream := range r.streams {
-		r.process[stream[0].Process] = i
+		if isEmpty(stream) {
+			continue
+		}
+		r.process[stream[0].Process] = o.number(i)
 		for j, c := range stream {
 			r.calls[c.seq] = place{process: i, call: j}
 		}
@@ -67,7 +70,7 @@ func (r *recordedPlaces) processName(p *Process) string {
 	prefix := ""
 	for ; p != nil; p = p.parent {
 		if i, ok := r.process[p]; ok {
-			return fmt.Sprintf("%sprocess %d", prefix, i+1)
+			return fmt.Sprintf("%sprocess %d", prefix, i)
 		}
 		prefix = "a descendant of "
 	}
@@ -76,8 +79,8 @@ func (r *recordedPlaces) processName(p *Process) string {
 
 // AllStillOpen returns the differences in what is still open in two records, in the order in which the calls
 // were entered. It leaves out the descriptors of processes that do not make the same calls in both records.
-func AllStillOpen(callsA, callsB []Call, openA, openB []*StillOpen) []*Difference {
-	a, b := newRecordedPlaces(callsA), newRecordedPlaces(callsB)
+func (o Comparison) AllStillOpen(callsA, callsB []Call, openA, openB []*StillOpen) []*Difference {
+	a, b := o.recordedPlaces(callsA, inA), o.recordedPlaces(callsB, inB)
 	paired := make([]bool, max(len(a.streams), len(b.streams)))
 	for i := range paired {
 		paired[i] = slices.EqualFunc(at(a.streams, i), at(b.streams, i), func(x, y *Call) bool {
@@ -87,11 +90,14 @@ func AllStillOpen(callsA, callsB []Call, openA, openB []*StillOpen) []*Differenc
 	}
 	listA, listB := a.compared(openA, paired), b.compared(openB, paired)
 	var found []*Difference
-	for _, o := range without(listA, listB) {
-		found = append(found, o.difference(a, b, o.state, o.absent()))
+	for _, open := range without(listA, listB) {
+		found = append(found, open.difference(a, b, open.state, open.absent()))
 	}
-	for _, o := range without(listB, listA) {
-		found = append(found, o.difference(a, b, o.absent(), o.state))
+	for _, open := range without(listB, listA) {
+		found = append(found, open.difference(a, b, open.absent(), open.state))
+	}
+	for _, d := range found {
+		d.Process = o.number(d.Process - 1)
 	}
 	return byCall(found)
 }

@@ -40,7 +40,7 @@ func isAutobound(address []byte) bool {
 // any others.
 func newNormalizer(streams [][]*Call) *normalizer {
 	n := &normalizer{pids: map[int32]int{}, names: map[autobound]int{}}
-	for _, stream := range streams {
+	for _, stream := range slices.DeleteFunc(slices.Clone(streams), isEmpty) {
 		n.process(int32(stream[0].Process.PID), false)
 	}
 	return n
@@ -134,12 +134,37 @@ func callsByProcess(calls []Call) [][]*Call {
 	return streams
 }
 
-// Count returns how many calls the program has made. The kernel makes some of them again after a signal.
-func Count(calls []Call) (n int) {
-	for _, stream := range callsByProcess(calls) {
-		n += len(stream)
+// The indexes of the records in Comparison.Processes.
+const (
+	inA = iota
+	inB
+)
+
+// streams returns the calls to compare, by process.
+func (o Comparison) streams(calls []Call, in int) (streams [][]*Call) {
+	all := callsByProcess(calls)
+	if o.Processes == nil {
+		return all
 	}
-	return n
+	for _, numbers := range o.Processes {
+		streams = append(streams, at(all, numbers[in]-1))
+	}
+	return streams
+}
+
+// number returns the number in A of the process whose calls are stream i.
+func (o Comparison) number(i int) int {
+	if o.Processes == nil {
+		return i + 1
+	}
+	return o.Processes[i][inA]
+}
+
+func isEmpty(stream []*Call) bool { return len(stream) == 0 }
+
+// Count returns how many calls of A and of B are compared. The kernel makes some of them again after a signal.
+func (o Comparison) Count(a, b []Call) (ofA, ofB int) {
+	return len(slices.Concat(o.streams(a, inA)...)), len(slices.Concat(o.streams(b, inB)...))
 }
 
 // withoutRestarted replaces each call that a signal interrupted with the call that restarted it,

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/scm-rights/scm/cmd/scm/internal/cli"
@@ -60,7 +61,9 @@ that were still open when a process ended, and those that an exec passed on. "sc
   process 1: no longer open against still open
 
 Processes are paired by their place in the tree, without those that make none of the
-calls. Two regular files, or two eventfds, that have the same descriptor one after the
+calls. --process N compares only one of them, and N:M pairs two places. It hides what
+the process sends with send or write, which is seen only where the partner receives it
+with recvmsg. Two regular files, or two eventfds, that have the same descriptor one after the
 other are taken for one.
 
 The calls of a process are compared in the order in which its threads make them, up to a
@@ -92,7 +95,8 @@ compared. After a signal, 128 plus the signal.`
 // diffOptions contains the flags of diff.
 type diffOptions struct {
 	all, noFilter, padding bool
-	allow                  []string
+	allow, process         []string
+	comparison             recorder.Comparison
 }
 
 // Diff returns the diff command.
@@ -117,6 +121,7 @@ func (o *diffOptions) flags(cmd *cobra.Command) {
 	f.BoolVar(&o.all, "all-memory", false, "also compare memory in the buffers of a receive that the kernel neither reads nor writes")
 	f.BoolVar(&o.noFilter, "no-filter", false, "use no seccomp filter; slower, for programs that use seccomp themselves")
 	f.BoolVar(&o.padding, "padding", false, "also count differences in padding and in fields that the kernel ignores")
+	f.StringArrayVar(&o.process, "process", nil, "compare only process `N`, which the report numbers, or N of the first and M of the second program (N:M); can be repeated")
 	f.StringArrayVar(&o.allow, "allow", nil, "allow a `difference`, as it is printed; can be repeated")
 }
 
@@ -124,7 +129,26 @@ func (o *diffOptions) validate(_ *cobra.Command, args []string) error {
 	if at := slices.Index(args, "---"); at <= 0 || at == len(args)-1 {
 		return errors.New("diff needs two commands, separated by ---")
 	}
+	o.comparison = recorder.UsedMemory
+	if o.all {
+		o.comparison.UsedOnly = nil
+	}
+	for _, numbers := range o.process {
+		inA, inB, ok := strings.Cut(numbers, ":")
+		if !ok {
+			inB = inA
+		}
+		a, errA := strconv.Atoi(inA)
+		b, errB := strconv.Atoi(inB)
+		if errA != nil || errB != nil || a < 1 || b < 1 {
+			return fmt.Errorf("--process needs N or N:M, with numbers from 1: %q", numbers)
+		}
+		o.comparison.Processes = append(o.comparison.Processes, [2]int{a, b})
+	}
 	for _, line := range o.allow {
+		if bytes, ok := recorder.ParsePayloadBytes(line); ok {
+			o.comparison.AnyBytes = append(o.comparison.AnyBytes, bytes)
+		}
 		if !strings.Contains(line, " against ") && !recorder.AnyValues(line) {
 			return fmt.Errorf("--allow needs a difference with both values, as scm diff prints it: %q", line)
 		}
@@ -137,28 +161,23 @@ func (o *diffOptions) run(cmd *cobra.Command, args []string) error {
 	if err != nil {
 		return cli.Broken(fmt.Errorf("standard input: %w", err))
 	}
-	comparison := recorder.UsedMemory
-	for _, line := range o.allow {
-		if bytes, ok := recorder.ParsePayloadBytes(line); ok {
-			comparison.AnyBytes = append(comparison.AnyBytes, bytes)
-		}
-	}
-	if o.all {
-		comparison.UsedOnly = nil
-	}
 	at := slices.Index(args, "---")
-	a, err := o.record(args[:at], in, comparison)
+	comparison := o.comparison
+	a, err := o.record(args[:at], in)
 	if err != nil {
 		return err
 	}
-	b, err := o.record(args[at+1:], in, comparison)
+	b, err := o.record(args[at+1:], in)
 	if err != nil {
 		return err
 	}
-	if len(a.calls) == 0 && len(b.calls) == 0 {
-		return cli.Broken(errors.New("neither command made a call that can carry descriptors: nothing was compared"))
+	comparedA, comparedB := comparison.Count(a.calls, b.calls)
+	if comparedA+comparedB == 0 {
+		return cli.Broken(errors.New("neither command, or process to compare, made a call that can carry descriptors: nothing was compared"))
 	}
 	report := newDiffReport(o.padding, o.allow)
+	allA, allB := recorder.Comparison{}.Count(a.calls, b.calls)
+	report.outA, report.outB = allA-comparedA, allB-comparedB
 	found := comparison.All(a.calls, b.calls)
 	report.add(found)
 	unread, unreadFiles := a.unread+b.unread, a.unreadFiles+b.unreadFiles
@@ -174,9 +193,9 @@ func (o *diffOptions) run(cmd *cobra.Command, args []string) error {
 			"ended or executed another program; the calls are the same", unreadFiles))
 	}
 	if unread+unreadFiles == 0 {
-		report.add(recorder.AllStillOpen(a.calls, b.calls, a.stillOpen, b.stillOpen))
+		report.add(comparison.AllStillOpen(a.calls, b.calls, a.stillOpen, b.stillOpen))
 	}
-	fmt.Fprint(cmd.OutOrStdout(), display.Readable(report.text(recorder.Count(a.calls))))
+	fmt.Fprint(cmd.OutOrStdout(), display.Readable(report.text(comparedA)))
 	if len(report.counted) == 0 {
 		return nil
 	}
@@ -191,14 +210,14 @@ type recording struct {
 }
 
 // record runs and records one of the commands.
-func (o *diffOptions) record(args []string, in *input, comparison recorder.Comparison) (r recording, err error) {
+func (o *diffOptions) record(args []string, in *input) (r recording, err error) {
 	options := recorder.Options{Limit: 4096, Sum: true, NoFilter: o.noFilter}
 	options.Handle = func(c *recorder.Call) {
 		if c.OnOtherSocket() {
 			return
 		}
 		r.calls = append(r.calls, *c)
-		if !comparison.Whole(c) {
+		if !o.comparison.Whole(c) {
 			r.unread++
 		}
 	}

@@ -20,6 +20,8 @@ type diffReport struct {
 	counted  []*group          // in the order in which they first occurred
 	occurred map[string]bool   // the values of --allow that allowed a difference
 	ignored  map[string]bool   // the names of the fields
+
+	outA, outB int // how many calls --process leaves out
 }
 
 // A group is one or more differences with the same text, or that one value of --allow allows.
@@ -97,6 +99,9 @@ func (r *diffReport) text(calls int) string {
 		if !r.occurred[line] {
 			fmt.Fprintf(&s, "allowed, but did not occur: %s\n", line)
 		}
+	}
+	if r.outA+r.outB > 0 {
+		fmt.Fprintf(&s, "left out by --process: %s of A, %d of B\n", display.Plural(r.outA, "call"), r.outB)
 	}
 	return s.String()
 }
