@@ -1,6 +1,7 @@
 package recorder
 
 import (
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -12,6 +13,7 @@ import (
 // A Process is a process in the recorded process tree.
 type Process struct {
 	PID      int
+	program  Program
 	parent   *Process // nil for a root
 	order    int      // its place among the children of its parent
 	children int
@@ -19,7 +21,7 @@ type Process struct {
 
 // newChild adds a child to p.
 func (p *Process) newChild(pid int) *Process {
-	child := &Process{PID: pid}
+	child := &Process{PID: pid, program: p.program}
 	p.addChild(child)
 	return child
 }
@@ -28,6 +30,21 @@ func (p *Process) newChild(pid int) *Process {
 func (p *Process) addChild(child *Process) {
 	child.parent, child.order = p, p.children
 	p.children++
+}
+
+// A Program is what a process has executed. It is empty if that is not known.
+type Program struct {
+	Path      string
+	arguments string
+}
+
+// programOf returns the program of a traced thread.
+func programOf(tid int) (p Program) {
+	dir := "/proc/" + strconv.Itoa(tid)
+	p.Path, _ = os.Readlink(dir + "/exe") // "" if it may not be read
+	arguments, _ := os.ReadFile(dir + "/cmdline")
+	p.arguments = string(arguments)
+	return p
 }
 
 // path returns the place of the process in the tree: 0, 1 is the second child of the first root.
@@ -41,6 +58,7 @@ func (p *Process) path() []int {
 // A Call is one system call, decoded. Its fields must not be changed.
 type Call struct {
 	Process *Process
+	Program Program
 	Thread  int // the thread ID, in the tracer's PID namespace
 	Arch    *Arch
 	Nr      uint64 // the system call number on Arch
@@ -58,7 +76,8 @@ type Call struct {
 	Unfinished bool          // the thread ended or was detached inside the call
 	Unread     error         // why the memory of the program could not be read at all
 
-	seq int        // the order of entries
+	seq int        // the order of entries and exits
+	end int        // the same for its exit
 	sig *signature // nil if the call is not in the table
 }
 

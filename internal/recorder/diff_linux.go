@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -25,11 +26,13 @@ type Difference struct {
 	TextB  string
 	BytesA []byte // the two values in memory or in a register; empty if they are in neither
 	BytesB []byte
+
+	time int // its place in the order of A's entries and exits
 }
 
 func (d *Difference) String() string {
 	var s strings.Builder
-	fmt.Fprintf(&s, "call %d of process %d (%s)", d.Call, d.Process, d.call().Name())
+	fmt.Fprintf(&s, "call %d of %s (%s)", d.Call, d.Who(), d.call().Name())
 	switch d.When {
 	case AtEntry:
 		s.WriteString(", at its entry")
@@ -41,6 +44,15 @@ func (d *Difference) String() string {
 		fmt.Fprintf(&s, " (byte %d of %v)", d.Offset, d.Memory)
 	}
 	return s.String()
+}
+
+// Who returns the process and its program, such as "process 2, port".
+func (d *Difference) Who() string {
+	who := fmt.Sprintf("process %d", d.Process)
+	if program := d.call().Program.Path; program != "" {
+		who += ", " + quotedName(path.Base(program))
+	}
+	return who
 }
 
 // Key returns the call and the field, such as "recvmsg: msg_flags on return".
@@ -122,7 +134,8 @@ type Comparison struct {
 // writes.
 var UsedMemory = Comparison{UsedOnly: []MemoryKind{Payload, Address, ControlData}, AnyTime: true}
 
-// All returns all differences, in the order in which the calls were entered. If a difference at the
+// All returns all differences, in the order in which A entered the calls or, for a difference on return, left them. A
+// call that only B makes comes after the one before it in its process. If a difference at the
 // entry of a call is the same at its exit, All returns it only for the entry. If one call fails with
 // an errno that the other does not have, All does not compare the memory at their exits.
 func (o Comparison) All(a, b []Call) []*Difference {
@@ -137,7 +150,8 @@ func (o Comparison) All(a, b []Call) []*Difference {
 		c.threads = severalThreads(a) || severalThreads(b)
 		c.streams(a, b)
 	}
-	return byCall(c.found)
+	slices.SortStableFunc(c.found, func(d, e *Difference) int { return d.time - e.time })
+	return c.found
 }
 
 // Whole reports whether the recorder could read all memory that the comparison compares, and look up all
@@ -159,12 +173,6 @@ func (o Comparison) incomplete(m *Memory) bool {
 		size = min(size, m.Used)
 	}
 	return m.Addr != 0 && uint64(len(m.Data)) < size && (m.short || m.Kind != Payload)
-}
-
-// byCall sorts differences by the time at which their calls were entered.
-func byCall(found []*Difference) []*Difference {
-	slices.SortStableFunc(found, func(d, e *Difference) int { return d.call().seq - e.call().seq })
-	return found
 }
 
 // severalThreads reports whether more than one thread made the calls.
@@ -211,6 +219,11 @@ func (c *comparison) streams(a, b []*Call) {
 			Call:    i + 1,
 			A:       c.callA,
 			B:       c.callB,
+		}
+		if c.callA != nil {
+			c.current.time = c.callA.seq
+		} else if i > 0 {
+			c.current.time = a[i-1].end
 		}
 		if field, x, y := mismatch(c.callA, c.callB); field != "" {
 			c.differ(inCall(field), x, y)
@@ -269,7 +282,7 @@ func (c *comparison) call() {
 	c.when = AtEntry
 	c.arguments()
 	c.memory(false)
-	c.when = AtReturn
+	c.when, c.current.time = AtReturn, c.callA.end
 	c.result()
 	if a, b := c.callA, c.callB; !a.Unfinished && !b.Unfinished && a.Errno == b.Errno {
 		c.memory(true)

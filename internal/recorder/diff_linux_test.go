@@ -452,6 +452,35 @@ func TestDiffProcesses(t *testing.T) {
 	}
 }
 
+// A difference comes where A entered the call, or left it if it is on return, and a call that only B makes comes after
+// the one before it. So a cause comes before its effect in another process.
+func TestDiffOrder(t *testing.T) {
+	parent, helper := &Process{PID: 10}, &Process{PID: 11, order: 1}
+	in := func(p *Process, c Call, seq, end int) Call {
+		c.Process, c.seq, c.end = p, seq, end
+		return c
+	}
+	a := []Call{in(parent, receivedOne(amd64), 0, 5), in(helper, receivedOne(amd64), 1, 2), in(helper, sentOne(amd64), 3, 4)}
+	for _, c := range []struct {
+		name   string
+		change func(helper []Call) []Call
+		call   int
+	}{
+		{"a sent byte", func(calls []Call) []Call { calls[1].Entry.Messages[0].Payload[0].Data[0] = 'x'; return calls }, 2},
+		{"an extra call", func(calls []Call) []Call { return append(calls, in(helper, sentOne(amd64), 50, 51)) }, 3},
+		{"a missing call", func(calls []Call) []Call { return calls[:1] }, 2},
+	} {
+		b := []Call{clone(a[1]), clone(a[2])}
+		received := clone(a[0])
+		received.Result = 4
+		b = append([]Call{received}, c.change(b)...)
+		found := UsedMemory.All(a, b)
+		if len(found) != 2 || found[0].Process != 2 || found[0].Call != c.call || found[1].Process != 1 {
+			t.Errorf("%s: %v", c.name, found)
+		}
+	}
+}
+
 // What is still open is compared in each process that makes the same calls, even if another process is missing.
 func TestDiffStillOpen(t *testing.T) {
 	receive := func(seq int, p *Process) Call {

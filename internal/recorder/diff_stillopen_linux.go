@@ -77,8 +77,7 @@ func (r *recordedPlaces) processName(p *Process) string {
 	return "another process"
 }
 
-// AllStillOpen returns the differences in what is still open in two records, in the order in which the calls
-// were entered. It leaves out the descriptors of processes that do not make the same calls in both records.
+// AllStillOpen returns the differences in what is still open in two records, first what B does not have. It leaves out the descriptors of processes that do not make the same calls in both records.
 func (o Comparison) AllStillOpen(callsA, callsB []Call, openA, openB []*StillOpen) []*Difference {
 	a, b := o.recordedPlaces(callsA, inA), o.recordedPlaces(callsB, inB)
 	paired := make([]bool, max(len(a.streams), len(b.streams)))
@@ -99,7 +98,7 @@ func (o Comparison) AllStillOpen(callsA, callsB []Call, openA, openB []*StillOpe
 	for _, d := range found {
 		d.Process = o.number(d.Process - 1)
 	}
-	return byCall(found)
+	return found
 }
 
 // without returns the elements of list, except for one for each in other.

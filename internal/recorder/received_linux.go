@@ -3,7 +3,6 @@ package recorder
 import (
 	"errors"
 	"maps"
-	"os"
 	"path"
 	"slices"
 	"strconv"
@@ -326,8 +325,7 @@ func (t *tracer) passOn(th *thread) {
 	if len(th.table.received) == 0 {
 		return
 	}
-	program, _ := os.Readlink("/proc/" + strconv.Itoa(th.tid) + "/exe") // "" if it may not be read
-	t.report(th, StillOpen{Exec: true, Program: program}, th.updateTable())
+	t.report(th, StillOpen{Exec: true, Program: th.process.program.Path}, th.updateTable())
 }
 
 // updateTable updates the thread's table.

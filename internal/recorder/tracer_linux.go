@@ -185,6 +185,7 @@ func (t *tracer) handle(tid int, status unix.WaitStatus) error {
 				t.o.Started(t.process)
 			}
 		}
+		th.process.program = programOf(tid)
 		t.passOn(th)
 	case unix.PTRACE_EVENT_EXIT:
 		t.leaveTable(th, false)
@@ -331,7 +332,7 @@ func (t *tracer) enter(th *thread, info *syscallInfo) {
 			return
 		}
 	}
-	c := &Call{Process: th.process, Thread: th.tid, Arch: arch, Nr: nr, Section: th.section, sig: sig, seq: t.seq}
+	c := &Call{Process: th.process, Program: th.process.program, Thread: th.tid, Arch: arch, Nr: nr, Section: th.section, sig: sig, seq: t.seq}
 	t.seq++
 	copy(c.Registers[:], args)
 	if sig != nil {
@@ -395,6 +396,8 @@ func (t *tracer) emit(c *Call) {
 	if t.o.Ancillary && !c.Ancillary() {
 		return
 	}
+	c.end = t.seq
+	t.seq++
 	if t.o.Handle != nil {
 		t.o.Handle(c)
 		return

@@ -16,12 +16,14 @@ import (
 
 var diffHelp = `Run both commands, one after the other, and report every difference between the
 calls by which they and their children send and receive messages. The report
-shows the first one with its calls, and then lists all of them.
+shows the first one with its calls, and then lists all of them, in the order in which
+the first program makes the calls. After a call that only one program makes, differences
+of other processes can be consequences, and are only counted. -v lists them.
 
-  different: call 1 of process 1 (recvmsg), at its entry: flags: 0 against
+  different: call 1 of process 2, helper (recvmsg), at its entry: flags: 0 against
   MSG_CMSG_CLOEXEC
   ...
-  --allow 'recvmsg: flags: 0 against MSG_CMSG_CLOEXEC' (2 calls)
+  --allow 'recvmsg: flags: 0 against MSG_CMSG_CLOEXEC' (2 calls of process 2, helper)
 
 With --allow, the difference does not count. For flags, for the fields of
 msghdr and iovec, and for close-on-exec, --allow 'CALL: FIELD' allows any
@@ -57,8 +59,8 @@ If a process makes the same calls in both runs, scm also compares the received d
 that were still open when a process ended, and those that an exec passed on. "scm trace
 --help" describes how it finds them.
 
-  different: call 2 of process 1 (recvmsg): received descriptor 2 at the exit of
-  process 1: no longer open against still open
+  different: call 2 of process 1, client (recvmsg): received descriptor 2 at the exit
+  of process 1: no longer open against still open
 
 Processes are paired by their place in the tree, without those that make none of the
 calls. --process N compares only one of them, and N:M pairs two places. It hides what
@@ -94,9 +96,9 @@ compared. After a signal, 128 plus the signal.`
 
 // diffOptions contains the flags of diff.
 type diffOptions struct {
-	all, noFilter, padding bool
-	allow, process         []string
-	comparison             recorder.Comparison
+	all, noFilter, padding, verbose bool
+	allow, process                  []string
+	comparison                      recorder.Comparison
 }
 
 // Diff returns the diff command.
@@ -121,6 +123,7 @@ func (o *diffOptions) flags(cmd *cobra.Command) {
 	f.BoolVar(&o.all, "all-memory", false, "also compare memory in the buffers of a receive that the kernel neither reads nor writes")
 	f.BoolVar(&o.noFilter, "no-filter", false, "use no seccomp filter; slower, for programs that use seccomp themselves")
 	f.BoolVar(&o.padding, "padding", false, "also count differences in padding and in fields that the kernel ignores")
+	f.BoolVarP(&o.verbose, "verbose", "v", false, "list all differences")
 	f.StringArrayVar(&o.process, "process", nil, "compare only process `N`, which the report numbers, or N of the first and M of the second program (N:M); can be repeated")
 	f.StringArrayVar(&o.allow, "allow", nil, "allow a `difference`, as it is printed; can be repeated")
 }
@@ -176,6 +179,7 @@ func (o *diffOptions) run(cmd *cobra.Command, args []string) error {
 		return cli.Broken(errors.New("neither command, or process to compare, made a call that can carry descriptors: nothing was compared"))
 	}
 	report := newDiffReport(o.padding, o.allow)
+	report.verbose = o.verbose
 	allA, allB := recorder.Comparison{}.Count(a.calls, b.calls)
 	report.outA, report.outB = allA-comparedA, allB-comparedB
 	found := comparison.All(a.calls, b.calls)

@@ -15,6 +15,7 @@ import (
 // allows, and those in bytes that the kernel ignores.
 type diffReport struct {
 	padding  bool
+	verbose  bool // list all differences
 	allow    []string
 	texts    map[string]*group // counted or allowed
 	counted  []*group          // in the order in which they first occurred
@@ -28,6 +29,7 @@ type diffReport struct {
 type group struct {
 	first *recorder.Difference
 	calls map[[2]*recorder.Call]bool
+	who   []string // made the calls
 }
 
 func newDiffReport(padding bool, allow []string) *diffReport {
@@ -44,13 +46,16 @@ func (r *diffReport) add(found []*recorder.Difference) {
 		text := cmp.Or(line, d.Text())
 		g := r.texts[text]
 		if g == nil {
-			g = &group{d, map[[2]*recorder.Call]bool{}}
+			g = &group{first: d, calls: map[[2]*recorder.Call]bool{}}
 			r.texts[text] = g
 			if line == "" {
 				r.counted = append(r.counted, g)
 			}
 		}
 		g.calls[[2]*recorder.Call{d.A, d.B}] = true
+		if !slices.Contains(g.who, d.Who()) {
+			g.who = append(g.who, d.Who())
+		}
 	}
 }
 
@@ -65,8 +70,30 @@ func (r *diffReport) allows(d *recorder.Difference) (by string) {
 	return by
 }
 
-// mostTexts is how many texts a report lists.
-const mostTexts = 20
+// mostTexts is how many texts a report lists, unless it is verbose.
+const mostTexts = 8
+
+// listed returns the texts to list. It leaves out those that first occurred in other processes after a call that only
+// one program makes, because they can be consequences.
+func (r *diffReport) listed() (list, consequences, more []*group) {
+	var cause *recorder.Difference
+	for _, g := range r.counted {
+		switch {
+		case r.verbose:
+			list = append(list, g)
+		case cause != nil && g.first.Process != cause.Process:
+			consequences = append(consequences, g)
+		case len(list) == mostTexts:
+			more = append(more, g)
+		default:
+			list = append(list, g)
+		}
+		if cause == nil && g.first.Ends() {
+			cause = g.first
+		}
+	}
+	return list, consequences, more
+}
 
 // text returns the report of a comparison of that many calls.
 func (r *diffReport) text(calls int) string {
@@ -85,11 +112,20 @@ func (r *diffReport) text(calls int) string {
 		d := r.counted[0].first
 		fmt.Fprintf(&s, "different: %v\n  A: %v\n  B: %v\n%s", d, orNone(d.A), orNone(d.B), notes(d))
 	}
-	for _, t := range r.counted[:min(len(r.counted), mostTexts)] {
-		fmt.Fprintf(&s, "--allow '%s' (%s)\n", t.first.Text(), display.Plural(len(t.calls), "call"))
+	list, consequences, more := r.listed()
+	for _, t := range list {
+		fmt.Fprintf(&s, "--allow '%s' (%s of %s)\n", t.first.Text(), display.Plural(len(t.calls), "call"), strings.Join(t.who, ", and "))
 	}
-	if n := len(r.counted) - mostTexts; n > 0 {
-		fmt.Fprintf(&s, "and %s\n", display.Plural(n, "other difference"))
+	if len(more) > 0 {
+		fmt.Fprintf(&s, "and %s (-v lists all)\n", display.Plural(len(more), "other difference"))
+	}
+	if len(consequences) > 0 {
+		var who []string
+		for _, t := range consequences {
+			who = append(who, t.who...)
+		}
+		slices.Sort(who)
+		fmt.Fprintf(&s, "and %s of %s (-v lists all)\n", display.Plural(len(consequences), "later difference"), strings.Join(slices.Compact(who), ", and "))
 	}
 	if len(r.ignored) > 0 {
 		fields := strings.Join(slices.Sorted(maps.Keys(r.ignored)), ", ")
