@@ -18,6 +18,7 @@ func TestDiff(t *testing.T) {
 		return slices.Concat([]string{"diff"}, flags, []string{"--"}, a, []string{"---"}, b)
 	}
 	one := tracee("pass")
+	served := func(args ...string) []string { return append(tracee("clients"), args...) }
 	send := func(text string) []string { return append(tracee("send"), text) }
 	const middle, received = "sendmsg: payload[1:4] of 6", "recvmsg: payload[1:4] of 6 on return"
 	const flag = "sendmsg: flags: 0 against MSG_NOSIGNAL"
@@ -71,6 +72,12 @@ func TestDiff(t *testing.T) {
 		{"not the number of a process", both(one, one, "--process", "1:0"), 2, "", "with numbers from 1"},
 		{"later differences of another process", both(children("pass", "flag"), children("twice", "pass")), 1, "different: call 3 of process 1, …: none against sendmsg' (1 call of process 1, …)\nand 1 later difference of process 2, … (-v lists all)\n", ""},
 		{"later differences with -v", both(children("pass", "flag"), children("twice", "pass"), "-v"), 1, "different: call 3 of process 1, …--allow 'sendmsg: flags: MSG_NOSIGNAL against 0' (1 call of process 2, …)\n", ""},
+		{"a server that forks and one that does not", both(served("1", "leak"), served("2", "close"), "--by", "connection"), 0, "same: 8 calls\n", ""},
+		{"a server and itself, by connection", both(served("1", "leak"), served("1", "leak"), "--by", "connection"), 0, "same: 8 calls\n", ""},
+		{"an extra call on a connection", both(served("1", "close"), served("2", "extra"), "--by", "connection"), 1, "different: call 3 of connection 2, … (sendmsg): the call: none against sendmsg\n", ""},
+		{"a descriptor left open by a server that does not fork", both(served("1", "leak"), served("2", "leak"), "--by", "connection"), 1, "different: call 1 of connection 2, … (recvmsg): received descriptor 1 at the exit of its process: not compared against still open\n", ""},
+		{"a process of a connection", both(one, one, "--by", "connection", "--process", "1"), 2, "", "cannot be used with"},
+		{"by something else", both(one, one, "--by", "thread"), 2, "", "--by needs process or connection"},
 		{"one command", append([]string{"diff", "--"}, one...), 2, "", "two commands"},
 		{"no first command", append([]string{"diff", "--", "---"}, one...), 2, "", "two commands"},
 		{"no second command", append(append([]string{"diff", "--"}, one...), "---"), 2, "", "two commands"},

@@ -86,6 +86,8 @@ var tracees = map[string]func() error{
 		return unix.Exec("/bin/true", []string{"true"}, nil)
 	},
 	"leak deleted": leakDeleted,
+	"clients":      clients,
+	"serve":        serve,
 	"named":        passNamed,
 	"timed":        timed,
 
@@ -245,6 +247,47 @@ func receiveTwo(leaked, flags int) error {
 	}
 	scm.CloseFDs(m.FDs[:2-leaked]...)
 	return nil
+}
+
+// clients passes a descriptor over two connections, one after the other, to servers that serve os.Args[1] of them each.
+func clients() error {
+	connections, err := strconv.Atoi(os.Args[1])
+	for i := 0; i < 2 && err == nil; i += connections {
+		cmd := reexec.Command("serve", os.Args[1:]...)
+		var ends []int
+		for range connections {
+			p, failed := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+			err = errors.Join(err, failed)
+			ends = append(ends, p[0])
+			cmd.ExtraFiles = append(cmd.ExtraFiles, os.NewFile(uintptr(p[1]), "socket"))
+		}
+		err = errors.Join(err, cmd.Start())
+		for _, end := range ends {
+			_, sent := scm.WriteFD(end, []byte{0}, 0)
+			_, fd, received := scm.ReadFD(end, []byte{0})
+			err = errors.Join(err, sent, received, unix.Close(fd))
+		}
+		err = errors.Join(err, cmd.Wait())
+	}
+	return err
+}
+
+// serve receives a descriptor over each of os.Args[1] connections, and sends one back. os.Args[2] is a fault.
+func serve() error {
+	connections, err := strconv.Atoi(os.Args[1])
+	for sock := 3; sock < 3+connections; sock++ {
+		_, fd, received := scm.ReadFD(sock, []byte{0})
+		_, sent := scm.WriteFD(sock, []byte{0}, 0)
+		err = errors.Join(err, received, sent)
+		switch os.Args[2] {
+		case "leak":
+			continue
+		case "extra":
+			_, sent = scm.WriteFD(sock, []byte{0}, 0)
+		}
+		err = errors.Join(err, sent, unix.Close(fd))
+	}
+	return err
 }
 
 // sendAtOnce sends without waiting, into a socket that may be full.

@@ -16,11 +16,12 @@ import (
 
 // A Difference describes a difference between two records.
 type Difference struct {
-	Process int   // from 1, in the order of the process tree; processes without calls are not counted
-	Call    int   // from 1, among the calls of the process
-	Threads bool  // in one record, several threads of the process made calls, whose order can vary
-	Several bool  // in one record, several processes made calls, whose interaction can vary
-	A, B    *Call // nil if the process has no more calls in that record
+	Group   string // "process", or "connection" with Comparison.ByConnection
+	Process int    // from 1, in the order of the process tree; processes without calls are not counted
+	Call    int    // from 1, among the calls of the process
+	Threads bool   // in one record, several threads of the process made calls, whose order can vary
+	Several bool   // in one record, several processes made calls, whose interaction can vary
+	A, B    *Call  // nil if the process has no more calls in that record
 	Place
 	TextA  string // the two values as text
 	TextB  string
@@ -48,7 +49,7 @@ func (d *Difference) String() string {
 
 // Who returns the process and its program, such as "process 2, port".
 func (d *Difference) Who() string {
-	who := fmt.Sprintf("process %d", d.Process)
+	who := fmt.Sprintf("%s %d", d.Group, d.Process)
 	if program := d.call().Program.Path; program != "" {
 		who += ", " + quotedName(path.Base(program))
 	}
@@ -126,6 +127,10 @@ type Comparison struct {
 	AnyBytes []PayloadBytes
 	// Processes lists the processes to compare, by their numbers in A and in B. If it is empty, all are compared.
 	Processes [][2]int
+	// ByConnection groups calls by their socket instead of by process. So a server that forks for each connection can be
+	// compared with one that does not. A received descriptor that is still open then counts only in B, if another program
+	// received it.
+	ByConnection bool
 	// AnyTime ignores the time in SCM_TIMESTAMP, SCM_TIMESTAMPNS and SCM_TIMESTAMPING.
 	AnyTime bool
 }
@@ -143,9 +148,9 @@ func (o Comparison) All(a, b []Call) []*Difference {
 	c := &comparison{Comparison: o, a: newNormalizer(streamsA), b: newNormalizer(streamsB)}
 	processes := max(len(streamsA), len(streamsB))
 	for i := range processes {
-		c.a.nextProcess()
-		c.b.nextProcess()
-		c.current.Process, c.current.Several = o.number(i), processes > 1
+		c.a.next(o.ByConnection)
+		c.b.next(o.ByConnection)
+		c.current.Process, c.current.Several = o.number(i), processes > 1 && !o.ByConnection
 		a, b := at(streamsA, i), at(streamsB, i)
 		c.threads = severalThreads(a) || severalThreads(b)
 		c.streams(a, b)
@@ -214,6 +219,7 @@ func (c *comparison) streams(a, b []*Call) {
 	for i := range max(len(a), len(b)) {
 		c.callA, c.callB, c.before = at(a, i), at(b, i), len(c.found)
 		c.when, c.current = AsAWhole, Difference{
+			Group:   c.group(),
 			Process: c.current.Process,
 			Several: c.current.Several,
 			Call:    i + 1,

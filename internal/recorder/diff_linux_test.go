@@ -481,6 +481,30 @@ func TestDiffOrder(t *testing.T) {
 	}
 }
 
+// Connections are paired in the order of their first messages, whichever process enters its call first. Each counts its
+// own processes.
+func TestDiffConnections(t *testing.T) {
+	on := func(socket string, c Call, seq, end int) Call {
+		c.Files[0].Name, c.seq, c.end = "socket:["+socket+"]", seq, end
+		return c
+	}
+	early := []Call{on("1", receivedOne(amd64), 0, 2), on("2", sentOne(amd64), 1, 3)}
+	late := []Call{on("4", receivedOne(amd64), 2, 3), on("3", sentOne(amd64), 0, 1)}
+	by := func(pid uint32, c Call) Call { // and with its credentials
+		copy(c.Exit.Messages[0].Control.Data[16:], words(pid))
+		c.Process = &Process{PID: int(pid)}
+		c.redecode()
+		return c
+	}
+	forked := []Call{by(10, on("1", receivedOne(amd64), 0, 1)), by(11, on("2", receivedOne(amd64), 2, 3))}
+	alone := []Call{by(20, on("1", receivedOne(amd64), 0, 1)), by(20, on("2", receivedOne(amd64), 2, 3))}
+	for _, c := range [][2][]Call{{early, late}, {forked, alone}} {
+		if d := (Comparison{ByConnection: true}).First(c[0], c[1]); d != nil {
+			t.Error(d)
+		}
+	}
+}
+
 // What is still open is compared in each process that makes the same calls, even if another process is missing.
 func TestDiffStillOpen(t *testing.T) {
 	receive := func(seq int, p *Process) Call {

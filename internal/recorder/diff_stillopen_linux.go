@@ -20,10 +20,9 @@ type recordedPlaces struct {
 func (o Comparison) recordedPlaces(calls []Call, in int) *recordedPlaces {
 	r := &recordedPlaces{o.streams(calls, in), map[int]place{}, map[*Process]int{}}
 	for i, stream := range r.streams {
-		if isEmpty(stream) {
-			continue
+		if !isEmpty(stream) && !o.ByConnection {
+			r.process[stream[0].Process] = o.number(i)
 		}
-		r.process[stream[0].Process] = o.number(i)
 		for j, c := range stream {
 			r.calls[c.seq] = place{process: i, call: j}
 		}
@@ -59,16 +58,19 @@ func (r *recordedPlaces) compared(open []*StillOpen, paired []bool) (list []comp
 		if o.Exec {
 			event = "an exec"
 		}
-		list = append(list, comparedOpen{p, o.Exec, event + " of " + r.processName(o.Process), o.state()})
+		list = append(list, comparedOpen{p, o.Exec, event + " of " + r.processName(o), o.state()})
 	}
 	return list
 }
 
 // processName returns the name of a process that is the same in every run. The name of a process that
 // made no calls refers to the next ancestor that made some.
-func (r *recordedPlaces) processName(p *Process) string {
+func (r *recordedPlaces) processName(o *StillOpen) string {
 	prefix := ""
-	for ; p != nil; p = p.parent {
+	if len(r.process) == 0 && o.Process == o.Receipt.Process {
+		return "its process"
+	}
+	for p := o.Process; p != nil; p = p.parent {
 		if i, ok := r.process[p]; ok {
 			return fmt.Sprintf("%sprocess %d", prefix, i)
 		}
@@ -77,7 +79,8 @@ func (r *recordedPlaces) processName(p *Process) string {
 	return "another process"
 }
 
-// AllStillOpen returns the differences in what is still open in two records, first what B does not have. It leaves out the descriptors of processes that do not make the same calls in both records.
+// AllStillOpen returns the differences in what is still open in two records, first what B does not have. It leaves out
+// the descriptors of processes, or connections, that do not make the same calls in both records.
 func (o Comparison) AllStillOpen(callsA, callsB []Call, openA, openB []*StillOpen) []*Difference {
 	a, b := o.recordedPlaces(callsA, inA), o.recordedPlaces(callsB, inB)
 	paired := make([]bool, max(len(a.streams), len(b.streams)))
@@ -88,15 +91,25 @@ func (o Comparison) AllStillOpen(callsA, callsB []Call, openA, openB []*StillOpe
 		})
 	}
 	listA, listB := a.compared(openA, paired), b.compared(openB, paired)
+	// A child that ends after each connection can leave open what a program that serves them all must close.
+	onlyB := func(open comparedOpen) bool {
+		at := open.place
+		return o.ByConnection && a.streams[at.process][at.call].Program != b.streams[at.process][at.call].Program
+	}
+	listA = slices.DeleteFunc(listA, onlyB)
 	var found []*Difference
 	for _, open := range without(listA, listB) {
 		found = append(found, open.difference(a, b, open.state, open.absent()))
 	}
 	for _, open := range without(listB, listA) {
-		found = append(found, open.difference(a, b, open.absent(), open.state))
+		inA := open.absent()
+		if onlyB(open) {
+			inA = "not compared"
+		}
+		found = append(found, open.difference(a, b, inA, open.state))
 	}
 	for _, d := range found {
-		d.Process = o.number(d.Process - 1)
+		d.Group, d.Process = o.group(), o.number(d.Process-1)
 	}
 	return found
 }

@@ -46,8 +46,12 @@ func newNormalizer(streams [][]*Call) *normalizer {
 	return n
 }
 
-// nextProcess forgets the descriptors and timeouts of the previous process.
-func (n *normalizer) nextProcess() {
+// next forgets the descriptors and timeouts of the previous process or connection. The processes of a connection are
+// those that appear in its calls.
+func (n *normalizer) next(byConnection bool) {
+	if byConnection {
+		n.pids = map[int32]int{}
+	}
 	n.fds, n.seenFDs, n.timeouts = map[int32]map[openFile]int{}, 0, map[uint64]string{}
 }
 
@@ -117,15 +121,27 @@ func (n *normalizer) descriptor(c *Call, fd int32, atExit bool) string {
 	return text
 }
 
-// callsByProcess groups calls by process, in the order of the process tree. It leaves out processes
-// without calls, so that it does not matter whether a shell starts the command.
-func callsByProcess(calls []Call) [][]*Call {
-	of := map[*Process][]*Call{}
+// grouped groups calls by process, in the order of the process tree, or by connection, in the order of the first message.
+// It leaves out processes without calls, so that it does not matter whether a shell starts the command.
+func grouped(calls []Call, byConnection bool) [][]*Call {
+	of := map[any][]*Call{}
 	for i := range calls {
 		c := &calls[i]
-		of[c.Process] = append(of[c.Process], c)
+		group := any(c.Process)
+		if byConnection {
+			if f := c.file(c.socket(), false); f != nil && f.Open() {
+				group = f.Name
+			}
+		}
+		of[group] = append(of[group], c)
+	}
+	for _, stream := range of {
+		slices.SortStableFunc(stream, func(a, b *Call) int { return a.seq - b.seq })
 	}
 	streams := slices.SortedFunc(maps.Values(of), func(a, b []*Call) int {
+		if byConnection {
+			return a[0].passed() - b[0].passed()
+		}
 		return cmp.Or(slices.Compare(a[0].Process.path(), b[0].Process.path()), a[0].seq-b[0].seq)
 	})
 	for i := range streams {
@@ -140,9 +156,9 @@ const (
 	inB
 )
 
-// streams returns the calls to compare, by process.
+// streams returns the calls to compare, by process or by connection.
 func (o Comparison) streams(calls []Call, in int) (streams [][]*Call) {
-	all := callsByProcess(calls)
+	all := grouped(calls, o.ByConnection)
 	if o.Processes == nil {
 		return all
 	}
@@ -152,7 +168,15 @@ func (o Comparison) streams(calls []Call, in int) (streams [][]*Call) {
 	return streams
 }
 
-// number returns the number in A of the process whose calls are stream i.
+// group returns the word for what streams groups calls by.
+func (o Comparison) group() string {
+	if o.ByConnection {
+		return "connection"
+	}
+	return "process"
+}
+
+// number returns the number in A of the process or connection whose calls are stream i.
 func (o Comparison) number(i int) int {
 	if o.Processes == nil {
 		return i + 1

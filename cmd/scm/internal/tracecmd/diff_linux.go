@@ -65,7 +65,10 @@ that were still open when a process ended, and those that an exec passed on. "sc
 Processes are paired by their place in the tree, without those that make none of the
 calls. --process N compares only one of them, and N:M pairs two places. It hides what
 the process sends with send or write, which is seen only where the partner receives it
-with recvmsg. Two regular files, or two eventfds, that have the same descriptor one after the
+with recvmsg. --by connection compares the calls on each socket, whichever process makes
+them, in the order of the first message. A descriptor that was received by another
+program in B then counts if it is still open in B, whatever A does. Several clients at
+once connect in another order in each run, so use one. Two regular files, or two eventfds, that have the same descriptor one after the
 other are taken for one.
 
 The calls of a process are compared in the order in which its threads make them, up to a
@@ -98,6 +101,7 @@ compared. After a signal, 128 plus the signal.`
 type diffOptions struct {
 	all, noFilter, padding, verbose bool
 	allow, process                  []string
+	by                              string
 	comparison                      recorder.Comparison
 }
 
@@ -123,6 +127,7 @@ func (o *diffOptions) flags(cmd *cobra.Command) {
 	f.BoolVar(&o.all, "all-memory", false, "also compare memory in the buffers of a receive that the kernel neither reads nor writes")
 	f.BoolVar(&o.noFilter, "no-filter", false, "use no seccomp filter; slower, for programs that use seccomp themselves")
 	f.BoolVar(&o.padding, "padding", false, "also count differences in padding and in fields that the kernel ignores")
+	f.StringVar(&o.by, "by", "process", "group the calls by `process` or by connection, for a server that forks and one that does not")
 	f.BoolVarP(&o.verbose, "verbose", "v", false, "list all differences")
 	f.StringArrayVar(&o.process, "process", nil, "compare only process `N`, which the report numbers, or N of the first and M of the second program (N:M); can be repeated")
 	f.StringArrayVar(&o.allow, "allow", nil, "allow a `difference`, as it is printed; can be repeated")
@@ -135,6 +140,13 @@ func (o *diffOptions) validate(_ *cobra.Command, args []string) error {
 	o.comparison = recorder.UsedMemory
 	if o.all {
 		o.comparison.UsedOnly = nil
+	}
+	o.comparison.ByConnection = o.by == "connection"
+	switch {
+	case o.by != "process" && !o.comparison.ByConnection:
+		return fmt.Errorf("--by needs process or connection: %q", o.by)
+	case o.comparison.ByConnection && o.process != nil:
+		return errors.New("--process cannot be used with --by connection")
 	}
 	for _, numbers := range o.process {
 		inA, inB, ok := strings.Cut(numbers, ":")
