@@ -19,6 +19,8 @@ func TestDiff(t *testing.T) {
 	}
 	one := tracee("pass")
 	served := func(args ...string) []string { return append(tracee("clients"), args...) }
+	counted := filepath.Join(t.TempDir(), "runs")
+	nonce := func(end string) []string { return append(tracee("nonce"), counted, end) }
 	send := func(text string) []string { return append(tracee("send"), text) }
 	const middle, received = "sendmsg: payload[1:4] of 6", "recvmsg: payload[1:4] of 6 on return"
 	const flag = "sendmsg: flags: 0 against MSG_NOSIGNAL"
@@ -78,6 +80,10 @@ func TestDiff(t *testing.T) {
 		{"a descriptor left open by a server that does not fork", both(served("1", "leak"), served("2", "leak"), "--by", "connection"), 1, "different: call 1 of connection 2, … (recvmsg): received descriptor 1 at the exit of its process: not compared against still open\n", ""},
 		{"a process of a connection", both(one, one, "--by", "connection", "--process", "1"), 2, "", "cannot be used with"},
 		{"by something else", both(one, one, "--by", "thread"), 2, "", "--by needs process or connection"},
+		{"bytes that nobody set", both(nonce("ef"), nonce("ef"), "--self-test"), 0, "same: 2 calls, with 2 allowed differences in 2 calls\n--allow '" + received + "' (…)\n--allow '" + middle + "' (…)\n", ""},
+		{"the next byte after those that nobody set", both(nonce("ef"), nonce("xf"), "--self-test"), 1, "different: call 1 of process 1, … (sendmsg), at its entry: payload[4:5] of 6: 65 against 78\n", ""},
+		{"a longer payload with bytes that nobody set", both(nonce("ef"), nonce("efg"), "--self-test"), 1, "different: …payload[1:7] of 6 and 7: …", ""},
+		{"a program that differs from itself", both([]string{"sh", "-c", "mkdir " + t.TempDir() + "/once && exec '" + strings.Join(one, "' '") + "' || exec '" + strings.Join(tracee("flag"), "' '") + "'"}, one, "--self-test"), 4, "different: …flags: 0 against MSG_NOSIGNAL…", "the first program differs from itself"},
 		{"one command", append([]string{"diff", "--"}, one...), 2, "", "two commands"},
 		{"no first command", append([]string{"diff", "--", "---"}, one...), 2, "", "two commands"},
 		{"no second command", append(append([]string{"diff", "--"}, one...), "---"), 2, "", "two commands"},

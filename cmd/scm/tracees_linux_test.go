@@ -11,6 +11,7 @@ import (
 	"os/signal"
 	"runtime"
 	"strconv"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -63,6 +64,11 @@ var tracees = map[string]func() error{
 	"pass":  func() error { return pass([]byte("hello"), scm.Send) },
 	"flag":  func() error { return pass([]byte("hello"), sendWithFlag) },
 	"twice": func() error { return errors.Join(pass([]byte("hello"), scm.Send), pass([]byte("hello"), scm.Send)) },
+	"nonce": func() error { // other bytes in each run, which the file os.Args[1] counts
+		runs, _ := os.ReadFile(os.Args[1]) // of the first, there is none
+		err := os.WriteFile(os.Args[1], append(runs, 'x'), 0o600)
+		return errors.Join(err, pass([]byte("a"+strings.Repeat(string(rune('A'+len(runs))), 3)+os.Args[2]), scm.Send))
+	},
 	"plain": func() error { return nil },
 	"send":  func() error { return pass([]byte(os.Args[1]), scm.Send) },
 	"threads": func() error {

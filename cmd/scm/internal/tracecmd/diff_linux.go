@@ -75,8 +75,11 @@ The calls of a process are compared in the order in which its threads make them,
 call that the other run does not have there. If --allow allows that difference, scm
 reports "not compared", because it has not compared the calls after it. A program can
 differ from itself if several threads or several processes make calls, if it polls, or
-if the number of bytes or the free space in a stream varies. Compare it with itself
-first. The report says which of these reasons may apply.
+if the number of bytes or the free space in a stream varies. The report says which of
+these reasons may apply. With --self-test, scm first runs the first program three times.
+It allows the payload bytes that are not the same each time, such as padding in a struct,
+and lists them as --allow lines. If the program differs from itself in anything else, scm
+reports "not compared".
 
 Memory that scm cannot read, such as that of memfd_secret(2), and descriptors that it
 cannot look up, such as those of a process that is not dumpable, are not compared. If
@@ -99,10 +102,10 @@ compared. After a signal, 128 plus the signal.`
 
 // diffOptions contains the flags of diff.
 type diffOptions struct {
-	all, noFilter, padding, verbose bool
-	allow, process                  []string
-	by                              string
-	comparison                      recorder.Comparison
+	all, noFilter, padding, verbose, selfTest bool
+	allow, process                            []string
+	by                                        string
+	comparison                                recorder.Comparison
 }
 
 // Diff returns the diff command.
@@ -128,6 +131,7 @@ func (o *diffOptions) flags(cmd *cobra.Command) {
 	f.BoolVar(&o.noFilter, "no-filter", false, "use no seccomp filter; slower, for programs that use seccomp themselves")
 	f.BoolVar(&o.padding, "padding", false, "also count differences in padding and in fields that the kernel ignores")
 	f.StringVar(&o.by, "by", "process", "group the calls by `process` or by connection, for a server that forks and one that does not")
+	f.BoolVar(&o.selfTest, "self-test", false, "first run the first program three times, and allow the payload bytes that are not the same each time")
 	f.BoolVarP(&o.verbose, "verbose", "v", false, "list all differences")
 	f.StringArrayVar(&o.process, "process", nil, "compare only process `N`, which the report numbers, or N of the first and M of the second program (N:M); can be repeated")
 	f.StringArrayVar(&o.allow, "allow", nil, "allow a `difference`, as it is printed; can be repeated")
@@ -177,11 +181,17 @@ func (o *diffOptions) run(cmd *cobra.Command, args []string) error {
 		return cli.Broken(fmt.Errorf("standard input: %w", err))
 	}
 	at := slices.Index(args, "---")
-	comparison := o.comparison
 	a, err := o.record(args[:at], in)
 	if err != nil {
 		return err
 	}
+	var unset []recorder.PayloadBytes
+	if o.selfTest {
+		if unset, err = o.compareWithItself(cmd, a, args[:at], in); err != nil {
+			return err
+		}
+	}
+	comparison := o.comparison
 	b, err := o.record(args[at+1:], in)
 	if err != nil {
 		return err
@@ -191,7 +201,7 @@ func (o *diffOptions) run(cmd *cobra.Command, args []string) error {
 		return cli.Broken(errors.New("neither command, or process to compare, made a call that can carry descriptors: nothing was compared"))
 	}
 	report := newDiffReport(o.padding, o.allow)
-	report.verbose = o.verbose
+	report.verbose, report.unset = o.verbose, unset
 	allA, allB := recorder.Comparison{}.Count(a.calls, b.calls)
 	report.outA, report.outB = allA-comparedA, allB-comparedB
 	found := comparison.All(a.calls, b.calls)
@@ -216,6 +226,36 @@ func (o *diffOptions) run(cmd *cobra.Command, args []string) error {
 		return nil
 	}
 	return cli.Exit(cli.ExitFail, nil)
+}
+
+// compareWithItself runs A twice more, and returns the bytes of its payloads that are not the same each time. Any other
+// difference is an error.
+func (o *diffOptions) compareWithItself(cmd *cobra.Command, a recording, args []string, in *input) ([]recorder.PayloadBytes, error) {
+	var unset []recorder.PayloadBytes
+	report := newDiffReport(o.padding, o.allow)
+	report.verbose = o.verbose
+	for range 2 {
+		again, err := o.record(args, in)
+		if err != nil {
+			return nil, err
+		}
+		found := o.comparison.All(a.calls, again.calls)
+		found = append(found, o.comparison.AllStillOpen(a.calls, again.calls, a.stillOpen, again.stillOpen)...)
+		for _, d := range found {
+			bytes := d.PayloadBytes()
+			unset = append(unset, bytes...)
+			if bytes == nil {
+				report.add([]*recorder.Difference{d})
+			}
+		}
+	}
+	if len(report.counted) > 0 {
+		fmt.Fprint(cmd.OutOrStdout(), display.Readable(report.text(0)))
+		return nil, cli.Broken(errors.New("not compared: the first program differs from itself"))
+	}
+	unset = recorder.MergePayloadBytes(unset)
+	o.comparison.AnyBytes = append(o.comparison.AnyBytes, unset...)
+	return unset, nil
 }
 
 // A recording contains what one of the commands did.

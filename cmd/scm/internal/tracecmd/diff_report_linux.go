@@ -22,6 +22,8 @@ type diffReport struct {
 	occurred map[string]bool   // the values of --allow that allowed a difference
 	ignored  map[string]bool   // the names of the fields
 
+	unset []recorder.PayloadBytes // that --self-test allows
+
 	outA, outB int // how many calls --process leaves out
 }
 
@@ -65,6 +67,11 @@ func (r *diffReport) allows(d *recorder.Difference) (by string) {
 		if d.Allowed(line) {
 			r.occurred[line] = true
 			by = line
+		}
+	}
+	for _, bytes := range r.unset {
+		if by == "" && d.Allowed(bytes.String()) {
+			by = bytes.String()
 		}
 	}
 	return by
@@ -135,6 +142,9 @@ func (r *diffReport) text(calls int) string {
 		if !r.occurred[line] {
 			fmt.Fprintf(&s, "allowed, but did not occur: %s\n", line)
 		}
+	}
+	for _, bytes := range r.unset {
+		fmt.Fprintf(&s, "--allow '%v' (not the same in each run of A)\n", bytes)
 	}
 	if r.outA+r.outB > 0 {
 		fmt.Fprintf(&s, "left out by --process: %s of A, %d of B\n", display.Plural(r.outA, "call"), r.outB)
