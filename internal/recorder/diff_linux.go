@@ -131,6 +131,9 @@ type Comparison struct {
 	// compared with one that does not. A received descriptor that is still open then counts only in B, if another program
 	// received it.
 	ByConnection bool
+	// RequireCloseOnExec reports received descriptors that are not close-on-exec in B, although they are not in A either,
+	// if another program received them.
+	RequireCloseOnExec bool
 	// AnyTime ignores the time in SCM_TIMESTAMP, SCM_TIMESTAMPNS and SCM_TIMESTAMPING.
 	AnyTime bool
 }
@@ -467,7 +470,11 @@ func (c *comparison) descriptor(p piece, atExit bool) {
 // closeOnExec compares the flag of received descriptors, which is not in memory.
 func (c *comparison) closeOnExec(p piece) {
 	a, b := c.callA.file(int32Of(p.a), true), c.callB.file(int32Of(p.b), true)
-	if a != nil && b != nil && a.Access != "" && b.Access != "" && a.CloseOnExec != b.CloseOnExec {
+	if a == nil || b == nil || a.Access == "" || b.Access == "" {
+		return
+	}
+	required := c.RequireCloseOnExec && c.callA.Program.Path != c.callB.Program.Path
+	if a.CloseOnExec != b.CloseOnExec || required && !b.CloseOnExec {
 		text := map[bool]string{false: "not set", true: "set"}
 		p.a, p.b = nil, nil
 		c.differ(p, text[a.CloseOnExec], text[b.CloseOnExec])

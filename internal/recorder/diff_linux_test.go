@@ -452,6 +452,29 @@ func TestDiffProcesses(t *testing.T) {
 	}
 }
 
+// A port that sets close-on-exec must set it each time. A program that both runs have need not.
+func TestDiffRequireCloseOnExec(t *testing.T) {
+	received := func(program string, closeOnExec bool) []Call {
+		c := receivedOne(amd64)
+		c.Program.Path, c.Files[1].CloseOnExec = program, closeOnExec
+		return []Call{c}
+	}
+	o := Comparison{RequireCloseOnExec: true}
+	for _, c := range []struct {
+		name string
+		b    []Call
+		want string
+	}{
+		{"the same program", received("/c", false), ""},
+		{"another program", received("/go", false), "not set against not set"},
+		{"another program that sets it", received("/go", true), "not set against set"},
+	} {
+		if d := o.First(received("/c", false), c.b); (d == nil) != (c.want == "") || d != nil && !strings.HasSuffix(d.Text(), c.want) {
+			t.Errorf("%s: %v, want %q", c.name, d, c.want)
+		}
+	}
+}
+
 // A difference comes where A entered the call, or left it if it is on return, and a call that only B makes comes after
 // the one before it. So a cause comes before its effect in another process.
 func TestDiffOrder(t *testing.T) {

@@ -29,7 +29,8 @@ With --allow, the difference does not count. For flags, for the fields of
 msghdr and iovec, and for close-on-exec, --allow 'CALL: FIELD' allows any
 two values. --allow 'sendmsg: payload[1:4] of 16' allows the bytes 1 to 3, whatever
 they are, in each payload of 16 bytes. The report names allowed differences that did
-not occur.
+not occur. If a difference in MSG_CMSG_CLOEXEC or close-on-exec is allowed, each
+descriptor that another program receives in B must be close-on-exec.
 
 ` + counted() + `
 
@@ -165,6 +166,9 @@ func (o *diffOptions) validate(_ *cobra.Command, args []string) error {
 		o.comparison.Processes = append(o.comparison.Processes, [2]int{a, b})
 	}
 	for _, line := range o.allow {
+		if strings.Contains(line, "MSG_CMSG_CLOEXEC") || strings.Contains(line, "close-on-exec") {
+			o.comparison.RequireCloseOnExec = true
+		}
 		if bytes, ok := recorder.ParsePayloadBytes(line); ok {
 			o.comparison.AnyBytes = append(o.comparison.AnyBytes, bytes)
 		}
