@@ -175,7 +175,8 @@ func TestDiffPadding(t *testing.T) {
 	}
 	commands := slices.Concat([]string{"--"}, tracee("clear"), []string{"---"}, tracee("unset"))
 	want := "same: 4 calls\nnot counted, the kernel ignores them: " + strings.Join(fields, ", ") + " (--padding counts them)\n"
-	ends(t, result{stdout: want}, scmCommand(append([]string{"diff"}, commands...)...))
+	ends(t, result{stdout: want}, scmCommand(append([]string{"diff", "-v"}, commands...)...))
+	ends(t, result{stdout: "same: 4 calls\n"}, scmCommand(append([]string{"diff"}, commands...)...))
 	r := finish(t, scmCommand(append([]string{"diff", "--padding", "-v"}, commands...)...))
 	check(t, "with --padding", r, result{1, "different: …\nThe kernel ignores these bytes: a program that leaves them unset can differ from itself.\n--allow …", ""})
 	for _, f := range fields {
@@ -183,6 +184,15 @@ func TestDiffPadding(t *testing.T) {
 			t.Errorf("with --padding, %s does not count: %s", f, r.stdout)
 		}
 	}
+}
+
+// What the commands print is written to standard error, and discarded with --quiet.
+func TestDiffOutput(t *testing.T) {
+	traceable(t)
+	loud := []string{"sh", "-c", "echo out; echo error >&2; exec '" + strings.Join(tracee("pass"), "' '") + "'"}
+	commands := slices.Concat([]string{"--"}, loud, []string{"---"}, loud)
+	ends(t, result{stdout: "same: 2 calls\n", stderr: "out\nerror\nout\nerror\n"}, scmCommand(append([]string{"diff"}, commands...)...))
+	ends(t, result{stdout: "same: 2 calls\n"}, scmCommand(append([]string{"diff", "--quiet"}, commands...)...))
 }
 
 // Both commands can read all of standard input, from a pipe and from a file.

@@ -40,8 +40,8 @@ completely, except for bytes that the kernel ignores and values that differ from
 run:
 
 - Padding, msg_flags (except in sendmmsg) and msg_len before the call, and msg_namelen
-  if msg_name is NULL, are not counted. The report names those that differ. --padding
-  counts them.
+  if msg_name is NULL, are not counted. If other bytes differ, or with -v, the report
+  names those that differ. --padding counts them.
 - Times of received messages (SO_TIMESTAMP and similar options) are ignored.
 - An address is only compared with NULL.
 - What a call received is not compared if the other run's call ended in another way, as
@@ -88,7 +88,7 @@ no other difference counts, scm reports "not compared" and exits with status 4.
 
 Both commands get the same standard input. If it is a pipe, or a file that scm may not
 open again, scm first reads it to its end, into an unnamed file in the directory TMPDIR
-(/tmp). Their output is written to standard error. HUP, INT, QUIT and TERM are forwarded
+(/tmp). Their output is written to standard error, or discarded with --quiet. HUP, INT, QUIT and TERM are forwarded
 to the running command, and end the comparison.
 
 ` + blind + `
@@ -103,7 +103,7 @@ compared. After a signal, 128 plus the signal.`
 
 // diffOptions contains the flags of diff.
 type diffOptions struct {
-	all, noFilter, padding, verbose, selfTest bool
+	all, noFilter, padding, verbose, quiet, selfTest bool
 	allow, process                            []string
 	by                                        string
 	comparison                                recorder.Comparison
@@ -133,7 +133,8 @@ func (o *diffOptions) flags(cmd *cobra.Command) {
 	f.BoolVar(&o.padding, "padding", false, "also count differences in padding and in fields that the kernel ignores")
 	f.StringVar(&o.by, "by", "process", "group the calls by `process` or by connection, for a server that forks and one that does not")
 	f.BoolVar(&o.selfTest, "self-test", false, "first run the first program three times, and allow the payload bytes that are not the same each time")
-	f.BoolVarP(&o.verbose, "verbose", "v", false, "list all differences")
+	f.BoolVarP(&o.verbose, "verbose", "v", false, "list all differences, and what is not counted")
+	f.BoolVar(&o.quiet, "quiet", false, "discard the output of the programs")
 	f.StringArrayVar(&o.process, "process", nil, "compare only process `N`, which the report numbers, or N of the first and M of the second program (N:M); can be repeated")
 	f.StringArrayVar(&o.allow, "allow", nil, "allow a `difference`, as it is printed; can be repeated")
 }
@@ -295,7 +296,10 @@ func (o *diffOptions) record(args []string, in *input) (r recording, err error) 
 	if stdin != os.Stdin {
 		defer stdin.Close()
 	}
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = stdin, os.Stderr, os.Stderr
+	cmd.Stdin = stdin
+	if !o.quiet {
+		cmd.Stdout, cmd.Stderr = os.Stderr, os.Stderr
+	}
 	stop := passSignals(&options)
 	_, err = recorder.Record(cmd, options)
 	if got := stop(); got != 0 {

@@ -15,7 +15,7 @@ import (
 // allows, and those in bytes that the kernel ignores.
 type diffReport struct {
 	padding  bool
-	verbose  bool // list all differences
+	verbose  bool // list all differences, and what is not counted
 	allow    []string
 	texts    map[string]*group // counted or allowed
 	counted  []*group          // in the order in which they first occurred
@@ -134,7 +134,7 @@ func (r *diffReport) text(calls int) string {
 		slices.Sort(who)
 		fmt.Fprintf(&s, "and %s of %s (-v lists all)\n", display.Plural(len(consequences), "later difference"), strings.Join(slices.Compact(who), ", and "))
 	}
-	if len(r.ignored) > 0 {
+	if len(r.ignored) > 0 && (r.verbose || len(r.counted) > 0) {
 		fields := strings.Join(slices.Sorted(maps.Keys(r.ignored)), ", ")
 		fmt.Fprintf(&s, "not counted, the kernel ignores them: %s (--padding counts them)\n", fields)
 	}
