@@ -78,7 +78,7 @@ func TestDiff(t *testing.T) {
 		{"a server and itself, by connection", both(served("1", "leak"), served("1", "leak"), "--by", "connection"), 0, "same: 8 calls\n", ""},
 		{"an extra call on a connection", both(served("1", "close"), served("2", "extra"), "--by", "connection"), 1, "different: call 3 of connection 2, … (sendmsg): the call: none against sendmsg\n", ""},
 		{"a descriptor left open by a server that does not fork", both(served("1", "leak"), served("2", "leak"), "--by", "connection"), 1, "different: call 1 of connection 2, … (recvmsg): received descriptor 1 at the exit of its process: not compared against still open\n", ""},
-		{"a process of a connection", both(one, one, "--by", "connection", "--process", "1"), 2, "", "cannot be used with"},
+		{"one connection", both(one, one, "--by", "connection", "--process", "1"), 0, "same: 1 call\nleft out by --process: 1 call of A, 1 of B\n", ""},
 		{"by something else", both(one, one, "--by", "thread"), 2, "", "--by needs process or connection"},
 		{"bytes that nobody set", both(nonce("ef"), nonce("ef"), "--self-test"), 0, "same: 2 calls, with 2 allowed differences in 2 calls\n--allow '" + received + "' (…)\n--allow '" + middle + "' (…)\n", ""},
 		{"the next byte after those that nobody set", both(nonce("ef"), nonce("xf"), "--self-test"), 1, "different: call 1 of process 1, … (sendmsg), at its entry: payload[4:5] of 6: 65 against 78\n", ""},

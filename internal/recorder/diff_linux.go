@@ -147,7 +147,7 @@ var UsedMemory = Comparison{UsedOnly: []MemoryKind{Payload, Address, ControlData
 // entry of a call is the same at its exit, All returns it only for the entry. If one call fails with
 // an errno that the other does not have, All does not compare the memory at their exits.
 func (o Comparison) All(a, b []Call) []*Difference {
-	streamsA, streamsB := o.streams(a, inA), o.streams(b, inB)
+	streamsA, streamsB := o.streams(a, 0), o.streams(b, 1)
 	c := &comparison{Comparison: o, a: newNormalizer(streamsA), b: newNormalizer(streamsB)}
 	processes := max(len(streamsA), len(streamsB))
 	for i := range processes {
@@ -158,8 +158,12 @@ func (o Comparison) All(a, b []Call) []*Difference {
 		c.threads = severalThreads(a) || severalThreads(b)
 		c.streams(a, b)
 	}
-	slices.SortStableFunc(c.found, func(d, e *Difference) int { return d.time - e.time })
-	return c.found
+	return byTime(c.found)
+}
+
+func byTime(found []*Difference) []*Difference {
+	slices.SortStableFunc(found, func(d, e *Difference) int { return d.time - e.time })
+	return found
 }
 
 // Whole reports whether the recorder could read all memory that the comparison compares, and look up all

@@ -5,73 +5,41 @@ import (
 	"slices"
 )
 
-// A place is the position of a received descriptor in a record. Its fields count from 0.
-type place struct {
-	process, call, descriptor int
+// An openAt is where a received descriptor was still open, without the values that differ from run to run.
+type openAt struct {
+	field, state string
+	absent       string // the state in a record that does not have it
 }
 
-// recordedPlaces finds places in a record.
-type recordedPlaces struct {
-	streams [][]*Call
-	calls   map[int]place    // by Call.seq
-	process map[*Process]int // the numbers of the processes that made calls
-}
-
-func (o Comparison) recordedPlaces(calls []Call, in int) *recordedPlaces {
-	r := &recordedPlaces{o.streams(calls, in), map[int]place{}, map[*Process]int{}}
-	for i, stream := range r.streams {
-		if !isEmpty(stream) && !o.ByConnection {
-			r.process[stream[0].Process] = o.number(i)
-		}
-		for j, c := range stream {
-			r.calls[c.seq] = place{process: i, call: j}
+// openByCall returns what is still open, by Call.seq.
+func (o Comparison) openByCall(streams [][]*Call, open []*StillOpen) map[int][]openAt {
+	numbers := map[*Process]int{}
+	for i, stream := range streams {
+		if len(stream) > 0 && !o.ByConnection {
+			numbers[stream[0].Process] = o.number(i)
 		}
 	}
-	return r
-}
-
-// A comparedOpen is a StillOpen without the values that differ from run to run.
-type comparedOpen struct {
-	place
-	exec         bool
-	event, state string
-}
-
-// absent describes the descriptor in a record that does not have it.
-func (o *comparedOpen) absent() string {
-	if o.exec {
-		return "not passed on"
-	}
-	return "no longer open"
-}
-
-// compared returns them in a form that can be compared. It leaves out descriptors of calls that are
-// not in the record, and of processes that are not paired.
-func (r *recordedPlaces) compared(open []*StillOpen, paired []bool) (list []comparedOpen) {
-	for _, o := range open {
-		p, ok := r.calls[o.Receipt.seq]
-		if !ok || !paired[p.process] {
-			continue
+	byCall := map[int][]openAt{}
+	for _, s := range open {
+		event, absent := "the exit", "no longer open"
+		if s.Exec {
+			event, absent = "an exec", "not passed on"
 		}
-		p.descriptor = o.Receipt.Index
-		event := "the exit"
-		if o.Exec {
-			event = "an exec"
-		}
-		list = append(list, comparedOpen{p, o.Exec, event + " of " + r.processName(o), o.state()})
+		field := fmt.Sprintf("received descriptor %d at %s of %s", s.Receipt.Index, event, processName(s, numbers))
+		byCall[s.Receipt.seq] = append(byCall[s.Receipt.seq], openAt{field, s.state(), absent})
 	}
-	return list
+	return byCall
 }
 
 // processName returns the name of a process that is the same in every run. The name of a process that
 // made no calls refers to the next ancestor that made some.
-func (r *recordedPlaces) processName(o *StillOpen) string {
-	prefix := ""
-	if len(r.process) == 0 && o.Process == o.Receipt.Process {
+func processName(s *StillOpen, numbers map[*Process]int) string {
+	if len(numbers) == 0 && s.Process == s.Receipt.Process {
 		return "its process"
 	}
-	for p := o.Process; p != nil; p = p.parent {
-		if i, ok := r.process[p]; ok {
+	prefix := ""
+	for p := s.Process; p != nil; p = p.parent {
+		if i, ok := numbers[p]; ok {
 			return fmt.Sprintf("%sprocess %d", prefix, i)
 		}
 		prefix = "a descendant of "
@@ -79,65 +47,54 @@ func (r *recordedPlaces) processName(o *StillOpen) string {
 	return "another process"
 }
 
-// AllStillOpen returns the differences in what is still open in two records, first what B does not have. It leaves out
-// the descriptors of processes, or connections, that do not make the same calls in both records.
-func (o Comparison) AllStillOpen(callsA, callsB []Call, openA, openB []*StillOpen) []*Difference {
-	a, b := o.recordedPlaces(callsA, inA), o.recordedPlaces(callsB, inB)
-	paired := make([]bool, max(len(a.streams), len(b.streams)))
-	for i := range paired {
-		paired[i] = slices.EqualFunc(at(a.streams, i), at(b.streams, i), func(x, y *Call) bool {
-			field, _, _ := mismatch(x, y)
-			return field == ""
-		})
-	}
-	listA, listB := a.compared(openA, paired), b.compared(openB, paired)
-	// A child that ends after each connection can leave open what a program that serves them all must close.
-	onlyB := func(open comparedOpen) bool {
-		at := open.place
-		return o.ByConnection && a.streams[at.process][at.call].Program != b.streams[at.process][at.call].Program
-	}
-	listA = slices.DeleteFunc(listA, onlyB)
-	var found []*Difference
-	for _, open := range without(listA, listB) {
-		found = append(found, open.difference(a, b, open.state, open.absent()))
-	}
-	for _, open := range without(listB, listA) {
-		inA := open.absent()
-		if onlyB(open) {
-			inA = "not compared"
+// AllStillOpen returns the differences in what is still open in two records, in the order in which A entered the calls.
+// It leaves out the descriptors of processes, or connections, that do not make the same calls in both records.
+func (o Comparison) AllStillOpen(callsA, callsB []Call, openA, openB []*StillOpen) (found []*Difference) {
+	streamsA, streamsB := o.streams(callsA, 0), o.streams(callsB, 1)
+	byCallA, byCallB := o.openByCall(streamsA, openA), o.openByCall(streamsB, openB)
+	for i := range min(len(streamsA), len(streamsB)) {
+		a, b := streamsA[i], streamsB[i]
+		if !slices.EqualFunc(a, b, func(x, y *Call) bool { field, _, _ := mismatch(x, y); return field == "" }) {
+			continue
 		}
-		found = append(found, open.difference(a, b, inA, open.state))
+		for j := range a {
+			differ := func(open openAt, inA, inB string) {
+				found = append(found, &Difference{
+					Group: o.group(), Process: o.number(i), Call: j + 1, A: a[j], B: b[j],
+					Threads: severalThreads(a) || severalThreads(b), Several: len(streamsA) > 1,
+					Place: Place{When: AtExit, Message: -1, Index: -1, Field: open.field},
+					TextA: inA, TextB: inB, time: a[j].seq,
+				})
+			}
+			listA, listB := byCallA[a[j].seq], byCallB[b[j].seq]
+			// A child that ends after each connection can leave open what a program that serves them all must close.
+			onlyB := o.ByConnection && a[j].Program != b[j].Program
+			if onlyB {
+				listA = nil
+			}
+			for _, open := range without(listA, listB) {
+				differ(open, open.state, open.absent)
+			}
+			for _, open := range without(listB, listA) {
+				if onlyB {
+					open.absent = "not compared"
+				}
+				differ(open, open.absent, open.state)
+			}
+		}
 	}
-	for _, d := range found {
-		d.Group, d.Process = o.group(), o.number(d.Process-1)
-	}
-	return found
+	return byTime(found)
 }
 
 // without returns the elements of list, except for one for each in other.
-func without(list, other []comparedOpen) (rest []comparedOpen) {
-	count := map[comparedOpen]int{}
-	for _, o := range other {
-		count[o]++
-	}
+func without(list, other []openAt) (rest []openAt) {
+	other = slices.Clone(other)
 	for _, o := range list {
-		if count[o]--; count[o] < 0 {
+		if i := slices.Index(other, o); i >= 0 {
+			other = slices.Delete(other, i, i+1)
+		} else {
 			rest = append(rest, o)
 		}
 	}
 	return rest
-}
-
-func (o comparedOpen) difference(a, b *recordedPlaces, textA, textB string) *Difference {
-	streamA, streamB := a.streams[o.process], b.streams[o.process]
-	return &Difference{
-		Process: o.process + 1, Call: o.call + 1, A: streamA[o.call], B: streamB[o.call],
-		Threads: severalThreads(streamA) || severalThreads(streamB),
-		Several: len(a.streams) > 1,
-		Place: Place{
-			When: AtExit, Message: -1, Index: -1,
-			Field: fmt.Sprintf("received descriptor %d at %s", o.descriptor, o.event),
-		},
-		TextA: textA, TextB: textB,
-	}
 }

@@ -40,8 +40,10 @@ func isAutobound(address []byte) bool {
 // any others.
 func newNormalizer(streams [][]*Call) *normalizer {
 	n := &normalizer{pids: map[int32]int{}, names: map[autobound]int{}}
-	for _, stream := range slices.DeleteFunc(slices.Clone(streams), isEmpty) {
-		n.process(int32(stream[0].Process.PID), false)
+	for _, stream := range streams {
+		if len(stream) > 0 {
+			n.process(int32(stream[0].Process.PID), false)
+		}
 	}
 	return n
 }
@@ -150,20 +152,14 @@ func grouped(calls []Call, byConnection bool) [][]*Call {
 	return streams
 }
 
-// The indexes of the records in Comparison.Processes.
-const (
-	inA = iota
-	inB
-)
-
-// streams returns the calls to compare, by process or by connection.
-func (o Comparison) streams(calls []Call, in int) (streams [][]*Call) {
+// streams returns the calls to compare, by process or by connection. The side is 0 for A and 1 for B.
+func (o Comparison) streams(calls []Call, side int) (streams [][]*Call) {
 	all := grouped(calls, o.ByConnection)
 	if o.Processes == nil {
 		return all
 	}
 	for _, numbers := range o.Processes {
-		streams = append(streams, at(all, numbers[in]-1))
+		streams = append(streams, at(all, numbers[side]-1))
 	}
 	return streams
 }
@@ -181,14 +177,12 @@ func (o Comparison) number(i int) int {
 	if o.Processes == nil {
 		return i + 1
 	}
-	return o.Processes[i][inA]
+	return o.Processes[i][0]
 }
 
-func isEmpty(stream []*Call) bool { return len(stream) == 0 }
-
 // Count returns how many calls of A and of B are compared. The kernel makes some of them again after a signal.
-func (o Comparison) Count(a, b []Call) (ofA, ofB int) {
-	return len(slices.Concat(o.streams(a, inA)...)), len(slices.Concat(o.streams(b, inB)...))
+func (o Comparison) Count(a, b []Call) (inA, inB int) {
+	return len(slices.Concat(o.streams(a, 0)...)), len(slices.Concat(o.streams(b, 1)...))
 }
 
 // withoutRestarted replaces each call that a signal interrupted with the call that restarted it,

@@ -3,6 +3,7 @@ package recorder
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 )
@@ -106,33 +107,32 @@ func (b PayloadBytes) of(c *Call, p Place) bool {
 	return b.Call == c.Name() && p.Memory == Payload && p.LenA == b.Len && p.LenB == b.Len
 }
 
-// PayloadBytes returns the bytes that differ, if they are in payloads of one length.
-func (d *Difference) PayloadBytes() (list []PayloadBytes) {
-	if d.Memory != Payload || d.LenA != d.LenB {
-		return nil
+// InPayload reports whether bytes differ in payloads of one length.
+func (d *Difference) InPayload() bool {
+	return d.Memory == Payload && d.LenA == d.LenB && len(d.BytesA) > 0
+}
+
+// UnsetBytes returns the bytes that differ in payloads of one length.
+func UnsetBytes(found []*Difference) (list []PayloadBytes) {
+	set := map[PayloadBytes]bool{}
+	for _, d := range found {
+		for i := d.From; d.InPayload() && i < min(d.To, len(d.BytesA), len(d.BytesB)); i++ {
+			if d.BytesA[i] != d.BytesB[i] {
+				set[PayloadBytes{d.call().Name(), i, i + 1, d.LenA}] = true
+			}
+		}
 	}
-	for i := d.From; i < min(d.To, len(d.BytesA), len(d.BytesB)); i++ {
-		if d.BytesA[i] != d.BytesB[i] {
-			list = append(list, PayloadBytes{d.call().Name(), i, i + 1, d.LenA})
+	for _, b := range slices.SortedFunc(maps.Keys(set), func(a, b PayloadBytes) int {
+		return cmp.Or(cmp.Compare(a.Call, b.Call), a.Len-b.Len, a.From-b.From)
+	}) {
+		last := len(list) - 1
+		if last >= 0 && list[last] == (PayloadBytes{b.Call, list[last].From, b.From, b.Len}) {
+			list[last].To = b.To
+		} else {
+			list = append(list, b)
 		}
 	}
 	return list
-}
-
-// MergePayloadBytes sorts a list, and merges those that overlap or touch.
-func MergePayloadBytes(list []PayloadBytes) (merged []PayloadBytes) {
-	slices.SortFunc(list, func(a, b PayloadBytes) int {
-		return cmp.Or(cmp.Compare(a.Call, b.Call), a.Len-b.Len, a.From-b.From)
-	})
-	for _, b := range list {
-		last := len(merged) - 1
-		if last < 0 || merged[last].Call != b.Call || merged[last].Len != b.Len || merged[last].To < b.From {
-			merged = append(merged, b)
-		} else {
-			merged[last].To = max(merged[last].To, b.To)
-		}
-	}
-	return merged
 }
 
 // Allowed reports whether an argument of scm diff --allow allows the difference. It must be the text of the

@@ -69,8 +69,8 @@ the process sends with send or write, which is seen only where the partner recei
 with recvmsg. --by connection compares the calls on each socket, whichever process makes
 them, in the order of the first message. A descriptor that was received by another
 program in B then counts if it is still open in B, whatever A does. Several clients at
-once connect in another order in each run, so use one. Two regular files, or two eventfds, that have the same descriptor one after the
-other are taken for one.
+once connect in another order in each run, so use one. Two regular files, or two
+eventfds, that have the same descriptor one after the other are taken for one.
 
 The calls of a process are compared in the order in which its threads make them, up to a
 call that the other run does not have there. If --allow allows that difference, scm
@@ -88,8 +88,8 @@ no other difference counts, scm reports "not compared" and exits with status 4.
 
 Both commands get the same standard input. If it is a pipe, or a file that scm may not
 open again, scm first reads it to its end, into an unnamed file in the directory TMPDIR
-(/tmp). Their output is written to standard error, or discarded with --quiet. HUP, INT, QUIT and TERM are forwarded
-to the running command, and end the comparison.
+(/tmp). Their output is written to standard error, or discarded with --quiet. HUP, INT,
+QUIT and TERM are forwarded to the running command, and end the comparison.
 
 ` + blind + `
 
@@ -104,9 +104,9 @@ compared. After a signal, 128 plus the signal.`
 // diffOptions contains the flags of diff.
 type diffOptions struct {
 	all, noFilter, padding, verbose, quiet, selfTest bool
-	allow, process                            []string
-	by                                        string
-	comparison                                recorder.Comparison
+	allow, process                                   []string
+	by                                               string
+	comparison                                       recorder.Comparison
 }
 
 // Diff returns the diff command.
@@ -148,11 +148,8 @@ func (o *diffOptions) validate(_ *cobra.Command, args []string) error {
 		o.comparison.UsedOnly = nil
 	}
 	o.comparison.ByConnection = o.by == "connection"
-	switch {
-	case o.by != "process" && !o.comparison.ByConnection:
+	if o.by != "process" && !o.comparison.ByConnection {
 		return fmt.Errorf("--by needs process or connection: %q", o.by)
-	case o.comparison.ByConnection && o.process != nil:
-		return errors.New("--process cannot be used with --by connection")
 	}
 	for _, numbers := range o.process {
 		inA, inB, ok := strings.Cut(numbers, ":")
@@ -190,7 +187,7 @@ func (o *diffOptions) run(cmd *cobra.Command, args []string) error {
 	if err != nil {
 		return err
 	}
-	var unset []recorder.PayloadBytes
+	var unset []string
 	if o.selfTest {
 		if unset, err = o.compareWithItself(cmd, a, args[:at], in); err != nil {
 			return err
@@ -205,7 +202,7 @@ func (o *diffOptions) run(cmd *cobra.Command, args []string) error {
 	if comparedA+comparedB == 0 {
 		return cli.Broken(errors.New("neither command, or process to compare, made a call that can carry descriptors: nothing was compared"))
 	}
-	report := newDiffReport(o.padding, o.allow)
+	report := newDiffReport(o.padding, append(o.allow, unset...))
 	report.verbose, report.unset = o.verbose, unset
 	allA, allB := recorder.Comparison{}.Count(a.calls, b.calls)
 	report.outA, report.outB = allA-comparedA, allB-comparedB
@@ -233,33 +230,28 @@ func (o *diffOptions) run(cmd *cobra.Command, args []string) error {
 	return cli.Exit(cli.ExitFail, nil)
 }
 
-// compareWithItself runs A twice more, and returns the bytes of its payloads that are not the same each time. Any other
-// difference is an error.
-func (o *diffOptions) compareWithItself(cmd *cobra.Command, a recording, args []string, in *input) ([]recorder.PayloadBytes, error) {
-	var unset []recorder.PayloadBytes
-	report := newDiffReport(o.padding, o.allow)
-	report.verbose = o.verbose
+// compareWithItself runs A twice more. It returns a value of --allow for the bytes of its payloads that are not the same
+// each time, and an error if there is any other difference.
+func (o *diffOptions) compareWithItself(cmd *cobra.Command, a recording, args []string, in *input) (unset []string, err error) {
+	var found []*recorder.Difference
 	for range 2 {
 		again, err := o.record(args, in)
 		if err != nil {
 			return nil, err
 		}
-		found := o.comparison.All(a.calls, again.calls)
+		found = append(found, o.comparison.All(a.calls, again.calls)...)
 		found = append(found, o.comparison.AllStillOpen(a.calls, again.calls, a.stillOpen, again.stillOpen)...)
-		for _, d := range found {
-			bytes := d.PayloadBytes()
-			unset = append(unset, bytes...)
-			if bytes == nil {
-				report.add([]*recorder.Difference{d})
-			}
-		}
 	}
+	report := newDiffReport(o.padding, o.allow)
+	report.add(slices.DeleteFunc(slices.Clone(found), (*recorder.Difference).InPayload))
 	if len(report.counted) > 0 {
 		fmt.Fprint(cmd.OutOrStdout(), display.Readable(report.text(0)))
 		return nil, cli.Broken(errors.New("not compared: the first program differs from itself"))
 	}
-	unset = recorder.MergePayloadBytes(unset)
-	o.comparison.AnyBytes = append(o.comparison.AnyBytes, unset...)
+	for _, bytes := range recorder.UnsetBytes(found) {
+		o.comparison.AnyBytes = append(o.comparison.AnyBytes, bytes)
+		unset = append(unset, bytes.String())
+	}
 	return unset, nil
 }
 

@@ -22,7 +22,7 @@ type diffReport struct {
 	occurred map[string]bool   // the values of --allow that allowed a difference
 	ignored  map[string]bool   // the names of the fields
 
-	unset []recorder.PayloadBytes // that --self-test allows
+	unset []string // the values of --allow that --self-test adds
 
 	outA, outB int // how many calls --process leaves out
 }
@@ -69,38 +69,11 @@ func (r *diffReport) allows(d *recorder.Difference) (by string) {
 			by = line
 		}
 	}
-	for _, bytes := range r.unset {
-		if by == "" && d.Allowed(bytes.String()) {
-			by = bytes.String()
-		}
-	}
 	return by
 }
 
 // mostTexts is how many texts a report lists, unless it is verbose.
 const mostTexts = 8
-
-// listed returns the texts to list. It leaves out those that first occurred in other processes after a call that only
-// one program makes, because they can be consequences.
-func (r *diffReport) listed() (list, consequences, more []*group) {
-	var cause *recorder.Difference
-	for _, g := range r.counted {
-		switch {
-		case r.verbose:
-			list = append(list, g)
-		case cause != nil && g.first.Process != cause.Process:
-			consequences = append(consequences, g)
-		case len(list) == mostTexts:
-			more = append(more, g)
-		default:
-			list = append(list, g)
-		}
-		if cause == nil && g.first.Ends() {
-			cause = g.first
-		}
-	}
-	return list, consequences, more
-}
 
 // text returns the report of a comparison of that many calls.
 func (r *diffReport) text(calls int) string {
@@ -119,32 +92,41 @@ func (r *diffReport) text(calls int) string {
 		d := r.counted[0].first
 		fmt.Fprintf(&s, "different: %v\n  A: %v\n  B: %v\n%s", d, orNone(d.A), orNone(d.B), notes(d))
 	}
-	list, consequences, more := r.listed()
-	for _, t := range list {
-		fmt.Fprintf(&s, "--allow '%s' (%s of %s)\n", t.first.Text(), display.Plural(len(t.calls), "call"), strings.Join(t.who, ", and "))
-	}
-	if len(more) > 0 {
-		fmt.Fprintf(&s, "and %s (-v lists all)\n", display.Plural(len(more), "other difference"))
-	}
-	if len(consequences) > 0 {
-		var who []string
-		for _, t := range consequences {
-			who = append(who, t.who...)
+	var cause *recorder.Difference // a call that only one program makes
+	listed, more, later, laterOf := 0, 0, 0, []string{}
+	for _, g := range r.counted {
+		switch {
+		case cause != nil && g.first.Process != cause.Process && !r.verbose: // perhaps a consequence
+			later++
+			laterOf = append(laterOf, g.who...)
+		case listed == mostTexts && !r.verbose:
+			more++
+		default:
+			listed++
+			fmt.Fprintf(&s, "--allow '%s' (%s of %s)\n", g.first.Text(), display.Plural(len(g.calls), "call"), strings.Join(g.who, ", and "))
 		}
-		slices.Sort(who)
-		fmt.Fprintf(&s, "and %s of %s (-v lists all)\n", display.Plural(len(consequences), "later difference"), strings.Join(slices.Compact(who), ", and "))
+		if cause == nil && g.first.Ends() {
+			cause = g.first
+		}
+	}
+	if more > 0 {
+		fmt.Fprintf(&s, "and %s (-v lists all)\n", display.Plural(more, "other difference"))
+	}
+	if later > 0 {
+		slices.Sort(laterOf)
+		fmt.Fprintf(&s, "and %s of %s (-v lists all)\n", display.Plural(later, "later difference"), strings.Join(slices.Compact(laterOf), ", and "))
 	}
 	if len(r.ignored) > 0 && (r.verbose || len(r.counted) > 0) {
 		fields := strings.Join(slices.Sorted(maps.Keys(r.ignored)), ", ")
 		fmt.Fprintf(&s, "not counted, the kernel ignores them: %s (--padding counts them)\n", fields)
 	}
 	for _, line := range r.allow {
-		if !r.occurred[line] {
+		switch {
+		case slices.Contains(r.unset, line):
+			fmt.Fprintf(&s, "--allow '%s' (not the same in each run of A)\n", line)
+		case !r.occurred[line]:
 			fmt.Fprintf(&s, "allowed, but did not occur: %s\n", line)
 		}
-	}
-	for _, bytes := range r.unset {
-		fmt.Fprintf(&s, "--allow '%v' (not the same in each run of A)\n", bytes)
 	}
 	if r.outA+r.outB > 0 {
 		fmt.Fprintf(&s, "left out by --process: %s of A, %d of B\n", display.Plural(r.outA, "call"), r.outB)
