@@ -158,12 +158,13 @@ func (o Comparison) All(a, b []Call) []*Difference {
 		c.threads = severalThreads(a) || severalThreads(b)
 		c.streams(a, b)
 	}
-	return byTime(c.found)
+	SortDifferences(c.found)
+	return c.found
 }
 
-func byTime(found []*Difference) []*Difference {
+// SortDifferences sorts differences as All does.
+func SortDifferences(found []*Difference) {
 	slices.SortStableFunc(found, func(d, e *Difference) int { return d.time - e.time })
-	return found
 }
 
 // Whole reports whether the recorder could read all memory that the comparison compares, and look up all

@@ -532,7 +532,7 @@ func TestDiffConnections(t *testing.T) {
 func TestDiffStillOpen(t *testing.T) {
 	receive := func(seq int, p *Process) Call {
 		c := receivedOne(amd64)
-		c.Process, c.seq = p, seq
+		c.Process, c.seq, c.end = p, seq, seq
 		return c
 	}
 	leak := func(c Call) *StillOpen {

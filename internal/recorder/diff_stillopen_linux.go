@@ -47,8 +47,8 @@ func processName(s *StillOpen, numbers map[*Process]int) string {
 	return "another process"
 }
 
-// AllStillOpen returns the differences in what is still open in two records, in the order in which A entered the calls.
-// It leaves out the descriptors of processes, or connections, that do not make the same calls in both records.
+// AllStillOpen returns the differences in what is still open in two records, in the order in which A received the
+// descriptors. It leaves out those of processes, or connections, that do not make the same calls in both records.
 func (o Comparison) AllStillOpen(callsA, callsB []Call, openA, openB []*StillOpen) (found []*Difference) {
 	streamsA, streamsB := o.streams(callsA, 0), o.streams(callsB, 1)
 	byCallA, byCallB := o.openByCall(streamsA, openA), o.openByCall(streamsB, openB)
@@ -63,7 +63,7 @@ func (o Comparison) AllStillOpen(callsA, callsB []Call, openA, openB []*StillOpe
 					Group: o.group(), Process: o.number(i), Call: j + 1, A: a[j], B: b[j],
 					Threads: severalThreads(a) || severalThreads(b), Several: len(streamsA) > 1,
 					Place: Place{When: AtExit, Message: -1, Index: -1, Field: open.field},
-					TextA: inA, TextB: inB, time: a[j].seq,
+					TextA: inA, TextB: inB, time: a[j].end,
 				})
 			}
 			listA, listB := byCallA[a[j].seq], byCallB[b[j].seq]
@@ -83,7 +83,8 @@ func (o Comparison) AllStillOpen(callsA, callsB []Call, openA, openB []*StillOpe
 			}
 		}
 	}
-	return byTime(found)
+	SortDifferences(found)
+	return found
 }
 
 // without returns the elements of list, except for one for each in other.

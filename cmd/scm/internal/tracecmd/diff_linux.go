@@ -207,8 +207,12 @@ func (o *diffOptions) run(cmd *cobra.Command, args []string) error {
 	allA, allB := recorder.Comparison{}.Count(a.calls, b.calls)
 	report.outA, report.outB = allA-comparedA, allB-comparedB
 	found := comparison.All(a.calls, b.calls)
-	report.add(found)
 	unread, unreadFiles := a.unread+b.unread, a.unreadFiles+b.unreadFiles
+	if unread+unreadFiles == 0 {
+		found = append(found, comparison.AllStillOpen(a.calls, b.calls, a.stillOpen, b.stillOpen)...)
+		recorder.SortDifferences(found)
+	}
+	report.add(found)
 	switch {
 	case len(report.counted) > 0:
 	case slices.ContainsFunc(found, (*recorder.Difference).Ends):
@@ -219,9 +223,6 @@ func (o *diffOptions) run(cmd *cobra.Command, args []string) error {
 	case unreadFiles > 0:
 		return cli.Broken(fmt.Errorf("not compared: %d received descriptors that could not be looked up when their process "+
 			"ended or executed another program; the calls are the same", unreadFiles))
-	}
-	if unread+unreadFiles == 0 {
-		report.add(comparison.AllStillOpen(a.calls, b.calls, a.stillOpen, b.stillOpen))
 	}
 	fmt.Fprint(cmd.OutOrStdout(), display.Readable(report.text(comparedA)))
 	if len(report.counted) == 0 {
