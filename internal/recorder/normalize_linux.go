@@ -123,8 +123,8 @@ func (n *normalizer) descriptor(c *Call, fd int32, atExit bool) string {
 	return text
 }
 
-// grouped groups calls by process, in the order of the process tree, or by connection, in the order of the first message.
-// It leaves out processes without calls, so that it does not matter whether a shell starts the command.
+// grouped groups calls by process, in the order of the process tree, or by connection, in the order of the first
+// message. It leaves out processes without calls, so that it does not matter whether a shell starts the command.
 func grouped(calls []Call, byConnection bool) [][]*Call {
 	of := map[any][]*Call{}
 	for i := range calls {

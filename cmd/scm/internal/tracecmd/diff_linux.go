@@ -35,7 +35,8 @@ descriptor that another program receives in B must be close-on-exec.
 ` + counted() + `
 
 Exit statuses, output, and calls that pass no descriptors (read, write) are not compared,
-nor are calls on sockets that are not Unix sockets. All other calls are compared
+nor are calls on sockets that are not Unix sockets. So a descriptor that is closed late,
+or opened without O_CLOEXEC, is not found. All other calls are compared
 completely, except for bytes that the kernel ignores and values that differ from run to
 run:
 
@@ -231,8 +232,8 @@ func (o *diffOptions) run(cmd *cobra.Command, args []string) error {
 	return cli.Exit(cli.ExitFail, nil)
 }
 
-// compareWithItself runs A twice more. It returns a value of --allow for the bytes of its payloads that are not the same
-// each time, and an error if there is any other difference.
+// compareWithItself runs A twice more. It returns values of --allow for the payload bytes that are not the same each
+// time, and an error if there is any other difference.
 func (o *diffOptions) compareWithItself(cmd *cobra.Command, a recording, args []string, in *input) (unset []string, err error) {
 	var found []*recorder.Difference
 	for range 2 {
