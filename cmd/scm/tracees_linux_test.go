@@ -255,7 +255,8 @@ func receiveTwo(leaked, flags int) error {
 	return nil
 }
 
-// clients passes a descriptor over two connections, one after the other, to servers that serve os.Args[1] of them each.
+// clients passes a descriptor twice over each of two connections, one after the other. Each server serves os.Args[1]
+// connections.
 func clients() error {
 	connections, err := strconv.Atoi(os.Args[1])
 	for i := 0; i < 2 && err == nil; i += connections {
@@ -268,7 +269,8 @@ func clients() error {
 			cmd.ExtraFiles = append(cmd.ExtraFiles, os.NewFile(uintptr(p[1]), "socket"))
 		}
 		err = errors.Join(err, cmd.Start())
-		for _, end := range ends {
+		for i := range 2 * connections {
+			end := ends[i/2]
 			_, sent := scm.WriteFD(end, []byte{0}, 0)
 			_, fd, received := scm.ReadFD(end, []byte{0})
 			err = errors.Join(err, sent, received, unix.Close(fd))
@@ -278,13 +280,15 @@ func clients() error {
 	return err
 }
 
-// serve receives a descriptor over each of os.Args[1] connections, and sends one back. os.Args[2] is a fault.
+// serve receives a descriptor twice over each of os.Args[1] connections, and sends one back. os.Args[2] is a fault.
 func serve() error {
 	connections, err := strconv.Atoi(os.Args[1])
-	for sock := 3; sock < 3+connections; sock++ {
+	for i := range 2 * connections {
+		sock := 3 + i/2
 		_, fd, received := scm.ReadFD(sock, []byte{0})
-		_, sent := scm.WriteFD(sock, []byte{0}, 0)
-		err = errors.Join(err, received, sent)
+		null, opened := unix.Open("/dev/null", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+		_, sent := scm.WriteFD(sock, []byte{0}, null)
+		err = errors.Join(err, received, opened, sent, unix.Close(null))
 		switch os.Args[2] {
 		case "leak":
 			continue

@@ -20,6 +20,8 @@ type normalizer struct {
 	fds      map[int32]map[openFile]int // the descriptors of the current process, by file
 	seenFDs  int                        // how many there are in fds
 	timeouts map[uint64]string          // what the kernel has stored in the timeouts of the current process, by address
+
+	byConnection bool // a connection is compared, not a process
 }
 
 // An openFile identifies the file that a descriptor refers to, as far as possible. The kernel does not
@@ -51,7 +53,7 @@ func newNormalizer(streams [][]*Call) *normalizer {
 // next forgets the descriptors and timeouts of the previous process or connection. The processes of a connection are
 // those that appear in its calls.
 func (n *normalizer) next(byConnection bool) {
-	if byConnection {
+	if n.byConnection = byConnection; byConnection {
 		n.pids = map[int32]int{}
 	}
 	n.fds, n.seenFDs, n.timeouts = map[int32]map[openFile]int{}, 0, map[uint64]string{}
@@ -107,6 +109,13 @@ func (n *normalizer) descriptor(c *Call, fd int32, atExit bool) string {
 	if strings.HasPrefix(f.Name, "socket:[") {
 		access = "read-write" // of every socket; it is not looked up for the socket of the call
 	}
+	text := f.Kind
+	if access != "" {
+		text += ", " + access
+	}
+	if n.byConnection && file.inode == "" {
+		return text // which descriptor the file gets depends on what else is open
+	}
 	i, ok := n.fds[fd][file]
 	if !ok {
 		n.seenFDs++
@@ -116,11 +125,7 @@ func (n *normalizer) descriptor(c *Call, fd int32, atExit bool) string {
 		}
 		n.fds[fd][file] = i
 	}
-	text := fmt.Sprintf("descriptor %d of the process, %s", i, f.Kind)
-	if access != "" {
-		text += ", " + access
-	}
-	return text
+	return fmt.Sprintf("descriptor %d of the process, %s", i, text)
 }
 
 // grouped groups calls by process, in the order of the process tree, or by connection, in the order of the first

@@ -68,10 +68,11 @@ Processes are paired by their place in the tree, without those that make none of
 calls. --process N compares only one of them, and N:M pairs two places. It hides what
 the process sends with send or write, which is seen only where the partner receives it
 with recvmsg. --by connection compares the calls on each socket, whichever process makes
-them, in the order of the first message. A descriptor that was received by another
-program in B then counts if it is still open in B, whatever A does. Several clients at
-once connect in another order in each run, so use one. Two regular files, or two
-eventfds, that have the same descriptor one after the other are taken for one.
+them, in the order of the first message. Only sockets, pipes and memfds are then counted
+in the order of first appearance. A descriptor that was received by another program in B
+counts if it is still open in B, whatever A does. Several clients at once connect in
+another order in each run, so use one. Two regular files, or two eventfds, that have the
+same descriptor one after the other are taken for one.
 
 The calls of a process are compared in the order in which its threads make them, up to a
 call that the other run does not have there. If --allow allows that difference, scm
