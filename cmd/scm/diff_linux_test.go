@@ -129,6 +129,7 @@ func TestDiffNotes(t *testing.T) {
 		"processes": "Several processes make calls: which of them make calls, and in which order, can change from run to run.\n",
 		"threads":   "The process has several threads that make calls: their order can change from run to run.\n",
 		"call":      "Whether there is another call, and which, can change from run to run.\n",
+		"name":      "A name that a program chooses at random changes from run to run.\n",
 		"clock":     "A timeout that a program computes from the clock changes from run to run.\n",
 	}
 	for _, c := range []struct {
@@ -139,6 +140,7 @@ func TestDiffNotes(t *testing.T) {
 		{"several threads", tracee("threads"), tracee("pass"), note["threads"] + note["call"]},
 		{"several processes", children("pass", "flag"), children("flag", "pass"), note["processes"]},
 		{"a flag of the call", tracee("flag"), tracee("pass"), ""},
+		{"name", append(tracee("to"), "one"), append(tracee("to"), "two"), note["name"]},
 		{"timeout", tracee("a minute"), tracee("an hour"), note["clock"]},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -69,6 +69,11 @@ var tracees = map[string]func() error{
 		err := os.WriteFile(os.Args[1], append(runs, 'x'), 0o600)
 		return errors.Join(err, pass([]byte("a"+strings.Repeat(string(rune('A'+len(runs))), 3)+os.Args[2]), scm.Send))
 	},
+	"to": func() error { // nobody receives at the name os.Args[1]
+		sock, err := unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+		_ = unix.Sendmsg(sock, []byte{0}, nil, &unix.SockaddrUnix{Name: "@" + os.Args[1]}, 0)
+		return err
+	},
 	"plain": func() error { return nil },
 	"send":  func() error { return pass([]byte(os.Args[1]), scm.Send) },
 	"threads": func() error {

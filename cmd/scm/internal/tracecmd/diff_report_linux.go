@@ -150,6 +150,7 @@ func notes(d *recorder.Difference) string {
 		{result("recv"), "The data available to a receive, from a stream or without waiting, can change from run to run."},
 		{result("send"), "The space available to a send, to a stream or without waiting, can change from run to run."},
 		{d.Ignored(), "The kernel ignores these bytes: a program that leaves them unset can differ from itself."},
+		{d.Memory == recorder.Address, "A name that a program chooses at random changes from run to run."},
 		{d.Memory == recorder.Timeout, "A timeout that a program computes from the clock changes from run to run."},
 	} {
 		if note.applies {
