@@ -81,14 +81,6 @@ type Call struct {
 	sig *signature // nil if the call is not in the table
 }
 
-// passed returns when the call sent or received. A message is sent before it is received.
-func (c *Call) passed() int {
-	if c.receives() {
-		return c.end
-	}
-	return c.seq
-}
-
 // interrupted reports whether e is ERESTARTSYS or a related error, which only the kernel and
 // tracers see: a signal arrived, and the call is either made again or fails with EINTR.
 func interrupted(e syscall.Errno) bool { return e == 512 || e == 513 || e == 514 || e == 516 }

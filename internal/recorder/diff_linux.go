@@ -16,19 +16,19 @@ import (
 
 // A Difference describes a difference between two records.
 type Difference struct {
-	Group   string // "process", or "connection" with Comparison.ByConnection
-	Process int    // from 1, in the order of the process tree; processes without calls are not counted
-	Call    int    // from 1, among the calls of the process
-	Threads bool   // in one record, several threads of the process made calls, whose order can vary
-	Several bool   // in one record, several processes made calls, whose interaction can vary
-	A, B    *Call  // nil if the process has no more calls in that record
+	Process int   // from 1, in the order of the process tree; processes without calls are not counted
+	Call    int   // from 1, among the calls of the process
+	Threads bool  // in one record, several threads of the process made calls, whose order can vary
+	Several bool  // in one record, several processes made calls, whose interaction can vary
+	A, B    *Call // nil if the process has no more calls in that record
 	Place
 	TextA  string // the two values as text
 	TextB  string
 	BytesA []byte // the two values in memory or in a register; empty if they are in neither
 	BytesB []byte
 
-	time int // its place in the order of A's entries and exits
+	byConnection bool // Process counts connections
+	time         int  // its place in the order of A's entries and exits
 }
 
 func (d *Difference) String() string {
@@ -49,7 +49,10 @@ func (d *Difference) String() string {
 
 // Who returns the process and its program, such as "process 2, port".
 func (d *Difference) Who() string {
-	who := fmt.Sprintf("%s %d", d.Group, d.Process)
+	who := fmt.Sprintf("process %d", d.Process)
+	if d.byConnection {
+		who = fmt.Sprintf("connection %d", d.Process)
+	}
 	if program := d.call().Program.Path; program != "" {
 		who += ", " + quotedName(path.Base(program))
 	}
@@ -227,7 +230,6 @@ func (c *comparison) streams(a, b []*Call) {
 	for i := range max(len(a), len(b)) {
 		c.callA, c.callB, c.before = at(a, i), at(b, i), len(c.found)
 		c.when, c.current = AsAWhole, Difference{
-			Group:   c.group(),
 			Process: c.current.Process,
 			Several: c.current.Several,
 			Call:    i + 1,
@@ -257,7 +259,7 @@ func (c *comparison) texts(p piece, a, b string) {
 // differ adds a difference.
 func (c *comparison) differ(p piece, a, b string) {
 	d := c.current
-	d.Threads = c.threads
+	d.Threads, d.byConnection = c.threads, c.ByConnection
 	d.Place, d.When = p.Place, c.when
 	d.TextA, d.TextB = a, b
 	d.BytesA, d.BytesB = p.a, p.b

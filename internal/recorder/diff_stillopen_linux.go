@@ -60,10 +60,10 @@ func (o Comparison) AllStillOpen(callsA, callsB []Call, openA, openB []*StillOpe
 		for j := range a {
 			differ := func(open openAt, inA, inB string) {
 				found = append(found, &Difference{
-					Group: o.group(), Process: o.number(i), Call: j + 1, A: a[j], B: b[j],
+					Process: o.number(i), Call: j + 1, A: a[j], B: b[j],
 					Threads: severalThreads(a) || severalThreads(b), Several: len(streamsA) > 1,
 					Place: Place{When: AtExit, Message: -1, Index: -1, Field: open.field},
-					TextA: inA, TextB: inB, time: a[j].end,
+					TextA: inA, TextB: inB, byConnection: o.ByConnection, time: a[j].end,
 				})
 			}
 			listA, listB := byCallA[a[j].seq], byCallB[b[j].seq]

@@ -145,9 +145,15 @@ func grouped(calls []Call, byConnection bool) [][]*Call {
 	for _, stream := range of {
 		slices.SortStableFunc(stream, func(a, b *Call) int { return a.seq - b.seq })
 	}
+	passed := func(c *Call) int { // a message is sent before it is received
+		if c.receives() {
+			return c.end
+		}
+		return c.seq
+	}
 	streams := slices.SortedFunc(maps.Values(of), func(a, b []*Call) int {
 		if byConnection {
-			return a[0].passed() - b[0].passed()
+			return passed(a[0]) - passed(b[0])
 		}
 		return cmp.Or(slices.Compare(a[0].Process.path(), b[0].Process.path()), a[0].seq-b[0].seq)
 	})
@@ -167,14 +173,6 @@ func (o Comparison) streams(calls []Call, side int) (streams [][]*Call) {
 		streams = append(streams, at(all, numbers[side]-1))
 	}
 	return streams
-}
-
-// group returns the word for what streams groups calls by.
-func (o Comparison) group() string {
-	if o.ByConnection {
-		return "connection"
-	}
-	return "process"
 }
 
 // number returns the number in A of the process or connection whose calls are stream i.

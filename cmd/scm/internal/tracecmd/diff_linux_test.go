@@ -22,7 +22,7 @@ func TestDiffReport(t *testing.T) {
 	r := newDiffReport(false, nil)
 	calls := make([]recorder.Call, 30)
 	for i := range calls {
-		d := &recorder.Difference{Group: "process", A: &calls[i], B: &calls[i], Place: recorder.Place{When: recorder.AtEntry, Message: -1, Field: "field"}, TextA: "0", TextB: strconv.Itoa(min(i, 22))}
+		d := &recorder.Difference{A: &calls[i], B: &calls[i], Place: recorder.Place{When: recorder.AtEntry, Message: -1, Field: "field"}, TextA: "0", TextB: strconv.Itoa(min(i, 22))}
 		r.add([]*recorder.Difference{d, d})
 	}
 	text := r.text(30)
