@@ -129,13 +129,14 @@ func Example(c scenario.Result, lines int) string {
 		c = Abbreviate(c)
 	}
 	var t text
-	t.writeFindings(c)
+	t.writeFindings(c, lines > 0)
 	t.writeTranscript(c, lines)
 	return strings.TrimSuffix(t.String(), "\n")
 }
 
-// writeFindings writes the rule of a case and what was found.
-func (t *text) writeFindings(c scenario.Result) {
+// writeFindings writes the rule of a case and what was found. If it is short, it shows only the ends of a long finding,
+// such as what a program wrote when it ended.
+func (t *text) writeFindings(c scenario.Result, short bool) {
 	if s := c.Case.Scenario; s != nil && len(s.Rule) > 0 {
 		t.paragraph("The rule: " + s.Rule[0])
 	}
@@ -143,9 +144,14 @@ func (t *text) writeFindings(c scenario.Result) {
 		t.block("", c.Why)
 	}
 	for _, f := range c.Findings {
-		if !f.Expected {
-			t.block("", f.Located())
+		if f.Expected {
+			continue
 		}
+		lines := strings.Split(f.Located(), "\n")
+		if more := len(lines) - 8; short && more > 1 {
+			lines = slices.Concat(lines[:4], []string{fmt.Sprintf("… %s", display.Plural(more, "more line"))}, lines[4+more:])
+		}
+		t.block("", strings.Join(lines, "\n"))
 	}
 }
 
@@ -225,7 +231,7 @@ func (r *Report) writeCauses(out *text, most, exampleLines int, again func(scena
 		var one text
 		one.paragraph(c.Sentence())
 		one.printf("Example: %s\n", c.Example.Name)
-		one.writeFindings(c.Example)
+		one.writeFindings(c.Example, true)
 		if exampleLines > 0 {
 			one.writeTranscript(c.Example, exampleLines)
 		}

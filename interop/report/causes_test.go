@@ -36,6 +36,13 @@ mine breaks 1 rule (hang) in 2 of 3 cases.`
 	if got := Example(long, 0); !strings.Contains(got, "\n    1\n") || !strings.HasSuffix(got, "\n    5") {
 		t.Errorf("got\n%s\nwant all lines", got)
 	}
+	long.Findings[0].Text = strings.Repeat("dying\n", 20) + "dead"
+	if got := Example(long, 2); strings.Count(got, "dying") != 7 || !strings.Contains(got, "\n| … 13 more lines\n") || !strings.Contains(got, "\n| dead\n") {
+		t.Errorf("got\n%s\nwant the ends of the finding", got)
+	}
+	if got := Example(long, 0); strings.Count(got, "dying") != 20 {
+		t.Errorf("got\n%s\nwant the whole finding", got)
+	}
 }
 
 // A case whose causes are all known from another one is not shown. The case itself may run again.

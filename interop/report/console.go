@@ -23,7 +23,7 @@ func (r *Report) Console(w io.Writer) error {
 	for _, c := range r.Cases {
 		if c.Unexpected() || c.Verdict == scenario.NotRun {
 			out.printf("%s: %s\n", c.Verdict, c.Name)
-			out.writeFindings(c)
+			out.writeFindings(c, false)
 			out.writeTranscript(c, 0)
 			for _, l := range Trace(c) {
 				out.block("    ", l)
