@@ -5,7 +5,10 @@ package scm_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
+	"maps"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -18,16 +21,32 @@ import (
 	"github.com/scm-rights/scm/internal/libcases"
 	"github.com/scm-rights/scm/interop"
 	"github.com/scm-rights/scm/interop/contract"
+	"github.com/scm-rights/scm/interop/expected"
 	"github.com/scm-rights/scm/interop/peers"
 	"github.com/scm-rights/scm/interop/peers/go/peer"
 	"github.com/scm-rights/scm/interop/process"
+	"github.com/scm-rights/scm/interop/report"
 	"github.com/scm-rights/scm/interop/scenario"
 	"github.com/scm-rights/scm/interop/witness"
 )
 
-// partners are the peers opposite the package under test in scenarios for pairs: C, Rust,
-// and the package with its other backend. In other scenarios the runner is opposite.
-var partners = append(slices.Clone(peers.Partners), otherBackend())
+// partners are the peers opposite the package under test in scenarios for pairs: C, Rust, the package with its other
+// backend, and strangers. In other scenarios the runner is opposite.
+var partners = append(append(slices.Clone(peers.Partners), otherBackend()), strangers()...)
+
+// strangers returns the peers that only the list of $SCM_PARTNERS has. If it cannot be read, buildPeers fails.
+func strangers() (names []string) {
+	list, _ := peers.ReadList(os.Getenv(peers.PartnersVariable))
+	for _, b := range list {
+		if slices.Contains([]string{scenario.RunnerName, scenario.KernelName, inside.SCMPair().Name}, b.Name) {
+			panic(peers.PartnersVariable + ": choose another name than " + b.Name)
+		}
+		if !slices.Contains(append([]string{"scm-cgo", "scm-purego"}, peers.Partners...), b.Name) {
+			names = append(names, b.Name)
+		}
+	}
+	return names
+}
 
 func otherBackend() string {
 	if scm.Backend == "cgo" {
@@ -49,9 +68,11 @@ var opponents = func() map[string]*scenario.Peer {
 // broken says why the build of a partner failed although all tools are installed. takePeers sets it.
 var broken = map[string]string{}
 
-// buildPeers builds the partners once for all processes of the suite, unless make test has built them.
+// buildPeers builds the partners once for all processes of the suite, unless make test has built them or a filter leaves
+// them out.
 func buildPeers(ctx context.Context) []byte {
-	list := peers.BuildPartners(ctx, ".", partners, GinkgoWriter)
+	names := slices.DeleteFunc(chosen(), func(name string) bool { return name == scenario.RunnerName })
+	list := peers.BuildPartners(ctx, ".", names, GinkgoWriter)
 	text, err := json.Marshal(list)
 	Expect(err).NotTo(HaveOccurred())
 	return text
@@ -92,13 +113,20 @@ func underTest(lib peer.Library) *scenario.Peer {
 	return p
 }
 
-// load returns the scenarios, and the failures that are expected on this kernel.
+// expectVariable is an environment variable with the names of files with expected failures, separated by colons.
+const expectVariable = "SCM_EXPECT"
+
+// load returns the scenarios, and the failures that are expected on this kernel by the built-in list and the files.
 var load = sync.OnceValues(func() ([]*scenario.Scenario, *scenario.Expectations) {
-	scenarios, expected, err := libcases.Load()
-	if err != nil {
+	scenarios, list, err := libcases.Load()
+	files := filepath.SplitList(os.Getenv(expectVariable))
+	given, unread := scenario.ReadLists(nil, files, false, "scm interop expect --update creates it")
+	kernel, known := witness.ThisKernel(), append(slices.Collect(maps.Values(opponents)), underTest(inside.SCM()), underTest(inside.SCMPair()))
+	_, unknown := scenario.Expect(given.All(), kernel, scenarios, known, nil, opponents[scenario.RunnerName])
+	if err := errors.Join(err, unread, expected.ValidateReasons(given.All()), unknown); err != nil {
 		panic(err)
 	}
-	return scenarios, &scenario.Expectations{List: expected, System: witness.ThisKernel()}
+	return scenarios, &scenario.Expectations{List: append(list, given.All()...), System: kernel}
 })
 
 // A batch has the specs with one opponent. The peers keep running from one spec to the next, because starting them
@@ -168,9 +196,9 @@ var _ = It("a partner whose build is broken fails its specs", func() {
 // specify defines a spec for a case. If the case is expected to fail, the spec's name begins with "expected:".
 func (b *batch) specify(c scenario.Case) {
 	b.cases = append(b.cases, c)
-	name, want := c.Name(), scenario.Pass
+	name := c.Name()
 	if len(b.expected.For(c)) > 0 {
-		name, want = "expected: "+name, scenario.Expected
+		name = "expected: " + name
 	}
 	It(name, func(ctx SpecContext) {
 		if b.opponent.Why != "" {
@@ -179,9 +207,11 @@ func (b *batch) specify(c scenario.Case) {
 		Expect(CurrentSpecReport().IsSerial).To(Equal(c.Scenario.RunsAlone()))
 		r := b.session.Run(ctx, c)
 		AddReportEntry("transcript", strings.Join(r.Transcript, "\n"), ReportEntryVisibilityFailureOrVerbose)
+		if r.Unexpected() || r.Verdict == scenario.NotRun {
+			Fail(report.Example(r, 0))
+		}
 		if r.Verdict == scenario.Unsupported {
 			Skip(r.Why)
 		}
-		Expect(r.Verdict).To(Equal(want), "%s\n%s", r.Why, libcases.Wrong(r))
 	})
 }
