@@ -25,7 +25,6 @@ import (
 	"github.com/scm-rights/scm/interop/peers"
 	"github.com/scm-rights/scm/interop/peers/go/peer"
 	"github.com/scm-rights/scm/interop/process"
-	"github.com/scm-rights/scm/interop/report"
 	"github.com/scm-rights/scm/interop/scenario"
 	"github.com/scm-rights/scm/interop/witness"
 )
@@ -68,8 +67,8 @@ var opponents = func() map[string]*scenario.Peer {
 // broken says why the build of a partner failed although all tools are installed. takePeers sets it.
 var broken = map[string]string{}
 
-// buildPeers builds the partners once for all processes of the suite, unless make test has built them or a filter leaves
-// them out.
+// buildPeers builds the partners once for all processes of the suite, unless make test has built them or a filter
+// leaves them out.
 func buildPeers(ctx context.Context) []byte {
 	names := slices.DeleteFunc(chosen(), func(name string) bool { return name == scenario.RunnerName })
 	list := peers.BuildPartners(ctx, ".", names, GinkgoWriter)
@@ -206,10 +205,11 @@ func (b *batch) specify(c scenario.Case) {
 		}
 		Expect(CurrentSpecReport().IsSerial).To(Equal(c.Scenario.RunsAlone()))
 		r := b.session.Run(ctx, c)
-		AddReportEntry("transcript", strings.Join(r.Transcript, "\n"), ReportEntryVisibilityFailureOrVerbose)
 		if r.Unexpected() || r.Verdict == scenario.NotRun {
-			Fail(report.Example(r, 0))
+			AddReportEntry(outcomeEntry, outcome{r}, ReportEntryVisibilityNever)
+			Fail(example(r))
 		}
+		AddReportEntry(outcomeEntry, outcome{r}, ReportEntryVisibilityFailureOrVerbose)
 		if r.Verdict == scenario.Unsupported {
 			Skip(r.Why)
 		}

@@ -35,6 +35,8 @@ func TestReport(t *testing.T) {
 		{"the specs of a suite are counted if it prints in colour",
 			"  \x1b[38;5;9m[FAIL]\x1b[0m a file \x1b[1m[It] is closed\x1b[0m\n\x1b[1m7 Passed\x1b[0m | \x1b[1m1 Failed\x1b[0m | 0 Pending | 3 Skipped\n--- FAIL: TestSuite (0.00s)\nFAIL\tp\t0.1s\n",
 			"7 passed, 1 failed, 3 skipped", "p a file [It] is closed", ""},
+		{"the failed specs that a suite does not list count too",
+			"FAIL! -- 7 Passed | 2 Failed | 1 Pending | 3 Skipped\n--- FAIL: TestSuite (0.00s)\nFAIL\tp\t0.1s\n", "7 passed, 2 failed, 4 skipped", "p 2 specs, for the causes above", ""},
 		{"a suite that fails without a failed spec counts as one",
 			"FAIL! -- 7 Passed | 0 Failed | 0 Pending | 0 Skipped\n--- FAIL: TestSuite (0.00s)\nFAIL\tp\t0.1s\n", "7 passed, 1 failed, 0 skipped", "p failed outside its tests", ""},
 		{"a package that reached its time limit counts as one", "=== RUN   A/b\npanic: test timed out after 1s\n\trunning tests:\n\t\tA (1s)\n\t\tA/b (1s)\n\ngoroutine 3 [running]:\nFAIL\tp\t0.1s\n", "0 passed, 1 failed, 0 skipped", "p reached the time limit of 1s: A (1s), A/b (1s)", "goroutine 3"},
