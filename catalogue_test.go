@@ -8,6 +8,7 @@ import (
 	"errors"
 	"maps"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -19,6 +20,7 @@ import (
 	"github.com/scm-rights/scm"
 	inside "github.com/scm-rights/scm/internal/builtin"
 	"github.com/scm-rights/scm/internal/libcases"
+	. "github.com/scm-rights/scm/internal/spectest"
 	"github.com/scm-rights/scm/interop"
 	"github.com/scm-rights/scm/interop/contract"
 	"github.com/scm-rights/scm/interop/expected"
@@ -138,14 +140,22 @@ type batch struct {
 }
 
 // Ginkgo runs the specs of an ordered container in one process. It runs those of a serial one while no other process
-// runs specs.
-func init() {
-	for _, name := range append(slices.Clone(partners), scenario.RunnerName) {
-		labels := Label("catalogue", name)
-		Describe("catalogue", labels, Ordered, ContinueOnFailure, func() { describeCases(opponents[name], false) })
-		Describe("catalogue", labels, Ordered, ContinueOnFailure, Serial, func() { describeCases(opponents[name], true) })
+// runs specs. It shuffles the outermost containers, so a single one has all cases: those with the runner first, which
+// show most faults. Ginkgo keeps this order because the inner containers have the same text.
+var _ = Describe("catalogue", Label("catalogue"), func() {
+	for _, alone := range [][]any{nil, {Serial}} {
+		for _, name := range append([]string{scenario.RunnerName}, partners...) {
+			cases := func() { describeCases(opponents[name], alone != nil) }
+			Describe("runs", append(alone, Label(name), Ordered, ContinueOnFailure, cases)...)
+		}
 	}
-}
+})
+
+var _ = It("the cases with the runner come first", func() {
+	suite := exec.Command("/proc/self/exe", "-test.run=^TestSuite$", "-ginkgo.no-color", "-ginkgo.v", "-ginkgo.dry-run", "-ginkgo.seed=1", "-ginkgo.focus= basics/pass-one-fd/")
+	_, order, _ := strings.Cut(RunChild(suite), "\ncatalogue ")
+	Expect(strings.Index(order, "/runner")).To(BeNumerically("<", strings.Index(order, "/"+partners[0])))
+})
 
 // describeCases defines the specs with an opponent, either those that run alone or the others.
 func describeCases(opponent *scenario.Peer, alone bool) {
