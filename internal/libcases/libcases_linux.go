@@ -2,9 +2,6 @@
 package libcases
 
 import (
-	"fmt"
-	"strings"
-
 	"github.com/scm-rights/scm/interop/catalogue"
 	"github.com/scm-rights/scm/interop/expected"
 	"github.com/scm-rights/scm/interop/scenario"
@@ -38,19 +35,4 @@ func With(scenarios []*scenario.Scenario, us, partner, runner *scenario.Peer) (c
 		}
 	}
 	return cases
-}
-
-// Wrong says in words what is wrong in a case: the findings that were not expected, the rule, and what happened.
-func Wrong(r scenario.Result) string {
-	var b strings.Builder
-	for _, f := range r.Findings {
-		if !f.Expected {
-			fmt.Fprintf(&b, "%s\n", f.Located())
-		}
-	}
-	fmt.Fprintf(&b, "The rule: %s\n", r.Case.Scenario.Rule[0])
-	for _, line := range r.Facts {
-		fmt.Fprintf(&b, "  %s\n", line)
-	}
-	return strings.TrimSuffix(b.String(), "\n")
 }
