@@ -141,11 +141,18 @@ var _ = Describe("ci.yml", Label("tree"), func() {
 				jobs[cmp.Or(whole[target], target)] = true
 			}
 		}
-		for _, m := range regexp.MustCompile(`(?m)^run (\S+)`).FindAllStringSubmatch(contents(".ci/run"), -1) {
+		for _, m := range regexp.MustCompile(`(?m)^\t?run make (\S+)`).FindAllStringSubmatch(contents(".ci/run"), -1) {
 			script[m[1]] = true
 		}
 		Expect(jobs).To(Equal(script))
-		Expect(contents(".ci/run")).To(ContainSubstring(" run proof-bsd "), "on other systems, GitHub has the systems themselves")
+		Expect(contents(".ci/run")).To(ContainSubstring(` run make KERNEL="$netbsd" proof-bsd`), "on other systems, GitHub has the systems themselves")
 		Expect(linters).To(Equal(len(strings.Fields(lint))))
+	})
+
+	It("runs README's pair, and .ci/run both of README's commands right after the set-up", func() {
+		_, block, _ := strings.Cut(contents("README.md"), "\n## Try it\n")
+		pair, test, _ := strings.Cut(between(block, "\n```sh\n", "\n```\n"), "\n")
+		Expect(contents(".github/workflows/ci.yml")).To(ContainSubstring("\n      - run: " + pair + "\n"))
+		Expect(contents(".ci/run")).To(ContainSubstring("\nrun make setup\nmachines &>build/ci/machines.log &\nrun " + pair + "\nrun " + test + "\n"))
 	})
 })
