@@ -64,15 +64,16 @@ var (
 
 // count counts the tests in a log. Its first line is the command.
 func count(text string) *part {
-	p, block, heading, log := &part{}, "", "", colour.ReplaceAllString(strings.ReplaceAll(text, "\r", ""), "")
+	p, heading, log := &part{}, "", colour.ReplaceAllString(strings.ReplaceAll(text, "\r", ""), "")
 	command, _, _ := strings.Cut(log, "\n")
+	var block strings.Builder // the output of a package
 	for line := range strings.Lines(log) {
-		block += line
+		block.WriteString(line)
 		word, name, _ := strings.Cut(strings.TrimSuffix(line, "\n"), " ")
 		switch m := end.FindStringSubmatch(line); {
 		case m != nil:
-			p.pkg(block, m[1], strings.TrimPrefix(m[2], "github.com/scm-rights/"), strings.Contains(command, "-ginkgo.label-filter"))
-			block = ""
+			p.pkg(block.String(), m[1], strings.TrimPrefix(m[2], "github.com/scm-rights/"), strings.Contains(command, "-ginkgo.label-filter"))
+			block.Reset()
 		case strings.Contains(command, " test -C "): // go test
 		case word == "ok":
 			p.passed++
@@ -98,9 +99,9 @@ func count(text string) *part {
 	} else if m[2] != "0" && p.failed == 0 {
 		p.fail(strings.TrimPrefix(heading+": ", ": ") + m[1])
 	} else {
-		block = ""
+		block.Reset()
 	}
-	p.output += noise.ReplaceAllString(block, "")
+	p.output += noise.ReplaceAllString(block.String(), "")
 	return p
 }
 
