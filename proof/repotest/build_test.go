@@ -181,7 +181,7 @@ var _ = Describe("the build", Label("build"), func() {
 			if _, stderr, err := g.run("mod", "tidy"); err != nil {
 				fdtest.Missing(GinkgoTB(), "the modules that tests need cannot be downloaded: "+strings.TrimSpace(stderr))
 			}
-			Expect(string(ok(os.ReadFile(filepath.Join(g.dir, "go.mod"))))).To(ContainSubstring("\ngo 1.24\n"))
+			Expect(string(ok(os.ReadFile(filepath.Join(g.dir, "go.mod"))))).To(ContainSubstring("\ngo 1.24.0\n"))
 			g.must("mod", "vendor")
 			list := string(ok(os.ReadFile(filepath.Join(g.dir, "vendor", "modules.txt"))))
 			Expect(regexp.MustCompile(`(?m)^# \S+`).FindAllString(list, -1)).To(ContainElements("# "+module, "# golang.org/x/sys"))
