@@ -1,0 +1,91 @@
+//go:build linux
+
+package handover
+
+import (
+	"context"
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// talk sends a script, and then ends the stream. Each line is a message: a digit, which is the number of its
+// descriptors, and the text. The descriptors are the files, in turn. A line without a digit is sent without a length.
+func talk(p *peer, script string, files ...syscall.Conn) {
+	for _, line := range strings.SplitN(script[:min(len(script), 1<<14)], "\n", 32) {
+		if line == "" || line[0] < '0' || line[0] > '9' {
+			_, _ = p.conn.Write([]byte(line))
+			continue
+		}
+		var attached []syscall.Conn
+		for i := range int(line[0] - '0') {
+			attached = append(attached, files[i%len(files)])
+		}
+		_ = p.sendText([]byte(line[1:]), attached...)
+	}
+	_ = p.conn.CloseWrite()
+}
+
+// inOrder reports whether a text contains these words in this order.
+func inOrder(text string, words ...string) bool {
+	for _, word := range words {
+		_, after, found := strings.Cut(text, word)
+		if !found {
+			return false
+		}
+		text = after
+	}
+	return true
+}
+
+// The successor's messages come from the script. It replaces the predecessor only with hello, ready and going.
+func FuzzPredecessor(f *testing.F) {
+	f.Fuzz(func(t *testing.T, script string) {
+		noLeak(t)
+		a := start(t, Config{}, socketPath(t))
+		ready(t, a)
+		p, s := waits(t, a)
+		talk(s.peer, script, os.Stdin)
+		a.admit(p)
+		if a.isReplaced() && !inOrder(script, "hello", "ready", "going") {
+			t.Error("the process was replaced")
+		}
+	})
+}
+
+// The predecessor's messages come from the script. Then it dies or, if revokes is true, writes into its pipe that the
+// attempt has failed. In the second case, the successor serves only if it has received sockets and go.
+func FuzzSuccessor(f *testing.F) {
+	f.Fuzz(func(t *testing.T, script string, revokes bool) {
+		noLeak(t)
+		p := newPredecessor(t)
+		ctx, cancel := context.WithCancel(patient(t))
+		ended := make(chan bool)
+		go func() {
+			defer close(ended)
+			if conn, err := p.control.AcceptConn(); err == nil {
+				talk(play(t, conn).peer, script, p.life[0], p.control)
+				if revokes {
+					_, _ = p.life[1].Write([]byte{0})
+				}
+				_ = p.life[1].Close()
+			}
+			if conn, err := p.control.AcceptConn(); err == nil { // the successor would connect again and again
+				_ = conn.Close()
+				cancel()
+			}
+		}()
+		s, err := Start(ctx, p.path)
+		if err == nil {
+			closeFiles([]*os.File{s.File("file")})
+			err = s.Ready(ctx)
+			_ = s.Close()
+		}
+		if err == nil && revokes && !inOrder(script, "sockets", `"go"`) {
+			t.Error("the successor serves")
+		}
+		_ = p.control.Close()
+		<-ended
+	})
+}
