@@ -9,7 +9,7 @@ import (
 // MakeVariables are the variables of both Makefiles that a caller can set, except CI. make exports them.
 var MakeVariables = []string{
 	"SETUP", "FAST", "PEERS", "PAIRS", "ARCH", "RUN", "AS_USER", "RESULTS", "GO",
-	"QUICK", "FULL", "KEEP", "FOR", "KERNEL", "SYSTEMD", "CHECK",
+	"QUICK", "FULL", "KEEP", "FOR", "TIME", "KERNEL", "SYSTEMD", "CHECK",
 }
 
 // WithoutMake returns the environment for a make that a test starts. It leaves out the flags and variables of a make
