@@ -30,6 +30,7 @@ VETTOOL = GOGC=400 $(GO) vet -vettool=$(CURDIR)/build/lint/vet
 STATICCHECK := GOGC=400 $(CURDIR)/build/lint/staticcheck
 ACTIONLINT := $(CURDIR)/build/lint/actionlint
 CHECK_JSONSCHEMA := build/venv/bin/check-jsonschema
+ZIZMOR := build/venv/bin/zizmor --offline --quiet
 # The packages for other programs.
 LIBRARY := . ./fdchannel ./fdleak ./framed ./handover ./handover/httpdrain ./interoptest ./wire
 # The internal packages with tests that run on other Unix systems.
@@ -259,7 +260,7 @@ lint-peers:
 lint-shell:
 	shellcheck $(SHELL_FILES)
 
-# actionlint checks the workflows, and check-jsonschema the other files. build/lint/user is the repository of a user who
+# actionlint and zizmor check the workflows, and check-jsonschema the other files. build/lint/user is the repository of a user who
 # copied the files of docs/ci. There, actionlint reads the inputs of the action from the link "scm", because it does not download actions.
 lint-workflows: lint-tools
 	rm -rf build/lint/user
@@ -268,6 +269,7 @@ lint-workflows: lint-tools
 	ln -s $(CURDIR) build/lint/user/scm
 	$(ACTIONLINT) .github/workflows/*.yml
 	cd build/lint/user; $(ACTIONLINT) .github/workflows/github.yml
+	$(ZIZMOR) .github action.yml docs/ci/github.yml
 	$(CHECK_JSONSCHEMA) --builtin-schema vendor.github-workflows .github/workflows/*.yml docs/ci/github.yml
 	$(CHECK_JSONSCHEMA) --builtin-schema vendor.github-actions action.yml
 	$(CHECK_JSONSCHEMA) --builtin-schema vendor.dependabot .github/dependabot.yml
