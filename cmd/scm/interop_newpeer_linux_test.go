@@ -69,7 +69,7 @@ func TestNewPeerWithLibrary(t *testing.T) {
 			commandsByHand(t, s, dir, "err ENOTSOCK")
 			peer := "mine=env -C " + dir + " " + s.Run
 			runs(t, result{0, "mine: ok, …", ""}, "interop", "smoke", "--builtin=false", "--peer", peer, "--timeout", "1m")
-			runs(t, result{0, "…\nmine: of … cases, … passed.\n", "…"}, "interop", "run", "--builtin=false", "--peer", peer, "--timeout", "1m",
+			runs(t, result{0, "…\nmine: of … cases, … passed; … with the runner are not asked:\n…", "…"}, "interop", "run", "--builtin=false", "--peer", peer, "--timeout", "1m",
 				"--run", "{basics,truncation}/**/{mine/runner,runner/mine}")
 		})
 	}

@@ -19,8 +19,8 @@ const (
 )
 
 func init() {
-	if reexec.Name() == limits {
-		runtime.LockOSThread() // init runs on the first thread
+	if name := reexec.Name(); name == limits || name == printsDeathSignal {
+		runtime.LockOSThread() // init runs on the first thread, to which Exec also gives the signal
 	}
 	reexec.Register(limits, func([]string) {
 		if err := os.Setenv(reexec.Variable, printsDeathSignal); err != nil {

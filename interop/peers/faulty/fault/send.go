@@ -18,7 +18,7 @@ var sendFaults = map[string]Fault{
 	"carry": {
 		What:   "sends descriptors that a full socket refused along with the next message",
 		Checks: []scenario.Check{scenario.CheckAnswer},
-		Text:   " descriptors, and not ",
+		Text:   ", and not ",
 		send: func(s *socket, m peer.Message) (int, error) {
 			m.FDs = slices.Concat(s.refused, m.FDs)
 			n, err := s.send(m)
@@ -43,7 +43,7 @@ var sendFaults = map[string]Fault{
 	"resend": {
 		What:   "sends the rest of a partially sent message with the same descriptors again",
 		Checks: []scenario.Check{scenario.CheckAnswer},
-		Text:   " descriptors, and not ",
+		Text:   ", and not ",
 		send: func(s *socket, m peer.Message) (int, error) {
 			m.Buffers = [][]byte{slices.Concat(m.Buffers...)}
 			return s.inParts(m, m.Flags, func(m *peer.Message, n int) { m.Buffers = [][]byte{m.Buffers[0][n:]} })
