@@ -14,19 +14,20 @@ type Config struct {
 	// [*ExpectError]. If a Read method requests fewer descriptors than the message has, the error is a
 	// [*TruncatedError] instead. The methods of the embedded [net.UnixConn] do not use Expect.
 	//
-	// If Expect is invalid, the call that creates the Conn or Listener returns an error that wraps EINVAL. So does
-	// a call that cannot receive Min descriptors. Min does not apply to Recv on a stream, where a message can
-	// arrive in pieces, or to package framed, which calls Recv.
+	// If Expect is invalid, the call that creates the Conn or Listener returns an error that wraps EINVAL. So
+	// does a receive that requests fewer than Min descriptors. Min does not apply to Recv on a stream, where a
+	// message can arrive in pieces, or to package framed, which calls Recv.
 	Expect *Expect
 
 	// KeepTruncated makes ReadFiles, ReadBuffers and ReadFDs return the files or descriptors before the first one
 	// lost, along with the [*TruncatedError]. The caller must close them.
 	KeepTruncated bool
 
-	// NoFiles makes the kernel reject descriptors that are sent to the socket: see [PassRights]. If it cannot, the
-	// call that creates the Conn or Listener fails. Descriptors sent earlier, for example before a Listener
-	// accepted the connection, are still queued. Until [Conn.PassRights] turns the option on, the methods to which
-	// Expect applies close them and return an error. Other Conns for the same socket do not.
+	// NoFiles makes the kernel reject descriptors that are sent to the socket: see [PassRights]. If it cannot,
+	// the call that creates the Conn or Listener fails. Descriptors sent earlier, for example before a Listener
+	// accepted the connection, are still queued. Until [Conn.PassRights] turns the option on, the methods to
+	// which Expect applies close them and return an [*ExpectError] or [*TruncatedError]. Other Conns for the
+	// same socket do not. Recv without FDs only sets MSG_CTRUNC.
 	NoFiles bool
 
 	// Mode sets the permissions of the socket file that Listen, ListenPacket and DialPacket create (Linux only). If
@@ -35,8 +36,9 @@ type Config struct {
 	// returns can get EACCES.
 	Mode fs.FileMode
 
-	// Check, if not nil, is called by a Listener for each new connection. If it returns an error, the connection
-	// is closed, and the client gets EPIPE, ECONNRESET or [io.EOF]. Set a deadline before you read in Check.
+	// Check, if not nil, is called by a Listener for each new connection. If it returns an error, the
+	// connection is closed, and the client gets EPIPE, ECONNRESET or [io.EOF]. Set a deadline before you read
+	// in Check. Embedded methods such as AcceptUnix do not call it.
 	Check func(*Conn) error
 }
 

@@ -15,8 +15,9 @@ import (
 )
 
 // Conn is a [net.UnixConn] of any type (stream, datagram or seqpacket) that also sends and receives files.
-// Read, Write, deadlines, addresses and SyscallConn work as in package net. A call never raises SIGPIPE, and
-// is repeated after EINTR, and after EAGAIN once the socket is ready.
+// Read, Write, deadlines, addresses and SyscallConn work as in package net. Several goroutines may use a Conn.
+// Only Write and package net's methods can raise SIGPIPE. A call is repeated after EINTR, and after EAGAIN once
+// the socket is ready.
 type Conn struct {
 	*net.UnixConn
 	raw     syscall.RawConn
@@ -46,11 +47,11 @@ func NewConn(c net.Conn) (*Conn, error) { return Config{}.NewConn(c) }
 
 // NewConnFD consumes the Unix socket fd: on success it closes fd, and the Conn owns a duplicate, with
 // O_NONBLOCK set for every process that shares the socket. On error fd stays open and unchanged, and still
-// belongs to the caller. The error wraps [ErrNotUnix] or the errno.
+// belongs to the caller. The error can wrap [ErrNotUnix].
 func NewConnFD(fd int) (*Conn, error) { return Config{}.NewConnFD(fd) }
 
-// NewConnFile duplicates the Unix socket f, as [net.FileConn] does, and sets O_NONBLOCK as [NewConnFD] does.
-// The caller must close both f and the Conn. NewConnFile returns the same errors as NewConnFD.
+// NewConnFile duplicates the Unix socket f, as [net.FileConn] does. It sets O_NONBLOCK, and returns errors, as
+// [NewConnFD] does. The caller must close both f and the Conn.
 func NewConnFile(f *os.File) (*Conn, error) { return Config{}.NewConnFile(f) }
 
 // NewConn is [NewConn] with config. If c is a *Conn, c keeps its own Config. Socket options that were set
@@ -349,9 +350,9 @@ func (c *Conn) withFD(op string, f func(fd int) error) error {
 	return c.fail(op, err)
 }
 
-// Close closes the connection, as package net does, with files that were not received. A partner can make
-// that block (SECURITY.md). If [ListenPacket] or [DialPacket] created it, Close first removes the socket file,
-// as [Listener.Close] does.
+// Close closes the connection, as package net does, and the files still in its queue. A partner can send one
+// that makes Close block, despite deadlines (SECURITY.md). If [ListenPacket] or [DialPacket] created it, Close
+// first removes the socket file, as [Listener.Close] does.
 func (c *Conn) Close() error {
 	if err := c.usable(); err != nil {
 		return c.fail("close", err)

@@ -15,9 +15,10 @@ import (
 // nameBytes is the size of runc's buffer for a file's name. A name must be shorter.
 const nameBytes = 4096
 
-// SendFile sends f and a name for it in runc's format: one descriptor, and the bytes of the name without a
-// terminator. A long name can arrive in pieces on a stream, so use "unixpacket". A name of 4096
-// bytes or more is too long (ENAMETOOLONG). After [io.ErrShortWrite], f and only part of the name were sent.
+// SendFile sends f and a name in runc's format: one descriptor, and the bytes of the name without a terminator.
+// On a stream, a long name can arrive in pieces, and an empty one is an error ([ErrEmptyPayload]): use
+// "unixpacket". A name over 4095 bytes is too long (ENAMETOOLONG). After [io.ErrShortWrite], f and only part of
+// the name were sent.
 func (c *Conn) SendFile(name string, f *os.File) error {
 	if len(name) >= nameBytes {
 		return c.fail("write", sys.ENAMETOOLONG)
@@ -25,10 +26,10 @@ func (c *Conn) SendFile(name string, f *os.File) error {
 	return c.fail("write", c.sendOne([]byte(name), "file", f))
 }
 
-// RecvFile receives one file and its name, as runc, conmon and crun send them. The caller must close the
-// file. The partner chose the name, without conmon's final NUL: print it, and the file's errors, with %q.
-// RecvFile rejects a message without a descriptor (ErrNoFile), with several (a [*TruncatedError]), or with
-// 4096 bytes or more (ENAMETOOLONG). On a stream, the rest is then unread.
+// RecvFile receives one file and its name, as runc, conmon and crun send them. The caller must close the file.
+// The partner chose the name, without conmon's final NUL: print it, and the file's errors, with %q. RecvFile
+// rejects messages without a descriptor (ErrNoFile), with several (a [*TruncatedError]), or over 4095 bytes
+// (ENAMETOOLONG). On a stream, the rest is unread.
 func (c *Conn) RecvFile() (*os.File, error) {
 	p := make([]byte, nameBytes)
 	n, fd, err := c.receiveOne(p)

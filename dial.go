@@ -12,9 +12,9 @@ import (
 )
 
 // Dial connects to a Unix socket, as [net.Dialer] does. network is "unix" (a stream), "unixgram" or
-// "unixpacket". addr is a path or, on Linux, an abstract name: "@" or a 0 byte, followed by up to 107
-// bytes. While the listener's queue is full, Dial retries until ctx is done. The caller must close the
-// Conn. The server cannot reply to a "unixgram" Conn: use [DialPacket].
+// "unixpacket". addr is a path or, on Linux, an abstract name: "@" or a 0 byte, and up to 107 bytes. While the
+// listener's queue is full, Dial retries until ctx is done. The caller must close the Conn. For datagram
+// replies, use [DialPacket].
 func Dial(ctx context.Context, network, addr string) (*Conn, error) {
 	return Config{}.Dial(ctx, network, addr)
 }

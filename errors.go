@@ -20,23 +20,23 @@ const (
 )
 
 var (
-	// ErrTooManyFDs is returned, before any system call, by a call with more than MaxFDs descriptors. It wraps
-	// EINVAL.
+	// ErrTooManyFDs is returned for more than MaxFDs descriptors, before any system call. It wraps EINVAL.
 	ErrTooManyFDs = sys.Error("scm: more than 253 descriptors in a message", sys.EINVAL)
 
-	// ErrTooManyBuffers is returned, before any system call, by a call with more than MaxBuffers buffers. It wraps
+	// ErrTooManyBuffers is returned for more than MaxBuffers buffers, before any system call. It wraps
 	// EMSGSIZE.
 	ErrTooManyBuffers = sys.Error("scm: more than 1024 buffers in a message", sys.EMSGSIZE)
 
-	// ErrEmptyPayload is returned if a Conn is asked to send files on a stream with an empty payload. A receive
-	// from a stream into an empty buffer returns an error that wraps it.
+	// ErrEmptyPayload is returned if a Conn is asked to send files on a stream with an empty payload. Its Recv,
+	// ReadFiles, ReadBuffers and ReadFDs return an error that wraps it for an empty buffer on a stream.
 	ErrEmptyPayload = errors.New("scm: sending files on a stream socket requires at least one byte of payload")
 
 	// ErrNoFile is returned by a call that expects a file if the message has none. The payload is discarded. To
 	// read it, for example a reason for a refusal, use [Conn.ReadFiles].
 	ErrNoFile = errors.New("scm: received a message without a file")
 
-	// ErrNotUnix is returned for a connection, listener or descriptor that is not a Unix socket.
+	// ErrNotUnix is returned by NewConn, NewConnFD, NewConnFile and NewListener for anything except a Unix
+	// socket.
 	ErrNotUnix = sys.ErrNotUnix
 
 	// ErrInUse is returned by Listen, ListenPacket and DialPacket if another socket has the name, or if the path

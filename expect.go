@@ -65,7 +65,7 @@ const (
 	KindPIDFD       Kind = "pidfd"
 )
 
-// Access is how a file was opened. A descriptor opened with O_PATH only has a Kind.
+// Access is how a file was opened. Of a descriptor opened with O_PATH, only the Kind and Access can match.
 type Access string
 
 const (

@@ -10,10 +10,10 @@ import (
 	"github.com/scm-rights/scm/internal/sys"
 )
 
-// Recv receives a message as the function [Recv] does, but returns an [*ExpectError] if it does not match e
-// or is truncated. Recv then closes all descriptors and replaces them with -1. m.Buffers and m.N are set.
-// To accept a truncated message, call the function Recv and [Expect.Enforce]. At the end of a connection
-// the error is [io.EOF]. It wraps EINVAL if len(m.FDs) < e.Min.
+// Recv is like the function [Recv], but returns an [*ExpectError] if the message does not match e or is
+// truncated, and then closes all descriptors and replaces them with -1. To accept truncated messages, call the
+// function Recv and [Expect.Enforce]. The end of a connection is [io.EOF]. If len(m.FDs) < e.Min, nothing is
+// received, and the error wraps EINVAL.
 func (e Expect) Recv(sock int, m *Message, flags int) error {
 	if err := cmp.Or(m.reset(), e.check()); err != nil {
 		return err

@@ -7,8 +7,8 @@ import (
 	"github.com/scm-rights/scm/internal/sys"
 )
 
-// NewFile returns an [os.File] for the received descriptor fd and takes ownership of the descriptor, which
-// it may renumber. On error fd is unchanged and still belongs to the caller.
+// NewFile returns an [os.File] for the received descriptor fd and takes ownership of fd, which it may
+// renumber. On error fd is unchanged and still belongs to the caller.
 //
 // Use NewFile instead of [os.NewFile], which puts every file with O_NONBLOCK set into the runtime's poller. A
 // sender can then stop the whole process, for example as the file's server (FUSE). NewFile puts only the

@@ -81,10 +81,10 @@ func (config Config) newListener(l net.Listener) (*Listener, error) {
 	return made, nil
 }
 
-// Listen creates a listening socket, and replaces a stale socket file, whose socket no process has open. network is
-// "unix" (a stream) or "unixpacket". addr has the form that [Dial] takes. If it is "", Linux chooses an
-// abstract name. Do not use a path that other users can change (SECURITY.md). The error can wrap [ErrInUse].
-// The caller must close the Listener.
+// Listen creates a listening socket, and replaces a stale socket file, whose socket no process has open.
+// network is "unix" (a stream) or "unixpacket". addr is as for [Dial]. For "", Linux chooses an abstract name.
+// Do not use a path that other users can change (SECURITY.md). The error can wrap [ErrInUse]. The caller must
+// close the Listener.
 func Listen(ctx context.Context, network, addr string) (*Listener, error) {
 	return Config{}.Listen(ctx, network, addr)
 }
@@ -106,10 +106,10 @@ func (config Config) Listen(ctx context.Context, network, addr string) (*Listene
 	return listener, nil
 }
 
-// ListenPacket creates a named datagram socket. network is "unixgram". ListenPacket treats addr and the
-// socket file as [Listen] does. The caller must close the Conn. To reply to a message, call Send with its
-// Addr, but only if that is an abstract name, or a path outside /proc in a directory that no other user can
-// write to. A client gets an address for replies from [DialPacket].
+// ListenPacket creates a named datagram socket. network is "unixgram". It treats addr and the socket file, and
+// fails, as [Listen] does. The caller must close the Conn. To reply to a message, call Send with its Addr, but
+// only if that is an abstract name, or a path outside /proc in a directory that only you can write to. A client
+// gets an address from [DialPacket].
 func ListenPacket(ctx context.Context, network, addr string) (*Conn, error) {
 	return Config{}.ListenPacket(ctx, network, addr)
 }
@@ -219,8 +219,9 @@ func (l *Listener) Accept() (net.Conn, error) {
 	return c, nil
 }
 
-// AcceptConn waits for the next connection and returns it with the Config of l. The caller must close it.
-// If [Config].Check returns an error, AcceptConn closes the connection and waits for the next one.
+// AcceptConn waits for the next connection and returns it with the Config of l. The caller must close it. If
+// [Config].Check returns an error, AcceptConn closes the connection and waits for the next one. After Close,
+// its error wraps [net.ErrClosed].
 func (l *Listener) AcceptConn() (*Conn, error) {
 	if err := l.usable(); err != nil {
 		return nil, opError("accept", err)
@@ -263,7 +264,7 @@ func (l *Listener) admits(c *Conn) (ok bool) {
 // Close closes the socket, after removing the file that Listen created, unless another file has replaced it or
 // SendListener has sent the socket. If it cannot remove the file, it closes the socket anyway and returns the
 // error. Closing the embedded UnixListener leaves the file in place, so pass the Listener itself to functions
-// such as Serve of an http.Server.
+// such as http.Serve.
 func (l *Listener) Close() error {
 	if err := l.usable(); err != nil {
 		return opError("close", err)

@@ -58,10 +58,10 @@ type Message struct {
 // report a payload that was longer than the buffers (MSG_TRUNC).
 func (m *Message) Truncated() bool { return m != nil && arrival{flags: m.Flags}.lostFDs() }
 
-// Files creates files from the received descriptors FDs[:NFD], as [NewFile] does, and takes ownership of
-// them: it sets NFD to 0, and the caller must close the files. If NewFile returns an error, Files closes
-// all files and descriptors, and returns the error. Files does not check whether the message is truncated,
-// and does not change *PIDFD. If NFD is out of range, Files closes nothing.
+// Files creates files from the received descriptors FDs[:NFD], as [NewFile] does, and takes ownership of them:
+// it sets NFD to 0, and the caller must close the files. On error, Files closes all files and descriptors,
+// unless NFD is out of range (EINVAL). Files does not check whether the message is truncated, and does not
+// change *PIDFD.
 func (m *Message) Files() ([]*os.File, error) {
 	if m == nil {
 		return nil, nilError("Message")
@@ -98,10 +98,10 @@ type Cred struct {
 	PID, UID, GID int
 }
 
-// Send sends m.Buffers and m.FDs through the socket sock as one message, with a single sendmsg(2) call and
-// the given flags, such as MSG_NOSIGNAL to avoid SIGPIPE. It sets m.N to the number of bytes sent. On a
-// stream, that can be part of the payload: send the rest without the descriptors. Payloads of concurrent calls
-// can mix.
+// Send sends m.Buffers and m.FDs, which stay open, through the socket sock as one message, with a single
+// sendmsg(2) call and the given flags, such as MSG_NOSIGNAL to avoid SIGPIPE. It sets m.N to the number of
+// bytes sent. On a stream, it can be less: send the rest without the descriptors. Concurrent payloads can
+// mix.
 //
 // With cgo, more than 64 buffers need about 40 KiB of C stack.
 func Send(sock int, m *Message, flags int) error {
@@ -138,10 +138,9 @@ func sendParts(sock int32, m *Message, flags int) (err error) {
 	return err
 }
 
-// Recv receives one message, or bytes of a stream, into m, with a single recvmsg(2) call, the given flags
-// and MSG_CMSG_CLOEXEC. The caller must close the descriptors, for example with [Message.Close]. At the end
-// of a connection m.N and m.NFD are 0. A truncated message is not an error: check m.Flags. On error,
-// nothing was received.
+// Recv receives one message, or bytes of a stream, into m, with a single recvmsg(2) call, the given flags and
+// MSG_CMSG_CLOEXEC. The caller must close the descriptors, for example with [Message.Close]. At the end of a
+// connection m.N and m.NFD are 0. A truncated message is not an error: check m.Flags.
 func Recv(sock int, m *Message, flags int) error {
 	if err := m.reset(); err != nil {
 		return err

@@ -20,10 +20,9 @@ func Nonblock(f syscall.Conn) (bool, error) {
 	return on, err
 }
 
-// SetNonblock sets or clears O_NONBLOCK on f, for every process that shares the file. Clear it for a
-// partner that expects calls on the file to block. In this process, they then block a thread and have no
-// deadline. If it is set on an [os.File] that was created without it, calls fail with EAGAIN: create a new
-// file with [NewFile].
+// SetNonblock sets or clears O_NONBLOCK on f, for every process that shares the file. Clear it for a partner
+// that expects calls on the file to block. Here, they then block a thread and have no deadline. If it is set on
+// an [os.File] that was created without it, calls fail with EAGAIN: create a new file with [NewFile].
 func SetNonblock(f syscall.Conn, on bool) error {
 	raw, err := rawConn("file", f)
 	if err != nil {

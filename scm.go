@@ -1,5 +1,4 @@
-// Package scm passes open files between processes over Unix sockets (SCM_RIGHTS). This sends a message and a
-// file:
+// Package scm passes open files between processes over Unix sockets (SCM_RIGHTS). This sends a message and a file:
 //
 //	conn, err := scm.Dial(ctx, "unix", "/run/example.sock")
 //	// ...
@@ -11,63 +10,64 @@
 //
 // # What to call
 //
-// [Dial], [Listen] and [Pair], and for an existing socket [NewConn], [NewConnFile] and [NewConnFD], lead to a
-// [Conn]. Its methods come in three groups:
+// [Dial], [Listen] and [Pair], and for an existing socket [NewConn], [NewConnFile] and [NewConnFD], lead to a [Conn].
+// Its methods come in three groups:
 //
-//   - WriteFiles and ReadFiles pass any payload with up to 253 files. They have variants for several buffers,
-//     and for descriptors.
+//   - WriteFiles and ReadFiles pass any payload with up to 253 files. They have variants for several buffers, and for
+//     descriptors.
 //   - SendFile and RecvFile, and those for a Conn or Listener, pass one file or socket as other programs do.
 //   - Send and Recv pass one message with descriptors, flags, an address and credentials.
 //
-// Several goroutines may use a Conn or a [Listener], with a [Message] and a buffer each. Sends on a Conn run
-// one at a time, and so do receives. A context ([Conn.WithContext]), a deadline or Close ends a call that
-// waits. [Config] and [Expect] limit what a Conn accepts. [PeerCred] and [PeerPIDFD] identify the partner.
+// Several goroutines may use a Conn or a [Listener], with a [Message] and a buffer each. Except with MSG_DONTWAIT,
+// sends on a Conn run one at a time, and so do receives. A context ([Conn.WithContext]), a deadline or Close ends a
+// call that waits. [Config] and [Expect] limit what a Conn accepts. [PeerCred] and [PeerPIDFD] identify the partner.
 //
-// The functions [Send] and [Recv], and [WriteFD] and [ReadFD] (write_fd and read_fd of W. Richard Stevens'
-// UNIX Network Programming, UNP, §15.7) take a socket's descriptor, and make one system call without a retry.
+// The functions [Send] and [Recv], and [WriteFD] and [ReadFD] (write_fd and read_fd of W. Richard Stevens' UNIX
+// Network Programming, UNP, §15.7) take a socket's descriptor, and make one system call without a retry.
 //
 // # Who owns a descriptor
 //
-// What you send stays open and still belongs to you, even if the call fails. A descriptor must not be closed
-// during the call, but a file may. The receiver gets a new, close-on-exec descriptor or file, which it must
-// close. Both ends share the offset and the status flags, such as O_NONBLOCK. Each call returns or closes
-// every descriptor that the kernel installs. If it fails it returns none, unless [Config].KeepTruncated is set.
+// What you send stays open and still belongs to you, even if the call fails. A descriptor must not be closed during
+// the call, but a file may. The receiver gets a new, close-on-exec descriptor or file, which it must close. Both ends
+// share the offset and the status flags, such as O_NONBLOCK. Each call returns or closes every descriptor that the
+// kernel installs. If it fails it returns none, unless [Config].KeepTruncated is set.
 //
-// A received file may live on a FUSE file system that the sender runs. Operations on it, even Close, can
-// block indefinitely, despite deadlines: see SECURITY.md.
+// A received file may live on a FUSE file system that the sender runs. Operations on it, even Close, can block
+// indefinitely, despite deadlines: see SECURITY.md.
 //
 // # What can be lost
 //
-// A receive loses descriptors if the message has more than requested, the descriptor table is full, or a
-// security module rejects one. It loses bytes if a datagram or seqpacket message is longer than the buffers.
-// Recv reports both in Message.Flags, and returns the rest. Other calls close all descriptors of the message,
-// and return a [*TruncatedError]; ReadFD, RecvConn and RecvListener ignore lost bytes.
+// A receive loses descriptors if the message has more than requested, the descriptor table is full, or a security
+// module rejects one. It loses bytes if a datagram or seqpacket message is longer than the buffers. Recv reports both
+// in Message.Flags, and returns the rest. Other calls close all descriptors of the message, and return a
+// [*TruncatedError], or from Expect.Recv an [*ExpectError]. If bytes are lost, RecvFile returns ENAMETOOLONG, and
+// ReadFD, RecvConn and RecvListener no error.
 //
-// A plain read, such as Conn.Read, loses descriptors without an error, and so does TCP. On a stream, at least
-// one byte must accompany them, and there are no message boundaries. If a send on a stream fails with n > 0,
-// the files were sent: send p[n:] without them. docs/pitfalls.md demonstrates these rules.
+// A plain read, such as Conn.Read, loses descriptors without an error, and so does TCP. On a stream, at least one
+// byte must accompany them, and there are no message boundaries. If a send on a stream fails with n > 0, the files
+// were sent: send p[n:] without them. docs/pitfalls.md demonstrates these rules.
 //
 // # Errors
 //
-// Errors wrap the errno, so errors.Is(err, unix.EPIPE) works. They wrap [errors.ErrUnsupported] if the
-// system lacks something, [os.ErrInvalid] for a nil argument and for a Conn or Listener created as a struct
-// literal, and [os.ErrClosed] or [net.ErrClosed] for a closed argument. If the system call of a function fails,
-// the error is an [*os.SyscallError]. Methods of Conn and Listener, and functions that create them, return a
-// [*net.OpError], except for [io.EOF], [*TruncatedError] and [*ExpectError].
+// Errors wrap the errno, so errors.Is(err, unix.EPIPE) works. They wrap [errors.ErrUnsupported] if the system lacks
+// something, [os.ErrInvalid] for a nil argument and for a Conn or Listener created as a struct literal, and
+// [os.ErrClosed] or [net.ErrClosed] for a closed argument. A nil context, and the methods that a literal embeds, can
+// panic. If the system call of a function fails, the error is an [*os.SyscallError]. Methods of Conn and Listener,
+// and functions that create them, return a [*net.OpError], except for [io.EOF], [*TruncatedError] and [*ExpectError].
 //
-// Close the connection after EPIPE, ECONNRESET, net.ErrClosed and, on a connected datagram socket,
-// ECONNREFUSED, and if only part of a payload was sent on a stream. io.EOF means that the other end was closed
-// or sent an empty seqpacket message. After its CloseWrite you can still send.
+// Close the connection after EPIPE, ECONNRESET, net.ErrClosed and, on a connected datagram socket, ECONNREFUSED, and
+// after a partial send on a stream, unless you send the rest. io.EOF means that the other end was closed or sent an
+// empty seqpacket message. After its CloseWrite you can still send.
 //
-// After other errors you can continue. If the error concerns what was received, as a TruncatedError, an
-// ExpectError or [ErrNoFile] does, this has left the queue. Otherwise, as after EINTR, EAGAIN, a deadline or a
-// context, nothing was sent or received.
+// After other errors you can continue. If the error is about a message, such as a TruncatedError, an ExpectError or
+// [ErrNoFile], the message is no longer in the queue. Otherwise, as after EINTR, EAGAIN, a deadline or a context,
+// nothing was received, and nothing sent beyond n bytes.
 //
 // # Systems and backends
 //
-// docs/platforms.md lists what systems other than Linux lack. On Windows, WebAssembly and Plan 9, every call
-// fails with errors.ErrUnsupported. One backend calls the C library in csrc. The other, used without cgo and
-// with the tag scm_purego, is written in Go. On Linux both make the same system calls (docs/trust.md).
+// docs/platforms.md lists what systems other than Linux lack. On Windows, WebAssembly and Plan 9, every call fails
+// with errors.ErrUnsupported. One backend calls the C library in csrc. The other, used without cgo or with the tag
+// scm_purego, is written in Go. On Linux both make the same system calls (docs/trust.md).
 package scm
 
 import (
@@ -76,9 +76,9 @@ import (
 	"github.com/scm-rights/scm/internal/sys"
 )
 
-// WriteFD sends p and the descriptor fd through the socket sock, with a single sendmsg(2) call and no
-// flags, like write_fd in UNP. It returns the number of bytes sent, or -1 and an error. On a stream p must
-// not be empty: Linux sends nothing, and reports success. To avoid SIGPIPE, use [Send].
+// WriteFD sends p and the descriptor fd, which stays open, through the socket sock, with a single sendmsg(2)
+// call and no flags, like write_fd in UNP. It returns the number of bytes sent, or -1 and an error. On a stream
+// p must not be empty: Linux sends nothing, and reports success. To avoid SIGPIPE, use [Send].
 func WriteFD(sock int, p []byte, fd int) (n int, err error) {
 	sys.BeforeSend()
 	n, err = writeFD(toInt32(sock), p, toInt32(fd))

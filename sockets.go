@@ -16,10 +16,10 @@ import (
 // WriteFiles.
 func (c *Conn) SendConn(conn net.Conn) error { return c.sendSocket("connection", conn) }
 
-// SendListener sends a listening socket as SendConn sends a connection. Both processes can accept
-// connections until l is closed, which then leaves its socket file in place. If SendListener fails, and l
-// is a [*net.UnixListener], call SetUnlinkOnClose(true). docs/handover.md shows how to stop the old
-// server without losing a request.
+// SendListener is like [Conn.SendConn], but for a listening socket. Both processes can accept connections until
+// l is closed, which then leaves its socket file in place. If SendListener fails, and l is a
+// [*net.UnixListener], call SetUnlinkOnClose(true). docs/handover.md shows how to stop the old server without
+// losing a request.
 func (c *Conn) SendListener(l net.Listener) error { return c.sendSocket("listener", l) }
 
 func (c *Conn) sendSocket(what string, socket any) error {
@@ -33,10 +33,10 @@ func (c *Conn) sendSocket(what string, socket any) error {
 	return c.fail("write", err)
 }
 
-// RecvConn receives a connection that SendConn, or OpenSSH with ProxyUseFdpass, sent: one descriptor and
-// one byte of any value. The caller must close the result, which [net.FileConn] creates, with O_NONBLOCK
-// set. RecvConn rejects messages as RecvFile does. It also rejects other files (ENOTSOCK) and listeners
-// (EINVAL). An untrusted sender can make calls on the connection block: use ReadFiles.
+// RecvConn receives a connection that SendConn, or OpenSSH with ProxyUseFdpass, sent: one descriptor and any
+// byte. The caller must close the result, which [net.FileConn] creates, with O_NONBLOCK set. Without exactly one
+// descriptor, it fails as RecvFile does. It also rejects other files (ENOTSOCK) and listeners (EINVAL). An
+// untrusted sender can make calls on the connection block: use ReadFiles.
 func (c *Conn) RecvConn() (net.Conn, error) {
 	f, err := c.receiveSocket(false)
 	if err != nil {
