@@ -38,8 +38,11 @@ func printsAll() bool {
 
 // example describes a failed case. Its transcript is limited so that the causes of a run fit on a page or two.
 func example(r scenario.Result) string {
-	if printsAll() {
+	switch {
+	case printsAll():
 		return report.Example(r, 0)
+	case len(firstCases) > 0:
+		return report.Example(r, report.ExampleLines/2)
 	}
 	return report.Example(r, report.ExampleLines)
 }

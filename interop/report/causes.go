@@ -135,7 +135,7 @@ func Example(c scenario.Result, lines int) string {
 }
 
 // writeFindings writes the rule of a case and what was found. If it is short, it shows only the ends of a long finding,
-// such as what a program wrote when it ended.
+// such as the answers that a scenario accepts, or what a program wrote when it ended.
 func (t *text) writeFindings(c scenario.Result, short bool) {
 	if s := c.Case.Scenario; s != nil && len(s.Rule) > 0 {
 		t.paragraph("The rule: " + s.Rule[0])
@@ -148,8 +148,8 @@ func (t *text) writeFindings(c scenario.Result, short bool) {
 			continue
 		}
 		lines := strings.Split(f.Located(), "\n")
-		if more := len(lines) - 8; short && more > 1 {
-			lines = slices.Concat(lines[:4], []string{fmt.Sprintf("… %s", display.Plural(more, "more line"))}, lines[4+more:])
+		if more := len(lines) - 3; short && more > 1 {
+			lines = []string{lines[0], lines[1], "… " + display.Plural(more, "more line"), lines[2+more]}
 		}
 		t.block("", strings.Join(lines, "\n"))
 	}

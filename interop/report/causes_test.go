@@ -37,7 +37,7 @@ mine breaks 1 rule (hang) in 2 of 3 cases.`
 		t.Errorf("got\n%s\nwant all lines", got)
 	}
 	long.Findings[0].Text = strings.Repeat("dying\n", 20) + "dead"
-	if got := Example(long, 2); strings.Count(got, "dying") != 7 || !strings.Contains(got, "\n| … 13 more lines\n") || !strings.Contains(got, "\n| dead\n") {
+	if got := Example(long, 2); strings.Count(got, "dying") != 2 || !strings.Contains(got, "\n| … 18 more lines\n| dead\n") {
 		t.Errorf("got\n%s\nwant the ends of the finding", got)
 	}
 	if got := Example(long, 0); strings.Count(got, "dying") != 20 {
