@@ -3,8 +3,10 @@
 package scm_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -47,12 +49,18 @@ func example(r scenario.Result) string {
 	return report.Example(r, report.ExampleLines)
 }
 
-// A screen is where Ginkgo's reporter writes, except with ginkgo -p. It leaves out failures with known causes, and the
-// list of all failures at the end. Reports in files have them.
-type screen struct{ quiet atomic.Bool }
+// mostLines is the number of lines that a screen shows of the message of a failure.
+const mostLines = 30
+
+// A screen is where Ginkgo's reporter writes, except with ginkgo -p. It leaves out failures with known causes, the
+// middle of long messages, and the list of all failures at the end. Reports in files have them.
+type screen struct {
+	io.Writer
+	quiet atomic.Bool
+}
 
 var (
-	printed   = &screen{}
+	printed   = &screen{Writer: os.Stdout}
 	listBegin = regexp.MustCompile(`^(\x1b\[[^m]*m)*Summarizing \d+ Failure`)
 	listEnd   = regexp.MustCompile(`^(\x1b\[[^m]*m)*Ran \d+ of `)
 )
@@ -61,10 +69,14 @@ func (s *screen) Write(text []byte) (int, error) {
 	if listBegin.Match(text) || listEnd.Match(text) {
 		s.quiet.Store(listBegin.Match(text) && !printsAll())
 	}
-	if s.quiet.Load() {
-		return len(text), nil
+	shown := text
+	if lines := bytes.SplitAfter(text, []byte("\n")); s.quiet.Load() {
+		shown = nil
+	} else if more := len(lines) - mostLines; more > 0 && !printsAll() {
+		shown = fmt.Appendf(bytes.Join(lines[:mostLines/2], nil), "  … %d more lines\n%s", more, bytes.Join(lines[mostLines/2+more:], nil))
 	}
-	return os.Stdout.Write(text)
+	_, err := s.Writer.Write(shown)
+	return len(text), err
 }
 
 func init() { formatter.ColorableStdOut = printed }
@@ -128,7 +140,7 @@ func writeCauses(r Report) {
 		}
 	}
 	if others > 0 {
-		fmt.Printf("\n%s failed outside the cases of the catalogue. %s=1 shows all.", Count(others, "spec"), allVariable)
+		fmt.Printf("\n%s failed outside the cases of the catalogue. %s=1 shows all, and runs the examples.", Count(others, "spec"), allVariable)
 	}
 	if text := all.CauseTable(func(c scenario.Result) string { return "go test . -ginkgo.v -ginkgo.focus='" + c.Name + "'" }); text != "" {
 		fmt.Printf("\n\n%s\n", text)
@@ -170,4 +182,11 @@ var _ = It("failures with the same cause are printed once", func() {
 	Expect(once).NotTo(Or(ContainSubstring("[FAIL]"), ContainSubstring("ExamplePair")))
 	Expect(strings.Count(all, "[FAILED]")).To(Equal(2*strings.Count(all, "[FAIL]")), "in:\n%s", all)
 	Expect(all).To(ContainSubstring("ExamplePair"))
+})
+
+var _ = It("a long message is printed without its middle", func() {
+	var out strings.Builder
+	Expect(fmt.Fprint(&screen{Writer: &out}, strings.Repeat("x\n", 99)+"end")).To(Equal(201))
+	Expect(out.String()).To(HaveSuffix("\nend"))
+	Expect(strings.Contains(out.String(), "\n  … 70 more lines\n")).To(Equal(!printsAll()))
 })

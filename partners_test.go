@@ -73,6 +73,7 @@ func (t *tally) String() string {
 
 var _ = ReportAfterSuite("specs per peer", func(r Report) {
 	tallies := tallySpecs(r)
+	PrintSkips(r, append(slices.Clone(partners), scenario.RunnerName)...) // writePartners says why those were skipped
 	writeCauses(r)
 	writePartners(tallies)
 	if os.Getenv(fdtest.AloneVariable) == "" && (os.Getenv(peers.PartnersVariable) != "" || os.Getenv("CI") == "true") {

@@ -18,7 +18,6 @@ import (
 	"github.com/scm-rights/scm/internal/fdtest"
 	. "github.com/scm-rights/scm/internal/spectest"
 	"github.com/scm-rights/scm/interop/process"
-	"github.com/scm-rights/scm/interop/scenario"
 )
 
 func TestMain(m *testing.M) {
@@ -30,13 +29,9 @@ func TestMain(m *testing.M) {
 func TestSuite(t *testing.T) {
 	RegisterFailHandler(Fail)
 	if !RunSpecs(t, "scm over "+scm.Backend) && !printsAll() {
-		t.Logf("%s=1 runs the examples too", allVariable) // after the causes, they would print, panic or hang for the same
-		Expect(flag.Set("test.run", "^TestSuite$")).To(Succeed())
+		_ = flag.Set("test.run", "^TestSuite$") // the examples would print, panic or hang after the causes
 	}
 }
-
-// writePartners prints why specs with a peer were skipped.
-var _ = ReportAfterSuite("skips", func(r Report) { PrintSkips(r, append(slices.Clone(partners), scenario.RunnerName)...) })
 
 // The first process builds the peers, which all processes share. Each process checks for leaks.
 var _ = SynchronizedBeforeSuite(func(ctx SpecContext) []byte {
