@@ -231,7 +231,11 @@ func (r *Report) writeCauses(out *text, most, exampleLines int, again func(scena
 		var one text
 		one.paragraph(c.Sentence())
 		one.printf("Example: %s\n", c.Example.Name)
-		one.writeFindings(c.Example, true)
+		example := c.Example
+		example.Findings = slices.DeleteFunc(slices.Clone(example.Findings), func(f scenario.Finding) bool {
+			return example.Verdict == scenario.Fail && f.Key() != c.What // it belongs to another cause
+		})
+		one.writeFindings(example, true)
 		if exampleLines > 0 {
 			one.writeTranscript(c.Example, exampleLines)
 		}

@@ -27,6 +27,11 @@ mine breaks 1 rule (hang) in 2 of 3 cases.`
 	if got := r.CauseTable(func(c scenario.Result) string { return "go test " + c.Name }); got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
+	two := failed("a/b/stream/runner/mine")
+	two.Findings[1].Expected = false
+	if got := (&Report{Cases: []scenario.Result{two}}).CauseTable(func(scenario.Result) string { return "" }); strings.Count(got, "hang@mine") != 1 {
+		t.Errorf("got\n%s\nwant each finding below its own cause", got)
+	}
 
 	long := failed("a/b/stream/x/mine", "1", "2", "3", "    ✗ hang: no answer", "5")
 	const example = "The rule: Bytes pass.\nline 7: hang@mine: no answer\n    … 2 earlier lines\n    3\n        ✗ hang: no answer\n    … 1 more line"
