@@ -81,6 +81,7 @@ func TestInterrupt(t *testing.T) {
 	lines := bufio.NewScanner(steps)
 	for lines.Scan() && !strings.HasPrefix(lines.Text(), "building ") {
 	}
+	program.OK(t, lines.Err())
 	program.OK(t, syscall.Kill(-pair.Process.Pid, syscall.SIGINT))
 	rest := program.Must(io.ReadAll(steps))
 	_ = pair.Wait() // its exit status is checked

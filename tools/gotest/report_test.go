@@ -1,16 +1,12 @@
 package main
 
 import (
-	"bufio"
 	"errors"
-	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
 
 	"github.com/scm-rights/scm/interop/peers"
@@ -177,30 +173,6 @@ func TestVerdict(t *testing.T) {
 		if ok := verdict(&text, "make test", c.least, names); ok != c.ok || !strings.HasSuffix(text.String(), c.want) {
 			t.Errorf("%s: got %v and %q, want %v and %q", c.name, ok, &text, c.ok, c.want)
 		}
-	}
-}
-
-// An interrupt of the tests leaves no temporary file.
-func TestProgress(t *testing.T) {
-	cmd := exec.Command("../progress.sh", "../part.sh", "a/b", "run", "sh", "-c",
-		`echo "$TMPDIR"; echo "1204 of 2995 specs" >"$SCM_PROGRESS"; printf "ok  \tp\t0.1s\n"; sleep 600`)
-	cmd.Env = append(os.Environ(), "RESULTS="+t.TempDir())
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	out, err := cmd.StdoutPipe()
-	if err = errors.Join(err, cmd.Start()); err != nil {
-		t.Fatal(err)
-	}
-	var lines []string
-	for s := bufio.NewScanner(out); s.Scan(); {
-		if lines = append(lines, s.Text()); len(lines) == 3 {
-			syscall.Kill(-cmd.Process.Pid, syscall.SIGINT)
-		}
-	}
-	err = cmd.Wait()
-	if want := regexp.MustCompile(`^0:1\d  a-b: 1,204 of 2,995 specs, packages: 1$`); len(lines) != 3 || !want.MatchString(lines[2]) {
-		t.Errorf("it ended with %v, and printed %q", err, lines)
-	} else if _, err := os.Stat(lines[0]); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("%s is left: %v", lines[0], err)
 	}
 }
 
