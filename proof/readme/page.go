@@ -55,11 +55,11 @@ func (t *comparison) table() string {
 
 const intro = "# Comparison\n\n" +
 	"This page says how other libraries behave in the scenarios of the suite, and what a user of each has to do. " +
-	"We chose the scenarios, and scm was written with them at hand. " +
-	"A \"no\" gives the number of scenarios that fail. It does not mean that the library breaks its own promises. " +
-	"[expected.txt](../interop/catalogue/expected.txt) has their names, and says what each shows.\n\n" +
-	"`make interop PEERS=all` runs the scenarios, and `go run -C proof ./readme -w build/interop/report.json` writes this page " +
-	"from the cases that pair a library's peer with the runner. proof/readme/comparison.go has the columns, and " +
+	"We chose the scenarios, and developed scm with them. " +
+	"A \"no\" is followed by the number of scenarios that fail. It does not mean that the library breaks its own promises. " +
+	"[expected.txt](../interop/catalogue/expected.txt) names these scenarios, and says what each shows.\n\n" +
+	"To write this page, run `make interop PEERS=all` and `go run -C proof ./readme -w build/interop/report.json`. " +
+	"It is about the cases of a library's peer with the runner. proof/readme/comparison.go has the columns, and " +
 	"`interop/peers/LANGUAGE/language.json` the rows and the advice.\n\n" +
 	"## Columns\n\n| column | \"yes\" means | otherwise |\n|---|---|---|\n"
 
@@ -69,14 +69,14 @@ func head() string {
 	for _, c := range columns {
 		text += fmt.Sprintf("| %s | %s | %s |\n", c.name, c.meaning, c.remedy)
 	}
-	return text + "\nA text marked with " + mark + " was written by hand instead of computed: the row's entry in language.json gives the reason. " +
+	return text + "\nA text marked with " + mark + " was written by hand: the row's entry in language.json gives the reason. " +
 		quoted([]string{callersFlag}) + " means that the library passes MSG_CMSG_CLOEXEC only if its caller asks for it, and " +
-		quoted([]string{callersControl}) + " that it returns the control messages as they are, and its caller must close the pidfd.\n" +
+		quoted([]string{callersControl}) + " that it returns the control messages as they are, so that its caller must close the pidfd.\n" +
 		"\n## Results\n\n"
 }
 
 const advice = "\n## What to do\n\n" +
-	"Advice about what to send protects a receiver only from partners that follow it. The names in parentheses are those of the peers.\n\n"
+	"Advice about what to send protects a receiver only from senders that follow it. The names in parentheses are those of the peers.\n\n"
 
 // page returns the text of docs/comparison.md.
 func (t *comparison) page() string {
