@@ -52,6 +52,33 @@ func service() {
 	}
 }
 
+// listener takes over a descriptor that ListenFDs has returned.
+func listener(fd int, name string) (net.Listener, error) {
+	f, err := scm.NewFile(fd, name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close() // FileListener has made a duplicate
+	return net.FileListener(f)
+}
+
+func Example_listener() {
+	manager, err := net.Listen("unix", "@")
+	must(err)
+	defer manager.Close()
+	f, err := manager.(*net.UnixListener).File()
+	must(err)
+	defer f.Close()
+	fd, err := unix.Dup(int(f.Fd()))
+	must(err)
+
+	l, err := listener(fd, "web")
+	must(err)
+	defer l.Close()
+	fmt.Println(l.Addr().String() == manager.Addr().String(), isOpen(fd))
+	// Output: true false
+}
+
 // The test is the service manager. It sets LISTEN_PID to the PID of the process that it starts, which is a shell.
 func TestListenPID(t *testing.T) {
 	null := program.Must(os.Open(os.DevNull))

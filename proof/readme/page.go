@@ -59,7 +59,7 @@ const intro = "# Comparison\n\n" +
 	"A \"no\" is followed by the number of scenarios that fail. It does not mean that the library breaks its own promises. " +
 	"[expected.txt](../interop/catalogue/expected.txt) names these scenarios, and says what each shows.\n\n" +
 	"To write this page, run `make interop PEERS=all` and `go run -C proof ./readme -w build/interop/report.json`. " +
-	"It shows cases of a library's peer with the runner. proof/readme/comparison.go has the columns, and " +
+	"proof/readme/comparison.go has the columns, and " +
 	"`interop/peers/LANGUAGE/language.json` the rows and the advice.\n\n" +
 	"## Columns\n\n| column | \"yes\" means | otherwise |\n|---|---|---|\n"
 
