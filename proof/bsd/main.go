@@ -72,7 +72,7 @@ func run(user, kernel, init string, program []string) {
 	if bytes.Contains(must.Get(os.ReadFile(program[0])), []byte("/onsi/ginkgo/v2")) {
 		words = append(words, "-ginkgo.v", "-ginkgo.no-color") // prints the name of each spec before it runs
 	}
-	m := machine.Machine{Commands: [][]string{words}, Log: &log, Limit: 15 * time.Minute, Shift: 2} // NetBSD waits in loops for seconds
+	m := machine.Machine{Commands: [][]string{words}, Log: &log, Limit: 15 * time.Minute}
 	results, err := m.Emulate(func(dir string, commands *console.Commands) []string {
 		for name, file := range map[string]string{"netbsd": kernel, "sbin/init": init, "bin/program": program[0]} {
 			write(filepath.Join(dir, "root", name), must.Get(os.ReadFile(file)))

@@ -56,10 +56,6 @@ type Machine struct {
 	// because its clock does not wait for the host's.
 	Limit time.Duration
 
-	// Shift sets the machine's clock: an instruction takes 2^Shift ns. Loops that wait for a device take fewer instructions
-	// on a slow machine.
-	Shift int
-
 	// CPU is the CPU time of the emulator. Run sets it.
 	CPU time.Duration
 }
@@ -113,7 +109,7 @@ func (m *Machine) Emulate(prepare func(dir string, commands *console.Commands) [
 	if err := must.Try(func() { emulator = prepare(dir, commands) }); err != nil {
 		return nil, err
 	}
-	args := append(emulator[1:], "-accel", "tcg", "-icount", fmt.Sprintf("shift=%d,sleep=off", m.Shift), "-smp", "1", "-m", "1024", "-nographic", "-nodefaults", "-no-reboot")
+	args := append(emulator[1:], "-accel", "tcg", "-icount", "shift=0,sleep=off", "-smp", "1", "-m", "1024", "-nographic", "-nodefaults", "-no-reboot")
 	return m.start(exec.CommandContext(stopped, emulator[0], args...), commands)
 }
 
