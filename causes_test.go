@@ -20,6 +20,7 @@ import (
 	"github.com/onsi/ginkgo/v2/types"
 	. "github.com/onsi/gomega"
 
+	"github.com/scm-rights/scm"
 	"github.com/scm-rights/scm/internal/reexec"
 	. "github.com/scm-rights/scm/internal/spectest"
 	"github.com/scm-rights/scm/interop/peers"
@@ -142,7 +143,11 @@ func writeCauses(r Report) {
 	if others > 0 {
 		fmt.Printf("\n%s failed outside the cases of the catalogue. %s=1 shows all, and runs the examples.", Count(others, "spec"), allVariable)
 	}
-	if text := all.CauseTable(func(c scenario.Result) string { return "go test . -ginkgo.v -ginkgo.focus='" + c.Name + "'" }); text != "" {
+	again := "go test . -ginkgo.v -ginkgo.focus='"
+	if scm.Backend == "purego" {
+		again = "go test -tags scm_purego . -ginkgo.v -ginkgo.focus='"
+	}
+	if text := all.CauseTable(func(c scenario.Result) string { return again + c.Name + "'" }); text != "" {
 		fmt.Printf("\n\n%s\n", text)
 	}
 }
