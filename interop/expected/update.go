@@ -156,7 +156,7 @@ func rewritten(text []byte, removed map[int]bool, added []Added) []byte {
 			end = "\r\n"
 		}
 		if len(added) > 0 && !strings.HasSuffix(l, "\n") {
-			l += end
+			l = strings.TrimSuffix(l, "\r") + end
 		}
 		if !removed[number] {
 			b.WriteString(l)
