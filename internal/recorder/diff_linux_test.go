@@ -264,7 +264,7 @@ func TestAnyValues(t *testing.T) {
 		"recvmsg: SCM_RIGHTS, descriptor 0 on return": false, "sendmsg: argument 0": false, "sendmsg: payload": false,
 		"sendmsg: control data": false, "sendmsg: cmsg_len": false, "recvmsg: received descriptor 1 at the exit of process 1": false,
 		"flags": false, "": false, "sendmsg: payload[1:4] of 16": true, "recvmsg: payload[0:4] of 4 on return": true,
-		"sendmsg: payload[4:4] of 16": false, "sendmsg: payload[1:17] of 16": false, "sendmsg: address[1:4] of 16": false,
+		"sendmsg: payload[4:4] of 16": false, "sendmsg: payload[-1:1] of 16": false, "sendmsg: payload[1:17] of 16": false, "sendmsg: address[1:4] of 16": false,
 	} {
 		if got := AnyValues(key); got != want {
 			t.Errorf("%q: got %v, want %v", key, got, want)

@@ -61,7 +61,7 @@ func (o Comparison) AllStillOpen(callsA, callsB []Call, openA, openB []*StillOpe
 			differ := func(open openAt, inA, inB string) {
 				found = append(found, &Difference{
 					Process: o.number(i), Call: j + 1, A: a[j], B: b[j],
-					Threads: severalThreads(a) || severalThreads(b), Several: len(streamsA) > 1,
+					Threads: severalThreads(a) || severalThreads(b), Several: len(streamsA) > 1 && !o.ByConnection,
 					Place: Place{When: AtExit, Message: -1, Index: -1, Field: open.field},
 					TextA: inA, TextB: inB, byConnection: o.ByConnection, time: a[j].end,
 				})

@@ -90,7 +90,7 @@ type PayloadBytes struct {
 func ParsePayloadBytes(text string) (b PayloadBytes, ok bool) {
 	_, err := fmt.Sscanf(text, "%s payload[%d:%d] of %d", &b.Call, &b.From, &b.To, &b.Len)
 	b.Call = strings.TrimSuffix(b.Call, ":")
-	return b, err == nil && text == b.String() && b.From < b.To && b.To <= b.Len
+	return b, err == nil && text == b.String() && 0 <= b.From && b.From < b.To && b.To <= b.Len
 }
 
 // String returns text such as "recvmsg: payload[1:4] of 16 on return".
