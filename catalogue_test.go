@@ -35,10 +35,17 @@ import (
 // backend, and strangers. In other scenarios the runner is opposite.
 var partners = append(append(slices.Clone(peers.Partners), otherBackend()), strangers()...)
 
-// strangers returns the peers that only the list of $SCM_PARTNERS has. If it cannot be read, buildPeers fails.
+// strangers returns the peers that only the list of $SCM_PARTNERS has.
 func strangers() (names []string) {
-	list, _ := peers.ReadList(os.Getenv(peers.PartnersVariable))
+	file := os.Getenv(peers.PartnersVariable)
+	list, err := peers.ReadList(file)
+	if file != "" && err != nil {
+		panic(peers.PartnersVariable + ": " + err.Error()) // a filter for their names would select no spec, and pass
+	}
 	for _, b := range list {
+		if slices.Contains(names, b.Name) {
+			panic(peers.PartnersVariable + ": two peers are named " + b.Name)
+		}
 		if slices.Contains([]string{scenario.RunnerName, scenario.KernelName, inside.SCMPair().Name}, b.Name) {
 			panic(peers.PartnersVariable + ": choose another name than " + b.Name)
 		}

@@ -147,7 +147,7 @@ func writeCauses(r Report) {
 	if scm.Backend == "purego" {
 		again = "go test -tags scm_purego . -ginkgo.v -ginkgo.focus='"
 	}
-	if text := all.CauseTable(func(c scenario.Result) string { return again + c.Name + "'" }); text != "" {
+	if text := all.CauseTable(func(c scenario.Result) string { return again + regexp.QuoteMeta(c.Name) + "'" }); text != "" {
 		fmt.Printf("\n\n%s\n", text)
 	}
 }
