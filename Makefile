@@ -177,7 +177,7 @@ test-portable: ## minutes: run the tests that other systems have, with go test a
 	$(GO) test -timeout 30m $(LIBRARY) $(PORTABLE) -run '$(RUN)'
 	$(GO) test -tags scm_purego . ./fdchannel -run '$(RUN)'
 
-interop: setup-$(if $(filter all,$(PEERS)),test,interop) peers ## minutes: run every scenario between every pair of peers, and print the matrix
+interop: setup-$(if $(filter all,$(PEERS)),test,interop) peers ## minutes: run every scenario between every pair of peers, and print why cases failed
 	$(GO) build -o build/scm ./cmd/scm
 	@mkdir -p build/interop; echo "This takes two minutes, and with PEERS=all ten."
 	build/scm interop run --peers build/peers/peers.json $(if $(filter few,$(PAIRS)),--few-pairs) --report build/interop/report.json

@@ -40,10 +40,11 @@ exec {alive}> >(
 	while read -rt 10 || [ $? -gt 128 ]; do report; done
 )
 reporter=$!
-trap : INT
+trap : INT TERM HUP
 "$@" {alive}>&-
 status=$?
 exec {alive}>&-
 wait "$reporter"
+trap '' INT
 rm -rf --one-file-system "$TMPDIR"
 exit "$status"
