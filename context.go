@@ -18,7 +18,8 @@ import (
 //
 // To end a call, the Conn sets a deadline in the past, and afterwards the program's again. A deadline that the program
 // has set on the [net.UnixConn], or on another Conn for it, is lost, and their calls can return
-// [os.ErrDeadlineExceeded]. The other methods of net.UnixConn do not use ctx.
+// [os.ErrDeadlineExceeded]. The other methods of net.UnixConn do not use ctx, nor does [io.Copy] with an
+// [os.File], or [net.Buffers].
 func (c *Conn) WithContext(ctx context.Context) *Conn {
 	if c == nil {
 		return nil
