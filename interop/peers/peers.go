@@ -199,6 +199,9 @@ func Every(first, interval time.Duration, f func()) (stop func()) {
 // run runs the recipe, if all its tools are installed. It also returns what the build printed.
 func (b recipe) run(ctx context.Context, root, outDir string) (o recipeOutcome, output []byte) {
 	o.words = replacements{"root": root, "out": outDir}
+	if rel, err := filepath.Rel(filepath.Join(root, "interop", "peers", b.Lang), outDir); err == nil {
+		o.words["relative-out"] = rel
+	}
 	for _, need := range b.Needs {
 		tool, command, err := findTool(ctx, need)
 		if err != nil {

@@ -160,6 +160,12 @@ func TestBuild(t *testing.T) {
 	}
 }
 
+func TestRelativeOut(t *testing.T) {
+	if o, _ := (recipe{Lang: "c"}).run(t.Context(), "/a b", "/a b/build/peers"); o.words["relative-out"] != "../../../build/peers" {
+		t.Errorf("got %q", o.words["relative-out"])
+	}
+}
+
 func TestLastLine(t *testing.T) {
 	for text, want := range map[string]string{
 		"":             "",

@@ -52,8 +52,9 @@ type registry struct {
 
 // A recipe describes one run of a build tool, which builds one or more peers. Run and the
 // commands of the peers may contain words in braces. {root} is replaced with the path of the
-// repository, {out} with the output directory, and a tool from Needs, such as {cc} or
-// {python3}, with the command that runs the tool.
+// repository, {out} with the output directory, {relative-out} with its path from the language's directory, because a
+// target of make cannot contain a space, and a tool from Needs, such as {cc} or {python3}, with the command that runs
+// the tool.
 type recipe struct {
 	Name  string   `json:"name"`
 	Lang  string   `json:"-"`
