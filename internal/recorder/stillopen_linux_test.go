@@ -444,7 +444,9 @@ func TestStillOpenText(t *testing.T) {
 		}
 		object, err := c.o.JSON()
 		received := `,"received":{"pid":7,"tid":70,"call":"recvmmsg","socket":{"fd":4,"open":true,"kind":"unix stream","file":"socket:[1]"},"fd":9,"index":2,"count":3}`
-		if want := "{" + c.json + received + "}"; err != nil || string(object) != want || !json.Valid(object) {
+		// Newer versions of package json do not escape U+FFFD.
+		escaped := strings.ReplaceAll(string(object), "\ufffd", `\ufffd`)
+		if want := "{" + c.json + received + "}"; err != nil || escaped != want || !json.Valid(object) {
 			t.Errorf("got\n%s, %v\nwant\n%s", object, err, want)
 		}
 	}
