@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"time"
 
@@ -41,7 +42,7 @@ var _ = Describe("a program written for gVisor's package", Label("gvisor"), Orde
 		Expect(err).NotTo(HaveOccurred())
 		gomod := contents(filepath.Join(peerModule, "go.mod"))
 		Expect(gomod).To(ContainSubstring("=> ../../../..\n"))
-		write(filepath.Join(dir, "go.mod"), strings.Replace(gomod, "=> ../../../..\n", "=> "+root+"\n", 1))
+		write(filepath.Join(dir, "go.mod"), strings.Replace(gomod, "=> ../../../..\n", "=> "+strconv.Quote(root)+"\n", 1))
 		write(filepath.Join(dir, "go.sum"), contents(filepath.Join(peerModule, "go.sum")))
 		if out, err := command(dir, "go", "mod", "download", "gvisor.dev/gvisor"); err != nil {
 			fdtest.Missing(GinkgoTB(), "gVisor's module cannot be downloaded here: "+strings.TrimSpace(out))

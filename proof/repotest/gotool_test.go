@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -196,7 +197,7 @@ func consumer() string {
 			text += "require " + r.Path + " " + r.Version + " // indirect\n"
 		}
 	}
-	text += "replace " + module + " => " + here + "\n"
+	text += "replace " + module + " => " + strconv.Quote(here) + "\n"
 	sums := ok(os.ReadFile("go.sum"))
 
 	dir := GinkgoT().TempDir()
