@@ -66,6 +66,9 @@ func Start(p *scenario.Peer, pool []int, as scenario.User, rec *Recording) (*Pro
 	if len(p.Command) == 0 {
 		return nil, errors.New(p.Why)
 	}
+	if err := CloseInheritedOnExec(); err != nil {
+		return nil, err
+	}
 	command := p.Command
 	if as.NoFile > 0 {
 		// The runner is not allowed to change the limits of another user's process, so the limit is set before

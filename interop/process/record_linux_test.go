@@ -134,3 +134,20 @@ func TestStartWatchesPool(t *testing.T) {
 		t.Errorf("got\n%s", strings.Join(lines, "\n"))
 	}
 }
+
+// A peer inherits no descriptor that the runner has inherited.
+func TestStartClosesInherited(t *testing.T) {
+	const inherited = 900
+	if err := unix.Dup3(0, inherited, 0); err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(inherited)
+	proc, err := Start(scenario.Program("x", "sh", "-c", "read line; test -e /proc/self/fd/900; echo $?"), nil, scenario.User{}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer proc.Close()
+	if answer, err := proc.Ask(t.Context(), "hello", DefaultTimeout); answer != "1" {
+		t.Errorf("got %q, %v, want 1: the descriptor is not open", answer, err)
+	}
+}
