@@ -54,13 +54,12 @@ func (t *comparison) table() string {
 }
 
 const intro = "# Comparison\n\n" +
-	"This page says how other libraries behave in the scenarios of the suite, and what a user of each has to do. " +
-	"We chose the scenarios, and developed scm with them. " +
-	"A \"no\" is followed by the number of scenarios that fail. It does not mean that the library breaks its own promises. " +
-	"[expected.txt](../interop/catalogue/expected.txt) names these scenarios, and says what each shows.\n\n" +
-	"To write this page, run `make interop PEERS=all` and `go run -C proof ./readme -w build/interop/report.json`. " +
-	"proof/readme/comparison.go has the columns, and " +
-	"`interop/peers/LANGUAGE/language.json` the rows and the advice.\n\n" +
+	"This page shows how other libraries behave in the scenarios of the suite, and what their users should do. " +
+	"We chose the scenarios, and developed scm with them, and a \"no\" does not mean that a library breaks its own promises. " +
+	"The number after it is that of the scenarios that fail, which " +
+	"[expected.txt](../interop/catalogue/expected.txt) names and explains.\n\n" +
+	"The page is generated: run `make interop PEERS=all`, and then `go run -C proof ./readme -w build/interop/report.json`. " +
+	"The columns are in proof/readme/comparison.go, the rows and the advice in `interop/peers/LANGUAGE/language.json`.\n\n" +
 	"## Columns\n\n| column | \"yes\" means | otherwise |\n|---|---|---|\n"
 
 // head returns the part of docs/comparison.md that does not depend on the report.
@@ -69,14 +68,14 @@ func head() string {
 	for _, c := range columns {
 		text += fmt.Sprintf("| %s | %s | %s |\n", c.name, c.meaning, c.remedy)
 	}
-	return text + "\nA text marked with " + mark + " was written by hand: the row's entry in language.json gives the reason. " +
+	return text + "\nA text marked with " + mark + " was written by hand, for a reason that language.json gives. " +
 		quoted([]string{callersFlag}) + " means that the library passes MSG_CMSG_CLOEXEC only if its caller asks for it, and " +
-		quoted([]string{callersControl}) + " that it returns the control messages as they are, so that its caller must close the pidfd.\n" +
+		quoted([]string{callersControl}) + " that it returns control messages unparsed, so that its caller must close the pidfd.\n" +
 		"\n## Results\n\n"
 }
 
 const advice = "\n## What to do\n\n" +
-	"Advice about what to send protects a receiver only from senders that follow it. The names in parentheses are those of the peers.\n\n"
+	"Advice about sending protects a receiver only from senders that follow it. The names of the peers are in parentheses.\n\n"
 
 // page returns the text of docs/comparison.md.
 func (t *comparison) page() string {
