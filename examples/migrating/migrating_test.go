@@ -6,14 +6,12 @@ package migrating
 import (
 	"bufio"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"io"
 	"net"
 	"os"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/scm-rights/scm"
 	"github.com/scm-rights/scm/examples/internal/program"
@@ -198,38 +196,6 @@ func Example_framing() {
 func handle(body []byte, files []*os.File) {
 	fmt.Printf("%q with %d\n", body, len(files))
 	closeFiles(files)
-}
-
-func Example_mdlayher() {
-	a, b := streams()
-	sock, _ := a.File()
-	defer closeAll(a, b, sock)
-
-	connect := func(sock *os.File) (*scm.Conn, error) {
-		c, err := scm.NewConnFile(sock)
-		if err != nil {
-			return nil, err
-		}
-		return c, c.SetDeadline(time.Now().Add(time.Second))
-	}
-	receive := func(c *scm.Conn) (n int, err error) {
-		m := scm.Message{Buffers: [][]byte{make([]byte, 100)}, FDs: make([]int, 4)}
-		if err := c.Recv(&m, 0); err != nil {
-			return 0, err
-		}
-		defer m.Close()
-		return m.N, nil
-	}
-
-	c, err := connect(sock)
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	defer c.Close()
-	_, err = receive(c)
-	fmt.Println(errors.Is(err, os.ErrDeadlineExceeded))
-	// Output: true
 }
 
 func Example_c() {
