@@ -67,10 +67,10 @@ func main() {
 		})
 		for {
 			n, sender, err := receiveFrom(conn, make([]byte, 8192))
-			if err != nil || n == 0 {
+			if err != nil { // the end of the stream, too
 				break
 			}
-			if sender == nil || sender.Pid == 0 {
+			if n == 0 || sender == nil || sender.Pid == 0 {
 				panic("no credentials")
 			}
 		}

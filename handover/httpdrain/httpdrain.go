@@ -17,8 +17,8 @@
 //	}
 //
 // If the main function ends like this, the program exits with status 0 when the drain is complete. Do not write
-// log.Fatal(server.Serve(l)): the program would exit with status 1, and a service manager with Restart=on-failure would
-// start the old version again, which would take over from the new one.
+// log.Fatal(server.Serve(l)): the program would exit with status 1, and a service manager that has a unit for each
+// version, with Restart=on-failure, would start the old one again, which would take over from the new one.
 package httpdrain
 
 import (
