@@ -15,7 +15,7 @@ import (
 )
 
 // Conn is a [net.UnixConn] of any type (stream, datagram or seqpacket) that also sends and receives files.
-// Read, Write, deadlines, addresses and SyscallConn work as in package net. Several goroutines may use a Conn.
+// Read, Write, deadlines and addresses work as in package net. Several goroutines may use a Conn.
 // Only Write and package net's methods can raise SIGPIPE. A call is repeated after EINTR, and after EAGAIN once
 // the socket is ready.
 type Conn struct {

@@ -8,6 +8,7 @@ import (
 	"os"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 )
 
@@ -16,10 +17,9 @@ import (
 // [context.Cause]. If ctx is done before, they send and receive nothing. A call that has received something returns it,
 // and n > 0 still means that part of a payload was sent.
 //
-// To end a call, the Conn sets a deadline in the past, and afterwards the program's again. A deadline that the program
-// has set on the [net.UnixConn], or on another Conn for it, is lost, and their calls can return
-// [os.ErrDeadlineExceeded]. The other methods of net.UnixConn do not use ctx, nor does [io.Copy] with an
-// [os.File], or [net.Buffers].
+// To end a call, the Conn sets a deadline in the past, and afterwards the program's again. A deadline set on the
+// [net.UnixConn], or on another Conn for it, is lost, and their calls can return [os.ErrDeadlineExceeded]. The other
+// methods of net.UnixConn do not use ctx, nor does [net.Buffers].
 func (c *Conn) WithContext(ctx context.Context) *Conn {
 	if c == nil {
 		return nil
@@ -62,6 +62,34 @@ func (c *Conn) pass(op string, method func(*net.UnixConn, []byte) (int, error), 
 		})
 	}
 	return n, c.fail(op, err)
+}
+
+// SyscallConn works as in package net. With a context, Read and Write of the result end when it is done, and so does
+// [io.Copy] with an [os.File].
+func (c *Conn) SyscallConn() (syscall.RawConn, error) {
+	if err := checkPresent("Conn", c); err != nil {
+		return nil, c.fail("get", err)
+	}
+	raw, err := c.UnixConn.SyscallConn()
+	if err != nil || c.ctx == nil || c.ctx.Done() == nil {
+		return raw, err
+	}
+	return contextRawConn{raw, c}, nil
+}
+
+// A contextRawConn has no PollFD method. So package os does not find the socket for splice(2) or sendfile(2), which
+// would wait without the context.
+type contextRawConn struct {
+	syscall.RawConn
+	c *Conn
+}
+
+func (r contextRawConn) Read(f func(fd uintptr) bool) error {
+	return r.c.fail("raw-read", r.c.direction(false).run(r.c.ctx, func() error { return r.RawConn.Read(f) }))
+}
+
+func (r contextRawConn) Write(f func(fd uintptr) bool) error {
+	return r.c.fail("raw-write", r.c.direction(true).run(r.c.ctx, func() error { return r.RawConn.Write(f) }))
 }
 
 func (c *Conn) direction(sends bool) *direction {

@@ -163,12 +163,19 @@ func firstOf(files []*os.File) io.Closer {
 
 // waitingCalls are the calls that wait on a Conn that is full and has nothing to receive.
 func waitingCalls(f *os.File) map[string]func(c *scm.Conn) error {
+	_, w := pipe()
+	zero := closeLater(ok(os.Open("/dev/zero")))
+	again := func(uintptr) (done bool) { return false }
 	calls := map[string]func(c *scm.Conn) error{
 		"Read":  func(c *scm.Conn) error { return Second(c.Read(make([]byte, 1))) },
 		"Write": func(c *scm.Conn) error { return Second(c.Write([]byte("x"))) },
 		"Recv with MSG_DONTWAIT": func(c *scm.Conn) error {
 			return c.Recv(&scm.Message{Buffers: [][]byte{make([]byte, 1)}}, unix.MSG_DONTWAIT)
 		},
+		"io.Copy to a pipe":   func(c *scm.Conn) error { return Second(io.Copy(w, c)) },
+		"io.Copy from a file": func(c *scm.Conn) error { return Second(io.Copy(c, zero)) },
+		"RawConn.Read":        func(c *scm.Conn) error { return ok(c.SyscallConn()).Read(again) },
+		"RawConn.Write":       func(c *scm.Conn) error { return ok(c.SyscallConn()).Write(again) },
 	}
 	for name, receive := range receiving {
 		calls[name] = receive

@@ -276,6 +276,7 @@ var _ = It("every function returns an error that names a bad argument, does not 
 		"Conn.SetReadDeadline":  {"Conn is nil": conn.SetReadDeadline(time.Time{})},
 		"Conn.SetWriteDeadline": {"Conn is nil": conn.SetWriteDeadline(time.Time{})},
 		"Conn.SetUnlinkOnClose": {"": quiet(func() { conn.SetUnlinkOnClose(true) })},
+		"Conn.SyscallConn":      {"Conn is nil": Second(conn.SyscallConn()), "use scm.NewConn": Second(new(scm.Conn).SyscallConn())},
 		"Conn.WithContext":      {"Conn is nil": Second(conn.WithContext(ctx).Write(p))},
 		"Conn.Write":            {"Conn is nil": Second(conn.Write(p))},
 		"Conn.WriteBuffers":     {"Conn is nil": Second(conn.WriteBuffers(nil)), "file 1 is nil": Second(c.WriteBuffers([][]byte{p}, f, nil))},

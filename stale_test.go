@@ -255,10 +255,7 @@ func afterSending(l closer, f func()) closer {
 	raw := hasRaw{callsAfter{ok(l.SyscallConn()), f}}
 	switch l := l.(type) {
 	case *scm.Conn:
-		return struct {
-			*scm.Conn
-			hasRaw
-		}{l, raw}
+		return sentConn{l, raw}
 	case *scm.Listener:
 		return struct {
 			*scm.Listener
@@ -268,12 +265,18 @@ func afterSending(l closer, f func()) closer {
 	return sentListener{l.(*net.UnixListener), raw}
 }
 
-// sentListener has a method of its own, because the two that it would embed are at the same depth.
+// sentConn and sentListener have a method of their own, because the two that they would embed are at the same depth.
+type sentConn struct {
+	*scm.Conn
+	raw hasRaw
+}
+
 type sentListener struct {
 	*net.UnixListener
 	raw hasRaw
 }
 
+func (c sentConn) SyscallConn() (syscall.RawConn, error)     { return c.raw.SyscallConn() }
 func (l sentListener) SyscallConn() (syscall.RawConn, error) { return l.raw.SyscallConn() }
 
 type hasRaw struct{ raw syscall.RawConn }

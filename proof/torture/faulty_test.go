@@ -131,6 +131,7 @@ func faultyOps() (operations []operation) {
 // noSystemCall calls the exported functions that make no system call.
 var noSystemCall = map[string]func(t *fixture){
 	"Conn.NetConn":              func(t *fixture) { t.conn.NetConn() },
+	"Conn.SyscallConn":          func(t *fixture) { _, _ = t.conn.SyscallConn() },
 	"Conn.SetUnlinkOnClose":     func(t *fixture) { t.conn.SetUnlinkOnClose(true) },
 	"Listener.Addr":             func(t *fixture) { t.server.Addr() },
 	"Conn.WithContext":          func(t *fixture) { t.conn.WithContext(context.Background()) },
