@@ -155,10 +155,6 @@ func (d *direction) run(ctx context.Context, call func() error) error {
 	if ctx.Done() == nil {
 		return call()
 	}
-	return d.runUntil(ctx, call)
-}
-
-func (d *direction) runUntil(ctx context.Context, call func() error) error {
 	if err := contextErr(ctx); err != nil {
 		return err
 	}
@@ -212,12 +208,9 @@ func (d *direction) wait(ctx context.Context) bool {
 
 func (d *direction) unlock() {
 	d.busy.Store(false)
-	if d.waiters.Load() > 0 {
-		d.wake()
+	if d.waiters.Load() == 0 {
+		return
 	}
-}
-
-func (d *direction) wake() {
 	select {
 	case d.free <- struct{}{}:
 	default:
