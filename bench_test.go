@@ -105,28 +105,27 @@ func (w *work) net(control []byte) (n int) {
 	return n
 }
 
-// passFDs passes descriptors, and builds and parses the control data that transfer passes.
-func (w *work) passFDs(transfer func(control []byte) (n int)) {
+// pass builds and parses the control data that transfer passes, and returns the descriptors received.
+func (w *work) pass(transfer func(control []byte) (n int)) []int {
 	n := transfer(unix.UnixRights(w.fds...))
 	messages, err := unix.ParseSocketControlMessage(w.control[:n])
 	must(err)
 	fds, err := unix.ParseUnixRights(&messages[0])
 	must(err)
-	for _, fd := range fds {
+	return fds
+}
+
+func (w *work) passFDs(transfer func(control []byte) (n int)) {
+	for _, fd := range w.pass(transfer) {
 		must(unix.Close(fd))
 	}
 }
 
-// passFiles is passFDs for files.
 func (w *work) passFiles(transfer func(control []byte) (n int)) {
 	for i, f := range w.files {
 		w.fds[i] = int(f.Fd())
 	}
-	n := transfer(unix.UnixRights(w.fds...))
-	messages, err := unix.ParseSocketControlMessage(w.control[:n])
-	must(err)
-	fds, err := unix.ParseUnixRights(&messages[0])
-	must(err)
+	fds := w.pass(transfer)
 	files := make([]*os.File, len(fds))
 	for i, fd := range fds {
 		files[i] = os.NewFile(uintptr(fd), "-")

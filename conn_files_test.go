@@ -149,30 +149,14 @@ var _ = DescribeTableSubtree("on", func(network string) {
 		}
 	})
 
-	It("WriteFiles rejects nil and closed files, and more than 253 files", func() {
+	It("WriteFiles rejects a closed file", func() {
 		a, b := pair(network)
 		r, w := pipe()
 		Expect(w.Close()).To(Succeed())
-		many := make([]*os.File, scm.MaxFDs+1)
-		for i := range many {
-			many[i] = r
-		}
-		for _, c := range []struct {
-			files []*os.File
-			want  error
-			text  string
-		}{
-			{[]*os.File{r, nil}, os.ErrInvalid, "file 1 is nil"},
-			{[]*os.File{r, r, w, r}, os.ErrClosed, "file 2: "},
-			{many, scm.ErrTooManyFDs, "more than 253"},
-		} {
-			n, err := a.WriteFiles([]byte("x"), c.files...)
-			Expect(n).To(BeZero())
-			Expect(err).To(And(opFails("write", c.want), MatchError(ContainSubstring(c.text))))
-			Expect(err).NotTo(MatchError(net.ErrClosed), "the Conn is open")
-		}
-		Expect(Third(b.ReadFiles(make([]byte, 1), scm.MaxFDs+1))).To(opFails("read", scm.ErrTooManyFDs))
-		Expect(Third(b.ReadFiles(make([]byte, 1), -1))).To(opFails("read", unix.EINVAL))
+		n, err := a.WriteFiles([]byte("x"), r, r, w, r)
+		Expect(n).To(BeZero())
+		Expect(err).To(And(opFails("write", os.ErrClosed), MatchError(ContainSubstring("file 2: "))))
+		Expect(err).NotTo(MatchError(net.ErrClosed), "the Conn is open")
 		hasNothing(b)
 	})
 

@@ -244,9 +244,7 @@ var _ = Describe("DialPacket", func() {
 	It("replaces a stale socket file, and applies the mode", func() {
 		checkNoLeak()
 		path := socketPath()
-		stale := ok(scm.ListenPacket(ctx, "unixgram", path))
-		Expect(stale.UnixConn.Close()).To(Succeed())
-		Expect(os.Lstat(path)).Error().NotTo(HaveOccurred())
+		leaveStale("unixgram", path)
 		server := closeLater(ok(scm.ListenPacket(ctx, "unixgram", AbstractName())))
 		closeLater(ok(scm.Config{Mode: 0o606}.DialPacket(ctx, "unixgram", path, server.LocalAddr().String())))
 		Expect(ok(os.Lstat(path)).Mode().Perm()).To(Equal(os.FileMode(0o606)))

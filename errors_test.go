@@ -7,7 +7,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"math"
-	"net"
 	"os"
 	"regexp"
 	"runtime"
@@ -217,6 +216,7 @@ var _ = It("every function returns an error that names a bad argument, does not 
 	var conn *scm.Conn
 	var listener *scm.Listener
 	var message *scm.Message
+	literal := &scm.Listener{UnixListener: listen(scm.Config{}, "unix", AbstractName()).UnixListener}
 	open := fdtest.Open()
 	type texts = map[string]error // by what the error contains; "" for no error
 	rows := map[string]texts{
@@ -253,12 +253,12 @@ var _ = It("every function returns an error that names a bad argument, does not 
 		"NewConnFile Config.NewConnFile": {"file is nil": Second(scm.NewConnFile(nil)), "not a Unix socket": Second(scm.NewConnFile(f))},
 		"NewListener Config.NewListener": {"listener is nil": Second(scm.NewListener(nil)), "use scm.NewListener": Second(scm.NewListener(&scm.Listener{}))},
 
-		"Listener.Accept":           {"Listener is nil": Second(listener.Accept())},
-		"Listener.AcceptConn":       {"Listener is nil": Second(listener.AcceptConn())},
+		"Listener.Accept":           {"Listener is nil": Second(listener.Accept()), "use scm.NewListener": Second(literal.Accept())},
+		"Listener.AcceptConn":       {"Listener is nil": Second(listener.AcceptConn()), "use scm.NewListener": Second(literal.AcceptConn())},
 		"Listener.Addr":             {"": quiet(func() { listener.Addr(); new(scm.Listener).Addr() })},
-		"Listener.Close":            {"Listener is nil": listener.Close()},
+		"Listener.Close":            {"Listener is nil": listener.Close(), "use scm.NewListener": literal.Close()},
 		"Listener.SetDeadline":      {"Listener is nil": listener.SetDeadline(time.Time{})},
-		"Listener.SetUnlinkOnClose": {"": quiet(func() { listener.SetUnlinkOnClose(true) })},
+		"Listener.SetUnlinkOnClose": {"": quiet(func() { listener.SetUnlinkOnClose(true); literal.SetUnlinkOnClose(true) })},
 		"Listener.WithContext":      {"Listener is nil": Second(listener.WithContext(ctx).Accept())},
 
 		"Conn.LocalAddr":        {"": quiet(func() { conn.LocalAddr() })},
@@ -268,14 +268,14 @@ var _ = It("every function returns an error that names a bad argument, does not 
 		"Conn.ReadFDs":          {"253 desc": Third(c.ReadFDs(p, many))},
 		"Conn.ReadFiles":        {"max is -1": Third(c.ReadFiles(p, -1)), "253 desc": Third(c.ReadFiles(p, len(many)))},
 		"Conn.Recv":             {"Message is nil": c.Recv(nil, 0), "253 desc": c.Recv(crowd, 0)},
-		"Conn.Send":             {"Message is nil": c.Send(nil, 0), "bad file descriptor": c.Send(&scm.Message{Buffers: [][]byte{p}, FDs: []int{-1}}, 0)},
+		"Conn.Send":             {"Message is nil": c.Send(nil, 0), "253 desc": c.Send(crowd, 0), "bad file descriptor": c.Send(&scm.Message{Buffers: [][]byte{p}, FDs: []int{-1}}, 0)},
 		"Conn.SendConn":         {"connection is nil": c.SendConn(nil), "no SyscallConn": c.SendConn(&tls.Conn{})},
 		"Conn.SendFile":         {"file is nil": c.SendFile("x", nil), "name too long": c.SendFile(strings.Repeat("x", 4096), f)},
-		"Conn.SendListener":     {"listener is nil": c.SendListener((*net.TCPListener)(nil))},
+		"Conn.SendListener":     {"listener is nil": c.SendListener(nil)},
 		"Conn.SetDeadline":      {"Conn is nil": conn.SetDeadline(time.Time{})},
 		"Conn.SetReadDeadline":  {"Conn is nil": conn.SetReadDeadline(time.Time{})},
 		"Conn.SetWriteDeadline": {"Conn is nil": conn.SetWriteDeadline(time.Time{})},
-		"Conn.SetUnlinkOnClose": {"": quiet(func() { conn.SetUnlinkOnClose(true) })},
+		"Conn.SetUnlinkOnClose": {"": quiet(func() { conn.SetUnlinkOnClose(true); new(scm.Conn).SetUnlinkOnClose(true) })},
 		"Conn.SyscallConn":      {"Conn is nil": Second(conn.SyscallConn()), "use scm.NewConn": Second(new(scm.Conn).SyscallConn())},
 		"Conn.WithContext":      {"Conn is nil": Second(conn.WithContext(ctx).Write(p))},
 		"Conn.Write":            {"Conn is nil": Second(conn.Write(p))},
@@ -289,6 +289,11 @@ var _ = It("every function returns an error that names a bad argument, does not 
 		}
 		rows["Conn."+name]["Conn is nil"] = err
 	}
+	for _, literal := range []*scm.Conn{{}, {UnixConn: c.UnixConn}} {
+		for name, err := range everyCall(literal, f) {
+			Expect(err).To(And(MatchError(os.ErrInvalid), MatchError(ContainSubstring("use scm.NewConn"))), name)
+		}
+	}
 	Expect(fdtest.Open()).To(Equal(open))
 	listed := map[string]bool{}
 	for names, errs := range rows {
@@ -298,8 +303,11 @@ var _ = It("every function returns an error that names a bad argument, does not 
 		for text, err := range errs {
 			if text == "" {
 				Expect(err).NotTo(HaveOccurred(), names)
-			} else {
-				Expect(err).To(MatchError(ContainSubstring(text)), names)
+				continue
+			}
+			Expect(err).To(MatchError(ContainSubstring(text)), names)
+			if strings.HasSuffix(text, "is nil") || strings.HasPrefix(text, "use ") {
+				Expect(err).To(MatchError(os.ErrInvalid), names)
 			}
 		}
 	}
