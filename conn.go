@@ -54,8 +54,7 @@ func NewConnFD(fd int) (*Conn, error) { return Config{}.NewConnFD(fd) }
 // [NewConnFD] does. The caller must close both f and the Conn.
 func NewConnFile(f *os.File) (*Conn, error) { return Config{}.NewConnFile(f) }
 
-// NewConn is [NewConn] with config. If c is a *Conn, c keeps its own Config. Socket options that were set
-// earlier, such as that of NoFiles, stay set.
+// NewConn is [NewConn] with config. Socket options that were set earlier, such as that of NoFiles, stay set.
 func (config Config) NewConn(c net.Conn) (*Conn, error) {
 	inner, err := unwrap(c)
 	var conn *Conn

@@ -11,8 +11,8 @@ import (
 
 // WriteFiles sends p and the files, which stay open. On a stream, it sends all of p, and the first byte carries
 // the files. If p is empty there, it returns [ErrEmptyPayload], or without files does nothing. On other sockets
-// p is one message. n is the number of bytes sent. If n > 0, the files were sent too. If the partner calls
-// CloseRead, a call that waits continues to wait.
+// p is one message. n is the number of bytes sent. If n > 0, the files were sent too: after an error, send only
+// p[n:]. If the partner calls CloseRead, a call that waits continues to wait.
 func (c *Conn) WriteFiles(p []byte, files ...*os.File) (n int, err error) {
 	k := newCall(c, true)
 	k.bufs = append(k.bufs, p)

@@ -100,8 +100,7 @@ func closeFiles(files []*os.File) {
 	}
 }
 
-// CloseFDs closes descriptors, such as those that [Conn.ReadFDs] or [Recv] returned, with close(2). It
-// ignores negative values and errors.
+// CloseFDs closes descriptors with close(2). It ignores negative values and errors.
 func CloseFDs(fds ...int) {
 	for _, fd := range fds {
 		if fd >= 0 {

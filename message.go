@@ -55,7 +55,7 @@ type Message struct {
 }
 
 // Truncated reports whether Flags has MSG_CTRUNC, which means that descriptors may be missing. It does not
-// report a payload that was longer than the buffers (MSG_TRUNC).
+// report lost bytes (MSG_TRUNC).
 func (m *Message) Truncated() bool { return m != nil && arrival{flags: m.Flags}.lostFDs() }
 
 // Files creates files from the received descriptors FDs[:NFD], as [NewFile] does, and takes ownership of them:
@@ -93,7 +93,7 @@ func (m *Message) Close() {
 	m.NFD = 0
 }
 
-// Cred identifies a process, its user and its group, as reported by SCM_CREDENTIALS and SO_PEERCRED.
+// Cred identifies a process, its user and its group.
 type Cred struct {
 	PID, UID, GID int
 }

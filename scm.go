@@ -13,8 +13,7 @@
 // [Dial], [Listen] and [Pair], and for an existing socket [NewConn], [NewConnFile] and [NewConnFD], lead to a [Conn].
 // Its methods come in three groups:
 //
-//   - WriteFiles and ReadFiles pass any payload with up to 253 files. They have variants for several buffers, and for
-//     descriptors.
+//   - WriteFiles and ReadFiles pass any payload with up to 253 files. Variants take several buffers, or descriptors.
 //   - SendFile and RecvFile, and those for a Conn or Listener, pass one file or socket as other programs do.
 //   - Send and Recv pass one message with descriptors, flags, an address and credentials.
 //
@@ -23,7 +22,8 @@
 // call that waits. [Config] and [Expect] limit what a Conn accepts. [PeerCred] and [PeerPIDFD] identify the partner.
 //
 // The functions [Send] and [Recv], and [WriteFD] and [ReadFD] (write_fd and read_fd of W. Richard Stevens' UNIX
-// Network Programming, UNP, §15.7) take a socket's descriptor, and make one system call without a retry.
+// Network Programming, UNP, §15.7) take a socket's descriptor, and make one system call without a retry. ReadFD returns
+// n, -1, nil for bytes without a descriptor.
 //
 // # Who owns a descriptor
 //
@@ -44,8 +44,9 @@
 // ReadFD, RecvConn and RecvListener no error.
 //
 // A plain read, such as Conn.Read, loses descriptors without an error, and so does TCP. On a stream, at least one
-// byte must accompany them, and there are no message boundaries. If a send on a stream fails with n > 0, the files
-// were sent: send p[n:] without them. docs/pitfalls.md demonstrates these rules.
+// byte must accompany them, and there are no message boundaries. docs/pitfalls.md demonstrates these rules.
+//
+// A short write on a stream (n > 0 and an error) loses nothing: send p[n:] without the files, which were sent.
 //
 // # Errors
 //
@@ -55,9 +56,8 @@
 // panic. If the system call of a function fails, the error is an [*os.SyscallError]. Methods of Conn and Listener,
 // and functions that create them, return a [*net.OpError], except for [io.EOF], [*TruncatedError] and [*ExpectError].
 //
-// Close the connection after EPIPE, ECONNRESET, net.ErrClosed and, on a connected datagram socket, ECONNREFUSED, and
-// after a partial send on a stream, unless you send the rest. io.EOF means that the other end was closed or sent an
-// empty seqpacket message. After its CloseWrite you can still send.
+// Close the connection after EPIPE, ECONNRESET, net.ErrClosed and, on a connected datagram socket, ECONNREFUSED. io.EOF
+// means that the other end was closed or sent an empty seqpacket message. After its CloseWrite you can still send.
 //
 // After other errors you can continue. If the error is about a message, such as a TruncatedError, an ExpectError or
 // [ErrNoFile], the message is no longer in the queue. Otherwise, as after EINTR, EAGAIN, a deadline or a context,

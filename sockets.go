@@ -18,8 +18,7 @@ func (c *Conn) SendConn(conn net.Conn) error { return c.sendSocket("connection",
 
 // SendListener is like [Conn.SendConn], but for a listening socket. Both processes can accept connections until
 // l is closed, which then leaves its socket file in place. If SendListener fails, and l is a
-// [*net.UnixListener], call SetUnlinkOnClose(true). docs/handover.md shows how to stop the old server without
-// losing a request.
+// [*net.UnixListener], call SetUnlinkOnClose(true). To lose no request, see docs/handover.md.
 func (c *Conn) SendListener(l net.Listener) error { return c.sendSocket("listener", l) }
 
 func (c *Conn) sendSocket(what string, socket any) error {
