@@ -4,8 +4,8 @@
 //	gotest [-failed N] TITLE LOG…
 //
 // It prints the output of the packages that failed, the counts of each log, the failed tests, and how to multiply time
-// limits if one was reached. If the suite of package scm ran, a table has the specs with each partner on each backend,
-// from cgo.log and purego.log. Then it prints which parts and partners were skipped, what is missing to run the rest
+// limits if one was reached. If the suite of package scm ran, a table has the specs with each partner and the other
+// tests of cgo.log and purego.log. Then it prints which parts and partners were skipped, what is missing to run the rest
 // (tools, or root), a sentence about the specs with C and Rust, and `N passed, N failed, N skipped`, with at least N
 // failures. gotest fails unless each part ran and nothing failed.
 package main
@@ -15,7 +15,6 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -35,11 +34,11 @@ func main() {
 // A part is the result of a part of the tests.
 type part struct {
 	passed, failed, skipped int
-	red                     []string      // the failed tests
-	missing                 []string      // the tools, or root
-	skips                   []string      // the parts and partners that did not run, with the reasons
-	scores                  map[key]score // of the specs with each partner
-	output                  string        // of the packages that failed
+	red                     []string         // the failed tests
+	missing                 []string         // the tools, or root
+	skips                   []string         // the parts and partners that did not run, with the reasons
+	scores                  map[string]score // of the specs with each partner
+	output                  string           // of the packages that failed
 }
 
 func (p *part) String() string {
@@ -164,7 +163,7 @@ func last(block string) string {
 
 // verdict prints the sum of the parts, and reports whether all passed.
 func verdict(w io.Writer, title string, least int, logs []string) bool {
-	total, rows, red, busy, scores := &part{}, "", "", false, map[key]score{}
+	total, rows, red, busy, backends := &part{}, "", "", false, [2]*part{{}, {}}
 	for _, file := range logs {
 		text, _ := os.ReadFile(file) // none if the part did not start
 		p := count(string(text))
@@ -176,8 +175,11 @@ func verdict(w io.Writer, title string, least int, logs []string) bool {
 		}
 		busy = busy || limit.MatchString(p.output+red)
 		total.missing, total.skips = append(total.missing, p.missing...), append(total.skips, p.skips...)
-		if name := filepath.Base(file); name == "cgo.log" || name == "purego.log" { // newest.log repeats them
-			maps.Copy(scores, p.scores)
+		switch filepath.Base(file) { // newest.log has scores too
+		case "cgo.log":
+			backends[0] = p
+		case "purego.log":
+			backends[1] = p
 		}
 	}
 	if total.failed = max(total.failed, least); total.passed+total.failed == 0 {
@@ -187,10 +189,8 @@ func verdict(w io.Writer, title string, least int, logs []string) bool {
 	if busy && strings.HasPrefix(title, "make ") { // .ci/run runs these
 		fmt.Fprintf(w, "on a busy machine: %s SLOW=3\n", title)
 	}
-	table, sentence := catalogue(scores)
-	if len(scores) > 0 {
-		fmt.Fprint(w, table)
-	}
+	table, sentence := catalogue(backends)
+	fmt.Fprint(w, table)
 	slices.Sort(total.skips)
 	for _, skip := range slices.Compact(total.skips) {
 		fmt.Fprintf(w, "skipped: %s\n", skip)
@@ -198,9 +198,7 @@ func verdict(w io.Writer, title string, least int, logs []string) bool {
 	if slices.Sort(total.missing); len(total.missing) > 0 && os.Getenv("CI") != "true" { // where it is a failure
 		fmt.Fprintf(w, "missing: %s (as root on Debian, tools/setup test installs the tools)\n", strings.Join(slices.Compact(total.missing), ", "))
 	}
-	if len(scores) > 0 {
-		fmt.Fprintln(w, sentence)
-	}
+	fmt.Fprint(w, sentence)
 	fmt.Fprintln(w, total)
 	return total.failed == 0
 }

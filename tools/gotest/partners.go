@@ -13,51 +13,64 @@ var partnerRows = []string{"csrc, in C", "book, the book's code in C", "qa, in C
 
 var names = strings.NewReplacer("scm-cgo", "the other backend", "scm-purego", "the other backend", "runner", "the runner")
 
-// A key is a backend and a partner, and a score the numbers of specs that passed, failed and were skipped.
-type key struct{ backend, partner string }
+// A score is the numbers of tests that passed, failed and were skipped.
 type score [3]int
 
+func (s score) String() string { return fmt.Sprintf("    %8d%8d%8d", s[0], s[1], s[2]) }
+
 // partnerLine is a line of the suite of package scm. The reasons for skips are in parentheses, each after a number.
-var partnerLine = regexp.MustCompile(`(?m)^specs over (\S+) with (\S+): (\d+) passed, (\d+) failed, (\d+) skipped(?: \((.*)\))?$`)
+var partnerLine = regexp.MustCompile(`(?m)^specs over \S+ with (\S+): (\d+) passed, (\d+) failed, (\d+) skipped(?: \((.*)\))?$`)
 
 // readPartners sets the scores, and returns the reasons for skipped specs, each after "skip: " on a line.
 func (p *part) readPartners(log string) (reasons string) {
-	p.scores = map[key]score{}
+	p.scores = map[string]score{}
 	for _, m := range partnerLine.FindAllStringSubmatch(log, -1) {
 		var s score
 		for i := range s {
-			s[i], _ = strconv.Atoi(m[3+i])
+			s[i], _ = strconv.Atoi(m[2+i])
 		}
-		p.scores[key{m[1], names.Replace(m[2])}] = s
-		for reason := range strings.SplitSeq(m[6], "; ") {
+		p.scores[names.Replace(m[1])] = s
+		for reason := range strings.SplitSeq(m[5], "; ") {
 			_, reason, _ = strings.Cut(reason, " ")
 			if reasons += "skip: " + reason + "\n"; s[0]+s[1] == 0 && s[2] > 0 {
-				p.skips = append(p.skips, m[2]+": "+reason)
+				p.skips = append(p.skips, m[1]+": "+reason)
 			}
 		}
 	}
 	return reasons
 }
 
-// catalogue returns a table of the specs with each partner, and a sentence about those in C and Rust.
-func catalogue(scores map[key]score) (table, sentence string) {
+// catalogue returns a table of the specs with each partner and of the other tests on cgo and on pure Go, and a sentence
+// about the specs in C and Rust. They are empty if the suite of package scm did not run.
+func catalogue(backends [2]*part) (table, sentence string) {
+	if len(backends[0].scores)+len(backends[1].scores) == 0 {
+		return "", ""
+	}
+	var others [2]score
+	for i, p := range backends {
+		others[i] = score{p.passed, p.failed, p.skipped}
+	}
+	passed, failed := [2]map[string]int{{}, {}}, 0
 	table = fmt.Sprintf("\n%-26s%28s%28s\n%-26s", "", "cgo", "pure Go", "specs with") + strings.Repeat("      passed  failed skipped", 2)
-	passed, failed := map[key]int{}, 0
 	for _, row := range partnerRows {
 		name, what, _ := strings.Cut(row, ",")
 		language := what[strings.LastIndex(what, " ")+1:]
 		table += fmt.Sprintf("\n%-26s", row)
-		for _, backend := range []string{"cgo", "purego"} {
-			s := scores[key{backend, name}]
-			table += fmt.Sprintf("    %8d%8d%8d", s[0], s[1], s[2])
-			if passed[key{backend, language}] += s[0]; language != "" {
+		for i, p := range backends {
+			s := p.scores[name]
+			table += s.String()
+			for j := range s {
+				others[i][j] -= s[j]
+			}
+			if passed[i][language] += s[0]; language != "" {
 				failed += s[1]
 			}
 		}
 	}
+	table += fmt.Sprintf("\n%-26s%v%v\n", "other Go tests", others[0], others[1])
 	var says [2]string
-	for i, backend := range []string{"cgo", "purego"} {
-		c, rust := passed[key{backend, "C"}], passed[key{backend, "Rust"}]
+	for i := range says {
+		c, rust := passed[i]["C"], passed[i]["Rust"]
 		if says[i] = fmt.Sprintf("%d specs against C and Rust passed", c+rust); c == 0 || rust == 0 {
 			says[i] = fmt.Sprintf("%d specs against C and %d against Rust passed", c, rust)
 		}
@@ -69,5 +82,5 @@ func catalogue(scores map[key]score) (table, sentence string) {
 	if failed > 0 {
 		sentence += fmt.Sprintf("; %d failed", failed)
 	}
-	return table + "\n", sentence
+	return table, sentence + "\n"
 }

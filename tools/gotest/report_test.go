@@ -130,6 +130,9 @@ func TestVerdict(t *testing.T) {
 		}
 		return text + "--- PASS: A (0.00s)\nok  \tp\t0.1s\nx: exit status 0\n"
 	}
+	totals := func(log, counts string) string {
+		return strings.Replace(log, "--- PASS: A", "FAIL! -- "+counts+"\n--- FAIL: TestSuite", 1)
+	}
 	const green, red = "x: go test -C .\n--- PASS: A (0.00s)\nok  \tp\t0.1s\nx: exit status 0\n", "x: go test -C .\n--- FAIL: A (0.00s)\nFAIL\tp\t0.1s\nx: exit status 1\n"
 	for _, c := range []struct {
 		name  string
@@ -150,9 +153,13 @@ func TestVerdict(t *testing.T) {
 		{"partners", []string{suite("cgo", nix, book), suite("purego", book, nix)}, 0, "\n12 specs against C and Rust passed on both backends\n2 passed, 0 failed, 0 skipped\n", true},
 		{"a failed partner", []string{suite("cgo", book, "with nix: 4 passed, 3 failed, 0 skipped"), suite("purego", book, nix)}, 0,
 			"\n9 specs against C and Rust passed on cgo, and 12 specs against C and Rust passed on pure Go; 3 failed\n2 passed, 0 failed, 0 skipped\n", true},
-		{"a failed runner", []string{suite("cgo", book, nix, "with runner: 1 passed, 9 failed, 0 skipped"), suite("purego", book, nix, "with scm-cgo: 0 passed, 4 failed, 0 skipped")}, 0,
+		{"a failed runner, and a failed test without a partner", []string{
+			totals(suite("cgo", book, nix, "with runner: 1 passed, 9 failed, 0 skipped"), "15 Passed | 11 Failed | 0 Pending | 5 Skipped"),
+			totals(suite("purego", book, nix, "with scm-cgo: 0 passed, 4 failed, 0 skipped"), "12 Passed | 4 Failed | 0 Pending | 2 Skipped")}, 0,
 			"\nthe other backend                    0       0       0           0       4       0\n" +
-				"the runner                           1       9       0           0       0       0\n12 specs against C and Rust passed on both backends\n2 passed, 0 failed, 0 skipped\n", true},
+				"the runner                           1       9       0           0       0       0\n" +
+				"other Go tests                       2       2       3           0       0       0\n" +
+				"12 specs against C and Rust passed on both backends\n27 passed, 15 failed, 7 skipped\n", false},
 		{"no Rust", []string{suite("cgo", book), suite("purego", book)}, 0, "\n5 specs against C and 0 against Rust passed on both backends\n2 passed, 0 failed, 0 skipped\n", true},
 		{"no compiler", []string{"cgo: skip cgo: no C compiler\nskip: cgo: no C compiler (gcc) in PATH\ncgo: exit status 0\n",
 			suite("purego", "with book: 0 passed, 0 failed, 9 skipped (9 no C compiler (gcc) in PATH)")}, 0,
