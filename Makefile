@@ -246,7 +246,7 @@ lint-c:
 	$(SUBMAKE) csrc lint CI=true
 	@mkdir -p build/lint
 	for system in x86_64-netbsd x86_64-freebsd aarch64-macos; do for f in csrc/*.c; do \
-		build/zig/bin/python-zig cc -target $$system -std=c99 -Wall -Wextra -pedantic -Werror -c -o build/lint/other.o $$f || exit; \
+		build/venv/bin/python-zig cc -target $$system -std=c99 -Wall -Wextra -pedantic -Werror -c -o build/lint/other.o $$f || exit; \
 	done; done
 	gcc -Wall -Wextra -pedantic -Wconversion -Werror -fsyntax-only $(C_FLAGS) $(C_FILES)
 	clang -Wall -Wextra -pedantic -Wconversion -Werror -fsyntax-only $(C_FLAGS) $(C_FILES)
