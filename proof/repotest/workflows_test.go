@@ -147,6 +147,7 @@ var _ = Describe("ci.yml", Label("tree"), func() {
 		Expect(jobs).To(Equal(script))
 		Expect(contents(".ci/run")).To(ContainSubstring(` run make KERNEL="$netbsd" proof-bsd`), "on other systems, GitHub has the systems themselves")
 		Expect(linters).To(Equal(len(strings.Fields(lint))))
+		Expect(linux).To(MatchRegexp(`{job: suite, make: setup-test [a-z ]*\binterop( AS_USER=\S+)?}`), "it runs the pairs that the script leaves out")
 	})
 
 	It("runs README's pair, and .ci/run both of README's commands right after the set-up", func() {
