@@ -3,12 +3,14 @@ package main
 import (
 	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
 
+	"github.com/scm-rights/scm/internal/reexec"
 	"golang.org/x/sys/unix"
 )
 
@@ -19,6 +21,13 @@ func TestDiff(t *testing.T) {
 	}
 	one := tracee("pass")
 	served := func(args ...string) []string { return append(tracee("clients"), args...) }
+	port := filepath.Join(t.TempDir(), "port") // the same program in another file
+	if err := exec.Command("cp", one[2], port).Run(); err != nil {
+		t.Fatal(err)
+	}
+	ported := func(args ...string) []string {
+		return append([]string{"env", reexec.Variable + "=clients", port}, args...)
+	}
 	counted := filepath.Join(t.TempDir(), "runs")
 	nonce := func(end string) []string { return append(tracee("nonce"), counted, end) }
 	send := func(text string) []string { return append(tracee("send"), text) }
@@ -74,13 +83,13 @@ func TestDiff(t *testing.T) {
 		{"not the number of a process", both(one, one, "--process", "1:0"), 2, "", "with numbers from 1"},
 		{"later differences of another process", both(children("pass", "flag"), children("twice", "pass")), 1, "different: call 3 of process 1, …: none against sendmsg' (1 call of process 1, …)\nand 1 later difference of process 2, … (-v lists all)\n", ""},
 		{"later differences with -v", both(children("pass", "flag"), children("twice", "pass"), "-v"), 1, "different: call 3 of process 1, …--allow 'sendmsg: flags: MSG_NOSIGNAL against 0' (1 call of process 2, …)\n", ""},
-		{"a server that forks and one that does not", both(served("1", "leak"), served("2", "close"), "--by", "connection"), 0, "same: 16 calls\n", ""},
+		{"a server that forks and one that does not", both(served("1", "leak"), ported("2", "close"), "--by", "connection"), 0, "same: 16 calls\n", ""},
 		{"a server and itself, by connection", both(served("1", "leak"), served("1", "leak"), "--by", "connection"), 0, "same: 16 calls\n", ""},
-		{"an extra call on a connection", both(served("1", "close"), served("2", "extra"), "--by", "connection"), 1, "different: call 3 of connection 2, … (recvmsg): the call: recvmsg against sendmsg\n", ""},
-		{"a descriptor left open by a server that does not fork", both(served("1", "leak"), served("2", "leak"), "--by", "connection"), 1, "different: call 1 of connection 2, … (recvmsg): received descriptor 1 at the exit of its process: not compared against still open\n", ""},
+		{"an extra call on a connection", both(served("1", "close"), ported("2", "extra"), "--by", "connection"), 1, "different: call 3 of connection 2, … (recvmsg): the call: recvmsg against sendmsg\n", ""},
+		{"a descriptor left open by a server that does not fork", both(served("1", "leak"), ported("2", "leak"), "--by", "connection"), 1, "different: call 1 of connection 2, … (recvmsg): received descriptor 1 at the exit of its process: not compared against still open\n", ""},
 		{"one connection", both(one, one, "--by", "connection", "--process", "1"), 0, "same: 1 call\nleft out by --process: 1 call of A, 1 of B\n", ""},
 		{"by something else", both(one, one, "--by", "thread"), 2, "", "--by needs process or connection"},
-		{"bytes that nobody set", both(nonce("ef"), nonce("ef"), "--self-test"), 0, "same: 2 calls, with 2 allowed differences in 2 calls\n--allow '" + received + "' (…)\n--allow '" + middle + "' (…)\n", ""},
+		{"bytes that nobody set", both(nonce("ef"), nonce("ef"), "--self-test"), 0, "same: 2 calls, with 2 allowed differences in 2 calls\n--allow '" + middle + "' (…)\n--allow '" + received + "' (…)\n", ""},
 		{"the next byte after those that nobody set", both(nonce("ef"), nonce("xf"), "--self-test"), 1, "different: call 1 of process 1, … (sendmsg), at its entry: payload[4:5] of 6: 65 against 78\n", ""},
 		{"a longer payload with bytes that nobody set", both(nonce("ef"), nonce("efg"), "--self-test"), 1, "different: …payload[1:7] of 6 and 7: …", ""},
 		{"a program that differs from itself", both([]string{"sh", "-c", "mkdir " + t.TempDir() + "/once && exec '" + strings.Join(one, "' '") + "' || exec '" + strings.Join(tracee("flag"), "' '") + "'"}, one, "--self-test"), 4, "different: …flags: 0 against MSG_NOSIGNAL…", "the first program differs from itself"},

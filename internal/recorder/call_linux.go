@@ -1,7 +1,6 @@
 package recorder
 
 import (
-	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -13,7 +12,7 @@ import (
 // A Process is a process in the recorded process tree.
 type Process struct {
 	PID      int
-	program  Program
+	program  string   // the path of what it has executed; empty if that is not known
 	parent   *Process // nil for a root
 	order    int      // its place among the children of its parent
 	children int
@@ -32,21 +31,6 @@ func (p *Process) addChild(child *Process) {
 	p.children++
 }
 
-// A Program is what a process has executed. It is empty if that is not known.
-type Program struct {
-	Path      string
-	arguments string
-}
-
-// programOf returns the program of a traced thread.
-func programOf(tid int) (p Program) {
-	dir := "/proc/" + strconv.Itoa(tid)
-	p.Path, _ = os.Readlink(dir + "/exe") // "" if it may not be read
-	arguments, _ := os.ReadFile(dir + "/cmdline")
-	p.arguments = string(arguments)
-	return p
-}
-
 // path returns the place of the process in the tree: 0, 1 is the second child of the first root.
 func (p *Process) path() []int {
 	if p.parent == nil {
@@ -58,8 +42,8 @@ func (p *Process) path() []int {
 // A Call is one system call, decoded. Its fields must not be changed.
 type Call struct {
 	Process *Process
-	Program Program
-	Thread  int // the thread ID, in the tracer's PID namespace
+	Program string // the path of what the process had executed; empty if that is not known
+	Thread  int    // the thread ID, in the tracer's PID namespace
 	Arch    *Arch
 	Nr      uint64 // the system call number on Arch
 	Section int    // 0 outside of marks

@@ -21,6 +21,7 @@ type Difference struct {
 	Threads bool  // in one record, several threads of the process made calls, whose order can vary
 	Several bool  // in one record, several processes made calls, whose interaction can vary
 	A, B    *Call // nil if the process has no more calls in that record
+	When    When
 	Place
 	TextA  string // the two values as text
 	TextB  string
@@ -34,11 +35,8 @@ type Difference struct {
 func (d *Difference) String() string {
 	var s strings.Builder
 	fmt.Fprintf(&s, "call %d of %s (%s)", d.Call, d.Who(), d.call().Name())
-	switch d.When {
-	case AtEntry:
-		s.WriteString(", at its entry")
-	case AtReturn:
-		s.WriteString(", at its exit")
+	if d.When == AtEntry || d.When == AtReturn {
+		fmt.Fprintf(&s, ", at its %s", d.When)
 	}
 	fmt.Fprintf(&s, ": %s%s: %s against %s", d.Place, d.bytes(), d.TextA, d.TextB)
 	if d.Memory != Registers && d.Memory != Payload && len(d.BytesA)+len(d.BytesB) > 0 {
@@ -53,7 +51,7 @@ func (d *Difference) Who() string {
 	if d.byConnection {
 		who = fmt.Sprintf("connection %d", d.Process)
 	}
-	if program := d.call().Program.Path; program != "" {
+	if program := d.call().Program; program != "" {
 		who += ", " + quotedName(path.Base(program))
 	}
 	return who
@@ -126,48 +124,56 @@ type Comparison struct {
 	// Describe, if set, returns a text that describes a descriptor. Its file is nil if it was not looked
 	// up. Two descriptors are equal if Describe returns the same text for both.
 	Describe func(fd int32, f *File) string
-	// AnyBytes lists ranges of bytes that are reported by themselves, apart from the other bytes of their payload.
-	AnyBytes []PayloadBytes
 	// Processes lists the processes to compare, by their numbers in A and in B. If it is empty, all are compared.
-	Processes [][2]int
+	Processes [2][]int
 	// ByConnection groups calls by their socket instead of by process. So a server that forks for each connection can be
 	// compared with one that does not. A received descriptor that is still open then counts only in B, if another program
 	// received it.
 	ByConnection bool
-	// RequireCloseOnExec reports received descriptors that are not close-on-exec in B, although they are not in A either,
-	// if another program received them.
-	RequireCloseOnExec bool
 	// AnyTime ignores the time in SCM_TIMESTAMP, SCM_TIMESTAMPNS and SCM_TIMESTAMPING.
 	AnyTime bool
+
+	anyBytes           []payloadBytes // reported by themselves, apart from the other bytes of their payload
+	requireCloseOnExec bool           // report descriptors that another program receives in B without close-on-exec
 }
 
 // UsedMemory is a Comparison that ignores timestamps, and memory that the kernel neither reads nor
 // writes.
 var UsedMemory = Comparison{UsedOnly: []MemoryKind{Payload, Address, ControlData}, AnyTime: true}
 
-// All returns all differences, in the order in which A entered the calls or, for a difference on return, left them. A
-// call that only B makes comes after the one before it in its process. If a difference at the
-// entry of a call is the same at its exit, All returns it only for the entry. If one call fails with
-// an errno that the other does not have, All does not compare the memory at their exits.
+// A Recording contains the calls of a program and, if they are compared, its received descriptors that were still open.
+type Recording struct {
+	Calls     []Call
+	StillOpen []*StillOpen
+}
+
+// All returns all differences between calls, as Compare does.
 func (o Comparison) All(a, b []Call) []*Difference {
-	streamsA, streamsB := o.streams(a, 0), o.streams(b, 1)
+	return o.Compare(Recording{Calls: a}, Recording{Calls: b})
+}
+
+// Compare returns all differences, in the order in which A entered the calls or, for a difference on return, left them.
+// A call that only B makes comes after the one before it in its process. If a difference at the
+// entry of a call is the same at its exit, Compare returns it only for the entry. If one call fails with
+// an errno that the other does not have, Compare does not compare the memory at their exits. It compares what is still
+// open only of processes, or connections, that make the same calls in both recordings.
+func (o Comparison) Compare(a, b Recording) []*Difference {
+	streamsA, streamsB := o.streams(a.Calls, o.Processes[0]), o.streams(b.Calls, o.Processes[1])
 	c := &comparison{Comparison: o, a: newNormalizer(streamsA), b: newNormalizer(streamsB)}
+	c.openA, c.openB = o.openByCall(streamsA, a.StillOpen), o.openByCall(streamsB, b.StillOpen)
 	processes := max(len(streamsA), len(streamsB))
 	for i := range processes {
 		c.a.next(o.ByConnection)
 		c.b.next(o.ByConnection)
-		c.current.Process, c.current.Several = o.number(i), processes > 1 && !o.ByConnection
 		a, b := at(streamsA, i), at(streamsB, i)
-		c.threads = severalThreads(a) || severalThreads(b)
+		c.current = Difference{
+			Process: o.number(i), byConnection: o.ByConnection,
+			Threads: severalThreads(a) || severalThreads(b), Several: processes > 1 && !o.ByConnection,
+		}
 		c.streams(a, b)
 	}
-	SortDifferences(c.found)
+	slices.SortStableFunc(c.found, func(d, e *Difference) int { return cmp.Compare(d.time, e.time) })
 	return c.found
-}
-
-// SortDifferences sorts differences as All does.
-func SortDifferences(found []*Difference) {
-	slices.SortStableFunc(found, func(d, e *Difference) int { return d.time - e.time })
 }
 
 // Whole reports whether the recorder could read all memory that the comparison compares, and look up all
@@ -215,37 +221,33 @@ func at[T any](list []T, i int) (none T) {
 // A comparison walks through two records in parallel.
 type comparison struct {
 	Comparison
-	a, b    *normalizer
-	threads bool // Difference.Threads of the process
+	a, b         *normalizer
+	openA, openB map[int][]openAt // by Call.seq
 
 	callA, callB *Call
 	current      Difference // the current calls
-	when         When
 	found        []*Difference
 	before       int // how many were found before the current call
 }
 
 // streams compares the calls of a process.
 func (c *comparison) streams(a, b []*Call) {
+	same := slices.EqualFunc(a, b, func(x, y *Call) bool { field, _, _ := mismatch(x, y); return field == "" })
+	d := &c.current
 	for i := range max(len(a), len(b)) {
 		c.callA, c.callB, c.before = at(a, i), at(b, i), len(c.found)
-		c.when, c.current = AsAWhole, Difference{
-			Process: c.current.Process,
-			Several: c.current.Several,
-			Call:    i + 1,
-			A:       c.callA,
-			B:       c.callB,
-		}
-		if c.callA != nil {
-			c.current.time = c.callA.seq
-		} else if i > 0 {
-			c.current.time = a[i-1].end
+		d.Call, d.A, d.B, d.When = i+1, c.callA, c.callB, AsAWhole
+		if c.callA != nil { // otherwise, it is the end of the call before
+			d.time = c.callA.seq
 		}
 		if field, x, y := mismatch(c.callA, c.callB); field != "" {
 			c.differ(inCall(field), x, y)
 			return
 		}
 		c.call()
+		if same {
+			c.stillOpen()
+		}
 	}
 }
 
@@ -259,8 +261,7 @@ func (c *comparison) texts(p piece, a, b string) {
 // differ adds a difference.
 func (c *comparison) differ(p piece, a, b string) {
 	d := c.current
-	d.Threads, d.byConnection = c.threads, c.ByConnection
-	d.Place, d.When = p.Place, c.when
+	d.Place = p.Place
 	d.TextA, d.TextB = a, b
 	d.BytesA, d.BytesB = p.a, p.b
 	if !slices.ContainsFunc(c.found[c.before:], d.repeats) {
@@ -271,9 +272,7 @@ func (c *comparison) differ(p piece, a, b string) {
 // repeats reports whether d is a difference at the exit that already existed at the entry. If the kernel
 // ignored the bytes at the entry and has written them since, the values are the same by chance.
 func (d *Difference) repeats(entry *Difference) bool {
-	place := entry.Place
-	place.When = AtReturn
-	return entry.When == AtEntry && d.Place == place &&
+	return d.When == AtReturn && entry.When == AtEntry && d.Place == entry.Place &&
 		bytes.Equal(d.BytesA, entry.BytesA) && bytes.Equal(d.BytesB, entry.BytesB) && d.Ignored() == entry.Ignored()
 }
 
@@ -295,10 +294,10 @@ func mismatch(a, b *Call) (field, x, y string) {
 
 // call compares two calls of the same kind.
 func (c *comparison) call() {
-	c.when = AtEntry
+	c.current.When = AtEntry
 	c.arguments()
 	c.memory(false)
-	c.when, c.current.time = AtReturn, c.callA.end
+	c.current.When, c.current.time = AtReturn, c.callA.end
 	c.result()
 	if a, b := c.callA, c.callB; !a.Unfinished && !b.Unfinished && a.Errno == b.Errno {
 		c.memory(true)
@@ -364,8 +363,8 @@ func (c *comparison) result() {
 
 // A piece contains the bytes of a part of memory, or of a register, from both records.
 type piece struct {
-	Place // its When is not set
-	a, b  []byte
+	Place
+	a, b []byte
 }
 
 // inCall returns a piece without bytes.
@@ -397,7 +396,7 @@ func (p piece) after(a, b int) piece {
 	return piece{p.Place, p.a[min(a, len(p.a)):], p.b[min(b, len(p.b)):]}
 }
 
-// bytes compares a piece byte by byte. It reports the bytes of each of c.AnyBytes by themselves. A difference extends
+// bytes compares a piece byte by byte. It reports the bytes of each of c.anyBytes by themselves. A difference extends
 // from the first to the last byte that differs.
 func (c *comparison) bytes(p piece) {
 	if bytes.Equal(p.a, p.b) {
@@ -409,9 +408,12 @@ func (c *comparison) bytes(p piece) {
 	p.Offset += p.first()
 	n := max(len(p.a), len(p.b))
 	a, b := hexBytes(p.a, n), hexBytes(p.b, n)
-	report := func(from, to int) {
+	for _, part := range append(slices.Clip(c.anyBytes), payloadBytes{to: n}) {
+		if part.call != "" && !part.in(c.callA, p.Place) {
+			continue
+		}
 		p.From, p.To = n, 0
-		for i := from; i < min(to, n); i++ {
+		for i := part.from; i < min(part.to, n); i++ {
 			if a[i] != b[i] {
 				p.From, p.To = min(p.From, i), i+1
 			}
@@ -419,18 +421,10 @@ func (c *comparison) bytes(p piece) {
 		if p.To > 0 {
 			c.differ(p, joined(a[p.From:p.To]), joined(b[p.From:p.To]))
 		}
-	}
-	for _, any := range c.AnyBytes {
-		if any.of(c.callA, p.Place) {
-			p.AnyBytes = any.String()
-			report(any.From, any.To)
-			for i := any.From; i < min(any.To, n); i++ {
-				a[i], b[i] = "..", ".."
-			}
+		for i := part.from; i < min(part.to, n); i++ {
+			a[i], b[i] = "..", ".."
 		}
 	}
-	p.AnyBytes = ""
-	report(0, n)
 }
 
 // hexBytes returns n bytes in hexadecimal, with empty texts after the last one.
@@ -480,7 +474,7 @@ func (c *comparison) closeOnExec(p piece) {
 	if a == nil || b == nil || a.Access == "" || b.Access == "" {
 		return
 	}
-	required := c.RequireCloseOnExec && c.callA.Program.Path != c.callB.Program.Path
+	required := c.requireCloseOnExec && c.callA.Program != c.callB.Program
 	if a.CloseOnExec != b.CloseOnExec || required && !b.CloseOnExec {
 		text := map[bool]string{false: "not set", true: "set"}
 		p.a, p.b = nil, nil

@@ -256,7 +256,7 @@ func TestDiffIgnored(t *testing.T) {
 	}
 }
 
-func TestAnyValues(t *testing.T) {
+func TestDiffAllow(t *testing.T) {
 	for key, want := range map[string]bool{
 		"recvmsg: flags": true, "recvmsg: msg_flags on return": true, "recvmmsg: message 3, iovec 1, iov_len": true,
 		"recvmsg: SCM_RIGHTS, close-on-exec on return": true, "recvmsg: msg_controllen": true,
@@ -266,7 +266,7 @@ func TestAnyValues(t *testing.T) {
 		"flags": false, "": false, "sendmsg: payload[1:4] of 16": true, "recvmsg: payload[0:4] of 4 on return": true,
 		"sendmsg: payload[4:4] of 16": false, "sendmsg: payload[-1:1] of 16": false, "sendmsg: payload[1:17] of 16": false, "sendmsg: address[1:4] of 16": false,
 	} {
-		if got := AnyValues(key); got != want {
+		if got := new(Comparison).Allow(key); got != want {
 			t.Errorf("%q: got %v, want %v", key, got, want)
 		}
 	}
@@ -394,13 +394,14 @@ func TestDiffPayloadBytes(t *testing.T) {
 		{"abcdexy", "abxdexy", "sendmsg: payload[2:3] of 7: 63 against 78"},
 		{"abc", "abcdef", "sendmsg: iov_len: 3 against 6; sendmsg: payload[3:6] of 3 and 6: nothing against 646566"},
 	} {
-		allowed, ok := ParsePayloadBytes(middle)
+		var o Comparison
+		ok := o.Allow(middle)
 		send := func(text string) []Call {
 			m := built{payload: []string{text}}
 			return []Call{call(amd64, "sendmsg", 0, m, m, 0)}
 		}
 		var got []string
-		for _, d := range (Comparison{AnyBytes: []PayloadBytes{allowed}}).All(send(c.a), send(c.b)) {
+		for _, d := range o.All(send(c.a), send(c.b)) {
 			got = append(got, map[bool]string{true: "allowed "}[d.Allowed(middle)]+d.Text())
 		}
 		if text := strings.Join(got, "; "); !ok || text != c.want {
@@ -452,25 +453,29 @@ func TestDiffProcesses(t *testing.T) {
 	}
 }
 
-// A port that sets close-on-exec must set it each time. A program that both runs have need not.
+// A port that sets close-on-exec must set it each time. A program
+// that both runs have need not.
 func TestDiffRequireCloseOnExec(t *testing.T) {
 	received := func(program string, closeOnExec bool) []Call {
 		c := receivedOne(amd64)
-		c.Program.Path, c.Files[1].CloseOnExec = program, closeOnExec
+		c.Program, c.Files[1].CloseOnExec = program, closeOnExec
 		return []Call{c}
 	}
-	o := Comparison{RequireCloseOnExec: true}
+	const field = "recvmsg: control message 1, SCM_RIGHTS, close-on-exec on return"
 	for _, c := range []struct {
-		name string
-		b    []Call
-		want string
+		allow string
+		b     []Call
+		want  string
 	}{
-		{"the same program", received("/c", false), ""},
-		{"another program", received("/go", false), "not set against not set"},
-		{"another program that sets it", received("/go", true), "not set against set"},
+		{"recvmsg: flags: 0 against MSG_CMSG_CLOEXEC", received("/c", false), ""},
+		{field + ": not set against set", received("/go", false), field + ": not set against not set"},
+		{field, received("/go", true), field + ": not set against set"},
 	} {
-		if d := o.First(received("/c", false), c.b); (d == nil) != (c.want == "") || d != nil && !strings.HasSuffix(d.Text(), c.want) {
-			t.Errorf("%s: %v, want %q", c.name, d, c.want)
+		var o Comparison
+		o.Allow(c.allow)
+		d := o.First(received("/c", false), c.b)
+		if (d == nil) != (c.want == "") || d != nil && (d.Text() != c.want || d.Allowed(c.allow) != d.B.Files[1].CloseOnExec) {
+			t.Errorf("--allow '%s': %v, want %q, allowed only if it is set in B", c.allow, d, c.want)
 		}
 	}
 }
@@ -554,11 +559,12 @@ func TestDiffStillOpen(t *testing.T) {
 		{"no calls", nil, nil, nil},
 	} {
 		for _, swapped := range []bool{false, true} {
-			found := Comparison{}.AllStillOpen(calls, c.b, all, c.open)
+			a, b := Recording{calls, all}, Recording{c.b, c.open}
 			if swapped {
-				found = Comparison{}.AllStillOpen(c.b, calls, c.open, all)
+				a, b = b, a
 			}
 			var got []int
+			found := slices.DeleteFunc(Comparison{}.Compare(a, b), func(d *Difference) bool { return d.When != AtExit })
 			for _, d := range found {
 				got = append(got, d.A.seq)
 			}

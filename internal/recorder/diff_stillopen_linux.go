@@ -11,7 +11,7 @@ type openAt struct {
 	absent       string // the state in a record that does not have it
 }
 
-// openByCall returns what is still open, by Call.seq.
+// openByCall returns what was still open, by Call.seq.
 func (o Comparison) openByCall(streams [][]*Call, open []*StillOpen) map[int][]openAt {
 	numbers := map[*Process]int{}
 	for i, stream := range streams {
@@ -47,44 +47,24 @@ func processName(s *StillOpen, numbers map[*Process]int) string {
 	return "another process"
 }
 
-// AllStillOpen returns the differences in what is still open in two records, in the order in which A received the
-// descriptors. It leaves out those of processes, or connections, that do not make the same calls in both records.
-func (o Comparison) AllStillOpen(callsA, callsB []Call, openA, openB []*StillOpen) (found []*Difference) {
-	streamsA, streamsB := o.streams(callsA, 0), o.streams(callsB, 1)
-	byCallA, byCallB := o.openByCall(streamsA, openA), o.openByCall(streamsB, openB)
-	for i := range min(len(streamsA), len(streamsB)) {
-		a, b := streamsA[i], streamsB[i]
-		if !slices.EqualFunc(a, b, func(x, y *Call) bool { field, _, _ := mismatch(x, y); return field == "" }) {
-			continue
-		}
-		for j := range a {
-			differ := func(open openAt, inA, inB string) {
-				found = append(found, &Difference{
-					Process: o.number(i), Call: j + 1, A: a[j], B: b[j],
-					Threads: severalThreads(a) || severalThreads(b), Several: len(streamsA) > 1 && !o.ByConnection,
-					Place: Place{When: AtExit, Message: -1, Index: -1, Field: open.field},
-					TextA: inA, TextB: inB, byConnection: o.ByConnection, time: a[j].end,
-				})
-			}
-			listA, listB := byCallA[a[j].seq], byCallB[b[j].seq]
-			// A child that ends after each connection can leave open what a program that serves them all must close.
-			onlyB := o.ByConnection && a[j].Program != b[j].Program
-			if onlyB {
-				listA = nil
-			}
-			for _, open := range without(listA, listB) {
-				differ(open, open.state, open.absent)
-			}
-			for _, open := range without(listB, listA) {
-				if onlyB {
-					open.absent = "not compared"
-				}
-				differ(open, open.absent, open.state)
-			}
-		}
+// stillOpen compares which descriptors that the current call received were still open.
+func (c *comparison) stillOpen() {
+	c.current.When = AtExit
+	a, b := c.openA[c.callA.seq], c.openB[c.callB.seq]
+	// A child that ends after each connection can leave open what a program that serves them all must close.
+	onlyB := c.ByConnection && c.callA.Program != c.callB.Program
+	if onlyB {
+		a = nil
 	}
-	SortDifferences(found)
-	return found
+	for _, open := range without(a, b) {
+		c.differ(inCall(open.field), open.state, open.absent)
+	}
+	for _, open := range without(b, a) {
+		if onlyB {
+			open.absent = "not compared"
+		}
+		c.differ(inCall(open.field), open.absent, open.state)
+	}
 }
 
 // without returns the elements of list, except for one for each in other.

@@ -128,22 +128,24 @@ func (n *normalizer) descriptor(c *Call, fd int32, atExit bool) string {
 	return fmt.Sprintf("descriptor %d of the process, %s", i, text)
 }
 
-// grouped groups calls by process, in the order of the process tree, or by connection, in the order of the first
-// message. It leaves out processes without calls, so that it does not matter whether a shell starts the command.
-func grouped(calls []Call, byConnection bool) [][]*Call {
+// streams groups calls by process, in the order of the process tree, or by connection, in the order of the first
+// message. It returns those with the given numbers or, if there are none, all. Processes without calls have no number,
+// so that it does not matter whether a shell starts the command.
+func (o Comparison) streams(calls []Call, numbers []int) (streams [][]*Call) {
 	of := map[any][]*Call{}
 	for i := range calls {
 		c := &calls[i]
 		group := any(c.Process)
-		if byConnection {
+		if o.ByConnection {
 			if f := c.file(c.socket(), false); f != nil && f.Open() {
 				group = f.Name
 			}
 		}
 		of[group] = append(of[group], c)
 	}
-	for _, stream := range of {
+	for group, stream := range of {
 		slices.SortStableFunc(stream, func(a, b *Call) int { return a.seq - b.seq })
+		of[group] = withoutRestarted(stream)
 	}
 	passed := func(c *Call) int { // a message is sent before it is received
 		if c.receives() {
@@ -151,41 +153,27 @@ func grouped(calls []Call, byConnection bool) [][]*Call {
 		}
 		return c.seq
 	}
-	streams := slices.SortedFunc(maps.Values(of), func(a, b []*Call) int {
-		if byConnection {
+	all := slices.SortedFunc(maps.Values(of), func(a, b []*Call) int {
+		if o.ByConnection {
 			return passed(a[0]) - passed(b[0])
 		}
 		return cmp.Or(slices.Compare(a[0].Process.path(), b[0].Process.path()), a[0].seq-b[0].seq)
 	})
-	for i := range streams {
-		streams[i] = withoutRestarted(streams[i])
-	}
-	return streams
-}
-
-// streams returns the calls to compare, by process or by connection. The side is 0 for A and 1 for B.
-func (o Comparison) streams(calls []Call, side int) (streams [][]*Call) {
-	all := grouped(calls, o.ByConnection)
-	if o.Processes == nil {
+	if numbers == nil {
 		return all
 	}
-	for _, numbers := range o.Processes {
-		streams = append(streams, at(all, numbers[side]-1))
+	for _, n := range numbers {
+		streams = append(streams, at(all, n-1))
 	}
 	return streams
 }
 
 // number returns the number in A of the process or connection whose calls are stream i.
-func (o Comparison) number(i int) int {
-	if o.Processes == nil {
-		return i + 1
-	}
-	return o.Processes[i][0]
-}
+func (o Comparison) number(i int) int { return cmp.Or(at(o.Processes[0], i), i+1) }
 
 // Count returns how many calls of A and of B are compared. The kernel makes some of them again after a signal.
 func (o Comparison) Count(a, b []Call) (inA, inB int) {
-	return len(slices.Concat(o.streams(a, 0)...)), len(slices.Concat(o.streams(b, 1)...))
+	return len(slices.Concat(o.streams(a, o.Processes[0])...)), len(slices.Concat(o.streams(b, o.Processes[1])...))
 }
 
 // withoutRestarted replaces each call that a signal interrupted with the call that restarted it,

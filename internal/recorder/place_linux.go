@@ -1,26 +1,23 @@
 package recorder
 
 import (
-	"cmp"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 )
 
 // When says at which moment two calls differ.
-type When int
+type When string
 
 const (
-	AsAWhole When = iota // the records contain other calls here
-	AtEntry
-	AtReturn
-	AtExit // of a process, or at an exec
+	AsAWhole When = "" // the records contain other calls here
+	AtEntry  When = "entry"
+	AtReturn When = "exit"
+	AtExit   When = "exit of a process, or exec"
 )
 
 // A Place is what differs between two calls.
 type Place struct {
-	When       When
 	Message    int // in the array of sendmmsg or recvmmsg; -1 for other calls
 	Memory     MemoryKind
 	Index      int    // of the iovec, control message or payload buffer; -1 if there is only one
@@ -28,7 +25,6 @@ type Place struct {
 	Offset     int    // of the first byte that differs, in the memory
 	From, To   int    // the bytes of the field that differ; To is 0 if it is compared as a whole
 	LenA, LenB int    // the lengths of such a field in both calls
-	AnyBytes   string // the element of Comparison.AnyBytes that contains the bytes, as text
 
 	padding bool
 }
@@ -80,74 +76,86 @@ func (p Place) bytes() string {
 	return fmt.Sprintf("[%d:%d] of %d", p.From, p.To, p.LenA)
 }
 
-// PayloadBytes are bytes in each payload of one length that calls of one name pass.
-type PayloadBytes struct {
-	Call          string
-	From, To, Len int
+// payloadBytes are bytes in each payload of one length that calls of one name pass.
+type payloadBytes struct {
+	call             string
+	from, to, length int
 }
 
-// ParsePayloadBytes returns what String has made text.
-func ParsePayloadBytes(text string) (b PayloadBytes, ok bool) {
-	_, err := fmt.Sscanf(text, "%s payload[%d:%d] of %d", &b.Call, &b.From, &b.To, &b.Len)
-	b.Call = strings.TrimSuffix(b.Call, ":")
-	return b, err == nil && text == b.String() && 0 <= b.From && b.From < b.To && b.To <= b.Len
+// parsePayloadBytes returns what String has made text.
+func parsePayloadBytes(text string) (b payloadBytes, ok bool) {
+	_, err := fmt.Sscanf(text, "%s payload[%d:%d] of %d", &b.call, &b.from, &b.to, &b.length)
+	b.call = strings.TrimSuffix(b.call, ":")
+	return b, err == nil && text == b.String() && 0 <= b.from && b.from < b.to && b.to <= b.length
 }
 
 // String returns text such as "recvmsg: payload[1:4] of 16 on return".
-func (b PayloadBytes) String() string {
-	text := fmt.Sprintf("%s: payload[%d:%d] of %d", b.Call, b.From, b.To, b.Len)
-	if strings.HasPrefix(b.Call, "recv") {
+func (b payloadBytes) String() string {
+	text := fmt.Sprintf("%s: payload[%d:%d] of %d", b.call, b.from, b.to, b.length)
+	if strings.HasPrefix(b.call, "recv") {
 		text += " on return"
 	}
 	return text
 }
 
-// of reports whether the bytes are in a payload that the call has sent or received.
-func (b PayloadBytes) of(c *Call, p Place) bool {
-	return b.Call == c.Name() && p.Memory == Payload && p.LenA == b.Len && p.LenB == b.Len
+// in reports whether the bytes are in a payload that the call has sent or received.
+func (b payloadBytes) in(c *Call, p Place) bool {
+	return b.call == c.Name() && p.Memory == Payload && p.LenA == b.length && p.LenB == b.length
 }
 
-// InPayload reports whether bytes differ in payloads of one length.
-func (d *Difference) InPayload() bool {
-	return d.Memory == Payload && d.LenA == d.LenB && len(d.BytesA) > 0
-}
-
-// UnsetBytes returns the bytes that differ in payloads of one length.
-func UnsetBytes(found []*Difference) (list []PayloadBytes) {
-	set := map[PayloadBytes]bool{}
+// AllowUnset allows the bytes that differ in payloads of one length. It returns them as arguments of scm diff --allow,
+// and all other differences.
+func (o *Comparison) AllowUnset(found []*Difference) (lines []string, others []*Difference) {
+	var list []payloadBytes
 	for _, d := range found {
-		for i := d.From; d.InPayload() && i < min(d.To, len(d.BytesA), len(d.BytesB)); i++ {
-			if d.BytesA[i] != d.BytesB[i] {
-				set[PayloadBytes{d.call().Name(), i, i + 1, d.LenA}] = true
+		if d.Memory != Payload || d.LenA != d.LenB || len(d.BytesA) == 0 {
+			others = append(others, d)
+			continue
+		}
+		for i := range min(len(d.BytesA), len(d.BytesB)) {
+			known := slices.IndexFunc(list, func(b payloadBytes) bool { return b.in(d.call(), d.Place) && b.from <= i && i <= b.to })
+			switch {
+			case d.BytesA[i] == d.BytesB[i]:
+			case known < 0:
+				list = append(list, payloadBytes{d.call().Name(), i, i + 1, d.LenA})
+			default:
+				list[known].to = max(list[known].to, i+1)
 			}
 		}
 	}
-	for _, b := range slices.SortedFunc(maps.Keys(set), func(a, b PayloadBytes) int {
-		return cmp.Or(cmp.Compare(a.Call, b.Call), a.Len-b.Len, a.From-b.From)
-	}) {
-		last := len(list) - 1
-		if last >= 0 && list[last] == (PayloadBytes{b.Call, list[last].From, b.From, b.Len}) {
-			list[last].To = b.To
-		} else {
-			list = append(list, b)
-		}
+	for _, b := range list {
+		o.anyBytes, lines = append(o.anyBytes, b), append(lines, b.String())
 	}
-	return list
+	return lines, others
+}
+
+// Allow prepares a comparison for an argument of scm diff --allow. It reports whether the argument can allow a
+// difference.
+func (o *Comparison) Allow(line string) bool {
+	if b, ok := parsePayloadBytes(line); ok {
+		o.anyBytes = append(o.anyBytes, b)
+		return true
+	}
+	if strings.Contains(line, "MSG_CMSG_CLOEXEC") || strings.Contains(line, "close-on-exec") {
+		o.requireCloseOnExec = true
+	}
+	return strings.Contains(line, " against ") || anyValues(line)
 }
 
 // Allowed reports whether an argument of scm diff --allow allows the difference. It must be the text of the
-// difference, its key if AnyValues returns true for the key, or the PayloadBytes that contain it.
+// difference, its key if anyValues returns true for the key, or bytes of a payload that contain all that differ.
 func (d *Difference) Allowed(line string) bool {
-	return line == d.Text() || AnyValues(line) && (line == d.Key() || line == d.AnyBytes)
+	if b, ok := parsePayloadBytes(line); ok {
+		return b.in(d.call(), d.Place) && b.from <= d.From && d.To <= b.to
+	}
+	return line == d.Text() || line == d.Key() && anyValues(line)
 }
 
-// AnyValues reports whether an argument of scm diff --allow allows any two values. It does so for flags, for the
-// fields of msghdr and iovec, for close-on-exec, and for PayloadBytes, but not for anything else that is sent or
-// received, or for the call and its result.
-func AnyValues(line string) bool {
+// anyValues reports whether a key allows any two values. It does so for flags, for the fields of msghdr and iovec, and
+// for close-on-exec, but not for anything else that is sent or received, or for the call and its result.
+func anyValues(key string) bool {
 	fields := slices.Concat(layout{{Name: "flags"}, {Name: "close-on-exec"}}, msghdr64, layouts[8].iovec)
-	_, isBytes := ParsePayloadBytes(line)
-	return isBytes || slices.ContainsFunc(fields, func(f Field) bool {
-		return strings.HasSuffix(strings.TrimSuffix(line, " on return"), " "+f.Name)
+	return slices.ContainsFunc(fields, func(f Field) bool {
+		return strings.HasSuffix(strings.TrimSuffix(key, " on return"), " "+f.Name)
 	})
 }

@@ -325,7 +325,7 @@ func (t *tracer) passOn(th *thread) {
 	if len(th.table.received) == 0 {
 		return
 	}
-	t.report(th, StillOpen{Exec: true, Program: th.process.program.Path}, th.updateTable())
+	t.report(th, StillOpen{Exec: true, Program: th.process.program}, th.updateTable())
 }
 
 // updateTable updates the thread's table.

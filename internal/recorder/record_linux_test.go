@@ -162,7 +162,7 @@ func TestTree(t *testing.T) {
 		calls, _ := recordChild(t, childCommand("fork"), o)
 		// The runtime of a Go program makes a child to test pidfds.
 		var tree [][]int
-		for _, stream := range grouped(calls, false) {
+		for _, stream := range (Comparison{}).streams(calls, nil) {
 			if len(stream) != 2 {
 				t.Errorf("process %v made %d calls", stream[0].Process.path(), len(stream))
 			}

@@ -185,7 +185,7 @@ func (t *tracer) handle(tid int, status unix.WaitStatus) error {
 				t.o.Started(t.process)
 			}
 		}
-		th.process.program = programOf(tid)
+		th.process.program, _ = os.Readlink("/proc/" + strconv.Itoa(tid) + "/exe") // "" if it may not be read
 		t.passOn(th)
 	case unix.PTRACE_EVENT_EXIT:
 		t.leaveTable(th, false)

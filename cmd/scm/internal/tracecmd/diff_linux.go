@@ -17,20 +17,20 @@ import (
 var diffHelp = `Run both commands, one after the other, and report every difference between the
 calls by which they and their children send and receive messages. The report
 shows the first one with its calls, and then lists all of them, in the order in which
-the first program makes the calls. After a call that only one program makes, differences
-of other processes can be consequences, and are only counted. -v lists them.
+the first program makes the calls. Without -v, it only counts differences of other
+processes after a call that one program alone makes, which can be their cause.
 
   different: call 1 of process 2, helper (recvmsg), at its entry: flags: 0 against
   MSG_CMSG_CLOEXEC
   ...
   --allow 'recvmsg: flags: 0 against MSG_CMSG_CLOEXEC' (2 calls of process 2, helper)
 
-With --allow, the difference does not count. For flags, for the fields of
-msghdr and iovec, and for close-on-exec, --allow 'CALL: FIELD' allows any
-two values. --allow 'sendmsg: payload[1:4] of 16' allows the bytes 1 to 3, whatever
-they are, in each payload of 16 bytes. The report names allowed differences that did
-not occur. If a difference in MSG_CMSG_CLOEXEC or close-on-exec is allowed, each
-descriptor that another program receives in B must be close-on-exec.
+With --allow, the difference does not count. For flags, for the fields of msghdr and
+iovec, and for close-on-exec, --allow 'CALL: FIELD' allows any two values. --allow
+'sendmsg: payload[1:4] of 16' allows any bytes 1 to 3 in each payload of 16 bytes. The
+report names allowed differences that did not occur. If a difference in MSG_CMSG_CLOEXEC
+or close-on-exec is allowed, each descriptor that another program receives in B must be
+close-on-exec.
 
 ` + counted() + `
 
@@ -79,9 +79,8 @@ call that the other run does not have there. If --allow allows that difference, 
 reports "not compared", because it has not compared the calls after it. A program can
 differ from itself if several threads or several processes make calls, if it polls, or
 if the number of bytes or the free space in a stream varies. The report says which of
-these reasons may apply. With --self-test, scm first runs the first program three times.
-It allows the payload bytes that are not the same each time, such as padding in a struct,
-and lists them as --allow lines. If the program differs from itself in anything else, scm
+these reasons may apply. --self-test lists the payload bytes that it allows, such as
+padding in a struct, as --allow lines. If A differs from itself in anything else, scm
 reports "not compared".
 
 Memory that scm cannot read, such as that of memfd_secret(2), and descriptors that it
@@ -107,6 +106,7 @@ compared. After a signal, 128 plus the signal.`
 type diffOptions struct {
 	all, noFilter, padding, verbose, quiet, selfTest bool
 	allow, process                                   []string
+	unset                                            []string // the values of allow that --self-test adds
 	by                                               string
 	comparison                                       recorder.Comparison
 }
@@ -160,19 +160,14 @@ func (o *diffOptions) validate(_ *cobra.Command, args []string) error {
 		}
 		a, errA := strconv.Atoi(inA)
 		b, errB := strconv.Atoi(inB)
+		listed := &o.comparison.Processes
 		if errA != nil || errB != nil || a < 1 || b < 1 {
 			return fmt.Errorf("--process needs N or N:M, with numbers from 1: %q", numbers)
 		}
-		o.comparison.Processes = append(o.comparison.Processes, [2]int{a, b})
+		listed[0], listed[1] = append(listed[0], a), append(listed[1], b)
 	}
 	for _, line := range o.allow {
-		if strings.Contains(line, "MSG_CMSG_CLOEXEC") || strings.Contains(line, "close-on-exec") {
-			o.comparison.RequireCloseOnExec = true
-		}
-		if bytes, ok := recorder.ParsePayloadBytes(line); ok {
-			o.comparison.AnyBytes = append(o.comparison.AnyBytes, bytes)
-		}
-		if !strings.Contains(line, " against ") && !recorder.AnyValues(line) {
+		if !o.comparison.Allow(line) {
 			return fmt.Errorf("--allow needs a difference with both values, as scm diff prints it: %q", line)
 		}
 	}
@@ -189,31 +184,25 @@ func (o *diffOptions) run(cmd *cobra.Command, args []string) error {
 	if err != nil {
 		return err
 	}
-	var unset []string
 	if o.selfTest {
-		if unset, err = o.compareWithItself(cmd, a, args[:at], in); err != nil {
+		if err = o.compareWithItself(cmd, a, args[:at], in); err != nil {
 			return err
 		}
 	}
-	comparison := o.comparison
 	b, err := o.record(args[at+1:], in)
 	if err != nil {
 		return err
 	}
-	comparedA, comparedB := comparison.Count(a.calls, b.calls)
+	comparedA, comparedB := o.comparison.Count(a.Calls, b.Calls)
 	if comparedA+comparedB == 0 {
 		return cli.Broken(errors.New("neither command, or process to compare, made a call that can carry descriptors: nothing was compared"))
 	}
-	report := newDiffReport(o.padding, append(o.allow, unset...))
-	report.verbose, report.unset = o.verbose, unset
-	allA, allB := recorder.Comparison{}.Count(a.calls, b.calls)
-	report.outA, report.outB = allA-comparedA, allB-comparedB
-	found := comparison.All(a.calls, b.calls)
 	unread, unreadFiles := a.unread+b.unread, a.unreadFiles+b.unreadFiles
-	if unread+unreadFiles == 0 {
-		found = append(found, comparison.AllStillOpen(a.calls, b.calls, a.stillOpen, b.stillOpen)...)
-		recorder.SortDifferences(found)
+	if unread+unreadFiles > 0 {
+		a.StillOpen, b.StillOpen = nil, nil
 	}
+	found := o.comparison.Compare(a.Recording, b.Recording)
+	report := newDiffReport(o)
 	report.add(found)
 	switch {
 	case len(report.counted) > 0:
@@ -227,42 +216,41 @@ func (o *diffOptions) run(cmd *cobra.Command, args []string) error {
 			"ended or executed another program; the calls are the same", unreadFiles))
 	}
 	fmt.Fprint(cmd.OutOrStdout(), display.Readable(report.text(comparedA)))
+	if allA, allB := (recorder.Comparison{}).Count(a.Calls, b.Calls); allA+allB > comparedA+comparedB {
+		fmt.Fprintf(cmd.OutOrStdout(), "left out by --process: %s of A, %d of B\n", display.Plural(allA-comparedA, "call"), allB-comparedB)
+	}
 	if len(report.counted) == 0 {
 		return nil
 	}
 	return cli.Exit(cli.ExitFail, nil)
 }
 
-// compareWithItself runs A twice more. It returns values of --allow for the payload bytes that are not the same each
-// time, and an error if there is any other difference.
-func (o *diffOptions) compareWithItself(cmd *cobra.Command, a recording, args []string, in *input) (unset []string, err error) {
+// compareWithItself runs A twice more, and allows the payload bytes that are not the same each time. It prints any other
+// differences.
+func (o *diffOptions) compareWithItself(cmd *cobra.Command, a recording, args []string, in *input) error {
 	var found []*recorder.Difference
 	for range 2 {
 		again, err := o.record(args, in)
 		if err != nil {
-			return nil, err
+			return err
 		}
-		found = append(found, o.comparison.All(a.calls, again.calls)...)
-		found = append(found, o.comparison.AllStillOpen(a.calls, again.calls, a.stillOpen, again.stillOpen)...)
+		found = append(found, o.comparison.Compare(a.Recording, again.Recording)...)
 	}
-	report := newDiffReport(o.padding, o.allow)
-	report.add(slices.DeleteFunc(slices.Clone(found), (*recorder.Difference).InPayload))
+	unset, others := o.comparison.AllowUnset(found)
+	report := newDiffReport(o)
+	report.add(others)
 	if len(report.counted) > 0 {
 		fmt.Fprint(cmd.OutOrStdout(), display.Readable(report.text(0)))
-		return nil, cli.Broken(errors.New("not compared: the first program differs from itself"))
+		return cli.Broken(errors.New("not compared: the first program differs from itself"))
 	}
-	for _, bytes := range recorder.UnsetBytes(found) {
-		o.comparison.AnyBytes = append(o.comparison.AnyBytes, bytes)
-		unset = append(unset, bytes.String())
-	}
-	return unset, nil
+	o.unset, o.allow = unset, append(o.allow, unset...)
+	return nil
 }
 
-// A recording contains what one of the commands did.
+// A recording also counts what could not be read completely.
 type recording struct {
-	calls               []recorder.Call
-	stillOpen           []*recorder.StillOpen
-	unread, unreadFiles int // of these, how many could not be read completely
+	recorder.Recording
+	unread, unreadFiles int
 }
 
 // record runs and records one of the commands.
@@ -272,13 +260,13 @@ func (o *diffOptions) record(args []string, in *input) (r recording, err error) 
 		if c.OnOtherSocket() {
 			return
 		}
-		r.calls = append(r.calls, *c)
+		r.Calls = append(r.Calls, *c)
 		if !o.comparison.Whole(c) {
 			r.unread++
 		}
 	}
 	options.StillOpen = func(found *recorder.StillOpen) {
-		r.stillOpen = append(r.stillOpen, found)
+		r.StillOpen = append(r.StillOpen, found)
 		if found.File.Errno != 0 {
 			r.unreadFiles++
 		}

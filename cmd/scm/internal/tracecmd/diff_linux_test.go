@@ -19,10 +19,10 @@ func TestMain(m *testing.M) { fdleak.Main(m) }
 
 // A report lists each text once, with the number of its calls, and 8 texts at most.
 func TestDiffReport(t *testing.T) {
-	r := newDiffReport(false, nil)
+	r := newDiffReport(&diffOptions{})
 	calls := make([]recorder.Call, 30)
 	for i := range calls {
-		d := &recorder.Difference{A: &calls[i], B: &calls[i], Place: recorder.Place{When: recorder.AtEntry, Message: -1, Field: "field"}, TextA: "0", TextB: strconv.Itoa(min(i, 22))}
+		d := &recorder.Difference{A: &calls[i], B: &calls[i], When: recorder.AtEntry, Place: recorder.Place{Message: -1, Field: "field"}, TextA: "0", TextB: strconv.Itoa(min(i, 22))}
 		r.add([]*recorder.Difference{d, d})
 	}
 	text := r.text(30)

@@ -14,17 +14,11 @@ import (
 // A diffReport divides the differences between two programs into those that count, those that --allow
 // allows, and those in bytes that the kernel ignores.
 type diffReport struct {
-	padding  bool
-	verbose  bool // list all differences, and what is not counted
-	allow    []string
+	*diffOptions
 	texts    map[string]*group // counted or allowed
 	counted  []*group          // in the order in which they first occurred
 	occurred map[string]bool   // the values of --allow that allowed a difference
 	ignored  map[string]bool   // the names of the fields
-
-	unset []string // the values of --allow that --self-test adds
-
-	outA, outB int // how many calls --process leaves out
 }
 
 // A group is one or more differences with the same text, or that one value of --allow allows.
@@ -34,8 +28,8 @@ type group struct {
 	who   []string // made the calls
 }
 
-func newDiffReport(padding bool, allow []string) *diffReport {
-	return &diffReport{padding: padding, allow: allow, texts: map[string]*group{}, occurred: map[string]bool{}, ignored: map[string]bool{}}
+func newDiffReport(o *diffOptions) *diffReport {
+	return &diffReport{diffOptions: o, texts: map[string]*group{}, occurred: map[string]bool{}, ignored: map[string]bool{}}
 }
 
 func (r *diffReport) add(found []*recorder.Difference) {
@@ -127,9 +121,6 @@ func (r *diffReport) text(calls int) string {
 		case !r.occurred[line]:
 			fmt.Fprintf(&s, "allowed, but did not occur: %s\n", line)
 		}
-	}
-	if r.outA+r.outB > 0 {
-		fmt.Fprintf(&s, "left out by --process: %s of A, %d of B\n", display.Plural(r.outA, "call"), r.outB)
 	}
 	return s.String()
 }
