@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"math"
 	"path"
 	"slices"
 	"strconv"
@@ -167,7 +168,7 @@ func (o Comparison) Compare(a, b Recording) []*Difference {
 		c.b.next(o.ByConnection)
 		a, b := at(streamsA, i), at(streamsB, i)
 		c.current = Difference{
-			Process: o.number(i), byConnection: o.ByConnection,
+			Process: o.number(i), byConnection: o.ByConnection, time: math.MaxInt,
 			Threads: severalThreads(a) || severalThreads(b), Several: processes > 1 && !o.ByConnection,
 		}
 		c.streams(a, b)

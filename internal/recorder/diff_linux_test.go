@@ -451,6 +451,10 @@ func TestDiffProcesses(t *testing.T) {
 	if d := (Comparison{}).First(nil, a); d == nil || d.TextA != "none" {
 		t.Errorf("no process: %v", d)
 	}
+	b[2].Entry.Messages[0].Payload[0].Data[0] = 'x'
+	if found := (Comparison{}).All(a[:2], b); len(found) != 2 || found[0].Process != 2 || found[1].Process != 3 {
+		t.Errorf("and a process of B alone: %v", found)
+	}
 }
 
 // A port that sets close-on-exec must set it each time. A program
