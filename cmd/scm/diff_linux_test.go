@@ -79,6 +79,7 @@ func TestDiff(t *testing.T) {
 		{"an extra call in one process", both(children("flag", "pass"), children("pass", "twice"), "--process", "2"), 1, "different: call 3 of process 2, … (sendmsg): the call: none against sendmsg\n", ""},
 		{"a descriptor that one process leaves open", both(children("flag", "leak one"), tracee("leak two"), "--process", "2:1"), 1, "different: call 2 of process 2, … (recvmsg): received descriptor 1 at the exit of process 2: no longer open against still open\n", ""},
 		{"a process that only one program has", both(children("pass", "pass"), one, "--process", "2"), 1, "different: call 1 of process 2, … (sendmsg): the call: sendmsg against none\n", ""},
+		{"a process at another place, with a self-test", both(children("pass", "flag"), tracee("flag"), "--process", "2:1", "--self-test"), 0, "same: 2 calls\nleft out by --process: 2 calls of A, 0 of B\n", ""},
 		{"no such process", both(one, one, "--process", "2"), 4, "", "nothing was compared"},
 		{"not the number of a process", both(one, one, "--process", "1:0"), 2, "", "with numbers from 1"},
 		{"later differences of another process", both(children("pass", "flag"), children("twice", "pass")), 1, "different: call 3 of process 1, …: none against sendmsg' (1 call of process 1, …)\nand 1 later difference of process 2, … (-v lists all)\n", ""},

@@ -228,13 +228,15 @@ func (o *diffOptions) run(cmd *cobra.Command, args []string) error {
 // compareWithItself runs A twice more, and allows the payload bytes that are not the same each time. It prints any other
 // differences.
 func (o *diffOptions) compareWithItself(cmd *cobra.Command, a recording, args []string, in *input) error {
+	itself := o.comparison
+	itself.Processes[1] = itself.Processes[0]
 	var found []*recorder.Difference
 	for range 2 {
 		again, err := o.record(args, in)
 		if err != nil {
 			return err
 		}
-		found = append(found, o.comparison.Compare(a.Recording, again.Recording)...)
+		found = append(found, itself.Compare(a.Recording, again.Recording)...)
 	}
 	unset, others := o.comparison.AllowUnset(found)
 	report := newDiffReport(o)
