@@ -161,8 +161,8 @@ func (o *diffOptions) validate(_ *cobra.Command, args []string) error {
 		a, errA := strconv.Atoi(inA)
 		b, errB := strconv.Atoi(inB)
 		listed := &o.comparison.Processes
-		if errA != nil || errB != nil || a < 1 || b < 1 {
-			return fmt.Errorf("--process needs N or N:M, with numbers from 1: %q", numbers)
+		if errA != nil || errB != nil || a < 1 || b < 1 || slices.Contains(listed[0], a) || slices.Contains(listed[1], b) {
+			return fmt.Errorf("--process needs N or N:M, with numbers from 1, each of them once: %q", numbers)
 		}
 		listed[0], listed[1] = append(listed[0], a), append(listed[1], b)
 	}
@@ -194,8 +194,15 @@ func (o *diffOptions) run(cmd *cobra.Command, args []string) error {
 		return err
 	}
 	comparedA, comparedB := o.comparison.Count(a.Calls, b.Calls)
+	for i, numbers := range o.process {
+		one := o.comparison
+		one.Processes = [2][]int{one.Processes[0][i : i+1], one.Processes[1][i : i+1]}
+		if inA, inB := one.Count(a.Calls, b.Calls); inA+inB == 0 {
+			return cli.Broken(fmt.Errorf("--process %s: neither command has such a %s that made a call to compare", numbers, o.by))
+		}
+	}
 	if comparedA+comparedB == 0 {
-		return cli.Broken(errors.New("neither command, or process to compare, made a call that can carry descriptors: nothing was compared"))
+		return cli.Broken(errors.New("neither command made a call that can carry descriptors: nothing was compared"))
 	}
 	unread, unreadFiles := a.unread+b.unread, a.unreadFiles+b.unreadFiles
 	if unread+unreadFiles > 0 {
