@@ -475,8 +475,8 @@ func (c *comparison) closeOnExec(p piece) {
 	if a == nil || b == nil || a.Access == "" || b.Access == "" {
 		return
 	}
-	required := c.requireCloseOnExec && c.callA.Program != c.callB.Program
-	if a.CloseOnExec != b.CloseOnExec || required && !b.CloseOnExec {
+	p.required = c.requireCloseOnExec && c.callA.Program != c.callB.Program && !b.CloseOnExec
+	if a.CloseOnExec != b.CloseOnExec || p.required {
 		text := map[bool]string{false: "not set", true: "set"}
 		p.a, p.b = nil, nil
 		c.differ(p, text[a.CloseOnExec], text[b.CloseOnExec])

@@ -457,7 +457,7 @@ func TestDiffProcesses(t *testing.T) {
 	}
 }
 
-// A port that sets close-on-exec must set it each time. A program
+// A port that sets close-on-exec must set it each time, and only a line with both values allows it not to. A program
 // that both runs have need not.
 func TestDiffRequireCloseOnExec(t *testing.T) {
 	received := func(program string, closeOnExec bool) []Call {
@@ -471,7 +471,12 @@ func TestDiffRequireCloseOnExec(t *testing.T) {
 		b     []Call
 		want  string
 	}{
-		{"recvmsg: flags: 0 against MSG_CMSG_CLOEXEC", received("/c", false), ""},
+		{"recvmsg: flags", received("/c", false), ""},
+		{"recvmsg: flags", received("/go", false), field + ": not set against not set"},
+		{"recvmsg: flags: 0 against MSG_WAITALL|MSG_CMSG_CLOEXEC", received("/go", false), field + ": not set against not set"},
+		{"recvmsg: flags: MSG_CMSG_CLOEXEC against 0", received("/go", false), ""},
+		{"sendmsg: flags", received("/go", false), ""},
+		{field, received("/go", false), field + ": not set against not set"},
 		{field + ": not set against set", received("/go", false), field + ": not set against not set"},
 		{field, received("/go", true), field + ": not set against set"},
 	} {

@@ -2,6 +2,7 @@ package recorder
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -26,7 +27,8 @@ type Place struct {
 	From, To   int    // the bytes of the field that differ; To is 0 if it is compared as a whole
 	LenA, LenB int    // the lengths of such a field in both calls
 
-	padding bool
+	padding  bool
+	required bool // the comparison requires close-on-exec, and B has not set it
 }
 
 // The fields of differences that are not in memory.
@@ -136,19 +138,24 @@ func (o *Comparison) Allow(line string) bool {
 		o.anyBytes = append(o.anyBytes, b)
 		return true
 	}
-	if strings.Contains(line, "MSG_CMSG_CLOEXEC") || strings.Contains(line, "close-on-exec") {
+	if setsCloseOnExec.MatchString(line) {
 		o.requireCloseOnExec = true
 	}
 	return strings.Contains(line, " against ") || anyValues(line)
 }
 
+// setsCloseOnExec matches arguments of scm diff --allow with which B can receive descriptors with close-on-exec, and A
+// without.
+var setsCloseOnExec = regexp.MustCompile(`^recv.*(flags|close-on-exec)( on return)?$|against .*MSG_CMSG_CLOEXEC|close-on-exec.* against set$`)
+
 // Allowed reports whether an argument of scm diff --allow allows the difference. It must be the text of the
-// difference, its key if anyValues returns true for the key, or bytes of a payload that contain all that differ.
+// difference, its key if anyValues returns true for the key, or bytes of a payload that contain all that differ. A key
+// does not allow a descriptor without close-on-exec if the comparison requires it.
 func (d *Difference) Allowed(line string) bool {
 	if b, ok := parsePayloadBytes(line); ok {
 		return b.in(d.call(), d.Place) && b.from <= d.From && d.To <= b.to
 	}
-	return line == d.Text() || line == d.Key() && anyValues(line)
+	return line == d.Text() || line == d.Key() && anyValues(line) && !d.required
 }
 
 // anyValues reports whether a key allows any two values. It does so for flags, for the fields of msghdr and iovec, and

@@ -28,9 +28,9 @@ processes after a call that one program alone makes, which can be their cause.
 With --allow, the difference does not count. For flags, for the fields of msghdr and
 iovec, and for close-on-exec, --allow 'CALL: FIELD' allows any two values. --allow
 'sendmsg: payload[1:4] of 16' allows any bytes 1 to 3 in each payload of 16 bytes. The
-report names allowed differences that did not occur. If a difference in MSG_CMSG_CLOEXEC
-or close-on-exec is allowed, each descriptor that another program receives in B must be
-close-on-exec.
+report names allowed differences that did not occur. If a line allows B to set
+MSG_CMSG_CLOEXEC or close-on-exec, each descriptor that another program receives in B
+must be close-on-exec. To allow one that is not, use a line with both values.
 
 ` + counted() + `
 
