@@ -71,14 +71,14 @@ func (c *comparison) messages(a, b *Snapshot, atExit bool) {
 	}
 	for i := range max(len(a.Messages), len(b.Messages)) {
 		if !skipped(i) {
-			c.message(at(a.Messages, i), at(b.Messages, i), i, atExit)
+			c.message(at(a.Messages, i), at(b.Messages, i), atExit)
 		}
 	}
 }
 
 // message compares the address, the control data and the payload. A message that one of the calls does not
 // have is empty.
-func (c *comparison) message(a, b Message, i int, atExit bool) {
+func (c *comparison) message(a, b Message, atExit bool) {
 	if a.Address.Size > 0 || b.Address.Size > 0 {
 		c.address(&a, &b, atExit)
 	}
@@ -167,17 +167,13 @@ func (c *comparison) control(a, b *Control, atExit bool) {
 		if messages > 1 {
 			p.Index = i
 		}
-		header := p.cut(0, arch.cmsghdr().size())
-		c.fields(arch.cmsghdr(), header)
-		data := header.after(arch.cmsghdr().size(), 0)
+		c.fields(arch.cmsghdr(), p.cut(0, arch.cmsghdr().size()))
+		data := p.cut(arch.cmsghdr().size(), 0).Place
 		if m.Level == n.Level && m.Type == n.Type {
-			data.a, data.b = m.Data, n.Data
-			c.data(&m, data)
+			c.data(&m, piece{data, m.Data, n.Data})
 		} else {
-			data.a, data.b = m.Data, nil
-			c.data(&m, data)
-			data.a, data.b = nil, n.Data
-			c.data(&n, data)
+			c.data(&m, piece{data, m.Data, nil})
+			c.data(&n, piece{data, nil, n.Data})
 		}
 		p = p.after(int(m.Len), int(n.Len))
 		paddingA, paddingB := arch.align(int(m.Len))-int(m.Len), arch.align(int(n.Len))-int(n.Len)
