@@ -204,11 +204,21 @@ func (o *diffOptions) run(cmd *cobra.Command, args []string) error {
 	if comparedA+comparedB == 0 {
 		return cli.Broken(errors.New("neither command made a call that can carry descriptors: nothing was compared"))
 	}
-	unread, unreadFiles := a.unread+b.unread, a.unreadFiles+b.unreadFiles
+	unread, unreadFiles := 0, 0
+	for _, c := range slices.Concat(a.Calls, b.Calls) {
+		if !o.comparison.Whole(&c) {
+			unread++
+		}
+	}
+	for _, open := range slices.Concat(a.StillOpen, b.StillOpen) {
+		if open.File.Errno != 0 {
+			unreadFiles++
+		}
+	}
 	if unread+unreadFiles > 0 {
 		a.StillOpen, b.StillOpen = nil, nil
 	}
-	found := o.comparison.Compare(a.Recording, b.Recording)
+	found := o.comparison.Compare(a, b)
 	report := newDiffReport(o)
 	report.add(found)
 	switch {
@@ -232,9 +242,9 @@ func (o *diffOptions) run(cmd *cobra.Command, args []string) error {
 	return cli.Exit(cli.ExitFail, nil)
 }
 
-// compareWithItself runs A twice more, and allows the payload bytes that are not the same each time. It prints any other
-// differences.
-func (o *diffOptions) compareWithItself(cmd *cobra.Command, a recording, args []string, in *input) error {
+// compareWithItself runs A twice more, and allows the payload bytes that are not the same each time. It prints any
+// other difference.
+func (o *diffOptions) compareWithItself(cmd *cobra.Command, a recorder.Recording, args []string, in *input) error {
 	itself := o.comparison
 	itself.Processes[1] = itself.Processes[0]
 	var found []*recorder.Difference
@@ -243,7 +253,7 @@ func (o *diffOptions) compareWithItself(cmd *cobra.Command, a recording, args []
 		if err != nil {
 			return err
 		}
-		found = append(found, itself.Compare(a.Recording, again.Recording)...)
+		found = append(found, itself.Compare(a, again)...)
 	}
 	unset, others := o.comparison.AllowUnset(found)
 	report := newDiffReport(o)
@@ -256,30 +266,15 @@ func (o *diffOptions) compareWithItself(cmd *cobra.Command, a recording, args []
 	return nil
 }
 
-// A recording also counts what could not be read completely.
-type recording struct {
-	recorder.Recording
-	unread, unreadFiles int
-}
-
 // record runs and records one of the commands.
-func (o *diffOptions) record(args []string, in *input) (r recording, err error) {
+func (o *diffOptions) record(args []string, in *input) (r recorder.Recording, err error) {
 	options := recorder.Options{Limit: 4096, Sum: true, NoFilter: o.noFilter}
 	options.Handle = func(c *recorder.Call) {
-		if c.OnOtherSocket() {
-			return
-		}
-		r.Calls = append(r.Calls, *c)
-		if !o.comparison.Whole(c) {
-			r.unread++
+		if !c.OnOtherSocket() {
+			r.Calls = append(r.Calls, *c)
 		}
 	}
-	options.StillOpen = func(found *recorder.StillOpen) {
-		r.StillOpen = append(r.StillOpen, found)
-		if found.File.Errno != 0 {
-			r.unreadFiles++
-		}
-	}
+	options.StillOpen = func(found *recorder.StillOpen) { r.StillOpen = append(r.StillOpen, found) }
 	cmd := programCommand(args)
 	stdin, err := in.open()
 	if err != nil {
