@@ -54,7 +54,8 @@ func NewConnFD(fd int) (*Conn, error) { return Config{}.NewConnFD(fd) }
 // [NewConnFD] does. The caller must close both f and the Conn.
 func NewConnFile(f *os.File) (*Conn, error) { return Config{}.NewConnFile(f) }
 
-// NewConn is [NewConn] with config. Socket options that were set earlier, such as that of NoFiles, stay set.
+// NewConn is [NewConn] with config. Socket options that were set earlier, such as that of NoFiles,
+// stay set.
 func (config Config) NewConn(c net.Conn) (*Conn, error) {
 	inner, err := unwrap(c)
 	var conn *Conn
@@ -222,7 +223,7 @@ func (config Config) consume(fd int) (*Conn, error) {
 
 // Pair creates two connected Conns with socketpair(2). network is "unix" (a stream), "unixgram" or
 // "unixpacket". The caller must close both. To pass one to a child process, pass its File in ExtraFiles.
-// Then close the file and the Conn, or the other never returns [io.EOF].
+// Then close the file and the Conn, or the other Conn never returns [io.EOF].
 func Pair(network string) (a, b *Conn, err error) { return Config{}.Pair(network) }
 
 // Pair is [Pair] with config.
@@ -245,8 +246,8 @@ func (config Config) Pair(network string) (a, b *Conn, err error) {
 }
 
 // Send sends m as the function [Send] does, and waits until the socket accepts it. On a stream, that can be
-// part of the payload. With MSG_DONTWAIT, it returns EAGAIN instead of waiting, but on a stream still waits
-// for other sends.
+// part of the payload. With MSG_DONTWAIT, it returns EAGAIN instead of waiting, except for other sends on a
+// stream.
 func (c *Conn) Send(m *Message, flags int) error {
 	err := m.check()
 	if err == nil {
@@ -349,9 +350,9 @@ func (c *Conn) withFD(op string, f func(fd int) error) error {
 	return c.fail(op, err)
 }
 
-// Close closes the connection, as package net does, and the files still in its queue. A partner can send one
-// that makes Close block, despite deadlines (SECURITY.md). If [ListenPacket] or [DialPacket] created it, Close
-// first removes the socket file, as [Listener.Close] does.
+// Close closes the connection, as package net does, and the files still in its queue. A partner can send a
+// file that makes Close block, despite deadlines (SECURITY.md). If [ListenPacket] or [DialPacket] created it,
+// Close first removes the socket file, as [Listener.Close] does.
 func (c *Conn) Close() error {
 	if err := c.usable(); err != nil {
 		return c.fail("close", err)
@@ -366,7 +367,7 @@ func (c *Conn) Close() error {
 func (c *Conn) socketFile() (*socketFile, any) { return c.file, c.base }
 
 // SetUnlinkOnClose sets whether Close removes the socket file that [ListenPacket] or [DialPacket] created. If
-// several Conns borrow the socket, the file stays if one of them is set to leave it.
+// several Conns borrow the socket, the file stays if any of them is set to leave it.
 func (c *Conn) SetUnlinkOnClose(unlink bool) {
 	if c != nil {
 		c.file.keep(c.base, !unlink)

@@ -10,8 +10,8 @@ import (
 )
 
 // WriteFiles sends p and the files, which stay open. On a stream, it sends all of p, and the first byte carries
-// the files. If p is empty there, it returns [ErrEmptyPayload], or without files does nothing. On other sockets
-// p is one message. n is the number of bytes sent. If n > 0, the files were sent too: after an error, send only
+// the files. If p is empty, it returns [ErrEmptyPayload], or without files does nothing. On other sockets p is
+// one message. n is the number of bytes sent. If n > 0, the files were sent too: after an error, send only
 // p[n:]. If the partner calls CloseRead, a call that waits continues to wait.
 func (c *Conn) WriteFiles(p []byte, files ...*os.File) (n int, err error) {
 	k := newCall(c, true)
@@ -76,9 +76,9 @@ func (k *call) write(files []*os.File) (n int, err error) {
 //   - n, files, *TruncatedError: part of the message was lost. files is nil without KeepTruncated.
 //   - n, nil, *ExpectError: the message does not match [Config].Expect, and its files are closed.
 //
-// In each case p[:n] contains the bytes received, which can be a reason why the partner sent no file. If p is
-// empty, a stream returns [ErrEmptyPayload], and other sockets lose the payload without an error. If max
-// is negative or less than Expect.Min, the error wraps EINVAL.
+// In each case p[:n] contains the bytes received, such as a reason why the partner sent no file. If p is
+// empty, a stream returns [ErrEmptyPayload], and other sockets lose the payload without an error. If max is
+// negative or less than Expect.Min, the error wraps EINVAL.
 func (c *Conn) ReadFiles(p []byte, max int) (n int, files []*os.File, err error) {
 	k := newCall(c, false)
 	k.bufs = append(k.bufs, p)
@@ -97,7 +97,7 @@ func (c *Conn) ReadBuffers(buffers [][]byte, max int) (n int, files []*os.File, 
 }
 
 // ReadFDs is like [Conn.ReadFiles], but stores at most len(fds) descriptors in fds. The caller must close
-// fds[:nfd]. To implement [io.Reader] with it on a stream, return 0, nil yourself if p is empty.
+// fds[:nfd]. To implement [io.Reader] with ReadFDs on a stream, return 0, nil yourself if p is empty.
 func (c *Conn) ReadFDs(p []byte, fds []int) (n, nfd int, err error) {
 	k := newCall(c, false)
 	k.bufs = append(k.bufs, p)

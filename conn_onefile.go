@@ -28,8 +28,8 @@ func (c *Conn) SendFile(name string, f *os.File) error {
 
 // RecvFile receives one file and its name, as runc, conmon and crun send them. The caller must close the file.
 // The partner chose the name, without conmon's final NUL: print it, and the file's errors, with %q. RecvFile
-// rejects messages without a descriptor (ErrNoFile), with several (a [*TruncatedError]), or over 4095 bytes
-// (ENAMETOOLONG). On a stream, the rest is unread.
+// rejects a message that carries no descriptor (ErrNoFile), carries more than one ([*TruncatedError]), or is
+// longer than 4095 bytes (ENAMETOOLONG). On a stream, the rest stays unread.
 func (c *Conn) RecvFile() (*os.File, error) {
 	p := make([]byte, nameBytes)
 	n, fd, err := c.receiveOne(p)

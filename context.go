@@ -14,8 +14,8 @@ import (
 
 // WithContext returns c with ctx. It is the same connection, with the same Config, socket file and deadlines. When ctx
 // is done, its Read, Write and the methods of this package that wait return an error that wraps ctx.Err() and
-// [context.Cause]. If ctx is done before, they send and receive nothing. A call that has received something returns it,
-// and n > 0 still means that part of a payload was sent.
+// [context.Cause]. If ctx is already done, they send and receive nothing. A call that has received something returns
+// it, and n > 0 still means that part of a payload was sent.
 //
 // To end a call, the Conn sets a deadline in the past, and afterwards the program's again. A deadline set on the
 // [net.UnixConn], or on another Conn for it, is lost, and their calls can return [os.ErrDeadlineExceeded]. The other
@@ -64,8 +64,8 @@ func (c *Conn) pass(op string, method func(*net.UnixConn, []byte) (int, error), 
 	return n, c.fail(op, err)
 }
 
-// SyscallConn works as in package net. With a context, Read and Write of the result end when it is done, and so does
-// [io.Copy] with an [os.File].
+// SyscallConn works as in package net. With a context, Read and Write of the result end when the context is done,
+// and so does [io.Copy] with an [os.File].
 func (c *Conn) SyscallConn() (syscall.RawConn, error) {
 	if err := checkPresent("Conn", c); err != nil {
 		return nil, c.fail("get", err)

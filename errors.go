@@ -31,8 +31,8 @@ var (
 	// ReadFiles, ReadBuffers and ReadFDs return an error that wraps it for an empty buffer on a stream.
 	ErrEmptyPayload = errors.New("scm: sending files on a stream socket requires at least one byte of payload")
 
-	// ErrNoFile is returned by a call that expects a file if the message has none. The payload is discarded. To
-	// read it, for example a reason for a refusal, use [Conn.ReadFiles].
+	// ErrNoFile is returned by a call that expects a file if the message has none. The payload, such as a
+	// reason for a refusal, is discarded: to get it, use [Conn.ReadFiles].
 	ErrNoFile = errors.New("scm: received a message without a file")
 
 	// ErrNotUnix is returned by NewConn, NewConnFD, NewConnFile and NewListener for anything except a Unix
@@ -44,9 +44,9 @@ var (
 	ErrInUse = sys.ErrInUse
 )
 
-// TruncatedError reports that part of a message was lost. The call has closed all descriptors of the message,
-// except in ReadFiles, ReadBuffers and ReadFDs with [Config].KeepTruncated. Descriptors are also lost if no
-// file can be created from one of them.
+// TruncatedError reports that part of a message was lost. All descriptors received with the message have been
+// closed, except in ReadFiles, ReadBuffers and ReadFDs with [Config].KeepTruncated. Descriptors are also lost
+// if no file can be created from one of them.
 type TruncatedError struct {
 	N int // the number of bytes received; they are in the caller's buffer
 

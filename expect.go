@@ -13,11 +13,12 @@ import (
 //
 // On Linux, if statx(2) is allowed, the check never waits for the file's server (FUSE). [KindRegular],
 // namespaces and anonymous files ([KindEventfd], [KindPIDFD], …) need /proc: without it, files that may be
-// one are rejected. If the system cannot tell a Kind or field, all are rejected ([errors.ErrUnsupported]).
+// one are rejected. If the system cannot report a requested Kind or field, every descriptor is rejected
+// with [errors.ErrUnsupported].
 //
 // Calls with an invalid Expect return an error that wraps EINVAL. An unknown Kind or Access, a negative
-// number, a Min above Max, and a Type with flags are invalid, as is a Kind or other property with Max 0.
-// Other contradictions, such as Seals with KindPipe, are not errors, but reject every file.
+// number, a Min above Max, and a Type with flags are invalid, as is a Kind or other property with Max
+// 0. Any other contradiction, such as Seals with KindPipe, is valid, but rejects every file.
 type Expect struct {
 	// Min and Max limit the number of descriptors. For "at least n", use n and MaxFDs.
 	Min, Max int
@@ -38,8 +39,8 @@ type Expect struct {
 	Flags int
 
 	// Seals are file seals that must all be set (Linux only). With unix.F_SEAL_SHRINK, the sender cannot shrink
-	// the file, which could crash readers of a mapping with SIGBUS. With unix.F_SEAL_WRITE, it cannot change the
-	// content.
+	// the file, which could crash readers of a mapping with SIGBUS. With unix.F_SEAL_WRITE, the sender cannot
+	// change the content.
 	Seals int
 }
 
@@ -49,9 +50,9 @@ type Expect struct {
 // name in /proc, such as "anon_inode:[dma_fence]". A namespace opened with O_PATH is not recognized.
 type Kind string
 
-// KindRegular includes POSIX message queues, BPF tokens and the files of memfd_secret(2). KindSymlink is a symbolic
-// link itself. Linux opens one only with O_PATH and O_NOFOLLOW, so Access must be AccessPath or AccessAny. KindMemfd
-// and the kinds after it are supported on Linux only.
+// KindRegular includes POSIX message queues, BPF tokens and the files of memfd_secret(2). KindSymlink is the
+// symbolic link itself. Linux opens one only with O_PATH and O_NOFOLLOW, so Access must be AccessPath or AccessAny.
+// KindMemfd and the kinds after it exist only on Linux.
 const (
 	KindRegular     Kind = "regular"
 	KindDirectory   Kind = "directory"
@@ -65,7 +66,8 @@ const (
 	KindPIDFD       Kind = "pidfd"
 )
 
-// Access is how a file was opened. Of a descriptor opened with O_PATH, only the Kind and Access can match.
+// Access is how a file was opened. For a descriptor opened with O_PATH, only the Kind and Access can
+// match.
 type Access string
 
 const (
@@ -78,8 +80,8 @@ const (
 	AccessAny       Access = "any"        // anything
 )
 
-// ExpectError reports a message that does not match an [Expect]. The call has closed all descriptors of
-// the message.
+// ExpectError reports a message that does not match an [Expect]. All descriptors received with the
+// message have been closed.
 type ExpectError struct {
 	// Index is the index of the wrong descriptor, or -1 if the number of descriptors is wrong or the message was
 	// truncated.
@@ -88,8 +90,8 @@ type ExpectError struct {
 	// Want and Got describe what was expected and received. Both are "" if the Expect is invalid.
 	Want, Got string
 
-	// Err is why a descriptor could not be examined or the Expect not applied, or [io.ErrShortBuffer]
-	// if the message was longer than the buffers.
+	// Err explains why a descriptor could not be examined or the Expect not applied. It is
+	// [io.ErrShortBuffer] if the message was longer than the buffers.
 	Err error
 }
 

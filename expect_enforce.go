@@ -32,9 +32,9 @@ func (e Expect) Recv(sock int, m *Message, flags int) error {
 	return e.verify(m, true)
 }
 
-// Enforce returns nil if the descriptors fds match e. They then stay open and still belong to the caller.
-// Otherwise Enforce closes all of them, replaces each with -1 in fds, and returns an [*ExpectError], which
-// wraps EINVAL if e is invalid.
+// Enforce returns nil if the descriptors fds match e. They then stay open and still belong to the
+// caller. Otherwise Enforce closes all of them, replaces each with -1 in fds, and returns an
+// [*ExpectError], which wraps EINVAL if e is invalid.
 func (e Expect) Enforce(fds []int) error {
 	if err := e.check(); err != nil {
 		closeAll(fds)

@@ -11,9 +11,9 @@ import (
 // renumber. On error fd is unchanged and still belongs to the caller.
 //
 // Use NewFile instead of [os.NewFile], which puts every file with O_NONBLOCK set into the runtime's poller. A
-// sender can then stop the whole process, for example as the file's server (FUSE). NewFile puts only the
-// files there that docs/pitfalls.md lists. Others have no deadlines. With O_NONBLOCK set, a Read that would
-// wait fails with EAGAIN. Without it, the Read blocks a thread, and Close does not interrupt it.
+// sender can then stop the whole process, for example as the file's server (FUSE). NewFile puts there only
+// the files that docs/pitfalls.md lists. Other files have no deadlines. With O_NONBLOCK set, a Read that
+// would wait fails with EAGAIN. Without it, the Read blocks a thread, and Close does not interrupt it.
 //
 // Do not pass the program's own standard output or error: NewFile renumbers descriptors 1 and 2.
 func NewFile(fd int, name string) (*os.File, error) {

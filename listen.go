@@ -27,7 +27,7 @@ type Listener struct {
 
 // NewListener borrows l's socket, as [NewConn] does, so that a server can use a [Config] for a socket from
 // [Conn.RecvListener] or [net.FileListener]. l must be a [*net.UnixListener] or a *Listener, with which the
-// result shares the socket file. For any other, including a wrapper, the error wraps [ErrNotUnix].
+// result shares the socket file. For any other listener, including a wrapper, the error wraps [ErrNotUnix].
 func NewListener(l net.Listener) (*Listener, error) { return Config{}.NewListener(l) }
 
 // NewListener is [NewListener] with config. If l is a *Listener, l keeps its own Config.
@@ -82,9 +82,9 @@ func (config Config) newListener(l net.Listener) (*Listener, error) {
 }
 
 // Listen creates a listening socket, and replaces a stale socket file, whose socket no process has open.
-// network is "unix" (a stream) or "unixpacket". addr is as for [Dial]. For "", Linux chooses an abstract name.
-// Do not use a path that other users can change (SECURITY.md). The error can wrap [ErrInUse]. The caller must
-// close the Listener.
+// network is "unix" (a stream) or "unixpacket". addr is as for [Dial]. If addr is "", Linux chooses an
+// abstract name. Do not use a path that other users can change (SECURITY.md). The error can wrap [ErrInUse].
+// The caller must close the Listener.
 func Listen(ctx context.Context, network, addr string) (*Listener, error) {
 	return Config{}.Listen(ctx, network, addr)
 }

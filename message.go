@@ -18,8 +18,8 @@ type Message struct {
 	// FDs are the descriptors to send. A receive stores at most len(FDs). There can be at most MaxFDs.
 	FDs []int
 
-	// Addr is the destination of an unconnected datagram, in the form that [Dial] takes. A receive sets the Name
-	// of a non-nil Addr to the sender's name, or to "" if it has none or is not a Unix socket. See [ListenPacket]
+	// Addr is the destination of an unconnected datagram, named as for [Dial]. A receive sets the Name of a
+	// non-nil Addr to the sender's name, or to "" if it has none or is not a Unix socket. See [ListenPacket]
 	// before you reply.
 	Addr *net.UnixAddr
 
@@ -27,13 +27,13 @@ type Message struct {
 	// unless the sender has CAP_SYS_ADMIN (PID), CAP_SETUID or CAP_SETGID.
 	//
 	// With SO_PASSCRED ([PassCred]), a receive stores in a non-nil Cred the credentials that the sender attached,
-	// or those that the kernel supplies. If there are none, PID is 0 and UID and GID are -1. At the end of a
+	// or those that the kernel supplies. Without credentials, PID is 0, and UID and GID are -1. At the end of a
 	// stream, the function Recv reports root: check N first.
 	Cred *Cred
 
 	// With SO_PASSPIDFD ([PassPIDFD]), a receive stores in a non-nil PIDFD a descriptor for the process that Cred
 	// identifies, which the caller must close. Otherwise it stores -1. It also stores -1, and sets MSG_CTRUNC, if
-	// there was no space or, before Linux 6.17, if the process has been waited for. PIDFD must not point to an
+	// there was no space or, before Linux 6.17, if the process had been waited for. PIDFD must not point to an
 	// element of FDs.
 	PIDFD *int
 
@@ -100,8 +100,8 @@ type Cred struct {
 
 // Send sends m.Buffers and m.FDs, which stay open, through the socket sock as one message, with a single
 // sendmsg(2) call and the given flags, such as MSG_NOSIGNAL to avoid SIGPIPE. It sets m.N to the number of
-// bytes sent. On a stream, it can be less: send the rest without the descriptors. Concurrent payloads can
-// mix.
+// bytes sent. On a stream, this can be less: send the rest without the descriptors. Concurrent payloads
+// can mix.
 //
 // With cgo, more than 64 buffers need about 40 KiB of C stack.
 func Send(sock int, m *Message, flags int) error {
@@ -140,7 +140,7 @@ func sendParts(sock int32, m *Message, flags int) (err error) {
 
 // Recv receives one message, or bytes of a stream, into m, with a single recvmsg(2) call, the given flags and
 // MSG_CMSG_CLOEXEC. The caller must close the descriptors, for example with [Message.Close]. At the end of a
-// connection m.N and m.NFD are 0. A truncated message is not an error: check m.Flags.
+// connection m.N and m.NFD are 0. Truncation is not an error, so check m.Flags.
 func Recv(sock int, m *Message, flags int) error {
 	if err := m.reset(); err != nil {
 		return err

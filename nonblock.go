@@ -6,7 +6,7 @@ import (
 	"github.com/scm-rights/scm/internal/sys"
 )
 
-// Nonblock reports whether O_NONBLOCK is set on f, as it often is in Go programs: see docs/pitfalls.md.
+// Nonblock reports whether O_NONBLOCK is set on f, as it often is in Go programs (docs/pitfalls.md).
 func Nonblock(f syscall.Conn) (bool, error) {
 	raw, err := rawConn("file", f)
 	if err != nil {
@@ -21,8 +21,8 @@ func Nonblock(f syscall.Conn) (bool, error) {
 }
 
 // SetNonblock sets or clears O_NONBLOCK on f, for every process that shares the file. Clear it for a partner
-// that expects calls on the file to block. Here, they then block a thread and have no deadline. If it is set on
-// an [os.File] that was created without it, calls fail with EAGAIN: create a new file with [NewFile].
+// that expects calls on the file to block. Calls here then block a thread and have no deadline. If it is set
+// on an [os.File] that was created without it, calls fail with EAGAIN, so create a new file with [NewFile].
 func SetNonblock(f syscall.Conn, on bool) error {
 	raw, err := rawConn("file", f)
 	if err != nil {

@@ -4,14 +4,15 @@
 //	// ...
 //	_, err = conn.WriteFiles([]byte("log"), f) // f stays open
 //
-// The other end, from [Listener.AcceptConn], receives the message and a file of its own, which it must close:
+// The other end, from [Listener.AcceptConn], receives the message and a file of its own, which it must
+// close:
 //
 //	n, files, err := conn.ReadFiles(p, 1) // p is a buffer
 //
 // # What to call
 //
-// [Dial], [Listen] and [Pair], and for an existing socket [NewConn], [NewConnFile] and [NewConnFD], lead to a [Conn].
-// Its methods come in three groups:
+// To get a [Conn], call [Dial], [Listen] or [Pair] or, for an existing socket, [NewConn], [NewConnFile] or
+// [NewConnFD]. Its methods come in three groups:
 //
 //   - WriteFiles and ReadFiles pass any payload with up to 253 files. Variants take several buffers, or descriptors.
 //   - SendFile and RecvFile, and those for a Conn or Listener, pass one file or socket as other programs do.
@@ -30,7 +31,7 @@
 // What you send stays open and still belongs to you, even if the call fails. A descriptor must not be closed during
 // the call, but a file may. The receiver gets a new, close-on-exec descriptor or file, which it must close. Both ends
 // share the offset and the status flags, such as O_NONBLOCK. Each call returns or closes every descriptor that the
-// kernel installs. If it fails it returns none, unless [Config].KeepTruncated is set.
+// kernel installs. If it fails it returns no descriptors, unless [Config].KeepTruncated is set.
 //
 // A received file may live on a FUSE file system that the sender runs. Operations on it, even Close, can block
 // indefinitely, despite deadlines: see SECURITY.md.
@@ -50,16 +51,16 @@
 //
 // # Errors
 //
-// Errors wrap the errno, so errors.Is(err, unix.EPIPE) works. They wrap [errors.ErrUnsupported] if the system lacks
-// something, [os.ErrInvalid] for a nil argument and for a Conn or Listener created as a struct literal, and
+// Errors wrap the errno, so errors.Is(err, unix.EPIPE) works. They wrap [errors.ErrUnsupported] if the system lacks a
+// feature, [os.ErrInvalid] for a nil argument and for a Conn or Listener created as a struct literal, and
 // [os.ErrClosed] or [net.ErrClosed] for a closed argument. A nil context, and the methods that a literal embeds, can
 // panic. If the system call of a function fails, the error is an [*os.SyscallError]. Methods of Conn and Listener,
 // and functions that create them, return a [*net.OpError], except for [io.EOF], [*TruncatedError] and [*ExpectError].
 //
 // Close the connection after EPIPE, ECONNRESET, net.ErrClosed and, on a connected datagram socket, ECONNREFUSED. io.EOF
-// means that the other end was closed or sent an empty seqpacket message. After its CloseWrite you can still send.
+// means that the other end was closed or sent an empty seqpacket message. If it called CloseWrite, you can still send.
 //
-// After other errors you can continue. If the error is about a message, such as a TruncatedError, an ExpectError or
+// After other errors you can continue. If the error concerns a message, such as a TruncatedError, an ExpectError or
 // [ErrNoFile], the message is no longer in the queue. Otherwise, as after EINTR, EAGAIN, a deadline or a context,
 // nothing was received, and nothing sent beyond n bytes.
 //

@@ -11,9 +11,9 @@ import (
 )
 
 // SendConn sends a connection: its descriptor with one 0 byte, as OpenSSH does. Bytes that a buffer has
-// already read from conn stay in this process. conn must have a SyscallConn method, as *Conn and package
-// net's types have. For any other, the error wraps [os.ErrInvalid]. To send other bytes, pass its File to
-// WriteFiles.
+// already read from conn stay in this process. conn must have a SyscallConn method, as *Conn and
+// package net's types have. For any other type, the error wraps [os.ErrInvalid]. To send other bytes,
+// pass its File to WriteFiles.
 func (c *Conn) SendConn(conn net.Conn) error { return c.sendSocket("connection", conn) }
 
 // SendListener is like [Conn.SendConn], but for a listening socket. Both processes can accept connections until
@@ -50,8 +50,8 @@ func (c *Conn) RecvConn() (net.Conn, error) {
 }
 
 // RecvListener is like [Conn.RecvConn], but receives a listening socket. The caller must close the result,
-// which [net.FileListener] creates. That leaves the socket file, unless SetUnlinkOnClose changes it. To accept
-// with a [Config], pass the result to Config.NewListener.
+// which [net.FileListener] creates. Closing it leaves the socket file, unless SetUnlinkOnClose changes
+// that. To accept with a [Config], pass the result to Config.NewListener.
 func (c *Conn) RecvListener() (net.Listener, error) {
 	f, err := c.receiveSocket(true)
 	if err != nil {
