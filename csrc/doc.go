@@ -1,8 +1,8 @@
 // Package csrc makes the C library behind package scm available as a Go package.
 // Go programs should use package scm.
 //
-// The same C files form libscm_rights, a library for C programs. Its contract is in
-// scm_rights.h, and the Makefile in this directory builds it.
+// The Makefile in this directory also builds the same C files as libscm_rights, a
+// library for C programs, whose contract is in scm_rights.h.
 //
 // In a Go program, the C functions are hidden and have different names (see cgo_names.h). The
 // program, its shared libraries and libscm_rights can therefore use the names read_fd and

@@ -22,8 +22,8 @@
 //
 // # What counts as left open
 //
-// A descriptor counts as left open if it was not open at the start, is open at the end, and refers to the same
-// file for five more seconds. That includes a second descriptor for a file that was open at the start. This delay gives
+// A descriptor counts as left open if it was not open at the start, is open at the end, and refers to the same file for
+// five more seconds. This includes a second descriptor for a file that was open at the start. This delay gives
 // goroutines time to close their files. In a bubble of testing/synctest, the check waits for five seconds of real time
 // too. If a test leaves nothing open, the check does not wait. Before a test ends, it should close idle HTTP
 // connections ([net/http.Client.CloseIdleConnections]) and wait for the processes that it started ([os/exec.Cmd.Wait]).
@@ -52,8 +52,8 @@
 //
 // # Systems
 //
-// The check needs Linux and /proc. Without them, no test fails. Check logs a message that descriptors are
-// not checked, and Main prints one.
+// The check needs Linux and /proc. Without these, no test fails, and Check and Main print that
+// descriptors are not checked.
 package fdleak
 
 import (

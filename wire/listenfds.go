@@ -14,7 +14,7 @@ const listenFDsStart = 3
 
 // ListenFDs returns the descriptors that a service manager passed to this process, if any, and the name of
 // each. The descriptors are close-on-exec, and the caller must close them. ListenFDs removes the variables
-// from the environment: a second call returns none.
+// from the environment, so a second call returns no descriptors.
 //
 // If a variable is invalid, or if this process opened one of the descriptors itself, the error is a
 // *FormatError. If one is not open, the error wraps EBADF. On error, ListenFDs does not close or change

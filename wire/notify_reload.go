@@ -10,9 +10,9 @@ import (
 func NotifyReady(sock Socket) error { return Notify.Send(sock, "READY=1") }
 
 // NotifyReloading notifies the service manager that the service reloads (RELOADING=1 and, on Linux,
-// MONOTONIC_USEC). Call [NotifyReady] when the reload has ended, even if it has failed: until then systemd
-// does not start another one. In a unit with Type=notify-reload, handle the signal that reloads the
-// service before the first call to NotifyReady.
+// MONOTONIC_USEC). Call [NotifyReady] when the reload has ended, even if it has failed, because until then
+// systemd does not start another one. In a unit with Type=notify-reload, handle the signal that reloads
+// the service before the first call to NotifyReady.
 func NotifyReloading(sock Socket) error {
 	now, err := monotonic()
 	if err != nil {

@@ -17,9 +17,9 @@ import (
 var ErrNoNotifySocket = errors.New("wire: NOTIFY_SOCKET is not set")
 
 // DialNotify returns a datagram socket connected to the service manager's socket, whose path or abstract
-// name is in NOTIFY_SOCKET. It is blocking and close-on-exec, and the caller must close it. If
-// NOTIFY_SOCKET is not set, the error is ErrNoNotifySocket. If it has an address of another family, the
-// error is a *FormatError. Other errors are those of socket(2) and connect(2).
+// name is in NOTIFY_SOCKET. The socket is blocking and close-on-exec, and the caller must close it. If
+// NOTIFY_SOCKET is not set, the error is ErrNoNotifySocket. If the variable has an address of another
+// family, the error is a *FormatError. Other errors are those of socket(2) and connect(2).
 func DialNotify() (FD, error) {
 	name := os.Getenv("NOTIFY_SOCKET")
 	switch {

@@ -6,9 +6,9 @@ import (
 	"github.com/scm-rights/scm"
 )
 
-// SkalibsAncil is the format of ancil_send_fd and ancil_recv_fd in skalibs. The payload is one byte (the
-// text), on which the sender and the receiver must agree. ancil_recv_fd rejects any other byte. Recv
-// returns the byte that it received, and the caller must check it.
+// SkalibsAncil is the format of ancil_send_fd and ancil_recv_fd in skalibs. The payload is a single byte
+// (the text), whose value the sender and receiver must agree on. ancil_recv_fd rejects any other byte.
+// Recv returns the byte that it received, and the caller must check it.
 var SkalibsAncil Format = ancil{label{"skalibs-ancil", "unix"}}
 
 type ancil struct{ label }

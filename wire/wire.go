@@ -26,7 +26,7 @@
 //
 // A Format sends and receives on a [Socket]: a [*scm.Conn], or the descriptor of a socket as an [FD]. It
 // must be a Unix socket of the type that Network returns. The functions do not check this, and on another
-// socket descriptors can be lost without an error: a TCP socket drops them, for example, and [GVisor]
+// socket, descriptors can be lost without an error. For example, a TCP socket drops them, and [GVisor]
 // sends nothing on a stream. If a stream format is used on a datagram or seqpacket socket, Recv rejects a
 // message that is longer than its buffer.
 //
@@ -64,8 +64,8 @@
 //
 // Send leaves its descriptors open, whether it succeeds or fails, and the caller still owns them. The
 // descriptors that Recv returns are close-on-exec, and the caller must close them. If Recv fails, it
-// closes every descriptor that it received and returns none. This includes messages with more descriptors
-// than the format allows. Most of the programs leave the second one open (docs/pitfalls.md).
+// closes every descriptor that it received and returns no descriptors. This includes messages with more
+// descriptors than the format allows. Most of the programs leave the second one open (docs/pitfalls.md).
 //
 // # Errors
 //
@@ -96,9 +96,9 @@
 // # Service managers
 //
 // [DialNotify] returns the socket for the functions whose names begin with Notify. Their errors include
-// those of Notify.Send. Success means that the message was sent, not that the service manager acted on it:
-// it may have no descriptor store, and in a container a proxy may drop the descriptors, although it
-// answers [NotifyBarrier]. docs/questions.md shows how to find out.
+// those of Notify.Send. Success means that the message was sent, not that the service manager acted on it.
+// The manager may have no descriptor store, and in a container, a proxy may drop the descriptors even
+// though it answers [NotifyBarrier]. docs/questions.md shows how to find out.
 //
 // systemd uses descriptors only in messages with FDSTORE=1, BARRIER=1 and, since version 257, MAINPIDFD=1.
 // It acknowledges BARRIER=1 by closing the descriptor.
@@ -106,8 +106,8 @@
 // [ListenFDs] reads the variables of sd_listen_fds_with_names in libsystemd. If LISTEN_PID is the PID of
 // this process, LISTEN_FDS is the number of descriptors, the first of which is descriptor 3, and
 // LISTEN_FDNAMES contains their names. Without LISTEN_FDNAMES, each name is "unknown". If LISTEN_PIDFDID
-// is set, as it is by systemd 259, it must also match the inode number that Linux 6.9 and later assign to
-// each process.
+// is set, as it is by systemd 259, its value must also match the inode number that Linux 6.9 and later
+// assign to each process.
 package wire
 
 import (
@@ -185,8 +185,8 @@ func Lookup(name string) (Format, bool) {
 }
 
 // FormatError reports a message that violates its format, or a received message that was truncated. If
-// Recv returns one, it has closed all descriptors of the message. If Send returns one, it has sent
-// nothing, unless the error concerns the acknowledgement ([Python] on macOS).
+// Recv returns a FormatError, all descriptors received with the message have been closed. If Send
+// returns one, nothing was sent, unless the error concerns the acknowledgement ([Python] on macOS).
 type FormatError struct {
 	Format string // the name of the format
 	Reason string
