@@ -9,7 +9,8 @@ import (
 
 // Expect describes the descriptors that a partner may pass: how many, and what each must be. It can apply
 // to the methods of a Conn ([Config].Expect), to one receive ([Expect.Recv]), or to other descriptors
-// ([Expect.Enforce]). If one does not match, all are closed. The zero value accepts no descriptor.
+// ([Expect.Enforce]). If one does not match, all descriptors are closed. The zero value accepts no
+// descriptor.
 //
 // On Linux, if statx(2) is allowed, the check never waits for the file's server (FUSE). [KindRegular],
 // namespaces and anonymous files ([KindEventfd], [KindPIDFD], …) need /proc: without it, files that may be

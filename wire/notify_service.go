@@ -81,7 +81,7 @@ func (f notify) fdName(name string) error {
 
 // NotifyBarrier waits until the service manager has processed all messages sent earlier (BARRIER=1). It
 // leaves no descriptor open. If ctx is done first, NotifyBarrier returns ctx.Err(), at most a second
-// later. The barrier may nevertheless have been sent. Only ctx limits the whole wait: SO_SNDTIMEO and a
+// later. The barrier may nevertheless have been sent. Only ctx limits the whole wait. SO_SNDTIMEO and a
 // Conn's deadlines do not. Other errors are those of pipe(2) and Notify.Send.
 func NotifyBarrier(ctx context.Context, sock Socket) error {
 	if err := ctx.Err(); err != nil {
