@@ -6,8 +6,8 @@
 // It prints the output of the packages that failed, the counts of each log, the failed tests, and how to multiply time
 // limits if one was reached. If the suite of package scm ran, a table has the specs with each partner and the other
 // tests of cgo.log and purego.log. Then it prints which parts and partners were skipped, what is missing to run the
-// rest (tools, or root), a sentence about the specs with C and Rust, and `N passed, N failed, N skipped`, with at least N
-// failures. gotest fails unless each part ran and nothing failed.
+// rest (tools, or root), a sentence about the specs with C and Rust, and `N passed, N failed, N skipped`, with at
+// least N failures. gotest fails unless each part ran and nothing failed.
 package main
 
 import (
