@@ -58,7 +58,7 @@ func TestReport(t *testing.T) {
 var toys = map[string]string{
 	"go.mod": "module toy\n\ngo 1.24\n",
 	"good/a_test.go": "package a\nimport (\"os\"; \"testing\")\n" +
-		"func TestGood(t *testing.T) { if f := os.Getenv(\"GOFLAGS\"); f != \"-ldflags=-w -trimpath\" { t.Error(f) } }\n",
+		"func TestGood(t *testing.T) { if f := os.Getenv(\"GOFLAGS\") + os.Getenv(\"GOGC\"); f != \"-ldflags=-w -trimpath\" { t.Error(f) } }\n",
 	"red/a_test.go":      "package a\nimport \"testing\"\nfunc TestRed(t *testing.T) { t.Run(\"sub\", func(t *testing.T) { t.Error(\"one is not two\") }) }\n",
 	"panics/a_test.go":   "package a\nimport \"testing\"\nfunc TestPanic(t *testing.T) { panic(\"oh\") }\nfunc TestNext(t *testing.T) {}\n",
 	"exits/a_test.go":    "package a\nimport (\"os\"; \"testing\")\nfunc TestMain(m *testing.M) { println(\"leaked\"); os.Exit(3) }\n",
