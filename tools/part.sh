@@ -2,8 +2,8 @@
 # Runs a part of the tests, keeps the output in RESULTS/NAME.log, and prints the lines about what passed, failed or was skipped.
 # tools/gotest counts them.
 #
-# Below tools/progress.sh, which sets PROGRESS, it also keeps those lines there while the part runs, and the suite of
-# package scm writes to $SCM_PROGRESS how many of its specs have run.
+# Below tools/progress.sh, which sets PROGRESS, a file there says how far the part is while it runs. The suite of package scm
+# writes to this file, $SCM_PROGRESS, how many of its specs have run.
 #
 #     tools/part.sh NAME test GO-TEST-ARGUMENT…
 #     tools/part.sh NAME run COMMAND ARGUMENT…      prints all lines
@@ -13,8 +13,7 @@ go=${GO:-go}
 name=${1//\//-}
 log=${RESULTS:-build/test}/$name.log
 mkdir -p "$(dirname "$log")"
-running=${PROGRESS:+$PROGRESS/$name.part}
-export SCM_PROGRESS=${PROGRESS:+$PROGRESS/$name.specs}
+export SCM_PROGRESS=${PROGRESS:+$PROGRESS/$name.part}
 
 # shellcheck disable=SC2317 # the last lines call it
 skip() {
@@ -39,9 +38,10 @@ run) set -- "$1" "${@:3}" ;;
 skip) set -- "$1" skip "$1: $3" ;;
 esac
 echo "$1: ${*:2}" >"$log"
-"${@:2}" 2>&1 | tee -a "$log" | "${keep[@]}" | tee -a "${running:-/dev/null}"
+echo running >"${SCM_PROGRESS:-/dev/null}"
+"${@:2}" 2>&1 | tee -a "$log" | "${keep[@]}"
 status=${PIPESTATUS[0]}
-[ -z "$running" ] || rm -f "$running" "$SCM_PROGRESS"
+[ -z "$SCM_PROGRESS" ] || rm -f "$SCM_PROGRESS"
 [ -z "$(tail -c 1 "$log")" ] || echo >>"$log"
 echo "$1: exit status $status" >>"$log"
 exit "$status"

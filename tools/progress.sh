@@ -10,26 +10,14 @@ export TMPDIR PROGRESS=$TMPDIR/parts
 mkdir "$PROGRESS"
 chmod 1777 "$TMPDIR" "$PROGRESS" # like /tmp, for tests that start programs as another user
 
-# commas TEXT: sets REPLY to the text with 1,204 instead of 1204.
-commas() {
-	REPLY=$1
-	while [[ $REPLY =~ ^(.*[0-9])([0-9]{3}([^0-9].*)?)$ ]]; do REPLY=${BASH_REMATCH[1]},${BASH_REMATCH[2]}; done
-}
-
 # report: prints how far each part is. It starts no process, which can take seconds on a busy machine.
 report() {
-	local file line lines parts='' specs packages
+	local file how parts=''
 	for file in "$PROGRESS"/*.part; do
-		[ -e "$file" ] || continue
-		file=${file%.part} specs='' packages=0
-		[ ! -e "$file.specs" ] || read -r specs <"$file.specs"
-		mapfile -t lines <"$file.part"
-		for line in "${lines[@]}"; do
-			[[ $line != 'ok  '* ]] || packages=$((packages + 1))
-		done
-		[ "$packages" = 0 ] || specs+="${specs:+, }packages: $packages"
-		commas "${specs:-running}"
-		parts+="${parts:+; }${file##*/}: $REPLY"
+		if [ -e "$file" ] && read -r how <"$file"; then
+			file=${file##*/}
+			parts+="${parts:+; }${file%.part}: $how"
+		fi
 	done
 	printf '%d:%02d  %s\n' $((SECONDS / 60)) $((SECONDS % 60)) "${parts:-getting ready}"
 }
