@@ -198,10 +198,10 @@ func (b *batch) open() {
 }
 
 var _ = It("a partner whose build is broken fails its specs", func() {
-	partner := opponents[partners[0]]
-	saved := *partner
+	partner, self := opponents[partners[0]], opponents[scenario.RunnerName]
+	saved, why := *partner, self.Why
 	DeferCleanup(func() {
-		*partner = saved
+		*partner, self.Why = saved, why
 		delete(broken, partner.Name)
 	})
 	Expect(InterceptGomegaFailure(func() {
