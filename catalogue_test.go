@@ -44,11 +44,8 @@ func strangers() (names []string) {
 		panic(peers.PartnersVariable + ": " + err.Error()) // a filter for their names would select no spec, and pass
 	}
 	for _, b := range list {
-		if slices.Contains(names, b.Name) {
+		if slices.Contains(append([]string{scenario.RunnerName, scenario.KernelName, inside.SCMPair().Name}, names...), b.Name) {
 			panic(peers.PartnersVariable + ": two peers are named " + b.Name)
-		}
-		if slices.Contains([]string{scenario.RunnerName, scenario.KernelName, inside.SCMPair().Name}, b.Name) {
-			panic(peers.PartnersVariable + ": choose another name than " + b.Name)
 		}
 		if !slices.Contains(append([]string{"scm-cgo", "scm-purego"}, peers.Partners...), b.Name) {
 			names = append(names, b.Name)

@@ -21,6 +21,7 @@ import (
 	. "github.com/onsi/gomega"
 
 	"github.com/scm-rights/scm"
+	inside "github.com/scm-rights/scm/internal/builtin"
 	"github.com/scm-rights/scm/internal/reexec"
 	. "github.com/scm-rights/scm/internal/spectest"
 	"github.com/scm-rights/scm/interop/peers"
@@ -140,15 +141,20 @@ func writeCauses(r Report) {
 			others++
 		}
 	}
-	if others > 0 {
-		fmt.Printf("\n%s failed outside the cases of the catalogue. %s=1 shows all, and runs the examples.", Count(others, "spec"), allVariable)
-	}
 	again := "go test . -ginkgo.v -ginkgo.focus='"
 	if scm.Backend == "purego" {
 		again = "go test -tags scm_purego . -ginkgo.v -ginkgo.focus='"
 	}
-	if text := all.CauseTable(func(c scenario.Result) string { return again + regexp.QuoteMeta(c.Name) + "'" }); text != "" {
-		fmt.Printf("\n\n%s\n", text)
+	table := all.CauseTable(func(c scenario.Result) string { return again + regexp.QuoteMeta(c.Name) + "'" })
+	if others > 0 {
+		explain := ""
+		if table != "" {
+			explain = " First mend the causes below, which may explain them."
+		}
+		fmt.Printf("\n%s outside the catalogue failed.%s %s=1 prints all, and runs the examples.", Count(others, "spec"), explain, allVariable)
+	}
+	if table != "" {
+		fmt.Printf("\n\n%s is package scm's Send and Recv, and %s its WriteFD and ReadFD.\n\n%s\n", inside.SCM().Name, inside.SCMPair().Name, table)
 	}
 }
 

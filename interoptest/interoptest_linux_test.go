@@ -137,7 +137,6 @@ func TestFaults(t *testing.T) {
 		signal syscall.Signal
 		want   string
 	}{
-		"check":       {"FAULT=cloexec", []string{"-test.run=^TestLibrary$/basics"}, 0, "cloexec@mine: a received descriptor is not close-on-exec\n"},
 		"built in":    {"FAULT=cloexec NAME=qa", []string{"-test.run=^TestLibrary$/basics"}, 0, "cloexec@qa: a received descriptor is not close-on-exec\n"},
 		"panic":       {"FAULT=panic", []string{"-test.run=^TestLibrary$/basics/pass-two-fds/stream"}, 0, "panic: planted"},
 		"unsupported": {"FAULT=unsupported", nil, 0, "mine answers ErrUnsupported to every send and every recv\n"},

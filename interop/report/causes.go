@@ -18,6 +18,7 @@ import (
 type Cause struct {
 	What    string // CHECK@PEER, or the verdict
 	Cases   int
+	First   scenario.Result // of the cases
 	Example scenario.Result // the shortest of the cases
 
 	where string // in which of the cases of the peer
@@ -42,7 +43,7 @@ func (c Cause) Found() string {
 
 // Causes returns the causes of all unexpected outcomes, the most frequent first.
 func (r *Report) Causes() []Cause {
-	list, cases := r.grouped(CausesOf)
+	list, cases := r.grouped(causesOf)
 	for i, c := range list {
 		if check, peer, ok := strings.Cut(c.Name(), "@"); ok {
 			list[i].where = r.where(scenario.Check(check), peer, cases[c.What])
@@ -65,14 +66,14 @@ func (r *Report) grouped(of func(scenario.Result) []string) ([]Cause, map[string
 		shortest := slices.MinFunc(cases[what], func(a, b scenario.Result) int {
 			return cmp.Compare(a.ReadingEffort(), b.ReadingEffort())
 		})
-		list = append(list, Cause{What: what, Cases: len(cases[what]), Example: shortest})
+		list = append(list, Cause{What: what, Cases: len(cases[what]), First: cases[what][0], Example: shortest})
 	}
 	slices.SortStableFunc(list, func(a, b Cause) int { return cmp.Compare(b.Cases, a.Cases) })
 	return list, cases
 }
 
-// CausesOf returns the causes of one case, sorted and without duplicates. A case that ended as expected has none.
-func CausesOf(c scenario.Result) (list []string) {
+// causesOf returns the causes of one case, sorted and without duplicates. A case that ended as expected has none.
+func causesOf(c scenario.Result) (list []string) {
 	if !c.Unexpected() && c.Verdict != scenario.NotRun {
 		return nil
 	}
@@ -106,7 +107,7 @@ type FirstCases map[string]string
 // Otherwise it returns "": the case should be shown.
 func (f FirstCases) Add(name string, c scenario.Result) string {
 	var known []string
-	list := CausesOf(c)
+	list := causesOf(c)
 	for _, what := range list {
 		if f[what] == "" {
 			f[what] = name
@@ -121,25 +122,25 @@ func (f FirstCases) Add(name string, c scenario.Result) string {
 	return "fails " + strings.Join(known, ", ")
 }
 
-// Example describes a case that did not end as expected: the rule, what was found, and the transcript with what the
-// kernel showed at each line. It shortens the transcript to at most this number of lines, and abbreviates them. If the
-// number is 0, it does neither.
+// Example describes a case that did not end as expected: the rules that are broken, what was found, and the transcript
+// with what the kernel showed at each line. It shortens the transcript to at most this number of lines, and abbreviates
+// them. If the number is 0, it does neither.
 func Example(c scenario.Result, lines int) string {
 	if lines > 0 {
 		c = Abbreviate(c)
 	}
 	var t text
+	for _, what := range causesOf(c) {
+		t.paragraph(Cause{What: what}.rule())
+	}
 	t.writeFindings(c, lines > 0)
 	t.writeTranscript(c, lines)
 	return strings.TrimSuffix(t.String(), "\n")
 }
 
-// writeFindings writes the rule of a case and what was found. If it is short, it shows only the ends of a long finding,
-// such as the answers that a scenario accepts, or what a program wrote when it ended.
+// writeFindings writes what was found. If it is short, it shows only the ends of a long finding, such as the answers that
+// a scenario accepts, or what a program wrote when it ended.
 func (t *text) writeFindings(c scenario.Result, short bool) {
-	if s := c.Case.Scenario; s != nil && len(s.Rule) > 0 {
-		t.paragraph("The rule: " + s.Rule[0])
-	}
 	if c.Why != "" {
 		t.block("", c.Why)
 	}
@@ -155,11 +156,18 @@ func (t *text) writeFindings(c scenario.Result, short bool) {
 	}
 }
 
-// writeTranscript writes the transcript of a case with findings, and what the kernel showed, if that is known. If most
-// is not 0 and there are more lines, it writes the last ones up to the first that is wrong.
+// writeTranscript writes what the scenario of a case with findings is about, the transcript, and what the kernel showed,
+// if that is known. If most is not 0 and there are more lines, it writes the last ones up to the first that is wrong.
 func (t *text) writeTranscript(c scenario.Result, most int) {
 	if len(c.Findings) == 0 {
 		return
+	}
+	if s := c.Case.Scenario; s != nil && len(s.Rule) > 0 {
+		what := "The scenario"
+		if _, _, a, b := splitCaseName(c.Name); a != scenario.KernelName {
+			what += fmt.Sprintf(" (A is %s, B is %s)", subject(a), subject(b))
+		}
+		t.paragraph(what + ": " + s.Rule[0])
 	}
 	lines := c.Transcript
 	if len(c.Facts) > 0 {
@@ -184,13 +192,19 @@ func (t *text) writeTranscript(c scenario.Result, most int) {
 	}
 }
 
-// CauseTable describes the causes: what is wrong, with which peer, how often and where, and the shortest example. The
-// function returns the command that runs a case again and shows everything. The last lines name the peers at fault. The
-// report may consist of nothing but cases.
+// CauseTable describes the causes: what rule is broken, by which peer, how often and where, and the first case of each,
+// whose transcript FirstCases lets a test print. The function returns the command that runs a case again and shows
+// everything. The last lines name the peers at fault. The report may consist of nothing but cases.
 func (r *Report) CauseTable(again func(scenario.Result) string) string {
 	r = r.abbreviated()
+	list := r.Causes()
+	for i, c := range list {
+		list[i].Example = c.First
+	}
 	var out text
-	r.writeCauses(&out, maxBriefLines, 0, again)
+	if left := out.writeCauses(list, maxBriefLines, 0, "Example (transcript above)", again); left > 0 {
+		out.printf("… %s, each with a transcript above\n\n", display.Plural(left, "more cause"))
+	}
 	r.writePeers(&out)
 	return strings.TrimSuffix(out.String(), "\n")
 }
@@ -199,16 +213,18 @@ func (r *Report) CauseTable(again func(scenario.Result) string) string {
 // cases that passed, and a summary.
 func (r *Report) Brief(w io.Writer) error {
 	r = r.abbreviated()
-	var tail text
+	var out, tail text
 	r.writeTable(&tail)
 	tail.printf("\n")
 	r.writeEnd(&tail)
-	lines := 0
-	if len(r.Causes()) <= maxTranscripts {
+	list, lines := r.Causes(), 0
+	if len(list) <= maxTranscripts {
 		lines = ExampleLines
 	}
-	var out text
-	r.writeCauses(&out, maxBriefLines-tail.lines(), lines, func(c scenario.Result) string { return r.Replay + c.Name })
+	again := func(c scenario.Result) string { return r.Replay + c.Name }
+	if left := out.writeCauses(list, maxBriefLines-tail.lines(), lines, "Example", again); left > 0 {
+		out.printf("… %s: use -v or --report FILE.html to see every case\n\n", display.Plural(left, "more cause"))
+	}
 	_, err := io.WriteString(w, out.String()+tail.String())
 	return err
 }
@@ -223,14 +239,13 @@ const (
 
 func (t *text) lines() int { return strings.Count(t.String(), "\n") }
 
-// writeCauses describes the most frequent causes, in at most this number of lines. If exampleLines is 0, it leaves out
-// the transcripts.
-func (r *Report) writeCauses(out *text, most, exampleLines int, again func(scenario.Result) string) {
-	list := r.Causes()
+// writeCauses describes the first causes of the list, in at most this number of lines, and returns how many are left. If
+// exampleLines is 0, it leaves out the transcripts.
+func (t *text) writeCauses(list []Cause, most, exampleLines int, label string, again func(scenario.Result) string) (left int) {
 	for i, c := range list {
 		var one text
 		one.paragraph(c.Sentence())
-		one.printf("Example: %s\n", c.Example.Name)
+		one.printf("%s: %s\n", label, c.Example.Name)
 		example := c.Example
 		example.Findings = slices.DeleteFunc(slices.Clone(example.Findings), func(f scenario.Finding) bool {
 			return example.Verdict == scenario.Fail && f.Key() != c.What // it belongs to another cause
@@ -240,12 +255,12 @@ func (r *Report) writeCauses(out *text, most, exampleLines int, again func(scena
 			one.writeTranscript(c.Example, exampleLines)
 		}
 		one.printf("To run it again: %s\n", display.Line(again(c.Example)))
-		if out.lines()+one.lines()+3 > most {
-			out.printf("… %s: use -v or --report FILE.html to see every case\n\n", display.Plural(len(list)-i, "more cause"))
-			return
+		if t.lines()+one.lines()+3 > most {
+			return len(list) - i
 		}
-		out.printf("%s\n", one.String())
+		t.printf("%s\n", one.String())
 	}
+	return 0
 }
 
 // maxAtFault is the number of peers at fault that writePeers names.
@@ -255,6 +270,7 @@ const maxAtFault = 3
 func (r *Report) writePeers(out *text) {
 	all := map[string]Totals{}
 	alone := map[string]bool{} // the peers that have a case with the runner or with themselves
+	faults := map[string]int{} // the number of cases in which a peer is at fault
 	for _, c := range r.Cases {
 		_, _, a, b := splitCaseName(c.Name)
 		for _, name := range slices.Compact([]string{a, b}) {
@@ -262,19 +278,22 @@ func (r *Report) writePeers(out *text) {
 			t.count(c.Verdict)
 			all[name] = t
 			alone[name] = alone[name] || a == b || a == scenario.RunnerName || b == scenario.RunnerName
+			isFault := func(f scenario.Finding) bool { return f.Peer == name && !f.Expected }
+			if c.Verdict == scenario.Fail && slices.ContainsFunc(c.Findings, isFault) {
+				faults[name]++
+			}
 		}
 	}
-	checks, faults := map[string][]string{}, map[string]int{} // those that the peer fails, and in how many cases
+	checks := map[string][]string{}
 	for _, c := range r.Causes() {
 		if check, peer, ok := strings.Cut(c.Name(), "@"); ok {
 			checks[peer] = append(checks[peer], check)
-			faults[peer] = r.countFaults(peer)
 		}
 	}
 	for name := range r.NotAsked {
 		faults[name] += 0 // to name it too
 	}
-	more, unsure := 0, false
+	more, unsure := 0, []string(nil)
 	for i, name := range slices.SortedFunc(maps.Keys(faults), func(a, b string) int {
 		return cmp.Or(cmp.Compare(faults[b], faults[a]), cmp.Compare(a, b))
 	}) {
@@ -282,7 +301,6 @@ func (r *Report) writePeers(out *text) {
 		if faults[name] > 0 {
 			text = fmt.Sprintf("%s breaks %s (%s) in %d of %s", subject(name), display.Plural(len(checks[name]), "rule"),
 				strings.Join(checks[name], ", "), faults[name], display.Plural(all[name].Verdicts(), "case"))
-			unsure = unsure || !alone[name]
 		}
 		if r.NotAsked[name] != "" {
 			text += "; " + r.NotAsked[name]
@@ -291,37 +309,15 @@ func (r *Report) writePeers(out *text) {
 			more++
 			continue
 		}
+		if faults[name] > 0 && !alone[name] {
+			unsure = append(unsure, name)
+		}
 		out.paragraph(text + ".")
 	}
 	if more > 0 {
 		out.printf("%s at fault.\n", display.Plural(more, "more peer"))
 	}
-	if unsure {
-		out.printf("Some of these may be right: this run lacks their cases with the runner.\n")
+	if len(unsure) > 0 {
+		out.paragraph(strings.Join(unsure, ", ") + " may be right: this run lacks the cases with the runner, which show who is at fault.")
 	}
-}
-
-// countFaults returns the number of failed cases with an unexpected finding about the peer.
-func (r *Report) countFaults(peer string) (n int) {
-	isFault := func(f scenario.Finding) bool { return f.Peer == peer && !f.Expected }
-	for _, c := range r.Cases {
-		if c.Verdict == scenario.Fail && slices.ContainsFunc(c.Findings, isFault) {
-			n++
-		}
-	}
-	return n
-}
-
-// pairs returns the totals for each pair of sender and receiver on this type of socket, or on all types
-// if it is "".
-func (r *Report) pairs(socketType string) map[[2]string]Totals {
-	pairs := map[[2]string]Totals{}
-	for _, c := range r.Cases {
-		if _, typ, a, b := splitCaseName(c.Name); !c.Kernel() && (socketType == "" || socketType == typ) {
-			t := pairs[[2]string{a, b}]
-			t.count(c.Verdict)
-			pairs[[2]string{a, b}] = t
-		}
-	}
-	return pairs
 }

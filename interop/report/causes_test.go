@@ -7,8 +7,8 @@ import (
 	"github.com/scm-rights/scm/interop/scenario"
 )
 
-// A table of causes says what rule was broken, by whom, how often and with which partners, and shows the shortest
-// example, its line, and the command that runs it again. It needs only the cases.
+// A table of causes says what rule was broken, by whom, how often and with which partners, and shows the first case,
+// its line, and the command that runs it again. It needs only the cases.
 func TestCauseTable(t *testing.T) {
 	failed := func(name string, facts ...string) scenario.Result {
 		return scenario.Result{Name: name, Verdict: scenario.Fail, Transcript: facts, Facts: facts,
@@ -16,12 +16,11 @@ func TestCauseTable(t *testing.T) {
 			Findings: []scenario.Finding{{Check: scenario.CheckHang, Peer: "mine", Line: 7, Text: "no answer"}, {Check: scenario.CheckLeak, Peer: "x", Expected: true}}}
 	}
 	r := &Report{Cases: []scenario.Result{
-		failed("a/b/stream/runner/mine", "A> end"), failed("a/b/stream/x/mine", "A> end", "A< ok"), {Name: "a/c/stream/mine/mine", Verdict: scenario.Pass}}}
+		failed("a/b/stream/x/mine", "A> end", "A< ok"), failed("a/b/stream/runner/mine", "A> end"), {Name: "a/c/stream/mine/mine", Verdict: scenario.Pass}}}
 	const want = `mine does not answer in time: 2 cases, in a/b, with 2 of 2 partners
-Example: a/b/stream/runner/mine
-The rule: Bytes pass.
+Example (transcript above): a/b/stream/x/mine
 line 7: hang@mine: no answer
-To run it again: go test a/b/stream/runner/mine
+To run it again: go test a/b/stream/x/mine
 
 mine breaks 1 rule (hang) in 2 of 3 cases.`
 	if got := r.CauseTable(func(c scenario.Result) string { return "go test " + c.Name }); got != want {
@@ -34,7 +33,7 @@ mine breaks 1 rule (hang) in 2 of 3 cases.`
 	}
 
 	long := failed("a/b/stream/x/mine", "1", "2", "3", "    ✗ hang: no answer", "5")
-	const example = "The rule: Bytes pass.\nline 7: hang@mine: no answer\n    … 2 earlier lines\n    3\n        ✗ hang: no answer\n    … 1 more line"
+	const example = "mine does not answer in time\nline 7: hang@mine: no answer\nThe scenario (A is x, B is mine): Bytes pass.\n    … 2 earlier lines\n    3\n        ✗ hang: no answer\n    … 1 more line"
 	if got := Example(long, 2); got != example {
 		t.Errorf("got\n%s\nwant\n%s", got, example)
 	}

@@ -41,7 +41,16 @@ func (r *Report) Console(w io.Writer) error {
 		out.paragraph("not used: " + group)
 	}
 	out.printf("\nIn the matrix: passes, x expected failures, ! not as expected, ? not run, - unsupported.\n\n")
-	r.writeDetails(&out)
+	var ways []string
+	for _, way := range slices.Sorted(maps.Keys(r.Witnesses)) {
+		ways = append(ways, fmt.Sprintf("%s %d", way, r.Witnesses[way]))
+	}
+	if len(ways) > 0 {
+		out.printf("descriptors identified by: %s\n", strings.Join(ways, ", "))
+	}
+	if len(r.Aside) > 0 {
+		out.printf("expected failures ignored (unused peers, other versions, other kernels): %d\n", len(r.Aside))
+	}
 	r.writeEnd(&out)
 	_, err := io.WriteString(w, out.String())
 	return err
@@ -104,15 +113,19 @@ func cell(t Totals) string {
 // Matrix returns the matrix for one socket type, with a row per sender and a column per
 // receiver. It leaves out peers without such a case. It returns "" if the report contains no case of that type.
 func (r *Report) Matrix(socketType string) string {
-	cells := r.pairs(socketType)
+	cells, named := map[[2]string]Totals{}, map[string]bool{}
+	for _, c := range r.Cases {
+		if _, t, a, b := splitCaseName(c.Name); !c.Kernel() && t == socketType {
+			totals := cells[[2]string{a, b}]
+			totals.count(c.Verdict)
+			cells[[2]string{a, b}] = totals
+			named[a], named[b] = true, true
+		}
+	}
 	if len(cells) == 0 {
 		return ""
 	}
-	named := map[string]bool{}
-	for pair := range cells {
-		named[pair[0]], named[pair[1]] = true, true
-	}
-	peers := r.peersIn(named)
+	peers := slices.DeleteFunc(r.usedPeers(), func(p Peer) bool { return !named[p.Name] })
 	rows := [][]string{{"", ""}}
 	for i, a := range peers {
 		rows[0] = appendCounts(rows[0], i+1)
@@ -191,8 +204,11 @@ func (r *Report) groupRows() [][]string {
 // the version, because both are text from the peer.
 func (r *Report) peerRows(escape func(string) string) [][]string {
 	rows := [][]string{{"peer", "language", "version", "pass", "expected failures", "not as expected", "unsupported", "not run", "time"}}
-	for _, p := range r.shownPeers() {
+	for _, p := range r.usedPeers() {
 		t := p.Totals
+		if t == (Totals{}) {
+			continue // it has no case, as most with --run
+		}
 		row := []string{p.Name, escape(p.Lang), escape(p.Version)}
 		row = appendCounts(row, t.Pass, t.Expected, t.Unexpected(), t.Unsupported, t.NotRun)
 		rows = append(rows, append(row, fmt.Sprintf("%.1f s", p.Seconds)))
@@ -206,20 +222,6 @@ func appendCounts(row []string, counts ...int) []string {
 		row = append(row, fmt.Sprint(n))
 	}
 	return row
-}
-
-// writeDetails writes what only Console shows about the run.
-func (r *Report) writeDetails(out *text) {
-	var ways []string
-	for _, way := range slices.Sorted(maps.Keys(r.Witnesses)) {
-		ways = append(ways, fmt.Sprintf("%s %d", way, r.Witnesses[way]))
-	}
-	if len(ways) > 0 {
-		out.printf("descriptors identified by: %s\n", strings.Join(ways, ", "))
-	}
-	if len(r.Aside) > 0 {
-		out.printf("expected failures ignored (unused peers, other versions, other kernels): %d\n", len(r.Aside))
-	}
 }
 
 // writeEnd writes the summary of the run. It ends with sentences.

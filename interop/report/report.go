@@ -170,21 +170,6 @@ func (r *Report) usedPeers() (list []Peer) {
 	return list
 }
 
-// shownPeers returns the peers that took part in the run and have a case, which are few with --run.
-func (r *Report) shownPeers() []Peer {
-	named := map[string]bool{}
-	for _, c := range r.Cases {
-		_, _, a, b := splitCaseName(c.Name)
-		named[a], named[b] = true, true
-	}
-	return r.peersIn(named)
-}
-
-// peersIn returns those of usedPeers whose names are in the set.
-func (r *Report) peersIn(names map[string]bool) []Peer {
-	return slices.DeleteFunc(r.usedPeers(), func(p Peer) bool { return !names[p.Name] })
-}
-
 // Begin returns a report for a run that is about to start. The runner counts as a peer.
 func Begin(version string, peers []*scenario.Peer, x *scenario.Expectations) *Report {
 	r := &Report{

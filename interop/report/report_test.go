@@ -258,7 +258,10 @@ func TestHeadline(t *testing.T) {
 	}{
 		{Report{Totals: pass}, "as expected", false, "\nOf 1 case, 1 passed.\n"},
 		{Report{Totals: Totals{Expected: 1, Unsupported: 1}, Peers: []Peer{{Name: "x"}}}, "as expected", false, "\nOf 1 case, 1 failed as expected. Unsupported: 1.\n"},
-		{Report{Totals: Totals{Fail: 1}}, "not as expected", false, "\nOf 1 case, 1 did not end as expected.\n"},
+		{Report{Totals: Totals{Pass: 1, Expected: 2, Fail: 3, Flaky: 1, NotRun: 1, Unsupported: 1}, Kernel: Totals{Pass: 2, NotRun: 1, Unsupported: 2}}, "not as expected, 2 not run", false,
+			"\nOf 9 cases, 3 passed, 2 failed as expected, 4 did not end as expected.\n  Unsupported: 3. 2 cases could not be run.\n"},
+		{Report{Totals: Totals{Fail: 1}, Cases: []scenario.Result{{Name: "basics/pass/dgram/runner/runner", Verdict: scenario.Fail}}}, "not as expected", false,
+			"\nthe runner itself fails basics/pass on dgram: suspect the scenario or the kernel before the peers\n"},
 		{Report{Totals: pass, Kernel: Totals{NotRun: 2}}, "2 not run", false, "2 cases could not be run.\n"},
 		{Report{Totals: Totals{Unsupported: 1}}, "nothing ran", true, "\nnothing ran\nNo case has a verdict. Unsupported: 1.\n"},
 		{Report{Totals: pass, Cut: "interrupt"}, "cut short", true, "\ncut short: interrupt\n"},
@@ -288,19 +291,6 @@ func TestHeadline(t *testing.T) {
 		if err := c.r.JUnit(&b); err != nil || strings.Contains(b.String(), `<error message="`+c.want) != c.runError {
 			t.Errorf("%s: %v; want it as an error of JUnit: %v, in\n%s", c.want, err, c.runError, b.String())
 		}
-	}
-}
-
-// The end of the report lists the scenarios that the runner fails on both sides. Peers that fail them too may be right.
-func TestConsoleSuspectsTheScenario(t *testing.T) {
-	var b strings.Builder
-	r := Report{Cases: []scenario.Result{{Name: "basics/pass/dgram/runner/runner", Verdict: scenario.Fail}}}
-	if err := r.Console(&b); err != nil {
-		t.Fatal(err)
-	}
-	const want = "\nthe runner itself fails basics/pass on dgram: suspect the scenario or the kernel before the peers\n"
-	if !strings.Contains(b.String(), want) {
-		t.Errorf("got\n%s\nwant in it\n%s", b.String(), want)
 	}
 }
 
@@ -371,7 +361,7 @@ func TestBrief(t *testing.T) {
 			t.Fatalf("%d peers: %v", peers, err)
 		}
 		// With --run '**/peer-of-a-library-0', only that peer has a case which shows whether it fails by itself.
-		if sure := !strings.Contains(b.String(), "\nSome of these may be right: "); sure != (peers == 1) {
+		if sure := !strings.Contains(b.String(), " may be right: "); sure != (peers == 1) {
 			t.Errorf("%d peers: %v\n%s", peers, sure, b.String())
 		}
 		lines := strings.Split(strings.TrimSuffix(b.String(), "\n"), "\n")
@@ -394,6 +384,7 @@ func TestBrief(t *testing.T) {
 func TestPeersWithoutCases(t *testing.T) {
 	r := small(t)
 	r.Cases = slices.DeleteFunc(r.Cases, func(c scenario.Result) bool { return strings.Contains(c.Name, "/libre") })
+	r.Peers[1].Totals = Totals{}
 	for name, write := range map[string]func(io.Writer) error{"Console": r.Console, "Brief": r.Brief} {
 		var b bytes.Buffer
 		if err := write(&b); err != nil {

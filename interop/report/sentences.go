@@ -20,11 +20,15 @@ var outcomes = map[string]string{
 
 // Sentence describes the cause for a reader.
 func (c Cause) Sentence() string {
-	what := cmp.Or(outcomes[c.Name()], c.Name())
+	return fmt.Sprintf("%s: %s%s", c.rule(), display.Plural(c.Cases, "case"), c.where)
+}
+
+// rule says which rule is broken, and by which peer.
+func (c Cause) rule() string {
 	if check, peer, ok := strings.Cut(c.Name(), "@"); ok {
-		what = subject(peer) + " " + scenario.Faults[scenario.Check(check)]
+		return subject(peer) + " " + scenario.Faults[scenario.Check(check)]
 	}
-	return fmt.Sprintf("%s: %s%s", what, display.Plural(c.Cases, "case"), c.where)
+	return cmp.Or(outcomes[c.Name()], c.Name())
 }
 
 // subject returns the name of a peer as the subject of a sentence.

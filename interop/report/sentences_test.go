@@ -43,19 +43,6 @@ func TestSentences(t *testing.T) {
 	}
 }
 
-func TestVerdictSentence(t *testing.T) {
-	for want, r := range map[string]Report{
-		"No case has a verdict.": {},
-		"Of 1 case, 1 passed.":   {Totals: Totals{Pass: 1}},
-		"Of 9 cases, 3 passed, 2 failed as expected, 4 did not end as expected. Unsupported: 3. 2 cases could not be run.": {
-			Totals: Totals{Pass: 1, Expected: 2, Fail: 3, Flaky: 1, NotRun: 1, Unsupported: 1}, Kernel: Totals{Pass: 2, NotRun: 1, Unsupported: 2}},
-	} {
-		if got := r.Verdict(); got != want {
-			t.Errorf("got %q, want %q", got, want)
-		}
-	}
-}
-
 // The matrix for a type of socket leaves out the peers that have no case of that type.
 func TestMatrixWithoutEmptyRows(t *testing.T) {
 	r := &Report{Peers: []Peer{{Name: "x"}, {Name: "mine"}, {Name: "runner"}}, Cases: []scenario.Result{
