@@ -110,7 +110,7 @@ var _ = DescribeTable("when a context ends a call that another goroutine lets su
 		}
 		r.check(err != nil)
 	}
-	AddReportEntry("the context won", ends)
+	AddReportEntry("the context won", ends, ReportEntryVisibilityFailureOrVerbose)
 },
 	Entry("Send", sender(sending["Send"])),
 	Entry("WriteFiles", sender(sending["WriteFiles"])),

@@ -318,6 +318,6 @@ func (r *Report) writePeers(out *text) {
 		out.printf("%s at fault.\n", display.Plural(more, "more peer"))
 	}
 	if len(unsure) > 0 {
-		out.paragraph(strings.Join(unsure, ", ") + " may be right: this run lacks the cases with the runner, which show who is at fault.")
+		out.paragraph(strings.Join(unsure, ", ") + " had no cases with the runner, so another peer may be at fault instead.")
 	}
 }
