@@ -1,7 +1,6 @@
 package report
 
 import (
-	"strings"
 	"testing"
 
 	"github.com/scm-rights/scm/interop/scenario"
@@ -40,15 +39,6 @@ func TestSentences(t *testing.T) {
 		if scenario.Faults[check] == "" {
 			t.Errorf("no sentence for %s", check)
 		}
-	}
-}
-
-// The matrix for a type of socket leaves out the peers that have no case of that type.
-func TestMatrixWithoutEmptyRows(t *testing.T) {
-	r := &Report{Peers: []Peer{{Name: "x"}, {Name: "mine"}, {Name: "runner"}}, Cases: []scenario.Result{
-		{Name: "a/b/stream/x/x", Verdict: scenario.Pass}, {Name: "a/b/dgram/runner/mine", Verdict: scenario.Pass}}}
-	if got := r.Matrix("dgram"); strings.Contains(got, "x") || !strings.Contains(got, "mine") || !strings.Contains(got, "runner") {
-		t.Error(got)
 	}
 }
 

@@ -101,28 +101,20 @@ func TestFileSocket(t *testing.T) {
 	lib := peer.Library{Name: "mine", Version: "1", Can: "seqpacket", Open: func(sock int) (peer.Socket, error) {
 		return fileSocket{kept(os.NewFile(uintptr(sock), "socket"))}, nil
 	}}
-	socketpair := func() [2]int {
-		t.Helper()
-		pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return pair
-	}
-	sock, sent := socketpair(), socketpair()
+	sock, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
+	sent, err2 := unix.Dup(sock[0])
+	commands := fmt.Sprintf("use sock=%d fds=%d\nsend payload=61 fds=%[2]d\nuse sock=%[3]d\nrecv bytes=1 fds=1\nend\n", sock[0], sent, sock[1])
 	var answers strings.Builder
-	for _, commands := range []string{
-		fmt.Sprintf("use sock=%d fds=%d,%d\nsend payload=61 fds=%[2]d\n", sock[0], sent[0], sent[1]),
-		fmt.Sprintf("use sock=%d\nrecv bytes=1 fds=1\n", sock[1]),
-	} {
-		if err := peer.Serve(lib, strings.NewReader(commands), &answers); err != nil {
+	err = errors.Join(err, err2, peer.Serve(lib, strings.NewReader(commands), &answers))
+	if want := fmt.Sprintf("ok\nok n=1\nok\nok n=1 payload=61 fds=%d\nok\n", sock[0]); answers.String() != want || err != nil {
+		t.Fatalf("%v, got %q, want %q", err, &answers, want)
+	}
+	pairs := make([][2]int, 2)
+	for i := range pairs { // they have the same descriptors
+		if err := unix.Pipe2(pairs[i][:], unix.O_CLOEXEC); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if want := fmt.Sprintf("ok\nok n=1\nok\nok n=1 payload=61 fds=%d\n", sock[0]); answers.String() != want {
-		t.Fatalf("got %q, want %q", &answers, want)
-	}
-	pairs := [][2]int{socketpair(), socketpair()} // they have the same descriptors
 	collected := make(chan bool)
 	runtime.SetFinalizer(&os.File{}, func(*os.File) { close(collected) })
 	runtime.GC()
