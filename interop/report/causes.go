@@ -200,6 +200,10 @@ func (r *Report) CauseTable(again func(scenario.Result) string) string {
 	list := r.Causes()
 	for i, c := range list {
 		list[i].Example = c.First
+		for j, f := range c.First.Findings {
+			lines := strings.SplitN(f.Text, "\n", 3)
+			c.First.Findings[j].Text = strings.Join(lines[:min(2, len(lines))], "\n") // the rest is above too
+		}
 	}
 	var out text
 	if left := out.writeCauses(list, maxBriefLines, 0, "Example (transcript above)", again); left > 0 {

@@ -13,13 +13,14 @@ func TestCauseTable(t *testing.T) {
 	failed := func(name string, facts ...string) scenario.Result {
 		return scenario.Result{Name: name, Verdict: scenario.Fail, Transcript: facts, Facts: facts,
 			Case:     scenario.Case{Scenario: &scenario.Scenario{Name: "a/b", Rule: []string{"Bytes pass."}}},
-			Findings: []scenario.Finding{{Check: scenario.CheckHang, Peer: "mine", Line: 7, Text: "no answer"}, {Check: scenario.CheckLeak, Peer: "x", Expected: true}}}
+			Findings: []scenario.Finding{{Check: scenario.CheckHang, Peer: "mine", Line: 7, Text: "no answer\nfor 10 s\nat all"}, {Check: scenario.CheckLeak, Peer: "x", Expected: true}}}
 	}
 	r := &Report{Cases: []scenario.Result{
 		failed("a/b/stream/x/mine", "A> end", "A< ok"), failed("a/b/stream/runner/mine", "A> end"), {Name: "a/c/stream/mine/mine", Verdict: scenario.Pass}}}
 	const want = `mine does not answer in time: 2 cases, in a/b, with 2 of 2 partners
 Example (transcript above): a/b/stream/x/mine
 line 7: hang@mine: no answer
+| for 10 s
 To run it again: go test a/b/stream/x/mine
 
 mine breaks 1 rule (hang) in 2 of 3 cases.`
@@ -33,7 +34,7 @@ mine breaks 1 rule (hang) in 2 of 3 cases.`
 	}
 
 	long := failed("a/b/stream/x/mine", "1", "2", "3", "    ✗ hang: no answer", "5")
-	const example = "mine does not answer in time\nline 7: hang@mine: no answer\nThe scenario (A is x, B is mine): Bytes pass.\n    … 2 earlier lines\n    3\n        ✗ hang: no answer\n    … 1 more line"
+	const example = "mine does not answer in time\nline 7: hang@mine: no answer\n| for 10 s\n| at all\nThe scenario (A is x, B is mine): Bytes pass.\n    … 2 earlier lines\n    3\n        ✗ hang: no answer\n    … 1 more line"
 	if got := Example(long, 2); got != example {
 		t.Errorf("got\n%s\nwant\n%s", got, example)
 	}
