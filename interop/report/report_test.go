@@ -364,6 +364,10 @@ func TestBrief(t *testing.T) {
 		if sure := !strings.Contains(b.String(), " had no cases with the runner"); sure != (peers == 1) {
 			t.Errorf("%d peers: %v\n%s", peers, sure, b.String())
 		}
+		table := r.CauseTable(func(scenario.Result) string { return "" })
+		if more := strings.Contains(table, " more causes, each with a transcript above\n"); more != (peers > 1) {
+			t.Errorf("%d peers: %v\n%s", peers, more, table)
+		}
 		lines := strings.Split(strings.TrimSuffix(b.String(), "\n"), "\n")
 		if len(lines) > maxBriefLines || len(r.Causes()) != peers*len(scenario.Checks) {
 			t.Errorf("%d peers: got %d lines and %d causes, want at most %d and %d",
