@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime/debug"
+	"strings"
 	"testing"
 
 	"github.com/onsi/ginkgo/v2"
@@ -35,7 +36,12 @@ func Main(m *testing.M) {
 func Child(name string, run func(args []string)) bool {
 	reexec.Register(name, func(args []string) {
 		gomega.RegisterFailHandler(func(message string, _ ...int) {
-			fmt.Fprintf(os.Stderr, "%s\n%s", message, debug.Stack())
+			fmt.Fprintln(os.Stderr, message)
+			for line := range strings.Lines(string(debug.Stack())) {
+				if strings.Contains(line, "_test.go:") { // other frames are of Gomega or of the runtime
+					fmt.Fprint(os.Stderr, line)
+				}
+			}
 			os.Exit(1)
 		})
 		run(args)
@@ -62,7 +68,9 @@ func RunChild(cmd *exec.Cmd) string {
 		cmd.Stdout = &stdout
 	}
 	cmd.Stderr = &stderr
-	gomega.Expect(cmd.Run()).To(gomega.Succeed(), "standard error: %s", &stderr)
+	if err := cmd.Run(); err != nil { // Gomega would print every field of the error
+		ginkgo.Fail(fmt.Sprintf("%v, standard error: %s", err, &stderr))
+	}
 	return stdout.String()
 }
 
