@@ -45,7 +45,7 @@ func example(r scenario.Result) string {
 	switch {
 	case printsAll():
 		return report.Example(r, 0)
-	case len(firstCases) > 1:
+	case len(firstCases) > 0:
 		return report.Example(r, report.ExampleLines/2)
 	}
 	return report.Example(r, report.ExampleLines)
