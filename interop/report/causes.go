@@ -138,8 +138,8 @@ func Example(c scenario.Result, lines int) string {
 	return strings.TrimSuffix(t.String(), "\n")
 }
 
-// writeFindings writes what was found. If it is short, it shows only the ends of a long finding, such as the answers that
-// a scenario accepts, or what a program wrote when it ended.
+// writeFindings writes what was found. If it is short, it shows only the ends of a long finding, such as the answers
+// that a scenario accepts, or what a program wrote when it ended.
 func (t *text) writeFindings(c scenario.Result, short bool) {
 	if c.Why != "" {
 		t.block("", c.Why)
@@ -156,8 +156,9 @@ func (t *text) writeFindings(c scenario.Result, short bool) {
 	}
 }
 
-// writeTranscript writes what the scenario of a case with findings is about, the transcript, and what the kernel showed,
-// if that is known. If most is not 0 and there are more lines, it writes the last ones up to the first that is wrong.
+// writeTranscript writes what the scenario of a case with findings is about, the transcript, and what the kernel
+// showed, if that is known. If most is not 0 and there are more lines, it writes the last ones up to the first that is
+// wrong.
 func (t *text) writeTranscript(c scenario.Result, most int) {
 	if len(c.Findings) == 0 {
 		return
@@ -243,8 +244,8 @@ const (
 
 func (t *text) lines() int { return strings.Count(t.String(), "\n") }
 
-// writeCauses describes the first causes of the list, in at most this number of lines, and returns how many are left. If
-// exampleLines is 0, it leaves out the transcripts.
+// writeCauses describes the first causes of the list, in at most this number of lines, and returns how many are left.
+// If exampleLines is 0, it leaves out the transcripts.
 func (t *text) writeCauses(list []Cause, most, exampleLines int, label string, again func(scenario.Result) string) (left int) {
 	for i, c := range list {
 		var one text
