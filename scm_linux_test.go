@@ -252,7 +252,7 @@ func allocations(run func() bool) float64 {
 	GinkgoHelper()
 	failures := 0
 	n := testing.AllocsPerRun(200, func() {
-		if !run() {
+		if failures == 0 && !run() { // each failed call may leave 253 descriptors open
 			failures++
 		}
 	})
