@@ -10,9 +10,9 @@ import (
 // Config holds the options of a [Conn] or [Listener]. Functions that take no Config use the zero value.
 type Config struct {
 	// Expect, if not nil, describes the descriptors that the Conn's methods, and packages wire and framed, may
-	// receive. If one does not match, the call closes all descriptors of the message and returns an
-	// [*ExpectError]. If a Read method requests fewer descriptors than the message has, the error is a
-	// [*TruncatedError] instead. The methods of the embedded [net.UnixConn] do not use Expect.
+	// receive. If one does not match, the call closes all descriptors of the message and returns an [*ExpectError].
+	// If a method other than Recv requests fewer than the message has, the error is a [*TruncatedError] instead.
+	// Read and the methods of the embedded [net.UnixConn] do not use Expect.
 	//
 	// If Expect is invalid, the call that creates the Conn or Listener returns an error that wraps EINVAL. So
 	// does a receive that requests fewer than Min descriptors. Min does not apply to Recv on a stream, where a
@@ -31,9 +31,9 @@ type Config struct {
 	NoFiles bool
 
 	// Mode sets the permissions of the socket file that Listen, ListenPacket and DialPacket create (Linux only). If
-	// it is 0, the umask decides. It must let the owner write, or a stale file cannot be replaced. The error wraps
-	// EINVAL if Mode has bits other than permissions, or the name is abstract. A client that connects before Listen
-	// returns can get EACCES.
+	// it is 0, the umask decides. It must let the owner write, or a stale file cannot be replaced. For bits other
+	// than permissions, or an abstract name, the error wraps EINVAL. A client that connects before Listen returns
+	// can get EACCES.
 	Mode fs.FileMode
 
 	// Check, if not nil, is called by a Listener for each new connection. If it returns an error, the

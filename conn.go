@@ -36,10 +36,10 @@ type Conn struct {
 	receiving, sending keptCall
 }
 
-// NewConn borrows c's socket: closing the Conn or c closes the other, and deadlines apply to both. c must be a
-// [*net.UnixConn], a *Conn, or a connection that leads to one of these through NetConn() net.Conn methods.
-// The Conn does not see bytes that such a wrapper has buffered. If c leads to a *Conn, the result has its own
-// Config and shares everything else, including the socket file.
+// NewConn borrows c's socket: closing the Conn or c closes the other, and deadlines apply to both (but see
+// [Conn.WithContext]). c must be a [*net.UnixConn], a *Conn, or a connection that leads to one of these through
+// NetConn() net.Conn methods. The Conn does not see bytes that such a wrapper has buffered. If c leads to a *Conn,
+// the result has its own Config and shares everything else, including the socket file.
 //
 // For any other connection, and for one that encrypts, such as a [*crypto/tls.Conn], the error wraps
 // [ErrNotUnix].
@@ -269,9 +269,9 @@ func (c *Conn) Send(m *Message, flags int) error {
 }
 
 // Recv receives into m as the function [Recv] does, and waits until a message or bytes arrive. The end of a
-// connection is not an error, nor is a truncated message. If the message does not match [Config].Expect,
-// Recv closes its descriptors and returns an [*ExpectError]. With MSG_DONTWAIT, it returns EAGAIN instead of
-// waiting.
+// connection is not an error, nor is truncation: check m.Flags. If FDs[:NFD] do not match [Config].Expect, which
+// ignores lost descriptors, Recv closes them and returns an [*ExpectError]. With MSG_DONTWAIT, it returns EAGAIN
+// instead of waiting.
 func (c *Conn) Recv(m *Message, flags int) error {
 	err := m.reset()
 	if err == nil {
@@ -301,7 +301,7 @@ func (c *Conn) Recv(m *Message, flags int) error {
 	return nil
 }
 
-// PeerCred calls the function [PeerCred] on the Conn's socket.
+// PeerCred identifies the process that created the other end: see the function [PeerCred].
 func (c *Conn) PeerCred() (cred Cred, err error) {
 	cred = Cred{0, -1, -1}
 	err = c.withFD("get", func(fd int) error {
@@ -311,7 +311,7 @@ func (c *Conn) PeerCred() (cred Cred, err error) {
 	return cred, err
 }
 
-// PeerPIDFD calls the function [PeerPIDFD] on the Conn's socket. The caller must close the pidfd.
+// PeerPIDFD is like PeerCred, but returns a pidfd, which the caller must close: see the function [PeerPIDFD].
 func (c *Conn) PeerPIDFD() (pidfd int, err error) {
 	pidfd = -1
 	err = c.withFD("get", func(fd int) error {
@@ -321,18 +321,18 @@ func (c *Conn) PeerPIDFD() (pidfd int, err error) {
 	return pidfd, err
 }
 
-// PassCred calls the function [PassCred] on the Conn's socket.
+// PassCred turns SO_PASSCRED on or off: see the function [PassCred].
 func (c *Conn) PassCred(on bool) error {
 	return c.withFD("set", func(fd int) error { return PassCred(fd, on) })
 }
 
-// PassPIDFD calls the function [PassPIDFD] on the Conn's socket.
+// PassPIDFD turns SO_PASSPIDFD on or off: see the function [PassPIDFD].
 func (c *Conn) PassPIDFD(on bool) error {
 	return c.withFD("set", func(fd int) error { return PassPIDFD(fd, on) })
 }
 
-// PassRights calls the function [PassRights] on the Conn's socket. If it turns the option on, the Conn no
-// longer rejects descriptors itself ([Config].NoFiles).
+// PassRights turns SO_PASSRIGHTS on or off: see the function [PassRights]. Once it is on, the Conn no longer
+// rejects descriptors itself ([Config].NoFiles).
 func (c *Conn) PassRights(on bool) error {
 	err := c.withFD("set", func(fd int) error { return PassRights(fd, on) })
 	if err == nil && on {

@@ -9,10 +9,11 @@ import (
 	"github.com/scm-rights/scm/internal/sys"
 )
 
-// WriteFiles sends p and the files, which stay open. On a stream, it sends all of p, and the first byte carries
-// the files. If p is empty, it returns [ErrEmptyPayload], or without files does nothing. On other sockets p is
-// one message. n is the number of bytes sent. If n > 0, the files were sent too: after an error, send only
-// p[n:]. If the partner calls CloseRead, a call that waits continues to wait.
+// WriteFiles sends p and the files, which stay open. On a stream, it sends all of p, and the first byte carries the
+// files. If p is empty, it returns [ErrEmptyPayload], or without files does nothing. A nil file is an error
+// ([os.ErrInvalid]), and nothing is sent. On other sockets p is one message. n is the number of bytes sent. If n >
+// 0, the files were sent too: after an error, send only p[n:]. If the partner calls CloseRead, a call that waits
+// continues to wait.
 func (c *Conn) WriteFiles(p []byte, files ...*os.File) (n int, err error) {
 	k := newCall(c, true)
 	k.bufs = append(k.bufs, p)
@@ -67,18 +68,19 @@ func (k *call) write(files []*os.File) (n int, err error) {
 	return k.sent, err
 }
 
-// ReadFiles receives up to len(p) bytes and at most max files, with a single recvmsg(2) call. It creates
-// the files as [NewFile] does, and the caller must close them. The results are:
+// ReadFiles receives up to len(p) bytes and at most max files, with a single recvmsg(2) call. If the message has
+// more files, ReadFiles closes all. It creates files as [NewFile] does, and the caller must close them. The results
+// are:
 //
 //   - n, files, nil: a message, or bytes of a stream, perhaps without files. n is 0 if the message or p is
 //     empty.
 //   - 0, nil, io.EOF: the end of a stream or seqpacket connection, or an empty seqpacket message without files.
-//   - n, files, *TruncatedError: part of the message was lost. files is nil without KeepTruncated.
+//   - n, files, *TruncatedError: the message had more than max files, or part of it was lost. files is nil without
+//     KeepTruncated.
 //   - n, nil, *ExpectError: the message does not match [Config].Expect, and its files are closed.
 //
-// In each case p[:n] contains the bytes received, such as a reason why the partner sent no file. If p is
-// empty, a stream returns [ErrEmptyPayload], and other sockets lose the payload without an error. If max is
-// negative or less than Expect.Min, the error wraps EINVAL.
+// In each case p[:n] contains the bytes received. If p is empty, a stream returns [ErrEmptyPayload], and other
+// sockets lose the payload without an error. If max is negative, the error wraps EINVAL.
 func (c *Conn) ReadFiles(p []byte, max int) (n int, files []*os.File, err error) {
 	k := newCall(c, false)
 	k.bufs = append(k.bufs, p)

@@ -15,10 +15,10 @@ import (
 // nameBytes is the size of runc's buffer for a file's name. A name must be shorter.
 const nameBytes = 4096
 
-// SendFile sends f and a name in runc's format: one descriptor, and the bytes of the name without a terminator.
-// On a stream, a long name can arrive in pieces, and an empty one is an error ([ErrEmptyPayload]): use
-// "unixpacket". A name over 4095 bytes is too long (ENAMETOOLONG). After [io.ErrShortWrite], f and only part of
-// the name were sent.
+// SendFile sends f and a name in runc's format: one descriptor, and the name without a terminator. On a stream, a
+// long name can arrive in pieces, and an empty one is an error ([ErrEmptyPayload]): use "unixpacket". A name over
+// 4095 bytes is too long (ENAMETOOLONG). After [io.ErrShortWrite], f and only part of the name were sent: close the
+// connection.
 func (c *Conn) SendFile(name string, f *os.File) error {
 	if len(name) >= nameBytes {
 		return c.fail("write", sys.ENAMETOOLONG)
@@ -26,10 +26,10 @@ func (c *Conn) SendFile(name string, f *os.File) error {
 	return c.fail("write", c.sendOne([]byte(name), "file", f))
 }
 
-// RecvFile receives one file and its name, as runc, conmon and crun send them. The caller must close the file.
-// The partner chose the name, without conmon's final NUL: print it, and the file's errors, with %q. RecvFile
-// rejects a message that carries no descriptor (ErrNoFile), carries more than one ([*TruncatedError]), or is
-// longer than 4095 bytes (ENAMETOOLONG). On a stream, the rest stays unread.
+// RecvFile receives one file and its name, as runc, conmon and crun send them. The caller must close the file. The
+// partner chose the name, without conmon's final NUL: print it, and the file's errors, with %q. RecvFile rejects a
+// message with no descriptor (ErrNoFile), more than one ([*TruncatedError]), or over 4095 bytes (ENAMETOOLONG). On
+// a stream, the rest stays unread.
 func (c *Conn) RecvFile() (*os.File, error) {
 	p := make([]byte, nameBytes)
 	n, fd, err := c.receiveOne(p)

@@ -18,8 +18,8 @@ import (
 // it, and n > 0 still means that part of a payload was sent.
 //
 // To end a call, the Conn sets a deadline in the past, and afterwards the program's again. A deadline set on the
-// [net.UnixConn], or on another Conn for it, is lost, and their calls can return [os.ErrDeadlineExceeded]. The other
-// methods of net.UnixConn do not use ctx, nor does [net.Buffers].
+// [net.UnixConn], or on a Conn that NewConn made from the net.UnixConn, is lost, and their calls can return
+// [os.ErrDeadlineExceeded]. The other methods of net.UnixConn do not use ctx, nor does [net.Buffers].
 func (c *Conn) WithContext(ctx context.Context) *Conn {
 	if c == nil {
 		return nil
@@ -30,7 +30,8 @@ func (c *Conn) WithContext(ctx context.Context) *Conn {
 	}
 }
 
-// SetDeadline sets the deadline of package net, for all Conns that NewConn and WithContext made from one.
+// SetDeadline sets the deadline of package net. A Conn and all that NewConn and WithContext made from it share the
+// deadline.
 func (c *Conn) SetDeadline(t time.Time) error {
 	return cmp.Or(c.SetReadDeadline(t), c.SetWriteDeadline(t))
 }
@@ -108,7 +109,7 @@ func (l *Listener) WithContext(ctx context.Context) *Listener {
 	return &Listener{l.UnixListener, l.addr, l.config, l.file, l.accepts, l.base, ctx}
 }
 
-// SetDeadline sets the deadline of package net, for all Listeners that NewListener and WithContext made from one.
+// SetDeadline is like [Conn.SetDeadline], for calls that accept.
 func (l *Listener) SetDeadline(t time.Time) error {
 	if err := l.usable(); err != nil {
 		return opError("set", err)

@@ -21,10 +21,10 @@ func PeerPIDFD(sock int) (int, error) {
 	return sys.PeerPIDFD(int(toInt32(sock)))
 }
 
-// PassCred turns the SO_PASSCRED option of the socket sock on or off. While the option is on, the kernel adds
-// the sender's credentials to each received message: see [Message].Cred. Only Recv makes space for these, so
-// other calls can lose descriptors. Set the option on accepted sockets too, for example in [Config].Check,
-// because a client may have connected earlier.
+// PassCred turns SO_PASSCRED of the socket sock on or off. While it is on, the kernel adds the sender's credentials
+// to each message sent. Only Recv with a non-nil [Message].Cred makes space for these. Other calls can lose
+// descriptors, or return a [*TruncatedError] even for a message without any. Set the option on accepted sockets
+// too, for example in [Config].Check.
 func PassCred(sock int, on bool) error {
 	return sys.SetOption(int(toInt32(sock)), sys.OptionPassCred, on)
 }

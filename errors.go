@@ -45,8 +45,8 @@ var (
 )
 
 // TruncatedError reports that part of a message was lost. All descriptors received with the message have been
-// closed, except in ReadFiles, ReadBuffers and ReadFDs with [Config].KeepTruncated. Descriptors are also lost
-// if no file can be created from one of them.
+// closed, except as [Config].KeepTruncated describes. Descriptors are also lost if no file can be created from one
+// of them.
 type TruncatedError struct {
 	N int // the number of bytes received; they are in the caller's buffer
 

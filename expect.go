@@ -17,9 +17,8 @@ import (
 // one are rejected. If the system cannot report a requested Kind or field, every descriptor is rejected
 // with [errors.ErrUnsupported].
 //
-// Calls with an invalid Expect return an error that wraps EINVAL. An unknown Kind or Access, a negative
-// number, a Min above Max, and a Type with flags are invalid, as is a Kind or other property with Max
-// 0. Any other contradiction, such as Seals with KindPipe, is valid, but rejects every file.
+// Calls with an invalid Expect return an error that wraps EINVAL. An unknown Kind or Access, a negative number, a
+// Min above Max, and a Type with flags are invalid, as is a Kind or other property with Max 0.
 type Expect struct {
 	// Min and Max limit the number of descriptors. For "at least n", use n and MaxFDs.
 	Min, Max int

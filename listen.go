@@ -107,9 +107,8 @@ func (config Config) Listen(ctx context.Context, network, addr string) (*Listene
 }
 
 // ListenPacket creates a named datagram socket. network is "unixgram". It treats addr and the socket file, and
-// fails, as [Listen] does. The caller must close the Conn. To reply to a message, call Send with its Addr, but
-// only if that is an abstract name, or a path outside /proc in a directory that only you can write to. A client
-// gets an address from [DialPacket].
+// fails, as [Listen] does. The caller must close the Conn. To reply, call Send with the message's Addr, but only to
+// an abstract name, or a path outside /proc in a directory that only you can write to. Clients use [DialPacket].
 func ListenPacket(ctx context.Context, network, addr string) (*Conn, error) {
 	return Config{}.ListenPacket(ctx, network, addr)
 }
@@ -262,9 +261,9 @@ func (l *Listener) admits(c *Conn) (ok bool) {
 }
 
 // Close closes the socket, after removing the file that Listen created, unless another file has replaced it or
-// SendListener has sent the socket. If it cannot remove the file, it closes the socket anyway and returns the
-// error. Closing the embedded UnixListener leaves the file in place, so pass the Listener itself to functions
-// such as http.Serve.
+// SendListener has sent the socket. If the removal fails, it closes the socket anyway and returns the error. A
+// client not yet accepted can block it: see [Conn.Close]. Closing the embedded UnixListener leaves the file, so
+// pass the Listener itself to http.Serve.
 func (l *Listener) Close() error {
 	if err := l.usable(); err != nil {
 		return opError("close", err)
@@ -303,8 +302,7 @@ func (l *Listener) usable() error {
 	return nil
 }
 
-// Addr returns a [*net.UnixAddr] with the name that Listen was given, or the address of the socket. Unlike
-// package net, it does not end an abstract name at its first 0 byte.
+// Addr returns a [*net.UnixAddr], as [Conn.LocalAddr] does.
 func (l *Listener) Addr() net.Addr {
 	if l.usable() != nil {
 		return nil

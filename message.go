@@ -27,8 +27,9 @@ type Message struct {
 	// unless the sender has CAP_SYS_ADMIN (PID), CAP_SETUID or CAP_SETGID.
 	//
 	// With SO_PASSCRED ([PassCred]), a receive stores in a non-nil Cred the credentials that the sender attached,
-	// or those that the kernel supplies. Without credentials, PID is 0, and UID and GID are -1. At the end of a
-	// stream, the function Recv reports root: check N first.
+	// or those that the kernel supplies. Without credentials, PID is 0, and UID and GID are -1. If the message was
+	// sent before the option was on, they can be 0 and 65534. At the end of a stream, the function Recv reports
+	// root: check N first.
 	Cred *Cred
 
 	// With SO_PASSPIDFD ([PassPIDFD]), a receive stores in a non-nil PIDFD a descriptor for the process that Cred
@@ -98,12 +99,9 @@ type Cred struct {
 	PID, UID, GID int
 }
 
-// Send sends m.Buffers and m.FDs, which stay open, through the socket sock as one message, with a single
-// sendmsg(2) call and the given flags, such as MSG_NOSIGNAL to avoid SIGPIPE. It sets m.N to the number of
-// bytes sent. On a stream, this can be less: send the rest without the descriptors. Concurrent payloads
-// can mix.
-//
-// With cgo, more than 64 buffers need about 40 KiB of C stack.
+// Send sends m.Buffers and m.FDs, which stay open, through the socket sock as one message, with a single sendmsg(2)
+// call and the given flags, such as MSG_NOSIGNAL to avoid SIGPIPE. On a stream, m.N, the number of bytes sent, can
+// be less than the payload: send the rest without the descriptors. Concurrent payloads can mix.
 func Send(sock int, m *Message, flags int) error {
 	if err := m.check(); err != nil {
 		return err

@@ -4,71 +4,70 @@
 //	// ...
 //	_, err = conn.WriteFiles([]byte("log"), f) // f stays open
 //
-// The other end, from [Listener.AcceptConn], receives the message and a file of its own, which it must
-// close:
+// The other end, from [Listener.AcceptConn], receives the message and a file of its own, which it must close:
 //
-//	n, files, err := conn.ReadFiles(p, 1) // p is a buffer
+//	n, files, err := conn.ReadFiles(p, 1)
 //
 // # What to call
 //
-// To get a [Conn], call [Dial], [Listen] or [Pair] or, for an existing socket, [NewConn], [NewConnFile] or
-// [NewConnFD]. Its methods come in three groups:
+// To get a [Conn], call [Dial], [Listen] or [Pair] or, for an existing socket, [NewConn], [NewConnFile] or [NewConnFD].
+// Its methods come in three groups:
 //
 //   - WriteFiles and ReadFiles pass any payload with up to 253 files. Variants take several buffers, or descriptors.
 //   - SendFile and RecvFile, and those for a Conn or Listener, pass one file or socket as other programs do.
 //   - Send and Recv pass one message with descriptors, flags, an address and credentials.
 //
-// Several goroutines may use a Conn or a [Listener], with a [Message] and a buffer each. Except with MSG_DONTWAIT,
-// sends on a Conn run one at a time, and so do receives. A context ([Conn.WithContext]), a deadline or Close ends a
-// call that waits. [Config] and [Expect] limit what a Conn accepts. [PeerCred] and [PeerPIDFD] identify the partner.
+// The functions [WriteFD] and [ReadFD], which returns n, -1, nil without a descriptor, are like write_fd and read_fd of
+// W. Richard Stevens' UNIX Network Programming (UNP, §15.7). They, [Send] and [Recv] take a socket's descriptor, and
+// make one system call without a retry.
 //
-// The functions [Send] and [Recv], and [WriteFD] and [ReadFD] (write_fd and read_fd of W. Richard Stevens' UNIX
-// Network Programming, UNP, §15.7) take a socket's descriptor, and make one system call without a retry. ReadFD returns
-// n, -1, nil for bytes without a descriptor.
+// # Goroutines, timeouts and limits
 //
-// # Who owns a descriptor
+// Several goroutines may use a Conn or a [Listener], with a [Message] and a buffer each. Sends on a Conn run one at a
+// time, and so do receives. With MSG_DONTWAIT, only sends on a stream wait for others. To stop a receive or another
+// call that waits for the socket, cancel its context ([Conn.WithContext]), set a deadline (timeout), or call Close.
 //
-// What you send stays open and still belongs to you, even if the call fails. A descriptor must not be closed during
-// the call, but a file may. The receiver gets a new, close-on-exec descriptor or file, which it must close. Both ends
-// share the offset and the status flags, such as O_NONBLOCK. Each call returns or closes every descriptor that the
-// kernel installs. If it fails it returns no descriptors, unless [Config].KeepTruncated is set.
+// [PeerCred] and [PeerPIDFD] report who is asking: the process that connected. [PassCred] adds the sender to each
+// message. [Config] and [Expect] limit what a Conn accepts:
 //
-// A received file may live on a FUSE file system that the sender runs. Operations on it, even Close, can block
-// indefinitely, despite deadlines: see SECURITY.md.
+//	l, err := scm.Config{Expect: &scm.Expect{Max: 1, Kind: scm.KindRegular}}.Listen(ctx, "unix", path)
+//
+// # Who owns and closes a descriptor
+//
+// What you send stays open and still belongs to you, even if the call fails. A descriptor must not be closed during the
+// call, but a file may. The receiver gets a new, close-on-exec descriptor or file, which it must close. Both ends share
+// the offset and the status flags, such as O_NONBLOCK. Each call returns or closes every descriptor that the kernel
+// installs, and returns none if it fails, except with [Config].KeepTruncated.
+//
+// A partner can block Close: with FUSE, or a TCP socket with SO_LINGER, close(2) of a file that it sent can block
+// indefinitely, despite deadlines. This can also block Close of a Conn or Listener with the file in its queue, and a
+// receive that loses or rejects it. With FUSE, other operations on the file can block too (SECURITY.md).
 //
 // # What can be lost
 //
-// A receive loses descriptors if the message has more than requested, the descriptor table is full, or a security
+// A receive loses descriptors if the message has more than you asked for, the descriptor table is full, or a security
 // module rejects one. It loses bytes if a datagram or seqpacket message is longer than the buffers. Recv reports both
-// in Message.Flags, and returns the rest. Other calls close all descriptors of the message, and return a
-// [*TruncatedError], or from Expect.Recv an [*ExpectError]. If bytes are lost, RecvFile returns ENAMETOOLONG, and
-// ReadFD, RecvConn and RecvListener no error.
+// in Message.Flags, and returns what is left. Most other calls close all descriptors, except with KeepTruncated, and
+// return a [*TruncatedError]. A plain read, such as Conn.Read, loses descriptors without an error.
 //
-// A plain read, such as Conn.Read, loses descriptors without an error, and so does TCP. On a stream, at least one
-// byte must accompany them, and there are no message boundaries. docs/pitfalls.md demonstrates these rules.
-//
-// A short write on a stream (n > 0 and an error) loses nothing: send p[n:] without the files, which were sent.
+// On a stream, at least one byte must accompany descriptors, and there are no message boundaries (docs/pitfalls.md). A
+// short write there loses nothing: send the rest without the files. WriteFiles returns n > 0 and an error, but Send
+// only sets N.
 //
 // # Errors
 //
 // Errors wrap the errno, so errors.Is(err, unix.EPIPE) works. They wrap [errors.ErrUnsupported] if the system lacks a
-// feature, [os.ErrInvalid] for a nil argument and for a Conn or Listener created as a struct literal, and
-// [os.ErrClosed] or [net.ErrClosed] for a closed argument. A nil context, and the methods that a literal embeds, can
-// panic. If the system call of a function fails, the error is an [*os.SyscallError]. Methods of Conn and Listener,
-// and functions that create them, return a [*net.OpError], except for [io.EOF], [*TruncatedError] and [*ExpectError].
+// feature (docs/platforms.md), and for every call on Windows, WebAssembly and Plan 9. They wrap [os.ErrInvalid] for a
+// nil file, connection, listener or Message (nothing is sent) or a Conn or Listener literal, and [os.ErrClosed] or
+// [net.ErrClosed] for a closed argument. A nil context, and methods that a literal embeds, can panic. If the system
+// call of a function fails, the error is an [*os.SyscallError]. Methods of Conn and Listener, and functions that create
+// them, return a [*net.OpError], except for [io.EOF], [*TruncatedError] and [*ExpectError].
 //
 // Close the connection after EPIPE, ECONNRESET, net.ErrClosed and, on a connected datagram socket, ECONNREFUSED. io.EOF
 // means that the other end was closed or sent an empty seqpacket message. If it called CloseWrite, you can still send.
-//
 // After other errors you can continue. If the error concerns a message, such as a TruncatedError, an ExpectError or
 // [ErrNoFile], the message is no longer in the queue. Otherwise, as after EINTR, EAGAIN, a deadline or a context,
 // nothing was received, and nothing sent beyond n bytes.
-//
-// # Systems and backends
-//
-// docs/platforms.md lists what systems other than Linux lack. On Windows, WebAssembly and Plan 9, every call fails
-// with errors.ErrUnsupported. One backend calls the C library in csrc. The other, used without cgo or with the tag
-// scm_purego, is written in Go. On Linux both make the same system calls (docs/trust.md).
 package scm
 
 import (
@@ -77,9 +76,9 @@ import (
 	"github.com/scm-rights/scm/internal/sys"
 )
 
-// WriteFD sends p and the descriptor fd, which stays open, through the socket sock, with a single sendmsg(2)
-// call and no flags, like write_fd in UNP. It returns the number of bytes sent, or -1 and an error. On a stream
-// p must not be empty: Linux sends nothing, and reports success. To avoid SIGPIPE, use [Send].
+// WriteFD sends p and the descriptor fd, which stays open, through the socket sock, with a single sendmsg(2) call
+// and no flags. It returns the number of bytes sent, or -1 and an error. On a stream p must not be empty: Linux
+// sends nothing, and reports success. To avoid SIGPIPE, use [Send].
 func WriteFD(sock int, p []byte, fd int) (n int, err error) {
 	sys.BeforeSend()
 	n, err = writeFD(toInt32(sock), p, toInt32(fd))
@@ -89,11 +88,11 @@ func WriteFD(sock int, p []byte, fd int) (n int, err error) {
 	return n, nil
 }
 
-// ReadFD receives up to len(p) bytes and one descriptor from the socket sock, with a single recvmsg(2)
-// call, like read_fd in UNP. The results are:
+// ReadFD receives up to len(p) bytes and one descriptor from the socket sock, with a single recvmsg(2) call. The
+// results are:
 //
 //   - n, fd, nil: one descriptor was received, and the caller must close it.
-//   - n, -1, nil: no descriptor was received. n is 0 at the end of a stream, and for an empty message.
+//   - n, -1, nil: no descriptor was received. n is 0 at the end of a connection, and if the message or p is empty.
 //   - n, -1, *TruncatedError: the control data was truncated, or had more than one descriptor.
 //   - -1, -1 and an error that wraps the errno: the call failed.
 //

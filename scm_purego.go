@@ -7,7 +7,8 @@ import (
 	"github.com/scm-rights/scm/internal/pure"
 )
 
-// Backend names the implementation in use: "cgo" or "purego".
+// Backend names the implementation in use: "cgo", the C library in csrc, or "purego", without cgo or with the tag
+// scm_purego. On Linux both make the same system calls (docs/trust.md).
 const Backend = "purego"
 
 // fdLost is SCM_FD_LOST of csrc/scm_rights.h.

@@ -10,10 +10,9 @@ import (
 	"github.com/scm-rights/scm/internal/sys"
 )
 
-// SendConn sends a connection: its descriptor with one 0 byte, as OpenSSH does. Bytes that a buffer has
-// already read from conn stay in this process. conn must have a SyscallConn method, as *Conn and
-// package net's types have. For any other type, the error wraps [os.ErrInvalid]. To send other bytes,
-// pass its File to WriteFiles.
+// SendConn sends a connection: its descriptor with one 0 byte, as OpenSSH does. Bytes that a buffer has already
+// read from conn stay in this process. conn must have a SyscallConn method, as *Conn and package net's types have,
+// or the error wraps [os.ErrInvalid]. To send other bytes, pass its File to WriteFiles.
 func (c *Conn) SendConn(conn net.Conn) error { return c.sendSocket("connection", conn) }
 
 // SendListener is like [Conn.SendConn], but for a listening socket. Both processes can accept connections until
