@@ -218,7 +218,7 @@ func inUse(err error) error {
 const lockTimeout = 200 * time.Millisecond
 
 // lockDir locks the directory of path. After lockTimeout, or if the user may not read the directory, it
-// returns without holding the lock. The error is ctx's, or that of open(2).
+// returns without holding the lock. The error is either ctx.Err() or the error of open(2).
 func lockDir(ctx context.Context, path string) (unlock func(), err error) {
 	name, _ := filepath.Split(path)
 	if name == "" {

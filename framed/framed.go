@@ -30,7 +30,7 @@
 //	message, err := in.ReadBytes(0)
 //	files, err := r.TakeUpTo(r.Offset() - int64(in.Buffered()))
 //
-// A receive that returns descriptors does not report with which of its bytes they were sent. Which
+// A receive that returns descriptors does not say which of its bytes they were sent with. Which
 // message a descriptor belongs to depends on the system:
 //
 //   - On Linux, a receive that returns descriptors ends within the bytes of the sendmsg call that
