@@ -301,7 +301,7 @@ func (c *Conn) Recv(m *Message, flags int) error {
 	return nil
 }
 
-// PeerCred identifies the process that created the other end: see the function [PeerCred].
+// PeerCred identifies the process that connected: see the function [PeerCred].
 func (c *Conn) PeerCred() (cred Cred, err error) {
 	cred = Cred{0, -1, -1}
 	err = c.withFD("get", func(fd int) error {

@@ -22,7 +22,7 @@ func PeerPIDFD(sock int) (int, error) {
 }
 
 // PassCred turns SO_PASSCRED of the socket sock on or off. While it is on, the kernel adds the sender's credentials
-// to each message sent. Only Recv with a non-nil [Message].Cred makes space for these. Other calls can lose
+// to each message sent to sock. Only Recv with a non-nil [Message].Cred makes space for these. Other calls can lose
 // descriptors, or return a [*TruncatedError] even for a message without any. Set the option on accepted sockets
 // too, for example in [Config].Check.
 func PassCred(sock int, on bool) error {

@@ -25,7 +25,7 @@
 //
 // Several goroutines may use a Conn or a [Listener], with a [Message] and a buffer each. Sends on a Conn run one at a
 // time, and so do receives. With MSG_DONTWAIT, only sends on a stream wait for others. To stop a receive or another
-// call that waits for the socket, cancel its context ([Conn.WithContext]), set a deadline (timeout), or call Close.
+// call of a Conn that waits, cancel the context of [Conn.WithContext], set a deadline (timeout), or call Close.
 //
 // [PeerCred] and [PeerPIDFD] report who is asking: the process that connected. [PassCred] adds the sender to each
 // message. [Config] and [Expect] limit what a Conn accepts:
