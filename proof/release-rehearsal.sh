@@ -137,7 +137,7 @@ step() {
 		mount -t proc proc "$0/proc"
 		mount --rbind /sys "$0/sys"
 		mount --rbind /dev "$0/dev"
-		exec chroot --userspec="$1:$1" "$0" env -u MAKEFLAGS -u MAKELEVEL -u FULL -u SETUP "${@:2}"' "$chroot" "$1" HOME="/home/$1" \
+		exec chroot --userspec="$1:$1" "$0" env -u MAKEFLAGS -u MAKEOVERRIDES -u MAKELEVEL -u FULL -u SETUP "${@:2}"' "$chroot" "$1" HOME="/home/$1" \
 		PATH=/usr/local/go/bin:/usr/sbin:/usr/bin:/sbin:/bin GIT_CONFIG_KEY_0=url.file:///scm.git.insteadOf \
 		CI=true GITHUB_WORKSPACE=/src GITHUB_REF_NAME="v$version" QUICK=1 sh -ec "cd /src; $2"
 }
