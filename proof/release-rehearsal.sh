@@ -124,22 +124,23 @@ container() {
 	cp -r /usr/local/share/ca-certificates "$chroot/usr/local/share"
 	cp -rL "$(go env GOROOT)" "$chroot/usr/local/go"
 	git clone -q --bare . "$chroot/scm.git"
-	git clone -q "$chroot/scm.git" "$chroot/src"
+	git clone -q "$chroot/scm.git" "$chroot/__w/scm"
 	mkdir "$chroot"/home/{0,1001}
-	chown -R 1001 "$chroot"/{src,home/1001}
+	chown -R 1001 "$chroot"/{__w,home/1001}
 	[[ $1 = debian:* ]] || chown -R 1001 "$chroot/scm.git"
 }
 
-# step USER COMMAND: runs a step in the chroot. Its mounts and processes end with it.
+# step USER COMMAND: runs a step in the chroot. Its mounts and processes end with it. podman needs a mount as its root.
 step() {
 	# shellcheck disable=SC2016 # the other shell expands these
 	unshare --mount --pid --fork --kill-child bash -euc '
+		mount --bind "$0" "$0"
 		mount -t proc proc "$0/proc"
 		mount --rbind /sys "$0/sys"
 		mount --rbind /dev "$0/dev"
 		exec chroot --userspec="$1:$1" "$0" env -u MAKEFLAGS -u MAKEOVERRIDES -u MAKELEVEL -u FULL -u SETUP "${@:2}"' "$chroot" "$1" HOME="/home/$1" \
 		PATH=/usr/local/go/bin:/usr/sbin:/usr/bin:/sbin:/bin GIT_CONFIG_KEY_0=url.file:///scm.git.insteadOf \
-		CI=true GITHUB_WORKSPACE=/src GITHUB_REF_NAME="v$version" QUICK=1 sh -ec "cd /src; $2"
+		CI=true GITHUB_WORKSPACE=/__w/scm GITHUB_REF_NAME="v$version" QUICK=1 sh -ec "cd /__w/scm; $2"
 }
 
 chroot=$work/chroot last='' packages=$(sed -n 's/.*apt-get install --no-install-recommends \([a-z0-9 -]*\).*/\1/p' CONTRIBUTING.md)
