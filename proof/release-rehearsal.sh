@@ -26,10 +26,10 @@ promised() {
 	sed -n "s|.*$1\([^ ,]*[0-9]\).*|\1|p" "$tree/docs/migrating.md" | head -n 1
 }
 
-# user COMMAND…: runs a command in a user's module. Its module cache is new, because another rehearsal may have had other files
-# in the same version.
+# user COMMAND…: runs a command in a user's module. Its module cache is new, and has a new name, because another rehearsal may
+# have had other files in the same version: the go command remembers what the packages of a folder in this cache import.
 user() {
-	env -C "$work/user" GOFLAGS=-modcacherw GOMODCACHE="$work/modules" GOBIN="$work/bin" GONOPROXY="$module" GONOSUMDB="$module" "$@"
+	env -C "$work/user" GOFLAGS=-modcacherw GOMODCACHE="$modules" GOBIN="$work/bin" GONOPROXY="$module" GONOSUMDB="$module" "$@"
 }
 
 # pair CGO_ENABLED TAGS: builds the child of README's pair, and passes a file to it and back.
@@ -41,6 +41,7 @@ pair() {
 
 rm -rf --one-file-system "$work"
 mkdir -p "$tree" "$work/user/faulty"
+modules=$(mktemp -d "$work/modules.XXXXXX")
 git ls-files -z | tar --null -cf - -T - | tar -xf - -C "$tree"
 cd "$tree"
 go run ./tools/version "$version"
