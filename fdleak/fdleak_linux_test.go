@@ -159,7 +159,7 @@ func TestCheck(t *testing.T) {
 			}
 			want := `: fdleak: the test left \d descriptors? open:\n +\d+: ` + c.file + `\n`
 			if c.call != "" {
-				want += ` +` + regexp.QuoteMeta(c.call) + `, called at /.*/leaks_test\.go:` + fmt.Sprint(line(t, c.leak)) + `\n`
+				want += ` +` + regexp.QuoteMeta(c.call) + `, called at .*/leaks_test\.go:` + fmt.Sprint(line(t, c.leak)) + `\n`
 			}
 			if passed || !regexp.MustCompile(want).MatchString(out) {
 				t.Errorf("want %s, got:\n%s", want, out)
