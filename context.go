@@ -65,14 +65,14 @@ func (c *Conn) pass(op string, method func(*net.UnixConn, []byte) (int, error), 
 	return n, c.fail(op, err)
 }
 
-// SyscallConn works as in package net. With a context, Read and Write of the result end when the context is done,
-// and so does [io.Copy] with an [os.File].
+// SyscallConn works as in package net. With a context, Read and Write of the result end when it is done, as does
+// [io.Copy] with an [os.File] while waiting for the Conn.
 func (c *Conn) SyscallConn() (syscall.RawConn, error) {
 	if err := checkPresent("Conn", c); err != nil {
 		return nil, c.fail("get", err)
 	}
 	raw, err := c.UnixConn.SyscallConn()
-	if err != nil || c.ctx == nil || c.ctx.Done() == nil {
+	if err != nil || c.first == nil || c.ctx == nil || c.ctx.Done() == nil {
 		return raw, err
 	}
 	return contextRawConn{raw, c}, nil
@@ -223,7 +223,7 @@ func contextErr(ctx context.Context) error {
 	if ctx.Err() == nil {
 		return nil
 	}
-	return &contextError{ctx.Err(), context.Cause(ctx)}
+	return &contextError{ctx.Err(), cmp.Or(context.Cause(ctx), ctx.Err())} // before Go 1.25, Cause can return nil
 }
 
 // A contextError is the error of a call that a context ended. It hides a cause that callers of a Conn would compare
