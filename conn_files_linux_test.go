@@ -112,7 +112,7 @@ var _ = DescribeTableSubtree("on", func(network string) {
 						continue
 					}
 					truncated := isTruncated(n, files, err, 1, nil)
-					Expect(err).To(MatchError(fmt.Sprintf("scm: message lost descriptors or other control data (%d received, %d requested): if SO_PASSCRED is set on the socket, turn it off with PassCred(false)", truncated.Received, max)))
+					Expect(err).To(MatchError(fmt.Sprintf("scm: message lost descriptors or other control data (%d received, %d requested): if SO_PASSCRED or SO_PASSPIDFD is set on the socket, turn it off", truncated.Received, max)))
 				}
 				Expect(before.NewSince()).To(BeEmpty())
 			}
@@ -127,7 +127,7 @@ var _ = DescribeTableSubtree("on", func(network string) {
 			n, files, err := b.ReadFiles(make([]byte, 5), 1)
 			isTruncated(n, files, err, 5, io.ErrShortBuffer)
 			Expect(err).To(MatchError("scm: message was longer than the 5-byte buffer, and " +
-				"lost descriptors or other control data (0 received, 1 requested): if SO_PASSCRED is set on the socket, turn it off with PassCred(false)"))
+				"lost descriptors or other control data (0 received, 1 requested): if SO_PASSCRED or SO_PASSPIDFD is set on the socket, turn it off"))
 			Expect(errors.Unwrap(err)).To(MatchError("short buffer"))
 		})
 	}

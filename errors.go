@@ -89,7 +89,7 @@ func (e *TruncatedError) describeLoss(cause error, counts string) string {
 	case cause != nil:
 		return "lost descriptors" + counts + ": " + cause.Error()
 	}
-	return "lost descriptors or other control data" + counts + ": if SO_PASSCRED is set on the socket, turn it off with PassCred(false)"
+	return "lost descriptors or other control data" + counts + ": if SO_PASSCRED or SO_PASSPIDFD is set on the socket, turn it off"
 }
 
 // Unwrap returns Cause.

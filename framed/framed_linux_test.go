@@ -23,7 +23,7 @@ func TestCredentialsAreNotReportedAsDescriptors(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err := r.Read(make([]byte, 1))
-	if want := "scm: message lost descriptors or other control data (0 received, 0 requested): if SO_PASSCRED is set on the socket, turn it off with PassCred(false)"; err == nil || err.Error() != want {
+	if want := "scm: message lost descriptors or other control data (0 received, 0 requested): if SO_PASSCRED or SO_PASSPIDFD is set on the socket, turn it off"; err == nil || err.Error() != want {
 		t.Errorf("got %v, want %s", err, want)
 	}
 	if errors.Is(err, unix.EMSGSIZE) {
