@@ -75,6 +75,8 @@ func try(ctx context.Context) error {
 		return err
 	}
 
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute) // a parent waits for ever if its child sends nothing
+	defer cancel()
 	// pair returns the command of a parent in one language with a child in another.
 	pair := func(parent, child string) *exec.Cmd {
 		_, _ = file.Seek(0, io.SeekStart) // the previous parent has read the file to its end
