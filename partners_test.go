@@ -76,6 +76,7 @@ var _ = ReportAfterSuite("specs per peer", func(r Report) {
 	PrintSkips(r, append(slices.Clone(partners), scenario.RunnerName)...) // writePartners says why those were skipped
 	writeCauses(r)
 	writePartners(tallies)
+	Expect(r.PreRunStats.SpecsThatWillRun).NotTo(BeZero(), "no spec matches the filter")
 	if os.Getenv(fdtest.AloneVariable) == "" && (os.Getenv(peers.PartnersVariable) != "" || os.Getenv("CI") == "true") {
 		Expect(ranWithPartners(tallies)).To(Succeed())
 	}
@@ -146,6 +147,14 @@ var _ = It("the suite says what it runs, how far it is, and what ran with each p
 	Expect(out).To(MatchRegexp(`(?m)^specs over \w+ with nix: 0 passed, 0 failed, \d+ skipped \(\d+ not built yet\)$`))
 	Expect(out).NotTo(ContainSubstring("with book"))
 	Expect(os.ReadFile(progress)).To(MatchRegexp(`^[1-9]\d* of [1-9]\d* specs\n$`))
+})
+
+var _ = It("the suite fails if its filter matches no spec", func() {
+	cmd := exec.Command("/proc/self/exe", "-test.run=^TestSuite$", "-ginkgo.label-filter=nxi", "-ginkgo.no-color")
+	cmd.Env = append(os.Environ(), fdtest.AloneVariable+"=1")
+	out, err := cmd.CombinedOutput()
+	Expect(err).To(HaveOccurred())
+	Expect(string(out)).To(ContainSubstring("no spec matches the filter"))
 })
 
 var _ = It("specs with a partner are counted as passed, failed or skipped", func() {
