@@ -18,8 +18,9 @@ import (
 // it, and n > 0 still means that part of a payload was sent.
 //
 // To end a call, the Conn sets a deadline in the past, and afterwards the program's again. A deadline set on the
-// [net.UnixConn], or on a Conn that NewConn made from the net.UnixConn, is lost, and their calls can return
-// [os.ErrDeadlineExceeded]. The other methods of net.UnixConn do not use ctx, nor does [net.Buffers].
+// [net.UnixConn], or on a Conn that NewConn made from the net.UnixConn, is lost. Their calls, and [io.Copy] with an
+// [os.File], can return [os.ErrDeadlineExceeded]. The other methods of net.UnixConn do not use ctx, nor does
+// [net.Buffers].
 func (c *Conn) WithContext(ctx context.Context) *Conn {
 	if c == nil {
 		return nil
