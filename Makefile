@@ -77,8 +77,8 @@ at_once = trap : INT; $(MAKE) $(1) & red=; $(MAKE) $(2) || red=1; { wait $$! || 
 # Runs the rest of the line if there is a C compiler, and otherwise skips the part $(1).
 with_c = $(has_c) || { $(part) $(1) skip "no C compiler ($$($(GO) env CC)) in PATH"; exit; };
 
-# The modules with tests that use the library. The tests of proof and of tools are for proof-test.
-TESTED_MODULES = $(filter-out proof tools/%,$(MODULES:./%=%))
+# The modules with tests that use the library. The tests of proof and of tools are for proof-test. The peers have none.
+TESTED_MODULES = $(filter-out proof tools/% interop/peers/%,$(MODULES:./%=%))
 
 # Prints why the go command is too old for the module $(1), and fails if it is not.
 too_old = { $(GO) -C $(1) list -m 2>&1 || true; } | grep -E 'requires go|toolchain'
