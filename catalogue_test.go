@@ -122,18 +122,21 @@ func underTest(lib peer.Library) *scenario.Peer {
 // expectVariable is an environment variable with the names of files with expected failures, separated by colons.
 const expectVariable = "SCM_EXPECT"
 
-// load returns the scenarios, and the failures that are expected on this kernel by the built-in list and the files.
-var load = sync.OnceValues(func() ([]*scenario.Scenario, *scenario.Expectations) {
-	scenarios, list, err := libcases.Load()
+var (
+	scenarios []*scenario.Scenario
+	failures  scenario.Expectations // expected on this kernel, by the built-in list and the files of expectVariable
+)
+
+// load sets these variables.
+func load() error {
+	all, list, err := libcases.Load()
 	files := filepath.SplitList(os.Getenv(expectVariable))
 	given, unread := scenario.ReadLists(nil, files, false, "scm interop expect --update creates it")
 	kernel, known := witness.ThisKernel(), append(slices.Collect(maps.Values(opponents)), underTest(inside.SCM()), underTest(inside.SCMPair()))
-	_, unknown := scenario.Expect(given.All(), kernel, scenarios, known, nil, opponents[scenario.RunnerName])
-	if err := errors.Join(err, unread, expected.ValidateReasons(given.All()), unknown); err != nil {
-		panic(err)
-	}
-	return scenarios, &scenario.Expectations{List: append(list, given.All()...), System: kernel}
-})
+	_, unknown := scenario.Expect(given.All(), kernel, all, known, nil, opponents[scenario.RunnerName])
+	scenarios, failures = all, scenario.Expectations{List: append(list, given.All()...), System: kernel}
+	return errors.Join(err, unread, expected.ValidateReasons(given.All()), unknown)
+}
 
 // A batch has the specs with one opponent. The peers keep running from one spec to the next, because starting them
 // takes longer than most cases. They end with the batch, so that no other spec sees them.
@@ -164,8 +167,7 @@ var _ = It("the cases with the runner come first", func() {
 
 // describeCases defines the specs with an opponent, either those that run alone or the others.
 func describeCases(opponent *scenario.Peer, alone bool) {
-	scenarios, expected := load()
-	b := &batch{opponent: opponent, expected: expected}
+	b := &batch{opponent: opponent, expected: &failures}
 	for _, lib := range []peer.Library{inside.SCM(), inside.SCMPair()} {
 		for _, c := range libcases.With(scenarios, underTest(lib), opponent, opponents[scenario.RunnerName]) {
 			if c.Scenario.RunsAlone() == alone {

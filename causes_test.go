@@ -179,10 +179,10 @@ func runWithStranger(expected, all string) string {
 }
 
 var _ = DescribeTable("a stranger in the list is a partner", func(expected, result string) {
-	Expect(runWithStranger(expected, "")).To(ContainSubstring(result))
+	Expect(runWithStranger(expected, "")).To(MatchRegexp(result))
 },
-	Entry("that may have expected failures", "** cloexec@mine planted\n", "| 0 Failed |"),
-	Entry("and a line about no peer is an error", "** cloexec@mien planted\n", `did you mean "mine"?`),
+	Entry("that may have expected failures", "** cloexec@mine planted\n", `\| 0 Failed \|`),
+	Entry("and a line about no peer is an error", "** cloexec@mien planted\n", `(?m)^    suite_test.go:\d+: .*did you mean "mine"\?$`),
 )
 
 var _ = It("failures with the same cause are printed once", func() {

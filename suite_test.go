@@ -27,6 +27,9 @@ func TestMain(m *testing.M) {
 }
 
 func TestSuite(t *testing.T) {
+	if err := load(); err != nil {
+		t.Fatal(err) // in a container node, Ginkgo would advise against assertions there
+	}
 	RegisterFailHandler(Fail)
 	if !RunSpecs(t, "scm over "+scm.Backend) && !printsAll() {
 		_ = flag.Set("test.run", "^TestSuite$") // the examples would print, panic or hang after the causes
