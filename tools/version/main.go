@@ -22,7 +22,7 @@ const header, changelog = "csrc/scm_rights.h", "CHANGELOG.md"
 var (
 	inHeader = regexp.MustCompile(`(#define SCM_VERSION ")[^"]*`)
 	// v0.0.0 is the version that go.mod names for a checkout.
-	onPages = regexp.MustCompile(`(\bscm(?:_rights|vet)?(?:[-:]|@v)|/releases/download/v)(?:[1-9]\d*\.\d+\.\d+|0\.[1-9]\d*\.\d+|0\.0\.[1-9]\d*)`)
+	onPages = regexp.MustCompile(`(\bscm(?:_rights|vet)?(?:[-:]|@v)|/releases/download/v|name=csrc version=)(?:[1-9]\d*\.\d+\.\d+|0\.[1-9]\d*\.\d+|0\.0\.[1-9]\d*)`)
 	version = regexp.MustCompile(`^\d+\.\d+\.\d+(-dev)?$`)
 )
 
@@ -43,7 +43,7 @@ func main() {
 
 // release changes the pages.
 func release(text map[string]string, to string) {
-	for _, pattern := range []string{"README.md", "docs/*.md", "docs/ci/*.yml"} {
+	for _, pattern := range []string{"README.md", "docs/*.md", "docs/ci/*.yml", "interop/peers/README.md"} {
 		names, err := filepath.Glob(pattern)
 		check(err)
 		for _, name := range names {
