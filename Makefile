@@ -65,7 +65,7 @@ logs = $(addsuffix .log,$(addprefix $(RESULTS)/,$(subst /,-,$(1))))
 define judged
 @trap : INT; rm -f $(call logs,$(2)); status=0; \
 tools/progress.sh $(MAKE) gotest $(1) || status=$$?; \
-build/gotest -failed $$((status > 0)) "make $@" $(call logs,$(2)) || status=1; \
+[ ! -e build/gotest ] || build/gotest -failed $$((status > 0)) "make $@" $(call logs,$(2)) || status=1; \
 exit $$status
 endef
 
