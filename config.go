@@ -24,8 +24,8 @@ type Config struct {
 	KeepTruncated bool
 
 	// NoFiles makes the kernel reject descriptors that are sent to the socket: see [PassRights]. If the kernel
-	// cannot, the call that creates the Conn or Listener fails. Descriptors sent earlier, for example before a
-	// Listener accepted the connection, are still queued. Until [Conn.PassRights] turns the option on, the
+	// cannot, the call that creates the Conn or Listener fails. Descriptors sent earlier, for example before
+	// NewListener took over the socket, are still queued. Until [Conn.PassRights] turns the option on, the
 	// methods to which Expect applies close them and return an [*ExpectError] or [*TruncatedError]. Other Conns
 	// for the same socket do not. Recv without FDs only sets MSG_CTRUNC.
 	NoFiles bool
