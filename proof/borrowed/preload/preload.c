@@ -1,8 +1,8 @@
 /*
  * A library for LD_PRELOAD. Its sendmsg and recvmsg call scm_rights_send and scm_rights_recv, and
  * return the result in the caller's msghdr, as the kernel would. They pass on to the kernel what
- * those functions cannot express. If a receive neither returns nor closes a descriptor, the process
- * aborts.
+ * those functions cannot express. If a receive does not either return or close each descriptor,
+ * once, or closes another, the process aborts.
  *
  * For each call it appends a letter to the file that is open as CALLS, which all processes of a
  * test share: S for a send and R for a receive by csrc, s and r for those passed on.
@@ -65,8 +65,28 @@ parse(struct scm_message *m, struct scm_cred *cred, const struct msghdr *msg)
 	return 1;
 }
 
-/* How many descriptors the kernel installed during a receive by csrc, and how many csrc closed. */
-static __thread size_t installed, closed;
+/*
+ * The descriptors that the kernel installed during a receive by csrc, except those that csrc has
+ * returned or closed.
+ */
+static __thread int owed[SCM_MAX_FDS];
+static __thread size_t nowed;
+
+/* Remove a descriptor that csrc has returned or closed. */
+static void
+settle(int fd)
+{
+	size_t i = 0;
+
+	while (i < nowed && owed[i] != fd)
+		i++;
+	if (i == nowed) {
+		dprintf(STDERR_FILENO, "descriptor %d: not received, or returned or closed twice\n",
+		    fd);
+		abort();
+	}
+	owed[i] = owed[--nowed];
+}
 
 static long
 kernel_SYS_recvmsg(int sock, struct msghdr *msg, int flags)
@@ -76,14 +96,15 @@ kernel_SYS_recvmsg(int sock, struct msghdr *msg, int flags)
 	struct scm_cred cred;
 
 	(void)parse(&m, &cred, msg);
-	installed = m.nfds;
+	for (nowed = 0; nowed < m.nfds; nowed++)
+		owed[nowed] = m.fds[nowed];
 	return n;
 }
 
 static long
 kernel_SYS_close(int fd)
 {
-	closed++;
+	settle(fd);
 	return syscall(SYS_close, fd);
 }
 
@@ -171,11 +192,11 @@ recvmsg(int fd, struct msghdr *message, int flags)
 	m.name = message->msg_name;
 	m.namelen = message->msg_namelen;
 	m.fds = fds;
-	installed = closed = 0;
 	n = scm_rights_recv(fd, &m, flags);
-	if (installed != m.nfds + closed) {
-		dprintf(STDERR_FILENO, "descriptors received: %zu, returned: %zu, closed: %zu\n",
-		    installed, m.nfds, closed);
+	for (size_t i = 0; i < m.nfds; i++)
+		settle(fds[i]);
+	if (nowed > 0) {
+		dprintf(STDERR_FILENO, "descriptor %d: neither returned nor closed\n", owed[0]);
 		abort();
 	}
 	if (n < 0)
