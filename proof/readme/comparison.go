@@ -69,6 +69,9 @@ var columns = []column{
 // A row is a library interface. The records in interop/peers have them.
 type row peers.Row
 
+// ours reports whether the row is about scm. The page gives no version for it, because it describes its own tree.
+func (w row) ours() bool { return strings.HasPrefix(w.Name, "scm") }
+
 const (
 	callersFlag    = "with the caller's flag"
 	callersControl = "left to the caller"
@@ -80,7 +83,7 @@ var rows = func() (list []row) {
 		list = append(list, row(r))
 	}
 	place := func(r row) int {
-		return slices.Index([]bool{strings.HasPrefix(r.Name, "scm"), r.Lang == "c", r.Lang == "go", true}, true)
+		return slices.Index([]bool{r.ours(), r.Lang == "c", r.Lang == "go", true}, true)
 	}
 	slices.SortStableFunc(list, func(a, b row) int { return place(a) - place(b) })
 	return list
@@ -107,7 +110,7 @@ func compare(r *report.Report) *comparison {
 		var versions []string
 		for _, name := range w.Peers {
 			for _, p := range r.Peers {
-				if p.Name == name {
+				if p.Name == name && !w.ours() {
 					versions = append(versions, p.Hello.Version)
 				}
 			}

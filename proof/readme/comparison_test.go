@@ -119,11 +119,12 @@ func TestCellsOfRows(t *testing.T) {
 	}
 }
 
-// The pages that -w writes pass the comparison. A different cell is an error unless the peer has a different version.
+// The pages that -w writes pass the comparison. A different cell is an error, unless another library has a different
+// version.
 func TestWriteAndCheck(t *testing.T) {
 	dir := t.TempDir()
 	file := filepath.Join(dir, "report.json")
-	leaks := []scenario.Finding{{Check: scenario.CheckLeak, Peer: "runc"}}
+	leaks := func(peer string) []scenario.Finding { return []scenario.Finding{{Check: leak, Peer: peer}} }
 	for _, c := range []struct {
 		version  string
 		findings []scenario.Finding
@@ -132,14 +133,15 @@ func TestWriteAndCheck(t *testing.T) {
 	}{
 		{"1", nil, true, ""},
 		{"1", nil, false, ""},
-		{"1", leaks, false, "docs/comparison.md has a different row for runc"},
-		{"2", leaks, false, ""},
+		{"1", leaks("runc"), false, "docs/comparison.md has a different row for runc"},
+		{"2", leaks("runc"), false, ""},
+		{"2", leaks("scm-purego"), false, "docs/comparison.md has a different row for scm"},
 	} {
-		r := report.Report{Schema: report.Schema, Seconds: 1, Peers: []report.Peer{{Name: "runc"}, {Name: "glib"}, {Name: "runner"}}}
-		for _, pair := range []string{"runner/runc", "runner/glib"} {
+		r := report.Report{Schema: report.Schema, Seconds: 1, Peers: []report.Peer{{Name: "runc"}, {Name: "scm-purego"}, {Name: "glib"}, {Name: "runner"}}}
+		for _, pair := range []string{"runner/runc", "runner/scm-purego", "runner/glib"} {
 			r.Cases = append(r.Cases, scenario.Result{Name: "names/x/stream/" + pair, Verdict: scenario.Pass, Findings: c.findings})
 		}
-		r.Peers[0].Hello.Version = c.version
+		r.Peers[0].Hello.Version, r.Peers[1].Hello.Version = c.version, c.version
 		text := must.Get(json.Marshal(&r))
 		if c.write {
 			_ = os.Mkdir(filepath.Join(dir, "docs"), 0o777)
@@ -151,6 +153,23 @@ func TestWriteAndCheck(t *testing.T) {
 			err != nil && (!strings.Contains(err.Error(), c.fails) || !strings.HasSuffix(err.Error(), hint)) {
 			t.Errorf("version %s, findings %v, write %v: got %v, want %q",
 				c.version, c.findings, c.write, err, c.fails)
+		}
+	}
+}
+
+// A report without a peer is an error if CI runs all peers, or with -w.
+func TestPeerThatDidNotRun(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "report.json")
+	r := report.Report{Schema: report.Schema, Seconds: 1, Peers: []report.Peer{{Name: "runc", NotRun: "no Go"}}}
+	must.OK(os.WriteFile(file, must.Get(json.Marshal(&r)), 0o666))
+	for _, c := range []struct {
+		ci, peers    string
+		write, fails bool
+	}{{"true", "", false, false}, {"", "all", false, false}, {"true", "all", false, true}, {"", "", true, true}} {
+		t.Setenv("CI", c.ci)
+		t.Setenv("PEERS", c.peers)
+		if err := must.Try(func() { run("", file, c.write) }); (err != nil) != c.fails {
+			t.Errorf("%+v: got %v", c, err)
 		}
 	}
 }

@@ -88,11 +88,12 @@ func (t *comparison) page() string {
 
 // section returns the paragraph of docs/comparison.md about a row.
 func (t *comparison) section(i int) string {
-	return strings.TrimSpace(sectionOf(i)+t.versions[i]+" ("+quoted(rows[i].Peers)+"). "+rows[i].Note) + "\n"
+	start := strings.TrimSpace(sectionOf(i) + " " + t.versions[i])
+	return strings.TrimSpace(start+" ("+quoted(rows[i].Peers)+"). "+rows[i].Note) + "\n"
 }
 
 // sectionOf returns how the paragraph about a row begins, before its version.
-func sectionOf(i int) string { return "- **" + rows[i].Name + "** " }
+func sectionOf(i int) string { return "- **" + rows[i].Name + "**" }
 
 // quoted returns a list in code quotes.
 func quoted[T ~string](list []T) string {
