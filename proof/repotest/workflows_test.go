@@ -8,7 +8,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"strings"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -43,11 +42,11 @@ var _ = Describe("proof/release-missing.sh", Label("tree"), func() {
 })
 
 var _ = Describe("tools/version", Label("tree"), func() {
-	// documented matches a version of scm on a page. comparison.md has the versions of the last survey.
+	// documented matches a version of scm on a page.
 	documented := regexp.MustCompile(`(?:scm(?:_rights|vet)?(?:[-:]|@v)|download/v)(\d+\.\d+\.\d+)`)
 	pages := func() []string {
 		names := append(ok(filepath.Glob("docs/*.md")), ok(filepath.Glob("docs/ci/*"))...)
-		return append(slices.DeleteFunc(names, func(name string) bool { return name == "docs/comparison.md" }), "README.md", "CHANGELOG.md", "csrc/scm_rights.h")
+		return append(names, "README.md", "CHANGELOG.md", "csrc/scm_rights.h")
 	}
 
 	It("has set the version of the tree on every page", func() {
@@ -103,6 +102,15 @@ var _ = Describe("tools/version", Label("tree"), func() {
 		Expect(err).To(HaveOccurred())
 		Expect(out).To(ContainSubstring("docs/vet.md has neither"))
 		Expect(text("README.md")).To(Equal(readme))
+	})
+})
+
+var _ = Describe("RELEASING.md", Label("tree"), func() {
+	It("names each command that a release needs because something ages", func() {
+		each := regexp.MustCompile(`(?m)^.*before each release.*$`).FindAllString(contents("proof/README.md"), -1)
+		for _, command := range regexp.MustCompile("`make [^`]+`").FindAllString(strings.Join(each, "\n"), -1) {
+			Expect(contents("RELEASING.md")).To(ContainSubstring(command))
+		}
 	})
 })
 
