@@ -127,6 +127,10 @@ var _ = Describe("release.yml", Label("tree"), func() {
 		allowed := regexp.MustCompile(`(?m)^      - run: .*\n(        shell: freebsd \{0\}\n)?        continue-on-error: true$`)
 		_, others, _ := strings.Cut(ci, "\n  macos:\n")
 		Expect(allowed.FindAllString(others, -1)).To(HaveLen(strings.Count(ci, "continue-on-error: ")))
+		for action, off := range map[string]string{"setup-go": "cache: '${{ !inputs.release }}'", "cache": "if: ${{ !inputs.release }}",
+			"freebsd-vm": "disable-cache: ${{ inputs.release }}"} {
+			Expect(strings.Count(ci, off)).To(Equal(strings.Count(ci, "/"+action+"@")), "a release uses no cache: %s", action)
+		}
 		Expect(ci).To(MatchRegexp(`\n      image: debian:\d+\n      options: --privileged\b`), "make proof-release runs an image")
 	})
 })
