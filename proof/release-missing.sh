@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Prints what only the owner of the project can do for a release, in order. It fails if a step before the tags is left.
+# Prints what only the owner of the project can do for a release, in order. It fails if a step before the tags is left,
+# or if the tag of scmvet is missing.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -39,4 +40,6 @@ GIT_TERMINAL_PROMPT=0 timeout 60 git ls-remote --exit-code "https://$module" HEA
 	"Watch the job publish. Then try what has never run: gh attestation verify with an archive, docs/ci/github.yml and" \
 	"docs/ci/gitlab.yml in other repositories, go install $module/cmd/scm@$tag." \
 	"At the end: go run ./tools/version NEXT-dev."
+[ -z "$(git tag -l "$tag")" ] || [ "$(git rev-list -n 1 "$tag")" = "$(git rev-list -n 1 "cmd/scmvet/$tag" 2>/dev/null)" ] ||
+	must "Tag of scmvet, which is a module of its own: put cmd/scmvet/$tag on the commit of $tag, and push it."
 exit "$missing"

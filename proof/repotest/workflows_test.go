@@ -25,19 +25,21 @@ var _ = Describe("proof/release-missing.sh", Label("tree"), func() {
 			files[name] = contents(name)
 		}
 		goTool{dir: tree}.writeFiles(files)
-		run := func(repository string) error {
-			git := "#!/bin/sh\n[ $1 != rev-parse ] || echo false\n[ $1 != ls-remote ] || exit " + repository + "\n"
+		run := func(answers string) error {
+			git := "#!/bin/sh\ncase $* in\nrev-parse*) echo false;;\n" + answers + "esac\n"
 			Expect(os.WriteFile(bin+"/git", []byte(git), 0o700)).To(Succeed())
 			cmd := exec.Command("bash", tree+"/proof/release-missing.sh")
 			cmd.Env = append(os.Environ(), "PATH="+bin+":"+os.Getenv("PATH"))
 			return cmd.Run()
 		}
 		for _, name := range []string{"README.md", "SECURITY.md", ".github/workflows/ci.yml"} {
-			Expect(run("0")).NotTo(Succeed(), name)
+			Expect(run("")).NotTo(Succeed(), name)
 			goTool{dir: tree}.writeFiles(map[string]string{name: "# Released\n"})
 		}
-		Expect(run("0")).To(Succeed())
-		Expect(run("2")).NotTo(Succeed(), "without a repository")
+		Expect(run("")).To(Succeed())
+		Expect(run("ls-remote*) exit 2;;\n")).NotTo(Succeed(), "without a repository")
+		Expect(run("tag*|rev-list*) echo same;;\n")).To(Succeed())
+		Expect(run("*cmd/scmvet/*) exit 128;;\ntag*|rev-list*) echo same;;\n")).NotTo(Succeed(), "with one tag")
 	})
 })
 
