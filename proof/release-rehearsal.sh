@@ -8,6 +8,7 @@
 # a Debian image in one of that release, and the others as an ordinary user of Debian 13 with the packages that CONTRIBUTING.md
 # names. It prints which it leaves out. With FULL=1 it also runs the jobs with an image, and what CONTRIBUTING.md types in one.
 # JOB='lint library' runs only these of the jobs. Those with an image, such as suite, also need FULL=1.
+# Without root or mmdebstrap, it skips the jobs, or fails if JOB, FULL=1 or CI=true asks for them.
 set -eEuo pipefail
 trap 'echo "release-rehearsal: line $LINENO failed: $BASH_COMMAND" >&2' ERR
 cd "$(dirname "$0")/.."
@@ -114,6 +115,8 @@ pair 0 ''
 
 if [ "$(id -u)" != 0 ] || ! command -v mmdebstrap >/dev/null; then
 	say 'skip: the shell steps of the workflows, which need root and mmdebstrap'
+	[ -z "${JOB-}${FULL-}" ] || exit 1
+	[ "${CI-}" != true ] || exit 1
 	exit
 fi
 # container IMAGE: makes the chroot. A copy of Go and a clone take the place of actions/setup-go and actions/checkout.

@@ -43,6 +43,17 @@ var _ = Describe("proof/release-missing.sh", Label("tree"), func() {
 	})
 })
 
+var _ = Describe("proof/release-rehearsal.sh", Label("tree"), func() {
+	It("fails if it cannot run the jobs that it was asked for", func() {
+		skip := between(contents("proof/release-rehearsal.sh"), "\nif [ \"$(id -u)\" != 0 ]", "\nfi\n")
+		for asked, fails := range map[string]bool{"JOB=": false, "JOB=lint": true, "FULL=1": true, "CI=true": true} {
+			cmd := exec.Command("/bin/bash", "-euc", "say() { :; }; if false"+skip+"\nfi")
+			cmd.Env = []string{asked, "PATH="}
+			Expect(cmd.Run() != nil).To(Equal(fails), asked)
+		}
+	})
+})
+
 var _ = Describe("tools/version", Label("tree"), func() {
 	// documented matches a version of scm on a page.
 	documented := regexp.MustCompile(`(?:scm(?:_rights|vet)?(?:[-:]|@v)|download/v)(\d+\.\d+\.\d+)`)
