@@ -4,6 +4,7 @@ package repotest
 
 import (
 	"os"
+	"os/exec"
 	"testing"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -22,7 +23,15 @@ func TestMain(m *testing.M) {
 
 func TestSuite(t *testing.T) {
 	RegisterFailHandler(Fail)
-	RunSpecs(t, "the repository")
+	suite, reporter := GinkgoConfiguration()
+	suite.FailOnEmpty = true
+	RunSpecs(t, "the repository", suite, reporter)
 }
+
+var _ = It("the suite fails if its filter matches no spec", Label("tree"), func() {
+	cmd := exec.Command("/proc/self/exe", "-test.run=^TestSuite$", "-ginkgo.label-filter=nxi")
+	cmd.Dir = "proof/repotest"
+	Expect(cmd.Run()).NotTo(Succeed())
+})
 
 var _ = ReportAfterSuite("skips", func(r Report) { PrintSkips(r) })
