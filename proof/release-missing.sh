@@ -33,7 +33,7 @@ GIT_TERMINAL_PROMPT=0 timeout 60 git ls-remote --exit-code "https://$module" HEA
 [ -z "$findings" ] || must "Fresh root commit: this history must not be published. In a clone: git checkout --orphan public &&" \
 	"git commit -m 'scm: import', delete the other branches, the tags and the remote, and push only public."
 [ "$steps" = 0 ] || must "First runs on GitHub: ci.yml has $steps steps with continue-on-error, which have never run (macOS and FreeBSD)." \
-	"Watch them: remove it where the step has passed, mend the others, and change docs/platforms.md."
+	"Watch them: remove it where the step has passed, mend the others, and change the pages that RELEASING.md names."
 [[ $tag = *-dev ]] || grep -q 'Nothing has been released yet' README.md && must "Version: go run ./tools/version $(sed 's/^v//; s/-dev$//' <<<"$tag"). Commit what it changes."
 [ -n "$(git tag -l "$tag")" ] || left "Tags: start gh workflow run release.yml --ref BRANCH, which publishes nothing. Watch the job release (podman, cargo)" \
 	"and its artifact dist. When it is green, push cmd/scmvet/$tag and then $tag, which nothing can take back." \

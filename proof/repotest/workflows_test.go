@@ -98,7 +98,7 @@ var _ = Describe("tools/version", Label("tree"), func() {
 				for _, m := range documented.FindAllStringSubmatch(text(name), -1) {
 					Expect(m[1]).To(BeElementOf(version, "0.0.0"), "%s: %s", name, m[0])
 				}
-				Expect(text(name)).NotTo(MatchRegexp(`(?i)no release yet|no tag yet|nothing has been released|not published|not yet at the address|will be at https`), name)
+				Expect(text(name)).NotTo(MatchRegexp(`(?i)no release yet|no tag yet|nothing has been released|not published|not yet at the address|will be at https|\x60replace\x60`), name)
 			}
 			Expect(text("README.md")).To(ContainSubstring("go get " + module + "@v" + version))
 			Expect(text("CHANGELOG.md")).To(ContainSubstring("\n## [Unreleased]\n\n## [" + version + "] - 2"))
@@ -123,6 +123,14 @@ var _ = Describe("RELEASING.md", Label("tree"), func() {
 		each := regexp.MustCompile(`(?m)^.*before each release.*$`).FindAllString(contents("proof/README.md"), -1)
 		for _, command := range regexp.MustCompile("`make [^`]+`").FindAllString(strings.Join(each, "\n"), -1) {
 			Expect(contents("RELEASING.md")).To(ContainSubstring(command))
+		}
+	})
+
+	It("names each page that says what has never run", func() {
+		for _, page := range append(ok(filepath.Glob("docs/*.md")), "README.md") {
+			if regexp.MustCompile(`never run\b|no test has run|but not run`).MatchString(contents(page)) {
+				Expect(contents("RELEASING.md")).To(ContainSubstring("(" + page + ")"))
+			}
 		}
 	})
 })
