@@ -115,7 +115,7 @@ func (l *Listener) SetDeadline(t time.Time) error {
 	if err := l.usable(); err != nil {
 		return opError("set", err)
 	}
-	return l.accepts.set(t)
+	return l.fail("set", l.accepts.set(t))
 }
 
 // A direction makes the calls that wait on a socket to receive, to send or to accept. All Conns, or Listeners, that

@@ -272,14 +272,14 @@ func (l *Listener) Close() error {
 	if err := l.UnixListener.Close(); err != nil {
 		return err
 	}
-	if removed != nil {
-		return l.fail("close", removed)
-	}
-	return nil
+	return l.fail("close", removed)
 }
 
 // fail wraps err in a *net.OpError, as the methods of a net.Listener do.
 func (l *Listener) fail(op string, err error) error {
+	if err == nil {
+		return nil
+	}
 	return &net.OpError{Op: op, Net: l.addr.Net, Addr: l.addr, Err: cause(err)}
 }
 

@@ -346,6 +346,7 @@ var _ = DescribeTableSubtree("on", func(network string) {
 		Expect(l.Close()).To(Succeed())
 		wait()
 		Expect(Second(l.Accept())).To(opFails("accept", net.ErrClosed))
+		Expect(l.SetDeadline(time.Time{})).To(opFails("set", net.ErrClosed))
 	})
 
 	It("AcceptConn closes a connection that Check rejects, and waits for the next one", func() {
