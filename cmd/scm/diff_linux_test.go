@@ -31,6 +31,7 @@ func TestDiff(t *testing.T) {
 	counted := filepath.Join(t.TempDir(), "runs")
 	nonce := func(end string) []string { return append(tracee("nonce"), counted, end) }
 	send := func(text string) []string { return append(tracee("send"), text) }
+	long := strings.Repeat("a", 4999)
 	const middle, received = "sendmsg: payload[1:4] of 6", "recvmsg: payload[1:4] of 6 on return"
 	const flag = "sendmsg: flags: 0 against MSG_NOSIGNAL"
 	const leak = "recvmsg: received descriptor 1 at the exit of process 1: no longer open against still open"
@@ -71,6 +72,7 @@ func TestDiff(t *testing.T) {
 		{"any bytes", both(send("abcdef"), send("axxxef"), "--allow", middle, "--allow", received), 0, "same: 2 calls, with 2 allowed differences in 2 calls\n", ""},
 		{"the next byte", both(send("abcdef"), send("axxxxf"), "--allow", middle), 1, "different: call 1 of process 1, … (sendmsg), at its entry: payload[4:5] of 6: 65 against 78\n", ""},
 		{"a longer payload", both(send("abcdef"), send("axxxefg"), "--allow", middle), 1, "different: …sendmsg: payload[1:7] of 6 and 7: 6263646566 against 787878656667' (1 call of process 1, …)\n…allowed, but did not occur: " + middle, ""},
+		{"any bytes after the first 4 KiB", both(send(long+"b"), send(long+"c"), "--allow", "sendmsg: payload[4096:5000] of 5000"), 0, "same: 2 calls, with 1 allowed difference in 1 call\n", ""},
 		{"another value beside allowed ones", both(send("abcdef"), send("xbcdef"), "--allow", "sendmsg: payload[0:1] of 6: 61 against 79"), 1, "different: …payload[0:1] of 6: 61 against 78\n", ""},
 		{"another field beside any values", both(send("abcdef"), tracee("flag"), "--allow", "sendmsg: iov_len"), 1, "different: …flags: 0 against MSG_NOSIGNAL\n", ""},
 		{"one process", both(children("pass", "flag"), children("flag", "flag"), "--process", "2"), 0, "same: 2 calls\nleft out by --process: 2 calls of A, 2 of B\n", ""},
@@ -95,6 +97,7 @@ func TestDiff(t *testing.T) {
 		{"the next byte after those that nobody set", both(nonce("ef"), nonce("xf"), "--self-test"), 1, "different: call 1 of process 1, … (sendmsg), at its entry: payload[4:5] of 6: 65 against 78\n", ""},
 		{"a longer payload with bytes that nobody set", both(nonce("ef"), nonce("efg"), "--self-test"), 1, "different: …payload[1:7] of 6 and 7: …", ""},
 		{"a program that differs from itself", both([]string{"sh", "-c", "mkdir " + t.TempDir() + "/once && exec '" + strings.Join(one, "' '") + "' || exec '" + strings.Join(tracee("flag"), "' '") + "'"}, one, "--self-test"), 4, "different: …flags: 0 against MSG_NOSIGNAL…", "the first program differs from itself"},
+		{"bytes after the first 4 KiB that nobody set", both([]string{"sh", "-c", strings.Join(send("$(printf %05000d $$)"), " ")}, one, "--self-test"), 4, "different: …payload[4096:5000] of 5000: SHA-256 …", "the first program differs from itself"},
 		{"one command", append([]string{"diff", "--"}, one...), 2, "", "two commands"},
 		{"no first command", append([]string{"diff", "--", "---"}, one...), 2, "", "two commands"},
 		{"no second command", append(append([]string{"diff", "--"}, one...), "---"), 2, "", "two commands"},
