@@ -4,6 +4,12 @@
 # steps build the programs. Any other failure ends it with status 4.
 set -euo pipefail
 
+broken() {
+	echo "::error title=scm interop::$1"
+	echo "status=4" >>"$GITHUB_OUTPUT"
+	exit 4
+}
+trap 'broken "$BASH_COMMAND failed; the log of this step shows why"' ERR
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 version=${VERSION:-}
 version=${version#v}
@@ -13,11 +19,6 @@ if [ "$version" = source ]; then
 	echo "source=yes" >>"$GITHUB_OUTPUT"
 	exit
 fi
-broken() {
-	echo "::error title=scm interop::$1"
-	echo "status=4" >>"$GITHUB_OUTPUT"
-	exit 4
-}
 arch=$(uname -m)
 case $arch in
 x86_64) arch=amd64 ;;

@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # The script of action.yml, which passes its inputs in the environment. It runs the cases, and writes the reports, the job
 # summary and the exit status. SCM_FOLDER contains the programs that action-get.sh downloaded. If it is empty, this script
-# builds them.
+# builds them. If it fails itself, as without a temporary directory, it ends with status 4.
 set -euo pipefail
 
+trap 'echo "status=4" >>"$GITHUB_OUTPUT"; exit 4' ERR
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 args=(--builtin="$BUILTIN")
 # each FLAG LINES: adds the flag once for each line that is not empty.

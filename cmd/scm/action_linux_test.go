@@ -61,6 +61,7 @@ func TestAction(t *testing.T) {
 		{"not as expected", []string{"PEERS=bad=" + fake + " --fault cloexec", "RUN=basics/pass-one-fd"}, 1, "## scm interop: **not as expected**\n", 6},
 		{"a run that does not start removes the reports of the one before", []string{"SHARD=none"}, 2, "", 0},
 		{"and so does one whose scm cannot be built", []string{builds, "GOFLAGS=-no-such-flag"}, 4, "", 0},
+		{"without a directory for its programs", []string{builds, "RUNNER_TEMP=" + dir + "/none"}, 4, "", 0},
 		{"without a directory", []string{"REPORTS="}, 2, "", 0},
 	} {
 		r := finish(t, actionCommand(t, dir, c.inputs...))
@@ -263,10 +264,10 @@ func TestActionDownload(t *testing.T) {
 	}
 	dir := t.TempDir()
 	const name = "scm-1.2.3-linux-"
-	shell := `cd "$0"; mkdir -p v1.2.3 broken/v1.2.3 other/v1.2.3 x; echo '#!/bin/sh' >x/scm; tar -czf all.tar.gz x
+	shell := `cd "$0"; mkdir -p v1.2.3 broken/v1.2.3 other/v1.2.3 cut/v1.2.3 x; echo '#!/bin/sh' >x/scm; tar -czf all.tar.gz x
 for a in 386 amd64 arm arm64 ppc64le riscv64 s390x; do cp all.tar.gz v1.2.3/` + name + `$a.tar.gz; done
 cp v1.2.3/* broken/v1.2.3; cp v1.2.3/* other/v1.2.3; (cd v1.2.3; sha256sum * >SHA256SUMS; cp SHA256SUMS ../broken/v1.2.3; : >../other/v1.2.3/SHA256SUMS)
-for f in broken/v1.2.3/scm*; do echo woe >>$f; done`
+for f in broken/v1.2.3/scm*; do echo woe >>$f; head -c 20 all.tar.gz >cut/v1.2.3/${f##*/}; done; cd cut/v1.2.3; sha256sum * >SHA256SUMS`
 	if out, err := exec.Command("sh", "-euc", shell, dir).CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
@@ -292,6 +293,7 @@ for f in broken/v1.2.3/scm*; do echo woe >>$f; done`
 		{"no server", gone.URL, "1.2.3", "status=4\n"},
 		{"a server that refuses", server.URL + "/forbidden", "1.2.3", "status=4\n"},
 		{"a wrong checksum", server.URL + "/broken", "1.2.3", "status=4\n"},
+		{"an archive that tar rejects", server.URL + "/cut", "1.2.3", "status=4\n"},
 		{"no archive for this machine", server.URL + "/other", "1.2.3", "status=4\n"},
 	} {
 		cmd := actionCommand(t, dir, "RUNNER_TEMP="+dir+"/tmp", "SCM_RELEASES="+c.url, "VERSION="+c.version)
