@@ -361,11 +361,22 @@ func FuzzReader(f *testing.F) {
 	f.Add([]byte{0x13, 0x81, 0xc1, 0x22})
 	f.Add([]byte{0x33, 0x33, 0x33, 0x84, 0xff})
 	f.Add([]byte{0x09, 0x12, 0x81, 0xe0, 0x82, 0xe1, 0xe0, 0x01, 0x19, 0x87, 0xe0})
+	f.Add([]byte{0x30, 0x30, 0x38, 0x38, 0x58, 0x9b, 0x9b, 0x9b, 0x9b, 0x9b}) // more than Limits.Waiting
 	f.Fuzz(func(t *testing.T, script []byte) {
 		a, b := connect(t, scm.Config{})
 		files := open(t, 4)
+		var ledger fdtest.Ledger
+		ledger.Own(0, 1, 2)
+		for _, f := range files {
+			ledger.Own(int(f.Fd()))
+		}
 		r := framed.NewReader(b, framed.Limits{Message: 4, Waiting: 8})
-		defer r.Close()
+		defer func() {
+			_ = r.Close()
+			if lost := ledger.Lost(); len(lost) > 0 {
+				t.Errorf("closed %q, which the test owns", lost)
+			}
+		}()
 		var queue []*os.File // received and not taken
 		var owners []int     // the offset of the byte that owns each file of the queue
 		offset := 0

@@ -9,7 +9,25 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/scm-rights/scm/internal/fdtest"
 )
+
+// toSend returns a file for talk. The test fails if a descriptor is left open, or if that of the file or of a standard
+// stream is closed.
+func toSend(t *testing.T) *os.File {
+	file := must(os.CreateTemp(t.TempDir(), ""))
+	var ledger fdtest.Ledger
+	ledger.Own(0, 1, 2, int(file.Fd()))
+	t.Cleanup(func() {
+		if lost := ledger.Lost(); len(lost) > 0 {
+			t.Errorf("closed %q, which the test owns", lost)
+		}
+		_ = file.Close()
+	})
+	noLeak(t)
+	return file
+}
 
 // talk sends a script, and then ends the stream. Each line is a message: a digit, which is the number of its
 // descriptors, and the text. The descriptors are the files, in turn. A line without a digit is sent without a length.
@@ -31,11 +49,11 @@ func talk(p *peer, script string, files ...syscall.Conn) {
 // The successor's messages come from the script. It replaces the predecessor only with hello, ready and going.
 func FuzzPredecessor(f *testing.F) {
 	f.Fuzz(func(t *testing.T, script string) {
-		noLeak(t)
+		file := toSend(t)
 		a := start(t, Config{}, socketPath(t))
 		ready(t, a)
 		p, s := waits(t, a)
-		talk(s.peer, script, os.Stdin)
+		talk(s.peer, script, file)
 		a.admit(p)
 		if a.isReplaced() && !regexp.MustCompile("(?s)hello.*ready.*going").MatchString(script) {
 			t.Error("the process was replaced")
@@ -47,14 +65,14 @@ func FuzzPredecessor(f *testing.F) {
 // attempt has failed. In the second case, the successor serves only if it has received sockets and go.
 func FuzzSuccessor(f *testing.F) {
 	f.Fuzz(func(t *testing.T, script string, revokes bool) {
-		noLeak(t)
+		file := toSend(t)
 		p := newPredecessor(t)
 		ctx, cancel := context.WithCancel(patient(t))
 		ended := make(chan bool)
 		go func() {
 			defer close(ended)
 			if conn, err := p.control.AcceptConn(); err == nil {
-				talk(play(t, conn).peer, script, p.life[0], p.control)
+				talk(play(t, conn).peer, script, p.life[0], p.control, file)
 				if revokes {
 					_, _ = p.life[1].Write([]byte{0})
 				}
