@@ -56,10 +56,10 @@ var _ = Describe("proof/release-rehearsal.sh", Label("tree"), func() {
 
 var _ = Describe("tools/version", Label("tree"), func() {
 	// documented matches a version of scm on a page.
-	documented := regexp.MustCompile(`(?:scm(?:_rights|vet)?(?:[-:]|@v)|download/v)(\d+\.\d+\.\d+)`)
+	documented := regexp.MustCompile(`(?:scm(?:_rights|vet)?(?:[-:]|@v)|download/v|name=csrc version=)(\d+\.\d+\.\d+)`)
 	pages := func() []string {
 		names := append(ok(filepath.Glob("docs/*.md")), ok(filepath.Glob("docs/ci/*"))...)
-		return append(names, "README.md", "CHANGELOG.md", "csrc/scm_rights.h")
+		return append(names, "README.md", "CHANGELOG.md", "csrc/scm_rights.h", "interop/peers/README.md")
 	}
 
 	It("has set the version of the tree on every page", func() {
@@ -101,6 +101,7 @@ var _ = Describe("tools/version", Label("tree"), func() {
 				Expect(text(name)).NotTo(MatchRegexp(`(?i)no release yet|no tag yet|nothing has been released|not published|not yet at the address|will be at https|\x60replace\x60`), name)
 			}
 			Expect(text("README.md")).To(ContainSubstring("go get " + module + "@v" + version))
+			Expect(len(strings.Fields(text("README.md")))).To(BeNumerically("<=", len(strings.Fields(contents("README.md")))), "proof/readme limits README.md")
 			Expect(text("CHANGELOG.md")).To(ContainSubstring("\n## [Unreleased]\n\n## [" + version + "] - 2"))
 			Expect(text("csrc/scm_rights.h")).To(ContainSubstring("#define SCM_VERSION \"" + version + "\"\n"))
 		}
