@@ -52,7 +52,7 @@ func service() {
 	}
 }
 
-// listener takes over a descriptor that ListenFDs has returned.
+// listener makes a listener of a descriptor that ListenFDs has returned.
 func listener(fd int, name string) (net.Listener, error) {
 	f, err := scm.NewFile(fd, name)
 	if err != nil {
