@@ -130,8 +130,8 @@ func (e Expect) problem() string {
 	switch {
 	case e.Kind != "" && !sys.KnownKind(string(e.Kind)):
 		return fmt.Sprintf("has an unknown Kind, %q", e.Kind)
-	case e.Max < 0:
-		return fmt.Sprintf("has a negative Max, %d", e.Max)
+	case e.Min < 0 || e.Max < 0:
+		return fmt.Sprintf("has a negative Min (%d) or Max (%d)", e.Min, e.Max)
 	case e.Min > e.Max:
 		return fmt.Sprintf("requires at least %d and at most %s", e.Min, descriptors(e.Max))
 	case e.Family < 0 || e.Protocol < 0 || e.Flags < 0 || e.Seals < 0:

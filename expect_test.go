@@ -304,7 +304,8 @@ var invalid = map[string]scm.Expect{
 	fmt.Sprintf("scm: Expect has Flags that are not status flags, %#x", unix.O_WRONLY|unix.O_CREAT): {
 		Max: 1, Flags: unix.O_WRONLY | unix.O_CREAT | unix.O_APPEND},
 	fmt.Sprintf("scm: Expect has Flags that are not status flags, %#x", unix.O_PATH): {Max: 1, Flags: unix.O_PATH},
-	"scm: Expect has a negative Max, -1":                                             {Min: -1, Max: -1},
+	"scm: Expect has a negative Min (-1) or Max (1)":                                 {Min: -1, Max: 1},
+	"scm: Expect has a negative Min (0) or Max (-1)":                                 {Max: -1},
 	"scm: Expect has an unknown Kind, \"anon_inode:[]\"":                             {Max: 1, Kind: "anon_inode:[]"},
 	"scm: Expect has an unknown Kind, \"anon_inode:[regular]\"":                      {Max: 1, Kind: "anon_inode:[regular]"},
 	"scm: Expect has an unknown Kind, \"anon_inode:[net]\"":                          {Max: 1, Kind: "anon_inode:[net]"},
