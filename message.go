@@ -138,7 +138,8 @@ func sendParts(sock int32, m *Message, flags int) (err error) {
 
 // Recv receives one message, or bytes of a stream, into m, with a single recvmsg(2) call, the given flags and
 // MSG_CMSG_CLOEXEC. The caller must close the descriptors, for example with [Message.Close]. At the end of a
-// connection m.N and m.NFD are 0. Truncation is not an error, so check m.Flags.
+// connection m.N and m.NFD are 0. Truncation is not an error, except for a full descriptor table outside Linux: check
+// m.Flags.
 func Recv(sock int, m *Message, flags int) error {
 	if err := m.reset(); err != nil {
 		return err

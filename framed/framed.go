@@ -408,7 +408,8 @@ func (w *Writer) AttachSockets(sockets ...syscall.Conn) error {
 }
 
 // Write sends all of p and what is attached, as [scm.Conn.WriteFiles] does. It returns the same errors as
-// WriteFiles. If n is 0, as after a timeout, the descriptors were not sent and are still attached.
+// WriteFiles, except that it does nothing if p is empty. If n is 0, as after a timeout, the descriptors were
+// not sent and are still attached.
 func (w *Writer) Write(p []byte) (n int, err error) {
 	if len(p) == 0 {
 		return 0, nil

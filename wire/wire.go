@@ -20,7 +20,7 @@
 //   - The receiver does not acknowledge messages.
 //   - Send sets msg_controllen to CMSG_SPACE, or to 0 if there are no descriptors.
 //
-// The limits in the comments apply to both Send and Recv.
+// The limits in the comments apply to both Send and Recv, but [Notify].Recv also accepts an empty state.
 //
 // # Sockets
 //
@@ -88,10 +88,10 @@
 // an *scm.ExpectError or a timeout affects only that message, and io.ErrUnexpectedEOF does not occur. The
 // conversation ends with io.EOF on a seqpacket socket, and with EPIPE, ECONNRESET or ECONNREFUSED.
 //
-// The error for a truncated message is a *FormatError, never an *scm.TruncatedError. The kernel truncates
-// control data (MSG_CTRUNC) if the message has too many descriptors or other control data, or if this
-// process's descriptor table is full. It truncates a datagram or seqpacket message (MSG_TRUNC) that is
-// longer than the format allows.
+// The error for a truncated message is a *FormatError. Outside Linux, if the descriptor table is full, it
+// wraps an *scm.TruncatedError instead. The kernel truncates control data (MSG_CTRUNC) if the message has too
+// many descriptors or other control data, or if this process's descriptor table is full. It truncates a
+// datagram or seqpacket message (MSG_TRUNC) that is longer than the format allows.
 //
 // # Service managers
 //
