@@ -98,7 +98,7 @@ type Limits struct {
 	Waiting int
 }
 
-// ClaimError is returned by Take if the queue contains fewer descriptors than requested, and by Take
+// ClaimError is returned by Take for a negative number, or if the queue contains fewer descriptors, and by Take
 // and TakeUpTo if a message has more descriptors than [Limits].Message allows. The queue is unchanged.
 type ClaimError struct {
 	Claimed int // the number of descriptors of the message
@@ -387,8 +387,8 @@ func (w *Writer) Attach(files ...*os.File) error {
 // or other types with a SyscallConn method. The next Write sends their descriptors. It does not duplicate
 // them and does not change O_NONBLOCK. If a socket is nil, AttachSockets returns [os.ErrInvalid]. If one is
 // closed, Write returns an error that wraps [os.ErrClosed], and sends nothing. If one of another type provides
-// no descriptor, the error wraps os.ErrInvalid. A call to Close on one of the sockets waits until Write has
-// returned.
+// no descriptor, the error wraps os.ErrInvalid. A call to Close on a listener or connection waits until
+// Write has returned.
 //
 // Closing a Unix listener removes its socket file. If the other process continues to use the listener, call
 // its SetUnlinkOnClose method.
@@ -398,8 +398,14 @@ func (w *Writer) AttachSockets(sockets ...syscall.Conn) error {
 	}
 	for _, s := range sockets {
 		v := reflect.ValueOf(s)
-		conn, ok := s.(*scm.Conn)
-		if !v.IsValid() || v.Kind() == reflect.Pointer && v.IsNil() || ok && conn.UnixConn == nil {
+		missing := !v.IsValid() || v.Kind() == reflect.Pointer && v.IsNil()
+		switch s := s.(type) {
+		case *scm.Conn:
+			missing = missing || s.UnixConn == nil
+		case *scm.Listener:
+			missing = missing || s.UnixListener == nil
+		}
+		if missing {
 			return os.ErrInvalid // otherwise every later Write would fail
 		}
 	}
@@ -407,9 +413,9 @@ func (w *Writer) AttachSockets(sockets ...syscall.Conn) error {
 	return nil
 }
 
-// Write sends all of p and what is attached, as [scm.Conn.WriteFiles] does. It returns the same errors as
-// WriteFiles, except that it does nothing if p is empty. If n is 0, as after a timeout, the descriptors were
-// not sent and are still attached.
+// Write sends all of p and what is attached, as [scm.Conn.WriteFiles] does, or nothing if p is empty. An
+// error about what AttachSockets attached is not always a [*net.OpError]. If n is 0, as after a timeout, the
+// descriptors were not sent and are still attached.
 func (w *Writer) Write(p []byte) (n int, err error) {
 	if len(p) == 0 {
 		return 0, nil

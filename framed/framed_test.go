@@ -311,7 +311,7 @@ func TestWriterSendsSockets(t *testing.T) {
 	defer dialed.Close()
 	listener, conn, file := l.(*net.TCPListener), dialed.(*net.TCPConn), open(t, 1)[0]
 
-	for _, socket := range []syscall.Conn{nil, (*net.TCPConn)(nil), (*os.File)(nil), &scm.Conn{}} {
+	for _, socket := range []syscall.Conn{nil, (*net.TCPConn)(nil), (*os.File)(nil), &scm.Conn{}, &scm.Listener{}} {
 		if err := w.AttachSockets(listener, socket); !errors.Is(err, os.ErrInvalid) {
 			t.Errorf("%T: got %v, want %v", socket, err, os.ErrInvalid)
 		}

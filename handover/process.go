@@ -118,12 +118,13 @@ func (p *Process) Replaced() <-chan struct{} { return p.replaced }
 
 // Ready tells the predecessor that this process is prepared to serve, and waits for permission. If it returns
 // nil, this process may serve, and successors can take over from it. Ready closes any received sockets and
-// files that Listen, ListenPacket and File have not returned. In the first process, it waits only for the
-// service manager.
+// files that Listen, ListenPacket and File have not returned. In the first process, it waits only for
+// Config.PIDFile and the service manager.
 //
 // If Ready returns an error, this process must exit without serving, and the predecessor continues unless it
 // is ending. If the predecessor has given up, the error contains the reason. If ctx is done first, the error
-// wraps ctx.Err(). After an error, this Process is closed, as after Close. It is an error to call Ready twice.
+// wraps ctx.Err(), unless Ready waits only for the service manager. After an error, this Process is closed, as after
+// Close. Only a second call of Ready, which is an error, changes nothing.
 func (p *Process) Ready(ctx context.Context) (err error) {
 	defer prefix(&err)
 	p.mu.Lock()
@@ -164,7 +165,8 @@ func (p *Process) Ready(ctx context.Context) (err error) {
 // handover, and Ready fails in the successor. If Upgrade has started the successor, it kills the process and
 // returns. If the successor may already be serving, Close does not wait for it. If this process is itself a
 // successor that has not called Ready, its predecessor continues. Close waits for at most ten seconds until
-// Config.PIDFile has been written or removed. Errors of later calls of other methods wrap [os.ErrClosed].
+// Config.PIDFile has been written or removed. Errors of later calls of other methods wrap
+// [os.ErrClosed], unless an argument is invalid.
 //
 // Close closes the Unix socket, and removes its file unless a successor has the socket. It also closes any
 // received sockets and files that Listen, ListenPacket and File have not returned. The caller still owns the

@@ -159,7 +159,7 @@ func (p *Process) receiveSockets(peer *peer) (received succession, err error) {
 	if timeout <= 0 {
 		timeout = defaultTimeout
 	}
-	hello := message{Type: "hello", Versions: []int{version}, Needs: timeout.Milliseconds(), Unit: os.Getenv("INVOCATION_ID")}
+	hello := message{Type: "hello", Versions: []int{version}, Needs: max(1, timeout.Milliseconds()), Unit: os.Getenv("INVOCATION_ID")}
 	if err := peer.send(hello); err != nil {
 		return received, peer.reason(err)
 	}

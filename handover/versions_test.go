@@ -19,24 +19,26 @@ import (
 // The predecessor chooses one of the successor's versions, and limits the time that it asks for.
 func TestHello(t *testing.T) {
 	noLeak(t)
-	p := newPredecessor(t)
-	failed := make(chan error, 1)
-	go func() {
-		_, err := Start(patient(t), p.path)
-		failed <- err
-	}()
-	s := play(t, must(p.control.AcceptConn()))
-	if m := s.gets("hello"); !slices.Equal(m.Versions, []int{version}) || m.Needs != defaultTimeout.Milliseconds() {
-		t.Errorf("hello: %+v", m)
+	for timeout, needs := range map[time.Duration]int64{0: defaultTimeout.Milliseconds(), 1: 1} {
+		p := newPredecessor(t)
+		failed := make(chan error, 1)
+		go func() {
+			_, err := Config{Timeout: timeout}.Start(patient(t), p.path)
+			failed <- err
+		}()
+		s := play(t, must(p.control.AcceptConn()))
+		if m := s.gets("hello"); !slices.Equal(m.Versions, []int{version}) || m.Needs != needs {
+			t.Errorf("hello: %+v", m)
+		}
+		m, conns := p.sockets()
+		m.Version = 2
+		s.sends(m, conns...)
+		wantError(t, <-failed, "uses version 2 of the protocol")
 	}
-	m, conns := p.sockets()
-	m.Version = 2
-	s.sends(m, conns...)
-	wantError(t, <-failed, "uses version 2 of the protocol")
 
 	a := start(t, Config{}, socketPath(t))
 	ready(t, a)
-	s = successorOf(t, a.path)
+	s := successorOf(t, a.path)
 	s.sendsRaw(`{"type":"hello","versions":[2,3]}`)
 	s.getsAbort("supports the versions [2 3] of the protocol, but this process requires 1")
 	s = successorOf(t, a.path)

@@ -236,10 +236,14 @@ func (s *Server) Drain(ctx context.Context) error {
 	if s.draining.Swap(true) {
 		select {
 		case <-s.drained:
-			return s.err
 		case <-ctx.Done():
-			return ctx.Err()
+			select {
+			case <-s.drained:
+			default:
+				return ctx.Err()
+			}
 		}
+		return s.err
 	}
 	s.err = s.drain(ctx)
 	close(s.drained)

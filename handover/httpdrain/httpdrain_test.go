@@ -321,6 +321,11 @@ func TestServeReturnsWhenTheDrainIsComplete(t *testing.T) {
 	if err := errors.Join(<-answered, <-drained, s.Drain(patient(t))); err != nil {
 		t.Error(err)
 	}
+	for range 20 {
+		if err := s.Drain(ctx); err != nil {
+			t.Error("after the drain: ", err)
+		}
+	}
 	<-served
 	if states.Load() == 0 {
 		t.Error("the ConnState of the http.Server was not called")
