@@ -20,7 +20,8 @@ type Config struct {
 	Expect *Expect
 
 	// KeepTruncated makes ReadFiles, ReadBuffers and ReadFDs return the files or descriptors before the first one
-	// lost, along with the [*TruncatedError]. The caller must close them.
+	// lost, along with the [*TruncatedError]. The caller must close them. If they do not match Expect, the call
+	// closes them and returns an [*ExpectError] instead.
 	KeepTruncated bool
 
 	// NoFiles makes the kernel reject descriptors that are sent to the socket: see [PassRights]. If the kernel

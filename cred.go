@@ -6,8 +6,8 @@ import (
 
 // PeerCred identifies the process that called connect, listen or socketpair for the other end of the socket
 // sock, with the user and group it had then. Since then, the socket may have been passed on and the PID reused:
-// see [PeerPIDFD]. Without a peer, as on a datagram socket not from Pair, the error is ENOTCONN. For containers,
-// see docs/questions.md.
+// see [PeerPIDFD]. For a listening socket, it identifies the process that called listen. Without a peer, as on a
+// datagram socket not from Pair, the error is ENOTCONN. For containers, see docs/questions.md.
 func PeerCred(sock int) (Cred, error) {
 	pid, uid, gid, err := sys.PeerCred(int(toInt32(sock)))
 	return Cred{PID: pid, UID: uid, GID: gid}, err

@@ -48,7 +48,7 @@ var (
 // closed, except as [Config].KeepTruncated describes. Descriptors are also lost if no file can be created from one
 // of them.
 type TruncatedError struct {
-	N int // the number of bytes received; they are in the caller's buffer
+	N int // the number of bytes received; they are in the caller's buffer, if there is one
 
 	// Received is the number of descriptors that the kernel installed, and Room the number requested. The kernel
 	// does not report how many were sent. In an error from ReadFD, both are 0.
@@ -56,7 +56,7 @@ type TruncatedError struct {
 
 	// Cause is [io.ErrShortBuffer] if bytes were lost. If descriptors were lost, it is EMSGSIZE if the message
 	// carried more than Room, EMFILE or ENFILE if the descriptor table was full, and nil if the reason is not
-	// known, as with SO_PASSCRED. If both were lost, [errors.Is] finds both.
+	// known, as with SO_PASSCRED, and from ReadFD and package fdchannel. If both were lost, [errors.Is] finds both.
 	Cause error
 
 	pair bool // the error is from ReadFD

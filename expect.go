@@ -84,8 +84,8 @@ const (
 // ExpectError reports a message that does not match an [Expect]. All descriptors received with the
 // message have been closed.
 type ExpectError struct {
-	// Index is the index of the wrong descriptor, or -1 if the number of descriptors is wrong or the message was
-	// truncated.
+	// Index is the index of the wrong descriptor, or -1 if there is none, as when their number is wrong or the message
+	// was truncated.
 	Index int
 
 	// Want and Got describe what was expected and received. Both are "" if the Expect is invalid.

@@ -18,13 +18,14 @@ type Message struct {
 	// FDs are the descriptors to send. A receive stores at most len(FDs). There can be at most MaxFDs.
 	FDs []int
 
-	// Addr is the destination of an unconnected datagram, named as for [Dial]. A receive sets the Name of a
+	// Addr is the destination of an unconnected datagram, named as for [Dial], but no longer than sun_path. A receive sets the Name of a
 	// non-nil Addr to the sender's name, or to "" if it has none or is not a Unix socket. See [ListenPacket]
 	// before you reply.
 	Addr *net.UnixAddr
 
-	// Cred is sent with the message. If it does not identify the sender, the error is EPERM, ESRCH or EINVAL,
-	// unless the sender has CAP_SYS_ADMIN (PID), CAP_SETUID or CAP_SETGID.
+	// Cred is sent with the message. If it does not identify the sender, the error is EPERM, unless the sender
+	// has CAP_SYS_ADMIN (PID), CAP_SETUID or CAP_SETGID. The error is then ESRCH if the PID does not exist. For an
+	// invalid user or group, it is EINVAL.
 	//
 	// With SO_PASSCRED ([PassCred]), a receive stores in a non-nil Cred the credentials that the sender attached,
 	// or those that the kernel supplies. Without credentials, PID is 0, and UID and GID are -1. If the message was

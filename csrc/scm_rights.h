@@ -63,12 +63,12 @@ extern "C" {
  *
  * sendfd is passed to the kernel unchecked: -1 fails with EBADF. On a stream
  * socket, if nbytes is 0, Linux sends nothing, loses the descriptor and returns 0.
- * A socket that is not AF_UNIX sends the bytes, drops the descriptor and reports
- * success.
+ * A TCP or UDP socket sends the bytes, drops the descriptor and reports success.
  *
- * If the other end is closed, the call fails with EPIPE. On a stream socket it also
- * raises SIGPIPE, which kills the process by default. Ignore the signal, or use
- * scm_rights_send with MSG_NOSIGNAL.
+ * If the other end is closed, the call fails with EPIPE, on a datagram socket with
+ * ECONNREFUSED, and on a seqpacket socket with ECONNRESET if the other end left
+ * messages unread. On a stream socket it also raises SIGPIPE, which kills the process
+ * by default. Ignore the signal, or use scm_rights_send with MSG_NOSIGNAL.
  */
 ssize_t write_fd(int fd, const void *ptr, size_t nbytes, int sendfd);
 

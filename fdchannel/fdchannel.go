@@ -84,8 +84,8 @@ func (ep *Endpoint) Shutdown() {
 // while the socket's buffer is full.
 //
 // fd stays open and still belongs to the caller, whether the call succeeds or fails. The error is an errno,
-// such as EBADF if fd is not open, or EPIPE after Shutdown at either end or Destroy at the other end. On
-// error, nothing was sent.
+// such as EBADF if fd is not open, EPIPE after Shutdown at either end, or EPIPE or ECONNRESET after
+// Destroy at the other end. On error, nothing was sent.
 func (ep *Endpoint) SendFD(fd int) error {
 	fds := [1]int{fd}
 	m := scm.Message{FDs: fds[:], Unpadded: true}

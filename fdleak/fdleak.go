@@ -52,8 +52,8 @@
 //
 // # Systems
 //
-// The check needs Linux and /proc. Without these, no test fails, and Check and Main print that
-// descriptors are not checked.
+// The check needs Linux and /proc. Without these, no descriptor makes a test fail, and Check (with
+// -v) and Main print that descriptors are not checked.
 package fdleak
 
 import (
