@@ -18,9 +18,9 @@ type Message struct {
 	// FDs are the descriptors to send. A receive stores at most len(FDs). There can be at most MaxFDs.
 	FDs []int
 
-	// Addr is the destination of an unconnected datagram, named as for [Dial], but no longer than sun_path. A receive sets the Name of a
-	// non-nil Addr to the sender's name, or to "" if it has none or is not a Unix socket. See [ListenPacket]
-	// before you reply.
+	// Addr is the destination of an unconnected datagram, named as for [Dial], but no longer than sun_path. A
+	// receive sets the Name of a non-nil Addr to the sender's name, or to "" if it has none or is not a Unix
+	// socket. See [ListenPacket] before you reply.
 	Addr *net.UnixAddr
 
 	// Cred is sent with the message. If it does not identify the sender, the error is EPERM, unless the sender
