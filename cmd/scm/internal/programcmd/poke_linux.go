@@ -43,8 +43,9 @@ The server is stopped at the end, and started again after a crash. If it ends in
 way after the same bytes without a descriptor, that is no finding. A server that exits
 with status 0 after a connection is started again for the next one.
 
-An item that the server does not read has no verdict, and the exit status is 4. All waits
-for the server to read take at most one and a half times --timeout together.
+An item that the server does not read has no verdict, and the exit status is 4. Waits for
+the server to read take at most one and a half times --timeout together, and then about a
+second for each message.
 
 A server that closes a descriptor late keeps none. scm waits until the server has closed
 all of them, or has closed none for --settle. Use more if a garbage collector closes
@@ -59,8 +60,9 @@ If the path of the socket contains the PID of the server, use a pattern with a *
 Zero bytes at the end of an abstract name are written as @, as in /proc/net/unix, or \0.
 
 Warning: scm poke can end the server, or make it run out of descriptors. With --pid, it
-therefore leaves out the items 253 and path, and sends each message once, or twice if the
-server keeps its descriptors, unless --dangerous is set. It then cannot find out whether
+therefore leaves out the items 253 and path, and sends each message once, unless
+--dangerous is set. It sends a message again if the server keeps its descriptors, or
+closes a stream before it has read all of it. It then cannot find out whether
 the bytes alone end the server. With --pid, scm must run as the same user and group as the
 server, or as root.
 

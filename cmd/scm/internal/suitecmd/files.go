@@ -287,8 +287,9 @@ func copyCommand() *cobra.Command {
 		Use:   "copy DIR",
 		Short: "Copy the built-in scenarios to a new directory",
 		Long: `Copy the built-in scenarios to a new directory: peer/GROUP/ID.txt, kernel/GROUP/ID.txt,
-expected.txt and, for runs on gVisor, expected-gvisor.txt. Each directory has a README.md that explains how to write a scenario,
-and PEERS.md explains how to write a peer. To run the scenarios:
+expected.txt and, for runs on gVisor, expected-gvisor.txt. README.md in DIR, DIR/peer and
+DIR/kernel explains how to write a scenario, and PEERS.md how to write a peer. To run the
+scenarios:
 
   scm interop run --catalogue DIR --expect DIR/expected.txt`,
 		Args: cli.ExactArgs("DIR"),

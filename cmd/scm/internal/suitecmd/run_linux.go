@@ -41,8 +41,8 @@ The extension of a report selects its format: .json, .jsonl (written during the 
 Scenarios from --catalogue run with your rights, and may use the network.
 
 With --trace, scm runs each unexpected failure again under the recorder, and reports the
-system calls of both peers with their bytes, like "scm trace --raw". This changes no
-verdict. A case that ends as expected only when it is run again (--retry) is flaky. With
+system calls of both peers like "scm trace --raw", but with at most 64 bytes of each
+payload buffer. This changes no verdict. A case that ends as expected only when it is run again (--retry) is flaky. With
 --repeat-until-unexpected, reports contain only the last round.
 
 If a peer leaves processes behind, the runner kills those in the peer's process group. It

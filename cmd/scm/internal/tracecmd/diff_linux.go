@@ -90,7 +90,8 @@ no other difference counts, scm reports "not compared" and exits with status 4.
 
 Both commands get the same standard input. If it is a pipe, or a file that scm may not
 open again, scm first reads it to its end, into an unnamed file in the directory TMPDIR
-(/tmp). Their output is written to standard error, or discarded with --quiet. HUP, INT,
+(/tmp). From a terminal, the second command reads what the first has left. Their output is
+written to standard error, or discarded with --quiet. HUP, INT,
 QUIT and TERM are forwarded to the running command, and end the comparison.
 
 ` + blind + `

@@ -123,8 +123,9 @@ receiving signals that COMMAND sends to its process group.
 
 Exit status: that of COMMAND, 128 plus the signal that ended it, 127 if it was not found,
 126 if it could not be executed, 2 for wrong usage, and 4 if the trace could not be set
-up, or could not be written and COMMAND has exited with status 0. With -p: 0 if the process has ended or a signal has ended the trace, and 4 if the
-trace could not be written, in which case the process runs on.`
+up, or could not be written and COMMAND has exited with status 0. With -p: 0 if the
+process has ended, or HUP, INT or TERM has ended the trace, and 4 if the process could not
+be traced or the trace could not be written. The process then runs on.`
 
 // traceOptions contains the flags of trace.
 type traceOptions struct {
