@@ -7,7 +7,7 @@
 // limits if one was reached. If the suite of package scm ran, a table has the specs with each partner and the other
 // tests of cgo.log and purego.log. Then it prints which parts and partners were skipped, what is missing to run the
 // rest (tools, or root), a sentence about the specs with C and Rust, and `N passed, N failed, N skipped`, with at
-// least N failures. gotest fails unless each part ran and nothing failed.
+// least N failures. gotest fails unless each part ran, each with go test had a test, and nothing failed.
 package main
 
 import (
@@ -52,6 +52,7 @@ var (
 	result = regexp.MustCompile(`(?m)^((?: {4})*)--- (PASS|FAIL|SKIP): (\S+)`)
 	began  = regexp.MustCompile(`(?m)^=== RUN +(.+)|^-{30}\n(.+)\n.+_test\.go:\d+$`) // the second with -ginkgo.v
 	noise  = regexp.MustCompile(`(?m)^(=== |\s*--- PASS).*\n`)
+	filter = regexp.MustCompile(`-ginkgo\.(label-filter|focus|skip)`)
 	suite  = regexp.MustCompile(`(\d+) Passed \| (\d+) Failed \| (\d+) Pending \| (\d+) Skipped`)
 	spec   = regexp.MustCompile(`(?m)^  \[(?:FAIL|PANICKED!|TIMEDOUT|INTERRUPTED|ABORTED)\] (.*(?:\n  /\S+:\d+$)?)`)
 	colour = regexp.MustCompile("\x1b\\[[0-9;]*m")
@@ -65,15 +66,16 @@ var (
 func count(text string) *part {
 	p, heading, log := &part{}, "", colour.ReplaceAllString(strings.ReplaceAll(text, "\r", ""), "")
 	command, _, _ := strings.Cut(log, "\n")
+	goTest, filtered := strings.Contains(command, " test -C "), filter.MatchString(command)
 	var block strings.Builder // the output of a package
 	for line := range strings.Lines(log) {
 		block.WriteString(line)
 		word, name, _ := strings.Cut(strings.TrimSuffix(line, "\n"), " ")
 		switch m := end.FindStringSubmatch(line); {
 		case m != nil:
-			p.pkg(block.String(), m[1], strings.TrimPrefix(m[2], "github.com/scm-rights/"), strings.Contains(command, "-ginkgo.label-filter"))
+			p.pkg(block.String(), m[1], strings.TrimPrefix(m[2], "github.com/scm-rights/"), filtered)
 			block.Reset()
-		case strings.Contains(command, " test -C "): // go test
+		case goTest:
 		case word == "ok":
 			p.passed++
 		case word == "not" && strings.HasPrefix(name, "ok "):
@@ -97,6 +99,8 @@ func count(text string) *part {
 		p.fail("did not run to its end")
 	} else if m[2] != "0" && p.failed == 0 {
 		p.fail(strings.TrimPrefix(heading+": ", ": ") + m[1])
+	} else if goTest && p.passed+p.failed+p.skipped == 0 {
+		p.fail("ran no test")
 	} else {
 		block.Reset()
 	}
@@ -108,7 +112,8 @@ func count(text string) *part {
 func (p *part) pkg(block, word, name string, filtered bool) {
 	before, results := *p, result.FindAllStringSubmatch(block, -1)
 	var n [5]int
-	for i, text := range suite.FindStringSubmatch(block) {
+	totals := suite.FindStringSubmatch(block)
+	for i, text := range totals {
 		n[i], _ = strconv.Atoi(text)
 	}
 	for i, m := range results {
@@ -119,9 +124,13 @@ func (p *part) pkg(block, word, name string, filtered bool) {
 		}
 		switch {
 		case len(m[1]) > 4*strings.Count(m[3], "/") || m[1] == "" && strings.Contains(m[3], "/"): // in the output of a test
-		case m[3] == "TestSuite" && n[1]+n[2]+n[3]+n[4] > 0:
-			if p.passed += n[1]; !filtered {
-				p.skipped += n[3] + n[4]
+		case m[3] == "TestSuite" && totals != nil:
+			if filtered {
+				n[3], n[4] = 0, 0
+			}
+			p.passed, p.skipped = p.passed+n[1], p.skipped+n[3]+n[4]
+			if m[2] == "PASS" && n[1]+n[3]+n[4] == 0 {
+				p.fail(name + " ran no spec")
 			}
 			listed := spec.FindAllStringSubmatch(block, -1)
 			for _, s := range listed {

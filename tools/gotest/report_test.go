@@ -42,6 +42,9 @@ func TestReport(t *testing.T) {
 			"0 passed, 1 failed, 0 skipped", "p failed outside its tests; the last to start was a file, it is closed", "dying"},
 		{"a package that does not build counts as one", "# p\np/a.go:1:1: undefined: x\nFAIL\tp [build failed]\n", "0 passed, 1 failed, 0 skipped", "p failed outside its tests", "undefined: x"},
 		{"a package that runs no test counts as one", "ok  \tp\t0.1s\n", "0 passed, 1 failed, 0 skipped", "p ran no test", ""},
+		{"a suite that runs no spec counts as one", "SUCCESS! -- 0 Passed | 0 Failed | 0 Pending | 0 Skipped\n--- PASS: A (0.00s)\n--- PASS: TestSuite (0.00s)\nok  \tp\t0.1s\n", "1 passed, 1 failed, 0 skipped", "p ran no spec", ""},
+		{"a suite whose specs are all skipped does not fail", "SUCCESS! -- 0 Passed | 0 Failed | 0 Pending | 3 Skipped\n--- PASS: TestSuite (0.00s)\nok  \tp\t0.1s\n", "0 passed, 0 failed, 3 skipped", "", ""},
+		{"a part without test files counts as one", "?   \tq\t[no test files]\n", "0 passed, 1 failed, 0 skipped", "ran no test", ""},
 		{"a package without test files does not count", "?   \tq\t[no test files]\n--- PASS: A (0.00s)\nok  \tp\t0.1s\n", "1 passed, 0 failed, 0 skipped", "", ""},
 	} {
 		p := count(command + c.log + ended)
@@ -222,10 +225,15 @@ func TestCommand(t *testing.T) {
 	}
 }
 
-// The specs that a filter leaves out do not count as skipped.
+// The specs that a filter leaves out do not count as skipped. It must leave some.
 func TestFiltered(t *testing.T) {
-	p := count("tree: go test -C proof ./repotest -ginkgo.label-filter=tree\nSUCCESS! -- 7 Passed | 0 Failed | 0 Pending | 30 Skipped\n--- PASS: TestSuite (0.00s)\nok  \tp\t0.1s\ntree: exit status 0\n")
-	if want := "7 passed, 0 failed, 0 skipped"; p.String() != want {
-		t.Errorf("got %v, want %s", p, want)
+	for _, c := range [][3]string{
+		{"label-filter=tree", "7 Passed", "7 passed, 0 failed, 0 skipped"},
+		{"focus=nosuch", "0 Passed", "0 passed, 1 failed, 0 skipped"},
+	} {
+		p := count("tree: go test -C proof ./repotest -ginkgo." + c[0] + "\nSUCCESS! -- " + c[1] + " | 0 Failed | 0 Pending | 30 Skipped\n--- PASS: TestSuite (0.00s)\nok  \tp\t0.1s\ntree: exit status 0\n")
+		if p.String() != c[2] {
+			t.Errorf("%s: got %v, want %s", c[0], p, c[2])
+		}
 	}
 }
