@@ -12,7 +12,8 @@
 static const char *skipped;
 static int broken; /* failed checks of the running case */
 static int failed; /* failed cases */
-static int ran;
+static int passed;
+static int skips; /* skipped cases */
 
 void
 check_eq(const char *file, int line, const char *what, long long got, long long want)
@@ -54,10 +55,10 @@ finish(const char *name, const char *type, int before)
 		failed++;
 		printf("not ok %s%s\n", name, type);
 	} else if (skipped != NULL) {
-		ran++;
+		skips++;
 		printf("skip %s%s: %s\n", name, type, skipped);
 	} else {
-		ran++;
+		passed++;
 		printf("ok %s%s\n", name, type);
 	}
 	broken = 0;
@@ -121,7 +122,11 @@ check_skip(const char *why)
 int
 check_status(void)
 {
-	return failed > 0 || ran == 0;
+	if (failed > 0)
+		return 1;
+	if (passed > 0)
+		return 0;
+	return skips > 0 ? 77 : 1;
 }
 
 int

@@ -30,7 +30,7 @@ void check_run_types(const char *types, const char *name, void (*test)(int type)
 /* Mark the running case as skipped. */
 void check_skip(const char *why);
 
-/* Return the exit status: 0 if at least one case ran and none failed. */
+/* Return the exit status: 0 if a case passed and none failed, 77 if all were skipped, else 1. */
 int check_status(void);
 
 /* Return the number of open descriptors of this process. */
