@@ -13,9 +13,12 @@ export UNDER_VALGRIND=1 # some tests cannot run under valgrind
 }
 "$1" --tool=none --track-fds=yes --child-silent-after-fork=yes --log-file="$log" "$2" >/dev/null
 status=$?
-# For an inherited descriptor, the next line is "<inherited from parent>".
-open=$(awk '/Open (.* socket|file descriptor)/ { held = $0; next }
-	held != "" { if (!/inherited from parent/) print held; held = "" }' "$log")
+# For an inherited descriptor, the next line is "<inherited from parent>". In "FILE DESCRIPTORS: 6 open (3 std)", the
+# second number is of those that are not listed.
+open=$(awk '/FILE DESCRIPTORS: [0-9]+ open/ { listed = 1; left = $4 - substr($6, 2) }
+	/Open (.* socket|file descriptor)/ { left--; held = $0; next }
+	held != "" { if (!/inherited from parent/) print held; held = "" }
+	END { if (!listed || left != 0) print "the list of descriptors cannot be read" }' "$log")
 if [ "$status" -ne 0 ] || [ -n "$open" ]; then
 	cat "$log"
 	exit 1
