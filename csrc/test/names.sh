@@ -9,6 +9,7 @@ cc=$1
 build=$2
 
 mkdir -p "$build/test"
+sed -n 's/^\([a-z_]*\)(.*/\1/p' ./*.c private.h >"$build/test/functions"
 {
 	cat <<'C'
 #include <string.h>
@@ -19,8 +20,8 @@ mkdir -p "$build/test"
 C
 	# The program defines every function of the library's sources except the two that it uses. It gives the names to
 	# the assembler, because scm_rights.h declares some of them.
-	sed -n 's/^\([a-z_]*\)(.*/\1/p' ./*.c private.h | grep -vx 'scm_rights_\(send\|recv\)' |
-		sed -e 's/.*/int own_&(void) __asm__("&"); int own_&(void) { return 1; }/'
+	grep -vx 'scm_rights_\(send\|recv\)' "$build/test/functions" >"$build/test/own"
+	sed -e 's/.*/int own_&(void) __asm__("&"); int own_&(void) { return 1; }/' "$build/test/own"
 	cat <<'C'
 
 int
