@@ -86,6 +86,7 @@ licenses() {
 			exit 1
 		fi
 	done
+	[ ! -e "$3/../peers/nix" ] || ls -d "$3"/rust "$3"/crates/nix-* >/dev/null
 }
 
 go build -o "$stage/scm" ./cmd/scm
