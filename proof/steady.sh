@@ -22,7 +22,7 @@ trap stop EXIT
 
 # repeat NAME RUNS ARGS…
 repeat() {
-	local name=$1 runs=$2 i
+	local name=$1 runs=$2 i said
 	shift 2
 	for ((i = 1; i <= runs; i++)); do
 		if ((i == runs)); then
@@ -34,7 +34,8 @@ repeat() {
 		local start=$SECONDS
 		build/scm interop run "$@" --report "$out/$name-$i.json" >"$out/$name-$i.txt" 2>&1 ||
 			{ echo "$name, run $i: exit status $?" >&2; cat "$out/$name-$i.txt" >&2; exit 1; }
-		echo "$name, run $i: $((SECONDS - start)) s$([ ${#busy[@]} -eq 0 ] || echo ', every core busy'): $(build/scm interop compare --exact "$out/$name-1.json" "$out/$name-$i.json")"
+		said=$(build/scm interop compare --exact "$out/$name-1.json" "$out/$name-$i.json") || { echo "$said" >&2; exit 1; }
+		echo "$name, run $i: $((SECONDS - start)) s$([ ${#busy[@]} -eq 0 ] || echo ', every core busy'): $said"
 		stop
 	done
 }
