@@ -27,7 +27,7 @@ steps=$(grep -c 'continue-on-error: ' .github/workflows/ci.yml || true)
 GIT_TERMINAL_PROMPT=0 timeout 60 git ls-remote --exit-code "https://$module" HEAD >/dev/null 2>&1 ||
 	must "Repository: there is none at https://$module, the path in go.mod." \
 		"Create it, empty. With another name, change the path in every go.mod, import and page first."
-! grep -q 'report a vulnerability to the person who gave you the checkout' SECURITY.md ||
+sed -n '/^## Report a vulnerability$/,$p' SECURITY.md | grep -E 'https://|@' >/dev/null ||
 	must "Vulnerabilities: replace the last paragraph of SECURITY.md with an address." \
 		"GitHub can supply one: private vulnerability reporting, in the settings of the repository."
 [ -z "$findings" ] || must "Fresh root commit: this history must not be published. In a clone: git checkout --orphan public &&" \

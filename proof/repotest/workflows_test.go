@@ -20,7 +20,7 @@ var _ = Describe("proof/release-missing.sh", Label("tree"), func() {
 		Expect(os.MkdirAll(tree+"/.github/workflows", 0o700)).To(Succeed())
 		// What these files say before the first release.
 		files := map[string]string{"README.md": "Nothing has been released yet", ".github/workflows/ci.yml": "        continue-on-error: true\n",
-			"SECURITY.md": "report a vulnerability to the person who gave you the checkout"}
+			"SECURITY.md": "## Report a vulnerability\nTell the author."}
 		for _, name := range []string{"proof/release-missing.sh", "go.mod", "csrc/scm_rights.h"} {
 			files[name] = contents(name)
 		}
@@ -32,9 +32,12 @@ var _ = Describe("proof/release-missing.sh", Label("tree"), func() {
 			cmd.Env = append(os.Environ(), "PATH="+bin+":"+os.Getenv("PATH"))
 			return cmd.Run()
 		}
+		const released = "## Report a vulnerability\nWrite to security@example.org.\n"
+		goTool{dir: tree}.writeFiles(map[string]string{"README.md": released, "SECURITY.md": released, ".github/workflows/ci.yml": released})
 		for _, name := range []string{"README.md", "SECURITY.md", ".github/workflows/ci.yml"} {
+			goTool{dir: tree}.writeFiles(map[string]string{name: files[name]})
 			Expect(run("")).NotTo(Succeed(), name)
-			goTool{dir: tree}.writeFiles(map[string]string{name: "# Released\n"})
+			goTool{dir: tree}.writeFiles(map[string]string{name: released})
 		}
 		Expect(run("")).To(Succeed())
 		Expect(run("ls-remote*) exit 2;;\n")).NotTo(Succeed(), "without a repository")
