@@ -121,6 +121,7 @@ test-purego:
 	fi; \
 	packages=$$($(GO) list -tags scm_purego -test -f '{{.ImportPath}} {{.Deps}}' ./... | \
 		awk -v which="$$which" -v not="/($$not)[.]test$$" '/^[^ ]*\.test / && $$0 ~ which && $$1 !~ not { sub(/\.test$$/, "", $$1); print $$1 }'); \
+	[ -n "$$packages" ] || { echo "$@: no package matches"; exit 1; }; \
 	if [ -n "$(AS_USER)" ]; then CGO_ENABLED=0 $(GO) list -trimpath -export -test -deps -tags scm_purego $$packages >/dev/null || :; fi; \
 	$(AS_USER) $(part) purego test -tags scm_purego $$short $$packages
 
