@@ -34,8 +34,14 @@ func isTest(file string) bool {
 	return strings.HasSuffix(file, "_test.go") || strings.Contains(file, "/internal/fdtest/files_")
 }
 
-var _ = Describe("PORTABLE in Makefile", Label("tree"), func() {
-	It("lists the internal packages that have tests on other Unix systems", func() {
+var _ = Describe("Makefile", Label("tree"), func() {
+	// proof/Makefile reads the line.
+	It("lists the packages for other programs in LIBRARY", func() {
+		list := strings.Fields(between(contents("Makefile"), "\nLIBRARY := ", "\n"))
+		Expect(list).To(ConsistOf(append(publicFolders(), "./interoptest")))
+	})
+
+	It("lists the internal packages that have tests on other Unix systems in PORTABLE", func() {
 		g := goTool{env: []string{"GOOS=netbsd", "CGO_ENABLED=0"}}
 		list := strings.ReplaceAll(between(contents("Makefile"), "\nPORTABLE := ", "\n"), "./", module+"/")
 		Expect(strings.Fields(g.must("list", "-f", "{{if or .TestGoFiles .XTestGoFiles}}{{.ImportPath}}{{end}}", "./internal/..."))).To(Equal(strings.Fields(list)))
