@@ -180,6 +180,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 		check(n, &fd, fd >= 0, -1, fd == SCM_FD_LOST);
 	} else {
+		assert(strcmp(TARGET, "scm_take") == 0 || strcmp(TARGET, "scm_rights_recv") == 0);
 		fuzz_message(strcmp(TARGET, "scm_take") == 0, capacity, wants);
 	}
 	return 0;
