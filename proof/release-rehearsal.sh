@@ -147,7 +147,7 @@ step() {
 		CI=true GITHUB_WORKSPACE=/__w/scm GITHUB_REF_NAME="v$version" QUICK=1 sh -ec "cd /__w/scm; $2"
 }
 
-chroot=$work/chroot last='' packages=$(sed -n 's/.*apt-get install --no-install-recommends \([a-z0-9 -]*\).*/\1/p' CONTRIBUTING.md)
+chroot=$work/chroot last='' ran=' ' packages=$(sed -n 's/.*apt-get install --no-install-recommends \([a-z0-9 -]*\).*/\1/p' CONTRIBUTING.md)
 while read -r job image command <&3; do
 	user=0
 	[[ " ${JOB:-$job} " = *" $job "* ]] || continue
@@ -163,7 +163,7 @@ while read -r job image command <&3; do
 	if [ "$job" != "$last" ]; then
 		container "$image"
 		[[ $image = debian:* ]] || step 0 "apt-get update && apt-get install -y --no-install-recommends $packages"
-		last=$job
+		last=$job ran+="$job "
 	fi
 	say "$job $command"
 	start=$SECONDS
@@ -182,3 +182,6 @@ done 3< <(sed -n 's/^    \(apt-get update .*\)/CONTRIBUTING.md debian:13 \1/p' C
 		sub(/^ +(- )?run: /, "") { sub(/ +# .*/, ""); step[++steps] = $0 }
 		END { flush() }' .github/workflows/{ci,release}.yml)
 [ -n "$last" ]
+for job in ${JOB-}; do
+	[[ $ran = *" $job "* ]] || { say "not run: $job"; exit 1; }
+done
