@@ -27,7 +27,7 @@ var _ = Describe("the build", Label("build"), func() {
 		runner := filepath.Join(goTool{}.variable("GOROOT"), "lib/wasm/go_js_wasm_exec")
 		_, err := exec.LookPath("node")
 		if _, e := os.Stat(runner); err != nil || e != nil {
-			Skip(fmt.Sprint("js/wasm was built and not run: ", errors.Join(err, e)))
+			fdtest.Missing(GinkgoTB(), errors.Join(err, e).Error())
 		}
 		for _, p := range []string{".", "./fdchannel", "./handover"} {
 			out := goTool{env: []string{"GOOS=js", "GOARCH=wasm"}}.must("test", "-v", "-run", "TestUnsupported", "-exec", runner, p)
@@ -306,13 +306,13 @@ var _ = Describe("the build", Label("build"), func() {
 			Expect(os.WriteFile(source, []byte("#include <errno.h>\n#include <sys/socket.h>\nint main(void) { return 0; }\n"), 0o600)).To(Succeed())
 			probe := exec.Command(goTool{}.variable("CC"), append(strings.Fields(flags), "-o", to+"/probe", source)...)
 			if out, err := probe.CombinedOutput(); err != nil {
-				Skip("this compiler does not support " + flags + "\n" + string(out))
+				fdtest.Missing(GinkgoTB(), "the compiler does not support "+flags+"\n"+string(out))
 			}
 			c.env = []string{"CI="} // skip the check of the manual pages if there is no mandoc
 			c.must("all", "CFLAGS="+flags, "exports", "man")
 		},
 			Entry("hidden functions", "-O1 -fvisibility=hidden"),
-			Entry("another architecture", "-O1 -m32"),
+			Entry("another architecture", "-O1 -m32 -I/usr/include/x86_64-linux-gnu"),
 		)
 
 		It("does not follow CDPATH when it uninstalls from a relative folder", func() {
