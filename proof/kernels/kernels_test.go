@@ -186,9 +186,12 @@ func TestJudgeSpecs(t *testing.T) {
 
 func TestVerdict(t *testing.T) {
 	page := record{Name: "6.1", Kernel: cases{Totals: report.Totals{Pass: 7}}, Peers: &cases{Totals: report.Totals{Pass: 9}}}
+	page.Kernel.Rules = map[string][]string{"expected: old": {"a/one"}, "unsupported: new": {"a/two"}}
 	pages := map[string]record{"6.1": page}
-	quick, other := page, page
+	quick, other, counts, rules := page, page, page, page
 	quick.Peers, other.Kernel = nil, cases{Totals: report.Totals{Pass: 6, Expected: 1}}
+	counts.Kernel.Totals, counts.Peers = page.Peers.Totals, &cases{Totals: page.Kernel.Totals}
+	rules.Kernel.Rules = map[string][]string{"expected: old": {"a/two"}, "unsupported: new": {"a/one"}}
 	gone := errors.New("no emulator")
 	for _, c := range []struct {
 		name   string
@@ -198,6 +201,8 @@ func TestVerdict(t *testing.T) {
 		{"as on the page", run{record: page, cpu: time.Second}, true, true},
 		{"without peers", run{record: quick, cpu: time.Second}, true, true},
 		{"not as on the page", run{record: other, cpu: time.Second}, true, false},
+		{"counts swapped", run{record: counts, cpu: time.Second}, true, false},
+		{"rules swapped", run{record: rules, cpu: time.Second}, true, false},
 		{"a problem", run{record: page, cpu: time.Second, problems: []string{"a"}}, false, false},
 		{"nothing ran", run{record: page, missing: gone}, false, false},
 		{"a part is missing", run{record: page, cpu: time.Second, missing: gone}, true, false},

@@ -207,6 +207,9 @@ func differences(kept, ours record) (list []string) {
 		}
 	}
 	slices.Sort(list)
+	if len(list) == 0 && !slices.Equal(a, b) {
+		list = append(list, "the same lines in another order")
+	}
 	return list
 }
 
