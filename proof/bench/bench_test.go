@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/scm-rights/scm"
 )
 
 func TestMain(m *testing.M) {
@@ -49,7 +51,8 @@ func TestWorse(t *testing.T) {
 		"":                             {Low: 1.11, Top: 2, Instructions: 1099, Allocs: 0.4},
 		"1.0 allocations, not 0.0":     {Low: 1, Allocs: 1},
 		"1101 instructions, not 1000":  {Low: 1, Instructions: 1101},
-		"1.140 (1.130 to 1.150), not ": {Low: 1.13, Ratio: 1.14, Top: 1.15},
+		"no instructions were counted": {Low: 1},
+		"1.140 (1.130 to 1.150), not ": {Low: 1.13, Ratio: 1.14, Top: 1.15, Instructions: 1000},
 	} {
 		r.Load, r.Way = "l", "w"
 		got := worse(results{goVersion, []row{k}}, []row{r}, false)["l: w"]
@@ -60,8 +63,12 @@ func TestWorse(t *testing.T) {
 	if red := worse(results{goVersion, []row{k}}, []row{{Load: "l", Way: "renamed"}}, true); red["l: renamed"] == "" {
 		t.Error("a row that is not on the page is ok")
 	}
-	if red := worse(results{goVersion, []row{k}}, []row{{Load: "l", Way: "w", Low: 2}}, true); len(red) > 0 {
+	if red := worse(results{goVersion, []row{k}}, []row{{Load: "l", Way: "w", Low: 2, Instructions: 1000}}, true); len(red) > 0 {
 		t.Errorf("times are compared: %v", red)
+	}
+	k.Way = "scm " + scm.Backend + ": w"
+	if red := worse(results{goVersion, []row{k}}, nil, true); red["l: "+k.Way] == "" {
+		t.Error("a row that was not measured is ok")
 	}
 }
 

@@ -136,7 +136,9 @@ func hold(w io.Writer, file string, rounds int, counts bool) {
 	if len(kept.Rows) == 0 {
 		check(fmt.Errorf("%s has no tables", file))
 	}
+	except := ""
 	if kept.Go != goVersion {
+		except = ", except that instructions were not compared"
 		fmt.Fprintf(w, "skip: instructions: %s was recorded with %s, this is %s\n", file, kept.Go, goVersion)
 	}
 	red := worse(kept, measure(ours(), rounds), counts)
@@ -150,13 +152,19 @@ func hold(w io.Writer, file string, rounds int, counts bool) {
 	if len(red) > 0 {
 		os.Exit(1)
 	}
-	fmt.Fprintf(w, "scm %s: no row is worse than in %s\n", scm.Backend, file)
+	fmt.Fprintf(w, "scm %s: no row is worse than in %s%s\n", scm.Backend, file, except)
 }
 
-// worse returns the rows that are worse than the recorded ones, or not recorded, each with the reason: one more
-// allocation, a tenth more instructions, or a lower quartile of times above the recorded upper quartile.
+// worse returns the rows that are worse than the recorded ones, not recorded or not measured, each with the reason: one
+// more allocation, a tenth more instructions or none, or a lower quartile of times above the recorded upper quartile.
 func worse(kept results, rows []row, counts bool) map[string]string {
 	red := map[string]string{}
+	for _, k := range kept.Rows {
+		measured := slices.ContainsFunc(rows, func(r row) bool { return k.Load == r.Load && k.Way == r.Way })
+		if strings.HasPrefix(k.Way, "scm "+scm.Backend+": ") && !measured {
+			red[k.Load+": "+k.Way] = "was not measured"
+		}
+	}
 	for _, r := range rows {
 		if r.Way == "C" {
 			continue
@@ -171,6 +179,8 @@ func worse(kept results, rows []row, counts bool) map[string]string {
 		switch {
 		case r.Allocs > k.Allocs+0.5:
 			red[name] = fmt.Sprintf("%.1f allocations, not %.1f", r.Allocs, k.Allocs)
+		case k.Instructions > 0 && r.Instructions <= 0:
+			red[name] = "no instructions were counted"
 		case kept.Go == goVersion && r.Instructions > 1.1*k.Instructions:
 			red[name] = fmt.Sprintf("%.0f instructions, not %.0f", r.Instructions, k.Instructions)
 		case !counts && r.Low > k.Top:
