@@ -5,6 +5,7 @@ package identity
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -255,6 +256,13 @@ func message(payload string, names ...string) action {
 		}
 		must.Get(raw.Send(s.far, [][]byte{[]byte(payload)}, fds, unix.MSG_NOSIGNAL))
 	}
+}
+
+// receive receives what the peer has sent, and adds it to the outcome.
+func receive(s *stage) {
+	payload := make([]byte, 16)
+	n, _, err := unix.Recvfrom(s.far, payload, unix.MSG_DONTWAIT)
+	s.outcome = append(s.outcome, fmt.Sprintf("received: %d, %q, %v", n, payload, err))
 }
 
 // enable sets an option of level SOL_SOCKET on the peer's socket.
