@@ -11,6 +11,7 @@
 package main
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"go/ast"
@@ -65,6 +66,9 @@ func check(tests bool, patterns []string) (n int, err error) {
 			return file, err
 		},
 	}, patterns...)
+	if err == nil && len(list) == 0 {
+		err = errors.New("no package has files for this system")
+	}
 	packages.Visit(list, nil, func(p *packages.Package) {
 		for _, e := range p.Errors {
 			// Without bodies, the other modules have unused imports.
