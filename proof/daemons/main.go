@@ -46,11 +46,12 @@ func run(scm string, check bool, names []string) {
 	var group sync.WaitGroup
 	var mu sync.Mutex
 	turns := make(chan bool, 4) // a run mostly waits
-	red := 0
+	tried, red := 0, 0
 	for _, p := range list {
 		if check && !p.Check || len(names) > 0 && !slices.Contains(names, p.Name) {
 			continue
 		}
+		tried++
 		group.Add(1)
 		go func() {
 			defer group.Done()
@@ -67,6 +68,9 @@ func run(scm string, check bool, names []string) {
 		}()
 	}
 	group.Wait()
+	if tried == 0 {
+		must.Failf("no program was chosen")
+	}
 	if red > 0 {
 		must.Failf("%d programs differ from proof/daemons/programs.txt", red)
 	}

@@ -51,6 +51,14 @@ func TestParse(t *testing.T) {
 	}
 }
 
+func TestRunTriesNothing(t *testing.T) {
+	t.Chdir("../..")
+	// CI does not run virtlogd.
+	if err := must.Try(func() { run("scm", true, []string{"virtlogd"}) }); err == nil {
+		t.Error("no error")
+	}
+}
+
 // A program that is not as the list says makes the run fail, with its output.
 func TestTry(t *testing.T) {
 	dir := t.TempDir()
