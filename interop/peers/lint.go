@@ -32,8 +32,14 @@ func Lint(ctx context.Context, root string, names []string, log io.Writer) error
 	if err != nil {
 		return err
 	}
+	languages := readRecords()
+	for _, name := range names {
+		if !slices.ContainsFunc(languages, func(l language) bool { return l.lang == name && len(l.Lint.Commands) > 0 }) {
+			return fmt.Errorf("lint: no language with linters is named %q", name)
+		}
+	}
 	var red []string
-	for _, l := range readRecords() {
+	for _, l := range languages {
 		if len(names) > 0 && !slices.Contains(names, l.lang) {
 			continue
 		}
@@ -64,6 +70,9 @@ func (l language) lint(ctx context.Context, root string, log io.Writer) error {
 			var err error
 			if files, err = filesNamed(root, c.Files); err != nil {
 				return err
+			}
+			if len(files) == 0 {
+				return fmt.Errorf("no file matches %s", c.Files)
 			}
 		}
 		for _, file := range files {

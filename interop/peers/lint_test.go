@@ -2,13 +2,14 @@ package peers
 
 import (
 	"bytes"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 )
 
-// A linter that is missing is an error, which names the tool.
+// A linter that is missing is an error, which names the tool. So is the name of no language, or of no group.
 func TestLintNamesMissingTools(t *testing.T) {
 	t.Setenv("PATH", t.TempDir())
 	for _, l := range readRecords() {
@@ -21,6 +22,10 @@ func TestLintNamesMissingTools(t *testing.T) {
 		if err == nil || !strings.Contains(log.String(), l.lang+": no "+tool+" in PATH\n") {
 			t.Errorf("%s: got %v, want an error about the missing %s in\n%s", l.lang, err, tool, &log)
 		}
+	}
+	_, err := FindMissing(t.Context(), "lnt")
+	if err == nil || Lint(t.Context(), t.TempDir(), []string{"pyton"}, io.Discard) == nil {
+		t.Error("no error for an unknown name")
 	}
 }
 
@@ -40,8 +45,11 @@ func TestLint(t *testing.T) {
 	if _, _, err := findTool(t.Context(), "cat"); err != nil {
 		t.Skip(err) // Windows, Plan 9 and wasm
 	}
-	write("a/x.toy", "a/x.toy is good\n")
 	write("build/y.toy", "")
+	if err := l.lint(t.Context(), dir, &log); err == nil {
+		t.Error("no error without a file")
+	}
+	write("a/x.toy", "a/x.toy is good\n")
 	if err := l.lint(t.Context(), dir, &log); err != nil {
 		t.Errorf("a file that is good: %v\n%s", err, &log)
 	}

@@ -77,7 +77,7 @@ type Missing struct {
 
 // FindMissing returns the missing tools that the builds of a group need: "interop" or "test", which includes the
 // others. The group "lint" has the tools of the linters. Tools without a package are left out.
-func FindMissing(ctx context.Context, group string) (list []Missing) {
+func FindMissing(ctx context.Context, group string) (list []Missing, err error) {
 	seen := map[string]bool{}
 	for _, l := range readRecords() {
 		var needs []string
@@ -99,7 +99,10 @@ func FindMissing(ctx context.Context, group string) (list []Missing) {
 			}
 		}
 	}
-	return list
+	if len(seen) == 0 {
+		return nil, fmt.Errorf("no language needs tools from the group %q", group)
+	}
+	return list, nil
 }
 
 // compiler returns the value of CC, or the compiler that go uses if CC is not set.

@@ -41,7 +41,12 @@ func main() {
 	defer stop()
 
 	if *missing != "" {
-		for _, m := range peers.FindMissing(ctx, *missing) {
+		list, err := peers.FindMissing(ctx, *missing)
+		if err != nil {
+			fmt.Fprintln(os.Stderr, "peers:", err)
+			os.Exit(1)
+		}
+		for _, m := range list {
 			fmt.Printf("%s\t%s\n", m.Need, m.Packages)
 		}
 		return
