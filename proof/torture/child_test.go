@@ -173,12 +173,25 @@ func (t *fixture) setDeadline() {
 	if t.short {
 		wait = 50 * time.Millisecond
 	}
-	if t.conn != nil {
-		Expect(t.conn.SetDeadline(time.Now().Add(wait))).To(Succeed())
-	}
-	if t.server != nil {
-		Expect(t.server.SetDeadline(time.Now().Add(wait))).To(Succeed())
-	}
+	onAnotherThread(func() {
+		if t.conn != nil {
+			Expect(t.conn.SetDeadline(time.Now().Add(wait))).To(Succeed())
+		}
+		if t.server != nil {
+			Expect(t.server.SetDeadline(time.Now().Add(wait))).To(Succeed())
+		}
+	})
+}
+
+// onAnotherThread calls f, which sets a timer. The runtime then wakes its poller with a write(2), which strace must not
+// take for a write of the call.
+func onAnotherThread(f func()) {
+	done := make(chan bool)
+	go func() {
+		defer close(done)
+		f()
+	}()
+	<-done
 }
 
 // warmUpNet makes package net read the maximum listen backlog, which it does only once.
@@ -201,7 +214,7 @@ func (t *fixture) receiveFiles() {
 // and the system call that fails.
 var _ = Child(tortureChild, func(args []string) {
 	debug.SetGCPercent(-1) // the garbage collector would close a leaked os.File
-	time.AfterFunc(2*Hang, func() { os.Exit(3) })
+	onAnotherThread(func() { time.AfterFunc(2*Hang, func() { os.Exit(3) }) })
 	unix.CloseOnExec(control)
 	errno, err := strconv.Atoi(args[3])
 	Expect(err).NotTo(HaveOccurred())

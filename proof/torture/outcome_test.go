@@ -53,8 +53,9 @@ func (o outcome) missed() bool {
 		if o.report != nil || !o.record.dead {
 			return true
 		}
-		// strace may or may not list the call before which the process died.
-		return len(o.record.calls) != o.fault.place && len(o.record.calls) != o.fault.place+1
+		// strace may or may not list the call before which the process died, without a result.
+		calls, place := o.record.calls, o.fault.place
+		return len(calls) != place && (len(calls) != place+1 || calls[place].result != "?")
 	}
 	return len(o.record.calls) <= o.fault.place || !o.record.calls[o.fault.place].injected
 }
