@@ -23,8 +23,8 @@ func PeerPIDFD(sock int) (int, error) {
 
 // PassCred turns SO_PASSCRED of the socket sock on or off. While it is on, the kernel adds the sender's credentials
 // to each message sent to sock. Only Recv with a non-nil [Message].Cred makes space for these. Other calls can lose
-// descriptors, or return a [*TruncatedError] even for a message without any. Accepted
-// sockets inherit the option from the listener.
+// descriptors, or return a [*TruncatedError] even for a message without any. An accepted socket has the option if
+// the listener had it when the client connected.
 func PassCred(sock int, on bool) error {
 	return sys.SetOption(int(toInt32(sock)), sys.OptionPassCred, on)
 }

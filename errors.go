@@ -56,7 +56,8 @@ type TruncatedError struct {
 
 	// Cause is [io.ErrShortBuffer] if bytes were lost. If descriptors were lost, it is EMSGSIZE if the message
 	// carried more than Room, EMFILE or ENFILE if the descriptor table was full, and nil if the reason is not
-	// known, as with SO_PASSCRED, and from ReadFD and package fdchannel. If both were lost, [errors.Is] finds both.
+	// known, as with SO_PASSCRED, in ReadFD on Linux, or in package fdchannel if the table was full. If both were
+	// lost, [errors.Is] finds both.
 	Cause error
 
 	pair bool // the error is from ReadFD

@@ -47,8 +47,8 @@ type Expect struct {
 // Kind is a kind of file: one of the constants, or the name of one of Linux's namespaces ("net", "mnt", …)
 // or anonymous files: "timerfd", "signalfd", "eventpoll", "inotify", "fanotify", "io_uring", "perf_event",
 // "userfaultfd", "seccomp notify", "bpf-map", "bpf-prog", "dmabuf". For any other anonymous file, use the
-// name in /proc, such as "anon_inode:[dma_fence]". A namespace that is bound to a
-// path, as by "ip netns", is not recognized if it was opened with O_PATH.
+// name in /proc, such as "anon_inode:[dma_fence]". A namespace that is bound to a path, as by
+// "ip netns", is not recognized if it was opened with O_PATH.
 type Kind string
 
 // KindRegular includes POSIX message queues, BPF tokens and the files of memfd_secret(2). KindSymlink is the

@@ -65,10 +65,11 @@ extern "C" {
  * socket, if nbytes is 0, Linux sends nothing, loses the descriptor and returns 0.
  * A TCP or UDP socket sends the bytes, drops the descriptor and reports success.
  *
- * If the other end is closed, the call fails with EPIPE, on a datagram socket with
- * ECONNREFUSED, and on a seqpacket socket with ECONNRESET if the other end left
- * messages unread. On a stream socket it also raises SIGPIPE, which kills the process
- * by default. Ignore the signal, or use scm_rights_send with MSG_NOSIGNAL.
+ * If the other end is closed, the call fails with EPIPE, or with ECONNRESET if data was
+ * left unread and the socket is seqpacket or the call was waiting. On a datagram socket
+ * it fails with ECONNREFUSED, and later calls with ENOTCONN. EPIPE on a stream socket
+ * also raises SIGPIPE, which kills the process by default. Ignore the signal, or use
+ * scm_rights_send with MSG_NOSIGNAL.
  */
 ssize_t write_fd(int fd, const void *ptr, size_t nbytes, int sendfd);
 

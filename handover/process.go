@@ -123,8 +123,8 @@ func (p *Process) Replaced() <-chan struct{} { return p.replaced }
 //
 // If Ready returns an error, this process must exit without serving, and the predecessor continues unless it
 // is ending. If the predecessor has given up, the error contains the reason. If ctx is done first, the error
-// wraps ctx.Err(), unless Ready waits only for the service manager. After an error, this Process is closed, as after
-// Close. Only a second call of Ready, which is an error, changes nothing.
+// wraps ctx.Err(), but while Ready waits for the service manager, it returns nil. After an error, this Process is
+// closed, as after Close, except that a second call of Ready returns an error and changes nothing.
 func (p *Process) Ready(ctx context.Context) (err error) {
 	defer prefix(&err)
 	p.mu.Lock()
@@ -165,8 +165,8 @@ func (p *Process) Ready(ctx context.Context) (err error) {
 // handover, and Ready fails in the successor. If Upgrade has started the successor, it kills the process and
 // returns. If the successor may already be serving, Close does not wait for it. If this process is itself a
 // successor that has not called Ready, its predecessor continues. Close waits for at most ten seconds until
-// Config.PIDFile has been written or removed. Errors of later calls of other methods wrap
-// [os.ErrClosed], unless an argument is invalid.
+// Config.PIDFile has been written or removed. Errors of later calls of other methods wrap [os.ErrClosed],
+// unless ctx is done or an argument is invalid.
 //
 // Close closes the Unix socket, and removes its file unless a successor has the socket. It also closes any
 // received sockets and files that Listen, ListenPacket and File have not returned. The caller still owns the

@@ -31,7 +31,8 @@
 // message that is longer than its buffer.
 //
 // Send and Recv return when they have sent or received a whole message, and retry after EINTR. If the
-// other end is closed, Send returns EPIPE, without raising SIGPIPE, or ECONNREFUSED on a datagram socket.
+// other end is closed, Send returns EPIPE (without raising SIGPIPE), ECONNRESET or, on a datagram socket,
+// ECONNREFUSED.
 //
 // One goroutine may send while another receives. Do not make two calls in the same direction concurrently:
 // a message can take more than one system call, and the messages would mix.

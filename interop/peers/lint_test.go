@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// A linter that is missing is an error, which names the tool. So is the name of no language, or of no group.
+// A missing linter is an error that names the tool. An unknown language or group is an error too.
 func TestLintNamesMissingTools(t *testing.T) {
 	t.Setenv("PATH", t.TempDir())
 	for _, l := range readRecords() {

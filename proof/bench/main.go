@@ -156,7 +156,8 @@ func hold(w io.Writer, file string, rounds int, counts bool) {
 }
 
 // worse returns the rows that are worse than the recorded ones, not recorded or not measured, each with the reason: one
-// more allocation, a tenth more instructions or none, or a lower quartile of times above the recorded upper quartile.
+// more allocation, a tenth more instructions, none counted, or a lower quartile of times above the recorded upper
+// quartile.
 func worse(kept results, rows []row, counts bool) map[string]string {
 	red := map[string]string{}
 	for _, k := range kept.Rows {

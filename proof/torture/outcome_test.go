@@ -53,7 +53,7 @@ func (o outcome) missed() bool {
 		if o.report != nil || !o.record.dead {
 			return true
 		}
-		// strace may or may not list the call before which the process died, without a result.
+		// strace may list the call before which the process died. Such a call has no result.
 		calls, place := o.record.calls, o.fault.place
 		return len(calls) != place && (len(calls) != place+1 || calls[place].result != "?")
 	}

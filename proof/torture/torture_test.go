@@ -156,8 +156,8 @@ func (op operation) trafficOfOneCall(network string) traffic {
 	return t.receiveAll()
 }
 
-// runFault runs an operation with a fault, again if the fault missed its call. The runtime's calls on the thread count
-// too, and were perhaps more in the run whose record is known.
+// runFault runs an operation with a fault, and again if the fault missed its call. The runtime's own calls on the
+// thread are counted too, and the recorded run may have had more.
 func (op operation) runFault(strace, network string, f fault) outcome {
 	GinkgoHelper()
 	o := op.runChild(strace, network, f)

@@ -7,7 +7,8 @@
 // limits if one was reached. If the suite of package scm ran, a table has the specs with each partner and the other
 // tests of cgo.log and purego.log. Then it prints which parts and partners were skipped, what is missing to run the
 // rest (tools, or root), a sentence about the specs with C and Rust, and `N passed, N failed, N skipped`, with at
-// least N failures. gotest fails unless each part ran, each with go test had a test, and nothing failed.
+// least N failures. gotest fails unless every part ran, every part that uses go test had a test, and
+// nothing failed.
 package main
 
 import (

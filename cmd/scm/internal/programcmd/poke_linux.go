@@ -62,9 +62,9 @@ Zero bytes at the end of an abstract name are written as @, as in /proc/net/unix
 Warning: scm poke can end the server, or make it run out of descriptors. With --pid, it
 therefore leaves out the items 253 and path, and sends each message once, unless
 --dangerous is set. It sends a message again if the server keeps its descriptors, or
-closes a stream before it has read all of it. It then cannot find out whether
-the bytes alone end the server. With --pid, scm must run as the same user and group as the
-server, or as root.
+closes a stream before it has read all of it. With --pid, scm cannot find out whether the
+bytes alone end the server, and must run as the same user and group as the server, or as
+root.
 
 --list connects to nothing. It prints the sockets on which processes listen, and bound
 datagram sockets, in this network namespace: a process, the type, which users may connect

@@ -50,8 +50,8 @@ connection over descriptor 1, and a mount helper sends /dev/fuse over _FUSE_COMM
   exec scm send --format fusermount fd:$_FUSE_COMMFD --fd 3
 
 The process that has bound SOCKET receives the files. With --listen, the first process to
-connect receives them. For an abstract name, that can be any user. So it can for a path in
-/tmp that another user binds first. Use a path in a directory of your own.
+connect receives them. For an abstract name, or a path in /tmp that another user binds
+first, that can be any user. Use a path in a directory of your own.
 
 The --timeout includes waiting for the other end of a FIFO, for the socket, for the other
 side (--listen), and for space in its queue. Without --timeout, send does not wait for the

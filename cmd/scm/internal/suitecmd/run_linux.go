@@ -42,8 +42,9 @@ Scenarios from --catalogue run with your rights, and may use the network.
 
 With --trace, scm runs each unexpected failure again under the recorder, and reports the
 system calls of both peers like "scm trace --raw", but with at most 64 bytes of each
-payload buffer. This changes no verdict. A case that ends as expected only when it is run again (--retry) is flaky. With
---repeat-until-unexpected, reports contain only the last round.
+payload buffer. This changes no verdict. A case that ends as expected only when it is run
+again (--retry) is flaky. With --repeat-until-unexpected, reports contain only the last
+round.
 
 If a peer leaves processes behind, the runner kills those in the peer's process group. It
 does not kill a process that called setsid.

@@ -80,9 +80,9 @@ reports "not compared", because it has not compared the calls after it. A progra
 differ from itself if several threads or several processes make calls, if it polls, or
 if the number of bytes or the free space in a stream varies. The report says which of
 these reasons may apply. --self-test lists the payload bytes that it allows, such as
-padding in a struct, as --allow lines. It allows none after the first 4 KiB of a buffer:
-for buffers of 5000 bytes, --allow 'sendmsg: payload[4096:5000] of 5000' allows all of
-these. If A differs from itself in anything else, scm reports "not compared".
+padding in a struct, as --allow lines. It lists none after the first 4 KiB of a buffer. To
+allow those of a 5000-byte buffer, add --allow 'sendmsg: payload[4096:5000] of 5000'. If A
+differs from itself in anything else, scm reports "not compared".
 
 Memory that scm cannot read, such as that of memfd_secret(2), and descriptors that it
 cannot look up, such as those of a process that is not dumpable, are not compared. If

@@ -125,7 +125,7 @@ Exit status: that of COMMAND, 128 plus the signal that ended it, 127 if it was n
 126 if it could not be executed, 2 for wrong usage, and 4 if the trace could not be set
 up, or could not be written and COMMAND has exited with status 0. With -p: 0 if the
 process has ended, or HUP, INT or TERM has ended the trace, and 4 if the process could not
-be traced or the trace could not be written. The process then runs on.`
+be traced or the trace could not be written. If it has not ended, it then runs on.`
 
 // traceOptions contains the flags of trace.
 type traceOptions struct {
