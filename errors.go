@@ -48,7 +48,7 @@ var (
 // closed, except as [Config].KeepTruncated describes. Descriptors are also lost if no file can be created from one
 // of them.
 type TruncatedError struct {
-	N int // the number of bytes received; they are in the caller's buffer, if there is one
+	N int // the number of bytes received, into the caller's buffer if the call has one
 
 	// Received is the number of descriptors that the kernel installed, and Room the number requested. The kernel
 	// does not report how many were sent. In an error from ReadFD, both are 0.

@@ -56,7 +56,7 @@ var columns = []column{
 		remedy: "Keep SO_PASSPIDFD off.", role: scenario.RoleB,
 		scenarios: of(withPidfd), checks: []scenario.Check{leak, answer, crash}},
 	{name: "close-on-exec", meaning: "Received descriptors are close-on-exec.",
-		remedy: "Set FD_CLOEXEC at once, and start no program in another thread meanwhile.", role: scenario.RoleB,
+		remedy: "Set FD_CLOEXEC at once, and start no program in another thread before that.", role: scenario.RoleB,
 		scenarios: of("**"), checks: []scenario.Check{scenario.CheckCloexec}},
 	{name: "empty packet sent", meaning: "The library sends a datagram or packet that has a descriptor but no payload, without adding anything to it.", role: scenario.RoleA,
 		scenarios: of("payload/dgram-zero-byte-fd-delivered"),

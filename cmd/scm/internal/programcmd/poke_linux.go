@@ -220,7 +220,7 @@ func (o *pokeOptions) prepare(server string) error {
 		o.name = filepath.Base(server)
 	}
 	if !display.IsName(o.name) {
-		return fmt.Errorf("the program needs a --name: %q is none", o.name)
+		return fmt.Errorf("%q is not a valid name for the program: use --name", o.name)
 	}
 	if o.poke.Settle <= 0 || o.poke.Timeout <= 0 {
 		return errors.New("--settle and --timeout must be greater than 0")
