@@ -3,6 +3,7 @@ package checks
 import (
 	"go/ast"
 	"go/token"
+	"go/types"
 	"slices"
 	"strings"
 )
@@ -14,21 +15,37 @@ type target struct {
 	start  token.Pos
 	from   bool  // the call is in the loop
 	out    state // after each break
+	next   state // after each continue
 	keeps  bool  // a continue leaves descriptors in a variable declared before the loop
 }
 
-func (f *flow) loop(n ast.Stmt, body *ast.BlockStmt, s state, label string, isForever bool) state {
-	t := &target{label: label, isLoop: true, start: n.Pos(), from: n.Pos() <= f.CallExpr.Pos() && f.CallExpr.End() <= n.End(), out: dead}
+// loop returns the state after a loop. If there are descriptors, a loop over them has a round, so skipped, the state
+// after no round, is dead. A continue counts only if no round reaches the end of the body.
+func (f *flow) loop(n ast.Stmt, body *ast.BlockStmt, s, skipped state, label string) state {
+	t := &target{label: label, isLoop: true, start: n.Pos(), from: n.Pos() <= f.CallExpr.Pos() && f.CallExpr.End() <= n.End(), out: dead, next: dead}
 	f.targets = append(f.targets, t)
 	end := f.list(body.List, s)
 	if t.keeps = t.keeps || end == open; t.keeps && t.from && f.survives(t) {
 		f.again(body, t)
 	}
 	f.targets = f.targets[:len(f.targets)-1]
-	if isForever {
+	if forever, ok := n.(*ast.ForStmt); ok && forever.Cond == nil {
 		return t.out
 	}
-	return join(join(s, end), t.out)
+	if end == dead {
+		end = t.next
+	}
+	return join(join(skipped, end), t.out)
+}
+
+// firstCond returns the condition of a loop for its first round, such as 0 < len(fds) for i := 0; i < len(fds); i++.
+func firstCond(n *ast.ForStmt) ast.Expr {
+	init, isAssign := n.Init.(*ast.AssignStmt)
+	cond, isBinary := n.Cond.(*ast.BinaryExpr)
+	if !isAssign || !isBinary || types.ExprString(cond.X) != types.ExprString(init.Lhs[0]) {
+		return n.Cond
+	}
+	return &ast.BinaryExpr{X: init.Rhs[0], OpPos: cond.OpPos, Op: cond.Op, Y: cond.Y}
 }
 
 // clauses returns the state after a switch or a select. The default clause is the last one that a switch tries,
@@ -77,8 +94,9 @@ func (f *flow) branch(n *ast.BranchStmt, s state) state {
 		case isIt && n.Tok == token.CONTINUE && t.isLoop:
 			if s == open && t.from && !f.survives(t) {
 				f.report(n)
+				return dead
 			}
-			t.keeps = t.keeps || s == open
+			t.keeps, t.next = t.keeps || s == open, join(t.next, s)
 			return dead
 		}
 	}

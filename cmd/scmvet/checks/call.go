@@ -87,6 +87,9 @@ func (p *pass) addParams(list *ast.FieldList) {
 func (p *pass) flow(to, from ast.Expr, result int) {
 	if obj := p.object(to); obj != nil {
 		p.flows = append(p.flows, assignment{to: obj, from: from, result: result})
+		if isBasic(obj.Type(), types.Int) {
+			p.numbers[obj] = append(p.numbers[obj], from)
+		}
 	}
 	if s, ok := to.(*ast.SelectorExpr); ok && p.object(s.X) != nil {
 		p.flows = append(p.flows, assignment{to: p.object(s.X), from: from, result: result, isField: true})

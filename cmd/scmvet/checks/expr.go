@@ -6,6 +6,7 @@ import (
 	"go/constant"
 	"go/token"
 	"go/types"
+	"slices"
 	"strings"
 
 	"golang.org/x/tools/go/types/typeutil"
@@ -69,10 +70,17 @@ func (p *pass) mentions(n ast.Node, name string) bool {
 	})
 }
 
-// counted returns the list whose length an expression is, or nil.
+// counted returns the list whose length an expression is, or nil. The expression may be a variable or field whose last
+// assignment above is that length.
 func (p *pass) counted(e ast.Expr) ast.Expr {
-	if n, ok := ast.Unparen(e).(*ast.CallExpr); ok && id(p.callee(n)) == "len" {
+	e = ast.Unparen(e)
+	if n, ok := e.(*ast.CallExpr); ok && id(p.callee(n)) == "len" {
 		return n.Args[0]
+	}
+	for _, from := range slices.Backward(p.numbers[p.object(e)]) {
+		if from.End() < e.Pos() {
+			return p.counted(from)
+		}
 	}
 	return nil
 }

@@ -54,17 +54,23 @@ func (f *flow) statement(n ast.Stmt, s state, label string) state {
 		return join(f.statement(n.Body, f.when(n.Cond, true, s), ""), f.statement(n.Else, f.when(n.Cond, false, s), ""))
 	case *ast.ForStmt:
 		s = f.statement(n.Init, s, "")
+		skipped := dead
 		if n.Cond != nil {
 			s = f.node(n.Cond, s)
+			skipped = f.when(firstCond(n), false, s)
 		}
-		return f.loop(n, n.Body, s, label, n.Cond == nil)
+		return f.loop(n, n.Body, s, skipped, label)
 	case *ast.RangeStmt:
+		skipped := s
 		if s == open {
+			if f.isList(n.X) || f.isCount(n.X) {
+				skipped = dead
+			}
 			f.rest(n)
 			// notes the variable
 			f.tracker.takes(&ast.RangeStmt{Key: n.Key, Value: n.Value, X: n.X, Body: &ast.BlockStmt{}})
 		}
-		return f.loop(n, n.Body, s, label, false)
+		return f.loop(n, n.Body, s, skipped, label)
 	case *ast.SwitchStmt:
 		s = f.statement(n.Init, s, "")
 		if n.Tag != nil {

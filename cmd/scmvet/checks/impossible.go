@@ -43,11 +43,15 @@ var (
 // neverHolds reports whether a comparison does not hold after a receive with descriptors.
 func (f *flow) neverHolds(x ast.Expr, op token.Token, y ast.Expr) bool {
 	from, want, isNil := f.summary(f.fn), f.integer(y), f.TypesInfo.Types[y].IsNil()
+	if b, ok := ast.Unparen(x).(*ast.BinaryExpr); ok && b.Op == token.SUB && want != nil && f.integer(b.Y) != nil {
+		x, want = b.X, constant.BinaryOp(want, token.ADD, f.integer(b.Y)) // len(fds)-1 >= 0
+	}
 	isResult := func(i int) bool { return f.oob != nil && f.lhs(i) != nil && f.same(x, f.lhs(i)) }
 	isError, isCarrier, isCount := f.isError(x), f.tracker.carriers[f.object(x)], f.isCount(x)
 	isLength := isResult(from.Length)
 	isBytes := isResult(1) && !isLength
 	isRights := f.mentions(y, "unix.SCM_RIGHTS") || f.mentions(y, "unix.SOL_SOCKET")
+	isOther := f.mentions(y, "unix.SCM_CREDENTIALS") || f.mentions(y, "unix.SCM_PIDFD")
 	rows := []struct {
 		is    bool
 		ops   string // the operators with which the comparison never holds
@@ -62,9 +66,10 @@ func (f *flow) neverHolds(x ast.Expr, op token.Token, y ast.Expr) bool {
 		{isLength && want != nil && compare(0, token.LSS, want), "!=", 0}, // oobn != 24
 		{isLength, "", 24},                                                // oobn == 0, oobn < unix.SizeofCmsghdr
 		{isBytes && from.Buffer > 1 && f.isSize(f.operand(f.Args[from.Buffer-2]), y), ">", 0}, // n > len(p)
-		{isBytes, "", 1},                   // n == 0
-		{isCarrier && f.oob == nil, "", 3}, // fd < 0
-		{isCount, "", 1},                   // len(fds) == 0
+		{isBytes, "", 1},                           // n == 0
+		{isCarrier && f.oob == nil, "", 3},         // fd < 0
+		{isCount, "", 1},                           // len(fds) == 0
+		{isOther && f.result == messages, "==", 0}, // m.Header.Type == unix.SCM_CREDENTIALS
 	}
 	for _, row := range rows {
 		if row.is && (slices.Contains(strings.Fields(row.ops), op.String()) || row.least > 0 && want != nil && isBelow(row.least, op, want)) {
@@ -101,8 +106,11 @@ func compare(x int64, op token.Token, y constant.Value) bool {
 
 func (f *flow) isCount(e ast.Expr) bool {
 	list := f.counted(e)
-	return list != nil && f.oob == nil && f.tracker.carriers[f.object(list)]
+	return list != nil && f.isList(list)
 }
+
+// isList reports whether an expression is a list that has the descriptors or the messages.
+func (f *flow) isList(e ast.Expr) bool { return f.oob == nil && f.tracker.carriers[f.object(e)] }
 
 // isError reports whether an expression is the error of the call, and no other assignment before it sets another error.
 func (f *flow) isError(e ast.Expr) bool {

@@ -86,20 +86,21 @@ func (f *flow) isParsedAfter(r ast.Node) bool {
 	})
 }
 
-// rest reports the returns of an error in a loop over the descriptors. They leak the rest of the list.
+// rest reports the returns in a loop over the descriptors, which leak the rest of the list. If the loop uses the count, it
+// may return after the last one, so only a return of an error counts.
 //
 //	for _, fd := range fds {
 //		if err := use(fd); err != nil { return err }
 //	}
 func (f *flow) rest(loop *ast.RangeStmt) {
 	list := f.object(loop.X)
-	if list == nil || !f.tracker.carriers[list] || f.value(loop.X) != descriptors || found(f.decl, f.isOne) {
+	if list == nil || !f.tracker.carriers[list] || f.value(loop.X) != descriptors || found(f.decl, f.isOne) || f.isOnlyOne() {
 		return
 	}
 	inner := *f
-	inner.onError = true
+	inner.onError = found(loop.Body, func(n ast.Node) bool { e, ok := n.(ast.Expr); return ok && f.isCount(e) })
 	inner.tracker.carriers = map[types.Object]bool{list: true}
-	inner.loop(loop, loop.Body, open, "", false)
+	inner.loop(loop, loop.Body, open, dead, "")
 }
 
 // again reports the returns of an error in the next round of a loop, which leak the descriptors that a variable

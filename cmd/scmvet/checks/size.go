@@ -23,8 +23,8 @@ func (r *call) isFull(n ast.Node) bool {
 // isSize reports whether an expression is the size of a buffer: its length, the expression with which it was made, or a
 // size that CmsgSpace returns.
 func (p *pass) isSize(buffer, e ast.Expr) bool {
-	if list := p.counted(e); list != nil {
-		return p.same(list, buffer)
+	if list := p.counted(e); list != nil && p.same(list, buffer) {
+		return true
 	}
 	isMade := func(a assignment) bool {
 		n, ok := ast.Unparen(a.from).(*ast.CallExpr)

@@ -328,6 +328,7 @@ func mapped(message *unix.SocketControlMessage) ([]byte, error) {
 type reader struct {
 	conn *net.UnixConn
 	oob  []byte
+	n    int
 }
 
 func (r *reader) read() (n, oobn int, err error) {
@@ -602,4 +603,244 @@ func spelled(m *header) (fd int, err failure) {
 		return -1, errBad // want `this return leaks the descriptors from line \d+`
 	}
 	return fds[0], nil
+}
+
+// A loop over descriptors has a round, which returns.
+func first(message *unix.SocketControlMessage, bad bool) (int, error) {
+	fds, err := unix.ParseUnixRights(message)
+	if err != nil {
+		return -1, err
+	}
+	for i, fd := range fds {
+		closeAll(fds[i+1:])
+		if bad {
+			unix.Close(fd)
+			return -1, errBad
+		}
+		return fd, nil
+	}
+	return -1, errBad
+}
+
+func firstIndex(message *unix.SocketControlMessage) (int, error) {
+	fds, err := unix.ParseUnixRights(message)
+	if err != nil {
+		return -1, err
+	}
+	for i := 0; i < len(fds); i++ {
+		closeAll(fds[i+1:])
+		return fds[i], nil
+	}
+	return -1, errBad
+}
+
+func firstNumber(message *unix.SocketControlMessage) (int, error) {
+	fds, err := unix.ParseUnixRights(message)
+	if err != nil {
+		return -1, err
+	}
+	for i := range len(fds) {
+		closeAll(fds[i+1:])
+		return fds[i], nil
+	}
+	return -1, errBad
+}
+
+func backwards(message *unix.SocketControlMessage) (int, error) {
+	fds, err := unix.ParseUnixRights(message)
+	if err != nil {
+		return -1, err
+	}
+	for i := len(fds) - 1; i >= 0; i-- {
+		closeAll(fds)
+		return -1, errBad
+	}
+	return -1, errBad
+}
+
+// Each round but the last closes a descriptor.
+func last(message *unix.SocketControlMessage) (int, error) {
+	fds, err := unix.ParseUnixRights(message)
+	if err != nil {
+		return -1, err
+	}
+	for i := 0; i < 5; i++ {
+		if i < len(fds)-1 {
+			unix.Close(fds[i])
+			continue
+		}
+		return fds[i], nil
+	}
+	return -1, errBad
+}
+
+// A loop from the second on may have no round.
+func fromSecond(message *unix.SocketControlMessage) (int, error) {
+	fds, err := unix.ParseUnixRights(message)
+	if err != nil {
+		return -1, err
+	}
+	for i := 1; i < len(fds); i++ {
+		closeAll(fds)
+		return -1, errBad
+	}
+	for range fds[1:] {
+		closeAll(fds)
+		return -1, errBad
+	}
+	return -1, errBad // want `this return leaks the descriptors from line \d+`
+}
+
+// The loop closes some descriptors, and the next return leaks the others.
+func filtered(message *unix.SocketControlMessage) ([]int, error) {
+	fds, err := unix.ParseUnixRights(message)
+	if err != nil {
+		return nil, err
+	}
+	var kept []int
+	for i, fd := range fds {
+		if i == 3 {
+			unix.Close(fd)
+			continue
+		}
+		kept = append(kept, fd)
+	}
+	return nil, errBad // want `this return leaks the descriptors from line \d+`
+}
+
+// The loop may stop.
+func stopped(message *unix.SocketControlMessage, stop bool) error {
+	fds, err := unix.ParseUnixRights(message)
+	if err != nil {
+		return err
+	}
+	for range fds {
+		if stop {
+			break
+		}
+		closeAll(fds)
+		return nil
+	}
+	return errBad // want `this return leaks the descriptors from line \d+`
+}
+
+// Messages of other types are not the one with the descriptors.
+func ofType(oob []byte) ([]int, error) {
+	messages, err := unix.ParseSocketControlMessage(oob)
+	if err != nil {
+		return nil, err
+	}
+	for _, m := range messages {
+		if m.Header.Type == unix.SCM_CREDENTIALS {
+			continue
+		}
+		return unix.ParseUnixRights(&m)
+	}
+	return nil, errBad
+}
+
+// Only the continue leaks.
+func unwanted(messages []unix.SocketControlMessage, count int) ([]int, error) {
+	for i := range messages {
+		fds, err := unix.ParseUnixRights(&messages[i])
+		if err != nil {
+			return nil, err
+		}
+		if len(fds) != count {
+			continue // want `this continue leaks the descriptors from line \d+`
+		}
+		return fds, nil
+	}
+	return nil, errBad
+}
+
+// The count is in a variable or a field.
+func numbered(message *unix.SocketControlMessage) ([]int, error) {
+	fds, err := unix.ParseUnixRights(message)
+	if err != nil {
+		return nil, err
+	}
+	n := len(fds)
+	if n == 0 {
+		return nil, errBad
+	}
+	if n > 2 {
+		return nil, errBad // want `this return leaks the descriptors from line \d+`
+	}
+	if n = 0; n == 0 {
+		return nil, errBad // want `this return leaks the descriptors from line \d+`
+	}
+	return fds, nil
+}
+
+func (r *reader) number(message *unix.SocketControlMessage) ([]int, error) {
+	fds, err := unix.ParseUnixRights(message)
+	if err != nil {
+		return nil, err
+	}
+	if r.n = len(fds); r.n == 0 {
+		return nil, errBad
+	}
+	return fds, nil
+}
+
+func sized(conn *net.UnixConn, p []byte) ([]int, error) {
+	size := len(p)
+	oob := make([]byte, size)
+	_, oobn, _, _, err := conn.ReadMsgUnix(p, oob)
+	if err != nil {
+		return nil, err
+	}
+	if oobn > size {
+		return nil, errBad
+	}
+	return rights(oob[:oobn])
+}
+
+// The rest of the list stays open, unless the return is in the last round, or the buffer takes only one descriptor.
+func forgotten(message *unix.SocketControlMessage) (int, error) {
+	fds, err := unix.ParseUnixRights(message)
+	if err != nil {
+		return -1, err
+	}
+	for _, fd := range fds {
+		return fd, nil // want `this return leaks the descriptors from line \d+`
+	}
+	return -1, errBad
+}
+
+func inLastRound(message *unix.SocketControlMessage, bad bool) (files []*os.File, err error) {
+	fds, err := unix.ParseUnixRights(message)
+	if err != nil {
+		return nil, err
+	}
+	for _, fd := range fds {
+		if files = append(files, os.NewFile(uintptr(fd), "")); len(files) == len(fds) {
+			return files, nil
+		}
+		if bad {
+			return nil, errBad // want `this return leaks the descriptors from line \d+`
+		}
+	}
+	return nil, errBad
+}
+
+func theOnly(conn *net.UnixConn) (int, error) {
+	oob := make([]byte, unix.CmsgLen(4))
+	_, oobn, _, _, err := conn.ReadMsgUnix(nil, oob)
+	if err != nil {
+		return -1, err
+	}
+	messages, err := unix.ParseSocketControlMessage(oob[:oobn])
+	if err != nil || len(messages) == 0 {
+		return -1, err
+	}
+	fds, err := unix.ParseUnixRights(&messages[0])
+	if err != nil {
+		return -1, err
+	}
+	for _, fd := range fds {
+		return fd, nil
+	}
+	return -1, errBad
 }

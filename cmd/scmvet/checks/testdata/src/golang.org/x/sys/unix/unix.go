@@ -14,6 +14,7 @@ const (
 	AF_NETLINK       = syscall.AF_NETLINK
 	AF_UNIX          = syscall.AF_UNIX
 	SCM_RIGHTS       = syscall.SCM_RIGHTS
+	SCM_CREDENTIALS  = syscall.SCM_CREDENTIALS
 	SizeofUcred      = syscall.SizeofUcred
 	EINTR            = syscall.EINTR
 	EAGAIN           = syscall.EAGAIN
