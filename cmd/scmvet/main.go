@@ -2,9 +2,35 @@
 package main
 
 import (
+	"fmt"
+	"os"
+	"strings"
+
 	"golang.org/x/tools/go/analysis/multichecker"
 
 	"github.com/scm-rights/scm/cmd/scmvet/checks"
 )
 
-func main() { multichecker.Main(checks.Analyzers...) }
+func main() {
+	rejectTags(os.Args)
+	multichecker.Main(checks.Analyzers...)
+}
+
+// rejectTags exits if the arguments set build tags for packages, because multichecker would ignore them. As a tool of
+// go vet, which has applied the tags, the command gets a file as the last argument.
+func rejectTags(args []string) {
+	if strings.HasSuffix(args[len(args)-1], ".cfg") {
+		return
+	}
+	for i, arg := range args {
+		name, tags, hasValue := strings.Cut(arg, "=")
+		if name != "-tags" && name != "--tags" {
+			continue
+		}
+		if !hasValue && i+1 < len(args) {
+			tags = args[i+1]
+		}
+		fmt.Fprintf(os.Stderr, "scmvet: -tags is not supported: set GOFLAGS=-tags=%s, or run go vet -tags=%[1]s -vettool=PATH/scmvet\n", tags)
+		os.Exit(2)
+	}
+}

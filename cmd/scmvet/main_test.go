@@ -72,6 +72,29 @@ func TestVettool(t *testing.T) {
 	}
 }
 
+// TestTags sets a build tag. The command alone would ignore -tags, and check nothing.
+func TestTags(t *testing.T) {
+	dir, tool := program(t)
+	name := filepath.Join(dir, "program.go")
+	text, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(name, append([]byte("//go:build foo\n\n"), text...), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{{"go", "vet", "-tags", "foo", "-vettool=" + tool, "."}, {"env", "GOFLAGS=-tags=foo", tool, "."}} {
+		if out, err := run(t, dir, args...); err == nil || !strings.Contains(out, "(scmflags)") {
+			t.Errorf("%s: got %v, want a finding\n%s", args, err, out)
+		}
+	}
+	for _, args := range [][]string{{tool, "-tags", "foo", "."}, {tool, "-c=1", "--tags=foo", "."}} {
+		if out, err := run(t, dir, args...); err == nil || !strings.Contains(out, "set GOFLAGS=-tags=foo, or run go vet -tags=foo -vettool=") {
+			t.Errorf("%s: got %v, want an error that says how to set tags\n%s", args, err, out)
+		}
+	}
+}
+
 // TestTool runs the commands in docs/vet.md that make the command a tool of a module.
 func TestTool(t *testing.T) {
 	root, err := filepath.Abs("../..")
