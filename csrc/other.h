@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
 /* The needs of systems other than Linux. private.h includes this file there. */
 #ifndef SCM_OTHER_H
 #define SCM_OTHER_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * What the library's source files share, as static functions: only those of scm_rights.h are
  * global. Not installed.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
 #include "private.h"
 
 /* The read_fd of UNP §15.7. write_fd.c is the other half, and scm_rights.h documents both. */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
 #include "private.h"
 
 /* Reject arguments that are wrong on their face: return -1 and set errno. Otherwise return 0. */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * Pass open files between processes over Unix sockets (SCM_RIGHTS). write_fd and
  * read_fd, in write_fd.c and read_fd.c, are the pair of UNP §15.7.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
 #include "private.h"
 
 /* The write_fd of UNP §15.7. read_fd.c is the other half, and scm_rights.h documents both. */
