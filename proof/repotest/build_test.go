@@ -242,6 +242,22 @@ var _ = Describe("the build", Label("build"), func() {
 		Expect(run("bash", "tools/setup", "test")).NotTo(ContainSubstring("a C compiler"))
 	})
 
+	It("fails as make setup-c, but not for another target, if a C compiler is still missing", func() {
+		bin := linked("make", "sh", "bash", "sed", "head", "dirname", "go", "mktemp", "rm", "cat", "awk", "id")
+		run := func(args ...string) (string, error) {
+			cmd := exec.Command(filepath.Join(bin, "make"), args...)
+			cmd.Env = append(fdtest.WithoutMake(), "PATH="+bin, "CC=false")
+			out, err := cmd.CombinedOutput()
+			return string(out), err
+		}
+		out, err := run("setup-c")
+		Expect(err).To(HaveOccurred(), out)
+		Expect(out).To(ContainSubstring("missing: a C compiler"))
+		out, err = run("--eval=other: setup-c", "other")
+		Expect(err).NotTo(HaveOccurred(), out)
+		Expect(out).To(ContainSubstring("continuing without a C compiler"))
+	})
+
 	Describe("of the C library", func() {
 		var to string
 		var c csrc
