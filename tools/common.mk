@@ -15,6 +15,11 @@ CI ?=
 ARCH ?=
 RESULTS ?= build/test
 GO ?= go
+# Go before 1.21 cannot parse go.mod, and does not say which version is needed.
+old_go = $(shell [ "$$($(GO) version | sed 's/.* go1\.\([0-9]*\).*/\1/')" -lt 24 ] 2>/dev/null && $(GO) version)
+ifneq ($(and $(filter-out help setup-c lib clean,$(or $(MAKECMDGOALS),help)),$(old_go)),)
+$(error scm needs Go 1.24 or newer, and this is $(old_go))
+endif
 # Ignore a go.work in a parent directory.
 export GOWORK := off
 export RESULTS GO

@@ -258,6 +258,26 @@ var _ = Describe("the build", Label("build"), func() {
 		Expect(out).To(ContainSubstring("continuing without a C compiler"))
 	})
 
+	It("names the oldest Go that it can use, if this Go is older", func() {
+		_, version, _ := strings.Cut(contents("go.mod"), "\ngo ")
+		version, _, _ = strings.Cut(version, ".0\n")
+		run := func(release string) (string, error) {
+			tool := filepath.Join(GinkgoT().TempDir(), "go")
+			Expect(os.WriteFile(tool, []byte("#!/bin/sh\necho go version "+release+" linux/amd64\n"), 0o755)).To(Succeed())
+			cmd := exec.Command("make", "-n", "peers", "GO="+tool)
+			cmd.Env = fdtest.WithoutMake()
+			out, err := cmd.CombinedOutput()
+			return string(out), err
+		}
+		out, err := run("go1.19.8")
+		Expect(err).To(HaveOccurred())
+		Expect(out).To(MatchRegexp(`^\S+ \*\*\* scm needs Go ` + version + ` or newer, and this is go version go1\.19\.8 linux/amd64\.  Stop\.\n$`))
+		for _, release := range []string{"go" + version, "devel go1.99-abc"} {
+			out, err := run(release)
+			Expect(err).NotTo(HaveOccurred(), out)
+		}
+	})
+
 	Describe("of the C library", func() {
 		var to string
 		var c csrc

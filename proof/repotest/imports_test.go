@@ -268,7 +268,7 @@ var _ = Describe("the tree", Label("tree"), func() {
 		goLine := regexp.MustCompile(`(?m)^go (\S+)$`)
 		library := goLine.FindStringSubmatch(contents("go.mod"))
 		Expect(library).To(HaveLen(2))
-		Expect(contents("README.md")).To(ContainSubstring("The library and `scm` need Go " + strings.TrimSuffix(library[1], ".0") + " or newer."))
+		Expect(contents("README.md")).To(ContainSubstring("with Go " + strings.TrimSuffix(library[1], ".0") + " or newer"))
 		// scmvet needs no newer version than the programs that it checks.
 		Expect(contents("cmd/scmvet/go.mod")).To(ContainSubstring("\ngo " + library[1] + "\n"))
 	})
