@@ -20,6 +20,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"text/tabwriter"
 	"time"
@@ -34,14 +35,18 @@ const (
 	pureGo = "pure Go"
 )
 
+// doing is the step that runs, a string.
+var doing atomic.Value
+
 func main() {
 	ready()
+	doing.Store("looking for a C compiler")
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGHUP, syscall.SIGPIPE, syscall.SIGTERM)
 	defer stop()
 	go func() { // the first build can take a minute
 		for start := time.Now(); ; {
 			time.Sleep(5 * time.Second)
-			fmt.Fprintf(os.Stderr, "still running after %v\n", time.Since(start).Round(time.Second))
+			fmt.Fprintf(os.Stderr, "still %v after %v\n", doing.Load(), time.Since(start).Round(time.Second))
 		}
 	}()
 	if err := try(ctx); err != nil {
@@ -75,6 +80,7 @@ func try(ctx context.Context) error {
 		return err
 	}
 
+	doing.Store("running the programs")
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute) // a parent waits for ever if its child sends nothing
 	defer cancel()
 	// pair returns the command of a parent in one language with a child in another.
@@ -108,7 +114,8 @@ func build(ctx context.Context, dir string) ([]string, error) {
 		languages = []string{pureGo}
 	}
 	for _, language := range languages {
-		fmt.Fprintln(os.Stderr, "building a parent and a child in", language)
+		doing.Store("building a parent and a child in " + language)
+		fmt.Fprintln(os.Stderr, doing.Load())
 		for _, name := range []string{"parent", "child"} {
 			program := filepath.Join(dir, language+" "+name)
 			// CGO_ENABLED and tags in the user's environment do not change the backend.

@@ -90,6 +90,27 @@ func TestInterrupt(t *testing.T) {
 	}
 }
 
+// While a compiler takes long, pair says what it builds.
+func TestStep(t *testing.T) {
+	cc := t.TempDir() + "/cc"
+	program.OK(t, os.WriteFile(cc, []byte("#!/bin/sh\ncase $* in *empty*) cat ;; *) exec sleep 600 ;; esac\n"), 0o755))
+	t.Setenv("CC", cc)
+	pair := program.Command()
+	pair.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	steps := program.Must(pair.StderrPipe())
+	program.OK(t, pair.Start())
+	lines := bufio.NewScanner(steps)
+	for lines.Scan() && !strings.HasPrefix(lines.Text(), "still ") {
+	}
+	program.OK(t, lines.Err())
+	if want := "still building a parent and a child in C after "; !strings.HasPrefix(lines.Text(), want) {
+		t.Errorf("printed %q, want %q", lines.Text(), want)
+	}
+	program.OK(t, syscall.Kill(-pair.Process.Pid, syscall.SIGINT))
+	_ = program.Must(io.ReadAll(steps))
+	_ = pair.Wait() // it fails
+}
+
 // README.md shows the parent in C and the child in Go.
 func TestREADME(t *testing.T) {
 	readme := program.Must(os.ReadFile("../../README.md"))
