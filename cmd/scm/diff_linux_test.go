@@ -30,6 +30,14 @@ func TestDiff(t *testing.T) {
 	}
 	counted := filepath.Join(t.TempDir(), "runs")
 	nonce := func(end string) []string { return append(tracee("nonce"), counted, end) }
+	nth := func(texts ...string) []string {
+		return append(tracee("nth"), append([]string{filepath.Join(t.TempDir(), "runs")}, texts...)...)
+	}
+	everyRun := []string{"0123456789"}
+	for i := range 9 { // another byte in each
+		everyRun = append(everyRun, "012345678"[:i+1]+"x"+"0123456789"[i+2:])
+	}
+	everyRun = append(everyRun, everyRun[0])
 	send := func(text string) []string { return append(tracee("send"), text) }
 	long := strings.Repeat("a", 4999)
 	const middle, received = "sendmsg: payload[1:4] of 6", "recvmsg: payload[1:4] of 6 on return"
@@ -93,7 +101,12 @@ func TestDiff(t *testing.T) {
 		{"a descriptor left open by a server that does not fork", both(served("1", "leak"), ported("2", "leak"), "--by", "connection"), 1, "different: call 1 of connection 2, … (recvmsg): received descriptor 1 at the exit of its process: not compared against still open\n", ""},
 		{"one connection", both(one, one, "--by", "connection", "--process", "1"), 0, "same: 1 call\nleft out by --process: 1 call of A, 1 of B\n", ""},
 		{"by something else", both(one, one, "--by", "thread"), 2, "", "--by needs process or connection"},
-		{"uninitialized bytes", both(nonce("ef"), nonce("ef"), "--self-test"), 0, "same: 2 calls, with 2 allowed differences in 2 calls\n--allow '" + middle + "' (…)\n--allow '" + received + "' (…)\n", ""},
+		{"uninitialized bytes", both(nonce("ef"), nonce("ef"), "--self-test"), 0, "same: 2 calls, with 2 allowed differences in 2 calls\n--allow 'call 1 of process 1, " + middle + "' (not the same in each run of A)\n--allow 'call 2 of process 1, " + received + "' (…)\n", ""},
+		{"bytes that change in a later run", both(nth("ab", "ab", "xb", "xx"), one, "--self-test"), 1, "different: …--allow 'call 1 of process 1, sendmsg: payload[0:2] of 2' (not the same in each run of A)\n--allow 'call 2 of process 1, recvmsg: payload[0:2] of 2 on return' (not the same in each run of A)\n", ""},
+		{"bytes that change in each run", both(nth(everyRun...), send(everyRun[0]), "--self-test"), 0, "same: 2 calls\n--allow 'call 1 of process 1, sendmsg: payload[1:10] of 10' (…)\n…\nThe list is not complete: other bytes changed in the last of 10 runs of A.\n", ""},
+		{"allowed bytes in a self-test", both(nonce("ef"), nonce("ef"), "--self-test", "--allow", middle), 0, "same: 2 calls, with 2 allowed differences in 2 calls\n--allow 'call 2 of process 1, " + received + "' (not the same in each run of A)\n", ""},
+		{"a range after the end", both(one, one, "--allow", "sendmsg: payload[1:7] of 6"), 2, "", "--allow needs a range of bytes in the buffer, such as payload[1:4] of 16"},
+		{"a connection, by process", both(one, one, "--allow", "call 1 of connection 1, sendmsg: flags"), 2, "", "--allow needs the number of a process or, with --by connection, of a connection"},
 		{"the next byte after uninitialized ones", both(nonce("ef"), nonce("xf"), "--self-test"), 1, "different: call 1 of process 1, … (sendmsg), at its entry: payload[4:5] of 6: 65 against 78\n", ""},
 		{"a longer payload with uninitialized bytes", both(nonce("ef"), nonce("efg"), "--self-test"), 1, "different: …payload[1:7] of 6 and 7: …", ""},
 		{"a program that differs from itself", both([]string{"sh", "-c", "mkdir " + t.TempDir() + "/once && exec '" + strings.Join(one, "' '") + "' || exec '" + strings.Join(tracee("flag"), "' '") + "'"}, one, "--self-test"), 4, "different: …flags: 0 against MSG_NOSIGNAL…", "the first program differs from itself"},
@@ -152,7 +165,8 @@ func TestDiffNotes(t *testing.T) {
 		want string
 	}{
 		{"several threads", tracee("threads"), tracee("pass"), note["threads"] + note["call"]},
-		{"several processes", children("pass", "flag"), children("flag", "pass"), note["processes"]},
+		{"several processes", children("pass", "pass"), children("twice", "pass"), note["processes"] + note["call"]},
+		{"a flag in one of several processes", children("pass", "flag"), children("flag", "pass"), ""},
 		{"a flag of the call", tracee("flag"), tracee("pass"), ""},
 		{"name", append(tracee("to"), "one"), append(tracee("to"), "two"), note["name"]},
 		{"timeout", tracee("a minute"), tracee("an hour"), note["clock"]},

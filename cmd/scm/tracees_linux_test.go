@@ -64,6 +64,11 @@ var tracees = map[string]func() error{
 	"pass":  func() error { return pass([]byte("hello"), scm.Send) },
 	"flag":  func() error { return pass([]byte("hello"), sendWithFlag) },
 	"twice": func() error { return errors.Join(pass([]byte("hello"), scm.Send), pass([]byte("hello"), scm.Send)) },
+	"nth": func() error { // each run, which the file os.Args[1] counts, sends another argument; later ones send the last
+		runs, _ := os.ReadFile(os.Args[1])
+		err := os.WriteFile(os.Args[1], append(runs, 'x'), 0o600)
+		return errors.Join(err, pass([]byte(os.Args[min(2+len(runs), len(os.Args)-1)]), scm.Send))
+	},
 	"nonce": func() error { // other bytes in each run, which the file os.Args[1] counts
 		runs, _ := os.ReadFile(os.Args[1]) // of the first, there is none
 		err := os.WriteFile(os.Args[1], append(runs, 'x'), 0o600)

@@ -39,7 +39,7 @@ func (d *Difference) String() string {
 	if d.When == AtEntry || d.When == AtReturn {
 		fmt.Fprintf(&s, ", at its %s", d.When)
 	}
-	fmt.Fprintf(&s, ": %s%s: %s against %s", d.Place, d.bytes(), d.TextA, d.TextB)
+	fmt.Fprintf(&s, ": %s%s: %s", d.Place, d.bytes(), cmp.Or(d.Required(), d.TextA+" against "+d.TextB))
 	if d.Memory != Registers && d.Memory != Payload && len(d.BytesA)+len(d.BytesB) > 0 {
 		fmt.Fprintf(&s, " (byte %d of %v)", d.Offset, d.Memory)
 	}
@@ -57,6 +57,18 @@ func (d *Difference) Who() string {
 	}
 	return who
 }
+
+// Required returns a sentence if both values are the same, but an Allowance requires B to have another one.
+func (d *Difference) Required() string {
+	if d.required && d.TextA == d.TextB {
+		return "B does not set close-on-exec, which --allow requires"
+	}
+	return ""
+}
+
+// InOrder reports whether another order of calls, in several threads or processes, can be the cause. That can change
+// which call comes next, its result, and in which order descriptors, processes and names first appear.
+func (d *Difference) InOrder() bool { return d.Ends() || d.Field == Result || d.ordinal }
 
 // Key returns the call and the field, such as "recvmsg: msg_flags on return".
 func (d *Difference) Key() string { return d.key("") }
@@ -134,8 +146,8 @@ type Comparison struct {
 	// AnyTime ignores the time in SCM_TIMESTAMP, SCM_TIMESTAMPNS and SCM_TIMESTAMPING.
 	AnyTime bool
 
-	anyBytes           []payloadBytes // reported by themselves, apart from the other bytes of their payload
-	requireCloseOnExec bool           // report descriptors that another program receives in B without close-on-exec
+	anyBytes           []*Allowance // whose bytes are reported by themselves, apart from the other bytes of their payload
+	requireCloseOnExec bool         // report descriptors that another program receives in B without close-on-exec
 }
 
 // UsedMemory is a Comparison that ignores timestamps, and memory that the kernel neither reads nor
@@ -409,12 +421,17 @@ func (c *comparison) bytes(p piece) {
 	p.Offset += p.first()
 	n := max(len(p.a), len(p.b))
 	a, b := hexBytes(p.a, n), hexBytes(p.b, n)
-	for _, part := range append(slices.Clip(c.anyBytes), payloadBytes{to: n}) {
-		if part.call != "" && !part.in(c.callA, p.Place) {
-			continue
+	d := c.current
+	d.Place = p.Place
+	parts := []Place{}
+	for _, allowed := range c.anyBytes {
+		if allowed.in(&d) {
+			parts = append(parts, allowed.place)
 		}
+	}
+	for _, part := range append(parts, Place{To: n}) {
 		p.From, p.To = n, 0
-		for i := part.from; i < min(part.to, n); i++ {
+		for i := part.From; i < min(part.To, n); i++ {
 			if a[i] != b[i] {
 				p.From, p.To = min(p.From, i), i+1
 			}
@@ -422,7 +439,7 @@ func (c *comparison) bytes(p piece) {
 		if p.To > 0 {
 			c.differ(p, joined(a[p.From:p.To]), joined(b[p.From:p.To]))
 		}
-		for i := part.from; i < min(part.to, n); i++ {
+		for i := part.From; i < min(part.To, n); i++ {
 			a[i], b[i] = "..", ".."
 		}
 	}
@@ -466,6 +483,7 @@ func (c *comparison) descriptor(p piece, atExit bool) {
 		seen := max(c.a.seenFDs, c.b.seenFDs)
 		c.a.seenFDs, c.b.seenFDs = seen, seen
 	}
+	p.ordinal = true
 	c.texts(p, x, y)
 }
 
@@ -497,6 +515,7 @@ func (c *comparison) describe(n *normalizer, by *Call, fd int32, atExit bool) st
 func (c *comparison) process(p piece) {
 	x := numberText(p.a, func(pid int32) string { return c.a.process(pid, c.ExactIDs) })
 	y := numberText(p.b, func(pid int32) string { return c.b.process(pid, c.ExactIDs) })
+	p.ordinal = true
 	c.texts(p, x, y)
 }
 

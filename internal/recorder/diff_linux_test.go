@@ -256,22 +256,196 @@ func TestDiffIgnored(t *testing.T) {
 	}
 }
 
-func TestDiffAllow(t *testing.T) {
-	for key, want := range map[string]bool{
-		"recvmsg: flags": true, "recvmsg: msg_flags on return": true, "recvmmsg: message 3, iovec 1, iov_len": true,
-		"recvmsg: SCM_RIGHTS, close-on-exec on return": true, "recvmsg: msg_controllen": true,
-		"recvmsg: the result on return": false, "recvmsg: the call": false, "recvmmsg: message 0, msg_len on return": false,
-		"recvmsg: SCM_RIGHTS, descriptor 0 on return": false, "sendmsg: argument 0": false, "sendmsg: payload": false,
-		"sendmsg: control data": false, "sendmsg: cmsg_len": false, "recvmsg: received descriptor 1 at the exit of process 1": false,
-		"flags": false, "": false, "sendmsg: payload[1:4] of 16": true, "recvmsg: payload[0:4] of 4 on return": true,
-		"sendmsg: payload[4:4] of 16": false, "sendmsg: payload[-1:1] of 16": false, "sendmsg: payload[1:17] of 16": false, "sendmsg: address[1:4] of 16": false,
+// An argument of scm diff --allow is the text of a difference, or without values where any two are allowed.
+func TestParseAllowance(t *testing.T) {
+	const values, rangeText = "needs a difference with both values", "needs a range of bytes in the buffer, such as payload[1:4] of 16 "
+	for line, want := range map[string]string{
+		"recvmsg: flags": "", "recvmsg: msg_flags on return": "", "recvmmsg: message 3, iovec 1, iov_len": "",
+		"recvmsg: SCM_RIGHTS, close-on-exec on return": "", "recvmsg: SCM_PIDFD, close-on-exec on return": "", "recvmsg: msg_controllen": "",
+		"recvmsg: control message 1, SCM_RIGHTS, close-on-exec on return: not set against set": "",
+		"recvmsg: the result on return": values, "recvmsg: the call": values, "recvmmsg: message 0, msg_len on return": values,
+		"recvmsg: SCM_RIGHTS, descriptor 0 on return": values, "sendmsg: argument 0": values, "sendmsg: payload": values,
+		"sendmsg: control data": values, "sendmsg: cmsg_len": values, "recvmsg: received descriptor 1 at the exit of process 1": values,
+		"recvmsg: another close-on-exec on return": values, "flags": values, "": values, "sendmsg: flags: 0": values, "sendmsg: flags[0:1] of 4": values,
+		"sendmsg: payload[1:4] of 16": "", "sendmsg: payload 1[1:4] of 16": "", "recvmsg: payload[0:4] of 4 on return": "",
+		"sendmmsg: message 1, payload 2[0:4] of 4": "", "sendmsg: payload[1:7] of 6 and 7: 61 against 62": "",
+		"sendmsg: payload[1:4] of 16 and 17": values, "sendmsg: payload x[1:4] of 16": values, "sendmsg: payload[1:4] of 16 or so": values,
+		"sendmsg: address[1:4] of 16": values, "sendmsg: address[1:4] of 16: 61 against 62": "",
+		"sendmsg: payload[4:4] of 16": rangeText, "sendmsg: payload[4:2] of 16": rangeText, "sendmsg: payload[-1:1] of 16": rangeText,
+		"sendmsg: payload[1:17] of 16": rangeText, "sendmsg: payload[1-4] of 16": rangeText, "sendmsg: payload[1:4]": rangeText,
+		"sendmsg: address[4:4] of 16: 61 against 62": rangeText,
+		"call 3 of process 2, sendmsg: flags":        "", "calls 3-9 of connection 2, sendmsg: payload[1:4] of 16": "",
+		"call 0 of process 2, sendmsg: flags": values, "calls 9-3 of process 2, sendmsg: flags": values, "call 3 of process 0, sendmsg: flags": values,
+		"call 3 of thread 2, sendmsg: flags": values, "call 3, sendmsg: flags": values, "call +3 of process 2, sendmsg: flags": values,
 	} {
-		if got := new(Comparison).Allow(key); got != want {
-			t.Errorf("%q: got %v, want %v", key, got, want)
+		a, err := ParseAllowance(line)
+		switch {
+		case want == "" && (err != nil || a.String() != line):
+			t.Errorf("%q: %v, %v", line, a, err)
+		case want != "" && (err == nil || !strings.HasPrefix(err.Error(), want)):
+			t.Errorf("%q: %v, want %s…", line, err, want)
 		}
 	}
-	if d := (&Difference{A: &Call{}, Place: inCall(OtherCall).Place}); d.Allowed(d.Key()) || !d.Allowed(d.Text()) {
-		t.Errorf("%v: allowed by its key: %v, by its text: %v", d, d.Allowed(d.Key()), d.Allowed(d.Text()))
+}
+
+// parsed parses an argument of scm diff --allow, and prepares the comparison for it.
+func (o *Comparison) parsed(t *testing.T, line string) *Allowance {
+	t.Helper()
+	a, err := ParseAllowance(line)
+	if err == nil {
+		err = o.Allow(a)
+	}
+	if err != nil {
+		t.Fatalf("%q: %v", line, err)
+	}
+	return a
+}
+
+// A line allows the difference that it describes, in the calls that it names or in all of them, and no other one.
+func TestAllows(t *testing.T) {
+	send := func(parts ...string) Call {
+		m := built{payload: parts}
+		return call(amd64, "sendmsg", 0, m, m, 0)
+	}
+	sent := sentOne(amd64)
+	flagged := clone(sent)
+	flagged.Registers[2] = 0
+	flagged.redecode()
+	received := receivedOne(amd64)
+	unset := clone(received)
+	unset.Files[1].CloseOnExec = false
+	for _, c := range []struct {
+		a, b  Call
+		line  string
+		calls string // those of four that the line allows
+	}{
+		{sent, flagged, "sendmsg: flags", "1234"},
+		{sent, flagged, "sendmsg: flags on return", ""},
+		{sent, flagged, "sendmsg: flags: MSG_NOSIGNAL against 0", "1234"},
+		{sent, flagged, "sendmsg: flags: MSG_NOSIGNAL against 1", ""},
+		{sent, flagged, "recvmsg: flags", ""},
+		{sent, flagged, "call 2 of process 1, sendmsg: flags", "2"},
+		{sent, flagged, "calls 2-3 of process 1, sendmsg: flags: MSG_NOSIGNAL against 0", "23"},
+		{sent, flagged, "calls 1-4 of process 2, sendmsg: flags", ""},
+		{received, unset, "recvmsg: control message 1, SCM_RIGHTS, close-on-exec on return: set against not set", "1234"},
+		{received, unset, "recvmsg: control message 0, SCM_RIGHTS, close-on-exec on return: set against not set", ""},
+		{received, unset, "recvmsg: SCM_RIGHTS, close-on-exec on return: set against not set", ""},
+		{send("ab", "cd"), send("ab", "xd"), "sendmsg: payload[0:1] of 2", "1234"},
+		{send("ab", "cd"), send("ab", "xd"), "sendmsg: payload 0[0:1] of 2", ""},
+		{send("ab", "cd"), send("ab", "xd"), "sendmsg: payload 1[0:1] of 2", "1234"},
+		{send("ab", "cd"), send("ab", "xd"), "calls 2-4 of process 1, sendmsg: payload 1[0:1] of 2", "234"},
+		{send("ab", "cd"), send("ab", "xd"), "calls 2-4 of process 1, sendmsg: payload[0:1] of 2", ""},
+		{send("ab", "cd"), send("ab", "xd"), "sendmsg: payload[0:1] of 2: 63 against 78", ""},
+		{send("ab", "cd"), send("ab", "xd"), "sendmsg: payload 1[0:1] of 2: 63 against 78", "1234"},
+		{send("ab", "cd"), send("ab", "xd"), "sendmsg: payload 1[0:2] of 2: 63 against 78", ""},
+	} {
+		var o Comparison
+		allowance, calls := o.parsed(t, c.line), ""
+		for i, d := range o.All([]Call{c.a, c.a, c.a, c.a}, []Call{c.b, c.b, c.b, c.b}) {
+			if allowance.Allows(d) {
+				calls += strconv.Itoa(i + 1)
+			}
+		}
+		if calls != c.calls {
+			t.Errorf("%s: allowed in the calls %q, want %q", c.line, calls, c.calls)
+		}
+	}
+	missing := &Difference{A: &sent, Place: inCall(OtherCall).Place, TextA: "sendmsg", TextB: "none"}
+	if a := new(Comparison).parsed(t, missing.Text()); !a.Allows(missing) {
+		t.Errorf("%v does not allow %v", a, missing)
+	}
+	a, err := ParseAllowance("call 1 of connection 1, sendmsg: flags")
+	if err != nil || new(Comparison).Allow(a) == nil || (&Comparison{ByConnection: true}).Allow(a) != nil {
+		t.Errorf("%v, %v: allowed for processes, or not for connections", a, err)
+	}
+}
+
+// The bytes that vary are allowed exactly: each in its buffer, and in calls one after the other by one line.
+func TestAllowVariation(t *testing.T) {
+	send := func(parts ...string) Call {
+		m := built{payload: parts}
+		return call(amd64, "sendmsg", 0, m, m, 0)
+	}
+	calls := func(texts ...string) (list []Call) {
+		for i, text := range texts {
+			c := send(strings.Split(text, " ")...)
+			c.seq = i
+			list = append(list, c)
+		}
+		return list
+	}
+	for _, c := range []struct {
+		name string
+		runs [][]Call
+		want []string
+		more string // for each run after the first, whether it brings something new
+	}{
+		{"one byte in one of two buffers", [][]Call{calls("abcd abcd"), calls("abxd abcd"), calls("abxd abcd")},
+			[]string{"call 1 of process 1, sendmsg: payload 0[2:3] of 4"}, "yn"},
+		{"the bytes on both sides, first and last", [][]Call{calls("abcdef"), calls("axcdxf"), calls("abxxef"), calls("axxxef")},
+			[]string{"call 1 of process 1, sendmsg: payload[1:5] of 6"}, "yyn"},
+		{"bytes with others between", [][]Call{calls("abcdef"), calls("xbxdex")},
+			[]string{"call 1 of process 1, sendmsg: payload[0:1] of 6", "call 1 of process 1, sendmsg: payload[2:3] of 6", "call 1 of process 1, sendmsg: payload[5:6] of 6"}, "y"},
+		{"calls one after the other", [][]Call{calls("ab", "ab", "ab"), calls("xb", "ab", "xb"), calls("ab", "xb", "ab")},
+			[]string{"calls 1-3 of process 1, sendmsg: payload[0:1] of 2"}, "yy"},
+		{"calls with another between", [][]Call{calls("ab", "ab", "ab"), calls("xb", "ab", "xb")},
+			[]string{"call 1 of process 1, sendmsg: payload[0:1] of 2", "call 3 of process 1, sendmsg: payload[0:1] of 2"}, "y"},
+		{"calls with a buffer of another length between", [][]Call{calls("ab", "abc", "ab"), calls("xb", "abc", "xb")},
+			[]string{"calls 1-3 of process 1, sendmsg: payload[0:1] of 2"}, "y"},
+		{"calls with more buffers between", [][]Call{calls("ab", "ab ab", "ab"), calls("xb", "ab ab", "xb")},
+			[]string{"calls 1-3 of process 1, sendmsg: payload[0:1] of 2"}, "y"},
+		{"another range in a later call", [][]Call{calls("abcd", "abcd", "abcd"), calls("axcd", "axxd", "axcd")},
+			[]string{"call 1 of process 1, sendmsg: payload[1:2] of 4", "call 2 of process 1, sendmsg: payload[1:3] of 4", "call 3 of process 1, sendmsg: payload[1:2] of 4"}, "y"},
+		{"nothing", [][]Call{calls("ab"), calls("ab")}, nil, "n"},
+	} {
+		for _, byConnection := range []bool{false, true} {
+			o, v, more := Comparison{ByConnection: byConnection}, Variation{}, ""
+			for _, again := range c.runs[1:] {
+				others, isMore := v.Add(o.All(c.runs[0], again))
+				more += map[bool]string{true: "y", false: "n"}[isMore]
+				if len(others) > 0 {
+					t.Errorf("%s: %v", c.name, others)
+				}
+			}
+			var lines []string
+			for _, a := range o.AllowVariation(c.runs[0], v) {
+				lines = append(lines, strings.Replace(a.String(), "connection", "process", 1))
+				if again, err := ParseAllowance(a.String()); err != nil || *again != *a {
+					t.Errorf("%s: --allow accepts %v as %v, %v", c.name, a, again, err)
+				}
+			}
+			if !slices.Equal(lines, c.want) || more != c.more {
+				t.Errorf("%s: %q, new %s; want %q, %s", c.name, lines, more, c.want, c.more)
+			}
+		}
+	}
+	// Allowed in one buffer, a byte counts in the other one, and in a buffer of which a line gives no number.
+	var o Comparison
+	v := Variation{}
+	v.Add(o.All(calls("ab", "ab ab"), calls("xb", "xb ab")))
+	list := o.AllowVariation(calls("ab", "ab ab"), v)
+	for _, d := range o.All(calls("ab", "ab ab"), calls("yb", "yb yb")) {
+		if got := slices.ContainsFunc(list, func(a *Allowance) bool { return a.Allows(d) }); got != (d.Index < 1) {
+			t.Errorf("%v: allowed %v by %v", d, got, list)
+		}
+	}
+}
+
+// A difference is near bytes that vary if one of its bytes is next to them, or after one other byte.
+func TestNear(t *testing.T) {
+	send := func(text string) []Call {
+		m := built{payload: []string{text}}
+		return []Call{call(amd64, "sendmsg", 0, m, m, 0)}
+	}
+	for b, want := range map[string]bool{
+		"0123456789": false, "x123456789": false, "01x3456789": false, "012x456789": true, "0123x56789": true,
+		"01234567x9": true, "012345678x": true, "x12345678x": true, "x12xx56789": true,
+	} {
+		var o Comparison
+		a := o.parsed(t, "sendmsg: payload[5:8] of 10")
+		if d := o.First(send("0123456789"), send(b)); d != nil && a.Near(d) != want {
+			t.Errorf("%s: %v, want near %v", b, d, want)
+		}
 	}
 }
 
@@ -374,7 +548,7 @@ func TestDiffLongPayload(t *testing.T) {
 	}
 	first, second := UsedMemory.First(send(), send(0)), UsedMemory.First(send(), send(0, 39))
 	const zeros = "sendmsg: payload 1[0:40] of 40: 00000000000000000000000000000000… (SHA-256 "
-	if second.Allowed(first.Text()) || !strings.HasPrefix(second.Text(), zeros) {
+	if new(Comparison).parsed(t, first.Text()).Allows(second) || !strings.HasPrefix(second.Text(), zeros) {
 		t.Errorf("got %q after %q, want another that begins with %q", second.Text(), first.Text(), zeros)
 	}
 	if last := UsedMemory.First(send(), send(39)); last.Text() != "sendmsg: payload 1[39:40] of 40: 00 against 01" {
@@ -395,16 +569,16 @@ func TestDiffPayloadBytes(t *testing.T) {
 		{"abc", "abcdef", "sendmsg: iov_len: 3 against 6; sendmsg: payload[3:6] of 3 and 6: nothing against 646566"},
 	} {
 		var o Comparison
-		ok := o.Allow(middle)
+		allowance := o.parsed(t, middle)
 		send := func(text string) []Call {
 			m := built{payload: []string{text}}
 			return []Call{call(amd64, "sendmsg", 0, m, m, 0)}
 		}
 		var got []string
 		for _, d := range o.All(send(c.a), send(c.b)) {
-			got = append(got, map[bool]string{true: "allowed "}[d.Allowed(middle)]+d.Text())
+			got = append(got, map[bool]string{true: "allowed "}[allowance.Allows(d)]+d.Text())
 		}
-		if text := strings.Join(got, "; "); !ok || text != c.want {
+		if text := strings.Join(got, "; "); text != c.want {
 			t.Errorf("%q and %q: %s, want %s", c.a, c.b, text, c.want)
 		}
 	}
@@ -476,15 +650,21 @@ func TestDiffRequireCloseOnExec(t *testing.T) {
 		{"recvmsg: flags: 0 against MSG_WAITALL|MSG_CMSG_CLOEXEC", received("/go", false), field + ": not set against not set"},
 		{"recvmsg: flags: MSG_CMSG_CLOEXEC against 0", received("/go", false), ""},
 		{"sendmsg: flags", received("/go", false), ""},
+		{"recvmsg: padding after msg_flags", received("/go", false), ""},
+		{"recvmsg: the result on return: -1 EAGAIN against 1 MSG_CMSG_CLOEXEC", received("/go", false), ""},
 		{field, received("/go", false), field + ": not set against not set"},
 		{field + ": not set against set", received("/go", false), field + ": not set against not set"},
 		{field, received("/go", true), field + ": not set against set"},
 	} {
 		var o Comparison
-		o.Allow(c.allow)
+		allowance := o.parsed(t, c.allow)
 		d := o.First(received("/c", false), c.b)
-		if (d == nil) != (c.want == "") || d != nil && (d.Text() != c.want || d.Allowed(c.allow) != d.B.Files[1].CloseOnExec) {
+		if (d == nil) != (c.want == "") || d != nil && (d.Text() != c.want || allowance.Allows(d) != d.B.Files[1].CloseOnExec) {
 			t.Errorf("--allow '%s': %v, want %q, allowed only if it is set in B", c.allow, d, c.want)
+		}
+		const required = "close-on-exec: B does not set close-on-exec, which --allow requires"
+		if d != nil && strings.HasSuffix(d.String(), required) != strings.HasSuffix(c.want, "not set against not set") {
+			t.Errorf("--allow '%s': %v, want %q if both values are the same", c.allow, d, required)
 		}
 	}
 }

@@ -31,12 +31,19 @@ func (c *comparison) piece(a, b *Memory) piece {
 		call, m = c.callB, b
 	}
 	p := piece{call.place(m), a.Data, b.Data}
-	p.LenA, p.LenB = int(a.Size), int(b.Size)
+	p.LenA, p.LenB = c.length(a, m.Kind), c.length(b, m.Kind)
 	if slices.Contains(c.UsedOnly, m.Kind) {
 		p.a, p.b = a.used(), b.used()
-		p.LenA, p.LenB = int(min(a.Size, a.Used)), int(min(b.Size, b.Used))
 	}
 	return p
+}
+
+// length returns how many bytes of a Memory are compared.
+func (o Comparison) length(m *Memory, kind MemoryKind) int {
+	if slices.Contains(o.UsedOnly, kind) {
+		return int(min(m.Size, m.Used))
+	}
+	return int(m.Size)
 }
 
 // timeout compares a timespec at the entry. It ignores the remaining time that the kernel stores in
@@ -143,7 +150,9 @@ func (c *comparison) address(a, b *Message, atExit bool) {
 	decoded := atExit || !c.callA.receives()
 	if nameA, nameB := a.address(), b.address(); decoded && !c.ExactIDs &&
 		isAutobound(nameA) && isAutobound(nameB) && len(p.a) >= size && len(p.b) >= size {
-		c.texts(p.cut(0, size), c.a.name(autobound(nameA)), c.b.name(autobound(nameB)))
+		name := p.cut(0, size)
+		name.ordinal = true
+		c.texts(name, c.a.name(autobound(nameA)), c.b.name(autobound(nameB)))
 		p = p.cut(size, max(len(p.a), len(p.b))-size)
 	}
 	c.bytes(p)

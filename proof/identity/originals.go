@@ -100,12 +100,12 @@ func (p *proof) originals() {
 // rows of docs/trust.md.
 type audit struct {
 	rows         []*departure
-	allowed      []string            // the differences that scm diff has to allow
-	calls        int                 // made by scm's peer
-	found        map[string]bool     // the texts of the rows, and the allowed differences, that were found
-	listed       map[*departure]bool // the rows with a difference that is allowed
-	undocumented []error             // the differences that have no row
-	reported     map[string]bool     // what undocumented contains
+	allowed      []*recorder.Allowance // the differences that scm diff has to allow
+	calls        int                   // made by scm's peer
+	found        map[string]bool       // the texts of the rows, and the allowed differences, that were found
+	listed       map[*departure]bool   // the rows with a difference that is allowed
+	undocumented []error               // the differences that have no row
+	reported     map[string]bool       // what undocumented contains
 }
 
 // A performance is a scene on one type of socket, with both peers.
@@ -128,7 +128,10 @@ func (o *original) perform(theirs, ours []string) (list []performance, err error
 }
 
 func newAudit(rows []*departure, allowed []string, performances []performance) *audit {
-	a := &audit{rows: rows, allowed: allowed, found: map[string]bool{}, listed: map[*departure]bool{}, reported: map[string]bool{}}
+	a := &audit{rows: rows, found: map[string]bool{}, listed: map[*departure]bool{}, reported: map[string]bool{}}
+	for _, line := range allowed {
+		a.allowed = append(a.allowed, must.Get(recorder.ParseAllowance(line)))
+	}
 	for _, p := range performances {
 		a.compare(&p.scene, p.original, p.scm)
 	}
@@ -174,8 +177,8 @@ func (a *audit) compareField(d *recorder.Difference) {
 		if about && right {
 			a.found[row.text] = true
 			for _, line := range a.allowed {
-				if d.Allowed(line) {
-					a.found[line], a.listed[row] = true, true
+				if line.Allows(d) {
+					a.found[line.String()], a.listed[row] = true, true
 				}
 			}
 			return
@@ -205,8 +208,8 @@ func (a *audit) wrong() []error {
 		}
 	}
 	for _, line := range a.allowed {
-		if !a.found[line] {
-			wrong = append(wrong, fmt.Errorf("docs/trust.md has an --allow line for a difference that was not found: %s", line))
+		if !a.found[line.String()] {
+			wrong = append(wrong, fmt.Errorf("docs/trust.md has an --allow line for a difference that was not found: %v", line))
 		}
 	}
 	return wrong

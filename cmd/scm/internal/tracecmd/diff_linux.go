@@ -27,10 +27,18 @@ processes after a call that one program alone makes, which can be their cause.
 
 With --allow, the difference does not count. For flags, for the fields of msghdr and
 iovec, and for close-on-exec, --allow 'CALL: FIELD' allows any two values. --allow
-'sendmsg: payload[1:4] of 16' allows any bytes 1 to 3 in each payload of 16 bytes. The
-report names allowed differences that did not occur. If a line allows B to set
-MSG_CMSG_CLOEXEC or close-on-exec, each descriptor that another program receives in B
-must be close-on-exec. To allow one that is not, use a line with both values.
+'sendmsg: payload[1:4] of 16' allows any bytes 1 to 3 in each payload buffer of 16 bytes,
+and 'sendmsg: payload 1[1:4] of 16' only in the second buffer of a message. A field on
+return is another one than before the call. The report names allowed differences that did
+not occur. If a line allows B to set MSG_CMSG_CLOEXEC or close-on-exec, each descriptor
+that another program receives in B must be close-on-exec. To allow one that is not, use a
+line with both values.
+
+A line applies to every call with its name, unless it begins with the numbers of calls, as
+in the report. Without the number of a buffer, it is then for messages with one buffer:
+
+  --allow 'call 3 of process 2, recvmsg: flags'
+  --allow 'calls 3-9 of connection 1, sendmsg: payload[1:4] of 16'
 
 ` + counted() + `
 
@@ -79,10 +87,15 @@ call that the other run does not have there. If --allow allows that difference, 
 reports "not compared", because it has not compared the calls after it. A program can
 differ from itself if several threads or several processes make calls, if it polls, or
 if the number of bytes or the free space in a stream varies. The report says which of
-these reasons may apply. --self-test lists the payload bytes that it allows, such as
-padding in a struct, as --allow lines. It lists none after the first 4 KiB of a buffer. To
-allow those of a 5000-byte buffer, add --allow 'sendmsg: payload[4096:5000] of 5000'. If A
-differs from itself in anything else, scm reports "not compared".
+these reasons may apply.
+
+--self-test runs A until two runs in a row change no other payload bytes, but at most ten
+times, and allows the bytes that changed, such as padding in a struct. It lists them as
+--allow lines, each for one buffer in consecutive calls, not counting calls that have no
+such buffer. If the last of ten runs has changed other bytes, the report says that the
+list is not complete. It lists none after the first 4 KiB of a buffer. To allow those of a
+5000-byte buffer, add --allow 'sendmsg: payload[4096:5000] of 5000'. If A differs from
+itself in anything else, scm reports "not compared".
 
 Memory that scm cannot read, such as that of memfd_secret(2), and descriptors that it
 cannot look up, such as those of a process that is not dumpable, are not compared. If
@@ -108,9 +121,11 @@ compared. After a signal, 128 plus the signal.`
 type diffOptions struct {
 	all, noFilter, padding, verbose, quiet, selfTest bool
 	allow, process                                   []string
-	unset                                            []string // the values of allow that --self-test adds
 	by                                               string
 	comparison                                       recorder.Comparison
+	allowed                                          []*recorder.Allowance // the values of allow
+	varying                                          []*recorder.Allowance // what --self-test adds
+	incomplete                                       bool                  // the last run of --self-test found more
 }
 
 // Diff returns the diff command.
@@ -136,7 +151,7 @@ func (o *diffOptions) flags(cmd *cobra.Command) {
 	f.BoolVar(&o.noFilter, "no-filter", false, "use no seccomp filter; slower, for programs that use seccomp themselves")
 	f.BoolVar(&o.padding, "padding", false, "also count differences in padding and in fields that the kernel ignores")
 	f.StringVar(&o.by, "by", "process", "group the calls by `process` or by connection, for a server that forks and one that does not")
-	f.BoolVar(&o.selfTest, "self-test", false, "first run the first program three times, and allow the payload bytes that are not the same each time")
+	f.BoolVar(&o.selfTest, "self-test", false, "first run the first program three to ten times, and allow the payload bytes that are not the same each time")
 	f.BoolVarP(&o.verbose, "verbose", "v", false, "list all differences, and what is not counted")
 	f.BoolVar(&o.quiet, "quiet", false, "discard the output of the programs")
 	f.StringArrayVar(&o.process, "process", nil, "compare only process `N`, which the report numbers, or N of the first and M of the second program (N:M); can be repeated")
@@ -169,9 +184,14 @@ func (o *diffOptions) validate(_ *cobra.Command, args []string) error {
 		listed[0], listed[1] = append(listed[0], a), append(listed[1], b)
 	}
 	for _, line := range o.allow {
-		if !o.comparison.Allow(line) {
-			return fmt.Errorf("--allow needs a difference with both values, as scm diff prints it: %q", line)
+		a, err := recorder.ParseAllowance(line)
+		if err == nil {
+			err = o.comparison.Allow(a)
 		}
+		if err != nil {
+			return fmt.Errorf("--allow %w: %q", err, line)
+		}
+		o.allowed = append(o.allowed, a)
 	}
 	return nil
 }
@@ -244,27 +264,34 @@ func (o *diffOptions) run(cmd *cobra.Command, args []string) error {
 	return cli.Exit(cli.ExitFail, nil)
 }
 
-// compareWithItself runs A twice more, and allows the payload bytes that are not the same each time. It prints any
-// other difference.
+// mostRuns is how often --self-test runs A, including the run that is compared with B.
+const mostRuns = 10
+
+// compareWithItself runs A until two runs in a row bring nothing new, and allows the payload bytes that are not the same
+// each time. It prints any other difference.
 func (o *diffOptions) compareWithItself(cmd *cobra.Command, a recorder.Recording, args []string, in *input) error {
 	itself := o.comparison
 	itself.Processes[1] = itself.Processes[0]
-	var found []*recorder.Difference
-	for range 2 {
+	varies := recorder.Variation{}
+	for runs, repeated := 1, 0; runs < mostRuns && repeated < 2; runs++ {
 		again, err := o.record(args, in)
 		if err != nil {
 			return err
 		}
-		found = append(found, itself.Compare(a, again)...)
+		report := newDiffReport(o)
+		found := slices.DeleteFunc(itself.Compare(a, again), func(d *recorder.Difference) bool { return report.allows(d) != nil })
+		others, more := varies.Add(found)
+		report.add(others)
+		if len(report.counted) > 0 {
+			fmt.Fprint(cmd.OutOrStdout(), display.Readable(report.text(0)))
+			return cli.Broken(errors.New("not compared: the first program differs from itself"))
+		}
+		if repeated++; more {
+			repeated = 0
+		}
+		o.incomplete = more
 	}
-	unset, others := o.comparison.AllowUnset(found)
-	report := newDiffReport(o)
-	report.add(others)
-	if len(report.counted) > 0 {
-		fmt.Fprint(cmd.OutOrStdout(), display.Readable(report.text(0)))
-		return cli.Broken(errors.New("not compared: the first program differs from itself"))
-	}
-	o.unset, o.allow = unset, append(o.allow, unset...)
+	o.varying = o.comparison.AllowVariation(a.Calls, varies)
 	return nil
 }
 

@@ -2,6 +2,7 @@ package tracecmd
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -30,6 +31,68 @@ func TestDiffReport(t *testing.T) {
 	last := len(r.counted[22].calls)
 	if strings.Count(text, " (1 call of process 0)\n") != 8 || !strings.HasSuffix(text, end) || last != 8 {
 		t.Errorf("got\n%sand %d calls of the last, want 8 differences, %q and 8 calls", text, last, end)
+	}
+}
+
+// A report says what a line means that did not occur, which differences are next to bytes that vary in A, and what --allow
+// requires. It lists 8 places that vary.
+func TestDiffReportRemarks(t *testing.T) {
+	o, comparison := &diffOptions{}, &recorder.Comparison{}
+	parse := func(line string) *recorder.Allowance {
+		a, err := recorder.ParseAllowance(line)
+		if err = errors.Join(err, comparison.Allow(a)); err != nil {
+			t.Fatal(err)
+		}
+		return a
+	}
+	o.allowed = append(o.allowed, parse("syscall 0: msg_flags"), parse("syscall 0: flags"))
+	for i := range 10 {
+		o.varying = append(o.varying, parse(fmt.Sprintf("call %d of process 1, syscall 0: payload[4:6] of 8", i+1)))
+	}
+	r := newDiffReport(o)
+	differ := func(call, from, to int, place recorder.Place) *recorder.Difference {
+		place.Message, place.Index, place.From, place.To, place.LenA, place.LenB = -1, -1, from, to, 8, 8
+		d := &recorder.Difference{Process: 1, Call: call, A: &recorder.Call{}, B: &recorder.Call{}, When: recorder.AtEntry, Place: place, TextA: "1", TextB: "2"}
+		d.BytesA, d.BytesB = make([]byte, 8), make([]byte, 8)
+		d.BytesB[from] = 1
+		return d
+	}
+	payload := recorder.Place{Memory: recorder.Payload, Field: "payload"}
+	flags := differ(1, 0, 1, recorder.Place{Field: "msg_flags"})
+	flags.When, flags.To = recorder.AtReturn, 0
+	r.add([]*recorder.Difference{
+		differ(1, 3, 4, payload), differ(1, 1, 2, payload), flags,
+		differ(2, 6, 7, payload), differ(11, 6, 7, payload), // only in one of the two calls
+	})
+	const near = "; next to bytes that are not the same in each run of A"
+	const want = "--allow 'syscall 0: payload[3:4] of 8: 1 against 2' (1 call of process 1" + near + ")\n" +
+		"--allow 'syscall 0: payload[1:2] of 8: 1 against 2' (1 call of process 1)\n" +
+		"--allow 'syscall 0: msg_flags on return: 1 against 2' (1 call of process 1)\n" +
+		"--allow 'syscall 0: payload[6:7] of 8: 1 against 2' (2 calls of process 1)\n" +
+		"allowed, but did not occur: syscall 0: msg_flags (but it did as syscall 0: msg_flags on return)\n" +
+		"allowed, but did not occur: syscall 0: flags\n"
+	const places = "' (not the same in each run of A)\n"
+	const end = places + "and 2 other places that are not the same in each run of A (-v lists all)\n"
+	text := r.text(20)
+	if !strings.Contains(text, want) || strings.Count(text, places) != 8 || !strings.HasSuffix(text, end) {
+		t.Errorf("got\n%swant\n%s8 places and\n%s", text, want, end)
+	}
+}
+
+// Several threads or processes are the reason only for what depends on the order of calls.
+func TestDiffOrderNotes(t *testing.T) {
+	for _, c := range []struct {
+		field string
+		when  recorder.When
+		want  int
+	}{
+		{recorder.OtherCall, recorder.AsAWhole, 2}, {recorder.Result, recorder.AtReturn, 2},
+		{"flags", recorder.AtEntry, 0}, {"received descriptor 1 at the exit of process 1", recorder.AtExit, 0},
+	} {
+		d := &recorder.Difference{Threads: true, Several: true, A: &recorder.Call{}, When: c.when, Place: recorder.Place{Field: c.field}}
+		if text := notes(d); strings.Count(text, "from run to run")-strings.Count(text, "Whether") != c.want {
+			t.Errorf("%s: %s, want %d notes about the order", c.field, text, c.want)
+		}
 	}
 }
 

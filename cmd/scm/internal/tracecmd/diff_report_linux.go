@@ -1,7 +1,6 @@
 package tracecmd
 
 import (
-	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -15,10 +14,10 @@ import (
 // allows, and those in bytes that the kernel ignores.
 type diffReport struct {
 	*diffOptions
-	texts    map[string]*group // counted or allowed
-	counted  []*group          // in the order in which they first occurred
-	occurred map[string]bool   // the values of --allow that allowed a difference
-	ignored  map[string]bool   // the names of the fields
+	texts    map[string]*group            // counted or allowed
+	counted  []*group                     // in the order in which they first occurred
+	occurred map[*recorder.Allowance]bool // those that allowed a difference
+	ignored  map[string]bool              // the names of the fields
 }
 
 // A group is one or more differences with the same text, or that one value of --allow allows.
@@ -26,10 +25,11 @@ type group struct {
 	first *recorder.Difference
 	calls map[[2]*recorder.Call]bool
 	who   []string // made the calls
+	near  bool     // each difference is next to bytes that --self-test allows
 }
 
 func newDiffReport(o *diffOptions) *diffReport {
-	return &diffReport{diffOptions: o, texts: map[string]*group{}, occurred: map[string]bool{}, ignored: map[string]bool{}}
+	return &diffReport{diffOptions: o, texts: map[string]*group{}, occurred: map[*recorder.Allowance]bool{}, ignored: map[string]bool{}}
 }
 
 func (r *diffReport) add(found []*recorder.Difference) {
@@ -38,16 +38,19 @@ func (r *diffReport) add(found []*recorder.Difference) {
 			r.ignored[d.Field] = true
 			continue
 		}
-		line := r.allows(d)
-		text := cmp.Or(line, d.Text())
+		text, by := d.Text(), r.allows(d)
+		if by != nil {
+			text = by.String()
+		}
 		g := r.texts[text]
 		if g == nil {
-			g = &group{first: d, calls: map[[2]*recorder.Call]bool{}}
+			g = &group{first: d, calls: map[[2]*recorder.Call]bool{}, near: true}
 			r.texts[text] = g
-			if line == "" {
+			if by == nil {
 				r.counted = append(r.counted, g)
 			}
 		}
+		g.near = g.near && by == nil && slices.ContainsFunc(r.varying, func(a *recorder.Allowance) bool { return a.Near(d) })
 		g.calls[[2]*recorder.Call{d.A, d.B}] = true
 		if !slices.Contains(g.who, d.Who()) {
 			g.who = append(g.who, d.Who())
@@ -55,12 +58,12 @@ func (r *diffReport) add(found []*recorder.Difference) {
 	}
 }
 
-// allows returns the value of --allow that allows the difference, or "".
-func (r *diffReport) allows(d *recorder.Difference) (by string) {
-	for _, line := range r.allow {
-		if d.Allowed(line) {
-			r.occurred[line] = true
-			by = line
+// allows returns what allows the difference, or nil.
+func (r *diffReport) allows(d *recorder.Difference) (by *recorder.Allowance) {
+	for _, a := range slices.Concat(r.allowed, r.varying) {
+		if a.Allows(d) {
+			r.occurred[a] = true
+			by = a
 		}
 	}
 	return by
@@ -97,7 +100,14 @@ func (r *diffReport) text(calls int) string {
 			more++
 		default:
 			listed++
-			fmt.Fprintf(&s, "--allow '%s' (%s of %s)\n", g.first.Text(), display.Plural(len(g.calls), "call"), strings.Join(g.who, ", and "))
+			fmt.Fprintf(&s, "--allow '%s' (%s of %s", g.first.Text(), display.Plural(len(g.calls), "call"), strings.Join(g.who, ", and "))
+			if g.near {
+				s.WriteString("; next to bytes that are not the same in each run of A")
+			}
+			if remark := g.first.Required(); remark != "" {
+				fmt.Fprintf(&s, "; %s", remark)
+			}
+			s.WriteString(")\n")
 		}
 		if cause == nil && g.first.Ends() {
 			cause = g.first
@@ -114,15 +124,31 @@ func (r *diffReport) text(calls int) string {
 		fields := strings.Join(slices.Sorted(maps.Keys(r.ignored)), ", ")
 		fmt.Fprintf(&s, "not counted, the kernel ignores them: %s (--padding counts them)\n", fields)
 	}
-	for _, line := range r.allow {
-		switch {
-		case slices.Contains(r.unset, line):
-			fmt.Fprintf(&s, "--allow '%s' (not the same in each run of A)\n", line)
-		case !r.occurred[line]:
-			fmt.Fprintf(&s, "allowed, but did not occur: %s\n", line)
+	for _, a := range r.allowed {
+		if !r.occurred[a] {
+			fmt.Fprintf(&s, "allowed, but did not occur: %v%s\n", a, r.meant(a))
 		}
 	}
+	for i, a := range r.varying {
+		if i == mostTexts && !r.verbose {
+			fmt.Fprintf(&s, "and %s that are not the same in each run of A (-v lists all)\n", display.Plural(len(r.varying)-i, "other place"))
+			break
+		}
+		fmt.Fprintf(&s, "--allow '%v' (not the same in each run of A)\n", a)
+	}
+	if r.incomplete {
+		fmt.Fprintf(&s, "The list is not complete: other bytes changed in the last of %d runs of A.\n", mostRuns)
+	}
 	return s.String()
+}
+
+// meant returns a remark if the difference that is allowed before the call occurred on its return, or vice versa.
+func (r *diffReport) meant(a *recorder.Allowance) string {
+	other := a.AtOtherTime()
+	if slices.ContainsFunc(r.counted, func(g *group) bool { return other.Allows(g.first) }) {
+		return fmt.Sprintf(" (but it did as %v)", other)
+	}
+	return ""
 }
 
 // notes returns reasons why the programs may be the same although the runs differ.
@@ -135,8 +161,8 @@ func notes(d *recorder.Difference) string {
 		applies bool
 		text    string
 	}{
-		{d.Threads, "The process has several threads that make calls: their order can change from run to run."},
-		{d.Several, "Several processes make calls: which of them make calls, and in which order, can change from run to run."},
+		{d.Threads && d.InOrder(), "The process has several threads that make calls: their order can change from run to run."},
+		{d.Several && d.InOrder(), "Several processes make calls: which of them make calls, and in which order, can change from run to run."},
 		{d.Field == recorder.OtherCall, "Whether there is another call, and which, can change from run to run."},
 		{result("recv"), "The data available to a receive, from a stream or without waiting, can change from run to run."},
 		{result("send"), "The space available to a send, to a stream or without waiting, can change from run to run."},

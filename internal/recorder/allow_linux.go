@@ -1,0 +1,300 @@
+package recorder
+
+import (
+	"errors"
+	"fmt"
+	"iter"
+	"slices"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// An Allowance is an argument of scm diff --allow. It says which differences do not count.
+type Allowance struct {
+	connection  bool // stream is the number of a connection, not of a process
+	stream      int  // 0: the Allowance is for all calls
+	first, last int  // the numbers of the calls
+	call        string
+	place       Place
+	onReturn    bool
+	anyValues   bool
+	anyBytes    bool   // any values of bytes of a payload
+	textA       string // the values, unless anyValues is set
+	textB       string
+}
+
+// closeOnExecFields are the fields of descriptors that can be received with close-on-exec.
+var closeOnExecFields = []string{
+	typeName(unix.SOL_SOCKET, unix.SCM_RIGHTS) + ", close-on-exec",
+	typeName(unix.SOL_SOCKET, unix.SCM_PIDFD) + ", close-on-exec",
+}
+
+// hasAnyValues reports whether --allow can allow any two values of the field. It can for flags, for the fields of msghdr
+// and iovec, and for close-on-exec, but not for anything else that is sent or received, or for the call and its result.
+func (p Place) hasAnyValues() bool {
+	fields := slices.Concat(layout{{Name: "flags"}}, msghdr64, layouts[8].iovec)
+	return slices.Contains(closeOnExecFields, p.Field) ||
+		slices.ContainsFunc(fields, func(f Field) bool { return p.Field == f.Name })
+}
+
+// ParseAllowance parses the text of a difference, as Difference.Text returns it, or without the values if any two are
+// allowed. Before it, "call 3 of process 2, " or "calls 3-9 of connection 2, " can name the calls.
+func ParseAllowance(line string) (*Allowance, error) {
+	a, rest := &Allowance{}, line
+	if head, tail, ok := strings.Cut(line, ", "); ok && strings.HasPrefix(head, "call") {
+		var kind string
+		if n, _ := fmt.Sscanf(head, "calls %d-%d of %s %d", &a.first, &a.last, &kind, &a.stream); n < 4 {
+			_, _ = fmt.Sscanf(head, "call %d of %s %d", &a.first, &kind, &a.stream)
+			a.last = a.first
+		}
+		a.connection, rest = kind == "connection", tail
+	}
+	a.call, rest, _ = strings.Cut(rest, ": ")
+	field, values, hasValues := strings.Cut(rest, ": ")
+	a.textA, a.textB, _ = strings.Cut(values, " against ")
+	field, a.onReturn = strings.CutSuffix(field, " on return")
+	if err := a.place.parse(field); err != nil {
+		return nil, err
+	}
+	a.anyValues, a.anyBytes = !hasValues, !hasValues && a.place.Memory == Payload && a.place.LenA == a.place.LenB && a.place.To > 0
+	valid := hasValues || a.anyBytes || a.place.To == 0 && a.place.hasAnyValues()
+	if !valid || a.String() != line || a.stream > 0 && a.first < 1 || a.first > a.last {
+		return nil, errors.New("needs a difference with both values, as scm diff prints it")
+	}
+	return a, nil
+}
+
+// parse is the reverse of String and bytes.
+func (p *Place) parse(text string) error {
+	*p = Place{Message: -1, Index: -1}
+	numbered := func(word string, n *int) bool {
+		head, tail, ok := strings.Cut(text, ", ")
+		if scanned, _ := fmt.Sscanf(head, word+" %d", n); !ok || scanned == 0 {
+			return false
+		}
+		text = tail
+		return true
+	}
+	numbered("message", &p.Message)
+	switch {
+	case numbered("iovec", &p.Index):
+		p.Memory = Iovecs
+	case numbered("control message", &p.Index):
+		p.Memory = ControlData
+	}
+	p.Field = text
+	if at := strings.IndexByte(text, '['); at >= 0 {
+		p.Field = text[:at]
+		n, _ := fmt.Sscanf(text[at:], "[%d:%d] of %d and %d", &p.From, &p.To, &p.LenA, &p.LenB)
+		if n == 3 {
+			p.LenB = p.LenA
+		}
+		if n < 3 || p.From < 0 || p.From >= p.To || p.To > max(p.LenA, p.LenB) {
+			return errors.New("needs a range of bytes in the buffer, such as payload[1:4] of 16 for bytes 1 to 3 of 16")
+		}
+	}
+	if name, index, ok := strings.Cut(p.Field, " "); name == Payload.String() {
+		p.Memory, p.Field = Payload, name
+		if ok {
+			_, _ = fmt.Sscan(index, &p.Index)
+		}
+	}
+	return nil
+}
+
+// String returns the argument.
+func (a *Allowance) String() string {
+	var s strings.Builder
+	switch kind := map[bool]string{false: "process", true: "connection"}[a.connection]; {
+	case a.stream == 0:
+	case a.first == a.last:
+		fmt.Fprintf(&s, "call %d of %s %d, ", a.first, kind, a.stream)
+	default:
+		fmt.Fprintf(&s, "calls %d-%d of %s %d, ", a.first, a.last, kind, a.stream)
+	}
+	fmt.Fprintf(&s, "%s: %s%s", a.call, a.place, a.place.bytes())
+	if a.onReturn {
+		s.WriteString(" on return")
+	}
+	if !a.anyValues {
+		fmt.Fprintf(&s, ": %s against %s", a.textA, a.textB)
+	}
+	return s.String()
+}
+
+// AtOtherTime returns the same Allowance for the return of the call or, if it is for the return, for the entry.
+func (a *Allowance) AtOtherTime() *Allowance {
+	other := *a
+	other.onReturn = !a.onReturn
+	return &other
+}
+
+// Allow prepares a comparison for an Allowance.
+func (o *Comparison) Allow(a *Allowance) error {
+	if a.stream > 0 && a.connection != o.ByConnection {
+		return errors.New("needs the number of a process or, with --by connection, of a connection")
+	}
+	if a.anyBytes {
+		o.anyBytes = append(o.anyBytes, a)
+	}
+	if a.setsCloseOnExec() {
+		o.requireCloseOnExec = true
+	}
+	return nil
+}
+
+// setsCloseOnExec reports whether B can receive descriptors with close-on-exec, and A without.
+func (a *Allowance) setsCloseOnExec() bool {
+	switch {
+	case !strings.HasPrefix(a.call, "recv"):
+		return false
+	case slices.Contains(closeOnExecFields, a.place.Field):
+		return a.anyValues || a.textB == "set"
+	case a.place.Field == "flags", a.place.Field == "msg_flags":
+		return a.anyValues || slices.Contains(strings.Split(a.textB, "|"), FlagText(unix.MSG_CMSG_CLOEXEC))
+	}
+	return false
+}
+
+// Allows reports whether the difference does not count. Without values, an Allowance does not allow a descriptor without
+// close-on-exec if the comparison requires it.
+func (a *Allowance) Allows(d *Difference) bool {
+	p := a.place
+	switch {
+	case !a.in(d):
+		return false
+	case a.anyBytes:
+		return p.From <= d.From && d.To <= p.To
+	case a.anyValues:
+		return !d.required
+	}
+	sameBytes := p.From == d.From && p.To == d.To && (p.To == 0 || p.LenA == d.LenA && p.LenB == d.LenB)
+	return sameBytes && a.textA == d.TextA && a.textB == d.TextB
+}
+
+// in reports whether the difference is in the calls and in the field of the Allowance. Bytes of a payload are in each
+// message or buffer if the argument names neither these nor the call.
+func (a *Allowance) in(d *Difference) bool {
+	p, each := a.place, a.anyBytes && a.stream == 0
+	onReturn := d.When == AtReturn
+	if a.anyBytes && !d.call().receives() { // the rest of a long payload is compared on return, although it is the same
+		onReturn = onReturn && a.onReturn
+	}
+	switch {
+	case a.call != d.call().Name(), p.Field != d.Field, a.onReturn != onReturn,
+		a.stream > 0 && (a.stream != d.Process || a.connection != d.byConnection || d.Call < a.first || a.last < d.Call),
+		a.anyBytes && (p.LenA != d.LenA || p.LenB != d.LenB):
+		return false
+	}
+	return (p.Message == d.Message || each && p.Message < 0) && (p.Index == d.Index || each && p.Index < 0)
+}
+
+// Near reports whether a byte differs that is next to those of the Allowance, or separated from them by one other byte,
+// as by a decimal point.
+func (a *Allowance) Near(d *Difference) bool {
+	if d.Memory != Payload || !a.in(d) {
+		return false
+	}
+	for i := max(d.From, a.place.From-2); i < min(d.To, a.place.To+2, len(d.BytesA), len(d.BytesB)); i++ {
+		if d.BytesA[i] != d.BytesB[i] && (i < a.place.From || i >= a.place.To) {
+			return true
+		}
+	}
+	return false
+}
+
+// A Variation contains the payload bytes that are not the same in each run of a program.
+type Variation map[payloadBuffer][]bool
+
+type payloadBuffer struct {
+	stream, call           int
+	name                   string // of the call
+	when                   When
+	message, index, length int
+}
+
+// Add adds the bytes that differ between two runs. It returns all other differences, and whether a byte is new.
+func (v Variation) Add(found []*Difference) (others []*Difference, more bool) {
+	for _, d := range found {
+		if d.Memory != Payload || d.LenA != d.LenB || len(d.BytesA) == 0 || len(d.BytesA) != len(d.BytesB) {
+			others = append(others, d)
+			continue
+		}
+		b := payloadBuffer{d.Process, d.Call, d.call().Name(), d.When, d.Message, d.Index, d.LenA}
+		if v[b] == nil {
+			v[b] = make([]bool, len(d.BytesA))
+		}
+		for i := d.From; i < d.To; i++ {
+			if d.BytesA[i] != d.BytesB[i] && !v[b][i] {
+				v[b][i], more = true, true
+			}
+		}
+	}
+	return others, more
+}
+
+// AllowVariation allows these bytes, of which a is one of the runs. The same bytes in calls one after the other, among
+// those that have such a buffer, are one Allowance.
+func (o *Comparison) AllowVariation(a []Call, v Variation) (list []*Allowance) {
+	for i, stream := range o.streams(a, o.Processes[0]) {
+		before := map[payloadBuffer][]*Allowance{} // of the last call with such a buffer
+		for j, c := range stream {
+			for _, b := range o.payloads(c) {
+				b.stream = o.number(i)
+				similar := b
+				b.call = j + 1
+				last := before[similar]
+				before[similar] = nil
+				for from, to := range ranges(v[b]) {
+					k := slices.IndexFunc(last, func(a *Allowance) bool { return a.place.From == from && a.place.To == to })
+					if k < 0 {
+						k, last = len(last), append(last, b.allow(o.ByConnection, from, to))
+						list = append(list, last[k])
+					}
+					last[k].last = b.call
+					before[similar] = append(before[similar], last[k])
+				}
+			}
+		}
+	}
+	o.anyBytes = append(o.anyBytes, list...)
+	return list
+}
+
+// payloads returns the payload buffers of a call, before it and on its return.
+func (o Comparison) payloads(c *Call) (list []payloadBuffer) {
+	for i, s := range []*Snapshot{&c.Entry, &c.Exit} {
+		for _, m := range s.memory() {
+			if m.Kind == Payload {
+				p := c.place(m)
+				list = append(list, payloadBuffer{0, 0, c.Name(), []When{AtEntry, AtReturn}[i], p.Message, p.Index, o.length(m, Payload)})
+			}
+		}
+	}
+	return list
+}
+
+func (b payloadBuffer) allow(byConnection bool, from, to int) *Allowance {
+	place := Place{
+		Message: b.message, Memory: Payload, Index: b.index, Field: Payload.String(),
+		From: from, To: to, LenA: b.length, LenB: b.length,
+	}
+	return &Allowance{byConnection, b.stream, b.call, b.call, b.name, place, b.when == AtReturn, true, true, "", ""}
+}
+
+// ranges yields the beginning and the end of each sequence of elements that are set.
+func ranges(set []bool) iter.Seq2[int, int] {
+	return func(yield func(from, to int) bool) {
+		for from := 0; from < len(set); from++ {
+			to := from
+			for to < len(set) && set[to] {
+				to++
+			}
+			if to > from && !yield(from, to) {
+				return
+			}
+			from = max(from, to)
+		}
+	}
+}
