@@ -149,7 +149,11 @@ var tracees = map[string]func() error{
 	"lines": func() error {
 		fmt.Println("ready")
 		for lines := bufio.NewScanner(os.Stdin); lines.Scan(); {
-			if err := pass(lines.Bytes(), scm.Send); err != nil {
+			err := pass(lines.Bytes(), scm.Send)
+			if lines.Text() == "leak" {
+				err = errors.Join(err, receiveTwo(1, 0))
+			}
+			if err != nil {
 				return err
 			}
 			fmt.Println("done")

@@ -75,6 +75,7 @@ func (t *tracer) attach(ctx context.Context, pid int) error {
 			return err
 		}
 	}
+	t.reportRunning()
 	return nil
 }
 

@@ -91,7 +91,7 @@ func tracers(t *testing.T, pid int) (list []string) {
 	return list
 }
 
-// A trace that ends before the process reports nothing still open, although the child has descriptors open.
+// A trace that ends before the process reports what the process has received and not closed, and that it runs on.
 func TestAttach(t *testing.T) {
 	for _, name := range []string{"steps", "parent", "leaderless"} {
 		t.Run(name, func(t *testing.T) {
@@ -104,10 +104,19 @@ func TestAttach(t *testing.T) {
 			defer letGo()
 			seen := make(chan string, 100)
 			ended := make(chan error, 1)
+			received, open := 0, 0
 			go func() {
 				_, err := Attach(ctx, s.cmd.Process.Pid, Options{
-					Handle:    func(c *Call) { seen <- c.Text() },
-					StillOpen: func(o *StillOpen) { t.Errorf("reported: %s", o.Text()) },
+					Handle: func(c *Call) {
+						received += len(c.ReceivedFDs())
+						seen <- c.Text()
+					},
+					StillOpen: func(o *StillOpen) {
+						open++
+						if text := o.Text(); !strings.HasPrefix(text, "running: open ") || !o.Running {
+							t.Errorf("reported: %s", text)
+						}
+					},
 				})
 				ended <- err
 			}()
@@ -125,6 +134,9 @@ func TestAttach(t *testing.T) {
 			letGo()
 			if err := <-ended; err != nil {
 				t.Fatal(err)
+			}
+			if open != received {
+				t.Errorf("of %d received descriptors, %d are reported", received, open)
 			}
 			for _, tracer := range tracers(t, s.cmd.Process.Pid) {
 				if tracer != "0" {

@@ -38,7 +38,7 @@
 // # Received descriptors
 //
 // With Options.StillOpen the recorder reports the received descriptors that are still open when their
-// process ends, and those that an execve passes on (received_linux.go). It keeps a list of received
+// process ends or the recorder detaches from it, and those that an execve passes on (received_linux.go). It keeps a list of received
 // descriptors for each descriptor table. A child inherits the list of its parent. At the exit stop of
 // the last thread that uses the table, the recorder reads /proc/TID/fd. The /proc/PID/fd of a
 // process is empty once its first thread has ended. Threads and processes that have shared a table are

@@ -328,6 +328,18 @@ func (t *tracer) passOn(th *thread) {
 	t.report(th, StillOpen{Exec: true, Program: th.process.program}, th.updateTable())
 }
 
+// reportRunning reports the received descriptors of processes that run on, those of a shared table once.
+func (t *tracer) reportRunning() {
+	for _, tid := range slices.Sorted(maps.Keys(t.threads)) {
+		th := t.threads[tid]
+		if th.left || len(th.table.received) == 0 || ended(tid) {
+			continue
+		}
+		t.report(th, StillOpen{Running: !inExitStop(tid)}, th.updateTable())
+		th.table.received = nil
+	}
+}
+
 // updateTable updates the thread's table.
 func (th *thread) updateTable() (errno syscall.Errno) {
 	if len(th.table.received) > 0 {
@@ -339,7 +351,7 @@ func (th *thread) updateTable() (errno syscall.Errno) {
 // report passes each received descriptor to Options.StillOpen. If errno is not 0, the
 // descriptors could not be looked up.
 func (t *tracer) report(th *thread, o StillOpen, errno syscall.Errno) {
-	if t.o.StillOpen == nil || t.ending {
+	if t.o.StillOpen == nil {
 		return
 	}
 	for _, r := range th.table.received {

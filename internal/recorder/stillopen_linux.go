@@ -8,8 +8,8 @@ import (
 	"unicode/utf8"
 )
 
-// A StillOpen reports that a received descriptor was still open when its process ended, or when its process had
-// executed another program. The process may have inherited the descriptor from the process that received it.
+// A StillOpen reports that a received descriptor was still open when its process ended, when its process had executed
+// another program, or when Attach stopped recording the process. The process may have inherited the descriptor from the process that received it.
 //
 // The recorder does not see the calls that open, duplicate and close descriptors. It finds the descriptor by its value
 // and its file, or by its file alone if the process has more descriptors for the file than just before the receive. If
@@ -33,6 +33,7 @@ import (
 type StillOpen struct {
 	Process *Process
 	Exec    bool   // the process has executed a program, and has not ended
+	Running bool   // the recording has ended, and the process has not
 	Program string // the path of that program; empty if it is unknown
 	File    File
 	Receipt Receipt
@@ -42,10 +43,7 @@ type StillOpen struct {
 
 // Text returns the report as a line of text.
 func (o *StillOpen) Text() string {
-	event := "exit"
-	if o.Exec {
-		event = "exec"
-	}
+	event := o.event()
 	if o.Program != "" {
 		event += " " + quotedName(o.Program)
 	}
@@ -61,12 +59,20 @@ func (o *StillOpen) Text() string {
 		event, o.state(), o.File.text(), moved, r.Index, r.Count, r.Call, r.Socket.text(), receiver)
 }
 
+// event returns what happened when the descriptor was open.
+func (o *StillOpen) event() string {
+	switch {
+	case o.Running:
+		return "running"
+	case o.Exec:
+		return "exec"
+	}
+	return "exit"
+}
+
 // state returns whether the descriptor was open, in words.
 func (o *StillOpen) state() string {
-	state := "still open"
-	if o.Exec {
-		state = "passed on"
-	}
+	state := map[string]string{"running": "open", "exec": "passed on", "exit": "still open"}[o.event()]
 	if o.uncertain() {
 		return "perhaps " + state
 	}
@@ -81,7 +87,7 @@ func (o *StillOpen) uncertain() bool {
 
 type (
 	jsonStillOpen struct {
-		Event      string      `json:"event"` // "exit" or "exec"
+		Event      string      `json:"event"` // "exit", "exec" or "running"
 		PID        int         `json:"pid"`
 		Program    string      `json:"program,omitempty"`
 		ProgramHex string      `json:"program_hex,omitempty"` // the path in hexadecimal, if it is not UTF-8
@@ -104,11 +110,8 @@ type (
 func (o *StillOpen) JSON() ([]byte, error) {
 	r := &o.Receipt
 	j := jsonStillOpen{
-		Event: "exit", PID: o.Process.PID, Program: o.Program, Perhaps: o.uncertain(), Descriptor: o.File.json(),
+		Event: o.event(), PID: o.Process.PID, Program: o.Program, Perhaps: o.uncertain(), Descriptor: o.File.json(),
 		Received: jsonReceipt{r.Process.PID, r.Thread, r.Call, r.Socket.json(), r.FD, r.Index, r.Count},
-	}
-	if o.Exec {
-		j.Event = "exec"
 	}
 	if !utf8.ValidString(o.Program) {
 		j.ProgramHex = hex.EncodeToString([]byte(o.Program))

@@ -30,8 +30,8 @@ type Options struct {
 	Sum bool
 	// StillOpen, if set, is called for each received descriptor that is still open when its process ends,
 	// or that an execve passes on. Its process is stopped until StillOpen returns. The process of a
-	// descriptor table that several processes share is the last one that ends. StillOpen is not called
-	// for processes that Attach has detached from.
+	// descriptor table that several processes share is the last one that ends. StillOpen is also called
+	// just before Attach detaches from a process, which is not stopped then.
 	StillOpen func(*StillOpen)
 	// LeftOut is called for each child that Attach does not record because another process traces
 	// it. Processes that such a child starts later are not recorded either.

@@ -92,7 +92,7 @@ payload bytes in the object (at most 1 MiB per buffer and 16 MiB per call). file
 program_hex are paths that are not UTF-8. If a message contains more than 253 descriptors,
 which the kernel rejects, the first 253 are described.
 
-In the list at the end, each JSON object has event (exit or exec) instead of call. Its
+In the list at the end, each JSON object has event (exit, exec or running) instead of call. Its
 other fields are pid, program (what was executed), perhaps (true if the text contains this
 word), descriptor and received. received contains the pid, tid, call and socket of the
 receive, fd (the value of the descriptor at that time), count (how many descriptors the
@@ -104,12 +104,16 @@ The trace ends when COMMAND and its children have ended. scm forwards HUP, INT, 
 TERM, USR1 and USR2 to COMMAND. Before COMMAND has started and after it has ended, the
 first four end scm. If scm is killed, COMMAND and its children are killed too.
 
-With -p, HUP, INT and TERM end the trace, and the process runs on. Such a trace does not
-list descriptors at its end. The process also runs on if scm is killed. It is slow while
-it is traced, because it is stopped at each system call. The beginning and the end of the
-trace interrupt calls that wait. epoll_wait(2) and some others (see signal(7)) then fail
-with EINTR. A child that another process traces is not traced, and is reported on
-standard error.
+With -p, HUP, INT and TERM end the trace, and the process runs on. The list then contains
+the descriptors that are open, of those that were received during the trace:
+
+  8008 running: open 6<regular /etc/hosts, read>, descriptor 2 of 2 from
+  recvmsg(4<unix stream socket:[3750]>)
+
+The process also runs on if scm is killed. It is slow while it is traced, because it is
+stopped at each system call. The beginning and the end of the trace interrupt calls that
+wait. epoll_wait(2) and some others (see signal(7)) then fail with EINTR. A child that
+another process traces is not traced, and is reported on standard error.
 
 If scm is in the foreground of a terminal, it does not forward HUP, INT and QUIT, because
 COMMAND gets them from the terminal. Use TERM, or setsid(1), which also keeps scm from
@@ -261,9 +265,7 @@ func traceProcess(pid int, o recorder.Options, p *tracePrinter) error {
 	defer stop()
 	p.failed = stop
 	_, err := recorder.Attach(ctx, pid, o)
-	if ctx.Err() == nil {
-		p.printStillOpen()
-	}
+	p.printStillOpen()
 	if err != nil {
 		return cli.Broken(fmt.Errorf("process %d: %w", pid, err))
 	}
