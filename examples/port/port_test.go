@@ -81,6 +81,9 @@ func TestHowto(t *testing.T) {
 		if first, _, _ := strings.Cut(got, "\n"); code != c.code || !strings.Contains(first, c.want) || strings.Count(got, "\n") > 20 {
 			t.Errorf("%q instead of %q: status %d, %q; want status %d, %q", c.new, c.old, code, got, c.code, c.want)
 		}
+		if _, required, ok := strings.Cut(c.want, "B does not set"); ok && strings.Count(got, required) != 2 {
+			t.Errorf("%q; want %q also in the list", got, required)
+		}
 	}
 }
 

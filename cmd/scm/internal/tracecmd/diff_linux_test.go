@@ -62,7 +62,7 @@ func TestDiffReportRemarks(t *testing.T) {
 	flags.When, flags.To = recorder.AtReturn, 0
 	r.add([]*recorder.Difference{
 		differ(1, 3, 4, payload), differ(1, 1, 2, payload), flags,
-		differ(2, 6, 7, payload), differ(11, 6, 7, payload), // only in one of the two calls
+		differ(11, 6, 7, payload), differ(2, 6, 7, payload), // only in one of the two calls
 	})
 	const near = "; next to bytes that are not the same in each run of A"
 	const want = "--allow 'syscall 0: payload[3:4] of 8: 1 against 2' (1 call of process 1" + near + ")\n" +
