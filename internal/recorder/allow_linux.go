@@ -57,8 +57,10 @@ func ParseAllowance(line string) (*Allowance, error) {
 	if err := a.place.parse(field); err != nil {
 		return nil, err
 	}
-	a.anyValues, a.anyBytes = !hasValues, !hasValues && a.place.Memory == Payload && a.place.LenA == a.place.LenB && a.place.To > 0
+	a.anyValues = !hasValues
+	a.anyBytes = a.anyValues && a.place.Memory == Payload && a.place.To > 0 && a.place.LenA == a.place.LenB
 	valid := hasValues || a.anyBytes || a.place.To == 0 && a.place.hasAnyValues()
+	// No part of the line is ignored, so String returns the same line.
 	if !valid || a.String() != line || a.stream > 0 && a.first < 1 || a.first > a.last {
 		return nil, errors.New("needs a difference with both values, as scm diff prints it")
 	}

@@ -69,7 +69,7 @@ func TestDiffReportRemarks(t *testing.T) {
 		"--allow 'syscall 0: payload[1:2] of 8: 1 against 2' (1 call of process 1)\n" +
 		"--allow 'syscall 0: msg_flags on return: 1 against 2' (1 call of process 1)\n" +
 		"--allow 'syscall 0: payload[6:7] of 8: 1 against 2' (2 calls of process 1)\n" +
-		"allowed, but did not occur: syscall 0: msg_flags (but it did as syscall 0: msg_flags on return)\n" +
+		"allowed, but did not occur: syscall 0: msg_flags (but syscall 0: msg_flags on return did)\n" +
 		"allowed, but did not occur: syscall 0: flags\n"
 	const places = "' (not the same in each run of A)\n"
 	const end = places + "and 2 other places that are not the same in each run of A (-v lists all)\n"

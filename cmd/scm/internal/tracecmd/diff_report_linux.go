@@ -146,7 +146,7 @@ func (r *diffReport) text(calls int) string {
 func (r *diffReport) meant(a *recorder.Allowance) string {
 	other := a.AtOtherTime()
 	if slices.ContainsFunc(r.counted, func(g *group) bool { return other.Allows(g.first) }) {
-		return fmt.Sprintf(" (but it did as %v)", other)
+		return fmt.Sprintf(" (but %v did)", other)
 	}
 	return ""
 }
