@@ -7,7 +7,8 @@ import (
 	"github.com/scm-rights/scm/internal/sys"
 )
 
-// Config holds the options of a [Conn] or [Listener]. Functions that take no Config use the zero value.
+// Config holds the options of a [Conn] or [Listener]. Functions that take no Config use the zero value, but [NewConn]
+// keeps Expect, and [NewListener] Expect and Check. A received or duplicated socket has no Config.
 type Config struct {
 	// Expect, if not nil, describes the descriptors that the Conn's methods, and packages wire and framed, may
 	// receive. If one does not match, the call closes all descriptors of the message and returns an [*ExpectError].
@@ -26,9 +27,10 @@ type Config struct {
 
 	// NoFiles makes the kernel reject descriptors that are sent to the socket: see [PassRights]. If the kernel
 	// cannot, the call that creates the Conn or Listener fails. Descriptors sent earlier, for example before
-	// NewListener took over the socket, are still queued. Until [Conn.PassRights] turns the option on, the
-	// methods to which Expect applies close them and return an [*ExpectError] or [*TruncatedError]. Other Conns
-	// for the same socket do not. Recv without FDs only sets MSG_CTRUNC.
+	// NewListener took over the socket, are still queued. Until [Conn.PassRights] of the same Conn, or of one that
+	// WithContext made from it, turns the option on, the methods to which Expect applies close them and return an
+	// [*ExpectError] or [*TruncatedError]. Other Conns for the same socket do not. Recv without FDs only sets
+	// MSG_CTRUNC.
 	NoFiles bool
 
 	// Mode sets the permissions of the socket file that Listen, ListenPacket and DialPacket create (Linux only). If

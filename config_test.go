@@ -110,6 +110,38 @@ var _ = DescribeTableSubtree("on", func(typ int) {
 			Expect(Third(inner.ReadFiles(make([]byte, 1), 1))).To(Succeed(), "%s: the Conn keeps its own Config", name)
 		}
 	})
+
+	It("NewConn keeps the Expect, and nothing else, of the *Conn that its argument is or leads to, and Config.NewConn replaces it", func() {
+		theirs, far := netConn()
+		strict := ok(scm.Config{Expect: &scm.Expect{Max: 2, Kind: scm.KindSocket}, KeepTruncated: true}.NewConn(theirs))
+		sent := pipes(1)[0]
+		for name, c := range map[string]net.Conn{
+			"a *Conn":                         strict,
+			"a Conn from NewConn":             ok(scm.NewConn(strict)),
+			"a Conn from WithContext":         strict.WithContext(context.Background()),
+			"a struct that embeds a *Conn":    embedsPointer{strict, ""},
+			"a NetConn that returns a Conn":   wrapper{nil, strict},
+			"two NetConns":                    wrapper{nil, &wrapper{nil, strict}},
+			"a NetConn that returns a struct": wrapper{nil, embedsPointer{strict, ""}},
+		} {
+			step(name)
+			kept := ok(scm.NewConn(c))
+			Expect(far.WriteFiles([]byte("x"), sent)).To(Equal(1))
+			Expect(Third(kept.ReadFiles(make([]byte, 1), 1))).To(MatchError("scm: wanted a socket, got a pipe (read end)"))
+			Expect(far.WriteFiles([]byte("x"), sent)).To(Equal(1))
+			receives(ok(scm.Config{}.NewConn(c)), "x", sent)
+		}
+		for name, c := range map[string]net.Conn{"a NetConn that skips the Conn": wrapper{strict, strict.NetConn()}, "the socket": theirs} {
+			step(name)
+			Expect(far.WriteFiles([]byte("x"), sent)).To(Equal(1))
+			receives(ok(scm.NewConn(c)), "x", sent)
+		}
+		CannotEmulate(fdtest.NotCut)
+		Expect(far.WriteFDs([]byte("x"), FDOf(far), FDOf(far))).To(Equal(1))
+		n, files, err := ok(scm.NewConn(strict)).ReadFiles(make([]byte, 1), 1)
+		isTruncated(n, files, err, 1, unix.EMSGSIZE)
+		Expect(files).To(BeNil(), "without KeepTruncated")
+	})
 }, everyType)
 
 // wrapper is a connection around another one.

@@ -39,11 +39,18 @@ type Conn struct {
 // NewConn borrows c's socket: closing the Conn or c closes the other, and deadlines apply to both (but see
 // [Conn.WithContext]). c must be a [*net.UnixConn], a *Conn, or a connection that leads to one of these through
 // NetConn() net.Conn methods. The Conn does not see bytes that such a wrapper has buffered. If c leads to a *Conn,
-// the result has its own Config and shares everything else, including the socket file.
+// the result keeps the Expect of its [Config], but no other field, and shares everything else, including the socket
+// file. If NetConn of a wrapper skips the *Conn, the Expect is lost.
 //
 // For any other connection, and for one that encrypts, such as a [*crypto/tls.Conn], the error wraps
 // [ErrNotUnix].
-func NewConn(c net.Conn) (*Conn, error) { return Config{}.NewConn(c) }
+func NewConn(c net.Conn) (*Conn, error) {
+	inner, err := unwrap(c)
+	if err != nil {
+		return nil, opError("conn", err)
+	}
+	return Config{Expect: inner.config.Expect}.borrow(inner)
+}
 
 // NewConnFD consumes the Unix socket fd: on success it closes fd, and the Conn owns a duplicate, with
 // O_NONBLOCK set for every process that shares the socket. On error fd stays open and unchanged, and still
@@ -54,14 +61,19 @@ func NewConnFD(fd int) (*Conn, error) { return Config{}.NewConnFD(fd) }
 // [NewConnFD] does. The caller must close both f and the Conn.
 func NewConnFile(f *os.File) (*Conn, error) { return Config{}.NewConnFile(f) }
 
-// NewConn is [NewConn] with config. Socket options that were set earlier, such as that of NoFiles,
-// stay set.
+// NewConn is [NewConn] with config, which also replaces the Expect of a *Conn. Socket options that were set earlier,
+// such as that of NoFiles, stay set.
 func (config Config) NewConn(c net.Conn) (*Conn, error) {
 	inner, err := unwrap(c)
-	var conn *Conn
-	if err == nil {
-		conn, err = config.newConn(inner.UnixConn)
+	if err != nil {
+		return nil, opError("conn", err)
 	}
+	return config.borrow(inner)
+}
+
+// borrow creates a Conn from what unwrap returned.
+func (config Config) borrow(inner *Conn) (*Conn, error) {
+	conn, err := config.newConn(inner.UnixConn)
 	if err != nil {
 		return nil, opError("conn", err)
 	}

@@ -26,11 +26,19 @@ type Listener struct {
 }
 
 // NewListener borrows l's socket, as [NewConn] does, so that a server can use a [Config] for a socket from
-// [Conn.RecvListener] or [net.FileListener]. l must be a [*net.UnixListener] or a *Listener, with which the
-// result shares the socket file. For any other listener, including a wrapper, the error wraps [ErrNotUnix].
-func NewListener(l net.Listener) (*Listener, error) { return Config{}.NewListener(l) }
+// [Conn.RecvListener] or [net.FileListener]. l must be a [*net.UnixListener] or a *Listener, whose Expect and
+// Check the result keeps, and with which it shares the socket file. For any other listener, including a wrapper,
+// the error wraps [ErrNotUnix].
+func NewListener(l net.Listener) (*Listener, error) {
+	var config Config
+	if own, ok := l.(*Listener); ok && own != nil {
+		config.Expect, config.Check = own.config.Expect, own.config.Check
+	}
+	return config.NewListener(l)
+}
 
-// NewListener is [NewListener] with config. If l is a *Listener, l keeps its own Config.
+// NewListener is [NewListener] with config, which also replaces the Expect and Check of a *Listener. l keeps its own
+// Config, but NoFiles is an option of the socket, so the kernel rejects descriptors from l's clients too.
 func (config Config) NewListener(l net.Listener) (*Listener, error) {
 	made, err := config.newListener(l)
 	if err != nil {

@@ -452,6 +452,28 @@ var _ = DescribeTableSubtree("on", func(network string) {
 		}
 	})
 
+	It("NewListener keeps the Expect and Check of a *Listener, and Config.NewListener replaces them", func() {
+		checkNoLeak()
+		path, asked := socketPath(), 0
+		config := scm.Config{Expect: &scm.Expect{}, Check: func(*scm.Conn) error { asked++; return nil }}
+		first := listen(config, network, path)
+		f := pipes(1)[0]
+		for _, l := range []*scm.Listener{ok(scm.NewListener(first)), ok(scm.NewListener(first.WithContext(context.Background())))} {
+			asked = 0
+			client := dial(network, path)
+			server := withDeadline(ok(l.AcceptConn()))
+			Expect(asked).To(Equal(1))
+			Expect(client.WriteFiles([]byte("x"), f)).To(Equal(1))
+			Expect(Third(server.ReadFiles(make([]byte, 1), 1))).To(BeAssignableToTypeOf(&scm.ExpectError{}))
+		}
+		asked = 0
+		client := dial(network, path)
+		server := withDeadline(ok(ok(scm.Config{}.NewListener(first)).AcceptConn()))
+		Expect(asked).To(BeZero())
+		Expect(client.WriteFiles([]byte("x"), f)).To(Equal(1))
+		receives(server, "x", f)
+	})
+
 	It("SetUnlinkOnClose of a Listener that does not own its socket file passes the setting on to the net.UnixListener", func() {
 		checkNoLeak()
 		for _, c := range []struct {
