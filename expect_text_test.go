@@ -24,7 +24,7 @@ var wordings = []struct {
 	{scm.Expect{Kind: "anon_inode:[eventpoll]"}, "the read end of a pipe", "an eventpoll, got a pipe (read end)"},
 	{scm.Expect{Family: unix.AF_UNIX}, "/dev/null", "a Unix socket, got a character device (read-write)"},
 	{scm.Expect{Family: unix.AF_INET, Type: unix.SOCK_STREAM}, "a directory", "an IPv4 stream socket, got a directory (read-only)"},
-	{scm.Expect{Family: unix.AF_NETLINK, Type: unix.SOCK_RAW}, "a regular file opened with O_PATH", "a family 16 raw socket, got a regular file (O_PATH)"},
+	{scm.Expect{Family: unix.AF_NETLINK, Type: unix.SOCK_RAW}, "a regular file opened with O_PATH", "a netlink raw socket, got a regular file (O_PATH)"},
 	{scm.Expect{Type: unix.SOCK_SEQPACKET}, "a memfd with seals", "a seqpacket socket, got a memfd (read-write) sealed against shrinking and writing"},
 	{scm.Expect{Protocol: unix.IPPROTO_UDP}, "a regular file opened for appending", "a socket of protocol udp (17), got a regular file (write-only)"},
 	{scm.Expect{Kind: scm.KindSocket, Family: unix.AF_INET6, Type: unix.SOCK_DGRAM, Protocol: unix.IPPROTO_UDP}, "the read end of a pipe", "an IPv6 datagram socket of protocol udp (17), got a pipe (read end)"},

@@ -91,7 +91,7 @@ func examineSocket(fd int, listens bool) error {
 		return fmt.Errorf("the received socket is not listening: %w", syscall.EINVAL)
 	}
 	if !sys.HasNetType(fd) {
-		return sys.Error("package net does not support the address family of the received socket", sys.EPROTONOSUPPORT)
+		return sys.Error("package net does not support the address family of the received socket: use RecvFile", sys.EPROTONOSUPPORT)
 	}
 	return nil
 }

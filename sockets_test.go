@@ -198,7 +198,7 @@ var _ = DescribeTableSubtree("on", func(network string) {
 			Expect(a.SendConn(fdtest.AsSocket(sent))).To(Succeed())
 			before := fdtest.Take()
 			Expect(Second(b.RecvConn())).To(And(opFails("read", unix.EPROTONOSUPPORT),
-				MatchError(HaveSuffix("package net does not support the address family of the received socket"))))
+				MatchError(HaveSuffix("package net does not support the address family of the received socket: use RecvFile"))))
 			Expect(before.NewSince()).To(BeEmpty())
 			Expect(statusOf(sent) & unix.O_NONBLOCK).To(BeZero())
 		}

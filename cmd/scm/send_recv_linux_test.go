@@ -352,7 +352,7 @@ func TestRecvSocket(t *testing.T) {
 		{unix.AF_INET, unix.SOCK_DGRAM, 0, "socket, read-write, IPv4, datagram, udp, socket:[…]"},
 		{unix.AF_INET, unix.SOCK_STREAM, unix.IPPROTO_MPTCP, "socket, read-write, IPv4, stream, mptcp, listening, socket:[…]"},
 		{unix.AF_INET6, unix.SOCK_STREAM, 0, "socket, read-write, IPv6, stream, tcp, socket:[…]"},
-		{unix.AF_NETLINK, unix.SOCK_RAW, unix.NETLINK_KOBJECT_UEVENT, "socket, read-write, family 16, raw, protocol 15, socket:[…]"},
+		{unix.AF_NETLINK, unix.SOCK_RAW, unix.NETLINK_KOBJECT_UEVENT, "socket, read-write, netlink, raw, protocol 15, socket:[…]"},
 		{unix.AF_UNIX, unix.SOCK_STREAM, 0, "socket, path, socket:[…]"},
 	} {
 		t.Run(c.text, func(t *testing.T) {

@@ -26,6 +26,11 @@ var flagNames = []flagName{
 	{unix.O_SYNC &^ unix.O_DSYNC, "O_SYNC"}, {unix.O_DSYNC, "O_DSYNC"}, {unix.O_DIRECT, "O_DIRECT"}, {unix.O_NOATIME, "O_NOATIME"},
 }
 
+// familyNames are names of address families that not every system has.
+var familyNames = map[int]string{
+	unix.AF_NETLINK: "netlink", unix.AF_PACKET: "packet", unix.AF_VSOCK: "vsock", unix.AF_BLUETOOTH: "Bluetooth", unix.AF_CAN: "CAN",
+}
+
 // CanTell reports whether Look recognizes files of a kind and, if more is set, also seals, protocols
 // and O_PATH.
 func CanTell(string, bool) bool { return true }

@@ -14,6 +14,8 @@ const modeFlags = unix.O_ACCMODE | unix.O_CREAT | unix.O_EXCL | unix.O_NOCTTY | 
 
 var flagNames = []flagName{{unix.O_APPEND, "O_APPEND"}, {unix.O_NONBLOCK, "O_NONBLOCK"}, {unix.O_SYNC, "O_SYNC"}}
 
+var familyNames map[int]string
+
 func CanTell(kind string, more bool) bool {
 	switch kind {
 	case "", "regular", "directory", "symlink", "pipe", "socket", "character device", "block device":

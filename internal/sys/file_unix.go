@@ -95,7 +95,7 @@ func kindOf(mode uint32) string {
 // FamilyName returns a name for an address family.
 func FamilyName(family int) string {
 	names := map[int]string{unix.AF_UNIX: "Unix", unix.AF_INET: "IPv4", unix.AF_INET6: "IPv6"}
-	return cmp.Or(names[family], fmt.Sprintf("family %d", family))
+	return cmp.Or(names[family], familyNames[family], fmt.Sprintf("family %d", family))
 }
 
 // TypeName returns a name for a socket type.
