@@ -30,8 +30,9 @@ func (config Config) Dial(ctx context.Context, network, addr string) (*Conn, err
 }
 
 // DialPacket is [Dial] for "unixgram" from an address of its own, to which the server can reply. No other
-// socket can send to it. DialPacket treats local and its socket file as [ListenPacket] does. The server
-// needs permission to write to the file: see [Config].Mode.
+// socket can send to it. It treats local and its socket file as [ListenPacket] does, but replaces a relative path with
+// the absolute one, if that fits into sun_path (LocalAddr still returns local). The server needs permission to write
+// to the file: see [Config].Mode.
 func DialPacket(ctx context.Context, network, local, addr string) (*Conn, error) {
 	return Config{}.DialPacket(ctx, network, local, addr)
 }
@@ -49,7 +50,7 @@ func (config Config) DialPacket(ctx context.Context, network, local, addr string
 			return nil, err
 		}
 		// Only now, so that no other process could send to the socket before it was connected.
-		if err := sys.Control(made.raw, func(fd int) error { return sys.Bind(fd, name) }); err != nil {
+		if err := sys.Control(made.raw, func(fd int) error { return sys.Bind(fd, replyName(name)) }); err != nil {
 			_ = made.Close()
 			return nil, err
 		}
@@ -60,7 +61,9 @@ func (config Config) DialPacket(ctx context.Context, network, local, addr string
 		return nil, &net.OpError{Op: "dial", Net: network, Source: unixAddr(network, local), Addr: unixAddr(network, addr), Err: cause(err)}
 	}
 	c.file = file
-	_ = sys.Control(c.raw, func(fd int) error { local = sys.LocalName(fd, local); return nil }) // if it was ""
+	if local == "" {
+		_ = sys.Control(c.raw, func(fd int) error { local = sys.LocalName(fd, local); return nil })
+	}
 	c.local = unixAddr(network, local)
 	if at, ok := c.UnixConn.LocalAddr().(*net.UnixAddr); ok { // no other code uses it yet
 		*at = *c.local

@@ -241,6 +241,28 @@ var _ = Describe("DialPacket", func() {
 		Entry("a name that Linux chooses", func() string { return "" }),
 	)
 
+	It("binds the absolute path for a relative one, so that a server in another directory can reply", func() {
+		checkNoLeak()
+		path := socketPath()
+		server := withDeadline(ok(scm.ListenPacket(ctx, "unixgram", AbstractName())))
+		chdir(filepath.Dir(path))
+		client := withDeadline(ok(scm.DialPacket(ctx, "unixgram", "s", server.LocalAddr().String())))
+		chdir("/")
+		for _, c := range []net.Conn{client, client.NetConn()} {
+			Expect(c.LocalAddr()).To(Equal(&net.UnixAddr{Name: "s", Net: "unixgram"}))
+		}
+		Expect(client.Write([]byte("x"))).To(Equal(1))
+		in := scm.Message{Buffers: [][]byte{make([]byte, 1)}, Addr: new(net.UnixAddr)}
+		Expect(server.Recv(&in, 0)).To(Succeed())
+		Expect(server.Send(&in, 0)).To(Succeed())
+		receives(client, "x")
+		Expect(client.Close()).To(Succeed())
+		Expect(path).NotTo(BeAnExistingFile())
+
+		chdir(filepath.Dir(longPath())) // where the absolute path is too long
+		withDeadline(ok(scm.DialPacket(ctx, "unixgram", "s", server.LocalAddr().String())))
+	})
+
 	It("replaces a stale socket file, and applies the mode", func() {
 		checkNoLeak()
 		path := socketPath()

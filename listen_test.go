@@ -285,7 +285,7 @@ var _ = DescribeTableSubtree("on", func(network string) {
 // longName is almost the longest name of a file.
 var longName = strings.Repeat("d", 250)
 
-// listensOnRelative listens on relative paths in the working directory, which must be empty.
+// listensOnRelative listens on, or dials from, relative paths in the working directory, which must be empty.
 func listensOnRelative(network string) {
 	for _, path := range []string{"s", strings.Repeat("./", 60) + "s"} {
 		for _, mode := range []fs.FileMode{0, 0o666} {
@@ -293,6 +293,13 @@ func listensOnRelative(network string) {
 			Expect(l.Close()).To(Succeed())
 			Expect(os.ReadDir(".")).To(BeEmpty())
 		}
+	}
+	if network == "unixgram" {
+		server := ok(scm.ListenPacket(context.Background(), network, AbstractName()))
+		client := ok(scm.DialPacket(context.Background(), network, "s", server.LocalAddr().String()))
+		Expect(client.Close()).To(Succeed())
+		Expect(server.Close()).To(Succeed())
+		Expect(os.ReadDir(".")).To(BeEmpty())
 	}
 }
 

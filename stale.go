@@ -67,6 +67,23 @@ func names(path string) []string {
 	return []string{path, wd + "/" + path} // not cleaned, because the element before ".." can be a symbolic link
 }
 
+// replyName returns the absolute path for a relative one, which a process in another directory can reply to. If that is
+// too long, or does not lead to the directory of path, replyName returns path.
+func replyName(path string) string {
+	if isAbstract(path) || filepath.IsAbs(path) {
+		return path
+	}
+	all := names(path)
+	last := all[len(all)-1]
+	dir, _ := filepath.Split(path)
+	there, _ := filepath.Split(last)
+	want, _ := os.Stat("./" + dir)
+	if found, err := os.Stat(there); err != nil || !os.SameFile(found, want) || len(last) > sys.MaxName {
+		return path
+	}
+	return last
+}
+
 // setMode adds the permissions in mode that the umask removed.
 func (f *socketFile) setMode(mode fs.FileMode) error {
 	if mode == 0 || f.info.Mode().Perm() == mode {
