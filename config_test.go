@@ -409,6 +409,45 @@ var _ = DescribeTableSubtree("on", func(network string) {
 		m.Close()
 	})
 
+	It("the TruncatedError for more descriptors than requested and than Expect.Max is also an ExpectError, unless files are returned", func() {
+		CannotEmulate(fdtest.NotCut)
+		for _, c := range []struct {
+			sent, max, allowed int
+			keep               bool
+			got                string // of the ExpectError
+		}{
+			{1, 0, 0, false, "at least 1 descriptor"},
+			{1, 0, 0, true, "at least 1 descriptor"},
+			{4, 2, 2, false, "at least 3 descriptors"},
+			{4, 2, 1, false, "at least 3 descriptors"},
+			{4, 2, 2, true, ""},
+			{4, 2, 3, false, ""}, // perhaps only 3 were sent
+		} {
+			step(c)
+			a, b := pairWith(scm.Config{Expect: &scm.Expect{Max: c.allowed}, KeepTruncated: c.keep}, network)
+			Expect(a.WriteFiles([]byte("x"), pipes(c.sent)...)).To(Equal(1))
+			n, files, err := b.ReadFiles(make([]byte, 1), c.max)
+			isTruncated(n, files, err, 1, unix.EMSGSIZE)
+			rejected := new(scm.ExpectError)
+			Expect(errors.As(err, &rejected)).To(Equal(c.got != ""))
+			Expect(rejected.Got).To(Equal(c.got))
+			if isPacket {
+				Expect(a.WriteFiles([]byte("longer"), pipes(c.sent)...)).To(Equal(6))
+				n, files, err := b.ReadFiles(make([]byte, 5), c.max)
+				isTruncated(n, files, err, 5, io.ErrShortBuffer)
+				Expect(err).To(MatchError(unix.EMSGSIZE))
+				Expect(errors.As(err, new(*scm.ExpectError))).To(Equal(c.got != ""))
+			}
+		}
+		for _, allowed := range []int{1, 2} {
+			a, b := pairWith(scm.Config{Expect: &scm.Expect{Max: allowed}}, network)
+			Expect(a.WriteFiles([]byte("x"), pipes(2)...)).To(Equal(1))
+			err := Second(b.RecvFile())
+			Expect(errorOf[*scm.TruncatedError](err)).To(MatchError(unix.EMSGSIZE))
+			Expect(errors.As(err, new(*scm.ExpectError))).To(Equal(allowed == 1))
+		}
+	})
+
 	It("Recv returns the payload and its length with an ExpectError, and the conversation can continue", func() {
 		a, b := pairWith(scm.Config{Expect: &scm.Expect{Max: 2}}, network)
 		before := fdtest.Take()

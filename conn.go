@@ -453,6 +453,14 @@ func (c *Conn) expected(nfd int) *Expect {
 	return c.config.Expect
 }
 
+// tooMany returns the cause of a TruncatedError for a message with more than max descriptors, all of them closed.
+func (c *Conn) tooMany(max int) error {
+	if e := c.expected(max + 1); e != nil && e.Max <= max {
+		return &tooManyError{&ExpectError{Index: -1, Want: e.count(), Got: "at least " + descriptors(max+1)}}
+	}
+	return sys.EMSGSIZE
+}
+
 // enforce checks a message that the Conn received with Recv against e. Flags already reports whether the
 // message is truncated.
 func (c *Conn) enforce(e Expect, m *Message) error {

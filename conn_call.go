@@ -261,6 +261,9 @@ func (k *call) receiveFiles() error {
 	err := recvOne(k.sock, &k.msg, k.flags)
 	if k.arrival().lostFDs() {
 		k.cause = sys.TruncationCause(int(k.sock), k.msg.NFD, len(k.msg.FDs))
+		if k.cause == error(sys.EMSGSIZE) && (k.msg.NFD == 0 || !k.conn.config.KeepTruncated) {
+			k.cause = k.conn.tooMany(len(k.msg.FDs))
+		}
 	}
 	return err
 }

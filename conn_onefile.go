@@ -115,7 +115,7 @@ func (c *Conn) receiveOne(p []byte) (n, fd int, err error) {
 	default:
 		lost := a.truncated(1, k.cause)
 		if a.nfd > 1 {
-			lost.Cause = sys.EMSGSIZE
+			lost.Cause = c.tooMany(1)
 		}
 		err = lost
 	}

@@ -56,8 +56,8 @@ type TruncatedError struct {
 
 	// Cause is [io.ErrShortBuffer] if bytes were lost. If descriptors were lost, it is EMSGSIZE if the message
 	// carried more than Room, EMFILE or ENFILE if the descriptor table was full, and nil if the reason is not
-	// known, as with SO_PASSCRED, in ReadFD on Linux, or in package fdchannel if the table was full. If both were
-	// lost, [errors.Is] finds both.
+	// known, as with SO_PASSCRED, in ReadFD on Linux, or in package fdchannel if the table was full. If it has several
+	// reasons, such as an [*ExpectError], [errors.Is] and [errors.As] find each.
 	Cause error
 
 	pair bool // the error is from ReadFD
@@ -114,6 +114,12 @@ func (e *bothError) Unwrap() []error {
 	}
 	return []error{io.ErrShortBuffer, e.descriptors}
 }
+
+// A tooManyError is the Cause if a message carried more descriptors than requested, and than Expect allows.
+type tooManyError struct{ rejected *ExpectError }
+
+func (e *tooManyError) Error() string   { return sys.EMSGSIZE.Error() }
+func (e *tooManyError) Unwrap() []error { return []error{sys.EMSGSIZE, e.rejected} }
 
 var (
 	errConnLiteral     = sys.Error("scm: the Conn was not created by this package: use scm.NewConn", os.ErrInvalid)
