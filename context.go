@@ -18,9 +18,9 @@ import (
 // it, and n > 0 still means that part of a payload was sent.
 //
 // To end a call, the Conn sets a deadline in the past, and afterwards the program's again. A deadline set on the
-// [net.UnixConn], or on a Conn that NewConn made from the net.UnixConn, is lost. Their calls, and [io.Copy] with an
-// [os.File], can return [os.ErrDeadlineExceeded]. The other methods of net.UnixConn do not use ctx, nor does
-// [net.Buffers].
+// [net.UnixConn] is lost, and [os.ErrDeadlineExceeded] can end its calls, those of the RawConn of a Conn without a
+// context, and [io.Copy] with an [os.File]. c and a Conn that NewConn made from c.NetConn() do both to each other. The
+// other methods of net.UnixConn do not use ctx, nor does [net.Buffers].
 func (c *Conn) WithContext(ctx context.Context) *Conn {
 	if c == nil {
 		return nil
@@ -67,7 +67,8 @@ func (c *Conn) pass(op string, method func(*net.UnixConn, []byte) (int, error), 
 }
 
 // SyscallConn works as in package net. With a context, Read and Write of the result end when it is done, as does
-// [io.Copy] with an [os.File] while waiting for the Conn.
+// [io.Copy] with an [os.File] while waiting for the Conn. Without one, they can return [os.ErrDeadlineExceeded] when a
+// context ends another call of the connection.
 func (c *Conn) SyscallConn() (syscall.RawConn, error) {
 	if err := checkPresent("Conn", c); err != nil {
 		return nil, c.fail("get", err)

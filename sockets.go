@@ -10,14 +10,16 @@ import (
 	"github.com/scm-rights/scm/internal/sys"
 )
 
-// SendConn sends a connection: its descriptor with one 0 byte, as OpenSSH does. Bytes that a buffer has already
-// read from conn stay in this process. conn must have a SyscallConn method, as *Conn and package net's types have,
-// or the error wraps [os.ErrInvalid]. To send other bytes, pass its File to WriteFiles.
+// SendConn sends a connection: its descriptor with one 0 byte, as OpenSSH does. To send other bytes, pass its File
+// to WriteFiles. Bytes in a read buffer stay in this process. conn must have a SyscallConn method, as *Conn and
+// package net's types have, or the error wraps [os.ErrInvalid]. If ListenPacket or DialPacket created it, Close then
+// leaves the socket file.
 func (c *Conn) SendConn(conn net.Conn) error { return c.sendSocket("connection", conn) }
 
 // SendListener is like [Conn.SendConn], but for a listening socket. Both processes can accept connections until
-// l is closed, which then leaves its socket file in place. If SendListener fails, and l is a
-// [*net.UnixListener], call SetUnlinkOnClose(true). To lose no request, see docs/handover.md.
+// l is closed, which then leaves its socket file in place. If SendListener fails, and l is a [*net.UnixListener]
+// or a Listener that NewListener made from one, call SetUnlinkOnClose(true). To lose no request, see
+// docs/handover.md.
 func (c *Conn) SendListener(l net.Listener) error { return c.sendSocket("listener", l) }
 
 func (c *Conn) sendSocket(what string, socket any) error {

@@ -63,6 +63,12 @@
 // returned them. If its buffer contains an incomplete message before them, it ends the connection with
 // EPROTO. Before you send a message with descriptors to sd-varlink, wait for the answers to all earlier
 // messages.
+//
+// # Timeouts
+//
+// After a timeout, a Reader and a [bufio.Reader] can go on, but an [encoding/json.Decoder] and a
+// [bufio.Writer] return the error again from every later call. A Reader of conn.WithContext(ctx) cannot go
+// on after ctx is done. To limit the time for a single message, set a deadline on conn.
 package framed
 
 import (
@@ -155,8 +161,9 @@ type waitingFile struct {
 // each receive, except that its Min is ignored, because messages arrive in pieces.
 // [scm.Config].KeepTruncated has no effect.
 //
-// None of the options SO_PASSCRED, SO_PASSPIDFD, SO_TIMESTAMP and SO_INQ may be set on the socket,
-// because the control messages that they add make a receive look truncated.
+// SO_PASSPIDFD must not be set on the socket, because it makes every receive look truncated. SO_PASSCRED
+// and SO_INQ take the space of up to 8 and 6 descriptors. A receive then looks truncated if the message
+// has nearly 253 descriptors, or nearly as many as Limits.Waiting still allows.
 func NewReader(conn *scm.Conn, limits Limits) *Reader {
 	if limits.Message == 0 {
 		limits.Message = scm.MaxFDs
