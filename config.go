@@ -8,7 +8,8 @@ import (
 )
 
 // Config holds the options of a [Conn] or [Listener]. Functions that take no Config use the zero value, but [NewConn]
-// keeps Expect, and [NewListener] Expect and Check. A received or duplicated socket has no Config.
+// keeps Expect, and [NewListener] Expect and Check. They find none in a [net.UnixConn] or [net.UnixListener], even if
+// it is embedded in a Conn or Listener, nor in a received or duplicated socket.
 type Config struct {
 	// Expect, if not nil, describes the descriptors that the Conn's methods, and packages wire and framed, may
 	// receive. If one does not match, the call closes all descriptors of the message and returns an [*ExpectError].

@@ -10,7 +10,7 @@ import (
 	"github.com/scm-rights/scm/internal/sys"
 )
 
-// SendConn sends a connection: its descriptor with one 0 byte, as OpenSSH does. To send other bytes, pass its File
+// SendConn sends a connection: its descriptor with one 0 byte, as OpenSSH does. For other bytes, pass its File
 // to WriteFiles. Bytes in a read buffer stay in this process. conn must have a SyscallConn method, as *Conn and
 // package net's types have, or the error wraps [os.ErrInvalid]. If ListenPacket or DialPacket created it, Close then
 // leaves the socket file.
