@@ -26,7 +26,7 @@ each --run "$RUN"
 each --skip "$SKIP"
 each --expect "$EXPECT"
 each --shard "$SHARD"
-# A run that breaks writes no report, so remove those of an earlier run.
+# Wrong usage leaves those of an earlier run.
 for form in json jsonl xml md html; do
 	rm -f -- "$REPORTS/report.$form"
 	args+=(--report "$REPORTS/report.$form")

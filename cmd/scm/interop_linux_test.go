@@ -131,6 +131,8 @@ func TestExitCodes(t *testing.T) {
 		{"a second peer of the same name, in a list", run("--peer", "x=y", "--peers", write(t, `[{"name":"x","command":["y"]}]`)), 2, "", "scm: two peers are named \"x\"\n"},
 		{"no list of peers", run("--peers", "/nonexistent"), 2, "", "scm: open /nonexistent: no such file or directory\n"},
 		{"an invalid list of peers", run("--peers", write(t, "{}")), 2, "", "scm: …cannot unmarshal…\n"},
+		{"an unknown key in a list of peers", with("--peers", write(t, `[{"name":"x","command":["`+fake+`"],"few-pairs":true}]`)), 0, " passed",
+			"scm: warning: --peers …/file: json: unknown field \"few-pairs\", which is ignored\n"},
 		{"a peer of a list that cannot run", run("--peers", write(t, `[{"name":"gone","lang":"c","why":"no compiler"}]`), "--with", "gone"), 4, "", "scm: --with gone: no compiler\n"},
 		{"a language of a list whose peers cannot run", run("--peers", write(t, `[{"name":"gone","lang":"c","why":"no compiler"},{"name":"here","lang":"go","command":["x"]}]`), "--with", "c"), 4, "", "scm: --with c: no compiler\n"},
 		{"a peer that is not in the list", run("--peers", write(t, "[]"), "--with", "gone"), 2, "", "scm: --with \"gone\": …/file has no such peer or language\n"},
@@ -226,6 +228,41 @@ func TestReports(t *testing.T) {
 	if text("r.json") != r.stdout || !strings.Contains(text("r.txt"), "fail: ") || !strings.Contains(text("r.md"), "**not as expected**") ||
 		!strings.Contains(text("r.html"), "<!DOCTYPE html>") {
 		t.Error("a report has the wrong content")
+	}
+}
+
+// Each report of a run that ends before its first case replaces the one before, and says why. None can be taken for a
+// green one.
+func TestReportsWithoutCases(t *testing.T) {
+	dir := t.TempDir()
+	good, none := filepath.Join(dir, "good.json"), filepath.Join(dir, "r.json")
+	var args []string
+	for _, ext := range []string{".json", ".jsonl", ".xml", ".md", ".html", ".txt"} {
+		args = append(args, "--report", filepath.Join(dir, "r"+ext))
+	}
+	runs(t, result{0, "…", ""}, runFew("--report", good)...)
+	runs(t, result{0, "…", ""}, runFew(args...)...)
+	runs(t, result{2, "", "…"}, runFew(append(args, "--shard", "3/2")...)...)
+	if r, err := report.Read(none); err != nil || r.Totals.Pass == 0 {
+		t.Fatalf("wrong usage changed the report: %+v, %v", r, err)
+	}
+	runs(t, result{4, "", "scm: peer bad: the peer ended: exit status 1\n"}, runFew(append(args, "--peer", "bad=false")...)...)
+	const why = "peer bad: the peer ended: exit status 1"
+	for ext, want := range map[string]string{
+		".json": `"error": "` + why, ".jsonl": `"error":"` + why, ".xml": `<error message="did not run: ` + why, ".md": "**did not run: " + why,
+		".html": "<h1>scm interop: did not run: " + why, ".txt": "\ndid not run: " + why,
+	} {
+		if text := contents(t, filepath.Join(dir, "r"+ext)); !strings.Contains(text, want) || strings.Contains(text, "basics/") {
+			t.Errorf("%s: no %q in\n%s", ext, want, text)
+		}
+	}
+	for _, file := range []string{none, none + "l"} {
+		refused := result{2, "", "scm: " + file + ": the run ended before its first case: " + why + "\n"}
+		runs(t, refused, "interop", "compare", good, file)
+		runs(t, refused, "interop", "compare", file, good)
+		runs(t, refused, "interop", "expect", "--update", "--expect", filepath.Join(dir, "list"), file)
+		runs(t, result{0, "## scm interop: **did not run: " + why + "**\n…", ""}, "interop", "summary", file)
+		runs(t, result{0, "::error title=scm interop::did not run: " + why + "\n", ""}, "interop", "summary", "--annotations", file)
 	}
 }
 

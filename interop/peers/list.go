@@ -1,6 +1,7 @@
 package peers
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -29,28 +30,39 @@ func WriteList(file string, list []Built) error {
 // either a command or the reason why it cannot run. A program that is given as a relative path is
 // relative to the folder of the file; ReadList makes it absolute.
 func ReadList(file string) ([]Built, error) {
+	list, _, err := ReadListKeys(file)
+	return list, err
+}
+
+// ReadListKeys is like ReadList. If the list has an unknown key, which is ignored, it also returns an error that names
+// the first.
+func ReadListKeys(file string) (list []Built, unknown, err error) {
 	text, err := os.ReadFile(file)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	var list []Built
 	if err := json.Unmarshal(text, &list); err != nil {
-		return nil, fmt.Errorf("%s: %w", file, err)
+		return nil, nil, fmt.Errorf("%s: %w", file, err)
+	}
+	strict := json.NewDecoder(bytes.NewReader(text))
+	strict.DisallowUnknownFields()
+	if err := strict.Decode(&[]Built{}); err != nil {
+		unknown = fmt.Errorf("%s: %w", file, err)
 	}
 	folder, err := filepath.Abs(filepath.Dir(file))
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	for i, b := range list {
 		if !display.IsName(b.Name) || (len(b.Command) == 0) == (b.Why == "") {
-			return nil, fmt.Errorf("%s: peer %d (%q) needs a name of letters, digits and any of \"_.+-\","+
+			return nil, nil, fmt.Errorf("%s: peer %d (%q) needs a name of letters, digits and any of \"_.+-\","+
 				" and either a command or the reason why it has none", file, i, b.Name)
 		}
 		if program := append(b.Command, "")[0]; strings.Contains(program, "/") && !filepath.IsAbs(program) {
 			b.Command[0] = filepath.Join(folder, program)
 		}
 	}
-	return list, nil
+	return list, unknown, nil
 }
 
 // NotBuilt returns a line for each reason for which peers in the list were not built: "NAME NAME: REASON".

@@ -187,8 +187,12 @@ func TestList(t *testing.T) {
 		{Name: "glib", Lang: "c", Command: []string{"/x/glib"}, FewPairs: true},
 	}
 	must(t, WriteList(file, list))
-	if got, err := ReadList(file); err != nil || !reflect.DeepEqual(got, list) {
-		t.Errorf("got %+v, %v", got, err)
+	if got, unknown, err := ReadListKeys(file); err != nil || unknown != nil || !reflect.DeepEqual(got, list) {
+		t.Errorf("got %+v, %v, %v", got, unknown, err)
+	}
+	must(t, os.WriteFile(file, []byte(`[{"name":"x","command":["x"],"few-pairs":true}]`), 0o666))
+	if _, unknown, err := ReadListKeys(file); err != nil || unknown == nil || unknown.Error() != file+`: json: unknown field "few-pairs"` {
+		t.Errorf("got %v, %v", unknown, err)
 	}
 	for _, text := range []string{"", `[{"name":"x"}]`, `[{"command":["x"]}]`, `[{"name":"x","command":["x"],"why":"y"}]`} {
 		must(t, os.WriteFile(file, []byte(text), 0o666))

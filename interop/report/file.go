@@ -237,11 +237,15 @@ func (s *Stream) closeFiles() (err error) {
 	return err
 }
 
-// Read reads a report from a .json or .jsonl file. It returns an error if the report is incomplete.
+// Read reads a report from a .json or .jsonl file. It returns an error if the report is incomplete, or if the run ended
+// before its first case.
 func Read(file string) (*Report, error) {
 	r, incomplete, err := ReadPartial(file)
-	if incomplete != nil {
+	switch {
+	case incomplete != nil:
 		return nil, incomplete
+	case err == nil && r.Error != "":
+		return nil, fmt.Errorf("%s: the run ended before its first case: %s", file, r.Error)
 	}
 	return r, err
 }

@@ -23,9 +23,9 @@ func (r *Report) Markdown(w io.Writer) error {
 	var b text
 	headline := r.Headline()
 	if headline != asExpected {
-		headline = "**" + headline + "**"
+		headline = "**" + escapeMarkdown(headline) + "**"
 	}
-	b.printf("## scm interop: %s\n\n", headline)
+	b.printf("## scm interop: %s\n%s\n", headline, r.partLine())
 	if causes := r.Causes(); len(causes) > 0 {
 		rows := [][]string{{"cause", "cases", "example"}}
 		for _, c := range causes[:min(len(causes), maxFailures)] {

@@ -36,7 +36,10 @@ type Report struct {
 	KernelPasses []string `json:"kernel_passes,omitempty"`
 	StrictKernel bool     `json:"strict_kernel,omitempty"`
 
-	Cut   string            `json:"cut,omitempty"` // why the run ended early
+	LeftOut int `json:"left_out,omitempty"` // number of cases that --run, --skip, --shard and --few-pairs left out
+
+	Cut   string            `json:"cut,omitempty"`   // why the run ended early
+	Error string            `json:"error,omitempty"` // why it ended before its first case
 	Cases []scenario.Result `json:"cases"`
 
 	// Replay is the command that runs a case again. The name of the case must be appended to it. JSON reports do not
@@ -148,6 +151,9 @@ const asExpected = "as expected"
 
 // runErrors returns the errors of the run that do not belong to a case.
 func (r *Report) runErrors(cut string) (list []string) {
+	if r.Error != "" {
+		return []string{"did not run: " + r.Error}
+	}
 	if r.Cut != "" {
 		list = append(list, cut)
 	}
@@ -177,6 +183,7 @@ func Begin(version string, peers []*scenario.Peer, x *scenario.Expectations) *Re
 		Version: version,
 		System:  system(),
 		Started: time.Now().UTC(),
+		Peers:   []Peer{},
 		Aside:   []string{},
 		Cases:   []scenario.Result{},
 
@@ -197,6 +204,9 @@ func (r *Report) End(o scenario.RunResult) {
 	r.Witnesses = o.Witnesses
 	if o.Cut != nil {
 		r.Cut = o.Cut.Error()
+	}
+	if o.Broken != nil {
+		r.Error = o.Broken.Error()
 	}
 	r.Cases = append(r.Cases, o.Results...)
 	peers := map[string]*Peer{}

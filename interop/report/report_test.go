@@ -265,6 +265,7 @@ func TestHeadline(t *testing.T) {
 		{Report{Totals: pass, Kernel: Totals{NotRun: 2}}, "2 not run", false, "2 cases could not be run.\n"},
 		{Report{Totals: Totals{Unsupported: 1}}, "nothing ran", true, "\nnothing ran\nNo case has a verdict. Unsupported: 1.\n"},
 		{Report{Totals: pass, Cut: "interrupt"}, "cut short", true, "\ncut short: interrupt\n"},
+		{Report{Error: "x"}, "did not run: x", true, "\ndid not run: x\nNo case has a verdict.\n"},
 		{Report{Totals: pass, Peers: []Peer{{Name: "x"}, {Name: "y", Totals: pass}}, Required: map[string]bool{"x": true, "y": true}},
 			"peer x: none of its cases has a verdict", true, "\npeer x: none of its cases has a verdict\n"},
 		{Report{Totals: pass, Peers: []Peer{{Name: "x", Totals: pass}}, NoFiles: []string{"x"}},

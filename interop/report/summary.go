@@ -38,6 +38,7 @@ func (r *Report) Summary(w io.Writer, page string) error {
 		headline = "**" + escapeMarkdown(headline) + "**"
 	}
 	b.printf("## scm interop: %s\n\n%s\n", headline, r.countsLine())
+	b.WriteString(r.partLine())
 	list := r.Causes()
 	if len(list) > 0 {
 		b.printf("\n")
@@ -62,6 +63,14 @@ func (r *Report) Summary(w io.Writer, page string) error {
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// partLine says that the run was one of a part of the cases, or is "".
+func (r *Report) partLine() string {
+	if r.LeftOut == 0 {
+		return ""
+	}
+	return fmt.Sprintf("\nThis was a part of the run: --run, --skip, --shard or --few-pairs left out %s.\n", display.Plural(r.LeftOut, "case"))
 }
 
 // exampleNames returns the names of the first examples, each once.

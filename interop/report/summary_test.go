@@ -63,6 +63,13 @@ func TestSummary(t *testing.T) {
 	if got := summaryOf(t, good, ""); !slices.Equal(got, want) {
 		t.Errorf("got\n%s", strings.Join(got, "\n"))
 	}
+	good.LeftOut = 7
+	const part = "This was a part of the run: --run, --skip, --shard or --few-pairs left out 7 cases."
+	var page strings.Builder
+	err := good.Markdown(&page)
+	if got := summaryOf(t, good, ""); !slices.Equal(got, append(want, "", part)) || !strings.Contains(page.String(), "\n\n"+part+"\n\n") || err != nil {
+		t.Errorf("got\n%s\n%s%v", strings.Join(got, "\n"), page.String(), err)
+	}
 }
 
 // hostileReport returns a report with many causes, each with text that tries to inject something.

@@ -36,7 +36,8 @@ with --peer.
 ` + expectHelp + `
 
 The extension of a report selects its format: .json, .jsonl (written during the run), .xml
-(JUnit), .md, .html or .txt.
+(JUnit), .md, .html or .txt. If the run ends before its first case, except for wrong usage,
+the reports contain the error.
 
 Scenarios from --catalogue run with your rights, and may use the network.
 
@@ -109,7 +110,7 @@ func (o *runOptions) sharedFlags(cmd *cobra.Command) {
 	f.BoolVar(&o.trace, "trace", false, "run each unexpected failure again under the recorder, and report the system calls")
 }
 
-// validate checks the flags, and limits the number of jobs to what the system allows.
+// validate checks the flags.
 func (o *runOptions) validate() error {
 	switch {
 	case o.Timeout <= 0 || o.Jobs < 1:
@@ -117,42 +118,37 @@ func (o *runOptions) validate() error {
 	case o.Retries < 0:
 		return errors.New("--retry must not be negative")
 	}
-	if err := report.Formats.Validate(o.reports); err != nil {
-		return err
-	}
-	maxJobs, err := interop.MaxJobs()
-	if err != nil {
-		return cli.Broken(err)
-	}
-	o.Jobs = min(o.Jobs, maxJobs)
-	debug.SetGCPercent(400) // saves a tenth of the CPU time, which limits a run; memory does not
-	return nil
+	return report.Formats.Validate(o.reports)
 }
 
 func (o *runOptions) run(cmd *cobra.Command, _ []string) error {
 	if err := o.validate(); err != nil {
 		return err
 	}
-	p, err := o.cases.newPlan()
-	if err != nil {
-		return err
-	}
-	r, exit := o.resolveAndRun(p)
-	if r == nil {
-		return exit
+	r, exit := o.planAndRun()
+	streamed, broken := r != nil, (*cli.ExitError)(nil)
+	switch {
+	case !streamed && !errors.As(exit, &broken):
+		return exit // wrong usage
+	case !streamed:
+		r = report.Begin(cli.Version(), nil, &scenario.Expectations{})
+		r.End(scenario.RunResult{Broken: broken.Err})
 	}
 	r.Selected = len(o.cases.run) > 0
 	if r.Replay = o.cases.replayPrefix(o.reports, o.strict); r.Replay == "" {
 		r.Replay = runPrefix(cmd)
 	}
 	for _, file := range o.reports {
-		if filepath.Ext(file) == report.StreamExt {
+		if filepath.Ext(file) == report.StreamExt && streamed {
 			continue // it was written during the run
 		}
 		if err := report.Formats.WriteFile(file, r); err != nil {
 			cli.PrintError(cli.WriteError(err).Err)
 			exit = cli.Exit(cli.ExitBroken, nil)
 		}
+	}
+	if r.Error != "" {
+		return exit
 	}
 	if o.json {
 		_ = r.JSON(cmd.OutOrStdout()) // output keeps the error, here and below
@@ -162,6 +158,21 @@ func (o *runOptions) run(cmd *cobra.Command, _ []string) error {
 		_ = r.Brief(cmd.OutOrStdout())
 	}
 	return exit
+}
+
+// planAndRun makes a plan, and limits the number of jobs to what the system allows. See resolveAndRun.
+func (o *runOptions) planAndRun() (r *report.Report, exit error) {
+	maxJobs, err := interop.MaxJobs()
+	if err != nil {
+		return nil, cli.Broken(err)
+	}
+	o.Jobs = min(o.Jobs, maxJobs)
+	debug.SetGCPercent(400) // saves a tenth of the CPU time, which limits a run; memory does not
+	p, err := o.cases.newPlan()
+	if err != nil {
+		return nil, err
+	}
+	return o.resolveAndRun(p)
 }
 
 // resolve starts each peer once to ask what it supports, and then determines the cases and the expected failures.
@@ -215,10 +226,12 @@ func (o *runOptions) runOnce(ctx context.Context, p *plan) (*report.Report, erro
 		return nil, cli.Broken(err)
 	}
 	r := report.Begin(cli.Version(), slices.Concat(p.peers, p.missing, []*scenario.Peer{p.runner}), p.expect)
-	r.Required, r.NotAsked, r.NoFiles = p.required, p.notAsked, p.noFiles
+	r.Required, r.NotAsked, r.NoFiles, r.LeftOut = p.required, p.notAsked, p.noFiles, p.leftOut
 	stream, err := r.Stream(o.reports)
 	if err != nil {
-		return nil, cli.WriteError(err)
+		exit := cli.WriteError(err)
+		r.End(scenario.RunResult{Broken: exit.Err})
+		return r, exit
 	}
 	count, stopProgress := newProgress(os.Stderr, len(p.cases))
 	options := o.Options

@@ -117,6 +117,7 @@ type plan struct {
 	required map[string]bool
 	notAsked map[string]string
 	noFiles  []string
+	leftOut  int
 }
 
 // newPlan reads the files that the flags name. It does not start any peer.
@@ -335,7 +336,10 @@ func (s *selection) listedPeers() (selected []peers.Built, err error) {
 		}
 		return nil, nil
 	}
-	list, err := peers.ReadList(s.list)
+	list, unknown, err := peers.ReadListKeys(s.list)
+	if unknown != nil {
+		cli.PrintError(fmt.Errorf("warning: --peers %w, which is ignored", unknown))
+	}
 	if err != nil || len(s.with) == 0 {
 		return list, err
 	}
@@ -370,6 +374,7 @@ func (p *plan) selectCases() (err error) {
 	if p.peersOnly {
 		whole = slices.DeleteFunc(whole, scenario.Case.Kernel)
 	}
+	all := len(whole)
 	if p.fewPairs {
 		whole = slices.DeleteFunc(whole, func(c scenario.Case) bool { return c.Spare(fewPairsPartner) })
 	}
@@ -377,6 +382,7 @@ func (p *plan) selectCases() (err error) {
 		return err
 	}
 	p.cases = p.shard.Apply(p.cases)
+	p.leftOut = all - len(p.cases)
 
 	// If all cases are selected, every peer that has cases must get a verdict. If only some cases are
 	// selected, only a peer that does not support any case must get one, because selecting such a

@@ -1,6 +1,7 @@
 package suitecmd
 
 import (
+	"cmp"
 	"os"
 
 	"github.com/scm-rights/scm/cmd/scm/internal/cli"
@@ -26,8 +27,8 @@ Pass the --catalogue and --expect flags of the run too. They become part of the 
 that run examples again.`,
 		Args: cli.ExactArgs("REPORT"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			r, err := report.Read(args[0])
-			if err != nil {
+			r, incomplete, err := report.ReadPartial(args[0])
+			if err := cmp.Or(err, incomplete); err != nil {
 				return err
 			}
 			if annotations { // output keeps the error, here and below
