@@ -140,7 +140,7 @@ func (o *observer) descriptor(sd *side, fd int, was *cachedFD, named bool) (d fa
 	if err != nil {
 		return d, err
 	}
-	sure := o.identify(sd, &d, id)
+	sure := o.identify(sd, &d, id, named)
 	if named && !was.known {
 		was.known, was.id, was.file = true, id, sure
 		for _, file := range o.allFiles() {
@@ -155,9 +155,10 @@ func (o *observer) descriptor(sd *side, fd int, was *cachedFD, named bool) (d fa
 	return d, nil
 }
 
-// identify adds the files of the case to which a descriptor refers, and returns the one of which it is sure.
-func (o *observer) identify(sd *side, d *fact.Descriptor, id procfs.FileID) (sure *witness.File) {
-	if o.Scenario.PassesPidfds(sd.role) && witness.IsPidfd(sd.Pid, d.FD) {
+// identify adds the files of the case to which a descriptor refers, and returns the one of which it is sure. All pidfds
+// of a process have the same inode, so one from an earlier case is known by its number, unless an answer names it.
+func (o *observer) identify(sd *side, d *fact.Descriptor, id procfs.FileID, named bool) (sure *witness.File) {
+	if o.Scenario.PassesPidfds(sd.role) && witness.IsPidfd(sd.Pid, d.FD) && (named || !slices.Contains(sd.before, d.FD)) {
 		if info, err := procfs.ReadFDInfo(sd.Pid, d.FD); err == nil && info.PID == sd.other.Pid {
 			d.Files = append(d.Files, fact.Match{File: fact.SenderPidfd, Sure: true})
 		}

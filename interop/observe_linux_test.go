@@ -72,6 +72,19 @@ B< \(no answer: the process ended\)
 	}
 }
 
+// A case finds the pidfd that it leaks, and its facts do not mention those that earlier cases of the pair have leaked.
+func TestPidfdsOfEarlierCases(t *testing.T) {
+	list := casesWith(t, probed(t, "pidfd"), "credentials/ctrunc-pidfd-no-room/*/runner/faulty")
+	for _, r := range runCases(t, list, 0) {
+		if r.Verdict == scenario.Unsupported {
+			t.Skip(r.Why)
+		}
+		if n := strings.Count(strings.Join(r.Facts, "\n"), " is the open file description of the sender's pidfd"); n != 1 || len(r.Findings) != 1 {
+			t.Errorf("%s: %d pidfds, want 1, and %v in\n%s", r.Name, n, r.Findings, strings.Join(r.Facts, "\n"))
+		}
+	}
+}
+
 // A case that ends as expected has no facts.
 func TestNoFactsAsExpected(t *testing.T) {
 	for fault, want := range map[string]scenario.Verdict{"": scenario.Pass, "cloexec": scenario.Expected} {

@@ -26,6 +26,7 @@ type side struct {
 	other    *side // the side opposite
 	socket   *witness.File
 	owned    []*witness.File  // the files of the case that the peer was started with, its socket first
+	before   []int            // its pidfds when the case began, which are of earlier cases, if messages bring the sender's
 	signals  []syscall.Signal // sent by the runner, except those that no longer have an effect
 	ownLimit *unix.Rlimit     // its RLIMIT_NOFILE before the scenario changed it, or nil
 }
@@ -38,6 +39,10 @@ func newSide(p *peerProcess, files *caseFiles, role scenario.Role) *side {
 		byRunner:    files.Scenario.RunByRunner(role),
 		socket:      files.socket(role),
 		owned:       files.ownedBy(role),
+	}
+	if files.Scenario.PassesPidfds(role) {
+		open, _ := procfs.OpenFDs(p.Pid) // an error means that the runner may not look, then or later
+		sd.before = slices.DeleteFunc(open, func(fd int) bool { return !witness.IsPidfd(p.Pid, fd) })
 	}
 	for fd, was := range p.cache {
 		was.Descriptor = fact.Descriptor{Side: role, FD: fd}

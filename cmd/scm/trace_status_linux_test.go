@@ -109,7 +109,7 @@ func TestRelativePath(t *testing.T) {
 }
 
 // The commands for a CI job in docs/testing-a-daemon.md fail if the client does, or if it leaks a descriptor. Only the
-// stricter search finds a descriptor whose file was deleted.
+// stricter search finds a descriptor whose file was deleted. Neither finds the text in the name of a file.
 func TestTraceInCI(t *testing.T) {
 	traceable(t)
 	page := contents(t, "../../docs/testing-a-daemon.md")
@@ -126,6 +126,7 @@ func TestTraceInCI(t *testing.T) {
 		{quoted(tracee("pass")...), 0, 0},
 		{quoted(tracee("leak one")...), 1, 1},
 		{quoted(tracee("leak deleted")...), 0, 1},
+		{quoted(append([]string{"sh", "-c", `: >"exit: still open"; exec "$@" <"exit: still open"`, "sh"}, tracee("pass")...)...), 0, 0},
 		{quoted("sh", "-c", "exit 7"), 7, 7},
 	} {
 		script := "scm() { " + quoted(tracee(scmChild)...) + ` "$@"; }` + "\n" + strings.Replace(lines[1]+lines[2], "./myclient", c.client, 1)

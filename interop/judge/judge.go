@@ -20,15 +20,14 @@ import (
 
 // Held is what a process should have open, from one case to the next.
 type Held struct {
-	held         map[int]bool // its descriptors, and whether the files that they refer to are known
-	spare        map[int]bool // those of them that belong to a later case: no "use" has named them yet
-	standard     map[int]bool // which of 0, 1 and 2 it had open when it answered hello
-	leakedPidfds map[int]bool // the sender's pidfds that it has leaked
+	held     map[int]bool // its descriptors, and whether the files that they refer to are known
+	spare    map[int]bool // those of them that belong to a later case: no "use" has named them yet
+	standard map[int]bool // which of 0, 1 and 2 it had open when it answered hello
 }
 
 // NewHeld returns what a process holds that was started with the descriptors of a pool, and with these of 0, 1 and 2.
 func NewHeld(pool []int, standard ...int) *Held {
-	p := &Held{map[int]bool{}, map[int]bool{}, map[int]bool{}, map[int]bool{}}
+	p := &Held{map[int]bool{}, map[int]bool{}, map[int]bool{}}
 	for _, fd := range pool {
 		p.held[fd], p.spare[fd] = true, true
 	}

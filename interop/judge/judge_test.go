@@ -411,22 +411,6 @@ var requested = map[string]string{
 	"a full disk at the runner's side": ended,
 }
 
-// A peer that leaves the sender's pidfd open is found to do so in one case of a pair, and not in each that follows.
-func TestPidfdOfAnEarlierCase(t *testing.T) {
-	const leak = ", as 8, is open, and the peer did not report it"
-	first := setupOf(t, passOne, nil)
-	if r, _ := run(t, first, "A< ok n=1\nB< ok n=1 payload=00 fds=7 | 7=a 8=pidfd"); describe(r.Found) != "line 8: leak@y: the sender's pidfd"+leak {
-		t.Errorf("got %s, want a leak of y", describe(r.Found))
-	}
-	for file, want := range map[string]string{"pidfd": "", "a": "line 8: leak@y: a" + leak} {
-		next := setupOf(t, passOne, nil)
-		next.Held[roleB].leakedPidfds = first.Held[roleB].leakedPidfds
-		if r, _ := run(t, next, "A< ok n=1\nB< ok n=1 payload=00 fds=7 | 7=a 8="+file); describe(r.Found) != want {
-			t.Errorf("then %s: got %s, want %s", file, describe(r.Found), want)
-		}
-	}
-}
-
 // A process that was started without standard input can receive a descriptor as 0.
 func TestWithoutStandardInput(t *testing.T) {
 	setup := setupOf(t, passOne, nil)

@@ -27,7 +27,7 @@ type Told struct {
 func (s Setup) clone() Setup {
 	held := map[scenario.Role]*Held{}
 	for role, h := range s.Held {
-		held[role] = &Held{maps.Clone(h.held), maps.Clone(h.spare), maps.Clone(h.standard), maps.Clone(h.leakedPidfds)}
+		held[role] = &Held{maps.Clone(h.held), maps.Clone(h.spare), maps.Clone(h.standard)}
 	}
 	s.Held, s.Log = held, nil
 	return s

@@ -219,12 +219,8 @@ func (j *judge) judgeLeaks(sd *side, f fact.Observation, line int) {
 		if i < maxListed {
 			j.find(scenario.CheckLeak, sd, line, "%s, as %d, %s", file.Name, fd, what)
 		}
-		if *file == fact.SenderPidfd {
-			sd.leakedPidfds[fd] = true // it is not reported again in the next case
-		} else {
-			j.leaked = true
-		}
-		sd.leaks[fd] = true // nor after the end
+		j.leaked = j.leaked || *file != fact.SenderPidfd
+		sd.leaks[fd] = true // it is not reported again after the end
 	}
 	if more := len(leaks) - maxListed; more > 0 {
 		j.find(scenario.CheckLeak, sd, line, "%d more descriptors are open", more)
@@ -252,7 +248,6 @@ func (sd *side) leaked(fd int) *fact.File {
 	}
 	for _, m := range sd.open[fd].Files {
 		switch {
-		case m.File == fact.SenderPidfd && sd.leakedPidfds[fd]:
 		case m.Socket && !sd.ended:
 		case m.Socket && m.Owner == sd.role && sd.failed && fd == sd.socket: // the library closes it, now or later
 		case m.Made && fd <= 2: // a runner's side can have made another descriptor of its own input
