@@ -122,10 +122,7 @@ func Start(p *scenario.Peer, pool []int, as scenario.User, rec *Recording) (*Pro
 	if err != nil {
 		in.Close()
 		out.Close()
-		if _, missing := os.Stat(cmd.Path); missing == nil && errors.Is(err, unix.ENOENT) {
-			err = fmt.Errorf("%w (the program exists, but its interpreter or loader does not)", err)
-		}
-		return nil, err
+		return nil, explainStart(cmd.Path, err)
 	}
 	proc.Pid = cmd.Process.Pid
 	go func() {
@@ -138,6 +135,22 @@ func Start(p *scenario.Peer, pool []int, as scenario.User, rec *Recording) (*Pro
 		_ = out.SetReadDeadline(time.Now().Add(Grace)) // a process that has left the group may keep the other end open
 	}()
 	return proc, nil
+}
+
+// explainStart adds the cause to the error of an exec, if the error alone is misleading.
+func explainStart(program string, err error) error {
+	_, missing := os.Stat(program)
+	var on unix.Statfs_t
+	_ = unix.Statfs(program, &on) // without it, there is no flag
+	switch {
+	case errors.Is(err, unix.ENOENT) && missing == nil:
+		return fmt.Errorf("%w (the program exists, but its interpreter or loader does not)", err)
+	case errors.Is(err, unix.ENOEXEC):
+		return fmt.Errorf("%w (it is not a program for this machine, and a script must begin with #!)", err)
+	case errors.Is(err, unix.EACCES) && on.Flags&unix.MS_NOEXEC != 0:
+		return fmt.Errorf("%w (its file system is mounted with noexec)", err)
+	}
+	return err
 }
 
 // Kill kills the peer and its process group. The peer itself may have left the group.
