@@ -169,7 +169,9 @@ func TestSmoke(t *testing.T) {
 		{`trap "" PIPE`, "setsid sh -c ': >" + left + "; while [ -e " + left + " ]; do sleep 0.1; done' & until [ -e " + left + " ]; do :; done; exit 0",
 			"at the end of its input: exit status 0, but a process that it started still has its standard error open"},
 		{`trap "" PIPE`, "exit 3", "at the end of its input: exit status 3"},
-		{`trap "" PIPE`, "exec sleep 1000", "at the end of its input: the peer did not exit within 1s"},
+		{`trap "" PIPE`, "sleep 1.5; exit 0", "<nil>"},
+		{`trap "" PIPE`, "exec sleep 1000", "at the end of its input: the peer did not exit within 5s"},
+		{`trap "" PIPE; sleep 2 &`, "exit 0", "<nil>"},
 		{`trap "" PIPE; sleep 1000 &`, "exit 0", "a socket is still open in process PID after the end of the case"},
 		{":", "exit 0", "it does not ignore SIGPIPE: a send to a closed socket may kill it"},
 	} {

@@ -53,6 +53,9 @@ const (
 	// long the peer's standard output may stay open after the peer has exited.
 	Grace = time.Second
 
+	// smokeGrace is the Grace of Smoke, which may run while the machine is busy and judges how the peer ends.
+	smokeGrace = 5 * time.Second
+
 	// stopped extends a timeout that has expired, because the runner may have been stopped (SIGSTOP) in between.
 	stopped = 100 * time.Millisecond
 )
@@ -163,7 +166,10 @@ func (proc *Process) Kill() {
 
 // Close ends the peer and its process group. Like exec.Cmd.Wait, it returns an error unless the peer exits with
 // status 0.
-func (proc *Process) Close() error {
+func (proc *Process) Close() error { return proc.closeWithin(Grace) }
+
+// closeWithin is Close with another limit than Grace.
+func (proc *Process) closeWithin(grace time.Duration) error {
 	proc.once.Do(func() {
 		proc.in.Close()
 		read := make(chan struct{})
@@ -172,11 +178,11 @@ func (proc *Process) Close() error {
 			_, _ = io.Copy(io.Discard, proc.out) // otherwise the peer could block in a write
 			close(read)
 		}()
-		timer := time.AfterFunc(Grace, proc.Kill)
+		timer := time.AfterFunc(grace, proc.Kill)
 		defer timer.Stop()
 		select {
 		case <-proc.Gone:
-		case <-time.After(Grace + DefaultTimeout):
+		case <-time.After(grace + DefaultTimeout):
 		}
 		proc.out.Close()
 		<-read

@@ -77,9 +77,9 @@ func Smoke(ctx context.Context, p *scenario.Peer, timeout time.Duration) error {
 			return errors.Join(wrong...)
 		}
 	}
-	switch err := proc.Close(); {
+	switch err := proc.closeWithin(smokeGrace); {
 	case proc.EndedBy(unix.SIGKILL): // by the runner
-		wrong = append(wrong, fmt.Errorf("at the end of its input: the peer did not exit within %v", Grace))
+		wrong = append(wrong, fmt.Errorf("at the end of its input: the peer did not exit within %v", smokeGrace))
 	case err != nil:
 		wrong = append(wrong, fmt.Errorf("at the end of its input: %w", err))
 	}
@@ -124,7 +124,7 @@ func (proc *Process) startsPeer() bool {
 // script that starts it, has left such a process behind, unless the process ends soon.
 func (proc *Process) testAlone(near int) error {
 	socket, err := procfs.IdentifyOwn(near)
-	for deadline := time.Now().Add(Grace); err == nil; time.Sleep(Grace / 100) {
+	for deadline := time.Now().Add(smokeGrace); err == nil; time.Sleep(Grace / 100) {
 		where := witness.Holder(socket, proc.Pid)
 		if where == "" {
 			return nil

@@ -19,10 +19,10 @@ import (
 
 var smokeHelp = `Check the peers themselves, rather than their libraries. Each peer must start, follow the
 contract, send and recognize a long payload (@N), answer "unsupported" to unknown
-commands, leave no other process with its sockets, and exit at the end of its input. A peer
-that answers "unsupported" to every send or to every receive, as a new template does, also
-passes, and the output says so. The output also says how many of the peer's cases with the
-runner are not run because of its answer to hello.
+commands, leave no other process with its sockets, and exit within 5 seconds of the end of
+its input. A peer that answers "unsupported" to every send or to every receive, as a new
+template does, also passes, and the output says so. The output also says how many of the
+peer's cases with the runner are not run because of its answer to hello.
 
 ` + peerHelp + `
 
