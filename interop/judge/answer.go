@@ -36,6 +36,7 @@ type reading struct {
 	then        error          // nil, errCaseOver, or ErrPairOver if no later answer can be trusted
 	check       scenario.Check // what is wrong; "" if the answer says nothing about the peers
 	text        string         // of the finding, or why it says nothing
+	short       string         // of the finding: how it differs from the first alternative
 }
 
 // read judges an answer by its text alone.
@@ -58,7 +59,7 @@ func (a answer) read() (r reading) {
 	r.fds, r.formed = fds, true
 	namesErrno := false
 	difference := "answered " + contract.Quote(text)
-	for _, want := range wants {
+	for i, want := range wants {
 		names, why := want.Match(got)
 		if why == "" {
 			r.matches = true
@@ -72,6 +73,13 @@ func (a answer) read() (r reading) {
 			r.order = order
 			r.fits = append(r.fits, names)
 			namesErrno = namesErrno || len(want.Line.Words) > 0 && want.Line.Words[0] != "lib"
+		}
+		switch {
+		case i > 0:
+		case got.Verb != want.Line.Verb:
+			r.short = difference + ", " + why
+		default:
+			r.short = why
 		}
 		difference += fmt.Sprintf("\nexpected %s (%s)", want.Text, why)
 	}
@@ -202,7 +210,7 @@ func (j *judge) judgeAnswer(a answer) {
 	}
 	switch {
 	case r.check != "":
-		j.find(r.check, a.side, a.step.Line, "%s", r.text)
+		j.find(r.check, a.side, a.step.Line, "%s", r.text).Short = r.short
 		endCase(r.then)
 	case r.text != "":
 		j.endNotRun("line %d: %s", a.step.Line, r.text)

@@ -1,6 +1,7 @@
 package judge
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/scm-rights/scm/interop/fact"
@@ -25,6 +26,21 @@ func TestBasicCommands(t *testing.T) {
 		r, _ := run(t, setupOf(t, onA+"A> "+command+"\nA< err EIO\n", nil), "A< unsupported")
 		if got := len(r.Found.Findings) > 0; got != want {
 			t.Errorf("%s: basic: %t, want %t", command, got, want)
+		}
+	}
+}
+
+// A finding about an answer says in short what is wrong: how it differs from the first one that the scenario accepts.
+func TestShort(t *testing.T) {
+	const text = onA + "A> recv bytes=1 fds=1\nA< ok n=1 payload=00 fds=- flags=ctrunc\n | ok n=2 payload=00 fds=-  # it counts twice\n"
+	for answer, want := range map[string]string{
+		"ok n=1 payload=00 fds=-":              "a descriptor was lost, and the library did not report it",
+		"ok n=3 payload=00 fds=- flags=ctrunc": "n is 3",
+		"err EIO":                              `answered "err EIO", not ok`,
+	} {
+		r, _ := run(t, setupOf(t, text, nil), "A< "+answer)
+		if got := r.Found.Findings; len(got) != 1 || got[0].Short != want || !strings.Contains(got[0].Text, "expected ok n=2") {
+			t.Errorf("%s: got %+v, want %s", answer, got, want)
 		}
 	}
 }

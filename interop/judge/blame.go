@@ -48,6 +48,9 @@ func Blame(c scenario.Case, findings []scenario.Finding, known Known) (blamed []
 					f.Text = partner + " did not survive: " + f.Text
 				case f.Check == scenario.CheckAnswer: // the text begins with a verb
 					f.Text = partner + " " + f.Text
+					if f.Short != "" {
+						f.Short = partner + ": " + f.Short
+					}
 				default:
 					f.Text = partner + ": " + f.Text
 				}

@@ -97,6 +97,15 @@ func TestBlame(t *testing.T) {
 	}
 }
 
+// If the partner is at fault for an answer, the finding says so in short too.
+func TestBlameInShort(t *testing.T) {
+	c := scenario.Case{Scenario: mustParse(t, passOne), Type: "stream", A: &scenario.Peer{Name: scenario.RunnerName}, B: &scenario.Peer{Name: "y"}}
+	f := scenario.Finding{Check: scenario.CheckAnswer, Peer: scenario.RunnerName, Text: "answered", Short: "n is 3"}
+	if got := Blame(c, []scenario.Finding{f}, Known{Runner: true}); len(got) != 1 || got[0].Short != "its partner: n is 3" {
+		t.Errorf("got %+v", got)
+	}
+}
+
 // A process of the runner can also wait for room in a write.
 func TestCauseOfHang(t *testing.T) {
 	s := mustParse(t, rule+"on stream\nplay kernel\nA> write fd=asock payload=00\nA< ok n=1\n")

@@ -121,6 +121,7 @@ type Finding struct {
 	Peer  string `json:"peer"`
 	Line  int    `json:"line,omitempty"` // of the scenario
 	Text  string `json:"text"`
+	Short string `json:"short,omitempty"` // the first thing that is wrong with an answer; Text contains everything
 
 	Expected bool `json:"expected,omitempty"` // an expectation covers it
 

@@ -1,6 +1,7 @@
 package scenario
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -225,7 +226,7 @@ func (run Finished) shown() (list []expected.Shown) {
 				s := expected.Shown{Seats: seats, Check: string(check), Case: r.Name, Flaky: r.Verdict == Flaky}
 				key := Finding{Check: check, Peer: seats[0].Peer}.Key()
 				if i := slices.IndexFunc(r.Findings, func(f Finding) bool { return f.Key() == key }); i >= 0 {
-					s.Failed, s.Text = true, Faults[check]+": "+r.Findings[i].Text
+					s.Failed, s.Text = true, cmp.Or(r.Findings[i].Short, Faults[check]+": "+r.Findings[i].Text)
 				} else if !r.shows(s.Check, seats[0].Peer) {
 					continue
 				}

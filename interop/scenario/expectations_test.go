@@ -163,6 +163,24 @@ func TestRunnerFails(t *testing.T) {
 	}
 }
 
+// The reason of a new line is what is wrong with an answer, without the answers that the scenario accepts.
+func TestReasonOfNewLine(t *testing.T) {
+	s := mustParse(t, simple)
+	run := Finished{Versions: map[string]string{"x": "", "runner": ""}}
+	for _, c := range Plan([]*Scenario{s}, []*Peer{{Name: "x"}}, RunnerPeer()) {
+		r := Result{Case: c, Name: c.Name(), Hash: s.Hash, Verdict: Pass}
+		if c.B.Name == "x" {
+			r.Verdict = Fail
+			r.Findings = []Finding{{Check: CheckAnswer, Peer: "x", Text: "answered \"ok\"\nexpected ok flags=ctrunc (it lacks a flag)", Short: "it lacks a flag"}}
+		}
+		run.Results = append(run.Results, r)
+	}
+	u, err := UpdateExpectations(Lists{}, []*Scenario{s}, run)
+	if want := "group/id answer@x:receives ? it lacks a flag\n"; err != nil || string(u.Text) != want {
+		t.Errorf("got %s, %v, want %s", u.Text, err, want)
+	}
+}
+
 // After an update with the report of a run, the same run ends as expected, unless a case is flaky.
 func TestUpdateExpectations(t *testing.T) {
 	kernel := mustParse(t, simple)
