@@ -45,7 +45,7 @@ func TestExitCodes(t *testing.T) {
 	fake := program(t, "faulty")
 	folder := t.TempDir()
 	dumb := func(can string) string {
-		return "x=sh " + write(t, "while read -r verb rest; do case $verb in hello) echo ok name=x can="+can+";; *) echo unsupported;; esac; done\n")
+		return "x=sh " + write(t, "while read -r verb rest; do case $verb in hello) echo ok name=x can="+can+";; send) echo err EIO;; *) echo unsupported;; esac; done\n")
 	}
 	dgramOnly := t.TempDir()
 	const text = "# Bytes pass.\n# unix(7)\non dgram\nA> send payload=00 fds=-\nA< ok n=1\nB> recv bytes=1 fds=0\nB< ok n=1 payload=00 fds=-\n"

@@ -63,11 +63,12 @@ func (p *testPool) sendTo(i int, message []byte) error {
 }
 
 // testBasics asks the peer to send and to receive one descriptor with one byte. It fills in Peer.Unfilled if it gets
-// all answers. The sockets for the types in contract.SocketTypes begin with near[first].
-func (proc *Process) testBasics(ctx context.Context, pool *testPool, first int, timeout time.Duration) error {
+// all answers. If all is false, it asks only until an answer is not "unsupported". The sockets for the types in
+// contract.SocketTypes begin with near[first].
+func (proc *Process) testBasics(ctx context.Context, pool *testPool, first int, all bool, timeout time.Duration) error {
 	h := proc.Peer.Hello
 	bytes, fds, _ := strings.Cut(cmp.Or(h.Room, "*,*"), ",")
-	if bytes == "0" || fds == "0" {
+	if bytes == "0" || fds == "0" || !slices.ContainsFunc(contract.SocketTypes, h.Offers) {
 		return nil // the contract does not require such a library to support them
 	}
 	bytes, fds = strings.Replace(bytes, "*", "16", 1), strings.Replace(fds, "*", "1", 1)
@@ -97,8 +98,11 @@ func (proc *Process) testBasics(ctx context.Context, pool *testPool, first int, 
 			if err != nil {
 				return fmt.Errorf("%q: %w", commands[verb], proc.Explain(err))
 			}
-			if answer == "unsupported" {
+			switch {
+			case answer == "unsupported":
 				still = append(still, verb)
+			case !all:
+				return nil
 			}
 		}
 		unfilled = still

@@ -60,7 +60,7 @@ func Smoke(ctx context.Context, p *scenario.Peer, timeout time.Duration) error {
 		proc.testSIGPIPE,
 		func() error { return proc.testAlone(pool.near[0]) },
 		func() error { return proc.testPattern(ctx, pool, len(socketTypes), timeout) },
-		func() error { return proc.testBasics(ctx, pool, 2*len(socketTypes), timeout) },
+		func() error { return proc.testBasics(ctx, pool, 2*len(socketTypes), true, timeout) },
 	}
 	for _, bad := range nonsense {
 		tests = append(tests, func() error {
@@ -273,13 +273,32 @@ const slowStart = 25 * time.Millisecond
 
 // ProbeContext is like Probe but ends early when ctx is done.
 func ProbeContext(ctx context.Context, p *scenario.Peer, timeout time.Duration) error {
+	return probe(ctx, p, &testPool{}, timeout)
+}
+
+// ProbeTemplate is like ProbeContext, and also fills in p.Unfilled if the peer answers "unsupported" to every send and
+// every receive.
+func ProbeTemplate(ctx context.Context, p *scenario.Peer, timeout time.Duration) error {
+	pool, err := newTestPool(socketTypes...)
+	defer pool.close()
+	if err != nil {
+		return err
+	}
+	return probe(ctx, p, pool, timeout)
+}
+
+// probe implements ProbeContext and, if the pool is not empty, ProbeTemplate.
+func probe(ctx context.Context, p *scenario.Peer, pool *testPool, timeout time.Duration) error {
 	began := time.Now()
-	proc, err := Start(p, nil, scenario.User{}, nil)
+	proc, err := Start(p, pool.given, scenario.User{}, nil)
 	if err != nil {
 		return err
 	}
 	defer proc.Close()
 	p.Hello, err = proc.Greet(ctx, timeout)
 	p.Slow = time.Since(began) > slowStart
+	if err == nil && len(pool.given) > 0 {
+		_ = proc.testBasics(ctx, pool, 0, false, Grace) // a template answers at once, and the run shows any other fault
+	}
 	return err
 }

@@ -19,7 +19,7 @@ type Peer struct {
 
 	// Unfilled contains "send" if the peer answers "unsupported" to the simplest send on each type of
 	// socket, and "recv" likewise. Every peer must support both, so it is probably a skeleton without
-	// a library. Set by Smoke.
+	// a library. Set by Smoke, and by ProbeTemplate if it contains both.
 	Unfilled []string
 
 	kernel *Peer // for the runner: the peer for kernel scenarios

@@ -59,7 +59,7 @@ Exit status:
   1      at least one case did not
   2      wrong usage
   3      nothing ran, or a peer has no case with a verdict, or supports none that passes a
-         descriptor
+         descriptor, or is a template in which nothing is filled in
   4      a peer or the set-up is broken
   128+N  signal N ended the run`
 
@@ -179,7 +179,11 @@ func (o *runOptions) planAndRun() (r *report.Report, exit error) {
 func (p *plan) resolve(ctx context.Context, timeout time.Duration) (err error) {
 	var errs []error
 	for _, peer := range p.peers {
-		if err := process.ProbeContext(ctx, peer, process.StartTimeout(timeout)); err != nil {
+		probe := process.ProbeTemplate
+		if p.builtin[peer.Name] {
+			probe = process.ProbeContext
+		}
+		if err := probe(ctx, peer, process.StartTimeout(timeout)); err != nil {
 			errs = append(errs, fmt.Errorf("peer %s: %w", peer.Name, err))
 		}
 	}
@@ -209,6 +213,9 @@ func (o *runOptions) resolveAndRun(p *plan) (r *report.Report, exit error) {
 			return err
 		}
 		p.expect.StrictKernel = o.strict
+		if err := p.findTemplates(); err != nil {
+			return cli.Exit(cli.ExitNone, err)
+		}
 		var err error
 		r, err = o.runOnce(ctx, p)
 		for round := 2; o.repeat && err == nil; round++ {
@@ -218,6 +225,17 @@ func (o *runOptions) resolveAndRun(p *plan) (r *report.Report, exit error) {
 		return err
 	})
 	return r, exit
+}
+
+// findTemplates returns an error for each peer that is a template in which nothing is filled in.
+func (p *plan) findTemplates() error {
+	var errs []error
+	for _, peer := range p.peers {
+		if len(peer.Unfilled) > 0 {
+			errs = append(errs, fmt.Errorf("peer %s: nothing is filled in yet: it %s", peer.Name, unfilledText(peer)))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // runOnce runs the cases of a plan once, and streams the .jsonl reports.
