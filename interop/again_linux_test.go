@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -62,6 +63,41 @@ func TestFailFast(t *testing.T) {
 	}
 	if o := Run(context.Background(), cases, x, Options{FailFast: true}); len(o.Results) != len(cases) || o.Cut != nil {
 		t.Errorf("what is expected ends the run: %d results, %v", len(o.Results), o.Cut)
+	}
+}
+
+// A peer that has not answered in several cases in a row is asked no more, unless that is expected. Other peers are.
+func TestMaxHangs(t *testing.T) {
+	self, mute, halfMute := runner(t), shellPeer(t, "use) ;;"), shellPeer(t, "recv) ;; send) echo ok n=1;;")
+	checkNothingLeft(t)
+	s := mustParse(t, passOne)
+	silent := []scenario.Case{onStream(s, self, mute), onStream(s, mute, self), onStream(s, mute, mute), onStream(s, self, self)}
+	alternating := []scenario.Case{onStream(s, self, halfMute), onStream(s, halfMute, self), onStream(s, self, halfMute), onStream(s, halfMute, self)}
+	x, err := scenario.Expect([]expected.Line{{Pattern: mustPattern(t, "**"), Check: string(scenario.CheckHang), Peer: "x", Reason: "why"}}, expected.System{}, []*scenario.Scenario{s}, []*scenario.Peer{mute}, nil, self)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const fail, none, pass, known = scenario.Fail, scenario.NotRun, scenario.Pass, scenario.Expected
+	for name, c := range map[string]struct {
+		cases []scenario.Case
+		x     *scenario.Expectations
+		max   int
+		want  []scenario.Verdict // in the order in which the cases run: those of the same two peers one after the other
+	}{
+		"it is asked no more":   {silent, nil, 2, []scenario.Verdict{fail, fail, pass, none}},
+		"there is no limit":     {silent[:3], nil, 0, []scenario.Verdict{fail, fail, fail}},
+		"that is expected":      {silent[:3], x, 2, []scenario.Verdict{known, known, known}},
+		"it answers in between": {alternating, nil, 2, []scenario.Verdict{fail, fail, fail, fail}},
+	} {
+		var got []scenario.Verdict
+		for _, r := range Run(context.Background(), c.cases, c.x, Options{Timeout: deadline, MaxHangs: c.max}).Results {
+			if got = append(got, r.Verdict); r.Verdict == none && !strings.HasPrefix(r.Why, "x has not answered in 2 cases in a row, and is asked no more") {
+				t.Errorf("%s: %s", name, r.Why)
+			}
+		}
+		if !slices.Equal(got, c.want) {
+			t.Errorf("%s: got %q, want %q", name, got, c.want)
+		}
 	}
 }
 

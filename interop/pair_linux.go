@@ -123,6 +123,9 @@ func (env *environment) obstacle(c scenario.Case) (verdict scenario.Verdict, why
 	if why == "" && env.runnerFails != nil {
 		why = env.runnerFails(c)
 	}
+	if why == "" && env.mute != nil {
+		return scenario.NotRun, env.mute(c)
+	}
 	return scenario.Unsupported, why
 }
 

@@ -27,12 +27,16 @@ type Options struct {
 	Timeout  time.Duration // for each answer; 0 is process.DefaultTimeout
 	Retries  int           // how often an unexpected case is run again
 	FailFast bool          // end the run at the first unexpected case
+	MaxHangs int           // how many cases in a row a peer may unexpectedly not answer until it is asked no more; 0 is any number
 	// is paired with each of two peers to find out which one is at fault; nil disables this
 	Runner   *scenario.Peer
 	Recorder process.Launcher      // records a failed case while it runs once more; nil records nothing
 	Told     func(*judge.Log)      // called with all facts of each case, by several jobs at the same time
 	Done     func(scenario.Result) // called for each result, one at a time, as soon as there is one
 }
+
+// MaxHangs is the usual value of Options.MaxHangs.
+const MaxHangs = 5
 
 // errFailFast is the cause of a run that Options.FailFast ended.
 var errFailFast = errors.New("the first case that is not as expected")
@@ -103,7 +107,7 @@ func Open(plan []scenario.Case, x *scenario.Expectations, o Options) (*Session, 
 	if err != nil {
 		return nil, err
 	}
-	r := &run{options: o, expectations: x}
+	r := &run{options: o, expectations: x, hangs: map[string]int{}}
 	r.environment = &environment{
 		ctx:         context.Background(),
 		timeout:     o.Timeout,
@@ -116,6 +120,7 @@ func Open(plan []scenario.Case, x *scenario.Expectations, o Options) (*Session, 
 		told:        o.Told,
 	}
 	r.attribution = newAttribution(r.environment, o.Runner)
+	r.mute = r.whyNotAsked
 	s := &Session{run: r}
 	for _, group := range groupByPeers(plan) {
 		s.pairs = append(s.pairs, &pair{environment: r.environment, cases: group})
@@ -202,6 +207,7 @@ type run struct {
 
 	mu      sync.Mutex
 	results []scenario.Result
+	hangs   map[string]int // the number of cases in a row in which a peer has unexpectedly not answered
 }
 
 // runAll runs the cases in as many jobs as the options allow. It starts with the cases in which
@@ -302,6 +308,7 @@ func (r *run) done(res scenario.Result, first bool) {
 	r.complete(&res, first)
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.countHangs(res)
 	r.results = append(r.results, res)
 	if r.options.Done != nil {
 		r.options.Done(res)
@@ -309,6 +316,39 @@ func (r *run) done(res scenario.Result, first bool) {
 	if r.options.FailFast && res.Unexpected() {
 		r.cut(errFailFast)
 	}
+}
+
+// countHangs counts the result of a case for the two peers, if they were asked.
+func (r *run) countHangs(res scenario.Result) {
+	if res.Verdict == scenario.NotRun || res.Verdict == scenario.Unsupported && len(res.Transcript) == 0 {
+		return
+	}
+	for _, peer := range slices.Compact([]string{res.Case.A.Name, res.Case.B.Name}) {
+		hang := func(f scenario.Finding) bool {
+			return f.Check == scenario.CheckHang && f.Peer == peer && !f.Expected
+		}
+		switch {
+		case peer == scenario.RunnerName, peer == scenario.KernelName:
+		case r.hangs[peer] == r.options.MaxHangs: // this case had begun before
+		case slices.ContainsFunc(res.Findings, hang):
+			r.hangs[peer]++
+		default:
+			r.hangs[peer] = 0
+		}
+	}
+}
+
+// whyNotAsked returns why a peer of the case is asked no more, or "".
+func (r *run) whyNotAsked(c scenario.Case) string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, p := range []*scenario.Peer{c.A, c.B} {
+		if r.options.MaxHangs > 0 && r.hangs[p.Name] == r.options.MaxHangs {
+			return fmt.Sprintf("%s has not answered in %d cases in a row, and is asked no more (a hang that --expect lists does not count): "+
+				"is its standard output flushed after each line, or is the machine slow? See --timeout", p.Name, r.options.MaxHangs)
+		}
+	}
+	return ""
 }
 
 // decide attributes each finding to the peer at fault and sets the verdict.

@@ -38,9 +38,6 @@ const (
 	updateVariable = "SCM_INTEROP_UPDATE"
 )
 
-// maxHangs is the number of cases without an answer from the same peer in time, and not expected, that ends a run.
-const maxHangs = 5
-
 var timeout = process.DefaultTimeout // for an answer; a test shortens it
 
 // argument is the last argument of a test binary that runs as the peer, after the call of Run that serves.
@@ -335,7 +332,7 @@ func (s *suite) runAll(ctx context.Context, t *testing.T) (cut string) {
 			return "cut short: " + context.Cause(ctx).Error()
 		}
 		for name, n := range hangs {
-			if n == maxHangs && !s.update {
+			if n == interop.MaxHangs && !s.update {
 				return fmt.Sprintf("cut short: %s gave no answer in %d cases", name, n)
 			}
 		}

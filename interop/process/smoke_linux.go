@@ -245,7 +245,7 @@ func (proc *Process) expect(ctx context.Context, command, want string, timeout t
 func (proc *Process) Greet(ctx context.Context, timeout time.Duration) (h contract.Hello, err error) {
 	a, err := proc.Ask(ctx, "hello", timeout)
 	if errors.Is(err, ErrHang) {
-		return h, fmt.Errorf("%w (%v): is standard output flushed after each line?", proc.Explain(err), timeout)
+		return h, fmt.Errorf("%w (%v): is standard output flushed after each line, or is the machine slow?", proc.Explain(err), timeout)
 	}
 	if err != nil {
 		return h, proc.Explain(err)

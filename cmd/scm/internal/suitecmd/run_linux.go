@@ -47,6 +47,9 @@ payload buffer. This changes no verdict. A case that ends as expected only when 
 again (--retry) is flaky. With --repeat-until-unexpected, reports contain only the last
 round.
 
+A peer that does not answer in five cases in a row, unless that is expected, is asked no
+more. The rest of its cases is then not run.
+
 If a peer leaves processes behind, the runner kills those in the peer's process group. It
 does not kill a process that called setsid.
 
@@ -175,7 +178,8 @@ func (o *runOptions) planAndRun() (r *report.Report, exit error) {
 	return o.resolveAndRun(p)
 }
 
-// resolve starts each peer once to ask what it supports, and then determines the cases and the expected failures.
+// resolve starts each peer once to ask what it supports, and then determines the cases and the expected failures. The
+// timeout is 0 without the flag.
 func (p *plan) resolve(ctx context.Context, timeout time.Duration) (err error) {
 	var errs []error
 	for _, peer := range p.peers {
@@ -184,6 +188,9 @@ func (p *plan) resolve(ctx context.Context, timeout time.Duration) (err error) {
 			probe = process.ProbeContext
 		}
 		if err := probe(ctx, peer, process.StartTimeout(timeout)); err != nil {
+			if timeout > 0 {
+				err = withFlag(err)
+			}
 			errs = append(errs, fmt.Errorf("peer %s: %w", peer.Name, err))
 		}
 	}
@@ -200,9 +207,17 @@ func (p *plan) resolve(ctx context.Context, timeout time.Duration) (err error) {
 	return p.selectCases()
 }
 
+// withFlag names the flag with the limit in the error of a peer that has not answered.
+func withFlag(err error) error {
+	if errors.Is(err, process.ErrHang) {
+		return fmt.Errorf("%w (see --timeout)", err)
+	}
+	return err
+}
+
 // prepareList prepares the plan for the list command.
 func (p *plan) prepareList() error {
-	return cli.UntilSignal(func(ctx context.Context) error { return p.resolve(ctx, process.DefaultTimeout) })
+	return cli.UntilSignal(func(ctx context.Context) error { return p.resolve(ctx, 0) })
 }
 
 // resolveAndRun resolves a plan and runs its cases, repeatedly with --repeat-until-unexpected. The error
@@ -253,7 +268,7 @@ func (o *runOptions) runOnce(ctx context.Context, p *plan) (*report.Report, erro
 	}
 	count, stopProgress := newProgress(os.Stderr, len(p.cases))
 	options := o.Options
-	options.Runner = p.runner
+	options.Runner, options.MaxHangs = p.runner, interop.MaxHangs
 	if o.trace {
 		options.Recorder = recordPeer
 	}

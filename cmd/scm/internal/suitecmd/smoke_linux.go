@@ -106,7 +106,7 @@ func (o *smokeOptions) check(ctx context.Context, peer *scenario.Peer, scenarios
 		return "", fmt.Errorf("unavailable: %s", peer.Why)
 	}
 	if err := process.Smoke(ctx, peer, o.timeout); err != nil {
-		return "", err
+		return "", withFlag(err)
 	}
 	text := fmt.Sprintf("ok, %s %s, can %s", peer.Hello.Lang, peer.Hello.Version, strings.Join(peer.Hello.Can, ","))
 	if len(peer.Unfilled) > 0 {
