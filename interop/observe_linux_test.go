@@ -49,6 +49,9 @@ func TestFacts(t *testing.T) {
     B: no longer has .*
     no descriptor of A or B refers to A's file a, but it is still open somewhere: it was closed when the runner ended B
     ✗ leak: a is still open somewhere after the end of the case`},
+		{"unshare", pass, `B: no longer has .*
+    no descriptor of A or B refers to A's file a, but it is still open in the descriptor table of thread \d+ in process \d+ \(.*\): it was closed when the runner ended B
+`},
 		{"die", pass, `B> recv .*
 B< \(no answer: the process ended\)
     ✗ crash: the peer ended in the middle of an answer, .*`},

@@ -69,6 +69,10 @@ func Files(pid int) (map[int]FileID, error) {
 	if err != nil {
 		return nil, err
 	}
+	return identifyAll(pid, fds)
+}
+
+func identifyAll(pid int, fds []int) (map[int]FileID, error) {
 	dir, err := open(tableFolder(pid)+"/fd", unix.O_PATH|unix.O_DIRECTORY) // faster than a path for each descriptor
 	if err != nil {
 		return nil, err
@@ -120,13 +124,23 @@ func Same(pid1, fd1, pid2, fd2 int) (same bool, way string, err error) {
 // Kcmp reports whether two descriptors refer to the same open file description, according to kcmp(2). Unlike Same, it
 // makes only this call.
 func Kcmp(pid1, fd1, pid2, fd2 int) (bool, error) {
-	const kcmpFile = 0 // KCMP_FILE of linux/kcmp.h
-	order, _, errno := unix.Syscall6(unix.SYS_KCMP, realPID(pid1), realPID(pid2), kcmpFile, uintptr(fd1), uintptr(fd2), 0)
-	if errno == unix.EBADF || errno == unix.EPERM {
+	same, err := kcmp(pid1, pid2, kcmpFile, fd1, fd2)
+	if err == unix.EBADF || err == unix.EPERM {
 		if tid1, tid2 := holder(pid1), holder(pid2); tid1 != pid1 || tid2 != pid2 {
 			return Kcmp(tid1, fd1, tid2, fd2)
 		}
 	}
+	return same, err
+}
+
+// The types of comparison in linux/kcmp.h.
+const (
+	kcmpFile  = 0 // KCMP_FILE
+	kcmpFiles = 2 // KCMP_FILES
+)
+
+func kcmp(pid1, pid2, typ, fd1, fd2 int) (same bool, err error) {
+	order, _, errno := unix.Syscall6(unix.SYS_KCMP, realPID(pid1), realPID(pid2), uintptr(typ), uintptr(fd1), uintptr(fd2), 0)
 	if errno != 0 {
 		return false, errno
 	}

@@ -73,9 +73,10 @@ func init() {
 			id, idErr := Identify(pid, 0)
 			files, filesErr := Files(pid)
 			same, kcmpErr := Kcmp(pid, 0, Self, 0)
+			tables, tablesErr := Tables(os.Getpid())
 			own, _ := IdentifyOwn(0)
-			if !slices.Contains(fds, 0) || name != os.DevNull || id != own || files[0] != own || !same && kcmpErr == nil || kcmpErr == unix.EBADF {
-				fmt.Println(pid, fds, name, id, files, same, err, linkErr, infoErr, idErr, filesErr, kcmpErr)
+			if !slices.Contains(fds, 0) || name != os.DevNull || id != own || files[0] != own || !same && kcmpErr == nil || kcmpErr == unix.EBADF || len(tables) != 1 || tables[0].Files[0] != own {
+				fmt.Println(pid, fds, name, id, files, same, tables, err, linkErr, infoErr, idErr, filesErr, kcmpErr, tablesErr)
 			}
 		}
 		os.Exit(0)

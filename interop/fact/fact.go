@@ -125,7 +125,7 @@ type State struct {
 type Held struct {
 	File  File
 	Until scenario.Role // of the process with whose end the file was closed, or 0
-	Where string        // "in process PID (PROGRAM)", before that end, or "somewhere"
+	Where string        // as returned by witness.Holder before that end, or "somewhere"
 }
 
 func (f File) String() string {

@@ -28,18 +28,26 @@ type File struct {
 // and other files have the same inode.
 func (f *File) Sure(way string) bool { return way != procfs.ByInode || f.Unique() }
 
-// Holder returns "in process PID (PROGRAM)" for a process that has the file open, other than the runner and those in
-// except, or "" if /proc shows none.
+// Holder returns "in process PID (PROGRAM)" for a process that has the file open, other than the runner, or "" if /proc
+// shows none. Of the processes in except, it looks only at threads with a descriptor table of their own.
 func Holder(id procfs.FileID, except ...int) string {
 	Forking.RLock()
 	defer Forking.RUnlock()
 	paths, _ := filepath.Glob("/proc/[0-9]*") // the pattern is valid
 	for _, path := range paths {
 		pid, _ := strconv.Atoi(filepath.Base(path))
-		files, _ := procfs.Files(pid) // the error means that the process has ended, or may not be inspected
-		if slices.Contains(slices.Collect(maps.Values(files)), id) && pid != os.Getpid() && !slices.Contains(except, pid) {
+		tables, _ := procfs.Tables(pid) // the error means that the process has ended, or may not be inspected
+		for _, table := range tables {
+			known := pid == os.Getpid() || table.TID == pid && slices.Contains(except, pid)
+			if known || !slices.Contains(slices.Collect(maps.Values(table.Files)), id) {
+				continue
+			}
 			status, _ := procfs.ReadStatus(pid)
-			return fmt.Sprintf("in process %d (%s)", pid, status.Field("Name"))
+			text := fmt.Sprintf("in process %d (%s)", pid, status.Field("Name"))
+			if table.TID != pid {
+				text = fmt.Sprintf("in the descriptor table of thread %d %s", table.TID, text)
+			}
+			return text
 		}
 	}
 	return ""
