@@ -33,6 +33,9 @@
 //   - a file that a goroutine opens after the end, even if it stays open
 //   - a file that is moved to another descriptor during the five seconds
 //
+// The check looks only at the descriptor table of the thread that it runs on. A thread that has called unshare(2) with
+// CLONE_FILES has a table of its own.
+//
 // A file that is closed and opened again under the same descriptor looks the same to the check, and so do anonymous
 // files of one kind, such as eventfds. They count, unless the check looks while the descriptor is closed.
 //

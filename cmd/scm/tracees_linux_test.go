@@ -117,6 +117,7 @@ var tracees = map[string]func() error{
 	"late":  func() error { return receiveAtOnce(true) },
 
 	"without a witness": withoutWitness,
+	"shared table":      sharedTable,
 	"without ptrace":    withoutPtrace,
 
 	"secret":      func() error { return passSecret(scm.Send) },

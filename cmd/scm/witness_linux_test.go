@@ -2,14 +2,19 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
 	"testing"
 	"unsafe"
 
+	"github.com/scm-rights/scm/cmd/scm/internal/programs/testserver"
+	"github.com/scm-rights/scm/internal/ownthread"
+	"github.com/scm-rights/scm/internal/procfs"
 	"github.com/scm-rights/scm/internal/reexec"
 	"github.com/scm-rights/scm/interop/report"
 	"golang.org/x/sys/unix"
@@ -49,6 +54,43 @@ func TestWitness(t *testing.T) {
 			t.Errorf("%s: exit status %d\n%s", fault, r.code, r.text())
 		}
 	}
+}
+
+// Without kcmp, scm poke finds what only a thread with a descriptor table of its own keeps, and takes a table that
+// threads share for one.
+func TestPokeWithoutKcmp(t *testing.T) {
+	blocked, socket := tracee("without a witness"), filepath.Join(t.TempDir(), "socket")
+	args := append(blocked[1:], program(t, "scm"), "poke", "--timeout=1m", "--settle=10ms", "--name=mine", "--socket", socket, "--")
+	args = append(args, reexec.CommandLine("poked server", testserver.Apart+"all", "stream", socket)...)
+	if r := finish(t, exec.Command(blocked[0], args...)); r.code != 1 || !strings.HasSuffix(r.stdout, "mine: 9 findings\n") {
+		t.Errorf("exit status %d, want 1 and 9 findings\n%s", r.code, r.text())
+	}
+	if r := finish(t, exec.Command(blocked[0], append(blocked[1:], "/bin/sh", "-c", shellCommand("shared table"))...)); r.code != 0 {
+		t.Error(r.text())
+	}
+}
+
+// sharedTable returns an error if this process, whose threads share a descriptor table, has several.
+func sharedTable() error {
+	release := make(chan struct{})
+	defer close(release)
+	tid := make(chan int)
+	go ownthread.Run(func() {
+		tid <- unix.Gettid()
+		<-release
+	})
+	other := <-tid
+	stdins := 0
+	tables, err := procfs.Tables(os.Getpid())
+	for _, table := range tables {
+		if _, open := table.Files[0]; open {
+			stdins++
+		}
+	}
+	if err == nil && stdins != 1 {
+		err = fmt.Errorf("with thread %d: standard input is in %d of %v, want one", other, stdins, tables)
+	}
+	return err
 }
 
 // withoutWitness executes its command with kcmp, ptrace and pidfd_getfd blocked.

@@ -59,11 +59,7 @@ func tableTIDs(pid int) (tids []int, distinct bool, err error) {
 			distinct = distinct && (err == nil || err == unix.ESRCH)
 			return same
 		}
-		if distinct && slices.ContainsFunc(tids, shares) {
-			continue
-		}
-		// A first thread that has ended stays until all others have.
-		if s, _ := ReadStatus(tid); !s.HasEnded() {
+		if !distinct || !slices.ContainsFunc(tids, shares) {
 			tids = append(tids, tid)
 		}
 	}

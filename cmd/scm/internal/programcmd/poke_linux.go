@@ -54,7 +54,9 @@ be accepted. To see whether it stores only a limited number, such as the last ei
 sends the items whose descriptors it keeps as often again. If it then keeps no more, and
 its descriptor table has space, that is a note, and no finding. scm does not find
 descriptors that the server has passed on to other processes, or sent to one of its own
-sockets.
+sockets. It reads the descriptor tables of all threads. If kcmp(2) is missing or not
+permitted, it cannot tell them apart, and takes the same descriptor in several threads for
+one. If each of them keeps one descriptor, scm can then take that for a limited number.
 
 If the path of the socket contains the PID of the server, use a pattern with a * instead.
 Zero bytes at the end of an abstract name are written as @, as in /proc/net/unix, or \0.

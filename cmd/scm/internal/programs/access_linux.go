@@ -64,7 +64,7 @@ func (t *target) extent(list []Holding, messages int) (text string) {
 		text = ", in " + strings.Join(names, ", ")
 	}
 	most := slices.MaxFunc(list, func(a, b Holding) int { return cmp.Compare(a.FDs, b.FDs) })
-	limit, free := room(most.PID)
+	limit, free := room(most.TID)
 	if each := most.FDs / max(messages, 1); limit > 0 && messages > 0 && each > 0 {
 		text += fmt.Sprintf(": %d per message, so that about %d messages reach its limit of %d", each, free/each, limit)
 		text += "; who may connect: " + clients(t.address)
@@ -72,12 +72,12 @@ func (t *target) extent(list []Holding, messages int) (text string) {
 	return text
 }
 
-// room returns the limit of descriptors of a process, and how many more it can open, or 0 if the kernel does not say.
-func room(pid int) (limit, free int) {
-	limits, _ := os.ReadFile(fmt.Sprintf("/proc/%d/limits", pid))
+// room returns the limit of descriptors of a thread, and how many more it can open, or 0 if the kernel does not say.
+func room(tid int) (limit, free int) {
+	limits, _ := os.ReadFile(fmt.Sprintf("/proc/%d/limits", tid))
 	_, after, _ := strings.Cut(string(limits), "Max open files")
 	_, _ = fmt.Sscan(after, &limit) // the soft limit
-	fds, err := procfs.OpenFDs(pid)
+	fds, err := procfs.OpenFDs(tid)
 	if err != nil {
 		return 0, 0
 	}

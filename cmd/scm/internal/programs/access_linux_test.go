@@ -63,7 +63,7 @@ func TestClients(t *testing.T) {
 func TestExtentOfSharedDescriptors(t *testing.T) {
 	pid := os.Getpid()
 	server := &target{server: &Server{pid: pid}, address: "@name"}
-	list := []Holding{{PID: pid, FDs: 3}, {PID: pid, FDs: 3}}
+	list := []Holding{{PID: pid, TID: pid, FDs: 3}, {PID: pid, TID: pid, FDs: 3}}
 	if got := server.extent(list, 3); !strings.Contains(got, ": 1 per message, ") {
 		t.Error(got)
 	}

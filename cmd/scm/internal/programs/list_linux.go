@@ -5,12 +5,12 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 
+	"github.com/scm-rights/scm/internal/procfs"
 	"github.com/scm-rights/scm/interop/display"
 )
 
@@ -27,19 +27,21 @@ type Listener struct {
 // them. It does not see processes whose descriptors it may not read.
 func List(w io.Writer, asJSON bool) error {
 	holders, listeners := map[string][]int{}, []Listener{}
-	paths, _ := filepath.Glob("/proc/[0-9]*/fd/*") // the pattern is valid
+	paths, _ := filepath.Glob("/proc/[0-9]*") // the pattern is valid
 	for _, path := range paths {
-		name, _ := os.Readlink(path)
-		pid, _ := strconv.Atoi(strings.Split(path, "/")[2])
-		if strings.HasPrefix(name, "socket:") && !slices.Contains(holders[name], pid) {
-			holders[name] = append(holders[name], pid)
+		pid, _ := strconv.Atoi(filepath.Base(path))
+		tables, _ := procfs.Tables(pid)
+		for _, inode := range openSockets(tables...) {
+			if !slices.Contains(holders[inode], pid) {
+				holders[inode] = append(holders[inode], pid)
+			}
 		}
 	}
 	for _, s := range sockets("/proc/net/unix") {
 		if s.listens {
 			// The parent of the processes, which scm poke takes, usually has the lowest PID. systemd also listens for
 			// the services that it has started.
-			pids := append([]int{}, holders["socket:["+s.inode+"]"]...)
+			pids := append([]int{}, holders[s.inode]...)
 			slices.SortFunc(pids, func(a, b int) int { return cmp.Compare(uint(a-2), uint(b-2)) })
 			program := cmp.Or(executable(append(pids, -1)[0]), "-")
 			listeners = append(listeners, Listener{pids, typeName(s.typ), clients(s.address), program, s.address})

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/scm-rights/scm/cmd/scm/internal/programs/testserver"
+	"github.com/scm-rights/scm/internal/ownthread"
 	"golang.org/x/sys/unix"
 )
 
@@ -35,6 +36,21 @@ func TestList(t *testing.T) {
 	if err := os.Remove(dir + "/removed"); err != nil {
 		t.Fatal(err)
 	}
+	// A thread with a descriptor table of its own has a socket that the others do not have.
+	listening, done := make(chan error), make(chan bool)
+	go ownthread.Run(func() {
+		err := unix.Unshare(unix.CLONE_FILES)
+		if err == nil {
+			_, err = testserver.Listen("stream", dir+"/thread")
+		}
+		listening <- err
+		<-done
+	})
+	defer close(done)
+	if err := <-listening; err != nil {
+		t.Fatal(err)
+	}
+	want[dir+"/thread"] = fmt.Sprintf("%-9s %-15s", "stream", mine)
 	// Connecting to a connection fails, even if it is bound.
 	conn, err := net.DialUnix("unix", &net.UnixAddr{Name: dir + "/client"}, &net.UnixAddr{Name: dir + "/two  words"})
 	if err != nil {

@@ -44,9 +44,10 @@ func (m *Marker) Close() {
 	witness.CloseFD(&m.path)
 }
 
-// A Holding is a process that has descriptors of a marker open.
+// A Holding is a process that has descriptors of a marker open, in one of its descriptor tables.
 type Holding struct {
 	PID     int
+	TID     int    // of a thread that uses the table
 	Program string // the base name of what it executes
 	FDs     int    // how many
 }
@@ -64,21 +65,20 @@ func (s *Server) Held(markers ...*Marker) (map[*Marker][]Holding, error) {
 	}
 	held := map[*Marker][]Holding{}
 	for _, pid := range pids {
-		files, err := procfs.Files(pid)
-		if err != nil {
-			if err := inspectError(pid, err); err != nil {
-				return nil, err
-			}
-			continue
+		tables, err := procfs.Tables(pid)
+		if err := inspectError(pid, err); err != nil {
+			return nil, err
 		}
-		fds := map[*Marker]int{}
-		for _, id := range files {
-			if m := byID[id]; m != nil {
-				fds[m]++
+		for _, table := range tables {
+			fds := map[*Marker]int{}
+			for _, id := range table.Files {
+				if m := byID[id]; m != nil {
+					fds[m]++
+				}
 			}
-		}
-		for m, n := range fds {
-			held[m] = append(held[m], Holding{pid, ProgramOf(pid), n})
+			for m, n := range fds {
+				held[m] = append(held[m], Holding{pid, table.TID, ProgramOf(pid), n})
+			}
 		}
 	}
 	return held, nil

@@ -174,19 +174,30 @@ func (s *Server) sockets() (list []socket) {
 		file = fmt.Sprintf("/proc/%d/net/unix", s.pid)
 	}
 	for _, k := range sockets(file) {
-		all["socket:["+k.inode+"]"] = k
+		all[k.inode] = k
 	}
 	pids, _ := s.Processes()
 	for _, pid := range pids {
-		fds, _ := procfs.OpenFDs(pid)
-		for _, fd := range fds {
-			name, _ := procfs.ReadLink(pid, fd)
-			if k, ok := all[name]; ok {
+		tables, _ := procfs.Tables(pid)
+		for _, inode := range openSockets(tables...) {
+			if k, ok := all[inode]; ok {
 				list = append(list, k)
 			}
 		}
 	}
 	return list
+}
+
+// openSockets returns the inodes of the sockets in descriptor tables.
+func openSockets(tables ...procfs.Table) (inodes []string) {
+	for _, table := range tables {
+		for _, id := range table.Files {
+			if id.Type == unix.S_IFSOCK {
+				inodes = append(inodes, strconv.FormatUint(id.Ino, 10))
+			}
+		}
+	}
+	return inodes
 }
 
 // Listens returns the addresses at which the server listens.

@@ -8,9 +8,11 @@ import (
 	"os/signal"
 	"slices"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
+	"github.com/scm-rights/scm/internal/ownthread"
 	"github.com/scm-rights/scm/interop/raw"
 	"golang.org/x/sys/unix"
 )
@@ -23,6 +25,7 @@ import (
 //	hangup closes each connection after one message
 //	once   ends with status 0 after one connection
 //	strict ends with status 1 after a line that it does not know, with or without descriptors
+//	mute   ends with status 1 after each connection, before it reads anything
 var Faulty = []string{
 	"two",      // forgets the second descriptor of exactly two
 	"second",   // closes only the first descriptor of each receive
@@ -49,11 +52,16 @@ const NoFiles = "no-files"
 // NoFilesStrict is the mode NoFiles of a server that ends as in the mode strict.
 const NoFilesStrict = "no-files-strict"
 
+// Apart before a mode runs the server on a thread with a descriptor table of its own, which alone has the socket. It
+// serves one connection after the other.
+const Apart = "apart-"
+
 // serveOne is the first argument of a process in the mode forks, which serves the connection at descriptor 3.
 const serveOne = "serve-one"
 
 type server struct {
 	mode   string
+	apart  bool
 	listen int
 	stored chan int // the descriptors of the modes Cache and hoard
 }
@@ -67,7 +75,14 @@ func Main(args []string) {
 		s.serve(3)
 		return
 	}
-	if err := s.run(args[1], args[2]); err != nil {
+	run := func() error { return s.run(args[1], args[2]) }
+	if s.mode, s.apart = strings.CutPrefix(s.mode, Apart); s.apart {
+		run = func() (err error) {
+			ownthread.Run(func() { err = errors.Join(unix.Unshare(unix.CLONE_FILES), s.run(args[1], args[2])) })
+			return err
+		}
+	}
+	if err := run(); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
@@ -102,6 +117,10 @@ func (s *server) run(typ, address string) (err error) {
 		case s.mode == "once":
 			s.serve(c)
 			return nil
+		case s.mode == "mute":
+			return errors.New("database is locked")
+		case s.apart:
+			s.serve(c)
 		default:
 			go s.serve(c)
 		}
