@@ -43,9 +43,11 @@ The server is stopped at the end, and started again after a crash. If it ends in
 way after the same bytes without a descriptor, that is no finding. A server that exits
 with status 0 after a connection is started again for the next one.
 
-An item that the server does not read has no verdict, and the exit status is 4. Waits for
-the server to read take at most one and a half times --timeout together, and then about a
-second for each message.
+An item that the server does not read has no verdict, and the exit status is 4. The same
+applies if its descriptor table is full. Waits for the server to read take at most one and
+a half times --timeout together, and then about a second for each message. If the server
+closes the connection after one message, scm does not try the item second. That is no
+failure: the exit status stays 0, and the test is skipped in JUnit's format.
 
 A server that closes a descriptor late keeps none. scm waits until the server has closed
 all of them, or has closed none for --settle. Use more if a garbage collector closes

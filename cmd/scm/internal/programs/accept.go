@@ -40,7 +40,7 @@ func ValidateAccepted(list []expected.Line, program, version string) error {
 
 // Accept marks the findings that the list accepts. For each of its lines that did not occur in a trial, it adds the
 // line to the trial, unless the line is about a flaky finding. It counts the lines that are about another program or
-// version, or about an item that has no verdict.
+// version, or about an item that was not tried or has no verdict.
 func (r *Report) Accept(list []expected.Line) {
 	used, aside := map[string]bool{}, map[string]bool{}
 	for _, l := range list {
@@ -52,7 +52,7 @@ func (r *Report) Accept(list []expected.Line) {
 	for _, l := range list {
 		for i := range r.Trials {
 			t := &r.Trials[i]
-			if (t.Skipped == "" || l.Check == CheckUnread) && l.Pattern.Match(t.What) {
+			if (t.Skipped+t.Untried == "" || l.Check == CheckUnread) && l.Pattern.Match(t.What) {
 				used[l.Place()] = true
 				t.accept(l, list)
 			}

@@ -3,6 +3,7 @@ package programs
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"os"
 	"slices"
 	"strings"
@@ -151,6 +152,34 @@ func TestReportFiles(t *testing.T) {
 	} {
 		if !strings.Contains(b.String(), want) {
 			t.Errorf("%s is missing in\n%s", want, b.String())
+		}
+	}
+}
+
+// An item that was not tried is no failure, but no report shows it as passed. A note is in each report.
+func TestReportOfWhatWasNotTried(t *testing.T) {
+	r := NewReport("v1", "x", "", linux)
+	r.Trials = []Trial{{What: "byte", Notes: []string{"a note"}}, {What: "second", Untried: "a reason"}}
+	r.Accept(accepted(t, "second leak@x why"))
+	if r.Failed() || r.Undecided() {
+		t.Errorf("failed: %v, undecided: %v", r.Failed(), r.Undecided())
+	}
+	var console, file bytes.Buffer
+	if err := errors.Join(r.Console(&console), r.JUnit(&file)); err != nil {
+		t.Fatal(err)
+	}
+	const want = "byte       ok\nbyte       note: a note\nsecond     not tried: a reason\n" +
+		"x: no findings, 1 not tried, 1 accepted line set aside\n"
+	if console.String() != want {
+		t.Errorf("got\n%s", &console)
+	}
+	for _, want := range []string{
+		`skipped="1"`,
+		`<skipped message="not tried: a reason">`,
+		`<system-out>ok&#xA;| note: a note</system-out>`,
+	} {
+		if !strings.Contains(file.String(), want) {
+			t.Errorf("%s is missing in\n%s", want, &file)
 		}
 	}
 }

@@ -83,3 +83,31 @@ func room(tid int) (limit, free int) {
 	}
 	return limit, max(0, limit-len(fds))
 }
+
+// isFull reports whether no descriptor table with a socket at the address has space for a descriptor that a client
+// passes. A connection, and an accept(2) that waits for the next one, need space too.
+func (t *target) isFull() bool {
+	need := 3
+	if t.Type == unix.SOCK_DGRAM {
+		need = 1
+	}
+	at := map[string]bool{} // the inodes of the sockets
+	for _, k := range t.server.sockets() {
+		at[k.inode] = k.address == t.address
+	}
+	full := false
+	pids, _ := t.server.Processes()
+	for _, pid := range pids {
+		tables, _ := procfs.Tables(pid)
+		for _, table := range tables {
+			if slices.ContainsFunc(openSockets(table), func(inode string) bool { return at[inode] }) {
+				limit, free := room(table.TID)
+				if limit == 0 || free >= need {
+					return false
+				}
+				full = true
+			}
+		}
+	}
+	return full
+}

@@ -17,6 +17,7 @@ var (
 	errClosed = errors.New("the server closed the connection before it read anything")
 	errFull   = errors.New("the queue of the server stays full")
 	errFirst  = errors.New("the server closed the connection after the first message") // the next is lost
+	errTable  = errors.New("the descriptor table of the server was full")              // it has read only the bytes
 )
 
 // A failure is what happened to a server after a unit.
@@ -48,6 +49,9 @@ func (p *poker) failed(err error) *failure {
 	if ended == nil && err == nil {
 		return nil
 	}
+	if ended != nil && p.ender != p.server {
+		p.ender, p.ends = p.server, append(p.ends, ended.Error())
+	}
 	slow := ended == nil && (errors.Is(err, unix.ETIMEDOUT) || errors.Is(err, unix.EAGAIN))
 	return &failure{unit: p.last, ended: ended, slow: slow, after: time.Since(p.began)}
 }
@@ -64,6 +68,7 @@ func (p *poker) send(u *unit, withFDs bool) (*failure, error) {
 		fds = slices.Repeat([]int{t.marker.fd}, t.fds)
 	}
 	for alone := u.alone; ; alone = true {
+		full := withFDs && p.isFull()
 		c, err := p.dial()
 		if err != nil {
 			f := p.failed(err)
@@ -75,8 +80,11 @@ func (p *poker) send(u *unit, withFDs bool) (*failure, error) {
 		p.last, p.began = u, time.Now()
 		result := p.sendUnit(c, u, fds, alone)
 		p.hangUp(c)
+		if result == nil && full {
+			result = errTable
+		}
 		u.why = ""
-		if result != nil && result != errFirst {
+		if result != nil {
 			u.why = result.Error()
 		}
 		if !alone && p.splits(u) && (result == errClosed || result == errUnread && p.reads) {
@@ -89,9 +97,7 @@ func (p *poker) send(u *unit, withFDs bool) (*failure, error) {
 		if fault != nil {
 			return nil, fault
 		}
-		f := p.failed(err)
-		u.trial.closed = u.trial.closed || f == nil && result == errFirst
-		return f, nil
+		return p.failed(err), nil
 	}
 }
 

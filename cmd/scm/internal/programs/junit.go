@@ -9,7 +9,7 @@ import (
 )
 
 // JUnit writes the report for CI servers. The program is a suite, and each trial is a test. Trials with only accepted
-// findings, and those without a verdict, count as skipped. If nothing could be found out, that is an error.
+// findings, those that were not tried, and those without a verdict, count as skipped. If nothing could be found out, that is an error.
 func (r *Report) JUnit(w io.Writer) error {
 	suite := &junit.Suite{Name: r.Program}
 	for _, t := range r.Trials {
@@ -18,15 +18,19 @@ func (r *Report) JUnit(w io.Writer) error {
 		switch {
 		case t.Failed():
 			outcome = "failure"
-		case t.Skipped != "" || len(t.Findings) > 0:
+		case t.Skipped != "" || t.Untried != "" || len(t.Findings) > 0:
 			outcome = "skipped"
 		}
 		message := display.Shorten(lines[0], junit.MaxMessage)
 		if t.Output != "" {
 			lines = append(lines, "The server printed:", t.Output)
 		}
-		suite.Add(junit.Case{Class: r.Program, Name: t.What, Seconds: junit.Seconds(t.Seconds)}, outcome, message,
-			display.Block("", strings.Join(lines, "\n")))
+		text := display.Block("", strings.Join(lines, "\n"))
+		test := junit.Case{Class: r.Program, Name: t.What, Seconds: junit.Seconds(t.Seconds)}
+		if outcome == "" && len(t.Notes) > 0 {
+			test.Out = text
+		}
+		suite.Add(test, outcome, message, text)
 	}
 	if r.Broken != "" {
 		text := display.Block("", r.Broken)

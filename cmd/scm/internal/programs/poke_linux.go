@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -35,6 +36,9 @@ type poker struct {
 	began  time.Time // when it was
 	unread bool      // the server may not have read all messages yet
 	reads  bool      // the server has read a message
+	ends   []string  // how servers have ended by themselves
+	ender  *Server   // the last one that has
+	fresh  bool      // the server had received nothing before this round
 	alone  bool      // each item has a server of its own, because one of several has ended it later
 	enough string    // why no more items are sent, or ""
 }
@@ -58,7 +62,6 @@ type pokeTrial struct {
 	printed  string // by the server while the item was sent
 	sent     int    // descriptors on this server
 	rejected bool   // the kernel has rejected the descriptors of a message, but not its bytes
-	closed   bool   // a second message was discarded
 }
 
 // undelivered reports whether the kernel has rejected every descriptor of the trial, so that none can be the reason for
@@ -71,17 +74,22 @@ func (t *pokeTrial) end() {
 	without := slices.DeleteFunc(slices.Clone(t.units), func(u *unit) bool { return u.why == "" })
 	switch {
 	case len(without) == 0 || len(t.Findings) > 0:
-	case len(without) == len(t.units):
-		t.Skipped = without[0].why
-	default:
+	case len(without) < len(t.units):
 		t.Notes = append(t.Notes, "not all connections: "+without[0].why)
-	}
-	if t.closed {
-		t.Notes = append(t.Notes, errFirst.Error())
+	case slices.ContainsFunc(t.units, func(u *unit) bool { return u.why == errFirst.Error() }):
+		t.Untried = errFirst.Error() // as of most servers that read one message
+	default:
+		t.Skipped = without[0].why
 	}
 	if t.rejected {
 		t.Notes = append(t.Notes, "the kernel rejects descriptors for this server (EPERM), as with SO_PASSRIGHTS, and only the bytes were sent")
 	}
+}
+
+// unreceived reports whether the descriptor table of the server was full at each connection of the trial, and whether the
+// server keeps nothing of it.
+func (t *pokeTrial) unreceived() bool {
+	return len(t.Findings) == 0 && !slices.ContainsFunc(t.units, func(u *unit) bool { return u.why != errTable.Error() })
 }
 
 // find adds the finding for a failure.
@@ -131,17 +139,39 @@ func Poke(ctx context.Context, o PokeOptions) ([]Trial, error) {
 	found := slices.ContainsFunc(list, func(t Trial) bool { return len(t.Findings) > 0 })
 	switch {
 	case err == nil && !p.reads && !found:
-		wants := "--first, or another user"
-		if o.Activate && o.Type == 0 {
-			wants = "another --type of socket than stream"
+		hint := ""
+		switch {
+		case o.Activate && o.Type == 0:
+			hint = "; perhaps it wants another --type of socket than stream"
+		case len(p.ends) == 0:
+			hint = "; perhaps it wants --first, or another user"
 		}
-		return nil, errors.New("the server has read none of the messages; perhaps it wants " + wants)
+		return nil, p.explainUnread(hint)
 	case err == nil && verdicts == 0:
-		err = fmt.Errorf("no item has a verdict: %s", list[0].Skipped)
+		err = p.withOutput(fmt.Errorf("no item has a verdict: %s", list[0].Skipped))
 	case judged == 0:
 		return nil, err
 	}
 	return list, err
+}
+
+// explainUnread returns an error for a server that has read nothing.
+func (p *poker) explainUnread(hint string) error {
+	n := len(p.ends)
+	if n == 0 {
+		return errors.New("the server has read none of the messages" + hint)
+	}
+	slices.Sort(p.ends)
+	const text = "the server ended %d time%s before it had read a message (%s)%s"
+	return p.withOutput(fmt.Errorf(text, n, plural(n), strings.Join(slices.Compact(p.ends), ", "), hint))
+}
+
+// withOutput adds to an error what the last server that has ended by itself has printed.
+func (p *poker) withOutput(err error) error {
+	if p.ender == nil {
+		return err
+	}
+	return addOutput(err, p.ender.Output())
 }
 
 // stop ends the server. The next one has received nothing.
@@ -185,6 +215,7 @@ func (p *poker) round(todo []*pokeTrial) error {
 	if err := p.ensure(); err != nil {
 		return err
 	}
+	p.fresh = p.last == nil
 	for _, t := range todo {
 		t.sent = 0
 		var err error
@@ -372,8 +403,12 @@ func (p *poker) judgeKept(todo []*pokeTrial) error {
 	if len(kept) > 0 {
 		err = p.repeat(kept, held)
 	}
-	for _, t := range todo {
-		t.end()
+	for i, t := range todo {
+		if (i > 0 || !p.fresh) && p.PID == 0 && t.unreceived() {
+			p.stop() // the next round sends it to a new server
+		} else {
+			t.end()
+		}
 	}
 	return err
 }

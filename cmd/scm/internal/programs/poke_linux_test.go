@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -21,7 +22,7 @@ import (
 // have closed them.
 const short = 10 * time.Millisecond
 
-// found returns the findings as "WHAT CHECK", and the items without a verdict as "WHAT skipped".
+// found returns the findings as "WHAT CHECK", and the items without a verdict as "WHAT skipped" or "WHAT untried".
 func found(trials []Trial) (list []string) {
 	for _, t := range trials {
 		for _, f := range t.Findings {
@@ -29,6 +30,9 @@ func found(trials []Trial) (list []string) {
 		}
 		if t.Skipped != "" {
 			list = append(list, t.What+" skipped")
+		}
+		if t.Untried != "" {
+			list = append(list, t.What+" untried")
 		}
 	}
 	return list
@@ -58,14 +62,14 @@ func TestPoke(t *testing.T) {
 		text  string
 		items []string
 	}{
-		"hangup":         {"the server closed the connection after the first message", []string{"second"}},
 		testserver.Cache: {"descriptors, no more than of the first", []string{"second", "two", "253", "path"}},
 		"hoard":          {"when it was sent again, the server ends (exit status 1)", []string{"newline"}},
 	}
 	for mode, want := range map[string][]string{
 		"correct": nil, "late": nil, "forks": nil,
-		"hangup": nil, "once": nil, testserver.Cache: nil,
-		// Of several tables, only that of the thread that serves has the descriptors.
+		"once": nil, testserver.Cache: nil,
+		"hangup": {"second untried"},
+		// Of several tables, only that of the thread that serves has the descriptors, and gets full.
 		testserver.Apart + "correct": nil,
 		testserver.Apart + "second":  leaks("two", "253"),
 		// It ends after each line that it does not know, also without a descriptor.
@@ -87,7 +91,7 @@ func TestPoke(t *testing.T) {
 			t.Parallel()
 			args, address := testServer(t, mode, "stream")
 			if strings.HasSuffix(mode, "second") { // its descriptor table gets full, and then it keeps no more
-				args = append([]string{"sh", "-c", `ulimit -n 200; exec "$@"`, "sh"}, args...)
+				args = limitFiles(args, 200)
 			}
 			o := PokeOptions{Args: args, Address: address, Settle: limit}
 			if mode == testserver.Cache || slices.Contains(testserver.Faulty, strings.TrimPrefix(mode, testserver.Apart)) {
@@ -107,6 +111,37 @@ func TestPoke(t *testing.T) {
 						t.Errorf("%s: a note with %q: %v, want %v: %+v", trial.What, note.text, got, want, trial)
 					}
 				}
+			}
+		})
+	}
+}
+
+// limitFiles returns the command of a server with few descriptors.
+func limitFiles(args []string, limit int) []string {
+	return append([]string{"sh", "-c", fmt.Sprintf(`ulimit -n %d; exec "$@"`, limit), "sh"}, args...)
+}
+
+// A server whose descriptor table is full cannot receive a descriptor, which says nothing about what it does with one. So
+// a new server gets the item. A running one has no verdict.
+func TestPokeAFullTable(t *testing.T) {
+	for _, attached := range []bool{false, true} {
+		t.Run(fmt.Sprint(attached), func(t *testing.T) {
+			t.Parallel()
+			args, address := testServer(t, testserver.Apart+"all", "stream") // it reads before it accepts the next connection
+			o := PokeOptions{Args: limitFiles(args, 20), Address: address, Settle: short, Dangerous: true}
+			want := []string{"byte leak", "newline leak", "zeros leak", "ones leak", "4k leak", "second leak", "two leak", "253 leak", "path leak"}
+			if attached {
+				o.PID, o.Args = start(t, o.Args, address).pid, nil
+				for i := 5; i < len(want); i++ {
+					want[i] = Items[i] + " skipped"
+				}
+			}
+			trials := poke(t, o)
+			if got := found(trials); !slices.Equal(got, want) {
+				t.Errorf("got %q, want %q\n%+v", got, want, trials)
+			}
+			if text := fmt.Sprint(trials[0].Findings); !regexp.MustCompile("about [0-3] messages reach its limit of 20;").MatchString(text) {
+				t.Errorf("got %s, want that few messages reach the limit", text)
 			}
 		})
 	}
@@ -230,7 +265,7 @@ func TestPokeRejectedByAServerThatEnds(t *testing.T) {
 			t.Errorf("attached %t: got %q and %v, want %q\n%+v", attached, got, err, want, trials)
 		}
 		for _, trial := range trials {
-			if trial.Skipped == "" && (len(trial.Notes) != 1 || !strings.Contains(trial.Notes[0], "SO_PASSRIGHTS")) {
+			if trial.Skipped == "" && !strings.Contains(fmt.Sprint(trial.Notes), "SO_PASSRIGHTS") {
 				t.Errorf("attached %t: %+v", attached, trial)
 			}
 		}
@@ -350,7 +385,7 @@ func TestPokeAServerThatReadsTheBeginning(t *testing.T) {
 	for _, then := range []string{"close", "exit"} {
 		address := filepath.Join(t.TempDir(), "socket")
 		args := reexec.CommandLine("lazy server", address, "8", then)
-		if got := found(poke(t, PokeOptions{Args: args, Address: address, Settle: limit})); len(got) > 0 {
+		if got := found(poke(t, PokeOptions{Args: args, Address: address, Settle: limit})); !slices.Equal(got, []string{"second untried"}) {
 			t.Errorf("%s: got %q", then, got)
 		}
 	}
@@ -426,6 +461,13 @@ func TestPokeErrors(t *testing.T) {
 	dgram := PokeOptions{Args: sh("exit 3"), Address: address, Activate: true, Settle: short, Timeout: limit}
 	if _, err := Poke(t.Context(), dgram); err == nil || !strings.HasSuffix(err.Error(), "perhaps it wants another --type of socket than stream") {
 		t.Error(err)
+	}
+	args, mute := testServer(t, "mute", "stream")
+	_, err = Poke(t.Context(), PokeOptions{Args: args, Address: mute, Settle: short, Timeout: limit})
+	var ends int
+	if _, e := fmt.Sscanf(fmt.Sprint(err), "the server ended %d times before it had read a message", &ends); e != nil || ends < len(Items) ||
+		!strings.HasSuffix(err.Error(), " (exit status 1); it has printed:\ndatabase is locked") {
+		t.Errorf("got %v, want how often it ended, with which status, and what it printed", err)
 	}
 	unreachable := filepath.Join(os.Args[0], "socket")
 	if _, err := Poke(t.Context(), PokeOptions{Args: sh("sleep 1000"), Address: unreachable, Settle: short, Timeout: limit}); !errors.Is(err, unix.ENOTDIR) {

@@ -98,6 +98,8 @@ func (r *Report) lines(t Trial) (lines []string) {
 		say("accepted %s@%s: %s (%s)", CheckUnread, r.Program, t.Skipped, t.Accepted)
 	case t.Skipped != "":
 		say("no verdict: %s", t.Skipped)
+	case t.Untried != "":
+		say("not tried: %s", t.Untried)
 	case len(lines) == 0:
 		say("ok")
 	}
@@ -109,7 +111,7 @@ func (r *Report) lines(t Trial) (lines []string) {
 
 // Verdict returns the last line of the console.
 func (r *Report) Verdict() string {
-	found, accepted, missing, skipped, verdicts := 0, 0, 0, 0, 0
+	found, accepted, missing, untried, skipped, verdicts := 0, 0, 0, 0, 0, 0
 	for _, t := range r.Trials {
 		for _, f := range t.Findings {
 			if f.Accepted == "" {
@@ -124,6 +126,8 @@ func (r *Report) Verdict() string {
 			accepted++
 		case t.Skipped != "":
 			skipped++
+		case t.Untried != "":
+			untried++
 		default:
 			verdicts++
 		}
@@ -138,7 +142,7 @@ func (r *Report) Verdict() string {
 	for _, part := range []struct {
 		n    int
 		text string
-	}{{accepted, "accepted"}, {missing, "accepted but not found"}, {skipped, "without a verdict"}, {r.Aside, "accepted line" + plural(r.Aside) + " set aside"}} {
+	}{{accepted, "accepted"}, {missing, "accepted but not found"}, {untried, "not tried"}, {skipped, "without a verdict"}, {r.Aside, "accepted line" + plural(r.Aside) + " set aside"}} {
 		if part.n > 0 {
 			text += fmt.Sprintf(", %d %s", part.n, part.text)
 		}

@@ -119,10 +119,15 @@ func (t *target) explain(err error) error {
 	if listens := t.server.Listens(); len(listens) > 0 {
 		err = fmt.Errorf("%w; the server listens at %s", err, strings.Join(listens, ", "))
 	}
-	if output := t.server.Output(); output != "" {
-		return fmt.Errorf("%w; it has printed:\n%s", err, output)
+	return addOutput(err, t.server.Output())
+}
+
+// addOutput adds to an error what the server has printed.
+func addOutput(err error, output string) error {
+	if output == "" {
+		return err
 	}
-	return err
+	return fmt.Errorf("%w; it has printed:\n%s", err, output)
 }
 
 // clear removes the socket file that a server before has left. If another process listens there, it returns an error.
