@@ -63,7 +63,7 @@ var rules = []rule{
 	{[]string{"interop/..."}, []string{"interop/...", "internal/procfs", xsys}},
 
 	{[]string{"cmd/scm/internal/programs"}, []string{"interop/expected", "interop/display", "interop/junit", "interop/raw", "interop/witness", "internal/procfs", xsys}},
-	{[]string{"cmd/scm/internal/programs/testserver"}, []string{"interop/raw", xsys}},
+	{[]string{"cmd/scm/internal/programs/testserver"}, []string{"interop/raw", "internal/ownthread", xsys}},
 	{[]string{"cmd/scm/internal/cli"}, []string{"interop/display", "libraries"}},
 	{[]string{"cmd/scm/internal/socketcmd"}, []string{"cmd/scm/internal/cli", ".", "wire", "internal/sys", "interop/display", "libraries"}},
 	{[]string{"cmd/scm/internal/tracecmd"}, []string{"cmd/scm/internal/cli", "internal/recorder", "interop/display", "libraries"}},
