@@ -30,8 +30,9 @@ var closeOnExecFields = []string{
 	typeName(unix.SOL_SOCKET, unix.SCM_PIDFD) + ", close-on-exec",
 }
 
-// hasAnyValues reports whether --allow can allow any two values of the field. It can for flags, for the fields of msghdr
-// and iovec, and for close-on-exec, but not for anything else that is sent or received, or for the call and its result.
+// hasAnyValues reports whether --allow can allow any two values of the field. It can for flags, for the fields of
+// msghdr and iovec, and for close-on-exec, but not for anything else that is sent or received, or for the call and
+// its result.
 func (p Place) hasAnyValues() bool {
 	fields := slices.Concat(layout{{Name: "flags"}}, msghdr64, layouts[8].iovec)
 	return slices.Contains(closeOnExecFields, p.Field) ||
@@ -159,8 +160,8 @@ func (a *Allowance) setsCloseOnExec() bool {
 	return false
 }
 
-// Allows reports whether the difference does not count. Without values, an Allowance does not allow a descriptor without
-// close-on-exec if the comparison requires it.
+// Allows reports whether the difference does not count. Without values, an Allowance does not allow a descriptor
+// without close-on-exec if the comparison requires it.
 func (a *Allowance) Allows(d *Difference) bool {
 	p := a.place
 	switch {

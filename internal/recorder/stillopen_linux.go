@@ -9,7 +9,8 @@ import (
 )
 
 // A StillOpen reports that a received descriptor was still open when its process ended, when its process had executed
-// another program, or when Attach stopped recording the process. The process may have inherited the descriptor from the process that received it.
+// another program, or when Attach stopped recording the process. The process may have inherited the descriptor from
+// the process that received it.
 //
 // The recorder does not see the calls that open, duplicate and close descriptors. It finds the descriptor by its value
 // and its file, or by its file alone if the process has more descriptors for the file than just before the receive. If

@@ -86,8 +86,8 @@ func (f *flow) isParsedAfter(r ast.Node) bool {
 	})
 }
 
-// rest reports the returns in a loop over the descriptors, which leak the rest of the list. If the loop uses the count, it
-// may return after the last one, so only a return of an error counts.
+// rest reports the returns in a loop over the descriptors, which leak the rest of the list. If the loop uses the
+// count, it may return after the last one, so only a return of an error counts.
 //
 //	for _, fd := range fds {
 //		if err := use(fd); err != nil { return err }

@@ -86,8 +86,8 @@ func (t *pokeTrial) end() {
 	}
 }
 
-// unreceived reports whether the descriptor table of the server was full at each connection of the trial, and whether the
-// server keeps nothing of it.
+// unreceived reports whether the descriptor table of the server was full at each connection of the trial, and whether
+// the server keeps nothing of it.
 func (t *pokeTrial) unreceived() bool {
 	return len(t.Findings) == 0 && !slices.ContainsFunc(t.units, func(u *unit) bool { return u.why != errTable.Error() })
 }

@@ -121,8 +121,8 @@ func limitFiles(args []string, limit int) []string {
 	return append([]string{"sh", "-c", fmt.Sprintf(`ulimit -n %d; exec "$@"`, limit), "sh"}, args...)
 }
 
-// A server whose descriptor table is full cannot receive a descriptor, which says nothing about what it does with one. So
-// a new server gets the item. A running one has no verdict.
+// A server whose descriptor table is full cannot receive a descriptor, which says nothing about what it does with
+// one. So a new server gets the item. A running one has no verdict.
 func TestPokeAFullTable(t *testing.T) {
 	for _, attached := range []bool{false, true} {
 		t.Run(fmt.Sprint(attached), func(t *testing.T) {

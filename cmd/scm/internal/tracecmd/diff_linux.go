@@ -267,8 +267,8 @@ func (o *diffOptions) run(cmd *cobra.Command, args []string) error {
 // mostRuns is how often --self-test runs A, including the run that is compared with B.
 const mostRuns = 10
 
-// compareWithItself runs A until two runs in a row bring nothing new, and allows the payload bytes that are not the same
-// each time. It prints any other difference.
+// compareWithItself runs A until two runs in a row bring nothing new, and allows the payload bytes that are not the
+// same each time. It prints any other difference.
 func (o *diffOptions) compareWithItself(cmd *cobra.Command, a recorder.Recording, args []string, in *input) error {
 	itself := o.comparison
 	itself.Processes[1] = itself.Processes[0]
